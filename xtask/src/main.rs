@@ -1,0 +1,2 @@
+//! `cargo xtask`: the one entry point.
+fn main() {}
