@@ -1,0 +1,304 @@
+//! The command line as types. No behaviour: what a command does is in `cmd/`.
+
+use camino::Utf8PathBuf;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Build, run and smoke-test virtual machines for AI agents.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    version,
+    disable_help_subcommand = true,
+    after_help = "Exit codes: 0 ok, 1 a check failed, 2 wrong usage or bad rave.toml, 3 the host is not ready,\n\
+                  4 a build failed, 130 interrupted. What every command offers: cargo xtask COMMAND --help"
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// Flags that every command takes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub(crate) struct Global {
+    /// Install what the host lacks and ask nothing
+    #[arg(short, long, global = true)]
+    pub(crate) yes: bool,
+    /// Say only what went wrong
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Show the lines that the programs underneath print
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+    /// Colours on the terminal; NO_COLOR is honoured
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: clap::ColorChoice,
+}
+
+/// What can be done.
+// The first three are the product: they come first, each with the line that people copy.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Build a bootable image       cargo xtask image --format qemu
+    Image(Image),
+    /// Boot it, say where it answers   cargo xtask run --ssh
+    Run(Run),
+    /// Build, boot and check it     cargo xtask smoke --yes
+    Smoke(Smoke),
+    /// Show what this host has and lacks; --yes installs it
+    Doctor(Doctor),
+    /// Print the effective configuration and where each value comes from
+    Config(Config),
+    /// Run every test, or only the named steps
+    Test(Test),
+    /// Measure builds and boots against their floors
+    Bench(Bench),
+    /// Print a completion script for a shell
+    Completions(Completions),
+}
+
+/// Which image: shared by the commands that build, boot or check one.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Target {
+    /// A profile of rave.toml [default: rave.toml's defaults.profile]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+    /// What builds the disk: debian or nixos [default: nixos where nix works, else debian]
+    #[arg(long, value_name = "BASE")]
+    pub(crate) base: Option<String>,
+    /// Folder of the artifacts and their manifest.json [default: out/BASE-PROFILE]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<Utf8PathBuf>,
+}
+
+/// `cargo xtask image`
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Image {
+    /// qemu, virtualbox, vmware, raw, iso or all; may be repeated or a comma list
+    #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',')]
+    pub(crate) formats: Vec<String>,
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// Print the manifest on stdout when done
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Redo every stage, even where nothing changed
+    #[arg(long)]
+    pub(crate) refresh: bool,
+}
+
+/// `cargo xtask run`
+#[derive(Debug, Clone, Default, Args)]
+#[allow(clippy::struct_excessive_bools)] // each is a flag a user types
+pub(crate) struct Run {
+    /// Which artifact to boot [default: the first of rave.toml's defaults.formats]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<String>,
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// No window; the serial console goes to a file (default without a display)
+    #[arg(long, conflicts_with = "gui")]
+    pub(crate) headless: bool,
+    /// Open a window: gtk, else sdl, else VNC on loopback
+    #[arg(long)]
+    pub(crate) gui: bool,
+    /// Memory in MiB [default: rave.toml's vm.memory]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(256..))]
+    pub(crate) memory: Option<u32>,
+    /// Virtual CPUs [default: rave.toml's vm.cpus]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=255))]
+    pub(crate) cpus: Option<u32>,
+    /// Host port of a service, or `auto` for a free one; may be repeated
+    #[arg(long = "port", value_name = "NAME=PORT|auto", value_parser = parse_port)]
+    pub(crate) ports: Vec<PortFlag>,
+    /// Leave the VM running in the background
+    #[arg(long, conflicts_with_all = ["ssh", "exec"])]
+    pub(crate) detach: bool,
+    /// Keep what the guest writes to its disk for the next run
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Open a shell in the guest when it is ready
+    #[arg(long)]
+    pub(crate) ssh: bool,
+    /// Run a command in the guest and exit with its code
+    #[arg(long, value_name = "CMD", conflicts_with = "ssh")]
+    pub(crate) exec: Option<String>,
+    /// Force an accelerator [default: kvm where a guest really runs under it, else tcg]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) accel: Option<Accel>,
+    /// Firmware to boot with [default: the profile's]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) firmware: Option<Firmware>,
+}
+
+/// `cargo xtask smoke`
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Smoke {
+    /// Which artifacts to check; may be repeated or a comma list [default: rave.toml's defaults.formats]
+    #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',')]
+    pub(crate) formats: Vec<String>,
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// List the checks and run none
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Run only this check; may be repeated or a comma list
+    #[arg(long, value_name = "CHECK", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// Leave this check out; may be repeated or a comma list
+    #[arg(long, value_name = "CHECK", value_delimiter = ',')]
+    pub(crate) skip: Vec<String>,
+    /// Use the host ports of rave.toml or fail, instead of free ones where those are taken
+    #[arg(long)]
+    pub(crate) fixed_ports: bool,
+    /// Write a JUnit report too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<Utf8PathBuf>,
+    /// Print the report as JSON on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Force an accelerator [default: kvm where a guest really runs under it, else tcg]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) accel: Option<Accel>,
+}
+
+/// `cargo xtask doctor`
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Doctor {
+    /// Prove only this accelerator
+    #[arg(long, value_name = "NAME")]
+    pub(crate) accel: Option<Accel>,
+    /// Print the rows as JSON on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `cargo xtask config`
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Config {
+    /// Print the values and their origins as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `cargo xtask test`
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Test {
+    /// Which steps, in this order [default: all]
+    #[arg(value_name = "STEP")]
+    pub(crate) steps: Vec<TestStep>,
+}
+
+/// A part of `cargo xtask test`, in the order in which they run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum TestStep {
+    /// rustfmt finds nothing to change
+    Format,
+    /// clippy finds nothing to warn about
+    Clippy,
+    /// Unit, snapshot, property and integration tests
+    Unit,
+    /// One real image built, booted and smoked
+    Smoke,
+}
+
+/// `cargo xtask bench`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Bench {
+    /// How often each boot is measured
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) runs: u32,
+    /// Print the figures as JSON on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `cargo xtask completions`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Completions {
+    /// bash, zsh, fish, elvish or powershell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// How the guest's instructions run on this host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Accel {
+    /// Hardware virtualisation by /dev/kvm
+    Kvm,
+    /// Software emulation: everywhere, slow
+    Tcg,
+}
+
+/// What the machine starts with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Firmware {
+    /// `SeaBIOS`
+    Bios,
+    /// OVMF
+    Uefi,
+}
+
+/// `--port NAME=PORT|auto`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PortFlag {
+    /// A service of rave.toml; not yet known to exist.
+    pub(crate) service: String,
+    pub(crate) host: HostPort,
+}
+
+/// Where a service shall answer on the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HostPort {
+    Fixed(u16),
+    /// Any free one.
+    Auto,
+}
+
+fn parse_port(text: &str) -> Result<PortFlag, String> {
+    let (service, port) =
+        text.split_once('=').ok_or("expected NAME=PORT or NAME=auto, for example gateway=8080")?;
+    if service.is_empty() {
+        return Err("the service's name is missing before `=`".into());
+    }
+    let host = match port {
+        "auto" => HostPort::Auto,
+        number => HostPort::Fixed(
+            number
+                .parse()
+                .ok()
+                .filter(|port| *port != 0)
+                .ok_or_else(|| format!("expected a port from 1 to 65535 or `auto`, found `{number}`"))?,
+        ),
+    };
+    Ok(PortFlag { service: service.to_owned(), host })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn ports_are_numbers_in_range_or_auto() {
+        assert_eq!(parse_port("ssh=auto").unwrap().host, HostPort::Auto);
+        assert_eq!(parse_port("ssh=2223").unwrap().host, HostPort::Fixed(2223));
+        for bad in ["ssh", "=1", "ssh=0", "ssh=65536", "ssh=", "ssh=x"] {
+            assert!(parse_port(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn formats_may_be_repeated_or_a_comma_list() {
+        let cli = Cli::parse_from(["xtask", "image", "--format", "qemu,raw", "--format", "iso"]);
+        let Some(Command::Image(image)) = cli.command else { panic!("not the image command") };
+        assert_eq!(image.formats, ["qemu", "raw", "iso"]);
+    }
+}

@@ -1,0 +1,10 @@
+//! `cargo xtask run`
+
+use crate::cli;
+use crate::exit::{Code, Failure};
+use crate::settings::Settings;
+use crate::ui::Ui;
+
+pub(crate) fn run(_args: &cli::Run, _settings: &Settings, _ui: &Ui) -> anyhow::Result<Code> {
+    Err(Failure::usage("`run` is not there yet").into())
+}
