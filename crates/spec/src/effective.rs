@@ -1,0 +1,94 @@
+//! The values that count, as text, for `config`.
+
+use std::fmt::Display;
+
+use crate::spec::Profile;
+use crate::{Loaded, Origin, ProfileName, Spec};
+
+/// A key, its value and where that comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Effective {
+    /// Dotted: `services.ssh.host`.
+    pub key: String,
+    /// As TOML writes it; a password other than the documented one is masked.
+    pub value: String,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// Every key that has a value, in the order of `rave.toml`: `key = value` lines of these are a valid `rave.toml`.
+///
+/// `defaults.base` is left out where it is not set.
+pub fn effective(loaded: &Loaded) -> Vec<Effective> {
+    render(&loaded.spec, loaded.spec.guest.shown_password())
+        .into_iter()
+        .map(|(key, value)| {
+            let origin = loaded.origins.get(&key).clone();
+            Effective { key, value, origin }
+        })
+        .collect()
+}
+
+/// Key and value as TOML.
+pub(crate) fn render(spec: &Spec, password: &str) -> Vec<(String, String)> {
+    let mut lines = Lines(Vec::new());
+    lines.push("schema", crate::SCHEMA);
+    lines.push("defaults.profile", text(&spec.defaults.profile));
+    lines.push("defaults.formats", list(&spec.defaults.formats));
+    if let Some(base) = spec.defaults.base {
+        lines.push("defaults.base", text(base));
+    }
+    lines.push("guest.user", text(&spec.guest.user));
+    lines.push("guest.password", text(password));
+    lines.push("guest.hostname", text(&spec.guest.hostname));
+    lines.push("vm.memory", spec.vm.memory);
+    lines.push("vm.cpus", spec.vm.cpus);
+    lines.push("vm.disk", spec.vm.disk);
+    for (name, service) in spec.services.iter() {
+        lines.push(format!("services.{name}.guest"), service.guest);
+        lines.push(format!("services.{name}.host"), service.host);
+    }
+    lines.push("extra.packages", list(&spec.extra.packages));
+    lines.push("extra.units", list(&spec.extra.units));
+    let environment = spec.extra.environment.iter().map(|(name, value)| format!("{name}={value}"));
+    lines.push("extra.environment", list(environment));
+    for (name, profile) in &spec.profiles {
+        lines.profile(name, profile);
+    }
+    lines.push("debian.suite", text(&spec.debian.suite));
+    lines.push("debian.packages", list(&spec.debian.packages));
+    lines.0
+}
+
+struct Lines(Vec<(String, String)>);
+
+impl Lines {
+    fn push(&mut self, key: impl Into<String>, value: impl Display) {
+        self.0.push((key.into(), value.to_string()));
+    }
+
+    fn profile(&mut self, name: &ProfileName, profile: &Profile) {
+        self.push(format!("profiles.{name}.description"), text(&profile.description));
+        self.push(format!("profiles.{name}.hardened"), profile.hardened);
+        self.push(format!("profiles.{name}.debian"), list(&profile.packages));
+    }
+}
+
+fn list(items: impl IntoIterator<Item = impl Display>) -> String {
+    let items: Vec<_> = items.into_iter().map(text).collect();
+    format!("[{}]", items.join(", "))
+}
+
+/// A basic string of TOML.
+fn text(value: impl Display) -> String {
+    let mut quoted = String::from('"');
+    for c in value.to_string().chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}

@@ -1,0 +1,76 @@
+//! `RAVE_*` variables: those that set a key, and those of the tool itself.
+
+use std::collections::BTreeMap;
+
+use crate::document::{Data, Node};
+use crate::problem::{Place, Problem};
+use crate::{Refusal, nearest};
+
+/// A variable that sets a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Variable {
+    /// `RAVE_MEMORY`.
+    pub name: &'static str,
+    /// The dotted key that it sets: `vm.memory`.
+    pub key: &'static str,
+}
+
+const fn variable(name: &'static str, key: &'static str) -> Variable {
+    Variable { name, key }
+}
+
+/// Every variable that sets a key; it wins over the files. Lists are separated by commas. An empty one counts as unset.
+pub const VARIABLES: &[Variable] = &[
+    variable("RAVE_PROFILE", "defaults.profile"),
+    variable("RAVE_FORMATS", "defaults.formats"),
+    variable("RAVE_BASE", "defaults.base"),
+    variable("RAVE_GUEST_USER", "guest.user"),
+    variable("RAVE_GUEST_PASSWORD", "guest.password"),
+    variable("RAVE_GUEST_HOSTNAME", "guest.hostname"),
+    variable("RAVE_MEMORY", "vm.memory"),
+    variable("RAVE_CPUS", "vm.cpus"),
+    variable("RAVE_DISK", "vm.disk"),
+    variable("RAVE_PORT_KANBAN", "services.kanban.host"),
+    variable("RAVE_PORT_ROUTER", "services.router.host"),
+    variable("RAVE_PORT_GATEWAY", "services.gateway.host"),
+    variable("RAVE_PORT_SSH", "services.ssh.host"),
+    variable("RAVE_EXTRA_PACKAGES", "extra.packages"),
+    variable("RAVE_DEBIAN_SUITE", "debian.suite"),
+];
+
+/// Variables of the tool itself, which set no key.
+pub const TOOL_VARIABLES: &[&str] =
+    &["RAVE_STATE", "RAVE_CACHE", "RAVE_LOG", "RAVE_NIXPKGS", "RAVE_ACCEL", "RAVE_YES"];
+
+/// The value of each key that a variable sets, and the variables that mean nothing.
+pub(crate) fn read(environment: &[(String, String)]) -> (BTreeMap<&'static str, Node>, Vec<Problem>) {
+    let mut nodes = BTreeMap::new();
+    let mut problems = Vec::new();
+    for (name, value) in environment.iter().filter(|(name, _)| name.starts_with("RAVE_")) {
+        if let Some(variable) = VARIABLES.iter().find(|variable| variable.name == name) {
+            if !value.is_empty() {
+                let node = Node { data: Data::Untyped(value.clone()), place: Place::Variable(name.clone()) };
+                nodes.insert(variable.key, node);
+            }
+        } else if !TOOL_VARIABLES.contains(&name.as_str()) {
+            problems.push(unknown(name));
+        }
+    }
+    (nodes, problems)
+}
+
+fn unknown(name: &str) -> Problem {
+    let known = VARIABLES.iter().map(|variable| variable.name).chain(TOOL_VARIABLES.iter().copied());
+    // The common prefix must not count as likeness.
+    let bare = |name: &'static str| name.trim_start_matches("RAVE_");
+    let near = nearest(name.trim_start_matches("RAVE_"), known.map(bare)).map(|near| format!("RAVE_{near}"));
+    Problem {
+        place: Place::Variable(name.to_owned()),
+        key: String::new(),
+        refusal: Refusal {
+            what: "unknown variable".to_owned(),
+            expected: "a RAVE_ variable that the documentation names".to_owned(),
+            nearest: near,
+        },
+    }
+}

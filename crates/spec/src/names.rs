@@ -1,0 +1,240 @@
+//! Names: closed sets (formats, bases, services) and checked texts (user, host, profile, package, suite).
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Refusal;
+
+/// A closed set of names: the enum, its texts, `ALL`, `FromStr`, `Display`.
+macro_rules! closed_set {
+    ($(#[$doc:meta])* $name:ident, $thing:literal { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        pub enum $name { $($(#[$variant_doc])* $variant),+ }
+
+        impl $name {
+            /// Every value, in the order in which it is shown.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The name as it is written in `rave.toml` and on the command line.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Refusal;
+            fn from_str(text: &str) -> Result<Self, Refusal> {
+                let known = Self::ALL.iter().copied();
+                known.clone().find(|name| name.as_str() == text)
+                    .ok_or_else(|| Refusal::unknown($thing, text, known.map(Self::as_str)))
+            }
+        }
+    };
+}
+
+closed_set! {
+    /// An image format: one artifact each.
+    Format, "format" {
+        /// qcow2, for QEMU and libvirt.
+        Qemu = "qemu",
+        /// OVA with a VMDK, for VirtualBox.
+        Virtualbox = "virtualbox",
+        /// VMDK, for VMware.
+        Vmware = "vmware",
+        /// The raw disk.
+        Raw = "raw",
+        /// A bootable ISO image.
+        Iso = "iso",
+    }
+}
+
+closed_set! {
+    /// What builds the guest's root filesystem.
+    Base, "base" {
+        /// `NixOS`, built by Nix.
+        Nixos = "nixos",
+        /// Debian, built by mmdebstrap.
+        Debian = "debian",
+    }
+}
+
+closed_set! {
+    /// A service that the guest offers and the host reaches by a forwarded port.
+    ServiceName, "service" {
+        /// Vibe Kanban.
+        Kanban = "kanban",
+        /// Claude Code Router.
+        Router = "router",
+        /// nginx in front of both.
+        Gateway = "gateway",
+        /// OpenSSH.
+        Ssh = "ssh",
+    }
+}
+
+/// A text that is only made through its check.
+macro_rules! checked_text {
+    ($(#[$doc:meta])* $name:ident, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::borrow::Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Refusal;
+            fn from_str(text: &str) -> Result<Self, Refusal> {
+                let check: fn(&str) -> Result<(), Refusal> = $check;
+                check(text).map(|()| Self(text.to_owned()))
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = Refusal;
+            fn try_from(text: String) -> Result<Self, Refusal> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                name.0
+            }
+        }
+    };
+}
+
+checked_text! {
+    /// A login name that Debian's `adduser` and `useradd` take and that no package of the base has.
+    ///
+    /// `NAME_REGEX` of adduser.conf(5) without its trailing `$` (for Samba machine accounts), and 32 characters of
+    /// useradd(8).
+    UserName, check_user_name
+}
+
+checked_text! {
+    /// A host name by RFC 1123 section 2.1, at most 64 characters (`HOST_NAME_MAX` of Linux, gethostname(2)).
+    Hostname, check_hostname
+}
+
+checked_text! {
+    /// The name of a profile; part of the path of its artifacts.
+    ProfileName, check_profile_name
+}
+
+checked_text! {
+    /// The name of a package of the base's archive, by Debian policy 5.6.1.
+    PackageName, check_package_name
+}
+
+checked_text! {
+    /// A suite of Debian's archive, such as `trixie`.
+    Suite, check_suite
+}
+
+/// Users and groups of base-passwd (adduser makes a group of the user's name), and those that the base's packages add.
+#[rustfmt::skip]
+const RESERVED: &[&str] = &[
+    // base-passwd, passwd.master
+    "root", "daemon", "bin", "sys", "sync", "games", "man", "lp", "mail", "news", "uucp", "proxy", "www-data", "backup",
+    "list", "irc", "nobody",
+    // base-passwd, group.master
+    "adm", "tty", "disk", "dialout", "fax", "voice", "cdrom", "floppy", "tape", "sudo", "audio", "dip", "operator",
+    "src", "shadow", "utmp", "video", "sasl", "plugdev", "staff", "users", "nogroup",
+    // dbus, openssh-server, udev, polkit
+    "messagebus", "sshd", "input", "kvm", "render", "sgx", "clock", "polkitd",
+];
+
+fn check_user_name(text: &str) -> Result<(), Refusal> {
+    const EXPECTED: &str = "a lower-case letter, then letters a-z, digits, - or _, at most 32 characters";
+    if !starts_lower_then(text, |c| matches!(c, 'a'..='z' | '0'..='9' | '-' | '_')) || text.len() > 32 {
+        return Err(Refusal::new(format!("{text:?} is not a user name that Debian takes"), EXPECTED));
+    }
+    if RESERVED.contains(&text) || text.starts_with("systemd-") {
+        return Err(Refusal::new(format!("user name {text:?} belongs to Debian itself"), "another name"));
+    }
+    Ok(())
+}
+
+fn check_hostname(text: &str) -> Result<(), Refusal> {
+    const EXPECTED: &str = "labels of letters, digits and inner hyphens with dots between, not a number last, at most 64 characters";
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    // A number in the last place would be read as an IPv4 address (RFC 1123 section 2.1).
+    let numeric_end = text.rsplit('.').next().is_some_and(|last| last.chars().all(|c| c.is_ascii_digit()));
+    if text.len() <= 64 && text.split('.').all(label) && !numeric_end {
+        return Ok(());
+    }
+    Err(Refusal::new(format!("{text:?} is not a host name"), EXPECTED))
+}
+
+fn check_profile_name(text: &str) -> Result<(), Refusal> {
+    if starts_lower_then(text, |c| matches!(c, 'a'..='z' | '0'..='9' | '-')) && text.len() <= 32 {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        format!("{text:?} is not a profile name"),
+        "a lower-case letter, then letters a-z, digits or -, at most 32 characters",
+    ))
+}
+
+fn check_package_name(text: &str) -> Result<(), Refusal> {
+    let starts_well = text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+    let rest = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '+' | '-' | '.');
+    if text.len() >= 2 && starts_well && text.chars().all(rest) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        format!("{text:?} is not a package name"),
+        "at least two of a-z, 0-9, +, - and ., the first a letter or digit",
+    ))
+}
+
+fn check_suite(text: &str) -> Result<(), Refusal> {
+    if starts_lower_then(text, |c| matches!(c, 'a'..='z' | '0'..='9' | '-')) {
+        return Ok(());
+    }
+    Err(Refusal::new(format!("{text:?} is not a suite"), "a name such as trixie"))
+}
+
+fn starts_lower_then(text: &str, rest: impl Fn(char) -> bool) -> bool {
+    text.starts_with(|c: char| c.is_ascii_lowercase()) && text.chars().all(rest)
+}

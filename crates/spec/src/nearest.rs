@@ -1,0 +1,47 @@
+//! The nearest valid name, for "did you mean".
+
+/// The candidate that `word` most likely meant, or `None` where nothing is near.
+///
+/// Near is at most one edit (insert, delete, replace, swap of neighbours) for each three characters of the word, and at
+/// least one; case and `_` against `-` do not count. Of equals the first candidate wins.
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let folded = fold(word);
+    let allowed = (folded.chars().count() / 3).max(1);
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::osa_distance(&folded, &fold(candidate)), candidate))
+        .filter(|(distance, candidate)| *distance <= allowed && *distance < candidate.chars().count())
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+fn fold(word: &str) -> String {
+    word.to_lowercase().replace('_', "-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_what_was_meant() {
+        let keys = ["memory", "cpus", "disk"];
+        assert_eq!(nearest("memroy", keys), Some("memory"));
+        assert_eq!(nearest("Disk", keys), Some("disk"));
+        assert_eq!(nearest("cpu", keys), Some("cpus"));
+        assert_eq!(nearest("router-key", ["router_key"]), Some("router_key"));
+    }
+
+    #[test]
+    fn keeps_silent_where_nothing_is_near() {
+        assert_eq!(nearest("bandwidth", ["memory", "cpus", "disk"]), None);
+        assert_eq!(nearest("x", ["y"]), None);
+        assert_eq!(nearest("", ["memory"]), None);
+        assert_eq!(nearest("memory", []), None);
+    }
+
+    #[test]
+    fn the_first_of_equals_wins() {
+        assert_eq!(nearest("cat", ["bat", "hat"]), Some("bat"));
+    }
+}

@@ -1,0 +1,76 @@
+//! What is wrong with the files and variables, and where.
+
+use std::fmt;
+
+use crate::{Origin, Refusal};
+
+/// A place in what was passed to [`load`](crate::load).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// In a file.
+    File {
+        /// The file's name as passed.
+        file: String,
+        /// From 1.
+        line: usize,
+        /// In characters, from 1.
+        column: usize,
+    },
+    /// In the environment.
+    Variable(
+        /// The variable's name.
+        String,
+    ),
+}
+
+impl Place {
+    pub(crate) fn origin(&self) -> Origin {
+        match self {
+            Self::File { file, line, .. } => Origin::File { name: file.clone(), line: *line },
+            Self::Variable(name) => Origin::Env { variable: name.clone() },
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { file, line, column } => write!(f, "{file}:{line}:{column}"),
+            Self::Variable(name) => f.write_str(name),
+        }
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {}{refusal}", self.prefix())]
+pub struct Problem {
+    /// Where.
+    pub place: Place,
+    /// The dotted key of the value that is wrong; empty where the message itself names what is wrong.
+    pub key: String,
+    /// What was found, what was expected, and the nearest valid name.
+    pub refusal: Refusal,
+}
+
+impl Problem {
+    fn prefix(&self) -> String {
+        if self.key.is_empty() { String::new() } else { format!("{}: ", self.key) }
+    }
+}
+
+/// All that is wrong, in the order of the files, then of the variables; never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Errors(pub Vec<Problem>);
+
+impl fmt::Display for Errors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.0.iter().enumerate() {
+            let line_end = if index == 0 { "" } else { "\n" };
+            write!(f, "{line_end}{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Errors {}

@@ -1,0 +1,47 @@
+//! Why a single value is refused, before it is known where it stood.
+
+/// A value that is not what its type allows.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}{}", remedy(&self.expected, self.nearest.as_deref()))]
+pub struct Refusal {
+    /// What was found and what is wrong with it: `port 70000 is out of range`.
+    pub what: String,
+    /// What would be right: `a whole number from 1 to 65535`. May be empty where `what` says it all.
+    pub expected: String,
+    /// The valid name that was most likely meant.
+    pub nearest: Option<String>,
+}
+
+impl Refusal {
+    pub(crate) fn new(what: impl Into<String>, expected: impl Into<String>) -> Self {
+        Self { what: what.into(), expected: expected.into(), nearest: None }
+    }
+
+    /// `word` is none of the fixed `names`.
+    pub(crate) fn unknown<'a>(thing: &str, word: &str, names: impl IntoIterator<Item = &'a str>) -> Self {
+        let names: Vec<_> = names.into_iter().collect();
+        Self {
+            what: format!("unknown {thing} {word:?}"),
+            expected: one_of(&names),
+            nearest: crate::nearest(word, names.iter().copied()).map(str::to_owned),
+        }
+    }
+}
+
+/// The tail of a message: the likely name if there is one, since it is all that a reader needs, else what is valid.
+pub(crate) fn remedy(expected: &str, nearest: Option<&str>) -> String {
+    match nearest {
+        Some(name) => format!("; did you mean {name:?}?"),
+        None if expected.is_empty() => String::new(),
+        None => format!("; expected {expected}"),
+    }
+}
+
+/// `a`, `a or b`, `a, b or c`.
+pub(crate) fn one_of(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        [only] => (*only).to_owned(),
+        [head @ .., last] => format!("{} or {last}", head.join(", ")),
+    }
+}

@@ -1,0 +1,192 @@
+//! The specification: what `rave.toml` says, checked.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use camino::Utf8PathBuf;
+
+use crate::{
+    Base, Format, Hostname, MebiBytes, PackageName, Port, ProfileName, ServiceName, Suite, UserName,
+};
+
+/// All that `rave.toml`, `rave.local.toml` and `RAVE_*` say, checked; made by [`load`](crate::load).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spec {
+    /// What is built where the command line does not say.
+    pub defaults: Defaults,
+    /// Who lives in the guest.
+    pub guest: Guest,
+    /// The size of the virtual machine.
+    pub vm: VmSize,
+    /// What the guest offers, and on which ports.
+    pub services: Services,
+    /// What users add to the guest.
+    pub extra: Extra,
+    /// Kinds of guest, by name; never empty.
+    pub profiles: BTreeMap<ProfileName, Profile>,
+    /// The Debian base.
+    pub debian: Debian,
+}
+
+impl Spec {
+    /// The profile of that name.
+    pub fn profile(&self, name: &str) -> Result<&Profile, UnknownName> {
+        self.profiles.get(name).ok_or_else(|| {
+            let known = self.profiles.keys().map(ProfileName::as_str);
+            UnknownName {
+                kind: "profile",
+                name: name.to_owned(),
+                nearest: crate::nearest(name, known.clone()).map(str::to_owned),
+                known: known.map(str::to_owned).collect(),
+            }
+        })
+    }
+}
+
+/// A name that is not in the specification.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown {kind} {name:?}{}", self.remedy())]
+pub struct UnknownName {
+    /// What it should have named: `profile`.
+    pub kind: &'static str,
+    /// The name as it was given.
+    pub name: String,
+    /// The name that was most likely meant.
+    pub nearest: Option<String>,
+    /// Every valid name.
+    pub known: Vec<String>,
+}
+
+impl UnknownName {
+    fn remedy(&self) -> String {
+        let known: Vec<_> = self.known.iter().map(String::as_str).collect();
+        crate::refusal::remedy(&crate::refusal::one_of(&known), self.nearest.as_deref())
+    }
+}
+
+/// What is built where the command line does not say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Defaults {
+    /// A key of [`Spec::profiles`].
+    pub profile: ProfileName,
+    /// At least one, none twice.
+    pub formats: Vec<Format>,
+    /// `None`: decided by what the host has.
+    pub base: Option<Base>,
+}
+
+/// The guest's user and name.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Guest {
+    /// The login name.
+    pub user: UserName,
+    /// The login password: no control character, no colon (chpasswd(8) reads `name:password` lines).
+    pub password: String,
+    /// The host name.
+    pub hostname: Hostname,
+}
+
+/// The documented password of a fresh guest; any other is masked where values are shown.
+pub const WELL_KNOWN_PASSWORD: &str = "agent";
+
+/// Stands where a password is not shown.
+pub(crate) const MASK: &str = "***";
+
+impl Guest {
+    /// The password as it may be shown: any but the documented one is masked.
+    pub fn shown_password(&self) -> &str {
+        if self.password == WELL_KNOWN_PASSWORD { WELL_KNOWN_PASSWORD } else { MASK }
+    }
+}
+
+impl fmt::Debug for Guest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guest")
+            .field("user", &self.user)
+            .field("password", &self.shown_password())
+            .field("hostname", &self.hostname)
+            .finish()
+    }
+}
+
+/// The size of the virtual machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VmSize {
+    /// Memory, within [`MEMORY_RANGE`](crate::MEMORY_RANGE).
+    pub memory: MebiBytes,
+    /// Virtual CPUs, within [`CPUS_RANGE`](crate::CPUS_RANGE).
+    pub cpus: u32,
+    /// Disk, within [`DISK_RANGE`](crate::DISK_RANGE); the root filesystem grows to it at first boot.
+    pub disk: MebiBytes,
+}
+
+/// The ports of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Service {
+    /// Where it listens in the guest.
+    pub guest: Port,
+    /// Where the host reaches it, on 127.0.0.1.
+    pub host: Port,
+}
+
+/// The services, each with its ports; no guest port and no host port occurs twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Services {
+    /// Vibe Kanban.
+    pub kanban: Service,
+    /// Claude Code Router.
+    pub router: Service,
+    /// nginx in front of both.
+    pub gateway: Service,
+    /// OpenSSH.
+    pub ssh: Service,
+}
+
+impl Services {
+    /// The service of that name.
+    pub const fn get(&self, name: ServiceName) -> Service {
+        match name {
+            ServiceName::Kanban => self.kanban,
+            ServiceName::Router => self.router,
+            ServiceName::Gateway => self.gateway,
+            ServiceName::Ssh => self.ssh,
+        }
+    }
+
+    /// Every service, in the order of [`ServiceName::ALL`].
+    pub fn iter(&self) -> impl Iterator<Item = (ServiceName, Service)> + use<> {
+        let services = *self;
+        ServiceName::ALL.iter().map(move |name| (*name, services.get(*name)))
+    }
+}
+
+/// What users add to the guest.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Extra {
+    /// Packages of the base's own archive.
+    pub packages: Vec<PackageName>,
+    /// Unit files, relative to `rave.toml`, each ending in a suffix of systemd.unit(5); no file name twice.
+    pub units: Vec<Utf8PathBuf>,
+    /// Name and value, for login shells and services; no name twice.
+    pub environment: Vec<(String, String)>,
+}
+
+/// A kind of guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    /// What it is for, in a line.
+    pub description: String,
+    /// No passwords and no root login; a key is needed.
+    pub hardened: bool,
+    /// Debian packages on top of [`Debian::packages`] (key `debian`).
+    pub packages: Vec<String>,
+}
+
+/// The Debian base.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Debian {
+    /// The suite of the archive.
+    pub suite: Suite,
+    /// Packages that every profile holds.
+    pub packages: Vec<String>,
+}

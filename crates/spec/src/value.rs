@@ -1,0 +1,76 @@
+//! From a node of the tree to a value of a type.
+
+use std::ops::RangeInclusive;
+
+use crate::document::{Data, Node};
+use crate::sizes::{expected_whole, whole, within};
+use crate::{Port, Refusal};
+
+impl Data {
+    /// `"4096" is a string`, for the message that something else was expected.
+    fn describe(&self) -> String {
+        match self {
+            Self::Text(text) => format!("{text:?} is a string"),
+            Self::Whole(_, written) => format!("{written} is a number"),
+            Self::Truth(truth) => format!("{truth} is true or false"),
+            Self::List(_) => "this is a list".to_owned(),
+            Self::Table(_) => "this is a table".to_owned(),
+            Self::Other(kind, written) => format!("{written} is {kind}"),
+            Self::Untyped(text) => format!("{text:?} does not fit"),
+        }
+    }
+
+    pub(crate) fn mismatch(&self, expected: impl Into<String>) -> Refusal {
+        Refusal::new(self.describe(), expected)
+    }
+}
+
+/// A text; `expected` says what it should hold.
+pub(crate) fn text<'n>(node: &'n Node, expected: &str) -> Result<&'n str, Refusal> {
+    match &node.data {
+        Data::Text(text) | Data::Untyped(text) => Ok(text),
+        other => Err(other.mismatch(expected)),
+    }
+}
+
+pub(crate) fn truth(node: &Node) -> Result<bool, Refusal> {
+    match &node.data {
+        Data::Truth(truth) => Ok(*truth),
+        Data::Untyped(text) if text == "true" => Ok(true),
+        Data::Untyped(text) if text == "false" => Ok(false),
+        other => Err(other.mismatch("true or false")),
+    }
+}
+
+pub(crate) fn port(node: &Node) -> Result<Port, Refusal> {
+    number(node, Port::EXPECTED, "port")?.try_into()
+}
+
+pub(crate) fn ranged(node: &Node, what: &str, range: &RangeInclusive<u64>) -> Result<u64, Refusal> {
+    let expected = expected_whole(range);
+    within(what, number(node, &expected, what)?, range)
+}
+
+fn number(node: &Node, expected: &str, what: &str) -> Result<i128, Refusal> {
+    match &node.data {
+        Data::Whole(Some(number), _) => Ok(*number),
+        Data::Whole(None, written) => {
+            Err(Refusal::new(format!("{what} {written} is out of range"), expected))
+        }
+        Data::Untyped(text) => whole(text.trim())
+            .ok_or_else(|| Refusal::new(format!("{text:?} is not a whole number"), expected)),
+        other => Err(other.mismatch(expected)),
+    }
+}
+
+/// The items of a list, each with its own place.
+pub(crate) fn list(node: &Node, expected: &str) -> Result<Vec<Node>, Refusal> {
+    match &node.data {
+        Data::List(items) => Ok(items.clone()),
+        Data::Untyped(text) => Ok(text
+            .split(',')
+            .map(|item| Node { data: Data::Untyped(item.trim().to_owned()), place: node.place.clone() })
+            .collect()),
+        other => Err(other.mismatch(expected)),
+    }
+}

@@ -1,0 +1,3 @@
+//! The crate as its callers see it.
+
+mod shipped;
