@@ -1,1 +1,11 @@
-//! rave-guest.
+//! What lives inside a RAVE virtual machine, defined once for every base.
+//!
+//! - [`protocol`]: what the guest tells the host, as JSON: readiness events and the health report.
+//! - [`config`]: `/etc/rave/guest.json`, the part of `rave.toml` that the guest needs at run time.
+//! - [`assets`]: every file that RAVE puts into a guest: units, gateway, SSH, network, the lock of the npm tools.
+//!
+//! The program `rave-guest` beside this library runs in the guest; the library is what the host's crates use.
+
+pub mod assets;
+pub mod config;
+pub mod protocol;

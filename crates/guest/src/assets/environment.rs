@@ -1,0 +1,55 @@
+//! The variables of `rave.toml`, written for each way of starting a program in the guest.
+//!
+//! | who | reads |
+//! | --- | --- |
+//! | login shells | `/etc/profile.d/rave.sh` |
+//! | RAVE's services | `/etc/rave/environment` (`EnvironmentFile=`) |
+//! | `ssh HOST COMMAND` | `SetEnv` in sshd's settings |
+//! | the user's own units | `/etc/environment.d/90-rave.conf` |
+
+use super::GuestFile;
+use crate::config::GuestConfig;
+use std::fmt::Write as _;
+
+pub(super) fn files(config: &GuestConfig) -> Vec<GuestFile> {
+    let mut profile = String::from(
+        "# RAVE: for login shells. Made from rave.toml.\n\
+         case \":$PATH:\" in *\":$HOME/.local/bin:\"*) ;; *) PATH=\"$HOME/.local/bin:$PATH\" ;; esac\nexport PATH\n",
+    );
+    let mut services = String::from("# RAVE: for its services. Made from rave.toml.\n");
+    let mut user_units = String::from("# RAVE: for the user's own units. Made from rave.toml.\n");
+    for (name, value) in &config.environment {
+        let _ = writeln!(profile, "export {name}={}", shell_quoted(value));
+        let _ = writeln!(services, "{name}={}", unit_quoted(value));
+        let _ = writeln!(user_units, "{name}={}", unit_quoted(value).replace('$', "\\$"));
+    }
+    vec![
+        GuestFile::file("/etc/profile.d/rave.sh", 0o644, profile),
+        GuestFile::file("/etc/rave/environment", 0o644, services),
+        GuestFile::file("/etc/environment.d/90-rave.conf", 0o644, user_units),
+    ]
+}
+
+/// The line for `sshd_config`; empty when there is no variable. sshd takes the first `SetEnv` alone.
+pub(super) fn sshd_set_env(config: &GuestConfig) -> String {
+    if config.environment.is_empty() {
+        return String::new();
+    }
+    let quoted = |(name, value): &(String, String)| format!("\"{name}={}\"", escaped(value));
+    let all: Vec<String> = config.environment.iter().map(quoted).collect();
+    format!("SetEnv {}", all.join(" "))
+}
+
+/// For a POSIX shell: nothing is special between single quotes but the quote.
+fn shell_quoted(value: &str) -> String {
+    format!("'{}'", value.replace('\'', r"'\''"))
+}
+
+/// For `EnvironmentFile=`, systemd.exec(5): between double quotes, a backslash escapes.
+fn unit_quoted(value: &str) -> String {
+    format!("\"{}\"", escaped(value).replace('`', "\\`"))
+}
+
+fn escaped(value: &str) -> String {
+    value.replace('\\', r"\\").replace('"', "\\\"")
+}

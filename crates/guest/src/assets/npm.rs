@@ -1,0 +1,155 @@
+//! The npm tools: the lock, the links to them, and what of them a linux-x64 guest does not need.
+
+use super::{GuestFile, Paths};
+
+/// `package.json` for `npm ci --ignore-scripts --omit=dev --os=linux --cpu=x64 --libc=glibc`.
+pub const PACKAGE_JSON: &str = include_str!("../../assets/npm/package.json");
+
+/// Its `package-lock.json`: every package has an integrity hash, none a place where it was fetched from.
+pub const PACKAGE_LOCK: &str = include_str!("../../assets/npm/package-lock.json");
+
+/// A program that lies in a zip inside a package, to be unpacked at build time with mode 0755.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Zipped {
+    /// The zip, relative to the tools' folder.
+    pub zip: &'static str,
+    /// The one member, deflated.
+    pub member: &'static str,
+    /// Where it goes, relative to the tools' folder.
+    pub to: &'static str,
+}
+
+/// The programs to unpack, before pruning. Sizes: 19 MB to 49 MB, and 7 MB to 18 MB.
+pub const ZIPPED: [Zipped; 2] = [
+    Zipped {
+        zip: "node_modules/vibe-kanban/dist/linux-x64/vibe-kanban.zip",
+        member: "vibe-kanban",
+        to: "bin/vibe-kanban",
+    },
+    Zipped {
+        zip: "node_modules/vibe-kanban/dist/linux-x64/vibe-kanban-mcp.zip",
+        member: "vibe-kanban-mcp",
+        to: "bin/vibe-kanban-mcp",
+    },
+];
+
+/// What may be deleted from the tools' folder once [`ZIPPED`] is unpacked: a folder with all in it, a file, or with a
+/// leading `*` every file whose path ends so. It saves 142 of 422 MB, of which 138 are zips.
+pub const PRUNE: [&str; 12] = [
+    // Servers for six platforms, as zips; ours is unpacked.
+    "node_modules/vibe-kanban/dist",
+    // Only Windows and macOS load these.
+    "*.darwin-arm64-2HJ4WGO6.node",
+    "*.darwin-x64-3G3H6IW4.node",
+    "*.win32-arm64-msvc-Q6BARPPB.node",
+    "*.win32-x64-msvc-J2TZHRQI.node",
+    // The other libc; npm on a host that can't tell installs both.
+    "node_modules/@anthropic-ai/claude-code-linux-x64-musl",
+    // Documentation.
+    "node_modules/npm/docs",
+    "node_modules/npm/man",
+    "node_modules/@musistudio/claude-code-router/README_zh.md",
+    // For debuggers and TypeScript.
+    "*.js.map",
+    "*.d.ts",
+    "*.d.ts.map",
+];
+
+/// Whether [`PRUNE`] covers `path`, which is relative to the tools' folder.
+pub fn is_dead_weight(path: &str) -> bool {
+    PRUNE.iter().any(|pattern| match pattern.strip_prefix('*') {
+        Some(ending) => path.ends_with(ending),
+        None => path.strip_prefix(pattern).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+    })
+}
+
+/// One command of the tools.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Command {
+    /// Its name in `/usr/local/bin`.
+    pub name: &'static str,
+    /// The program, relative to the tools' folder.
+    pub program: &'static str,
+}
+
+/// Where the commands' links lie.
+pub const LINKS: &str = "/usr/local/bin";
+
+/// The commands. `claude` is the package's native program for linux-x64: the package's own `bin` is a stub that its
+/// install script would replace, and scripts are not run.
+pub const COMMANDS: [Command; 9] = [
+    Command { name: "claude", program: "node_modules/@anthropic-ai/claude-code-linux-x64/claude" },
+    Command { name: "ccr", program: "node_modules/@musistudio/claude-code-router/dist/cli.js" },
+    Command { name: "vibe-kanban", program: "bin/vibe-kanban" },
+    Command { name: "npm", program: "node_modules/npm/bin/npm-cli.js" },
+    Command { name: "npx", program: "node_modules/npm/bin/npx-cli.js" },
+    Command { name: "pnpm", program: "node_modules/pnpm/bin/pnpm.cjs" },
+    Command { name: "pnpx", program: "node_modules/pnpm/bin/pnpx.cjs" },
+    Command { name: "yarn", program: "node_modules/yarn/bin/yarn.js" },
+    Command { name: "yarnpkg", program: "node_modules/yarn/bin/yarn.js" },
+];
+
+pub(super) fn links(paths: &Paths) -> Vec<GuestFile> {
+    let link = |command: &Command| {
+        GuestFile::symlink(
+            format!("{LINKS}/{}", command.name),
+            format!("{}/{}", paths.tools, command.program),
+        )
+    };
+    COMMANDS.iter().map(link).collect()
+}
+
+/// The pinned packages, name and exact version, sorted by name.
+#[expect(clippy::missing_panics_doc, reason = "the file is committed, and a test reads it")]
+pub fn pins() -> Vec<(String, String)> {
+    let package: serde_json::Value = serde_json::from_str(PACKAGE_JSON).expect("the committed file is JSON");
+    let pins = package["dependencies"].as_object().expect("the committed file has dependencies");
+    pins.iter()
+        .map(|(name, version)| (name.clone(), version.as_str().unwrap_or_default().to_owned()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lock_names_no_place_and_covers_every_package() {
+        let lock: serde_json::Value = serde_json::from_str(PACKAGE_LOCK).unwrap();
+        assert_eq!(lock["lockfileVersion"], 3);
+        let packages = lock["packages"].as_object().unwrap();
+        for (path, package) in packages.iter().filter(|(path, _)| !path.is_empty()) {
+            assert!(package.get("resolved").is_none(), "{path} names where it was fetched from");
+            // A bundled package lies inside another one's archive, whose hash covers it.
+            let covered = package["inBundle"] == true
+                || package["integrity"].as_str().is_some_and(|hash| hash.starts_with("sha512-"));
+            assert!(covered, "{path} has no integrity hash");
+        }
+        assert!(!PACKAGE_LOCK.contains("://registry") && !PACKAGE_LOCK.contains(".tgz"));
+        assert!(!PACKAGE_JSON.contains("http"));
+    }
+
+    #[test]
+    fn the_lock_has_the_pinned_versions() {
+        let lock: serde_json::Value = serde_json::from_str(PACKAGE_LOCK).unwrap();
+        for (name, version) in pins() {
+            assert!(
+                version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'),
+                "{name} is not pinned"
+            );
+            assert_eq!(lock["packages"][format!("node_modules/{name}")]["version"], version.as_str());
+        }
+    }
+
+    #[test]
+    fn no_command_and_no_zip_target_is_dead_weight() {
+        for command in COMMANDS {
+            assert!(!is_dead_weight(command.program), "{}", command.name);
+        }
+        for zipped in ZIPPED {
+            assert!(is_dead_weight(zipped.zip) && !is_dead_weight(zipped.to));
+        }
+        assert!(!is_dead_weight("node_modules/vibe-kanban/package.json"));
+        assert!(!is_dead_weight("node_modules/vibe-kanban/distant"));
+    }
+}

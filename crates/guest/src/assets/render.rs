@@ -1,0 +1,82 @@
+//! Filling in the templates of `assets/`.
+
+use super::Paths;
+use crate::config::GuestConfig;
+
+/// The values of every placeholder of one guest.
+pub(super) struct Template {
+    values: Vec<(&'static str, String)>,
+}
+
+impl Template {
+    pub(super) fn new(config: &GuestConfig, paths: &Paths) -> Self {
+        let ports = &config.services;
+        let values = vec![
+            ("user", config.user.clone()),
+            ("home", config.home.clone()),
+            ("host_name", config.host_name.clone()),
+            ("version", config.version.clone()),
+            ("rave_guest", paths.rave_guest.clone()),
+            ("tools", paths.tools.clone()),
+            ("node", paths.node.clone()),
+            ("nginx", paths.nginx.clone()),
+            ("pages", paths.pages.clone()),
+            ("path", format!("{}/.local/bin:{}", config.home, paths.path)),
+            ("kanban_port", ports.kanban.to_string()),
+            ("router_port", ports.router.to_string()),
+            ("gateway_port", ports.gateway.to_string()),
+            ("ssh_port", ports.ssh.to_string()),
+        ];
+        Self { values }
+    }
+
+    /// `text` with every `@name@` replaced. What is put in is not looked at again.
+    pub(super) fn fill(&self, text: &str) -> String {
+        self.fill_with(text, &[])
+    }
+
+    /// Like [`Template::fill`], with values for this text alone.
+    pub(super) fn fill_with(&self, text: &str, more: &[(&str, &str)]) -> String {
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some((start, name)) = first_placeholder(rest) {
+            out.push_str(&rest[..start]);
+            let own = more.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
+            let shared = || self.values.iter().find(|(key, _)| *key == name).map(|(_, value)| value.as_str());
+            let value = own.or_else(shared).unwrap_or_else(|| panic!("no value for @{name}@ in the assets"));
+            out.push_str(value);
+            rest = &rest[start + name.len() + 2..];
+        }
+        out.push_str(rest);
+        out
+    }
+}
+
+/// Where the first `@name@` of `text` starts, and its name: lower-case letters and underscores.
+pub(super) fn first_placeholder(text: &str) -> Option<(usize, &str)> {
+    text.match_indices('@').find_map(|(start, _)| {
+        let after = &text[start + 1..];
+        let name = &after[..after.find('@')?];
+        let plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        plain.then_some((start, name))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_are_told_from_other_at_signs() {
+        assert_eq!(first_placeholder("error_page 502 @kanban_down;"), None);
+        assert_eq!(first_placeholder("SystemCallFilter=~@privileged @resources"), None);
+        assert_eq!(first_placeholder("user@1000 @home@"), Some((10, "home")));
+    }
+
+    #[test]
+    fn a_value_is_not_filled_again() {
+        let config = GuestConfig { home: "/home/@user@".into(), ..GuestConfig::default() };
+        let template = Template::new(&config, &Paths::debian());
+        assert_eq!(template.fill("[@home@][@node@]"), "[/home/@user@][/usr/bin/node]");
+    }
+}

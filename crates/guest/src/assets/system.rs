@@ -1,0 +1,98 @@
+//! Files that make the machine: names, network, SSH, sudo, journal, gateway.
+
+use super::render::Template;
+use super::{GuestFile, Paths, SERVICES, environment};
+use crate::config::GuestConfig;
+
+pub(super) fn files(template: &Template, config: &GuestConfig, paths: &Paths) -> Vec<GuestFile> {
+    let mut files = vec![
+        GuestFile::file("/etc/hostname", 0o644, template.fill("@host_name@\n")),
+        GuestFile::file("/etc/hosts", 0o644, template.fill(HOSTS)),
+        GuestFile::file("/etc/motd", 0o644, template.fill(include_str!("../../assets/motd"))),
+        GuestFile::file("/etc/sudoers.d/rave", 0o440, template.fill("@user@ ALL=(ALL:ALL) NOPASSWD: ALL\n")),
+        GuestFile::file("/etc/ssh/sshd_config.d/rave.conf", 0o644, sshd(template, config)),
+        GuestFile::symlink("/etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf"),
+        GuestFile::file(
+            "/etc/systemd/network/80-rave.network",
+            0o644,
+            include_str!("../../assets/network/80-rave.network"),
+        ),
+        GuestFile::file("/etc/repart.d/50-root.conf", 0o644, include_str!("../../assets/repart-root.conf")),
+        GuestFile::file(
+            "/etc/systemd/journald.conf.d/rave.conf",
+            0o644,
+            include_str!("../../assets/journald.conf"),
+        ),
+        GuestFile::symlink("/usr/local/bin/rave-guest", &paths.rave_guest),
+    ];
+    files.extend(gateway(template, paths));
+    files.extend(low_ports(config));
+    files
+}
+
+const HOSTS: &str = "\
+127.0.0.1 localhost
+127.0.1.1 @host_name@
+::1 localhost ip6-localhost ip6-loopback
+";
+
+fn sshd(template: &Template, config: &GuestConfig) -> String {
+    let passwords = if config.hardened { "no" } else { "yes" };
+    let set_env = environment::sshd_set_env(config);
+    let text = include_str!("../../assets/sshd.conf");
+    template.fill_with(text, &[("passwords", passwords), ("set_env", &set_env)])
+}
+
+fn gateway(template: &Template, paths: &Paths) -> Vec<GuestFile> {
+    let page = |file: &str, title: &str, unit: &str| {
+        let text = include_str!("../../assets/page.html");
+        let text = template.fill_with(text, &[("title", title), ("unit", unit)]);
+        GuestFile::file(format!("{}/{file}.html", paths.pages), 0o644, text)
+    };
+    let script = include_str!("../../assets/ccr-ui.js");
+    vec![
+        GuestFile::file(
+            "/etc/rave/nginx.conf",
+            0o644,
+            template.fill(include_str!("../../assets/nginx.conf")),
+        ),
+        GuestFile::directory("/etc/rave/gateway.d", 0o755),
+        GuestFile::file(format!("{}/ccr-ui.js", paths.pages), 0o644, script),
+        page("kanban", SERVICES[0].title, SERVICES[0].unit),
+        page("router", SERVICES[1].title, SERVICES[1].unit),
+        page("health", "The health report", "rave-health.service"),
+    ]
+}
+
+/// No service runs as root, so a port below 1024 needs the kernel's leave.
+fn low_ports(config: &GuestConfig) -> Option<GuestFile> {
+    let ports = &config.services;
+    let lowest = ports.kanban.min(ports.router).min(ports.gateway);
+    let text = format!("net.ipv4.ip_unprivileged_port_start = {lowest}\n");
+    (lowest < 1024).then(|| GuestFile::file("/etc/sysctl.d/50-rave-ports.conf", 0o644, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hardened_means_no_password() {
+        for (hardened, expected) in
+            [(false, "PasswordAuthentication yes"), (true, "PasswordAuthentication no")]
+        {
+            let config = GuestConfig { hardened, ..GuestConfig::default() };
+            let text = sshd(&Template::new(&config, &Paths::debian()), &config);
+            assert!(text.lines().any(|line| line == expected), "{text}");
+            assert!(text.lines().any(|line| line == "PermitRootLogin no"), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_low_ports_ask_the_kernel() {
+        let mut config = GuestConfig::default();
+        assert_eq!(low_ports(&config), None);
+        config.services.gateway = 80;
+        assert!(low_ports(&config).is_some());
+    }
+}

@@ -1,0 +1,143 @@
+//! systemd units and what enables them.
+
+use super::GuestFile;
+use super::render::Template;
+
+/// Where units and their links lie.
+const UNITS: &str = "/etc/systemd/system";
+
+/// A service of the guest that listens on a port of `rave.toml`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Service {
+    /// Its key in `rave.toml`.
+    pub name: &'static str,
+    /// Its unit.
+    pub unit: &'static str,
+    /// What people call it.
+    pub title: &'static str,
+}
+
+/// The services, in the order in which a report names them.
+pub const SERVICES: [Service; 4] = [
+    Service { name: "kanban", unit: "vibe-kanban.service", title: "Vibe Kanban" },
+    Service { name: "router", unit: "claude-code-router.service", title: "Claude Code Router" },
+    Service { name: "gateway", unit: "nginx.service", title: "The gateway" },
+    Service { name: "ssh", unit: "ssh.service", title: "SSH" },
+];
+
+/// RAVE's own units: name and template.
+const OWN: [(&str, &str); 9] = [
+    ("install-claude-tools.service", include_str!("../../assets/units/install-claude-tools.service")),
+    ("setup-agent-environment.service", include_str!("../../assets/units/setup-agent-environment.service")),
+    ("vibe-kanban.service", include_str!("../../assets/units/vibe-kanban.service")),
+    ("claude-code-router.service", include_str!("../../assets/units/claude-code-router.service")),
+    ("nginx.service", include_str!("../../assets/units/nginx.service")),
+    ("rave-health.service", include_str!("../../assets/units/rave-health.service")),
+    ("rave-health.socket", include_str!("../../assets/units/rave-health.socket")),
+    ("rave-ready.service", include_str!("../../assets/units/rave-ready.service")),
+    ("rave-ssh-keys.service", include_str!("../../assets/units/rave-ssh-keys.service")),
+];
+
+/// Units of packages that a guest needs and that a package may leave off: unit and the target that wants it.
+const FROM_PACKAGES: [(&str, &str); 5] = [
+    ("ssh.service", "multi-user.target"),
+    ("systemd-networkd.service", "multi-user.target"),
+    ("systemd-networkd.socket", "sockets.target"),
+    ("systemd-resolved.service", "sysinit.target"),
+    ("systemd-timesyncd.service", "sysinit.target"),
+];
+
+pub(super) fn files(template: &Template) -> Vec<GuestFile> {
+    let mut files = Vec::new();
+    for (name, text) in OWN {
+        let text = template.fill(text);
+        files.extend(wanted_by(&text).iter().map(|target| enable(name, target)));
+        files.push(GuestFile::file(format!("{UNITS}/{name}"), 0o644, text));
+    }
+    files.push(GuestFile::file(
+        format!("{UNITS}/ssh.service.d/rave.conf"),
+        0o644,
+        template.fill(include_str!("../../assets/units/ssh.conf")),
+    ));
+    for (unit, target) in FROM_PACKAGES {
+        let link = format!("{UNITS}/{target}.wants/{unit}");
+        files.push(GuestFile::symlink(link, format!("/usr/lib/systemd/system/{unit}")));
+    }
+    files
+}
+
+/// The link that starts `unit`, which lies in `/etc/systemd/system`, whenever `target` is started.
+pub fn enable(unit: &str, target: &str) -> GuestFile {
+    GuestFile::symlink(format!("{UNITS}/{target}.wants/{unit}"), format!("{UNITS}/{unit}"))
+}
+
+/// A user's own unit: the file and the links that enable it. `name` is a file name such as `mine.service`. Without
+/// `WantedBy=` in an `[Install]` section, `multi-user.target` wants it.
+pub fn extra_unit(name: &str, content: &str) -> Vec<GuestFile> {
+    let mut targets = wanted_by(content);
+    if targets.is_empty() {
+        targets.push("multi-user.target");
+    }
+    let mut files = vec![GuestFile::file(format!("{UNITS}/{name}"), 0o644, content)];
+    files.extend(targets.iter().map(|target| enable(name, target)));
+    files
+}
+
+/// The units of `WantedBy=` in `[Install]`, systemd.unit(5). An empty value clears what came before, as in systemd.
+fn wanted_by(content: &str) -> Vec<&str> {
+    let mut section = "";
+    let mut targets = Vec::new();
+    for line in content.lines().map(str::trim) {
+        if line.starts_with('[') {
+            section = line;
+        } else if section == "[Install]"
+            && let Some((key, value)) = line.split_once('=')
+            && key.trim() == "WantedBy"
+        {
+            if value.trim().is_empty() {
+                targets.clear();
+            }
+            targets.extend(value.split_whitespace());
+        }
+    }
+    targets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::assets::Kind;
+
+    #[test]
+    fn an_extra_unit_is_enabled_where_it_says() {
+        let files = extra_unit(
+            "mine.service",
+            "[Service]\nWantedBy=no.target\n[Install]\nWantedBy = a.target b.target\n",
+        );
+        let paths: Vec<_> = files.iter().map(|file| file.path.as_str()).collect();
+        assert_eq!(
+            paths,
+            [
+                "/etc/systemd/system/mine.service",
+                "/etc/systemd/system/a.target.wants/mine.service",
+                "/etc/systemd/system/b.target.wants/mine.service"
+            ]
+        );
+        assert_eq!(files[1].kind, Kind::Symlink { target: "/etc/systemd/system/mine.service".into() });
+    }
+
+    #[test]
+    fn an_extra_unit_without_install_section_starts_with_the_machine() {
+        let files = extra_unit("mine.timer", "[Timer]\nOnBootSec=1\n");
+        assert_eq!(files[1].path, "/etc/systemd/system/multi-user.target.wants/mine.timer");
+    }
+
+    #[test]
+    fn every_service_has_a_unit_or_comes_from_a_package() {
+        for service in SERVICES {
+            let own = OWN.iter().any(|(name, _)| *name == service.unit);
+            let packaged = FROM_PACKAGES.iter().any(|(name, _)| *name == service.unit);
+            assert!(own || packaged, "{}", service.unit);
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! `/etc/rave/guest.json`: what the programs in the guest need to know about it.
+
+use serde::{Deserialize, Serialize};
+
+/// Where the guest's configuration lies inside the guest.
+pub const PATH: &str = "/etc/rave/guest.json";
+
+/// One guest as the image was built for it. The caller has validated every value (`rave-spec` does): names are
+/// names, ports are unique, and no value of `environment` holds a newline or a NUL.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestConfig {
+    /// Login name of the user that agents and services run as.
+    pub user: String,
+    /// That user's home, an absolute path.
+    pub home: String,
+    /// The static host name.
+    pub host_name: String,
+    /// True: SSH takes keys only. False: the user may also log in with a password.
+    pub hardened: bool,
+    /// The ports that the services listen on inside the guest.
+    pub services: Services,
+    /// Variables for the user's shells and for the services, in order.
+    pub environment: Vec<(String, String)>,
+    /// The folder with the npm tools' `node_modules` and `bin`.
+    pub tools: String,
+    /// The version of RAVE that built the image.
+    pub version: String,
+}
+
+/// TCP ports inside the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Services {
+    /// Vibe Kanban.
+    pub kanban: u16,
+    /// Claude Code Router.
+    pub router: u16,
+    /// nginx, in front of both.
+    pub gateway: u16,
+    /// OpenSSH.
+    pub ssh: u16,
+}
+
+impl GuestConfig {
+    /// Parses `guest.json`.
+    pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+
+    /// The text of `guest.json`, with a final newline.
+    #[expect(clippy::missing_panics_doc, reason = "strings, numbers and lists always serialise")]
+    pub fn to_json(&self) -> String {
+        let mut text =
+            serde_json::to_string_pretty(self).expect("strings, numbers and lists always serialise");
+        text.push('\n');
+        text
+    }
+}
+
+impl Default for GuestConfig {
+    /// The guest of an untouched `rave.toml`.
+    fn default() -> Self {
+        Self {
+            user: "agent".into(),
+            home: "/home/agent".into(),
+            host_name: "rave".into(),
+            hardened: false,
+            services: Services { kanban: 3000, router: 3456, gateway: 3002, ssh: 22 },
+            environment: Vec::new(),
+            tools: "/opt/rave/tools".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_round_trip_keeps_every_field() {
+        let config = GuestConfig {
+            hardened: true,
+            environment: vec![("A".into(), "x \"y\" $z".into()), ("B".into(), String::new())],
+            ..GuestConfig::default()
+        };
+        assert_eq!(GuestConfig::from_json(&config.to_json()).unwrap(), config);
+    }
+}

@@ -1,0 +1,281 @@
+//! What the guest tells the host: readiness events, and the health report.
+//!
+//! An [`Event`] is one line of JSON on the virtio-serial port [`PORT_NAME`]. The host reads the port's other end from a
+//! socket of QEMU. A [`Health`] is what `rave-guest health` prints and what the gateway serves at `/healthz`.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Name of the virtio-serial port that carries the events; in the guest `/dev/virtio-ports/` + this name.
+pub const PORT_NAME: &str = "org.rave.ready";
+
+/// The longest line that [`Event::parse`] looks at, in bytes. A port carries whatever the guest writes, so a reader
+/// may drop longer lines unread.
+pub const MAX_LINE: usize = 64 * 1024;
+
+/// One step of the guest on its way to being usable, in the order in which they are expected.
+///
+/// Each is announced as soon as it is reached, so a later one may come first (sshd is often up before setup is done);
+/// the first stage in this order that is not [`State::Ok`] is the one to name when the guest hangs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// `rave-guest ready` runs: the kernel, the initrd and the root filesystem are behind us.
+    Userspace,
+    /// The npm tools were checked against the lock.
+    Tools,
+    /// The user's home and configuration are prepared.
+    Setup,
+    /// An address was given to a network interface, or there is no interface to wait for.
+    Network,
+    /// The SSH server listens.
+    Sshd,
+    /// Vibe Kanban answers.
+    Kanban,
+    /// Claude Code Router answers.
+    Router,
+    /// The gateway answers.
+    Gateway,
+    /// All of the above.
+    Ready,
+}
+
+impl Stage {
+    /// Every stage, in order.
+    pub const ALL: [Self; 9] = [
+        Self::Userspace,
+        Self::Tools,
+        Self::Setup,
+        Self::Network,
+        Self::Sshd,
+        Self::Kanban,
+        Self::Router,
+        Self::Gateway,
+        Self::Ready,
+    ];
+
+    /// The name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Userspace => "userspace",
+            Self::Tools => "tools",
+            Self::Setup => "setup",
+            Self::Network => "network",
+            Self::Sshd => "sshd",
+            Self::Kanban => "kanban",
+            Self::Router => "router",
+            Self::Gateway => "gateway",
+            Self::Ready => "ready",
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// How a [`Stage`] stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Not reached; the event's detail says what it waits for. Sent again whenever that changes.
+    Waiting,
+    /// Reached.
+    Ok,
+    /// Will not be reached without help. It may still become [`State::Ok`] if someone helps.
+    Failed,
+}
+
+/// One line on the readiness port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// What it is about.
+    pub stage: Stage,
+    /// How that stands.
+    pub state: State,
+    /// What is waited for or why it failed, for people: `vibe-kanban.service is activating (auto-restart)`.
+    #[serde(default)]
+    pub detail: String,
+    /// Milliseconds since the kernel started (first field of `/proc/uptime`), so a wrong clock does no harm.
+    #[serde(default)]
+    pub uptime_ms: u64,
+    /// The kernel's `/proc/sys/kernel/random/boot_id`: it tells a reboot from the boot before.
+    #[serde(default)]
+    pub boot_id: String,
+    /// On [`Stage::Sshd`]: the server's public host keys, `ssh-ed25519 AAAA...` without comment, to pin them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub host_keys: Vec<String>,
+}
+
+impl Event {
+    /// The event of one line, or nothing when the line is no event: noise, a half line after a reset, or a stage that
+    /// this version does not know. Unknown fields are ignored.
+    pub fn parse(line: &[u8]) -> Option<Self> {
+        if line.len() > MAX_LINE {
+            return None;
+        }
+        // A port that is opened in the middle of a line, or after a firmware that wrote to it, starts with noise.
+        let start = line.iter().position(|&byte| byte == b'{')?;
+        serde_json::from_slice(line[start..].trim_ascii_end()).ok()
+    }
+
+    /// The event as one line with its final newline.
+    #[expect(clippy::missing_panics_doc, reason = "strings and numbers always serialise")]
+    pub fn to_line(&self) -> String {
+        let mut line = serde_json::to_string(self).expect("strings and numbers always serialise");
+        line.push('\n');
+        line
+    }
+}
+
+/// What `rave-guest health` prints.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// Every service is ok.
+    pub ok: bool,
+    /// The version of `rave-guest`.
+    pub version: String,
+    /// The guest's host name.
+    pub host_name: String,
+    /// Milliseconds since the kernel started.
+    pub uptime_ms: u64,
+    /// Each service, in the order of [`crate::assets::SERVICES`].
+    #[serde(default)]
+    pub services: Vec<ServiceHealth>,
+}
+
+/// One service of the guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceHealth {
+    /// `kanban`, `router`, `gateway` or `ssh`, as in `rave.toml`.
+    pub name: String,
+    /// The unit that runs it.
+    pub unit: String,
+    /// systemd's `ActiveState`: `active`, `activating`, `inactive`, `failed`; `unknown` when systemd was not reached.
+    pub state: String,
+    /// systemd's `SubState`: `running`, `auto-restart`, `dead`.
+    #[serde(default)]
+    pub sub_state: String,
+    /// The port inside the guest.
+    pub port: u16,
+    /// Something answered on that port just now, in the service's own protocol.
+    pub answers: bool,
+    /// The unit is active and the port answers.
+    pub ok: bool,
+    /// In words: what answered, or what is wrong.
+    #[serde(default)]
+    pub detail: String,
+    /// Milliseconds since the unit entered its state; 0 when unknown.
+    #[serde(default)]
+    pub since_ms: u64,
+    /// The command that shows the service's log.
+    #[serde(default)]
+    pub log: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event() -> Event {
+        Event {
+            stage: Stage::Kanban,
+            state: State::Waiting,
+            detail: "vibe-kanban.service is activating (auto-restart)".into(),
+            uptime_ms: 5_120,
+            boot_id: "0b3c".into(),
+            host_keys: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn an_event_is_one_line_and_comes_back() {
+        let line = event().to_line();
+        assert_eq!(
+            line,
+            "{\"stage\":\"kanban\",\"state\":\"waiting\",\"detail\":\"vibe-kanban.service is activating \
+             (auto-restart)\",\"uptime_ms\":5120,\"boot_id\":\"0b3c\"}\n"
+        );
+        assert_eq!(Event::parse(line.as_bytes()), Some(event()));
+    }
+
+    #[test]
+    fn newlines_in_a_detail_stay_inside_the_line() {
+        let event = Event { detail: "a\nb".into(), ..event() };
+        assert_eq!(event.to_line().matches('\n').count(), 1);
+        assert_eq!(Event::parse(event.to_line().as_bytes()), Some(event));
+    }
+
+    #[test]
+    fn unknown_fields_and_missing_optional_ones_are_fine() {
+        let parsed = Event::parse(br#"{"stage":"ready","state":"ok","colour":[1,{}]}"#).unwrap();
+        assert_eq!((parsed.stage, parsed.state, parsed.uptime_ms), (Stage::Ready, State::Ok, 0));
+    }
+
+    #[test]
+    fn noise_before_the_object_and_carriage_returns_are_fine() {
+        let mut line = b"\x00\xff garbage ".to_vec();
+        line.extend_from_slice(event().to_line().trim_end().as_bytes());
+        line.extend_from_slice(b"\r\n");
+        assert_eq!(Event::parse(&line), Some(event()));
+    }
+
+    #[test]
+    fn no_prefix_or_damaged_byte_of_a_line_panics() {
+        let line = event().to_line().into_bytes();
+        for cut in 0..line.len() {
+            let _ = Event::parse(&line[..cut]);
+            for byte in [0x00, 0xff, b'{', b'"', b'\\'] {
+                let mut damaged = line.clone();
+                damaged[cut] = byte;
+                let _ = Event::parse(&damaged);
+            }
+        }
+        assert_eq!(Event::parse(b""), None);
+        assert_eq!(Event::parse(br#"{"stage":"warp","state":"ok"}"#), None);
+        assert_eq!(Event::parse(br#"{"stage":"ready","state":"ok","uptime_ms":-1}"#), None);
+        // Deep nesting must not exhaust the stack.
+        assert_eq!(Event::parse("{\"a\":".repeat(10_000).as_bytes()), None);
+        assert_eq!(Event::parse("[".repeat(60_000).as_bytes()), None);
+    }
+
+    #[test]
+    fn over_long_lines_are_refused() {
+        let event = Event { detail: "x".repeat(MAX_LINE), ..event() };
+        assert_eq!(Event::parse(event.to_line().as_bytes()), None);
+    }
+
+    #[test]
+    fn names_on_the_wire_are_those_of_name() {
+        for stage in Stage::ALL {
+            assert_eq!(serde_json::to_string(&stage).unwrap(), format!("\"{stage}\""));
+        }
+        assert!(Stage::ALL.is_sorted());
+    }
+
+    #[test]
+    fn a_health_report_comes_back() {
+        let health = Health {
+            ok: false,
+            version: "0.1.0".into(),
+            host_name: "rave".into(),
+            uptime_ms: 1,
+            services: vec![ServiceHealth {
+                name: "kanban".into(),
+                unit: "vibe-kanban.service".into(),
+                state: "inactive".into(),
+                sub_state: "dead".into(),
+                port: 3000,
+                answers: false,
+                ok: false,
+                detail: "vibe-kanban.service is inactive (dead)".into(),
+                since_ms: 12,
+                log: "journalctl -u vibe-kanban".into(),
+            }],
+        };
+        let text = serde_json::to_string(&health).unwrap();
+        assert_eq!(serde_json::from_str::<Health>(&text).unwrap(), health);
+    }
+}
