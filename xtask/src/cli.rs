@@ -1,7 +1,9 @@
 //! The command line as types. No behaviour: what a command does is in `cmd/`.
 
 use camino::Utf8PathBuf;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use rave_spec::{Base, Format};
 
 /// Build, run and smoke-test virtual machines for AI agents.
 #[derive(Debug, Parser)]
@@ -33,8 +35,8 @@ pub(crate) struct Global {
     /// Show the lines that the programs underneath print
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
-    /// Colours on the terminal; NO_COLOR is honoured
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    /// Colours: auto, always or never
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]
     pub(crate) color: clap::ColorChoice,
 }
 
@@ -42,11 +44,11 @@ pub(crate) struct Global {
 // The first three are the product: they come first, each with the line that people copy.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Build a bootable image       cargo xtask image --format qemu
+    /// Build a bootable image          cargo xtask image --format qemu
     Image(Image),
-    /// Boot it, say where it answers   cargo xtask run --ssh
+    /// Boot it and show its services   cargo xtask run --ssh
     Run(Run),
-    /// Build, boot and check it     cargo xtask smoke --yes
+    /// Build it, boot it, check it     cargo xtask smoke --yes
     Smoke(Smoke),
     /// Show what this host has and lacks; --yes installs it
     Doctor(Doctor),
@@ -66,9 +68,9 @@ pub(crate) struct Target {
     /// A profile of rave.toml [default: rave.toml's defaults.profile]
     #[arg(long, value_name = "NAME")]
     pub(crate) profile: Option<String>,
-    /// What builds the disk: debian or nixos [default: nixos where nix works, else debian]
-    #[arg(long, value_name = "BASE")]
-    pub(crate) base: Option<String>,
+    /// What builds the disk [default: nixos where nix works, else debian]
+    #[arg(long, value_name = "BASE", value_parser = base())]
+    pub(crate) base: Option<Base>,
     /// Folder of the artifacts and their manifest.json [default: out/BASE-PROFILE]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<Utf8PathBuf>,
@@ -77,9 +79,9 @@ pub(crate) struct Target {
 /// `cargo xtask image`
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Image {
-    /// qemu, virtualbox, vmware, raw, iso or all; may be repeated or a comma list
-    #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',')]
-    pub(crate) formats: Vec<String>,
+    /// What to build; may be repeated or a comma list [default: rave.toml's defaults.formats]
+    #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',', value_parser = format_or_all())]
+    pub(crate) formats: Vec<FormatFlag>,
     #[command(flatten)]
     pub(crate) target: Target,
     /// Print the manifest on stdout when done
@@ -95,8 +97,8 @@ pub(crate) struct Image {
 #[allow(clippy::struct_excessive_bools)] // each is a flag a user types
 pub(crate) struct Run {
     /// Which artifact to boot [default: the first of rave.toml's defaults.formats]
-    #[arg(long, value_name = "FORMAT")]
-    pub(crate) format: Option<String>,
+    #[arg(long, value_name = "FORMAT", value_parser = format())]
+    pub(crate) format: Option<Format>,
     #[command(flatten)]
     pub(crate) target: Target,
     /// No window; the serial console goes to a file (default without a display)
@@ -138,8 +140,8 @@ pub(crate) struct Run {
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Smoke {
     /// Which artifacts to check; may be repeated or a comma list [default: rave.toml's defaults.formats]
-    #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',')]
-    pub(crate) formats: Vec<String>,
+    #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',', value_parser = format_or_all())]
+    pub(crate) formats: Vec<FormatFlag>,
     #[command(flatten)]
     pub(crate) target: Target,
     /// List the checks and run none
@@ -223,6 +225,15 @@ pub(crate) struct Completions {
     pub(crate) shell: clap_complete::Shell,
 }
 
+/// A value of `--format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FormatFlag {
+    /// Every format there is.
+    All,
+    /// This one.
+    One(Format),
+}
+
 /// How the guest's instructions run on this host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Accel {
@@ -255,6 +266,25 @@ pub(crate) enum HostPort {
     Fixed(u16),
     /// Any free one.
     Auto,
+}
+
+fn base() -> impl TypedValueParser<Value = Base> {
+    PossibleValuesParser::new(Base::ALL.iter().map(|base| base.as_str())).try_map(|name| name.parse::<Base>())
+}
+
+fn format() -> impl TypedValueParser<Value = Format> {
+    PossibleValuesParser::new(format_names()).try_map(|name| name.parse::<Format>())
+}
+
+fn format_or_all() -> impl TypedValueParser<Value = FormatFlag> {
+    PossibleValuesParser::new(format_names().chain(["all"])).try_map(|name| match name.as_str() {
+        "all" => Ok(FormatFlag::All),
+        name => name.parse().map(FormatFlag::One),
+    })
+}
+
+fn format_names() -> impl Iterator<Item = &'static str> {
+    Format::ALL.iter().map(|format| format.as_str())
 }
 
 fn parse_port(text: &str) -> Result<PortFlag, String> {
@@ -299,6 +329,6 @@ mod tests {
     fn formats_may_be_repeated_or_a_comma_list() {
         let cli = Cli::parse_from(["xtask", "image", "--format", "qemu,raw", "--format", "iso"]);
         let Some(Command::Image(image)) = cli.command else { panic!("not the image command") };
-        assert_eq!(image.formats, ["qemu", "raw", "iso"]);
+        assert_eq!(image.formats, [Format::Qemu, Format::Raw, Format::Iso].map(FormatFlag::One));
     }
 }

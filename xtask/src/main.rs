@@ -12,6 +12,7 @@ use clap::{CommandFactory, Parser};
 
 use cli::{Cli, Command};
 use exit::Code;
+use rave_process::interrupt;
 use settings::Settings;
 use ui::Ui;
 
@@ -25,8 +26,16 @@ fn main() -> ExitCode {
         }
     };
     let ui = Ui::new(&cli.global);
+    if let Err(error) = interrupt::install() {
+        ui.warn(&format!("Ctrl-C cannot be handled: {error}"));
+    }
     match dispatch(&cli, &ui) {
         Ok(code) => code.into(),
+        // Whatever failed after a signal failed because of it.
+        Err(_) if interrupt::requested().is_some() => {
+            ui.error(&["error: interrupted".to_owned()]);
+            Code::Interrupted.into()
+        }
         Err(error) => {
             ui.error(&exit::lines_of(&error));
             exit::code_of(&error).into()
@@ -42,7 +51,12 @@ fn dispatch(cli: &Cli, ui: &Ui) -> anyhow::Result<Code> {
     if let Command::Completions(args) = command {
         return Ok(cmd::completions::run(args, ui)); // needs no checkout
     }
-    let settings = Settings::load(&cli.global)?;
+    let settings = Settings::load(cli)?;
+    if let (Command::Image(_) | Command::Run(_) | Command::Smoke(_), Some(why)) =
+        (command, &settings.base_note)
+    {
+        ui.note(why);
+    }
     match command {
         Command::Image(args) => cmd::image::run(args, &settings, ui),
         Command::Run(args) => cmd::run::run(args, &settings, ui),

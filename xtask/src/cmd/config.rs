@@ -1,10 +1,34 @@
-//! `cargo xtask config`
+//! `cargo xtask config`: the values that count and where each comes from.
+
+use serde::Serialize;
 
 use crate::cli;
-use crate::exit::{Code, Failure};
+use crate::exit::Code;
 use crate::settings::Settings;
 use crate::ui::Ui;
 
-pub(crate) fn run(_args: &cli::Config, _settings: &Settings, _ui: &Ui) -> anyhow::Result<Code> {
-    Err(Failure::usage("`config` is not there yet").into())
+#[derive(Serialize)]
+struct Value<'a> {
+    key: &'a str,
+    /// As TOML writes it.
+    value: &'a str,
+    origin: String,
+}
+
+pub(crate) fn run(args: &cli::Config, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
+    let effective = rave_spec::effective(&settings.spec);
+    let values: Vec<Value<'_>> = effective
+        .iter()
+        .map(|value| Value { key: &value.key, value: &value.value, origin: value.origin.to_string() })
+        .collect();
+    if args.json {
+        ui.data(&serde_json::to_string_pretty(&values)?);
+        return Ok(Code::Ok);
+    }
+    let rows: Vec<Vec<String>> = values
+        .into_iter()
+        .map(|value| vec![value.key.to_owned(), value.origin, value.value.to_owned()])
+        .collect();
+    ui.table(&["key", "from", "value"], &rows);
+    Ok(Code::Ok)
 }

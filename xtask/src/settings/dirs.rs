@@ -85,6 +85,11 @@ impl Platform {
     }
 }
 
+/// `path` seen from the working directory.
+pub(super) fn absolute(path: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
+    Ok(utf8(&std::path::absolute(path)?)?)
+}
+
 /// The programs below get paths on their command lines and in their scripts, where only text is safe.
 fn utf8(path: &Path) -> Result<Utf8PathBuf, Failure> {
     Utf8PathBuf::from_path_buf(path.to_owned()).map_err(|path| {

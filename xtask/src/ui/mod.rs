@@ -1,22 +1,49 @@
 //! The only code that prints. stdout is data, stderr is talk.
 
+mod bars;
+mod plain;
 mod table;
+mod words;
 
-use std::io::{self, Write};
+use std::env;
+use std::io::{self, IsTerminal, Write};
 
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
+use rave_process::progress::Event;
 
 use crate::cli::Global;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
+const REMEDY: Style = AnsiColor::Cyan.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 
 /// Where commands say things. Chosen once from the flags, the environment and the streams.
 #[derive(Debug)]
 pub(crate) struct Ui {
     color: ColorChoice,
-    quiet: bool,
+    talk: Talk,
+    progress: Progress,
+}
+
+/// How much is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Talk {
+    /// Warnings and errors.
+    Quiet,
+    /// Stages and notes too.
+    Normal,
+    /// The lines of the programs underneath too.
+    Verbose,
+}
+
+/// How stages are shown.
+#[derive(Debug)]
+enum Progress {
+    /// A line when a stage starts and one when it ends.
+    Plain(plain::Stages),
+    /// A line for each running stage that is drawn again and again.
+    Bars(bars::Bars),
 }
 
 impl Ui {
@@ -26,15 +53,29 @@ impl Ui {
             clap::ColorChoice::Never => ColorChoice::Never,
             clap::ColorChoice::Auto => ColorChoice::Auto,
         };
-        Self { color, quiet: global.quiet }
+        let talk = match (global.quiet, global.verbose) {
+            (true, _) => Talk::Quiet,
+            (_, true) => Talk::Verbose,
+            _ => Talk::Normal,
+        };
+        let can_redraw = io::stderr().is_terminal()
+            && env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb");
+        let progress = if can_redraw && talk == Talk::Normal {
+            Progress::Bars(bars::Bars::default())
+        } else {
+            Progress::Plain(plain::Stages::default())
+        };
+        Self { color, talk, progress }
     }
 
     /// Data for stdout; a newline is added where the text has none.
     /// A reader that has gone away (`| head`) wants no more and is no error.
     pub(crate) fn data(&self, text: &str) {
-        let mut out = AutoStream::new(io::stdout().lock(), self.color);
-        let newline = if text.ends_with('\n') { "" } else { "\n" };
-        let _ = write!(out, "{text}{newline}").and_then(|()| out.flush());
+        self.undisturbed(|| {
+            let mut out = AutoStream::new(io::stdout().lock(), self.color);
+            let newline = if text.ends_with('\n') { "" } else { "\n" };
+            let _ = write!(out, "{text}{newline}").and_then(|()| out.flush());
+        });
     }
 
     /// A table for stdout.
@@ -44,30 +85,75 @@ impl Ui {
 
     /// A line of talk; silent under `--quiet`.
     pub(crate) fn note(&self, text: &str) {
-        if !self.quiet {
-            self.talk(text);
+        if self.talk > Talk::Quiet {
+            self.line(text);
         }
     }
 
     /// Something that may hurt later.
     pub(crate) fn warn(&self, text: &str) {
-        self.talk(&format!("{WARNING}warning:{WARNING:#} {text}"));
+        self.line(&format!("{WARNING}warning:{WARNING:#} {text}"));
     }
 
     /// The one error that ends the process, as `exit::lines_of` gives it.
     pub(crate) fn error(&self, lines: &[String]) {
+        if let Progress::Bars(bars) = &self.progress {
+            bars.clear();
+        }
         for line in lines {
-            match line.split_once(": ") {
-                Some((head @ ("error" | "remedy"), rest)) => {
-                    self.talk(&format!("{ERROR}{head}:{ERROR:#} {rest}"));
-                }
-                _ => self.talk(line),
-            }
+            let shown = [("error:", ERROR), ("remedy:", REMEDY)].into_iter().find_map(|(head, style)| {
+                line.strip_prefix(head).map(|rest| format!("{style}{head}{style:#}{rest}"))
+            });
+            self.line(shown.as_deref().unwrap_or(line));
         }
     }
 
-    fn talk(&self, line: &str) {
-        let mut err = AutoStream::new(io::stderr().lock(), self.color);
-        let _ = writeln!(err, "{line}"); // nobody is left to be told
+    /// A question with `y` or `n` for an answer, on the terminal; the end of the input is a no.
+    pub(crate) fn ask(&self, question: &str) -> bool {
+        self.undisturbed(|| {
+            let mut err = AutoStream::new(io::stderr().lock(), self.color);
+            let _ = write!(err, "{question} [y/N] ").and_then(|()| err.flush());
+            let mut answer = String::new();
+            let read = io::stdin().read_line(&mut answer);
+            read.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+        })
+    }
+
+    /// What engines report to: `rave_process::progress::Sink` is a reference to this.
+    pub(crate) fn sink(&self) -> impl Fn(Event<'_>) + Sync + '_ {
+        move |event| self.event(event)
+    }
+
+    fn event(&self, event: Event<'_>) {
+        match event {
+            Event::Note { text } => return self.note(text),
+            Event::Warning { text } => return self.warn(text),
+            Event::StageOutput { stage, line } if self.talk == Talk::Verbose => {
+                return self.line(&format!("  {stage} | {line}"));
+            }
+            _ => {}
+        }
+        let line = match &self.progress {
+            Progress::Plain(stages) => stages.event(event),
+            Progress::Bars(bars) => bars.event(event),
+        };
+        if let Some(line) = line {
+            self.note(&line);
+        }
+    }
+
+    fn line(&self, line: &str) {
+        self.undisturbed(|| {
+            let mut err = AutoStream::new(io::stderr().lock(), self.color);
+            let _ = writeln!(err, "{line}"); // nobody is left to be told
+        });
+    }
+
+    /// Runs `print` with the bars out of the way.
+    fn undisturbed<T>(&self, print: impl FnOnce() -> T) -> T {
+        match &self.progress {
+            Progress::Plain(_) => print(),
+            Progress::Bars(bars) => bars.suspend(print),
+        }
     }
 }
