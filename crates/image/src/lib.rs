@@ -1,1 +1,25 @@
-//! rave-image.
+//! rave-image: from the specification to disks in every format, with a manifest.
+//!
+//! The flow is one way: [`build::Request`] -> root file system and tools -> one raw [`disk::Disk`] ->
+//! [`formats`] -> [`manifest::Manifest`]. Each stage's result is kept in a [`store::Store`] under the digest
+//! of its inputs, so that a change redoes only what it touches.
+
+pub mod artifact;
+pub mod bases;
+pub mod build;
+pub mod digest;
+pub mod disk;
+mod error;
+pub mod formats;
+pub mod guest_program;
+pub mod manifest;
+pub mod scratch;
+mod stages;
+pub mod store;
+pub mod tools;
+pub mod tree;
+pub mod versions;
+
+pub use build::{Built, Request, build};
+pub use error::Error;
+pub use manifest::Manifest;

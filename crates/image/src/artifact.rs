@@ -1,0 +1,140 @@
+//! Whether an artifact is still the file that its manifest describes.
+//!
+//! Hashing gigabytes before every boot would cost seconds, so the file's identity when it was last hashed is
+//! kept beside it: inode, size, and both times. A change of content moves the change time (inode(7), `st_ctime`),
+//! which no ordinary program can set back.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::error::{Error, IoContext as _};
+use crate::manifest::Artifact;
+
+/// A file as the system knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Identity {
+    inode: u64,
+    size: u64,
+    /// Seconds and nanoseconds since 1970.
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Seen {
+    identity: Identity,
+    sha256: Digest,
+}
+
+/// Refuses an artifact whose size or digest is not that of the manifest; gives its path.
+pub fn verify(out_dir: &Utf8Path, artifact: &Artifact) -> Result<Utf8PathBuf, Error> {
+    let path = out_dir.join(&artifact.file);
+    let identity = match Identity::of(&path) {
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            let detail = format!("{} is in the manifest but not in the folder", artifact.file);
+            return Err(Error::NotBuilt { out_dir: out_dir.to_owned(), detail });
+        }
+        other => other?,
+    };
+    if identity.size != artifact.size {
+        let detail = format!("its size is {} bytes, the manifest says {}", identity.size, artifact.size);
+        return Err(Error::ArtifactDiffers { path, detail });
+    }
+    if recall(&path) == Some((identity, artifact.sha256)) {
+        return Ok(path);
+    }
+    let found = Digest::of_file(&path).at("read", &path)?;
+    if found != artifact.sha256 {
+        let detail = format!("its SHA-256 is {found}, the manifest says {}", artifact.sha256);
+        return Err(Error::ArtifactDiffers { path, detail });
+    }
+    remember(&path, found)?;
+    Ok(path)
+}
+
+/// Whether the artifact was hashed before and has not changed since; never reads its content.
+pub(crate) fn is_unchanged(out_dir: &Utf8Path, artifact: &Artifact) -> bool {
+    let path = out_dir.join(&artifact.file);
+    Identity::of(&path).is_ok_and(|identity| recall(&path) == Some((identity, artifact.sha256)))
+}
+
+/// Notes the digest of a file that was just hashed.
+pub(crate) fn remember(path: &Utf8Path, sha256: Digest) -> Result<(), Error> {
+    let seen = Seen { identity: Identity::of(path)?, sha256 };
+    let note = note(path);
+    fs::write(&note, serde_json::to_vec(&seen).expect("plain data")).at("write", &note)
+}
+
+fn recall(path: &Utf8Path) -> Option<(Identity, Digest)> {
+    let seen: Seen = serde_json::from_slice(&fs::read(note(path)).ok()?).ok()?;
+    Some((seen.identity, seen.sha256))
+}
+
+fn note(path: &Utf8Path) -> Utf8PathBuf {
+    path.with_file_name(format!(".{}.seen", path.file_name().unwrap_or_default()))
+}
+
+impl Identity {
+    fn of(path: &Utf8Path) -> Result<Self, Error> {
+        let metadata = fs::metadata(path).at("read", path)?;
+        Ok(Self {
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn artifact(content: &[u8]) -> Artifact {
+        let digest = Digest::of_bytes(content);
+        let size = content.len() as u64;
+        Artifact { format: rave_spec::Format::Raw, file: "disk.img".into(), size, sha256: digest, key: digest }
+    }
+
+    #[test]
+    fn a_changed_truncated_or_missing_file_is_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = Utf8Path::from_path(dir.path()).unwrap();
+        let artifact = artifact(b"content");
+        let error = verify(out, &artifact).unwrap_err().to_string();
+        assert!(error.ends_with("disk.img is in the manifest but not in the folder"), "{error}");
+        fs::write(out.join("disk.img"), "content").unwrap();
+        verify(out, &artifact).unwrap();
+        assert!(is_unchanged(out, &artifact));
+        fs::write(out.join("disk.img"), "CONTENT").unwrap();
+        assert!(!is_unchanged(out, &artifact));
+        let error = verify(out, &artifact).unwrap_err().to_string();
+        assert!(error.contains(&Digest::of_bytes(b"CONTENT").to_string()), "{error}");
+        assert!(error.contains(&artifact.sha256.to_string()), "{error}");
+        fs::write(out.join("disk.img"), "cont").unwrap();
+        let error = verify(out, &artifact).unwrap_err().to_string();
+        assert!(error.ends_with("its size is 4 bytes, the manifest says 7"), "{error}");
+    }
+
+    #[test]
+    fn restoring_the_modification_time_hides_no_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = Utf8Path::from_path(dir.path()).unwrap();
+        let path = out.join("disk.img");
+        fs::write(&path, "content").unwrap();
+        let artifact = artifact(b"content");
+        verify(out, &artifact).unwrap();
+        let modified = fs::metadata(&path).unwrap().modified().unwrap();
+        // Within one tick of the kernel's coarse clock both times would be the same.
+        let before = Identity::of(&path).unwrap();
+        while Identity::of(&path).unwrap().changed == before.changed {
+            fs::write(&path, "CONTENT").unwrap();
+            fs::File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
+        }
+        assert!(verify(out, &artifact).is_err());
+    }
+}

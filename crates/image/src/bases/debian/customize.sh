@@ -1,0 +1,8 @@
+# Runs when all packages are configured; $1 is the new root.
+set -eu
+
+# Made by the package's postinst: every machine makes its own at first boot.
+rm -f "$1"/etc/ssh/ssh_host_*
+
+# The root file system's own table and name service are written with the disk.
+rm -f "$1/etc/fstab" "$1/etc/resolv.conf" "$1/etc/hostname"

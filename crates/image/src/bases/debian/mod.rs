@@ -1,0 +1,196 @@
+//! The Debian base's root file system: mmdebstrap, as an ordinary user or as root, to one tar.
+
+use std::collections::BTreeSet;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_process::Cmd;
+use rave_process::progress::{Event, Unit};
+use rave_spec::Spec;
+
+use crate::digest::{Digest, Hasher};
+use crate::error::{Error, StageContext as _};
+use crate::stages::Stages;
+use crate::store::Entry;
+use crate::tree::root_tar::{self, RootTar};
+
+/// The name of this stage.
+pub const STAGE: &str = "rootfs";
+
+/// Bytes that the unpacked tree and its tar need at most while they are made: about 1.2 GiB each for the
+/// headless profile, and room for as much again.
+const ROOM: u64 = 4 << 30;
+
+/// What the guest never reads, left out of every package (dpkg(1), `--path-exclude`). Copyright files stay,
+/// as the archive's licences ask.
+const PATH_RULES: &[&str] = &[
+    "path-exclude=/usr/share/doc/*",
+    "path-include=/usr/share/doc/*/copyright",
+    "path-exclude=/usr/share/man/*",
+    "path-exclude=/usr/share/info/*",
+    "path-exclude=/usr/share/lintian/*",
+    "path-exclude=/usr/share/locale/*",
+    "path-include=/usr/share/locale/locale.alias",
+    "path-exclude=/usr/share/vim/vim*/lang/*",
+    // A debugging aid for gcc's own developers, 33 MB.
+    "path-exclude=/usr/bin/*-lto-dump-*",
+];
+
+/// What the root file system is made from: a pure value, from which key and command line follow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rootfs {
+    suite: String,
+    packages: BTreeSet<String>,
+    epoch: u64,
+}
+
+/// How mmdebstrap becomes root inside the new tree (mmdebstrap(1), MODES).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// A user namespace, for ordinary users.
+    Unshare,
+    /// The caller is root.
+    Root,
+}
+
+impl Mode {
+    fn of_this_process() -> Self {
+        if rustix::process::geteuid().is_root() { Self::Root } else { Self::Unshare }
+    }
+}
+
+impl Rootfs {
+    /// The root file system of a profile; `epoch` is `SOURCE_DATE_EPOCH`, in seconds.
+    pub fn new(spec: &Spec, profile_packages: &[String], epoch: u64) -> Self {
+        let packages = spec.debian.packages.iter().chain(profile_packages).cloned();
+        let extra = spec.extra.packages.iter().map(ToString::to_string);
+        Self { suite: spec.debian.suite.to_string(), packages: packages.chain(extra).collect(), epoch }
+    }
+
+    /// Changes when, and only when, the tar would.
+    pub fn key(&self) -> Digest {
+        let mut hasher = Hasher::default();
+        for argument in self.arguments() {
+            hasher.field("argument", argument.as_bytes());
+        }
+        hasher.field("suite", self.suite.as_bytes());
+        hasher.field("epoch", &self.epoch.to_le_bytes());
+        hasher.finish()
+    }
+
+    /// The whole command line.
+    pub fn argv(&self, mode: Mode, tar: &Utf8Path) -> Vec<String> {
+        let mode = match mode {
+            Mode::Unshare => "--mode=unshare",
+            Mode::Root => "--mode=root",
+        };
+        let mut argv = vec!["mmdebstrap".into(), mode.into(), "--format=tar".into(), "--verbose".into()];
+        argv.extend(self.arguments());
+        argv.extend([self.suite.clone(), tar.to_string()]);
+        argv
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        let mut arguments = vec!["--variant=minbase".to_owned(), "--architectures=amd64".to_owned()];
+        // The tree is thrown away when its tar is written: syncing each file to disk gains nothing.
+        arguments.push("--dpkgopt=force-unsafe-io".into());
+        arguments.extend(PATH_RULES.iter().map(|rule| format!("--dpkgopt={rule}")));
+        arguments.push(format!("--setup-hook={}", include_str!("setup.sh")));
+        arguments.push(format!("--customize-hook={}", include_str!("customize.sh")));
+        arguments.push(format!("--include={}", self.packages.iter().cloned().collect::<Vec<_>>().join(",")));
+        arguments
+    }
+
+    /// Builds the tar, or takes it from the store.
+    pub(crate) fn build(&self, stages: &Stages<'_>) -> Result<RootTar, Error> {
+        let entry = stages.run(STAGE, &self.key(), |pending| {
+            let scratch = stages.scratch(ROOM)?;
+            let argv = self.argv(Mode::of_this_process(), &pending.file(root_tar::TAR));
+            let mut packages = PackageCount::default();
+            Cmd::new(&argv[0])
+                .args(&argv[1..])
+                .env("TMPDIR", scratch.path().as_str())
+                .env("SOURCE_DATE_EPOCH", self.epoch.to_string())
+                .env("LC_ALL", "C.UTF-8")
+                .log_file(stages.log(STAGE))
+                .run(&mut |line| {
+                    stages.report(Event::StageOutput { stage: STAGE, line: line.text });
+                    if let Some((done, total)) = packages.count(line.text) {
+                        stages.report(Event::StageProgress { stage: STAGE, done, total, unit: Unit::Packages });
+                    }
+                })
+                .stage(STAGE)?;
+            root_tar::describe(pending)
+        })?;
+        read(&entry)
+    }
+}
+
+fn read(entry: &Entry) -> Result<RootTar, Error> {
+    RootTar::open(entry)
+}
+
+/// Counts packages in the words of apt and dpkg. A package is done when it is set up.
+#[derive(Debug, Default)]
+struct PackageCount {
+    done: u64,
+    total: u64,
+}
+
+impl PackageCount {
+    /// `Some` when the line changed the count.
+    fn count(&mut self, line: &str) -> Option<(u64, Option<u64>)> {
+        // apt-get(8) ends its plan with "0 upgraded, 119 newly installed, 0 to remove and 0 not upgraded."
+        if let Some(new) = line.split_once(" newly installed") {
+            let number = new.0.rsplit(' ').next()?.parse::<u64>().ok()?;
+            self.total += number;
+            return None;
+        }
+        line.starts_with("Setting up ").then(|| {
+            self.done += 1;
+            (self.done, (self.total >= self.done).then_some(self.total))
+        })
+    }
+}
+
+/// The log of the last build, for error messages.
+pub fn log_file(log_dir: &Utf8Path) -> Utf8PathBuf {
+    log_dir.join(format!("{STAGE}.log"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rootfs() -> Rootfs {
+        Rootfs { suite: "trixie".into(), packages: ["git", "curl"].map(String::from).into(), epoch: 7 }
+    }
+
+    #[test]
+    fn argv_is_a_pure_value_with_sorted_packages() {
+        let argv = rootfs().argv(Mode::Unshare, "/cache/root.tar".into());
+        assert_eq!(argv[..4], ["mmdebstrap", "--mode=unshare", "--format=tar", "--verbose"]);
+        assert_eq!(argv[argv.len() - 3..], ["--include=curl,git", "trixie", "/cache/root.tar"]);
+        assert_eq!(rootfs().argv(Mode::Root, "x".into())[1], "--mode=root");
+    }
+
+    #[test]
+    fn the_key_follows_what_changes_the_tar_and_nothing_else() {
+        let key = rootfs().key();
+        let mut other = rootfs();
+        other.packages.insert("htop".into());
+        assert_ne!(other.key(), key);
+        assert_ne!(Rootfs { epoch: 8, ..rootfs() }.key(), key);
+        assert_ne!(Rootfs { suite: "sid".into(), ..rootfs() }.key(), key);
+        assert_eq!(rootfs().key(), key);
+    }
+
+    #[test]
+    fn packages_are_counted_from_apts_own_words() {
+        let mut count = PackageCount::default();
+        assert_eq!(count.count("0 upgraded, 2 newly installed, 0 to remove and 0 not upgraded."), None);
+        assert_eq!(count.count("Unpacking git (1:2.47) ..."), None);
+        assert_eq!(count.count("Setting up git (1:2.47) ..."), Some((1, Some(2))));
+        assert_eq!(count.count("Setting up curl (8) ..."), Some((2, Some(2))));
+        assert_eq!(count.count("Setting up more (1) ..."), Some((3, None)));
+    }
+}

@@ -1,0 +1,3 @@
+//! A base decides how the guest's files get into a root file system.
+
+pub mod debian;

@@ -1,0 +1,306 @@
+//! The whole way from the specification to artifacts with a manifest.
+
+use std::fs;
+use std::thread;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_guest::assets::{self, GuestFile, Paths};
+use rave_guest::config::{GuestConfig, Services};
+use rave_process::{FileLock, Holder};
+use rave_process::progress::{Event, Sink};
+use rave_spec::{Base, Format, Profile, Spec};
+
+use crate::artifact;
+use crate::bases::debian::{self, Rootfs};
+use crate::digest::{Digest, Hasher};
+use crate::disk::{self, Disk, Recipe};
+use crate::error::{Error, IoContext as _, StageContext as _};
+use crate::formats;
+use crate::guest_program;
+use crate::manifest::{Artifact, Input, Manifest, SCHEMA};
+use crate::stages::Stages;
+use crate::store::Store;
+use crate::tools;
+use crate::tree::accounts::{Account, hash_password};
+use crate::tree::overlay::Overlay;
+use crate::versions;
+
+/// `SOURCE_DATE_EPOCH` where the environment sets none: 2026-01-01T00:00:00Z. A fixed day, so that the same
+/// inputs give the same bytes on every day.
+pub const DEFAULT_EPOCH: u64 = 1_767_225_600;
+
+/// What to build.
+#[derive(Debug, Clone)]
+pub struct Request<'a> {
+    /// The checkout.
+    pub root: &'a Utf8Path,
+    /// The specification.
+    pub spec: &'a Spec,
+    /// The profile's name.
+    pub profile: &'a str,
+    /// The base.
+    pub base: Base,
+    /// The formats, at least one.
+    pub formats: &'a [Format],
+    /// Where artifacts and manifest go.
+    pub out_dir: &'a Utf8Path,
+    /// Where finished stages are kept.
+    pub cache_dir: &'a Utf8Path,
+    /// Where the logs of programs go.
+    pub log_dir: &'a Utf8Path,
+    /// Build every stage, even where the cache has its result.
+    pub refresh: bool,
+    /// `SOURCE_DATE_EPOCH` in seconds.
+    pub epoch: u64,
+}
+
+/// What came of it.
+#[derive(Debug, Clone)]
+pub struct Built {
+    /// The manifest as it lies in the folder now.
+    pub manifest: Manifest,
+    /// False when all asked artifacts were there, made from the same inputs.
+    pub changed: bool,
+}
+
+/// All inputs, read and checked, before anything is built.
+struct Plan<'a> {
+    request: &'a Request<'a>,
+    rootfs: Rootfs,
+    source: guest_program::Source,
+    account: Account,
+    config: GuestConfig,
+    overlay: Overlay,
+    keys: Keys,
+}
+
+#[derive(Clone, Copy)]
+struct Keys {
+    rootfs: Digest,
+    tools: Digest,
+    guest: Digest,
+    disk: Digest,
+}
+
+/// Builds what is asked for and missing.
+pub fn build(request: &Request<'_>, sink: Sink<'_>) -> Result<Built, Error> {
+    let plan = Plan::read(request)?;
+    if let Some(manifest) = plan.finished() {
+        return Ok(Built { manifest, changed: false });
+    }
+    for folder in [request.out_dir, request.cache_dir, request.log_dir] {
+        fs::create_dir_all(folder).at("create", folder)?;
+    }
+    let _lock = lock(request, sink)?;
+    // Whoever held the lock may just have built the same.
+    if let Some(manifest) = plan.finished() {
+        return Ok(Built { manifest, changed: false });
+    }
+    let store = Store::open(request.cache_dir)?;
+    let stages = Stages::new(store, request.cache_dir, request.log_dir, request.refresh, sink);
+    let (disk, packages) = plan.disk(&stages)?;
+    let artifacts = plan.artifacts(&stages, &disk)?;
+    let manifest = plan.manifest(artifacts, packages)?;
+    manifest.write(request.out_dir)?;
+    Ok(Built { manifest, changed: true })
+}
+
+/// One build at a time in a cache; a second one waits and says for whom.
+fn lock(request: &Request<'_>, sink: Sink<'_>) -> Result<FileLock, Error> {
+    let path = request.cache_dir.join("build.lock");
+    let mut told = |holder: &Holder| {
+        let text = format!("waiting for another build (process {}: {})", holder.pid, holder.command);
+        sink(Event::Note { text: &text });
+    };
+    FileLock::acquire(&path, &mut told).stage("lock")
+}
+
+impl<'a> Plan<'a> {
+    fn read(request: &'a Request<'a>) -> Result<Self, Error> {
+        if request.base != Base::Debian {
+            return Err(Error::BaseNotAvailable { base: request.base });
+        }
+        if let Some(format) = request.formats.iter().find(|format| !formats::AVAILABLE.contains(format)) {
+            return Err(formats::not_on_base(*format));
+        }
+        let profile = request.spec.profile(request.profile).map_err(|unknown| Error::Input {
+            what: "profile".into(),
+            detail: unknown.to_string(),
+        })?;
+        let spec = request.spec;
+        let rootfs = Rootfs::new(spec, &profile.packages, request.epoch);
+        let source = guest_program::Source::read(request.root)?;
+        let account = account(spec, profile, request.epoch);
+        let config = guest_config(spec, profile);
+        let overlay = overlay(request, &config)?;
+        let tools = tools::key(request.epoch);
+        let disk = disk::key(&rootfs.key(), &tools, &source.key(), &overlay.digest(), &account);
+        let keys = Keys { rootfs: rootfs.key(), tools, guest: source.key(), disk };
+        Ok(Self { request, rootfs, source, account, config, overlay, keys })
+    }
+
+    /// The manifest, when every asked artifact is in the folder, made from these inputs and unchanged.
+    fn finished(&self) -> Option<Manifest> {
+        if self.request.refresh {
+            return None;
+        }
+        let manifest = Manifest::read(self.request.out_dir).ok()?;
+        let present = |format: &Format| self.present(&manifest, *format).is_some();
+        self.request.formats.iter().all(present).then_some(manifest)
+    }
+
+    fn present<'m>(&self, manifest: &'m Manifest, format: Format) -> Option<&'m Artifact> {
+        let artifact = manifest.artifacts.iter().find(|artifact| artifact.format == format)?;
+        (artifact.key == self.artifact_key(format) && artifact::is_unchanged(self.request.out_dir, artifact))
+            .then_some(artifact)
+    }
+
+    fn artifact_key(&self, format: Format) -> Digest {
+        let mut hasher = Hasher::default();
+        hasher.field("disk", self.keys.disk.bytes());
+        let commands = formats::commands(format, "".into(), "".into(), self.request.spec.vm.disk);
+        for argument in commands.into_iter().flatten().flatten() {
+            hasher.field("argument", argument.as_bytes());
+        }
+        hasher.finish()
+    }
+
+    fn disk(&self, stages: &Stages<'_>) -> Result<(Disk, Vec<crate::tree::root_tar::Package>), Error> {
+        // The three inputs need nothing of each other, and the first leaves a processor idle.
+        let (root, tools, program) = thread::scope(|scope| {
+            let tools = scope.spawn(|| tools::build(stages, self.request.epoch));
+            let program = scope.spawn(|| self.source.build(stages));
+            let root = self.rootfs.build(stages);
+            (root, join(tools), join(program))
+        });
+        let (root, tools, program) = (root?, tools?, program?);
+        let mut overlay = self.overlay.clone();
+        let content = fs::read(&program).at("read", &program)?;
+        overlay.add(GuestFile::file(guest_program::PLACE, 0o755, content));
+        let recipe = Recipe {
+            root: &root,
+            tools: &tools,
+            account: &self.account,
+            overlay: &overlay,
+            key: self.keys.disk,
+            epoch: self.request.epoch,
+        };
+        let disk = recipe.build(stages)?;
+        Ok((disk, root.packages))
+    }
+
+    fn artifacts(&self, stages: &Stages<'_>, disk: &Disk) -> Result<Vec<Artifact>, Error> {
+        let before = Manifest::read(self.request.out_dir).ok();
+        let mut artifacts = Vec::new();
+        for format in Format::ALL.iter().copied() {
+            let asked = self.request.formats.contains(&format);
+            let present = before.as_ref().and_then(|manifest| self.present(manifest, format));
+            match present {
+                Some(artifact) if !(asked && self.request.refresh) => artifacts.push(artifact.clone()),
+                _ if asked => artifacts.push(self.artifact(stages, disk, format)?),
+                _ => self.remove_stale(format)?,
+            }
+        }
+        Ok(artifacts)
+    }
+
+    /// An artifact of other inputs that the new manifest would not name.
+    fn remove_stale(&self, format: Format) -> Result<(), Error> {
+        let path = self.request.out_dir.join(formats::file_name(self.request.base, self.request.profile, format));
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", &path, error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn artifact(&self, stages: &Stages<'_>, disk: &Disk, format: Format) -> Result<Artifact, Error> {
+        stages.timed(formats::stage(format), || {
+            let out_dir = self.request.out_dir;
+            let file = formats::file_name(self.request.base, self.request.profile, format);
+            let place = out_dir.join(&file);
+            let partial = Partial { path: out_dir.join(format!(".{file}.partial")) };
+            formats::convert(stages, format, disk, &partial.path, self.request.spec.vm.disk)?;
+            let sha256 = Digest::of_file(&partial.path).at("read", &partial.path)?;
+            let size = fs::metadata(&partial.path).at("read", &partial.path)?.len();
+            fs::rename(&partial.path, &place).at("rename into", &place)?;
+            artifact::remember(&place, sha256)?;
+            Ok(Artifact { format, file, size, sha256, key: self.artifact_key(format) })
+        })
+    }
+
+    fn manifest(&self, artifacts: Vec<Artifact>, packages: Vec<crate::tree::root_tar::Package>) -> Result<Manifest, Error> {
+        let Keys { rootfs, tools, guest, disk } = self.keys;
+        let inputs = [(debian::STAGE, rootfs), (tools::STAGE, tools), (guest_program::STAGE, guest), (disk::STAGE, disk)];
+        Ok(Manifest {
+            schema: SCHEMA,
+            base: self.request.base,
+            profile: self.request.profile.to_owned(),
+            source_date_epoch: self.request.epoch,
+            inputs: inputs.map(|(name, sha256)| Input { name: name.to_owned(), sha256 }).into(),
+            guest: self.config.clone(),
+            artifacts,
+            build_tools: versions::build_tools(),
+            packages,
+            npm_packages: tools::locked()?,
+        })
+    }
+}
+
+/// A file that is gone unless it was renamed.
+struct Partial {
+    path: Utf8PathBuf,
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+fn account(spec: &Spec, profile: &Profile, epoch: u64) -> Account {
+    let user = spec.guest.user.to_string();
+    let password_hash = (!profile.hardened).then(|| hash_password(&spec.guest.password, &user));
+    Account { user, password_hash, epoch }
+}
+
+fn guest_config(spec: &Spec, profile: &Profile) -> GuestConfig {
+    let services = spec.services;
+    GuestConfig {
+        user: spec.guest.user.to_string(),
+        home: format!("/home/{}", spec.guest.user),
+        host_name: spec.guest.hostname.to_string(),
+        hardened: profile.hardened,
+        services: Services {
+            kanban: services.kanban.guest.get(),
+            router: services.router.guest.get(),
+            gateway: services.gateway.guest.get(),
+            ssh: services.ssh.guest.get(),
+        },
+        environment: spec.extra.environment.clone(),
+        tools: format!("/{}", tools::PLACE),
+        ..GuestConfig::default()
+    }
+}
+
+/// RAVE's own files and the user's units.
+fn overlay(request: &Request<'_>, config: &GuestConfig) -> Result<Overlay, Error> {
+    let mut overlay = Overlay::default();
+    for file in assets::files(config, &Paths::debian()) {
+        overlay.add(file);
+    }
+    for unit in &request.spec.extra.units {
+        let path = request.root.join(unit);
+        let content = fs::read_to_string(&path).map_err(|error| Error::Input {
+            what: format!("extra.units: {unit}"),
+            detail: format!("cannot read {path}: {error}"),
+        })?;
+        for file in assets::extra_unit(unit.file_name().unwrap_or(unit.as_str()), &content) {
+            overlay.add(file);
+        }
+    }
+    Ok(overlay)
+}

@@ -1,0 +1,163 @@
+//! One raw disk that boots under BIOS and UEFI, made without root, loop device or virtual machine.
+
+pub mod boot_loader;
+pub mod layout;
+pub mod root_filesystem;
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_process::Cmd;
+use serde::{Deserialize, Serialize};
+
+use crate::digest::{Digest, Hasher};
+use crate::error::{Error, IoContext as _, StageContext as _};
+use crate::scratch::free_bytes;
+use crate::stages::Stages;
+use crate::store::Pending;
+use crate::tools::Tools;
+use crate::tree::accounts::Account;
+use crate::tree::overlay::Overlay;
+use crate::tree::root_tar::{Extent, RootTar};
+use layout::Layout;
+use root_filesystem::Tree;
+
+/// The name of this stage.
+pub const STAGE: &str = "disk";
+
+/// Changes when this folder makes another disk from the same inputs.
+const REVISION: &[u8] = b"1";
+
+const IMAGE: &str = "disk.raw";
+const DESCRIPTION: &str = "disk.json";
+
+/// Identifiers that the disk and its file systems carry; they follow from the inputs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identifiers {
+    /// GPT disk GUID (UEFI specification 2.10, table 5.5).
+    pub disk: String,
+    /// Partition GUIDs: BIOS boot, ESP, root.
+    pub partitions: [String; 3],
+    /// UUID of the root file system; the kernel finds it by this.
+    pub root: String,
+    /// Seed of ext4's directory hashes.
+    pub hash_seed: String,
+    /// Volume serial number of the ESP's FAT, 8 hexadecimal digits.
+    pub esp: String,
+}
+
+impl Identifiers {
+    /// Identifiers for a disk with this key.
+    pub fn of(key: &Digest) -> Self {
+        Self {
+            disk: key.uuid("disk"),
+            partitions: ["bios-boot", "esp", "root-partition"].map(|purpose| key.uuid(purpose)),
+            root: key.uuid("root"),
+            hash_seed: key.uuid("hash-seed"),
+            esp: key.uuid("esp")[..8].to_owned(),
+        }
+    }
+}
+
+/// What a disk is made from.
+pub(crate) struct Recipe<'a> {
+    pub(crate) root: &'a RootTar,
+    pub(crate) tools: &'a Tools,
+    pub(crate) account: &'a Account,
+    /// RAVE's own files, without those that name the disk's identifiers.
+    pub(crate) overlay: &'a Overlay,
+    pub(crate) key: Digest,
+    pub(crate) epoch: u64,
+}
+
+/// A finished raw disk.
+#[derive(Debug, Clone)]
+pub struct Disk {
+    /// The image; sparse.
+    pub path: Utf8PathBuf,
+    /// Its identifiers.
+    pub identifiers: Identifiers,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Description {
+    identifiers: Identifiers,
+    size: u64,
+}
+
+/// The key of a disk made from results with these keys.
+pub(crate) fn key(root: &Digest, tools: &Digest, guest: &Digest, overlay: &Digest, account: &Account) -> Digest {
+    let mut hasher = Hasher::default();
+    hasher.field("revision", REVISION);
+    for (name, digest) in [("root", root), ("tools", tools), ("guest", guest), ("overlay", overlay)] {
+        hasher.field(name, digest.bytes());
+    }
+    hasher.field("account", format!("{account:?}").as_bytes());
+    hasher.field("boot configuration", boot_loader::CONFIGURATION.as_bytes());
+    hasher.field("kernel arguments", boot_loader::KERNEL_ARGUMENTS.as_bytes());
+    hasher.finish()
+}
+
+impl Recipe<'_> {
+    /// Assembles the disk, or takes it from the store.
+    pub(crate) fn build(&self, stages: &Stages<'_>) -> Result<Disk, Error> {
+        let entry = stages.run(STAGE, &self.key, |pending| self.assemble(stages, pending))?;
+        let place = entry.file(DESCRIPTION);
+        let text = std::fs::read(&place).at("read", &place)?;
+        let found: Description = serde_json::from_slice(&text)
+            .map_err(|error| Error::Damaged { path: place, detail: error.to_string() })?;
+        Ok(Disk { path: entry.file(IMAGE), identifiers: found.identifiers, size: found.size })
+    }
+
+    fn assemble(&self, stages: &Stages<'_>, pending: &Pending) -> Result<(), Error> {
+        let identifiers = Identifiers::of(&self.key);
+        let mut overlay = self.overlay.clone();
+        for file in boot_loader::guest_files(&identifiers) {
+            overlay.add(file);
+        }
+        let extent: Extent = self.root.extent + self.tools.extent + overlay.extent();
+        let layout = Layout::for_content(extent);
+        let image = pending.file(IMAGE);
+        require_room(&image, extent.bytes)?;
+        let file = File::create(&image).at("create", &image)?;
+        file.set_len(layout.size()).at("size", &image)?;
+        drop(file);
+
+        partition(&image, &layout, &identifiers, stages)?;
+        let tree = Tree { root: self.root, tools: self.tools, account: self.account, overlay: &overlay, epoch: self.epoch };
+        tree.write(&image, &layout, &identifiers, stages)?;
+        boot_loader::install(&image, &layout, &identifiers, self.epoch, stages)?;
+
+        let place = pending.file(DESCRIPTION);
+        let text = serde_json::to_vec(&Description { identifiers, size: layout.size() }).expect("plain data");
+        std::fs::write(&place, text).at("write", &place)
+    }
+}
+
+fn require_room(image: &Utf8Path, needed: u64) -> Result<(), Error> {
+    let folder = image.parent().unwrap_or(image);
+    let free = free_bytes(folder)?;
+    if free < needed {
+        return Err(Error::NoSpace { path: folder.to_owned(), needed_mib: needed >> 20, free_mib: free >> 20 });
+    }
+    Ok(())
+}
+
+fn partition(image: &Utf8Path, layout: &Layout, identifiers: &Identifiers, stages: &Stages<'_>) -> Result<(), Error> {
+    Cmd::new("sfdisk")
+        .args(["--quiet", "--no-reread", "--no-tell-kernel", image.as_str()])
+        .stdin_bytes(layout.sfdisk_script(identifiers).into_bytes())
+        .log_file(stages.log(STAGE))
+        .run(&mut |_| ())
+        .stage(STAGE)
+        .map(drop)
+}
+
+/// Writes bytes at an offset of the image.
+pub(crate) fn write_at(image: &Utf8Path, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+    let file = File::options().write(true).open(image).at("open", image)?;
+    file.write_all_at(bytes, offset).at("write", image)
+}

@@ -1,0 +1,157 @@
+//! What can go wrong while an image is built.
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+/// An error of this crate.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A host program failed; holds its command and the last lines that it printed.
+    #[error("{stage}: {source}")]
+    Command {
+        /// The stage that ran it.
+        stage: &'static str,
+        /// What happened.
+        #[source]
+        source: rave_process::Error,
+    },
+    /// A file could not be read or written.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// The file or folder.
+        path: Utf8PathBuf,
+        /// The system's answer.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Too little room, found before or while writing.
+    #[error("no room on {path}: {needed_mib} MiB are needed, {free_mib} MiB are free")]
+    NoSpace {
+        /// The folder on the full file system.
+        path: Utf8PathBuf,
+        /// Needed, in MiB.
+        needed_mib: u64,
+        /// Free, in MiB.
+        free_mib: u64,
+    },
+    /// The format exists, but this base cannot make it yet.
+    #[error("format {format} is not yet on this base ({base}); it makes: {available}")]
+    FormatNotOnBase {
+        /// The asked format.
+        format: rave_spec::Format,
+        /// The base.
+        base: rave_spec::Base,
+        /// What it can make, comma separated.
+        available: String,
+    },
+    /// The base exists by name only.
+    #[error("the {base} base is not yet available")]
+    BaseNotAvailable {
+        /// The asked base.
+        base: rave_spec::Base,
+    },
+    /// A manifest or cached description is not what it should be.
+    #[error("{path} is damaged: {detail}")]
+    Damaged {
+        /// The file.
+        path: Utf8PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// An artifact is not the one that its manifest describes.
+    #[error("{path} is not what its manifest describes: {detail}")]
+    ArtifactDiffers {
+        /// The artifact.
+        path: Utf8PathBuf,
+        /// Both values.
+        detail: String,
+    },
+    /// Nothing was built here.
+    #[error("no image in {out_dir}: {detail}")]
+    NotBuilt {
+        /// The folder that was looked at.
+        out_dir: Utf8PathBuf,
+        /// What is missing.
+        detail: String,
+    },
+    /// The input of a stage is not usable.
+    #[error("{what}: {detail}")]
+    Input {
+        /// Which input.
+        what: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// Ctrl-C or SIGTERM.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Error {
+    /// An input/output error with its file; a full disk becomes [`Error::NoSpace`].
+    pub(crate) fn io(action: &'static str, path: impl AsRef<Utf8Path>, source: std::io::Error) -> Self {
+        Self::Io { action, path: path.as_ref().to_owned(), source }
+    }
+
+    /// What the user can do about it, if anything is known.
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Self::Io { source, path, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                Some(format!("free some space on the file system of {path}, then run the same command again"))
+            }
+            Self::NoSpace { path, .. } => Some(format!(
+                "free some space there, or set RAVE_CACHE (work files) or --out (artifacts) to a folder on a larger disk than that of {path}"
+            )),
+            Self::Command { source, .. } => {
+                let tail = source.tail().join("\n");
+                if tail.contains("No space left on device") {
+                    Some("the disk is full: free some space, or set RAVE_CACHE and TMPDIR to a larger disk; then run the same command again".into())
+                } else if ["Temporary failure resolving", "Could not connect", "EAI_AGAIN", "ENOTFOUND", "Could not resolve", "Network is unreachable"]
+                    .iter()
+                    .any(|sign| tail.contains(sign))
+                {
+                    Some("the package archive could not be reached: check the network, then run the same command again; finished stages are kept".into())
+                } else {
+                    None
+                }
+            }
+            Self::NotBuilt { .. } => Some("build it first: cargo xtask image".into()),
+            Self::Damaged { .. } | Self::ArtifactDiffers { .. } => {
+                Some("build it anew: cargo xtask image --refresh; or put the original file back".into())
+            }
+            Self::Io { .. }
+            | Self::FormatNotOnBase { .. }
+            | Self::BaseNotAvailable { .. }
+            | Self::Input { .. }
+            | Self::Interrupted => None,
+        }
+    }
+}
+
+/// Attaches the action and the file to an input/output error.
+pub(crate) trait IoContext<T> {
+    /// Turns the error into [`Error::Io`].
+    fn at(self, action: &'static str, path: impl AsRef<Utf8Path>) -> Result<T, Error>;
+}
+
+impl<T> IoContext<T> for std::io::Result<T> {
+    fn at(self, action: &'static str, path: impl AsRef<Utf8Path>) -> Result<T, Error> {
+        self.map_err(|source| Error::io(action, path, source))
+    }
+}
+
+/// Attaches the stage to a failed command; an interruption stays one.
+pub(crate) trait StageContext<T> {
+    /// Turns the error into [`Error::Command`] or [`Error::Interrupted`].
+    fn stage(self, stage: &'static str) -> Result<T, Error>;
+}
+
+impl<T> StageContext<T> for Result<T, rave_process::Error> {
+    fn stage(self, stage: &'static str) -> Result<T, Error> {
+        self.map_err(|source| match source {
+            rave_process::Error::Interrupted { .. } => Error::Interrupted,
+            source => Error::Command { stage, source },
+        })
+    }
+}

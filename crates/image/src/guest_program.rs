@@ -1,0 +1,101 @@
+//! `rave-guest`, compiled from the checkout as a static program that runs in any guest.
+
+use std::fs;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_process::Cmd;
+use rave_process::progress::Event;
+
+use crate::digest::{Digest, Hasher};
+use crate::error::{Error, IoContext as _, StageContext as _};
+use crate::stages::Stages;
+
+/// The name of this stage.
+pub const STAGE: &str = "guest";
+
+/// Where the program lies in the guest.
+pub const PLACE: &str = "/usr/lib/rave/rave-guest";
+
+const PROGRAM: &str = "rave-guest";
+
+/// The gnu target, for the musl one is in few toolchains. Naming it keeps the flags from build scripts.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// The sources: what the program is compiled from, relative to the checkout.
+const SOURCES: &[&str] = &["Cargo.toml", "Cargo.lock", "crates/guest"];
+
+/// The program's sources, read once.
+#[derive(Debug, Clone)]
+pub struct Source {
+    root: Utf8PathBuf,
+    digest: Digest,
+}
+
+impl Source {
+    /// Reads the sources of the checkout at `root`.
+    pub fn read(root: &Utf8Path) -> Result<Self, Error> {
+        let mut hasher = Hasher::default();
+        for source in SOURCES {
+            add(&mut hasher, root, &root.join(source))?;
+        }
+        for argument in flags(root) {
+            // The remapped path is the checkout's own and leaves no trace in the program.
+            hasher.field("flag", argument.replace(root.as_str(), "").as_bytes());
+        }
+        Ok(Self { root: root.to_owned(), digest: hasher.finish() })
+    }
+
+    /// Changes with any source.
+    pub fn key(&self) -> Digest {
+        self.digest
+    }
+
+    /// Compiles the program, or takes it from the store; gives its path on the host.
+    pub(crate) fn build(&self, stages: &Stages<'_>) -> Result<Utf8PathBuf, Error> {
+        let entry = stages.run(STAGE, &self.key(), |pending| {
+            let target_dir = stages.cache_dir().join("cargo");
+            let argv = argv(&target_dir);
+            Cmd::new(&argv[0])
+                .args(&argv[1..])
+                .current_dir(&self.root)
+                // Flags are separated by the unit separator, so that a path may hold spaces (Cargo's
+                // reference, "Environment variables Cargo reads").
+                .env("CARGO_ENCODED_RUSTFLAGS", flags(&self.root).join("\x1f"))
+                .env_remove("RUSTFLAGS")
+                .log_file(stages.log(STAGE))
+                .run(&mut |line| stages.report(Event::StageOutput { stage: STAGE, line: line.text }))
+                .stage(STAGE)?;
+            let built = target_dir.join(TARGET).join("release").join(PROGRAM);
+            let place = pending.file(PROGRAM);
+            fs::copy(&built, &place).at("copy", &built).map(drop)
+        })?;
+        Ok(entry.file(PROGRAM))
+    }
+}
+
+/// The command line; the compiler is the one that runs this program.
+pub fn argv(target_dir: &Utf8Path) -> Vec<String> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let fixed = ["build", "--release", "--locked", "--package", "rave-guest", "--bin", PROGRAM, "--target", TARGET];
+    [cargo].into_iter().chain(fixed.map(String::from)).chain([format!("--target-dir={target_dir}")]).collect()
+}
+
+fn flags(root: &Utf8Path) -> [String; 2] {
+    ["-Ctarget-feature=+crt-static".into(), format!("--remap-path-prefix={root}=rave")]
+}
+
+fn add(hasher: &mut Hasher, root: &Utf8Path, path: &Utf8Path) -> Result<(), Error> {
+    if path.is_dir() {
+        let mut names: Vec<Utf8PathBuf> = path
+            .read_dir_utf8()
+            .at("list", path)?
+            .map(|entry| entry.map(|entry| entry.path().to_owned()))
+            .collect::<std::io::Result<_>>()
+            .at("list", path)?;
+        names.sort();
+        return names.iter().try_for_each(|name| add(hasher, root, name));
+    }
+    let below = path.strip_prefix(root).unwrap_or(path);
+    hasher.field(below.as_str(), &fs::read(path).at("read", path)?);
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! Where large temporary trees go. mmdebstrap unpacks a whole system below `TMPDIR`, as another user of
+//! a user namespace: the folder must be large, and every folder above it open to others.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_process::Cmd;
+
+use crate::error::{Error, IoContext as _};
+
+/// A temporary folder with an unpredictable name, noted in the cache so that a later build removes it
+/// when this one is killed.
+#[derive(Debug)]
+pub struct Scratch {
+    path: Utf8PathBuf,
+    note: Utf8PathBuf,
+}
+
+impl Scratch {
+    /// Makes a folder on the first of `TMPDIR`, `/tmp` (only where it is in memory: it is the fastest),
+    /// `/var/tmp` and the cache that is open to others and has `needed` bytes free.
+    pub fn create(cache_dir: &Utf8Path, needed: u64) -> Result<Self, Error> {
+        let notes = notes(cache_dir)?;
+        sweep(&notes);
+        let candidates = candidates(cache_dir);
+        let mut largest: Option<(u64, Utf8PathBuf)> = None;
+        for folder in candidates.iter().filter(|folder| open_to_others(folder)) {
+            let free = free_bytes(folder)?;
+            if free >= needed {
+                return Self::below(folder, &notes);
+            }
+            if largest.as_ref().is_none_or(|(most, _)| free > *most) {
+                largest = Some((free, folder.clone()));
+            }
+        }
+        let (free, path) = largest.unwrap_or((0, cache_dir.to_owned()));
+        Err(Error::NoSpace { path, needed_mib: needed >> 20, free_mib: free >> 20 })
+    }
+
+    fn below(folder: &Utf8Path, notes: &Utf8Path) -> Result<Self, Error> {
+        let made = tempfile::Builder::new().prefix("rave-").tempdir_in(folder).at("create a folder in", folder)?;
+        let path = Utf8PathBuf::from_path_buf(made.keep()).map_err(|path| Error::Input {
+            what: "temporary folder".into(),
+            detail: format!("{} is not UTF-8", path.display()),
+        })?;
+        let note = notes.join(path.file_name().unwrap_or("rave"));
+        std::os::unix::fs::symlink(&path, &note).at("note", &note)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).at("open to others", &path)?;
+        Ok(Self { path, note })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Utf8Path {
+        &self.path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        remove(&self.path);
+        let _ = fs::remove_file(&self.note);
+    }
+}
+
+/// Free bytes for this user on the file system of a folder.
+pub fn free_bytes(folder: &Utf8Path) -> Result<u64, Error> {
+    let stat = rustix::fs::statvfs(folder.as_std_path()).map_err(std::io::Error::from).at("read the free space of", folder)?;
+    Ok(stat.f_bavail * stat.f_frsize)
+}
+
+fn notes(cache_dir: &Utf8Path) -> Result<Utf8PathBuf, Error> {
+    let notes = cache_dir.join("scratch");
+    fs::create_dir_all(&notes).at("create", &notes)?;
+    Ok(notes)
+}
+
+/// Removes the folders of killed builds; the caller holds the cache's lock, so none is in use.
+fn sweep(notes: &Utf8Path) {
+    for note in notes.read_dir_utf8().into_iter().flatten().flatten() {
+        if let Ok(path) = note.path().read_link_utf8() {
+            remove(&path);
+        }
+        let _ = fs::remove_file(note.path());
+    }
+}
+
+/// Files of a killed `--mode=unshare` belong to subordinate users: only a namespace that maps them may
+/// remove them (mmdebstrap(1), `--unshare-helper`).
+fn remove(path: &Utf8Path) {
+    if fs::remove_dir_all(path).is_err() && path.exists() {
+        let _ = Cmd::new("mmdebstrap").args(["--unshare-helper", "rm", "-rf", path.as_str()]).output();
+        let _ = fs::remove_dir_all(path);
+    }
+}
+
+fn candidates(cache_dir: &Utf8Path) -> Vec<Utf8PathBuf> {
+    let mut folders = Vec::new();
+    folders.extend(std::env::var("TMPDIR").ok().filter(|folder| !folder.is_empty()).map(Utf8PathBuf::from));
+    folders.extend(Some(Utf8PathBuf::from("/tmp")).filter(|folder| in_memory(folder)));
+    folders.push("/var/tmp".into());
+    folders.push(cache_dir.to_owned());
+    folders
+}
+
+fn in_memory(folder: &Utf8Path) -> bool {
+    /// `TMPFS_MAGIC` of statfs(2).
+    const TMPFS_MAGIC: i64 = 0x0102_1994;
+    rustix::fs::statfs(folder.as_std_path()).is_ok_and(|stat| i64::try_from(stat.f_type) == Ok(TMPFS_MAGIC))
+}
+
+fn open_to_others(folder: &Utf8Path) -> bool {
+    folder.is_absolute()
+        && folder
+            .ancestors()
+            .all(|part| fs::metadata(part).is_ok_and(|meta| meta.is_dir() && meta.permissions().mode() & 0o001 != 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_killed_builds_folder_is_swept_by_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Utf8Path::from_path(dir.path()).unwrap();
+        let first = Scratch::create(cache, 1).unwrap();
+        let left = first.path().to_owned();
+        fs::write(left.join("file"), "x").unwrap();
+        std::mem::forget(first);
+        let second = Scratch::create(cache, 1).unwrap();
+        assert!(!left.exists());
+        let path = second.path().to_owned();
+        drop(second);
+        assert!(!path.exists());
+        assert_eq!(cache.join("scratch").read_dir_utf8().unwrap().count(), 0);
+    }
+
+    #[test]
+    fn too_little_room_everywhere_is_said_with_both_figures() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = Scratch::create(Utf8Path::from_path(dir.path()).unwrap(), u64::MAX).unwrap_err();
+        assert!(matches!(error, Error::NoSpace { needed_mib, .. } if needed_mib == u64::MAX >> 20), "{error}");
+    }
+
+    #[test]
+    fn a_folder_closed_to_others_is_not_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = Utf8Path::from_path(dir.path()).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
+        assert!(!open_to_others(path));
+        fs::set_permissions(path, fs::Permissions::from_mode(0o711)).unwrap();
+        assert!(open_to_others(path));
+    }
+}

@@ -1,0 +1,78 @@
+//! Runs one stage at a time: takes its result from the store, or builds it and reports.
+
+use std::time::Instant;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_process::progress::{Event, Outcome, Sink};
+
+use crate::digest::Digest;
+use crate::error::Error;
+use crate::scratch::Scratch;
+use crate::store::{Entry, Pending, Store};
+
+/// What every stage needs.
+pub(crate) struct Stages<'a> {
+    store: Store,
+    cache_dir: Utf8PathBuf,
+    log_dir: Utf8PathBuf,
+    refresh: bool,
+    sink: Sink<'a>,
+}
+
+impl<'a> Stages<'a> {
+    /// `refresh` builds each stage even where the store has its result.
+    pub(crate) fn new(store: Store, cache_dir: &Utf8Path, log_dir: &Utf8Path, refresh: bool, sink: Sink<'a>) -> Self {
+        Self { store, cache_dir: cache_dir.to_owned(), log_dir: log_dir.to_owned(), refresh, sink }
+    }
+
+    /// The result of a stage: from the store, else made by `build` in a folder that appears whole or not at all.
+    pub(crate) fn run(
+        &self,
+        stage: &'static str,
+        key: &Digest,
+        build: impl FnOnce(&Pending) -> Result<(), Error>,
+    ) -> Result<Entry, Error> {
+        let found = if self.refresh { None } else { self.store.get(stage, key) };
+        if let Some(entry) = found {
+            let elapsed = std::time::Duration::ZERO;
+            self.report(Event::StageFinished { stage, elapsed, outcome: Outcome::Reused });
+            return Ok(entry);
+        }
+        self.timed(stage, || {
+            let pending = self.store.begin(stage, key)?;
+            build(&pending)?;
+            let entry = pending.commit()?;
+            self.store.prune(stage)?;
+            Ok(entry)
+        })
+    }
+
+    /// Reports the start and the end of some work whose result is kept elsewhere.
+    pub(crate) fn timed<T>(&self, stage: &'static str, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        self.report(Event::StageStarted { stage });
+        let started = Instant::now();
+        let result = work()?;
+        self.report(Event::StageFinished { stage, elapsed: started.elapsed(), outcome: Outcome::Built });
+        Ok(result)
+    }
+
+    /// Tells the user interface.
+    pub(crate) fn report(&self, event: Event<'_>) {
+        (self.sink)(event);
+    }
+
+    /// The log file of a stage's program.
+    pub(crate) fn log(&self, stage: &str) -> Utf8PathBuf {
+        self.log_dir.join(format!("{stage}.log"))
+    }
+
+    /// A large temporary folder.
+    pub(crate) fn scratch(&self, needed: u64) -> Result<Scratch, Error> {
+        Scratch::create(&self.cache_dir, needed)
+    }
+
+    /// The folder of the cache, for what programs keep there themselves.
+    pub(crate) fn cache_dir(&self) -> &Utf8Path {
+        &self.cache_dir
+    }
+}

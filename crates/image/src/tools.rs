@@ -1,0 +1,209 @@
+//! The npm tools of the guest: fetched on the host from the committed lock, pruned to what this
+//! architecture uses, packed as a tar with fixed owners and times.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_guest::assets::npm;
+use rave_process::Cmd;
+use rave_process::progress::Event;
+use serde::{Deserialize, Serialize};
+
+use crate::digest::{Digest, Hasher};
+use crate::error::{Error, IoContext as _, StageContext as _};
+use crate::stages::Stages;
+use crate::tree::root_tar::Extent;
+
+/// The name of this stage.
+pub const STAGE: &str = "tools";
+
+/// Where the tools lie in the guest, without the leading slash.
+pub const PLACE: &str = "opt/rave/tools";
+
+/// Changes when this file makes another tar from the same inputs.
+const REVISION: &[u8] = b"1";
+
+const TAR: &str = "tools.tar";
+const EXTENT: &str = "tools.json";
+
+/// Bytes that the packages need while they are unpacked.
+const ROOM: u64 = 1 << 30;
+
+/// The packed tools.
+#[derive(Debug, Clone)]
+pub struct Tools {
+    /// The tar, with paths below [`PLACE`].
+    pub tar: Utf8PathBuf,
+    /// Their size on a disk.
+    pub extent: Extent,
+}
+
+/// A tool of the lock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NpmPackage {
+    /// Its name in the npm registry.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its Subresource Integrity string, as the lock has it.
+    pub integrity: String,
+}
+
+/// Changes when, and only when, the tar would.
+pub fn key(epoch: u64) -> Digest {
+    let mut hasher = Hasher::default();
+    hasher.field("revision", REVISION);
+    hasher.field("package.json", npm::PACKAGE_JSON.as_bytes());
+    hasher.field("package-lock.json", npm::PACKAGE_LOCK.as_bytes());
+    for pattern in npm::PRUNE {
+        hasher.field("prune", pattern.as_bytes());
+    }
+    hasher.field("epoch", &epoch.to_le_bytes());
+    hasher.finish()
+}
+
+/// The command line of the fetch. Scripts of packages are never run on the host.
+pub fn argv(npm_cache: &Utf8Path) -> Vec<String> {
+    let fixed = ["npm", "ci", "--ignore-scripts", "--omit=dev", "--os=linux", "--cpu=x64", "--libc=glibc", "--no-audit", "--no-fund", "--prefer-offline", "--no-progress"];
+    fixed.map(String::from).into_iter().chain([format!("--cache={npm_cache}")]).collect()
+}
+
+/// Fetches and packs the tools, or takes them from the store.
+pub(crate) fn build(stages: &Stages<'_>, epoch: u64) -> Result<Tools, Error> {
+    let entry = stages.run(STAGE, &key(epoch), |pending| {
+        let scratch = stages.scratch(ROOM)?;
+        let folder = scratch.path();
+        for (name, text) in [("package.json", npm::PACKAGE_JSON), ("package-lock.json", npm::PACKAGE_LOCK)] {
+            fs::write(folder.join(name), text).at("write", folder.join(name))?;
+        }
+        let argv = argv(&stages.cache_dir().join("npm"));
+        Cmd::new(&argv[0])
+            .args(&argv[1..])
+            .current_dir(folder)
+            .log_file(stages.log(STAGE))
+            .run(&mut |line| stages.report(Event::StageOutput { stage: STAGE, line: line.text }))
+            .stage(STAGE)?;
+        unpack_servers(folder)?;
+        let extent = pack(folder, &pending.file(TAR), epoch)?;
+        let place = pending.file(EXTENT);
+        fs::write(&place, serde_json::to_vec(&extent).expect("plain data")).at("write", &place)
+    })?;
+    let place = entry.file(EXTENT);
+    let text = fs::read(&place).at("read", &place)?;
+    let extent = serde_json::from_slice(&text).map_err(|error| Error::Damaged { path: place, detail: error.to_string() })?;
+    Ok(Tools { tar: entry.file(TAR), extent })
+}
+
+/// The packages of the committed lock that the guest gets.
+pub fn locked() -> Result<Vec<NpmPackage>, Error> {
+    #[derive(Deserialize)]
+    struct Lock {
+        packages: std::collections::BTreeMap<String, LockEntry>,
+    }
+    #[derive(Deserialize)]
+    struct LockEntry {
+        version: Option<String>,
+        integrity: Option<String>,
+        #[serde(default)]
+        os: Vec<String>,
+        #[serde(default)]
+        cpu: Vec<String>,
+        #[serde(default)]
+        libc: Vec<String>,
+    }
+    let wrong = |detail: String| Error::Input { what: "package-lock.json".into(), detail };
+    let lock: Lock = serde_json::from_str(npm::PACKAGE_LOCK).map_err(|error| wrong(error.to_string()))?;
+    let fits = |allowed: &[String], ours: &str| allowed.is_empty() || allowed.iter().any(|name| name == ours);
+    let ours = |entry: &LockEntry| fits(&entry.os, "linux") && fits(&entry.cpu, "x64") && fits(&entry.libc, "glibc");
+    let packages = lock.packages.into_iter().filter(|(place, entry)| !place.is_empty() && ours(entry));
+    packages
+        .filter_map(|(place, entry)| {
+            let name = place.rsplit("node_modules/").next()?.to_owned();
+            // Packages bundled inside another one have its integrity, not their own.
+            Some(NpmPackage { name, version: entry.version?, integrity: entry.integrity? })
+        })
+        .map(Ok)
+        .collect()
+}
+
+/// Vibe Kanban's programs lie zipped in its package, for it unzips them anew at every start.
+fn unpack_servers(folder: &Utf8Path) -> Result<(), Error> {
+    let bin = folder.join("bin");
+    fs::create_dir(&bin).at("create", &bin)?;
+    for zipped in npm::ZIPPED {
+        let path = folder.join(zipped.zip);
+        let damaged = |detail: String| Error::Damaged { path: path.clone(), detail };
+        let mut zip = zip::ZipArchive::new(File::open(&path).at("open", &path)?).map_err(|error| damaged(error.to_string()))?;
+        let mut source = zip.by_name(zipped.member).map_err(|error| damaged(error.to_string()))?;
+        let target = folder.join(zipped.to);
+        let mut file = File::create(&target).at("create", &target)?;
+        io::copy(&mut source, &mut file).at("unpack", &target)?;
+        fs::set_permissions(&target, fs::Permissions::from_mode(0o755)).at("make executable", &target)?;
+    }
+    Ok(())
+}
+
+fn pack(folder: &Utf8Path, tar: &Utf8Path, epoch: u64) -> Result<Extent, Error> {
+    let file = BufWriter::new(File::create(tar).at("create", tar)?);
+    let mut packer = Packer { root: folder, builder: tar::Builder::new(file), epoch, extent: Extent::default() };
+    for name in ["bin", "node_modules", "package.json", "package-lock.json"] {
+        packer.add(&folder.join(name))?;
+    }
+    let mut file = packer.builder.into_inner().at("write", tar)?;
+    file.flush().at("write", tar)?;
+    Ok(packer.extent)
+}
+
+struct Packer<'a> {
+    root: &'a Utf8Path,
+    builder: tar::Builder<BufWriter<File>>,
+    epoch: u64,
+    extent: Extent,
+}
+
+impl Packer<'_> {
+    /// Adds a file or a folder with all that is below it, in the order of names.
+    fn add(&mut self, path: &Utf8Path) -> Result<(), Error> {
+        let below = path.strip_prefix(self.root).expect("walked from the root");
+        if npm::is_dead_weight(below.as_str()) {
+            return Ok(());
+        }
+        let metadata = fs::symlink_metadata(path).at("read", path)?;
+        let mut header = tar::Header::new_gnu();
+        header.set_mtime(self.epoch);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_size(0);
+        let name = Utf8Path::new(PLACE).join(below);
+        if metadata.is_symlink() {
+            let target = path.read_link_utf8().at("read", path)?;
+            header.set_entry_type(tar::EntryType::Symlink);
+            header.set_mode(0o777);
+            self.builder.append_link(&mut header, name, target).at("pack", path)?;
+            self.extent.add(0);
+        } else if metadata.is_dir() {
+            header.set_entry_type(tar::EntryType::Directory);
+            header.set_mode(0o755);
+            self.builder.append_data(&mut header, format!("{name}/"), io::empty()).at("pack", path)?;
+            self.extent.add(0);
+            let mut names: Vec<Utf8PathBuf> = path
+                .read_dir_utf8()
+                .at("list", path)?
+                .map(|entry| entry.map(|entry| entry.path().to_owned()))
+                .collect::<io::Result<_>>()
+                .at("list", path)?;
+            names.sort();
+            names.iter().try_for_each(|name| self.add(name))?;
+        } else {
+            // The umask of whoever builds must not show: only "executable or not" is kept.
+            let executable = metadata.permissions().mode() & 0o100 != 0;
+            header.set_mode(if executable { 0o755 } else { 0o644 });
+            header.set_size(metadata.len());
+            self.builder.append_data(&mut header, name, File::open(path).at("open", path)?).at("pack", path)?;
+            self.extent.add(metadata.len());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,30 @@
+//! Versions of the host's programs, as they print them.
+
+use rave_process::Cmd;
+
+use crate::manifest::BuildTool;
+
+/// Programs that write bytes of an image, with the argument that makes them print their version.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("mmdebstrap", "--version"),
+    ("mke2fs", "-V"),
+    ("sfdisk", "--version"),
+    ("mkfs.vfat", "--help"),
+    ("mcopy", "--version"),
+    ("grub-mkimage", "--version"),
+    ("qemu-img", "--version"),
+    ("npm", "--version"),
+    ("rustc", "--version"),
+];
+
+/// Asks each program.
+pub fn build_tools() -> Vec<BuildTool> {
+    PROGRAMS.iter().filter_map(|(name, argument)| Some(BuildTool { name: (*name).into(), version: version(name, argument)? })).collect()
+}
+
+fn version(program: &str, argument: &str) -> Option<String> {
+    let mut lines = Vec::new();
+    // Some print it on stderr, some end with a failure because no work was named.
+    let _ = Cmd::new(program).arg(argument).run(&mut |line| lines.push(line.text.trim().to_owned()));
+    lines.into_iter().find(|line| !line.is_empty())
+}
