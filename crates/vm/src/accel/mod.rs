@@ -1,0 +1,178 @@
+//! How the guest's instructions run on this host, proved by running some.
+//!
+//! [`probe`] boots a tiny guest under KVM, and under software emulation (TCG) where KVM does not do. What it found is kept
+//! in a file, so that a KVM that hangs costs its deadline once per boot of the host.
+
+mod boot_sector;
+mod cache;
+mod guest;
+mod kvm_device;
+mod verdict;
+
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::qemu::Qemu;
+use cache::{Cache, Key};
+use guest::{Outcome, Run};
+
+pub use verdict::{KvmState, Progress, Verdict};
+
+/// How long the guest may take under KVM. Hardware needs a few hundredths of a second, nested hardware some tenths.
+const KVM_DEADLINE: Duration = Duration::from_secs(6);
+
+/// How long the guest may take under software emulation: 0.3 s on an idle machine, and machines are not always idle.
+const TCG_DEADLINE: Duration = Duration::from_secs(60);
+
+/// How the guest's instructions run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Accelerator {
+    /// Hardware virtualisation through `/dev/kvm`.
+    Kvm,
+    /// Software emulation by QEMU: everywhere, slow.
+    Tcg,
+}
+
+impl std::fmt::Display for Accelerator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Kvm => "kvm",
+            Self::Tcg => "tcg",
+        })
+    }
+}
+
+/// An accelerator together with the processor that it shows the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Engine {
+    /// KVM with the host's processor.
+    Kvm,
+    /// KVM with the host's processor but its `IA32_ARCH_CAPABILITIES` register (MSR 0x10a). Clouds that filter the
+    /// register make QEMU abort: `failed to set MSR 0x10a`.
+    KvmWithoutArchCapabilities,
+    /// Software emulation with all that QEMU can emulate.
+    Tcg,
+}
+
+impl Engine {
+    /// The accelerator.
+    pub fn accelerator(self) -> Accelerator {
+        match self {
+            Self::Kvm | Self::KvmWithoutArchCapabilities => Accelerator::Kvm,
+            Self::Tcg => Accelerator::Tcg,
+        }
+    }
+
+    /// The value of QEMU's `-cpu`.
+    pub(crate) fn cpu(self) -> &'static str {
+        match self {
+            Self::Kvm => "host",
+            Self::KvmWithoutArchCapabilities => "host,arch-capabilities=off",
+            Self::Tcg => "max",
+        }
+    }
+}
+
+/// What to prove.
+#[derive(Debug, Clone, Copy)]
+pub struct ProbeRequest<'a> {
+    /// The QEMU to run it with.
+    pub qemu: &'a Qemu,
+    /// Folder of the file that keeps the result; made where it is missing.
+    pub cache_dir: &'a Utf8Path,
+    /// Only this accelerator: an error where it does not do.
+    pub force: Option<Accelerator>,
+    /// Prove it again, whatever is known.
+    pub refresh: bool,
+}
+
+/// Finds the accelerator to use.
+///
+/// KVM that works or hangs, and TCG that works, are remembered until the host boots again or QEMU changes. The other
+/// states cost next to nothing to find and may be mended without a reboot, so they are looked at each time.
+pub fn probe(request: &ProbeRequest<'_>) -> Result<Verdict, Error> {
+    let key = Key::of(request.qemu)?;
+    let file = cache::file(request.cache_dir);
+    let known = if request.refresh { Cache::empty(&key) } else { Cache::load(&file, &key) };
+    let mut cache = known.clone();
+    let mut prober = Prober { qemu: request.qemu, ran: false };
+
+    let (kvm, engine) = match request.force {
+        Some(Accelerator::Tcg) => (KvmState::NotTried, None),
+        _ => prober.kvm(&mut cache)?,
+    };
+    let (engine, tcg_ms) = match (engine, request.force) {
+        (Some(engine), _) => (engine, None),
+        (None, Some(Accelerator::Kvm)) => return Err(Error::KvmUnusable { state: kvm }),
+        (None, _) => (Engine::Tcg, Some(prober.tcg(&mut cache)?)),
+    };
+    if cache != known {
+        cache.save(&file)?;
+    }
+    Ok(Verdict { engine, kvm, tcg_ms, cached: !prober.ran })
+}
+
+struct Prober<'a> {
+    qemu: &'a Qemu,
+    /// A guest was run.
+    ran: bool,
+}
+
+impl Prober<'_> {
+    fn kvm(&mut self, cache: &mut Cache) -> Result<(KvmState, Option<Engine>), Error> {
+        if let Some(obstacle) = kvm_device::obstacle() {
+            return Ok((obstacle, None));
+        }
+        if let Some((state, engine)) = &cache.kvm {
+            return Ok((state.clone(), *engine));
+        }
+        let mut last = KvmState::NotTried;
+        for engine in [Engine::Kvm, Engine::KvmWithoutArchCapabilities] {
+            match self.run(engine, KVM_DEADLINE)?.outcome {
+                Outcome::Done { ms } => {
+                    let state = KvmState::Works { ms };
+                    cache.kvm = Some((state.clone(), Some(engine)));
+                    return Ok((state, Some(engine)));
+                }
+                Outcome::Hung { after, reached } => {
+                    let state = KvmState::Hangs { after, reached };
+                    cache.kvm = Some((state.clone(), None));
+                    return Ok((state, None));
+                }
+                // The first engine's reason is the one to report: the second only tries a way around it.
+                Outcome::Died { tail, .. } if last == KvmState::NotTried => last = KvmState::Fails { tail },
+                Outcome::Died { .. } => {}
+            }
+        }
+        Ok((last, None))
+    }
+
+    fn tcg(&mut self, cache: &mut Cache) -> Result<u64, Error> {
+        if let Some(ms) = cache.tcg_ms {
+            return Ok(ms);
+        }
+        let run = self.run(Engine::Tcg, TCG_DEADLINE)?;
+        match run.outcome {
+            Outcome::Done { ms } => {
+                cache.tcg_ms = Some(ms);
+                Ok(ms)
+            }
+            outcome => Err(Error::TcgUnusable { command: run.command, why: outcome.to_string() }),
+        }
+    }
+
+    fn run(&mut self, engine: Engine, deadline: Duration) -> Result<Run, Error> {
+        self.ran = true;
+        guest::run(self.qemu, engine, deadline)
+    }
+}
+
+/// The file in `cache_dir` that [`probe`] keeps its result in.
+pub fn cache_file(cache_dir: &Utf8Path) -> Utf8PathBuf {
+    cache::file(cache_dir)
+}

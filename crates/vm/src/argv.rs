@@ -1,0 +1,183 @@
+//! The QEMU command line as a pure value. One small function a group of arguments; nothing here touches the system.
+
+use camino::Utf8Path;
+
+use crate::accel::{Accelerator, Engine};
+use crate::machine::{Arch, Clock, Display, Firmware, Interface, Machine, Overlay, VNC_BASE};
+use crate::qemu::Version;
+
+/// Name of the virtio-serial port on which the guest tells how far it is.
+use rave_guest::protocol::PORT_NAME;
+
+/// The arguments of QEMU for this machine, without the program itself.
+///
+/// `version` is for arguments that differ between releases; those used here mean the same from [`crate::qemu::OLDEST`] on.
+pub fn qemu_argv(machine: &Machine, engine: Engine, _version: &Version) -> Vec<String> {
+    let mut argv = Argv::default();
+    base(&mut argv, machine);
+    acceleration(&mut argv, engine);
+    firmware(&mut argv, machine);
+    disk(&mut argv, machine);
+    kernel(&mut argv, machine);
+    network(&mut argv, machine);
+    consoles(&mut argv, machine);
+    credentials(&mut argv, machine);
+    display(&mut argv, machine);
+    argv.0
+}
+
+#[derive(Default)]
+struct Argv(Vec<String>);
+
+impl Argv {
+    fn flag(&mut self, name: &str) {
+        self.0.push(name.to_owned());
+    }
+
+    fn add(&mut self, name: &str, value: impl Into<String>) {
+        self.0.push(name.to_owned());
+        self.0.push(value.into());
+    }
+}
+
+/// A path inside a list of options: QEMU doubles commas (qemu-options.hx, "comma").
+fn path(path: &Utf8Path) -> String {
+    path.as_str().replace(',', ",,")
+}
+
+fn base(argv: &mut Argv, machine: &Machine) {
+    argv.flag("-nodefaults");
+    argv.flag("-no-user-config");
+    argv.add("-name", machine.name.replace(',', ",,"));
+    argv.add(
+        "-machine",
+        match machine.arch {
+            Arch::X86_64 => "q35",
+        },
+    );
+    argv.add("-m", format!("size={}M", machine.memory_mib));
+    argv.add("-smp", format!("cpus={}", machine.cpus));
+    argv.add(
+        "-rtc",
+        match &machine.clock {
+            Clock::Host => "base=utc,clock=host".to_owned(),
+            Clock::At(time) => format!("base={time},clock=vm"),
+        },
+    );
+    // Without it a fresh guest may wait for entropy before it makes host keys.
+    argv.add("-device", "virtio-rng-pci");
+}
+
+fn acceleration(argv: &mut Argv, engine: Engine) {
+    argv.add(
+        "-accel",
+        match engine.accelerator() {
+            Accelerator::Kvm => "kvm",
+            Accelerator::Tcg => "tcg,thread=multi",
+        },
+    );
+    argv.add("-cpu", engine.cpu());
+}
+
+fn firmware(argv: &mut Argv, machine: &Machine) {
+    // SeaBIOS and debug builds of OVMF tell on port 0x402 what they try, at no cost to the guest.
+    argv.add("-chardev", format!("file,id=firmware,path={}", path(&machine.files.firmware_log)));
+    argv.add("-device", "isa-debugcon,iobase=0x402,chardev=firmware");
+    if let Firmware::Uefi { code, .. } = &machine.firmware {
+        let code = path(code);
+        argv.add("-drive", format!("if=pflash,unit=0,format=raw,readonly=on,file={code}"));
+        argv.add("-drive", format!("if=pflash,unit=1,format=raw,file={}", path(&machine.files.uefi_vars())));
+    }
+}
+
+fn disk(argv: &mut Argv, machine: &Machine) {
+    let Some(disk) = &machine.disk else { return };
+    let (file, driver, cache) = match &machine.overlay {
+        // Nobody reads it after the run: a flush by the guest need not reach the host's disk.
+        Overlay::Throwaway => (machine.files.throwaway(), "qcow2", ",cache.no-flush=on"),
+        Overlay::Keep(kept) => (kept.clone(), "qcow2", ""),
+        Overlay::None => (disk.path.clone(), disk.format.driver(), ""),
+    };
+    argv.add(
+        "-blockdev",
+        format!(
+            "driver={driver},node-name=disk,discard=unmap{cache},file.driver=file,file.filename={}",
+            path(&file)
+        ),
+    );
+    match disk.interface {
+        Interface::Virtio => argv.add("-device", "virtio-blk-pci,drive=disk,bootindex=0"),
+        // q35's own AHCI controller is the bus `ide.0` to `ide.5`.
+        Interface::Ahci => argv.add("-device", "ide-hd,drive=disk,bus=ide.0,bootindex=0"),
+        Interface::Nvme => argv.add("-device", "nvme,drive=disk,serial=rave,bootindex=0"),
+        Interface::Scsi => {
+            argv.add("-device", "mptsas1068,id=scsi");
+            argv.add("-device", "scsi-hd,drive=disk,bus=scsi.0,bootindex=0");
+        }
+    }
+}
+
+fn kernel(argv: &mut Argv, machine: &Machine) {
+    let Some(kernel) = &machine.kernel else { return };
+    argv.add("-kernel", kernel.image.as_str());
+    if let Some(initrd) = &kernel.initrd {
+        argv.add("-initrd", initrd.as_str());
+    }
+    argv.add("-append", kernel.command_line.as_str());
+}
+
+fn network(argv: &mut Argv, machine: &Machine) {
+    if !machine.network {
+        return;
+    }
+    let forwards: String = machine
+        .forwards
+        .iter()
+        .map(|forward| format!(",hostfwd=tcp:{}:{}-:{}", forward.bind, forward.host, forward.guest))
+        .collect();
+    argv.add("-netdev", format!("user,id=net{forwards}"));
+    // No option ROM: the machine never boots from the network, and loading iPXE takes time.
+    argv.add("-device", "virtio-net-pci,netdev=net,romfile=");
+}
+
+fn consoles(argv: &mut Argv, machine: &Machine) {
+    let files = &machine.files;
+    argv.add("-chardev", format!("file,id=serial,path={}", path(&files.serial_log)));
+    argv.add("-serial", "chardev:serial");
+    argv.add("-device", "virtio-serial-pci");
+    argv.add("-chardev", format!("file,id=ready,path={}", path(&files.ready_log)));
+    argv.add("-device", format!("virtserialport,chardev=ready,name={PORT_NAME}"));
+    argv.add("-chardev", format!("socket,id=qmp,server=on,wait=off,path={}", path(&files.qmp_socket)));
+    argv.add("-mon", "chardev=qmp,mode=control");
+}
+
+/// SMBIOS OEM strings (type 11) are how systemd gets credentials from a hypervisor, systemd.system-credentials(7). As
+/// files they stay off the command line, and unlike `fw_cfg` (55 bytes) they set no limit to a credential's name.
+fn credentials(argv: &mut Argv, machine: &Machine) {
+    for index in 0..machine.credentials.len() {
+        argv.add("-smbios", format!("type=11,path={}", path(&machine.files.credential(index))));
+    }
+}
+
+fn display(argv: &mut Argv, machine: &Machine) {
+    match machine.display {
+        Display::Headless => {
+            argv.add("-display", "none");
+            return;
+        }
+        Display::Gtk => argv.add("-display", "gtk"),
+        Display::Sdl => argv.add("-display", "sdl"),
+        Display::Vnc { bind, port } => {
+            argv.add("-display", "none");
+            argv.add("-vnc", format!("{bind}:{}", port.saturating_sub(VNC_BASE)));
+        }
+    }
+    argv.add("-device", "virtio-vga");
+    argv.add("-device", "qemu-xhci");
+    argv.add("-device", "usb-kbd");
+    // A tablet gives absolute positions: the pointer is not caught by the window.
+    argv.add("-device", "usb-tablet");
+}
+
+#[cfg(test)]
+mod tests;

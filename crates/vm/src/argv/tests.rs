@@ -1,0 +1,162 @@
+//! Snapshots of whole command lines, one option a line.
+
+use super::*;
+use crate::machine::{Credential, DirectKernel, Disk, DiskFormat, Forward};
+use crate::qemu::OLDEST;
+
+/// The command line with each option and its value on one line.
+fn lines(machine: &Machine, engine: Engine) -> String {
+    let mut text = String::new();
+    for word in qemu_argv(machine, engine, &OLDEST) {
+        if word.starts_with('-') && !text.is_empty() {
+            text.push('\n');
+        } else if !text.is_empty() {
+            text.push(' ');
+        }
+        text.push_str(&word);
+    }
+    text
+}
+
+fn machine() -> Machine {
+    Machine::new("rave", Utf8Path::new("/run/rave"))
+}
+
+fn sandbox() -> Machine {
+    Machine {
+        disk: Some(Disk {
+            path: "/out/rave.qcow2".into(),
+            format: DiskFormat::Qcow2,
+            interface: Interface::Virtio,
+        }),
+        overlay: Overlay::Throwaway,
+        memory_mib: 4096,
+        cpus: 2,
+        network: true,
+        forwards: vec![Forward::new("gateway", 3002, 3002), Forward::new("ssh", 2223, 22)],
+        credentials: vec![Credential { name: "ssh.authorized_keys.root".into(), value: b"hush".to_vec() }],
+        ..machine()
+    }
+}
+
+#[test]
+fn a_sandbox_under_software_emulation() {
+    assert_eq!(
+        lines(&sandbox(), Engine::Tcg),
+        "-nodefaults
+-no-user-config
+-name rave
+-machine q35
+-m size=4096M
+-smp cpus=2
+-rtc base=utc,clock=host
+-device virtio-rng-pci
+-accel tcg,thread=multi
+-cpu max
+-chardev file,id=firmware,path=/run/rave/firmware.log
+-device isa-debugcon,iobase=0x402,chardev=firmware
+-blockdev driver=qcow2,node-name=disk,discard=unmap,cache.no-flush=on,file.driver=file,file.filename=/run/rave/overlay.qcow2
+-device virtio-blk-pci,drive=disk,bootindex=0
+-netdev user,id=net,hostfwd=tcp:127.0.0.1:3002-:3002,hostfwd=tcp:127.0.0.1:2223-:22
+-device virtio-net-pci,netdev=net,romfile=
+-chardev file,id=serial,path=/run/rave/serial.log
+-serial chardev:serial
+-device virtio-serial-pci
+-chardev file,id=ready,path=/run/rave/ready.jsonl
+-device virtserialport,chardev=ready,name=org.rave.ready
+-chardev socket,id=qmp,server=on,wait=off,path=/run/rave/qmp.sock
+-mon chardev=qmp,mode=control
+-smbios type=11,path=/run/rave/credential-0
+-display none"
+    );
+}
+
+#[test]
+fn kvm_shows_the_hosts_processor() {
+    let text = lines(&machine(), Engine::Kvm);
+    assert!(text.contains("-accel kvm\n-cpu host\n"), "{text}");
+    let text = lines(&machine(), Engine::KvmWithoutArchCapabilities);
+    assert!(text.contains("-accel kvm\n-cpu host,arch-capabilities=off\n"), "{text}");
+}
+
+#[test]
+fn uefi_maps_its_code_read_only_and_its_own_variables() {
+    let firmware = Firmware::Uefi { code: "/fw/CODE.fd".into(), vars_template: "/fw/VARS.fd".into() };
+    let text = lines(&Machine { firmware, ..machine() }, Engine::Tcg);
+    assert!(
+        text.contains(
+            "-drive if=pflash,unit=0,format=raw,readonly=on,file=/fw/CODE.fd\n\
+             -drive if=pflash,unit=1,format=raw,file=/run/rave/uefi-vars.fd\n"
+        ),
+        "{text}"
+    );
+    assert!(!text.contains("/fw/VARS.fd"), "the template must stay as it is: {text}");
+}
+
+#[test]
+fn each_overlay_has_its_own_file_and_only_what_is_thrown_away_skips_flushes() {
+    let with = |overlay| lines(&Machine { overlay, ..sandbox() }, Engine::Tcg);
+    let kept = with(Overlay::Keep("/keep/rave.qcow2".into()));
+    assert!(kept.contains(
+        "driver=qcow2,node-name=disk,discard=unmap,file.driver=file,file.filename=/keep/rave.qcow2\n"
+    ));
+    let raw = Disk { path: "/out/a.img".into(), format: DiskFormat::Raw, interface: Interface::Virtio };
+    let direct = lines(&Machine { overlay: Overlay::None, disk: Some(raw), ..machine() }, Engine::Tcg);
+    assert!(
+        direct
+            .contains("driver=raw,node-name=disk,discard=unmap,file.driver=file,file.filename=/out/a.img\n")
+    );
+}
+
+#[test]
+fn each_interface_has_its_controller() {
+    for (interface, expected) in [
+        (Interface::Ahci, "-device ide-hd,drive=disk,bus=ide.0,bootindex=0\n"),
+        (Interface::Nvme, "-device nvme,drive=disk,serial=rave,bootindex=0\n"),
+        (Interface::Scsi, "-device mptsas1068,id=scsi\n-device scsi-hd,drive=disk,bus=scsi.0,bootindex=0\n"),
+    ] {
+        let disk = Some(Disk { interface, ..sandbox().disk.unwrap() });
+        let text = lines(&Machine { disk, ..sandbox() }, Engine::Tcg);
+        assert!(text.contains(expected), "{text}");
+    }
+}
+
+#[test]
+fn a_kernel_of_its_own() {
+    let kernel = Some(DirectKernel {
+        image: "/k/vmlinuz".into(),
+        initrd: Some("/k/initrd".into()),
+        command_line: "console=ttyS0 panic=-1".into(),
+    });
+    let text = lines(&Machine { kernel, ..machine() }, Engine::Tcg);
+    assert!(
+        text.contains("-kernel /k/vmlinuz\n-initrd /k/initrd\n-append console=ttyS0 panic=-1\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn displays() {
+    let with = |display| lines(&Machine { display, ..machine() }, Engine::Tcg);
+    assert!(with(Display::Gtk).contains("-display gtk\n-device virtio-vga"));
+    assert!(with(Display::Sdl).contains("-display sdl\n-device virtio-vga"));
+    let bind = std::net::Ipv4Addr::LOCALHOST.into();
+    assert!(with(Display::Vnc { bind, port: 5907 }).contains("-display none\n-vnc 127.0.0.1:7\n"));
+    assert!(with(Display::Headless).ends_with("-display none"));
+}
+
+#[test]
+fn without_a_network_there_is_no_card() {
+    assert!(!lines(&Machine { network: false, ..sandbox() }, Engine::Tcg).contains("net"));
+}
+
+#[test]
+fn commas_and_spaces_in_paths_stay_part_of_them() {
+    let text = lines(&Machine::new("a", Utf8Path::new("/run/a, b")), Engine::Tcg);
+    assert!(text.contains("-chardev file,id=serial,path=/run/a,, b/serial.log\n"), "{text}");
+}
+
+#[test]
+fn no_value_of_a_credential_is_on_the_command_line() {
+    assert!(!lines(&sandbox(), Engine::Tcg).contains("hush"));
+}

@@ -1,0 +1,196 @@
+//! What can go wrong with a virtual machine, with the facts and a remedy.
+
+use std::io;
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::accel::KvmState;
+use crate::ports::PortTaken;
+use crate::qemu::Version;
+
+/// Why something could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// QEMU or one of its tools is not installed.
+    #[error(
+        "{program}: not found on PATH\n  install QEMU: `cargo xtask doctor --yes`, or apt-get install qemu-system-x86 qemu-utils"
+    )]
+    QemuMissing {
+        /// The program that was looked for.
+        program: String,
+    },
+    /// What answers to QEMU's name does not answer like QEMU.
+    #[error("{program} --version says {said:?}, which is no version of QEMU\n  correct PATH or install QEMU")]
+    QemuUnknown {
+        /// The program.
+        program: Utf8PathBuf,
+        /// The first line it printed.
+        said: String,
+    },
+    /// QEMU is too old.
+    #[error(
+        "{program} is QEMU {found}, needed is {needed} or newer\n  upgrade it: `cargo xtask doctor --yes` says how"
+    )]
+    QemuTooOld {
+        /// The program.
+        program: Utf8PathBuf,
+        /// Its version.
+        found: Version,
+        /// The oldest that does.
+        needed: Version,
+    },
+    /// There is no UEFI firmware for the machine.
+    #[error(
+        "no UEFI firmware was found\n  looked for {}\n  install it (apt-get install ovmf, dnf install edk2-ovmf), or boot with --firmware bios",
+        .looked_for.iter().map(|path| path.as_str()).collect::<Vec<_>>().join(", ")
+    )]
+    FirmwareMissing {
+        /// The files that would have done.
+        looked_for: Vec<Utf8PathBuf>,
+    },
+    /// KVM was asked for and does not do.
+    #[error("kvm was asked for and cannot be used: {state}{}", remedy(.state))]
+    KvmUnusable {
+        /// Why.
+        state: KvmState,
+    },
+    /// Even software emulation ran no guest.
+    #[error(
+        "QEMU runs no guest under software emulation: {why}\n  command: {command}\n  reinstall QEMU, and look at the machine's load"
+    )]
+    TcgUnusable {
+        /// QEMU's command line.
+        command: String,
+        /// What happened instead, with QEMU's last lines.
+        why: String,
+    },
+    /// A host port is not free.
+    #[error(transparent)]
+    PortTaken(#[from] PortTaken),
+    /// The machine's value contradicts itself or cannot be had.
+    #[error("the machine {name} cannot be made: {why}")]
+    BadMachine {
+        /// The machine's name.
+        name: String,
+        /// What is wrong and what would be right.
+        why: String,
+    },
+    /// A kept overlay belongs to another state of the artifact: booted on this one it would be damaged.
+    #[error("{overlay} holds changes to an earlier {base}\n  delete it, or run without --keep")]
+    OverlayOutdated {
+        /// The overlay.
+        overlay: Utf8PathBuf,
+        /// The artifact.
+        base: Utf8PathBuf,
+    },
+    /// Another process runs a machine of this name.
+    #[error(
+        "the machine {name} runs already as process {pid}\n  stop it (kill {pid}), or give this one another name"
+    )]
+    AlreadyRunning {
+        /// The machine's name.
+        name: String,
+        /// QEMU's process id.
+        pid: u32,
+    },
+    /// QEMU ended before its machine existed.
+    #[error("QEMU ended at once: {status}{}\n  command: {command}", lines(.tail))]
+    QemuDied {
+        /// QEMU's command line.
+        command: String,
+        /// How it ended.
+        status: rave_process::Status,
+        /// Its last lines.
+        tail: Vec<String>,
+    },
+    /// QEMU's control socket does not answer as it should.
+    #[error("QEMU's control socket: {doing}: {why}\n  socket: {socket}")]
+    Qmp {
+        /// What was being done.
+        doing: String,
+        /// What came instead of an answer.
+        why: String,
+        /// The socket.
+        socket: Utf8PathBuf,
+    },
+    /// The guest cannot be reached by SSH, or ssh itself failed.
+    #[error("ssh to {host}:{port} failed{}\n  command: {command}", lines(.tail))]
+    Ssh {
+        /// The address.
+        host: String,
+        /// The port.
+        port: u16,
+        /// The command line.
+        command: String,
+        /// The last lines that ssh printed.
+        tail: Vec<String>,
+    },
+    /// The guest did not end in time after it was asked to.
+    #[error("{doing} took longer than {} s\n  command: {command}", .after.as_secs_f64())]
+    TooSlow {
+        /// What was being done.
+        doing: String,
+        /// The time it had.
+        after: Duration,
+        /// The command line.
+        command: String,
+    },
+    /// A host process could not be run.
+    #[error("{doing}: {source}")]
+    Process {
+        /// What was being done.
+        doing: &'static str,
+        /// What happened.
+        source: Box<rave_process::Error>,
+    },
+    /// Ctrl-C, SIGTERM or SIGHUP.
+    #[error(transparent)]
+    Interrupted(#[from] rave_process::interrupt::Interrupted),
+    /// A file of the run could not be read or written.
+    #[error("could not {action} {path}: {source}")]
+    Io {
+        /// What was being done: `read`, `write`.
+        action: &'static str,
+        /// The file.
+        path: Utf8PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system's folder for temporary files has a name that is not UTF-8.
+    #[error("the folder for temporary files has a name that is not UTF-8\n  set TMPDIR to another folder")]
+    TemporaryFolderName,
+}
+
+impl Error {
+    pub(crate) fn io(action: &'static str, path: impl AsRef<Utf8Path>, source: io::Error) -> Self {
+        Self::Io { action, path: path.as_ref().to_owned(), source }
+    }
+
+    /// Wraps what went wrong with a host process; an interrupt stays one.
+    pub(crate) fn process(doing: &'static str) -> impl Fn(rave_process::Error) -> Self {
+        move |error| match error {
+            rave_process::Error::Interrupted { signal, .. } => {
+                Self::Interrupted(rave_process::interrupt::Interrupted { signal })
+            }
+            other => Self::Process { doing, source: Box::new(other) },
+        }
+    }
+
+    /// Whether the user or the system asked this process to stop.
+    pub fn is_interrupt(&self) -> bool {
+        matches!(self, Self::Interrupted(_))
+    }
+}
+
+/// The last lines of a program as the end of a message.
+pub(crate) fn lines(tail: &[String]) -> String {
+    if tail.is_empty() {
+        return "\n  it printed nothing".to_owned();
+    }
+    tail.iter().map(|line| format!("\n  {line}")).collect()
+}
+
+fn remedy(state: &KvmState) -> String {
+    state.remedy().map(|text| format!("\n  {text}")).unwrap_or_default()
+}

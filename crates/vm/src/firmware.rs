@@ -1,0 +1,79 @@
+//! UEFI firmware (OVMF): which files belong together, and where distributions put them.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::machine::{Arch, Firmware};
+
+/// A build of the firmware: code that is mapped read-only, and a template of the variables that each machine copies.
+///
+/// The two belong together: a 2 MiB build refuses the variables of a 4 MiB one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UefiFiles {
+    /// The code.
+    pub code: Utf8PathBuf,
+    /// The empty variables.
+    pub vars: Utf8PathBuf,
+}
+
+/// Pairs of code and variables without enforced secure boot, the 4 MiB builds first: Debian and Ubuntu, Fedora and RHEL,
+/// Arch, openSUSE, QEMU's own build (Homebrew, upstream's `make install`).
+const X86_64: [(&str, &str); 7] = [
+    ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
+    ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
+    ("/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"),
+    ("/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"),
+    ("/usr/share/qemu/ovmf-x86_64-code.bin", "/usr/share/qemu/ovmf-x86_64-vars.bin"),
+    ("/usr/share/qemu/edk2-x86_64-code.fd", "/usr/share/qemu/edk2-i386-vars.fd"),
+    ("/usr/local/share/qemu/edk2-x86_64-code.fd", "/usr/local/share/qemu/edk2-i386-vars.fd"),
+];
+
+/// The UEFI firmware of this host.
+pub fn find_uefi(arch: Arch) -> Result<Firmware, Error> {
+    let files = first_pair(Utf8Path::new("/"), arch)?;
+    Ok(Firmware::Uefi { code: files.code, vars_template: files.vars })
+}
+
+/// The first pair of which both files are there, with `root` before each path.
+fn first_pair(root: &Utf8Path, arch: Arch) -> Result<UefiFiles, Error> {
+    let pairs: &[(&str, &str)] = match arch {
+        Arch::X86_64 => &X86_64,
+    };
+    let under = |path: &str| root.join(path.trim_start_matches('/'));
+    pairs
+        .iter()
+        .map(|(code, vars)| UefiFiles { code: under(code), vars: under(vars) })
+        .find(|pair| pair.code.is_file() && pair.vars.is_file())
+        .ok_or_else(|| Error::FirmwareMissing {
+            looked_for: pairs.iter().map(|(code, _)| Utf8PathBuf::from(*code)).collect(),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_pair_counts_only_when_both_files_are_there() {
+        let root = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(root.path()).unwrap();
+        let folder = root.join("usr/share/OVMF");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("OVMF_CODE_4M.fd"), "").unwrap();
+        fs::write(folder.join("OVMF_CODE.fd"), "").unwrap();
+        fs::write(folder.join("OVMF_VARS.fd"), "").unwrap();
+        assert_eq!(first_pair(root, Arch::X86_64).unwrap().code, folder.join("OVMF_CODE.fd"));
+        fs::write(folder.join("OVMF_VARS_4M.fd"), "").unwrap();
+        assert_eq!(first_pair(root, Arch::X86_64).unwrap().vars, folder.join("OVMF_VARS_4M.fd"));
+    }
+
+    #[test]
+    fn without_firmware_the_error_tells_where_it_was_looked_for() {
+        let root = tempfile::tempdir().unwrap();
+        let error = first_pair(Utf8Path::from_path(root.path()).unwrap(), Arch::X86_64).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("/usr/share/OVMF/OVMF_CODE_4M.fd") && text.contains("ovmf"), "{text}");
+    }
+}

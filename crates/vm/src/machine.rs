@@ -1,0 +1,293 @@
+//! A virtual machine as a value: everything that its QEMU command line depends on, without side effects.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Serialize};
+
+/// The guest's processor architecture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Arch {
+    /// 64-bit x86.
+    X86_64,
+}
+
+impl Arch {
+    /// Name of QEMU's system emulator.
+    pub fn qemu_name(self) -> &'static str {
+        match self {
+            Self::X86_64 => "qemu-system-x86_64",
+        }
+    }
+}
+
+/// A virtual machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// Names the run folder and the QEMU process: letters, digits, `-`, `_` and `.`.
+    pub name: String,
+    /// What it emulates.
+    pub arch: Arch,
+    /// What it starts with.
+    pub firmware: Firmware,
+    /// The artifact that it boots from.
+    pub disk: Option<Disk>,
+    /// Where its writes to the disk go.
+    pub overlay: Overlay,
+    /// Size of the disk that the guest sees, MiB; the larger of this and the artifact's own size counts. Needs an overlay.
+    pub disk_mib: Option<u64>,
+    /// Memory, MiB.
+    pub memory_mib: u32,
+    /// Virtual CPUs.
+    pub cpus: u32,
+    /// A network card behind QEMU's user network; without it there are no forwards either.
+    pub network: bool,
+    /// Guest ports that the host can reach.
+    pub forwards: Vec<Forward>,
+    /// What the user sees.
+    pub display: Display,
+    /// systemd credentials of the guest, systemd.exec(5).
+    pub credentials: Vec<Credential>,
+    /// Boots this kernel instead of the disk's boot loader.
+    pub kernel: Option<DirectKernel>,
+    /// What the guest's real-time clock starts at.
+    pub clock: Clock,
+    /// Files of this run.
+    pub files: Files,
+}
+
+impl Machine {
+    /// A headless machine with 1 GiB, one CPU, BIOS, no disk and no network, whose files live in `run_dir`.
+    pub fn new(name: impl Into<String>, run_dir: &Utf8Path) -> Self {
+        Self {
+            name: name.into(),
+            arch: Arch::X86_64,
+            firmware: Firmware::Bios,
+            disk: None,
+            overlay: Overlay::None,
+            disk_mib: None,
+            memory_mib: 1024,
+            cpus: 1,
+            network: false,
+            forwards: Vec::new(),
+            display: Display::Headless,
+            credentials: Vec::new(),
+            kernel: None,
+            clock: Clock::Host,
+            files: Files::in_dir(run_dir),
+        }
+    }
+
+    /// The forward of this name.
+    pub fn forward(&self, name: &str) -> Option<&Forward> {
+        self.forwards.iter().find(|forward| forward.name == name)
+    }
+}
+
+/// What the machine starts with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Firmware {
+    /// `SeaBIOS`, part of QEMU.
+    Bios,
+    /// OVMF; each machine works on its own copy of the variables.
+    Uefi {
+        /// The code, mapped read-only.
+        code: Utf8PathBuf,
+        /// The variables to copy from.
+        vars_template: Utf8PathBuf,
+    },
+}
+
+/// A disk image and how the guest sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disk {
+    /// The image.
+    pub path: Utf8PathBuf,
+    /// Its format.
+    pub format: DiskFormat,
+    /// The controller it hangs on.
+    pub interface: Interface,
+}
+
+/// A disk image format, by QEMU's block driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum DiskFormat {
+    /// Plain bytes.
+    Raw,
+    /// QEMU's own.
+    Qcow2,
+    /// VMware.
+    Vmdk,
+    /// `VirtualBox`.
+    Vdi,
+}
+
+impl DiskFormat {
+    /// The block driver's name.
+    pub fn driver(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Qcow2 => "qcow2",
+            Self::Vmdk => "vmdk",
+            Self::Vdi => "vdi",
+        }
+    }
+}
+
+/// The controller that a disk hangs on: an artifact for another hypervisor is booted on what that one offers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Interface {
+    /// virtio-blk.
+    Virtio,
+    /// SATA, as `VirtualBox` has it.
+    Ahci,
+    /// `NVMe`.
+    Nvme,
+    /// LSI SAS, close to what VMware has.
+    Scsi,
+}
+
+/// Where the guest's writes go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Overlay {
+    /// Into a qcow2 in the run folder that goes with it.
+    Throwaway,
+    /// Into this qcow2, made where it is missing and found again by the next run.
+    Keep(Utf8PathBuf),
+    /// Into the artifact itself.
+    None,
+}
+
+/// A port of the guest that the host can reach.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forward {
+    /// The service's name in `rave.toml`.
+    pub name: String,
+    /// The host's address that listens.
+    pub bind: IpAddr,
+    /// The host's port.
+    pub host: u16,
+    /// The guest's port.
+    pub guest: u16,
+    /// What to do when somebody takes the host's port before QEMU does.
+    pub when_taken: WhenTaken,
+}
+
+impl Forward {
+    /// A forward from the loopback address whose port nobody may take.
+    pub fn new(name: impl Into<String>, host: u16, guest: u16) -> Self {
+        let bind = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        Self { name: name.into(), bind, host, guest, when_taken: WhenTaken::Fail }
+    }
+}
+
+/// What to do about a port that was free when looked at and taken when QEMU asked for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WhenTaken {
+    /// Say so: the user asked for this port.
+    Fail,
+    /// Take another free one.
+    PickAnother,
+}
+
+/// What the user sees of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Display {
+    /// Nothing; the serial console goes to a file.
+    Headless,
+    /// A GTK window.
+    Gtk,
+    /// An SDL window.
+    Sdl,
+    /// A VNC server.
+    Vnc {
+        /// The address that listens.
+        bind: IpAddr,
+        /// Its TCP port, at least [`VNC_BASE`].
+        port: u16,
+    },
+}
+
+/// The port of VNC's display 0 (RFC 6143, 1.1); QEMU takes the display's number.
+pub const VNC_BASE: u16 = 5900;
+
+/// A systemd credential. Its value reaches QEMU in a file of mode 0600, never on the command line.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credential {
+    /// The name that `LoadCredential=` or systemd itself knows, such as `ssh.authorized_keys.root`.
+    pub name: String,
+    /// The value.
+    pub value: Vec<u8>,
+}
+
+impl std::fmt::Debug for Credential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Credential({}, {} bytes)", self.name, self.value.len())
+    }
+}
+
+/// A kernel that QEMU loads itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectKernel {
+    /// The kernel.
+    pub image: Utf8PathBuf,
+    /// Its initial RAM disk.
+    pub initrd: Option<Utf8PathBuf>,
+    /// Its command line.
+    pub command_line: String,
+}
+
+/// What the guest's real-time clock starts at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Clock {
+    /// The host's time, UTC.
+    Host,
+    /// This UTC time, `2006-06-17T16:01:21`.
+    At(String),
+}
+
+/// The files of one run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Files {
+    /// The folder of all that has no other place.
+    pub run_dir: Utf8PathBuf,
+    /// What the guest prints on its first serial port.
+    pub serial_log: Utf8PathBuf,
+    /// What the firmware prints on the debug port 0x402.
+    pub firmware_log: Utf8PathBuf,
+    /// JSON lines of `rave_guest::protocol`.
+    pub ready_log: Utf8PathBuf,
+    /// QEMU's control socket. The kernel takes at most 107 bytes of a socket's path.
+    pub qmp_socket: Utf8PathBuf,
+}
+
+/// The longest path of a Unix socket, bytes: `sun_path` of unix(7) without its final NUL.
+pub(crate) const SOCKET_PATH_MAX: usize = 107;
+
+impl Files {
+    /// All files in `run_dir`.
+    pub fn in_dir(run_dir: &Utf8Path) -> Self {
+        Self {
+            serial_log: run_dir.join("serial.log"),
+            firmware_log: run_dir.join("firmware.log"),
+            ready_log: run_dir.join("ready.jsonl"),
+            qmp_socket: run_dir.join("qmp.sock"),
+            run_dir: run_dir.to_owned(),
+        }
+    }
+
+    /// The copy of the UEFI variables.
+    pub(crate) fn uefi_vars(&self) -> Utf8PathBuf {
+        self.run_dir.join("uefi-vars.fd")
+    }
+
+    /// The overlay of [`Overlay::Throwaway`].
+    pub(crate) fn throwaway(&self) -> Utf8PathBuf {
+        self.run_dir.join("overlay.qcow2")
+    }
+
+    /// The text of a credential as QEMU hands it to the guest.
+    pub(crate) fn credential(&self, index: usize) -> Utf8PathBuf {
+        self.run_dir.join(format!("credential-{index}"))
+    }
+}

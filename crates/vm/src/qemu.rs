@@ -1,0 +1,112 @@
+//! The QEMU of this host: where it is and how old.
+
+use std::fmt;
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_process::{Cmd, find_program};
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::machine::Arch;
+
+/// The oldest QEMU that RAVE works with: Debian 12's own. Older ones lack nothing known, they were never tried.
+pub const OLDEST: Version = Version { major: 7, minor: 2, patch: 0 };
+
+/// How long `qemu --version` may take on a machine under load.
+const VERSION_DEADLINE: Duration = Duration::from_secs(20);
+
+/// A version of QEMU, compared number by number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Version {
+    /// First number.
+    pub major: u32,
+    /// Second number.
+    pub minor: u32,
+    /// Third number.
+    pub patch: u32,
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
+    }
+}
+
+impl Version {
+    /// The version in the first line of `qemu-system-* --version` or `qemu-img --version`: the word after `version`,
+    /// as in `QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2)`. Development builds add a fourth number.
+    pub fn parse(text: &str) -> Option<Self> {
+        let word = text.lines().next()?.split_once("version ")?.1.split_whitespace().next()?;
+        let mut numbers = word.split(['.', '-', '+']).map(str::parse);
+        let mut next = || numbers.next()?.ok();
+        Some(Self { major: next()?, minor: next()?, patch: next().unwrap_or(0) })
+    }
+}
+
+/// A QEMU that was found and answered with its version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Qemu {
+    /// Its program.
+    pub program: Utf8PathBuf,
+    /// Its version, at least [`OLDEST`].
+    pub version: Version,
+}
+
+impl Qemu {
+    /// Finds the system emulator for `arch` on PATH.
+    pub fn find(arch: Arch) -> Result<Self, Error> {
+        let name = arch.qemu_name();
+        let program = find_program(name).ok_or_else(|| Error::QemuMissing { program: name.to_owned() })?;
+        Self::at(&program)
+    }
+
+    /// Takes the emulator at this path, once it has said that it is new enough.
+    pub fn at(program: &Utf8Path) -> Result<Self, Error> {
+        let command = Cmd::new(program.as_std_path()).arg("--version").timeout(VERSION_DEADLINE);
+        let output = command.output().map_err(|error| match error {
+            rave_process::Error::NotFound { program } => Error::QemuMissing { program },
+            other => Error::Process { doing: "asking QEMU for its version", source: Box::new(other) },
+        })?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let Some(version) = Version::parse(&text) else {
+            let said = text.lines().next().unwrap_or_default().to_owned();
+            return Err(Error::QemuUnknown { program: program.to_owned(), said });
+        };
+        if version < OLDEST {
+            return Err(Error::QemuTooOld { program: program.to_owned(), found: version, needed: OLDEST });
+        }
+        Ok(Self { program: program.to_owned(), version })
+    }
+}
+
+/// Where `qemu-img` is: it belongs to the same release as the emulator.
+pub(crate) fn qemu_img() -> Result<Utf8PathBuf, Error> {
+    find_program("qemu-img").ok_or_else(|| Error::QemuMissing { program: "qemu-img".to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_from_what_packagers_print() {
+        let of = |text| Version::parse(text).map(|version| version.to_string());
+        let debian = "QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2+deb13u1~bpo12+1)\nCopyright (c)";
+        assert_eq!(of(debian).as_deref(), Some("10.0.2"));
+        assert_eq!(of("QEMU emulator version 7.2.50 (v7.2.0-1234)").as_deref(), Some("7.2.50"));
+        assert_eq!(of("qemu-img version 9.2.0-rc3").as_deref(), Some("9.2.0"));
+        assert_eq!(of("QEMU emulator version 11.1").as_deref(), Some("11.1.0"));
+        for noise in ["", "bash: no such file", "version ", "version x.y", "QEMU emulator version 10"] {
+            assert_eq!(of(noise), None, "{noise}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_compared_as_numbers() {
+        let version = |major, minor| Version { major, minor, patch: 0 };
+        assert!(version(10, 0) > version(9, 2));
+        assert!(version(7, 2) >= OLDEST);
+        assert!(version(7, 1) < OLDEST);
+    }
+}

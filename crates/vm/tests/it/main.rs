@@ -1,0 +1,3 @@
+//! What needs a real QEMU. A host without one fails these tests: they are never skipped in silence.
+
+mod accel;
