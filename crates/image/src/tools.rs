@@ -23,7 +23,7 @@ pub const STAGE: &str = "tools";
 pub const PLACE: &str = "opt/rave/tools";
 
 /// Changes when this file makes another tar from the same inputs.
-const REVISION: &[u8] = b"1";
+const REVISION: &[u8] = b"2";
 
 const TAR: &str = "tools.tar";
 const EXTENT: &str = "tools.json";
@@ -148,6 +148,10 @@ fn unpack_servers(folder: &Utf8Path) -> Result<(), Error> {
 fn pack(folder: &Utf8Path, tar: &Utf8Path, epoch: u64) -> Result<Extent, Error> {
     let file = BufWriter::new(File::create(tar).at("create", tar)?);
     let mut packer = Packer { root: folder, builder: tar::Builder::new(file), epoch, extent: Extent::default() };
+    let parents = Utf8Path::new(PLACE).ancestors().filter(|parent| *parent != "").collect::<Vec<_>>();
+    for parent in parents.iter().rev() {
+        packer.add_folder(parent)?;
+    }
     for name in ["bin", "node_modules", "package.json", "package-lock.json"] {
         packer.add(&folder.join(name))?;
     }
@@ -164,6 +168,24 @@ struct Packer<'a> {
 }
 
 impl Packer<'_> {
+    fn header(&self) -> tar::Header {
+        let mut header = tar::Header::new_gnu();
+        header.set_mtime(self.epoch);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_size(0);
+        header
+    }
+
+    fn add_folder(&mut self, name: &Utf8Path) -> Result<(), Error> {
+        let mut header = self.header();
+        header.set_entry_type(tar::EntryType::Directory);
+        header.set_mode(0o755);
+        self.builder.append_data(&mut header, format!("{name}/"), io::empty()).at("pack", name)?;
+        self.extent.add(0);
+        Ok(())
+    }
+
     /// Adds a file or a folder with all that is below it, in the order of names.
     fn add(&mut self, path: &Utf8Path) -> Result<(), Error> {
         let below = path.strip_prefix(self.root).expect("walked from the root");
@@ -171,11 +193,7 @@ impl Packer<'_> {
             return Ok(());
         }
         let metadata = fs::symlink_metadata(path).at("read", path)?;
-        let mut header = tar::Header::new_gnu();
-        header.set_mtime(self.epoch);
-        header.set_uid(0);
-        header.set_gid(0);
-        header.set_size(0);
+        let mut header = self.header();
         let name = Utf8Path::new(PLACE).join(below);
         if metadata.is_symlink() {
             let target = path.read_link_utf8().at("read", path)?;
@@ -184,10 +202,7 @@ impl Packer<'_> {
             self.builder.append_link(&mut header, name, target).at("pack", path)?;
             self.extent.add(0);
         } else if metadata.is_dir() {
-            header.set_entry_type(tar::EntryType::Directory);
-            header.set_mode(0o755);
-            self.builder.append_data(&mut header, format!("{name}/"), io::empty()).at("pack", path)?;
-            self.extent.add(0);
+            self.add_folder(&name)?;
             let mut names: Vec<Utf8PathBuf> = path
                 .read_dir_utf8()
                 .at("list", path)?

@@ -1,10 +1,75 @@
 //! `cargo xtask image`
 
+use std::env;
+
+use rave_image::build::{Built, DEFAULT_EPOCH};
+use rave_image::{Error, Request};
+use rave_spec::Format;
+
 use crate::cli;
 use crate::exit::{Code, Failure};
 use crate::settings::Settings;
 use crate::ui::Ui;
 
-pub(crate) fn run(_args: &cli::Image, _settings: &Settings, _ui: &Ui) -> anyhow::Result<Code> {
-    Err(Failure::usage("`image` is not there yet").into())
+pub(crate) fn run(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
+    let formats = settings.formats(&args.formats);
+    let built = build(settings, &formats, args.refresh, ui)?;
+    if !built.changed {
+        ui.note("nothing changed: all artifacts are there");
+    }
+    if args.json {
+        ui.data(&serde_json::to_string_pretty(&built.manifest)?);
+    } else {
+        for artifact in built.manifest.artifacts.iter().filter(|artifact| formats.contains(&artifact.format)) {
+            ui.data(settings.out_dir.join(&artifact.file).as_str());
+        }
+    }
+    Ok(Code::Ok)
+}
+
+/// Builds what is missing; also what `run` and `smoke` do first.
+pub(crate) fn build(settings: &Settings, formats: &[Format], refresh: bool, ui: &Ui) -> anyhow::Result<Built> {
+    let request = Request {
+        root: &settings.root,
+        spec: &settings.spec.spec,
+        profile: settings.profile.as_str(),
+        base: settings.base,
+        formats,
+        out_dir: &settings.out_dir,
+        cache_dir: &settings.cache_dir,
+        log_dir: &settings.state_dir.join("logs"),
+        refresh,
+        epoch: epoch()?,
+    };
+    rave_image::build(&request, &ui.sink()).map_err(|error| failure(&error).into())
+}
+
+/// `SOURCE_DATE_EPOCH` as reproducible-builds.org specifies it: whole seconds since 1970.
+fn epoch() -> anyhow::Result<u64> {
+    let Ok(text) = env::var("SOURCE_DATE_EPOCH") else { return Ok(DEFAULT_EPOCH) };
+    text.parse().map_err(|_| {
+        Failure::usage(format!("SOURCE_DATE_EPOCH is {text:?}; expected whole seconds since 1970"))
+            .remedy("unset it, or set it to a number such as 1767225600")
+            .into()
+    })
+}
+
+/// The failure that ends the process for an error of the image engine.
+pub(crate) fn failure(error: &Error) -> Failure {
+    let code = match error {
+        Error::FormatNotOnBase { .. } | Error::BaseNotAvailable { .. } | Error::Input { .. } => Code::Usage,
+        Error::Command { source: rave_process::Error::NotFound { .. }, .. } => Code::HostNotReady,
+        Error::Interrupted => Code::Interrupted,
+        _ => Code::BuildFailed,
+    };
+    let failure = Failure::new(code, error.to_string());
+    let cause = std::error::Error::source(error).map(ToString::to_string);
+    let failure = match cause {
+        Some(cause) if !error.to_string().contains(&cause) => failure.detail(cause),
+        _ => failure,
+    };
+    match error.remedy() {
+        Some(remedy) => failure.remedy(remedy),
+        None => failure,
+    }
 }

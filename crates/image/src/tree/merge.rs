@@ -71,7 +71,9 @@ impl Merge<'_> {
         entry: &mut tar::Entry<'_, impl Read>,
         state: &mut State<'_>,
     ) -> Result<(), WriteError> {
+        let known_folder = entry.header().entry_type().is_dir() && state.seen.contains(name);
         match self.fate(name, entry.header()) {
+            _ if known_folder => return Ok(()),
             Fate::Drop => return Ok(()),
             Fate::Copy => {
                 state.out.write_all(extensions)?;
@@ -234,6 +236,7 @@ mod tests {
     fn entry(builder: &mut tar::Builder<Vec<u8>>, path: &str, content: &str) {
         let mut header = tar::Header::new_gnu();
         header.set_mode(0o644);
+        header.set_uid(0);
         header.set_size(content.len() as u64);
         if path.ends_with('/') {
             header.set_entry_type(tar::EntryType::Directory);
@@ -269,11 +272,11 @@ mod tests {
     fn own_files_replace_the_bases_and_missing_folders_are_made_once() {
         let files = merged(
             &[("./etc/", ""), ("./etc/motd", "old"), ("./etc/passwd", "root:x:0:0::/root:/bin/sh\n")],
-            &[("opt/", ""), ("opt/tool", "t")],
+            &[("etc/", ""), ("opt/", ""), ("opt/tool", "t")],
             &[("/etc/motd", "new"), ("/etc/rave/a", "1"), ("/etc/rave/b", "2")],
         );
         let paths: Vec<&str> = files.iter().map(|(path, ..)| path.as_str()).collect();
-        assert_eq!(paths, ["./etc/", "./etc/passwd", "opt/", "opt/tool", "etc/motd", "etc/rave/", "etc/rave/a", "etc/rave/b"]);
+        assert_eq!(paths, ["etc/", "etc/passwd", "opt/", "opt/tool", "etc/motd", "etc/rave/", "etc/rave/a", "etc/rave/b"]);
         assert!(files[1].1.ends_with("agent:x:1000:1000::/home/agent:/bin/bash\n"));
         assert_eq!(files[4].1, "new");
     }
