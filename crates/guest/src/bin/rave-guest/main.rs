@@ -1,5 +1,59 @@
 //! `rave-guest`: what RAVE's units run inside the virtual machine.
+//!
+//! Each subcommand is one module with a `run` that returns its exit code or an error; only this file prints errors.
+#![expect(clippy::similar_names, reason = "stage and state are the protocol's words")]
 
-fn main() {
-    println!("rave-guest {}", env!("CARGO_PKG_VERSION"));
+mod args;
+mod error;
+mod files;
+mod health;
+mod http;
+mod ready;
+mod serve;
+mod setup;
+mod spawn;
+mod ssh_keys;
+mod system;
+mod systemd;
+#[cfg(test)]
+mod testing;
+mod tools;
+mod unlock_router;
+
+use args::Command;
+use error::Error;
+use rave_guest::config::{self, GuestConfig};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match args::parse(std::env::args().skip(1)) {
+        Ok(command) => run(&command).unwrap_or_else(|error| {
+            eprintln!("rave-guest: {error}");
+            ExitCode::FAILURE
+        }),
+        Err(message) => {
+            eprintln!("rave-guest: {message}\n\n{}", args::HELP);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(command: &Command) -> Result<ExitCode, Error> {
+    match command {
+        Command::Help => println!("{}", args::HELP),
+        Command::Version => println!("rave-guest {}", env!("CARGO_PKG_VERSION")),
+        Command::UnlockRouter => unlock_router::run()?,
+        Command::Tools => tools::run(&configuration()?)?,
+        Command::Setup => setup::run(&configuration()?)?,
+        Command::SshKeys => ssh_keys::run(&configuration()?)?,
+        Command::Ready => ready::run(&configuration()?),
+        Command::Health => return Ok(health::run(&configuration()?)),
+        Command::HealthServe => serve::run(&configuration()?)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn configuration() -> Result<GuestConfig, Error> {
+    let text = files::read(config::PATH)?;
+    GuestConfig::from_json(&text).map_err(|source| Error::Configuration { path: config::PATH, source })
 }

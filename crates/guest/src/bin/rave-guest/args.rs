@@ -1,0 +1,71 @@
+//! The command line. Nine words need no parser library, and the program must stay small.
+
+/// What `--help` prints.
+pub(crate) const HELP: &str = "\
+usage: rave-guest COMMAND
+
+  health           the state of every service, as JSON; exit code 1 when one is not ok
+  health --serve   the same over HTTP, on the listening socket that is standard input
+  tools            check that the pinned tools are there, and mend the links to them
+  setup            prepare the user's home and configuration
+  ssh-keys         make the SSH server's keys if there are none; let in the host's key
+  ready            report each stage of this boot to the host
+  unlock-router    remove a stale lock of Claude Code Router
+  --version
+  --help";
+
+/// What to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    Help,
+    Version,
+    Health,
+    HealthServe,
+    Tools,
+    Setup,
+    SshKeys,
+    Ready,
+    UnlockRouter,
+}
+
+/// The command that `args` (without the program's own name) ask for, or what is wrong with them.
+pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, String> {
+    let args: Vec<String> = args.collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    Ok(match words.as_slice() {
+        ["help" | "--help" | "-h"] => Command::Help,
+        ["--version" | "-V"] => Command::Version,
+        ["health"] => Command::Health,
+        ["health", "--serve"] => Command::HealthServe,
+        ["tools"] => Command::Tools,
+        ["setup"] => Command::Setup,
+        ["ssh-keys"] => Command::SshKeys,
+        ["ready"] => Command::Ready,
+        ["unlock-router"] => Command::UnlockRouter,
+        [] => return Err("a command is needed".into()),
+        words => return Err(format!("unknown arguments: {}", words.join(" "))),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Result<Command, String> {
+        parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn every_command_of_the_help_is_understood() {
+        for line in HELP.lines().skip(2) {
+            let command = line.trim().split("  ").next().unwrap();
+            assert!(words(command).is_ok(), "{command}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_named() {
+        assert_eq!(words("health --loud"), Err("unknown arguments: health --loud".into()));
+        assert_eq!(words(""), Err("a command is needed".into()));
+    }
+}

@@ -1,0 +1,84 @@
+//! What can go wrong in the guest, in words for the journal.
+
+use std::fmt;
+use std::io;
+
+/// Linux's ENOSPC, errno(3).
+const NO_SPACE: i32 = 28;
+/// Linux's EROFS, errno(3).
+const READ_ONLY: i32 = 30;
+
+#[derive(Debug)]
+pub(crate) enum Error {
+    /// A file operation failed.
+    File { doing: &'static str, path: String, source: io::Error },
+    /// `guest.json` is not what the image wrote.
+    Configuration { path: &'static str, source: serde_json::Error },
+    /// No such user in `/etc/passwd`.
+    NoUser { user: String },
+    /// Tools of the image are missing.
+    Tools { problems: Vec<String> },
+    /// A program failed, could not be started, or took too long.
+    Program { command: String, what: String, output: String },
+    /// Standard input is no listening socket.
+    NoSocket { source: io::Error },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { doing, path, source } => {
+                write!(f, "cannot {doing} {path}: {source}")?;
+                match source.raw_os_error() {
+                    Some(NO_SPACE) => f.write_str(
+                        "\nthe machine's disk is full: `df -h` and `sudo du -xh -d2 / | sort -h | tail` show where it went; \
+                         a larger disk grows at the next boot",
+                    ),
+                    Some(READ_ONLY) => f.write_str(
+                        "\nthe filesystem is read-only, often after an error on the disk: `sudo dmesg | grep -i ext4` tells",
+                    ),
+                    _ => Ok(()),
+                }
+            }
+            Self::Configuration { path, source } => {
+                write!(
+                    f,
+                    "{path} is not valid: {source}\nit is written when the image is built; build the image again"
+                )
+            }
+            Self::NoUser { user } => {
+                write!(f, "there is no user {user} in /etc/passwd\n`sudo useradd -m {user}` makes it")
+            }
+            Self::Tools { problems } => write!(
+                f,
+                "tools of the image are missing:\n  {}\nthey are installed when the image is built; build the image again",
+                problems.join("\n  ")
+            ),
+            Self::Program { command, what, output } => {
+                write!(f, "`{command}` {what}")?;
+                if output.is_empty() { Ok(()) } else { write!(f, "; it printed:\n{output}") }
+            }
+            Self::NoSocket { source } => {
+                write!(
+                    f,
+                    "standard input is not a listening unix socket: {source}\nstart rave-health.socket instead"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_called_by_its_name() {
+        let source = io::Error::from_raw_os_error(NO_SPACE);
+        let error = Error::File { doing: "write", path: "/home/agent/.npmrc".into(), source };
+        let text = error.to_string();
+        assert!(text.contains("/home/agent/.npmrc") && text.contains("the machine's disk is full"), "{text}");
+    }
+}

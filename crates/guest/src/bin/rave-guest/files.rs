@@ -1,0 +1,72 @@
+//! Reading and writing files whole, with errors that name them.
+
+use crate::error::Error;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
+use std::path::Path;
+
+/// Numeric owner and group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ids {
+    pub(crate) user: u32,
+    pub(crate) group: u32,
+}
+
+/// An adapter for `map_err`: what was done, to which file.
+pub(crate) fn failed(doing: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Error {
+    move |source| Error::File { doing, path: path.as_ref().display().to_string(), source }
+}
+
+/// The whole text of a file.
+pub(crate) fn read(path: impl AsRef<Path>) -> Result<String, Error> {
+    fs::read_to_string(&path).map_err(failed("read", path))
+}
+
+/// Writes a file beside its place and renames it into it, so that a power cut leaves the old file or the new one.
+pub(crate) fn write(path: &Path, mode: u32, owner: Option<Ids>, content: &str) -> Result<(), Error> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".rave-new");
+    let beside = path.with_file_name(name);
+    let result = write_new(&beside, mode, owner, content)
+        .and_then(|()| fs::rename(&beside, path).map_err(failed("write", path)));
+    if result.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    result
+}
+
+fn write_new(path: &Path, mode: u32, owner: Option<Ids>, content: &str) -> Result<(), Error> {
+    let _ = fs::remove_file(path); // left by a power cut
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .map_err(failed("write", path))?;
+    let written = file.write_all(content.as_bytes()).and_then(|()| {
+        file.set_permissions(fs::Permissions::from_mode(mode))?; // whatever the umask was
+        file.sync_all()
+    });
+    written.map_err(failed("write", path))?;
+    own(path, owner)
+}
+
+/// Makes a directory if there is none; one that is there keeps its mode. Parents must exist.
+pub(crate) fn directory(path: &Path, mode: u32, owner: Option<Ids>) -> Result<(), Error> {
+    match DirBuilder::new().mode(mode).create(path) {
+        Ok(()) => own(path, owner),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(failed("make the folder", path)(error)),
+    }
+}
+
+/// Gives `path` to `owner`.
+pub(crate) fn own(path: &Path, owner: Option<Ids>) -> Result<(), Error> {
+    match owner {
+        Some(ids) => {
+            chown(path, Some(ids.user), Some(ids.group)).map_err(failed("change the owner of", path))
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,64 @@
+//! `rave-guest ready`: tells the host how far this boot is, then ends.
+//!
+//! [`watch`] looks at the machine, [`Progress`] decides what is worth an event, [`port::Port`] carries it out. Without
+//! the port everything still goes to the journal.
+
+mod port;
+mod progress;
+mod watch;
+
+use crate::system;
+use port::Port;
+use progress::Progress;
+use rave_guest::config::GuestConfig;
+use rave_guest::protocol::{Event, Stage, State};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// When to stop watching. The host's own deadline is shorter; this only ends the process.
+const GIVE_UP: Duration = Duration::from_secs(15 * 60);
+/// Pauses between two looks: short after something changed, longer while nothing does.
+const SHORTEST: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_secs(1);
+
+pub(crate) fn run(config: &GuestConfig) {
+    let boot_id = system::boot_id();
+    let mut port = Port::default();
+    let mut progress = Progress::default();
+    let mut watch = watch::Watch::new(config);
+    let started = Instant::now();
+    let mut pause = SHORTEST;
+    send(&mut port, &boot_id, progress.reached(Stage::Userspace, "rave-guest runs"));
+    loop {
+        let seen = watch.look(&progress);
+        let news = progress.update(seen);
+        pause = if news.is_empty() { (pause * 3 / 2).min(LONGEST) } else { SHORTEST };
+        for event in news {
+            send(&mut port, &boot_id, event);
+        }
+        if progress.is_ready() || started.elapsed() > GIVE_UP {
+            break;
+        }
+        port.flush();
+        thread::sleep(pause);
+    }
+    if !progress.is_ready() {
+        let detail = format!("not ready after {} minutes; {}", GIVE_UP.as_secs() / 60, progress.open());
+        send(&mut port, &boot_id, progress::event(Stage::Ready, State::Failed, detail));
+    }
+    // The host may connect late: its programs start before the machine, but nothing demands that.
+    while !port.flush() && started.elapsed() < GIVE_UP {
+        thread::sleep(LONGEST);
+    }
+}
+
+fn send(port: &mut Port, boot_id: &str, event: Event) {
+    let event = Event { boot_id: boot_id.to_owned(), uptime_ms: system::uptime_ms(), ..event };
+    let state = match event.state {
+        State::Waiting => "waiting",
+        State::Ok => "ok",
+        State::Failed => "failed",
+    };
+    println!("{}: {state}: {}", event.stage, event.detail);
+    port.send(&event.to_line());
+}

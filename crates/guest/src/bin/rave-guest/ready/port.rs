@@ -1,0 +1,114 @@
+//! The virtio-serial port, which may come late, may have nobody at its other end, or may not be there at all.
+
+use rave_guest::protocol::PORT_NAME;
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
+
+/// Linux's `O_NONBLOCK` on x86-64 and arm64: a write to a port without a reader would wait for ever.
+const O_NONBLOCK: i32 = 0o4000;
+/// Unsent bytes to keep; the oldest lines go first.
+const MAX_BACKLOG: usize = 256 * 1024;
+
+/// Keeps lines until the host takes them.
+pub(super) struct Port {
+    path: PathBuf,
+    file: Option<File>,
+    backlog: VecDeque<Vec<u8>>,
+}
+
+impl Default for Port {
+    fn default() -> Self {
+        Self::at(PathBuf::from("/dev/virtio-ports").join(PORT_NAME))
+    }
+}
+
+impl Port {
+    fn at(path: PathBuf) -> Self {
+        Self { path, file: None, backlog: VecDeque::new() }
+    }
+
+    /// Queues a line and sends what can be sent.
+    pub(super) fn send(&mut self, line: &str) {
+        self.backlog.push_back(line.as_bytes().to_vec());
+        while self.backlog.iter().map(Vec::len).sum::<usize>() > MAX_BACKLOG {
+            self.backlog.pop_front();
+        }
+        self.flush();
+    }
+
+    /// Sends what can be sent. True when nothing is left to send, or when there is no port to send it to.
+    pub(super) fn flush(&mut self) -> bool {
+        if self.file.is_none() {
+            self.file = OpenOptions::new().write(true).custom_flags(O_NONBLOCK).open(&self.path).ok();
+        }
+        let Some(file) = &mut self.file else { return !self.path.exists() };
+        while let Some(line) = self.backlog.front_mut() {
+            match file.write(line) {
+                Ok(count) if count == line.len() => {
+                    self.backlog.pop_front();
+                }
+                Ok(count) => {
+                    line.drain(..count);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    if error.kind() != ErrorKind::WouldBlock {
+                        self.file = None; // unplugged; look for it again
+                    }
+                    return false;
+                }
+            }
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Scratch;
+    use std::io::Read as _;
+    use std::time::Duration;
+
+    #[test]
+    fn a_port_that_is_not_there_holds_nobody_up() {
+        let scratch = Scratch::new();
+        let mut port = Port::at(scratch.path().join("none"));
+        port.send("a\n");
+        assert!(port.flush());
+    }
+
+    #[test]
+    fn lines_wait_for_a_reader_and_arrive_in_order() {
+        // A FIFO without a reader refuses to be opened without blocking, and a full one refuses bytes: as the port does.
+        let scratch = Scratch::new();
+        let path = scratch.path().join("fifo");
+        crate::spawn::output("mkfifo", &[path.to_str().unwrap()], Duration::from_secs(5)).unwrap();
+        let mut port = Port::at(path.clone());
+        port.send("first\n");
+        assert!(!port.flush(), "nobody reads yet");
+        let mut reader = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(&path).unwrap();
+        let long = "x".repeat(100_000) + "\n";
+        port.send(&long);
+        let mut got = Vec::new();
+        let mut buffer = vec![0; 65_536];
+        while !port.flush() || got.len() < 6 + long.len() {
+            let count = reader.read(&mut buffer).unwrap();
+            got.extend_from_slice(&buffer[..count]);
+        }
+        assert_eq!(String::from_utf8(got).unwrap(), format!("first\n{long}"));
+    }
+
+    #[test]
+    fn the_backlog_is_bounded() {
+        let scratch = Scratch::new();
+        let mut port = Port::at(scratch.path().join("none"));
+        for _ in 0..10 {
+            port.send(&"x".repeat(MAX_BACKLOG / 4));
+        }
+        assert!(port.backlog.iter().map(Vec::len).sum::<usize>() <= MAX_BACKLOG);
+    }
+}

@@ -1,0 +1,160 @@
+//! Looking at the machine. The cheap signs come first; systemd is asked less often, because each question is a
+//! process, and while the machine boots that takes time from what is waited for.
+
+use super::progress::{Progress, Seen};
+use crate::health;
+use crate::ssh_keys::{self, SSH};
+use crate::system::{self, Network};
+use crate::systemd::{self, Unit};
+use rave_guest::config::GuestConfig;
+use rave_guest::protocol::{Stage, State};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// The unit behind each stage that has one.
+const UNITS: [(Stage, &str); 7] = [
+    (Stage::Tools, "install-claude-tools.service"),
+    (Stage::Setup, "setup-agent-environment.service"),
+    (Stage::Network, "systemd-networkd.service"),
+    (Stage::Sshd, "ssh.service"),
+    (Stage::Kanban, "vibe-kanban.service"),
+    (Stage::Router, "claude-code-router.service"),
+    (Stage::Gateway, "nginx.service"),
+];
+
+/// How often systemd is asked while nothing presses.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+/// How long DHCP may take once the network is managed; systemd-networkd repeats its question after 4 and 12 s.
+const LEASE: u64 = 10_000;
+
+pub(super) struct Watch<'a> {
+    config: &'a GuestConfig,
+    units: BTreeMap<Stage, Unit>,
+    asked: Option<Instant>,
+    trouble: Option<String>,
+}
+
+impl<'a> Watch<'a> {
+    pub(super) fn new(config: &'a GuestConfig) -> Self {
+        Self { config, units: BTreeMap::new(), asked: None, trouble: None }
+    }
+
+    /// What there is to see about each stage that was not reached yet.
+    pub(super) fn look(&mut self, progress: &Progress) -> Vec<Seen> {
+        let open: Vec<Stage> =
+            UNITS.iter().map(|(stage, _)| *stage).filter(|stage| !progress.is_reached(*stage)).collect();
+        let mut seen = Vec::new();
+        let mut rest = Vec::new();
+        for stage in open {
+            match self.reached(stage) {
+                Some(found) => seen.push(found),
+                None => rest.push(stage),
+            }
+        }
+        // When only these two are left, everything hangs on systemd's word.
+        let pressing = rest.iter().all(|stage| matches!(stage, Stage::Tools | Stage::Setup));
+        if pressing || self.asked.is_none_or(|asked| asked.elapsed() >= ASK_EVERY) {
+            self.ask(&rest);
+        }
+        seen.extend(rest.into_iter().map(|stage| self.by_unit(stage)));
+        seen
+    }
+
+    /// The stages that show by themselves that they are reached.
+    fn reached(&self, stage: Stage) -> Option<Seen> {
+        let ports = &self.config.services;
+        let detail = match stage {
+            Stage::Network => match system::network() {
+                Network::Up(interface) => format!("{interface} has an address"),
+                Network::None => "there is no network interface".into(),
+                Network::Down(_) => return None,
+            },
+            Stage::Sshd if system::listens(ports.ssh) => format!("listens on port {}", ports.ssh),
+            Stage::Kanban | Stage::Router | Stage::Gateway => {
+                health::answers(stage.name(), health::port(self.config, stage.name())).ok()?
+            }
+            _ => return None,
+        };
+        let host_keys = if stage == Stage::Sshd { ssh_keys::public_keys(Path::new(SSH)) } else { Vec::new() };
+        Some(Seen { stage, state: State::Ok, detail, host_keys })
+    }
+
+    fn ask(&mut self, stages: &[Stage]) {
+        let asked: Vec<(Stage, &str)> =
+            UNITS.into_iter().filter(|(stage, _)| stages.contains(stage)).collect();
+        if asked.is_empty() {
+            return;
+        }
+        let names: Vec<&str> = asked.iter().map(|(_, unit)| *unit).collect();
+        match systemd::show(&names) {
+            Ok(units) => {
+                self.trouble = None;
+                self.units.extend(asked.iter().map(|(stage, _)| *stage).zip(units));
+            }
+            Err(error) => self.trouble = Some(error.to_string()),
+        }
+        self.asked = Some(Instant::now());
+    }
+
+    /// What systemd said about a stage that does not show by itself.
+    fn by_unit(&self, stage: Stage) -> Seen {
+        let found = |state, detail| Seen { stage, state, detail, host_keys: Vec::new() };
+        let Some(unit) = self.units.get(&stage) else {
+            let detail = self.trouble.clone().unwrap_or_else(|| "systemd was not asked yet".into());
+            return found(State::Waiting, detail);
+        };
+        let (state, detail) = match stage {
+            Stage::Network => judge_network(unit, &system::network(), system::uptime_ms()),
+            Stage::Tools | Stage::Setup if unit.is_active() => (State::Ok, unit.describe()),
+            _ if unit.is_given_up() => (State::Failed, unit.describe()),
+            _ => (State::Waiting, unit.describe()),
+        };
+        found(state, detail)
+    }
+}
+
+/// A network that stays away is a failure soon, so that a boot without one is not a slow boot.
+fn judge_network(unit: &Unit, network: &Network, uptime_ms: u64) -> (State, String) {
+    let Network::Down(interfaces) = network else { return (State::Waiting, "an address just came".into()) };
+    let interfaces = interfaces.join(", ");
+    if unit.is_given_up() {
+        return (State::Failed, unit.describe());
+    }
+    if !unit.is_active() {
+        return (State::Waiting, unit.describe());
+    }
+    if uptime_ms.saturating_sub(unit.changed_ms) > LEASE {
+        (State::Failed, format!("{interfaces} got no address within {} s", LEASE / 1000))
+    } else {
+        (State::Waiting, format!("{interfaces} waits for an address"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_is_awaited_for_a_while_only() {
+        let unit = Unit { active: "active".into(), changed_ms: 5_000, ..Unit::default() };
+        let down = Network::Down(vec!["ens3".into()]);
+        assert_eq!(judge_network(&unit, &down, 14_000), (State::Waiting, "ens3 waits for an address".into()));
+        let (state, detail) = judge_network(&unit, &down, 15_001);
+        assert_eq!((state, detail.as_str()), (State::Failed, "ens3 got no address within 10 s"));
+    }
+
+    #[test]
+    fn a_unit_on_its_way_is_waited_for_and_one_given_up_is_a_failure() {
+        let config = GuestConfig::default();
+        let mut watch = Watch::new(&config);
+        assert_eq!(watch.by_unit(Stage::Tools).state, State::Waiting);
+        let starting = Unit { active: "inactive".into(), job: true, ..Unit::default() };
+        watch.units.insert(Stage::Tools, starting.clone());
+        assert_eq!(watch.by_unit(Stage::Tools).state, State::Waiting);
+        watch.units.insert(Stage::Tools, Unit { job: false, ..starting });
+        assert_eq!(watch.by_unit(Stage::Tools).state, State::Failed);
+        watch.units.insert(Stage::Tools, Unit { active: "active".into(), ..Unit::default() });
+        assert_eq!(watch.by_unit(Stage::Tools).state, State::Ok);
+    }
+}

@@ -1,0 +1,150 @@
+//! Claude Code Router's configuration, and the gateway's share of its API key.
+
+use crate::error::Error;
+use crate::files::{self, Ids, failed};
+use serde_json::json;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::Path;
+
+/// Makes the configuration if there is none, with a random key. Returns the key in effect, empty if there is none.
+///
+/// The host reaches the router from outside the loopback, and it listens there only with a key. It asks for the key
+/// only once a provider is configured (seen in 2.0.0), and until then shows and takes its whole configuration to and
+/// from anybody, any web site in a browser on the host included. So one provider is there from the start, for the
+/// user to complete.
+pub(super) fn configure(home: &Path, port: u16, ids: Ids) -> Result<String, Error> {
+    let folder = home.join(".claude-code-router");
+    files::directory(&folder, 0o700, Some(ids))?;
+    let path = folder.join("config.json");
+    if path.symlink_metadata().is_err() {
+        let text = first_configuration(port, &random_key()?);
+        files::write(&path, 0o600, Some(ids), &text)?;
+        println!("made {} with a new API key", path.display());
+    }
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) => {
+            println!("cannot read {}: {error}; the gateway goes without the router's key", path.display());
+            return Ok(String::new());
+        }
+    };
+    Ok(key_of(&text))
+}
+
+fn first_configuration(port: u16, key: &str) -> String {
+    let provider = json!({
+        "name": "anthropic",
+        "api_base_url": "https://api.anthropic.com/v1/messages",
+        "api_key": "replace-this-with-your-key",
+        "models": ["claude-sonnet-4-5"],
+        "transformer": { "use": ["Anthropic"] },
+    });
+    let config = json!({
+        "HOST": "0.0.0.0",
+        "PORT": port,
+        "APIKEY": key,
+        "LOG_LEVEL": "info",
+        "API_TIMEOUT_MS": 600_000,
+        "Providers": [provider],
+        "Router": { "default": "anthropic,claude-sonnet-4-5" },
+    });
+    format!("{config:#}\n")
+}
+
+/// 32 bytes of the kernel's generator in hexadecimal.
+fn random_key() -> Result<String, Error> {
+    let path = "/dev/urandom";
+    let mut bytes = [0; 32];
+    File::open(path).and_then(|mut file| file.read_exact(&mut bytes)).map_err(failed("read", path))?;
+    let mut key = String::from("rave-");
+    for byte in bytes {
+        let _ = write!(key, "{byte:02x}");
+    }
+    Ok(key)
+}
+
+/// The key in a configuration that the user may have changed; a value that cannot stand in a header counts as none.
+fn key_of(text: &str) -> String {
+    let config: serde_json::Value = match serde_json::from_str(text) {
+        Ok(config) => config,
+        Err(error) => {
+            println!(
+                "the router's configuration is not plain JSON ({error}); the gateway goes without its key"
+            );
+            return String::new();
+        }
+    };
+    let key = config["APIKEY"].as_str().unwrap_or_default();
+    let plain = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.~+/=:".contains(&byte));
+    if plain { key.to_owned() } else { String::new() }
+}
+
+/// Leaves the key as a line of nginx configuration where the gateway's unit takes its credentials from.
+pub(super) fn pass_key(credentials: &Path, key: &str) -> Result<(), Error> {
+    files::directory(credentials, 0o700, None)?;
+    let path = credentials.join("rave.router-key");
+    if key.is_empty() {
+        return match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed("remove", path)(error)),
+            _ => Ok(()),
+        };
+    }
+    files::write(&path, 0o600, None, &format!("proxy_set_header X-API-Key \"{key}\";\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::own_ids;
+    use super::*;
+    use crate::testing::Scratch;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn the_first_configuration_has_a_key_of_its_own_and_is_private() {
+        let (one, two) = (Scratch::new(), Scratch::new());
+        let first = configure(one.path(), 3456, own_ids(one.path())).unwrap();
+        let second = configure(two.path(), 3456, own_ids(two.path())).unwrap();
+        assert_eq!(first.len(), 5 + 64);
+        assert_ne!(first, second);
+        assert_eq!(
+            configure(one.path(), 1, own_ids(one.path())).unwrap(),
+            first,
+            "a second run keeps the key"
+        );
+        let path = one.path().join(".claude-code-router/config.json");
+        assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn what_the_user_wrote_is_kept_and_never_breaks_the_gateway() {
+        let scratch = Scratch::new();
+        let folder = scratch.path().join(".claude-code-router");
+        fs::create_dir(&folder).unwrap();
+        for (text, key) in [
+            ("{\"APIKEY\":\"mine\"}", "mine"),
+            ("{\"APIKEY\":\"a\\\"; evil on\"}", ""),
+            ("{\"APIKEY\":7}", ""),
+            ("// comment\n{}", ""),
+            ("", ""),
+        ] {
+            fs::write(folder.join("config.json"), text).unwrap();
+            assert_eq!(configure(scratch.path(), 3456, own_ids(scratch.path())).unwrap(), key, "{text}");
+            assert_eq!(fs::read_to_string(folder.join("config.json")).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn the_key_reaches_the_gateway_and_leaves_it() {
+        let scratch = Scratch::new();
+        let credentials = scratch.path().join("credstore");
+        pass_key(&credentials, "k1").unwrap();
+        let path = credentials.join("rave.router-key");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "proxy_set_header X-API-Key \"k1\";\n");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        pass_key(&credentials, "").unwrap();
+        assert!(!path.exists());
+        pass_key(&credentials, "").unwrap();
+    }
+}

@@ -1,0 +1,117 @@
+//! `rave-guest ssh-keys`: host keys at the first boot, and the host's public key at each.
+
+use crate::error::Error;
+use crate::files::{self, failed};
+use crate::spawn;
+use rave_guest::config::GuestConfig;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+/// Made at the first boot; the server's settings name the same. No RSA: it takes seconds to make, and every client of
+/// the last ten years knows one of these.
+const TYPES: [&str; 2] = ["ed25519", "ecdsa"];
+
+/// The server's folder.
+pub(crate) const SSH: &str = "/etc/ssh";
+
+/// The credential that holds public keys in the format of `authorized_keys`, sshd(8).
+const CREDENTIAL: &str = "rave.authorized_keys";
+
+pub(crate) fn run(config: &GuestConfig) -> Result<(), Error> {
+    // The keys first: a credential that cannot be stored must not leave the machine without a server.
+    make_all(Path::new(SSH))?;
+    let Some(keys) = passed_keys() else {
+        println!("the host passed no key");
+        return Ok(());
+    };
+    let folder = Path::new("/run/rave");
+    files::directory(folder, 0o755, None)?;
+    let folder = folder.join("authorized_keys.d");
+    files::directory(&folder, 0o755, None)?;
+    // Root's, and not under the home: the user cannot lock out the host by a broken home.
+    files::write(&folder.join(&config.user), 0o644, None, &keys)?;
+    println!("the key that the host passed may log in as {}", config.user);
+    Ok(())
+}
+
+fn make_all(folder: &Path) -> Result<(), Error> {
+    let made: Vec<Result<(), Error>> = thread::scope(|scope| {
+        let threads: Vec<_> = TYPES.iter().map(|kind| scope.spawn(move || make(folder, kind))).collect();
+        threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
+    });
+    made.into_iter().collect()
+}
+
+/// Makes one pair unless there is one. The private key comes last into its place, so a pair that is half there, as
+/// after a power cut, is made again.
+fn make(folder: &Path, kind: &str) -> Result<(), Error> {
+    let private = folder.join(format!("ssh_host_{kind}_key"));
+    let public = folder.join(format!("ssh_host_{kind}_key.pub"));
+    let filled = |path: &Path| fs::metadata(path).is_ok_and(|about| about.len() > 0);
+    if filled(&private) && filled(&public) {
+        return Ok(());
+    }
+    let beside = folder.join(format!(".rave-new-{kind}"));
+    let beside_public = folder.join(format!(".rave-new-{kind}.pub"));
+    let _ = (fs::remove_file(&beside), fs::remove_file(&beside_public));
+    let name = beside.display().to_string();
+    let args = ["-q", "-t", kind, "-N", "", "-C", "", "-f", &name];
+    spawn::output("ssh-keygen", &args, Duration::from_secs(60))?;
+    for (from, to) in [(&beside_public, &public), (&beside, &private)] {
+        let synced = fs::File::open(from).and_then(|file| file.sync_all());
+        synced.and_then(|()| fs::rename(from, to)).map_err(failed("write", to))?;
+    }
+    println!("made {}", private.display());
+    Ok(())
+}
+
+/// The keys that came as a credential: in the unit's own folder, or where systemd keeps the machine's.
+fn passed_keys() -> Option<String> {
+    let own = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    let mut folders = own.into_iter().chain([PathBuf::from("/run/credentials/@system")]);
+    let text = folders.find_map(|folder| fs::read_to_string(folder.join(CREDENTIAL)).ok())?;
+    let mut text = text.trim().to_owned();
+    text.push('\n');
+    (text.len() > 1).then_some(text)
+}
+
+/// The public host keys in `folder`, type and key without comment.
+pub(crate) fn public_keys(folder: &Path) -> Vec<String> {
+    let read = |kind: &&str| {
+        let text = fs::read_to_string(folder.join(format!("ssh_host_{kind}_key.pub"))).ok()?;
+        let mut words = text.split_whitespace();
+        Some(format!("{} {}", words.next()?, words.next()?))
+    };
+    TYPES.iter().filter_map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Scratch;
+
+    #[test]
+    fn keys_are_made_once_and_a_half_made_pair_again() {
+        let scratch = Scratch::new();
+        make_all(scratch.path()).unwrap();
+        let first = public_keys(scratch.path());
+        assert!(first[0].starts_with("ssh-ed25519 AAAA") && first[1].starts_with("ecdsa-sha2-nistp256 AAAA"));
+        make_all(scratch.path()).unwrap();
+        assert_eq!(public_keys(scratch.path()), first);
+
+        fs::write(scratch.path().join("ssh_host_ed25519_key"), "").unwrap();
+        make_all(scratch.path()).unwrap();
+        let second = public_keys(scratch.path());
+        assert_ne!(second[0], first[0]);
+        assert_eq!(second[1], first[1]);
+        assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 4, "nothing is left beside");
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_an_error_with_the_command() {
+        let error = make_all(Path::new("/nowhere/at/all")).unwrap_err().to_string();
+        assert!(error.contains("ssh-keygen -q -t"), "{error}");
+    }
+}

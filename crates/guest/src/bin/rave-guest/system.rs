@@ -1,0 +1,130 @@
+//! What the kernel tells in /proc, and the user database.
+
+use crate::error::Error;
+use crate::files::{self, Ids};
+use std::fs;
+
+/// Milliseconds since the kernel started, time asleep included: the first field of `/proc/uptime`, proc(5).
+pub(crate) fn uptime_ms() -> u64 {
+    let text = fs::read_to_string("/proc/uptime").unwrap_or_default();
+    parse_uptime(&text).unwrap_or_default()
+}
+
+fn parse_uptime(text: &str) -> Option<u64> {
+    let (seconds, hundredths) = text.split_whitespace().next()?.split_once('.')?;
+    Some(seconds.parse::<u64>().ok()? * 1000 + hundredths.parse::<u64>().ok()? * 10)
+}
+
+/// This boot's identity.
+pub(crate) fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
+/// The host name that is in effect.
+pub(crate) fn host_name() -> String {
+    fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
+}
+
+/// A user's numbers from `/etc/passwd`. A static program cannot ask glibc, which would load plug-ins.
+pub(crate) fn user_ids(user: &str) -> Result<Ids, Error> {
+    let text = files::read("/etc/passwd")?;
+    parse_ids(&text, user).ok_or_else(|| Error::NoUser { user: user.to_owned() })
+}
+
+/// Fields of passwd(5): name, password, UID, GID, ...
+fn parse_ids(passwd: &str, user: &str) -> Option<Ids> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next()? == user).then_some(())?;
+        Some(Ids { user: fields.nth(1)?.parse().ok()?, group: fields.next()?.parse().ok()? })
+    })
+}
+
+/// Whether something listens on a TCP port, without connecting to it: a row of `/proc/net/tcp` or `tcp6` in state
+/// 0A (`TCP_LISTEN` of `linux/tcp_states.h`).
+pub(crate) fn listens(port: u16) -> bool {
+    ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .any(|path| fs::read_to_string(path).is_ok_and(|table| table_listens(&table, port)))
+}
+
+fn table_listens(table: &str, port: u16) -> bool {
+    let ending = format!(":{port:04X}");
+    table.lines().any(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        fields.next().is_some_and(|local| local.ends_with(&ending)) && fields.nth(1) == Some("0A")
+    })
+}
+
+/// How the machine stands to the network.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Network {
+    /// There is a route through this interface, so it has an address.
+    Up(String),
+    /// Interfaces without an address.
+    Down(Vec<String>),
+    /// Only the loopback.
+    None,
+}
+
+/// Asks `/proc/net/route` and `/sys/class/net`.
+pub(crate) fn network() -> Network {
+    let routes = fs::read_to_string("/proc/net/route").unwrap_or_default();
+    if let Some(interface) = routed_interface(&routes) {
+        return Network::Up(interface.to_owned());
+    }
+    let entries = fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
+    // Only hardware has a device: not the loopback, bridges or tunnels.
+    let hardware = entries.filter(|entry| entry.path().join("device").exists());
+    let mut names: Vec<String> =
+        hardware.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    if names.is_empty() { Network::None } else { Network::Down(names) }
+}
+
+/// The first column of the first row after the heading.
+fn routed_interface(routes: &str) -> Option<&str> {
+    routes.lines().skip(1).filter_map(|line| line.split_whitespace().next()).find(|name| *name != "lo")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uptime_is_read_in_milliseconds() {
+        assert_eq!(parse_uptime("350735.47 234388.90\n"), Some(350_735_470));
+        assert_eq!(parse_uptime("0.05 0.00"), Some(50));
+        assert_eq!(parse_uptime("what"), None);
+    }
+
+    #[test]
+    fn a_user_is_found_by_the_whole_name() {
+        let passwd = "root:x:0:0:root:/root:/bin/bash\nagent2:x:7:8::/:/bin/sh\nagent:x:1000:1001:,,,:/home/agent:/bin/bash\n";
+        assert_eq!(parse_ids(passwd, "agent"), Some(Ids { user: 1000, group: 1001 }));
+        assert_eq!(parse_ids(passwd, "age"), None);
+    }
+
+    #[test]
+    fn only_a_listening_socket_counts() {
+        let table = "  sl  local_address rem_address   st tx_queue\n   0: 0100007F:0BB8 00000000:0000 0A 00000000\n   1: 0100007F:0BB9 0100007F:9C40 01 00000000\n";
+        assert!(table_listens(table, 3000));
+        assert!(!table_listens(table, 3001));
+        assert!(!table_listens(table, 0x9C40));
+    }
+
+    #[test]
+    fn a_route_names_its_interface() {
+        assert_eq!(routed_interface("Iface\tDestination\nens3\t00000000\t0202000A\n"), Some("ens3"));
+        assert_eq!(routed_interface("Iface\tDestination\n"), None);
+    }
+
+    #[test]
+    fn a_real_listener_is_seen() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert!(listens(port));
+        drop(listener);
+        assert!(!listens(port));
+    }
+}

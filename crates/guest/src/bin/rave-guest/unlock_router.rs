@@ -1,0 +1,54 @@
+//! `rave-guest unlock-router`: Claude Code Router refuses to start, with success, when the process in its pid file
+//! lives. After a power cut that is any process that happens to have the number.
+
+use crate::error::Error;
+use crate::files::failed;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub(crate) fn run() -> Result<(), Error> {
+    let home = PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
+    unlock(&home.join(".claude-code-router/.claude-code-router.pid"), Path::new("/proc"))
+}
+
+fn unlock(lock: &Path, proc: &Path) -> Result<(), Error> {
+    let text = match fs::read_to_string(lock) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed("read", lock)(error)),
+    };
+    let command = fs::read(proc.join(text.trim()).join("cmdline")).unwrap_or_default();
+    let command = String::from_utf8_lossy(&command);
+    if command.contains("claude-code-router") || command.contains("ccr") {
+        println!("process {} is a running router; left alone", text.trim());
+        return Ok(());
+    }
+    println!("removing {}, which names a process that is no router", lock.display());
+    fs::remove_file(lock).map_err(failed("remove", lock))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Scratch;
+
+    #[test]
+    fn only_a_stale_lock_is_removed() {
+        let scratch = Scratch::new();
+        let lock = scratch.path().join("pid");
+        unlock(&lock, scratch.path()).unwrap();
+        for (command, stays) in
+            [("node\0/x/claude-code-router/cli.js\0start", true), ("/usr/sbin/sshd\0-D", false)]
+        {
+            fs::create_dir_all(scratch.path().join("412")).unwrap();
+            fs::write(scratch.path().join("412/cmdline"), command).unwrap();
+            fs::write(&lock, "412\n").unwrap();
+            unlock(&lock, scratch.path()).unwrap();
+            assert_eq!(lock.exists(), stays, "{command}");
+        }
+        fs::write(&lock, "not a number").unwrap();
+        unlock(&lock, scratch.path()).unwrap();
+        assert!(!lock.exists());
+    }
+}
