@@ -1,1 +1,52 @@
-//! rave-process.
+//! The only spawner of host processes in the workspace.
+//!
+//! A [`Cmd`] is a pure value that can be shown, compared and snapshot-tested without spawning. It is run in one of four
+//! ways: [`Cmd::run`] (lines to a listener), [`Cmd::output`] (captured), [`Cmd::run_with_input`] (its stdin streamed
+//! by the caller) and [`Cmd::spawn`] (long-lived, such as QEMU).
+//!
+//! What holds for every command:
+//!
+//! - It runs in a process group of its own, and the whole group goes when the command is over, when it times out, when
+//!   its value is dropped, on Ctrl-C, SIGTERM and SIGHUP ([`interrupt`]), and when this process is killed (`guardian.rs`).
+//!   A process that starts a session of its own (`setsid`) leaves the group and is out of reach.
+//! - Its output streams: what is kept is a tail of [`TAIL_LINES`] lines, whatever the amount.
+//! - An error carries the command line and that tail, with secrets masked.
+//!
+//! Short captures use the same loop as everything else. A crate such as `duct` would add nothing: it buffers output
+//! without a bound, kills only the direct child, and knows neither timeouts with a tail nor process groups.
+//!
+//! Linux only for now: the end of a child is seen through a pidfd (Linux 5.3).
+
+mod child;
+mod cmd;
+mod error;
+mod find;
+mod groups;
+mod guardian;
+pub mod interrupt;
+mod leader;
+mod lines;
+mod lock;
+mod mask;
+pub mod progress;
+mod pump;
+mod quote;
+mod run;
+mod status;
+
+pub use child::Child;
+pub use cmd::Cmd;
+pub use error::Error;
+pub use find::find_program;
+pub use lines::{Line, MAX_LINE, Stream, TAIL_LINES};
+pub use lock::{FileLock, Holder};
+pub use quote::shell_quote;
+pub use run::{CAPTURE_LIMIT, Output};
+pub use status::Status;
+
+use std::time::Duration;
+
+/// How long a group that was asked to stop (SIGTERM) may take before it is killed.
+///
+/// mmdebstrap needs one to three seconds to remove its temporary tree.
+pub const STOP_GRACE: Duration = Duration::from_secs(5);

@@ -1,0 +1,202 @@
+//! Long-lived commands.
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::process::{ChildStdin, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::cmd::Stdin;
+use crate::leader::{Leader, Placement};
+use crate::lines::{Splitter, TAIL_LINES, Tail};
+use crate::{Cmd, Error, MAX_LINE, Status};
+
+/// How long [`Child::tail`] waits for the last words of a command that has ended.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// A command that runs beside us. Dropping it kills its whole group.
+///
+/// With [`Cmd::log_file`] it writes what it prints into that file itself, so that it can outlive us ([`Child::detach`]).
+/// Without one a thread takes its output and keeps the tail, and a detached command is killed by SIGPIPE or gets an
+/// error when it next prints.
+pub struct Child {
+    cmd: Cmd,
+    leader: Leader,
+    stdin: Option<ChildStdin>,
+    words: Words,
+}
+
+/// Where the output of a child is to be found.
+enum Words {
+    /// In the log, from this offset on.
+    Log { file: File, from: u64 },
+    /// With a thread, which drops its sender at the end.
+    Kept { tail: Arc<Mutex<Tail>>, done: Receiver<()> },
+    /// On the terminal.
+    Terminal,
+}
+
+impl Child {
+    pub(crate) fn start(cmd: &Cmd) -> Result<Self, Error> {
+        let stdin = cmd.stdin_stdio()?;
+        let (mut leader, words) = match (cmd.open_log()?, cmd.placement) {
+            (_, Placement::Foreground) => {
+                (cmd.start(Stdio::inherit(), Stdio::inherit(), Stdio::inherit())?, Words::Terminal)
+            }
+            (Some(log), Placement::OwnGroup) => Self::start_logged(cmd, stdin, log)?,
+            (None, Placement::OwnGroup) => Self::start_kept(cmd, stdin)?,
+        };
+        let (mut stdin, _, _) = leader.take_pipes();
+        if let Stdin::Bytes(bytes) = &cmd.stdin
+            && let Some(mut pipe) = stdin.take()
+        {
+            let bytes = Arc::clone(bytes);
+            // A command that does not read it all is in its right; the thread ends with the pipe.
+            thread::spawn(move || drop(pipe.write_all(&bytes)));
+        }
+        Ok(Self { cmd: cmd.clone(), leader, stdin, words })
+    }
+
+    fn start_logged(cmd: &Cmd, stdin: Stdio, mut log: File) -> Result<(Leader, Words), Error> {
+        let from = log.seek(SeekFrom::End(0)).map_err(|e| cmd.io("find the log's end", e))?;
+        let again = || log.try_clone().map_err(|e| cmd.io("open the log", e));
+        let stdout = match &cmd.stdout {
+            Some(file) => file.try_clone().map_err(|e| cmd.io("open the output file", e))?,
+            None => again()?,
+        };
+        let leader = cmd.start(stdin, stdout.into(), again()?.into())?;
+        let path = cmd.log.as_deref().unwrap_or("".as_ref());
+        let file = File::open(path).map_err(|e| cmd.io("read the log", e))?;
+        Ok((leader, Words::Log { file, from }))
+    }
+
+    fn start_kept(cmd: &Cmd, stdin: Stdio) -> Result<(Leader, Words), Error> {
+        // Both streams in one pipe: their order is kept and one thread reads them.
+        let (mut reader, writer) = io::pipe().map_err(|e| cmd.io("make a pipe", e))?;
+        let stdout = match &cmd.stdout {
+            Some(file) => file.try_clone().map_err(|e| cmd.io("open the output file", e))?.into(),
+            None => writer.try_clone().map_err(|e| cmd.io("make a pipe", e))?.into(),
+        };
+        let leader = cmd.start(stdin, stdout, writer.into())?;
+        let tail = Arc::new(Mutex::new(Tail::default()));
+        let (sender, done) = channel();
+        let (kept, mask) = (Arc::clone(&tail), cmd.mask.clone());
+        thread::spawn(move || {
+            let _sender = sender;
+            let mut splitter = Splitter::default();
+            let mut keep = |line: &str| {
+                kept.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+                Ok::<(), io::Error>(())
+            };
+            let mut buffer = vec![0; MAX_LINE];
+            loop {
+                match reader.read(&mut buffer) {
+                    Ok(0) => break,
+                    Ok(count) => splitter.push(&buffer[..count], &mask, &mut keep)?,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            splitter.finish(&mask, &mut keep)
+        });
+        Ok((leader, Words::Kept { tail, done }))
+    }
+
+    /// The process id, which is also its group's.
+    pub fn pid(&self) -> u32 {
+        self.leader.pid()
+    }
+
+    /// The command line, secrets masked.
+    pub fn command(&self) -> String {
+        self.cmd.to_string()
+    }
+
+    /// How it ended, if it has. What it left in its group is killed then.
+    pub fn try_wait(&mut self) -> Result<Option<Status>, Error> {
+        self.wait_timeout(Duration::ZERO)
+    }
+
+    /// Waits until it has ended, at most for `limit`; `None` where it still runs. A command that was stopped by an
+    /// interrupt of this process gives [`Error::Interrupted`].
+    pub fn wait_timeout(&mut self, limit: Duration) -> Result<Option<Status>, Error> {
+        let ended =
+            self.leader.wait_ended(Some(limit)).map_err(|e| self.cmd.io("wait for the command", e))?;
+        if !ended {
+            return Ok(None);
+        }
+        let status = self.reap()?;
+        match self.cmd.interrupting_signal() {
+            Some(signal) => Err(Error::Interrupted { command: self.command(), signal }),
+            None => Ok(Some(status)),
+        }
+    }
+
+    /// Asks the group to stop (SIGTERM), kills it after `grace`, and tells how the command ended.
+    pub fn terminate(&mut self, grace: Duration) -> Result<Status, Error> {
+        self.leader.signal(Signal::TERM);
+        if !self.leader.wait_ended(Some(grace)).map_err(|e| self.cmd.io("wait for the command", e))? {
+            self.leader.signal(Signal::KILL);
+        }
+        self.reap()
+    }
+
+    /// Kills the group and tells how the command ended.
+    pub fn kill(&mut self) -> Result<Status, Error> {
+        self.leader.signal(Signal::KILL);
+        self.reap()
+    }
+
+    fn reap(&mut self) -> Result<Status, Error> {
+        self.leader.reap().map_err(|e| self.cmd.io("wait for the command", e))
+    }
+
+    /// The last [`TAIL_LINES`] lines it printed so far, secrets masked. Nothing where it has the terminal.
+    pub fn tail(&self) -> Vec<String> {
+        match &self.words {
+            Words::Terminal => Vec::new(),
+            Words::Log { file, from } => self.log_tail(file, *from).unwrap_or_default(),
+            Words::Kept { tail, done } => {
+                if matches!(self.leader.ended(), Ok(Some(_))) {
+                    // Either way the thread has had its time.
+                    let _ = done.recv_timeout(LAST_WORDS);
+                }
+                tail.lock().unwrap_or_else(PoisonError::into_inner).lines()
+            }
+        }
+    }
+
+    fn log_tail(&self, mut file: &File, from: u64) -> io::Result<Vec<String>> {
+        let most = (TAIL_LINES * MAX_LINE) as u64;
+        let start = from.max(file.metadata()?.len().saturating_sub(most));
+        file.seek(SeekFrom::Start(start))?;
+        let mut bytes = Vec::new();
+        file.take(most).read_to_end(&mut bytes)?;
+        Ok(Tail::of(&bytes, &self.cmd.mask).lines())
+    }
+
+    /// Why it ended, as an error with its tail; for a command that was to go on running.
+    pub fn failure(&self, status: Status) -> Error {
+        Error::Failed { command: self.command(), status, tail: self.tail() }
+    }
+
+    /// Its standard input, once, after [`Cmd::stdin_piped`].
+    pub fn take_stdin(&mut self) -> Option<ChildStdin> {
+        self.stdin.take()
+    }
+
+    /// Lets it run on without us and past our end; its process id. It should have a log file, see above.
+    pub fn detach(self) -> u32 {
+        self.leader.release()
+    }
+}
+
+impl std::fmt::Debug for Child {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Child").field("pid", &self.pid()).field("cmd", &self.cmd).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,69 @@
+//! Where programs are.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use camino::Utf8PathBuf;
+
+/// Where Debian keeps mke2fs, sfdisk and mkfs.vfat, and which an ordinary user's login PATH lacks.
+const SYSTEM_FOLDERS: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
+
+/// Where the program `name` is: the first executable file of that name on PATH, then in `/usr/local/sbin`, `/usr/sbin`
+/// and `/sbin`. A name with a slash is taken as a path. `None` too where the path found is not UTF-8.
+pub fn find_program(name: &str) -> Option<Utf8PathBuf> {
+    let found = resolve(OsStr::new(name), &search_path(env::var_os("PATH").as_deref()))?;
+    Utf8PathBuf::from_path_buf(found).ok()
+}
+
+/// `path` with the system folders appended that it lacks.
+pub(crate) fn search_path(path: Option<&OsStr>) -> OsString {
+    let mut folders: Vec<PathBuf> = path.map(|path| env::split_paths(path).collect()).unwrap_or_default();
+    for folder in SYSTEM_FOLDERS {
+        if !folders.iter().any(|known| known == Path::new(folder)) {
+            folders.push(folder.into());
+        }
+    }
+    // Only a folder with a colon in it cannot be joined, and these came from a split at colons.
+    env::join_paths(folders).unwrap_or_default()
+}
+
+/// The absolute path of `program`, looked up in `path`.
+pub(crate) fn resolve(program: &OsStr, path: &OsStr) -> Option<PathBuf> {
+    let candidates: Vec<PathBuf> = if program.as_encoded_bytes().contains(&b'/') {
+        vec![PathBuf::from(program)]
+    } else {
+        env::split_paths(path).map(|folder| folder.join(program)).collect()
+    };
+    let found = candidates.into_iter().find(|candidate| is_executable(candidate))?;
+    // The command may run in another folder than ours.
+    std::path::absolute(found).ok()
+}
+
+fn is_executable(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_in_the_system_folders_too() {
+        let path = search_path(Some(OsStr::new("/usr/bin:/usr/sbin")));
+        assert_eq!(path, "/usr/bin:/usr/sbin:/usr/local/sbin:/sbin");
+        assert_eq!(search_path(None), "/usr/local/sbin:/usr/sbin:/sbin");
+    }
+
+    #[test]
+    fn a_folder_or_a_plain_file_is_no_program() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("folder")).unwrap();
+        fs::write(folder.path().join("plain"), "").unwrap();
+        assert_eq!(resolve(OsStr::new("folder"), folder.path().as_os_str()), None);
+        assert_eq!(resolve(OsStr::new("plain"), folder.path().as_os_str()), None);
+        assert_eq!(find_program("sh").map(|path| path.is_absolute()), Some(true));
+        assert_eq!(find_program("no-such-program-here"), None);
+    }
+}

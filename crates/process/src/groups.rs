@@ -1,0 +1,145 @@
+//! The commands that run now, and how all of them are signalled.
+//!
+//! A target leaves the list before its process is reaped, under the same lock under which signals are sent: a number that
+//! the kernel has given to somebody else is never signalled.
+
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+use crate::guardian::Guardian;
+use crate::interrupt;
+
+/// What a command's signals go to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// The process group that the command leads.
+    Group(Pid),
+    /// The one process: it shares our group, and the terminal.
+    Process(Pid),
+}
+
+impl Target {
+    /// Sends `signal`. What is gone already, or belongs to another user (sudo), cannot be helped.
+    fn signal(self, signal: Signal) {
+        let _ = match self {
+            Self::Group(pid) => kill_process_group(pid, signal),
+            Self::Process(pid) => kill_process(pid, signal),
+        };
+    }
+
+    /// The operand of kill(1).
+    fn operand(self) -> i32 {
+        match self {
+            Self::Group(pid) => -pid.as_raw_nonzero().get(),
+            Self::Process(pid) => pid.as_raw_nonzero().get(),
+        }
+    }
+}
+
+/// What an interrupt of this process means to a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnInterrupt {
+    /// Stop with it.
+    Stop,
+    /// Go on until the caller ends it.
+    GoOn,
+}
+
+struct Entry {
+    target: Target,
+    on_interrupt: OnInterrupt,
+    asked_to_stop: bool,
+}
+
+struct Registry {
+    entries: Vec<Entry>,
+    guardian: Option<Guardian>,
+}
+
+static REGISTRY: Mutex<Registry> = Mutex::new(Registry { entries: Vec::new(), guardian: None });
+
+fn registry() -> MutexGuard<'static, Registry> {
+    // Each change is one push or one removal: a panic elsewhere leaves nothing half done.
+    REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Registry {
+    /// Tells the guardian; one that was killed is replaced and told everything.
+    fn tell(&mut self, tell: impl Fn(&mut Guardian) -> io::Result<()>) -> io::Result<()> {
+        if let Some(guardian) = &mut self.guardian
+            && tell(guardian).is_ok()
+        {
+            return Ok(());
+        }
+        self.guardian = None;
+        let mut guardian = Guardian::start()?;
+        for entry in &self.entries {
+            guardian.add(entry.target.operand())?;
+        }
+        self.guardian = Some(guardian);
+        Ok(())
+    }
+}
+
+/// Starts the guardian where there is none, so that a command is announced at once after its start.
+pub(crate) fn prepare() -> io::Result<()> {
+    let mut registry = registry();
+    if registry.guardian.is_none() { registry.tell(|_| Ok(())) } else { Ok(()) }
+}
+
+/// Announces a command that has just been started.
+pub(crate) fn add(target: Target, on_interrupt: OnInterrupt) -> io::Result<()> {
+    let mut registry = registry();
+    // An interrupt that came since the caller looked has passed over the list already.
+    let late = on_interrupt == OnInterrupt::Stop && interrupt::requested().is_some();
+    if late {
+        target.signal(Signal::KILL);
+    }
+    registry.entries.push(Entry { target, on_interrupt, asked_to_stop: late });
+    registry.tell(|guardian| guardian.add(target.operand()))
+}
+
+/// Takes a command off the list: it is about to be reaped, or is let go.
+pub(crate) fn remove(target: Target) {
+    let mut registry = registry();
+    registry.entries.retain(|entry| entry.target != target);
+    // A guardian that is gone holds nothing; the next command starts another.
+    if let Some(guardian) = &mut registry.guardian
+        && guardian.remove(target.operand()).is_err()
+    {
+        registry.guardian = None;
+    }
+}
+
+/// Sends `signal` to one command, where it still runs.
+pub(crate) fn signal(target: Target, signal: Signal) {
+    if registry().entries.iter().any(|entry| entry.target == target) {
+        target.signal(signal);
+    }
+}
+
+/// Asks every command to stop, but those that go on.
+pub(crate) fn ask_all() {
+    for entry in &mut registry().entries {
+        if entry.on_interrupt == OnInterrupt::Stop {
+            entry.asked_to_stop = true;
+            entry.target.signal(Signal::TERM);
+        }
+    }
+}
+
+/// Kills every command that was asked to stop and still runs.
+pub(crate) fn kill_asked() {
+    registry()
+        .entries
+        .iter()
+        .filter(|entry| entry.asked_to_stop)
+        .for_each(|entry| entry.target.signal(Signal::KILL));
+}
+
+/// Kills every command.
+pub(crate) fn kill_all() {
+    registry().entries.iter().for_each(|entry| entry.target.signal(Signal::KILL));
+}

@@ -1,0 +1,76 @@
+//! The shell that outlives this process for a moment and kills what it left.
+//!
+//! A child cannot be tied to its parent's death without `unsafe` (`PR_SET_PDEATHSIG` must be set between fork and exec),
+//! and that would reach only the child, not its children. So one `/bin/sh`, started with the first command, reads a
+//! pipe whose only writing end is ours and closes on exec. The kernel closes that end however this process dies, SIGKILL
+//! included; the shell then kills every group it was told of.
+//!
+//! What remains open: a command is announced just after it was started, so one that was started in the microseconds
+//! before a SIGKILL of this process survives it. Starting each command through a shell that announces itself
+//! would close that gap at the price of another program on every command line; we leave it open.
+
+use std::io::{self, Write as _};
+use std::os::unix::process::CommandExt as _;
+#[expect(
+    clippy::disallowed_types,
+    reason = "the guardian is no command: nothing watches over the watcher"
+)]
+use std::process::{Child, Command, Stdio};
+
+/// Each line is `add TARGET` or `del TARGET`; TARGET is kill(1)'s operand, negative for a group.
+///
+/// `trap ''` ignores what a terminal or a service manager sends to everything at once. Removing a target keeps the
+/// spaces around the others.
+const SCRIPT: &str = r#"
+trap '' INT TERM HUP QUIT PIPE
+targets=' '
+while read -r verb target; do
+    case $verb in
+        add) targets="$targets$target " ;;
+        del) case $targets in *" $target "*) targets="${targets%%" $target "*} ${targets#*" $target "}" ;; esac ;;
+    esac
+done
+for target in $targets; do kill -s KILL -- "$target"; done
+"#;
+
+/// The running guardian. Dropping it makes it kill what it still holds.
+pub(crate) struct Guardian(Child);
+
+impl Guardian {
+    #[expect(clippy::disallowed_types, reason = "see above")]
+    pub(crate) fn start() -> io::Result<Self> {
+        let guardian = Command::new("/bin/sh")
+            .args(["-c", SCRIPT, "rave-guardian"])
+            // It may outlive us by a moment: it must pin no folder and carry none of our environment.
+            .current_dir("/")
+            .env_clear()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()?;
+        Ok(Self(guardian))
+    }
+
+    pub(crate) fn add(&mut self, target: i32) -> io::Result<()> {
+        self.tell(&format!("add {target}\n"))
+    }
+
+    pub(crate) fn remove(&mut self, target: i32) -> io::Result<()> {
+        self.tell(&format!("del {target}\n"))
+    }
+
+    /// One write for a line: it is far below `PIPE_BUF`, so it arrives whole or not at all.
+    fn tell(&mut self, line: &str) -> io::Result<()> {
+        let pipe = self.0.stdin.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        pipe.write_all(line.as_bytes())
+    }
+}
+
+impl Drop for Guardian {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        // It ends by itself at the end of its input, or is dead already.
+        let _ = self.0.wait();
+    }
+}

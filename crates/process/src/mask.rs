@@ -1,0 +1,40 @@
+//! Secrets taken out of what is shown.
+
+/// What stands in a secret's place.
+const MASKED: &str = "***";
+
+/// The secrets of one command, longest first so that one inside another leaves nothing behind.
+#[derive(Clone, Default)]
+pub(crate) struct Mask(Vec<String>);
+
+impl Mask {
+    /// Adds a secret; an empty one would match everywhere and is left out.
+    pub(crate) fn add(&mut self, secret: String) {
+        if secret.is_empty() {
+            return;
+        }
+        self.0.push(secret);
+        self.0.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    }
+
+    /// `text` with every secret replaced by `***`.
+    pub(crate) fn apply(&self, text: &str) -> String {
+        self.0.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), MASKED))
+    }
+
+    /// Length in bytes of the longest secret, 0 without any.
+    pub(crate) fn longest(&self) -> usize {
+        self.0.first().map_or(0, String::len)
+    }
+
+    /// The last place at or before `at` where `bytes` can be cut without splitting a secret.
+    pub(crate) fn cut_before(&self, bytes: &[u8], at: usize) -> usize {
+        let mut cut = at;
+        for secret in &self.0 {
+            let from = cut.saturating_sub(secret.len() - 1);
+            let inside = (from..cut).find(|&start| bytes[start..].starts_with(secret.as_bytes()));
+            cut = inside.unwrap_or(cut);
+        }
+        cut
+    }
+}

@@ -1,0 +1,320 @@
+//! The one loop that feeds, drains, times and waits for a command. It needs no thread: poll(2) watches the pipes and the
+//! process together, so a full pipe on either side never blocks the other.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::process::{ChildStderr, ChildStdin, ChildStdout};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags};
+use rustix::process::Signal;
+
+use crate::leader::{Leader, poll_some};
+use crate::lines::{Line, Splitter, Stream, Tail};
+use crate::mask::Mask;
+use crate::run::CAPTURE_LIMIT;
+use crate::{STOP_GRACE, Status};
+
+/// How much is read at once: the default capacity of a pipe, pipe(7).
+const CHUNK: usize = 64 * 1024;
+
+/// How long an ended command's pipes may stay silent before we stop listening: somebody outside the group holds them.
+const DRAIN_SILENCE: Duration = Duration::from_millis(200);
+
+/// How much an ended command can have left in a pipe: `/proc/sys/fs/pipe-max-size`, pipe(7).
+const DRAIN_LIMIT: usize = 1024 * 1024;
+
+/// Where what a command prints goes: the listener, the log and the tail.
+pub(crate) struct Listener<'a> {
+    pub(crate) mask: &'a Mask,
+    pub(crate) log: Option<File>,
+    pub(crate) on_line: &'a mut dyn FnMut(Line<'_>),
+    pub(crate) tail: Tail,
+}
+
+impl Listener<'_> {
+    fn line(&mut self, stream: Stream, text: &str) -> io::Result<()> {
+        if let Some(log) = &mut self.log {
+            log.write_all(format!("{text}\n").as_bytes())?;
+        }
+        self.tail.push(text);
+        (self.on_line)(Line { stream, text });
+        Ok(())
+    }
+}
+
+/// What is done with standard output.
+pub(crate) enum Stdout {
+    /// Cut into lines for the listener.
+    Lines(Splitter),
+    /// Kept whole, up to [`CAPTURE_LIMIT`].
+    Capture(Vec<u8>),
+}
+
+/// How far stopping the command has come.
+#[derive(Clone, Copy)]
+enum Stop {
+    No,
+    Asked { kill_at: Instant },
+    Killed,
+}
+
+pub(crate) struct Pump<'a> {
+    leader: Leader,
+    stdin: Option<ChildStdin>,
+    stdout_pipe: Option<ChildStdout>,
+    stderr_pipe: Option<ChildStderr>,
+    pub(crate) stdout: Stdout,
+    stderr: Splitter,
+    pub(crate) listener: Listener<'a>,
+    deadline: Option<Instant>,
+    stop: Stop,
+    ended: Option<Status>,
+    pub(crate) timed_out: bool,
+    buffer: Vec<u8>,
+}
+
+/// What poll(2) found.
+#[derive(Default)]
+struct Ready {
+    stdin: bool,
+    stdout: bool,
+    stderr: bool,
+}
+
+impl<'a> Pump<'a> {
+    pub(crate) fn new(
+        mut leader: Leader,
+        stdout: Stdout,
+        listener: Listener<'a>,
+        timeout: Option<Duration>,
+    ) -> io::Result<Self> {
+        let (stdin, stdout_pipe, stderr_pipe) = leader.take_pipes();
+        if let Some(stdin) = &stdin {
+            rustix::io::ioctl_fionbio(stdin, true)?;
+        }
+        Ok(Self {
+            leader,
+            stdin,
+            stdout_pipe,
+            stderr_pipe,
+            stdout,
+            stderr: Splitter::default(),
+            listener,
+            deadline: timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
+            stop: Stop::No,
+            ended: None,
+            timed_out: false,
+            buffer: vec![0; CHUNK],
+        })
+    }
+
+    /// How the command ended, once that was seen.
+    pub(crate) fn ended(&self) -> Option<Status> {
+        self.ended
+    }
+
+    /// Asks the command to stop; it is killed where it does not.
+    pub(crate) fn stop(&mut self) {
+        if matches!(self.stop, Stop::No) {
+            self.leader.signal(Signal::TERM);
+            self.stop = Stop::Asked { kill_at: Instant::now() + STOP_GRACE };
+        }
+    }
+
+    /// Closes standard input.
+    pub(crate) fn close_stdin(&mut self) {
+        self.stdin = None;
+    }
+
+    /// Waits until something happens, takes what was printed, and writes the start of `input` where there is room.
+    /// Returns how much was written.
+    pub(crate) fn step(&mut self, input: &[u8]) -> io::Result<usize> {
+        let ready = self.wait(!input.is_empty(), self.next_alarm())?;
+        self.take(&ready)?;
+        self.keep_time();
+        self.ended = self.leader.ended()?;
+        if ready.stdin { self.give(input) } else { Ok(0) }
+    }
+
+    /// Takes what the command prints until it has ended, and reaps it.
+    pub(crate) fn finish(&mut self) -> io::Result<Status> {
+        while self.ended.is_none() {
+            self.step(&[])?;
+        }
+        self.leader.sweep();
+        self.drain()?;
+        self.leader.reap()
+    }
+
+    /// Takes what an ended command left in its pipes.
+    fn drain(&mut self) -> io::Result<()> {
+        let mut taken = 0;
+        while taken <= DRAIN_LIMIT && (self.stdout_pipe.is_some() || self.stderr_pipe.is_some()) {
+            let ready = self.wait(false, Some(DRAIN_SILENCE))?;
+            if !ready.stdout && !ready.stderr {
+                break;
+            }
+            taken += self.take(&ready)?;
+        }
+        self.end_lines()
+    }
+
+    fn end_lines(&mut self) -> io::Result<()> {
+        let Self { stdout, stderr, listener, .. } = self;
+        let mask = listener.mask;
+        if let Stdout::Lines(splitter) = stdout {
+            splitter.finish(mask, &mut |line| listener.line(Stream::Stdout, line))?;
+        }
+        stderr.finish(mask, &mut |line| listener.line(Stream::Stderr, line))
+    }
+
+    /// Time until the clock has something to do.
+    fn next_alarm(&self) -> Option<Duration> {
+        let at = match self.stop {
+            Stop::No => self.deadline,
+            Stop::Asked { kill_at } => Some(kill_at),
+            Stop::Killed => None,
+        };
+        at.map(|at| at.saturating_duration_since(Instant::now()))
+    }
+
+    fn keep_time(&mut self) {
+        let now = Instant::now();
+        match self.stop {
+            Stop::No if self.deadline.is_some_and(|deadline| deadline <= now) => {
+                self.timed_out = true;
+                self.stop();
+            }
+            Stop::Asked { kill_at } if kill_at <= now => {
+                self.leader.signal(Signal::KILL);
+                self.stop = Stop::Killed;
+            }
+            _ => {}
+        }
+    }
+
+    fn wait(&self, want_write: bool, limit: Option<Duration>) -> io::Result<Ready> {
+        let stdin = self.stdin.as_ref().filter(|_| want_write).map(|pipe| (pipe.as_fd(), PollFlags::OUT));
+        let stdout = self.stdout_pipe.as_ref().map(|pipe| (pipe.as_fd(), PollFlags::IN));
+        let stderr = self.stderr_pipe.as_ref().map(|pipe| (pipe.as_fd(), PollFlags::IN));
+        let leader = Some((self.leader.pidfd(), PollFlags::IN)).filter(|_| self.ended.is_none());
+        let wanted = [stdin, stdout, stderr, leader];
+        let mut fds: Vec<PollFd<'_>> =
+            wanted.iter().flatten().map(|(fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)).collect();
+        poll_some(&mut fds, limit)?;
+        // Errors and hang-ups count as ready: the read or write that follows tells which.
+        let mut found = fds.iter().map(|fd| !fd.revents().is_empty());
+        let mut next = |wanted: bool| wanted && found.next().unwrap_or(false);
+        Ok(Ready {
+            stdin: next(stdin.is_some()),
+            stdout: next(stdout.is_some()),
+            stderr: next(stderr.is_some()),
+        })
+    }
+
+    /// Reads once from each ready pipe; how much there was.
+    fn take(&mut self, ready: &Ready) -> io::Result<usize> {
+        let Self { stdout_pipe, stderr_pipe, stdout, stderr, listener, buffer, .. } = self;
+        let mask = listener.mask;
+        let mut taken = 0;
+        if ready.stdout {
+            let count = read_some(stdout_pipe, buffer)?;
+            taken += count;
+            match stdout {
+                Stdout::Lines(splitter) => {
+                    splitter.push(&buffer[..count], mask, &mut |line| listener.line(Stream::Stdout, line))?;
+                }
+                // One byte more than allowed tells that there was too much.
+                Stdout::Capture(bytes) => {
+                    let room = (CAPTURE_LIMIT + 1).saturating_sub(bytes.len());
+                    bytes.extend_from_slice(&buffer[..count.min(room)]);
+                }
+            }
+        }
+        if ready.stderr {
+            let count = read_some(stderr_pipe, buffer)?;
+            taken += count;
+            stderr.push(&buffer[..count], mask, &mut |line| listener.line(Stream::Stderr, line))?;
+        }
+        Ok(taken)
+    }
+
+    /// Writes what fits. A reader that is gone closes the pipe for good: that is the command's affair, and its exit
+    /// tells whether it minded.
+    fn give(&mut self, input: &[u8]) -> io::Result<usize> {
+        let Some(stdin) = &mut self.stdin else { return Ok(0) };
+        match stdin.write(input) {
+            Ok(count) => Ok(count),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(0),
+                io::ErrorKind::BrokenPipe => {
+                    self.stdin = None;
+                    Ok(0)
+                }
+                _ => Err(error),
+            },
+        }
+    }
+}
+
+/// One read; a pipe at its end is closed.
+fn read_some<R: Read>(pipe: &mut Option<R>, buffer: &mut [u8]) -> io::Result<usize> {
+    let Some(reader) = pipe else { return Ok(0) };
+    match reader.read(buffer) {
+        Ok(0) => {
+            *pipe = None;
+            Ok(0)
+        }
+        Ok(count) => Ok(count),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+        Err(error) => Err(error),
+    }
+}
+
+/// A command's standard input, as a writer that keeps its output flowing meanwhile.
+pub(crate) struct Feed<'p, 'a>(pub(crate) &'p mut Pump<'a>);
+
+impl Write for Feed<'_, '_> {
+    /// A command that closed its input and still runs, or ended well, needed no more: the rest is taken and dropped. One
+    /// that failed gives `BrokenPipe`.
+    fn write(&mut self, input: &[u8]) -> io::Result<usize> {
+        if input.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            match self.0.ended {
+                Some(status) if status.success() => return Ok(input.len()),
+                Some(_) => return Err(io::ErrorKind::BrokenPipe.into()),
+                None if self.0.stdin.is_none() => {
+                    self.0.look()?;
+                    if self.0.ended.is_none() {
+                        return Ok(input.len());
+                    }
+                }
+                None => {
+                    let count = self.0.step(input)?;
+                    if count > 0 {
+                        return Ok(count);
+                    }
+                }
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Pump<'_> {
+    /// Like [`Pump::step`] without waiting.
+    fn look(&mut self) -> io::Result<()> {
+        let ready = self.wait(false, Some(Duration::ZERO))?;
+        self.take(&ready)?;
+        self.keep_time();
+        self.ended = self.leader.ended()?;
+        Ok(())
+    }
+}

@@ -1,0 +1,32 @@
+//! Real processes: what the crate promises, seen from outside.
+
+mod run;
+
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Polls `probe` until it has a value; a test fails that waits longer than 20 s.
+fn wait_for<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        if let Some(value) = probe() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Whether a process of this number runs; one that ended and waits to be reaped does not.
+fn runs(pid: u32) -> bool {
+    let Ok(stat) = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")) else {
+        return false;
+    };
+    // proc_pid_stat(5): the state follows the name, which is in parentheses.
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
+fn wait_gone(pid: u32) {
+    wait_for(&format!("process {pid} is gone"), || (!runs(pid)).then_some(()));
+}
