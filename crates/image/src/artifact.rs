@@ -97,7 +97,13 @@ mod tests {
     fn artifact(content: &[u8]) -> Artifact {
         let digest = Digest::of_bytes(content);
         let size = content.len() as u64;
-        Artifact { format: rave_spec::Format::Raw, file: "disk.img".into(), size, sha256: digest, key: digest }
+        Artifact {
+            format: rave_spec::Format::Raw,
+            file: "disk.img".into(),
+            size,
+            sha256: digest,
+            key: digest,
+        }
     }
 
     #[test]

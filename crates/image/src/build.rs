@@ -6,8 +6,8 @@ use std::thread;
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_guest::assets::{self, GuestFile, Paths};
 use rave_guest::config::{GuestConfig, Services};
-use rave_process::{FileLock, Holder};
 use rave_process::progress::{Event, Sink};
+use rave_process::{FileLock, Holder};
 use rave_spec::{Base, Format, Profile, Spec};
 
 use crate::artifact;
@@ -123,10 +123,10 @@ impl<'a> Plan<'a> {
         if let Some(format) = request.formats.iter().find(|format| !formats::AVAILABLE.contains(format)) {
             return Err(formats::not_on_base(*format));
         }
-        let profile = request.spec.profile(request.profile).map_err(|unknown| Error::Input {
-            what: "profile".into(),
-            detail: unknown.to_string(),
-        })?;
+        let profile = request
+            .spec
+            .profile(request.profile)
+            .map_err(|unknown| Error::Input { what: "profile".into(), detail: unknown.to_string() })?;
         let spec = request.spec;
         let rootfs = Rootfs::new(spec, &profile.packages, request.epoch);
         let source = guest_program::Source::read(request.root)?;
@@ -206,9 +206,12 @@ impl<'a> Plan<'a> {
 
     /// An artifact of other inputs that the new manifest would not name.
     fn remove_stale(&self, format: Format) -> Result<(), Error> {
-        let path = self.request.out_dir.join(formats::file_name(self.request.base, self.request.profile, format));
+        let path =
+            self.request.out_dir.join(formats::file_name(self.request.base, self.request.profile, format));
         match fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", &path, error)),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io("remove", &path, error))
+            }
             _ => Ok(()),
         }
     }
@@ -228,9 +231,18 @@ impl<'a> Plan<'a> {
         })
     }
 
-    fn manifest(&self, artifacts: Vec<Artifact>, packages: Vec<crate::tree::root_tar::Package>) -> Result<Manifest, Error> {
+    fn manifest(
+        &self,
+        artifacts: Vec<Artifact>,
+        packages: Vec<crate::tree::root_tar::Package>,
+    ) -> Result<Manifest, Error> {
         let Keys { rootfs, tools, guest, disk } = self.keys;
-        let inputs = [(debian::STAGE, rootfs), (tools::STAGE, tools), (guest_program::STAGE, guest), (disk::STAGE, disk)];
+        let inputs = [
+            (debian::STAGE, rootfs),
+            (tools::STAGE, tools),
+            (guest_program::STAGE, guest),
+            (disk::STAGE, disk),
+        ];
         Ok(Manifest {
             schema: SCHEMA,
             base: self.request.base,

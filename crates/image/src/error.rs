@@ -107,9 +107,16 @@ impl Error {
                 let tail = source.tail().join("\n");
                 if tail.contains("No space left on device") {
                     Some("the disk is full: free some space, or set RAVE_CACHE and TMPDIR to a larger disk; then run the same command again".into())
-                } else if ["Temporary failure resolving", "Could not connect", "EAI_AGAIN", "ENOTFOUND", "Could not resolve", "Network is unreachable"]
-                    .iter()
-                    .any(|sign| tail.contains(sign))
+                } else if [
+                    "Temporary failure resolving",
+                    "Could not connect",
+                    "EAI_AGAIN",
+                    "ENOTFOUND",
+                    "Could not resolve",
+                    "Network is unreachable",
+                ]
+                .iter()
+                .any(|sign| tail.contains(sign))
                 {
                     Some("the package archive could not be reached: check the network, then run the same command again; finished stages are kept".into())
                 } else {

@@ -76,7 +76,8 @@ impl Source {
 /// The command line; the compiler is the one that runs this program.
 pub fn argv(target_dir: &Utf8Path) -> Vec<String> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    let fixed = ["build", "--release", "--locked", "--package", "rave-guest", "--bin", PROGRAM, "--target", TARGET];
+    let fixed =
+        ["build", "--release", "--locked", "--package", "rave-guest", "--bin", PROGRAM, "--target", TARGET];
     [cargo].into_iter().chain(fixed.map(String::from)).chain([format!("--target-dir={target_dir}")]).collect()
 }
 

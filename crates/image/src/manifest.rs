@@ -83,19 +83,26 @@ impl Manifest {
         let path = out_dir.join(FILE);
         let text = match fs::read_to_string(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(Error::NotBuilt { out_dir: out_dir.to_owned(), detail: format!("there is no {FILE}") });
+                return Err(Error::NotBuilt {
+                    out_dir: out_dir.to_owned(),
+                    detail: format!("there is no {FILE}"),
+                });
             }
             other => other.at("read", &path)?,
         };
         let damaged = |detail: String| Error::Damaged { path: path.clone(), detail };
         let manifest: Self = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
         if manifest.schema > SCHEMA {
-            return Err(damaged(format!("its schema is {}, this version reads up to {SCHEMA}", manifest.schema)));
+            return Err(damaged(format!(
+                "its schema is {}, this version reads up to {SCHEMA}",
+                manifest.schema
+            )));
         }
         Ok(manifest)
     }
 
     /// Writes the manifest beside its place and renames it into it.
+    #[expect(clippy::missing_panics_doc, reason = "plain data always serialises")]
     pub fn write(&self, out_dir: &Utf8Path) -> Result<Utf8PathBuf, Error> {
         let path = out_dir.join(FILE);
         let partial = out_dir.join(format!(".{FILE}.partial"));
@@ -109,7 +116,8 @@ impl Manifest {
     /// The artifact of a format.
     pub fn artifact(&self, out_dir: &Utf8Path, format: Format) -> Result<&Artifact, Error> {
         self.artifacts.iter().find(|artifact| artifact.format == format).ok_or_else(|| {
-            let formats = self.artifacts.iter().map(|artifact| artifact.format.to_string()).collect::<Vec<_>>();
+            let formats =
+                self.artifacts.iter().map(|artifact| artifact.format.to_string()).collect::<Vec<_>>();
             let detail = format!("format {format} was not built; there is: {}", formats.join(", "));
             Error::NotBuilt { out_dir: out_dir.to_owned(), detail }
         })

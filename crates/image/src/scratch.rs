@@ -39,7 +39,8 @@ impl Scratch {
     }
 
     fn below(folder: &Utf8Path, notes: &Utf8Path) -> Result<Self, Error> {
-        let made = tempfile::Builder::new().prefix("rave-").tempdir_in(folder).at("create a folder in", folder)?;
+        let made =
+            tempfile::Builder::new().prefix("rave-").tempdir_in(folder).at("create a folder in", folder)?;
         let path = Utf8PathBuf::from_path_buf(made.keep()).map_err(|path| Error::Input {
             what: "temporary folder".into(),
             detail: format!("{} is not UTF-8", path.display()),
@@ -65,7 +66,9 @@ impl Drop for Scratch {
 
 /// Free bytes for this user on the file system of a folder.
 pub fn free_bytes(folder: &Utf8Path) -> Result<u64, Error> {
-    let stat = rustix::fs::statvfs(folder.as_std_path()).map_err(std::io::Error::from).at("read the free space of", folder)?;
+    let stat = rustix::fs::statvfs(folder.as_std_path())
+        .map_err(std::io::Error::from)
+        .at("read the free space of", folder)?;
     Ok(stat.f_bavail * stat.f_frsize)
 }
 
@@ -105,15 +108,15 @@ fn candidates(cache_dir: &Utf8Path) -> Vec<Utf8PathBuf> {
 
 fn in_memory(folder: &Utf8Path) -> bool {
     /// `TMPFS_MAGIC` of statfs(2).
-    const TMPFS_MAGIC: i64 = 0x0102_1994;
-    rustix::fs::statfs(folder.as_std_path()).is_ok_and(|stat| i64::try_from(stat.f_type) == Ok(TMPFS_MAGIC))
+    const TMPFS_MAGIC: rustix::fs::FsWord = 0x0102_1994;
+    rustix::fs::statfs(folder.as_std_path()).is_ok_and(|stat| stat.f_type == TMPFS_MAGIC)
 }
 
 fn open_to_others(folder: &Utf8Path) -> bool {
     folder.is_absolute()
-        && folder
-            .ancestors()
-            .all(|part| fs::metadata(part).is_ok_and(|meta| meta.is_dir() && meta.permissions().mode() & 0o001 != 0))
+        && folder.ancestors().all(|part| {
+            fs::metadata(part).is_ok_and(|meta| meta.is_dir() && meta.permissions().mode() & 0o001 != 0)
+        })
 }
 
 #[cfg(test)]
@@ -140,7 +143,10 @@ mod tests {
     fn too_little_room_everywhere_is_said_with_both_figures() {
         let dir = tempfile::tempdir().unwrap();
         let error = Scratch::create(Utf8Path::from_path(dir.path()).unwrap(), u64::MAX).unwrap_err();
-        assert!(matches!(error, Error::NoSpace { needed_mib, .. } if needed_mib == u64::MAX >> 20), "{error}");
+        assert!(
+            matches!(error, Error::NoSpace { needed_mib, .. } if needed_mib == u64::MAX >> 20),
+            "{error}"
+        );
     }
 
     #[test]

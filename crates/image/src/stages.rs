@@ -21,7 +21,13 @@ pub(crate) struct Stages<'a> {
 
 impl<'a> Stages<'a> {
     /// `refresh` builds each stage even where the store has its result.
-    pub(crate) fn new(store: Store, cache_dir: &Utf8Path, log_dir: &Utf8Path, refresh: bool, sink: Sink<'a>) -> Self {
+    pub(crate) fn new(
+        store: Store,
+        cache_dir: &Utf8Path,
+        log_dir: &Utf8Path,
+        refresh: bool,
+        sink: Sink<'a>,
+    ) -> Self {
         Self { store, cache_dir: cache_dir.to_owned(), log_dir: log_dir.to_owned(), refresh, sink }
     }
 
@@ -48,7 +54,11 @@ impl<'a> Stages<'a> {
     }
 
     /// Reports the start and the end of some work whose result is kept elsewhere.
-    pub(crate) fn timed<T>(&self, stage: &'static str, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    pub(crate) fn timed<T>(
+        &self,
+        stage: &'static str,
+        work: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<T, Error> {
         self.report(Event::StageStarted { stage });
         let started = Instant::now();
         let result = work()?;

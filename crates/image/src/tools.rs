@@ -66,7 +66,19 @@ pub fn key(epoch: u64) -> Digest {
 
 /// The command line of the fetch. Scripts of packages are never run on the host.
 pub fn argv(npm_cache: &Utf8Path) -> Vec<String> {
-    let fixed = ["npm", "ci", "--ignore-scripts", "--omit=dev", "--os=linux", "--cpu=x64", "--libc=glibc", "--no-audit", "--no-fund", "--prefer-offline", "--no-progress"];
+    let fixed = [
+        "npm",
+        "ci",
+        "--ignore-scripts",
+        "--omit=dev",
+        "--os=linux",
+        "--cpu=x64",
+        "--libc=glibc",
+        "--no-audit",
+        "--no-fund",
+        "--prefer-offline",
+        "--no-progress",
+    ];
     fixed.map(String::from).into_iter().chain([format!("--cache={npm_cache}")]).collect()
 }
 
@@ -92,7 +104,8 @@ pub(crate) fn build(stages: &Stages<'_>, epoch: u64) -> Result<Tools, Error> {
     })?;
     let place = entry.file(EXTENT);
     let text = fs::read(&place).at("read", &place)?;
-    let extent = serde_json::from_slice(&text).map_err(|error| Error::Damaged { path: place, detail: error.to_string() })?;
+    let extent = serde_json::from_slice(&text)
+        .map_err(|error| Error::Damaged { path: place, detail: error.to_string() })?;
     Ok(Tools { tar: entry.file(TAR), extent })
 }
 
@@ -116,7 +129,8 @@ pub fn locked() -> Result<Vec<NpmPackage>, Error> {
     let wrong = |detail: String| Error::Input { what: "package-lock.json".into(), detail };
     let lock: Lock = serde_json::from_str(npm::PACKAGE_LOCK).map_err(|error| wrong(error.to_string()))?;
     let fits = |allowed: &[String], ours: &str| allowed.is_empty() || allowed.iter().any(|name| name == ours);
-    let ours = |entry: &LockEntry| fits(&entry.os, "linux") && fits(&entry.cpu, "x64") && fits(&entry.libc, "glibc");
+    let ours =
+        |entry: &LockEntry| fits(&entry.os, "linux") && fits(&entry.cpu, "x64") && fits(&entry.libc, "glibc");
     let packages = lock.packages.into_iter().filter(|(place, entry)| !place.is_empty() && ours(entry));
     packages
         .filter_map(|(place, entry)| {
@@ -135,7 +149,8 @@ fn unpack_servers(folder: &Utf8Path) -> Result<(), Error> {
     for zipped in npm::ZIPPED {
         let path = folder.join(zipped.zip);
         let damaged = |detail: String| Error::Damaged { path: path.clone(), detail };
-        let mut zip = zip::ZipArchive::new(File::open(&path).at("open", &path)?).map_err(|error| damaged(error.to_string()))?;
+        let mut zip = zip::ZipArchive::new(File::open(&path).at("open", &path)?)
+            .map_err(|error| damaged(error.to_string()))?;
         let mut source = zip.by_name(zipped.member).map_err(|error| damaged(error.to_string()))?;
         let target = folder.join(zipped.to);
         let mut file = File::create(&target).at("create", &target)?;
@@ -147,7 +162,8 @@ fn unpack_servers(folder: &Utf8Path) -> Result<(), Error> {
 
 fn pack(folder: &Utf8Path, tar: &Utf8Path, epoch: u64) -> Result<Extent, Error> {
     let file = BufWriter::new(File::create(tar).at("create", tar)?);
-    let mut packer = Packer { root: folder, builder: tar::Builder::new(file), epoch, extent: Extent::default() };
+    let mut packer =
+        Packer { root: folder, builder: tar::Builder::new(file), epoch, extent: Extent::default() };
     let parents = Utf8Path::new(PLACE).ancestors().filter(|parent| *parent != "").collect::<Vec<_>>();
     for parent in parents.iter().rev() {
         packer.add_folder(parent)?;
@@ -216,7 +232,9 @@ impl Packer<'_> {
             let executable = metadata.permissions().mode() & 0o100 != 0;
             header.set_mode(if executable { 0o755 } else { 0o644 });
             header.set_size(metadata.len());
-            self.builder.append_data(&mut header, name, File::open(path).at("open", path)?).at("pack", path)?;
+            self.builder
+                .append_data(&mut header, name, File::open(path).at("open", path)?)
+                .at("pack", path)?;
             self.extent.add(metadata.len());
         }
         Ok(())

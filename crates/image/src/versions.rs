@@ -19,7 +19,12 @@ const PROGRAMS: &[(&str, &str)] = &[
 
 /// Asks each program.
 pub fn build_tools() -> Vec<BuildTool> {
-    PROGRAMS.iter().filter_map(|(name, argument)| Some(BuildTool { name: (*name).into(), version: version(name, argument)? })).collect()
+    PROGRAMS
+        .iter()
+        .filter_map(|(name, argument)| {
+            Some(BuildTool { name: (*name).into(), version: version(name, argument)? })
+        })
+        .collect()
 }
 
 fn version(program: &str, argument: &str) -> Option<String> {

@@ -21,8 +21,21 @@ pub const CONFIGURATION: &str = include_str!("grub.cfg");
 
 /// Modules that both core images hold, so that none is read from the disk.
 const MODULES: &[&str] = &[
-    "part_gpt", "ext2", "search", "search_fs_uuid", "configfile", "normal", "linux", "serial", "terminal", "echo", "test",
-    "keystatus", "minicmd", "reboot", "halt",
+    "part_gpt",
+    "ext2",
+    "search",
+    "search_fs_uuid",
+    "configfile",
+    "normal",
+    "linux",
+    "serial",
+    "terminal",
+    "echo",
+    "test",
+    "keystatus",
+    "minicmd",
+    "reboot",
+    "halt",
 ];
 
 /// Where boot.img keeps the 64-bit sector number of the core image (GRUB's `include/grub/i386/pc/boot.h`,
@@ -61,7 +74,10 @@ pub(crate) fn install(
     let work = image.with_extension("boot");
     fs::create_dir(&work).at("create", &work)?;
     let early = work.join("early.cfg");
-    let search = format!("search.fs_uuid {} root\nset prefix=($root)/boot/grub\nconfigfile $prefix/grub.cfg\n", identifiers.root);
+    let search = format!(
+        "search.fs_uuid {} root\nset prefix=($root)/boot/grub\nconfigfile $prefix/grub.cfg\n",
+        identifiers.root
+    );
     fs::write(&early, search).at("write", &early)?;
     let tool = Tool { stages, epoch };
     tool.install_bios(image, layout, &work, &early)?;
@@ -75,7 +91,13 @@ struct Tool<'a> {
 }
 
 impl Tool<'_> {
-    fn install_bios(&self, image: &Utf8Path, layout: &Layout, work: &Utf8Path, early: &Utf8Path) -> Result<(), Error> {
+    fn install_bios(
+        &self,
+        image: &Utf8Path,
+        layout: &Layout,
+        work: &Utf8Path,
+        early: &Utf8Path,
+    ) -> Result<(), Error> {
         let core = self.core_image("i386-pc", &["biosdisk"], work, early)?;
         let mut core = fs::read(&core).at("read", &core)?;
         let place = layout.bios_boot;
@@ -106,7 +128,8 @@ impl Tool<'_> {
         // --invariant: no time stamps (mkfs.fat(8)). One sector a cluster makes FAT32 of a small partition.
         let offset = (esp.start / SECTOR).to_string();
         let blocks = (esp.size / 1024).to_string();
-        let format = ["--invariant", "-F", "32", "-s", "1", "-n", "ESP", "-i", &identifiers.esp, "--offset", &offset];
+        let format =
+            ["--invariant", "-F", "32", "-s", "1", "-n", "ESP", "-i", &identifiers.esp, "--offset", &offset];
         self.run(Cmd::new("mkfs.vfat").args(format).args([image.as_str(), &blocks]))?;
         let drive = format!("{image}@@{}", esp.start);
         self.run(Cmd::new("mmd").args(["-i", &drive, "::/EFI", "::/EFI/BOOT"]))?;
@@ -114,7 +137,13 @@ impl Tool<'_> {
         self.run(Cmd::new("mcopy").args(["-i", &drive, loader.as_str(), "::/EFI/BOOT/BOOTX64.EFI"]))
     }
 
-    fn core_image(&self, format: &str, modules: &[&str], work: &Utf8Path, early: &Utf8Path) -> Result<Utf8PathBuf, Error> {
+    fn core_image(
+        &self,
+        format: &str,
+        modules: &[&str],
+        work: &Utf8Path,
+        early: &Utf8Path,
+    ) -> Result<Utf8PathBuf, Error> {
         let output = work.join(format);
         let fixed = ["-O", format, "-p", "/boot/grub", "-c", early.as_str(), "-o", output.as_str()];
         self.run(Cmd::new("grub-mkimage").args(fixed).args(MODULES).args(modules))?;

@@ -49,7 +49,8 @@ impl Layout {
         let spare = 256 * MIB;
         let bios_boot = Partition { start: MIB, size: MIB };
         let esp = Partition { start: bios_boot.start + bios_boot.size, size: ESP_SIZE };
-        let root = Partition { start: esp.start + esp.size, size: (needed + spare).next_multiple_of(16 * MIB) };
+        let root =
+            Partition { start: esp.start + esp.size, size: (needed + spare).next_multiple_of(16 * MIB) };
         Self { bios_boot, esp, root }
     }
 

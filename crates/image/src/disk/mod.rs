@@ -89,7 +89,13 @@ struct Description {
 }
 
 /// The key of a disk made from results with these keys.
-pub(crate) fn key(root: &Digest, tools: &Digest, guest: &Digest, overlay: &Digest, account: &Account) -> Digest {
+pub(crate) fn key(
+    root: &Digest,
+    tools: &Digest,
+    guest: &Digest,
+    overlay: &Digest,
+    account: &Account,
+) -> Digest {
     let mut hasher = Hasher::default();
     hasher.field("revision", REVISION);
     for (name, digest) in [("root", root), ("tools", tools), ("guest", guest), ("overlay", overlay)] {
@@ -127,7 +133,13 @@ impl Recipe<'_> {
         drop(file);
 
         partition(&image, &layout, &identifiers, stages)?;
-        let tree = Tree { root: self.root, tools: self.tools, account: self.account, overlay: &overlay, epoch: self.epoch };
+        let tree = Tree {
+            root: self.root,
+            tools: self.tools,
+            account: self.account,
+            overlay: &overlay,
+            epoch: self.epoch,
+        };
         tree.write(&image, &layout, &identifiers, stages)?;
         boot_loader::install(&image, &layout, &identifiers, self.epoch, stages)?;
 
@@ -141,12 +153,21 @@ fn require_room(image: &Utf8Path, needed: u64) -> Result<(), Error> {
     let folder = image.parent().unwrap_or(image);
     let free = free_bytes(folder)?;
     if free < needed {
-        return Err(Error::NoSpace { path: folder.to_owned(), needed_mib: needed >> 20, free_mib: free >> 20 });
+        return Err(Error::NoSpace {
+            path: folder.to_owned(),
+            needed_mib: needed >> 20,
+            free_mib: free >> 20,
+        });
     }
     Ok(())
 }
 
-fn partition(image: &Utf8Path, layout: &Layout, identifiers: &Identifiers, stages: &Stages<'_>) -> Result<(), Error> {
+fn partition(
+    image: &Utf8Path,
+    layout: &Layout,
+    identifiers: &Identifiers,
+    stages: &Stages<'_>,
+) -> Result<(), Error> {
     Cmd::new("sfdisk")
         .args(["--quiet", "--no-reread", "--no-tell-kernel", image.as_str()])
         .stdin_bytes(layout.sfdisk_script(identifiers).into_bytes())

@@ -37,8 +37,14 @@ pub(crate) fn argv(image: &Utf8Path, layout: &Layout, identifiers: &Identifiers)
         "offset={},hash_seed={},lazy_itable_init=0,nodiscard",
         layout.root.start, identifiers.hash_seed
     );
-    let mut argv: Vec<String> = ["mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-m", "1", "-L", "rave-root"].map(String::from).into();
-    argv.extend(["-O", "^metadata_csum_seed,^orphan_file", "-U", &identifiers.root, "-E", &extended].map(String::from));
+    let mut argv: Vec<String> =
+        ["mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-m", "1", "-L", "rave-root"]
+            .map(String::from)
+            .into();
+    argv.extend(
+        ["-O", "^metadata_csum_seed,^orphan_file", "-U", &identifiers.root, "-E", &extended]
+            .map(String::from),
+    );
     argv.extend(["-d", "-", image.as_str(), &format!("{}k", layout.root.size / 1024)].map(String::from));
     argv
 }

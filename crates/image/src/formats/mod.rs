@@ -38,7 +38,12 @@ pub fn file_name(base: rave_spec::Base, profile: &str, format: Format) -> String
 }
 
 /// Command lines that make `target` from `source`; a later one continues on what an earlier one made.
-pub fn commands(format: Format, source: &Utf8Path, target: &Utf8Path, size: MebiBytes) -> Option<Vec<Vec<String>>> {
+pub fn commands(
+    format: Format,
+    source: &Utf8Path,
+    target: &Utf8Path,
+    size: MebiBytes,
+) -> Option<Vec<Vec<String>>> {
     match format {
         Format::Qemu => Some(qemu::commands(source, target, size)),
         Format::Raw => Some(raw::commands(source, target)),
@@ -57,7 +62,12 @@ pub(crate) fn convert(
     let stage = stage(format);
     let commands = commands(format, &disk.path, target, size).ok_or_else(|| not_on_base(format))?;
     commands.iter().try_for_each(|argv| {
-        Cmd::new(&argv[0]).args(&argv[1..]).log_file(stages.log(stage)).run(&mut |_| ()).stage(stage).map(drop)
+        Cmd::new(&argv[0])
+            .args(&argv[1..])
+            .log_file(stages.log(stage))
+            .run(&mut |_| ())
+            .stage(stage)
+            .map(drop)
     })
 }
 

@@ -1,4 +1,4 @@
-//! qcow2 version 3 with clusters compressed by zstd (QEMU's docs/interop/qcow2.txt, "compression_type").
+//! qcow2 version 3 with clusters compressed by zstd (QEMU's docs/interop/qcow2.txt, `compression_type`).
 
 use camino::Utf8Path;
 use rave_spec::MebiBytes;
@@ -7,7 +7,20 @@ use rave_spec::MebiBytes;
 /// stay in order, without `-W`: only so do two runs give the same bytes.
 pub fn commands(source: &Utf8Path, target: &Utf8Path, size: MebiBytes) -> Vec<Vec<String>> {
     let options = "compression_type=zstd,lazy_refcounts=off";
-    let convert = ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-c", "-o", options, source.as_str(), target.as_str()];
-    let resize = ["qemu-img", "resize", "-q", "-f", "qcow2", target.as_str(), &format!("{}M", size.get())].map(String::from);
+    let convert = [
+        "qemu-img",
+        "convert",
+        "-f",
+        "raw",
+        "-O",
+        "qcow2",
+        "-c",
+        "-o",
+        options,
+        source.as_str(),
+        target.as_str(),
+    ];
+    let resize = ["qemu-img", "resize", "-q", "-f", "qcow2", target.as_str(), &format!("{}M", size.get())]
+        .map(String::from);
     vec![convert.map(String::from).to_vec(), resize.to_vec()]
 }

@@ -36,7 +36,9 @@ impl Account {
         let user = &self.user;
         let exists = text.lines().any(|line| line.split(':').next() == Some(user));
         if exists && matches!(path, "etc/passwd" | "etc/group") {
-            let detail = format!("\"{user}\" is an account of the base system already (in /{path}); choose another name");
+            let detail = format!(
+                "\"{user}\" is an account of the base system already (in /{path}); choose another name"
+            );
             return Err(Error::Input { what: "guest.user".into(), detail });
         }
         let line = match path {
@@ -49,7 +51,11 @@ impl Account {
             "etc/gshadow" => format!("{user}:!::"),
             _ => format!("{user}:{}:{}", SUBORDINATE.0, SUBORDINATE.1),
         };
-        let joined = if path.contains("group") || path.contains("gshadow") { self.join_groups(text) } else { text.into() };
+        let joined = if path.contains("group") || path.contains("gshadow") {
+            self.join_groups(text)
+        } else {
+            text.into()
+        };
         let separator = if joined.is_empty() || joined.ends_with('\n') { "" } else { "\n" };
         Ok(format!("{joined}{separator}{line}\n"))
     }
@@ -96,9 +102,18 @@ mod tests {
     #[test]
     fn the_account_is_added_to_each_file() {
         let amend = |path, text| account().amend(path, text).unwrap();
-        assert_eq!(amend("etc/passwd", "root:x:0:0::/root:/bin/bash\n").lines().last().unwrap(), "agent:x:1000:1000::/home/agent:/bin/bash");
-        assert_eq!(amend("etc/shadow", "root:*:1:0:99999:7:::\n").lines().last().unwrap(), "agent:$6$x:5:0:99999:7:::");
-        assert_eq!(amend("etc/group", "sudo:x:27:\nadm:x:4:bob\nman:x:12:\n"), "sudo:x:27:agent\nadm:x:4:bob,agent\nman:x:12:\nagent:x:1000:\n");
+        assert_eq!(
+            amend("etc/passwd", "root:x:0:0::/root:/bin/bash\n").lines().last().unwrap(),
+            "agent:x:1000:1000::/home/agent:/bin/bash"
+        );
+        assert_eq!(
+            amend("etc/shadow", "root:*:1:0:99999:7:::\n").lines().last().unwrap(),
+            "agent:$6$x:5:0:99999:7:::"
+        );
+        assert_eq!(
+            amend("etc/group", "sudo:x:27:\nadm:x:4:bob\nman:x:12:\n"),
+            "sudo:x:27:agent\nadm:x:4:bob,agent\nman:x:12:\nagent:x:1000:\n"
+        );
         assert_eq!(amend("etc/gshadow", "sudo:*::\n"), "sudo:*::agent\nagent:!::\n");
         assert_eq!(amend("etc/subuid", ""), "agent:100000:65536\n");
     }
@@ -106,7 +121,10 @@ mod tests {
     #[test]
     fn a_name_that_the_base_has_is_refused() {
         let error = account().amend("etc/passwd", "agent:x:99:99::/:/bin/sh\n").unwrap_err();
-        assert!(error.to_string().contains("guest.user: \"agent\" is an account of the base system already"), "{error}");
+        assert!(
+            error.to_string().contains("guest.user: \"agent\" is an account of the base system already"),
+            "{error}"
+        );
     }
 
     #[test]

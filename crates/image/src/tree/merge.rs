@@ -11,7 +11,7 @@ use crate::tree::accounts::{Account, USER_ID};
 use crate::tree::overlay::Overlay;
 
 /// A tar's unit (POSIX pax, "ustar Interchange Format").
-const RECORD: u64 = 512;
+const RECORD: usize = 512;
 
 /// What becomes of an entry of the base.
 enum Fate {
@@ -51,13 +51,14 @@ impl Merge<'_> {
                 let start = extensions.len();
                 extensions.extend_from_slice(entry.header().as_bytes());
                 entry.read_to_end(&mut extensions)?;
-                if let Some(name) = extended_name(entry.header(), &extensions[start + 512..]) {
+                if let Some(name) = extended_name(entry.header(), &extensions[start + RECORD..]) {
                     long_name = Some(name);
                 }
                 pad_vec(&mut extensions);
                 continue;
             }
-            let name = long_name.take().unwrap_or_else(|| String::from_utf8_lossy(&entry.path_bytes()).into_owned());
+            let name =
+                long_name.take().unwrap_or_else(|| String::from_utf8_lossy(&entry.path_bytes()).into_owned());
             let name = name.trim_start_matches("./").trim_matches('/').to_owned();
             self.pass_entry(&name, &std::mem::take(&mut extensions), &mut entry, state)?;
         }
@@ -141,7 +142,13 @@ impl Merge<'_> {
         Ok(())
     }
 
-    fn append(&self, builder: &mut tar::Builder<&mut dyn Write>, path: &str, owner: Owner, kind: &Kind) -> io::Result<()> {
+    fn append(
+        &self,
+        builder: &mut tar::Builder<&mut dyn Write>,
+        path: &str,
+        owner: Owner,
+        kind: &Kind,
+    ) -> io::Result<()> {
         let mut header = tar::Header::new_gnu();
         header.set_mtime(self.epoch);
         let id = if owner == Owner::User { USER_ID } else { 0 };
@@ -189,7 +196,10 @@ struct State<'a> {
 
 fn is_extension(header: &tar::Header) -> bool {
     let kind = header.entry_type();
-    kind.is_pax_local_extensions() || kind.is_pax_global_extensions() || kind.is_gnu_longname() || kind.is_gnu_longlink()
+    kind.is_pax_local_extensions()
+        || kind.is_pax_global_extensions()
+        || kind.is_gnu_longname()
+        || kind.is_gnu_longlink()
 }
 
 /// The name that an extension gives to the entry after it, if it does.
@@ -197,7 +207,10 @@ fn extended_name(header: &tar::Header, body: &[u8]) -> Option<String> {
     let name = if header.entry_type().is_gnu_longname() {
         body.split(|byte| *byte == 0).next()
     } else if header.entry_type().is_pax_local_extensions() {
-        tar::PaxExtensions::new(body).flatten().find(|field| field.key_bytes() == b"path").map(|field| field.value_bytes())
+        tar::PaxExtensions::new(body)
+            .flatten()
+            .find(|field| field.key_bytes() == b"path")
+            .map(|field| field.value_bytes())
     } else {
         None
     };
@@ -216,17 +229,18 @@ fn write_with_header(out: &mut dyn Write, mut header: tar::Header, content: &[u8
     pad(out, content.len() as u64)
 }
 
-fn padding(size: u64) -> usize {
-    // Under one record, so it fits.
-    usize::try_from(size.next_multiple_of(RECORD) - size).unwrap_or_default()
+fn padding(size: u64) -> &'static [u8] {
+    const ZEROS: [u8; RECORD] = [0; RECORD];
+    let rest = usize::try_from(size % RECORD as u64).unwrap_or_default();
+    if rest == 0 { &[] } else { &ZEROS[rest..] }
 }
 
 fn pad(out: &mut dyn Write, size: u64) -> io::Result<()> {
-    out.write_all(&[0; RECORD as usize][..padding(size)])
+    out.write_all(padding(size))
 }
 
 fn pad_vec(bytes: &mut Vec<u8>) {
-    bytes.resize(bytes.len() + padding(bytes.len() as u64), 0);
+    bytes.extend_from_slice(padding(bytes.len() as u64));
 }
 
 #[cfg(test)]
@@ -244,10 +258,16 @@ mod tests {
         builder.append_data(&mut header, path, content.as_bytes()).unwrap();
     }
 
-    fn merged(base: &[(&str, &str)], tools: &[(&str, &str)], own: &[(&str, &str)]) -> Vec<(String, String, u64)> {
+    fn merged(
+        base: &[(&str, &str)],
+        tools: &[(&str, &str)],
+        own: &[(&str, &str)],
+    ) -> Vec<(String, String, u64)> {
         let tar = |files: &[(&str, &str)]| {
             let mut builder = tar::Builder::new(Vec::new());
-            files.iter().for_each(|(path, content)| entry(&mut builder, path, content));
+            for (path, content) in files {
+                entry(&mut builder, path, content);
+            }
             builder.into_inner().unwrap()
         };
         let mut overlay = Overlay::default();
@@ -276,7 +296,10 @@ mod tests {
             &[("/etc/motd", "new"), ("/etc/rave/a", "1"), ("/etc/rave/b", "2")],
         );
         let paths: Vec<&str> = files.iter().map(|(path, ..)| path.as_str()).collect();
-        assert_eq!(paths, ["etc/", "etc/passwd", "opt/", "opt/tool", "etc/motd", "etc/rave/", "etc/rave/a", "etc/rave/b"]);
+        assert_eq!(
+            paths,
+            ["etc/", "etc/passwd", "opt/", "opt/tool", "etc/motd", "etc/rave/", "etc/rave/a", "etc/rave/b"]
+        );
         assert!(files[1].1.ends_with("agent:x:1000:1000::/home/agent:/bin/bash\n"));
         assert_eq!(files[4].1, "new");
     }

@@ -48,7 +48,9 @@ impl Overlay {
             hasher.field("path", path.as_bytes());
             hasher.field("owner", if file.owner == Owner::Root { b"root" } else { b"user" });
             match &file.kind {
-                Kind::File { mode, content } => hasher.field("mode", &mode.to_le_bytes()).field("file", content),
+                Kind::File { mode, content } => {
+                    hasher.field("mode", &mode.to_le_bytes()).field("file", content)
+                }
                 Kind::Symlink { target } => hasher.field("symlink", target.as_bytes()),
                 Kind::Directory { mode } => hasher.field("directory", &mode.to_le_bytes()),
             };

@@ -134,7 +134,8 @@ mod tests {
         let status = "Package: zsh\nStatus: install ok installed\nArchitecture: amd64\nVersion: 5\nDescription: a\n \
                       Version: no\n\nPackage: gone\nStatus: deinstall ok config-files\nArchitecture: all\nVersion: 1\n\n\
                       Package: adduser\nStatus: install ok installed\nArchitecture: all\nVersion: 3.152\n";
-        let found: Vec<_> = installed(status).into_iter().map(|p| (p.name, p.version, p.architecture)).collect();
+        let found: Vec<_> =
+            installed(status).into_iter().map(|p| (p.name, p.version, p.architecture)).collect();
         let expected = [("adduser", "3.152", "all"), ("zsh", "5", "amd64")];
         assert_eq!(found, expected.map(|(n, v, a)| (n.to_owned(), v.to_owned(), a.to_owned())));
     }

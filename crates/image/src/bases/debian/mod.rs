@@ -115,7 +115,12 @@ impl Rootfs {
                 .run(&mut |line| {
                     stages.report(Event::StageOutput { stage: STAGE, line: line.text });
                     if let Some((done, total)) = packages.count(line.text) {
-                        stages.report(Event::StageProgress { stage: STAGE, done, total, unit: Unit::Packages });
+                        stages.report(Event::StageProgress {
+                            stage: STAGE,
+                            done,
+                            total,
+                            unit: Unit::Packages,
+                        });
                     }
                 })
                 .stage(STAGE)?;
