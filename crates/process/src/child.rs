@@ -69,9 +69,8 @@ impl Child {
             None => again()?,
         };
         let leader = cmd.start(stdin, stdout.into(), again()?.into())?;
-        let path = cmd.log.as_deref().unwrap_or("".as_ref());
-        let file = File::open(path).map_err(|e| cmd.io("read the log", e))?;
-        Ok((leader, Words::Log { file, from }))
+        // The offset is shared with the command, which only appends: reading moves nothing under it.
+        Ok((leader, Words::Log { file: log, from }))
     }
 
     fn start_kept(cmd: &Cmd, stdin: Stdio) -> Result<(Leader, Words), Error> {

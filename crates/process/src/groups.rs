@@ -105,12 +105,8 @@ pub(crate) fn add(target: Target, on_interrupt: OnInterrupt) -> io::Result<()> {
 pub(crate) fn remove(target: Target) {
     let mut registry = registry();
     registry.entries.retain(|entry| entry.target != target);
-    // A guardian that is gone holds nothing; the next command starts another.
-    if let Some(guardian) = &mut registry.guardian
-        && guardian.remove(target.operand()).is_err()
-    {
-        registry.guardian = None;
-    }
+    // Without a guardian the rest is unguarded, and the next command tries to start one and reports why it cannot.
+    let _ = registry.tell(|guardian| guardian.remove(target.operand()));
 }
 
 /// Sends `signal` to one command, where it still runs.

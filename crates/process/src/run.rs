@@ -194,7 +194,7 @@ impl Cmd {
     pub(crate) fn open_log(&self) -> Result<Option<File>, Error> {
         let Some(path) = &self.log else { return Ok(None) };
         let open = || {
-            let mut log = OpenOptions::new().create(true).append(true).open(path)?;
+            let mut log = OpenOptions::new().create(true).read(true).append(true).open(path)?;
             writeln!(log, "$ {self}")?;
             Ok(log)
         };

@@ -1,5 +1,11 @@
 //! Real processes: what the crate promises, seen from outside.
 
+mod bounds;
+mod child;
+mod helper;
+mod interrupt;
+mod lock;
+mod parent;
 mod run;
 
 use std::path::Path;

@@ -1,0 +1,98 @@
+//! Ctrl-C, SIGTERM and SIGHUP to the process that runs commands.
+
+use std::time::{Duration, Instant};
+
+use rave_process::{Cmd, STOP_GRACE, Status};
+use rustix::process::Signal;
+
+use crate::helper::{cmd, note, pid, send, start};
+use crate::{runs, wait_for, wait_gone};
+
+#[test]
+fn the_first_signal_stops_the_group_and_what_would_follow() {
+    for (signal, name) in
+        [(Signal::INT, "SIGINT (Ctrl-C)"), (Signal::TERM, "SIGTERM"), (Signal::HUP, "SIGHUP")]
+    {
+        let scratch = tempfile::tempdir().unwrap();
+        let parent = start("run interruptible", scratch.path());
+        let family = [pid(scratch.path(), "child"), pid(scratch.path(), "grandchild")];
+        send(parent.pid(), signal);
+        let end = note(scratch.path(), "end");
+        assert_eq!(end, format!("interrupted by {name}; then interrupted by {name}"));
+        family.into_iter().for_each(wait_gone);
+    }
+}
+
+#[test]
+fn without_handlers_the_signal_ends_us_and_the_guardian_ends_the_group() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut parent = start("run", scratch.path());
+    let family = [pid(scratch.path(), "child"), pid(scratch.path(), "grandchild")];
+    send(parent.pid(), Signal::INT);
+    let end = wait_for("the parent's end", || parent.try_wait().unwrap());
+    assert_eq!(end, Status::Signal(Signal::INT.as_raw()));
+    family.into_iter().for_each(wait_gone);
+}
+
+#[test]
+fn a_second_signal_kills_what_will_not_stop() {
+    let scratch = tempfile::tempdir().unwrap();
+    let parent = start("run deaf", scratch.path());
+    let family = [pid(scratch.path(), "child"), pid(scratch.path(), "grandchild")];
+    let sent = Instant::now();
+    wait_for("the group's death", || {
+        // Those that come together with the first are one wish with it.
+        send(parent.pid(), Signal::INT);
+        (!runs(family[0])).then_some(())
+    });
+    assert!(sent.elapsed() < STOP_GRACE, "killed by the second signal, not by the end of the grace");
+    wait_gone(family[1]);
+    assert!(sent.elapsed() > Duration::from_millis(150), "killed by the first signal");
+}
+
+#[test]
+fn what_will_not_stop_is_killed_after_the_grace() {
+    let scratch = tempfile::tempdir().unwrap();
+    let parent = start("run deaf", scratch.path());
+    let family = [pid(scratch.path(), "child"), pid(scratch.path(), "grandchild")];
+    let sent = Instant::now();
+    send(parent.pid(), Signal::INT);
+    family.into_iter().for_each(wait_gone);
+    assert!(sent.elapsed() >= STOP_GRACE);
+    assert!(note(scratch.path(), "end").starts_with("interrupted by"));
+}
+
+#[test]
+fn a_command_may_be_left_to_its_owner() {
+    let scratch = tempfile::tempdir().unwrap();
+    let parent = start("spawn survivor", scratch.path());
+    let child = pid(scratch.path(), "child");
+    send(parent.pid(), Signal::INT);
+    assert_eq!(note(scratch.path(), "end"), "ran on: true, cleaned up: true, killed by SIGTERM");
+    wait_gone(child);
+}
+
+#[test]
+fn the_third_signal_ends_a_process_that_does_not_look() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut parent = start("stubborn", scratch.path());
+    note(scratch.path(), "ready");
+    let end = wait_for("the process ends", || {
+        send(parent.pid(), Signal::INT);
+        parent.try_wait().unwrap()
+    });
+    assert_eq!(end, Status::Signal(Signal::INT.as_raw()));
+}
+
+#[test]
+fn a_signal_ignored_from_the_start_stays_ignored() {
+    let scratch = tempfile::tempdir().unwrap();
+    let helper = cmd("run interruptible", scratch.path());
+    // As nohup(1) does. The helper's variables are passed through the shell.
+    let parent = Cmd::new("sh").args(["-c", &format!("trap '' HUP; exec env {helper}")]).spawn().unwrap();
+    let child = pid(scratch.path(), "child");
+    send(parent.pid(), Signal::HUP);
+    send(parent.pid(), Signal::TERM);
+    assert!(note(scratch.path(), "end").starts_with("interrupted by SIGTERM"));
+    wait_gone(child);
+}

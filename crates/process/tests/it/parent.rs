@@ -1,0 +1,86 @@
+//! What happens to commands when the process that started them dies.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::helper::{note, pid, send, start};
+use crate::{runs, wait_for, wait_gone};
+
+/// The guardian of the process `parent`.
+fn guardian(parent: u32) -> u32 {
+    wait_for("the guardian", || {
+        fs::read_dir("/proc").unwrap().flatten().find_map(|entry| {
+            let command = fs::read_to_string(entry.path().join("cmdline")).ok()?;
+            let status = fs::read_to_string(entry.path().join("status")).ok()?;
+            let child = status.lines().any(|line| line == format!("PPid:\t{parent}"));
+            (child && command.contains("rave-guardian")).then(|| entry.file_name().to_str()?.parse().ok())?
+        })
+    })
+}
+
+fn family(folder: &Path) -> [u32; 2] {
+    [pid(folder, "child"), pid(folder, "grandchild")]
+}
+
+#[test]
+fn sigkill_of_the_parent_takes_the_whole_group_along() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut parent = start("run", scratch.path());
+    let family = family(scratch.path());
+    let guardian = guardian(parent.pid());
+    assert!(family.iter().all(|pid| runs(*pid)));
+    parent.kill().unwrap();
+    let killed = Instant::now();
+    family.into_iter().for_each(wait_gone);
+    wait_gone(guardian);
+    assert!(killed.elapsed() < Duration::from_secs(2));
+}
+
+#[test]
+fn the_guardian_is_deaf_to_what_a_terminal_sends() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut parent = start("run", scratch.path());
+    let family = family(scratch.path());
+    let guardian = guardian(parent.pid());
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        send(guardian, signal);
+    }
+    parent.kill().unwrap();
+    family.into_iter().for_each(wait_gone);
+}
+
+#[test]
+fn a_killed_guardian_is_replaced_and_knows_the_earlier_commands() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut parent = start("two commands", scratch.path());
+    let first = family(scratch.path());
+    let old = guardian(parent.pid());
+    send(old, Signal::KILL);
+    wait_gone(old);
+    fs::write(scratch.path().join("go on"), "").unwrap();
+    let second = family(&scratch.path().join("second"));
+    parent.kill().unwrap();
+    first.into_iter().chain(second).for_each(wait_gone);
+}
+
+#[test]
+fn a_detached_command_outlives_its_parent() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut parent = start("detach", scratch.path());
+    let [child, grandchild] = family(scratch.path());
+    let guardian = guardian_or_gone(parent.pid());
+    assert!(wait_for("the parent's end", || parent.try_wait().unwrap()).success());
+    guardian.into_iter().for_each(wait_gone);
+    assert!(runs(child) && runs(grandchild));
+    assert!(note(scratch.path(), "log").starts_with("$ sh -c"));
+    send(grandchild, Signal::KILL);
+    wait_gone(child);
+}
+
+/// The guardian, unless its parent has ended already.
+fn guardian_or_gone(parent: u32) -> Option<u32> {
+    runs(parent).then(|| guardian(parent))
+}
