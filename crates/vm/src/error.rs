@@ -6,6 +6,7 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::accel::KvmState;
+use crate::boot::BootFailure;
 use crate::ports::PortTaken;
 use crate::qemu::Version;
 
@@ -85,14 +86,12 @@ pub enum Error {
         base: Utf8PathBuf,
     },
     /// Another process runs a machine of this name.
-    #[error(
-        "the machine {name} runs already as process {pid}\n  stop it (kill {pid}), or give this one another name"
-    )]
+    #[error("the machine {name} runs already{}", stop(.pid.as_ref()))]
     AlreadyRunning {
         /// The machine's name.
         name: String,
-        /// QEMU's process id.
-        pid: u32,
+        /// QEMU's process id, once it has one.
+        pid: Option<u32>,
     },
     /// QEMU ended before its machine existed.
     #[error("QEMU ended at once: {status}{}\n  command: {command}", lines(.tail))]
@@ -126,7 +125,10 @@ pub enum Error {
         /// The last lines that ssh printed.
         tail: Vec<String>,
     },
-    /// The guest did not end in time after it was asked to.
+    /// The guest did not become ready.
+    #[error(transparent)]
+    Boot(#[from] Box<BootFailure>),
+    /// Something in or about the guest took too long.
     #[error("{doing} took longer than {} s\n  command: {command}", .after.as_secs_f64())]
     TooSlow {
         /// What was being done.
@@ -193,4 +195,8 @@ pub(crate) fn lines(tail: &[String]) -> String {
 
 fn remedy(state: &KvmState) -> String {
     state.remedy().map(|text| format!("\n  {text}")).unwrap_or_default()
+}
+
+fn stop(pid: Option<&u32>) -> String {
+    pid.map(|pid| format!(" as process {pid}\n  stop it: kill {pid}")).unwrap_or_default()
 }

@@ -4,17 +4,30 @@
 //! - [`qemu`], [`firmware`]: what the host has.
 //! - [`machine`], [`argv`]: a machine as a value, and its QEMU command line as a pure function of it.
 //! - [`ports`]: host ports, and who holds them.
+//! - [`Instance`]: a running machine: boot, wait, reboot, shut down, detach.
+//! - [`boot`]: how far a guest has come, from what it leaves on its way.
+//! - [`keys`], [`ssh`]: the way in. [`qmp`]: QEMU's control socket.
 //!
 //! Nothing here prints; nothing assumes one machine, or fixed ports.
 
 pub mod accel;
 pub mod argv;
+pub mod boot;
 mod error;
 mod files;
 pub mod firmware;
+pub mod instance;
+pub mod keys;
 pub mod machine;
 mod owner;
 pub mod ports;
+mod prepare;
 pub mod qemu;
+pub mod qmp;
+pub mod record;
+mod shutdown;
+pub mod ssh;
 
 pub use error::Error;
+pub use instance::{BootEvent, Detached, Instance, Ready};
+pub use shutdown::Shutdown;

@@ -116,7 +116,7 @@ pub enum DiskFormat {
     Raw,
     /// QEMU's own.
     Qcow2,
-    /// VMware.
+    /// `VMware`.
     Vmdk,
     /// `VirtualBox`.
     Vdi,
@@ -143,7 +143,7 @@ pub enum Interface {
     Ahci,
     /// `NVMe`.
     Nvme,
-    /// LSI SAS, close to what VMware has.
+    /// LSI SAS, close to what `VMware` has.
     Scsi,
 }
 

@@ -6,7 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::ports::Owner;
 
-/// State `TCP_LISTEN` in `/proc/net/tcp`, include/net/tcp_states.h of Linux.
+/// State `TCP_LISTEN` in `/proc/net/tcp`, `include/net/tcp_states.h` of Linux.
 const LISTEN: &str = "0A";
 
 /// The process that listens on `port`, on whatever address. Nothing where that process belongs to another user, lives in
@@ -27,7 +27,7 @@ pub(crate) fn of_port(port: u16) -> Option<Owner> {
 }
 
 /// The inodes of the sockets that listen on `port`: column 2 is the address and port in hexadecimal, 4 the state, 10 the
-/// inode, Documentation/networking/proc_net_tcp.rst of Linux.
+/// inode, `Documentation/networking/proc_net_tcp.rst` of Linux.
 fn listening_inodes(table: &str, port: u16) -> Vec<u64> {
     let wanted = format!("{port:04X}");
     let inode = |line: &str| {

@@ -139,7 +139,7 @@ fn resolved(request: &PortRequest, port: u16, fell_back_from: Option<PortTaken>)
 }
 
 /// Listens as QEMU will. The standard library sets `SO_REUSEADDR`, as QEMU's user network does, so that connections that
-/// an earlier machine left in TIME_WAIT are no obstacle.
+/// an earlier machine left in `TIME_WAIT` are no obstacle.
 fn listen(request: &PortRequest, port: u16) -> std::io::Result<TcpListener> {
     TcpListener::bind(SocketAddr::new(request.bind, port))
 }

@@ -1,0 +1,257 @@
+//! What a boot leaves behind, and what follows from it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rave_guest::protocol::{Event, MAX_LINE, Stage as GuestStage, State};
+
+use super::text::Console;
+use super::timeline::Marks;
+use super::{Stage, Timeline};
+
+/// What the image's GRUB prints on the serial port before it loads the kernel.
+pub const LOADER_MARKER: &str = "rave: boot loader";
+
+/// Why there is no point in waiting longer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeadEnd {
+    /// The kernel panicked; its line.
+    Panic(String),
+    /// What was said by something that then waits for a person.
+    GaveUp(String),
+}
+
+/// All that is known of one boot.
+#[derive(Debug, Clone, Default)]
+pub struct Evidence {
+    marks: Marks,
+    /// The firmware says that it started what is on the disk.
+    handed_over: bool,
+    firmware: Console,
+    serial: Console,
+    /// The last event of each stage, and when it was first ok.
+    events: BTreeMap<GuestStage, (Event, Option<Duration>)>,
+    partial_event: Vec<u8>,
+    /// Events of this boot are those of the boot before, and do not count.
+    previous_boot: Option<String>,
+    dead_end: Option<DeadEnd>,
+}
+
+impl Evidence {
+    /// Of a boot that follows the one with this id of the guest's kernel, whose last events may still arrive.
+    pub fn after_boot(previous: Option<String>) -> Self {
+        Self { previous_boot: previous, ..Self::default() }
+    }
+
+    /// Takes what the firmware printed on its debug port.
+    pub fn firmware(&mut self, bytes: &[u8]) {
+        let mut console = std::mem::take(&mut self.firmware);
+        console.push(bytes, &mut |line| self.firmware_line(line));
+        self.firmware = console;
+    }
+
+    /// Takes what the guest printed on its serial console, `at` after the beginning.
+    pub fn serial(&mut self, bytes: &[u8], at: Duration) {
+        let mut console = std::mem::take(&mut self.serial);
+        console.push(bytes, &mut |line| self.serial_line(line, at));
+        self.serial = console;
+    }
+
+    /// Takes what the guest wrote to its readiness port; the events in it.
+    pub fn ready(&mut self, bytes: &[u8], at: Duration) -> Vec<Event> {
+        let mut events = Vec::new();
+        for &byte in bytes {
+            if byte != b'\n' {
+                // One byte more than a line may have, so that a longer one is seen as such.
+                if self.partial_event.len() <= MAX_LINE {
+                    self.partial_event.push(byte);
+                }
+                continue;
+            }
+            let event = Event::parse(&self.partial_event);
+            self.partial_event.clear();
+            events.extend(event.filter(|event| self.event(event, at)));
+        }
+        events
+    }
+
+    fn event(&mut self, event: &Event, at: Duration) -> bool {
+        if self.previous_boot.as_deref().is_some_and(|id| id == event.boot_id) {
+            return false;
+        }
+        let earlier = self.events.get(&event.stage).and_then(|(_, at)| *at);
+        let ok_at = earlier.or((event.state == State::Ok).then_some(at));
+        self.events.insert(event.stage, (event.clone(), ok_at));
+        true
+    }
+
+    fn firmware_line(&mut self, line: &str) {
+        // SeaBIOS, src/boot.c; OVMF, MdeModulePkg/Universal/BdsDxe.
+        if line.contains("Booting from 0000:7c00") {
+            self.handed_over = true;
+        } else if line.contains("No bootable device.") {
+            self.handed_over = false;
+            self.give_up(line);
+        }
+    }
+
+    fn serial_line(&mut self, line: &str, at: Duration) {
+        if line.contains("Kernel panic - not syncing") {
+            self.dead_end.get_or_insert(DeadEnd::Panic(line.to_owned()));
+        }
+        if GIVING_UP.iter().any(|words| line.contains(words)) {
+            self.give_up(line);
+        }
+        let marks = &mut self.marks;
+        // A mark counts only where those after it have not been seen: systemd logs the kernel's line again.
+        if line.contains("BdsDxe: starting") {
+            self.handed_over = true;
+        } else if line.contains("BdsDxe: failed") {
+            self.handed_over = false;
+        } else if line.contains(LOADER_MARKER) && marks.kernel.is_none() {
+            marks.loader.get_or_insert(at);
+        } else if line.contains("Linux version ") && marks.init.is_none() {
+            marks.kernel.get_or_insert(at);
+        } else if marks.kernel.is_some() && marks.userspace.is_none() {
+            if is_systemd(line) {
+                marks.userspace = Some(at);
+            } else if is_init(line) {
+                marks.init.get_or_insert(at);
+            }
+        }
+    }
+
+    fn give_up(&mut self, line: &str) {
+        self.dead_end.get_or_insert(DeadEnd::GaveUp(line.to_owned()));
+    }
+
+    /// Where the boot is.
+    pub fn stage(&self) -> Stage {
+        if !self.events.is_empty() {
+            return self.waiting_for().into();
+        }
+        let Marks { loader, kernel, init, userspace } = self.marks;
+        if userspace.is_some() {
+            Stage::Userspace
+        } else if init.is_some() {
+            Stage::Initrd
+        } else if kernel.is_some() {
+            Stage::Kernel
+        } else if loader.is_some() || self.handed_over {
+            Stage::BootLoader
+        } else {
+            Stage::Firmware
+        }
+    }
+
+    /// The first stage that failed, else the first that is not reached.
+    fn waiting_for(&self) -> GuestStage {
+        let state = |stage| self.events.get(&stage).map(|(event, _)| event.state);
+        let first = |wanted: &dyn Fn(Option<State>) -> bool| {
+            GuestStage::ALL.into_iter().find(|&stage| wanted(state(stage)))
+        };
+        // That the guest is not ready is what the other failures mean, not one of its own.
+        first(&|state| state == Some(State::Failed))
+            .filter(|stage| *stage != GuestStage::Ready)
+            .or_else(|| first(&|state| state != Some(State::Ok)))
+            .unwrap_or(GuestStage::Ready)
+    }
+
+    /// The last event about the stage where the boot is.
+    pub fn last_word(&self) -> Option<&Event> {
+        self.events
+            .get(&self.waiting_for())
+            .or_else(|| self.events.get(&GuestStage::Ready))
+            .map(|(event, _)| event)
+    }
+
+    /// An event that says that a stage up to `until` will not be reached by itself.
+    pub fn failed(&self, until: GuestStage) -> Option<&Event> {
+        self.events.range(..=until).map(|(_, (event, _))| event).find(|event| event.state == State::Failed)
+    }
+
+    /// Whether the guest's stage was reached, and when.
+    pub fn reached(&self, stage: GuestStage) -> Option<Duration> {
+        self.events.get(&stage).and_then(|(_, ok_at)| *ok_at)
+    }
+
+    /// The last event about `stage`.
+    pub fn event_of(&self, stage: GuestStage) -> Option<&Event> {
+        self.events.get(&stage).map(|(event, _)| event)
+    }
+
+    /// The id of this boot of the guest's kernel, once an event has told it.
+    pub fn boot_id(&self) -> Option<&str> {
+        self.events.values().map(|(event, _)| event.boot_id.as_str()).find(|id| !id.is_empty())
+    }
+
+    /// Why there is no point in waiting longer.
+    pub fn dead_end(&self) -> Option<&DeadEnd> {
+        self.dead_end.as_ref()
+    }
+
+    /// The last lines of the serial console, or of the firmware where that is silent.
+    pub fn last_lines(&self) -> Vec<String> {
+        let serial = self.serial.tail();
+        if serial.is_empty() { self.firmware.tail() } else { serial }
+    }
+
+    /// Where the time went, for a guest that was ready `ready` after the beginning.
+    pub fn timeline(&self, ready: Duration) -> Timeline {
+        let stages = self.events.iter().filter_map(|(stage, (_, at))| at.map(|at| (*stage, at)));
+        let mut stages: Vec<_> = stages.collect();
+        stages.sort_by_key(|(_, at)| *at);
+        Timeline::new(&self.marks, stages, ready)
+    }
+
+    /// What speaks for [`Evidence::stage`], in words.
+    pub fn reason(&self) -> String {
+        let seen = |what: &str, at: Option<Duration>| {
+            at.map(|at| format!("{what} was seen on the serial port after {:.1} s", at.as_secs_f64()))
+        };
+        let marks = &self.marks;
+        if let Some(event) = self.last_word() {
+            let detail = if event.detail.is_empty() { "no detail" } else { event.detail.as_str() };
+            let state = match event.state {
+                State::Waiting => "waits",
+                State::Ok => "is ok",
+                State::Failed => "failed",
+            };
+            return format!("the guest says: {} {state}: {detail}", event.stage);
+        }
+        if !self.events.is_empty() {
+            return format!("the guest has spoken, and said nothing of {}", self.stage());
+        }
+        seen("the init of the root filesystem", marks.userspace)
+            .or_else(|| seen("the kernel's start of its first program", marks.init))
+            .or_else(|| seen("the kernel", marks.kernel))
+            .or_else(|| seen("the boot loader's marker", marks.loader))
+            .unwrap_or_else(|| if self.handed_over { "the firmware started the disk's boot code, which said nothing on the serial port"
+            .to_owned() } else { "nothing of a boot loader was seen on the serial port".to_owned() })
+    }
+}
+
+/// Said by what then waits for a person: OVMF, GRUB, initramfs-tools, systemd.
+const GIVING_UP: [&str; 6] = [
+    "BdsDxe: No bootable option or device was found",
+    "grub rescue>",
+    "Dropping to a shell!",
+    "(initramfs)",
+    "You are in emergency mode",
+    "Freezing execution",
+];
+
+/// systemd as the root filesystem's init: its log lines, or its greeting.
+fn is_systemd(line: &str) -> bool {
+    line.contains("systemd[1]:") || line.starts_with("Welcome to ")
+}
+
+/// The kernel's `run_init_process` (init/main.c), or the first words of initramfs-tools.
+fn is_init(line: &str) -> bool {
+    (line.contains("Run /") && line.contains(" as init process"))
+        || line.contains("Loading, please wait")
+        || line.starts_with("Begin: ")
+}
+
+#[cfg(test)]
+mod tests;

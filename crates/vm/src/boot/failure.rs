@@ -1,0 +1,130 @@
+//! Why a guest did not become ready.
+
+use std::fmt;
+use std::time::Duration;
+
+use rave_process::Status;
+
+use super::Stage;
+
+/// Why a guest did not become ready, and where it hangs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BootFailure {
+    /// Where it hangs.
+    pub stage: Stage,
+    /// What speaks for that, in words.
+    pub evidence: String,
+    /// Why the wait ended.
+    pub cause: Cause,
+    /// The last 30 lines of the serial console, or of the firmware where that is silent.
+    pub serial_tail: Vec<String>,
+}
+
+/// Why the wait for a guest ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// It took too long.
+    Timeout {
+        /// The time it had.
+        after: Duration,
+    },
+    /// QEMU ended.
+    QemuDied {
+        /// How.
+        status: Status,
+        /// Its last lines.
+        tail: Vec<String>,
+    },
+    /// The guest's kernel panicked.
+    Panicked {
+        /// What it said.
+        message: String,
+    },
+    /// Something in the guest waits for a person now.
+    GaveUp {
+        /// What it said.
+        message: String,
+    },
+    /// The guest reports that a stage failed.
+    GuestReported {
+        /// The stage's detail.
+        detail: String,
+    },
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Timeout { after } => write!(f, "not ready after {:.0} s", after.as_secs_f64()),
+            Self::QemuDied { status, tail } => {
+                write!(f, "QEMU ended ({status})")?;
+                match tail.iter().rev().find(|line| !line.trim().is_empty()) {
+                    Some(line) => write!(f, ": {line}"),
+                    None => Ok(()),
+                }
+            }
+            Self::Panicked { message } | Self::GaveUp { message } => f.write_str(message),
+            Self::GuestReported { detail } => f.write_str(detail),
+        }
+    }
+}
+
+impl BootFailure {
+    /// What to do next.
+    pub fn remedy(&self) -> String {
+        match &self.cause {
+            Cause::QemuDied { status: Status::Signal(9), .. } => {
+                "something killed QEMU: see `dmesg | tail` for the system's lack of memory, and give the machine less (--memory)"
+                    .to_owned()
+            }
+            _ => self.stage.remedy().to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for BootFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "the guest did not get past {}: {}", self.stage, self.cause)?;
+        write!(f, "  {}", self.evidence)?;
+        if self.serial_tail.is_empty() {
+            write!(f, "\n  it printed nothing")?;
+        } else {
+            write!(f, "\n  its last lines:")?;
+            self.serial_tail.iter().try_for_each(|line| write!(f, "\n    {line}"))?;
+        }
+        write!(f, "\n  {}", self.remedy())
+    }
+}
+
+impl std::error::Error for BootFailure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_says_where_why_what_was_seen_and_what_to_do() {
+        let failure = BootFailure {
+            stage: Stage::Initrd,
+            evidence: "the kernel's start of its first program was seen".into(),
+            cause: Cause::Timeout { after: Duration::from_secs(300) },
+            serial_tail: vec!["ALERT! UUID=1 does not exist".into()],
+        };
+        assert_eq!(
+            failure.to_string(),
+            "the guest did not get past initrd: not ready after 300 s
+  the kernel's start of its first program was seen
+  its last lines:
+    ALERT! UUID=1 does not exist
+  the kernel does not find the root filesystem: build the image again (cargo xtask image --refresh)"
+        );
+    }
+
+    #[test]
+    fn a_qemu_killed_for_lack_of_memory_has_its_own_remedy() {
+        let cause = Cause::QemuDied { status: Status::Signal(9), tail: Vec::new() };
+        let failure =
+            BootFailure { stage: Stage::Kernel, evidence: String::new(), cause, serial_tail: Vec::new() };
+        assert!(failure.to_string().contains("killed by SIGKILL") && failure.remedy().contains("--memory"));
+    }
+}

@@ -1,0 +1,131 @@
+//! A console's bytes as lines: without escape sequences, in bounded memory.
+
+use std::collections::VecDeque;
+
+/// How many lines are kept.
+pub(super) const TAIL_LINES: usize = 30;
+
+/// The longest line that is kept or looked at, bytes; the rest of a longer one is dropped.
+const LINE_LIMIT: usize = 2048;
+
+/// Takes a console's bytes piece by piece.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Console {
+    tail: VecDeque<String>,
+    /// The line that has not ended yet, as it came.
+    partial: Vec<u8>,
+}
+
+impl Console {
+    /// Adds bytes. `on_line` gets each line that ended, then the one that has not, in case it is a prompt.
+    pub(super) fn push(&mut self, bytes: &[u8], on_line: &mut dyn FnMut(&str)) {
+        for &byte in bytes {
+            if byte == b'\n' {
+                let line = clean(&self.partial);
+                self.partial.clear();
+                on_line(&line);
+                self.keep(line);
+            } else if self.partial.len() < LINE_LIMIT {
+                self.partial.push(byte);
+            }
+        }
+        let prompt = clean(&self.partial);
+        if !prompt.is_empty() {
+            on_line(&prompt);
+        }
+    }
+
+    fn keep(&mut self, line: String) {
+        if line.is_empty() {
+            return;
+        }
+        if self.tail.len() == TAIL_LINES {
+            self.tail.pop_front();
+        }
+        self.tail.push_back(line);
+    }
+
+    /// The last lines, empty ones left out.
+    pub(super) fn tail(&self) -> Vec<String> {
+        let mut console = self.clone();
+        console.keep(clean(&self.partial));
+        console.tail.into()
+    }
+}
+
+/// The printable text of a line: escape sequences of ECMA-48 (CSI, and two-byte ones) and control characters left out.
+fn clean(line: &[u8]) -> String {
+    let text = String::from_utf8_lossy(line);
+    let mut cleaned = String::with_capacity(text.len());
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\u{1b}' => skip_escape(&mut characters),
+            '\t' => cleaned.push(' '),
+            control if control.is_control() => {}
+            other => cleaned.push(other),
+        }
+    }
+    cleaned.trim().to_owned()
+}
+
+/// Skips the rest of a sequence: CSI is `[`, parameters and intermediates 0x20 to 0x3f, one final byte 0x40 to 0x7e.
+fn skip_escape(characters: &mut std::str::Chars<'_>) {
+    if characters.next() == Some('[') {
+        let _ = characters.find(|character| ('\u{40}'..='\u{7e}').contains(character));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn lines(pieces: &[&[u8]]) -> Vec<String> {
+        let mut seen = Vec::new();
+        let mut console = Console::default();
+        for piece in pieces {
+            console.push(piece, &mut |line| seen.push(line.to_owned()));
+        }
+        seen
+    }
+
+    #[test]
+    fn escape_sequences_and_carriage_returns_are_left_out() {
+        assert_eq!(
+            lines(&[b"\x1b[1;31mWelcome to \x1b[1mDebian\x1b[0m!\r\n\x1bc\x1b[3;4Hrave: boot loader\r\n"]),
+            ["Welcome to Debian!", "rave: boot loader"]
+        );
+    }
+
+    #[test]
+    fn a_prompt_is_seen_before_its_line_ends() {
+        assert_eq!(lines(&[b"(initra", b"mfs) "]), ["(initra", "(initramfs)"]);
+    }
+
+    #[test]
+    fn the_tail_is_bounded_in_lines_and_bytes() {
+        let mut console = Console::default();
+        for n in 0..100 {
+            console.push(format!("line {n}\n\n").as_bytes(), &mut |_| {});
+        }
+        console.push(&vec![b'x'; 1_000_000], &mut |_| {});
+        let tail = console.tail();
+        assert_eq!((tail.len(), tail[0].as_str()), (TAIL_LINES, "line 71"));
+        assert_eq!(tail.last().unwrap().len(), LINE_LIMIT);
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_make_no_difference(bytes in proptest::collection::vec(any::<u8>(), 0..200), at in 0usize..200) {
+            let mut whole = Console::default();
+            whole.push(&bytes, &mut |_| {});
+            let mut cut = Console::default();
+            let (first, second) = bytes.split_at(at.min(bytes.len()));
+            cut.push(first, &mut |_| {});
+            cut.push(second, &mut |_| {});
+            prop_assert_eq!(whole.tail(), cut.tail());
+            prop_assert!(whole.tail().iter().all(|line| !line.chars().any(char::is_control)));
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Reads the files that a boot leaves as they grow.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom};
+use std::time::{Duration, Instant};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_guest::protocol::Event;
+
+use super::Evidence;
+use crate::Error;
+use crate::machine::Files;
+
+/// How often the files are read.
+pub(crate) const POLL: Duration = Duration::from_millis(50);
+
+/// One boot, watched from its beginning.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    started: Instant,
+    firmware: Follow,
+    serial: Follow,
+    ready: Follow,
+    pub(crate) evidence: Evidence,
+}
+
+impl Watch {
+    /// Watches a machine that starts now and whose files are empty or not there yet.
+    pub(crate) fn of_start(files: &Files) -> Self {
+        Self {
+            started: Instant::now(),
+            firmware: Follow::new(&files.firmware_log),
+            serial: Follow::new(&files.serial_log),
+            ready: Follow::new(&files.ready_log),
+            evidence: Evidence::default(),
+        }
+    }
+
+    /// Watches the same machine's next boot, which is asked for now: what is in the files already is of the boot before,
+    /// and so are events that carry its id.
+    pub(crate) fn restart(&mut self, previous_boot: Option<String>) -> Result<(), Error> {
+        self.firmware.skip_to_end()?;
+        self.serial.skip_to_end()?;
+        self.evidence = Evidence::after_boot(previous_boot);
+        self.started = Instant::now();
+        Ok(())
+    }
+
+    /// Reads what is new; the events in it.
+    pub(crate) fn poll(&mut self) -> Result<Vec<Event>, Error> {
+        let Self { started, firmware, serial, ready, evidence } = self;
+        let now = || started.elapsed();
+        firmware.read(&mut |bytes| evidence.firmware(bytes))?;
+        serial.read(&mut |bytes| evidence.serial(bytes, now()))?;
+        let mut events = Vec::new();
+        ready.read(&mut |bytes| events.extend(evidence.ready(bytes, now())))?;
+        Ok(events)
+    }
+
+    /// Since the beginning.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+}
+
+/// A file that another process appends to.
+#[derive(Debug)]
+struct Follow {
+    path: Utf8PathBuf,
+    file: Option<File>,
+}
+
+impl Follow {
+    fn new(path: &Utf8Path) -> Self {
+        Self { path: path.to_owned(), file: None }
+    }
+
+    /// Hands out what was appended since the last call. A file that is not there yet is empty.
+    fn read(&mut self, take: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
+        if self.file.is_none() {
+            match File::open(&self.path) {
+                Ok(file) => self.file = Some(file),
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+                Err(error) => return Err(Error::io("read", &self.path, error)),
+            }
+        }
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let mut buffer = [0; 16 * 1024];
+        loop {
+            match file.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(count) => take(&buffer[..count]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::io("read", &self.path, error)),
+            }
+        }
+    }
+
+    fn skip_to_end(&mut self) -> Result<(), Error> {
+        match &mut self.file {
+            Some(file) => file.seek(SeekFrom::End(0)).map(drop).map_err(|e| Error::io("read", &self.path, e)),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::boot::Stage;
+    use std::fs::OpenOptions;
+    use std::io::Write as _;
+
+    fn append(path: &Utf8Path, text: &str) {
+        let mut file = OpenOptions::new().create(true).append(true).open(path).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    }
+
+    #[test]
+    fn files_that_appear_late_and_grow_are_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files::in_dir(Utf8Path::from_path(folder.path()).unwrap());
+        let mut watch = Watch::of_start(&files);
+        assert_eq!((watch.poll().unwrap(), watch.evidence.stage()), (Vec::new(), Stage::Firmware));
+        append(&files.serial_log, "rave: boot");
+        watch.poll().unwrap();
+        append(&files.serial_log, " loader\n");
+        append(&files.ready_log, "{\"stage\":\"userspace\",\"state\":\"ok\"}\n");
+        assert_eq!(watch.poll().unwrap().len(), 1);
+        watch.restart(None).unwrap();
+        assert_eq!(watch.evidence.stage(), Stage::Firmware);
+        append(&files.serial_log, "rave: boot loader\n");
+        watch.poll().unwrap();
+        assert_eq!(watch.evidence.stage(), Stage::BootLoader);
+    }
+}

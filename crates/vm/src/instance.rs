@@ -1,0 +1,294 @@
+//! A running machine.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use camino::Utf8Path;
+use rave_guest::protocol::{Event, Stage as GuestStage};
+use rave_process::{Child, Cmd, Status, interrupt};
+
+use crate::Error;
+use crate::accel::Engine;
+use crate::argv::qemu_argv;
+use crate::boot::evidence::DeadEnd;
+use crate::boot::watch::{POLL, Watch};
+use crate::boot::{BootFailure, Cause, Stage, Timeline};
+use crate::machine::{Machine, WhenTaken};
+use crate::ports::{self, PortRequest, Want};
+use crate::prepare::{prepare, remove};
+use crate::qemu::Qemu;
+use crate::qmp::Client;
+use crate::record::{Record, RunDir};
+use crate::ssh::Ssh;
+
+/// How long QEMU may take to open its control socket. It does so before it runs the guest.
+const START_DEADLINE: Duration = Duration::from_secs(60);
+
+/// How long an answer on the control socket may take.
+pub(crate) const QMP_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How often another free port is tried when somebody else is quicker.
+const PORT_ATTEMPTS: u32 = 5;
+
+/// How long the guest may take to accept the command that reboots it.
+const REBOOT_COMMAND: Duration = Duration::from_secs(60);
+
+/// A running machine. Dropping it kills its QEMU and leaves its run folder, as a killed process would.
+#[derive(Debug)]
+pub struct Instance {
+    pub(crate) machine: Machine,
+    pub(crate) child: Child,
+    pub(crate) qmp: Client,
+    watch: Watch,
+    run_dir: RunDir,
+}
+
+/// A guest that has reached what was waited for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ready {
+    /// Where the time went.
+    pub timeline: Timeline,
+    /// The SSH server's public keys, where the guest has announced them.
+    pub host_keys: Vec<String>,
+    /// The id of this boot of the guest's kernel.
+    pub boot_id: String,
+}
+
+/// What happened while a guest was waited for.
+#[derive(Debug, Clone, Copy)]
+pub enum BootEvent<'a> {
+    /// The boot came to this stage, `at` after its beginning.
+    Reached {
+        /// The stage.
+        stage: Stage,
+        /// Since QEMU's start, or since the reboot was asked for.
+        at: Duration,
+    },
+    /// The guest said something.
+    Guest(&'a Event),
+}
+
+/// A machine that runs on without us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Detached {
+    /// QEMU's process id.
+    pub pid: u32,
+    /// The machine, with the ports that it got.
+    pub machine: Machine,
+}
+
+impl Instance {
+    /// Starts the machine. When this returns QEMU runs the guest and its forwarded ports are open, which says nothing
+    /// about the guest itself: see [`Instance::wait_ready`].
+    pub fn boot(mut machine: Machine, engine: Engine, qemu: &Qemu) -> Result<Self, Error> {
+        let run_dir = RunDir::take(&machine)?;
+        prepare(&machine)?;
+        let mut attempts = 0;
+        let (child, qmp, watch) = loop {
+            attempts += 1;
+            match start(&machine, engine, qemu) {
+                Err(Error::PortTaken(taken)) if attempts < PORT_ATTEMPTS => {
+                    let forward = machine.forwards.iter_mut().find(|forward| forward.name == taken.name);
+                    match forward {
+                        Some(forward) if forward.when_taken == WhenTaken::PickAnother => {
+                            let want = PortRequest { name: taken.name, bind: forward.bind, want: Want::Auto };
+                            forward.host = ports::resolve(&[want])?[0].port;
+                        }
+                        _ => return Err(taken.into()),
+                    }
+                }
+                other => break other?,
+            }
+        };
+        Record::save(&machine, child.pid())?;
+        Ok(Self { machine, child, qmp, watch, run_dir })
+    }
+
+    /// The machine, with the ports that it got.
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// QEMU's process id.
+    pub fn pid(&self) -> u32 {
+        self.child.pid()
+    }
+
+    /// QEMU's command line.
+    pub fn command(&self) -> String {
+        self.child.command()
+    }
+
+    /// Waits until the guest says that all of it is ready, at most until `deadline` after the boot's beginning.
+    pub fn wait_ready(
+        &mut self,
+        deadline: Duration,
+        on_event: &mut dyn FnMut(BootEvent<'_>),
+    ) -> Result<Ready, Error> {
+        self.wait_for(GuestStage::Ready, deadline, on_event)
+    }
+
+    /// Waits until the guest says that `stage` is reached, at most until `deadline` after the boot's beginning. Ends
+    /// early, with where and why, when QEMU ends, the kernel panics, something waits for a person, or the guest
+    /// reports that the stage, or one before it, failed.
+    pub fn wait_for(
+        &mut self,
+        stage: GuestStage,
+        deadline: Duration,
+        on_event: &mut dyn FnMut(BootEvent<'_>),
+    ) -> Result<Ready, Error> {
+        let mut told = None;
+        loop {
+            // Before the logs are read, so that the last words of a QEMU that has ended are among them.
+            let ended = self.child.try_wait().map_err(Error::process("waiting for QEMU"))?;
+            let events = self.watch.poll()?;
+            self.report(&events, &mut told, on_event);
+            let evidence = &self.watch.evidence;
+            if let Some(at) = evidence.reached(stage) {
+                return Ok(self.ready(at));
+            }
+            if let Some(cause) = self.cause(stage, deadline, ended) {
+                return Err(Box::new(BootFailure {
+                    stage: evidence.stage(),
+                    evidence: evidence.reason(),
+                    serial_tail: evidence.last_lines(),
+                    cause,
+                })
+                .into());
+            }
+            interrupt::pause(POLL)?;
+        }
+    }
+
+    fn report(&self, events: &[Event], told: &mut Option<Stage>, on_event: &mut dyn FnMut(BootEvent<'_>)) {
+        for event in events {
+            on_event(BootEvent::Guest(event));
+        }
+        let stage = self.watch.evidence.stage();
+        if *told != Some(stage) {
+            *told = Some(stage);
+            on_event(BootEvent::Reached { stage, at: self.watch.elapsed() });
+        }
+    }
+
+    /// Why there is no point in waiting longer.
+    fn cause(&self, until: GuestStage, deadline: Duration, ended: Option<Status>) -> Option<Cause> {
+        let evidence = &self.watch.evidence;
+        // A panic is why a machine that reboots or ends did so.
+        match evidence.dead_end() {
+            Some(DeadEnd::Panic(message)) => return Some(Cause::Panicked { message: message.clone() }),
+            Some(DeadEnd::GaveUp(message)) => return Some(Cause::GaveUp { message: message.clone() }),
+            None => {}
+        }
+        if let Some(status) = ended {
+            return Some(Cause::QemuDied { status, tail: self.child.tail() });
+        }
+        if let Some(event) = evidence.failed(until) {
+            return Some(Cause::GuestReported { detail: format!("{}: {}", event.stage, event.detail) });
+        }
+        (self.watch.elapsed() >= deadline).then_some(Cause::Timeout { after: deadline })
+    }
+
+    fn ready(&self, at: Duration) -> Ready {
+        let evidence = &self.watch.evidence;
+        let sshd = evidence.event_of(GuestStage::Sshd);
+        Ready {
+            timeline: evidence.timeline(at),
+            host_keys: sshd.map(|event| event.host_keys.clone()).unwrap_or_default(),
+            boot_id: evidence.boot_id().unwrap_or_default().to_owned(),
+        }
+    }
+
+    /// Reboots the guest by SSH and waits until it is ready again; `deadline` counts from now.
+    pub fn reboot(
+        &mut self,
+        ssh: &Ssh,
+        deadline: Duration,
+        on_event: &mut dyn FnMut(BootEvent<'_>),
+    ) -> Result<Ready, Error> {
+        self.watch.poll()?;
+        let boot_id = self.watch.evidence.boot_id().map(str::to_owned);
+        self.watch.restart(boot_id)?;
+        match ssh.exec("sudo -n systemctl reboot", REBOOT_COMMAND) {
+            // The server may go before it has told the command's end.
+            Ok(_) | Err(Error::Ssh { .. }) => {}
+            Err(other) => return Err(other),
+        }
+        self.wait_ready(deadline, on_event)
+    }
+
+    /// Lets the machine run on without us and past our end. Its run folder stays until [`crate::record::sweep`] finds that
+    /// it has ended.
+    pub fn detach(self) -> Detached {
+        let Self { machine, child, .. } = self;
+        Detached { pid: child.detach(), machine }
+    }
+
+    /// Removes what only a running machine needs.
+    pub(crate) fn clean_up(self) -> Result<(), Error> {
+        self.run_dir.remove()
+    }
+
+    /// Copies the serial log, for reports that outlive the run folder.
+    pub fn save_serial_log(&self, to: &Utf8Path) -> Result<(), Error> {
+        fs::copy(&self.machine.files.serial_log, to).map(drop).map_err(|e| Error::io("write", to, e))
+    }
+}
+
+/// Starts QEMU and waits until its control socket answers.
+fn start(machine: &Machine, engine: Engine, qemu: &Qemu) -> Result<(Child, Client, Watch), Error> {
+    let socket = &machine.files.qmp_socket;
+    remove(socket)?;
+    let watch = Watch::of_start(&machine.files);
+    let command = Cmd::new(qemu.program.as_std_path())
+        .args(qemu_argv(machine, engine, &qemu.version))
+        .log_file(machine.files.run_dir.join("qemu.log").as_std_path())
+        // Ctrl-C reaches the caller, who powers the guest off in order.
+        .survives_interrupt();
+    let mut child = command.spawn().map_err(Error::process("starting QEMU"))?;
+    let deadline = Instant::now() + START_DEADLINE;
+    loop {
+        if let Some(status) = child.try_wait().map_err(Error::process("waiting for QEMU"))? {
+            return Err(died(machine, &child, status));
+        }
+        if socket.exists()
+            && let Ok(client) = Client::connect(socket, QMP_DEADLINE)
+        {
+            return Ok((child, client, watch));
+        }
+        if Instant::now() >= deadline {
+            let (doing, command) = ("QEMU's start".to_owned(), child.command());
+            return Err(Error::TooSlow { doing, after: START_DEADLINE, command });
+        }
+        interrupt::pause(POLL / 2)?;
+    }
+}
+
+fn died(machine: &Machine, child: &Child, status: Status) -> Error {
+    let tail = child.tail();
+    match refused_forward(&tail).and_then(|port| machine.forwards.iter().find(|forward| forward.host == port))
+    {
+        Some(forward) => ports::taken_meanwhile(&forward.name, forward.host).into(),
+        None => Error::QemuDied { command: child.command(), status, tail },
+    }
+}
+
+/// The host port in `Could not set up host forwarding rule 'tcp:127.0.0.1:2223-:22'`, net/slirp.c of QEMU.
+fn refused_forward(tail: &[String]) -> Option<u16> {
+    let rest = tail.iter().find_map(|line| line.split_once("Could not set up host forwarding rule '"))?.1;
+    let (host, _) = rest.split_once("-:")?;
+    host.rsplit_once(':')?.1.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_port_is_found_in_what_qemu_says() {
+        let line = "qemu-system-x86_64: -netdev user,id=net,hostfwd=tcp:127.0.0.1:2223-:22: Could not set up host \
+                    forwarding rule 'tcp:127.0.0.1:2223-:22'";
+        assert_eq!(refused_forward(&[String::new(), line.to_owned()]), Some(2223));
+        assert_eq!(refused_forward(&["no BIOS found".to_owned()]), None);
+    }
+}

@@ -1,0 +1,103 @@
+use super::*;
+use crate::machine::{DiskFormat, Forward, Interface};
+use std::os::unix::fs::PermissionsExt as _;
+
+fn scratch() -> (tempfile::TempDir, Utf8PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = Utf8PathBuf::from_path_buf(folder.path().to_owned()).unwrap();
+    (folder, path)
+}
+
+fn with_disk(folder: &Utf8Path, overlay: Overlay) -> Machine {
+    let path = folder.join("disk, 1.raw");
+    File::create(&path).unwrap().set_len(3 * 1024 * 1024).unwrap();
+    let disk = Some(Disk { path, format: DiskFormat::Raw, interface: Interface::Virtio });
+    Machine { disk, overlay, disk_mib: Some(64), ..Machine::new("test", folder) }
+}
+
+fn size_of(overlay: &Utf8Path) -> u64 {
+    let info = Cmd::new("qemu-img").args(["info", "--output=json", overlay.as_str()]).output().unwrap();
+    virtual_size(&info.stdout).unwrap()
+}
+
+#[test]
+fn a_credential_is_a_private_file_that_systemd_reads_as_binary() {
+    let (_scratch, folder) = scratch();
+    let mut machine = Machine::new("test", &folder);
+    machine.credentials =
+        vec![Credential { name: "rave.authorized_keys".into(), value: b"key\n\xff".to_vec() }];
+    prepare(&machine).unwrap();
+    let file = machine.files.credential(0);
+    assert_eq!(
+        fs::read_to_string(&file).unwrap(),
+        "io.systemd.credential.binary:rave.authorized_keys=a2V5Cv8="
+    );
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn what_an_earlier_run_left_in_the_logs_is_gone() {
+    let (_scratch, folder) = scratch();
+    let machine = Machine::new("test", &folder);
+    fs::write(&machine.files.ready_log, "{\"stage\":\"ready\",\"state\":\"ok\"}\n").unwrap();
+    prepare(&machine).unwrap();
+    assert!(!machine.files.ready_log.exists());
+}
+
+#[test]
+fn an_overlay_has_the_larger_of_both_sizes() {
+    let (_scratch, folder) = scratch();
+    let mut machine = with_disk(&folder, Overlay::Throwaway);
+    prepare(&machine).unwrap();
+    assert_eq!(size_of(&machine.files.throwaway()), 64 * 1024 * 1024);
+    machine.disk_mib = Some(1);
+    prepare(&machine).unwrap();
+    assert_eq!(size_of(&machine.files.throwaway()), 3 * 1024 * 1024);
+}
+
+#[test]
+fn a_kept_overlay_is_found_again_and_refused_on_another_artifact() {
+    let (_scratch, folder) = scratch();
+    let kept = folder.join("kept/disk.qcow2");
+    let machine = with_disk(&folder, Overlay::Keep(kept.clone()));
+    prepare(&machine).unwrap();
+    let before = fs::metadata(&kept).unwrap().modified().unwrap();
+    prepare(&machine).unwrap();
+    assert_eq!(fs::metadata(&kept).unwrap().modified().unwrap(), before);
+    let base = machine.disk.as_ref().unwrap().path.clone();
+    File::options().write(true).open(base).unwrap().set_len(4 * 1024 * 1024).unwrap();
+    let error = prepare(&machine).unwrap_err();
+    assert!(
+        matches!(error, Error::OverlayOutdated { .. }) && error.to_string().contains("without --keep"),
+        "{error}"
+    );
+}
+
+#[test]
+fn machines_that_cannot_be_are_refused_with_the_reason() {
+    let (_scratch, folder) = scratch();
+    let ok = Machine::new("test", &folder);
+    let long = folder.join("x".repeat(SOCKET_PATH_MAX));
+    for (machine, words) in [
+        (Machine { name: "a b".into(), ..ok.clone() }, "its name"),
+        (Machine { name: "../a".into(), ..ok.clone() }, "its name"),
+        (Machine { forwards: vec![Forward::new("ssh", 1, 22)], ..ok.clone() }, "has no network"),
+        (Machine { disk_mib: Some(1), ..ok.clone() }, "overlay"),
+        (Machine { files: crate::machine::Files::in_dir(&long), ..ok.clone() }, "longer than 107 bytes"),
+        (
+            Machine { credentials: vec![Credential { name: "a=b".into(), value: Vec::new() }], ..ok.clone() },
+            "credential",
+        ),
+    ] {
+        let error = prepare(&machine).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
+}
+
+#[test]
+fn a_disk_that_is_not_there_is_named() {
+    let (_scratch, folder) = scratch();
+    let machine = with_disk(&folder, Overlay::Throwaway);
+    fs::remove_file(&machine.disk.as_ref().unwrap().path).unwrap();
+    assert!(prepare(&machine).unwrap_err().to_string().contains("disk, 1.raw"));
+}

@@ -1,0 +1,166 @@
+//! A small synchronous client of QEMU's control socket (QMP).
+
+mod message;
+
+use std::collections::VecDeque;
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde_json::Value;
+
+pub use message::{Event, Message};
+
+use crate::Error;
+
+/// A line longer than this is no answer to any command used here, bytes.
+const LINE_LIMIT: usize = 4 * 1024 * 1024;
+
+/// A connection to one QEMU. QEMU serves one client at a time: others wait until it is dropped.
+#[derive(Debug)]
+pub struct Client {
+    stream: UnixStream,
+    socket: Utf8PathBuf,
+    /// Bytes after the last whole line.
+    partial: Vec<u8>,
+    messages: VecDeque<Message>,
+    /// Seen while an answer was waited for.
+    events: VecDeque<Event>,
+    next_id: u64,
+    closed: bool,
+}
+
+impl Client {
+    /// Connects and shakes hands. The socket must be there already.
+    pub fn connect(socket: &Utf8Path, limit: Duration) -> Result<Self, Error> {
+        let stream = UnixStream::connect(socket).map_err(|e| qmp(socket, "connect", &e))?;
+        let mut client = Self {
+            stream,
+            socket: socket.to_owned(),
+            partial: Vec::new(),
+            messages: VecDeque::new(),
+            events: VecDeque::new(),
+            next_id: 0,
+            closed: false,
+        };
+        let deadline = Instant::now() + limit;
+        loop {
+            match client.next(deadline, "greeting")? {
+                Message::Greeting => break,
+                Message::Event(event) => client.events.push_back(event),
+                other => return Err(client.error("greeting", format!("{other:?} came instead"))),
+            }
+        }
+        client.execute("qmp_capabilities", Value::Null, limit)?;
+        Ok(client)
+    }
+
+    /// Runs a command and waits for its result. `arguments` is an object, or `Value::Null` for none.
+    pub fn execute(&mut self, command: &str, arguments: Value, limit: Duration) -> Result<Value, Error> {
+        let id = self.next_id;
+        self.next_id += 1;
+        let deadline = Instant::now() + limit;
+        self.write(&message::command(command, arguments, id), deadline)
+            .map_err(|e| qmp(&self.socket, command, &e))?;
+        loop {
+            match self.next(deadline, command)? {
+                Message::Return { id: of, value } if of == Some(id) => return Ok(value),
+                // A line that QEMU could not read has no number: it is the one just sent.
+                Message::Failure { id: of, description } if of.is_none_or(|of| of == id) => {
+                    return Err(self.error(command, description));
+                }
+                Message::Event(event) => self.events.push_back(event),
+                // The answer to a command that was given up.
+                Message::Return { .. } | Message::Failure { .. } | Message::Greeting => {}
+            }
+        }
+    }
+
+    /// The events that have arrived, oldest first, without waiting. A closed connection has no more.
+    pub fn events(&mut self) -> Vec<Event> {
+        while !self.closed && self.receive(Duration::ZERO).is_ok_and(|more| more) {}
+        while let Some(message) = self.messages.pop_front() {
+            if let Message::Event(event) = message {
+                self.events.push_back(event);
+            }
+        }
+        self.events.drain(..).collect()
+    }
+
+    fn write(&mut self, bytes: &[u8], deadline: Instant) -> io::Result<()> {
+        self.stream.set_nonblocking(false)?;
+        self.stream.set_write_timeout(Some(remaining(deadline)))?;
+        self.stream.write_all(bytes)
+    }
+
+    fn next(&mut self, deadline: Instant, doing: &str) -> Result<Message, Error> {
+        loop {
+            if let Some(message) = self.messages.pop_front() {
+                return Ok(message);
+            }
+            if self.closed {
+                return Err(self.error(doing, "QEMU closed the connection".into()));
+            }
+            let more = self.receive(remaining(deadline)).map_err(|e| qmp(&self.socket, doing, &e))?;
+            if !more && Instant::now() >= deadline {
+                return Err(self.error(doing, "no answer in time".into()));
+            }
+        }
+    }
+
+    /// Reads once, waiting at most `limit`; whether anything came.
+    fn receive(&mut self, limit: Duration) -> io::Result<bool> {
+        self.stream.set_nonblocking(limit.is_zero())?;
+        if !limit.is_zero() {
+            self.stream.set_read_timeout(Some(limit))?;
+        }
+        let mut buffer = [0; 4096];
+        match self.stream.read(&mut buffer) {
+            Ok(0) => {
+                self.closed = true;
+                Ok(false)
+            }
+            Ok(count) => {
+                self.take(&buffer[..count])?;
+                Ok(true)
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted => Ok(false),
+                io::ErrorKind::ConnectionReset => {
+                    self.closed = true;
+                    Ok(false)
+                }
+                _ => Err(error),
+            },
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.partial.extend_from_slice(bytes);
+        while let Some(end) = self.partial.iter().position(|&byte| byte == b'\n') {
+            let line: Vec<u8> = self.partial.drain(..=end).collect();
+            self.messages.extend(Message::parse(&line));
+        }
+        if self.partial.len() > LINE_LIMIT {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "an endless line"));
+        }
+        Ok(())
+    }
+
+    fn error(&self, doing: &str, why: String) -> Error {
+        Error::Qmp { doing: doing.to_owned(), why, socket: self.socket.clone() }
+    }
+}
+
+fn qmp(socket: &Utf8Path, doing: &str, error: &io::Error) -> Error {
+    Error::Qmp { doing: doing.to_owned(), why: error.to_string(), socket: socket.to_owned() }
+}
+
+/// At least a millisecond: a timeout of zero would mean none.
+fn remaining(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
+}
+
+#[cfg(test)]
+mod tests;

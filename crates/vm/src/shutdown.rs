@@ -1,0 +1,71 @@
+//! How a machine ends.
+
+use std::time::{Duration, Instant};
+
+use rave_process::Status;
+use serde_json::Value;
+
+use crate::Error;
+use crate::instance::{Instance, QMP_DEADLINE};
+
+/// How often the power button is pressed again: a guest that still boots does not see it.
+const PRESS_AGAIN: Duration = Duration::from_secs(5);
+
+/// How long QEMU may take to end once it was told to.
+const QUIT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What it took to end a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shutdown {
+    /// QEMU had ended before it was asked.
+    Before(Status),
+    /// The guest powered itself off after the power button was pressed.
+    PoweredOff {
+        /// How long it took.
+        after: Duration,
+    },
+    /// The guest did not, and QEMU ended when it was told to.
+    Quit,
+    /// QEMU did not either, and was killed.
+    Killed,
+}
+
+impl Instance {
+    /// Ends the machine and removes its run folder: presses the power button (ACPI), and when the guest has not ended
+    /// after `grace` tells QEMU to end, then kills it. Works after an interrupt as before it.
+    pub fn shutdown(mut self, grace: Duration) -> Result<Shutdown, Error> {
+        let how = self.end(grace)?;
+        self.clean_up()?;
+        Ok(how)
+    }
+
+    /// Ends the machine as if its plug were pulled, and removes its run folder.
+    pub fn kill(mut self) -> Result<(), Error> {
+        self.child.kill().map_err(Error::process("ending QEMU"))?;
+        self.clean_up()
+    }
+
+    fn end(&mut self, grace: Duration) -> Result<Shutdown, Error> {
+        if let Some(status) = self.wait(Duration::ZERO)? {
+            return Ok(Shutdown::Before(status));
+        }
+        let started = Instant::now();
+        while started.elapsed() < grace {
+            // A QEMU that is just ending refuses or closes the socket: the wait tells.
+            let _ = self.qmp.execute("system_powerdown", Value::Null, QMP_DEADLINE);
+            if self.wait(PRESS_AGAIN.min(grace.saturating_sub(started.elapsed())))?.is_some() {
+                return Ok(Shutdown::PoweredOff { after: started.elapsed() });
+            }
+        }
+        let _ = self.qmp.execute("quit", Value::Null, QMP_DEADLINE);
+        if self.wait(QUIT_DEADLINE)?.is_some() {
+            return Ok(Shutdown::Quit);
+        }
+        self.child.kill().map_err(Error::process("ending QEMU"))?;
+        Ok(Shutdown::Killed)
+    }
+
+    fn wait(&mut self, limit: Duration) -> Result<Option<Status>, Error> {
+        self.child.wait_timeout(limit).map_err(Error::process("waiting for QEMU's end"))
+    }
+}

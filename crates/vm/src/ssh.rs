@@ -1,0 +1,279 @@
+//! Commands in the guest, by SSH.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_process::{Cmd, Status};
+
+use crate::Error;
+use crate::files::write_atomically;
+use crate::keys::{KeyPair, write_known_hosts};
+
+/// The most that [`Ssh::exec`] keeps of a command's standard output, bytes.
+pub const OUTPUT_LIMIT: u64 = 4 * 1024 * 1024;
+
+/// How long the connection may take, seconds.
+const CONNECT_TIMEOUT: u32 = 20;
+
+/// The exit code of ssh(1) for its own failures.
+const SSH_FAILED: i32 = 255;
+
+/// The way into one guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ssh {
+    /// The host's address that is forwarded to the guest.
+    pub host: IpAddr,
+    /// Its port.
+    pub port: u16,
+    /// Who to log in as.
+    pub user: String,
+    /// The key that the guest lets in.
+    pub key: Utf8PathBuf,
+    /// The file of the guest's pinned keys.
+    pub known_hosts: Utf8PathBuf,
+    /// The name under which that file knows the guest: its port may change.
+    pub alias: String,
+}
+
+/// What a command in the guest did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// Its exit code; 128 plus the signal's number where one ended it, as sshd reports it.
+    pub code: i32,
+    /// Its standard output, at most [`OUTPUT_LIMIT`] bytes.
+    pub stdout: Vec<u8>,
+    /// The last lines of its standard error.
+    pub stderr: Vec<String>,
+}
+
+impl Output {
+    /// Whether it exited with code 0.
+    pub fn success(&self) -> bool {
+        self.code == 0
+    }
+
+    /// Standard output as text, invalid UTF-8 replaced, without white space at its end.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).trim_end().to_owned()
+    }
+}
+
+/// What the server makes of a password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PasswordLogin {
+    /// It let us in.
+    Accepted,
+    /// It takes passwords, and not this one.
+    Denied,
+    /// It takes no passwords.
+    Refused {
+        /// What it takes instead, in its own words: `publickey`.
+        methods: Vec<String>,
+    },
+}
+
+impl Ssh {
+    /// Pins the server's keys, as the guest announced them, and gives the way in. `folder` is where the file of pinned keys
+    /// is written.
+    pub fn pin(
+        folder: &Utf8Path,
+        alias: &str,
+        user: &str,
+        address: (IpAddr, u16),
+        key: &KeyPair,
+        host_keys: &[String],
+    ) -> Result<Self, Error> {
+        let known_hosts = folder.join("known_hosts");
+        write_known_hosts(&known_hosts, alias, host_keys)?;
+        let (host, port) = address;
+        let key = key.private.clone();
+        Ok(Self { host, port, user: user.to_owned(), key, known_hosts, alias: alias.to_owned() })
+    }
+
+    /// The same guest for another user.
+    #[must_use]
+    pub fn as_user(&self, user: &str) -> Self {
+        Self { user: user.to_owned(), ..self.clone() }
+    }
+
+    /// The ssh command line up to the host. Nothing of the caller's own SSH configuration, keys, agent or known hosts
+    /// takes part; an unknown or changed host key is an error.
+    pub fn command(&self) -> Cmd {
+        self.base()
+            .args(["-o", "BatchMode=yes", "-o", "PreferredAuthentications=publickey"])
+            .arg("-i")
+            .arg(self.key.as_str())
+    }
+
+    fn base(&self) -> Cmd {
+        Cmd::new("ssh")
+            .args(["-F", "none", "-p", &self.port.to_string(), "-l", &self.user])
+            .args(["-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none", "-o", "StrictHostKeyChecking=yes"])
+            .args([
+                "-o",
+                &format!("UserKnownHostsFile={}", quote(&self.known_hosts)),
+                "-o",
+                "GlobalKnownHostsFile=none",
+            ])
+            .args([
+                "-o",
+                &format!("HostKeyAlias={}", self.alias),
+                "-o",
+                "UpdateHostKeys=no",
+                "-o",
+                "LogLevel=ERROR",
+            ])
+            .args(["-o", &format!("ConnectTimeout={CONNECT_TIMEOUT}")])
+            .args(["-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=8"])
+            .env_remove("SSH_AUTH_SOCK")
+    }
+
+    /// An interactive shell on our terminal.
+    pub fn shell(&self) -> Cmd {
+        self.command().arg("-t").arg(self.host.to_string()).inherit_terminal()
+    }
+
+    /// The command `command`, for the guest's shell, with our standard streams.
+    pub fn attached(&self, command: &str) -> Cmd {
+        self.command().arg(self.host.to_string()).arg("--").arg(command).inherit_terminal()
+    }
+
+    /// Runs `command` by the shell of the guest's user and waits for it.
+    pub fn exec(&self, command: &str, limit: Duration) -> Result<Output, Error> {
+        let command = self.command().arg(self.host.to_string()).arg("--").arg(command);
+        let (code, stdout, stderr) = run(&command, limit, "a command in the guest")?;
+        if code == SSH_FAILED {
+            return Err(self.failed(&command, stderr));
+        }
+        Ok(Output { code, stdout, stderr })
+    }
+
+    /// Tries to log in by password alone. The password travels in the environment of ssh and of a helper script written
+    /// to `folder`, which only this user can read; never on a command line.
+    pub fn password_login(
+        &self,
+        password: &str,
+        folder: &Utf8Path,
+        limit: Duration,
+    ) -> Result<PasswordLogin, Error> {
+        let helper = folder.join("askpass");
+        write_atomically(&helper, b"#!/bin/sh\nprintf '%s\\n' \"$RAVE_SSH_PASSWORD\"\n", 0o700)?;
+        let command = self
+            .base()
+            .args([
+                "-o",
+                "PreferredAuthentications=password,keyboard-interactive",
+                "-o",
+                "PubkeyAuthentication=no",
+            ])
+            .args(["-o", "NumberOfPasswordPrompts=1"])
+            .arg(self.host.to_string())
+            .args(["--", "true"])
+            .env("SSH_ASKPASS", helper.as_str())
+            .env("SSH_ASKPASS_REQUIRE", "force")
+            .env("RAVE_SSH_PASSWORD", password)
+            .secret(password);
+        let (code, _, stderr) = run(&command, limit, "a login by password")?;
+        if code != SSH_FAILED {
+            return Ok(PasswordLogin::Accepted);
+        }
+        match offered_methods(&stderr) {
+            None => Err(self.failed(&command, stderr)),
+            Some(methods)
+                if methods.iter().any(|method| method == "password" || method == "keyboard-interactive") =>
+            {
+                Ok(PasswordLogin::Denied)
+            }
+            Some(methods) => Ok(PasswordLogin::Refused { methods }),
+        }
+    }
+
+    fn failed(&self, command: &Cmd, tail: Vec<String>) -> Error {
+        Error::Ssh { host: self.host.to_string(), port: self.port, command: command.to_string(), tail }
+    }
+}
+
+/// Exit code, bounded standard output, and the last lines of standard error.
+fn run(command: &Cmd, limit: Duration, doing: &'static str) -> Result<(i32, Vec<u8>, Vec<String>), Error> {
+    let mut file = tempfile::tempfile().map_err(|e| Error::io("make a file in", "TMPDIR", e))?;
+    let into = file.try_clone().map_err(|e| Error::io("open again", "a temporary file", e))?;
+    let result = command.clone().stdout_file(into).timeout(limit).output();
+    let (status, tail) = match result {
+        Ok(output) => (output.status, output.tail),
+        Err(rave_process::Error::Failed { status, tail, .. }) => (status, tail),
+        Err(rave_process::Error::TimedOut { after, command, .. }) => {
+            return Err(Error::TooSlow { doing: doing.to_owned(), after, command });
+        }
+        Err(error) => return Err(Error::process(doing)(error)),
+    };
+    let stdout = read_back(&mut file).map_err(|e| Error::io("read", "a temporary file", e))?;
+    let code = match status {
+        Status::Code(code) => code,
+        Status::Signal(_) => SSH_FAILED,
+    };
+    Ok((code, stdout, tail))
+}
+
+fn read_back(file: &mut File) -> std::io::Result<Vec<u8>> {
+    file.seek(SeekFrom::Start(0))?;
+    let mut bytes = Vec::new();
+    file.take(OUTPUT_LIMIT).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// What the server takes, from ssh's `agent@127.0.0.1: Permission denied (publickey,password).`
+fn offered_methods(stderr: &[String]) -> Option<Vec<String>> {
+    let line = stderr.iter().rev().find(|line| line.contains("Permission denied ("))?;
+    let (_, rest) = line.split_once("Permission denied (")?;
+    let (methods, _) = rest.split_once(')')?;
+    Some(methods.split(',').map(str::to_owned).collect())
+}
+
+/// A path as one word of an `ssh_config(5)` value: quoted, with the percent sign that starts a token doubled.
+fn quote(path: &Utf8Path) -> String {
+    format!("\"{}\"", path.as_str().replace('%', "%%").replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ssh() -> Ssh {
+        Ssh {
+            host: std::net::Ipv4Addr::LOCALHOST.into(),
+            port: 2223,
+            user: "agent".into(),
+            key: "/run/a b/ssh-key".into(),
+            known_hosts: "/run/a b/100%/known_hosts".into(),
+            alias: "rave-1".into(),
+        }
+    }
+
+    #[test]
+    fn the_command_line_uses_nothing_of_the_callers_and_only_pinned_keys() {
+        let text = ssh().command().argv().join("\n");
+        for expected in [
+            "-F\nnone",
+            "IdentityAgent=none",
+            "IdentitiesOnly=yes",
+            "StrictHostKeyChecking=yes",
+            "UserKnownHostsFile=\"/run/a b/100%%/known_hosts\"",
+            "HostKeyAlias=rave-1",
+            "BatchMode=yes",
+            "-i\n/run/a b/ssh-key",
+        ] {
+            assert!(text.contains(expected), "{expected} is missing in\n{text}");
+        }
+    }
+
+    #[test]
+    fn the_servers_methods_tell_a_wrong_password_from_none_wanted() {
+        let of = |text: &str| offered_methods(&[text.to_owned()]);
+        assert_eq!(of("agent@127.0.0.1: Permission denied (publickey).").unwrap(), ["publickey"]);
+        assert_eq!(of("x: Permission denied (publickey,password).").unwrap(), ["publickey", "password"]);
+        assert_eq!(of("ssh: connect to host 127.0.0.1 port 1: Connection refused"), None);
+    }
+}
