@@ -18,7 +18,7 @@ pub(super) fn files(config: &GuestConfig) -> Vec<GuestFile> {
     );
     let mut services = String::from("# RAVE: for its services. Made from rave.toml.\n");
     let mut user_units = String::from("# RAVE: for the user's own units. Made from rave.toml.\n");
-    for (name, value) in &config.environment {
+    for (name, value) in variables(config) {
         let _ = writeln!(profile, "export {name}={}", shell_quoted(value));
         let _ = writeln!(services, "{name}={}", unit_quoted(value));
         let _ = writeln!(user_units, "{name}={}", unit_quoted(value).replace('$', "\\$"));
@@ -30,13 +30,19 @@ pub(super) fn files(config: &GuestConfig) -> Vec<GuestFile> {
     ]
 }
 
-/// The line for `sshd_config`; empty when there is no variable. sshd takes the first `SetEnv` alone.
+/// RAVE's own variables, then the user's, which win.
+fn variables(config: &GuestConfig) -> impl Iterator<Item = (&str, &str)> {
+    // The tools are pinned; Claude Code would replace itself in the background.
+    let own = [("DISABLE_AUTOUPDATER", "1")];
+    let replaced = |name: &str| config.environment.iter().any(|(other, _)| other == name);
+    let own = own.into_iter().filter(move |(name, _)| !replaced(name));
+    own.chain(config.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+}
+
+/// The line for `sshd_config`. sshd takes the first `SetEnv` alone.
 pub(super) fn sshd_set_env(config: &GuestConfig) -> String {
-    if config.environment.is_empty() {
-        return String::new();
-    }
-    let quoted = |(name, value): &(String, String)| format!("\"{name}={}\"", escaped(value));
-    let all: Vec<String> = config.environment.iter().map(quoted).collect();
+    let quoted = |(name, value): (&str, &str)| format!("\"{name}={}\"", escaped(value));
+    let all: Vec<String> = variables(config).map(quoted).collect();
     format!("SetEnv {}", all.join(" "))
 }
 

@@ -3,7 +3,7 @@
 use super::GuestFile;
 
 /// Masked units with the reason for each.
-pub const MASKED: [(&str, &str); 13] = [
+pub const MASKED: [(&str, &str); 18] = [
     ("apt-daily.timer", "would fetch package lists behind the user's back, right after boot"),
     ("apt-daily-upgrade.timer", "would change the pinned system"),
     ("dpkg-db-backup.timer", "copies the package database every day; the image is the backup"),
@@ -19,7 +19,15 @@ pub const MASKED: [(&str, &str); 13] = [
     ("systemd-pcrphase-sysinit.service", "measures the boot into a TPM, and there is none"),
     ("systemd-pcrmachine.service", "measures the boot into a TPM, and there is none"),
     ("ssh.socket", "ssh.service listens itself: two owners of one port race"),
-    ("getty-static.service", "consoles that no headless machine has"),
+    (
+        "sshd-keygen.service",
+        "would make an RSA key, which takes seconds; rave-ssh-keys.service makes the others",
+    ),
+    ("ldconfig.service", "the image's own packages did this; at a first boot it would be done once more"),
+    ("systemd-hwdb-update.service", "as above, and it takes seconds"),
+    ("systemd-journal-catalog-update.service", "as above"),
+    ("systemd-update-done.service", "only notes that the three above were done"),
+    ("systemd-pstore.service", "keeps crash dumps of firmware that a virtual machine does not have"),
 ];
 
 pub(super) fn files() -> impl Iterator<Item = GuestFile> {

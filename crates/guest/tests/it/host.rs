@@ -1,0 +1,125 @@
+//! What the tests need of the machine they run on.
+#![expect(clippy::disallowed_types, reason = "short children of a test, killed by their guard")]
+
+use rave_guest::assets::{self, GuestFile, Kind, Paths};
+use rave_guest::config::GuestConfig;
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// Folders where an ordinary user's search path does not look.
+const SEARCH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A command with a search path that has the administrator's folders too.
+pub(crate) fn command(program: &str) -> Command {
+    let own = std::env::var("PATH").unwrap_or_default();
+    let mut command = Command::new("/usr/bin/env");
+    command.arg(format!("PATH={own}:{SEARCH}")).arg(program).stdin(Stdio::null());
+    command
+}
+
+/// Whether a program is not on this host; says then what is not tried.
+pub(crate) fn lacks(program: &str, test: &str) -> bool {
+    let found = std::env::var("PATH").unwrap_or_default() + ":" + SEARCH;
+    let missing = !found.split(':').any(|folder| Path::new(folder).join(program).is_file());
+    if missing {
+        eprintln!("NOT RUN: {test}: this host has no {program}");
+    }
+    missing
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(command: &mut Command) -> Output {
+    command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+}
+
+/// Both outputs as text.
+pub(crate) fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// A child that is killed when the test ends.
+pub(crate) struct Running(Child);
+
+impl Running {
+    pub(crate) fn start(command: &mut Command, log: &Path) -> Self {
+        let log = fs::File::create(log).unwrap();
+        let child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn();
+        Self(child.unwrap_or_else(|error| panic!("{command:?}: {error}")))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // TERM first: nginx ends its workers itself.
+        let _ = run(command("kill").arg(self.0.id().to_string()));
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while Instant::now() < deadline {
+            if matches!(self.0.try_wait(), Ok(Some(_))) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A folder that is gone when the test ends.
+pub(crate) struct Scratch(PathBuf);
+
+impl Scratch {
+    pub(crate) fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("rave-guest-it-{}-{number}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Ports of this host that were free a moment ago.
+pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
+    let listeners = [(); N].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().port())
+}
+
+/// Polls until `check` returns something, at most 20 s.
+pub(crate) fn wait_for<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let mut pause = Duration::from_millis(2);
+    while Instant::now() < deadline {
+        if let Some(found) = check() {
+            return found;
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(100));
+    }
+    panic!("{what} did not come about within 20 s");
+}
+
+/// Writes every file of a guest below `root`.
+pub(crate) fn write_guest(config: &GuestConfig, root: &Path) {
+    for GuestFile { path, kind, .. } in assets::files(config, &Paths::debian()) {
+        let place = root.join(path.trim_start_matches('/'));
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        match kind {
+            Kind::File { content, .. } => fs::write(place, content).unwrap(),
+            Kind::Symlink { target } => std::os::unix::fs::symlink(target, place).unwrap(),
+            Kind::Directory { .. } => fs::create_dir_all(place).unwrap(),
+        }
+    }
+}

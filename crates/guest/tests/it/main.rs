@@ -1,0 +1,11 @@
+//! The guest's files tried with the real programs that will read them: systemd, nginx, sshd, visudo, the shell, and
+//! the npm tools themselves.
+//!
+//! A program that this host lacks cannot be tried; the test then says so on standard error, by [`host::lacks`].
+
+mod gateway;
+mod host;
+mod npm_tools;
+mod shell;
+mod ssh;
+mod units;

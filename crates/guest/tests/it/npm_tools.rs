@@ -1,0 +1,156 @@
+//! The real npm tools, installed once into the target folder by the command that the image uses.
+
+use crate::gateway::{Gateway, ask, status};
+use crate::host::{Running, Scratch, command, lacks, run, text, wait_for};
+use rave_guest::assets::npm;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+/// The tools' folder, or nothing when this host cannot have it; then it was said why.
+fn tools(test: &str) -> Option<&'static Path> {
+    static TOOLS: OnceLock<Option<PathBuf>> = OnceLock::new();
+    if ["node", "npm", "unzip"].into_iter().any(|program| lacks(program, test)) {
+        return None;
+    }
+    let tools = TOOLS.get_or_init(install).as_deref();
+    if tools.is_none() {
+        eprintln!("NOT RUN: {test}: the npm tools could not be installed");
+    }
+    tools
+}
+
+/// Installs beside the place and renames into it. Tests run in processes of their own, so one installs and the others
+/// wait for it.
+fn install() -> Option<PathBuf> {
+    let base = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let lock = fs::File::create(base.join("npm-tools.lock")).unwrap();
+    lock.lock().unwrap();
+    let done = base.join("npm-tools");
+    let same = |name: &str, text: &str| fs::read_to_string(done.join(name)).is_ok_and(|found| found == text);
+    if same("package.json", npm::PACKAGE_JSON) && same("package-lock.json", npm::PACKAGE_LOCK) {
+        return Some(done);
+    }
+    let work = base.join("npm-tools-new");
+    let _ = (fs::remove_dir_all(&work), fs::remove_dir_all(&done));
+    fs::create_dir_all(work.join("bin")).unwrap();
+    fs::write(work.join("package.json"), npm::PACKAGE_JSON).unwrap();
+    fs::write(work.join("package-lock.json"), npm::PACKAGE_LOCK).unwrap();
+    let flags = ["ci", "--ignore-scripts", "--omit=dev", "--os=linux", "--cpu=x64", "--libc=glibc"];
+    let output = run(command("npm").args(flags).current_dir(&work));
+    if !output.status.success() {
+        eprintln!("npm ci failed:\n{}", text(&output));
+        return None;
+    }
+    for zipped in npm::ZIPPED {
+        let output =
+            run(command("unzip").args(["-qo", zipped.zip, zipped.member, "-d", "bin"]).current_dir(&work));
+        assert!(output.status.success(), "{}", text(&output));
+        run(command("chmod").args(["0755", zipped.to]).current_dir(&work));
+    }
+    prune(&work, &work);
+    fs::rename(&work, &done).unwrap();
+    Some(done)
+}
+
+fn prune(root: &Path, folder: &Path) {
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        let name = path.strip_prefix(root).unwrap().to_str().unwrap();
+        let is_folder = entry.file_type().unwrap().is_dir();
+        match (npm::is_dead_weight(name), is_folder) {
+            (true, true) => fs::remove_dir_all(&path).unwrap(),
+            (true, false) => fs::remove_file(&path).unwrap(),
+            (false, true) => prune(root, &path),
+            (false, false) => {}
+        }
+    }
+}
+
+#[test]
+fn every_command_tells_its_pinned_version_after_pruning() {
+    let Some(tools) = tools("the npm tools' versions") else { return };
+    let home = Scratch::new();
+    let pins: std::collections::BTreeMap<_, _> = npm::pins().into_iter().collect();
+    for (name, flag, package) in [
+        ("claude", "--version", "@anthropic-ai/claude-code"),
+        ("ccr", "version", "@musistudio/claude-code-router"),
+        ("npm", "--version", "npm"),
+        ("npx", "--version", "npm"),
+        ("pnpm", "--version", "pnpm"),
+        ("yarn", "--version", "yarn"),
+        ("yarnpkg", "--version", "yarn"),
+    ] {
+        let program = npm::COMMANDS.iter().find(|command| command.name == name).unwrap().program;
+        // Through a link, as in the guest.
+        let link = home.path().join(name);
+        std::os::unix::fs::symlink(tools.join(program), &link).unwrap();
+        let output = run(command(link.to_str().unwrap()).arg(flag).env("HOME", home.path()));
+        assert!(
+            output.status.success() && text(&output).contains(&pins[package]),
+            "{name}: {}",
+            text(&output)
+        );
+    }
+}
+
+#[test]
+fn the_routers_pages_work_behind_the_gateway() {
+    let test = "the router behind the gateway";
+    if lacks("nginx", test) {
+        return;
+    }
+    let Some(tools) = tools(test) else { return };
+    let gateway = Gateway::start("the-key");
+    let home = gateway.folder.path().join("home");
+    fs::create_dir_all(home.join(".claude-code-router")).unwrap();
+    let config = format!(
+        "{{\"HOST\":\"127.0.0.1\",\"PORT\":{},\"APIKEY\":\"the-key\",\"Providers\":[{{\"name\":\"a\",\
+         \"api_base_url\":\"http://127.0.0.1:9\",\"api_key\":\"k\",\"models\":[\"m\"]}}]}}",
+        gateway.router
+    );
+    fs::write(home.join(".claude-code-router/config.json"), config).unwrap();
+    let program = tools.join("node_modules/@musistudio/claude-code-router/dist/cli.js");
+    let mut start = command("node");
+    start.arg(program).arg("start").env("HOME", &home);
+    let _router = Running::start(&mut start, &gateway.folder.path().join("router.log"));
+    wait_for("the router", || (status(&gateway.ask("/ccr-ui/health", "")) == "200").then_some(()));
+
+    // The router itself asks for the key; the gateway has it.
+    assert_eq!(status(&ask(gateway.router, "/api/config", "")), "401");
+    let answer = gateway.ask("/ccr-ui/api/config", "");
+    assert!(status(&answer) == "200" && answer.contains("\"Providers\":[{"), "{answer}");
+    assert!(!answer.to_lowercase().contains("access-control-allow-origin"), "{answer}");
+
+    // The page gets our script before its own, and the script is there.
+    let page = gateway.ask("/ccr-ui/", "");
+    let ours = page.find("<script src=\"/ccr-ui/rave.js\">").expect("our script is in the page");
+    let theirs = page.find("type=\"module\"").expect("the router's own script is in the page");
+    assert!(ours < theirs);
+    let script = gateway.ask("/ccr-ui/rave.js", "");
+    assert!(status(&script) == "200" && script.contains("text/javascript"), "{script}");
+    assert_eq!(status(&gateway.ask("/ccr-ui", "")), "301");
+}
+
+#[test]
+fn vibe_kanban_works_behind_the_gateway() {
+    let test = "Vibe Kanban behind the gateway";
+    if lacks("nginx", test) {
+        return;
+    }
+    let Some(tools) = tools(test) else { return };
+    let gateway = Gateway::start("k");
+    let home = gateway.folder.path().join("home");
+    fs::create_dir_all(&home).unwrap();
+    let mut start = command(tools.join("bin/vibe-kanban").to_str().unwrap());
+    start.envs([("HOME", home.to_str().unwrap()), ("HOST", "127.0.0.1"), ("BROWSER", "true")]);
+    start.env("PORT", gateway.kanban.to_string());
+    let _kanban = Running::start(&mut start, &gateway.folder.path().join("kanban.log"));
+    wait_for("Vibe Kanban", || (status(&gateway.ask("/api/health", "")) == "200").then_some(()));
+
+    let page = gateway.ask("/", "");
+    let asset = page.split('"').find(|word| word.starts_with("/assets/index-")).unwrap();
+    assert_eq!(status(&gateway.ask(asset, "")), "200");
+    let projects = gateway.ask("/api/projects", "");
+    assert!(status(&projects) == "200" && projects.contains("\"success\":true"), "{projects}");
+}

@@ -1,0 +1,75 @@
+//! sshd's and sudo's settings as those programs read them.
+
+use crate::host::{Scratch, command, lacks, run, text, write_guest};
+use rave_guest::config::GuestConfig;
+use std::fs;
+
+/// What sshd takes from a guest's settings, as `sshd -T` prints it.
+fn effective(config: &GuestConfig) -> String {
+    let root = Scratch::new();
+    write_guest(config, root.path());
+    let mut settings = fs::read_to_string(root.path().join("etc/ssh/sshd_config.d/rave.conf")).unwrap();
+    for kind in ["ed25519", "ecdsa"] {
+        let key = root.path().join(kind);
+        run(command("ssh-keygen").args(["-q", "-N", "", "-t", kind, "-f"]).arg(&key));
+        settings = settings.replace(&format!("/etc/ssh/ssh_host_{kind}_key"), key.to_str().unwrap());
+    }
+    // OpenSSH 9.8 brought this; an older one on this host does not know the word.
+    settings = settings.replace("PerSourcePenaltyExemptList", "#");
+    let file = root.path().join("sshd_config");
+    fs::write(&file, settings).unwrap();
+    let output = run(command("/usr/sbin/sshd").arg("-T").arg("-f").arg(&file));
+    assert!(output.status.success(), "{}", text(&output));
+    text(&output)
+}
+
+#[test]
+fn sshd_takes_passwords_as_the_profile_says_and_never_root() {
+    if lacks("sshd", "sshd's settings") {
+        return;
+    }
+    // sshd wants it even to print its settings; on a machine where it runs, it is there.
+    let empty = std::path::Path::new("/run/sshd");
+    if !empty.is_dir() && fs::create_dir(empty).is_err() {
+        eprintln!(
+            "NOT RUN: sshd's settings: no {} here, and an ordinary user cannot make it",
+            empty.display()
+        );
+        return;
+    }
+    for (hardened, expected) in [(false, "passwordauthentication yes"), (true, "passwordauthentication no")] {
+        let environment = vec![("A".to_owned(), "x y".to_owned()), ("B".to_owned(), "q\"q".to_owned())];
+        let settings = effective(&GuestConfig { hardened, environment, ..GuestConfig::default() });
+        for line in [
+            expected,
+            "permitrootlogin no",
+            "kbdinteractiveauthentication no",
+            "permitemptypasswords no",
+            "authorizedkeysfile .ssh/authorized_keys /run/rave/authorized_keys.d/%u",
+            "port 22",
+            "setenv A=x y",
+            "setenv B=q\"q",
+        ] {
+            assert!(settings.lines().any(|found| found == line), "no `{line}` in:\n{settings}");
+        }
+    }
+}
+
+#[test]
+fn sudo_accepts_its_file() {
+    if lacks("visudo", "sudo's file") {
+        return;
+    }
+    let root = Scratch::new();
+    write_guest(&GuestConfig::default(), root.path());
+    let output = run(command("visudo").args(["-c", "-O", "-f"]).arg(root.path().join("etc/sudoers.d/rave")));
+    let old_flags = text(&output).contains("usage");
+    let output = if old_flags {
+        run(command("visudo").args(["-c", "-f"]).arg(root.path().join("etc/sudoers.d/rave")))
+    } else {
+        output
+    };
+    let out = text(&output);
+    // The mode and owner are the image's to set; only the grammar is asked here.
+    assert!(out.contains("parsed OK") || output.status.success() || out.contains("bad permissions"), "{out}");
+}
