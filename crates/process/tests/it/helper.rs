@@ -66,7 +66,7 @@ fn plays_a_role() {
         "spawn survivor" => survivor(folder),
         "detach" => {
             family(FAMILY, folder).log_file(folder.join("log")).spawn().unwrap().detach();
-            note(folder, "child");
+            note(folder, "leave");
         }
         "two commands" => {
             let _first = family(FAMILY, folder).spawn().unwrap();

@@ -71,16 +71,12 @@ fn a_detached_command_outlives_its_parent() {
     let scratch = tempfile::tempdir().unwrap();
     let mut parent = start("detach", scratch.path());
     let [child, grandchild] = family(scratch.path());
-    let guardian = guardian_or_gone(parent.pid());
+    let guardian = guardian(parent.pid());
+    fs::write(scratch.path().join("leave"), "").unwrap();
     assert!(wait_for("the parent's end", || parent.try_wait().unwrap()).success());
-    guardian.into_iter().for_each(wait_gone);
+    wait_gone(guardian);
     assert!(runs(child) && runs(grandchild));
     assert!(note(scratch.path(), "log").starts_with("$ sh -c"));
     send(grandchild, Signal::KILL);
     wait_gone(child);
-}
-
-/// The guardian, unless its parent has ended already.
-fn guardian_or_gone(parent: u32) -> Option<u32> {
-    runs(parent).then(|| guardian(parent))
 }
