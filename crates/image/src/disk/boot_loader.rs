@@ -15,8 +15,8 @@ use crate::stages::Stages;
 /// Arguments of the guest's kernel beside `root=`. The last console is the one that `/dev/console` is.
 pub const KERNEL_ARGUMENTS: &str = "ro console=tty0 console=ttyS0,115200";
 
-/// `/boot/grub/grub.cfg`. The marker on the serial line tells the host that the boot loader runs; a machine
-/// without a serial port keeps the screen alone. Holding shift shows the menu.
+/// `/boot/grub/grub.cfg`. The marker on the serial line tells the host that the boot loader runs. Holding shift
+/// shows a menu.
 pub const CONFIGURATION: &str = include_str!("grub.cfg");
 
 /// Modules that both core images hold, so that none is read from the disk.
