@@ -226,8 +226,14 @@ impl Evidence {
             .or_else(|| seen("the kernel's start of its first program", marks.init))
             .or_else(|| seen("the kernel", marks.kernel))
             .or_else(|| seen("the boot loader's marker", marks.loader))
-            .unwrap_or_else(|| if self.handed_over { "the firmware started the disk's boot code, which said nothing on the serial port"
-            .to_owned() } else { "nothing of a boot loader was seen on the serial port".to_owned() })
+            .unwrap_or_else(|| {
+                if self.handed_over {
+                    "the firmware started the disk's boot code, which said nothing on the serial port"
+                        .to_owned()
+                } else {
+                    "nothing of a boot loader was seen on the serial port".to_owned()
+                }
+            })
     }
 }
 

@@ -57,9 +57,16 @@ fn events_before_an_answer_and_lines_in_pieces_are_kept_apart() {
 
 #[test]
 fn a_refused_command_says_why() {
-    let (_folder, socket) = peer(|line| if line.contains("qmp_capabilities") { vec![ok(line)] } else { vec![
-        format!("{{\"error\": {{\"desc\": \"no such command\"}}, \"id\": {}}}\n", id(line)).into_bytes(),
-    ] });
+    let (_folder, socket) = peer(|line| {
+        if line.contains("qmp_capabilities") {
+            vec![ok(line)]
+        } else {
+            vec![
+                format!("{{\"error\": {{\"desc\": \"no such command\"}}, \"id\": {}}}\n", id(line))
+                    .into_bytes(),
+            ]
+        }
+    });
     let mut client = Client::connect(&socket, LIMIT).unwrap();
     let error = client.execute("fly", Value::Null, LIMIT).unwrap_err().to_string();
     assert!(error.contains("fly: no such command"), "{error}");

@@ -1,0 +1,145 @@
+//! The life of a machine: ready, ended in each way, detached, killed.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use rave_guest::protocol::Stage as GuestStage;
+use rave_process::{Cmd, Status};
+use rave_vm::boot::Cause;
+use rave_vm::machine::Firmware;
+use rave_vm::qemu::Qemu;
+use rave_vm::record::{Record, sweep};
+use rave_vm::{BootEvent, Error, Shutdown};
+
+use crate::guest::{Bench, sector_that_says};
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn all_ok() -> String {
+    GuestStage::ALL.into_iter().map(|stage| format!("event {stage} ok ''\n")).collect()
+}
+
+fn kill(pid: u32) {
+    Cmd::new("kill").args(["-KILL", &pid.to_string()]).output().unwrap();
+}
+
+#[test]
+fn a_guest_that_gets_ready_tells_when_and_ends_by_itself() {
+    let bench = Bench::new();
+    let script = format!("ports\n{}$b poweroff -f\n", all_ok());
+    let mut instance = bench.boot(bench.linux(&script, "")).unwrap();
+    let mut seen = Vec::new();
+    let ready = instance
+        .wait_ready(PATIENCE, &mut |event| {
+            if let BootEvent::Guest(event) = event {
+                seen.push(event.stage);
+            }
+        })
+        .unwrap();
+    assert_eq!(seen, GuestStage::ALL);
+    let timeline = &ready.timeline;
+    let sum = timeline.firmware + timeline.loader + timeline.kernel_initrd + timeline.userspace;
+    assert_eq!(sum, timeline.ready);
+    assert!(timeline.kernel_initrd > Duration::ZERO && timeline.ready < PATIENCE, "{timeline:?}");
+    assert_eq!(ready.boot_id.len(), 36);
+    let run_dir = instance.machine().files.run_dir.clone();
+    // It may be quicker than we are.
+    let how = instance.shutdown(PATIENCE).unwrap();
+    assert!(matches!(how, Shutdown::Before(Status::Code(0)) | Shutdown::PoweredOff { .. }), "{how:?}");
+    assert!(!run_dir.exists());
+}
+
+#[test]
+fn a_guest_that_ignores_the_power_button_is_ended_through_qemu() {
+    let bench = Bench::new();
+    let instance = bench.boot(bench.with_disk(&sector_that_says("x"))).unwrap();
+    assert_eq!(instance.shutdown(Duration::from_millis(300)).unwrap(), Shutdown::Quit);
+}
+
+#[test]
+fn a_qemu_that_is_killed_is_noticed_at_once() {
+    let bench = Bench::new();
+    let mut instance = bench.boot(bench.with_disk(&sector_that_says("rave: boot loader\n"))).unwrap();
+    kill(instance.pid());
+    let started = Instant::now();
+    let Err(Error::Boot(failure)) = instance.wait_ready(PATIENCE, &mut |_| {}) else { panic!("it is dead") };
+    assert!(matches!(failure.cause, Cause::QemuDied { status: Status::Signal(9), .. }), "{failure}");
+    assert!(started.elapsed() < Duration::from_secs(5));
+    assert_eq!(instance.shutdown(PATIENCE).unwrap(), Shutdown::Before(Status::Signal(9)));
+}
+
+#[test]
+fn a_qemu_that_dies_at_once_is_reported_with_its_words_and_command() {
+    let bench = Bench::new();
+    let vars_template = bench.folder.join("vars");
+    fs::write(&vars_template, "").unwrap();
+    let firmware = Firmware::Uefi { code: bench.folder.join("no-such-code"), vars_template };
+    let machine = rave_vm::machine::Machine { firmware, ..bench.machine("dies") };
+    let error = bench.boot(machine).unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, Error::QemuDied { .. }), "{text}");
+    assert!(text.contains("no-such-code") && text.contains("-nodefaults"), "{text}");
+}
+
+#[test]
+fn two_machines_run_beside_each_other_and_one_name_runs_once() {
+    let bench = Bench::new();
+    let sector = sector_that_says("x");
+    let first = bench.boot(bench.with_disk(&sector)).unwrap();
+    let again = bench.boot(bench.with_disk(&sector)).unwrap_err();
+    assert!(matches!(again, Error::AlreadyRunning { pid: Some(pid), .. } if pid == first.pid()), "{again}");
+    let second = bench.boot(bench.machine("other")).unwrap();
+    assert_ne!(first.pid(), second.pid());
+    second.kill().unwrap();
+    first.kill().unwrap();
+}
+
+#[test]
+fn a_detached_machine_runs_on_until_it_is_ended_and_is_swept_then() {
+    let bench = Bench::new();
+    let instance = bench.boot(bench.machine("alone")).unwrap();
+    let run_dir = instance.machine().files.run_dir.clone();
+    let detached = instance.detach();
+    assert_eq!(Record::running(&run_dir).map(|record| record.pid), Some(detached.pid));
+    sweep(&bench.folder).unwrap();
+    assert!(run_dir.exists(), "it still runs");
+    let taken = bench.boot(bench.machine("alone")).unwrap_err();
+    assert!(matches!(taken, Error::AlreadyRunning { .. }), "{taken}");
+
+    kill(detached.pid);
+    let deadline = Instant::now() + PATIENCE;
+    while Record::running(&run_dir).is_some() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    sweep(&bench.folder).unwrap();
+    assert!(!run_dir.exists());
+}
+
+#[test]
+fn a_folder_that_a_killed_tool_left_does_not_stand_in_the_way() {
+    let bench = Bench::new();
+    let instance = bench.boot(bench.machine("again")).unwrap();
+    drop(instance); // as when the tool is killed: QEMU dies, the folder stays
+    bench.boot(bench.machine("again")).unwrap().kill().unwrap();
+}
+
+#[test]
+fn a_path_with_spaces_commas_and_percent_signs_boots() {
+    let mut bench = Bench::new();
+    bench.folder = bench.folder.join("my work, 100% done");
+    fs::create_dir(&bench.folder).unwrap();
+    let mut machine = bench.with_disk(&sector_that_says("rave: boot loader\n"));
+    machine.overlay = rave_vm::machine::Overlay::Throwaway;
+    let mut instance = bench.boot(machine).unwrap();
+    let Err(Error::Boot(failure)) = instance.wait_ready(Duration::from_secs(3), &mut |_| {}) else {
+        panic!("ready")
+    };
+    assert_eq!(failure.serial_tail, ["rave: boot loader"], "{failure}");
+    instance.kill().unwrap();
+}
+
+#[test]
+fn the_version_of_the_real_qemu_is_read() {
+    let bench = Bench::new();
+    assert_eq!(Qemu::at(&bench.qemu.program).unwrap(), bench.qemu);
+}
