@@ -1,11 +1,12 @@
 //! Rules for texts without a type of their own, and rules between keys.
 
-use std::fmt;
+use std::collections::BTreeMap;
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 
-use crate::parse::ServicePorts;
-use crate::reader::{At, Reader};
+use crate::parse::{KeyedPort, ServicePorts};
+use crate::problem::Place;
+use crate::reader::Reader;
 use crate::{Port, Refusal};
 
 /// Unit types that are files and can be enabled: systemd.unit(5) without `device` and `scope`.
@@ -50,27 +51,17 @@ pub(crate) fn unit_path(text: &str) -> Result<Utf8PathBuf, Refusal> {
         let suffixes: Vec<_> = suffixes.iter().map(String::as_str).collect();
         return Err(Refusal::new(
             format!("{text:?} does not name a systemd unit"),
-            format!("a file name that ends in {}", crate::refusal::one_of(&suffixes)),
+            format!(
+                "a file name of letters, digits and :-_.\\@ that ends in {}",
+                crate::refusal::one_of(&suffixes)
+            ),
         ));
     }
     Ok(path.to_owned())
 }
 
-/// An entry of the guest's environment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct EnvironmentEntry {
-    pub(crate) name: String,
-    pub(crate) value: String,
-}
-
-impl fmt::Display for EnvironmentEntry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={}", self.name, self.value)
-    }
-}
-
 /// `NAME=value` with a name by POSIX (Base Definitions, 8.1) and a value of one line.
-pub(crate) fn environment(text: &str) -> Result<EnvironmentEntry, Refusal> {
+pub(crate) fn environment(text: &str) -> Result<(String, String), Refusal> {
     const EXPECTED: &str = "\"NAME=value\"";
     let Some((name, value)) = text.split_once('=') else {
         return Err(Refusal::new(format!("{text:?} has no ="), EXPECTED));
@@ -86,40 +77,56 @@ pub(crate) fn environment(text: &str) -> Result<EnvironmentEntry, Refusal> {
     if let Some(bad) = value.chars().find(|c| c.is_control() && *c != '\t') {
         return Err(Refusal::new(format!("the value of {name} holds {bad:?}"), "a value of one line"));
     }
-    Ok(EnvironmentEntry { name: name.to_owned(), value: value.to_owned() })
-}
-
-/// Refuses two items of a list that have the same `identity`.
-pub(crate) fn duplicates<T>(
-    reader: &mut Reader,
-    key: &str,
-    items: &[At<T>],
-    identity: impl Fn(&T) -> String,
-) {
-    for (index, item) in items.iter().enumerate() {
-        let name = identity(&item.value);
-        if let Some(first) = items[..index].iter().find(|earlier| identity(&earlier.value) == name) {
-            let what = format!("{name:?} occurs twice; first at {}", first.place);
-            reader.refuse(&item.place, format!("{key}[{index}]"), Refusal::new(what, ""));
-        }
-    }
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// Refuses two services with the same port in the guest, or on the host.
 pub(crate) fn duplicate_ports(services: &[ServicePorts], reader: &mut Reader) {
-    let sides: [fn(&ServicePorts) -> (&str, Option<&At<Port>>); 2] = [
-        |service| (&service.guest_key, service.guest.as_ref()),
-        |service| (&service.host_key, service.host.as_ref()),
-    ];
-    for side in sides {
-        let ports: Vec<_> =
-            services.iter().map(side).filter_map(|(key, port)| port.map(|port| (key, port))).collect();
-        for (index, (key, port)) in ports.iter().enumerate() {
-            let earlier = ports[..index].iter().find(|(_, earlier)| earlier.value == port.value);
-            if let Some((first_key, first)) = earlier {
-                let what = format!("port {} is taken by {first_key} at {}", port.value, first.place);
-                reader.refuse(&port.place, *key, Refusal::new(what, "a port of its own"));
-            }
+    refuse_duplicates(services.iter().map(|service| &service.guest), reader);
+    refuse_duplicates(services.iter().map(|service| &service.host), reader);
+}
+
+fn refuse_duplicates<'p>(ports: impl Iterator<Item = &'p KeyedPort>, reader: &mut Reader) {
+    let mut taken: BTreeMap<Port, (&str, &Place)> = BTreeMap::new();
+    for KeyedPort { key, port } in ports {
+        let Some(port) = port else { continue };
+        if let Some((first_key, first)) = taken.get(&port.value) {
+            let what = format!("port {} is taken by {first_key} at {first}", port.value);
+            reader.refuse(&port.place, key, Refusal::new(what, "a port of its own"));
+        } else {
+            taken.insert(port.value, (key, &port.place));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_below_the_folder_are_taken() {
+        for path in ["agent.service", "units/agent@.timer", "a/b/c:d.mount"] {
+            assert_eq!(unit_path(path).unwrap(), path);
+        }
+    }
+
+    #[test]
+    fn paths_that_leave_the_folder_or_name_no_unit_are_refused() {
+        for path in
+            ["", "/", ".", "./a.service", "../a.service", "a/../b.service", "a.service/", "a.service\n", "a"]
+        {
+            assert!(unit_path(path).is_err(), "{path:?}");
+        }
+        assert!(unit_path(&format!("{}.service", "a".repeat(247))).is_ok());
+        assert!(unit_path(&format!("{}.service", "a".repeat(248))).is_err());
+    }
+
+    #[test]
+    fn the_value_of_a_variable_may_hold_anything_of_one_line() {
+        assert_eq!(environment("A=b=\"c\"\t$d"), Ok(("A".to_owned(), "b=\"c\"\t$d".to_owned())));
+        assert_eq!(environment("_A9="), Ok(("_A9".to_owned(), String::new())));
+        for entry in ["", "A", "=b", "A B=c", "Ä=c", "A=\u{0}", "A=b\r"] {
+            assert!(environment(entry).is_err(), "{entry:?}");
         }
     }
 }

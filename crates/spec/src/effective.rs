@@ -1,6 +1,6 @@
 //! The values that count, as text, for `config`.
 
-use std::fmt::Display;
+use std::fmt::{Display, Write};
 
 use crate::spec::Profile;
 use crate::{Loaded, Origin, ProfileName, Spec};
@@ -85,7 +85,10 @@ fn text(value: impl Display) -> String {
     for c in value.to_string().chars() {
         match c {
             '"' | '\\' => quoted.extend(['\\', c]),
-            c if c.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c if c.is_control() => {
+                // A String takes all that is written to it.
+                let _ = write!(quoted, "\\u{:04X}", u32::from(c));
+            }
             c => quoted.push(c),
         }
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::document::{Data, Node};
 use crate::problem::{Place, Problem};
+use crate::refusal::one_of;
 use crate::{Refusal, nearest};
 
 /// A variable that sets a key.
@@ -60,17 +61,12 @@ pub(crate) fn read(environment: &[(String, String)]) -> (BTreeMap<&'static str, 
 }
 
 fn unknown(name: &str) -> Problem {
-    let known = VARIABLES.iter().map(|variable| variable.name).chain(TOOL_VARIABLES.iter().copied());
+    const PREFIX: &str = "RAVE_";
+    let set_keys = VARIABLES.iter().map(|variable| variable.name);
+    let known: Vec<_> = set_keys.chain(TOOL_VARIABLES.iter().copied()).collect();
     // The common prefix must not count as likeness.
-    let bare = |name: &'static str| name.trim_start_matches("RAVE_");
-    let near = nearest(name.trim_start_matches("RAVE_"), known.map(bare)).map(|near| format!("RAVE_{near}"));
-    Problem {
-        place: Place::Variable(name.to_owned()),
-        key: String::new(),
-        refusal: Refusal {
-            what: "unknown variable".to_owned(),
-            expected: "a RAVE_ variable that the documentation names".to_owned(),
-            nearest: near,
-        },
-    }
+    let bare = known.iter().filter_map(|name| name.strip_prefix(PREFIX));
+    let near = nearest(name.trim_start_matches(PREFIX), bare).map(|near| format!("{PREFIX}{near}"));
+    let refusal = Refusal { what: "unknown variable".to_owned(), expected: one_of(&known), nearest: near };
+    Problem { place: Place::Variable(name.to_owned()), key: String::new(), refusal }
 }

@@ -19,6 +19,7 @@ mod reader;
 mod refusal;
 mod sizes;
 mod spec;
+mod syntax;
 mod value;
 
 pub use effective::{Effective, effective};
@@ -29,7 +30,7 @@ pub use origin::{Origin, Origins};
 pub use parse::SCHEMA;
 pub use problem::{Errors, Place, Problem};
 pub use refusal::Refusal;
-pub use sizes::{CPUS_RANGE, DISK_RANGE, MEMORY_RANGE, MebiBytes, Port, within};
+pub use sizes::{CPUS_LIMITS, DISK_LIMITS, Limits, MEMORY_LIMITS, MebiBytes, Port};
 pub use spec::{
     Debian, Defaults, Extra, Guest, Profile, Service, Services, Spec, UnknownName, VmSize,
     WELL_KNOWN_PASSWORD,
@@ -61,8 +62,7 @@ pub fn load(files: &[Source<'_>], env: &[(String, String)]) -> Result<Loaded, Er
     let documents: Vec<_> = files.iter().map(document::Document::parse).collect();
     let (variables, mut problems) = environment::read(env);
     problems.extend(documents.iter().flat_map(|document| document.problems.iter().cloned()));
-    let complete = documents.iter().all(|document| !document.broken);
-    let mut reader = reader::Reader::new(complete, variables, problems);
+    let mut reader = reader::Reader::new(variables, problems);
     let spec = parse::spec(reader::Section::root(&documents), &mut reader);
     let reader::Reader { mut problems, origins, .. } = reader;
     match spec {

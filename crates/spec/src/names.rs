@@ -47,9 +47,9 @@ closed_set! {
     Format, "format" {
         /// qcow2, for QEMU and libvirt.
         Qemu = "qemu",
-        /// OVA with a VMDK, for VirtualBox.
+        /// OVA with a VMDK, for `VirtualBox`.
         Virtualbox = "virtualbox",
-        /// VMDK, for VMware.
+        /// VMDK, for `VMware`.
         Vmware = "vmware",
         /// The raw disk.
         Raw = "raw",
@@ -237,4 +237,54 @@ fn check_suite(text: &str) -> Result<(), Refusal> {
 
 fn starts_lower_then(text: &str, rest: impl Fn(char) -> bool) -> bool {
     text.starts_with(|c: char| c.is_ascii_lowercase()) && text.chars().all(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closed_sets_read_what_they_write() {
+        for format in Format::ALL {
+            assert_eq!(format.to_string().parse(), Ok(*format));
+        }
+        for base in Base::ALL {
+            assert_eq!(base.to_string().parse(), Ok(*base));
+        }
+        for service in ServiceName::ALL {
+            assert_eq!(service.to_string().parse(), Ok(*service));
+        }
+        assert_eq!(
+            "vmwear".parse::<Format>().unwrap_err().to_string(),
+            r#"unknown format "vmwear"; did you mean "vmware"?"#
+        );
+    }
+
+    #[test]
+    fn names_at_their_limits_are_taken() {
+        assert!("a".repeat(32).parse::<UserName>().is_ok());
+        assert!("a-b_c9".parse::<UserName>().is_ok());
+        assert!(format!("{}.x", "a".repeat(62)).parse::<Hostname>().is_ok());
+        assert!("a".repeat(63).parse::<Hostname>().is_ok());
+        assert!("3com.Example".parse::<Hostname>().is_ok());
+        assert!("g++".parse::<PackageName>().is_ok());
+        assert!("libc6.1-dev".parse::<PackageName>().is_ok());
+    }
+
+    #[test]
+    fn names_past_their_limits_are_refused() {
+        for name in ["", "a b", "ä", "-a", "_apt", "a.b", "nobody", "systemd-resolve"] {
+            assert!(name.parse::<UserName>().is_err(), "{name:?}");
+        }
+        for name in ["", ".", "a..b", "a.", "ä", "-a", "a b", "42"] {
+            assert!(name.parse::<Hostname>().is_err(), "{name:?}");
+        }
+        assert!(format!("{}.x", "a".repeat(63)).parse::<Hostname>().is_err());
+        for name in ["", "a", "+a", "a_b", "a/b", "a b", "a\n"] {
+            assert!(name.parse::<PackageName>().is_err(), "{name:?}");
+        }
+        for name in ["", "..", "a/b", "A", "a_b", &"a".repeat(33)] {
+            assert!(name.parse::<ProfileName>().is_err(), "{name:?}");
+        }
+    }
 }

@@ -1,17 +1,18 @@
 //! The keys of `rave.toml`, each read into its type.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use camino::Utf8PathBuf;
 
 use crate::document::Node;
+use crate::problem::Place;
 use crate::reader::{At, Reader, Section};
-use crate::sizes::expected_whole;
 use crate::spec::{Debian, Defaults, Extra, Guest, Profile, Service, Services, Spec, VmSize};
 use crate::{
-    Base, CPUS_RANGE, DISK_RANGE, Format, MEMORY_RANGE, MebiBytes, PackageName, Port, ProfileName, Refusal,
-    ServiceName, check, value,
+    Base, CPUS_LIMITS, DISK_LIMITS, Format, Limits, MEMORY_LIMITS, MebiBytes, PackageName, Port, ProfileName,
+    Refusal, ServiceName, check, value,
 };
 
 /// The schema that this version of the tool reads.
@@ -19,16 +20,18 @@ pub const SCHEMA: u64 = 1;
 
 /// Reads every key; `None` where a problem was reported that leaves a hole.
 pub(crate) fn spec(mut root: Section<'_>, reader: &mut Reader) -> Option<Spec> {
-    if !schema(&mut root, reader) {
+    if is_newer(&mut root, reader) {
         return None;
     }
-    let guest = guest(root.section(reader, "guest"), reader);
-    let vm = vm(root.section(reader, "vm"), reader);
-    let services = services(root.section(reader, "services"), reader);
+    let guest = guest(root.required_section(reader, "guest"), reader);
+    let vm = vm(root.required_section(reader, "vm"), reader);
+    let services = services(root.required_section(reader, "services"), reader);
     let extra = extra(root.section(reader, "extra"), reader);
-    let profiles = profiles(root.section(reader, "profiles"), reader);
-    let debian = debian(root.section(reader, "debian"), reader);
-    let defaults = defaults(root.section(reader, "defaults"), reader, profiles.as_ref());
+    let profile_section = root.required_section(reader, "profiles");
+    let profile_names = profile_section.names();
+    let profiles = profiles(profile_section, reader, &profile_names);
+    let debian = debian(root.required_section(reader, "debian"), reader);
+    let defaults = defaults(root.required_section(reader, "defaults"), reader, &profile_names);
     root.finish(reader);
     Some(Spec {
         defaults: defaults?,
@@ -41,24 +44,31 @@ pub(crate) fn spec(mut root: Section<'_>, reader: &mut Reader) -> Option<Spec> {
     })
 }
 
-/// False where the file is for another version, whose keys cannot be judged.
-fn schema(root: &mut Section<'_>, reader: &mut Reader) -> bool {
+/// True where some layer is for a newer version of the tool, so that its other keys cannot be judged.
+fn is_newer(root: &mut Section<'_>, reader: &mut Reader) -> bool {
     let expected = SCHEMA.to_string();
-    let read = |_: &mut Reader, node: &Node, _: &str| {
-        let number = value::ranged(node, "schema", &(1..=u64::MAX))?;
-        if number > SCHEMA {
-            let what = format!("schema {number} is newer than this tool knows");
-            return Err(Refusal::new(what, format!("{expected}, or a newer checkout of the tool")));
+    let newer = Cell::new(false);
+    root.required(reader, "schema", &expected, |node| {
+        let number = value::number(node, &expected)?;
+        if number > i128::from(SCHEMA) {
+            newer.set(true);
+            let what = format!("{number} is newer than this tool knows");
+            return Err(Refusal::new(what, format!("{SCHEMA}, or a newer checkout of the tool")));
         }
-        Ok(number)
-    };
-    root.required(reader, "schema", &expected, read).is_some() || reader.problems.is_empty()
+        if number < i128::from(SCHEMA) {
+            return Err(Refusal::new(format!("there is no schema {number}"), &expected));
+        }
+        Ok(())
+    });
+    newer.get()
 }
 
 fn guest(mut section: Section<'_>, reader: &mut Reader) -> Option<Guest> {
     let user = section.required(reader, "user", "a login name", parsed("a login name"));
-    let password = section.required(reader, "password", "a password", |_, node, _| {
-        let text = value::text(node, "a password")?;
+    let password = section.required(reader, "password", "a string", |node| {
+        // The usual message would repeat what was found.
+        let text =
+            value::text(node, "").map_err(|_| Refusal::new("the password is not a string", "a string"))?;
         check::password(text)?;
         Ok(text.to_owned())
     });
@@ -68,13 +78,12 @@ fn guest(mut section: Section<'_>, reader: &mut Reader) -> Option<Guest> {
 }
 
 fn vm(mut section: Section<'_>, reader: &mut Reader) -> Option<VmSize> {
-    let mut size = |name: &str, what: &str, range| {
-        section
-            .required(reader, name, &expected_whole(&range), |_, node, _| value::ranged(node, what, &range))
+    let mut size = |name: &str, limits: &Limits| {
+        section.required(reader, name, &limits.expected(), |node| value::limited(node, limits))
     };
-    let memory = size("memory", "memory in MiB", MEMORY_RANGE);
-    let cpus = size("cpus", "number of cpus", CPUS_RANGE);
-    let disk = size("disk", "disk in MiB", DISK_RANGE);
+    let memory = size("memory", &MEMORY_LIMITS);
+    let cpus = size("cpus", &CPUS_LIMITS);
+    let disk = size("disk", &DISK_LIMITS);
     section.finish(reader);
     Some(VmSize {
         memory: MebiBytes::new(memory?.value),
@@ -84,8 +93,10 @@ fn vm(mut section: Section<'_>, reader: &mut Reader) -> Option<VmSize> {
 }
 
 fn services(mut section: Section<'_>, reader: &mut Reader) -> Option<Services> {
-    let read: Vec<_> =
-        ServiceName::ALL.iter().map(|name| service(section.section(reader, name.as_str()), reader)).collect();
+    let read: Vec<_> = ServiceName::ALL
+        .iter()
+        .map(|name| service(section.required_section(reader, name.as_str()), reader))
+        .collect();
     section.finish(reader);
     check::duplicate_ports(&read, reader);
     let mut read = read.into_iter().map(ServicePorts::complete);
@@ -95,74 +106,83 @@ fn services(mut section: Section<'_>, reader: &mut Reader) -> Option<Services> {
 
 /// The ports of a service as far as they could be read.
 pub(crate) struct ServicePorts {
-    pub(crate) guest_key: String,
-    pub(crate) guest: Option<At<Port>>,
-    pub(crate) host_key: String,
-    pub(crate) host: Option<At<Port>>,
+    pub(crate) guest: KeyedPort,
+    pub(crate) host: KeyedPort,
+}
+
+/// A port, where it stands, and its dotted key.
+pub(crate) struct KeyedPort {
+    pub(crate) key: String,
+    pub(crate) port: Option<At<Port>>,
 }
 
 impl ServicePorts {
     fn complete(self) -> Option<Service> {
-        Some(Service { guest: self.guest?.value, host: self.host?.value })
+        Some(Service { guest: self.guest.port?.value, host: self.host.port?.value })
     }
 }
 
 fn service(mut section: Section<'_>, reader: &mut Reader) -> ServicePorts {
-    let guest = section.required(reader, "guest", Port::EXPECTED, |_, node, _| value::port(node));
-    let host = section.required(reader, "host", Port::EXPECTED, |_, node, _| value::port(node));
-    let ports = ServicePorts { guest_key: section.key("guest"), guest, host_key: section.key("host"), host };
+    let mut keyed = |name: &str| KeyedPort {
+        key: section.key(name),
+        port: section.required(reader, name, Port::EXPECTED, value::port),
+    };
+    let ports = ServicePorts { guest: keyed("guest"), host: keyed("host") };
     section.finish(reader);
     ports
 }
 
 fn extra(mut section: Section<'_>, reader: &mut Reader) -> Option<Extra> {
     let packages = packages(&mut section, reader, "packages");
-    let units = section.list(reader, "units", "a list of paths of unit files", |node| {
-        check::unit_path(value::text(node, "the path of a unit file")?)
-    });
-    let environment = section.list(reader, "environment", "a list of \"NAME=value\"", |node| {
-        check::environment(value::text(node, "\"NAME=value\"")?)
-    });
-    if let Some(units) = &units {
-        check::duplicates(reader, &section.key("units"), units, |unit: &Utf8PathBuf| {
-            unit.file_name().unwrap_or_default().to_owned()
-        });
-    }
-    if let Some(environment) = &environment {
-        check::duplicates(reader, &section.key("environment"), environment, |entry| entry.name.clone());
-    }
+    let units = section.list(
+        reader,
+        "units",
+        "a list of paths of unit files",
+        |node| check::unit_path(value::text(node, "the path of a unit file")?),
+        |unit: &Utf8PathBuf| unit.file_name().unwrap_or_default(),
+    );
+    let environment = section.list(
+        reader,
+        "environment",
+        "a list of \"NAME=value\"",
+        |node| check::environment(value::text(node, "\"NAME=value\"")?),
+        |(name, _)| name,
+    );
     section.finish(reader);
     Some(Extra {
         packages: packages?,
-        units: values(units?),
-        environment: environment?.into_iter().map(|entry| (entry.value.name, entry.value.value)).collect(),
+        units: units.or(Vec::new())?,
+        environment: environment.or(Vec::new())?,
     })
 }
 
-fn profiles(mut section: Section<'_>, reader: &mut Reader) -> Option<BTreeMap<ProfileName, Profile>> {
-    let mut profiles = Some(BTreeMap::new());
-    for name in section.names() {
-        let place = section.place_of(name).clone();
+fn profiles(
+    mut section: Section<'_>,
+    reader: &mut Reader,
+    names: &BTreeMap<&str, Place>,
+) -> Option<BTreeMap<ProfileName, Profile>> {
+    if names.is_empty() {
+        let refusal = Refusal::new("no profile in [profiles]", "at least one, such as [profiles.headless]");
+        section.lacks("headless", refusal);
+    }
+    let mut profiles = BTreeMap::new();
+    for (name, place) in names {
         let profile = profile(section.section(reader, name), reader);
-        let name = name.parse::<ProfileName>().map_err(|refusal| reader.refuse(&place, "profiles", refusal));
-        profiles = match (profiles, name, profile) {
-            (Some(mut profiles), Ok(name), Some(profile)) => {
+        match (name.parse::<ProfileName>(), profile) {
+            (Ok(name), Some(profile)) => {
                 profiles.insert(name, profile);
-                Some(profiles)
             }
-            _ => None,
-        };
+            (Ok(_), None) => {}
+            (Err(refusal), _) => reader.refuse(place, "", refusal),
+        }
     }
-    if section.names().is_empty() {
-        reader.missing(&section, "headless", "a table for each profile, at least one");
-        return None;
-    }
-    profiles
+    section.finish(reader);
+    (!names.is_empty() && profiles.len() == names.len()).then_some(profiles)
 }
 
 fn profile(mut section: Section<'_>, reader: &mut Reader) -> Option<Profile> {
     const DESCRIPTION: &str = "a line of text";
-    let description = section.required(reader, "description", DESCRIPTION, |_, node, _| {
+    let description = section.required(reader, "description", DESCRIPTION, |node| {
         let text = value::text(node, DESCRIPTION)?;
         check::one_line(text)?;
         Ok(text.to_owned())
@@ -172,7 +192,7 @@ fn profile(mut section: Section<'_>, reader: &mut Reader) -> Option<Profile> {
     section.finish(reader);
     Some(Profile {
         description: description?.value,
-        hardened: hardened?.is_some_and(|hardened| hardened.value),
+        hardened: hardened.or(false)?,
         packages: packages?.into_iter().map(String::from).collect(),
     })
 }
@@ -187,43 +207,35 @@ fn debian(mut section: Section<'_>, reader: &mut Reader) -> Option<Debian> {
 fn defaults(
     mut section: Section<'_>,
     reader: &mut Reader,
-    profiles: Option<&BTreeMap<ProfileName, Profile>>,
+    profiles: &BTreeMap<&str, Place>,
 ) -> Option<Defaults> {
-    let profile = section.required(reader, "profile", "the name of a profile", |_, node, _| {
-        let text = value::text(node, "the name of a profile")?;
-        match profiles {
-            Some(profiles) if !profiles.contains_key(text) => {
-                Err(Refusal::unknown("profile", text, profiles.keys().map(ProfileName::as_str)))
-            }
-            _ => text.parse::<ProfileName>(),
+    const PROFILE: &str = "the name of a profile";
+    const FORMATS: &str = "a list of at least one format";
+    let profile = section.required(reader, "profile", PROFILE, |node| {
+        let text = value::text(node, PROFILE)?;
+        // Without any profile that lack is the problem, not this name.
+        if !profiles.is_empty() && !profiles.contains_key(text) {
+            return Err(Refusal::unknown("profile", text, profiles.keys().copied()));
         }
+        text.parse::<ProfileName>()
     });
-    let formats = section.list(reader, "formats", "a list of formats", |node| {
-        value::text(node, "the name of a format")?.parse::<Format>()
-    });
-    let base = section.optional(reader, "base", parsed::<Base>("nixos or debian"));
-    if formats.as_ref().is_some_and(Vec::is_empty) {
-        reader.missing(&section, "formats", "a list of at least one format");
-        return None;
+    let format = |node: &Node| value::text(node, "the name of a format")?.parse::<Format>();
+    let formats = section.list(reader, "formats", FORMATS, format, |format| format.as_str());
+    let formats = section.demand("formats", FORMATS, formats);
+    if let Some(formats) = formats.as_ref().filter(|formats| formats.value.is_empty()) {
+        reader.refuse(&formats.place, section.key("formats"), Refusal::new("the list is empty", FORMATS));
     }
+    let base = section.optional(reader, "base", |_, node, _| parsed::<Base>("nixos or debian")(node));
     section.finish(reader);
-    Some(Defaults { profile: profile?.value, formats: values(formats?), base: base?.map(|base| base.value) })
+    Some(Defaults { profile: profile?.value, formats: formats?.value, base: base.map(Some).or(None)? })
 }
 
 fn packages(section: &mut Section<'_>, reader: &mut Reader, name: &str) -> Option<Vec<PackageName>> {
-    let list = section.list(reader, name, "a list of package names", |node| {
-        value::text(node, "the name of a package")?.parse()
-    });
-    list.map(values)
-}
-
-fn values<T>(list: Vec<At<T>>) -> Vec<T> {
-    list.into_iter().map(|item| item.value).collect()
+    let read = |node: &Node| value::text(node, "the name of a package")?.parse();
+    section.list(reader, name, "a list of package names", read, PackageName::as_str).or(Vec::new())
 }
 
 /// Reads a text by its type's `FromStr`.
-fn parsed<T: FromStr<Err = Refusal>>(
-    expected: &str,
-) -> impl Fn(&mut Reader, &Node, &str) -> Result<T, Refusal> {
-    move |_, node, _| value::text(node, expected)?.parse()
+fn parsed<T: FromStr<Err = Refusal>>(expected: &str) -> impl Fn(&Node) -> Result<T, Refusal> {
+    move |node| value::text(node, expected)?.parse()
 }

@@ -9,13 +9,37 @@ use serde::{Deserialize, Serialize};
 
 use crate::Refusal;
 
+/// What a number may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// What is counted, as messages name it: `MiB`.
+    pub unit: &'static str,
+    /// From the smallest to the largest.
+    pub range: RangeInclusive<u64>,
+}
+
 /// Memory of the guest, in MiB: below, a Debian with these services does not boot; above is a slip of the finger (1 TiB).
-pub const MEMORY_RANGE: RangeInclusive<u64> = 512..=1_048_576;
+pub const MEMORY_LIMITS: Limits = Limits { unit: "MiB", range: 512..=1_048_576 };
 /// Disk of the guest, in MiB: the root filesystem with its tools needs the lower; ext4 with 32-bit block numbers of
 /// 4 KiB ends at the upper (16 TiB, ext4(5)).
-pub const DISK_RANGE: RangeInclusive<u64> = 4096..=16_777_216;
+pub const DISK_LIMITS: Limits = Limits { unit: "MiB", range: 4096..=16_777_216 };
 /// Virtual CPUs: 8-bit APIC ids, as without interrupt remapping, address 255.
-pub const CPUS_RANGE: RangeInclusive<u64> = 1..=255;
+pub const CPUS_LIMITS: Limits = Limits { unit: "CPUs", range: 1..=255 };
+
+impl Limits {
+    /// The number, if it is within.
+    pub fn check(&self, number: i128) -> Result<u64, Refusal> {
+        u64::try_from(number)
+            .ok()
+            .filter(|number| self.range.contains(number))
+            .ok_or_else(|| Refusal::new(format!("{number} {} is out of range", self.unit), self.expected()))
+    }
+
+    /// What [`check`](Self::check) takes, in words.
+    pub fn expected(&self) -> String {
+        format!("a whole number of {} from {} to {}", self.unit, self.range.start(), self.range.end())
+    }
+}
 
 /// A TCP port: 1 to 65535.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -101,19 +125,42 @@ impl FromStr for MebiBytes {
     }
 }
 
-/// Checks a number against a range, such as [`MEMORY_RANGE`]; `what` names the number in the message.
-pub fn within(what: &str, number: i128, range: &RangeInclusive<u64>) -> Result<u64, Refusal> {
-    u64::try_from(number)
-        .ok()
-        .filter(|number| range.contains(number))
-        .ok_or_else(|| Refusal::new(format!("{what} {number} is out of range"), expected_whole(range)))
-}
-
-pub(crate) fn expected_whole(range: &RangeInclusive<u64>) -> String {
-    format!("a whole number from {} to {}", range.start(), range.end())
-}
-
 /// A whole number in decimal digits, however large within 127 bits.
 pub(crate) fn whole(text: &str) -> Option<i128> {
     text.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_end_where_tcp_ends() {
+        assert_eq!("1".parse::<Port>().unwrap().get(), 1);
+        assert_eq!("65535".parse::<Port>().unwrap().get(), 65535);
+        let refusal = |text: &str| text.parse::<Port>().unwrap_err().to_string();
+        assert_eq!(refusal("0"), "port 0 is out of range; expected a whole number from 1 to 65535");
+        assert_eq!(refusal("65536"), "port 65536 is out of range; expected a whole number from 1 to 65535");
+        assert_eq!(refusal("ssh"), "\"ssh\" is not a port; expected a whole number from 1 to 65535");
+    }
+
+    #[test]
+    fn limits_take_their_ends() {
+        assert_eq!(MEMORY_LIMITS.check(512), Ok(512));
+        assert_eq!(MEMORY_LIMITS.check(1_048_576), Ok(1_048_576));
+        assert!(MEMORY_LIMITS.check(511).is_err());
+        assert!(MEMORY_LIMITS.check(1_048_577).is_err());
+        assert!(MEMORY_LIMITS.check(-1).is_err());
+        assert!(MEMORY_LIMITS.check(i128::MAX).is_err());
+    }
+
+    #[test]
+    fn sizes_are_mebibytes_without_a_unit() {
+        assert_eq!("4096".parse::<MebiBytes>().unwrap().bytes(), 4 << 30);
+        assert_eq!(
+            "4G".parse::<MebiBytes>().unwrap_err().to_string(),
+            "\"4G\" is not a size; expected a whole number of MiB, without a unit"
+        );
+        assert_eq!(MebiBytes::new(u64::MAX).bytes(), u64::MAX);
+    }
 }

@@ -112,11 +112,11 @@ impl fmt::Debug for Guest {
 /// The size of the virtual machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VmSize {
-    /// Memory, within [`MEMORY_RANGE`](crate::MEMORY_RANGE).
+    /// Memory, within [`MEMORY_LIMITS`](crate::MEMORY_LIMITS).
     pub memory: MebiBytes,
-    /// Virtual CPUs, within [`CPUS_RANGE`](crate::CPUS_RANGE).
+    /// Virtual CPUs, within [`CPUS_LIMITS`](crate::CPUS_LIMITS).
     pub cpus: u32,
-    /// Disk, within [`DISK_RANGE`](crate::DISK_RANGE); the root filesystem grows to it at first boot.
+    /// Disk, within [`DISK_LIMITS`](crate::DISK_LIMITS); the root filesystem grows to it at first boot.
     pub disk: MebiBytes,
 }
 

@@ -1,10 +1,8 @@
 //! From a node of the tree to a value of a type.
 
-use std::ops::RangeInclusive;
-
 use crate::document::{Data, Node};
-use crate::sizes::{expected_whole, whole, within};
-use crate::{Port, Refusal};
+use crate::sizes::whole;
+use crate::{Limits, Port, Refusal};
 
 impl Data {
     /// `"4096" is a string`, for the message that something else was expected.
@@ -43,20 +41,18 @@ pub(crate) fn truth(node: &Node) -> Result<bool, Refusal> {
 }
 
 pub(crate) fn port(node: &Node) -> Result<Port, Refusal> {
-    number(node, Port::EXPECTED, "port")?.try_into()
+    number(node, Port::EXPECTED)?.try_into()
 }
 
-pub(crate) fn ranged(node: &Node, what: &str, range: &RangeInclusive<u64>) -> Result<u64, Refusal> {
-    let expected = expected_whole(range);
-    within(what, number(node, &expected, what)?, range)
+pub(crate) fn limited(node: &Node, limits: &Limits) -> Result<u64, Refusal> {
+    limits.check(number(node, &limits.expected())?)
 }
 
-fn number(node: &Node, expected: &str, what: &str) -> Result<i128, Refusal> {
+/// A whole number of any size; `expected` says which would be right.
+pub(crate) fn number(node: &Node, expected: &str) -> Result<i128, Refusal> {
     match &node.data {
         Data::Whole(Some(number), _) => Ok(*number),
-        Data::Whole(None, written) => {
-            Err(Refusal::new(format!("{what} {written} is out of range"), expected))
-        }
+        Data::Whole(None, written) => Err(Refusal::new(format!("{written} is out of range"), expected)),
         Data::Untyped(text) => whole(text.trim())
             .ok_or_else(|| Refusal::new(format!("{text:?} is not a whole number"), expected)),
         other => Err(other.mismatch(expected)),

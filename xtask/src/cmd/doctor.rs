@@ -1,10 +1,125 @@
-//! `cargo xtask doctor`
+//! `cargo xtask doctor`: a row for each thing the host needs, and the proof of its accelerator.
+
+use rave_vm::accel::{self, Accelerator, KvmState, ProbeRequest};
+use rave_vm::machine::Arch;
+use rave_vm::qemu::Qemu;
+use serde::Serialize;
 
 use crate::cli;
 use crate::exit::{Code, Failure};
+use crate::host::{self, Fix, Part, Row, State};
 use crate::settings::Settings;
 use crate::ui::Ui;
 
-pub(crate) fn run(_args: &cli::Doctor, _settings: &Settings, _ui: &Ui) -> anyhow::Result<Code> {
-    Err(Failure::usage("`doctor` is not there yet").into())
+const PARTS: &[Part] = &[Part::Build, Part::Boot];
+
+pub(crate) fn run(args: &cli::Doctor, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
+    // What cannot be mended is told after the table, which shows it too.
+    let (mut rows, unresolved) = match host::resolve(settings, ui, PARTS) {
+        Ok(rows) => (rows, None),
+        Err(error) => (host::examine(settings, PARTS), Some(error)),
+    };
+    rows.push(accelerator(settings));
+    if args.json {
+        let rows: Vec<JsonRow<'_>> = rows.iter().map(JsonRow::of).collect();
+        ui.data(&serde_json::to_string_pretty(&rows)?);
+    } else {
+        let cells: Vec<Vec<String>> = rows.iter().map(cells).collect();
+        ui.table(&["", "program", "found", "needed", "why", "how to get it"], &cells);
+    }
+    if let Some(error) = unresolved {
+        return Err(error);
+    }
+    match rows.iter().find(|row| row.state == State::Missing) {
+        None => Ok(Code::Ok),
+        Some(row) => {
+            Err(Failure::host_not_ready(format!("{}: {}", row.name, row.found)).remedy(how(row)).into())
+        }
+    }
+}
+
+/// The accelerator, proved by a guest that runs under it.
+fn accelerator(settings: &Settings) -> Row {
+    let force = settings.accel.map(Accelerator::from);
+    let verdict = Qemu::find(Arch::X86_64).and_then(|qemu| {
+        accel::probe(&ProbeRequest { qemu: &qemu, cache_dir: &settings.state_dir, force, refresh: false })
+    });
+    let row = Row {
+        name: "accelerator".to_owned(),
+        found: String::new(),
+        needed: force.map_or_else(|| "kvm, else tcg".to_owned(), |accel| accel.to_string()),
+        why: "runs the guest's instructions",
+        state: State::Ok,
+        fix: Fix::None,
+    };
+    match verdict {
+        Ok(verdict) => {
+            let fix = verdict.kvm.remedy().map_or(Fix::None, Fix::Advice);
+            let slow = !matches!(verdict.kvm, KvmState::Works { .. } | KvmState::NotTried);
+            let state = if slow { State::Warning } else { State::Ok };
+            Row { found: verdict.to_string(), state, fix, ..row }
+        }
+        Err(error) => Row {
+            found: error.to_string(),
+            state: State::Missing,
+            fix: Fix::Advice("see what was found; --accel tcg goes without kvm".to_owned()),
+            ..row
+        },
+    }
+}
+
+impl From<cli::Accel> for Accelerator {
+    fn from(accel: cli::Accel) -> Self {
+        match accel {
+            cli::Accel::Kvm => Self::Kvm,
+            cli::Accel::Tcg => Self::Tcg,
+        }
+    }
+}
+
+fn word(state: State) -> &'static str {
+    match state {
+        State::Ok => "ok",
+        State::Warning => "warning",
+        State::Missing => "missing",
+    }
+}
+
+fn how(row: &Row) -> String {
+    match &row.fix {
+        Fix::None => String::new(),
+        Fix::Package(requirement) => format!("package {}", requirement.packages.apt),
+        Fix::RootCommand(argv) => argv.join(" "),
+        Fix::Advice(text) => text.clone(),
+    }
+}
+
+fn cells(row: &Row) -> Vec<String> {
+    let texts = [word(row.state), &row.name, &row.found, &row.needed, row.why, &how(row)];
+    texts.map(str::to_owned).to_vec()
+}
+
+#[derive(Serialize)]
+struct JsonRow<'a> {
+    name: &'a str,
+    /// `ok`, `warning` or `missing`.
+    state: &'static str,
+    found: &'a str,
+    needed: &'a str,
+    why: &'a str,
+    /// Empty where nothing is to be done.
+    how: String,
+}
+
+impl<'a> JsonRow<'a> {
+    fn of(row: &'a Row) -> Self {
+        Self {
+            name: &row.name,
+            state: word(row.state),
+            found: &row.found,
+            needed: &row.needed,
+            why: row.why,
+            how: how(row),
+        }
+    }
 }

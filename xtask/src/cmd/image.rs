@@ -20,7 +20,8 @@ pub(crate) fn run(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Re
     if args.json {
         ui.data(&serde_json::to_string_pretty(&built.manifest)?);
     } else {
-        for artifact in built.manifest.artifacts.iter().filter(|artifact| formats.contains(&artifact.format)) {
+        for artifact in built.manifest.artifacts.iter().filter(|artifact| formats.contains(&artifact.format))
+        {
             ui.data(settings.out_dir.join(&artifact.file).as_str());
         }
     }
@@ -28,7 +29,12 @@ pub(crate) fn run(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Re
 }
 
 /// Builds what is missing; also what `run` and `smoke` do first.
-pub(crate) fn build(settings: &Settings, formats: &[Format], refresh: bool, ui: &Ui) -> anyhow::Result<Built> {
+pub(crate) fn build(
+    settings: &Settings,
+    formats: &[Format],
+    refresh: bool,
+    ui: &Ui,
+) -> anyhow::Result<Built> {
     let request = Request {
         root: &settings.root,
         spec: &settings.spec.spec,

@@ -91,7 +91,7 @@ mod tests {
         assert_eq!(
             lines(Format::Qemu),
             [
-                "qemu-img convert -f raw -O qcow2 -c -o compression_type=zstd,lazy_refcounts=off d.raw a",
+                "qemu-img convert -m 8 -f raw -O qcow2 -c -o compression_type=zstd,lazy_refcounts=off d.raw a",
                 "qemu-img resize -q -f qcow2 a 16384M",
             ]
         );

@@ -3,6 +3,9 @@
 use camino::Utf8Path;
 use rave_spec::MebiBytes;
 
+/// Clusters that are compressed at once; the order in the file stays that of the disk.
+const COMPRESSORS: &str = "8";
+
 /// Conversion, then growth to the configured disk size: the added space takes no room in the file. Writes
 /// stay in order, without `-W`: only so do two runs give the same bytes.
 pub fn commands(source: &Utf8Path, target: &Utf8Path, size: MebiBytes) -> Vec<Vec<String>> {

@@ -1,3 +1,29 @@
 //! The crate as its callers see it.
 
+mod bad;
+mod environment;
+mod layers;
+mod properties;
 mod shipped;
+
+use rave_spec::{Errors, Loaded, Source, load};
+
+/// A small valid `rave.toml`; every file in `tests/bad` is this one with one fault.
+const GOOD: &str = include_str!("../good.toml");
+
+/// Loads `rave.toml` alone.
+fn load_one(text: &str) -> Result<Loaded, Errors> {
+    load(&[Source { name: "rave.toml", text }], &[])
+}
+
+/// Loads [`GOOD`] with a `rave.local.toml` on top.
+fn load_local(local: &str) -> Result<Loaded, Errors> {
+    load(&[Source { name: "rave.toml", text: GOOD }, Source { name: "rave.local.toml", text: local }], &[])
+}
+
+/// Loads [`GOOD`] with variables on top.
+fn load_env(variables: &[(&str, &str)]) -> Result<Loaded, Errors> {
+    let variables: Vec<_> =
+        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    load(&[Source { name: "rave.toml", text: GOOD }], &variables)
+}

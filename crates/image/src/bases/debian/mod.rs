@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use rave_process::Cmd;
 use rave_process::progress::{Event, Unit};
 use rave_spec::Spec;
@@ -10,7 +10,6 @@ use rave_spec::Spec;
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, StageContext as _};
 use crate::stages::Stages;
-use crate::store::Entry;
 use crate::tree::root_tar::{self, RootTar};
 
 /// The name of this stage.
@@ -53,8 +52,16 @@ pub enum Mode {
 }
 
 impl Mode {
-    fn of_this_process() -> Self {
+    /// The mode that this process can use.
+    pub fn of_this_process() -> Self {
         if rustix::process::geteuid().is_root() { Self::Root } else { Self::Unshare }
+    }
+
+    fn flag(self) -> &'static str {
+        match self {
+            Self::Unshare => "--mode=unshare",
+            Self::Root => "--mode=root",
+        }
     }
 }
 
@@ -79,14 +86,21 @@ impl Rootfs {
 
     /// The whole command line.
     pub fn argv(&self, mode: Mode, tar: &Utf8Path) -> Vec<String> {
-        let mode = match mode {
-            Mode::Unshare => "--mode=unshare",
-            Mode::Root => "--mode=root",
-        };
-        let mut argv = vec!["mmdebstrap".into(), mode.into(), "--format=tar".into(), "--verbose".into()];
+        let mut argv = ["mmdebstrap", mode.flag(), "--format=tar", "--verbose"].map(String::from).to_vec();
         argv.extend(self.arguments());
         argv.extend([self.suite.clone(), tar.to_string()]);
         argv
+    }
+
+    /// The same packages by mmdebstrap alone: what a build is measured against.
+    pub fn plain_argv(&self, mode: Mode, tar: &Utf8Path) -> Vec<String> {
+        let fixed = ["mmdebstrap", mode.flag(), "--format=tar", "--variant=minbase", "--architectures=amd64"];
+        let rest = [self.include(), self.suite.clone(), tar.to_string()];
+        fixed.map(String::from).into_iter().chain(rest).collect()
+    }
+
+    fn include(&self) -> String {
+        format!("--include={}", self.packages.iter().cloned().collect::<Vec<_>>().join(","))
     }
 
     fn arguments(&self) -> Vec<String> {
@@ -96,7 +110,7 @@ impl Rootfs {
         arguments.extend(PATH_RULES.iter().map(|rule| format!("--dpkgopt={rule}")));
         arguments.push(format!("--setup-hook={}", include_str!("setup.sh")));
         arguments.push(format!("--customize-hook={}", include_str!("customize.sh")));
-        arguments.push(format!("--include={}", self.packages.iter().cloned().collect::<Vec<_>>().join(",")));
+        arguments.push(self.include());
         arguments
     }
 
@@ -126,12 +140,8 @@ impl Rootfs {
                 .stage(STAGE)?;
             root_tar::describe(pending)
         })?;
-        read(&entry)
+        RootTar::open(&entry)
     }
-}
-
-fn read(entry: &Entry) -> Result<RootTar, Error> {
-    RootTar::open(entry)
 }
 
 /// Counts packages in the words of apt and dpkg. A package is done when it is set up.
@@ -155,11 +165,6 @@ impl PackageCount {
             (self.done, (self.total >= self.done).then_some(self.total))
         })
     }
-}
-
-/// The log of the last build, for error messages.
-pub fn log_file(log_dir: &Utf8Path) -> Utf8PathBuf {
-    log_dir.join(format!("{STAGE}.log"))
 }
 
 #[cfg(test)]
