@@ -12,7 +12,7 @@ use crate::disk::{Identifiers, STAGE, write_at};
 use crate::error::{Error, IoContext as _, StageContext as _};
 use crate::stages::Stages;
 
-/// Arguments of the guest's kernel beside `root=`. Without gpt_auto=0 systemd would mount the ESP, which nothing reads:
+/// Arguments of the guest's kernel beside `root=`. Without `gpt_auto=0` systemd would mount the ESP, which nothing reads:
 /// four seconds of a boot under software emulation.
 pub const KERNEL_ARGUMENTS: &str = "ro console=tty0 console=ttyS0,115200 systemd.gpt_auto=0";
 

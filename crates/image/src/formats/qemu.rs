@@ -13,6 +13,8 @@ pub fn commands(source: &Utf8Path, target: &Utf8Path, size: MebiBytes) -> Vec<Ve
     let convert = [
         "qemu-img",
         "convert",
+        "-m",
+        COMPRESSORS,
         "-f",
         "raw",
         "-O",
