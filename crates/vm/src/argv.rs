@@ -3,7 +3,7 @@
 use camino::Utf8Path;
 
 use crate::accel::{Accelerator, Engine};
-use crate::machine::{Arch, Clock, Display, Firmware, Interface, Machine, Overlay, VNC_BASE};
+use crate::machine::{Arch, Clock, Display, Firmware, Forward, Interface, Machine, Overlay, VNC_BASE};
 use crate::qemu::Version;
 
 /// Name of the virtio-serial port on which the guest tells how far it is.
@@ -130,11 +130,9 @@ fn network(argv: &mut Argv, machine: &Machine) {
     if !machine.network {
         return;
     }
-    let forwards: String = machine
-        .forwards
-        .iter()
-        .map(|forward| format!(",hostfwd=tcp:{}:{}-:{}", forward.bind, forward.host, forward.guest))
-        .collect();
+    let forward =
+        |forward: &Forward| format!(",hostfwd=tcp:{}:{}-:{}", forward.bind, forward.host, forward.guest);
+    let forwards = machine.forwards.iter().map(forward).collect::<Vec<_>>().concat();
     argv.add("-netdev", format!("user,id=net{forwards}"));
     // No option ROM: the machine never boots from the network, and loading iPXE takes time.
     argv.add("-device", "virtio-net-pci,netdev=net,romfile=");

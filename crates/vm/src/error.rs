@@ -14,15 +14,13 @@ use crate::qemu::Version;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// QEMU or one of its tools is not installed.
-    #[error(
-        "{program}: not found on PATH\n  install QEMU: `cargo xtask doctor --yes`, or apt-get install qemu-system-x86 qemu-utils"
-    )]
+    #[error("{program}: not found on PATH")]
     QemuMissing {
         /// The program that was looked for.
         program: String,
     },
     /// What answers to QEMU's name does not answer like QEMU.
-    #[error("{program} --version says {said:?}, which is no version of QEMU\n  correct PATH or install QEMU")]
+    #[error("{program} --version says {said:?}, which is no version of QEMU")]
     QemuUnknown {
         /// The program.
         program: Utf8PathBuf,
@@ -30,9 +28,7 @@ pub enum Error {
         said: String,
     },
     /// QEMU is too old.
-    #[error(
-        "{program} is QEMU {found}, needed is {needed} or newer\n  upgrade it: `cargo xtask doctor --yes` says how"
-    )]
+    #[error("{program} is QEMU {found}, needed is {needed} or newer")]
     QemuTooOld {
         /// The program.
         program: Utf8PathBuf,
@@ -43,7 +39,7 @@ pub enum Error {
     },
     /// There is no UEFI firmware for the machine.
     #[error(
-        "no UEFI firmware was found\n  looked for {}\n  install it (apt-get install ovmf, dnf install edk2-ovmf), or boot with --firmware bios",
+        "no UEFI firmware was found\n  looked for {}",
         .looked_for.iter().map(|path| path.as_str()).collect::<Vec<_>>().join(", ")
     )]
     FirmwareMissing {
@@ -51,15 +47,13 @@ pub enum Error {
         looked_for: Vec<Utf8PathBuf>,
     },
     /// KVM was asked for and does not do.
-    #[error("kvm was asked for and cannot be used: {state}{}", remedy(.state))]
+    #[error("kvm was asked for and cannot be used: {state}")]
     KvmUnusable {
         /// Why.
         state: KvmState,
     },
     /// Even software emulation ran no guest.
-    #[error(
-        "QEMU runs no guest under software emulation: {why}\n  command: {command}\n  reinstall QEMU, and look at the machine's load"
-    )]
+    #[error("QEMU runs no guest under software emulation: {why}\n  command: {command}")]
     TcgUnusable {
         /// QEMU's command line.
         command: String,
@@ -78,7 +72,7 @@ pub enum Error {
         why: String,
     },
     /// A kept overlay belongs to another state of the artifact: booted on this one it would be damaged.
-    #[error("{overlay} holds changes to an earlier {base}\n  delete it, or run without --keep")]
+    #[error("{overlay} holds changes to an earlier {base}")]
     OverlayOutdated {
         /// The overlay.
         overlay: Utf8PathBuf,
@@ -86,7 +80,7 @@ pub enum Error {
         base: Utf8PathBuf,
     },
     /// Another process runs a machine of this name.
-    #[error("the machine {name} runs already{}", stop(.pid.as_ref()))]
+    #[error("the machine {name} runs already{}", as_process(.pid.as_ref()))]
     AlreadyRunning {
         /// The machine's name.
         name: String,
@@ -160,7 +154,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The system's folder for temporary files has a name that is not UTF-8.
-    #[error("the folder for temporary files has a name that is not UTF-8\n  set TMPDIR to another folder")]
+    #[error("the folder for temporary files has a name that is not UTF-8")]
     TemporaryFolderName,
 }
 
@@ -179,6 +173,37 @@ impl Error {
         }
     }
 
+    /// What to do next, where something is known to help.
+    pub fn remedy(&self) -> Option<String> {
+        let text = match self {
+            Self::QemuMissing { .. } => {
+                "install QEMU: `cargo xtask doctor --yes`, or apt-get install qemu-system-x86 qemu-utils"
+            }
+            Self::QemuUnknown { .. } => "correct PATH, or install QEMU: cargo xtask doctor --yes",
+            Self::QemuTooOld { .. } => "upgrade it: `cargo xtask doctor --yes` does, or says how",
+            Self::FirmwareMissing { .. } => {
+                "install it (apt-get install ovmf, dnf install edk2-ovmf), or boot with --firmware bios"
+            }
+            Self::TcgUnusable { .. } => "reinstall QEMU, and look at this host's load and memory",
+            Self::OverlayOutdated { overlay, .. } => {
+                return Some(format!("delete {overlay} to start afresh, or run without --keep"));
+            }
+            Self::AlreadyRunning { pid: Some(pid), .. } => return Some(format!("stop it: kill {pid}")),
+            Self::TemporaryFolderName => "set TMPDIR to another folder",
+            Self::QemuDied { tail, .. } if said(tail, "cannot set up guest memory") => {
+                "this host has too little free memory: give the machine less (--memory)"
+            }
+            Self::QemuDied { tail, .. } if said(tail, "Failed to get \"write\" lock") => {
+                "another machine uses this disk: stop it, or run without --keep"
+            }
+            Self::KvmUnusable { state } => return state.remedy(),
+            Self::PortTaken(taken) => return Some(taken.remedy()),
+            Self::Boot(failure) => return Some(failure.remedy()),
+            _ => return None,
+        };
+        Some(text.to_owned())
+    }
+
     /// Whether the user or the system asked this process to stop.
     pub fn is_interrupt(&self) -> bool {
         matches!(self, Self::Interrupted(_))
@@ -190,13 +215,13 @@ pub(crate) fn lines(tail: &[String]) -> String {
     if tail.is_empty() {
         return "\n  it printed nothing".to_owned();
     }
-    tail.iter().map(|line| format!("\n  {line}")).collect()
+    tail.iter().map(|line| format!("\n  {line}")).collect::<Vec<_>>().concat()
 }
 
-fn remedy(state: &KvmState) -> String {
-    state.remedy().map(|text| format!("\n  {text}")).unwrap_or_default()
+fn as_process(pid: Option<&u32>) -> String {
+    pid.map(|pid| format!(" as process {pid}")).unwrap_or_default()
 }
 
-fn stop(pid: Option<&u32>) -> String {
-    pid.map(|pid| format!(" as process {pid}\n  stop it: kill {pid}")).unwrap_or_default()
+fn said(tail: &[String], words: &str) -> bool {
+    tail.iter().any(|line| line.contains(words))
 }

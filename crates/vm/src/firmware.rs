@@ -74,6 +74,9 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let error = first_pair(Utf8Path::from_path(root.path()).unwrap(), Arch::X86_64).unwrap_err();
         let text = error.to_string();
-        assert!(text.contains("/usr/share/OVMF/OVMF_CODE_4M.fd") && text.contains("ovmf"), "{text}");
+        assert!(
+            text.contains("/usr/share/OVMF/OVMF_CODE_4M.fd") && error.remedy().unwrap().contains("ovmf"),
+            "{text}"
+        );
     }
 }

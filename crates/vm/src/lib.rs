@@ -6,6 +6,7 @@
 //! - [`ports`]: host ports, and who holds them.
 //! - [`Instance`]: a running machine: boot, wait, reboot, shut down, detach.
 //! - [`boot`]: how far a guest has come, from what it leaves on its way.
+//! - [`sandbox`]: a RAVE artifact as a machine.
 //! - [`keys`], [`ssh`]: the way in. [`qmp`]: QEMU's control socket.
 //!
 //! Nothing here prints; nothing assumes one machine, or fixed ports.
@@ -25,6 +26,7 @@ mod prepare;
 pub mod qemu;
 pub mod qmp;
 pub mod record;
+pub mod sandbox;
 mod shutdown;
 pub mod ssh;
 

@@ -57,7 +57,7 @@ impl fmt::Display for Owner {
 
 /// A port that somebody else holds, or that may not be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("port {port} for {name} {}\n  choose another: --port {name}=auto", Why(.reason))]
+#[error("port {port} for {name} {}", Why(.reason))]
 pub struct PortTaken {
     /// The service's name.
     pub name: String,
@@ -65,6 +65,13 @@ pub struct PortTaken {
     pub port: u16,
     /// Why it cannot be had.
     pub reason: TakenReason,
+}
+
+impl PortTaken {
+    /// What to do next.
+    pub fn remedy(&self) -> String {
+        format!("choose another port: --port {}=auto", self.name)
+    }
 }
 
 /// Why a port cannot be had.
@@ -193,7 +200,7 @@ mod tests {
             text.contains(&format!("port {port} for gateway is taken by process {}", owner.pid)),
             "{text}"
         );
-        assert!(text.contains("--port gateway=auto"), "{text}");
+        assert_eq!(error.remedy(), "choose another port: --port gateway=auto");
     }
 
     #[test]

@@ -51,7 +51,9 @@ fn check(machine: &Machine) -> Result<(), Error> {
     }
     if machine.files.qmp_socket.as_str().len() > SOCKET_PATH_MAX {
         let socket = &machine.files.qmp_socket;
-        return bad(format!("the path of its socket is longer than {SOCKET_PATH_MAX} bytes: {socket}"));
+        return bad(format!(
+            "the path of its socket is longer than {SOCKET_PATH_MAX} bytes: {socket}; set RAVE_STATE to a shorter one"
+        ));
     }
     if !machine.network && !machine.forwards.is_empty() {
         return bad("it forwards ports and has no network".into());

@@ -78,6 +78,20 @@ impl Qemu {
         }
         Ok(Self { program: program.to_owned(), version })
     }
+
+    /// The kinds of display that this build offers: `gtk`, `sdl`, `none`, ...; the rest is packaged apart.
+    pub fn displays(&self) -> Result<Vec<String>, Error> {
+        let command =
+            Cmd::new(self.program.as_std_path()).args(["-display", "help"]).timeout(VERSION_DEADLINE);
+        let output = command.output().map_err(Error::process("asking QEMU for its displays"))?;
+        Ok(displays(&output.text()))
+    }
+}
+
+/// The words of `-display help`: a heading, a kind on each line, then a paragraph about something else.
+fn displays(text: &str) -> Vec<String> {
+    let kinds = text.lines().skip(1).take_while(|line| !line.trim().is_empty());
+    kinds.map(|line| line.trim().to_owned()).collect()
 }
 
 /// Where `qemu-img` is: it belongs to the same release as the emulator.
@@ -100,6 +114,14 @@ mod tests {
         for noise in ["", "bash: no such file", "version ", "version x.y", "QEMU emulator version 10"] {
             assert_eq!(of(noise), None, "{noise}");
         }
+    }
+
+    #[test]
+    fn displays_are_the_lines_after_the_heading() {
+        let text =
+            "Available display backend types:\nnone\ngtk\nsdl\n\nSome display backends support suboptions\n";
+        assert_eq!(displays(text), ["none", "gtk", "sdl"]);
+        assert!(displays("").is_empty());
     }
 
     #[test]

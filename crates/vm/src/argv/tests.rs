@@ -1,7 +1,7 @@
 //! Snapshots of whole command lines, one option a line.
 
 use super::*;
-use crate::machine::{Credential, DirectKernel, Disk, DiskFormat, Forward};
+use crate::machine::{Credential, DirectKernel, Disk, DiskFormat};
 use crate::qemu::OLDEST;
 
 /// The command line with each option and its value on one line.

@@ -68,7 +68,7 @@ fn a_kept_overlay_is_found_again_and_refused_on_another_artifact() {
     File::options().write(true).open(base).unwrap().set_len(4 * 1024 * 1024).unwrap();
     let error = prepare(&machine).unwrap_err();
     assert!(
-        matches!(error, Error::OverlayOutdated { .. }) && error.to_string().contains("without --keep"),
+        matches!(error, Error::OverlayOutdated { .. }) && error.remedy().unwrap().contains("without --keep"),
         "{error}"
     );
 }

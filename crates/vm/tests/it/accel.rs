@@ -61,7 +61,7 @@ fn the_hosts_kvm_gets_a_verdict_that_is_paid_for_once() {
         let cached = fs::read_to_string(cache_file(&cache_dir)).unwrap();
         assert!(second.cached && cached.contains("\"hangs\""), "{cached}");
         let forced = probe(&ProbeRequest { force: Some(Accelerator::Kvm), ..request }).unwrap_err();
-        assert!(forced.to_string().contains("nested virtualisation"), "{forced}");
+        assert!(forced.remedy().unwrap().contains("nested virtualisation"), "{forced}");
     }
 }
 

@@ -194,7 +194,7 @@ fn fetch(cache: &Utf8Path, tree: &Utf8Path) {
         .unwrap();
     let beside = cache.join("tree.new");
     let _ = fs::remove_dir_all(&beside);
-    for deb in find(&debs, &|name| name.ends_with(".deb")) {
+    for deb in find(&debs, &|name| Utf8Path::new(name).extension() == Some("deb")) {
         Cmd::new("dpkg-deb").args(["-x", deb.as_str(), beside.as_str()]).output().unwrap();
     }
     fs::rename(beside, tree).unwrap();

@@ -52,7 +52,7 @@ fn a_disk_without_boot_code_stops_in_the_firmware() {
     let failure = gives_up(&bench, bench.with_disk(&[]));
     assert_eq!(failure.stage, Stage::Firmware);
     assert_eq!(failure.cause, Cause::GaveUp { message: "No bootable device.".into() });
-    assert!(failure.to_string().contains("--firmware"), "{failure}");
+    assert!(failure.remedy().contains("--firmware"), "{failure}");
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn a_userspace_that_never_starts_our_units() {
 /// An init that has reached what comes before `stage`, and tells what it waits for.
 fn waits_for(stage: GuestStage, detail: &str) -> String {
     let before = GuestStage::ALL.into_iter().filter(|before| *before < stage);
-    let before: String = before.map(|before| format!("event {before} ok ''\n")).collect();
+    let before = before.map(|before| format!("event {before} ok ''\n")).collect::<Vec<_>>().concat();
     format!("ports\n{before}event {stage} waiting '{detail}'\n")
 }
 

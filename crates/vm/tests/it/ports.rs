@@ -25,7 +25,7 @@ fn a_port_that_was_asked_for_is_reported_with_its_owner() {
         matches!(&taken.reason, TakenReason::InUse(Some(owner)) if owner.pid == std::process::id()),
         "{error}"
     );
-    assert!(error.to_string().contains("--port gateway=auto"), "{error}");
+    assert_eq!(error.remedy().unwrap(), "choose another port: --port gateway=auto");
 }
 
 #[test]

@@ -1,0 +1,189 @@
+//! A RAVE artifact as a machine: its disk, its services' ports, and the way in by SSH.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_spec::Format;
+
+use crate::Error;
+use crate::instance::{Instance, Ready};
+use crate::keys::KeyPair;
+use crate::machine::{Disk, DiskFormat, Display, Firmware, Forward, Interface, Machine, Overlay, WhenTaken};
+use crate::ports::{PortRequest, Resolved, Want, resolve};
+use crate::prepare::make_private_dir;
+use crate::ssh::Ssh;
+
+/// The forward that leads to the guest's SSH server; as the service is named in `rave.toml`.
+pub const SSH: &str = "ssh";
+
+/// What to boot and how. Every field is a choice of the caller.
+#[derive(Debug, Clone)]
+pub struct Plan<'a> {
+    /// Folder of the run folders; made where it is missing.
+    pub run_root: &'a Utf8Path,
+    /// The first part of the machine's name.
+    pub label: &'a str,
+    /// The artifact.
+    pub artifact: &'a Utf8Path,
+    /// Its format.
+    pub format: Format,
+    /// Where the guest's writes go.
+    pub overlay: Overlay,
+    /// Size of the disk, MiB.
+    pub disk_mib: u64,
+    /// Memory, MiB.
+    pub memory_mib: u32,
+    /// Virtual CPUs.
+    pub cpus: u32,
+    /// What it starts with.
+    pub firmware: Firmware,
+    /// What the user sees.
+    pub display: Display,
+    /// The services that the host can reach, [`SSH`] among them.
+    pub services: &'a [ServicePort],
+    /// The guest's user.
+    pub user: &'a str,
+}
+
+/// A service of the guest and the host's port for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServicePort {
+    /// Its name in `rave.toml`.
+    pub name: String,
+    /// Its port in the guest.
+    pub guest: u16,
+    /// The host's port.
+    pub host: Want,
+}
+
+/// A machine that is ready to be booted, with the key that it will let in.
+#[derive(Debug, Clone)]
+pub struct Sandbox {
+    /// The machine; the caller may change it.
+    pub machine: Machine,
+    /// The key that is passed to the guest.
+    pub key: KeyPair,
+    /// The ports that were found, in the order of the services.
+    pub ports: Vec<Resolved>,
+    user: String,
+}
+
+impl Plan<'_> {
+    /// Finds the ports, makes the run folder and the key. The machine's name is new in `run_root`.
+    pub fn prepare(&self) -> Result<Sandbox, Error> {
+        let name = unique(self.label);
+        let (format, interface) = disk_of(self.format).ok_or_else(|| Error::BadMachine {
+            name: name.clone(),
+            why: format!("QEMU boots no {} artifact yet; the formats qemu and raw do", self.format),
+        })?;
+        let ports = resolve(&self.services.iter().map(request).collect::<Vec<_>>())?;
+        let run_dir = self.run_root.join(&name);
+        make_private_dir(&run_dir)?;
+        let key = KeyPair::generate(&run_dir, &name)?;
+        let forwards = self.services.iter().zip(&ports).map(|(service, got)| Forward {
+            when_taken: match service.host {
+                Want::Fixed(_) => WhenTaken::Fail,
+                Want::FixedOrFree(_) | Want::Auto => WhenTaken::PickAnother,
+            },
+            ..Forward::new(&service.name, got.port, service.guest)
+        });
+        let machine = Machine {
+            firmware: self.firmware.clone(),
+            disk: Some(Disk { path: self.artifact.to_owned(), format, interface }),
+            overlay: self.overlay.clone(),
+            disk_mib: Some(self.disk_mib),
+            memory_mib: self.memory_mib,
+            cpus: self.cpus,
+            network: true,
+            forwards: forwards.collect(),
+            display: self.display,
+            credentials: vec![key.credential()],
+            ..Machine::new(name, &run_dir)
+        };
+        Ok(Sandbox { machine, key, ports, user: self.user.to_owned() })
+    }
+}
+
+impl Sandbox {
+    /// The way into the guest as its user, with the server's keys pinned as the guest announced them.
+    pub fn ssh(&self, instance: &Instance, ready: &Ready) -> Result<Ssh, Error> {
+        let machine = instance.machine();
+        let bad = |why: &str| Error::BadMachine { name: machine.name.clone(), why: why.to_owned() };
+        let forward = machine.forward(SSH).ok_or_else(|| bad("it forwards no port to its ssh server"))?;
+        if ready.host_keys.is_empty() {
+            return Err(bad("the guest has not announced the keys of its ssh server"));
+        }
+        let address = (forward.bind, forward.host);
+        let Machine { name, files, .. } = machine;
+        Ssh::pin(&files.run_dir, name, &self.user, address, &self.key, &ready.host_keys)
+    }
+}
+
+fn request(service: &ServicePort) -> PortRequest {
+    let bind = std::net::Ipv4Addr::LOCALHOST.into();
+    PortRequest { name: service.name.clone(), bind, want: service.host }
+}
+
+/// The label with this process's id and a number of its own.
+fn unique(label: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("{label}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// How QEMU reads an artifact, and on which controller it is meant to hang.
+fn disk_of(format: Format) -> Option<(DiskFormat, Interface)> {
+    match format {
+        Format::Qemu => Some((DiskFormat::Qcow2, Interface::Virtio)),
+        Format::Raw => Some((DiskFormat::Raw, Interface::Virtio)),
+        _ => None,
+    }
+}
+
+/// The disk that `--keep` writes to, in `state_dir`.
+pub fn kept_disk(state_dir: &Utf8Path, label: &str, format: Format) -> Utf8PathBuf {
+    state_dir.join("disks").join(format!("{label}-{format}.qcow2"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan<'a>(root: &'a Utf8Path, services: &'a [ServicePort]) -> Plan<'a> {
+        Plan {
+            run_root: root,
+            label: "test",
+            artifact: Utf8Path::new("/out/rave.qcow2"),
+            format: Format::Qemu,
+            overlay: Overlay::Throwaway,
+            disk_mib: 100,
+            memory_mib: 512,
+            cpus: 1,
+            firmware: Firmware::Bios,
+            display: Display::Headless,
+            services,
+            user: "agent",
+        }
+    }
+
+    #[test]
+    fn two_sandboxes_beside_each_other_share_no_folder_port_or_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(folder.path()).unwrap();
+        let services = [ServicePort { name: SSH.into(), guest: 22, host: Want::Auto }];
+        let [one, two] = [(), ()].map(|()| plan(root, &services).prepare().unwrap());
+        assert_ne!(one.machine.files.run_dir, two.machine.files.run_dir);
+        assert_ne!(one.key.public, two.key.public);
+        let forward = one.machine.forward(SSH).unwrap();
+        assert_eq!((forward.guest, forward.when_taken), (22, WhenTaken::PickAnother));
+        assert_eq!(one.machine.credentials, [one.key.credential()]);
+    }
+
+    #[test]
+    fn a_format_that_qemu_does_not_boot_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(folder.path()).unwrap().join("run");
+        let error = Plan { format: Format::Iso, ..plan(&root, &[]) }.prepare().unwrap_err();
+        assert!(error.to_string().contains("no iso artifact yet"), "{error}");
+        assert!(!root.exists());
+    }
+}
