@@ -50,8 +50,19 @@ pub struct Request<'a> {
     pub log_dir: &'a Utf8Path,
     /// Build every stage, even where the cache has its result.
     pub refresh: bool,
+    /// What to do with an artifact that somebody changed since it was built.
+    pub changed_artifact: ChangedArtifact,
     /// `SOURCE_DATE_EPOCH` in seconds.
     pub epoch: u64,
+}
+
+/// What to do with an artifact that somebody changed since it was built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangedArtifact {
+    /// Make it anew, with a warning: `image` was asked for just that.
+    Replace,
+    /// Stop with both digests: whoever wants to boot it should know.
+    Refuse,
 }
 
 /// What came of it.
@@ -85,6 +96,7 @@ struct Keys {
 /// Builds what is asked for and missing.
 pub fn build(request: &Request<'_>, sink: Sink<'_>) -> Result<Built, Error> {
     let plan = Plan::read(request)?;
+    plan.look_for_changes(sink)?;
     if let Some(manifest) = plan.finished() {
         return Ok(Built { manifest, changed: false });
     }
@@ -147,6 +159,24 @@ impl<'a> Plan<'a> {
         let manifest = Manifest::read(self.request.out_dir).ok()?;
         let present = |format: &Format| self.present(&manifest, *format).is_some();
         self.request.formats.iter().all(present).then_some(manifest)
+    }
+
+    /// Artifacts of these very inputs that are not what the manifest says.
+    fn look_for_changes(&self, sink: Sink<'_>) -> Result<(), Error> {
+        let Ok(manifest) = Manifest::read(self.request.out_dir) else { return Ok(()) };
+        let current = |artifact: &&Artifact| {
+            self.request.formats.contains(&artifact.format) && artifact.key == self.artifact_key(artifact.format)
+        };
+        for artifact in manifest.artifacts.iter().filter(current) {
+            match (artifact::verify(self.request.out_dir, artifact), self.request.changed_artifact) {
+                (Err(error @ Error::ArtifactDiffers { .. }), ChangedArtifact::Refuse) => return Err(error),
+                (Err(error @ Error::ArtifactDiffers { .. }), ChangedArtifact::Replace) => {
+                    sink(Event::Warning { text: &format!("{error}; it is made anew") });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     fn present<'m>(&self, manifest: &'m Manifest, format: Format) -> Option<&'m Artifact> {

@@ -125,7 +125,7 @@ impl Error {
             }
             Self::NotBuilt { .. } => Some("build it first: cargo xtask image".into()),
             Self::Damaged { .. } | Self::ArtifactDiffers { .. } => {
-                Some("build it anew: cargo xtask image --refresh; or put the original file back".into())
+                Some("make it anew with `cargo xtask image`, or put the original file back".into())
             }
             Self::Io { .. }
             | Self::FormatNotOnBase { .. }

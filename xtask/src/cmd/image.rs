@@ -2,7 +2,7 @@
 
 use std::env;
 
-use rave_image::build::{Built, DEFAULT_EPOCH};
+use rave_image::build::{Built, ChangedArtifact, DEFAULT_EPOCH};
 use rave_image::{Error, Request};
 use rave_spec::Format;
 
@@ -13,7 +13,8 @@ use crate::ui::Ui;
 
 pub(crate) fn run(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
     let formats = settings.formats(&args.formats);
-    let built = build(settings, &formats, args.refresh, ui)?;
+    let request = Wanted { formats: &formats, refresh: args.refresh, changed_artifact: ChangedArtifact::Replace };
+    let built = build(settings, &request, ui)?;
     if !built.changed {
         ui.note("nothing changed: all artifacts are there");
     }
@@ -28,23 +29,33 @@ pub(crate) fn run(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Re
     Ok(Code::Ok)
 }
 
+/// What a command wants built.
+pub(crate) struct Wanted<'a> {
+    pub(crate) formats: &'a [Format],
+    pub(crate) refresh: bool,
+    pub(crate) changed_artifact: ChangedArtifact,
+}
+
+impl<'a> Wanted<'a> {
+    /// What `run` and `smoke` boot: built where it is missing or stale, refused where somebody changed it.
+    pub(crate) fn to_boot(formats: &'a [Format]) -> Self {
+        Self { formats, refresh: false, changed_artifact: ChangedArtifact::Refuse }
+    }
+}
+
 /// Builds what is missing; also what `run` and `smoke` do first.
-pub(crate) fn build(
-    settings: &Settings,
-    formats: &[Format],
-    refresh: bool,
-    ui: &Ui,
-) -> anyhow::Result<Built> {
+pub(crate) fn build(settings: &Settings, wanted: &Wanted<'_>, ui: &Ui) -> anyhow::Result<Built> {
     let request = Request {
         root: &settings.root,
         spec: &settings.spec.spec,
         profile: settings.profile.as_str(),
         base: settings.base,
-        formats,
+        formats: wanted.formats,
         out_dir: &settings.out_dir,
         cache_dir: &settings.cache_dir,
         log_dir: &settings.state_dir.join("logs"),
-        refresh,
+        refresh: wanted.refresh,
+        changed_artifact: wanted.changed_artifact,
         epoch: epoch()?,
     };
     rave_image::build(&request, &ui.sink()).map_err(|error| failure(&error).into())
