@@ -87,8 +87,8 @@ pub enum Error {
         /// QEMU's process id, once it has one.
         pid: Option<u32>,
     },
-    /// QEMU ended before its machine existed.
-    #[error("QEMU ended at once: {status}{}\n  command: {command}", lines(.tail))]
+    /// QEMU ended, and not because its guest powered off.
+    #[error("QEMU ended: {status}{}\n  command: {command}", lines(.tail))]
     QemuDied {
         /// QEMU's command line.
         command: String,

@@ -140,7 +140,7 @@ impl Instance {
         let mut told = None;
         loop {
             // Before the logs are read, so that the last words of a QEMU that has ended are among them.
-            let ended = self.child.try_wait().map_err(Error::process("waiting for QEMU"))?;
+            let ended = self.ended()?;
             let events = self.watch.poll()?;
             self.report(&events, &mut told, on_event);
             let evidence = &self.watch.evidence;
@@ -215,6 +215,16 @@ impl Instance {
             Err(other) => return Err(other),
         }
         self.wait_ready(deadline, on_event)
+    }
+
+    /// How QEMU ended, if it has: with code 0 when the guest powered itself off.
+    pub fn ended(&mut self) -> Result<Option<Status>, Error> {
+        self.child.try_wait().map_err(Error::process("waiting for QEMU"))
+    }
+
+    /// Why a QEMU that ended so is an error, with its last lines.
+    pub fn died(&self, status: Status) -> Error {
+        Error::QemuDied { command: self.child.command(), status, tail: self.child.tail() }
     }
 
     /// Lets the machine run on without us and past our end. Its run folder stays until [`crate::record::sweep`] finds that

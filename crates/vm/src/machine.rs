@@ -37,7 +37,7 @@ pub struct Machine {
     /// Size of the disk that the guest sees, MiB; the larger of this and the artifact's own size counts. Needs an overlay.
     pub disk_mib: Option<u64>,
     /// Memory, MiB.
-    pub memory_mib: u32,
+    pub memory_mib: u64,
     /// Virtual CPUs.
     pub cpus: u32,
     /// A network card behind QEMU's user network; without it there are no forwards either.

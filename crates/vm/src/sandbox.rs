@@ -32,7 +32,7 @@ pub struct Plan<'a> {
     /// Size of the disk, MiB.
     pub disk_mib: u64,
     /// Memory, MiB.
-    pub memory_mib: u32,
+    pub memory_mib: u64,
     /// Virtual CPUs.
     pub cpus: u32,
     /// What it starts with.

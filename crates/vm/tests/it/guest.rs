@@ -2,6 +2,7 @@
 //!
 //! The kernel and busybox come from the host's Debian archive by `apt-get download`, once; they stay in `target/`.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::time::Duration;
@@ -123,7 +124,7 @@ impl Parts {
         let mut load = String::new();
         for (index, module) in self.modules.iter().enumerate() {
             entry(&mut archive, &format!("{index}.ko"), 0o100_644, &plain(module));
-            load.push_str(&format!("$b insmod /{index}.ko\n"));
+            let _ = writeln!(load, "$b insmod /{index}.ko"); // a string takes any text
         }
         let init = format!(
             r#"#!/bin/busybox sh

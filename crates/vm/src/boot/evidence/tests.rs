@@ -5,9 +5,9 @@ fn at(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-fn line(stage: GuestStage, state: State, boot_id: &str) -> String {
-    let detail = format!("{stage} detail");
-    Event { stage, state, detail, uptime_ms: 1, boot_id: boot_id.into(), host_keys: Vec::new() }.to_line()
+fn line(of: GuestStage, state: State, boot_id: &str) -> String {
+    let detail = format!("{of} detail");
+    Event { stage: of, state, detail, uptime_ms: 1, boot_id: boot_id.into(), host_keys: Vec::new() }.to_line()
 }
 
 /// A guest that has said `ok` for every stage before `stage`.
