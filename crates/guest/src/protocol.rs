@@ -26,7 +26,7 @@ pub enum Stage {
     Tools,
     /// The user's home and configuration are prepared.
     Setup,
-    /// An address was given to a network interface, or there is no interface to wait for.
+    /// A network interface has an address. It fails after 10 s without one, and [`Stage::Ready`] comes all the same.
     Network,
     /// The SSH server listens.
     Sshd,
@@ -36,7 +36,8 @@ pub enum Stage {
     Router,
     /// The gateway answers.
     Gateway,
-    /// All of the above.
+    /// All of the above, the network excepted. It fails at once when nothing is awaited any more and a stage failed,
+    /// and may still heal within 15 minutes.
     Ready,
 }
 
@@ -160,7 +161,7 @@ pub struct ServiceHealth {
     pub sub_state: String,
     /// The port inside the guest.
     pub port: u16,
-    /// Something answered on that port just now, in the service's own protocol.
+    /// Something answered on that port just now, in the service's own protocol; for SSH: something listens.
     pub answers: bool,
     /// The unit is active and the port answers.
     pub ok: bool,

@@ -61,10 +61,8 @@ fn table_listens(table: &str, port: u16) -> bool {
 pub(crate) enum Network {
     /// There is a route through this interface, so it has an address.
     Up(String),
-    /// Interfaces without an address.
+    /// None has an address: the interfaces that could, which may be no one.
     Down(Vec<String>),
-    /// Only the loopback.
-    None,
 }
 
 /// Asks `/proc/net/route` and `/sys/class/net`.
@@ -79,7 +77,7 @@ pub(crate) fn network() -> Network {
     let mut names: Vec<String> =
         hardware.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.sort();
-    if names.is_empty() { Network::None } else { Network::Down(names) }
+    Network::Down(names)
 }
 
 /// The first column of the first row after the heading.

@@ -67,7 +67,6 @@ impl<'a> Watch<'a> {
         let detail = match stage {
             Stage::Network => match system::network() {
                 Network::Up(interface) => format!("{interface} has an address"),
-                Network::None => "there is no network interface".into(),
                 Network::Down(_) => return None,
             },
             Stage::Sshd if system::listens(ports.ssh) => format!("listens on port {}", ports.ssh),
@@ -117,7 +116,9 @@ impl<'a> Watch<'a> {
 /// A network that stays away is a failure soon, so that a boot without one is not a slow boot.
 fn judge_network(unit: &Unit, network: &Network, uptime_ms: u64) -> (State, String) {
     let Network::Down(interfaces) = network else { return (State::Waiting, "an address just came".into()) };
-    let interfaces = interfaces.join(", ");
+    // Drivers load while the machine boots, so at first there is no interface at all.
+    let interfaces =
+        if interfaces.is_empty() { "no network interface".into() } else { interfaces.join(", ") };
     if unit.is_given_up() {
         return (State::Failed, unit.describe());
     }
@@ -125,9 +126,9 @@ fn judge_network(unit: &Unit, network: &Network, uptime_ms: u64) -> (State, Stri
         return (State::Waiting, unit.describe());
     }
     if uptime_ms.saturating_sub(unit.changed_ms) > LEASE {
-        (State::Failed, format!("{interfaces} got no address within {} s", LEASE / 1000))
+        (State::Failed, format!("{interfaces}: no address within {} s", LEASE / 1000))
     } else {
-        (State::Waiting, format!("{interfaces} waits for an address"))
+        (State::Waiting, format!("{interfaces}: no address yet"))
     }
 }
 
@@ -139,9 +140,11 @@ mod tests {
     fn a_lease_is_awaited_for_a_while_only() {
         let unit = Unit { active: "active".into(), changed_ms: 5_000, ..Unit::default() };
         let down = Network::Down(vec!["ens3".into()]);
-        assert_eq!(judge_network(&unit, &down, 14_000), (State::Waiting, "ens3 waits for an address".into()));
+        assert_eq!(judge_network(&unit, &down, 14_000), (State::Waiting, "ens3: no address yet".into()));
+        let none = judge_network(&unit, &Network::Down(Vec::new()), 6_000);
+        assert_eq!(none, (State::Waiting, "no network interface: no address yet".into()));
         let (state, detail) = judge_network(&unit, &down, 15_001);
-        assert_eq!((state, detail.as_str()), (State::Failed, "ens3 got no address within 10 s"));
+        assert_eq!((state, detail.as_str()), (State::Failed, "ens3: no address within 10 s"));
     }
 
     #[test]
