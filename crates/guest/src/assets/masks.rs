@@ -30,7 +30,7 @@ pub const MASKED: [(&str, &str); 18] = [
     ("systemd-pstore.service", "keeps crash dumps of firmware that a virtual machine does not have"),
 ];
 
-/// It offers SSH over AF_VSOCK, fails with an error in the log where there is none, and costs a process at each boot.
+/// It offers SSH over `AF_VSOCK`, fails with an error in the log where there is none, and costs a process at each boot.
 const SSH_GENERATOR: &str = "/etc/systemd/system-generators/systemd-ssh-generator";
 
 pub(super) fn files() -> impl Iterator<Item = GuestFile> {
