@@ -5,6 +5,7 @@ mod services;
 
 use std::time::Duration;
 
+use camino::Utf8PathBuf;
 use rave_image::{Manifest, artifact};
 use rave_process::progress::{Event, Outcome, Sink};
 use rave_process::{Status, interrupt};
@@ -17,7 +18,7 @@ use rave_vm::ssh::Ssh;
 use rave_vm::{BootEvent, Error, Instance, Ready, Shutdown, boot, firmware, record};
 
 use crate::cli;
-use crate::cmd::image;
+use crate::cmd::image::{self, Wanted};
 use crate::exit::{Code, Failure};
 use crate::host::{self, Needs};
 use crate::settings::Settings;
@@ -39,11 +40,7 @@ const SSH_FAILED: i32 = 255;
 pub(crate) fn run(args: &cli::Run, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
     let services = services::wanted(&args.ports, &settings.spec.spec.services)?;
     host::ensure(settings, ui, Needs::Run)?;
-    let format = args.format.unwrap_or(settings.spec.spec.defaults.formats[0]);
-    let manifest = Manifest::read(&settings.out_dir).map_err(|error| image::failure(&error))?;
-    let artifact = manifest.artifact(&settings.out_dir, format).map_err(|error| image::failure(&error))?;
-    let artifact = artifact::verify(&settings.out_dir, artifact).map_err(|error| image::failure(&error))?;
-
+    let (manifest, artifact, format) = artifact(args, settings, ui)?;
     let qemu = Qemu::find(Arch::X86_64).map_err(|error| failure(&error))?;
     let verdict = accelerator(settings, &qemu, ui)?;
     let run_root = run_root(settings);
@@ -70,8 +67,31 @@ pub(crate) fn run(args: &cli::Run, settings: &Settings, ui: &Ui) -> anyhow::Resu
     session.start(instance, verdict.accelerator())
 }
 
+/// The artifact to boot, as its manifest describes it; built where there is none.
+fn artifact(
+    args: &cli::Run,
+    settings: &Settings,
+    ui: &Ui,
+) -> anyhow::Result<(Manifest, Utf8PathBuf, Format)> {
+    let format = args.format.unwrap_or(settings.spec.spec.defaults.formats[0]);
+    let find = || {
+        let manifest = Manifest::read(&settings.out_dir)?;
+        let path = artifact::verify(&settings.out_dir, manifest.artifact(&settings.out_dir, format)?)?;
+        Ok((manifest, path, format))
+    };
+    let found = match find() {
+        Err(rave_image::Error::NotBuilt { .. }) => {
+            host::ensure(settings, ui, Needs::Image)?;
+            image::build(settings, &Wanted::to_boot(&[format]), ui)?;
+            find()
+        }
+        other => other,
+    };
+    Ok(found.map_err(|error| image::failure(&error))?)
+}
+
 /// Where the folders of running machines are.
-pub(crate) fn run_root(settings: &Settings) -> camino::Utf8PathBuf {
+pub(crate) fn run_root(settings: &Settings) -> Utf8PathBuf {
     settings.state_dir.join("run")
 }
 

@@ -25,8 +25,8 @@ pub enum DeadEnd {
 #[derive(Debug, Clone, Default)]
 pub struct Evidence {
     marks: Marks,
-    /// The firmware says that it started what is on the disk.
-    handed_over: bool,
+    /// When the firmware said that it starts what is on the disk.
+    handed_over: Option<Duration>,
     firmware: Console,
     serial: Console,
     /// The last event of each stage, and when it was first ok.
@@ -43,10 +43,10 @@ impl Evidence {
         Self { previous_boot: previous, ..Self::default() }
     }
 
-    /// Takes what the firmware printed on its debug port.
-    pub fn firmware(&mut self, bytes: &[u8]) {
+    /// Takes what the firmware printed on its debug port, `at` after the beginning.
+    pub fn firmware(&mut self, bytes: &[u8], at: Duration) {
         let mut console = std::mem::take(&mut self.firmware);
-        console.push(bytes, &mut |line| self.firmware_line(line));
+        console.push(bytes, &mut |line| self.firmware_line(line, at));
         self.firmware = console;
     }
 
@@ -85,12 +85,12 @@ impl Evidence {
         true
     }
 
-    fn firmware_line(&mut self, line: &str) {
+    fn firmware_line(&mut self, line: &str, at: Duration) {
         // SeaBIOS, src/boot.c; OVMF, MdeModulePkg/Universal/BdsDxe.
         if line.contains("Booting from 0000:7c00") {
-            self.handed_over = true;
+            self.handed_over.get_or_insert(at);
         } else if line.contains("No bootable device.") {
-            self.handed_over = false;
+            self.handed_over = None;
             self.give_up(line);
         }
     }
@@ -105,9 +105,9 @@ impl Evidence {
         let marks = &mut self.marks;
         // A mark counts only where those after it have not been seen: systemd logs the kernel's line again.
         if line.contains("BdsDxe: starting") {
-            self.handed_over = true;
+            self.handed_over.get_or_insert(at);
         } else if line.contains("BdsDxe: failed") {
-            self.handed_over = false;
+            self.handed_over = None;
         } else if line.contains(LOADER_MARKER) && marks.kernel.is_none() {
             marks.loader.get_or_insert(at);
         } else if line.contains("Linux version ") && marks.init.is_none() {
@@ -137,7 +137,7 @@ impl Evidence {
             Stage::Initrd
         } else if kernel.is_some() {
             Stage::Kernel
-        } else if loader.is_some() || self.handed_over {
+        } else if loader.is_some() || self.handed_over.is_some() {
             Stage::BootLoader
         } else {
             Stage::Firmware
@@ -201,7 +201,9 @@ impl Evidence {
         let stages = self.events.iter().filter_map(|(stage, (_, at))| at.map(|at| (*stage, at)));
         let mut stages: Vec<_> = stages.collect();
         stages.sort_by_key(|(_, at)| *at);
-        Timeline::new(&self.marks, stages, ready)
+        // The firmware's own word comes before the first that the boot loader gets out.
+        let loader = self.handed_over.or(self.marks.loader);
+        Timeline::new(&Marks { loader, ..self.marks }, stages, ready)
     }
 
     /// What speaks for [`Evidence::stage`], in words.
@@ -227,7 +229,7 @@ impl Evidence {
             .or_else(|| seen("the kernel", marks.kernel))
             .or_else(|| seen("the boot loader's marker", marks.loader))
             .unwrap_or_else(|| {
-                if self.handed_over {
+                if self.handed_over.is_some() {
                     "the firmware started the disk's boot code, which said nothing on the serial port"
                         .to_owned()
                 } else {

@@ -10,7 +10,7 @@ use rave_guest::protocol;
 /// Marks are seen when the logs are read, every [`super::watch::POLL`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Timeline {
-    /// Until the boot loader spoke, or without one the kernel.
+    /// Until the firmware started the boot loader, or without one until the kernel spoke.
     pub firmware: Duration,
     /// Until the kernel spoke.
     pub loader: Duration,

@@ -50,7 +50,7 @@ impl Watch {
     pub(crate) fn poll(&mut self) -> Result<Vec<Event>, Error> {
         let Self { started, firmware, serial, ready, evidence } = self;
         let now = || started.elapsed();
-        firmware.read(&mut |bytes| evidence.firmware(bytes))?;
+        firmware.read(&mut |bytes| evidence.firmware(bytes, now()))?;
         serial.read(&mut |bytes| evidence.serial(bytes, now()))?;
         let mut events = Vec::new();
         ready.read(&mut |bytes| events.extend(evidence.ready(bytes, now())))?;

@@ -51,10 +51,14 @@ fn grubs_own_greeting_is_no_userspace() {
 #[test]
 fn the_firmwares_log_tells_a_silent_boot_loader_from_a_disk_without_one() {
     let mut silent = Evidence::default();
-    silent.firmware(b"Booting from Hard Disk...\nBooting from 0000:7c00\n");
+    silent.firmware(b"Booting from Hard Disk...\nBooting from 0000:7c00\n", at(1));
     assert_eq!((silent.stage(), silent.dead_end()), (Stage::BootLoader, None));
+    assert_eq!(silent.timeline(at(9)).firmware, at(1));
     let mut none = Evidence::default();
-    none.firmware(b"Booting from Hard Disk...\nBoot failed: not a bootable disk\n\nNo bootable device.\n");
+    none.firmware(
+        b"Booting from Hard Disk...\nBoot failed: not a bootable disk\n\nNo bootable device.\n",
+        at(1),
+    );
     assert_eq!(none.stage(), Stage::Firmware);
     assert_eq!(none.dead_end(), Some(&DeadEnd::GaveUp("No bootable device.".into())));
     assert!(none.last_lines().contains(&"Boot failed: not a bootable disk".to_owned()));
@@ -131,7 +135,7 @@ proptest! {
     #[test]
     fn any_bytes_are_taken_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let mut evidence = Evidence::default();
-        evidence.firmware(&bytes);
+        evidence.firmware(&bytes, at(1));
         evidence.serial(&bytes, at(1));
         evidence.ready(&bytes, at(1));
         let _ = (evidence.stage(), evidence.reason(), evidence.timeline(at(2)));
