@@ -16,8 +16,10 @@ fn the_first_signal_stops_the_group_and_what_would_follow() {
         let scratch = tempfile::tempdir().unwrap();
         let parent = start("run interruptible", scratch.path());
         let family = [pid(scratch.path(), "child"), pid(scratch.path(), "grandchild")];
+        let sent = Instant::now();
         send(parent.pid(), signal);
         let end = note(scratch.path(), "end");
+        assert!(sent.elapsed() < STOP_GRACE, "asked to stop, not killed in the end");
         assert_eq!(end, format!("interrupted by {name}; then interrupted by {name}"));
         family.into_iter().for_each(wait_gone);
     }
@@ -47,6 +49,8 @@ fn a_second_signal_kills_what_will_not_stop() {
     });
     assert!(sent.elapsed() < STOP_GRACE, "killed by the second signal, not by the end of the grace");
     wait_gone(family[1]);
+    // A third signal would have ended the parent, and the guardian the group.
+    assert!(note(scratch.path(), "end").starts_with("interrupted by"));
     assert!(sent.elapsed() > Duration::from_millis(150), "killed by the first signal");
 }
 
