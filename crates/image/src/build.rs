@@ -13,14 +13,14 @@ use rave_spec::{Base, Format, Profile, Spec};
 use crate::artifact;
 use crate::bases::debian::{self, Rootfs};
 use crate::digest::{Digest, Hasher};
-use crate::disk::{self, Disk, Recipe};
+use crate::disk::{self, Disk, Recipe, boot_loader};
 use crate::error::{Error, IoContext as _, StageContext as _};
 use crate::formats;
 use crate::guest_program;
 use crate::manifest::{Artifact, Input, Manifest, SCHEMA};
 use crate::stages::Stages;
 use crate::store::Store;
-use crate::tools;
+use crate::tools::{self, Tools};
 use crate::tree::accounts::{Account, hash_password};
 use crate::tree::overlay::Overlay;
 use crate::versions;
@@ -117,6 +117,26 @@ pub fn build(request: &Request<'_>, sink: Sink<'_>) -> Result<Built, Error> {
     Ok(Built { manifest, changed: true })
 }
 
+/// A disk with the same kernel and packages and nothing of RAVE's: what a boot is measured against.
+pub fn plain_disk(request: &Request<'_>, sink: Sink<'_>) -> Result<Disk, Error> {
+    let plan = Plan::read(request)?;
+    let _lock = lock(request, sink)?;
+    let store = Store::open(request.cache_dir)?;
+    let stages = Stages::new(store, request.cache_dir, request.log_dir, false, sink);
+    let root = plan.rootfs.build(&stages)?;
+    let key = Digest::of_bytes(format!("plain {}", plan.keys.rootfs).as_bytes());
+    let recipe = Recipe {
+        root: &root,
+        tools: &Tools::none(&stages)?,
+        account: &plan.account,
+        overlay: &Overlay::default(),
+        kernel_arguments: boot_loader::PLAIN_KERNEL_ARGUMENTS,
+        key,
+        epoch: request.epoch,
+    };
+    recipe.build(&stages, "plain")
+}
+
 /// One build at a time in a cache; a second one waits and says for whom.
 fn lock(request: &Request<'_>, sink: Sink<'_>) -> Result<FileLock, Error> {
     let path = request.cache_dir.join("build.lock");
@@ -165,7 +185,8 @@ impl<'a> Plan<'a> {
     fn look_for_changes(&self, sink: Sink<'_>) -> Result<(), Error> {
         let Ok(manifest) = Manifest::read(self.request.out_dir) else { return Ok(()) };
         let current = |artifact: &&Artifact| {
-            self.request.formats.contains(&artifact.format) && artifact.key == self.artifact_key(artifact.format)
+            self.request.formats.contains(&artifact.format)
+                && artifact.key == self.artifact_key(artifact.format)
         };
         for artifact in manifest.artifacts.iter().filter(current) {
             match (artifact::verify(self.request.out_dir, artifact), self.request.changed_artifact) {
@@ -212,10 +233,11 @@ impl<'a> Plan<'a> {
             tools: &tools,
             account: &self.account,
             overlay: &overlay,
+            kernel_arguments: boot_loader::KERNEL_ARGUMENTS,
             key: self.keys.disk,
             epoch: self.request.epoch,
         };
-        let disk = recipe.build(stages)?;
+        let disk = recipe.build(stages, disk::STAGE)?;
         Ok((disk, root.packages))
     }
 

@@ -92,7 +92,9 @@ fn sweep(notes: &Utf8Path) {
 /// remove them (mmdebstrap(1), `--unshare-helper`).
 fn remove(path: &Utf8Path) {
     if fs::remove_dir_all(path).is_err() && path.exists() {
-        let _ = Cmd::new("mmdebstrap").args(["--unshare-helper", "rm", "-rf", path.as_str()]).output();
+        let remove = Cmd::new("mmdebstrap").args(["--unshare-helper", "rm", "-rf", path.as_str()]);
+        // Also after Ctrl-C: that is when there is something to remove.
+        let _ = remove.survives_interrupt().output();
         let _ = fs::remove_dir_all(path);
     }
 }

@@ -40,6 +40,16 @@ pub struct Tools {
     pub extent: Extent,
 }
 
+impl Tools {
+    /// No tools: an empty tar.
+    pub(crate) fn none(stages: &Stages<'_>) -> Result<Self, Error> {
+        let tar = stages.cache_dir().join("empty.tar");
+        let mut builder = tar::Builder::new(File::create(&tar).at("create", &tar)?);
+        builder.finish().at("write", &tar)?;
+        Ok(Self { tar, extent: Extent::default() })
+    }
+}
+
 /// A tool of the lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NpmPackage {

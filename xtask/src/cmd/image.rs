@@ -8,12 +8,15 @@ use rave_spec::Format;
 
 use crate::cli;
 use crate::exit::{Code, Failure};
+use crate::host;
 use crate::settings::Settings;
 use crate::ui::Ui;
 
 pub(crate) fn run(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
+    host::ensure(settings, ui, host::Needs::Image)?;
     let formats = settings.formats(&args.formats);
-    let request = Wanted { formats: &formats, refresh: args.refresh, changed_artifact: ChangedArtifact::Replace };
+    let request =
+        Wanted { formats: &formats, refresh: args.refresh, changed_artifact: ChangedArtifact::Replace };
     let built = build(settings, &request, ui)?;
     if !built.changed {
         ui.note("nothing changed: all artifacts are there");

@@ -16,6 +16,9 @@ use crate::stages::Stages;
 /// four seconds of a boot under software emulation.
 pub const KERNEL_ARGUMENTS: &str = "ro console=tty0 console=ttyS0,115200 systemd.gpt_auto=0";
 
+/// The same without what makes the boot shorter.
+pub const PLAIN_KERNEL_ARGUMENTS: &str = "ro console=tty0 console=ttyS0,115200";
+
 /// `/boot/grub/grub.cfg`. The marker on the serial line tells the host that the boot loader runs. Holding shift
 /// shows a menu.
 pub const CONFIGURATION: &str = include_str!("grub.cfg");
@@ -52,13 +55,13 @@ const BOOT_CODE_END: usize = 440;
 const CORE_BLOCK_LIST: usize = 0x1f4;
 
 /// The guest's files that name the disk's identifiers.
-pub(crate) fn guest_files(identifiers: &Identifiers) -> Vec<GuestFile> {
+pub(crate) fn guest_files(identifiers: &Identifiers, arguments: &str) -> Vec<GuestFile> {
     let file = |path: &str, text: String| GuestFile {
         path: path.into(),
         owner: Owner::Root,
         kind: Kind::File { mode: 0o644, content: text.into_bytes() },
     };
-    let grub = CONFIGURATION.replace("@root@", &identifiers.root).replace("@arguments@", KERNEL_ARGUMENTS);
+    let grub = CONFIGURATION.replace("@root@", &identifiers.root).replace("@arguments@", arguments);
     // x-systemd.growfs: the file system follows its partition (systemd.mount(5)).
     let fstab = format!("UUID={} / ext4 defaults,errors=remount-ro,x-systemd.growfs 0 1\n", identifiers.root);
     vec![file("/boot/grub/grub.cfg", grub), file("/etc/fstab", fstab)]

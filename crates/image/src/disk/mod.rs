@@ -67,6 +67,7 @@ pub(crate) struct Recipe<'a> {
     pub(crate) account: &'a Account,
     /// RAVE's own files, without those that name the disk's identifiers.
     pub(crate) overlay: &'a Overlay,
+    pub(crate) kernel_arguments: &'a str,
     pub(crate) key: Digest,
     pub(crate) epoch: u64,
 }
@@ -108,9 +109,9 @@ pub(crate) fn key(
 }
 
 impl Recipe<'_> {
-    /// Assembles the disk, or takes it from the store.
-    pub(crate) fn build(&self, stages: &Stages<'_>) -> Result<Disk, Error> {
-        let entry = stages.run(STAGE, &self.key, |pending| self.assemble(stages, pending))?;
+    /// Assembles the disk, or takes it from the store, where it is kept by this stage's name.
+    pub(crate) fn build(&self, stages: &Stages<'_>, stage: &'static str) -> Result<Disk, Error> {
+        let entry = stages.run(stage, &self.key, |pending| self.assemble(stages, pending))?;
         let place = entry.file(DESCRIPTION);
         let text = std::fs::read(&place).at("read", &place)?;
         let found: Description = serde_json::from_slice(&text)
@@ -121,7 +122,7 @@ impl Recipe<'_> {
     fn assemble(&self, stages: &Stages<'_>, pending: &Pending) -> Result<(), Error> {
         let identifiers = Identifiers::of(&self.key);
         let mut overlay = self.overlay.clone();
-        for file in boot_loader::guest_files(&identifiers) {
+        for file in boot_loader::guest_files(&identifiers, self.kernel_arguments) {
             overlay.add(file);
         }
         let extent: Extent = self.root.extent + self.tools.extent + overlay.extent();

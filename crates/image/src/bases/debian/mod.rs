@@ -47,21 +47,31 @@ pub struct Rootfs {
 pub enum Mode {
     /// A user namespace, for ordinary users.
     Unshare,
-    /// The caller is root.
+    /// The caller is root. A mount namespace keeps what mmdebstrap mounts, and a kill would leave, from the host.
     Root,
+    /// Root in a container that may not mount: mmdebstrap does without `/proc` and the like.
+    RootWithoutMounts,
 }
 
 impl Mode {
     /// The mode that this process can use.
     pub fn of_this_process() -> Self {
-        if rustix::process::geteuid().is_root() { Self::Root } else { Self::Unshare }
+        if !rustix::process::geteuid().is_root() {
+            Self::Unshare
+        } else if Cmd::new("unshare").args(["--mount", "true"]).output().is_ok() {
+            Self::Root
+        } else {
+            Self::RootWithoutMounts
+        }
     }
 
-    fn flag(self) -> &'static str {
-        match self {
-            Self::Unshare => "--mode=unshare",
-            Self::Root => "--mode=root",
-        }
+    fn command(self) -> Vec<String> {
+        let words: &[&str] = match self {
+            Self::Unshare => &["mmdebstrap", "--mode=unshare"],
+            Self::Root => &["unshare", "--mount", "mmdebstrap", "--mode=root"],
+            Self::RootWithoutMounts => &["mmdebstrap", "--mode=root", "--skip=chroot/mount"],
+        };
+        words.iter().chain(&["--format=tar"]).map(ToString::to_string).collect()
     }
 }
 
@@ -86,7 +96,8 @@ impl Rootfs {
 
     /// The whole command line.
     pub fn argv(&self, mode: Mode, tar: &Utf8Path) -> Vec<String> {
-        let mut argv = ["mmdebstrap", mode.flag(), "--format=tar", "--verbose"].map(String::from).to_vec();
+        let mut argv = mode.command();
+        argv.push("--verbose".into());
         argv.extend(self.arguments());
         argv.extend([self.suite.clone(), tar.to_string()]);
         argv
@@ -94,9 +105,9 @@ impl Rootfs {
 
     /// The same packages by mmdebstrap alone: what a build is measured against.
     pub fn plain_argv(&self, mode: Mode, tar: &Utf8Path) -> Vec<String> {
-        let fixed = ["mmdebstrap", mode.flag(), "--format=tar", "--variant=minbase", "--architectures=amd64"];
+        let fixed = ["--variant=minbase", "--architectures=amd64"].map(String::from);
         let rest = [self.include(), self.suite.clone(), tar.to_string()];
-        fixed.map(String::from).into_iter().chain(rest).collect()
+        mode.command().into_iter().chain(fixed).chain(rest).collect()
     }
 
     fn include(&self) -> String {
@@ -180,7 +191,12 @@ mod tests {
         let argv = rootfs().argv(Mode::Unshare, "/cache/root.tar".into());
         assert_eq!(argv[..4], ["mmdebstrap", "--mode=unshare", "--format=tar", "--verbose"]);
         assert_eq!(argv[argv.len() - 3..], ["--include=curl,git", "trixie", "/cache/root.tar"]);
-        assert_eq!(rootfs().argv(Mode::Root, "x".into())[1], "--mode=root");
+        let root = rootfs().argv(Mode::Root, "x".into());
+        assert_eq!(root[..4], ["unshare", "--mount", "mmdebstrap", "--mode=root"]);
+        let plain = rootfs().plain_argv(Mode::RootWithoutMounts, "x".into());
+        let expected = "mmdebstrap --mode=root --skip=chroot/mount --format=tar --variant=minbase --architectures=amd64 \
+                        --include=curl,git trixie x";
+        assert_eq!(plain.join(" "), expected);
     }
 
     #[test]

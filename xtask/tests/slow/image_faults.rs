@@ -1,0 +1,272 @@
+//! `image` when things go wrong: killed, interrupted, twice at once, disk full, no network.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+
+use crate::stage::STAGES;
+use crate::tool::{Place, copy_checkout, finish, shared_cache, start_until, wait_until};
+
+/// Nothing that carries a final name was left by the stage.
+fn expect_nothing_finished(place: &Place, stage: &str) {
+    let finished = |folder: &str, prefix: &str| -> Vec<String> {
+        let entries = fs::read_dir(place.path(folder)).into_iter().flatten().flatten();
+        entries
+            .map(|entry| entry.file_name().into_string().unwrap())
+            .filter(|name| name.starts_with(prefix) && !name.ends_with(".partial"))
+            .collect()
+    };
+    assert_eq!(finished("cache/stages", &format!("{stage}-")), Vec::<String>::new());
+    assert_eq!(finished("out", "rave-"), Vec::<String>::new());
+    assert_eq!(finished("out", "manifest"), Vec::<String>::new());
+}
+
+fn signal(name: &str, pid: u32) {
+    assert!(Command::new("kill").args([format!("-{name}"), pid.to_string()]).status().unwrap().success());
+}
+
+#[test]
+fn a_kill_at_any_stage_leaves_no_process_and_nothing_that_looks_finished() {
+    for (stage, before) in STAGES {
+        let place = Place::new();
+        place.seed(before);
+        let mut child = start_until(place.image(&[]), &format!("{stage}: started"));
+        signal("KILL", child.id());
+        child.wait().unwrap();
+        place.expect_no_process();
+        expect_nothing_finished(&place, stage);
+
+        // The next run needs no cleaning by hand: it does the killed stage again. The slowest one is lent.
+        place.seed(if *stage == "rootfs" { &["rootfs", "disk"] } else { &["disk"] });
+        finish(place.image(&[])).expect_code(0);
+        assert_eq!(place.unfinished(), Vec::<std::path::PathBuf>::new());
+        assert_eq!(fs::read_dir(place.path("cache/scratch")).map_or(0, Iterator::count), 0);
+    }
+}
+
+#[test]
+fn ctrl_c_at_any_stage_ends_with_130_and_cleans_up_at_once() {
+    for (stage, before) in STAGES {
+        let place = Place::new();
+        place.seed(before);
+        let mut child = start_until(place.image(&[]), &format!("{stage}: started"));
+        signal("INT", child.id());
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{stage}");
+        place.expect_no_process();
+        expect_nothing_finished(&place, stage);
+        assert_eq!(place.unfinished(), Vec::<std::path::PathBuf>::new(), "{stage}");
+    }
+}
+
+#[test]
+fn a_second_build_waits_and_says_for_whom() {
+    let place = Place::new();
+    place.seed(&["rootfs", "tools", "guest"]);
+    let mut first = start_until(place.image(&[]), "disk: started");
+    let second = start_until(place.image(&[]), "waiting for another build (process ");
+    let waiting_for = place.processes();
+    assert!(waiting_for.contains(&first.id()));
+    assert_eq!(first.wait().unwrap().code(), Some(0));
+    let mut second = second;
+    assert_eq!(second.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_changed_artifact_is_named_with_its_digest_and_made_anew() {
+    let place = Place::new();
+    place.seed(&["rootfs", "tools", "guest", "disk"]);
+    finish(place.image(&[])).expect_code(0);
+    let artifact = place.path("out/rave-debian-headless.qcow2");
+    let whole = fs::read(&artifact).unwrap();
+    finish(place.image(&[])).expect_code(0).expect_said("nothing changed");
+
+    let mut edited = whole.clone();
+    edited[1 << 20] ^= 1;
+    fs::write(&artifact, edited).unwrap();
+    for command in ["run", "smoke"] {
+        let mut refused = place.xtask(&[command, "--base", "debian", "--out"]);
+        refused.arg(place.path("out"));
+        finish(refused).expect_code(4).expect_said("is not what its manifest describes: its SHA-256 is ");
+    }
+    finish(place.image(&[])).expect_code(0).expect_said("its SHA-256 is ").expect_said("it is made anew");
+    assert!(fs::read(&artifact).unwrap() == whole, "the same inputs give the same bytes");
+
+    fs::write(&artifact, &whole[..whole.len() / 2]).unwrap();
+    let said = finish(place.image(&[]));
+    said.expect_code(0).expect_said(&format!("the manifest says {}", whole.len()));
+    assert!(fs::read(&artifact).unwrap() == whole);
+}
+
+/// A command with a small memory file system mounted over a folder, in a mount namespace of its own.
+fn on_small_disk(place: &Place, folder: &str, mebibytes: u64, arguments: &[&str]) -> Command {
+    let folder = place.path(folder);
+    fs::create_dir_all(&folder).unwrap();
+    // The stages that are there already stay reachable beside the small disk.
+    let seeded = place.path("cache/stages");
+    let aside = place.path("aside");
+    if seeded.is_dir() && folder == place.path("cache") {
+        fs::rename(&seeded, &aside).unwrap();
+    }
+    let script = r#"
+        set -e
+        mount -t tmpfs -o size="$2"m tmpfs "$1"
+        if [ -d "$3" ]; then mkdir "$1/stages"; for entry in "$3"/*; do ln -s "$entry" "$1/stages/"; done; fi
+        shift 3
+        exec "$@"
+    "#;
+    let namespace: &[&str] = if is_root() { &["--mount"] } else { &["--mount", "--map-root-user"] };
+    let mut command = Command::new("unshare");
+    command
+        .args(namespace)
+        .args(["sh", "-c", script, "sh"])
+        .arg(&folder)
+        .arg(mebibytes.to_string())
+        .arg(&aside);
+    let tool = place.image(arguments);
+    command.arg(tool.get_program()).args(tool.get_args()).current_dir(tool.get_current_dir().unwrap());
+    command.envs(tool.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command
+}
+
+fn is_root() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    status.lines().any(|line| line.starts_with("Uid:\t0\t"))
+}
+
+#[test]
+fn a_disk_without_room_is_said_before_the_disk_is_written() {
+    let place = Place::new();
+    place.seed(&["rootfs", "tools", "guest"]);
+    let said = finish(on_small_disk(&place, "cache", 64, &[]));
+    said.expect_code(4)
+        .expect_said("no room on ")
+        .expect_said("MiB are needed")
+        .expect_said("remedy: free some space");
+}
+
+#[test]
+fn a_disk_that_fills_up_while_the_image_is_written_leaves_nothing() {
+    let place = Place::new();
+    place.seed(&["rootfs", "tools", "guest"]);
+    let said = finish(on_small_disk(&place, "cache", content_mebibytes(&place) + 8, &[]));
+    said.expect_code(4).expect_said("mke2fs").expect_said("remedy: the disk is full");
+    expect_nothing_finished(&place, "disk");
+}
+
+/// What the disk's files need together: just enough to pass the look before writing, not enough for ext4's
+/// own tables.
+fn content_mebibytes(place: &Place) -> u64 {
+    let mut bytes = 0;
+    for (stage, file) in [("rootfs", "root.json"), ("tools", "tools.json")] {
+        let entry = fs::read_dir(place.path("cache/stages")).unwrap().flatten();
+        let folder = entry
+            .map(|entry| entry.path())
+            .find(|path| path.to_string_lossy().contains(&format!("/{stage}-")));
+        let text = fs::read_to_string(folder.unwrap().join(file)).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let extent = value.get("extent").unwrap_or(&value);
+        bytes += extent["bytes"].as_u64().unwrap();
+    }
+    bytes.div_ceil(1 << 20)
+}
+
+#[test]
+fn a_disk_that_fills_up_while_the_artifact_is_written_leaves_nothing() {
+    let place = Place::new();
+    place.seed(&["rootfs", "tools", "guest", "disk"]);
+    let said = finish(on_small_disk(&place, "out", 100, &[]));
+    said.expect_code(4).expect_said("qemu-img convert").expect_said("remedy: the disk is full");
+}
+
+#[test]
+fn a_small_tmpdir_is_passed_over_and_a_full_disk_under_the_tar_is_said() {
+    let place = Place::new();
+    place.seed(&["tools", "guest"]);
+    let checkout = place.path("checkout");
+    copy_checkout(&checkout);
+    // Few packages, so that the tar is soon written.
+    fs::write(checkout.join("rave.local.toml"), "[debian]\npackages = [\"less\"]\n").unwrap();
+    let mut command = on_small_disk(&place, "cache", 48, &[]);
+    // The cache itself is the small disk, and open to others.
+    command.env("TMPDIR", place.path("cache")).current_dir(&checkout);
+    let said = finish(command);
+    said.expect_code(4).expect_said("mmdebstrap").expect_said("remedy: the disk is full");
+    expect_nothing_finished(&place, "rootfs");
+}
+
+#[test]
+fn without_a_network_a_new_build_says_so_and_a_cached_one_works() {
+    let namespace: &[&str] = if is_root() { &["--net"] } else { &["--net", "--map-root-user"] };
+    let offline = |place: &Place| {
+        let out = place.path("out");
+        place.xtask_by("unshare", namespace, &["image", "--base", "debian", "--out", out.to_str().unwrap()])
+    };
+    let place = Place::new();
+    place.seed(&["tools", "guest"]);
+    finish(offline(&place)).expect_code(4).expect_said("remedy: the package archive could not be reached");
+    place.seed(&["rootfs"]);
+    finish(offline(&place)).expect_code(0);
+}
+
+#[test]
+fn a_checkout_whose_path_has_spaces_builds_and_one_that_is_not_utf8_is_refused_clearly() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let place = Place::new();
+    place.seed(&["rootfs", "tools"]);
+    let copy = |name: &std::ffi::OsStr| {
+        let folder = place.path("").join(name);
+        copy_checkout(&folder);
+        folder
+    };
+    let spaced = copy("a checkout with 'quotes' and spaces".as_ref());
+    let mut command = place.image(&[]);
+    command.current_dir(&spaced);
+    finish(command).expect_code(0);
+
+    let strange = copy(std::ffi::OsStr::from_bytes(b"not-utf8-\xff"));
+    let mut command = place.image(&[]);
+    command.current_dir(&strange);
+    finish(command).expect_code(2).expect_said("UTF-8");
+}
+
+#[test]
+fn a_cache_that_cannot_be_written_is_named() {
+    if is_root() {
+        // Root writes everywhere; a read-only mount is the same to it as a closed folder is to a user.
+        let place = Place::new();
+        fs::create_dir_all(place.path("cache")).unwrap();
+        let script = r#"mount -t tmpfs -o ro tmpfs "$1"; shift; exec "$@""#;
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", script, "sh"]).arg(place.path("cache"));
+        let tool = place.image(&[]);
+        command.arg(tool.get_program()).args(tool.get_args()).current_dir(tool.get_current_dir().unwrap());
+        command.envs(tool.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        finish(command).expect_code(4).expect_said("Read-only file system");
+    } else {
+        let place = Place::new();
+        fs::create_dir_all(place.path("cache")).unwrap();
+        fs::set_permissions(place.path("cache"), fs::Permissions::from_mode(0o500)).unwrap();
+        finish(place.image(&[])).expect_code(4).expect_said("Permission denied");
+    }
+}
+
+#[test]
+fn nothing_changed_takes_a_moment_and_a_changed_setting_redoes_only_its_stages() {
+    let place = Place::new();
+    shared_cache();
+    place.seed(&["rootfs", "tools", "guest", "disk"]);
+    finish(place.image(&[])).expect_code(0).expect_said("disk: reused");
+    let again = finish(place.image(&[]));
+    again.expect_code(0).expect_said("nothing changed");
+    assert!(!again.stderr.contains("reused"), "no stage is even looked up:\n{}", again.stderr);
+
+    let mut port = place.image(&[]);
+    port.env("RAVE_GUEST_USER", "worker");
+    let said = finish(port);
+    said.expect_code(0)
+        .expect_said("rootfs: reused")
+        .expect_said("tools: reused")
+        .expect_said("guest: reused");
+    said.expect_said("disk: done in").expect_said("qemu: done in");
+    wait_until("the old artifact is replaced", || place.path("out/rave-debian-headless.qcow2").exists());
+}

@@ -1,0 +1,215 @@
+//! The built xtask as a user runs it, in a cache and output folder of the test's own.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// Longer than anything that is waited for under software emulation on a busy machine.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(600);
+
+/// The checkout.
+pub(crate) fn checkout() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the checkout")
+}
+
+/// Folders that one test has for itself.
+pub(crate) struct Place {
+    folder: tempfile::TempDir,
+}
+
+/// What a finished run left.
+pub(crate) struct Finished {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Finished {
+    /// The exit code, or a failed test that shows what was said.
+    #[track_caller]
+    pub(crate) fn expect_code(&self, code: i32) -> &Self {
+        assert_eq!(self.status.code(), Some(code), "{}\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// Fails the test unless stderr has this text.
+    #[track_caller]
+    pub(crate) fn expect_said(&self, text: &str) -> &Self {
+        assert!(self.stderr.contains(text), "no {text:?} in:\n{}", self.stderr);
+        self
+    }
+}
+
+impl Place {
+    /// Below /var/tmp, for images are large and /tmp may be memory.
+    pub(crate) fn new() -> Self {
+        Self { folder: tempfile::Builder::new().prefix("rave-test-").tempdir_in("/var/tmp").unwrap() }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// `xtask ARGUMENTS` with this place's cache, state and output folder.
+    pub(crate) fn xtask(&self, arguments: &[&str]) -> Command {
+        self.xtask_by(env!("CARGO_BIN_EXE_xtask"), &[], arguments)
+    }
+
+    /// The same, started by another program that takes the command line after its own arguments.
+    pub(crate) fn xtask_by(&self, program: &str, before: &[&str], arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command.args(before);
+        if program != env!("CARGO_BIN_EXE_xtask") {
+            command.arg(env!("CARGO_BIN_EXE_xtask"));
+        }
+        command.args(arguments).current_dir(checkout());
+        command.env("RAVE_CACHE", self.path("cache")).env("RAVE_STATE", self.path("state"));
+        command.env("NO_COLOR", "1").stdin(Stdio::null());
+        // The checkout is found from the folder, as a user's is.
+        command.env_remove("CARGO_MANIFEST_DIR");
+        command
+    }
+
+    /// `image --out` into this place.
+    pub(crate) fn image(&self, arguments: &[&str]) -> Command {
+        let mut command = self.xtask(&["image", "--base", "debian", "--out"]);
+        command.arg(self.path("out")).args(arguments);
+        command
+    }
+
+    /// Hard links of stages of the shared cache, so that only the others are left to do.
+    pub(crate) fn seed(&self, stages: &[&str]) {
+        let target = self.path("cache/stages");
+        fs::create_dir_all(&target).unwrap();
+        for entry in fs::read_dir(shared_cache().join("stages")).unwrap() {
+            let entry = entry.unwrap();
+            let name = entry.file_name().into_string().unwrap();
+            if stages.iter().any(|stage| name.starts_with(&format!("{stage}-"))) {
+                link_all(&entry.path(), &target.join(name));
+            }
+        }
+    }
+
+    /// Every file and folder of the place whose name says that it is unfinished.
+    pub(crate) fn unfinished(&self) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        walk(self.folder.path(), &mut |path| {
+            if path.to_string_lossy().ends_with(".partial") {
+                found.push(path.to_owned());
+            }
+        });
+        found
+    }
+
+    /// Processes that this place's runs started, by their environment.
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        let mark = format!("RAVE_CACHE={}", self.path("cache").display()).into_bytes();
+        let pids = fs::read_dir("/proc").unwrap().flatten();
+        pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .filter(|pid: &u32| {
+                let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+                environment.split(|byte| *byte == 0).any(|entry| entry == mark)
+            })
+            .collect()
+    }
+
+    /// Waits until no process of this place is left.
+    #[track_caller]
+    pub(crate) fn expect_no_process(&self) {
+        wait_until("every process is gone", || self.processes().is_empty());
+    }
+}
+
+/// Runs to the end.
+pub(crate) fn finish(mut command: Command) -> Finished {
+    let output = command.output().unwrap();
+    Finished {
+        status: output.status,
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Starts and waits for a line of stderr that begins so; the rest is read on by a thread.
+pub(crate) fn start_until(mut command: Command, beginning: &str) -> Child {
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut said = Vec::new();
+    loop {
+        match lines.next() {
+            Some(Ok(line)) if line.starts_with(beginning) => break,
+            Some(Ok(line)) => said.push(line),
+            _ => panic!("it ended before it said {beginning:?}:\n{}", said.join("\n")),
+        }
+    }
+    std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+    child
+}
+
+/// Polls until the condition holds.
+#[track_caller]
+pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < DEADLINE, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The cache of the user who runs the tests, with the shared image built.
+pub(crate) fn shared_cache() -> &'static Path {
+    static CACHE: OnceLock<PathBuf> = OnceLock::new();
+    CACHE.get_or_init(|| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        command.args(["image", "--base", "debian", "--yes", "--out"]).arg(shared_out());
+        let built = finish(command);
+        assert!(built.status.success(), "{}", built.stderr);
+        let named = std::env::var_os("RAVE_CACHE").map(PathBuf::from);
+        let home = || PathBuf::from(std::env::var_os("HOME").expect("a home"));
+        let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+        named.unwrap_or_else(|| base.unwrap_or_else(|| home().join(".cache")).join("rave"))
+    })
+}
+
+/// The folder of the shared image's artifacts.
+pub(crate) fn shared_out() -> PathBuf {
+    checkout().join("out/test-debian-headless")
+}
+
+/// A copy of the checkout's tracked files.
+pub(crate) fn copy_checkout(folder: &Path) {
+    use std::os::unix::ffi::OsStrExt as _;
+    let files = Command::new("git").args(["ls-files", "-z"]).current_dir(checkout()).output().unwrap();
+    for file in files.stdout.split(|byte| *byte == 0).filter(|file| !file.is_empty()) {
+        let file = Path::new(std::ffi::OsStr::from_bytes(file));
+        fs::create_dir_all(folder.join(file).parent().unwrap()).unwrap();
+        fs::copy(checkout().join(file), folder.join(file)).unwrap();
+    }
+}
+
+fn link_all(from: &Path, to: &Path) {
+    if to.exists() {
+        return;
+    }
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        // Across file systems there are no hard links.
+        if fs::hard_link(&path, &target).is_err() {
+            std::os::unix::fs::symlink(&path, &target).unwrap();
+        }
+    }
+}
+
+fn walk(folder: &Path, visit: &mut dyn FnMut(&Path)) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        visit(&entry.path());
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            walk(&entry.path(), visit);
+        }
+    }
+}
