@@ -26,7 +26,8 @@ pub enum Stage {
     Tools,
     /// The user's home and configuration are prepared.
     Setup,
-    /// A network interface has an address. It fails after 10 s without one, and [`Stage::Ready`] comes all the same.
+    /// A network interface has an address. It fails when none comes within 10 s (more on a slow machine), and
+    /// [`Stage::Ready`] comes all the same.
     Network,
     /// The SSH server listens.
     Sshd,
