@@ -1,5 +1,6 @@
 //! `cargo xtask`: parse, dispatch, print the error once, end with the right code.
 
+mod bench;
 mod cli;
 mod cmd;
 mod exit;

@@ -1,10 +1,33 @@
-//! `cargo xtask bench`
+//! `cargo xtask bench`: what a build and a boot cost, each beside the floor measured in the same run.
 
+use std::fs;
+
+use rave_vm::machine::Arch;
+use rave_vm::qemu::Qemu;
+
+use crate::bench::{Report, boot, image};
 use crate::cli;
-use crate::exit::{Code, Failure};
+use crate::cmd::run::{accelerator, failure};
+use crate::exit::Code;
+use crate::host::{self, Needs};
 use crate::settings::Settings;
 use crate::ui::Ui;
 
-pub(crate) fn run(_args: &cli::Bench, _settings: &Settings, _ui: &Ui) -> anyhow::Result<Code> {
-    Err(Failure::usage("`bench` is not there yet").into())
+pub(crate) fn run(args: &cli::Bench, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
+    host::ensure(settings, ui, Needs::Smoke)?;
+    let qemu = Qemu::find(Arch::X86_64).map_err(|error| failure(&error))?;
+    let verdict = accelerator(settings, &qemu, ui)?;
+    // On the cache's own file system, which has the room and the speed that users see.
+    fs::create_dir_all(&settings.cache_dir)?;
+    let place = tempfile::Builder::new().prefix("bench-").tempdir_in(&settings.cache_dir)?;
+    let place = camino::Utf8Path::from_path(place.path()).expect("below a UTF-8 folder");
+    let mut report = Report::new(verdict.accelerator().to_string(), args.runs);
+    image::measure(&mut report, settings, place, ui)?;
+    boot::measure(&mut report, settings, place, &boot::With { qemu: &qemu, verdict: &verdict }, ui)?;
+    if args.json {
+        ui.data(&serde_json::to_string_pretty(&report)?);
+    } else {
+        ui.table(&["what", "min", "median", "max", "floor", "ratio", "target"], &report.table());
+    }
+    Ok(Code::Ok)
 }

@@ -1,0 +1,168 @@
+//! Boots: to SSH and to all services, beside a disk of the same kernel and packages with nothing of RAVE's.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use camino::Utf8Path;
+use rave_guest::protocol::Stage;
+use rave_image::Request;
+use rave_image::build::{ChangedArtifact, DEFAULT_EPOCH};
+use rave_process::interrupt;
+use rave_spec::Format;
+use rave_vm::accel::Verdict;
+use rave_vm::boot::Timeline;
+use rave_vm::machine::{Disk, DiskFormat, Firmware, Interface, Machine, Overlay};
+use rave_vm::ports::Want;
+use rave_vm::qemu::Qemu;
+use rave_vm::sandbox::{Plan, ServicePort};
+use rave_vm::{Error, Instance};
+
+use crate::bench::{Report, Unit, seconds};
+use crate::cmd::image;
+use crate::cmd::run::{deadline, failure, run_root};
+use crate::settings::Settings;
+use crate::ui::Ui;
+
+/// Boot to all services against the plain disk's boot to its login prompt, as a ratio.
+const READY_TARGET: f64 = 2.0;
+
+/// What getty(8) prints on the serial line of a Debian system that is up.
+const LOGIN_PROMPT: &str = " login: ";
+
+/// How often the serial log is looked at.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// What runs the machines.
+#[derive(Clone, Copy)]
+pub(crate) struct With<'a> {
+    pub(crate) qemu: &'a Qemu,
+    pub(crate) verdict: &'a Verdict,
+}
+
+/// Adds the rows of boots. `place` holds the image that the builds made.
+pub(crate) fn measure(
+    report: &mut Report,
+    settings: &Settings,
+    place: &Utf8Path,
+    with: &With<'_>,
+    ui: &Ui,
+) -> anyhow::Result<()> {
+    let plain = plain_disk(settings, place, ui)?;
+    let (mut floor, mut boots) = (Vec::new(), Vec::new());
+    for run in 1..=report.runs {
+        ui.note(&format!("bench: boot {run} of {}, beside a plain system", report.runs));
+        floor.push(boot_plain(settings, &plain, with)?);
+        boots.push(boot(settings, place, with)?);
+    }
+    let rows = |part: &dyn Fn(&Timeline) -> Duration| seconds(&boots.iter().map(part).collect::<Vec<_>>());
+    let reached = |stage: Stage| {
+        move |timeline: &Timeline| {
+            timeline.stages.iter().find(|(name, _)| *name == stage).map_or(timeline.ready, |(_, at)| *at)
+        }
+    };
+    let floor = seconds(&floor);
+    report.add("boot, plain system to its login prompt", Unit::Seconds, &floor);
+    report.add_beside("boot to SSH", &rows(&reached(Stage::Sshd)), &floor, None);
+    report.add_beside("boot to all services", &rows(&|timeline| timeline.ready), &floor, Some(READY_TARGET));
+    report.add("boot: firmware", Unit::Seconds, &rows(&|timeline| timeline.firmware));
+    report.add("boot: boot loader", Unit::Seconds, &rows(&|timeline| timeline.loader));
+    report.add("boot: kernel and initrd", Unit::Seconds, &rows(&|timeline| timeline.kernel_initrd));
+    report.add("boot: userspace", Unit::Seconds, &rows(&|timeline| timeline.userspace));
+    Ok(())
+}
+
+fn plain_disk(settings: &Settings, place: &Utf8Path, ui: &Ui) -> anyhow::Result<rave_image::disk::Disk> {
+    let request = Request {
+        root: &settings.root,
+        spec: &settings.spec.spec,
+        profile: settings.profile.as_str(),
+        base: settings.base,
+        formats: &[],
+        out_dir: &place.join("plain"),
+        cache_dir: &place.join("cache"),
+        log_dir: &place.join("logs"),
+        refresh: false,
+        changed_artifact: ChangedArtifact::Replace,
+        epoch: DEFAULT_EPOCH,
+    };
+    Ok(rave_image::build::plain_disk(&request, &ui.sink()).map_err(|error| image::failure(&error))?)
+}
+
+fn boot_plain(
+    settings: &Settings,
+    disk: &rave_image::disk::Disk,
+    with: &With<'_>,
+) -> anyhow::Result<Duration> {
+    let vm = settings.spec.spec.vm;
+    let name = format!("bench-plain-{}", std::process::id());
+    let run_dir = run_root(settings).join(&name);
+    fs::create_dir_all(&run_dir).with_context(|| format!("cannot create {run_dir}"))?;
+    let machine = Machine {
+        disk: Some(Disk { path: disk.path.clone(), format: DiskFormat::Raw, interface: Interface::Virtio }),
+        overlay: Overlay::Throwaway,
+        disk_mib: Some(vm.disk.get()),
+        memory_mib: vm.memory.get(),
+        cpus: vm.cpus,
+        network: true,
+        ..Machine::new(name, &run_dir)
+    };
+    let serial_log = machine.files.serial_log.clone();
+    let started = Instant::now();
+    let instance =
+        Instance::boot(machine, with.verdict.engine, with.qemu).map_err(|error| failure(&error))?;
+    let limit = deadline(with.verdict.accelerator());
+    loop {
+        let text = fs::read(&serial_log).unwrap_or_default();
+        if String::from_utf8_lossy(&text).contains(LOGIN_PROMPT) {
+            break;
+        }
+        anyhow::ensure!(
+            started.elapsed() < limit,
+            "the plain system did not come up in {} s",
+            limit.as_secs()
+        );
+        interrupt::pause(LOOK)?;
+    }
+    let elapsed = started.elapsed();
+    instance.kill().map_err(|error| failure(&error))?;
+    Ok(elapsed)
+}
+
+fn boot(settings: &Settings, place: &Utf8Path, with: &With<'_>) -> anyhow::Result<Timeline> {
+    let spec = &settings.spec.spec;
+    let services: Vec<ServicePort> = spec
+        .services
+        .iter()
+        .map(|(name, service)| ServicePort {
+            name: name.to_string(),
+            guest: service.guest.get(),
+            host: Want::Auto,
+        })
+        .collect();
+    let out_dir = place.join("out");
+    let manifest = rave_image::Manifest::read(&out_dir).map_err(|error| image::failure(&error))?;
+    let artifact = manifest.artifact(&out_dir, Format::Qemu).map_err(|error| image::failure(&error))?;
+    let plan = Plan {
+        run_root: &run_root(settings),
+        label: "bench",
+        artifact: &out_dir.join(&artifact.file),
+        format: Format::Qemu,
+        overlay: Overlay::Throwaway,
+        disk_mib: spec.vm.disk.get(),
+        memory_mib: spec.vm.memory.get(),
+        cpus: spec.vm.cpus,
+        firmware: Firmware::Bios,
+        display: rave_vm::machine::Display::Headless,
+        services: &services,
+        user: &manifest.guest.user,
+    };
+    let measured = || -> Result<Timeline, Error> {
+        let sandbox = plan.prepare()?;
+        let mut instance = Instance::boot(sandbox.machine.clone(), with.verdict.engine, with.qemu)?;
+        let ready = instance.wait_ready(deadline(with.verdict.accelerator()), &mut |_| ())?;
+        instance.kill()?;
+        Ok(ready.timeline)
+    };
+    Ok(measured().map_err(|error| failure(&error))?)
+}
