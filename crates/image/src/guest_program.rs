@@ -16,6 +16,9 @@ pub const STAGE: &str = "guest";
 /// Where the program lies in the guest.
 pub const PLACE: &str = "/usr/lib/rave/rave-guest";
 
+/// The profile in the workspace's Cargo.toml.
+const PROFILE: &str = "guest";
+
 const PROGRAM: &str = "rave-guest";
 
 /// The gnu target, for the musl one is in few toolchains. Naming it keeps the flags from build scripts.
@@ -65,7 +68,7 @@ impl Source {
                 .log_file(stages.log(STAGE))
                 .run(&mut |line| stages.report(Event::StageOutput { stage: STAGE, line: line.text }))
                 .stage(STAGE)?;
-            let built = target_dir.join(TARGET).join("release").join(PROGRAM);
+            let built = target_dir.join(TARGET).join(PROFILE).join(PROGRAM);
             let place = pending.file(PROGRAM);
             fs::copy(&built, &place).at("copy", &built).map(drop)
         })?;
@@ -76,8 +79,18 @@ impl Source {
 /// The command line; the compiler is the one that runs this program.
 pub fn argv(target_dir: &Utf8Path) -> Vec<String> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    let fixed =
-        ["build", "--release", "--locked", "--package", "rave-guest", "--bin", PROGRAM, "--target", TARGET];
+    let fixed = [
+        "build",
+        "--profile",
+        PROFILE,
+        "--locked",
+        "--package",
+        "rave-guest",
+        "--bin",
+        PROGRAM,
+        "--target",
+        TARGET,
+    ];
     [cargo].into_iter().chain(fixed.map(String::from)).chain([format!("--target-dir={target_dir}")]).collect()
 }
 

@@ -1,6 +1,7 @@
 //! `rave-guest setup`: the user's home and the services' configuration. It may run any number of times; a file that
 //! is there belongs to the user and is never written again.
 
+mod emulation;
 mod router;
 
 use crate::error::Error;
@@ -19,6 +20,7 @@ pub(crate) fn run(config: &GuestConfig) -> Result<(), Error> {
     if let Some(warning) = clock_warning() {
         println!("{warning}");
     }
+    emulation::configure(Path::new(emulation::NODE_FLAGS))?;
     let ids = system::user_ids(&config.user)?;
     let home = Path::new(&config.home);
     prepare_home(home, Path::new("/etc/skel"), ids)?;

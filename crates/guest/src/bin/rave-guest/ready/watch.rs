@@ -25,6 +25,9 @@ const UNITS: [(Stage, &str); 7] = [
 
 /// How often systemd is asked while nothing presses.
 const ASK_EVERY: Duration = Duration::from_secs(1);
+/// A question may take this part of the time at most: where a process is expensive, there are fewer.
+const ASK_SHARE: u32 = 20;
+
 /// How long the driver and DHCP may take once the network is managed, in milliseconds: a few seconds, but on a machine
 /// that took long to come so far (emulated, on a busy host) half of that time more.
 fn lease_ms(managed_after_ms: u64) -> u64 {
@@ -35,12 +38,14 @@ pub(super) struct Watch<'a> {
     config: &'a GuestConfig,
     units: BTreeMap<Stage, Unit>,
     asked: Option<Instant>,
+    /// How long the last question took.
+    cost: Duration,
     trouble: Option<String>,
 }
 
 impl<'a> Watch<'a> {
     pub(super) fn new(config: &'a GuestConfig) -> Self {
-        Self { config, units: BTreeMap::new(), asked: None, trouble: None }
+        Self { config, units: BTreeMap::new(), asked: None, cost: Duration::ZERO, trouble: None }
     }
 
     /// What there is to see about each stage that was not reached yet.
@@ -57,7 +62,8 @@ impl<'a> Watch<'a> {
         }
         // When only these two are left, everything hangs on systemd's word.
         let pressing = rest.iter().all(|stage| matches!(stage, Stage::Tools | Stage::Setup));
-        if pressing || self.asked.is_none_or(|asked| asked.elapsed() >= ASK_EVERY) {
+        let rest_for = (self.cost * ASK_SHARE).max(if pressing { Duration::ZERO } else { ASK_EVERY });
+        if self.asked.is_none_or(|asked| asked.elapsed() >= rest_for) {
             self.ask(&rest);
         }
         seen.extend(rest.into_iter().map(|stage| self.by_unit(stage)));
@@ -89,6 +95,7 @@ impl<'a> Watch<'a> {
             return;
         }
         let names: Vec<&str> = asked.iter().map(|(_, unit)| *unit).collect();
+        let started = Instant::now();
         match systemd::show(&names) {
             Ok(units) => {
                 self.trouble = None;
@@ -97,6 +104,7 @@ impl<'a> Watch<'a> {
             Err(error) => self.trouble = Some(error.to_string()),
         }
         self.asked = Some(Instant::now());
+        self.cost = started.elapsed();
     }
 
     /// What systemd said about a stage that does not show by itself.
