@@ -1,0 +1,64 @@
+//! Free room where the large files go.
+
+use std::io;
+
+use camino::Utf8Path;
+use rustix::fs::statvfs;
+
+use super::rows::{Fix, Row, State};
+
+/// One build of the headless profile: the unpacked tree and its tar (2.4 GiB), the raw disk, the downloads.
+pub(super) const CACHE_MIB: u64 = 6 * 1024;
+/// The raw disk and a qcow2 of it, sparse: 0.8 GiB each.
+pub(super) const OUT_MIB: u64 = 2 * 1024;
+
+pub(super) fn row(name: &'static str, folder: &Utf8Path, needed_mib: u64, variable: &'static str) -> Row {
+    let row = Row {
+        name: name.to_owned(),
+        found: String::new(),
+        needed: format!("{needed_mib} MiB"),
+        why: "free room for images",
+        state: State::Ok,
+        fix: Fix::None,
+    };
+    match free_mib(folder) {
+        Ok(free) if free >= needed_mib => Row { found: format!("{free} MiB in {folder}"), ..row },
+        // Less may do, since most of it may be there already: the stage that runs out says so itself.
+        Ok(free) => Row {
+            found: format!("{free} MiB in {folder}"),
+            state: State::Warning,
+            fix: Fix::Advice(format!("free some room there, or choose another disk with {variable}")),
+            ..row
+        },
+        Err(error) => Row {
+            found: format!("{folder}: {error}"),
+            state: State::Warning,
+            fix: Fix::Advice(format!("choose another folder with {variable}")),
+            ..row
+        },
+    }
+}
+
+/// Free MiB for this user in `folder`, or in the nearest folder above it that exists.
+fn free_mib(folder: &Utf8Path) -> io::Result<u64> {
+    let existing = folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(folder);
+    let system = statvfs(existing.as_std_path())?;
+    Ok((system.f_bavail * system.f_frsize) >> 20)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_not_there_yet_counts_as_its_parent() {
+        assert!(free_mib(Utf8Path::new("/no/such/folder")).is_ok());
+    }
+
+    #[test]
+    fn too_little_room_is_a_warning_with_advice() {
+        let row = row("cache", Utf8Path::new("/"), u64::MAX, "RAVE_CACHE");
+        assert_eq!(row.state, State::Warning);
+        assert!(matches!(row.fix, Fix::Advice(text) if text.contains("RAVE_CACHE")));
+    }
+}

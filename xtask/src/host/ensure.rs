@@ -1,0 +1,122 @@
+//! What commands call first: everything is there, or it is installed, or the error says what to do.
+
+use std::fs;
+
+use rave_process::find_program;
+
+use super::install;
+use super::package_manager::Manager;
+use super::plan::{Host, Plan, Release};
+use super::repos::{self, Backports};
+use super::requirements::Part;
+use super::rows::{Row, State, examine};
+use crate::exit::Failure;
+use crate::settings::Settings;
+use crate::ui::Ui;
+
+/// Which command is about to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Needs {
+    Image,
+    Run,
+    Smoke,
+    Test,
+}
+
+impl Needs {
+    fn parts(self) -> &'static [Part] {
+        match self {
+            Self::Image => &[Part::Build],
+            Self::Run => &[Part::Boot],
+            Self::Smoke | Self::Test => &[Part::Build, Part::Boot],
+        }
+    }
+}
+
+/// Makes sure that the host has what a command needs. Some tens of milliseconds when all is there.
+pub(crate) fn ensure(settings: &Settings, ui: &Ui, needs: Needs) -> anyhow::Result<()> {
+    let rows = resolve(settings, ui, needs.parts())?;
+    for row in rows.iter().filter(|row| row.state == State::Warning) {
+        ui.warn(&format!("{}: {}, needed is {}", row.name, row.found, row.needed));
+    }
+    Ok(())
+}
+
+/// The rows of `parts`, all of them usable. What is missing is installed with `--yes`, or after a question where
+/// somebody is there to answer it; else it is an error with the exact commands.
+pub(crate) fn resolve(settings: &Settings, ui: &Ui, parts: &[Part]) -> anyhow::Result<Vec<Row>> {
+    let rows = examine(settings, parts);
+    if rows.iter().all(|row| row.state != State::Missing) {
+        return Ok(rows);
+    }
+    let host = look_at_host();
+    let plan = Plan::of(&rows, &host);
+    let wanted =
+        settings.yes || (settings.is_terminal && plan.is_complete() && asked(ui, &rows, &plan, &host));
+    if !wanted {
+        return Err(not_ready(&rows, &plan, &host).into());
+    }
+    if install::can(&host, &plan, !settings.yes) {
+        install::run(&plan, &host, ui)?;
+    } else {
+        return Err(not_ready(&rows, &plan, &host).into());
+    }
+    let rows = examine(settings, parts);
+    if rows.iter().all(|row| row.state != State::Missing) {
+        return Ok(rows);
+    }
+    let host = look_at_host();
+    Err(not_ready(&rows, &Plan::of(&rows, &host), &host).into())
+}
+
+fn asked(ui: &Ui, rows: &[Row], plan: &Plan, host: &Host) -> bool {
+    let lines = missing_lines(rows).chain(plan.commands(host).into_iter().map(|line| format!("  $ {line}")));
+    ui.note("this host lacks:");
+    lines.for_each(|line| ui.note(&line));
+    ui.ask("run these commands now?")
+}
+
+fn missing_lines(rows: &[Row]) -> impl Iterator<Item = String> + '_ {
+    let missing = rows.iter().filter(|row| row.state == State::Missing);
+    missing.map(|row| format!("  {}: {} (found {}, needed {})", row.name, row.why, row.found, row.needed))
+}
+
+/// The failure that names everything that is missing and the commands that mend it.
+fn not_ready(rows: &[Row], plan: &Plan, host: &Host) -> Failure {
+    let count = rows.iter().filter(|row| row.state == State::Missing).count();
+    let what = if count == 1 { "a thing".to_owned() } else { format!("{count} things") };
+    let mut failure = Failure::host_not_ready(format!("this host lacks {what} that this command needs"));
+    failure.detail.extend(missing_lines(rows).map(|line| line.trim_start().to_owned()));
+    let commands = plan.commands(host);
+    let mut remedy = Vec::new();
+    if !commands.is_empty() {
+        let who = if host.is_root || host.has_sudo { "" } else { " as root" };
+        let with_yes = if install::is_supported(plan) && (host.is_root || host.has_sudo) {
+            "give --yes, or "
+        } else {
+            ""
+        };
+        remedy.push(format!("{with_yes}run{who}:"));
+        remedy.extend(commands.into_iter().map(|line| format!("  {line}")));
+    }
+    remedy.extend(plan.advice.iter().cloned());
+    failure.remedy(remedy.join("\n"))
+}
+
+fn look_at_host() -> Host {
+    let is_here = |name: &str| find_program(name).is_some();
+    let release = Release::parse(&fs::read_to_string("/etc/os-release").unwrap_or_default());
+    let manager = Manager::detect(&is_here);
+    let backports = if manager == Some(Manager::Apt) {
+        repos::backports(&release.codename, &install::apt_sources())
+    } else {
+        Backports::Unknown
+    };
+    Host {
+        manager,
+        release,
+        backports,
+        is_root: rustix::process::geteuid().is_root(),
+        has_sudo: is_here("sudo"),
+    }
+}

@@ -1,0 +1,271 @@
+//! Runs a plan: apt by root or through sudo.
+
+use std::fs;
+use std::time::{Duration, Instant, SystemTime};
+
+use rave_process::progress::{Event, Outcome, Unit};
+use rave_process::{Cmd, Error, Line, interrupt};
+
+use super::package_manager::{LOCK_TIMEOUT, Manager};
+use super::plan::{BACKPORTS_FILE, Host, Plan};
+use crate::exit::Failure;
+use crate::ui::Ui;
+
+/// The stage that the user sees.
+const STAGE: &str = "host packages";
+/// Lists older than this are fetched again: the archive drops the packages that they name.
+const LISTS_TOO_OLD: Duration = Duration::from_secs(24 * 3600);
+const LISTS: &str = "/var/lib/apt/lists";
+/// How often a lock on the lists is tried again; apt waits for its other locks itself, for these it does not.
+const LOCK_PAUSE: Duration = Duration::from_secs(1);
+/// Lines of apt's output that an error shows.
+const TAIL: usize = 12;
+
+/// apt only: the others differ too much between their distributions to be run unseen.
+pub(super) fn is_supported(plan: &Plan) -> bool {
+    plan.packages.is_empty() || plan.manager == Some(Manager::Apt)
+}
+
+/// Whether this user may run the plan; `may_ask` lets sudo ask for the password.
+pub(super) fn can(host: &Host, plan: &Plan, may_ask: bool) -> bool {
+    is_supported(plan)
+        && (!plan.packages.is_empty() || !plan.root_commands.is_empty())
+        && (host.is_root || (host.has_sudo && sudo_works(may_ask)))
+}
+
+fn sudo_works(may_ask: bool) -> bool {
+    Cmd::new("sudo").args(["-n", "true"]).output().is_ok()
+        || (may_ask && Cmd::new("sudo").arg("-v").inherit_terminal().run(&mut |_| {}).is_ok())
+}
+
+/// Runs the plan's commands, with progress.
+pub(super) fn run(plan: &Plan, host: &Host, ui: &Ui) -> anyhow::Result<()> {
+    let sink = ui.sink();
+    let started = Instant::now();
+    sink(Event::StageStarted { stage: STAGE });
+    let runner = Runner { is_root: host.is_root, sink: &sink };
+    if let Some(text) = &plan.backports {
+        runner.write_backports(text)?;
+    }
+    if !plan.packages.is_empty() {
+        let updated = if plan.backports.is_some() || lists_are_old() { runner.update()? } else { Ok(()) };
+        runner.install(&plan.packages, updated)?;
+    }
+    for argv in &plan.root_commands {
+        runner.root(argv).output().map_err(|error| failed(&error, "a command of root failed"))?;
+    }
+    sink(Event::StageFinished { stage: STAGE, elapsed: started.elapsed(), outcome: Outcome::Built });
+    Ok(())
+}
+
+/// Why `apt-get update` did not do all of its work: often an address that is not needed here.
+type Update = Result<(), String>;
+
+struct Runner<'a> {
+    is_root: bool,
+    sink: &'a (dyn Fn(Event<'_>) + Sync),
+}
+
+impl Runner<'_> {
+    fn root(&self, argv: &[impl AsRef<str>]) -> Cmd {
+        let argv: Vec<&str> = argv.iter().map(AsRef::as_ref).collect();
+        let plain = ["env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C"];
+        let start: &[&str] = if self.is_root { &[] } else { &["sudo", "-n"] };
+        let words: Vec<&str> = start.iter().chain(&plain).chain(&argv).copied().collect();
+        Cmd::new(words[0]).args(words[1..].iter().copied())
+    }
+
+    /// Beside its place and renamed into it; apt passes over a name that does not end in `.sources`.
+    fn write_backports(&self, text: &str) -> anyhow::Result<()> {
+        let beside = format!("{BACKPORTS_FILE}.new");
+        self.root(&["tee", &beside])
+            .stdin_bytes(text.as_bytes().to_vec())
+            .output()
+            .and_then(|_| self.root(&["chmod", "0644", &beside]).output())
+            .and_then(|_| self.root(&["mv", "-f", &beside, BACKPORTS_FILE]).output())
+            .map_err(|error| failed(&error, &format!("{BACKPORTS_FILE} could not be written")))?;
+        (self.sink)(Event::Note { text: &format!("added {BACKPORTS_FILE} to apt's sources") });
+        Ok(())
+    }
+
+    /// Fetches the lists, and waits where another apt does.
+    fn update(&self) -> anyhow::Result<Update> {
+        let deadline = Instant::now() + Duration::from_secs(LOCK_TIMEOUT.into());
+        let mut told = false;
+        loop {
+            let mut trouble = None;
+            let result = self.root(&["apt-get", "update"]).run(&mut |line| {
+                self.show(line);
+                if line.text.starts_with("W: Failed to fetch") || line.text.starts_with("E: ") {
+                    trouble.get_or_insert_with(|| line.text.to_owned());
+                }
+            });
+            match result {
+                Ok(_) => return Ok(trouble.map_or(Ok(()), Err)),
+                Err(error) if is_locked(&error) && Instant::now() < deadline => {
+                    if !told {
+                        self.say_who_waits(&error);
+                        told = true;
+                    }
+                    interrupt::pause(LOCK_PAUSE)?;
+                }
+                Err(error) if matches!(error, Error::Failed { .. }) => {
+                    return Ok(Err(trouble.unwrap_or_else(|| error.to_string())));
+                }
+                Err(error) => return Err(failed(&error, "apt-get update failed").into()),
+            }
+        }
+    }
+
+    fn say_who_waits(&self, error: &Error) {
+        let line = error.tail().iter().find(|line| line.contains("Could not get lock"));
+        let who = line.map_or("", |line| line.trim_start_matches("E: "));
+        (self.sink)(Event::Note { text: &format!("waiting for another package manager: {who}") });
+    }
+
+    fn install(&self, packages: &[String], updated: Update) -> anyhow::Result<()> {
+        let mut argv = Manager::Apt.install(packages);
+        argv.splice(1..1, ["-o".to_owned(), format!("DPkg::Lock::Timeout={LOCK_TIMEOUT}")]);
+        let mut count = Count::default();
+        let mut told = false;
+        let result = self.root(&argv).run(&mut |line| {
+            self.show(line);
+            if line.text.starts_with("Waiting for cache lock") && !told {
+                told = true;
+                (self.sink)(Event::Note { text: &line.text.to_lowercase() });
+            }
+            if let Some((done, total)) = count.line(line.text) {
+                (self.sink)(Event::StageProgress {
+                    stage: STAGE,
+                    done,
+                    total: Some(total),
+                    unit: Unit::Packages,
+                });
+            }
+        });
+        result.map(|_| ()).map_err(|error| {
+            let failure = failed(&error, "apt could not install what is missing");
+            let failure = match updated {
+                Ok(()) => failure,
+                Err(why) => failure.detail(format!("before that, apt-get update said: {why}")),
+            };
+            failure.remedy(remedy(error.tail())).into()
+        })
+    }
+
+    fn show(&self, line: Line<'_>) {
+        (self.sink)(Event::StageOutput { stage: STAGE, line: line.text });
+    }
+}
+
+fn is_locked(error: &Error) -> bool {
+    error
+        .tail()
+        .iter()
+        .any(|line| line.contains("Could not get lock") || line.contains("Unable to lock directory"))
+}
+
+fn failed(error: &Error, what: &str) -> Failure {
+    let failure = Failure::host_not_ready(what).detail(format!("command: {}", error.command()));
+    let tail = error.tail();
+    if tail.is_empty() {
+        return failure.detail(error.to_string());
+    }
+    tail[tail.len().saturating_sub(TAIL)..]
+        .iter()
+        .fold(failure, |failure, line| failure.detail(format!("  {line}")))
+}
+
+/// What to do when apt fails, by what it said.
+fn remedy(tail: &[String]) -> &'static str {
+    let said = |parts: &[&str]| tail.iter().any(|line| parts.iter().any(|part| line.contains(part)));
+    if said(&[
+        "Temporary failure resolving",
+        "Could not resolve",
+        "Could not connect",
+        "Unable to connect",
+        "Network is unreachable",
+    ]) {
+        "the package archive cannot be reached: check the network, or http_proxy, and try again"
+    } else if said(&["Unable to locate package", "has no installation candidate", "was not found"]) {
+        "the lists do not have this package: check the network and apt's sources, then `apt-get update`"
+    } else if said(&["Could not get lock"]) {
+        "another package manager did not end in time: let it end, then try again"
+    } else if said(&["No space left", "enough free space"]) {
+        "free some room on the disk, then try again"
+    } else {
+        "mend what apt says above, then try again"
+    }
+}
+
+/// Counts packages in what `apt-get install` prints.
+#[derive(Debug, Default)]
+struct Count {
+    total: u64,
+    done: u64,
+}
+
+impl Count {
+    /// Packages done and in all, where the line changes that.
+    fn line(&mut self, line: &str) -> Option<(u64, u64)> {
+        if line.contains(" newly installed, ") {
+            // "1 upgraded, 12 newly installed, 0 to remove and 3 not upgraded."
+            let numbers =
+                line.split(", ").take(2).filter_map(|part| part.split(' ').next()?.parse::<u64>().ok());
+            self.total = numbers.sum();
+            return None;
+        }
+        if !line.starts_with("Setting up ") {
+            return None;
+        }
+        self.done += 1;
+        Some((self.done, self.total.max(self.done)))
+    }
+}
+
+/// No lists, or old ones: apt touches `partial` whenever it fetches.
+fn lists_are_old() -> bool {
+    let has_packages = fs::read_dir(LISTS).is_ok_and(|entries| {
+        entries.flatten().any(|entry| entry.file_name().to_string_lossy().contains("_Packages"))
+    });
+    let fetched = fs::metadata(format!("{LISTS}/partial")).and_then(|meta| meta.modified());
+    let age = fetched.ok().and_then(|time| SystemTime::now().duration_since(time).ok());
+    !has_packages || age.is_none_or(|age| age > LISTS_TOO_OLD)
+}
+
+/// Name and text of each file of apt's sources; one that cannot be read is left out.
+pub(super) fn apt_sources() -> Vec<(String, String)> {
+    let folder =
+        fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut paths: Vec<_> = folder.collect();
+    paths.sort();
+    paths.insert(0, "/etc/apt/sources.list".into());
+    let is_source = |name: &str| [".list", ".sources"].iter().any(|end| name.ends_with(end));
+    paths
+        .into_iter()
+        .filter_map(|path| Some((path.to_str()?.to_owned(), fs::read_to_string(&path).ok()?)))
+        .filter(|(name, _)| is_source(name))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_are_counted_from_what_apt_prints() {
+        let mut count = Count::default();
+        assert_eq!(count.line("1 upgraded, 2 newly installed, 0 to remove and 3 not upgraded."), None);
+        assert_eq!(count.line("Unpacking mtools (4.0.32-1) ..."), None);
+        assert_eq!(count.line("Setting up mtools (4.0.32-1) ..."), Some((1, 3)));
+        assert_eq!(count.line("Setting up e2fsprogs (1.47.2-3) ..."), Some((2, 3)));
+    }
+
+    #[test]
+    fn the_remedy_follows_what_apt_said() {
+        let said = |line: &str| remedy(&[line.to_owned()]);
+        assert!(said("E: Failed to fetch x  Temporary failure resolving 'x'").contains("network"));
+        assert!(said("E: Unable to locate package mtools").contains("apt-get update"));
+        assert!(said("E: You don't have enough free space in /var/cache/apt/archives/.").contains("room"));
+    }
+}

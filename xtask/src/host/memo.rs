@@ -1,0 +1,117 @@
+//! Versions that programs have told before: asking mmdebstrap and npm again costs a third of a second.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_process::Cmd;
+use serde::{Deserialize, Serialize};
+
+use super::version::Version;
+
+/// How long a program may take to tell its version on a machine under load.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Path of a program to what it said, valid while the file is the same.
+#[derive(Debug)]
+pub(super) struct Memo {
+    file: Utf8PathBuf,
+    known: BTreeMap<Utf8PathBuf, Known>,
+    changed: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Known {
+    stamp: Stamp,
+    version: Version,
+}
+
+/// What changes when a package manager replaces a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Stamp {
+    inode: u64,
+    bytes: u64,
+    /// Seconds and nanoseconds since 1970.
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(program: &Utf8Path) -> Option<Self> {
+        let meta = fs::metadata(program).ok()?;
+        Some(Self { inode: meta.ino(), bytes: meta.size(), changed: (meta.ctime(), meta.ctime_nsec()) })
+    }
+}
+
+impl Memo {
+    /// What is known from earlier runs; nothing where that cannot be read.
+    pub(super) fn load(state_dir: &Utf8Path) -> Self {
+        let file = state_dir.join("host-versions.json");
+        let known = fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        Self { file, known: known.unwrap_or_default(), changed: false }
+    }
+
+    /// The version of `program`; `None` where it does not tell one.
+    pub(super) fn version(&mut self, program: &Utf8Path, argument: &str) -> Option<Version> {
+        let stamp = Stamp::of(program)?;
+        if let Some(known) = self.known.get(program).filter(|known| known.stamp == stamp) {
+            return Some(known.version);
+        }
+        let output =
+            Cmd::new(program.as_str()).arg(argument).env("LC_ALL", "C").timeout(DEADLINE).output().ok()?;
+        // mke2fs tells its version on stderr.
+        let version = Version::find(&output.text()).or_else(|| Version::find(&output.tail.join("\n")))?;
+        self.known.insert(program.to_owned(), Known { stamp, version });
+        self.changed = true;
+        Some(version)
+    }
+
+    /// Keeps what was learnt. A state folder that cannot be written costs time at the next run, nothing else.
+    pub(super) fn save(&self) {
+        if !self.changed {
+            return;
+        }
+        let Ok(text) = serde_json::to_vec_pretty(&self.known) else { return };
+        let beside = self.file.with_extension(format!("new-{}", std::process::id()));
+        let folder = self.file.parent().unwrap_or(&self.file);
+        let written = fs::create_dir_all(folder)
+            .and_then(|()| fs::write(&beside, text))
+            .and_then(|()| fs::rename(&beside, &self.file));
+        if written.is_err() {
+            let _ = fs::remove_file(&beside);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn program(folder: &Utf8Path, version: &str) -> Utf8PathBuf {
+        let path = folder.join("tool");
+        let beside = folder.join("tool.new");
+        fs::write(&beside, format!("#!/bin/sh\necho run >> {folder}/runs\necho tool {version}\n")).unwrap();
+        fs::set_permissions(&beside, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::rename(&beside, &path).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_program_is_asked_again_only_when_it_was_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(folder.path()).unwrap();
+        let tool = program(folder, "1.2.3");
+        let ask = || {
+            let mut memo = Memo::load(folder);
+            let version = memo.version(&tool, "--version");
+            memo.save();
+            version
+        };
+        assert_eq!((ask(), ask()), (Some(Version([1, 2, 3])), Some(Version([1, 2, 3]))));
+        assert_eq!(fs::read_to_string(folder.join("runs")).unwrap(), "run\n");
+        program(folder, "2.0.0");
+        assert_eq!(ask(), Some(Version([2, 0, 0])));
+    }
+}

@@ -1,0 +1,21 @@
+//! What the host needs, whether it is there, and how to get it.
+//!
+//! [`requirements`] and [`repos`] are data and pure functions; [`rows`] looks at the host; [`plan`] turns what is
+//! missing into commands; [`install`] runs them.
+
+mod disk_space;
+mod ensure;
+mod install;
+mod memo;
+mod package_manager;
+mod plan;
+mod privileges;
+mod repos;
+mod requirements;
+mod rows;
+mod tar_support;
+mod version;
+
+pub(crate) use ensure::{Needs, ensure, resolve};
+pub(crate) use requirements::Part;
+pub(crate) use rows::{Fix, Row, State, examine};

@@ -1,0 +1,106 @@
+//! How each package manager is asked to install. Pure: argv in, argv out.
+
+/// A package manager.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manager {
+    /// Debian, Ubuntu and what derives from them.
+    Apt,
+    /// Fedora, RHEL.
+    Dnf,
+    /// Arch.
+    Pacman,
+    /// openSUSE.
+    Zypper,
+    /// macOS.
+    Brew,
+}
+
+/// Seconds that apt waits for another apt or dpkg to be done.
+pub(crate) const LOCK_TIMEOUT: u32 = 600;
+
+impl Manager {
+    /// The first that is here; a distribution's own before Homebrew, which may be a guest on Linux.
+    pub(crate) fn detect(is_here: &dyn Fn(&str) -> bool) -> Option<Self> {
+        let all = [
+            (Self::Apt, "apt-get"),
+            (Self::Dnf, "dnf"),
+            (Self::Pacman, "pacman"),
+            (Self::Zypper, "zypper"),
+            (Self::Brew, "brew"),
+        ];
+        all.into_iter().find(|(_, program)| is_here(program)).map(|(manager, _)| manager)
+    }
+
+    /// Whether it must be run by root.
+    pub(crate) fn needs_root(self) -> bool {
+        self != Self::Brew
+    }
+
+    /// The command that installs `packages`, without sudo.
+    pub(crate) fn install(self, packages: &[String]) -> Vec<String> {
+        let start: &[&str] = match self {
+            Self::Apt => &["apt-get", "install", "--yes", "--no-install-recommends"],
+            Self::Dnf => &["dnf", "install", "--assumeyes", "--setopt=install_weak_deps=False"],
+            Self::Pacman => &["pacman", "--sync", "--needed", "--noconfirm"],
+            Self::Zypper => &["zypper", "--non-interactive", "install", "--no-recommends"],
+            Self::Brew => &["brew", "install"],
+        };
+        start.iter().map(|&word| word.to_owned()).chain(packages.iter().cloned()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::requirements::REQUIREMENTS;
+    use super::*;
+    use expect_test::{Expect, expect};
+
+    #[test]
+    fn a_distributions_own_manager_wins() {
+        assert_eq!(Manager::detect(&|name| name == "brew" || name == "dnf"), Some(Manager::Dnf));
+        assert_eq!(Manager::detect(&|_| false), None);
+    }
+
+    fn everything(manager: Manager, expected: &Expect) {
+        let mut packages: Vec<String> = Vec::new();
+        let known = REQUIREMENTS.iter().filter_map(|requirement| requirement.packages.of(manager));
+        for name in known.flat_map(str::split_whitespace) {
+            if !packages.iter().any(|known| known == name) {
+                packages.push(name.to_owned());
+            }
+        }
+        expected.assert_eq(&manager.install(&packages).join(" "));
+    }
+
+    #[test]
+    fn the_command_for_everything() {
+        everything(
+            Manager::Apt,
+            &expect![
+                "apt-get install --yes --no-install-recommends qemu-system-x86 qemu-utils ovmf mmdebstrap debian-archive-keyring e2fsprogs libarchive13 dosfstools mtools fdisk grub-common grub-pc-bin grub-efi-amd64-bin libc6-dev nodejs npm git openssh-client"
+            ],
+        );
+        everything(
+            Manager::Dnf,
+            &expect![
+                "dnf install --assumeyes --setopt=install_weak_deps=False qemu-system-x86-core qemu-img edk2-ovmf mmdebstrap debian-keyring e2fsprogs libarchive dosfstools mtools util-linux grub2-tools grub2-pc-modules grub2-efi-x64-modules glibc-static nodejs nodejs-npm git openssh-clients"
+            ],
+        );
+        everything(
+            Manager::Pacman,
+            &expect![
+                "pacman --sync --needed --noconfirm qemu-system-x86 qemu-img edk2-ovmf debian-archive-keyring e2fsprogs libarchive dosfstools mtools util-linux grub glibc nodejs npm git openssh"
+            ],
+        );
+        everything(
+            Manager::Zypper,
+            &expect![
+                "zypper --non-interactive install --no-recommends qemu-x86 qemu-tools qemu-ovmf-x86_64 e2fsprogs libarchive13 dosfstools mtools util-linux grub2 grub2-i386-pc grub2-x86_64-efi glibc-devel-static nodejs npm git openssh-clients"
+            ],
+        );
+        everything(
+            Manager::Brew,
+            &expect!["brew install qemu e2fsprogs dosfstools mtools util-linux node git openssh"],
+        );
+    }
+}

@@ -1,0 +1,214 @@
+//! From what is missing to the commands that mend it. Pure.
+
+use rave_process::shell_quote;
+
+use super::package_manager::Manager;
+use super::repos::Backports;
+use super::rows::{Fix, Row, State};
+
+/// Where the entry for backports goes; one that is there is left alone.
+pub(super) const BACKPORTS_FILE: &str = "/etc/apt/sources.list.d/rave-backports.sources";
+
+/// What is known of the host before anything is installed.
+#[derive(Debug)]
+pub(super) struct Host {
+    pub(super) manager: Option<Manager>,
+    /// `ID`, `VERSION_ID` and `VERSION_CODENAME` of os-release(5).
+    pub(super) release: Release,
+    /// Only looked at where something must come from there.
+    pub(super) backports: Backports,
+    pub(super) is_root: bool,
+    pub(super) has_sudo: bool,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Release {
+    pub(super) id: String,
+    pub(super) version: String,
+    pub(super) codename: String,
+}
+
+impl Release {
+    /// Reads the text of os-release(5).
+    pub(super) fn parse(text: &str) -> Self {
+        let field = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+            line.unwrap_or_default().trim_matches(['"', '\'']).to_owned()
+        };
+        Self { id: field("ID"), version: field("VERSION_ID"), codename: field("VERSION_CODENAME") }
+    }
+}
+
+/// How to mend what is missing.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Plan {
+    pub(super) manager: Option<Manager>,
+    /// As the manager takes them: `e2fsprogs/bookworm-backports`.
+    pub(super) packages: Vec<String>,
+    /// The text of [`BACKPORTS_FILE`], where it must be written first.
+    pub(super) backports: Option<String>,
+    /// Other commands of root.
+    pub(super) root_commands: Vec<Vec<String>>,
+    /// What no command of ours mends.
+    pub(super) advice: Vec<String>,
+}
+
+impl Plan {
+    pub(super) fn of(rows: &[Row], host: &Host) -> Self {
+        let mut plan = Self { manager: host.manager, ..Self::default() };
+        for row in rows.iter().filter(|row| row.state == State::Missing) {
+            match &row.fix {
+                Fix::None => {}
+                Fix::Package(requirement) => plan.add_package(row, requirement, host),
+                Fix::RootCommand(argv) => plan.root_commands.push(argv.clone()),
+                Fix::Advice(text) => plan.advice.push(format!("{}: {text}", row.name)),
+            }
+        }
+        plan
+    }
+
+    fn add_package(&mut self, row: &Row, requirement: &super::requirements::Requirement, host: &Host) {
+        let Some(manager) = host.manager else {
+            self.advice
+                .push(format!("{}: no package manager that is known here was found; install it", row.name));
+            return;
+        };
+        let Some(packages) = requirement.packages.of(manager) else {
+            self.advice.push(format!(
+                "{}: no package of it is known here; use a Debian host or container",
+                row.name
+            ));
+            return;
+        };
+        let from_backports = manager == Manager::Apt
+            && host.release.id == "debian"
+            && requirement.packages.backports.contains(&host.release.version.as_str());
+        if from_backports {
+            match &host.backports {
+                Backports::Present => {}
+                Backports::Add(text) => self.backports = Some(text.clone()),
+                Backports::Unknown => self.advice.push(format!(
+                    "{}: add {}-backports to apt's sources; no entry of Debian's own was found to take the address from",
+                    row.name, host.release.codename
+                )),
+            }
+        }
+        // The first of several is the thing itself, the others are what it loads.
+        for (index, name) in packages.split_whitespace().enumerate() {
+            let name = if from_backports && index == 0 {
+                format!("{name}/{}-backports", host.release.codename)
+            } else {
+                name.to_owned()
+            };
+            if !self.packages.contains(&name) {
+                self.packages.push(name);
+            }
+        }
+    }
+
+    /// Whether commands of ours would mend everything.
+    pub(super) fn is_complete(&self) -> bool {
+        self.advice.is_empty()
+    }
+
+    /// The lines to type in a shell.
+    pub(super) fn commands(&self, host: &Host) -> Vec<String> {
+        let sudo = if host.is_root || !host.has_sudo { "" } else { "sudo " };
+        let mut lines = Vec::new();
+        if let Some(text) = &self.backports {
+            let fields: Vec<String> = text.lines().map(shell_quote).collect();
+            lines.push(format!("printf '%s\\n' {} | {sudo}tee {BACKPORTS_FILE}", fields.join(" ")));
+        }
+        if let Some(manager) = self.manager.filter(|_| !self.packages.is_empty()) {
+            let sudo = if manager.needs_root() { sudo } else { "" };
+            if manager == Manager::Apt {
+                lines.push(format!("{sudo}apt-get update"));
+            }
+            lines.push(format!("{sudo}{}", line(&manager.install(&self.packages))));
+        }
+        lines.extend(self.root_commands.iter().map(|argv| format!("{sudo}{}", line(argv))));
+        lines
+    }
+}
+
+fn line(argv: &[String]) -> String {
+    argv.iter().map(|word| shell_quote(word)).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::requirements::REQUIREMENTS;
+    use super::*;
+    use expect_test::expect;
+
+    fn missing(names: &[&str]) -> Vec<Row> {
+        let chosen = REQUIREMENTS.iter().filter(|requirement| names.contains(&requirement.name));
+        chosen
+            .map(|requirement| Row {
+                name: requirement.name.to_owned(),
+                found: "nothing".to_owned(),
+                needed: "any".to_owned(),
+                why: requirement.why,
+                state: State::Missing,
+                fix: Fix::Package(requirement),
+            })
+            .collect()
+    }
+
+    fn host(manager: Option<Manager>, version: &str) -> Host {
+        Host {
+            manager,
+            release: Release { id: "debian".into(), version: version.into(), codename: "thesuite".into() },
+            backports: Backports::Add("Types: deb\nURIs: http://mirror.test/debian\n".into()),
+            is_root: false,
+            has_sudo: true,
+        }
+    }
+
+    #[test]
+    fn an_old_suite_takes_from_backports_only_what_is_too_old_there() {
+        let host = host(Some(Manager::Apt), "12");
+        let plan = Plan::of(&missing(&["mke2fs", "mcopy"]), &host);
+        expect![[r"
+            printf '%s\n' 'Types: deb' 'URIs: http://mirror.test/debian' | sudo tee /etc/apt/sources.list.d/rave-backports.sources
+            sudo apt-get update
+            sudo apt-get install --yes --no-install-recommends e2fsprogs/thesuite-backports libarchive13 mtools"]]
+        .assert_eq(&plan.commands(&host).join("\n"));
+    }
+
+    #[test]
+    fn a_newer_suite_needs_no_backports() {
+        let host = host(Some(Manager::Apt), "13");
+        let plan = Plan::of(&missing(&["mke2fs"]), &host);
+        assert_eq!(plan.backports, None);
+        assert_eq!(plan.packages, ["e2fsprogs", "libarchive13"]);
+    }
+
+    #[test]
+    fn a_package_that_is_not_known_is_advice() {
+        let plan = Plan::of(&missing(&["mmdebstrap", "mcopy"]), &host(Some(Manager::Brew), ""));
+        assert!(!plan.is_complete());
+        assert_eq!(plan.packages, ["mtools"]);
+        assert!(plan.advice[0].starts_with("mmdebstrap: "));
+        assert!(!Plan::of(&missing(&["mcopy"]), &host(None, "")).is_complete());
+    }
+
+    #[test]
+    fn root_needs_no_sudo() {
+        let host = Host { is_root: true, ..host(Some(Manager::Dnf), "") };
+        let plan = Plan::of(&missing(&["ssh", "ssh-keygen"]), &host);
+        assert_eq!(
+            plan.commands(&host),
+            ["dnf install --assumeyes --setopt=install_weak_deps=False openssh-clients"]
+        );
+    }
+
+    #[test]
+    fn os_release_is_read_with_and_without_quotes() {
+        let release = Release::parse("NAME=\"x\"\nVERSION_ID=\"12\"\nVERSION_CODENAME=bookworm\nID=debian\n");
+        assert_eq!(
+            release,
+            Release { id: "debian".into(), version: "12".into(), codename: "bookworm".into() }
+        );
+    }
+}

@@ -1,0 +1,182 @@
+//! Whether a root filesystem can be unpacked with its owners: by root, or by a user in a namespace.
+
+use std::fs;
+use std::time::Duration;
+
+use rave_process::{Cmd, find_program};
+
+use super::memo::Memo;
+use super::requirements::UIDMAP;
+use super::rows::{Fix, Row, State, look};
+
+/// How long a namespace may take to make on a machine under load.
+const DEADLINE: Duration = Duration::from_secs(20);
+/// User ids that a Debian system may use, 0 to 65534 and one more: mmdebstrap(1), MODES, unshare.
+const IDS: u64 = 65_536;
+/// `SUB_UID_MIN` of login.defs(5).
+const FIRST_ID: u64 = 100_000;
+
+const WHY: &str = "unpacks a root filesystem with its owners";
+
+/// One row for root, three for anybody else.
+pub(super) fn rows(memo: &mut Memo) -> Vec<Row> {
+    if rustix::process::geteuid().is_root() {
+        return vec![as_root()];
+    }
+    let user = user_name();
+    let mut rows = vec![look(&UIDMAP, memo)];
+    rows.extend(["/etc/subuid", "/etc/subgid"].map(|file| sub_ids(file, &user)));
+    rows.push(user_namespaces());
+    rows
+}
+
+fn row(name: &str, needed: &str) -> Row {
+    Row {
+        name: name.to_owned(),
+        found: String::new(),
+        needed: needed.to_owned(),
+        why: WHY,
+        state: State::Ok,
+        fix: Fix::None,
+    }
+}
+
+fn as_root() -> Row {
+    let row = row("root", "may mount");
+    if succeeds(Cmd::new("unshare").args(["--mount", "true"])) {
+        return Row { found: "may mount".to_owned(), ..row };
+    }
+    // Seen: mmdebstrap then skips /proc and /sys, warns, and succeeds.
+    Row {
+        found: "may not mount".to_owned(),
+        state: State::Warning,
+        fix: Fix::Advice(
+            "this container lacks CAP_SYS_ADMIN: packages are configured without /proc; add the capability if one fails"
+                .to_owned(),
+        ),
+        ..row
+    }
+}
+
+fn user_namespaces() -> Row {
+    let row = row("user namespaces", "for this user");
+    let plain = Cmd::new("unshare").args(["--user", "--map-root-user", "--mount", "true"]);
+    // Ubuntu's AppArmor rules let mmdebstrap do what unshare may not.
+    let own = || {
+        find_program("mmdebstrap").is_some()
+            && succeeds(Cmd::new("mmdebstrap").args(["--unshare-helper", "true"]))
+    };
+    if succeeds(plain) || own() {
+        return Row { found: "work".to_owned(), ..row };
+    }
+    let setting =
+        |name: &str| fs::read_to_string(format!("/proc/sys/{name}")).ok().map(|text| text.trim().to_owned());
+    let (found, advice) = cause(&setting);
+    Row { found, state: State::Missing, fix: Fix::Advice(advice), ..row }
+}
+
+/// Why the kernel refuses, and what to do. `setting` reads a file below /proc/sys.
+fn cause(setting: &dyn Fn(&str) -> Option<String>) -> (String, String) {
+    let is = |name: &str, value: &str| setting(name).is_some_and(|text| text == value);
+    let sysctl = |text: &str| format!("sudo sysctl -w {text} (and a file in /etc/sysctl.d to keep it)");
+    if is("kernel/unprivileged_userns_clone", "0") {
+        return (
+            "off: kernel.unprivileged_userns_clone is 0".into(),
+            sysctl("kernel.unprivileged_userns_clone=1"),
+        );
+    }
+    if is("user/max_user_namespaces", "0") {
+        return ("off: user.max_user_namespaces is 0".into(), sysctl("user.max_user_namespaces=15000"));
+    }
+    if is("kernel/apparmor_restrict_unprivileged_userns", "1") {
+        return (
+            "off: AppArmor restricts them".into(),
+            sysctl("kernel.apparmor_restrict_unprivileged_userns=0"),
+        );
+    }
+    (
+        "refused by the kernel, as in a container with a seccomp filter".into(),
+        "run as root inside the container, or start it with --security-opt seccomp=unconfined".into(),
+    )
+}
+
+/// The row of /etc/subuid or /etc/subgid: subuid(5), lines of `name-or-id:first:count`.
+fn sub_ids(file: &str, user: &str) -> Row {
+    let row = row(file, &format!("{IDS} ids for {user}"));
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let id = rustix::process::getuid().as_raw().to_string();
+    let (mine, others): (Vec<_>, Vec<_>) =
+        text.lines().filter_map(range).partition(|range| range.owner == user || range.owner == id);
+    if let Some(range) = mine.iter().find(|range| range.count >= IDS) {
+        return Row { found: format!("{} ids from {}", range.count, range.first), ..row };
+    }
+    let first = mine.iter().chain(&others).map(|range| range.first + range.count).fold(FIRST_ID, u64::max);
+    let flag = if file.ends_with("gid") { "--add-subgids" } else { "--add-subuids" };
+    let ids = format!("{first}-{}", first + IDS - 1);
+    Row {
+        found: "nothing".to_owned(),
+        state: State::Missing,
+        fix: Fix::RootCommand(["usermod", flag, ids.as_str(), user].map(str::to_owned).to_vec()),
+        ..row
+    }
+}
+
+struct Range<'a> {
+    owner: &'a str,
+    first: u64,
+    count: u64,
+}
+
+fn range(line: &str) -> Option<Range<'_>> {
+    let mut fields = line.trim().split(':');
+    Some(Range {
+        owner: fields.next()?,
+        first: fields.next()?.parse().ok()?,
+        count: fields.next()?.parse().ok()?,
+    })
+}
+
+fn user_name() -> String {
+    let name = Cmd::new("id").arg("-un").timeout(DEADLINE).output();
+    name.map_or_else(|_| rustix::process::getuid().as_raw().to_string(), |output| output.text())
+}
+
+fn succeeds(command: Cmd) -> bool {
+    command.timeout(DEADLINE).output().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cause_has_its_own_remedy() {
+        let with = |name: &'static str, value: &'static str| {
+            cause(&move |asked| (asked == name).then(|| value.to_owned()))
+        };
+        let all = [
+            with("kernel/unprivileged_userns_clone", "0"),
+            with("user/max_user_namespaces", "0"),
+            with("kernel/apparmor_restrict_unprivileged_userns", "1"),
+            with("kernel/apparmor_restrict_unprivileged_userns", "0"),
+        ];
+        let remedies: std::collections::BTreeSet<&str> =
+            all.iter().map(|(_, remedy)| remedy.as_str()).collect();
+        assert_eq!(remedies.len(), 4);
+        assert!(all[2].1.contains("apparmor_restrict_unprivileged_userns=0"));
+    }
+
+    #[test]
+    fn ranges_are_read_and_nonsense_is_passed_over() {
+        let range = range("dev:100000:65536").unwrap();
+        assert_eq!((range.owner, range.first, range.count), ("dev", 100_000, IDS));
+        assert!(super::range("dev:x:1").is_none());
+    }
+
+    #[test]
+    fn a_user_without_ids_gets_a_command_for_a_free_range() {
+        let row = sub_ids("/no/such/subgid", "ann");
+        let Fix::RootCommand(argv) = row.fix else { panic!("{:?}", row.fix) };
+        assert_eq!(argv.join(" "), "usermod --add-subgids 100000-165535 ann");
+    }
+}

@@ -1,0 +1,256 @@
+//! What the host needs, as data.
+
+use rave_vm::qemu::OLDEST;
+
+use super::package_manager::Manager;
+use super::version::Version;
+
+/// Which part of the work needs a thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Making an image.
+    Build,
+    /// Booting one and reaching it.
+    Boot,
+}
+
+/// One thing that a package brings.
+#[derive(Debug)]
+pub(crate) struct Requirement {
+    /// The program, or what else it is.
+    pub(crate) name: &'static str,
+    /// What it is for.
+    pub(crate) why: &'static str,
+    pub(crate) probe: Probe,
+    pub(crate) packages: Packages,
+    pub(crate) parts: &'static [Part],
+}
+
+/// How it is seen that the thing is there.
+#[derive(Debug)]
+pub(crate) enum Probe {
+    /// A program of the requirement's name, of any version.
+    Program,
+    /// The same, which prints its version when called with `argument`.
+    Versioned { argument: &'static str, minimal: Version },
+    /// `mke2fs` of this version, which must really take a tar.
+    TarMke2fs { minimal: Version },
+    /// OVMF's code and variables, as `rave_vm` looks for them.
+    UefiFirmware,
+    /// At least one of these files.
+    File { any_of: &'static [&'static str] },
+}
+
+/// The package for each manager; empty where none is known.
+#[derive(Debug)]
+pub(crate) struct Packages {
+    pub(crate) apt: &'static str,
+    /// Releases of Debian (`VERSION_ID`) whose own version is too old and whose backports are not.
+    pub(crate) backports: &'static [&'static str],
+    pub(crate) dnf: &'static str,
+    pub(crate) pacman: &'static str,
+    pub(crate) zypper: &'static str,
+    pub(crate) brew: &'static str,
+}
+
+impl Packages {
+    pub(crate) fn of(&self, manager: Manager) -> Option<&'static str> {
+        let name = match manager {
+            Manager::Apt => self.apt,
+            Manager::Dnf => self.dnf,
+            Manager::Pacman => self.pacman,
+            Manager::Zypper => self.zypper,
+            Manager::Brew => self.brew,
+        };
+        (!name.is_empty()).then_some(name)
+    }
+}
+
+const fn packages(
+    apt: &'static str,
+    dnf: &'static str,
+    pacman: &'static str,
+    zypper: &'static str,
+    brew: &'static str,
+) -> Packages {
+    Packages { apt, backports: &[], dnf, pacman, zypper, brew }
+}
+
+const OLDEST_QEMU: Version = Version([OLDEST.major, OLDEST.minor, OLDEST.patch]);
+
+const BUILD: &[Part] = &[Part::Build];
+const BOOT: &[Part] = &[Part::Boot];
+const BOTH: &[Part] = &[Part::Build, Part::Boot];
+
+/// What the Debian base and the virtual machine need, in the order of doctor's rows.
+pub(crate) const REQUIREMENTS: &[Requirement] = &[
+    Requirement {
+        name: "qemu-system-x86_64",
+        why: "runs the virtual machine",
+        probe: Probe::Versioned { argument: "--version", minimal: OLDEST_QEMU },
+        packages: packages("qemu-system-x86", "qemu-system-x86-core", "qemu-system-x86", "qemu-x86", "qemu"),
+        parts: BOOT,
+    },
+    Requirement {
+        name: "qemu-img",
+        why: "makes qcow2 images and overlays",
+        probe: Probe::Versioned { argument: "--version", minimal: OLDEST_QEMU },
+        packages: packages("qemu-utils", "qemu-img", "qemu-img", "qemu-tools", "qemu"),
+        parts: BOTH,
+    },
+    Requirement {
+        name: "OVMF",
+        why: "UEFI firmware for the virtual machine",
+        probe: Probe::UefiFirmware,
+        packages: packages("ovmf", "edk2-ovmf", "edk2-ovmf", "qemu-ovmf-x86_64", "qemu"),
+        parts: BOOT,
+    },
+    Requirement {
+        name: "mmdebstrap",
+        why: "unpacks Debian's packages into a root filesystem",
+        probe: Probe::Versioned { argument: "--version", minimal: Version([1, 3, 0]) },
+        packages: packages("mmdebstrap", "mmdebstrap", "", "", ""),
+        parts: BUILD,
+    },
+    Requirement {
+        name: "debian-archive-keyring",
+        why: "the keys that Debian's packages are checked with",
+        probe: Probe::File {
+            any_of: &[
+                "/usr/share/keyrings/debian-archive-keyring.gpg",
+                "/usr/share/keyrings/debian-archive-keyring.pgp",
+            ],
+        },
+        packages: packages("debian-archive-keyring", "debian-keyring", "debian-archive-keyring", "", ""),
+        parts: BUILD,
+    },
+    Requirement {
+        name: "mke2fs",
+        why: "writes the root filesystem from a tar",
+        probe: Probe::TarMke2fs { minimal: Version([1, 47, 1]) },
+        packages: Packages {
+            // libarchive is loaded at run time, so no package depends on it.
+            apt: "e2fsprogs libarchive13",
+            backports: &["12"],
+            dnf: "e2fsprogs libarchive",
+            pacman: "e2fsprogs libarchive",
+            zypper: "e2fsprogs libarchive13",
+            brew: "e2fsprogs",
+        },
+        parts: BUILD,
+    },
+    Requirement {
+        name: "mkfs.vfat",
+        why: "makes the EFI system partition",
+        probe: Probe::Program,
+        packages: packages("dosfstools", "dosfstools", "dosfstools", "dosfstools", "dosfstools"),
+        parts: BUILD,
+    },
+    Requirement {
+        name: "mcopy",
+        why: "fills the EFI system partition",
+        probe: Probe::Program,
+        packages: packages("mtools", "mtools", "mtools", "mtools", "mtools"),
+        parts: BUILD,
+    },
+    Requirement {
+        name: "sfdisk",
+        why: "writes the partition table",
+        probe: Probe::Program,
+        packages: packages("fdisk", "util-linux", "util-linux", "util-linux", "util-linux"),
+        parts: BUILD,
+    },
+    Requirement {
+        name: "grub-mkimage",
+        why: "makes the boot loader",
+        probe: Probe::Program,
+        packages: packages("grub-common", "grub2-tools", "grub", "grub2", ""),
+        parts: BUILD,
+    },
+    Requirement {
+        name: "GRUB for BIOS",
+        why: "the boot loader's parts for BIOS",
+        probe: Probe::File {
+            any_of: &["/usr/lib/grub/i386-pc/boot.img", "/usr/share/grub2/i386-pc/boot.img"],
+        },
+        packages: packages("grub-pc-bin", "grub2-pc-modules", "grub", "grub2-i386-pc", ""),
+        parts: BUILD,
+    },
+    Requirement {
+        name: "GRUB for UEFI",
+        why: "the boot loader's parts for UEFI",
+        probe: Probe::File {
+            any_of: &["/usr/lib/grub/x86_64-efi/normal.mod", "/usr/share/grub2/x86_64-efi/normal.mod"],
+        },
+        packages: packages("grub-efi-amd64-bin", "grub2-efi-x64-modules", "grub", "grub2-x86_64-efi", ""),
+        parts: BUILD,
+    },
+    Requirement {
+        name: "static C library",
+        why: "links the guest's program so that it runs in any guest",
+        probe: Probe::File {
+            any_of: &["/usr/lib/x86_64-linux-gnu/libc.a", "/usr/lib64/libc.a", "/usr/lib/libc.a"],
+        },
+        packages: packages("libc6-dev", "glibc-static", "glibc", "glibc-devel-static", ""),
+        parts: BUILD,
+    },
+    Requirement {
+        name: "node",
+        why: "runs npm",
+        probe: Probe::Program,
+        packages: packages("nodejs", "nodejs", "nodejs", "nodejs", "node"),
+        parts: BUILD,
+    },
+    Requirement {
+        name: "npm",
+        why: "fetches the guest's tools by their lock",
+        // lockfileVersion 3, which only 7 and newer read; 7 itself is out of support.
+        probe: Probe::Versioned { argument: "--version", minimal: Version([8, 0, 0]) },
+        packages: packages("npm", "nodejs-npm", "npm", "npm", "node"),
+        parts: BUILD,
+    },
+    Requirement {
+        name: "git",
+        why: "names the sources that an image was built from",
+        probe: Probe::Program,
+        packages: packages("git", "git", "git", "git", "git"),
+        parts: BUILD,
+    },
+    Requirement {
+        name: "ssh",
+        why: "reaches the guest",
+        probe: Probe::Program,
+        packages: packages("openssh-client", "openssh-clients", "openssh", "openssh-clients", "openssh"),
+        parts: BOOT,
+    },
+    Requirement {
+        name: "ssh-keygen",
+        why: "makes a key for each virtual machine",
+        probe: Probe::Program,
+        packages: packages("openssh-client", "openssh-clients", "openssh", "openssh-clients", "openssh"),
+        parts: BOOT,
+    },
+];
+
+/// What an ordinary user needs beside the rows above, to be root inside a namespace; not needed by root.
+pub(crate) const UIDMAP: Requirement = Requirement {
+    name: "newuidmap",
+    why: "gives an ordinary user the user ids that a root filesystem holds",
+    probe: Probe::Program,
+    packages: packages("uidmap", "shadow-utils", "shadow", "shadow", ""),
+    parts: BUILD,
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_debian_has_every_package() {
+        for (index, one) in REQUIREMENTS.iter().enumerate() {
+            assert!(!one.packages.apt.is_empty(), "{}", one.name);
+            assert!(!one.parts.is_empty(), "{}", one.name);
+            assert!(REQUIREMENTS[..index].iter().all(|other| other.name != one.name), "{}", one.name);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Looks at the host: one row for each thing it needs.
+
+use camino::Utf8Path;
+use rave_process::find_program;
+use rave_vm::firmware::find_uefi;
+use rave_vm::machine::{Arch, Firmware};
+
+use super::memo::Memo;
+use super::requirements::{Part, Probe, REQUIREMENTS, Requirement};
+use super::version::Version;
+use super::{disk_space, privileges, tar_support};
+use crate::settings::Settings;
+
+/// One thing, as it is on this host.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) name: String,
+    /// What is there.
+    pub(crate) found: String,
+    /// What would do.
+    pub(crate) needed: String,
+    pub(crate) why: &'static str,
+    pub(crate) state: State,
+    pub(crate) fix: Fix,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    Ok,
+    /// Works, but worse than it could.
+    Warning,
+    /// Does not work.
+    Missing,
+}
+
+/// What would mend a row.
+#[derive(Debug)]
+pub(crate) enum Fix {
+    None,
+    /// This requirement's package.
+    Package(&'static Requirement),
+    /// A command that root runs.
+    RootCommand(Vec<String>),
+    /// Something that only the user can decide.
+    Advice(String),
+}
+
+/// A row for each thing that `parts` need.
+pub(crate) fn examine(settings: &Settings, parts: &[Part]) -> Vec<Row> {
+    let mut memo = Memo::load(&settings.state_dir);
+    let needed =
+        REQUIREMENTS.iter().filter(|requirement| requirement.parts.iter().any(|part| parts.contains(part)));
+    let mut rows: Vec<Row> = needed.map(|requirement| look(requirement, &mut memo)).collect();
+    if parts.contains(&Part::Build) {
+        rows.extend(privileges::rows(&mut memo));
+        rows.push(disk_space::row("cache", &settings.cache_dir, disk_space::CACHE_MIB, "RAVE_CACHE"));
+        rows.push(disk_space::row("output", &settings.out_dir, disk_space::OUT_MIB, "--out"));
+    }
+    memo.save();
+    rows
+}
+
+/// The row of one requirement.
+pub(super) fn look(requirement: &'static Requirement, memo: &mut Memo) -> Row {
+    let needed = match &requirement.probe {
+        Probe::Versioned { minimal, .. } => format!("{minimal} or newer"),
+        Probe::TarMke2fs { minimal } => format!("{minimal} or newer, taking a tar"),
+        Probe::Program | Probe::UefiFirmware | Probe::File { .. } => "any".to_owned(),
+    };
+    let found = match &requirement.probe {
+        Probe::Program => {
+            find_program(requirement.name).map(String::from).ok_or_else(|| "nothing".to_owned())
+        }
+        Probe::Versioned { argument, minimal } => versioned(requirement.name, argument, *minimal, memo),
+        Probe::TarMke2fs { minimal } => {
+            versioned(requirement.name, "-V", *minimal, memo).and_then(|version| {
+                let program = find_program(requirement.name).unwrap_or_default();
+                tar_support::prove(&program)
+                    .map(|()| version.clone())
+                    .map_err(|why| format!("{version}, but: {why}"))
+            })
+        }
+        Probe::UefiFirmware => match find_uefi(Arch::X86_64) {
+            Ok(Firmware::Uefi { code, .. }) => Ok(code.into()),
+            _ => Err("nothing".to_owned()),
+        },
+        Probe::File { any_of } => any_of
+            .iter()
+            .find(|path| Utf8Path::new(path).is_file())
+            .map_or_else(|| Err("nothing".to_owned()), |path| Ok((*path).to_owned())),
+    };
+    let (found, state, fix) = match found {
+        Ok(found) => (found, State::Ok, Fix::None),
+        Err(found) => (found, State::Missing, Fix::Package(requirement)),
+    };
+    Row { name: requirement.name.to_owned(), found, needed, why: requirement.why, state, fix }
+}
+
+fn versioned(name: &str, argument: &str, minimal: Version, memo: &mut Memo) -> Result<String, String> {
+    let program = find_program(name).ok_or("nothing")?;
+    match memo.version(&program, argument) {
+        Some(version) if version >= minimal => Ok(version.to_string()),
+        Some(version) => Err(version.to_string()),
+        None => Err(format!("{program}, which does not tell its version")),
+    }
+}
