@@ -31,6 +31,9 @@ const EMULATION_DEADLINE: Duration = Duration::from_secs(600);
 /// How long a guest that is up may take to power itself off. systemd gives each unit 90 s.
 const POWER_OFF: Duration = Duration::from_secs(100);
 
+/// How long a guest that is not up may take: it may see the power button, or be past seeing anything.
+const POWER_OFF_EARLY: Duration = Duration::from_secs(10);
+
 /// How often a running machine is looked at.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -214,10 +217,14 @@ impl Session<'_> {
     /// Ends the machine and says when that took force. What the run came to is known already: a failure here is a
     /// warning.
     fn end(&self, instance: Instance) {
-        match instance.shutdown(POWER_OFF) {
+        self.end_within(instance, POWER_OFF);
+    }
+
+    fn end_within(&self, instance: Instance, grace: Duration) {
+        match instance.shutdown(grace) {
             Ok(Shutdown::Before(_) | Shutdown::PoweredOff { .. }) => {}
             Ok(Shutdown::Quit | Shutdown::Killed) => {
-                let seconds = POWER_OFF.as_secs();
+                let seconds = grace.as_secs();
                 self.ui.warn(&format!("the guest did not power itself off within {seconds} s and was ended"));
             }
             Err(error) => self.ui.warn(&error.to_string()),
@@ -236,7 +243,7 @@ impl Session<'_> {
             }
         }
         if self.keep {
-            self.end(instance);
+            self.end_within(instance, POWER_OFF_EARLY);
         } else if let Err(error) = instance.kill() {
             self.ui.warn(&error.to_string());
         }
@@ -270,13 +277,12 @@ pub(crate) struct Stages<'a> {
     sink: Sink<'a>,
     /// The stage that the guest is in, by name, and when it came there.
     current: Option<(String, Duration)>,
-    last: Duration,
     started: std::time::Instant,
 }
 
 impl<'a> Stages<'a> {
     pub(crate) fn new(sink: Sink<'a>) -> Self {
-        Self { sink, current: None, last: Duration::ZERO, started: std::time::Instant::now() }
+        Self { sink, current: None, started: std::time::Instant::now() }
     }
 
     pub(crate) fn take(&mut self, event: BootEvent<'_>) {
@@ -308,7 +314,6 @@ impl<'a> Stages<'a> {
             let elapsed = at.saturating_sub(since);
             (self.sink)(Event::StageFinished { stage: &stage, elapsed, outcome: Outcome::Built });
         }
-        self.last = at;
     }
 }
 

@@ -77,6 +77,10 @@ impl BootFailure {
                 "something killed QEMU: see `dmesg | tail` for the system's lack of memory, and give the machine less (--memory)"
                     .to_owned()
             }
+            // The kernel's test of its timer waits by counting instructions, and ticks come late on a busy host.
+            Cause::Panicked { message } if message.contains("IO-APIC + timer") => {
+                "this host is too busy for software emulation: run fewer machines at once, then the same command again".to_owned()
+            }
             _ => self.stage.remedy().to_owned(),
         }
     }
@@ -118,6 +122,15 @@ mod tests {
     ALERT! UUID=1 does not exist"
         );
         assert!(failure.remedy().starts_with("the kernel does not find the root filesystem"));
+    }
+
+    #[test]
+    fn a_timer_that_a_busy_host_delays_is_no_fault_of_the_image() {
+        let message = "Kernel panic - not syncing: IO-APIC + timer doesn't work!".to_owned();
+        let cause = Cause::Panicked { message };
+        let failure =
+            BootFailure { stage: Stage::Kernel, evidence: String::new(), cause, serial_tail: Vec::new() };
+        assert!(failure.remedy().contains("too busy"), "{}", failure.remedy());
     }
 
     #[test]
