@@ -80,28 +80,16 @@ pub struct Detached {
 impl Instance {
     /// Starts the machine. When this returns QEMU runs the guest and its forwarded ports are open, which says nothing
     /// about the guest itself: see [`Instance::wait_ready`].
-    pub fn boot(mut machine: Machine, engine: Engine, qemu: &Qemu) -> Result<Self, Error> {
+    pub fn boot(machine: Machine, engine: Engine, qemu: &Qemu) -> Result<Self, Error> {
         let run_dir = RunDir::take(&machine)?;
-        prepare(&machine)?;
-        let mut attempts = 0;
-        let (child, qmp, watch) = loop {
-            attempts += 1;
-            match start(&machine, engine, qemu) {
-                Err(Error::PortTaken(taken)) if attempts < PORT_ATTEMPTS => {
-                    let forward = machine.forwards.iter_mut().find(|forward| forward.name == taken.name);
-                    match forward {
-                        Some(forward) if forward.when_taken == WhenTaken::PickAnother => {
-                            let want = PortRequest { name: taken.name, bind: forward.bind, want: Want::Auto };
-                            forward.host = ports::resolve(&[want])?[0].port;
-                        }
-                        _ => return Err(taken.into()),
-                    }
-                }
-                other => break other?,
+        match launch(machine, engine, qemu) {
+            Ok((machine, child, qmp, watch)) => Ok(Self { machine, child, qmp, watch, run_dir }),
+            Err(error) => {
+                // The first error is the one to tell; the next sweep tries again.
+                let _ = run_dir.remove();
+                Err(error)
             }
-        };
-        Record::save(&machine, child.pid())?;
-        Ok(Self { machine, child, qmp, watch, run_dir })
+        }
     }
 
     /// The machine, with the ports that it got.
@@ -243,6 +231,34 @@ impl Instance {
     pub fn save_serial_log(&self, to: &Utf8Path) -> Result<(), Error> {
         fs::copy(&self.machine.files.serial_log, to).map(drop).map_err(|e| Error::io("write", to, e))
     }
+}
+
+/// Makes the machine's files and starts QEMU, with other ports where somebody is quicker and any port will do.
+fn launch(
+    mut machine: Machine,
+    engine: Engine,
+    qemu: &Qemu,
+) -> Result<(Machine, Child, Client, Watch), Error> {
+    prepare(&machine)?;
+    let mut attempts = 0;
+    let (child, qmp, watch) = loop {
+        attempts += 1;
+        match start(&machine, engine, qemu) {
+            Err(Error::PortTaken(taken)) if attempts < PORT_ATTEMPTS => {
+                let forward = machine.forwards.iter_mut().find(|forward| forward.name == taken.name);
+                match forward {
+                    Some(forward) if forward.when_taken == WhenTaken::PickAnother => {
+                        let want = PortRequest { name: taken.name, bind: forward.bind, want: Want::Auto };
+                        forward.host = ports::resolve(&[want])?[0].port;
+                    }
+                    _ => return Err(taken.into()),
+                }
+            }
+            other => break other?,
+        }
+    };
+    Record::save(&machine, child.pid())?;
+    Ok((machine, child, qmp, watch))
 }
 
 /// Starts QEMU and waits until its control socket answers.

@@ -79,6 +79,7 @@ fn a_qemu_that_dies_at_once_is_reported_with_its_words_and_command() {
     let text = error.to_string();
     assert!(matches!(error, Error::QemuDied { .. }), "{text}");
     assert!(text.contains("no-such-code") && text.contains("-nodefaults"), "{text}");
+    assert!(!bench.folder.join("dies").exists(), "nothing runs in it");
 }
 
 #[test]
