@@ -1,5 +1,6 @@
 //! `cargo xtask doctor`: a row for each thing the host needs, and the proof of its accelerator.
 
+use rave_vm::Error;
 use rave_vm::accel::{self, Accelerator, KvmState, ProbeRequest};
 use rave_vm::machine::Arch;
 use rave_vm::qemu::Qemu;
@@ -13,6 +14,9 @@ use crate::ui::Ui;
 
 const PARTS: &[Part] = &[Part::Build, Part::Boot];
 
+/// Keeps the table within the width of a usual terminal window; paths may be longer.
+const CELL_WIDTH: usize = 30;
+
 pub(crate) fn run(args: &cli::Doctor, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
     // What cannot be mended is told after the table, which shows it too.
     let (mut rows, unresolved) = match host::resolve(settings, ui, PARTS) {
@@ -25,7 +29,7 @@ pub(crate) fn run(args: &cli::Doctor, settings: &Settings, ui: &Ui) -> anyhow::R
         ui.data(&serde_json::to_string_pretty(&rows)?);
     } else {
         let cells: Vec<Vec<String>> = rows.iter().map(cells).collect();
-        ui.table(&["", "program", "found", "needed", "why", "how to get it"], &cells);
+        ui.narrow_table(&["", "program", "found", "needed", "why", "how to get it"], &cells, CELL_WIDTH);
     }
     if let Some(error) = unresolved {
         return Err(error);
@@ -59,12 +63,19 @@ fn accelerator(settings: &Settings) -> Row {
             let state = if slow { State::Warning } else { State::Ok };
             Row { found: verdict.to_string(), state, fix, ..row }
         }
-        Err(error) => Row {
-            found: error.to_string(),
-            state: State::Missing,
-            fix: Fix::Advice("see what was found; --accel tcg goes without kvm".to_owned()),
-            ..row
-        },
+        Err(error) => {
+            let advice = match error {
+                Error::QemuMissing { .. } | Error::QemuTooOld { .. } => "comes with qemu-system-x86_64",
+                Error::KvmUnusable { .. } => "give --accel tcg, or mend what was found",
+                _ => "mend what was found",
+            };
+            Row {
+                found: error.to_string(),
+                state: State::Missing,
+                fix: Fix::Advice(advice.to_owned()),
+                ..row
+            }
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use super::package_manager::Manager;
 use super::plan::{Host, Plan, Release};
 use super::repos::{self, Backports};
 use super::requirements::Part;
-use super::rows::{Row, State, examine};
+use super::rows::{NOT_FOUND, Row, State, examine};
 use crate::exit::Failure;
 use crate::settings::Settings;
 use crate::ui::Ui;
@@ -78,7 +78,14 @@ fn asked(ui: &Ui, rows: &[Row], plan: &Plan, host: &Host) -> bool {
 
 fn missing_lines(rows: &[Row]) -> impl Iterator<Item = String> + '_ {
     let missing = rows.iter().filter(|row| row.state == State::Missing);
-    missing.map(|row| format!("  {}: {} (found {}, needed {})", row.name, row.why, row.found, row.needed))
+    missing.map(|row| {
+        let (name, why, found, needed) = (&row.name, row.why, &row.found, &row.needed);
+        if found == NOT_FOUND {
+            format!("  {name}: {why} (not found)")
+        } else {
+            format!("  {name}: {why} (found {found}, needed {needed})")
+        }
+    })
 }
 
 /// The failure that names everything that is missing and the commands that mend it.

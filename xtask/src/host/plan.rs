@@ -146,7 +146,7 @@ mod tests {
         chosen
             .map(|requirement| Row {
                 name: requirement.name.to_owned(),
-                found: "nothing".to_owned(),
+                found: "not found".to_owned(),
                 needed: "any".to_owned(),
                 why: requirement.why,
                 state: State::Missing,

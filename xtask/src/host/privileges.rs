@@ -7,7 +7,7 @@ use rave_process::{Cmd, find_program};
 
 use super::memo::Memo;
 use super::requirements::UIDMAP;
-use super::rows::{Fix, Row, State, look};
+use super::rows::{Fix, NOT_FOUND, Row, State, look};
 
 /// How long a namespace may take to make on a machine under load.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -43,7 +43,8 @@ fn row(name: &str, needed: &str) -> Row {
 
 fn as_root() -> Row {
     let row = row("root", "may mount");
-    if succeeds(Cmd::new("unshare").args(["--mount", "true"])) {
+    // The propagation is left alone because in a chroot it cannot be changed.
+    if succeeds(Cmd::new("unshare").args(["--mount", "--propagation", "unchanged", "true"])) {
         return Row { found: "may mount".to_owned(), ..row };
     }
     // Seen: mmdebstrap then skips /proc and /sys, warns, and succeeds.
@@ -60,7 +61,14 @@ fn as_root() -> Row {
 
 fn user_namespaces() -> Row {
     let row = row("user namespaces", "for this user");
-    let plain = Cmd::new("unshare").args(["--user", "--map-root-user", "--mount", "true"]);
+    let plain = Cmd::new("unshare").args([
+        "--user",
+        "--map-root-user",
+        "--mount",
+        "--propagation",
+        "unchanged",
+        "true",
+    ]);
     // Ubuntu's AppArmor rules let mmdebstrap do what unshare may not.
     let own = || {
         find_program("mmdebstrap").is_some()
@@ -114,7 +122,7 @@ fn sub_ids(file: &str, user: &str) -> Row {
     let flag = if file.ends_with("gid") { "--add-subgids" } else { "--add-subuids" };
     let ids = format!("{first}-{}", first + IDS - 1);
     Row {
-        found: "nothing".to_owned(),
+        found: NOT_FOUND.to_owned(),
         state: State::Missing,
         fix: Fix::RootCommand(["usermod", flag, ids.as_str(), user].map(str::to_owned).to_vec()),
         ..row

@@ -24,6 +24,9 @@ pub(crate) struct Row {
     pub(crate) fix: Fix,
 }
 
+/// [`Row::found`] of a thing that is not there.
+pub(super) const NOT_FOUND: &str = "not found";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
     Ok,
@@ -69,7 +72,7 @@ pub(super) fn look(requirement: &'static Requirement, memo: &mut Memo) -> Row {
     };
     let found = match &requirement.probe {
         Probe::Program => {
-            find_program(requirement.name).map(String::from).ok_or_else(|| "nothing".to_owned())
+            find_program(requirement.name).map(String::from).ok_or_else(|| NOT_FOUND.to_owned())
         }
         Probe::Versioned { argument, minimal } => versioned(requirement.name, argument, *minimal, memo),
         Probe::TarMke2fs { minimal } => {
@@ -82,12 +85,12 @@ pub(super) fn look(requirement: &'static Requirement, memo: &mut Memo) -> Row {
         }
         Probe::UefiFirmware => match find_uefi(Arch::X86_64) {
             Ok(Firmware::Uefi { code, .. }) => Ok(code.into()),
-            _ => Err("nothing".to_owned()),
+            _ => Err(NOT_FOUND.to_owned()),
         },
         Probe::File { any_of } => any_of
             .iter()
             .find(|path| Utf8Path::new(path).is_file())
-            .map_or_else(|| Err("nothing".to_owned()), |path| Ok((*path).to_owned())),
+            .map_or_else(|| Err(NOT_FOUND.to_owned()), |path| Ok((*path).to_owned())),
     };
     let (found, state, fix) = match found {
         Ok(found) => (found, State::Ok, Fix::None),
@@ -97,7 +100,7 @@ pub(super) fn look(requirement: &'static Requirement, memo: &mut Memo) -> Row {
 }
 
 fn versioned(name: &str, argument: &str, minimal: Version, memo: &mut Memo) -> Result<String, String> {
-    let program = find_program(name).ok_or("nothing")?;
+    let program = find_program(name).ok_or(NOT_FOUND)?;
     match memo.version(&program, argument) {
         Some(version) if version >= minimal => Ok(version.to_string()),
         Some(version) => Err(version.to_string()),

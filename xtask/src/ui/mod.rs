@@ -78,6 +78,12 @@ impl Ui {
         });
     }
 
+    /// A table for stdout with every cell broken into lines of at most `width` characters where its words allow.
+    pub(crate) fn narrow_table(&self, headers: &[&str], rows: &[Vec<String>], width: usize) {
+        let wrapped = |row: &Vec<String>| row.iter().map(|cell| table::wrap(cell, width)).collect();
+        self.table(headers, &rows.iter().map(wrapped).collect::<Vec<_>>());
+    }
+
     /// A table for stdout.
     pub(crate) fn table(&self, headers: &[&str], rows: &[Vec<String>]) {
         self.data(&table::render(headers, rows));

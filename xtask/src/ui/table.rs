@@ -23,6 +23,21 @@ pub(super) fn render(headers: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
+/// Breaks `text` between words so that no line is longer than `width`, but for words that are.
+pub(super) fn wrap(text: &str, width: usize) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.join("\n")
+}
+
 fn cell_width(cell: &str) -> usize {
     cell.lines().map(|line| line.chars().count()).max().unwrap_or_default()
 }
@@ -30,6 +45,12 @@ fn cell_width(cell: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_text_is_broken_between_words() {
+        assert_eq!(wrap("one two three", 7), "one two\nthree");
+        assert_eq!(wrap("/a/very/long/path x", 4), "/a/very/long/path\nx");
+    }
 
     #[test]
     fn columns_line_up_and_lines_end_clean() {
