@@ -48,8 +48,7 @@ pub(super) fn run(plan: &Plan, host: &Host, ui: &Ui) -> anyhow::Result<()> {
         runner.write_backports(text)?;
     }
     if !plan.packages.is_empty() {
-        let updated = if plan.backports.is_some() || lists_are_old() { runner.update()? } else { Ok(()) };
-        runner.install(&plan.packages, updated)?;
+        runner.packages(&plan.packages, plan.backports.is_some() || lists_are_old())?;
     }
     for argv in &plan.root_commands {
         runner.root(argv).output().map_err(|error| failed(&error, "a command of root failed"))?;
@@ -123,7 +122,23 @@ impl Runner<'_> {
         (self.sink)(Event::Note { text: &format!("waiting for another package manager: {who}") });
     }
 
-    fn install(&self, packages: &[String], updated: Update) -> anyhow::Result<()> {
+    /// Installs, with fresh lists where that is asked for or where it fails without.
+    fn packages(&self, packages: &[String], fresh_lists: bool) -> anyhow::Result<()> {
+        if !fresh_lists && self.install(packages).is_ok() {
+            return Ok(());
+        }
+        let updated = self.update()?;
+        self.install(packages).map_err(|error| {
+            let failure = failed(&error, "apt could not install what is missing");
+            let failure = match updated {
+                Ok(()) => failure,
+                Err(why) => failure.detail(format!("before that, apt-get update said: {why}")),
+            };
+            failure.remedy(remedy(error.tail())).into()
+        })
+    }
+
+    fn install(&self, packages: &[String]) -> Result<(), Error> {
         let mut argv = Manager::Apt.install(packages);
         argv.splice(1..1, ["-o".to_owned(), format!("DPkg::Lock::Timeout={LOCK_TIMEOUT}")]);
         let mut count = Count::default();
@@ -132,7 +147,8 @@ impl Runner<'_> {
             self.show(line);
             if line.text.starts_with("Waiting for cache lock") && !told {
                 told = true;
-                (self.sink)(Event::Note { text: &line.text.to_lowercase() });
+                let who = line.text.trim_start_matches("Waiting for cache lock: ");
+                (self.sink)(Event::Note { text: &format!("waiting for another package manager: {who}") });
             }
             if let Some((done, total)) = count.line(line.text) {
                 (self.sink)(Event::StageProgress {
@@ -143,14 +159,7 @@ impl Runner<'_> {
                 });
             }
         });
-        result.map(|_| ()).map_err(|error| {
-            let failure = failed(&error, "apt could not install what is missing");
-            let failure = match updated {
-                Ok(()) => failure,
-                Err(why) => failure.detail(format!("before that, apt-get update said: {why}")),
-            };
-            failure.remedy(remedy(error.tail())).into()
-        })
+        result.map(|_| ())
     }
 
     fn show(&self, line: Line<'_>) {

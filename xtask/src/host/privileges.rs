@@ -103,8 +103,8 @@ fn cause(setting: &dyn Fn(&str) -> Option<String>) -> (String, String) {
         );
     }
     (
-        "refused by the kernel, as in a container with a seccomp filter".into(),
-        "run as root inside the container, or start it with --security-opt seccomp=unconfined".into(),
+        "refused by the kernel, as in a chroot or a container with a seccomp filter".into(),
+        "run as root there, or start the container with --security-opt seccomp=unconfined".into(),
     )
 }
 

@@ -113,6 +113,14 @@ pub(crate) const REQUIREMENTS: &[Requirement] = &[
         parts: BUILD,
     },
     Requirement {
+        name: "mount",
+        why: "gives packages their /proc while they are configured",
+        probe: Probe::Program,
+        // Only recommended by mmdebstrap, and part of every Debian but the smallest.
+        packages: packages("mount", "util-linux", "util-linux", "util-linux", ""),
+        parts: BUILD,
+    },
+    Requirement {
         name: "debian-archive-keyring",
         why: "the keys that Debian's packages are checked with",
         probe: Probe::File {
