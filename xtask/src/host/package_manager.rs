@@ -53,7 +53,7 @@ impl Manager {
 mod tests {
     use super::super::requirements::REQUIREMENTS;
     use super::*;
-    use expect_test::{Expect, expect};
+    use expect_test::expect;
 
     #[test]
     fn a_distributions_own_manager_wins() {
@@ -61,7 +61,7 @@ mod tests {
         assert_eq!(Manager::detect(&|_| false), None);
     }
 
-    fn everything(manager: Manager, expected: &Expect) {
+    fn everything(manager: Manager) -> String {
         let mut packages: Vec<String> = Vec::new();
         let known = REQUIREMENTS.iter().filter_map(|requirement| requirement.packages.of(manager));
         for name in known.flat_map(str::split_whitespace) {
@@ -69,38 +69,17 @@ mod tests {
                 packages.push(name.to_owned());
             }
         }
-        expected.assert_eq(&manager.install(&packages).join(" "));
+        manager.install(&packages).join(" ")
     }
 
     #[test]
     fn the_command_for_everything() {
-        everything(
-            Manager::Apt,
-            &expect![
-                "apt-get install --yes --no-install-recommends qemu-system-x86 qemu-utils ovmf mmdebstrap debian-archive-keyring e2fsprogs libarchive13 dosfstools mtools fdisk grub-common grub-pc-bin grub-efi-amd64-bin libc6-dev nodejs npm git openssh-client"
-            ],
-        );
-        everything(
-            Manager::Dnf,
-            &expect![
-                "dnf install --assumeyes --setopt=install_weak_deps=False qemu-system-x86-core qemu-img edk2-ovmf mmdebstrap debian-keyring e2fsprogs libarchive dosfstools mtools util-linux grub2-tools grub2-pc-modules grub2-efi-x64-modules glibc-static nodejs nodejs-npm git openssh-clients"
-            ],
-        );
-        everything(
-            Manager::Pacman,
-            &expect![
-                "pacman --sync --needed --noconfirm qemu-system-x86 qemu-img edk2-ovmf debian-archive-keyring e2fsprogs libarchive dosfstools mtools util-linux grub glibc nodejs npm git openssh"
-            ],
-        );
-        everything(
-            Manager::Zypper,
-            &expect![
-                "zypper --non-interactive install --no-recommends qemu-x86 qemu-tools qemu-ovmf-x86_64 e2fsprogs libarchive13 dosfstools mtools util-linux grub2 grub2-i386-pc grub2-x86_64-efi glibc-devel-static nodejs npm git openssh-clients"
-            ],
-        );
-        everything(
-            Manager::Brew,
-            &expect!["brew install qemu e2fsprogs dosfstools mtools util-linux node git openssh"],
-        );
+        let all = [Manager::Apt, Manager::Dnf, Manager::Pacman, Manager::Zypper, Manager::Brew];
+        expect![[r#"
+            apt-get install --yes --no-install-recommends qemu-system-x86 qemu-utils ovmf mmdebstrap mount debian-archive-keyring e2fsprogs libarchive13 dosfstools mtools fdisk grub-common grub-pc-bin grub-efi-amd64-bin libc6-dev nodejs npm git openssh-client
+            dnf install --assumeyes --setopt=install_weak_deps=False qemu-system-x86-core qemu-img edk2-ovmf mmdebstrap util-linux debian-keyring e2fsprogs libarchive dosfstools mtools grub2-tools grub2-pc-modules grub2-efi-x64-modules glibc-static nodejs nodejs-npm git openssh-clients
+            pacman --sync --needed --noconfirm qemu-system-x86 qemu-img edk2-ovmf util-linux debian-archive-keyring e2fsprogs libarchive dosfstools mtools grub glibc nodejs npm git openssh
+            zypper --non-interactive install --no-recommends qemu-x86 qemu-tools qemu-ovmf-x86_64 util-linux e2fsprogs libarchive13 dosfstools mtools grub2 grub2-i386-pc grub2-x86_64-efi glibc-devel-static nodejs npm git openssh-clients
+            brew install qemu e2fsprogs dosfstools mtools util-linux node git openssh"#]].assert_eq(&all.map(everything).join("\n"));
     }
 }
