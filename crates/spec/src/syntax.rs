@@ -1,0 +1,196 @@
+//! The bridge to the `toml` crate: byte spans become places, its errors become problems.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use toml::de::{DeTable, DeValue, Error};
+
+use crate::Refusal;
+use crate::document::{Data, Entry, Node};
+use crate::problem::{Place, Problem};
+
+/// Turns byte offsets of a file into places.
+pub(crate) struct Locator<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) text: &'a str,
+}
+
+impl Locator<'_> {
+    /// The place of the character that holds the byte at `offset`.
+    pub(crate) fn place(&self, offset: usize) -> Place {
+        let (mut line, mut column) = (1, 1);
+        for (index, c) in self.text.char_indices() {
+            if index + c.len_utf8() > offset {
+                break;
+            }
+            (line, column) = if c == '\n' { (line + 1, 1) } else { (line, column + 1) };
+        }
+        Place::File { file: self.name.to_owned(), line, column }
+    }
+
+    fn slice(&self, span: Range<usize>) -> &str {
+        self.text.get(span).unwrap_or_default()
+    }
+}
+
+/// A key that occurs twice is the one error after which the rest of the file is still sound.
+pub(crate) fn is_duplicate_key(error: &Error) -> bool {
+    error.message() == "duplicate key"
+}
+
+/// The problems that `errors` stand for.
+///
+/// The parser goes on after an error, but what it then reports is often the echo of it (an open list makes three errors
+/// of each line that follows): of the errors that are more than a duplicate key only the first counts.
+pub(crate) fn problems(locator: &Locator<'_>, errors: &[Error]) -> Vec<Problem> {
+    let end = locator.text.len();
+    let span = |error: &Error| error.span().unwrap_or(end..end);
+    let (duplicates, others): (Vec<_>, Vec<_>) = errors.iter().partition(|error| is_duplicate_key(error));
+    let first = others.into_iter().min_by_key(|error| span(error).start);
+    let duplicates = duplicates
+        .into_iter()
+        .filter(|error| first.is_none_or(|first| span(error).start < span(first).start))
+        .map(|error| (span(error).start, duplicate_key(locator, span(error))));
+    duplicates
+        .chain(first.map(|error| (span(error).start, not_toml(locator, error, span(error)))))
+        .map(|(offset, what)| Problem {
+            place: locator.place(offset),
+            key: String::new(),
+            refusal: Refusal::new(what, ""),
+        })
+        .collect()
+}
+
+fn not_toml(locator: &Locator<'_>, error: &Error, span: Range<usize>) -> String {
+    // The parser says this of `memory =` with nothing behind it too, and it never is a literal string that one wants.
+    const UNQUOTED: &str = "string values must be quoted, expected literal string";
+    let message = match error.message() {
+        UNQUOTED if locator.slice(span).trim().is_empty() => "a value is missing",
+        UNQUOTED => "a string must stand in quotes",
+        other => other,
+    };
+    format!("not valid TOML: {message}")
+}
+
+fn duplicate_key(locator: &Locator<'_>, span: Range<usize>) -> String {
+    let first = first_of(locator, &span).map(|first| format!("; first at {first}")).unwrap_or_default();
+    format!("duplicate key {:?}{first}", unquoted(locator.slice(span)))
+}
+
+fn unquoted(key: &str) -> &str {
+    key.trim_matches(['"', '\''])
+}
+
+/// Where the key at `duplicate` stood before.
+///
+/// The error tells the key's own span only, so the text is read once more with that key renamed: whatever then stands
+/// beside it under the old name is the first.
+fn first_of(locator: &Locator<'_>, duplicate: &Range<usize>) -> Option<Place> {
+    const RENAMED: &str = "rave-spec-renamed-duplicate";
+    let text = locator.text;
+    let renamed = format!("{}{RENAMED}{}", text.get(..duplicate.start)?, text.get(duplicate.end..)?);
+    let name = unquoted(text.get(duplicate.clone())?);
+    let (table, _) = DeTable::parse_recoverable(&renamed);
+    find_sibling(table.get_ref(), RENAMED, name).map(|offset| locator.place(offset))
+}
+
+/// The offset of the key `name` in the table that also has the key `beside`.
+fn find_sibling(table: &DeTable<'_>, beside: &str, name: &str) -> Option<usize> {
+    if table.contains_key(beside) {
+        return table.get_key_value(name).map(|(key, _)| key.span().start);
+    }
+    table.values().find_map(|value| match value.get_ref() {
+        DeValue::Table(table) => find_sibling(table, beside, name),
+        _ => None,
+    })
+}
+
+/// The table with the place of each key and value; `problems` gets what Nix would not read.
+pub(crate) fn tree(
+    locator: &Locator<'_>,
+    table: DeTable<'_>,
+    problems: &mut Vec<Problem>,
+) -> BTreeMap<String, Entry> {
+    table
+        .into_iter()
+        .map(|(key, value)| {
+            let key_place = locator.place(key.span().start);
+            let node = node(locator, value.span(), value.into_inner(), problems);
+            (key.into_inner().into_owned(), Entry { key_place, node })
+        })
+        .collect()
+}
+
+fn node(locator: &Locator<'_>, span: Range<usize>, value: DeValue<'_>, problems: &mut Vec<Problem>) -> Node {
+    let place = locator.place(span.start);
+    let written = locator.slice(span);
+    let data = match value {
+        DeValue::String(text) => Data::Text(text.into_owned()),
+        DeValue::Integer(number) => {
+            Data::Whole(i128::from_str_radix(number.as_str(), number.radix()).ok(), written.to_owned())
+        }
+        DeValue::Boolean(truth) => Data::Truth(truth),
+        DeValue::Float(_) => Data::Other("a fraction", written.to_owned()),
+        DeValue::Datetime(_) => Data::Other("a date", written.to_owned()),
+        DeValue::Array(items) => Data::List(
+            items.into_iter().map(|item| node(locator, item.span(), item.into_inner(), problems)).collect(),
+        ),
+        DeValue::Table(table) => {
+            if is_newer_inline_table(written) {
+                let what = "an inline table over several lines or with a comma at its end is TOML 1.1, Nix reads 1.0";
+                let refusal = Refusal::new(what, "a [table] of its own, or one line");
+                problems.push(Problem { place: place.clone(), key: String::new(), refusal });
+            }
+            Data::Table(tree(locator, table, problems))
+        }
+    };
+    Node { data, place }
+}
+
+/// The novelty of TOML 1.1 that a hand-written `rave.toml` would use: `{`, newline, entries, comma, newline, `}`.
+fn is_newer_inline_table(written: &str) -> bool {
+    let blank = |c: char| c == ' ' || c == '\t';
+    written.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).is_some_and(|inside| {
+        inside.trim_start_matches(blank).starts_with(['\n', '\r', '#'])
+            || inside.trim_end_matches(blank).ends_with(['\n', ','])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn messages(text: &str) -> Vec<String> {
+        let errors = DeTable::parse_recoverable(text).1;
+        problems(&Locator { name: "f", text }, &errors).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_duplicate_key_names_the_first_of_its_own_table() {
+        assert_eq!(
+            messages("a.x = 1\nx = 2\nb.x = 3\n[c]\nx = 4\nx = 5\n"),
+            ["f:6:1: duplicate key \"x\"; first at f:5:1"]
+        );
+        assert_eq!(messages("x = 1\nb.x = 2\n\"x\" = 3\n"), ["f:3:1: duplicate key \"x\"; first at f:1:1"]);
+        assert_eq!(messages("t = { x = 1, x = 2 }\n"), ["f:1:14: duplicate key \"x\"; first at f:1:7"]);
+    }
+
+    #[test]
+    fn columns_count_characters_and_lines_end_at_line_feeds() {
+        let locator = Locator { name: "f", text: "ä = 1\r\nöö = 2" };
+        let at = |offset| locator.place(offset).to_string();
+        assert_eq!((at(0), at(2), at(3)), ("f:1:1".into(), "f:1:2".into(), "f:1:3".into()));
+        assert_eq!((at(8), at(9), at(12)), ("f:2:1".into(), "f:2:1".into(), "f:2:3".into()));
+        assert_eq!(at(1000), "f:2:7");
+    }
+
+    #[test]
+    fn the_inline_tables_of_toml_1_1_are_told_from_those_of_1_0() {
+        for old in ["{}", "{ a = 1 }", "{ a = [\n1,\n] }", "{a=1,b={c=2}}"] {
+            assert!(!is_newer_inline_table(old), "{old}");
+        }
+        for new in ["{\n a = 1 }", "{ a = 1, }", "{ a = 1\n}", "{ # why\n a = 1 }", "{\r\na = 1\r\n}"] {
+            assert!(is_newer_inline_table(new), "{new}");
+        }
+    }
+}

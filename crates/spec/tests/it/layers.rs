@@ -1,0 +1,149 @@
+//! `rave.local.toml` over `rave.toml`.
+
+use rave_spec::{Base, Format, Origin, effective};
+
+use crate::{load_local, load_one};
+
+fn file(name: &str, line: usize) -> Origin {
+    Origin::File { name: name.to_owned(), line }
+}
+
+fn messages(local: &str) -> String {
+    load_local(local).unwrap_err().to_string()
+}
+
+#[test]
+fn the_local_file_wins_key_by_key() {
+    let loaded = load_local("[vm]\nmemory = 8192\n").unwrap();
+    assert_eq!(loaded.spec.vm.memory.get(), 8192);
+    assert_eq!(loaded.spec.vm.cpus, 2);
+    assert_eq!(*loaded.origins.get("vm.memory"), file("rave.local.toml", 2));
+    assert_eq!(*loaded.origins.get("vm.cpus"), file("rave.toml", 14));
+}
+
+#[test]
+fn a_list_replaces_a_list() {
+    let loaded = load_local("defaults.formats = [\"raw\"]\ndefaults.base = \"nixos\"").unwrap();
+    assert_eq!(loaded.spec.defaults.formats, [Format::Raw]);
+    assert_eq!(loaded.spec.defaults.base, Some(Base::Nixos));
+}
+
+#[test]
+fn the_local_file_may_add_a_profile_and_default_to_it() {
+    let local = "defaults.profile = \"mine\"\n[profiles.mine]\ndescription = \"mine\"\nhardened = true\n";
+    let loaded = load_local(local).unwrap();
+    assert!(loaded.spec.profile("mine").unwrap().hardened);
+    assert!(!loaded.spec.profile("headless").unwrap().hardened);
+    let error = loaded.spec.profile("mime").unwrap_err();
+    assert_eq!(error.to_string(), r#"unknown profile "mime"; did you mean "mine"?"#);
+    let error = loaded.spec.profile("desktop").unwrap_err();
+    assert_eq!(error.to_string(), r#"unknown profile "desktop"; expected headless or mine"#);
+}
+
+#[test]
+fn a_duplicate_port_that_only_the_layers_make_names_both_files() {
+    assert_eq!(
+        messages("[services.ssh]\nhost = 3000\n"),
+        "rave.local.toml:2:8: services.ssh.host: port 3000 is taken by services.kanban.host at rave.toml:18:33; \
+         expected a port of its own"
+    );
+}
+
+#[test]
+fn a_local_file_may_swap_two_ports() {
+    let loaded = load_local("services.kanban.host = 3001\nservices.router.host = 3000\n").unwrap();
+    assert_eq!(loaded.spec.services.kanban.host.get(), 3001);
+    assert_eq!(loaded.spec.services.router.host.get(), 3000);
+}
+
+#[test]
+fn a_wrong_value_counts_even_where_it_is_overridden() {
+    let bad = crate::GOOD.replace("memory = 4096", "memory = 1");
+    let files = [
+        rave_spec::Source { name: "rave.toml", text: &bad },
+        rave_spec::Source { name: "rave.local.toml", text: "vm.memory = 4096" },
+    ];
+    assert_eq!(
+        rave_spec::load(&files, &[]).unwrap_err().to_string(),
+        "rave.toml:13:10: vm.memory: 1 MiB is out of range; expected a whole number of MiB from 512 to 1048576"
+    );
+}
+
+#[test]
+fn problems_come_in_the_order_of_files_lines_and_columns() {
+    let bad = crate::GOOD.replace("cpus = 2", "cpus = 0");
+    let files = [
+        rave_spec::Source { name: "rave.toml", text: &bad },
+        rave_spec::Source { name: "a.toml", text: "vm.disks = 1\nguest.user = \"root\"\n" },
+    ];
+    let env = [("RAVE_BASE".to_owned(), "arch".to_owned())];
+    let errors = rave_spec::load(&files, &env).unwrap_err();
+    assert_eq!(
+        errors.to_string(),
+        "rave.toml:14:8: vm.cpus: 0 CPUs is out of range; expected a whole number of CPUs from 1 to 255\n\
+         a.toml:1:4: unknown key \"disks\" in [vm]; did you mean \"disk\"?\n\
+         a.toml:2:14: guest.user: user name \"root\" belongs to Debian itself; expected another name\n\
+         RAVE_BASE: defaults.base: unknown base \"arch\"; expected nixos or debian"
+    );
+}
+
+#[test]
+fn a_broken_layer_does_not_make_its_keys_missing() {
+    let bad = crate::GOOD.replace("hostname = \"rave\"", "hostname = \"rave");
+    let errors = load_one(&bad).unwrap_err().to_string();
+    assert_eq!(errors, "rave.toml:10:17: not valid TOML: invalid basic string, expected `\"`");
+}
+
+#[test]
+fn a_newer_schema_in_any_layer_is_the_only_problem() {
+    assert_eq!(
+        messages("schema = 9\nfuture = true\n"),
+        "rave.local.toml:1:10: schema: 9 is newer than this tool knows; expected 1, or a newer checkout of the tool"
+    );
+}
+
+#[test]
+fn no_file_at_all_is_an_error_not_a_panic() {
+    let errors = rave_spec::load(&[], &[]).unwrap_err();
+    assert_eq!(errors.0[0].to_string(), "rave.toml:1:1: missing key \"schema\"; expected 1");
+}
+
+#[test]
+fn every_effective_key_has_its_origin() {
+    let loaded = load_local("[vm]\ndisk = 20000\n").unwrap();
+    let lines: Vec<_> = effective(&loaded)
+        .iter()
+        .filter(|line| !line.key.starts_with("services.") && !line.key.starts_with("guest."))
+        .map(|line| format!("{} = {}  # {}", line.key, line.value, line.origin))
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "schema = 1  # rave.toml:1",
+            "defaults.profile = \"headless\"  # rave.toml:4",
+            "defaults.formats = [\"qemu\"]  # rave.toml:5",
+            "vm.memory = 4096  # rave.toml:13",
+            "vm.cpus = 2  # rave.toml:14",
+            "vm.disk = 20000  # rave.local.toml:2",
+            "extra.packages = []  # rave.toml:24",
+            "extra.units = []  # rave.toml:25",
+            "extra.environment = []  # rave.toml:26",
+            "profiles.headless.description = \"no desktop\"  # rave.toml:29",
+            "profiles.headless.hardened = false  # default",
+            "profiles.headless.debian = []  # default",
+            "debian.suite = \"trixie\"  # rave.toml:32",
+            "debian.packages = [\"git\"]  # rave.toml:33",
+        ]
+    );
+}
+
+#[test]
+fn a_password_of_ones_own_is_masked() {
+    let shown = |local: &str| {
+        let loaded = load_local(local).unwrap();
+        assert!(!format!("{loaded:?}").contains("hunter2"));
+        effective(&loaded).into_iter().find(|line| line.key == "guest.password").unwrap().value
+    };
+    assert_eq!(shown(""), "\"agent\"");
+    assert_eq!(shown("guest.password = \"hunter2\""), "\"***\"");
+}

@@ -1,0 +1,155 @@
+//! What holds for any input.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+use rave_spec::{
+    Base, CPUS_LIMITS, DISK_LIMITS, Debian, Defaults, Errors, Extra, Format, Guest, Loaded, MEMORY_LIMITS,
+    MebiBytes, Origins, Place, Port, Profile, Service, Services, Spec, VmSize, WELL_KNOWN_PASSWORD,
+    effective,
+};
+
+use crate::{GOOD, load_one};
+
+/// Every place must be one that an editor can go to: the end of a line is, and the end of the file.
+fn assert_places_exist(text: &str, errors: &Errors) {
+    assert!(!errors.0.is_empty());
+    for problem in &errors.0 {
+        let Place::File { line, column, .. } = &problem.place else { panic!("{problem}") };
+        let lines: Vec<_> = text.split('\n').collect();
+        assert!((1..=lines.len()).contains(line), "{problem}\n{text:?}");
+        assert!((1..=lines[line - 1].chars().count() + 1).contains(column), "{problem}\n{text:?}");
+    }
+}
+
+fn assert_sound(text: &str) {
+    if let Err(errors) = load_one(text) {
+        assert_places_exist(text, &errors);
+    }
+}
+
+/// Pieces of TOML, so that made-up text gets past the first line.
+fn fragment() -> impl Strategy<Value = String> {
+    prop_oneof![
+        4 => select(GOOD.lines().map(str::to_owned).collect::<Vec<_>>()),
+        2 => select(
+            ["=", ".", "\"", "'''", "[", "]]", "{", "}", ",", "#", "\r\n", "\n", "\u{feff}", "ü = 1", "vm", "\\u00", "0x_", "1e9"]
+                .map(str::to_owned)
+                .to_vec()
+        ),
+        1 => any::<String>(),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_judged_without_panic(text in any::<String>()) {
+        assert_sound(&text);
+    }
+
+    #[test]
+    fn any_mix_of_fragments_is_judged_without_panic(
+        fragments in prop::collection::vec((fragment(), select(vec!["", "\n", " "])), 0..40)
+    ) {
+        let text: String = fragments.iter().flat_map(|(text, end)| [text.as_str(), end]).collect();
+        assert_sound(&text);
+    }
+
+    #[test]
+    fn any_edit_of_a_good_file_is_judged_without_panic(
+        at in 0..GOOD.len(), cut in 0..12_usize, put in fragment()
+    ) {
+        let end = (at + cut).min(GOOD.len());
+        assert_sound(&format!("{}{put}{}", &GOOD[..at], &GOOD[end..]));
+    }
+
+    #[test]
+    fn any_specification_is_read_back_equal(spec in spec()) {
+        let loaded = Loaded { spec, origins: Origins::default() };
+        let text: String =
+            effective(&loaded).iter().map(|line| format!("{} = {}\n", line.key, line.value)).collect();
+        match load_one(&text) {
+            Ok(again) => prop_assert_eq!(again.spec, loaded.spec),
+            Err(errors) => prop_assert!(false, "{}\n{}", errors, text),
+        }
+    }
+}
+
+fn checked<T: std::str::FromStr + std::fmt::Debug>(pattern: &'static str) -> impl Strategy<Value = T> {
+    pattern.prop_filter_map("a reserved name", |text| text.parse().ok())
+}
+
+fn packages() -> impl Strategy<Value = BTreeSet<String>> {
+    prop::collection::btree_set("[a-z0-9][a-z0-9+.-]{1,20}", 0..5)
+}
+
+fn extra() -> impl Strategy<Value = Extra> {
+    let units = prop::collection::btree_set("[a-z@:_-]{1,8}", 0..4).prop_map(|names| {
+        names.into_iter().map(|name| format!("units/{name}.service").into()).collect::<Vec<_>>()
+    });
+    let environment = prop::collection::btree_map("[A-Za-z_][A-Za-z0-9_]{0,8}", "[^\\p{Cc}]{0,20}", 0..4);
+    (packages(), units, environment).prop_map(|(packages, units, environment)| Extra {
+        packages: packages.iter().map(|name| name.parse().unwrap()).collect(),
+        units,
+        environment: environment.into_iter().collect(),
+    })
+}
+
+fn services() -> impl Strategy<Value = Services> {
+    let four = || prop::collection::btree_set(1..=u16::MAX, 4).prop_map(Vec::from_iter).prop_shuffle();
+    (four(), four()).prop_map(|(guest, host)| {
+        let service =
+            |at: usize| Service { guest: Port::new(guest[at]).unwrap(), host: Port::new(host[at]).unwrap() };
+        Services { kanban: service(0), router: service(1), gateway: service(2), ssh: service(3) }
+    })
+}
+
+fn profile() -> impl Strategy<Value = Profile> {
+    ("[^\\p{Cc}\\s][^\\p{Cc}]{0,30}", any::<bool>(), packages()).prop_map(
+        |(description, hardened, packages)| Profile {
+            description,
+            hardened,
+            packages: packages.into_iter().collect(),
+        },
+    )
+}
+
+fn spec() -> impl Strategy<Value = Spec> {
+    let guest = (checked("[a-z][a-z0-9_-]{0,31}"), checked("[a-z]([a-z0-9-]{0,20}[a-z])?"))
+        .prop_map(|(user, hostname)| Guest { user, hostname, password: WELL_KNOWN_PASSWORD.to_owned() });
+    let vm =
+        (MEMORY_LIMITS.range, CPUS_LIMITS.range, DISK_LIMITS.range).prop_map(|(memory, cpus, disk)| VmSize {
+            memory: MebiBytes::new(memory),
+            cpus: u32::try_from(cpus).unwrap(),
+            disk: MebiBytes::new(disk),
+        });
+    let profiles = prop::collection::btree_map(checked("[a-z][a-z0-9-]{0,12}"), profile(), 1..4);
+    let formats = subsequence(Format::ALL.to_vec(), 1..=Format::ALL.len()).prop_shuffle();
+    let base = prop::option::of(select(Base::ALL.to_vec()));
+    let debian = (checked("[a-z][a-z0-9-]{0,12}"), packages())
+        .prop_map(|(suite, packages)| Debian { suite, packages: packages.into_iter().collect() });
+    (guest, vm, services(), extra(), profiles, (formats, base, any::<prop::sample::Index>()), debian)
+        .prop_map(
+            |(guest, vm, services, extra, profiles, (formats, base, default), debian): (
+                _,
+                _,
+                _,
+                _,
+                BTreeMap<rave_spec::ProfileName, Profile>,
+                _,
+                _,
+            )| {
+                let profile = profiles.keys().nth(default.index(profiles.len())).unwrap().clone();
+                Spec {
+                    defaults: Defaults { profile, formats, base },
+                    guest,
+                    vm,
+                    services,
+                    extra,
+                    profiles,
+                    debian,
+                }
+            },
+        )
+}
