@@ -220,8 +220,14 @@ pub(crate) struct Bench {
 
 /// `cargo xtask completions`
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "How to use it, with `cargo xtask` in the checkout:\n  \
+                  bash        cargo xtask completions bash >> ~/.bash_completion\n  \
+                  zsh         cargo xtask completions zsh > DIR/_cargo-xtask    (a folder of $fpath)\n  \
+                  fish        cargo xtask completions fish > ~/.config/fish/conf.d/rave.fish\n  \
+                  elvish      cargo xtask completions elvish >> ~/.config/elvish/rc.elv\n  \
+                  powershell  cargo xtask completions powershell >> $PROFILE")]
 pub(crate) struct Completions {
-    /// bash, zsh, fish, elvish or powershell
+    /// Which shell
     pub(crate) shell: clap_complete::Shell,
 }
 
