@@ -12,8 +12,9 @@ use rave_spec::{Base, Format};
     bin_name = "cargo xtask",
     version,
     disable_help_subcommand = true,
-    after_help = "Exit codes: 0 ok, 1 a check failed, 2 wrong usage or bad rave.toml, 3 the host is not ready,\n\
-                  4 a build failed, 130 interrupted. What every command offers: cargo xtask COMMAND --help"
+    max_term_width = 100,
+    after_help = "Exit codes: 0 ok, 1 a check failed, 2 wrong usage or bad rave.toml, 3 the host is not ready, \
+                  4 a build failed, 130 interrupted.\nWhat a command offers: cargo xtask COMMAND --help"
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -243,18 +244,18 @@ pub(crate) enum FormatFlag {
 /// How the guest's instructions run on this host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Accel {
-    /// Hardware virtualisation by /dev/kvm
+    // Hardware virtualisation. Not a doc comment: the values need no lines of their own in the help.
     Kvm,
-    /// Software emulation: everywhere, slow
+    // Software emulation: everywhere, slow.
     Tcg,
 }
 
 /// What the machine starts with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Firmware {
-    /// `SeaBIOS`
+    // SeaBIOS.
     Bios,
-    /// OVMF
+    // OVMF.
     Uefi,
 }
 

@@ -1,10 +1,227 @@
-//! `cargo xtask test`
+//! `cargo xtask test`: every test, and at the end what this host could not run.
 
-use crate::cli;
-use crate::exit::{Code, Failure};
+use std::env;
+use std::time::Instant;
+
+use rave_process::progress::{Event, Outcome};
+use rave_process::{Cmd, Error, find_program, interrupt};
+use rave_vm::accel::{self, KvmState, ProbeRequest};
+use rave_vm::machine::Arch;
+use rave_vm::qemu::Qemu;
+
+use crate::cli::{self, TestStep};
+use crate::cmd;
+use crate::exit::{self, Code, Failure};
+use crate::host::{self, Needs};
 use crate::settings::Settings;
 use crate::ui::Ui;
 
-pub(crate) fn run(_args: &cli::Test, _settings: &Settings, _ui: &Ui) -> anyhow::Result<Code> {
-    Err(Failure::usage("`test` is not there yet").into())
+/// What a test prints, with its name and a reason, where it cannot run on this host.
+const NOT_RUN: &str = "NOT RUN: ";
+/// Lines of a failed step that are shown; the log has all.
+const SHOWN: usize = 40;
+
+pub(crate) fn run(args: &cli::Test, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
+    let steps = steps(&args.steps);
+    if steps.iter().any(|step| matches!(step, TestStep::Unit | TestStep::Smoke)) {
+        host::ensure(settings, ui, Needs::Test)?;
+    }
+    let mut session = Session { settings, ui, passed: Vec::new(), failed: Vec::new(), not_run: Vec::new() };
+    for step in steps {
+        session.step(step)?;
+    }
+    session.close()
+}
+
+/// The steps in the order in which they run, each once.
+fn steps(asked: &[TestStep]) -> Vec<TestStep> {
+    let all = [TestStep::Format, TestStep::Clippy, TestStep::Unit, TestStep::Smoke];
+    all.into_iter().filter(|step| asked.is_empty() || asked.contains(step)).collect()
+}
+
+fn name(step: TestStep) -> &'static str {
+    match step {
+        TestStep::Format => "format",
+        TestStep::Clippy => "clippy",
+        TestStep::Unit => "unit",
+        TestStep::Smoke => "smoke",
+    }
+}
+
+struct Session<'a> {
+    settings: &'a Settings,
+    ui: &'a Ui,
+    passed: Vec<TestStep>,
+    failed: Vec<TestStep>,
+    /// What could not be run here, and why.
+    not_run: Vec<String>,
+}
+
+impl Session<'_> {
+    /// Runs one step. A failed one does not keep the next from running.
+    fn step(&mut self, step: TestStep) -> anyhow::Result<()> {
+        let result = match step {
+            TestStep::Format => self.tool("rustfmt", step, &["fmt", "--all", "--check"]),
+            TestStep::Clippy => {
+                let arguments = ["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"];
+                self.tool("clippy", step, &arguments)
+            }
+            TestStep::Unit => self.cargo(step, unit_arguments(find_program("cargo-nextest").is_some())),
+            TestStep::Smoke => self.smoke(),
+        };
+        if interrupt::requested().is_some() {
+            return result.map(|_| ());
+        }
+        match result {
+            Ok(true) => self.passed.push(step),
+            Ok(false) => {}
+            Err(error) => {
+                self.ui.error(&exit::lines_of(&error));
+                self.failed.push(step);
+            }
+        }
+        Ok(())
+    }
+
+    /// A step by a part of the toolchain that may not be installed; `false` where it is not.
+    fn tool(&mut self, component: &str, step: TestStep, arguments: &[&str]) -> anyhow::Result<bool> {
+        if cargo().args([arguments[0], "--version"]).output().is_err() {
+            interrupt::check()?;
+            let step = name(step);
+            self.not_run.push(format!("{step}: {component} is missing; rustup component add {component}"));
+            return Ok(false);
+        }
+        self.cargo(step, arguments)
+    }
+
+    fn cargo(&mut self, step: TestStep, arguments: &[&str]) -> anyhow::Result<bool> {
+        let stage = name(step);
+        let sink = self.ui.sink();
+        let log = self.settings.state_dir.join("logs").join(format!("test-{stage}.log"));
+        std::fs::create_dir_all(log.parent().unwrap_or(&log))?;
+        let started = Instant::now();
+        sink(Event::StageStarted { stage });
+        let (mut closing, mut not_run) = (Vec::new(), Vec::new());
+        let result = cargo()
+            .args(arguments.iter().copied())
+            .current_dir(&self.settings.root)
+            .env("CARGO_TERM_COLOR", "never")
+            .log_file(&log)
+            .run(&mut |line| {
+                sink(Event::StageOutput { stage, line: line.text });
+                if is_closing(line.text) {
+                    closing.push(line.text.trim().to_owned());
+                }
+                if let Some((_, what)) = line.text.split_once(NOT_RUN) {
+                    not_run.push(format!("{stage}: {what}"));
+                }
+            });
+        self.not_run.extend(not_run);
+        match result {
+            Ok(_) => {
+                sink(Event::StageFinished { stage, elapsed: started.elapsed(), outcome: Outcome::Built })
+            }
+            Err(error) => {
+                closing.iter().for_each(|line| self.ui.data(line));
+                return Err(failure(stage, &error).detail(format!("all of it: {log}")).into());
+            }
+        }
+        closing.iter().for_each(|line| self.ui.data(line));
+        Ok(true)
+    }
+
+    /// One real image, built, booted and smoked.
+    fn smoke(&mut self) -> anyhow::Result<bool> {
+        if let Some(reason) = self.without_kvm() {
+            self.not_run.push(format!("smoke under kvm (it ran under software emulation): {reason}"));
+        }
+        match cmd::smoke::run(&cli::Smoke::default(), self.settings, self.ui)? {
+            Code::Ok => Ok(true),
+            code => Err(Failure::new(code, "the smoke suite failed").into()),
+        }
+    }
+
+    /// Why nothing runs under KVM here.
+    fn without_kvm(&self) -> Option<String> {
+        let qemu = Qemu::find(Arch::X86_64).ok()?;
+        let cache_dir = &self.settings.state_dir;
+        let verdict =
+            accel::probe(&ProbeRequest { qemu: &qemu, cache_dir, force: None, refresh: false }).ok()?;
+        (!matches!(verdict.kvm, KvmState::Works { .. })).then(|| verdict.kvm.to_string())
+    }
+
+    fn close(self) -> anyhow::Result<Code> {
+        let list = |steps: &[TestStep]| steps.iter().map(|step| name(*step)).collect::<Vec<_>>().join(", ");
+        if !self.not_run.is_empty() {
+            self.ui.data("not run on this host:");
+            self.not_run.iter().for_each(|what| self.ui.data(&format!("  {what}")));
+        }
+        if self.failed.is_empty() {
+            self.ui.data(&format!("all steps passed: {}", list(&self.passed)));
+            return Ok(Code::Ok);
+        }
+        Err(Failure::new(Code::CheckFailed, format!("failed steps: {}", list(&self.failed)))
+            .remedy(format!("see above; `cargo xtask test {}` runs one again", name(self.failed[0])))
+            .into())
+    }
+}
+
+/// cargo, as the one that runs us is called.
+fn cargo() -> Cmd {
+    Cmd::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// Passing tests' output is asked for because it says what they could not run.
+fn unit_arguments(has_nextest: bool) -> &'static [&'static str] {
+    if has_nextest {
+        &[
+            "nextest",
+            "run",
+            "--workspace",
+            "--no-fail-fast",
+            "--success-output=immediate",
+            "--failure-output=final",
+        ]
+    } else {
+        &["test", "--workspace", "--no-fail-fast", "--", "--show-output"]
+    }
+}
+
+/// The lines that nextest and libtest close with.
+fn is_closing(line: &str) -> bool {
+    let line = line.trim_start();
+    line.starts_with("Summary [") || line.starts_with("test result: ")
+}
+
+fn failure(stage: &str, error: &Error) -> Failure {
+    let failure = Failure::new(Code::CheckFailed, format!("{stage} failed"))
+        .detail(format!("command: {}", error.command()));
+    let tail = error.tail();
+    if tail.is_empty() {
+        return failure.detail(error.to_string());
+    }
+    tail[tail.len().saturating_sub(SHOWN)..]
+        .iter()
+        .fold(failure, |failure, line| failure.detail(format!("  {line}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_run_once_and_in_their_order() {
+        assert_eq!(
+            steps(&[TestStep::Unit, TestStep::Format, TestStep::Unit]),
+            [TestStep::Format, TestStep::Unit]
+        );
+        assert_eq!(steps(&[]).len(), 4);
+    }
+
+    #[test]
+    fn closing_lines_of_both_runners_are_known() {
+        assert!(is_closing("     Summary [   3.1s] 120 tests run: 120 passed, 0 skipped"));
+        assert!(is_closing("test result: ok. 44 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out"));
+        assert!(!is_closing("test host::plan::tests::root_needs_no_sudo ... ok"));
+    }
 }

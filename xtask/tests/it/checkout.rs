@@ -1,0 +1,70 @@
+//! The checkout and the built program, for the other tests.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use expect_test::Expect;
+use rave_process::Cmd;
+
+/// The checkout's folder.
+pub(crate) fn root() -> &'static Utf8Path {
+    Utf8Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
+}
+
+/// The files that git has or would take, relative to [`root`], that end in `end`.
+pub(crate) fn files(end: &str) -> Vec<Utf8PathBuf> {
+    let list = Cmd::new("git")
+        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+        .current_dir(root().as_std_path())
+        .output()
+        .expect("git lists the files");
+    let text = list.text();
+    let files: Vec<Utf8PathBuf> = text
+        .split('\0')
+        .filter(|name| name.ends_with(end) && root().join(name).is_file())
+        .map(Utf8PathBuf::from)
+        .collect();
+    assert!(!files.is_empty(), "no file ends in {end:?}");
+    files
+}
+
+/// The text of a file below [`root`]; empty where it is no text.
+pub(crate) fn read(file: &Utf8Path) -> String {
+    std::fs::read_to_string(root().join(file)).unwrap_or_default()
+}
+
+/// What the program did.
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// Checks all that was printed, stdout first, and the exit code.
+pub(crate) fn shows(ran: &Ran, code: i32, expected: &Expect) {
+    expected.assert_eq(&format!("{}{}", ran.stdout, ran.stderr));
+    assert_eq!(ran.code, code);
+}
+
+/// Runs xtask in a fresh checkout of one file, this rave.toml, with a state and a cache of its own.
+pub(crate) fn xtask(rave_toml: &str, arguments: &[&str]) -> Ran {
+    let folder = tempfile::Builder::new().prefix("check out ").tempdir().expect("a folder");
+    std::fs::write(folder.path().join("rave.toml"), rave_toml).expect("rave.toml is written");
+    run_in(folder.path(), arguments, &[])
+}
+
+/// Runs xtask in `folder`.
+pub(crate) fn run_in(folder: &std::path::Path, arguments: &[&str], variables: &[(&str, &str)]) -> Ran {
+    let own = tempfile::tempdir().expect("a folder");
+    let (out, err) = (own.path().join("stdout"), own.path().join("stderr"));
+    // A shell parts the two streams into files.
+    let script = r#"out=$1 err=$2; shift 2; "$@" >"$out" 2>"$err" </dev/null; echo $?"#;
+    let mut command = Cmd::new("sh").args(["-c", script, "sh"]).arg(&out).arg(&err);
+    command = command.arg(env!("CARGO_BIN_EXE_xtask")).args(arguments.iter().copied()).current_dir(folder);
+    for name in ["CARGO_MANIFEST_DIR", "RAVE_PROFILE", "RAVE_BASE", "RAVE_ACCEL", "RAVE_YES", "COLUMNS"] {
+        command = command.env_remove(name);
+    }
+    command = command.env("RAVE_STATE", own.path().join("state")).env("RAVE_CACHE", own.path().join("cache"));
+    command = variables.iter().fold(command, |command, (name, value)| command.env(*name, *value));
+    let code = command.output().expect("the shell runs").text().trim().parse().expect("an exit code");
+    let read = |path| std::fs::read_to_string(path).expect("the stream is text");
+    Ran { code, stdout: read(out), stderr: read(err) }
+}

@@ -1,0 +1,175 @@
+//! Error texts, exit codes and streams, as a user meets them.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use expect_test::expect;
+
+use crate::checkout::{read, run_in, shows, xtask};
+
+fn own_toml() -> String {
+    read("rave.toml".into())
+}
+
+#[test]
+fn an_unknown_command_names_the_nearest() {
+    shows(
+        &xtask("", &["imgae"]),
+        2,
+        &expect![[r#"
+        error: unrecognized subcommand 'imgae'
+
+          tip: a similar subcommand exists: 'image'
+
+        Usage: cargo xtask [OPTIONS] [COMMAND]
+
+        For more information, try '--help'.
+    "#]],
+    );
+}
+
+#[test]
+fn an_unknown_format_names_the_nearest() {
+    shows(
+        &xtask("", &["image", "--format", "qmeu"]),
+        2,
+        &expect![[r#"
+        error: invalid value 'qmeu' for '--format <FORMAT>'
+          [possible values: qemu, virtualbox, vmware, raw, iso, all]
+
+          tip: a similar value exists: 'qemu'
+
+        For more information, try '--help'.
+    "#]],
+    );
+}
+
+#[test]
+fn an_unknown_base_names_what_there_is() {
+    shows(
+        &xtask("", &["image", "--base", "debain"]),
+        2,
+        &expect![[r#"
+        error: invalid value 'debain' for '--base <BASE>'
+          [possible values: nixos, debian]
+
+          tip: a similar value exists: 'debian'
+
+        For more information, try '--help'.
+    "#]],
+    );
+}
+
+#[test]
+fn an_unknown_profile_names_the_nearest() {
+    shows(
+        &xtask(&own_toml(), &["image", "--profile", "headles"]),
+        2,
+        &expect![[r#"
+        error: --profile: unknown profile "headles"; did you mean "headless"?
+    "#]],
+    );
+}
+
+#[test]
+fn a_port_flag_without_a_port() {
+    shows(
+        &xtask("", &["run", "--port", "ssh"]),
+        2,
+        &expect![[r#"
+        error: invalid value 'ssh' for '--port <NAME=PORT|auto>': expected NAME=PORT or NAME=auto, for example gateway=8080
+
+        For more information, try '--help'.
+    "#]],
+    );
+}
+
+#[test]
+fn flags_that_contradict() {
+    let ran = xtask("", &["run", "--ssh", "--detach"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("cannot be used with"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_bad_configuration_is_usage() {
+    let text = own_toml().replace("[vm]\n", "[vm]\nmemroy = 1\n");
+    shows(
+        &xtask(&text, &["config"]),
+        2,
+        &expect![[r#"
+        error: the configuration has an error
+          rave.toml:15:1: unknown key "memroy" in [vm]; did you mean "memory"?
+        remedy: correct the values above; `cargo xtask config` shows what counts
+    "#]],
+    );
+}
+
+#[test]
+fn no_checkout_is_usage() {
+    let folder = tempfile::tempdir().unwrap();
+    let ran = run_in(folder.path(), &["config"], &[]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.starts_with("error: no rave.toml in "), "{}", ran.stderr);
+    assert!(ran.stderr.contains("\nremedy: "), "{}", ran.stderr);
+}
+
+#[test]
+fn a_checkout_at_a_path_that_is_not_text_is_a_clear_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkout = folder.path().join(OsStr::from_bytes(b"not \xff text"));
+    std::fs::create_dir(&checkout).unwrap();
+    std::fs::write(checkout.join("rave.toml"), own_toml()).unwrap();
+    let ran = run_in(&checkout, &["config"], &[]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("is not valid UTF-8"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_local_file_and_a_variable_win_and_config_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("rave.toml"), own_toml()).unwrap();
+    std::fs::write(folder.path().join("rave.local.toml"), "[vm]\nmemory = 2048\n").unwrap();
+    let ran = run_in(folder.path(), &["config"], &[("RAVE_CPUS", "4")]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    let row = |key: &str| {
+        let line = ran.stdout.lines().find(|line| line.starts_with(key)).unwrap_or_default();
+        line.split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(row("vm.memory"), "vm.memory rave.local.toml:2 2048");
+    assert_eq!(row("vm.cpus"), "vm.cpus RAVE_CPUS 4");
+}
+
+#[test]
+fn config_as_json_is_data_alone() {
+    let ran = xtask(&own_toml(), &["config", "--json"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    let values: Vec<serde_json::Value> = serde_json::from_str(&ran.stdout).unwrap();
+    let user = values.iter().find(|value| value["key"] == "guest.user").unwrap();
+    assert_eq!(user["value"], "\"agent\"");
+}
+
+#[test]
+fn colours_go_only_where_they_are_asked_for() {
+    let colour = |arguments: &[&str]| xtask("", arguments).stderr.contains('\u{1b}');
+    assert!(!colour(&["config"]));
+    assert!(colour(&["config", "--color", "always"]));
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let script = r#""$0" completions bash 2>&1 >&3 3>&- | cat"#;
+    // Standard output is a pipe that nobody reads.
+    let whole = format!("{{ {{ {script}; }} 3>&1; }} | true; echo done");
+    let command = rave_process::Cmd::new("bash").args(["-c", &whole, env!("CARGO_BIN_EXE_xtask")]);
+    assert_eq!(command.output().unwrap().text(), "done");
+}
+
+#[test]
+fn json_of_the_doctor_is_data_alone() {
+    let ran = xtask(&own_toml(), &["doctor", "--json", "--accel", "tcg"]);
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&ran.stdout).unwrap();
+    let names: Vec<&str> = rows.iter().filter_map(|row| row["name"].as_str()).collect();
+    assert!(names.contains(&"mmdebstrap") && names.contains(&"accelerator"), "{names:?}");
+    assert!([0, 3].contains(&ran.code), "{}", ran.stderr);
+}

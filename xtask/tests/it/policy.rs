@@ -1,0 +1,120 @@
+//! Rules of DESIGN.md and CONTRIBUTING.md that no compiler knows.
+
+use camino::Utf8PathBuf;
+
+use crate::checkout::{files, read};
+
+/// The longest a file of code may be.
+const MAX_LINES: usize = 500;
+
+/// Each line of the code under `src/` that has one of `needles` in it and is no comment.
+fn lines_with(needles: &[&str], is_exempt: impl Fn(&Utf8PathBuf) -> bool) -> Vec<String> {
+    let code = files(".rs").into_iter().filter(|file| file.as_str().contains("src/") && !is_exempt(file));
+    code.flat_map(|file| {
+        let text = read(&file);
+        let hits = text.lines().enumerate().filter(|(_, line)| {
+            !line.trim_start().starts_with("//") && needles.iter().any(|needle| is_code(line, needle))
+        });
+        hits.map(|(number, line)| format!("{file}:{}: {}", number + 1, line.trim())).collect::<Vec<_>>()
+    })
+    .collect()
+}
+
+/// Whether `needle` stands in the line outside a string: behind an even number of quotes.
+fn is_code(line: &str, needle: &str) -> bool {
+    line.find(needle).is_some_and(|place| line[..place].matches('"').count() % 2 == 0)
+}
+
+fn none(what: &str, found: &[String]) {
+    assert!(found.is_empty(), "{what}:\n{}", found.join("\n"));
+}
+
+#[test]
+fn only_rave_process_spawns_on_the_host() {
+    // The guest's program runs inside the machine and spawns by itself.
+    let exempt = |file: &Utf8PathBuf| file.starts_with("crates/process") || file.starts_with("crates/guest");
+    none(
+        "use rave_process::Cmd",
+        &lines_with(&["process::Command", "process::{Command", "Command, Stdio"], exempt),
+    );
+}
+
+#[test]
+fn only_the_ui_prints() {
+    let exempt =
+        |file: &Utf8PathBuf| file.starts_with("xtask/src/ui") || file.starts_with("crates/guest/src/bin");
+    none(
+        "print through xtask's Ui",
+        &lines_with(&["println!(", "print!(", "dbg!(", "io::stdout(", "io::stderr("], |file| {
+            // settings asks whether it is a terminal, and prints nothing.
+            exempt(file) || file == "xtask/src/settings.rs"
+        }),
+    );
+}
+
+#[test]
+fn dependencies_go_one_way() {
+    for file in files("Cargo.toml").into_iter().filter(|file| file.starts_with("crates")) {
+        let text = read(&file);
+        let depends_on = |name: &str| {
+            let line =
+                |line: &str| line.starts_with(&format!("{name}.")) || line.starts_with(&format!("{name} "));
+            text.lines().any(line)
+        };
+        assert!(!depends_on("xtask"), "{file} depends on xtask");
+        let siblings = files("Cargo.toml");
+        let siblings = siblings.iter().filter_map(|file| file.parent()?.file_name());
+        for sibling in siblings.filter(|_| file.starts_with("crates/spec")) {
+            assert!(!depends_on(&format!("rave-{sibling}")), "{file} depends on rave-{sibling}");
+        }
+    }
+}
+
+#[test]
+fn files_stay_readable() {
+    let long = files(".rs").into_iter().filter_map(|file| {
+        let lines = read(&file).lines().count();
+        (lines > MAX_LINES).then(|| format!("{file}: {lines} lines"))
+    });
+    none("split these", &long.collect::<Vec<_>>());
+}
+
+#[test]
+fn nothing_is_left_to_do_and_no_host_or_path_is_written_down() {
+    // In pieces, so that this file keeps the rule too.
+    let forbidden = [
+        concat!("TO", "DO"),
+        concat!("FIX", "ME"),
+        concat!("unimple", "mented!("),
+        concat!("deb.", "debian.org"),
+        concat!("registry.", "npmjs.org"),
+        concat!("crates", ".io"),
+        concat!("py", "pi.org"),
+        concat!("/work/", "main"),
+    ];
+    let hits = files("").into_iter().filter(|file| file != "Cargo.lock").flat_map(|file| {
+        let text = read(&file);
+        let hits =
+            text.lines().enumerate().filter(|(_, line)| forbidden.iter().any(|word| line.contains(word)));
+        hits.map(|(number, line)| format!("{file}:{}: {}", number + 1, line.trim())).collect::<Vec<_>>()
+    });
+    none("take these out", &hits.collect::<Vec<_>>());
+}
+
+#[test]
+fn every_decision_has_its_number() {
+    let mut numbers = Vec::new();
+    for file in files(".md").into_iter().filter(|file| file.starts_with("docs/adr")) {
+        let name = file.file_name().unwrap_or_default();
+        let number = name.split('-').next().unwrap_or_default();
+        assert!(number.len() == 3 && number.parse::<u16>().is_ok(), "{file}: NNN-name.md is expected");
+        let title = read(&file).lines().next().unwrap_or_default().to_owned();
+        assert!(
+            title.starts_with('#') && title.contains(number),
+            "{file}: the title {title:?} lacks {number}"
+        );
+        numbers.push(number.parse::<usize>().unwrap_or_default());
+    }
+    let expected: Vec<usize> = (1..=numbers.len()).collect();
+    assert_eq!(numbers, expected, "numbers are used once and without a gap");
+}
