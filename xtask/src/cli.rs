@@ -157,8 +157,7 @@ pub(crate) struct Smoke {
     /// Use the host ports of rave.toml or fail, instead of free ones where those are taken
     #[arg(long)]
     pub(crate) fixed_ports: bool,
-    /// Write a JUnit report too
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help = "Write a JUnit report too")]
     pub(crate) junit: Option<Utf8PathBuf>,
     /// Print the report as JSON on stdout
     #[arg(long)]

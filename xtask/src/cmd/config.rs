@@ -8,7 +8,7 @@ use crate::settings::Settings;
 use crate::ui::Ui;
 
 #[derive(Serialize)]
-struct Value<'a> {
+struct Row<'a> {
     key: &'a str,
     /// As TOML writes it.
     value: &'a str,
@@ -17,9 +17,9 @@ struct Value<'a> {
 
 pub(crate) fn run(args: &cli::Config, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
     let effective = rave_spec::effective(&settings.spec);
-    let values: Vec<Value<'_>> = effective
+    let values: Vec<Row<'_>> = effective
         .iter()
-        .map(|value| Value { key: &value.key, value: &value.value, origin: value.origin.to_string() })
+        .map(|value| Row { key: &value.key, value: &value.value, origin: value.origin.to_string() })
         .collect();
     if args.json {
         ui.data(&serde_json::to_string_pretty(&values)?);

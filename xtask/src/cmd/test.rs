@@ -117,17 +117,16 @@ impl Session<'_> {
                 }
             });
         self.not_run.extend(not_run);
-        match result {
-            Ok(_) => {
-                sink(Event::StageFinished { stage, elapsed: started.elapsed(), outcome: Outcome::Built })
-            }
-            Err(error) => {
-                closing.iter().for_each(|line| self.ui.data(line));
-                return Err(failure(stage, &error).detail(format!("all of it: {log}")).into());
-            }
+        if result.is_ok() {
+            sink(Event::StageFinished { stage, elapsed: started.elapsed(), outcome: Outcome::Built });
         }
-        closing.iter().for_each(|line| self.ui.data(line));
-        Ok(true)
+        for line in &closing {
+            self.ui.data(line);
+        }
+        match result {
+            Ok(_) => Ok(true),
+            Err(error) => Err(failure(stage, &error).detail(format!("all of it: {log}")).into()),
+        }
     }
 
     /// One real image, built, booted and smoked.

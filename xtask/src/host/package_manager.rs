@@ -73,6 +73,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::needless_raw_string_hashes, reason = "expect-test writes them")]
     fn the_command_for_everything() {
         let all = [Manager::Apt, Manager::Dnf, Manager::Pacman, Manager::Zypper, Manager::Brew];
         expect![[r#"

@@ -32,12 +32,9 @@ pub(crate) fn backports(codename: &str, files: &[(String, String)]) -> Backports
         return Backports::Present;
     }
     own_entry(&entries, codename).map_or(Backports::Unknown, |entry| {
-        let mut file =
-            format!("Types: deb\nURIs: {}\nSuites: {wanted}\nComponents: main\n", entry.uris.join(" "));
-        if let Some(key) = &entry.signed_by {
-            file.push_str(&format!("Signed-By: {key}\n"));
-        }
-        Backports::Add(file)
+        let uris = entry.uris.join(" ");
+        let key = entry.signed_by.as_ref().map(|key| format!("Signed-By: {key}\n")).unwrap_or_default();
+        Backports::Add(format!("Types: deb\nURIs: {uris}\nSuites: {wanted}\nComponents: main\n{key}"))
     })
 }
 

@@ -1,4 +1,4 @@
-//! What `--help` says. UPDATE_EXPECT=1 rewrites these.
+//! What `--help` says. `UPDATE_EXPECT=1` rewrites these.
 
 use expect_test::expect;
 
@@ -16,33 +16,34 @@ fn without_arguments_the_first_screen_shows_the_main_commands_with_examples() {
         &ran,
         0,
         &expect![[r#"
-        Build, run and smoke-test virtual machines for AI agents
+            Build, run and smoke-test virtual machines for AI agents
 
-        Usage: cargo xtask [OPTIONS] [COMMAND]
+            Usage: cargo xtask [OPTIONS] [COMMAND]
 
-        Commands:
-          image        Build a bootable image          cargo xtask image --format qemu
-          run          Boot it and show its services   cargo xtask run --ssh
-          smoke        Build it, boot it, check it     cargo xtask smoke --yes
-          doctor       Show what this host has and lacks; --yes installs it
-          config       Print the effective configuration and where each value comes from
-          test         Run every test, or only the named steps
-          bench        Measure builds and boots against their floors
-          completions  Print a completion script for a shell
+            Commands:
+              image        Build a bootable image          cargo xtask image --format qemu
+              run          Boot it and show its services   cargo xtask run --ssh
+              smoke        Build it, boot it, check it     cargo xtask smoke --yes
+              doctor       Show what this host has and lacks; --yes installs it
+              config       Print the effective configuration and where each value comes from
+              test         Run every test, or only the named steps
+              bench        Measure builds and boots against their floors
+              completions  Print a completion script for a shell
 
-        Options:
-          -h, --help     Print help
-          -V, --version  Print version
+            Options:
+              -h, --help     Print help
+              -V, --version  Print version
 
-        Everywhere:
-          -y, --yes           Install what the host lacks and ask nothing
-          -q, --quiet         Say only what went wrong
-          -v, --verbose       Show the lines that the programs underneath print
-              --color <WHEN>  Colours: auto, always or never [default: auto]
+            Everywhere:
+              -y, --yes           Install what the host lacks and ask nothing
+              -q, --quiet         Say only what went wrong
+              -v, --verbose       Show the lines that the programs underneath print
+                  --color <WHEN>  Colours: auto, always or never [default: auto]
 
-        Exit codes: 0 ok, 1 a check failed, 2 wrong usage or bad rave.toml, 3 the host is not ready,
-        4 a build failed, 130 interrupted. What every command offers: cargo xtask COMMAND --help
-    "#]],
+            Exit codes: 0 ok, 1 a check failed, 2 wrong usage or bad rave.toml, 3 the host is not ready, 4 a
+            build failed, 130 interrupted.
+            What a command offers: cargo xtask COMMAND --help
+        "#]],
     );
 }
 
@@ -52,25 +53,28 @@ fn image_help() {
         &xtask("", &["image", "--help"]),
         0,
         &expect![[r#"
-        Build a bootable image          cargo xtask image --format qemu
+            Build a bootable image          cargo xtask image --format qemu
 
-        Usage: cargo xtask image [OPTIONS]
+            Usage: cargo xtask image [OPTIONS]
 
-        Options:
-              --format <FORMAT>  What to build; may be repeated or a comma list [default: rave.toml's defaults.formats] [possible values: qemu, virtualbox, vmware, raw, iso, all]
-              --profile <NAME>   A profile of rave.toml [default: rave.toml's defaults.profile]
-              --base <BASE>      What builds the disk [default: nixos where nix works, else debian] [possible values: nixos, debian]
-              --out <DIR>        Folder of the artifacts and their manifest.json [default: out/BASE-PROFILE]
-              --json             Print the manifest on stdout when done
-              --refresh          Redo every stage, even where nothing changed
-          -h, --help             Print help
+            Options:
+                  --format <FORMAT>  What to build; may be repeated or a comma list [default: rave.toml's
+                                     defaults.formats] [possible values: qemu, virtualbox, vmware, raw, iso,
+                                     all]
+                  --profile <NAME>   A profile of rave.toml [default: rave.toml's defaults.profile]
+                  --base <BASE>      What builds the disk [default: nixos where nix works, else debian]
+                                     [possible values: nixos, debian]
+                  --out <DIR>        Folder of the artifacts and their manifest.json [default: out/BASE-PROFILE]
+                  --json             Print the manifest on stdout when done
+                  --refresh          Redo every stage, even where nothing changed
+              -h, --help             Print help
 
-        Everywhere:
-          -y, --yes           Install what the host lacks and ask nothing
-          -q, --quiet         Say only what went wrong
-          -v, --verbose       Show the lines that the programs underneath print
-              --color <WHEN>  Colours: auto, always or never [default: auto]
-    "#]],
+            Everywhere:
+              -y, --yes           Install what the host lacks and ask nothing
+              -q, --quiet         Say only what went wrong
+              -v, --verbose       Show the lines that the programs underneath print
+                  --color <WHEN>  Colours: auto, always or never [default: auto]
+        "#]],
     );
 }
 
@@ -85,80 +89,35 @@ fn run_help() {
             Usage: cargo xtask run [OPTIONS]
 
             Options:
-                  --format <FORMAT>
-                      Which artifact to boot [default: the first of rave.toml's defaults.formats]
-          
-                      [possible values: qemu, virtualbox, vmware, raw, iso]
-
-                  --profile <NAME>
-                      A profile of rave.toml [default: rave.toml's defaults.profile]
-
-                  --base <BASE>
-                      What builds the disk [default: nixos where nix works, else debian]
-          
-                      [possible values: nixos, debian]
-
-                  --out <DIR>
-                      Folder of the artifacts and their manifest.json [default: out/BASE-PROFILE]
-
-                  --headless
-                      No window; the serial console goes to a file (default without a display)
-
-                  --gui
-                      Open a window: gtk, else sdl, else VNC on loopback
-
-                  --memory <MIB>
-                      Memory in MiB [default: rave.toml's vm.memory]
-
-                  --cpus <N>
-                      Virtual CPUs [default: rave.toml's vm.cpus]
-
-                  --port <NAME=PORT|auto>
-                      Host port of a service, or `auto` for a free one; may be repeated
-
-                  --detach
-                      Leave the VM running in the background
-
-                  --keep
-                      Keep what the guest writes to its disk for the next run
-
-                  --ssh
-                      Open a shell in the guest when it is ready
-
-                  --exec <CMD>
-                      Run a command in the guest and exit with its code
-
-                  --accel <NAME>
-                      Force an accelerator [default: kvm where a guest really runs under it, else tcg]
-
-                      Possible values:
-                      - kvm: Hardware virtualisation by /dev/kvm
-                      - tcg: Software emulation: everywhere, slow
-
-                  --firmware <NAME>
-                      Firmware to boot with [default: the profile's]
-
-                      Possible values:
-                      - bios: `SeaBIOS`
-                      - uefi: OVMF
-
-              -h, --help
-                      Print help (see a summary with '-h')
+                  --format <FORMAT>        Which artifact to boot [default: the first of rave.toml's
+                                           defaults.formats] [possible values: qemu, virtualbox, vmware, raw,
+                                           iso]
+                  --profile <NAME>         A profile of rave.toml [default: rave.toml's defaults.profile]
+                  --base <BASE>            What builds the disk [default: nixos where nix works, else debian]
+                                           [possible values: nixos, debian]
+                  --out <DIR>              Folder of the artifacts and their manifest.json [default:
+                                           out/BASE-PROFILE]
+                  --headless               No window; the serial console goes to a file (default without a
+                                           display)
+                  --gui                    Open a window: gtk, else sdl, else VNC on loopback
+                  --memory <MIB>           Memory in MiB [default: rave.toml's vm.memory]
+                  --cpus <N>               Virtual CPUs [default: rave.toml's vm.cpus]
+                  --port <NAME=PORT|auto>  Host port of a service, or `auto` for a free one; may be repeated
+                  --detach                 Leave the VM running in the background
+                  --keep                   Keep what the guest writes to its disk for the next run
+                  --ssh                    Open a shell in the guest when it is ready
+                  --exec <CMD>             Run a command in the guest and exit with its code
+                  --accel <NAME>           Force an accelerator [default: kvm where a guest really runs under
+                                           it, else tcg] [possible values: kvm, tcg]
+                  --firmware <NAME>        Firmware to boot with [default: the profile's] [possible values:
+                                           bios, uefi]
+              -h, --help                   Print help
 
             Everywhere:
-              -y, --yes
-                      Install what the host lacks and ask nothing
-
-              -q, --quiet
-                      Say only what went wrong
-
-              -v, --verbose
-                      Show the lines that the programs underneath print
-
-                  --color <WHEN>
-                      Colours: auto, always or never
-          
-                      [default: auto]
+              -y, --yes           Install what the host lacks and ask nothing
+              -q, --quiet         Say only what went wrong
+              -v, --verbose       Show the lines that the programs underneath print
+                  --color <WHEN>  Colours: auto, always or never [default: auto]
         "#]],
     );
 }
@@ -174,64 +133,29 @@ fn smoke_help() {
             Usage: cargo xtask smoke [OPTIONS]
 
             Options:
-                  --format <FORMAT>
-                      Which artifacts to check; may be repeated or a comma list [default: rave.toml's defaults.formats]
-          
-                      [possible values: qemu, virtualbox, vmware, raw, iso, all]
-
-                  --profile <NAME>
-                      A profile of rave.toml [default: rave.toml's defaults.profile]
-
-                  --base <BASE>
-                      What builds the disk [default: nixos where nix works, else debian]
-          
-                      [possible values: nixos, debian]
-
-                  --out <DIR>
-                      Folder of the artifacts and their manifest.json [default: out/BASE-PROFILE]
-
-                  --list
-                      List the checks and run none
-
-                  --only <CHECK>
-                      Run only this check; may be repeated or a comma list
-
-                  --skip <CHECK>
-                      Leave this check out; may be repeated or a comma list
-
-                  --fixed-ports
-                      Use the host ports of rave.toml or fail, instead of free ones where those are taken
-
-                  --junit <FILE>
-                      Write a JUnit report too
-
-                  --json
-                      Print the report as JSON on stdout
-
-                  --accel <NAME>
-                      Force an accelerator [default: kvm where a guest really runs under it, else tcg]
-
-                      Possible values:
-                      - kvm: Hardware virtualisation by /dev/kvm
-                      - tcg: Software emulation: everywhere, slow
-
-              -h, --help
-                      Print help (see a summary with '-h')
+                  --format <FORMAT>  Which artifacts to check; may be repeated or a comma list [default:
+                                     rave.toml's defaults.formats] [possible values: qemu, virtualbox, vmware,
+                                     raw, iso, all]
+                  --profile <NAME>   A profile of rave.toml [default: rave.toml's defaults.profile]
+                  --base <BASE>      What builds the disk [default: nixos where nix works, else debian]
+                                     [possible values: nixos, debian]
+                  --out <DIR>        Folder of the artifacts and their manifest.json [default: out/BASE-PROFILE]
+                  --list             List the checks and run none
+                  --only <CHECK>     Run only this check; may be repeated or a comma list
+                  --skip <CHECK>     Leave this check out; may be repeated or a comma list
+                  --fixed-ports      Use the host ports of rave.toml or fail, instead of free ones where those
+                                     are taken
+                  --junit <FILE>     Write a JUnit report too
+                  --json             Print the report as JSON on stdout
+                  --accel <NAME>     Force an accelerator [default: kvm where a guest really runs under it, else
+                                     tcg] [possible values: kvm, tcg]
+              -h, --help             Print help
 
             Everywhere:
-              -y, --yes
-                      Install what the host lacks and ask nothing
-
-              -q, --quiet
-                      Say only what went wrong
-
-              -v, --verbose
-                      Show the lines that the programs underneath print
-
-                  --color <WHEN>
-                      Colours: auto, always or never
-          
-                      [default: auto]
+              -y, --yes           Install what the host lacks and ask nothing
+              -q, --quiet         Say only what went wrong
+              -v, --verbose       Show the lines that the programs underneath print
+                  --color <WHEN>  Colours: auto, always or never [default: auto]
         "#]],
     );
 }
@@ -247,33 +171,15 @@ fn doctor_help() {
             Usage: cargo xtask doctor [OPTIONS]
 
             Options:
-                  --accel <NAME>
-                      Prove only this accelerator
-
-                      Possible values:
-                      - kvm: Hardware virtualisation by /dev/kvm
-                      - tcg: Software emulation: everywhere, slow
-
-                  --json
-                      Print the rows as JSON on stdout
-
-              -h, --help
-                      Print help (see a summary with '-h')
+                  --accel <NAME>  Prove only this accelerator [possible values: kvm, tcg]
+                  --json          Print the rows as JSON on stdout
+              -h, --help          Print help
 
             Everywhere:
-              -y, --yes
-                      Install what the host lacks and ask nothing
-
-              -q, --quiet
-                      Say only what went wrong
-
-              -v, --verbose
-                      Show the lines that the programs underneath print
-
-                  --color <WHEN>
-                      Colours: auto, always or never
-          
-                      [default: auto]
+              -y, --yes           Install what the host lacks and ask nothing
+              -q, --quiet         Say only what went wrong
+              -v, --verbose       Show the lines that the programs underneath print
+                  --color <WHEN>  Colours: auto, always or never [default: auto]
         "#]],
     );
 }

@@ -1,5 +1,7 @@
 //! xtask seen from outside, and the rules that the whole workspace keeps.
 
+#![allow(clippy::needless_raw_string_hashes, reason = "expect-test writes them")]
+
 mod checkout;
 mod command_line;
 mod help;

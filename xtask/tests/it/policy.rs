@@ -22,7 +22,7 @@ fn lines_with(needles: &[&str], is_exempt: impl Fn(&Utf8PathBuf) -> bool) -> Vec
 
 /// Whether `needle` stands in the line outside a string: behind an even number of quotes.
 fn is_code(line: &str, needle: &str) -> bool {
-    line.find(needle).is_some_and(|place| line[..place].matches('"').count() % 2 == 0)
+    line.find(needle).is_some_and(|place| line[..place].matches('"').count().is_multiple_of(2))
 }
 
 fn none(what: &str, found: &[String]) {
