@@ -67,8 +67,9 @@ proptest! {
     #[test]
     fn any_specification_is_read_back_equal(spec in spec()) {
         let loaded = Loaded { spec, origins: Origins::default() };
-        let text: String =
-            effective(&loaded).iter().map(|line| format!("{} = {}\n", line.key, line.value)).collect();
+        let lines: Vec<_> =
+            effective(&loaded).iter().map(|line| format!("{} = {}", line.key, line.value)).collect();
+        let text = lines.join("\n");
         match load_one(&text) {
             Ok(again) => prop_assert_eq!(again.spec, loaded.spec),
             Err(errors) => prop_assert!(false, "{}\n{}", errors, text),
