@@ -1,1 +1,16 @@
-//! rave-smoke.
+//! rave-smoke: the contract of every base, as named checks of a running guest.
+//!
+//! [`registry`] lists the checks, [`suite`] runs them on a [`Guest`] and gives a [`report::Report`]. A check that
+//! could not run and one that failed are told apart. Nothing here prints.
+
+mod checks;
+mod disk_state;
+mod guest;
+mod http;
+mod junit;
+mod poll;
+pub mod registry;
+pub mod report;
+pub mod suite;
+
+pub use guest::{Expected, Guest, Limits, Port};

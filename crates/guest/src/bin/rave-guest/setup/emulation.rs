@@ -23,6 +23,10 @@ pub(super) fn configure(place: &Path) -> Result<(), Error> {
     // It ends with 1 on real hardware, and a system that cannot say is taken for such.
     let kind = spawn::output("systemd-detect-virt", &["--vm"], Duration::from_secs(20)).unwrap_or_default();
     if kind.trim() == EMULATED {
+        // Whoever comes first makes the folder: units start side by side.
+        if let Some(folder) = place.parent() {
+            files::directory(folder, 0o755, None)?;
+        }
         files::write(place, 0o644, None, &format!("RAVE_NODE_FLAGS={FLAGS}\n"))?;
         println!("the processor is emulated: Node.js services start with {FLAGS}");
     }

@@ -1,0 +1,77 @@
+//! What disturbs the guest: a stopped service, a reboot, the end.
+
+use rave_guest::protocol::Health;
+use rave_vm::Shutdown;
+
+use crate::checks::web::{describe, json};
+use crate::disk_state;
+use crate::guest::Guest;
+use crate::http;
+use crate::poll::{Problem, Seen, ensure, until};
+
+pub(crate) fn stopped_service_told(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    guest.succeed("sudo -n systemctl stop vibe-kanban", seen)?;
+    let told = is_told(guest, seen);
+    let answer = seen.answer.clone();
+    // Whatever came of it, the next checks find the guest whole.
+    guest.succeed("sudo -n systemctl start vibe-kanban", seen)?;
+    let back = until(guest.limits.boot, seen, |seen| {
+        let health = health(guest, seen)?;
+        ensure(health.ok, || {
+            let bad: Vec<String> = health.services.iter().filter(|service| !service.ok).map(describe).collect();
+            format!("started again, but not well: {}", bad.join("; "))
+        })
+    });
+    told?;
+    back?;
+    seen.answer = answer;
+    Ok(())
+}
+
+fn is_told(guest: &Guest, seen: &mut Seen) -> Result<(), Problem> {
+    let gateway = guest.address("gateway")?;
+    until(guest.limits.answer, seen, |seen| {
+        let answer = http::get(gateway, "/healthz", seen)?;
+        ensure(answer.status == 503, || format!("/healthz gave {} while vibe-kanban is stopped", answer.status))?;
+        let health: Health = json(&answer)?;
+        let down: Vec<&str> = health.services.iter().filter(|service| !service.ok).map(|service| service.name.as_str()).collect();
+        ensure(!health.ok && down == ["kanban"], || format!("/healthz names {down:?}, not the stopped service"))
+    })?;
+    until(guest.limits.answer, seen, |seen| {
+        let answer = http::get(gateway, "/", seen)?;
+        ensure(answer.status == 502 || answer.status == 503, || format!("/ gave {}", answer.status))?;
+        let says = |text: &str| answer.body.contains(text);
+        ensure(says("Vibe Kanban") && says("journalctl -u vibe-kanban"), || {
+            "the page does not name the service and the command for its log".into()
+        })
+    })
+}
+
+fn health(guest: &Guest, seen: &mut Seen) -> Result<Health, Problem> {
+    json(&http::get(guest.address("gateway")?, "/healthz", seen)?)
+}
+
+pub(crate) fn reboot(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    let (ssh, limit) = (guest.ssh.clone(), guest.limits.boot);
+    let ready = guest.instance()?.reboot(&ssh, limit, &mut |_| ())?;
+    seen.note(format!("ready {:.1} s after it was asked for", ready.timeline.ready.as_secs_f64()));
+    ensure(ready.boot_id != guest.expected.boot_id, || "it is the same boot as before".into())?;
+    ensure(ready.host_keys == guest.expected.host_keys, || {
+        format!("the host keys changed from {:?} to {:?}", guest.expected.host_keys, ready.host_keys)
+    })?;
+    guest.expected.boot_id = ready.boot_id;
+    // The pinned keys still let us in.
+    guest.succeed("true", &mut Seen::default()).map(drop)
+}
+
+pub(crate) fn clean_shutdown(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    let instance = guest.instance.take().ok_or_else(|| Problem::CouldNotRun("the machine has ended".into()))?;
+    let how = instance.shutdown(guest.limits.shutdown)?;
+    seen.note(format!("{how:?}"));
+    let Shutdown::PoweredOff { after } = how else {
+        return Err(Problem::Failed(format!("the guest did not power itself off: {how:?}")));
+    };
+    let found = disk_state::check(&guest.disk, &guest.folder)?;
+    seen.note(format!("off after {:.1} s; {}", after.as_secs_f64(), found.summary));
+    ensure(found.is_clean, || format!("the root file system is not clean: {}", found.summary))
+}

@@ -1,0 +1,51 @@
+//! Who is let in by SSH.
+
+use rave_vm::ssh::PasswordLogin;
+
+use crate::guest::Guest;
+use crate::poll::{Problem, Seen, ensure};
+
+pub(crate) fn by_key(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    let name = guest.succeed("id -un", seen)?;
+    ensure(name == guest.expected.user, || format!("logged in as {name}, not {}", guest.expected.user))
+}
+
+pub(crate) fn by_password(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    let expected = &guest.expected;
+    let answer = guest.ssh.password_login(&expected.password, &guest.folder, guest.limits.answer)?;
+    seen.note(describe(&answer));
+    match (expected.hardened, &answer) {
+        (false, PasswordLogin::Accepted) | (true, PasswordLogin::Refused { .. }) => {}
+        (false, _) => return Err(Problem::Failed("the profile's password does not log in".into())),
+        (true, _) => return Err(Problem::Failed("a hardened guest takes passwords".into())),
+    }
+    if expected.hardened {
+        return Ok(());
+    }
+    let wrong = guest.ssh.password_login("not the password", &guest.folder, guest.limits.answer)?;
+    ensure(wrong != PasswordLogin::Accepted, || "any password logs in".into())
+}
+
+pub(crate) fn root_refused(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    let root = guest.ssh.as_user("root");
+    match root.exec("true", guest.limits.answer) {
+        Ok(_) => return Err(Problem::Failed("root logs in by the user's key".into())),
+        Err(rave_vm::Error::Ssh { tail, .. }) => {
+            let text = tail.join(" ");
+            seen.note(&text);
+            ensure(text.contains("Permission denied"), || format!("not refused but broken: {text}"))?;
+        }
+        Err(other) => return Err(other.into()),
+    }
+    let answer = root.password_login(&guest.expected.password, &guest.folder, guest.limits.answer)?;
+    seen.note(describe(&answer));
+    ensure(answer != PasswordLogin::Accepted, || "root logs in by password".into())
+}
+
+fn describe(answer: &PasswordLogin) -> String {
+    match answer {
+        PasswordLogin::Accepted => "accepted".into(),
+        PasswordLogin::Denied => "denied".into(),
+        PasswordLogin::Refused { methods } => format!("refused; offered: {}", methods.join(", ")),
+    }
+}

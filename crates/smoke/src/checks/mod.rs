@@ -1,0 +1,7 @@
+//! The checks, one file a group.
+
+pub(crate) mod life;
+pub(crate) mod login;
+pub(crate) mod system;
+pub(crate) mod tools;
+pub(crate) mod web;

@@ -1,0 +1,142 @@
+//! Units, the file system and rights.
+
+use std::collections::BTreeMap;
+
+use crate::guest::Guest;
+use crate::poll::{Problem, Seen, ensure, until};
+
+/// The chain: each unit with those that must be up before it starts.
+const CHAIN: &[(&str, &[&str])] = &[
+    ("install-claude-tools.service", &[]),
+    ("setup-agent-environment.service", &["install-claude-tools.service"]),
+    ("vibe-kanban.service", &["setup-agent-environment.service"]),
+    ("claude-code-router.service", &["setup-agent-environment.service"]),
+    ("nginx.service", &["setup-agent-environment.service"]),
+];
+
+/// How much of the disk the root file system fills at least: partitions before it and ext4's own tables take some.
+const GROWN_SHARE: f64 = 0.95;
+
+/// One unit's state and times, in microseconds since the boot (org.freedesktop.systemd1(5)).
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Unit {
+    active: bool,
+    /// When it left "inactive": its start began.
+    started: u64,
+    /// When it became active: for a oneshot unit, when it was done.
+    done: u64,
+}
+
+pub(crate) fn unit_chain(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    let names: Vec<&str> = CHAIN.iter().map(|(name, _)| *name).collect();
+    let properties = "Id,ActiveState,InactiveExitTimestampMonotonic,ActiveEnterTimestampMonotonic";
+    let text = guest.succeed(&format!("systemctl show --property {properties} {}", names.join(" ")), seen)?;
+    let units = parse(&text);
+    seen.answer = order(&units)?;
+    Ok(())
+}
+
+fn parse(text: &str) -> BTreeMap<String, Unit> {
+    let mut units = BTreeMap::new();
+    for block in text.split("\n\n") {
+        let fields: BTreeMap<&str, &str> = block.lines().filter_map(|line| line.split_once('=')).collect();
+        let number = |key: &str| fields.get(key).and_then(|value| value.parse().ok()).unwrap_or_default();
+        let unit = Unit {
+            active: fields.get("ActiveState") == Some(&"active"),
+            started: number("InactiveExitTimestampMonotonic"),
+            done: number("ActiveEnterTimestampMonotonic"),
+        };
+        units.insert(fields.get("Id").copied().unwrap_or_default().to_owned(), unit);
+    }
+    units
+}
+
+/// Fails unless every unit is active and started after those before it were done; else says when each was.
+fn order(units: &BTreeMap<String, Unit>) -> Result<String, Problem> {
+    let mut story = Vec::new();
+    for (name, before) in CHAIN {
+        let unit = units.get(*name).filter(|unit| unit.active);
+        let unit = unit.ok_or_else(|| Problem::Failed(format!("{name} is not active")))?;
+        for earlier in *before {
+            let done = units.get(*earlier).map(|unit| unit.done).unwrap_or_default();
+            ensure(unit.started >= done, || {
+                format!("{name} started at {} us, before {earlier} was done at {done} us", unit.started)
+            })?;
+        }
+        story.push(format!("{} {:.1} s", name.trim_end_matches(".service"), seconds(unit.started)));
+    }
+    Ok(story.join(", "))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "microseconds since a boot stay far below 2^52")]
+fn seconds(microseconds: u64) -> f64 {
+    microseconds as f64 / 1e6
+}
+
+/// A unit that is still starting is waited for; one that failed is not.
+pub(crate) fn no_failed_units(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    until(guest.limits.answer, seen, |seen| {
+        let state = guest.run("systemctl is-system-running", seen)?.text();
+        ensure(state != "starting" && state != "initializing", || format!("the system is still {state}"))
+    })?;
+    let failed = guest.succeed("systemctl list-units --failed --plain --no-legend", seen)?;
+    seen.answer = if failed.is_empty() { "none".into() } else { failed.replace('\n', "; ") };
+    ensure(failed.is_empty(), || format!("failed: {failed}"))
+}
+
+pub(crate) fn sudo(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    let id = guest.succeed("sudo -n id -u", seen)?;
+    ensure(id == "0", || format!("sudo gives the user id {id}"))
+}
+
+pub(crate) fn root_grown(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    let text = guest.succeed("df --block-size=1M --output=size / | tail -n 1", seen)?;
+    let size: f64 = text.trim().parse().map_err(|_| Problem::Failed(format!("df printed {text:?}")))?;
+    #[expect(clippy::cast_precision_loss, reason = "a disk's MiB stay far below 2^52")]
+    let disk = guest.expected.disk_mib as f64;
+    ensure(size >= disk * GROWN_SHARE, || format!("the file system has {size} MiB of a disk of {disk} MiB"))
+}
+
+/// Keys from an image would be as old as the image.
+pub(crate) fn host_keys_fresh(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    let script = "awk '$1 == \"btime\" { print $2 }' /proc/stat; stat --format=%Y /etc/ssh/ssh_host_*_key";
+    let text = guest.succeed(script, seen)?;
+    let times: Vec<i64> = text.lines().filter_map(|line| line.trim().parse().ok()).collect();
+    let [booted, keys @ ..] = times.as_slice() else { return Err(Problem::Failed(format!("no times: {text:?}"))) };
+    seen.answer = format!("{} keys, the oldest {} s after the boot", keys.len(), keys.iter().min().unwrap_or(booted) - booted);
+    ensure(!keys.is_empty(), || "there are no host keys".into())?;
+    // The kernel rounds the boot's time to a second.
+    ensure(keys.iter().all(|made| *made >= booted - 2), || "a host key is older than this machine's boot".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(setup_done: u64) -> String {
+        let mut blocks = Vec::new();
+        for (name, _) in CHAIN {
+            let done = if *name == "setup-agent-environment.service" { setup_done } else { 4_000_000 };
+            blocks.push(format!(
+                "Id={name}\nActiveState=active\nInactiveExitTimestampMonotonic=6000000\nActiveEnterTimestampMonotonic={done}"
+            ));
+        }
+        blocks.join("\n\n")
+    }
+
+    #[test]
+    fn a_chain_in_order_tells_when_each_unit_started() {
+        let story = order(&parse(&shown(5_000_000))).unwrap();
+        assert!(story.starts_with("install-claude-tools 6.0 s, setup-agent-environment 6.0 s"), "{story}");
+    }
+
+    #[test]
+    fn a_unit_that_started_too_soon_or_is_down_is_named() {
+        let Err(Problem::Failed(reason)) = order(&parse(&shown(7_000_000))) else { panic!() };
+        assert!(reason.starts_with("vibe-kanban.service started at 6000000 us, before setup-agent"), "{reason}");
+        let down = shown(5_000_000).replacen("ActiveState=active", "ActiveState=failed", 1);
+        let Err(Problem::Failed(reason)) = order(&parse(&down)) else { panic!() };
+        assert_eq!(reason, "install-claude-tools.service is not active");
+        assert!(order(&parse("")).is_err());
+    }
+}

@@ -1,0 +1,85 @@
+//! Programs that agents use: each must run and say its version, those of the npm lock the locked one.
+
+use crate::guest::Guest;
+use crate::poll::{Problem, Seen, ensure};
+
+/// Node.js that the router and npm ask for.
+const LEAST_NODE: u32 = 20;
+
+pub(crate) fn node(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    let version = guest.succeed("node --version", seen)?;
+    let major = version.trim_start_matches('v').split('.').next().and_then(|major| major.parse::<u32>().ok());
+    ensure(major.is_some_and(|major| major >= LEAST_NODE), || format!("node is {version}, needed is {LEAST_NODE} or newer"))
+}
+
+pub(crate) fn npm(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    locked(guest, seen, "npm --version", "npm")
+}
+
+pub(crate) fn pnpm(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    locked(guest, seen, "pnpm --version", "pnpm")
+}
+
+pub(crate) fn yarn(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    locked(guest, seen, "yarn --version", "yarn")
+}
+
+pub(crate) fn claude(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    locked(guest, seen, "claude --version", "@anthropic-ai/claude-code")
+}
+
+pub(crate) fn ccr(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    locked(guest, seen, "ccr version", "@musistudio/claude-code-router")
+}
+
+pub(crate) fn python3(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    says(guest, seen, "python3 --version", "Python 3.")
+}
+
+pub(crate) fn pip(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    says(guest, seen, "pip --version", "pip ")
+}
+
+pub(crate) fn virtualenv(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    says(guest, seen, "virtualenv --version", "virtualenv ")
+}
+
+pub(crate) fn rustc(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    // A compiler without a linker says its version all the same.
+    let link = "cd \"$(mktemp -d)\" && echo 'fn main(){println!(\"linked\")}' > a.rs && rustc a.rs && ./a";
+    says(guest, seen, link, "linked")?;
+    says(guest, seen, "rustc --version", "rustc 1.")
+}
+
+pub(crate) fn cargo(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    says(guest, seen, "cargo --version", "cargo 1.")
+}
+
+pub(crate) fn git(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    says(guest, seen, "git --version", "git version ")
+}
+
+pub(crate) fn curl(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    says(guest, seen, "curl --version", "curl ")
+}
+
+pub(crate) fn wget(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    says(guest, seen, "wget --version", "GNU Wget ")
+}
+
+pub(crate) fn vim(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    says(guest, seen, "vim --version", "VIM - Vi IMproved")
+}
+
+fn says(guest: &Guest, seen: &mut Seen, command: &str, text: &str) -> Result<(), Problem> {
+    let said = guest.succeed(command, seen)?;
+    ensure(said.contains(text), || format!("`{command}` printed {:?}, without {text:?}", seen.answer))
+}
+
+fn locked(guest: &Guest, seen: &mut Seen, command: &str, package: &str) -> Result<(), Problem> {
+    let said = guest.succeed(command, seen)?;
+    let version = guest.expected.npm_versions.get(package);
+    let version = version.ok_or_else(|| Problem::CouldNotRun(format!("{package} is not in the manifest")))?;
+    let is_said = said.split(|letter: char| letter.is_whitespace() || letter == ',').any(|word| word.trim_start_matches('v') == version);
+    ensure(is_said, || format!("`{command}` printed {:?}; the lock has {version}", seen.answer))
+}

@@ -1,0 +1,124 @@
+//! The services' pages and interfaces.
+
+use rave_guest::protocol::Health;
+
+use crate::guest::Guest;
+use crate::http::{self, Answer};
+use crate::poll::{Problem, Seen, ensure, until};
+
+pub(crate) fn kanban_answers(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    ok(guest, seen, "kanban", "/", |answer| has(answer, "text/html", "<html"))
+}
+
+pub(crate) fn kanban_api(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    ok(guest, seen, "kanban", "/api/health", |answer| {
+        let value: serde_json::Value = json(answer)?;
+        ensure(value["success"] == true, || format!("/api/health does not say success: {}", answer.body))
+    })
+}
+
+pub(crate) fn router_ui(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    ok(guest, seen, "router", "/ui/", |answer| has(answer, "text/html", "<html"))
+}
+
+pub(crate) fn router_health(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    ok(guest, seen, "router", "/health", |answer| {
+        let value: serde_json::Value = json(answer)?;
+        ensure(value["status"] == "ok", || format!("/health does not say ok: {}", answer.body))
+    })
+}
+
+pub(crate) fn gateway_root(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    let mut direct = Seen::default();
+    let kanban = http::get(guest.address("kanban")?, "/", &mut direct)?;
+    ok(guest, seen, "gateway", "/", |answer| {
+        ensure(answer.body == kanban.body, || "/ is another page than Vibe Kanban's own".into())
+    })
+}
+
+/// The page, the script that the gateway puts into it, and an API call that needs the router's key.
+pub(crate) fn gateway_router_ui(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    let mut asset = String::new();
+    ok(guest, seen, "gateway", "/ccr-ui/", |answer| {
+        has(answer, "text/html", "<html")?;
+        let found = script(&answer.body).ok_or_else(|| Problem::Failed("the page names no script".into()))?;
+        found.clone_into(&mut asset);
+        Ok(())
+    })?;
+    ok(guest, seen, "gateway", &asset, |answer| has(answer, "javascript", "/ccr-ui/"))?;
+    let judged = ok(guest, seen, "gateway", "/ccr-ui/api/config", |answer| {
+        let value: serde_json::Value = json(answer)?;
+        ensure(value.get("Providers").is_some(), || "the router's configuration names no providers".into())
+    });
+    // The configuration holds keys, and this goes into reports.
+    seen.answer = format!("page, {asset} and the router's API answer");
+    judged
+}
+
+pub(crate) fn gateway_health(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    ok(guest, seen, "gateway", "/healthz", |answer| {
+        let health: Health = json(answer)?;
+        let bad: Vec<String> = health.services.iter().filter(|service| !service.ok).map(describe).collect();
+        ensure(health.ok && bad.is_empty() && health.services.len() == 4, || {
+            format!("{} services, not well: {}", health.services.len(), bad.join("; "))
+        })
+    })
+}
+
+/// Vibe Kanban's event stream: its header must come before the stream ends.
+pub(crate) fn gateway_events(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    let address = guest.address("gateway")?;
+    until(guest.limits.answer, seen, |seen| {
+        let text = http::first_bytes(address, "/api/events", seen)?;
+        let head = text.to_ascii_lowercase();
+        ensure(head.starts_with("http/1.1 200") && head.contains("content-type: text/event-stream"), || {
+            format!("no event stream: {}", text.lines().next().unwrap_or_default())
+        })
+    })
+}
+
+pub(crate) fn describe(service: &rave_guest::protocol::ServiceHealth) -> String {
+    format!("{} ({}): {}", service.name, service.state, service.detail)
+}
+
+/// Asks until the answer is 200 and judged right.
+fn ok(
+    guest: &Guest,
+    seen: &mut Seen,
+    service: &str,
+    path: &str,
+    mut judge: impl FnMut(&Answer) -> Result<(), Problem>,
+) -> Result<(), Problem> {
+    let address = guest.address(service)?;
+    until(guest.limits.answer, seen, |seen| {
+        let answer = http::get(address, path, seen)?;
+        ensure(answer.status == 200, || format!("GET {path} gave {}", answer.status))?;
+        judge(&answer)
+    })
+}
+
+fn has(answer: &Answer, content_type: &str, text: &str) -> Result<(), Problem> {
+    ensure(answer.content_type.contains(content_type), || format!("it is {:?}, not {content_type}", answer.content_type))?;
+    ensure(answer.body.contains(text), || format!("it has no {text:?}"))
+}
+
+pub(crate) fn json<T: serde::de::DeserializeOwned>(answer: &Answer) -> Result<T, Problem> {
+    serde_json::from_str(&answer.body).map_err(|error| Problem::Failed(format!("no such JSON: {error}")))
+}
+
+/// The first script that a page loads from a file.
+fn script(page: &str) -> Option<&str> {
+    let (_, rest) = page.split_once("<script src=\"")?;
+    rest.split_once('"').map(|(path, _)| path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_script_of_a_page_is_found() {
+        assert_eq!(script("<head><script>1</script><script src=\"/ccr-ui/rave.js\"></script>"), Some("/ccr-ui/rave.js"));
+        assert_eq!(script("<head></head>"), None);
+    }
+}

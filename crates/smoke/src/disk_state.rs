@@ -1,0 +1,101 @@
+//! The root file system of a machine that has ended, judged by e2fsck(8).
+
+use camino::Utf8Path;
+use rave_process::{Cmd, Status};
+use serde::Deserialize;
+
+use crate::poll::Problem;
+
+/// Partition type of a root file system for x86-64 (UAPI.2 Discoverable Partitions Specification).
+const TYPE_ROOT_X86_64: &str = "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709";
+
+/// What e2fsck says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct State {
+    pub(crate) is_clean: bool,
+    /// Its last line.
+    pub(crate) summary: String,
+}
+
+/// The output of `sfdisk --json` as far as it is used.
+#[derive(Deserialize)]
+struct Listing {
+    partitiontable: Table,
+}
+
+#[derive(Deserialize)]
+struct Table {
+    sectorsize: u64,
+    partitions: Vec<Partition>,
+}
+
+#[derive(Deserialize)]
+struct Partition {
+    start: u64,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+/// Reads the whole disk, with the image that it lies over, and changes nothing.
+pub(crate) fn check(disk: &Utf8Path, folder: &Utf8Path) -> Result<State, Problem> {
+    let raw = folder.join("disk.raw");
+    Cmd::new("qemu-img").args(["convert", "-O", "raw", disk.as_str(), raw.as_str()]).output()?;
+    let offset = root_offset(&Cmd::new("sfdisk").args(["--json", raw.as_str()]).output()?.stdout)?;
+    let mut lines = Vec::new();
+    let checked = Cmd::new("e2fsck")
+        .args(["-f", "-n", &format!("{raw}?offset={offset}")])
+        .env("LC_ALL", "C.UTF-8")
+        .run(&mut |line| lines.push(line.text.to_owned()));
+    let removed = std::fs::remove_file(&raw);
+    let state = match checked {
+        Ok(_) => judge(&lines, 0),
+        Err(rave_process::Error::Failed { status: Status::Code(code), .. }) => judge(&lines, code),
+        Err(error) => return Err(error.into()),
+    };
+    removed.map_err(|error| Problem::CouldNotRun(format!("cannot remove {raw}: {error}")))?;
+    Ok(state)
+}
+
+fn root_offset(listing: &[u8]) -> Result<u64, Problem> {
+    let table = serde_json::from_slice::<Listing>(listing).map(|listing| listing.partitiontable);
+    let table = table.map_err(|error| Problem::CouldNotRun(format!("sfdisk's list cannot be read: {error}")))?;
+    let root = table.partitions.iter().find(|partition| partition.kind == TYPE_ROOT_X86_64);
+    let root = root.ok_or_else(|| Problem::Failed("the disk has no root partition".into()))?;
+    Ok(root.start * table.sectorsize)
+}
+
+/// Without a change to make e2fsck ends with 0, also when it only passes over a journal that is not empty.
+fn judge(lines: &[String], code: i32) -> State {
+    let journal = lines.iter().find(|line| line.contains("journal recovery"));
+    let said = journal.or(lines.last()).cloned();
+    let summary = said.unwrap_or_else(|| format!("e2fsck said nothing and ended with code {code}"));
+    State { is_clean: code == 0 && journal.is_none(), summary }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_journal_and_an_error_code_are_not_clean() {
+        let lines = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let good = lines(&["Pass 1: Checking inodes", "rave-root: 26489/122880 files (0.2% non-contiguous)"]);
+        assert!(judge(&good, 0).is_clean);
+        assert_eq!(judge(&good, 0).summary, good[1]);
+        assert!(!judge(&good, 4).is_clean);
+        let dirty = lines(&["Warning: skipping journal recovery because doing a read-only filesystem check.", "rave-root: 1/2"]);
+        assert!(!judge(&dirty, 0).is_clean);
+        assert!(judge(&dirty, 0).summary.starts_with("Warning: skipping journal recovery"));
+    }
+
+    #[test]
+    fn the_root_partition_is_found_by_its_type() {
+        let listing = format!(
+            r#"{{"partitiontable":{{"label":"gpt","sectorsize":512,"partitions":[
+                {{"node":"a1","start":2048,"size":2048,"type":"21686148-6449-6E6F-744E-656564454649"}},
+                {{"node":"a3","start":86016,"size":9,"type":"{TYPE_ROOT_X86_64}"}}]}}}}"#
+        );
+        assert_eq!(root_offset(listing.as_bytes()).unwrap(), 86016 * 512);
+        assert!(matches!(root_offset(b"{}"), Err(Problem::CouldNotRun(_))));
+    }
+}

@@ -1,0 +1,103 @@
+//! The guest that is checked, and what is expected of it.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use camino::Utf8PathBuf;
+use rave_vm::Instance;
+use rave_vm::ssh::{Output, Ssh};
+
+use crate::http;
+use crate::poll::{Problem, Seen};
+
+/// A service's forwarded port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Port {
+    /// The service, as in `rave.toml`.
+    pub service: String,
+    /// The host's address that is forwarded.
+    pub host: IpAddr,
+    /// The host's port.
+    pub number: u16,
+}
+
+/// What must hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected {
+    /// The user that agents work as.
+    pub user: String,
+    /// The password that lets it in, unless hardened.
+    pub password: String,
+    /// No passwords are taken.
+    pub hardened: bool,
+    /// The disk that the root file system grows to, in MiB.
+    pub disk_mib: u64,
+    /// Versions of the npm lock, by package.
+    pub npm_versions: BTreeMap<String, String>,
+    /// The server's keys, as the guest announced them.
+    pub host_keys: Vec<String>,
+    /// The id of the present boot.
+    pub boot_id: String,
+}
+
+/// How long things may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// A boot to readiness.
+    pub boot: Duration,
+    /// One check that waits for an answer.
+    pub answer: Duration,
+    /// The end after the power button.
+    pub shutdown: Duration,
+}
+
+/// The guest that is checked.
+#[derive(Debug)]
+pub struct Guest {
+    /// The running machine; none after the last check.
+    pub instance: Option<Instance>,
+    /// The way in.
+    pub ssh: Ssh,
+    /// The services' forwarded ports.
+    pub ports: Vec<Port>,
+    /// What must hold.
+    pub expected: Expected,
+    /// How long things may take.
+    pub limits: Limits,
+    /// The disk with the guest's changes; it outlives the machine.
+    pub disk: Utf8PathBuf,
+    /// A folder for the checks' own files.
+    pub folder: Utf8PathBuf,
+}
+
+impl Guest {
+    pub(crate) fn address(&self, service: &str) -> Result<SocketAddr, Problem> {
+        let port = self.ports.iter().find(|port| port.service == service);
+        let port = port.ok_or_else(|| Problem::CouldNotRun(format!("the port of {service} is not forwarded")))?;
+        Ok(http::address(port.host, port.number))
+    }
+
+    pub(crate) fn instance(&mut self) -> Result<&mut Instance, Problem> {
+        self.instance.as_mut().ok_or_else(|| Problem::CouldNotRun("the machine has ended".into()))
+    }
+
+    /// Runs a command by the user's login shell and notes what it printed.
+    pub(crate) fn run(&self, command: &str, seen: &mut Seen) -> Result<Output, Problem> {
+        let quoted = rave_process::shell_quote(command);
+        let output = self.ssh.exec(&format!("bash -lc {quoted}"), self.limits.answer)?;
+        let text = output.text();
+        seen.note(if text.is_empty() { output.stderr.join("\n") } else { text });
+        Ok(output)
+    }
+
+    /// The same, where anything but exit code 0 is a failure; gives what it printed.
+    pub(crate) fn succeed(&self, command: &str, seen: &mut Seen) -> Result<String, Problem> {
+        let output = self.run(command, seen)?;
+        if output.success() {
+            return Ok(output.text());
+        }
+        let said = if output.stderr.is_empty() { output.text() } else { output.stderr.join("\n") };
+        Err(Problem::Failed(format!("`{command}` ended with code {}: {said}", output.code)))
+    }
+}

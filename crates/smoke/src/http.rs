@@ -1,0 +1,139 @@
+//! Plain HTTP to a forwarded port of the guest.
+
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use ureq::Agent;
+
+use crate::poll::{Problem, Seen};
+
+/// How long one request may take; a new one is made after it. QEMU accepts a connection before the guest listens, and
+/// a held one tells nothing.
+const REQUEST_LIMIT: Duration = Duration::from_secs(10);
+
+/// Bytes of a body that are read at most: the router's pages are one file of 4 MB.
+const BODY_LIMIT: u64 = 16 << 20;
+
+/// An answer, whatever its status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) content_type: String,
+    pub(crate) body: String,
+}
+
+/// Asks for a path and notes the answer.
+pub(crate) fn get(address: SocketAddr, path: &str, seen: &mut Seen) -> Result<Answer, Problem> {
+    let config = Agent::config_builder().timeout_global(Some(REQUEST_LIMIT)).http_status_as_error(false).max_redirects(0);
+    let agent: Agent = config.build().into();
+    let ask = || -> Result<Answer, ureq::Error> {
+        let mut response = agent.get(format!("http://{address}{path}")).call()?;
+        let content_type = response.headers().get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let (status, content_type) = (response.status().as_u16(), content_type.to_owned());
+        let body = response.body_mut().with_config().limit(BODY_LIMIT).lossy_utf8(true).read_to_string()?;
+        Ok(Answer { status, content_type, body })
+    };
+    match ask() {
+        Ok(answer) => {
+            let first = answer.body.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+            seen.note(format!("{} {} {first}", answer.status, answer.content_type));
+            Ok(answer)
+        }
+        Err(error) => {
+            seen.note(error.to_string());
+            Err(Problem::Failed(format!("GET {path}: {error}")))
+        }
+    }
+}
+
+/// The first bytes of a stream that stays open: a request whose answer begins, and whose connection is then dropped.
+pub(crate) fn first_bytes(address: SocketAddr, path: &str, seen: &mut Seen) -> Result<String, Problem> {
+    let ask = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect_timeout(&address, REQUEST_LIMIT)?;
+        stream.set_read_timeout(Some(REQUEST_LIMIT))?;
+        stream.set_write_timeout(Some(REQUEST_LIMIT))?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: text/event-stream\r\n\r\n")?;
+        let mut bytes = [0; 4096];
+        let mut length = 0;
+        while length < bytes.len() && !contains(&bytes[..length], b"\r\n\r\n") {
+            match stream.read(&mut bytes[length..])? {
+                0 => break,
+                read => length += read,
+            }
+        }
+        Ok(String::from_utf8_lossy(&bytes[..length]).into_owned())
+    };
+    match ask() {
+        Ok(text) => {
+            seen.note(&text);
+            Ok(text)
+        }
+        Err(error) => {
+            seen.note(error.to_string());
+            Err(Problem::Failed(format!("GET {path}: {error}")))
+        }
+    }
+}
+
+fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
+    bytes.windows(wanted.len()).any(|window| window == wanted)
+}
+
+/// The address of a forwarded port.
+pub(crate) fn address(host: IpAddr, port: u16) -> SocketAddr {
+    SocketAddr::new(host, port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, TcpListener};
+
+    /// A server that answers one connection with these bytes.
+    fn server(answer: &'static [u8]) -> SocketAddr {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(answer);
+        });
+        address
+    }
+
+    #[test]
+    fn an_error_status_is_an_answer() {
+        let mut seen = Seen::default();
+        let address = server(b"HTTP/1.1 503 Down\r\nContent-Type: text/plain\r\nContent-Length: 6\r\n\r\nkanban");
+        let answer = get(address, "/healthz", &mut seen).unwrap();
+        assert_eq!((answer.status, answer.body.as_str()), (503, "kanban"));
+        assert_eq!(seen.answer, "503 text/plain kanban");
+    }
+
+    #[test]
+    fn garbage_a_closed_connection_and_nobody_are_failures_that_are_noted() {
+        let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+        for address in [server(b"garbage\r\n\r\n"), server(b""), closed] {
+            let mut seen = Seen::default();
+            assert!(matches!(get(address, "/", &mut seen), Err(Problem::Failed(_))));
+            assert_eq!(seen.attempts, 1);
+            assert!(!seen.answer.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_stream_is_seen_before_it_ends() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n").unwrap();
+            let _ = ended.recv();
+        });
+        let text = first_bytes(address, "/events", &mut Seen::default()).unwrap();
+        assert!(text.contains("text/event-stream"), "{text}");
+        drop(end);
+    }
+}

@@ -1,0 +1,135 @@
+//! Asking again until the answer is right: with growing pauses, never a fixed sleep.
+
+use std::time::{Duration, Instant};
+
+use rave_process::interrupt;
+
+/// The first pause between two attempts; each one after it is half as long again.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Bytes of an answer that a report keeps.
+const ANSWER_LIMIT: usize = 200;
+
+/// Why a check did not pass.
+#[derive(Debug)]
+pub(crate) enum Problem {
+    /// The guest is not as it should be.
+    Failed(String),
+    /// The check itself could not be made.
+    CouldNotRun(String),
+    /// Ctrl-C or SIGTERM.
+    Interrupted,
+}
+
+impl From<rave_vm::Error> for Problem {
+    fn from(error: rave_vm::Error) -> Self {
+        match error {
+            rave_vm::Error::Interrupted(_) => Self::Interrupted,
+            // The guest was reached by a key that it must know: an SSH that fails is the guest's failure, not ours.
+            error @ (rave_vm::Error::Ssh { .. } | rave_vm::Error::TooSlow { .. } | rave_vm::Error::Boot(_)) => {
+                Self::Failed(error.to_string())
+            }
+            error => Self::CouldNotRun(error.to_string()),
+        }
+    }
+}
+
+impl From<rave_process::Error> for Problem {
+    fn from(error: rave_process::Error) -> Self {
+        match error {
+            rave_process::Error::Interrupted { .. } => Self::Interrupted,
+            error => Self::CouldNotRun(error.to_string()),
+        }
+    }
+}
+
+/// What a check has seen so far.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// How often it asked.
+    pub(crate) attempts: u32,
+    /// The last answer, shortened.
+    pub(crate) answer: String,
+}
+
+impl Seen {
+    /// Notes one answer: its first line that says anything.
+    pub(crate) fn note(&mut self, answer: impl AsRef<str>) {
+        self.attempts += 1;
+        let line = answer.as_ref().lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+        let mut end = line.len().min(ANSWER_LIMIT);
+        while !line.is_char_boundary(end) {
+            end -= 1;
+        }
+        let cut = if end < line.len() { "…" } else { "" };
+        self.answer = format!("{}{cut}", &line[..end]);
+    }
+}
+
+/// Asks until the answer is right or the time is over; the last wrong answer is the reason. `ask` notes what it saw.
+pub(crate) fn until<T>(
+    limit: Duration,
+    seen: &mut Seen,
+    mut ask: impl FnMut(&mut Seen) -> Result<T, Problem>,
+) -> Result<T, Problem> {
+    let started = Instant::now();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match ask(seen) {
+            Err(Problem::Failed(reason)) if started.elapsed() + pause >= limit => {
+                let seconds = limit.as_secs_f64();
+                return Err(Problem::Failed(format!("{reason} (asked {} times in {seconds:.0} s)", seen.attempts)));
+            }
+            Err(Problem::Failed(_)) => interrupt::pause(pause).map_err(|_| Problem::Interrupted)?,
+            other => return other,
+        }
+        pause = (pause * 3 / 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Fails with a reason unless the condition holds.
+pub(crate) fn ensure(holds: bool, reason: impl FnOnce() -> String) -> Result<(), Problem> {
+    if holds { Ok(()) } else { Err(Problem::Failed(reason())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_asks_again_until_the_answer_is_right() {
+        let mut seen = Seen::default();
+        let value = until(Duration::from_secs(5), &mut seen, |seen| {
+            seen.note(format!("answer {}", seen.attempts));
+            if seen.attempts < 3 { Err(Problem::Failed("not yet".into())) } else { Ok(seen.attempts) }
+        });
+        assert_eq!(value.unwrap(), 3);
+        assert_eq!(seen, Seen { attempts: 3, answer: "answer 2".into() });
+    }
+
+    #[test]
+    fn the_last_reason_is_kept_when_time_is_over_and_other_problems_end_at_once() {
+        let mut seen = Seen::default();
+        let fail = |seen: &mut Seen| -> Result<(), Problem> {
+            seen.note("no");
+            Err(Problem::Failed("still down".into()))
+        };
+        let Err(Problem::Failed(reason)) = until(Duration::from_millis(250), &mut seen, fail) else { panic!() };
+        assert!(reason.starts_with("still down (asked "), "{reason}");
+        let mut asked = 0;
+        let broken = until(Duration::from_secs(5), &mut seen, |_| -> Result<(), Problem> {
+            asked += 1;
+            Err(Problem::CouldNotRun("no ssh".into()))
+        });
+        assert!(matches!(broken, Err(Problem::CouldNotRun(_))));
+        assert_eq!(asked, 1);
+    }
+
+    #[test]
+    fn answers_are_one_short_line() {
+        let mut seen = Seen::default();
+        seen.note(format!("\n  {}\nsecond", "ä".repeat(150)));
+        assert_eq!(seen.answer, format!("{}…", "ä".repeat(100)));
+    }
+}
