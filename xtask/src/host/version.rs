@@ -28,12 +28,10 @@ impl Version {
     }
 }
 
-/// Without trailing zero patch: `7.2`, `1.47.1`.
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [major, minor, patch] = self.0;
-        write!(f, "{major}.{minor}")?;
-        if patch == 0 { Ok(()) } else { write!(f, ".{patch}") }
+        write!(f, "{major}.{minor}.{patch}")
     }
 }
 
@@ -65,6 +63,6 @@ mod tests {
     fn compares_as_numbers() {
         assert!(Version([1, 47, 0]) < Version([1, 47, 1]));
         assert!(Version([10, 0, 0]) > Version([7, 2, 0]));
-        assert_eq!(Version([7, 2, 0]).to_string(), "7.2");
+        assert_eq!(Version([1, 47, 0]).to_string(), "1.47.0");
     }
 }
