@@ -205,6 +205,8 @@ pub(crate) enum TestStep {
     Unit,
     /// One real image built, booted and smoked
     Smoke,
+    /// That image, and builds of it, when things go wrong
+    Faults,
 }
 
 /// `cargo xtask bench`

@@ -40,6 +40,18 @@ pub struct Services {
     pub ssh: u16,
 }
 
+impl Services {
+    /// The port of a service by its name in `rave.toml`; SSH's where there is no such service.
+    pub fn port(&self, name: &str) -> u16 {
+        match name {
+            "kanban" => self.kanban,
+            "router" => self.router,
+            "gateway" => self.gateway,
+            _ => self.ssh,
+        }
+    }
+}
+
 impl GuestConfig {
     /// Parses `guest.json`.
     pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {

@@ -58,7 +58,8 @@ pub(crate) fn check(disk: &Utf8Path, folder: &Utf8Path) -> Result<State, Problem
 
 fn root_offset(listing: &[u8]) -> Result<u64, Problem> {
     let table = serde_json::from_slice::<Listing>(listing).map(|listing| listing.partitiontable);
-    let table = table.map_err(|error| Problem::CouldNotRun(format!("sfdisk's list cannot be read: {error}")))?;
+    let table =
+        table.map_err(|error| Problem::CouldNotRun(format!("sfdisk's list cannot be read: {error}")))?;
     let root = table.partitions.iter().find(|partition| partition.kind == TYPE_ROOT_X86_64);
     let root = root.ok_or_else(|| Problem::Failed("the disk has no root partition".into()))?;
     Ok(root.start * table.sectorsize)
@@ -83,7 +84,10 @@ mod tests {
         assert!(judge(&good, 0).is_clean);
         assert_eq!(judge(&good, 0).summary, good[1]);
         assert!(!judge(&good, 4).is_clean);
-        let dirty = lines(&["Warning: skipping journal recovery because doing a read-only filesystem check.", "rave-root: 1/2"]);
+        let dirty = lines(&[
+            "Warning: skipping journal recovery because doing a read-only filesystem check.",
+            "rave-root: 1/2",
+        ]);
         assert!(!judge(&dirty, 0).is_clean);
         assert!(judge(&dirty, 0).summary.starts_with("Warning: skipping journal recovery"));
     }

@@ -74,7 +74,8 @@ pub struct Guest {
 impl Guest {
     pub(crate) fn address(&self, service: &str) -> Result<SocketAddr, Problem> {
         let port = self.ports.iter().find(|port| port.service == service);
-        let port = port.ok_or_else(|| Problem::CouldNotRun(format!("the port of {service} is not forwarded")))?;
+        let port =
+            port.ok_or_else(|| Problem::CouldNotRun(format!("the port of {service} is not forwarded")))?;
         Ok(http::address(port.host, port.number))
     }
 

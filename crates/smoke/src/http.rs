@@ -25,11 +25,15 @@ pub(crate) struct Answer {
 
 /// Asks for a path and notes the answer.
 pub(crate) fn get(address: SocketAddr, path: &str, seen: &mut Seen) -> Result<Answer, Problem> {
-    let config = Agent::config_builder().timeout_global(Some(REQUEST_LIMIT)).http_status_as_error(false).max_redirects(0);
+    let config = Agent::config_builder()
+        .timeout_global(Some(REQUEST_LIMIT))
+        .http_status_as_error(false)
+        .max_redirects(0);
     let agent: Agent = config.build().into();
     let ask = || -> Result<Answer, ureq::Error> {
         let mut response = agent.get(format!("http://{address}{path}")).call()?;
-        let content_type = response.headers().get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let content_type =
+            response.headers().get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
         let (status, content_type) = (response.status().as_u16(), content_type.to_owned());
         let body = response.body_mut().with_config().limit(BODY_LIMIT).lossy_utf8(true).read_to_string()?;
         Ok(Answer { status, content_type, body })
@@ -105,7 +109,8 @@ mod tests {
     #[test]
     fn an_error_status_is_an_answer() {
         let mut seen = Seen::default();
-        let address = server(b"HTTP/1.1 503 Down\r\nContent-Type: text/plain\r\nContent-Length: 6\r\n\r\nkanban");
+        let address =
+            server(b"HTTP/1.1 503 Down\r\nContent-Type: text/plain\r\nContent-Length: 6\r\n\r\nkanban");
         let answer = get(address, "/healthz", &mut seen).unwrap();
         assert_eq!((answer.status, answer.body.as_str()), (503, "kanban"));
         assert_eq!(seen.answer, "503 text/plain kanban");

@@ -1,4 +1,4 @@
-//! The report as JUnit XML, which CI systems read.
+//! The report as `JUnit` XML, which CI systems read.
 
 use std::time::Duration;
 
@@ -36,7 +36,10 @@ fn row(row: &Row) -> TestCase {
     };
     let mut case = case(&row.group, &row.name, status);
     case.set_time(Duration::try_from_secs_f64(row.seconds).unwrap_or_default());
-    case.set_system_out(format!("{}\nasked {} times; last answer: {}", row.title, row.attempts, row.last_answer));
+    case.set_system_out(format!(
+        "{}\nasked {} times; last answer: {}",
+        row.title, row.attempts, row.last_answer
+    ));
     case
 }
 

@@ -27,9 +27,9 @@ impl From<rave_vm::Error> for Problem {
         match error {
             rave_vm::Error::Interrupted(_) => Self::Interrupted,
             // The guest was reached by a key that it must know: an SSH that fails is the guest's failure, not ours.
-            error @ (rave_vm::Error::Ssh { .. } | rave_vm::Error::TooSlow { .. } | rave_vm::Error::Boot(_)) => {
-                Self::Failed(error.to_string())
-            }
+            error @ (rave_vm::Error::Ssh { .. }
+            | rave_vm::Error::TooSlow { .. }
+            | rave_vm::Error::Boot(_)) => Self::Failed(error.to_string()),
             error => Self::CouldNotRun(error.to_string()),
         }
     }
@@ -79,7 +79,10 @@ pub(crate) fn until<T>(
         match ask(seen) {
             Err(Problem::Failed(reason)) if started.elapsed() + pause >= limit => {
                 let seconds = limit.as_secs_f64();
-                return Err(Problem::Failed(format!("{reason} (asked {} times in {seconds:.0} s)", seen.attempts)));
+                return Err(Problem::Failed(format!(
+                    "{reason} (asked {} times in {seconds:.0} s)",
+                    seen.attempts
+                )));
             }
             Err(Problem::Failed(_)) => interrupt::pause(pause).map_err(|_| Problem::Interrupted)?,
             other => return other,
@@ -115,7 +118,9 @@ mod tests {
             seen.note("no");
             Err(Problem::Failed("still down".into()))
         };
-        let Err(Problem::Failed(reason)) = until(Duration::from_millis(250), &mut seen, fail) else { panic!() };
+        let Err(Problem::Failed(reason)) = until(Duration::from_millis(250), &mut seen, fail) else {
+            panic!()
+        };
         assert!(reason.starts_with("still down (asked "), "{reason}");
         let mut asked = 0;
         let broken = until(Duration::from_secs(5), &mut seen, |_| -> Result<(), Problem> {

@@ -65,11 +65,21 @@ pub const CHECKS: &[Check] = &[
     check(Web, "router-ui", "Claude Code Router serves its pages", web::router_ui),
     check(Web, "router-health", "Claude Code Router says that it is well", web::router_health),
     check(Web, "gateway-root", "the gateway serves Vibe Kanban at /", web::gateway_root),
-    check(Web, "gateway-router-ui", "the gateway serves the router's pages with an asset of theirs", web::gateway_router_ui),
+    check(
+        Web,
+        "gateway-router-ui",
+        "the gateway serves the router's pages with an asset of theirs",
+        web::gateway_router_ui,
+    ),
     check(Web, "gateway-health", "/healthz says that every service is well", web::gateway_health),
     check(Web, "gateway-events", "event streams pass through the gateway as they come", web::gateway_events),
     check(Login, "ssh-key", "the user logs in by key", login::by_key),
-    check(Login, "ssh-password", "a password logs in where the profile allows it, and only there", login::by_password),
+    check(
+        Login,
+        "ssh-password",
+        "a password logs in where the profile allows it, and only there",
+        login::by_password,
+    ),
     check(Login, "ssh-root-refused", "root does not log in, by key or password", login::root_refused),
     check(System, "unit-chain", "the units are active and came up in their order", system::unit_chain),
     check(System, "no-failed-units", "no unit has failed", system::no_failed_units),
@@ -91,9 +101,19 @@ pub const CHECKS: &[Check] = &[
     check(Tools, "tool-vim", "vim is there", tools::vim),
     check(Tools, "tool-claude", "Claude Code is there, as locked", tools::claude),
     check(Tools, "tool-ccr", "the router's command is there, as locked", tools::ccr),
-    check(Life, "stopped-service-told", "a stopped service is named by /healthz and by its page", life::stopped_service_told),
+    check(
+        Life,
+        "stopped-service-told",
+        "a stopped service is named by /healthz and by its page",
+        life::stopped_service_told,
+    ),
     check(Life, "reboot", "a reboot comes back ready with the same host keys", life::reboot),
-    check(Life, "clean-shutdown", "the power button ends it and leaves a clean file system", life::clean_shutdown),
+    check(
+        Life,
+        "clean-shutdown",
+        "the power button ends it and leaves a clean file system",
+        life::clean_shutdown,
+    ),
 ];
 
 /// A name that no check has.
@@ -107,18 +127,21 @@ pub struct UnknownCheck {
 
 /// The checks that `only` names, or all where it is empty, without those that `skip` names; in their order.
 pub fn select(only: &[String], skip: &[String]) -> Result<Vec<Check>, UnknownCheck> {
-    let names = |wanted: &[String]| -> Result<BTreeSet<&'static str>, UnknownCheck> { wanted.iter().map(|name| find(name)).collect() };
+    let names = |wanted: &[String]| -> Result<BTreeSet<&'static str>, UnknownCheck> {
+        wanted.iter().map(|name| find(name)).collect()
+    };
     let (only, skip) = (names(only)?, names(skip)?);
-    let chosen = |check: &&Check| (only.is_empty() || only.contains(check.name)) && !skip.contains(check.name);
+    let chosen =
+        |check: &&Check| (only.is_empty() || only.contains(check.name)) && !skip.contains(check.name);
     Ok(CHECKS.iter().filter(chosen).copied().collect())
 }
 
 fn find(name: &str) -> Result<&'static str, UnknownCheck> {
     let names = CHECKS.iter().map(|check| check.name);
-    names.clone().find(|known| *known == name).ok_or_else(|| UnknownCheck {
-        name: name.to_owned(),
-        nearest: rave_spec::nearest(name, names),
-    })
+    names
+        .clone()
+        .find(|known| *known == name)
+        .ok_or_else(|| UnknownCheck { name: name.to_owned(), nearest: rave_spec::nearest(name, names) })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What came of a suite, as data: for the table, JSON and JUnit.
+//! What came of a suite, as data: for the table, JSON and `JUnit`.
 
 use std::time::Duration;
 
@@ -190,7 +190,10 @@ pub(crate) mod tests {
             Outcome::Error("no ssh".into()),
             Outcome::NotRun("the guest is gone".into()),
         ];
-        let rows = outcomes.into_iter().zip(CHECKS).map(|(outcome, check)| Row::new(check, outcome, Duration::from_millis(1500)));
+        let rows = outcomes
+            .into_iter()
+            .zip(CHECKS)
+            .map(|(outcome, check)| Row::new(check, outcome, Duration::from_millis(1500)));
         let word = |text: &str| text.to_owned();
         Report {
             schema: SCHEMA,
@@ -203,7 +206,13 @@ pub(crate) mod tests {
                 accelerator: word("tcg"),
                 firmware: word("bios"),
             },
-            boot: Some(BootTimes { firmware: 0.5, loader: 1.0, kernel_initrd: 2.0, userspace: 3.0, ready: 6.5 }),
+            boot: Some(BootTimes {
+                firmware: 0.5,
+                loader: 1.0,
+                kernel_initrd: 2.0,
+                userspace: 3.0,
+                ready: 6.5,
+            }),
             boot_failure: None,
             rows: rows.collect(),
         }

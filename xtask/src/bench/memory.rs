@@ -54,7 +54,7 @@ impl Peak {
     }
 }
 
-/// `VmRSS` of proc_pid_status(5).
+/// `VmRSS` of `proc_pid_status(5)`.
 fn resident_kibibytes() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

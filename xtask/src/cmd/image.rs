@@ -48,6 +48,19 @@ impl<'a> Wanted<'a> {
 
 /// Builds what is missing; also what `run` and `smoke` do first.
 pub(crate) fn build(settings: &Settings, wanted: &Wanted<'_>, ui: &Ui) -> anyhow::Result<Built> {
+    with_request(settings, wanted, |request| rave_image::build(request, &ui.sink()))
+}
+
+/// Whether what a command wants is there, made from the present settings.
+pub(crate) fn is_current(settings: &Settings, wanted: &Wanted<'_>) -> anyhow::Result<bool> {
+    with_request(settings, wanted, rave_image::build::is_current)
+}
+
+fn with_request<T>(
+    settings: &Settings,
+    wanted: &Wanted<'_>,
+    work: impl FnOnce(&Request<'_>) -> Result<T, Error>,
+) -> anyhow::Result<T> {
     let request = Request {
         root: &settings.root,
         spec: &settings.spec.spec,
@@ -61,7 +74,7 @@ pub(crate) fn build(settings: &Settings, wanted: &Wanted<'_>, ui: &Ui) -> anyhow
         changed_artifact: wanted.changed_artifact,
         epoch: epoch()?,
     };
-    rave_image::build(&request, &ui.sink()).map_err(|error| failure(&error).into())
+    work(&request).map_err(|error| failure(&error).into())
 }
 
 /// `SOURCE_DATE_EPOCH` as reproducible-builds.org specifies it: whole seconds since 1970.

@@ -41,9 +41,13 @@ const LOOK: Duration = Duration::from_millis(200);
 const SSH_FAILED: i32 = 255;
 
 pub(crate) fn run(args: &cli::Run, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
-    let services = services::wanted(&args.ports, &settings.spec.spec.services)?;
+    let mut services = services::wanted(&args.ports, &settings.spec.spec.services)?;
     host::ensure(settings, ui, Needs::Run)?;
     let (manifest, artifact, format) = artifact(args, settings, ui)?;
+    // The ports in the guest are the image's own, also where rave.toml has others by now.
+    for service in &mut services {
+        service.guest = manifest.guest.services.port(&service.name);
+    }
     let qemu = Qemu::find(Arch::X86_64).map_err(|error| failure(&error))?;
     let verdict = accelerator(settings, &qemu, ui)?;
     let run_root = run_root(settings);
@@ -90,7 +94,12 @@ fn artifact(
         }
         other => other,
     };
-    Ok(found.map_err(|error| image::failure(&error))?)
+    let found = found.map_err(|error| image::failure(&error))?;
+    // Settings that cannot be built from are `image`'s to report: this boots what is there.
+    if matches!(image::is_current(settings, &Wanted::to_boot(&[format])), Ok(false)) {
+        ui.warn("the image is older than the present settings; `cargo xtask image` makes it anew");
+    }
+    Ok(found)
 }
 
 /// Where the folders of running machines are.

@@ -108,12 +108,7 @@ impl Session<'_> {
             let host = service.host.get();
             ServicePort {
                 name: name.to_string(),
-                guest: match name {
-                    rave_spec::ServiceName::Kanban => inside.kanban,
-                    rave_spec::ServiceName::Router => inside.router,
-                    rave_spec::ServiceName::Gateway => inside.gateway,
-                    rave_spec::ServiceName::Ssh => inside.ssh,
-                },
+                guest: inside.port(name.as_str()),
                 host: if self.args.fixed_ports { Want::Fixed(host) } else { Want::FixedOrFree(host) },
             }
         };
@@ -252,7 +247,9 @@ fn show(reports: &[Report], args: &cli::Smoke, ui: &Ui) -> anyhow::Result<Code> 
     if args.json {
         ui.data(&serde_json::to_string_pretty(reports)?);
     } else {
-        reports.iter().for_each(|report| show_one(report, ui));
+        for report in reports {
+            show_one(report, ui);
+        }
         let not_run = if total.not_run > 0 { format!(", {} not run", total.not_run) } else { String::new() };
         ui.data(&format!("{} passed, {} failed{not_run}", total.passed, total.failed));
     }

@@ -23,7 +23,7 @@ const SHOWN: usize = 40;
 
 pub(crate) fn run(args: &cli::Test, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
     let steps = steps(&args.steps);
-    if steps.iter().any(|step| matches!(step, TestStep::Unit | TestStep::Smoke)) {
+    if steps.iter().any(|step| matches!(step, TestStep::Unit | TestStep::Smoke | TestStep::Faults)) {
         host::ensure(settings, ui, Needs::Test)?;
     }
     let mut session = Session { settings, ui, passed: Vec::new(), failed: Vec::new(), not_run: Vec::new() };
@@ -35,7 +35,7 @@ pub(crate) fn run(args: &cli::Test, settings: &Settings, ui: &Ui) -> anyhow::Res
 
 /// The steps in the order in which they run, each once.
 fn steps(asked: &[TestStep]) -> Vec<TestStep> {
-    let all = [TestStep::Format, TestStep::Clippy, TestStep::Unit, TestStep::Smoke];
+    let all = [TestStep::Format, TestStep::Clippy, TestStep::Unit, TestStep::Smoke, TestStep::Faults];
     all.into_iter().filter(|step| asked.is_empty() || asked.contains(step)).collect()
 }
 
@@ -45,6 +45,7 @@ fn name(step: TestStep) -> &'static str {
         TestStep::Clippy => "clippy",
         TestStep::Unit => "unit",
         TestStep::Smoke => "smoke",
+        TestStep::Faults => "faults",
     }
 }
 
@@ -68,6 +69,7 @@ impl Session<'_> {
             }
             TestStep::Unit => self.cargo(step, unit_arguments(find_program("cargo-nextest").is_some())),
             TestStep::Smoke => self.smoke(),
+            TestStep::Faults => self.cargo(step, faults_arguments(find_program("cargo-nextest").is_some())),
         };
         if interrupt::requested().is_some() {
             return result.map(|_| ());
@@ -186,6 +188,35 @@ fn unit_arguments(has_nextest: bool) -> &'static [&'static str] {
     }
 }
 
+/// One at a time: each builds or boots, and two at once only slow each other down.
+fn faults_arguments(has_nextest: bool) -> &'static [&'static str] {
+    if has_nextest {
+        &[
+            "nextest",
+            "run",
+            "--package",
+            "xtask",
+            "--test",
+            "slow",
+            "--test-threads=1",
+            "--no-fail-fast",
+            "--success-output=immediate",
+        ]
+    } else {
+        &[
+            "test",
+            "--package",
+            "xtask",
+            "--test",
+            "slow",
+            "--no-fail-fast",
+            "--",
+            "--test-threads=1",
+            "--show-output",
+        ]
+    }
+}
+
 /// The lines that nextest and libtest close with.
 fn is_closing(line: &str) -> bool {
     let line = line.trim_start();
@@ -214,7 +245,7 @@ mod tests {
             steps(&[TestStep::Unit, TestStep::Format, TestStep::Unit]),
             [TestStep::Format, TestStep::Unit]
         );
-        assert_eq!(steps(&[]).len(), 4);
+        assert_eq!(steps(&[]).len(), 5);
     }
 
     #[test]

@@ -6,3 +6,4 @@
 mod image_faults;
 mod stage;
 mod tool;
+mod vm_faults;

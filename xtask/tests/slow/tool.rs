@@ -176,7 +176,7 @@ pub(crate) fn shared_cache() -> &'static Path {
 
 /// The folder of the shared image's artifacts.
 pub(crate) fn shared_out() -> PathBuf {
-    checkout().join("out/test-debian-headless")
+    checkout().join("out/debian-headless")
 }
 
 /// A copy of the checkout's tracked files.

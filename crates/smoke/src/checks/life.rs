@@ -18,7 +18,8 @@ pub(crate) fn stopped_service_told(guest: &mut Guest, seen: &mut Seen) -> Result
     let back = until(guest.limits.boot, seen, |seen| {
         let health = health(guest, seen)?;
         ensure(health.ok, || {
-            let bad: Vec<String> = health.services.iter().filter(|service| !service.ok).map(describe).collect();
+            let bad: Vec<String> =
+                health.services.iter().filter(|service| !service.ok).map(describe).collect();
             format!("started again, but not well: {}", bad.join("; "))
         })
     });
@@ -32,10 +33,19 @@ fn is_told(guest: &Guest, seen: &mut Seen) -> Result<(), Problem> {
     let gateway = guest.address("gateway")?;
     until(guest.limits.answer, seen, |seen| {
         let answer = http::get(gateway, "/healthz", seen)?;
-        ensure(answer.status == 503, || format!("/healthz gave {} while vibe-kanban is stopped", answer.status))?;
+        ensure(answer.status == 503, || {
+            format!("/healthz gave {} while vibe-kanban is stopped", answer.status)
+        })?;
         let health: Health = json(&answer)?;
-        let down: Vec<&str> = health.services.iter().filter(|service| !service.ok).map(|service| service.name.as_str()).collect();
-        ensure(!health.ok && down == ["kanban"], || format!("/healthz names {down:?}, not the stopped service"))
+        let down: Vec<&str> = health
+            .services
+            .iter()
+            .filter(|service| !service.ok)
+            .map(|service| service.name.as_str())
+            .collect();
+        ensure(!health.ok && down == ["kanban"], || {
+            format!("/healthz names {down:?}, not the stopped service")
+        })
     })?;
     until(guest.limits.answer, seen, |seen| {
         let answer = http::get(gateway, "/", seen)?;
@@ -65,7 +75,8 @@ pub(crate) fn reboot(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> 
 }
 
 pub(crate) fn clean_shutdown(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
-    let instance = guest.instance.take().ok_or_else(|| Problem::CouldNotRun("the machine has ended".into()))?;
+    let instance =
+        guest.instance.take().ok_or_else(|| Problem::CouldNotRun("the machine has ended".into()))?;
     let how = instance.shutdown(guest.limits.shutdown)?;
     seen.note(format!("{how:?}"));
     let Shutdown::PoweredOff { after } = how else {

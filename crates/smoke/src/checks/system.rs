@@ -102,11 +102,19 @@ pub(crate) fn host_keys_fresh(guest: &mut Guest, seen: &mut Seen) -> Result<(), 
     let script = "awk '$1 == \"btime\" { print $2 }' /proc/stat; stat --format=%Y /etc/ssh/ssh_host_*_key";
     let text = guest.succeed(script, seen)?;
     let times: Vec<i64> = text.lines().filter_map(|line| line.trim().parse().ok()).collect();
-    let [booted, keys @ ..] = times.as_slice() else { return Err(Problem::Failed(format!("no times: {text:?}"))) };
-    seen.answer = format!("{} keys, the oldest {} s after the boot", keys.len(), keys.iter().min().unwrap_or(booted) - booted);
+    let [booted, keys @ ..] = times.as_slice() else {
+        return Err(Problem::Failed(format!("no times: {text:?}")));
+    };
+    seen.answer = format!(
+        "{} keys, the oldest {} s after the boot",
+        keys.len(),
+        keys.iter().min().unwrap_or(booted) - booted
+    );
     ensure(!keys.is_empty(), || "there are no host keys".into())?;
     // The kernel rounds the boot's time to a second.
-    ensure(keys.iter().all(|made| *made >= booted - 2), || "a host key is older than this machine's boot".into())
+    ensure(keys.iter().all(|made| *made >= booted - 2), || {
+        "a host key is older than this machine's boot".into()
+    })
 }
 
 #[cfg(test)]
@@ -133,7 +141,10 @@ mod tests {
     #[test]
     fn a_unit_that_started_too_soon_or_is_down_is_named() {
         let Err(Problem::Failed(reason)) = order(&parse(&shown(7_000_000))) else { panic!() };
-        assert!(reason.starts_with("vibe-kanban.service started at 6000000 us, before setup-agent"), "{reason}");
+        assert!(
+            reason.starts_with("vibe-kanban.service started at 6000000 us, before setup-agent"),
+            "{reason}"
+        );
         let down = shown(5_000_000).replacen("ActiveState=active", "ActiveState=failed", 1);
         let Err(Problem::Failed(reason)) = order(&parse(&down)) else { panic!() };
         assert_eq!(reason, "install-claude-tools.service is not active");

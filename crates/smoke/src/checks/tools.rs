@@ -9,7 +9,9 @@ const LEAST_NODE: u32 = 20;
 pub(crate) fn node(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
     let version = guest.succeed("node --version", seen)?;
     let major = version.trim_start_matches('v').split('.').next().and_then(|major| major.parse::<u32>().ok());
-    ensure(major.is_some_and(|major| major >= LEAST_NODE), || format!("node is {version}, needed is {LEAST_NODE} or newer"))
+    ensure(major.is_some_and(|major| major >= LEAST_NODE), || {
+        format!("node is {version}, needed is {LEAST_NODE} or newer")
+    })
 }
 
 pub(crate) fn npm(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
@@ -80,6 +82,8 @@ fn locked(guest: &Guest, seen: &mut Seen, command: &str, package: &str) -> Resul
     let said = guest.succeed(command, seen)?;
     let version = guest.expected.npm_versions.get(package);
     let version = version.ok_or_else(|| Problem::CouldNotRun(format!("{package} is not in the manifest")))?;
-    let is_said = said.split(|letter: char| letter.is_whitespace() || letter == ',').any(|word| word.trim_start_matches('v') == version);
+    let is_said = said
+        .split(|letter: char| letter.is_whitespace() || letter == ',')
+        .any(|word| word.trim_start_matches('v') == version);
     ensure(is_said, || format!("`{command}` printed {:?}; the lock has {version}", seen.answer))
 }

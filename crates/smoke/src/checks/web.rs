@@ -98,7 +98,9 @@ fn ok(
 }
 
 fn has(answer: &Answer, content_type: &str, text: &str) -> Result<(), Problem> {
-    ensure(answer.content_type.contains(content_type), || format!("it is {:?}, not {content_type}", answer.content_type))?;
+    ensure(answer.content_type.contains(content_type), || {
+        format!("it is {:?}, not {content_type}", answer.content_type)
+    })?;
     ensure(answer.body.contains(text), || format!("it has no {text:?}"))
 }
 
@@ -118,7 +120,10 @@ mod tests {
 
     #[test]
     fn the_first_script_of_a_page_is_found() {
-        assert_eq!(script("<head><script>1</script><script src=\"/ccr-ui/rave.js\"></script>"), Some("/ccr-ui/rave.js"));
+        assert_eq!(
+            script("<head><script>1</script><script src=\"/ccr-ui/rave.js\"></script>"),
+            Some("/ccr-ui/rave.js")
+        );
         assert_eq!(script("<head></head>"), None);
     }
 }

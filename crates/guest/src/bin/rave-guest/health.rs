@@ -28,7 +28,7 @@ pub(crate) fn report(config: &GuestConfig) -> Health {
     let names = SERVICES.map(|service| service.unit);
     let units = systemd::show(&names).map_err(|error| error.to_string());
     let services: Vec<ServiceHealth> = thread::scope(|scope| {
-        let ask = |service: &Service| (*service, port(config, service.name));
+        let ask = |service: &Service| (*service, config.services.port(service.name));
         let threads: Vec<_> = SERVICES
             .iter()
             .map(ask)
@@ -50,17 +50,6 @@ pub(crate) fn report(config: &GuestConfig) -> Health {
         host_name: system::host_name(),
         uptime_ms: system::uptime_ms(),
         services,
-    }
-}
-
-/// The port of a service of [`SERVICES`].
-pub(crate) fn port(config: &GuestConfig, name: &str) -> u16 {
-    let ports = &config.services;
-    match name {
-        "kanban" => ports.kanban,
-        "router" => ports.router,
-        "gateway" => ports.gateway,
-        _ => ports.ssh,
     }
 }
 

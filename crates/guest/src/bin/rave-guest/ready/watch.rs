@@ -80,7 +80,7 @@ impl<'a> Watch<'a> {
             },
             Stage::Sshd if system::listens(ports.ssh) => format!("listens on port {}", ports.ssh),
             Stage::Kanban | Stage::Router | Stage::Gateway => {
-                health::answers(stage.name(), health::port(self.config, stage.name())).ok()?
+                health::answers(stage.name(), ports.port(stage.name())).ok()?
             }
             _ => return None,
         };

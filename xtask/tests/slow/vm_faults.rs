@@ -1,0 +1,233 @@
+//! The real image when things go wrong inside it, and when it is asked to be otherwise.
+
+use std::fs;
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_image::Manifest;
+use rave_spec::Format;
+use rave_vm::accel::{self, ProbeRequest, Verdict};
+use rave_vm::boot::Stage;
+use rave_vm::machine::{Arch, Clock, Credential, Display, Firmware, Overlay};
+use rave_vm::ports::Want;
+use rave_vm::qemu::Qemu;
+use rave_vm::sandbox::{Plan, Sandbox, ServicePort};
+use rave_vm::ssh::Ssh;
+use rave_vm::{Error, Instance, Ready};
+
+use crate::tool::{DEADLINE, Place, copy_checkout, finish, shared_cache, shared_out};
+
+/// How long a command in the guest may take.
+const COMMAND: Duration = Duration::from_secs(120);
+
+/// The shared image as a machine that can be changed before it boots.
+struct Fixture {
+    qemu: Qemu,
+    verdict: Verdict,
+    sandbox: Sandbox,
+    _place: Place,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        shared_cache();
+        let place = Place::new();
+        let folder = Utf8PathBuf::from_path_buf(place.path("")).unwrap();
+        let out = Utf8PathBuf::from_path_buf(shared_out()).unwrap();
+        let manifest = Manifest::read(&out).unwrap();
+        let artifact = out.join(&manifest.artifact(&out, Format::Qemu).unwrap().file);
+        let qemu = Qemu::find(Arch::X86_64).unwrap();
+        let verdict =
+            accel::probe(&ProbeRequest { qemu: &qemu, cache_dir: &folder, force: None, refresh: false })
+                .unwrap();
+        let inside = manifest.guest.services;
+        let service = |name: &str, guest| ServicePort { name: name.into(), guest, host: Want::Auto };
+        let services = [
+            service("kanban", inside.kanban),
+            service("router", inside.router),
+            service("gateway", inside.gateway),
+            service("ssh", inside.ssh),
+        ];
+        let plan = Plan {
+            run_root: &folder.join("run"),
+            label: "fault",
+            artifact: &artifact,
+            format: Format::Qemu,
+            overlay: Overlay::Throwaway,
+            disk_mib: 8192,
+            memory_mib: 4096,
+            cpus: 2,
+            firmware: Firmware::Bios,
+            display: Display::Headless,
+            services: &services,
+            user: &manifest.guest.user,
+        };
+        let sandbox = plan.prepare().unwrap();
+        Self { qemu, verdict, sandbox, _place: place }
+    }
+
+    /// Adds a drop-in for a unit (systemd.system-credentials(7), `systemd.unit-dropin.*`).
+    fn drop_in(&mut self, unit: &str, text: &str) {
+        let name = format!("systemd.unit-dropin.{unit}");
+        self.sandbox.machine.credentials.push(Credential { name, value: text.into() });
+    }
+
+    fn boot(&self) -> Instance {
+        Instance::boot(self.sandbox.machine.clone(), self.verdict.engine, &self.qemu).unwrap()
+    }
+
+    fn ready(&self) -> (Instance, Ready, Ssh) {
+        let mut instance = self.boot();
+        let ready = instance.wait_ready(DEADLINE, &mut |_| ()).unwrap();
+        let ssh = self.sandbox.ssh(&instance, &ready).unwrap();
+        (instance, ready, ssh)
+    }
+}
+
+#[track_caller]
+fn said(ssh: &Ssh, command: &str) -> String {
+    let output = ssh.exec(command, COMMAND).unwrap();
+    assert!(
+        output.success(),
+        "`{command}` ended with {}: {}\n{}",
+        output.code,
+        output.text(),
+        output.stderr.join("\n")
+    );
+    output.text()
+}
+
+#[test]
+fn a_service_that_hangs_is_named_as_the_stage_that_hangs() {
+    let mut fixture = Fixture::new();
+    fixture.drop_in(
+        "vibe-kanban.service",
+        "[Service]\nExecStartPre=/bin/sleep infinity\nTimeoutStartSec=infinity\n",
+    );
+    let mut instance = fixture.boot();
+    let mut told = String::new();
+    // The deadline is what a hung boot costs: it begins to count when everything else is there.
+    let everything_else =
+        instance.wait_for(rave_guest::protocol::Stage::Gateway, DEADLINE, &mut |_| ()).unwrap();
+    let soon = everything_else.timeline.ready + Duration::from_secs(60);
+    let error = instance.wait_ready(soon, &mut |event| told = format!("{event:?}")).unwrap_err();
+    let Error::Boot(failure) = &error else { panic!("{error}") };
+    let waits_for = matches!(failure.stage, Stage::Service(stage) if stage.name() == "kanban" || stage.name() == "router");
+    assert!(waits_for, "{failure}");
+    assert!(
+        failure.to_string().contains("vibe-kanban.service is activating (start-pre)")
+            || told.contains("kanban"),
+        "{failure}"
+    );
+    instance.kill().unwrap();
+}
+
+#[test]
+fn a_wrong_clock_and_a_full_disk_do_not_keep_the_guest_from_being_ready() {
+    let mut fixture = Fixture::new();
+    // A day before the image was made: certificates and time stamps are in the future.
+    fixture.sandbox.machine.clock = Clock::At("2006-06-17T16:01:21".into());
+    let (mut instance, _, ssh) = fixture.ready();
+
+    said(
+        &ssh,
+        "sudo -n systemctl stop systemd-timesyncd 2>/dev/null; sudo -n fallocate -l $(df --output=avail -B1 / | tail -n 1) /filler || true",
+    );
+    said(
+        &ssh,
+        "sudo -n sh -c 'cat /dev/zero > /filler2' 2>/dev/null; sync; test $(df --output=avail -B1M / | tail -n 1) -lt 2",
+    );
+    let again = instance.reboot(&ssh, DEADLINE, &mut |_| ()).unwrap();
+    assert_eq!(again.host_keys.len(), 2, "{again:?}");
+    let health = said(&ssh, "rave-guest health || sudo -n /usr/lib/rave/rave-guest health");
+    assert!(health.contains("\"ok\": true"), "{health}");
+    instance.kill().unwrap();
+}
+
+/// A copy of the checkout with other settings.
+fn checkout_with(place: &Place, local: &str, unit: Option<(&str, &str)>) -> Utf8PathBuf {
+    let folder = place.path("checkout");
+    copy_checkout(&folder);
+    fs::write(folder.join("rave.local.toml"), local).unwrap();
+    if let Some((name, text)) = unit {
+        fs::write(folder.join(name), text).unwrap();
+    }
+    Utf8PathBuf::from_path_buf(folder).unwrap()
+}
+
+fn in_checkout(place: &Place, folder: &Utf8Path, arguments: &[&str]) -> std::process::Command {
+    let mut command = place.xtask(arguments);
+    command.args(["--base", "debian", "--out"]).arg(place.path("out")).current_dir(folder);
+    command
+}
+
+#[test]
+fn a_hardened_profile_takes_no_passwords_and_units_and_variables_of_the_user_are_there() {
+    let place = Place::new();
+    place.seed(&["rootfs", "tools", "guest"]);
+    let local = r#"
+        [profiles.locked]
+        description = "keys only"
+        hardened = true
+        [extra]
+        units = ["hello.service"]
+        environment = ["GREETING=hello, you"]
+    "#;
+    let unit = "[Unit]\nDescription=says hello\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh -c 'echo hello > /run/hello'\n[Install]\nWantedBy=multi-user.target\n";
+    let checkout = checkout_with(&place, local, Some(("hello.service", unit)));
+    let checks = "ssh-key,ssh-password,ssh-root-refused,gateway-health,no-failed-units";
+    let smoke = finish(in_checkout(&place, &checkout, &["smoke", "--profile", "locked", "--only", checks]));
+    assert_eq!(smoke.status.code(), Some(0), "{}\n{}", smoke.stdout, smoke.stderr);
+    assert!(smoke.stdout.contains("refused; offered: publickey"), "{}", smoke.stdout);
+    assert!(smoke.stdout.contains("5 passed, 0 failed"), "{}", smoke.stdout);
+
+    let ports =
+        ["--port", "kanban=auto", "--port", "router=auto", "--port", "gateway=auto", "--port", "ssh=auto"];
+    let ask = "bash -lc 'cat /run/hello; echo \"$GREETING\"; systemctl is-active hello.service; exit 7'";
+    let mut run = in_checkout(&place, &checkout, &["run", "--profile", "locked", "--exec", ask]);
+    run.args(ports);
+    let run = finish(run);
+    assert_eq!(run.status.code(), Some(7), "the guest's own code:\n{}\n{}", run.stdout, run.stderr);
+    assert_eq!(run.stdout, "hello\nhello, you\nactive\n");
+    place.expect_no_process();
+}
+
+#[test]
+fn a_taken_port_is_found_before_the_boot_with_its_owner_and_the_flag_that_avoids_it() {
+    shared_cache();
+    let place = Place::new();
+    let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let mut run = place.xtask(&[
+        "run",
+        "--base",
+        "debian",
+        "--exec",
+        "true",
+        "--port",
+        &format!("gateway={port}"),
+        "--out",
+    ]);
+    run.arg(shared_out());
+    let said = finish(run);
+    said.expect_code(3).expect_said(&port.to_string()).expect_said(&format!("{}", std::process::id()));
+    said.expect_said("--port gateway=");
+    place.expect_no_process();
+}
+
+#[test]
+fn ctrl_c_while_the_guest_boots_ends_the_machine() {
+    shared_cache();
+    let place = Place::new();
+    let mut run = place.xtask(&["run", "--base", "debian", "--headless", "--out"]);
+    run.arg(shared_out());
+    for service in ["kanban", "router", "gateway", "ssh"] {
+        run.arg("--port").arg(format!("{service}=auto"));
+    }
+    let mut child = crate::tool::start_until(run, "boot: kernel: started");
+    let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    place.expect_no_process();
+    assert_eq!(fs::read_dir(place.path("state/run")).map_or(0, Iterator::count), 0, "no run folder is left");
+}
