@@ -82,6 +82,6 @@ impl Bars {
 }
 
 fn style() -> ProgressStyle {
-    ProgressStyle::with_template("{spinner} {prefix}  {elapsed}  {wide_msg:.dim}")
+    ProgressStyle::with_template("{spinner} {prefix}  {elapsed}  {wide_msg}")
         .unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
