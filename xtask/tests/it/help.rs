@@ -226,6 +226,7 @@ fn test_help() {
                       - clippy: clippy finds nothing to warn about
                       - unit:   Unit, snapshot, property and integration tests
                       - smoke:  One real image built, booted and smoked
+                      - faults: That image, and builds of it, when things go wrong
 
             Options:
               -h, --help
@@ -243,7 +244,7 @@ fn test_help() {
 
                   --color <WHEN>
                       Colours: auto, always or never
-          
+
                       [default: auto]
         "#]],
     );
