@@ -18,6 +18,7 @@ use crate::error::{Error, IoContext as _, StageContext as _};
 use crate::formats;
 use crate::guest_program;
 use crate::manifest::{Artifact, Input, Manifest, SCHEMA};
+use crate::scratch;
 use crate::stages::Stages;
 use crate::store::Store;
 use crate::tools::{self, Tools};
@@ -108,6 +109,7 @@ pub fn build(request: &Request<'_>, sink: Sink<'_>) -> Result<Built, Error> {
     if let Some(manifest) = plan.finished() {
         return Ok(Built { manifest, changed: false });
     }
+    scratch::sweep(request.cache_dir)?;
     let store = Store::open(request.cache_dir)?;
     let stages = Stages::new(store, request.cache_dir, request.log_dir, request.refresh, sink);
     let (disk, packages) = plan.disk(&stages)?;
@@ -126,6 +128,7 @@ pub fn is_current(request: &Request<'_>) -> Result<bool, Error> {
 pub fn plain_disk(request: &Request<'_>, sink: Sink<'_>) -> Result<Disk, Error> {
     let plan = Plan::read(request)?;
     let _lock = lock(request, sink)?;
+    scratch::sweep(request.cache_dir)?;
     let store = Store::open(request.cache_dir)?;
     let stages = Stages::new(store, request.cache_dir, request.log_dir, false, sink);
     let root = plan.rootfs.build(&stages)?;
@@ -222,14 +225,15 @@ impl<'a> Plan<'a> {
     }
 
     fn disk(&self, stages: &Stages<'_>) -> Result<(Disk, Vec<crate::tree::root_tar::Package>), Error> {
-        // The three inputs need nothing of each other, and the first leaves a processor idle.
-        let (root, tools, program) = thread::scope(|scope| {
-            let tools = scope.spawn(|| tools::build(stages, self.request.epoch));
-            let program = scope.spawn(|| self.source.build(stages));
+        // The inputs need nothing of each other. The first is the longest and leaves a processor idle; the other two
+        // take that one in turn, for a third at once would slow it down.
+        let (root, rest) = thread::scope(|scope| {
+            let rest =
+                scope.spawn(|| Ok((tools::build(stages, self.request.epoch)?, self.source.build(stages)?)));
             let root = self.rootfs.build(stages);
-            (root, join(tools), join(program))
+            (root, join(rest))
         });
-        let (root, tools, program) = (root?, tools?, program?);
+        let (root, (tools, program)) = (root?, rest?);
         let mut overlay = self.overlay.clone();
         let content = fs::read(&program).at("read", &program)?;
         overlay.add(GuestFile::file(guest_program::PLACE, 0o755, content));

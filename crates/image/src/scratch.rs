@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_process::Cmd;
+use rustix::fs::StatVfsMountFlags;
 
 use crate::error::{Error, IoContext as _};
 
@@ -18,14 +19,12 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Makes a folder on the first of `TMPDIR`, `/tmp` (only where it is in memory: it is the fastest),
-    /// `/var/tmp` and the cache that is open to others and has `needed` bytes free.
+    /// Makes a folder on the first place that has `needed` bytes free and is open to others: `TMPDIR`, memory where
+    /// there is plenty (it is the fastest), `/var/tmp` and the cache.
     pub fn create(cache_dir: &Utf8Path, needed: u64) -> Result<Self, Error> {
         let notes = notes(cache_dir)?;
-        sweep(&notes);
-        let candidates = candidates(cache_dir);
         let mut largest: Option<(u64, Utf8PathBuf)> = None;
-        for folder in candidates.iter().filter(|folder| open_to_others(folder)) {
+        for folder in candidates(cache_dir, needed).iter().filter(|folder| open_to_others(folder)) {
             let free = free_bytes(folder)?;
             if free >= needed {
                 return Self::below(folder, &notes);
@@ -78,14 +77,15 @@ fn notes(cache_dir: &Utf8Path) -> Result<Utf8PathBuf, Error> {
     Ok(notes)
 }
 
-/// Removes the folders of killed builds; the caller holds the cache's lock, so none is in use.
-fn sweep(notes: &Utf8Path) {
-    for note in notes.read_dir_utf8().into_iter().flatten().flatten() {
+/// Removes the folders of killed builds. The caller holds the cache's lock and has made none itself, so none is in use.
+pub fn sweep(cache_dir: &Utf8Path) -> Result<(), Error> {
+    for note in notes(cache_dir)?.read_dir_utf8().into_iter().flatten().flatten() {
         if let Ok(path) = note.path().read_link_utf8() {
             remove(&path);
         }
         let _ = fs::remove_file(note.path());
     }
+    Ok(())
 }
 
 /// Files of a killed `--mode=unshare` belong to subordinate users: only a namespace that maps them may
@@ -99,19 +99,40 @@ fn remove(path: &Utf8Path) {
     }
 }
 
-fn candidates(cache_dir: &Utf8Path) -> Vec<Utf8PathBuf> {
+fn candidates(cache_dir: &Utf8Path, needed: u64) -> Vec<Utf8PathBuf> {
     let mut folders = Vec::new();
     folders.extend(std::env::var("TMPDIR").ok().filter(|folder| !folder.is_empty()).map(Utf8PathBuf::from));
-    folders.extend(Some(Utf8PathBuf::from("/tmp")).filter(|folder| in_memory(folder)));
+    folders.extend(
+        ["/tmp", "/dev/shm"]
+            .map(Utf8PathBuf::from)
+            .into_iter()
+            .filter(|folder| is_usable_memory(folder, needed)),
+    );
     folders.push("/var/tmp".into());
     folders.push(cache_dir.to_owned());
     folders
 }
 
-fn in_memory(folder: &Utf8Path) -> bool {
+/// A tmpfs that leaves as much memory as the files take, from which programs may run, and, for root, whose
+/// mmdebstrap makes device nodes there, with those.
+fn is_usable_memory(folder: &Utf8Path, needed: u64) -> bool {
     /// `TMPFS_MAGIC` of statfs(2).
     const TMPFS_MAGIC: rustix::fs::FsWord = 0x0102_1994;
-    rustix::fs::statfs(folder.as_std_path()).is_ok_and(|stat| stat.f_type == TMPFS_MAGIC)
+    let path = folder.as_std_path();
+    let is_tmpfs = rustix::fs::statfs(path).is_ok_and(|stat| stat.f_type == TMPFS_MAGIC);
+    let mut unwanted = StatVfsMountFlags::NOEXEC;
+    if rustix::process::geteuid().is_root() {
+        unwanted |= StatVfsMountFlags::NODEV;
+    }
+    let allows = rustix::fs::statvfs(path).is_ok_and(|stat| !stat.f_flag.intersects(unwanted));
+    is_tmpfs && allows && available_memory().is_some_and(|free| free / 2 >= needed)
+}
+
+/// Bytes that programs can take without pushing others out: `MemAvailable` of `proc_meminfo(5)`.
+fn available_memory() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kibibytes| kibibytes * 1024)
 }
 
 fn open_to_others(folder: &Utf8Path) -> bool {
@@ -133,8 +154,12 @@ mod tests {
         let left = first.path().to_owned();
         fs::write(left.join("file"), "x").unwrap();
         std::mem::forget(first);
-        let second = Scratch::create(cache, 1).unwrap();
+        sweep(cache).unwrap();
         assert!(!left.exists());
+        let second = Scratch::create(cache, 1).unwrap();
+        let third = Scratch::create(cache, 1).unwrap();
+        assert!(second.path().exists(), "one in use stays");
+        drop(third);
         let path = second.path().to_owned();
         drop(second);
         assert!(!path.exists());

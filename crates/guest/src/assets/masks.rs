@@ -3,7 +3,7 @@
 use super::GuestFile;
 
 /// Masked units with the reason for each.
-pub const MASKED: [(&str, &str); 24] = [
+pub const MASKED: [(&str, &str); 30] = [
     ("apt-daily.timer", "would fetch package lists behind the user's back, right after boot"),
     ("apt-daily-upgrade.timer", "would change the pinned system"),
     ("dpkg-db-backup.timer", "copies the package database every day; the image is the backup"),
@@ -33,6 +33,12 @@ pub const MASKED: [(&str, &str); 24] = [
     ),
     ("modprobe@dm_mod.service", "device mapper: loaded by whoever makes the first such device"),
     ("modprobe@loop.service", "loop devices: loaded when the first is opened"),
+    ("modprobe@drm.service", "graphics: udev loads the driver where there is a card"),
+    ("modprobe@configfs.service", "for building virtual devices of the kernel's own"),
+    ("sys-kernel-config.mount", "as above"),
+    ("systemd-binfmt.service", "runs programs of other processors, and no emulator for them is installed"),
+    ("proc-sys-fs-binfmt_misc.automount", "as above"),
+    ("systemd-udev-load-credentials.service", "takes udev rules from the host, which gives none"),
     ("dev-hugepages.mount", "for programs that a sandbox does not run"),
     ("sys-kernel-debug.mount", "for debugging kernels; `sudo mount -t debugfs` brings it back"),
     ("sys-kernel-tracing.mount", "as above, with tracefs"),

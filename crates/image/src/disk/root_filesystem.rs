@@ -67,6 +67,8 @@ impl Tree<'_> {
         let result = Cmd::new(&argv[0])
             .args(&argv[1..])
             .env("SOURCE_DATE_EPOCH", self.epoch.to_string())
+            // libarchive reads file names in the locale's encoding; npm's packages have names beyond ASCII.
+            .env("LC_ALL", "C.UTF-8")
             .log_file(stages.log(STAGE))
             .run_with_input(
                 |pipe| {
