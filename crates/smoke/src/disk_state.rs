@@ -36,10 +36,13 @@ struct Partition {
     kind: String,
 }
 
-/// Reads the whole disk, with the image that it lies over, and changes nothing.
+/// Reads the whole of a qcow2 disk, with the image that it lies over, and changes nothing.
 pub(crate) fn check(disk: &Utf8Path, folder: &Utf8Path) -> Result<State, Problem> {
     let raw = folder.join("disk.raw");
-    Cmd::new("qemu-img").args(["convert", "-O", "raw", disk.as_str(), raw.as_str()]).output()?;
+    // The guest has written to it: what format it is, is not for qemu-img to guess.
+    Cmd::new("qemu-img")
+        .args(["convert", "-f", "qcow2", "-O", "raw", disk.as_str(), raw.as_str()])
+        .output()?;
     let offset = root_offset(&Cmd::new("sfdisk").args(["--json", raw.as_str()]).output()?.stdout)?;
     let mut lines = Vec::new();
     let checked = Cmd::new("e2fsck")
@@ -76,6 +79,7 @@ fn judge(lines: &[String], code: i32) -> State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use camino::Utf8PathBuf;
 
     #[test]
     fn a_full_journal_and_an_error_code_are_not_clean() {
@@ -90,6 +94,43 @@ mod tests {
         ]);
         assert!(!judge(&dirty, 0).is_clean);
         assert!(judge(&dirty, 0).summary.starts_with("Warning: skipping journal recovery"));
+    }
+
+    /// A disk with one root partition at 1 MiB; the overlay that [`check`] reads, over it.
+    fn disk(folder: &Utf8Path) -> (String, Utf8PathBuf) {
+        let (raw, overlay) = (folder.join("base.raw"), folder.join("disk.qcow2"));
+        std::fs::File::create(&raw).unwrap().set_len(64 << 20).unwrap();
+        let table = format!("label: gpt\nstart=2048, type={TYPE_ROOT_X86_64}\n");
+        let sfdisk = Cmd::new("sfdisk").args(["--quiet", raw.as_str()]);
+        sfdisk.stdin_bytes(table.into_bytes()).output().unwrap();
+        let in_partition = ["-q", "-t", "ext4", "-E", "offset=1048576", raw.as_str(), "62M"];
+        Cmd::new("mke2fs").args(in_partition).output().unwrap();
+        let over = ["create", "-q", "-f", "qcow2", "-b", raw.as_str(), "-F", "raw", overlay.as_str()];
+        Cmd::new("qemu-img").args(over).output().unwrap();
+        (format!("{raw}?offset=1048576"), overlay)
+    }
+
+    #[test]
+    fn a_real_file_system_is_clean_until_its_journal_is_left_full_or_its_tables_are_damaged() {
+        let needed = ["sfdisk", "mke2fs", "e2fsck", "debugfs", "qemu-img"];
+        if let Some(missing) = needed.iter().find(|name| rave_process::find_program(name).is_none()) {
+            println!("NOT RUN: the judgement of a real file system: {missing} is missing");
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(folder.path()).unwrap();
+        let (file_system, overlay) = disk(folder);
+        let state = check(&overlay, folder).unwrap();
+        assert!(state.is_clean && state.summary.contains(" files ("), "{state:?}");
+        for damage in ["feature needs_recovery", "clri /lost+found"] {
+            let debugfs = Cmd::new("debugfs").args(["-w", "-R", damage, &file_system]);
+            debugfs.output().unwrap();
+            let state = check(&overlay, folder).unwrap();
+            assert!(!state.is_clean, "{damage}: {state:?}");
+            // The next one is alone again.
+            Cmd::new("debugfs").args(["-w", "-R", "feature -needs_recovery", &file_system]).output().unwrap();
+        }
+        assert!(!folder.join("disk.raw").exists());
     }
 
     #[test]

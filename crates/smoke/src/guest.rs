@@ -9,7 +9,7 @@ use rave_vm::Instance;
 use rave_vm::ssh::{Output, Ssh};
 
 use crate::http;
-use crate::poll::{Problem, Seen};
+use crate::poll::{self, Problem, Seen};
 
 /// A service's forwarded port.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +81,35 @@ impl Guest {
 
     pub(crate) fn instance(&mut self) -> Result<&mut Instance, Problem> {
         self.instance.as_mut().ok_or_else(|| Problem::CouldNotRun("the machine has ended".into()))
+    }
+
+    /// Why nothing answers any more, where that is so.
+    pub(crate) fn alive(&mut self) -> Result<(), String> {
+        let Some(instance) = self.instance.as_mut() else { return Err("the machine has ended".into()) };
+        match instance.ended() {
+            Ok(None) => Ok(()),
+            Ok(Some(status)) => Err(instance.died(status).to_string()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Asks until the answer is right, for as long as one check may wait.
+    pub(crate) fn until<T>(
+        &mut self,
+        seen: &mut Seen,
+        ask: impl FnMut(&Self, &mut Seen) -> Result<T, Problem>,
+    ) -> Result<T, Problem> {
+        self.until_within(self.limits.answer, seen, ask)
+    }
+
+    /// The same, with another limit.
+    pub(crate) fn until_within<T>(
+        &mut self,
+        limit: Duration,
+        seen: &mut Seen,
+        ask: impl FnMut(&Self, &mut Seen) -> Result<T, Problem>,
+    ) -> Result<T, Problem> {
+        poll::until(self, limit, seen, Self::alive, ask)
     }
 
     /// Runs a command by the user's login shell and notes what it printed.

@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ureq::Agent;
 
@@ -25,10 +25,12 @@ pub(crate) struct Answer {
 
 /// Asks for a path and notes the answer.
 pub(crate) fn get(address: SocketAddr, path: &str, seen: &mut Seen) -> Result<Answer, Problem> {
-    let config = Agent::config_builder()
-        .timeout_global(Some(REQUEST_LIMIT))
-        .http_status_as_error(false)
-        .max_redirects(0);
+    get_within(REQUEST_LIMIT, address, path, seen)
+}
+
+fn get_within(limit: Duration, address: SocketAddr, path: &str, seen: &mut Seen) -> Result<Answer, Problem> {
+    let config =
+        Agent::config_builder().timeout_global(Some(limit)).http_status_as_error(false).max_redirects(0);
     let agent: Agent = config.build().into();
     let ask = || -> Result<Answer, ureq::Error> {
         let mut response = agent.get(format!("http://{address}{path}")).call()?;
@@ -53,14 +55,28 @@ pub(crate) fn get(address: SocketAddr, path: &str, seen: &mut Seen) -> Result<An
 
 /// The first bytes of a stream that stays open: a request whose answer begins, and whose connection is then dropped.
 pub(crate) fn first_bytes(address: SocketAddr, path: &str, seen: &mut Seen) -> Result<String, Problem> {
+    first_bytes_within(REQUEST_LIMIT, address, path, seen)
+}
+
+fn first_bytes_within(
+    limit: Duration,
+    address: SocketAddr,
+    path: &str,
+    seen: &mut Seen,
+) -> Result<String, Problem> {
+    let deadline = Instant::now() + limit;
     let ask = || -> std::io::Result<String> {
-        let mut stream = TcpStream::connect_timeout(&address, REQUEST_LIMIT)?;
-        stream.set_read_timeout(Some(REQUEST_LIMIT))?;
-        stream.set_write_timeout(Some(REQUEST_LIMIT))?;
+        let mut stream = TcpStream::connect_timeout(&address, limit)?;
+        stream.set_write_timeout(Some(limit))?;
         write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: text/event-stream\r\n\r\n")?;
         let mut bytes = [0; 4096];
         let mut length = 0;
         while length < bytes.len() && !contains(&bytes[..length], b"\r\n\r\n") {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(std::io::ErrorKind::TimedOut.into());
+            }
+            stream.set_read_timeout(Some(left))?;
             match stream.read(&mut bytes[length..])? {
                 0 => break,
                 read => length += read,
@@ -124,6 +140,44 @@ mod tests {
             assert!(matches!(get(address, "/", &mut seen), Err(Problem::Failed(_))));
             assert_eq!(seen.attempts, 1);
             assert!(!seen.answer.is_empty());
+        }
+    }
+
+    /// A server that accepts, writes this, and then a byte each 20 ms where it wrote anything.
+    fn tiresome(beginning: &'static [u8]) -> SocketAddr {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 1024]);
+            stream.write_all(beginning).unwrap();
+            while !beginning.is_empty() && stream.write_all(b"x").is_ok() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            // Until the client hangs up.
+            let _ = stream.read(&mut [0]);
+        });
+        address
+    }
+
+    #[test]
+    fn a_server_that_never_answers_or_never_ends_costs_the_limit_and_no_more() {
+        let limit = Duration::from_millis(300);
+        for beginning in [&b""[..], b"HTTP/1.1 200 OK\r\nX-Endless: "] {
+            for ask in [
+                |limit, address, seen: &mut Seen| get_within(limit, address, "/", seen).map(drop),
+                |limit, address, seen: &mut Seen| first_bytes_within(limit, address, "/", seen).map(drop),
+            ] {
+                let (started, mut seen) = (Instant::now(), Seen::default());
+                let answer = ask(limit, tiresome(beginning), &mut seen);
+                assert!(matches!(answer, Err(Problem::Failed(_))), "{beginning:?}: {answer:?}");
+                assert!(
+                    started.elapsed() >= limit && started.elapsed() < 10 * limit,
+                    "{:?}",
+                    started.elapsed()
+                );
+                assert!(!seen.answer.is_empty());
+            }
         }
     }
 

@@ -17,9 +17,12 @@ fn suite(report: &Report) -> TestSuite {
     let subject = &report.subject;
     let mut suite = TestSuite::new(format!("{}-{}-{}", subject.base, subject.profile, subject.format));
     if let Some(reason) = &report.boot_failure {
-        suite.add_test_case(case("boot", "boot", failure(NonSuccessKind::Failure, reason)));
+        suite.add_test_case(case("boot", "boot", failure(NonSuccessKind::Failure, &reason.to_string())));
     }
     suite.add_test_cases(report.rows.iter().map(row));
+    if let Some(serial) = &report.serial {
+        suite.set_system_out(format!("the end of the serial log:\n{}", serial.tail.join("\n")));
+    }
     suite
 }
 
@@ -59,7 +62,7 @@ fn failure(kind: NonSuccessKind, reason: &str) -> TestCaseStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::tests::report;
+    use crate::report::tests::{boot_failure, report};
 
     #[test]
     fn the_document_is_read_back_with_each_outcome() {
@@ -70,5 +73,14 @@ mod tests {
         assert_eq!(cases[0].name.as_str(), "kanban-answers");
         assert!(text.contains("&lt;down&gt; &amp; &quot;out&quot;"), "{text}");
         assert!(!text.contains('\u{1b}'));
+        assert!(text.contains("rave login:"), "{text}");
+    }
+
+    #[test]
+    fn a_guest_that_was_not_ready_is_a_failed_case_of_its_own() {
+        let hung = Report { boot_failure: Some(boot_failure()), ..report() };
+        let back = XmlReport::deserialize_from_str(&junit(&[hung])).unwrap();
+        assert_eq!((back.tests, back.failures), (5, 2));
+        assert_eq!(back.test_suites[0].test_cases[0].name.as_str(), "boot");
     }
 }

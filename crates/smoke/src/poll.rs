@@ -68,15 +68,22 @@ impl Seen {
 }
 
 /// Asks until the answer is right or the time is over; the last wrong answer is the reason. `ask` notes what it saw.
-pub(crate) fn until<T>(
+/// `alive` ends the wait: its reason is told where nobody is left to answer.
+pub(crate) fn until<C, T>(
+    context: &mut C,
     limit: Duration,
     seen: &mut Seen,
-    mut ask: impl FnMut(&mut Seen) -> Result<T, Problem>,
+    alive: fn(&mut C) -> Result<(), String>,
+    mut ask: impl FnMut(&C, &mut Seen) -> Result<T, Problem>,
 ) -> Result<T, Problem> {
     let started = Instant::now();
     let mut pause = FIRST_PAUSE;
     loop {
-        match ask(seen) {
+        let answer = ask(context, seen);
+        if let (Err(Problem::Failed(reason)), Err(gone)) = (&answer, alive(context)) {
+            return Err(Problem::Failed(format!("{gone}\n{reason}")));
+        }
+        match answer {
             Err(Problem::Failed(reason)) if started.elapsed() + pause >= limit => {
                 let seconds = limit.as_secs_f64();
                 return Err(Problem::Failed(format!(
@@ -103,10 +110,16 @@ mod tests {
     #[test]
     fn it_asks_again_until_the_answer_is_right() {
         let mut seen = Seen::default();
-        let value = until(Duration::from_secs(5), &mut seen, |seen| {
-            seen.note(format!("answer {}", seen.attempts));
-            if seen.attempts < 3 { Err(Problem::Failed("not yet".into())) } else { Ok(seen.attempts) }
-        });
+        let value = until(
+            &mut (),
+            Duration::from_secs(5),
+            &mut seen,
+            |()| Ok(()),
+            |(), seen| {
+                seen.note(format!("answer {}", seen.attempts));
+                if seen.attempts < 3 { Err(Problem::Failed("not yet".into())) } else { Ok(seen.attempts) }
+            },
+        );
         assert_eq!(value.unwrap(), 3);
         assert_eq!(seen, Seen { attempts: 3, answer: "answer 2".into() });
     }
@@ -114,21 +127,46 @@ mod tests {
     #[test]
     fn the_last_reason_is_kept_when_time_is_over_and_other_problems_end_at_once() {
         let mut seen = Seen::default();
-        let fail = |seen: &mut Seen| -> Result<(), Problem> {
+        let fail = |(): &(), seen: &mut Seen| -> Result<(), Problem> {
             seen.note("no");
             Err(Problem::Failed("still down".into()))
         };
-        let Err(Problem::Failed(reason)) = until(Duration::from_millis(250), &mut seen, fail) else {
-            panic!()
-        };
+        let wait = until(&mut (), Duration::from_millis(250), &mut seen, |()| Ok(()), fail);
+        let Err(Problem::Failed(reason)) = wait else { panic!() };
         assert!(reason.starts_with("still down (asked "), "{reason}");
         let mut asked = 0;
-        let broken = until(Duration::from_secs(5), &mut seen, |_| -> Result<(), Problem> {
-            asked += 1;
-            Err(Problem::CouldNotRun("no ssh".into()))
-        });
+        let broken = until(
+            &mut (),
+            Duration::from_secs(5),
+            &mut seen,
+            |()| Ok(()),
+            |(), _| -> Result<(), Problem> {
+                asked += 1;
+                Err(Problem::CouldNotRun("no ssh".into()))
+            },
+        );
         assert!(matches!(broken, Err(Problem::CouldNotRun(_))));
         assert_eq!(asked, 1);
+    }
+
+    #[test]
+    fn nobody_is_waited_for_who_has_gone() {
+        let mut answers_left = 2;
+        let alive = |left: &mut i32| {
+            *left -= 1;
+            if *left > 0 { Ok(()) } else { Err("QEMU ended: killed by SIGKILL".to_owned()) }
+        };
+        let started = Instant::now();
+        let wait = until(
+            &mut answers_left,
+            Duration::from_secs(60),
+            &mut Seen::default(),
+            alive,
+            |_, _| -> Result<(), _> { Err(Problem::Failed("connection refused".into())) },
+        );
+        let Err(Problem::Failed(reason)) = wait else { panic!("{wait:?}") };
+        assert_eq!(reason, "QEMU ended: killed by SIGKILL\nconnection refused");
+        assert!(started.elapsed() < Duration::from_secs(10));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! What came of a suite, as data: for the table, JSON and `JUnit`.
 
+use std::fmt;
 use std::time::Duration;
 
-use rave_vm::boot::Timeline;
+use rave_vm::boot::{self, Timeline};
 use serde::{Deserialize, Serialize};
 
 pub use crate::junit::junit;
@@ -20,11 +21,54 @@ pub struct Report {
     /// Where the boot's time went; absent when the guest did not become ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub boot: Option<BootTimes>,
-    /// Why the guest did not become ready, with the stage that hung and the serial log's end.
+    /// Why the guest did not become ready, with the stage that hung.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub boot_failure: Option<String>,
+    pub boot_failure: Option<BootFailure>,
     /// Every chosen check, in order.
     pub rows: Vec<Row>,
+    /// The guest's serial log, kept where a check did not pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub serial: Option<SerialLog>,
+}
+
+/// A guest's serial log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SerialLog {
+    /// Where all of it is.
+    pub file: String,
+    /// Its last lines.
+    pub tail: Vec<String>,
+}
+
+/// Why the guest did not become ready.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootFailure {
+    /// The stage that it did not get past: `firmware`, `kernel`, `sshd`.
+    pub stage: String,
+    /// Why the wait ended.
+    pub cause: String,
+    /// What speaks for the stage.
+    pub evidence: String,
+    /// What to do next.
+    pub remedy: String,
+}
+
+impl From<&boot::BootFailure> for BootFailure {
+    fn from(failure: &boot::BootFailure) -> Self {
+        Self {
+            stage: failure.stage.to_string(),
+            cause: failure.cause.to_string(),
+            evidence: failure.evidence.clone(),
+            remedy: failure.remedy(),
+        }
+    }
+}
+
+impl fmt::Display for BootFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { stage, cause, evidence, remedy } = self;
+        write!(f, "the guest did not get past {stage}: {cause}\n  {evidence}\n  {remedy}")
+    }
 }
 
 /// What was booted, and how.
@@ -215,7 +259,17 @@ pub(crate) mod tests {
             }),
             boot_failure: None,
             rows: rows.collect(),
+            serial: Some(SerialLog { file: word("serial.log"), tail: vec![word("rave login:")] }),
         }
+    }
+
+    pub(crate) fn boot_failure() -> BootFailure {
+        BootFailure::from(&boot::BootFailure {
+            stage: boot::Stage::Initrd,
+            evidence: "the kernel's start of its first program was seen".into(),
+            cause: boot::Cause::Timeout { after: Duration::from_secs(300) },
+            serial_tail: Vec::new(),
+        })
     }
 
     #[test]
@@ -228,7 +282,10 @@ pub(crate) mod tests {
     #[test]
     fn an_error_counts_as_a_failure_and_so_does_a_boot_that_hangs() {
         assert_eq!(report().counts(), Counts { passed: 1, failed: 2, not_run: 1 });
-        let hung = Report { boot_failure: Some("initrd".into()), ..report() };
+        let hung = Report { boot_failure: Some(boot_failure()), ..report() };
         assert_eq!(hung.counts().failed, 3);
+        let text = serde_json::to_string(&hung).unwrap();
+        assert!(text.contains(r#""stage":"initrd","cause":"not ready after 300 s""#), "{text}");
+        assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), hung);
     }
 }

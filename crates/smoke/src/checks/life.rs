@@ -7,7 +7,7 @@ use crate::checks::web::{describe, json};
 use crate::disk_state;
 use crate::guest::Guest;
 use crate::http;
-use crate::poll::{Problem, Seen, ensure, until};
+use crate::poll::{Problem, Seen, ensure};
 
 pub(crate) fn stopped_service_told(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
     guest.succeed("sudo -n systemctl stop vibe-kanban", seen)?;
@@ -15,7 +15,7 @@ pub(crate) fn stopped_service_told(guest: &mut Guest, seen: &mut Seen) -> Result
     let answer = seen.answer.clone();
     // Whatever came of it, the next checks find the guest whole.
     guest.succeed("sudo -n systemctl start vibe-kanban", seen)?;
-    let back = until(guest.limits.boot, seen, |seen| {
+    let back = guest.until_within(guest.limits.boot, seen, |guest, seen| {
         let health = health(guest, seen)?;
         ensure(health.ok, || {
             let bad: Vec<String> =
@@ -29,9 +29,9 @@ pub(crate) fn stopped_service_told(guest: &mut Guest, seen: &mut Seen) -> Result
     Ok(())
 }
 
-fn is_told(guest: &Guest, seen: &mut Seen) -> Result<(), Problem> {
+fn is_told(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
     let gateway = guest.address("gateway")?;
-    until(guest.limits.answer, seen, |seen| {
+    guest.until(seen, |_, seen| {
         let answer = http::get(gateway, "/healthz", seen)?;
         ensure(answer.status == 503, || {
             format!("/healthz gave {} while vibe-kanban is stopped", answer.status)
@@ -47,7 +47,7 @@ fn is_told(guest: &Guest, seen: &mut Seen) -> Result<(), Problem> {
             format!("/healthz names {down:?}, not the stopped service")
         })
     })?;
-    until(guest.limits.answer, seen, |seen| {
+    guest.until(seen, |_, seen| {
         let answer = http::get(gateway, "/", seen)?;
         ensure(answer.status == 502 || answer.status == 503, || format!("/ gave {}", answer.status))?;
         let says = |text: &str| answer.body.contains(text);

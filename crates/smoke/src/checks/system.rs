@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::guest::Guest;
-use crate::poll::{Problem, Seen, ensure, until};
+use crate::poll::{Problem, Seen, ensure};
 
 /// The chain: each unit with those that must be up before it starts.
 const CHAIN: &[(&str, &[&str])] = &[
@@ -75,7 +75,7 @@ fn seconds(microseconds: u64) -> f64 {
 
 /// A unit that is still starting is waited for; one that failed is not.
 pub(crate) fn no_failed_units(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
-    until(guest.limits.answer, seen, |seen| {
+    guest.until(seen, |guest, seen| {
         let state = guest.run("systemctl is-system-running", seen)?.text();
         ensure(state != "starting" && state != "initializing", || format!("the system is still {state}"))
     })?;

@@ -4,7 +4,7 @@ use rave_guest::protocol::Health;
 
 use crate::guest::Guest;
 use crate::http::{self, Answer};
-use crate::poll::{Problem, Seen, ensure, until};
+use crate::poll::{Problem, Seen, ensure};
 
 pub(crate) fn kanban_answers(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
     ok(guest, seen, "kanban", "/", |answer| has(answer, "text/html", "<html"))
@@ -68,7 +68,7 @@ pub(crate) fn gateway_health(guest: &mut Guest, seen: &mut Seen) -> Result<(), P
 /// Vibe Kanban's event stream: its header must come before the stream ends.
 pub(crate) fn gateway_events(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
     let address = guest.address("gateway")?;
-    until(guest.limits.answer, seen, |seen| {
+    guest.until(seen, |_, seen| {
         let text = http::first_bytes(address, "/api/events", seen)?;
         let head = text.to_ascii_lowercase();
         ensure(head.starts_with("http/1.1 200") && head.contains("content-type: text/event-stream"), || {
@@ -83,14 +83,14 @@ pub(crate) fn describe(service: &rave_guest::protocol::ServiceHealth) -> String 
 
 /// Asks until the answer is 200 and judged right.
 fn ok(
-    guest: &Guest,
+    guest: &mut Guest,
     seen: &mut Seen,
     service: &str,
     path: &str,
     mut judge: impl FnMut(&Answer) -> Result<(), Problem>,
 ) -> Result<(), Problem> {
     let address = guest.address(service)?;
-    until(guest.limits.answer, seen, |seen| {
+    guest.until(seen, |_, seen| {
         let answer = http::get(address, path, seen)?;
         ensure(answer.status == 200, || format!("GET {path} gave {}", answer.status))?;
         judge(&answer)
