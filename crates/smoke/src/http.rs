@@ -15,6 +15,9 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 /// Bytes of a body that are read at most: the router's pages are one file of 4 MB.
 const BODY_LIMIT: u64 = 16 << 20;
 
+/// Lines of JSON that are noted: a note is cut to 200 bytes anyway.
+const SHOWN_JSON_LINES: usize = 20;
+
 /// An answer, whatever its status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
@@ -42,8 +45,7 @@ fn get_within(limit: Duration, address: SocketAddr, path: &str, seen: &mut Seen)
     };
     match ask() {
         Ok(answer) => {
-            let first = answer.body.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-            seen.note(format!("{} {} {first}", answer.status, answer.content_type));
+            seen.note(format!("{} {} {}", answer.status, answer.content_type, beginning(&answer)));
             Ok(answer)
         }
         Err(error) => {
@@ -51,6 +53,13 @@ fn get_within(limit: Duration, address: SocketAddr, path: &str, seen: &mut Seen)
             Err(Problem::Failed(format!("GET {path}: {error}")))
         }
     }
+}
+
+/// The first line that says anything; of JSON, which may be laid out over many, the beginning in one.
+fn beginning(answer: &Answer) -> String {
+    let mut lines = answer.body.lines().map(str::trim).filter(|line| !line.is_empty());
+    let shown = if answer.content_type.contains("json") { SHOWN_JSON_LINES } else { 1 };
+    lines.by_ref().take(shown).collect::<Vec<_>>().join(" ")
 }
 
 /// The first bytes of a stream that stays open: a request whose answer begins, and whose connection is then dropped.
@@ -130,6 +139,14 @@ mod tests {
         let answer = get(address, "/healthz", &mut seen).unwrap();
         assert_eq!((answer.status, answer.body.as_str()), (503, "kanban"));
         assert_eq!(seen.answer, "503 text/plain kanban");
+    }
+
+    #[test]
+    fn of_json_over_many_lines_more_than_the_brace_is_noted() {
+        let mut seen = Seen::default();
+        let json = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n{\n  \"ok\": true\n}";
+        get(server(json), "/healthz", &mut seen).unwrap();
+        assert_eq!(seen.answer, "200 application/json { \"ok\": true }");
     }
 
     #[test]

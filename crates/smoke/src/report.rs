@@ -161,6 +161,11 @@ impl Outcome {
         }
     }
 
+    /// Whether it does not hold, or could not be found out.
+    pub fn is_failure(&self) -> bool {
+        matches!(self, Self::Failed(_) | Self::Error(_))
+    }
+
     /// Why, unless it passed.
     pub fn reason(&self) -> Option<&str> {
         match self {

@@ -1,13 +1,17 @@
 //! `cargo xtask smoke`: builds what is missing, boots each artifact and runs the checks on it.
 
+mod scratch;
+mod show;
+
 use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_image::manifest::Artifact;
 use rave_image::{Manifest, artifact};
+use rave_process::interrupt;
 use rave_smoke::registry::{self, Check};
-use rave_smoke::report::{BootTimes, Counts, Report, SCHEMA, Subject, junit};
-use rave_smoke::{Expected, Guest, Limits, Port, suite};
+use rave_smoke::report::{BootFailure, BootTimes, Outcome, Report, Row, SCHEMA, SerialLog, Subject, junit};
+use rave_smoke::{Expected, Guest, Limits, Port, serial, suite};
 use rave_spec::Format;
 use rave_vm::accel::Verdict;
 use rave_vm::machine::{Arch, Display, Firmware, Overlay};
@@ -23,14 +27,12 @@ use crate::exit::{Code, Failure};
 use crate::host::{self, Needs};
 use crate::settings::Settings;
 use crate::ui::Ui;
+use scratch::Scratch;
 
 /// How long one check may wait for its answer: under software emulation a browser's page takes seconds.
 const ANSWER: std::time::Duration = std::time::Duration::from_secs(90);
 /// How long the guest may take to power itself off; systemd gives each unit 90 s.
 const SHUTDOWN: std::time::Duration = std::time::Duration::from_secs(120);
-
-/// Characters of an answer in the table.
-const ANSWER_WIDTH: usize = 60;
 
 pub(crate) fn run(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
     let checks = chosen(args)?;
@@ -46,9 +48,40 @@ pub(crate) fn run(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Re
     record::sweep(&run_root(settings)).map_err(|error| failure(&error))?;
     let session =
         Session { args, settings, ui, checks: &checks, manifest: &manifest, qemu: &qemu, verdict: &verdict };
-    let reports = formats.iter().map(|format| session.smoke(*format)).collect::<anyhow::Result<Vec<_>>>()?;
-    write_junit(args.junit.as_deref(), &reports)?;
-    show(&reports, args, ui)
+    // All of them before the first boot: a damaged one should not cost the minutes that the others take.
+    let artifacts =
+        formats.iter().map(|format| session.artifact(*format)).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut reports = Vec::new();
+    let mut end = Ok(());
+    for (artifact, path) in artifacts {
+        match session.smoke(artifact, &path) {
+            Ok(report) => reports.push(report),
+            Err(error) => end = Err(error),
+        }
+        if end.is_err() || interrupt::requested().is_some() {
+            break;
+        }
+    }
+    // What was found out is told, whatever came after it.
+    if !reports.is_empty() {
+        write_junit(args.junit.as_deref(), &reports)?;
+        show::reports(&reports, args, settings, ui)?;
+    }
+    end?;
+    Ok(code(&reports))
+}
+
+fn code(reports: &[Report]) -> Code {
+    let all_passed = reports.iter().all(|report| {
+        report.boot_failure.is_none() && report.rows.iter().all(|row| row.outcome == Outcome::Passed)
+    });
+    if interrupt::requested().is_some() {
+        Code::Interrupted
+    } else if all_passed {
+        Code::Ok
+    } else {
+        Code::CheckFailed
+    }
 }
 
 fn chosen(args: &cli::Smoke) -> anyhow::Result<Vec<Check>> {
@@ -77,30 +110,38 @@ struct Session<'a> {
     verdict: &'a Verdict,
 }
 
-impl Session<'_> {
-    fn smoke(&self, format: Format) -> anyhow::Result<Report> {
+impl<'a> Session<'a> {
+    fn artifact(&self, format: Format) -> anyhow::Result<(&'a Artifact, Utf8PathBuf)> {
         let out_dir = &self.settings.out_dir;
         let artifact = self.manifest.artifact(out_dir, format).map_err(|error| image::failure(&error))?;
         let path = artifact::verify(out_dir, artifact).map_err(|error| image::failure(&error))?;
-        self.ui.note(&format!("booting {}", artifact.file));
-        // The disk outlives the machine, so that its file system can be judged.
-        fs::create_dir_all(&self.settings.state_dir)?;
-        let folder = tempfile::Builder::new().prefix("smoke-").tempdir_in(&self.settings.state_dir)?;
-        let folder = Utf8PathBuf::from_path_buf(folder.path().to_owned()).map(|path| (path, folder));
-        let (folder, _guard) = folder.map_err(|path| anyhow::anyhow!("{} is not UTF-8", path.display()))?;
-        let disk = folder.join("disk.qcow2");
-        let sandbox = self.prepare(&path, format, &disk).map_err(|error| self.explain(&error))?;
-        let instance = Instance::boot(sandbox.machine.clone(), self.verdict.engine, self.qemu);
-        let mut instance = instance.map_err(|error| self.explain(&error))?;
-        let subject = self.subject(artifact);
-        match self.wait(&mut instance) {
-            Ok(ready) => self.check(Booted { sandbox, instance, ready, subject, folder, disk }),
-            Err(error @ Error::Boot(_)) => self.never_ready(instance, &error, subject),
-            Err(error) => Err(failure(&error).into()),
-        }
+        Ok((artifact, path))
     }
 
-    fn prepare(&self, artifact: &Utf8Path, format: Format, disk: &Utf8Path) -> Result<Sandbox, Error> {
+    fn smoke(&self, artifact: &Artifact, path: &Utf8Path) -> anyhow::Result<Report> {
+        self.ui.note(&format!("booting {}", artifact.file));
+        let scratch = Scratch::new(&self.settings.state_dir)?;
+        let sandbox = self.prepare(path, artifact.format, &scratch).map_err(|error| self.explain(&error))?;
+        let instance = Instance::boot(sandbox.machine.clone(), self.verdict.engine, self.qemu);
+        let mut instance = instance.map_err(|error| self.explain(&error))?;
+        let (boot, boot_failure, rows) = match self.wait(&mut instance) {
+            Ok(ready) => {
+                let boot = BootTimes::from(&ready.timeline);
+                (Some(boot), None, self.check(&sandbox, instance, &ready, &scratch)?)
+            }
+            Err(error) => {
+                instance.kill().map_err(|error| failure(&error))?;
+                let Error::Boot(why) = &error else { return Err(failure(&error).into()) };
+                let rows = suite::not_run(self.checks, "the guest did not become ready");
+                (None, Some(BootFailure::from(&**why)), rows)
+            }
+        };
+        let broken = boot_failure.is_some() || rows.iter().any(|row| row.outcome.is_failure());
+        let serial = if broken { self.keep_serial_log(artifact.format, &scratch) } else { None };
+        Ok(Report { schema: SCHEMA, subject: self.subject(artifact), boot, boot_failure, rows, serial })
+    }
+
+    fn prepare(&self, artifact: &Utf8Path, format: Format, scratch: &Scratch) -> Result<Sandbox, Error> {
         let spec = &self.settings.spec.spec;
         // The guest's ports are the image's own; only the host's come from the present settings.
         let inside = self.manifest.guest.services;
@@ -118,7 +159,7 @@ impl Session<'_> {
             label: self.settings.profile.as_str(),
             artifact,
             format,
-            overlay: Overlay::Keep(disk.to_owned()),
+            overlay: Overlay::Keep(scratch.disk()),
             disk_mib: spec.vm.disk.get(),
             memory_mib: spec.vm.memory.get(),
             cpus: spec.vm.cpus,
@@ -127,7 +168,8 @@ impl Session<'_> {
             services: &services,
             user: &self.manifest.guest.user,
         };
-        let sandbox = plan.prepare()?;
+        let mut sandbox = plan.prepare()?;
+        sandbox.machine.files.serial_log = scratch.serial_log();
         for port in &sandbox.ports {
             if let Some(taken) = &port.fell_back_from {
                 self.ui.note(&format!("{taken}; using {}", port.port));
@@ -155,9 +197,14 @@ impl Session<'_> {
         ready
     }
 
-    fn check(&self, booted: Booted) -> anyhow::Result<Report> {
-        let Booted { sandbox, instance, ready, subject, folder, disk } = booted;
-        let ssh = sandbox.ssh(&instance, &ready).map_err(|error| failure(&error))?;
+    fn check(
+        &self,
+        sandbox: &Sandbox,
+        instance: Instance,
+        ready: &Ready,
+        scratch: &Scratch,
+    ) -> anyhow::Result<Vec<Row>> {
+        let ssh = sandbox.ssh(&instance, ready).map_err(|error| failure(&error))?;
         let forwards = &instance.machine().forwards;
         let ports = forwards.iter().map(|forward| Port {
             service: forward.name.clone(),
@@ -182,30 +229,30 @@ impl Session<'_> {
             },
             limits: Limits { boot: deadline(self.verdict.accelerator()), answer: ANSWER, shutdown: SHUTDOWN },
             instance: Some(instance),
-            disk,
-            folder,
+            disk: scratch.disk(),
+            folder: scratch.path.clone(),
         };
         let rows = suite::run(self.checks, &mut guest, &self.ui.sink());
         if let Some(instance) = guest.instance.take() {
             instance.kill().map_err(|error| failure(&error))?;
         }
-        let rows = rows.map_err(|_| Failure::new(Code::Interrupted, "interrupted"))?;
-        let boot = Some(BootTimes::from(&ready.timeline));
-        Ok(Report { schema: SCHEMA, subject, boot, boot_failure: None, rows })
+        Ok(rows)
     }
 
-    fn never_ready(&self, instance: Instance, error: &Error, subject: Subject) -> anyhow::Result<Report> {
-        let failure = failure(error);
-        let mut lines = vec![failure.what];
-        lines.extend(failure.detail);
-        lines.push(format!("remedy: {}", failure.remedy));
-        let log = self.settings.state_dir.join("logs").join(format!("serial-{}.log", self.settings.profile));
-        if instance.save_serial_log(&log).is_ok() {
-            lines.push(format!("the whole serial log: {log}"));
+    /// Keeps the serial log of a run that went wrong, and its end for the report. A log that cannot be kept is no
+    /// reason to keep silent about what went wrong.
+    fn keep_serial_log(&self, format: Format, scratch: &Scratch) -> Option<SerialLog> {
+        let logs = self.settings.state_dir.join("logs");
+        let kept = logs.join(format!("smoke-{}-{format}.serial.log", self.settings.profile));
+        let log = scratch.serial_log();
+        let copied = fs::create_dir_all(&logs).and_then(|()| fs::copy(&log, &kept));
+        match copied.and_then(|_| serial::last_lines(&kept)) {
+            Ok(tail) => Some(SerialLog { file: kept.into_string(), tail }),
+            Err(error) => {
+                self.ui.warn(&format!("the serial log {log} could not be kept in {logs}: {error}"));
+                None
+            }
         }
-        instance.kill().map_err(|error| crate::cmd::run::failure(&error))?;
-        let rows = suite::not_run(self.checks, "the guest did not become ready");
-        Ok(Report { schema: SCHEMA, subject, boot: None, boot_failure: Some(lines.join("\n")), rows })
     }
 
     fn subject(&self, artifact: &Artifact) -> Subject {
@@ -221,16 +268,6 @@ impl Session<'_> {
     }
 }
 
-/// A guest that became ready.
-struct Booted {
-    sandbox: Sandbox,
-    instance: Instance,
-    ready: Ready,
-    subject: Subject,
-    folder: Utf8PathBuf,
-    disk: Utf8PathBuf,
-}
-
 fn write_junit(file: Option<&Utf8Path>, reports: &[Report]) -> anyhow::Result<()> {
     let Some(file) = file else { return Ok(()) };
     let partial = Utf8PathBuf::from(format!("{file}.partial"));
@@ -240,52 +277,4 @@ fn write_junit(file: Option<&Utf8Path>, reports: &[Report]) -> anyhow::Result<()
             .remedy("name a file in a folder that exists")
             .into()
     })
-}
-
-fn show(reports: &[Report], args: &cli::Smoke, ui: &Ui) -> anyhow::Result<Code> {
-    let total = reports.iter().map(Report::counts).fold(Counts::default(), |total, counts| total + counts);
-    if args.json {
-        ui.data(&serde_json::to_string_pretty(reports)?);
-    } else {
-        for report in reports {
-            show_one(report, ui);
-        }
-        let not_run = if total.not_run > 0 { format!(", {} not run", total.not_run) } else { String::new() };
-        ui.data(&format!("{} passed, {} failed{not_run}", total.passed, total.failed));
-    }
-    if total.failed == 0 && total.not_run == 0 {
-        return Ok(Code::Ok);
-    }
-    let failed = |report: &Report| {
-        report
-            .rows
-            .iter()
-            .filter(|row| row.outcome.reason().is_some())
-            .map(|row| row.name.clone())
-            .collect::<Vec<_>>()
-    };
-    let names: Vec<String> = reports.iter().flat_map(failed).collect();
-    let again =
-        format!("cargo xtask smoke --profile {} --only {}", reports[0].subject.profile, names.join(","));
-    ui.note(&format!("to run just these again: {again}"));
-    Ok(Code::CheckFailed)
-}
-
-fn show_one(report: &Report, ui: &Ui) {
-    let subject = &report.subject;
-    let boot = report.boot.map_or_else(String::new, |boot| format!(", ready after {:.1} s", boot.ready));
-    ui.data(&format!("{} under {} ({}){boot}", subject.artifact, subject.accelerator, subject.firmware));
-    if let Some(reason) = &report.boot_failure {
-        ui.data(reason);
-    }
-    let rows = report.rows.iter().map(|row| {
-        let answer = row.outcome.reason().unwrap_or(&row.last_answer);
-        let answer: String = answer.lines().next().unwrap_or_default().chars().take(ANSWER_WIDTH).collect();
-        vec![row.name.clone(), row.outcome.word().to_owned(), format!("{:.1} s", row.seconds), answer]
-    });
-    ui.table(&["check", "result", "time", "last answer"], &rows.collect::<Vec<_>>());
-    for row in report.rows.iter().filter(|row| row.outcome.word() != "ok" && row.outcome.word() != "not run")
-    {
-        ui.data(&format!("{}: {}", row.name, row.outcome.reason().unwrap_or_default()));
-    }
 }

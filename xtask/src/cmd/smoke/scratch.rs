@@ -1,0 +1,62 @@
+//! Where one artifact's disk and serial log are while it is checked: they outlive its machine.
+
+use std::fs::{self, File};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_vm::record;
+
+/// A folder that goes away with this value. One that a killed run left, with gigabytes in it, goes with the next run.
+pub(super) struct Scratch {
+    pub(super) path: Utf8PathBuf,
+    _folder: tempfile::TempDir,
+    /// What [`record::sweep`] looks at: flock(2) goes away with this process.
+    _lock: File,
+}
+
+impl Scratch {
+    pub(super) fn new(state_dir: &Utf8Path) -> anyhow::Result<Self> {
+        let root = state_dir.join("smoke");
+        fs::create_dir_all(&root)?;
+        record::sweep(&root)?;
+        let folder = tempfile::tempdir_in(&root)?;
+        let path = Utf8PathBuf::from_path_buf(folder.path().to_owned())
+            .map_err(|path| anyhow::anyhow!("{} is not UTF-8", path.display()))?;
+        // Locked before it has its name: another run's sweep takes folders whose lock is free.
+        let beside = path.join(".lock");
+        let lock = File::create(&beside)?;
+        lock.lock()?;
+        fs::rename(&beside, path.join("lock"))?;
+        Ok(Self { path, _folder: folder, _lock: lock })
+    }
+
+    /// The disk with the guest's changes.
+    pub(super) fn disk(&self) -> Utf8PathBuf {
+        self.path.join("disk.qcow2")
+    }
+
+    /// What the guest printed on its console, over reboots.
+    pub(super) fn serial_log(&self) -> Utf8PathBuf {
+        self.path.join("serial.log")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_run_left_is_removed_and_what_is_in_use_is_not() {
+        let state = tempfile::tempdir().unwrap();
+        let state = Utf8Path::from_path(state.path()).unwrap();
+        let left = state.join("smoke/left");
+        fs::create_dir_all(&left).unwrap();
+        fs::write(left.join("lock"), "").unwrap();
+        let first = Scratch::new(state).unwrap();
+        fs::write(first.disk(), "changes").unwrap();
+        let second = Scratch::new(state).unwrap();
+        assert!(!left.exists() && first.disk().exists());
+        let path = first.path.clone();
+        drop((first, second));
+        assert!(!path.exists());
+    }
+}

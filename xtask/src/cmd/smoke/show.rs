@@ -1,0 +1,161 @@
+//! The reports as a table, or as JSON.
+
+use rave_process::shell_quote;
+use rave_smoke::report::{Counts, Outcome, Report, Row};
+
+use crate::cli;
+use crate::settings::Settings;
+use crate::ui::Ui;
+
+/// Characters of an answer in a table that no terminal shows.
+const ANSWER_WIDTH: usize = 100;
+/// What is left for an answer on the narrowest terminal.
+const LEAST_WIDTH: usize = 20;
+/// Characters between two columns.
+const GAP: usize = 2;
+
+pub(super) fn reports(
+    reports: &[Report],
+    args: &cli::Smoke,
+    settings: &Settings,
+    ui: &Ui,
+) -> anyhow::Result<()> {
+    let total = reports.iter().map(Report::counts).fold(Counts::default(), |total, counts| total + counts);
+    if args.json {
+        ui.data(&serde_json::to_string_pretty(reports)?);
+    } else {
+        for report in reports {
+            one(report, ui);
+        }
+        ui.data(&closing(total));
+    }
+    if total.failed > 0 {
+        ui.note(&format!("to run just these again: {}", again(reports, args, settings)));
+    }
+    Ok(())
+}
+
+fn closing(total: Counts) -> String {
+    let not_run = if total.not_run > 0 { format!(", {} not run", total.not_run) } else { String::new() };
+    format!("{} passed, {} failed{not_run}", total.passed, total.failed)
+}
+
+fn one(report: &Report, ui: &Ui) {
+    let subject = &report.subject;
+    let boot = report.boot.map_or_else(String::new, |boot| format!(", ready after {:.1} s", boot.ready));
+    ui.data(&format!("{} under {} ({}){boot}", subject.artifact, subject.accelerator, subject.firmware));
+    let terminal = terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0));
+    ui.table(&["check", "result", "time", "last answer"], &table(&report.rows, terminal));
+    if let Some(failure) = &report.boot_failure {
+        ui.data(&failure.to_string());
+    }
+    for row in report.rows.iter().filter(|row| row.outcome.is_failure()) {
+        ui.data(&format!("{}: {}", row.name, row.outcome.reason().unwrap_or_default()));
+    }
+    if let Some(serial) = &report.serial {
+        ui.data(&format!("the last lines of the serial log {}:", serial.file));
+        serial.tail.iter().for_each(|line| ui.data(&format!("  {line}")));
+    }
+}
+
+/// The answer is cut to what is left of the terminal's width.
+fn table(rows: &[Row], terminal: Option<usize>) -> Vec<Vec<String>> {
+    let mut cells: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| {
+            let seen = match &row.outcome {
+                Outcome::NotRun(reason) => reason,
+                _ if row.last_answer.is_empty() => row.outcome.reason().unwrap_or_default(),
+                _ => &row.last_answer,
+            };
+            let seen = seen.lines().next().unwrap_or_default().to_owned();
+            vec![row.name.clone(), row.outcome.word().to_owned(), format!("{:.1} s", row.seconds), seen]
+        })
+        .collect();
+    let column = |index: usize, header: &str| {
+        let widest = cells.iter().map(|row| row[index].chars().count()).max();
+        widest.unwrap_or_default().max(header.len()) + GAP
+    };
+    let before = column(0, "check") + column(1, "result") + column(2, "time");
+    let width = terminal.map_or(ANSWER_WIDTH, |terminal| terminal.saturating_sub(before).max(LEAST_WIDTH));
+    for row in &mut cells {
+        if row[3].chars().count() > width {
+            row[3] = row[3].chars().take(width - 1).chain(['…']).collect();
+        }
+    }
+    cells
+}
+
+/// The command that repeats what failed, with this run's flags.
+fn again(reports: &[Report], args: &cli::Smoke, settings: &Settings) -> String {
+    let failed: Vec<&Report> = reports.iter().filter(|report| report.counts().failed > 0).collect();
+    let formats: Vec<&str> = failed.iter().map(|report| report.subject.format.as_str()).collect();
+    let mut words = vec!["--format".to_owned(), formats.join(",")];
+    let mut flag = |name: &str, value: &str| words.extend([name.to_owned(), shell_quote(value)]);
+    flag("--profile", settings.profile.as_str());
+    if args.target.base.is_some() {
+        flag("--base", settings.base.as_str());
+    }
+    if args.target.out.is_some() {
+        flag("--out", settings.out_dir.as_str());
+    }
+    match args.accel {
+        Some(cli::Accel::Kvm) => flag("--accel", "kvm"),
+        Some(cli::Accel::Tcg) => flag("--accel", "tcg"),
+        None => {}
+    }
+    let mut names: Vec<&str> = Vec::new();
+    for row in failed.iter().flat_map(|report| &report.rows).filter(|row| row.outcome.is_failure()) {
+        if !names.contains(&row.name.as_str()) {
+            names.push(&row.name);
+        }
+    }
+    // A guest that did not become ready fails no check by name.
+    if names.is_empty() {
+        names.extend(args.only.iter().map(String::as_str));
+    }
+    if !names.is_empty() {
+        flag("--only", &names.join(","));
+    }
+    format!("cargo xtask smoke {}", words.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(name: &str, outcome: Outcome, last_answer: &str) -> Row {
+        Row {
+            name: name.into(),
+            group: "web".into(),
+            title: String::new(),
+            outcome,
+            seconds: 1.25,
+            attempts: 1,
+            last_answer: last_answer.into(),
+        }
+    }
+
+    #[test]
+    fn answers_are_cut_to_the_terminal_and_a_row_without_one_says_why() {
+        let rows = [
+            row("a-check", Outcome::Passed, &"ä".repeat(150)),
+            row("b", Outcome::Error("no ssh\nmore".into()), ""),
+            row("c", Outcome::NotRun("the guest is gone".into()), "200"),
+        ];
+        let wide = table(&rows, None);
+        assert_eq!(wide[0][3], format!("{}…", "ä".repeat(99)));
+        assert_eq!(wide[1], ["b", "ERROR", "1.2 s", "no ssh"]);
+        assert_eq!(wide[2][3], "the guest is gone");
+        let widths: Vec<usize> = table(&rows, Some(60))[0].iter().map(|cell| cell.chars().count()).collect();
+        // 7 + 2, 7 + 2 ("not run"), 5 + 2, and what is left.
+        assert_eq!(widths, [7, 2, 5, 35]);
+        assert_eq!(table(&rows, Some(3))[0][3].chars().count(), LEAST_WIDTH);
+    }
+
+    #[test]
+    fn the_closing_line_counts_what_was_not_run_where_something_was_not() {
+        assert_eq!(closing(Counts { passed: 34, failed: 0, not_run: 0 }), "34 passed, 0 failed");
+        assert_eq!(closing(Counts { passed: 1, failed: 2, not_run: 3 }), "1 passed, 2 failed, 3 not run");
+    }
+}
