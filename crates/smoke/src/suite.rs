@@ -9,6 +9,9 @@ use crate::poll::{Problem, Seen};
 use crate::registry::Check;
 use crate::report::{Outcome, Row};
 
+/// How long a killed QEMU may take to be seen as ended: the system takes its memory back first.
+const LAST_BREATH: Duration = Duration::from_secs(1);
+
 /// The progress display's name for the checks.
 const STAGE: &str = "checks";
 
@@ -48,11 +51,32 @@ fn run_one(check: &Check, guest: &mut Guest) -> Row {
         Err(reason) => Outcome::NotRun(reason),
         Ok(()) => match (check.run)(guest, &mut seen) {
             Ok(()) => Outcome::Passed,
-            Err(Problem::Failed(reason)) => Outcome::Failed(reason),
+            Err(Problem::Failed(reason)) => Outcome::Failed(with_its_cause(reason, guest)),
             Err(Problem::CouldNotRun(reason)) => Outcome::Error(reason),
             Err(Problem::Interrupted) => Outcome::NotRun("interrupted".into()),
         },
     };
     let row = Row::new(check, outcome, started.elapsed());
     Row { attempts: seen.attempts, last_answer: seen.answer, ..row }
+}
+
+/// A connection that breaks says little: where QEMU has ended, that is why.
+fn with_its_cause(reason: String, guest: &mut Guest) -> String {
+    // The check of the end has ended it itself.
+    if guest.instance.is_none() {
+        return reason;
+    }
+    let started = Instant::now();
+    loop {
+        match guest.alive() {
+            Err(gone) if reason.starts_with(&gone) => return reason,
+            Err(gone) => return format!("{gone}\n{reason}"),
+            Ok(()) if started.elapsed() >= LAST_BREATH => return reason,
+            Ok(()) => {
+                if rave_process::interrupt::pause(LAST_BREATH / 20).is_err() {
+                    return reason;
+                }
+            }
+        }
+    }
 }

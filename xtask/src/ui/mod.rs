@@ -89,6 +89,12 @@ impl Ui {
         self.data(&table::render(headers, rows));
     }
 
+    /// Columns of the terminal that stdout is, if it is one.
+    #[expect(clippy::unused_self, reason = "what the streams are is the ui's to know")]
+    pub(crate) fn width(&self) -> Option<usize> {
+        terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0.into())
+    }
+
     /// A line of talk; silent under `--quiet`.
     pub(crate) fn note(&self, text: &str) {
         if self.talk > Talk::Quiet {

@@ -44,8 +44,7 @@ fn one(report: &Report, ui: &Ui) {
     let subject = &report.subject;
     let boot = report.boot.map_or_else(String::new, |boot| format!(", ready after {:.1} s", boot.ready));
     ui.data(&format!("{} under {} ({}){boot}", subject.artifact, subject.accelerator, subject.firmware));
-    let terminal = terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0));
-    ui.table(&["check", "result", "time", "last answer"], &table(&report.rows, terminal));
+    ui.table(&["check", "result", "time", "last answer"], &table(&report.rows, ui.width()));
     if let Some(failure) = &report.boot_failure {
         ui.data(&failure.to_string());
     }
