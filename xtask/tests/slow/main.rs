@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_types, reason = "the tests stand outside of the tool and kill it")]
 
 mod image_faults;
+mod smoke_faults;
 mod stage;
 mod tool;
 mod vm_faults;

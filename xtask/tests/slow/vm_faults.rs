@@ -21,15 +21,15 @@ use crate::tool::{DEADLINE, Place, copy_checkout, finish, shared_cache, shared_o
 const COMMAND: Duration = Duration::from_secs(120);
 
 /// The shared image as a machine that can be changed before it boots.
-struct Fixture {
+pub(crate) struct Fixture {
     qemu: Qemu,
     verdict: Verdict,
     sandbox: Sandbox,
-    _place: Place,
+    place: Place,
 }
 
 impl Fixture {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         shared_cache();
         let place = Place::new();
         let folder = Utf8PathBuf::from_path_buf(place.path("")).unwrap();
@@ -63,7 +63,7 @@ impl Fixture {
             user: &manifest.guest.user,
         };
         let sandbox = plan.prepare().unwrap();
-        Self { qemu, verdict, sandbox, _place: place }
+        Self { qemu, verdict, sandbox, place }
     }
 
     /// Adds a drop-in for a unit (systemd.system-credentials(7), `systemd.unit-dropin.*`).
@@ -72,11 +72,16 @@ impl Fixture {
         self.sandbox.machine.credentials.push(Credential { name, value: text.into() });
     }
 
+    /// A folder that goes away with the fixture.
+    pub(crate) fn folder(&self) -> Utf8PathBuf {
+        Utf8PathBuf::from_path_buf(self.place.path("")).unwrap()
+    }
+
     fn boot(&self) -> Instance {
         Instance::boot(self.sandbox.machine.clone(), self.verdict.engine, &self.qemu).unwrap()
     }
 
-    fn ready(&self) -> (Instance, Ready, Ssh) {
+    pub(crate) fn ready(&self) -> (Instance, Ready, Ssh) {
         let mut instance = self.boot();
         let ready = instance.wait_ready(DEADLINE, &mut |_| ()).unwrap();
         let ssh = self.sandbox.ssh(&instance, &ready).unwrap();
@@ -85,7 +90,7 @@ impl Fixture {
 }
 
 #[track_caller]
-fn said(ssh: &Ssh, command: &str) -> String {
+pub(crate) fn said(ssh: &Ssh, command: &str) -> String {
     let output = ssh.exec(command, COMMAND).unwrap();
     assert!(
         output.success(),

@@ -1,0 +1,119 @@
+//! The smoke suite on a guest that is broken: each check must fail for its own reason, and only then.
+
+use std::time::Duration;
+
+use camino::Utf8PathBuf;
+use rave_image::Manifest;
+use rave_smoke::report::{Outcome, Row};
+use rave_smoke::{Expected, Guest, Limits, Port, registry, suite};
+
+use crate::tool::{DEADLINE, shared_out};
+use crate::vm_faults::{Fixture, said};
+
+/// What is broken in the guest: a service, a program, a unit that failed, keys older than the machine.
+const BREAK: &str = "sudo -n systemctl stop vibe-kanban && sudo -n rm /usr/bin/wget && \
+    sudo -n touch -d 2020-01-01 /etc/ssh/ssh_host_ed25519_key && \
+    { sudo -n systemd-run --wait --quiet --unit=broken false || true; }";
+
+fn run(guest: &mut Guest, names: &[&str]) -> Vec<Row> {
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    suite::run(&registry::select(&names, &[]).unwrap(), guest, &|_| ())
+}
+
+/// The reasons of those that failed, each with its check.
+fn failed(rows: &[Row]) -> Vec<(&str, &str)> {
+    let failed = rows.iter().filter(|row| row.outcome.is_failure());
+    failed.map(|row| (row.name.as_str(), row.outcome.reason().unwrap_or_default())).collect()
+}
+
+#[track_caller]
+fn expect(rows: &[Row], expected: &[(&str, &str)]) {
+    let found = failed(rows);
+    let names = |pairs: &[(&str, &str)]| pairs.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>();
+    assert_eq!(names(&found), names(expected), "{rows:#?}");
+    for ((name, reason), (_, words)) in found.iter().zip(expected) {
+        assert!(reason.contains(words), "{name}: no {words:?} in {reason:?}");
+    }
+}
+
+#[test]
+fn each_broken_part_fails_its_own_checks_and_a_dead_machine_is_named() {
+    let fixture = Fixture::new();
+    let (instance, ready, ssh) = fixture.ready();
+    said(&ssh, BREAK);
+    let out = Utf8PathBuf::from_path_buf(shared_out()).unwrap();
+    let manifest = Manifest::read(&out).unwrap();
+    let versions =
+        manifest.npm_packages.iter().map(|package| (package.name.clone(), package.version.clone()));
+    let port = |forward: &rave_vm::machine::Forward| Port {
+        service: forward.name.clone(),
+        host: forward.bind,
+        number: forward.host,
+    };
+    let pid = instance.pid();
+    let mut guest = Guest {
+        ports: instance.machine().forwards.iter().map(port).collect(),
+        ssh,
+        expected: Expected {
+            user: manifest.guest.user.clone(),
+            password: "not the password".into(),
+            hardened: false,
+            disk_mib: 1 << 20,
+            npm_versions: versions.chain([("pnpm".into(), "0.0.1".into())]).collect(),
+            host_keys: ready.host_keys,
+            boot_id: ready.boot_id,
+        },
+        instance: Some(instance),
+        limits: Limits { boot: DEADLINE, answer: Duration::from_secs(3), shutdown: DEADLINE },
+        disk: fixture.folder().join("disk.qcow2"),
+        folder: fixture.folder(),
+    };
+
+    let web =
+        ["kanban-answers", "kanban-api", "router-health", "gateway-root", "gateway-health", "gateway-events"];
+    expect(
+        &run(&mut guest, &web),
+        &[
+            ("kanban-answers", "GET /"),
+            ("kanban-api", "GET /api/health"),
+            ("gateway-root", "GET /"),
+            ("gateway-health", "GET /healthz gave 503"),
+            ("gateway-events", "502"),
+        ],
+    );
+
+    guest.limits.answer = Duration::from_secs(120);
+    let others = [
+        "ssh-key",
+        "ssh-password",
+        "unit-chain",
+        "no-failed-units",
+        "sudo",
+        "root-grown",
+        "host-keys-fresh",
+        "tool-pnpm",
+        "tool-git",
+        "tool-wget",
+    ];
+    expect(
+        &run(&mut guest, &others),
+        &[
+            ("ssh-password", "does not log in"),
+            ("unit-chain", "vibe-kanban.service is not active"),
+            ("no-failed-units", "broken.service"),
+            ("root-grown", "of a disk of"),
+            ("host-keys-fresh", "older than this machine's boot"),
+            ("tool-pnpm", "the lock has 0.0.1"),
+            ("tool-wget", "not found"),
+        ],
+    );
+
+    let kill = std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap();
+    assert!(kill.success());
+    let rows = run(&mut guest, &["ssh-key", "reboot"]);
+    assert!(
+        rows.iter().all(|row| row.outcome.reason().is_some_and(|reason| reason.contains("SIGKILL"))),
+        "{rows:#?}"
+    );
+    assert!(matches!(rows[1].outcome, Outcome::NotRun(_)), "{rows:#?}");
+}
