@@ -85,14 +85,18 @@ fn code(reports: &[Report]) -> Code {
 }
 
 fn chosen(args: &cli::Smoke) -> anyhow::Result<Vec<Check>> {
-    registry::select(&args.only, &args.skip).map_err(|unknown| {
+    let checks = registry::select(&args.only, &args.skip).map_err(|unknown| {
         let failure = Failure::usage(format!("there is no check {:?}", unknown.name));
         let list = "`cargo xtask smoke --list` shows them all";
         match unknown.nearest {
-            Some(nearest) => failure.remedy(format!("did you mean {nearest}? {list}")).into(),
-            None => failure.remedy(list).into(),
+            Some(nearest) => failure.remedy(format!("did you mean {nearest}? {list}")),
+            None => failure.remedy(list),
         }
-    })
+    })?;
+    if checks.is_empty() {
+        return Err(Failure::usage("--only and --skip together leave no check").into());
+    }
+    Ok(checks)
 }
 
 fn list(checks: &[Check], ui: &Ui) {

@@ -6,3 +6,4 @@ mod checkout;
 mod command_line;
 mod help;
 mod policy;
+mod smoke;
