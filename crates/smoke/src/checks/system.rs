@@ -121,33 +121,66 @@ pub(crate) fn host_keys_fresh(guest: &mut Guest, seen: &mut Seen) -> Result<(), 
 mod tests {
     use super::*;
 
-    fn shown(setup_done: u64) -> String {
-        let mut blocks = Vec::new();
-        for (name, _) in CHAIN {
-            let done = if *name == "setup-agent-environment.service" { setup_done } else { 4_000_000 };
-            blocks.push(format!(
-                "Id={name}\nActiveState=active\nInactiveExitTimestampMonotonic=6000000\nActiveEnterTimestampMonotonic={done}"
-            ));
+    /// What a Debian guest printed under software emulation.
+    const SHOWN: &str = "Id=install-claude-tools.service
+ActiveState=active
+InactiveExitTimestampMonotonic=18346676
+ActiveEnterTimestampMonotonic=19586449
+
+Id=setup-agent-environment.service
+ActiveState=active
+InactiveExitTimestampMonotonic=20438505
+ActiveEnterTimestampMonotonic=21137600
+
+Id=vibe-kanban.service
+ActiveState=active
+InactiveExitTimestampMonotonic=25356024
+ActiveEnterTimestampMonotonic=25356024
+
+Id=claude-code-router.service
+ActiveState=active
+InactiveExitTimestampMonotonic=24397871
+ActiveEnterTimestampMonotonic=27294081
+
+Id=nginx.service
+ActiveState=active
+InactiveExitTimestampMonotonic=24558753
+ActiveEnterTimestampMonotonic=24558753
+";
+
+    fn refused(shown: &str) -> String {
+        match order(&parse(shown)) {
+            Err(Problem::Failed(reason)) => reason,
+            other => panic!("{other:?}"),
         }
-        blocks.join("\n\n")
     }
 
     #[test]
     fn a_chain_in_order_tells_when_each_unit_started() {
-        let story = order(&parse(&shown(5_000_000))).unwrap();
-        assert!(story.starts_with("install-claude-tools 6.0 s, setup-agent-environment 6.0 s"), "{story}");
+        assert_eq!(
+            order(&parse(SHOWN)).unwrap(),
+            "install-claude-tools 18.3 s, setup-agent-environment 20.4 s, vibe-kanban 25.4 s, \
+             claude-code-router 24.4 s, nginx 24.6 s"
+        );
     }
 
     #[test]
-    fn a_unit_that_started_too_soon_or_is_down_is_named() {
-        let Err(Problem::Failed(reason)) = order(&parse(&shown(7_000_000))) else { panic!() };
-        assert!(
-            reason.starts_with("vibe-kanban.service started at 6000000 us, before setup-agent"),
-            "{reason}"
+    fn a_unit_that_started_too_soon_is_named_with_what_it_did_not_wait_for() {
+        assert_eq!(
+            refused(&SHOWN.replace("=21137600", "=24400000")),
+            "claude-code-router.service started at 24397871 us, before setup-agent-environment.service was done at \
+             24400000 us"
         );
-        let down = shown(5_000_000).replacen("ActiveState=active", "ActiveState=failed", 1);
-        let Err(Problem::Failed(reason)) = order(&parse(&down)) else { panic!() };
-        assert_eq!(reason, "install-claude-tools.service is not active");
-        assert!(order(&parse("")).is_err());
+    }
+
+    #[test]
+    fn a_unit_that_is_down_restarts_or_is_missing_is_named() {
+        for state in ["failed", "activating", "inactive"] {
+            let shown = SHOWN.replacen("ActiveState=active", &format!("ActiveState={state}"), 1);
+            assert_eq!(refused(&shown), "install-claude-tools.service is not active");
+        }
+        let (shown, _) = SHOWN.split_once("\nId=nginx").unwrap();
+        assert_eq!(refused(shown), "nginx.service is not active");
+        assert_eq!(refused(""), "install-claude-tools.service is not active");
     }
 }
