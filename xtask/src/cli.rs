@@ -69,7 +69,7 @@ pub(crate) struct Target {
     /// A profile of rave.toml [default: rave.toml's defaults.profile]
     #[arg(long, value_name = "NAME")]
     pub(crate) profile: Option<String>,
-    /// What builds the disk [default: nixos where nix works, else debian]
+    /// What builds the disk [default: rave.toml's, else debian]
     #[arg(long, value_name = "BASE", value_parser = base())]
     pub(crate) base: Option<Base>,
     /// Folder of the artifacts and their manifest.json [default: out/BASE-PROFILE]
@@ -109,7 +109,7 @@ pub(crate) struct Run {
     #[arg(long)]
     pub(crate) gui: bool,
     /// Memory in MiB [default: rave.toml's vm.memory]
-    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(256..))]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(512..))]
     pub(crate) memory: Option<u32>,
     /// Virtual CPUs [default: rave.toml's vm.cpus]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=255))]
@@ -132,7 +132,7 @@ pub(crate) struct Run {
     /// Force an accelerator [default: kvm where a guest really runs under it, else tcg]
     #[arg(long, value_name = "NAME")]
     pub(crate) accel: Option<Accel>,
-    /// Firmware to boot with [default: the profile's]
+    /// Firmware to boot with [default: bios]
     #[arg(long, value_name = "NAME")]
     pub(crate) firmware: Option<Firmware>,
 }
@@ -189,7 +189,7 @@ pub(crate) struct Config {
 /// `cargo xtask test`
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Test {
-    /// Which steps, in this order [default: all]
+    /// Which steps, always in this order [default: all]
     #[arg(value_name = "STEP")]
     pub(crate) steps: Vec<TestStep>,
 }

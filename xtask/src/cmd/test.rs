@@ -103,6 +103,7 @@ impl Session<'_> {
         std::fs::create_dir_all(log.parent().unwrap_or(&log))?;
         let started = Instant::now();
         sink(Event::StageStarted { stage });
+        let has_nextest = find_program("cargo-nextest").is_some();
         let (mut closing, mut not_run) = (Vec::new(), Vec::new());
         let result = cargo()
             .args(arguments.iter().copied())
@@ -111,7 +112,7 @@ impl Session<'_> {
             .log_file(&log)
             .run(&mut |line| {
                 sink(Event::StageOutput { stage, line: line.text });
-                if is_closing(line.text) {
+                if is_closing(line.text, has_nextest) {
                     closing.push(line.text.trim().to_owned());
                 }
                 if let Some((_, what)) = line.text.split_once(NOT_RUN) {
@@ -217,10 +218,9 @@ fn faults_arguments(has_nextest: bool) -> &'static [&'static str] {
     }
 }
 
-/// The lines that nextest and libtest close with.
-fn is_closing(line: &str) -> bool {
-    let line = line.trim_start();
-    line.starts_with("Summary [") || line.starts_with("test result: ")
+/// The line that nextest closes with, or those of libtest, which nextest prints of every single test too.
+fn is_closing(line: &str, has_nextest: bool) -> bool {
+    line.trim_start().starts_with(if has_nextest { "Summary [" } else { "test result: " })
 }
 
 fn failure(stage: &str, error: &Error) -> Failure {
@@ -250,8 +250,10 @@ mod tests {
 
     #[test]
     fn closing_lines_of_both_runners_are_known() {
-        assert!(is_closing("     Summary [   3.1s] 120 tests run: 120 passed, 0 skipped"));
-        assert!(is_closing("test result: ok. 44 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out"));
-        assert!(!is_closing("test host::plan::tests::root_needs_no_sudo ... ok"));
+        let summary = "     Summary [   3.1s] 120 tests run: 120 passed, 0 skipped";
+        let result = "test result: ok. 44 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out";
+        assert!(is_closing(summary, true) && !is_closing(result, true));
+        assert!(is_closing(result, false) && !is_closing(summary, false));
+        assert!(!is_closing("test host::plan::tests::root_needs_no_sudo ... ok", false));
     }
 }

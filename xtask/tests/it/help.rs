@@ -62,8 +62,8 @@ fn image_help() {
                                      defaults.formats] [possible values: qemu, virtualbox, vmware, raw, iso,
                                      all]
                   --profile <NAME>   A profile of rave.toml [default: rave.toml's defaults.profile]
-                  --base <BASE>      What builds the disk [default: nixos where nix works, else debian]
-                                     [possible values: nixos, debian]
+                  --base <BASE>      What builds the disk [default: rave.toml's, else debian] [possible values:
+                                     nixos, debian]
                   --out <DIR>        Folder of the artifacts and their manifest.json [default: out/BASE-PROFILE]
                   --json             Print the manifest on stdout when done
                   --refresh          Redo every stage, even where nothing changed
@@ -93,8 +93,8 @@ fn run_help() {
                                            defaults.formats] [possible values: qemu, virtualbox, vmware, raw,
                                            iso]
                   --profile <NAME>         A profile of rave.toml [default: rave.toml's defaults.profile]
-                  --base <BASE>            What builds the disk [default: nixos where nix works, else debian]
-                                           [possible values: nixos, debian]
+                  --base <BASE>            What builds the disk [default: rave.toml's, else debian] [possible
+                                           values: nixos, debian]
                   --out <DIR>              Folder of the artifacts and their manifest.json [default:
                                            out/BASE-PROFILE]
                   --headless               No window; the serial console goes to a file (default without a
@@ -109,8 +109,7 @@ fn run_help() {
                   --exec <CMD>             Run a command in the guest and exit with its code
                   --accel <NAME>           Force an accelerator [default: kvm where a guest really runs under
                                            it, else tcg] [possible values: kvm, tcg]
-                  --firmware <NAME>        Firmware to boot with [default: the profile's] [possible values:
-                                           bios, uefi]
+                  --firmware <NAME>        Firmware to boot with [default: bios] [possible values: bios, uefi]
               -h, --help                   Print help
 
             Everywhere:
@@ -137,8 +136,8 @@ fn smoke_help() {
                                      rave.toml's defaults.formats] [possible values: qemu, virtualbox, vmware,
                                      raw, iso, all]
                   --profile <NAME>   A profile of rave.toml [default: rave.toml's defaults.profile]
-                  --base <BASE>      What builds the disk [default: nixos where nix works, else debian]
-                                     [possible values: nixos, debian]
+                  --base <BASE>      What builds the disk [default: rave.toml's, else debian] [possible values:
+                                     nixos, debian]
                   --out <DIR>        Folder of the artifacts and their manifest.json [default: out/BASE-PROFILE]
                   --list             List the checks and run none
                   --only <CHECK>     Run only this check; may be repeated or a comma list
@@ -219,7 +218,7 @@ fn test_help() {
 
             Arguments:
               [STEP]...
-                      Which steps, in this order [default: all]
+                      Which steps, always in this order [default: all]
 
                       Possible values:
                       - format: rustfmt finds nothing to change

@@ -59,8 +59,9 @@ blacklist serio_raw
 # Virtual machines inside this one.
 blacklist kvm_amd
 blacklist kvm_intel
-# Wireless networks, and sockets between VMware's machines.
-blacklist cfg80211
+# Wireless networks: the kernel itself asks for them when networkd does, and heeds no blacklist.
+alias net-pf-16-proto-16-family-nl80211 off
+# Sockets between VMware's machines.
 blacklist vmw_vsock_vmci_transport
 ";
 

@@ -165,9 +165,13 @@ impl Evidence {
             .map(|(event, _)| event)
     }
 
-    /// An event that says that a stage up to `until` will not be reached by itself.
+    /// An event that says that a stage up to `until` will not be reached by itself. A network that stays away counts
+    /// only for who waits for it: the guest becomes ready all the same, and an address may still come.
     pub fn failed(&self, until: GuestStage) -> Option<&Event> {
-        self.events.range(..=until).map(|(_, (event, _))| event).find(|event| event.state == State::Failed)
+        let counts = |stage: GuestStage| stage != GuestStage::Network || until == GuestStage::Network;
+        let events =
+            self.events.range(..=until).filter(|(stage, _)| counts(**stage)).map(|(_, (event, _))| event);
+        events.into_iter().find(|event| event.state == State::Failed)
     }
 
     /// Whether the guest's stage was reached, and when.

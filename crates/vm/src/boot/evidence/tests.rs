@@ -113,6 +113,14 @@ fn a_failed_stage_is_named_before_those_that_only_wait() {
 }
 
 #[test]
+fn a_network_that_stays_away_stops_only_who_waits_for_it() {
+    let mut evidence = up_to(GuestStage::Tools);
+    evidence.ready(line(GuestStage::Network, State::Failed, "a").as_bytes(), at(2));
+    assert_eq!(evidence.failed(GuestStage::Ready), None);
+    assert_eq!(evidence.failed(GuestStage::Network).unwrap().detail, "network detail");
+}
+
+#[test]
 fn events_of_the_boot_before_do_not_count() {
     let mut evidence = Evidence::after_boot(Some("old".into()));
     assert!(evidence.ready(line(GuestStage::Ready, State::Ok, "old").as_bytes(), at(1)).is_empty());
