@@ -25,8 +25,9 @@ pub fn run(checks: &[Check], guest: &mut Guest, sink: Sink<'_>) -> Vec<Row> {
     for check in checks {
         let row = run_one(check, guest);
         if let Outcome::Failed(reason) | Outcome::Error(reason) = &row.outcome {
-            // The table comes minutes later.
-            sink(Event::Warning { text: &format!("{}: {reason}", row.name) });
+            // The table, with all of the reason, comes minutes later.
+            let headline = reason.lines().next().unwrap_or_default();
+            sink(Event::Warning { text: &format!("{}: {headline}", row.name) });
         }
         sink(Event::StageOutput { stage: STAGE, line: &format!("{} {}", row.outcome.word(), row.name) });
         rows.push(row);
