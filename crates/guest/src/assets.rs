@@ -113,7 +113,7 @@ pub fn files(config: &GuestConfig, paths: &Paths) -> Vec<GuestFile> {
     files.extend(units::files(&text));
     files.extend(system::files(&text, config, paths));
     files.extend(environment::files(config));
-    files.extend(npm::links(paths));
+    files.extend(npm::files(&text, paths));
     files.extend(masks::files());
     files.sort_by(|a, b| a.path.cmp(&b.path));
     files
@@ -163,10 +163,14 @@ mod tests {
     }
 
     #[test]
-    fn sudoers_is_read_only_and_every_other_file_is_plain() {
+    fn sudoers_is_read_only_one_command_is_executable_and_every_other_file_is_plain() {
         for file in guest() {
             if let Kind::File { mode, .. } = file.kind {
-                let expected = if file.path.starts_with("/etc/sudoers.d/") { 0o440 } else { 0o644 };
+                let expected = match file.path.as_str() {
+                    "/opt/rave/tools/bin/ccr" => 0o755,
+                    path if path.starts_with("/etc/sudoers.d/") => 0o440,
+                    _ => 0o644,
+                };
                 assert_eq!(mode, expected, "{}", file.path);
             }
         }

@@ -1,5 +1,6 @@
 //! The npm tools: the lock, the links to them, and what of them a linux-x64 guest does not need.
 
+use super::render::Template;
 use super::{GuestFile, Paths};
 
 /// `package.json` for `npm ci --ignore-scripts --omit=dev --os=linux --cpu=x64 --libc=glibc`.
@@ -79,7 +80,7 @@ pub const LINKS: &str = "/usr/local/bin";
 /// install script would replace, and scripts are not run.
 pub const COMMANDS: [Command; 9] = [
     Command { name: "claude", program: "node_modules/@anthropic-ai/claude-code-linux-x64/claude" },
-    Command { name: "ccr", program: "node_modules/@musistudio/claude-code-router/dist/cli.js" },
+    Command { name: "ccr", program: "bin/ccr" },
     Command { name: "vibe-kanban", program: "bin/vibe-kanban" },
     Command { name: "npm", program: "node_modules/npm/bin/npm-cli.js" },
     Command { name: "npx", program: "node_modules/npm/bin/npx-cli.js" },
@@ -89,7 +90,19 @@ pub const COMMANDS: [Command; 9] = [
     Command { name: "yarnpkg", program: "node_modules/yarn/bin/yarn.js" },
 ];
 
-pub(super) fn links(paths: &Paths) -> Vec<GuestFile> {
+/// The router's command. Version 2.0.0 of it answers `-v` and `version`, and takes `--version` for a mistake.
+const CCR: &str = r#"#!/bin/sh
+[ "$1" != --version ] || set -- version
+exec @node@ @tools@/node_modules/@musistudio/claude-code-router/dist/cli.js "$@"
+"#;
+
+pub(super) fn files(template: &Template, paths: &Paths) -> Vec<GuestFile> {
+    let mut files = links(paths);
+    files.push(GuestFile::file(format!("{}/bin/ccr", paths.tools), 0o755, template.fill(CCR)));
+    files
+}
+
+fn links(paths: &Paths) -> Vec<GuestFile> {
     let link = |command: &Command| {
         GuestFile::symlink(
             format!("{LINKS}/{}", command.name),

@@ -2,8 +2,10 @@
 
 use crate::gateway::{Gateway, ask, status};
 use crate::host::{Running, Scratch, command, lacks, run, text, wait_for};
-use rave_guest::assets::npm;
+use rave_guest::assets::{self, Kind, Paths, npm};
+use rave_guest::config::GuestConfig;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -26,7 +28,7 @@ fn install() -> Option<PathBuf> {
     let base = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let lock = fs::File::create(base.join("npm-tools.lock")).unwrap();
     lock.lock().unwrap();
-    let done = base.join("npm-tools");
+    let done = base.join("npm-tools-2");
     let same = |name: &str, text: &str| fs::read_to_string(done.join(name)).is_ok_and(|found| found == text);
     if same("package.json", npm::PACKAGE_JSON) && same("package-lock.json", npm::PACKAGE_LOCK) {
         return Some(done);
@@ -49,8 +51,23 @@ fn install() -> Option<PathBuf> {
         run(command("chmod").args(["0755", zipped.to]).current_dir(&work));
     }
     prune(&work, &work);
+    write_own_programs(&work, &done);
     fs::rename(&work, &done).unwrap();
     Some(done)
+}
+
+/// The one command that is RAVE's own, for tools that will lie in `place`.
+fn write_own_programs(work: &Path, place: &Path) {
+    let place = place.to_str().unwrap();
+    let paths = Paths { tools: place.into(), node: "/usr/bin/env node".into(), ..Paths::debian() };
+    for file in assets::files(&GuestConfig::default(), &paths) {
+        let (Some(name), Kind::File { mode, content }) = (file.path.strip_prefix(place), file.kind) else {
+            continue;
+        };
+        let target = work.join(name.trim_start_matches('/'));
+        fs::write(&target, content).unwrap();
+        fs::set_permissions(&target, fs::Permissions::from_mode(mode)).unwrap();
+    }
 }
 
 fn prune(root: &Path, folder: &Path) {
@@ -74,7 +91,8 @@ fn every_command_tells_its_pinned_version_after_pruning() {
     let pins: std::collections::BTreeMap<_, _> = npm::pins().into_iter().collect();
     for (name, flag, package) in [
         ("claude", "--version", "@anthropic-ai/claude-code"),
-        ("ccr", "version", "@musistudio/claude-code-router"),
+        ("ccr", "--version", "@musistudio/claude-code-router"),
+        ("ccr", "-v", "@musistudio/claude-code-router"),
         ("npm", "--version", "npm"),
         ("npx", "--version", "npm"),
         ("pnpm", "--version", "pnpm"),
@@ -83,7 +101,7 @@ fn every_command_tells_its_pinned_version_after_pruning() {
     ] {
         let program = npm::COMMANDS.iter().find(|command| command.name == name).unwrap().program;
         // Through a link, as in the guest.
-        let link = home.path().join(name);
+        let link = home.path().join(format!("{name}{flag}"));
         std::os::unix::fs::symlink(tools.join(program), &link).unwrap();
         let output = run(command(link.to_str().unwrap()).arg(flag).env("HOME", home.path()));
         assert!(

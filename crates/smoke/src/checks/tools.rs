@@ -31,7 +31,7 @@ pub(crate) fn claude(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> 
 }
 
 pub(crate) fn ccr(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
-    locked(guest, seen, "ccr version", "@musistudio/claude-code-router")
+    locked(guest, seen, "ccr --version", "@musistudio/claude-code-router")
 }
 
 pub(crate) fn python3(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {

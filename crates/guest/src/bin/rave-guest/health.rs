@@ -5,6 +5,7 @@ use crate::{http, system};
 use rave_guest::assets::{SERVICES, Service};
 use rave_guest::config::GuestConfig;
 use rave_guest::protocol::{Health, ServiceHealth};
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -14,7 +15,8 @@ const LIMIT: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(config: &GuestConfig) -> ExitCode {
     let health = report(config);
-    println!("{}", to_json(&health));
+    // A reader that has gone away (`| head`) wants no more.
+    let _ = writeln!(io::stdout(), "{}", to_json(&health));
     if health.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
