@@ -86,7 +86,14 @@ pub(super) fn run(qemu: &Qemu, engine: Engine, deadline: Duration) -> Result<Run
     if ended.is_none() {
         child.kill().map_err(Error::process("ending the accelerator's proof"))?;
     }
-    let seen = fs::read(&serial).unwrap_or_default(); // QEMU makes the file, unless it dies before
+    let seen = match fs::read(&serial) {
+        Ok(seen) => seen,
+        // A guest that came to its end had the file: whoever removed it is the trouble, not the accelerator.
+        Err(error) if ended == Some(Status::Code(EXIT_STATUS)) => {
+            return Err(Error::io("read", &serial, error));
+        }
+        Err(_) => Vec::new(), // QEMU died before it made the file
+    };
     let reached = Progress::of(&seen);
     let outcome = match ended {
         Some(status) if status == Status::Code(EXIT_STATUS) && seen == EXPECTED => {
