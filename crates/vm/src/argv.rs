@@ -157,7 +157,15 @@ fn credentials(argv: &mut Argv, machine: &Machine) {
     }
 }
 
+/// The screen that a desktop is drawn for; a display that resizes the guest's screen with its window may change it.
+const RESOLUTION: &str = "xres=1280,yres=800";
+
+/// The video device is there without a display too: [`crate::Instance::screenshot`] looks at it. virtio-vga starts as a
+/// VGA, which both firmwares and boot loaders draw on, and goes on as virtio-gpu, whose driver is part of Linux, works
+/// with Xorg's modesetting and takes a new size when a window asks for one. `bochs-display` has no text mode for
+/// SeaBIOS, `VGA` keeps one size, and qxl is no longer developed.
 fn display(argv: &mut Argv, machine: &Machine) {
+    argv.add("-device", format!("virtio-vga,edid=on,{RESOLUTION}"));
     match machine.display {
         Display::Headless => {
             argv.add("-display", "none");
@@ -170,11 +178,9 @@ fn display(argv: &mut Argv, machine: &Machine) {
             argv.add("-vnc", format!("{bind}:{}", port.saturating_sub(VNC_BASE)));
         }
     }
-    argv.add("-device", "virtio-vga");
-    argv.add("-device", "qemu-xhci");
-    argv.add("-device", "usb-kbd");
-    // A tablet gives absolute positions: the pointer is not caught by the window.
-    argv.add("-device", "usb-tablet");
+    argv.add("-device", "virtio-keyboard-pci");
+    // A tablet gives absolute positions: the pointer is not caught by the window and does not drift.
+    argv.add("-device", "virtio-tablet-pci");
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ pub mod qemu;
 pub mod qmp;
 pub mod record;
 pub mod sandbox;
+mod screenshot;
 mod shutdown;
 pub mod ssh;
 

@@ -67,6 +67,7 @@ fn a_sandbox_under_software_emulation() {
 -chardev socket,id=qmp,server=on,wait=off,path=/run/rave/qmp.sock
 -mon chardev=qmp,mode=control
 -smbios type=11,path=/run/rave/credential-0
+-device virtio-vga,edid=on,xres=1280,yres=800
 -display none"
     );
 }
@@ -138,8 +139,10 @@ fn a_kernel_of_its_own() {
 #[test]
 fn displays() {
     let with = |display| lines(&Machine { display, ..machine() }, Engine::Tcg);
-    assert!(with(Display::Gtk).contains("-display gtk\n-device virtio-vga"));
-    assert!(with(Display::Sdl).contains("-display sdl\n-device virtio-vga"));
+    assert!(with(Display::Gtk).contains("-device virtio-vga,edid=on,xres=1280,yres=800\n-display gtk\n"));
+    assert!(
+        with(Display::Sdl).contains("-display sdl\n-device virtio-keyboard-pci\n-device virtio-tablet-pci")
+    );
     let bind = std::net::Ipv4Addr::LOCALHOST.into();
     assert!(with(Display::Vnc { bind, port: 5907 }).contains("-display none\n-vnc 127.0.0.1:7\n"));
     assert!(with(Display::Headless).ends_with("-display none"));

@@ -72,6 +72,27 @@ pub(crate) fn sector_that_says(text: &str) -> Vec<u8> {
     sector
 }
 
+/// A boot sector that fills the screen with the dark red of the standard palette and says `painted` on COM1. 16-bit code
+/// at 0x7c00: mode 0x13 (320x200, a byte a pixel) by the video BIOS, then `rep stosb` of colour 4 over its memory at
+/// 0xa0000, then what [`sector_that_says`] does.
+///
+/// `cld; mov ax, 0x13; int 0x10; mov ax, 0xa000; mov es, ax; xor di, di; mov cx, 64000; mov al, 4; rep stosb`
+pub(crate) fn sector_that_paints() -> Vec<u8> {
+    let paint = [
+        0xfc, 0xb8, 0x13, 0x00, 0xcd, 0x10, 0xb8, 0x00, 0xa0, 0x8e, 0xc0, 0x31, 0xff, 0xb9, 0x00, 0xfa, 0xb0,
+        0x04, 0xf3, 0xaa,
+    ];
+    let mut say = sector_that_says("");
+    say.truncate(0x13);
+    say[2] = 0x40; // the text's place, 0x7c40
+    let mut sector = [&paint[..], &say].concat();
+    sector.resize(0x40, 0);
+    sector.extend_from_slice(b"painted\n");
+    sector.resize(510, 0);
+    sector.extend_from_slice(&[0x55, 0xaa]);
+    sector
+}
+
 /// What a Linux guest is made of.
 struct Parts {
     kernel: Utf8PathBuf,
