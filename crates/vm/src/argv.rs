@@ -3,7 +3,9 @@
 use camino::Utf8Path;
 
 use crate::accel::{Accelerator, Engine};
-use crate::machine::{Arch, Clock, Display, Firmware, Forward, Interface, Machine, Overlay, VNC_BASE};
+use crate::machine::{
+    Arch, Clock, Display, Firmware, Forward, Interface, Machine, Overlay, Server, VNC_BASE,
+};
 use crate::qemu::Version;
 
 /// Name of the virtio-serial port on which the guest tells how far it is.
@@ -163,24 +165,51 @@ const RESOLUTION: &str = "xres=1280,yres=800";
 /// The video device is there without a display too: [`crate::Instance::screenshot`] looks at it. virtio-vga starts as a
 /// VGA, which both firmwares and boot loaders draw on, and goes on as virtio-gpu, whose driver is part of Linux, works
 /// with Xorg's modesetting and takes a new size when a window asks for one. `bochs-display` has no text mode for
-/// SeaBIOS, `VGA` keeps one size, and qxl is no longer developed.
+/// `SeaBIOS`, `VGA` keeps one size, and qxl is no longer developed.
 fn display(argv: &mut Argv, machine: &Machine) {
     argv.add("-device", format!("virtio-vga,edid=on,{RESOLUTION}"));
-    match machine.display {
+    match &machine.display {
         Display::Headless => {
             argv.add("-display", "none");
             return;
         }
         Display::Gtk => argv.add("-display", "gtk"),
         Display::Sdl => argv.add("-display", "sdl"),
-        Display::Vnc { bind, port } => {
+        Display::Vnc(Server { bind, port, .. }) => {
             argv.add("-display", "none");
-            argv.add("-vnc", format!("{bind}:{}", port.saturating_sub(VNC_BASE)));
+            let number = port.saturating_sub(VNC_BASE);
+            argv.add("-vnc", format!("{bind}:{number},password-secret={PASSWORD}"));
         }
+        Display::Spice(Server { bind, port, .. }) => {
+            argv.add("-display", "none");
+            argv.add("-spice", format!("addr={bind},port={port},password-secret={PASSWORD}"));
+        }
+    }
+    if let Display::Vnc(_) | Display::Spice(_) = machine.display {
+        let file = path(&machine.files.display_password());
+        argv.add("-object", format!("secret,id={PASSWORD},file={file}"));
     }
     argv.add("-device", "virtio-keyboard-pci");
     // A tablet gives absolute positions: the pointer is not caught by the window and does not drift.
     argv.add("-device", "virtio-tablet-pci");
+    clipboard(argv, machine);
+}
+
+/// The id of the object that holds a display's password.
+const PASSWORD: &str = "display-password";
+
+/// The port on which the guest's `spice-vdagent` looks for its other end, by SPICE's agent protocol. Over SPICE that is
+/// the client, else QEMU itself.
+fn clipboard(argv: &mut Argv, machine: &Machine) {
+    let agent = match machine.display {
+        Display::Spice(_) => "spicevmc,id=agent,name=vdagent",
+        Display::Gtk | Display::Vnc(_) if machine.clipboard => {
+            "qemu-vdagent,id=agent,name=vdagent,clipboard=on"
+        }
+        _ => return,
+    };
+    argv.add("-chardev", agent);
+    argv.add("-device", "virtserialport,chardev=agent,name=com.redhat.spice.0");
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! A virtual machine as a value: everything that its QEMU command line depends on, without side effects.
 
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::net::{IpAddr, Ipv4Addr};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -46,6 +48,9 @@ pub struct Machine {
     pub forwards: Vec<Forward>,
     /// What the user sees.
     pub display: Display,
+    /// Shares the guest's clipboard with a display that has one, other than SPICE, which always does: QEMU stands in for
+    /// a SPICE client's agent. Needs [`crate::qemu::Offers::clipboard`], and `spice-vdagent` in the guest.
+    pub clipboard: bool,
     /// systemd credentials of the guest, systemd.exec(5).
     pub credentials: Vec<Credential>,
     /// Boots this kernel instead of the disk's boot loader.
@@ -71,6 +76,7 @@ impl Machine {
             network: false,
             forwards: Vec::new(),
             display: Display::Headless,
+            clipboard: false,
             credentials: Vec::new(),
             kernel: None,
             clock: Clock::Host,
@@ -191,7 +197,7 @@ pub enum WhenTaken {
 }
 
 /// What the user sees of the machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Display {
     /// Nothing; the serial console goes to a file.
     Headless,
@@ -199,17 +205,64 @@ pub enum Display {
     Gtk,
     /// An SDL window.
     Sdl,
-    /// A VNC server.
-    Vnc {
-        /// The address that listens.
-        bind: IpAddr,
-        /// Its TCP port, at least [`VNC_BASE`].
-        port: u16,
-    },
+    /// A VNC server; its port is at least [`VNC_BASE`].
+    Vnc(Server),
+    /// A SPICE server.
+    Spice(Server),
+}
+
+/// Where a display is served. Every user of this host can reach a port of the loopback address too: the password keeps
+/// them out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// The address that listens.
+    pub bind: IpAddr,
+    /// Its TCP port.
+    pub port: u16,
+    /// What it asks for.
+    pub password: Password,
 }
 
 /// The port of VNC's display 0 (RFC 6143, 1.1); QEMU takes the display's number.
 pub const VNC_BASE: u16 = 5900;
+
+/// A password made for one run. It reaches QEMU in a file of mode 0600, never on the command line.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(String);
+
+impl Password {
+    /// VNC's challenge looks at no more characters (RFC 6143, 7.2.2).
+    const LENGTH: usize = 8;
+    /// Without those that look alike: 57 characters, 46 bits in all.
+    const ALPHABET: &[u8] = b"ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789";
+
+    /// A new one, of the system's random numbers.
+    pub fn random() -> io::Result<Self> {
+        let mut source = File::open("/dev/urandom")?;
+        let mut text = String::new();
+        while text.len() < Self::LENGTH {
+            let mut byte = [0];
+            source.read_exact(&mut byte)?;
+            // Bytes past the alphabet's last whole repetition would make its first characters likelier.
+            let count = Self::ALPHABET.len();
+            if usize::from(byte[0]) < 256 / count * count {
+                text.push(char::from(Self::ALPHABET[usize::from(byte[0]) % count]));
+            }
+        }
+        Ok(Self(text))
+    }
+
+    /// The text to type.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Password(***)")
+    }
+}
 
 /// A systemd credential. Its value reaches QEMU in a file of mode 0600, never on the command line.
 #[derive(Clone, PartialEq, Eq)]
@@ -286,8 +339,27 @@ impl Files {
         self.run_dir.join("overlay.qcow2")
     }
 
+    /// The password of a display's server.
+    pub(crate) fn display_password(&self) -> Utf8PathBuf {
+        self.run_dir.join("display-password")
+    }
+
     /// The text of a credential as QEMU hands it to the guest.
     pub(crate) fn credential(&self, index: usize) -> Utf8PathBuf {
         self.run_dir.join(format!("credential-{index}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_fit_vnc_differ_and_are_not_shown() {
+        let [one, two] = [(), ()].map(|()| Password::random().unwrap());
+        assert_eq!(one.as_str().len(), 8);
+        assert_ne!(one, two);
+        assert!(one.as_str().bytes().all(|byte| Password::ALPHABET.contains(&byte)), "{}", one.as_str());
+        assert!(!format!("{one:?}").contains(one.as_str()));
     }
 }

@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::files::write_atomically;
-use crate::machine::{Credential, Disk, Firmware, Machine, Overlay, SOCKET_PATH_MAX};
+use crate::machine::{
+    Credential, Disk, Display, Firmware, Machine, Overlay, SOCKET_PATH_MAX, Server, VNC_BASE,
+};
 use crate::qemu::qemu_img;
 
 /// How long qemu-img may take: it writes a few hundred kilobytes.
@@ -32,6 +34,10 @@ pub(crate) fn prepare(machine: &Machine) -> Result<(), Error> {
     }
     for (index, credential) in machine.credentials.iter().enumerate() {
         write_atomically(&files.credential(index), oem_string(credential).as_bytes(), 0o600)?;
+    }
+    if let Display::Vnc(Server { password, .. }) | Display::Spice(Server { password, .. }) = &machine.display
+    {
+        write_atomically(&files.display_password(), password.as_str().as_bytes(), 0o600)?;
     }
     if let Some(disk) = &machine.disk {
         prepare_disk(machine, disk)?;
@@ -60,6 +66,11 @@ fn check(machine: &Machine) -> Result<(), Error> {
     }
     if machine.disk_mib.is_some() && machine.overlay == Overlay::None {
         return bad("its disk can only be larger than the artifact on an overlay".into());
+    }
+    if let Display::Vnc(Server { port, .. }) = machine.display
+        && port < VNC_BASE
+    {
+        return bad(format!("a VNC server's port is at least {VNC_BASE}, not {port}"));
     }
     if let Some(credential) = machine.credentials.iter().find(|credential| !plain(&credential.name)) {
         return bad(format!("{:?} is no name for a credential", credential.name));

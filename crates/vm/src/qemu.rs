@@ -79,17 +79,45 @@ impl Qemu {
         Ok(Self { program: program.to_owned(), version })
     }
 
-    /// The kinds of display that this build offers: `gtk`, `sdl`, `none`, ...; the rest is packaged apart.
-    pub fn displays(&self) -> Result<Vec<String>, Error> {
-        let command =
-            Cmd::new(self.program.as_std_path()).args(["-display", "help"]).timeout(VERSION_DEADLINE);
-        let output = command.output().map_err(Error::process("asking QEMU for its displays"))?;
-        Ok(displays(&output.text()))
+    /// What this build brings, or what was installed beside it.
+    pub fn offers(&self) -> Result<Offers, Error> {
+        let ask = |option: &str| {
+            let command =
+                Cmd::new(self.program.as_std_path()).args([option, "help"]).timeout(VERSION_DEADLINE);
+            command.output().map_err(Error::process("asking QEMU what it offers"))
+        };
+        Ok(Offers { displays: listed(&ask("-display")?.text()), chardevs: listed(&ask("-chardev")?.text()) })
     }
 }
 
-/// The words of `-display help`: a heading, a kind on each line, then a paragraph about something else.
-fn displays(text: &str) -> Vec<String> {
+/// What a QEMU can do that another may lack: it is chosen when QEMU is built, and packaged apart.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Offers {
+    /// The kinds of display: `gtk`, `sdl`, `none`, ...
+    pub displays: Vec<String>,
+    /// The other ends of character devices that are built in.
+    pub chardevs: Vec<String>,
+}
+
+impl Offers {
+    /// Whether it opens windows of this kind: `gtk`, `sdl`.
+    pub fn display(&self, name: &str) -> bool {
+        self.displays.iter().any(|kind| kind == name)
+    }
+
+    /// Whether it serves SPICE. The kind of display that starts a viewer comes with the server.
+    pub fn spice(&self) -> bool {
+        self.display("spice-app")
+    }
+
+    /// Whether it can share a clipboard with displays other than SPICE.
+    pub fn clipboard(&self) -> bool {
+        self.chardevs.iter().any(|kind| kind == "qemu-vdagent")
+    }
+}
+
+/// The words that `help` lists: a heading, a kind on each line, then perhaps a paragraph about something else.
+fn listed(text: &str) -> Vec<String> {
     let kinds = text.lines().skip(1).take_while(|line| !line.trim().is_empty());
     kinds.map(|line| line.trim().to_owned()).collect()
 }
@@ -117,11 +145,15 @@ mod tests {
     }
 
     #[test]
-    fn displays_are_the_lines_after_the_heading() {
-        let text =
-            "Available display backend types:\nnone\ngtk\nsdl\n\nSome display backends support suboptions\n";
-        assert_eq!(displays(text), ["none", "gtk", "sdl"]);
-        assert!(displays("").is_empty());
+    fn what_is_offered_are_the_lines_after_the_heading() {
+        let displays = "Available display backend types:\nnone\ngtk\nspice-app\n\nSome display backends support suboptions\n";
+        let chardevs = "Available chardev backend types: \n  stdio\n  qemu-vdagent\n";
+        let offers = Offers { displays: listed(displays), chardevs: listed(chardevs) };
+        assert_eq!(offers.displays, ["none", "gtk", "spice-app"]);
+        assert!(offers.display("gtk") && !offers.display("sdl") && offers.spice() && offers.clipboard());
+        let none = Offers { displays: listed(""), chardevs: listed("") };
+        assert_eq!(none, Offers::default());
+        assert!(!none.spice() && !none.clipboard());
     }
 
     #[test]

@@ -96,7 +96,7 @@ impl Plan<'_> {
             cpus: self.cpus,
             network: true,
             forwards: forwards.collect(),
-            display: self.display,
+            display: self.display.clone(),
             credentials: vec![key.credential()],
             ..Machine::new(name, &run_dir)
         };

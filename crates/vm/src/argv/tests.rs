@@ -1,7 +1,7 @@
 //! Snapshots of whole command lines, one option a line.
 
 use super::*;
-use crate::machine::{Credential, DirectKernel, Disk, DiskFormat};
+use crate::machine::{Credential, DirectKernel, Disk, DiskFormat, Password};
 use crate::qemu::OLDEST;
 
 /// The command line with each option and its value on one line.
@@ -136,16 +136,60 @@ fn a_kernel_of_its_own() {
     );
 }
 
+/// What the command line says after the last option that every machine has.
+fn screen(display: Display, clipboard: bool) -> String {
+    let text = lines(&Machine { display, clipboard, ..machine() }, Engine::Tcg);
+    let (_, screen) = text
+        .split_once("-mon chardev=qmp,mode=control\n-device virtio-vga,edid=on,xres=1280,yres=800\n")
+        .unwrap();
+    screen.to_owned()
+}
+
+fn server(port: u16) -> Server {
+    Server { bind: std::net::Ipv4Addr::LOCALHOST.into(), port, password: Password::random().unwrap() }
+}
+
 #[test]
-fn displays() {
-    let with = |display| lines(&Machine { display, ..machine() }, Engine::Tcg);
-    assert!(with(Display::Gtk).contains("-device virtio-vga,edid=on,xres=1280,yres=800\n-display gtk\n"));
-    assert!(
-        with(Display::Sdl).contains("-display sdl\n-device virtio-keyboard-pci\n-device virtio-tablet-pci")
+fn windows() {
+    assert_eq!(screen(Display::Headless, true), "-display none");
+    assert_eq!(
+        screen(Display::Gtk, true),
+        "-display gtk
+-device virtio-keyboard-pci
+-device virtio-tablet-pci
+-chardev qemu-vdagent,id=agent,name=vdagent,clipboard=on
+-device virtserialport,chardev=agent,name=com.redhat.spice.0"
     );
-    let bind = std::net::Ipv4Addr::LOCALHOST.into();
-    assert!(with(Display::Vnc { bind, port: 5907 }).contains("-display none\n-vnc 127.0.0.1:7\n"));
-    assert!(with(Display::Headless).ends_with("-display none"));
+    assert_eq!(
+        screen(Display::Sdl, true),
+        "-display sdl
+-device virtio-keyboard-pci
+-device virtio-tablet-pci"
+    );
+}
+
+#[test]
+fn servers_and_where_their_password_is() {
+    assert_eq!(
+        screen(Display::Vnc(server(5907)), false),
+        "-display none
+-vnc 127.0.0.1:7,password-secret=display-password
+-object secret,id=display-password,file=/run/rave/display-password
+-device virtio-keyboard-pci
+-device virtio-tablet-pci"
+    );
+    assert_eq!(
+        screen(Display::Spice(server(5930)), true),
+        "-display none
+-spice addr=127.0.0.1,port=5930,password-secret=display-password
+-object secret,id=display-password,file=/run/rave/display-password
+-device virtio-keyboard-pci
+-device virtio-tablet-pci
+-chardev spicevmc,id=agent,name=vdagent
+-device virtserialport,chardev=agent,name=com.redhat.spice.0"
+    );
+    let served = server(5900);
+    assert!(!screen(Display::Vnc(served.clone()), true).contains(served.password.as_str()));
 }
 
 #[test]
