@@ -1,13 +1,13 @@
 //! Flags, environment and rave.toml, read once.
 
 mod dirs;
+mod sources;
 
 use std::env;
-use std::fs;
 use std::io::{self, IsTerminal};
 
-use camino::{Utf8Path, Utf8PathBuf};
-use rave_spec::{Base, Format, Loaded, Profile, ProfileName, Source};
+use camino::Utf8PathBuf;
+use rave_spec::{Base, Format, Loaded, Profile, ProfileName};
 
 use crate::cli::{Accel, Cli, Command, FormatFlag, Target};
 use crate::exit::Failure;
@@ -42,7 +42,7 @@ pub(crate) struct Settings {
 impl Settings {
     pub(crate) fn load(cli: &Cli) -> anyhow::Result<Self> {
         let root = dirs::checkout()?;
-        let spec = load_spec(&root)?;
+        let spec = sources::load(&root, &variables()?)?;
         let target = target_of(cli.command.as_ref());
         let profile = match &target.profile {
             Some(name) => known_profile(&spec, name)?,
@@ -134,30 +134,6 @@ fn choose_base(asked: Option<Base>, nix: bool) -> (Base, Option<String>) {
 fn known_profile(spec: &Loaded, name: &str) -> anyhow::Result<ProfileName> {
     spec.spec.profile(name).map_err(|error| Failure::usage(format!("--profile: {error}")))?;
     Ok(name.parse()?)
-}
-
-fn load_spec(root: &Utf8Path) -> anyhow::Result<Loaded> {
-    let names = ["rave.toml", "rave.local.toml"];
-    let mut files = Vec::new();
-    for name in names {
-        match fs::read_to_string(root.join(name)) {
-            Ok(text) => files.push((name, text)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && name == names[1] => {}
-            Err(error) => {
-                return Err(Failure::usage(format!("{} cannot be read", root.join(name)))
-                    .detail(error.to_string())
-                    .into());
-            }
-        }
-    }
-    let sources: Vec<Source<'_>> = files.iter().map(|(name, text)| Source { name, text }).collect();
-    rave_spec::load(&sources, &variables()?).map_err(|errors| {
-        let count = errors.0.len();
-        let noun = if count == 1 { "an error".to_owned() } else { format!("{count} errors") };
-        let failure = Failure::usage(format!("the configuration has {noun}"));
-        let failure = errors.0.iter().fold(failure, |failure, problem| failure.detail(problem.to_string()));
-        failure.remedy("correct the values above; `cargo xtask config` shows what counts").into()
-    })
 }
 
 fn variables() -> anyhow::Result<Vec<(String, String)>> {

@@ -4,9 +4,12 @@
 //! syntax that Nix's `substituteAll` uses, so that both bases share them. A base takes [`files`], adds the user's
 //! [`extra_unit`]s, and writes them into the root filesystem, over what packages put there.
 
+mod desktop;
 mod environment;
+pub mod features;
 mod masks;
 pub mod npm;
+mod playwright;
 mod render;
 mod system;
 mod units;
@@ -110,11 +113,12 @@ impl Paths {
 pub fn files(config: &GuestConfig, paths: &Paths) -> Vec<GuestFile> {
     let text = render::Template::new(config, paths);
     let mut files = vec![GuestFile::file(config::PATH, 0o644, config.to_json())];
-    files.extend(units::files(&text));
+    files.extend(units::files(&text, config));
     files.extend(system::files(&text, config, paths));
     files.extend(environment::files(config));
     files.extend(npm::files(&text, paths));
     files.extend(masks::files());
+    files.extend(features::files(&text, config, paths));
     files.sort_by(|a, b| a.path.cmp(&b.path));
     files
 }

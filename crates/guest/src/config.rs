@@ -1,5 +1,8 @@
 //! `/etc/rave/guest.json`: what the programs in the guest need to know about it.
 
+use std::collections::BTreeSet;
+
+use crate::assets::features;
 use serde::{Deserialize, Serialize};
 
 /// Where the guest's configuration lies inside the guest.
@@ -23,6 +26,9 @@ pub struct GuestConfig {
     pub environment: Vec<(String, String)>,
     /// The folder with the npm tools' `node_modules` and `bin`.
     pub tools: String,
+    /// What the guest holds besides what every guest holds: names of [`assets::features`](crate::assets::features).
+    #[serde(default)]
+    pub features: BTreeSet<String>,
     /// The version of RAVE that built the image.
     pub version: String,
 }
@@ -53,6 +59,16 @@ impl Services {
 }
 
 impl GuestConfig {
+    /// Whether the guest has a feature.
+    pub fn has(&self, feature: &str) -> bool {
+        self.features.contains(feature)
+    }
+
+    /// Whether `NetworkManager`, instead of systemd-networkd, manages the network.
+    pub fn has_network_manager(&self) -> bool {
+        self.has(features::DESKTOP)
+    }
+
     /// Parses `guest.json`.
     pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(text)
@@ -79,6 +95,7 @@ impl Default for GuestConfig {
             services: Services { kanban: 3000, router: 3456, gateway: 3002, ssh: 22 },
             environment: Vec::new(),
             tools: "/opt/rave/tools".into(),
+            features: BTreeSet::new(),
             version: env!("CARGO_PKG_VERSION").into(),
         }
     }
@@ -92,6 +109,7 @@ mod tests {
     fn json_round_trip_keeps_every_field() {
         let config = GuestConfig {
             hardened: true,
+            features: ["desktop".into(), "sound".into()].into(),
             environment: vec![("A".into(), "x \"y\" $z".into()), ("B".into(), String::new())],
             ..GuestConfig::default()
         };

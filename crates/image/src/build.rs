@@ -168,7 +168,7 @@ impl<'a> Plan<'a> {
             .profile(request.profile)
             .map_err(|unknown| Error::Input { what: "profile".into(), detail: unknown.to_string() })?;
         let spec = request.spec;
-        let rootfs = Rootfs::new(spec, &profile.packages, request.epoch);
+        let rootfs = Rootfs::new(spec, profile, request.epoch);
         let source = guest_program::Source::read(request.root)?;
         let account = account(spec, profile, request.epoch);
         let config = guest_config(spec, profile);

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use toml::de::DeTable;
 
-use crate::Source;
 use crate::problem::{Place, Problem};
 use crate::syntax::{self, Locator};
+use crate::{Role, Source};
 
 /// A value and where it stands.
 #[derive(Debug, Clone)]
@@ -57,6 +57,17 @@ impl Document {
         let broken = !errors.iter().all(syntax::is_duplicate_key);
         let root =
             if broken { BTreeMap::new() } else { syntax::tree(&locator, table.into_inner(), &mut problems) };
-        Self { root, start: locator.place(0), problems, broken }
+        let start = locator.place(0);
+        let root = match source.role {
+            Role::Settings => root,
+            Role::Profile(name) => within("profiles", within(name, root, &start), &start),
+        };
+        Self { root, start, problems, broken }
     }
+}
+
+/// A table with one entry, which is a table.
+fn within(name: &str, table: BTreeMap<String, Entry>, place: &Place) -> BTreeMap<String, Entry> {
+    let node = Node { data: Data::Table(table), place: place.clone() };
+    BTreeMap::from([(name.to_owned(), Entry { key_place: place.clone(), node })])
 }

@@ -57,6 +57,9 @@ pub(crate) fn render(spec: &Spec, password: &str) -> Vec<(String, String)> {
     }
     lines.push("debian.suite", text(&spec.debian.suite));
     lines.push("debian.packages", list(&spec.debian.packages));
+    for (feature, packages) in &spec.debian.features {
+        lines.push(format!("debian.features.{feature}"), list(packages));
+    }
     lines.0
 }
 
@@ -70,6 +73,7 @@ impl Lines {
     fn profile(&mut self, name: &ProfileName, profile: &Profile) {
         self.push(format!("profiles.{name}.description"), text(&profile.description));
         self.push(format!("profiles.{name}.hardened"), profile.hardened);
+        self.push(format!("profiles.{name}.features"), list(&profile.features));
         self.push(format!("profiles.{name}.debian"), list(&profile.packages));
     }
 }

@@ -24,7 +24,7 @@ mod value;
 
 pub use effective::{Effective, effective};
 pub use environment::{TOOL_VARIABLES, VARIABLES, Variable};
-pub use names::{Base, Format, Hostname, PackageName, ProfileName, ServiceName, Suite, UserName};
+pub use names::{Base, Feature, Format, Hostname, PackageName, ProfileName, ServiceName, Suite, UserName};
 pub use nearest::nearest;
 pub use origin::{Origin, Origins};
 pub use parse::SCHEMA;
@@ -43,6 +43,29 @@ pub struct Source<'a> {
     pub name: &'a str,
     /// All of its text.
     pub text: &'a str,
+    /// What it says.
+    pub role: Role<'a>,
+}
+
+/// What a file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role<'a> {
+    /// Everything: the root of the tree.
+    Settings,
+    /// One profile, whose name is the file's: what a table `[profiles.NAME]` of the settings would say.
+    Profile(&'a str),
+}
+
+impl<'a> Source<'a> {
+    /// A file such as `rave.toml`.
+    pub const fn settings(name: &'a str, text: &'a str) -> Self {
+        Self { name, text, role: Role::Settings }
+    }
+
+    /// A file such as `profiles/simple.toml`, for the profile of that name.
+    pub const fn profile(name: &'a str, profile: &'a str, text: &'a str) -> Self {
+        Self { name, text, role: Role::Profile(profile) }
+    }
 }
 
 /// What the layers say together.

@@ -12,8 +12,7 @@ macro_rules! closed_set {
     ($(#[$doc:meta])* $name:ident, $thing:literal { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(rename_all = "lowercase")]
-        pub enum $name { $($(#[$variant_doc])* $variant),+ }
+        pub enum $name { $($(#[$variant_doc])* #[serde(rename = $text)] $variant),+ }
 
         impl $name {
             /// Every value, in the order in which it is shown.
@@ -79,6 +78,28 @@ closed_set! {
         Gateway = "gateway",
         /// OpenSSH.
         Ssh = "ssh",
+    }
+}
+
+closed_set! {
+    /// What a profile may hold besides what every guest holds; the same on each base.
+    Feature, "feature" {
+        /// Xfce that logs the user in by itself, Chromium, a network applet.
+        Desktop = "desktop",
+        /// Sound in programs and on the desktop.
+        Sound = "sound",
+        /// Docker with compose, for the user.
+        Docker = "docker",
+        /// C and C++ compilers, and make.
+        BuildTools = "build-tools",
+        /// A screen without hardware, for programs that want one.
+        VirtualScreen = "virtual-screen",
+        /// The desktop over VNC, on loopback.
+        Vnc = "vnc",
+        /// Playwright, which drives the system's Chromium.
+        Playwright = "playwright",
+        /// What people expect at a command line: zip, tree, htop, nano.
+        EverydayTools = "everyday-tools",
     }
 }
 
@@ -177,6 +198,8 @@ const RESERVED: &[&str] = &[
     "src", "shadow", "utmp", "video", "sasl", "plugdev", "staff", "users", "nogroup",
     // dbus, openssh-server, udev, polkit
     "messagebus", "sshd", "input", "kvm", "render", "sgx", "clock", "polkitd",
+    // lightdm, network-manager, docker.io
+    "lightdm", "netdev", "docker",
 ];
 
 fn check_user_name(text: &str) -> Result<(), Refusal> {

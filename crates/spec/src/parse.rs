@@ -11,8 +11,8 @@ use crate::problem::Place;
 use crate::reader::{At, Reader, Section};
 use crate::spec::{Debian, Defaults, Extra, Guest, Profile, Service, Services, Spec, VmSize};
 use crate::{
-    Base, CPUS_LIMITS, DISK_LIMITS, Format, Limits, MEMORY_LIMITS, MebiBytes, PackageName, Port, ProfileName,
-    Refusal, ServiceName, check, value,
+    Base, CPUS_LIMITS, DISK_LIMITS, Feature, Format, Limits, MEMORY_LIMITS, MebiBytes, PackageName, Port,
+    ProfileName, Refusal, ServiceName, check, value,
 };
 
 /// The schema that this version of the tool reads.
@@ -188,11 +188,15 @@ fn profile(mut section: Section<'_>, reader: &mut Reader) -> Option<Profile> {
         Ok(text.to_owned())
     });
     let hardened = section.optional(reader, "hardened", |_, node, _| value::truth(node));
+    let feature = |node: &Node| value::text(node, "the name of a feature")?.parse::<Feature>();
+    let features =
+        section.list(reader, "features", "a list of features", feature, |feature| feature.as_str());
     let packages = packages(&mut section, reader, "debian");
     section.finish(reader);
     Some(Profile {
         description: description?.value,
         hardened: hardened.or(false)?,
+        features: features.or(Vec::new())?,
         packages: packages?.into_iter().map(String::from).collect(),
     })
 }
@@ -200,8 +204,25 @@ fn profile(mut section: Section<'_>, reader: &mut Reader) -> Option<Profile> {
 fn debian(mut section: Section<'_>, reader: &mut Reader) -> Option<Debian> {
     let suite = section.required(reader, "suite", "a suite such as trixie", parsed("a suite such as trixie"));
     let packages = packages(&mut section, reader, "packages");
+    let features = feature_packages(section.section(reader, "features"), reader);
     section.finish(reader);
-    Some(Debian { suite: suite?.value, packages: packages?.into_iter().map(String::from).collect() })
+    Some(Debian {
+        suite: suite?.value,
+        packages: packages?.into_iter().map(String::from).collect(),
+        features: features?,
+    })
+}
+
+/// What each feature is called in the base's archive.
+fn feature_packages(mut section: Section<'_>, reader: &mut Reader) -> Option<BTreeMap<Feature, Vec<String>>> {
+    let read: Vec<_> = Feature::ALL
+        .iter()
+        .map(|feature| (*feature, packages(&mut section, reader, feature.as_str())))
+        .collect();
+    section.finish(reader);
+    read.into_iter()
+        .map(|(feature, packages)| Some((feature, packages?.into_iter().map(String::from).collect())))
+        .collect()
 }
 
 fn defaults(

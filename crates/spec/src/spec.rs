@@ -1,12 +1,12 @@
 //! The specification: what `rave.toml` says, checked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use camino::Utf8PathBuf;
 
 use crate::{
-    Base, Format, Hostname, MebiBytes, PackageName, Port, ProfileName, ServiceName, Suite, UserName,
+    Base, Feature, Format, Hostname, MebiBytes, PackageName, Port, ProfileName, ServiceName, Suite, UserName,
 };
 
 /// All that `rave.toml`, `rave.local.toml` and `RAVE_*` say, checked; made by [`load`](crate::load).
@@ -29,6 +29,14 @@ pub struct Spec {
 }
 
 impl Spec {
+    /// Every Debian package that a profile asks for, each once: all profiles', its features', its own, and the user's.
+    pub fn debian_packages(&self, profile: &Profile) -> BTreeSet<String> {
+        let features =
+            profile.features.iter().filter_map(|feature| self.debian.features.get(feature)).flatten();
+        let own = self.debian.packages.iter().chain(features).chain(&profile.packages).cloned();
+        own.chain(self.extra.packages.iter().map(ToString::to_string)).collect()
+    }
+
     /// The profile of that name.
     pub fn profile(&self, name: &str) -> Result<&Profile, UnknownName> {
         self.profiles.get(name).ok_or_else(|| {
@@ -178,7 +186,9 @@ pub struct Profile {
     pub description: String,
     /// No passwords and no root login; a key is needed.
     pub hardened: bool,
-    /// Debian packages on top of [`Debian::packages`] (key `debian`).
+    /// What it holds besides what every guest holds; none twice.
+    pub features: Vec<Feature>,
+    /// Debian packages on top of [`Debian::packages`] and those of the features (key `debian`).
     pub packages: Vec<String>,
 }
 
@@ -189,4 +199,6 @@ pub struct Debian {
     pub suite: Suite,
     /// Packages that every profile holds.
     pub packages: Vec<String>,
+    /// Packages that each feature needs on top.
+    pub features: BTreeMap<Feature, Vec<String>>,
 }

@@ -62,7 +62,7 @@ pub(crate) fn measure(
 /// mmdebstrap alone, from its own archives to a tar.
 fn plain(settings: &Settings, place: &Utf8Path) -> anyhow::Result<Duration> {
     let spec = &settings.spec.spec;
-    let rootfs = Rootfs::new(spec, &settings.profile()?.packages, DEFAULT_EPOCH);
+    let rootfs = Rootfs::new(spec, settings.profile()?, DEFAULT_EPOCH);
     let tar = place.join("plain.tar");
     let argv = rootfs.plain_argv(Mode::of_this_process(), &tar);
     let started = Instant::now();

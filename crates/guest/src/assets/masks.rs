@@ -3,7 +3,7 @@
 use super::GuestFile;
 
 /// Masked units with the reason for each.
-pub const MASKED: [(&str, &str); 30] = [
+pub const MASKED: [(&str, &str); 31] = [
     ("apt-daily.timer", "would fetch package lists behind the user's back, right after boot"),
     ("apt-daily-upgrade.timer", "would change the pinned system"),
     ("dpkg-db-backup.timer", "copies the package database every day; the image is the backup"),
@@ -14,6 +14,7 @@ pub const MASKED: [(&str, &str); 30] = [
         "systemd-networkd-wait-online.service",
         "nothing may wait for a network: a boot without one must be as quick",
     ),
+    ("NetworkManager-wait-online.service", "as above"),
     ("systemd-firstboot.service", "would ask questions on the console"),
     ("systemd-pcrphase.service", "measures the boot into a TPM, and there is none"),
     ("systemd-pcrphase-sysinit.service", "measures the boot into a TPM, and there is none"),

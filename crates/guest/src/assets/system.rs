@@ -12,11 +12,6 @@ pub(super) fn files(template: &Template, config: &GuestConfig, paths: &Paths) ->
         GuestFile::file("/etc/sudoers.d/rave", 0o440, template.fill("@user@ ALL=(ALL:ALL) NOPASSWD: ALL\n")),
         GuestFile::file("/etc/ssh/sshd_config.d/rave.conf", 0o644, sshd(template, config)),
         GuestFile::symlink("/etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf"),
-        GuestFile::file(
-            "/etc/systemd/network/80-rave.network",
-            0o644,
-            include_str!("../../assets/network/80-rave.network"),
-        ),
         GuestFile::file("/etc/repart.d/50-root.conf", 0o644, include_str!("../../assets/repart-root.conf")),
         GuestFile::file(
             "/etc/systemd/journald.conf.d/rave.conf",
@@ -27,6 +22,10 @@ pub(super) fn files(template: &Template, config: &GuestConfig, paths: &Paths) ->
     ];
     files.extend(gateway(template, paths));
     files.extend(low_ports(config));
+    if !config.has_network_manager() {
+        let text = include_str!("../../assets/network/80-rave.network");
+        files.push(GuestFile::file("/etc/systemd/network/80-rave.network", 0o644, text));
+    }
     files
 }
 

@@ -2,6 +2,7 @@
 
 use super::GuestFile;
 use super::render::Template;
+use crate::config::GuestConfig;
 
 /// Where units and their links lie.
 const UNITS: &str = "/etc/systemd/system";
@@ -39,15 +40,18 @@ const OWN: [(&str, &str); 9] = [
 ];
 
 /// Units of packages that a guest needs and that a package may leave off: unit and the target that wants it.
-const FROM_PACKAGES: [(&str, &str); 5] = [
+const FROM_PACKAGES: [(&str, &str); 3] = [
     ("ssh.service", "multi-user.target"),
-    ("systemd-networkd.service", "multi-user.target"),
-    ("systemd-networkd.socket", "sockets.target"),
     ("systemd-resolved.service", "sysinit.target"),
     ("systemd-timesyncd.service", "sysinit.target"),
 ];
 
-pub(super) fn files(template: &Template) -> Vec<GuestFile> {
+/// What manages the network where there is no desktop, whose applet wants `NetworkManager`.
+const NETWORKD: [(&str, &str); 2] =
+    [("systemd-networkd.service", "multi-user.target"), ("systemd-networkd.socket", "sockets.target")];
+const NETWORK_MANAGER: [(&str, &str); 1] = [("NetworkManager.service", "multi-user.target")];
+
+pub(super) fn files(template: &Template, config: &GuestConfig) -> Vec<GuestFile> {
     let mut files = Vec::new();
     for (name, text) in OWN {
         let text = template.fill(text);
@@ -59,7 +63,8 @@ pub(super) fn files(template: &Template) -> Vec<GuestFile> {
         0o644,
         template.fill(include_str!("../../assets/units/ssh.conf")),
     ));
-    for (unit, target) in FROM_PACKAGES {
+    let network: &[_] = if config.has_network_manager() { &NETWORK_MANAGER } else { &NETWORKD };
+    for (unit, target) in FROM_PACKAGES.iter().chain(network) {
         let link = format!("{UNITS}/{target}.wants/{unit}");
         files.push(GuestFile::symlink(link, format!("/usr/lib/systemd/system/{unit}")));
     }

@@ -9,8 +9,8 @@ pub const USER_ID: u64 = 1000;
 /// First subordinate id and how many one user gets (useradd(8), `SUB_UID_MIN`, `SUB_UID_COUNT`).
 const SUBORDINATE: (u32, u32) = (100_000, 65_536);
 
-/// Groups that the agent joins where the base has them: administration, logs, devices, desktop.
-const GROUPS: &[&str] = &["sudo", "adm", "audio", "video", "plugdev", "netdev", "input", "render"];
+/// Groups that the agent joins where the base has them: administration, logs, devices, desktop, Docker.
+const GROUPS: &[&str] = &["sudo", "adm", "audio", "video", "plugdev", "netdev", "input", "render", "docker"];
 
 const SECONDS_PER_DAY: u64 = 86_400;
 

@@ -60,8 +60,8 @@ fn a_local_file_may_swap_two_ports() {
 fn a_wrong_value_counts_even_where_it_is_overridden() {
     let bad = crate::GOOD.replace("memory = 4096", "memory = 1");
     let files = [
-        rave_spec::Source { name: "rave.toml", text: &bad },
-        rave_spec::Source { name: "rave.local.toml", text: "vm.memory = 4096" },
+        rave_spec::Source::settings("rave.toml", &bad),
+        rave_spec::Source::settings("rave.local.toml", "vm.memory = 4096"),
     ];
     assert_eq!(
         rave_spec::load(&files, &[]).unwrap_err().to_string(),
@@ -73,8 +73,8 @@ fn a_wrong_value_counts_even_where_it_is_overridden() {
 fn problems_come_in_the_order_of_files_lines_and_columns() {
     let bad = crate::GOOD.replace("cpus = 2", "cpus = 0");
     let files = [
-        rave_spec::Source { name: "rave.toml", text: &bad },
-        rave_spec::Source { name: "a.toml", text: "vm.disks = 1\nguest.user = \"root\"\n" },
+        rave_spec::Source::settings("rave.toml", &bad),
+        rave_spec::Source::settings("a.toml", "vm.disks = 1\nguest.user = \"root\"\n"),
     ];
     let env = [("RAVE_BASE".to_owned(), "arch".to_owned())];
     let errors = rave_spec::load(&files, &env).unwrap_err();
@@ -130,9 +130,18 @@ fn every_effective_key_has_its_origin() {
             "extra.environment = []  # rave.toml:26",
             "profiles.headless.description = \"no desktop\"  # rave.toml:29",
             "profiles.headless.hardened = false  # default",
+            "profiles.headless.features = []  # default",
             "profiles.headless.debian = []  # default",
             "debian.suite = \"trixie\"  # rave.toml:32",
             "debian.packages = [\"git\"]  # rave.toml:33",
+            "debian.features.desktop = []  # default",
+            "debian.features.sound = []  # default",
+            "debian.features.docker = []  # default",
+            "debian.features.build-tools = []  # default",
+            "debian.features.virtual-screen = []  # default",
+            "debian.features.vnc = []  # default",
+            "debian.features.playwright = []  # default",
+            "debian.features.everyday-tools = []  # default",
         ]
     );
 }
@@ -146,4 +155,44 @@ fn a_password_of_ones_own_is_masked() {
     };
     assert_eq!(shown(""), "\"agent\"");
     assert_eq!(shown("guest.password = \"hunter2\""), "\"***\"");
+}
+
+/// Loads [`GOOD`](crate::GOOD) with the file of one more profile and a `rave.local.toml`.
+fn load_profile(text: &str, local: &str) -> Result<rave_spec::Loaded, rave_spec::Errors> {
+    let sources = [
+        rave_spec::Source::settings("rave.toml", crate::GOOD),
+        rave_spec::Source::profile("profiles/mine.toml", "mine", text),
+        rave_spec::Source::settings("rave.local.toml", local),
+    ];
+    rave_spec::load(&sources, &[])
+}
+
+#[test]
+fn a_profile_is_one_file_and_the_local_file_wins_key_by_key() {
+    let text = "description = \"mine\"\nfeatures = [\"docker\", \"desktop\"]\ndebian = [\"jq\"]\n";
+    let local = "profiles.mine.hardened = true\n[debian.features]\ndocker = [\"docker.io\"]\n[extra]\npackages = [\"git\"]";
+    let loaded = load_profile(text, local).unwrap();
+    let profile = loaded.spec.profile("mine").unwrap();
+    assert_eq!((profile.description.as_str(), profile.hardened), ("mine", true));
+    assert_eq!(profile.features, [rave_spec::Feature::Docker, rave_spec::Feature::Desktop]);
+    assert_eq!(loaded.origins.get("profiles.mine.features").to_string(), "profiles/mine.toml:2");
+    let packages = loaded.spec.debian_packages(profile);
+    assert_eq!(packages.iter().map(String::as_str).collect::<Vec<_>>(), ["docker.io", "git", "jq"]);
+    let headless = loaded.spec.debian_packages(loaded.spec.profile("headless").unwrap());
+    assert_eq!(headless.iter().map(String::as_str).collect::<Vec<_>>(), ["git"]);
+}
+
+#[test]
+fn what_is_wrong_with_a_profiles_file_is_told_with_its_place() {
+    let messages = |text: &str| load_profile(text, "").unwrap_err().to_string();
+    assert_eq!(
+        messages("description = \"mine\"\nfeatures = [\"desktp\"]\n"),
+        "profiles/mine.toml:2:13: profiles.mine.features[0]: unknown feature \"desktp\"; did you mean \"desktop\"?"
+    );
+    assert_eq!(
+        messages("\nhardened = 1\n"),
+        "profiles/mine.toml:1:1: missing key \"description\" in [profiles.mine]; expected a line of text\n\
+         profiles/mine.toml:2:12: profiles.mine.hardened: 1 is a number; expected true or false"
+    );
+    assert!(messages("description = \n").starts_with("profiles/mine.toml:1:15: "));
 }

@@ -13,17 +13,17 @@ const GOOD: &str = include_str!("../good.toml");
 
 /// Loads `rave.toml` alone.
 fn load_one(text: &str) -> Result<Loaded, Errors> {
-    load(&[Source { name: "rave.toml", text }], &[])
+    load(&[Source::settings("rave.toml", text)], &[])
 }
 
 /// Loads [`GOOD`] with a `rave.local.toml` on top.
 fn load_local(local: &str) -> Result<Loaded, Errors> {
-    load(&[Source { name: "rave.toml", text: GOOD }, Source { name: "rave.local.toml", text: local }], &[])
+    load(&[Source::settings("rave.toml", GOOD), Source::settings("rave.local.toml", local)], &[])
 }
 
 /// Loads [`GOOD`] with variables on top.
 fn load_env(variables: &[(&str, &str)]) -> Result<Loaded, Errors> {
     let variables: Vec<_> =
         variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    load(&[Source { name: "rave.toml", text: GOOD }], &variables)
+    load(&[Source::settings("rave.toml", GOOD)], &variables)
 }

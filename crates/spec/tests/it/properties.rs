@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use rave_spec::{
-    Base, CPUS_LIMITS, DISK_LIMITS, Debian, Defaults, Errors, Extra, Format, Guest, Loaded, MEMORY_LIMITS,
-    MebiBytes, Origins, Place, Port, Profile, Service, Services, Spec, VmSize, WELL_KNOWN_PASSWORD,
-    effective,
+    Base, CPUS_LIMITS, DISK_LIMITS, Debian, Defaults, Errors, Extra, Feature, Format, Guest, Loaded,
+    MEMORY_LIMITS, MebiBytes, Origins, Place, Port, Profile, Service, Services, Spec, VmSize,
+    WELL_KNOWN_PASSWORD, effective,
 };
 
 use crate::{GOOD, load_one};
@@ -107,10 +107,12 @@ fn services() -> impl Strategy<Value = Services> {
 }
 
 fn profile() -> impl Strategy<Value = Profile> {
-    ("[^\\p{Cc}\\s][^\\p{Cc}]{0,30}", any::<bool>(), packages()).prop_map(
-        |(description, hardened, packages)| Profile {
+    let features = subsequence(Feature::ALL.to_vec(), 0..=Feature::ALL.len()).prop_shuffle();
+    ("[^\\p{Cc}\\s][^\\p{Cc}]{0,30}", any::<bool>(), features, packages()).prop_map(
+        |(description, hardened, features, packages)| Profile {
             description,
             hardened,
+            features,
             packages: packages.into_iter().collect(),
         },
     )
@@ -128,8 +130,16 @@ fn spec() -> impl Strategy<Value = Spec> {
     let profiles = prop::collection::btree_map(checked("[a-z][a-z0-9-]{0,12}"), profile(), 1..4);
     let formats = subsequence(Format::ALL.to_vec(), 1..=Format::ALL.len()).prop_shuffle();
     let base = prop::option::of(select(Base::ALL.to_vec()));
-    let debian = (checked("[a-z][a-z0-9-]{0,12}"), packages())
-        .prop_map(|(suite, packages)| Debian { suite, packages: packages.into_iter().collect() });
+    let features = prop::collection::vec(packages(), Feature::ALL.len());
+    let debian =
+        (checked("[a-z][a-z0-9-]{0,12}"), packages(), features).prop_map(|(suite, packages, features)| {
+            let named = Feature::ALL.iter().copied().zip(features);
+            Debian {
+                suite,
+                packages: packages.into_iter().collect(),
+                features: named.map(|(name, packages)| (name, packages.into_iter().collect())).collect(),
+            }
+        });
     (guest, vm, services(), extra(), profiles, (formats, base, any::<prop::sample::Index>()), debian)
         .prop_map(
             |(guest, vm, services, extra, profiles, (formats, base, default), debian): (

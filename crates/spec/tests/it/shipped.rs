@@ -1,12 +1,25 @@
 //! The repository's own `rave.toml`.
 
-use rave_spec::{ServiceName, WELL_KNOWN_PASSWORD};
+use std::fs;
+use std::path::Path;
 
-use crate::load_one;
+use rave_spec::{Feature, ServiceName, Source, Spec, WELL_KNOWN_PASSWORD};
+
+fn shipped() -> Spec {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let text = fs::read_to_string(root.join("rave.toml")).unwrap();
+    let profiles = ["full", "headless", "simple"].map(|name| {
+        let file = format!("profiles/{name}.toml");
+        (name, fs::read_to_string(root.join(&file)).unwrap(), file)
+    });
+    let mut sources = vec![Source::settings("rave.toml", &text)];
+    sources.extend(profiles.iter().map(|(name, text, file)| Source::profile(file, name, text)));
+    rave_spec::load(&sources, &[]).unwrap().spec
+}
 
 #[test]
 fn is_valid_and_says_what_the_product_promises() {
-    let spec = load_one(include_str!("../../../../rave.toml")).unwrap().spec;
+    let spec = shipped();
     let ports: Vec<_> =
         spec.services.iter().map(|(name, ports)| (name, ports.guest.get(), ports.host.get())).collect();
     assert_eq!(
@@ -21,4 +34,16 @@ fn is_valid_and_says_what_the_product_promises() {
     assert_eq!((spec.vm.memory.get(), spec.vm.cpus), (4096, 2));
     assert_eq!(spec.guest.password, WELL_KNOWN_PASSWORD);
     assert!(!spec.profile("headless").unwrap().hardened);
+}
+
+#[test]
+fn each_profile_holds_what_the_smaller_one_holds_and_the_desktop_is_the_default() {
+    let spec = shipped();
+    assert_eq!(spec.defaults.profile.as_str(), "simple");
+    let [headless, simple, full] = ["headless", "simple", "full"].map(|name| spec.profile(name).unwrap());
+    assert_eq!(headless.features, []);
+    assert_eq!(simple.features, [Feature::Desktop]);
+    assert!(full.features.iter().copied().eq(Feature::ALL.iter().copied()));
+    let [headless, simple, full] = [headless, simple, full].map(|profile| spec.debian_packages(profile));
+    assert!(headless.is_subset(&simple) && simple.is_subset(&full));
 }

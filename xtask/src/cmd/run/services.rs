@@ -80,7 +80,7 @@ mod tests {
 
     fn services() -> Services {
         let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../rave.toml")).unwrap();
-        let source = rave_spec::Source { name: "rave.toml", text: &text };
+        let source = rave_spec::Source::settings("rave.toml", &text);
         rave_spec::load(&[source], &[]).unwrap().spec.services
     }
 

@@ -13,6 +13,7 @@ mod serve;
 mod setup;
 mod spawn;
 mod ssh_keys;
+mod status_page;
 mod system;
 mod systemd;
 #[cfg(test)]

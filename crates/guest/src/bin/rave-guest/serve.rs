@@ -3,7 +3,7 @@
 //! One request at a time: only the gateway asks, and two answers at once would be the same answer.
 
 use crate::error::Error;
-use crate::health;
+use crate::{health, status_page};
 use rave_guest::config::GuestConfig;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsFd as _;
@@ -12,6 +12,7 @@ use std::time::Duration;
 
 /// Longer request heads are refused; nginx's own limit is 8 KiB a line.
 const MAX_HEAD: usize = 32 * 1024;
+const JSON: &str = "application/json";
 const LIMIT: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(config: &GuestConfig) -> Result<(), Error> {
@@ -38,18 +39,23 @@ fn answer(mut stream: UnixStream, config: &GuestConfig) -> io::Result<()> {
     stream.set_read_timeout(Some(LIMIT))?;
     stream.set_write_timeout(Some(LIMIT))?;
     let head = read_head(&mut stream)?;
-    let (status, body) = match request(&head) {
-        Some(_) => {
+    let request = request(&head);
+    let (status, kind, body) = match &request {
+        Some(Request { page, .. }) => {
             let health = health::report(config);
-            (if health.ok { "200 OK" } else { "503 Service Unavailable" }, health::to_json(&health) + "\n")
+            let status = if health.ok { "200 OK" } else { "503 Service Unavailable" };
+            match page {
+                Page::Report => (status, JSON, health::to_json(&health) + "\n"),
+                Page::Status => (status, "text/html; charset=utf-8", status_page::render(&health)),
+            }
         }
-        None => ("404 Not Found", "{\"error\":\"only GET /healthz\"}\n".to_owned()),
+        None => ("404 Not Found", JSON, "{\"error\":\"only GET /healthz and GET /status\"}\n".to_owned()),
     };
     let length = body.len();
-    let only_head = request(&head) == Some("HEAD");
+    let only_head = request.is_some_and(|request| request.only_head);
     write!(
         stream,
-        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\
          Cache-Control: no-store\r\nConnection: close\r\n\r\n{}",
         if only_head { "" } else { &body }
     )
@@ -68,13 +74,33 @@ fn read_head(stream: &mut UnixStream) -> io::Result<Vec<u8>> {
     Ok(head)
 }
 
-/// The method of a request for the report.
-fn request(head: &[u8]) -> Option<&str> {
+/// What can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Page {
+    /// For programs.
+    Report,
+    /// The same for people.
+    Status,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Request {
+    page: Page,
+    /// The body is not wanted.
+    only_head: bool,
+}
+
+fn request(head: &[u8]) -> Option<Request> {
     let line = std::str::from_utf8(head.split(|&byte| byte == b'\r').next()?).ok()?;
     let mut words = line.split(' ');
     let (method, target) = (words.next()?, words.next()?);
     let path = target.split('?').next()?;
-    (matches!(method, "GET" | "HEAD") && path == "/healthz").then_some(method)
+    let page = match path {
+        "/healthz" => Page::Report,
+        "/status" => Page::Status,
+        _ => return None,
+    };
+    matches!(method, "GET" | "HEAD").then_some(Request { page, only_head: method == "HEAD" })
 }
 
 #[cfg(test)]
@@ -83,8 +109,11 @@ mod tests {
 
     #[test]
     fn only_the_report_is_served() {
-        assert_eq!(request(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"), Some("GET"));
-        assert_eq!(request(b"HEAD /healthz?x=1 HTTP/1.0\r\n\r\n"), Some("HEAD"));
+        let (report, status) = (Page::Report, Page::Status);
+        let asked = |page, only_head| Some(Request { page, only_head });
+        assert_eq!(request(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"), asked(report, false));
+        assert_eq!(request(b"HEAD /healthz?x=1 HTTP/1.0\r\n\r\n"), asked(report, true));
+        assert_eq!(request(b"GET /status HTTP/1.1\r\n\r\n"), asked(status, false));
         assert_eq!(request(b"POST /healthz HTTP/1.1\r\n\r\n"), None);
         assert_eq!(request(b"GET / HTTP/1.1\r\n\r\n"), None);
         assert_eq!(request(b"\xff\r\n\r\n"), None);

@@ -6,3 +6,8 @@ rm -f "$1"/etc/ssh/ssh_host_*
 
 # The root file system's own table and name service are written with the disk.
 rm -f "$1/etc/fstab" "$1/etc/resolv.conf" "$1/etc/hostname"
+
+# Their sockets start them when they are first asked for.
+units="$1/etc/systemd"
+rm -f "$units/system/multi-user.target.wants/docker.service" "$units/system/multi-user.target.wants/containerd.service"
+rm -f "$units/user/default.target.wants"/pipewire*.service

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use camino::Utf8Path;
 use rave_process::Cmd;
 use rave_process::progress::{Event, Unit};
-use rave_spec::Spec;
+use rave_spec::{Profile, Spec};
 
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, StageContext as _};
@@ -15,9 +15,9 @@ use crate::tree::root_tar::{self, RootTar};
 /// The name of this stage.
 pub const STAGE: &str = "rootfs";
 
-/// Bytes that the unpacked tree and its tar need at most while they are made: about 1.2 GiB each for the
-/// headless profile, and room for as much again.
-const ROOM: u64 = 4 << 30;
+/// Bytes that the unpacked tree and its tar need at most while they are made: about 2.6 GiB each for the largest
+/// profile, and some room.
+const ROOM: u64 = 6 << 30;
 
 /// What the guest never reads, left out of every package (dpkg(1), `--path-exclude`). Copyright files stay,
 /// as the archive's licences ask.
@@ -30,6 +30,8 @@ const PATH_RULES: &[&str] = &[
     "path-exclude=/usr/share/locale/*",
     "path-include=/usr/share/locale/locale.alias",
     "path-exclude=/usr/share/vim/vim*/lang/*",
+    "path-exclude=/usr/share/help/*",
+    "path-exclude=/usr/share/gtk-doc/*",
     // A debugging aid for gcc's own developers, 33 MB.
     "path-exclude=/usr/bin/*-lto-dump-*",
 ];
@@ -77,10 +79,8 @@ impl Mode {
 
 impl Rootfs {
     /// The root file system of a profile; `epoch` is `SOURCE_DATE_EPOCH`, in seconds.
-    pub fn new(spec: &Spec, profile_packages: &[String], epoch: u64) -> Self {
-        let packages = spec.debian.packages.iter().chain(profile_packages).cloned();
-        let extra = spec.extra.packages.iter().map(ToString::to_string);
-        Self { suite: spec.debian.suite.to_string(), packages: packages.chain(extra).collect(), epoch }
+    pub fn new(spec: &Spec, profile: &Profile, epoch: u64) -> Self {
+        Self { suite: spec.debian.suite.to_string(), packages: spec.debian_packages(profile), epoch }
     }
 
     /// Changes when, and only when, the tar would.

@@ -13,15 +13,19 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// The unit behind each stage that has one.
-const UNITS: [(Stage, &str); 7] = [
-    (Stage::Tools, "install-claude-tools.service"),
-    (Stage::Setup, "setup-agent-environment.service"),
-    (Stage::Network, "systemd-networkd.service"),
-    (Stage::Sshd, "ssh.service"),
-    (Stage::Kanban, "vibe-kanban.service"),
-    (Stage::Router, "claude-code-router.service"),
-    (Stage::Gateway, "nginx.service"),
-];
+fn unit_of_stages(config: &GuestConfig) -> [(Stage, &'static str); 7] {
+    let network =
+        if config.has_network_manager() { "NetworkManager.service" } else { "systemd-networkd.service" };
+    [
+        (Stage::Tools, "install-claude-tools.service"),
+        (Stage::Setup, "setup-agent-environment.service"),
+        (Stage::Network, network),
+        (Stage::Sshd, "ssh.service"),
+        (Stage::Kanban, "vibe-kanban.service"),
+        (Stage::Router, "claude-code-router.service"),
+        (Stage::Gateway, "nginx.service"),
+    ]
+}
 
 /// How often systemd is asked while nothing presses.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -36,6 +40,7 @@ fn lease_ms(managed_after_ms: u64) -> u64 {
 
 pub(super) struct Watch<'a> {
     config: &'a GuestConfig,
+    unit_of: [(Stage, &'static str); 7],
     units: BTreeMap<Stage, Unit>,
     asked: Option<Instant>,
     /// How long the last question took.
@@ -45,13 +50,18 @@ pub(super) struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     pub(super) fn new(config: &'a GuestConfig) -> Self {
-        Self { config, units: BTreeMap::new(), asked: None, cost: Duration::ZERO, trouble: None }
+        let unit_of = unit_of_stages(config);
+        Self { config, unit_of, units: BTreeMap::new(), asked: None, cost: Duration::ZERO, trouble: None }
     }
 
     /// What there is to see about each stage that was not reached yet.
     pub(super) fn look(&mut self, progress: &Progress) -> Vec<Seen> {
-        let open: Vec<Stage> =
-            UNITS.iter().map(|(stage, _)| *stage).filter(|stage| !progress.is_reached(*stage)).collect();
+        let open: Vec<Stage> = self
+            .unit_of
+            .iter()
+            .map(|(stage, _)| *stage)
+            .filter(|stage| !progress.is_reached(*stage))
+            .collect();
         let mut seen = Vec::new();
         let mut rest = Vec::new();
         for stage in open {
@@ -90,7 +100,7 @@ impl<'a> Watch<'a> {
 
     fn ask(&mut self, stages: &[Stage]) {
         let asked: Vec<(Stage, &str)> =
-            UNITS.into_iter().filter(|(stage, _)| stages.contains(stage)).collect();
+            self.unit_of.into_iter().filter(|(stage, _)| stages.contains(stage)).collect();
         if asked.is_empty() {
             return;
         }

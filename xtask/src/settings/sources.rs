@@ -1,0 +1,77 @@
+//! The files that say what is wanted: rave.toml, profiles/*.toml, rave.local.toml.
+
+use std::fs;
+use std::io;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_spec::{Loaded, Source};
+
+use crate::exit::Failure;
+
+/// The folder of the profiles: one file each, which bears its name.
+const PROFILES: &str = "profiles";
+
+/// A file that was read, and what it says.
+struct Read {
+    name: String,
+    text: String,
+    /// The profile's name where it is the file of one.
+    profile: Option<String>,
+}
+
+/// Reads and checks them; `variables` win over all.
+pub(super) fn load(root: &Utf8Path, variables: &[(String, String)]) -> anyhow::Result<Loaded> {
+    let mut files = vec![read(root, "rave.toml", None)?];
+    for profile in profiles(root)? {
+        let name = format!("{PROFILES}/{profile}.toml");
+        files.push(read(root, &name, Some(profile))?);
+    }
+    let local = "rave.local.toml";
+    if root.join(local).exists() {
+        files.push(read(root, local, None)?);
+    }
+    let sources: Vec<Source<'_>> = files.iter().map(Read::source).collect();
+    rave_spec::load(&sources, variables).map_err(|errors| {
+        let count = errors.0.len();
+        let noun = if count == 1 { "an error".to_owned() } else { format!("{count} errors") };
+        let failure = Failure::usage(format!("the configuration has {noun}"));
+        let failure = errors.0.iter().fold(failure, |failure, problem| failure.detail(problem.to_string()));
+        failure.remedy("correct the values above; `cargo xtask config` shows what counts").into()
+    })
+}
+
+impl Read {
+    fn source(&self) -> Source<'_> {
+        match &self.profile {
+            Some(profile) => Source::profile(&self.name, profile, &self.text),
+            None => Source::settings(&self.name, &self.text),
+        }
+    }
+}
+
+fn read(root: &Utf8Path, name: &str, profile: Option<String>) -> anyhow::Result<Read> {
+    let path = root.join(name);
+    let text = fs::read_to_string(&path).map_err(|error| unreadable(&path, &error))?;
+    Ok(Read { name: name.to_owned(), text, profile })
+}
+
+/// The names of the profiles that have a file, sorted. A checkout may have none: rave.toml may hold them as tables.
+fn profiles(root: &Utf8Path) -> anyhow::Result<Vec<String>> {
+    let folder = root.join(PROFILES);
+    let entries = match folder.read_dir_utf8() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(|error| unreadable(&folder, &error))?,
+    };
+    let paths: Vec<Utf8PathBuf> = entries
+        .map(|entry| entry.map(camino::Utf8DirEntry::into_path))
+        .collect::<Result<_, _>>()
+        .map_err(|error| unreadable(&folder, &error))?;
+    let toml = paths.iter().filter(|path| path.extension() == Some("toml"));
+    let mut names: Vec<String> = toml.filter_map(|path| path.file_stem()).map(str::to_owned).collect();
+    names.sort();
+    Ok(names)
+}
+
+fn unreadable(path: &Utf8Path, error: &io::Error) -> anyhow::Error {
+    Failure::usage(format!("{path} cannot be read")).detail(error.to_string()).into()
+}
