@@ -355,6 +355,7 @@ fn guest_config(spec: &Spec, profile: &Profile) -> GuestConfig {
         },
         environment: spec.extra.environment.clone(),
         tools: format!("/{}", tools::PLACE),
+        features: profile.features.iter().map(ToString::to_string).collect(),
         ..GuestConfig::default()
     }
 }
