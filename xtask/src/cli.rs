@@ -157,6 +157,12 @@ pub(crate) struct Smoke {
     /// Use the host ports of rave.toml or fail, instead of free ones where those are taken
     #[arg(long)]
     pub(crate) fixed_ports: bool,
+    /// Write a report into this folder: index.html, report.json, junit.xml, screenshots, serial logs
+    #[arg(long, value_name = "DIR")]
+    pub(crate) report: Option<Utf8PathBuf>,
+    /// Write PNGs of the guest's screen into this folder: after the checks that only look, and of each failure
+    #[arg(long, value_name = "DIR")]
+    pub(crate) screenshot: Option<Utf8PathBuf>,
     #[arg(long, value_name = "FILE", help = "Write a JUnit report too")]
     pub(crate) junit: Option<Utf8PathBuf>,
     /// Print the report as JSON on stdout

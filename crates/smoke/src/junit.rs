@@ -2,25 +2,36 @@
 
 use std::time::Duration;
 
+use chrono::DateTime;
 use quick_junit::{NonSuccessKind, Report as XmlReport, TestCase, TestCaseStatus, TestSuite, XmlString};
 
-use crate::report::{Outcome, Report, Row};
+use crate::report::{Outcome, Report, Row, Run};
 
-/// One document for all artifacts; a suite each.
-pub fn junit(reports: &[Report]) -> String {
+/// One document for all artifacts; a suite each, and one more where some are missing.
+pub fn junit(report: &Report) -> String {
     let mut document = XmlReport::new("rave smoke");
-    document.add_test_suites(reports.iter().map(suite));
+    document.set_time(duration(report.seconds));
+    if let Ok(started) = DateTime::parse_from_rfc3339(&report.started) {
+        document.set_timestamp(started);
+    }
+    document.add_test_suites(report.runs.iter().map(suite));
+    if let Some(reason) = &report.incomplete {
+        let mut missing = TestSuite::new("smoke");
+        missing.add_test_case(case("smoke", "every-artifact", failure(NonSuccessKind::Error, reason)));
+        document.add_test_suite(missing);
+    }
     document.to_string().unwrap_or_else(|error| unreachable!("a String takes every byte: {error}"))
 }
 
-fn suite(report: &Report) -> TestSuite {
-    let subject = &report.subject;
+fn suite(run: &Run) -> TestSuite {
+    let subject = &run.subject;
     let mut suite = TestSuite::new(format!("{}-{}-{}", subject.base, subject.profile, subject.format));
-    if let Some(reason) = &report.boot_failure {
+    suite.set_time(duration(run.seconds));
+    if let Some(reason) = run.boot_failure() {
         suite.add_test_case(case("boot", "boot", failure(NonSuccessKind::Failure, &reason.to_string())));
     }
-    suite.add_test_cases(report.rows.iter().map(row));
-    if let Some(serial) = &report.serial {
+    suite.add_test_cases(run.rows.iter().map(row));
+    if let Some(serial) = &run.serial {
         suite.set_system_out(format!("the end of the serial log:\n{}", serial.tail.join("\n")));
     }
     suite
@@ -38,7 +49,7 @@ fn row(row: &Row) -> TestCase {
         }
     };
     let mut case = case(&row.group, &row.name, status);
-    case.set_time(Duration::try_from_secs_f64(row.seconds).unwrap_or_default());
+    case.set_time(duration(row.seconds));
     case.set_system_out(format!(
         "{}\nasked {} times; last answer: {}",
         row.title, row.attempts, row.last_answer
@@ -59,14 +70,18 @@ fn failure(kind: NonSuccessKind, reason: &str) -> TestCaseStatus {
     status
 }
 
+fn duration(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::tests::{boot_failure, report};
+    use crate::report::samples::{failed_boot, mixed, report};
 
     #[test]
     fn the_document_is_read_back_with_each_outcome() {
-        let text = junit(&[report()]);
+        let text = junit(&report(vec![mixed()]));
         let back = XmlReport::deserialize_from_str(&text).unwrap();
         assert_eq!((back.tests, back.failures, back.errors), (4, 1, 1));
         let cases = &back.test_suites[0].test_cases;
@@ -74,13 +89,20 @@ mod tests {
         assert!(text.contains("&lt;down&gt; &amp; &quot;out&quot;"), "{text}");
         assert!(!text.contains('\u{1b}'));
         assert!(text.contains("rave login:"), "{text}");
+        assert!(text.contains("2026-11-24T11:40:26"), "{text}");
     }
 
     #[test]
     fn a_guest_that_was_not_ready_is_a_failed_case_of_its_own() {
-        let hung = Report { boot_failure: Some(boot_failure()), ..report() };
-        let back = XmlReport::deserialize_from_str(&junit(&[hung])).unwrap();
-        assert_eq!((back.tests, back.failures), (5, 2));
+        let back = XmlReport::deserialize_from_str(&junit(&report(vec![failed_boot()]))).unwrap();
+        assert_eq!((back.tests, back.failures), (5, 1));
         assert_eq!(back.test_suites[0].test_cases[0].name.as_str(), "boot");
+    }
+
+    #[test]
+    fn an_artifact_that_is_missing_is_an_error() {
+        let incomplete = Report { incomplete: Some("QEMU did not start".into()), ..report(Vec::new()) };
+        let back = XmlReport::deserialize_from_str(&junit(&incomplete)).unwrap();
+        assert_eq!((back.tests, back.errors), (1, 1));
     }
 }

@@ -1,7 +1,7 @@
-//! The reports as a table, or as JSON.
+//! The report as tables, or as JSON.
 
 use rave_process::shell_quote;
-use rave_smoke::report::{Counts, Outcome, Report, Row};
+use rave_smoke::report::{Boot, Counts, Outcome, Report, Row, Run};
 
 use crate::cli;
 use crate::settings::Settings;
@@ -14,23 +14,17 @@ const LEAST_WIDTH: usize = 20;
 /// Characters between two columns.
 const GAP: usize = 2;
 
-pub(super) fn reports(
-    reports: &[Report],
-    args: &cli::Smoke,
-    settings: &Settings,
-    ui: &Ui,
-) -> anyhow::Result<()> {
-    let total = reports.iter().map(Report::counts).fold(Counts::default(), |total, counts| total + counts);
+pub(super) fn report(report: &Report, args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Result<()> {
     if args.json {
-        ui.data(&serde_json::to_string_pretty(reports)?);
+        ui.data(&serde_json::to_string_pretty(report)?);
     } else {
-        for report in reports {
-            one(report, ui);
+        for run in &report.runs {
+            one(run, args, ui);
         }
-        ui.data(&closing(total));
+        ui.data(&closing(report.counts));
     }
-    if total.failed > 0 {
-        ui.note(&format!("to run just these again: {}", again(reports, args, settings)));
+    if report.counts.failed > 0 {
+        ui.note(&format!("to run just these again: {}", again(&report.runs, args, settings)));
     }
     Ok(())
 }
@@ -40,19 +34,27 @@ fn closing(total: Counts) -> String {
     format!("{} passed, {} failed{not_run}", total.passed, total.failed)
 }
 
-fn one(report: &Report, ui: &Ui) {
-    let subject = &report.subject;
-    let boot = report.boot.map_or_else(String::new, |boot| format!(", ready after {:.1} s", boot.ready));
+fn one(run: &Run, args: &cli::Smoke, ui: &Ui) {
+    let subject = &run.subject;
+    let boot = match &run.boot {
+        Boot::Ready(times) => format!(", ready after {:.1} s", times.ready),
+        Boot::Failed(_) => String::new(),
+    };
     ui.data(&format!("{} under {} ({}){boot}", subject.artifact, subject.accelerator, subject.firmware));
-    ui.table(&["check", "result", "time", "last answer"], &table(&report.rows, ui.width()));
-    if let Some(failure) = &report.boot_failure {
+    ui.table(&["check", "result", "time", "last answer"], &table(&run.rows, ui.width()));
+    if let Some(failure) = run.boot_failure() {
         ui.data(&failure.to_string());
     }
-    for row in report.rows.iter().filter(|row| row.outcome.is_failure()) {
+    for row in run.rows.iter().filter(|row| row.outcome.is_failure()) {
         ui.data(&format!("{}: {}", row.name, row.outcome.reason().unwrap_or_default()));
     }
-    if let Some(serial) = &report.serial {
-        ui.data(&format!("the last lines of the serial log {}:", serial.file));
+    if let Some(serial) = run.serial.as_ref().filter(|_| run.counts().failed > 0) {
+        // In a report it is beside the page.
+        let file = args
+            .report
+            .as_ref()
+            .map_or_else(|| serial.file.clone(), |folder| folder.join(&serial.file).into());
+        ui.data(&format!("the last lines of the serial log {file}:"));
         serial.tail.iter().for_each(|line| ui.data(&format!("  {line}")));
     }
 }
@@ -86,9 +88,9 @@ fn table(rows: &[Row], terminal: Option<usize>) -> Vec<Vec<String>> {
 }
 
 /// The command that repeats what failed, with this run's flags.
-fn again(reports: &[Report], args: &cli::Smoke, settings: &Settings) -> String {
-    let failed: Vec<&Report> = reports.iter().filter(|report| report.counts().failed > 0).collect();
-    let formats: Vec<&str> = failed.iter().map(|report| report.subject.format.as_str()).collect();
+fn again(runs: &[Run], args: &cli::Smoke, settings: &Settings) -> String {
+    let failed: Vec<&Run> = runs.iter().filter(|run| run.counts().failed > 0).collect();
+    let formats: Vec<&str> = failed.iter().map(|run| run.subject.format.as_str()).collect();
     let mut words = vec!["--format".to_owned(), formats.join(",")];
     let mut flag = |name: &str, value: &str| words.extend([name.to_owned(), shell_quote(value)]);
     flag("--profile", settings.profile.as_str());
@@ -104,7 +106,7 @@ fn again(reports: &[Report], args: &cli::Smoke, settings: &Settings) -> String {
         None => {}
     }
     let mut names: Vec<&str> = Vec::new();
-    for row in failed.iter().flat_map(|report| &report.rows).filter(|row| row.outcome.is_failure()) {
+    for row in failed.iter().flat_map(|run| &run.rows).filter(|row| row.outcome.is_failure()) {
         if !names.contains(&row.name.as_str()) {
             names.push(&row.name);
         }

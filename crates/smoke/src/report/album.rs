@@ -1,0 +1,106 @@
+//! Pictures of a guest's screen, as they are taken.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_vm::Instance;
+
+use super::{Moment, Screenshot};
+
+/// Pictures of failed checks that are taken: more of them show the same, and a page holds them all.
+const MOST_FAILED: usize = 8;
+
+/// Where the pictures of one run go, and those that are there. One that cannot be taken is a warning, never a failed
+/// check.
+#[derive(Debug)]
+pub struct Album {
+    folder: Utf8PathBuf,
+    name: String,
+    /// The pictures.
+    pub screenshots: Vec<Screenshot>,
+    /// Those that could not be taken, and why.
+    pub warnings: Vec<String>,
+    failed: usize,
+}
+
+impl Album {
+    /// An empty one, whose pictures go into `folder`; the names of their files begin with `name`.
+    pub fn new(folder: Utf8PathBuf, name: String) -> Self {
+        Self { folder, name, screenshots: Vec::new(), warnings: Vec::new(), failed: 0 }
+    }
+
+    /// Takes a picture. A machine that has ended has no screen.
+    pub fn take(&mut self, instance: Option<&mut Instance>, taken: Moment) {
+        if let Moment::CheckFailed(_) = taken {
+            self.failed += 1;
+            if self.failed > MOST_FAILED {
+                if self.failed == MOST_FAILED + 1 {
+                    let text = format!("only the first {MOST_FAILED} failed checks have a picture");
+                    self.warnings.push(text);
+                }
+                return;
+            }
+        }
+        let file = format!("{}-{}.png", self.name, taken.slug());
+        let path = self.folder.join(&file);
+        match shoot(instance, &path) {
+            Ok((width, height)) => self.screenshots.push(Screenshot { file, taken, width, height }),
+            Err(why) => self.warnings.push(format!("no picture of the screen {taken}: {why}")),
+        }
+    }
+}
+
+fn shoot(instance: Option<&mut Instance>, path: &Utf8Path) -> Result<(u32, u32), String> {
+    let ended = || "the machine has ended".to_owned();
+    let instance = instance.ok_or_else(ended)?;
+    if !matches!(instance.ended(), Ok(None)) {
+        return Err(ended());
+    }
+    instance.screenshot(path).map_err(|error| error.to_string())?;
+    size(path).map_err(|error| format!("{path}: {error}"))
+}
+
+/// Width and height of a PNG: its signature, then the chunk IHDR with both as big-endian numbers (PNG specification, 5.2
+/// and 11.2.1).
+fn size(png: &Utf8Path) -> io::Result<(u32, u32)> {
+    let mut head = [0; 24];
+    File::open(png)?.read_exact(&mut head)?;
+    if !head.starts_with(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR") {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "not a PNG"));
+    }
+    let number = |at: usize| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    Ok((number(16), number(20)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_that_cannot_be_taken_is_a_warning_and_no_more_than_a_few_are() {
+        let mut album = Album::new("/nonexistent".into(), "headless-qemu".into());
+        album.take(None, Moment::Looked);
+        assert_eq!(
+            album.warnings,
+            ["no picture of the screen after the checks that only look: the machine has ended"]
+        );
+        for n in 0..20 {
+            album.take(None, Moment::CheckFailed(format!("check-{n}")));
+        }
+        assert_eq!(album.warnings.len(), 1 + MOST_FAILED + 1, "{:?}", album.warnings);
+        assert!(album.screenshots.is_empty());
+    }
+
+    #[test]
+    fn the_size_is_read_and_what_is_no_png_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = Utf8Path::from_path(folder.path()).unwrap().join("a.png");
+        std::fs::write(&file, b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x05\0\0\0\x03\x20...").unwrap();
+        assert_eq!(size(&file).unwrap(), (1280, 800));
+        for bytes in [&b"P6 1280 800 255 and more bytes than a head"[..], b"\x89PNG"] {
+            std::fs::write(&file, bytes).unwrap();
+            assert!(size(&file).is_err());
+        }
+    }
+}

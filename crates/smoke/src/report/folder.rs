@@ -1,0 +1,168 @@
+//! The folder of a report: the page, the JSON, the `JUnit` document, and what they name.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::Deserialize;
+
+use super::run::is_name;
+use super::{Material, Report, junit, page};
+
+/// The page's file name.
+pub const PAGE: &str = "index.html";
+const JSON: &str = "report.json";
+const JUNIT: &str = "junit.xml";
+
+/// A file of a report that could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {doing} {path}: {source}")]
+pub struct WriteError {
+    /// `read`, `write`.
+    pub doing: &'static str,
+    /// The file.
+    pub path: Utf8PathBuf,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+/// Writes the report's files into `folder`, which is made where it is missing: pictures and serial logs, which lie in
+/// `material.folder`, the JSON, the `JUnit` document, and last the page. Each is written beside its place and renamed into
+/// it; then those that an earlier report left and this one does not name are removed.
+pub fn write(folder: &Utf8Path, report: &Report, material: &Material<'_>) -> Result<(), WriteError> {
+    let earlier = earlier(folder);
+    let names: BTreeSet<&str> = report.runs.iter().flat_map(super::Run::files).collect();
+    fs::create_dir_all(folder).map_err(at("write", folder))?;
+    for name in &names {
+        copy(&material.folder.join(name), &folder.join(name))?;
+    }
+    place(&folder.join(JSON), &json(report))?;
+    place(&folder.join(JUNIT), &junit(report))?;
+    place(&folder.join(PAGE), &page(report, material))?;
+    for name in earlier.iter().filter(|name| !names.contains(name.as_str())) {
+        // It is gone already, or it is not ours to remove.
+        let _ = fs::remove_file(folder.join(name));
+    }
+    Ok(())
+}
+
+/// Writes the pictures alone, which lie in `from`, into `folder`.
+pub fn write_pictures(folder: &Utf8Path, report: &Report, from: &Utf8Path) -> Result<(), WriteError> {
+    fs::create_dir_all(folder).map_err(at("write", folder))?;
+    for screenshot in report.runs.iter().flat_map(|run| &run.screenshots) {
+        copy(&from.join(&screenshot.file), &folder.join(&screenshot.file))?;
+    }
+    Ok(())
+}
+
+/// The report as a document of its own.
+pub(super) fn json(report: &Report) -> String {
+    let text = serde_json::to_string_pretty(report);
+    text.unwrap_or_else(|error| unreachable!("plain data always serialises: {error}")) + "\n"
+}
+
+fn place(path: &Utf8Path, text: &str) -> Result<(), WriteError> {
+    let partial = partial(path);
+    fs::write(&partial, text).and_then(|()| fs::rename(&partial, path)).map_err(at("write", path))
+}
+
+fn copy(from: &Utf8Path, to: &Utf8Path) -> Result<(), WriteError> {
+    let partial = partial(to);
+    fs::metadata(from).map_err(at("read", from))?;
+    fs::copy(from, &partial).and_then(|_| fs::rename(&partial, to)).map_err(at("write", to))
+}
+
+fn partial(path: &Utf8Path) -> Utf8PathBuf {
+    path.with_file_name(format!(".{}.partial", path.file_name().unwrap_or_default()))
+}
+
+fn at(doing: &'static str, path: &Utf8Path) -> impl FnOnce(io::Error) -> WriteError {
+    move |source| WriteError { doing, path: path.to_owned(), source }
+}
+
+/// The files that the report in `folder` names, of whatever version it is; none where there is none.
+fn earlier(folder: &Utf8Path) -> BTreeSet<String> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Earlier {
+        runs: Vec<Run>,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Run {
+        screenshots: Vec<File>,
+        serial: Option<File>,
+    }
+    #[derive(Deserialize)]
+    struct File {
+        file: String,
+    }
+    let text = fs::read_to_string(folder.join(JSON)).unwrap_or_default();
+    let earlier: Earlier = serde_json::from_str(&text).unwrap_or_default();
+    let files = earlier.runs.into_iter().flat_map(|run| run.screenshots.into_iter().chain(run.serial));
+    files.map(|file| file.file).filter(|file| is_name(file)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples::{mixed, report};
+    use super::super::{Moment, Screenshot};
+    use super::*;
+
+    fn names(folder: &Utf8Path) -> Vec<String> {
+        let mut names: Vec<String> =
+            folder.read_dir_utf8().unwrap().map(|entry| entry.unwrap().file_name().to_owned()).collect();
+        names.sort();
+        names
+    }
+
+    fn with_picture(file: &str) -> Report {
+        let taken = Moment::Looked;
+        let mut run = mixed();
+        run.screenshots.push(Screenshot { file: file.into(), taken, width: 1, height: 1 });
+        report(vec![run])
+    }
+
+    #[test]
+    fn the_folder_holds_what_its_report_names_and_keeps_what_is_not_a_reports() {
+        let scratch = tempfile::tempdir().unwrap();
+        let scratch = Utf8Path::from_path(scratch.path()).unwrap();
+        let folder = scratch.join("deep/report");
+        for file in ["first.png", "second.png", "serial.log"] {
+            fs::write(scratch.join(file), file).unwrap();
+        }
+        let material = Material { manifest: "{}", folder: scratch };
+        write(&folder, &with_picture("first.png"), &material).unwrap();
+        assert_eq!(names(&folder), ["first.png", "index.html", "junit.xml", "report.json", "serial.log"]);
+        fs::write(folder.join("notes.txt"), "mine").unwrap();
+        write(&folder, &with_picture("second.png"), &material).unwrap();
+        assert_eq!(
+            names(&folder),
+            ["index.html", "junit.xml", "notes.txt", "report.json", "second.png", "serial.log"]
+        );
+        let read = fs::read_to_string(folder.join(JSON)).unwrap();
+        assert_eq!(serde_json::from_str::<Report>(&read).unwrap(), with_picture("second.png"));
+    }
+
+    #[test]
+    fn a_report_that_names_files_elsewhere_removes_none_of_them() {
+        let scratch = tempfile::tempdir().unwrap();
+        let scratch = Utf8Path::from_path(scratch.path()).unwrap();
+        let folder = scratch.join("report");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(scratch.join("precious"), "").unwrap();
+        fs::write(folder.join(JSON), r#"{"schema":9,"runs":[{"screenshots":[{"file":"../precious"}]}]}"#)
+            .unwrap();
+        write(&folder, &report(Vec::new()), &Material { manifest: "", folder: scratch }).unwrap();
+        assert!(scratch.join("precious").exists());
+    }
+
+    #[test]
+    fn a_picture_that_is_missing_is_named() {
+        let scratch = tempfile::tempdir().unwrap();
+        let scratch = Utf8Path::from_path(scratch.path()).unwrap();
+        let error = write_pictures(&scratch.join("out"), &with_picture("gone.png"), scratch).unwrap_err();
+        assert!(error.to_string().starts_with(&format!("cannot read {scratch}/gone.png: ")), "{error}");
+    }
+}

@@ -1,0 +1,84 @@
+//! The files that a smoke run writes where the user wants them: the report, the pictures, the `JUnit` document.
+
+use std::fs;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_smoke::report::{self, Album, Material, PAGE, Report, WriteError, junit};
+
+use super::scratch::Scratch;
+use crate::cli;
+use crate::exit::Failure;
+use crate::settings::Settings;
+use crate::ui::Ui;
+
+/// What is written at the end, and where its parts are until then.
+pub(super) struct Files<'a> {
+    args: &'a cli::Smoke,
+    /// Pictures and serial logs; present where a report or pictures are wanted.
+    parts: Option<Scratch>,
+}
+
+impl<'a> Files<'a> {
+    /// Makes the folders now: one that cannot be made should not cost the minutes until the report.
+    pub(super) fn new(args: &'a cli::Smoke, settings: &Settings) -> anyhow::Result<Self> {
+        let folders = [&args.report, &args.screenshot];
+        for folder in folders.into_iter().flatten() {
+            fs::create_dir_all(folder).map_err(|error| {
+                Failure::usage(format!("cannot make the folder {folder}: {error}"))
+                    .remedy("name a folder that can be made or is there")
+            })?;
+        }
+        let wanted = folders.iter().any(|folder| folder.is_some());
+        let parts = if wanted { Some(Scratch::new(&settings.state_dir)?) } else { None };
+        Ok(Self { args, parts })
+    }
+
+    /// Where a run's pictures go, if any are wanted.
+    pub(super) fn album(&self, name: &str) -> Option<Album> {
+        let parts = self.parts.as_ref()?;
+        Some(Album::new(parts.path.clone(), name.to_owned()))
+    }
+
+    pub(super) fn has_report(&self) -> bool {
+        self.args.report.is_some()
+    }
+
+    /// Where the files that a report names are until it is written.
+    pub(super) fn report_files(&self) -> Option<Utf8PathBuf> {
+        let parts = self.parts.as_ref().filter(|_| self.has_report())?;
+        Some(parts.path.clone())
+    }
+
+    /// Writes all that is wanted; `manifest` is the text of the artifacts' manifest.
+    pub(super) fn write(&self, report: &Report, manifest: &str, ui: &Ui) -> anyhow::Result<()> {
+        if let Some(file) = &self.args.junit {
+            write_junit(file, report)?;
+        }
+        let Some(parts) = &self.parts else { return Ok(()) };
+        if let Some(folder) = &self.args.screenshot {
+            report::write_pictures(folder, report, &parts.path).map_err(|error| failure(&error))?;
+            let pictures = report.runs.iter().flat_map(|run| &run.screenshots);
+            pictures.for_each(|picture| ui.note(&format!("screenshot: {}", folder.join(&picture.file))));
+        }
+        if let Some(folder) = &self.args.report {
+            let material = Material { manifest, folder: &parts.path };
+            report::write(folder, report, &material).map_err(|error| failure(&error))?;
+            ui.note(&format!("report: {}", folder.join(PAGE)));
+        }
+        Ok(())
+    }
+}
+
+fn failure(error: &WriteError) -> Failure {
+    Failure::usage(error.to_string()).remedy("name a folder that can be written to and has room")
+}
+
+fn write_junit(file: &Utf8Path, report: &Report) -> anyhow::Result<()> {
+    let partial = Utf8PathBuf::from(format!("{file}.partial"));
+    let written = fs::write(&partial, junit(report)).and_then(|()| fs::rename(&partial, file));
+    written.map_err(|error| {
+        Failure::usage(format!("cannot write {file}: {error}"))
+            .remedy("name a file in a folder that exists")
+            .into()
+    })
+}
