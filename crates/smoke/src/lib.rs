@@ -11,6 +11,7 @@ mod junit;
 mod poll;
 pub mod registry;
 pub mod report;
+pub mod screen;
 pub mod serial;
 pub mod suite;
 

@@ -1,0 +1,149 @@
+//! What a screenshot shows, as far as a program can tell: how uniform it is, and whether a desktop's panel is on it.
+
+mod panel;
+
+use std::fs::File;
+use std::io::{self, BufReader};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use png::{ColorType, Decoder, Transformations};
+
+pub use panel::Panel;
+
+/// From this share of one colour on, a screen counts as blank. A cursor takes less than a thousandth; the thinnest
+/// desktop, a plain background below a panel of 26 of 800 rows, shows more than 3 per cent in other colours.
+pub const BLANK_SHARE: f64 = 0.995;
+
+/// The widest and the highest screenshot that is read, pixels: what is kept of a picture grows with its width.
+pub const LARGEST_SIDE: u32 = 16_384;
+
+/// A screenshot in figures.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Screen {
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// The share of the pixels that have the commonest colour, over 0 to 1. Colours that differ by less than 8 of 255
+    /// steps may count as one, so that memory does not grow with the number of colours.
+    pub largest_share: f64,
+    /// The panel at the upper edge, if there is one.
+    pub panel: Option<Panel>,
+}
+
+/// Why a screenshot could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ScreenError {
+    /// The file cannot be opened.
+    #[error("could not read the screenshot {path}: {source}")]
+    Io {
+        /// The file.
+        path: Utf8PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It is no PNG, or a damaged one.
+    #[error("the screenshot {path} is no whole PNG: {source}")]
+    Png {
+        /// The file.
+        path: Utf8PathBuf,
+        /// What is wrong with it.
+        source: png::DecodingError,
+    },
+    /// A PNG of a kind that no screenshot has.
+    #[error("the screenshot {path} has {width} x {height} pixels{}", if *.interlaced { ", interlaced" } else { "" })]
+    Unlikely {
+        /// The file.
+        path: Utf8PathBuf,
+        /// Pixels.
+        width: u32,
+        /// Pixels.
+        height: u32,
+        /// Its rows are out of order.
+        interlaced: bool,
+    },
+}
+
+impl Screen {
+    /// Reads a PNG row by row.
+    pub fn read(path: &Utf8Path) -> Result<Self, ScreenError> {
+        let damaged = |source| ScreenError::Png { path: path.to_owned(), source };
+        let file = File::open(path).map_err(|source| ScreenError::Io { path: path.to_owned(), source })?;
+        let mut decoder = Decoder::new(BufReader::new(file));
+        // Palettes, fewer bits and 16 bits a channel all become 8.
+        decoder.set_transformations(Transformations::normalize_to_color8());
+        let mut reader = decoder.read_info().map_err(damaged)?;
+        let info = reader.info();
+        let (width, height, interlaced) = (info.width, info.height, info.interlaced);
+        if interlaced || width > LARGEST_SIDE || height > LARGEST_SIDE {
+            return Err(ScreenError::Unlikely { path: path.to_owned(), width, height, interlaced });
+        }
+        let (color, _) = reader.output_color_type();
+        let mut counts = Counts::default();
+        let mut top = Vec::new();
+        while let Some(row) = reader.next_row().map_err(damaged)? {
+            let pixels: Vec<Colour> =
+                row.data().chunks_exact(color.samples()).map(|samples| colour(color, samples)).collect();
+            counts.add(&pixels);
+            if top.len() < panel::ROWS {
+                top.push(pixels);
+            }
+        }
+        Ok(Self { width, height, largest_share: counts.largest_share(), panel: Panel::find(&top) })
+    }
+
+    /// Whether there is nothing on it, but perhaps a cursor or a line of text.
+    pub fn is_blank(&self) -> bool {
+        self.largest_share >= BLANK_SHARE
+    }
+}
+
+/// Red, green, blue.
+type Colour = [u8; 3];
+
+/// A pixel without its transparency.
+fn colour(kind: ColorType, samples: &[u8]) -> Colour {
+    match kind {
+        ColorType::Grayscale | ColorType::GrayscaleAlpha | ColorType::Indexed => [samples[0]; 3],
+        ColorType::Rgb | ColorType::Rgba => [samples[0], samples[1], samples[2]],
+    }
+}
+
+/// The upper 5 bits of each channel as one number.
+fn coarse([red, green, blue]: Colour) -> usize {
+    usize::from(red >> 3) << 10 | usize::from(green >> 3) << 5 | usize::from(blue >> 3)
+}
+
+/// How often each colour was seen.
+struct Counts {
+    of: Vec<u64>,
+    total: u64,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self { of: vec![0; 1 << 15], total: 0 }
+    }
+}
+
+impl Counts {
+    fn add(&mut self, pixels: &[Colour]) {
+        for pixel in pixels {
+            self.of[coarse(*pixel)] += 1;
+        }
+        self.total += pixels.len() as u64;
+    }
+
+    fn largest_share(&self) -> f64 {
+        share(self.of.iter().copied().max().unwrap_or(0), self.total)
+    }
+}
+
+/// `part` of `whole`; nothing is no part of nothing.
+#[expect(clippy::cast_precision_loss, reason = "a picture has fewer than 2^52 pixels")]
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+#[cfg(test)]
+mod tests;
