@@ -79,6 +79,16 @@ impl Qemu {
         Ok(Self { program: program.to_owned(), version })
     }
 
+    /// Whether it can emulate this device.
+    pub fn has_device(&self, name: &str) -> Result<bool, Error> {
+        let command = Cmd::new(self.program.as_std_path()).args(["-device", &format!("{name},help")]);
+        match command.timeout(VERSION_DEADLINE).output() {
+            Ok(_) => Ok(true),
+            Err(rave_process::Error::Failed { .. }) => Ok(false),
+            Err(error) => Err(Error::process("asking QEMU for a device")(error)),
+        }
+    }
+
     /// What this build brings, or what was installed beside it.
     pub fn offers(&self) -> Result<Offers, Error> {
         let ask = |option: &str| {
