@@ -5,6 +5,7 @@ mod cli;
 mod cmd;
 mod exit;
 mod host;
+mod request;
 mod settings;
 mod ui;
 
@@ -54,10 +55,8 @@ fn dispatch(cli: &Cli, ui: &Ui) -> anyhow::Result<Code> {
         return Ok(cmd::completions::run(args, ui)); // needs no checkout
     }
     let settings = Settings::load(cli)?;
-    if let (Command::Image(_) | Command::Run(_) | Command::Smoke(_), Some(why)) =
-        (command, &settings.base_note)
-    {
-        ui.note(why);
+    if let Command::Run(_) | Command::Smoke(cli::Smoke { list: false, .. }) = command {
+        cmd::image::tell_base(&settings, ui);
     }
     match command {
         Command::Image(args) => cmd::image::run(args, &settings, ui),

@@ -6,21 +6,20 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use camino::Utf8Path;
 use rave_guest::protocol::Stage;
-use rave_image::Request;
-use rave_image::build::{ChangedArtifact, DEFAULT_EPOCH};
+use rave_image::build::ChangedArtifact;
 use rave_process::interrupt;
 use rave_spec::Format;
 use rave_vm::accel::Verdict;
 use rave_vm::boot::Timeline;
-use rave_vm::machine::{Disk, DiskFormat, Firmware, Interface, Machine, Overlay};
+use rave_vm::machine::{Disk, DiskFormat, Interface, Machine, Overlay};
 use rave_vm::ports::Want;
 use rave_vm::qemu::Qemu;
-use rave_vm::sandbox::{Plan, ServicePort};
 use rave_vm::{Error, Instance};
 
 use crate::bench::{Report, Unit, seconds};
-use crate::cmd::image;
+use crate::cmd::image::{self, Wanted};
 use crate::cmd::run::{deadline, failure, run_root};
+use crate::request::{self, Found, Places};
 use crate::settings::Settings;
 use crate::ui::Ui;
 
@@ -73,19 +72,9 @@ pub(crate) fn measure(
 }
 
 fn plain_disk(settings: &Settings, place: &Utf8Path, ui: &Ui) -> anyhow::Result<rave_image::disk::Disk> {
-    let request = Request {
-        root: &settings.root,
-        spec: &settings.spec.spec,
-        profile: settings.profile.as_str(),
-        base: settings.base,
-        formats: &[],
-        out_dir: &place.join("plain"),
-        cache_dir: &place.join("cache"),
-        log_dir: &place.join("logs"),
-        refresh: false,
-        changed_artifact: ChangedArtifact::Replace,
-        epoch: DEFAULT_EPOCH,
-    };
+    let wanted = Wanted { formats: &[], refresh: false, changed_artifact: ChangedArtifact::Replace };
+    let places = Places::below(place, "plain");
+    let request = request::image(settings, &wanted, &places)?;
     Ok(rave_image::build::plain_disk(&request, &ui.sink()).map_err(|error| image::failure(&error))?)
 }
 
@@ -130,33 +119,13 @@ fn boot_plain(
 }
 
 fn boot(settings: &Settings, place: &Utf8Path, with: &With<'_>) -> anyhow::Result<Timeline> {
-    let spec = &settings.spec.spec;
-    let services: Vec<ServicePort> = spec
-        .services
-        .iter()
-        .map(|(name, service)| ServicePort {
-            name: name.to_string(),
-            guest: service.guest.get(),
-            host: Want::Auto,
-        })
-        .collect();
     let out_dir = place.join("out");
     let manifest = rave_image::Manifest::read(&out_dir).map_err(|error| image::failure(&error))?;
     let artifact = manifest.artifact(&out_dir, Format::Qemu).map_err(|error| image::failure(&error))?;
-    let plan = Plan {
-        run_root: &run_root(settings),
-        label: "bench",
-        artifact: &out_dir.join(&artifact.file),
-        format: Format::Qemu,
-        overlay: Overlay::Throwaway,
-        disk_mib: spec.vm.disk.get(),
-        memory_mib: spec.vm.memory.get(),
-        cpus: spec.vm.cpus,
-        firmware: Firmware::Bios,
-        display: rave_vm::machine::Display::Headless,
-        services: &services,
-        user: &manifest.guest.user,
-    };
+    let services = request::services(settings, &manifest, |_| Want::Auto);
+    let (run_root, path) = (run_root(settings), out_dir.join(&artifact.file));
+    let found = Found { manifest: &manifest, path: &path, format: Format::Qemu };
+    let plan = request::machine(settings, &run_root, found, &services);
     let measured = || -> Result<Timeline, Error> {
         let sandbox = plan.prepare()?;
         let mut instance = Instance::boot(sandbox.machine.clone(), with.verdict.engine, with.qemu)?;

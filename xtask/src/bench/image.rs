@@ -5,7 +5,6 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
-use rave_image::Request;
 use rave_image::bases::debian::{Mode, Rootfs};
 use rave_image::build::{ChangedArtifact, DEFAULT_EPOCH};
 use rave_process::Cmd;
@@ -14,7 +13,8 @@ use rave_spec::Format;
 
 use crate::bench::memory::{Peak, with_peak};
 use crate::bench::{Report, Unit, seconds};
-use crate::cmd::image;
+use crate::cmd::image::{self, Wanted};
+use crate::request::{self, Places};
 use crate::settings::Settings;
 use crate::ui::Ui;
 
@@ -93,19 +93,9 @@ struct Stage {
 impl Builder<'_> {
     fn build(&self) -> anyhow::Result<Build> {
         let formats = [Format::Qemu];
-        let request = Request {
-            root: &self.settings.root,
-            spec: &self.settings.spec.spec,
-            profile: self.settings.profile.as_str(),
-            base: self.settings.base,
-            formats: &formats,
-            out_dir: &self.place.join("out"),
-            cache_dir: &self.place.join("cache"),
-            log_dir: &self.place.join("logs"),
-            refresh: false,
-            changed_artifact: ChangedArtifact::Replace,
-            epoch: DEFAULT_EPOCH,
-        };
+        let wanted = Wanted { formats: &formats, refresh: false, changed_artifact: ChangedArtifact::Replace };
+        let places = Places::below(self.place, "out");
+        let request = request::image(self.settings, &wanted, &places)?;
         with_peak(|peak| {
             let stages = Mutex::new(Vec::new());
             let show = self.ui.sink();

@@ -3,18 +3,21 @@
 use std::env;
 
 use rave_image::build::{Built, ChangedArtifact, DEFAULT_EPOCH};
+use rave_image::formats::{AVAILABLE, not_on_base};
 use rave_image::{Error, Request};
 use rave_spec::Format;
 
-use crate::cli;
+use crate::cli::{self, FormatFlag};
 use crate::exit::{Code, Failure};
 use crate::host;
+use crate::request::{self, Places};
 use crate::settings::Settings;
 use crate::ui::Ui;
 
 pub(crate) fn run(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
+    let formats = formats(settings, &args.formats)?;
+    tell_base(settings, ui);
     host::ensure(settings, ui, host::Needs::Image)?;
-    let formats = settings.formats(&args.formats);
     let request =
         Wanted { formats: &formats, refresh: args.refresh, changed_artifact: ChangedArtifact::Replace };
     let built = build(settings, &request, ui)?;
@@ -30,6 +33,22 @@ pub(crate) fn run(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Re
         }
     }
     Ok(Code::Ok)
+}
+
+/// The formats that are wanted, all of which the base makes.
+pub(crate) fn formats(settings: &Settings, flags: &[FormatFlag]) -> anyhow::Result<Vec<Format>> {
+    let formats = settings.formats(flags);
+    match formats.iter().find(|format| !AVAILABLE.contains(format)) {
+        Some(format) => Err(failure(&not_on_base(*format)).into()),
+        None => Ok(formats),
+    }
+}
+
+/// Says which base is used where nobody chose one.
+pub(crate) fn tell_base(settings: &Settings, ui: &Ui) {
+    if let Some(why) = &settings.base_note {
+        ui.note(why);
+    }
 }
 
 /// What a command wants built.
@@ -61,24 +80,13 @@ fn with_request<T>(
     wanted: &Wanted<'_>,
     work: impl FnOnce(&Request<'_>) -> Result<T, Error>,
 ) -> anyhow::Result<T> {
-    let request = Request {
-        root: &settings.root,
-        spec: &settings.spec.spec,
-        profile: settings.profile.as_str(),
-        base: settings.base,
-        formats: wanted.formats,
-        out_dir: &settings.out_dir,
-        cache_dir: &settings.cache_dir,
-        log_dir: &settings.state_dir.join("logs"),
-        refresh: wanted.refresh,
-        changed_artifact: wanted.changed_artifact,
-        epoch: epoch()?,
-    };
+    let places = Places::of(settings);
+    let request = request::image(settings, wanted, &places)?;
     work(&request).map_err(|error| failure(&error).into())
 }
 
 /// `SOURCE_DATE_EPOCH` as reproducible-builds.org specifies it: whole seconds since 1970.
-fn epoch() -> anyhow::Result<u64> {
+pub(crate) fn epoch() -> anyhow::Result<u64> {
     let Ok(text) = env::var("SOURCE_DATE_EPOCH") else { return Ok(DEFAULT_EPOCH) };
     text.parse().map_err(|_| {
         Failure::usage(format!("SOURCE_DATE_EPOCH is {text:?}; expected whole seconds since 1970"))
@@ -101,8 +109,20 @@ pub(crate) fn failure(error: &Error) -> Failure {
         Some(cause) if !error.to_string().contains(&cause) => failure.detail(cause),
         _ => failure,
     };
-    match error.remedy() {
+    match error.remedy().or_else(|| wrong_choice(error)) {
         Some(remedy) => failure.remedy(remedy),
         None => failure,
     }
+}
+
+/// What to choose instead.
+fn wrong_choice(error: &Error) -> Option<String> {
+    let text = match error {
+        Error::FormatNotOnBase { .. } => {
+            "choose among those with --format, or in defaults.formats of rave.toml"
+        }
+        Error::BaseNotAvailable { .. } => "give --base debian, or leave the base out",
+        _ => return None,
+    };
+    Some(text.to_owned())
 }

@@ -1,0 +1,103 @@
+//! What the engines are asked for, filled from the settings in one place.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_image::{Manifest, Request};
+use rave_spec::Format;
+use rave_vm::machine::{Display, Firmware, Overlay};
+use rave_vm::ports::Want;
+use rave_vm::sandbox::{Plan, ServicePort};
+
+use crate::cmd::image::{Wanted, epoch};
+use crate::settings::Settings;
+
+/// The folders of a build.
+pub(crate) struct Places {
+    out: Utf8PathBuf,
+    cache: Utf8PathBuf,
+    logs: Utf8PathBuf,
+}
+
+impl Places {
+    /// The user's.
+    pub(crate) fn of(settings: &Settings) -> Self {
+        Self {
+            out: settings.out_dir.clone(),
+            cache: settings.cache_dir.clone(),
+            logs: settings.state_dir.join("logs"),
+        }
+    }
+
+    /// All in `folder`, with the artifacts in its folder `out`.
+    pub(crate) fn below(folder: &Utf8Path, out: &str) -> Self {
+        Self { out: folder.join(out), cache: folder.join("cache"), logs: folder.join("logs") }
+    }
+}
+
+/// What to build, and where.
+pub(crate) fn image<'a>(
+    settings: &'a Settings,
+    wanted: &Wanted<'a>,
+    places: &'a Places,
+) -> anyhow::Result<Request<'a>> {
+    Ok(Request {
+        root: &settings.root,
+        spec: &settings.spec.spec,
+        profile: settings.profile.as_str(),
+        base: settings.base,
+        formats: wanted.formats,
+        out_dir: &places.out,
+        cache_dir: &places.cache,
+        log_dir: &places.logs,
+        refresh: wanted.refresh,
+        changed_artifact: wanted.changed_artifact,
+        epoch: epoch()?,
+    })
+}
+
+/// An artifact that was found, and the image that it is of.
+#[derive(Clone, Copy)]
+pub(crate) struct Found<'a> {
+    pub(crate) manifest: &'a Manifest,
+    pub(crate) path: &'a Utf8Path,
+    pub(crate) format: Format,
+}
+
+/// A machine of an artifact as rave.toml wants it: it forgets what the guest writes, starts by BIOS and shows nothing.
+/// A command that wants it otherwise says so by struct update.
+pub(crate) fn machine<'a>(
+    settings: &'a Settings,
+    run_root: &'a Utf8Path,
+    found: Found<'a>,
+    services: &'a [ServicePort],
+) -> Plan<'a> {
+    let vm = settings.spec.spec.vm;
+    Plan {
+        run_root,
+        label: settings.profile.as_str(),
+        artifact: found.path,
+        format: found.format,
+        overlay: Overlay::Throwaway,
+        disk_mib: vm.disk.get(),
+        memory_mib: vm.memory.get(),
+        cpus: vm.cpus,
+        firmware: Firmware::Bios,
+        display: Display::Headless,
+        services,
+        user: &found.manifest.guest.user,
+    }
+}
+
+/// Each service on the port that `host` chooses, knowing rave.toml's. The ports in the guest are the image's own, also
+/// where rave.toml has others by now.
+pub(crate) fn services(
+    settings: &Settings,
+    manifest: &Manifest,
+    host: impl Fn(u16) -> Want,
+) -> Vec<ServicePort> {
+    let service = |(name, service): (rave_spec::ServiceName, rave_spec::Service)| ServicePort {
+        name: name.to_string(),
+        guest: manifest.guest.services.port(name.as_str()),
+        host: host(service.host.get()),
+    };
+    settings.spec.spec.services.iter().map(service).collect()
+}
