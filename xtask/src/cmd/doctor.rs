@@ -12,24 +12,27 @@ use crate::host::{self, Fix, Part, Row, State};
 use crate::settings::Settings;
 use crate::ui::Ui;
 
-const PARTS: &[Part] = &[Part::Build, Part::Boot];
+/// What an image and a machine need.
+const NEEDED: &[Part] = &[Part::Build, Part::Boot];
 
 /// Keeps the table within the width of a usual terminal window; paths may be longer.
 const CELL_WIDTH: usize = 30;
 
 pub(crate) fn run(args: &cli::Doctor, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
     // What cannot be mended is told after the table, which shows it too.
-    let (mut rows, unresolved) = match host::resolve(settings, ui, PARTS) {
+    let (mut rows, unresolved) = match host::resolve(settings, ui, NEEDED) {
         Ok(rows) => (rows, None),
-        Err(error) => (host::examine(settings, PARTS), Some(error)),
+        Err(error) => (host::examine(settings, NEEDED), Some(error)),
     };
     rows.push(accelerator(settings));
+    rows.extend(host::examine(settings, &[Part::Test]));
     if args.json {
         let rows: Vec<JsonRow<'_>> = rows.iter().map(JsonRow::of).collect();
         ui.data(&serde_json::to_string_pretty(&rows)?);
     } else {
         let cells: Vec<Vec<String>> = rows.iter().map(cells).collect();
-        ui.narrow_table(&["", "program", "found", "needed", "why", "how to get it"], &cells, CELL_WIDTH);
+        let headers = ["", "program", "for", "found", "needed", "why", "how to get it"];
+        ui.narrow_table(&headers, &cells, CELL_WIDTH);
     }
     if let Some(error) = unresolved {
         return Err(error);
@@ -53,6 +56,7 @@ fn accelerator(settings: &Settings) -> Row {
         found: String::new(),
         needed: force.map_or_else(|| "kvm, else tcg".to_owned(), |accel| accel.to_string()),
         why: "runs the guest's instructions",
+        parts: host::BOOT,
         state: State::Ok,
         fix: Fix::None,
     };
@@ -65,16 +69,13 @@ fn accelerator(settings: &Settings) -> Row {
         }
         Err(error) => {
             let advice = match error {
-                Error::QemuMissing { .. } | Error::QemuTooOld { .. } => "comes with qemu-system-x86_64",
-                Error::KvmUnusable { .. } => "give --accel tcg, or mend what was found",
-                _ => "mend what was found",
+                Error::QemuMissing { .. } | Error::QemuTooOld { .. } => {
+                    Some("comes with qemu-system-x86_64".to_owned())
+                }
+                _ => error.remedy(),
             };
-            Row {
-                found: error.to_string(),
-                state: State::Missing,
-                fix: Fix::Advice(advice.to_owned()),
-                ..row
-            }
+            let fix = advice.map_or(Fix::None, Fix::Advice);
+            Row { found: error.to_string(), state: State::Missing, fix, ..row }
         }
     }
 }
@@ -92,6 +93,7 @@ fn word(state: State) -> &'static str {
     match state {
         State::Ok => "ok",
         State::Warning => "warning",
+        State::Optional => "optional",
         State::Missing => "missing",
     }
 }
@@ -99,21 +101,31 @@ fn word(state: State) -> &'static str {
 fn how(row: &Row) -> String {
     match &row.fix {
         Fix::None => String::new(),
+        Fix::Package(requirement) if row.state == State::Optional => {
+            format!("package {} (cargo xtask test --yes)", requirement.packages.apt)
+        }
         Fix::Package(requirement) => format!("package {}", requirement.packages.apt),
         Fix::RootCommand(argv) => argv.join(" "),
         Fix::Advice(text) => text.clone(),
     }
 }
 
+fn parts(row: &Row) -> Vec<&'static str> {
+    row.parts.iter().map(|part| part.name()).collect()
+}
+
 fn cells(row: &Row) -> Vec<String> {
-    let texts = [word(row.state), &row.name, &row.found, &row.needed, row.why, &how(row)];
+    let parts = parts(row).join(", ");
+    let texts = [word(row.state), &row.name, &parts, &row.found, &row.needed, row.why, &how(row)];
     texts.map(str::to_owned).to_vec()
 }
 
 #[derive(Serialize)]
 struct JsonRow<'a> {
     name: &'a str,
-    /// `ok`, `warning` or `missing`.
+    /// What needs it: `build`, `boot`, `test`.
+    parts: Vec<&'static str>,
+    /// `ok`, `warning`, `optional` (only tests would use it) or `missing`.
     state: &'static str,
     found: &'a str,
     needed: &'a str,
@@ -126,6 +138,7 @@ impl<'a> JsonRow<'a> {
     fn of(row: &'a Row) -> Self {
         Self {
             name: &row.name,
+            parts: parts(row),
             state: word(row.state),
             found: &row.found,
             needed: &row.needed,

@@ -23,8 +23,10 @@ const SHOWN: usize = 40;
 
 pub(crate) fn run(args: &cli::Test, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
     let steps = steps(&args.steps);
-    if steps.iter().any(|step| matches!(step, TestStep::Unit | TestStep::Smoke | TestStep::Faults)) {
+    if steps.contains(&TestStep::Unit) {
         host::ensure(settings, ui, Needs::Test)?;
+    } else if steps.iter().any(|step| matches!(step, TestStep::Smoke | TestStep::Faults)) {
+        host::ensure(settings, ui, Needs::Smoke)?;
     }
     let mut session = Session { settings, ui, passed: Vec::new(), failed: Vec::new(), not_run: Vec::new() };
     for step in steps {

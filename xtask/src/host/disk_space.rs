@@ -5,6 +5,7 @@ use std::io;
 use camino::Utf8Path;
 use rustix::fs::statvfs;
 
+use super::requirements::BUILD;
 use super::rows::{Fix, Row, State};
 
 /// One build of the headless profile: the unpacked tree and its tar (2.4 GiB), the raw disk, the downloads.
@@ -18,6 +19,7 @@ pub(super) fn row(name: &'static str, folder: &Utf8Path, needed_mib: u64, variab
         found: String::new(),
         needed: format!("{needed_mib} MiB"),
         why: "free room for images",
+        parts: BUILD,
         state: State::Ok,
         fix: Fix::None,
     };

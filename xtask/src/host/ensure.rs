@@ -1,18 +1,24 @@
 //! What commands call first: everything is there, or it is installed, or the error says what to do.
 
 use std::fs;
+use std::slice;
+use std::time::Duration;
 
-use rave_process::find_program;
+use rave_process::{Cmd, find_program, interrupt};
+use rave_vm::machine::Arch;
 
 use super::install;
 use super::package_manager::Manager;
 use super::plan::{Host, Plan, Release};
 use super::repos::{self, Backports};
 use super::requirements::Part;
-use super::rows::{NOT_FOUND, Row, State, examine};
+use super::rows::{Fix, NOT_FOUND, Row, State, examine};
 use crate::exit::Failure;
 use crate::settings::Settings;
 use crate::ui::Ui;
+
+/// How long `--version` may take on a machine under load.
+const VERSION_DEADLINE: Duration = Duration::from_secs(20);
 
 /// Which command is about to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +27,10 @@ pub(crate) enum Needs {
     Run,
     Smoke,
     Test,
+    /// `run --gui` with this display.
+    Gtk,
+    Sdl,
+    Spice,
 }
 
 impl Needs {
@@ -29,6 +39,9 @@ impl Needs {
             Self::Image => &[Part::Build],
             Self::Run => &[Part::Boot],
             Self::Smoke | Self::Test => &[Part::Build, Part::Boot],
+            Self::Gtk => &[Part::Gtk],
+            Self::Sdl => &[Part::Sdl],
+            Self::Spice => &[Part::Spice],
         }
     }
 }
@@ -37,7 +50,46 @@ impl Needs {
 pub(crate) fn ensure(settings: &Settings, ui: &Ui, needs: Needs) -> anyhow::Result<()> {
     let rows = resolve(settings, ui, needs.parts())?;
     for row in rows.iter().filter(|row| row.state == State::Warning) {
-        ui.warn(&format!("{}: {}, needed is {}", row.name, row.found, row.needed));
+        ui.warn(&warning(row));
+    }
+    if needs == Needs::Test { for_tests(settings, ui) } else { Ok(()) }
+}
+
+fn warning(row: &Row) -> String {
+    let fact = format!("{}: {}, needed is {}", row.name, row.found, row.needed);
+    match &row.fix {
+        Fix::Advice(advice) => format!("{fact}; {advice}"),
+        Fix::None | Fix::Package(_) | Fix::RootCommand(_) => fact,
+    }
+}
+
+/// What only tests need, installed where that is wanted and can be done. The others run without it.
+fn for_tests(settings: &Settings, ui: &Ui) -> anyhow::Result<()> {
+    const PARTS: &[Part] = &[Part::Test];
+    let rows = examine(settings, PARTS);
+    if rows.iter().all(|row| row.state != State::Optional) {
+        return Ok(());
+    }
+    let host = look_at_host();
+    let plan = Plan::of(&rows, State::Optional, &host);
+    let wanted = settings.yes || (settings.is_terminal && asked(ui, &rows, State::Optional, &plan, &host));
+    if wanted && install::can(&host, &plan, !settings.yes) && install::run(&plan, &host, ui).is_err() {
+        // One that this release does not have should not cost the others.
+        for row in &rows {
+            interrupt::check()?;
+            let plan = Plan::of(slice::from_ref(row), State::Optional, &host);
+            if let Err(error) = install::run(&plan, &host, ui) {
+                ui.warn(&format!("{}: {error}", row.name));
+            }
+        }
+    }
+    let rows = examine(settings, PARTS);
+    let absent = rows.iter().filter(|row| row.state == State::Optional);
+    let names: Vec<&str> = absent.map(|row| row.name.as_str()).collect();
+    if !names.is_empty() {
+        ui.note(&format!("tests that need this will not run: {}", names.join(", ")));
+        let plan = Plan::of(&rows, State::Optional, &host);
+        plan.commands(&host).iter().for_each(|line| ui.note(&format!("  $ {line}")));
     }
     Ok(())
 }
@@ -50,9 +102,9 @@ pub(crate) fn resolve(settings: &Settings, ui: &Ui, parts: &[Part]) -> anyhow::R
         return Ok(rows);
     }
     let host = look_at_host();
-    let plan = Plan::of(&rows, &host);
-    let wanted =
-        settings.yes || (settings.is_terminal && plan.is_complete() && asked(ui, &rows, &plan, &host));
+    let plan = Plan::of(&rows, State::Missing, &host);
+    let wanted = settings.yes
+        || (settings.is_terminal && plan.is_complete() && asked(ui, &rows, State::Missing, &plan, &host));
     if !wanted {
         return Err(not_ready(&rows, &plan, &host).into());
     }
@@ -66,19 +118,19 @@ pub(crate) fn resolve(settings: &Settings, ui: &Ui, parts: &[Part]) -> anyhow::R
         return Ok(rows);
     }
     let host = look_at_host();
-    Err(not_ready(&rows, &Plan::of(&rows, &host), &host).into())
+    Err(not_ready(&rows, &Plan::of(&rows, State::Missing, &host), &host).into())
 }
 
-fn asked(ui: &Ui, rows: &[Row], plan: &Plan, host: &Host) -> bool {
-    let lines = missing_lines(rows).chain(plan.commands(host).into_iter().map(|line| format!("  $ {line}")));
+fn asked(ui: &Ui, rows: &[Row], state: State, plan: &Plan, host: &Host) -> bool {
+    let lines =
+        lines_of(rows, state).chain(plan.commands(host).into_iter().map(|line| format!("  $ {line}")));
     ui.note("this host lacks:");
     lines.for_each(|line| ui.note(&line));
     ui.ask("run these commands now?")
 }
 
-fn missing_lines(rows: &[Row]) -> impl Iterator<Item = String> + '_ {
-    let missing = rows.iter().filter(|row| row.state == State::Missing);
-    missing.map(|row| {
+fn lines_of(rows: &[Row], state: State) -> impl Iterator<Item = String> + '_ {
+    rows.iter().filter(move |row| row.state == state).map(|row| {
         let (name, why, found, needed) = (&row.name, row.why, &row.found, &row.needed);
         if found == NOT_FOUND {
             format!("  {name}: {why} (not found)")
@@ -93,7 +145,7 @@ fn not_ready(rows: &[Row], plan: &Plan, host: &Host) -> Failure {
     let count = rows.iter().filter(|row| row.state == State::Missing).count();
     let what = if count == 1 { "a thing".to_owned() } else { format!("{count} things") };
     let mut failure = Failure::host_not_ready(format!("this host lacks {what} that this command needs"));
-    failure.detail.extend(missing_lines(rows).map(|line| line.trim_start().to_owned()));
+    failure.detail.extend(lines_of(rows, State::Missing).map(|line| line.trim_start().to_owned()));
     let commands = plan.commands(host);
     let mut remedy = Vec::new();
     if !commands.is_empty() {
@@ -105,6 +157,9 @@ fn not_ready(rows: &[Row], plan: &Plan, host: &Host) -> Failure {
         };
         remedy.push(format!("{with_yes}run{who}:"));
         remedy.extend(commands.into_iter().map(|line| format!("  {line}")));
+        if !plan.advice.is_empty() {
+            remedy.push("and by hand:".to_owned());
+        }
     }
     remedy.extend(plan.advice.iter().cloned());
     failure.remedy(remedy.join("\n"))
@@ -123,7 +178,14 @@ fn look_at_host() -> Host {
         manager,
         release,
         backports,
+        qemu_is_backported: qemu_is_backported(),
         is_root: rustix::process::geteuid().is_root(),
         has_sudo: is_here("sudo"),
     }
+}
+
+/// Packages of Debian's backports have `~bpo` in their version, which QEMU prints with its own.
+fn qemu_is_backported() -> bool {
+    let version = Cmd::new(Arch::X86_64.qemu_name()).arg("--version").timeout(VERSION_DEADLINE).output();
+    version.is_ok_and(|output| output.text().lines().next().is_some_and(|line| line.contains("~bpo")))
 }

@@ -8,6 +8,7 @@ use rave_process::{Cmd, Error, Line, interrupt};
 
 use super::package_manager::{LOCK_TIMEOUT, Manager};
 use super::plan::{BACKPORTS_FILE, Host, Plan};
+use super::programs_only;
 use crate::exit::Failure;
 use crate::ui::Ui;
 
@@ -48,7 +49,7 @@ pub(super) fn run(plan: &Plan, host: &Host, ui: &Ui) -> anyhow::Result<()> {
         runner.write_backports(text)?;
     }
     if !plan.packages.is_empty() {
-        runner.packages(&plan.packages, plan.backports.is_some() || lists_are_old())?;
+        runner.packages(plan, plan.backports.is_some() || lists_are_old())?;
     }
     for argv in &plan.root_commands {
         runner.root(argv).output().map_err(|error| failed(&error, "a command of root failed"))?;
@@ -123,12 +124,12 @@ impl Runner<'_> {
     }
 
     /// Installs, with fresh lists where that is asked for or where it fails without.
-    fn packages(&self, packages: &[String], fresh_lists: bool) -> anyhow::Result<()> {
-        if !fresh_lists && self.install(packages).is_ok() {
+    fn packages(&self, plan: &Plan, fresh_lists: bool) -> anyhow::Result<()> {
+        if !fresh_lists && self.install(plan).is_ok() {
             return Ok(());
         }
         let updated = self.update()?;
-        self.install(packages).map_err(|error| {
+        self.install(plan).map_err(|error| {
             let failure = failed(&error, "apt could not install what is missing");
             let failure = match updated {
                 Ok(()) => failure,
@@ -138,9 +139,10 @@ impl Runner<'_> {
         })
     }
 
-    fn install(&self, packages: &[String]) -> Result<(), Error> {
-        let mut argv = Manager::Apt.install(packages);
+    fn install(&self, plan: &Plan) -> Result<(), Error> {
+        let mut argv = Manager::Apt.install(&plan.packages);
         argv.splice(1..1, ["-o".to_owned(), format!("DPkg::Lock::Timeout={LOCK_TIMEOUT}")]);
+        let argv = programs_only::without(&plan.units, argv);
         let mut count = Count::default();
         let mut told = false;
         let result = self.root(&argv).run(&mut |line| {

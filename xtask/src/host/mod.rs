@@ -5,11 +5,13 @@
 
 mod disk_space;
 mod ensure;
+mod for_tests;
 mod install;
 mod memo;
 mod package_manager;
 mod plan;
 mod privileges;
+mod programs_only;
 mod repos;
 mod requirements;
 mod rows;
@@ -17,5 +19,5 @@ mod tar_support;
 mod version;
 
 pub(crate) use ensure::{Needs, ensure, resolve};
-pub(crate) use requirements::Part;
+pub(crate) use requirements::{BOOT, Part};
 pub(crate) use rows::{Fix, Row, State, examine};

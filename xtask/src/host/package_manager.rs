@@ -51,6 +51,7 @@ impl Manager {
 
 #[cfg(test)]
 mod tests {
+    use super::super::for_tests::FOR_TESTS;
     use super::super::requirements::REQUIREMENTS;
     use super::*;
     use expect_test::expect;
@@ -63,7 +64,8 @@ mod tests {
 
     fn everything(manager: Manager) -> String {
         let mut packages: Vec<String> = Vec::new();
-        let known = REQUIREMENTS.iter().filter_map(|requirement| requirement.packages.of(manager));
+        let known =
+            REQUIREMENTS.iter().chain(FOR_TESTS).filter_map(|requirement| requirement.packages.of(manager));
         for name in known.flat_map(str::split_whitespace) {
             if !packages.iter().any(|known| known == name) {
                 packages.push(name.to_owned());
@@ -77,10 +79,10 @@ mod tests {
     fn the_command_for_everything() {
         let all = [Manager::Apt, Manager::Dnf, Manager::Pacman, Manager::Zypper, Manager::Brew];
         expect![[r#"
-            apt-get install --yes --no-install-recommends qemu-system-x86 qemu-utils ovmf mmdebstrap mount debian-archive-keyring e2fsprogs libarchive13 dosfstools mtools fdisk grub-common grub-pc-bin grub-efi-amd64-bin libc6-dev nodejs npm git openssh-client
-            dnf install --assumeyes --setopt=install_weak_deps=False qemu-system-x86-core qemu-img edk2-ovmf mmdebstrap util-linux debian-keyring e2fsprogs libarchive dosfstools mtools grub2-tools grub2-pc-modules grub2-efi-x64-modules glibc-static nodejs nodejs-npm git openssh-clients
-            pacman --sync --needed --noconfirm qemu-system-x86 qemu-img edk2-ovmf util-linux debian-archive-keyring e2fsprogs libarchive dosfstools mtools grub glibc nodejs npm git openssh
-            zypper --non-interactive install --no-recommends qemu-x86 qemu-tools qemu-ovmf-x86_64 util-linux e2fsprogs libarchive13 dosfstools mtools grub2 grub2-i386-pc grub2-x86_64-efi glibc-devel-static nodejs npm git openssh-clients
-            brew install qemu e2fsprogs dosfstools mtools util-linux node git openssh"#]].assert_eq(&all.map(everything).join("\n"));
+            apt-get install --yes --no-install-recommends qemu-system-x86 qemu-system-common qemu-system-gui qemu-system-modules-spice qemu-utils ovmf mmdebstrap mount debian-archive-keyring e2fsprogs libarchive13 dosfstools mtools fdisk grub-common grub-pc-bin grub-efi-amd64-bin libc6-dev nodejs npm git openssh-client nginx openssh-server sudo systemd unzip xz-utils chromium xvfb
+            dnf install --assumeyes --setopt=install_weak_deps=False qemu-system-x86-core qemu-device-display-virtio-vga qemu-ui-gtk qemu-ui-sdl qemu-ui-spice-app qemu-ui-spice-core qemu-char-spice qemu-img edk2-ovmf mmdebstrap util-linux debian-keyring e2fsprogs libarchive dosfstools mtools grub2-tools grub2-pc-modules grub2-efi-x64-modules glibc-static nodejs nodejs-npm git openssh-clients nginx openssh-server sudo systemd unzip xz chromium xorg-x11-server-Xvfb
+            pacman --sync --needed --noconfirm qemu-system-x86 qemu-hw-display-virtio-vga qemu-ui-gtk qemu-ui-sdl qemu-ui-spice-app qemu-ui-spice-core qemu-chardev-spice qemu-img edk2-ovmf util-linux debian-archive-keyring e2fsprogs libarchive dosfstools mtools grub glibc nodejs npm git openssh nginx sudo systemd unzip xz chromium xorg-server-xvfb
+            zypper --non-interactive install --no-recommends qemu-x86 qemu-hw-display-virtio-vga qemu-ui-gtk qemu-spice qemu-tools qemu-ovmf-x86_64 util-linux e2fsprogs libarchive13 dosfstools mtools grub2 grub2-i386-pc grub2-x86_64-efi glibc-devel-static nodejs npm git openssh-clients nginx openssh-server sudo systemd unzip xz chromium xorg-x11-server-Xvfb
+            brew install qemu e2fsprogs dosfstools mtools util-linux node git openssh nginx unzip xz"#]].assert_eq(&all.map(everything).join("\n"));
     }
 }

@@ -3,7 +3,9 @@
 use rave_process::shell_quote;
 
 use super::package_manager::Manager;
+use super::programs_only;
 use super::repos::Backports;
+use super::requirements::Suite;
 use super::rows::{Fix, Row, State};
 
 /// Where the entry for backports goes; one that is there is left alone.
@@ -17,6 +19,8 @@ pub(super) struct Host {
     pub(super) release: Release,
     /// Only looked at where something must come from there.
     pub(super) backports: Backports,
+    /// The QEMU that is installed came from backports.
+    pub(super) qemu_is_backported: bool,
     pub(super) is_root: bool,
     pub(super) has_sudo: bool,
 }
@@ -45,6 +49,8 @@ pub(super) struct Plan {
     pub(super) manager: Option<Manager>,
     /// As the manager takes them: `e2fsprogs/bookworm-backports`.
     pub(super) packages: Vec<String>,
+    /// Units of these packages that are not wanted.
+    pub(super) units: Vec<&'static str>,
     /// The text of [`BACKPORTS_FILE`], where it must be written first.
     pub(super) backports: Option<String>,
     /// Other commands of root.
@@ -54,9 +60,10 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn of(rows: &[Row], host: &Host) -> Self {
+    /// Mends the rows that are in `state`.
+    pub(super) fn of(rows: &[Row], state: State, host: &Host) -> Self {
         let mut plan = Self { manager: host.manager, ..Self::default() };
-        for row in rows.iter().filter(|row| row.state == State::Missing) {
+        for row in rows.iter().filter(|row| row.state == state) {
             match &row.fix {
                 Fix::None => {}
                 Fix::Package(requirement) => plan.add_package(row, requirement, host),
@@ -82,7 +89,11 @@ impl Plan {
         };
         let from_backports = manager == Manager::Apt
             && host.release.id == "debian"
-            && requirement.packages.backports.contains(&host.release.version.as_str());
+            && match requirement.packages.suite {
+                Suite::Release => false,
+                Suite::BackportsOn(releases) => releases.contains(&host.release.version.as_str()),
+                Suite::AsQemu => host.qemu_is_backported,
+            };
         if from_backports {
             match &host.backports {
                 Backports::Present => {}
@@ -92,6 +103,9 @@ impl Plan {
                     row.name, host.release.codename
                 )),
             }
+        }
+        if manager == Manager::Apt {
+            self.units.extend(requirement.packages.units);
         }
         // The first of several is the thing itself, the others are what it loads.
         for (index, name) in packages.split_whitespace().enumerate() {
@@ -126,6 +140,9 @@ impl Plan {
             }
             lines.push(format!("{sudo}{}", line(&manager.install(&self.packages))));
         }
+        if !self.units.is_empty() {
+            lines.push(format!("{sudo}{}", line(&programs_only::disable(&self.units))));
+        }
         lines.extend(self.root_commands.iter().map(|argv| format!("{sudo}{}", line(argv))));
         lines
     }
@@ -137,18 +154,21 @@ fn line(argv: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::for_tests::FOR_TESTS;
     use super::super::requirements::REQUIREMENTS;
     use super::*;
     use expect_test::expect;
 
     fn missing(names: &[&str]) -> Vec<Row> {
-        let chosen = REQUIREMENTS.iter().filter(|requirement| names.contains(&requirement.name));
+        let chosen =
+            REQUIREMENTS.iter().chain(FOR_TESTS).filter(|requirement| names.contains(&requirement.name));
         chosen
             .map(|requirement| Row {
                 name: requirement.name.to_owned(),
                 found: "not found".to_owned(),
                 needed: "any".to_owned(),
                 why: requirement.why,
+                parts: requirement.parts,
                 state: State::Missing,
                 fix: Fix::Package(requirement),
             })
@@ -160,6 +180,7 @@ mod tests {
             manager,
             release: Release { id: "debian".into(), version: version.into(), codename: "thesuite".into() },
             backports: Backports::Add("Types: deb\nURIs: http://mirror.test/debian\n".into()),
+            qemu_is_backported: false,
             is_root: false,
             has_sudo: true,
         }
@@ -168,7 +189,7 @@ mod tests {
     #[test]
     fn an_old_suite_takes_from_backports_only_what_is_too_old_there() {
         let host = host(Some(Manager::Apt), "12");
-        let plan = Plan::of(&missing(&["mke2fs", "mcopy"]), &host);
+        let plan = Plan::of(&missing(&["mke2fs", "mcopy"]), State::Missing, &host);
         expect![[r"
             printf '%s\n' 'Types: deb' 'URIs: http://mirror.test/debian' | sudo tee /etc/apt/sources.list.d/rave-backports.sources
             sudo apt-get update
@@ -179,28 +200,50 @@ mod tests {
     #[test]
     fn a_newer_suite_needs_no_backports() {
         let host = host(Some(Manager::Apt), "13");
-        let plan = Plan::of(&missing(&["mke2fs"]), &host);
+        let plan = Plan::of(&missing(&["mke2fs"]), State::Missing, &host);
         assert_eq!(plan.backports, None);
         assert_eq!(plan.packages, ["e2fsprogs", "libarchive13"]);
     }
 
     #[test]
+    fn modules_of_qemu_come_from_where_qemu_came_from() {
+        let rows = missing(&["QEMU's GTK window", "QEMU's SDL window"]);
+        let mut host = host(Some(Manager::Apt), "12");
+        assert_eq!(Plan::of(&rows, State::Missing, &host).packages, ["qemu-system-gui"]);
+        host.qemu_is_backported = true;
+        assert_eq!(Plan::of(&rows, State::Missing, &host).packages, ["qemu-system-gui/thesuite-backports"]);
+    }
+
+    #[test]
     fn a_package_that_is_not_known_is_advice() {
-        let plan = Plan::of(&missing(&["mmdebstrap", "mcopy"]), &host(Some(Manager::Brew), ""));
+        let plan =
+            Plan::of(&missing(&["mmdebstrap", "mcopy"]), State::Missing, &host(Some(Manager::Brew), ""));
         assert!(!plan.is_complete());
         assert_eq!(plan.packages, ["mtools"]);
         assert!(plan.advice[0].starts_with("mmdebstrap: "));
-        assert!(!Plan::of(&missing(&["mcopy"]), &host(None, "")).is_complete());
+        assert!(!Plan::of(&missing(&["mcopy"]), State::Missing, &host(None, "")).is_complete());
     }
 
     #[test]
     fn root_needs_no_sudo() {
         let host = Host { is_root: true, ..host(Some(Manager::Dnf), "") };
-        let plan = Plan::of(&missing(&["ssh", "ssh-keygen"]), &host);
+        let plan = Plan::of(&missing(&["ssh", "ssh-keygen"]), State::Missing, &host);
         assert_eq!(
             plan.commands(&host),
             ["dnf install --assumeyes --setopt=install_weak_deps=False openssh-clients"]
         );
+    }
+
+    #[test]
+    fn a_service_that_nobody_asked_for_is_turned_off_again() {
+        let host = host(Some(Manager::Apt), "13");
+        let plan = Plan::of(&missing(&["nginx", "sshd", "unzip"]), State::Missing, &host);
+        let last = "sudo systemctl disable --now nginx.service ssh.service ssh.socket";
+        assert_eq!(plan.commands(&host).last().map(String::as_str), Some(last));
+        // Elsewhere nothing starts by itself.
+        let plan =
+            Plan::of(&missing(&["nginx"]), State::Missing, &Host { manager: Some(Manager::Dnf), ..host });
+        assert_eq!(plan.units, [""; 0]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rave_process::{Cmd, find_program};
 
 use super::memo::Memo;
-use super::requirements::UIDMAP;
+use super::requirements::{BUILD, UIDMAP};
 use super::rows::{Fix, NOT_FOUND, Row, State, look};
 
 /// How long a namespace may take to make on a machine under load.
@@ -36,6 +36,7 @@ fn row(name: &str, needed: &str) -> Row {
         found: String::new(),
         needed: needed.to_owned(),
         why: WHY,
+        parts: BUILD,
         state: State::Ok,
         fix: Fix::None,
     }
@@ -47,12 +48,14 @@ fn as_root() -> Row {
     if succeeds(Cmd::new("unshare").args(["--mount", "--propagation", "unchanged", "true"])) {
         return Row { found: "may mount".to_owned(), ..row };
     }
-    // Seen: mmdebstrap then skips /proc and /sys, warns, and succeeds.
+    // Seen: mmdebstrap then does without /proc, and its tree lacks what systemd-tmpfiles(8) would have made, which
+    // systemd makes at every boot.
     Row {
         found: "may not mount".to_owned(),
         state: State::Warning,
         fix: Fix::Advice(
-            "this container lacks CAP_SYS_ADMIN: packages are configured without /proc; add the capability if one fails"
+            "this container lacks CAP_SYS_ADMIN, so packages are configured without /proc; if one fails, start the \
+             container with --cap-add SYS_ADMIN"
                 .to_owned(),
         ),
         ..row
@@ -60,7 +63,7 @@ fn as_root() -> Row {
 }
 
 fn user_namespaces() -> Row {
-    let row = row("user namespaces", "for this user");
+    let row = row("user namespaces", "usable by this user");
     let plain = Cmd::new("unshare").args([
         "--user",
         "--map-root-user",
@@ -86,7 +89,11 @@ fn user_namespaces() -> Row {
 /// Why the kernel refuses, and what to do. `setting` reads a file below /proc/sys.
 fn cause(setting: &dyn Fn(&str) -> Option<String>) -> (String, String) {
     let is = |name: &str, value: &str| setting(name).is_some_and(|text| text == value);
-    let sysctl = |text: &str| format!("sudo sysctl -w {text} (and a file in /etc/sysctl.d to keep it)");
+    let sysctl = |text: &str| {
+        format!(
+            "sudo sysctl -w {text} (and a file in /etc/sysctl.d to keep it), or run this as root, who needs none"
+        )
+    };
     if is("kernel/unprivileged_userns_clone", "0") {
         return (
             "off: kernel.unprivileged_userns_clone is 0".into(),

@@ -12,6 +12,28 @@ pub(crate) enum Part {
     Build,
     /// Booting one and reaching it.
     Boot,
+    /// `run --gui gtk`.
+    Gtk,
+    /// `run --gui sdl`.
+    Sdl,
+    /// `run --gui spice`.
+    Spice,
+    /// Tests only: one that lacks something of these says so and passes.
+    Test,
+}
+
+impl Part {
+    /// As doctor's table calls it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Build => "build",
+            Self::Boot => "boot",
+            Self::Gtk => "gtk",
+            Self::Sdl => "sdl",
+            Self::Spice => "spice",
+            Self::Test => "test",
+        }
+    }
 }
 
 /// One thing that a package brings.
@@ -35,25 +57,47 @@ pub(crate) enum Probe {
     Versioned { argument: &'static str, minimal: Version },
     /// `mke2fs` of this version, which must really take a tar.
     TarMke2fs { minimal: Version },
+    /// A device that QEMU can emulate.
+    QemuDevice(&'static str),
+    /// A kind of display that QEMU can open.
+    QemuDisplay(&'static str),
     /// OVMF's code and variables, as `rave_vm` looks for them.
     UefiFirmware,
     /// At least one of these files.
     File { any_of: &'static [&'static str] },
+    /// At least one of these programs.
+    AnyProgram { of: &'static [&'static str] },
+}
+
+/// Where apt takes a package from, on Debian.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Suite {
+    /// From the release itself.
+    Release,
+    /// From backports on these releases (`VERSION_ID`), whose own version is too old.
+    BackportsOn(&'static [&'static str]),
+    /// From where QEMU was taken: its modules fit no other version.
+    AsQemu,
 }
 
 /// The package for each manager; empty where none is known.
 #[derive(Debug)]
 pub(crate) struct Packages {
     pub(crate) apt: &'static str,
-    /// Releases of Debian (`VERSION_ID`) whose own version is too old and whose backports are not.
-    pub(crate) backports: &'static [&'static str],
+    pub(crate) suite: Suite,
     pub(crate) dnf: &'static str,
     pub(crate) pacman: &'static str,
     pub(crate) zypper: &'static str,
     pub(crate) brew: &'static str,
+    /// Units that Debian's package starts and enables. Of it only the program is wanted here.
+    pub(crate) units: &'static [&'static str],
 }
 
 impl Packages {
+    pub(super) const fn with_units(self, units: &'static [&'static str]) -> Self {
+        Self { units, ..self }
+    }
+
     pub(crate) fn of(&self, manager: Manager) -> Option<&'static str> {
         let name = match manager {
             Manager::Apt => self.apt,
@@ -66,20 +110,30 @@ impl Packages {
     }
 }
 
-const fn packages(
+pub(super) const fn packages(
     apt: &'static str,
     dnf: &'static str,
     pacman: &'static str,
     zypper: &'static str,
     brew: &'static str,
 ) -> Packages {
-    Packages { apt, backports: &[], dnf, pacman, zypper, brew }
+    Packages { apt, suite: Suite::Release, dnf, pacman, zypper, brew, units: &[] }
+}
+
+/// A module of QEMU.
+const fn module(
+    apt: &'static str,
+    dnf: &'static str,
+    pacman: &'static str,
+    zypper: &'static str,
+) -> Packages {
+    Packages { apt, suite: Suite::AsQemu, dnf, pacman, zypper, brew: "qemu", units: &[] }
 }
 
 const OLDEST_QEMU: Version = Version([OLDEST.major, OLDEST.minor, OLDEST.patch]);
 
-const BUILD: &[Part] = &[Part::Build];
-const BOOT: &[Part] = &[Part::Boot];
+pub(super) const BUILD: &[Part] = &[Part::Build];
+pub(crate) const BOOT: &[Part] = &[Part::Boot];
 const BOTH: &[Part] = &[Part::Build, Part::Boot];
 
 /// What the Debian base and the virtual machine need, in the order of doctor's rows.
@@ -90,6 +144,45 @@ pub(crate) const REQUIREMENTS: &[Requirement] = &[
         probe: Probe::Versioned { argument: "--version", minimal: OLDEST_QEMU },
         packages: packages("qemu-system-x86", "qemu-system-x86-core", "qemu-system-x86", "qemu-x86", "qemu"),
         parts: BOOT,
+    },
+    Requirement {
+        name: "virtio-vga",
+        why: "the virtual machine's video device",
+        probe: Probe::QemuDevice("virtio-vga"),
+        packages: module(
+            "qemu-system-common",
+            "qemu-device-display-virtio-vga",
+            "qemu-hw-display-virtio-vga",
+            "qemu-hw-display-virtio-vga",
+        ),
+        parts: BOOT,
+    },
+    Requirement {
+        name: "QEMU's GTK window",
+        why: "shows the screen (run --gui gtk)",
+        probe: Probe::QemuDisplay("gtk"),
+        packages: module("qemu-system-gui", "qemu-ui-gtk", "qemu-ui-gtk", "qemu-ui-gtk"),
+        parts: &[Part::Gtk],
+    },
+    Requirement {
+        name: "QEMU's SDL window",
+        why: "shows the screen (run --gui sdl)",
+        probe: Probe::QemuDisplay("sdl"),
+        packages: module("qemu-system-gui", "qemu-ui-sdl", "qemu-ui-sdl", ""),
+        parts: &[Part::Sdl],
+    },
+    Requirement {
+        name: "QEMU's SPICE server",
+        why: "serves the screen (run --gui spice)",
+        // The display that starts a viewer comes with the server.
+        probe: Probe::QemuDisplay("spice-app"),
+        packages: module(
+            "qemu-system-modules-spice",
+            "qemu-ui-spice-app qemu-ui-spice-core qemu-char-spice",
+            "qemu-ui-spice-app qemu-ui-spice-core qemu-chardev-spice",
+            "qemu-spice",
+        ),
+        parts: &[Part::Spice],
     },
     Requirement {
         name: "qemu-img",
@@ -139,11 +232,12 @@ pub(crate) const REQUIREMENTS: &[Requirement] = &[
         packages: Packages {
             // libarchive is loaded at run time, so no package depends on it.
             apt: "e2fsprogs libarchive13",
-            backports: &["12"],
+            suite: Suite::BackportsOn(&["12"]),
             dnf: "e2fsprogs libarchive",
             pacman: "e2fsprogs libarchive",
             zypper: "e2fsprogs libarchive13",
             brew: "e2fsprogs",
+            units: &[],
         },
         parts: BUILD,
     },
@@ -251,14 +345,16 @@ pub(crate) const UIDMAP: Requirement = Requirement {
 
 #[cfg(test)]
 mod tests {
+    use super::super::for_tests::FOR_TESTS;
     use super::*;
 
     #[test]
     fn names_are_unique_and_debian_has_every_package() {
-        for (index, one) in REQUIREMENTS.iter().enumerate() {
+        let all: Vec<&Requirement> = REQUIREMENTS.iter().chain(FOR_TESTS).collect();
+        for (index, one) in all.iter().enumerate() {
             assert!(!one.packages.apt.is_empty(), "{}", one.name);
             assert!(!one.parts.is_empty(), "{}", one.name);
-            assert!(REQUIREMENTS[..index].iter().all(|other| other.name != one.name), "{}", one.name);
+            assert!(all[..index].iter().all(|other| other.name != one.name), "{}", one.name);
         }
     }
 }

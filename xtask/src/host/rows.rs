@@ -4,7 +4,9 @@ use camino::Utf8Path;
 use rave_process::find_program;
 use rave_vm::firmware::find_uefi;
 use rave_vm::machine::{Arch, Firmware};
+use rave_vm::qemu::Qemu;
 
+use super::for_tests::{FOR_TESTS, TEST};
 use super::memo::Memo;
 use super::requirements::{Part, Probe, REQUIREMENTS, Requirement};
 use super::version::Version;
@@ -20,6 +22,8 @@ pub(crate) struct Row {
     /// What would do.
     pub(crate) needed: String,
     pub(crate) why: &'static str,
+    /// What it is needed for.
+    pub(crate) parts: &'static [Part],
     pub(crate) state: State,
     pub(crate) fix: Fix,
 }
@@ -32,6 +36,8 @@ pub(crate) enum State {
     Ok,
     /// Works, but worse than it could.
     Warning,
+    /// Not there, and only tests would use it.
+    Optional,
     /// Does not work.
     Missing,
 }
@@ -51,16 +57,38 @@ pub(crate) enum Fix {
 /// A row for each thing that `parts` need.
 pub(crate) fn examine(settings: &Settings, parts: &[Part]) -> Vec<Row> {
     let mut memo = Memo::load(&settings.state_dir);
-    let needed =
-        REQUIREMENTS.iter().filter(|requirement| requirement.parts.iter().any(|part| parts.contains(part)));
+    let needed = REQUIREMENTS
+        .iter()
+        .chain(FOR_TESTS)
+        .filter(|requirement| requirement.parts.iter().any(|part| parts.contains(part)));
     let mut rows: Vec<Row> = needed.map(|requirement| look(requirement, &mut memo)).collect();
     if parts.contains(&Part::Build) {
         rows.extend(privileges::rows(&mut memo));
         rows.push(disk_space::row("cache", &settings.cache_dir, disk_space::CACHE_MIB, "RAVE_CACHE"));
         rows.push(disk_space::row("output", &settings.out_dir, disk_space::OUT_MIB, "--out"));
     }
+    if parts.contains(&Part::Test) {
+        rows.extend(sshd_folder());
+    }
     memo.save();
     rows
+}
+
+/// sshd(8) wants its empty folder even to print its settings. Only its service makes it, which nobody needs to run;
+/// root's tests make it themselves.
+fn sshd_folder() -> Option<Row> {
+    let folder = "/run/sshd";
+    let is_here = Utf8Path::new(folder).is_dir();
+    let command = ["mkdir", "-p", folder].map(str::to_owned).to_vec();
+    (!rustix::process::geteuid().is_root()).then(|| Row {
+        name: folder.to_owned(),
+        found: if is_here { folder } else { NOT_FOUND }.to_owned(),
+        needed: "any".to_owned(),
+        why: "the empty folder that sshd wants",
+        parts: TEST,
+        state: if is_here { State::Ok } else { State::Optional },
+        fix: if is_here { Fix::None } else { Fix::RootCommand(command) },
+    })
 }
 
 /// The row of one requirement.
@@ -68,7 +96,12 @@ pub(super) fn look(requirement: &'static Requirement, memo: &mut Memo) -> Row {
     let needed = match &requirement.probe {
         Probe::Versioned { minimal, .. } => format!("{minimal} or newer"),
         Probe::TarMke2fs { minimal } => format!("{minimal} or newer, taking a tar"),
-        Probe::Program | Probe::UefiFirmware | Probe::File { .. } => "any".to_owned(),
+        Probe::Program
+        | Probe::QemuDevice(_)
+        | Probe::QemuDisplay(_)
+        | Probe::UefiFirmware
+        | Probe::File { .. }
+        | Probe::AnyProgram { .. } => "any".to_owned(),
     };
     let found = match &requirement.probe {
         Probe::Program => {
@@ -83,6 +116,10 @@ pub(super) fn look(requirement: &'static Requirement, memo: &mut Memo) -> Row {
                     .map_err(|why| format!("{version}, but: {why}"))
             })
         }
+        Probe::QemuDevice(name) => offered(Qemu::find(Arch::X86_64).and_then(|qemu| qemu.has_device(name))),
+        Probe::QemuDisplay(name) => {
+            offered(Qemu::find(Arch::X86_64).and_then(|qemu| Ok(qemu.offers()?.display(name))))
+        }
         Probe::UefiFirmware => match find_uefi(Arch::X86_64) {
             Ok(Firmware::Uefi { code, .. }) => Ok(code.into()),
             _ => Err(NOT_FOUND.to_owned()),
@@ -91,12 +128,23 @@ pub(super) fn look(requirement: &'static Requirement, memo: &mut Memo) -> Row {
             .iter()
             .find(|path| Utf8Path::new(path).is_file())
             .map_or_else(|| Err(NOT_FOUND.to_owned()), |path| Ok((*path).to_owned())),
+        Probe::AnyProgram { of } => of
+            .iter()
+            .find_map(|name| find_program(name))
+            .map_or_else(|| Err(NOT_FOUND.to_owned()), |path| Ok(path.into())),
     };
+    let Requirement { name, why, parts, .. } = *requirement;
+    let absent = if parts == TEST { State::Optional } else { State::Missing };
     let (found, state, fix) = match found {
         Ok(found) => (found, State::Ok, Fix::None),
-        Err(found) => (found, State::Missing, Fix::Package(requirement)),
+        Err(found) => (found, absent, Fix::Package(requirement)),
     };
-    Row { name: requirement.name.to_owned(), found, needed, why: requirement.why, state, fix }
+    Row { name: name.to_owned(), found, needed, why, parts, state, fix }
+}
+
+/// A module of QEMU; without a usable QEMU there is none.
+fn offered(answer: Result<bool, rave_vm::Error>) -> Result<String, String> {
+    if answer.unwrap_or(false) { Ok("in QEMU".to_owned()) } else { Err(NOT_FOUND.to_owned()) }
 }
 
 fn versioned(name: &str, argument: &str, minimal: Version, memo: &mut Memo) -> Result<String, String> {

@@ -46,20 +46,45 @@ pub(crate) fn shows(ran: &Ran, code: i32, expected: &Expect) {
     assert_eq!(ran.code, code);
 }
 
-/// Runs xtask in a fresh checkout of one file, this rave.toml, with a state and a cache of its own.
-pub(crate) fn xtask(rave_toml: &str, arguments: &[&str]) -> Ran {
+/// A checkout of this rave.toml and the shipped profiles, at a path with spaces.
+pub(crate) fn fresh(rave_toml: &str) -> tempfile::TempDir {
     let folder = tempfile::Builder::new().prefix("check out ").tempdir().expect("a folder");
-    std::fs::write(folder.path().join("rave.toml"), rave_toml).expect("rave.toml is written");
-    run_in(folder.path(), arguments, &[])
+    fill(folder.path(), rave_toml);
+    folder
+}
+
+/// Makes `folder` a checkout of this rave.toml and the shipped profiles.
+pub(crate) fn fill(folder: &std::path::Path, rave_toml: &str) {
+    std::fs::write(folder.join("rave.toml"), rave_toml).expect("rave.toml is written");
+    std::fs::create_dir(folder.join("profiles")).expect("a new folder");
+    for profile in files(".toml").iter().filter(|file| file.starts_with("profiles")) {
+        std::fs::write(folder.join(profile), read(profile)).expect("the profile is written");
+    }
+}
+
+/// Runs xtask in a [`fresh`] checkout, with a state and a cache of its own.
+pub(crate) fn xtask(rave_toml: &str, arguments: &[&str]) -> Ran {
+    run_in(fresh(rave_toml).path(), arguments, &[])
 }
 
 /// Runs xtask in `folder`.
 pub(crate) fn run_in(folder: &std::path::Path, arguments: &[&str], variables: &[(&str, &str)]) -> Ran {
+    run_under(&[], folder, arguments, variables)
+}
+
+/// Runs xtask in `folder` by way of a program that runs another, such as setpriv(1).
+pub(crate) fn run_under(
+    runner: &[&str],
+    folder: &std::path::Path,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> Ran {
     let own = tempfile::tempdir().expect("a folder");
     let (out, err) = (own.path().join("stdout"), own.path().join("stderr"));
     // A shell parts the two streams into files.
     let script = r#"out=$1 err=$2; shift 2; "$@" >"$out" 2>"$err" </dev/null; echo $?"#;
     let mut command = Cmd::new("sh").args(["-c", script, "sh"]).arg(&out).arg(&err);
+    command = command.args(runner.iter().copied());
     command = command.arg(env!("CARGO_BIN_EXE_xtask")).args(arguments.iter().copied()).current_dir(folder);
     for name in ["CARGO_MANIFEST_DIR", "RAVE_PROFILE", "RAVE_BASE", "RAVE_ACCEL", "RAVE_YES", "COLUMNS"] {
         command = command.env_remove(name);

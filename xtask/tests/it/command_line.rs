@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use expect_test::expect;
 
-use crate::checkout::{read, run_in, shows, xtask};
+use crate::checkout::{fill, fresh, read, run_in, shows, xtask};
 
 fn own_toml() -> String {
     read("rave.toml".into())
@@ -72,6 +72,24 @@ fn an_unknown_profile_names_the_nearest() {
 }
 
 #[test]
+fn a_format_that_is_not_made_yet_names_those_that_are() {
+    shows(
+        &xtask(&own_toml(), &["image", "--format", "qemu,iso"]),
+        2,
+        &expect![[r#"
+            error: format iso is not yet on this base (debian); it makes: qemu, raw
+            remedy: choose among those with --format, or in defaults.formats of rave.toml
+        "#]],
+    );
+}
+
+#[test]
+fn a_list_of_checks_is_data_alone() {
+    let ran = xtask(&own_toml(), &["smoke", "--list"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+}
+
+#[test]
 fn a_port_flag_without_a_port() {
     shows(
         &xtask("", &["run", "--port", "ssh"]),
@@ -117,7 +135,7 @@ fn a_checkout_at_a_path_that_is_not_text_is_a_clear_error() {
     let folder = tempfile::tempdir().unwrap();
     let checkout = folder.path().join(OsStr::from_bytes(b"not \xff text"));
     std::fs::create_dir(&checkout).unwrap();
-    std::fs::write(checkout.join("rave.toml"), own_toml()).unwrap();
+    fill(&checkout, &own_toml());
     let ran = run_in(&checkout, &["config"], &[]);
     assert_eq!(ran.code, 2);
     assert!(ran.stderr.contains("is not valid UTF-8"), "{}", ran.stderr);
@@ -125,8 +143,7 @@ fn a_checkout_at_a_path_that_is_not_text_is_a_clear_error() {
 
 #[test]
 fn a_local_file_and_a_variable_win_and_config_says_so() {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("rave.toml"), own_toml()).unwrap();
+    let folder = fresh(&own_toml());
     std::fs::write(folder.path().join("rave.local.toml"), "[vm]\nmemory = 2048\n").unwrap();
     let ran = run_in(folder.path(), &["config"], &[("RAVE_CPUS", "4")]);
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
@@ -168,6 +185,10 @@ fn json_of_the_doctor_is_data_alone() {
     let ran = xtask(&own_toml(), &["doctor", "--json", "--accel", "tcg"]);
     let rows: Vec<serde_json::Value> = serde_json::from_str(&ran.stdout).unwrap();
     let names: Vec<&str> = rows.iter().filter_map(|row| row["name"].as_str()).collect();
-    assert!(names.contains(&"mmdebstrap") && names.contains(&"accelerator"), "{names:?}");
+    for name in ["mmdebstrap", "accelerator", "nginx"] {
+        assert!(names.contains(&name), "{names:?}");
+    }
+    let nginx = rows.iter().find(|row| row["name"] == "nginx").unwrap();
+    assert_eq!(nginx["parts"], serde_json::json!(["test"]));
     assert!([0, 3].contains(&ran.code), "{}", ran.stderr);
 }

@@ -5,5 +5,6 @@
 mod checkout;
 mod command_line;
 mod help;
+mod host;
 mod policy;
 mod smoke;

@@ -1,0 +1,69 @@
+//! What only tests need, as data. A test that lacks something of it says so and passes.
+
+use super::requirements::{Part, Probe, Requirement, packages};
+
+pub(super) const TEST: &[Part] = &[Part::Test];
+
+/// Names that Chromium and what is built of it go by.
+const BROWSERS: &[&str] = &["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+
+/// In the order of doctor's rows, after what an image and a machine need.
+pub(super) const FOR_TESTS: &[Requirement] = &[
+    Requirement {
+        name: "nginx",
+        why: "tests of the gateway run the guest's settings under it",
+        probe: Probe::Program,
+        packages: packages("nginx", "nginx", "nginx", "nginx", "nginx").with_units(&["nginx.service"]),
+        parts: TEST,
+    },
+    Requirement {
+        name: "sshd",
+        why: "a test reads the guest's settings with it",
+        probe: Probe::Program,
+        packages: packages("openssh-server", "openssh-server", "openssh", "openssh-server", "")
+            .with_units(&["ssh.service", "ssh.socket"]),
+        parts: TEST,
+    },
+    Requirement {
+        name: "visudo",
+        why: "a test checks the guest's sudo rule with it",
+        probe: Probe::Program,
+        packages: packages("sudo", "sudo", "sudo", "sudo", ""),
+        parts: TEST,
+    },
+    Requirement {
+        name: "systemd-analyze",
+        why: "tests verify the guest's units with it",
+        probe: Probe::Program,
+        packages: packages("systemd", "systemd", "systemd", "systemd", ""),
+        parts: TEST,
+    },
+    Requirement {
+        name: "unzip",
+        why: "tests unpack an npm tool with it",
+        probe: Probe::Program,
+        packages: packages("unzip", "unzip", "unzip", "unzip", "unzip"),
+        parts: TEST,
+    },
+    Requirement {
+        name: "xz",
+        why: "tests unpack a kernel's modules with it",
+        probe: Probe::Program,
+        packages: packages("xz-utils", "xz", "xz", "xz", "xz"),
+        parts: TEST,
+    },
+    Requirement {
+        name: "chromium",
+        why: "a test opens the smoke report in it",
+        probe: Probe::AnyProgram { of: BROWSERS },
+        packages: packages("chromium", "chromium", "chromium", "chromium", ""),
+        parts: TEST,
+    },
+    Requirement {
+        name: "Xvfb",
+        why: "the screen on which a test opens `run --gui`",
+        probe: Probe::Program,
+        packages: packages("xvfb", "xorg-x11-server-Xvfb", "xorg-server-xvfb", "xorg-x11-server-Xvfb", ""),
+        parts: TEST,
+    },
+];

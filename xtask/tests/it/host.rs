@@ -1,0 +1,64 @@
+//! Hosts that let a user or root do less, made by namespaces and capabilities: nothing outside of the test changes.
+
+use rave_process::Cmd;
+use serde_json::Value;
+
+use crate::checkout::{Ran, fresh, read, run_under};
+
+/// An ordinary user where user namespaces are off. The limit is one of the user namespace that it is set in.
+const NO_USER_NAMESPACES: &[&str] = &[
+    "unshare",
+    "--user",
+    "--map-user=1000",
+    "--map-group=1000",
+    "--keep-caps",
+    "sh",
+    "-c",
+    "echo 0 > /proc/sys/user/max_user_namespaces && \
+     exec setpriv --inh-caps=-all --ambient-caps=-all --bounding-set=-all \"$@\"",
+    "sh",
+];
+
+/// Root as most containers have it.
+const ROOT_WITHOUT_MOUNTS: &[&str] = &[
+    "unshare",
+    "--user",
+    "--map-root-user",
+    "setpriv",
+    "--no-new-privs",
+    "--inh-caps=-sys_admin",
+    "--bounding-set=-sys_admin",
+];
+
+/// Nothing where this host cannot make such a place; then it was said.
+fn run(runner: &[&str], arguments: &[&str]) -> Option<Ran> {
+    if let Err(error) = Cmd::new(runner[0]).args(runner[1..].iter().copied()).arg("true").output() {
+        eprintln!("NOT RUN: a host that lets its user do less: {error}");
+        return None;
+    }
+    Some(run_under(runner, fresh(&read("rave.toml".into())).path(), arguments, &[]))
+}
+
+#[test]
+fn a_user_without_user_namespaces_is_told_which_setting_is_in_the_way() {
+    for arguments in [&["image"][..], &["doctor", "--accel", "tcg"]] {
+        let Some(ran) = run(NO_USER_NAMESPACES, arguments) else { return };
+        assert_eq!(ran.code, 3, "{}", ran.stderr);
+        for part in [
+            "user namespaces: unpacks a root filesystem with its owners (found off: user.max_user_namespaces is 0",
+            "user namespaces: sudo sysctl -w user.max_user_namespaces=",
+            "or run this as root",
+        ] {
+            assert!(ran.stderr.contains(part), "no {part:?} in:\n{}", ran.stderr);
+        }
+    }
+}
+
+#[test]
+fn root_that_may_not_mount_is_warned_and_goes_on() {
+    let Some(ran) = run(ROOT_WITHOUT_MOUNTS, &["doctor", "--json", "--accel", "tcg"]) else { return };
+    let rows: Vec<Value> = serde_json::from_str(&ran.stdout).unwrap();
+    let row = rows.iter().find(|row| row["name"] == "root").unwrap();
+    assert_eq!((&row["state"], &row["found"]), (&"warning".into(), &"may not mount".into()));
+    assert!(row["how"].as_str().unwrap().contains("CAP_SYS_ADMIN"), "{row}");
+}
