@@ -135,18 +135,21 @@ fn manifest(manifest: &str) -> Markup {
 
 fn headline(report: &Report) -> String {
     let counts = report.counts;
-    let total = counts.passed + counts.failed + counts.not_run;
+    let runs = report.runs.len();
+    let checks: usize = report.runs.iter().map(|run| run.rows.len()).sum();
     let dead = report.runs.iter().filter(|run| run.boot_failure().is_some()).count();
+    let failed = counts.failed - dead;
     match report.verdict {
-        Verdict::Passed if total == 1 => "The check passed".into(),
-        Verdict::Passed => format!("All {total} checks passed"),
-        Verdict::Failed if dead > 0 && dead == counts.failed => match (dead, report.runs.len()) {
-            (1, 1) => "The guest did not become ready".into(),
-            (dead, runs) => format!("{dead} of {runs} guests did not become ready"),
-        },
-        Verdict::Failed => format!("{} of {total} checks failed", counts.failed),
-        Verdict::Incomplete if report.runs.is_empty() => "Nothing was checked".into(),
-        Verdict::Incomplete => format!("{} passed, {} not run", counts.passed, counts.not_run),
+        Verdict::Passed if checks == 1 => "The check passed".into(),
+        Verdict::Passed => format!("All {checks} checks passed"),
+        Verdict::Failed if dead == 0 => format!("{failed} of {} failed", plural(checks, "check")),
+        Verdict::Failed if runs == 1 => "The guest did not become ready".into(),
+        Verdict::Failed if failed == 0 => format!("{dead} of {runs} guests did not become ready"),
+        Verdict::Failed => {
+            format!("{} failed, and {dead} of {runs} guests did not become ready", plural(failed, "check"))
+        }
+        Verdict::Incomplete if runs == 0 => "Nothing was checked".into(),
+        Verdict::Incomplete => format!("{} passed, and not everything was checked", counts.passed),
     }
 }
 

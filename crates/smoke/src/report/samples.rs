@@ -30,7 +30,7 @@ pub(crate) fn run(outcomes: &[Outcome]) -> Run {
             profile: "headless".into(),
             format: "qemu".into(),
             artifact: "a.qcow2".into(),
-            sha256: "00".into(),
+            sha256: "00".repeat(32),
             accelerator: "tcg".into(),
             firmware: "bios".into(),
             memory_mib: 4096,

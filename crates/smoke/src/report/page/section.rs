@@ -19,7 +19,7 @@ pub(super) fn run(index: usize, run: &Run, folder: &Utf8Path) -> Markup {
     let id = |part: &str| format!("run-{index}-{part}");
     let subject = &run.subject;
     html! {
-        section.run #(format!("run-{index}")) class=(class(run)) aria-labelledby=(id("title")) {
+        section.run.(class(run)) #(format!("run-{index}")) aria-labelledby=(id("title")) {
             div.title {
                 h2 #(id("title")) { span.mark aria-hidden="true" { (mark(run)) } (Text(&subject.format)) }
                 p { (tally(run)) }
@@ -35,7 +35,13 @@ pub(super) fn run(index: usize, run: &Run, folder: &Utf8Path) -> Markup {
             div.columns {
                 section.checks aria-labelledby=(id("checks")) {
                     h3 #(id("checks")) { "Checks" }
-                    (checks(run))
+                    @match same_reason(run) {
+                        Some(reason) => details {
+                            summary { (plural(run.rows.len(), "check")) " not run: " (Text(reason)) }
+                            (checks(run))
+                        },
+                        None => (checks(run)),
+                    }
                 }
                 div.aside {
                     section aria-labelledby=(id("boot")) {
@@ -117,6 +123,13 @@ fn boot_line(run: &Run) -> Markup {
     }
 }
 
+/// The reason why no check at all was run, which every row repeats.
+fn same_reason(run: &Run) -> Option<&str> {
+    let Outcome::NotRun(reason) = &run.rows.first()?.outcome else { return None };
+    let same = |row: &Row| matches!(&row.outcome, Outcome::NotRun(other) if other == reason);
+    run.rows.iter().all(same).then_some(reason)
+}
+
 /// What failed comes first; what passed by group, in the order in which it ran.
 fn checks(run: &Run) -> Markup {
     let failed: Vec<&Row> = run.rows.iter().filter(|row| row.outcome.is_failure()).collect();
@@ -158,14 +171,14 @@ fn check(row: &Row) -> Markup {
         Outcome::NotRun(_) => ("open", "–", "not run"),
     };
     html! {
-        tr.check role="row" class=(class) {
+        tr.check.(class) role="row" {
             td.state role="cell" { span.mark aria-hidden="true" { (mark) } span.word { (word) } }
             th scope="row" role="rowheader" { code { (Text(&row.name)) } span.what { (Text(&row.title)) } }
             td.number role="cell" { (text::seconds(row.seconds)) }
             td.answer role="cell" {
                 @if let Some(reason) = row.outcome.reason() { p.reason { (Text(reason)) } }
                 @if !row.last_answer.is_empty() {
-                    p { samp { (Text(&row.last_answer)) } @if row.attempts > 1 { span.asked { " asked " (row.attempts) " times" } } }
+                    p { samp { (Text(&row.last_answer)) } @if row.attempts > 1 { " " span.asked { "asked " (row.attempts) " times" } } }
                 }
             }
         }
@@ -184,7 +197,7 @@ fn picture(screenshot: &Screenshot, run: &Run, folder: &Utf8Path) -> Markup {
         Ok(png) => html! {
             figure {
                 img src=(format!("data:image/png;base64,{}", STANDARD.encode(png))) alt=(Text(&alt)) width=(width) height=(height);
-                figcaption { (Text(&taken)) " " span.size { (width) "×" (height) ", " (Text(file)) } }
+                figcaption { (Text(&taken)) br; span.size { (width) "×" (height) ", " (Text(file)) } }
             }
         },
         Err(error) => html! {

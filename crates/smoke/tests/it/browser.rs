@@ -1,0 +1,144 @@
+//! The page in a real browser: its rows, its pictures, its width and its contrast.
+
+use std::fs;
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_process::{Cmd, find_program};
+use rave_smoke::report::{PAGE, Report};
+use serde::Deserialize;
+
+use crate::page::hostile;
+use crate::samples::{boot_failed, failed, passed, report, written};
+
+/// Asks the page that it shows in a frame of each width in its address, and prints what it found. The product's page has
+/// no script; this one is the test's.
+const QUESTIONS: &str = include_str!("questions.html");
+
+/// How long the browser may take, on a host that does other things.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// A phone's and a desk's.
+const WIDTHS: [u32; 2] = [375, 1280];
+
+/// What the browser sees.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Seen {
+    width: u32,
+    title: String,
+    dark: bool,
+    /// Of the whole page, pixels.
+    scroll_width: u32,
+    rows: usize,
+    bars: usize,
+    images: Vec<Image>,
+    scripts: usize,
+    /// Attributes whose name begins with `on`.
+    handlers: usize,
+    /// Texts whose contrast is less than 4.5 (WCAG 2.2, 1.4.3), with it.
+    faint: Vec<String>,
+    /// Ids that are there twice, and references to none.
+    bad_ids: Vec<String>,
+    /// The ends of the texts of the `pre` elements.
+    logs: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Image {
+    natural_width: u32,
+    alt: String,
+}
+
+fn browser(test: &str) -> Option<Utf8PathBuf> {
+    let found = find_program("chromium");
+    if found.is_none() {
+        eprintln!("NOT RUN: {test}: this host has no chromium");
+    }
+    found
+}
+
+/// What the browser sees of a report's page at each width.
+fn see(chromium: &Utf8Path, folder: &Utf8Path, dark: bool) -> Vec<Seen> {
+    let own = tempfile::tempdir().unwrap();
+    fs::write(folder.join("questions.html"), QUESTIONS).unwrap();
+    let mut command = Cmd::new(chromium.as_str())
+        // As root, which tests may be, its sandbox does not start.
+        .args([
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+        ])
+        .args(["--allow-file-access-from-files", "--window-size=1400,1000", "--timeout=60000"])
+        .arg(format!("--user-data-dir={}", own.path().display()));
+    if dark {
+        command = command.arg("--force-dark-mode");
+    }
+    let widths = WIDTHS.map(|width| width.to_string()).join(",");
+    let address = format!("file://{folder}/questions.html?page={PAGE}&widths={widths}");
+    let dom = command.args(["--dump-dom", &address]).timeout(DEADLINE).output().unwrap().text();
+    let (_, rest) = dom.split_once("<output>").unwrap_or_else(|| panic!("no answer: {dom}"));
+    let answer = rest.split_once("</output>").unwrap().0;
+    let answer =
+        answer.replace("&lt;", "<").replace("&gt;", ">").replace("&nbsp;", "\u{a0}").replace("&amp;", "&");
+    serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{error}: {answer}"))
+}
+
+/// Looks at a report at each width, in light and in dark, and checks what holds for every page.
+fn look(chromium: &Utf8Path, name: &str, report: &Report) -> Seen {
+    let folder = written(name, report);
+    let mut seen = see(chromium, &folder, false);
+    seen.extend(see(chromium, &folder, true));
+    let looks = [false, true].iter().flat_map(|dark| WIDTHS.map(|width| (width, *dark)));
+    for (seen, (width, dark)) in seen.iter().zip(looks) {
+        let place = format!("{name}: {seen:#?}");
+        assert_eq!((seen.width, seen.dark), (width, dark), "{place}");
+        assert!(seen.scroll_width <= width, "{place}");
+        assert!(seen.images.iter().all(|image| image.natural_width > 0 && !image.alt.is_empty()), "{place}");
+        assert_eq!((seen.scripts, seen.handlers), (0, 0), "{place}");
+        assert!(seen.faint.is_empty() && seen.bad_ids.is_empty(), "{place}");
+    }
+    assert_eq!(seen.len(), 2 * WIDTHS.len());
+    seen.remove(0)
+}
+
+#[test]
+fn a_browser_shows_rows_pictures_and_bars_of_several_runs() {
+    let Some(chromium) = browser("the report's page with several runs") else { return };
+    let checks = rave_smoke::registry::CHECKS.len();
+    let seen = look(&chromium, "several", &report(vec![passed("qemu"), failed("raw")], None));
+    assert_eq!((seen.rows, seen.images.len()), (2 * checks, 3));
+    // Four phases, and seven stages of the guest, in each.
+    assert_eq!(seen.bars, 2 * 11);
+    assert!(seen.title.starts_with("Failed: debian simple"), "{}", seen.title);
+}
+
+#[test]
+fn a_browser_shows_a_single_run_and_a_boot_that_failed() {
+    let Some(chromium) = browser("the report's page of one run") else { return };
+    let checks = rave_smoke::registry::CHECKS.len();
+    let seen = look(&chromium, "passed", &report(vec![passed("qemu")], None));
+    assert_eq!((seen.rows, seen.images.len(), seen.bars), (checks, 1, 11));
+    let seen = look(&chromium, "boot-failed", &report(vec![boot_failed("qemu")], None));
+    assert_eq!((seen.rows, seen.images.len(), seen.bars), (checks, 1, 4));
+}
+
+#[test]
+fn a_hostile_guest_changes_nothing_but_its_texts() {
+    let Some(chromium) = browser("the report's page of a hostile guest") else { return };
+    let mut report = hostile();
+    // The files are named by us, and what is in them is the guest's.
+    for (run, name) in report.runs.iter_mut().zip(["qemu", "raw"]) {
+        run.screenshots.clear();
+        run.serial.as_mut().unwrap().file = format!("{name}.log");
+    }
+    let seen = look(&chromium, "hostile", &report);
+    assert_eq!(seen.rows, 2 * rave_smoke::registry::CHECKS.len());
+    assert!(seen.title.contains("<script>document.title='pwned'</script>"), "{}", seen.title);
+    // Two serial logs and the manifest; none lost its end.
+    assert_eq!(seen.logs.len(), 3);
+    assert!(seen.logs[0].trim_end().ends_with("& red txt.exe"), "{:?}", seen.logs[0]);
+}

@@ -1,0 +1,6 @@
+//! The report as others read it: by its schema, and in a browser.
+
+mod browser;
+mod page;
+mod samples;
+mod schema;

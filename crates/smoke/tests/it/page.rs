@@ -1,0 +1,105 @@
+//! The page as text.
+
+use camino::Utf8Path;
+use rave_smoke::report::{Material, Report, page};
+use serde_json::Value;
+
+use crate::samples::{HOSTILE, boot_failed, failed, passed, report};
+
+fn without_files(report: &Report) -> String {
+    page(report, &Material { manifest: "", folder: Utf8Path::new("/nonexistent") })
+}
+
+/// Puts the hostile text into every text that is no word of the format's own.
+fn poison(value: &mut Value, name: &str) {
+    match value {
+        Value::String(text) if !["result", "when", "verdict"].contains(&name) => HOSTILE.clone_into(text),
+        Value::Array(items) => items.iter_mut().for_each(|item| poison(item, name)),
+        Value::Object(fields) => fields.iter_mut().for_each(|(name, value)| poison(value, name)),
+        _ => {}
+    }
+}
+
+/// A report that is hostile wherever it can be.
+pub(crate) fn hostile() -> Report {
+    let whole = report(vec![failed("qemu"), boot_failed("raw")], Some("interrupted"));
+    let mut document = serde_json::to_value(&whole).unwrap();
+    poison(&mut document, "");
+    serde_json::from_value(document).unwrap()
+}
+
+#[test]
+fn no_text_leaves_its_place_whatever_field_it_is_in() {
+    let html = without_files(&hostile());
+    for markup in ["<script", "<img", "onerror=\"", "</pre><s", "\u{1b}", "\0", "\u{202e}"] {
+        assert!(!html.contains(markup), "{markup:?} is in the page");
+    }
+    assert!(html.contains("&lt;/details&gt;&lt;/pre&gt;&lt;script&gt;"));
+}
+
+#[test]
+fn it_needs_nothing_beside_it() {
+    let html = without_files(&report(vec![passed("qemu"), failed("raw")], None));
+    for outside in ["src=\"http", "src=\"/", "@import", "url(", "<script", "<link rel=\"stylesheet"] {
+        assert!(!html.contains(outside), "{outside:?} is in the page");
+    }
+    assert!(html.contains("default-src 'none'"));
+}
+
+#[test]
+fn the_headline_says_what_came_of_it() {
+    let headline = |report: &Report| {
+        let html = without_files(report);
+        let (_, rest) = html.split_once("</span>").unwrap();
+        rest.split_once("</h1>").unwrap().0.to_owned()
+    };
+    let checks = rave_smoke::registry::CHECKS.len();
+    assert_eq!(headline(&report(vec![passed("qemu")], None)), format!("All {checks} checks passed"));
+    assert_eq!(headline(&report(vec![failed("qemu")], None)), format!("2 of {checks} checks failed"));
+    assert_eq!(headline(&report(vec![boot_failed("qemu")], None)), "The guest did not become ready");
+    let two = report(vec![passed("qemu"), boot_failed("raw")], None);
+    assert_eq!(headline(&two), "1 of 2 guests did not become ready");
+    let both = report(vec![failed("qemu"), boot_failed("raw")], None);
+    assert_eq!(headline(&both), "2 checks failed, and 1 of 2 guests did not become ready");
+    assert_eq!(headline(&report(Vec::new(), Some("QEMU did not start"))), "Nothing was checked");
+    let half = report(vec![passed("qemu")], Some("interrupted"));
+    assert_eq!(headline(&half), format!("{checks} passed, and not everything was checked"));
+}
+
+#[test]
+fn what_failed_comes_before_what_passed() {
+    let html = without_files(&report(vec![failed("qemu")], None));
+    let place = |name: &str| html.find(&format!("<code>{name}</code>")).unwrap();
+    assert!(place("gateway-health") < place("ssh-password"));
+    assert!(place("ssh-password") < place("reboot"));
+    assert!(place("reboot") < place("kanban-answers"));
+}
+
+#[test]
+fn a_picture_or_log_that_is_gone_is_told_and_the_end_of_the_log_is_kept() {
+    let html = without_files(&report(vec![passed("qemu")], None));
+    assert!(html.contains("picture simple-qemu-screen.png: No such file"), "{html}");
+    assert!(html.contains("rave login:"));
+}
+
+#[test]
+fn no_element_has_an_attribute_twice() {
+    // A browser takes the first and says nothing.
+    let html = without_files(&report(vec![passed("qemu"), boot_failed("raw")], Some("interrupted")));
+    for element in html.split('<').filter_map(|rest| rest.split_once('>')).map(|(element, _)| element) {
+        for attribute in ["class", "id", "style"] {
+            let times = element.matches(&format!(" {attribute}=\"")).count();
+            assert!(times <= 1, "<{element}>");
+        }
+    }
+}
+
+#[test]
+fn a_reason_that_every_row_has_is_told_once_and_the_rows_are_folded() {
+    let checks = rave_smoke::registry::CHECKS.len();
+    let html = without_files(&report(vec![boot_failed("qemu")], None));
+    assert!(
+        html.contains(&format!("<summary>{checks} checks not run: the guest did not become ready</summary>"))
+    );
+    assert!(!without_files(&report(vec![failed("qemu")], None)).contains("checks not run"));
+}
