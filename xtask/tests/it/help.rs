@@ -132,23 +132,28 @@ fn smoke_help() {
             Usage: cargo xtask smoke [OPTIONS]
 
             Options:
-                  --format <FORMAT>  Which artifacts to check; may be repeated or a comma list [default:
-                                     rave.toml's defaults.formats] [possible values: qemu, virtualbox, vmware,
-                                     raw, iso, all]
-                  --profile <NAME>   A profile of rave.toml [default: rave.toml's defaults.profile]
-                  --base <BASE>      What builds the disk [default: rave.toml's, else debian] [possible values:
-                                     nixos, debian]
-                  --out <DIR>        Folder of the artifacts and their manifest.json [default: out/BASE-PROFILE]
-                  --list             List the checks and run none
-                  --only <CHECK>     Run only this check; may be repeated or a comma list
-                  --skip <CHECK>     Leave this check out; may be repeated or a comma list
-                  --fixed-ports      Use the host ports of rave.toml or fail, instead of free ones where those
-                                     are taken
-                  --junit <FILE>     Write a JUnit report too
-                  --json             Print the report as JSON on stdout
-                  --accel <NAME>     Force an accelerator [default: kvm where a guest really runs under it, else
-                                     tcg] [possible values: kvm, tcg]
-              -h, --help             Print help
+                  --format <FORMAT>   Which artifacts to check; may be repeated or a comma list [default:
+                                      rave.toml's defaults.formats] [possible values: qemu, virtualbox, vmware,
+                                      raw, iso, all]
+                  --profile <NAME>    A profile of rave.toml [default: rave.toml's defaults.profile]
+                  --base <BASE>       What builds the disk [default: rave.toml's, else debian] [possible values:
+                                      nixos, debian]
+                  --out <DIR>         Folder of the artifacts and their manifest.json [default:
+                                      out/BASE-PROFILE]
+                  --list              List the checks and run none
+                  --only <CHECK>      Run only this check; may be repeated or a comma list
+                  --skip <CHECK>      Leave this check out; may be repeated or a comma list
+                  --fixed-ports       Use the host ports of rave.toml or fail, instead of free ones where those
+                                      are taken
+                  --report <DIR>      Write a report into this folder: index.html, report.json, junit.xml,
+                                      screenshots, serial logs
+                  --screenshot <DIR>  Write PNGs of the guest's screen into this folder: after the checks that
+                                      only look, and of each failure
+                  --junit <FILE>      Write a JUnit report too
+                  --json              Print the report as JSON on stdout
+                  --accel <NAME>      Force an accelerator [default: kvm where a guest really runs under it,
+                                      else tcg] [possible values: kvm, tcg]
+              -h, --help              Print help
 
             Everywhere:
               -y, --yes           Install what the host lacks and ask nothing

@@ -50,3 +50,16 @@ fn a_check_that_is_not_there_is_wrong_usage_and_the_nearest_is_named() {
     "#]],
     );
 }
+
+#[test]
+fn a_report_folder_that_cannot_be_made_is_told_before_anything_is_built() {
+    for flag in ["--report", "--screenshot"] {
+        let ran = smoke(&[flag, "rave.toml"]);
+        assert_eq!(ran.code, 2, "{}", ran.stderr);
+        assert_eq!(
+            ran.stderr,
+            "error: cannot make the folder rave.toml: File exists (os error 17)\n\
+             remedy: name a folder that can be made or is there\n"
+        );
+    }
+}
