@@ -116,9 +116,9 @@ pub fn files(config: &GuestConfig, paths: &Paths) -> Vec<GuestFile> {
     files.extend(units::files(&text, config));
     files.extend(system::files(&text, config, paths));
     files.extend(environment::files(config));
-    files.extend(npm::files(&text, paths));
+    files.extend(npm::files(&text, config, paths));
     files.extend(masks::files());
-    files.extend(features::files(&text, config, paths));
+    files.extend(features::files(&text, config));
     files.sort_by(|a, b| a.path.cmp(&b.path));
     files
 }
@@ -130,6 +130,7 @@ mod tests {
 
     fn guest() -> Vec<GuestFile> {
         let config = GuestConfig {
+            features: ["desktop", "sound", "docker", "vnc", "playwright"].map(String::from).into(),
             environment: vec![("GREETING".into(), "it's \"$5\" \\ `x` 50% #".into())],
             ..GuestConfig::default()
         };
@@ -167,11 +168,12 @@ mod tests {
     }
 
     #[test]
-    fn sudoers_is_read_only_one_command_is_executable_and_every_other_file_is_plain() {
+    fn sudoers_is_read_only_what_is_started_is_executable_and_every_other_file_is_plain() {
         for file in guest() {
             if let Kind::File { mode, .. } = file.kind {
                 let expected = match file.path.as_str() {
                     "/opt/rave/tools/bin/ccr" => 0o755,
+                    path if path.starts_with("/home/agent/Desktop/") => 0o755,
                     path if path.starts_with("/etc/sudoers.d/") => 0o440,
                     _ => 0o644,
                 };

@@ -228,8 +228,9 @@ impl<'a> Plan<'a> {
         // The inputs need nothing of each other. The first is the longest and leaves a processor idle; the other two
         // take that one in turn, for a third at once would slow it down.
         let (root, rest) = thread::scope(|scope| {
-            let rest =
-                scope.spawn(|| Ok((tools::build(stages, self.request.epoch)?, self.source.build(stages)?)));
+            let rest = scope.spawn(|| {
+                Ok((tools::build(stages, &self.config, self.request.epoch)?, self.source.build(stages)?))
+            });
             let root = self.rootfs.build(stages);
             (root, join(rest))
         });
@@ -314,7 +315,7 @@ impl<'a> Plan<'a> {
             artifacts,
             build_tools: versions::build_tools(),
             packages,
-            npm_packages: tools::locked()?,
+            npm_packages: tools::locked(&self.config)?,
         })
     }
 }

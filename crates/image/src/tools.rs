@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_guest::assets::npm;
+use rave_guest::config::GuestConfig;
 use rave_process::Cmd;
 use rave_process::progress::Event;
 use serde::{Deserialize, Serialize};
@@ -36,8 +37,10 @@ const ROOM: u64 = 1 << 30;
 pub struct Tools {
     /// The tar, with paths below [`PLACE`].
     pub tar: Utf8PathBuf,
-    /// Their size on a disk.
+    /// Their size on a disk, with what is left out.
     pub extent: Extent,
+    /// Folders of the tar that the guest does not hold, without a leading slash.
+    pub left_out: Vec<String>,
 }
 
 impl Tools {
@@ -46,7 +49,7 @@ impl Tools {
         let tar = stages.cache_dir().join("empty.tar");
         let mut builder = tar::Builder::new(File::create(&tar).at("create", &tar)?);
         builder.finish().at("write", &tar)?;
-        Ok(Self { tar, extent: Extent::default() })
+        Ok(Self { tar, extent: Extent::default(), left_out: Vec::new() })
     }
 }
 
@@ -92,8 +95,8 @@ pub fn argv(npm_cache: &Utf8Path) -> Vec<String> {
     fixed.map(String::from).into_iter().chain([format!("--cache={npm_cache}")]).collect()
 }
 
-/// Fetches and packs the tools, or takes them from the store.
-pub(crate) fn build(stages: &Stages<'_>, epoch: u64) -> Result<Tools, Error> {
+/// Fetches and packs the tools of every guest, or takes them from the store, and says which of them this guest lacks.
+pub(crate) fn build(stages: &Stages<'_>, config: &GuestConfig, epoch: u64) -> Result<Tools, Error> {
     let entry = stages.run(STAGE, &key(epoch), |pending| {
         let scratch = stages.scratch(ROOM)?;
         let folder = scratch.path();
@@ -116,11 +119,13 @@ pub(crate) fn build(stages: &Stages<'_>, epoch: u64) -> Result<Tools, Error> {
     let text = fs::read(&place).at("read", &place)?;
     let extent = serde_json::from_slice(&text)
         .map_err(|error| Error::Damaged { path: place, detail: error.to_string() })?;
-    Ok(Tools { tar: entry.file(TAR), extent })
+    let folder = |package: &&str| format!("{PLACE}/node_modules/{package}");
+    let left_out = npm::left_out(config).iter().map(folder).collect();
+    Ok(Tools { tar: entry.file(TAR), extent, left_out })
 }
 
 /// The packages of the committed lock that the guest gets.
-pub fn locked() -> Result<Vec<NpmPackage>, Error> {
+pub fn locked(config: &GuestConfig) -> Result<Vec<NpmPackage>, Error> {
     #[derive(Deserialize)]
     struct Lock {
         packages: std::collections::BTreeMap<String, LockEntry>,
@@ -141,7 +146,10 @@ pub fn locked() -> Result<Vec<NpmPackage>, Error> {
     let fits = |allowed: &[String], ours: &str| allowed.is_empty() || allowed.iter().any(|name| name == ours);
     let ours =
         |entry: &LockEntry| fits(&entry.os, "linux") && fits(&entry.cpu, "x64") && fits(&entry.libc, "glibc");
-    let packages = lock.packages.into_iter().filter(|(place, entry)| !place.is_empty() && ours(entry));
+    let left_out = npm::left_out(config);
+    let held = |place: &str| !left_out.iter().any(|package| place == format!("node_modules/{package}"));
+    let packages =
+        lock.packages.into_iter().filter(|(place, entry)| !place.is_empty() && ours(entry) && held(place));
     packages
         .filter_map(|(place, entry)| {
             let name = place.rsplit("node_modules/").next()?.to_owned();

@@ -97,7 +97,7 @@ impl Guest {
     pub(crate) fn until<T>(
         &mut self,
         seen: &mut Seen,
-        ask: impl FnMut(&Self, &mut Seen) -> Result<T, Problem>,
+        ask: impl FnMut(&mut Self, &mut Seen) -> Result<T, Problem>,
     ) -> Result<T, Problem> {
         self.until_within(self.limits.answer, seen, ask)
     }
@@ -107,15 +107,25 @@ impl Guest {
         &mut self,
         limit: Duration,
         seen: &mut Seen,
-        ask: impl FnMut(&Self, &mut Seen) -> Result<T, Problem>,
+        ask: impl FnMut(&mut Self, &mut Seen) -> Result<T, Problem>,
     ) -> Result<T, Problem> {
         poll::until(self, limit, seen, Self::alive, ask)
     }
 
     /// Runs a command by the user's login shell and notes what it printed.
     pub(crate) fn run(&self, command: &str, seen: &mut Seen) -> Result<Output, Problem> {
+        self.run_within(command, self.limits.answer, seen)
+    }
+
+    /// The same, for a command that may take longer than an answer.
+    pub(crate) fn run_within(
+        &self,
+        command: &str,
+        limit: Duration,
+        seen: &mut Seen,
+    ) -> Result<Output, Problem> {
         let quoted = rave_process::shell_quote(command);
-        let output = self.ssh.exec(&format!("bash -lc {quoted}"), self.limits.answer)?;
+        let output = self.ssh.exec(&format!("bash -lc {quoted}"), limit)?;
         let text = output.text();
         seen.note(if text.is_empty() { output.stderr.join("\n") } else { text });
         Ok(output)

@@ -74,7 +74,7 @@ pub(crate) fn until<C, T>(
     limit: Duration,
     seen: &mut Seen,
     alive: fn(&mut C) -> Result<(), String>,
-    mut ask: impl FnMut(&C, &mut Seen) -> Result<T, Problem>,
+    mut ask: impl FnMut(&mut C, &mut Seen) -> Result<T, Problem>,
 ) -> Result<T, Problem> {
     let started = Instant::now();
     let mut pause = FIRST_PAUSE;
@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn the_last_reason_is_kept_when_time_is_over_and_other_problems_end_at_once() {
         let mut seen = Seen::default();
-        let fail = |(): &(), seen: &mut Seen| -> Result<(), Problem> {
+        let fail = |(): &mut (), seen: &mut Seen| -> Result<(), Problem> {
             seen.note("no");
             Err(Problem::Failed("still down".into()))
         };

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::checks::{life, login, system, tools, web};
+use crate::checks::{desktop, features, life, login, system, tools, web};
 use crate::guest::Guest;
 use crate::poll::{Problem, Seen};
 
@@ -18,6 +18,10 @@ pub enum Group {
     System,
     /// Programs that agents use.
     Tools,
+    /// What only some profiles hold.
+    Features,
+    /// The desktop, where there is one.
+    Desktop,
     /// What disturbs the guest: stopped services, a reboot, the end.
     Life,
 }
@@ -30,6 +34,8 @@ impl Group {
             Self::Login => "login",
             Self::System => "system",
             Self::Tools => "tools",
+            Self::Features => "features",
+            Self::Desktop => "desktop",
             Self::Life => "life",
         }
     }
@@ -44,6 +50,8 @@ pub struct Check {
     pub title: &'static str,
     /// What it looks at.
     pub group: Group,
+    /// The feature that a guest must have for it; `None`: every guest.
+    pub feature: Option<&'static str>,
     pub(crate) run: fn(&mut Guest, &mut Seen) -> Result<(), Problem>,
 }
 
@@ -53,10 +61,14 @@ const fn check(
     title: &'static str,
     run: fn(&mut Guest, &mut Seen) -> Result<(), Problem>,
 ) -> Check {
-    Check { name, title, group, run }
+    Check { name, title, group, feature: None, run }
 }
 
-use Group::{Life, Login, System, Tools, Web};
+const fn of(feature: &'static str, check: Check) -> Check {
+    Check { feature: Some(feature), ..check }
+}
+
+use Group::{Desktop, Features, Life, Login, System, Tools, Web};
 
 /// All checks.
 pub const CHECKS: &[Check] = &[
@@ -101,6 +113,52 @@ pub const CHECKS: &[Check] = &[
     check(Tools, "tool-vim", "vim is there", tools::vim),
     check(Tools, "tool-claude", "Claude Code is there, as locked", tools::claude),
     check(Tools, "tool-ccr", "the router's command is there, as locked", tools::ccr),
+    of("sound", check(Features, "sound", "the sound server answers", features::sound)),
+    of(
+        "docker",
+        check(Features, "docker", "Docker runs a container of an image made here, offline", features::docker),
+    ),
+    of("docker", check(Features, "docker-compose", "Docker has compose", features::docker_compose)),
+    of(
+        "build-tools",
+        check(Features, "build-tools", "gcc, g++ and make build a program", features::build_tools),
+    ),
+    of("virtual-screen", check(Features, "virtual-screen", "Xvfb has a screen", features::virtual_screen)),
+    of("vnc", check(Features, "vnc", "VNC answers on loopback, behind a password", features::vnc)),
+    of("playwright", check(Features, "playwright", "Playwright drives Chromium", features::playwright)),
+    of(
+        "everyday-tools",
+        check(
+            Features,
+            "everyday-tools",
+            "zip, unzip, tree, htop and nano are there",
+            features::everyday_tools,
+        ),
+    ),
+    of("desktop", check(Desktop, "desktop-session", "the user is logged into Xfce", desktop::session)),
+    of("desktop", check(Desktop, "desktop-painted", "the screen shows a desktop", desktop::painted)),
+    of("desktop", check(Desktop, "desktop-size", "the screen has 1280 x 800 pixels", desktop::screen_size)),
+    of(
+        "desktop",
+        check(Desktop, "desktop-calm", "no dialog is open and nothing crashed", desktop::no_dialogs),
+    ),
+    of(
+        "desktop",
+        check(Desktop, "desktop-no-locker", "nothing locks or blanks the screen", desktop::no_locker),
+    ),
+    of(
+        "desktop",
+        check(Desktop, "desktop-network", "the network applet has a connection", desktop::network_applet),
+    ),
+    of("desktop", check(Desktop, "desktop-launchers", "each launcher's page answers", desktop::launchers)),
+    of(
+        "desktop",
+        check(Desktop, "desktop-browser", "Chromium opens the gateway by itself", desktop::browser),
+    ),
+    of(
+        "desktop",
+        check(Desktop, "browser-sandbox", "Chromium's pages are confined", desktop::browser_sandbox),
+    ),
     check(
         Life,
         "stopped-service-told",
@@ -116,32 +174,60 @@ pub const CHECKS: &[Check] = &[
     ),
 ];
 
-/// A name that no check has.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnknownCheck {
-    /// The name.
-    pub name: String,
-    /// A check that may be meant.
-    pub nearest: Option<&'static str>,
+/// Why checks cannot be chosen.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SelectError {
+    /// A name that no check has.
+    #[error("there is no check {name:?}")]
+    Unknown {
+        /// The name.
+        name: String,
+        /// A check that may be meant.
+        nearest: Option<&'static str>,
+    },
+    /// A check that was asked for and does not apply.
+    #[error("{name} needs a guest with the feature {feature}")]
+    Lacks {
+        /// The check.
+        name: &'static str,
+        /// What the guest does not have.
+        feature: &'static str,
+    },
 }
 
-/// The checks that `only` names, or all where it is empty, without those that `skip` names; in their order.
-pub fn select(only: &[String], skip: &[String]) -> Result<Vec<Check>, UnknownCheck> {
-    let names = |wanted: &[String]| -> Result<BTreeSet<&'static str>, UnknownCheck> {
+/// The checks of a guest with these features that `only` names, or all where it is empty, without those that `skip` names;
+/// in their order.
+pub fn select(
+    only: &[String],
+    skip: &[String],
+    features: &BTreeSet<String>,
+) -> Result<Vec<Check>, SelectError> {
+    let names = |wanted: &[String]| -> Result<BTreeSet<&'static str>, SelectError> {
         wanted.iter().map(|name| find(name)).collect()
     };
     let (only, skip) = (names(only)?, names(skip)?);
     let chosen =
         |check: &&Check| (only.is_empty() || only.contains(check.name)) && !skip.contains(check.name);
-    Ok(CHECKS.iter().filter(chosen).copied().collect())
+    let lacks = |check: &Check| check.feature.filter(|feature| !features.contains(*feature));
+    let mut checks = Vec::new();
+    for check in CHECKS.iter().filter(chosen) {
+        match lacks(check) {
+            None => checks.push(*check),
+            Some(feature) if only.contains(check.name) => {
+                return Err(SelectError::Lacks { name: check.name, feature });
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(checks)
 }
 
-fn find(name: &str) -> Result<&'static str, UnknownCheck> {
+fn find(name: &str) -> Result<&'static str, SelectError> {
     let names = CHECKS.iter().map(|check| check.name);
-    names
-        .clone()
-        .find(|known| *known == name)
-        .ok_or_else(|| UnknownCheck { name: name.to_owned(), nearest: rave_spec::nearest(name, names) })
+    names.clone().find(|known| *known == name).ok_or_else(|| SelectError::Unknown {
+        name: name.to_owned(),
+        nearest: rave_spec::nearest(name, names),
+    })
 }
 
 #[cfg(test)]
@@ -150,7 +236,8 @@ mod tests {
 
     fn chosen(only: &[&str], skip: &[&str]) -> Vec<&'static str> {
         let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
-        select(&owned(only), &owned(skip)).unwrap().iter().map(|check| check.name).collect()
+        let features = ["desktop".to_owned()].into();
+        select(&owned(only), &owned(skip), &features).unwrap().iter().map(|check| check.name).collect()
     }
 
     #[test]
@@ -165,13 +252,28 @@ mod tests {
     fn only_and_skip_choose_and_keep_the_order() {
         assert_eq!(chosen(&["sudo", "ssh-key"], &[]), ["ssh-key", "sudo"]);
         assert_eq!(chosen(&["sudo", "ssh-key"], &["sudo"]), ["ssh-key"]);
-        assert_eq!(chosen(&[], &["reboot"]).len(), CHECKS.len() - 1);
+        let apply = CHECKS.iter().filter(|check| matches!(check.feature, None | Some("desktop"))).count();
+        assert_eq!(chosen(&[], &["reboot"]).len(), apply - 1);
     }
 
     #[test]
     fn an_unknown_name_is_an_error_with_the_nearest() {
-        let error = select(&["kanban-answer".into()], &[]).unwrap_err();
-        assert_eq!(error, UnknownCheck { name: "kanban-answer".into(), nearest: Some("kanban-answers") });
-        assert_eq!(select(&[], &["zzzzzzzzz".into()]).unwrap_err().nearest, None);
+        let none = BTreeSet::new();
+        let error = select(&["kanban-answer".into()], &[], &none).unwrap_err();
+        let unknown = |name: &str, nearest| SelectError::Unknown { name: name.into(), nearest };
+        assert_eq!(error, unknown("kanban-answer", Some("kanban-answers")));
+        assert_eq!(select(&[], &["zzzzzzzzz".into()], &none).unwrap_err(), unknown("zzzzzzzzz", None));
+    }
+
+    #[test]
+    fn a_check_of_a_feature_applies_only_where_the_guest_has_it() {
+        let none = BTreeSet::new();
+        assert!(select(&[], &[], &none).unwrap().iter().all(|check| check.feature.is_none()));
+        let error = select(&["docker".into()], &[], &none).unwrap_err();
+        assert_eq!(error.to_string(), "docker needs a guest with the feature docker");
+        let known: Vec<&str> = rave_spec::Feature::ALL.iter().map(|feature| feature.as_str()).collect();
+        let of_checks: BTreeSet<&str> = CHECKS.iter().filter_map(|check| check.feature).collect();
+        assert!(of_checks.iter().all(|feature| known.contains(feature)));
+        assert_eq!(of_checks.len(), known.len(), "each feature has a check");
     }
 }

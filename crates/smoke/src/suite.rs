@@ -127,7 +127,7 @@ mod tests {
     fn steps(names: &[&str], failing: &[&str]) -> Vec<String> {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let mut steps = Vec::new();
-        told(&select(&names, &[]).unwrap(), &|_| (), &mut |step| match step {
+        told(&select(&names, &[], &[].into()).unwrap(), &|_| (), &mut |step| match step {
             Step::Check(check) => {
                 steps.push(check.name.to_owned());
                 let fails = failing.contains(&check.name);

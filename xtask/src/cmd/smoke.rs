@@ -5,13 +5,15 @@ mod scratch;
 mod session;
 mod show;
 
+use std::collections::BTreeSet;
 use std::env::consts::{ARCH, OS};
 use std::fs;
 use std::time::{Instant, SystemTime};
 
 use rave_process::interrupt;
-use rave_smoke::registry::{self, Check};
+use rave_smoke::registry::{self, Check, SelectError};
 use rave_smoke::report::{self, Host, Report, Run};
+use rave_spec::Feature;
 use rave_vm::accel::Verdict;
 use rave_vm::machine::Arch;
 use rave_vm::qemu::Qemu;
@@ -28,11 +30,12 @@ use files::Files;
 use session::Session;
 
 pub(crate) fn run(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
-    let checks = chosen(args)?;
     if args.list {
-        list(&checks, ui);
+        list(&chosen(args, &every_feature())?, ui);
         return Ok(Code::Ok);
     }
+    let features = settings.profile()?.features.iter().map(ToString::to_string).collect();
+    let checks = chosen(args, &features)?;
     let files = Files::new(args, settings)?;
     host::ensure(settings, ui, Needs::Smoke)?;
     let formats = settings.formats(&args.formats);
@@ -101,13 +104,23 @@ fn code(report: &Report) -> Code {
     }
 }
 
-fn chosen(args: &cli::Smoke) -> anyhow::Result<Vec<Check>> {
-    let checks = registry::select(&args.only, &args.skip).map_err(|unknown| {
-        let failure = Failure::usage(format!("there is no check {:?}", unknown.name));
+fn every_feature() -> BTreeSet<String> {
+    Feature::ALL.iter().map(ToString::to_string).collect()
+}
+
+/// The checks that apply to a guest with these features, as far as they were asked for.
+fn chosen(args: &cli::Smoke, features: &BTreeSet<String>) -> anyhow::Result<Vec<Check>> {
+    let checks = registry::select(&args.only, &args.skip, features).map_err(|error| {
+        let failure = Failure::usage(error.to_string());
         let list = "`cargo xtask smoke --list` shows them all";
-        match unknown.nearest {
-            Some(nearest) => failure.remedy(format!("did you mean {nearest}? {list}")),
-            None => failure.remedy(list),
+        match error {
+            SelectError::Unknown { nearest: Some(nearest), .. } => {
+                failure.remedy(format!("did you mean {nearest}? {list}"))
+            }
+            SelectError::Unknown { nearest: None, .. } => failure.remedy(list),
+            SelectError::Lacks { feature, .. } => {
+                failure.remedy(format!("choose a profile that has it with --profile, or add {feature:?} to its features"))
+            }
         }
     })?;
     if checks.is_empty() {
@@ -117,6 +130,9 @@ fn chosen(args: &cli::Smoke) -> anyhow::Result<Vec<Check>> {
 }
 
 fn list(checks: &[Check], ui: &Ui) {
-    let row = |check: &Check| [check.name, check.group.name(), check.title].map(String::from).to_vec();
-    ui.table(&["check", "group", "passes when"], &checks.iter().map(row).collect::<Vec<_>>());
+    let row = |check: &Check| {
+        let feature = check.feature.unwrap_or_default();
+        [check.name, check.group.name(), feature, check.title].map(String::from).to_vec()
+    };
+    ui.table(&["check", "group", "needs", "passes when"], &checks.iter().map(row).collect::<Vec<_>>());
 }

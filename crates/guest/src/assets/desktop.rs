@@ -41,7 +41,8 @@ const LAUNCHERS: [Launcher; 3] = [
 
 /// Files that need no filling in, and where each goes. Those of Xfce are defaults: what the user changes goes into the
 /// home and wins.
-const PLAIN: [(&str, &str); 9] = [
+const PLAIN: [(&str, &str); 10] = [
+    ("/etc/X11/Xsession.d/40rave", include_str!("../../assets/desktop/xsession")),
     ("/etc/X11/xorg.conf.d/50-rave.conf", include_str!("../../assets/desktop/xorg.conf")),
     ("/etc/NetworkManager/conf.d/50-rave.conf", include_str!("../../assets/desktop/network-manager.conf")),
     ("/etc/xdg/xfce4/helpers.rc", include_str!("../../assets/desktop/helpers.rc")),
@@ -105,7 +106,7 @@ impl Launcher {
         let values =
             [("name", self.name), ("comment", self.comment), ("icon", self.id), ("path_of_page", self.path)];
         let entry = template.fill_with(include_str!("../../assets/desktop/launcher.desktop"), &values);
-        let icon = format!("/usr/share/icons/hicolor/scalable/apps/{}.svg", self.id);
+        let icon = format!("/usr/share/pixmaps/{}.svg", self.id);
         let on_desktop = GuestFile {
             path: format!("{}/Desktop/{}.desktop", config.home, self.id),
             owner: Owner::User,

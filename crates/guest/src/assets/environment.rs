@@ -5,9 +5,11 @@
 //! | login shells | `/etc/profile.d/rave.sh` |
 //! | RAVE's services | `/etc/rave/environment` (`EnvironmentFile=`) |
 //! | `ssh HOST COMMAND` | `SetEnv` in sshd's settings |
+//! | the desktop | `/etc/X11/Xsession.d/40rave`, which reads the first |
 //! | the user's own units | `/etc/environment.d/90-rave.conf` |
 
-use super::GuestFile;
+use super::features::PLAYWRIGHT;
+use super::{GuestFile, playwright};
 use crate::config::GuestConfig;
 use std::fmt::Write as _;
 
@@ -19,9 +21,9 @@ pub(super) fn files(config: &GuestConfig) -> Vec<GuestFile> {
     let mut services = String::from("# RAVE: for its services. Made from rave.toml.\n");
     let mut user_units = String::from("# RAVE: for the user's own units. Made from rave.toml.\n");
     for (name, value) in variables(config) {
-        let _ = writeln!(profile, "export {name}={}", shell_quoted(value));
-        let _ = writeln!(services, "{name}={}", unit_quoted(value));
-        let _ = writeln!(user_units, "{name}={}", unit_quoted(value).replace('$', "\\$"));
+        let _ = writeln!(profile, "export {name}={}", shell_quoted(&value));
+        let _ = writeln!(services, "{name}={}", unit_quoted(&value));
+        let _ = writeln!(user_units, "{name}={}", unit_quoted(&value).replace('$', "\\$"));
     }
     vec![
         GuestFile::file("/etc/profile.d/rave.sh", 0o644, profile),
@@ -31,18 +33,21 @@ pub(super) fn files(config: &GuestConfig) -> Vec<GuestFile> {
 }
 
 /// RAVE's own variables, then the user's, which win.
-fn variables(config: &GuestConfig) -> impl Iterator<Item = (&str, &str)> {
+fn variables(config: &GuestConfig) -> Vec<(String, String)> {
     // The tools are pinned; Claude Code would replace itself in the background.
-    let own = [("DISABLE_AUTOUPDATER", "1")];
+    let mut own = vec![("DISABLE_AUTOUPDATER", "1".to_owned())];
+    if config.has(PLAYWRIGHT) {
+        own.extend(playwright::variables(&config.tools));
+    }
     let replaced = |name: &str| config.environment.iter().any(|(other, _)| other == name);
-    let own = own.into_iter().filter(move |(name, _)| !replaced(name));
-    own.chain(config.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+    let own = own.into_iter().filter(|(name, _)| !replaced(name));
+    own.map(|(name, value)| (name.to_owned(), value)).chain(config.environment.iter().cloned()).collect()
 }
 
 /// The line for `sshd_config`. sshd takes the first `SetEnv` alone.
 pub(super) fn sshd_set_env(config: &GuestConfig) -> String {
-    let quoted = |(name, value): (&str, &str)| format!("\"{name}={}\"", escaped(value));
-    let all: Vec<String> = variables(config).map(quoted).collect();
+    let quoted = |(name, value): &(String, String)| format!("\"{name}={}\"", escaped(value));
+    let all: Vec<String> = variables(config).iter().map(quoted).collect();
     format!("SetEnv {}", all.join(" "))
 }
 

@@ -1,7 +1,9 @@
 //! The npm tools: the lock, the links to them, and what of them a linux-x64 guest does not need.
 
+use super::features::PLAYWRIGHT;
 use super::render::Template;
 use super::{GuestFile, Paths};
+use crate::config::GuestConfig;
 
 /// `package.json` for `npm ci --ignore-scripts --omit=dev --os=linux --cpu=x64 --libc=glibc`.
 pub const PACKAGE_JSON: &str = include_str!("../../assets/npm/package.json");
@@ -78,7 +80,7 @@ pub const LINKS: &str = "/usr/local/bin";
 
 /// The commands. `claude` is the package's native program for linux-x64: the package's own `bin` is a stub that its
 /// install script would replace, and scripts are not run.
-pub const COMMANDS: [Command; 9] = [
+pub const COMMANDS: [Command; 10] = [
     Command { name: "claude", program: "node_modules/@anthropic-ai/claude-code-linux-x64/claude" },
     Command { name: "ccr", program: "bin/ccr" },
     Command { name: "vibe-kanban", program: "bin/vibe-kanban" },
@@ -88,7 +90,24 @@ pub const COMMANDS: [Command; 9] = [
     Command { name: "pnpx", program: "node_modules/pnpm/bin/pnpx.cjs" },
     Command { name: "yarn", program: "node_modules/yarn/bin/yarn.js" },
     Command { name: "yarnpkg", program: "node_modules/yarn/bin/yarn.js" },
+    Command { name: "playwright", program: "node_modules/playwright/cli.js" },
 ];
+
+/// Packages that only guests with a feature hold.
+const OF_FEATURES: [(&str, &str); 2] = [(PLAYWRIGHT, "playwright"), (PLAYWRIGHT, "playwright-core")];
+
+/// The packages of the lock that a guest does not hold.
+pub fn left_out(config: &GuestConfig) -> Vec<&'static str> {
+    OF_FEATURES.iter().filter(|(feature, _)| !config.has(feature)).map(|(_, package)| *package).collect()
+}
+
+/// The commands of a guest.
+pub fn commands(config: &GuestConfig) -> Vec<Command> {
+    let left_out: Vec<String> =
+        left_out(config).iter().map(|package| format!("node_modules/{package}/")).collect();
+    let held = |command: &&Command| !left_out.iter().any(|folder| command.program.starts_with(folder));
+    COMMANDS.iter().filter(held).copied().collect()
+}
 
 /// The router's command. Version 2.0.0 of it answers `-v` and `version`, and takes `--version` for a mistake.
 const CCR: &str = r#"#!/bin/sh
@@ -96,23 +115,29 @@ const CCR: &str = r#"#!/bin/sh
 exec @node@ @tools@/node_modules/@musistudio/claude-code-router/dist/cli.js "$@"
 "#;
 
-pub(super) fn files(template: &Template, paths: &Paths) -> Vec<GuestFile> {
-    let mut files = links(paths);
+pub(super) fn files(template: &Template, config: &GuestConfig, paths: &Paths) -> Vec<GuestFile> {
+    let mut files = links(config, paths);
     files.push(GuestFile::file(format!("{}/bin/ccr", paths.tools), 0o755, template.fill(CCR)));
     files
 }
 
-fn links(paths: &Paths) -> Vec<GuestFile> {
+fn links(config: &GuestConfig, paths: &Paths) -> Vec<GuestFile> {
     let link = |command: &Command| {
         GuestFile::symlink(
             format!("{LINKS}/{}", command.name),
             format!("{}/{}", paths.tools, command.program),
         )
     };
-    COMMANDS.iter().map(link).collect()
+    commands(config).iter().map(link).collect()
 }
 
-/// The pinned packages, name and exact version, sorted by name.
+/// The pinned packages that a guest holds, name and exact version, sorted by name.
+pub fn held(config: &GuestConfig) -> Vec<(String, String)> {
+    let left_out = left_out(config);
+    pins().into_iter().filter(|(name, _)| !left_out.contains(&name.as_str())).collect()
+}
+
+/// The pinned packages of every guest, name and exact version, sorted by name.
 #[expect(clippy::missing_panics_doc, reason = "the file is committed, and a test reads it")]
 pub fn pins() -> Vec<(String, String)> {
     let package: serde_json::Value = serde_json::from_str(PACKAGE_JSON).expect("the committed file is JSON");
@@ -164,5 +189,16 @@ mod tests {
         }
         assert!(!is_dead_weight("node_modules/vibe-kanban/package.json"));
         assert!(!is_dead_weight("node_modules/vibe-kanban/distant"));
+    }
+
+    #[test]
+    fn only_a_guest_with_the_feature_has_its_packages_and_commands() {
+        let without = GuestConfig::default();
+        let with = GuestConfig { features: [PLAYWRIGHT.to_owned()].into(), ..GuestConfig::default() };
+        assert_eq!(left_out(&without), ["playwright", "playwright-core"]);
+        assert!(left_out(&with).is_empty());
+        let has = |config| commands(config).iter().any(|command| command.name == "playwright");
+        assert!(has(&with) && !has(&without));
+        assert_eq!((held(&with).len(), held(&without).len()), (pins().len(), pins().len() - 1));
     }
 }

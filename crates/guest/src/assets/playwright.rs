@@ -1,10 +1,52 @@
 //! Playwright, for scripts in the guest: it finds the system's Chromium where its own download would lie.
 
-use super::{GuestFile, Paths};
+use super::GuestFile;
+
+/// The locked version of Playwright, and the revision of the browsers that it looks for: `browsers.json` of its package
+/// `playwright-core`, the entries `chromium` and `chromium-headless-shell`.
+const BROWSERS_OF: (&str, &str) = ("1.65.1", "1255");
 
 /// Where Playwright looks for browsers (`PLAYWRIGHT_BROWSERS_PATH`, playwright.dev/docs/browsers).
-pub(super) const BROWSERS: &str = "/opt/rave/browsers";
+const BROWSERS: &str = "/opt/rave/browsers";
 
-pub(super) fn files(_paths: &Paths) -> Vec<GuestFile> {
-    Vec::new()
+/// The system's Chromium, as the base's packages install it.
+const CHROMIUM: &str = "/usr/bin/chromium";
+
+/// What Playwright's own download of each browser holds for linux-x64: folder and program below it.
+const PROGRAMS: [(&str, &str); 2] = [
+    ("chromium", "chrome-linux64/chrome"),
+    ("chromium_headless_shell", "chrome-headless-shell-linux64/chrome-headless-shell"),
+];
+
+pub(super) fn files() -> Vec<GuestFile> {
+    let (_, revision) = BROWSERS_OF;
+    let of = |(browser, program): (&str, &str)| {
+        let folder = format!("{BROWSERS}/{browser}-{revision}");
+        // Without this mark it would take the download for a broken one.
+        let mark = GuestFile::file(format!("{folder}/INSTALLATION_COMPLETE"), 0o644, "");
+        [GuestFile::symlink(format!("{folder}/{program}"), CHROMIUM), mark]
+    };
+    PROGRAMS.into_iter().flat_map(of).collect()
+}
+
+/// Variables with which scripts in any folder find Playwright, and Playwright its browsers.
+pub(super) fn variables(tools: &str) -> [(&'static str, String); 3] {
+    [
+        ("PLAYWRIGHT_BROWSERS_PATH", BROWSERS.to_owned()),
+        ("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1".to_owned()),
+        ("NODE_PATH", format!("{tools}/node_modules")),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::assets::npm;
+
+    #[test]
+    fn the_revision_is_that_of_the_locked_version() {
+        let pins = npm::pins();
+        let (_, locked) = pins.iter().find(|(name, _)| name == "playwright").unwrap();
+        assert_eq!(locked, BROWSERS_OF.0, "look up the revision in the new browsers.json");
+    }
 }

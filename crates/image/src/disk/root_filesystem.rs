@@ -60,7 +60,12 @@ impl Tree<'_> {
     ) -> Result<(), Error> {
         let base = open(&self.root.path)?;
         let tools = open(&self.tools.tar)?;
-        let merge = Merge { account: self.account, overlay: self.overlay, epoch: self.epoch };
+        let merge = Merge {
+            account: self.account,
+            overlay: self.overlay,
+            left_out: &self.tools.left_out,
+            epoch: self.epoch,
+        };
         let total = self.root.extent.bytes + self.tools.extent.bytes;
         let argv = argv(image, layout, identifiers);
         let mut refused = None;

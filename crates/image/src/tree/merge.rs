@@ -28,6 +28,8 @@ pub struct Merge<'a> {
     pub account: &'a Account,
     /// RAVE's own files.
     pub overlay: &'a Overlay,
+    /// Paths of files and folders of the tars that are left out, without a leading slash.
+    pub left_out: &'a [String],
     /// The time stamp of all that is added, in seconds: `SOURCE_DATE_EPOCH`.
     pub epoch: u64,
 }
@@ -101,7 +103,10 @@ impl Merge<'_> {
     }
 
     fn fate(&self, name: &str, header: &tar::Header) -> Fate {
-        if self.overlay.replaces(name) {
+        let below = |path: &String| {
+            name.strip_prefix(path.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        if self.overlay.replaces(name) || self.left_out.iter().any(below) {
             return Fate::Drop;
         }
         if Account::amends(name) {
@@ -277,7 +282,8 @@ mod tests {
         }
         let account = Account { user: "agent".into(), password_hash: None, epoch: 0 };
         let mut out = Vec::new();
-        let merge = Merge { account: &account, overlay: &overlay, epoch: 9 };
+        let merge =
+            Merge { account: &account, overlay: &overlay, left_out: &["opt/gone".to_owned()], epoch: 9 };
         merge.write(tar(base).as_slice(), tar(tools).as_slice(), &mut out).unwrap();
         let mut archive = tar::Archive::new(out.as_slice());
         let read = |mut entry: tar::Entry<'_, &[u8]>| {
@@ -292,7 +298,7 @@ mod tests {
     fn own_files_replace_the_bases_and_missing_folders_are_made_once() {
         let files = merged(
             &[("./etc/", ""), ("./etc/motd", "old"), ("./etc/passwd", "root:x:0:0::/root:/bin/sh\n")],
-            &[("etc/", ""), ("opt/", ""), ("opt/tool", "t")],
+            &[("etc/", ""), ("opt/", ""), ("opt/gone/", ""), ("opt/gone/a", "x"), ("opt/tool", "t")],
             &[("/etc/motd", "new"), ("/etc/rave/a", "1"), ("/etc/rave/b", "2")],
         );
         let paths: Vec<&str> = files.iter().map(|(path, ..)| path.as_str()).collect();

@@ -1,5 +1,7 @@
 //! The checks, one file a group.
 
+pub(crate) mod desktop;
+pub(crate) mod features;
 pub(crate) mod life;
 pub(crate) mod login;
 pub(crate) mod system;

@@ -3,12 +3,15 @@
 
 mod emulation;
 mod router;
+mod vnc;
 
 use crate::error::Error;
 use crate::files::{self, Ids, failed};
 use crate::system;
+use rave_guest::assets::features::VNC;
 use rave_guest::config::{self, GuestConfig};
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::SystemTime;
@@ -26,8 +29,22 @@ pub(crate) fn run(config: &GuestConfig) -> Result<(), Error> {
     prepare_home(home, Path::new("/etc/skel"), ids)?;
     let key = router::configure(home, config.services.router, ids)?;
     router::pass_key(Path::new(CREDENTIALS), &key)?;
+    if config.has(VNC) {
+        // The desktop and the services go without it.
+        if let Err(error) = vnc::configure(home, ids) {
+            println!("no VNC: {error}");
+        }
+    }
     println!("the home {} and the services' configuration are ready", config.home);
     Ok(())
+}
+
+/// Bytes of the kernel's generator.
+fn random<const COUNT: usize>() -> Result<[u8; COUNT], Error> {
+    let path = "/dev/urandom";
+    let mut bytes = [0; COUNT];
+    File::open(path).and_then(|mut file| file.read_exact(&mut bytes)).map_err(failed("read", path))?;
+    Ok(bytes)
 }
 
 /// A clock before the image was made is wrong. Nothing here depends on it, but certificates will look invalid.

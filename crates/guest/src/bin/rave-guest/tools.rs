@@ -10,21 +10,22 @@ use std::path::Path;
 
 pub(crate) fn run(config: &GuestConfig) -> Result<(), Error> {
     let tools = Path::new(&config.tools);
-    let mut problems = missing(tools);
-    problems.extend(mend_links(tools, Path::new(npm::LINKS)));
-    for note in other_versions(tools) {
+    let mut problems = missing(tools, config);
+    problems.extend(mend_links(tools, Path::new(npm::LINKS), config));
+    let pins = npm::held(config);
+    for note in other_versions(tools, &pins) {
         println!("{note}");
     }
     if problems.is_empty() {
-        println!("all {} tools are there", npm::pins().len());
+        println!("all {} tools are there", pins.len());
         return Ok(());
     }
     Err(Error::Tools { problems })
 }
 
 /// Programs that are not there or cannot be run.
-fn missing(tools: &Path) -> Vec<String> {
-    let commands = npm::COMMANDS.iter().map(|command| command.program);
+fn missing(tools: &Path, config: &GuestConfig) -> Vec<String> {
+    let commands = npm::commands(config).into_iter().map(|command| command.program);
     let zipped = npm::ZIPPED.iter().map(|zipped| zipped.to);
     let mut programs: Vec<&str> = commands.chain(zipped).collect();
     programs.sort_unstable();
@@ -46,13 +47,13 @@ fn missing(tools: &Path) -> Vec<String> {
 }
 
 /// Packages in another version than the image was built with. Whoever changed one meant it, so it is told, not refused.
-fn other_versions(tools: &Path) -> Vec<String> {
+fn other_versions(tools: &Path, pins: &[(String, String)]) -> Vec<String> {
     let note = |(name, pinned): &(String, String)| match version(tools, name) {
         Ok(found) if found == *pinned => None,
         Ok(found) => Some(format!("{name} is {found}; this image was built with {pinned}")),
         Err(error) => Some(format!("{name}: cannot read its version: {error}")),
     };
-    npm::pins().iter().filter_map(note).collect()
+    pins.iter().filter_map(note).collect()
 }
 
 fn version(tools: &Path, package: &str) -> io::Result<String> {
@@ -62,7 +63,7 @@ fn version(tools: &Path, package: &str) -> io::Result<String> {
 }
 
 /// Makes the links that are missing or lead nowhere. One that leads somewhere, or a file, is the user's choice.
-fn mend_links(tools: &Path, links: &Path) -> Vec<String> {
+fn mend_links(tools: &Path, links: &Path, config: &GuestConfig) -> Vec<String> {
     if !links.is_dir() {
         return Vec::new(); // a base that finds programs by a search path needs no links
     }
@@ -81,7 +82,7 @@ fn mend_links(tools: &Path, links: &Path) -> Vec<String> {
             Err(error) => Some(format!("cannot link {} to {}: {error}", link.display(), target.display())),
         }
     };
-    npm::COMMANDS.iter().filter_map(mend).collect()
+    npm::commands(config).iter().filter_map(mend).collect()
 }
 
 #[cfg(test)]
@@ -93,14 +94,14 @@ mod tests {
     /// A folder in which every tool is there.
     fn complete(scratch: &Scratch) -> PathBuf {
         let tools = scratch.path().join("tools");
-        let programs = npm::COMMANDS.iter().map(|command| command.program);
+        let programs = npm::commands(&GuestConfig::default()).into_iter().map(|command| command.program);
         for program in programs.chain(npm::ZIPPED.iter().map(|zipped| zipped.to)) {
             let path = tools.join(program);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(&path, "#!/bin/sh\n").unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         }
-        for (name, version) in npm::pins() {
+        for (name, version) in npm::held(&GuestConfig::default()) {
             let folder = tools.join("node_modules").join(name);
             fs::create_dir_all(&folder).unwrap();
             fs::write(folder.join("package.json"), format!("{{\"version\":\"{version}\"}}")).unwrap();
@@ -112,11 +113,11 @@ mod tests {
     fn a_missing_or_unusable_program_is_named() {
         let scratch = Scratch::new();
         let tools = complete(&scratch);
-        assert_eq!(missing(&tools), Vec::<String>::new());
+        assert_eq!(missing(&tools, &GuestConfig::default()), Vec::<String>::new());
         fs::remove_file(tools.join("bin/vibe-kanban")).unwrap();
         let claude = tools.join("node_modules/@anthropic-ai/claude-code-linux-x64/claude");
         fs::set_permissions(&claude, fs::Permissions::from_mode(0o644)).unwrap();
-        let problems = missing(&tools).join("\n");
+        let problems = missing(&tools, &GuestConfig::default()).join("\n");
         assert!(problems.contains("bin/vibe-kanban: No such file"), "{problems}");
         assert!(problems.contains("claude: not executable (mode 644)"), "{problems}");
     }
@@ -125,9 +126,9 @@ mod tests {
     fn another_version_is_told() {
         let scratch = Scratch::new();
         let tools = complete(&scratch);
-        assert_eq!(other_versions(&tools), Vec::<String>::new());
+        assert_eq!(other_versions(&tools, &npm::held(&GuestConfig::default())), Vec::<String>::new());
         fs::write(tools.join("node_modules/pnpm/package.json"), "{\"version\":\"9.9.9\"}").unwrap();
-        let notes = other_versions(&tools);
+        let notes = other_versions(&tools, &npm::held(&GuestConfig::default()));
         assert!(notes.len() == 1 && notes[0].starts_with("pnpm is 9.9.9; "), "{notes:?}");
     }
 
@@ -140,10 +141,10 @@ mod tests {
         symlink("/nowhere", links.join("npm")).unwrap();
         symlink("/bin/sh", links.join("yarn")).unwrap();
         fs::write(links.join("ccr"), "mine").unwrap();
-        assert_eq!(mend_links(&tools, &links), Vec::<String>::new());
+        assert_eq!(mend_links(&tools, &links, &GuestConfig::default()), Vec::<String>::new());
         assert_eq!(fs::read_link(links.join("npm")).unwrap(), tools.join("node_modules/npm/bin/npm-cli.js"));
         assert_eq!(fs::read_link(links.join("yarn")).unwrap(), Path::new("/bin/sh"));
         assert_eq!(fs::read_to_string(links.join("ccr")).unwrap(), "mine");
-        assert_eq!(fs::read_dir(&links).unwrap().count(), npm::COMMANDS.len());
+        assert_eq!(fs::read_dir(&links).unwrap().count(), npm::commands(&GuestConfig::default()).len());
     }
 }

@@ -1,11 +1,11 @@
 //! Claude Code Router's configuration, and the gateway's share of its API key.
 
+use super::random;
 use crate::error::Error;
 use crate::files::{self, Ids, failed};
 use serde_json::json;
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::Read as _;
+use std::fs;
 use std::path::Path;
 
 /// Makes the configuration if there is none, with a random key. Returns the key in effect, empty if there is none.
@@ -55,11 +55,8 @@ fn first_configuration(port: u16, key: &str) -> String {
 
 /// 32 bytes of the kernel's generator in hexadecimal.
 fn random_key() -> Result<String, Error> {
-    let path = "/dev/urandom";
-    let mut bytes = [0; 32];
-    File::open(path).and_then(|mut file| file.read_exact(&mut bytes)).map_err(failed("read", path))?;
     let mut key = String::from("rave-");
-    for byte in bytes {
+    for byte in random::<32>()? {
         let _ = write!(key, "{byte:02x}");
     }
     Ok(key)

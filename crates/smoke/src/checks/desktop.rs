@@ -1,0 +1,195 @@
+//! The desktop: the user's session, what the screen shows, the browser, the network applet.
+
+use std::time::Duration;
+
+use camino::Utf8PathBuf;
+
+use crate::guest::Guest;
+use crate::poll::{Problem, Seen, ensure};
+use crate::screen::Screen;
+
+/// What the panel and launchers are laid out for, pixels.
+const SIZE: (u32, u32) = (1280, 800);
+
+/// How long a page may go on to change before the screen is taken as it is.
+const SETTLE: Duration = Duration::from_secs(45);
+
+/// The windows that the window manager knows, each as three lines: class, type, name (Extended Window Manager Hints 1.5).
+const WINDOWS: &str = "export DISPLAY=:0; for id in $(xprop -root _NET_CLIENT_LIST | grep -o '0x[0-9a-f]*'); do \
+     xprop -id $id -notype WM_CLASS _NET_WM_WINDOW_TYPE _NET_WM_NAME; done";
+
+pub(crate) fn session(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    let limit = guest.limits.boot;
+    let script = "pgrep -u \"$USER\" -x xfce4-session >/dev/null || { echo no xfce4-session; exit 1; }; \
+                  pgrep -u \"$USER\" -x xfce4-panel >/dev/null || { echo no xfce4-panel; exit 1; }; \
+                  busctl --user status >/dev/null || { echo no session bus; exit 1; }; \
+                  loginctl --no-legend list-sessions | grep \"$USER.*seat0\" || { echo not logged in at the screen; exit 1; }";
+    guest.until_within(limit, seen, |guest, seen| guest.succeed(script, seen).map(drop))
+}
+
+/// What the hypervisor sees, not what the guest says.
+pub(crate) fn painted(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    let limit = guest.limits.boot;
+    guest.until_within(limit, seen, |guest, seen| {
+        let screen = look(guest)?;
+        seen.note(format!(
+            "{} x {}, {:.0} % of one colour, {}",
+            screen.width,
+            screen.height,
+            screen.largest_share * 100.0,
+            if screen.panel.is_some() { "with a panel" } else { "without a panel" }
+        ));
+        ensure(!screen.is_blank(), || "the screen is blank".into())?;
+        ensure(screen.panel.is_some(), || "no panel is on the screen".into())
+    })
+}
+
+fn look(guest: &mut Guest) -> Result<Screen, Problem> {
+    let picture = picture(guest)?;
+    Screen::read(&picture).map_err(|error| Problem::CouldNotRun(error.to_string()))
+}
+
+fn picture(guest: &mut Guest) -> Result<Utf8PathBuf, Problem> {
+    let path = guest.folder.join("screen.png");
+    let instance = guest.instance.as_mut();
+    let instance = instance.ok_or_else(|| Problem::CouldNotRun("the machine has ended".into()))?;
+    instance.screenshot(&path)?;
+    Ok(path)
+}
+
+pub(crate) fn screen_size(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    let said = guest.succeed("DISPLAY=:0 xwininfo -root -stats | grep -- -geometry", seen)?;
+    let (width, height) = SIZE;
+    ensure(said.contains(&format!("{width}x{height}")), || format!("the screen has {said}"))?;
+    let screen = look(guest)?;
+    ensure((screen.width, screen.height) == SIZE, || {
+        format!("the machine shows {} x {}", screen.width, screen.height)
+    })
+}
+
+/// No window but the desktop's own, and no program that died on a signal.
+pub(crate) fn no_dialogs(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    let windows = guest.succeed(WINDOWS, seen)?;
+    let dialogs: Vec<&str> = names_of(&windows, "_NET_WM_WINDOW_TYPE_DIALOG");
+    ensure(dialogs.is_empty(), || format!("a dialog is open: {}", dialogs.join(", ")))?;
+    let crashes = "journalctl --boot --quiet --output=cat --grep 'segfault at|trap int3|trap invalid opcode|dumped core' | head -n 5";
+    let died = guest.succeed(crashes, seen)?;
+    ensure(died.is_empty(), || format!("a program crashed: {died}"))?;
+    seen.answer = format!("windows: {}", names_of(&windows, "").join(", "));
+    Ok(())
+}
+
+/// The names of the windows of a type.
+fn names_of<'t>(windows: &'t str, kind: &str) -> Vec<&'t str> {
+    let lines: Vec<&str> = windows.lines().collect();
+    let of_kind = lines.chunks(3).filter(|window| window.get(1).is_some_and(|line| line.contains(kind)));
+    let name =
+        |window: &&[&'t str]| window.get(2).and_then(|line| line.split_once(" = ")).map(|(_, name)| name);
+    of_kind.filter_map(|window| name(&window)).map(|name| name.trim_matches('"')).collect()
+}
+
+pub(crate) fn launchers(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    let script = "cd ~/Desktop && for file in rave-kanban rave-router rave-status; do \
+                  test -x $file.desktop || { echo $file is not executable; exit 1; }; \
+                  test -e /usr/share/applications/$file.desktop || { echo $file is not in the menu; exit 1; }; \
+                  test -e $(sed -n 's/^Icon=//p' $file.desktop) || { echo $file has no icon; exit 1; }; \
+                  url=$(sed -n 's/^Exec=xdg-open //p' $file.desktop); \
+                  curl --silent --show-error --fail --output /dev/null $url || exit 1; echo $url; done";
+    let urls = guest.succeed(script, seen)?;
+    seen.answer = urls.replace('\n', ", ");
+    ensure(urls.lines().count() == 3, || format!("not three pages: {urls}"))
+}
+
+pub(crate) fn no_locker(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    let script = "DISPLAY=:0 xset q | grep -A 1 'Screen Saver' -A 2; \
+                  pgrep -l 'light-locker|xfce4-screensav|xscreensaver|xfce4-power-man'; true";
+    let said = guest.succeed(script, seen)?;
+    seen.answer = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    ensure(seen.answer.contains("timeout: 0"), || format!("the screen saver is on: {}", seen.answer))?;
+    ensure(!said.contains("locker") && !said.contains("screensav") && !said.contains("power-man"), || {
+        format!("a locker runs: {said}")
+    })
+}
+
+pub(crate) fn network_applet(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    let script = "pgrep -u \"$USER\" -x nm-applet >/dev/null || { echo no nm-applet; exit 1; }; \
+                  nmcli --terse --fields DEVICE,TYPE,STATE device | grep ':ethernet:connected$' || \
+                  { nmcli --terse --fields DEVICE,TYPE,STATE device; exit 1; }";
+    guest.until(seen, |guest, seen| guest.succeed(script, seen).map(drop))
+}
+
+/// Started without an address: its home page must be the gateway. It stays open, for the picture.
+pub(crate) fn browser(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    let title = "curl --silent --fail http://localhost:$(sed -n 's/.*\"gateway\": \\([0-9]*\\).*/\\1/p' /etc/rave/guest.json)/ \
+                 | grep -o '<title>[^<]*' | head -n 1 | cut -c 8-";
+    let title = guest.succeed(title, seen)?;
+    ensure(!title.is_empty(), || "the gateway's page has no title".into())?;
+    guest.succeed("DISPLAY=:0 setsid --fork x-www-browser >/dev/null 2>&1 </dev/null", seen)?;
+    let expected = format!("{title} - Chromium");
+    let limit = guest.limits.boot;
+    guest.until_within(limit, seen, |guest, seen| {
+        let windows = guest.succeed(WINDOWS, seen)?;
+        let names = names_of(&windows, "_NET_WM_WINDOW_TYPE_NORMAL");
+        seen.note(names.join(", "));
+        ensure(names.contains(&expected.as_str()), || {
+            format!("no window is called {expected:?}; there are: {}", names.join(", "))
+        })
+    })?;
+    settle(guest)
+}
+
+/// Waits until the page is drawn, so that the picture shows it; a page that goes on to move is no failure.
+fn settle(guest: &mut Guest) -> Result<(), Problem> {
+    let mut before = Vec::new();
+    let outcome = guest.until_within(SETTLE, &mut Seen::default(), |guest, _| {
+        let path = picture(guest)?;
+        let now = std::fs::read(&path).map_err(|error| Problem::CouldNotRun(format!("{path}: {error}")))?;
+        let same = now == before;
+        before = now;
+        ensure(same, || "the screen still changes".into())
+    });
+    match outcome {
+        Err(Problem::Failed(_)) | Ok(()) => Ok(()),
+        Err(problem) => Err(problem),
+    }
+}
+
+/// Every page's process is confined: seccomp filters its system calls (proc_pid_status(5), `Seccomp: 2`) and it lives in
+/// a process namespace of its own (`NSpid` with more than one number).
+pub(crate) fn browser_sandbox(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    let script = "pids=$(pgrep -u \"$USER\" -f -- '--type=renderer'); test -n \"$pids\" || { echo no page is open; exit 1; }; \
+                  for pid in $pids; do awk '/^(Seccomp|NSpid):/ { printf \"%s %s \", $1, NF == 2 ? $2 : NF - 1 \" levels\" } END { print \"\" }' \
+                  /proc/$pid/status; done; ! pgrep -f -- --no-sandbox";
+    guest.until(seen, |guest, seen| {
+        let said = guest.succeed(script, seen)?;
+        let confined = |line: &str| line.contains("Seccomp: 2") && line.contains("levels");
+        ensure(!said.is_empty() && said.lines().all(confined), || {
+            format!("a page's process is not confined: {said}")
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What xprop printed in a guest.
+    const SHOWN: &str = r#"WM_CLASS = "xfce4-panel", "Xfce4-panel"
+_NET_WM_WINDOW_TYPE = _NET_WM_WINDOW_TYPE_DOCK
+_NET_WM_NAME = "xfce4-panel"
+WM_CLASS = "xfdesktop", "Xfdesktop"
+_NET_WM_WINDOW_TYPE = _NET_WM_WINDOW_TYPE_DESKTOP
+_NET_WM_NAME = "Desktop"
+WM_CLASS = "chromium", "Chromium"
+_NET_WM_WINDOW_TYPE = _NET_WM_WINDOW_TYPE_NORMAL
+_NET_WM_NAME = "vibe-kanban - Chromium"
+"#;
+
+    #[test]
+    fn windows_are_told_by_type() {
+        assert_eq!(names_of(SHOWN, "_NET_WM_WINDOW_TYPE_NORMAL"), ["vibe-kanban - Chromium"]);
+        assert_eq!(names_of(SHOWN, ""), ["xfce4-panel", "Desktop", "vibe-kanban - Chromium"]);
+        assert!(names_of(SHOWN, "_NET_WM_WINDOW_TYPE_DIALOG").is_empty());
+        assert!(names_of("", "").is_empty());
+    }
+}

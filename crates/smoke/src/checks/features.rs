@@ -1,0 +1,101 @@
+//! What a profile's features promise besides the desktop.
+
+use crate::guest::Guest;
+use crate::poll::{Problem, Seen, ensure};
+
+/// Sound, on a machine that may have no card: the server answers, and programs find it by the name that most of them use.
+pub(crate) fn sound(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    let script = "wpctl status | grep -A 20 '^Audio' | grep -m 1 -A 3 'Sinks' && \
+                  test -S \"$XDG_RUNTIME_DIR/pulse/native\" && systemctl --user is-active pipewire wireplumber";
+    guest.until(seen, |guest, seen| {
+        let said = guest.succeed(script, seen)?;
+        ensure(said.lines().filter(|line| *line == "active").count() == 2, || {
+            format!("not both are active: {said}")
+        })
+    })?;
+    seen.answer = guest.succeed("wpctl --version | tail -n 1", seen)?;
+    Ok(())
+}
+
+/// An image made of one static program, without any network.
+pub(crate) fn docker(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    let limit = guest.limits.boot;
+    // The daemon starts with the first question.
+    guest.until_within(limit, seen, |guest, seen| {
+        guest.succeed("docker version --format '{{.Server.Version}}'", seen).map(drop)
+    })?;
+    let script = "tar --create --directory /usr/lib/rave rave-guest | docker import --quiet - rave-smoke >/dev/null && \
+                  docker run --rm --network none rave-smoke /rave-guest --version; \
+                  code=$?; docker image rm --force rave-smoke >/dev/null; exit $code";
+    let said = guest.succeed(script, seen)?;
+    ensure(said.starts_with("rave-guest "), || format!("the container printed {said:?}"))
+}
+
+pub(crate) fn docker_compose(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    guest.succeed("docker compose version || docker-compose version", seen).map(drop)
+}
+
+pub(crate) fn build_tools(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    let script = "cd \"$(mktemp -d)\" && printf '#include <iostream>\\nint main() { std::cout << \"compiled\\\\n\"; }\\n' > a.cc && \
+                  printf 'a: a.cc\\n\\tg++ -o a a.cc\\n' > Makefile && make --silent && ./a && gcc --version";
+    let said = guest.succeed(script, seen)?;
+    ensure(said.starts_with("compiled\n"), || format!("it printed {said:?}"))?;
+    seen.answer = said.lines().nth(1).unwrap_or_default().to_owned();
+    Ok(())
+}
+
+pub(crate) fn virtual_screen(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    let said = guest.succeed("xvfb-run --auto-servernum xdpyinfo | grep dimensions", seen)?;
+    ensure(said.contains("pixels"), || format!("it printed {said:?}"))
+}
+
+/// It speaks RFB (RFC 6143, section 7.1.1), on loopback alone, and its password is readable by nobody but the user.
+pub(crate) fn vnc(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    let limit = guest.limits.boot;
+    let banner = "bash -c 'exec 3<>/dev/tcp/127.0.0.1/5900 && head --bytes 12 <&3'";
+    guest.until_within(limit, seen, |guest, seen| {
+        let said = guest.succeed(banner, seen)?;
+        ensure(said.starts_with("RFB 003."), || format!("it answers {said:?}"))
+    })?;
+    let answer = std::mem::take(&mut seen.answer);
+    let places = guest
+        .succeed("ss --listening --tcp --numeric --no-header 'sport = :5900' | awk '{ print $4 }'", seen)?;
+    let local = |place: &str| place.starts_with("127.0.0.1:") || place.starts_with("[::1]:");
+    ensure(!places.is_empty() && places.lines().all(local), || format!("it listens on {places}"))?;
+    let modes = guest.succeed(
+        "stat --format '%a %s' ~/.config/rave/vnc-password ~/.config/rave/vnc-password.obfuscated",
+        seen,
+    )?;
+    let private = |line: &str| line.split_once(' ').is_some_and(|(mode, size)| mode == "600" && size != "0");
+    ensure(modes.lines().count() == 2 && modes.lines().all(private), || format!("modes and sizes: {modes}"))?;
+    seen.answer = answer;
+    Ok(())
+}
+
+/// A script of the user's, as the documentation of Playwright writes it, with nothing downloaded.
+pub(crate) fn playwright(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    let script = "cd \"$(mktemp -d)\" && cat > a.js <<'END'\n\
+                  const { chromium } = require('playwright');\n\
+                  (async () => {\n\
+                    const browser = await chromium.launch({ timeout: 300000 });\n\
+                    const page = await browser.newPage();\n\
+                    await page.setContent('<title>driven</title><p>hello', { timeout: 120000 });\n\
+                    console.log(await page.title(), browser.version());\n\
+                    await browser.close();\n\
+                  })().catch(error => { console.error(error); process.exit(1); });\n\
+                  END\n\
+                  node a.js";
+    let limit = guest.limits.boot;
+    let output = guest.run_within(script, limit, seen)?;
+    let said = output.text();
+    ensure(output.success() && said.starts_with("driven "), || {
+        format!("it ended with code {}: {said}{}", output.code, output.stderr.join("\n"))
+    })
+}
+
+pub(crate) fn everyday_tools(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    let script = "cd \"$(mktemp -d)\" && echo hello > a && zip --quiet a.zip a && unzip -p a.zip a && \
+                  tree --version && htop --version && nano --version";
+    let said = guest.succeed(script, seen)?;
+    ensure(said.starts_with("hello\n"), || format!("it printed {said:?}"))
+}
