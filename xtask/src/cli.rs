@@ -105,9 +105,9 @@ pub(crate) struct Run {
     /// No window; the serial console goes to a file (default without a display)
     #[arg(long, conflicts_with = "gui")]
     pub(crate) headless: bool,
-    /// Open a window: gtk, else sdl, else VNC on loopback
-    #[arg(long)]
-    pub(crate) gui: bool,
+    /// Show the screen: in a window, or served on loopback; `auto` is gtk, else sdl, else vnc
+    #[arg(long, value_name = "DISPLAY", num_args = 0..=1, default_missing_value = "auto")]
+    pub(crate) gui: Option<Gui>,
     /// Memory in MiB [default: rave.toml's vm.memory]
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(512..))]
     pub(crate) memory: Option<u32>,
@@ -123,6 +123,9 @@ pub(crate) struct Run {
     /// Keep what the guest writes to its disk for the next run
     #[arg(long)]
     pub(crate) keep: bool,
+    /// Boot the artifact that is there, even if it is older than the settings
+    #[arg(long)]
+    pub(crate) no_build: bool,
     /// Open a shell in the guest when it is ready
     #[arg(long)]
     pub(crate) ssh: bool,
@@ -257,6 +260,19 @@ pub(crate) enum Accel {
     Tcg,
 }
 
+/// Where the guest's screen is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Gui {
+    // The best that there is.
+    Auto,
+    // Windows of QEMU's own.
+    Gtk,
+    Sdl,
+    // Servers on the loopback address.
+    Vnc,
+    Spice,
+}
+
 /// What the machine starts with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Firmware {
@@ -337,6 +353,18 @@ mod tests {
         for bad in ["ssh", "=1", "ssh=0", "ssh=65536", "ssh=", "ssh=x"] {
             assert!(parse_port(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn gui_may_name_a_display_and_stands_alone_too() {
+        let of = |line: &[&str]| match Cli::parse_from([&["xtask", "run"], line].concat()).command {
+            Some(Command::Run(run)) => (run.gui, run.ssh),
+            _ => panic!("not the run command"),
+        };
+        assert_eq!(of(&[]), (None, false));
+        assert_eq!(of(&["--gui", "--ssh"]), (Some(Gui::Auto), true));
+        assert_eq!(of(&["--ssh", "--gui", "spice"]), (Some(Gui::Spice), true));
+        assert_eq!(of(&["--gui=vnc"]), (Some(Gui::Vnc), false));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `cargo xtask run`: boots the artifact that the manifest names.
+//! `cargo xtask run`: builds what is missing or stale, and boots the artifact that the manifest names.
 
 mod screen;
 mod services;
@@ -53,6 +53,7 @@ pub(crate) fn run(args: &cli::Run, settings: &Settings, ui: &Ui) -> anyhow::Resu
     let run_root = run_root(settings);
     record::sweep(&run_root).map_err(|error| failure(&error))?;
     let vm = settings.spec.spec.vm;
+    let screen = screen::choose(args, settings, &qemu, ui)?;
     let plan = Plan {
         run_root: &run_root,
         label: settings.profile.as_str(),
@@ -63,43 +64,38 @@ pub(crate) fn run(args: &cli::Run, settings: &Settings, ui: &Ui) -> anyhow::Resu
         memory_mib: args.memory.map_or(vm.memory.get(), u64::from),
         cpus: args.cpus.unwrap_or(vm.cpus),
         firmware: chosen_firmware(args.firmware)?,
-        display: screen::choose(args, &qemu, ui)?,
+        display: screen.display,
         services: &services,
         user: &manifest.guest.user,
     };
-    let sandbox = plan.prepare().map_err(|error| failure(&error))?;
+    let mut sandbox = plan.prepare().map_err(|error| failure(&error))?;
+    sandbox.machine.clipboard = screen.clipboard;
     let instance =
         Instance::boot(sandbox.machine.clone(), verdict.engine, &qemu).map_err(|error| failure(&error))?;
     let session = Session { args, settings, ui, sandbox, keep: args.keep };
     session.start(instance, verdict.accelerator())
 }
 
-/// The artifact to boot, as its manifest describes it; built where there is none.
+/// The artifact to boot, as its manifest describes it; built first where it is missing or older than the settings.
 fn artifact(
     args: &cli::Run,
     settings: &Settings,
     ui: &Ui,
 ) -> anyhow::Result<(Manifest, Utf8PathBuf, Format)> {
     let format = args.format.unwrap_or(settings.spec.spec.defaults.formats[0]);
+    let formats = [format];
+    let wanted = Wanted::to_boot(&formats);
+    // A host need not have what building takes as long as nothing is to be built.
+    if !args.no_build && !image::is_current(settings, &wanted)? {
+        host::ensure(settings, ui, Needs::Image)?;
+        image::build(settings, &wanted, ui)?;
+    }
     let find = || {
         let manifest = Manifest::read(&settings.out_dir)?;
         let path = artifact::verify(&settings.out_dir, manifest.artifact(&settings.out_dir, format)?)?;
         Ok((manifest, path, format))
     };
-    let found = match find() {
-        Err(rave_image::Error::NotBuilt { .. }) => {
-            host::ensure(settings, ui, Needs::Image)?;
-            image::build(settings, &Wanted::to_boot(&[format]), ui)?;
-            find()
-        }
-        other => other,
-    };
-    let found = found.map_err(|error| image::failure(&error))?;
-    // Settings that cannot be built from are `image`'s to report: this boots what is there.
-    if matches!(image::is_current(settings, &Wanted::to_boot(&[format])), Ok(false)) {
-        ui.warn("the image is older than the present settings; `cargo xtask image` makes it anew");
-    }
-    Ok(found)
+    find().map_err(|error| image::failure(&error).into())
 }
 
 /// Where the folders of running machines are.
@@ -153,6 +149,7 @@ struct Session<'a> {
 impl Session<'_> {
     fn start(&self, mut instance: Instance, accelerator: Accelerator) -> anyhow::Result<Code> {
         self.ui.note(&format!("serial console: {}", instance.machine().files.serial_log));
+        screen::how_to_connect(&instance.machine().display).iter().for_each(|line| self.ui.note(line));
         let sink = self.ui.sink();
         let mut stages = Stages::new(&sink);
         let ready = instance.wait_ready(deadline(accelerator), &mut |event| stages.take(event));

@@ -99,12 +99,15 @@ fn run_help() {
                                            out/BASE-PROFILE]
                   --headless               No window; the serial console goes to a file (default without a
                                            display)
-                  --gui                    Open a window: gtk, else sdl, else VNC on loopback
+                  --gui [<DISPLAY>]        Show the screen: in a window, or served on loopback; `auto` is gtk,
+                                           else sdl, else vnc [possible values: auto, gtk, sdl, vnc, spice]
                   --memory <MIB>           Memory in MiB [default: rave.toml's vm.memory]
                   --cpus <N>               Virtual CPUs [default: rave.toml's vm.cpus]
                   --port <NAME=PORT|auto>  Host port of a service, or `auto` for a free one; may be repeated
                   --detach                 Leave the VM running in the background
                   --keep                   Keep what the guest writes to its disk for the next run
+                  --no-build               Boot the artifact that is there, even if it is older than the
+                                           settings
                   --ssh                    Open a shell in the guest when it is ready
                   --exec <CMD>             Run a command in the guest and exit with its code
                   --accel <NAME>           Force an accelerator [default: kvm where a guest really runs under

@@ -1,56 +1,134 @@
-//! What the user sees of the machine.
+//! What the user sees of the machine, and how to look at it.
 
 use std::env;
 use std::net::{IpAddr, Ipv4Addr};
 
-use rave_vm::machine::{Display, VNC_BASE};
+use rave_vm::machine::{Display, Password, Server, VNC_BASE};
 use rave_vm::ports::{self, PortRequest, Want};
-use rave_vm::qemu::Qemu;
+use rave_vm::qemu::{Offers, Qemu};
 
 use super::failure;
-use crate::cli;
+use crate::cli::{self, Gui};
+use crate::exit::Failure;
+use crate::host::{self, Needs};
+use crate::settings::Settings;
 use crate::ui::Ui;
 
-/// `--headless`, `--gui`, or what suits this session.
-pub(super) fn choose(args: &cli::Run, qemu: &Qemu, ui: &Ui) -> anyhow::Result<Display> {
-    let has_display = ["WAYLAND_DISPLAY", "DISPLAY"]
-        .iter()
-        .any(|name| env::var_os(name).is_some_and(|value| !value.is_empty()));
+/// Where SPICE servers usually are; QEMU has no default.
+const SPICE_BASE: u16 = 5930;
+
+/// A display, and what QEMU does for it.
+#[derive(Debug)]
+pub(super) struct Screen {
+    pub(super) display: Display,
+    pub(super) clipboard: bool,
+}
+
+/// `--headless`, `--gui`, or what suits this session. What `--gui` names is installed where the user wants that.
+pub(super) fn choose(args: &cli::Run, settings: &Settings, qemu: &Qemu, ui: &Ui) -> anyhow::Result<Screen> {
     let wants_terminal = args.ssh || args.exec.is_some() || args.detach;
-    if args.headless || (!args.gui && (!has_display || wants_terminal)) {
-        return Ok(Display::Headless);
+    let gui = match args.gui {
+        None if args.headless || wants_terminal || !has_display() => {
+            return Ok(Screen { display: Display::Headless, clipboard: false });
+        }
+        None => Gui::Auto,
+        Some(gui) => gui,
+    };
+    let display = match gui {
+        Gui::Auto => automatic(settings, qemu, ui)?,
+        Gui::Gtk => {
+            needs_display("gtk")?;
+            host::ensure(settings, ui, Needs::Gtk)?;
+            Display::Gtk
+        }
+        Gui::Sdl => {
+            needs_display("sdl")?;
+            host::ensure(settings, ui, Needs::Sdl)?;
+            Display::Sdl
+        }
+        Gui::Vnc => vnc()?,
+        Gui::Spice => {
+            host::ensure(settings, ui, Needs::Spice)?;
+            Display::Spice(server("spice", SPICE_BASE)?)
+        }
+    };
+    Ok(Screen { display, clipboard: offers(qemu)?.clipboard() })
+}
+
+/// A window where there is one to be had, else VNC and why.
+fn automatic(settings: &Settings, qemu: &Qemu, ui: &Ui) -> anyhow::Result<Display> {
+    if !has_display() {
+        ui.note("no window without a display: serving the screen by VNC");
+        return vnc();
     }
-    let offered = if has_display { qemu.displays().map_err(|error| failure(&error))? } else { Vec::new() };
-    if let Some(window) = window(&offered) {
+    if let Some(window) = window(&offers(qemu)?) {
         return Ok(window);
     }
-    let (bind, port) = (IpAddr::V4(Ipv4Addr::LOCALHOST), vnc_port()?);
-    let why = if has_display { "this QEMU has no window of its own" } else { "there is no display" };
-    ui.note(&format!("{why}: the screen is at vnc://{bind}:{port}"));
-    Ok(Display::Vnc { bind, port })
+    if settings.yes {
+        host::ensure(settings, ui, Needs::Gtk)?;
+        return Ok(Display::Gtk);
+    }
+    ui.note("this QEMU opens no windows, `--gui gtk` says how to change that: serving the screen by VNC");
+    vnc()
+}
+
+/// The lines that tell how to look at a screen that is served. The password is of this run only.
+pub(super) fn how_to_connect(display: &Display) -> Vec<String> {
+    let (kind, command, server) = match display {
+        Display::Headless | Display::Gtk | Display::Sdl => return Vec::new(),
+        Display::Vnc(server) => ("VNC", format!("vncviewer {}::{}", server.bind, server.port), server),
+        Display::Spice(server) => {
+            ("SPICE", format!("remote-viewer spice://{}:{}", server.bind, server.port), server)
+        }
+    };
+    vec![
+        format!("screen ({kind}): {command}"),
+        format!("its password, for this run only: {}", server.password.as_str()),
+    ]
 }
 
 /// A window that this QEMU can open.
-fn window(offered: &[String]) -> Option<Display> {
-    let has = |name: &str| offered.iter().any(|kind| kind == name);
-    if has("gtk") {
+fn window(offers: &Offers) -> Option<Display> {
+    if offers.display("gtk") {
         Some(Display::Gtk)
-    } else if has("sdl") {
+    } else if offers.display("sdl") {
         Some(Display::Sdl)
     } else {
         None
     }
 }
 
-/// The port of the first VNC display, else any free one.
-fn vnc_port() -> anyhow::Result<u16> {
-    let request = PortRequest {
-        name: "vnc".to_owned(),
-        bind: Ipv4Addr::LOCALHOST.into(),
-        want: Want::FixedOrFree(VNC_BASE),
-    };
+fn offers(qemu: &Qemu) -> anyhow::Result<Offers> {
+    Ok(qemu.offers().map_err(|error| failure(&error))?)
+}
+
+/// Whether this session has somewhere to open a window.
+fn has_display() -> bool {
+    ["WAYLAND_DISPLAY", "DISPLAY"].iter().any(|name| env::var_os(name).is_some_and(|value| !value.is_empty()))
+}
+
+fn needs_display(gui: &str) -> anyhow::Result<()> {
+    if has_display() {
+        return Ok(());
+    }
+    Err(Failure::host_not_ready(format!("--gui {gui}: this session has no display to open a window on"))
+        .detail("neither WAYLAND_DISPLAY nor DISPLAY is set")
+        .remedy("serve the screen instead: --gui vnc")
+        .into())
+}
+
+fn vnc() -> anyhow::Result<Display> {
+    Ok(Display::Vnc(server("vnc", VNC_BASE)?))
+}
+
+/// A server on the loopback address: on its usual port, else any free one.
+fn server(name: &str, usual: u16) -> anyhow::Result<Server> {
+    let bind = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let request = PortRequest { name: name.to_owned(), bind, want: Want::FixedOrFree(usual) };
     let resolved = ports::resolve(&[request]).map_err(|error| failure(&error.into()))?;
-    Ok(resolved[0].port)
+    let password = Password::random()
+        .map_err(|error| Failure::host_not_ready(format!("/dev/urandom gives no password: {error}")))?;
+    Ok(Server { bind, port: resolved[0].port, password })
 }
 
 #[cfg(test)]
@@ -59,9 +137,31 @@ mod tests {
 
     #[test]
     fn gtk_comes_before_sdl_and_curses_is_no_window() {
-        let of = |kinds: &[&str]| window(&kinds.iter().map(|kind| (*kind).to_owned()).collect::<Vec<_>>());
+        let of = |kinds: &[&str]| {
+            let displays = kinds.iter().map(|kind| (*kind).to_owned()).collect();
+            window(&Offers { displays, ..Offers::default() })
+        };
         assert_eq!(of(&["none", "sdl", "gtk"]), Some(Display::Gtk));
         assert_eq!(of(&["sdl"]), Some(Display::Sdl));
         assert_eq!(of(&["none", "curses"]), None);
+    }
+
+    #[test]
+    fn a_served_screen_tells_its_viewer_address_and_password() {
+        let server = server("vnc", VNC_BASE).unwrap();
+        let (port, password) = (server.port, server.password.as_str().to_owned());
+        assert!(port >= VNC_BASE);
+        assert_eq!(
+            how_to_connect(&Display::Vnc(server.clone())),
+            [
+                format!("screen (VNC): vncviewer 127.0.0.1::{port}"),
+                format!("its password, for this run only: {password}")
+            ]
+        );
+        assert_eq!(
+            how_to_connect(&Display::Spice(server))[0],
+            format!("screen (SPICE): remote-viewer spice://127.0.0.1:{port}")
+        );
+        assert!(how_to_connect(&Display::Gtk).is_empty());
     }
 }

@@ -51,12 +51,17 @@ pub(super) fn show(machine: &Machine, ssh: &Ssh, ui: &Ui) {
         .map(|forward| {
             let address = match forward.name.as_str() {
                 SSH => ssh_line(ssh),
-                _ => format!("http://{}:{}/", forward.bind, forward.host),
+                name => format!("http://{}:{}{}", forward.bind, forward.host, page(name)),
             };
             vec![forward.name.clone(), address]
         })
         .collect();
     ui.table(&["service", "where"], &rows);
+}
+
+/// The path of a service's page for people. The router's root answers programs, in JSON.
+fn page(service: &str) -> &'static str {
+    if service == ServiceName::Router.as_str() { "/ui/" } else { "/" }
 }
 
 /// The line to type in a shell for the way into the guest.
@@ -77,11 +82,19 @@ pub(super) fn ssh_line(ssh: &Ssh) -> String {
 mod tests {
     use super::*;
     use crate::exit::{Code, code_of, lines_of};
+    use rave_spec::Source;
 
     fn services() -> Services {
-        let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../rave.toml")).unwrap();
-        let source = rave_spec::Source::settings("rave.toml", &text);
-        rave_spec::load(&[source], &[]).unwrap().spec.services
+        let read = |name: &str| {
+            std::fs::read_to_string(format!("{}/../{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+        };
+        let texts = [read("rave.toml"), read("profiles/headless.toml"), read("profiles/simple.toml")];
+        let sources = [
+            Source::settings("rave.toml", &texts[0]),
+            Source::profile("headless.toml", "headless", &texts[1]),
+            Source::profile("simple.toml", "simple", &texts[2]),
+        ];
+        rave_spec::load(&sources, &[]).unwrap().spec.services
     }
 
     fn flag(service: &str, host: HostPort) -> PortFlag {
@@ -97,6 +110,12 @@ mod tests {
             (of("gateway"), of("ssh"), of("kanban")),
             (Want::Auto, Want::Fixed(2300), Want::Fixed(3000))
         );
+    }
+
+    #[test]
+    fn people_are_sent_to_the_routers_page_and_to_the_others_roots() {
+        let pages: Vec<&str> = ServiceName::ALL.iter().map(|service| page(service.as_str())).collect();
+        assert_eq!(pages, ["/", "/ui/", "/", "/"]);
     }
 
     #[test]
