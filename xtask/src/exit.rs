@@ -68,6 +68,23 @@ impl Failure {
         Self::new(Code::HostNotReady, what)
     }
 
+    /// What a command of ours failed with: its words and at most `shown` of the last lines that it printed.
+    pub(crate) fn of_command(
+        code: Code,
+        what: impl Into<String>,
+        error: &rave_process::Error,
+        shown: usize,
+    ) -> Self {
+        let failure = Self::new(code, what).detail(format!("command: {}", error.command()));
+        let tail = error.tail();
+        if tail.is_empty() {
+            return failure.detail(error.to_string());
+        }
+        tail[tail.len().saturating_sub(shown)..]
+            .iter()
+            .fold(failure, |failure, line| failure.detail(format!("  {line}")))
+    }
+
     /// Adds one fact.
     #[must_use]
     pub(crate) fn detail(mut self, line: impl Into<String>) -> Self {
@@ -129,6 +146,17 @@ mod tests {
                 "remedy: install it"
             ]
         );
+    }
+
+    #[test]
+    fn a_failed_command_is_shown_with_its_last_lines() {
+        let error =
+            rave_process::Cmd::new("sh").args(["-c", "echo one; echo two; exit 7"]).output().unwrap_err();
+        let failure = Failure::of_command(Code::CheckFailed, "it failed", &error, 1);
+        assert_eq!(failure.detail, ["command: sh -c 'echo one; echo two; exit 7'", "  two"]);
+        let error = rave_process::Cmd::new("false").output().unwrap_err();
+        let failure = Failure::of_command(Code::CheckFailed, "it failed", &error, 1);
+        assert_eq!(failure.detail, ["command: false".to_owned(), error.to_string()]);
     }
 
     #[test]

@@ -226,15 +226,7 @@ fn is_closing(line: &str, has_nextest: bool) -> bool {
 }
 
 fn failure(stage: &str, error: &Error) -> Failure {
-    let failure = Failure::new(Code::CheckFailed, format!("{stage} failed"))
-        .detail(format!("command: {}", error.command()));
-    let tail = error.tail();
-    if tail.is_empty() {
-        return failure.detail(error.to_string());
-    }
-    tail[tail.len().saturating_sub(SHOWN)..]
-        .iter()
-        .fold(failure, |failure, line| failure.detail(format!("  {line}")))
+    Failure::of_command(Code::CheckFailed, format!("{stage} failed"), error, SHOWN)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::plan::{Host, Plan, Release};
 use super::repos::{self, Backports};
 use super::requirements::Part;
 use super::rows::{Fix, NOT_FOUND, Row, State, examine};
-use crate::exit::Failure;
+use crate::exit::{Failure, lines_of};
 use crate::settings::Settings;
 use crate::ui::Ui;
 
@@ -75,17 +75,17 @@ fn for_tests(settings: &Settings, ui: &Ui) -> anyhow::Result<()> {
     let wanted = settings.yes || (settings.is_terminal && asked(ui, &rows, State::Optional, &plan, &host));
     if wanted && install::can(&host, &plan, !settings.yes) && install::run(&plan, &host, ui).is_err() {
         // One that this release does not have should not cost the others.
-        for row in &rows {
+        for row in rows.iter().filter(|row| row.state == State::Optional) {
             interrupt::check()?;
             let plan = Plan::of(slice::from_ref(row), State::Optional, &host);
             if let Err(error) = install::run(&plan, &host, ui) {
-                ui.warn(&format!("{}: {error}", row.name));
+                ui.warn(&format!("{}: {}", row.name, lines_of(&error).join("\n")));
             }
         }
     }
     let rows = examine(settings, PARTS);
-    let absent = rows.iter().filter(|row| row.state == State::Optional);
-    let names: Vec<&str> = absent.map(|row| row.name.as_str()).collect();
+    let optional = rows.iter().filter(|row| row.state == State::Optional);
+    let names: Vec<&str> = optional.map(|row| row.name.as_str()).collect();
     if !names.is_empty() {
         ui.note(&format!("tests that need this will not run: {}", names.join(", ")));
         let plan = Plan::of(&rows, State::Optional, &host);
@@ -122,14 +122,14 @@ pub(crate) fn resolve(settings: &Settings, ui: &Ui, parts: &[Part]) -> anyhow::R
 }
 
 fn asked(ui: &Ui, rows: &[Row], state: State, plan: &Plan, host: &Host) -> bool {
-    let lines =
-        lines_of(rows, state).chain(plan.commands(host).into_iter().map(|line| format!("  $ {line}")));
+    let lines = absent(rows, state).chain(plan.commands(host).into_iter().map(|line| format!("  $ {line}")));
     ui.note("this host lacks:");
     lines.for_each(|line| ui.note(&line));
     ui.ask("run these commands now?")
 }
 
-fn lines_of(rows: &[Row], state: State) -> impl Iterator<Item = String> + '_ {
+/// A line for each row in `state`: what is not there, and what it would be for.
+fn absent(rows: &[Row], state: State) -> impl Iterator<Item = String> + '_ {
     rows.iter().filter(move |row| row.state == state).map(|row| {
         let (name, why, found, needed) = (&row.name, row.why, &row.found, &row.needed);
         if found == NOT_FOUND {
@@ -145,7 +145,7 @@ fn not_ready(rows: &[Row], plan: &Plan, host: &Host) -> Failure {
     let count = rows.iter().filter(|row| row.state == State::Missing).count();
     let what = if count == 1 { "a thing".to_owned() } else { format!("{count} things") };
     let mut failure = Failure::host_not_ready(format!("this host lacks {what} that this command needs"));
-    failure.detail.extend(lines_of(rows, State::Missing).map(|line| line.trim_start().to_owned()));
+    failure.detail.extend(absent(rows, State::Missing).map(|line| line.trim_start().to_owned()));
     let commands = plan.commands(host);
     let mut remedy = Vec::new();
     if !commands.is_empty() {

@@ -9,7 +9,7 @@ use rave_process::{Cmd, Error, Line, interrupt};
 use super::package_manager::{LOCK_TIMEOUT, Manager};
 use super::plan::{BACKPORTS_FILE, Host, Plan};
 use super::programs_only;
-use crate::exit::Failure;
+use crate::exit::{Code, Failure};
 use crate::ui::Ui;
 
 /// The stage that the user sees.
@@ -177,14 +177,7 @@ fn is_locked(error: &Error) -> bool {
 }
 
 fn failed(error: &Error, what: &str) -> Failure {
-    let failure = Failure::host_not_ready(what).detail(format!("command: {}", error.command()));
-    let tail = error.tail();
-    if tail.is_empty() {
-        return failure.detail(error.to_string());
-    }
-    tail[tail.len().saturating_sub(TAIL)..]
-        .iter()
-        .fold(failure, |failure, line| failure.detail(format!("  {line}")))
+    Failure::of_command(Code::HostNotReady, what, error, TAIL)
 }
 
 /// What to do when apt fails, by what it said.
