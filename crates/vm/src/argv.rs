@@ -173,7 +173,9 @@ fn display(argv: &mut Argv, machine: &Machine) {
             argv.add("-display", "none");
             return;
         }
-        Display::Gtk => argv.add("-display", "gtk"),
+        // Else a guest that starts would be told the size of a window that has no picture yet, 640x480, for its screen.
+        // So the window takes the guest's size first, and the guest its window's when a user changes that.
+        Display::Gtk => argv.add("-display", "gtk,zoom-to-fit=off"),
         Display::Sdl => argv.add("-display", "sdl"),
         Display::Vnc(Server { bind, port, .. }) => {
             argv.add("-display", "none");

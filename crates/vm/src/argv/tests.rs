@@ -154,7 +154,7 @@ fn windows() {
     assert_eq!(screen(Display::Headless, true), "-display none");
     assert_eq!(
         screen(Display::Gtk, true),
-        "-display gtk
+        "-display gtk,zoom-to-fit=off
 -device virtio-keyboard-pci
 -device virtio-tablet-pci
 -chardev qemu-vdagent,id=agent,name=vdagent,clipboard=on
