@@ -55,7 +55,7 @@ fn dispatch(cli: &Cli, ui: &Ui) -> anyhow::Result<Code> {
         return Ok(cmd::completions::run(args, ui)); // needs no checkout
     }
     let settings = Settings::load(cli)?;
-    if let Command::Run(_) | Command::Smoke(cli::Smoke { list: false, .. }) = command {
+    if let Command::Smoke(cli::Smoke { list: false, .. }) = command {
         cmd::image::tell_base(&settings, ui);
     }
     match command {

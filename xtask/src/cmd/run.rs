@@ -21,6 +21,7 @@ use crate::cli;
 use crate::cmd::image::{self, Wanted};
 use crate::exit::{Code, Failure};
 use crate::host::{self, Needs};
+use crate::request::{self, Found};
 use crate::settings::Settings;
 use crate::ui::Ui;
 
@@ -42,6 +43,7 @@ const SSH_FAILED: i32 = 255;
 
 pub(crate) fn run(args: &cli::Run, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
     let mut services = services::wanted(&args.ports, &settings.spec.spec.services)?;
+    image::tell_base(settings, ui);
     host::ensure(settings, ui, Needs::Run)?;
     let (manifest, artifact, format) = artifact(args, settings, ui)?;
     // The ports in the guest are the image's own, also where rave.toml has others by now.
@@ -54,19 +56,14 @@ pub(crate) fn run(args: &cli::Run, settings: &Settings, ui: &Ui) -> anyhow::Resu
     record::sweep(&run_root).map_err(|error| failure(&error))?;
     let vm = settings.spec.spec.vm;
     let screen = screen::choose(args, settings, &qemu, ui)?;
+    let found = Found { manifest: &manifest, path: &artifact, format };
     let plan = Plan {
-        run_root: &run_root,
-        label: settings.profile.as_str(),
-        artifact: &artifact,
-        format,
         overlay: overlay(args, settings, format),
-        disk_mib: vm.disk.get(),
         memory_mib: args.memory.map_or(vm.memory.get(), u64::from),
         cpus: args.cpus.unwrap_or(vm.cpus),
         firmware: chosen_firmware(args.firmware)?,
         display: screen.display,
-        services: &services,
-        user: &manifest.guest.user,
+        ..request::machine(settings, &run_root, found, &services)
     };
     let mut sandbox = plan.prepare().map_err(|error| failure(&error))?;
     sandbox.machine.clipboard = screen.clipboard;

@@ -79,7 +79,8 @@ fn for_tests(settings: &Settings, ui: &Ui) -> anyhow::Result<()> {
             interrupt::check()?;
             let plan = Plan::of(slice::from_ref(row), State::Optional, &host);
             if let Err(error) = install::run(&plan, &host, ui) {
-                ui.warn(&format!("{}: {}", row.name, lines_of(&error).join("\n")));
+                let lines = lines_of(&error).join("\n");
+                ui.warn(&format!("{}: {}", row.name, lines.trim_start_matches("error: ")));
             }
         }
     }
@@ -157,11 +158,14 @@ fn not_ready(rows: &[Row], plan: &Plan, host: &Host) -> Failure {
         };
         remedy.push(format!("{with_yes}run{who}:"));
         remedy.extend(commands.into_iter().map(|line| format!("  {line}")));
-        if !plan.advice.is_empty() {
-            remedy.push("and by hand:".to_owned());
-        }
     }
-    remedy.extend(plan.advice.iter().cloned());
+    let indent = if remedy.is_empty() || plan.advice.is_empty() {
+        ""
+    } else {
+        remedy.push("and by hand:".to_owned());
+        "  "
+    };
+    remedy.extend(plan.advice.iter().map(|advice| format!("{indent}{advice}")));
     failure.remedy(remedy.join("\n"))
 }
 

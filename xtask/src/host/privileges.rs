@@ -63,7 +63,7 @@ fn as_root() -> Row {
 }
 
 fn user_namespaces() -> Row {
-    let row = row("user namespaces", "usable by this user");
+    let row = row("user namespaces", "on for this user");
     let plain = Cmd::new("unshare").args([
         "--user",
         "--map-root-user",

@@ -103,6 +103,19 @@ fn a_port_flag_without_a_port() {
 }
 
 #[test]
+fn a_port_of_an_unknown_service_is_all_that_is_told() {
+    shows(
+        &xtask(&own_toml(), &["run", "--port", "gatway=8080"]),
+        2,
+        &expect![[r#"
+            error: --port: unknown service "gatway"
+              expected one of kanban, router, gateway, ssh
+            remedy: did you mean gateway?
+        "#]],
+    );
+}
+
+#[test]
 fn flags_that_contradict() {
     let ran = xtask("", &["run", "--ssh", "--detach"]);
     assert_eq!(ran.code, 2);
