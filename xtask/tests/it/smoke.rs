@@ -16,11 +16,11 @@ fn the_list_shows_what_was_chosen_in_the_order_in_which_it_runs() {
         &smoke(&chosen),
         0,
         &expect![[r#"
-        CHECK     GROUP   PASSES WHEN
-        sudo      system  the user becomes root without a password
-        tool-git  tools   git is there
-        reboot    life    a reboot comes back ready with the same host keys
-    "#]],
+            CHECK     GROUP   NEEDS  PASSES WHEN
+            sudo      system         the user becomes root without a password
+            tool-git  tools          git is there
+            reboot    life           a reboot comes back ready with the same host keys
+        "#]],
     );
 }
 
