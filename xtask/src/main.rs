@@ -55,9 +55,6 @@ fn dispatch(cli: &Cli, ui: &Ui) -> anyhow::Result<Code> {
         return Ok(cmd::completions::run(args, ui)); // needs no checkout
     }
     let settings = Settings::load(cli)?;
-    if let Command::Smoke(cli::Smoke { list: false, .. }) = command {
-        cmd::image::tell_base(&settings, ui);
-    }
     match command {
         Command::Image(args) => cmd::image::run(args, &settings, ui),
         Command::Run(args) => cmd::run::run(args, &settings, ui),

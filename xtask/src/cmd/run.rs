@@ -146,7 +146,9 @@ struct Session<'a> {
 impl Session<'_> {
     fn start(&self, mut instance: Instance, accelerator: Accelerator) -> anyhow::Result<Code> {
         self.ui.note(&format!("serial console: {}", instance.machine().files.serial_log));
-        screen::how_to_connect(&instance.machine().display).iter().for_each(|line| self.ui.note(line));
+        for line in screen::how_to_connect(&instance.machine().display) {
+            self.ui.note(&line);
+        }
         let sink = self.ui.sink();
         let mut stages = Stages::new(&sink);
         let ready = instance.wait_ready(deadline(accelerator), &mut |event| stages.take(event));

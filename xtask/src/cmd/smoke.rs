@@ -37,8 +37,9 @@ pub(crate) fn run(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Re
     let features = settings.profile()?.features.iter().map(ToString::to_string).collect();
     let checks = chosen(args, &features)?;
     let files = Files::new(args, settings)?;
+    let formats = image::formats(settings, &args.formats)?;
+    image::tell_base(settings, ui);
     host::ensure(settings, ui, Needs::Smoke)?;
-    let formats = settings.formats(&args.formats);
     let manifest = image::build(settings, &Wanted::to_boot(&formats), ui)?.manifest;
     let qemu = Qemu::find(Arch::X86_64).map_err(|error| failure(&error))?;
     let verdict = accelerator(settings, &qemu, ui)?;
@@ -118,9 +119,9 @@ fn chosen(args: &cli::Smoke, features: &BTreeSet<String>) -> anyhow::Result<Vec<
                 failure.remedy(format!("did you mean {nearest}? {list}"))
             }
             SelectError::Unknown { nearest: None, .. } => failure.remedy(list),
-            SelectError::Lacks { feature, .. } => {
-                failure.remedy(format!("choose a profile that has it with --profile, or add {feature:?} to its features"))
-            }
+            SelectError::Lacks { feature, .. } => failure.remedy(format!(
+                "choose a profile that has it with --profile, or add {feature:?} to its features"
+            )),
         }
     })?;
     if checks.is_empty() {

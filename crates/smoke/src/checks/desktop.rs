@@ -154,7 +154,7 @@ fn settle(guest: &mut Guest) -> Result<(), Problem> {
     }
 }
 
-/// Every page's process is confined: seccomp filters its system calls (proc_pid_status(5), `Seccomp: 2`) and it lives in
+/// Every page's process is confined: seccomp filters its system calls (`proc_pid_status(5)`, `Seccomp: 2`) and it lives in
 /// a process namespace of its own (`NSpid` with more than one number).
 pub(crate) fn browser_sandbox(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
     let script = "pids=$(pgrep -u \"$USER\" -f -- '--type=renderer'); test -n \"$pids\" || { echo no page is open; exit 1; }; \

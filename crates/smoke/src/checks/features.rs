@@ -40,7 +40,7 @@ pub(crate) fn build_tools(guest: &mut Guest, seen: &mut Seen) -> Result<(), Prob
                   printf 'a: a.cc\\n\\tg++ -o a a.cc\\n' > Makefile && make --silent && ./a && gcc --version";
     let said = guest.succeed(script, seen)?;
     ensure(said.starts_with("compiled\n"), || format!("it printed {said:?}"))?;
-    seen.answer = said.lines().nth(1).unwrap_or_default().to_owned();
+    said.lines().nth(1).unwrap_or_default().clone_into(&mut seen.answer);
     Ok(())
 }
 

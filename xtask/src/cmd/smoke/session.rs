@@ -11,10 +11,10 @@ use rave_smoke::report::{Album, Boot, BootFailure, BootTimes, Moment, Row, Run, 
 use rave_smoke::{Expected, Guest, Limits, Port, serial, suite};
 use rave_spec::Format;
 use rave_vm::accel::Verdict;
-use rave_vm::machine::{Display, Firmware, Machine, Overlay};
+use rave_vm::machine::{Machine, Overlay};
 use rave_vm::ports::Want;
 use rave_vm::qemu::Qemu;
-use rave_vm::sandbox::{Plan, Sandbox, ServicePort};
+use rave_vm::sandbox::{Plan, Sandbox};
 use rave_vm::{BootEvent, Error, Instance, Ready, boot};
 
 use super::files::Files;
@@ -23,6 +23,7 @@ use crate::cli;
 use crate::cmd::image;
 use crate::cmd::run::{Stages, deadline, failure, run_root};
 use crate::exit::Failure;
+use crate::request::{self, Found};
 use crate::settings::Settings;
 use crate::ui::Ui;
 
@@ -107,31 +108,13 @@ impl<'a> Session<'a> {
     }
 
     fn prepare(&self, artifact: &Utf8Path, format: Format, scratch: &Scratch) -> Result<Sandbox, Error> {
-        let spec = &self.settings.spec.spec;
-        // The guest's ports are the image's own; only the host's come from the present settings.
-        let inside = self.manifest.guest.services;
-        let service = |(name, service): (rave_spec::ServiceName, rave_spec::Service)| {
-            let host = service.host.get();
-            ServicePort {
-                name: name.to_string(),
-                guest: inside.port(name.as_str()),
-                host: if self.args.fixed_ports { Want::Fixed(host) } else { Want::FixedOrFree(host) },
-            }
-        };
-        let services: Vec<ServicePort> = spec.services.iter().map(service).collect();
+        let host = |port| if self.args.fixed_ports { Want::Fixed(port) } else { Want::FixedOrFree(port) };
+        let services = request::services(self.settings, self.manifest, host);
+        let run_root = run_root(self.settings);
+        let found = Found { manifest: self.manifest, path: artifact, format };
         let plan = Plan {
-            run_root: &run_root(self.settings),
-            label: self.settings.profile.as_str(),
-            artifact,
-            format,
             overlay: Overlay::Keep(scratch.disk()),
-            disk_mib: spec.vm.disk.get(),
-            memory_mib: spec.vm.memory.get(),
-            cpus: spec.vm.cpus,
-            firmware: Firmware::Bios,
-            display: Display::Headless,
-            services: &services,
-            user: &self.manifest.guest.user,
+            ..request::machine(self.settings, &run_root, found, &services)
         };
         let mut sandbox = plan.prepare()?;
         sandbox.machine.files.serial_log = scratch.serial_log();
