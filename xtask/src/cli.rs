@@ -221,6 +221,9 @@ pub(crate) enum TestStep {
 /// `cargo xtask bench`
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Bench {
+    /// The profile to measure [default: defaults.profile of rave.toml]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
     /// How often each boot is measured
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) runs: u32,

@@ -96,6 +96,7 @@ fn target_of(command: Option<&Command>) -> Target {
         Some(Command::Image(args)) => args.target.clone(),
         Some(Command::Run(args)) => args.target.clone(),
         Some(Command::Smoke(args)) => args.target.clone(),
+        Some(Command::Bench(args)) => Target { profile: args.profile.clone(), ..Target::default() },
         _ => Target::default(),
     }
 }

@@ -1,5 +1,7 @@
 //! The whole way from the specification to artifacts with a manifest.
 
+mod plain;
+
 use std::fs;
 use std::thread;
 
@@ -21,10 +23,12 @@ use crate::manifest::{Artifact, Input, Manifest, SCHEMA};
 use crate::scratch;
 use crate::stages::Stages;
 use crate::store::Store;
-use crate::tools::{self, Tools};
+use crate::tools;
 use crate::tree::accounts::{Account, hash_password};
 use crate::tree::overlay::Overlay;
 use crate::versions;
+
+pub use plain::{Plain, plain_disk};
 
 /// `SOURCE_DATE_EPOCH` where the environment sets none: 2026-01-01T00:00:00Z. A fixed day, so that the same
 /// inputs give the same bytes on every day.
@@ -122,27 +126,6 @@ pub fn build(request: &Request<'_>, sink: Sink<'_>) -> Result<Built, Error> {
 /// Whether all asked artifacts are there, made from the present inputs. Builds nothing.
 pub fn is_current(request: &Request<'_>) -> Result<bool, Error> {
     Ok(Plan::read(request)?.finished().is_some())
-}
-
-/// A disk with the same kernel and packages and nothing of RAVE's: what a boot is measured against.
-pub fn plain_disk(request: &Request<'_>, sink: Sink<'_>) -> Result<Disk, Error> {
-    let plan = Plan::read(request)?;
-    let _lock = lock(request, sink)?;
-    scratch::sweep(request.cache_dir)?;
-    let store = Store::open(request.cache_dir)?;
-    let stages = Stages::new(store, request.cache_dir, request.log_dir, false, sink);
-    let root = plan.rootfs.build(&stages)?;
-    let key = Digest::of_bytes(format!("plain {}", plan.keys.rootfs).as_bytes());
-    let recipe = Recipe {
-        root: &root,
-        tools: &Tools::none(&stages)?,
-        account: &plan.account,
-        overlay: &Overlay::default(),
-        kernel_arguments: boot_loader::PLAIN_KERNEL_ARGUMENTS,
-        key,
-        epoch: request.epoch,
-    };
-    recipe.build(&stages, "plain")
 }
 
 /// One build at a time in a cache; a second one waits and says for whom.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use camino::Utf8Path;
 use rave_guest::protocol::Stage;
-use rave_image::build::ChangedArtifact;
+use rave_image::build::{ChangedArtifact, Plain};
 use rave_process::interrupt;
 use rave_spec::Format;
 use rave_vm::accel::Verdict;
@@ -14,6 +14,7 @@ use rave_vm::boot::Timeline;
 use rave_vm::machine::{Disk, DiskFormat, Interface, Machine, Overlay};
 use rave_vm::ports::Want;
 use rave_vm::qemu::Qemu;
+use rave_vm::sandbox::Sandbox;
 use rave_vm::{Error, Instance};
 
 use crate::bench::{Report, Unit, seconds};
@@ -47,7 +48,7 @@ pub(crate) fn measure(
     with: &With<'_>,
     ui: &Ui,
 ) -> anyhow::Result<()> {
-    let plain = plain_disk(settings, place, ui)?;
+    let plain = plain_disk(settings, place, Plain::Profile, ui)?;
     let (mut floor, mut boots) = (Vec::new(), Vec::new());
     for run in 1..=report.runs {
         ui.note(&format!("bench: boot {run} of {}, beside a plain system", report.runs));
@@ -62,8 +63,14 @@ pub(crate) fn measure(
     };
     let floor = seconds(&floor);
     report.add("boot, plain system to its login prompt", Unit::Seconds, &floor);
-    report.add_beside("boot to SSH", &rows(&reached(Stage::Sshd)), &floor, None);
-    report.add_beside("boot to all services", &rows(&|timeline| timeline.ready), &floor, Some(READY_TARGET));
+    report.add_beside("boot to SSH", Unit::Seconds, &rows(&reached(Stage::Sshd)), &floor, None);
+    report.add_beside(
+        "boot to all services",
+        Unit::Seconds,
+        &rows(&|timeline| timeline.ready),
+        &floor,
+        Some(READY_TARGET),
+    );
     report.add("boot: firmware", Unit::Seconds, &rows(&|timeline| timeline.firmware));
     report.add("boot: boot loader", Unit::Seconds, &rows(&|timeline| timeline.loader));
     report.add("boot: kernel and initrd", Unit::Seconds, &rows(&|timeline| timeline.kernel_initrd));
@@ -71,23 +78,25 @@ pub(crate) fn measure(
     Ok(())
 }
 
-fn plain_disk(settings: &Settings, place: &Utf8Path, ui: &Ui) -> anyhow::Result<rave_image::disk::Disk> {
+pub(super) fn plain_disk(
+    settings: &Settings,
+    place: &Utf8Path,
+    kind: Plain,
+    ui: &Ui,
+) -> anyhow::Result<rave_image::disk::Disk> {
     let wanted = Wanted { formats: &[], refresh: false, changed_artifact: ChangedArtifact::Replace };
     let places = Places::below(place, "plain");
     let request = request::image(settings, &wanted, &places)?;
-    Ok(rave_image::build::plain_disk(&request, &ui.sink()).map_err(|error| image::failure(&error))?)
+    Ok(rave_image::build::plain_disk(&request, kind, &ui.sink()).map_err(|error| image::failure(&error))?)
 }
 
-fn boot_plain(
-    settings: &Settings,
-    disk: &rave_image::disk::Disk,
-    with: &With<'_>,
-) -> anyhow::Result<Duration> {
+/// A machine of a plain disk, as large as rave.toml wants it.
+pub(super) fn plain_machine(settings: &Settings, disk: &rave_image::disk::Disk) -> anyhow::Result<Machine> {
     let vm = settings.spec.spec.vm;
     let name = format!("bench-plain-{}", std::process::id());
     let run_dir = run_root(settings).join(&name);
     fs::create_dir_all(&run_dir).with_context(|| format!("cannot create {run_dir}"))?;
-    let machine = Machine {
+    Ok(Machine {
         disk: Some(Disk { path: disk.path.clone(), format: DiskFormat::Raw, interface: Interface::Virtio }),
         overlay: Overlay::Throwaway,
         disk_mib: Some(vm.disk.get()),
@@ -95,7 +104,15 @@ fn boot_plain(
         cpus: vm.cpus,
         network: true,
         ..Machine::new(name, &run_dir)
-    };
+    })
+}
+
+fn boot_plain(
+    settings: &Settings,
+    disk: &rave_image::disk::Disk,
+    with: &With<'_>,
+) -> anyhow::Result<Duration> {
+    let machine = plain_machine(settings, disk)?;
     let serial_log = machine.files.serial_log.clone();
     let started = Instant::now();
     let instance =
@@ -118,7 +135,12 @@ fn boot_plain(
     Ok(elapsed)
 }
 
-fn boot(settings: &Settings, place: &Utf8Path, with: &With<'_>) -> anyhow::Result<Timeline> {
+/// Runs `work` with a machine of the image that the builds made.
+pub(super) fn with_sandbox<T>(
+    settings: &Settings,
+    place: &Utf8Path,
+    work: impl FnOnce(&Sandbox) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     let out_dir = place.join("out");
     let manifest = rave_image::Manifest::read(&out_dir).map_err(|error| image::failure(&error))?;
     let artifact = manifest.artifact(&out_dir, Format::Qemu).map_err(|error| image::failure(&error))?;
@@ -126,12 +148,17 @@ fn boot(settings: &Settings, place: &Utf8Path, with: &With<'_>) -> anyhow::Resul
     let (run_root, path) = (run_root(settings), out_dir.join(&artifact.file));
     let found = Found { manifest: &manifest, path: &path, format: Format::Qemu };
     let plan = request::machine(settings, &run_root, found, &services);
-    let measured = || -> Result<Timeline, Error> {
-        let sandbox = plan.prepare()?;
-        let mut instance = Instance::boot(sandbox.machine.clone(), with.verdict.engine, with.qemu)?;
-        let ready = instance.wait_ready(deadline(with.verdict.accelerator()), &mut |_| ())?;
-        instance.kill()?;
-        Ok(ready.timeline)
-    };
-    Ok(measured().map_err(|error| failure(&error))?)
+    work(&plan.prepare().map_err(|error| failure(&error))?)
+}
+
+fn boot(settings: &Settings, place: &Utf8Path, with: &With<'_>) -> anyhow::Result<Timeline> {
+    with_sandbox(settings, place, |sandbox| {
+        let measured = || -> Result<Timeline, Error> {
+            let mut instance = Instance::boot(sandbox.machine.clone(), with.verdict.engine, with.qemu)?;
+            let ready = instance.wait_ready(deadline(with.verdict.accelerator()), &mut |_| ())?;
+            instance.kill()?;
+            Ok(ready.timeline)
+        };
+        Ok(measured().map_err(|error| failure(&error))?)
+    })
 }

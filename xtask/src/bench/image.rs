@@ -39,7 +39,13 @@ pub(crate) fn measure(
     let builder = Builder { settings, place, ui };
     ui.note("bench: a cold image");
     let cold = builder.build()?;
-    report.add_beside("image, cold", &[cold.total.as_secs_f64()], &[floor.as_secs_f64()], Some(COLD_TARGET));
+    report.add_beside(
+        "image, cold",
+        Unit::Seconds,
+        &[cold.total.as_secs_f64()],
+        &[floor.as_secs_f64()],
+        Some(COLD_TARGET),
+    );
     for stage in &cold.stages {
         report.add(format!("image, cold: {}", stage.name), Unit::Seconds, &seconds(&[stage.elapsed]));
         report.add_with_target(
@@ -52,11 +58,40 @@ pub(crate) fn measure(
     ui.note("bench: an image of warm inputs");
     builder.forget(&["disk"])?;
     let warm = builder.build()?;
-    report.add_beside("image, warm inputs", &[warm.total.as_secs_f64()], &[floor.as_secs_f64()], None);
+    report.add_beside(
+        "image, warm inputs",
+        Unit::Seconds,
+        &[warm.total.as_secs_f64()],
+        &[floor.as_secs_f64()],
+        None,
+    );
     ui.note("bench: nothing to do");
     let nothing = builder.nothing()?;
     report.add_with_target("image, nothing to do", Unit::Seconds, &seconds(&nothing), NOTHING_TARGET);
+    sizes(report, place)
+}
+
+/// How many of the largest packages are told.
+const LARGEST: usize = 10;
+
+/// The size of what people download, and what in it is large.
+fn sizes(report: &mut Report, place: &Utf8Path) -> anyhow::Result<()> {
+    let out_dir = place.join("out");
+    let mut manifest = rave_image::Manifest::read(&out_dir).map_err(|error| image::failure(&error))?;
+    for artifact in &manifest.artifacts {
+        report.add(format!("size of {}", artifact.file), Unit::Mebibytes, &[mebibytes(artifact.size)]);
+    }
+    manifest.packages.sort_by_key(|package| std::cmp::Reverse(package.installed_kib));
+    for package in manifest.packages.iter().take(LARGEST) {
+        let size = mebibytes(package.installed_kib * 1024);
+        report.add(format!("installed: {}", package.name), Unit::Mebibytes, &[size]);
+    }
     Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "bytes of an image stay far below 2^52")]
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
 }
 
 /// mmdebstrap alone, from its own archives to a tar.

@@ -1,6 +1,7 @@
 //! Measurements. Machines are shared and noisy: what counts is a ratio to a floor of the same run.
 
 pub(crate) mod boot;
+pub(crate) mod desktop;
 pub(crate) mod image;
 mod memory;
 
@@ -56,8 +57,15 @@ impl Report {
     }
 
     /// Adds a row beside its floor, with the ratio of medians that is meant to be reached.
-    pub(crate) fn add_beside(&mut self, what: &str, values: &[f64], floor: &[f64], target: Option<f64>) {
-        self.push(what.to_owned(), Unit::Seconds, values, Some(median(&sorted(floor))), target);
+    pub(crate) fn add_beside(
+        &mut self,
+        what: &str,
+        unit: Unit,
+        values: &[f64],
+        floor: &[f64],
+        target: Option<f64>,
+    ) {
+        self.push(what.to_owned(), unit, values, Some(median(&sorted(floor))), target);
     }
 
     fn push(&mut self, what: String, unit: Unit, values: &[f64], floor: Option<f64>, target: Option<f64>) {
@@ -125,8 +133,8 @@ mod tests {
     #[test]
     fn a_row_shows_spread_ratio_and_verdict() {
         let mut report = Report::new("tcg".into(), 3);
-        report.add_beside("boot", &[9.0, 3.0, 6.0], &[4.0, 2.0], Some(2.0));
-        report.add_beside("boot", &[9.0], &[4.0], Some(2.0));
+        report.add_beside("boot", Unit::Seconds, &[9.0, 3.0, 6.0], &[4.0, 2.0], Some(2.0));
+        report.add_beside("boot", Unit::Seconds, &[9.0], &[4.0], Some(2.0));
         report.add_with_target("memory", Unit::Mebibytes, &[149.6], 150.0);
         let table = report.table();
         assert_eq!(table[0], ["boot", "3.00 s", "6.00 s", "9.00 s", "3.00 s", "2.00", "2.00 reached"]);

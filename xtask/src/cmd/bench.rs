@@ -5,7 +5,7 @@ use std::fs;
 use rave_vm::machine::Arch;
 use rave_vm::qemu::Qemu;
 
-use crate::bench::{Report, boot, image};
+use crate::bench::{Report, boot, desktop, image};
 use crate::cli;
 use crate::cmd::run::{accelerator, failure};
 use crate::exit::Code;
@@ -23,7 +23,9 @@ pub(crate) fn run(args: &cli::Bench, settings: &Settings, ui: &Ui) -> anyhow::Re
     let place = camino::Utf8Path::from_path(place.path()).expect("below a UTF-8 folder");
     let mut report = Report::new(verdict.accelerator().to_string(), args.runs);
     image::measure(&mut report, settings, place, ui)?;
-    boot::measure(&mut report, settings, place, &boot::With { qemu: &qemu, verdict: &verdict }, ui)?;
+    let with = boot::With { qemu: &qemu, verdict: &verdict };
+    boot::measure(&mut report, settings, place, &with, ui)?;
+    desktop::measure(&mut report, settings, place, &with, ui)?;
     if args.json {
         ui.data(&serde_json::to_string_pretty(&report)?);
     } else {

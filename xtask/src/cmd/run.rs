@@ -24,6 +24,7 @@ use crate::host::{self, Needs};
 use crate::request::{self, Found};
 use crate::settings::Settings;
 use crate::ui::Ui;
+use screen::Screen;
 
 /// How long a guest may take to be ready: some ten times what one needs on an idle machine.
 const HARDWARE_DEADLINE: Duration = Duration::from_secs(180);
@@ -45,24 +46,25 @@ pub(crate) fn run(args: &cli::Run, settings: &Settings, ui: &Ui) -> anyhow::Resu
     let mut services = services::wanted(&args.ports, &settings.spec.spec.services)?;
     image::tell_base(settings, ui);
     host::ensure(settings, ui, Needs::Run)?;
+    let qemu = Qemu::find(Arch::X86_64).map_err(|error| failure(&error))?;
+    // Before a build that may take minutes.
+    let screen = Screen::choose(args, settings, &qemu, ui)?;
     let (manifest, artifact, format) = artifact(args, settings, ui)?;
     // The ports in the guest are the image's own, also where rave.toml has others by now.
     for service in &mut services {
         service.guest = manifest.guest.services.port(&service.name);
     }
-    let qemu = Qemu::find(Arch::X86_64).map_err(|error| failure(&error))?;
     let verdict = accelerator(settings, &qemu, ui)?;
     let run_root = run_root(settings);
     record::sweep(&run_root).map_err(|error| failure(&error))?;
     let vm = settings.spec.spec.vm;
-    let screen = screen::choose(args, settings, &qemu, ui)?;
     let found = Found { manifest: &manifest, path: &artifact, format };
     let plan = Plan {
         overlay: overlay(args, settings, format),
         memory_mib: args.memory.map_or(vm.memory.get(), u64::from),
         cpus: args.cpus.unwrap_or(vm.cpus),
         firmware: chosen_firmware(args.firmware)?,
-        display: screen.display,
+        display: screen.display()?,
         ..request::machine(settings, &run_root, found, &services)
     };
     let mut sandbox = plan.prepare().map_err(|error| failure(&error))?;

@@ -25,6 +25,9 @@ pub struct Package {
     pub version: String,
     /// `amd64` or `all`.
     pub architecture: String,
+    /// KiB that it takes, as its maker counted (deb-control(5), `Installed-Size`).
+    #[serde(default)]
+    pub installed_kib: u64,
 }
 
 /// What a tree needs on a disk.
@@ -118,6 +121,9 @@ fn installed(status: &str) -> Vec<Package> {
                 name: field(stanza, "Package")?,
                 version: field(stanza, "Version")?,
                 architecture: field(stanza, "Architecture")?,
+                installed_kib: field(stanza, "Installed-Size")
+                    .and_then(|size| size.parse().ok())
+                    .unwrap_or(0),
             })
         })
         .collect();
@@ -133,11 +139,13 @@ mod tests {
     fn only_installed_packages_are_listed_sorted() {
         let status = "Package: zsh\nStatus: install ok installed\nArchitecture: amd64\nVersion: 5\nDescription: a\n \
                       Version: no\n\nPackage: gone\nStatus: deinstall ok config-files\nArchitecture: all\nVersion: 1\n\n\
-                      Package: adduser\nStatus: install ok installed\nArchitecture: all\nVersion: 3.152\n";
-        let found: Vec<_> =
-            installed(status).into_iter().map(|p| (p.name, p.version, p.architecture)).collect();
-        let expected = [("adduser", "3.152", "all"), ("zsh", "5", "amd64")];
-        assert_eq!(found, expected.map(|(n, v, a)| (n.to_owned(), v.to_owned(), a.to_owned())));
+                      Package: adduser\nStatus: install ok installed\nArchitecture: all\nVersion: 3.152\nInstalled-Size: 7\n";
+        let found: Vec<_> = installed(status)
+            .into_iter()
+            .map(|p| (p.name, p.version, p.architecture, p.installed_kib))
+            .collect();
+        let expected = [("adduser", "3.152", "all", 7), ("zsh", "5", "amd64", 0)];
+        assert_eq!(found, expected.map(|(n, v, a, size)| (n.to_owned(), v.to_owned(), a.to_owned(), size)));
     }
 
     #[test]

@@ -157,9 +157,9 @@ fn settle(guest: &mut Guest) -> Result<(), Problem> {
 /// Every page's process is confined: seccomp filters its system calls (`proc_pid_status(5)`, `Seccomp: 2`) and it lives in
 /// a process namespace of its own (`NSpid` with more than one number).
 pub(crate) fn browser_sandbox(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
-    let script = "pids=$(pgrep -u \"$USER\" -f -- '--type=renderer'); test -n \"$pids\" || { echo no page is open; exit 1; }; \
+    let script = "pids=$(pgrep -u \"$USER\" -f -- '[-]-type=renderer'); test -n \"$pids\" || { echo no page is open; exit 1; }; \
                   for pid in $pids; do awk '/^(Seccomp|NSpid):/ { printf \"%s %s \", $1, NF == 2 ? $2 : NF - 1 \" levels\" } END { print \"\" }' \
-                  /proc/$pid/status; done; ! pgrep -f -- --no-sandbox";
+                  /proc/$pid/status; done; ! pgrep -f -- '[-]-no-sandbox'";
     guest.until(seen, |guest, seen| {
         let said = guest.succeed(script, seen)?;
         let confined = |line: &str| line.contains("Seccomp: 2") && line.contains("levels");

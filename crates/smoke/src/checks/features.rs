@@ -24,7 +24,7 @@ pub(crate) fn docker(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> 
     guest.until_within(limit, seen, |guest, seen| {
         guest.succeed("docker version --format '{{.Server.Version}}'", seen).map(drop)
     })?;
-    let script = "tar --create --directory /usr/lib/rave rave-guest | docker import --quiet - rave-smoke >/dev/null && \
+    let script = "tar --create --directory /usr/lib/rave rave-guest | docker import - rave-smoke >/dev/null && \
                   docker run --rm --network none rave-smoke /rave-guest --version; \
                   code=$?; docker image rm --force rave-smoke >/dev/null; exit $code";
     let said = guest.succeed(script, seen)?;

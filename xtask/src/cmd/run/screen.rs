@@ -17,59 +17,78 @@ use crate::ui::Ui;
 /// Where SPICE servers usually are; QEMU has no default.
 const SPICE_BASE: u16 = 5930;
 
-/// A display, and what QEMU does for it.
+/// What shows the screen; a served one has no port yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Headless,
+    Gtk,
+    Sdl,
+    Vnc,
+    Spice,
+}
+
+/// How the screen will be shown.
 #[derive(Debug)]
 pub(super) struct Screen {
-    pub(super) display: Display,
+    kind: Kind,
+    /// The clipboard is shared where the display has one.
     pub(super) clipboard: bool,
 }
 
-/// `--headless`, `--gui`, or what suits this session. What `--gui` names is installed where the user wants that.
-pub(super) fn choose(args: &cli::Run, settings: &Settings, qemu: &Qemu, ui: &Ui) -> anyhow::Result<Screen> {
-    let wants_terminal = args.ssh || args.exec.is_some() || args.detach;
-    let gui = match args.gui {
-        None if args.headless || wants_terminal || !has_display() => {
-            return Ok(Screen { display: Display::Headless, clipboard: false });
-        }
-        None => Gui::Auto,
-        Some(gui) => gui,
-    };
-    let display = match gui {
-        Gui::Auto => automatic(settings, qemu, ui)?,
-        Gui::Gtk => {
-            needs_display("gtk")?;
-            host::ensure(settings, ui, Needs::Gtk)?;
-            Display::Gtk
-        }
-        Gui::Sdl => {
-            needs_display("sdl")?;
-            host::ensure(settings, ui, Needs::Sdl)?;
-            Display::Sdl
-        }
-        Gui::Vnc => vnc()?,
-        Gui::Spice => {
-            host::ensure(settings, ui, Needs::Spice)?;
-            Display::Spice(server("spice", SPICE_BASE)?)
-        }
-    };
-    Ok(Screen { display, clipboard: offers(qemu)?.clipboard() })
+impl Screen {
+    /// `--headless`, `--gui`, or what suits this session. What `--gui` names is installed where the user wants that.
+    pub(super) fn choose(args: &cli::Run, settings: &Settings, qemu: &Qemu, ui: &Ui) -> anyhow::Result<Self> {
+        let wants_terminal = args.ssh || args.exec.is_some() || args.detach;
+        let kind = match args.gui {
+            None if args.headless || wants_terminal || !has_display() => Kind::Headless,
+            None | Some(Gui::Auto) => automatic(settings, qemu, ui)?,
+            Some(Gui::Gtk) => {
+                needs_display("gtk")?;
+                host::ensure(settings, ui, Needs::Gtk)?;
+                Kind::Gtk
+            }
+            Some(Gui::Sdl) => {
+                needs_display("sdl")?;
+                host::ensure(settings, ui, Needs::Sdl)?;
+                Kind::Sdl
+            }
+            Some(Gui::Vnc) => Kind::Vnc,
+            Some(Gui::Spice) => {
+                host::ensure(settings, ui, Needs::Spice)?;
+                Kind::Spice
+            }
+        };
+        let clipboard = kind != Kind::Headless && offers(qemu)?.clipboard();
+        Ok(Self { kind, clipboard })
+    }
+
+    /// The display, with a port that is free now where it is served.
+    pub(super) fn display(&self) -> anyhow::Result<Display> {
+        Ok(match self.kind {
+            Kind::Headless => Display::Headless,
+            Kind::Gtk => Display::Gtk,
+            Kind::Sdl => Display::Sdl,
+            Kind::Vnc => Display::Vnc(server("vnc", VNC_BASE)?),
+            Kind::Spice => Display::Spice(server("spice", SPICE_BASE)?),
+        })
+    }
 }
 
 /// A window where there is one to be had, else VNC and why.
-fn automatic(settings: &Settings, qemu: &Qemu, ui: &Ui) -> anyhow::Result<Display> {
+fn automatic(settings: &Settings, qemu: &Qemu, ui: &Ui) -> anyhow::Result<Kind> {
     if !has_display() {
         ui.note("no window without a display: serving the screen by VNC");
-        return vnc();
+        return Ok(Kind::Vnc);
     }
     if let Some(window) = window(&offers(qemu)?) {
         return Ok(window);
     }
     if settings.yes {
         host::ensure(settings, ui, Needs::Gtk)?;
-        return Ok(Display::Gtk);
+        return Ok(Kind::Gtk);
     }
     ui.note("this QEMU opens no windows, `--gui gtk` says how to change that: serving the screen by VNC");
-    vnc()
+    Ok(Kind::Vnc)
 }
 
 /// The lines that tell how to look at a screen that is served. The password is of this run only.
@@ -88,11 +107,11 @@ pub(super) fn how_to_connect(display: &Display) -> Vec<String> {
 }
 
 /// A window that this QEMU can open.
-fn window(offers: &Offers) -> Option<Display> {
+fn window(offers: &Offers) -> Option<Kind> {
     if offers.display("gtk") {
-        Some(Display::Gtk)
+        Some(Kind::Gtk)
     } else if offers.display("sdl") {
-        Some(Display::Sdl)
+        Some(Kind::Sdl)
     } else {
         None
     }
@@ -117,10 +136,6 @@ fn needs_display(gui: &str) -> anyhow::Result<()> {
         .into())
 }
 
-fn vnc() -> anyhow::Result<Display> {
-    Ok(Display::Vnc(server("vnc", VNC_BASE)?))
-}
-
 /// A server on the loopback address: on its usual port, else any free one.
 fn server(name: &str, usual: u16) -> anyhow::Result<Server> {
     let bind = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -141,8 +156,8 @@ mod tests {
             let displays = kinds.iter().map(|kind| (*kind).to_owned()).collect();
             window(&Offers { displays, ..Offers::default() })
         };
-        assert_eq!(of(&["none", "sdl", "gtk"]), Some(Display::Gtk));
-        assert_eq!(of(&["sdl"]), Some(Display::Sdl));
+        assert_eq!(of(&["none", "sdl", "gtk"]), Some(Kind::Gtk));
+        assert_eq!(of(&["sdl"]), Some(Kind::Sdl));
         assert_eq!(of(&["none", "curses"]), None);
     }
 

@@ -15,6 +15,9 @@ use crate::tree::root_tar::{self, RootTar};
 /// The name of this stage.
 pub const STAGE: &str = "rootfs";
 
+/// Changes when what is noted of a tar changes.
+const REVISION: &[u8] = b"2";
+
 /// Bytes that the unpacked tree and its tar need at most while they are made: about 2.6 GiB each for the largest
 /// profile, and some room.
 const ROOM: u64 = 6 << 30;
@@ -41,6 +44,8 @@ const PATH_RULES: &[&str] = &[
 pub struct Rootfs {
     suite: String,
     packages: BTreeSet<String>,
+    /// With what packages recommend, as Debian's own installer does.
+    recommends: bool,
     epoch: u64,
 }
 
@@ -80,12 +85,24 @@ impl Mode {
 impl Rootfs {
     /// The root file system of a profile; `epoch` is `SOURCE_DATE_EPOCH`, in seconds.
     pub fn new(spec: &Spec, profile: &Profile, epoch: u64) -> Self {
-        Self { suite: spec.debian.suite.to_string(), packages: spec.debian_packages(profile), epoch }
+        Self {
+            suite: spec.debian.suite.to_string(),
+            packages: spec.debian_packages(profile),
+            recommends: false,
+            epoch,
+        }
+    }
+
+    /// Debian's own choice for a task beside the packages of every profile.
+    pub(crate) fn plain_desktop(&self, spec: &Spec, task: &str) -> Self {
+        let packages = spec.debian.packages.iter().cloned().chain([task.to_owned()]).collect();
+        Self { packages, recommends: true, ..self.clone() }
     }
 
     /// Changes when, and only when, the tar would.
     pub fn key(&self) -> Digest {
         let mut hasher = Hasher::default();
+        hasher.field("revision", REVISION);
         for argument in self.arguments() {
             hasher.field("argument", argument.as_bytes());
         }
@@ -119,6 +136,9 @@ impl Rootfs {
         // The tree is thrown away when its tar is written: syncing each file to disk gains nothing.
         arguments.push("--dpkgopt=force-unsafe-io".into());
         arguments.extend(PATH_RULES.iter().map(|rule| format!("--dpkgopt={rule}")));
+        if self.recommends {
+            arguments.push("--aptopt=Apt::Install-Recommends true".into());
+        }
         arguments.push(format!("--setup-hook={}", include_str!("setup.sh")));
         arguments.push(format!("--customize-hook={}", include_str!("customize.sh")));
         arguments.push(self.include());
@@ -183,7 +203,12 @@ mod tests {
     use super::*;
 
     fn rootfs() -> Rootfs {
-        Rootfs { suite: "trixie".into(), packages: ["git", "curl"].map(String::from).into(), epoch: 7 }
+        Rootfs {
+            suite: "trixie".into(),
+            packages: ["git", "curl"].map(String::from).into(),
+            recommends: false,
+            epoch: 7,
+        }
     }
 
     #[test]
@@ -207,6 +232,7 @@ mod tests {
         assert_ne!(other.key(), key);
         assert_ne!(Rootfs { epoch: 8, ..rootfs() }.key(), key);
         assert_ne!(Rootfs { suite: "sid".into(), ..rootfs() }.key(), key);
+        assert_ne!(Rootfs { recommends: true, ..rootfs() }.key(), key);
         assert_eq!(rootfs().key(), key);
     }
 

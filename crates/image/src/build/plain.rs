@@ -1,0 +1,67 @@
+//! Disks with nothing of RAVE's: what a boot is measured against.
+
+use rave_guest::assets::GuestFile;
+use rave_process::progress::Sink;
+
+use super::{Plan, Request, lock};
+use crate::digest::Digest;
+use crate::disk::{Disk, Recipe, boot_loader};
+use crate::error::Error;
+use crate::scratch;
+use crate::stages::Stages;
+use crate::store::Store;
+use crate::tools::Tools;
+use crate::tree::overlay::Overlay;
+
+/// A plain system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plain {
+    /// The kernel and packages of the profile.
+    Profile,
+    /// What Debian's installer calls its Xfce desktop, with what that recommends. It logs the user in by itself, and says
+    /// on the serial line how much memory is in use.
+    XfceDesktop,
+}
+
+/// Debian's own choice for an Xfce desktop (tasksel(8)).
+const TASK: &str = "task-xfce-desktop";
+
+/// Prints these two lines of `proc_meminfo(5)` every five seconds.
+const MEMORY_UNIT: &str = "[Unit]\nDescription=Tell the memory in use\n[Service]\n\
+    ExecStart=/bin/sh -c 'while :; do grep -E \"^(MemTotal|MemAvailable):\" /proc/meminfo >/dev/ttyS0; sleep 5; done'\n";
+
+/// Builds one, or takes it from the store.
+pub fn plain_disk(request: &Request<'_>, kind: Plain, sink: Sink<'_>) -> Result<Disk, Error> {
+    let plan = Plan::read(request)?;
+    let _lock = lock(request, sink)?;
+    scratch::sweep(request.cache_dir)?;
+    let store = Store::open(request.cache_dir)?;
+    let stages = Stages::new(store, request.cache_dir, request.log_dir, false, sink);
+    let (rootfs, overlay) = match kind {
+        Plain::Profile => (plan.rootfs.clone(), Overlay::default()),
+        Plain::XfceDesktop => (plan.rootfs.plain_desktop(request.spec, TASK), desktop(&plan.account.user)),
+    };
+    let root = rootfs.build(&stages)?;
+    let key = Digest::of_bytes(format!("plain {} {}", rootfs.key(), overlay.digest()).as_bytes());
+    let recipe = Recipe {
+        root: &root,
+        tools: &Tools::none(&stages)?,
+        account: &plan.account,
+        overlay: &overlay,
+        kernel_arguments: boot_loader::PLAIN_KERNEL_ARGUMENTS,
+        key,
+        epoch: request.epoch,
+    };
+    recipe.build(&stages, "plain")
+}
+
+fn desktop(user: &str) -> Overlay {
+    let unit = "/etc/systemd/system/bench-memory.service";
+    let wanted = "/etc/systemd/system/multi-user.target.wants/bench-memory.service";
+    let login = format!("[Seat:*]\nautologin-user={user}\nautologin-session=xfce\n");
+    let mut overlay = Overlay::default();
+    overlay.add(GuestFile::file("/etc/lightdm/lightdm.conf.d/50-login.conf", 0o644, login));
+    overlay.add(GuestFile::file(unit, 0o644, MEMORY_UNIT));
+    overlay.add(GuestFile::symlink(wanted, unit));
+    overlay
+}

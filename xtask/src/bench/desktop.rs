@@ -1,0 +1,165 @@
+//! The desktop: when it is painted and what memory it takes at rest, beside what Debian calls its Xfce desktop.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use camino::Utf8Path;
+use rave_image::build::Plain;
+use rave_process::interrupt;
+use rave_smoke::screen::Screen;
+use rave_spec::Feature;
+use rave_vm::Instance;
+
+use crate::bench::boot::{With, plain_disk, plain_machine, with_sandbox};
+use crate::bench::{Report, Unit, seconds};
+use crate::cmd::run::{deadline, failure};
+use crate::settings::Settings;
+use crate::ui::Ui;
+
+/// Boot to a painted desktop, and memory at rest, against the floor's, as ratios.
+const TARGET: f64 = 0.8;
+
+/// How often the screen is looked at: often enough for a second's difference, seldom enough to cost the guest nothing.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How often the memory is looked at.
+const MEMORY_LOOK: Duration = Duration::from_secs(5);
+/// At rest, this many looks differ by no more than [`CALM`].
+const CALM_LOOKS: usize = 4;
+/// MiB.
+const CALM: f64 = 3.0;
+/// Whoever never rests is measured then.
+const REST_LIMIT: Duration = Duration::from_secs(240);
+
+/// One boot.
+struct Desktop {
+    painted: Duration,
+    /// MiB in use: what is not available (`MemAvailable`, `proc_meminfo(5)`).
+    memory: f64,
+}
+
+/// Adds the rows of the desktop, where the profile has one.
+pub(crate) fn measure(
+    report: &mut Report,
+    settings: &Settings,
+    place: &Utf8Path,
+    with: &With<'_>,
+    ui: &Ui,
+) -> anyhow::Result<()> {
+    if !settings.profile()?.features.contains(&Feature::Desktop) {
+        return Ok(());
+    }
+    ui.note("bench: Debian's own Xfce desktop, to compare");
+    let plain = plain_disk(settings, place, Plain::XfceDesktop, ui)?;
+    let (mut floor, mut ours) = (Vec::new(), Vec::new());
+    for run in 1..=report.runs {
+        ui.note(&format!("bench: desktop {run} of {}, beside Debian's own", report.runs));
+        floor.push(boot_plain(settings, &plain, with)?);
+        ours.push(boot(settings, place, with)?);
+    }
+    let painted = |boots: &[Desktop]| seconds(&boots.iter().map(|boot| boot.painted).collect::<Vec<_>>());
+    let memory = |boots: &[Desktop]| boots.iter().map(|boot| boot.memory).collect::<Vec<_>>();
+    report.add_beside("boot to the desktop", Unit::Seconds, &painted(&ours), &painted(&floor), Some(TARGET));
+    report.add_beside("memory at rest", Unit::Mebibytes, &memory(&ours), &memory(&floor), Some(TARGET));
+    Ok(())
+}
+
+fn boot_plain(
+    settings: &Settings,
+    disk: &rave_image::disk::Disk,
+    with: &With<'_>,
+) -> anyhow::Result<Desktop> {
+    let machine = plain_machine(settings, disk)?;
+    let serial_log = machine.files.serial_log.clone();
+    let started = Instant::now();
+    let mut instance =
+        Instance::boot(machine, with.verdict.engine, with.qemu).map_err(|error| failure(&error))?;
+    let painted = until_painted(&mut instance, started, deadline(with.verdict.accelerator()))?;
+    let memory = at_rest(&mut || {
+        let text = fs::read(&serial_log).with_context(|| format!("cannot read {serial_log}"))?;
+        in_use(&String::from_utf8_lossy(&text)).context("the plain system has not told its memory")
+    })?;
+    instance.kill().map_err(|error| failure(&error))?;
+    Ok(Desktop { painted, memory })
+}
+
+fn boot(settings: &Settings, place: &Utf8Path, with: &With<'_>) -> anyhow::Result<Desktop> {
+    with_sandbox(settings, place, |sandbox| {
+        let started = Instant::now();
+        let mut instance = Instance::boot(sandbox.machine.clone(), with.verdict.engine, with.qemu)
+            .map_err(|error| failure(&error))?;
+        let limit = deadline(with.verdict.accelerator());
+        let painted = until_painted(&mut instance, started, limit)?;
+        let ready = instance.wait_ready(limit, &mut |_| ()).map_err(|error| failure(&error))?;
+        let ssh = sandbox.ssh(&instance, &ready).map_err(|error| failure(&error))?;
+        let memory = at_rest(&mut || {
+            let told = ssh.exec("cat /proc/meminfo", limit).map_err(|error| failure(&error))?;
+            in_use(&told.text()).context("/proc/meminfo lacks a line")
+        })?;
+        instance.kill().map_err(|error| failure(&error))?;
+        Ok(Desktop { painted, memory })
+    })
+}
+
+/// Waits until the hypervisor's screen shows a panel.
+fn until_painted(instance: &mut Instance, started: Instant, limit: Duration) -> anyhow::Result<Duration> {
+    let picture = instance.machine().files.serial_log.with_file_name("bench.png");
+    loop {
+        instance.screenshot(&picture).map_err(|error| failure(&error))?;
+        let screen = Screen::read(&picture)?;
+        if screen.panel.is_some() && !screen.is_blank() {
+            return Ok(started.elapsed());
+        }
+        anyhow::ensure!(started.elapsed() < limit, "no desktop was painted in {} s", limit.as_secs());
+        interrupt::pause(LOOK)?;
+    }
+}
+
+/// Looks until the memory no longer changes.
+fn at_rest(look: &mut dyn FnMut() -> anyhow::Result<f64>) -> anyhow::Result<f64> {
+    let started = Instant::now();
+    let mut seen: Vec<f64> = Vec::new();
+    loop {
+        interrupt::pause(MEMORY_LOOK)?;
+        seen.push(look()?);
+        if is_calm(&seen) || started.elapsed() > REST_LIMIT {
+            return Ok(seen[seen.len() - 1]);
+        }
+    }
+}
+
+fn is_calm(seen: &[f64]) -> bool {
+    let recent = &seen[seen.len().saturating_sub(CALM_LOOKS)..];
+    let least = recent.iter().copied().fold(f64::MAX, f64::min);
+    let most = recent.iter().copied().fold(f64::MIN, f64::max);
+    recent.len() == CALM_LOOKS && most - least <= CALM
+}
+
+/// MiB in use by the last two lines of `proc_meminfo(5)` in a text.
+fn in_use(text: &str) -> Option<f64> {
+    let last = |name: &str| -> Option<f64> {
+        let line = text.lines().rev().find_map(|line| line.split_once(name).map(|(_, rest)| rest))?;
+        line.split_whitespace().next()?.parse().ok()
+    };
+    Some((last("MemTotal:")? - last("MemAvailable:")?) / 1024.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_in_use_is_read_from_the_last_lines() {
+        let text = "MemTotal: 4096 kB\nMemAvailable: 4096 kB\nlogin: MemTotal:  4096 kB\r\nMemAvailable:  1024 kB\r\n";
+        assert_eq!(in_use(text), Some(3.0));
+        assert_eq!(in_use("MemTotal: 4096 kB\n"), None);
+    }
+
+    #[test]
+    fn rest_is_when_the_last_looks_agree() {
+        assert!(!is_calm(&[160.0, 161.0, 162.0]));
+        assert!(!is_calm(&[100.0, 160.0, 161.0, 162.0]));
+        assert!(is_calm(&[100.0, 160.0, 161.0, 162.0, 163.0]));
+    }
+}
