@@ -27,7 +27,18 @@ fn unit_of_stages(config: &GuestConfig) -> [(Stage, &'static str); 7] {
     ]
 }
 
-/// How often systemd is asked while nothing presses.
+/// What Vibe Kanban and the router require (`Requires=` and `After=` of their units), so that it was reached when one of
+/// them runs.
+fn is_required(stage: Stage) -> bool {
+    matches!(stage, Stage::Tools | Stage::Setup)
+}
+
+fn implied(stage: Stage) -> Seen {
+    let detail = "a service that requires it runs".to_owned();
+    Seen { stage, state: State::Ok, detail, host_keys: Vec::new() }
+}
+
+/// How often systemd is asked at most.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 /// A question may take this part of the time at most: where a process is expensive, there are fewer.
 const ASK_SHARE: u32 = 20;
@@ -70,10 +81,17 @@ impl<'a> Watch<'a> {
                 None => rest.push(stage),
             }
         }
-        // When only these two are left, everything hangs on systemd's word.
-        let pressing = rest.iter().all(|stage| matches!(stage, Stage::Tools | Stage::Setup));
-        let rest_for = (self.cost * ASK_SHARE).max(if pressing { Duration::ZERO } else { ASK_EVERY });
-        if self.asked.is_none_or(|asked| asked.elapsed() >= rest_for) {
+        let runs = |stage: Stage| {
+            progress.is_reached(stage)
+                || seen.iter().any(|seen| seen.stage == stage && seen.state == State::Ok)
+        };
+        if runs(Stage::Kanban) || runs(Stage::Router) {
+            seen.extend(rest.extract_if(.., |stage| is_required(*stage)).map(implied));
+        }
+        if rest.is_empty() {
+            return seen;
+        }
+        if self.asked.is_none_or(|asked| asked.elapsed() >= (self.cost * ASK_SHARE).max(ASK_EVERY)) {
             self.ask(&rest);
         }
         seen.extend(rest.into_iter().map(|stage| self.by_unit(stage)));
