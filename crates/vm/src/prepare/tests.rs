@@ -1,5 +1,5 @@
 use super::*;
-use crate::machine::{DiskFormat, Forward, Interface};
+use crate::machine::{DiskFormat, Forward, Interface, Password};
 use std::os::unix::fs::PermissionsExt as _;
 
 fn scratch() -> (tempfile::TempDir, Utf8PathBuf) {
@@ -33,6 +33,24 @@ fn a_credential_is_a_private_file_that_systemd_reads_as_binary() {
         "io.systemd.credential.binary:rave.authorized_keys=a2V5Cv8="
     );
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_displays_password_is_a_private_file_and_its_vnc_port_one_that_qemu_can_name() {
+    let (_scratch, folder) = scratch();
+    let served = |port| {
+        let password = Password::random().unwrap();
+        let server = Server { bind: std::net::Ipv4Addr::LOCALHOST.into(), port, password: password.clone() };
+        (Machine { display: Display::Vnc(server), ..Machine::new("test", &folder) }, password)
+    };
+    let (machine, password) = served(VNC_BASE);
+    prepare(&machine).unwrap();
+    let file = machine.files.display_password();
+    assert_eq!(fs::read_to_string(&file).unwrap(), password.as_str());
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+
+    let error = prepare(&served(VNC_BASE - 1).0).unwrap_err().to_string();
+    assert!(error.contains("at least 5900, not 5899"), "{error}");
 }
 
 #[test]
