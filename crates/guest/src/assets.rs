@@ -172,7 +172,7 @@ mod tests {
         for file in guest() {
             if let Kind::File { mode, .. } = file.kind {
                 let expected = match file.path.as_str() {
-                    "/opt/rave/tools/bin/ccr" => 0o755,
+                    "/opt/rave/tools/bin/ccr" | "/etc/rave/follow-screen" => 0o755,
                     path if path.starts_with("/home/agent/Desktop/") => 0o755,
                     path if path.starts_with("/etc/sudoers.d/") => 0o440,
                     _ => 0o644,

@@ -10,8 +10,8 @@ use crate::digest::Digest;
 use crate::error::{Error, IoContext as _};
 
 /// How many finished results of one stage are kept; older ones go when a newer one is put in.
-/// Two: the present one and the one before, for somebody who switches between two branches.
-const KEPT_PER_STAGE: usize = 2;
+/// Three: one for each profile that comes with the checkout.
+const KEPT_PER_STAGE: usize = 3;
 
 const PARTIAL: &str = ".partial";
 
@@ -153,7 +153,7 @@ mod tests {
     fn only_the_newest_results_of_the_same_stage_are_kept() {
         let (_guard, cache) = temporary();
         let store = Store::open(&cache).unwrap();
-        let keys: Vec<Digest> = (0..4_u8).map(|n| Digest::of_bytes(&[n])).collect();
+        let keys: Vec<Digest> = (0..5_u8).map(|n| Digest::of_bytes(&[n])).collect();
         for (age, key) in keys.iter().enumerate() {
             store.begin("disk", key).unwrap().commit().unwrap();
             let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1000 - age as u64);
@@ -162,7 +162,7 @@ mod tests {
         store.begin("disk-x", &keys[0]).unwrap().commit().unwrap();
         store.prune("disk").unwrap();
         let kept: Vec<bool> = keys.iter().map(|key| store.place("disk", key).exists()).collect();
-        assert_eq!(kept, [true, true, false, false]);
+        assert_eq!(kept, [true, true, true, false, false]);
         assert!(store.place("disk-x", &keys[0]).exists());
     }
 }

@@ -8,10 +8,10 @@ use rustix::fs::statvfs;
 use super::requirements::BUILD;
 use super::rows::{Fix, Row, State};
 
-/// One build of the headless profile: the unpacked tree and its tar (2.4 GiB), the raw disk, the downloads.
-pub(super) const CACHE_MIB: u64 = 6 * 1024;
-/// The raw disk and a qcow2 of it, sparse: 0.8 GiB each.
-pub(super) const OUT_MIB: u64 = 2 * 1024;
+/// One build of the largest profile: the unpacked tree and its tar (5.2 GiB), the raw disk (2.5 GiB), the downloads.
+pub(super) const CACHE_MIB: u64 = 9 * 1024;
+/// The raw disk, sparse, and a qcow2 of it: 2.5 and 1.0 GiB.
+pub(super) const OUT_MIB: u64 = 4 * 1024;
 
 pub(super) fn row(name: &'static str, folder: &Utf8Path, needed_mib: u64, variable: &'static str) -> Row {
     let row = Row {

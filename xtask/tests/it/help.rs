@@ -263,21 +263,22 @@ fn bench_help() {
         &xtask("", &["bench", "--help"]),
         0,
         &expect![[r#"
-        Measure builds and boots against their floors
+            Measure builds and boots against their floors
 
-        Usage: cargo xtask bench [OPTIONS]
+            Usage: cargo xtask bench [OPTIONS]
 
-        Options:
-              --runs <N>  How often each boot is measured [default: 3]
-              --json      Print the figures as JSON on stdout
-          -h, --help      Print help
+            Options:
+                  --profile <NAME>  The profile to measure [default: defaults.profile of rave.toml]
+                  --runs <N>        How often each boot is measured [default: 3]
+                  --json            Print the figures as JSON on stdout
+              -h, --help            Print help
 
-        Everywhere:
-          -y, --yes           Install what the host lacks and ask nothing
-          -q, --quiet         Say only what went wrong
-          -v, --verbose       Show the lines that the programs underneath print
-              --color <WHEN>  Colours: auto, always or never [default: auto]
-    "#]],
+            Everywhere:
+              -y, --yes           Install what the host lacks and ask nothing
+              -q, --quiet         Say only what went wrong
+              -v, --verbose       Show the lines that the programs underneath print
+                  --color <WHEN>  Colours: auto, always or never [default: auto]
+        "#]],
     );
 }
 

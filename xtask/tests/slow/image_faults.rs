@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use crate::stage::STAGES;
-use crate::tool::{Place, copy_checkout, finish, shared_cache, start_until, wait_until};
+use crate::tool::{HEADLESS, Place, copy_checkout, finish, shared_cache, start_until, wait_until};
 
 /// Nothing that carries a final name was left by the stage.
 fn expect_nothing_finished(place: &Place, stage: &str) {
@@ -253,7 +253,7 @@ fn a_cache_that_cannot_be_written_is_named() {
 #[test]
 fn nothing_changed_takes_a_moment_and_a_changed_setting_redoes_only_its_stages() {
     let place = Place::new();
-    shared_cache();
+    shared_cache(HEADLESS);
     place.seed(&["rootfs", "tools", "guest", "disk"]);
     finish(place.image(&[])).expect_code(0);
     let again = finish(place.image(&[]));

@@ -3,6 +3,8 @@
 
 #![expect(clippy::disallowed_types, reason = "the tests stand outside of the tool and kill it")]
 
+mod desktop_faults;
+mod fixture;
 mod image_faults;
 mod smoke_faults;
 mod stage;

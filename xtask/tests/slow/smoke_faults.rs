@@ -2,22 +2,21 @@
 
 use std::time::Duration;
 
-use camino::Utf8PathBuf;
-use rave_image::Manifest;
 use rave_smoke::report::{Outcome, Row};
-use rave_smoke::{Expected, Guest, Limits, Port, registry, suite};
+use rave_smoke::{Guest, registry, suite};
 
-use crate::tool::{DEADLINE, shared_out};
-use crate::vm_faults::{Fixture, said};
+use crate::fixture::{Fixture, said};
+use crate::tool::HEADLESS;
 
 /// What is broken in the guest: a service, a program, a unit that failed, keys older than the machine.
 const BREAK: &str = "sudo -n systemctl stop vibe-kanban && sudo -n rm /usr/bin/wget && \
     sudo -n touch -d 2020-01-01 /etc/ssh/ssh_host_ed25519_key && \
     { sudo -n systemd-run --wait --quiet --unit=broken false || true; }";
 
-fn run(guest: &mut Guest, names: &[&str]) -> Vec<Row> {
+pub(crate) fn run(guest: &mut Guest, names: &[&str]) -> Vec<Row> {
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-    suite::run(&registry::select(&names, &[], &[].into()).unwrap(), guest, &|_| ())
+    let features = ["desktop".to_owned()].into();
+    suite::run(&registry::select(&names, &[], &features).unwrap(), guest, &|_| ())
 }
 
 /// The reasons of those that failed, each with its check.
@@ -27,7 +26,7 @@ fn failed(rows: &[Row]) -> Vec<(&str, &str)> {
 }
 
 #[track_caller]
-fn expect(rows: &[Row], expected: &[(&str, &str)]) {
+pub(crate) fn expect(rows: &[Row], expected: &[(&str, &str)]) {
     let found = failed(rows);
     let names = |pairs: &[(&str, &str)]| pairs.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>();
     assert_eq!(names(&found), names(expected), "{rows:#?}");
@@ -38,36 +37,15 @@ fn expect(rows: &[Row], expected: &[(&str, &str)]) {
 
 #[test]
 fn each_broken_part_fails_its_own_checks_and_a_dead_machine_is_named() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::new(HEADLESS);
     let (instance, ready, ssh) = fixture.ready();
     said(&ssh, BREAK);
-    let out = Utf8PathBuf::from_path_buf(shared_out()).unwrap();
-    let manifest = Manifest::read(&out).unwrap();
-    let versions =
-        manifest.npm_packages.iter().map(|package| (package.name.clone(), package.version.clone()));
-    let port = |forward: &rave_vm::machine::Forward| Port {
-        service: forward.name.clone(),
-        host: forward.bind,
-        number: forward.host,
-    };
     let pid = instance.pid();
-    let mut guest = Guest {
-        ports: instance.machine().forwards.iter().map(port).collect(),
-        ssh,
-        expected: Expected {
-            user: manifest.guest.user.clone(),
-            password: "not the password".into(),
-            hardened: false,
-            disk_mib: 1 << 20,
-            npm_versions: versions.chain([("pnpm".into(), "0.0.1".into())]).collect(),
-            host_keys: ready.host_keys,
-            boot_id: ready.boot_id,
-        },
-        instance: Some(instance),
-        limits: Limits { boot: DEADLINE, answer: Duration::from_secs(3), shutdown: DEADLINE },
-        disk: fixture.folder().join("disk.qcow2"),
-        folder: fixture.folder(),
-    };
+    let mut guest = fixture.guest(instance, &ready, ssh);
+    guest.limits.answer = Duration::from_secs(3);
+    guest.expected.password = "not the password".into();
+    guest.expected.disk_mib = 1 << 20;
+    guest.expected.npm_versions.insert("pnpm".into(), "0.0.1".into());
 
     let web =
         ["kanban-answers", "kanban-api", "router-health", "gateway-root", "gateway-health", "gateway-events"];

@@ -67,7 +67,7 @@ impl Place {
         }
         command.args(arguments).current_dir(checkout());
         command.env("RAVE_CACHE", self.path("cache")).env("RAVE_STATE", self.path("state"));
-        command.env("NO_COLOR", "1").stdin(Stdio::null());
+        command.env("RAVE_PROFILE", HEADLESS).env("NO_COLOR", "1").stdin(Stdio::null());
         // The checkout is found from the folder, as a user's is.
         command.env_remove("CARGO_MANIFEST_DIR");
         command
@@ -84,7 +84,7 @@ impl Place {
     pub(crate) fn seed(&self, stages: &[&str]) {
         let target = self.path("cache/stages");
         fs::create_dir_all(&target).unwrap();
-        for entry in fs::read_dir(shared_cache().join("stages")).unwrap() {
+        for entry in fs::read_dir(shared_cache(HEADLESS).join("stages")).unwrap() {
             let entry = entry.unwrap();
             let name = entry.file_name().into_string().unwrap();
             if stages.iter().any(|stage| name.starts_with(&format!("{stage}-"))) {
@@ -159,12 +159,18 @@ pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// The cache of the user who runs the tests, with the shared image built.
-pub(crate) fn shared_cache() -> &'static Path {
-    static CACHE: OnceLock<PathBuf> = OnceLock::new();
-    CACHE.get_or_init(|| {
+/// The profiles that tests share an image of: most want the smallest.
+pub(crate) const HEADLESS: &str = "headless";
+pub(crate) const SIMPLE: &str = "simple";
+
+/// The cache of the user who runs the tests, with the shared image of a profile built.
+pub(crate) fn shared_cache(profile: &str) -> &'static Path {
+    static CACHES: [OnceLock<PathBuf>; 2] = [const { OnceLock::new() }; 2];
+    let cache = &CACHES[usize::from(profile == SIMPLE)];
+    cache.get_or_init(|| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-        command.args(["image", "--base", "debian", "--yes", "--out"]).arg(shared_out());
+        command.args(["image", "--base", "debian", "--profile", profile, "--yes", "--out"]);
+        command.arg(shared_out(profile));
         let built = finish(command);
         assert!(built.status.success(), "{}", built.stderr);
         let named = std::env::var_os("RAVE_CACHE").map(PathBuf::from);
@@ -174,9 +180,9 @@ pub(crate) fn shared_cache() -> &'static Path {
     })
 }
 
-/// The folder of the shared image's artifacts.
-pub(crate) fn shared_out() -> PathBuf {
-    checkout().join("out/debian-headless")
+/// The folder of a shared image's artifacts, where a user's own are too.
+pub(crate) fn shared_out(profile: &str) -> PathBuf {
+    checkout().join("out").join(format!("debian-{profile}"))
 }
 
 /// A copy of the checkout's tracked files.

@@ -4,107 +4,16 @@ use std::fs;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rave_image::Manifest;
-use rave_spec::Format;
-use rave_vm::accel::{self, ProbeRequest, Verdict};
+use rave_vm::Error;
 use rave_vm::boot::Stage;
-use rave_vm::machine::{Arch, Clock, Credential, Display, Firmware, Overlay};
-use rave_vm::ports::Want;
-use rave_vm::qemu::Qemu;
-use rave_vm::sandbox::{Plan, Sandbox, ServicePort};
-use rave_vm::ssh::Ssh;
-use rave_vm::{Error, Instance, Ready};
+use rave_vm::machine::Clock;
 
-use crate::tool::{DEADLINE, Place, copy_checkout, finish, shared_cache, shared_out, wait_until};
-
-/// How long a command in the guest may take.
-const COMMAND: Duration = Duration::from_secs(120);
-
-/// The shared image as a machine that can be changed before it boots.
-pub(crate) struct Fixture {
-    qemu: Qemu,
-    verdict: Verdict,
-    sandbox: Sandbox,
-    place: Place,
-}
-
-impl Fixture {
-    pub(crate) fn new() -> Self {
-        shared_cache();
-        let place = Place::new();
-        let folder = Utf8PathBuf::from_path_buf(place.path("")).unwrap();
-        let out = Utf8PathBuf::from_path_buf(shared_out()).unwrap();
-        let manifest = Manifest::read(&out).unwrap();
-        let artifact = out.join(&manifest.artifact(&out, Format::Qemu).unwrap().file);
-        let qemu = Qemu::find(Arch::X86_64).unwrap();
-        let verdict =
-            accel::probe(&ProbeRequest { qemu: &qemu, cache_dir: &folder, force: None, refresh: false })
-                .unwrap();
-        let inside = manifest.guest.services;
-        let service = |name: &str, guest| ServicePort { name: name.into(), guest, host: Want::Auto };
-        let services = [
-            service("kanban", inside.kanban),
-            service("router", inside.router),
-            service("gateway", inside.gateway),
-            service("ssh", inside.ssh),
-        ];
-        let plan = Plan {
-            run_root: &folder.join("run"),
-            label: "fault",
-            artifact: &artifact,
-            format: Format::Qemu,
-            overlay: Overlay::Throwaway,
-            disk_mib: 8192,
-            memory_mib: 4096,
-            cpus: 2,
-            firmware: Firmware::Bios,
-            display: Display::Headless,
-            services: &services,
-            user: &manifest.guest.user,
-        };
-        let sandbox = plan.prepare().unwrap();
-        Self { qemu, verdict, sandbox, place }
-    }
-
-    /// Adds a drop-in for a unit (systemd.system-credentials(7), `systemd.unit-dropin.*`).
-    fn drop_in(&mut self, unit: &str, text: &str) {
-        let name = format!("systemd.unit-dropin.{unit}");
-        self.sandbox.machine.credentials.push(Credential { name, value: text.into() });
-    }
-
-    /// A folder that goes away with the fixture.
-    pub(crate) fn folder(&self) -> Utf8PathBuf {
-        Utf8PathBuf::from_path_buf(self.place.path("")).unwrap()
-    }
-
-    fn boot(&self) -> Instance {
-        Instance::boot(self.sandbox.machine.clone(), self.verdict.engine, &self.qemu).unwrap()
-    }
-
-    pub(crate) fn ready(&self) -> (Instance, Ready, Ssh) {
-        let mut instance = self.boot();
-        let ready = instance.wait_ready(DEADLINE, &mut |_| ()).unwrap();
-        let ssh = self.sandbox.ssh(&instance, &ready).unwrap();
-        (instance, ready, ssh)
-    }
-}
-
-#[track_caller]
-pub(crate) fn said(ssh: &Ssh, command: &str) -> String {
-    let output = ssh.exec(command, COMMAND).unwrap();
-    assert!(
-        output.success(),
-        "`{command}` ended with {}: {}\n{}",
-        output.code,
-        output.text(),
-        output.stderr.join("\n")
-    );
-    output.text()
-}
+use crate::fixture::{COMMAND, Fixture, said};
+use crate::tool::{DEADLINE, HEADLESS, Place, copy_checkout, finish, shared_cache, shared_out, wait_until};
 
 #[test]
 fn a_service_that_hangs_is_named_as_the_stage_that_hangs() {
-    let mut fixture = Fixture::new();
+    let mut fixture = Fixture::new(HEADLESS);
     fixture.drop_in(
         "vibe-kanban.service",
         "[Service]\nExecStartPre=/bin/sleep infinity\nTimeoutStartSec=infinity\n",
@@ -114,7 +23,7 @@ fn a_service_that_hangs_is_named_as_the_stage_that_hangs() {
     // The deadline is what a hung boot costs: it begins to count when everything else is there.
     let everything_else =
         instance.wait_for(rave_guest::protocol::Stage::Gateway, DEADLINE, &mut |_| ()).unwrap();
-    let soon = everything_else.timeline.ready + Duration::from_secs(60);
+    let soon = everything_else.timeline.ready + Duration::from_secs(30);
     let error = instance.wait_ready(soon, &mut |event| told = format!("{event:?}")).unwrap_err();
     let Error::Boot(failure) = &error else { panic!("{error}") };
     let waits_for = matches!(failure.stage, Stage::Service(stage) if stage.name() == "kanban" || stage.name() == "router");
@@ -129,7 +38,7 @@ fn a_service_that_hangs_is_named_as_the_stage_that_hangs() {
 
 #[test]
 fn a_wrong_clock_does_no_harm_and_a_full_disk_is_survived() {
-    let mut fixture = Fixture::new();
+    let mut fixture = Fixture::new(HEADLESS);
     // Long before the image was made: every file and certificate is from the future.
     fixture.sandbox.machine.clock = Clock::At("2006-06-17T16:01:21".into());
     let (mut instance, _, ssh) = fixture.ready();
@@ -210,14 +119,14 @@ fn a_hardened_profile_takes_no_passwords_and_units_and_variables_of_the_user_are
 
 #[test]
 fn a_taken_port_is_found_before_the_boot_with_its_owner_and_the_flag_that_avoids_it() {
-    shared_cache();
+    shared_cache(HEADLESS);
     let place = Place::new();
     let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = taken.local_addr().unwrap().port();
     let mut run =
         place.xtask(&["run", "--base", "debian", "--exec", "true", "--port", &format!("gateway={port}")]);
     run.args(["--port", "kanban=auto", "--port", "router=auto", "--port", "ssh=auto", "--out"]);
-    run.arg(shared_out());
+    run.arg(shared_out(HEADLESS));
     let said = finish(run);
     said.expect_code(3).expect_said(&port.to_string()).expect_said(&format!("{}", std::process::id()));
     said.expect_said("--port gateway=");
@@ -226,10 +135,10 @@ fn a_taken_port_is_found_before_the_boot_with_its_owner_and_the_flag_that_avoids
 
 #[test]
 fn ctrl_c_while_the_guest_boots_ends_the_machine() {
-    shared_cache();
+    shared_cache(HEADLESS);
     let place = Place::new();
     let mut run = place.xtask(&["run", "--base", "debian", "--headless", "--out"]);
-    run.arg(shared_out());
+    run.arg(shared_out(HEADLESS));
     for service in ["kanban", "router", "gateway", "ssh"] {
         run.arg("--port").arg(format!("{service}=auto"));
     }

@@ -41,13 +41,14 @@ const LAUNCHERS: [Launcher; 3] = [
 
 /// Files that need no filling in, and where each goes. Those of Xfce are defaults: what the user changes goes into the
 /// home and wins.
-const PLAIN: [(&str, &str); 11] = [
+const PLAIN: [(&str, &str); 12] = [
     ("/etc/X11/Xsession.d/40rave", include_str!("../../assets/desktop/xsession")),
     ("/etc/X11/xorg.conf.d/50-rave.conf", include_str!("../../assets/desktop/xorg.conf")),
     ("/etc/NetworkManager/conf.d/50-rave.conf", include_str!("../../assets/desktop/network-manager.conf")),
     ("/etc/xdg/xfce4/helpers.rc", include_str!("../../assets/desktop/helpers.rc")),
     ("/etc/xdg/mimeapps.list", include_str!("../../assets/desktop/mimeapps.list")),
     ("/etc/chromium.d/rave", include_str!("../../assets/desktop/chromium-flags")),
+    ("/etc/xdg/autostart/rave-screen.desktop", include_str!("../../assets/desktop/follow-screen.desktop")),
     ("/etc/xdg/autostart/xfce4-notifyd.desktop", NOT_AT_LOGIN),
     (
         "/etc/xdg/xfce4/xfconf/xfce-perchannel-xml/xfce4-session.xml",
@@ -70,10 +71,14 @@ const PLAIN: [(&str, &str); 11] = [
 /// The first notification starts it (its D-Bus service); until then it would take 18 MB.
 const NOT_AT_LOGIN: &str = "[Desktop Entry]\nType=Application\nName=Notifications\nHidden=true\n";
 
+/// Named in `follow-screen.desktop`.
+const FOLLOW_SCREEN: &str = "/etc/rave/follow-screen";
+
 const PANEL: &str = "/etc/xdg/xfce4/xfconf/xfce-perchannel-xml/xfce4-panel.xml";
 
 pub(super) fn files(template: &Template, config: &GuestConfig) -> Vec<GuestFile> {
     let mut files: Vec<_> = PLAIN.iter().map(|(path, text)| GuestFile::file(*path, 0o644, *text)).collect();
+    files.push(GuestFile::file(FOLLOW_SCREEN, 0o755, include_str!("../../assets/desktop/follow-screen")));
     files.push(GuestFile::file(PANEL, 0o644, panel(template, config)));
     files.push(GuestFile::file(
         "/etc/lightdm/lightdm.conf.d/50-rave.conf",

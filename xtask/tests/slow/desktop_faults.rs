@@ -1,0 +1,90 @@
+//! The desktop when things go wrong around it: it comes up all the same, and the checks say what is wrong.
+
+use std::time::Duration;
+
+use rave_guest::protocol::{Stage, State};
+use rave_smoke::screen::Screen;
+use rave_vm::{BootEvent, Instance};
+
+use crate::fixture::{Fixture, said};
+use crate::smoke_faults::{expect, run};
+use crate::tool::{DEADLINE, SIMPLE, wait_until};
+
+/// MiB, half of what rave.toml gives.
+const LITTLE_MEMORY: u64 = 2048;
+
+const DESKTOP: [&str; 3] = ["desktop-session", "desktop-painted", "desktop-calm"];
+
+fn is_painted(instance: &mut Instance, fixture: &Fixture) -> bool {
+    let picture = fixture.folder().join("painted.png");
+    instance.screenshot(&picture).unwrap();
+    let screen = Screen::read(&picture).unwrap();
+    screen.panel.is_some() && !screen.is_blank()
+}
+
+#[test]
+fn with_little_memory_a_dead_service_a_killed_browser_and_a_full_disk_it_comes_up_and_the_checks_say_why() {
+    let mut fixture = Fixture::new(SIMPLE);
+    fixture.sandbox.machine.memory_mib = LITTLE_MEMORY;
+    fixture.drop_in("vibe-kanban.service", "[Service]\nExecStartPre=/bin/false\nRestart=no\n");
+    let mut instance = fixture.boot();
+    let ready = instance.wait_for(Stage::Sshd, DEADLINE, &mut |_| ()).unwrap();
+    let ssh = fixture.sandbox.ssh(&instance, &ready).unwrap();
+    let mut guest = fixture.guest(instance, &ready, ssh.clone());
+    expect(&run(&mut guest, &DESKTOP), &[]);
+
+    // The launcher of the service that is down: its page says so.
+    let page = said(&ssh, "curl --silent $(sed -n 's/^Exec=xdg-open //p' ~/Desktop/rave-kanban.desktop)");
+    assert!(page.contains("Vibe Kanban is not available"), "{page}");
+    expect(
+        &run(&mut guest, &["gateway-root", "gateway-health"]).as_slice(),
+        &[("gateway-root", "502"), ("gateway-health", "503")],
+    );
+
+    // A killed browser leaves the desktop as it is, and opens again.
+    let open = "DISPLAY=:0 setsid --fork chromium >/dev/null 2>&1 </dev/null";
+    let pages = "pgrep --count --full -- '[-]-type=renderer'";
+    said(&ssh, open);
+    wait_until("a page is open", || ssh.exec(pages, DEADLINE).unwrap().success());
+    said(&ssh, "pkill -KILL chromium");
+    wait_until("no page is left", || !ssh.exec(pages, DEADLINE).unwrap().success());
+    expect(&run(&mut guest, &DESKTOP), &[]);
+    said(&ssh, open);
+    wait_until("a page is open again", || ssh.exec(pages, DEADLINE).unwrap().success());
+    said(&ssh, "pkill -KILL chromium");
+
+    // A new session, with no room for what it wants to write.
+    said(
+        &ssh,
+        "sudo -n fallocate -l $(df --output=avail -B1 / | tail -n 1) /filler; sudo -n sh -c 'cat /dev/zero > /filler2' 2>/dev/null; true",
+    );
+    said(&ssh, "sudo -n systemctl restart lightdm");
+    expect(&run(&mut guest, &DESKTOP[..2]), &[]);
+    said(&ssh, "sudo -n rm /filler /filler2");
+    guest.instance.take().unwrap().kill().unwrap();
+}
+
+#[test]
+fn without_a_network_it_comes_up_and_the_network_is_named() {
+    let mut fixture = Fixture::new(SIMPLE);
+    fixture.sandbox.machine.network = false;
+    let mut instance = fixture.boot();
+    let mut network = None;
+    instance
+        .wait_ready(DEADLINE, &mut |event| {
+            if let BootEvent::Guest(event) = event
+                && event.stage == Stage::Network
+            {
+                network = Some((event.state, event.detail.clone()));
+            }
+        })
+        .unwrap();
+    wait_until("the desktop is painted", || {
+        std::thread::sleep(Duration::from_millis(500));
+        is_painted(&mut instance, &fixture)
+    });
+    let (state, detail) = network.unwrap();
+    assert_eq!(state, State::Failed, "{detail}");
+    assert!(detail.contains("no network interface"), "{detail}");
+    instance.kill().unwrap();
+}

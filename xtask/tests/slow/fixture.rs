@@ -1,0 +1,134 @@
+//! The real image as a machine that tests can change before it boots.
+
+use std::time::Duration;
+
+use camino::Utf8PathBuf;
+use rave_image::Manifest;
+use rave_smoke::{Expected, Guest, Limits, Port};
+use rave_spec::Format;
+use rave_vm::accel::{self, ProbeRequest, Verdict};
+use rave_vm::machine::{Arch, Credential, Display, Firmware, Forward, Overlay};
+use rave_vm::ports::Want;
+use rave_vm::qemu::Qemu;
+use rave_vm::sandbox::{Plan, Sandbox, ServicePort};
+use rave_vm::ssh::Ssh;
+use rave_vm::{Instance, Ready};
+
+use crate::tool::{DEADLINE, Place, shared_cache, shared_out};
+
+/// How long a command in the guest may take.
+pub(crate) const COMMAND: Duration = Duration::from_secs(120);
+
+/// The shared image as a machine that can be changed before it boots.
+pub(crate) struct Fixture {
+    qemu: Qemu,
+    verdict: Verdict,
+    pub(crate) sandbox: Sandbox,
+    manifest: Manifest,
+    place: Place,
+}
+
+impl Fixture {
+    /// The shared image of a profile.
+    pub(crate) fn new(profile: &str) -> Self {
+        shared_cache(profile);
+        let place = Place::new();
+        let folder = Utf8PathBuf::from_path_buf(place.path("")).unwrap();
+        let out = Utf8PathBuf::from_path_buf(shared_out(profile)).unwrap();
+        let manifest = Manifest::read(&out).unwrap();
+        let artifact = out.join(&manifest.artifact(&out, Format::Qemu).unwrap().file);
+        let qemu = Qemu::find(Arch::X86_64).unwrap();
+        let verdict =
+            accel::probe(&ProbeRequest { qemu: &qemu, cache_dir: &folder, force: None, refresh: false })
+                .unwrap();
+        let inside = manifest.guest.services;
+        let service = |name: &str, guest| ServicePort { name: name.into(), guest, host: Want::Auto };
+        let services = [
+            service("kanban", inside.kanban),
+            service("router", inside.router),
+            service("gateway", inside.gateway),
+            service("ssh", inside.ssh),
+        ];
+        let plan = Plan {
+            run_root: &folder.join("run"),
+            label: "fault",
+            artifact: &artifact,
+            format: Format::Qemu,
+            overlay: Overlay::Throwaway,
+            disk_mib: 8192,
+            memory_mib: 4096,
+            cpus: 2,
+            firmware: Firmware::Bios,
+            display: Display::Headless,
+            services: &services,
+            user: &manifest.guest.user,
+        };
+        let sandbox = plan.prepare().unwrap();
+        Self { qemu, verdict, sandbox, manifest, place }
+    }
+
+    /// Adds a drop-in for a unit (systemd.system-credentials(7), `systemd.unit-dropin.*`).
+    pub(crate) fn drop_in(&mut self, unit: &str, text: &str) {
+        let name = format!("systemd.unit-dropin.{unit}");
+        self.sandbox.machine.credentials.push(Credential { name, value: text.into() });
+    }
+
+    /// A folder that goes away with the fixture.
+    pub(crate) fn folder(&self) -> Utf8PathBuf {
+        Utf8PathBuf::from_path_buf(self.place.path("")).unwrap()
+    }
+
+    pub(crate) fn boot(&self) -> Instance {
+        Instance::boot(self.sandbox.machine.clone(), self.verdict.engine, &self.qemu).unwrap()
+    }
+
+    pub(crate) fn ready(&self) -> (Instance, Ready, Ssh) {
+        let mut instance = self.boot();
+        let ready = instance.wait_ready(DEADLINE, &mut |_| ()).unwrap();
+        let ssh = self.sandbox.ssh(&instance, &ready).unwrap();
+        (instance, ready, ssh)
+    }
+
+    /// The guest for the smoke suite, as `cargo xtask smoke` would expect it.
+    pub(crate) fn guest(&self, instance: Instance, ready: &Ready, ssh: Ssh) -> Guest {
+        let port = |forward: &Forward| Port {
+            service: forward.name.clone(),
+            host: forward.bind,
+            number: forward.host,
+        };
+        let npm = &self.manifest.npm_packages;
+        Guest {
+            ports: instance.machine().forwards.iter().map(port).collect(),
+            ssh,
+            expected: Expected {
+                user: self.manifest.guest.user.clone(),
+                password: "agent".into(),
+                hardened: false,
+                disk_mib: 8192,
+                npm_versions: npm
+                    .iter()
+                    .map(|package| (package.name.clone(), package.version.clone()))
+                    .collect(),
+                host_keys: ready.host_keys.clone(),
+                boot_id: ready.boot_id.clone(),
+            },
+            instance: Some(instance),
+            limits: Limits { boot: DEADLINE, answer: COMMAND, shutdown: DEADLINE },
+            disk: self.folder().join("disk.qcow2"),
+            folder: self.folder(),
+        }
+    }
+}
+
+#[track_caller]
+pub(crate) fn said(ssh: &Ssh, command: &str) -> String {
+    let output = ssh.exec(command, COMMAND).unwrap();
+    assert!(
+        output.success(),
+        "`{command}` ended with {}: {}\n{}",
+        output.code,
+        output.text(),
+        output.stderr.join("\n")
+    );
+    output.text()
+}
