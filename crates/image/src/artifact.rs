@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _};
-use crate::manifest::Artifact;
+use crate::manifest::{Artifact, ArtifactFile};
 
 /// A file as the system knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,36 +30,43 @@ struct Seen {
     sha256: Digest,
 }
 
-/// Refuses an artifact whose size or digest is not that of the manifest; gives its path.
+/// Refuses an artifact of which a file's size or digest is not that of the manifest; gives the path of the one that boots.
 pub fn verify(out_dir: &Utf8Path, artifact: &Artifact) -> Result<Utf8PathBuf, Error> {
-    let path = out_dir.join(&artifact.file);
+    artifact.files.iter().try_for_each(|file| verify_file(out_dir, file))?;
+    Ok(out_dir.join(&artifact.boot_file().name))
+}
+
+/// Refuses a file whose size or digest is not that of the manifest.
+pub fn verify_file(out_dir: &Utf8Path, file: &ArtifactFile) -> Result<(), Error> {
+    let path = out_dir.join(&file.name);
     let identity = match Identity::of(&path) {
         Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-            let detail = format!("{} is in the manifest but not in the folder", artifact.file);
+            let detail = format!("{} is in the manifest but not in the folder", file.name);
             return Err(Error::NotBuilt { out_dir: out_dir.to_owned(), detail });
         }
         other => other?,
     };
-    if identity.size != artifact.size {
-        let detail = format!("its size is {} bytes, the manifest says {}", identity.size, artifact.size);
+    if identity.size != file.size {
+        let detail = format!("its size is {} bytes, the manifest says {}", identity.size, file.size);
         return Err(Error::ArtifactDiffers { path, detail });
     }
-    if recall(&path) == Some((identity, artifact.sha256)) {
-        return Ok(path);
+    if recall(&path) == Some((identity, file.sha256)) {
+        return Ok(());
     }
     let found = Digest::of_file(&path).at("read", &path)?;
-    if found != artifact.sha256 {
-        let detail = format!("its SHA-256 is {found}, the manifest says {}", artifact.sha256);
+    if found != file.sha256 {
+        let detail = format!("its SHA-256 is {found}, the manifest says {}", file.sha256);
         return Err(Error::ArtifactDiffers { path, detail });
     }
-    remember(&path, found)?;
-    Ok(path)
+    remember(&path, found)
 }
 
 /// Whether the artifact was hashed before and has not changed since; never reads its content.
 pub(crate) fn is_unchanged(out_dir: &Utf8Path, artifact: &Artifact) -> bool {
-    let path = out_dir.join(&artifact.file);
-    Identity::of(&path).is_ok_and(|identity| recall(&path) == Some((identity, artifact.sha256)))
+    artifact.files.iter().all(|file| {
+        let path = out_dir.join(&file.name);
+        Identity::of(&path).is_ok_and(|identity| recall(&path) == Some((identity, file.sha256)))
+    })
 }
 
 /// Notes the digest of a file that was just hashed.
@@ -94,23 +101,20 @@ impl Identity {
 mod tests {
     use super::*;
 
-    fn artifact(content: &[u8]) -> Artifact {
-        let digest = Digest::of_bytes(content);
-        let size = content.len() as u64;
-        Artifact {
-            format: rave_spec::Format::Raw,
-            file: "disk.img".into(),
-            size,
-            sha256: digest,
-            key: digest,
-        }
+    fn file(name: &str, content: &[u8]) -> ArtifactFile {
+        ArtifactFile { name: name.into(), size: content.len() as u64, sha256: Digest::of_bytes(content) }
+    }
+
+    fn artifact(files: Vec<ArtifactFile>) -> Artifact {
+        let key = Digest::of_bytes(b"");
+        Artifact { format: rave_spec::Format::Raw, files: files.try_into().unwrap(), key }
     }
 
     #[test]
     fn a_changed_truncated_or_missing_file_is_refused_by_name() {
         let dir = tempfile::tempdir().unwrap();
         let out = Utf8Path::from_path(dir.path()).unwrap();
-        let artifact = artifact(b"content");
+        let artifact = artifact(vec![file("disk.img", b"content")]);
         let error = verify(out, &artifact).unwrap_err().to_string();
         assert!(error.ends_with("disk.img is in the manifest but not in the folder"), "{error}");
         fs::write(out.join("disk.img"), "content").unwrap();
@@ -120,10 +124,24 @@ mod tests {
         assert!(!is_unchanged(out, &artifact));
         let error = verify(out, &artifact).unwrap_err().to_string();
         assert!(error.contains(&Digest::of_bytes(b"CONTENT").to_string()), "{error}");
-        assert!(error.contains(&artifact.sha256.to_string()), "{error}");
+        assert!(error.contains(&artifact.boot_file().sha256.to_string()), "{error}");
         fs::write(out.join("disk.img"), "cont").unwrap();
         let error = verify(out, &artifact).unwrap_err().to_string();
         assert!(error.ends_with("its size is 4 bytes, the manifest says 7"), "{error}");
+    }
+
+    #[test]
+    fn every_file_of_an_artifact_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = Utf8Path::from_path(dir.path()).unwrap();
+        let artifact = artifact(vec![file("a.vmdk", b"disk"), file("a.vmx", b"machine")]);
+        fs::write(out.join("a.vmdk"), "disk").unwrap();
+        fs::write(out.join("a.vmx"), "machine").unwrap();
+        assert_eq!(verify(out, &artifact).unwrap(), out.join("a.vmdk"));
+        fs::write(out.join("a.vmx"), "MACHINE").unwrap();
+        assert!(!is_unchanged(out, &artifact));
+        let error = verify(out, &artifact).unwrap_err().to_string();
+        assert!(error.contains("a.vmx is not what its manifest describes"), "{error}");
     }
 
     #[test]
@@ -132,7 +150,7 @@ mod tests {
         let out = Utf8Path::from_path(dir.path()).unwrap();
         let path = out.join("disk.img");
         fs::write(&path, "content").unwrap();
-        let artifact = artifact(b"content");
+        let artifact = artifact(vec![file("disk.img", b"content")]);
         verify(out, &artifact).unwrap();
         let modified = fs::metadata(&path).unwrap().modified().unwrap();
         // Within one tick of the kernel's coarse clock both times would be the same.

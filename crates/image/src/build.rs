@@ -2,7 +2,9 @@
 
 mod plain;
 
+use std::collections::VecDeque;
 use std::fs;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -14,12 +16,14 @@ use rave_spec::{Base, Format, Profile, Spec};
 
 use crate::artifact;
 use crate::bases::debian::{self, Rootfs};
-use crate::digest::{Digest, Hasher};
+use crate::digest::Digest;
 use crate::disk::{self, Disk, Recipe, boot_loader};
 use crate::error::{Error, IoContext as _, StageContext as _};
 use crate::formats;
+use crate::formats::ovf::vbox::Forward;
+use crate::formats::{Appliance, Driver, Source, Workshop};
 use crate::guest_program;
-use crate::manifest::{Artifact, Input, Manifest, SCHEMA};
+use crate::manifest::{Artifact, ArtifactFile, Input, Manifest, SCHEMA};
 use crate::scratch;
 use crate::stages::Stages;
 use crate::store::Store;
@@ -198,13 +202,20 @@ impl<'a> Plan<'a> {
     }
 
     fn artifact_key(&self, format: Format) -> Digest {
-        let mut hasher = Hasher::default();
-        hasher.field("disk", self.keys.disk.bytes());
-        let commands = formats::commands(format, "".into(), "".into(), self.request.spec.vm.disk);
-        for argument in commands.into_iter().flatten().flatten() {
-            hasher.field("argument", argument.as_bytes());
+        formats::key(format, &self.recipe())
+    }
+
+    /// What artifacts are made of, apart from the disk's content.
+    fn recipe(&self) -> formats::Recipe {
+        let Request { spec, base, profile, epoch, .. } = self.request;
+        let stem = formats::stem(*base, profile);
+        formats::Recipe {
+            appliance: appliance(spec, &stem, &self.config),
+            stem,
+            size: spec.vm.disk.get() << 20,
+            identity: self.keys.disk,
+            epoch: *epoch,
         }
-        hasher.finish()
     }
 
     fn disk(&self, stages: &Stages<'_>) -> Result<(Disk, Vec<crate::tree::root_tar::Package>), Error> {
@@ -234,46 +245,49 @@ impl<'a> Plan<'a> {
         Ok((disk, root.packages))
     }
 
+    /// Makes what is asked for and missing, side by side as there are processors.
     fn artifacts(&self, stages: &Stages<'_>, disk: &Disk) -> Result<Vec<Artifact>, Error> {
         let before = Manifest::read(self.request.out_dir).ok();
         let mut artifacts = Vec::new();
+        let mut wanted = Vec::new();
         for format in Format::ALL.iter().copied() {
             let asked = self.request.formats.contains(&format);
             let present = before.as_ref().and_then(|manifest| self.present(manifest, format));
             match present {
                 Some(artifact) if !(asked && self.request.refresh) => artifacts.push(artifact.clone()),
-                _ if asked => artifacts.push(self.artifact(stages, disk, format)?),
+                _ if asked => wanted.push(format),
                 _ => self.remove_stale(format)?,
             }
         }
+        if !wanted.is_empty() {
+            let recipe = self.recipe();
+            require_size(disk, &recipe)?;
+            let source = Source { path: absolute(&disk.path)?, driver: Driver::Raw };
+            let workshop = Workshop::new(stages, source, recipe);
+            artifacts.extend(side_by_side(longest_first(wanted), |format| self.artifact(&workshop, format))?);
+        }
+        artifacts.sort_by_key(|artifact| artifact.format);
         Ok(artifacts)
     }
 
-    /// An artifact of other inputs that the new manifest would not name.
+    /// Files of other inputs that the new manifest would not name.
     fn remove_stale(&self, format: Format) -> Result<(), Error> {
-        let path =
-            self.request.out_dir.join(formats::file_name(self.request.base, self.request.profile, format));
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::io("remove", &path, error))
+        let stem = formats::stem(self.request.base, self.request.profile);
+        formats::file_names(&stem, format).iter().try_for_each(|name| {
+            let path = self.request.out_dir.join(name);
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    Err(Error::io("remove", &path, error))
+                }
+                _ => Ok(()),
             }
-            _ => Ok(()),
-        }
+        })
     }
 
-    fn artifact(&self, stages: &Stages<'_>, disk: &Disk, format: Format) -> Result<Artifact, Error> {
-        stages.timed(formats::stage(format), || {
-            let out_dir = self.request.out_dir;
-            let file = formats::file_name(self.request.base, self.request.profile, format);
-            let place = out_dir.join(&file);
-            let partial = Partial { path: out_dir.join(format!(".{file}.partial")) };
-            formats::convert(stages, format, disk, &partial.path, self.request.spec.vm.disk)?;
-            let sha256 = Digest::of_file(&partial.path).at("read", &partial.path)?;
-            let size = fs::metadata(&partial.path).at("read", &partial.path)?.len();
-            fs::rename(&partial.path, &place).at("rename into", &place)?;
-            artifact::remember(&place, sha256)?;
-            Ok(Artifact { format, file, size, sha256, key: self.artifact_key(format) })
-        })
+    fn artifact(&self, workshop: &Workshop<'_>, format: Format) -> Result<Artifact, Error> {
+        let files = place(workshop, format, self.request.out_dir)?;
+        let files = files.try_into().expect("each format has plain names");
+        Ok(Artifact { format, files, key: self.artifact_key(format) })
     }
 
     fn manifest(
@@ -303,19 +317,121 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// A file that is gone unless it was renamed.
+/// Makes an artifact beside its place, and renames its files into it.
+pub(crate) fn place(
+    workshop: &Workshop<'_>,
+    format: Format,
+    out_dir: &Utf8Path,
+) -> Result<Vec<ArtifactFile>, Error> {
+    workshop.stages.timed(formats::stage(format), || {
+        let stem = &workshop.recipe.stem;
+        let partial = Partial::create(out_dir.join(format!(".{stem}-{format}.partial")))?;
+        workshop.make(format, &partial.folder)?;
+        let mut files = Vec::new();
+        for name in formats::file_names(stem, format) {
+            let path = partial.folder.join(&name);
+            let sha256 = Digest::of_file(&path).at("read", &path)?;
+            let size = fs::metadata(&path).at("read", &path)?.len();
+            files.push(ArtifactFile { name, size, sha256 });
+        }
+        for file in &files {
+            let place = out_dir.join(&file.name);
+            fs::rename(partial.folder.join(&file.name), &place).at("rename into", &place)?;
+            artifact::remember(&place, file.sha256)?;
+        }
+        Ok(files)
+    })
+}
+
+/// A folder that goes away with what is left in it; also one that a killed build left.
 struct Partial {
-    path: Utf8PathBuf,
+    folder: Utf8PathBuf,
+}
+
+impl Partial {
+    fn create(folder: Utf8PathBuf) -> Result<Self, Error> {
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir(&folder).at("create", &folder)?;
+        Ok(Self { folder })
+    }
 }
 
 impl Drop for Partial {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
+        let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+/// The one with the longest work first, and the one that then waits for its result last.
+pub(crate) fn longest_first(mut formats: Vec<Format>) -> Vec<Format> {
+    formats.sort_by_key(|format| match format {
+        Format::Virtualbox => 0,
+        Format::Iso => 1,
+        Format::Qemu => 2,
+        Format::Raw => 3,
+        Format::Vmware => 4,
+    });
+    formats
+}
+
+/// Works on as many formats at once as there are processors. After a failure no other one is begun.
+pub(crate) fn side_by_side<T: Send>(
+    formats: Vec<Format>,
+    work: impl Fn(Format) -> Result<T, Error> + Sync,
+) -> Result<Vec<T>, Error> {
+    let workers = thread::available_parallelism().map_or(1, usize::from).min(formats.len());
+    let waiting = Mutex::new(VecDeque::from(formats));
+    let take = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    let worker = || {
+        let mut done = Vec::new();
+        while let Some(format) = take() {
+            done.push(work(format).inspect_err(|_| while take().is_some() {})?);
+        }
+        Ok(done)
+    };
+    let results: Vec<Result<Vec<T>, Error>> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(worker)).collect();
+        workers.into_iter().map(join).collect()
+    });
+    results.into_iter().collect::<Result<Vec<_>, _>>().map(|lists| lists.into_iter().flatten().collect())
+}
+
+/// A guest that does not fit is told before the work, with the size that it needs.
+fn require_size(disk: &Disk, recipe: &formats::Recipe) -> Result<(), Error> {
+    if disk.size <= recipe.size {
+        return Ok(());
+    }
+    let detail = format!(
+        "{} MiB is too small: the guest's files need {} MiB",
+        recipe.size >> 20,
+        disk.size.div_ceil(1 << 20)
+    );
+    Err(Error::Input { what: "vm.disk".into(), detail })
+}
+
+pub(crate) fn absolute(path: &Utf8Path) -> Result<Utf8PathBuf, Error> {
+    camino::absolute_utf8(path).at("look at", path)
 }
 
 fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// The machine that descriptors describe.
+fn appliance(spec: &Spec, name: &str, config: &GuestConfig) -> Appliance {
+    let forward = |(name, service): (rave_spec::ServiceName, rave_spec::Service)| Forward {
+        name: name.to_string(),
+        host_address: std::net::Ipv4Addr::LOCALHOST.to_string(),
+        host: service.host.get(),
+        guest: service.guest.get(),
+    };
+    Appliance {
+        name: name.to_owned(),
+        memory_mib: spec.vm.memory.get(),
+        cpus: spec.vm.cpus,
+        desktop: config.features.contains(rave_spec::Feature::Desktop.as_str()),
+        forwards: spec.services.iter().map(forward).collect(),
+    }
 }
 
 fn account(spec: &Spec, profile: &Profile, epoch: u64) -> Account {

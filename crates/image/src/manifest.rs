@@ -16,8 +16,8 @@ use crate::tree::root_tar::Package;
 /// The file's name.
 pub const FILE: &str = "manifest.json";
 
-/// The version of this file's shape; readers refuse a newer one.
-pub const SCHEMA: u32 = 1;
+/// The version of this file's shape; readers refuse every other one.
+pub const SCHEMA: u32 = 2;
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +44,11 @@ pub struct Manifest {
     pub npm_packages: Vec<NpmPackage>,
 }
 
+#[derive(Deserialize)]
+struct Schema {
+    schema: u32,
+}
+
 /// One input of the build.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Input {
@@ -62,19 +67,74 @@ pub struct BuildTool {
     pub version: String,
 }
 
-/// One file of a format.
+/// What a format is delivered as: one file or more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Artifact {
     /// Its format.
     pub format: Format,
-    /// Its name beside the manifest.
-    pub file: String,
+    /// Its files; the first is the one that boots.
+    pub files: Files,
+    /// The key of all inputs that it was made from.
+    pub key: Digest,
+}
+
+/// The files of an artifact, at least one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<ArtifactFile>", into = "Vec<ArtifactFile>")]
+pub struct Files(Vec<ArtifactFile>);
+
+/// One file of an artifact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArtifactFile {
+    /// Its name beside the manifest: no folder, nothing hidden.
+    pub name: String,
     /// Bytes.
     pub size: u64,
     /// SHA-256 of its content.
     pub sha256: Digest,
-    /// The key of all inputs that it was made from.
-    pub key: Digest,
+}
+
+impl Artifact {
+    /// The file that boots.
+    pub fn boot_file(&self) -> &ArtifactFile {
+        &self.files.0[0]
+    }
+}
+
+impl Files {
+    /// All of them, the one that boots first.
+    pub fn iter(&self) -> std::slice::Iter<'_, ArtifactFile> {
+        self.0.iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Files {
+    type Item = &'a ArtifactFile;
+    type IntoIter = std::slice::Iter<'a, ArtifactFile>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl TryFrom<Vec<ArtifactFile>> for Files {
+    type Error = String;
+
+    fn try_from(files: Vec<ArtifactFile>) -> Result<Self, String> {
+        // Names are joined to a folder and opened: a manifest that came with an image must not lead elsewhere.
+        let plain = |name: &str| !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0']);
+        match files.iter().find(|file| !plain(&file.name)) {
+            _ if files.is_empty() => Err("an artifact has no file".to_owned()),
+            Some(file) => Err(format!("{:?} is no name of an artifact's file", file.name)),
+            None => Ok(Self(files)),
+        }
+    }
+}
+
+impl From<Files> for Vec<ArtifactFile> {
+    fn from(files: Files) -> Self {
+        files.0
+    }
 }
 
 impl Manifest {
@@ -91,14 +151,12 @@ impl Manifest {
             other => other.at("read", &path)?,
         };
         let damaged = |detail: String| Error::Damaged { path: path.clone(), detail };
-        let manifest: Self = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
-        if manifest.schema > SCHEMA {
-            return Err(damaged(format!(
-                "its schema is {}, this version reads up to {SCHEMA}",
-                manifest.schema
-            )));
+        // The schema first: what another one calls its fields would only confuse.
+        let Schema { schema } = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+        if schema != SCHEMA {
+            return Err(damaged(format!("its schema is {schema}, this version reads {SCHEMA}")));
         }
-        Ok(manifest)
+        serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))
     }
 
     /// Writes the manifest beside its place and renames it into it.
@@ -121,5 +179,34 @@ impl Manifest {
             let detail = format!("format {format} was not built; there is: {}", formats.join(", "));
             Error::NotBuilt { out_dir: out_dir.to_owned(), detail }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(name: &str) -> ArtifactFile {
+        ArtifactFile { name: name.into(), size: 1, sha256: Digest::of_bytes(b"") }
+    }
+
+    #[test]
+    fn an_artifact_has_files_and_their_names_stay_in_its_folder() {
+        let files = Files::try_from(vec![file("a.vmdk"), file("a.vmx")]).unwrap();
+        let text = serde_json::to_string(&files).unwrap();
+        assert_eq!(serde_json::from_str::<Files>(&text).unwrap(), files);
+        assert_eq!(serde_json::from_str::<Files>("[]").unwrap_err().to_string(), "an artifact has no file");
+        for name in ["", "..", "a/b", "/etc/passwd", ".a.vmdk.seen"] {
+            assert!(Files::try_from(vec![file("a.vmdk"), file(name)]).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_manifest_of_another_schema_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(folder.path()).unwrap();
+        fs::write(folder.join(FILE), r#"{"schema": 1, "artifacts": [{"file": "a"}]}"#).unwrap();
+        let error = Manifest::read(folder).unwrap_err().to_string();
+        assert!(error.ends_with("its schema is 1, this version reads 2"), "{error}");
     }
 }

@@ -1,18 +1,103 @@
-//! Makes artifacts of the raw disk. One file a format, each with the same function.
+//! Makes artifacts of one disk. One file a format; what several of them are made of lies beside.
 
+pub mod ova;
+pub mod ovf;
 pub mod qemu;
 pub mod raw;
+pub mod stream;
+pub mod virtualbox;
+pub mod vmdk;
+pub mod vmware;
+pub mod vmx;
+mod xml;
+
+use std::fs;
+use std::sync::Mutex;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_process::Cmd;
-use rave_spec::{Format, MebiBytes};
+use rave_spec::Format;
 
-use crate::disk::Disk;
-use crate::error::{Error, StageContext as _};
+use crate::digest::{Digest, Hasher};
+use crate::error::{Error, IoContext as _, StageContext as _};
 use crate::stages::Stages;
 
 /// The formats that the Debian base makes.
-pub const AVAILABLE: &[Format] = &[Format::Qemu, Format::Raw];
+pub const AVAILABLE: &[Format] = &[Format::Qemu, Format::Virtualbox, Format::Vmware, Format::Raw];
+
+/// A text of a format that is not one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no {what}: {detail}")]
+pub struct ParseError {
+    /// What was expected.
+    pub what: &'static str,
+    /// What is wrong.
+    pub detail: String,
+}
+
+impl ParseError {
+    pub(crate) fn new(what: &'static str, detail: impl Into<String>) -> Self {
+        Self { what, detail: detail.into() }
+    }
+}
+
+/// The machine that a descriptor describes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appliance {
+    /// Its name.
+    pub name: String,
+    /// Memory, MiB.
+    pub memory_mib: u64,
+    /// Virtual CPUs.
+    pub cpus: u32,
+    /// Whether there is a desktop to draw.
+    pub desktop: bool,
+    /// The services that the host reaches, where the hypervisor's own NAT is described.
+    pub forwards: Vec<ovf::vbox::Forward>,
+}
+
+/// What artifacts are made of, apart from the disk's content.
+#[derive(Debug, Clone)]
+pub struct Recipe {
+    /// What the files are called, without extension.
+    pub stem: String,
+    /// The disk's size as the guest sees it, bytes; not smaller than the source.
+    pub size: u64,
+    /// The machine around it.
+    pub appliance: Appliance,
+    /// What identifiers follow from: the key or the digest of the disk.
+    pub identity: Digest,
+    /// Time stamp of what is packed, seconds since 1970.
+    pub epoch: u64,
+}
+
+/// A disk to make artifacts of.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Its absolute path.
+    pub path: Utf8PathBuf,
+    /// How it is written.
+    pub driver: Driver,
+}
+
+/// How a source is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Driver {
+    /// Plain bytes.
+    Raw,
+    /// QEMU's own.
+    Qcow2,
+}
+
+impl Driver {
+    /// What QEMU calls it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Qcow2 => "qcow2",
+        }
+    }
+}
 
 /// The stage's name, as the user interface shows it.
 pub fn stage(format: Format) -> &'static str {
@@ -25,50 +110,153 @@ pub fn stage(format: Format) -> &'static str {
     }
 }
 
-/// The artifact's file name.
-pub fn file_name(base: rave_spec::Base, profile: &str, format: Format) -> String {
-    let extension = match format {
-        Format::Qemu => "qcow2",
-        Format::Virtualbox => "ova",
-        Format::Vmware => "vmdk",
-        Format::Raw => "img",
-        Format::Iso => "iso",
-    };
-    format!("rave-{base}-{profile}.{extension}")
+/// What files are called, without extension.
+pub fn stem(base: rave_spec::Base, profile: &str) -> String {
+    format!("rave-{base}-{profile}")
 }
 
-/// Command lines that make `target` from `source`; a later one continues on what an earlier one made.
-pub fn commands(
-    format: Format,
-    source: &Utf8Path,
-    target: &Utf8Path,
-    size: MebiBytes,
-) -> Option<Vec<Vec<String>>> {
+/// The names of an artifact's files; the first is the one that boots.
+pub fn file_names(stem: &str, format: Format) -> Vec<String> {
+    let endings: &[&str] = match format {
+        Format::Qemu => &[".qcow2"],
+        Format::Virtualbox => &[".ova"],
+        Format::Vmware => &[".vmdk", ".vmx", "-vmware.ova"],
+        Format::Raw => &[".img"],
+        Format::Iso => &[".iso"],
+    };
+    endings.iter().map(|ending| format!("{stem}{ending}")).collect()
+}
+
+/// Changes when, and only when, the artifact would: the command lines and the descriptors are part of it.
+pub(crate) fn key(format: Format, recipe: &Recipe) -> Digest {
+    let mut hasher = Hasher::default();
+    hasher.field("disk", recipe.identity.bytes());
+    let nowhere = Source { path: Utf8PathBuf::new(), driver: Driver::Raw };
+    for argument in commands(format, &nowhere, "".into(), recipe.size).into_iter().flatten().flatten() {
+        hasher.field("argument", argument.as_bytes());
+    }
+    for descriptor in descriptors(format, recipe) {
+        hasher.field("descriptor", descriptor.as_bytes());
+        hasher.field("epoch", &recipe.epoch.to_le_bytes());
+    }
+    hasher.finish()
+}
+
+/// Command lines that make `target`, or what it is packed from; a later one continues on what an earlier one made.
+pub fn commands(format: Format, source: &Source, target: &Utf8Path, size: u64) -> Option<Vec<Vec<String>>> {
     match format {
         Format::Qemu => Some(qemu::commands(source, target, size)),
         Format::Raw => Some(raw::commands(source, target)),
-        Format::Virtualbox | Format::Vmware | Format::Iso => None,
+        Format::Virtualbox => Some(stream::commands(source, target, size)),
+        Format::Vmware => Some(vmware::commands(source, target, size)),
+        Format::Iso => None,
     }
 }
 
-/// Writes the artifact to `target`.
-pub(crate) fn convert(
-    stages: &Stages<'_>,
-    format: Format,
-    disk: &Disk,
-    target: &Utf8PathBuf,
-    size: MebiBytes,
-) -> Result<(), Error> {
-    let stage = stage(format);
-    let commands = commands(format, &disk.path, target, size).ok_or_else(|| not_on_base(format))?;
-    commands.iter().try_for_each(|argv| {
-        Cmd::new(&argv[0])
-            .args(&argv[1..])
-            .log_file(stages.log(stage))
-            .run(&mut |_| ())
-            .stage(stage)
-            .map(drop)
-    })
+/// The descriptors of a format as they would be for a file of no bytes.
+fn descriptors(format: Format, recipe: &Recipe) -> Vec<String> {
+    match format {
+        Format::Qemu | Format::Raw | Format::Iso => Vec::new(),
+        Format::Virtualbox => vec![virtualbox::descriptor(recipe, 0).render()],
+        Format::Vmware => vec![vmware::descriptor(recipe, 0).render(), vmware::machine(recipe).render()],
+    }
+}
+
+/// Makes artifacts of one disk, also several at once.
+pub(crate) struct Workshop<'a> {
+    pub(crate) stages: &'a Stages<'a>,
+    pub(crate) source: Source,
+    pub(crate) recipe: Recipe,
+    /// Made by the first format that needs it, while others wait.
+    stream: Mutex<Option<stream::Stream>>,
+}
+
+impl<'a> Workshop<'a> {
+    pub(crate) fn new(stages: &'a Stages<'a>, source: Source, recipe: Recipe) -> Self {
+        Self { stages, source, recipe, stream: Mutex::new(None) }
+    }
+
+    /// Writes the artifact's files into an empty folder, under the names of [`file_names`].
+    pub(crate) fn make(&self, format: Format, folder: &Utf8Path) -> Result<(), Error> {
+        match format {
+            Format::Virtualbox => virtualbox::make(self, folder),
+            Format::Vmware => vmware::make(self, folder),
+            Format::Qemu | Format::Raw | Format::Iso => {
+                let target = folder.join(&file_names(&self.recipe.stem, format)[0]);
+                let commands = commands(format, &self.source, &target, self.recipe.size)
+                    .ok_or_else(|| not_on_base(format))?;
+                self.run(stage(format), &commands)
+            }
+        }
+    }
+
+    /// The stream-optimised VMDK, made at most once.
+    fn stream(&self) -> Result<stream::Stream, Error> {
+        let mut made = self.stream.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if made.is_none() {
+            *made = Some(stream::make(self)?);
+        }
+        Ok(made.clone().expect("just made"))
+    }
+
+    fn run(&self, stage: &'static str, commands: &[Vec<String>]) -> Result<(), Error> {
+        commands.iter().try_for_each(|argv| {
+            Cmd::new(&argv[0])
+                .args(&argv[1..])
+                .log_file(self.stages.log(stage))
+                .run(&mut |_| ())
+                .stage(stage)
+                .map(drop)
+        })
+    }
+}
+
+/// qemu-img's words that make a VMDK of a kind, of the whole size: the source is seen through an overlay that is as large
+/// as the disk shall be, for a VMDK cannot be resized. What it adds takes no room.
+fn vmdk_commands(source: &Source, target: &Utf8Path, size: u64, kind: &str) -> Vec<Vec<String>> {
+    let overlay = overlay(target);
+    let size = size.to_string();
+    // pvscsi too is `lsilogic` in a VMDK. The version is that of the machines that it is made for.
+    let options = format!("subformat={kind},adapter_type=lsilogic,hwversion={}", vmware::HARDWARE);
+    let driver = source.driver.as_str();
+    let create = [
+        "qemu-img",
+        "create",
+        "-q",
+        "-f",
+        "qcow2",
+        "-F",
+        driver,
+        "-b",
+        source.path.as_str(),
+        overlay.as_str(),
+        &size,
+    ];
+    let convert = [
+        "qemu-img",
+        "convert",
+        "-f",
+        "qcow2",
+        "-O",
+        "vmdk",
+        "-o",
+        &options,
+        overlay.as_str(),
+        target.as_str(),
+    ];
+    vec![create.map(String::from).to_vec(), convert.map(String::from).to_vec()]
+}
+
+fn overlay(target: &Utf8Path) -> Utf8PathBuf {
+    Utf8PathBuf::from(format!("{target}.overlay"))
+}
+
+/// What is left of [`vmdk_commands`], and the head of what they made.
+fn settle_vmdk(target: &Utf8Path, name: &str, identity: &Digest) -> Result<(), Error> {
+    let overlay = overlay(target);
+    fs::remove_file(&overlay).at("remove", &overlay)?;
+    let [a, b, c, d, ..] = *identity.bytes();
+    vmdk::settle(target, name, u32::from_be_bytes([a, b, c, d]))
 }
 
 /// The error for a format that exists elsewhere.
@@ -78,11 +266,34 @@ pub fn not_on_base(format: Format) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
+    pub(crate) fn recipe() -> Recipe {
+        let forward = |name: &str, host, guest| ovf::vbox::Forward {
+            name: name.into(),
+            host_address: "127.0.0.1".into(),
+            host,
+            guest,
+        };
+        Recipe {
+            stem: "rave-debian-simple".into(),
+            size: 16 << 30,
+            appliance: Appliance {
+                name: "rave-debian-simple".into(),
+                memory_mib: 4096,
+                cpus: 2,
+                desktop: true,
+                forwards: vec![forward("gateway", 3002, 3002), forward("ssh", 2223, 22)],
+            },
+            identity: Digest::of_bytes(b"disk"),
+            epoch: 1_767_225_600,
+        }
+    }
+
     fn lines(format: Format) -> Vec<String> {
-        let commands = commands(format, "d.raw".into(), "a".into(), MebiBytes::new(16384)).unwrap();
+        let source = Source { path: "/d.raw".into(), driver: Driver::Raw };
+        let commands = commands(format, &source, "a".into(), 16 << 30).unwrap();
         commands.iter().map(|argv| argv.join(" ")).collect()
     }
 
@@ -91,11 +302,44 @@ mod tests {
         assert_eq!(
             lines(Format::Qemu),
             [
-                "qemu-img convert -m 8 -f raw -O qcow2 -c -o compression_type=zstd,lazy_refcounts=off d.raw a",
-                "qemu-img resize -q -f qcow2 a 16384M",
+                "qemu-img convert -m 8 -f raw -O qcow2 -c -o compression_type=zstd,lazy_refcounts=off /d.raw a",
+                "qemu-img resize -q -f qcow2 a 17179869184",
             ]
         );
-        assert_eq!(lines(Format::Raw), ["qemu-img convert -f raw -O raw d.raw a"]);
-        assert!(commands(Format::Iso, "d".into(), "a".into(), MebiBytes::new(1)).is_none());
+        assert_eq!(lines(Format::Raw), ["qemu-img convert -f raw -O raw /d.raw a"]);
+        let create = "qemu-img create -q -f qcow2 -F raw -b /d.raw a.overlay 17179869184";
+        let convert = |kind: &str| {
+            format!(
+                "qemu-img convert -f qcow2 -O vmdk -o subformat={kind},adapter_type=lsilogic,hwversion=14 a.overlay a"
+            )
+        };
+        assert_eq!(lines(Format::Virtualbox), [create, &convert("streamOptimized")]);
+        assert_eq!(lines(Format::Vmware), [create, &convert("monolithicSparse")]);
+        let source = Source { path: "d".into(), driver: Driver::Raw };
+        assert!(commands(Format::Iso, &source, "a".into(), 1).is_none());
+    }
+
+    #[test]
+    fn no_two_formats_share_a_file() {
+        let mut names: Vec<String> = Format::ALL.iter().flat_map(|format| file_names("a", *format)).collect();
+        let count = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), count, "{names:?}");
+    }
+
+    #[test]
+    fn what_a_descriptor_says_is_part_of_the_key() {
+        let other = |change: fn(&mut Recipe)| {
+            let mut recipe = recipe();
+            change(&mut recipe);
+            recipe
+        };
+        let ports = other(|recipe| recipe.appliance.forwards[0].host = 1);
+        let memory = other(|recipe| recipe.appliance.memory_mib = 1);
+        let changed = |format, other: &Recipe| key(format, &recipe()) != key(format, other);
+        assert!(changed(Format::Virtualbox, &ports) && changed(Format::Virtualbox, &memory));
+        assert!(!changed(Format::Vmware, &ports) && changed(Format::Vmware, &memory));
+        assert!(!changed(Format::Qemu, &memory));
     }
 }

@@ -1,0 +1,99 @@
+//! For VMware: a VMDK with a `.vmx` that Workstation and Fusion open, and an OVA for vSphere. Both have pvscsi and vmxnet3,
+//! whose drivers are part of Linux, and start by BIOS.
+
+use camino::Utf8Path;
+use rave_spec::Format;
+
+use super::ovf::resource::SCSI;
+use super::ovf::{DEBIAN_64, Envelope, Item, OperatingSystem, VirtualSystem};
+use super::virtualbox::{card, compute, disk, file, virtual_disk};
+use super::{Recipe, Source, Workshop, file_names, ova, settle_vmdk, stage, stream, vmdk_commands, vmx};
+use crate::error::{Error, IoContext as _};
+
+/// The version of the virtual hardware: Workstation 14, Fusion 10 and ESXi 6.7 are the first that have it.
+pub const HARDWARE: u32 = 14;
+
+/// The guest as a `.vmx` names it, and as an OVF does.
+const GUEST: &str = "debian12-64";
+const OVF_GUEST: &str = "debian12_64Guest";
+
+/// Video memory for a desktop of 2560 x 1600 on two buffers, bytes.
+const DESKTOP_VIDEO_BYTES: u64 = 64 << 20;
+
+/// qemu-img's words for the VMDK.
+pub fn commands(source: &Source, target: &Utf8Path, size: u64) -> Vec<Vec<String>> {
+    vmdk_commands(source, target, size, "monolithicSparse")
+}
+
+pub(super) fn make(workshop: &Workshop<'_>, folder: &Utf8Path) -> Result<(), Error> {
+    let recipe = &workshop.recipe;
+    let names = file_names(&recipe.stem, Format::Vmware);
+    let [disk, configuration, package] = &names[..] else { unreachable!("three files") };
+    let target = folder.join(disk);
+    workshop.run(stage(Format::Vmware), &commands(&workshop.source, &target, recipe.size))?;
+    settle_vmdk(&target, disk, &recipe.identity)?;
+    let place = folder.join(configuration);
+    std::fs::write(&place, machine(recipe).render()).at("write", &place)?;
+    let stream = workshop.stream()?;
+    let name = stream::name(&recipe.stem);
+    let payload = ova::Payload { name: &name, path: &stream.path, sha256: stream.sha256 };
+    let descriptor = descriptor(recipe, stream.size).render();
+    ova::write(&folder.join(package), &recipe.stem, &descriptor, payload, recipe.epoch)
+}
+
+/// The `.vmx` beside the VMDK.
+pub fn machine(recipe: &Recipe) -> vmx::Vmx {
+    let appliance = &recipe.appliance;
+    let disk = vmx::Disk {
+        bus: vmx::Bus::Scsi("pvscsi".into()),
+        controller: 0,
+        unit: 0,
+        file: file_names(&recipe.stem, Format::Vmware).swap_remove(0),
+    };
+    vmx::Vmx {
+        name: appliance.name.clone(),
+        guest_os: GUEST.into(),
+        hardware: HARDWARE,
+        memory_mib: appliance.memory_mib,
+        cpus: appliance.cpus,
+        firmware: vmx::Firmware::Bios,
+        video_bytes: appliance.desktop.then_some(DESKTOP_VIDEO_BYTES),
+        disks: vec![disk],
+        cards: vec![vmx::Card { model: "vmxnet3".into(), connection: "nat".into() }],
+    }
+}
+
+/// The descriptor of the OVA; `size` is that of the VMDK's file.
+pub fn descriptor(recipe: &Recipe, size: u64) -> Envelope {
+    let appliance = &recipe.appliance;
+    let controller = Item {
+        instance: "3".into(),
+        name: "SCSI Controller 0".into(),
+        kind: SCSI,
+        model: Some("VirtualSCSI".into()),
+        address: Some("0".into()),
+        ..Item::default()
+    };
+    let os = OperatingSystem {
+        id: DEBIAN_64,
+        description: Some("Debian GNU/Linux 12 (64-bit)".into()),
+        vbox: None,
+        vmware: Some(OVF_GUEST.into()),
+    };
+    let mut items = compute(recipe);
+    items.extend([controller, disk("3"), card("VmxNet3", "VM Network")]);
+    Envelope {
+        files: vec![file(recipe, size)],
+        disks: vec![virtual_disk(recipe)],
+        networks: vec!["VM Network".into()],
+        system: VirtualSystem {
+            id: appliance.name.clone(),
+            name: Some(appliance.name.clone()),
+            system: Some(os),
+            family: Some(format!("vmx-{HARDWARE}")),
+            items,
+            settings: vec![("firmware".into(), "bios".into())],
+            machine: None,
+        },
+    }
+}
