@@ -3,11 +3,11 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_image::{Manifest, Request};
 use rave_spec::Format;
-use rave_vm::machine::{Display, Firmware, Overlay};
+use rave_vm::machine::{Display, Firmware, Overlay, Part};
 use rave_vm::ports::Want;
 use rave_vm::sandbox::{Plan, ServicePort};
 
-use crate::cmd::image::{Wanted, epoch};
+use crate::cmd::image::{Wanted, epoch, failure};
 use crate::settings::Settings;
 
 /// The folders of a build.
@@ -62,6 +62,20 @@ pub(crate) struct Found<'a> {
     pub(crate) format: Format,
 }
 
+impl Found<'_> {
+    /// Where in its file the disk lies: an OVA is booted as it is, not unpacked.
+    fn part(&self) -> anyhow::Result<Part> {
+        match self.format {
+            Format::Virtualbox => {
+                let disk =
+                    rave_image::formats::ova::locate_disk(self.path).map_err(|error| failure(&error))?;
+                Ok(Part::Bytes { offset: disk.offset, size: disk.size })
+            }
+            Format::Qemu | Format::Vmware | Format::Raw | Format::Iso => Ok(Part::Whole),
+        }
+    }
+}
+
 /// A machine of an artifact as rave.toml wants it: it forgets what the guest writes, starts by BIOS and shows nothing.
 /// A command that wants it otherwise says so by struct update.
 pub(crate) fn machine<'a>(
@@ -69,12 +83,13 @@ pub(crate) fn machine<'a>(
     run_root: &'a Utf8Path,
     found: Found<'a>,
     services: &'a [ServicePort],
-) -> Plan<'a> {
+) -> anyhow::Result<Plan<'a>> {
     let vm = settings.spec.spec.vm;
-    Plan {
+    Ok(Plan {
         run_root,
         label: settings.profile.as_str(),
         artifact: found.path,
+        part: found.part()?,
         format: found.format,
         overlay: Overlay::Throwaway,
         disk_mib: vm.disk.get(),
@@ -84,7 +99,7 @@ pub(crate) fn machine<'a>(
         display: Display::Headless,
         services,
         user: &found.manifest.guest.user,
-    }
+    })
 }
 
 /// Each service on the port that `host` chooses, knowing rave.toml's. The ports in the guest are the image's own, also

@@ -116,6 +116,10 @@ fn disk(argv: &mut Argv, machine: &Machine) {
             argv.add("-device", "mptsas1068,id=scsi");
             argv.add("-device", "scsi-hd,drive=disk,bus=scsi.0,bootindex=0");
         }
+        Interface::Pvscsi => {
+            argv.add("-device", "pvscsi,id=scsi");
+            argv.add("-device", "scsi-hd,drive=disk,bus=scsi.0,bootindex=0");
+        }
     }
 }
 
@@ -129,15 +133,13 @@ fn kernel(argv: &mut Argv, machine: &Machine) {
 }
 
 fn network(argv: &mut Argv, machine: &Machine) {
-    if !machine.network {
-        return;
-    }
+    let Some(nic) = machine.network else { return };
     let forward =
         |forward: &Forward| format!(",hostfwd=tcp:{}:{}-:{}", forward.bind, forward.host, forward.guest);
     let forwards = machine.forwards.iter().map(forward).collect::<Vec<_>>().concat();
     argv.add("-netdev", format!("user,id=net{forwards}"));
     // No option ROM: the machine never boots from the network, and loading iPXE takes time.
-    argv.add("-device", "virtio-net-pci,netdev=net,romfile=");
+    argv.add("-device", format!("{},netdev=net,romfile=", nic.device()));
 }
 
 fn consoles(argv: &mut Argv, machine: &Machine) {

@@ -42,8 +42,8 @@ pub struct Machine {
     pub memory_mib: u64,
     /// Virtual CPUs.
     pub cpus: u32,
-    /// A network card behind QEMU's user network; without it there are no forwards either.
-    pub network: bool,
+    /// The network card behind QEMU's user network; without it there are no forwards either.
+    pub network: Option<Nic>,
     /// Guest ports that the host can reach.
     pub forwards: Vec<Forward>,
     /// What the user sees.
@@ -73,7 +73,7 @@ impl Machine {
             disk_mib: None,
             memory_mib: 1024,
             cpus: 1,
-            network: false,
+            network: None,
             forwards: Vec::new(),
             display: Display::Headless,
             clipboard: false,
@@ -107,12 +107,35 @@ pub enum Firmware {
 /// A disk image and how the guest sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Disk {
-    /// The image.
+    /// The image, or the file that holds it.
     pub path: Utf8PathBuf,
+    /// Where in that file it lies.
+    pub part: Part,
     /// Its format.
     pub format: DiskFormat,
     /// The controller it hangs on.
     pub interface: Interface,
+}
+
+impl Disk {
+    /// An image that is a file of its own.
+    pub fn whole(path: impl Into<Utf8PathBuf>, format: DiskFormat, interface: Interface) -> Self {
+        Self { path: path.into(), part: Part::Whole, format, interface }
+    }
+}
+
+/// Which part of a file is the image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Part {
+    /// The file is the image.
+    Whole,
+    /// The image lies in an archive that does not compress it, such as an OVA. It is read only through an overlay.
+    Bytes {
+        /// Its first byte; a multiple of 512.
+        offset: u64,
+        /// Bytes.
+        size: u64,
+    },
 }
 
 /// A disk image format, by QEMU's block driver.
@@ -145,12 +168,60 @@ impl DiskFormat {
 pub enum Interface {
     /// virtio-blk.
     Virtio,
-    /// SATA, as `VirtualBox` has it.
+    /// SATA, as VirtualBox has it.
     Ahci,
     /// `NVMe`.
     Nvme,
-    /// LSI SAS, close to what `VMware` has.
+    /// LSI SAS 1068.
     Scsi,
+    /// VMware's own SCSI.
+    Pvscsi,
+}
+
+impl Interface {
+    /// What people call it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Virtio => "virtio-blk",
+            Self::Ahci => "ahci",
+            Self::Nvme => "nvme",
+            Self::Scsi => "lsi-sas",
+            Self::Pvscsi => "pvscsi",
+        }
+    }
+}
+
+/// A network card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Nic {
+    /// virtio-net.
+    Virtio,
+    /// Intel 82540EM, as VirtualBox has it.
+    E1000,
+    /// Intel 82574L.
+    E1000e,
+    /// VMware's own.
+    Vmxnet3,
+}
+
+impl Nic {
+    /// What people call it; QEMU names all but virtio-net so too.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Virtio => "virtio-net",
+            Self::E1000 => "e1000",
+            Self::E1000e => "e1000e",
+            Self::Vmxnet3 => "vmxnet3",
+        }
+    }
+
+    /// QEMU's name of the device.
+    pub(crate) fn device(self) -> &'static str {
+        match self {
+            Self::Virtio => "virtio-net-pci",
+            other => other.as_str(),
+        }
+    }
 }
 
 /// Where the guest's writes go.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::files::write_atomically;
 use crate::machine::{
-    Credential, Disk, Display, Firmware, Machine, Overlay, SOCKET_PATH_MAX, Server, VNC_BASE,
+    Credential, Disk, Display, Firmware, Machine, Overlay, Part, SOCKET_PATH_MAX, Server, VNC_BASE,
 };
 use crate::qemu::qemu_img;
 
@@ -61,8 +61,12 @@ fn check(machine: &Machine) -> Result<(), Error> {
             "the path of its socket is longer than {SOCKET_PATH_MAX} bytes: {socket}; set RAVE_STATE to a shorter one"
         ));
     }
-    if !machine.network && !machine.forwards.is_empty() {
+    if machine.network.is_none() && !machine.forwards.is_empty() {
         return bad("it forwards ports and has no network".into());
+    }
+    let part = machine.disk.as_ref().map(|disk| disk.part);
+    if matches!(part, Some(Part::Bytes { .. })) && machine.overlay == Overlay::None {
+        return bad("its disk lies inside another file and can only be read through an overlay".into());
     }
     if machine.disk_mib.is_some() && machine.overlay == Overlay::None {
         return bad("its disk can only be larger than the artifact on an overlay".into());
@@ -184,7 +188,12 @@ fn create_overlay(disk: &Disk, overlay: &Utf8Path, disk_mib: Option<u64>) -> Res
             .map_err(Error::process(doing))
     };
     let format = disk.format.driver();
-    let info = img(&["info", "--output=json", "-f", format, base.as_str()])?;
+    let name = block_name(disk, &base);
+    let info = match disk.part {
+        Part::Whole => img(&["info", "--output=json", "-f", format, &name])?,
+        // The name says the format already.
+        Part::Bytes { .. } => img(&["info", "--output=json", &name])?,
+    };
     let bytes = virtual_size(&info.stdout).ok_or_else(|| {
         Error::io(
             "read",
@@ -199,9 +208,22 @@ fn create_overlay(disk: &Disk, overlay: &Utf8Path, disk_mib: Option<u64>) -> Res
         std::process::id()
     ));
     let size = bytes.to_string();
-    img(&["create", "-q", "-f", "qcow2", "-b", base.as_str(), "-F", format, beside.as_str(), &size])
+    img(&["create", "-q", "-f", "qcow2", "-b", &name, "-F", format, beside.as_str(), &size])
         .inspect_err(|_| drop(fs::remove_file(&beside)))?;
     fs::rename(&beside, overlay).map_err(|e| Error::io("make", overlay, e))
+}
+
+/// What QEMU calls an image: its path, or the nodes that lead to a part of a file (QEMU's qapi/block-core.json,
+/// `BlockdevOptionsRaw`).
+fn block_name(disk: &Disk, path: &Utf8Path) -> String {
+    match disk.part {
+        Part::Whole => path.to_string(),
+        Part::Bytes { offset, size } => {
+            let file = serde_json::json!({ "driver": "file", "filename": path });
+            let part = serde_json::json!({ "driver": "raw", "offset": offset, "size": size, "file": file });
+            format!("json:{}", serde_json::json!({ "driver": disk.format.driver(), "file": part }))
+        }
+    }
 }
 
 /// Bytes, from the JSON of `qemu-img info`.

@@ -8,7 +8,9 @@ use rave_spec::Format;
 use crate::Error;
 use crate::instance::{Instance, Ready};
 use crate::keys::KeyPair;
-use crate::machine::{Disk, DiskFormat, Display, Firmware, Forward, Interface, Machine, Overlay, WhenTaken};
+use crate::machine::{
+    Disk, DiskFormat, Display, Firmware, Forward, Interface, Machine, Nic, Overlay, Part, WhenTaken,
+};
 use crate::ports::{PortRequest, Resolved, Want, resolve};
 use crate::prepare::make_private_dir;
 use crate::ssh::Ssh;
@@ -25,6 +27,8 @@ pub struct Plan<'a> {
     pub label: &'a str,
     /// The artifact.
     pub artifact: &'a Utf8Path,
+    /// Where in its file the disk lies.
+    pub part: Part,
     /// Its format.
     pub format: Format,
     /// Where the guest's writes go.
@@ -72,9 +76,9 @@ impl Plan<'_> {
     /// Finds the ports, makes the run folder and the key. The machine's name is new in `run_root`.
     pub fn prepare(&self) -> Result<Sandbox, Error> {
         let name = unique(self.label);
-        let (format, interface) = disk_of(self.format).ok_or_else(|| Error::BadMachine {
+        let hardware = Hardware::of(self.format).ok_or_else(|| Error::BadMachine {
             name: name.clone(),
-            why: format!("QEMU boots no {} artifact yet; the formats qemu and raw do", self.format),
+            why: format!("QEMU boots no {} artifact yet", self.format),
         })?;
         let ports = resolve(&self.services.iter().map(request).collect::<Vec<_>>())?;
         let run_dir = self.run_root.join(&name);
@@ -89,12 +93,17 @@ impl Plan<'_> {
         });
         let machine = Machine {
             firmware: self.firmware.clone(),
-            disk: Some(Disk { path: self.artifact.to_owned(), format, interface }),
+            disk: Some(Disk {
+                path: self.artifact.to_owned(),
+                part: self.part,
+                format: hardware.format,
+                interface: hardware.interface,
+            }),
             overlay: self.overlay.clone(),
             disk_mib: Some(self.disk_mib),
             memory_mib: self.memory_mib,
             cpus: self.cpus,
-            network: true,
+            network: Some(hardware.nic),
             forwards: forwards.collect(),
             display: self.display.clone(),
             credentials: vec![key.credential()],
@@ -130,12 +139,24 @@ fn unique(label: &str) -> String {
     format!("{label}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// How QEMU reads an artifact, and on which controller it is meant to hang.
-fn disk_of(format: Format) -> Option<(DiskFormat, Interface)> {
-    match format {
-        Format::Qemu => Some((DiskFormat::Qcow2, Interface::Virtio)),
-        Format::Raw => Some((DiskFormat::Raw, Interface::Virtio)),
-        _ => None,
+/// What an artifact is booted on: that which the hypervisor has that it is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Hardware {
+    format: DiskFormat,
+    interface: Interface,
+    nic: Nic,
+}
+
+impl Hardware {
+    fn of(format: Format) -> Option<Self> {
+        let (format, interface, nic) = match format {
+            Format::Qemu => (DiskFormat::Qcow2, Interface::Virtio, Nic::Virtio),
+            Format::Raw => (DiskFormat::Raw, Interface::Virtio, Nic::Virtio),
+            Format::Virtualbox => (DiskFormat::Vmdk, Interface::Ahci, Nic::E1000),
+            Format::Vmware => (DiskFormat::Vmdk, Interface::Pvscsi, Nic::Vmxnet3),
+            Format::Iso => return None,
+        };
+        Some(Self { format, interface, nic })
     }
 }
 
@@ -153,6 +174,7 @@ mod tests {
             run_root: root,
             label: "test",
             artifact: Utf8Path::new("/out/rave.qcow2"),
+            part: Part::Whole,
             format: Format::Qemu,
             overlay: Overlay::Throwaway,
             disk_mib: 100,
@@ -176,6 +198,20 @@ mod tests {
         let forward = one.machine.forward(SSH).unwrap();
         assert_eq!((forward.guest, forward.when_taken), (22, WhenTaken::PickAnother));
         assert_eq!(one.machine.credentials, [one.key.credential()]);
+    }
+
+    #[test]
+    fn each_format_gets_the_hardware_of_its_hypervisor() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(folder.path()).unwrap();
+        let hardware = |format| {
+            let machine = Plan { format, ..plan(root, &[]) }.prepare().unwrap().machine;
+            let disk = machine.disk.unwrap();
+            (disk.format.driver(), disk.interface.as_str(), machine.network.unwrap().as_str())
+        };
+        assert_eq!(hardware(Format::Qemu), ("qcow2", "virtio-blk", "virtio-net"));
+        assert_eq!(hardware(Format::Virtualbox), ("vmdk", "ahci", "e1000"));
+        assert_eq!(hardware(Format::Vmware), ("vmdk", "pvscsi", "vmxnet3"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use rave_process::interrupt;
 use rave_spec::Format;
 use rave_vm::accel::Verdict;
 use rave_vm::boot::Timeline;
-use rave_vm::machine::{Disk, DiskFormat, Interface, Machine, Overlay};
+use rave_vm::machine::{Disk, DiskFormat, Interface, Machine, Nic, Overlay};
 use rave_vm::ports::Want;
 use rave_vm::qemu::Qemu;
 use rave_vm::sandbox::Sandbox;
@@ -97,12 +97,12 @@ pub(super) fn plain_machine(settings: &Settings, disk: &rave_image::disk::Disk) 
     let run_dir = run_root(settings).join(&name);
     fs::create_dir_all(&run_dir).with_context(|| format!("cannot create {run_dir}"))?;
     Ok(Machine {
-        disk: Some(Disk { path: disk.path.clone(), format: DiskFormat::Raw, interface: Interface::Virtio }),
+        disk: Some(Disk::whole(&disk.path, DiskFormat::Raw, Interface::Virtio)),
         overlay: Overlay::Throwaway,
         disk_mib: Some(vm.disk.get()),
         memory_mib: vm.memory.get(),
         cpus: vm.cpus,
-        network: true,
+        network: Some(Nic::Virtio),
         ..Machine::new(name, &run_dir)
     })
 }
@@ -145,9 +145,9 @@ pub(super) fn with_sandbox<T>(
     let manifest = rave_image::Manifest::read(&out_dir).map_err(|error| image::failure(&error))?;
     let artifact = manifest.artifact(&out_dir, Format::Qemu).map_err(|error| image::failure(&error))?;
     let services = request::services(settings, &manifest, |_| Want::Auto);
-    let (run_root, path) = (run_root(settings), out_dir.join(&artifact.file));
+    let (run_root, path) = (run_root(settings), out_dir.join(&artifact.boot_file().name));
     let found = Found { manifest: &manifest, path: &path, format: Format::Qemu };
-    let plan = request::machine(settings, &run_root, found, &services);
+    let plan = request::machine(settings, &run_root, found, &services)?;
     work(&plan.prepare().map_err(|error| failure(&error))?)
 }
 

@@ -79,7 +79,9 @@ fn sizes(report: &mut Report, place: &Utf8Path) -> anyhow::Result<()> {
     let out_dir = place.join("out");
     let mut manifest = rave_image::Manifest::read(&out_dir).map_err(|error| image::failure(&error))?;
     for artifact in &manifest.artifacts {
-        report.add(format!("size of {}", artifact.file), Unit::Mebibytes, &[mebibytes(artifact.size)]);
+        for file in &artifact.files {
+            report.add(format!("size of {}", file.name), Unit::Mebibytes, &[mebibytes(file.size)]);
+        }
     }
     manifest.packages.sort_by_key(|package| std::cmp::Reverse(package.installed_kib));
     for package in manifest.packages.iter().take(LARGEST) {

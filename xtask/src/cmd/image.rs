@@ -29,7 +29,7 @@ pub(crate) fn run(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Re
     } else {
         for artifact in built.manifest.artifacts.iter().filter(|artifact| formats.contains(&artifact.format))
         {
-            ui.data(settings.out_dir.join(&artifact.file).as_str());
+            artifact.files.iter().for_each(|file| ui.data(settings.out_dir.join(&file.name).as_str()));
         }
     }
     Ok(Code::Ok)

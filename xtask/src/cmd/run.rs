@@ -65,7 +65,7 @@ pub(crate) fn run(args: &cli::Run, settings: &Settings, ui: &Ui) -> anyhow::Resu
         cpus: args.cpus.unwrap_or(vm.cpus),
         firmware: chosen_firmware(args.firmware)?,
         display: screen.display()?,
-        ..request::machine(settings, &run_root, found, &services)
+        ..request::machine(settings, &run_root, found, &services)?
     };
     let mut sandbox = plan.prepare().map_err(|error| failure(&error))?;
     sandbox.machine.clipboard = screen.clipboard;

@@ -7,7 +7,7 @@ use rave_image::Manifest;
 use rave_smoke::{Expected, Guest, Limits, Port};
 use rave_spec::Format;
 use rave_vm::accel::{self, ProbeRequest, Verdict};
-use rave_vm::machine::{Arch, Credential, Display, Firmware, Forward, Overlay};
+use rave_vm::machine::{Arch, Credential, Display, Firmware, Forward, Overlay, Part};
 use rave_vm::ports::Want;
 use rave_vm::qemu::Qemu;
 use rave_vm::sandbox::{Plan, Sandbox, ServicePort};
@@ -36,7 +36,7 @@ impl Fixture {
         let folder = Utf8PathBuf::from_path_buf(place.path("")).unwrap();
         let out = Utf8PathBuf::from_path_buf(shared_out(profile)).unwrap();
         let manifest = Manifest::read(&out).unwrap();
-        let artifact = out.join(&manifest.artifact(&out, Format::Qemu).unwrap().file);
+        let artifact = out.join(&manifest.artifact(&out, Format::Qemu).unwrap().boot_file().name);
         let qemu = Qemu::find(Arch::X86_64).unwrap();
         let verdict =
             accel::probe(&ProbeRequest { qemu: &qemu, cache_dir: &folder, force: None, refresh: false })
@@ -53,6 +53,7 @@ impl Fixture {
             run_root: &folder.join("run"),
             label: "fault",
             artifact: &artifact,
+            part: Part::Whole,
             format: Format::Qemu,
             overlay: Overlay::Throwaway,
             disk_mib: 8192,

@@ -45,6 +45,10 @@ pub struct Subject {
     pub accelerator: String,
     /// `bios` or `uefi`.
     pub firmware: String,
+    /// What the disk hangs on: `virtio-blk`, `ahci`, `pvscsi`.
+    pub bus: String,
+    /// The network card: `virtio-net`, `e1000`, `vmxnet3`.
+    pub nic: String,
     /// The machine's memory in MiB.
     pub memory_mib: u64,
     /// The machine's processors.

@@ -33,6 +33,8 @@ pub(crate) fn run(outcomes: &[Outcome]) -> Run {
             sha256: "00".repeat(32),
             accelerator: "tcg".into(),
             firmware: "bios".into(),
+            bus: "ahci".into(),
+            nic: "e1000".into(),
             memory_mib: 4096,
             cpus: 2,
         },

@@ -172,6 +172,8 @@ fn subject(format: &str) -> Subject {
         sha256: "9f2746755ef7d850580202d155398cbf0".chars().cycle().take(64).collect(),
         accelerator: "tcg".into(),
         firmware: "bios".into(),
+        bus: "ahci".into(),
+        nic: "e1000".into(),
         memory_mib: 4096,
         cpus: 2,
     }

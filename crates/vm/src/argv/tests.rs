@@ -1,7 +1,7 @@
 //! Snapshots of whole command lines, one option a line.
 
 use super::*;
-use crate::machine::{Credential, DirectKernel, Disk, DiskFormat, Password};
+use crate::machine::{Credential, DirectKernel, Disk, DiskFormat, Nic, Password};
 use crate::qemu::OLDEST;
 
 /// The command line with each option and its value on one line.
@@ -24,15 +24,11 @@ fn machine() -> Machine {
 
 fn sandbox() -> Machine {
     Machine {
-        disk: Some(Disk {
-            path: "/out/rave.qcow2".into(),
-            format: DiskFormat::Qcow2,
-            interface: Interface::Virtio,
-        }),
+        disk: Some(Disk::whole("/out/rave.qcow2", DiskFormat::Qcow2, Interface::Virtio)),
         overlay: Overlay::Throwaway,
         memory_mib: 4096,
         cpus: 2,
-        network: true,
+        network: Some(Nic::Virtio),
         forwards: vec![Forward::new("gateway", 3002, 3002), Forward::new("ssh", 2223, 22)],
         credentials: vec![Credential { name: "ssh.authorized_keys.root".into(), value: b"hush".to_vec() }],
         ..machine()
@@ -101,7 +97,7 @@ fn each_overlay_has_its_own_file_and_only_what_is_thrown_away_skips_flushes() {
     assert!(kept.contains(
         "driver=qcow2,node-name=disk,discard=unmap,file.driver=file,file.filename=/keep/rave.qcow2\n"
     ));
-    let raw = Disk { path: "/out/a.img".into(), format: DiskFormat::Raw, interface: Interface::Virtio };
+    let raw = Disk::whole("/out/a.img", DiskFormat::Raw, Interface::Virtio);
     let direct = lines(&Machine { overlay: Overlay::None, disk: Some(raw), ..machine() }, Engine::Tcg);
     assert!(
         direct
@@ -115,9 +111,23 @@ fn each_interface_has_its_controller() {
         (Interface::Ahci, "-device ide-hd,drive=disk,bus=ide.0,bootindex=0\n"),
         (Interface::Nvme, "-device nvme,drive=disk,serial=rave,bootindex=0\n"),
         (Interface::Scsi, "-device mptsas1068,id=scsi\n-device scsi-hd,drive=disk,bus=scsi.0,bootindex=0\n"),
+        (Interface::Pvscsi, "-device pvscsi,id=scsi\n-device scsi-hd,drive=disk,bus=scsi.0,bootindex=0\n"),
     ] {
         let disk = Some(Disk { interface, ..sandbox().disk.unwrap() });
         let text = lines(&Machine { disk, ..sandbox() }, Engine::Tcg);
+        assert!(text.contains(expected), "{text}");
+    }
+}
+
+#[test]
+fn each_network_card_is_there_without_a_boot_rom() {
+    for (nic, expected) in [
+        (Nic::Virtio, "-device virtio-net-pci,netdev=net,romfile=\n"),
+        (Nic::E1000, "-device e1000,netdev=net,romfile=\n"),
+        (Nic::E1000e, "-device e1000e,netdev=net,romfile=\n"),
+        (Nic::Vmxnet3, "-device vmxnet3,netdev=net,romfile=\n"),
+    ] {
+        let text = lines(&Machine { network: Some(nic), ..sandbox() }, Engine::Tcg);
         assert!(text.contains(expected), "{text}");
     }
 }
@@ -194,7 +204,7 @@ fn servers_and_where_their_password_is() {
 
 #[test]
 fn without_a_network_there_is_no_card() {
-    assert!(!lines(&Machine { network: false, ..sandbox() }, Engine::Tcg).contains("net"));
+    assert!(!lines(&Machine { network: None, ..sandbox() }, Engine::Tcg).contains("net"));
 }
 
 #[test]

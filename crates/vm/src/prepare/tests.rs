@@ -11,13 +11,40 @@ fn scratch() -> (tempfile::TempDir, Utf8PathBuf) {
 fn with_disk(folder: &Utf8Path, overlay: Overlay) -> Machine {
     let path = folder.join("disk, 1.raw");
     File::create(&path).unwrap().set_len(3 * 1024 * 1024).unwrap();
-    let disk = Some(Disk { path, format: DiskFormat::Raw, interface: Interface::Virtio });
+    let disk = Some(Disk::whole(path, DiskFormat::Raw, Interface::Virtio));
     Machine { disk, overlay, disk_mib: Some(64), ..Machine::new("test", folder) }
 }
 
 fn size_of(overlay: &Utf8Path) -> u64 {
     let info = Cmd::new("qemu-img").args(["info", "--output=json", overlay.as_str()]).output().unwrap();
     virtual_size(&info.stdout).unwrap()
+}
+
+#[test]
+fn an_image_inside_another_file_is_read_there_and_stays_as_it_is() {
+    let (_scratch, folder) = scratch();
+    let (image, holder) = (folder.join("a.vmdk"), folder.join("a, b.ova"));
+    let img = |args: &[&str]| Cmd::new("qemu-img").args(args).output().unwrap();
+    let options = ["-o", "subformat=monolithicSparse"];
+    img(&[&["create", "-q", "-f", "vmdk"], &options[..], &[image.as_str(), "3M"]].concat());
+    let content = [vec![1; 1024], fs::read(&image).unwrap(), vec![2; 512]].concat();
+    fs::write(&holder, &content).unwrap();
+    let part = Part::Bytes { offset: 1024, size: content.len() as u64 - 1536 };
+    let disk = Disk { part, ..Disk::whole(&holder, DiskFormat::Vmdk, Interface::Ahci) };
+    let machine = |overlay, disk_mib| Machine {
+        disk: Some(disk.clone()),
+        overlay,
+        disk_mib,
+        ..Machine::new("test", &folder)
+    };
+    prepare(&machine(Overlay::Throwaway, Some(64))).unwrap();
+    let overlay = folder.join("overlay.qcow2");
+    assert_eq!(size_of(&overlay), 64 * 1024 * 1024);
+    let bytes = img(&["convert", "-O", "raw", overlay.as_str(), folder.join("out").as_str()]);
+    assert!(bytes.text().is_empty());
+    assert_eq!(fs::read(&holder).unwrap(), content);
+    let error = prepare(&machine(Overlay::None, None)).unwrap_err().to_string();
+    assert!(error.contains("only be read through an overlay"), "{error}");
 }
 
 #[test]

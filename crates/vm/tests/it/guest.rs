@@ -39,7 +39,7 @@ impl Bench {
         let mut file = File::create(&path).unwrap();
         file.write_all(sector).unwrap();
         file.set_len(1024 * 1024).unwrap();
-        let disk = Some(Disk { path, format: DiskFormat::Raw, interface: Interface::Virtio });
+        let disk = Some(Disk::whole(path, DiskFormat::Raw, Interface::Virtio));
         Machine { disk, ..self.machine("sector") }
     }
 

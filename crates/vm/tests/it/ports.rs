@@ -3,14 +3,14 @@
 use std::net::{TcpListener, TcpStream};
 
 use rave_vm::Error;
-use rave_vm::machine::{Forward, Machine, WhenTaken};
+use rave_vm::machine::{Forward, Machine, Nic, WhenTaken};
 use rave_vm::ports::TakenReason;
 
 use crate::guest::Bench;
 
 fn machine(bench: &Bench, port: u16, when_taken: WhenTaken) -> Machine {
     let forwards = vec![Forward { when_taken, ..Forward::new("gateway", port, 3002) }];
-    Machine { network: true, forwards, ..bench.machine("ports") }
+    Machine { network: Some(Nic::Virtio), forwards, ..bench.machine("ports") }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use rave_smoke::report::{Album, Boot, BootFailure, BootTimes, Moment, Row, Run, 
 use rave_smoke::{Expected, Guest, Limits, Port, serial, suite};
 use rave_spec::Format;
 use rave_vm::accel::Verdict;
-use rave_vm::machine::{Machine, Overlay};
+use rave_vm::machine::{Machine, Nic, Overlay};
 use rave_vm::ports::Want;
 use rave_vm::qemu::Qemu;
 use rave_vm::sandbox::{Plan, Sandbox};
@@ -60,10 +60,10 @@ impl<'a> Session<'a> {
     }
 
     pub(super) fn smoke(&self, artifact: &Artifact, path: &Utf8Path) -> anyhow::Result<Run> {
-        self.ui.note(&format!("booting {}", artifact.file));
+        self.ui.note(&format!("booting {}", artifact.boot_file().name));
         let started = Instant::now();
         let scratch = Scratch::new(&self.settings.state_dir)?;
-        let sandbox = self.prepare(path, artifact.format, &scratch).map_err(|error| self.explain(&error))?;
+        let sandbox = self.prepare(path, artifact.format, &scratch)?;
         let instance = Instance::boot(sandbox.machine.clone(), self.verdict.engine, self.qemu);
         let mut instance = instance.map_err(|error| self.explain(&error))?;
         let subject = self.subject(artifact, instance.machine());
@@ -107,16 +107,16 @@ impl<'a> Session<'a> {
         format!("{}-{format}", self.settings.profile)
     }
 
-    fn prepare(&self, artifact: &Utf8Path, format: Format, scratch: &Scratch) -> Result<Sandbox, Error> {
+    fn prepare(&self, artifact: &Utf8Path, format: Format, scratch: &Scratch) -> anyhow::Result<Sandbox> {
         let host = |port| if self.args.fixed_ports { Want::Fixed(port) } else { Want::FixedOrFree(port) };
         let services = request::services(self.settings, self.manifest, host);
         let run_root = run_root(self.settings);
         let found = Found { manifest: self.manifest, path: artifact, format };
         let plan = Plan {
             overlay: Overlay::Keep(scratch.disk()),
-            ..request::machine(self.settings, &run_root, found, &services)
+            ..request::machine(self.settings, &run_root, found, &services)?
         };
-        let mut sandbox = plan.prepare()?;
+        let mut sandbox = plan.prepare().map_err(|error| self.explain(&error))?;
         sandbox.machine.files.serial_log = scratch.serial_log();
         for port in &sandbox.ports {
             if let Some(taken) = &port.fell_back_from {
@@ -222,10 +222,12 @@ impl<'a> Session<'a> {
             base: self.manifest.base.to_string(),
             profile: self.manifest.profile.clone(),
             format: artifact.format.to_string(),
-            artifact: artifact.file.clone(),
-            sha256: artifact.sha256.to_string(),
+            artifact: artifact.boot_file().name.clone(),
+            sha256: artifact.boot_file().sha256.to_string(),
             accelerator: self.verdict.accelerator().to_string(),
             firmware: "bios".into(),
+            bus: machine.disk.as_ref().map_or("none", |disk| disk.interface.as_str()).into(),
+            nic: machine.network.map_or("none", Nic::as_str).into(),
             memory_mib: machine.memory_mib,
             cpus: machine.cpus,
         }

@@ -40,7 +40,8 @@ fn one(run: &Run, args: &cli::Smoke, ui: &Ui) {
         Boot::Ready(times) => format!(", ready after {:.1} s", times.ready),
         Boot::Failed(_) => String::new(),
     };
-    ui.data(&format!("{} under {} ({}){boot}", subject.artifact, subject.accelerator, subject.firmware));
+    let hardware = format!("{}, {}, {}", subject.firmware, subject.bus, subject.nic);
+    ui.data(&format!("{} under {} ({hardware}){boot}", subject.artifact, subject.accelerator));
     ui.table(&["check", "result", "time", "last answer"], &table(&run.rows, ui.width()));
     if let Some(failure) = run.boot_failure() {
         ui.data(&failure.to_string());

@@ -62,7 +62,8 @@ pub(super) fn run(index: usize, run: &Run, folder: &Utf8Path) -> Markup {
                             div.wide { dt { "SHA-256" } dd { code { (Text(&subject.sha256)) } } }
                             div.wide { dt { "Machine" } dd {
                                 (subject.memory_mib) " MiB, " (plural(subject.cpus as usize, "processor")) ", "
-                                (Text(&subject.firmware)) ", " (Text(&subject.accelerator))
+                                (Text(&subject.firmware)) ", " (Text(&subject.bus)) ", " (Text(&subject.nic)) ", "
+                                (Text(&subject.accelerator))
                             } }
                         }
                     }
