@@ -51,6 +51,10 @@ pub(crate) enum Command {
     Run(Run),
     /// Build it, boot it, check it     cargo xtask smoke --yes
     Smoke(Smoke),
+    /// Turn a raw or qcow2 disk into the other formats
+    Convert(Convert),
+    /// Say what an image of any format is
+    Inspect(Inspect),
     /// Show what this host has and lacks; --yes installs it
     Doctor(Doctor),
     /// Print the effective configuration and where each value comes from
@@ -174,6 +178,33 @@ pub(crate) struct Smoke {
     /// Force an accelerator [default: kvm where a guest really runs under it, else tcg]
     #[arg(long, value_name = "NAME")]
     pub(crate) accel: Option<Accel>,
+}
+
+/// `cargo xtask convert`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Convert {
+    /// The disk: raw or qcow2
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Utf8PathBuf,
+    /// Into what; may be repeated or a comma list
+    #[arg(
+        long = "format", value_name = "FORMAT", value_delimiter = ',', value_parser = format_or_all(), required = true
+    )]
+    pub(crate) formats: Vec<FormatFlag>,
+    /// Folder of the results, which are named after FILE [default: FILE's own]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<Utf8PathBuf>,
+}
+
+/// `cargo xtask inspect`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Inspect {
+    /// An image, a .vmx or an .ovf
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Utf8PathBuf,
+    /// Print what was found as JSON on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `cargo xtask doctor`

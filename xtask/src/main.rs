@@ -59,6 +59,8 @@ fn dispatch(cli: &Cli, ui: &Ui) -> anyhow::Result<Code> {
         Command::Image(args) => cmd::image::run(args, &settings, ui),
         Command::Run(args) => cmd::run::run(args, &settings, ui),
         Command::Smoke(args) => cmd::smoke::run(args, &settings, ui),
+        Command::Convert(args) => cmd::convert::run(args, &settings, ui),
+        Command::Inspect(args) => cmd::inspect::run(args, ui),
         Command::Doctor(args) => cmd::doctor::run(args, &settings, ui),
         Command::Config(args) => cmd::config::run(args, &settings, ui),
         Command::Test(args) => cmd::test::run(args, &settings, ui),

@@ -112,7 +112,7 @@ pub fn build(request: &Request<'_>, sink: Sink<'_>) -> Result<Built, Error> {
     for folder in [request.out_dir, request.cache_dir, request.log_dir] {
         fs::create_dir_all(folder).at("create", folder)?;
     }
-    let _lock = lock(request, sink)?;
+    let _lock = lock(request.cache_dir, sink)?;
     // Whoever held the lock may just have built the same.
     if let Some(manifest) = plan.finished() {
         return Ok(Built { manifest, changed: false });
@@ -133,8 +133,8 @@ pub fn is_current(request: &Request<'_>) -> Result<bool, Error> {
 }
 
 /// One build at a time in a cache; a second one waits and says for whom.
-fn lock(request: &Request<'_>, sink: Sink<'_>) -> Result<FileLock, Error> {
-    let path = request.cache_dir.join("build.lock");
+pub(crate) fn lock(cache_dir: &Utf8Path, sink: Sink<'_>) -> Result<FileLock, Error> {
+    let path = cache_dir.join("build.lock");
     let mut told = |holder: &Holder| {
         let text = format!("waiting for another build (process {}: {})", holder.pid, holder.command);
         sink(Event::Note { text: &text });
@@ -210,7 +210,11 @@ impl<'a> Plan<'a> {
         let Request { spec, base, profile, epoch, .. } = self.request;
         let stem = formats::stem(*base, profile);
         formats::Recipe {
-            appliance: appliance(spec, &stem, &self.config),
+            appliance: appliance(
+                spec,
+                &stem,
+                self.config.features.contains(rave_spec::Feature::Desktop.as_str()),
+            ),
             stem,
             size: spec.vm.disk.get() << 20,
             identity: self.keys.disk,
@@ -286,6 +290,9 @@ impl<'a> Plan<'a> {
 
     fn artifact(&self, workshop: &Workshop<'_>, format: Format) -> Result<Artifact, Error> {
         let files = place(workshop, format, self.request.out_dir)?;
+        for file in &files {
+            artifact::remember(&self.request.out_dir.join(&file.name), file.sha256)?;
+        }
         let files = files.try_into().expect("each format has plain names");
         Ok(Artifact { format, files, key: self.artifact_key(format) })
     }
@@ -337,7 +344,6 @@ pub(crate) fn place(
         for file in &files {
             let place = out_dir.join(&file.name);
             fs::rename(partial.folder.join(&file.name), &place).at("rename into", &place)?;
-            artifact::remember(&place, file.sha256)?;
         }
         Ok(files)
     })
@@ -418,7 +424,7 @@ fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
 }
 
 /// The machine that descriptors describe.
-fn appliance(spec: &Spec, name: &str, config: &GuestConfig) -> Appliance {
+pub fn appliance(spec: &Spec, name: &str, desktop: bool) -> Appliance {
     let forward = |(name, service): (rave_spec::ServiceName, rave_spec::Service)| Forward {
         name: name.to_string(),
         host_address: std::net::Ipv4Addr::LOCALHOST.to_string(),
@@ -429,7 +435,7 @@ fn appliance(spec: &Spec, name: &str, config: &GuestConfig) -> Appliance {
         name: name.to_owned(),
         memory_mib: spec.vm.memory.get(),
         cpus: spec.vm.cpus,
-        desktop: config.features.contains(rave_spec::Feature::Desktop.as_str()),
+        desktop,
         forwards: spec.services.iter().map(forward).collect(),
     }
 }

@@ -7,11 +7,13 @@
 pub mod artifact;
 pub mod bases;
 pub mod build;
+pub mod convert;
 pub mod digest;
 pub mod disk;
 mod error;
 pub mod formats;
 pub mod guest_program;
+pub mod inspect;
 pub mod manifest;
 pub mod scratch;
 mod stages;

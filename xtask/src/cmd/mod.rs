@@ -3,8 +3,10 @@
 pub(crate) mod bench;
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod convert;
 pub(crate) mod doctor;
 pub(crate) mod image;
+pub(crate) mod inspect;
 pub(crate) mod run;
 pub(crate) mod smoke;
 pub(crate) mod test;

@@ -33,7 +33,7 @@ const MEMORY_UNIT: &str = "[Unit]\nDescription=Tell the memory in use\n[Service]
 /// Builds one, or takes it from the store.
 pub fn plain_disk(request: &Request<'_>, kind: Plain, sink: Sink<'_>) -> Result<Disk, Error> {
     let plan = Plan::read(request)?;
-    let _lock = lock(request, sink)?;
+    let _lock = lock(request.cache_dir, sink)?;
     scratch::sweep(request.cache_dir)?;
     let store = Store::open(request.cache_dir)?;
     let stages = Stages::new(store, request.cache_dir, request.log_dir, false, sink);

@@ -1,0 +1,78 @@
+//! What the guest sees of an image: parts of it, read through qemu-img where it is not plain.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::time::Duration;
+
+use camino::Utf8Path;
+use rave_process::Cmd;
+use serde_json::{Value, json};
+
+use crate::formats::ova::Member;
+
+/// How long qemu-img may take for a few MiB; a stranger's image may keep it busy for ever.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Bytes that positions in an image are multiples of.
+const SECTOR: u64 = 512;
+
+/// An image's content.
+pub(super) enum Content<'a> {
+    /// The bytes of a file.
+    Plain(&'a File),
+    /// An image as a node of QEMU's (its qapi/block-core.json, `BlockdevOptions`), and the disk's size in bytes.
+    Image { node: Value, size: u64 },
+}
+
+impl Content<'_> {
+    /// The image that is a whole file, by the name of its driver.
+    pub(super) fn whole(path: &Utf8Path, driver: &str, size: u64) -> Self {
+        let file = json!({ "driver": "file", "filename": path });
+        Self::Image { node: json!({ "driver": driver, "file": file }), size }
+    }
+
+    /// The VMDK that is a member of an archive.
+    pub(super) fn inside(path: &Utf8Path, member: &Member, size: u64) -> Self {
+        let file = json!({ "driver": "file", "filename": path });
+        let part = window(&file, member.offset, member.size);
+        Self::Image { node: json!({ "driver": "vmdk", "file": part }), size }
+    }
+
+    /// Up to `length` bytes from `start`; fewer where the image ends.
+    pub(super) fn read(&self, start: u64, length: u64) -> Result<Vec<u8>, String> {
+        match self {
+            Self::Plain(file) => read_plain(file, start, length).map_err(|error| error.to_string()),
+            Self::Image { node, size } => read_image(node, start, length.min(size.saturating_sub(start))),
+        }
+    }
+}
+
+/// A part of a node as a disk of its own.
+fn window(node: &Value, offset: u64, size: u64) -> Value {
+    json!({ "driver": "raw", "offset": offset, "size": size, "file": node })
+}
+
+pub(super) fn read_plain(file: &File, start: u64, length: u64) -> std::io::Result<Vec<u8>> {
+    let end = file.metadata()?.len();
+    let length = length.min(end.saturating_sub(start));
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
+    file.read_exact_at(&mut bytes, start)?;
+    Ok(bytes)
+}
+
+fn read_image(node: &Value, start: u64, length: u64) -> Result<Vec<u8>, String> {
+    let before = start % SECTOR;
+    // A disk may end within a sector; that sector is not read.
+    let size = (before + length) / SECTOR * SECTOR;
+    if size == 0 {
+        return Ok(Vec::new());
+    }
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let target = folder.path().join("part");
+    // `qemu-img dd` would do, but its count counts from the start of the disk, also behind `skip`.
+    let name = format!("json:{}", window(node, start - before, size));
+    let command = Cmd::new("qemu-img").args(["convert", "-O", "raw", &name]).arg(&target).timeout(DEADLINE);
+    command.output().map_err(|error| error.to_string())?;
+    let file = File::open(&target).map_err(|error| error.to_string())?;
+    read_plain(&file, before, length).map_err(|error| error.to_string())
+}

@@ -1,0 +1,71 @@
+//! What the manifest that lies beside a file says of it. Nothing is written beside a stranger's files.
+
+use camino::Utf8Path;
+use serde::Serialize;
+
+use crate::digest::Digest;
+use crate::manifest::{FILE, Manifest};
+
+/// How a file and the manifest beside it fit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "result")]
+pub enum Match {
+    /// There is no manifest.
+    None,
+    /// The manifest cannot be read.
+    Unreadable {
+        /// Why.
+        detail: String,
+    },
+    /// It does not name this file.
+    NotListed,
+    /// The file is what it describes.
+    Same {
+        /// The base that made it.
+        base: String,
+        /// The profile.
+        profile: String,
+        /// The format.
+        format: String,
+        /// Its SHA-256.
+        sha256: Digest,
+    },
+    /// The file is something else.
+    Differs {
+        /// Both values.
+        detail: String,
+    },
+}
+
+pub(super) fn compare(path: &Utf8Path, size: u64) -> Match {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Match::None };
+    if !folder.join(FILE).exists() {
+        return Match::None;
+    }
+    let manifest = match Manifest::read(folder) {
+        Ok(manifest) => manifest,
+        Err(error) => return Match::Unreadable { detail: error.to_string() },
+    };
+    let files = manifest
+        .artifacts
+        .iter()
+        .flat_map(|artifact| artifact.files.iter().map(move |file| (artifact.format, file)));
+    let Some((format, file)) = files.into_iter().find(|(_, file)| file.name == name) else {
+        return Match::NotListed;
+    };
+    if file.size != size {
+        return Match::Differs { detail: format!("it has {size} bytes, the manifest says {}", file.size) };
+    }
+    match Digest::of_file(path) {
+        Ok(found) if found == file.sha256 => Match::Same {
+            base: manifest.base.to_string(),
+            profile: manifest.profile,
+            format: format.to_string(),
+            sha256: found,
+        },
+        Ok(found) => {
+            Match::Differs { detail: format!("its SHA-256 is {found}, the manifest says {}", file.sha256) }
+        }
+        Err(error) => Match::Differs { detail: format!("it cannot be read: {error}") },
+    }
+}

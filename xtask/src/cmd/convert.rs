@@ -1,0 +1,44 @@
+//! `cargo xtask convert`: a disk of any origin in the other formats.
+
+use camino::Utf8Path;
+use rave_image::build::appliance;
+use rave_image::convert::{Request, convert};
+use rave_image::formats::{AVAILABLE, not_on_base};
+use rave_spec::Format;
+
+use crate::cli::{self, FormatFlag};
+use crate::cmd::image::{epoch, failure};
+use crate::exit::Code;
+use crate::settings::Settings;
+use crate::ui::Ui;
+
+pub(crate) fn run(args: &cli::Convert, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
+    let formats = formats(settings, &args.formats)?;
+    let folder = args.file.parent().filter(|folder| *folder != "").unwrap_or(Utf8Path::new("."));
+    let request = Request {
+        file: &args.file,
+        formats: &formats,
+        out_dir: args.out.as_deref().unwrap_or(folder),
+        cache_dir: &settings.cache_dir,
+        log_dir: &settings.state_dir.join("logs"),
+        // Nothing is known of the guest: enough video memory for a desktop does no harm without one.
+        appliance: appliance(&settings.spec.spec, "", true),
+        epoch: epoch()?,
+    };
+    let files = convert(&request, &ui.sink()).map_err(|error| failure(&error))?;
+    for file in files {
+        ui.data(file.as_str());
+    }
+    Ok(Code::Ok)
+}
+
+/// `all` is what there is; a name that there is not is an error.
+fn formats(settings: &Settings, flags: &[FormatFlag]) -> anyhow::Result<Vec<Format>> {
+    let all = flags.contains(&FormatFlag::All);
+    let formats = settings.formats(flags).into_iter().filter(|format| !all || AVAILABLE.contains(format));
+    let formats: Vec<Format> = formats.collect();
+    match formats.iter().find(|format| !AVAILABLE.contains(format)) {
+        Some(format) => Err(failure(&not_on_base(*format)).into()),
+        None => Ok(formats),
+    }
+}
