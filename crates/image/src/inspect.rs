@@ -129,25 +129,30 @@ pub struct DiskFacts {
 
 /// Looks at a file. Only what the system refuses is an error.
 pub fn inspect(path: &Utf8Path) -> Result<Inspection, Error> {
-    let mut file = File::open(path).at("open", path)?;
-    let metadata = file.metadata().at("read", path)?;
-    if !metadata.is_file() {
-        let detail = "it is no file".to_owned();
-        return Err(Error::Input { what: path.to_string(), detail });
-    }
+    let mut file = open(path)?;
+    let size = file.metadata().at("read", path)?.len();
     let path = &crate::build::absolute(path)?;
     let head = read_plain(&file, 0, HEAD).at("read", path)?;
     let mut problems = Vec::new();
     let kind = kind(&mut file, &head, &mut problems);
     let disk = disk(&kind, path, &file, &mut problems);
-    let (file_name, size) = (path.file_name().unwrap_or_default().to_owned(), metadata.len());
-    Ok(Inspection { manifest: manifest::compare(path, size), file: file_name, size, kind, disk, problems })
+    let name = path.file_name().unwrap_or_default().to_owned();
+    Ok(Inspection { file: name, size, kind, disk, manifest: manifest::compare(path, size), problems })
+}
+
+/// Opens a regular file: a pipe would wait for its other end, and a device has no end.
+fn open(path: &Utf8Path) -> Result<File, Error> {
+    if std::fs::metadata(path).at("open", path)?.is_file() {
+        File::open(path).at("open", path)
+    } else {
+        Err(Error::Input { what: path.to_string(), detail: "it is no regular file".into() })
+    }
 }
 
 /// How a file that is a disk is written, and the disk's size in bytes; for what can be converted.
 pub fn disk_size(path: &Utf8Path) -> Result<(crate::formats::Driver, u64), Error> {
     use crate::formats::Driver;
-    let file = File::open(path).at("open", path)?;
+    let file = open(path)?;
     let head = read_plain(&file, 0, HEAD).at("read", path)?;
     let refuse = |detail: String| Err(Error::Input { what: path.to_string(), detail });
     if head.starts_with(&qcow2::MAGIC) {

@@ -77,7 +77,7 @@ fn a_format_that_is_not_made_yet_names_those_that_are() {
         &xtask(&own_toml(), &["image", "--format", "qemu,iso"]),
         2,
         &expect![[r#"
-            error: format iso is not yet on this base (debian); it makes: qemu, raw
+            error: format iso is not yet on this base (debian); it makes: qemu, virtualbox, vmware, raw
             remedy: choose among those with --format, or in defaults.formats of rave.toml
         "#]],
     );

@@ -24,6 +24,8 @@ fn without_arguments_the_first_screen_shows_the_main_commands_with_examples() {
               image        Build a bootable image          cargo xtask image --format qemu
               run          Boot it and show its services   cargo xtask run --ssh
               smoke        Build it, boot it, check it     cargo xtask smoke --yes
+              convert      Turn a raw or qcow2 disk into the other formats
+              inspect      Say what an image of any format is
               doctor       Show what this host has and lacks; --yes installs it
               config       Print the effective configuration and where each value comes from
               test         Run every test, or only the named steps
@@ -165,6 +167,56 @@ fn smoke_help() {
                   --color <WHEN>  Colours: auto, always or never [default: auto]
         "#]],
     );
+}
+
+#[test]
+fn convert_help() {
+    shows(
+        &xtask("", &["convert", "--help"]),
+        0,
+        &expect![[r#"
+        Turn a raw or qcow2 disk into the other formats
+
+        Usage: cargo xtask convert [OPTIONS] --format <FORMAT> <FILE>
+
+        Arguments:
+          <FILE>  The disk: raw or qcow2
+
+        Options:
+              --format <FORMAT>  Into what; may be repeated or a comma list [possible values: qemu,
+                                 virtualbox, vmware, raw, iso, all]
+              --out <DIR>        Folder of the results, which are named after FILE [default: FILE's own]
+          -h, --help             Print help
+
+        Everywhere:
+          -y, --yes           Install what the host lacks and ask nothing
+          -q, --quiet         Say only what went wrong
+          -v, --verbose       Show the lines that the programs underneath print
+              --color <WHEN>  Colours: auto, always or never [default: auto]
+    "#]],
+    );
+}
+
+#[test]
+fn inspect_help() {
+    shows(&xtask("", &["inspect", "--help"]), 0, &expect![[r#"
+        Say what an image of any format is
+
+        Usage: cargo xtask inspect [OPTIONS] <FILE>
+
+        Arguments:
+          <FILE>  An image, a .vmx or an .ovf
+
+        Options:
+              --json  Print what was found as JSON on stdout
+          -h, --help  Print help
+
+        Everywhere:
+          -y, --yes           Install what the host lacks and ask nothing
+          -q, --quiet         Say only what went wrong
+          -v, --verbose       Show the lines that the programs underneath print
+              --color <WHEN>  Colours: auto, always or never [default: auto]
+    "#]]);
 }
 
 #[test]

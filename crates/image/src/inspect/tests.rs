@@ -113,6 +113,18 @@ fn a_package_tells_its_machine_and_a_changed_disk_in_it_is_found() {
 }
 
 #[test]
+fn what_is_no_file_is_refused_at_once() {
+    let folder = Folder::new();
+    let pipe = folder.path.join("pipe");
+    Cmd::new("mkfifo").arg(pipe.as_str()).output().unwrap();
+    for path in [&pipe, &folder.path, Utf8Path::new("/dev/zero")] {
+        let error = inspect(path).unwrap_err().to_string();
+        assert_eq!(error, format!("{path}: it is no regular file"));
+        assert!(disk_size(path).is_err());
+    }
+}
+
+#[test]
 fn no_other_file_is_opened() {
     let folder = Folder::new();
     let overlay = folder.path.join("o.qcow2");
