@@ -199,7 +199,10 @@ fn convert_help() {
 
 #[test]
 fn inspect_help() {
-    shows(&xtask("", &["inspect", "--help"]), 0, &expect![[r#"
+    shows(
+        &xtask("", &["inspect", "--help"]),
+        0,
+        &expect![[r#"
         Say what an image of any format is
 
         Usage: cargo xtask inspect [OPTIONS] <FILE>
@@ -216,7 +219,8 @@ fn inspect_help() {
           -q, --quiet         Say only what went wrong
           -v, --verbose       Show the lines that the programs underneath print
               --color <WHEN>  Colours: auto, always or never [default: auto]
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
