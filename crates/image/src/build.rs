@@ -1,10 +1,9 @@
 //! The whole way from the specification to artifacts with a manifest.
 
+mod place;
 mod plain;
 
-use std::collections::VecDeque;
 use std::fs;
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -23,7 +22,7 @@ use crate::formats;
 use crate::formats::ovf::vbox::Forward;
 use crate::formats::{Appliance, Driver, Source, Workshop};
 use crate::guest_program;
-use crate::manifest::{Artifact, ArtifactFile, Input, Manifest, SCHEMA};
+use crate::manifest::{Artifact, Input, Manifest, SCHEMA};
 use crate::scratch;
 use crate::stages::Stages;
 use crate::store::Store;
@@ -32,6 +31,7 @@ use crate::tree::accounts::{Account, hash_password};
 use crate::tree::overlay::Overlay;
 use crate::versions;
 
+pub(crate) use place::{longest_first, place, side_by_side};
 pub use plain::{Plain, plain_disk};
 
 /// `SOURCE_DATE_EPOCH` where the environment sets none: 2026-01-01T00:00:00Z. A fixed day, so that the same
@@ -322,84 +322,6 @@ impl<'a> Plan<'a> {
             npm_packages: tools::locked(&self.config)?,
         })
     }
-}
-
-/// Makes an artifact beside its place, and renames its files into it.
-pub(crate) fn place(
-    workshop: &Workshop<'_>,
-    format: Format,
-    out_dir: &Utf8Path,
-) -> Result<Vec<ArtifactFile>, Error> {
-    workshop.stages.timed(formats::stage(format), || {
-        let stem = &workshop.recipe.stem;
-        let partial = Partial::create(out_dir.join(format!(".{stem}-{format}.partial")))?;
-        workshop.make(format, &partial.folder)?;
-        let mut files = Vec::new();
-        for name in formats::file_names(stem, format) {
-            let path = partial.folder.join(&name);
-            let sha256 = Digest::of_file(&path).at("read", &path)?;
-            let size = fs::metadata(&path).at("read", &path)?.len();
-            files.push(ArtifactFile { name, size, sha256 });
-        }
-        for file in &files {
-            let place = out_dir.join(&file.name);
-            fs::rename(partial.folder.join(&file.name), &place).at("rename into", &place)?;
-        }
-        Ok(files)
-    })
-}
-
-/// A folder that goes away with what is left in it; also one that a killed build left.
-struct Partial {
-    folder: Utf8PathBuf,
-}
-
-impl Partial {
-    fn create(folder: Utf8PathBuf) -> Result<Self, Error> {
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir(&folder).at("create", &folder)?;
-        Ok(Self { folder })
-    }
-}
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.folder);
-    }
-}
-
-/// The one with the longest work first, and the one that then waits for its result last.
-pub(crate) fn longest_first(mut formats: Vec<Format>) -> Vec<Format> {
-    formats.sort_by_key(|format| match format {
-        Format::Virtualbox => 0,
-        Format::Iso => 1,
-        Format::Qemu => 2,
-        Format::Raw => 3,
-        Format::Vmware => 4,
-    });
-    formats
-}
-
-/// Works on as many formats at once as there are processors. After a failure no other one is begun.
-pub(crate) fn side_by_side<T: Send>(
-    formats: Vec<Format>,
-    work: impl Fn(Format) -> Result<T, Error> + Sync,
-) -> Result<Vec<T>, Error> {
-    let workers = thread::available_parallelism().map_or(1, usize::from).min(formats.len());
-    let waiting = Mutex::new(VecDeque::from(formats));
-    let take = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-    let worker = || {
-        let mut done = Vec::new();
-        while let Some(format) = take() {
-            done.push(work(format).inspect_err(|_| while take().is_some() {})?);
-        }
-        Ok(done)
-    };
-    let results: Vec<Result<Vec<T>, Error>> = thread::scope(|scope| {
-        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(worker)).collect();
-        workers.into_iter().map(join).collect()
-    });
-    results.into_iter().collect::<Result<Vec<_>, _>>().map(|lists| lists.into_iter().flatten().collect())
 }
 
 /// A guest that does not fit is told before the work, with the size that it needs.

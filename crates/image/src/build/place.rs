@@ -1,0 +1,93 @@
+//! Artifacts come to their place whole, and several are made at once.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_spec::Format;
+
+use super::join;
+use crate::digest::Digest;
+use crate::error::{Error, IoContext as _};
+use crate::formats::{self, Workshop};
+use crate::manifest::ArtifactFile;
+
+/// Makes an artifact beside its place, and renames its files into it.
+pub(crate) fn place(
+    workshop: &Workshop<'_>,
+    format: Format,
+    out_dir: &Utf8Path,
+) -> Result<Vec<ArtifactFile>, Error> {
+    workshop.stages.timed(formats::stage(format), || {
+        let stem = &workshop.recipe.stem;
+        let partial = Partial::create(out_dir.join(format!(".{stem}-{format}.partial")))?;
+        workshop.make(format, &partial.folder)?;
+        let mut files = Vec::new();
+        for name in formats::file_names(stem, format) {
+            let path = partial.folder.join(&name);
+            let sha256 = Digest::of_file(&path).at("read", &path)?;
+            let size = fs::metadata(&path).at("read", &path)?.len();
+            files.push(ArtifactFile { name, size, sha256 });
+        }
+        for file in &files {
+            let place = out_dir.join(&file.name);
+            fs::rename(partial.folder.join(&file.name), &place).at("rename into", &place)?;
+        }
+        Ok(files)
+    })
+}
+
+/// A folder that goes away with what is left in it; also one that a killed build left.
+struct Partial {
+    folder: Utf8PathBuf,
+}
+
+impl Partial {
+    fn create(folder: Utf8PathBuf) -> Result<Self, Error> {
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir(&folder).at("create", &folder)?;
+        Ok(Self { folder })
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// The one with the longest work first, and the one that then waits for its result last.
+pub(crate) fn longest_first(mut formats: Vec<Format>) -> Vec<Format> {
+    formats.sort_by_key(|format| match format {
+        Format::Virtualbox => 0,
+        Format::Iso => 1,
+        Format::Qemu => 2,
+        Format::Raw => 3,
+        Format::Vmware => 4,
+    });
+    formats
+}
+
+/// Works on as many formats at once as there are processors. After a failure no other one is begun.
+pub(crate) fn side_by_side<T: Send>(
+    formats: Vec<Format>,
+    work: impl Fn(Format) -> Result<T, Error> + Sync,
+) -> Result<Vec<T>, Error> {
+    let workers = thread::available_parallelism().map_or(1, usize::from).min(formats.len());
+    let waiting = Mutex::new(VecDeque::from(formats));
+    let take = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    let worker = || {
+        let mut done = Vec::new();
+        while let Some(format) = take() {
+            done.push(work(format).inspect_err(|_| while take().is_some() {})?);
+        }
+        Ok(done)
+    };
+    let results: Vec<Result<Vec<T>, Error>> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(worker)).collect();
+        workers.into_iter().map(join).collect()
+    });
+    results.into_iter().collect::<Result<Vec<_>, _>>().map(|lists| lists.into_iter().flatten().collect())
+}
