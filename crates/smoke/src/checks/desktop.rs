@@ -1,6 +1,6 @@
 //! The desktop: the user's session, what the screen shows, the browser, the network applet.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
 
@@ -12,7 +12,10 @@ use crate::screen::Screen;
 const SIZE: (u32, u32) = (1280, 800);
 
 /// How long a page may go on to change before the screen is taken as it is.
-const SETTLE: Duration = Duration::from_secs(45);
+const SETTLE: Duration = Duration::from_secs(60);
+
+/// A page that has not changed for so long is drawn: under software emulation its scripts take seconds between two changes.
+const STILL: Duration = Duration::from_secs(12);
 
 /// The windows that the window manager knows, each as three lines: class, type, name (Extended Window Manager Hints 1.5).
 const WINDOWS: &str = "export DISPLAY=:0; for id in $(xprop -root _NET_CLIENT_LIST | grep -o '0x[0-9a-f]*'); do \
@@ -140,13 +143,14 @@ pub(crate) fn browser(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem>
 
 /// Waits until the page is drawn, so that the picture shows it; a page that goes on to move is no failure.
 fn settle(guest: &mut Guest) -> Result<(), Problem> {
-    let mut before = Vec::new();
+    let (mut before, mut since) = (Vec::new(), Instant::now());
     let outcome = guest.until_within(SETTLE, &mut Seen::default(), |guest, _| {
         let path = picture(guest)?;
         let now = std::fs::read(&path).map_err(|error| Problem::CouldNotRun(format!("{path}: {error}")))?;
-        let same = now == before;
-        before = now;
-        ensure(same, || "the screen still changes".into())
+        if now != before {
+            (before, since) = (now, Instant::now());
+        }
+        ensure(since.elapsed() >= STILL, || "the screen still changes".into())
     });
     match outcome {
         Err(Problem::Failed(_)) | Ok(()) => Ok(()),
