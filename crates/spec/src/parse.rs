@@ -73,9 +73,8 @@ fn guest(mut section: Section<'_>, reader: &mut Reader) -> Option<Guest> {
         Ok(text.to_owned())
     });
     let hostname = section.required(reader, "hostname", "a host name", parsed("a host name"));
-    const KEYS: &str = "a list of public keys";
     let key = |node: &Node| check::public_key(value::text(node, "a public key")?);
-    let keys = section.list(reader, "authorized_keys", KEYS, key, |key: &String| key);
+    let keys = section.list(reader, "authorized_keys", "a list of public keys", key, |key: &String| key);
     section.finish(reader);
     Some(Guest {
         user: user?.value,

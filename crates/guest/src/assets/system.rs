@@ -70,7 +70,7 @@ fn authorized_keys(config: &GuestConfig) -> Vec<GuestFile> {
         return Vec::new();
     }
     let folder = format!("{}/.ssh", config.home);
-    let lines: String = config.authorized_keys.iter().map(|key| format!("{key}\n")).collect();
+    let lines = config.authorized_keys.join("\n") + "\n";
     let kind = Kind::File { mode: 0o600, content: lines.into() };
     let path = format!("{folder}/authorized_keys");
     vec![
