@@ -42,7 +42,7 @@ fn with_little_memory_a_dead_service_a_killed_browser_and_a_full_disk_it_comes_u
     guest.limits.answer = COMMAND;
 
     // A killed browser leaves the desktop as it is, and opens again.
-    let open = "DISPLAY=:0 setsid --fork chromium >/dev/null 2>&1 </dev/null";
+    let open = "bash -lc 'setsid --fork chromium >/dev/null 2>&1 </dev/null'";
     let pages = "pgrep --count --full -- '[-]-type=renderer'";
     said(&ssh, open);
     wait_until("a page is open", || ssh.exec(pages, DEADLINE).unwrap().success());

@@ -18,7 +18,7 @@ const SETTLE: Duration = Duration::from_secs(60);
 const STILL: Duration = Duration::from_secs(12);
 
 /// The windows that the window manager knows, each as three lines: class, type, name (Extended Window Manager Hints 1.5).
-const WINDOWS: &str = "export DISPLAY=:0; for id in $(xprop -root _NET_CLIENT_LIST | grep -o '0x[0-9a-f]*'); do \
+const WINDOWS: &str = "for id in $(xprop -root _NET_CLIENT_LIST | grep -o '0x[0-9a-f]*'); do \
      xprop -id $id -notype WM_CLASS _NET_WM_WINDOW_TYPE _NET_WM_NAME; done";
 
 pub(crate) fn session(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
@@ -61,7 +61,7 @@ fn picture(guest: &mut Guest) -> Result<Utf8PathBuf, Problem> {
 }
 
 pub(crate) fn screen_size(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
-    let said = guest.succeed("DISPLAY=:0 xwininfo -root -stats | grep -- -geometry", seen)?;
+    let said = guest.succeed("xwininfo -root -stats | grep -- -geometry", seen)?;
     let (width, height) = SIZE;
     ensure(said.contains(&format!("{width}x{height}")), || format!("the screen has {said}"))?;
     let screen = look(guest)?;
@@ -104,7 +104,7 @@ pub(crate) fn launchers(guest: &mut Guest, seen: &mut Seen) -> Result<(), Proble
 }
 
 pub(crate) fn no_locker(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
-    let script = "DISPLAY=:0 xset q | grep -A 1 'Screen Saver' -A 2; \
+    let script = "xset q | grep -A 1 'Screen Saver' -A 2; \
                   pgrep -l 'light-locker|xfce4-screensav|xscreensaver|xfce4-power-man'; true";
     let said = guest.succeed(script, seen)?;
     seen.answer = said.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -127,7 +127,7 @@ pub(crate) fn browser(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem>
                  | grep -o '<title>[^<]*' | head -n 1 | cut -c 8-";
     let title = guest.succeed(title, seen)?;
     ensure(!title.is_empty(), || "the gateway's page has no title".into())?;
-    guest.succeed("DISPLAY=:0 setsid --fork x-www-browser >/dev/null 2>&1 </dev/null", seen)?;
+    guest.succeed("setsid --fork x-www-browser >/dev/null 2>&1 </dev/null", seen)?;
     let expected = format!("{title} - Chromium");
     let limit = guest.limits.boot;
     guest.until_within(limit, seen, |guest, seen| {
