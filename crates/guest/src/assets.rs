@@ -90,6 +90,8 @@ pub struct Paths {
     pub nginx: String,
     /// The gateway's static pages; `@pages@`.
     pub pages: String,
+    /// What starts a session on the X server, with the session's command as arguments; `@xsession@`.
+    pub xsession: String,
     /// The search path of services, without the user's own folder; part of `@path@`.
     pub path: String,
 }
@@ -103,6 +105,7 @@ impl Paths {
             node: "/usr/bin/node".into(),
             nginx: "/usr/sbin/nginx".into(),
             pages: "/usr/lib/rave/pages".into(),
+            xsession: "/etc/X11/Xsession".into(),
             path: "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin".into(),
         }
     }
@@ -172,7 +175,7 @@ mod tests {
         for file in guest() {
             if let Kind::File { mode, .. } = file.kind {
                 let expected = match file.path.as_str() {
-                    "/opt/rave/tools/bin/ccr" | "/etc/rave/follow-screen" => 0o755,
+                    "/opt/rave/tools/bin/ccr" | "/etc/rave/follow-screen" | "/etc/rave/session" => 0o755,
                     path if path.starts_with("/home/agent/Desktop/") => 0o755,
                     path if path.starts_with("/etc/sudoers.d/") => 0o440,
                     _ => 0o644,

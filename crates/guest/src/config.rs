@@ -26,6 +26,9 @@ pub struct GuestConfig {
     pub environment: Vec<(String, String)>,
     /// The folder with the npm tools' `node_modules` and `bin`.
     pub tools: String,
+    /// Public keys that let the user in, as lines of `authorized_keys` (sshd(8)).
+    #[serde(default)]
+    pub authorized_keys: Vec<String>,
     /// What the guest holds besides what every guest holds: names of [`assets::features`](crate::assets::features).
     #[serde(default)]
     pub features: BTreeSet<String>,
@@ -95,6 +98,7 @@ impl Default for GuestConfig {
             services: Services { kanban: 3000, router: 3456, gateway: 3002, ssh: 22 },
             environment: Vec::new(),
             tools: "/opt/rave/tools".into(),
+            authorized_keys: Vec::new(),
             features: BTreeSet::new(),
             version: env!("CARGO_PKG_VERSION").into(),
         }

@@ -382,6 +382,7 @@ fn guest_config(spec: &Spec, profile: &Profile) -> GuestConfig {
             ssh: services.ssh.guest.get(),
         },
         environment: spec.extra.environment.clone(),
+        authorized_keys: spec.guest.authorized_keys.clone(),
         tools: format!("/{}", tools::PLACE),
         features: profile.features.iter().map(ToString::to_string).collect(),
         ..GuestConfig::default()

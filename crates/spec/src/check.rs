@@ -31,6 +31,35 @@ pub(crate) fn one_line(text: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// The kinds of keys that sshd takes (`ssh -Q key`, without certificates).
+const KEY_KINDS: &[&str] = &[
+    "ssh-ed25519",
+    "ssh-rsa",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "sk-ssh-ed25519@openssh.com",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+];
+
+/// A public key as a file such as `id_ed25519.pub` holds it: kind, key in base64, and perhaps a comment.
+pub(crate) fn public_key(text: &str) -> Result<String, Refusal> {
+    const EXPECTED: &str = "the line of a file such as ~/.ssh/id_ed25519.pub";
+    let line = text.trim();
+    if line.contains("PRIVATE KEY") {
+        return Err(Refusal::new("this is a private key", EXPECTED));
+    }
+    let mut words = line.split(' ');
+    let kind = words.next().is_some_and(|kind| KEY_KINDS.contains(&kind));
+    let base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
+    // The shortest, ed25519, has 68 characters (RFC 8709, section 4).
+    let key = words.next().is_some_and(|key| key.len() >= 68 && key.chars().all(base64));
+    if !kind || !key || line.chars().any(char::is_control) {
+        return Err(Refusal::new("this is not a public key of SSH", EXPECTED));
+    }
+    Ok(line.to_owned())
+}
+
 /// A path below the file's folder that names a unit which can be installed and enabled.
 pub(crate) fn unit_path(text: &str) -> Result<Utf8PathBuf, Refusal> {
     let path = Utf8Path::new(text);
@@ -119,6 +148,19 @@ mod tests {
         }
         assert!(unit_path(&format!("{}.service", "a".repeat(247))).is_ok());
         assert!(unit_path(&format!("{}.service", "a".repeat(248))).is_err());
+    }
+
+    #[test]
+    fn only_public_keys_of_one_line_are_taken() {
+        let key = format!("ssh-ed25519 {}", "A".repeat(68));
+        assert_eq!(public_key(&format!("{key} me@home\n")), Ok(format!("{key} me@home")));
+        let private = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3Blbn";
+        assert_eq!(public_key(private).unwrap_err().what, "this is a private key");
+        for text in
+            ["", "ssh-ed25519", "ssh-ed25519 short", &key.replace("ssh-", "x-"), &format!("{key}\n{key}")]
+        {
+            assert!(public_key(text).is_err(), "{text:?}");
+        }
     }
 
     #[test]

@@ -73,8 +73,15 @@ fn guest(mut section: Section<'_>, reader: &mut Reader) -> Option<Guest> {
         Ok(text.to_owned())
     });
     let hostname = section.required(reader, "hostname", "a host name", parsed("a host name"));
+    let key = |node: &Node| check::public_key(value::text(node, "a public key")?);
+    let keys = section.list(reader, "authorized_keys", "a list of public keys", key, |key: &String| key);
     section.finish(reader);
-    Some(Guest { user: user?.value, password: password?.value, hostname: hostname?.value })
+    Some(Guest {
+        user: user?.value,
+        password: password?.value,
+        hostname: hostname?.value,
+        authorized_keys: keys.or(Vec::new())?,
+    })
 }
 
 fn vm(mut section: Section<'_>, reader: &mut Reader) -> Option<VmSize> {

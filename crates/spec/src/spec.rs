@@ -92,6 +92,8 @@ pub struct Guest {
     pub password: String,
     /// The host name.
     pub hostname: Hostname,
+    /// Public keys that let the user in by SSH, as lines of `authorized_keys` without options (sshd(8)); none twice.
+    pub authorized_keys: Vec<String>,
 }
 
 /// The documented password of a fresh guest; any other is masked where values are shown.
@@ -113,6 +115,7 @@ impl fmt::Debug for Guest {
             .field("user", &self.user)
             .field("password", &self.shown_password())
             .field("hostname", &self.hostname)
+            .field("authorized_keys", &self.authorized_keys)
             .finish()
     }
 }

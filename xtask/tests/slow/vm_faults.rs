@@ -91,6 +91,8 @@ fn a_hardened_profile_takes_no_passwords_and_units_and_variables_of_the_user_are
     let place = Place::new();
     place.seed(&["rootfs", "tools", "guest"]);
     let local = r#"
+        [guest]
+        authorized_keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJxoykCJ4Er7hPpDHPCbyNhXzKdmjtxb7ehyZKqKoGkV me"]
         [profiles.locked]
         description = "keys only"
         hardened = true
@@ -108,12 +110,12 @@ fn a_hardened_profile_takes_no_passwords_and_units_and_variables_of_the_user_are
 
     let ports =
         ["--port", "kanban=auto", "--port", "router=auto", "--port", "gateway=auto", "--port", "ssh=auto"];
-    let ask = "bash -lc 'cat /run/hello; echo \"$GREETING\"; systemctl is-active hello.service; exit 7'";
+    let ask = "bash -lc 'stat --format \"%U %a\" ~/.ssh ~/.ssh/authorized_keys; cat /run/hello; echo \"$GREETING\"; systemctl is-active hello.service; exit 7'";
     let mut run = in_checkout(&place, &checkout, &["run", "--profile", "locked", "--exec", ask]);
     run.args(ports);
     let run = finish(run);
     assert_eq!(run.status.code(), Some(7), "the guest's own code:\n{}\n{}", run.stdout, run.stderr);
-    assert_eq!(run.stdout, "hello\nhello, you\nactive\n");
+    assert_eq!(run.stdout, "agent 700\nagent 600\nhello\nhello, you\nactive\n");
     place.expect_no_process();
 }
 

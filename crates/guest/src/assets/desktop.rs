@@ -79,6 +79,9 @@ const PANEL: &str = "/etc/xdg/xfce4/xfconf/xfce-perchannel-xml/xfce4-panel.xml";
 pub(super) fn files(template: &Template, config: &GuestConfig) -> Vec<GuestFile> {
     let mut files: Vec<_> = PLAIN.iter().map(|(path, text)| GuestFile::file(*path, 0o644, *text)).collect();
     files.push(GuestFile::file(FOLLOW_SCREEN, 0o755, include_str!("../../assets/desktop/follow-screen")));
+    // Named in `lightdm.conf`.
+    let session = template.fill(include_str!("../../assets/desktop/session"));
+    files.push(GuestFile::file("/etc/rave/session", 0o755, session));
     files.push(GuestFile::file(PANEL, 0o644, panel(template, config)));
     files.push(GuestFile::file(
         "/etc/lightdm/lightdm.conf.d/50-rave.conf",

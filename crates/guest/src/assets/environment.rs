@@ -8,10 +8,17 @@
 //! | the desktop | `/etc/X11/Xsession.d/40rave`, which reads the first |
 //! | the user's own units | `/etc/environment.d/90-rave.conf` |
 
-use super::features::PLAYWRIGHT;
+use super::features::{DESKTOP, PLAYWRIGHT};
 use super::{GuestFile, playwright};
 use crate::config::GuestConfig;
 use std::fmt::Write as _;
+
+/// Programs that are started over SSH find the desktop's screen; whoever forwards X has a screen of theirs.
+const SCREEN: &str = "\
+if [ -z \"$DISPLAY\" ] && [ -r \"/run/lightdm/$USER/xauthority\" ]; then
+    export DISPLAY=:0 XAUTHORITY=\"/run/lightdm/$USER/xauthority\"
+fi
+";
 
 pub(super) fn files(config: &GuestConfig) -> Vec<GuestFile> {
     let mut profile = String::from(
@@ -20,6 +27,9 @@ pub(super) fn files(config: &GuestConfig) -> Vec<GuestFile> {
     );
     let mut services = String::from("# RAVE: for its services. Made from rave.toml.\n");
     let mut user_units = String::from("# RAVE: for the user's own units. Made from rave.toml.\n");
+    if config.has(DESKTOP) {
+        profile.push_str(SCREEN);
+    }
     for (name, value) in variables(config) {
         let _ = writeln!(profile, "export {name}={}", shell_quoted(&value));
         let _ = writeln!(services, "{name}={}", unit_quoted(&value));

@@ -21,6 +21,7 @@ impl Template {
             ("node", paths.node.clone()),
             ("nginx", paths.nginx.clone()),
             ("pages", paths.pages.clone()),
+            ("xsession", paths.xsession.clone()),
             ("path", format!("{}/.local/bin:{}", config.home, paths.path)),
             ("kanban_port", ports.kanban.to_string()),
             ("router_port", ports.router.to_string()),

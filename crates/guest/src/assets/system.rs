@@ -1,7 +1,7 @@
 //! Files that make the machine: names, network, SSH, sudo, journal, gateway.
 
 use super::render::Template;
-use super::{GuestFile, Paths, SERVICES, environment};
+use super::{GuestFile, Kind, Owner, Paths, SERVICES, environment};
 use crate::config::GuestConfig;
 
 pub(super) fn files(template: &Template, config: &GuestConfig, paths: &Paths) -> Vec<GuestFile> {
@@ -22,6 +22,7 @@ pub(super) fn files(template: &Template, config: &GuestConfig, paths: &Paths) ->
     ];
     files.extend(gateway(template, paths));
     files.extend(low_ports(config));
+    files.extend(authorized_keys(config));
     if !config.has_network_manager() {
         let text = include_str!("../../assets/network/80-rave.network");
         files.push(GuestFile::file("/etc/systemd/network/80-rave.network", 0o644, text));
@@ -63,6 +64,21 @@ fn gateway(template: &Template, paths: &Paths) -> Vec<GuestFile> {
     ]
 }
 
+/// The user's own keys, which sshd looks for in the home; those that the host passes to a machine lie elsewhere.
+fn authorized_keys(config: &GuestConfig) -> Vec<GuestFile> {
+    if config.authorized_keys.is_empty() {
+        return Vec::new();
+    }
+    let folder = format!("{}/.ssh", config.home);
+    let lines = config.authorized_keys.join("\n") + "\n";
+    let kind = Kind::File { mode: 0o600, content: lines.into() };
+    let path = format!("{folder}/authorized_keys");
+    vec![
+        GuestFile { path: folder, owner: Owner::User, kind: Kind::Directory { mode: 0o700 } },
+        GuestFile { path, owner: Owner::User, kind },
+    ]
+}
+
 /// No service runs as root, so a port below 1024 needs the kernel's leave.
 fn low_ports(config: &GuestConfig) -> Option<GuestFile> {
     let ports = &config.services;
@@ -85,6 +101,17 @@ mod tests {
             assert!(text.lines().any(|line| line == expected), "{text}");
             assert!(text.lines().any(|line| line == "PermitRootLogin no"), "{text}");
         }
+    }
+
+    #[test]
+    fn keys_of_the_users_own_are_the_users_alone() {
+        assert!(authorized_keys(&GuestConfig::default()).is_empty());
+        let config = GuestConfig { authorized_keys: vec!["a".into(), "b".into()], ..GuestConfig::default() };
+        let files = authorized_keys(&config);
+        assert!(files.iter().all(|file| file.owner == Owner::User));
+        assert_eq!(files[0].kind, Kind::Directory { mode: 0o700 });
+        assert_eq!(files[1].path, "/home/agent/.ssh/authorized_keys");
+        assert_eq!(files[1].kind, Kind::File { mode: 0o600, content: b"a\nb\n".into() });
     }
 
     #[test]

@@ -119,8 +119,14 @@ fn profile() -> impl Strategy<Value = Profile> {
 }
 
 fn spec() -> impl Strategy<Value = Spec> {
-    let guest = (checked("[a-z][a-z0-9_-]{0,31}"), checked("[a-z]([a-z0-9-]{0,20}[a-z])?"))
-        .prop_map(|(user, hostname)| Guest { user, hostname, password: WELL_KNOWN_PASSWORD.to_owned() });
+    let guest = (checked("[a-z][a-z0-9_-]{0,31}"), checked("[a-z]([a-z0-9-]{0,20}[a-z])?")).prop_map(
+        |(user, hostname)| Guest {
+            user,
+            hostname,
+            password: WELL_KNOWN_PASSWORD.to_owned(),
+            authorized_keys: vec![format!("ssh-ed25519 {} a comment", "A".repeat(68))],
+        },
+    );
     let vm =
         (MEMORY_LIMITS.range, CPUS_LIMITS.range, DISK_LIMITS.range).prop_map(|(memory, cpus, disk)| VmSize {
             memory: MebiBytes::new(memory),
