@@ -27,15 +27,15 @@ fn unit_of_stages(config: &GuestConfig) -> [(Stage, &'static str); 7] {
     ]
 }
 
-/// What Vibe Kanban and the router require (`Requires=` and `After=` of their units), so that it was reached when one of
-/// them runs.
-fn is_required(stage: Stage) -> bool {
-    matches!(stage, Stage::Tools | Stage::Setup)
-}
-
-fn implied(stage: Stage) -> Seen {
-    let detail = "a service that requires it runs".to_owned();
-    Seen { stage, state: State::Ok, detail, host_keys: Vec::new() }
+/// Takes out of `rest` what Vibe Kanban and the router require (`Requires=` and `After=` of their units): it was reached when
+/// one of them runs.
+fn implied(rest: &mut Vec<Stage>, one_runs: bool) -> Vec<Seen> {
+    let required = |stage: &mut Stage| one_runs && matches!(stage, Stage::Tools | Stage::Setup);
+    let seen = |stage| {
+        let detail = "a service that requires it runs".to_owned();
+        Seen { stage, state: State::Ok, detail, host_keys: Vec::new() }
+    };
+    rest.extract_if(.., required).map(seen).collect()
 }
 
 /// How often systemd is asked at most.
@@ -85,9 +85,8 @@ impl<'a> Watch<'a> {
             progress.is_reached(stage)
                 || seen.iter().any(|seen| seen.stage == stage && seen.state == State::Ok)
         };
-        if runs(Stage::Kanban) || runs(Stage::Router) {
-            seen.extend(rest.extract_if(.., |stage| is_required(*stage)).map(implied));
-        }
+        let implied = implied(&mut rest, runs(Stage::Kanban) || runs(Stage::Router));
+        seen.extend(implied);
         if rest.is_empty() {
             return seen;
         }
@@ -175,6 +174,17 @@ fn judge_network(unit: &Unit, network: &Network, uptime_ms: u64) -> (State, Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_running_service_requires_is_done_and_nothing_else() {
+        let open = vec![Stage::Tools, Stage::Setup, Stage::Network, Stage::Gateway];
+        let mut rest = open.clone();
+        assert!(implied(&mut rest, false).is_empty());
+        assert_eq!(rest, open);
+        let seen = implied(&mut rest, true);
+        assert_eq!(seen.iter().map(|seen| seen.stage).collect::<Vec<_>>(), [Stage::Tools, Stage::Setup]);
+        assert_eq!(rest, [Stage::Network, Stage::Gateway]);
+    }
 
     #[test]
     fn a_lease_is_awaited_for_a_while_only() {
