@@ -64,7 +64,7 @@ fn with_little_memory_a_dead_service_a_killed_browser_and_a_full_disk_it_comes_u
 #[test]
 fn without_a_network_it_comes_up_and_the_network_is_named() {
     let mut fixture = Fixture::new(SIMPLE);
-    fixture.sandbox.machine.network = false;
+    fixture.sandbox.machine.network = None;
     fixture.sandbox.machine.forwards.clear();
     let mut instance = fixture.boot();
     let mut network = None;
