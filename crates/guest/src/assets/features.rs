@@ -8,8 +8,6 @@ use crate::config::GuestConfig;
 pub const DESKTOP: &str = "desktop";
 /// Sound in programs and on the desktop.
 pub const SOUND: &str = "sound";
-/// Docker with compose, for the user.
-pub const DOCKER: &str = "docker";
 /// The desktop over VNC, on loopback.
 pub const VNC: &str = "vnc";
 /// Playwright, which drives the system's Chromium.
