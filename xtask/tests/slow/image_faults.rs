@@ -99,6 +99,17 @@ fn a_changed_artifact_is_named_with_its_digest_and_made_anew() {
 
 /// A command with a small memory file system mounted over a folder, in a mount namespace of its own.
 fn on_small_disk(place: &Place, folder: &str, mebibytes: u64, arguments: &[&str]) -> Command {
+    on_disk_that_fills(place, folder, mebibytes, 0, arguments)
+}
+
+/// The same, where a file of another program takes `taken` MiB once the stage `disk` has begun to write.
+fn on_disk_that_fills(
+    place: &Place,
+    folder: &str,
+    mebibytes: u64,
+    taken: u64,
+    arguments: &[&str],
+) -> Command {
     let folder = place.path(folder);
     fs::create_dir_all(&folder).unwrap();
     // The stages that are there already stay reachable beside the small disk.
@@ -111,7 +122,11 @@ fn on_small_disk(place: &Place, folder: &str, mebibytes: u64, arguments: &[&str]
         set -e
         mount -t tmpfs -o size="$2"m tmpfs "$1"
         if [ -d "$3" ]; then mkdir "$1/stages"; for entry in "$3"/*; do ln -s "$entry" "$1/stages/"; done; fi
-        shift 3
+        if [ "$4" -gt 0 ]; then
+            (until [ -e "$1"/stages/disk-*.partial/disk.raw ] || ! kill -0 $$; do sleep 0.02; done
+             exec dd if=/dev/zero of="$1/taken" bs=1M count="$4") >/dev/null 2>&1 &
+        fi
+        shift 4
         exec "$@"
     "#;
     let namespace: &[&str] = if is_root() { &["--mount"] } else { &["--mount", "--map-root-user"] };
@@ -121,7 +136,8 @@ fn on_small_disk(place: &Place, folder: &str, mebibytes: u64, arguments: &[&str]
         .args(["sh", "-c", script, "sh"])
         .arg(&folder)
         .arg(mebibytes.to_string())
-        .arg(&aside);
+        .arg(&aside)
+        .arg(taken.to_string());
     let tool = place.image(arguments);
     command.arg(tool.get_program()).args(tool.get_args()).current_dir(tool.get_current_dir().unwrap());
     command.envs(tool.get_envs().filter_map(|(name, value)| Some((name, value?))));
@@ -148,26 +164,11 @@ fn a_disk_without_room_is_said_before_the_disk_is_written() {
 fn a_disk_that_fills_up_while_the_image_is_written_leaves_nothing() {
     let place = Place::new();
     place.seed(&["rootfs", "tools", "guest"]);
-    let said = finish(on_small_disk(&place, "cache", content_mebibytes(&place) + 8, &[]));
+    // Room enough when it is looked at, and 64 MiB when it is written.
+    let room = 2048;
+    let said = finish(on_disk_that_fills(&place, "cache", room, room - 64, &[]));
     said.expect_code(4).expect_said("mke2fs").expect_said("remedy: the disk is full");
     expect_nothing_finished(&place, "disk");
-}
-
-/// What the disk's files need together: just enough to pass the look before writing, not enough for ext4's
-/// own tables.
-fn content_mebibytes(place: &Place) -> u64 {
-    let mut bytes = 0;
-    for (stage, file) in [("rootfs", "root.json"), ("tools", "tools.json")] {
-        let entry = fs::read_dir(place.path("cache/stages")).unwrap().flatten();
-        let folder = entry
-            .map(|entry| entry.path())
-            .find(|path| path.to_string_lossy().contains(&format!("/{stage}-")));
-        let text = fs::read_to_string(folder.unwrap().join(file)).unwrap();
-        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
-        let extent = value.get("extent").unwrap_or(&value);
-        bytes += extent["bytes"].as_u64().unwrap();
-    }
-    bytes.div_ceil(1 << 20)
 }
 
 #[test]

@@ -80,15 +80,15 @@ impl Place {
         command
     }
 
-    /// Hard links of stages of the shared cache, so that only the others are left to do.
+    /// Hard links of the headless image's stages in the shared cache, so that only the others are left to do.
+    /// Other profiles' stages of the same names lie there too; the manifest says which are this image's.
     pub(crate) fn seed(&self, stages: &[&str]) {
         let target = self.path("cache/stages");
         fs::create_dir_all(&target).unwrap();
-        for entry in fs::read_dir(shared_cache(HEADLESS).join("stages")).unwrap() {
-            let entry = entry.unwrap();
-            let name = entry.file_name().into_string().unwrap();
+        let shared = shared_cache(HEADLESS).join("stages");
+        for name in stages_of(HEADLESS) {
             if stages.iter().any(|stage| name.starts_with(&format!("{stage}-"))) {
-                link_all(&entry.path(), &target.join(name));
+                link_all(&shared.join(&name), &target.join(&name));
             }
         }
     }
@@ -168,21 +168,43 @@ pub(crate) fn shared_cache(profile: &str) -> &'static Path {
     static CACHES: [OnceLock<PathBuf>; 2] = [const { OnceLock::new() }; 2];
     let cache = &CACHES[usize::from(profile == SIMPLE)];
     cache.get_or_init(|| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-        command.args(["image", "--base", "debian", "--profile", profile, "--yes", "--out"]);
-        command.arg(shared_out(profile));
-        let built = finish(command);
-        assert!(built.status.success(), "{}", built.stderr);
+        build_shared(profile);
         let named = std::env::var_os("RAVE_CACHE").map(PathBuf::from);
         let home = || PathBuf::from(std::env::var_os("HOME").expect("a home"));
         let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-        named.unwrap_or_else(|| base.unwrap_or_else(|| home().join(".cache")).join("rave"))
+        let cache = named.unwrap_or_else(|| base.unwrap_or_else(|| home().join(".cache")).join("rave"));
+        // An artifact outlives its stages in a cache that newer ones have filled.
+        if stages_of(profile).iter().any(|stage| !cache.join("stages").join(stage).is_dir()) {
+            fs::remove_file(shared_out(profile).join("manifest.json")).unwrap();
+            build_shared(profile);
+        }
+        cache
     })
+}
+
+fn build_shared(profile: &str) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    command.args(["image", "--base", "debian", "--profile", profile, "--yes", "--out"]);
+    command.arg(shared_out(profile));
+    let built = finish(command);
+    assert!(built.status.success(), "{}", built.stderr);
 }
 
 /// The folder of a shared image's artifacts, where a user's own are too.
 pub(crate) fn shared_out(profile: &str) -> PathBuf {
     checkout().join("out").join(format!("debian-{profile}"))
+}
+
+/// The names of the folders of a shared image's stages.
+fn stages_of(profile: &str) -> Vec<String> {
+    let text = fs::read_to_string(shared_out(profile).join("manifest.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let inputs = manifest["inputs"].as_array().unwrap().iter();
+    let folder = |input: &serde_json::Value| {
+        let digest = input["sha256"].as_str().unwrap();
+        format!("{}-{}", input["name"].as_str().unwrap(), &digest[..16])
+    };
+    inputs.map(folder).collect()
 }
 
 /// A copy of the checkout's tracked files.
