@@ -267,7 +267,7 @@ impl<'a> Plan<'a> {
             let recipe = self.recipe();
             require_size(disk, &recipe)?;
             let source = Source { path: absolute(&disk.path)?, driver: Driver::Raw };
-            let workshop = Workshop::new(stages, source, recipe);
+            let workshop = Workshop::new(stages, source, recipe, Some(disk));
             artifacts.extend(side_by_side(longest_first(wanted), |format| self.artifact(&workshop, format))?);
         }
         artifacts.sort_by_key(|artifact| artifact.format);

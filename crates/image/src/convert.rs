@@ -19,7 +19,7 @@ use crate::store::Store;
 pub struct Request<'a> {
     /// The disk.
     pub file: &'a Utf8Path,
-    /// Into what, at least one.
+    /// Into what, at least one, of [`formats::CONVERTIBLE`].
     pub formats: &'a [Format],
     /// Where the files go; they are named after the disk.
     pub out_dir: &'a Utf8Path,
@@ -36,6 +36,9 @@ pub struct Request<'a> {
 /// Converts; gives the paths of the files. What is there already is not overwritten.
 pub fn convert(request: &Request<'_>, sink: Sink<'_>) -> Result<Vec<Utf8PathBuf>, Error> {
     let refuse = |detail: String| Error::Input { what: request.file.to_string(), detail };
+    if let Some(format) = request.formats.iter().find(|format| !formats::CONVERTIBLE.contains(format)) {
+        return Err(formats::not_convertible(*format));
+    }
     let (driver, size) = disk_size(request.file)?;
     let stem = request.file.file_stem().ok_or_else(|| refuse("it has no name".into()))?.to_owned();
     for name in request.formats.iter().flat_map(|format| formats::file_names(&stem, *format)) {
@@ -56,7 +59,7 @@ pub fn convert(request: &Request<'_>, sink: Sink<'_>) -> Result<Vec<Utf8PathBuf>
     let appliance = Appliance { name: stem.clone(), ..request.appliance.clone() };
     let recipe = Recipe { stem, size, appliance, identity, epoch: request.epoch };
     let source = Source { path: absolute(request.file)?, driver };
-    let workshop = Workshop::new(&stages, source, recipe);
+    let workshop = Workshop::new(&stages, source, recipe, None);
     let mut made = side_by_side(longest_first(request.formats.to_vec()), |format| {
         Ok((format, place(&workshop, format, request.out_dir)?))
     })?;
@@ -75,9 +78,18 @@ mod tests {
     use rave_process::Cmd;
 
     fn convert_in(folder: &Utf8Path, disk: &Utf8Path, out: &str) -> Result<Vec<Utf8PathBuf>, Error> {
+        convert_to(formats::CONVERTIBLE, folder, disk, out)
+    }
+
+    fn convert_to(
+        formats: &[Format],
+        folder: &Utf8Path,
+        disk: &Utf8Path,
+        out: &str,
+    ) -> Result<Vec<Utf8PathBuf>, Error> {
         let request = Request {
             file: disk,
-            formats: formats::AVAILABLE,
+            formats,
             out_dir: &folder.join(out),
             cache_dir: &folder.join(format!("cache of {out}")),
             log_dir: &folder.join("logs"),
@@ -118,5 +130,19 @@ mod tests {
         assert_eq!(disks, 2);
         let error = convert_in(folder, &disk, "one").unwrap_err().to_string();
         assert!(error.contains("is there already"), "{error}");
+    }
+
+    #[test]
+    fn an_iso_is_refused_before_anything_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(folder.path()).unwrap();
+        let disk = folder.join("disk.raw");
+        File::create(&disk).unwrap().set_len(5 << 20).unwrap();
+        let error = convert_to(&[Format::Raw, Format::Iso], folder, &disk, "out").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "format iso: `cargo xtask image` makes it; a disk of any origin can become: qemu, virtualbox, vmware, raw"
+        );
+        assert!(!folder.join("out").exists());
     }
 }

@@ -13,6 +13,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("mcopy", "--version"),
     ("grub-mkimage", "--version"),
     ("qemu-img", "--version"),
+    ("mksquashfs", "-version"),
+    ("xorriso", "-version"),
     ("npm", "--version"),
     ("rustc", "--version"),
 ];

@@ -52,6 +52,8 @@ pub struct Check {
     pub group: Group,
     /// The feature that a guest must have for it; `None`: every guest.
     pub feature: Option<&'static str>,
+    /// It needs a disk that keeps what is written: a live session has none.
+    pub needs_disk: bool,
     pub(crate) run: fn(&mut Guest, &mut Seen) -> Result<(), Problem>,
 }
 
@@ -61,11 +63,15 @@ const fn check(
     title: &'static str,
     run: fn(&mut Guest, &mut Seen) -> Result<(), Problem>,
 ) -> Check {
-    Check { name, title, group, feature: None, run }
+    Check { name, title, group, feature: None, needs_disk: false, run }
 }
 
 const fn of(feature: &'static str, check: Check) -> Check {
     Check { feature: Some(feature), ..check }
+}
+
+const fn on_disk(check: Check) -> Check {
+    Check { needs_disk: true, ..check }
 }
 
 use Group::{Desktop, Features, Life, Login, System, Tools, Web};
@@ -96,7 +102,7 @@ pub const CHECKS: &[Check] = &[
     check(System, "unit-chain", "the units are active and came up in their order", system::unit_chain),
     check(System, "no-failed-units", "no unit has failed", system::no_failed_units),
     check(System, "sudo", "the user becomes root without a password", system::sudo),
-    check(System, "root-grown", "the root file system has grown to the disk", system::root_grown),
+    on_disk(check(System, "root-grown", "the root file system has grown to the disk", system::root_grown)),
     check(System, "host-keys-fresh", "the SSH host keys were made by this machine", system::host_keys_fresh),
     check(Tools, "tool-node", "node is there, 20 or newer", tools::node),
     check(Tools, "tool-npm", "npm is there, as locked", tools::npm),
@@ -165,13 +171,13 @@ pub const CHECKS: &[Check] = &[
         "a stopped service is named by /healthz and by its page",
         life::stopped_service_told,
     ),
-    check(Life, "reboot", "a reboot comes back ready with the same host keys", life::reboot),
-    check(
+    on_disk(check(Life, "reboot", "a reboot comes back ready with the same host keys", life::reboot)),
+    on_disk(check(
         Life,
         "clean-shutdown",
         "the power button ends it and leaves a clean file system",
         life::clean_shutdown,
-    ),
+    )),
 ];
 
 /// Why checks cannot be chosen.

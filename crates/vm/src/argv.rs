@@ -100,10 +100,14 @@ fn disk(argv: &mut Argv, machine: &Machine) {
         Overlay::Keep(kept) => (kept.clone(), "qcow2", ""),
         Overlay::None => (disk.path.clone(), disk.format.driver(), ""),
     };
+    let access = match disk.interface {
+        Interface::Cd => "read-only=on",
+        _ => "discard=unmap",
+    };
     argv.add(
         "-blockdev",
         format!(
-            "driver={driver},node-name=disk,discard=unmap{cache},file.driver=file,file.filename={}",
+            "driver={driver},node-name=disk,{access}{cache},file.driver=file,file.filename={}",
             path(&file)
         ),
     );
@@ -119,6 +123,11 @@ fn disk(argv: &mut Argv, machine: &Machine) {
         Interface::Pvscsi => {
             argv.add("-device", "pvscsi,id=scsi");
             argv.add("-device", "scsi-hd,drive=disk,bus=scsi.0,bootindex=0");
+        }
+        Interface::Cd => argv.add("-device", "ide-cd,drive=disk,bus=ide.0,bootindex=0"),
+        Interface::UsbStick => {
+            argv.add("-device", "qemu-xhci,id=usb");
+            argv.add("-device", "usb-storage,drive=disk,bus=usb.0,removable=on,bootindex=0");
         }
     }
 }

@@ -176,6 +176,10 @@ pub enum Interface {
     Scsi,
     /// VMware's own SCSI.
     Pvscsi,
+    /// A CD drive on SATA. What is in it cannot be written: the machine has no overlay.
+    Cd,
+    /// A USB stick on xHCI.
+    UsbStick,
 }
 
 impl Interface {
@@ -187,6 +191,8 @@ impl Interface {
             Self::Nvme => "nvme",
             Self::Scsi => "lsi-sas",
             Self::Pvscsi => "pvscsi",
+            Self::Cd => "sata-cd",
+            Self::UsbStick => "usb-storage",
         }
     }
 }

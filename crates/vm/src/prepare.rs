@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::files::write_atomically;
 use crate::machine::{
-    Credential, Disk, Display, Firmware, Machine, Overlay, Part, SOCKET_PATH_MAX, Server, VNC_BASE,
+    Credential, Disk, Display, Firmware, Interface, Machine, Overlay, Part, SOCKET_PATH_MAX, Server, VNC_BASE,
 };
 use crate::qemu::qemu_img;
 
@@ -70,6 +70,10 @@ fn check(machine: &Machine) -> Result<(), Error> {
     }
     if machine.disk_mib.is_some() && machine.overlay == Overlay::None {
         return bad("its disk can only be larger than the artifact on an overlay".into());
+    }
+    let is_cd = machine.disk.as_ref().is_some_and(|disk| disk.interface == Interface::Cd);
+    if is_cd && machine.overlay != Overlay::None {
+        return bad("a CD cannot be written, so it has no overlay".into());
     }
     if let Display::Vnc(Server { port, .. }) = machine.display
         && port < VNC_BASE

@@ -76,10 +76,7 @@ impl Plan<'_> {
     /// Finds the ports, makes the run folder and the key. The machine's name is new in `run_root`.
     pub fn prepare(&self) -> Result<Sandbox, Error> {
         let name = unique(self.label);
-        let hardware = Hardware::of(self.format).ok_or_else(|| Error::BadMachine {
-            name: name.clone(),
-            why: format!("QEMU boots no {} artifact yet", self.format),
-        })?;
+        let hardware = Hardware::of(self.format);
         let ports = resolve(&self.services.iter().map(request).collect::<Vec<_>>())?;
         let run_dir = self.run_root.join(&name);
         make_private_dir(&run_dir)?;
@@ -91,6 +88,11 @@ impl Plan<'_> {
             },
             ..Forward::new(&service.name, got.port, service.guest)
         });
+        // What a live session writes stays in its memory.
+        let (overlay, disk_mib) = match hardware.interface {
+            Interface::Cd => (Overlay::None, None),
+            _ => (self.overlay.clone(), Some(self.disk_mib)),
+        };
         let machine = Machine {
             firmware: self.firmware.clone(),
             disk: Some(Disk {
@@ -99,8 +101,8 @@ impl Plan<'_> {
                 format: hardware.format,
                 interface: hardware.interface,
             }),
-            overlay: self.overlay.clone(),
-            disk_mib: Some(self.disk_mib),
+            overlay,
+            disk_mib,
             memory_mib: self.memory_mib,
             cpus: self.cpus,
             network: Some(hardware.nic),
@@ -148,15 +150,15 @@ struct Hardware {
 }
 
 impl Hardware {
-    fn of(format: Format) -> Option<Self> {
+    fn of(format: Format) -> Self {
         let (format, interface, nic) = match format {
             Format::Qemu => (DiskFormat::Qcow2, Interface::Virtio, Nic::Virtio),
             Format::Raw => (DiskFormat::Raw, Interface::Virtio, Nic::Virtio),
             Format::Virtualbox => (DiskFormat::Vmdk, Interface::Ahci, Nic::E1000),
             Format::Vmware => (DiskFormat::Vmdk, Interface::Pvscsi, Nic::Vmxnet3),
-            Format::Iso => return None,
+            Format::Iso => (DiskFormat::Raw, Interface::Cd, Nic::Virtio),
         };
-        Some(Self { format, interface, nic })
+        Self { format, interface, nic }
     }
 }
 
@@ -212,14 +214,15 @@ mod tests {
         assert_eq!(hardware(Format::Qemu), ("qcow2", "virtio-blk", "virtio-net"));
         assert_eq!(hardware(Format::Virtualbox), ("vmdk", "ahci", "e1000"));
         assert_eq!(hardware(Format::Vmware), ("vmdk", "pvscsi", "vmxnet3"));
+        assert_eq!(hardware(Format::Iso), ("raw", "sata-cd", "virtio-net"));
     }
 
     #[test]
-    fn a_format_that_qemu_does_not_boot_leaves_nothing_behind() {
+    fn an_iso_is_a_cd_whatever_disk_was_asked_for() {
         let folder = tempfile::tempdir().unwrap();
-        let root = Utf8Path::from_path(folder.path()).unwrap().join("run");
-        let error = Plan { format: Format::Iso, ..plan(&root, &[]) }.prepare().unwrap_err();
-        assert!(error.to_string().contains("no iso artifact yet"), "{error}");
-        assert!(!root.exists());
+        let root = Utf8Path::from_path(folder.path()).unwrap();
+        let sandbox = Plan { format: Format::Iso, ..plan(root, &[]) }.prepare().unwrap();
+        assert_eq!(sandbox.machine.disk.unwrap().interface, Interface::Cd);
+        assert_eq!((sandbox.machine.overlay, sandbox.machine.disk_mib), (Overlay::None, None));
     }
 }

@@ -3,7 +3,7 @@
 use camino::Utf8Path;
 use rave_image::build::appliance;
 use rave_image::convert::{Request, convert};
-use rave_image::formats::{AVAILABLE, not_on_base};
+use rave_image::formats::CONVERTIBLE;
 use rave_spec::Format;
 
 use crate::cli::{self, FormatFlag};
@@ -13,7 +13,7 @@ use crate::settings::Settings;
 use crate::ui::Ui;
 
 pub(crate) fn run(args: &cli::Convert, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
-    let formats = formats(settings, &args.formats)?;
+    let formats = formats(settings, &args.formats);
     let folder = args.file.parent().filter(|folder| *folder != "").unwrap_or(Utf8Path::new("."));
     let request = Request {
         file: &args.file,
@@ -32,13 +32,8 @@ pub(crate) fn run(args: &cli::Convert, settings: &Settings, ui: &Ui) -> anyhow::
     Ok(Code::Ok)
 }
 
-/// `all` is what there is; a name that there is not is an error.
-fn formats(settings: &Settings, flags: &[FormatFlag]) -> anyhow::Result<Vec<Format>> {
+/// `all` is what any disk can become; another format by its name is refused by [`convert`].
+fn formats(settings: &Settings, flags: &[FormatFlag]) -> Vec<Format> {
     let all = flags.contains(&FormatFlag::All);
-    let formats = settings.formats(flags).into_iter().filter(|format| !all || AVAILABLE.contains(format));
-    let formats: Vec<Format> = formats.collect();
-    match formats.iter().find(|format| !AVAILABLE.contains(format)) {
-        Some(format) => Err(failure(&not_on_base(*format)).into()),
-        None => Ok(formats),
-    }
+    settings.formats(flags).into_iter().filter(|format| !all || CONVERTIBLE.contains(format)).collect()
 }

@@ -25,6 +25,7 @@ pub(crate) fn run(args: &cli::Doctor, settings: &Settings, ui: &Ui) -> anyhow::R
         Err(error) => (host::examine(settings, NEEDED), Some(error)),
     };
     rows.push(accelerator(settings));
+    rows.extend(host::examine(settings, &[Part::Iso]).into_iter().map(unless_asked_for));
     rows.extend(host::examine(settings, &[Part::Test]));
     if args.json {
         let rows: Vec<JsonRow<'_>> = rows.iter().map(JsonRow::of).collect();
@@ -43,6 +44,12 @@ pub(crate) fn run(args: &cli::Doctor, settings: &Settings, ui: &Ui) -> anyhow::R
             Err(Failure::host_not_ready(format!("{}: {}", row.name, row.found)).remedy(how(row)).into())
         }
     }
+}
+
+/// A host that makes no ISO is ready without what only that needs.
+fn unless_asked_for(row: Row) -> Row {
+    let state = if row.state == State::Missing { State::Optional } else { row.state };
+    Row { state, ..row }
 }
 
 /// The accelerator, proved by a guest that runs under it.
@@ -102,7 +109,8 @@ fn how(row: &Row) -> String {
     match &row.fix {
         Fix::None => String::new(),
         Fix::Package(requirement) if row.state == State::Optional => {
-            format!("package {} (cargo xtask test --yes)", requirement.packages.apt)
+            let command = if row.parts == [Part::Iso] { "image --format iso" } else { "test" };
+            format!("package {} (cargo xtask {command} --yes)", requirement.packages.apt)
         }
         Fix::Package(requirement) => format!("package {}", requirement.packages.apt),
         Fix::RootCommand(argv) => argv.join(" "),
@@ -123,9 +131,9 @@ fn cells(row: &Row) -> Vec<String> {
 #[derive(Serialize)]
 struct JsonRow<'a> {
     name: &'a str,
-    /// What needs it: `build`, `boot`, `test`.
+    /// What needs it: `build`, `boot`, `iso`, `test`.
     parts: Vec<&'static str>,
-    /// `ok`, `warning`, `optional` (only tests would use it) or `missing`.
+    /// `ok`, `warning`, `optional` (only tests, or a format that nobody asked for, would use it) or `missing`.
     state: &'static str,
     found: &'a str,
     needed: &'a str,

@@ -18,6 +18,7 @@ pub(crate) fn run(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Re
     let formats = formats(settings, &args.formats)?;
     tell_base(settings, ui);
     host::ensure(settings, ui, host::Needs::Image)?;
+    ensure_formats(settings, ui, &formats)?;
     let request =
         Wanted { formats: &formats, refresh: args.refresh, changed_artifact: ChangedArtifact::Replace };
     let built = build(settings, &request, ui)?;
@@ -42,6 +43,11 @@ pub(crate) fn formats(settings: &Settings, flags: &[FormatFlag]) -> anyhow::Resu
         Some(format) => Err(failure(&not_on_base(*format)).into()),
         None => Ok(formats),
     }
+}
+
+/// What only some formats need of the host.
+pub(crate) fn ensure_formats(settings: &Settings, ui: &Ui, formats: &[Format]) -> anyhow::Result<()> {
+    if formats.contains(&Format::Iso) { host::ensure(settings, ui, host::Needs::Iso) } else { Ok(()) }
 }
 
 /// Says which base is used where nobody chose one.

@@ -54,6 +54,11 @@ pub(crate) fn run(args: &cli::Run, settings: &Settings, ui: &Ui) -> anyhow::Resu
     for service in &mut services {
         service.guest = manifest.guest.services.port(&service.name);
     }
+    if args.keep && format == Format::Iso {
+        return Err(Failure::usage("--keep: a live session keeps nothing")
+            .remedy("leave it out, or install")
+            .into());
+    }
     let verdict = accelerator(settings, &qemu, ui)?;
     let run_root = run_root(settings);
     record::sweep(&run_root).map_err(|error| failure(&error))?;
@@ -87,6 +92,7 @@ fn artifact(
     // A host need not have what building takes as long as nothing is to be built.
     if !args.no_build && !image::is_current(settings, &wanted)? {
         host::ensure(settings, ui, Needs::Image)?;
+        image::ensure_formats(settings, ui, &formats)?;
         image::build(settings, &wanted, ui)?;
     }
     let find = || {

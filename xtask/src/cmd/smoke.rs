@@ -40,6 +40,7 @@ pub(crate) fn run(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Re
     let formats = image::formats(settings, &args.formats)?;
     image::tell_base(settings, ui);
     host::ensure(settings, ui, Needs::Smoke)?;
+    image::ensure_formats(settings, ui, &formats)?;
     let manifest = image::build(settings, &Wanted::to_boot(&formats), ui)?.manifest;
     let qemu = Qemu::find(Arch::X86_64).map_err(|error| failure(&error))?;
     let verdict = accelerator(settings, &qemu, ui)?;

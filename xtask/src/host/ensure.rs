@@ -27,6 +27,8 @@ pub(crate) enum Needs {
     Run,
     Smoke,
     Test,
+    /// An image of the format iso.
+    Iso,
     /// `run --gui` with this display.
     Gtk,
     Sdl,
@@ -39,6 +41,7 @@ impl Needs {
             Self::Image => &[Part::Build],
             Self::Run => &[Part::Boot],
             Self::Smoke | Self::Test => &[Part::Build, Part::Boot],
+            Self::Iso => &[Part::Iso],
             Self::Gtk => &[Part::Gtk],
             Self::Sdl => &[Part::Sdl],
             Self::Spice => &[Part::Spice],

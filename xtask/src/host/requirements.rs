@@ -12,6 +12,8 @@ pub(crate) enum Part {
     Build,
     /// Booting one and reaching it.
     Boot,
+    /// Making an ISO.
+    Iso,
     /// `run --gui gtk`.
     Gtk,
     /// `run --gui sdl`.
@@ -28,6 +30,7 @@ impl Part {
         match self {
             Self::Build => "build",
             Self::Boot => "boot",
+            Self::Iso => "iso",
             Self::Gtk => "gtk",
             Self::Sdl => "sdl",
             Self::Spice => "spice",
@@ -134,6 +137,7 @@ const OLDEST_QEMU: Version = Version([OLDEST.major, OLDEST.minor, OLDEST.patch])
 
 pub(super) const BUILD: &[Part] = &[Part::Build];
 pub(crate) const BOOT: &[Part] = &[Part::Boot];
+const ISO: &[Part] = &[Part::Iso];
 const BOTH: &[Part] = &[Part::Build, Part::Boot];
 
 /// What the Debian base and the virtual machine need, in the order of doctor's rows.
@@ -286,6 +290,36 @@ pub(crate) const REQUIREMENTS: &[Requirement] = &[
         },
         packages: packages("grub-efi-amd64-bin", "grub2-efi-x64-modules", "grub", "grub2-x86_64-efi", ""),
         parts: BUILD,
+    },
+    Requirement {
+        name: "xorriso",
+        why: "makes the ISO (format iso)",
+        probe: Probe::Program,
+        packages: packages("xorriso", "xorriso", "libisoburn", "xorriso", "xorriso"),
+        parts: ISO,
+    },
+    Requirement {
+        name: "mksquashfs",
+        why: "packs the disk that the ISO carries (format iso)",
+        probe: Probe::Program,
+        packages: packages("squashfs-tools", "squashfs-tools", "squashfs-tools", "squashfs", "squashfs"),
+        parts: ISO,
+    },
+    Requirement {
+        name: "debugfs",
+        why: "takes the kernel out of the disk (format iso)",
+        probe: Probe::Program,
+        packages: packages("e2fsprogs", "e2fsprogs", "e2fsprogs", "e2fsprogs", "e2fsprogs"),
+        parts: ISO,
+    },
+    Requirement {
+        name: "GRUB for CDs",
+        why: "the boot loader's parts for CDs and sticks (format iso)",
+        probe: Probe::File {
+            any_of: &["/usr/lib/grub/i386-pc/boot_hybrid.img", "/usr/share/grub2/i386-pc/boot_hybrid.img"],
+        },
+        packages: packages("grub-pc-bin", "grub2-pc-modules", "grub", "grub2-i386-pc", ""),
+        parts: ISO,
     },
     Requirement {
         name: "static C library",

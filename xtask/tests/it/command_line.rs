@@ -72,14 +72,25 @@ fn an_unknown_profile_names_the_nearest() {
 }
 
 #[test]
-fn a_format_that_is_not_made_yet_names_those_that_are() {
+fn a_base_that_is_not_made_yet_names_the_one_that_is() {
     shows(
-        &xtask(&own_toml(), &["image", "--format", "qemu,iso"]),
+        &xtask(&own_toml(), &["image", "--base", "nixos", "--format", "all"]),
         2,
         &expect![[r#"
-            error: format iso is not yet on this base (debian); it makes: qemu, virtualbox, vmware, raw
-            remedy: choose among those with --format, or in defaults.formats of rave.toml
-        "#]],
+        error: the nixos base is not yet available
+        remedy: give --base debian, or leave the base out
+    "#]],
+    );
+}
+
+#[test]
+fn a_disk_of_any_origin_becomes_no_iso() {
+    shows(
+        &xtask(&own_toml(), &["convert", "disk.raw", "--format", "iso"]),
+        2,
+        &expect![[r#"
+        error: format iso: `cargo xtask image` makes it; a disk of any origin can become: qemu, virtualbox, vmware, raw
+    "#]],
     );
 }
 

@@ -12,6 +12,7 @@ pub(super) fn files(template: &Template, config: &GuestConfig, paths: &Paths) ->
         GuestFile::file("/etc/sudoers.d/rave", 0o440, template.fill("@user@ ALL=(ALL:ALL) NOPASSWD: ALL\n")),
         GuestFile::file("/etc/ssh/sshd_config.d/rave.conf", 0o644, sshd(template, config)),
         GuestFile::symlink("/etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf"),
+        GuestFile::file("/etc/udev/rules.d/99-rave-install.rules", 0o644, INSTALL_RULE),
         GuestFile::file("/etc/repart.d/50-root.conf", 0o644, include_str!("../../assets/repart-root.conf")),
         GuestFile::file(
             "/etc/systemd/journald.conf.d/rave.conf",
@@ -29,6 +30,11 @@ pub(super) fn files(template: &Template, config: &GuestConfig, paths: &Paths) ->
     }
     files
 }
+
+/// A medium with the installer's answers starts it, wherever it is found: a boot loader sees only what its firmware does.
+/// The unit does nothing outside of a live session.
+const INSTALL_RULE: &str = "ACTION!=\"remove\", SUBSYSTEM==\"block\", ENV{ID_FS_LABEL}==\"RAVE_SETUP\", TAG+=\"systemd\", \
+    ENV{SYSTEMD_WANTS}+=\"rave-install.service\"\n";
 
 const HOSTS: &str = "\
 127.0.0.1 localhost

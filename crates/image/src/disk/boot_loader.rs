@@ -84,18 +84,20 @@ pub(crate) fn install(
         identifiers.root
     );
     fs::write(&early, search).at("write", &early)?;
-    let tool = Tool { stages, epoch };
+    let tool = GrubTool { stages, stage: STAGE, epoch };
     tool.install_bios(image, layout, &work, &early)?;
     tool.install_uefi(image, layout.esp, identifiers, &work, &early)?;
     fs::remove_dir_all(&work).at("remove", &work)
 }
 
-struct Tool<'a> {
-    stages: &'a Stages<'a>,
-    epoch: u64,
+/// Runs GRUB's programs and those that fill an ESP.
+pub(crate) struct GrubTool<'a> {
+    pub(crate) stages: &'a Stages<'a>,
+    pub(crate) stage: &'static str,
+    pub(crate) epoch: u64,
 }
 
-impl Tool<'_> {
+impl GrubTool<'_> {
     fn install_bios(
         &self,
         image: &Utf8Path,
@@ -137,12 +139,18 @@ impl Tool<'_> {
             ["--invariant", "-F", "32", "-s", "1", "-n", "ESP", "-i", &identifiers.esp, "--offset", &offset];
         self.run(Cmd::new("mkfs.vfat").args(format).args([image.as_str(), &blocks]))?;
         let drive = format!("{image}@@{}", esp.start);
-        self.run(Cmd::new("mmd").args(["-i", &drive, "::/EFI", "::/EFI/BOOT"]))?;
-        // The removable-media path (UEFI specification 2.10, section 3.5.1.1): no firmware variable is needed.
-        self.run(Cmd::new("mcopy").args(["-i", &drive, loader.as_str(), "::/EFI/BOOT/BOOTX64.EFI"]))
+        self.fill_esp(&drive, &loader)
     }
 
-    fn core_image(
+    /// Puts a loader into a FAT file system; `drive` is a file, with `@@` and an offset where it starts later (mtools(1)).
+    pub(crate) fn fill_esp(&self, drive: &str, loader: &Utf8Path) -> Result<(), Error> {
+        self.run(Cmd::new("mmd").args(["-i", drive, "::/EFI", "::/EFI/BOOT"]))?;
+        // The removable-media path (UEFI specification 2.10, section 3.5.1.1): no firmware variable is needed.
+        self.run(Cmd::new("mcopy").args(["-i", drive, loader.as_str(), "::/EFI/BOOT/BOOTX64.EFI"]))
+    }
+
+    /// A core image with [`MODULES`] and those of `modules`, which runs the commands of the file `early`.
+    pub(crate) fn core_image(
         &self,
         format: &str,
         modules: &[&str],
@@ -158,9 +166,11 @@ impl Tool<'_> {
     fn run(&self, command: Cmd) -> Result<(), Error> {
         command
             .env("SOURCE_DATE_EPOCH", self.epoch.to_string())
-            .log_file(self.stages.log(STAGE))
+            // FAT keeps local time.
+            .env("TZ", "UTC")
+            .log_file(self.stages.log(self.stage))
             .run(&mut |_| ())
-            .stage(STAGE)
+            .stage(self.stage)
             .map(drop)
     }
 }

@@ -40,6 +40,9 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// Where the root file system starts on every disk: after the partition table, the BIOS boot partition and the ESP.
+    pub const ROOT_START: u64 = MIB + MIB + ESP_SIZE;
+
     /// The smallest layout that holds the content with room for a first boot; the disk grows afterwards.
     pub fn for_content(content: Extent) -> Self {
         // One inode of 256 bytes an entry and one for each 16 KiB of room (mke2fs.conf(5), `inode_ratio`),
@@ -87,6 +90,7 @@ mod tests {
             assert_eq!((partition.start % MIB, partition.size % MIB), (0, 0));
         }
         assert_eq!(layout.size() % MIB, 0);
+        assert_eq!(layout.root.start, Layout::ROOT_START);
         assert!(layout.root.size > 1_500_000_000 + 300 * MIB);
     }
 

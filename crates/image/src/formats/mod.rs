@@ -1,5 +1,6 @@
 //! Makes artifacts of one disk. One file a format; what several of them are made of lies beside.
 
+pub(crate) mod iso;
 pub mod ova;
 pub mod ovf;
 pub mod qemu;
@@ -19,11 +20,16 @@ use rave_process::Cmd;
 use rave_spec::Format;
 
 use crate::digest::{Digest, Hasher};
+use crate::disk::Disk;
 use crate::error::{Error, IoContext as _, StageContext as _};
 use crate::stages::Stages;
 
 /// The formats that the Debian base makes.
-pub const AVAILABLE: &[Format] = &[Format::Qemu, Format::Virtualbox, Format::Vmware, Format::Raw];
+pub const AVAILABLE: &[Format] =
+    &[Format::Qemu, Format::Virtualbox, Format::Vmware, Format::Raw, Format::Iso];
+
+/// The formats that any disk can be turned into: an ISO carries a disk that was built here, with its kernel and its programs.
+pub const CONVERTIBLE: &[Format] = &[Format::Qemu, Format::Virtualbox, Format::Vmware, Format::Raw];
 
 /// A text of a format that is not one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -139,10 +145,14 @@ pub(crate) fn key(format: Format, recipe: &Recipe) -> Digest {
         hasher.field("descriptor", descriptor.as_bytes());
         hasher.field("epoch", &recipe.epoch.to_le_bytes());
     }
+    if format == Format::Iso {
+        iso::add_to_key(&mut hasher);
+    }
     hasher.finish()
 }
 
-/// Command lines that make `target`, or what it is packed from; a later one continues on what an earlier one made.
+/// Command lines that make `target`, or what it is packed from; a later one continues on what an earlier one made. None for
+/// the ISO, which is made in steps of its own.
 pub fn commands(format: Format, source: &Source, target: &Utf8Path, size: u64) -> Option<Vec<Vec<String>>> {
     match format {
         Format::Qemu => Some(qemu::commands(source, target, size)),
@@ -167,13 +177,20 @@ pub(crate) struct Workshop<'a> {
     pub(crate) stages: &'a Stages<'a>,
     pub(crate) source: Source,
     pub(crate) recipe: Recipe,
+    /// The source, where it was built here.
+    built: Option<&'a Disk>,
     /// Made by the first format that needs it, while others wait.
     stream: Mutex<Option<stream::Stream>>,
 }
 
 impl<'a> Workshop<'a> {
-    pub(crate) fn new(stages: &'a Stages<'a>, source: Source, recipe: Recipe) -> Self {
-        Self { stages, source, recipe, stream: Mutex::new(None) }
+    pub(crate) fn new(
+        stages: &'a Stages<'a>,
+        source: Source,
+        recipe: Recipe,
+        built: Option<&'a Disk>,
+    ) -> Self {
+        Self { stages, source, recipe, built, stream: Mutex::new(None) }
     }
 
     /// Writes the artifact's files into an empty folder, under the names of [`file_names`].
@@ -181,13 +198,22 @@ impl<'a> Workshop<'a> {
         match format {
             Format::Virtualbox => virtualbox::make(self, folder),
             Format::Vmware => vmware::make(self, folder),
-            Format::Qemu | Format::Raw | Format::Iso => {
-                let target = folder.join(&file_names(&self.recipe.stem, format)[0]);
+            Format::Iso => {
+                let disk = self.built.ok_or_else(|| not_convertible(format))?;
+                iso::write(self.stages, disk, &self.target(format, folder), self.recipe.epoch)
+            }
+            Format::Qemu | Format::Raw => {
+                let target = self.target(format, folder);
                 let commands = commands(format, &self.source, &target, self.recipe.size)
                     .ok_or_else(|| not_on_base(format))?;
                 self.run(stage(format), &commands)
             }
         }
+    }
+
+    /// Where the only file of a format goes.
+    fn target(&self, format: Format, folder: &Utf8Path) -> Utf8PathBuf {
+        folder.join(&file_names(&self.recipe.stem, format)[0])
     }
 
     /// The stream-optimised VMDK, made at most once.
@@ -265,6 +291,15 @@ pub fn not_on_base(format: Format) -> Error {
     Error::FormatNotOnBase { format, base: rave_spec::Base::Debian, available }
 }
 
+/// The error for a format that a disk of any origin cannot be turned into.
+pub fn not_convertible(format: Format) -> Error {
+    let convertible = CONVERTIBLE.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    Error::Input {
+        what: format!("format {format}"),
+        detail: format!("`cargo xtask image` makes it; a disk of any origin can become: {convertible}"),
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -340,6 +375,8 @@ pub(crate) mod tests {
         let changed = |format, other: &Recipe| key(format, &recipe()) != key(format, other);
         assert!(changed(Format::Virtualbox, &ports) && changed(Format::Virtualbox, &memory));
         assert!(!changed(Format::Vmware, &ports) && changed(Format::Vmware, &memory));
-        assert!(!changed(Format::Qemu, &memory));
+        assert!(!changed(Format::Qemu, &memory) && !changed(Format::Iso, &memory));
+        let disk = other(|recipe| recipe.identity = Digest::of_bytes(b"another"));
+        assert!(changed(Format::Iso, &disk));
     }
 }

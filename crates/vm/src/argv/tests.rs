@@ -133,6 +133,30 @@ fn each_network_card_is_there_without_a_boot_rom() {
 }
 
 #[test]
+fn an_iso_is_a_cd_that_nobody_writes_or_a_usb_stick() {
+    let with = |interface, overlay| {
+        let disk = Some(Disk::whole("/out/a.iso", DiskFormat::Raw, interface));
+        lines(&Machine { disk, overlay, ..machine() }, Engine::Tcg)
+    };
+    let cd = with(Interface::Cd, Overlay::None);
+    assert!(
+        cd.contains(
+            "-blockdev driver=raw,node-name=disk,read-only=on,file.driver=file,file.filename=/out/a.iso\n\
+             -device ide-cd,drive=disk,bus=ide.0,bootindex=0\n"
+        ),
+        "{cd}"
+    );
+    let stick = with(Interface::UsbStick, Overlay::Throwaway);
+    assert!(
+        stick.contains(
+            "-device qemu-xhci,id=usb\n\
+             -device usb-storage,drive=disk,bus=usb.0,removable=on,bootindex=0\n"
+        ),
+        "{stick}"
+    );
+}
+
+#[test]
 fn a_kernel_of_its_own() {
     let kernel = Some(DirectKernel {
         image: "/k/vmlinuz".into(),

@@ -69,9 +69,10 @@ impl<'a> Session<'a> {
         let subject = self.subject(artifact, instance.machine());
         let mut album = self.files.album(&self.name(artifact.format));
         let waited = self.wait(&mut instance);
+        let checks = self.checks_of(artifact.format);
         let (boot, rows) = match waited.result {
             Ok(ready) => {
-                let rows = self.check(&sandbox, instance, &ready, &scratch, album.as_mut())?;
+                let rows = self.check(&checks, &sandbox, instance, &ready, &scratch, album.as_mut())?;
                 (Boot::Ready(BootTimes::from(&ready.timeline)), rows)
             }
             Err(Error::Boot(why)) => {
@@ -79,7 +80,7 @@ impl<'a> Session<'a> {
                     album.take(Some(&mut instance), Moment::BootFailed);
                 }
                 instance.kill().map_err(|error| failure(&error))?;
-                let rows = suite::not_run(self.checks, "the guest did not become ready");
+                let rows = suite::not_run(&checks, "the guest did not become ready");
                 (Boot::Failed(BootFailure::new(&why, &waited.reached, waited.elapsed)), rows)
             }
             Err(error) => {
@@ -151,8 +152,15 @@ impl<'a> Session<'a> {
         Waited { result, reached, elapsed: started.elapsed() }
     }
 
+    /// The checks that apply to a format: a live session keeps nothing.
+    fn checks_of(&self, format: Format) -> Vec<Check> {
+        let keeps = format != Format::Iso;
+        self.checks.iter().filter(|check| keeps || !check.needs_disk).copied().collect()
+    }
+
     fn check(
         &self,
+        checks: &[Check],
         sandbox: &Sandbox,
         instance: Instance,
         ready: &Ready,
@@ -189,8 +197,8 @@ impl<'a> Session<'a> {
         };
         let sink = self.ui.sink();
         let rows = match album {
-            Some(album) => suite::run_with_pictures(self.checks, &mut guest, album, &sink),
-            None => suite::run(self.checks, &mut guest, &sink),
+            Some(album) => suite::run_with_pictures(checks, &mut guest, album, &sink),
+            None => suite::run(checks, &mut guest, &sink),
         };
         if let Some(instance) = guest.instance.take() {
             instance.kill().map_err(|error| failure(&error))?;

@@ -1,4 +1,4 @@
-//! The command line. Nine words need no parser library, and the program must stay small.
+//! The command line. Ten words need no parser library, and the program must stay small.
 
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
@@ -10,6 +10,7 @@ usage: rave-guest COMMAND
   setup            prepare the user's home and configuration
   ssh-keys         make the SSH server's keys if there are none; let in the host's key
   ready            report each stage of this boot to the host
+  install          install this system from the ISO to a disk
   unlock-router    remove a stale lock of Claude Code Router
   --version
   --help";
@@ -26,6 +27,7 @@ pub(crate) enum Command {
     SshKeys,
     Ready,
     UnlockRouter,
+    Install,
 }
 
 /// The command that `args` (without the program's own name) ask for, or what is wrong with them.
@@ -42,6 +44,7 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Strin
         ["ssh-keys"] => Command::SshKeys,
         ["ready"] => Command::Ready,
         ["unlock-router"] => Command::UnlockRouter,
+        ["install"] => Command::Install,
         [] => return Err("a command is needed".into()),
         words => return Err(format!("unknown arguments: {}", words.join(" "))),
     })

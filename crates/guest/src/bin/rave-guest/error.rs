@@ -20,6 +20,8 @@ pub(crate) enum Error {
     Tools { problems: Vec<String> },
     /// A program failed, could not be started, or took too long.
     Program { command: String, what: String, output: String },
+    /// What was asked for is not done: why, and what to do instead.
+    Refused { why: String, remedy: String },
     /// Standard input is no listening socket.
     NoSocket { source: io::Error },
 }
@@ -58,6 +60,7 @@ impl fmt::Display for Error {
                 write!(f, "`{command}` {what}")?;
                 if output.is_empty() { Ok(()) } else { write!(f, "; it printed:\n{output}") }
             }
+            Self::Refused { why, remedy } => write!(f, "{why}\n{remedy}"),
             Self::NoSocket { source } => {
                 write!(
                     f,

@@ -8,6 +8,7 @@ mod error;
 mod files;
 mod health;
 mod http;
+mod install;
 mod ready;
 mod serve;
 mod setup;
@@ -50,6 +51,7 @@ fn run(command: &Command) -> Result<ExitCode, Error> {
         Command::Ready => ready::run(&configuration()?),
         Command::Health => return Ok(health::run(&configuration()?)),
         Command::HealthServe => serve::run(&configuration()?)?,
+        Command::Install => install::run(&configuration()?)?,
     }
     Ok(ExitCode::SUCCESS)
 }

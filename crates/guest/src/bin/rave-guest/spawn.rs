@@ -5,7 +5,7 @@
 )]
 
 use crate::error::Error;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,6 +13,20 @@ use std::time::{Duration, Instant};
 /// Runs a program to its end and returns what it printed. Fails when it does not start, exits with anything but 0, or
 /// takes longer than `limit`; then it is killed.
 pub(crate) fn output(program: &str, args: &[&str], limit: Duration) -> Result<String, Error> {
+    run(program, args, None, limit)
+}
+
+/// The same, with a text as its standard input: shorter than a pipe holds, 64 KiB (pipe(7)).
+pub(crate) fn output_of_input(
+    program: &str,
+    args: &[&str],
+    input: &str,
+    limit: Duration,
+) -> Result<String, Error> {
+    run(program, args, Some(input), limit)
+}
+
+fn run(program: &str, args: &[&str], input: Option<&str>, limit: Duration) -> Result<String, Error> {
     let failed = |what: String, output: String| Error::Program {
         command: std::iter::once(&program).chain(args).copied().collect::<Vec<_>>().join(" "),
         what,
@@ -21,11 +35,15 @@ pub(crate) fn output(program: &str, args: &[&str], limit: Duration) -> Result<St
     let mut child = Command::new(program)
         .args(args)
         .env("LC_ALL", "C.UTF-8")
-        .stdin(Stdio::null())
+        .stdin(input.map_or_else(Stdio::null, |_| Stdio::piped()))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| failed(format!("could not be started: {error}"), String::new()))?;
+    if let (Some(mut pipe), Some(text)) = (child.stdin.take(), input) {
+        // A program that does not read it ends with a failure of its own.
+        let _ = pipe.write_all(text.as_bytes());
+    }
     let stdout = child.stdout.take().map(|pipe| thread::spawn(move || drain(pipe)));
     let stderr = child.stderr.take().map(|pipe| thread::spawn(move || drain(pipe)));
     let text = |reader: Option<thread::JoinHandle<String>>| {
@@ -67,6 +85,11 @@ mod tests {
             output("sh", &["-c", "echo out; echo why >&2; exit 3"], Duration::from_secs(5)).unwrap_err();
         let text = error.to_string();
         assert!(text.contains("sh -c") && text.contains("exit status: 3") && text.ends_with("why"), "{text}");
+    }
+
+    #[test]
+    fn a_text_becomes_the_input() {
+        assert_eq!(output_of_input("cat", &[], "a:b\n", Duration::from_secs(5)).unwrap(), "a:b\n");
     }
 
     #[test]

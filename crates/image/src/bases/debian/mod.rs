@@ -140,6 +140,7 @@ impl Rootfs {
             arguments.push("--aptopt=Apt::Install-Recommends true".into());
         }
         arguments.push(format!("--setup-hook={}", include_str!("setup.sh")));
+        arguments.push(format!("--setup-hook={}", include_str!("live.sh")));
         arguments.push(format!("--customize-hook={}", include_str!("customize.sh")));
         arguments.push(self.include());
         arguments

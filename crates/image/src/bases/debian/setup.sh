@@ -23,6 +23,8 @@ manual_add_modules ahci ata_piix nvme sd_mod sr_mod
 manual_add_modules vmw_pvscsi mptspi mptsas
 manual_add_modules usb_storage uas xhci_pci ehci_pci uhci_hcd
 manual_add_modules ext4
+# A live session from the ISO.
+manual_add_modules isofs squashfs loop overlay
 rm -f "$DESTDIR/usr/lib/udev/hwdb.bin" "$DESTDIR/etc/udev/hwdb.bin"
 EOF
 chmod 755 "$tools/hooks/zz-rave"

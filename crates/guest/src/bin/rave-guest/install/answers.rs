@@ -1,0 +1,216 @@
+//! What the installer is told beforehand: kernel arguments, then the file of a second medium, which wins.
+
+use crate::error::Error;
+use crate::files;
+use crate::spawn;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+/// A file system of this label holds [`FILE`]; udev starts the installer when it appears.
+pub(super) const MEDIUM: &str = "/dev/disk/by-label/RAVE_SETUP";
+const FILE: &str = "rave-setup.conf";
+
+/// What was answered; nothing is asked for when there is a disk.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Answers {
+    /// `rave.install=`: a device, or `auto` for the only disk of the machine.
+    pub(super) disk: Option<String>,
+    /// `rave.hostname=`
+    pub(super) host_name: Option<String>,
+    /// `rave.password=`, only in the file.
+    pub(super) password: Option<String>,
+    /// `rave.key=`: a line of `authorized_keys`, sshd(8).
+    pub(super) key: Option<String>,
+    /// `rave.erase=yes`: a disk with data on it may be taken.
+    pub(super) erase: bool,
+    /// `rave.erase-disk=`: the same device once more.
+    pub(super) erase_disk: Option<String>,
+    /// `rave.then=`
+    pub(super) then: Then,
+}
+
+/// What comes after the installation.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Then {
+    /// An unattended machine that started from the medium again would find a disk with data.
+    #[default]
+    PowerOff,
+    Reboot,
+    Stay,
+}
+
+impl Answers {
+    /// Reads both places.
+    pub(super) fn read(user: &str) -> Result<Self, Error> {
+        let mut answers = Self::default();
+        for word in words(&files::read("/proc/cmdline")?) {
+            if let Some((key, value)) = word.strip_prefix("rave.").and_then(|word| word.split_once('=')) {
+                if key == "password" {
+                    return Err(refused(
+                        "a password is among the kernel's arguments, which every user can read",
+                        format!(
+                            "write rave.password= into the file {FILE} of a medium with the label RAVE_SETUP"
+                        ),
+                    ));
+                }
+                answers.set(key, value, user)?;
+            }
+        }
+        if let Some(text) = file()? {
+            answers.add_file(&text, user)?;
+        }
+        Ok(answers)
+    }
+
+    fn add_file(&mut self, text: &str, user: &str) -> Result<(), Error> {
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            let (key, value) = line.split_once('=').ok_or_else(|| {
+                refused(format!("{FILE}: {line:?} is no answer"), "a line is rave.NAME=VALUE")
+            })?;
+            let (key, value) = (key.trim(), value.trim());
+            let name = key.strip_prefix("rave.").unwrap_or(key);
+            if !self.set(name, value.trim_matches('"'), user)? {
+                return Err(refused(
+                    format!("{FILE}: there is no answer {key}"),
+                    "known are rave.install, hostname, user, password, key, erase, erase-disk and then",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// False when there is no such answer.
+    fn set(&mut self, key: &str, value: &str, user: &str) -> Result<bool, Error> {
+        let text = Some(value.to_owned()).filter(|value| !value.is_empty());
+        match key {
+            "install" => self.disk = text,
+            "hostname" => self.host_name = text.map(check_host_name).transpose()?,
+            "password" => self.password = text,
+            "key" => self.key = text,
+            "erase" => self.erase = value == "yes",
+            "erase-disk" => self.erase_disk = text,
+            "user" if value == user => {}
+            "user" => {
+                return Err(refused(
+                    format!("the image's user is {user}, not {value}"),
+                    "set guest.user in rave.local.toml and make the ISO anew",
+                ));
+            }
+            "then" => {
+                self.then = match value {
+                    "poweroff" => Then::PowerOff,
+                    "reboot" => Then::Reboot,
+                    "stay" => Then::Stay,
+                    other => {
+                        return Err(refused(
+                            format!("rave.then={other} is not known"),
+                            "use poweroff, reboot or stay",
+                        ));
+                    }
+                }
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+/// A name as hostname(7) allows it.
+pub(super) fn check_host_name(name: String) -> Result<String, Error> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    if !name.is_empty()
+        && name.len() <= 63
+        && name.chars().all(fits)
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+    {
+        Ok(name)
+    } else {
+        Err(refused(format!("{name:?} is no host name"), "use up to 63 letters, digits and hyphens inside"))
+    }
+}
+
+pub(super) fn refused(why: impl Into<String>, remedy: impl Into<String>) -> Error {
+    Error::Refused { why: why.into(), remedy: remedy.into() }
+}
+
+/// The kernel's arguments: blanks separate, double quotes hold together (kernel-parameters).
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quoted) = (Vec::new(), String::new(), false);
+    for c in line.trim_end().chars() {
+        match c {
+            '"' => quoted = !quoted,
+            ' ' if !quoted => words.push(std::mem::take(&mut word)),
+            c => word.push(c),
+        }
+    }
+    words.push(word);
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+/// The value of a kernel argument.
+pub(super) fn argument(name: &str) -> Option<String> {
+    let line = fs::read_to_string("/proc/cmdline").ok()?;
+    let prefix = format!("{name}=");
+    words(&line).into_iter().find_map(|word| word.strip_prefix(&prefix).map(str::to_owned))
+}
+
+/// The text of the second medium's file, if there is one.
+fn file() -> Result<Option<String>, Error> {
+    if !Path::new(MEDIUM).exists() {
+        return Ok(None);
+    }
+    let place = "/run/rave/setup";
+    fs::create_dir_all(place).map_err(files::failed("make the folder", place))?;
+    spawn::output("mount", &["-o", "ro", MEDIUM, place], Duration::from_secs(30))?;
+    let text = files::read(Path::new(place).join(FILE));
+    spawn::output("umount", &[place], Duration::from_secs(30))?;
+    text.map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> Result<Answers, Error> {
+        let mut answers = Answers::default();
+        answers.add_file(text, "agent").map(|()| answers)
+    }
+
+    #[test]
+    fn a_file_answers_everything() {
+        let text = "# mine\nrave.install=/dev/vda\nhostname = box-1\nrave.key=\"ssh-ed25519 AAAA me\"\nrave.user=agent\n\
+                    rave.password=a=b\nrave.erase=yes\nrave.erase-disk=/dev/vda\nrave.then=reboot\n";
+        let expected = Answers {
+            disk: Some("/dev/vda".into()),
+            host_name: Some("box-1".into()),
+            password: Some("a=b".into()),
+            key: Some("ssh-ed25519 AAAA me".into()),
+            erase: true,
+            erase_disk: Some("/dev/vda".into()),
+            then: Then::Reboot,
+        };
+        assert_eq!(file(text).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_refused_by_name() {
+        for (text, named) in [
+            ("rave.disk=/dev/vda", "no answer rave.disk"),
+            ("just words", "is no answer"),
+            ("user=root", "the image's user is agent, not root"),
+            ("hostname=a_b", "is no host name"),
+            ("then=dance", "rave.then=dance"),
+        ] {
+            let error = file(text).unwrap_err().to_string();
+            assert!(error.contains(named), "{error}");
+        }
+    }
+
+    #[test]
+    fn quotes_hold_kernel_arguments_together() {
+        assert_eq!(words("ro rave.key=\"ssh-rsa A b\"  quiet\n"), ["ro", "rave.key=ssh-rsa A b", "quiet"]);
+    }
+}

@@ -1,0 +1,106 @@
+//! Questions on the console, in plain lines: they work on a serial line too.
+
+use super::answers::{Answers, Then, check_host_name, refused};
+use super::disk::{Content, Disk};
+use crate::error::Error;
+use crate::files::failed;
+use crate::spawn;
+use rave_guest::config::GuestConfig;
+use std::io::{self, BufRead as _, Write as _};
+use std::time::Duration;
+
+/// Fills what is not answered yet.
+pub(super) fn ask(given: Answers, disks: &[Disk], config: &GuestConfig) -> Result<Answers, Error> {
+    let mut answers = given;
+    let disk = which(disks)?;
+    let path = disk.path.display().to_string();
+    // Size and use are looked at again when the disk is taken.
+    if disk.open(0)?.content()? == Content::Data {
+        println!("There is data on {path}. Installing erases all of it.");
+        answers.erase = line("Type erase to go on")? == "erase";
+        if answers.erase {
+            answers.erase_disk = Some(line(&format!("Type the disk's name, {path}, once more"))?);
+        }
+    }
+    answers.disk = Some(path);
+    if answers.host_name.is_none() {
+        answers.host_name = until(|| {
+            let name = line(&format!("Host name [{}]", config.host_name))?;
+            if name.is_empty() { Ok(None) } else { check_host_name(name).map(Some) }
+        })?;
+    }
+    if answers.password.is_none() {
+        answers.password = password(&config.user)?;
+    }
+    if answers.key.is_none() {
+        let key = line(&format!("Public SSH key that may log in as {} [none]", config.user))?;
+        answers.key = Some(key).filter(|key| !key.is_empty());
+    }
+    answers.then = Then::Reboot;
+    Ok(answers)
+}
+
+/// Waits for somebody to take the medium out.
+pub(super) fn end(then: Then) -> Result<Then, Error> {
+    line("Press Enter to restart").map(|_| then)
+}
+
+fn which(disks: &[Disk]) -> Result<&Disk, Error> {
+    if disks.is_empty() {
+        return Err(refused("this machine has no disk beside the medium", "add one, then start again"));
+    }
+    for (number, disk) in (1..).zip(disks) {
+        println!("  {number}: {}", disk.describe());
+    }
+    until(|| {
+        let text = line("Number of the disk to install to")?;
+        let chosen = text.parse::<usize>().ok().and_then(|number| disks.get(number.wrapping_sub(1)));
+        chosen.ok_or_else(|| refused(format!("there is no disk {text:?}"), "type a number of the list"))
+    })
+}
+
+fn password(user: &str) -> Result<Option<String>, Error> {
+    until(|| {
+        let first = hidden(&format!("Password of {user} [as in the image]"))?;
+        if first.is_empty() {
+            return Ok(None);
+        }
+        if hidden("The same again")? == first {
+            Ok(Some(first))
+        } else {
+            Err(refused("the two are not the same", "type it twice"))
+        }
+    })
+}
+
+/// Asks again after an answer that is refused; the end of the input ends it.
+fn until<T>(mut ask: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+    loop {
+        match ask() {
+            Err(error @ Error::Refused { .. }) => println!("{error}"),
+            other => return other,
+        }
+    }
+}
+
+fn line(question: &str) -> Result<String, Error> {
+    print!("{question}: ");
+    let failed = || failed("read", "the console");
+    io::stdout().flush().map_err(failed())?;
+    let mut text = String::new();
+    if io::stdin().lock().read_line(&mut text).map_err(failed())? == 0 {
+        return Err(failed()(io::ErrorKind::UnexpectedEof.into()));
+    }
+    Ok(text.trim().to_owned())
+}
+
+/// A line that the terminal does not show.
+fn hidden(question: &str) -> Result<String, Error> {
+    let echo = |mode: &str| spawn::output("stty", &["-F", "/dev/console", mode], Duration::from_secs(10));
+    // Better seen than not asked.
+    let _ = echo("-echo");
+    let answer = line(question);
+    let _ = echo("echo");
+    println!();
+    answer
+}

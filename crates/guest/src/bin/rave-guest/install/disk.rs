@@ -1,0 +1,273 @@
+//! Disks of this machine, and writing one.
+
+use super::answers::refused;
+use crate::error::Error;
+use crate::files::{self, failed};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// Bytes of a sector as sysfs counts them, whatever the disk's own are (Linux's `include/linux/types.h`, `sector_t`).
+const SECTOR: u64 = 512;
+const MIB: u64 = 1 << 20;
+/// What makes a disk bootable lies in its first MiB, and the backup partition table in its last.
+const EDGE: u64 = MIB;
+/// `O_EXCL` of open(2), octal 200 on x86: on a block device it fails when the kernel itself uses it.
+const EXCLUSIVE: i32 = 0o200;
+/// Linux's EBUSY, errno(3).
+const BUSY: i32 = 16;
+/// Where a disk begins while it is written, so that one that was left half written is known.
+const MARK: &[u8] = b"RAVE: an installation to this disk began and did not end\n";
+/// Written between two calls that wait for the disk.
+const SYNC_EVERY: u64 = 128 * MIB;
+
+/// A whole disk that could be installed to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Disk {
+    /// Such as `/dev/vda`.
+    pub(super) path: PathBuf,
+    /// Bytes.
+    pub(super) size: u64,
+    /// What the drive calls itself.
+    pub(super) model: String,
+    read_only: bool,
+}
+
+/// What lies on a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Content {
+    /// Nothing at its edges, where every partition table, and nearly every file system, has something.
+    Nothing,
+    /// An installation of ours that was broken off.
+    Unfinished,
+    Data,
+}
+
+impl Disk {
+    /// Every disk but those of `media`, such as `/dev/sr0` or `/dev/sdb1`.
+    pub(super) fn all(media: &[PathBuf]) -> Result<Vec<Self>, Error> {
+        let folder = Path::new("/sys/class/block");
+        let about = |device: &PathBuf| folder.join(device.file_name()?).canonicalize().ok();
+        let media: Vec<PathBuf> = media.iter().filter_map(about).collect();
+        let mut disks = Vec::new();
+        for entry in fs::read_dir(folder).map_err(failed("list", folder))?.flatten() {
+            let Ok(about) = entry.path().canonicalize() else { continue };
+            // A partition's folder lies in its disk's; what is no hardware has no device.
+            if about.join("device").exists() && !media.iter().any(|medium| medium.starts_with(&about)) {
+                disks.extend(Self::read(&about));
+            }
+        }
+        disks.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(disks)
+    }
+
+    fn read(about: &Path) -> Option<Self> {
+        let text = |file: &str| fs::read_to_string(about.join(file)).map(|text| text.trim().to_owned());
+        let name = about.file_name()?.to_str()?;
+        let size = text("size").ok()?.parse::<u64>().ok()? * SECTOR;
+        let is_disk = !about.join("partition").exists() && !name.starts_with("sr") && !name.starts_with("fd");
+        (is_disk && size > 0).then(|| Self {
+            path: Path::new("/dev").join(name),
+            size,
+            model: text("device/model").unwrap_or_default(),
+            read_only: text("ro").is_ok_and(|value| value == "1"),
+        })
+    }
+
+    /// The disk that a device's name means, be it a link of `/dev/disk`.
+    pub(super) fn find<'a>(disks: &'a [Self], wanted: &str) -> Result<&'a Self, Error> {
+        let names =
+            || disks.iter().map(|disk| disk.path.display().to_string()).collect::<Vec<_>>().join(", ");
+        if wanted == "auto" {
+            return match disks {
+                [one] => Ok(one),
+                [] => Err(refused("this machine has no disk beside the medium", "add one, then start again")),
+                _ => Err(refused(
+                    format!("there are several disks: {}", names()),
+                    "name one: rave.install=/dev/...",
+                )),
+            };
+        }
+        let path = fs::canonicalize(wanted).unwrap_or_else(|_| wanted.into());
+        disks.iter().find(|disk| disk.path == path).ok_or_else(|| {
+            refused(
+                format!("{wanted} is no disk of this machine that can be installed to"),
+                format!("there is: {}", names()),
+            )
+        })
+    }
+
+    pub(super) fn describe(&self) -> String {
+        format!("{}  {} MiB  {}", self.path.display(), self.size / MIB, self.model)
+    }
+
+    /// Opens it for this process alone; says what is wrong with it.
+    pub(super) fn open(&self, needed: u64) -> Result<Target, Error> {
+        let path = self.path.display();
+        if self.size < needed {
+            return Err(refused(
+                format!("{path} has {} MiB, and {} MiB are needed", self.size / MIB, needed.div_ceil(MIB)),
+                "take a larger disk",
+            ));
+        }
+        if self.read_only {
+            return Err(refused(format!("{path} is read-only"), "switch off its write protection"));
+        }
+        let file = OpenOptions::new().read(true).write(true).custom_flags(EXCLUSIVE).open(&self.path);
+        match file {
+            Err(error) if error.raw_os_error() == Some(BUSY) => Err(refused(
+                format!("{path} is in use: a file system or a swap space on it is active"),
+                "unmount it, or take another disk",
+            )),
+            file => Ok(Target {
+                file: file.map_err(failed("open", &self.path))?,
+                path: self.path.clone(),
+                size: self.size,
+            }),
+        }
+    }
+}
+
+/// An opened disk.
+pub(super) struct Target {
+    file: File,
+    path: PathBuf,
+    size: u64,
+}
+
+impl Target {
+    pub(super) fn content(&self) -> Result<Content, Error> {
+        let mut edge = vec![0; usize::try_from(EDGE).unwrap_or(0)];
+        let mut found = Content::Nothing;
+        for offset in [0, self.size - EDGE] {
+            self.file.read_exact_at(&mut edge, offset).map_err(failed("read", &self.path))?;
+            if offset == 0 && edge.starts_with(MARK) {
+                return Ok(Content::Unfinished);
+            }
+            if edge.iter().any(|byte| *byte != 0) {
+                found = Content::Data;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Writes all of the image but what makes it bootable. A power cut from here on leaves the mark.
+    pub(super) fn write_body(&self, image: &Path, progress: &mut dyn FnMut(u64)) -> Result<(), Error> {
+        let mut source = File::open(image).map_err(failed("open", image))?;
+        let mut buffer = vec![0; usize::try_from(EDGE).unwrap_or(0)];
+        self.write(&buffer, self.size - EDGE)?;
+        buffer[..MARK.len()].copy_from_slice(MARK);
+        self.write(&buffer, 0)?;
+        self.sync()?;
+        // The head is read over: it comes last.
+        source.read_exact(&mut buffer).map_err(failed("read", image))?;
+        let mut done = EDGE;
+        loop {
+            let count = fill(&mut source, &mut buffer).map_err(failed("read", image))?;
+            if count == 0 {
+                return self.sync();
+            }
+            self.write(&buffer[..count], done)?;
+            done += count as u64;
+            if done.is_multiple_of(SYNC_EVERY) {
+                self.sync()?;
+            }
+            progress(done);
+        }
+    }
+
+    /// Writes what makes it bootable, when all the rest is there.
+    pub(super) fn write_head(&self, image: &Path) -> Result<(), Error> {
+        let mut head = vec![0; usize::try_from(EDGE).unwrap_or(0)];
+        let mut source = File::open(image).map_err(failed("open", image))?;
+        source.read_exact(&mut head).map_err(failed("read", image))?;
+        self.sync()?;
+        self.write(&head, 0)?;
+        self.sync()
+    }
+
+    fn write(&self, bytes: &[u8], offset: u64) -> Result<(), Error> {
+        self.file.write_all_at(bytes, offset).map_err(failed("write", &self.path))
+    }
+
+    fn sync(&self) -> Result<(), Error> {
+        self.file.sync_all().map_err(failed("write", &self.path))
+    }
+}
+
+/// Reads until the buffer is full or the file ends.
+fn fill(source: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut count = 0;
+    while count < buffer.len() {
+        match source.read(&mut buffer[count..])? {
+            0 => break,
+            read => count += read,
+        }
+    }
+    Ok(count)
+}
+
+/// The device that is mounted at a place, from `/proc/mounts`, proc(5).
+pub(super) fn mounted_at(place: &str) -> Result<Option<String>, Error> {
+    let table = files::read("/proc/mounts")?;
+    Ok(table.lines().find_map(|line| {
+        let mut fields = line.split(' ');
+        let device = fields.next()?;
+        (fields.next()? == place).then(|| device.to_owned())
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Scratch;
+
+    /// A "disk" of 8 MiB that is a file, and an image of 5 MiB and a bit whose every byte is not zero.
+    fn target(scratch: &Scratch, content: u8) -> (Target, PathBuf, Vec<u8>) {
+        let (path, image) = (scratch.path().join("disk"), scratch.path().join("image"));
+        fs::write(&path, vec![content; 8 << 20]).unwrap();
+        let bytes: Vec<u8> = (0..(5 << 20) + 512_u32).map(|n| u8::try_from(n % 251).unwrap() + 1).collect();
+        fs::write(&image, &bytes).unwrap();
+        let file = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        (Target { file, path, size: 8 << 20 }, image, bytes)
+    }
+
+    #[test]
+    fn what_lies_at_either_edge_is_data() {
+        let scratch = Scratch::new();
+        let (target, ..) = target(&scratch, 0);
+        assert_eq!(target.content().unwrap(), Content::Nothing);
+        target.write(b"EFI PART", target.size - 512).unwrap();
+        assert_eq!(target.content().unwrap(), Content::Data);
+    }
+
+    #[test]
+    fn a_disk_is_marked_until_the_last_step_and_then_is_the_image() {
+        let scratch = Scratch::new();
+        let (target, image, bytes) = target(&scratch, 7);
+        let mut last = 0;
+        target.write_body(&image, &mut |done| last = done).unwrap();
+        assert_eq!(last, bytes.len() as u64);
+        assert_eq!(target.content().unwrap(), Content::Unfinished);
+        target.write_head(&image).unwrap();
+        let disk = fs::read(&target.path).unwrap();
+        assert!(disk[..bytes.len()] == bytes);
+        assert!(disk[7 << 20..].iter().all(|byte| *byte == 0), "the old backup table is gone");
+    }
+
+    #[test]
+    fn one_disk_is_found_by_itself_and_several_are_named() {
+        let disk =
+            |name: &str, size, read_only| Disk { path: name.into(), size, model: String::new(), read_only };
+        let one = [disk("/dev/none-a", 4 << 30, false)];
+        assert_eq!(Disk::find(&one, "auto").unwrap().path, Path::new("/dev/none-a"));
+        let two = [one[0].clone(), disk("/dev/none-b", 1 << 20, true)];
+        let told = |result: Result<&Disk, Error>| result.unwrap_err().to_string();
+        assert!(told(Disk::find(&two, "auto")).contains("/dev/none-a, /dev/none-b"));
+        assert!(told(Disk::find(&two, "/dev/sr0")).contains("/dev/sr0 is no disk"));
+        let error = two[1].open(2 << 30).err().unwrap().to_string();
+        assert!(error.contains("has 1 MiB, and 2048 MiB are needed"), "{error}");
+        assert!(two[1].open(1).err().unwrap().to_string().contains("read-only"));
+    }
+}
