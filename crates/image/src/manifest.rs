@@ -1,6 +1,7 @@
 //! `manifest.json`: what lies beside it, from which inputs it was made. `run`, `smoke` and `release` read it
 //! instead of searching folders.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -138,6 +139,11 @@ impl From<Files> for Vec<ArtifactFile> {
 }
 
 impl Manifest {
+    /// The version of each package of the npm lock, by name.
+    pub fn npm_versions(&self) -> BTreeMap<String, String> {
+        self.npm_packages.iter().map(|package| (package.name.clone(), package.version.clone())).collect()
+    }
+
     /// Reads the manifest of a folder.
     pub fn read(out_dir: &Utf8Path) -> Result<Self, Error> {
         let path = out_dir.join(FILE);

@@ -5,8 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
-use rave_vm::Instance;
+use rave_guest::config::GuestConfig;
+use rave_vm::machine::Forward;
 use rave_vm::ssh::{Output, Ssh};
+use rave_vm::{Instance, Ready};
 
 use crate::http;
 use crate::poll::{self, Problem, Seen};
@@ -39,6 +41,40 @@ pub struct Expected {
     pub host_keys: Vec<String>,
     /// The id of the present boot.
     pub boot_id: String,
+}
+
+impl Port {
+    /// Those that a machine forwards.
+    pub fn all(instance: &Instance) -> Vec<Self> {
+        let port = |forward: &Forward| Self {
+            service: forward.name.clone(),
+            host: forward.bind,
+            number: forward.host,
+        };
+        instance.machine().forwards.iter().map(port).collect()
+    }
+}
+
+impl Expected {
+    /// What an image's guest is expected to be on a disk of `disk_mib` MiB, in the boot that became ready. `password` is
+    /// rave.toml's, for an image holds only its hash.
+    pub fn of(
+        guest: &GuestConfig,
+        password: &str,
+        disk_mib: u64,
+        npm_versions: BTreeMap<String, String>,
+        ready: &Ready,
+    ) -> Self {
+        Self {
+            user: guest.user.clone(),
+            password: password.to_owned(),
+            hardened: guest.hardened,
+            disk_mib,
+            npm_versions,
+            host_keys: ready.host_keys.clone(),
+            boot_id: ready.boot_id.clone(),
+        }
+    }
 }
 
 /// How long things may take.

@@ -7,7 +7,7 @@ use rave_image::Manifest;
 use rave_smoke::{Expected, Guest, Limits, Port};
 use rave_spec::Format;
 use rave_vm::accel::{self, ProbeRequest, Verdict};
-use rave_vm::machine::{Arch, Credential, Display, Firmware, Forward, Overlay, Part};
+use rave_vm::machine::{Arch, Credential, Display, Firmware, Overlay, Part};
 use rave_vm::ports::Want;
 use rave_vm::qemu::Qemu;
 use rave_vm::sandbox::{Plan, Sandbox, ServicePort};
@@ -92,27 +92,11 @@ impl Fixture {
 
     /// The guest for the smoke suite, as `cargo xtask smoke` would expect it.
     pub(crate) fn guest(&self, instance: Instance, ready: &Ready, ssh: Ssh) -> Guest {
-        let port = |forward: &Forward| Port {
-            service: forward.name.clone(),
-            host: forward.bind,
-            number: forward.host,
-        };
-        let npm = &self.manifest.npm_packages;
+        let manifest = &self.manifest;
         Guest {
-            ports: instance.machine().forwards.iter().map(port).collect(),
+            ports: Port::all(&instance),
             ssh,
-            expected: Expected {
-                user: self.manifest.guest.user.clone(),
-                password: "agent".into(),
-                hardened: false,
-                disk_mib: 8192,
-                npm_versions: npm
-                    .iter()
-                    .map(|package| (package.name.clone(), package.version.clone()))
-                    .collect(),
-                host_keys: ready.host_keys.clone(),
-                boot_id: ready.boot_id.clone(),
-            },
+            expected: Expected::of(&manifest.guest, "agent", 8192, manifest.npm_versions(), ready),
             instance: Some(instance),
             limits: Limits { boot: DEADLINE, answer: COMMAND, shutdown: DEADLINE },
             disk: self.folder().join("disk.qcow2"),

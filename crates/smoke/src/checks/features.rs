@@ -1,5 +1,7 @@
 //! What a profile's features promise besides the desktop.
 
+use rave_guest::assets::features::VNC_PORT;
+
 use crate::guest::Guest;
 use crate::poll::{Problem, Seen, ensure};
 
@@ -52,14 +54,15 @@ pub(crate) fn virtual_screen(guest: &mut Guest, seen: &mut Seen) -> Result<(), P
 /// It speaks RFB (RFC 6143, section 7.1.1), on loopback alone, and its password is readable by nobody but the user.
 pub(crate) fn vnc(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
     let limit = guest.limits.boot;
-    let banner = "bash -c 'exec 3<>/dev/tcp/127.0.0.1/5900 && head --bytes 12 <&3'";
+    let banner = format!("bash -c 'exec 3<>/dev/tcp/127.0.0.1/{VNC_PORT} && head --bytes 12 <&3'");
     guest.until_within(limit, seen, |guest, seen| {
-        let said = guest.succeed(banner, seen)?;
+        let said = guest.succeed(&banner, seen)?;
         ensure(said.starts_with("RFB 003."), || format!("it answers {said:?}"))
     })?;
     let answer = std::mem::take(&mut seen.answer);
-    let places = guest
-        .succeed("ss --listening --tcp --numeric --no-header 'sport = :5900' | awk '{ print $4 }'", seen)?;
+    let listening =
+        format!("ss --listening --tcp --numeric --no-header 'sport = :{VNC_PORT}' | awk '{{ print $4 }}'");
+    let places = guest.succeed(&listening, seen)?;
     let local = |place: &str| place.starts_with("127.0.0.1:") || place.starts_with("[::1]:");
     ensure(!places.is_empty() && places.lines().all(local), || format!("it listens on {places}"))?;
     let modes = guest.succeed(

@@ -168,28 +168,17 @@ impl<'a> Session<'a> {
         album: Option<&mut Album>,
     ) -> anyhow::Result<Vec<Row>> {
         let ssh = sandbox.ssh(&instance, ready).map_err(|error| failure(&error))?;
-        let forwards = &instance.machine().forwards;
-        let ports = forwards.iter().map(|forward| Port {
-            service: forward.name.clone(),
-            host: forward.bind,
-            number: forward.host,
-        });
-        let npm = &self.manifest.npm_packages;
+        let settings = &self.settings.spec.spec;
         let mut guest = Guest {
             ssh,
-            ports: ports.collect(),
-            expected: Expected {
-                user: self.manifest.guest.user.clone(),
-                password: self.settings.spec.spec.guest.password.clone(),
-                hardened: self.manifest.guest.hardened,
-                disk_mib: self.settings.spec.spec.vm.disk.get(),
-                npm_versions: npm
-                    .iter()
-                    .map(|package| (package.name.clone(), package.version.clone()))
-                    .collect(),
-                host_keys: ready.host_keys.clone(),
-                boot_id: ready.boot_id.clone(),
-            },
+            ports: Port::all(&instance),
+            expected: Expected::of(
+                &self.manifest.guest,
+                &settings.guest.password,
+                settings.vm.disk.get(),
+                self.manifest.npm_versions(),
+                ready,
+            ),
             limits: Limits { boot: deadline(self.verdict.accelerator()), answer: ANSWER, shutdown: SHUTDOWN },
             instance: Some(instance),
             disk: scratch.disk(),
