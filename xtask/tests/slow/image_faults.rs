@@ -129,7 +129,9 @@ fn on_disk_that_fills(
         shift 4
         exec "$@"
     "#;
-    let namespace: &[&str] = if is_root() { &["--mount"] } else { &["--mount", "--map-root-user"] };
+    // Packages hold files of many owners, so a user brings the subordinate ids of subuid(5) as well.
+    let namespace: &[&str] =
+        if is_root() { &["--mount"] } else { &["--mount", "--map-root-user", "--map-auto"] };
     let mut command = Command::new("unshare");
     command
         .args(namespace)
