@@ -3,7 +3,7 @@
 use camino::Utf8PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use rave_spec::{Base, Format};
+use rave_spec::{Base, Compression, Format};
 
 /// Build, run and smoke-test virtual machines for AI agents.
 #[derive(Debug, Parser)]
@@ -51,7 +51,7 @@ pub(crate) enum Command {
     Run(Run),
     /// Build it, boot it, check it     cargo xtask smoke --yes
     Smoke(Smoke),
-    /// Turn a raw or qcow2 disk into the other formats
+    /// Turn a disk of any format into the other formats
     Convert(Convert),
     /// Say what an image of any format is
     Inspect(Inspect),
@@ -89,6 +89,9 @@ pub(crate) struct Image {
     pub(crate) formats: Vec<FormatFlag>,
     #[command(flatten)]
     pub(crate) target: Target,
+    /// Of the qcow2: none, zlib or zstd; zstd also makes a .img.zst of the raw disk [default: rave.toml's compress]
+    #[arg(long, value_name = "HOW", value_parser = compression())]
+    pub(crate) compress: Option<Compression>,
     /// Print the manifest on stdout when done
     #[arg(long)]
     pub(crate) json: bool,
@@ -183,7 +186,7 @@ pub(crate) struct Smoke {
 /// `cargo xtask convert`
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Convert {
-    /// The disk: raw or qcow2
+    /// What holds the disk: raw, .img.zst, qcow2, .vmdk or .ova
     #[arg(value_name = "FILE")]
     pub(crate) file: Utf8PathBuf,
     /// Into what; may be repeated or a comma list
@@ -191,6 +194,9 @@ pub(crate) struct Convert {
         long = "format", value_name = "FORMAT", value_delimiter = ',', value_parser = format_or_all(), required = true
     )]
     pub(crate) formats: Vec<FormatFlag>,
+    /// Of a qcow2: none, zlib or zstd; zstd also makes a .img.zst of a raw disk [default: rave.toml's compress]
+    #[arg(long, value_name = "HOW", value_parser = compression())]
+    pub(crate) compress: Option<Compression>,
     /// Folder of the results, which are named after FILE [default: FILE's own]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<Utf8PathBuf>,
@@ -255,12 +261,32 @@ pub(crate) struct Bench {
     /// The profile to measure [default: defaults.profile of rave.toml]
     #[arg(long, value_name = "NAME")]
     pub(crate) profile: Option<String>,
+    /// Measure only this; may be repeated or a comma list
+    #[arg(long, value_name = "PART", value_delimiter = ',')]
+    pub(crate) only: Vec<BenchPart>,
     /// How often each boot is measured
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) runs: u32,
     /// Print the figures as JSON on stdout
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What `cargo xtask bench` measures, in the order in which it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchPart {
+    /// Builds of one format, beside plain mmdebstrap.
+    Image,
+    /// All formats beside one, each beside its tool.
+    Formats,
+    /// The same packages by mkosi, where it is installed.
+    Mkosi,
+    /// Boots, beside a plain system's.
+    Boot,
+    /// Boots of every format.
+    FormatBoots,
+    /// The desktop, beside Debian's own.
+    Desktop,
 }
 
 /// `cargo xtask completions`
@@ -334,6 +360,11 @@ pub(crate) enum HostPort {
 
 fn base() -> impl TypedValueParser<Value = Base> {
     PossibleValuesParser::new(Base::ALL.iter().map(|base| base.as_str())).try_map(|name| name.parse::<Base>())
+}
+
+fn compression() -> impl TypedValueParser<Value = Compression> {
+    PossibleValuesParser::new(Compression::ALL.iter().map(|how| how.as_str()))
+        .try_map(|name| name.parse::<Compression>())
 }
 
 fn format() -> impl TypedValueParser<Value = Format> {

@@ -2,7 +2,7 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_image::{Manifest, Request};
-use rave_spec::Format;
+use rave_spec::{Compress, Format};
 use rave_vm::machine::{Display, Firmware, Overlay, Part};
 use rave_vm::ports::Want;
 use rave_vm::sandbox::{Plan, ServicePort};
@@ -45,6 +45,8 @@ pub(crate) fn image<'a>(
         profile: settings.profile.as_str(),
         base: settings.base,
         formats: wanted.formats,
+        compress: wanted.compress.map_or(settings.spec.spec.compress, Compress::all),
+        any_compression: wanted.any_compression,
         out_dir: &places.out,
         cache_dir: &places.cache,
         log_dir: &places.logs,

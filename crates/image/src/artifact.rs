@@ -41,7 +41,13 @@ pub fn verify_file(out_dir: &Utf8Path, file: &ArtifactFile) -> Result<(), Error>
     let path = out_dir.join(&file.name);
     let identity = match Identity::of(&path) {
         Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-            let detail = format!("{} is in the manifest but not in the folder", file.name);
+            let packed = format!("{}.zst", file.name);
+            let hint = if out_dir.join(&packed).exists() {
+                format!("; unpack it there with: zstd -d --sparse {packed}")
+            } else {
+                String::new()
+            };
+            let detail = format!("{} is in the manifest but not in the folder{hint}", file.name);
             return Err(Error::NotBuilt { out_dir: out_dir.to_owned(), detail });
         }
         other => other?,
@@ -117,6 +123,12 @@ mod tests {
         let artifact = artifact(vec![file("disk.img", b"content")]);
         let error = verify(out, &artifact).unwrap_err().to_string();
         assert!(error.ends_with("disk.img is in the manifest but not in the folder"), "{error}");
+        fs::write(out.join("disk.img.zst"), "packed").unwrap();
+        let error = verify(out, &artifact).unwrap_err().to_string();
+        assert!(
+            error.ends_with("not in the folder; unpack it there with: zstd -d --sparse disk.img.zst"),
+            "{error}"
+        );
         fs::write(out.join("disk.img"), "content").unwrap();
         verify(out, &artifact).unwrap();
         assert!(is_unchanged(out, &artifact));

@@ -4,6 +4,7 @@ mod place;
 mod plain;
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::thread;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -11,7 +12,7 @@ use rave_guest::assets::{self, GuestFile, Paths};
 use rave_guest::config::{GuestConfig, Services};
 use rave_process::progress::{Event, Sink};
 use rave_process::{FileLock, Holder};
-use rave_spec::{Base, Format, Profile, Spec};
+use rave_spec::{Base, Compress, Compression, Format, Profile, Spec};
 
 use crate::artifact;
 use crate::bases::debian::{self, Rootfs};
@@ -22,7 +23,8 @@ use crate::formats;
 use crate::formats::ovf::vbox::Forward;
 use crate::formats::{Appliance, Driver, Source, Workshop};
 use crate::guest_program;
-use crate::manifest::{Artifact, Input, Manifest, SCHEMA};
+use crate::manifest::{Artifact, ArtifactFile, Input, Manifest, SCHEMA};
+use crate::room;
 use crate::scratch;
 use crate::stages::Stages;
 use crate::store::Store;
@@ -51,6 +53,10 @@ pub struct Request<'a> {
     pub base: Base,
     /// The formats, at least one.
     pub formats: &'a [Format],
+    /// How artifacts are compressed that are made now.
+    pub compress: Compress,
+    /// Whether an artifact that is there counts however it is compressed: to boot it makes no difference.
+    pub any_compression: bool,
     /// Where artifacts and manifest go.
     pub out_dir: &'a Utf8Path,
     /// Where finished stages are kept.
@@ -180,8 +186,7 @@ impl<'a> Plan<'a> {
     fn look_for_changes(&self, sink: Sink<'_>) -> Result<(), Error> {
         let Ok(manifest) = Manifest::read(self.request.out_dir) else { return Ok(()) };
         let current = |artifact: &&Artifact| {
-            self.request.formats.contains(&artifact.format)
-                && artifact.key == self.artifact_key(artifact.format)
+            self.request.formats.contains(&artifact.format) && self.is_of_these_inputs(artifact)
         };
         for artifact in manifest.artifacts.iter().filter(current) {
             match (artifact::verify(self.request.out_dir, artifact), self.request.changed_artifact) {
@@ -197,8 +202,21 @@ impl<'a> Plan<'a> {
 
     fn present<'m>(&self, manifest: &'m Manifest, format: Format) -> Option<&'m Artifact> {
         let artifact = manifest.artifacts.iter().find(|artifact| artifact.format == format)?;
-        (artifact.key == self.artifact_key(format) && artifact::is_unchanged(self.request.out_dir, artifact))
+        (self.is_of_these_inputs(artifact) && artifact::is_unchanged(self.request.out_dir, artifact))
             .then_some(artifact)
+    }
+
+    /// One that nobody asked for may stay however it is compressed.
+    fn is_of_these_inputs(&self, artifact: &Artifact) -> bool {
+        let format = artifact.format;
+        let recipe = self.recipe();
+        if artifact.key == formats::key(format, &recipe) {
+            return true;
+        }
+        let any = self.request.any_compression || !self.request.formats.contains(&format);
+        any && compressions().any(|compress| {
+            artifact.key == formats::key(format, &formats::Recipe { compress, ..recipe.clone() })
+        })
     }
 
     fn artifact_key(&self, format: Format) -> Digest {
@@ -207,7 +225,7 @@ impl<'a> Plan<'a> {
 
     /// What artifacts are made of, apart from the disk's content.
     fn recipe(&self) -> formats::Recipe {
-        let Request { spec, base, profile, epoch, .. } = self.request;
+        let Request { spec, base, profile, epoch, compress, .. } = self.request;
         let stem = formats::stem(*base, profile);
         formats::Recipe {
             appliance: appliance(
@@ -217,6 +235,7 @@ impl<'a> Plan<'a> {
             ),
             stem,
             size: spec.vm.disk.get() << 20,
+            compress: *compress,
             identity: self.keys.disk,
             epoch: *epoch,
         }
@@ -244,6 +263,7 @@ impl<'a> Plan<'a> {
             kernel_arguments: boot_loader::KERNEL_ARGUMENTS,
             key: self.keys.disk,
             epoch: self.request.epoch,
+            most: self.request.spec.vm.disk.bytes(),
         };
         let disk = recipe.build(stages, disk::STAGE)?;
         Ok((disk, root.packages))
@@ -265,7 +285,10 @@ impl<'a> Plan<'a> {
         }
         if !wanted.is_empty() {
             let recipe = self.recipe();
-            require_size(disk, &recipe)?;
+            let allocated = fs::metadata(&disk.path).at("read", &disk.path)?.blocks() * 512;
+            let plan = |format: &Format| formats::planned(*format, &recipe, disk.size, allocated);
+            let files: Vec<_> = wanted.iter().flat_map(plan).collect();
+            room::require(self.request.out_dir, &files)?;
             let source = Source { path: absolute(&disk.path)?, driver: Driver::Raw };
             let workshop = Workshop::new(stages, source, recipe, Some(disk));
             artifacts.extend(side_by_side(longest_first(wanted), |format| self.artifact(&workshop, format))?);
@@ -276,8 +299,15 @@ impl<'a> Plan<'a> {
 
     /// Files of other inputs that the new manifest would not name.
     fn remove_stale(&self, format: Format) -> Result<(), Error> {
+        self.remove_all_but(format, &[])
+    }
+
+    fn remove_all_but(&self, format: Format, kept: &[ArtifactFile]) -> Result<(), Error> {
         let stem = formats::stem(self.request.base, self.request.profile);
-        formats::file_names(&stem, format).iter().try_for_each(|name| {
+        // All that the format may consist of.
+        let mut names = formats::file_names(&stem, format, Compress::all(Compression::Zstd));
+        names.retain(|name| kept.iter().all(|file| file.name != *name));
+        names.iter().try_for_each(|name| {
             let path = self.request.out_dir.join(name);
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -293,6 +323,7 @@ impl<'a> Plan<'a> {
         for file in &files {
             artifact::remember(&self.request.out_dir.join(&file.name), file.sha256)?;
         }
+        self.remove_all_but(format, &files)?;
         let files = files.try_into().expect("each format has plain names");
         Ok(Artifact { format, files, key: self.artifact_key(format) })
     }
@@ -324,17 +355,10 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// A guest that does not fit is told before the work, with the size that it needs.
-fn require_size(disk: &Disk, recipe: &formats::Recipe) -> Result<(), Error> {
-    if disk.size <= recipe.size {
-        return Ok(());
-    }
-    let detail = format!(
-        "{} MiB is too small: the guest's files need {} MiB",
-        recipe.size >> 20,
-        disk.size.div_ceil(1 << 20)
-    );
-    Err(Error::Input { what: "vm.disk".into(), detail })
+/// Every way to compress artifacts.
+fn compressions() -> impl Iterator<Item = Compress> {
+    let raw = [Compression::None, Compression::Zstd];
+    Compression::ALL.iter().flat_map(move |qemu| raw.map(|raw| Compress { qemu: *qemu, raw }))
 }
 
 pub(crate) fn absolute(path: &Utf8Path) -> Result<Utf8PathBuf, Error> {

@@ -35,6 +35,16 @@ pub enum Error {
         /// Free, in MiB.
         free_mib: u64,
     },
+    /// A file would be longer than it may be, found before or while writing.
+    #[error("{path} is too large{by}: it needs {needed_mib} MiB")]
+    TooLarge {
+        /// The file.
+        path: Utf8PathBuf,
+        /// Its size, MiB.
+        needed_mib: u64,
+        /// What limits it.
+        by: Limit,
+    },
     /// The format exists, but this base cannot make it yet.
     #[error("format {format} is not yet on this base ({base}); it makes: {available}")]
     FormatNotOnBase {
@@ -88,6 +98,37 @@ pub enum Error {
     Interrupted,
 }
 
+/// What limits the size of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// The file system: FAT takes 4 GiB less one byte.
+    FileSystem,
+    /// This process's own limit (`ulimit -f`).
+    Process {
+        /// It, in MiB.
+        most_mib: u64,
+    },
+}
+
+impl std::fmt::Display for Limit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::FileSystem => f.write_str(" for its file system"),
+            Self::Process { most_mib } => write!(f, ", for `ulimit -f` allows {most_mib} MiB"),
+        }
+    }
+}
+
+/// For a file that the file system does not take.
+const SPLIT: &str = "choose a folder on another file system with --out and, where the file must come to this one, cut it: \
+     `split -b 4095M FILE FOLDER/FILE.` (`cat FILE.* >FILE` joins it again); or choose a smaller format, such as qemu";
+
+/// For one that the process may not write.
+const RAISE: &str = "raise the limit with `ulimit -f unlimited`, then run the same command again";
+
+/// SIGXFSZ of signal(7): what the system ends a process with that writes beyond `ulimit -f`.
+const SIGXFSZ: i32 = 25;
+
 impl Error {
     /// An input/output error with its file; a full disk becomes [`Error::NoSpace`].
     pub(crate) fn io(action: &'static str, path: impl AsRef<Utf8Path>, source: std::io::Error) -> Self {
@@ -100,6 +141,15 @@ impl Error {
             Self::Io { source, path, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 Some(format!("free some space on the file system of {path}, then run the same command again"))
             }
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::FileTooLarge => {
+                Some(too_large().into())
+            }
+            Self::TooLarge { by: Limit::FileSystem, .. } => Some(SPLIT.into()),
+            Self::TooLarge { by: Limit::Process { .. }, .. }
+            | Self::Command {
+                source: rave_process::Error::Failed { status: rave_process::Status::Signal(SIGXFSZ), .. },
+                ..
+            } => Some(RAISE.into()),
             Self::NoSpace { path, .. } => Some(format!(
                 "free some space there, or set RAVE_CACHE (work files) or --out (artifacts) to a folder on a larger disk than that of {path}"
             )),
@@ -107,6 +157,8 @@ impl Error {
                 let tail = source.tail().join("\n");
                 if tail.contains("No space left on device") {
                     Some("the disk is full: free some space, or set RAVE_CACHE and TMPDIR to a larger disk; then run the same command again".into())
+                } else if tail.contains("File too large") {
+                    Some(too_large().into())
                 } else if [
                     "Temporary failure resolving",
                     "Could not connect",
@@ -134,6 +186,11 @@ impl Error {
             | Self::Interrupted => None,
         }
     }
+}
+
+/// EFBIG comes of a file system's limit, or of the process's (write(2)).
+fn too_large() -> &'static str {
+    if crate::room::process_limit().is_some() { RAISE } else { SPLIT }
 }
 
 /// Attaches the action and the file to an input/output error.

@@ -17,7 +17,7 @@ use crate::digest::Digest;
 use crate::error::{Error, IoContext as _};
 use crate::formats::ova::{self, Member};
 use crate::formats::ovf::{Envelope, resource};
-use crate::formats::{vmdk, vmx};
+use crate::formats::{Driver, vmdk, vmx, zst};
 use content::{Content, read_plain};
 use gpt::Table;
 pub use manifest::Match;
@@ -56,6 +56,8 @@ pub enum Kind {
     Ovf(MachineFacts),
     /// A configuration for VMware's products.
     Vmx(MachineFacts),
+    /// A raw disk, compressed.
+    Zst(ZstFacts),
     /// An ISO 9660 image.
     Iso(IsoFacts),
     /// None of these.
@@ -105,6 +107,18 @@ pub struct MachineFacts {
     pub forwards: Vec<String>,
 }
 
+/// A compressed raw disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ZstFacts {
+    /// Its frames.
+    pub frames: u64,
+    /// Bytes at its start that hold the start of the disk.
+    #[serde(skip)]
+    head: u64,
+    /// Bytes of the disk, where the frames say so.
+    pub content: Option<u64>,
+}
+
 /// An ISO image (ECMA-119, 8.4).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct IsoFacts {
@@ -149,26 +163,48 @@ fn open(path: &Utf8Path) -> Result<File, Error> {
     }
 }
 
-/// How a file that is a disk is written, and the disk's size in bytes; for what can be converted.
-pub fn disk_size(path: &Utf8Path) -> Result<(crate::formats::Driver, u64), Error> {
-    use crate::formats::Driver;
-    let file = open(path)?;
+/// Where the disk lies that a file holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Lies {
+    /// The file is the disk, written like this.
+    Whole(Driver),
+    /// The file is a raw disk, compressed.
+    Compressed,
+    /// A member of the file is a VMDK.
+    Member(Member),
+}
+
+/// Where the disk lies that a file holds, and the disk's size in bytes; for what can be converted.
+pub(crate) fn disk_in(path: &Utf8Path) -> Result<(Lies, u64), Error> {
+    let mut file = open(path)?;
     let head = read_plain(&file, 0, HEAD).at("read", path)?;
-    let refuse = |detail: String| Err(Error::Input { what: path.to_string(), detail });
-    if head.starts_with(&qcow2::MAGIC) {
-        return match qcow2::Header::parse(&head) {
-            Ok(header) => Ok((Driver::Qcow2, header.virtual_size)),
-            Err(why) => refuse(format!("a damaged qcow2: {why}")),
-        };
-    }
-    if head.starts_with(&vmdk::MAGIC) || is_tar(&head) {
-        return refuse("neither a raw nor a qcow2 disk".into());
-    }
-    match file.metadata().at("read", path)?.len() {
-        0 => refuse("it is empty".into()),
-        size => Ok((Driver::Raw, size.next_multiple_of(512))),
+    let refuse = |detail: String| Error::Input { what: path.to_string(), detail };
+    let (lies, size) = if head.starts_with(&qcow2::MAGIC) {
+        let header = qcow2::Header::parse(&head).map_err(|why| refuse(format!("a damaged qcow2: {why}")))?;
+        (Lies::Whole(Driver::Qcow2), header.virtual_size)
+    } else if head.starts_with(&vmdk::MAGIC) {
+        (Lies::Whole(Driver::Vmdk), alone(&file, 0).map_err(refuse)?)
+    } else if head.starts_with(&zst::MAGIC) {
+        let frames = zst::frames(&mut file).map_err(|error| refuse(error.to_string()))?;
+        let unknown = "it does not say how large the disk is; unpack it first: zstd -d --sparse";
+        (Lies::Compressed, frames.content.ok_or_else(|| refuse(unknown.into()))?)
+    } else if is_tar(&head) {
+        let member = ova::locate_disk(path)?;
+        let size = alone(&file, member.offset).map_err(refuse)?;
+        (Lies::Member(member), size)
+    } else {
+        (Lies::Whole(Driver::Raw), file.metadata().at("read", path)?.len())
+    };
+    match size {
+        0 => Err(refuse("it is empty".into())),
+        LARGEST.. => Err(refuse(format!("{} TiB is larger than any disk of a guest", size >> 40))),
+        // A disk may end within a sector; no format but raw can.
+        size => Ok((lies, size.next_multiple_of(512))),
     }
 }
+
+/// No disk has as many bytes: ext4 fills 16 TiB.
+const LARGEST: u64 = 64 << 40;
 
 /// Bytes that are read of every file: an ISO's volume descriptors end there (ECMA-119, 6.2.1: from sector 16 on).
 const HEAD: u64 = 20 * 2048;
@@ -186,6 +222,13 @@ fn kind(file: &mut File, head: &[u8], problems: &mut Vec<String>) -> Kind {
     } else if head.starts_with(&vmdk::MAGIC) {
         match vmdk::read(file, 0) {
             Ok((header, descriptor)) => return Kind::Vmdk(vmdk_facts(&header, &descriptor)),
+            Err(error) => problems.push(error.to_string()),
+        }
+    } else if head.starts_with(&zst::MAGIC) {
+        match zst::frames(file) {
+            Ok(zst::Frames { count, content, head }) => {
+                return Kind::Zst(ZstFacts { frames: count, head, content });
+            }
             Err(error) => problems.push(error.to_string()),
         }
     } else if is_tar(head) {
@@ -211,7 +254,7 @@ fn vmdk_facts(header: &vmdk::Header, descriptor: &vmdk::Descriptor) -> VmdkFacts
     }
 }
 
-fn iso_facts(head: &[u8]) -> IsoFacts {
+pub(crate) fn iso_facts(head: &[u8]) -> IsoFacts {
     let text = |range: std::ops::Range<usize>| {
         String::from_utf8_lossy(head.get(range).unwrap_or_default()).trim().to_owned()
     };
@@ -336,6 +379,10 @@ fn disk(kind: &Kind, path: &Utf8Path, file: &File, problems: &mut Vec<String>) -
             let size = file.metadata().ok()?.len();
             Some(facts(&Content::Plain(file), size, problems))
         }
+        Kind::Zst(found) => {
+            let head = zst::head(file, found.head).map_err(|error| problems.push(error.to_string())).ok()?;
+            Some(facts(&Content::Start(&head), found.content.unwrap_or(head.len() as u64), problems))
+        }
         Kind::Qcow2(header) if header.needs_another_file => {
             problems.push("it needs another file, which was not opened: its content is not looked at".into());
             None
@@ -363,14 +410,16 @@ fn disk(kind: &Kind, path: &Utf8Path, file: &File, problems: &mut Vec<String>) -
 
 /// The size of a VMDK's disk, bytes, where all of it lies in this file.
 fn standalone(file: &File, offset: u64, problems: &mut Vec<String>) -> Option<u64> {
-    let (header, descriptor) =
-        vmdk::read(file, offset).map_err(|error| problems.push(error.to_string())).ok()?;
+    alone(file, offset).map_err(|problem| problems.push(problem)).ok()
+}
+
+fn alone(file: &File, offset: u64) -> Result<u64, String> {
+    let (header, descriptor) = vmdk::read(file, offset).map_err(|error| error.to_string())?;
     let whole = ["monolithicSparse", "streamOptimized"].contains(&descriptor.kind.as_str());
     if !whole || descriptor.parent_cid != vmdk::NO_PARENT || descriptor.extents.len() != 1 {
-        problems.push("it needs another file, which was not opened: its content is not looked at".into());
-        return None;
+        return Err("it needs another file, which was not opened: its content is not looked at".into());
     }
-    header.bytes()
+    header.bytes().ok_or_else(|| "its header gives no sensible size".into())
 }
 
 fn facts(content: &Content<'_>, virtual_size: u64, problems: &mut Vec<String>) -> DiskFacts {

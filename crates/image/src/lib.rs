@@ -13,8 +13,10 @@ pub mod disk;
 mod error;
 pub mod formats;
 pub mod guest_program;
+pub mod hostile;
 pub mod inspect;
 pub mod manifest;
+mod room;
 pub mod scratch;
 mod stages;
 pub mod store;
@@ -23,5 +25,5 @@ pub mod tree;
 pub mod versions;
 
 pub use build::{Built, Request, build};
-pub use error::Error;
+pub use error::{Error, Limit};
 pub use manifest::Manifest;

@@ -13,6 +13,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("mcopy", "--version"),
     ("grub-mkimage", "--version"),
     ("qemu-img", "--version"),
+    ("zstd", "--version"),
     ("mksquashfs", "-version"),
     ("xorriso", "-version"),
     ("npm", "--version"),

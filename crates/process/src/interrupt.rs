@@ -12,11 +12,11 @@
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use crate::{STOP_GRACE, groups};
@@ -70,7 +70,7 @@ static FIRST: AtomicI32 = AtomicI32::new(0);
 static INSTALLED: Mutex<bool> = Mutex::new(false);
 static ARRIVED: Condvar = Condvar::new();
 
-/// Handles SIGINT, SIGTERM and SIGHUP from now on; a second call does nothing. A signal that this process was started
+/// Handles SIGINT, SIGTERM and SIGHUP from now on, and takes SIGXFSZ; a second call does nothing. A signal that this process was started
 /// with ignored (nohup, a background job) stays ignored.
 pub fn install() -> io::Result<()> {
     let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -92,6 +92,9 @@ pub fn install() -> io::Result<()> {
             act(wishes, number);
         }
     })?;
+    // A file beyond `ulimit -f` is then an error of the write, not the end of this process (setrlimit(2)). Commands have
+    // the default again (execve(2)).
+    signal_hook::flag::register(SIGXFSZ, Arc::default())?;
     *installed = true;
     Ok(())
 }

@@ -7,7 +7,7 @@ use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use crate::parse::{KeyedPort, ServicePorts};
 use crate::problem::Place;
 use crate::reader::Reader;
-use crate::{Port, Refusal};
+use crate::{Compression, Port, Refusal};
 
 /// Unit types that are files and can be enabled: systemd.unit(5) without `device` and `scope`.
 const UNIT_SUFFIXES: &[&str] =
@@ -29,6 +29,14 @@ pub(crate) fn one_line(text: &str) -> Result<(), Refusal> {
         return Err(Refusal::new(format!("{text:?} is not a line of text"), "a line of text"));
     }
     Ok(())
+}
+
+/// A raw disk is compressed as a whole file, for which there is one choice.
+pub(crate) fn raw_compression(compression: Compression) -> Result<Compression, Refusal> {
+    match compression {
+        Compression::None | Compression::Zstd => Ok(compression),
+        Compression::Zlib => Err(Refusal::new("a raw disk is not compressed by zlib", "none or zstd")),
+    }
 }
 
 /// The kinds of keys that sshd takes (`ssh -Q key`, without certificates).

@@ -45,6 +45,8 @@ pub(crate) fn render(spec: &Spec, password: &str) -> Vec<(String, String)> {
     lines.push("vm.memory", spec.vm.memory);
     lines.push("vm.cpus", spec.vm.cpus);
     lines.push("vm.disk", spec.vm.disk);
+    lines.push("compress.qemu", text(spec.compress.qemu));
+    lines.push("compress.raw", text(spec.compress.raw));
     for (name, service) in spec.services.iter() {
         lines.push(format!("services.{name}.guest"), service.guest);
         lines.push(format!("services.{name}.host"), service.host);

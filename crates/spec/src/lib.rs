@@ -24,7 +24,9 @@ mod value;
 
 pub use effective::{Effective, effective};
 pub use environment::{TOOL_VARIABLES, VARIABLES, Variable};
-pub use names::{Base, Feature, Format, Hostname, PackageName, ProfileName, ServiceName, Suite, UserName};
+pub use names::{
+    Base, Compression, Feature, Format, Hostname, PackageName, ProfileName, ServiceName, Suite, UserName,
+};
 pub use nearest::nearest;
 pub use origin::{Origin, Origins};
 pub use parse::SCHEMA;
@@ -32,7 +34,7 @@ pub use problem::{Errors, Place, Problem};
 pub use refusal::Refusal;
 pub use sizes::{CPUS_LIMITS, DISK_LIMITS, Limits, MEMORY_LIMITS, MebiBytes, Port};
 pub use spec::{
-    Debian, Defaults, Extra, Guest, Profile, Service, Services, Spec, UnknownName, VmSize,
+    Compress, Debian, Defaults, Extra, Guest, Profile, Service, Services, Spec, UnknownName, VmSize,
     WELL_KNOWN_PASSWORD,
 };
 

@@ -58,6 +58,18 @@ closed_set! {
 }
 
 closed_set! {
+    /// How an artifact is compressed.
+    Compression, "compression" {
+        /// Not at all.
+        None = "none",
+        /// DEFLATE, which every QEMU reads.
+        Zlib = "zlib",
+        /// Zstandard.
+        Zstd = "zstd",
+    }
+}
+
+closed_set! {
     /// What builds the guest's root filesystem.
     Base, "base" {
         /// `NixOS`, built by Nix.

@@ -9,10 +9,10 @@ use camino::Utf8PathBuf;
 use crate::document::Node;
 use crate::problem::Place;
 use crate::reader::{At, Reader, Section};
-use crate::spec::{Debian, Defaults, Extra, Guest, Profile, Service, Services, Spec, VmSize};
+use crate::spec::{Compress, Debian, Defaults, Extra, Guest, Profile, Service, Services, Spec, VmSize};
 use crate::{
-    Base, CPUS_LIMITS, DISK_LIMITS, Feature, Format, Limits, MEMORY_LIMITS, MebiBytes, PackageName, Port,
-    ProfileName, Refusal, ServiceName, check, value,
+    Base, CPUS_LIMITS, Compression, DISK_LIMITS, Feature, Format, Limits, MEMORY_LIMITS, MebiBytes,
+    PackageName, Port, ProfileName, Refusal, ServiceName, check, value,
 };
 
 /// The schema that this version of the tool reads.
@@ -25,6 +25,7 @@ pub(crate) fn spec(mut root: Section<'_>, reader: &mut Reader) -> Option<Spec> {
     }
     let guest = guest(root.required_section(reader, "guest"), reader);
     let vm = vm(root.required_section(reader, "vm"), reader);
+    let compress = compress(root.section(reader, "compress"), reader);
     let services = services(root.required_section(reader, "services"), reader);
     let extra = extra(root.section(reader, "extra"), reader);
     let profile_section = root.required_section(reader, "profiles");
@@ -37,6 +38,7 @@ pub(crate) fn spec(mut root: Section<'_>, reader: &mut Reader) -> Option<Spec> {
         defaults: defaults?,
         guest: guest?,
         vm: vm?,
+        compress: compress?,
         services: services?,
         extra: extra?,
         profiles: profiles?,
@@ -97,6 +99,15 @@ fn vm(mut section: Section<'_>, reader: &mut Reader) -> Option<VmSize> {
         cpus: u32::try_from(cpus?.value).ok()?,
         disk: MebiBytes::new(disk?.value),
     })
+}
+
+fn compress(mut section: Section<'_>, reader: &mut Reader) -> Option<Compress> {
+    let compression = |node: &Node| value::text(node, "none, zlib or zstd")?.parse::<Compression>();
+    let qemu = section.optional(reader, "qemu", |_, node, _| compression(node));
+    let raw = section.optional(reader, "raw", |_, node, _| check::raw_compression(compression(node)?));
+    section.finish(reader);
+    let default = Compress::default();
+    Some(Compress { qemu: qemu.or(default.qemu)?, raw: raw.or(default.raw)? })
 }
 
 fn services(mut section: Section<'_>, reader: &mut Reader) -> Option<Services> {

@@ -6,7 +6,8 @@ use std::fmt;
 use camino::Utf8PathBuf;
 
 use crate::{
-    Base, Feature, Format, Hostname, MebiBytes, PackageName, Port, ProfileName, ServiceName, Suite, UserName,
+    Base, Compression, Feature, Format, Hostname, MebiBytes, PackageName, Port, ProfileName, ServiceName,
+    Suite, UserName,
 };
 
 /// All that `rave.toml`, `rave.local.toml` and `RAVE_*` say, checked; made by [`load`](crate::load).
@@ -18,6 +19,8 @@ pub struct Spec {
     pub guest: Guest,
     /// The size of the virtual machine.
     pub vm: VmSize,
+    /// How artifacts are compressed.
+    pub compress: Compress,
     /// What the guest offers, and on which ports.
     pub services: Services,
     /// What users add to the guest.
@@ -129,6 +132,29 @@ pub struct VmSize {
     pub cpus: u32,
     /// Disk, within [`DISK_LIMITS`](crate::DISK_LIMITS); the root filesystem grows to it at first boot.
     pub disk: MebiBytes,
+}
+
+/// How the artifacts are compressed of which one can choose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compress {
+    /// The clusters of the qcow2.
+    pub qemu: Compression,
+    /// [`Compression::Zstd`] makes an `.img.zst` beside the raw disk; never [`Compression::Zlib`].
+    pub raw: Compression,
+}
+
+impl Compress {
+    /// The same for both; the raw disk stays alone where it cannot be compressed that way.
+    pub fn all(compression: Compression) -> Self {
+        let raw = if compression == Compression::Zstd { compression } else { Compression::None };
+        Self { qemu: compression, raw }
+    }
+}
+
+impl Default for Compress {
+    fn default() -> Self {
+        Self { qemu: Compression::Zstd, raw: Compression::None }
+    }
 }
 
 /// The ports of a service.

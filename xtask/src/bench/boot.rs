@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use camino::Utf8Path;
 use rave_guest::protocol::Stage;
-use rave_image::build::{ChangedArtifact, Plain};
+use rave_image::build::Plain;
 use rave_process::interrupt;
 use rave_spec::Format;
 use rave_vm::accel::Verdict;
@@ -17,6 +17,7 @@ use rave_vm::qemu::Qemu;
 use rave_vm::sandbox::Sandbox;
 use rave_vm::{Error, Instance};
 
+use crate::bench::builder::Builder;
 use crate::bench::{Report, Unit, seconds};
 use crate::cmd::image::{self, Wanted};
 use crate::cmd::run::{deadline, failure, run_root};
@@ -48,12 +49,13 @@ pub(crate) fn measure(
     with: &With<'_>,
     ui: &Ui,
 ) -> anyhow::Result<()> {
+    Builder::new(settings, place, ui).build(&[Format::Qemu])?;
     let plain = plain_disk(settings, place, Plain::Profile, ui)?;
     let (mut floor, mut boots) = (Vec::new(), Vec::new());
     for run in 1..=report.runs {
         ui.note(&format!("bench: boot {run} of {}, beside a plain system", report.runs));
         floor.push(boot_plain(settings, &plain, with)?);
-        boots.push(boot(settings, place, with)?);
+        boots.push(boot(settings, place, with, Format::Qemu)?);
     }
     let rows = |part: &dyn Fn(&Timeline) -> Duration| seconds(&boots.iter().map(part).collect::<Vec<_>>());
     let reached = |stage: Stage| {
@@ -78,13 +80,40 @@ pub(crate) fn measure(
     Ok(())
 }
 
+/// Adds a row for each format: its boot to all services on the hardware that it is made for, beside the qcow2's.
+pub(crate) fn measure_formats(
+    report: &mut Report,
+    settings: &Settings,
+    place: &Utf8Path,
+    with: &With<'_>,
+    ui: &Ui,
+) -> anyhow::Result<()> {
+    Builder::new(settings, place, ui).build(Format::ALL)?;
+    let mut floor = Vec::new();
+    for format in Format::ALL {
+        let mut boots = Vec::new();
+        for run in 1..=report.runs {
+            ui.note(&format!("bench: boot of {format}, {run} of {}", report.runs));
+            boots.push(boot(settings, place, with, *format)?.ready);
+        }
+        let what = format!("boot to all services: {format}");
+        if *format == Format::Qemu {
+            floor = seconds(&boots);
+            report.add(what, Unit::Seconds, &floor);
+        } else {
+            report.add_beside(&what, Unit::Seconds, &seconds(&boots), &floor, None);
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn plain_disk(
     settings: &Settings,
     place: &Utf8Path,
     kind: Plain,
     ui: &Ui,
 ) -> anyhow::Result<rave_image::disk::Disk> {
-    let wanted = Wanted { formats: &[], refresh: false, changed_artifact: ChangedArtifact::Replace };
+    let wanted = Wanted::anew(&[]);
     let places = Places::below(place, "plain");
     let request = request::image(settings, &wanted, &places)?;
     Ok(rave_image::build::plain_disk(&request, kind, &ui.sink()).map_err(|error| image::failure(&error))?)
@@ -139,20 +168,21 @@ fn boot_plain(
 pub(super) fn with_sandbox<T>(
     settings: &Settings,
     place: &Utf8Path,
+    format: Format,
     work: impl FnOnce(&Sandbox) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let out_dir = place.join("out");
     let manifest = rave_image::Manifest::read(&out_dir).map_err(|error| image::failure(&error))?;
-    let artifact = manifest.artifact(&out_dir, Format::Qemu).map_err(|error| image::failure(&error))?;
+    let artifact = manifest.artifact(&out_dir, format).map_err(|error| image::failure(&error))?;
     let services = request::services(settings, &manifest, |_| Want::Auto);
     let (run_root, path) = (run_root(settings), out_dir.join(&artifact.boot_file().name));
-    let found = Found { manifest: &manifest, path: &path, format: Format::Qemu };
+    let found = Found { manifest: &manifest, path: &path, format };
     let plan = request::machine(settings, &run_root, found, &services)?;
     work(&plan.prepare().map_err(|error| failure(&error))?)
 }
 
-fn boot(settings: &Settings, place: &Utf8Path, with: &With<'_>) -> anyhow::Result<Timeline> {
-    with_sandbox(settings, place, |sandbox| {
+fn boot(settings: &Settings, place: &Utf8Path, with: &With<'_>, format: Format) -> anyhow::Result<Timeline> {
+    with_sandbox(settings, place, format, |sandbox| {
         let measured = || -> Result<Timeline, Error> {
             let mut instance = Instance::boot(sandbox.machine.clone(), with.verdict.engine, with.qemu)?;
             let ready = instance.wait_ready(deadline(with.verdict.accelerator()), &mut |_| ())?;

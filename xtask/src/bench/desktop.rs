@@ -8,10 +8,11 @@ use camino::Utf8Path;
 use rave_image::build::Plain;
 use rave_process::interrupt;
 use rave_smoke::screen::Screen;
-use rave_spec::Feature;
+use rave_spec::{Feature, Format};
 use rave_vm::Instance;
 
 use crate::bench::boot::{With, plain_disk, plain_machine, with_sandbox};
+use crate::bench::builder::Builder;
 use crate::bench::{Report, Unit, seconds};
 use crate::cmd::run::{deadline, failure};
 use crate::settings::Settings;
@@ -50,6 +51,7 @@ pub(crate) fn measure(
     if !settings.profile()?.features.contains(&Feature::Desktop) {
         return Ok(());
     }
+    Builder::new(settings, place, ui).build(&[Format::Qemu])?;
     ui.note("bench: Debian's own Xfce desktop, to compare");
     let plain = plain_disk(settings, place, Plain::XfceDesktop, ui)?;
     let (mut floor, mut ours) = (Vec::new(), Vec::new());
@@ -85,7 +87,7 @@ fn boot_plain(
 }
 
 fn boot(settings: &Settings, place: &Utf8Path, with: &With<'_>) -> anyhow::Result<Desktop> {
-    with_sandbox(settings, place, |sandbox| {
+    with_sandbox(settings, place, Format::Qemu, |sandbox| {
         let started = Instant::now();
         let mut instance = Instance::boot(sandbox.machine.clone(), with.verdict.engine, with.qemu)
             .map_err(|error| failure(&error))?;

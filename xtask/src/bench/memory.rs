@@ -1,20 +1,32 @@
-//! This process's own peak memory while a stage runs, by looking often.
+//! Peak memory while a stage runs, by looking often: of this process, and of it with all its descendants.
+//!
+//! Of descendants the resident memory is added up (`proc_pid_stat(5)`), so a page that two of them share counts twice, and
+//! what lives shorter than the time between two looks may be missed.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// How often the memory is looked at.
+/// How often this process's memory is looked at.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Runs `work` and gives its result with the peak of the resident memory in MiB, children not counted.
+/// After so many looks all descendants are looked at too: that takes some milliseconds.
+const LOOKS_PER_TREE: u32 = 10;
+
+/// Runs `work` and gives its result with the peaks of the resident memory in MiB.
 pub(super) fn with_peak<T>(work: impl FnOnce(&Peak) -> T) -> T {
-    let peak = Peak { kibibytes: AtomicU64::new(0), done: AtomicBool::new(false) };
+    let peak = Peak { own: AtomicU64::new(0), all: AtomicU64::new(0), done: AtomicBool::new(false) };
     thread::scope(|scope| {
         scope.spawn(|| {
+            let mut looks = 0_u32;
             while !peak.done.load(Ordering::Relaxed) {
-                peak.look();
+                peak.look_at_own();
+                if looks.is_multiple_of(LOOKS_PER_TREE) {
+                    peak.look_at_all();
+                }
+                looks = looks.wrapping_add(1);
                 thread::sleep(LOOK);
             }
         });
@@ -32,26 +44,40 @@ impl Drop for Stop<'_> {
     }
 }
 
-/// The largest memory seen since it was last taken.
+/// The largest memory seen since it was last taken, KiB.
 pub(super) struct Peak {
-    kibibytes: AtomicU64,
+    own: AtomicU64,
+    all: AtomicU64,
     done: AtomicBool,
 }
 
 impl Peak {
-    fn look(&self) {
+    fn look_at_own(&self) {
         if let Some(now) = resident_kibibytes() {
-            self.kibibytes.fetch_max(now, Ordering::Relaxed);
+            self.own.fetch_max(now, Ordering::Relaxed);
         }
     }
 
-    /// The peak in MiB; the next one counts from here.
-    pub(super) fn take(&self) -> f64 {
-        self.look();
-        #[expect(clippy::cast_precision_loss, reason = "kibibytes of memory stay far below 2^52")]
-        let kibibytes = self.kibibytes.swap(0, Ordering::Relaxed) as f64;
-        kibibytes / 1024.0
+    fn look_at_all(&self) {
+        self.all.fetch_max(tree_kibibytes(std::process::id()), Ordering::Relaxed);
     }
+
+    /// The peak of this process in MiB; the next one counts from here.
+    pub(super) fn take_own(&self) -> f64 {
+        self.look_at_own();
+        mebibytes(self.own.swap(0, Ordering::Relaxed))
+    }
+
+    /// The peak of this process and its descendants in MiB; the next one counts from here.
+    pub(super) fn take_all(&self) -> f64 {
+        self.look_at_all();
+        mebibytes(self.all.swap(0, Ordering::Relaxed))
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "kibibytes of memory stay far below 2^52")]
+fn mebibytes(kibibytes: u64) -> f64 {
+    kibibytes as f64 / 1024.0
 }
 
 /// `VmRSS` of `proc_pid_status(5)`.
@@ -61,6 +87,39 @@ fn resident_kibibytes() -> Option<u64> {
     line.trim().strip_suffix(" kB")?.trim().parse().ok()
 }
 
+/// The resident memory of a process and all its descendants.
+fn tree_kibibytes(root: u32) -> u64 {
+    let mut children: BTreeMap<u32, Vec<(u32, u64)>> = BTreeMap::new();
+    let mut sum = 0;
+    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(id) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        let Some((parent, pages)) = parent_and_pages(&process.path().join("stat")) else { continue };
+        if id == root {
+            sum += pages;
+        }
+        children.entry(parent).or_default().push((id, pages));
+    }
+    let mut waiting = vec![root];
+    while let Some(id) = waiting.pop() {
+        for (child, pages) in children.remove(&id).unwrap_or_default() {
+            sum += pages;
+            waiting.push(child);
+        }
+    }
+    sum * rustix::param::page_size() as u64 / 1024
+}
+
+/// The 4th and the 24th field of `proc_pid_stat(5)`; the second one is a name in parentheses that may hold anything.
+fn parent_and_pages(stat: &std::path::Path) -> Option<(u32, u64)> {
+    let text = fs::read_to_string(stat).ok()?;
+    let mut fields = text.rsplit_once(')')?.1.split_whitespace();
+    let parent = fields.nth(1)?.parse().ok()?;
+    let pages = fields.nth(24 - 5)?.parse().ok()?;
+    Some((parent, pages))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,12 +127,26 @@ mod tests {
     #[test]
     fn a_large_allocation_is_seen_and_forgotten() {
         with_peak(|peak| {
-            let before = peak.take();
+            let before = peak.take_own();
             let block = vec![1_u8; 64 << 20];
-            peak.look();
+            peak.look_at_own();
             drop(std::hint::black_box(block));
-            assert!(peak.take() >= before + 60.0);
-            assert!(peak.take() < before + 30.0);
+            assert!(peak.take_own() >= before + 60.0);
+            assert!(peak.take_own() < before + 30.0);
         });
+    }
+
+    #[test]
+    fn the_memory_of_a_program_that_runs_counts() {
+        let with_child = |script: &str| {
+            with_peak(|peak| {
+                rave_process::Cmd::new("sh").args(["-c", script]).output().unwrap();
+                peak.take_all()
+            })
+        };
+        // The shell keeps 32 MiB of text in a variable, for as long as some looks take.
+        let large = with_child("text=$(head -c 33554432 /dev/zero | tr '\\0' x); sleep 0.3");
+        let small = with_child("sleep 0.3");
+        assert!(large > small + 25.0, "{large} {small}");
     }
 }

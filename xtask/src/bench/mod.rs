@@ -1,9 +1,12 @@
 //! Measurements. Machines are shared and noisy: what counts is a ratio to a floor of the same run.
 
 pub(crate) mod boot;
+mod builder;
 pub(crate) mod desktop;
+pub(crate) mod formats;
 pub(crate) mod image;
 mod memory;
+pub(crate) mod mkosi;
 
 use std::time::Duration;
 
@@ -17,6 +20,8 @@ pub(crate) struct Report {
     /// How often each boot was measured.
     pub(crate) runs: u32,
     rows: Vec<Row>,
+    /// What was not measured, and why.
+    pub(crate) notes: Vec<String>,
 }
 
 /// One measured thing.
@@ -43,7 +48,7 @@ pub(crate) enum Unit {
 
 impl Report {
     pub(crate) fn new(accelerator: String, runs: u32) -> Self {
-        Self { accelerator, runs, rows: Vec::new() }
+        Self { accelerator, runs, rows: Vec::new(), notes: Vec::new() }
     }
 
     /// Adds a row without a floor.
@@ -119,6 +124,12 @@ fn median(sorted: &[f64]) -> f64 {
         _ if sorted.len() % 2 == 1 => sorted[half],
         _ => f64::midpoint(sorted[half - 1], sorted[half]),
     }
+}
+
+/// MiB, for a row.
+#[expect(clippy::cast_precision_loss, reason = "bytes of an image stay far below 2^52")]
+pub(crate) fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
 }
 
 /// Seconds, for a row.

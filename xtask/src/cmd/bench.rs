@@ -2,11 +2,12 @@
 
 use std::fs;
 
+use clap::ValueEnum as _;
 use rave_vm::machine::Arch;
 use rave_vm::qemu::Qemu;
 
-use crate::bench::{Report, boot, desktop, image};
-use crate::cli;
+use crate::bench::{Report, boot, desktop, formats, image, mkosi};
+use crate::cli::{self, BenchPart};
 use crate::cmd::run::{accelerator, failure};
 use crate::exit::Code;
 use crate::host::{self, Needs};
@@ -15,6 +16,10 @@ use crate::ui::Ui;
 
 pub(crate) fn run(args: &cli::Bench, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
     host::ensure(settings, ui, Needs::Smoke)?;
+    let wants = |part| args.only.is_empty() || args.only.contains(&part);
+    if wants(BenchPart::Formats) || wants(BenchPart::FormatBoots) {
+        host::ensure(settings, ui, Needs::Iso)?;
+    }
     let qemu = Qemu::find(Arch::X86_64).map_err(|error| failure(&error))?;
     let verdict = accelerator(settings, &qemu, ui)?;
     // On the cache's own file system, which has the room and the speed that users see.
@@ -22,14 +27,22 @@ pub(crate) fn run(args: &cli::Bench, settings: &Settings, ui: &Ui) -> anyhow::Re
     let place = tempfile::Builder::new().prefix("bench-").tempdir_in(&settings.cache_dir)?;
     let place = camino::Utf8Path::from_path(place.path()).expect("below a UTF-8 folder");
     let mut report = Report::new(verdict.accelerator().to_string(), args.runs);
-    image::measure(&mut report, settings, place, ui)?;
     let with = boot::With { qemu: &qemu, verdict: &verdict };
-    boot::measure(&mut report, settings, place, &with, ui)?;
-    desktop::measure(&mut report, settings, place, &with, ui)?;
+    for part in BenchPart::value_variants().iter().filter(|part| wants(**part)) {
+        match part {
+            BenchPart::Image => image::measure(&mut report, settings, place, ui)?,
+            BenchPart::Formats => formats::measure(&mut report, settings, place, ui)?,
+            BenchPart::Mkosi => mkosi::measure(&mut report, settings, place, ui)?,
+            BenchPart::Boot => boot::measure(&mut report, settings, place, &with, ui)?,
+            BenchPart::FormatBoots => boot::measure_formats(&mut report, settings, place, &with, ui)?,
+            BenchPart::Desktop => desktop::measure(&mut report, settings, place, &with, ui)?,
+        }
+    }
     if args.json {
         ui.data(&serde_json::to_string_pretty(&report)?);
     } else {
         ui.table(&["what", "min", "median", "max", "floor", "ratio", "target"], &report.table());
+        report.notes.iter().for_each(|note| ui.note(note));
     }
     Ok(Code::Ok)
 }

@@ -4,16 +4,17 @@ use camino::Utf8Path;
 use rave_image::build::appliance;
 use rave_image::convert::{Request, convert};
 use rave_image::formats::CONVERTIBLE;
-use rave_spec::Format;
+use rave_spec::{Compress, Format};
 
 use crate::cli::{self, FormatFlag};
-use crate::cmd::image::{epoch, failure};
+use crate::cmd::image::{ensure_compression, epoch, failure};
 use crate::exit::Code;
 use crate::settings::Settings;
 use crate::ui::Ui;
 
 pub(crate) fn run(args: &cli::Convert, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
     let formats = formats(settings, &args.formats);
+    ensure_compression(settings, ui, &formats, args.compress)?;
     let folder = args.file.parent().filter(|folder| *folder != "").unwrap_or(Utf8Path::new("."));
     let request = Request {
         file: &args.file,
@@ -23,6 +24,7 @@ pub(crate) fn run(args: &cli::Convert, settings: &Settings, ui: &Ui) -> anyhow::
         log_dir: &settings.state_dir.join("logs"),
         // Nothing is known of the guest: enough video memory for a desktop does no harm without one.
         appliance: appliance(&settings.spec.spec, "", true),
+        compress: args.compress.map_or(settings.spec.spec.compress, Compress::all),
         epoch: epoch()?,
     };
     let files = convert(&request, &ui.sink()).map_err(|error| failure(&error))?;

@@ -5,7 +5,7 @@ use std::env;
 use rave_image::build::{Built, ChangedArtifact, DEFAULT_EPOCH};
 use rave_image::formats::{AVAILABLE, not_on_base};
 use rave_image::{Error, Request};
-use rave_spec::Format;
+use rave_spec::{Compress, Compression, Format};
 
 use crate::cli::{self, FormatFlag};
 use crate::exit::{Code, Failure};
@@ -19,8 +19,8 @@ pub(crate) fn run(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Re
     tell_base(settings, ui);
     host::ensure(settings, ui, host::Needs::Image)?;
     ensure_formats(settings, ui, &formats)?;
-    let request =
-        Wanted { formats: &formats, refresh: args.refresh, changed_artifact: ChangedArtifact::Replace };
+    ensure_compression(settings, ui, &formats, args.compress)?;
+    let request = Wanted { compress: args.compress, refresh: args.refresh, ..Wanted::anew(&formats) };
     let built = build(settings, &request, ui)?;
     if !built.changed {
         ui.note("nothing changed: all artifacts are there");
@@ -50,6 +50,25 @@ pub(crate) fn ensure_formats(settings: &Settings, ui: &Ui, formats: &[Format]) -
     if formats.contains(&Format::Iso) { host::ensure(settings, ui, host::Needs::Iso) } else { Ok(()) }
 }
 
+/// The program that makes an `.img.zst`, where one is wanted.
+pub(crate) fn ensure_compression(
+    settings: &Settings,
+    ui: &Ui,
+    formats: &[Format],
+    compress: Option<Compression>,
+) -> anyhow::Result<()> {
+    if formats == [Format::Raw] && compress == Some(Compression::Zlib) {
+        let failure = Failure::usage("--compress zlib: a raw disk is not compressed by zlib");
+        return Err(failure.remedy("choose none or zstd").into());
+    }
+    let wanted = compress.map_or(settings.spec.spec.compress, Compress::all).raw == Compression::Zstd;
+    if wanted && formats.contains(&Format::Raw) {
+        host::ensure(settings, ui, host::Needs::Zst)
+    } else {
+        Ok(())
+    }
+}
+
 /// Says which base is used where nobody chose one.
 pub(crate) fn tell_base(settings: &Settings, ui: &Ui) {
     if let Some(why) = &settings.base_note {
@@ -62,12 +81,21 @@ pub(crate) struct Wanted<'a> {
     pub(crate) formats: &'a [Format],
     pub(crate) refresh: bool,
     pub(crate) changed_artifact: ChangedArtifact,
+    /// How; rave.toml's way where it is none.
+    pub(crate) compress: Option<Compression>,
+    pub(crate) any_compression: bool,
 }
 
 impl<'a> Wanted<'a> {
     /// What `run` and `smoke` boot: built where it is missing or stale, refused where somebody changed it.
     pub(crate) fn to_boot(formats: &'a [Format]) -> Self {
-        Self { formats, refresh: false, changed_artifact: ChangedArtifact::Refuse }
+        Self { changed_artifact: ChangedArtifact::Refuse, any_compression: true, ..Self::anew(formats) }
+    }
+
+    /// What is delivered, as rave.toml wants it.
+    pub(crate) fn anew(formats: &'a [Format]) -> Self {
+        let changed_artifact = ChangedArtifact::Replace;
+        Self { formats, refresh: false, changed_artifact, compress: None, any_compression: false }
     }
 }
 

@@ -59,6 +59,10 @@ fn kind(kind: &Kind) -> Vec<Row> {
             rows.extend(machine(facts));
             "VMX configuration".to_owned()
         }
+        Kind::Zst(facts) => {
+            rows.push(("unpack it with", "zstd -d --sparse FILE".into()));
+            format!("raw disk, compressed by zstd in {} frames", facts.frames)
+        }
         Kind::Iso(facts) => {
             let boots = if facts.boots_as_cd { "boots as a CD" } else { "does not boot as a CD" };
             format!("ISO 9660, volume {:?}, {boots}", facts.volume)

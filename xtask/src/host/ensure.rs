@@ -29,6 +29,8 @@ pub(crate) enum Needs {
     Test,
     /// An image of the format iso.
     Iso,
+    /// A raw disk as `.img.zst`.
+    Zst,
     /// `run --gui` with this display.
     Gtk,
     Sdl,
@@ -42,6 +44,7 @@ impl Needs {
             Self::Run => &[Part::Boot],
             Self::Smoke | Self::Test => &[Part::Build, Part::Boot],
             Self::Iso => &[Part::Iso],
+            Self::Zst => &[Part::Zst],
             Self::Gtk => &[Part::Gtk],
             Self::Sdl => &[Part::Sdl],
             Self::Spice => &[Part::Spice],

@@ -14,6 +14,8 @@ pub(crate) enum Part {
     Boot,
     /// Making an ISO.
     Iso,
+    /// Making an `.img.zst`.
+    Zst,
     /// `run --gui gtk`.
     Gtk,
     /// `run --gui sdl`.
@@ -31,6 +33,7 @@ impl Part {
             Self::Build => "build",
             Self::Boot => "boot",
             Self::Iso => "iso",
+            Self::Zst => "zst",
             Self::Gtk => "gtk",
             Self::Sdl => "sdl",
             Self::Spice => "spice",
@@ -320,6 +323,13 @@ pub(crate) const REQUIREMENTS: &[Requirement] = &[
         },
         packages: packages("grub-pc-bin", "grub2-pc-modules", "grub", "grub2-i386-pc", ""),
         parts: ISO,
+    },
+    Requirement {
+        name: "zstd",
+        why: "compresses the raw disk (image --compress zstd)",
+        probe: Probe::Program,
+        packages: packages("zstd", "zstd", "zstd", "zstd", "zstd"),
+        parts: &[Part::Zst],
     },
     Requirement {
         name: "static C library",

@@ -31,6 +31,11 @@ pub(crate) fn read(file: &Utf8Path) -> String {
     std::fs::read_to_string(root().join(file)).unwrap_or_default()
 }
 
+/// The shipped rave.toml.
+pub(crate) fn own_toml() -> String {
+    read("rave.toml".into())
+}
+
 /// What the program did.
 pub(crate) struct Ran {
     pub(crate) code: i32,

@@ -5,11 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use expect_test::expect;
 
-use crate::checkout::{fill, fresh, read, run_in, shows, xtask};
-
-fn own_toml() -> String {
-    read("rave.toml".into())
-}
+use crate::checkout::{fill, fresh, own_toml, run_in, run_under, shows, xtask};
 
 #[test]
 fn an_unknown_command_names_the_nearest() {
@@ -92,6 +88,71 @@ fn a_disk_of_any_origin_becomes_no_iso() {
         error: format iso: `cargo xtask image` makes it; a disk of any origin can become: qemu, virtualbox, vmware, raw
     "#]],
     );
+}
+
+/// A raw disk of 12 MiB, half of which nothing compresses, in a checkout.
+fn checkout_with_disk() -> tempfile::TempDir {
+    let folder = fresh(&own_toml());
+    let mut state = 1_u64;
+    let noise = std::iter::repeat_with(|| {
+        // xorshift64, by G. Marsaglia
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    });
+    let bytes: Vec<u8> = noise.take(6 << 17).flatten().collect();
+    let disk = folder.path().join("disk.raw");
+    std::fs::write(&disk, bytes).unwrap();
+    std::fs::File::options().write(true).open(&disk).unwrap().set_len(12 << 20).unwrap();
+    folder
+}
+
+#[test]
+fn a_file_that_may_not_be_so_long_is_told_before_anything_is_written_where_its_size_is_known() {
+    let folder = checkout_with_disk();
+    let convert = |format: &str| {
+        let words = ["convert", "disk.raw", "--format", format, "--out", "out"];
+        let ran = run_under(&["prlimit", "--fsize=4194304"], folder.path(), &words, &[]);
+        let left = std::fs::read_dir(folder.path().join("out")).unwrap().count();
+        assert_eq!((ran.code, left), (4, 0), "{}", ran.stderr);
+        ran.stderr
+    };
+    assert_eq!(
+        convert("raw"),
+        "error: out/disk.img is too large, for `ulimit -f` allows 4 MiB: it needs 12 MiB\n\
+         remedy: raise the limit with `ulimit -f unlimited`, then run the same command again\n"
+    );
+    let stderr = convert("qemu");
+    assert!(stderr.contains("File too large") || stderr.contains("SIGXFSZ"), "{stderr}");
+    assert!(stderr.contains("remedy: raise the limit with `ulimit -f unlimited`"), "{stderr}");
+}
+
+#[test]
+fn another_file_system_takes_what_has_room_on_it_and_the_size_that_is_needed_is_told_else() {
+    let folder = checkout_with_disk();
+    let out = folder.path().join("out");
+    std::fs::create_dir(&out).unwrap();
+    // A tmpfs, in a namespace of its own: nothing is left of it afterwards.
+    let convert = |size: &str, format: &str| {
+        let script =
+            r#"mount -t tmpfs -o "size=$1" tmpfs out && shift && "$@"; code=$?; ls -A out >&2; exit $code"#;
+        let runner = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", size];
+        run_under(&runner, folder.path(), &["convert", "disk.raw", "--format", format, "--out", "out"], &[])
+    };
+    let ran = convert("32m", "raw,vmware");
+    if ran.stderr.contains("unshare failed") || ran.stderr.contains("permission denied") {
+        eprintln!("not run: this host allows no mount in a namespace");
+        return;
+    }
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stderr.ends_with("disk-vmware.ova\ndisk.img\ndisk.vmdk\ndisk.vmx\n"), "{}", ran.stderr);
+    let ran = convert("4m", "raw");
+    assert_eq!(
+        (ran.code, ran.stderr.lines().next()),
+        (4, Some("error: no room on out: 6 MiB are needed, 4 MiB are free"))
+    );
+    assert!(ran.stderr.contains("--out (artifacts) to a folder on a larger disk"), "{}", ran.stderr);
 }
 
 #[test]

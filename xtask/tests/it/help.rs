@@ -24,7 +24,7 @@ fn without_arguments_the_first_screen_shows_the_main_commands_with_examples() {
               image        Build a bootable image          cargo xtask image --format qemu
               run          Boot it and show its services   cargo xtask run --ssh
               smoke        Build it, boot it, check it     cargo xtask smoke --yes
-              convert      Turn a raw or qcow2 disk into the other formats
+              convert      Turn a disk of any format into the other formats
               inspect      Say what an image of any format is
               doctor       Show what this host has and lacks; --yes installs it
               config       Print the effective configuration and where each value comes from
@@ -67,6 +67,8 @@ fn image_help() {
                   --base <BASE>      What builds the disk [default: rave.toml's, else debian] [possible values:
                                      nixos, debian]
                   --out <DIR>        Folder of the artifacts and their manifest.json [default: out/BASE-PROFILE]
+                  --compress <HOW>   Of the qcow2: none, zlib or zstd; zstd also makes a .img.zst of the raw
+                                     disk [default: rave.toml's compress] [possible values: none, zlib, zstd]
                   --json             Print the manifest on stdout when done
                   --refresh          Redo every stage, even where nothing changed
               -h, --help             Print help
@@ -175,25 +177,27 @@ fn convert_help() {
         &xtask("", &["convert", "--help"]),
         0,
         &expect![[r#"
-        Turn a raw or qcow2 disk into the other formats
+            Turn a disk of any format into the other formats
 
-        Usage: cargo xtask convert [OPTIONS] --format <FORMAT> <FILE>
+            Usage: cargo xtask convert [OPTIONS] --format <FORMAT> <FILE>
 
-        Arguments:
-          <FILE>  The disk: raw or qcow2
+            Arguments:
+              <FILE>  What holds the disk: raw, .img.zst, qcow2, .vmdk or .ova
 
-        Options:
-              --format <FORMAT>  Into what; may be repeated or a comma list [possible values: qemu,
-                                 virtualbox, vmware, raw, iso, all]
-              --out <DIR>        Folder of the results, which are named after FILE [default: FILE's own]
-          -h, --help             Print help
+            Options:
+                  --format <FORMAT>  Into what; may be repeated or a comma list [possible values: qemu,
+                                     virtualbox, vmware, raw, iso, all]
+                  --compress <HOW>   Of a qcow2: none, zlib or zstd; zstd also makes a .img.zst of a raw disk
+                                     [default: rave.toml's compress] [possible values: none, zlib, zstd]
+                  --out <DIR>        Folder of the results, which are named after FILE [default: FILE's own]
+              -h, --help             Print help
 
-        Everywhere:
-          -y, --yes           Install what the host lacks and ask nothing
-          -q, --quiet         Say only what went wrong
-          -v, --verbose       Show the lines that the programs underneath print
-              --color <WHEN>  Colours: auto, always or never [default: auto]
-    "#]],
+            Everywhere:
+              -y, --yes           Install what the host lacks and ask nothing
+              -q, --quiet         Say only what went wrong
+              -v, --verbose       Show the lines that the programs underneath print
+                  --color <WHEN>  Colours: auto, always or never [default: auto]
+        "#]],
     );
 }
 
@@ -324,16 +328,45 @@ fn bench_help() {
             Usage: cargo xtask bench [OPTIONS]
 
             Options:
-                  --profile <NAME>  The profile to measure [default: defaults.profile of rave.toml]
-                  --runs <N>        How often each boot is measured [default: 3]
-                  --json            Print the figures as JSON on stdout
-              -h, --help            Print help
+                  --profile <NAME>
+                      The profile to measure [default: defaults.profile of rave.toml]
+
+                  --only <PART>
+                      Measure only this; may be repeated or a comma list
+
+                      Possible values:
+                      - image:        Builds of one format, beside plain mmdebstrap
+                      - formats:      All formats beside one, each beside its tool
+                      - mkosi:        The same packages by mkosi, where it is installed
+                      - boot:         Boots, beside a plain system's
+                      - format-boots: Boots of every format
+                      - desktop:      The desktop, beside Debian's own
+
+                  --runs <N>
+                      How often each boot is measured
+
+                      [default: 3]
+
+                  --json
+                      Print the figures as JSON on stdout
+
+              -h, --help
+                      Print help (see a summary with '-h')
 
             Everywhere:
-              -y, --yes           Install what the host lacks and ask nothing
-              -q, --quiet         Say only what went wrong
-              -v, --verbose       Show the lines that the programs underneath print
-                  --color <WHEN>  Colours: auto, always or never [default: auto]
+              -y, --yes
+                      Install what the host lacks and ask nothing
+
+              -q, --quiet
+                      Say only what went wrong
+
+              -v, --verbose
+                      Show the lines that the programs underneath print
+
+                  --color <WHEN>
+                      Colours: auto, always or never
+
+                      [default: auto]
         "#]],
     );
 }

@@ -8,3 +8,4 @@ mod help;
 mod host;
 mod policy;
 mod smoke;
+mod strangers;

@@ -25,7 +25,7 @@ pub(crate) fn place(
         let partial = Partial::create(out_dir.join(format!(".{stem}-{format}.partial")))?;
         workshop.make(format, &partial.folder)?;
         let mut files = Vec::new();
-        for name in formats::file_names(stem, format) {
+        for name in workshop.recipe.file_names(format) {
             let path = partial.folder.join(&name);
             let sha256 = Digest::of_file(&path).at("read", &path)?;
             let size = fs::metadata(&path).at("read", &path)?.len();

@@ -51,6 +51,7 @@ pub fn plain_disk(request: &Request<'_>, kind: Plain, sink: Sink<'_>) -> Result<
         kernel_arguments: boot_loader::PLAIN_KERNEL_ARGUMENTS,
         key,
         epoch: request.epoch,
+        most: request.spec.vm.disk.bytes(),
     };
     recipe.build(&stages, "plain")
 }

@@ -19,7 +19,7 @@ use crate::store::Pending;
 use crate::tools::Tools;
 use crate::tree::accounts::Account;
 use crate::tree::overlay::Overlay;
-use crate::tree::root_tar::{Extent, RootTar};
+use crate::tree::root_tar::RootTar;
 use layout::Layout;
 use root_filesystem::Tree;
 
@@ -70,6 +70,8 @@ pub(crate) struct Recipe<'a> {
     pub(crate) kernel_arguments: &'a str,
     pub(crate) key: Digest,
     pub(crate) epoch: u64,
+    /// Bytes that the disk may have at most: `vm.disk`.
+    pub(crate) most: u64,
 }
 
 /// A finished raw disk.
@@ -111,7 +113,18 @@ pub(crate) fn key(
 impl Recipe<'_> {
     /// Assembles the disk, or takes it from the store, where it is kept by this stage's name.
     pub(crate) fn build(&self, stages: &Stages<'_>, stage: &'static str) -> Result<Disk, Error> {
-        let entry = stages.run(stage, &self.key, |pending| self.assemble(stages, pending))?;
+        let identifiers = Identifiers::of(&self.key);
+        let mut overlay = self.overlay.clone();
+        for file in boot_loader::guest_files(&identifiers, self.kernel_arguments) {
+            overlay.add(file);
+        }
+        let content = self.root.extent + self.tools.extent + overlay.extent();
+        let layout = Layout::for_content(content);
+        require_size(layout.size(), self.most)?;
+        let entry = stages.run(stage, &self.key, |pending| {
+            require_room(&pending.file(IMAGE), content.bytes)?;
+            self.assemble(stages, pending, identifiers, &overlay, &layout)
+        })?;
         let place = entry.file(DESCRIPTION);
         let text = std::fs::read(&place).at("read", &place)?;
         let found: Description = serde_json::from_slice(&text)
@@ -119,35 +132,39 @@ impl Recipe<'_> {
         Ok(Disk { path: entry.file(IMAGE), identifiers: found.identifiers, size: found.size })
     }
 
-    fn assemble(&self, stages: &Stages<'_>, pending: &Pending) -> Result<(), Error> {
-        let identifiers = Identifiers::of(&self.key);
-        let mut overlay = self.overlay.clone();
-        for file in boot_loader::guest_files(&identifiers, self.kernel_arguments) {
-            overlay.add(file);
-        }
-        let extent: Extent = self.root.extent + self.tools.extent + overlay.extent();
-        let layout = Layout::for_content(extent);
+    fn assemble(
+        &self,
+        stages: &Stages<'_>,
+        pending: &Pending,
+        identifiers: Identifiers,
+        overlay: &Overlay,
+        layout: &Layout,
+    ) -> Result<(), Error> {
         let image = pending.file(IMAGE);
-        require_room(&image, extent.bytes)?;
         let file = File::create(&image).at("create", &image)?;
         file.set_len(layout.size()).at("size", &image)?;
         drop(file);
 
-        partition(&image, &layout, &identifiers, stages)?;
-        let tree = Tree {
-            root: self.root,
-            tools: self.tools,
-            account: self.account,
-            overlay: &overlay,
-            epoch: self.epoch,
-        };
-        tree.write(&image, &layout, &identifiers, stages)?;
-        boot_loader::install(&image, &layout, &identifiers, self.epoch, stages)?;
+        partition(&image, layout, &identifiers, stages)?;
+        let tree =
+            Tree { root: self.root, tools: self.tools, account: self.account, overlay, epoch: self.epoch };
+        tree.write(&image, layout, &identifiers, stages)?;
+        boot_loader::install(&image, layout, &identifiers, self.epoch, stages)?;
 
         let place = pending.file(DESCRIPTION);
         let text = serde_json::to_vec(&Description { identifiers, size: layout.size() }).expect("plain data");
         std::fs::write(&place, text).at("write", &place)
     }
+}
+
+/// A guest that does not fit is told before the work, with the size that it needs.
+fn require_size(needed: u64, most: u64) -> Result<(), Error> {
+    if needed <= most {
+        return Ok(());
+    }
+    let (needed, most) = (needed.div_ceil(1 << 20), most >> 20);
+    let detail = format!("{most} MiB is too small: the guest's files need {needed} MiB");
+    Err(Error::Input { what: "vm.disk".into(), detail })
 }
 
 fn require_room(image: &Utf8Path, needed: u64) -> Result<(), Error> {

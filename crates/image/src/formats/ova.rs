@@ -2,7 +2,7 @@
 //! Open Virtualization Format Specification 1.1.0, 5.3). So a reader of a stream knows what comes before it comes.
 
 use std::fs::File;
-use std::io::{BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{BufWriter, Read, Seek, SeekFrom, Write as _};
 
 use camino::Utf8Path;
 
@@ -122,7 +122,7 @@ fn header(size: u64, epoch: u64) -> tar::Header {
 }
 
 /// The members of an archive, in order. Reads headers only.
-pub fn members(file: &mut File) -> std::io::Result<Vec<Member>> {
+pub fn members(file: &mut (impl Read + Seek)) -> std::io::Result<Vec<Member>> {
     file.rewind()?;
     let mut archive = tar::Archive::new(file);
     let mut members = Vec::new();
@@ -154,8 +154,21 @@ pub fn locate_disk(path: &Utf8Path) -> Result<Member, Error> {
     disk(&members).cloned().ok_or_else(|| damaged("it holds no VMDK"))
 }
 
+/// Copies a member to a file of its own.
+pub(crate) fn extract(path: &Utf8Path, member: &Member, target: &Utf8Path) -> Result<(), Error> {
+    let mut file = File::open(path).at("open", path)?;
+    file.seek(SeekFrom::Start(member.offset)).at("read", path)?;
+    let mut out = File::create_new(target).at("create", target)?;
+    let copied = std::io::copy(&mut file.take(member.size), &mut out).at("copy to", target)?;
+    if copied == member.size {
+        return Ok(());
+    }
+    let detail = format!("{} ends after {copied} of {} bytes", member.name, member.size);
+    Err(Error::Damaged { path: path.to_owned(), detail })
+}
+
 /// A short member as text.
-pub fn text(file: &mut File, member: &Member) -> std::io::Result<String> {
+pub fn text(file: &mut (impl Read + Seek), member: &Member) -> std::io::Result<String> {
     file.seek(SeekFrom::Start(member.offset))?;
     let mut text = Vec::new();
     file.take(member.size.min(LONGEST as u64)).read_to_end(&mut text)?;

@@ -1,6 +1,7 @@
-//! qcow2 version 3 with clusters compressed by zstd (QEMU's docs/interop/qcow2.txt, `compression_type`).
+//! qcow2 version 3, its clusters compressed as it is asked for (QEMU's docs/interop/qcow2.txt, `compression_type`).
 
 use camino::Utf8Path;
+use rave_spec::Compression;
 
 use super::Source;
 
@@ -9,24 +10,33 @@ const COMPRESSORS: &str = "8";
 
 /// Conversion, then growth to the size in bytes: the added space takes no room in the file. Writes stay in order, without
 /// `-W`: only so do two runs give the same bytes.
-pub fn commands(source: &Source, target: &Utf8Path, size: u64) -> Vec<Vec<String>> {
-    let options = "compression_type=zstd,lazy_refcounts=off";
-    let convert = [
-        "qemu-img",
-        "convert",
-        "-m",
-        COMPRESSORS,
-        "-f",
-        source.driver.as_str(),
-        "-O",
-        "qcow2",
-        "-c",
-        "-o",
-        options,
-        source.path.as_str(),
-        target.as_str(),
-    ];
+pub fn commands(source: &Source, target: &Utf8Path, size: u64, compression: Compression) -> Vec<Vec<String>> {
+    let options = match compression {
+        Compression::None => "lazy_refcounts=off".to_owned(),
+        _ => format!("compression_type={compression},lazy_refcounts=off"),
+    };
+    let mut convert = vec!["qemu-img", "convert", "-m", COMPRESSORS];
+    convert.extend(["-f", source.driver.as_str(), "-O", "qcow2"]);
+    if compression != Compression::None {
+        convert.push("-c");
+    }
+    convert.extend(["-o", &options, source.path.as_str(), target.as_str()]);
     let resize =
         ["qemu-img", "resize", "-q", "-f", "qcow2", target.as_str(), &size.to_string()].map(String::from);
-    vec![convert.map(String::from).to_vec(), resize.to_vec()]
+    vec![convert.into_iter().map(String::from).collect(), resize.to_vec()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Driver;
+    use super::*;
+
+    #[test]
+    fn compression_is_what_is_asked_for() {
+        let source = Source { path: "/d.raw".into(), driver: Driver::Raw };
+        let convert = |compression| commands(&source, "a".into(), 1, compression)[0].join(" ");
+        let zlib = "-c -o compression_type=zlib,lazy_refcounts=off /d.raw a";
+        assert!(convert(Compression::Zlib).ends_with(zlib));
+        assert!(convert(Compression::None).ends_with("-O qcow2 -o lazy_refcounts=off /d.raw a"));
+    }
 }

@@ -7,7 +7,7 @@ use super::ovf::resource::{DISK, ETHERNET, MEMORY, OTHER_STORAGE, PROCESSOR};
 use super::ovf::{
     DEBIAN_64, Envelope, File, Item, OperatingSystem, STREAM_OPTIMISED, VirtualDisk, VirtualSystem, vbox,
 };
-use super::{Recipe, Workshop, file_names, ova, stream};
+use super::{Recipe, Workshop, ova, stream};
 use crate::error::Error;
 
 /// What VirtualBox calls this family of machines, since its version 2.2.
@@ -23,7 +23,7 @@ const CONSOLE_VIDEO_MIB: u32 = 16;
 pub(super) fn make(workshop: &Workshop<'_>, folder: &Utf8Path) -> Result<(), Error> {
     let recipe = &workshop.recipe;
     let stream = workshop.stream()?;
-    let target = folder.join(&file_names(&recipe.stem, Format::Virtualbox)[0]);
+    let target = folder.join(&recipe.file_names(Format::Virtualbox)[0]);
     let name = stream::name(&recipe.stem);
     let payload = ova::Payload { name: &name, path: &stream.path, sha256: stream.sha256 };
     ova::write(&target, &recipe.stem, &descriptor(recipe, stream.size).render(), payload, recipe.epoch)

@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use camino::Utf8Path;
 
 use super::ParseError;
+use crate::digest::Digest;
 use crate::error::{Error, IoContext as _};
 
 /// Bytes of a sector, the unit of all positions in a header.
@@ -228,6 +229,15 @@ fn extent(line: &str) -> Option<Extent> {
     })
 }
 
+/// The content id of a disk with this identity; never [`NO_PARENT`], which would make a child of it look like an orphan.
+pub(crate) fn content_id(identity: &Digest) -> u32 {
+    let [a, b, c, d, ..] = *identity.bytes();
+    match u32::from_be_bytes([a, b, c, d]) {
+        NO_PARENT => 1,
+        id => id,
+    }
+}
+
 /// Header and descriptor of a sparse VMDK that starts at `offset` of a file.
 pub fn read(file: &File, offset: u64) -> Result<(Header, Descriptor), ParseError> {
     let failed = |error: std::io::Error| ParseError::new("VMDK", error.to_string());
@@ -248,8 +258,7 @@ pub(crate) fn settle(path: &Utf8Path, name: &str, cid: u32) -> Result<(), Error>
     let file = File::options().read(true).write(true).open(path).at("open", path)?;
     let (header, mut descriptor) = read(&file, 0).map_err(|error| damaged(error.to_string()))?;
     let (start, size) = header.descriptor().map_err(|error| damaged(error.to_string()))?;
-    // That of "no parent" would make a child of it look like an orphan.
-    descriptor.cid = if cid == NO_PARENT { 1 } else { cid };
+    descriptor.cid = cid;
     for extent in &mut descriptor.extents {
         name.clone_into(&mut extent.file);
     }

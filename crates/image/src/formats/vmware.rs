@@ -7,7 +7,7 @@ use rave_spec::Format;
 use super::ovf::resource::SCSI;
 use super::ovf::{DEBIAN_64, Envelope, Item, OperatingSystem, VirtualSystem};
 use super::virtualbox::{card, compute, disk, file, virtual_disk};
-use super::{Recipe, Source, Workshop, file_names, ova, settle_vmdk, stage, stream, vmdk_commands, vmx};
+use super::{Recipe, Source, Workshop, ova, settle_vmdk, stage, stream, vmdk_commands, vmx};
 use crate::error::{Error, IoContext as _};
 
 /// The version of the virtual hardware: Workstation 14, Fusion 10 and ESXi 6.7 are the first that have it.
@@ -22,12 +22,12 @@ const DESKTOP_VIDEO_BYTES: u64 = 64 << 20;
 
 /// qemu-img's words for the VMDK.
 pub fn commands(source: &Source, target: &Utf8Path, size: u64) -> Vec<Vec<String>> {
-    vmdk_commands(source, target, size, "monolithicSparse")
+    vmdk_commands(source, target, size)
 }
 
 pub(super) fn make(workshop: &Workshop<'_>, folder: &Utf8Path) -> Result<(), Error> {
     let recipe = &workshop.recipe;
-    let names = file_names(&recipe.stem, Format::Vmware);
+    let names = recipe.file_names(Format::Vmware);
     let [disk, configuration, package] = &names[..] else { unreachable!("three files") };
     let target = folder.join(disk);
     workshop.run(stage(Format::Vmware), &commands(&workshop.source, &target, recipe.size))?;
@@ -48,7 +48,7 @@ pub fn machine(recipe: &Recipe) -> vmx::Vmx {
         bus: vmx::Bus::Scsi("pvscsi".into()),
         controller: 0,
         unit: 0,
-        file: file_names(&recipe.stem, Format::Vmware).swap_remove(0),
+        file: recipe.file_names(Format::Vmware).swap_remove(0),
     };
     vmx::Vmx {
         name: appliance.name.clone(),

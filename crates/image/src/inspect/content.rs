@@ -20,6 +20,8 @@ const SECTOR: u64 = 512;
 pub(super) enum Content<'a> {
     /// The bytes of a file.
     Plain(&'a File),
+    /// The first bytes of a disk; what comes after them is not looked at.
+    Start(&'a [u8]),
     /// An image as a node of QEMU's (its qapi/block-core.json, `BlockdevOptions`), and the disk's size in bytes.
     Image { node: Value, size: u64 },
 }
@@ -42,9 +44,16 @@ impl Content<'_> {
     pub(super) fn read(&self, start: u64, length: u64) -> Result<Vec<u8>, String> {
         match self {
             Self::Plain(file) => read_plain(file, start, length).map_err(|error| error.to_string()),
+            Self::Start(bytes) => Ok(part(bytes, start, length)),
             Self::Image { node, size } => read_image(node, start, length.min(size.saturating_sub(start))),
         }
     }
+}
+
+fn part(bytes: &[u8], start: u64, length: u64) -> Vec<u8> {
+    let end = bytes.len() as u64;
+    let place = |at: u64| usize::try_from(at.min(end)).unwrap_or_default();
+    bytes[place(start)..place(start.saturating_add(length))].to_vec()
 }
 
 /// A part of a node as a disk of its own.

@@ -53,6 +53,12 @@ impl Folder {
         target
     }
 
+    fn zst(&self, disk: &Utf8Path) -> Utf8PathBuf {
+        let target = self.path.join("a.img.zst");
+        zst::compress(disk, &target, &self.path.join("log")).unwrap();
+        target
+    }
+
     /// One of each kind.
     fn images(&self) -> Vec<Utf8PathBuf> {
         let disk = self.disk();
@@ -65,6 +71,7 @@ impl Folder {
             self.convert(&disk, "a.qcow2", &["-O", "qcow2", "-c", "-o", "compression_type=zstd"]),
             self.convert(&disk, "m.vmdk", &vmdk("subformat=monolithicSparse")),
             self.ova(&stream),
+            self.zst(&disk),
             stream,
             disk,
             ovf,
@@ -92,7 +99,7 @@ fn the_same_disk_is_seen_in_every_format() {
         }
         seen.push(kind);
     }
-    assert_eq!(seen, ["qcow2", "vmdk", "ova", "vmdk", "raw", "ovf", "vmx"]);
+    assert_eq!(seen, ["qcow2", "vmdk", "ova", "zst", "vmdk", "raw", "ovf", "vmx"]);
 }
 
 #[test]
@@ -120,7 +127,7 @@ fn what_is_no_file_is_refused_at_once() {
     for path in [&pipe, &folder.path, Utf8Path::new("/dev/zero")] {
         let error = inspect(path).unwrap_err().to_string();
         assert_eq!(error, format!("{path}: it is no regular file"));
-        assert!(disk_size(path).is_err());
+        assert!(disk_in(path).is_err());
     }
 }
 
@@ -158,6 +165,7 @@ fn damaged_images_are_told_as_such_and_nothing_falls_over() {
         }
         std::fs::write(&target, bytes).unwrap();
         inspect(&target).unwrap();
+        let _ = disk_in(&target);
         Ok(())
     });
     run.unwrap();

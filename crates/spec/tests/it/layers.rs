@@ -1,6 +1,6 @@
 //! `rave.local.toml` over `rave.toml`.
 
-use rave_spec::{Base, Format, Origin, effective};
+use rave_spec::{Base, Compress, Compression, Format, Origin, effective};
 
 use crate::{load_local, load_one};
 
@@ -38,6 +38,15 @@ fn the_local_file_may_add_a_profile_and_default_to_it() {
     assert_eq!(error.to_string(), r#"unknown profile "mime"; did you mean "mine"?"#);
     let error = loaded.spec.profile("desktop").unwrap_err();
     assert_eq!(error.to_string(), r#"unknown profile "desktop"; expected headless or mine"#);
+}
+
+#[test]
+fn compression_has_a_default_for_each_format() {
+    assert_eq!(load_local("").unwrap().spec.compress, Compress::default());
+    let loaded = load_local("compress.raw = \"zstd\"\n").unwrap();
+    assert_eq!(loaded.spec.compress, Compress::all(Compression::Zstd));
+    assert_eq!(Compress::all(Compression::Zlib).raw, Compression::None);
+    assert_eq!(*loaded.origins.get("compress.qemu"), Origin::Default);
 }
 
 #[test]
@@ -125,6 +134,8 @@ fn every_effective_key_has_its_origin() {
             "vm.memory = 4096  # rave.toml:13",
             "vm.cpus = 2  # rave.toml:14",
             "vm.disk = 20000  # rave.local.toml:2",
+            "compress.qemu = \"zstd\"  # default",
+            "compress.raw = \"none\"  # default",
             "extra.packages = []  # rave.toml:24",
             "extra.units = []  # rave.toml:25",
             "extra.environment = []  # rave.toml:26",

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use rave_spec::{
-    Base, CPUS_LIMITS, DISK_LIMITS, Debian, Defaults, Errors, Extra, Feature, Format, Guest, Loaded,
-    MEMORY_LIMITS, MebiBytes, Origins, Place, Port, Profile, Service, Services, Spec, VmSize,
+    Base, CPUS_LIMITS, Compress, Compression, DISK_LIMITS, Debian, Defaults, Errors, Extra, Feature, Format,
+    Guest, Loaded, MEMORY_LIMITS, MebiBytes, Origins, Place, Port, Profile, Service, Services, Spec, VmSize,
     WELL_KNOWN_PASSWORD, effective,
 };
 
@@ -146,9 +146,14 @@ fn spec() -> impl Strategy<Value = Spec> {
                 features: named.map(|(name, packages)| (name, packages.into_iter().collect())).collect(),
             }
         });
+    let compress = (select(Compression::ALL.to_vec()), any::<bool>()).prop_map(|(qemu, raw)| Compress {
+        qemu,
+        raw: if raw { Compression::Zstd } else { Compression::None },
+    });
+    let vm = (vm, compress);
     (guest, vm, services(), extra(), profiles, (formats, base, any::<prop::sample::Index>()), debian)
         .prop_map(
-            |(guest, vm, services, extra, profiles, (formats, base, default), debian): (
+            |(guest, (vm, compress), services, extra, profiles, (formats, base, default), debian): (
                 _,
                 _,
                 _,
@@ -162,6 +167,7 @@ fn spec() -> impl Strategy<Value = Spec> {
                     defaults: Defaults { profile, formats, base },
                     guest,
                     vm,
+                    compress,
                     services,
                     extra,
                     profiles,

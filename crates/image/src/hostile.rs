@@ -1,0 +1,268 @@
+//! One function for each parser of what strangers wrote, over any bytes: for the fuzz targets in `fuzz/`, and for a test that
+//! feeds them random and mutated ones. What a parser gives is used as its callers do; nothing may panic or take
+//! memory that the bytes do not have. They panic where a parser does, or where what it gives is not sound.
+
+#![expect(clippy::missing_panics_doc, reason = "to panic is what they are for")]
+
+use std::io::Cursor;
+
+use crate::formats::ovf::{Envelope, resource};
+use crate::formats::{ova, vmdk, vmx, zst};
+use crate::inspect::{self, gpt, qcow2};
+
+/// Feeds a parser.
+pub type Feed = fn(&[u8]);
+
+/// The parsers by name: also the names of the fuzz targets.
+pub const PARSERS: &[(&str, Feed)] = &[
+    ("qcow2_header", qcow2_header),
+    ("vmdk_header", vmdk_header),
+    ("vmdk_descriptor", vmdk_descriptor),
+    ("vmx", vmx),
+    ("ovf", ovf),
+    ("ova", ova),
+    ("gpt", gpt),
+    ("iso", iso),
+    ("zst", zst),
+];
+
+/// The head of a qcow2.
+pub fn qcow2_header(bytes: &[u8]) {
+    if let Ok(header) = qcow2::Header::parse(bytes) {
+        assert!(header.cluster_size.is_power_of_two());
+    }
+}
+
+/// The head of a VMDK.
+pub fn vmdk_header(bytes: &[u8]) {
+    if let Ok(header) = vmdk::Header::parse(bytes) {
+        let _ = header.bytes();
+        assert_eq!(vmdk::Header::parse(&header.render()).as_ref(), Ok(&header));
+    }
+}
+
+/// The descriptor of a VMDK.
+pub fn vmdk_descriptor(bytes: &[u8]) {
+    if let Ok(descriptor) = vmdk::Descriptor::parse(&String::from_utf8_lossy(bytes)) {
+        let _ = descriptor.render();
+    }
+}
+
+/// A VMX configuration. What was read is written so that it is read again.
+pub fn vmx(bytes: &[u8]) {
+    if let Ok(machine) = vmx::Vmx::parse(&String::from_utf8_lossy(bytes)) {
+        vmx::Vmx::parse(&machine.render()).expect("what is rendered is a configuration");
+    }
+}
+
+/// An OVF descriptor. What was read is written so that it is read again.
+pub fn ovf(bytes: &[u8]) {
+    if let Ok(envelope) = Envelope::parse(&String::from_utf8_lossy(bytes)) {
+        for disk in &envelope.disks {
+            let _ = disk.bytes();
+        }
+        let _ = envelope.system.quantity(resource::MEMORY);
+        Envelope::parse(&envelope.render()).expect("what is rendered is a descriptor");
+    }
+}
+
+/// An OVA, its digests included.
+pub fn ova(bytes: &[u8]) {
+    let mut file = Cursor::new(bytes);
+    for member in ova::members(&mut file).unwrap_or_default() {
+        let text = ova::text(&mut file, &member).unwrap_or_default();
+        let _ = ova::parse_digests(&text);
+    }
+}
+
+/// A partition table: header and entries.
+pub fn gpt(bytes: &[u8]) {
+    if let Some(header) = gpt::Header::parse(bytes) {
+        let entries = bytes.get(512..).unwrap_or_default();
+        let length = usize::try_from(header.length).unwrap_or_default();
+        let _ = header.table(&entries[..entries.len().min(length)]);
+    }
+}
+
+/// The volume descriptors of an ISO, as [`inspect`](inspect::inspect) looks at them.
+pub fn iso(bytes: &[u8]) {
+    let _ = inspect::iso_facts(bytes);
+}
+
+/// The frames of an `.img.zst`.
+pub fn zst(bytes: &[u8]) {
+    if let Ok(frames) = zst::frames(&mut Cursor::new(bytes)) {
+        assert!(frames.head <= bytes.len() as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
+    use super::*;
+    use crate::formats::{tests::recipe, virtualbox, vmware};
+
+    /// Something that each parser takes.
+    fn samples() -> Vec<Vec<u8>> {
+        let header = vmdk::Header {
+            version: 3,
+            flags: 3 << 16 | 1,
+            capacity: 1 << 20,
+            grain_size: 128,
+            descriptor_offset: 1,
+            descriptor_size: 20,
+            entries_per_table: 512,
+            redundant_directory: 0,
+            directory: 21,
+            overhead: 128,
+            unclean: false,
+            compression: 1,
+        };
+        let mut gpt = vec![0; 1024];
+        gpt[..8].copy_from_slice(b"EFI PART");
+        gpt[12..16].copy_from_slice(&92_u32.to_le_bytes());
+        gpt[80..84].copy_from_slice(&4_u32.to_le_bytes());
+        gpt[84..88].copy_from_slice(&128_u32.to_le_bytes());
+        gpt[512] = 1;
+        let mut qcow2 = vec![0; 112];
+        qcow2[..4].copy_from_slice(&qcow2::MAGIC);
+        (qcow2[7], qcow2[23], qcow2[103]) = (3, 16, 112);
+        let ovf = virtualbox::descriptor(&recipe(), 5).render();
+        let mut tar = tar::Builder::new(Vec::new());
+        for (name, text) in [("a.ovf", ovf.as_str()), ("a.mf", "SHA256(a.ovf)= 00\n")] {
+            let mut header = tar::Header::new_ustar();
+            header.set_size(text.len() as u64);
+            tar.append_data(&mut header, name, text.as_bytes()).unwrap();
+        }
+        let descriptor = "# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\n\
+                          createType=\"monolithicSparse\"\nRW 4096 SPARSE \"a.vmdk\"\nddb.adapterType = \"ide\"\n";
+        // A frame of one block of 128 KiB of zeros, with all there is in its header, after a skippable one.
+        let zst =
+            [&0x184D_2A53_u32.to_le_bytes()[..], &[2, 0, 0, 0, 9, 9], &zst::MAGIC, &[0xC4, 0x38]].concat();
+        let zst = [&zst[..], &(1_u64 << 17).to_le_bytes(), &[3, 0, 16, 0, 1, 2, 3, 4]].concat();
+        vec![
+            qcow2,
+            header.render().to_vec(),
+            descriptor.into(),
+            vmware::machine(&recipe()).render().into_bytes(),
+            ovf.into_bytes(),
+            tar.into_inner().unwrap(),
+            gpt,
+            vec![0; 20 * 2048],
+            zst,
+        ]
+    }
+
+    #[test]
+    fn each_sample_is_taken() {
+        let samples = samples();
+        let text = |at: usize| String::from_utf8(samples[at].clone()).unwrap();
+        assert!(qcow2::Header::parse(&samples[0]).is_ok());
+        assert!(vmdk::Header::parse(&samples[1]).is_ok());
+        assert!(vmdk::Descriptor::parse(&text(2)).is_ok());
+        assert!(vmx::Vmx::parse(&text(3)).is_ok());
+        assert!(Envelope::parse(&text(4)).is_ok());
+        assert_eq!(ova::members(&mut Cursor::new(&samples[5])).unwrap().len(), 2);
+        assert!(gpt::Header::parse(&samples[6]).is_some());
+        let frames = zst::frames(&mut Cursor::new(&samples[8])).unwrap();
+        assert_eq!((frames.count, frames.content), (1, Some(1 << 17)));
+        assert_eq!(samples.len(), PARSERS.len());
+    }
+
+    /// A change as a fuzzer makes them.
+    #[derive(Debug, Clone)]
+    enum Change {
+        Cut(Index),
+        Put(Index, Vec<u8>),
+        Insert(Index, Vec<u8>),
+        Remove(Index, usize),
+        Repeat(Index, usize),
+    }
+
+    /// Numbers that parsers stumble over, of any width, beside noise.
+    fn piece() -> impl Strategy<Value = Vec<u8>> {
+        let number = prop_oneof![
+            Just(u64::MAX),
+            Just(1 << 63),
+            Just(1 << 60),
+            Just(u64::from(u32::MAX)),
+            Just(0),
+            any::<u64>()
+        ];
+        let width = prop_oneof![Just(1), Just(2), Just(4), Just(8)];
+        prop_oneof![
+            (number, width, any::<bool>()).prop_map(|(number, width, big)| {
+                if big {
+                    number.to_be_bytes()[8 - width..].to_vec()
+                } else {
+                    number.to_le_bytes()[..width].to_vec()
+                }
+            }),
+            proptest::collection::vec(any::<u8>(), 1..9),
+            "[<>\"'&;|=\\[\\]!-]{1,4}".prop_map(String::into_bytes),
+        ]
+    }
+
+    fn change() -> impl Strategy<Value = Change> {
+        let at = any::<Index>;
+        prop_oneof![
+            1 => at().prop_map(Change::Cut),
+            4 => (at(), piece()).prop_map(|(at, piece)| Change::Put(at, piece)),
+            2 => (at(), piece()).prop_map(|(at, piece)| Change::Insert(at, piece)),
+            1 => (at(), 1_usize..40).prop_map(|(at, length)| Change::Remove(at, length)),
+            1 => (at(), 1_usize..200).prop_map(|(at, length)| Change::Repeat(at, length)),
+        ]
+    }
+
+    fn apply(bytes: &mut Vec<u8>, change: &Change) {
+        let (Change::Cut(at)
+        | Change::Put(at, _)
+        | Change::Insert(at, _)
+        | Change::Remove(at, _)
+        | Change::Repeat(at, _)) = change;
+        let at = at.index(bytes.len() + 1);
+        let end = |length: usize| (at + length).min(bytes.len());
+        match change {
+            Change::Cut(_) => bytes.truncate(at),
+            Change::Put(_, piece) => drop(bytes.splice(at..end(piece.len()), piece.iter().copied())),
+            Change::Insert(_, piece) => drop(bytes.splice(at..at, piece.iter().copied())),
+            Change::Remove(_, length) => drop(bytes.drain(at..end(*length))),
+            Change::Repeat(_, length) => {
+                let again = bytes[at..end(*length)].to_vec();
+                drop(bytes.splice(at..at, again));
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
+
+        #[test]
+        fn mutated_samples_are_read_or_refused_at_once(
+            which in 0..PARSERS.len(), changes in proptest::collection::vec(change(), 1..6)
+        ) {
+            let mut bytes = SAMPLES.with(|samples| samples[which].clone());
+            for change in &changes {
+                apply(&mut bytes, change);
+            }
+            let started = Instant::now();
+            (PARSERS[which].1)(&bytes);
+            prop_assert!(started.elapsed() < Duration::from_secs(1), "{}", PARSERS[which].0);
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..1500)) {
+            for (_, parse) in PARSERS {
+                parse(&bytes);
+            }
+        }
+    }
+
+    thread_local! {
+        static SAMPLES: Vec<Vec<u8>> = samples();
+    }
+}

@@ -1,0 +1,144 @@
+//! What a folder can take, asked before anything is written there: free room, the size of a single file, holes.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt as _;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::error::{Error, IoContext as _, Limit};
+use crate::scratch::free_bytes;
+
+/// A file that is about to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Planned {
+    pub(crate) name: String,
+    /// Bytes.
+    pub(crate) length: u64,
+    /// Bytes without its holes.
+    pub(crate) allocated: u64,
+}
+
+/// `MSDOS_SUPER_MAGIC` of statfs(2): FAT, whose files end at 4 GiB - 1 (Microsoft FAT specification 1.03, page 25).
+const FAT: rustix::fs::FsWord = 0x4d44;
+const LARGEST_ON_FAT: u64 = u32::MAX as u64;
+
+/// Refuses files that a folder cannot take, all together.
+pub(crate) fn require(folder: &Utf8Path, files: &[Planned]) -> Result<(), Error> {
+    let probe = Probe::create(folder)?;
+    let sparse = probe.is_sparse()?;
+    for file in files {
+        probe.require_length(&folder.join(&file.name), file.length, sparse)?;
+    }
+    let needed = files.iter().map(|file| if sparse { file.allocated } else { file.length }).sum();
+    let free = free_bytes(folder)?;
+    if needed > free {
+        let (needed_mib, free_mib) = (mib(needed), free >> 20);
+        return Err(Error::NoSpace { path: folder.to_owned(), needed_mib, free_mib });
+    }
+    Ok(())
+}
+
+fn mib(bytes: u64) -> u64 {
+    bytes.div_ceil(1 << 20)
+}
+
+/// A file that tells what the file system does, and goes away.
+struct Probe {
+    path: Utf8PathBuf,
+    file: File,
+}
+
+impl Probe {
+    /// The name is fixed, so that one that a killed build left is used again.
+    fn create(folder: &Utf8Path) -> Result<Self, Error> {
+        let path = folder.join(".rave-probe.partial");
+        let file = File::create(&path).at("create", &path)?;
+        Ok(Self { path, file })
+    }
+
+    /// Whether what nobody wrote takes no room.
+    fn is_sparse(&self) -> Result<bool, Error> {
+        const LENGTH: u64 = 1 << 20;
+        match self.file.set_len(LENGTH) {
+            Err(error) if error.kind() == ErrorKind::StorageFull => return Ok(false),
+            outcome => outcome.at("size", &self.path)?,
+        }
+        let allocated = self.file.metadata().at("read", &self.path)?.blocks() * 512;
+        self.file.set_len(0).at("size", &self.path)?;
+        Ok(allocated < LENGTH)
+    }
+
+    /// Whether a file may become that long.
+    fn require_length(&self, file: &Utf8Path, size: u64, sparse: bool) -> Result<(), Error> {
+        let refuse = |by: Limit| Err(Error::TooLarge { path: file.to_owned(), needed_mib: mib(size), by });
+        // First: beyond this limit the system would not only refuse, but send SIGXFSZ (setrlimit(2)).
+        if let Some(most) = process_limit().filter(|most| size > *most) {
+            return refuse(Limit::Process { most_mib: most >> 20 });
+        }
+        let is_fat =
+            rustix::fs::fstatfs(&self.file).is_ok_and(|system| system.f_type == FAT && size > LARGEST_ON_FAT);
+        if is_fat {
+            return refuse(Limit::FileSystem);
+        }
+        if !sparse {
+            // To ask would be to write.
+            return Ok(());
+        }
+        match self.file.set_len(size) {
+            Err(error) if error.kind() == ErrorKind::FileTooLarge => refuse(Limit::FileSystem),
+            outcome => outcome.at("size", &self.path),
+        }
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// `RLIMIT_FSIZE` of this process, bytes.
+pub(crate) fn process_limit() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Fsize).current
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn planned(length: u64, allocated: u64) -> Planned {
+        Planned { name: "a.img".into(), length, allocated }
+    }
+
+    #[test]
+    fn what_fits_leaves_nothing_behind() {
+        let guard = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(guard.path()).unwrap();
+        require(folder, &[planned(3 << 30, 1 << 20), planned(0, 0)]).unwrap();
+        assert_eq!(folder.read_dir_utf8().unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_said_with_both_figures() {
+        let guard = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(guard.path()).unwrap();
+        let free = free_bytes(folder).unwrap();
+        let half = planned(1, free / 2 + (1 << 30));
+        require(folder, std::slice::from_ref(&half)).unwrap();
+        let error = require(folder, &[half.clone(), half]).unwrap_err();
+        assert!(matches!(error, Error::NoSpace { needed_mib, .. } if needed_mib > free >> 20), "{error}");
+        assert!(error.remedy().unwrap().contains("--out"));
+    }
+
+    #[test]
+    fn a_file_longer_than_the_file_system_takes_is_refused_with_the_split_that_helps() {
+        let guard = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(guard.path()).unwrap();
+        // No file system has files of 2^63 bytes less one.
+        let error = require(folder, &[planned(i64::MAX.unsigned_abs(), 0)]).unwrap_err();
+        assert!(matches!(error, Error::TooLarge { by: Limit::FileSystem, .. }), "{error}");
+        assert!(error.remedy().unwrap().contains("split -b 4095M"), "{error}");
+        assert_eq!(folder.read_dir_utf8().unwrap().count(), 0);
+    }
+}

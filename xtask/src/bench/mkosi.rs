@@ -1,0 +1,77 @@
+//! The peer: the same Debian packages by mkosi, where it is installed.
+
+use std::fs;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use camino::Utf8Path;
+use rave_process::{Cmd, find_program};
+use rave_spec::Format;
+
+use crate::bench::builder::Builder;
+use crate::bench::{Report, Unit};
+use crate::settings::Settings;
+use crate::ui::Ui;
+
+/// Our root file system and disk against mkosi's, as a ratio.
+const TARGET: f64 = 0.65;
+
+/// Adds the row, or says why there is none.
+pub(crate) fn measure(
+    report: &mut Report,
+    settings: &Settings,
+    place: &Utf8Path,
+    ui: &Ui,
+) -> anyhow::Result<()> {
+    let Some(mirror) = mirror() else {
+        report.notes.push("not run: mkosi: apt tells no mirror of Debian's own archive".into());
+        return Ok(());
+    };
+    if find_program("mkosi").is_none() {
+        report.notes.push("not run: mkosi is not installed".into());
+        return Ok(());
+    }
+    let builder = Builder::new(settings, place, ui);
+    builder.build(&[Format::Qemu])?;
+    builder.forget(&["rootfs", "disk"])?;
+    ui.note("bench: root file system and disk, beside mkosi");
+    let build = builder.build(&[Format::Qemu])?;
+    let stage = |name: &str| build.stage(name).map(|stage| stage.elapsed.as_secs_f64());
+    let ours = stage("rootfs").zip(stage("disk")).context("a stage was not built")?;
+    let floor = peer(settings, place, &mirror)?;
+    let what = "root file system and disk, beside mkosi";
+    report.add_beside(what, Unit::Seconds, &[ours.0 + ours.1], &[floor], Some(TARGET));
+    Ok(())
+}
+
+/// The archive that this host's own packages come from (apt-get(8), `indextargets`).
+fn mirror() -> Option<String> {
+    let words = ["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Label: Debian"];
+    let found = Cmd::new("apt-get").args(words).output().ok()?;
+    found.text().lines().next().map(|line| line.trim_end_matches('/').to_owned())
+}
+
+/// Seconds of mkosi for a disk of the profile's packages. Its own mirror would add an archive of debug symbols.
+fn peer(settings: &Settings, place: &Utf8Path, mirror: &str) -> anyhow::Result<f64> {
+    let spec = &settings.spec.spec;
+    let folder = place.join("mkosi");
+    // It wants a folder that its user owns, and leaves nothing elsewhere.
+    fs::create_dir_all(folder.join("cache"))?;
+    let mut command = Cmd::new("mkosi").current_dir(folder.as_std_path()).args([
+        "--distribution=debian",
+        &format!("--release={}", spec.debian.suite),
+        &format!("--mirror={mirror}"),
+        "--format=disk",
+        "--bootable=yes",
+        "--output-directory=.",
+        "--cache-directory=cache",
+    ]);
+    for package in spec.debian_packages(settings.profile()?) {
+        command = command.arg(format!("--package={package}"));
+    }
+    let started = Instant::now();
+    command.arg("build").output().context("mkosi")?;
+    let elapsed = started.elapsed().as_secs_f64();
+    fs::remove_dir_all(&folder)?;
+    Ok(elapsed)
+}
