@@ -149,15 +149,26 @@ pub(crate) struct Run {
 
 /// `cargo xtask smoke`
 #[derive(Debug, Clone, Default, Args)]
+#[allow(clippy::struct_excessive_bools)] // each is a flag a user types
 pub(crate) struct Smoke {
     /// Which artifacts to check; may be repeated or a comma list [default: rave.toml's defaults.formats]
     #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',', value_parser = format_or_all())]
     pub(crate) formats: Vec<FormatFlag>,
     #[command(flatten)]
     pub(crate) target: Target,
+    /// Which rows of the matrix to boot: `first` of each format, `all`, or names; may be a comma list [default: first,
+    /// and all with --format all]
+    #[arg(long, value_name = "ROW", value_delimiter = ',')]
+    pub(crate) rows: Vec<String>,
+    /// How many machines run side by side [default: as many as memory and processors allow]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) jobs: Option<u32>,
     /// List the checks and run none
     #[arg(long)]
     pub(crate) list: bool,
+    /// List the rows of the matrix and boot none
+    #[arg(long)]
+    pub(crate) list_rows: bool,
     /// Run only this check; may be repeated or a comma list
     #[arg(long, value_name = "CHECK", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
@@ -235,7 +246,7 @@ pub(crate) struct Config {
 /// `cargo xtask test`
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Test {
-    /// Which steps, always in this order [default: all]
+    /// Which steps, always in this order [default: all but matrix]
     #[arg(value_name = "STEP")]
     pub(crate) steps: Vec<TestStep>,
 }
@@ -253,6 +264,8 @@ pub(crate) enum TestStep {
     Smoke,
     /// That image, and builds of it, when things go wrong
     Faults,
+    /// Every format on every row of the matrix, and the installer's faults
+    Matrix,
 }
 
 /// `cargo xtask bench`

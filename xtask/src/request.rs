@@ -5,7 +5,7 @@ use rave_image::{Manifest, Request};
 use rave_spec::{Compress, Format};
 use rave_vm::machine::{Display, Firmware, Overlay, Part};
 use rave_vm::ports::Want;
-use rave_vm::sandbox::{Plan, ServicePort};
+use rave_vm::sandbox::{Hardware, Plan, ServicePort};
 
 use crate::cmd::image::{Wanted, epoch, failure};
 use crate::settings::Settings;
@@ -92,7 +92,7 @@ pub(crate) fn machine<'a>(
         label: settings.profile.as_str(),
         artifact: found.path,
         part: found.part()?,
-        format: found.format,
+        hardware: Hardware::of(found.format),
         overlay: Overlay::Throwaway,
         disk_mib: vm.disk.get(),
         memory_mib: vm.memory.get(),

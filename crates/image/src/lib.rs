@@ -18,6 +18,7 @@ pub mod inspect;
 pub mod manifest;
 mod room;
 pub mod scratch;
+pub mod sound;
 mod stages;
 pub mod store;
 pub mod tools;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::DateTime;
 use quick_junit::{NonSuccessKind, Report as XmlReport, TestCase, TestCaseStatus, TestSuite, XmlString};
 
-use crate::report::{Outcome, Report, Row, Run};
+use crate::report::{Made, Outcome, Report, Row, Run};
 
 /// One document for all artifacts; a suite each, and one more where some are missing.
 pub fn junit(report: &Report) -> String {
@@ -14,6 +14,7 @@ pub fn junit(report: &Report) -> String {
     if let Ok(started) = DateTime::parse_from_rfc3339(&report.started) {
         document.set_timestamp(started);
     }
+    document.add_test_suites(report.made.iter().map(made));
     document.add_test_suites(report.runs.iter().map(suite));
     if let Some(reason) = &report.incomplete {
         let mut missing = TestSuite::new("smoke");
@@ -23,9 +24,18 @@ pub fn junit(report: &Report) -> String {
     document.to_string().unwrap_or_else(|error| unreachable!("a String takes every byte: {error}"))
 }
 
+fn made(made: &Made) -> TestSuite {
+    let mut suite = TestSuite::new(format!("made-{}", made.format));
+    suite.add_test_cases(made.rows.iter().map(row));
+    if !made.not_here.is_empty() {
+        suite.set_system_out(format!("not run on this host:\n{}", made.not_here.join("\n")));
+    }
+    suite
+}
+
 fn suite(run: &Run) -> TestSuite {
     let subject = &run.subject;
-    let mut suite = TestSuite::new(format!("{}-{}-{}", subject.base, subject.profile, subject.format));
+    let mut suite = TestSuite::new(format!("{}-{}-{}", subject.base, subject.profile, subject.row));
     suite.set_time(duration(run.seconds));
     if let Some(reason) = run.boot_failure() {
         suite.add_test_case(case("boot", "boot", failure(NonSuccessKind::Failure, &reason.to_string())));

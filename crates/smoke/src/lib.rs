@@ -8,6 +8,7 @@ mod disk_state;
 mod guest;
 mod http;
 mod junit;
+pub mod matrix;
 mod poll;
 pub mod registry;
 pub mod report;

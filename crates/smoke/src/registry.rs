@@ -41,6 +41,17 @@ impl Group {
     }
 }
 
+/// What a guest's root file system lies on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// It does not matter.
+    Anywhere,
+    /// A disk that keeps what is written.
+    Disk,
+    /// Memory over the ISO: a live session, which keeps nothing.
+    Live,
+}
+
 /// One check.
 #[derive(Debug, Clone, Copy)]
 pub struct Check {
@@ -52,8 +63,8 @@ pub struct Check {
     pub group: Group,
     /// The feature that a guest must have for it; `None`: every guest.
     pub feature: Option<&'static str>,
-    /// It needs a disk that keeps what is written: a live session has none.
-    pub needs_disk: bool,
+    /// Where it applies.
+    pub place: Place,
     pub(crate) run: fn(&mut Guest, &mut Seen) -> Result<(), Problem>,
 }
 
@@ -63,7 +74,7 @@ const fn check(
     title: &'static str,
     run: fn(&mut Guest, &mut Seen) -> Result<(), Problem>,
 ) -> Check {
-    Check { name, title, group, feature: None, needs_disk: false, run }
+    Check { name, title, group, feature: None, place: Place::Anywhere, run }
 }
 
 const fn of(feature: &'static str, check: Check) -> Check {
@@ -71,7 +82,22 @@ const fn of(feature: &'static str, check: Check) -> Check {
 }
 
 const fn on_disk(check: Check) -> Check {
-    Check { needs_disk: true, ..check }
+    Check { place: Place::Disk, ..check }
+}
+
+const fn live(check: Check) -> Check {
+    Check { place: Place::Live, ..check }
+}
+
+impl Check {
+    /// Whether it applies to a guest that runs live, or else from its own disk.
+    pub fn applies(&self, is_live: bool) -> bool {
+        match self.place {
+            Place::Anywhere => true,
+            Place::Disk => !is_live,
+            Place::Live => is_live,
+        }
+    }
 }
 
 use Group::{Desktop, Features, Life, Login, System, Tools, Web};
@@ -104,6 +130,12 @@ pub const CHECKS: &[Check] = &[
     check(System, "sudo", "the user becomes root without a password", system::sudo),
     on_disk(check(System, "root-grown", "the root file system has grown to the disk", system::root_grown)),
     check(System, "host-keys-fresh", "the SSH host keys were made by this machine", system::host_keys_fresh),
+    live(check(
+        System,
+        "medium-whole",
+        "the medium is what it was made as, by its own digests",
+        system::medium_whole,
+    )),
     check(Tools, "tool-node", "node is there, 20 or newer", tools::node),
     check(Tools, "tool-npm", "npm is there, as locked", tools::npm),
     check(Tools, "tool-pnpm", "pnpm is there, as locked", tools::pnpm),
@@ -120,10 +152,11 @@ pub const CHECKS: &[Check] = &[
     check(Tools, "tool-claude", "Claude Code is there, as locked", tools::claude),
     check(Tools, "tool-ccr", "the router's command is there, as locked", tools::ccr),
     of("sound", check(Features, "sound", "the sound server answers", features::sound)),
-    of(
+    // Its overlayfs does not lie on a live session's.
+    on_disk(of(
         "docker",
         check(Features, "docker", "Docker runs a container of an image made here, offline", features::docker),
-    ),
+    )),
     of("docker", check(Features, "docker-compose", "Docker has compose", features::docker_compose)),
     of(
         "build-tools",

@@ -19,11 +19,11 @@ pub use album::Album;
 pub use folder::{PAGE, WriteError, write, write_pictures};
 pub use page::{Material, page};
 pub use run::{
-    Boot, BootFailure, BootTimes, Moment, Outcome, Row, Run, Screenshot, SerialLog, StageTime, Subject,
+    Boot, BootFailure, BootTimes, Made, Moment, Outcome, Row, Run, Screenshot, SerialLog, StageTime, Subject,
 };
 
 /// The version of the JSON's shape.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// All that one call found out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,7 +42,9 @@ pub struct Report {
     pub version: String,
     /// Where it ran.
     pub host: Host,
-    /// Every artifact that was booted, in order.
+    /// What the host says of the artifacts' files; none where `--only` asked for checks of the guest.
+    pub made: Vec<Made>,
+    /// Every row of the matrix that was booted, in order.
     pub runs: Vec<Run>,
     /// Why not every chosen artifact has its run.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -93,10 +95,12 @@ impl Report {
         host: Host,
         started: SystemTime,
         elapsed: Duration,
+        made: Vec<Made>,
         runs: Vec<Run>,
         incomplete: Option<String>,
     ) -> Self {
-        let counts = runs.iter().map(Run::counts).fold(Counts::default(), |total, counts| total + counts);
+        let counts = made.iter().map(Made::counts).chain(runs.iter().map(Run::counts));
+        let counts = counts.fold(Counts::default(), |total, counts| total + counts);
         let verdict = if counts.failed > 0 {
             Verdict::Failed
         } else if counts.not_run > 0 || counts.passed == 0 || incomplete.is_some() {
@@ -112,6 +116,7 @@ impl Report {
             seconds: seconds(elapsed),
             version: env!("CARGO_PKG_VERSION").into(),
             host,
+            made,
             runs,
             incomplete,
         }
@@ -166,7 +171,7 @@ mod tests {
         let verdict = |runs, incomplete: Option<&str>| {
             let host = report(Vec::new()).host;
             let incomplete = incomplete.map(str::to_owned);
-            Report::new(host, SystemTime::UNIX_EPOCH, Duration::ZERO, runs, incomplete).verdict
+            Report::new(host, SystemTime::UNIX_EPOCH, Duration::ZERO, Vec::new(), runs, incomplete).verdict
         };
         let passed = || run(&[Outcome::Passed]);
         assert_eq!(verdict(vec![passed()], None), Verdict::Passed);

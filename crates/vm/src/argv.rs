@@ -20,6 +20,7 @@ pub fn qemu_argv(machine: &Machine, engine: Engine, _version: &Version) -> Vec<S
     acceleration(&mut argv, engine);
     firmware(&mut argv, machine);
     disk(&mut argv, machine);
+    more_disks(&mut argv, machine);
     kernel(&mut argv, machine);
     network(&mut argv, machine);
     consoles(&mut argv, machine);
@@ -111,23 +112,49 @@ fn disk(argv: &mut Argv, machine: &Machine) {
             path(&file)
         ),
     );
-    match disk.interface {
-        Interface::Virtio => argv.add("-device", "virtio-blk-pci,drive=disk,bootindex=0"),
+    device(argv, disk.interface, 0);
+}
+
+fn more_disks(argv: &mut Argv, machine: &Machine) {
+    for (number, disk) in (1..).zip(&machine.more_disks) {
+        let (driver, file) = (disk.format.driver(), path(&disk.path));
+        let access = if disk.read_only { "read-only=on" } else { "discard=unmap" };
+        let node = node(number);
+        argv.add(
+            "-blockdev",
+            format!("driver={driver},node-name={node},{access},file.driver=file,file.filename={file}"),
+        );
+        device(argv, disk.interface, number);
+    }
+}
+
+/// The block node of a disk, the first being number 0.
+fn node(number: usize) -> String {
+    if number == 0 { "disk".into() } else { format!("disk{number}") }
+}
+
+/// A disk's controller and the disk on it. Each disk has a controller of its own, but for those of q35's AHCI.
+fn device(argv: &mut Argv, interface: Interface, number: usize) {
+    let (node, own) = (node(number), if number == 0 { String::new() } else { number.to_string() });
+    let drive = format!("drive={node}");
+    let place = format!("bootindex={number}");
+    match interface {
+        Interface::Virtio => argv.add("-device", format!("virtio-blk-pci,{drive},{place}")),
         // q35's own AHCI controller is the bus `ide.0` to `ide.5`.
-        Interface::Ahci => argv.add("-device", "ide-hd,drive=disk,bus=ide.0,bootindex=0"),
-        Interface::Nvme => argv.add("-device", "nvme,drive=disk,serial=rave,bootindex=0"),
+        Interface::Ahci => argv.add("-device", format!("ide-hd,{drive},bus=ide.{number},{place}")),
+        Interface::Nvme => argv.add("-device", format!("nvme,{drive},serial=rave{own},{place}")),
         Interface::Scsi => {
-            argv.add("-device", "mptsas1068,id=scsi");
-            argv.add("-device", "scsi-hd,drive=disk,bus=scsi.0,bootindex=0");
+            argv.add("-device", format!("mptsas1068,id=scsi{own}"));
+            argv.add("-device", format!("scsi-hd,{drive},bus=scsi{own}.0,{place}"));
         }
         Interface::Pvscsi => {
-            argv.add("-device", "pvscsi,id=scsi");
-            argv.add("-device", "scsi-hd,drive=disk,bus=scsi.0,bootindex=0");
+            argv.add("-device", format!("pvscsi,id=scsi{own}"));
+            argv.add("-device", format!("scsi-hd,{drive},bus=scsi{own}.0,{place}"));
         }
-        Interface::Cd => argv.add("-device", "ide-cd,drive=disk,bus=ide.0,bootindex=0"),
+        Interface::Cd => argv.add("-device", format!("ide-cd,{drive},bus=ide.{number},{place}")),
         Interface::UsbStick => {
-            argv.add("-device", "qemu-xhci,id=usb");
-            argv.add("-device", "usb-storage,drive=disk,bus=usb.0,removable=on,bootindex=0");
+            argv.add("-device", format!("qemu-xhci,id=usb{own}"));
+            argv.add("-device", format!("usb-storage,{drive},bus=usb{own}.0,removable=on,{place}"));
         }
     }
 }

@@ -38,6 +38,8 @@ pub struct Machine {
     pub overlay: Overlay,
     /// Size of the disk that the guest sees, MiB; the larger of this and the artifact's own size counts. Needs an overlay.
     pub disk_mib: Option<u64>,
+    /// Further disks. It does not start from them unless nothing is on the first.
+    pub more_disks: Vec<ExtraDisk>,
     /// Memory, MiB.
     pub memory_mib: u64,
     /// Virtual CPUs.
@@ -71,6 +73,7 @@ impl Machine {
             disk: None,
             overlay: Overlay::None,
             disk_mib: None,
+            more_disks: Vec::new(),
             memory_mib: 1024,
             cpus: 1,
             network: None,
@@ -122,6 +125,19 @@ impl Disk {
     pub fn whole(path: impl Into<Utf8PathBuf>, format: DiskFormat, interface: Interface) -> Self {
         Self { path: path.into(), part: Part::Whole, format, interface }
     }
+}
+
+/// A disk beside the one that the machine starts from. The guest's writes go into the very file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExtraDisk {
+    /// The image.
+    pub path: Utf8PathBuf,
+    /// Its format.
+    pub format: DiskFormat,
+    /// The controller it hangs on.
+    pub interface: Interface,
+    /// The guest cannot write it.
+    pub read_only: bool,
 }
 
 /// Which part of a file is the image.

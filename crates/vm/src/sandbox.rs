@@ -29,8 +29,8 @@ pub struct Plan<'a> {
     pub artifact: &'a Utf8Path,
     /// Where in its file the disk lies.
     pub part: Part,
-    /// Its format.
-    pub format: Format,
+    /// What the machine has for it.
+    pub hardware: Hardware,
     /// Where the guest's writes go.
     pub overlay: Overlay,
     /// Size of the disk, MiB.
@@ -76,7 +76,7 @@ impl Plan<'_> {
     /// Finds the ports, makes the run folder and the key. The machine's name is new in `run_root`.
     pub fn prepare(&self) -> Result<Sandbox, Error> {
         let name = unique(self.label);
-        let hardware = Hardware::of(self.format);
+        let hardware = self.hardware;
         let ports = resolve(&self.services.iter().map(request).collect::<Vec<_>>())?;
         let run_dir = self.run_root.join(&name);
         make_private_dir(&run_dir)?;
@@ -143,14 +143,18 @@ fn unique(label: &str) -> String {
 
 /// What an artifact is booted on: that which the hypervisor has that it is made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Hardware {
-    format: DiskFormat,
-    interface: Interface,
-    nic: Nic,
+pub struct Hardware {
+    /// How the disk is written.
+    pub format: DiskFormat,
+    /// What it hangs on.
+    pub interface: Interface,
+    /// The network card.
+    pub nic: Nic,
 }
 
 impl Hardware {
-    fn of(format: Format) -> Self {
+    /// That which `run` gives an artifact of this format; the smoke suite's matrix has more.
+    pub fn of(format: Format) -> Self {
         let (format, interface, nic) = match format {
             Format::Qemu => (DiskFormat::Qcow2, Interface::Virtio, Nic::Virtio),
             Format::Raw => (DiskFormat::Raw, Interface::Virtio, Nic::Virtio),
@@ -177,7 +181,7 @@ mod tests {
             label: "test",
             artifact: Utf8Path::new("/out/rave.qcow2"),
             part: Part::Whole,
-            format: Format::Qemu,
+            hardware: Hardware::of(Format::Qemu),
             overlay: Overlay::Throwaway,
             disk_mib: 100,
             memory_mib: 512,
@@ -207,7 +211,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(folder.path()).unwrap();
         let hardware = |format| {
-            let machine = Plan { format, ..plan(root, &[]) }.prepare().unwrap().machine;
+            let machine =
+                Plan { hardware: Hardware::of(format), ..plan(root, &[]) }.prepare().unwrap().machine;
             let disk = machine.disk.unwrap();
             (disk.format.driver(), disk.interface.as_str(), machine.network.unwrap().as_str())
         };
@@ -221,7 +226,7 @@ mod tests {
     fn an_iso_is_a_cd_whatever_disk_was_asked_for() {
         let folder = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(folder.path()).unwrap();
-        let sandbox = Plan { format: Format::Iso, ..plan(root, &[]) }.prepare().unwrap();
+        let sandbox = Plan { hardware: Hardware::of(Format::Iso), ..plan(root, &[]) }.prepare().unwrap();
         assert_eq!(sandbox.machine.disk.unwrap().interface, Interface::Cd);
         assert_eq!((sandbox.machine.overlay, sandbox.machine.disk_mib), (Overlay::None, None));
     }

@@ -1,9 +1,14 @@
-//! `cargo xtask smoke`: builds what is missing, boots each artifact and runs the checks on it.
+//! `cargo xtask smoke`: builds what is missing, boots each artifact on the rows of the matrix and runs the checks on it.
 
 mod files;
+mod install;
+mod jobs;
+mod made;
+mod rows;
 mod scratch;
 mod session;
 mod show;
+mod voice;
 
 use std::collections::BTreeSet;
 use std::env::consts::{ARCH, OS};
@@ -12,7 +17,7 @@ use std::time::{Instant, SystemTime};
 
 use rave_process::interrupt;
 use rave_smoke::registry::{self, Check, SelectError};
-use rave_smoke::report::{self, Host, Report, Run};
+use rave_smoke::report::{self, Host, Made, Report};
 use rave_spec::Feature;
 use rave_vm::accel::Verdict;
 use rave_vm::machine::Arch;
@@ -27,17 +32,23 @@ use crate::host::{self, Needs};
 use crate::settings::Settings;
 use crate::ui::Ui;
 use files::Files;
-use session::Session;
+use session::{Session, Subjected};
 
 pub(crate) fn run(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
     if args.list {
         list(&chosen(args, &every_feature())?, ui);
         return Ok(Code::Ok);
     }
+    if args.list_rows {
+        rows::list(ui);
+        return Ok(Code::Ok);
+    }
     let features = settings.profile()?.features.iter().map(ToString::to_string).collect();
     let checks = chosen(args, &features)?;
+    let rows = rows::chosen(args, settings)?;
+    let jobs = side_by_side(args, settings, rows.len())?;
     let files = Files::new(args, settings)?;
-    let formats = image::formats(settings, &args.formats)?;
+    let formats = rows::formats(&rows);
     image::tell_base(settings, ui);
     host::ensure(settings, ui, Needs::Smoke)?;
     image::ensure_formats(settings, ui, &formats)?;
@@ -54,29 +65,32 @@ pub(crate) fn run(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Re
         qemu: &qemu,
         verdict: &verdict,
         files: &files,
+        is_crowd: jobs > 1,
     };
     // All of them before the first boot: a damaged one should not cost the minutes that the others take.
     let artifacts =
         formats.iter().map(|format| session.artifact(*format)).collect::<anyhow::Result<Vec<_>>>()?;
     let (started, clock) = (SystemTime::now(), Instant::now());
-    let mut runs: Vec<Run> = Vec::new();
-    let mut end = Ok(());
-    for (artifact, path) in &artifacts {
-        match session.smoke(artifact, path) {
-            Ok(run) => runs.push(run),
-            Err(error) => end = Err(error),
-        }
-        if end.is_err() || interrupt::requested().is_some() {
-            break;
-        }
-    }
+    let made: Vec<Made> = if args.only.is_empty() {
+        artifacts.iter().map(|(artifact, _)| made::look(artifact, settings, ui)).collect()
+    } else {
+        Vec::new()
+    };
+    let subjects: Vec<Subjected<'_>> = rows
+        .iter()
+        .flat_map(|row| {
+            let of_row = artifacts.iter().filter(|(artifact, _)| artifact.format == row.format);
+            of_row.map(|(artifact, path)| Subjected { row: *row, artifact, path: path.clone() })
+        })
+        .collect();
+    let (runs, end) = jobs::side_by_side(jobs, &subjects, |subject| session.smoke(subject));
     let incomplete = match &end {
         Err(error) => Some(error.to_string()),
-        Ok(()) => (runs.len() < artifacts.len()).then(|| "interrupted".to_owned()),
+        Ok(()) => (runs.len() < subjects.len()).then(|| "interrupted".to_owned()),
     };
-    let report = Report::new(host(&qemu, &verdict), started, clock.elapsed(), runs, incomplete);
+    let report = Report::new(host(&qemu, &verdict), started, clock.elapsed(), made, runs, incomplete);
     // What was found out is told, whatever came after it.
-    if !report.runs.is_empty() {
+    if !report.runs.is_empty() || !report.made.is_empty() {
         show::report(&report, args, settings, ui)?;
     }
     let manifest = fs::read_to_string(settings.out_dir.join(rave_image::manifest::FILE)).unwrap_or_default();
@@ -84,6 +98,18 @@ pub(crate) fn run(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Re
     end?;
     written?;
     Ok(code(&report))
+}
+
+/// How many rows run at once.
+fn side_by_side(args: &cli::Smoke, settings: &Settings, rows: usize) -> anyhow::Result<usize> {
+    let jobs =
+        args.jobs.map_or_else(|| jobs::that_fit(settings.spec.spec.vm), |jobs| jobs as usize).min(rows);
+    if args.fixed_ports && jobs > 1 {
+        return Err(Failure::usage("--fixed-ports: two machines cannot have the same ports")
+            .remedy("add --jobs 1, or leave --fixed-ports out")
+            .into());
+    }
+    Ok(jobs)
 }
 
 fn host(qemu: &Qemu, verdict: &Verdict) -> Host {

@@ -18,6 +18,9 @@ use crate::ui::Ui;
 
 /// What a test prints, with its name and a reason, where it cannot run on this host.
 const NOT_RUN: &str = "NOT RUN: ";
+/// The step that is run only by name.
+const MATRIX: &str = "matrix";
+const MATRIX_COMMAND: &str = "RAVE_PROFILE=headless cargo xtask test matrix";
 /// Lines of a failed step that are shown; the log has all.
 const SHOWN: usize = 40;
 
@@ -25,10 +28,15 @@ pub(crate) fn run(args: &cli::Test, settings: &Settings, ui: &Ui) -> anyhow::Res
     let steps = steps(&args.steps);
     if steps.contains(&TestStep::Unit) {
         host::ensure(settings, ui, Needs::Test)?;
-    } else if steps.iter().any(|step| matches!(step, TestStep::Smoke | TestStep::Faults)) {
+    } else if steps.iter().any(|step| matches!(step, TestStep::Smoke | TestStep::Faults | TestStep::Matrix)) {
         host::ensure(settings, ui, Needs::Smoke)?;
     }
     let mut session = Session { settings, ui, passed: Vec::new(), failed: Vec::new(), not_run: Vec::new() };
+    if args.steps.is_empty() {
+        session
+            .not_run
+            .push(format!("{MATRIX}: it takes an hour under software emulation; {MATRIX_COMMAND}"));
+    }
     for step in steps {
         session.step(step)?;
     }
@@ -38,7 +46,10 @@ pub(crate) fn run(args: &cli::Test, settings: &Settings, ui: &Ui) -> anyhow::Res
 /// The steps in the order in which they run, each once.
 fn steps(asked: &[TestStep]) -> Vec<TestStep> {
     let all = [TestStep::Format, TestStep::Clippy, TestStep::Unit, TestStep::Smoke, TestStep::Faults];
-    all.into_iter().filter(|step| asked.is_empty() || asked.contains(step)).collect()
+    if asked.is_empty() {
+        return all.into();
+    }
+    all.into_iter().chain([TestStep::Matrix]).filter(|step| asked.contains(step)).collect()
 }
 
 fn name(step: TestStep) -> &'static str {
@@ -48,6 +59,7 @@ fn name(step: TestStep) -> &'static str {
         TestStep::Unit => "unit",
         TestStep::Smoke => "smoke",
         TestStep::Faults => "faults",
+        TestStep::Matrix => MATRIX,
     }
 }
 
@@ -71,7 +83,8 @@ impl Session<'_> {
             }
             TestStep::Unit => self.cargo(step, unit_arguments(find_program("cargo-nextest").is_some())),
             TestStep::Smoke => self.smoke(),
-            TestStep::Faults => self.cargo(step, faults_arguments(find_program("cargo-nextest").is_some())),
+            TestStep::Faults => self.cargo(step, &faults_arguments(find_program("cargo-nextest").is_some())),
+            TestStep::Matrix => self.matrix(),
         };
         if interrupt::requested().is_some() {
             return result.map(|_| ());
@@ -145,6 +158,16 @@ impl Session<'_> {
         }
     }
 
+    /// Every row of the matrix, and the installer's faults.
+    fn matrix(&mut self) -> anyhow::Result<bool> {
+        let args = cli::Smoke { formats: vec![cli::FormatFlag::All], ..cli::Smoke::default() };
+        let code = cmd::smoke::run(&args, self.settings, self.ui)?;
+        if code != Code::Ok {
+            return Err(Failure::new(code, "the smoke suite failed").into());
+        }
+        self.cargo(TestStep::Matrix, &matrix_arguments(find_program("cargo-nextest").is_some()))
+    }
+
     /// Why nothing runs under KVM here.
     fn without_kvm(&self) -> Option<String> {
         let qemu = Qemu::find(Arch::X86_64).ok()?;
@@ -192,9 +215,9 @@ fn unit_arguments(has_nextest: bool) -> &'static [&'static str] {
 }
 
 /// One at a time: each builds or boots, and two at once only slow each other down.
-fn faults_arguments(has_nextest: bool) -> &'static [&'static str] {
+fn faults_arguments(has_nextest: bool) -> Vec<&'static str> {
     if has_nextest {
-        &[
+        vec![
             "nextest",
             "run",
             "--package",
@@ -206,7 +229,7 @@ fn faults_arguments(has_nextest: bool) -> &'static [&'static str] {
             "--success-output=immediate",
         ]
     } else {
-        &[
+        vec![
             "test",
             "--package",
             "xtask",
@@ -218,6 +241,13 @@ fn faults_arguments(has_nextest: bool) -> &'static [&'static str] {
             "--show-output",
         ]
     }
+}
+
+/// Those of the same tests that take too long for every run.
+fn matrix_arguments(has_nextest: bool) -> Vec<&'static str> {
+    let mut arguments = faults_arguments(has_nextest);
+    arguments.push(if has_nextest { "--run-ignored=only" } else { "--ignored" });
+    arguments
 }
 
 /// The line that nextest closes with, or those of libtest, which nextest prints of every single test too.
@@ -240,6 +270,8 @@ mod tests {
             [TestStep::Format, TestStep::Unit]
         );
         assert_eq!(steps(&[]).len(), 5);
+        assert!(!steps(&[]).contains(&TestStep::Matrix));
+        assert_eq!(steps(&[TestStep::Matrix, TestStep::Unit]), [TestStep::Unit, TestStep::Matrix]);
     }
 
     #[test]

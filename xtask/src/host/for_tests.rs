@@ -53,6 +53,20 @@ pub(super) const FOR_TESTS: &[Requirement] = &[
         parts: TEST,
     },
     Requirement {
+        name: "sgdisk",
+        why: "smoke asks it too about a raw disk's partition table",
+        probe: Probe::Program,
+        packages: packages("gdisk", "gdisk", "gptfdisk", "gptfdisk", "gptfdisk"),
+        parts: TEST,
+    },
+    Requirement {
+        name: "xmllint",
+        why: "smoke asks it too about an OVA's descriptor",
+        probe: Probe::Program,
+        packages: packages("libxml2-utils", "libxml2", "libxml2", "libxml2-tools", "libxml2"),
+        parts: TEST,
+    },
+    Requirement {
         name: "chromium",
         why: "a test opens the smoke report in it",
         probe: Probe::AnyProgram { of: BROWSERS },

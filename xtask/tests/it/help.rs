@@ -147,7 +147,12 @@ fn smoke_help() {
                                       nixos, debian]
                   --out <DIR>         Folder of the artifacts and their manifest.json [default:
                                       out/BASE-PROFILE]
+                  --rows <ROW>        Which rows of the matrix to boot: `first` of each format, `all`, or names;
+                                      may be a comma list [default: first, and all with --format all]
+                  --jobs <N>          How many machines run side by side [default: as many as memory and
+                                      processors allow]
                   --list              List the checks and run none
+                  --list-rows         List the rows of the matrix and boot none
                   --only <CHECK>      Run only this check; may be repeated or a comma list
                   --skip <CHECK>      Leave this check out; may be repeated or a comma list
                   --fixed-ports       Use the host ports of rave.toml or fail, instead of free ones where those
@@ -286,7 +291,7 @@ fn test_help() {
 
             Arguments:
               [STEP]...
-                      Which steps, always in this order [default: all]
+                      Which steps, always in this order [default: all but matrix]
 
                       Possible values:
                       - format: rustfmt finds nothing to change
@@ -294,6 +299,7 @@ fn test_help() {
                       - unit:   Unit, snapshot, property and integration tests
                       - smoke:  One real image built, booted and smoked
                       - faults: That image, and builds of it, when things go wrong
+                      - matrix: Every format on every row of the matrix, and the installer's faults
 
             Options:
               -h, --help

@@ -63,3 +63,71 @@ fn a_report_folder_that_cannot_be_made_is_told_before_anything_is_built() {
         );
     }
 }
+
+#[test]
+fn the_rows_of_the_matrix_are_listed() {
+    shows(
+        &smoke(&["--list-rows"]),
+        0,
+        &expect![[r#"
+        ROW                 FORMAT      MEDIUM     FIRMWARE  BUS          NIC
+        qemu-bios           qemu        disk       bios      virtio-blk   virtio-net
+        qemu-uefi           qemu        disk       uefi      virtio-blk   virtio-net
+        virtualbox          virtualbox  disk       bios      ahci         e1000
+        vmware-pvscsi       vmware      disk       bios      pvscsi       vmxnet3
+        vmware-lsi          vmware      disk       bios      lsi-sas      e1000e
+        vmware-sata         vmware      disk       uefi      ahci         e1000e
+        raw-nvme-bios       raw         disk       bios      nvme         e1000e
+        raw-nvme-uefi       raw         disk       uefi      nvme         e1000e
+        raw-usb-bios        raw         usb stick  bios      usb-storage  e1000e
+        raw-usb-uefi        raw         usb stick  uefi      usb-storage  e1000e
+        iso-cd-bios         iso         cd         bios      sata-cd      virtio-net
+        iso-cd-uefi         iso         cd         uefi      sata-cd      virtio-net
+        iso-usb-bios        iso         usb stick  bios      usb-storage  e1000
+        iso-usb-uefi        iso         usb stick  uefi      usb-storage  e1000
+        iso-installed-bios  iso         installed  bios      ahci         e1000
+        iso-installed-uefi  iso         installed  uefi      nvme         e1000e
+    "#]],
+    );
+}
+
+#[test]
+fn rows_that_are_not_there_or_of_other_formats_are_wrong_usage() {
+    shows(
+        &smoke(&["--rows", "qemu-efi"]),
+        2,
+        &expect![[r#"
+        error: the matrix has no row "qemu-efi"
+        remedy: did you mean qemu-uefi? `cargo xtask smoke --list-rows` shows them all
+    "#]],
+    );
+    shows(
+        &smoke(&["--rows", "first,qemu-bios"]),
+        2,
+        &expect![[r#"
+        error: the matrix has no row "first"
+        remedy: `cargo xtask smoke --list-rows` shows them all; `first` and `all` stand alone
+    "#]],
+    );
+    shows(
+        &smoke(&["--format", "raw", "--rows", "qemu-uefi"]),
+        2,
+        &expect![[r#"
+        error: row qemu-uefi is not of the chosen formats
+        remedy: add qemu to --format, or leave --format out
+    "#]],
+    );
+}
+
+#[test]
+fn two_machines_cannot_have_the_same_ports() {
+    let arguments = ["--format", "qemu", "--rows", "all", "--jobs", "2", "--fixed-ports"];
+    shows(
+        &smoke(&arguments),
+        2,
+        &expect![[r#"
+        error: --fixed-ports: two machines cannot have the same ports
+        remedy: add --jobs 1, or leave --fixed-ports out
+    "#]],
+    );
+}

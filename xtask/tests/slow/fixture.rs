@@ -10,11 +10,11 @@ use rave_vm::accel::{self, ProbeRequest, Verdict};
 use rave_vm::machine::{Arch, Credential, Display, Firmware, Overlay, Part};
 use rave_vm::ports::Want;
 use rave_vm::qemu::Qemu;
-use rave_vm::sandbox::{Plan, Sandbox, ServicePort};
+use rave_vm::sandbox::{Hardware, Plan, Sandbox, ServicePort};
 use rave_vm::ssh::Ssh;
 use rave_vm::{Instance, Ready};
 
-use crate::tool::{DEADLINE, Place, shared_cache, shared_out};
+use crate::tool::{DEADLINE, Place, build_shared, shared_cache, shared_out};
 
 /// How long a command in the guest may take.
 pub(crate) const COMMAND: Duration = Duration::from_secs(120);
@@ -31,12 +31,18 @@ pub(crate) struct Fixture {
 impl Fixture {
     /// The shared image of a profile.
     pub(crate) fn new(profile: &str) -> Self {
+        Self::of(profile, Format::Qemu)
+    }
+
+    /// The same in another format, which is built where it is missing.
+    pub(crate) fn of(profile: &str, format: Format) -> Self {
         shared_cache(profile);
+        build_shared(profile, format.as_str());
         let place = Place::new();
         let folder = Utf8PathBuf::from_path_buf(place.path("")).unwrap();
         let out = Utf8PathBuf::from_path_buf(shared_out(profile)).unwrap();
         let manifest = Manifest::read(&out).unwrap();
-        let artifact = out.join(&manifest.artifact(&out, Format::Qemu).unwrap().boot_file().name);
+        let artifact = out.join(&manifest.artifact(&out, format).unwrap().boot_file().name);
         let qemu = Qemu::find(Arch::X86_64).unwrap();
         let verdict =
             accel::probe(&ProbeRequest { qemu: &qemu, cache_dir: &folder, force: None, refresh: false })
@@ -54,7 +60,7 @@ impl Fixture {
             label: "fault",
             artifact: &artifact,
             part: Part::Whole,
-            format: Format::Qemu,
+            hardware: Hardware::of(format),
             overlay: Overlay::Throwaway,
             disk_mib: 8192,
             memory_mib: 4096,

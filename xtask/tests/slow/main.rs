@@ -6,6 +6,8 @@
 mod desktop_faults;
 mod fixture;
 mod image_faults;
+mod installer_faults;
+mod matrix;
 mod smoke_faults;
 mod stage;
 mod tool;

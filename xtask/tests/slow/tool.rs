@@ -168,7 +168,7 @@ pub(crate) fn shared_cache(profile: &str) -> &'static Path {
     static CACHES: [OnceLock<PathBuf>; 2] = [const { OnceLock::new() }; 2];
     let cache = &CACHES[usize::from(profile == SIMPLE)];
     cache.get_or_init(|| {
-        build_shared(profile);
+        build_shared(profile, "qemu");
         let named = std::env::var_os("RAVE_CACHE").map(PathBuf::from);
         let home = || PathBuf::from(std::env::var_os("HOME").expect("a home"));
         let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
@@ -176,15 +176,15 @@ pub(crate) fn shared_cache(profile: &str) -> &'static Path {
         // An artifact outlives its stages in a cache that newer ones have filled.
         if stages_of(profile).iter().any(|stage| !cache.join("stages").join(stage).is_dir()) {
             fs::remove_file(shared_out(profile).join("manifest.json")).unwrap();
-            build_shared(profile);
+            build_shared(profile, "qemu");
         }
         cache
     })
 }
 
-fn build_shared(profile: &str) {
+pub(crate) fn build_shared(profile: &str, format: &str) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    command.args(["image", "--base", "debian", "--profile", profile, "--yes", "--out"]);
+    command.args(["image", "--base", "debian", "--profile", profile, "--format", format, "--yes", "--out"]);
     command.arg(shared_out(profile));
     let built = finish(command);
     assert!(built.status.success(), "{}", built.stderr);

@@ -1,6 +1,7 @@
 //! Units, the file system and rights.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::guest::Guest;
 use crate::poll::{Problem, Seen, ensure};
@@ -87,6 +88,15 @@ pub(crate) fn no_failed_units(guest: &mut Guest, seen: &mut Seen) -> Result<(), 
 pub(crate) fn sudo(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
     let id = guest.succeed("sudo -n id -u", seen)?;
     ensure(id == "0", || format!("sudo gives the user id {id}"))
+}
+
+/// How long reading a whole medium may take: a gigabyte through an emulated processor's SHA-256.
+const MEDIUM: Duration = Duration::from_secs(600);
+
+pub(crate) fn medium_whole(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+    let output = guest.run_within("sudo -n /usr/lib/rave/rave-guest install --check", MEDIUM, seen)?;
+    seen.note(output.text().lines().last().unwrap_or_default());
+    ensure(output.success(), || output.stderr.join("\n"))
 }
 
 pub(crate) fn root_grown(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {

@@ -47,6 +47,7 @@ pub fn page(report: &Report, material: &Material<'_>) -> String {
             body {
                 (header(report))
                 main {
+                    @for (index, made) in report.made.iter().enumerate() { (section::made(index, made)) }
                     @for (index, run) in report.runs.iter().enumerate() {
                         (section::run(index, run, material.folder))
                     }
@@ -64,7 +65,8 @@ pub fn page(report: &Report, material: &Material<'_>) -> String {
 
 fn header(report: &Report) -> Markup {
     let host = &report.host;
-    let formats: Vec<&str> = report.runs.iter().map(|run| run.subject.format.as_str()).collect();
+    let mut formats: Vec<&str> = report.runs.iter().map(|run| run.subject.format.as_str()).collect();
+    formats.dedup();
     html! {
         header class=(class(report.verdict)) {
             p.kind { "RAVE smoke report" }
@@ -97,7 +99,7 @@ fn overview(report: &Report) -> Markup {
         table.overview {
             caption.unseen { "The runs" }
             thead { tr {
-                th scope="col" { "Format" } th scope="col" { "Passed" } th scope="col" { "Failed" }
+                th scope="col" { "Row" } th scope="col" { "Hardware" } th scope="col" { "Passed" } th scope="col" { "Failed" }
                 th scope="col" { "Not run" } th scope="col" { "Ready" } th scope="col" { "Took" }
             } }
             tbody {
@@ -106,8 +108,9 @@ fn overview(report: &Report) -> Markup {
                     tr class=(section::class(run)) {
                         th scope="row" {
                             span.mark aria-hidden="true" { (section::mark(run)) }
-                            a href=(format!("#run-{index}")) { (Text(&run.subject.format)) }
+                            a href=(format!("#run-{index}")) { (Text(&run.subject.row)) }
                         }
+                        td { (Text(&run.subject.hardware())) }
                         td { (counts.passed) } td { (counts.failed) } td { (counts.not_run) }
                         td { @match &run.boot {
                             Boot::Ready(times) => { (text::seconds(times.ready)) },
@@ -136,7 +139,8 @@ fn manifest(manifest: &str) -> Markup {
 fn headline(report: &Report) -> String {
     let counts = report.counts;
     let runs = report.runs.len();
-    let checks: usize = report.runs.iter().map(|run| run.rows.len()).sum();
+    let made: usize = report.made.iter().map(|made| made.rows.len()).sum();
+    let checks = report.runs.iter().map(|run| run.rows.len()).sum::<usize>() + made;
     let dead = report.runs.iter().filter(|run| run.boot_failure().is_some()).count();
     let failed = counts.failed - dead;
     match report.verdict {

@@ -37,6 +37,10 @@ pub struct Subject {
     pub profile: String,
     /// See above.
     pub format: String,
+    /// The row of the matrix, [`crate::matrix::ROWS`].
+    pub row: String,
+    /// As what it was in the machine: `disk`, `usb stick`, `cd`, `installed`.
+    pub medium: String,
     /// The artifact's file name.
     pub artifact: String,
     /// Its SHA-256.
@@ -175,18 +179,41 @@ pub struct SerialLog {
     pub tail: Vec<String>,
 }
 
+/// What programs of the host say of an artifact's files, without booting them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Made {
+    /// The artifact's format.
+    pub format: String,
+    /// What was looked at.
+    pub rows: Vec<Row>,
+    /// Programs that this host does not have, and what they would have looked at.
+    pub not_here: Vec<String>,
+}
+
+impl Made {
+    /// Counts the rows.
+    pub fn counts(&self) -> Counts {
+        count(&self.rows)
+    }
+}
+
+fn count(rows: &[Row]) -> Counts {
+    let mut counts = Counts::default();
+    for row in rows {
+        match row.outcome {
+            Outcome::Passed => counts.passed += 1,
+            Outcome::Failed(_) | Outcome::Error(_) => counts.failed += 1,
+            Outcome::NotRun(_) => counts.not_run += 1,
+        }
+    }
+    counts
+}
+
 impl Run {
     /// Counts the rows; a guest that did not become ready counts as one failure.
     pub fn counts(&self) -> Counts {
-        let mut counts = Counts { failed: usize::from(self.boot_failure().is_some()), ..Counts::default() };
-        for row in &self.rows {
-            match row.outcome {
-                Outcome::Passed => counts.passed += 1,
-                Outcome::Failed(_) | Outcome::Error(_) => counts.failed += 1,
-                Outcome::NotRun(_) => counts.not_run += 1,
-            }
-        }
-        counts
+        let dead = Counts { failed: usize::from(self.boot_failure().is_some()), ..Counts::default() };
+        dead + count(&self.rows)
     }
 
     /// Why the guest did not become ready, where that is so.
@@ -208,6 +235,13 @@ impl Run {
 /// Whether it names a file of the very folder.
 pub(super) fn is_name(file: &str) -> bool {
     !file.is_empty() && !file.starts_with('.') && !file.contains('/')
+}
+
+impl Subject {
+    /// The machine in one line: `cd, uefi, sata-cd, virtio-net`.
+    pub fn hardware(&self) -> String {
+        format!("{}, {}, {}, {}", self.medium, self.firmware, self.bus, self.nic)
+    }
 }
 
 impl From<&Timeline> for BootTimes {

@@ -16,7 +16,7 @@ pub(crate) fn report(runs: Vec<Run>) -> Report {
         accelerator_reason: "software emulation works".into(),
     };
     let started = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_520_426);
-    Report::new(host, started, Duration::from_micros(312_345_678), runs, None)
+    Report::new(host, started, Duration::from_micros(312_345_678), Vec::new(), runs, None)
 }
 
 pub(crate) fn run(outcomes: &[Outcome]) -> Run {
@@ -29,6 +29,8 @@ pub(crate) fn run(outcomes: &[Outcome]) -> Run {
             base: "debian".into(),
             profile: "headless".into(),
             format: "qemu".into(),
+            row: "qemu-bios".into(),
+            medium: "disk".into(),
             artifact: "a.qcow2".into(),
             sha256: "00".repeat(32),
             accelerator: "tcg".into(),

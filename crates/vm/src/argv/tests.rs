@@ -157,6 +157,34 @@ fn an_iso_is_a_cd_that_nobody_writes_or_a_usb_stick() {
 }
 
 #[test]
+fn further_disks_have_controllers_and_places_in_the_boot_order_of_their_own() {
+    use crate::machine::ExtraDisk;
+    let disk = |path: &str, format, interface, read_only| ExtraDisk {
+        path: path.into(),
+        format,
+        interface,
+        read_only,
+    };
+    let more_disks = vec![
+        disk("/run/target.qcow2", DiskFormat::Qcow2, Interface::Ahci, false),
+        disk("/run/a,b.img", DiskFormat::Raw, Interface::Pvscsi, true),
+    ];
+    let cd = Some(Disk::whole("/out/a.iso", DiskFormat::Raw, Interface::Cd));
+    let text = lines(&Machine { disk: cd, more_disks, ..machine() }, Engine::Tcg);
+    assert!(
+        text.contains(
+            "-device ide-cd,drive=disk,bus=ide.0,bootindex=0\n\
+             -blockdev driver=qcow2,node-name=disk1,discard=unmap,file.driver=file,file.filename=/run/target.qcow2\n\
+             -device ide-hd,drive=disk1,bus=ide.1,bootindex=1\n\
+             -blockdev driver=raw,node-name=disk2,read-only=on,file.driver=file,file.filename=/run/a,,b.img\n\
+             -device pvscsi,id=scsi2\n\
+             -device scsi-hd,drive=disk2,bus=scsi2.0,bootindex=2\n"
+        ),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_kernel_of_its_own() {
     let kernel = Some(DirectKernel {
         image: "/k/vmlinuz".into(),

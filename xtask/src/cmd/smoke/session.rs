@@ -1,24 +1,27 @@
-//! One artifact: its boot, its checks, and what is kept of them.
+//! One row of the matrix: its boot, its checks, and what is kept of them.
 
 use std::fs;
 use std::time::{Duration, Instant};
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use rave_image::manifest::Artifact;
 use rave_image::{Manifest, artifact};
+use rave_smoke::matrix::{FirmwareKind, MatrixRow, Medium};
 use rave_smoke::registry::Check;
 use rave_smoke::report::{Album, Boot, BootFailure, BootTimes, Moment, Row, Run, SerialLog, Subject};
 use rave_smoke::{Expected, Guest, Limits, Port, serial, suite};
 use rave_spec::Format;
 use rave_vm::accel::Verdict;
-use rave_vm::machine::{Machine, Nic, Overlay};
+use rave_vm::machine::{Arch, Firmware, Overlay};
 use rave_vm::ports::Want;
 use rave_vm::qemu::Qemu;
 use rave_vm::sandbox::{Plan, Sandbox};
-use rave_vm::{BootEvent, Error, Instance, Ready, boot};
+use rave_vm::{BootEvent, Error, Instance, Ready, boot, firmware};
 
 use super::files::Files;
+use super::install::{Unfinished, install};
 use super::scratch::Scratch;
+use super::voice::Voice;
 use crate::cli;
 use crate::cmd::image;
 use crate::cmd::run::{Stages, deadline, failure, run_root};
@@ -41,6 +44,22 @@ pub(super) struct Session<'a> {
     pub(super) qemu: &'a Qemu,
     pub(super) verdict: &'a Verdict,
     pub(super) files: &'a Files<'a>,
+    /// Several rows run side by side.
+    pub(super) is_crowd: bool,
+}
+
+/// An artifact, and what it is booted on.
+pub(super) struct Subjected<'a> {
+    pub(super) row: MatrixRow,
+    pub(super) artifact: &'a Artifact,
+    pub(super) path: Utf8PathBuf,
+}
+
+/// What a row boots: the artifact, or the disk that it was installed to.
+struct Booted {
+    path: Utf8PathBuf,
+    format: Format,
+    password: String,
 }
 
 /// How the wait for a guest ended.
@@ -59,69 +78,139 @@ impl<'a> Session<'a> {
         Ok((artifact, path))
     }
 
-    pub(super) fn smoke(&self, artifact: &Artifact, path: &Utf8Path) -> anyhow::Result<Run> {
-        self.ui.note(&format!("booting {}", artifact.boot_file().name));
+    pub(super) fn smoke(&self, subject: &Subjected<'_>) -> anyhow::Result<Run> {
+        let voice = Voice::new(self.ui, subject.row.name, !self.is_crowd);
+        let result = self.smoke_aloud(subject, &voice);
+        voice.end();
+        result
+    }
+
+    fn smoke_aloud(&self, subject: &Subjected<'_>, voice: &Voice<'_>) -> anyhow::Result<Run> {
+        let Subjected { row, artifact, path } = subject;
+        voice.note(&format!("booting {} as {}", artifact.boot_file().name, row.name));
         let started = Instant::now();
         let scratch = Scratch::new(&self.settings.state_dir)?;
-        let sandbox = self.prepare(path, artifact.format, &scratch)?;
+        let mut album = self.files.album(&self.name(row));
+        let checks: Vec<Check> =
+            self.checks.iter().filter(|check| check.applies(row.is_live())).copied().collect();
+        let mut booted = Booted {
+            path: path.clone(),
+            format: artifact.format,
+            password: self.settings.spec.spec.guest.password.clone(),
+        };
+        let mut rows = Vec::new();
+        let mut installed = Ok(());
+        if row.medium == Medium::Installed {
+            match install(self, row, path, &scratch, voice) {
+                Ok(done) => {
+                    rows.push(done.row);
+                    booted = Booted {
+                        path: done.disk,
+                        format: Format::Qemu,
+                        password: done.password.unwrap_or(booted.password),
+                    };
+                }
+                Err(Unfinished::Guest(why)) => installed = Err(*why),
+                Err(Unfinished::Host(error)) => return Err(error),
+            }
+        }
+        let boot = match installed {
+            Ok(()) => self.boot(&booted, row, &checks, &scratch, album.as_mut(), &mut rows, voice)?,
+            Err(why) => {
+                rows.extend(suite::not_run(&checks, "it was not installed"));
+                Boot::Failed(why)
+            }
+        };
+        let broken = matches!(boot, Boot::Failed(_)) || rows.iter().any(|row| row.outcome.is_failure());
+        let serial =
+            if broken || self.files.has_report() { self.keep_serial_log(row, &scratch, voice) } else { None };
+        let (screenshots, warnings) =
+            album.map(|album| (album.screenshots, album.warnings)).unwrap_or_default();
+        for warning in &warnings {
+            voice.warn(warning);
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        let subject = self.subject(row, artifact);
+        Ok(Run { subject, seconds, boot, rows, screenshots, warnings, serial })
+    }
+
+    /// Boots and runs the checks, whose rows are added.
+    #[expect(clippy::too_many_arguments, reason = "all of one row's run")]
+    fn boot(
+        &self,
+        booted: &Booted,
+        row: &MatrixRow,
+        checks: &[Check],
+        scratch: &Scratch,
+        mut album: Option<&mut Album>,
+        rows: &mut Vec<Row>,
+        voice: &Voice<'_>,
+    ) -> anyhow::Result<Boot> {
+        let sandbox = self.prepare(booted, row, scratch, voice)?;
         let instance = Instance::boot(sandbox.machine.clone(), self.verdict.engine, self.qemu);
         let mut instance = instance.map_err(|error| self.explain(&error))?;
-        let subject = self.subject(artifact, instance.machine());
-        let mut album = self.files.album(&self.name(artifact.format));
-        let waited = self.wait(&mut instance);
-        let checks = self.checks_of(artifact.format);
-        let (boot, rows) = match waited.result {
+        let waited = self.wait(&mut instance, voice);
+        match waited.result {
             Ok(ready) => {
-                let rows = self.check(&checks, &sandbox, instance, &ready, &scratch, album.as_mut())?;
-                (Boot::Ready(BootTimes::from(&ready.timeline)), rows)
+                let boot = Boot::Ready(BootTimes::from(&ready.timeline));
+                let mut guest = self.guest(booted, &sandbox, instance, &ready, scratch)?;
+                let sink = voice.sink();
+                rows.extend(match album {
+                    Some(album) => suite::run_with_pictures(checks, &mut guest, album, &sink),
+                    None => suite::run(checks, &mut guest, &sink),
+                });
+                if let Some(instance) = guest.instance.take() {
+                    instance.kill().map_err(|error| failure(&error))?;
+                }
+                Ok(boot)
             }
             Err(Error::Boot(why)) => {
                 if let Some(album) = &mut album {
                     album.take(Some(&mut instance), Moment::BootFailed);
                 }
                 instance.kill().map_err(|error| failure(&error))?;
-                let rows = suite::not_run(&checks, "the guest did not become ready");
-                (Boot::Failed(BootFailure::new(&why, &waited.reached, waited.elapsed)), rows)
+                rows.extend(suite::not_run(checks, "the guest did not become ready"));
+                Ok(Boot::Failed(BootFailure::new(&why, &waited.reached, waited.elapsed)))
             }
             Err(error) => {
                 instance.kill().map_err(|error| failure(&error))?;
-                return Err(failure(&error).into());
+                Err(failure(&error).into())
             }
-        };
-        let broken = matches!(boot, Boot::Failed(_)) || rows.iter().any(|row| row.outcome.is_failure());
-        let serial = if broken || self.files.has_report() {
-            self.keep_serial_log(artifact.format, &scratch)
-        } else {
-            None
-        };
-        let (screenshots, warnings) =
-            album.map(|album| (album.screenshots, album.warnings)).unwrap_or_default();
-        for warning in &warnings {
-            self.ui.warn(warning);
         }
-        let seconds = started.elapsed().as_secs_f64();
-        Ok(Run { subject, seconds, boot, rows, screenshots, warnings, serial })
     }
 
     /// What the files of this run are called.
-    fn name(&self, format: Format) -> String {
-        format!("{}-{format}", self.settings.profile)
+    fn name(&self, row: &MatrixRow) -> String {
+        format!("{}-{}", self.settings.profile, row.name)
     }
 
-    fn prepare(&self, artifact: &Utf8Path, format: Format, scratch: &Scratch) -> anyhow::Result<Sandbox> {
-        let host = |port| if self.args.fixed_ports { Want::Fixed(port) } else { Want::FixedOrFree(port) };
+    fn prepare(
+        &self,
+        booted: &Booted,
+        row: &MatrixRow,
+        scratch: &Scratch,
+        voice: &Voice<'_>,
+    ) -> anyhow::Result<Sandbox> {
+        let host = |port| match (self.args.fixed_ports, self.is_crowd) {
+            (true, _) => Want::Fixed(port),
+            // Each of several has ports of its own.
+            (false, true) => Want::Auto,
+            (false, false) => Want::FixedOrFree(port),
+        };
         let services = request::services(self.settings, self.manifest, host);
         let run_root = run_root(self.settings);
-        let found = Found { manifest: self.manifest, path: artifact, format };
+        let found = Found { manifest: self.manifest, path: &booted.path, format: booted.format };
         let plan = Plan {
             overlay: Overlay::Keep(scratch.disk()),
+            firmware: firmware_of(row)?,
+            hardware: row.hardware(),
             ..request::machine(self.settings, &run_root, found, &services)?
         };
         let mut sandbox = plan.prepare().map_err(|error| self.explain(&error))?;
         sandbox.machine.files.serial_log = scratch.serial_log();
         for port in &sandbox.ports {
             if let Some(taken) = &port.fell_back_from {
-                self.ui.note(&format!("{taken}; using {}", port.port));
+                voice.note(&format!("{taken}; using {}", port.port));
             }
         }
         Ok(sandbox)
@@ -137,8 +226,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn wait(&self, instance: &mut Instance) -> Waited {
-        let sink = self.ui.sink();
+    fn wait(&self, instance: &mut Instance, voice: &Voice<'_>) -> Waited {
+        let sink = voice.sink();
         let mut stages = Stages::new(&sink);
         let mut reached = Vec::new();
         let started = Instant::now();
@@ -152,30 +241,22 @@ impl<'a> Session<'a> {
         Waited { result, reached, elapsed: started.elapsed() }
     }
 
-    /// The checks that apply to a format: a live session keeps nothing.
-    fn checks_of(&self, format: Format) -> Vec<Check> {
-        let keeps = format != Format::Iso;
-        self.checks.iter().filter(|check| keeps || !check.needs_disk).copied().collect()
-    }
-
-    fn check(
+    fn guest(
         &self,
-        checks: &[Check],
+        booted: &Booted,
         sandbox: &Sandbox,
         instance: Instance,
         ready: &Ready,
         scratch: &Scratch,
-        album: Option<&mut Album>,
-    ) -> anyhow::Result<Vec<Row>> {
+    ) -> anyhow::Result<Guest> {
         let ssh = sandbox.ssh(&instance, ready).map_err(|error| failure(&error))?;
-        let settings = &self.settings.spec.spec;
-        let mut guest = Guest {
+        Ok(Guest {
             ssh,
             ports: Port::all(&instance),
             expected: Expected::of(
                 &self.manifest.guest,
-                &settings.guest.password,
-                settings.vm.disk.get(),
+                &booted.password,
+                self.settings.spec.spec.vm.disk.get(),
                 self.manifest.npm_versions(),
                 ready,
             ),
@@ -183,22 +264,13 @@ impl<'a> Session<'a> {
             instance: Some(instance),
             disk: scratch.disk(),
             folder: scratch.path.clone(),
-        };
-        let sink = self.ui.sink();
-        let rows = match album {
-            Some(album) => suite::run_with_pictures(checks, &mut guest, album, &sink),
-            None => suite::run(checks, &mut guest, &sink),
-        };
-        if let Some(instance) = guest.instance.take() {
-            instance.kill().map_err(|error| failure(&error))?;
-        }
-        Ok(rows)
+        })
     }
 
     /// Keeps the serial log of a run that went wrong or is reported, and its end for the report. A log that cannot be
     /// kept is no reason to keep silent about what went wrong.
-    fn keep_serial_log(&self, format: Format, scratch: &Scratch) -> Option<SerialLog> {
-        let name = format!("smoke-{}.serial.log", self.name(format));
+    fn keep_serial_log(&self, row: &MatrixRow, scratch: &Scratch, voice: &Voice<'_>) -> Option<SerialLog> {
+        let name = format!("smoke-{}.serial.log", self.name(row));
         let logs = self.files.report_files().unwrap_or_else(|| self.settings.state_dir.join("logs"));
         let (log, kept) = (scratch.serial_log(), logs.join(&name));
         let copied = fs::create_dir_all(&logs).and_then(|()| fs::copy(&log, &kept));
@@ -208,25 +280,36 @@ impl<'a> Session<'a> {
                 Some(SerialLog { file, tail })
             }
             Err(error) => {
-                self.ui.warn(&format!("the serial log {log} could not be kept in {logs}: {error}"));
+                voice.warn(&format!("the serial log {log} could not be kept in {logs}: {error}"));
                 None
             }
         }
     }
 
-    fn subject(&self, artifact: &Artifact, machine: &Machine) -> Subject {
+    fn subject(&self, row: &MatrixRow, artifact: &Artifact) -> Subject {
+        let vm = self.settings.spec.spec.vm;
         Subject {
             base: self.manifest.base.to_string(),
             profile: self.manifest.profile.clone(),
             format: artifact.format.to_string(),
+            row: row.name.into(),
+            medium: row.medium.as_str().into(),
             artifact: artifact.boot_file().name.clone(),
             sha256: artifact.boot_file().sha256.to_string(),
             accelerator: self.verdict.accelerator().to_string(),
-            firmware: "bios".into(),
-            bus: machine.disk.as_ref().map_or("none", |disk| disk.interface.as_str()).into(),
-            nic: machine.network.map_or("none", Nic::as_str).into(),
-            memory_mib: machine.memory_mib,
-            cpus: machine.cpus,
+            firmware: row.firmware.as_str().into(),
+            bus: row.interface.as_str().into(),
+            nic: row.nic.as_str().into(),
+            memory_mib: vm.memory.get(),
+            cpus: vm.cpus,
         }
+    }
+}
+
+/// What the row's machine starts with.
+pub(super) fn firmware_of(row: &MatrixRow) -> anyhow::Result<Firmware> {
+    match row.firmware {
+        FirmwareKind::Bios => Ok(Firmware::Bios),
+        FirmwareKind::Uefi => Ok(firmware::find_uefi(Arch::X86_64).map_err(|error| failure(&error))?),
     }
 }

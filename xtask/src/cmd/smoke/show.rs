@@ -1,7 +1,7 @@
 //! The report as tables, or as JSON.
 
 use rave_process::shell_quote;
-use rave_smoke::report::{Boot, Counts, Outcome, Report, Row, Run};
+use rave_smoke::report::{Boot, Counts, Made, Outcome, Report, Row, Run, Subject};
 
 use crate::cli;
 use crate::settings::Settings;
@@ -18,13 +18,19 @@ pub(super) fn report(report: &Report, args: &cli::Smoke, settings: &Settings, ui
     if args.json {
         ui.data(&serde_json::to_string_pretty(report)?);
     } else {
-        for run in &report.runs {
+        report.made.iter().for_each(|made| files(made, ui));
+        let is_one = report.runs.len() == 1;
+        // Of many, a table of each would bury what failed; --report has them all.
+        for run in report.runs.iter().filter(|run| is_one || run.counts().failed > 0) {
             one(run, args, ui);
+        }
+        if !is_one {
+            ui.table(&SUMMARY, &report.runs.iter().map(summary).collect::<Vec<_>>());
         }
         ui.data(&closing(report.counts));
     }
     if report.counts.failed > 0 {
-        ui.note(&format!("to run just these again: {}", again(&report.runs, args, settings)));
+        ui.note(&format!("to run just these again: {}", again(report, args, settings)));
     }
     Ok(())
 }
@@ -34,14 +40,44 @@ fn closing(total: Counts) -> String {
     format!("{} passed, {} failed{not_run}", total.passed, total.failed)
 }
 
+const SUMMARY: [&str; 8] = ["row", "medium", "firmware", "bus", "nic", "result", "ready", "took"];
+
+/// One line for a row of the matrix.
+fn summary(run: &Run) -> Vec<String> {
+    let subject = &run.subject;
+    let counts = run.counts();
+    let ready = match &run.boot {
+        Boot::Ready(times) => format!("{:.1} s", times.ready),
+        Boot::Failed(_) => "never".into(),
+    };
+    let result = if counts.failed > 0 {
+        format!("{} FAILED of {}", counts.failed, counts.passed + counts.failed + counts.not_run)
+    } else {
+        closing(counts)
+    };
+    let hardware = [&subject.row, &subject.medium, &subject.firmware, &subject.bus, &subject.nic];
+    let took = format!("{:.0} s", run.seconds);
+    hardware.into_iter().cloned().chain([result, ready, took]).collect()
+}
+
+/// What the host's programs say of an artifact's files.
+fn files(made: &Made, ui: &Ui) {
+    ui.data(&format!("the files of {}", made.format));
+    ui.table(&["program", "result", "time", "what it says"], &table(&made.rows, ui.width()));
+    for row in made.rows.iter().filter(|row| row.outcome.is_failure()) {
+        ui.data(&format!("{}: {}", row.name, row.outcome.reason().unwrap_or_default()));
+    }
+    made.not_here.iter().for_each(|line| ui.data(&format!("not run on this host: {line}")));
+}
+
 fn one(run: &Run, args: &cli::Smoke, ui: &Ui) {
     let subject = &run.subject;
     let boot = match &run.boot {
         Boot::Ready(times) => format!(", ready after {:.1} s", times.ready),
         Boot::Failed(_) => String::new(),
     };
-    let hardware = format!("{}, {}, {}", subject.firmware, subject.bus, subject.nic);
-    ui.data(&format!("{} under {} ({hardware}){boot}", subject.artifact, subject.accelerator));
+    let Subject { artifact, row, accelerator, .. } = subject;
+    ui.data(&format!("{artifact} as {row} under {accelerator} ({}){boot}", subject.hardware()));
     ui.table(&["check", "result", "time", "last answer"], &table(&run.rows, ui.width()));
     if let Some(failure) = run.boot_failure() {
         ui.data(&failure.to_string());
@@ -89,10 +125,15 @@ fn table(rows: &[Row], terminal: Option<usize>) -> Vec<Vec<String>> {
 }
 
 /// The command that repeats what failed, with this run's flags.
-fn again(runs: &[Run], args: &cli::Smoke, settings: &Settings) -> String {
-    let failed: Vec<&Run> = runs.iter().filter(|run| run.counts().failed > 0).collect();
-    let formats: Vec<&str> = failed.iter().map(|run| run.subject.format.as_str()).collect();
-    let mut words = vec!["--format".to_owned(), formats.join(",")];
+fn again(report: &Report, args: &cli::Smoke, settings: &Settings) -> String {
+    let failed: Vec<&Run> = report.runs.iter().filter(|run| run.counts().failed > 0).collect();
+    let rows: Vec<&str> = failed.iter().map(|run| run.subject.row.as_str()).collect();
+    let mut words = vec!["--rows".to_owned(), rows.join(",")];
+    if failed.is_empty() {
+        let files = report.made.iter().filter(|made| made.counts().failed > 0);
+        let formats: Vec<&str> = files.map(|made| made.format.as_str()).collect();
+        words = vec!["--format".to_owned(), formats.join(",")];
+    }
     let mut flag = |name: &str, value: &str| words.extend([name.to_owned(), shell_quote(value)]);
     flag("--profile", settings.profile.as_str());
     if args.target.base.is_some() {

@@ -1,4 +1,6 @@
-//! The command line. Ten words need no parser library, and the program must stay small.
+//! The command line. Some words need no parser library, and the program must stay small.
+
+use std::path::PathBuf;
 
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
@@ -11,6 +13,8 @@ usage: rave-guest COMMAND
   ssh-keys         make the SSH server's keys if there are none; let in the host's key
   ready            report each stage of this boot to the host
   install          install this system from the ISO to a disk
+  install --answers FILE  the same, asking nothing: as a file says
+  install --check  compare the medium with the digests that it was made with
   unlock-router    remove a stale lock of Claude Code Router
   --version
   --help";
@@ -27,7 +31,9 @@ pub(crate) enum Command {
     SshKeys,
     Ready,
     UnlockRouter,
-    Install,
+    /// With the file of the answers, where one is named.
+    Install(Option<PathBuf>),
+    CheckMedium,
 }
 
 /// The command that `args` (without the program's own name) ask for, or what is wrong with them.
@@ -44,7 +50,9 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Strin
         ["ssh-keys"] => Command::SshKeys,
         ["ready"] => Command::Ready,
         ["unlock-router"] => Command::UnlockRouter,
-        ["install"] => Command::Install,
+        ["install"] => Command::Install(None),
+        ["install", "--check"] => Command::CheckMedium,
+        ["install", "--answers", file] => Command::Install(Some(file.into())),
         [] => return Err("a command is needed".into()),
         words => return Err(format!("unknown arguments: {}", words.join(" "))),
     })

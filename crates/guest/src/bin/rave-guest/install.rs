@@ -5,6 +5,7 @@
 mod answers;
 mod dialogue;
 mod disk;
+mod medium;
 mod system;
 
 use crate::error::Error;
@@ -21,7 +22,15 @@ const MEDIUM: &str = "/run/rave/medium";
 /// The whole disk.
 const IMAGE: &str = "/run/rave/image/disk.raw";
 
-pub(crate) fn run(config: &GuestConfig) -> Result<(), Error> {
+/// Compares the medium with its digests, and installs nothing.
+pub(crate) fn check() -> Result<(), Error> {
+    medium::check(Path::new(MEDIUM))?;
+    println!("the medium is whole");
+    Ok(())
+}
+
+/// Installs; `file` holds the answers where one is named.
+pub(crate) fn run(config: &GuestConfig, file: Option<&Path>) -> Result<(), Error> {
     let image = Path::new(IMAGE);
     let size = fs::metadata(image).map(|about| about.len()).map_err(|_| {
         refused(
@@ -29,17 +38,21 @@ pub(crate) fn run(config: &GuestConfig) -> Result<(), Error> {
             "start the machine from RAVE's ISO: only that carries a disk to install",
         )
     })?;
-    let given = Answers::read(&config.user)?;
+    let given = Answers::read(&config.user, file)?;
     let media = [disk::mounted_at(MEDIUM)?.map(PathBuf::from), fs::canonicalize(answers::MEDIUM).ok()];
     let disks = Disk::all(&media.into_iter().flatten().collect::<Vec<_>>())?;
     println!("\nRAVE is installed to a disk of this machine: {} MiB, which grow to the disk.", size >> 20);
     let attended = given.disk.is_none();
+    if attended && let Some(file) = file {
+        return Err(refused(format!("{} names no disk", file.display()), "add a line rave.install=/dev/..."));
+    }
     let answers = if attended { dialogue::ask(given, &disks, config)? } else { given };
     let disk = Disk::find(&disks, answers.disk.as_deref().unwrap_or_default())?;
     let target = disk.open(size)?;
     may_be_taken(&target, disk, &answers)?;
 
-    check_medium()?;
+    medium::check(Path::new(MEDIUM))
+        .inspect_err(|_| println!("nothing was written to {}", disk.path.display()))?;
     println!("writing {}", disk.path.display());
     let mut shown = 0;
     target.write_body(image, &mut |done| {
@@ -86,18 +99,6 @@ fn may_be_taken(target: &Target, disk: &Disk, answers: &Answers) -> Result<(), E
     }
 }
 
-/// Compares the medium with the digests that it was made with.
-fn check_medium() -> Result<(), Error> {
-    println!("checking the medium");
-    let args = ["-C", MEDIUM, "sha256sum", "--check", "--quiet", "--strict", "rave/SHA256SUMS"];
-    spawn::output("env", &args, Duration::from_secs(3600)).map(drop).map_err(|error| {
-        refused(
-            format!("the medium is damaged, nothing was written to the disk: {error}"),
-            "write the ISO to the medium again, and compare the ISO's SHA-256 with that in manifest.json",
-        )
-    })
-}
-
 fn finish(then: Then) -> Result<(), Error> {
     let verb = match then {
         Then::PowerOff => "poweroff",
@@ -105,4 +106,38 @@ fn finish(then: Then) -> Result<(), Error> {
         Then::Stay => return Ok(()),
     };
     spawn::output("systemctl", &["--no-block", verb], Duration::from_secs(30)).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Scratch;
+
+    #[test]
+    fn a_disk_with_data_is_taken_only_by_who_says_so_twice() {
+        let scratch = Scratch::new();
+        let path = scratch.path().join("disk");
+        fs::write(&path, vec![7; 4 << 20]).unwrap();
+        let path = path.canonicalize().unwrap();
+        let (disk, target) = disk::of_file(&path);
+        let answers = |erase: bool, named: Option<&Path>| Answers {
+            erase,
+            erase_disk: named.map(|path| path.display().to_string()),
+            ..Answers::default()
+        };
+        let other = scratch.path().to_path_buf();
+        for told in [
+            answers(false, None),
+            answers(true, None),
+            answers(false, Some(&path)),
+            answers(true, Some(&other)),
+        ] {
+            let error = may_be_taken(&target, &disk, &told).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("there is data on {}\n", path.display())), "{error}");
+            assert!(error.contains("say so twice: rave.erase=yes rave.erase-disk="), "{error}");
+        }
+        may_be_taken(&target, &disk, &answers(true, Some(&path))).unwrap();
+        fs::write(&path, vec![0; 4 << 20]).unwrap();
+        may_be_taken(&target, &disk, &Answers::default()).unwrap();
+    }
 }

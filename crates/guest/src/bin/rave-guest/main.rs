@@ -51,7 +51,8 @@ fn run(command: &Command) -> Result<ExitCode, Error> {
         Command::Ready => ready::run(&configuration()?),
         Command::Health => return Ok(health::run(&configuration()?)),
         Command::HealthServe => serve::run(&configuration()?)?,
-        Command::Install => install::run(&configuration()?)?,
+        Command::Install(answers) => install::run(&configuration()?, answers.as_deref())?,
+        Command::CheckMedium => install::check()?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -10,7 +10,7 @@ use maud::{Markup, html};
 
 use super::text::{self, Text, plural};
 use super::timeline;
-use crate::report::{Boot, BootFailure, Moment, Outcome, Row, Run, Screenshot, SerialLog};
+use crate::report::{Boot, BootFailure, Counts, Made, Moment, Outcome, Row, Run, Screenshot, SerialLog};
 
 /// Bytes of a serial log that the page holds, the last ones: a boot and a reboot print 50 KB.
 const SERIAL_LIMIT: u64 = 1024 * 1024;
@@ -21,7 +21,7 @@ pub(super) fn run(index: usize, run: &Run, folder: &Utf8Path) -> Markup {
     html! {
         section.run.(class(run)) #(format!("run-{index}")) aria-labelledby=(id("title")) {
             div.title {
-                h2 #(id("title")) { span.mark aria-hidden="true" { (mark(run)) } (Text(&subject.format)) }
+                h2 #(id("title")) { span.mark aria-hidden="true" { (mark(run)) } (Text(&subject.row)) }
                 p { (tally(run)) }
                 nav aria-label=(format!("Parts of run {}", index + 1)) {
                     a href=(format!("#{}", id("checks"))) { "Checks" }
@@ -38,9 +38,9 @@ pub(super) fn run(index: usize, run: &Run, folder: &Utf8Path) -> Markup {
                     @match same_reason(run) {
                         Some(reason) => details {
                             summary { (plural(run.rows.len(), "check")) " not run: " (Text(reason)) }
-                            (checks(run))
+                            (checks(&run.rows))
                         },
-                        None => (checks(run)),
+                        None => (checks(&run.rows)),
                     }
                 }
                 div.aside {
@@ -62,7 +62,7 @@ pub(super) fn run(index: usize, run: &Run, folder: &Utf8Path) -> Markup {
                             div.wide { dt { "SHA-256" } dd { code { (Text(&subject.sha256)) } } }
                             div.wide { dt { "Machine" } dd {
                                 (subject.memory_mib) " MiB, " (plural(subject.cpus as usize, "processor")) ", "
-                                (Text(&subject.firmware)) ", " (Text(&subject.bus)) ", " (Text(&subject.nic)) ", "
+                                (Text(&subject.hardware())) ", "
                                 (Text(&subject.accelerator))
                             } }
                         }
@@ -79,8 +79,28 @@ pub(super) fn run(index: usize, run: &Run, folder: &Utf8Path) -> Markup {
     }
 }
 
+/// What the host's programs say of an artifact's files.
+pub(super) fn made(index: usize, made: &Made) -> Markup {
+    let counts = made.counts();
+    let title = format!("made-{index}");
+    html! {
+        section.run.(of(counts)) aria-labelledby=(title) {
+            div.title {
+                h2 #(title) {
+                    span.mark aria-hidden="true" { (sign(of(counts))) } "The files of " (Text(&made.format))
+                }
+            }
+            (checks(&made.rows))
+            @for line in &made.not_here { p.sub { "Not run on this host: " (Text(line)) } }
+        }
+    }
+}
+
 pub(super) fn class(run: &Run) -> &'static str {
-    let counts = run.counts();
+    of(run.counts())
+}
+
+fn of(counts: Counts) -> &'static str {
     match (counts.failed, counts.not_run) {
         (0, 0) => "passed",
         (0, _) => "open",
@@ -89,7 +109,11 @@ pub(super) fn class(run: &Run) -> &'static str {
 }
 
 pub(super) fn mark(run: &Run) -> &'static str {
-    match class(run) {
+    sign(class(run))
+}
+
+fn sign(class: &str) -> &'static str {
+    match class {
         "passed" => "✓",
         "open" => "–",
         _ => "✗",
@@ -132,11 +156,10 @@ fn same_reason(run: &Run) -> Option<&str> {
 }
 
 /// What failed comes first; what passed by group, in the order in which it ran.
-fn checks(run: &Run) -> Markup {
-    let failed: Vec<&Row> = run.rows.iter().filter(|row| row.outcome.is_failure()).collect();
-    let not_run: Vec<&Row> =
-        run.rows.iter().filter(|row| matches!(row.outcome, Outcome::NotRun(_))).collect();
-    let passed: Vec<&Row> = run.rows.iter().filter(|row| row.outcome == Outcome::Passed).collect();
+fn checks(all: &[Row]) -> Markup {
+    let failed: Vec<&Row> = all.iter().filter(|row| row.outcome.is_failure()).collect();
+    let not_run: Vec<&Row> = all.iter().filter(|row| matches!(row.outcome, Outcome::NotRun(_))).collect();
+    let passed: Vec<&Row> = all.iter().filter(|row| row.outcome == Outcome::Passed).collect();
     html! {
         table.checks role="table" {
             caption.unseen { "Every check, those that failed first" }
@@ -193,7 +216,7 @@ fn picture(screenshot: &Screenshot, run: &Run, folder: &Utf8Path) -> Markup {
         Moment::CheckFailed(check) => format!("When {check} failed"),
         Moment::BootFailed => "When the boot was given up".to_owned(),
     };
-    let alt = format!("The screen of the {} guest. {taken}.", run.subject.format);
+    let alt = format!("The screen of the {} guest. {taken}.", run.subject.row);
     match fs::read(folder.join(file)) {
         Ok(png) => html! {
             figure {

@@ -41,8 +41,8 @@ pub(super) enum Then {
 }
 
 impl Answers {
-    /// Reads both places.
-    pub(super) fn read(user: &str) -> Result<Self, Error> {
+    /// Reads both places; a file that is named counts instead of the second medium.
+    pub(super) fn read(user: &str, named: Option<&Path>) -> Result<Self, Error> {
         let mut answers = Self::default();
         for word in words(&files::read("/proc/cmdline")?) {
             if let Some((key, value)) = word.strip_prefix("rave.").and_then(|word| word.split_once('=')) {
@@ -57,7 +57,11 @@ impl Answers {
                 answers.set(key, value, user)?;
             }
         }
-        if let Some(text) = file()? {
+        let text = match named {
+            Some(path) => Some(files::read(path)?),
+            None => file()?,
+        };
+        if let Some(text) = text {
             answers.add_file(&text, user)?;
         }
         Ok(answers)

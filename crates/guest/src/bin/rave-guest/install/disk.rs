@@ -154,24 +154,24 @@ impl Target {
 
     /// Writes all of the image but what makes it bootable. A power cut from here on leaves the mark.
     pub(super) fn write_body(&self, image: &Path, progress: &mut dyn FnMut(u64)) -> Result<(), Error> {
-        let mut source = File::open(image).map_err(failed("open", image))?;
+        let mut source = File::open(image).map_err(unreadable(0))?;
         let mut buffer = vec![0; usize::try_from(EDGE).unwrap_or(0)];
         self.write(&buffer, self.size - EDGE)?;
         buffer[..MARK.len()].copy_from_slice(MARK);
         self.write(&buffer, 0)?;
-        self.sync()?;
+        self.sync(0)?;
         // The head is read over: it comes last.
-        source.read_exact(&mut buffer).map_err(failed("read", image))?;
+        source.read_exact(&mut buffer).map_err(unreadable(0))?;
         let mut done = EDGE;
         loop {
-            let count = fill(&mut source, &mut buffer).map_err(failed("read", image))?;
+            let count = fill(&mut source, &mut buffer).map_err(unreadable(done))?;
             if count == 0 {
-                return self.sync();
+                return self.sync(done);
             }
             self.write(&buffer[..count], done)?;
             done += count as u64;
             if done.is_multiple_of(SYNC_EVERY) {
-                self.sync()?;
+                self.sync(done)?;
             }
             progress(done);
         }
@@ -180,19 +180,38 @@ impl Target {
     /// Writes what makes it bootable, when all the rest is there.
     pub(super) fn write_head(&self, image: &Path) -> Result<(), Error> {
         let mut head = vec![0; usize::try_from(EDGE).unwrap_or(0)];
-        let mut source = File::open(image).map_err(failed("open", image))?;
-        source.read_exact(&mut head).map_err(failed("read", image))?;
-        self.sync()?;
+        let mut source = File::open(image).map_err(unreadable(0))?;
+        source.read_exact(&mut head).map_err(unreadable(0))?;
+        self.sync(0)?;
         self.write(&head, 0)?;
-        self.sync()
+        self.sync(0)
     }
 
     fn write(&self, bytes: &[u8], offset: u64) -> Result<(), Error> {
-        self.file.write_all_at(bytes, offset).map_err(failed("write", &self.path))
+        self.file.write_all_at(bytes, offset).map_err(|error| self.broke_off(offset, &error))
     }
 
-    fn sync(&self) -> Result<(), Error> {
-        self.file.sync_all().map_err(failed("write", &self.path))
+    /// Waits for the disk: only then it is known that it took what was written up to `offset`.
+    fn sync(&self, offset: u64) -> Result<(), Error> {
+        self.file.sync_all().map_err(|error| self.broke_off(offset, &error))
+    }
+
+    /// A disk that was there when it was opened and takes no more.
+    fn broke_off(&self, offset: u64, error: &io::Error) -> Error {
+        refused(
+            format!("writing {} failed near MiB {}: {error}", self.path.display(), offset / MIB),
+            "it is not bootable: see that the disk is plugged in and sound, or take another, then install again",
+        )
+    }
+}
+
+/// The medium passed its check and cannot be read any more.
+fn unreadable(offset: u64) -> impl FnOnce(io::Error) -> Error {
+    move |error| {
+        refused(
+            format!("the medium could not be read near MiB {} of its disk: {error}", offset / MIB),
+            "the target is not bootable: write the ISO to another medium, then install again",
+        )
     }
 }
 
@@ -216,6 +235,15 @@ pub(super) fn mounted_at(place: &str) -> Result<Option<String>, Error> {
         let device = fields.next()?;
         (fields.next()? == place).then(|| device.to_owned())
     }))
+}
+
+/// A file as a disk that has been opened.
+#[cfg(test)]
+pub(super) fn of_file(path: &Path) -> (Disk, Target) {
+    let size = fs::metadata(path).unwrap().len();
+    let disk = Disk { path: path.into(), size, model: String::new(), read_only: false };
+    let target = disk.open(0).unwrap();
+    (disk, target)
 }
 
 #[cfg(test)]
@@ -254,6 +282,24 @@ mod tests {
         let disk = fs::read(&target.path).unwrap();
         assert!(disk[..bytes.len()] == bytes);
         assert!(disk[7 << 20..].iter().all(|byte| *byte == 0), "the old backup table is gone");
+    }
+
+    #[test]
+    fn a_disk_that_takes_no_more_and_a_medium_that_gives_no_more_are_told_apart() {
+        let scratch = Scratch::new();
+        let (target, image, _) = target(&scratch, 0);
+        let file = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let full = Target { file, path: "/dev/vdx".into(), size: 8 << 20 };
+        let error = full.write_body(&image, &mut |_| ()).unwrap_err().to_string();
+        assert!(error.starts_with("writing /dev/vdx failed near MiB 7: "), "{error}");
+        assert!(error.contains("not bootable"), "{error}");
+        // Reading a process's memory at 0 is an I/O error (proc(5)), as a damaged squashfs is.
+        let error = target.write_body(Path::new("/proc/self/mem"), &mut |_| ()).unwrap_err().to_string();
+        assert!(
+            error.starts_with("the medium could not be read near MiB 0 of its disk: Input/output"),
+            "{error}"
+        );
+        assert_eq!(target.content().unwrap(), Content::Unfinished);
     }
 
     #[test]

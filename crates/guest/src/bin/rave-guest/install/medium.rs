@@ -1,0 +1,85 @@
+//! The medium's own check: a stick that was written badly is found out before a byte of it is on a disk.
+
+use super::answers::refused;
+use crate::error::Error;
+use crate::files;
+use crate::spawn;
+use std::path::Path;
+use std::time::Duration;
+
+/// Of the files that matter, as sha256sum(1) writes it.
+const DIGESTS: &str = "rave/SHA256SUMS";
+/// How long one file may take: a slow stick under software emulation.
+const LIMIT: Duration = Duration::from_secs(3600);
+const REMEDY: &str =
+    "write the ISO to the medium again, and compare the ISO's SHA-256 with that in manifest.json";
+
+/// Reads every file of the list and compares it.
+pub(super) fn check(medium: &Path) -> Result<(), Error> {
+    if !medium.is_dir() {
+        return Err(refused(
+            format!("there is no medium at {}", medium.display()),
+            "start the machine from RAVE's ISO",
+        ));
+    }
+    let damaged = |why: String| refused(format!("the medium is damaged: {why}"), REMEDY);
+    let list = files::read(medium.join(DIGESTS)).map_err(|error| damaged(error.to_string()))?;
+    let mut count = 0;
+    for line in list.lines() {
+        let (digest, file) =
+            line.split_once("  ").ok_or_else(|| damaged(format!("{DIGESTS} has the line {line:?}")))?;
+        println!("checking the medium: {file}");
+        let path = medium.join(file).display().to_string();
+        let told = spawn::output("sha256sum", &["--", &path], LIMIT)
+            .map_err(|error| damaged(format!("{file} cannot be read: {error}")))?;
+        let found = told.split_whitespace().next().unwrap_or_default();
+        if found != digest {
+            return Err(damaged(format!("{file} has the SHA-256 {found}, and was made with {digest}")));
+        }
+        count += 1;
+    }
+    if count == 0 { Err(damaged(format!("{DIGESTS} is empty"))) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Scratch;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    /// SHA-256 of `disk`, by sha256sum(1).
+    const OF_DISK: &str = "1044dec7206e8d7c9fbb4ae8f766668406d2567fc7fc1a160a9d4700fcf8f8e9";
+
+    fn told(medium: &Path) -> String {
+        check(medium).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_flipped_byte_an_unreadable_file_and_an_empty_list_are_called_damage() {
+        let scratch = Scratch::new();
+        let medium = scratch.path();
+        fs::create_dir(medium.join("rave")).unwrap();
+        assert!(told(medium).contains("rave/SHA256SUMS"));
+        fs::write(medium.join(DIGESTS), "").unwrap();
+        assert!(told(medium).contains("is empty"));
+        fs::write(medium.join(DIGESTS), format!("{OF_DISK}  rave/disk\n")).unwrap();
+        fs::write(medium.join("rave/disk"), "disk").unwrap();
+        check(medium).unwrap();
+        fs::write(medium.join("rave/disk"), "disc").unwrap();
+        let text = told(medium);
+        assert!(text.starts_with("the medium is damaged: rave/disk has the SHA-256 "), "{text}");
+        assert!(text.contains(OF_DISK) && text.ends_with(REMEDY), "{text}");
+        // Reading a process's memory at 0 is an I/O error (proc(5)), as a bad sector is.
+        fs::remove_file(medium.join("rave/disk")).unwrap();
+        symlink("/proc/self/mem", medium.join("rave/disk")).unwrap();
+        let text = told(medium);
+        assert!(text.contains("rave/disk cannot be read") && text.contains("Input/output error"), "{text}");
+    }
+
+    #[test]
+    fn without_a_medium_it_says_what_to_start_from() {
+        let scratch = Scratch::new();
+        assert!(told(&scratch.path().join("none")).contains("start the machine from RAVE's ISO"));
+    }
+}

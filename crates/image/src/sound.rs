@@ -1,0 +1,283 @@
+//! What programs of the host say of an artifact's files, without booting them: those that made them, those that read
+//! them, and those that they are made for. A program that is not there is told, and is no failure.
+
+mod judge;
+
+use std::fs::File;
+use std::time::{Duration, Instant};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_process::Cmd;
+use rave_spec::Format;
+
+use crate::formats::ova;
+use crate::inspect::{self, Inspection, Kind};
+use crate::manifest::Artifact;
+use judge::Opinion;
+
+/// How long one program may look at a file.
+const LIMIT: Duration = Duration::from_secs(600);
+
+/// What one program says of one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Its name: letters, digits, `-`.
+    pub name: String,
+    /// What holds when the verdict is [`Verdict::Sound`].
+    pub title: String,
+    /// What it says.
+    pub verdict: Verdict,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+/// What a program says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It finds nothing wrong; its words.
+    Sound(String),
+    /// It finds something wrong.
+    Broken(String),
+    /// It could not be asked.
+    Unknown(String),
+    /// The host does not have it.
+    NotHere,
+}
+
+/// Looks at the files of an artifact in `out_dir`.
+pub fn look(out_dir: &Utf8Path, artifact: &Artifact) -> Vec<Finding> {
+    let mut look = Look { findings: Vec::new() };
+    for file in &artifact.files {
+        let path = out_dir.join(&file.name);
+        look.inspect(&path);
+        match path.extension() {
+            Some("qcow2") => look.disk(&path, "qcow2"),
+            Some("vmdk") => look.disk(&path, "vmdk"),
+            Some("ova") => look.package(&path, artifact.format),
+            Some("img") => look.raw(&path),
+            Some("iso") => look.iso(&path),
+            Some("zst") => look.compressed(&path),
+            _ => {}
+        }
+    }
+    look.findings
+}
+
+struct Look {
+    findings: Vec<Finding>,
+}
+
+impl Look {
+    fn add(&mut self, name: &str, title: String, started: Instant, verdict: Verdict) {
+        let (name, elapsed) = (name.to_owned(), started.elapsed());
+        self.findings.push(Finding { name, title, verdict, elapsed });
+    }
+
+    /// Asks a program; `judge` reads its answer, whatever code it ended with.
+    fn ask(&mut self, name: &str, title: String, command: Cmd, judge: fn(&Answer) -> Opinion) {
+        let started = Instant::now();
+        let verdict = answer(command).map_or_else(
+            |verdict| verdict,
+            |answer| match judge(&answer) {
+                Ok(said) => Verdict::Sound(said),
+                Err(why) => Verdict::Broken(why),
+            },
+        );
+        self.add(name, title, started, verdict);
+    }
+
+    /// Our own reading of it: descriptors parse, digests hold, it is what the manifest describes.
+    fn inspect(&mut self, path: &Utf8Path) {
+        let started = Instant::now();
+        let verdict = match inspect::inspect(path) {
+            Ok(found) => judge::inspection(&found),
+            Err(error) => Verdict::Unknown(error.to_string()),
+        };
+        let name = format!("inspect-{}", path.extension().unwrap_or_default());
+        self.add(&name, format!("`inspect` finds nothing wrong with {}", name_of(path)), started, verdict);
+    }
+
+    fn disk(&mut self, path: &Utf8Path, driver: &str) {
+        let command = Cmd::new("qemu-img").args(["check", "-f", driver, path.as_str()]);
+        let title = format!("qemu-img finds no error in {}", name_of(path));
+        self.ask(&format!("qemu-img-{driver}"), title, command, judge::by_code);
+    }
+
+    fn compressed(&mut self, path: &Utf8Path) {
+        let command = Cmd::new("zstd").args(["--test", "--quiet", path.as_str()]);
+        self.ask("zstd", format!("zstd unpacks {}", name_of(path)), command, judge::by_code);
+    }
+
+    fn package(&mut self, path: &Utf8Path, format: Format) {
+        match ova::locate_disk(path) {
+            Ok(disk) => {
+                let file = serde_json::json!({ "driver": "file", "filename": path });
+                let part = serde_json::json!({ "driver": "raw", "offset": disk.offset, "size": disk.size, "file": file });
+                let name = format!("json:{}", serde_json::json!({ "driver": "vmdk", "file": part }));
+                let command = Cmd::new("qemu-img").args(["check", &name]);
+                let title = format!("qemu-img finds no error in {} of {}", disk.name, name_of(path));
+                self.ask("qemu-img-ova", title, command, judge::by_code);
+            }
+            Err(error) => {
+                let title = format!("{} holds a disk", name_of(path));
+                self.add("qemu-img-ova", title, Instant::now(), Verdict::Broken(error.to_string()));
+            }
+        }
+        match descriptor(path) {
+            Ok(text) => {
+                let command = Cmd::new("xmllint").args(["--noout", "--nonet", "-"]).stdin_bytes(text);
+                let title = format!("xmllint finds the descriptor of {} well formed", name_of(path));
+                self.ask("xmllint-ovf", title, command, judge::by_code);
+            }
+            Err(why) => {
+                let title = format!("{} holds a descriptor", name_of(path));
+                self.add("xmllint-ovf", title, Instant::now(), Verdict::Broken(why));
+            }
+        }
+        if format == Format::Virtualbox {
+            let command = Cmd::new("VBoxManage").args(["import", "--dry-run", path.as_str()]);
+            let title = format!("VirtualBox would import {}", name_of(path));
+            self.ask("vboxmanage", title, command, judge::by_code);
+        }
+        let command = Cmd::new("ovftool").args(["--schemaValidate", path.as_str()]);
+        let title = format!("VMware's ovftool takes {}, by the schema too", name_of(path));
+        self.ask("ovftool", title, command, judge::by_code);
+    }
+
+    fn raw(&mut self, path: &Utf8Path) {
+        let table = format!("in the partition table of {}", name_of(path));
+        let command = Cmd::new("sfdisk").args(["--verify", path.as_str()]);
+        self.ask("sfdisk", format!("sfdisk finds no error {table}"), command, judge::sfdisk);
+        let command = Cmd::new("sgdisk").args(["--verify", path.as_str()]);
+        self.ask("sgdisk", format!("sgdisk finds no problem {table}"), command, judge::sgdisk);
+        let title = format!("e2fsck finds the root file system of {} clean", name_of(path));
+        match root_offset(path) {
+            Ok(offset) => {
+                let place = format!("{path}?offset={offset}");
+                let command = Cmd::new("e2fsck").args(["-f", "-n", &place]);
+                self.ask("e2fsck", title, command, judge::by_code);
+            }
+            Err(why) => self.add("e2fsck", title, Instant::now(), Verdict::Broken(why)),
+        }
+    }
+
+    fn iso(&mut self, path: &Utf8Path) {
+        let command = Cmd::new("xorriso").args(["-indev", path.as_str(), "-report_el_torito", "plain"]);
+        let title = format!("xorriso finds {} starts by BIOS and by UEFI", name_of(path));
+        self.ask("xorriso", title, command, judge::el_torito);
+    }
+}
+
+/// What a program printed, and the code that it ended with.
+struct Answer {
+    command: String,
+    lines: Vec<String>,
+    code: i32,
+}
+
+/// What it said, or why it said nothing.
+fn answer(command: Cmd) -> Result<Answer, Verdict> {
+    let text = command.to_string();
+    let mut lines = Vec::new();
+    let result = command
+        .env("LC_ALL", "C.UTF-8")
+        .timeout(LIMIT)
+        .run(&mut |line| lines.push(line.text.trim().to_owned()));
+    let code = match result {
+        Ok(_) => 0,
+        Err(rave_process::Error::Failed { status: rave_process::Status::Code(code), .. }) => code,
+        Err(rave_process::Error::NotFound { .. }) => return Err(Verdict::NotHere),
+        Err(error) => return Err(Verdict::Unknown(error.to_string())),
+    };
+    lines.retain(|line| !line.is_empty());
+    Ok(Answer { command: text, lines, code })
+}
+
+fn name_of(path: &Utf8Path) -> &str {
+    path.file_name().unwrap_or_default()
+}
+
+fn descriptor(path: &Utf8Path) -> Result<Vec<u8>, String> {
+    let read = || {
+        let mut file = File::open(path)?;
+        let members = ova::members(&mut file)?;
+        let ovf = members.iter().find(|member| Utf8PathBuf::from(&member.name).extension() == Some("ovf"));
+        ovf.map(|member| ova::text(&mut file, member)).transpose()
+    };
+    match read() {
+        Ok(Some(text)) => Ok(text.into_bytes()),
+        Ok(None) => Err("there is no .ovf in it".into()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The type of a root file system's partition (UAPI.2 Discoverable Partitions Specification).
+const ROOT: &str = "root file system, x86-64";
+
+fn root_offset(path: &Utf8Path) -> Result<u64, String> {
+    let found = inspect::inspect(path).map_err(|error| error.to_string())?;
+    let table = found.disk.and_then(|disk| disk.table).ok_or("it has no partition table")?;
+    let root = table.partitions.iter().find(|partition| partition.purpose == Some(ROOT));
+    root.map(|partition| partition.start).ok_or_else(|| "it has no root partition".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Digest;
+    use crate::manifest::ArtifactFile;
+
+    fn artifact(name: &str) -> Artifact {
+        let file = ArtifactFile { name: name.into(), size: 0, sha256: Digest::of_bytes(b"") };
+        Artifact { format: Format::Raw, files: vec![file].try_into().unwrap(), key: Digest::of_bytes(b"") }
+    }
+
+    fn verdict<'a>(findings: &'a [Finding], name: &str) -> &'a Verdict {
+        &findings.iter().find(|finding| finding.name == name).unwrap().verdict
+    }
+
+    /// By the programs that a build needs: a disk with one root partition at 1 MiB.
+    fn disk(path: &Utf8Path) {
+        File::create(path).unwrap().set_len(64 << 20).unwrap();
+        let table = "label: gpt\nstart=2048, type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709\n";
+        Cmd::new("sfdisk").args(["--quiet", path.as_str()]).stdin_bytes(table.into()).output().unwrap();
+        let args = ["-q", "-t", "ext4", "-E", "offset=1048576", path.as_str(), "62M"];
+        Cmd::new("mke2fs").args(args).output().unwrap();
+    }
+
+    #[test]
+    fn a_raw_disk_is_sound_until_its_file_system_or_its_table_is_damaged() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(folder.path()).unwrap();
+        let path = folder.join("a.img");
+        disk(&path);
+        let findings = look(folder, &artifact("a.img"));
+        for name in ["sfdisk", "e2fsck"] {
+            assert!(matches!(verdict(&findings, name), Verdict::Sound(_)), "{findings:#?}");
+        }
+        let file_system = format!("{path}?offset=1048576");
+        Cmd::new("debugfs").args(["-w", "-R", "clri /lost+found", &file_system]).output().unwrap();
+        let findings = look(folder, &artifact("a.img"));
+        assert!(matches!(verdict(&findings, "e2fsck"), Verdict::Broken(_)), "{findings:#?}");
+        // The table's header is in the second sector (UEFI specification 2.10, 5.3.2).
+        use std::os::unix::fs::FileExt as _;
+        File::options().write(true).open(&path).unwrap().write_all_at(b"XX", 600).unwrap();
+        let findings = look(folder, &artifact("a.img"));
+        assert!(matches!(verdict(&findings, "sfdisk"), Verdict::Broken(_)), "{findings:#?}");
+    }
+
+    #[test]
+    fn a_qcow2_is_sound_until_its_tables_are_damaged() {
+        use std::os::unix::fs::FileExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(folder.path()).unwrap();
+        let path = folder.join("a.qcow2");
+        Cmd::new("qemu-img").args(["create", "-q", "-f", "qcow2", path.as_str(), "8M"]).output().unwrap();
+        let findings = look(folder, &artifact("a.qcow2"));
+        assert!(matches!(verdict(&findings, "qemu-img-qcow2"), Verdict::Sound(_)), "{findings:#?}");
+        // The first entry of the reference count table (docs/interop/qcow2.txt of QEMU) is cluster 1.
+        File::options().write(true).open(&path).unwrap().write_all_at(&[0; 8], 65536).unwrap();
+        let findings = look(folder, &artifact("a.qcow2"));
+        assert!(matches!(verdict(&findings, "qemu-img-qcow2"), Verdict::Broken(_)), "{findings:#?}");
+    }
+}

@@ -1,0 +1,121 @@
+//! What the answers of programs mean.
+
+use super::{Answer, Inspection, Kind, Verdict};
+use crate::inspect::Match;
+
+/// What is wrong, or the words with which nothing is.
+pub(super) type Opinion = Result<String, String>;
+
+/// Lines of an answer that are told.
+const TOLD: usize = 6;
+
+/// A program that ends with 0 where nothing is wrong.
+pub(super) fn by_code(answer: &Answer) -> Opinion {
+    if answer.code == 0 {
+        // qemu-img goes on with figures.
+        let good = answer.lines.iter().find(|line| line.starts_with("No errors")).or(answer.lines.last());
+        return Ok(good.cloned().unwrap_or_else(|| "nothing wrong".into()));
+    }
+    Err(broken(answer))
+}
+
+/// sfdisk(8) ends with 0 where one of the two tables is damaged, or the disk has another size than they say.
+pub(super) fn sfdisk(answer: &Answer) -> Opinion {
+    let is_bad = |line: &&String| line.contains("corrupt") || line.contains("mismatch");
+    let good = answer.lines.iter().find(|line| line.starts_with("No errors detected"));
+    match (good, answer.lines.iter().find(is_bad)) {
+        (Some(line), None) if answer.code == 0 => Ok(line.clone()),
+        _ => Err(broken(answer)),
+    }
+}
+
+/// sgdisk(8) ends with 0 whatever it finds.
+pub(super) fn sgdisk(answer: &Answer) -> Opinion {
+    let good = answer.lines.iter().find(|line| line.starts_with("No problems found"));
+    match good {
+        Some(line) if answer.code == 0 => Ok(line.clone()),
+        _ => Err(broken(answer)),
+    }
+}
+
+/// Lines such as `El Torito boot img :   1  BIOS  y   none  0x0000  0x00      4         134` (xorriso(1),
+/// `-report_el_torito`): the third word after the colon says whether it is bootable.
+pub(super) fn el_torito(answer: &Answer) -> Opinion {
+    let boots = |platform: &str| {
+        answer.lines.iter().any(|line| {
+            let rest = line.strip_prefix("El Torito boot img").and_then(|rest| rest.split_once(':'));
+            let words: Vec<&str> =
+                rest.map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();
+            words.get(1..3) == Some(&[platform, "y"])
+        })
+    };
+    if answer.code != 0 {
+        return Err(broken(answer));
+    }
+    match (boots("BIOS"), boots("UEFI")) {
+        (true, true) => Ok("El Torito boot images for BIOS and UEFI".into()),
+        (bios, uefi) => Err(format!("boots by BIOS: {bios}, by UEFI: {uefi}\n{}", broken(answer))),
+    }
+}
+
+fn broken(answer: &Answer) -> String {
+    let from = answer.lines.len().saturating_sub(TOLD);
+    format!("`{}` ended with code {}:\n{}", answer.command, answer.code, answer.lines[from..].join("\n"))
+}
+
+/// Our own reading.
+pub(super) fn inspection(found: &Inspection) -> Verdict {
+    let differs = match &found.manifest {
+        Match::Differs { detail } => Some(format!("it is not what its manifest describes: {detail}")),
+        _ => None,
+    };
+    let wrong: Vec<String> = found.problems.iter().cloned().chain(differs).collect();
+    if !wrong.is_empty() {
+        return Verdict::Broken(wrong.join("\n"));
+    }
+    let kind = match &found.kind {
+        Kind::Raw => "raw disk".into(),
+        Kind::Qcow2(_) => "qcow2".into(),
+        Kind::Vmdk(facts) => facts.kind.clone(),
+        Kind::Ova(facts) => {
+            let machine = facts.machine.as_ref().map_or("", |machine| machine.family.as_str());
+            format!(
+                "OVA for {machine}, {} digests hold; by our own parser, not by DMTF's schema",
+                facts.digests_hold
+            )
+        }
+        Kind::Ovf(facts) | Kind::Vmx(facts) => facts.family.clone(),
+        Kind::Iso(facts) => format!("ISO {}", facts.volume),
+        Kind::Zst(facts) => format!("compressed raw disk, {} frames", facts.frames),
+        Kind::Unknown => return Verdict::Broken("it is of no format that is known".into()),
+    };
+    Verdict::Sound(kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(code: i32, text: &str) -> Answer {
+        Answer { command: "x".into(), lines: text.lines().map(str::to_owned).collect(), code }
+    }
+
+    #[test]
+    fn both_boot_images_of_an_iso_must_be_bootable() {
+        let bios = "El Torito boot img :   1  BIOS  y   none  0x0000  0x00      4         134";
+        let uefi = "El Torito boot img :   2  UEFI  y   none  0x0000  0x00   8192       14338";
+        let both = format!("El Torito catalog  : 34  1\n{bios}\n{uefi}\nEl Torito img path :   1  /boot/x");
+        assert!(el_torito(&answer(0, &both)).is_ok());
+        assert!(el_torito(&answer(0, bios)).unwrap_err().contains("by UEFI: false"));
+        assert!(el_torito(&answer(0, &both.replace("UEFI  y", "UEFI  n"))).is_err());
+        assert!(el_torito(&answer(5, &both)).is_err());
+    }
+
+    #[test]
+    fn what_sgdisk_identifies_is_a_problem_though_its_code_is_0() {
+        let good = "No problems found. 12 free sectors (6.0 KiB) available in 1 segments.";
+        assert!(sgdisk(&answer(0, good)).is_ok());
+        let bad = "Problem: The secondary header's self-pointer indicates ...\nIdentified 1 problems!";
+        assert!(sgdisk(&answer(0, bad)).unwrap_err().contains("Identified 1 problems!"));
+    }
+}

@@ -1,0 +1,179 @@
+//! An unattended installation of the ISO to an empty disk, by a second medium with the answers.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_process::{Cmd, Status, interrupt};
+use rave_smoke::matrix::MatrixRow;
+use rave_smoke::report::{BootFailure, Outcome, Row};
+use rave_smoke::serial;
+use rave_spec::Format;
+use rave_vm::machine::{DiskFormat, ExtraDisk, Interface, Password};
+use rave_vm::sandbox::Plan;
+use rave_vm::{Error, Instance};
+
+use super::scratch::Scratch;
+use super::session::{Session, firmware_of};
+use super::voice::Voice;
+use crate::cmd::run::{failure, run_root};
+use crate::exit::Failure;
+use crate::request::{self, Found};
+
+/// How long an installation may take: the live boot, the medium's digests, and writing it, under software emulation.
+const LIMIT: Duration = Duration::from_secs(1800);
+/// How often it is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+/// What the installer's own errors begin with on the console.
+const ERROR: &str = "rave-guest: ";
+const DONE: &str = "RAVE is installed on";
+
+/// A disk that was installed to.
+pub(super) struct Installed {
+    pub(super) disk: Utf8PathBuf,
+    /// The password that the answers set.
+    pub(super) password: Option<String>,
+    pub(super) row: Row,
+}
+
+/// Why there is none.
+pub(super) enum Unfinished {
+    /// The guest failed; its serial log is the row's.
+    Guest(Box<BootFailure>),
+    Host(anyhow::Error),
+}
+
+impl From<Failure> for Unfinished {
+    fn from(failure: Failure) -> Self {
+        Self::Host(failure.into())
+    }
+}
+
+impl From<anyhow::Error> for Unfinished {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Host(error)
+    }
+}
+
+/// Installs, on the hardware that the row names.
+pub(super) fn install(
+    session: &Session<'_>,
+    row: &MatrixRow,
+    iso: &Utf8Path,
+    scratch: &Scratch,
+    voice: &Voice<'_>,
+) -> Result<Installed, Unfinished> {
+    voice.note("installing it to an empty disk");
+    let started = Instant::now();
+    let password = password(session.manifest.guest.hardened)?;
+    let setup = setup_medium(&scratch.path, password.as_deref()).map_err(host)?;
+    let disk = scratch.path.join("installed.qcow2");
+    let size = format!("{}M", session.settings.spec.spec.vm.disk.get());
+    Cmd::new("qemu-img")
+        .args(["create", "-q", "-f", "qcow2", disk.as_str(), &size])
+        .output()
+        .map_err(|error| host(error.into()))?;
+
+    let run_root = run_root(session.settings);
+    let found = Found { manifest: session.manifest, path: iso, format: Format::Iso };
+    let plan =
+        Plan { firmware: firmware_of(row)?, ..request::machine(session.settings, &run_root, found, &[])? };
+    let mut machine = plan.prepare().map_err(|error| failure(&error))?.machine;
+    machine.files.serial_log = scratch.serial_log();
+    machine.more_disks = vec![
+        ExtraDisk {
+            path: disk.clone(),
+            format: DiskFormat::Qcow2,
+            interface: row.interface,
+            read_only: false,
+        },
+        ExtraDisk { path: setup, format: DiskFormat::Raw, interface: Interface::Virtio, read_only: true },
+    ];
+    let mut instance =
+        Instance::boot(machine, session.verdict.engine, session.qemu).map_err(|error| failure(&error))?;
+    let result = watch(&mut instance, &scratch.serial_log(), started, voice);
+    instance.kill().map_err(|error| failure(&error))?;
+    let said = result?;
+    let row = Row {
+        name: "installed".into(),
+        group: "install".into(),
+        title: "the ISO installs itself to an empty disk, unattended".into(),
+        outcome: Outcome::Passed,
+        seconds: (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
+        attempts: 1,
+        last_answer: said,
+    };
+    Ok(Installed { disk, password, row })
+}
+
+fn host(error: anyhow::Error) -> Unfinished {
+    Unfinished::Host(error)
+}
+
+/// One of this run's own, so that logging in with it proves that the answer was taken.
+fn password(hardened: bool) -> anyhow::Result<Option<String>> {
+    if hardened { Ok(None) } else { Ok(Some(Password::random()?.as_str().to_owned())) }
+}
+
+/// A FAT image of a floppy's size with the answers.
+fn setup_medium(folder: &Utf8Path, password: Option<&str>) -> anyhow::Result<Utf8PathBuf> {
+    let (answers, image) = (folder.join("rave-setup.conf"), folder.join("setup.img"));
+    let password = password.map(|password| format!("rave.password={password}\n")).unwrap_or_default();
+    fs::write(
+        &answers,
+        format!("rave.install=auto\nrave.hostname=installed\nrave.then=poweroff\n{password}"),
+    )?;
+    Cmd::new("mkfs.vfat").args(["-n", "RAVE_SETUP", "-C", image.as_str(), "1440"]).output()?;
+    Cmd::new("mcopy").args(["-i", image.as_str(), answers.as_str(), "::/"]).output()?;
+    Ok(image)
+}
+
+/// Waits until the machine has powered itself off; the installer's last words.
+fn watch(
+    instance: &mut Instance,
+    log: &Utf8Path,
+    started: Instant,
+    voice: &Voice<'_>,
+) -> Result<String, Unfinished> {
+    let mut shown = String::new();
+    loop {
+        let ended = instance.ended().map_err(|error| failure(&error))?;
+        let text = text(log);
+        if let Some(said) = text.lines().rev().find(|line| line.contains(DONE)).filter(|_| ended.is_some()) {
+            return Ok(said.trim().to_owned());
+        }
+        let cause = match ended {
+            Some(Status::Code(0)) => Some("the machine went off before it was done".to_owned()),
+            Some(status) => Some(instance.died(status).to_string()),
+            None if started.elapsed() > LIMIT => Some(format!("not done after {} s", LIMIT.as_secs())),
+            None => text.lines().find_map(|line| line.trim().strip_prefix(ERROR)).map(str::to_owned),
+        };
+        if let Some(cause) = cause {
+            return Err(Unfinished::Guest(Box::new(unfinished(cause, log, started))));
+        }
+        let line = text.lines().rev().map(str::trim).find(|line| line.contains(" MiB"));
+        if let Some(line) = line.filter(|line| *line != shown) {
+            shown = line.to_owned();
+            voice.progress(line);
+        }
+        if let Err(interrupted) = interrupt::pause(LOOK) {
+            return Err(failure(&Error::Interrupted(interrupted)).into());
+        }
+    }
+}
+
+fn text(log: &Utf8Path) -> String {
+    String::from_utf8_lossy(&fs::read(log).unwrap_or_default()).into_owned()
+}
+
+fn unfinished(cause: String, log: &Utf8Path, started: Instant) -> BootFailure {
+    let tail = serial::last_lines(log).unwrap_or_default();
+    BootFailure {
+        stage: "the installation".into(),
+        cause,
+        evidence: tail.last().cloned().unwrap_or_default(),
+        remedy: "the serial log has all that the installer said".into(),
+        reached: Vec::new(),
+        waited: (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
+    }
+}

@@ -1,0 +1,116 @@
+//! Several machines side by side.
+
+use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use rave_process::interrupt;
+use rave_spec::VmSize;
+
+/// MiB that QEMU takes beside its guest's memory.
+const OF_QEMU: u64 = 512;
+
+/// How many machines this host runs at once: each has its memory and its processors. At least one.
+pub(super) fn that_fit(vm: VmSize) -> usize {
+    let cpus = thread::available_parallelism().map_or(1, usize::from);
+    let memory = fs::read_to_string("/proc/meminfo").ok().and_then(|text| available_mib(&text));
+    fit(memory, cpus, vm.memory.get(), vm.cpus as usize)
+}
+
+fn fit(memory_mib: Option<u64>, cpus: usize, memory_of_each: u64, cpus_of_each: usize) -> usize {
+    // Where nothing is known of the memory, one machine is as many as `run` boots too.
+    let by_memory = memory_mib.map_or(1, |mib| mib / (memory_of_each + OF_QEMU));
+    usize::try_from(by_memory).unwrap_or(usize::MAX).min(cpus / cpus_of_each.max(1)).max(1)
+}
+
+/// `MemAvailable` of `proc_meminfo(5)`.
+fn available_mib(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib / 1024)
+}
+
+/// What came of the items that were begun, in their order; and the first error, after which, as after an interrupt, no
+/// other is begun. Those that are under way end first.
+pub(super) fn side_by_side<T: Sync, R: Send, E: Send>(
+    jobs: usize,
+    items: &[T],
+    work: impl Fn(&T) -> Result<R, E> + Sync,
+) -> (Vec<R>, Result<(), E>) {
+    let next = AtomicUsize::new(0);
+    let done: Mutex<Vec<(usize, R)>> = Mutex::default();
+    let end: Mutex<Result<(), E>> = Mutex::new(Ok(()));
+    let worker = || {
+        while lock(&end).is_ok() && interrupt::requested().is_none() {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(index) else { break };
+            match work(item) {
+                Ok(result) => lock(&done).push((index, result)),
+                Err(error) => {
+                    let mut end = lock(&end);
+                    if end.is_ok() {
+                        *end = Err(error);
+                    }
+                }
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..jobs.min(items.len()) {
+            scope.spawn(worker);
+        }
+        worker();
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(index, _)| *index);
+    let results = done.into_iter().map(|(_, result)| result).collect();
+    (results, end.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Barrier;
+
+    #[test]
+    fn as_many_as_memory_and_processors_allow_and_at_least_one() {
+        assert_eq!(fit(Some(23_000), 2, 4096, 2), 1);
+        assert_eq!(fit(Some(23_000), 16, 4096, 2), 4);
+        assert_eq!(fit(Some(23_000), 4, 1024, 1), 4);
+        assert_eq!(fit(Some(900), 8, 4096, 2), 1);
+        assert_eq!(fit(None, 8, 4096, 2), 1);
+    }
+
+    #[test]
+    fn the_memory_is_read_from_the_kernels_table() {
+        let text = "MemTotal:       24689104 kB\nMemFree:          812345 kB\nMemAvailable:   16777216 kB\n";
+        assert_eq!(available_mib(text), Some(16384));
+        assert_eq!(available_mib("MemTotal: 1 kB\n"), None);
+    }
+
+    #[test]
+    fn two_are_under_way_at_once_and_results_keep_the_items_order() {
+        let both = Barrier::new(2);
+        let (results, end) = side_by_side(2, &[10, 20], |item| {
+            // One alone would wait here for ever.
+            both.wait();
+            Ok::<_, ()>(item + 1)
+        });
+        assert_eq!((results, end), (vec![11, 21], Ok(())));
+    }
+
+    #[test]
+    fn after_an_error_none_is_begun() {
+        let begun = AtomicUsize::new(0);
+        let (results, end) = side_by_side(1, &[1, 2, 3], |item| {
+            begun.fetch_add(1, Ordering::Relaxed);
+            if *item == 2 { Err("broken") } else { Ok(*item) }
+        });
+        assert_eq!((results, end, begun.into_inner()), (vec![1], Err("broken"), 2));
+    }
+}

@@ -1,0 +1,76 @@
+//! What the host's programs say of the files, as rows of the report.
+
+use std::time::Instant;
+
+use rave_image::manifest::Artifact;
+use rave_image::sound::{self, Finding, Verdict};
+use rave_process::progress::{Event, Outcome as Done};
+use rave_smoke::report::{Made, Outcome, Row};
+
+use crate::settings::Settings;
+use crate::ui::Ui;
+
+/// The group of these rows.
+const GROUP: &str = "made";
+
+pub(super) fn look(artifact: &Artifact, settings: &Settings, ui: &Ui) -> Made {
+    let sink = ui.sink();
+    let stage = &format!("files of {}", artifact.format);
+    let started = Instant::now();
+    sink(Event::StageStarted { stage });
+    let findings = sound::look(&settings.out_dir, artifact);
+    sink(Event::StageFinished { stage, elapsed: started.elapsed(), outcome: Done::Built });
+    let made = made(artifact.format.as_str(), findings);
+    for row in made.rows.iter().filter(|row| row.outcome.is_failure()) {
+        let reason = row.outcome.reason().unwrap_or_default().lines().next().unwrap_or_default();
+        ui.warn(&format!("{}: {reason}", row.name));
+    }
+    made
+}
+
+fn made(format: &str, findings: Vec<Finding>) -> Made {
+    let mut made = Made { format: format.to_owned(), rows: Vec::new(), not_here: Vec::new() };
+    for Finding { name, title, verdict, elapsed } in findings {
+        let (outcome, last_answer) = match verdict {
+            Verdict::NotHere => {
+                made.not_here.push(format!("{name}: {title}"));
+                continue;
+            }
+            Verdict::Sound(said) => (Outcome::Passed, said),
+            Verdict::Broken(why) => (Outcome::Failed(why), String::new()),
+            Verdict::Unknown(why) => (Outcome::Error(why), String::new()),
+        };
+        let seconds = (elapsed.as_secs_f64() * 1000.0).round() / 1000.0;
+        let group = GROUP.to_owned();
+        made.rows.push(Row { name, group, title, outcome, seconds, attempts: 1, last_answer });
+    }
+    made
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_program_that_is_not_here_is_told_and_is_no_row() {
+        let finding = |name: &str, verdict| Finding {
+            name: name.into(),
+            title: "all is well".into(),
+            verdict,
+            elapsed: Duration::from_millis(5),
+        };
+        let made = made(
+            "virtualbox",
+            vec![
+                finding("qemu-img-ova", Verdict::Sound("No errors".into())),
+                finding("vboxmanage", Verdict::NotHere),
+                finding("xmllint-ovf", Verdict::Broken("no XML".into())),
+            ],
+        );
+        let names: Vec<&str> = made.rows.iter().map(|row| row.name.as_str()).collect();
+        assert_eq!(names, ["qemu-img-ova", "xmllint-ovf"]);
+        assert_eq!((made.counts().passed, made.counts().failed), (1, 1));
+        assert_eq!(made.not_here, ["vboxmanage: all is well"]);
+    }
+}

@@ -1,0 +1,76 @@
+//! What a row says while it runs. One alone shows its stages; of several side by side each is one stage itself, so that
+//! no line of theirs is torn from another.
+
+use std::time::Instant;
+
+use rave_process::progress::{Event, Outcome, Unit};
+
+use crate::ui::Ui;
+
+#[derive(Clone, Copy)]
+pub(super) struct Voice<'a> {
+    ui: &'a Ui,
+    row: &'a str,
+    is_alone: bool,
+    started: Instant,
+}
+
+impl<'a> Voice<'a> {
+    pub(super) fn new(ui: &'a Ui, row: &'a str, is_alone: bool) -> Self {
+        let voice = Self { ui, row, is_alone, started: Instant::now() };
+        if !is_alone {
+            ui.sink()(Event::StageStarted { stage: row });
+        }
+        voice
+    }
+
+    /// A line that is of interest while the row runs.
+    pub(super) fn note(&self, text: &str) {
+        if self.is_alone {
+            self.ui.note(text);
+        } else {
+            self.ui.sink()(Event::StageOutput { stage: self.row, line: text });
+        }
+    }
+
+    pub(super) fn warn(&self, text: &str) {
+        if self.is_alone { self.ui.warn(text) } else { self.ui.warn(&format!("{}: {text}", self.row)) }
+    }
+
+    /// How far something is that is no stage.
+    pub(super) fn progress(&self, line: &str) {
+        if self.is_alone {
+            self.ui.note(&format!("  {line}"));
+        } else {
+            self.ui.sink()(Event::StageOutput { stage: self.row, line });
+        }
+    }
+
+    /// What engines report to.
+    pub(super) fn sink(&self) -> impl Fn(Event<'_>) + Sync + '_ {
+        let sink = self.ui.sink();
+        move |event| {
+            if self.is_alone {
+                return sink(event);
+            }
+            match event {
+                Event::StageStarted { stage } => sink(Event::StageOutput { stage: self.row, line: stage }),
+                Event::StageOutput { line, .. } => sink(Event::StageOutput { stage: self.row, line }),
+                Event::StageProgress { done, total, unit: Unit::Checks, .. } => {
+                    sink(Event::StageProgress { stage: self.row, done, total, unit: Unit::Checks });
+                }
+                Event::StageProgress { .. } | Event::StageFinished { .. } => {}
+                Event::Note { text } => self.note(text),
+                Event::Warning { text } => self.warn(text),
+            }
+        }
+    }
+
+    /// The row is over.
+    pub(super) fn end(&self) {
+        if !self.is_alone {
+            let elapsed = self.started.elapsed();
+            self.ui.sink()(Event::StageFinished { stage: self.row, elapsed, outcome: Outcome::Built });
+        }
+    }
+}
