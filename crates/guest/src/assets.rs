@@ -92,6 +92,10 @@ pub struct Paths {
     pub pages: String,
     /// What starts a session on the X server, with the session's command as arguments; `@xsession@`.
     pub xsession: String,
+    /// The VNC server of a screen that is there; `@vnc_server@`.
+    pub vnc_server: String,
+    /// Chromium, which Playwright drives.
+    pub chromium: String,
     /// The search path of services, without the user's own folder; part of `@path@`.
     pub path: String,
 }
@@ -106,6 +110,8 @@ impl Paths {
             nginx: "/usr/sbin/nginx".into(),
             pages: "/usr/lib/rave/pages".into(),
             xsession: "/etc/X11/Xsession".into(),
+            vnc_server: "/usr/bin/X0tigervnc".into(),
+            chromium: "/usr/bin/chromium".into(),
             path: "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin".into(),
         }
     }
@@ -121,7 +127,7 @@ pub fn files(config: &GuestConfig, paths: &Paths) -> Vec<GuestFile> {
     files.extend(environment::files(config));
     files.extend(npm::files(&text, config, paths));
     files.extend(masks::files());
-    files.extend(features::files(&text, config));
+    files.extend(features::files(&text, config, paths));
     files.sort_by(|a, b| a.path.cmp(&b.path));
     files
 }

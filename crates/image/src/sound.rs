@@ -223,6 +223,8 @@ fn root_offset(path: &Utf8Path) -> Result<u64, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::FileExt as _;
+
     use super::*;
     use crate::digest::Digest;
     use crate::manifest::ArtifactFile;
@@ -260,7 +262,6 @@ mod tests {
         let findings = look(folder, &artifact("a.img"));
         assert!(matches!(verdict(&findings, "e2fsck"), Verdict::Broken(_)), "{findings:#?}");
         // The table's header is in the second sector (UEFI specification 2.10, 5.3.2).
-        use std::os::unix::fs::FileExt as _;
         File::options().write(true).open(&path).unwrap().write_all_at(b"XX", 600).unwrap();
         let findings = look(folder, &artifact("a.img"));
         assert!(matches!(verdict(&findings, "sfdisk"), Verdict::Broken(_)), "{findings:#?}");

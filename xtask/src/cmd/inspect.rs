@@ -61,7 +61,7 @@ fn kind(kind: &Kind) -> Vec<Row> {
         }
         Kind::Zst(facts) => {
             rows.push(("unpack it with", "zstd -d --sparse FILE".into()));
-            format!("raw disk, compressed by zstd in {} frames", facts.frames)
+            format!("raw disk, compressed by zstd, frames: {}", facts.frames)
         }
         Kind::Iso(facts) => {
             let boots = if facts.boots_as_cd { "boots as a CD" } else { "does not boot as a CD" };

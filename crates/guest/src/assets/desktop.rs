@@ -115,10 +115,10 @@ fn panel(template: &Template, config: &GuestConfig) -> String {
 impl Launcher {
     /// The entry in the menu, its icon, and the entry on the desktop, which Xfce starts without a question when it is executable.
     fn files(&self, template: &Template, config: &GuestConfig) -> [GuestFile; 3] {
-        let values =
-            [("name", self.name), ("comment", self.comment), ("icon", self.id), ("path_of_page", self.path)];
-        let entry = template.fill_with(include_str!("../../assets/desktop/launcher.desktop"), &values);
         let icon = format!("/usr/share/pixmaps/{}.svg", self.id);
+        let values =
+            [("name", self.name), ("comment", self.comment), ("icon", &icon), ("path_of_page", self.path)];
+        let entry = template.fill_with(include_str!("../../assets/desktop/launcher.desktop"), &values);
         let on_desktop = GuestFile {
             path: format!("{}/Desktop/{}.desktop", config.home, self.id),
             owner: Owner::User,

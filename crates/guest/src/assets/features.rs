@@ -1,7 +1,7 @@
 //! What each feature of a profile adds. Names are those of `rave.toml`'s profiles; a base adds the packages.
 
 use super::render::Template;
-use super::{GuestFile, desktop, playwright};
+use super::{GuestFile, Paths, desktop, playwright};
 use crate::config::GuestConfig;
 
 /// Xfce that logs the user in by itself, Chromium, `NetworkManager`.
@@ -16,7 +16,7 @@ pub const PLAYWRIGHT: &str = "playwright";
 /// TCP port of the VNC server in the guest: display 0 by RFC 6143, section 1.
 pub const VNC_PORT: u16 = 5900;
 
-pub(super) fn files(template: &Template, config: &GuestConfig) -> Vec<GuestFile> {
+pub(super) fn files(template: &Template, config: &GuestConfig, paths: &Paths) -> Vec<GuestFile> {
     let mut files = Vec::new();
     if config.has(DESKTOP) {
         files.extend(desktop::files(template, config));
@@ -25,7 +25,7 @@ pub(super) fn files(template: &Template, config: &GuestConfig) -> Vec<GuestFile>
         files.extend(vnc(template));
     }
     if config.has(PLAYWRIGHT) {
-        files.extend(playwright::files());
+        files.extend(playwright::files(paths));
     }
     files
 }

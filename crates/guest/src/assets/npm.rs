@@ -110,10 +110,7 @@ pub fn commands(config: &GuestConfig) -> Vec<Command> {
 }
 
 /// The router's command. Version 2.0.0 of it answers `-v` and `version`, and takes `--version` for a mistake.
-const CCR: &str = r#"#!/bin/sh
-[ "$1" != --version ] || set -- version
-exec @node@ @tools@/node_modules/@musistudio/claude-code-router/dist/cli.js "$@"
-"#;
+const CCR: &str = include_str!("../../assets/npm/ccr");
 
 pub(super) fn files(template: &Template, config: &GuestConfig, paths: &Paths) -> Vec<GuestFile> {
     let mut files = links(config, paths);

@@ -1,6 +1,6 @@
 //! Playwright, for scripts in the guest: it finds the system's Chromium where its own download would lie.
 
-use super::GuestFile;
+use super::{GuestFile, Paths};
 
 /// The locked version of Playwright, and the revision of the browsers that it looks for: `browsers.json` of its package
 /// `playwright-core`, the entries `chromium` and `chromium-headless-shell`.
@@ -9,22 +9,19 @@ const BROWSERS_OF: (&str, &str) = ("1.65.1", "1255");
 /// Where Playwright looks for browsers (`PLAYWRIGHT_BROWSERS_PATH`, playwright.dev/docs/browsers).
 const BROWSERS: &str = "/opt/rave/browsers";
 
-/// The system's Chromium, as the base's packages install it.
-const CHROMIUM: &str = "/usr/bin/chromium";
-
 /// What Playwright's own download of each browser holds for linux-x64: folder and program below it.
 const PROGRAMS: [(&str, &str); 2] = [
     ("chromium", "chrome-linux64/chrome"),
     ("chromium_headless_shell", "chrome-headless-shell-linux64/chrome-headless-shell"),
 ];
 
-pub(super) fn files() -> Vec<GuestFile> {
+pub(super) fn files(paths: &Paths) -> Vec<GuestFile> {
     let (_, revision) = BROWSERS_OF;
     let of = |(browser, program): (&str, &str)| {
         let folder = format!("{BROWSERS}/{browser}-{revision}");
         // Without this mark it would take the download for a broken one.
         let mark = GuestFile::file(format!("{folder}/INSTALLATION_COMPLETE"), 0o644, "");
-        [GuestFile::symlink(format!("{folder}/{program}"), CHROMIUM), mark]
+        [GuestFile::symlink(format!("{folder}/{program}"), &paths.chromium), mark]
     };
     PROGRAMS.into_iter().flat_map(of).collect()
 }

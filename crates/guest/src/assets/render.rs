@@ -22,6 +22,7 @@ impl Template {
             ("nginx", paths.nginx.clone()),
             ("pages", paths.pages.clone()),
             ("xsession", paths.xsession.clone()),
+            ("vnc_server", paths.vnc_server.clone()),
             ("path", format!("{}/.local/bin:{}", config.home, paths.path)),
             ("kanban_port", ports.kanban.to_string()),
             ("router_port", ports.router.to_string()),

@@ -33,8 +33,7 @@ pub(super) fn files(template: &Template, config: &GuestConfig, paths: &Paths) ->
 
 /// A medium with the installer's answers starts it, wherever it is found: a boot loader sees only what its firmware does.
 /// The unit does nothing outside of a live session.
-const INSTALL_RULE: &str = "ACTION!=\"remove\", SUBSYSTEM==\"block\", ENV{ID_FS_LABEL}==\"RAVE_SETUP\", TAG+=\"systemd\", \
-    ENV{SYSTEMD_WANTS}+=\"rave-install.service\"\n";
+const INSTALL_RULE: &str = include_str!("../../assets/install.rules");
 
 const HOSTS: &str = "\
 127.0.0.1 localhost

@@ -29,7 +29,7 @@ const IMAGE: &str = "disk.vmdk";
 const DESCRIPTION: &str = "disk.json";
 
 /// A grain has the usual 64 KiB.
-const GRAIN: usize = 128 * SECTOR as usize;
+const GRAIN: usize = 128 * 512;
 
 /// Entries of a grain table ("numGTEsPerGT"); a table then stands for 32 MiB and takes four sectors.
 const ENTRIES: usize = 512;
@@ -241,7 +241,7 @@ impl Out {
             self.file.write_all(piece)?;
         }
         let whole = length.next_multiple_of(SECTOR);
-        let rest = [0; SECTOR as usize];
+        let rest = [0; 512];
         self.file.write_all(&rest[..usize::try_from(whole - length).unwrap_or_default()])?;
         self.sectors += whole / SECTOR;
         Ok(start)
@@ -276,7 +276,7 @@ fn header(capacity: u64, directory: u64) -> vmdk::Header {
         grain_size: GRAIN as u64 / SECTOR,
         descriptor_offset: 1,
         descriptor_size: 20,
-        entries_per_table: ENTRIES as u32,
+        entries_per_table: 512,
         redundant_directory: 0,
         directory,
         overhead: OVERHEAD,

@@ -1,0 +1,22 @@
+# The smoke suite's checks in their order, from its registry: [ { name; title; feature; } ], feature null for every guest.
+{ lib }:
+let
+  rust = import ../lib/rust.nix { inherit lib; };
+  source = "crates/smoke/src/registry.rs";
+  inherit (rust) space string;
+  parts = lib.splitString "pub const CHECKS: &[Check] = &[" (rust.read source);
+  text = lib.head (lib.splitString "\n];" (lib.last parts));
+  # `of("sound", check(Group, "name", "title", ...`, `check(Group, "name", ...`; rustfmt breaks lines where it likes.
+  pattern = "(of[(]${space}${string},${space})?check[(]${space}[A-Z][a-z]+,${space}${string},${space}${string}";
+  found = map (groups: {
+    feature = lib.elemAt groups 1;
+    name = lib.elemAt groups 2;
+    title = lib.elemAt groups 3;
+  }) (rust.matches pattern text);
+  # Each entry calls `check(` once.
+  entries = lib.length (rust.matches "check[(]" text);
+in
+if lib.length parts != 2 || found == [ ] || lib.length found != entries then
+  throw "${source}: ${toString (lib.length found)} of ${toString entries} checks were understood; nix/checks/list.nix reads it"
+else
+  found

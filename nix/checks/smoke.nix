@@ -1,0 +1,79 @@
+# One machine that runs the checks which apply to it, by NixOS's test driver.
+{ lib, pkgs, module }:
+{ profile, hardened ? null }:
+let
+  checks = import ./list.nix { inherit lib; };
+  keys = import (pkgs.path + "/nixos/tests/ssh-keys.nix") pkgs;
+  pins = (lib.importJSON ../../crates/guest/assets/npm/package.json).dependencies;
+  name = if hardened == true then "hardened" else profile;
+in
+pkgs.testers.runNixOSTest (
+  { nodes, ... }:
+  let
+    inherit (nodes.machine) rave;
+    scripts = import ./scripts.nix {
+      inherit lib pins;
+      config = nodes.machine;
+    };
+    applies = check: check.feature == null || lib.elem check.feature rave.features;
+    script =
+      check:
+      scripts.${check.name}
+        or (throw "nix/checks/scripts.nix has nothing for the check ${check.name} of crates/smoke/src/registry.rs");
+    subtest = check: ''
+      with subtest("${check.name}: ${check.title}"):
+      ${lib.concatMapStrings (line: "    ${line}\n") (lib.splitString "\n" (lib.trim (script check)))}
+    '';
+  in
+  {
+    name = "rave-smoke-${name}";
+    # Helpers are used where a profile has what they are for.
+    skipLint = true;
+    skipTypeCheck = true;
+
+    nodes.machine =
+      { pkgs, ... }:
+      {
+        imports = [ module ];
+        rave = {
+          enable = true;
+          inherit profile;
+          authorizedKeys = [ keys.snakeOilPublicKey ];
+        }
+        // lib.optionalAttrs (hardened != null) { inherit hardened; };
+        virtualisation = {
+          memorySize = 4096;
+          cores = 2;
+          diskSize = 8192;
+          resolution = {
+            x = 1280;
+            y = 800;
+          };
+        };
+        environment.systemPackages = [ pkgs.sshpass ];
+        # The driver gives root one of its own, from a file.
+        users.users.root.hashedPassword = lib.mkForce null;
+      };
+
+    testScript = ''
+      import shlex
+
+      def user(command):
+          return machine.succeed(f"su - ${rave.user} -c {shlex.quote(command)}")
+
+      # With the desktop's screen and bus.
+      SESSION = "export XDG_RUNTIME_DIR=/run/user/1000 DISPLAY=:0 XAUTHORITY=/run/lightdm/${rave.user}/xauthority; "
+
+      def session(command):
+          return user(SESSION + command)
+
+      def wait_for_session(command):
+          machine.wait_until_succeeds(f"su - ${rave.user} -c {shlex.quote(SESSION + command)}", 300)
+
+      start_all()
+      machine.wait_for_unit("multi-user.target")
+      machine.succeed("install --mode 600 ${keys.snakeOilPrivateKey} /root/key")
+      ${lib.concatMapStrings subtest (lib.filter applies checks)}
+    '';
+  }
+)

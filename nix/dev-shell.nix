@@ -1,0 +1,47 @@
+# What `cargo xtask doctor` asks for, but mmdebstrap, which nixpkgs does not have: the Debian base wants a Debian or Ubuntu host.
+{
+  mkShell,
+  cargo,
+  rustc,
+  clippy,
+  rustfmt,
+  rust-analyzer,
+  cargo-nextest,
+  qemu,
+  OVMF,
+  mtools,
+  dosfstools,
+  e2fsprogs,
+  util-linux,
+  grub2,
+  squashfsTools,
+  libisoburn,
+  nodejs_24,
+  openssh,
+  nginx,
+  glibc,
+}:
+mkShell {
+  packages = [
+    cargo
+    rustc
+    clippy
+    rustfmt
+    rust-analyzer
+    cargo-nextest
+    # The guest's program is static.
+    glibc.static
+    qemu
+    OVMF
+    mtools
+    dosfstools
+    e2fsprogs
+    util-linux
+    grub2
+    squashfsTools
+    libisoburn
+    nodejs_24
+    openssh
+    nginx
+  ];
+}

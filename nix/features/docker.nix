@@ -1,0 +1,12 @@
+# Docker with compose, for the user. Its socket starts it.
+{ config, lib, pkgs, ... }:
+{
+  config = lib.mkIf (config.rave.enable && lib.elem "docker" config.rave.features) {
+    virtualisation.docker = {
+      enable = true;
+      enableOnBoot = false;
+    };
+    users.users.${config.rave.user}.extraGroups = [ "docker" ];
+    environment.systemPackages = [ pkgs.docker-compose ];
+  };
+}

@@ -1,0 +1,25 @@
+# A disk in one format, by `xtask convert`: the very code that makes the artifacts of the Debian base.
+{ lib, pkgs, settings }:
+{ profile, disk, format }:
+let
+  # What `xtask` wants of a checkout.
+  checkout = lib.fileset.toSource {
+    root = ../..;
+    fileset = lib.fileset.unions [ ../../rave.toml ../../profiles ];
+  };
+in
+pkgs.runCommand "rave-${profile}-${format}"
+  {
+    nativeBuildInputs = [ pkgs.rave.xtask pkgs.qemu-utils ];
+    # Times inside of packages such as an OVA: 2026-01-01, as xtask's own default.
+    env.SOURCE_DATE_EPOCH = 1767225600;
+    meta = {
+      description = "${settings.profiles.${profile}.description}: ${format}";
+      platforms = [ "x86_64-linux" ];
+    };
+  }
+  ''
+    cp --recursive ${checkout} checkout && chmod --recursive u+w checkout && cd checkout
+    export HOME=$TMPDIR RAVE_STATE=$TMPDIR/state RAVE_CACHE=$TMPDIR/cache
+    xtask convert ${disk}/nixos.img --format ${format} --out $out
+  ''

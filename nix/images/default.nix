@@ -1,0 +1,22 @@
+# Packages: a format of the default profile under its own name, of any profile as FORMAT-PROFILE. One disk a profile; what
+# makes the formats of it is the workspace's own tool.
+{ lib, pkgs, settings, profiles }:
+let
+  convert = import ./convert.nix { inherit lib pkgs settings; };
+  of =
+    profile: system:
+    let
+      disk = system.config.system.build.raveDisk;
+      converted = format: convert { inherit profile disk format; };
+    in
+    lib.genAttrs (lib.remove "iso" settings.formatNames) converted
+    // {
+      qemu = import ./with-runner.nix { inherit lib pkgs settings profile; image = converted "qemu"; };
+      iso = import ./iso.nix { inherit lib pkgs profile disk system; };
+    };
+  all = lib.mapAttrs of profiles;
+  named = lib.concatMapAttrs (
+    profile: lib.mapAttrs' (format: lib.nameValuePair "${format}-${profile}")
+  ) all;
+in
+named // all.${settings.defaults.profile}

@@ -1,0 +1,47 @@
+# /etc/nixos of a machine: RAVE's own flake and a flake of the user's, so that `sudo nixos-rebuild switch` makes the
+# system again from the module that made the image.
+{ config, lib, pkgs }:
+let
+  cfg = config.rave;
+  flake = lib.fileset.toSource {
+    root = ../..;
+    fileset = lib.fileset.unions [
+      ../../Cargo.toml
+      ../../Cargo.lock
+      ../../crates
+      ../../xtask
+      ../../profiles
+      ../../rave.toml
+      ../../flake.nix
+      ../../flake.lock
+      ../../nix
+    ];
+  };
+  own = pkgs.writeText "flake.nix" ''
+    # This machine. Edit configuration.nix, then: sudo nixos-rebuild switch
+    {
+      inputs.rave.url = "path:/etc/nixos/rave";
+      outputs =
+        { rave, ... }:
+        {
+          nixosConfigurations.${cfg.hostName} = rave.nixosConfigurations.${cfg.profile}.extendModules {
+            modules = [ ./configuration.nix ];
+          };
+        };
+    }
+  '';
+  configuration = pkgs.writeText "configuration.nix" ''
+    # What this machine has besides the image's: https://search.nixos.org/options, and rave.*
+    { pkgs, ... }:
+    {
+      environment.systemPackages = [ ];
+      # Under VirtualBox and VMware:
+      # rave.disk.device = "/dev/sda";
+    }
+  '';
+in
+[
+  { source = flake; target = "/etc/nixos/rave"; mode = "u+w"; }
+  { source = own; target = "/etc/nixos/flake.nix"; mode = "644"; }
+  { source = configuration; target = "/etc/nixos/configuration.nix"; mode = "644"; }
+]

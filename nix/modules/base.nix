@@ -1,0 +1,85 @@
+# What every guest holds: the user, the everyday tools, the network, Nix.
+{ config, lib, pkgs, ... }:
+let
+  cfg = config.rave;
+  assets = import ../lib/assets.nix { inherit lib; };
+  inherit (import ../lib/values.nix { inherit config lib pkgs; }) values guestJson;
+  withNetworkManager = lib.elem "desktop" cfg.features;
+in
+{
+  config = lib.mkIf cfg.enable {
+    networking.hostName = lib.mkOverride 900 cfg.hostName;
+    system.stateVersion = lib.mkDefault lib.trivial.release;
+    time.timeZone = lib.mkDefault "UTC";
+    documentation.enable = lib.mkDefault false;
+
+    users.users.${cfg.user} = {
+      isNormalUser = true;
+      uid = 1000;
+      homeMode = "0750";
+      initialPassword = cfg.password;
+      # Written as well as `initialPassword = null`, which alone leaves the account open to whoever sets one.
+      hashedPassword = lib.mkIf (cfg.password == null) "!";
+      extraGroups = [ "wheel" "adm" "audio" "video" "input" "render" "systemd-journal" ];
+    };
+    security.sudo.wheelNeedsPassword = false;
+
+    environment.etc = {
+      "rave/guest.json".source = guestJson;
+      "systemd/journald.conf.d/rave.conf".source = assets.path "journald.conf";
+    }
+    // lib.optionalAttrs (!withNetworkManager) {
+      "systemd/network/80-rave.network".source = assets.path "network/80-rave.network";
+    };
+    users.motd = assets.fill values "motd";
+
+    # The network: as on the other base, nothing waits for it.
+    networking = {
+      useDHCP = false;
+      useNetworkd = !withNetworkManager;
+      firewall.enable = lib.mkDefault cfg.hardened;
+    };
+    systemd.network = {
+      enable = !withNetworkManager;
+      wait-online.enable = false;
+    };
+    services.resolved.enable = true;
+    services.timesyncd.enable = lib.mkDefault true;
+
+    # What an agent works with.
+    environment.systemPackages =
+      (with pkgs; [
+        git
+        curl
+        wget
+        vim
+        (python3.withPackages (packages: [ packages.pip packages.virtualenv ]))
+        rustc
+        cargo
+        # The linker that rustc calls.
+        gcc
+        cacert
+        iproute2
+        procps
+        less
+      ])
+      ++ [ cfg.packages.nodejs cfg.packages.rave-guest cfg.tools.commands ];
+
+    # Programs that agents download expect the usual loader and libraries; a sandbox has to run them.
+    programs.nix-ld = {
+      enable = lib.mkDefault true;
+      libraries = [ pkgs.stdenv.cc.cc.lib pkgs.zlib pkgs.openssl ];
+    };
+    services.envfs.enable = lib.mkDefault true;
+
+    # `nix run`, `nix develop` and `nixos-rebuild switch` from a flake work inside.
+    nix = {
+      settings = {
+        experimental-features = [ "nix-command" "flakes" ];
+        trusted-users = [ "root" "@wheel" ];
+        auto-optimise-store = lib.mkDefault true;
+      };
+      channel.enable = lib.mkDefault false;
+    };
+  };
+}

@@ -1,0 +1,15 @@
+# The NixOS module: `imports = [ rave.nixosModules.default ]; rave.enable = true;`.
+{ settings }:
+{
+  _file = "nix/modules";
+  imports = [
+    (import ./options.nix { inherit settings; })
+    (import ./extra.nix { inherit settings; })
+    ./base.nix
+    ./services.nix
+    ./environment.nix
+    ./ssh.nix
+    ./hardening.nix
+  ]
+  ++ map (name: ../features + "/${name}.nix") settings.featureNames;
+}

@@ -1,0 +1,54 @@
+# The disk of every format: GPT with an ESP, a BIOS boot partition and an ext4 root, started by GRUB under BIOS and UEFI.
+{ config, lib, pkgs, ... }:
+let
+  menu = builtins.readFile ../../crates/image/src/disk/grub.cfg;
+in
+{
+  # In place of those that are drawn: the UUIDs are the same in every build.
+  fileSystems."/" = {
+    device = "/dev/disk/by-uuid/5a1d0c3e-7d3f-4b7e-9a51-7261766572ff";
+    fsType = "ext4";
+    autoResize = true;
+  };
+  fileSystems."/boot" = {
+    device = "/dev/disk/by-label/ESP";
+    fsType = "vfat";
+    options = [ "umask=0077" "nofail" ];
+  };
+  boot = {
+    growPartition = true;
+    loader = {
+      timeout = 0;
+      grub = {
+        enable = true;
+        device = config.rave.disk.device;
+        efiSupport = true;
+        efiInstallAsRemovable = true;
+        # The serial console, and the line by which the host knows how far a boot is.
+        extraConfig = lib.head (lib.splitString "function start" menu);
+        splashImage = null;
+      };
+    };
+    kernelParams = [ "console=tty0" "console=ttyS0,115200" ];
+    # What finds the root file system on each format's hardware.
+    initrd.availableKernelModules = [
+      "virtio_pci"
+      "virtio_blk"
+      "virtio_scsi"
+      "ahci"
+      "ata_piix"
+      "nvme"
+      "sd_mod"
+      "sr_mod"
+      "vmw_pvscsi"
+      "mptspi"
+      "usb_storage"
+      "uas"
+      "xhci_pci"
+      "ehci_pci"
+      "uhci_hcd"
+    ];
+  };
+  hardware.enableRedistributableFirmware = false;
+  system.build.raveDisk = import ../images/disk.nix { inherit config lib pkgs; };
+}

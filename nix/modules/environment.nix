@@ -1,0 +1,45 @@
+# The variables of rave.toml and of RAVE itself, for each way of starting a program in the guest
+# (crates/guest/src/assets/environment.rs has the table).
+{ config, lib, pkgs, ... }:
+let
+  cfg = config.rave;
+  # EnvironmentFile=, systemd.exec(5): between double quotes, a backslash escapes.
+  quoted = value: "\"${builtins.replaceStrings [ "\\" "\"" "`" ] [ "\\\\" "\\\"" "\\`" ] value}\"";
+  inherit (import ../lib/values.nix { inherit config lib pkgs; }) values;
+in
+{
+  options.rave.variables = lib.mkOption {
+    type = lib.types.attrsOf lib.types.singleLineStr;
+    readOnly = true;
+    internal = true;
+    description = "RAVE's own variables, and the user's, which win.";
+  };
+
+  config = lib.mkIf cfg.enable {
+    rave.variables = {
+      # The tools are pinned; Claude Code would replace itself in the background.
+      DISABLE_AUTOUPDATER = "1";
+    }
+    // lib.optionalAttrs (lib.elem "playwright" cfg.features) {
+      PLAYWRIGHT_BROWSERS_PATH = "${cfg.packages.playwright-browsers}";
+      PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD = "1";
+      NODE_PATH = "${values.tools}/node_modules";
+    }
+    // cfg.environment;
+
+    environment = {
+      sessionVariables = lib.mapAttrs (_: lib.mkDefault) cfg.variables;
+      localBinInPath = true;
+      etc = {
+        "rave/environment".text =
+          "# RAVE: for its services. Made from rave.toml.\n"
+          + lib.concatStrings (lib.mapAttrsToList (name: value: "${name}=${quoted value}\n") cfg.variables);
+        "environment.d/90-rave.conf".text =
+          "# RAVE: for the user's own units. Made from rave.toml.\n"
+          + lib.concatStrings (
+            lib.mapAttrsToList (name: value: "${name}=${lib.replaceStrings [ "$" ] [ "\\$" ] (quoted value)}\n") cfg.variables
+          );
+      };
+    };
+  };
+}

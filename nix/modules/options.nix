@@ -1,0 +1,108 @@
+# The options rave.*. What rave.toml says is the default of each.
+{ settings }:
+{ config, lib, pkgs, ... }:
+let
+  inherit (lib) mkOption types;
+  fromToml = key: {
+    default = lib.getAttrFromPath (lib.splitString "." key) settings;
+    defaultText = lib.literalMD "`${key}` of `rave.toml`";
+  };
+  ofProfile = key: {
+    default = settings.profiles.${config.rave.profile}.${key};
+    defaultText = lib.literalMD "`${key}` of `profiles/NAME.toml`";
+  };
+  port = name: what: mkOption (fromToml "services.${name}.guest" // {
+    type = types.port;
+    example = 8080;
+    description = "TCP port in the guest of ${what}.";
+  });
+in
+{
+  options.rave = {
+    enable = mkOption {
+      type = types.bool;
+      default = false;
+      example = true;
+      description = "Whether this system is a RAVE sandbox: its user, services, tools and settings.";
+    };
+    profile = mkOption (fromToml "defaults.profile" // {
+      type = types.enum (lib.attrNames settings.profiles);
+      example = "headless";
+      description = "The profile that says which features the guest holds, and whether it is hardened.";
+    });
+    features = mkOption (ofProfile "features" // {
+      type = types.listOf (types.enum settings.featureNames);
+      example = [ "desktop" "docker" ];
+      description = "What the guest holds besides what every guest holds.";
+    });
+    hardened = mkOption (ofProfile "hardened" // {
+      type = types.bool;
+      example = true;
+      description = "No password, keys only, no root login, and a firewall with just the services' ports.";
+    });
+    user = mkOption (fromToml "guest.user" // {
+      type = types.strMatching "[a-z][a-z0-9_-]{0,31}";
+      example = "dev";
+      description = "The user that agents and services run as.";
+    });
+    password = mkOption {
+      type = types.nullOr types.str;
+      default = if config.rave.hardened then null else settings.guest.password;
+      defaultText = lib.literalMD "`guest.password` of `rave.toml`; null where hardened";
+      example = null;
+      description = ''
+        That user's first password, which anybody who has the image can read. Null: no password logs in.
+      '';
+    };
+    hostName = mkOption (fromToml "guest.hostname" // {
+      type = types.str;
+      example = "sandbox";
+      description = "The guest's name.";
+    });
+    authorizedKeys = mkOption (fromToml "guest.authorized_keys" // {
+      type = types.listOf types.singleLineStr;
+      example = [ "ssh-ed25519 AAAA... me@home" ];
+      description = "Public keys that let the user in by SSH.";
+    });
+    ports = {
+      kanban = port "kanban" "Vibe Kanban";
+      router = port "router" "Claude Code Router";
+      gateway = port "gateway" "nginx, in front of both";
+      ssh = port "ssh" "OpenSSH";
+    };
+    environment = mkOption {
+      type = types.attrsOf types.singleLineStr;
+      default = settings.extra.environment;
+      defaultText = lib.literalMD "`extra.environment` of `rave.toml`";
+      example = {
+        EDITOR = "vim";
+      };
+      description = "Variables for the agent's shells and for the services.";
+    };
+    tools = mkOption {
+      type = types.package;
+      default = config.rave.packages.tools.override {
+        withPlaywright = lib.elem "playwright" config.rave.features;
+      };
+      defaultText = lib.literalExpression "pkgs.rave.tools";
+      example = lib.literalExpression "pkgs.rave.tools.override { withPlaywright = true; }";
+      description = "The npm tools: a folder with `node_modules` and `bin`.";
+    };
+    packages = mkOption {
+      type = types.lazyAttrsOf types.raw;
+      default = pkgs.rave or (import ../packages { inherit pkgs; });
+      defaultText = lib.literalExpression "pkgs.rave";
+      example = lib.literalExpression "inputs.rave.overlays.default pkgs pkgs";
+      description = "RAVE's own packages.";
+    };
+    disk.device = mkOption {
+      type = types.str;
+      default = "/dev/vda";
+      example = "/dev/sda";
+      description = ''
+        The disk that `nixos-rebuild` inside the machine writes the boot loader to: /dev/vda under QEMU, /dev/sda under
+        VirtualBox and VMware.
+      '';
+    };
+  };
+}

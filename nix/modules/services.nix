@@ -1,0 +1,51 @@
+# RAVE's units and the gateway, from the files that the Debian base installs too.
+{ config, lib, pkgs, ... }:
+let
+  cfg = config.rave;
+  assets = import ../lib/assets.nix { inherit lib; };
+  inherit (import ../lib/values.nix { inherit config lib pkgs; }) values searchPath;
+  unit = name: rec {
+    text = assets.fill values "units/${name}";
+    wantedBy = assets.wantedBy text;
+  };
+  lowest = lib.foldl' lib.min 65535 [ cfg.ports.kanban cfg.ports.router cfg.ports.gateway ];
+
+  # Debian's systemd has a search path of its own for units; NixOS's has none.
+  units-of-programs = [ "install-claude-tools" "setup-agent-environment" "rave-ssh-keys" "rave-health" "rave-ready" "rave-install" "claude-code-router" ];
+  drop-ins = pkgs.linkFarm "rave-drop-ins" (
+    map (name: {
+      name = "lib/systemd/system/${name}.service.d/path.conf";
+      path = pkgs.writeText "path.conf" "[Service]\nEnvironment=PATH=${
+        if name == "claude-code-router" then values.path else searchPath
+      }\n";
+    }) units-of-programs
+    # OpenSSH's unit is called sshd here.
+    ++ [
+      {
+        name = "lib/systemd/system/sshd.service.d/rave.conf";
+        path = assets.path "units/ssh.conf";
+      }
+    ]
+  );
+in
+{
+  config = lib.mkIf cfg.enable {
+    # As whole texts: no PATH of NixOS's own is put into them, and no setting is lost on the way.
+    systemd.units = lib.genAttrs assets.units unit;
+    systemd.packages = [ drop-ins ];
+
+    environment.etc."rave/nginx.conf".text = assets.fill values "nginx.conf";
+    systemd.tmpfiles.rules = [
+      "d /etc/rave/gateway.d 0755 root root -"
+      # Where the tools' links and the program lie on every base.
+      "d /usr/local/bin 0755 root root -"
+      "d /usr/lib/rave 0755 root root -"
+      "C+ /usr/lib/rave/rave-guest 0755 root root - ${lib.getExe cfg.packages.rave-guest}"
+    ];
+
+    # No service runs as root, so a port below 1024 needs the kernel's leave.
+    boot.kernel.sysctl = lib.mkIf (lowest < 1024) { "net.ipv4.ip_unprivileged_port_start" = lowest; };
+
+    networking.firewall.allowedTCPPorts = lib.attrValues cfg.ports;
+  };
+}

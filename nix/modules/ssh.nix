@@ -1,0 +1,72 @@
+# OpenSSH with the settings of crates/guest/assets/sshd.conf, each as an option that a system may override.
+{ config, lib, pkgs, ... }:
+let
+  cfg = config.rave;
+  assets = import ../lib/assets.nix { inherit lib; };
+  inherit (import ../lib/values.nix { inherit config lib pkgs; }) values;
+  quoted = value: builtins.replaceStrings [ "\\" "\"" ] [ "\\\\" "\\\"" ] value;
+  text = assets.fill (
+    values
+    // {
+      passwords = if cfg.hardened || cfg.password == null then "no" else "yes";
+      # Apart, for its values may name what is in the store, which no name of a setting may.
+      set_env = "";
+    }
+  ) "sshd.conf";
+  setEnv = "SetEnv ${
+    lib.concatStringsSep " " (lib.mapAttrsToList (name: value: "\"${name}=${quoted value}\"") cfg.variables)
+  }\n";
+
+  # "Keyword value", without comments.
+  lines = lib.filter (line: line != "" && !lib.hasPrefix "#" line) (lib.splitString "\n" text);
+  pair = line: {
+    name = lib.head (lib.splitString " " line);
+    value = lib.concatStringsSep " " (lib.tail (lib.splitString " " line));
+  };
+  all = map pair lines;
+  of = keyword: map (setting: setting.value) (lib.filter (setting: setting.name == keyword) all);
+
+  # Keywords that NixOS has options of another kind for.
+  elsewhere = [ "Port" "HostKey" "AuthorizedKeysFile" ];
+  settings = lib.listToAttrs (lib.filter (setting: !lib.elem setting.name elsewhere) all);
+  # NixOS spells this one in its own way.
+  spelled = name: if name == "UseDNS" then "UseDns" else name;
+  # "ssh_host_ed25519_key" -> "ed25519"
+  kind = path: lib.elemAt (lib.splitString "_" (baseNameOf path)) 2;
+  # The text passes a shell's here-document in nixpkgs.
+  hereDocument = lib.replaceStrings [ "\\" "$" "`" ] [ "\\\\" "\\$" "\\`" ];
+  typed = name: value:
+    if name == "AllowUsers" then lib.splitString " " value
+    else if value == "yes" then true
+    else if value == "no" && name != "PermitRootLogin" then false
+    else value;
+in
+{
+  config = lib.mkIf cfg.enable {
+    services.openssh = {
+      enable = true;
+      ports = map lib.toInt (of "Port");
+      # rave-ssh-keys.service makes them, in parallel and without RSA.
+      generateHostKeys = false;
+      hostKeys = map (path: {
+        inherit path;
+        type = kind path;
+      }) (of "HostKey");
+      authorizedKeysFiles = lib.mkForce (lib.concatMap (lib.splitString " ") (of "AuthorizedKeysFile"));
+      settings = lib.mapAttrs' (
+        name: value: lib.nameValuePair (spelled name) (lib.mkOverride 900 (typed name value))
+      ) settings;
+      # A value that may hold spaces and quotes.
+      extraConfig = hereDocument setEnv;
+    };
+    # The name of the unit on the other base, and in /healthz.
+    systemd.services.sshd.aliases = [ "ssh.service" ];
+    # In the place that the settings name, as the user's own.
+    systemd.tmpfiles.rules = lib.optionals (cfg.authorizedKeys != [ ]) [
+      "d ${values.home}/.ssh 0700 ${cfg.user} users -"
+      "C ${values.home}/.ssh/authorized_keys 0600 ${cfg.user} users - ${
+        pkgs.writeText "authorized_keys" (lib.concatLines cfg.authorizedKeys)
+      }"
+    ];
+  };
+}

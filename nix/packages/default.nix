@@ -1,0 +1,17 @@
+# RAVE's own packages: pkgs.rave.
+{ pkgs }:
+pkgs.lib.makeScope pkgs.newScope (self: {
+  # The newest that nixpkgs has and holds secure; docs/adr/007 says why not 20.
+  nodejs =
+    let
+      secure = name: pkgs ? ${name} && (pkgs.${name}.meta.knownVulnerabilities or [ ]) == [ ];
+    in
+    pkgs.${pkgs.lib.findFirst secure "nodejs" [ "nodejs_26" "nodejs_24" "nodejs_22" ]};
+  source = self.callPackage ./source.nix { };
+  rave-guest = self.callPackage ./rave-guest.nix { };
+  xtask = self.callPackage ./xtask.nix { };
+  tools = self.callPackage ./tools.nix { };
+  pages = self.callPackage ./pages.nix { values = { }; };
+  launchers = self.callPackage ./launchers.nix { values = { }; };
+  playwright-browsers = self.callPackage ./playwright-browsers.nix { };
+})

@@ -1,0 +1,34 @@
+# Entries of the menu and their icons, one for each page of the gateway.
+{ lib, linkFarm, writeText, values }:
+let
+  assets = import ../lib/assets.nix { inherit lib; };
+  rust = import ../lib/rust.nix { inherit lib; };
+  launchers = rust.records "crates/guest/src/assets/desktop.rs" "Launcher" [ "id" "name" "comment" "path" ];
+  icon = launcher: "share/icons/hicolor/scalable/apps/${launcher.id}.svg";
+  entry =
+    launcher:
+    assets.fill (
+      values
+      // {
+        inherit (launcher) name comment;
+        path_of_page = launcher.path;
+        # By its name in the icon theme.
+        icon = launcher.id;
+      }
+    ) "desktop/launcher.desktop";
+in
+linkFarm "rave-launchers" (
+  lib.concatMap (launcher: [
+    {
+      name = "share/applications/${launcher.id}.desktop";
+      path = writeText "${launcher.id}.desktop" (entry launcher);
+    }
+    {
+      name = icon launcher;
+      path = assets.path "desktop/${launcher.id}.svg";
+    }
+  ]) launchers
+)
+// {
+  ids = map (launcher: launcher.id) launchers;
+}

@@ -1,0 +1,26 @@
+# One profile as a whole system, with the one disk that every format is made of.
+{
+  nixpkgs,
+  lib,
+  pkgs,
+  module,
+  settings,
+  name,
+}:
+import (nixpkgs + "/nixos/lib/eval-config.nix") {
+  inherit lib;
+  # From pkgs.
+  system = null;
+  modules = [
+    (nixpkgs + "/nixos/modules/misc/nixpkgs/read-only.nix")
+    module
+    ./modules/disk.nix
+    {
+      nixpkgs.pkgs = pkgs;
+      rave = {
+        enable = true;
+        profile = name;
+      };
+    }
+  ];
+}
