@@ -10,7 +10,7 @@ let
 in
 pkgs.runCommand "rave-${profile}-${format}"
   {
-    nativeBuildInputs = [ pkgs.rave.xtask pkgs.qemu-utils ];
+    nativeBuildInputs = [ pkgs.rave.xtask pkgs.qemu-utils pkgs.zstd ];
     # Times inside of packages such as an OVA: 2026-01-01, as xtask's own default.
     env.SOURCE_DATE_EPOCH = 1767225600;
     meta = {

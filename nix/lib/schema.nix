@@ -10,6 +10,7 @@ let
   features = rust.closedSet names "Feature";
   bases = rust.closedSet names "Base";
   services = rust.closedSet names "ServiceName";
+  compressions = rust.closedSet names "Compression";
   reserved = rust.strings names "RESERVED";
   unitSuffixes = map (suffix: ".${suffix}") (rust.strings "crates/spec/src/check.rs" "UNIT_SUFFIXES");
   keyKinds = rust.strings "crates/spec/src/check.rs" "KEY_KINDS";
@@ -111,6 +112,10 @@ let
       null;
   package = matching "[a-z0-9][a-z0-9+.-]+" "is not a package name" "at least two of a-z, 0-9, +, - and ., the first a letter or digit";
   suite = matching "[a-z][a-z0-9-]*" "is not a suite" "a name such as trixie";
+  compression = text "none, zlib or zstd" (among "compression" compressions);
+  rawCompression =
+    value:
+    if value == "zlib" then refusal "a raw disk is not compressed by zlib" "none or zstd" else compression value;
   oneLine = value: if lib.trim value == "" || hasControl value then refusal "${toJSON value} is not a line of text" "a line of text" else null;
   unitPath =
     value:
@@ -237,6 +242,10 @@ let
       (size "cpus" "CPUs" 1 255)
       (size "disk" "MiB" 4096 16777216)
     ])
+    (optional "compress" (table [
+      (optional "qemu" (value compression))
+      (optional "raw" (value rawCompression))
+    ]))
     (section "services" (map service services))
     (optional "extra" (table [
       (optional "packages" packages)

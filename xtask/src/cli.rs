@@ -98,6 +98,9 @@ pub(crate) struct Image {
     /// Redo every stage, even where nothing changed
     #[arg(long)]
     pub(crate) refresh: bool,
+    /// Build a second time elsewhere, otherwise, and compare every byte
+    #[arg(long)]
+    pub(crate) double: bool,
 }
 
 /// `cargo xtask run`
@@ -219,6 +222,9 @@ pub(crate) struct Inspect {
     /// An image, a .vmx or an .ovf
     #[arg(value_name = "FILE")]
     pub(crate) file: Utf8PathBuf,
+    /// Leave the guest's files out: reading them takes seconds
+    #[arg(long)]
+    pub(crate) no_content: bool,
     /// Print what was found as JSON on stdout
     #[arg(long)]
     pub(crate) json: bool,

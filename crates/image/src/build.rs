@@ -128,7 +128,7 @@ pub fn build(request: &Request<'_>, sink: Sink<'_>) -> Result<Built, Error> {
     let stages = Stages::new(store, request.cache_dir, request.log_dir, request.refresh, sink);
     let (disk, packages) = plan.disk(&stages)?;
     let artifacts = plan.artifacts(&stages, &disk)?;
-    let manifest = plan.manifest(artifacts, packages)?;
+    let manifest = plan.manifest(artifacts, packages, disk.content)?;
     manifest.write(request.out_dir)?;
     Ok(Built { manifest, changed: true })
 }
@@ -332,6 +332,7 @@ impl<'a> Plan<'a> {
         &self,
         artifacts: Vec<Artifact>,
         packages: Vec<crate::tree::root_tar::Package>,
+        content: Digest,
     ) -> Result<Manifest, Error> {
         let Keys { rootfs, tools, guest, disk } = self.keys;
         let inputs = [
@@ -346,6 +347,7 @@ impl<'a> Plan<'a> {
             profile: self.request.profile.to_owned(),
             source_date_epoch: self.request.epoch,
             inputs: inputs.map(|(name, sha256)| Input { name: name.to_owned(), sha256 }).into(),
+            content,
             guest: self.config.clone(),
             artifacts,
             build_tools: versions::build_tools(),

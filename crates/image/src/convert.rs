@@ -194,7 +194,7 @@ mod tests {
         }
         let mut disks = 0;
         for path in &made {
-            let found = inspect(path).unwrap();
+            let found = inspect(path, crate::inspect::Depth::Tables).unwrap();
             let driver = match &found.kind {
                 Kind::Qcow2(_) => "qcow2",
                 Kind::Vmdk(_) => "vmdk",

@@ -24,6 +24,12 @@ const PROGRAM: &str = "rave-guest";
 /// The gnu target, for the musl one is in few toolchains. Naming it keeps the flags from build scripts.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
+const STATIC: &str = "-Ctarget-feature=+crt-static";
+
+/// What the checkout's folder, and those of the crates that the program uses, are called in the program.
+const SOURCES_NAME: &str = "rave";
+const CRATES_NAME: &str = "crates";
+
 /// The sources: what the program is compiled from, relative to the checkout.
 const SOURCES: &[&str] = &["Cargo.toml", "Cargo.lock", "crates/guest"];
 
@@ -41,9 +47,9 @@ impl Source {
         for source in SOURCES {
             add(&mut hasher, root, &root.join(source))?;
         }
-        for argument in flags(root) {
-            // The remapped path is the checkout's own and leaves no trace in the program.
-            hasher.field("flag", argument.replace(root.as_str(), "").as_bytes());
+        // Without the paths, which leave no trace in the program.
+        for argument in [STATIC, SOURCES_NAME, CRATES_NAME] {
+            hasher.field("flag", argument.as_bytes());
         }
         Ok(Self { root: root.to_owned(), digest: hasher.finish() })
     }
@@ -53,17 +59,40 @@ impl Source {
         self.digest
     }
 
+    /// Where Cargo unpacks crates: a folder for each registry, named after its host (Cargo's book, "Cargo Home"). They are
+    /// there after a fetch, which asks no network for what was compiled before.
+    fn crates(&self) -> Result<Vec<Utf8PathBuf>, Error> {
+        let fetch = Cmd::new(cargo()).args(["fetch", "--quiet", "--locked", "--target", TARGET]);
+        fetch.current_dir(&self.root).output().stage(STAGE)?;
+        let home = std::env::var("CARGO_HOME").map(Utf8PathBuf::from).or_else(|_| {
+            let home = std::env::home_dir().and_then(|home| Utf8PathBuf::from_path_buf(home).ok());
+            home.map(|home| home.join(".cargo")).ok_or_else(|| Error::Input {
+                what: "the home directory".into(),
+                detail: "it is not known, and so is Cargo's folder: set CARGO_HOME".into(),
+            })
+        })?;
+        let sources = home.join("registry/src");
+        let entries = sources.read_dir_utf8().at("list", &sources)?;
+        let mut folders = entries
+            .map(|entry| entry.map(|entry| entry.path().to_owned()))
+            .collect::<std::io::Result<Vec<_>>>()
+            .at("list", &sources)?;
+        folders.sort();
+        Ok(folders)
+    }
+
     /// Compiles the program, or takes it from the store; gives its path on the host.
     pub(crate) fn build(&self, stages: &Stages<'_>) -> Result<Utf8PathBuf, Error> {
         let entry = stages.run(STAGE, &self.key(), |pending| {
             let target_dir = stages.cache_dir().join("cargo");
             let argv = argv(&target_dir);
+            let crates = self.crates()?;
             Cmd::new(&argv[0])
                 .args(&argv[1..])
                 .current_dir(&self.root)
                 // Flags are separated by the unit separator, so that a path may hold spaces (Cargo's
                 // reference, "Environment variables Cargo reads").
-                .env("CARGO_ENCODED_RUSTFLAGS", flags(&self.root).join("\x1f"))
+                .env("CARGO_ENCODED_RUSTFLAGS", flags(&self.root, &crates).join("\x1f"))
                 .env_remove("RUSTFLAGS")
                 .log_file(stages.log(STAGE))
                 .run(&mut |line| stages.report(Event::StageOutput { stage: STAGE, line: line.text }))
@@ -78,7 +107,7 @@ impl Source {
 
 /// The command line; the compiler is the one that runs this program.
 pub fn argv(target_dir: &Utf8Path) -> Vec<String> {
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let cargo = cargo();
     let fixed = [
         "build",
         "--profile",
@@ -94,8 +123,15 @@ pub fn argv(target_dir: &Utf8Path) -> Vec<String> {
     [cargo].into_iter().chain(fixed.map(String::from)).chain([format!("--target-dir={target_dir}")]).collect()
 }
 
-fn flags(root: &Utf8Path) -> [String; 2] {
-    ["-Ctarget-feature=+crt-static".into(), format!("--remap-path-prefix={root}=rave")]
+fn cargo() -> String {
+    std::env::var("CARGO").unwrap_or_else(|_| "cargo".into())
+}
+
+/// No panic message of the program names a folder of whoever built it: the names of sources begin with these instead.
+fn flags(root: &Utf8Path, crates: &[Utf8PathBuf]) -> Vec<String> {
+    let remap = |from: &Utf8Path, to| format!("--remap-path-prefix={from}={to}");
+    let crates = crates.iter().map(|folder| remap(folder, CRATES_NAME));
+    [STATIC.to_owned(), remap(root, SOURCES_NAME)].into_iter().chain(crates).collect()
 }
 
 fn add(hasher: &mut Hasher, root: &Utf8Path, path: &Utf8Path) -> Result<(), Error> {

@@ -3,6 +3,8 @@
 
 mod content;
 pub mod gpt;
+mod guest;
+mod iso9660;
 mod manifest;
 pub mod qcow2;
 #[cfg(test)]
@@ -20,6 +22,7 @@ use crate::formats::ovf::{Envelope, resource};
 use crate::formats::{Driver, vmdk, vmx, zst};
 use content::{Content, read_plain};
 use gpt::Table;
+pub use guest::GuestContent;
 pub use manifest::Match;
 
 /// What was found out about a file.
@@ -36,6 +39,8 @@ pub struct Inspection {
     pub disk: Option<DiskFacts>,
     /// What the manifest beside it says.
     pub manifest: Match,
+    /// What its root file system holds.
+    pub content: GuestContent,
     /// What is wrong, or could not be made out.
     pub problems: Vec<String>,
 }
@@ -141,8 +146,17 @@ pub struct DiskFacts {
     pub uefi_loader: bool,
 }
 
+/// How far to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// At heads and tables.
+    Tables,
+    /// At every file of the root file system too.
+    Files,
+}
+
 /// Looks at a file. Only what the system refuses is an error.
-pub fn inspect(path: &Utf8Path) -> Result<Inspection, Error> {
+pub fn inspect(path: &Utf8Path, depth: Depth) -> Result<Inspection, Error> {
     let mut file = open(path)?;
     let size = file.metadata().at("read", path)?.len();
     let path = &crate::build::absolute(path)?;
@@ -151,7 +165,13 @@ pub fn inspect(path: &Utf8Path) -> Result<Inspection, Error> {
     let kind = kind(&mut file, &head, &mut problems);
     let disk = disk(&kind, path, &file, &mut problems);
     let name = path.file_name().unwrap_or_default().to_owned();
-    Ok(Inspection { file: name, size, kind, disk, manifest: manifest::compare(path, size), problems })
+    let (manifest, expected) = manifest::compare(path, size);
+    let image = guest::Image { path, file: &file, kind: &kind, disk: disk.as_ref() };
+    let content = match depth {
+        Depth::Tables => GuestContent::NotLookedAt,
+        Depth::Files => image.content(expected)?,
+    };
+    Ok(Inspection { file: name, size, kind, disk, manifest, content, problems })
 }
 
 /// Opens a regular file: a pipe would wait for its other end, and a device has no end.

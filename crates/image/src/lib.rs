@@ -7,6 +7,8 @@
 pub mod artifact;
 pub mod bases;
 pub mod build;
+pub mod compare;
+pub mod content;
 pub mod convert;
 pub mod digest;
 pub mod disk;

@@ -18,7 +18,7 @@ use crate::tree::root_tar::Package;
 pub const FILE: &str = "manifest.json";
 
 /// The version of this file's shape; readers refuse every other one.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,8 @@ pub struct Manifest {
     pub source_date_epoch: u64,
     /// Digests of the inputs, by name.
     pub inputs: Vec<Input>,
+    /// The digest of what the guest's root file system holds ([`crate::content`]): one and the same in every artifact.
+    pub content: Digest,
     /// The guest's own configuration: user, services and their ports inside the guest.
     pub guest: GuestConfig,
     /// What can be run or written to a disk.
@@ -213,6 +215,6 @@ mod tests {
         let folder = Utf8Path::from_path(folder.path()).unwrap();
         fs::write(folder.join(FILE), r#"{"schema": 1, "artifacts": [{"file": "a"}]}"#).unwrap();
         let error = Manifest::read(folder).unwrap_err().to_string();
-        assert!(error.ends_with("its schema is 1, this version reads 2"), "{error}");
+        assert!(error.ends_with("its schema is 1, this version reads 3"), "{error}");
     }
 }

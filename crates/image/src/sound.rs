@@ -89,7 +89,7 @@ impl Look {
     /// Our own reading of it: descriptors parse, digests hold, it is what the manifest describes.
     fn inspect(&mut self, path: &Utf8Path) {
         let started = Instant::now();
-        let verdict = match inspect::inspect(path) {
+        let verdict = match inspect::inspect(path, inspect::Depth::Tables) {
             Ok(found) => judge::inspection(&found),
             Err(error) => Verdict::Unknown(error.to_string()),
         };
@@ -215,7 +215,7 @@ fn descriptor(path: &Utf8Path) -> Result<Vec<u8>, String> {
 const ROOT: &str = "root file system, x86-64";
 
 fn root_offset(path: &Utf8Path) -> Result<u64, String> {
-    let found = inspect::inspect(path).map_err(|error| error.to_string())?;
+    let found = inspect::inspect(path, inspect::Depth::Tables).map_err(|error| error.to_string())?;
     let table = found.disk.and_then(|disk| disk.table).ok_or("it has no partition table")?;
     let root = table.partitions.iter().find(|partition| partition.purpose == Some(ROOT));
     root.map(|partition| partition.start).ok_or_else(|| "it has no root partition".into())

@@ -13,7 +13,15 @@ use crate::error::{Error, IoContext as _};
 /// Three: one for each profile that comes with the checkout.
 const KEPT_PER_STAGE: usize = 3;
 
+/// Below the cache.
+const FOLDER: &str = "stages";
+
 const PARTIAL: &str = ".partial";
+
+/// Where the result of a stage is, once it is finished.
+pub fn place(cache_dir: &Utf8Path, stage: &str, key: &Digest) -> Utf8PathBuf {
+    cache_dir.join(FOLDER).join(format!("{stage}-{}", key.short()))
+}
 
 /// The folder of finished stages. Its user holds the cache's lock.
 #[derive(Debug, Clone)]
@@ -46,7 +54,7 @@ impl Store {
     /// Opens the store below a cache folder and removes what killed builds left. The caller holds the
     /// cache's lock, so a partial folder has no living owner.
     pub fn open(cache_dir: &Utf8Path) -> Result<Self, Error> {
-        let root = cache_dir.join("stages");
+        let root = cache_dir.join(FOLDER);
         fs::create_dir_all(&root).at("create", &root)?;
         for name in names(&root)?.iter().filter(|name| name.ends_with(PARTIAL)) {
             let path = root.join(name);

@@ -8,6 +8,7 @@ use rave_image::{Error, Request};
 use rave_spec::{Compress, Compression, Format};
 
 use crate::cli::{self, FormatFlag};
+use crate::cmd::double;
 use crate::exit::{Code, Failure};
 use crate::host;
 use crate::request::{self, Places};
@@ -15,11 +16,10 @@ use crate::settings::Settings;
 use crate::ui::Ui;
 
 pub(crate) fn run(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
-    let formats = formats(settings, &args.formats)?;
-    tell_base(settings, ui);
-    host::ensure(settings, ui, host::Needs::Image)?;
-    ensure_formats(settings, ui, &formats)?;
-    ensure_compression(settings, ui, &formats, args.compress)?;
+    if args.double {
+        return double::run(args, settings, ui);
+    }
+    let formats = prepare(args, settings, ui)?;
     let request = Wanted { compress: args.compress, refresh: args.refresh, ..Wanted::anew(&formats) };
     let built = build(settings, &request, ui)?;
     if !built.changed {
@@ -34,6 +34,16 @@ pub(crate) fn run(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Re
         }
     }
     Ok(Code::Ok)
+}
+
+/// The formats that are asked for, with what the host needs for them.
+pub(crate) fn prepare(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Result<Vec<Format>> {
+    let formats = formats(settings, &args.formats)?;
+    tell_base(settings, ui);
+    host::ensure(settings, ui, host::Needs::Image)?;
+    ensure_formats(settings, ui, &formats)?;
+    ensure_compression(settings, ui, &formats, args.compress)?;
+    Ok(formats)
 }
 
 /// The formats that are wanted, all of which the base makes.

@@ -1,6 +1,6 @@
 //! `cargo xtask inspect`: what an image is, for people or as JSON.
 
-use rave_image::inspect::{DiskFacts, Inspection, Kind, MachineFacts, Match, inspect};
+use rave_image::inspect::{Depth, DiskFacts, GuestContent, Inspection, Kind, MachineFacts, Match, inspect};
 
 use crate::cli;
 use crate::cmd::image::failure;
@@ -8,7 +8,8 @@ use crate::exit::Code;
 use crate::ui::Ui;
 
 pub(crate) fn run(args: &cli::Inspect, ui: &Ui) -> anyhow::Result<Code> {
-    let found = inspect(&args.file).map_err(|error| failure(&error))?;
+    let depth = if args.no_content { Depth::Tables } else { Depth::Files };
+    let found = inspect(&args.file, depth).map_err(|error| failure(&error))?;
     if args.json {
         ui.data(&serde_json::to_string_pretty(&found)?);
     } else {
@@ -21,7 +22,8 @@ pub(crate) fn run(args: &cli::Inspect, ui: &Ui) -> anyhow::Result<Code> {
 
 /// A file that is not what its manifest says, or that is damaged, is a check that failed.
 fn code(found: &Inspection) -> Code {
-    let differs = matches!(found.manifest, Match::Differs { .. });
+    let differs = matches!(found.manifest, Match::Differs { .. })
+        || matches!(found.content, GuestContent::Differs { .. } | GuestContent::Missing { .. });
     if differs || !found.problems.is_empty() { Code::CheckFailed } else { Code::Ok }
 }
 
@@ -32,6 +34,7 @@ fn rows(found: &Inspection) -> Vec<Row> {
     rows.extend(kind(&found.kind));
     rows.extend(found.disk.iter().flat_map(disk));
     rows.push(("manifest", manifest(&found.manifest)));
+    rows.push(("files", content(&found.content)));
     rows.extend(found.problems.iter().map(|problem| ("problem", problem.clone())));
     rows
 }
@@ -113,6 +116,19 @@ fn manifest(found: &Match) -> String {
             format!("matches: {base}, {profile}, {format}, SHA-256 {sha256}")
         }
         Match::Differs { detail } => format!("differs: {detail}"),
+    }
+}
+
+fn content(found: &GuestContent) -> String {
+    match found {
+        GuestContent::NotLookedAt => "not looked at (--no-content)".into(),
+        GuestContent::None { detail } => format!("none: {detail}"),
+        GuestContent::Alone { sha256 } => format!("content digest {sha256}"),
+        GuestContent::Same { sha256 } => format!("match: content digest {sha256}"),
+        GuestContent::Differs { sha256, manifest } => {
+            format!("differ: content digest {sha256}, the manifest says {manifest}")
+        }
+        GuestContent::Missing { detail } => format!("differ: {detail}"),
     }
 }
 

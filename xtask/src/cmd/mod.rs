@@ -5,6 +5,7 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod convert;
 pub(crate) mod doctor;
+pub(crate) mod double;
 pub(crate) mod image;
 pub(crate) mod inspect;
 pub(crate) mod run;

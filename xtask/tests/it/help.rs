@@ -71,6 +71,7 @@ fn image_help() {
                                      disk [default: rave.toml's compress] [possible values: none, zlib, zstd]
                   --json             Print the manifest on stdout when done
                   --refresh          Redo every stage, even where nothing changed
+                  --double           Build a second time elsewhere, otherwise, and compare every byte
               -h, --help             Print help
 
             Everywhere:
@@ -212,23 +213,24 @@ fn inspect_help() {
         &xtask("", &["inspect", "--help"]),
         0,
         &expect![[r#"
-        Say what an image of any format is
+            Say what an image of any format is
 
-        Usage: cargo xtask inspect [OPTIONS] <FILE>
+            Usage: cargo xtask inspect [OPTIONS] <FILE>
 
-        Arguments:
-          <FILE>  An image, a .vmx or an .ovf
+            Arguments:
+              <FILE>  An image, a .vmx or an .ovf
 
-        Options:
-              --json  Print what was found as JSON on stdout
-          -h, --help  Print help
+            Options:
+                  --no-content  Leave the guest's files out: reading them takes seconds
+                  --json        Print what was found as JSON on stdout
+              -h, --help        Print help
 
-        Everywhere:
-          -y, --yes           Install what the host lacks and ask nothing
-          -q, --quiet         Say only what went wrong
-          -v, --verbose       Show the lines that the programs underneath print
-              --color <WHEN>  Colours: auto, always or never [default: auto]
-    "#]],
+            Everywhere:
+              -y, --yes           Install what the host lacks and ask nothing
+              -q, --quiet         Say only what went wrong
+              -v, --verbose       Show the lines that the programs underneath print
+                  --color <WHEN>  Colours: auto, always or never [default: auto]
+        "#]],
     );
 }
 

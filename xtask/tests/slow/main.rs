@@ -3,6 +3,7 @@
 
 #![expect(clippy::disallowed_types, reason = "the tests stand outside of the tool and kill it")]
 
+mod content;
 mod desktop_faults;
 mod fixture;
 mod image_faults;

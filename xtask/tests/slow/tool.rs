@@ -196,7 +196,7 @@ pub(crate) fn shared_out(profile: &str) -> PathBuf {
 }
 
 /// The names of the folders of a shared image's stages.
-fn stages_of(profile: &str) -> Vec<String> {
+pub(crate) fn stages_of(profile: &str) -> Vec<String> {
     let text = fs::read_to_string(shared_out(profile).join("manifest.json")).unwrap();
     let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
     let inputs = manifest["inputs"].as_array().unwrap().iter();

@@ -55,17 +55,21 @@ const BOOT_CODE_END: usize = 440;
 /// (`GRUB_BOOT_MACHINE_LIST_SIZE`), whose first eight bytes are a sector number.
 const CORE_BLOCK_LIST: usize = 0x1f4;
 
+/// Where the guest's files that name the disk's identifiers lie, without the leading slash.
+pub(crate) const NAME_IDENTIFIERS: [&str; 2] = ["boot/grub/grub.cfg", "etc/fstab"];
+
 /// The guest's files that name the disk's identifiers.
 pub(crate) fn guest_files(identifiers: &Identifiers, arguments: &str) -> Vec<GuestFile> {
     let file = |path: &str, text: String| GuestFile {
-        path: path.into(),
+        path: format!("/{path}"),
         owner: Owner::Root,
         kind: Kind::File { mode: 0o644, content: text.into_bytes() },
     };
     let grub = CONFIGURATION.replace("@root@", &identifiers.root).replace("@arguments@", arguments);
     // x-systemd.growfs: the file system follows its partition (systemd.mount(5)).
     let fstab = format!("UUID={} / ext4 defaults,errors=remount-ro,x-systemd.growfs 0 1\n", identifiers.root);
-    vec![file("/boot/grub/grub.cfg", grub), file("/etc/fstab", fstab)]
+    let [grub_place, fstab_place] = NAME_IDENTIFIERS;
+    vec![file(grub_place, grub), file(fstab_place, fstab)]
 }
 
 /// Installs both boot loaders.

@@ -11,6 +11,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rave_process::Cmd;
 use serde::{Deserialize, Serialize};
 
+use crate::content::tree::{Limits, Unreadable};
+use crate::content::{self, tree::Tree as Files};
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, IoContext as _, StageContext as _};
 use crate::scratch::free_bytes;
@@ -27,10 +29,13 @@ use root_filesystem::Tree;
 pub const STAGE: &str = "disk";
 
 /// Changes when this folder makes another disk from the same inputs.
-const REVISION: &[u8] = b"1";
+const REVISION: &[u8] = b"2";
 
-const IMAGE: &str = "disk.raw";
+/// The disk's file in the stage.
+pub const IMAGE: &str = "disk.raw";
 const DESCRIPTION: &str = "disk.json";
+/// What the root file system holds: [`content::read_listing`].
+pub const LISTING: &str = "content.jsonl";
 
 /// Identifiers that the disk and its file systems carry; they follow from the inputs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,12 +88,15 @@ pub struct Disk {
     pub identifiers: Identifiers,
     /// Its size in bytes.
     pub size: u64,
+    /// The digest of what its root file system holds.
+    pub content: Digest,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Description {
     identifiers: Identifiers,
     size: u64,
+    content: Digest,
 }
 
 /// The key of a disk made from results with these keys.
@@ -129,7 +137,12 @@ impl Recipe<'_> {
         let text = std::fs::read(&place).at("read", &place)?;
         let found: Description = serde_json::from_slice(&text)
             .map_err(|error| Error::Damaged { path: place, detail: error.to_string() })?;
-        Ok(Disk { path: entry.file(IMAGE), identifiers: found.identifiers, size: found.size })
+        Ok(Disk {
+            path: entry.file(IMAGE),
+            identifiers: found.identifiers,
+            size: found.size,
+            content: found.content,
+        })
     }
 
     fn assemble(
@@ -151,10 +164,23 @@ impl Recipe<'_> {
         tree.write(&image, layout, &identifiers, stages)?;
         boot_loader::install(&image, layout, &identifiers, self.epoch, stages)?;
 
+        let content = read_back(&image, layout, &pending.file(LISTING))?;
         let place = pending.file(DESCRIPTION);
-        let text = serde_json::to_vec(&Description { identifiers, size: layout.size() }).expect("plain data");
+        let description = Description { identifiers, size: layout.size(), content };
+        let text = serde_json::to_vec(&description).expect("plain data");
         std::fs::write(&place, text).at("write", &place)
     }
+}
+
+/// Lists what the disk really holds, not what went into it.
+fn read_back(image: &Utf8Path, layout: &Layout, listing: &Utf8Path) -> Result<Digest, Error> {
+    let files = Files::open(image, layout.root.start, layout.root.size);
+    let listed = files.and_then(|files| content::list(&files, &Limits::default(), listing));
+    listed.map_err(|why| match why {
+        Unreadable::Interrupted => Error::Interrupted,
+        Unreadable::Visitor(error) => Error::io("write", listing, error),
+        other => Error::Damaged { path: image.to_owned(), detail: other.to_string() },
+    })
 }
 
 /// A guest that does not fit is told before the work, with the size that it needs.
@@ -199,4 +225,16 @@ fn partition(
 pub(crate) fn write_at(image: &Utf8Path, offset: u64, bytes: &[u8]) -> Result<(), Error> {
     let file = File::options().write(true).open(image).at("open", image)?;
     file.write_all_at(bytes, offset).at("write", image)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_too_small_for_the_guest_is_told_with_the_size_that_it_needs() {
+        require_size(4 << 30, 4 << 30).unwrap();
+        let error = require_size((4 << 30) + 1, 4 << 30).unwrap_err().to_string();
+        assert_eq!(error, "vm.disk: 4096 MiB is too small: the guest's files need 4097 MiB");
+    }
 }

@@ -13,6 +13,9 @@ use crate::formats::ova::Member;
 /// How long qemu-img may take for a few MiB; a stranger's image may keep it busy for ever.
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// How long it may take for all of a guest's files.
+pub(super) const LONG_DEADLINE: Duration = Duration::from_secs(600);
+
 /// Bytes that positions in an image are multiples of.
 const SECTOR: u64 = 512;
 
@@ -38,6 +41,16 @@ impl Content<'_> {
         let file = json!({ "driver": "file", "filename": path });
         let part = window(&file, member.offset, member.size);
         Self::Image { node: json!({ "driver": "vmdk", "file": part }), size }
+    }
+
+    /// Writes `size` bytes from `start`, both multiples of 512, to a sparse file.
+    pub(super) fn copy(&self, start: u64, size: u64, target: &Utf8Path) -> Result<(), String> {
+        let Self::Image { node, .. } = self else { return Err("it is a plain file".into()) };
+        let name = format!("json:{}", window(node, start, size));
+        let command = Cmd::new("qemu-img")
+            .args(["convert", "-O", "raw", &name, target.as_str()])
+            .timeout(LONG_DEADLINE);
+        command.output().map(drop).map_err(|error| error.to_string())
     }
 
     /// Up to `length` bytes from `start`; fewer where the image ends.

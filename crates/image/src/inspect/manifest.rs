@@ -37,15 +37,24 @@ pub enum Match {
     },
 }
 
-pub(super) fn compare(path: &Utf8Path, size: u64) -> Match {
-    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Match::None };
+/// Compares them; also gives the digest of the content that the file should have.
+pub(super) fn compare(path: &Utf8Path, size: u64) -> (Match, Option<Digest>) {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return (Match::None, None) };
     if !folder.join(FILE).exists() {
-        return Match::None;
+        return (Match::None, None);
     }
-    let manifest = match Manifest::read(folder) {
-        Ok(manifest) => manifest,
-        Err(error) => return Match::Unreadable { detail: error.to_string() },
-    };
+    match Manifest::read(folder) {
+        Ok(manifest) => {
+            let content = manifest.content;
+            let found = compare_with(manifest, path, name, size);
+            let listed = found != Match::NotListed;
+            (found, listed.then_some(content))
+        }
+        Err(error) => (Match::Unreadable { detail: error.to_string() }, None),
+    }
+}
+
+fn compare_with(manifest: Manifest, path: &Utf8Path, name: &str, size: u64) -> Match {
     let files = manifest
         .artifacts
         .iter()

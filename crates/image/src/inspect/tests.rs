@@ -85,7 +85,7 @@ fn the_same_disk_is_seen_in_every_format() {
     let folder = Folder::new();
     let mut seen = Vec::new();
     for image in folder.images() {
-        let found = inspect(&image).unwrap();
+        let found = inspect(&image, Depth::Files).unwrap();
         assert_eq!(found.problems, Vec::<String>::new(), "{image}");
         let kind = serde_json::to_value(&found.kind).unwrap()["format"].as_str().unwrap().to_owned();
         if let Some(disk) = found.disk {
@@ -107,7 +107,7 @@ fn a_package_tells_its_machine_and_a_changed_disk_in_it_is_found() {
     let folder = Folder::new();
     let vmdk = folder.convert(&folder.disk(), "s.vmdk", &["-O", "vmdk", "-o", "subformat=streamOptimized"]);
     let ova = folder.ova(&vmdk);
-    let Kind::Ova(facts) = inspect(&ova).unwrap().kind else { panic!("an OVA") };
+    let Kind::Ova(facts) = inspect(&ova, Depth::Files).unwrap().kind else { panic!("an OVA") };
     assert_eq!(facts.digests_hold, 2);
     let machine = facts.machine.unwrap();
     assert_eq!((machine.controllers, machine.cards), (vec!["AHCI".into()], vec!["E1000".into()]));
@@ -115,7 +115,7 @@ fn a_package_tells_its_machine_and_a_changed_disk_in_it_is_found() {
     let member = ova::locate_disk(&ova).unwrap();
     let file = File::options().write(true).open(&ova).unwrap();
     file.write_all_at(b"x", member.offset + member.size - 1).unwrap();
-    let problems = inspect(&ova).unwrap().problems;
+    let problems = inspect(&ova, Depth::Files).unwrap().problems;
     assert!(problems[0].starts_with("the SHA-256 of rave-debian-simple-disk1.vmdk is "), "{problems:?}");
 }
 
@@ -125,7 +125,7 @@ fn what_is_no_file_is_refused_at_once() {
     let pipe = folder.path.join("pipe");
     Cmd::new("mkfifo").arg(pipe.as_str()).output().unwrap();
     for path in [&pipe, &folder.path, Utf8Path::new("/dev/zero")] {
-        let error = inspect(path).unwrap_err().to_string();
+        let error = inspect(path, Depth::Files).unwrap_err().to_string();
         assert_eq!(error, format!("{path}: it is no regular file"));
         assert!(disk_in(path).is_err());
     }
@@ -137,7 +137,7 @@ fn no_other_file_is_opened() {
     let overlay = folder.path.join("o.qcow2");
     let words = ["create", "-q", "-f", "qcow2", "-F", "raw", "-b", "/dev/zero", overlay.as_str(), "1M"];
     Cmd::new("qemu-img").args(words).output().unwrap();
-    let found = inspect(&overlay).unwrap();
+    let found = inspect(&overlay, Depth::Files).unwrap();
     assert_eq!(found.disk, None);
     assert!(found.problems[0].starts_with("it needs another file"), "{:?}", found.problems);
 }
@@ -164,7 +164,7 @@ fn damaged_images_are_told_as_such_and_nothing_falls_over() {
             bytes[at..at + noise.len()].copy_from_slice(&noise);
         }
         std::fs::write(&target, bytes).unwrap();
-        inspect(&target).unwrap();
+        inspect(&target, Depth::Files).unwrap();
         let _ = disk_in(&target);
         Ok(())
     });

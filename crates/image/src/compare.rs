@@ -1,0 +1,140 @@
+//! Whether two builds made the same bytes, and where they differ if not: which file inside the image first, then which
+//! part of the disk, then which part of the artifact around it.
+
+mod bytes;
+mod disk;
+#[cfg(test)]
+mod tests;
+mod trees;
+
+use std::fs::File;
+
+use camino::Utf8Path;
+use rave_spec::Format;
+use serde::Serialize;
+
+use crate::digest::Digest;
+use crate::disk::{IMAGE, LISTING, STAGE};
+use crate::error::{Error, IoContext as _};
+use crate::formats::ova;
+use crate::manifest::{ArtifactFile, Manifest};
+use crate::store;
+pub use bytes::Spot;
+pub use trees::{Fact, FileDifference, TreeDifference};
+
+/// A finished build.
+#[derive(Debug, Clone, Copy)]
+pub struct Build<'a> {
+    /// What it made.
+    pub manifest: &'a Manifest,
+    /// Where that is.
+    pub out_dir: &'a Utf8Path,
+    /// Where its stages are.
+    pub cache_dir: &'a Utf8Path,
+}
+
+/// A file of an artifact in both builds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Compared {
+    /// The artifact's format.
+    pub format: Format,
+    /// The file's name.
+    pub name: String,
+    /// Of the first build's file.
+    pub sha256: Digest,
+    /// The first byte that differs.
+    pub differs: Option<Spot>,
+}
+
+/// Why two builds differ.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// Stages that were not made from the same inputs, by name: all that follows from them differs too.
+    pub inputs: Vec<String>,
+    /// Where.
+    pub place: Place,
+}
+
+/// Where two builds differ.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "place")]
+pub enum Place {
+    /// Files in the image.
+    Files(TreeDifference),
+    /// The same files, but another disk around them.
+    Disk {
+        /// The part of the disk.
+        part: String,
+        /// Its first byte that differs.
+        spot: Spot,
+    },
+    /// The same disk, in another wrapping.
+    Container {
+        /// The file, and what part of it.
+        part: String,
+        /// Its first byte that differs.
+        spot: Spot,
+    },
+}
+
+/// Compares every file of these formats byte by byte.
+pub fn artifacts(first: &Build<'_>, second: &Build<'_>, formats: &[Format]) -> Result<Vec<Compared>, Error> {
+    let mut compared = Vec::new();
+    for format in Format::ALL.iter().filter(|format| formats.contains(format)) {
+        let ours = first.manifest.artifact(first.out_dir, *format)?;
+        // Names follow from base and profile, which are the same.
+        for ArtifactFile { name, sha256, .. } in &ours.files {
+            let (a, b) = (first.out_dir.join(name), second.out_dir.join(name));
+            let differs = bytes::files(&a, &b)?;
+            compared.push(Compared { format: *format, name: name.clone(), sha256: *sha256, differs });
+        }
+    }
+    Ok(compared)
+}
+
+/// Looks for the cause, from inside out. None where nothing differs.
+pub fn explain(
+    first: &Build<'_>,
+    second: &Build<'_>,
+    compared: &[Compared],
+) -> Result<Option<Difference>, Error> {
+    let inputs = inputs_that_differ(first.manifest, second.manifest);
+    let [a, b] = [disk_stage(first)?, disk_stage(second)?];
+    let trees = trees::compare(&[a.join(LISTING), b.join(LISTING)], &[a.join(IMAGE), b.join(IMAGE)])?;
+    if let Some(trees) = trees {
+        return Ok(Some(Difference { inputs, place: Place::Files(trees) }));
+    }
+    if let Some((part, spot)) = disk::compare(&a.join(IMAGE), &b.join(IMAGE))? {
+        return Ok(Some(Difference { inputs, place: Place::Disk { part, spot } }));
+    }
+    let Some((one, spot)) = compared.iter().find_map(|one| Some((one, one.differs.clone()?))) else {
+        return Ok(None);
+    };
+    let part = part_of_container(&first.out_dir.join(&one.name), &one.name, spot.offset);
+    Ok(Some(Difference { inputs, place: Place::Container { part, spot } }))
+}
+
+fn inputs_that_differ(first: &Manifest, second: &Manifest) -> Vec<String> {
+    let others = |name: &str| second.inputs.iter().find(|input| input.name == name).map(|input| input.sha256);
+    let differ = first.inputs.iter().filter(|input| others(&input.name) != Some(input.sha256));
+    differ.map(|input| input.name.clone()).collect()
+}
+
+fn disk_stage(build: &Build<'_>) -> Result<camino::Utf8PathBuf, Error> {
+    let key = build.manifest.inputs.iter().find(|input| input.name == STAGE).map(|input| input.sha256);
+    let key = key.ok_or_else(|| Error::Damaged {
+        path: build.out_dir.join(crate::manifest::FILE),
+        detail: format!("it names no input {STAGE}"),
+    })?;
+    Ok(store::place(build.cache_dir, STAGE, &key))
+}
+
+/// The member of an archive, else just the file.
+fn part_of_container(path: &Utf8Path, name: &str, offset: u64) -> String {
+    let members = File::open(path).at("open", path).ok().and_then(|mut file| ova::members(&mut file).ok());
+    let inside = |member: &ova::Member| (member.offset..member.offset + member.size).contains(&offset);
+    match members.as_ref().and_then(|members| members.iter().find(|member| inside(member))) {
+        Some(member) => format!("{name}, in {}", member.name),
+        None => name.to_owned(),
+    }
+}

@@ -1,0 +1,153 @@
+//! Which entries of two trees differ, by their listings.
+
+use std::cmp::Ordering;
+use std::io::{self, Read};
+
+use camino::Utf8PathBuf;
+use serde::Serialize;
+
+use super::bytes::{self, Spot};
+use crate::content::tree::Tree;
+use crate::content::{Entry, Kind, read_listing};
+use crate::disk::boot_loader::NAME_IDENTIFIERS;
+use crate::disk::layout::Layout;
+use crate::error::Error;
+
+/// So many entries that differ are told with all values.
+const TOLD: usize = 5;
+
+/// Entries that differ.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TreeDifference {
+    /// The first of them, in the order of paths.
+    pub told: Vec<FileDifference>,
+    /// How many there are.
+    pub number: u64,
+}
+
+/// An entry that differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileDifference {
+    /// Its path, with a slash before.
+    pub path: String,
+    /// What differs.
+    pub facts: Vec<Fact>,
+    /// The first byte of the content that differs.
+    pub spot: Option<Spot>,
+}
+
+/// A value that differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fact {
+    /// Which.
+    pub what: &'static str,
+    /// In the first build and in the second.
+    pub values: [String; 2],
+}
+
+/// Compares listings, and looks into the disks for the bytes of files that differ.
+pub(super) fn compare(
+    listings: &[Utf8PathBuf; 2],
+    disks: &[Utf8PathBuf; 2],
+) -> Result<Option<TreeDifference>, Error> {
+    let mut ours = read_listing(&listings[0])?;
+    let mut theirs = read_listing(&listings[1])?;
+    let (mut a, mut b) = (ours.next().transpose()?, theirs.next().transpose()?);
+    let mut found = TreeDifference { told: Vec::new(), number: 0 };
+    let mut identifiers = Vec::new();
+    loop {
+        let order = match (&a, &b) {
+            (None, None) => break,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            // A folder comes before its content, and that before what follows the folder.
+            (Some(a), Some(b)) => a.path.split('/').cmp(b.path.split('/')),
+        };
+        let one = if order == Ordering::Greater { None } else { a.take() };
+        let other = if order == Ordering::Less { None } else { b.take() };
+        if one != other {
+            found.number += 1;
+            // What only names the disk's identifiers is a consequence: causes are told before it.
+            let path = one.as_ref().or(other.as_ref()).map_or("", |entry| entry.path.as_str());
+            let told = if NAME_IDENTIFIERS.contains(&path) { &mut identifiers } else { &mut found.told };
+            if told.len() < TOLD {
+                told.push(difference(one.as_ref(), other.as_ref(), disks));
+            }
+        }
+        if order != Ordering::Greater {
+            a = ours.next().transpose()?;
+        }
+        if order != Ordering::Less {
+            b = theirs.next().transpose()?;
+        }
+    }
+    found.told.append(&mut identifiers);
+    found.told.truncate(TOLD);
+    Ok((found.number > 0).then_some(found))
+}
+
+fn difference(a: Option<&Entry>, b: Option<&Entry>, disks: &[Utf8PathBuf; 2]) -> FileDifference {
+    let path = a.or(b).map(|entry| entry.path.clone()).unwrap_or_default();
+    let (facts, spot) = if let (Some(a), Some(b)) = (a, b) {
+        (facts(a, b), spot(a, b, disks))
+    } else {
+        let there = |entry: Option<&Entry>| entry.map_or("missing", |entry| entry.kind.name()).to_owned();
+        (vec![Fact { what: "entry", values: [there(a), there(b)] }], None)
+    };
+    FileDifference { path: format!("/{path}"), facts, spot }
+}
+
+fn facts(a: &Entry, b: &Entry) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    let mut add = |what, values: [String; 2]| {
+        if values[0] != values[1] {
+            facts.push(Fact { what, values });
+        }
+    };
+    let both = [a, b];
+    add("type", both.map(|entry| entry.kind.name().to_owned()));
+    add("mode", both.map(|entry| format!("{:04o}", entry.mode)));
+    add("uid", both.map(|entry| entry.uid.to_string()));
+    add("gid", both.map(|entry| entry.gid.to_string()));
+    add("modified", both.map(|entry| entry.modified.to_string()));
+    match (&a.kind, &b.kind) {
+        (Kind::File { size, sha256 }, Kind::File { size: other_size, sha256: other }) => {
+            add("size", [size, other_size].map(ToString::to_string));
+            add("SHA-256", [sha256, other].map(ToString::to_string));
+        }
+        (Kind::Link { target }, Kind::Link { target: other }) => {
+            add("target", [target, other].map(Clone::clone));
+        }
+        (Kind::CharacterDevice(a), Kind::CharacterDevice(b))
+        | (Kind::BlockDevice(a), Kind::BlockDevice(b)) => {
+            add("device", [a, b].map(|numbers| format!("{}:{}", numbers.major, numbers.minor)));
+        }
+        _ => {}
+    }
+    facts
+}
+
+/// The bytes are a help: where the disks cannot be read any more, the other facts are told without them.
+fn spot(a: &Entry, b: &Entry, disks: &[Utf8PathBuf; 2]) -> Option<Spot> {
+    let (Kind::File { sha256, .. }, Kind::File { sha256: other, .. }) = (&a.kind, &b.kind) else {
+        return None;
+    };
+    if sha256 == other {
+        return None;
+    }
+    let open = |disk: &Utf8PathBuf| {
+        let size = std::fs::metadata(disk).ok()?.len().checked_sub(Layout::ROOT_START)?;
+        let file = Tree::open(disk, Layout::ROOT_START, size).ok()?.file(&a.path).ok()?;
+        Some(Content(file))
+    };
+    bytes::first(open(&disks[0])?, open(&disks[1])?).ok()?
+}
+
+/// A file in a file system.
+struct Content(ext4_view::File);
+
+impl Read for Content {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read_bytes(buffer).map_err(io::Error::other)
+    }
+}

@@ -1,0 +1,274 @@
+//! The tree of an ext4 file system that lies somewhere in a file, read without mounting it. Strangers' file systems are
+//! read too: what is not sound ends the reading with a reason.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::time::{Duration, Instant};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use ext4_view::{DirEntry, Ext4, Ext4Error, Ext4Read, FileType, Metadata, Path, PathBuf};
+use rave_process::{Cmd, interrupt};
+
+use super::{Entry, Kind, Numbers};
+use crate::digest::Hasher;
+
+/// Bytes of a file's content that are read at once.
+const CHUNK: usize = 1 << 18;
+
+/// The longest path that Linux takes, bytes (limits.h, `PATH_MAX`). A damaged folder may hold itself.
+const LONGEST_PATH: usize = 4096;
+
+/// Why a tree cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// The file system, or what it is said to be.
+    #[error("no sound ext4 file system: {0}")]
+    FileSystem(#[from] Ext4Error),
+    /// A folder holds itself, or something like it.
+    #[error("its folders are nested too deeply at {0}")]
+    TooDeep(String),
+    /// It took too long.
+    #[error("gave up after {} s at {at}", limit.as_secs())]
+    TooLong {
+        /// What is allowed.
+        limit: Duration,
+        /// The path that was being read.
+        at: String,
+    },
+    /// debugfs tells the numbers of devices.
+    #[error("the numbers of its devices cannot be read: {0}")]
+    Devices(String),
+    /// The file that holds the file system.
+    #[error("cannot open {path}: {source}")]
+    Open {
+        /// The file.
+        path: Utf8PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// Who looks at the entries could not go on.
+    #[error("{0}")]
+    Visitor(#[from] std::io::Error),
+    /// Ctrl-C or SIGTERM.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// How long reading may take; a damaged file system may hold a file of exabytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// For the whole tree.
+    pub time: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { time: Duration::from_secs(600) }
+    }
+}
+
+/// An entry and the bytes that its texts are made of.
+pub(super) struct Found<'a> {
+    pub(super) path: &'a [u8],
+    pub(super) target: &'a [u8],
+    pub(super) entry: Entry,
+}
+
+/// A file system in a file.
+pub struct Tree {
+    fs: Ext4,
+    image: Utf8PathBuf,
+    start: u64,
+}
+
+/// A part of a file, as the reader of the file system wants it.
+struct Part {
+    file: File,
+    start: u64,
+    size: u64,
+}
+
+impl Ext4Read for Part {
+    fn read(
+        &mut self,
+        start_byte: u64,
+        dst: &mut [u8],
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync + 'static>> {
+        let end = start_byte.checked_add(dst.len() as u64);
+        if end.is_none_or(|end| end > self.size) {
+            return Err(format!("it ends before byte {start_byte}").into());
+        }
+        self.file.read_exact_at(dst, self.start.saturating_add(start_byte))?;
+        Ok(())
+    }
+}
+
+impl Tree {
+    /// Opens the file system of `size` bytes that starts at byte `start` of a file.
+    pub fn open(image: &Utf8Path, start: u64, size: u64) -> Result<Self, Unreadable> {
+        let file = File::open(image).map_err(|source| Unreadable::Open { path: image.to_owned(), source })?;
+        let fs = Ext4::load(Box::new(Part { file, start, size }))?;
+        Ok(Self { fs, image: image.to_owned(), start })
+    }
+
+    /// The file that holds it.
+    pub fn image(&self) -> &Utf8Path {
+        &self.image
+    }
+
+    /// Opens one of its files.
+    pub fn file(&self, path: &str) -> Result<ext4_view::File, Unreadable> {
+        Ok(self.fs.open(format!("/{path}").as_str())?)
+    }
+
+    /// Shows every entry, the root folder first, a folder before its content, names in the order of their bytes. Memory
+    /// holds the names of the folders that lead to the entry.
+    pub(super) fn walk(
+        &self,
+        limits: &Limits,
+        visit: &mut dyn FnMut(Found<'_>) -> std::io::Result<()>,
+    ) -> Result<(), Unreadable> {
+        let walk = Walk { tree: self, started: Instant::now(), limit: limits.time };
+        let root = PathBuf::new("/");
+        let mut target = Vec::new();
+        visit(walk.found(&root, &self.fs.symlink_metadata(&root)?, &mut target)?)?;
+        let mut folders = vec![walk.names(&root)?];
+        while let Some(names) = folders.last_mut() {
+            let Some(entry) = names.pop_front() else {
+                folders.pop();
+                continue;
+            };
+            let path = entry.path();
+            let metadata = entry.metadata()?;
+            walk.go_on(&path)?;
+            visit(walk.found(&path, &metadata, &mut target)?)?;
+            if metadata.is_dir() {
+                if path.as_ref().len() > LONGEST_PATH {
+                    return Err(Unreadable::TooDeep(text(&path.as_ref()[..64])));
+                }
+                folders.push(walk.names(&path)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// debugfs(8) alone tells the numbers of a device.
+    fn numbers(&self, path: &[u8]) -> Result<Numbers, Unreadable> {
+        let failed = |detail: String| Unreadable::Devices(detail);
+        let path = std::str::from_utf8(path).map_err(|_| failed("a name is not UTF-8".into()))?;
+        if path.contains(['"', '\n']) {
+            return Err(failed(format!("debugfs takes no name such as {path:?}")));
+        }
+        // "?offset=" is how e2fsprogs names a file system inside a file (unix_io.c).
+        let image = format!("{}?offset={}", self.image, self.start);
+        let request = format!("stat \"/{path}\"");
+        let command = Cmd::new("debugfs").args(["-R", &request, &image]).timeout(Duration::from_secs(60));
+        let output = command.output().map_err(|error| failed(error.to_string()))?;
+        parse_numbers(&String::from_utf8_lossy(&output.stdout))
+            .ok_or_else(|| failed(format!("debugfs tells none of /{path}")))
+    }
+}
+
+/// `Device major/minor number: 01:03 (hex 01:03)`; the first two are decimal.
+pub(super) fn parse_numbers(stat: &str) -> Option<Numbers> {
+    let rest = stat.lines().find_map(|line| line.trim().strip_prefix("Device major/minor number: "))?;
+    let (major, minor) = rest.split_whitespace().next()?.split_once(':')?;
+    Some(Numbers { major: major.parse().ok()?, minor: minor.parse().ok()? })
+}
+
+struct Walk<'a> {
+    tree: &'a Tree,
+    started: Instant,
+    limit: Duration,
+}
+
+impl Walk<'_> {
+    fn go_on(&self, at: &PathBuf) -> Result<(), Unreadable> {
+        if interrupt::requested().is_some() {
+            return Err(Unreadable::Interrupted);
+        }
+        if self.started.elapsed() > self.limit {
+            return Err(Unreadable::TooLong { limit: self.limit, at: text(at.as_ref()) });
+        }
+        Ok(())
+    }
+
+    /// What lies in a folder, in the order of names.
+    fn names(&self, folder: &PathBuf) -> Result<VecDeque<DirEntry>, Unreadable> {
+        let mut entries = Vec::new();
+        for entry in self.tree.fs.read_dir(folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if name != "." && name != ".." {
+                entries.push(entry);
+            }
+        }
+        entries.sort_by(|a, b| a.file_name().as_ref().cmp(b.file_name().as_ref()));
+        Ok(entries.into())
+    }
+
+    fn found<'p>(
+        &self,
+        path: &'p PathBuf,
+        metadata: &Metadata,
+        target: &'p mut Vec<u8>,
+    ) -> Result<Found<'p>, Unreadable> {
+        let below = path.as_ref().strip_prefix(b"/").unwrap_or_default();
+        target.clear();
+        let kind = match metadata.file_type() {
+            FileType::Directory => Kind::Folder,
+            FileType::Regular => self.content(path, metadata)?,
+            FileType::Symlink => {
+                target.extend_from_slice(self.tree.fs.read_link(path)?.as_ref());
+                Kind::Link { target: text(target) }
+            }
+            FileType::CharacterDevice => Kind::CharacterDevice(self.tree.numbers(below)?),
+            FileType::BlockDevice => Kind::BlockDevice(self.tree.numbers(below)?),
+            FileType::Fifo => Kind::Pipe,
+            FileType::Socket => Kind::Socket,
+        };
+        let entry = Entry {
+            path: text(below),
+            kind,
+            mode: metadata.mode().into(),
+            uid: metadata.uid(),
+            gid: metadata.gid(),
+            modified: metadata.modified().seconds(),
+        };
+        Ok(Found { path: below, target, entry })
+    }
+
+    fn content(&self, path: &PathBuf, metadata: &Metadata) -> Result<Kind, Unreadable> {
+        let mut hasher = Hasher::default();
+        if metadata.len() > 0 {
+            let mut file = self.tree.fs.open(Path::new(path))?;
+            let mut chunk = vec![0; CHUNK];
+            loop {
+                self.go_on(path)?;
+                let filled = read_full(&mut file, &mut chunk)?;
+                hasher.update(&chunk[..filled]);
+                if filled < chunk.len() {
+                    break;
+                }
+            }
+        }
+        Ok(Kind::File { size: metadata.len(), sha256: hasher.finish() })
+    }
+}
+
+/// Fills the buffer, or as much of it as the file has left; the reader gives a block at a time.
+pub(crate) fn read_full(file: &mut ext4_view::File, buffer: &mut [u8]) -> Result<usize, Ext4Error> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_bytes(&mut buffer[filled..])? {
+            0 => break,
+            n => filled += n,
+        }
+    }
+    Ok(filled)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

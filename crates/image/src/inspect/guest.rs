@@ -1,0 +1,232 @@
+//! The digest of the guest's files, computed anew from inside an image of any format.
+
+use std::fs::File;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_process::Cmd;
+use serde::Serialize;
+
+use super::content::{Content, LONG_DEADLINE, read_plain};
+use super::gpt::{self, Partition, Table};
+use super::{DiskFacts, Kind, ZstFacts, iso9660};
+use crate::content::tree::{Limits, Tree, Unreadable};
+use crate::content::{self};
+use crate::digest::Digest;
+use crate::disk;
+use crate::error::Error;
+use crate::formats::ova;
+use crate::scratch::free_bytes;
+
+/// What the root file system of an image holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "result")]
+pub enum GuestContent {
+    /// It was not asked for.
+    NotLookedAt,
+    /// It holds no root file system, or one that cannot be read.
+    None {
+        /// Why.
+        detail: String,
+    },
+    /// There is no manifest to compare it with.
+    Alone {
+        /// The digest of [`crate::content`].
+        sha256: Digest,
+    },
+    /// It is what the manifest says.
+    Same {
+        /// The digest.
+        sha256: Digest,
+    },
+    /// Its files are others than those that were built.
+    Differs {
+        /// The digest that was found.
+        sha256: Digest,
+        /// The manifest's.
+        manifest: Digest,
+    },
+    /// The manifest names this file, and no root file system can be read in it.
+    Missing {
+        /// Why.
+        detail: String,
+    },
+}
+
+/// An image whose kind is known.
+pub(super) struct Image<'a> {
+    pub(super) path: &'a Utf8Path,
+    pub(super) file: &'a File,
+    pub(super) kind: &'a Kind,
+    pub(super) disk: Option<&'a DiskFacts>,
+}
+
+/// Why there is no digest.
+enum Stop {
+    Plain(String),
+    Interrupted,
+}
+
+impl From<String> for Stop {
+    fn from(detail: String) -> Self {
+        Self::Plain(detail)
+    }
+}
+
+impl From<std::io::Error> for Stop {
+    fn from(error: std::io::Error) -> Self {
+        Self::Plain(error.to_string())
+    }
+}
+
+impl From<Unreadable> for Stop {
+    fn from(why: Unreadable) -> Self {
+        if matches!(why, Unreadable::Interrupted) { Self::Interrupted } else { Self::Plain(why.to_string()) }
+    }
+}
+
+impl Image<'_> {
+    /// Reads every file of the root file system and compares with what is expected.
+    pub(super) fn content(&self, expected: Option<Digest>) -> Result<GuestContent, Error> {
+        if matches!(self.kind, Kind::Ovf(_) | Kind::Vmx(_)) {
+            return Ok(GuestContent::None { detail: "it describes a machine and holds no disk".into() });
+        }
+        let found = self.digest();
+        if rave_process::interrupt::requested().is_some() {
+            return Err(Error::Interrupted);
+        }
+        Ok(match (found, expected) {
+            (Ok(sha256), None) => GuestContent::Alone { sha256 },
+            (Ok(sha256), Some(manifest)) if sha256 == manifest => GuestContent::Same { sha256 },
+            (Ok(sha256), Some(manifest)) => GuestContent::Differs { sha256, manifest },
+            (Err(Stop::Plain(detail)), None) => GuestContent::None { detail },
+            (Err(Stop::Plain(detail)), Some(_)) => GuestContent::Missing { detail },
+            (Err(Stop::Interrupted), _) => return Err(Error::Interrupted),
+        })
+    }
+
+    fn digest(&self) -> Result<Digest, Stop> {
+        match self.kind {
+            Kind::Iso(_) => return self.of_live_disk(),
+            Kind::Zst(facts) => return self.of_compressed(facts),
+            _ => {}
+        }
+        let Some(disk) = self.disk else { return Err("no disk can be read in it".to_owned().into()) };
+        let root = root_partition(disk.table.as_ref())?;
+        let content = match self.kind {
+            Kind::Qcow2(header) => Content::whole(self.path, "qcow2", header.virtual_size),
+            Kind::Vmdk(_) => Content::whole(self.path, "vmdk", disk.virtual_size),
+            Kind::Ova(_) => {
+                let members = ova::members(&mut self.file.try_clone()?)?;
+                let member = ova::disk(&members).ok_or_else(|| "it holds no VMDK".to_owned())?;
+                Content::inside(self.path, member, disk.virtual_size)
+            }
+            // Its file system is read where it lies.
+            _ => return of_file_system(self.path, root.start, root.size),
+        };
+        let scratch = Scratch::with_room(root.size)?;
+        let target = scratch.path.join("root");
+        content.copy(root.start, root.size, &target)?;
+        of_file_system(&target, 0, root.size)
+    }
+
+    /// An ISO carries the disk in a squashfs.
+    fn of_live_disk(&self) -> Result<Digest, Stop> {
+        let start = iso9660::squashfs(self.file)?.ok_or_else(|| "it holds no squashfs".to_owned())?;
+        let start = start.to_string();
+        let scratch = Scratch::with_room(self.size_of_live_disk(&start)?)?;
+        let target = scratch.path.join("tree");
+        // Its queues hold 256 MiB each by default.
+        let fixed = ["-no-progress", "-no-xattrs", "-data-queue", "32", "-frag-queue", "32", "-dest"];
+        let rest = [target.as_str(), "-offset", &start, self.path.as_str(), disk::IMAGE];
+        let command = Cmd::new("unsquashfs").args(fixed).args(rest).timeout(LONG_DEADLINE);
+        command.output().map_err(|error| error.to_string())?;
+        let disk = target.join(disk::IMAGE);
+        // A stranger's may be a link that leads out of the folder, or a device.
+        let is_file = std::fs::symlink_metadata(&disk).is_ok_and(|metadata| metadata.is_file());
+        if !is_file {
+            return Err(format!("its squashfs holds no {}", disk::IMAGE).into());
+        }
+        of_raw_disk(&disk)
+    }
+
+    fn of_compressed(&self, facts: &ZstFacts) -> Result<Digest, Stop> {
+        let size = facts.content.ok_or_else(|| "it does not say how large the disk is".to_owned())?;
+        let scratch = Scratch::with_room(size)?;
+        let target = scratch.path.join("disk");
+        let words = ["-d", "-q", "--sparse", "-o", target.as_str(), self.path.as_str()];
+        Cmd::new("zstd").args(words).timeout(LONG_DEADLINE).output().map_err(|error| error.to_string())?;
+        of_raw_disk(&target)
+    }
+
+    /// Bytes, as unsquashfs(1) lists it: `-r--r--r-- 0/0 1717567488 2026-01-01 00:00 squashfs-root/disk.raw`.
+    fn size_of_live_disk(&self, start: &str) -> Result<u64, Stop> {
+        let words = ["-no-progress", "-lln", "-offset", start, self.path.as_str(), disk::IMAGE];
+        let command = Cmd::new("unsquashfs").args(words).timeout(LONG_DEADLINE);
+        let output = command.output().map_err(|error| error.to_string())?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let ending = format!("/{}", disk::IMAGE);
+        let line = text.lines().find(|line| line.ends_with(&ending));
+        line.and_then(|line| line.split_whitespace().nth(2)?.parse().ok())
+            .ok_or_else(|| Stop::Plain(format!("its squashfs holds no {}", disk::IMAGE)))
+    }
+}
+
+/// Types of a partition that may hold a root file system, the likeliest first: those of the Discoverable Partitions
+/// Specification, then any of Linux.
+const ROOT_TYPES: &[&str] = &[
+    "4f68bce3-e8cd-4db1-96e7-fbcaf984b709",
+    "b921b045-1df0-41c3-af44-4c6f280d3fae",
+    "0fc63daf-8483-4772-8e79-3d69d8477de4",
+];
+
+fn root_partition(table: Option<&Table>) -> Result<&Partition, String> {
+    let Some(table) = table else { return Err("its disk has no partition table".into()) };
+    let of_type = |guid: &&str| table.partitions.iter().find(|partition| partition.type_guid == **guid);
+    ROOT_TYPES
+        .iter()
+        .find_map(of_type)
+        .ok_or_else(|| "its disk has no partition for a root file system of Linux".into())
+}
+
+fn of_raw_disk(disk: &Utf8Path) -> Result<Digest, Stop> {
+    let file = File::open(disk)?;
+    let sector = read_plain(&file, gpt::PLACE, 512)?;
+    let table = match gpt::Header::parse(&sector) {
+        Some(header) => Some(header.table(&read_plain(&file, header.entries, header.length)?)),
+        None => None,
+    };
+    let root = root_partition(table.as_ref())?;
+    of_file_system(disk, root.start, root.size)
+}
+
+fn of_file_system(image: &Utf8Path, start: u64, size: u64) -> Result<Digest, Stop> {
+    let tree = Tree::open(image, start, size)?;
+    Ok(content::digest(&tree, &Limits::default())?)
+}
+
+/// A folder for large sparse files that goes away.
+struct Scratch {
+    _folder: tempfile::TempDir,
+    path: Utf8PathBuf,
+}
+
+impl Scratch {
+    /// In `TMPDIR`, else in /var/tmp, for /tmp may be memory.
+    fn with_room(needed: u64) -> Result<Self, Stop> {
+        let named = std::env::var("TMPDIR").ok().filter(|folder| !folder.is_empty());
+        let place = Utf8PathBuf::from(named.unwrap_or_else(|| "/var/tmp".into()));
+        let free = free_bytes(&place).map_err(|error| error.to_string())?;
+        if free < needed {
+            let detail = format!(
+                "{} MiB are needed to unpack it, {place} has {} MiB free: set TMPDIR to a folder on a larger disk",
+                needed >> 20,
+                free >> 20
+            );
+            return Err(detail.into());
+        }
+        let folder = tempfile::Builder::new().prefix("rave-inspect-").tempdir_in(&place)?;
+        let path = Utf8PathBuf::from_path_buf(folder.path().to_owned())
+            .map_err(|path| format!("{} is not UTF-8", path.display()))?;
+        Ok(Self { _folder: folder, path })
+    }
+}

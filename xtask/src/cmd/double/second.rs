@@ -1,0 +1,216 @@
+//! The second build: another checkout, another cache, another home, another time zone, umask and language, and another
+//! user where root can become one.
+
+mod user;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use anyhow::Context as _;
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_process::Cmd;
+use rave_process::progress::{Event, Outcome};
+
+use crate::cmd::image::Wanted;
+use crate::exit::{Code, Failure};
+use crate::settings::Settings;
+use crate::ui::Ui;
+use user::Builder;
+
+const STAGE: &str = "second build";
+
+/// Names with spaces, for paths must not matter.
+const CHECKOUT: &str = "another checkout/of rave";
+const CACHE: &str = "another cache";
+const OUT: &str = "another out";
+const HOME: &str = "another home";
+const STATE: &str = "another state";
+
+/// Twelve hours behind UTC (POSIX, "Environment Variables", `TZ`), so that half of the time the date differs too.
+const TIME_ZONE: &str = "RAVE+12";
+
+/// What lies in a cache under a digest of its content, and need not be fetched twice.
+const FETCHED: &[&str] = &["debs", "npm"];
+
+/// The folders of the second build; they go away unless kept.
+pub(super) struct Second {
+    folder: Option<tempfile::TempDir>,
+    path: Utf8PathBuf,
+    builder: Builder,
+}
+
+impl Second {
+    /// Copies the checkout and finds out who can build.
+    pub(super) fn prepare(settings: &Settings, ui: &Ui) -> anyhow::Result<Self> {
+        let place = std::env::var("TMPDIR").ok().filter(|folder| !folder.is_empty());
+        let place = place.unwrap_or_else(|| "/var/tmp".into());
+        let folder = tempfile::Builder::new()
+            .prefix("rave-double-")
+            .tempdir_in(&place)
+            .with_context(|| format!("cannot make a folder in {place}"))?;
+        let path = Utf8PathBuf::from_path_buf(folder.path().to_owned())
+            .map_err(|path| Failure::usage(format!("{} is not UTF-8", path.display())))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+        let (builder, note) = user::choose(&path.join(HOME));
+        ui.note(&note);
+        let second = Self { folder: Some(folder), path, builder };
+        second.fill(settings)?;
+        Ok(second)
+    }
+
+    pub(super) fn out(&self) -> Utf8PathBuf {
+        self.path.join(OUT)
+    }
+
+    pub(super) fn cache(&self) -> Utf8PathBuf {
+        self.path.join(CACHE)
+    }
+
+    /// Leaves the folder for whoever looks for the cause.
+    pub(super) fn keep(mut self) -> Utf8PathBuf {
+        if let Some(folder) = self.folder.take() {
+            let _ = folder.keep();
+        }
+        self.path.clone()
+    }
+
+    fn fill(&self, settings: &Settings) -> anyhow::Result<()> {
+        for name in [CHECKOUT, CACHE, OUT, HOME, STATE] {
+            fs::create_dir_all(self.path.join(name))?;
+        }
+        copy_checkout(&settings.root, &self.path.join(CHECKOUT))?;
+        for name in FETCHED {
+            let from = settings.cache_dir.join(name);
+            if from.is_dir() {
+                copy_tree(&from, &self.cache().join(name))?;
+            }
+        }
+        if let Some(cargo) = &self.builder.cargo_to_copy {
+            let target = self.path.join(HOME).join(".cargo");
+            for name in ["config.toml", "registry/cache", "registry/index"] {
+                let from = cargo.join(name);
+                if from.exists() {
+                    copy_tree(&from, &target.join(name))?;
+                }
+            }
+        }
+        // The program is the same: what it embeds was read from the first checkout, the rest it reads from the second.
+        let program = Utf8PathBuf::from_path_buf(std::env::current_exe()?)
+            .map_err(|path| Failure::usage(format!("{} is not UTF-8", path.display())))?;
+        fs::copy(&program, self.program())?;
+        if let Some(owner) = self.builder.owner() {
+            Cmd::new("chown").args(["-R", &owner, self.path.as_str()]).output()?;
+        }
+        Ok(())
+    }
+
+    fn program(&self) -> Utf8PathBuf {
+        self.path.join("xtask")
+    }
+
+    /// Runs the same program there, with every stage to do.
+    pub(super) fn build(
+        &self,
+        settings: &Settings,
+        wanted: &Wanted<'_>,
+        epoch: u64,
+        ui: &Ui,
+    ) -> anyhow::Result<()> {
+        let sink = ui.sink();
+        sink(Event::StageStarted { stage: STAGE });
+        let started = std::time::Instant::now();
+        let argv = self.argv(settings, wanted);
+        let mut command = Cmd::new(&argv[0])
+            .args(&argv[1..])
+            .current_dir(self.path.join(CHECKOUT))
+            .env("HOME", self.builder.home.as_str())
+            .env("TZ", TIME_ZONE)
+            .env("LC_ALL", language())
+            .env("RAVE_CACHE", self.cache().as_str())
+            .env("RAVE_STATE", self.path.join(STATE).as_str())
+            .env("SOURCE_DATE_EPOCH", epoch.to_string())
+            .env("NO_COLOR", "1");
+        for (name, value) in &self.builder.variables {
+            command = command.env(name, value);
+        }
+        // The checkout is found from the folder.
+        for name in ["CARGO_MANIFEST_DIR", "XDG_CACHE_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"] {
+            command = command.env_remove(name);
+        }
+        command.run(&mut |line| sink(Event::StageOutput { stage: STAGE, line: line.text })).map_err(
+            |error| match error {
+                rave_process::Error::Interrupted { .. } => {
+                    anyhow::Error::from(Failure::new(Code::Interrupted, "interrupted"))
+                }
+                error => Failure::of_command(Code::BuildFailed, "the second build failed", &error, 20).into(),
+            },
+        )?;
+        sink(Event::StageFinished { stage: STAGE, elapsed: started.elapsed(), outcome: Outcome::Built });
+        Ok(())
+    }
+
+    fn argv(&self, settings: &Settings, wanted: &Wanted<'_>) -> Vec<String> {
+        let formats = wanted.formats.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let mut argv = self.builder.before.clone();
+        argv.extend(["sh", "-c", "umask \"$0\"; exec \"$@\"", another_umask()].map(String::from));
+        argv.extend([self.program().to_string(), "image".into()]);
+        argv.extend(["--base".into(), settings.base.to_string()]);
+        argv.extend(["--profile".into(), settings.profile.to_string()]);
+        argv.extend(["--format".into(), formats, "--out".into(), self.out().to_string()]);
+        argv.extend(wanted.compress.iter().flat_map(|how| ["--compress".into(), how.to_string()]));
+        argv
+    }
+}
+
+/// The strict one, or the usual one for whoever has that already.
+fn another_umask() -> &'static str {
+    // `Umask:` of proc_pid_status(5), octal.
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ours = status.lines().find_map(|line| line.strip_prefix("Umask:")).unwrap_or_default();
+    if ours.trim() == "0077" { "022" } else { "077" }
+}
+
+/// A language that sorts and writes otherwise than ours, where the host has one.
+fn language() -> String {
+    let known = Cmd::new("locale").arg("-a").output().map(|output| output.stdout).unwrap_or_default();
+    let known = String::from_utf8_lossy(&known).into_owned();
+    let plain = ["C", "C.utf8", "C.UTF-8", "POSIX"];
+    let ours = std::env::var("LC_ALL").or_else(|_| std::env::var("LANG")).unwrap_or_default();
+    let other = known.lines().find(|name| !plain.contains(name) && **name != *ours);
+    other.unwrap_or("POSIX").to_owned()
+}
+
+/// What Git would commit, and the user's own settings.
+fn copy_checkout(root: &Utf8Path, target: &Utf8Path) -> anyhow::Result<()> {
+    let words = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
+    let listed = Cmd::new("git").args(words).current_dir(root).output().map_err(|error| {
+        Failure::of_command(Code::HostNotReady, "git cannot list the checkout's files", &error, 5)
+            .remedy("run this in a clone of the repository, with git installed")
+    })?;
+    let names = listed.stdout.split(|byte| *byte == 0).filter_map(|name| std::str::from_utf8(name).ok());
+    for name in names.filter(|name| !name.is_empty()).chain(["rave.local.toml"]) {
+        let from = root.join(name);
+        // A file that was removed and not committed is still in the index.
+        if from.is_file() {
+            copy_tree(&from, &target.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Copies a file, or a folder with all that is in it. Times are those of now, as in a fresh clone.
+fn copy_tree(from: &Utf8Path, to: &Utf8Path) -> anyhow::Result<()> {
+    if from.is_dir() {
+        fs::create_dir_all(to)?;
+        for entry in from.read_dir_utf8()? {
+            let entry = entry?;
+            copy_tree(entry.path(), &to.join(entry.file_name()))?;
+        }
+        return Ok(());
+    }
+    if let Some(folder) = to.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::copy(from, to).with_context(|| format!("cannot copy {from} to {to}"))?;
+    Ok(())
+}

@@ -1,0 +1,109 @@
+//! How two builds compare, in words.
+
+use camino::Utf8Path;
+use rave_image::compare::{Compared, Difference, FileDifference, Place, Spot};
+
+use crate::ui::Ui;
+
+pub(super) fn table(compared: &[Compared], ui: &Ui) {
+    let row = |one: &Compared| {
+        let both = if one.differs.is_some() { "differ" } else { "same" };
+        vec![one.format.to_string(), one.name.clone(), both.to_owned(), one.sha256.to_string()]
+    };
+    ui.table(&["format", "file", "both builds", "SHA-256"], &compared.iter().map(row).collect::<Vec<_>>());
+}
+
+pub(super) fn json(compared: &[Compared], difference: Option<&Difference>) -> anyhow::Result<String> {
+    let value = serde_json::json!({ "artifacts": compared, "difference": difference });
+    Ok(serde_json::to_string_pretty(&value)?)
+}
+
+/// What differs, the first build's value before the second's.
+pub(super) fn lines(
+    compared: &[Compared],
+    difference: Option<&Difference>,
+    folder: &Utf8Path,
+) -> Vec<String> {
+    let names = compared.iter().filter(|one| one.differs.is_some()).map(|one| one.name.as_str());
+    let mut lines = vec![format!("error: two builds differ in {}", names.collect::<Vec<_>>().join(", "))];
+    if let Some(difference) = difference {
+        if !difference.inputs.is_empty() {
+            let inputs = difference.inputs.join(", ");
+            lines.push(format!(
+                "  made from other inputs: {inputs}; the disk's identifiers follow from them, and so do differ"
+            ));
+        }
+        match &difference.place {
+            Place::Files(trees) => {
+                trees.told.iter().for_each(|file| lines.extend(of_file(file)));
+                let more = trees.number - trees.told.len() as u64;
+                if more > 0 {
+                    lines.push(format!("  and {more} more"));
+                }
+            }
+            Place::Disk { part, spot } => {
+                lines.push(format!("  the same files, but the disk differs in {part}"));
+                lines.extend(of_spot(spot));
+            }
+            Place::Container { part, spot } => {
+                lines.push(format!("  the same disk, but the file around it differs: {part}"));
+                lines.extend(of_spot(spot));
+            }
+        }
+    }
+    lines.push(format!("the second build is kept in {folder}"));
+    lines
+}
+
+fn of_file(file: &FileDifference) -> Vec<String> {
+    let mut lines = vec![format!("  {}", file.path)];
+    for fact in &file.facts {
+        let [ours, theirs] = &fact.values;
+        lines.push(format!("    {}: {ours} against {theirs}", fact.what));
+    }
+    lines.extend(file.spot.iter().flat_map(of_spot).map(|line| format!("  {line}")));
+    lines
+}
+
+fn of_spot(spot: &Spot) -> [String; 3] {
+    let [ours, theirs] = &spot.around;
+    [format!("  first at byte {}:", spot.offset), format!("    \"{ours}\""), format!("    \"{theirs}\"")]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rave_image::compare::{Fact, TreeDifference};
+
+    #[test]
+    fn the_first_file_is_told_with_both_values() {
+        let fact = |what, ours: &str, theirs: &str| Fact { what, values: [ours.into(), theirs.into()] };
+        let file = FileDifference {
+            path: "/etc/motd".into(),
+            facts: vec![fact("mode", "0644", "0600"), fact("size", "1", "2")],
+            spot: Some(Spot { offset: 1, around: ["a".into(), "ab".into()] }),
+        };
+        let trees = TreeDifference { told: vec![file], number: 3 };
+        let difference = Difference { inputs: vec!["disk".into()], place: Place::Files(trees) };
+        let compared = Compared {
+            format: rave_spec::Format::Raw,
+            name: "a.img".into(),
+            sha256: "0".repeat(64).parse().unwrap(),
+            differs: Some(Spot { offset: 0, around: [String::new(), String::new()] }),
+        };
+        let lines = lines(&[compared], Some(&difference), "/second".into());
+        let expected = [
+            "error: two builds differ in a.img",
+            "  made from other inputs: disk; the disk's identifiers follow from them, and so do differ",
+            "  /etc/motd",
+            "    mode: 0644 against 0600",
+            "    size: 1 against 2",
+            "    first at byte 1:",
+            "      \"a\"",
+            "      \"ab\"",
+            "  and 2 more",
+            "the second build is kept in /second",
+        ];
+        assert_eq!(lines, expected);
+    }
+}
