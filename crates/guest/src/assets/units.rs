@@ -27,7 +27,7 @@ pub const SERVICES: [Service; 4] = [
 ];
 
 /// RAVE's own units: name and template.
-const OWN: [(&str, &str); 11] = [
+const OWN: [(&str, &str); 12] = [
     ("install-claude-tools.service", include_str!("../../assets/units/install-claude-tools.service")),
     ("setup-agent-environment.service", include_str!("../../assets/units/setup-agent-environment.service")),
     ("vibe-kanban.service", include_str!("../../assets/units/vibe-kanban.service")),
@@ -38,6 +38,7 @@ const OWN: [(&str, &str); 11] = [
     ("rave-install.service", include_str!("../../assets/units/rave-install.service")),
     ("rave-install.target", include_str!("../../assets/units/rave-install.target")),
     ("rave-ready.service", include_str!("../../assets/units/rave-ready.service")),
+    ("rave-setup-medium.service", include_str!("../../assets/units/rave-setup-medium.service")),
     ("rave-ssh-keys.service", include_str!("../../assets/units/rave-ssh-keys.service")),
 ];
 
