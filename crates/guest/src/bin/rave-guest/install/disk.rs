@@ -66,7 +66,13 @@ impl Disk {
         let text = |file: &str| fs::read_to_string(about.join(file)).map(|text| text.trim().to_owned());
         let name = about.file_name()?.to_str()?;
         let size = text("size").ok()?.parse::<u64>().ok()? * SECTOR;
-        let is_disk = !about.join("partition").exists() && !name.starts_with("sr") && !name.starts_with("fd");
+        // A path to an NVMe disk, such as nvme0c0n1, is listed beside the disk and cannot be opened (Linux's
+        // Documentation/ABI/stable/sysfs-block, `hidden`).
+        let is_hidden = text("hidden").is_ok_and(|value| value == "1");
+        let is_disk = !is_hidden
+            && !about.join("partition").exists()
+            && !name.starts_with("sr")
+            && !name.starts_with("fd");
         (is_disk && size > 0).then(|| Self {
             path: Path::new("/dev").join(name),
             size,
@@ -259,6 +265,25 @@ mod tests {
         fs::write(&image, &bytes).unwrap();
         let file = OpenOptions::new().read(true).write(true).open(&path).unwrap();
         (Target { file, path, size: 8 << 20 }, image, bytes)
+    }
+
+    #[test]
+    fn a_path_to_an_nvme_disk_a_partition_and_a_drive_without_a_medium_are_no_disks() {
+        let scratch = Scratch::new();
+        let device = |name: &str, files: &[(&str, &str)]| {
+            let about = scratch.path().join(name);
+            fs::create_dir(&about).unwrap();
+            for (file, text) in files {
+                fs::write(about.join(file), text).unwrap();
+            }
+            Disk::read(&about)
+        };
+        let disk = device("nvme0n1", &[("size", "4096\n"), ("hidden", "0\n"), ("ro", "1\n")]).unwrap();
+        assert_eq!((disk.path.as_path(), disk.size), (Path::new("/dev/nvme0n1"), 2 << 20));
+        assert!(disk.read_only);
+        assert_eq!(device("nvme0c0n1", &[("size", "4096\n"), ("hidden", "1\n")]), None);
+        assert_eq!(device("nvme0n1p1", &[("size", "2048\n"), ("partition", "1\n")]), None);
+        assert_eq!(device("sdb", &[("size", "0\n")]), None);
     }
 
     #[test]
