@@ -5,7 +5,7 @@ use std::env;
 use rave_image::build::{Built, ChangedArtifact, DEFAULT_EPOCH};
 use rave_image::formats::{AVAILABLE, not_on_base};
 use rave_image::{Error, Request};
-use rave_spec::{Compress, Compression, Format};
+use rave_spec::{Base, Compress, Compression, Format};
 
 use crate::cli::{self, FormatFlag};
 use crate::cmd::double;
@@ -39,6 +39,10 @@ pub(crate) fn run(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Re
 /// The formats that are asked for, with what the host needs for them.
 pub(crate) fn prepare(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Result<Vec<Format>> {
     let formats = formats(settings, &args.formats)?;
+    // Nothing is installed for what cannot be built.
+    if settings.base != Base::Debian {
+        return Err(failure(&Error::BaseNotAvailable { base: settings.base }).into());
+    }
     tell_base(settings, ui);
     host::ensure(settings, ui, host::Needs::Image)?;
     ensure_formats(settings, ui, &formats)?;

@@ -42,7 +42,8 @@ impl Needs {
         match self {
             Self::Image => &[Part::Build],
             Self::Run => &[Part::Boot],
-            Self::Smoke | Self::Test => &[Part::Build, Part::Boot],
+            Self::Smoke => &[Part::Build, Part::Boot],
+            Self::Test => &[Part::Build, Part::Boot, Part::Zst],
             Self::Iso => &[Part::Iso],
             Self::Zst => &[Part::Zst],
             Self::Gtk => &[Part::Gtk],
