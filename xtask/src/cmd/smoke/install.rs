@@ -146,10 +146,11 @@ fn watch(
             Some(Status::Code(0)) => Some("the machine went off before it was done".to_owned()),
             Some(status) => Some(instance.died(status).to_string()),
             None if started.elapsed() > LIMIT => Some(format!("not done after {} s", LIMIT.as_secs())),
-            None => text.lines().find_map(|line| line.trim().strip_prefix(ERROR)).map(str::to_owned),
+            None => refusal(&text).map(|(why, _)| why.to_owned()),
         };
         if let Some(cause) = cause {
-            return Err(Unfinished::Guest(Box::new(unfinished(cause, log, started))));
+            let evidence = refusal(&text).map(|(_, remedy)| remedy.to_owned());
+            return Err(Unfinished::Guest(Box::new(unfinished(cause, evidence, log, started))));
         }
         let line = text.lines().rev().map(str::trim).find(|line| line.contains(" MiB"));
         if let Some(line) = line.filter(|line| *line != shown) {
@@ -166,14 +167,37 @@ fn text(log: &Utf8Path) -> String {
     String::from_utf8_lossy(&fs::read(log).unwrap_or_default()).into_owned()
 }
 
-fn unfinished(cause: String, log: &Utf8Path, started: Instant) -> BootFailure {
-    let tail = serial::last_lines(log).unwrap_or_default();
+/// The installer's own error on the console, and its next line, which says what to do.
+fn refusal(console: &str) -> Option<(&str, &str)> {
+    let mut lines = console.lines().map(str::trim).skip_while(|line| !line.starts_with(ERROR));
+    let why = lines.next()?.strip_prefix(ERROR)?;
+    // The next line is there a moment later.
+    Some((why, lines.next()?))
+}
+
+/// Where the installer said nothing, the console's last words must do.
+fn unfinished(cause: String, said: Option<String>, log: &Utf8Path, started: Instant) -> BootFailure {
+    let last = || serial::last_lines(log).unwrap_or_default().last().cloned().unwrap_or_default();
     BootFailure {
         stage: "the installation".into(),
         cause,
-        evidence: tail.last().cloned().unwrap_or_default(),
+        evidence: said.unwrap_or_else(last),
         remedy: "the serial log has all that the installer said".into(),
         reached: Vec::new(),
         waited: (started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_installers_own_error_is_told_with_what_to_do() {
+        let console =
+            "checking the medium\r\nrave-guest: there is data on /dev/vda\r\ntake an empty disk\r\n[FAILED]";
+        assert_eq!(refusal(console), Some(("there is data on /dev/vda", "take an empty disk")));
+        assert_eq!(refusal("rave-guest: there is data"), None, "its second line is still to come");
+        assert_eq!(refusal("checking the medium\r\n"), None);
     }
 }
