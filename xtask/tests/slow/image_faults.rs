@@ -102,7 +102,7 @@ fn on_small_disk(place: &Place, folder: &str, mebibytes: u64, arguments: &[&str]
     on_disk_that_fills(place, folder, mebibytes, 0, arguments)
 }
 
-/// The same, where a file of another program takes `taken` MiB once the stage `disk` has begun to write.
+/// The same, where a file of another program takes `taken` MiB once the disk, or an artifact, is being written.
 fn on_disk_that_fills(
     place: &Place,
     folder: &str,
@@ -123,7 +123,8 @@ fn on_disk_that_fills(
         mount -t tmpfs -o size="$2"m tmpfs "$1"
         if [ -d "$3" ]; then mkdir "$1/stages"; for entry in "$3"/*; do ln -s "$entry" "$1/stages/"; done; fi
         if [ "$4" -gt 0 ]; then
-            (until [ -e "$1"/stages/disk-*.partial/disk.raw ] || ! kill -0 $$; do sleep 0.02; done
+            (until [ -e "$1"/stages/disk-*.partial/disk.raw ] || [ -e "$1"/.rave-debian-*.partial ] || ! kill -0 $$
+             do sleep 0.02; done
              exec dd if=/dev/zero of="$1/taken" bs=1M count="$4") >/dev/null 2>&1 &
         fi
         shift 4
@@ -177,7 +178,14 @@ fn a_disk_that_fills_up_while_the_image_is_written_leaves_nothing() {
 fn a_disk_that_fills_up_while_the_artifact_is_written_leaves_nothing() {
     let place = Place::new();
     place.seed(&["rootfs", "tools", "guest", "disk"]);
+    // Less than any compression could make of it: said before a byte is written.
     let said = finish(on_small_disk(&place, "out", 100, &[]));
+    said.expect_code(4).expect_said("no room on ").expect_said("MiB are needed");
+
+    let place = Place::new();
+    place.seed(&["rootfs", "tools", "guest", "disk"]);
+    let room = 1024;
+    let said = finish(on_disk_that_fills(&place, "out", room, room - 64, &[]));
     said.expect_code(4).expect_said("qemu-img convert").expect_said("remedy: the disk is full");
 }
 
