@@ -3,13 +3,9 @@
 { config, lib, pkgs }:
 let
   cfg = config.rave;
-  flake = lib.fileset.toSource {
-    root = ../..;
-    fileset = lib.fileset.unions [
-      ../../Cargo.toml
-      ../../Cargo.lock
-      ../../crates
-      ../../xtask
+  flake = import ../packages/source.nix {
+    inherit lib;
+    besides = [
       ../../profiles
       ../../rave.toml
       ../../flake.nix

@@ -1,11 +1,11 @@
-# The files that the workspace's crates are compiled from; a change elsewhere builds nothing again.
-{ lib }:
+# The files that the workspace's crates are compiled from, and `besides`; a change elsewhere builds nothing again.
+{ lib, besides ? [ ] }:
 lib.fileset.toSource {
   root = ../..;
-  fileset = lib.fileset.unions [
+  fileset = lib.fileset.unions ([
     ../../Cargo.toml
     ../../Cargo.lock
     ../../crates
     ../../xtask
-  ];
+  ] ++ besides);
 }

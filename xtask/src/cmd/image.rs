@@ -39,10 +39,6 @@ pub(crate) fn run(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Re
 /// The formats that are asked for, with what the host needs for them.
 pub(crate) fn prepare(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Result<Vec<Format>> {
     let formats = formats(settings, &args.formats)?;
-    // Nothing is installed for what cannot be built.
-    if settings.base != Base::Debian {
-        return Err(failure(&Error::BaseNotAvailable { base: settings.base }).into());
-    }
     tell_base(settings, ui);
     host::ensure(settings, ui, host::Needs::Image)?;
     ensure_formats(settings, ui, &formats)?;
@@ -50,8 +46,11 @@ pub(crate) fn prepare(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow
     Ok(formats)
 }
 
-/// The formats that are wanted, all of which the base makes.
+/// The formats that are wanted, all of which the base makes. Asked first: nothing is installed for what cannot be built.
 pub(crate) fn formats(settings: &Settings, flags: &[FormatFlag]) -> anyhow::Result<Vec<Format>> {
+    if settings.base != Base::Debian {
+        return Err(failure(&Error::BaseNotAvailable { base: settings.base }).into());
+    }
     let formats = settings.formats(flags);
     match formats.iter().find(|format| !AVAILABLE.contains(format)) {
         Some(format) => Err(failure(&not_on_base(*format)).into()),

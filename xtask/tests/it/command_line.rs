@@ -69,14 +69,16 @@ fn an_unknown_profile_names_the_nearest() {
 
 #[test]
 fn a_base_that_is_not_made_yet_names_the_one_that_is() {
-    shows(
-        &xtask(&own_toml(), &["image", "--base", "nixos", "--format", "all"]),
-        2,
-        &expect![[r#"
+    for command in ["image", "smoke"] {
+        shows(
+            &xtask(&own_toml(), &[command, "--base", "nixos", "--format", "all"]),
+            2,
+            &expect![[r#"
         error: the nixos base is not yet available
         remedy: give --base debian, or leave the base out
     "#]],
-    );
+        );
+    }
 }
 
 #[test]
