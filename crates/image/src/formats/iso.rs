@@ -82,7 +82,8 @@ fn configuration(names: &Names) -> String {
 /// umask decided.
 fn squashfs_argv(disk: &Utf8Path, target: &Utf8Path) -> Vec<String> {
     let fixed = ["-comp", "zstd", "-Xcompression-level", "9", "-noappend", "-no-xattrs", "-all-root"];
-    let quiet = ["-no-progress", "-quiet", "-p", "disk.raw m 444 0 0"];
+    // Without it a quarter of the machine's memory is taken, for no gain in time.
+    let quiet = ["-mem", "128M", "-no-progress", "-quiet", "-p", "disk.raw m 444 0 0"];
     let words = ["mksquashfs", disk.as_str(), target.as_str()];
     words.iter().chain(&fixed).chain(&quiet).map(ToString::to_string).collect()
 }
@@ -245,7 +246,7 @@ mod tests {
         assert_eq!(
             squashfs_argv("d/disk.raw".into(), "s".into()).join(" "),
             "mksquashfs d/disk.raw s -comp zstd -Xcompression-level 9 -noappend -no-xattrs -all-root \
-             -no-progress -quiet -p disk.raw m 444 0 0"
+             -mem 128M -no-progress -quiet -p disk.raw m 444 0 0"
         );
         let names = Names { label: "RAVE_1".into(), disk: "GUID".into(), esp: "E".into() };
         assert_eq!(
