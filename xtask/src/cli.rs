@@ -1,9 +1,13 @@
 //! The command line as types. No behaviour: what a command does is in `cmd/`.
 
+mod values;
+
 use camino::Utf8PathBuf;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use rave_spec::{Base, Compression, Format};
+
+pub(crate) use values::{Accel, Firmware, FormatFlag, Gui, HostPort, PortFlag};
+use values::{base, compression, format, format_or_all, parse_port};
 
 /// Build, run and smoke-test virtual machines for AI agents.
 #[derive(Debug, Parser)]
@@ -55,6 +59,8 @@ pub(crate) enum Command {
     Convert(Convert),
     /// Say what an image of any format is
     Inspect(Inspect),
+    /// Renew debian.lock and the npm lock, and say what changed
+    Update(Update),
     /// Show what this host has and lacks; --yes installs it
     Doctor(Doctor),
     /// Print the effective configuration and where each value comes from
@@ -83,6 +89,7 @@ pub(crate) struct Target {
 
 /// `cargo xtask image`
 #[derive(Debug, Clone, Default, Args)]
+#[allow(clippy::struct_excessive_bools)] // each is a flag a user types
 pub(crate) struct Image {
     /// What to build; may be repeated or a comma list [default: rave.toml's defaults.formats]
     #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',', value_parser = format_or_all())]
@@ -101,6 +108,15 @@ pub(crate) struct Image {
     /// Build a second time elsewhere, otherwise, and compare every byte
     #[arg(long)]
     pub(crate) double: bool,
+    /// Never touch the network: build of what the cache has
+    #[arg(long)]
+    pub(crate) offline: bool,
+    /// Fail where a package of debian.lock cannot be had, instead of taking the archive's
+    #[arg(long)]
+    pub(crate) frozen: bool,
+    /// Rebuild what this manifest.json describes, and compare [default of --out: out/BASE-PROFILE-locked]
+    #[arg(long, value_name = "MANIFEST", conflicts_with_all = ["formats", "profile", "base", "compress", "frozen", "double"])]
+    pub(crate) locked: Option<Utf8PathBuf>,
 }
 
 /// `cargo xtask run`
@@ -230,6 +246,20 @@ pub(crate) struct Inspect {
     pub(crate) json: bool,
 }
 
+/// `cargo xtask update`
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Update {
+    /// Only debian.lock
+    #[arg(long)]
+    pub(crate) debian: bool,
+    /// Only the lock of the npm tools
+    #[arg(long)]
+    pub(crate) npm: bool,
+    /// Say what would change and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
 /// `cargo xtask doctor`
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Doctor {
@@ -321,105 +351,6 @@ pub(crate) struct Completions {
     pub(crate) shell: clap_complete::Shell,
 }
 
-/// A value of `--format`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FormatFlag {
-    /// Every format there is.
-    All,
-    /// This one.
-    One(Format),
-}
-
-/// How the guest's instructions run on this host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Accel {
-    // Hardware virtualisation. Not a doc comment: the values need no lines of their own in the help.
-    Kvm,
-    // Software emulation: everywhere, slow.
-    Tcg,
-}
-
-/// Where the guest's screen is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Gui {
-    // The best that there is.
-    Auto,
-    // Windows of QEMU's own.
-    Gtk,
-    Sdl,
-    // Servers on the loopback address.
-    Vnc,
-    Spice,
-}
-
-/// What the machine starts with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Firmware {
-    // SeaBIOS.
-    Bios,
-    // OVMF.
-    Uefi,
-}
-
-/// `--port NAME=PORT|auto`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct PortFlag {
-    /// A service of rave.toml; not yet known to exist.
-    pub(crate) service: String,
-    pub(crate) host: HostPort,
-}
-
-/// Where a service shall answer on the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum HostPort {
-    Fixed(u16),
-    /// Any free one.
-    Auto,
-}
-
-fn base() -> impl TypedValueParser<Value = Base> {
-    PossibleValuesParser::new(Base::ALL.iter().map(|base| base.as_str())).try_map(|name| name.parse::<Base>())
-}
-
-fn compression() -> impl TypedValueParser<Value = Compression> {
-    PossibleValuesParser::new(Compression::ALL.iter().map(|how| how.as_str()))
-        .try_map(|name| name.parse::<Compression>())
-}
-
-fn format() -> impl TypedValueParser<Value = Format> {
-    PossibleValuesParser::new(format_names()).try_map(|name| name.parse::<Format>())
-}
-
-fn format_or_all() -> impl TypedValueParser<Value = FormatFlag> {
-    PossibleValuesParser::new(format_names().chain(["all"])).try_map(|name| match name.as_str() {
-        "all" => Ok(FormatFlag::All),
-        name => name.parse().map(FormatFlag::One),
-    })
-}
-
-fn format_names() -> impl Iterator<Item = &'static str> {
-    Format::ALL.iter().map(|format| format.as_str())
-}
-
-fn parse_port(text: &str) -> Result<PortFlag, String> {
-    let (service, port) =
-        text.split_once('=').ok_or("expected NAME=PORT or NAME=auto, for example gateway=8080")?;
-    if service.is_empty() {
-        return Err("the service's name is missing before `=`".into());
-    }
-    let host = match port {
-        "auto" => HostPort::Auto,
-        number => HostPort::Fixed(
-            number
-                .parse()
-                .ok()
-                .filter(|port| *port != 0)
-                .ok_or_else(|| format!("expected a port from 1 to 65535 or `auto`, found `{number}`"))?,
-        ),
-    };
-    Ok(PortFlag { service: service.to_owned(), host })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -428,15 +359,6 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn ports_are_numbers_in_range_or_auto() {
-        assert_eq!(parse_port("ssh=auto").unwrap().host, HostPort::Auto);
-        assert_eq!(parse_port("ssh=2223").unwrap().host, HostPort::Fixed(2223));
-        for bad in ["ssh", "=1", "ssh=0", "ssh=65536", "ssh=", "ssh=x"] {
-            assert!(parse_port(bad).is_err(), "{bad}");
-        }
     }
 
     #[test]

@@ -61,6 +61,7 @@ fn dispatch(cli: &Cli, ui: &Ui) -> anyhow::Result<Code> {
         Command::Smoke(args) => cmd::smoke::run(args, &settings, ui),
         Command::Convert(args) => cmd::convert::run(args, &settings, ui),
         Command::Inspect(args) => cmd::inspect::run(args, ui),
+        Command::Update(args) => cmd::update::run(args, &settings, ui),
         Command::Doctor(args) => cmd::doctor::run(args, &settings, ui),
         Command::Config(args) => cmd::config::run(args, &settings, ui),
         Command::Test(args) => cmd::test::run(args, &settings, ui),

@@ -1,6 +1,7 @@
 //! What the engines are asked for, filled from the settings in one place.
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rave_image::bases::debian::lock::Lock;
 use rave_image::{Manifest, Request};
 use rave_spec::{Compress, Format};
 use rave_vm::machine::{Display, Firmware, Overlay, Part};
@@ -27,6 +28,11 @@ impl Places {
         }
     }
 
+    /// The user's, with the artifacts elsewhere.
+    pub(crate) fn with_out(settings: &Settings, out: Utf8PathBuf) -> Self {
+        Self { out, ..Self::of(settings) }
+    }
+
     /// All in `folder`, with the artifacts in its folder `out`.
     pub(crate) fn below(folder: &Utf8Path, out: &str) -> Self {
         Self { out: folder.join(out), cache: folder.join("cache"), logs: folder.join("logs") }
@@ -38,6 +44,7 @@ pub(crate) fn image<'a>(
     settings: &'a Settings,
     wanted: &Wanted<'a>,
     places: &'a Places,
+    lock: &'a Lock,
 ) -> anyhow::Result<Request<'a>> {
     Ok(Request {
         root: &settings.root,
@@ -52,7 +59,10 @@ pub(crate) fn image<'a>(
         log_dir: &places.logs,
         refresh: wanted.refresh,
         changed_artifact: wanted.changed_artifact,
-        epoch: epoch()?,
+        epoch: epoch(lock)?,
+        lock,
+        packages: wanted.packages,
+        network: wanted.network,
     })
 }
 

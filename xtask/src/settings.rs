@@ -70,6 +70,11 @@ impl Settings {
         })
     }
 
+    /// What rave.toml and profiles/ say, without rave.local.toml and `RAVE_*`.
+    pub(crate) fn shipped(&self) -> anyhow::Result<Loaded> {
+        sources::shipped(&self.root)
+    }
+
     /// The chosen profile.
     pub(crate) fn profile(&self) -> anyhow::Result<&Profile> {
         Ok(self.spec.spec.profile(self.profile.as_str())?)

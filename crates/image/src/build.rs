@@ -1,44 +1,42 @@
 //! The whole way from the specification to artifacts with a manifest.
 
+mod artifacts;
+mod guest;
 mod place;
 mod plain;
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::thread;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rave_guest::assets::{self, GuestFile, Paths};
-use rave_guest::config::{GuestConfig, Services};
+use rave_guest::assets::GuestFile;
+use rave_guest::config::GuestConfig;
 use rave_process::progress::{Event, Sink};
 use rave_process::{FileLock, Holder};
-use rave_spec::{Base, Compress, Compression, Format, Profile, Spec};
+use rave_spec::{Base, Compress, Format, Spec};
 
 use crate::artifact;
-use crate::bases::debian::{self, Rootfs};
+use crate::bases::debian::lock::Lock;
+use crate::bases::debian::{self, Choice, Network, Packages, Rootfs};
 use crate::digest::Digest;
 use crate::disk::{self, Disk, Recipe, boot_loader};
 use crate::error::{Error, IoContext as _, StageContext as _};
 use crate::formats;
-use crate::formats::ovf::vbox::Forward;
-use crate::formats::{Appliance, Driver, Source, Workshop};
 use crate::guest_program;
-use crate::manifest::{Artifact, ArtifactFile, Input, Manifest, SCHEMA};
-use crate::room;
+use crate::manifest::{Artifact, Input, LockUse, Manifest, SCHEMA};
 use crate::scratch;
 use crate::stages::Stages;
 use crate::store::Store;
-use crate::tools;
-use crate::tree::accounts::{Account, hash_password};
+use crate::tools::{self, Tools};
+use crate::tree::accounts::Account;
 use crate::tree::overlay::Overlay;
+use crate::tree::root_tar::RootTar;
 use crate::versions;
 
-pub(crate) use place::{longest_first, place, side_by_side};
+pub use artifacts::compressed;
+pub use guest::appliance;
+pub(crate) use place::{absolute, longest_first, place, side_by_side};
 pub use plain::{Plain, plain_disk};
-
-/// `SOURCE_DATE_EPOCH` where the environment sets none: 2026-01-01T00:00:00Z. A fixed day, so that the same
-/// inputs give the same bytes on every day.
-pub const DEFAULT_EPOCH: u64 = 1_767_225_600;
 
 /// What to build.
 #[derive(Debug, Clone)]
@@ -69,6 +67,12 @@ pub struct Request<'a> {
     pub changed_artifact: ChangedArtifact,
     /// `SOURCE_DATE_EPOCH` in seconds.
     pub epoch: u64,
+    /// What the checkout's `debian.lock` says.
+    pub lock: &'a Lock,
+    /// What decides on the packages.
+    pub packages: Packages<'a>,
+    /// Where they may come from.
+    pub network: Network,
 }
 
 /// What to do with an artifact that somebody changed since it was built.
@@ -108,6 +112,50 @@ struct Keys {
     disk: Digest,
 }
 
+impl Keys {
+    fn of(
+        request: &Request<'_>,
+        rootfs: &Rootfs,
+        source: &guest_program::Source,
+        overlay: &Overlay,
+        account: &Account,
+    ) -> Self {
+        let (rootfs, tools, guest) = (rootfs.key(), tools::key(request.epoch), source.key());
+        let disk = disk::key(&rootfs, &tools, &guest, &overlay.digest(), account);
+        Self { rootfs, tools, guest, disk }
+    }
+
+    fn named(&self) -> Vec<Input> {
+        let Self { rootfs, tools, guest, disk } = *self;
+        let inputs = [
+            (debian::STAGE, rootfs),
+            (tools::STAGE, tools),
+            (guest_program::STAGE, guest),
+            (disk::STAGE, disk),
+        ];
+        inputs.map(|(name, sha256)| Input { name: name.to_owned(), sha256 }).into()
+    }
+}
+
+/// What the disk is made of, on this host's disk.
+struct Inputs {
+    root: RootTar,
+    tools: Tools,
+    program: Utf8PathBuf,
+}
+
+impl Request<'_> {
+    fn choice(&self) -> Choice<'_> {
+        Choice {
+            lock: self.lock,
+            packages: self.packages,
+            network: self.network,
+            refresh: self.refresh,
+            cache_dir: self.cache_dir,
+        }
+    }
+}
+
 /// Builds what is asked for and missing.
 pub fn build(request: &Request<'_>, sink: Sink<'_>) -> Result<Built, Error> {
     let plan = Plan::read(request)?;
@@ -126,7 +174,13 @@ pub fn build(request: &Request<'_>, sink: Sink<'_>) -> Result<Built, Error> {
     scratch::sweep(request.cache_dir)?;
     let store = Store::open(request.cache_dir)?;
     let stages = Stages::new(store, request.cache_dir, request.log_dir, request.refresh, sink);
-    let (disk, packages) = plan.disk(&stages)?;
+    let (inputs, plan) = plan.inputs(&stages)?;
+    // Only now it may be known which packages they are, and that the same was built of them before.
+    if let Some(manifest) = plan.finished() {
+        return Ok(Built { manifest, changed: false });
+    }
+    let disk = plan.disk(&stages, &inputs)?;
+    let packages = inputs.root.packages;
     let artifacts = plan.artifacts(&stages, &disk)?;
     let manifest = plan.manifest(artifacts, packages, disk.content)?;
     manifest.write(request.out_dir)?;
@@ -136,6 +190,11 @@ pub fn build(request: &Request<'_>, sink: Sink<'_>) -> Result<Built, Error> {
 /// Whether all asked artifacts are there, made from the present inputs. Builds nothing.
 pub fn is_current(request: &Request<'_>) -> Result<bool, Error> {
     Ok(Plan::read(request)?.finished().is_some())
+}
+
+/// The digests of what would be built. Builds nothing.
+pub fn inputs(request: &Request<'_>) -> Result<Vec<Input>, Error> {
+    Ok(Plan::read(request)?.keys.named())
 }
 
 /// One build at a time in a cache; a second one waits and says for whom.
@@ -161,14 +220,12 @@ impl<'a> Plan<'a> {
             .profile(request.profile)
             .map_err(|unknown| Error::Input { what: "profile".into(), detail: unknown.to_string() })?;
         let spec = request.spec;
-        let rootfs = Rootfs::new(spec, profile, request.epoch);
+        let rootfs = Rootfs::new(spec, profile, request.epoch).known(&request.choice());
         let source = guest_program::Source::read(request.root)?;
-        let account = account(spec, profile, request.epoch);
-        let config = guest_config(spec, profile);
-        let overlay = overlay(request, &config)?;
-        let tools = tools::key(request.epoch);
-        let disk = disk::key(&rootfs.key(), &tools, &source.key(), &overlay.digest(), &account);
-        let keys = Keys { rootfs: rootfs.key(), tools, guest: source.key(), disk };
+        let account = guest::account(spec, profile, request.epoch);
+        let config = guest::config(spec, profile);
+        let overlay = guest::overlay(request, &config)?;
+        let keys = Keys::of(request, &rootfs, &source, &overlay, &account);
         Ok(Self { request, rootfs, source, account, config, overlay, keys })
     }
 
@@ -206,58 +263,31 @@ impl<'a> Plan<'a> {
             .then_some(artifact)
     }
 
-    /// One that nobody asked for may stay however it is compressed.
-    fn is_of_these_inputs(&self, artifact: &Artifact) -> bool {
-        let format = artifact.format;
-        let recipe = self.recipe();
-        if artifact.key == formats::key(format, &recipe) {
-            return true;
-        }
-        let any = self.request.any_compression || !self.request.formats.contains(&format);
-        any && compressions().any(|compress| {
-            artifact.key == formats::key(format, &formats::Recipe { compress, ..recipe.clone() })
-        })
-    }
-
-    fn artifact_key(&self, format: Format) -> Digest {
-        formats::key(format, &self.recipe())
-    }
-
-    /// What artifacts are made of, apart from the disk's content.
-    fn recipe(&self) -> formats::Recipe {
-        let Request { spec, base, profile, epoch, compress, .. } = self.request;
-        let stem = formats::stem(*base, profile);
-        formats::Recipe {
-            appliance: appliance(
-                spec,
-                &stem,
-                self.config.features.contains(rave_spec::Feature::Desktop.as_str()),
-            ),
-            stem,
-            size: spec.vm.disk.get() << 20,
-            compress: *compress,
-            identity: self.keys.disk,
-            epoch: *epoch,
-        }
-    }
-
-    fn disk(&self, stages: &Stages<'_>) -> Result<(Disk, Vec<crate::tree::root_tar::Package>), Error> {
+    /// Fetches and makes what the disk is made of. The packages, and with them the keys, may be known only then.
+    fn inputs(self, stages: &Stages<'_>) -> Result<(Inputs, Self), Error> {
         // The inputs need nothing of each other. The first is the longest and leaves a processor idle; the other two
         // take that one in turn, for a third at once would slow it down.
         let (root, rest) = thread::scope(|scope| {
             let rest = scope.spawn(|| {
-                Ok((tools::build(stages, &self.config, self.request.epoch)?, self.source.build(stages)?))
+                let Request { epoch, network, .. } = *self.request;
+                let tools = tools::build(stages, &self.config, epoch, network)?;
+                Ok((tools, self.source.build(stages, network)?))
             });
-            let root = self.rootfs.build(stages);
+            let root = self.rootfs.clone().build(stages, &self.request.choice());
             (root, join(rest))
         });
-        let (root, (tools, program)) = (root?, rest?);
+        let ((rootfs, root), (tools, program)) = (root?, rest?);
+        let keys = Keys::of(self.request, &rootfs, &self.source, &self.overlay, &self.account);
+        Ok((Inputs { root, tools, program }, Self { rootfs, keys, ..self }))
+    }
+
+    fn disk(&self, stages: &Stages<'_>, inputs: &Inputs) -> Result<Disk, Error> {
         let mut overlay = self.overlay.clone();
-        let content = fs::read(&program).at("read", &program)?;
+        let content = fs::read(&inputs.program).at("read", &inputs.program)?;
         overlay.add(GuestFile::file(guest_program::PLACE, 0o755, content));
         let recipe = Recipe {
-            root: &root,
-            tools: &tools,
+            root: &inputs.root,
+            tools: &inputs.tools,
             account: &self.account,
             overlay: &overlay,
             kernel_arguments: boot_loader::KERNEL_ARGUMENTS,
@@ -265,67 +295,7 @@ impl<'a> Plan<'a> {
             epoch: self.request.epoch,
             most: self.request.spec.vm.disk.bytes(),
         };
-        let disk = recipe.build(stages, disk::STAGE)?;
-        Ok((disk, root.packages))
-    }
-
-    /// Makes what is asked for and missing, side by side as there are processors.
-    fn artifacts(&self, stages: &Stages<'_>, disk: &Disk) -> Result<Vec<Artifact>, Error> {
-        let before = Manifest::read(self.request.out_dir).ok();
-        let mut artifacts = Vec::new();
-        let mut wanted = Vec::new();
-        for format in Format::ALL.iter().copied() {
-            let asked = self.request.formats.contains(&format);
-            let present = before.as_ref().and_then(|manifest| self.present(manifest, format));
-            match present {
-                Some(artifact) if !(asked && self.request.refresh) => artifacts.push(artifact.clone()),
-                _ if asked => wanted.push(format),
-                _ => self.remove_stale(format)?,
-            }
-        }
-        if !wanted.is_empty() {
-            let recipe = self.recipe();
-            let allocated = fs::metadata(&disk.path).at("read", &disk.path)?.blocks() * 512;
-            let plan = |format: &Format| formats::planned(*format, &recipe, disk.size, allocated);
-            let files: Vec<_> = wanted.iter().flat_map(plan).collect();
-            room::require(self.request.out_dir, &files)?;
-            let source = Source { path: absolute(&disk.path)?, driver: Driver::Raw };
-            let workshop = Workshop::new(stages, source, recipe, Some(disk));
-            artifacts.extend(side_by_side(longest_first(wanted), |format| self.artifact(&workshop, format))?);
-        }
-        artifacts.sort_by_key(|artifact| artifact.format);
-        Ok(artifacts)
-    }
-
-    /// Files of other inputs that the new manifest would not name.
-    fn remove_stale(&self, format: Format) -> Result<(), Error> {
-        self.remove_all_but(format, &[])
-    }
-
-    fn remove_all_but(&self, format: Format, kept: &[ArtifactFile]) -> Result<(), Error> {
-        let stem = formats::stem(self.request.base, self.request.profile);
-        // All that the format may consist of.
-        let mut names = formats::file_names(&stem, format, Compress::all(Compression::Zstd));
-        names.retain(|name| kept.iter().all(|file| file.name != *name));
-        names.iter().try_for_each(|name| {
-            let path = self.request.out_dir.join(name);
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    Err(Error::io("remove", &path, error))
-                }
-                _ => Ok(()),
-            }
-        })
-    }
-
-    fn artifact(&self, workshop: &Workshop<'_>, format: Format) -> Result<Artifact, Error> {
-        let files = place(workshop, format, self.request.out_dir)?;
-        for file in &files {
-            artifact::remember(&self.request.out_dir.join(&file.name), file.sha256)?;
-        }
-        self.remove_all_but(format, &files)?;
-        let files = files.try_into().expect("each format has plain names");
-        Ok(Artifact { format, files, key: self.artifact_key(format) })
+        recipe.build(stages, disk::STAGE)
     }
 
     fn manifest(
@@ -334,102 +304,32 @@ impl<'a> Plan<'a> {
         packages: Vec<crate::tree::root_tar::Package>,
         content: Digest,
     ) -> Result<Manifest, Error> {
-        let Keys { rootfs, tools, guest, disk } = self.keys;
-        let inputs = [
-            (debian::STAGE, rootfs),
-            (tools::STAGE, tools),
-            (guest_program::STAGE, guest),
-            (disk::STAGE, disk),
-        ];
         Ok(Manifest {
             schema: SCHEMA,
             base: self.request.base,
             profile: self.request.profile.to_owned(),
             source_date_epoch: self.request.epoch,
-            inputs: inputs.map(|(name, sha256)| Input { name: name.to_owned(), sha256 }).into(),
+            inputs: self.keys.named(),
             content,
             guest: self.config.clone(),
             artifacts,
             build_tools: versions::build_tools(),
             packages,
+            debian_lock: self.lock_use(),
             npm_packages: tools::locked(&self.config)?,
         })
     }
-}
 
-/// Every way to compress artifacts.
-fn compressions() -> impl Iterator<Item = Compress> {
-    let raw = [Compression::None, Compression::Zstd];
-    Compression::ALL.iter().flat_map(move |qemu| raw.map(|raw| Compress { qemu: *qemu, raw }))
-}
-
-pub(crate) fn absolute(path: &Utf8Path) -> Result<Utf8PathBuf, Error> {
-    camino::absolute_utf8(path).at("look at", path)
+    fn lock_use(&self) -> LockUse {
+        let held = self.rootfs.held();
+        LockUse {
+            sha256: self.request.lock.digest(),
+            outside: held.map(|held| held.outside.clone()).unwrap_or_default(),
+            differs: held.map(|held| held.differs.clone()).unwrap_or_default(),
+        }
+    }
 }
 
 fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
-/// The machine that descriptors describe.
-pub fn appliance(spec: &Spec, name: &str, desktop: bool) -> Appliance {
-    let forward = |(name, service): (rave_spec::ServiceName, rave_spec::Service)| Forward {
-        name: name.to_string(),
-        host_address: std::net::Ipv4Addr::LOCALHOST.to_string(),
-        host: service.host.get(),
-        guest: service.guest.get(),
-    };
-    Appliance {
-        name: name.to_owned(),
-        memory_mib: spec.vm.memory.get(),
-        cpus: spec.vm.cpus,
-        desktop,
-        forwards: spec.services.iter().map(forward).collect(),
-    }
-}
-
-fn account(spec: &Spec, profile: &Profile, epoch: u64) -> Account {
-    let user = spec.guest.user.to_string();
-    let password_hash = (!profile.hardened).then(|| hash_password(&spec.guest.password, &user));
-    Account { user, password_hash, epoch }
-}
-
-fn guest_config(spec: &Spec, profile: &Profile) -> GuestConfig {
-    let services = spec.services;
-    GuestConfig {
-        user: spec.guest.user.to_string(),
-        home: format!("/home/{}", spec.guest.user),
-        host_name: spec.guest.hostname.to_string(),
-        hardened: profile.hardened,
-        services: Services {
-            kanban: services.kanban.guest.get(),
-            router: services.router.guest.get(),
-            gateway: services.gateway.guest.get(),
-            ssh: services.ssh.guest.get(),
-        },
-        environment: spec.extra.environment.clone(),
-        authorized_keys: spec.guest.authorized_keys.clone(),
-        tools: format!("/{}", tools::PLACE),
-        features: profile.features.iter().map(ToString::to_string).collect(),
-        ..GuestConfig::default()
-    }
-}
-
-/// RAVE's own files and the user's units.
-fn overlay(request: &Request<'_>, config: &GuestConfig) -> Result<Overlay, Error> {
-    let mut overlay = Overlay::default();
-    for file in assets::files(config, &Paths::debian()) {
-        overlay.add(file);
-    }
-    for unit in &request.spec.extra.units {
-        let path = request.root.join(unit);
-        let content = fs::read_to_string(&path).map_err(|error| Error::Input {
-            what: format!("extra.units: {unit}"),
-            detail: format!("cannot read {path}: {error}"),
-        })?;
-        for file in assets::extra_unit(unit.file_name().unwrap_or(unit.as_str()), &content) {
-            overlay.add(file);
-        }
-    }
-    Ok(overlay)
 }

@@ -93,6 +93,32 @@ pub enum Error {
         /// What is wrong with it.
         detail: String,
     },
+    /// The checkout has no lock.
+    #[error("{path} is missing")]
+    NoLock {
+        /// Where it should be.
+        path: Utf8PathBuf,
+    },
+    /// The checkout's lock is not one.
+    #[error("{path}: {problem}")]
+    BadLock {
+        /// The file.
+        path: Utf8PathBuf,
+        /// What is wrong, and where.
+        problem: crate::bases::debian::lock::Problem,
+    },
+    /// Packages that must be had exactly, and that neither the cache nor the archive has.
+    #[error("{}", lost(packages))]
+    Gone {
+        /// Each of them.
+        packages: Vec<Gone>,
+    },
+    /// The network may not be used, and these are not in the cache.
+    #[error("not in the cache, and the network may not be used: {}", some(missing))]
+    Offline {
+        /// Names, with versions where they are known.
+        missing: Vec<String>,
+    },
     /// Ctrl-C or SIGTERM.
     #[error("interrupted")]
     Interrupted,
@@ -119,6 +145,31 @@ impl std::fmt::Display for Limit {
     }
 }
 
+/// A package that cannot be had as it must be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gone {
+    /// Its name.
+    pub name: String,
+    /// The version that is wanted.
+    pub locked: String,
+    /// The archive's newest; `None` where it has none of that name.
+    pub archive: Option<String>,
+}
+
+impl std::fmt::Display for Gone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { name, locked, archive } = self;
+        match archive {
+            // The same version with other bytes.
+            Some(version) if version == locked => {
+                write!(f, "{name} {locked}: the archive's file of this version has another SHA-256")
+            }
+            Some(version) => write!(f, "{name} {locked}: the archive has {version}"),
+            None => write!(f, "{name} {locked}: the archive has none"),
+        }
+    }
+}
+
 /// For a file that the file system does not take.
 const SPLIT: &str = "choose a folder on another file system with --out and, where the file must come to this one, cut it: \
      `split -b 4095M FILE FOLDER/FILE.` (`cat FILE.* >FILE` joins it again); or choose a smaller format, such as qemu";
@@ -128,6 +179,25 @@ const RAISE: &str = "raise the limit with `ulimit -f unlimited`, then run the sa
 
 /// SIGXFSZ of signal(7): what the system ends a process with that writes beyond `ulimit -f`.
 const SIGXFSZ: i32 = 25;
+
+fn lost(packages: &[Gone]) -> String {
+    let (count, them) = match packages.len() {
+        1 => ("a package".to_owned(), "it"),
+        count => (format!("{count} packages"), "them"),
+    };
+    let first = format!("the archive no longer has {count}, and the cache has not kept {them}:");
+    [first].into_iter().chain(packages.iter().map(|gone| format!("  {gone}"))).collect::<Vec<_>>().join("\n")
+}
+
+/// The first ten names, and how many more there are.
+fn some(names: &[String]) -> String {
+    const SHOWN: usize = 10;
+    let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().checked_sub(SHOWN) {
+        Some(more) if more > 0 => format!("{shown} and {more} more"),
+        _ => shown,
+    }
+}
 
 impl Error {
     /// An input/output error with its file; a full disk becomes [`Error::NoSpace`].
@@ -159,6 +229,10 @@ impl Error {
                     Some("the disk is full: free some space, or set RAVE_CACHE and TMPDIR to a larger disk; then run the same command again".into())
                 } else if tail.contains("File too large") {
                     Some(too_large().into())
+                } else if tail.contains("ENOTCACHED") {
+                    Some("run the same command once without --offline; what it fetches is kept".into())
+                } else if tail.contains("Hash Sum mismatch") {
+                    Some("a kept package is damaged: delete the folder `debs` of the cache (RAVE_CACHE), then run the same command again".into())
                 } else if [
                     "Temporary failure resolving",
                     "Could not connect",
@@ -175,6 +249,13 @@ impl Error {
                     None
                 }
             }
+            Self::NoLock { .. } | Self::BadLock { .. } => Some(
+                "put it back with `git checkout debian.lock`, or make a new one with `cargo xtask update`".into(),
+            ),
+            Self::Gone { .. } => Some(
+                "renew the lock with `cargo xtask update`, build without --frozen, or bring the files from a cache that has them (its folder `debs`)".into(),
+            ),
+            Self::Offline { .. } => Some("run the same command once without --offline; what it fetches is kept".into()),
             Self::NotBuilt { .. } => Some("build it first: cargo xtask image".into()),
             Self::Damaged { .. } | Self::ArtifactDiffers { .. } => {
                 Some("make it anew with `cargo xtask image`, or put the original file back".into())

@@ -17,6 +17,7 @@ pub mod formats;
 pub mod guest_program;
 pub mod hostile;
 pub mod inspect;
+pub mod locked;
 pub mod manifest;
 mod room;
 pub mod scratch;

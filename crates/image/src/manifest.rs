@@ -9,6 +9,7 @@ use rave_guest::config::GuestConfig;
 use rave_spec::{Base, Format};
 use serde::{Deserialize, Serialize};
 
+use crate::bases::debian::Difference;
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _};
 use crate::tools::NpmPackage;
@@ -43,8 +44,21 @@ pub struct Manifest {
     pub build_tools: Vec<BuildTool>,
     /// Packages of the base.
     pub packages: Vec<Package>,
+    /// What `debian.lock` had to do with them.
+    pub debian_lock: LockUse,
     /// Packages of the npm lock.
     pub npm_packages: Vec<NpmPackage>,
+}
+
+/// How the packages follow from `debian.lock`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockUse {
+    /// SHA-256 of the lock.
+    pub sha256: Digest,
+    /// Names of packages that it does not have: the archive's own at the time of the build.
+    pub outside: Vec<String>,
+    /// Packages that it has in another version than the image.
+    pub differs: Vec<Difference>,
 }
 
 #[derive(Deserialize)]
@@ -148,17 +162,18 @@ impl Manifest {
 
     /// Reads the manifest of a folder.
     pub fn read(out_dir: &Utf8Path) -> Result<Self, Error> {
-        let path = out_dir.join(FILE);
-        let text = match fs::read_to_string(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(Error::NotBuilt {
-                    out_dir: out_dir.to_owned(),
-                    detail: format!("there is no {FILE}"),
-                });
+        match Self::read_file(&out_dir.join(FILE)) {
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                Err(Error::NotBuilt { out_dir: out_dir.to_owned(), detail: format!("there is no {FILE}") })
             }
-            other => other.at("read", &path)?,
-        };
-        let damaged = |detail: String| Error::Damaged { path: path.clone(), detail };
+            other => other,
+        }
+    }
+
+    /// Reads a manifest by its own path.
+    pub fn read_file(path: &Utf8Path) -> Result<Self, Error> {
+        let text = fs::read_to_string(path).at("read", path)?;
+        let damaged = |detail: String| Error::Damaged { path: path.to_owned(), detail };
         // The schema first: what another one calls its fields would only confuse.
         let Schema { schema } = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
         if schema != SCHEMA {

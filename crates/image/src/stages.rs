@@ -38,8 +38,7 @@ impl<'a> Stages<'a> {
         key: &Digest,
         build: impl FnOnce(&Pending) -> Result<(), Error>,
     ) -> Result<Entry, Error> {
-        let found = if self.refresh { None } else { self.store.get(stage, key) };
-        if let Some(entry) = found {
+        if let Some(entry) = self.finished(stage, key) {
             let elapsed = std::time::Duration::ZERO;
             self.report(Event::StageFinished { stage, elapsed, outcome: Outcome::Reused });
             return Ok(entry);
@@ -51,6 +50,11 @@ impl<'a> Stages<'a> {
             self.store.prune(stage)?;
             Ok(entry)
         })
+    }
+
+    /// The result of a stage, where the store has it and nobody asked for a new one.
+    pub(crate) fn finished(&self, stage: &str, key: &Digest) -> Option<Entry> {
+        if self.refresh { None } else { self.store.get(stage, key) }
     }
 
     /// Reports the start and the end of some work whose result is kept elsewhere.

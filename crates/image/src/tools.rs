@@ -12,6 +12,7 @@ use rave_process::Cmd;
 use rave_process::progress::Event;
 use serde::{Deserialize, Serialize};
 
+use crate::bases::debian::Network;
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, IoContext as _, StageContext as _};
 use crate::stages::Stages;
@@ -78,7 +79,7 @@ pub fn key(epoch: u64) -> Digest {
 }
 
 /// The command line of the fetch. Scripts of packages are never run on the host.
-pub fn argv(npm_cache: &Utf8Path) -> Vec<String> {
+pub fn argv(npm_cache: &Utf8Path, network: Network) -> Vec<String> {
     let fixed = [
         "npm",
         "ci",
@@ -89,21 +90,29 @@ pub fn argv(npm_cache: &Utf8Path) -> Vec<String> {
         "--libc=glibc",
         "--no-audit",
         "--no-fund",
-        "--prefer-offline",
         "--no-progress",
     ];
-    fixed.map(String::from).into_iter().chain([format!("--cache={npm_cache}")]).collect()
+    let cache = match network {
+        Network::Allowed => "--prefer-offline",
+        Network::Off => "--offline",
+    };
+    fixed.into_iter().chain([cache]).map(String::from).chain([format!("--cache={npm_cache}")]).collect()
 }
 
 /// Fetches and packs the tools of every guest, or takes them from the store, and says which of them this guest lacks.
-pub(crate) fn build(stages: &Stages<'_>, config: &GuestConfig, epoch: u64) -> Result<Tools, Error> {
+pub(crate) fn build(
+    stages: &Stages<'_>,
+    config: &GuestConfig,
+    epoch: u64,
+    network: Network,
+) -> Result<Tools, Error> {
     let entry = stages.run(STAGE, &key(epoch), |pending| {
         let scratch = stages.scratch(ROOM)?;
         let folder = scratch.path();
         for (name, text) in [("package.json", npm::PACKAGE_JSON), ("package-lock.json", npm::PACKAGE_LOCK)] {
             fs::write(folder.join(name), text).at("write", folder.join(name))?;
         }
-        let argv = argv(&stages.cache_dir().join("npm"));
+        let argv = argv(&stages.cache_dir().join("npm"), network);
         Cmd::new(&argv[0])
             .args(&argv[1..])
             .current_dir(folder)

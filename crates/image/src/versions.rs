@@ -1,6 +1,6 @@
 //! Versions of the host's programs, as they print them.
 
-use rave_process::Cmd;
+use rave_process::{Cmd, Stream};
 
 use crate::manifest::BuildTool;
 
@@ -31,8 +31,11 @@ pub fn build_tools() -> Vec<BuildTool> {
 }
 
 fn version(program: &str, argument: &str) -> Option<String> {
-    let mut lines = Vec::new();
-    // Some print it on stderr, some end with a failure because no work was named.
-    let _ = Cmd::new(program).arg(argument).run(&mut |line| lines.push(line.text.trim().to_owned()));
-    lines.into_iter().find(|line| !line.is_empty())
+    let (mut said, mut complained) = (Vec::new(), Vec::new());
+    // Some print it on stderr, some on both in any order, some end with a failure because no work was named.
+    let _ = Cmd::new(program).arg(argument).run(&mut |line| match line.stream {
+        Stream::Stdout => said.push(line.text.trim().to_owned()),
+        Stream::Stderr => complained.push(line.text.trim().to_owned()),
+    });
+    said.into_iter().chain(complained).find(|line| !line.is_empty())
 }

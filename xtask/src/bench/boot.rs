@@ -114,8 +114,9 @@ pub(super) fn plain_disk(
     ui: &Ui,
 ) -> anyhow::Result<rave_image::disk::Disk> {
     let wanted = Wanted::anew(&[]);
+    let lock = image::lock(settings)?;
     let places = Places::below(place, "plain");
-    let request = request::image(settings, &wanted, &places)?;
+    let request = request::image(settings, &wanted, &places, &lock)?;
     Ok(rave_image::build::plain_disk(&request, kind, &ui.sink()).map_err(|error| image::failure(&error))?)
 }
 

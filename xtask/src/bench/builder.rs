@@ -57,8 +57,9 @@ impl<'a> Builder<'a> {
     /// Builds what is missing of these formats.
     pub(super) fn build(&self, formats: &[Format]) -> anyhow::Result<Build> {
         let wanted = Wanted::anew(formats);
+        let lock = image::lock(self.settings)?;
         let places = Places::below(self.place, "out");
-        let request = request::image(self.settings, &wanted, &places)?;
+        let request = request::image(self.settings, &wanted, &places, &lock)?;
         with_peak(|peak| {
             let stages = Mutex::new(Vec::new());
             let show = self.ui.sink();

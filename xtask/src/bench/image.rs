@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
 use rave_image::bases::debian::{Mode, Rootfs};
-use rave_image::build::DEFAULT_EPOCH;
 use rave_process::Cmd;
 use rave_spec::Format;
 
@@ -104,7 +103,7 @@ fn sizes(report: &mut Report, settings: &Settings, place: &Utf8Path) -> anyhow::
 /// mmdebstrap alone, from its own archives to a tar.
 fn plain(settings: &Settings, place: &Utf8Path) -> anyhow::Result<Duration> {
     let spec = &settings.spec.spec;
-    let rootfs = Rootfs::new(spec, settings.profile()?, DEFAULT_EPOCH);
+    let rootfs = Rootfs::new(spec, settings.profile()?, 0);
     let tar = place.join("plain.tar");
     let argv = rootfs.plain_argv(Mode::of_this_process(), &tar);
     let started = Instant::now();

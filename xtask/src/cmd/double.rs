@@ -17,7 +17,7 @@ pub(crate) fn run(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Re
     let formats = image::prepare(args, settings, ui)?;
     // Looked for before the first build: what hinders it is said at once.
     let second = Second::prepare(settings, ui)?;
-    let wanted = Wanted { compress: args.compress, refresh: args.refresh, ..Wanted::anew(&formats) };
+    let wanted = Wanted::of(args, &formats);
     let ours = image::build(settings, &wanted, ui)?.manifest;
     second.build(settings, &wanted, ours.source_date_epoch, ui)?;
     let theirs = Manifest::read(&second.out()).map_err(|error| failure(&error))?;

@@ -1,8 +1,12 @@
 //! `cargo xtask image`
 
+mod locked;
+
 use std::env;
 
-use rave_image::build::{Built, ChangedArtifact, DEFAULT_EPOCH};
+use rave_image::bases::debian::lock::Lock;
+use rave_image::bases::debian::{Network, Packages};
+use rave_image::build::{Built, ChangedArtifact};
 use rave_image::formats::{AVAILABLE, not_on_base};
 use rave_image::{Error, Request};
 use rave_spec::{Base, Compress, Compression, Format};
@@ -16,12 +20,14 @@ use crate::settings::Settings;
 use crate::ui::Ui;
 
 pub(crate) fn run(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
+    if let Some(manifest) = &args.locked {
+        return locked::run(args, manifest, settings, ui);
+    }
     if args.double {
         return double::run(args, settings, ui);
     }
     let formats = prepare(args, settings, ui)?;
-    let request = Wanted { compress: args.compress, refresh: args.refresh, ..Wanted::anew(&formats) };
-    let built = build(settings, &request, ui)?;
+    let built = build(settings, &Wanted::of(args, &formats), ui)?;
     if !built.changed {
         ui.note("nothing changed: all artifacts are there");
     }
@@ -44,6 +50,10 @@ pub(crate) fn prepare(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow
     ensure_formats(settings, ui, &formats)?;
     ensure_compression(settings, ui, &formats, args.compress)?;
     Ok(formats)
+}
+
+fn network(args: &cli::Image) -> Network {
+    if args.offline { Network::Off } else { Network::Allowed }
 }
 
 /// The formats that are wanted, all of which the base makes. Asked first: nothing is installed for what cannot be built.
@@ -97,6 +107,8 @@ pub(crate) struct Wanted<'a> {
     /// How; rave.toml's way where it is none.
     pub(crate) compress: Option<Compression>,
     pub(crate) any_compression: bool,
+    pub(crate) packages: Packages<'a>,
+    pub(crate) network: Network,
 }
 
 impl<'a> Wanted<'a> {
@@ -105,10 +117,28 @@ impl<'a> Wanted<'a> {
         Self { changed_artifact: ChangedArtifact::Refuse, any_compression: true, ..Self::anew(formats) }
     }
 
+    /// What `image` was asked for.
+    pub(crate) fn of(args: &cli::Image, formats: &'a [Format]) -> Self {
+        Self {
+            compress: args.compress,
+            refresh: args.refresh,
+            packages: if args.frozen { Packages::Frozen } else { Packages::Lock },
+            network: network(args),
+            ..Self::anew(formats)
+        }
+    }
+
     /// What is delivered, as rave.toml wants it.
     pub(crate) fn anew(formats: &'a [Format]) -> Self {
-        let changed_artifact = ChangedArtifact::Replace;
-        Self { formats, refresh: false, changed_artifact, compress: None, any_compression: false }
+        Self {
+            formats,
+            refresh: false,
+            changed_artifact: ChangedArtifact::Replace,
+            compress: None,
+            any_compression: false,
+            packages: Packages::Lock,
+            network: Network::Allowed,
+        }
     }
 }
 
@@ -128,13 +158,19 @@ fn with_request<T>(
     work: impl FnOnce(&Request<'_>) -> Result<T, Error>,
 ) -> anyhow::Result<T> {
     let places = Places::of(settings);
-    let request = request::image(settings, wanted, &places)?;
+    let lock = lock(settings)?;
+    let request = request::image(settings, wanted, &places, &lock)?;
     work(&request).map_err(|error| failure(&error).into())
 }
 
-/// `SOURCE_DATE_EPOCH` as reproducible-builds.org specifies it: whole seconds since 1970.
-pub(crate) fn epoch() -> anyhow::Result<u64> {
-    let Ok(text) = env::var("SOURCE_DATE_EPOCH") else { return Ok(DEFAULT_EPOCH) };
+/// The checkout's `debian.lock`.
+pub(crate) fn lock(settings: &Settings) -> anyhow::Result<Lock> {
+    Lock::read(&settings.root).map_err(|error| failure(&error).into())
+}
+
+/// `SOURCE_DATE_EPOCH` as reproducible-builds.org specifies it, whole seconds since 1970; else the lock's date.
+pub(crate) fn epoch(lock: &Lock) -> anyhow::Result<u64> {
+    let Ok(text) = env::var("SOURCE_DATE_EPOCH") else { return Ok(lock.date()) };
     text.parse().map_err(|_| {
         Failure::usage(format!("SOURCE_DATE_EPOCH is {text:?}; expected whole seconds since 1970"))
             .remedy("unset it, or set it to a number such as 1767225600")
@@ -145,7 +181,11 @@ pub(crate) fn epoch() -> anyhow::Result<u64> {
 /// The failure that ends the process for an error of the image engine.
 pub(crate) fn failure(error: &Error) -> Failure {
     let code = match error {
-        Error::FormatNotOnBase { .. } | Error::BaseNotAvailable { .. } | Error::Input { .. } => Code::Usage,
+        Error::FormatNotOnBase { .. }
+        | Error::BaseNotAvailable { .. }
+        | Error::Input { .. }
+        | Error::NoLock { .. }
+        | Error::BadLock { .. } => Code::Usage,
         Error::Command { source: rave_process::Error::NotFound { .. }, .. } => Code::HostNotReady,
         Error::Interrupted => Code::Interrupted,
         _ => Code::BuildFailed,

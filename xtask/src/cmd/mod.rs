@@ -11,3 +11,4 @@ pub(crate) mod inspect;
 pub(crate) mod run;
 pub(crate) mod smoke;
 pub(crate) mod test;
+pub(crate) mod update;

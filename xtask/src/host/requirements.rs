@@ -213,6 +213,14 @@ pub(crate) const REQUIREMENTS: &[Requirement] = &[
         parts: BUILD,
     },
     Requirement {
+        name: "apt-get",
+        why: "fetches Debian's packages as debian.lock names them",
+        // mmdebstrap depends on it.
+        probe: Probe::Program,
+        packages: packages("apt", "apt", "", "", ""),
+        parts: BUILD,
+    },
+    Requirement {
         name: "mount",
         why: "gives packages their /proc while they are configured",
         probe: Probe::Program,

@@ -19,17 +19,31 @@ struct Read {
     profile: Option<String>,
 }
 
+/// Reads and checks what the checkout has, without what its user adds.
+pub(super) fn shipped(root: &Utf8Path) -> anyhow::Result<Loaded> {
+    check(&tracked(root)?, &[])
+}
+
 /// Reads and checks them; `variables` win over all.
 pub(super) fn load(root: &Utf8Path, variables: &[(String, String)]) -> anyhow::Result<Loaded> {
+    let mut files = tracked(root)?;
+    let local = "rave.local.toml";
+    if root.join(local).exists() {
+        files.push(read(root, local, None)?);
+    }
+    check(&files, variables)
+}
+
+fn tracked(root: &Utf8Path) -> anyhow::Result<Vec<Read>> {
     let mut files = vec![read(root, "rave.toml", None)?];
     for profile in profiles(root)? {
         let name = format!("{PROFILES}/{profile}.toml");
         files.push(read(root, &name, Some(profile))?);
     }
-    let local = "rave.local.toml";
-    if root.join(local).exists() {
-        files.push(read(root, local, None)?);
-    }
+    Ok(files)
+}
+
+fn check(files: &[Read], variables: &[(String, String)]) -> anyhow::Result<Loaded> {
     let sources: Vec<Source<'_>> = files.iter().map(Read::source).collect();
     rave_spec::load(&sources, variables).map_err(|errors| {
         let count = errors.0.len();

@@ -58,9 +58,10 @@ pub(crate) fn fresh(rave_toml: &str) -> tempfile::TempDir {
     folder
 }
 
-/// Makes `folder` a checkout of this rave.toml and the shipped profiles.
+/// Makes `folder` a checkout of this rave.toml, the shipped lock and the shipped profiles.
 pub(crate) fn fill(folder: &std::path::Path, rave_toml: &str) {
     std::fs::write(folder.join("rave.toml"), rave_toml).expect("rave.toml is written");
+    std::fs::write(folder.join("debian.lock"), read("debian.lock".into())).expect("debian.lock is written");
     std::fs::create_dir(folder.join("profiles")).expect("a new folder");
     for profile in files(".toml").iter().filter(|file| file.starts_with("profiles")) {
         std::fs::write(folder.join(profile), read(profile)).expect("the profile is written");

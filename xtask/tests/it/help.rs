@@ -26,6 +26,7 @@ fn without_arguments_the_first_screen_shows_the_main_commands_with_examples() {
               smoke        Build it, boot it, check it     cargo xtask smoke --yes
               convert      Turn a disk of any format into the other formats
               inspect      Say what an image of any format is
+              update       Renew debian.lock and the npm lock, and say what changed
               doctor       Show what this host has and lacks; --yes installs it
               config       Print the effective configuration and where each value comes from
               test         Run every test, or only the named steps
@@ -60,19 +61,25 @@ fn image_help() {
             Usage: cargo xtask image [OPTIONS]
 
             Options:
-                  --format <FORMAT>  What to build; may be repeated or a comma list [default: rave.toml's
-                                     defaults.formats] [possible values: qemu, virtualbox, vmware, raw, iso,
-                                     all]
-                  --profile <NAME>   A profile of rave.toml [default: rave.toml's defaults.profile]
-                  --base <BASE>      What builds the disk [default: rave.toml's, else debian] [possible values:
-                                     nixos, debian]
-                  --out <DIR>        Folder of the artifacts and their manifest.json [default: out/BASE-PROFILE]
-                  --compress <HOW>   Of the qcow2: none, zlib or zstd; zstd also makes a .img.zst of the raw
-                                     disk [default: rave.toml's compress] [possible values: none, zlib, zstd]
-                  --json             Print the manifest on stdout when done
-                  --refresh          Redo every stage, even where nothing changed
-                  --double           Build a second time elsewhere, otherwise, and compare every byte
-              -h, --help             Print help
+                  --format <FORMAT>    What to build; may be repeated or a comma list [default: rave.toml's
+                                       defaults.formats] [possible values: qemu, virtualbox, vmware, raw, iso,
+                                       all]
+                  --profile <NAME>     A profile of rave.toml [default: rave.toml's defaults.profile]
+                  --base <BASE>        What builds the disk [default: rave.toml's, else debian] [possible
+                                       values: nixos, debian]
+                  --out <DIR>          Folder of the artifacts and their manifest.json [default:
+                                       out/BASE-PROFILE]
+                  --compress <HOW>     Of the qcow2: none, zlib or zstd; zstd also makes a .img.zst of the raw
+                                       disk [default: rave.toml's compress] [possible values: none, zlib, zstd]
+                  --json               Print the manifest on stdout when done
+                  --refresh            Redo every stage, even where nothing changed
+                  --double             Build a second time elsewhere, otherwise, and compare every byte
+                  --offline            Never touch the network: build of what the cache has
+                  --frozen             Fail where a package of debian.lock cannot be had, instead of taking the
+                                       archive's
+                  --locked <MANIFEST>  Rebuild what this manifest.json describes, and compare [default of --out:
+                                       out/BASE-PROFILE-locked]
+              -h, --help               Print help
 
             Everywhere:
               -y, --yes           Install what the host lacks and ask nothing

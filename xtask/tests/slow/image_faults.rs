@@ -143,7 +143,12 @@ fn on_disk_that_fills(
         .arg(taken.to_string());
     let tool = place.image(arguments);
     command.arg(tool.get_program()).args(tool.get_args()).current_dir(tool.get_current_dir().unwrap());
-    command.envs(tool.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    for (name, value) in tool.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
     command
 }
 
@@ -195,9 +200,9 @@ fn a_small_tmpdir_is_passed_over_and_a_full_disk_under_the_tar_is_said() {
     place.seed(&["tools", "guest"]);
     let checkout = place.path("checkout");
     copy_checkout(&checkout);
-    // Few packages, so that the tar is soon written.
+    // Few packages, so that the tar is soon written: their files fit, the tar does not.
     fs::write(checkout.join("rave.local.toml"), "[debian]\npackages = [\"less\"]\n").unwrap();
-    let mut command = on_small_disk(&place, "cache", 48, &[]);
+    let mut command = on_small_disk(&place, "cache", 64, &[]);
     // The cache itself is the small disk, and open to others.
     command.env("TMPDIR", place.path("cache")).current_dir(&checkout);
     let said = finish(command);
@@ -217,6 +222,62 @@ fn without_a_network_a_new_build_says_so_and_a_cached_one_works() {
     finish(offline(&place)).expect_code(4).expect_said("remedy: the package archive could not be reached");
     place.seed(&["rootfs"]);
     finish(offline(&place)).expect_code(0);
+}
+
+/// An image of the checkout's few packages, soon built; without a kernel it boots nowhere.
+fn small_image(
+    place: &Place,
+    checkout: &std::path::Path,
+    network: bool,
+    arguments: &[&str],
+) -> crate::tool::Finished {
+    let out = place.path("out");
+    let all = [&["image", "--base", "debian", "--out", out.to_str().unwrap()], arguments].concat();
+    let namespace: &[&str] = if is_root() { &["--net"] } else { &["--net", "--map-root-user"] };
+    let mut command = if network { place.xtask(&all) } else { place.xtask_by("unshare", namespace, &all) };
+    command.current_dir(checkout);
+    finish(command)
+}
+
+#[test]
+fn a_gone_package_is_replaced_or_refused_and_what_was_fetched_needs_no_network_again() {
+    let place = Place::new();
+    place.seed(&["tools", "guest"]);
+    let checkout = place.path("checkout");
+    copy_checkout(&checkout);
+    fs::write(checkout.join("rave.local.toml"), "[debian]\npackages = [\"less\"]\n").unwrap();
+    // `less` in a version that never was, in a lock that covers it.
+    let file = checkout.join("debian.lock");
+    let lock = fs::read_to_string(&file).unwrap();
+    let less = lock.lines().find(|line| line.starts_with("package less ")).unwrap();
+    let version = less.split(' ').nth(2).unwrap();
+    let gone = less.replacen(version, "0.made-up", 1);
+    let lock: Vec<String> = lock
+        .lines()
+        .map(|line| match line.split_once(' ') {
+            Some(("profile", rest)) if rest.starts_with("headless ") => "profile headless less".to_owned(),
+            _ => line.replace(less, &gone),
+        })
+        .collect();
+    fs::write(&file, lock.join("\n") + "\n").unwrap();
+
+    let frozen = small_image(&place, &checkout, true, &["--frozen"]);
+    frozen.expect_code(4).expect_said("less 0.made-up: the archive has ").expect_said("cargo xtask update");
+    let offline = small_image(&place, &checkout, false, &["--offline"]);
+    offline.expect_code(4).expect_said("not in the cache").expect_said("without --offline");
+
+    let first = small_image(&place, &checkout, true, &[]);
+    first.expect_said("less: debian.lock has 0.made-up, which cannot be had any more; taken is ");
+    first.expect_code(0).expect_said("rootfs: done in");
+    fs::remove_dir_all(place.path("out")).unwrap();
+    for entry in fs::read_dir(place.path("cache/stages")).unwrap().flatten() {
+        if entry.file_name().to_string_lossy().starts_with("rootfs-") {
+            fs::remove_dir_all(entry.path()).unwrap();
+        }
+    }
+    let second = small_image(&place, &checkout, false, &["--offline"]);
+    second.expect_code(0).expect_said("rootfs: done in");
+    assert!(!second.stderr.contains("packages: started"), "nothing is fetched twice:\n{}", second.stderr);
 }
 
 #[test]
@@ -251,7 +312,12 @@ fn a_cache_that_cannot_be_written_is_named() {
         command.args(["--mount", "sh", "-c", script, "sh"]).arg(place.path("cache"));
         let tool = place.image(&[]);
         command.arg(tool.get_program()).args(tool.get_args()).current_dir(tool.get_current_dir().unwrap());
-        command.envs(tool.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        for (name, value) in tool.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
         finish(command).expect_code(4).expect_said("Read-only file system");
     } else {
         let place = Place::new();

@@ -39,6 +39,11 @@ pub(crate) fn place(
     })
 }
 
+/// The same place, also for programs that run in another folder.
+pub(crate) fn absolute(path: &Utf8Path) -> Result<Utf8PathBuf, Error> {
+    camino::absolute_utf8(path).at("look at", path)
+}
+
 /// A folder that goes away with what is left in it; also one that a killed build left.
 struct Partial {
     folder: Utf8PathBuf,

@@ -41,7 +41,8 @@ pub fn plain_disk(request: &Request<'_>, kind: Plain, sink: Sink<'_>) -> Result<
         Plain::Profile => (plan.rootfs.clone(), Overlay::default()),
         Plain::XfceDesktop => (plan.rootfs.plain_desktop(request.spec, TASK), desktop(&plan.account.user)),
     };
-    let root = rootfs.build(&stages)?;
+    let choice = request.choice();
+    let (rootfs, root) = rootfs.known(&choice).build(&stages, &choice)?;
     let key = Digest::of_bytes(format!("plain {} {}", rootfs.key(), overlay.digest()).as_bytes());
     let recipe = Recipe {
         root: &root,

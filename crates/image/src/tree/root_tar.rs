@@ -1,11 +1,14 @@
 //! A tar of a root file system, and what is known about it.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
+use crate::bases::debian::lock::Locked;
+use crate::digest::Digest;
 use crate::error::{Error, IoContext as _};
 use crate::store::{Entry, Pending};
 
@@ -28,6 +31,10 @@ pub struct Package {
     /// KiB that it takes, as its maker counted (deb-control(5), `Installed-Size`).
     #[serde(default)]
     pub installed_kib: u64,
+    /// Bytes of its file in the archive.
+    pub size: u64,
+    /// SHA-256 of its file in the archive.
+    pub sha256: Digest,
 }
 
 /// What a tree needs on a disk.
@@ -73,9 +80,10 @@ struct Description {
 }
 
 /// Reads the tar in a stage's folder once and writes its description beside it.
-pub(crate) fn describe(pending: &Pending) -> Result<(), Error> {
+/// Every installed package is one of `files`, which it was made from.
+pub(crate) fn describe(pending: &Pending, files: &[Locked]) -> Result<(), Error> {
     let tar = pending.file(TAR);
-    let description = scan(&tar)?;
+    let description = scan(&tar, files)?;
     let place = pending.file(DESCRIPTION);
     let text = serde_json::to_vec(&description).expect("plain data");
     std::fs::write(&place, text).at("write", &place)
@@ -92,7 +100,7 @@ impl RootTar {
     }
 }
 
-fn scan(tar: &Utf8Path) -> Result<Description, Error> {
+fn scan(tar: &Utf8Path, files: &[Locked]) -> Result<Description, Error> {
     let file = File::open(tar).at("open", tar)?;
     let mut archive = tar::Archive::new(file);
     let mut extent = Extent::default();
@@ -104,31 +112,38 @@ fn scan(tar: &Utf8Path) -> Result<Description, Error> {
             entry.read_to_string(&mut status).at("read the package list of", tar)?;
         }
     }
-    Ok(Description { packages: installed(&status), extent })
+    let packages =
+        installed(&status, files).map_err(|detail| Error::Damaged { path: tar.to_owned(), detail })?;
+    Ok(Description { packages, extent })
 }
 
-/// Installed packages in dpkg's status file (deb822(5); `Status: install ok installed`).
-fn installed(status: &str) -> Vec<Package> {
-    let field = |stanza: &str, name: &str| {
-        let line = stanza.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-        line.map(str::to_owned)
-    };
-    let mut packages: Vec<Package> = status
-        .split("\n\n")
-        .filter(|stanza| field(stanza, "Status").is_some_and(|status| status.ends_with(" installed")))
-        .filter_map(|stanza| {
-            Some(Package {
-                name: field(stanza, "Package")?,
-                version: field(stanza, "Version")?,
-                architecture: field(stanza, "Architecture")?,
-                installed_kib: field(stanza, "Installed-Size")
-                    .and_then(|size| size.parse().ok())
-                    .unwrap_or(0),
-            })
-        })
-        .collect();
+/// Installed packages in dpkg's status file (deb822(5); `Status: install ok installed`). What is installed and what it was
+/// to be made from must be the same: the key is of the latter, the manifest tells the former.
+fn installed(status: &str, files: &[Locked]) -> Result<Vec<Package>, String> {
+    fn field<'a>(stanza: &'a str, name: &str) -> &'a str {
+        stanza.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).unwrap_or_default()
+    }
+    let mut files: HashMap<(&str, &str), &Locked> =
+        files.iter().map(|file| ((file.name.as_str(), file.version.as_str()), file)).collect();
+    let mut packages = Vec::new();
+    for stanza in status.split("\n\n").filter(|stanza| field(stanza, "Status").ends_with(" installed")) {
+        let (name, version) = (field(stanza, "Package"), field(stanza, "Version"));
+        let file = files.remove(&(name, version));
+        let file = file.ok_or_else(|| format!("{name} {version} is installed, and was not to be"))?;
+        packages.push(Package {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            architecture: field(stanza, "Architecture").to_owned(),
+            installed_kib: field(stanza, "Installed-Size").parse().unwrap_or(0),
+            size: file.size,
+            sha256: file.sha256,
+        });
+    }
+    if let Some((name, version)) = files.into_keys().min() {
+        return Err(format!("{name} {version} was to be installed, and is not"));
+    }
     packages.sort();
-    packages
+    Ok(packages)
 }
 
 #[cfg(test)]
@@ -140,12 +155,26 @@ mod tests {
         let status = "Package: zsh\nStatus: install ok installed\nArchitecture: amd64\nVersion: 5\nDescription: a\n \
                       Version: no\n\nPackage: gone\nStatus: deinstall ok config-files\nArchitecture: all\nVersion: 1\n\n\
                       Package: adduser\nStatus: install ok installed\nArchitecture: all\nVersion: 3.152\nInstalled-Size: 7\n";
-        let found: Vec<_> = installed(status)
+        let file = |name: &str, version: &str, size| Locked {
+            name: name.into(),
+            version: version.into(),
+            architecture: "all".into(),
+            size,
+            sha256: Digest::of_bytes(name.as_bytes()),
+        };
+        let files = [file("adduser", "3.152", 9), file("zsh", "5", 8)];
+        let found: Vec<_> = installed(status, &files)
+            .unwrap()
             .into_iter()
-            .map(|p| (p.name, p.version, p.architecture, p.installed_kib))
+            .map(|p| (p.name, p.version, p.architecture, p.installed_kib, p.size))
             .collect();
-        let expected = [("adduser", "3.152", "all", 7), ("zsh", "5", "amd64", 0)];
-        assert_eq!(found, expected.map(|(n, v, a, size)| (n.to_owned(), v.to_owned(), a.to_owned(), size)));
+        let expected = [("adduser", "3.152", "all", 7, 9), ("zsh", "5", "amd64", 0, 8)];
+        let owned =
+            |(n, v, a, kib, size): (&str, &str, &str, u64, u64)| (n.into(), v.into(), a.into(), kib, size);
+        assert_eq!(found, expected.map(owned));
+        assert_eq!(installed(status, &files[..1]).unwrap_err(), "zsh 5 is installed, and was not to be");
+        let more = [&files[..], &[file("vim", "9", 1)]].concat();
+        assert_eq!(installed(status, &more).unwrap_err(), "vim 9 was to be installed, and is not");
     }
 
     #[test]

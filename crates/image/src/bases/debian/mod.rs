@@ -1,11 +1,25 @@
 //! The Debian base's root file system: mmdebstrap, as an ordinary user or as root, to one tar.
 
+mod archive;
+mod date;
+mod debs;
+mod hold;
+pub mod lock;
+pub mod update;
+pub mod version;
+
 use std::collections::BTreeSet;
 
 use camino::Utf8Path;
-use rave_process::Cmd;
 use rave_process::progress::{Event, Unit};
+use rave_process::{Cmd, shell_quote};
 use rave_spec::{Profile, Spec};
+
+use archive::Asked;
+use debs::Debs;
+pub(crate) use hold::Choice;
+pub use hold::{Difference, Held, Network, Packages};
+use lock::Locked;
 
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, StageContext as _};
@@ -16,7 +30,7 @@ use crate::tree::root_tar::{self, RootTar};
 pub const STAGE: &str = "rootfs";
 
 /// Changes when what is noted of a tar changes.
-const REVISION: &[u8] = b"2";
+const REVISION: &[u8] = b"3";
 
 /// Bytes that the unpacked tree and its tar need at most while they are made: about 2.6 GiB each for the largest
 /// profile, and some room.
@@ -47,6 +61,8 @@ pub struct Rootfs {
     /// With what packages recommend, as Debian's own installer does.
     recommends: bool,
     epoch: u64,
+    /// Exactly which packages; `None` until the archive was asked.
+    held: Option<Held>,
 }
 
 /// How mmdebstrap becomes root inside the new tree (mmdebstrap(1), MODES).
@@ -78,31 +94,62 @@ impl Mode {
             Self::Root => &["unshare", "--mount", "mmdebstrap", "--mode=root"],
             Self::RootWithoutMounts => &["mmdebstrap", "--mode=root", "--skip=chroot/mount"],
         };
-        words.iter().chain(&["--format=tar"]).map(ToString::to_string).collect()
+        words.iter().map(ToString::to_string).collect()
+    }
+
+    /// Prints the sources that mmdebstrap would write where it is told of no mirror, on stderr, and makes nothing.
+    fn sources_argv(self, suite: &str) -> Vec<String> {
+        let fixed = [
+            "--variant=custom",
+            "--skip=update,cleanup,chroot/mount",
+            "--format=null",
+            "--setup-hook=cat \"$1/etc/apt/sources.list\" >&2",
+            suite,
+            "-",
+        ];
+        self.command().into_iter().chain(fixed.map(String::from)).collect()
     }
 }
 
 impl Rootfs {
-    /// The root file system of a profile; `epoch` is `SOURCE_DATE_EPOCH`, in seconds.
+    /// The root file system of a profile, of packages not yet known exactly; `epoch` is `SOURCE_DATE_EPOCH`, in seconds.
     pub fn new(spec: &Spec, profile: &Profile, epoch: u64) -> Self {
         Self {
             suite: spec.debian.suite.to_string(),
             packages: spec.debian_packages(profile),
             recommends: false,
             epoch,
+            held: None,
         }
+    }
+
+    /// With the exact packages, as far as they are known without asking the archive.
+    pub(crate) fn known(self, choice: &Choice<'_>) -> Self {
+        Self { held: hold::known(choice, &self.suite, self.asked()), ..self }
+    }
+
+    /// The exact packages, and how they differ from the lock.
+    pub(crate) fn held(&self) -> Option<&Held> {
+        self.held.as_ref()
+    }
+
+    fn asked(&self) -> Asked<'_> {
+        Asked { packages: &self.packages, recommends: self.recommends }
     }
 
     /// Debian's own choice for a task beside the packages of every profile.
     pub(crate) fn plain_desktop(&self, spec: &Spec, task: &str) -> Self {
         let packages = spec.debian.packages.iter().cloned().chain([task.to_owned()]).collect();
-        Self { packages, recommends: true, ..self.clone() }
+        Self { packages, recommends: true, held: None, ..self.clone() }
     }
 
-    /// Changes when, and only when, the tar would.
+    /// Changes when, and only when, the tar would. Of packages that are not known yet it is the key of no tar.
     pub fn key(&self) -> Digest {
         let mut hasher = Hasher::default();
         hasher.field("revision", REVISION);
+        for package in self.held.iter().flat_map(|held| &held.packages) {
+            hasher.field("package", package.name.as_bytes()).field("sha256", package.sha256.bytes());
+        }
         for argument in self.arguments() {
             hasher.field("argument", argument.as_bytes());
         }
@@ -111,10 +158,18 @@ impl Rootfs {
         hasher.finish()
     }
 
-    /// The whole command line.
-    pub fn argv(&self, mode: Mode, tar: &Utf8Path) -> Vec<String> {
+    /// The whole command line. The packages come from a repository in the folder `repository` alone; what mmdebstrap
+    /// writes as the tree's own sources stays there.
+    pub fn argv(&self, mode: Mode, repository: &Utf8Path, tar: &Utf8Path) -> Vec<String> {
         let mut argv = mode.command();
-        argv.push("--verbose".into());
+        argv.extend(["--format=tar".into(), "--verbose".into()]);
+        // No key is needed, and where the host keeps its own must leave no trace in the tree.
+        argv.push("--skip=check/signed-by".into());
+        let source = format!("deb [trusted=yes] copy:{repository} ./");
+        let sources = "\"$1/etc/apt/sources.list\"";
+        let aside = "\"$1/etc/apt/sources.list.archive\"";
+        argv.push(format!("--setup-hook=mv {sources} {aside}; echo {} > {sources}", shell_quote(&source)));
+        argv.push(format!("--customize-hook=mv {aside} {sources}"));
         argv.extend(self.arguments());
         argv.extend([self.suite.clone(), tar.to_string()]);
         argv
@@ -122,7 +177,7 @@ impl Rootfs {
 
     /// The same packages by mmdebstrap alone: what a build is measured against.
     pub fn plain_argv(&self, mode: Mode, tar: &Utf8Path) -> Vec<String> {
-        let fixed = ["--variant=minbase", "--architectures=amd64"].map(String::from);
+        let fixed = ["--format=tar", "--variant=minbase", "--architectures=amd64"].map(String::from);
         let rest = [self.include(), self.suite.clone(), tar.to_string()];
         mode.command().into_iter().chain(fixed).chain(rest).collect()
     }
@@ -146,12 +201,29 @@ impl Rootfs {
         arguments
     }
 
-    /// Builds the tar, or takes it from the store.
-    pub(crate) fn build(&self, stages: &Stages<'_>) -> Result<RootTar, Error> {
+    /// Builds the tar, or takes it from the store; gives it with what is known of its packages now.
+    pub(crate) fn build(self, stages: &Stages<'_>, choice: &Choice<'_>) -> Result<(Self, RootTar), Error> {
+        let (rootfs, debs) = match &self.held {
+            Some(_) if stages.finished(STAGE, &self.key()).is_some() => (self, None),
+            _ => {
+                let (debs, held) = hold::fetch(stages, choice, &self.suite, self.asked(), self.held.clone())?;
+                (Self { held: Some(held), ..self }, Some(debs))
+            }
+        };
+        let tar = rootfs.tar(stages, debs.as_ref())?;
+        Ok((rootfs, tar))
+    }
+
+    fn tar(&self, stages: &Stages<'_>, debs: Option<&Debs>) -> Result<RootTar, Error> {
+        let packages: &[Locked] = self.held.as_ref().map_or(&[], |held| &held.packages);
         let entry = stages.run(STAGE, &self.key(), |pending| {
             let scratch = stages.scratch(ROOM)?;
-            let argv = self.argv(Mode::of_this_process(), &pending.file(root_tar::TAR));
-            let mut packages = PackageCount::default();
+            let repository = scratch.path().join("repository");
+            if let Some(debs) = debs {
+                debs.repository(&self.suite, packages, &repository)?;
+            }
+            let argv = self.argv(Mode::of_this_process(), &repository, &pending.file(root_tar::TAR));
+            let mut count = PackageCount::default();
             Cmd::new(&argv[0])
                 .args(&argv[1..])
                 .env("TMPDIR", scratch.path().as_str())
@@ -160,7 +232,7 @@ impl Rootfs {
                 .log_file(stages.log(STAGE))
                 .run(&mut |line| {
                     stages.report(Event::StageOutput { stage: STAGE, line: line.text });
-                    if let Some((done, total)) = packages.count(line.text) {
+                    if let Some((done, total)) = count.count(line.text) {
                         stages.report(Event::StageProgress {
                             stage: STAGE,
                             done,
@@ -170,7 +242,7 @@ impl Rootfs {
                     }
                 })
                 .stage(STAGE)?;
-            root_tar::describe(pending)
+            root_tar::describe(pending, packages)
         })?;
         RootTar::open(&entry)
     }
@@ -209,15 +281,25 @@ mod tests {
             packages: ["git", "curl"].map(String::from).into(),
             recommends: false,
             epoch: 7,
+            held: None,
         }
     }
 
     #[test]
     fn argv_is_a_pure_value_with_sorted_packages() {
-        let argv = rootfs().argv(Mode::Unshare, "/cache/root.tar".into());
+        let argv = rootfs().argv(Mode::Unshare, "/a b".into(), "/cache/root.tar".into());
+        assert_eq!(
+            argv[4..7],
+            [
+                "--skip=check/signed-by",
+                "--setup-hook=mv \"$1/etc/apt/sources.list\" \"$1/etc/apt/sources.list.archive\"; \
+                 echo 'deb [trusted=yes] copy:/a b ./' > \"$1/etc/apt/sources.list\"",
+                "--customize-hook=mv \"$1/etc/apt/sources.list.archive\" \"$1/etc/apt/sources.list\"",
+            ]
+        );
         assert_eq!(argv[..4], ["mmdebstrap", "--mode=unshare", "--format=tar", "--verbose"]);
         assert_eq!(argv[argv.len() - 3..], ["--include=curl,git", "trixie", "/cache/root.tar"]);
-        let root = rootfs().argv(Mode::Root, "x".into());
+        let root = rootfs().argv(Mode::Root, "y".into(), "x".into());
         assert_eq!(root[..4], ["unshare", "--mount", "mmdebstrap", "--mode=root"]);
         let plain = rootfs().plain_argv(Mode::RootWithoutMounts, "x".into());
         let expected = "mmdebstrap --mode=root --skip=chroot/mount --format=tar --variant=minbase --architectures=amd64 \
@@ -234,6 +316,19 @@ mod tests {
         assert_ne!(Rootfs { epoch: 8, ..rootfs() }.key(), key);
         assert_ne!(Rootfs { suite: "sid".into(), ..rootfs() }.key(), key);
         assert_ne!(Rootfs { recommends: true, ..rootfs() }.key(), key);
+        let held = |content: &[u8]| {
+            let package = Locked {
+                name: "git".into(),
+                version: "1".into(),
+                architecture: "all".into(),
+                size: 1,
+                sha256: Digest::of_bytes(content),
+            };
+            let held = Held { packages: vec![package], outside: Vec::new(), differs: Vec::new() };
+            Rootfs { held: Some(held), ..rootfs() }.key()
+        };
+        assert_ne!(held(b"a"), key);
+        assert_ne!(held(b"a"), held(b"b"));
         assert_eq!(rootfs().key(), key);
     }
 

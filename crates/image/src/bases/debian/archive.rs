@@ -1,0 +1,374 @@
+//! The archive, asked by apt itself in a root of its own: nothing of the host's apt is read or changed.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_process::Cmd;
+use rave_process::progress::{Event, Unit};
+
+use super::debs::{Debs, field};
+use super::lock::{Locked, Release};
+use super::{Mode, date};
+use crate::digest::Digest;
+use crate::error::{Error, IoContext as _, StageContext as _};
+use crate::scratch::Scratch;
+use crate::stages::Stages;
+
+/// The name of the stage that asks the archive.
+pub(crate) const STAGE: &str = "packages";
+
+/// Bytes that the archive's indexes take, unpacked and as apt's own cache: about 140 MB.
+const ROOM: u64 = 512 << 20;
+
+/// Parents before what is in them.
+const FOLDERS: [&str; 15] = [
+    "etc",
+    "etc/apt",
+    "etc/apt/apt.conf.d",
+    "etc/apt/preferences.d",
+    "etc/apt/sources.list.d",
+    "var",
+    "var/lib",
+    "var/lib/dpkg",
+    "var/lib/apt",
+    "var/lib/apt/lists",
+    "var/lib/apt/lists/partial",
+    "var/cache",
+    "var/cache/apt",
+    "var/cache/apt/archives",
+    "var/cache/apt/archives/partial",
+];
+
+/// A package as apt names it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Id {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) architecture: String,
+}
+
+impl Id {
+    fn of(package: &Locked) -> Self {
+        let Locked { name, version, architecture, .. } = package.clone();
+        Self { name, version, architecture }
+    }
+}
+
+/// A package as the archive has it.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    pub(crate) package: Locked,
+    /// The archive's own words.
+    pub(crate) stanza: String,
+    /// The suite of security fixes has it.
+    pub(crate) is_security: bool,
+}
+
+/// What a guest is asked to hold.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) packages: &'a BTreeSet<String>,
+    pub(crate) recommends: bool,
+}
+
+/// The archive's signed indexes, fetched and checked.
+pub(crate) struct Archive<'a> {
+    stages: &'a Stages<'a>,
+    scratch: Scratch,
+    suite: String,
+}
+
+impl<'a> Archive<'a> {
+    /// Fetches the indexes of mmdebstrap's default sources.
+    pub(crate) fn open(stages: &'a Stages<'a>, suite: &str) -> Result<Self, Error> {
+        let archive = Self { stages, scratch: stages.scratch(ROOM)?, suite: suite.to_owned() };
+        let root = archive.root();
+        for folder in FOLDERS.iter().map(|folder| root.join(folder)) {
+            fs::create_dir(&folder).at("create", &folder)?;
+            // Root's apt fetches as a user of its own.
+            fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).at("open to others", &folder)?;
+        }
+        archive.write("etc/apt/sources.list", &default_sources(stages, suite)?)?;
+        archive.write("var/lib/dpkg/status", "")?;
+        archive.write("apt.conf", &configuration(root))?;
+        archive.report(&archive.apt(&["update", "--error-on=any"]))?;
+        Ok(archive)
+    }
+
+    /// Lets packages of the cache count as well: the archive may have dropped them.
+    pub(crate) fn keep(&self, debs: &Debs, kept: &[Locked]) -> Result<(), Error> {
+        const SOURCES: &str = "etc/apt/sources.list.d/kept.list";
+        if kept.is_empty() {
+            return Ok(());
+        }
+        let folder = self.root().join("kept");
+        debs.repository(&self.suite, kept, &folder)?;
+        self.write(SOURCES, &format!("deb [trusted=yes] copy:{folder} ./\n"))?;
+        // Only these sources: the archive's indexes are there.
+        let only = [
+            format!("--option=Dir::Etc::SourceList={}", self.root().join(SOURCES)),
+            "--option=Dir::Etc::SourceParts=-".into(),
+            "--option=APT::Get::List-Cleanup=0".into(),
+        ];
+        self.report(&self.apt(&["update", "--error-on=any"]).args(only))
+    }
+
+    fn root(&self) -> &Utf8Path {
+        self.scratch.path()
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<(), Error> {
+        let path = self.root().join(name);
+        fs::write(&path, text).at("write", &path)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).at("open to others", &path)
+    }
+
+    fn apt(&self, arguments: &[&str]) -> Cmd {
+        Cmd::new("apt-get")
+            .args(arguments.iter().copied())
+            .env("APT_CONFIG", self.root().join("apt.conf").as_str())
+            .env("LC_ALL", "C.UTF-8")
+            .log_file(self.stages.log(STAGE))
+    }
+
+    fn report(&self, command: &Cmd) -> Result<(), Error> {
+        let mut show = |line: rave_process::Line<'_>| {
+            self.stages.report(Event::StageOutput { stage: STAGE, line: line.text });
+        };
+        command.run(&mut show).stage(STAGE).map(drop)
+    }
+
+    /// The signed indexes, sorted by code name.
+    pub(crate) fn releases(&self) -> Result<Vec<Release>, Error> {
+        let mut releases = Vec::new();
+        for path in self.lists("_InRelease")? {
+            let text = fs::read_to_string(&path).at("read", &path)?;
+            let of = |name: &str| field(&text, name);
+            let (Some(codename), Some(date)) = (of("Codename"), of("Date").and_then(date::parse_release))
+            else {
+                return Err(Error::Damaged { path, detail: "it has no code name or date".into() });
+            };
+            releases.push(Release {
+                codename: codename.to_owned(),
+                date,
+                sha256: Digest::of_bytes(text.as_bytes()),
+            });
+        }
+        releases.sort_by(|a, b| a.codename.cmp(&b.codename));
+        Ok(releases)
+    }
+
+    fn lists(&self, ending: &str) -> Result<Vec<Utf8PathBuf>, Error> {
+        let folder = self.root().join("var/lib/apt/lists");
+        let mut paths = Vec::new();
+        for entry in folder.read_dir_utf8().at("list", &folder)? {
+            let path = entry.at("list", &folder)?.path().to_owned();
+            if path.as_str().ends_with(ending) {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        Ok(paths)
+    }
+
+    /// Every package that mmdebstrap would install, by the two steps that it takes (mmdebstrap(1), `minbase`): the
+    /// essential ones first, then the rest on top of them. `pins` are versions to keep to.
+    pub(crate) fn resolve(&self, asked: Asked<'_>, pins: &[&Locked]) -> Result<Vec<Found>, Error> {
+        let pin = |package: &&Locked| {
+            format!("Package: {}\nPin: version {}\nPin-Priority: 1001\n\n", package.name, package.version)
+        };
+        self.write("etc/apt/preferences.d/rave", &pins.iter().map(pin).collect::<String>())?;
+        self.write("var/lib/dpkg/status", "")?;
+        let of_suite = |what: &str| {
+            let suite = &self.suite;
+            format!("?narrow(?or(?archive(^{suite}$),?codename(^{suite}$)),?architecture(amd64),{what})")
+        };
+        let essential = self.simulate(asked, &[of_suite("?essential")])?;
+        let mut found = self.find(&essential)?;
+        let installed =
+            |found: &Found| format!("{}\nStatus: install ok installed\n\n", found.stanza.trim_end());
+        self.write("var/lib/dpkg/status", &found.iter().map(installed).collect::<String>())?;
+        let mut rest: Vec<String> = asked.packages.iter().cloned().collect();
+        rest.push(of_suite("?and(?priority(required),?not(?essential))"));
+        let rest = self.simulate(asked, &rest)?;
+        found.extend(self.find(&rest)?);
+        found.sort_by(|a, b| a.package.cmp(&b.package));
+        Ok(found)
+    }
+
+    fn simulate(&self, asked: Asked<'_>, words: &[String]) -> Result<BTreeSet<Id>, Error> {
+        let recommends = format!("--option=APT::Install-Recommends={}", asked.recommends);
+        let mut ids = BTreeSet::new();
+        let command = self.apt(&["--simulate", &recommends, "install"]).args(words.iter().cloned());
+        command.run(&mut |line| ids.extend(planned(line.text))).stage(STAGE)?;
+        Ok(ids)
+    }
+
+    /// What the archive says of these packages; each must be there.
+    fn find(&self, wanted: &BTreeSet<Id>) -> Result<Vec<Found>, Error> {
+        let mut found = HashMap::new();
+        self.scan(&mut |stanza, is_security| {
+            if let Some(package) = locked(stanza)
+                && wanted.contains(&Id::of(&package))
+            {
+                let entry = found.entry(Id::of(&package));
+                let entry =
+                    entry.or_insert_with(|| Found { package, stanza: stanza.to_owned(), is_security: false });
+                entry.is_security |= is_security;
+            }
+        })?;
+        if let Some(lacking) = wanted.iter().find(|id| !found.contains_key(id)) {
+            let Id { name, version, architecture } = lacking;
+            let detail = format!("the archive's indexes do not describe {version} ({architecture})");
+            return Err(Error::Input { what: format!("package {name}"), detail });
+        }
+        Ok(found.into_values().collect())
+    }
+
+    /// Those of the locked packages that the archive still has, byte for byte.
+    pub(crate) fn available(&self, wanted: &[&Locked]) -> Result<Vec<Found>, Error> {
+        let wanted: HashMap<Digest, &Locked> =
+            wanted.iter().map(|package| (package.sha256, *package)).collect();
+        let mut found = HashMap::new();
+        self.scan(&mut |stanza, is_security| {
+            if let Some(package) = locked(stanza)
+                && wanted.get(&package.sha256).is_some_and(|known| **known == package)
+            {
+                found.insert(package.sha256, Found { package, stanza: stanza.to_owned(), is_security });
+            }
+        })?;
+        Ok(found.into_values().collect())
+    }
+
+    /// The newest version that the archive has of each.
+    pub(crate) fn newest(&self, names: &BTreeSet<&str>) -> Result<HashMap<String, String>, Error> {
+        let mut newest: HashMap<String, String> = HashMap::new();
+        self.scan(&mut |stanza, _| {
+            if let Some(package) = locked(stanza)
+                && names.contains(package.name.as_str())
+            {
+                let known = newest.entry(package.name).or_default();
+                if known.is_empty() || super::version::compare(&package.version, known).is_gt() {
+                    *known = package.version;
+                }
+            }
+        })?;
+        Ok(newest)
+    }
+
+    /// Shows every paragraph of the indexes, and whether the suite of security fixes has it. One paragraph is in memory
+    /// at a time.
+    fn scan(&self, visit: &mut dyn FnMut(&str, bool)) -> Result<(), Error> {
+        let security = format!("_dists_{}-security_", self.suite);
+        for path in self.lists("_Packages")? {
+            let is_security = path.as_str().contains(&security);
+            let mut reader = BufReader::with_capacity(1 << 20, fs::File::open(&path).at("open", &path)?);
+            let mut stanza = String::new();
+            loop {
+                let start = stanza.len();
+                let read = reader.read_line(&mut stanza).at("read", &path)?;
+                if read == 0 || stanza[start..] == *"\n" {
+                    if !stanza[..start].is_empty() {
+                        visit(&stanza[..start], is_security);
+                    }
+                    stanza.clear();
+                }
+                if read == 0 {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Downloads packages into the cache, all by one call of apt.
+    pub(crate) fn download(&self, found: &[Found], debs: &Debs) -> Result<(), Error> {
+        if found.is_empty() {
+            return Ok(());
+        }
+        let words = found.iter().map(|Found { package, .. }| format!("{}={}", package.name, package.version));
+        let command = self.apt(&["download"]).args(words).current_dir(debs.partial());
+        let mut done = 0;
+        let total = Some(found.len() as u64);
+        command
+            .run(&mut |line| {
+                self.stages.report(Event::StageOutput { stage: STAGE, line: line.text });
+                if line.text.starts_with("Get:") {
+                    done += 1;
+                    let unit = Unit::Packages;
+                    self.stages.report(Event::StageProgress { stage: STAGE, done, total, unit });
+                }
+            })
+            .stage(STAGE)?;
+        let stanzas = found.iter().map(|found| (found.package.sha256, found.stanza.clone())).collect();
+        debs.take(&stanzas)
+    }
+}
+
+/// As mmdebstrap sets apt up for its own tree.
+fn configuration(root: &Utf8Path) -> String {
+    format!(
+        "Apt::Architecture \"amd64\";\nApt::Architectures \"amd64\";\nDir \"{root}\";\n\
+         Dir::State::Status \"{root}/var/lib/dpkg/status\";\nDir::Etc::Trusted \"/etc/apt/trusted.gpg\";\n\
+         Dir::Etc::TrustedParts \"/etc/apt/trusted.gpg.d\";\npkgCacheGen::ForceEssential \",\";\n\
+         Acquire::Languages \"none\";\n"
+    )
+}
+
+/// What mmdebstrap writes into a tree's `sources.list` where it is told of no mirror. Needs no network.
+fn default_sources(stages: &Stages<'_>, suite: &str) -> Result<String, Error> {
+    let argv = Mode::of_this_process().sources_argv(suite);
+    let mut sources = String::new();
+    Cmd::new(&argv[0])
+        .args(&argv[1..])
+        .log_file(stages.log(STAGE))
+        .run(&mut |line| {
+            if line.text.starts_with("deb ") {
+                sources.push_str(line.text);
+                sources.push('\n');
+            }
+        })
+        .stage(STAGE)?;
+    Ok(sources)
+}
+
+/// A line of apt-get(8)'s simulation: `Inst NAME (VERSION ORIGIN [ARCHITECTURE])`, with more words at its end.
+fn planned(line: &str) -> Option<Id> {
+    let (name, rest) = line.strip_prefix("Inst ")?.split_once(" (")?;
+    let inside = rest.split_once(')')?.0;
+    let (version, _) = inside.split_once(' ')?;
+    let architecture = inside.rsplit_once('[')?.1.strip_suffix(']')?;
+    Some(Id { name: name.into(), version: version.into(), architecture: architecture.into() })
+}
+
+fn locked(stanza: &str) -> Option<Locked> {
+    Some(Locked {
+        name: field(stanza, "Package")?.into(),
+        version: field(stanza, "Version")?.into(),
+        architecture: field(stanza, "Architecture")?.into(),
+        size: field(stanza, "Size")?.parse().ok()?,
+        sha256: field(stanza, "SHA256")?.parse().ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn apts_plan_is_read() {
+        let id = planned(
+            "Inst libc6 (2.41-12+deb13u5 Debian:13.8/stable, Debian-Security:13/stable-security [amd64]) []",
+        );
+        let id = id.unwrap();
+        assert_eq!(
+            (id.name.as_str(), id.version.as_str(), id.architecture.as_str()),
+            ("libc6", "2.41-12+deb13u5", "amd64")
+        );
+        assert_eq!(planned("Conf libc6 (2.41-12+deb13u5 Debian:13.8/stable [amd64])"), None);
+        assert_eq!(planned("Inst"), None);
+    }
+}

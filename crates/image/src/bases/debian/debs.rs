@@ -1,0 +1,164 @@
+//! The cache of package files: `<cache>/debs/SHA256.deb`, and beside each the archive's own words about it,
+//! `SHA256.stanza`, so that a repository can be made of them without the archive.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::lock::Locked;
+use crate::digest::Digest;
+use crate::error::{Error, IoContext as _};
+use crate::store::write_whole;
+
+/// The cache; its user holds the cache's lock.
+#[derive(Debug, Clone)]
+pub(crate) struct Debs {
+    folder: Utf8PathBuf,
+}
+
+impl Debs {
+    /// Opens the cache and removes what killed downloads left.
+    pub(crate) fn open(cache_dir: &Utf8Path) -> Result<Self, Error> {
+        let folder = cache_dir.join("debs");
+        let debs = Self { folder };
+        let partial = debs.partial();
+        if partial.exists() {
+            fs::remove_dir_all(&partial).at("remove", &partial)?;
+        }
+        fs::create_dir_all(&partial).at("create", &partial)?;
+        Ok(debs)
+    }
+
+    /// Where files are while they are downloaded.
+    pub(crate) fn partial(&self) -> Utf8PathBuf {
+        self.folder.join("partial")
+    }
+
+    fn deb(&self, sha256: &Digest) -> Utf8PathBuf {
+        self.folder.join(format!("{sha256}.deb"))
+    }
+
+    fn stanza(&self, sha256: &Digest) -> Utf8PathBuf {
+        self.folder.join(format!("{sha256}.stanza"))
+    }
+
+    /// Whether the file and the archive's words are there. Its content was checked when it came, and apt checks it
+    /// again when it takes it.
+    pub(crate) fn has(&self, package: &Locked) -> bool {
+        let size = fs::metadata(self.deb(&package.sha256)).map(|meta| meta.len());
+        size.is_ok_and(|size| size == package.size) && self.stanza(&package.sha256).is_file()
+    }
+
+    /// Those that are not there.
+    pub(crate) fn missing<'a>(&self, packages: &'a [Locked]) -> Vec<&'a Locked> {
+        packages.iter().filter(|package| !self.has(package)).collect()
+    }
+
+    /// Takes what was downloaded into [`Debs::partial`], each file by its digest; the rest is refused.
+    pub(crate) fn take(&self, stanzas: &HashMap<Digest, String>) -> Result<(), Error> {
+        let partial = self.partial();
+        for entry in partial.read_dir_utf8().at("list", &partial)? {
+            let path = entry.at("list", &partial)?.path().to_owned();
+            let sha256 = Digest::of_file(&path).at("read", &path)?;
+            let Some(stanza) = stanzas.get(&sha256) else {
+                return Err(Error::Damaged {
+                    path,
+                    detail: format!("nothing of its SHA-256, {sha256}, was asked for"),
+                });
+            };
+            // A user namespace's root, who is another user, reads it.
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).at("open to others", &path)?;
+            write_whole(&self.stanza(&sha256), stanza.as_bytes())?;
+            let place = self.deb(&sha256);
+            fs::rename(&path, &place).at("rename into", &place)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a flat repository of hard links in `folder`, or of copies where it is on another file system.
+    pub(crate) fn repository(
+        &self,
+        suite: &str,
+        packages: &[Locked],
+        folder: &Utf8Path,
+    ) -> Result<(), Error> {
+        fs::create_dir(folder).at("create", folder)?;
+        let mut index = String::new();
+        for package in packages {
+            let stanza = self.stanza(&package.sha256);
+            let text = fs::read_to_string(&stanza).at("read", &stanza)?;
+            let name = format!("{}.deb", package.sha256);
+            for line in text.lines().filter(|line| !line.is_empty()) {
+                match line.strip_prefix("Filename: ") {
+                    Some(_) => writeln!(index, "Filename: ./{name}"),
+                    None => writeln!(index, "{line}"),
+                }
+                .expect("a string takes all");
+            }
+            index.push('\n');
+            let (from, to) = (self.deb(&package.sha256), folder.join(&name));
+            if fs::hard_link(&from, &to).is_err() {
+                fs::copy(&from, &to).at("copy", &from)?;
+            }
+        }
+        let path = folder.join("Packages");
+        fs::write(&path, &index).at("write", &path)?;
+        // Suite and code name both: mmdebstrap asks for what is in an archive of one of these names.
+        let digest = Digest::of_bytes(index.as_bytes());
+        let release =
+            format!("Suite: {suite}\nCodename: {suite}\nSHA256:\n {digest} {} Packages\n", index.len());
+        let path = folder.join("Release");
+        fs::write(&path, release).at("write", &path)?;
+        for path in [folder.to_owned(), folder.join("Packages"), folder.join("Release")] {
+            let mode = if path == folder { 0o755 } else { 0o644 };
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).at("open to others", &path)?;
+        }
+        Ok(())
+    }
+}
+
+/// A field of a deb822(5) paragraph, of one line.
+pub(super) fn field<'a>(stanza: &'a str, name: &str) -> Option<&'a str> {
+    stanza.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_download_is_taken_by_its_digest_swept_when_it_was_killed_and_made_a_repository_of() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Utf8Path::from_path(dir.path()).unwrap();
+        let debs = Debs::open(cache).unwrap();
+        let sha256 = Digest::of_bytes(b"deb");
+        let package =
+            Locked { name: "a".into(), version: "1:2".into(), architecture: "all".into(), size: 3, sha256 };
+        assert_eq!(debs.missing(std::slice::from_ref(&package)), [&package]);
+        fs::write(debs.partial().join("half"), "de").unwrap();
+        let error = debs.take(&HashMap::new()).unwrap_err().to_string();
+        assert!(error.contains("half is damaged"), "{error}");
+
+        let debs = Debs::open(cache).unwrap();
+        assert_eq!(debs.partial().read_dir_utf8().unwrap().count(), 0, "it was swept");
+        fs::write(debs.partial().join("a_1%3a2_all.deb"), "deb").unwrap();
+        let stanza = "Package: a\nVersion: 1:2\nFilename: pool/a.deb\nSize: 3\n".to_owned();
+        debs.take(&[(sha256, stanza)].into()).unwrap();
+        assert!(debs.has(&package));
+        assert!(!debs.has(&Locked { size: 4, ..package.clone() }), "cut short");
+
+        let folder = cache.join("repository");
+        debs.repository("trixie", &[package], &folder).unwrap();
+        let index = fs::read_to_string(folder.join("Packages")).unwrap();
+        assert_eq!(index, format!("Package: a\nVersion: 1:2\nFilename: ./{sha256}.deb\nSize: 3\n\n"));
+        assert_eq!(fs::read_to_string(folder.join(format!("{sha256}.deb"))).unwrap(), "deb");
+        assert!(
+            fs::read_to_string(folder.join("Release"))
+                .unwrap()
+                .starts_with("Suite: trixie\nCodename: trixie\n")
+        );
+    }
+}

@@ -1,0 +1,132 @@
+//! `debian.lock`: the exact packages that the checkout's profiles are built from.
+//!
+//! One fact a line, so that a renewal reads well as a diff. Text becomes lines, lines become a checked [`Lock`].
+
+mod read;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs;
+
+use camino::Utf8Path;
+use serde::{Deserialize, Serialize};
+
+use super::date;
+use crate::digest::Digest;
+use crate::error::{Error, IoContext as _};
+
+pub use read::Problem;
+
+/// The file's name, at the checkout's top.
+pub const FILE: &str = "debian.lock";
+
+const HEAD: &str =
+    "# The exact packages of the Debian base, by `cargo xtask update`; not to be edited by hand.\n";
+
+/// The first word and the version of the file's shape.
+const MARK: &str = "rave-debian-lock";
+const VERSION: &str = "1";
+
+/// A package of the archive, exactly.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Locked {
+    /// Its name.
+    pub name: String,
+    /// Its version in the archive's notation (deb-version(7)).
+    pub version: String,
+    /// `amd64` or `all`.
+    pub architecture: String,
+    /// Bytes of its file.
+    pub size: u64,
+    /// SHA-256 of its file.
+    pub sha256: Digest,
+}
+
+/// A signed index of the archive, as it was when the lock was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Release {
+    /// Its code name, such as `trixie-security`.
+    pub codename: String,
+    /// Its `Date`, in seconds since 1970.
+    pub date: u64,
+    /// SHA-256 of the `InRelease` file, signature and all.
+    pub sha256: Digest,
+}
+
+/// The whole file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lock {
+    /// The suite of rave.toml.
+    pub suite: String,
+    /// The indexes that the packages were taken from, sorted by code name; at least one.
+    pub releases: Vec<Release>,
+    /// The packages that each profile asks for.
+    pub profiles: BTreeMap<String, BTreeSet<String>>,
+    /// Every package that any profile needs, by name, with the profiles that need it.
+    pub packages: BTreeMap<String, (Locked, BTreeSet<String>)>,
+}
+
+impl Lock {
+    /// Reads the lock of a checkout.
+    pub fn read(root: &Utf8Path) -> Result<Self, Error> {
+        let path = root.join(FILE);
+        let text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(Error::NoLock { path }),
+            other => other.at("read", &path)?,
+        };
+        Self::parse(&text).map_err(|problem| Error::BadLock { path, problem })
+    }
+
+    /// Reads a lock's text.
+    pub fn parse(text: &str) -> Result<Self, Problem> {
+        read::validate(&read::lines(text)?)
+    }
+
+    /// The file's text; [`Lock::parse`] gives the same lock back.
+    pub fn render(&self) -> String {
+        let mut text = format!("{HEAD}{MARK} {VERSION}\nsuite {}\n", self.suite);
+        let mut line = |line: std::fmt::Arguments<'_>| {
+            let _ = writeln!(text, "{line}");
+        };
+        for Release { codename, date, sha256 } in &self.releases {
+            line(format_args!("release {codename} {} {sha256}", date::show(*date)));
+        }
+        for (profile, asked) in &self.profiles {
+            line(format_args!("profile {profile} {}", joined(asked)));
+        }
+        for (Locked { name, version, architecture, size, sha256 }, profiles) in self.packages.values() {
+            let profiles = joined(profiles);
+            line(format_args!("package {name} {version} {architecture} {size} {sha256} {profiles}"));
+        }
+        text
+    }
+
+    /// Writes the file beside its place and renames it into it.
+    pub fn write(&self, root: &Utf8Path) -> Result<(), Error> {
+        crate::store::write_whole(&root.join(FILE), self.render().as_bytes())
+    }
+
+    /// The date of the newest index, in seconds since 1970: `SOURCE_DATE_EPOCH` where the environment sets none.
+    pub fn date(&self) -> u64 {
+        self.releases.iter().map(|release| release.date).max().unwrap_or_default()
+    }
+
+    /// SHA-256 of the file's text.
+    pub fn digest(&self) -> Digest {
+        Digest::of_bytes(self.render().as_bytes())
+    }
+
+    /// Every package that a guest of just these asked packages holds, if the lock was made for them.
+    pub fn covering(&self, suite: &str, asked: &BTreeSet<String>) -> Option<Vec<Locked>> {
+        let (profile, _) = self.profiles.iter().find(|(_, known)| self.suite == suite && *known == asked)?;
+        let needed = self.packages.values().filter(|(_, profiles)| profiles.contains(profile));
+        Some(needed.map(|(package, _)| package.clone()).collect())
+    }
+}
+
+fn joined(names: &BTreeSet<String>) -> String {
+    names.iter().map(String::as_str).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests;

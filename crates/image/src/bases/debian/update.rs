@@ -1,0 +1,172 @@
+//! Renews `debian.lock`: what the archive has now, for every profile of the checkout.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use camino::Utf8Path;
+use rave_process::progress::Sink;
+use rave_spec::Spec;
+
+use super::archive::{self, Archive, Asked};
+use super::lock::Lock;
+use super::version;
+use crate::error::{Error, IoContext as _};
+use crate::stages::Stages;
+use crate::store::Store;
+
+/// What to renew, and where to work.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// The checkout's own settings, without a user's.
+    pub spec: &'a Spec,
+    /// Where finished stages are kept.
+    pub cache_dir: &'a Utf8Path,
+    /// Where the logs of programs go.
+    pub log_dir: &'a Utf8Path,
+}
+
+/// The archive as it is now.
+#[derive(Debug, Clone)]
+pub struct Renewed {
+    /// The new lock; not yet written.
+    pub lock: Lock,
+    /// Names of packages whose version is in the suite of security fixes.
+    pub security: BTreeSet<String>,
+}
+
+/// Asks the archive; changes nothing of the checkout.
+pub fn renew(request: &Request<'_>, sink: Sink<'_>) -> Result<Renewed, Error> {
+    for folder in [request.cache_dir, request.log_dir] {
+        fs::create_dir_all(folder).at("create", folder)?;
+    }
+    let _lock = crate::build::lock(request.cache_dir, sink)?;
+    crate::scratch::sweep(request.cache_dir)?;
+    let store = Store::open(request.cache_dir)?;
+    let stages = Stages::new(store, request.cache_dir, request.log_dir, false, sink);
+    stages.timed(archive::STAGE, || ask(&stages, request.spec))
+}
+
+fn ask(stages: &Stages<'_>, spec: &Spec) -> Result<Renewed, Error> {
+    let archive = Archive::open(stages, spec.debian.suite.as_str())?;
+    let mut lock = Lock {
+        suite: spec.debian.suite.to_string(),
+        releases: archive.releases()?,
+        profiles: BTreeMap::new(),
+        packages: BTreeMap::new(),
+    };
+    let mut security = BTreeSet::new();
+    for (name, profile) in &spec.profiles {
+        let packages = spec.debian_packages(profile);
+        for found in archive.resolve(Asked { packages: &packages, recommends: false }, &[])? {
+            if found.is_security {
+                security.insert(found.package.name.clone());
+            }
+            let entry = lock.packages.entry(found.package.name.clone());
+            let (_, profiles) = entry.or_insert_with(|| (found.package, BTreeSet::new()));
+            profiles.insert(name.to_string());
+        }
+        lock.profiles.insert(name.to_string(), packages);
+    }
+    Ok(Renewed { lock, security })
+}
+
+/// A package that a renewal changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Its name.
+    pub name: String,
+    /// The locked version; `None` where it is new.
+    pub old: Option<String>,
+    /// The archive's version; `None` where it is no longer needed.
+    pub new: Option<String>,
+    /// What that means.
+    pub kind: Kind,
+}
+
+/// What a change is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A newer version, from the suite of security fixes.
+    Security,
+    /// A newer version.
+    Newer,
+    /// An older version.
+    Older,
+    /// The same version with other bytes.
+    Rebuilt,
+    /// It was not needed before.
+    Added,
+    /// It is not needed any more.
+    Removed,
+}
+
+/// What changes from one lock to the other: security fixes first, then by name.
+pub fn changes(old: Option<&Lock>, renewed: &Renewed) -> Vec<Change> {
+    let none = BTreeMap::new();
+    let old = old.map_or(&none, |lock| &lock.packages);
+    let new = &renewed.lock.packages;
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let change = |name: &String| {
+        let (old, new) = (old.get(name).map(|(old, _)| old), new.get(name).map(|(new, _)| new));
+        let kind = match (old, new) {
+            (Some(old), Some(new)) => match version::compare(&old.version, &new.version) {
+                std::cmp::Ordering::Less if renewed.security.contains(name) => Kind::Security,
+                std::cmp::Ordering::Less => Kind::Newer,
+                std::cmp::Ordering::Greater => Kind::Older,
+                std::cmp::Ordering::Equal if old.sha256 != new.sha256 => Kind::Rebuilt,
+                std::cmp::Ordering::Equal => return None,
+            },
+            (None, _) => Kind::Added,
+            (_, None) => Kind::Removed,
+        };
+        let version = |package: &super::lock::Locked| package.version.clone();
+        Some(Change { name: name.clone(), old: old.map(version), new: new.map(version), kind })
+    };
+    let mut changes: Vec<Change> = names.into_iter().filter_map(change).collect();
+    changes.sort_by_key(|change| change.kind);
+    changes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lock::Locked;
+    use super::*;
+    use crate::digest::Digest;
+
+    fn lock(packages: &[(&str, &str)]) -> Lock {
+        let package = |(name, version): &(&str, &str)| {
+            let sha256 = Digest::of_bytes(version.as_bytes());
+            let (name, version) = ((*name).to_owned(), version.trim_end_matches('!').to_owned());
+            let package = Locked { name: name.clone(), version, architecture: "all".into(), size: 1, sha256 };
+            (name, (package, BTreeSet::new()))
+        };
+        let packages = packages.iter().map(package).collect();
+        Lock { suite: "trixie".into(), releases: Vec::new(), profiles: BTreeMap::new(), packages }
+    }
+
+    #[test]
+    fn changes_are_named_fixes_first() {
+        let old = lock(&[("a", "1.9"), ("b", "2"), ("c", "1"), ("d", "2"), ("e", "1"), ("same", "1")]);
+        let new =
+            lock(&[("a", "1.10"), ("b", "2+deb13u1"), ("c", "1!"), ("d", "2~1"), ("f", "3"), ("same", "1")]);
+        let renewed = Renewed { lock: new, security: ["b", "same"].map(String::from).into() };
+        let told: Vec<String> = changes(Some(&old), &renewed)
+            .into_iter()
+            .map(|Change { name, old, new, kind }| {
+                let text = |version: Option<String>| version.unwrap_or_else(|| "-".into());
+                format!("{name} {} {} {kind:?}", text(old), text(new))
+            })
+            .collect();
+        let expected = [
+            "b 2 2+deb13u1 Security",
+            "a 1.9 1.10 Newer",
+            "d 2 2~1 Older",
+            "c 1 1 Rebuilt",
+            "f - 3 Added",
+            "e 1 - Removed",
+        ];
+        assert_eq!(told, expected);
+        assert_eq!(changes(Some(&renewed.lock), &renewed), []);
+        assert_eq!(changes(None, &renewed).len(), 6);
+    }
+}

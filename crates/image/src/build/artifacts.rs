@@ -1,0 +1,128 @@
+//! Artifacts: which are there, how they are compressed, and what makes those that are missing.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+
+use rave_spec::{Compress, Compression, Format};
+
+use super::{Plan, Request, absolute, longest_first, place, side_by_side};
+use crate::artifact;
+use crate::digest::Digest;
+use crate::disk::Disk;
+use crate::error::{Error, IoContext as _};
+use crate::formats::{self, Driver, Source, Workshop};
+use crate::manifest::{Artifact, ArtifactFile, Manifest};
+use crate::room;
+use crate::stages::Stages;
+
+/// How the artifacts of a manifest were compressed, where they are of what `request` would build; none where they are not.
+pub fn compressed(request: &Request<'_>, manifest: &Manifest) -> Result<Option<Compress>, Error> {
+    let plan = Plan::read(request)?;
+    let key = |format, compress| formats::key(format, &formats::Recipe { compress, ..plan.recipe() });
+    let fits = |compress: &Compress| {
+        manifest.artifacts.iter().all(|artifact| artifact.key == key(artifact.format, *compress))
+    };
+    Ok(compressions().find(fits))
+}
+
+impl Plan<'_> {
+    /// One that nobody asked for may stay however it is compressed.
+    pub(super) fn is_of_these_inputs(&self, artifact: &Artifact) -> bool {
+        let format = artifact.format;
+        let recipe = self.recipe();
+        if artifact.key == formats::key(format, &recipe) {
+            return true;
+        }
+        let any = self.request.any_compression || !self.request.formats.contains(&format);
+        any && compressions().any(|compress| {
+            artifact.key == formats::key(format, &formats::Recipe { compress, ..recipe.clone() })
+        })
+    }
+
+    fn artifact_key(&self, format: Format) -> Digest {
+        formats::key(format, &self.recipe())
+    }
+
+    /// What artifacts are made of, apart from the disk's content.
+    pub(super) fn recipe(&self) -> formats::Recipe {
+        let Request { spec, base, profile, epoch, compress, .. } = self.request;
+        let stem = formats::stem(*base, profile);
+        formats::Recipe {
+            appliance: super::appliance(
+                spec,
+                &stem,
+                self.config.features.contains(rave_spec::Feature::Desktop.as_str()),
+            ),
+            stem,
+            size: spec.vm.disk.get() << 20,
+            compress: *compress,
+            identity: self.keys.disk,
+            epoch: *epoch,
+        }
+    }
+
+    /// Makes what is asked for and missing, side by side as there are processors.
+    pub(super) fn artifacts(&self, stages: &Stages<'_>, disk: &Disk) -> Result<Vec<Artifact>, Error> {
+        let before = Manifest::read(self.request.out_dir).ok();
+        let mut artifacts = Vec::new();
+        let mut wanted = Vec::new();
+        for format in Format::ALL.iter().copied() {
+            let asked = self.request.formats.contains(&format);
+            let present = before.as_ref().and_then(|manifest| self.present(manifest, format));
+            match present {
+                Some(artifact) if !(asked && self.request.refresh) => artifacts.push(artifact.clone()),
+                _ if asked => wanted.push(format),
+                _ => self.remove_stale(format)?,
+            }
+        }
+        if !wanted.is_empty() {
+            let recipe = self.recipe();
+            let allocated = fs::metadata(&disk.path).at("read", &disk.path)?.blocks() * 512;
+            let plan = |format: &Format| formats::planned(*format, &recipe, disk.size, allocated);
+            let files: Vec<_> = wanted.iter().flat_map(plan).collect();
+            room::require(self.request.out_dir, &files)?;
+            let source = Source { path: absolute(&disk.path)?, driver: Driver::Raw };
+            let workshop = Workshop::new(stages, source, recipe, Some(disk));
+            artifacts.extend(side_by_side(longest_first(wanted), |format| self.artifact(&workshop, format))?);
+        }
+        artifacts.sort_by_key(|artifact| artifact.format);
+        Ok(artifacts)
+    }
+
+    /// Files of other inputs that the new manifest would not name.
+    fn remove_stale(&self, format: Format) -> Result<(), Error> {
+        self.remove_all_but(format, &[])
+    }
+
+    fn remove_all_but(&self, format: Format, kept: &[ArtifactFile]) -> Result<(), Error> {
+        let stem = formats::stem(self.request.base, self.request.profile);
+        // All that the format may consist of.
+        let mut names = formats::file_names(&stem, format, Compress::all(Compression::Zstd));
+        names.retain(|name| kept.iter().all(|file| file.name != *name));
+        names.iter().try_for_each(|name| {
+            let path = self.request.out_dir.join(name);
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    Err(Error::io("remove", &path, error))
+                }
+                _ => Ok(()),
+            }
+        })
+    }
+
+    fn artifact(&self, workshop: &Workshop<'_>, format: Format) -> Result<Artifact, Error> {
+        let files = place(workshop, format, self.request.out_dir)?;
+        for file in &files {
+            artifact::remember(&self.request.out_dir.join(&file.name), file.sha256)?;
+        }
+        self.remove_all_but(format, &files)?;
+        let files = files.try_into().expect("each format has plain names");
+        Ok(Artifact { format, files, key: self.artifact_key(format) })
+    }
+}
+
+/// Every way to compress artifacts.
+fn compressions() -> impl Iterator<Item = Compress> {
+    let raw = [Compression::None, Compression::Zstd];
+    Compression::ALL.iter().flat_map(move |qemu| raw.map(|raw| Compress { qemu: *qemu, raw }))
+}

@@ -1,0 +1,78 @@
+//! What the guest is made of besides packages: its configuration, its user, RAVE's files, and the machine around it.
+
+use std::fs;
+
+use rave_guest::assets::{self, Paths};
+use rave_guest::config::{GuestConfig, Services};
+use rave_spec::{Profile, Spec};
+
+use super::Request;
+use crate::error::Error;
+use crate::formats::Appliance;
+use crate::formats::ovf::vbox::Forward;
+use crate::tools;
+use crate::tree::accounts::{Account, hash_password};
+use crate::tree::overlay::Overlay;
+
+/// The machine that descriptors describe.
+pub fn appliance(spec: &Spec, name: &str, desktop: bool) -> Appliance {
+    let forward = |(name, service): (rave_spec::ServiceName, rave_spec::Service)| Forward {
+        name: name.to_string(),
+        host_address: std::net::Ipv4Addr::LOCALHOST.to_string(),
+        host: service.host.get(),
+        guest: service.guest.get(),
+    };
+    Appliance {
+        name: name.to_owned(),
+        memory_mib: spec.vm.memory.get(),
+        cpus: spec.vm.cpus,
+        desktop,
+        forwards: spec.services.iter().map(forward).collect(),
+    }
+}
+
+pub(super) fn account(spec: &Spec, profile: &Profile, epoch: u64) -> Account {
+    let user = spec.guest.user.to_string();
+    let password_hash = (!profile.hardened).then(|| hash_password(&spec.guest.password, &user));
+    Account { user, password_hash, epoch }
+}
+
+pub(super) fn config(spec: &Spec, profile: &Profile) -> GuestConfig {
+    let services = spec.services;
+    GuestConfig {
+        user: spec.guest.user.to_string(),
+        home: format!("/home/{}", spec.guest.user),
+        host_name: spec.guest.hostname.to_string(),
+        hardened: profile.hardened,
+        services: Services {
+            kanban: services.kanban.guest.get(),
+            router: services.router.guest.get(),
+            gateway: services.gateway.guest.get(),
+            ssh: services.ssh.guest.get(),
+        },
+        environment: spec.extra.environment.clone(),
+        authorized_keys: spec.guest.authorized_keys.clone(),
+        tools: format!("/{}", tools::PLACE),
+        features: profile.features.iter().map(ToString::to_string).collect(),
+        ..GuestConfig::default()
+    }
+}
+
+/// RAVE's own files and the user's units.
+pub(super) fn overlay(request: &Request<'_>, config: &GuestConfig) -> Result<Overlay, Error> {
+    let mut overlay = Overlay::default();
+    for file in assets::files(config, &Paths::debian()) {
+        overlay.add(file);
+    }
+    for unit in &request.spec.extra.units {
+        let path = request.root.join(unit);
+        let content = fs::read_to_string(&path).map_err(|error| Error::Input {
+            what: format!("extra.units: {unit}"),
+            detail: format!("cannot read {path}: {error}"),
+        })?;
+        for file in assets::extra_unit(unit.file_name().unwrap_or(unit.as_str()), &content) {
+            overlay.add(file);
+        }
+    }
+    Ok(overlay)
+}

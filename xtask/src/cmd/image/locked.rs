@@ -1,0 +1,96 @@
+//! `cargo xtask image --locked MANIFEST`: the same bytes again, or the reason why not.
+
+use camino::Utf8Path;
+use rave_image::bases::debian::Packages;
+use rave_image::build::{compressed, inputs};
+use rave_image::manifest::FILE;
+use rave_image::{Error, Manifest, Request, locked};
+use rave_spec::{Compression, Format};
+
+use super::{Wanted, ensure_formats, failure, lock};
+use crate::cli;
+use crate::exit::{Code, Failure};
+use crate::host;
+use crate::request::{self, Places};
+use crate::settings::Settings;
+use crate::ui::Ui;
+
+pub(super) fn run(
+    args: &cli::Image,
+    manifest: &Utf8Path,
+    settings: &Settings,
+    ui: &Ui,
+) -> anyhow::Result<Code> {
+    let path = if manifest.is_dir() { manifest.join(FILE) } else { manifest.to_owned() };
+    let manifest = Manifest::read_file(&path).map_err(|error| cannot(&path, [error.to_string()]))?;
+    let name = format!("{}-{}-locked", manifest.base, manifest.profile);
+    let out = match args.target.out {
+        Some(_) => settings.out_dir.clone(),
+        None => settings.root.join("out").join(name),
+    };
+    let same =
+        |a: &Utf8Path, b: &Utf8Path| a.canonicalize().is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b));
+    if path.parent().is_some_and(|folder| same(folder, &out)) {
+        return Err(Failure::usage(format!("{out} holds the manifest that would be compared with"))
+            .remedy("choose another folder with --out")
+            .into());
+    }
+    host::ensure(settings, ui, host::Needs::Image)?;
+    let formats: Vec<Format> = manifest.artifacts.iter().map(|artifact| artifact.format).collect();
+    ensure_formats(settings, ui, &formats)?;
+
+    let wanted = Wanted::of(args, &formats);
+    let places = Places::with_out(settings, out.clone());
+    let (lock, packages) = (lock(settings)?, locked::packages(&manifest));
+    let request = Request {
+        base: manifest.base,
+        profile: &manifest.profile,
+        epoch: manifest.source_date_epoch,
+        packages: Packages::Exactly(&packages),
+        ..request::image(settings, &wanted, &places, &lock)?
+    };
+    let other = locked::other_inputs(&manifest, &inputs(&request).map_err(|error| reason(&path, &error))?);
+    if !other.is_empty() {
+        return Err(cannot(&path, other).remedy("check out the commit that it was built from").into());
+    }
+    // As it was compressed, not as rave.toml wants it now.
+    let compress = compressed(&request, &manifest).map_err(|error| reason(&path, &error))?;
+    let request = Request { compress: compress.unwrap_or(request.compress), ..request };
+    if request.compress.raw == Compression::Zstd && formats.contains(&Format::Raw) {
+        host::ensure(settings, ui, host::Needs::Zst)?;
+    }
+    let built = rave_image::build(&request, &ui.sink()).map_err(|error| reason(&path, &error))?;
+    let differences = locked::differences(&manifest, &built.manifest);
+    if !differences.is_empty() {
+        let failure = Failure::new(Code::CheckFailed, format!("what was built differs from {path}"));
+        return Err(differences.into_iter().fold(failure, Failure::detail).into());
+    }
+    ui.note(&format!("the same bytes as {path} describes"));
+    if args.json {
+        ui.data(&serde_json::to_string_pretty(&built.manifest)?);
+    } else {
+        let files = built.manifest.artifacts.iter().flat_map(|artifact| artifact.files.iter());
+        files.for_each(|file| ui.data(out.join(&file.name).as_str()));
+    }
+    Ok(Code::Ok)
+}
+
+fn cannot(path: &Utf8Path, reasons: impl IntoIterator<Item = String>) -> Failure {
+    let failure = Failure::new(Code::CheckFailed, format!("what {path} describes cannot be built here"));
+    reasons.into_iter().fold(failure, Failure::detail)
+}
+
+/// A manifest that asks for what there is not is a check that failed; what else goes wrong ends as everywhere.
+fn reason(path: &Utf8Path, error: &Error) -> Failure {
+    match error {
+        Error::Gone { .. } | Error::Offline { .. } | Error::Input { .. } | Error::BaseNotAvailable { .. } => {
+            let reasons: Vec<String> = error.to_string().lines().map(str::to_owned).collect();
+            cannot(path, reasons).remedy(match error {
+                Error::Gone { .. } => "bring the files from a cache that has them (its folder `debs`)",
+                Error::Offline { .. } => "run the same command without --offline",
+                _ => "check out the commit that it was built from",
+            })
+        }
+        error => failure(error),
+    }
+}
