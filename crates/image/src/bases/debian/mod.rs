@@ -72,7 +72,8 @@ pub enum Mode {
     Unshare,
     /// The caller is root. A mount namespace keeps what mmdebstrap mounts, and a kill would leave, from the host.
     Root,
-    /// Root in a container that may not mount: mmdebstrap does without `/proc` and the like.
+    /// Root in a container that may not mount: mmdebstrap does without `/proc` and the like, and `tmpfiles.sh` makes good
+    /// what packages could not do without it.
     RootWithoutMounts,
 }
 
@@ -170,6 +171,9 @@ impl Rootfs {
         let aside = "\"$1/etc/apt/sources.list.archive\"";
         argv.push(format!("--setup-hook=mv {sources} {aside}; echo {} > {sources}", shell_quote(&source)));
         argv.push(format!("--customize-hook=mv {aside} {sources}"));
+        if mode == Mode::RootWithoutMounts {
+            argv.push(format!("--customize-hook={}", include_str!("tmpfiles.sh")));
+        }
         argv.extend(self.arguments());
         argv.extend([self.suite.clone(), tar.to_string()]);
         argv
@@ -301,6 +305,11 @@ mod tests {
         assert_eq!(argv[argv.len() - 3..], ["--include=curl,git", "trixie", "/cache/root.tar"]);
         let root = rootfs().argv(Mode::Root, "y".into(), "x".into());
         assert_eq!(root[..4], ["unshare", "--mount", "mmdebstrap", "--mode=root"]);
+        let extra = |mode| {
+            let argv = rootfs().argv(mode, "y".into(), "x".into());
+            argv.into_iter().filter(|argument| argument.contains("systemd-tmpfiles")).count()
+        };
+        assert_eq!([Mode::Unshare, Mode::Root, Mode::RootWithoutMounts].map(extra), [0, 0, 1]);
         let plain = rootfs().plain_argv(Mode::RootWithoutMounts, "x".into());
         let expected = "mmdebstrap --mode=root --skip=chroot/mount --format=tar --variant=minbase --architectures=amd64 \
                         --include=curl,git trixie x";
