@@ -23,7 +23,7 @@ use crate::disk::{self, Disk, Recipe, boot_loader};
 use crate::error::{Error, IoContext as _, StageContext as _};
 use crate::formats;
 use crate::guest_program;
-use crate::manifest::{Artifact, Input, LockUse, Manifest, SCHEMA};
+use crate::manifest::{Artifact, Debian, Input, LockUse, Manifest, Origin, SCHEMA};
 use crate::scratch;
 use crate::stages::Stages;
 use crate::store::Store;
@@ -306,16 +306,17 @@ impl<'a> Plan<'a> {
     ) -> Result<Manifest, Error> {
         Ok(Manifest {
             schema: SCHEMA,
-            base: self.request.base,
+            origin: Origin::Debian(Debian {
+                source_date_epoch: self.request.epoch,
+                inputs: self.keys.named(),
+                content,
+                packages,
+                debian_lock: self.lock_use(),
+            }),
             profile: self.request.profile.to_owned(),
-            source_date_epoch: self.request.epoch,
-            inputs: self.keys.named(),
-            content,
             guest: self.config.clone(),
             artifacts,
             build_tools: versions::build_tools(),
-            packages,
-            debian_lock: self.lock_use(),
             npm_packages: tools::locked(&self.config)?,
         })
     }

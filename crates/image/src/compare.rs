@@ -115,13 +115,15 @@ pub fn explain(
 }
 
 fn inputs_that_differ(first: &Manifest, second: &Manifest) -> Vec<String> {
-    let others = |name: &str| second.inputs.iter().find(|input| input.name == name).map(|input| input.sha256);
-    let differ = first.inputs.iter().filter(|input| others(&input.name) != Some(input.sha256));
+    let inputs = |manifest| Manifest::debian_inputs(manifest).iter();
+    let others = |name: &str| inputs(second).find(|input| input.name == name).map(|input| input.sha256);
+    let differ = inputs(first).filter(|input| others(&input.name) != Some(input.sha256));
     differ.map(|input| input.name.clone()).collect()
 }
 
 fn disk_stage(build: &Build<'_>) -> Result<camino::Utf8PathBuf, Error> {
-    let key = build.manifest.inputs.iter().find(|input| input.name == STAGE).map(|input| input.sha256);
+    let inputs = build.manifest.debian_inputs();
+    let key = inputs.iter().find(|input| input.name == STAGE).map(|input| input.sha256);
     let key = key.ok_or_else(|| Error::Damaged {
         path: build.out_dir.join(crate::manifest::FILE),
         detail: format!("it names no input {STAGE}"),

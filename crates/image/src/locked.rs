@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::bases::debian::lock::Locked;
-use crate::manifest::{Input, Manifest};
+use crate::manifest::{Debian, Input, Manifest};
 
 /// The exact packages that a manifest describes.
-pub fn packages(manifest: &Manifest) -> Vec<Locked> {
+pub fn packages(manifest: &Debian) -> Vec<Locked> {
     let package = |package: &crate::tree::root_tar::Package| Locked {
         name: package.name.clone(),
         version: package.version.clone(),
@@ -18,7 +18,7 @@ pub fn packages(manifest: &Manifest) -> Vec<Locked> {
 }
 
 /// Inputs that this checkout has otherwise than a manifest, a line each with both values.
-pub fn other_inputs(manifest: &Manifest, here: &[Input]) -> Vec<String> {
+pub fn other_inputs(manifest: &Debian, here: &[Input]) -> Vec<String> {
     let of = |inputs: &[Input]| {
         inputs.iter().map(|input| (input.name.clone(), input.sha256.to_string())).collect()
     };
@@ -27,13 +27,16 @@ pub fn other_inputs(manifest: &Manifest, here: &[Input]) -> Vec<String> {
 
 /// Everything in which what was built differs from a manifest, a line each with both values.
 pub fn differences(manifest: &Manifest, built: &Manifest) -> Vec<String> {
-    let mut lines = other_inputs(manifest, &built.inputs);
-    let packages = |manifest: &Manifest| {
-        let value =
-            |package: &crate::tree::root_tar::Package| format!("{} {}", package.version, package.sha256);
-        manifest.packages.iter().map(|package| (package.name.clone(), value(package))).collect()
-    };
-    lines.extend(different("package", &packages(manifest), &packages(built)));
+    let mut lines = Vec::new();
+    if let (Some(wanted), Some(here)) = (manifest.origin.debian(), built.origin.debian()) {
+        lines.extend(other_inputs(wanted, &here.inputs));
+        let packages = |origin: &Debian| {
+            let value =
+                |package: &crate::tree::root_tar::Package| format!("{} {}", package.version, package.sha256);
+            origin.packages.iter().map(|package| (package.name.clone(), value(package))).collect()
+        };
+        lines.extend(different("package", &packages(wanted), &packages(here)));
+    }
     let files = |manifest: &Manifest| {
         let files = manifest.artifacts.iter().flat_map(|artifact| artifact.files.iter());
         files.map(|file| (file.name.clone(), format!("{} bytes {}", file.size, file.sha256))).collect()

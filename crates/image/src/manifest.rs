@@ -1,6 +1,8 @@
 //! `manifest.json`: what lies beside it, from which inputs it was made. `run`, `smoke` and `release` read it
 //! instead of searching folders.
 
+mod origin;
+
 use std::collections::BTreeMap;
 use std::fs;
 
@@ -9,56 +11,35 @@ use rave_guest::config::GuestConfig;
 use rave_spec::{Base, Format};
 use serde::{Deserialize, Serialize};
 
-use crate::bases::debian::Difference;
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _};
 use crate::tools::NpmPackage;
-use crate::tree::root_tar::Package;
+pub use origin::{Debian, LockUse, Nixos, Origin, Output};
 
 /// The file's name.
 pub const FILE: &str = "manifest.json";
 
 /// The version of this file's shape; readers refuse every other one.
-pub const SCHEMA: u32 = 3;
+pub const SCHEMA: u32 = 4;
 
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// [`SCHEMA`].
     pub schema: u32,
-    /// The base that made it.
-    pub base: Base,
+    /// The base that made it, and from what.
+    #[serde(flatten)]
+    pub origin: Origin,
     /// The profile's name.
     pub profile: String,
-    /// Time stamp of the files that the build made, in seconds since 1970: `SOURCE_DATE_EPOCH`.
-    pub source_date_epoch: u64,
-    /// Digests of the inputs, by name.
-    pub inputs: Vec<Input>,
-    /// The digest of what the guest's root file system holds ([`crate::content`]): one and the same in every artifact.
-    pub content: Digest,
     /// The guest's own configuration: user, services and their ports inside the guest.
     pub guest: GuestConfig,
     /// What can be run or written to a disk.
     pub artifacts: Vec<Artifact>,
     /// Programs of the host that made it, with their versions.
     pub build_tools: Vec<BuildTool>,
-    /// Packages of the base.
-    pub packages: Vec<Package>,
-    /// What `debian.lock` had to do with them.
-    pub debian_lock: LockUse,
-    /// Packages of the npm lock.
+    /// Packages of the npm lock, which both bases take.
     pub npm_packages: Vec<NpmPackage>,
-}
-
-/// How the packages follow from `debian.lock`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LockUse {
-    /// SHA-256 of the lock.
-    pub sha256: Digest,
-    /// Names of packages that it does not have: the archive's own at the time of the build.
-    pub outside: Vec<String>,
-    /// Packages that it has in another version than the image.
-    pub differs: Vec<Difference>,
 }
 
 #[derive(Deserialize)]
@@ -155,6 +136,16 @@ impl From<Files> for Vec<ArtifactFile> {
 }
 
 impl Manifest {
+    /// The base that made it.
+    pub fn base(&self) -> Base {
+        self.origin.base()
+    }
+
+    /// Digests of the inputs; the NixOS base has derivations instead.
+    pub(crate) fn debian_inputs(&self) -> &[Input] {
+        self.origin.debian().map(|origin| origin.inputs.as_slice()).unwrap_or_default()
+    }
+
     /// The version of each package of the npm lock, by name.
     pub fn npm_versions(&self) -> BTreeMap<String, String> {
         self.npm_packages.iter().map(|package| (package.name.clone(), package.version.clone())).collect()
@@ -230,6 +221,42 @@ mod tests {
         let folder = Utf8Path::from_path(folder.path()).unwrap();
         fs::write(folder.join(FILE), r#"{"schema": 1, "artifacts": [{"file": "a"}]}"#).unwrap();
         let error = Manifest::read(folder).unwrap_err().to_string();
-        assert!(error.ends_with("its schema is 1, this version reads 3"), "{error}");
+        assert!(error.ends_with("its schema is 1, this version reads 4"), "{error}");
+    }
+
+    fn manifest(origin: Origin) -> Manifest {
+        Manifest {
+            schema: SCHEMA,
+            origin,
+            profile: "headless".into(),
+            guest: GuestConfig::default(),
+            artifacts: Vec::new(),
+            build_tools: Vec::new(),
+            npm_packages: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_base_tells_what_the_other_fields_are() {
+        let output = Output {
+            format: Format::Qemu,
+            drv_path: "/nix/store/a.drv".into(),
+            out_path: "/nix/store/b".into(),
+            nar_hash: "sha256-c".into(),
+            closure_size: u64::MAX,
+        };
+        let nixos = manifest(Origin::Nixos(Nixos {
+            flake_revision: None,
+            flake_nar_hash: "sha256-d".into(),
+            nix_version: "nix (Nix) 2.26.3".into(),
+            outputs: vec![output],
+        }));
+        let value = serde_json::to_value(&nixos).unwrap();
+        assert_eq!((&value["base"], &value["outputs"][0]["format"]), (&"nixos".into(), &"qemu".into()));
+        assert_eq!(serde_json::from_value::<Manifest>(value.clone()).unwrap(), nixos);
+        let mut other = value;
+        other["base"] = "debian".into();
+        let error = serde_json::from_value::<Manifest>(other).unwrap_err().to_string();
+        assert!(error.contains("source_date_epoch"), "{error}");
     }
 }

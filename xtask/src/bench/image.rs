@@ -81,7 +81,7 @@ const LARGEST: usize = 10;
 /// The size of what people download, and what in it is large.
 fn sizes(report: &mut Report, settings: &Settings, place: &Utf8Path) -> anyhow::Result<()> {
     let out_dir = place.join("out");
-    let mut manifest = rave_image::Manifest::read(&out_dir).map_err(|error| image::failure(&error))?;
+    let manifest = rave_image::Manifest::read(&out_dir).map_err(|error| image::failure(&error))?;
     for artifact in &manifest.artifacts {
         for file in &artifact.files {
             let (what, size) = (format!("size of {}", file.name), [mebibytes(file.size)]);
@@ -92,8 +92,10 @@ fn sizes(report: &mut Report, settings: &Settings, place: &Utf8Path) -> anyhow::
             }
         }
     }
-    manifest.packages.sort_by_key(|package| std::cmp::Reverse(package.installed_kib));
-    for package in manifest.packages.iter().take(LARGEST) {
+    let mut packages: Vec<_> =
+        manifest.origin.debian().into_iter().flat_map(|origin| &origin.packages).collect();
+    packages.sort_by_key(|package| std::cmp::Reverse(package.installed_kib));
+    for package in packages.into_iter().take(LARGEST) {
         let size = mebibytes(package.installed_kib * 1024);
         report.add(format!("installed: {}", package.name), Unit::Mebibytes, &[size]);
     }

@@ -45,10 +45,10 @@ pub(super) fn compare(path: &Utf8Path, size: u64) -> (Match, Option<Digest>) {
     }
     match Manifest::read(folder) {
         Ok(manifest) => {
-            let content = manifest.content;
+            let content = manifest.origin.debian().map(|origin| origin.content);
             let found = compare_with(manifest, path, name, size);
             let listed = found != Match::NotListed;
-            (found, listed.then_some(content))
+            (found, content.filter(|_| listed))
         }
         Err(error) => (Match::Unreadable { detail: error.to_string() }, None),
     }
@@ -67,7 +67,7 @@ fn compare_with(manifest: Manifest, path: &Utf8Path, name: &str, size: u64) -> M
     }
     match Digest::of_file(path) {
         Ok(found) if found == file.sha256 => Match::Same {
-            base: manifest.base.to_string(),
+            base: manifest.base().to_string(),
             profile: manifest.profile,
             format: format.to_string(),
             sha256: found,

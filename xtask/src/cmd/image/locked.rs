@@ -23,7 +23,8 @@ pub(super) fn run(
 ) -> anyhow::Result<Code> {
     let path = if manifest.is_dir() { manifest.join(FILE) } else { manifest.to_owned() };
     let manifest = Manifest::read_file(&path).map_err(|error| cannot(&path, [error.to_string()]))?;
-    let name = format!("{}-{}-locked", manifest.base, manifest.profile);
+    let Some(origin) = manifest.origin.debian() else { return Err(not_on_base(&path).into()) };
+    let name = format!("{}-{}-locked", manifest.base(), manifest.profile);
     let out = match args.target.out {
         Some(_) => settings.out_dir.clone(),
         None => settings.root.join("out").join(name),
@@ -41,15 +42,15 @@ pub(super) fn run(
 
     let wanted = Wanted::of(args, &formats);
     let places = Places::with_out(settings, out.clone());
-    let (lock, packages) = (lock(settings)?, locked::packages(&manifest));
+    let (lock, packages) = (lock(settings)?, locked::packages(origin));
     let request = Request {
-        base: manifest.base,
+        base: manifest.base(),
         profile: &manifest.profile,
-        epoch: manifest.source_date_epoch,
+        epoch: origin.source_date_epoch,
         packages: Packages::Exactly(&packages),
         ..request::image(settings, &wanted, &places, &lock)?
     };
-    let other = locked::other_inputs(&manifest, &inputs(&request).map_err(|error| reason(&path, &error))?);
+    let other = locked::other_inputs(origin, &inputs(&request).map_err(|error| reason(&path, &error))?);
     if !other.is_empty() {
         return Err(cannot(&path, other).remedy("check out the commit that it was built from").into());
     }
@@ -73,6 +74,14 @@ pub(super) fn run(
         files.for_each(|file| ui.data(out.join(&file.name).as_str()));
     }
     Ok(Code::Ok)
+}
+
+/// Nix builds what a commit describes; a manifest adds nothing to that.
+fn not_on_base(path: &Utf8Path) -> Failure {
+    Failure::usage(format!(
+        "--locked: {path} is of the nixos base, whose flake.lock and commit say what is built"
+    ))
+    .remedy("check out its flake_revision, then: cargo xtask image --base nixos")
 }
 
 fn cannot(path: &Utf8Path, reasons: impl IntoIterator<Item = String>) -> Failure {

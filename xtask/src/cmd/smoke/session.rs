@@ -289,7 +289,7 @@ impl<'a> Session<'a> {
     fn subject(&self, row: &MatrixRow, artifact: &Artifact) -> Subject {
         let vm = self.settings.spec.spec.vm;
         Subject {
-            base: self.manifest.base.to_string(),
+            base: self.manifest.base().to_string(),
             profile: self.manifest.profile.clone(),
             format: artifact.format.to_string(),
             row: row.name.into(),

@@ -1,0 +1,99 @@
+//! What a base says of how an image came to be: each in its own terms.
+
+use rave_spec::{Base, Format};
+use serde::{Deserialize, Serialize};
+
+use super::Input;
+use crate::bases::debian::Difference;
+use crate::digest::Digest;
+use crate::tree::root_tar::Package;
+
+/// How the image came to be. In the file its fields stand beside the others, and `base` tells which they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "base", rename_all = "lowercase")]
+pub enum Origin {
+    /// By mmdebstrap and the stages after it.
+    Debian(Debian),
+    /// By `nix build`.
+    Nixos(Nixos),
+}
+
+/// What the Debian base made an image from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Debian {
+    /// Time stamp of the files that the build made, in seconds since 1970: `SOURCE_DATE_EPOCH`.
+    pub source_date_epoch: u64,
+    /// Digests of the inputs, by name.
+    pub inputs: Vec<Input>,
+    /// The digest of what the guest's root file system holds ([`crate::content`]): one and the same in every artifact.
+    pub content: Digest,
+    /// Packages of the base.
+    pub packages: Vec<Package>,
+    /// What `debian.lock` had to do with them.
+    pub debian_lock: LockUse,
+}
+
+/// How the packages follow from `debian.lock`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockUse {
+    /// SHA-256 of the lock.
+    pub sha256: Digest,
+    /// Names of packages that it does not have: the archive's own at the time of the build.
+    pub outside: Vec<String>,
+    /// Packages that it has in another version than the image.
+    pub differs: Vec<Difference>,
+}
+
+/// What the NixOS base made an image from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nixos {
+    /// The commit that was built; with `-dirty` where files differed from it, and none outside of git.
+    pub flake_revision: Option<String>,
+    /// The digest of the flake's files as Nix writes it: what tells one dirty tree from another.
+    pub flake_nar_hash: String,
+    /// What `nix --version` prints.
+    pub nix_version: String,
+    /// What was built, one for each artifact and in the same order.
+    pub outputs: Vec<Output>,
+}
+
+/// A store path that artifacts lie in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    /// The artifact's format.
+    pub format: Format,
+    /// The derivation that makes it.
+    pub drv_path: String,
+    /// Where it is in the store.
+    pub out_path: String,
+    /// The digest of its archive (`nix-store --dump`), as Nix writes it: `sha256-` and Base64.
+    pub nar_hash: String,
+    /// Bytes of its archive and of all that it refers to.
+    pub closure_size: u64,
+}
+
+impl Origin {
+    /// The base that made it.
+    pub fn base(&self) -> Base {
+        match self {
+            Self::Debian(_) => Base::Debian,
+            Self::Nixos(_) => Base::Nixos,
+        }
+    }
+
+    /// Of the Debian base, where it is.
+    pub fn debian(&self) -> Option<&Debian> {
+        match self {
+            Self::Debian(debian) => Some(debian),
+            Self::Nixos(_) => None,
+        }
+    }
+
+    /// Of the NixOS base, where it is.
+    pub fn nixos(&self) -> Option<&Nixos> {
+        match self {
+            Self::Nixos(nixos) => Some(nixos),
+            Self::Debian(_) => None,
+        }
+    }
+}
