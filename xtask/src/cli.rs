@@ -69,6 +69,8 @@ pub(crate) enum Command {
     Test(Test),
     /// Measure builds and boots against their floors
     Bench(Bench),
+    /// What the workflows of continuous integration ask for
+    Ci(Ci),
     /// Print a completion script for a shell
     Completions(Completions),
 }
@@ -302,6 +304,34 @@ pub(crate) enum TestStep {
     Faults,
     /// Every format on every row of the matrix, and the installer's faults
     Matrix,
+}
+
+/// `cargo xtask ci`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Ci {
+    #[command(subcommand)]
+    pub(crate) command: CiCommand,
+}
+
+/// What a workflow may ask.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum CiCommand {
+    /// Print a job matrix as JSON on one line: an `include` list with base, profile and format
+    Matrix(CiMatrix),
+}
+
+/// `cargo xtask ci matrix`
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct CiMatrix {
+    /// Only this base; may be repeated or a comma list
+    #[arg(long = "base", value_name = "BASE", value_delimiter = ',', value_parser = base())]
+    pub(crate) bases: Vec<Base>,
+    /// Only this profile of rave.toml; may be repeated or a comma list
+    #[arg(long = "profile", value_name = "NAME", value_delimiter = ',')]
+    pub(crate) profiles: Vec<String>,
+    /// Only this format; may be repeated or a comma list
+    #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',', value_parser = format_or_all())]
+    pub(crate) formats: Vec<FormatFlag>,
 }
 
 /// `cargo xtask bench`

@@ -66,6 +66,7 @@ fn dispatch(cli: &Cli, ui: &Ui) -> anyhow::Result<Code> {
         Command::Config(args) => cmd::config::run(args, &settings, ui),
         Command::Test(args) => cmd::test::run(args, &settings, ui),
         Command::Bench(args) => cmd::bench::run(args, &settings, ui),
+        Command::Ci(args) => cmd::ci::run(args, &settings, ui),
         Command::Completions(_) => unreachable!("handled above"),
     }
 }

@@ -1,6 +1,7 @@
 //! One file a command. Each returns how the process shall end, or a `Failure`.
 
 pub(crate) mod bench;
+pub(crate) mod ci;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod convert;

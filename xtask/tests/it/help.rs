@@ -31,6 +31,7 @@ fn without_arguments_the_first_screen_shows_the_main_commands_with_examples() {
               config       Print the effective configuration and where each value comes from
               test         Run every test, or only the named steps
               bench        Measure builds and boots against their floors
+              ci           What the workflows of continuous integration ask for
               completions  Print a completion script for a shell
 
             Options:
@@ -383,6 +384,33 @@ fn bench_help() {
 
                       [default: auto]
         "#]],
+    );
+}
+
+#[test]
+fn ci_matrix_help() {
+    shows(
+        &xtask("", &["ci", "matrix", "--help"]),
+        0,
+        &expect![[r#"
+        Print a job matrix as JSON on one line: an `include` list with base, profile and format
+
+        Usage: cargo xtask ci matrix [OPTIONS]
+
+        Options:
+              --base <BASE>      Only this base; may be repeated or a comma list [possible values: nixos,
+                                 debian]
+              --profile <NAME>   Only this profile of rave.toml; may be repeated or a comma list
+              --format <FORMAT>  Only this format; may be repeated or a comma list [possible values: qemu,
+                                 virtualbox, vmware, raw, iso, all]
+          -h, --help             Print help
+
+        Everywhere:
+          -y, --yes           Install what the host lacks and ask nothing
+          -q, --quiet         Say only what went wrong
+          -v, --verbose       Show the lines that the programs underneath print
+              --color <WHEN>  Colours: auto, always or never [default: auto]
+    "#]],
     );
 }
 

@@ -1,0 +1,71 @@
+//! `cargo xtask ci`: what the workflows below `.github/workflows` ask, so that no list stands in them.
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod workflow;
+
+use rave_spec::{Base, Format, ProfileName};
+use serde::Serialize;
+
+use crate::cli::{self, CiCommand, FormatFlag};
+use crate::exit::{Code, Failure};
+use crate::settings::Settings;
+use crate::ui::Ui;
+
+/// A matrix as `strategy.matrix` of a workflow takes it.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Matrix {
+    include: Vec<Row>,
+}
+
+/// One job's values: `matrix.base`, `matrix.profile`, `matrix.format`.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Row {
+    base: Base,
+    profile: ProfileName,
+    format: Format,
+}
+
+pub(crate) fn run(args: &cli::Ci, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
+    match &args.command {
+        CiCommand::Matrix(args) => {
+            let profiles = profiles(&args.profiles, settings)?;
+            // One line: it becomes an output of a step, which is `name=value`.
+            ui.data(&serde_json::to_string(&matrix(args, &profiles))?);
+        }
+    }
+    Ok(Code::Ok)
+}
+
+/// The profiles that are asked for, each once and in the order in which they are shown; all where none is.
+fn profiles(asked: &[String], settings: &Settings) -> anyhow::Result<Vec<ProfileName>> {
+    let spec = &settings.spec.spec;
+    for name in asked {
+        spec.profile(name).map_err(|error| Failure::usage(format!("--profile: {error}")))?;
+    }
+    let known = spec.profiles.keys();
+    Ok(known.filter(|name| wanted(asked, |other| other == name.as_str())).cloned().collect())
+}
+
+/// Every base, profile and format that is not narrowed away: a job each.
+fn matrix(args: &cli::CiMatrix, profiles: &[ProfileName]) -> Matrix {
+    let mut include = Vec::new();
+    for &base in Base::ALL.iter().filter(|base| wanted(&args.bases, |other| other == *base)) {
+        for profile in profiles {
+            let asked = |format: &&Format| {
+                wanted(&args.formats, |flag| {
+                    matches!(flag, FormatFlag::All) || *flag == FormatFlag::One(**format)
+                })
+            };
+            let formats = Format::ALL.iter().filter(asked);
+            include.extend(formats.map(|&format| Row { base, profile: profile.clone(), format }));
+        }
+    }
+    Matrix { include }
+}
+
+/// Whether one of `asked` matches, or nothing is asked.
+fn wanted<T>(asked: &[T], matches: impl Fn(&T) -> bool) -> bool {
+    asked.is_empty() || asked.iter().any(matches)
+}

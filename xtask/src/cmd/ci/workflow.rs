@@ -1,0 +1,119 @@
+//! A workflow as types: as much of GitHub's syntax as ours use. A key that is not known here is an error, so that nothing
+//! passes the tests by not being looked at.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// A file of `.github/workflows`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Workflow {
+    pub(super) name: String,
+    pub(super) on: Triggers,
+    pub(super) permissions: BTreeMap<String, String>,
+    pub(super) concurrency: Concurrency,
+    pub(super) jobs: BTreeMap<String, Job>,
+}
+
+/// What starts it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Triggers {
+    pub(super) push: Option<Push>,
+    #[serde(rename = "pull_request")]
+    pub(super) _pull_request: Option<()>,
+    pub(super) workflow_dispatch: Option<Dispatch>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Push {
+    pub(super) branches: Vec<String>,
+}
+
+/// A start by hand.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Dispatch {
+    #[serde(default)]
+    pub(super) inputs: BTreeMap<String, Input>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Input {
+    pub(super) description: String,
+    pub(super) default: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Concurrency {
+    pub(super) group: String,
+    #[serde(rename = "cancel-in-progress")]
+    pub(super) _cancel_in_progress: String,
+}
+
+/// One job: what is made of a matrix is as many.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Job {
+    pub(super) name: Option<String>,
+    pub(super) needs: Option<String>,
+    pub(super) runs_on: String,
+    pub(super) timeout_minutes: u32,
+    #[serde(default)]
+    pub(super) outputs: BTreeMap<String, String>,
+    pub(super) strategy: Option<Strategy>,
+    /// Absent everywhere: the workflow's are the least already.
+    pub(super) permissions: Option<BTreeMap<String, String>>,
+    pub(super) steps: Vec<Step>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Strategy {
+    #[serde(rename = "fail-fast")]
+    pub(super) _fail_fast: bool,
+    /// An expression: a list that stands in a workflow is written twice.
+    pub(super) matrix: String,
+}
+
+/// An action or a script.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Step {
+    pub(super) name: Option<String>,
+    pub(super) id: Option<String>,
+    #[serde(rename = "if")]
+    pub(super) condition: Option<String>,
+    #[serde(default)]
+    pub(super) env: BTreeMap<String, String>,
+    /// `OWNER/NAME@COMMIT`.
+    pub(super) uses: Option<String>,
+    /// What the action takes.
+    #[serde(default)]
+    pub(super) with: BTreeMap<String, Scalar>,
+    /// Lines for bash.
+    pub(super) run: Option<String>,
+}
+
+/// A value of `with`, which an action gets as text.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Scalar {
+    Bool(bool),
+    Number(i64),
+    Text(String),
+}
+
+impl Scalar {
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Bool(value) => value.to_string(),
+            Self::Number(value) => value.to_string(),
+            Self::Text(value) => value.clone(),
+        }
+    }
+}
