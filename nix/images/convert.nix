@@ -3,9 +3,10 @@
 { profile, disk, format }:
 let
   # What `xtask` wants of a checkout.
-  checkout = lib.fileset.toSource {
+  toml = pkgs.writeText "rave.toml" (import ../lib/rave-toml.nix { inherit lib; });
+  profiles = lib.fileset.toSource {
     root = ../..;
-    fileset = lib.fileset.unions [ ../../rave.toml ../../profiles ];
+    fileset = ../../profiles;
   };
 in
 pkgs.runCommand "rave-${profile}-${format}"
@@ -19,7 +20,7 @@ pkgs.runCommand "rave-${profile}-${format}"
     };
   }
   ''
-    cp --recursive ${checkout} checkout && chmod --recursive u+w checkout && cd checkout
+    cp --recursive ${profiles} checkout && chmod --recursive u+w checkout && cp ${toml} checkout/rave.toml && cd checkout
     export HOME=$TMPDIR RAVE_STATE=$TMPDIR/state RAVE_CACHE=$TMPDIR/cache
     xtask convert ${disk}/nixos.img --format ${format} --out $out
   ''

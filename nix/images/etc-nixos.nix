@@ -7,12 +7,12 @@ let
     inherit lib;
     besides = [
       ../../profiles
-      ../../rave.toml
       ../../flake.nix
       ../../flake.lock
       ../../nix
     ];
   };
+  toml = pkgs.writeText "rave.toml" (import ../lib/rave-toml.nix { inherit lib; });
   own = pkgs.writeText "flake.nix" ''
     # This machine. Edit configuration.nix, then: sudo nixos-rebuild switch
     {
@@ -38,6 +38,7 @@ let
 in
 [
   { source = flake; target = "/etc/nixos/rave"; mode = "u+w"; }
+  { source = toml; target = "/etc/nixos/rave/rave.toml"; mode = "644"; }
   { source = own; target = "/etc/nixos/flake.nix"; mode = "644"; }
   { source = configuration; target = "/etc/nixos/configuration.nix"; mode = "644"; }
 ]

@@ -130,6 +130,36 @@ let
       refusal "${toJSON value} does not name a systemd unit" "a file name of letters, digits and :-_.\\@ that ends in ${oneOf unitSuffixes}"
     else
       null;
+  # crates/spec/src/nixos.rs.
+  nixos = "crates/spec/src/nixos.rs";
+  isUrl = schemes: value: match "(${lib.concatStringsSep "|" (rust.strings nixos schemes)})://.+" value != null;
+  hasPassword = value: match "[^:/]*://[^/?#]*:[^/?#]*@.*" value != null;
+  withPassword = refusal "the URL holds a password" "a URL without one; netrc-file of nix.conf is for passwords";
+  builder =
+    value:
+    let
+      words = lib.filter (word: word != "") (lib.splitString " " value);
+      first = lib.head words;
+      fits =
+        if lib.hasPrefix "@" first then
+          match "@/.+" first != null && lib.length words == 1
+        else
+          isUrl "BUILDER_SCHEMES" first && lib.length words <= 8;
+    in
+    if words != [ ] && hasPassword first then
+      withPassword
+    else if words == [ ] || !fits || hasControl value || lib.hasInfix ";" value then
+      refusal "${toJSON value} is not a remote builder" "a line of a machines file, such as \"ssh-ng://me@builder x86_64-linux\", or \"@/path/of/one\""
+    else
+      null;
+  substituter =
+    value:
+    if hasPassword value then
+      withPassword
+    else if !isUrl "SUBSTITUTER_SCHEMES" value || hasControl value || lib.hasInfix " " value then
+      refusal "${toJSON value} is not the URL of a substituter" "a URL such as \"https://cache.example.org\" or \"file:///mnt/cache\""
+    else
+      null;
   variableOf = entry: lib.head (lib.splitString "=" entry);
   valueOf = entry: lib.concatStringsSep "=" (lib.tail (lib.splitString "=" entry));
   variable =
@@ -258,6 +288,14 @@ let
       (optional "packages" packages)
       (optional "features" (table (map (name: optional name packages) features)))
     ])
+    # Rust alone uses these.
+    (optional "nixos" (table [
+      (optional "builders" (list "a list of remote builders" (text "a remote builder" builder) lib.id))
+      (optional "substituters" (list "a list of URLs" (text "a URL" substituter) lib.id))
+      (optional "max-jobs" (value (limited "jobs" 0 1024).check))
+      (optional "offline" (value truth))
+      (optional "rebuild" (value truth))
+    ]))
     (section "defaults" [
       (key "profile" "the name of a profile" (value (text "the name of a profile" defaultProfile)))
       (key "formats" "a list of at least one format" formatList)

@@ -18,7 +18,7 @@ pub struct Effective {
 
 /// Every key that has a value, in the order of `rave.toml`: `key = value` lines of these are a valid `rave.toml`.
 ///
-/// `defaults.base` is left out where it is not set.
+/// `defaults.base` and `nixos.max-jobs` are left out where they are not set.
 pub fn effective(loaded: &Loaded) -> Vec<Effective> {
     render(&loaded.spec, loaded.spec.guest.shown_password())
         .into_iter()
@@ -63,6 +63,13 @@ pub(crate) fn render(spec: &Spec, password: &str) -> Vec<(String, String)> {
     for (feature, packages) in &spec.debian.features {
         lines.push(format!("debian.features.{feature}"), list(packages));
     }
+    lines.push("nixos.builders", list(&spec.nixos.builders));
+    lines.push("nixos.substituters", list(&spec.nixos.substituters));
+    if let Some(jobs) = spec.nixos.max_jobs {
+        lines.push("nixos.max-jobs", jobs);
+    }
+    lines.push("nixos.offline", spec.nixos.offline);
+    lines.push("nixos.rebuild", spec.nixos.rebuild);
     lines.0
 }
 

@@ -37,10 +37,15 @@ pub const VARIABLES: &[Variable] = &[
     variable("RAVE_PORT_SSH", "services.ssh.host"),
     variable("RAVE_EXTRA_PACKAGES", "extra.packages"),
     variable("RAVE_DEBIAN_SUITE", "debian.suite"),
+    // Not nixos.builders: a builder's systems and features have commas between them.
+    variable("RAVE_NIXOS_SUBSTITUTERS", "nixos.substituters"),
+    variable("RAVE_NIXOS_MAX_JOBS", "nixos.max-jobs"),
+    variable("RAVE_NIXOS_OFFLINE", "nixos.offline"),
+    variable("RAVE_NIXOS_REBUILD", "nixos.rebuild"),
 ];
 
 /// Variables of the tool itself, which set no key.
-pub const TOOL_VARIABLES: &[&str] = &["RAVE_STATE", "RAVE_CACHE", "RAVE_ACCEL", "RAVE_YES"];
+pub const TOOL_VARIABLES: &[&str] = &["RAVE_STATE", "RAVE_CACHE", "RAVE_ACCEL", "RAVE_YES", "RAVE_NIXPKGS"];
 
 /// The value of each key that a variable sets, and the variables that mean nothing.
 pub(crate) fn read(environment: &[(String, String)]) -> (BTreeMap<&'static str, Node>, Vec<Problem>) {

@@ -12,6 +12,7 @@ mod effective;
 mod environment;
 mod names;
 mod nearest;
+mod nixos;
 mod origin;
 mod parse;
 mod problem;
@@ -28,6 +29,7 @@ pub use names::{
     Base, Compression, Feature, Format, Hostname, PackageName, ProfileName, ServiceName, Suite, UserName,
 };
 pub use nearest::nearest;
+pub use nixos::{MAX_JOBS_LIMITS, Nixos, RemoteBuilder, Substituter};
 pub use origin::{Origin, Origins};
 pub use parse::SCHEMA;
 pub use problem::{Errors, Place, Problem};

@@ -130,8 +130,8 @@ macro_rules! checked_text {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.pad(&self.0)
             }
         }
@@ -148,7 +148,7 @@ macro_rules! checked_text {
             }
         }
 
-        impl FromStr for $name {
+        impl std::str::FromStr for $name {
             type Err = Refusal;
             fn from_str(text: &str) -> Result<Self, Refusal> {
                 let check: fn(&str) -> Result<(), Refusal> = $check;
@@ -170,6 +170,7 @@ macro_rules! checked_text {
         }
     };
 }
+pub(crate) use checked_text;
 
 checked_text! {
     /// A login name that Debian's `adduser` and `useradd` take and that no package of the base has.

@@ -11,8 +11,9 @@ use crate::problem::Place;
 use crate::reader::{At, Reader, Section};
 use crate::spec::{Compress, Debian, Defaults, Extra, Guest, Profile, Service, Services, Spec, VmSize};
 use crate::{
-    Base, CPUS_LIMITS, Compression, DISK_LIMITS, Feature, Format, Limits, MEMORY_LIMITS, MebiBytes,
-    PackageName, Port, ProfileName, Refusal, ServiceName, check, value,
+    Base, CPUS_LIMITS, Compression, DISK_LIMITS, Feature, Format, Limits, MAX_JOBS_LIMITS, MEMORY_LIMITS,
+    MebiBytes, Nixos, PackageName, Port, ProfileName, Refusal, RemoteBuilder, ServiceName, Substituter,
+    check, value,
 };
 
 /// The schema that this version of the tool reads.
@@ -32,6 +33,7 @@ pub(crate) fn spec(mut root: Section<'_>, reader: &mut Reader) -> Option<Spec> {
     let profile_names = profile_section.names();
     let profiles = profiles(profile_section, reader, &profile_names);
     let debian = debian(root.required_section(reader, "debian"), reader);
+    let nixos = nixos(root.section(reader, "nixos"), reader);
     let defaults = defaults(root.required_section(reader, "defaults"), reader, &profile_names);
     root.finish(reader);
     Some(Spec {
@@ -43,6 +45,7 @@ pub(crate) fn spec(mut root: Section<'_>, reader: &mut Reader) -> Option<Spec> {
         extra: extra?,
         profiles: profiles?,
         debian: debian?,
+        nixos: nixos?,
     })
 }
 
@@ -241,6 +244,27 @@ fn feature_packages(mut section: Section<'_>, reader: &mut Reader) -> Option<BTr
     read.into_iter()
         .map(|(feature, packages)| Some((feature, packages?.into_iter().map(String::from).collect())))
         .collect()
+}
+
+fn nixos(mut section: Section<'_>, reader: &mut Reader) -> Option<Nixos> {
+    const BUILDERS: &str = "a list of remote builders";
+    const SUBSTITUTERS: &str = "a list of URLs";
+    let builder = parsed("a remote builder");
+    let builders = section.list(reader, "builders", BUILDERS, builder, RemoteBuilder::as_str);
+    let substituter = parsed("a URL");
+    let substituters = section.list(reader, "substituters", SUBSTITUTERS, substituter, Substituter::as_str);
+    let max_jobs = section.optional(reader, "max-jobs", |_, node, _| value::limited(node, &MAX_JOBS_LIMITS));
+    let offline = section.optional(reader, "offline", |_, node, _| value::truth(node));
+    let rebuild = section.optional(reader, "rebuild", |_, node, _| value::truth(node));
+    section.finish(reader);
+    let max_jobs = max_jobs.map(Some).or(None)?;
+    Some(Nixos {
+        builders: builders.or(Vec::new())?,
+        substituters: substituters.or(Vec::new())?,
+        max_jobs: max_jobs.and_then(|jobs| u32::try_from(jobs).ok()),
+        offline: offline.or(false)?,
+        rebuild: rebuild.or(false)?,
+    })
 }
 
 fn defaults(

@@ -6,8 +6,8 @@ use std::fmt;
 use camino::Utf8PathBuf;
 
 use crate::{
-    Base, Compression, Feature, Format, Hostname, MebiBytes, PackageName, Port, ProfileName, ServiceName,
-    Suite, UserName,
+    Base, Compression, Feature, Format, Hostname, MebiBytes, Nixos, PackageName, Port, ProfileName,
+    ServiceName, Suite, UserName,
 };
 
 /// All that `rave.toml`, `rave.local.toml` and `RAVE_*` say, checked; made by [`load`](crate::load).
@@ -29,6 +29,8 @@ pub struct Spec {
     pub profiles: BTreeMap<ProfileName, Profile>,
     /// The Debian base.
     pub debian: Debian,
+    /// How the `NixOS` base is built.
+    pub nixos: Nixos,
 }
 
 impl Spec {

@@ -28,6 +28,10 @@ fn each_variable_sets_its_key() {
         ("RAVE_PORT_SSH", "4022", "4022"),
         ("RAVE_EXTRA_PACKAGES", "jq,htop", "[\"jq\", \"htop\"]"),
         ("RAVE_DEBIAN_SUITE", "forky", "\"forky\""),
+        ("RAVE_NIXOS_SUBSTITUTERS", "https://a, file:///b", "[\"https://a\", \"file:///b\"]"),
+        ("RAVE_NIXOS_MAX_JOBS", "0", "0"),
+        ("RAVE_NIXOS_OFFLINE", "true", "true"),
+        ("RAVE_NIXOS_REBUILD", "true", "true"),
     ];
     assert!(VARIABLES.iter().map(|variable| variable.name).eq(values.iter().map(|(name, ..)| *name)));
     for ((name, value, shown), variable) in values.iter().zip(VARIABLES) {

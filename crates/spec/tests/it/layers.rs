@@ -1,6 +1,6 @@
 //! `rave.local.toml` over `rave.toml`.
 
-use rave_spec::{Base, Compress, Compression, Format, Origin, effective};
+use rave_spec::{Base, Compress, Compression, Format, Nixos, Origin, RemoteBuilder, effective};
 
 use crate::{load_local, load_one};
 
@@ -47,6 +47,18 @@ fn compression_has_a_default_for_each_format() {
     assert_eq!(loaded.spec.compress, Compress::all(Compression::Zstd));
     assert_eq!(Compress::all(Compression::Zlib).raw, Compression::None);
     assert_eq!(*loaded.origins.get("compress.qemu"), Origin::Default);
+}
+
+#[test]
+fn how_nix_builds_is_left_to_nix_unless_a_layer_says_it() {
+    assert_eq!(load_local("").unwrap().spec.nixos, Nixos::default());
+    let local = "[nixos]\nbuilders = [\"ssh://a x86_64-linux\", \"ssh-ng://b\"]\nsubstituters = [\"https://c\"]\nmax-jobs = 0\noffline = true\n";
+    let loaded = load_local(local).unwrap();
+    let nixos = &loaded.spec.nixos;
+    assert!(nixos.builders.iter().map(RemoteBuilder::as_str).eq(["ssh://a x86_64-linux", "ssh-ng://b"]));
+    assert_eq!(nixos.substituters[0].as_str(), "https://c");
+    assert_eq!((nixos.max_jobs, nixos.offline, nixos.rebuild), (Some(0), true, false));
+    assert_eq!(*loaded.origins.get("nixos.max-jobs"), file("rave.local.toml", 4));
 }
 
 #[test]
@@ -153,6 +165,10 @@ fn every_effective_key_has_its_origin() {
             "debian.features.vnc = []  # default",
             "debian.features.playwright = []  # default",
             "debian.features.everyday-tools = []  # default",
+            "nixos.builders = []  # default",
+            "nixos.substituters = []  # default",
+            "nixos.offline = false  # default",
+            "nixos.rebuild = false  # default",
         ]
     );
 }

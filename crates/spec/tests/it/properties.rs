@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use rave_spec::{
     Base, CPUS_LIMITS, Compress, Compression, DISK_LIMITS, Debian, Defaults, Errors, Extra, Feature, Format,
-    Guest, Loaded, MEMORY_LIMITS, MebiBytes, Origins, Place, Port, Profile, Service, Services, Spec, VmSize,
-    WELL_KNOWN_PASSWORD, effective,
+    Guest, Loaded, MAX_JOBS_LIMITS, MEMORY_LIMITS, MebiBytes, Nixos, Origins, Place, Port, Profile, Service,
+    Services, Spec, VmSize, WELL_KNOWN_PASSWORD, effective,
 };
 
 use crate::{GOOD, load_one};
@@ -118,6 +118,21 @@ fn profile() -> impl Strategy<Value = Profile> {
     )
 }
 
+fn nixos() -> impl Strategy<Value = Nixos> {
+    let builders = prop::collection::btree_set("ssh(-ng)?://[a-z@.:]{1,12}( [a-z0-9_,=-]{1,9}){0,7}", 0..3);
+    let substituters = prop::collection::btree_set("(https|s3|file)://[a-z./?=]{1,20}", 0..3);
+    let max_jobs = prop::option::of(MAX_JOBS_LIMITS.range);
+    (builders, substituters, max_jobs, any::<bool>(), any::<bool>()).prop_map(
+        |(builders, substituters, max_jobs, offline, rebuild)| Nixos {
+            builders: builders.iter().filter_map(|line| line.parse().ok()).collect(),
+            substituters: substituters.iter().map(|url| url.parse().unwrap()).collect(),
+            max_jobs: max_jobs.map(|jobs| u32::try_from(jobs).unwrap()),
+            offline,
+            rebuild,
+        },
+    )
+}
+
 fn spec() -> impl Strategy<Value = Spec> {
     let guest = (checked("[a-z][a-z0-9_-]{0,31}"), checked("[a-z]([a-z0-9-]{0,20}[a-z])?")).prop_map(
         |(user, hostname)| Guest {
@@ -151,17 +166,25 @@ fn spec() -> impl Strategy<Value = Spec> {
         raw: if raw { Compression::Zstd } else { Compression::None },
     });
     let vm = (vm, compress);
-    (guest, vm, services(), extra(), profiles, (formats, base, any::<prop::sample::Index>()), debian)
+    (
+        guest,
+        vm,
+        services(),
+        extra(),
+        profiles,
+        (formats, base, any::<prop::sample::Index>()),
+        (debian, nixos()),
+    )
         .prop_map(
-            |(guest, (vm, compress), services, extra, profiles, (formats, base, default), debian): (
-                _,
-                _,
-                _,
-                _,
-                BTreeMap<rave_spec::ProfileName, Profile>,
-                _,
-                _,
-            )| {
+            |(
+                guest,
+                (vm, compress),
+                services,
+                extra,
+                profiles,
+                (formats, base, default),
+                (debian, nixos),
+            ): (_, _, _, _, BTreeMap<rave_spec::ProfileName, Profile>, _, _)| {
                 let profile = profiles.keys().nth(default.index(profiles.len())).unwrap().clone();
                 Spec {
                     defaults: Defaults { profile, formats, base },
@@ -172,6 +195,7 @@ fn spec() -> impl Strategy<Value = Spec> {
                     extra,
                     profiles,
                     debian,
+                    nixos,
                 }
             },
         )

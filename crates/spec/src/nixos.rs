@@ -1,0 +1,142 @@
+//! How the `NixOS` base is built: what nix is told, never what is in the image.
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::checked_text;
+use crate::{Limits, Refusal};
+
+/// The `NixOS` base: what `nix build` is told beside what to build.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Nixos {
+    /// Machines that build for this one (`--builders`); none twice.
+    pub builders: Vec<RemoteBuilder>,
+    /// Caches that are asked besides those of nix.conf (`--extra-substituters`); none twice.
+    pub substituters: Vec<Substituter>,
+    /// How many builds run side by side, within [`MAX_JOBS_LIMITS`] (`--max-jobs`); `None`: as nix.conf says.
+    pub max_jobs: Option<u32>,
+    /// Ask no cache and download nothing (`--offline`).
+    pub offline: bool,
+    /// Build again what is there and compare (`--rebuild`).
+    pub rebuild: bool,
+}
+
+/// Builds side by side: none leaves all to the builders; above is a slip of the finger.
+pub const MAX_JOBS_LIMITS: Limits = Limits { unit: "jobs", range: 0..=1024 };
+
+checked_text! {
+    /// A remote builder as a line of Nix's machines file says it (nix.conf(5), `builders`): the URL of a store by SSH, then
+    /// at most seven more fields: systems, key, jobs, speed, features, mandatory features, host key. Or `@` and the path of such a file.
+    RemoteBuilder, check_builder
+}
+
+checked_text! {
+    /// The URL of a store that nix takes finished builds from (nix.conf(5), `substituters`).
+    Substituter, check_substituter
+}
+
+/// Fields of a machines file after the URL.
+const BUILDER_FIELDS: usize = 7;
+/// How nix reaches another machine's store to build in it.
+const BUILDER_SCHEMES: &[&str] = &["ssh", "ssh-ng"];
+/// How nix reaches a store to copy from.
+const SUBSTITUTER_SCHEMES: &[&str] = &["https", "http", "file", "s3", "ssh", "ssh-ng"];
+
+fn check_builder(text: &str) -> Result<(), Refusal> {
+    let refuse = || {
+        let expected =
+            "a line of a machines file, such as \"ssh-ng://me@builder x86_64-linux\", or \"@/path/of/one\"";
+        Err(Refusal::new(format!("{text:?} is not a remote builder"), expected))
+    };
+    let mut words = text.split(' ').filter(|word| !word.is_empty());
+    let Some(first) = words.next() else { return refuse() };
+    no_password(first)?;
+    let more = words.count();
+    let fits = match first.strip_prefix('@') {
+        Some(path) => path.starts_with('/') && path.len() > 1 && more == 0,
+        None => is_url(first, BUILDER_SCHEMES) && more <= BUILDER_FIELDS,
+    };
+    // A semicolon begins the next builder.
+    if !fits || text.contains(|c: char| c.is_ascii_control() || c == ';') {
+        return refuse();
+    }
+    Ok(())
+}
+
+fn check_substituter(text: &str) -> Result<(), Refusal> {
+    no_password(text)?;
+    // A space begins the next one.
+    if !is_url(text, SUBSTITUTER_SCHEMES) || text.contains(|c: char| c.is_ascii_control() || c == ' ') {
+        let expected = "a URL such as \"https://cache.example.org\" or \"file:///mnt/cache\"";
+        return Err(Refusal::new(format!("{text:?} is not the URL of a substituter"), expected));
+    }
+    Ok(())
+}
+
+fn is_url(text: &str, schemes: &[&str]) -> bool {
+    text.split_once("://").is_some_and(|(scheme, rest)| schemes.contains(&scheme) && !rest.is_empty())
+}
+
+/// `user:password@host` (RFC 3986, section 3.2.1) would be on nix's command line. The message does not repeat it.
+fn no_password(url: &str) -> Result<(), Refusal> {
+    let Some((_, rest)) = url.split_once("://") else { return Ok(()) };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':')) {
+        return Err(Refusal::new(
+            "the URL holds a password",
+            "a URL without one; netrc-file of nix.conf is for passwords",
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_a_machines_file_are_taken() {
+        for line in [
+            "ssh://builder",
+            "ssh-ng://me@builder.example.org:2222 x86_64-linux,aarch64-linux",
+            "ssh://a  x86_64-linux  - 8 2 kvm,big-parallel - c3NoLWVkMjU1MTk=",
+            "@/etc/nix/machines",
+        ] {
+            assert_eq!(line.parse::<RemoteBuilder>().unwrap().as_str(), line);
+        }
+    }
+
+    #[test]
+    fn what_nix_would_take_for_something_else_is_refused() {
+        for line in [
+            "",
+            " ",
+            "builder",
+            "https://a",
+            "ssh://",
+            "ssh://a; ssh://b",
+            "ssh://a\nssh://b",
+            "@",
+            "@/",
+            "@/a b",
+            "ssh://a 1 2 3 4 5 6 7 8",
+        ] {
+            assert!(line.parse::<RemoteBuilder>().is_err(), "{line:?}");
+        }
+        for url in
+            ["", "cache.example.org", "https://", "ftp://a", "https://a https://b", "https://a\n", "--option"]
+        {
+            assert!(url.parse::<Substituter>().is_err(), "{url:?}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_refused_and_not_repeated() {
+        for url in ["https://me:hunter2@cache.example.org/x", "https://a:hunter2@b@c?x=1"] {
+            let message = url.parse::<Substituter>().unwrap_err().to_string();
+            assert!(message.contains("password") && !message.contains("hunter2"), "{message}");
+        }
+        assert!("ssh://me:hunter2@builder x86_64-linux".parse::<RemoteBuilder>().is_err());
+        assert!("https://cache.example.org:8080/a:b@c?d=:@".parse::<Substituter>().is_ok());
+        assert!("ssh://me@builder:22".parse::<RemoteBuilder>().is_ok());
+    }
+}
