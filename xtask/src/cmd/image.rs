@@ -168,10 +168,15 @@ pub(crate) fn lock(settings: &Settings) -> anyhow::Result<Lock> {
     Lock::read(&settings.root).map_err(|error| failure(&error).into())
 }
 
-/// `SOURCE_DATE_EPOCH` as reproducible-builds.org specifies it, whole seconds since 1970; else the lock's date.
+/// What is packed has this time stamp: [`stated_epoch`], else the lock's date.
 pub(crate) fn epoch(lock: &Lock) -> anyhow::Result<u64> {
-    let Ok(text) = env::var("SOURCE_DATE_EPOCH") else { return Ok(lock.date()) };
-    text.parse().map_err(|_| {
+    Ok(stated_epoch()?.unwrap_or_else(|| lock.date()))
+}
+
+/// `SOURCE_DATE_EPOCH` as reproducible-builds.org specifies it, whole seconds since 1970.
+pub(crate) fn stated_epoch() -> anyhow::Result<Option<u64>> {
+    let Ok(text) = env::var("SOURCE_DATE_EPOCH") else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| {
         Failure::usage(format!("SOURCE_DATE_EPOCH is {text:?}; expected whole seconds since 1970"))
             .remedy("unset it, or set it to a number such as 1767225600")
             .into()
