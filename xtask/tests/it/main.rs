@@ -4,6 +4,7 @@
 
 mod checkout;
 mod command_line;
+mod documents;
 mod help;
 mod host;
 mod policy;

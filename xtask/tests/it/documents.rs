@@ -1,0 +1,114 @@
+//! What the documents name is there.
+
+use std::collections::BTreeSet;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::checkout::{files, read};
+
+/// Files of this repository, and the folders that they lie in.
+fn known() -> BTreeSet<Utf8PathBuf> {
+    let files = files("");
+    let folders = files.iter().flat_map(|file| file.ancestors().skip(1).map(Utf8Path::to_owned));
+    folders.chain(files.iter().cloned()).filter(|path| path != "").collect()
+}
+
+/// The text outside of code blocks, by line.
+fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut in_block = false;
+    text.lines().enumerate().filter_map(move |(number, line)| {
+        let fence = line.trim_start().starts_with("```");
+        in_block ^= fence;
+        (!in_block && !fence).then_some((number + 1, line))
+    })
+}
+
+/// What stands between backquotes in a line, where it may be a path of ours: relative, no blank, no placeholder.
+fn paths(line: &str) -> impl Iterator<Item = &str> {
+    let quoted = line.split('`').skip(1).step_by(2);
+    let is_path = |text: &&str| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte);
+        !text.is_empty() && !text.starts_with('/') && text.bytes().all(plain) && !text.contains("NAME")
+    };
+    quoted.filter(is_path).map(|text| text.trim_end_matches('/'))
+}
+
+/// Whether `text` names something that ought to be here: below a top folder, or a source file by the end of its path.
+fn claims(text: &str, known: &BTreeSet<Utf8PathBuf>) -> bool {
+    let mut parts = text.split('/');
+    let below_top =
+        parts.next().is_some_and(|top| known.contains(Utf8Path::new(top))) && parts.next().is_some();
+    below_top || [".rs", ".nix"].iter().any(|end| text.len() > end.len() && text.ends_with(end))
+}
+
+#[test]
+fn every_path_in_a_document_is_there() {
+    let known = known();
+    let mut missing = Vec::new();
+    let mut seen = 0;
+    for document in files(".md") {
+        let text = read(&document);
+        for (number, line) in prose(&text) {
+            for path in paths(line).filter(|path| claims(path, &known)) {
+                seen += 1;
+                if !known.iter().any(|file| file.ends_with(path)) {
+                    missing.push(format!("{document}:{number}: {path}"));
+                }
+            }
+        }
+    }
+    assert!(missing.is_empty(), "these are not in the repository:\n{}", missing.join("\n"));
+    assert!(seen > 100, "only {seen} paths were found");
+}
+
+/// A heading as GitHub links to it: small letters and digits, blanks as hyphens, nothing else.
+fn anchor(heading: &str) -> String {
+    let kept = heading.chars().filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter));
+    kept.collect::<String>().trim().replace(' ', "-").to_lowercase()
+}
+
+#[test]
+fn every_link_in_a_document_leads_somewhere() {
+    let known = known();
+    let mut broken = Vec::new();
+    let mut seen = 0;
+    for document in files(".md") {
+        let text = read(&document);
+        for (number, line) in prose(&text) {
+            for (_, rest) in line.match_indices("](").map(|(place, mark)| line.split_at(place + mark.len())) {
+                let target = rest.split(')').next().unwrap_or_default();
+                if target.contains("://") {
+                    continue;
+                }
+                seen += 1;
+                let (path, place) = target.split_once('#').unwrap_or((target, ""));
+                let file = resolve(&document, path);
+                let heading =
+                    |line: &str| line.starts_with('#') && anchor(line.trim_start_matches('#')) == place;
+                let is_there = known.contains(&file)
+                    && (place.is_empty() || prose(&read(&file)).any(|(_, line)| heading(line)));
+                if !is_there {
+                    broken.push(format!("{document}:{number}: {target}"));
+                }
+            }
+        }
+    }
+    assert!(broken.is_empty(), "these links are broken:\n{}", broken.join("\n"));
+    assert!(seen > 30, "only {seen} links were found");
+}
+
+/// What a relative link in `document` points to.
+fn resolve(document: &Utf8Path, link: &str) -> Utf8PathBuf {
+    if link.is_empty() {
+        return document.to_owned();
+    }
+    let mut path = document.parent().map(Utf8Path::to_owned).unwrap_or_default();
+    for part in link.split('/').filter(|part| !part.is_empty() && *part != ".") {
+        if part == ".." {
+            path.pop();
+        } else {
+            path.push(part);
+        }
+    }
+    path
+}
