@@ -133,6 +133,10 @@ fn node(number: usize) -> String {
     if number == 0 { "disk".into() } else { format!("disk{number}") }
 }
 
+/// The name of the first disk on SAS, where Linux's driver passes over a disk that has none: locally assigned (NAA 3h; SCSI
+/// Primary Commands 4, 7.8.6.6.3).
+const WORLD_WIDE_NAME: u64 = 0x3000_0000_0000_0001;
+
 /// A disk's controller and the disk on it. Each disk has a controller of its own, but for those of q35's AHCI.
 fn device(argv: &mut Argv, interface: Interface, number: usize) {
     let (node, own) = (node(number), if number == 0 { String::new() } else { number.to_string() });
@@ -145,7 +149,8 @@ fn device(argv: &mut Argv, interface: Interface, number: usize) {
         Interface::Nvme => argv.add("-device", format!("nvme,{drive},serial=rave{own},{place}")),
         Interface::Scsi => {
             argv.add("-device", format!("mptsas1068,id=scsi{own}"));
-            argv.add("-device", format!("scsi-hd,{drive},bus=scsi{own}.0,{place}"));
+            let name = WORLD_WIDE_NAME + number as u64;
+            argv.add("-device", format!("scsi-hd,{drive},bus=scsi{own}.0,wwn={name:#x},{place}"));
         }
         Interface::Pvscsi => {
             argv.add("-device", format!("pvscsi,id=scsi{own}"));

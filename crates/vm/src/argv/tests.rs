@@ -110,7 +110,11 @@ fn each_interface_has_its_controller() {
     for (interface, expected) in [
         (Interface::Ahci, "-device ide-hd,drive=disk,bus=ide.0,bootindex=0\n"),
         (Interface::Nvme, "-device nvme,drive=disk,serial=rave,bootindex=0\n"),
-        (Interface::Scsi, "-device mptsas1068,id=scsi\n-device scsi-hd,drive=disk,bus=scsi.0,bootindex=0\n"),
+        (
+            Interface::Scsi,
+            "-device mptsas1068,id=scsi\n\
+             -device scsi-hd,drive=disk,bus=scsi.0,wwn=0x3000000000000001,bootindex=0\n",
+        ),
         (Interface::Pvscsi, "-device pvscsi,id=scsi\n-device scsi-hd,drive=disk,bus=scsi.0,bootindex=0\n"),
     ] {
         let disk = Some(Disk { interface, ..sandbox().disk.unwrap() });
