@@ -16,6 +16,7 @@ use std::fs;
 use std::time::{Instant, SystemTime};
 
 use rave_process::interrupt;
+use rave_smoke::matrix::MatrixRow;
 use rave_smoke::registry::{self, Check, SelectError};
 use rave_smoke::report::{self, Host, Made, Report};
 use rave_spec::Feature;
@@ -46,6 +47,7 @@ pub(crate) fn run(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Re
     let features = settings.profile()?.features.iter().map(ToString::to_string).collect();
     let checks = chosen(args, &features)?;
     let rows = rows::chosen(args, settings)?;
+    refuse_empty(&rows, &checks)?;
     let jobs = side_by_side(args, settings, rows.len())?;
     let files = Files::new(args, settings)?;
     let formats = rows::formats(&rows);
@@ -155,6 +157,16 @@ fn chosen(args: &cli::Smoke, features: &BTreeSet<String>) -> anyhow::Result<Vec<
         return Err(Failure::usage("--only and --skip together leave no check").into());
     }
     Ok(checks)
+}
+
+/// A row that none of the checks applies to would boot for nothing, and pass.
+fn refuse_empty(rows: &[MatrixRow], checks: &[Check]) -> anyhow::Result<()> {
+    let is_empty = |row: &&MatrixRow| !checks.iter().any(|check| check.applies(row.is_live()));
+    let Some(row) = rows.iter().find(is_empty) else { return Ok(()) };
+    let guest = if row.is_live() { "runs live" } else { "runs from its own disk" };
+    Err(Failure::usage(format!("none of the chosen checks applies to row {}, whose guest {guest}", row.name))
+        .remedy("add a check that does to --only, or choose other rows with --rows")
+        .into())
 }
 
 fn list(checks: &[Check], ui: &Ui) {

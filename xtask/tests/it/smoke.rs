@@ -131,3 +131,23 @@ fn two_machines_cannot_have_the_same_ports() {
     "#]],
     );
 }
+
+#[test]
+fn a_row_that_no_chosen_check_applies_to_is_wrong_usage() {
+    shows(
+        &smoke(&["--rows", "qemu-bios,iso-cd-bios", "--only", "reboot"]),
+        2,
+        &expect![[r#"
+        error: none of the chosen checks applies to row iso-cd-bios, whose guest runs live
+        remedy: add a check that does to --only, or choose other rows with --rows
+    "#]],
+    );
+    shows(
+        &smoke(&["--rows", "qemu-bios", "--only", "medium-whole"]),
+        2,
+        &expect![[r#"
+        error: none of the chosen checks applies to row qemu-bios, whose guest runs from its own disk
+        remedy: add a check that does to --only, or choose other rows with --rows
+    "#]],
+    );
+}
