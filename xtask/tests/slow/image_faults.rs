@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
-use crate::stage::STAGES;
+use crate::stage::{OTHER_FORMATS, STAGES};
 use crate::tool::{HEADLESS, Place, copy_checkout, finish, shared_cache, start_until, wait_until};
 
 /// Nothing that carries a final name was left by the stage.
@@ -54,6 +54,29 @@ fn ctrl_c_at_any_stage_ends_with_130_and_cleans_up_at_once() {
         assert_eq!(child.wait().unwrap().code(), Some(130), "{stage}");
         place.expect_no_process();
         expect_nothing_finished(&place, stage);
+        assert_eq!(place.unfinished(), Vec::<std::path::PathBuf>::new(), "{stage}");
+    }
+}
+
+#[test]
+fn an_end_while_any_other_format_is_written_leaves_nothing_that_looks_finished() {
+    let place = Place::new();
+    place.seed(&["rootfs", "tools", "guest", "disk"]);
+    for stage in OTHER_FORMATS {
+        let mut child = start_until(place.image(&["--format", stage]), &format!("{stage}: started"));
+        wait_until("it is being written", || {
+            place.unfinished().iter().any(|path| path.starts_with(place.path("out")))
+        });
+        signal("KILL", child.id());
+        child.wait().unwrap();
+        place.expect_no_process();
+        expect_nothing_finished(&place, "vmdk");
+
+        let mut child = start_until(place.image(&["--format", stage]), &format!("{stage}: started"));
+        signal("INT", child.id());
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{stage}");
+        place.expect_no_process();
+        expect_nothing_finished(&place, "vmdk");
         assert_eq!(place.unfinished(), Vec::<std::path::PathBuf>::new(), "{stage}");
     }
 }
