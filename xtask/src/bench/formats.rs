@@ -149,7 +149,7 @@ fn tools(format: Format) -> Vec<(&'static str, &'static [&'static str])> {
                 "-comp",
                 "zstd",
                 "-Xcompression-level",
-                "9",
+                "6",
                 "-noappend",
                 "-no-progress",
                 "-quiet",

@@ -23,11 +23,12 @@ pub(crate) fn place(
     workshop.stages.timed(formats::stage(format), || {
         let stem = &workshop.recipe.stem;
         let partial = Partial::create(out_dir.join(format!(".{stem}-{format}.partial")))?;
-        workshop.make(format, &partial.folder)?;
+        let mut known = workshop.make(format, &partial.folder)?;
         let mut files = Vec::new();
         for name in workshop.recipe.file_names(format) {
             let path = partial.folder.join(&name);
-            let sha256 = Digest::of_file(&path).at("read", &path)?;
+            // It is the first file's, if it is any's.
+            let sha256 = known.take().map_or_else(|| Digest::of_file(&path).at("read", &path), Ok)?;
             let size = fs::metadata(&path).at("read", &path)?.len();
             files.push(ArtifactFile { name, size, sha256 });
         }

@@ -81,7 +81,7 @@ fn configuration(names: &Names) -> String {
 /// The command line (mksquashfs(1)). Times come from `SOURCE_DATE_EPOCH`; the pseudo file definition sets what the
 /// umask decided.
 fn squashfs_argv(disk: &Utf8Path, target: &Utf8Path) -> Vec<String> {
-    let fixed = ["-comp", "zstd", "-Xcompression-level", "9", "-noappend", "-no-xattrs", "-all-root"];
+    let fixed = ["-comp", "zstd", "-Xcompression-level", "6", "-noappend", "-no-xattrs", "-all-root"];
     // Without it a quarter of the machine's memory is taken, for no gain in time.
     let quiet = ["-mem", "128M", "-no-progress", "-quiet", "-p", "disk.raw m 444 0 0"];
     let words = ["mksquashfs", disk.as_str(), target.as_str()];
@@ -245,7 +245,7 @@ mod tests {
     fn command_lines() {
         assert_eq!(
             squashfs_argv("d/disk.raw".into(), "s".into()).join(" "),
-            "mksquashfs d/disk.raw s -comp zstd -Xcompression-level 9 -noappend -no-xattrs -all-root \
+            "mksquashfs d/disk.raw s -comp zstd -Xcompression-level 6 -noappend -no-xattrs -all-root \
              -mem 128M -no-progress -quiet -p disk.raw m 444 0 0"
         );
         let names = Names { label: "RAVE_1".into(), disk: "GUID".into(), esp: "E".into() };

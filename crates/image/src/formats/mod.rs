@@ -11,21 +11,20 @@ pub mod virtualbox;
 pub mod vmdk;
 pub mod vmware;
 pub mod vmx;
+mod workshop;
 mod xml;
 pub mod zst;
 
 use std::fs;
-use std::sync::Mutex;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rave_process::Cmd;
 use rave_spec::{Compress, Compression, Format};
 
 use crate::digest::{Digest, Hasher};
-use crate::disk::Disk;
-use crate::error::{Error, IoContext as _, StageContext as _};
+use crate::error::{Error, IoContext as _};
 use crate::room::Planned;
-use crate::stages::Stages;
+
+pub(crate) use workshop::Workshop;
 
 /// The formats that the Debian base makes.
 pub const AVAILABLE: &[Format] =
@@ -218,79 +217,6 @@ fn descriptors(format: Format, recipe: &Recipe) -> Vec<String> {
         Format::Virtualbox => vec![virtualbox::descriptor(recipe, 0).render()],
         Format::Vmware => vec![vmware::descriptor(recipe, 0).render(), vmware::machine(recipe).render()],
     }
-}
-
-/// Makes artifacts of one disk, also several at once.
-pub(crate) struct Workshop<'a> {
-    pub(crate) stages: &'a Stages<'a>,
-    pub(crate) source: Source,
-    pub(crate) recipe: Recipe,
-    /// The source, where it was built here.
-    built: Option<&'a Disk>,
-    /// Made by the first format that needs it, while others wait.
-    stream: Mutex<Option<stream::Stream>>,
-}
-
-impl<'a> Workshop<'a> {
-    pub(crate) fn new(
-        stages: &'a Stages<'a>,
-        source: Source,
-        recipe: Recipe,
-        built: Option<&'a Disk>,
-    ) -> Self {
-        Self { stages, source, recipe, built, stream: Mutex::new(None) }
-    }
-
-    /// Writes the artifact's files into an empty folder, under the names of [`file_names`].
-    pub(crate) fn make(&self, format: Format, folder: &Utf8Path) -> Result<(), Error> {
-        match format {
-            Format::Virtualbox => virtualbox::make(self, folder),
-            Format::Vmware => vmware::make(self, folder),
-            Format::Iso => {
-                let disk = self.built.ok_or_else(|| not_convertible(format))?;
-                iso::write(self.stages, disk, &self.target(format, folder), self.recipe.epoch)
-            }
-            Format::Qemu | Format::Raw => {
-                let target = self.target(format, folder);
-                let commands = commands(format, &self.source, &target, &self.recipe)
-                    .ok_or_else(|| not_on_base(format))?;
-                self.run(stage(format), &commands)?;
-                if format == Format::Raw && self.recipe.compress.raw == Compression::Zstd {
-                    zst::compress(&target, &with_zst(&target), &self.stages.log(zst::STAGE))?;
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// Where the only file of a format goes.
-    fn target(&self, format: Format, folder: &Utf8Path) -> Utf8PathBuf {
-        folder.join(&self.recipe.file_names(format)[0])
-    }
-
-    /// The stream-optimised VMDK, made at most once.
-    fn stream(&self) -> Result<stream::Stream, Error> {
-        let mut made = self.stream.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if made.is_none() {
-            *made = Some(stream::make(self)?);
-        }
-        Ok(made.clone().expect("just made"))
-    }
-
-    fn run(&self, stage: &'static str, commands: &[Vec<String>]) -> Result<(), Error> {
-        commands.iter().try_for_each(|argv| {
-            Cmd::new(&argv[0])
-                .args(&argv[1..])
-                .log_file(self.stages.log(stage))
-                .run(&mut |_| ())
-                .stage(stage)
-                .map(drop)
-        })
-    }
-}
-
-fn with_zst(target: &Utf8Path) -> Utf8PathBuf {
-    Utf8PathBuf::from(format!("{target}.zst"))
 }
 
 /// qemu-img's words that make a sparse VMDK of the whole size: the source is seen through an overlay that is as large

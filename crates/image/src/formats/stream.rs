@@ -23,7 +23,7 @@ use crate::error::{Error, IoContext as _};
 pub const STAGE: &str = "vmdk";
 
 /// Changes when this file makes another VMDK from the same disk; so does another release of the compressor.
-pub(crate) const REVISION: &[u8] = b"2 zlib-rs 6";
+pub(crate) const REVISION: &[u8] = b"2 zlib-rs 5";
 
 const IMAGE: &str = "disk.vmdk";
 const DESCRIPTION: &str = "disk.json";
@@ -213,7 +213,7 @@ impl Reader<'_> {
 /// Each grain as a stream of RFC 1950, in order, by as many threads as there are processors.
 fn compressed(grains: &[Grain]) -> Vec<(u64, Vec<u8>)> {
     let compress = |grain: &Grain| {
-        let mut encoder = ZlibEncoder::new(Vec::with_capacity(GRAIN), Compression::new(6));
+        let mut encoder = ZlibEncoder::new(Vec::with_capacity(GRAIN), Compression::new(5));
         encoder.write_all(&grain.bytes).and_then(|()| encoder.finish()).map(|bytes| (grain.number, bytes))
     };
     let threads = thread::available_parallelism().map_or(1, usize::from);
