@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Parser;
-use rave_process::{Cmd, find_program};
 
 use super::workflow::{Job, Scalar, Step, Workflow};
 use super::*;
@@ -245,15 +244,4 @@ fn programs_of_ci_that_are_called_exist() {
             assert!(root().join(word).is_file(), "{place}: {word} is not there");
         }
     }
-}
-
-/// actionlint also knows the types of expressions, and asks shellcheck.
-#[test]
-fn actionlint_has_nothing_to_say() {
-    if find_program("actionlint").is_none() {
-        eprintln!("NOT RUN: actionlint_has_nothing_to_say: this host has no actionlint");
-        return;
-    }
-    let said = Cmd::new("actionlint").arg("-no-color").current_dir(root().as_std_path()).output();
-    said.unwrap_or_else(|error| panic!("{error}"));
 }

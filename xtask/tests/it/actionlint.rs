@@ -1,0 +1,16 @@
+//! The workflows against actionlint, which knows the types of expressions and asks shellcheck. What they call is checked beside
+//! `cmd/ci.rs`.
+
+use rave_process::{Cmd, find_program};
+
+use crate::checkout::root;
+
+#[test]
+fn actionlint_has_nothing_to_say() {
+    if find_program("actionlint").is_none() {
+        eprintln!("NOT RUN: actionlint_has_nothing_to_say: this host has no actionlint");
+        return;
+    }
+    let said = Cmd::new("actionlint").arg("-no-color").current_dir(root().as_std_path()).output();
+    said.unwrap_or_else(|error| panic!("{error}"));
+}
