@@ -4,7 +4,7 @@ mod values;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use rave_spec::{Base, Compression, Format};
+use rave_spec::{Base, Compression, Format, RemoteBuilder, Substituter};
 
 pub(crate) use values::{Accel, Firmware, FormatFlag, Gui, HostPort, PortFlag};
 use values::{base, compression, format, format_or_all, parse_port};
@@ -81,13 +81,44 @@ pub(crate) struct Target {
     /// A profile of rave.toml [default: rave.toml's defaults.profile]
     #[arg(long, value_name = "NAME")]
     pub(crate) profile: Option<String>,
-    /// What builds the disk [default: rave.toml's, else debian]
+    /// What builds the disk [default: rave.toml's, else nixos where nix works, else debian]
     #[arg(long, value_name = "BASE", value_parser = base())]
     pub(crate) base: Option<Base>,
     /// Folder of the artifacts and their manifest.json [default: out/BASE-PROFILE]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<Utf8PathBuf>,
 }
+
+/// How what is missing is built: shared by the same commands.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Building {
+    /// Never touch the network: build of what the cache has, or nix's store
+    #[arg(long)]
+    pub(crate) offline: bool,
+    #[command(flatten)]
+    pub(crate) nix: NixFlags,
+}
+
+/// What is passed on to `nix build`.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "With the nixos base [default: rave.toml's nixos, then nix.conf's]")]
+pub(crate) struct NixFlags {
+    /// A machine that builds for this one, as a line of nix's machines file; may be repeated
+    #[arg(long = "builder", value_name = "LINE")]
+    pub(crate) builders: Vec<RemoteBuilder>,
+    /// A cache besides those of nix.conf; may be repeated
+    #[arg(long = "substituter", value_name = "URL")]
+    pub(crate) substituters: Vec<Substituter>,
+    /// How many builds run side by side here; 0 leaves all to the builders
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(MAX_JOBS))]
+    pub(crate) max_jobs: Option<u32>,
+    /// Build what is there once more, and fail where it comes out otherwise
+    #[arg(long)]
+    pub(crate) rebuild: bool,
+}
+
+/// `--max-jobs`, as in rave.toml.
+const MAX_JOBS: std::ops::RangeInclusive<i64> = 0..=1024;
 
 /// `cargo xtask image`
 #[derive(Debug, Clone, Default, Args)]
@@ -110,15 +141,14 @@ pub(crate) struct Image {
     /// Build a second time elsewhere, otherwise, and compare every byte
     #[arg(long)]
     pub(crate) double: bool,
-    /// Never touch the network: build of what the cache has
-    #[arg(long)]
-    pub(crate) offline: bool,
     /// Fail where a package of debian.lock cannot be had, instead of taking the archive's
     #[arg(long)]
     pub(crate) frozen: bool,
     /// Rebuild what this manifest.json describes, and compare [default of --out: out/BASE-PROFILE-locked]
     #[arg(long, value_name = "MANIFEST", conflicts_with_all = ["formats", "profile", "base", "compress", "frozen", "double"])]
     pub(crate) locked: Option<Utf8PathBuf>,
+    #[command(flatten)]
+    pub(crate) building: Building,
 }
 
 /// `cargo xtask run`
@@ -166,6 +196,8 @@ pub(crate) struct Run {
     /// Firmware to boot with [default: bios]
     #[arg(long, value_name = "NAME")]
     pub(crate) firmware: Option<Firmware>,
+    #[command(flatten)]
+    pub(crate) building: Building,
 }
 
 /// `cargo xtask smoke`
@@ -213,6 +245,8 @@ pub(crate) struct Smoke {
     /// Force an accelerator [default: kvm where a guest really runs under it, else tcg]
     #[arg(long, value_name = "NAME")]
     pub(crate) accel: Option<Accel>,
+    #[command(flatten)]
+    pub(crate) building: Building,
 }
 
 /// `cargo xtask convert`

@@ -7,9 +7,10 @@ use std::env;
 use std::io::{self, IsTerminal};
 
 use camino::Utf8PathBuf;
+use rave_image::bases::nixos::{self, host::Nix};
 use rave_spec::{Base, Format, Loaded, Profile, ProfileName};
 
-use crate::cli::{Accel, Cli, Command, FormatFlag, Target};
+use crate::cli::{Accel, Cli, Command, FormatFlag, NixFlags, Target};
 use crate::exit::Failure;
 
 /// What every command starts from.
@@ -29,6 +30,8 @@ pub(crate) struct Settings {
     pub(crate) base: Base,
     /// The line that says why `base` was chosen, where nobody asked for it.
     pub(crate) base_note: Option<String>,
+    /// What is passed on to nix: flags, else rave.toml's.
+    pub(crate) nix: nixos::Options,
     /// A key of `spec.spec.profiles`.
     pub(crate) profile: ProfileName,
     /// The accelerator that was asked for: `--accel`, else `RAVE_ACCEL`.
@@ -48,8 +51,15 @@ impl Settings {
             Some(name) => known_profile(&spec, name)?,
             None => spec.spec.defaults.profile.clone(),
         };
-        let nix = rave_process::find_program("nix").is_some();
-        let (base, base_note) = choose_base(target.base.or(spec.spec.defaults.base), nix);
+        let (base, base_note) = match target.base.or(spec.spec.defaults.base) {
+            Some(asked) => (asked, None),
+            None if may_be_nixos(cli.command.as_ref()) => choose_base(Nix::find().map(|nix| nix.said)),
+            None => (Base::Debian, None),
+        };
+        let flags = nix_flags(cli.command.as_ref());
+        if base == Base::Debian {
+            refuse_nix_flags(&flags)?;
+        }
         let out_dir = match &target.out {
             Some(dir) => dirs::absolute(dir)?,
             None => root.join("out").join(format!("{base}-{profile}")),
@@ -60,6 +70,7 @@ impl Settings {
             out_dir,
             base,
             base_note,
+            nix: nix_options(&flags, &spec.spec.nixos),
             profile,
             accel: accel(cli.command.as_ref())?,
             yes: cli.global.yes
@@ -106,6 +117,46 @@ fn target_of(command: Option<&Command>) -> Target {
     }
 }
 
+fn nix_flags(command: Option<&Command>) -> NixFlags {
+    match command {
+        Some(Command::Image(args)) => args.building.nix.clone(),
+        Some(Command::Run(args)) => args.building.nix.clone(),
+        Some(Command::Smoke(args)) => args.building.nix.clone(),
+        _ => NixFlags::default(),
+    }
+}
+
+/// A flag that would do nothing is a mistake.
+fn refuse_nix_flags(flags: &NixFlags) -> anyhow::Result<()> {
+    let given = [
+        ("--builder", !flags.builders.is_empty()),
+        ("--substituter", !flags.substituters.is_empty()),
+        ("--max-jobs", flags.max_jobs.is_some()),
+        ("--rebuild", flags.rebuild),
+    ];
+    match given.into_iter().find(|(_, is_given)| *is_given) {
+        Some((flag, _)) => Err(Failure::usage(format!("{flag} is of the nixos base alone"))
+            .remedy("leave it out, or give --base nixos")
+            .into()),
+        None => Ok(()),
+    }
+}
+
+/// Flags win, key by key.
+fn nix_options(flags: &NixFlags, spec: &rave_spec::Nixos) -> nixos::Options {
+    fn texts<T: ToString>(flags: &[T], spec: &[T]) -> Vec<String> {
+        let chosen = if flags.is_empty() { spec } else { flags };
+        chosen.iter().map(ToString::to_string).collect()
+    }
+    nixos::Options {
+        builders: texts(&flags.builders, &spec.builders),
+        substituters: texts(&flags.substituters, &spec.substituters),
+        max_jobs: flags.max_jobs.or(spec.max_jobs),
+        offline: spec.offline,
+        rebuild: flags.rebuild || spec.rebuild,
+    }
+}
+
 fn accel(command: Option<&Command>) -> anyhow::Result<Option<Accel>> {
     let flag = match command {
         Some(Command::Run(args)) => args.accel,
@@ -125,15 +176,21 @@ fn accel(command: Option<&Command>) -> anyhow::Result<Option<Accel>> {
     }
 }
 
-/// DESIGN.md: `nixos` where nix works and `debian` elsewhere. The nixos base cannot build yet, so nix alone does not
-/// choose it.
-fn choose_base(asked: Option<Base>, nix: bool) -> (Base, Option<String>) {
-    match asked {
-        Some(base) => (base, None),
-        None if nix => {
-            (Base::Debian, Some("using the debian base: the nixos base cannot build images yet".into()))
+/// Whether the command builds an image of whatever base suits the host. Tests and measurements are of the Debian base
+/// unless rave.toml says otherwise: they are of its stages.
+fn may_be_nixos(command: Option<&Command>) -> bool {
+    matches!(command, Some(Command::Image(_) | Command::Run(_) | Command::Smoke(_)))
+}
+
+/// DESIGN.md: `nixos` where nix works and `debian` elsewhere, and why.
+fn choose_base(nix: Result<String, nixos::Error>) -> (Base, Option<String>) {
+    match nix {
+        Ok(said) => (Base::Nixos, Some(format!("using the nixos base: {said} works here; --base chooses"))),
+        Err(error) => {
+            let how = error.remedy().map(|how| format!("; to use nixos: {how}")).unwrap_or_default();
+            let how = how.trim_end_matches("; or give --base debian");
+            (Base::Debian, Some(format!("using the debian base: {error}{how}")))
         }
-        None => (Base::Debian, Some("using the debian base: nix was not found; --base chooses".into())),
     }
 }
 
@@ -159,10 +216,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_base_that_was_asked_for_needs_no_reason() {
-        assert_eq!(choose_base(Some(Base::Nixos), false), (Base::Nixos, None));
-        let (base, why) = choose_base(None, false);
+    fn the_base_is_chosen_by_whether_nix_works() {
+        let (base, why) = choose_base(Ok("nix (Nix) 2.26.3".into()));
+        assert_eq!(base, Base::Nixos);
+        assert_eq!(why.unwrap(), "using the nixos base: nix (Nix) 2.26.3 works here; --base chooses");
+        let (base, why) = choose_base(Err(nixos::Error::Missing));
         assert_eq!(base, Base::Debian);
-        assert!(why.unwrap().starts_with("using the debian base: nix was not found"));
+        let why = why.unwrap();
+        assert!(
+            why.starts_with("using the debian base: nix was not found; to use nixos: install Nix"),
+            "{why}"
+        );
+        assert_eq!(why.lines().count(), 1);
     }
 }

@@ -35,6 +35,7 @@ use crate::versions;
 
 pub use artifacts::compressed;
 pub use guest::appliance;
+pub(crate) use guest::config;
 pub(crate) use place::{absolute, longest_first, place, side_by_side};
 pub use plain::{Plain, plain_disk};
 
@@ -271,7 +272,7 @@ impl<'a> Plan<'a> {
             let rest = scope.spawn(|| {
                 let Request { epoch, network, .. } = *self.request;
                 let tools = tools::build(stages, &self.config, epoch, network)?;
-                Ok((tools, self.source.build(stages, network)?))
+                Ok::<_, Error>((tools, self.source.build(stages, network)?))
             });
             let root = self.rootfs.clone().build(stages, &self.request.choice());
             (root, join(rest))

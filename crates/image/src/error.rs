@@ -55,8 +55,8 @@ pub enum Error {
         /// What it can make, comma separated.
         available: String,
     },
-    /// The base exists by name only.
-    #[error("the {base} base is not yet available")]
+    /// What was asked for is done by the Debian base alone.
+    #[error("the {base} base does not do this: only the debian base does")]
     BaseNotAvailable {
         /// The asked base.
         base: rave_spec::Base,
@@ -119,6 +119,9 @@ pub enum Error {
         /// Names, with versions where they are known.
         missing: Vec<String>,
     },
+    /// The NixOS base's own.
+    #[error(transparent)]
+    Nix(#[from] crate::bases::nixos::Error),
     /// Ctrl-C or SIGTERM.
     #[error("interrupted")]
     Interrupted,
@@ -256,6 +259,7 @@ impl Error {
                 "renew the lock with `cargo xtask update`, build without --frozen, or bring the files from a cache that has them (its folder `debs`)".into(),
             ),
             Self::Offline { .. } => Some("run the same command once without --offline; what it fetches is kept".into()),
+            Self::Nix(error) => error.remedy(),
             Self::NotBuilt { .. } => Some("build it first: cargo xtask image".into()),
             Self::Damaged { .. } | Self::ArtifactDiffers { .. } => {
                 Some("make it anew with `cargo xtask image`, or put the original file back".into())

@@ -11,6 +11,8 @@ pub enum Unit {
     Packages,
     /// Checks that have an answer.
     Checks,
+    /// Builds of nix that are done.
+    Builds,
 }
 
 /// How a stage came to its result.

@@ -1,6 +1,7 @@
 //! `cargo xtask image`
 
 mod locked;
+mod nixos;
 
 use std::env;
 
@@ -20,6 +21,9 @@ use crate::settings::Settings;
 use crate::ui::Ui;
 
 pub(crate) fn run(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
+    if settings.base == Base::Nixos {
+        nixos::refuse(args)?;
+    }
     if let Some(manifest) = &args.locked {
         return locked::run(args, manifest, settings, ui);
     }
@@ -46,20 +50,23 @@ pub(crate) fn run(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Re
 pub(crate) fn prepare(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Result<Vec<Format>> {
     let formats = formats(settings, &args.formats)?;
     tell_base(settings, ui);
+    if settings.base == Base::Nixos {
+        return Ok(formats);
+    }
     host::ensure(settings, ui, host::Needs::Image)?;
     ensure_formats(settings, ui, &formats)?;
     ensure_compression(settings, ui, &formats, args.compress)?;
     Ok(formats)
 }
 
-fn network(args: &cli::Image) -> Network {
-    if args.offline { Network::Off } else { Network::Allowed }
+fn network(building: &cli::Building) -> Network {
+    if building.offline { Network::Off } else { Network::Allowed }
 }
 
 /// The formats that are wanted, all of which the base makes. Asked first: nothing is installed for what cannot be built.
 pub(crate) fn formats(settings: &Settings, flags: &[FormatFlag]) -> anyhow::Result<Vec<Format>> {
-    if settings.base != Base::Debian {
-        return Err(failure(&Error::BaseNotAvailable { base: settings.base }).into());
+    if settings.base == Base::Nixos {
+        nixos::ensure()?;
     }
     let formats = settings.formats(flags);
     match formats.iter().find(|format| !AVAILABLE.contains(format)) {
@@ -70,7 +77,11 @@ pub(crate) fn formats(settings: &Settings, flags: &[FormatFlag]) -> anyhow::Resu
 
 /// What only some formats need of the host.
 pub(crate) fn ensure_formats(settings: &Settings, ui: &Ui, formats: &[Format]) -> anyhow::Result<()> {
-    if formats.contains(&Format::Iso) { host::ensure(settings, ui, host::Needs::Iso) } else { Ok(()) }
+    if settings.base == Base::Debian && formats.contains(&Format::Iso) {
+        host::ensure(settings, ui, host::Needs::Iso)
+    } else {
+        Ok(())
+    }
 }
 
 /// The program that makes an `.img.zst`, where one is wanted.
@@ -113,8 +124,13 @@ pub(crate) struct Wanted<'a> {
 
 impl<'a> Wanted<'a> {
     /// What `run` and `smoke` boot: built where it is missing or stale, refused where somebody changed it.
-    pub(crate) fn to_boot(formats: &'a [Format]) -> Self {
-        Self { changed_artifact: ChangedArtifact::Refuse, any_compression: true, ..Self::anew(formats) }
+    pub(crate) fn to_boot(formats: &'a [Format], building: &cli::Building) -> Self {
+        Self {
+            changed_artifact: ChangedArtifact::Refuse,
+            any_compression: true,
+            network: network(building),
+            ..Self::anew(formats)
+        }
     }
 
     /// What `image` was asked for.
@@ -123,7 +139,7 @@ impl<'a> Wanted<'a> {
             compress: args.compress,
             refresh: args.refresh,
             packages: if args.frozen { Packages::Frozen } else { Packages::Lock },
-            network: network(args),
+            network: network(&args.building),
             ..Self::anew(formats)
         }
     }
@@ -144,11 +160,17 @@ impl<'a> Wanted<'a> {
 
 /// Builds what is missing; also what `run` and `smoke` do first.
 pub(crate) fn build(settings: &Settings, wanted: &Wanted<'_>, ui: &Ui) -> anyhow::Result<Built> {
+    if settings.base == Base::Nixos {
+        return nixos::build(settings, wanted, ui);
+    }
     with_request(settings, wanted, |request| rave_image::build(request, &ui.sink()))
 }
 
 /// Whether what a command wants is there, made from the present settings.
-pub(crate) fn is_current(settings: &Settings, wanted: &Wanted<'_>) -> anyhow::Result<bool> {
+pub(crate) fn is_current(settings: &Settings, wanted: &Wanted<'_>, ui: &Ui) -> anyhow::Result<bool> {
+    if settings.base == Base::Nixos {
+        return nixos::is_current(settings, wanted, ui);
+    }
     with_request(settings, wanted, rave_image::build::is_current)
 }
 
@@ -193,10 +215,15 @@ pub(crate) fn failure(error: &Error) -> Failure {
         | Error::BadLock { .. } => Code::Usage,
         Error::Command { source: rave_process::Error::NotFound { .. }, .. } => Code::HostNotReady,
         Error::Interrupted => Code::Interrupted,
+        Error::Nix(error) => nixos::code(error),
         _ => Code::BuildFailed,
     };
     let failure = Failure::new(code, error.to_string());
     let cause = std::error::Error::source(error).map(ToString::to_string);
+    let failure = match error {
+        Error::Nix(error) => error.facts().into_iter().fold(failure, Failure::detail),
+        _ => failure,
+    };
     let failure = match cause {
         Some(cause) if !error.to_string().contains(&cause) => failure.detail(cause),
         _ => failure,
@@ -213,7 +240,7 @@ fn wrong_choice(error: &Error) -> Option<String> {
         Error::FormatNotOnBase { .. } => {
             "choose among those with --format, or in defaults.formats of rave.toml"
         }
-        Error::BaseNotAvailable { .. } => "give --base debian, or leave the base out",
+        Error::BaseNotAvailable { .. } => "give --base debian, or set defaults.base of rave.toml so",
         _ => return None,
     };
     Some(text.to_owned())

@@ -88,9 +88,9 @@ fn artifact(
 ) -> anyhow::Result<(Manifest, Utf8PathBuf, Format)> {
     let format = args.format.unwrap_or(settings.spec.spec.defaults.formats[0]);
     let formats = [format];
-    let wanted = Wanted::to_boot(&formats);
+    let wanted = Wanted::to_boot(&formats, &args.building);
     // A host need not have what building takes as long as nothing is to be built.
-    if !args.no_build && !image::is_current(settings, &wanted)? {
+    if !args.no_build && !image::is_current(settings, &wanted, ui)? {
         host::ensure(settings, ui, Needs::Image)?;
         image::ensure_formats(settings, ui, &formats)?;
         image::build(settings, &wanted, ui)?;

@@ -54,7 +54,7 @@ pub(crate) fn run(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Re
     image::tell_base(settings, ui);
     host::ensure(settings, ui, Needs::Smoke)?;
     image::ensure_formats(settings, ui, &formats)?;
-    let manifest = image::build(settings, &Wanted::to_boot(&formats), ui)?.manifest;
+    let manifest = image::build(settings, &Wanted::to_boot(&formats, &args.building), ui)?.manifest;
     let qemu = Qemu::find(Arch::X86_64).map_err(|error| failure(&error))?;
     let verdict = accelerator(settings, &qemu, ui)?;
     record::sweep(&run_root(settings)).map_err(|error| failure(&error))?;

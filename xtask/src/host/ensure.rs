@@ -5,6 +5,7 @@ use std::slice;
 use std::time::Duration;
 
 use rave_process::{Cmd, find_program, interrupt};
+use rave_spec::Base;
 use rave_vm::machine::Arch;
 
 use super::install;
@@ -38,8 +39,11 @@ pub(crate) enum Needs {
 }
 
 impl Needs {
-    fn parts(self) -> &'static [Part] {
+    /// The NixOS base brings what it builds with.
+    fn parts(self, base: Base) -> &'static [Part] {
         match self {
+            Self::Image | Self::Iso | Self::Zst if base == Base::Nixos => &[],
+            Self::Smoke if base == Base::Nixos => &[Part::Boot],
             Self::Image => &[Part::Build],
             Self::Run => &[Part::Boot],
             Self::Smoke => &[Part::Build, Part::Boot],
@@ -55,7 +59,7 @@ impl Needs {
 
 /// Makes sure that the host has what a command needs. Some tens of milliseconds when all is there.
 pub(crate) fn ensure(settings: &Settings, ui: &Ui, needs: Needs) -> anyhow::Result<()> {
-    let rows = resolve(settings, ui, needs.parts())?;
+    let rows = resolve(settings, ui, needs.parts(settings.base))?;
     for row in rows.iter().filter(|row| row.state == State::Warning) {
         ui.warn(&warning(row));
     }

@@ -68,16 +68,35 @@ fn an_unknown_profile_names_the_nearest() {
 }
 
 #[test]
-fn a_base_that_is_not_made_yet_names_the_one_that_is() {
+fn the_nixos_base_without_nix_says_how_to_get_it() {
     for command in ["image", "smoke"] {
+        let folder = fresh(&own_toml());
         shows(
-            &xtask(&own_toml(), &[command, "--base", "nixos", "--format", "all"]),
-            2,
+            &run_under(
+                &["env", "PATH=/nowhere"],
+                folder.path(),
+                &[command, "--base", "nixos", "--format", "all"],
+                &[],
+            ),
+            3,
             &expect![[r#"
-        error: the nixos base is not yet available
-        remedy: give --base debian, or leave the base out
+        error: nix was not found
+        remedy: install Nix by your distribution's package (nix-bin, nix) or as nixos.org/download says; or give --base debian
     "#]],
         );
+    }
+}
+
+#[test]
+fn what_only_the_debian_base_does_is_refused_with_the_reason() {
+    for (arguments, expected) in [
+        (&["--double"][..], "error: --double is of the debian base alone\n"),
+        (&["--compress", "zstd"], "error: --compress is of the debian base alone\n"),
+        (&["--frozen"], "error: --frozen is of the debian base alone\n"),
+    ] {
+        let ran = xtask(&own_toml(), &[&["image", "--base", "nixos"], arguments].concat());
+        assert_eq!(ran.code, 2, "{}", ran.stderr);
+        assert!(ran.stderr.starts_with(expected) && ran.stderr.contains("\nremedy: "), "{}", ran.stderr);
     }
 }
 

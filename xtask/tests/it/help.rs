@@ -66,8 +66,8 @@ fn image_help() {
                                        defaults.formats] [possible values: qemu, virtualbox, vmware, raw, iso,
                                        all]
                   --profile <NAME>     A profile of rave.toml [default: rave.toml's defaults.profile]
-                  --base <BASE>        What builds the disk [default: rave.toml's, else debian] [possible
-                                       values: nixos, debian]
+                  --base <BASE>        What builds the disk [default: rave.toml's, else nixos where nix works,
+                                       else debian] [possible values: nixos, debian]
                   --out <DIR>          Folder of the artifacts and their manifest.json [default:
                                        out/BASE-PROFILE]
                   --compress <HOW>     Of the qcow2: none, zlib or zstd; zstd also makes a .img.zst of the raw
@@ -75,12 +75,19 @@ fn image_help() {
                   --json               Print the manifest on stdout when done
                   --refresh            Redo every stage, even where nothing changed
                   --double             Build a second time elsewhere, otherwise, and compare every byte
-                  --offline            Never touch the network: build of what the cache has
                   --frozen             Fail where a package of debian.lock cannot be had, instead of taking the
                                        archive's
                   --locked <MANIFEST>  Rebuild what this manifest.json describes, and compare [default of --out:
                                        out/BASE-PROFILE-locked]
+                  --offline            Never touch the network: build of what the cache has, or nix's store
               -h, --help               Print help
+
+            With the nixos base [default: rave.toml's nixos, then nix.conf's]:
+                  --builder <LINE>     A machine that builds for this one, as a line of nix's machines file; may
+                                       be repeated
+                  --substituter <URL>  A cache besides those of nix.conf; may be repeated
+                  --max-jobs <N>       How many builds run side by side here; 0 leaves all to the builders
+                  --rebuild            Build what is there once more, and fail where it comes out otherwise
 
             Everywhere:
               -y, --yes           Install what the host lacks and ask nothing
@@ -106,8 +113,8 @@ fn run_help() {
                                            defaults.formats] [possible values: qemu, virtualbox, vmware, raw,
                                            iso]
                   --profile <NAME>         A profile of rave.toml [default: rave.toml's defaults.profile]
-                  --base <BASE>            What builds the disk [default: rave.toml's, else debian] [possible
-                                           values: nixos, debian]
+                  --base <BASE>            What builds the disk [default: rave.toml's, else nixos where nix
+                                           works, else debian] [possible values: nixos, debian]
                   --out <DIR>              Folder of the artifacts and their manifest.json [default:
                                            out/BASE-PROFILE]
                   --headless               No window; the serial console goes to a file (default without a
@@ -126,7 +133,15 @@ fn run_help() {
                   --accel <NAME>           Force an accelerator [default: kvm where a guest really runs under
                                            it, else tcg] [possible values: kvm, tcg]
                   --firmware <NAME>        Firmware to boot with [default: bios] [possible values: bios, uefi]
+                  --offline                Never touch the network: build of what the cache has, or nix's store
               -h, --help                   Print help
+
+            With the nixos base [default: rave.toml's nixos, then nix.conf's]:
+                  --builder <LINE>     A machine that builds for this one, as a line of nix's machines file; may
+                                       be repeated
+                  --substituter <URL>  A cache besides those of nix.conf; may be repeated
+                  --max-jobs <N>       How many builds run side by side here; 0 leaves all to the builders
+                  --rebuild            Build what is there once more, and fail where it comes out otherwise
 
             Everywhere:
               -y, --yes           Install what the host lacks and ask nothing
@@ -152,8 +167,8 @@ fn smoke_help() {
                                       rave.toml's defaults.formats] [possible values: qemu, virtualbox, vmware,
                                       raw, iso, all]
                   --profile <NAME>    A profile of rave.toml [default: rave.toml's defaults.profile]
-                  --base <BASE>       What builds the disk [default: rave.toml's, else debian] [possible values:
-                                      nixos, debian]
+                  --base <BASE>       What builds the disk [default: rave.toml's, else nixos where nix works,
+                                      else debian] [possible values: nixos, debian]
                   --out <DIR>         Folder of the artifacts and their manifest.json [default:
                                       out/BASE-PROFILE]
                   --rows <ROW>        Which rows of the matrix to boot: `first` of each format, `all`, or names;
@@ -174,7 +189,15 @@ fn smoke_help() {
                   --json              Print the report as JSON on stdout
                   --accel <NAME>      Force an accelerator [default: kvm where a guest really runs under it,
                                       else tcg] [possible values: kvm, tcg]
+                  --offline           Never touch the network: build of what the cache has, or nix's store
               -h, --help              Print help
+
+            With the nixos base [default: rave.toml's nixos, then nix.conf's]:
+                  --builder <LINE>     A machine that builds for this one, as a line of nix's machines file; may
+                                       be repeated
+                  --substituter <URL>  A cache besides those of nix.conf; may be repeated
+                  --max-jobs <N>       How many builds run side by side here; 0 leaves all to the builders
+                  --rebuild            Build what is there once more, and fail where it comes out otherwise
 
             Everywhere:
               -y, --yes           Install what the host lacks and ask nothing

@@ -37,7 +37,7 @@ pub(super) fn account(spec: &Spec, profile: &Profile, epoch: u64) -> Account {
     Account { user, password_hash, epoch }
 }
 
-pub(super) fn config(spec: &Spec, profile: &Profile) -> GuestConfig {
+pub(crate) fn config(spec: &Spec, profile: &Profile) -> GuestConfig {
     let services = spec.services;
     GuestConfig {
         user: spec.guest.user.to_string(),

@@ -1,0 +1,162 @@
+//! Command lines of `nix` as pure values.
+
+use camino::Utf8Path;
+use rave_spec::Format;
+
+/// What is passed on to `nix` as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Machines to build on, each as a line of nix.conf(5)'s `builders`; none leaves nix.conf's.
+    pub builders: Vec<String>,
+    /// Caches besides those of nix.conf, as URLs.
+    pub substituters: Vec<String>,
+    /// How many derivations are built here at once; none leaves nix.conf's.
+    pub max_jobs: Option<u32>,
+    /// Fetch nothing.
+    pub offline: bool,
+    /// Build what is there once more, and fail where it comes out otherwise.
+    pub rebuild: bool,
+}
+
+/// The flake's attribute of a format: the profile is always named, for the default one may change.
+pub fn attribute(format: Format, profile: &str) -> String {
+    format!("{format}-{profile}")
+}
+
+/// Builds several formats at once; `out_link` becomes a root of the garbage collector, with `-1`, `-2` and so on for those
+/// after the first.
+pub fn build(formats: &[Format], profile: &str, options: &Options, out_link: &Utf8Path) -> Vec<String> {
+    let mut argv = start(formats, profile);
+    argv.extend(["--out-link".to_owned(), out_link.to_string()]);
+    argv.extend(passed_on(options));
+    if options.rebuild {
+        argv.push("--rebuild".into());
+    }
+    argv
+}
+
+/// Evaluates only, and tells what a build would make.
+pub fn evaluate(formats: &[Format], profile: &str, options: &Options) -> Vec<String> {
+    let mut argv = start(formats, profile);
+    argv.extend(["--dry-run", "--no-link"].map(str::to_owned));
+    argv.extend(passed_on(options));
+    argv
+}
+
+/// Names a path of the store as a root of the garbage collector.
+pub fn root(store_path: &str, link: &Utf8Path) -> Vec<String> {
+    words(&["nix", "build", store_path, "--offline", "--out-link", link.as_str()])
+}
+
+/// Digests and sizes of paths of the store.
+pub fn path_info(store_paths: &[&str]) -> Vec<String> {
+    let mut argv = words(&["nix", "path-info", "--json", "--closure-size"]);
+    argv.extend(store_paths.iter().map(|path| (*path).to_owned()));
+    argv
+}
+
+/// Which commit the flake is of.
+pub fn metadata(options: &Options) -> Vec<String> {
+    let mut argv = words(&["nix", "flake", "metadata", "--json", "--no-write-lock-file"]);
+    if options.offline {
+        argv.push("--offline".into());
+    }
+    argv
+}
+
+fn start(formats: &[Format], profile: &str) -> Vec<String> {
+    let mut argv = words(&["nix", "build"]);
+    // From the working folder: a path of a checkout may have characters that a flake's URL may not.
+    argv.extend(formats.iter().map(|format| format!(".#{}", attribute(*format, profile))));
+    // The lock is the checkout's, and only `nix flake update` changes it.
+    argv.extend(
+        ["--json", "--log-format", "internal-json", "--show-trace", "--no-write-lock-file"]
+            .map(str::to_owned),
+    );
+    argv
+}
+
+fn passed_on(options: &Options) -> Vec<String> {
+    let mut argv = Vec::new();
+    let mut option = |name: &str, value: String| argv.extend([name.to_owned(), value]);
+    if !options.builders.is_empty() {
+        option("--builders", options.builders.join(" ; "));
+    }
+    if !options.substituters.is_empty() {
+        option("--extra-substituters", options.substituters.join(" "));
+    }
+    if let Some(jobs) = options.max_jobs {
+        option("--max-jobs", jobs.to_string());
+    }
+    if options.offline {
+        argv.push("--offline".into());
+    }
+    argv
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_formats_are_one_command() {
+        let argv = build(&[Format::Qemu, Format::Iso], "full", &Options::default(), "/state/x y".into());
+        assert_eq!(
+            argv,
+            [
+                "nix",
+                "build",
+                ".#qemu-full",
+                ".#iso-full",
+                "--json",
+                "--log-format",
+                "internal-json",
+                "--show-trace",
+                "--no-write-lock-file",
+                "--out-link",
+                "/state/x y",
+            ]
+        );
+        let argv = evaluate(&[Format::Raw], "simple", &Options::default());
+        assert_eq!(argv[2..3], [".#raw-simple"]);
+        assert_eq!(argv[argv.len() - 2..], ["--dry-run", "--no-link"]);
+    }
+
+    #[test]
+    fn what_is_passed_on() {
+        let options = Options {
+            builders: vec!["ssh://a x86_64-linux".into(), "ssh://b x86_64-linux - 4 1 kvm".into()],
+            substituters: vec!["file:///a".into(), "file:///b".into()],
+            max_jobs: Some(0),
+            offline: true,
+            rebuild: true,
+        };
+        let argv = build(&[Format::Qemu], "full", &options, "/link".into());
+        assert_eq!(
+            argv[10..],
+            [
+                "--builders",
+                "ssh://a x86_64-linux ; ssh://b x86_64-linux - 4 1 kvm",
+                "--extra-substituters",
+                "file:///a file:///b",
+                "--max-jobs",
+                "0",
+                "--offline",
+                "--rebuild",
+            ]
+        );
+        // What is not there cannot be built once more: an evaluation does not ask for it.
+        assert!(!evaluate(&[Format::Qemu], "full", &options).contains(&"--rebuild".to_owned()));
+        assert!(metadata(&options).contains(&"--offline".to_owned()));
+    }
+
+    #[test]
+    fn questions_about_the_store() {
+        assert_eq!(path_info(&["/a", "/b"]), ["nix", "path-info", "--json", "--closure-size", "/a", "/b"]);
+        assert_eq!(root("/a", "/l".into()), ["nix", "build", "/a", "--offline", "--out-link", "/l"]);
+    }
+}

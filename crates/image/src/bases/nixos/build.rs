@@ -1,0 +1,265 @@
+//! The whole way of this base: `nix build`, its results in the output folder, the manifest.
+
+use std::fs;
+use std::time::Instant;
+
+use camino::Utf8Path;
+use rave_process::progress::{Event as Shown, Outcome, Sink};
+use rave_process::{Cmd, Stream};
+use rave_spec::{Format, Spec};
+
+use super::argv::{self, Options};
+use super::error::{Error as NixError, Here};
+use super::events::{Event, Kind, Reader};
+use super::evidence::Evidence;
+use super::host::Nix;
+use super::progress::Progress;
+use super::query::{self, Built, Flake};
+use super::roots::Roots;
+use super::transcript::Transcript;
+use super::{place, progress};
+use crate::artifact;
+use crate::build::{Built as Image, ChangedArtifact, config, lock};
+use crate::error::{Error, IoContext as _, StageContext as _};
+use crate::manifest::{Artifact, BuildTool, Manifest, Nixos, Origin, Output, SCHEMA};
+use crate::tools;
+
+/// The stage that puts results in their place.
+const PLACE: &str = "artifacts";
+
+/// What to build.
+#[derive(Debug, Clone)]
+pub struct Order<'a> {
+    /// The checkout, with its flake.
+    pub root: &'a Utf8Path,
+    /// What the flake sees of the settings: rave.toml and profiles/ alone.
+    pub spec: &'a Spec,
+    /// The profile's name.
+    pub profile: &'a str,
+    /// The formats, at least one.
+    pub formats: &'a [Format],
+    /// Where artifacts and manifest go.
+    pub out_dir: &'a Utf8Path,
+    /// Where builds lock each other out.
+    pub cache_dir: &'a Utf8Path,
+    /// Where roots of the garbage collector are.
+    pub state_dir: &'a Utf8Path,
+    /// Where the log goes.
+    pub log_dir: &'a Utf8Path,
+    /// Put and hash every artifact anew.
+    pub refresh: bool,
+    /// What to do with an artifact that somebody changed since it was built.
+    pub changed_artifact: ChangedArtifact,
+    /// What is passed on to nix.
+    pub options: &'a Options,
+}
+
+/// Builds what is asked for and missing.
+pub fn build(order: &Order<'_>, sink: Sink<'_>) -> Result<Image, Error> {
+    let nix = Nix::find()?;
+    for folder in [order.out_dir, order.cache_dir, order.state_dir, order.log_dir] {
+        fs::create_dir_all(folder).at("create", folder)?;
+    }
+    let _lock = lock(order.cache_dir, sink)?;
+    let roots = Roots::open(order.state_dir, order.out_dir)?;
+    let argv = argv::build(order.formats, order.profile, order.options, &roots.pending());
+    let built = order.nix(&argv, sink)?;
+    let before = Manifest::read(order.out_dir).ok();
+    let kept = order.kept(before.as_ref(), &built, sink)?;
+    for (format, built) in order.formats.iter().zip(&built) {
+        roots.keep(*format, built)?;
+    }
+    roots.tidy()?;
+    if let (Some(manifest), true) = (&before, kept.iter().all(Option::is_some)) {
+        return Ok(Image { manifest: manifest.clone(), changed: false });
+    }
+    let manifest = order.manifest(&nix, &built, kept, before.as_ref(), &roots, sink)?;
+    manifest.write(order.out_dir)?;
+    Ok(Image { manifest, changed: true })
+}
+
+/// Whether all asked artifacts are there, made from the flake as it is now. Builds nothing.
+pub fn is_current(order: &Order<'_>, sink: Sink<'_>) -> Result<bool, Error> {
+    let Ok(manifest) = Manifest::read(order.out_dir) else { return Ok(false) };
+    if order.formats.iter().any(|format| present(&manifest, order.out_dir, *format).is_none()) {
+        return Ok(false);
+    }
+    Nix::find()?;
+    fs::create_dir_all(order.log_dir).at("create", order.log_dir)?;
+    let argv = argv::evaluate(order.formats, order.profile, order.options);
+    let wanted = order.nix(&argv, sink)?;
+    let is_of = |(format, wanted): (&Format, &Built)| {
+        let artifact = manifest.artifacts.iter().find(|artifact| artifact.format == *format);
+        artifact.is_some_and(|artifact| artifact.key == place::key(wanted))
+    };
+    Ok(order.formats.iter().zip(&wanted).all(is_of))
+}
+
+/// The artifact of a format, where it is what its manifest says.
+fn present<'m>(manifest: &'m Manifest, out_dir: &Utf8Path, format: Format) -> Option<&'m Artifact> {
+    manifest.origin.nixos()?;
+    let artifact = manifest.artifacts.iter().find(|artifact| artifact.format == format)?;
+    artifact::is_unchanged(out_dir, artifact).then_some(artifact)
+}
+
+impl Order<'_> {
+    /// Runs nix, shows what it does, and reads its answer.
+    fn nix(&self, argv: &[String], sink: Sink<'_>) -> Result<Vec<Built>, Error> {
+        let log = self.log_dir.join("nixos.log");
+        let mut transcript = Transcript::create(&log, argv)?;
+        let (mut progress, mut evidence, mut evaluated) = (Progress::new(sink), Evidence::default(), false);
+        let mut take = |event: Event| {
+            evaluated |= matches!(event, Event::Started { kind: Kind::Realise | Kind::Builds, .. });
+            transcript.take(&event);
+            evidence.take(&event);
+            progress.take(&event);
+        };
+        let (mut reader, mut answer) = (Reader::default(), String::new());
+        let result = Cmd::new(&argv[0]).args(&argv[1..]).current_dir(self.root).run(&mut |line| {
+            match line.stream {
+                // One line; a long one comes in pieces.
+                Stream::Stdout => answer.push_str(line.text),
+                Stream::Stderr => reader.take(line.text, &mut take),
+            }
+        });
+        reader.finish(&mut take);
+        transcript.finish()?;
+        match result {
+            Ok(_) => {}
+            Err(rave_process::Error::Failed { .. }) => {
+                let source = self.flake().ok().and_then(|flake| flake.source);
+                let here = Here { root: self.root, source };
+                return Err(NixError::of_run(&evidence, evaluated, &here, &log).into());
+            }
+            Err(error) => return Err(error).stage(progress::BUILD),
+        }
+        let built = query::built(&answer, self.formats.len())?;
+        progress.finish();
+        Ok(built)
+    }
+
+    /// For each format the artifact that is there and right; looks for those that somebody changed.
+    fn kept(
+        &self,
+        before: Option<&Manifest>,
+        built: &[Built],
+        sink: Sink<'_>,
+    ) -> Result<Vec<Option<Artifact>>, Error> {
+        let mut kept = Vec::new();
+        for (format, built) in self.formats.iter().zip(built) {
+            let artifact = before.filter(|manifest| manifest.origin.nixos().is_some());
+            let artifact =
+                artifact.and_then(|manifest| manifest.artifacts.iter().find(|one| one.format == *format));
+            let artifact = artifact.filter(|artifact| artifact.key == place::key(built) && !self.refresh);
+            kept.push(match artifact.map(|artifact| (artifact, artifact::verify(self.out_dir, artifact))) {
+                Some((artifact, Ok(_))) => Some(artifact.clone()),
+                Some((_, Err(error @ Error::ArtifactDiffers { .. }))) => {
+                    if self.changed_artifact == ChangedArtifact::Refuse {
+                        return Err(error);
+                    }
+                    sink(Shown::Warning { text: &format!("{error}; it is made anew") });
+                    None
+                }
+                // Not there, or a link to what the store no longer had.
+                Some((_, Err(_))) | None => None,
+            });
+        }
+        Ok(kept)
+    }
+
+    fn manifest(
+        &self,
+        nix: &Nix,
+        built: &[Built],
+        kept: Vec<Option<Artifact>>,
+        before: Option<&Manifest>,
+        roots: &Roots,
+        sink: Sink<'_>,
+    ) -> Result<Manifest, Error> {
+        sink(Shown::StageStarted { stage: PLACE });
+        let started = Instant::now();
+        let flake = self.flake()?;
+        let infos = self.path_infos(built)?;
+        let mut all = Vec::new();
+        for (((format, built), kept), info) in self.formats.iter().zip(built).zip(kept).zip(infos) {
+            let artifact = match kept {
+                Some(artifact) => artifact,
+                None => place::place(*format, built, self.out_dir)?,
+            };
+            let output = Output {
+                format: *format,
+                drv_path: built.drv_path.clone(),
+                out_path: built.out_path.clone(),
+                nar_hash: info.nar_hash,
+                closure_size: info.closure_size,
+            };
+            all.push((artifact, output));
+        }
+        all.extend(self.others(before, &flake, roots)?);
+        all.sort_by_key(|(artifact, _)| artifact.format);
+        let (artifacts, outputs) = all.into_iter().unzip();
+        let profile = self
+            .spec
+            .profile(self.profile)
+            .map_err(|unknown| Error::Input { what: "profile".into(), detail: unknown.to_string() })?;
+        let guest = config(self.spec, profile);
+        let elapsed = started.elapsed();
+        sink(Shown::StageFinished { stage: PLACE, elapsed, outcome: Outcome::Built });
+        Ok(Manifest {
+            schema: SCHEMA,
+            origin: Origin::Nixos(Nixos {
+                flake_revision: flake.revision,
+                flake_nar_hash: flake.nar_hash,
+                nix_version: nix.said.clone(),
+                outputs,
+            }),
+            profile: self.profile.to_owned(),
+            npm_packages: tools::locked(&guest)?,
+            guest,
+            artifacts,
+            build_tools: vec![BuildTool { name: "nix".into(), version: nix.said.clone() }],
+        })
+    }
+
+    /// Artifacts of formats that were not asked for now: those of the same flake stay, others would be named by a manifest that
+    /// is not theirs.
+    fn others(
+        &self,
+        before: Option<&Manifest>,
+        flake: &Flake,
+        roots: &Roots,
+    ) -> Result<Vec<(Artifact, Output)>, Error> {
+        let mut stay = Vec::new();
+        for format in Format::ALL.iter().copied().filter(|format| !self.formats.contains(format)) {
+            let of_same_flake = before.and_then(|manifest| {
+                let origin = manifest.origin.nixos()?;
+                let output = origin.outputs.iter().find(|output| output.format == format)?;
+                let artifact = present(manifest, self.out_dir, format)?;
+                let same = origin.flake_nar_hash == flake.nar_hash && !flake.nar_hash.is_empty();
+                same.then(|| (artifact.clone(), output.clone()))
+            });
+            if let Some(pair) = of_same_flake {
+                stay.push(pair);
+            } else {
+                place::remove_all(format, self.out_dir)?;
+                roots.drop(format)?;
+            }
+        }
+        Ok(stay)
+    }
+
+    fn flake(&self) -> Result<Flake, Error> {
+        let text = self.ask(&argv::metadata(self.options))?;
+        Ok(query::flake(&text)?)
+    }
+
+    fn path_infos(&self, built: &[Built]) -> Result<Vec<query::PathInfo>, Error> {
+        let paths: Vec<&str> = built.iter().map(|built| built.out_path.as_str()).collect();
+        let text = self.ask(&argv::path_info(&paths))?;
+        built.iter().map(|built| Ok(query::path_info(&text, &built.out_path)?)).collect()
+    }
+
+    fn ask(&self, argv: &[String]) -> Result<String, Error> {
+        Ok(Cmd::new(&argv[0]).args(&argv[1..]).current_dir(self.root).output().stage("nix")?.text())
+    }
+}

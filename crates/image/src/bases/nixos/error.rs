@@ -1,0 +1,285 @@
+//! What can go wrong with `nix`.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_spec::Format;
+
+use super::evidence::{Evidence, FailedBuild};
+use super::host::{OLDEST, Version};
+
+/// How to get nix, in one line.
+pub const HOW_TO_GET_NIX: &str =
+    "install Nix by your distribution's package (nix-bin, nix) or as nixos.org/download says";
+
+/// An error of this base.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no nix.
+    #[error("nix was not found")]
+    Missing,
+    /// It is older than the flake and this driver are made for.
+    #[error("nix {found} is too old: {OLDEST} or newer is needed")]
+    TooOld {
+        /// What is there.
+        found: Version,
+    },
+    /// Its settings do not allow flakes.
+    #[error("nix has flakes switched off")]
+    FlakesOff,
+    /// It is there and answers nothing.
+    #[error("nix does not work here: {reason}")]
+    Unusable {
+        /// Its first line.
+        reason: String,
+        /// Its other lines.
+        more: Vec<String>,
+    },
+    /// A derivation could not be built.
+    #[error("nix: {reason}")]
+    Derivation {
+        /// The derivation.
+        drv: String,
+        /// Nix's own words.
+        reason: String,
+        /// The last lines that the derivation's builder printed.
+        lines: Vec<String>,
+        /// The log of the whole run.
+        log: Utf8PathBuf,
+    },
+    /// The flake could not be evaluated.
+    #[error("the flake does not evaluate: {reason}")]
+    Evaluation {
+        /// The first line of the error.
+        reason: String,
+        /// The rest of it, and where in this project it comes from.
+        more: Vec<String>,
+        /// The log with the whole trace.
+        log: Utf8PathBuf,
+    },
+    /// Anything else that nix fails of: a download, a remote builder, its store.
+    #[error("nix failed: {reason}")]
+    Failed {
+        /// The first line of its error.
+        reason: String,
+        /// What else it said.
+        more: Vec<String>,
+        /// The log of the whole run.
+        log: Utf8PathBuf,
+    },
+    /// Nix answered something else than what was asked.
+    #[error("{command} gave an answer that cannot be read: {detail}")]
+    Answer {
+        /// What was asked.
+        command: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// What was built is not what its name says.
+    #[error("{out_path} holds no {format}: {wanted} is missing")]
+    Incomplete {
+        /// The format.
+        format: Format,
+        /// Where it should be.
+        out_path: String,
+        /// The file.
+        wanted: String,
+    },
+    /// The store is not where its paths say (`local?root=`, or a remote one).
+    #[error("{out_path} was built, but is not on this machine under that path")]
+    Elsewhere {
+        /// Where it should be.
+        out_path: String,
+    },
+}
+
+impl Error {
+    /// What a failed run of nix comes to.
+    pub(super) fn of_run(evidence: &Evidence, evaluated: bool, here: &Here<'_>, log: &Utf8Path) -> Self {
+        let log = log.to_owned();
+        if let Some(FailedBuild { drv, reason, lines }) = evidence.failed_build() {
+            return Self::Derivation { drv, reason, lines, log };
+        }
+        // The last error is what nix ended with, the first ones are what led to it.
+        let said = match evidence.errors().last() {
+            Some(last) => last.clone(),
+            None => evidence.said().join("\n"),
+        };
+        if evaluated || evidence.errors().is_empty() {
+            let mut lines = said.lines().map(|line| line.strip_prefix("error: ").unwrap_or(line).to_owned());
+            let reason = lines.next().unwrap_or_else(|| "it said nothing".to_owned());
+            let mut more: Vec<String> = lines.collect();
+            more.drain(..more.len().saturating_sub(MOST_LINES));
+            return Self::Failed { reason, more, log };
+        }
+        let (reason, more) = here.trimmed(&said);
+        Self::Evaluation { reason, more, log }
+    }
+
+    /// Facts besides the headline, for people.
+    pub fn facts(&self) -> Vec<String> {
+        let of_log = |log: &Utf8PathBuf| format!("all of it: {log}");
+        match self {
+            Self::Derivation { drv, lines, log, .. } => {
+                let mut facts = Vec::new();
+                if lines.is_empty() {
+                    facts.push("it printed nothing".to_owned());
+                } else {
+                    facts.push("its last lines:".to_owned());
+                    facts.extend(lines.iter().map(|line| format!("  {line}")));
+                }
+                facts.push(format!("its whole log: nix log {drv}"));
+                facts.push(of_log(log));
+                facts
+            }
+            Self::Evaluation { more, log, .. } | Self::Failed { more, log, .. } => {
+                more.iter().cloned().chain([of_log(log)]).collect()
+            }
+            Self::Unusable { more, .. } => more.clone(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// What the user can do about it, if anything is known.
+    pub fn remedy(&self) -> Option<String> {
+        let text = match self {
+            Self::Missing => format!("{HOW_TO_GET_NIX}; or give --base debian"),
+            Self::TooOld { .. } => "upgrade it (`nix upgrade-nix`, or your distribution's newer package); or give --base debian".into(),
+            Self::FlakesOff => "put this line into ~/.config/nix/nix.conf or /etc/nix/nix.conf: experimental-features = nix-command flakes".into(),
+            Self::Elsewhere { .. } => "let nix use a store whose paths are real (unset NIX_REMOTE and nix.conf's `store`), or give --base debian".into(),
+            _ => return self.of_words(),
+        };
+        Some(text)
+    }
+
+    /// What nix's own words ask for.
+    fn of_words(&self) -> Option<String> {
+        let said = format!("{self}\n{}", self.facts().join("\n"));
+        let text = if said.contains("No space left on device") {
+            "the disk is full: free some space (`nix store gc` removes what nothing needs), then run the same command again; what was built is kept"
+        } else if said.contains("kvm") && said.contains("required to build") {
+            "let nix use KVM (`system-features = kvm` in nix.conf, and /dev/kvm for its builders), or build elsewhere with --builder"
+        } else if said.contains("some outputs of") && said.contains("checking is not possible") {
+            "--rebuild compares with what is there: build it once without"
+        } else if said.contains("does not provide attribute") {
+            "the flake sees only files that git knows: `git add` new ones"
+        } else if ["unable to download", "Could not resolve", "Couldn't resolve", "cannot connect to"]
+            .iter()
+            .any(|sign| said.contains(sign))
+        {
+            "check the network, then run the same command again; what was fetched and built is kept"
+        } else {
+            return None;
+        };
+        Some(text.to_owned())
+    }
+}
+
+/// Lines of an error that are shown at most; the log has all.
+const MOST_LINES: usize = 40;
+
+/// The project as a trace names it.
+pub(super) struct Here<'a> {
+    /// The checkout.
+    pub(super) root: &'a Utf8Path,
+    /// Its copy in the store, where that is known.
+    pub(super) source: Option<String>,
+}
+
+impl Here<'_> {
+    /// An evaluation's error without what is not about this project: its first line, then what it says further and the places of
+    /// this project in the trace.
+    fn trimmed(&self, text: &str) -> (String, Vec<String>) {
+        let lines: Vec<&str> = text.lines().collect();
+        // The trace goes from outside in, and the error itself comes last.
+        let start = lines.iter().rposition(|line| line.trim_start().starts_with("error:")).unwrap_or(0);
+        let own = |line: &str| self.own(line.trim());
+        let mut said = lines[start..].iter().map(|line| own(line)).filter(|line| !line.is_empty());
+        let first = said.next().unwrap_or_default();
+        let mut reason = first.strip_prefix("error:").unwrap_or(&first).trim().to_owned();
+        if reason.is_empty() {
+            reason = said.next().unwrap_or_else(|| "nix gives no reason".to_owned());
+        }
+        let mut more: Vec<String> = said.take(MOST_LINES).collect();
+        let mut places: Vec<String> = lines[..start].iter().filter_map(|line| self.place(line)).collect();
+        // The innermost are the nearest to the cause.
+        places.reverse();
+        let mut seen = std::collections::BTreeSet::new();
+        places.retain(|place| seen.insert(place.clone()));
+        more.extend(places.into_iter().take(MOST_PLACES).map(|place| format!("from {place}")));
+        (reason, more)
+    }
+
+    /// The file and line of this project that a line of a trace names, as `nix/settings.nix:39:3`.
+    fn place(&self, line: &str) -> Option<String> {
+        let place = line.trim().strip_prefix("at ")?.trim_end_matches(':');
+        let own = self.own(place);
+        (own != place && !own.starts_with('/')).then_some(own)
+    }
+
+    /// `text` with this project's files as they are called in the checkout.
+    fn own(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        if let Some(source) = &self.source {
+            text = text.replace(&format!("{source}/"), "");
+        }
+        text.replace(&format!("{}/", self.root), "")
+    }
+}
+
+/// Places in the project that are told at most.
+const MOST_PLACES: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::super::events::{Event, Level};
+    use super::*;
+
+    const SOURCE: &str = "/nix/store/k6w40gs4gnhvbj3bq1f59f78ij90ymnp-source";
+
+    fn of(text: &str, evaluated: bool) -> Error {
+        let mut evidence = Evidence::default();
+        evidence.take(&Event::Message { level: Level::Error, text: text.into() });
+        let here = Here { root: "/home/me/rave".into(), source: Some(SOURCE.into()) };
+        Error::of_run(&evidence, evaluated, &here, "/state/nix.log".into())
+    }
+
+    #[test]
+    fn an_evaluation_error_is_about_this_project() {
+        let trace = format!(
+            "error:\n       … while calling the 'throw' builtin\n         at {SOURCE}/nix/settings.nix:41:3:\n           40| else\n\n       … while evaluating the option `system.build'\n         at /nix/store/other-source/lib/modules.nix:1084:9:\n\n       … while x\n         at {SOURCE}/flake.nix:7:5:\n\n       error: the configuration is wrong\n       rave.toml: vm.memory is missing"
+        );
+        let error = of(&trace, false);
+        assert_eq!(error.to_string(), "the flake does not evaluate: the configuration is wrong");
+        assert_eq!(
+            error.facts(),
+            [
+                "rave.toml: vm.memory is missing",
+                "from flake.nix:7:5",
+                "from nix/settings.nix:41:3",
+                "all of it: /state/nix.log"
+            ]
+        );
+    }
+
+    #[test]
+    fn an_error_without_a_trace_is_told_as_it_is() {
+        let error =
+            of("error: flake 'git+file:///x' does not provide attribute 'packages.x86_64-linux.nope'", false);
+        assert!(
+            error.to_string().ends_with("does not provide attribute 'packages.x86_64-linux.nope'"),
+            "{error}"
+        );
+        assert!(error.remedy().unwrap().contains("git add"));
+        let error = of("error: unable to download 'x': Couldn't resolve host name (6)", true);
+        assert_eq!(error.to_string(), "nix failed: unable to download 'x': Couldn't resolve host name (6)");
+        assert!(error.remedy().unwrap().starts_with("check the network"));
+    }
+
+    #[test]
+    fn a_nix_that_only_says_something_plain_is_quoted() {
+        let mut evidence = Evidence::default();
+        evidence.take(&Event::Message { level: Level::Info, text: "Segmentation fault".into() });
+        let here = Here { root: "/x".into(), source: None };
+        let error = Error::of_run(&evidence, false, &here, "/log".into());
+        assert_eq!(error.to_string(), "nix failed: Segmentation fault");
+    }
+}

@@ -1,0 +1,247 @@
+//! What `nix --log-format internal-json` prints, as events.
+//!
+//! Lines are `@nix ` and an object; the numbers of its types are those of nix's `src/libutil/logging.hh`. Newer ones, and
+//! fields that are not known here, are passed over. Nothing that could be an error is.
+
+use rave_process::MAX_LINE;
+use serde_json::Value;
+
+use super::text::plain;
+
+/// Longest line that is put together of pieces, bytes: `rave-process` cuts at [`MAX_LINE`], and traces are longer.
+const MAX_MESSAGE: usize = 4 << 20;
+
+/// A piece is at least this long; the cut is before a character of up to four bytes.
+const MIN_PIECE: usize = MAX_LINE - 4;
+
+/// What begins each line.
+const MARK: &str = "@nix ";
+
+/// What an activity is about, as far as it matters here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A path is copied between stores (100).
+    CopyPath,
+    /// A file is downloaded or uploaded (101).
+    FileTransfer,
+    /// All builds (104).
+    Builds,
+    /// One build (105); its first field is the derivation.
+    Build,
+    /// Paths are brought into the store, by whatever means (102).
+    Realise,
+    /// Anything else.
+    Other,
+}
+
+/// How much a message matters: nix's `Verbosity`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// 0: what nix fails of.
+    Error,
+    /// 1 and 2.
+    Warning,
+    /// 3 and beyond.
+    Info,
+}
+
+/// One thing that nix said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// An activity began.
+    Started {
+        /// Its number.
+        id: u64,
+        /// What it is about.
+        kind: Kind,
+        /// What nix would show.
+        text: String,
+        /// The derivation, of a build.
+        drv: Option<String>,
+    },
+    /// It ended, well or not.
+    Stopped {
+        /// Its number.
+        id: u64,
+    },
+    /// A build printed a line.
+    Log {
+        /// The build.
+        id: u64,
+        /// The line.
+        line: String,
+    },
+    /// An activity came further.
+    Progress {
+        /// Its number.
+        id: u64,
+        /// How much is done; what is counted depends on the activity.
+        done: u64,
+        /// How much there is in all.
+        expected: u64,
+    },
+    /// An activity says how much others will do.
+    Expected {
+        /// Its number.
+        id: u64,
+        /// Which others.
+        kind: Kind,
+        /// How much.
+        amount: u64,
+    },
+    /// A message.
+    Message {
+        /// How much it matters.
+        level: Level,
+        /// One line or more, without escapes.
+        text: String,
+    },
+}
+
+/// Puts lines together and reads them.
+#[derive(Debug, Default)]
+pub struct Reader {
+    /// The beginning of a line whose end has not come yet.
+    pending: String,
+}
+
+impl Reader {
+    /// Takes a line, or a piece of one that was too long.
+    pub fn take(&mut self, line: &str, emit: &mut dyn FnMut(Event)) {
+        if line.starts_with(MARK) {
+            self.give_up(emit);
+        } else if !self.pending.is_empty() {
+            self.pending.push_str(line);
+            self.try_pending(line.len(), emit);
+            return;
+        }
+        match line.strip_prefix(MARK) {
+            Some(object) => {
+                object.clone_into(&mut self.pending);
+                self.try_pending(line.len(), emit);
+            }
+            // Programs that nix runs, and nix itself before its logger is up or when it crashes.
+            None => emit(said_plainly(line)),
+        }
+    }
+
+    /// The end of the output.
+    pub fn finish(mut self, emit: &mut dyn FnMut(Event)) {
+        self.give_up(emit);
+    }
+
+    fn try_pending(&mut self, last_piece: usize, emit: &mut dyn FnMut(Event)) {
+        match serde_json::from_str::<Value>(&self.pending) {
+            Ok(value) => {
+                self.pending.clear();
+                if let Some(event) = event(&value) {
+                    emit(event);
+                }
+            }
+            Err(error) if error.is_eof() && last_piece >= MIN_PIECE && self.pending.len() < MAX_MESSAGE => {}
+            Err(_) => self.give_up(emit),
+        }
+    }
+
+    /// The line will not become whole: what is in it is told if it may be an error.
+    fn give_up(&mut self, emit: &mut dyn FnMut(Event)) {
+        let text = std::mem::take(&mut self.pending);
+        if !text.is_empty() {
+            salvage(&text).into_iter().for_each(emit);
+        }
+    }
+}
+
+fn said_plainly(line: &str) -> Event {
+    let text = plain(line);
+    let level = if text.trim_start().starts_with("error:") { Level::Error } else { Level::Info };
+    Event::Message { level, text }
+}
+
+/// The message of an object that is cut off or broken. Keys come in the order of the alphabet, so `level` is before `msg`.
+fn salvage(object: &str) -> Option<Event> {
+    const MSG: &str = "\"msg\":\"";
+    let level = [("\"level\":0", Level::Error), ("\"level\":1", Level::Warning)];
+    let level =
+        level.into_iter().find(|(key, _)| object.contains(key)).map_or(Level::Info, |(_, level)| level);
+    let text = match object.find(MSG) {
+        Some(start) => plain(&unescaped(&object[start + MSG.len() - 1..])),
+        // Not even that: of what may be an error, what there is.
+        None if level == Level::Error && object.contains("\"action\":\"msg\"") => plain(object),
+        None if object.contains("error:") => plain(object),
+        None => return None,
+    };
+    let level = if text.contains("error:") { Level::Error } else { level };
+    Some(Event::Message { level, text })
+}
+
+/// The text of a JSON string that begins with a quote and may end anywhere.
+fn unescaped(quoted: &str) -> String {
+    if let Some(Ok(whole)) = serde_json::Deserializer::from_str(quoted).into_iter::<String>().next() {
+        return whole;
+    }
+    // An escape may be cut: two surrogates are the longest, 12 characters.
+    let mut ends = quoted.char_indices().rev().map(|(at, c)| at + c.len_utf8()).take(13);
+    ends.find_map(|end| serde_json::from_str(&format!("{}\"", &quoted[..end])).ok())
+        .unwrap_or_else(|| quoted.trim_start_matches('"').to_owned())
+}
+
+fn event(value: &Value) -> Option<Event> {
+    let number = |key: &str| value.get(key).and_then(Value::as_u64);
+    let text = |key: &str| value.get(key).and_then(Value::as_str);
+    let field = |at: usize| value.get("fields").and_then(|fields| fields.get(at));
+    let count = |at: usize| field(at).and_then(Value::as_u64);
+    match text("action")? {
+        "start" => {
+            let kind = kind(number("type").unwrap_or_default());
+            let drv =
+                (kind == Kind::Build).then(|| field(0).and_then(Value::as_str).map(str::to_owned)).flatten();
+            Some(Event::Started {
+                id: number("id")?,
+                kind,
+                text: plain(text("text").unwrap_or_default()),
+                drv,
+            })
+        }
+        "stop" => Some(Event::Stopped { id: number("id")? }),
+        "msg" => Some(message(value)),
+        "result" => {
+            let id = number("id")?;
+            match number("type")? {
+                // A line of a build, or of the hook after it.
+                101 | 107 => Some(Event::Log { id, line: plain(field(0)?.as_str()?) }),
+                105 => Some(Event::Progress { id, done: count(0)?, expected: count(1)? }),
+                106 => Some(Event::Expected { id, kind: kind(count(0)?), amount: count(1)? }),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+/// Whatever it lacks, a message is one.
+fn message(value: &Value) -> Event {
+    let text = ["msg", "raw_msg"].into_iter().find_map(|key| value.get(key)?.as_str());
+    let text = text.map_or_else(|| plain(&value.to_string()), plain);
+    let level = match value.get("level").and_then(Value::as_u64) {
+        Some(0) => Level::Error,
+        Some(1 | 2) => Level::Warning,
+        None if text.contains("error:") => Level::Error,
+        Some(_) | None => Level::Info,
+    };
+    Event::Message { level, text }
+}
+
+fn kind(number: u64) -> Kind {
+    match number {
+        100 => Kind::CopyPath,
+        101 => Kind::FileTransfer,
+        102 => Kind::Realise,
+        104 => Kind::Builds,
+        105 => Kind::Build,
+        _ => Kind::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,177 @@
+//! What is kept of nix's events to say what it failed of.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::events::{Event, Kind, Level};
+
+/// Lines of a build that are kept.
+const LINES: usize = 40;
+/// Builds that are over whose lines are kept: the one that failed is told of soon after.
+const ENDED: usize = 64;
+/// Messages that are kept of each kind.
+const MESSAGES: usize = 200;
+
+/// A build and its last lines.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Build {
+    drv: String,
+    lines: VecDeque<String>,
+}
+
+/// What was seen so far; its size has bounds.
+#[derive(Debug, Default)]
+pub(super) struct Evidence {
+    running: HashMap<u64, Build>,
+    ended: VecDeque<Build>,
+    errors: Vec<String>,
+    /// What was said besides, for a nix that fails without an error.
+    said: VecDeque<String>,
+}
+
+/// The derivation that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct FailedBuild {
+    pub(super) drv: String,
+    /// Nix's reason.
+    pub(super) reason: String,
+    pub(super) lines: Vec<String>,
+}
+
+impl Evidence {
+    pub(super) fn take(&mut self, event: &Event) {
+        match event {
+            Event::Started { id, kind: Kind::Build, drv: Some(drv), .. } => {
+                self.running.insert(*id, Build { drv: drv.clone(), lines: VecDeque::new() });
+            }
+            Event::Log { id, line } => {
+                if let Some(build) = self.running.get_mut(id) {
+                    push(&mut build.lines, line.clone(), LINES);
+                }
+            }
+            Event::Stopped { id } => {
+                if let Some(build) = self.running.remove(id) {
+                    push(&mut self.ended, build, ENDED);
+                }
+            }
+            Event::Message { level: Level::Error, text } => {
+                // The first ones name the cause; the last one sums up.
+                if self.errors.len() == MESSAGES {
+                    self.errors.pop();
+                }
+                self.errors.push(text.clone());
+            }
+            Event::Message { text, .. } => push(&mut self.said, text.clone(), LINES),
+            _ => {}
+        }
+    }
+
+    /// Every error, in order.
+    pub(super) fn errors(&self) -> &[String] {
+        &self.errors
+    }
+
+    /// The last that was said besides errors.
+    pub(super) fn said(&self) -> Vec<String> {
+        self.said.iter().cloned().collect()
+    }
+
+    /// The build that an error names, where one does.
+    pub(super) fn failed_build(&self) -> Option<FailedBuild> {
+        let of_build = |text: &String| {
+            let drv = quoted_drv(text)?;
+            let build = self.running.values().chain(&self.ended).find(|build| build.drv == drv);
+            // Others of it failed: the error of theirs says more.
+            let is_consequence =
+                text.contains("dependencies of derivation") || text.contains("dependency failed");
+            (!is_consequence && (build.is_some() || text.contains("builder"))).then(|| FailedBuild {
+                drv: drv.to_owned(),
+                reason: reason(text),
+                lines: build.map(|build| build.lines.iter().cloned().collect()).unwrap_or_default(),
+            })
+        };
+        self.errors.iter().find_map(of_build)
+    }
+}
+
+/// The first path of a derivation in quotes.
+fn quoted_drv(text: &str) -> Option<&str> {
+    text.split(['\'', '"', '\u{2018}', '\u{2019}'])
+        .find(|part| part.strip_suffix(".drv").is_some_and(|path| path.starts_with('/')))
+}
+
+/// Nix's words without the lines of the build that it repeats.
+fn reason(text: &str) -> String {
+    let own = text.lines().take_while(|line| {
+        !line.trim_start().starts_with("last ")
+            && !line.contains("Last ")
+            && !line.trim_start().starts_with('>')
+    });
+    let line = own.map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    line.strip_prefix("error: ").unwrap_or(&line).trim_end_matches([';', ',']).to_owned()
+}
+
+fn push<T>(kept: &mut VecDeque<T>, one: T, most: usize) {
+    if kept.len() == most {
+        kept.pop_front();
+    }
+    kept.push_back(one);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> Event {
+        Event::Message { level: Level::Error, text: text.into() }
+    }
+
+    #[test]
+    fn the_build_that_failed_is_told_and_not_those_that_wait_for_it() {
+        let mut evidence = Evidence::default();
+        for (id, drv) in [(1, "/nix/store/a-bad.drv"), (2, "/nix/store/b-good.drv")] {
+            let text = String::new();
+            evidence.take(&Event::Started { id, kind: Kind::Build, text, drv: Some(drv.into()) });
+        }
+        for number in 0..60 {
+            evidence.take(&Event::Log { id: 1, line: format!("line {number}") });
+            evidence.take(&Event::Log { id: 2, line: "another's".into() });
+        }
+        evidence.take(&error("error: 1 dependencies of derivation '/nix/store/c-worse.drv' failed to build"));
+        evidence.take(&Event::Stopped { id: 1 });
+        let words = "error: builder for '/nix/store/a-bad.drv' failed with exit code 3;\n       last 10 log lines:\n       > line 59";
+        evidence.take(&error(words));
+        let failed = evidence.failed_build().unwrap();
+        assert_eq!(failed.drv, "/nix/store/a-bad.drv");
+        assert_eq!(failed.reason, "builder for '/nix/store/a-bad.drv' failed with exit code 3");
+        assert_eq!((failed.lines.len(), failed.lines[39].as_str()), (40, "line 59"));
+    }
+
+    #[test]
+    fn the_words_of_newer_versions() {
+        let mut evidence = Evidence::default();
+        evidence.take(&error("error: Cannot build '/nix/store/c-worse.drv'.\n       Reason: 1 dependency failed.\n       Output paths:\n         /nix/store/x"));
+        evidence.take(&error("error: Cannot build '/nix/store/a-bad.drv'.\n       Reason: builder failed with exit code 3.\n       Last 2 log lines:\n       > x"));
+        let failed = evidence.failed_build().unwrap();
+        assert_eq!(failed.drv, "/nix/store/a-bad.drv");
+        assert_eq!(
+            failed.reason,
+            "Cannot build '/nix/store/a-bad.drv'. Reason: builder failed with exit code 3."
+        );
+    }
+
+    #[test]
+    fn what_is_kept_has_bounds() {
+        let mut evidence = Evidence::default();
+        for id in 0..10_000 {
+            let drv = Some(format!("/nix/store/{id}.drv"));
+            evidence.take(&Event::Started { id, kind: Kind::Build, text: String::new(), drv });
+            evidence.take(&Event::Stopped { id });
+            evidence.take(&error(&format!("error: {id}")));
+        }
+        assert_eq!((evidence.ended.len(), evidence.errors.len()), (ENDED, MESSAGES));
+        assert_eq!(
+            (evidence.errors[0].as_str(), evidence.errors[MESSAGES - 1].as_str()),
+            ("error: 0", "error: 9999")
+        );
+    }
+}

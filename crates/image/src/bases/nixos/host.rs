@@ -1,0 +1,106 @@
+//! Whether there is a `nix` here that can build the flake.
+
+use std::fmt;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use rave_process::Cmd;
+
+use super::error::Error;
+
+/// The oldest version that is known to do all of this: `nix build --json` with times, `builtins.fromTOML` of TOML 1.0.
+pub const OLDEST: Version = Version(2, 18);
+
+/// How long a question may take: the first one may start a daemon.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Major and minor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(pub u32, pub u32);
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.0, self.1)
+    }
+}
+
+/// A nix that works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nix {
+    /// Its version.
+    pub version: Version,
+    /// How it says so itself.
+    pub said: String,
+}
+
+impl Nix {
+    /// Asks it, once a process. What is wrong with one that is there is an error too.
+    pub fn find() -> Result<Self, Error> {
+        static FOUND: OnceLock<Nix> = OnceLock::new();
+        if let Some(nix) = FOUND.get() {
+            return Ok(nix.clone());
+        }
+        let nix = Self::look()?;
+        Ok(FOUND.get_or_init(|| nix).clone())
+    }
+
+    fn look() -> Result<Self, Error> {
+        let said = ask(&["nix", "--version"])?;
+        let version = version(&said).ok_or_else(|| Error::Answer {
+            command: "nix --version".into(),
+            detail: format!("{said:?} names no version"),
+        })?;
+        if version < OLDEST {
+            return Err(Error::TooOld { found: version });
+        }
+        // Some kinds of nix have flakes without a setting: what counts is whether they are there.
+        match ask(&["nix", "eval", "--json", "--expr", "builtins ? getFlake"]) {
+            Ok(answer) if answer == "true" => Ok(Self { version, said }),
+            Ok(_) => Err(Error::FlakesOff),
+            Err(Error::Unusable { reason, .. }) if reason.contains("experimental") => Err(Error::FlakesOff),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The last word that is a version: `nix (Determinate Nix 3.8.5) 2.30.2` is 2.30.
+fn version(said: &str) -> Option<Version> {
+    let of_word = |word: &str| {
+        let mut numbers = word.split(|c: char| !c.is_ascii_digit());
+        Some(Version(numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+    };
+    said.lines().next()?.split_whitespace().rev().find_map(of_word)
+}
+
+fn ask(argv: &[&str]) -> Result<String, Error> {
+    match Cmd::new(argv[0]).args(argv[1..].iter().copied()).timeout(DEADLINE).output() {
+        Ok(output) => Ok(output.text()),
+        Err(rave_process::Error::NotFound { .. }) => Err(Error::Missing),
+        Err(error) => {
+            let mut lines = error.tail().iter().map(|line| super::text::plain(line));
+            let first = lines.next().unwrap_or_else(|| error.to_string());
+            let reason = first.strip_prefix("error: ").unwrap_or(&first).to_owned();
+            Err(Error::Unusable { reason, more: lines.collect() })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_nix_says_its_version() {
+        for (said, expected) in [
+            ("nix (Nix) 2.26.3", Version(2, 26)),
+            ("nix (Nix) 2.18.1pre20230905_abcdef", Version(2, 18)),
+            ("nix (Determinate Nix 3.8.5) 2.30.2", Version(2, 30)),
+            ("nix (Lix, like Nix) 2.91.1", Version(2, 91)),
+            ("nix (Nix) 2.3", Version(2, 3)),
+        ] {
+            assert_eq!(version(said), Some(expected), "{said}");
+        }
+        assert_eq!(version("nix"), None);
+        assert!(Version(2, 9) < OLDEST && Version(3, 0) > OLDEST);
+    }
+}

@@ -1,0 +1,21 @@
+//! The NixOS base: drives `nix build` of the checkout's flake.
+//!
+//! What is built and how is the flake's matter (`nix/`). Here is what is asked of `nix` ([`argv`]), what it says while it
+//! works ([`events`], [`progress`]), what it failed of ([`error`]), and where its results go ([`build`]).
+
+pub mod argv;
+pub mod build;
+pub mod error;
+pub mod events;
+mod evidence;
+pub mod host;
+mod place;
+mod progress;
+mod query;
+mod roots;
+mod text;
+mod transcript;
+
+pub use argv::Options;
+pub use build::{Order, build, is_current};
+pub use error::Error;

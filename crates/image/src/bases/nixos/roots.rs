@@ -1,0 +1,108 @@
+//! Roots of Nix's garbage collector: what an output folder links to stays in the store for as long as the folder is there.
+
+use std::fs;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_spec::Format;
+
+use super::argv;
+use super::query::Built;
+use crate::digest::Digest;
+use crate::error::{Error, IoContext as _, StageContext as _};
+
+/// The file that says which output folder the roots are of.
+const OF: &str = "of";
+
+/// The roots of one output folder: a link for each format.
+pub(super) struct Roots {
+    folder: Utf8PathBuf,
+}
+
+impl Roots {
+    /// Below `state_dir`; roots of folders that are gone are removed.
+    pub(super) fn open(state_dir: &Utf8Path, out_dir: &Utf8Path) -> Result<Self, Error> {
+        let all = state_dir.join("nix-roots");
+        sweep(&all);
+        let folder = all.join(Digest::of_bytes(out_dir.as_str().as_bytes()).short());
+        fs::create_dir_all(&folder).at("create", &folder)?;
+        let of = folder.join(OF);
+        fs::write(&of, out_dir.as_str()).at("write", &of)?;
+        Ok(Self { folder })
+    }
+
+    /// Where `nix build` makes its own links, until each has its name.
+    pub(super) fn pending(&self) -> Utf8PathBuf {
+        self.folder.join("pending")
+    }
+
+    /// Makes the link of a format.
+    pub(super) fn keep(&self, format: Format, built: &Built) -> Result<(), Error> {
+        let link = self.folder.join(format.as_str());
+        if fs::read_link(&link).is_ok_and(|target| target.as_os_str() == built.out_path.as_str()) {
+            return Ok(());
+        }
+        // Nix refuses to replace what is no link of its own.
+        remove(&link)?;
+        let argv = argv::root(&built.out_path, &link);
+        rave_process::Cmd::new(&argv[0]).args(&argv[1..]).output().stage("roots")?;
+        Ok(())
+    }
+
+    /// Lets the store forget a format.
+    pub(super) fn drop(&self, format: Format) -> Result<(), Error> {
+        remove(&self.folder.join(format.as_str()))
+    }
+
+    /// Removes the links that [`Roots::pending`] names.
+    pub(super) fn tidy(&self) -> Result<(), Error> {
+        let entries = fs::read_dir(&self.folder).at("read", &self.folder)?;
+        for entry in entries.flatten() {
+            if entry.file_name().to_string_lossy().starts_with("pending") {
+                let path = Utf8PathBuf::from_path_buf(entry.path()).unwrap_or_default();
+                remove(&path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Best effort: what stays only takes room.
+fn sweep(all: &Utf8Path) {
+    for entry in fs::read_dir(all).into_iter().flatten().flatten() {
+        let of = fs::read_to_string(entry.path().join(OF));
+        if of.is_ok_and(|out_dir| !Utf8Path::new(&out_dir).exists()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+fn remove(path: &Utf8Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path, error)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roots_of_a_folder_that_is_gone_go_too() {
+        let state = tempfile::tempdir().unwrap();
+        let state = Utf8Path::from_path(state.path()).unwrap();
+        let out = state.join("out");
+        fs::create_dir(&out).unwrap();
+        let roots = Roots::open(state, &out).unwrap();
+        for name in ["qemu", "pending", "pending-1"] {
+            std::os::unix::fs::symlink("/nowhere", roots.folder.join(name)).unwrap();
+        }
+        roots.tidy().unwrap();
+        assert!(fs::symlink_metadata(roots.folder.join("qemu")).is_ok(), "a root was removed");
+        assert!(fs::symlink_metadata(roots.folder.join("pending-1")).is_err(), "a pending link is left");
+        fs::remove_dir(&out).unwrap();
+        let other = Roots::open(state, state).unwrap();
+        assert!(!roots.folder.exists(), "the roots of a folder that is gone are left");
+        assert!(other.folder.exists());
+    }
+}
