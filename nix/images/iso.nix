@@ -2,26 +2,76 @@
 # that to another: what is installed is what every other format holds.
 { lib, pkgs, profile, disk, system }:
 let
+  rust = import ../lib/rust.nix { inherit lib; };
+  install = "crates/guest/src/bin/rave-guest/install";
   squashfs = pkgs.runCommand "rave-${profile}-disk.squashfs" { nativeBuildInputs = [ pkgs.squashfsTools ]; } ''
     mkdir disk && ln --symbolic ${disk}/nixos.img disk.raw
     cp --dereference --sparse=always disk.raw disk/disk.raw
     mksquashfs disk $out -comp zstd -all-root -no-xattrs -mkfs-time 1767225600 -all-time 1767225600 -quiet
   '';
+  # What the medium's check reads: all that is not tiny, and not changed while the ISO is written as boot images are.
+  checked =
+    config:
+    let
+      inherit (config.system) build;
+      inherit (config.system.boot.loader) kernelFile initrdFile;
+      # As iso-image.nix names them.
+      boot = source: {
+        inherit source;
+        target = "/boot/${source}";
+      };
+    in
+    [
+      (boot "${config.boot.kernelPackages.kernel}/${kernelFile}")
+      (boot "${build.initialRamdisk}/${initrdFile}")
+    ]
+    ++ own config;
+  own = config: [
+    # The live session's store. nixpkgs would make it while it writes the ISO, too late for a digest.
+    {
+      source = pkgs.callPackage (pkgs.path + "/nixos/lib/make-squashfs.nix") {
+        storeContents = [ config.system.build.toplevel ];
+        comp = config.isoImage.squashfsCompression;
+      };
+      target = "/nix-store.squashfs";
+    }
+    {
+      source = squashfs;
+      target = "/rave/disk.squashfs";
+    }
+  ];
+  layout =
+    { config, ... }:
+    {
+      isoImage = {
+        storeContents = lib.mkForce [ ];
+        contents = own config ++ [
+          {
+            source = import ./digests.nix {
+              inherit lib pkgs;
+              files = checked config;
+            };
+            target = "/${rust.text "${install}/medium.rs" "DIGESTS"}";
+          }
+        ];
+      };
+      # Where the installer looks for them.
+      fileSystems.${rust.text "${install}.rs" "MEDIUM"} = {
+        device = "/iso";
+        fsType = "none";
+        options = [ "bind" "ro" ];
+      };
+    };
   live = system.extendModules {
     modules = [
       (pkgs.path + "/nixos/modules/installer/cd-dvd/iso-image.nix")
+      layout
       {
         image.baseName = lib.mkForce "nixos";
         isoImage = {
           volumeID = "RAVE_${lib.toUpper (lib.replaceStrings [ "-" ] [ "_" ] profile)}";
           makeEfiBootable = true;
           makeUsbBootable = true;
-          contents = [
-            {
-              source = squashfs;
-              target = "/rave/disk.squashfs";
-            }
-          ];
         };
         fileSystems = {
           # Where the installer and its unit look.
@@ -39,9 +89,15 @@ let
       }
     ];
   };
+  # nixpkgs may name a file otherwise one day.
+  onMedium = map (file: "${file.target} ${file.source}") live.config.isoImage.contents;
+  absent = lib.filter (file: !lib.elem "${file.target} ${file.source}" onMedium) (checked live.config);
 in
+assert lib.assertMsg (absent == [ ])
+  "nix/images/iso.nix: the medium has no ${lib.concatMapStringsSep ", " (file: file.target) absent}, which its digests name";
 pkgs.runCommand "rave-${profile}-iso"
   {
+    passthru = { inherit live; };
     meta = {
       description = "A live session of ${profile} that installs it";
       platforms = [ "x86_64-linux" ];

@@ -23,6 +23,10 @@ in
     in
     some path type (map record (matches pattern (read path)));
 
+  # The text of `const NAME: &str = "text";`.
+  text =
+    path: name: lib.head (lib.head (some path name (matches "const ${name}: &str = ${string};" (read path))));
+
   # The strings of `const NAME: ... = [...];`, comments left out.
   strings =
     path: name:
