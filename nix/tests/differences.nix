@@ -1,6 +1,6 @@
-# The evaluated system of each profile against the Debian base's guest: { table = text; unexplained = [ row ]; }. Both sides
-# are brought to the same words, placeholders for what a base decides; a row is a pair that then still differs. Those that are meant
-# have a reason in `meant`.
+# The evaluated system of each profile against the Debian base's guest, as a table. Both sides are brought to the same words,
+# placeholders for what a base decides; a row is a pair that then still differs. Those that are meant have a reason in
+# differences/meant.nix; a reason without a difference is told as STALE.
 { nixpkgs }:
 let
   tree = /. + nixpkgs;
@@ -10,7 +10,7 @@ let
   rust = import ../lib/rust.nix { inherit lib; };
   toml = builtins.fromTOML (builtins.readFile ../../rave.toml);
 
-  # What Debian calls a package, by what nixpkgs does. Null: NixOS has it another way.
+  # What nixpkgs calls what is in a package of Debian's. Null: NixOS has it another way.
   names = {
     "systemd-sysv" = "systemd";
     "systemd-repart" = null;
@@ -34,38 +34,25 @@ let
     lxpolkit = "polkit-gnome";
     "librsvg2-common" = null;
     "fonts-dejavu-core" = null;
-    "x11-utils" = "xprop";
-    "x11-xserver-utils" = "xrandr";
+    "x11-utils" = [ "xprop" "xwininfo" "xdpyinfo" ];
+    "x11-xserver-utils" = [ "xrandr" "xset" ];
     "network-manager" = "networkmanager";
     "network-manager-applet" = "network-manager-applet";
     "chromium-sandbox" = null;
     "pipewire-pulse" = "pipewire";
     "docker.io" = "docker";
     "docker-cli" = "docker";
-    "build-essential" = "gcc-wrapper";
-    xvfb = "xorg-server";
+    "build-essential" = [ "gcc-wrapper" "gnumake" ];
+    xvfb = [ "xorg-server" "xvfb-run" ];
     "tigervnc-scraping-server" = "tigervnc";
     "tigervnc-tools" = "tigervnc";
   };
 
-  # Rows that differ on purpose.
-  meant = {
-    "package systemd-repart" = "growpart grows the root partition";
-    "package linux-image-amd64" = "part of the system, not of its path";
-    "package initramfs-tools" = "NixOS makes its own initrd";
-    "package nginx-light" = "nginx.service names it by its store path";
-    "package lightdm-gtk-greeter" = "part of lightdm's module";
-    "package librsvg2-common" = "GTK's loaders come with the desktop's module";
-    "package fonts-dejavu-core" = "fonts.packages";
-    "package chromium-sandbox" = "user namespaces, which the kernel allows";
-    "unit ssh.service" = "called sshd.service, with an alias";
-    "group plugdev" = "NixOS has no such group";
-    "group netdev" = "networkmanager does that";
-    "group sudo" = "called wheel";
-    "group docker" = "where there is Docker";
-  };
+  meant = import ./differences/meant.nix { inherit lib; };
 
   row = what: debian: nixos: { inherit what debian nixos; };
+  unitRows = import ./differences/units.nix { inherit lib rust assets row; };
+  beyondRows = import ./differences/beyond.nix { inherit lib rust row names; };
   of =
     profile: system:
     let
@@ -116,9 +103,9 @@ let
       package =
         name:
         let
-          own = names.${name} or name;
+          own = lib.toList (names.${name} or name);
         in
-        row "package ${name}" "held" (if own != null && lib.elem own held then "held" else "absent");
+        row "package ${name}" "held" (if lib.all (own: lib.elem own held) own then "held" else "absent");
       packages = toml.debian.packages ++ lib.concatMap (feature: toml.debian.features.${feature}) cfg.features;
     in
     lib.concatMap unit assets.units
@@ -135,17 +122,26 @@ let
     ++ map (name: row "port of ${name}" toml.services.${name}.guest cfg.ports.${name}) (lib.attrNames toml.services)
     ++ map (group: row "group ${group}" true (lib.elem group account.extraGroups)) groups
     ++ map sshd lines
-    ++ map package packages;
+    ++ map package packages
+    ++ unitRows {
+      inherit config;
+      values = neutral;
+      text = template;
+    }
+    ++ beyondRows {
+      inherit system groups;
+      debianPackages = packages;
+    };
 
   rows = lib.mapAttrs of outputs.nixosConfigurations;
   differing = lib.mapAttrs (_: lib.filter (row: row.debian != row.nixos)) rows;
   tell =
     profile: row: "${profile} | ${row.what} | ${meant.${row.what} or "UNEXPLAINED: ${builtins.toJSON row.debian} | ${builtins.toJSON row.nixos}"}";
+  # Reasons for what does not differ, or is no row any more.
+  stale = lib.subtractLists (map (row: row.what) (lib.concatLists (lib.attrValues differing))) (lib.attrNames meant);
 in
-{
-  table = lib.concatStringsSep "\n" (
-    lib.mapAttrsToList (profile: all: "${profile} | ${toString (lib.length all)} rows compared") rows
-    ++ lib.concatLists (lib.mapAttrsToList (profile: map (tell profile)) differing)
-  );
-  unexplained = lib.concatMap (lib.filter (row: !(meant ? ${row.what}))) (lib.attrValues differing);
-}
+lib.concatStringsSep "\n" (
+  lib.mapAttrsToList (profile: all: "${profile} | ${toString (lib.length all)} rows compared") rows
+  ++ lib.concatLists (lib.mapAttrsToList (profile: map (tell profile)) differing)
+  ++ map (what: "STALE | ${what} | ${meant.${what}}") stale
+)
