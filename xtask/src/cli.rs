@@ -332,6 +332,8 @@ pub(crate) enum TestStep {
     Clippy,
     /// Unit, snapshot, property and integration tests
     Unit,
+    /// The NixOS base's flake evaluates, where nix and a nixpkgs tree are
+    Flake,
     /// One real image built, booted and smoked
     Smoke,
     /// That image, and builds of it, when things go wrong

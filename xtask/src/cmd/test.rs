@@ -1,8 +1,11 @@
 //! `cargo xtask test`: every test, and at the end what this host could not run.
 
+mod flake;
+
 use std::env;
 use std::time::Instant;
 
+use camino::Utf8PathBuf;
 use rave_process::progress::{Event, Outcome};
 use rave_process::{Cmd, Error, find_program, interrupt};
 use rave_vm::accel::{self, KvmState, ProbeRequest};
@@ -45,7 +48,14 @@ pub(crate) fn run(args: &cli::Test, settings: &Settings, ui: &Ui) -> anyhow::Res
 
 /// The steps in the order in which they run, each once.
 fn steps(asked: &[TestStep]) -> Vec<TestStep> {
-    let all = [TestStep::Format, TestStep::Clippy, TestStep::Unit, TestStep::Smoke, TestStep::Faults];
+    let all = [
+        TestStep::Format,
+        TestStep::Clippy,
+        TestStep::Unit,
+        TestStep::Flake,
+        TestStep::Smoke,
+        TestStep::Faults,
+    ];
     if asked.is_empty() {
         return all.into();
     }
@@ -57,6 +67,7 @@ fn name(step: TestStep) -> &'static str {
         TestStep::Format => "format",
         TestStep::Clippy => "clippy",
         TestStep::Unit => "unit",
+        TestStep::Flake => "flake",
         TestStep::Smoke => "smoke",
         TestStep::Faults => "faults",
         TestStep::Matrix => MATRIX,
@@ -82,6 +93,7 @@ impl Session<'_> {
                 self.tool("clippy", step, &arguments)
             }
             TestStep::Unit => self.cargo(step, unit_arguments(find_program("cargo-nextest").is_some())),
+            TestStep::Flake => self.flake(),
             TestStep::Smoke => self.smoke(),
             TestStep::Faults => self.cargo(step, &faults_arguments(find_program("cargo-nextest").is_some())),
             TestStep::Matrix => self.matrix(),
@@ -112,28 +124,51 @@ impl Session<'_> {
     }
 
     fn cargo(&mut self, step: TestStep, arguments: &[&str]) -> anyhow::Result<bool> {
+        let has_nextest = find_program("cargo-nextest").is_some();
+        let cargo = cargo().args(arguments.iter().copied()).env("CARGO_TERM_COLOR", "never");
+        match self.logged(step, cargo, &|line| is_closing(line, has_nextest))? {
+            Ok(()) => Ok(true),
+            Err(failed) => Err(failed.failure(step)),
+        }
+    }
+
+    /// The flake evaluates; `false` where this host cannot tell.
+    fn flake(&mut self) -> anyhow::Result<bool> {
+        match self.logged(TestStep::Flake, flake::command(&self.settings.root), &flake::is_closing)? {
+            Ok(()) => Ok(true),
+            Err(failed) => match flake::not_run(&failed.error) {
+                Some(reason) => {
+                    self.not_run.push(format!("{}: {reason}; {}", name(TestStep::Flake), flake::COMMAND));
+                    Ok(false)
+                }
+                None => Err(failed.failure(TestStep::Flake)),
+            },
+        }
+    }
+
+    /// Runs a command at the checkout's root; its output goes to a log, lines that are `closing` to stdout.
+    fn logged(
+        &mut self,
+        step: TestStep,
+        command: Cmd,
+        is_closing: &dyn Fn(&str) -> bool,
+    ) -> anyhow::Result<Result<(), Failed>> {
         let stage = name(step);
         let sink = self.ui.sink();
         let log = self.settings.state_dir.join("logs").join(format!("test-{stage}.log"));
         std::fs::create_dir_all(log.parent().unwrap_or(&log))?;
         let started = Instant::now();
         sink(Event::StageStarted { stage });
-        let has_nextest = find_program("cargo-nextest").is_some();
         let (mut closing, mut not_run) = (Vec::new(), Vec::new());
-        let result = cargo()
-            .args(arguments.iter().copied())
-            .current_dir(&self.settings.root)
-            .env("CARGO_TERM_COLOR", "never")
-            .log_file(&log)
-            .run(&mut |line| {
-                sink(Event::StageOutput { stage, line: line.text });
-                if is_closing(line.text, has_nextest) {
-                    closing.push(line.text.trim().to_owned());
-                }
-                if let Some((_, what)) = line.text.split_once(NOT_RUN) {
-                    not_run.push(format!("{stage}: {what}"));
-                }
-            });
+        let result = command.current_dir(&self.settings.root).log_file(&log).run(&mut |line| {
+            sink(Event::StageOutput { stage, line: line.text });
+            if is_closing(line.text) {
+                closing.push(line.text.trim().to_owned());
+            }
+            if let Some((_, what)) = line.text.split_once(NOT_RUN) {
+                not_run.push(format!("{stage}: {what}"));
+            }
+        });
         self.not_run.extend(not_run);
         if result.is_ok() {
             sink(Event::StageFinished { stage, elapsed: started.elapsed(), outcome: Outcome::Built });
@@ -141,10 +176,7 @@ impl Session<'_> {
         for line in &closing {
             self.ui.data(line);
         }
-        match result {
-            Ok(_) => Ok(true),
-            Err(error) => Err(failure(stage, &error).detail(format!("all of it: {log}")).into()),
-        }
+        Ok(result.map(|_| ()).map_err(|error| Failed { error, log }))
     }
 
     /// One real image, built, booted and smoked.
@@ -182,6 +214,10 @@ impl Session<'_> {
         if !self.not_run.is_empty() {
             self.ui.data("not run on this host:");
             self.not_run.iter().for_each(|what| self.ui.data(&format!("  {what}")));
+        }
+        if self.failed.is_empty() && self.passed.is_empty() {
+            self.ui.data("no step was run");
+            return Ok(Code::Ok);
         }
         if self.failed.is_empty() {
             self.ui.data(&format!("all steps passed: {}", list(&self.passed)));
@@ -255,8 +291,20 @@ fn is_closing(line: &str, has_nextest: bool) -> bool {
     line.trim_start().starts_with(if has_nextest { "Summary [" } else { "test result: " })
 }
 
-fn failure(stage: &str, error: &Error) -> Failure {
-    Failure::of_command(Code::CheckFailed, format!("{stage} failed"), error, SHOWN)
+/// A step's command that failed.
+struct Failed {
+    error: Error,
+    /// All that it printed.
+    log: Utf8PathBuf,
+}
+
+impl Failed {
+    fn failure(&self, step: TestStep) -> anyhow::Error {
+        let what = format!("{} failed", name(step));
+        Failure::of_command(Code::CheckFailed, what, &self.error, SHOWN)
+            .detail(format!("all of it: {}", self.log))
+            .into()
+    }
 }
 
 #[cfg(test)]
@@ -269,7 +317,7 @@ mod tests {
             steps(&[TestStep::Unit, TestStep::Format, TestStep::Unit]),
             [TestStep::Format, TestStep::Unit]
         );
-        assert_eq!(steps(&[]).len(), 5);
+        assert_eq!(steps(&[]).len(), 6);
         assert!(!steps(&[]).contains(&TestStep::Matrix));
         assert_eq!(steps(&[TestStep::Matrix, TestStep::Unit]), [TestStep::Unit, TestStep::Matrix]);
     }

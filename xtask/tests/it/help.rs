@@ -330,6 +330,7 @@ fn test_help() {
                       - format: rustfmt finds nothing to change
                       - clippy: clippy finds nothing to warn about
                       - unit:   Unit, snapshot, property and integration tests
+                      - flake:  The NixOS base's flake evaluates, where nix and a nixpkgs tree are
                       - smoke:  One real image built, booted and smoked
                       - faults: That image, and builds of it, when things go wrong
                       - matrix: Every format on every row of the matrix, and the installer's faults
