@@ -9,6 +9,7 @@ mod fixture;
 mod image_faults;
 mod installer_faults;
 mod matrix;
+mod nixos;
 mod smoke_faults;
 mod stage;
 mod tool;

@@ -169,10 +169,7 @@ pub(crate) fn shared_cache(profile: &str) -> &'static Path {
     let cache = &CACHES[usize::from(profile == SIMPLE)];
     cache.get_or_init(|| {
         build_shared(profile, "qemu");
-        let named = std::env::var_os("RAVE_CACHE").map(PathBuf::from);
-        let home = || PathBuf::from(std::env::var_os("HOME").expect("a home"));
-        let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-        let cache = named.unwrap_or_else(|| base.unwrap_or_else(|| home().join(".cache")).join("rave"));
+        let cache = user_cache();
         // An artifact outlives its stages in a cache that newer ones have filled.
         if stages_of(profile).iter().any(|stage| !cache.join("stages").join(stage).is_dir()) {
             fs::remove_file(shared_out(profile).join("manifest.json")).unwrap();
@@ -180,6 +177,14 @@ pub(crate) fn shared_cache(profile: &str) -> &'static Path {
         }
         cache
     })
+}
+
+/// The cache of the user who runs the tests.
+pub(crate) fn user_cache() -> PathBuf {
+    let named = std::env::var_os("RAVE_CACHE").map(PathBuf::from);
+    let home = || PathBuf::from(std::env::var_os("HOME").expect("a home"));
+    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    named.unwrap_or_else(|| base.unwrap_or_else(|| home().join(".cache")).join("rave"))
 }
 
 pub(crate) fn build_shared(profile: &str, format: &str) {

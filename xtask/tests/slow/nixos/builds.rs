@@ -1,0 +1,114 @@
+//! What is built, where it goes, and what is not built again.
+
+use std::fs;
+
+use super::project::Project;
+use crate::tool::finish;
+
+const FILES: [&str; 7] =
+    ["nixos.qcow2", "nixos.ova", "nixos.vmdk", "nixos.vmx", "nixos-vmware.ova", "nixos.img", "nixos.iso"];
+
+fn manifest(project: &Project) -> serde_json::Value {
+    let text = fs::read_to_string(project.out("headless").join("manifest.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+#[test]
+fn every_format_is_built_by_one_nix_and_is_what_the_manifest_says() {
+    let Some(project) = Project::new() else { return };
+    let built = project.image(&["--profile", "headless", "--format", "all"]);
+    built.expect_code(0).expect_said("these 6 derivations will be built");
+    built.expect_said("evaluation: done in").expect_said("6 of 6 builds");
+    let out = project.out("headless");
+    let paths: Vec<String> = FILES.iter().map(|name| out.join(name).display().to_string()).collect();
+    assert_eq!(built.stdout.lines().collect::<Vec<_>>(), paths);
+
+    let manifest = manifest(&project);
+    assert_eq!((&manifest["schema"], &manifest["base"]), (&4.into(), &"nixos".into()));
+    let outputs = manifest["outputs"].as_array().unwrap();
+    let formats: Vec<&str> = outputs.iter().map(|output| output["format"].as_str().unwrap()).collect();
+    assert_eq!(formats, ["qemu", "virtualbox", "vmware", "raw", "iso"]);
+    for output in outputs {
+        assert!(output["drv_path"].as_str().unwrap().contains("-rave-"), "{output}");
+        assert!(output["nar_hash"].as_str().unwrap().starts_with("sha256-"), "{output}");
+        assert!(output["closure_size"].as_u64().unwrap() > 30_000, "{output}");
+    }
+    for file in paths {
+        let inspected = finish(project.xtask(&["inspect", "--no-content", "--json", &file]));
+        let found: serde_json::Value = serde_json::from_str(&inspected.expect_code(0).stdout).unwrap();
+        assert_eq!(found["manifest"]["result"], "same", "{file}: {found}");
+    }
+
+    let again = project.image(&["--profile", "headless", "--format", "all"]);
+    again.expect_code(0).expect_said("nothing changed: all artifacts are there");
+    assert!(!again.stderr.contains("build: started"), "{}", again.stderr);
+    project.image(&["--profile", "headless", "--offline", "--format", "qemu"]).expect_code(0);
+    assert!(project.log().starts_with("$ nix build '.#qemu-headless' "), "{}", project.log());
+    assert!(project.log().lines().next().unwrap().ends_with(" --offline"), "{}", project.log());
+}
+
+#[test]
+fn what_the_garbage_collector_may_take_is_what_no_output_folder_links_to() {
+    let Some(project) = Project::new() else { return };
+    project.image(&["--profile", "headless", "--format", "qemu,raw"]).expect_code(0);
+    assert_eq!(project.roots().len(), 2);
+    project.nix(&["store", "gc"]).expect_code(0);
+    let disk = project.out("headless").join("nixos.qcow2");
+    assert!(fs::metadata(&disk).is_ok(), "the garbage collector took {}", disk.display());
+
+    fs::remove_dir_all(project.out("headless")).unwrap();
+    let store = fs::read_link(&project.roots()[0]).unwrap();
+    // Whichever build comes next lets go of it.
+    project.image(&["--profile", "simple", "--format", "raw"]).expect_code(4);
+    project.nix(&["store", "gc"]).expect_code(0);
+    assert!(!store.exists(), "{} is still there", store.display());
+}
+
+#[test]
+fn formats_of_the_same_flake_stay_and_others_go() {
+    let Some(project) = Project::new() else { return };
+    let commit = project.commit_of_head();
+    project.image(&["--profile", "headless", "--format", "raw"]).expect_code(0);
+    project.image(&["--profile", "headless", "--format", "iso"]).expect_code(0);
+    let formats = |manifest: &serde_json::Value| -> Vec<String> {
+        let artifacts = manifest["artifacts"].as_array().unwrap().iter();
+        artifacts.map(|artifact| artifact["format"].as_str().unwrap().to_owned()).collect()
+    };
+    let manifest_now = manifest(&project);
+    assert_eq!(formats(&manifest_now), ["raw", "iso"]);
+    assert_eq!(manifest_now["flake_revision"], commit.as_str());
+
+    // Another flake whose raw disk nobody has asked for: what lies there is of the one before.
+    let flake = project.checkout().join("flake.nix");
+    let text = fs::read_to_string(&flake).unwrap().replace("is made of", "is made now of");
+    fs::write(&flake, text).unwrap();
+    project.image(&["--profile", "headless", "--format", "iso"]).expect_code(0);
+    let manifest_now = manifest(&project);
+    assert_eq!(formats(&manifest_now), ["iso"]);
+    assert_eq!(manifest_now["flake_revision"], format!("{commit}-dirty"));
+    assert!(!project.out("headless").join("nixos.img").exists());
+    assert_eq!(project.roots().len(), 1);
+}
+
+#[test]
+fn a_changed_artifact_is_made_anew_and_never_booted() {
+    let Some(project) = Project::new() else { return };
+    let vmware = ["--profile", "headless", "--format", "vmware"];
+    project.image(&vmware).expect_code(0);
+    let machine = project.out("headless").join("nixos.vmx");
+    let before = fs::read_to_string(&machine).unwrap();
+    fs::write(&machine, before.to_uppercase()).unwrap();
+    let run = project.xtask(&[&["run", "--base", "nixos", "--headless", "--no-build"], &vmware[..]].concat());
+    finish(run).expect_code(4).expect_said("nixos.vmx is not what its manifest describes");
+    project.image(&vmware).expect_code(0).expect_said("it is made anew");
+    assert_eq!(fs::read_to_string(&machine).unwrap(), before);
+}
+
+#[test]
+fn a_manifest_of_this_base_is_no_lock() {
+    let Some(project) = Project::new() else { return };
+    project.image(&["--profile", "headless", "--format", "iso"]).expect_code(0);
+    let manifest = project.out("headless").join("manifest.json");
+    let run = project.xtask(&["image", "--locked", manifest.to_str().unwrap()]);
+    finish(run).expect_code(2).expect_said("is of the nixos base");
+}
