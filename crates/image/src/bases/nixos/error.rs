@@ -103,14 +103,10 @@ impl Error {
             Some(last) => last.clone(),
             None => evidence.said().join("\n"),
         };
+        let (reason, more) = here.trimmed(&said);
         if evaluated || evidence.errors().is_empty() {
-            let mut lines = said.lines().map(|line| line.strip_prefix("error: ").unwrap_or(line).to_owned());
-            let reason = lines.next().unwrap_or_else(|| "it said nothing".to_owned());
-            let mut more: Vec<String> = lines.collect();
-            more.drain(..more.len().saturating_sub(MOST_LINES));
             return Self::Failed { reason, more, log };
         }
-        let (reason, more) = here.trimmed(&said);
         Self::Evaluation { reason, more, log }
     }
 
@@ -272,6 +268,11 @@ mod tests {
         let error = of("error: unable to download 'x': Couldn't resolve host name (6)", true);
         assert_eq!(error.to_string(), "nix failed: unable to download 'x': Couldn't resolve host name (6)");
         assert!(error.remedy().unwrap().starts_with("check the network"));
+        let error = of(
+            "error:\n       … while fetching the input\n\n       error: unable to download 'x': HTTP error 500",
+            true,
+        );
+        assert_eq!(error.to_string(), "nix failed: unable to download 'x': HTTP error 500");
     }
 
     #[test]
