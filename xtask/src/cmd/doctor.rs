@@ -1,5 +1,6 @@
 //! `cargo xtask doctor`: a row for each thing the host needs, and the proof of its accelerator.
 
+use rave_spec::Base;
 use rave_vm::Error;
 use rave_vm::accel::{self, Accelerator, KvmState, ProbeRequest};
 use rave_vm::machine::Arch;
@@ -12,20 +13,29 @@ use crate::host::{self, Fix, Part, Row, State};
 use crate::settings::Settings;
 use crate::ui::Ui;
 
-/// What an image and a machine need.
-const NEEDED: &[Part] = &[Part::Build, Part::Boot];
+/// What an image and a machine need. The NixOS base brings what it builds with.
+fn needed(base: Base) -> &'static [Part] {
+    match base {
+        Base::Debian => &[Part::Build, Part::Boot],
+        Base::Nixos => host::BOOT,
+    }
+}
 
 /// Keeps the table within the width of a usual terminal window; paths may be longer.
 const CELL_WIDTH: usize = 30;
 
 pub(crate) fn run(args: &cli::Doctor, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
     // What cannot be mended is told after the table, which shows it too.
-    let (mut rows, unresolved) = match host::resolve(settings, ui, NEEDED) {
+    let needed = needed(settings.base);
+    let (mut rows, unresolved) = match host::resolve(settings, ui, needed) {
         Ok(rows) => (rows, None),
-        Err(error) => (host::examine(settings, NEEDED), Some(error)),
+        Err(error) => (host::examine(settings, needed), Some(error)),
     };
     rows.push(accelerator(settings));
-    rows.extend(host::examine(settings, &[Part::Iso]).into_iter().map(unless_asked_for));
+    rows.extend(host::nix(settings));
+    if settings.base == Base::Debian {
+        rows.extend(host::examine(settings, &[Part::Iso]).into_iter().map(unless_asked_for));
+    }
     rows.extend(host::examine(settings, &[Part::Test]));
     if args.json {
         let rows: Vec<JsonRow<'_>> = rows.iter().map(JsonRow::of).collect();
@@ -131,9 +141,9 @@ fn cells(row: &Row) -> Vec<String> {
 #[derive(Serialize)]
 struct JsonRow<'a> {
     name: &'a str,
-    /// What needs it: `build`, `boot`, `iso`, `test`.
+    /// What needs it: `build`, `nixos`, `boot`, `iso`, `test`.
     parts: Vec<&'static str>,
-    /// `ok`, `warning`, `optional` (only tests, or a format that nobody asked for, would use it) or `missing`.
+    /// `ok`, `warning`, `optional` (only tests, a format that nobody asked for, or the other base would use it) or `missing`.
     state: &'static str,
     found: &'a str,
     needed: &'a str,

@@ -8,6 +8,7 @@ mod ensure;
 mod for_tests;
 mod install;
 mod memo;
+mod nix;
 mod package_manager;
 mod plan;
 mod privileges;
@@ -19,5 +20,6 @@ mod tar_support;
 mod version;
 
 pub(crate) use ensure::{Needs, ensure, resolve};
+pub(crate) use nix::rows as nix;
 pub(crate) use requirements::{BOOT, Part};
 pub(crate) use rows::{Fix, Row, State, examine};

@@ -10,6 +10,8 @@ use super::version::Version;
 pub(crate) enum Part {
     /// Making an image.
     Build,
+    /// Making one of the NixOS base.
+    Nixos,
     /// Booting one and reaching it.
     Boot,
     /// Making an ISO.
@@ -31,6 +33,7 @@ impl Part {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Build => "build",
+            Self::Nixos => "nixos",
             Self::Boot => "boot",
             Self::Iso => "iso",
             Self::Zst => "zst",
@@ -139,6 +142,7 @@ const fn module(
 const OLDEST_QEMU: Version = Version([OLDEST.major, OLDEST.minor, OLDEST.patch]);
 
 pub(super) const BUILD: &[Part] = &[Part::Build];
+pub(super) const NIXOS: &[Part] = &[Part::Nixos];
 pub(crate) const BOOT: &[Part] = &[Part::Boot];
 const ISO: &[Part] = &[Part::Iso];
 const BOTH: &[Part] = &[Part::Build, Part::Boot];

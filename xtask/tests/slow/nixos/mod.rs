@@ -2,5 +2,6 @@
 
 mod builds;
 mod faults;
+mod host_and_guest;
 mod project;
 mod test_nix;

@@ -64,6 +64,21 @@ pub fn metadata(options: &Options) -> Vec<String> {
     argv
 }
 
+/// What nix.conf says, with all that it includes; before 2.20 under another name.
+pub fn config() -> [Vec<String>; 2] {
+    [words(&["nix", "config", "show", "--json"]), words(&["nix", "show-config", "--json"])]
+}
+
+/// What the store is and whether it trusts this user; before 2.19 under another name.
+pub fn store() -> [Vec<String>; 2] {
+    [words(&["nix", "store", "info", "--json"]), words(&["nix", "store", "ping", "--json"])]
+}
+
+/// Where the store's files are.
+pub fn store_folder() -> Vec<String> {
+    words(&["nix", "eval", "--raw", "--expr", "builtins.storeDir"])
+}
+
 fn start(formats: &[Format], profile: &str) -> Vec<String> {
     let mut argv = words(&["nix", "build"]);
     // From the working folder: a path of a checkout may have characters that a flake's URL may not.
@@ -157,6 +172,8 @@ mod tests {
     #[test]
     fn questions_about_the_store() {
         assert_eq!(path_info(&["/a", "/b"]), ["nix", "path-info", "--json", "--closure-size", "/a", "/b"]);
+        assert_eq!(config().map(|argv| argv.join(" ")), ["nix config show --json", "nix show-config --json"]);
+        assert_eq!(store().map(|argv| argv.join(" ")), ["nix store info --json", "nix store ping --json"]);
         assert_eq!(root("/a", "/l".into()), ["nix", "build", "/a", "--offline", "--out-link", "/l"]);
     }
 }

@@ -4,8 +4,11 @@ use std::fmt;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use camino::Utf8PathBuf;
 use rave_process::Cmd;
+use serde_json::Value;
 
+use super::argv;
 use super::error::Error;
 
 /// The oldest version that is known to do all of this: `nix build --json` with times, `builtins.fromTOML` of TOML 1.0.
@@ -63,6 +66,51 @@ impl Nix {
     }
 }
 
+/// What decides whether a nix that works can build an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// Where the store's files are.
+    pub store: Utf8PathBuf,
+    /// What builders of this machine offer: `system-features` of nix.conf(5).
+    pub features: Vec<String>,
+    /// Whether the store takes builders and caches from this user (`trusted-users` of nix.conf(5)); none where it does not say.
+    pub is_trusted: Option<bool>,
+}
+
+impl Facts {
+    /// Asks nix.
+    pub fn find() -> Result<Self, Error> {
+        let store = ask(&words(&argv::store_folder()))?.into();
+        let features = features(&ask_json(&argv::config())?);
+        Ok(Self { store, features, is_trusted: trust(&ask_json(&argv::store())?) })
+    }
+}
+
+/// Of `nix config show --json`: an object by setting, each with its value.
+fn features(config: &Value) -> Vec<String> {
+    let list = config.get("system-features").and_then(|setting| setting.get("value")?.as_array());
+    let texts = list.into_iter().flatten().filter_map(Value::as_str);
+    texts.map(str::to_owned).collect()
+}
+
+/// Of `nix store info --json`: `true` or 1.
+fn trust(store: &Value) -> Option<bool> {
+    let trusted = store.get("trusted")?;
+    trusted.as_bool().or_else(|| trusted.as_u64().map(|number| number != 0))
+}
+
+/// The answer to the first command that this version knows.
+fn ask_json(commands: &[Vec<String>; 2]) -> Result<Value, Error> {
+    let [newer, older] = commands;
+    let text = ask(&words(newer)).or_else(|error| ask(&words(older)).map_err(|_| error))?;
+    serde_json::from_str(&text)
+        .map_err(|error| Error::Answer { command: newer.join(" "), detail: error.to_string() })
+}
+
+fn words(argv: &[String]) -> Vec<&str> {
+    argv.iter().map(String::as_str).collect()
+}
+
 /// The last word that is a version: `nix (Determinate Nix 3.8.5) 2.30.2` is 2.30.
 fn version(said: &str) -> Option<Version> {
     let of_word = |word: &str| {
@@ -88,6 +136,21 @@ fn ask(argv: &[&str]) -> Result<String, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn answers_of_every_version() {
+        let config =
+            serde_json::json!({"system-features": {"value": ["benchmark", "kvm"], "defaultValue": []}});
+        assert_eq!(features(&config), ["benchmark", "kvm"]);
+        assert_eq!(features(&serde_json::json!({"system-features": 1})), Vec::<String>::new());
+        for (answer, expected) in [
+            (r#"{"url":"daemon","version":"2.26.3","trusted":false}"#, Some(false)),
+            (r#"{"url":"daemon","trusted":1}"#, Some(true)),
+            (r#"{"url":"local"}"#, None),
+        ] {
+            assert_eq!(trust(&serde_json::from_str(answer).unwrap()), expected, "{answer}");
+        }
+    }
 
     #[test]
     fn every_kind_of_nix_says_its_version() {

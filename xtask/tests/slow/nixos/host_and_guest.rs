@@ -1,0 +1,48 @@
+//! What `doctor` says of a nix that is there, and that what nix built is booted and checked like any other image.
+
+use std::fs;
+
+use super::project::Project;
+use crate::tool::{HEADLESS, finish, shared_cache, shared_out};
+
+#[test]
+fn doctor_tells_of_the_nix_that_is_there() {
+    let Some(project) = Project::new() else { return };
+    let mut doctor = project.xtask(&["doctor", "--json"]);
+    doctor.env("RAVE_BASE", "nixos").env("RAVE_NIXOS_SUBSTITUTERS", "file:///nowhere");
+    let said = finish(doctor);
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&said.stdout).expect(&said.stderr);
+    let row = |name: &str| {
+        let found = rows.iter().find(|row| row["name"] == name);
+        found.unwrap_or_else(|| panic!("no row {name} in {rows:?}"))
+    };
+    assert_eq!((&row("nix")["state"], &row("nix")["found"]), (&"ok".into(), &"nix (Nix) 2.26.3".into()));
+    let store = row("nix store")["found"].as_str().unwrap();
+    assert!(store.contains("MiB in ") && store.ends_with("/nix/store"), "{store}");
+    assert!(!row("nix builders")["found"].as_str().unwrap().is_empty());
+    // A store that this user writes to itself trusts this user.
+    assert_eq!(row("nix user")["found"], "trusted");
+    assert!(rows.iter().all(|row| row["name"] != "mmdebstrap"), "that is the other base's");
+}
+
+#[test]
+fn what_nix_built_is_booted_and_checked() {
+    let Some(project) = Project::new() else { return };
+    shared_cache(HEADLESS);
+    // The fixture's disk is empty; one that boots takes its place, from where no sandbox hides it.
+    let disk = shared_out(HEADLESS).join("rave-debian-headless.qcow2");
+    let flake = project.checkout().join("flake.nix");
+    let text = fs::read_to_string(&flake).unwrap();
+    let bootable = format!(
+        r#"qemu-headless = build "rave-bootable" "mkdir $out; cp '{}' $out/nixos.qcow2";"#,
+        disk.display()
+    );
+    let other = text.replace(r#"qemu-headless = of "qemu" "nixos.qcow2";"#, &bootable);
+    assert_ne!(other, text);
+    fs::write(&flake, other).unwrap();
+    let smoke = ["smoke", "--base", "nixos", "--profile", HEADLESS, "--only", "ssh-key,clean-shutdown"];
+    let smoked = finish(project.xtask(&smoke));
+    smoked.expect_code(0);
+    assert!(smoked.stdout.contains("nixos.qcow2 under "), "{}", smoked.stdout);
+    assert!(smoked.stdout.contains("2 passed, 0 failed"), "{}", smoked.stdout);
+}
