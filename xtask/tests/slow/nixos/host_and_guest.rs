@@ -43,6 +43,6 @@ fn what_nix_built_is_booted_and_checked() {
     let smoke = ["smoke", "--base", "nixos", "--profile", HEADLESS, "--only", "ssh-key,clean-shutdown"];
     let smoked = finish(project.xtask(&smoke));
     smoked.expect_code(0);
-    assert!(smoked.stdout.contains("nixos.qcow2 under "), "{}", smoked.stdout);
+    assert!(smoked.stdout.contains("nixos.qcow2 as qemu-bios under "), "{}", smoked.stdout);
     assert!(smoked.stdout.contains("2 passed, 0 failed"), "{}", smoked.stdout);
 }
