@@ -59,7 +59,8 @@ fn unseen(here: &Loaded, shipped: &Loaded) -> Vec<String> {
     let flake: BTreeMap<String, String> =
         rave_spec::effective(shipped).into_iter().map(|value| (value.key, value.value)).collect();
     let differs = |value: &Effective| flake.get(&value.key) != Some(&value.value);
-    let here = rave_spec::effective(here).into_iter().filter(|value| !is_hidden(&value.key) && differs(value));
+    let here =
+        rave_spec::effective(here).into_iter().filter(|value| !is_hidden(&value.key) && differs(value));
     here.map(|value| value.key).collect()
 }
 
