@@ -24,6 +24,7 @@ pub mod scratch;
 pub mod sound;
 mod stages;
 pub mod store;
+pub mod temporary;
 pub mod tools;
 pub mod tree;
 pub mod versions;

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use rave_process::Cmd;
 use serde::Serialize;
 
@@ -16,6 +16,7 @@ use crate::disk;
 use crate::error::Error;
 use crate::formats::ova;
 use crate::scratch::free_bytes;
+use crate::temporary::{self, Temporary};
 
 /// What the root file system of an image holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -123,8 +124,8 @@ impl Image<'_> {
             // Its file system is read where it lies.
             _ => return of_file_system(self.path, root.start, root.size),
         };
-        let scratch = Scratch::with_room(root.size)?;
-        let target = scratch.path.join("root");
+        let scratch = scratch_with_room(root.size)?;
+        let target = scratch.path().join("root");
         content.copy(root.start, root.size, &target)?;
         of_file_system(&target, 0, root.size)
     }
@@ -133,8 +134,8 @@ impl Image<'_> {
     fn of_live_disk(&self) -> Result<Digest, Stop> {
         let start = iso9660::squashfs(self.file)?.ok_or_else(|| "it holds no squashfs".to_owned())?;
         let start = start.to_string();
-        let scratch = Scratch::with_room(self.size_of_live_disk(&start)?)?;
-        let target = scratch.path.join("tree");
+        let scratch = scratch_with_room(self.size_of_live_disk(&start)?)?;
+        let target = scratch.path().join("tree");
         // Its queues hold 256 MiB each by default.
         let fixed = ["-no-progress", "-no-xattrs", "-data-queue", "32", "-frag-queue", "32", "-dest"];
         let rest = [target.as_str(), "-offset", &start, self.path.as_str(), disk::IMAGE];
@@ -151,8 +152,8 @@ impl Image<'_> {
 
     fn of_compressed(&self, facts: &ZstFacts) -> Result<Digest, Stop> {
         let size = facts.content.ok_or_else(|| "it does not say how large the disk is".to_owned())?;
-        let scratch = Scratch::with_room(size)?;
-        let target = scratch.path.join("disk");
+        let scratch = scratch_with_room(size)?;
+        let target = scratch.path().join("disk");
         let words = ["-d", "-q", "--sparse", "-o", target.as_str(), self.path.as_str()];
         Cmd::new("zstd").args(words).timeout(LONG_DEADLINE).output().map_err(|error| error.to_string())?;
         of_raw_disk(&target)
@@ -205,28 +206,16 @@ fn of_file_system(image: &Utf8Path, start: u64, size: u64) -> Result<Digest, Sto
 }
 
 /// A folder for large sparse files that goes away.
-struct Scratch {
-    _folder: tempfile::TempDir,
-    path: Utf8PathBuf,
-}
-
-impl Scratch {
-    /// In `TMPDIR`, else in /var/tmp, for /tmp may be memory.
-    fn with_room(needed: u64) -> Result<Self, Stop> {
-        let named = std::env::var("TMPDIR").ok().filter(|folder| !folder.is_empty());
-        let place = Utf8PathBuf::from(named.unwrap_or_else(|| "/var/tmp".into()));
-        let free = free_bytes(&place).map_err(|error| error.to_string())?;
-        if free < needed {
-            let detail = format!(
-                "{} MiB are needed to unpack it, {place} has {} MiB free: set TMPDIR to a folder on a larger disk",
-                needed >> 20,
-                free >> 20
-            );
-            return Err(detail.into());
-        }
-        let folder = tempfile::Builder::new().prefix("rave-inspect-").tempdir_in(&place)?;
-        let path = Utf8PathBuf::from_path_buf(folder.path().to_owned())
-            .map_err(|path| format!("{} is not UTF-8", path.display()))?;
-        Ok(Self { _folder: folder, path })
+fn scratch_with_room(needed: u64) -> Result<Temporary, Stop> {
+    let place = temporary::place();
+    let free = free_bytes(&place).map_err(|error| error.to_string())?;
+    if free < needed {
+        let detail = format!(
+            "{} MiB are needed to unpack it, {place} has {} MiB free: set TMPDIR to a folder on a larger disk",
+            needed >> 20,
+            free >> 20
+        );
+        return Err(detail.into());
     }
+    Ok(Temporary::new(&place, "rave-inspect-")?)
 }

@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use anyhow::Context as _;
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_image::bases::debian::{Network, Packages};
+use rave_image::temporary::{self, Temporary};
 use rave_process::Cmd;
 use rave_process::progress::{Event, Outcome};
 
@@ -35,7 +36,7 @@ const FETCHED: &[&str] = &["debs", "npm"];
 
 /// The folders of the second build; they go away unless kept.
 pub(super) struct Second {
-    folder: Option<tempfile::TempDir>,
+    folder: Temporary,
     path: Utf8PathBuf,
     builder: Builder,
 }
@@ -43,18 +44,15 @@ pub(super) struct Second {
 impl Second {
     /// Copies the checkout and finds out who can build.
     pub(super) fn prepare(settings: &Settings, ui: &Ui) -> anyhow::Result<Self> {
-        let place = std::env::var("TMPDIR").ok().filter(|folder| !folder.is_empty());
-        let place = place.unwrap_or_else(|| "/var/tmp".into());
-        let folder = tempfile::Builder::new()
-            .prefix("rave-double-")
-            .tempdir_in(&place)
+        let place = temporary::place();
+        let folder = Temporary::new(&place, "rave-double-")
             .with_context(|| format!("cannot make a folder in {place}"))?;
-        let path = Utf8PathBuf::from_path_buf(folder.path().to_owned())
-            .map_err(|path| Failure::usage(format!("{} is not UTF-8", path.display())))?;
+        let path = folder.path().to_owned();
+        // Another user builds in it.
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
         let (builder, note) = user::choose(&path.join(HOME));
         ui.note(&note);
-        let second = Self { folder: Some(folder), path, builder };
+        let second = Self { folder, path, builder };
         second.fill(settings)?;
         Ok(second)
     }
@@ -68,11 +66,8 @@ impl Second {
     }
 
     /// Leaves the folder for whoever looks for the cause.
-    pub(super) fn keep(mut self) -> Utf8PathBuf {
-        if let Some(folder) = self.folder.take() {
-            let _ = folder.keep();
-        }
-        self.path.clone()
+    pub(super) fn keep(self) -> Utf8PathBuf {
+        self.folder.keep()
     }
 
     fn fill(&self, settings: &Settings) -> anyhow::Result<()> {

@@ -1,0 +1,100 @@
+//! Folders for large files outside the cache. One that a killed command left goes with the next command of its kind.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rustix::fs::OFlags;
+
+/// Its flock(2) is held for as long as the folder is used, and goes away with the process.
+const LOCK: &str = "lock";
+
+/// A folder that goes away with this value.
+#[derive(Debug)]
+pub struct Temporary {
+    folder: tempfile::TempDir,
+    path: Utf8PathBuf,
+    _lock: File,
+}
+
+/// `TMPDIR`, else /var/tmp, for /tmp may be memory.
+pub fn place() -> Utf8PathBuf {
+    let named = std::env::var("TMPDIR").ok().filter(|folder| !folder.is_empty());
+    Utf8PathBuf::from(named.unwrap_or_else(|| "/var/tmp".into()))
+}
+
+impl Temporary {
+    /// Makes a folder in `place` whose name begins with `prefix`, closed to others. Removes those of its kind that nobody uses.
+    pub fn new(place: &Utf8Path, prefix: &str) -> io::Result<Self> {
+        sweep(place, prefix);
+        let folder = tempfile::Builder::new().prefix(prefix).tempdir_in(place)?;
+        let path = Utf8PathBuf::from_path_buf(folder.path().to_owned())
+            .map_err(|path| io::Error::other(format!("{} is not UTF-8", path.display())))?;
+        // Locked before it has its name: a sweep takes what can be locked.
+        let beside = path.join(".lock");
+        let lock = File::create(&beside)?;
+        lock.lock()?;
+        fs::rename(&beside, path.join(LOCK))?;
+        Ok(Self { folder, path, _lock: lock })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Utf8Path {
+        &self.path
+    }
+
+    /// Leaves the folder to the user: no later command removes it.
+    pub fn keep(self) -> Utf8PathBuf {
+        let _ = fs::remove_file(self.path.join(LOCK));
+        let _ = self.folder.keep();
+        self.path
+    }
+}
+
+/// Best effort: what stays only takes room. Others may write in `place` too, so no link and no pipe is opened.
+fn sweep(place: &Utf8Path, prefix: &str) {
+    for entry in place.read_dir_utf8().into_iter().flatten().flatten() {
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if !is_folder || !entry.file_name().starts_with(prefix) {
+            continue;
+        }
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+        let lock = OpenOptions::new().read(true).custom_flags(flags).open(entry.path().join(LOCK));
+        if lock.is_ok_and(|lock| lock.try_lock().is_ok()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_command_left_is_removed_and_nothing_else() {
+        let guard = tempfile::tempdir().unwrap();
+        let place = Utf8Path::from_path(guard.path()).unwrap();
+        let left = place.join("rave-a-left");
+        fs::create_dir_all(left.join("deep")).unwrap();
+        fs::write(left.join(LOCK), "").unwrap();
+        for other in ["rave-b-left", "rave-a-without-lock"] {
+            fs::create_dir(place.join(other)).unwrap();
+        }
+        fs::write(place.join("rave-b-left").join(LOCK), "").unwrap();
+        std::os::unix::fs::symlink(place.join("rave-b-left"), place.join("rave-a-link")).unwrap();
+
+        let used = Temporary::new(place, "rave-a-").unwrap();
+        let kept = Temporary::new(place, "rave-a-").unwrap().keep();
+        let last = Temporary::new(place, "rave-a-").unwrap();
+        assert!(!left.exists(), "what was left is still there");
+        for there in
+            [used.path(), &kept, last.path(), &place.join("rave-b-left"), &place.join("rave-a-without-lock")]
+        {
+            assert!(there.is_dir(), "{there} is gone");
+        }
+        let path = used.path().to_owned();
+        drop(used);
+        assert!(!path.exists());
+    }
+}
