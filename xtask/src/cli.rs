@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use rave_spec::{Base, Compression, Format, RemoteBuilder, Substituter};
 
 pub(crate) use values::{Accel, Firmware, FormatFlag, Gui, HostPort, PortFlag};
-use values::{base, compression, format, format_or_all, parse_port};
+use values::{base, compression, format, format_or_all, max_jobs, parse_port};
 
 /// Build, run and smoke-test virtual machines for AI agents.
 #[derive(Debug, Parser)]
@@ -110,15 +110,12 @@ pub(crate) struct NixFlags {
     #[arg(long = "substituter", value_name = "URL")]
     pub(crate) substituters: Vec<Substituter>,
     /// How many builds run side by side here; 0 leaves all to the builders
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(MAX_JOBS))]
+    #[arg(long, value_name = "N", value_parser = max_jobs)]
     pub(crate) max_jobs: Option<u32>,
     /// Build what is there once more, and fail where it comes out otherwise
     #[arg(long)]
     pub(crate) rebuild: bool,
 }
-
-/// `--max-jobs`, as in rave.toml.
-const MAX_JOBS: std::ops::RangeInclusive<i64> = 0..=1024;
 
 /// `cargo xtask image`
 #[derive(Debug, Clone, Default, Args)]

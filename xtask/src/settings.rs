@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal};
 
 use camino::Utf8PathBuf;
 use rave_image::bases::nixos::{self, host::Nix};
-use rave_spec::{Base, Format, Loaded, Profile, ProfileName};
+use rave_spec::{Base, Format, Loaded, Nixos, Profile, ProfileName};
 
 use crate::cli::{Accel, Cli, Command, FormatFlag, NixFlags, Target};
 use crate::exit::Failure;
@@ -31,7 +31,7 @@ pub(crate) struct Settings {
     /// The line that says why `base` was chosen, where nobody asked for it.
     pub(crate) base_note: Option<String>,
     /// What is passed on to nix: flags, else rave.toml's.
-    pub(crate) nix: nixos::Options,
+    pub(crate) nix: Nixos,
     /// A key of `spec.spec.profiles`.
     pub(crate) profile: ProfileName,
     /// The accelerator that was asked for: `--accel`, else `RAVE_ACCEL`.
@@ -70,7 +70,7 @@ impl Settings {
             out_dir,
             base,
             base_note,
-            nix: nix_options(&flags, &spec.spec.nixos),
+            nix: nix_options(flags, &spec.spec.nixos),
             profile,
             accel: accel(cli.command.as_ref())?,
             yes: cli.global.yes
@@ -143,14 +143,13 @@ fn refuse_nix_flags(flags: &NixFlags) -> anyhow::Result<()> {
 }
 
 /// Flags win, key by key.
-fn nix_options(flags: &NixFlags, spec: &rave_spec::Nixos) -> nixos::Options {
-    fn texts<T: ToString>(flags: &[T], spec: &[T]) -> Vec<String> {
-        let chosen = if flags.is_empty() { spec } else { flags };
-        chosen.iter().map(ToString::to_string).collect()
+fn nix_options(flags: NixFlags, spec: &Nixos) -> Nixos {
+    fn chosen<T: Clone>(flags: Vec<T>, spec: &[T]) -> Vec<T> {
+        if flags.is_empty() { spec.to_vec() } else { flags }
     }
-    nixos::Options {
-        builders: texts(&flags.builders, &spec.builders),
-        substituters: texts(&flags.substituters, &spec.substituters),
+    Nixos {
+        builders: chosen(flags.builders, &spec.builders),
+        substituters: chosen(flags.substituters, &spec.substituters),
         max_jobs: flags.max_jobs.or(spec.max_jobs),
         offline: spec.offline,
         rebuild: flags.rebuild || spec.rebuild,

@@ -82,6 +82,14 @@ pub(crate) fn remember(path: &Utf8Path, sha256: Digest) -> Result<(), Error> {
     fs::write(&note, serde_json::to_vec(&seen).expect("plain data")).at("write", &note)
 }
 
+/// Removes a file or a link; none being there is as good.
+pub(crate) fn remove(path: &Utf8Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path, error)),
+        _ => Ok(()),
+    }
+}
+
 fn recall(path: &Utf8Path) -> Option<(Identity, Digest)> {
     let seen: Seen = serde_json::from_slice(&fs::read(note(path)).ok()?).ok()?;
     Some((seen.identity, seen.sha256))

@@ -211,7 +211,7 @@ pub(crate) fn lock(cache_dir: &Utf8Path, sink: Sink<'_>) -> Result<FileLock, Err
 impl<'a> Plan<'a> {
     fn read(request: &'a Request<'a>) -> Result<Self, Error> {
         if request.base != Base::Debian {
-            return Err(Error::BaseNotAvailable { base: request.base });
+            return Err(Error::NotOnBase { base: request.base });
         }
         if let Some(format) = request.formats.iter().find(|format| !formats::AVAILABLE.contains(format)) {
             return Err(formats::not_on_base(*format));

@@ -57,7 +57,7 @@ pub enum Error {
     },
     /// What was asked for is done by the Debian base alone.
     #[error("the {base} base does not do this: only the debian base does")]
-    BaseNotAvailable {
+    NotOnBase {
         /// The asked base.
         base: rave_spec::Base,
     },
@@ -266,7 +266,7 @@ impl Error {
             }
             Self::Io { .. }
             | Self::FormatNotOnBase { .. }
-            | Self::BaseNotAvailable { .. }
+            | Self::NotOnBase { .. }
             | Self::Input { .. }
             | Self::Interrupted => None,
         }

@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use rave_spec::{Base, Compression, Format};
+use rave_spec::{Base, Compression, Format, MAX_JOBS_LIMITS};
 
 /// A value of `--format`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +82,13 @@ pub(super) fn format_or_all() -> impl TypedValueParser<Value = FormatFlag> {
 
 fn format_names() -> impl Iterator<Item = &'static str> {
     Format::ALL.iter().map(|format| format.as_str())
+}
+
+/// Within the limits of rave.toml's `nixos.max-jobs`.
+pub(super) fn max_jobs(text: &str) -> Result<u32, String> {
+    let number = text.parse().map_err(|_| "it is not a whole number".to_owned())?;
+    let jobs = MAX_JOBS_LIMITS.check(number).map_err(|refusal| refusal.to_string())?;
+    u32::try_from(jobs).map_err(|error| error.to_string())
 }
 
 pub(super) fn parse_port(text: &str) -> Result<PortFlag, String> {

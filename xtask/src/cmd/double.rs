@@ -3,27 +3,26 @@
 mod second;
 mod show;
 
+use rave_image::Error;
 use rave_image::compare::{self, Build};
 use rave_image::manifest::Manifest;
-use rave_spec::Base;
 
 use crate::cli;
 use crate::cmd::image::{self, Wanted, failure};
-use crate::exit::{Code, Failure};
+use crate::exit::Code;
 use crate::settings::Settings;
 use crate::ui::Ui;
 use second::Second;
 
 pub(crate) fn run(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
-    if settings.base != Base::Debian {
-        return Err(not_on_base().into());
-    }
     let formats = image::prepare(args, settings, ui)?;
     // Looked for before the first build: what hinders it is said at once.
     let second = Second::prepare(settings, ui)?;
     let wanted = Wanted::of(args, &formats);
     let ours = image::build(settings, &wanted, ui)?.manifest;
-    let Some(origin) = ours.origin.debian() else { return Err(not_on_base().into()) };
+    let Some(origin) = ours.origin.debian() else {
+        return Err(failure(&Error::NotOnBase { base: ours.base() }).into());
+    };
     second.build(settings, &wanted, origin.source_date_epoch, ui)?;
     let theirs = Manifest::read(&second.out()).map_err(|error| failure(&error))?;
 
@@ -48,10 +47,4 @@ pub(crate) fn run(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Re
     let folder = second.keep();
     ui.error(&show::lines(&compared, difference.as_ref(), &folder));
     Ok(Code::CheckFailed)
-}
-
-/// What has no second build to compare with.
-fn not_on_base() -> Failure {
-    Failure::usage("--double: the nixos base does not build twice: its disk is not the same bytes each time")
-        .remedy("compare one derivation with itself by --rebuild, or give --base debian")
 }

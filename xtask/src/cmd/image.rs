@@ -209,7 +209,7 @@ pub(crate) fn stated_epoch() -> anyhow::Result<Option<u64>> {
 pub(crate) fn failure(error: &Error) -> Failure {
     let code = match error {
         Error::FormatNotOnBase { .. }
-        | Error::BaseNotAvailable { .. }
+        | Error::NotOnBase { .. }
         | Error::Input { .. }
         | Error::NoLock { .. }
         | Error::BadLock { .. } => Code::Usage,
@@ -240,7 +240,7 @@ fn wrong_choice(error: &Error) -> Option<String> {
         Error::FormatNotOnBase { .. } => {
             "choose among those with --format, or in defaults.formats of rave.toml"
         }
-        Error::BaseNotAvailable { .. } => "give --base debian, or set defaults.base of rave.toml so",
+        Error::NotOnBase { .. } => "give --base debian, or set defaults.base of rave.toml so",
         _ => return None,
     };
     Some(text.to_owned())

@@ -99,15 +99,7 @@ impl Plan<'_> {
         // All that the format may consist of.
         let mut names = formats::file_names(&stem, format, Compress::all(Compression::Zstd));
         names.retain(|name| kept.iter().all(|file| file.name != *name));
-        names.iter().try_for_each(|name| {
-            let path = self.request.out_dir.join(name);
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    Err(Error::io("remove", &path, error))
-                }
-                _ => Ok(()),
-            }
-        })
+        names.iter().try_for_each(|name| artifact::remove(&self.request.out_dir.join(name)))
     }
 
     fn artifact(&self, workshop: &Workshop<'_>, format: Format) -> Result<Artifact, Error> {

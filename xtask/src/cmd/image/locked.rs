@@ -92,7 +92,7 @@ fn cannot(path: &Utf8Path, reasons: impl IntoIterator<Item = String>) -> Failure
 /// A manifest that asks for what there is not is a check that failed; what else goes wrong ends as everywhere.
 fn reason(path: &Utf8Path, error: &Error) -> Failure {
     match error {
-        Error::Gone { .. } | Error::Offline { .. } | Error::Input { .. } | Error::BaseNotAvailable { .. } => {
+        Error::Gone { .. } | Error::Offline { .. } | Error::Input { .. } | Error::NotOnBase { .. } => {
             let reasons: Vec<String> = error.to_string().lines().map(str::to_owned).collect();
             cannot(path, reasons).remedy(match error {
                 Error::Gone { .. } => "bring the files from a cache that has them (its folder `debs`)",

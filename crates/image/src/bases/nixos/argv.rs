@@ -1,22 +1,7 @@
 //! Command lines of `nix` as pure values.
 
 use camino::Utf8Path;
-use rave_spec::Format;
-
-/// What is passed on to `nix` as it is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Options {
-    /// Machines to build on, each as a line of nix.conf(5)'s `builders`; none leaves nix.conf's.
-    pub builders: Vec<String>,
-    /// Caches besides those of nix.conf, as URLs.
-    pub substituters: Vec<String>,
-    /// How many derivations are built here at once; none leaves nix.conf's.
-    pub max_jobs: Option<u32>,
-    /// Fetch nothing.
-    pub offline: bool,
-    /// Build what is there once more, and fail where it comes out otherwise.
-    pub rebuild: bool,
-}
+use rave_spec::{Format, Nixos};
 
 /// The flake's attribute of a format: the profile is always named, for the default one may change.
 pub fn attribute(format: Format, profile: &str) -> String {
@@ -25,7 +10,7 @@ pub fn attribute(format: Format, profile: &str) -> String {
 
 /// Builds several formats at once; `out_link` becomes a root of the garbage collector, with `-1`, `-2` and so on for those
 /// after the first.
-pub fn build(formats: &[Format], profile: &str, options: &Options, out_link: &Utf8Path) -> Vec<String> {
+pub fn build(formats: &[Format], profile: &str, options: &Nixos, out_link: &Utf8Path) -> Vec<String> {
     let mut argv = start(formats, profile);
     argv.extend(["--out-link".to_owned(), out_link.to_string()]);
     argv.extend(passed_on(options));
@@ -36,7 +21,7 @@ pub fn build(formats: &[Format], profile: &str, options: &Options, out_link: &Ut
 }
 
 /// Evaluates only, and tells what a build would make.
-pub fn evaluate(formats: &[Format], profile: &str, options: &Options) -> Vec<String> {
+pub fn evaluate(formats: &[Format], profile: &str, options: &Nixos) -> Vec<String> {
     let mut argv = start(formats, profile);
     argv.extend(["--dry-run", "--no-link"].map(str::to_owned));
     argv.extend(passed_on(options));
@@ -56,7 +41,7 @@ pub fn path_info(store_paths: &[&str]) -> Vec<String> {
 }
 
 /// Which commit the flake is of.
-pub fn metadata(options: &Options) -> Vec<String> {
+pub fn metadata(options: &Nixos) -> Vec<String> {
     let mut argv = words(&["nix", "flake", "metadata", "--json", "--no-write-lock-file"]);
     if options.offline {
         argv.push("--offline".into());
@@ -91,14 +76,14 @@ fn start(formats: &[Format], profile: &str) -> Vec<String> {
     argv
 }
 
-fn passed_on(options: &Options) -> Vec<String> {
+fn passed_on(options: &Nixos) -> Vec<String> {
     let mut argv = Vec::new();
     let mut option = |name: &str, value: String| argv.extend([name.to_owned(), value]);
     if !options.builders.is_empty() {
-        option("--builders", options.builders.join(" ; "));
+        option("--builders", joined(&options.builders, " ; "));
     }
     if !options.substituters.is_empty() {
-        option("--extra-substituters", options.substituters.join(" "));
+        option("--extra-substituters", joined(&options.substituters, " "));
     }
     if let Some(jobs) = options.max_jobs {
         option("--max-jobs", jobs.to_string());
@@ -107,6 +92,10 @@ fn passed_on(options: &Options) -> Vec<String> {
         argv.push("--offline".into());
     }
     argv
+}
+
+fn joined<T: ToString>(values: &[T], separator: &str) -> String {
+    values.iter().map(ToString::to_string).collect::<Vec<_>>().join(separator)
 }
 
 fn words(words: &[&str]) -> Vec<String> {
@@ -119,7 +108,7 @@ mod tests {
 
     #[test]
     fn several_formats_are_one_command() {
-        let argv = build(&[Format::Qemu, Format::Iso], "full", &Options::default(), "/state/x y".into());
+        let argv = build(&[Format::Qemu, Format::Iso], "full", &Nixos::default(), "/state/x y".into());
         assert_eq!(
             argv,
             [
@@ -136,16 +125,18 @@ mod tests {
                 "/state/x y",
             ]
         );
-        let argv = evaluate(&[Format::Raw], "simple", &Options::default());
+        let argv = evaluate(&[Format::Raw], "simple", &Nixos::default());
         assert_eq!(argv[2..3], [".#raw-simple"]);
         assert_eq!(argv[argv.len() - 2..], ["--dry-run", "--no-link"]);
     }
 
     #[test]
     fn what_is_passed_on() {
-        let options = Options {
-            builders: vec!["ssh://a x86_64-linux".into(), "ssh://b x86_64-linux - 4 1 kvm".into()],
-            substituters: vec!["file:///a".into(), "file:///b".into()],
+        let options = Nixos {
+            builders: ["ssh://a x86_64-linux", "ssh://b x86_64-linux - 4 1 kvm"]
+                .map(|line| line.parse().unwrap())
+                .into(),
+            substituters: ["file:///a", "file:///b"].map(|url| url.parse().unwrap()).into(),
             max_jobs: Some(0),
             offline: true,
             rebuild: true,

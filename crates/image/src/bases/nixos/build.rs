@@ -6,9 +6,9 @@ use std::time::Instant;
 use camino::Utf8Path;
 use rave_process::progress::{Event as Shown, Outcome, Sink};
 use rave_process::{Cmd, Stream};
-use rave_spec::{Format, Spec};
+use rave_spec::{Format, Nixos, Spec};
 
-use super::argv::{self, Options};
+use super::argv;
 use super::error::{Error as NixError, Here};
 use super::events::{Event, Kind, Reader};
 use super::evidence::Evidence;
@@ -21,7 +21,7 @@ use super::{place, progress};
 use crate::artifact;
 use crate::build::{Built as Image, ChangedArtifact, config, lock};
 use crate::error::{Error, IoContext as _, StageContext as _};
-use crate::manifest::{Artifact, BuildTool, Manifest, Nixos, Origin, Output, SCHEMA};
+use crate::manifest::{self, Artifact, BuildTool, Manifest, Origin, Output, SCHEMA};
 use crate::tools;
 
 /// The stage that puts results in their place.
@@ -51,7 +51,7 @@ pub struct Order<'a> {
     /// What to do with an artifact that somebody changed since it was built.
     pub changed_artifact: ChangedArtifact,
     /// What is passed on to nix.
-    pub options: &'a Options,
+    pub options: &'a Nixos,
 }
 
 /// Builds what is asked for and missing.
@@ -207,7 +207,7 @@ impl Order<'_> {
         sink(Shown::StageFinished { stage: PLACE, elapsed, outcome: Outcome::Built });
         Ok(Manifest {
             schema: SCHEMA,
-            origin: Origin::Nixos(Nixos {
+            origin: Origin::Nixos(manifest::Nixos {
                 flake_revision: flake.revision,
                 flake_nar_hash: flake.nar_hash,
                 nix_version: nix.said.clone(),

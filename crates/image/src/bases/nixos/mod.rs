@@ -16,6 +16,5 @@ mod roots;
 mod text;
 mod transcript;
 
-pub use argv::Options;
 pub use build::{Order, build, is_current};
 pub use error::Error;

@@ -8,7 +8,7 @@ use rave_spec::{Compress, Compression, Format};
 
 use super::error::Error as NixError;
 use super::query::Built;
-use crate::artifact;
+use crate::artifact::{self, remove};
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _};
 use crate::formats;
@@ -83,13 +83,6 @@ fn is_opened_in_place(format: Format, name: &str) -> bool {
 
 fn real(path: &Utf8Path) -> Result<Utf8PathBuf, Error> {
     path.canonicalize_utf8().at("follow", path)
-}
-
-fn remove(path: &Utf8Path) -> Result<(), Error> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path, error)),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use rave_spec::Format;
 
 use super::argv;
 use super::query::Built;
+use crate::artifact::remove;
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _, StageContext as _};
 
@@ -73,13 +74,6 @@ fn sweep(all: &Utf8Path) {
         if of.is_ok_and(|out_dir| !Utf8Path::new(&out_dir).exists()) {
             let _ = fs::remove_dir_all(entry.path());
         }
-    }
-}
-
-fn remove(path: &Utf8Path) -> Result<(), Error> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path, error)),
-        _ => Ok(()),
     }
 }
 
