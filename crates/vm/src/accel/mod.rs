@@ -15,7 +15,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::qemu::Qemu;
+use crate::qemu::{Qemu, Version};
 use cache::{Cache, Key};
 use guest::{Outcome, Run};
 
@@ -57,14 +57,25 @@ pub enum Engine {
     KvmWithoutArchCapabilities,
     /// Software emulation with all that QEMU can emulate.
     Tcg,
+    /// Software emulation without AVX2. A QEMU before [`GATHERS_RIGHT`] emulates `VPGATHERDD` and its kin as if there were
+    /// no index where the index is `XMM4` or `YMM4` (QEMU's issue 2474): Chromium's drawing reads astray and dies of it.
+    TcgWithoutAvx2,
 }
 
+/// The first QEMU that decodes a vector index of 4 (VSIB) as the register it is.
+const GATHERS_RIGHT: Version = Version { major: 9, minor: 1, patch: 0 };
+
 impl Engine {
+    /// Software emulation as far as this version of QEMU does it right.
+    fn tcg(version: Version) -> Self {
+        if version < GATHERS_RIGHT { Self::TcgWithoutAvx2 } else { Self::Tcg }
+    }
+
     /// The accelerator.
     pub fn accelerator(self) -> Accelerator {
         match self {
             Self::Kvm | Self::KvmWithoutArchCapabilities => Accelerator::Kvm,
-            Self::Tcg => Accelerator::Tcg,
+            Self::Tcg | Self::TcgWithoutAvx2 => Accelerator::Tcg,
         }
     }
 
@@ -74,6 +85,7 @@ impl Engine {
             Self::Kvm => "host",
             Self::KvmWithoutArchCapabilities => "host,arch-capabilities=off",
             Self::Tcg => "max",
+            Self::TcgWithoutAvx2 => "max,avx2=off",
         }
     }
 }
@@ -109,7 +121,7 @@ pub fn probe(request: &ProbeRequest<'_>) -> Result<Verdict, Error> {
     let (engine, tcg_ms) = match (engine, request.force) {
         (Some(engine), _) => (engine, None),
         (None, Some(Accelerator::Kvm)) => return Err(Error::KvmUnusable { state: kvm }),
-        (None, _) => (Engine::Tcg, Some(prober.tcg(&mut cache)?)),
+        (None, _) => (Engine::tcg(request.qemu.version), Some(prober.tcg(&mut cache)?)),
     };
     if cache != known {
         cache.save(&file)?;
@@ -156,7 +168,7 @@ impl Prober<'_> {
         if let Some(ms) = cache.tcg_ms {
             return Ok(ms);
         }
-        let run = self.run(Engine::Tcg, TCG_DEADLINE)?;
+        let run = self.run(Engine::tcg(self.qemu.version), TCG_DEADLINE)?;
         match run.outcome {
             Outcome::Done { ms } => {
                 cache.tcg_ms = Some(ms);
@@ -175,4 +187,18 @@ impl Prober<'_> {
 /// The file in `cache_dir` that [`probe`] keeps its result in.
 pub fn cache_file(cache_dir: &Utf8Path) -> Utf8PathBuf {
     cache::file(cache_dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn avx2_is_shown_by_a_qemu_that_emulates_it_right() {
+        let of = |text| Engine::tcg(Version::parse(text).unwrap());
+        assert_eq!(of("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)"), Engine::TcgWithoutAvx2);
+        assert_eq!(of("QEMU emulator version 9.0.4"), Engine::TcgWithoutAvx2);
+        assert_eq!(of("QEMU emulator version 9.1.0"), Engine::Tcg);
+        assert_eq!(of("QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2)"), Engine::Tcg);
+    }
 }

@@ -77,6 +77,12 @@ fn kvm_shows_the_hosts_processor() {
 }
 
 #[test]
+fn what_an_old_qemu_emulates_wrong_is_not_shown() {
+    let text = lines(&machine(), Engine::TcgWithoutAvx2);
+    assert!(text.contains("-accel tcg,thread=multi\n-cpu max,avx2=off\n"), "{text}");
+}
+
+#[test]
 fn uefi_maps_its_code_read_only_and_its_own_variables() {
     let firmware = Firmware::Uefi { code: "/fw/CODE.fd".into(), vars_template: "/fw/VARS.fd".into() };
     let text = lines(&Machine { firmware, ..machine() }, Engine::Tcg);
