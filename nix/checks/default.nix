@@ -2,14 +2,21 @@
 # before anything is built.
 { lib, pkgs, module, settings }:
 let
-  smoke = import ./smoke.nix { inherit lib pkgs module; };
+  # The test is a function and no name of this scope: what it evaluated, a whole system of some 300 MiB, is then forgotten.
+  smoke =
+    name: arguments:
+    let
+      test = _: import ./smoke.nix { inherit lib pkgs module; } ({ inherit name; } // arguments);
+    in
+    # `.test.driverInteractive` is the machine to try things in.
+    pkgs.runCommand "rave-smoke-${name}" { passthru.test = test { }; } "ln --symbolic ${test { }} $out";
   badSettings = import ../tests/bad-settings.nix { inherit lib; };
 in
 lib.mapAttrs' (
-  profile: _: lib.nameValuePair "smoke-${profile}" (smoke { inherit profile; })
+  profile: _: lib.nameValuePair "smoke-${profile}" (smoke profile { inherit profile; })
 ) settings.profiles
 // {
-  smoke-hardened = smoke {
+  smoke-hardened = smoke "hardened" {
     profile = settings.defaults.profile;
     hardened = true;
   };

@@ -1,11 +1,10 @@
 # One machine that runs the checks which apply to it, by NixOS's test driver.
 { lib, pkgs, module }:
-{ profile, hardened ? null }:
+{ name, profile, hardened ? null }:
 let
   checks = import ./list.nix { inherit lib; };
   keys = import (pkgs.path + "/nixos/tests/ssh-keys.nix") pkgs;
   pins = (lib.importJSON ../../crates/guest/assets/npm/package.json).dependencies;
-  name = if hardened == true then "hardened" else profile;
 in
 pkgs.testers.runNixOSTest (
   { nodes, ... }:

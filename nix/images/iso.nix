@@ -62,7 +62,8 @@ let
         options = [ "bind" "ro" ];
       };
     };
-  live = system.extendModules {
+  # A function and no name of this scope: what it evaluated, a whole system of some 300 MiB, is then forgotten.
+  live = _: system.extendModules {
     modules = [
       (pkgs.path + "/nixos/modules/installer/cd-dvd/iso-image.nix")
       layout
@@ -89,15 +90,20 @@ let
       }
     ];
   };
-  # nixpkgs may name a file otherwise one day.
-  onMedium = map (file: "${file.target} ${file.source}") live.config.isoImage.contents;
-  absent = lib.filter (file: !lib.elem "${file.target} ${file.source}" onMedium) (checked live.config);
+  file =
+    { config, ... }:
+    let
+      # nixpkgs may name a file otherwise one day.
+      onMedium = map (file: "${file.target} ${file.source}") config.isoImage.contents;
+      absent = lib.filter (file: !lib.elem "${file.target} ${file.source}" onMedium) (checked config);
+    in
+    assert lib.assertMsg (absent == [ ])
+      "nix/images/iso.nix: the medium has no ${lib.concatMapStringsSep ", " (file: file.target) absent}, which its digests name";
+    "${config.system.build.isoImage}/iso/nixos.iso";
 in
-assert lib.assertMsg (absent == [ ])
-  "nix/images/iso.nix: the medium has no ${lib.concatMapStringsSep ", " (file: file.target) absent}, which its digests name";
 pkgs.runCommand "rave-${profile}-iso"
   {
-    passthru = { inherit live; };
+    passthru.live = live { };
     meta = {
       description = "A live session of ${profile} that installs it";
       platforms = [ "x86_64-linux" ];
@@ -105,5 +111,5 @@ pkgs.runCommand "rave-${profile}-iso"
   }
   ''
     mkdir $out
-    ln --symbolic ${live.config.system.build.isoImage}/iso/nixos.iso $out/nixos.iso
+    ln --symbolic ${file (live { })} $out/nixos.iso
   ''
