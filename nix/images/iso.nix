@@ -87,6 +87,15 @@ let
         boot.growPartition = lib.mkForce false;
         boot.loader.timeout = lib.mkForce 5;
         services.udev.extraRules = builtins.readFile ../../crates/guest/assets/install.rules;
+        # `rave.install` among the kernel's arguments: as the initrd of the other base does it.
+        systemd.services.rave-install-asked = {
+          wantedBy = [ "multi-user.target" ];
+          unitConfig.ConditionKernelCommandLine = "rave.install";
+          serviceConfig = {
+            Type = "oneshot";
+            ExecStart = "${pkgs.systemd}/bin/systemctl --no-block isolate rave-install.target";
+          };
+        };
       }
     ];
   };

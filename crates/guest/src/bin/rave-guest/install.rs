@@ -6,6 +6,7 @@ mod answers;
 mod dialogue;
 mod disk;
 mod medium;
+mod partition;
 mod system;
 
 use crate::error::Error;
@@ -47,6 +48,7 @@ pub(crate) fn run(config: &GuestConfig, file: Option<&Path>) -> Result<(), Error
         return Err(refused(format!("{} names no disk", file.display()), "add a line rave.install=/dev/..."));
     }
     let answers = if attended { dialogue::ask(given, &disks, config)? } else { given };
+    system::check(&answers)?;
     let disk = Disk::find(&disks, answers.disk.as_deref().unwrap_or_default())?;
     let target = disk.open(size)?;
     may_be_taken(&target, disk, &answers)?;
@@ -62,7 +64,7 @@ pub(crate) fn run(config: &GuestConfig, file: Option<&Path>) -> Result<(), Error
             println!("  {shown:3} %  {} of {} MiB", done >> 20, size >> 20);
         }
     })?;
-    system::configure(&disk.path, &answers, config)?;
+    system::configure(&disk.path, partition::root_offset(image)?, &answers, config)?;
     target.write_head(image)?;
     println!(
         "RAVE is installed on {}: take the medium out; the next start is from the disk.",

@@ -154,13 +154,6 @@ fn words(line: &str) -> Vec<String> {
     words
 }
 
-/// The value of a kernel argument.
-pub(super) fn argument(name: &str) -> Option<String> {
-    let line = fs::read_to_string("/proc/cmdline").ok()?;
-    let prefix = format!("{name}=");
-    words(&line).into_iter().find_map(|word| word.strip_prefix(&prefix).map(str::to_owned))
-}
-
 /// The text of the second medium's file, if there is one.
 fn file() -> Result<Option<String>, Error> {
     if !Path::new(MEDIUM).exists() {

@@ -2,6 +2,7 @@
 
 use super::answers::{Answers, Then, check_host_name, refused};
 use super::disk::{Content, Disk};
+use super::system;
 use crate::error::Error;
 use crate::files::failed;
 use crate::spawn;
@@ -23,7 +24,7 @@ pub(super) fn ask(given: Answers, disks: &[Disk], config: &GuestConfig) -> Resul
         }
     }
     answers.disk = Some(path);
-    if answers.host_name.is_none() {
+    if answers.host_name.is_none() && system::takes_a_host_name() {
         answers.host_name = until(|| {
             let name = line(&format!("Host name [{}]", config.host_name))?;
             if name.is_empty() { Ok(None) } else { check_host_name(name).map(Some) }

@@ -1,25 +1,46 @@
 //! What the answers change in the written system, before it is bootable.
 
-use super::answers::{Answers, argument, refused};
+use super::answers::{Answers, refused};
 use crate::error::Error;
 use crate::files::{self, Ids, failed};
 use crate::spawn;
 use rave_guest::config::{self, GuestConfig};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const PLACE: &str = "/run/rave/target";
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Mounts the root file system of the disk and writes the answers into it.
-pub(super) fn configure(disk: &Path, answers: &Answers, config: &GuestConfig) -> Result<(), Error> {
-    let offset = argument("rave.root-offset").ok_or_else(|| {
-        refused(
-            "the kernel was not told where the root file system lies",
-            "start from the ISO's own boot menu",
-        )
-    })?;
+/// What NixOS has on every system, os-release(5) apart.
+const NIXOS: &str = "/etc/NIXOS";
+/// chpasswd(8) of Debian, and of NixOS, whose /run is empty until it runs.
+const CHPASSWD: [&str; 2] = ["/usr/sbin/chpasswd", "/nix/var/nix/profiles/system/sw/bin/chpasswd"];
+
+/// Whether the system takes a host name from a file: NixOS's is part of its configuration.
+pub(super) fn takes_a_host_name() -> bool {
+    !Path::new(NIXOS).exists()
+}
+
+/// Refuses what this system cannot be told, before anything is written.
+pub(super) fn check(answers: &Answers) -> Result<(), Error> {
+    if answers.host_name.is_some() && !takes_a_host_name() {
+        return Err(refused(
+            "NixOS has its host name from its configuration",
+            "leave rave.hostname out; in the installed system set networking.hostName in /etc/nixos/configuration.nix, then: \
+             sudo nixos-rebuild switch --flake /etc/nixos#$(hostname)",
+        ));
+    }
+    Ok(())
+}
+
+/// Mounts the root file system of the disk, which begins at the byte `offset`, and writes the answers into it.
+pub(super) fn configure(
+    disk: &Path,
+    offset: u64,
+    answers: &Answers,
+    config: &GuestConfig,
+) -> Result<(), Error> {
     fs::create_dir_all(PLACE).map_err(failed("make the folder", PLACE))?;
     let options = format!("loop,offset={offset}");
     let device = disk.display().to_string();
@@ -34,17 +55,22 @@ fn write(root: &Path, answers: &Answers, config: &GuestConfig) -> Result<(), Err
         name_host(root, name, config)?;
     }
     if let Some(key) = &answers.key {
-        let_in(&root.join(config.home.trim_start_matches('/')), key)?;
+        let_in(&below(root, &config.home), key)?;
     }
     if let Some(password) = &answers.password {
         let text = format!("{}:{password}\n", config.user);
-        spawn::output_of_input("chroot", &[PLACE, "/usr/sbin/chpasswd"], &text, LIMIT)?;
+        let chpasswd = CHPASSWD.into_iter().find(|path| fs::symlink_metadata(below(root, path)).is_ok());
+        spawn::output_of_input("chroot", &[PLACE, chpasswd.unwrap_or(CHPASSWD[0])], &text, LIMIT)?;
     }
     Ok(())
 }
 
+fn below(root: &Path, path: &str) -> PathBuf {
+    root.join(path.trim_start_matches('/'))
+}
+
 fn name_host(root: &Path, name: &str, config: &GuestConfig) -> Result<(), Error> {
-    let below = |path: &str| root.join(path.trim_start_matches('/'));
+    let below = |path| below(root, path);
     files::write(&below("/etc/hostname"), 0o644, None, &format!("{name}\n"))?;
     let hosts = below("/etc/hosts");
     let text = files::read(&hosts)?
