@@ -1,11 +1,13 @@
 //! The command line as types. No behaviour: what a command does is in `cmd/`.
 
+mod develop;
 mod values;
 
 use camino::Utf8PathBuf;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use rave_spec::{Base, Compression, Format, RemoteBuilder, Substituter};
 
+pub(crate) use develop::{Bench, BenchPart, Ci, CiCommand, CiMatrix, Test, TestStep};
 pub(crate) use values::{Accel, Firmware, FormatFlag, Gui, HostPort, PortFlag};
 use values::{base, compression, format, format_or_all, max_jobs, parse_port};
 
@@ -310,95 +312,6 @@ pub(crate) struct Config {
     /// Print the values and their origins as JSON
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-/// `cargo xtask test`
-#[derive(Debug, Clone, Default, Args)]
-pub(crate) struct Test {
-    /// Which steps, always in this order [default: all but matrix]
-    #[arg(value_name = "STEP")]
-    pub(crate) steps: Vec<TestStep>,
-}
-
-/// A part of `cargo xtask test`, in the order in which they run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-pub(crate) enum TestStep {
-    /// rustfmt finds nothing to change
-    Format,
-    /// clippy finds nothing to warn about
-    Clippy,
-    /// Unit, snapshot, property and integration tests
-    Unit,
-    /// The NixOS base's flake evaluates, where nix and a nixpkgs tree are
-    Flake,
-    /// One real image built, booted and smoked
-    Smoke,
-    /// That image, and builds of it, when things go wrong
-    Faults,
-    /// Every format on every row of the matrix, and the installer's faults
-    Matrix,
-}
-
-/// `cargo xtask ci`
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Ci {
-    #[command(subcommand)]
-    pub(crate) command: CiCommand,
-}
-
-/// What a workflow may ask.
-#[derive(Debug, Clone, Subcommand)]
-pub(crate) enum CiCommand {
-    /// Print a job matrix as JSON on one line: an `include` list with base, profile and format
-    Matrix(CiMatrix),
-}
-
-/// `cargo xtask ci matrix`
-#[derive(Debug, Clone, Default, Args)]
-pub(crate) struct CiMatrix {
-    /// Only this base; may be repeated or a comma list
-    #[arg(long = "base", value_name = "BASE", value_delimiter = ',', value_parser = base())]
-    pub(crate) bases: Vec<Base>,
-    /// Only this profile of rave.toml; may be repeated or a comma list
-    #[arg(long = "profile", value_name = "NAME", value_delimiter = ',')]
-    pub(crate) profiles: Vec<String>,
-    /// Only this format; may be repeated or a comma list
-    #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',', value_parser = format_or_all())]
-    pub(crate) formats: Vec<FormatFlag>,
-}
-
-/// `cargo xtask bench`
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Bench {
-    /// The profile to measure [default: defaults.profile of rave.toml]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) profile: Option<String>,
-    /// Measure only this; may be repeated or a comma list
-    #[arg(long, value_name = "PART", value_delimiter = ',')]
-    pub(crate) only: Vec<BenchPart>,
-    /// How often each boot is measured
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) runs: u32,
-    /// Print the figures as JSON on stdout
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// What `cargo xtask bench` measures, in the order in which it does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum BenchPart {
-    /// Builds of one format, beside plain mmdebstrap.
-    Image,
-    /// All formats beside one, each beside its tool.
-    Formats,
-    /// The same packages by mkosi, where it is installed.
-    Mkosi,
-    /// Boots, beside a plain system's.
-    Boot,
-    /// Boots of every format.
-    FormatBoots,
-    /// The desktop, beside Debian's own.
-    Desktop,
 }
 
 /// `cargo xtask completions`

@@ -2,6 +2,7 @@
 //! a problem, and no other file that they name is opened.
 
 mod content;
+mod facts;
 pub mod gpt;
 mod guest;
 mod iso9660;
@@ -13,7 +14,6 @@ mod tests;
 use std::fs::File;
 
 use camino::Utf8Path;
-use serde::Serialize;
 
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _};
@@ -21,130 +21,9 @@ use crate::formats::ova::{self, Member};
 use crate::formats::ovf::{Envelope, resource};
 use crate::formats::{Driver, vmdk, vmx, zst};
 use content::{Content, read_plain};
-use gpt::Table;
+pub use facts::{DiskFacts, Inspection, IsoFacts, Kind, MachineFacts, OvaFacts, VmdkFacts, ZstFacts};
 pub use guest::GuestContent;
 pub use manifest::Match;
-
-/// What was found out about a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Inspection {
-    /// Its name.
-    pub file: String,
-    /// Bytes.
-    pub size: u64,
-    /// What it is.
-    pub kind: Kind,
-    /// The disk in it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub disk: Option<DiskFacts>,
-    /// What the manifest beside it says.
-    pub manifest: Match,
-    /// What its root file system holds.
-    pub content: GuestContent,
-    /// What is wrong, or could not be made out.
-    pub problems: Vec<String>,
-}
-
-/// What a file is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase", tag = "format")]
-pub enum Kind {
-    /// A plain disk.
-    Raw,
-    /// QEMU's own.
-    Qcow2(qcow2::Header),
-    /// VMware's.
-    Vmdk(VmdkFacts),
-    /// An OVF package in one file.
-    Ova(OvaFacts),
-    /// The descriptor of an OVF package.
-    Ovf(MachineFacts),
-    /// A configuration for VMware's products.
-    Vmx(MachineFacts),
-    /// A raw disk, compressed.
-    Zst(ZstFacts),
-    /// An ISO 9660 image.
-    Iso(IsoFacts),
-    /// None of these.
-    Unknown,
-}
-
-/// The head of a VMDK.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct VmdkFacts {
-    /// `monolithicSparse`, `streamOptimized` and others.
-    pub kind: String,
-    /// Its content id.
-    pub cid: String,
-    /// The version of its format.
-    pub version: u32,
-}
-
-/// An OVF package.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct OvaFacts {
-    /// Its files, in order.
-    pub files: Vec<String>,
-    /// The machine that it describes.
-    pub machine: Option<MachineFacts>,
-    /// How many digests of its `.mf` hold.
-    pub digests_hold: usize,
-}
-
-/// A machine as its descriptor has it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct MachineFacts {
-    /// Its name.
-    pub name: String,
-    /// The hardware's family or version: `virtualbox-2.2`, `vmx-14`.
-    pub family: String,
-    /// The guest's system.
-    pub guest: String,
-    /// Virtual CPUs.
-    pub cpus: Option<u64>,
-    /// Memory, MiB.
-    pub memory_mib: Option<u64>,
-    /// Disk controllers: `AHCI`, `pvscsi`.
-    pub controllers: Vec<String>,
-    /// Network cards: `E1000`, `vmxnet3`.
-    pub cards: Vec<String>,
-    /// Forwarded ports: `ssh 127.0.0.1:2223 -> 22`.
-    pub forwards: Vec<String>,
-}
-
-/// A compressed raw disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct ZstFacts {
-    /// Its frames.
-    pub frames: u64,
-    /// Bytes at its start that hold the start of the disk.
-    #[serde(skip)]
-    head: u64,
-    /// Bytes of the disk, where the frames say so.
-    pub content: Option<u64>,
-}
-
-/// An ISO image (ECMA-119, 8.4).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct IsoFacts {
-    /// The volume's name.
-    pub volume: String,
-    /// Whether it has an El Torito boot record.
-    pub boots_as_cd: bool,
-}
-
-/// A disk as its guest sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct DiskFacts {
-    /// Bytes.
-    pub virtual_size: u64,
-    /// Its GUID partition table.
-    pub table: Option<Table>,
-    /// What a BIOS starts: the boot code's name, where there is some.
-    pub bios_loader: Option<String>,
-    /// Whether the EFI system partition holds the loader that UEFI looks for.
-    pub uefi_loader: bool,
-}
 
 /// How far to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,11 +1,15 @@
 //! A virtual machine as a value: everything that its QEMU command line depends on, without side effects.
 
-use std::fs::File;
-use std::io::{self, Read as _};
+mod disk;
+mod display;
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
+
+pub use disk::{Disk, DiskFormat, ExtraDisk, Interface, Part};
+pub use display::{Display, Password, Server, VNC_BASE};
 
 /// The guest's processor architecture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -107,112 +111,6 @@ pub enum Firmware {
     },
 }
 
-/// A disk image and how the guest sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Disk {
-    /// The image, or the file that holds it.
-    pub path: Utf8PathBuf,
-    /// Where in that file it lies.
-    pub part: Part,
-    /// Its format.
-    pub format: DiskFormat,
-    /// The controller it hangs on.
-    pub interface: Interface,
-}
-
-impl Disk {
-    /// An image that is a file of its own.
-    pub fn whole(path: impl Into<Utf8PathBuf>, format: DiskFormat, interface: Interface) -> Self {
-        Self { path: path.into(), part: Part::Whole, format, interface }
-    }
-}
-
-/// A disk beside the one that the machine starts from. The guest's writes go into the very file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExtraDisk {
-    /// The image.
-    pub path: Utf8PathBuf,
-    /// Its format.
-    pub format: DiskFormat,
-    /// The controller it hangs on.
-    pub interface: Interface,
-    /// The guest cannot write it.
-    pub read_only: bool,
-}
-
-/// Which part of a file is the image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Part {
-    /// The file is the image.
-    Whole,
-    /// The image lies in an archive that does not compress it, such as an OVA. It is read only through an overlay.
-    Bytes {
-        /// Its first byte; a multiple of 512.
-        offset: u64,
-        /// Bytes.
-        size: u64,
-    },
-}
-
-/// A disk image format, by QEMU's block driver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum DiskFormat {
-    /// Plain bytes.
-    Raw,
-    /// QEMU's own.
-    Qcow2,
-    /// `VMware`.
-    Vmdk,
-    /// `VirtualBox`.
-    Vdi,
-}
-
-impl DiskFormat {
-    /// The block driver's name.
-    pub fn driver(self) -> &'static str {
-        match self {
-            Self::Raw => "raw",
-            Self::Qcow2 => "qcow2",
-            Self::Vmdk => "vmdk",
-            Self::Vdi => "vdi",
-        }
-    }
-}
-
-/// The controller that a disk hangs on: an artifact for another hypervisor is booted on what that one offers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Interface {
-    /// virtio-blk.
-    Virtio,
-    /// SATA, as VirtualBox has it.
-    Ahci,
-    /// `NVMe`.
-    Nvme,
-    /// LSI SAS 1068.
-    Scsi,
-    /// VMware's own SCSI.
-    Pvscsi,
-    /// A CD drive on SATA. What is in it cannot be written: the machine has no overlay.
-    Cd,
-    /// A USB stick on xHCI.
-    UsbStick,
-}
-
-impl Interface {
-    /// What people call it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Virtio => "virtio-blk",
-            Self::Ahci => "ahci",
-            Self::Nvme => "nvme",
-            Self::Scsi => "lsi-sas",
-            Self::Pvscsi => "pvscsi",
-            Self::Cd => "sata-cd",
-            Self::UsbStick => "usb-storage",
-        }
-    }
-}
-
 /// A network card.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Nic {
@@ -287,74 +185,6 @@ pub enum WhenTaken {
     Fail,
     /// Take another free one.
     PickAnother,
-}
-
-/// What the user sees of the machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Display {
-    /// Nothing; the serial console goes to a file.
-    Headless,
-    /// A GTK window.
-    Gtk,
-    /// An SDL window.
-    Sdl,
-    /// A VNC server; its port is at least [`VNC_BASE`].
-    Vnc(Server),
-    /// A SPICE server.
-    Spice(Server),
-}
-
-/// Where a display is served. Every user of this host can reach a port of the loopback address too: the password keeps
-/// them out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Server {
-    /// The address that listens.
-    pub bind: IpAddr,
-    /// Its TCP port.
-    pub port: u16,
-    /// What it asks for.
-    pub password: Password,
-}
-
-/// The port of VNC's display 0 (RFC 6143, 1.1); QEMU takes the display's number.
-pub const VNC_BASE: u16 = 5900;
-
-/// A password made for one run. It reaches QEMU in a file of mode 0600, never on the command line.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Password(String);
-
-impl Password {
-    /// VNC's challenge looks at no more characters (RFC 6143, 7.2.2).
-    const LENGTH: usize = 8;
-    /// Without those that look alike: 57 characters, 46 bits in all.
-    const ALPHABET: &[u8] = b"ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789";
-
-    /// A new one, of the system's random numbers.
-    pub fn random() -> io::Result<Self> {
-        let mut source = File::open("/dev/urandom")?;
-        let mut text = String::new();
-        while text.len() < Self::LENGTH {
-            let mut byte = [0];
-            source.read_exact(&mut byte)?;
-            // Bytes past the alphabet's last whole repetition would make its first characters likelier.
-            let count = Self::ALPHABET.len();
-            if usize::from(byte[0]) < 256 / count * count {
-                text.push(char::from(Self::ALPHABET[usize::from(byte[0]) % count]));
-            }
-        }
-        Ok(Self(text))
-    }
-
-    /// The text to type.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Password {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Password(***)")
-    }
 }
 
 /// A systemd credential. Its value reaches QEMU in a file of mode 0600, never on the command line.
@@ -440,19 +270,5 @@ impl Files {
     /// The text of a credential as QEMU hands it to the guest.
     pub(crate) fn credential(&self, index: usize) -> Utf8PathBuf {
         self.run_dir.join(format!("credential-{index}"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn passwords_fit_vnc_differ_and_are_not_shown() {
-        let [one, two] = [(), ()].map(|()| Password::random().unwrap());
-        assert_eq!(one.as_str().len(), 8);
-        assert_ne!(one, two);
-        assert!(one.as_str().bytes().all(|byte| Password::ALPHABET.contains(&byte)), "{}", one.as_str());
-        assert!(!format!("{one:?}").contains(one.as_str()));
     }
 }
