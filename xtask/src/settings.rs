@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal};
 
 use camino::Utf8PathBuf;
 use rave_image::bases::nixos::{self, host::Nix};
-use rave_spec::{Base, Format, Loaded, Nixos, Profile, ProfileName};
+use rave_spec::{Base, Format, Guest, Loaded, Nixos, Profile, ProfileName};
 
 use crate::cli::{Accel, Cli, Command, FormatFlag, NixFlags, Target};
 use crate::exit::Failure;
@@ -84,6 +84,14 @@ impl Settings {
     /// What rave.toml and profiles/ say, without rave.local.toml and `RAVE_*`.
     pub(crate) fn shipped(&self) -> anyhow::Result<Loaded> {
         sources::shipped(&self.root)
+    }
+
+    /// Who lives in the image's guest: the nixos base sees neither rave.local.toml nor `RAVE_*`.
+    pub(crate) fn guest(&self) -> anyhow::Result<Guest> {
+        match self.base {
+            Base::Nixos => Ok(self.shipped()?.spec.guest),
+            Base::Debian => Ok(self.spec.spec.guest.clone()),
+        }
     }
 
     /// The chosen profile.

@@ -93,11 +93,8 @@ impl<'a> Session<'a> {
         let mut album = self.files.album(&self.name(row));
         let checks: Vec<Check> =
             self.checks.iter().filter(|check| check.applies(row.is_live())).copied().collect();
-        let mut booted = Booted {
-            path: path.clone(),
-            format: artifact.format,
-            password: self.settings.spec.spec.guest.password.clone(),
-        };
+        let mut booted =
+            Booted { path: path.clone(), format: artifact.format, password: self.settings.guest()?.password };
         let mut rows = Vec::new();
         let mut installed = Ok(());
         if row.medium == Medium::Installed {

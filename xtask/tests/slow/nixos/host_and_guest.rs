@@ -40,9 +40,13 @@ fn what_nix_built_is_booted_and_checked() {
     let other = text.replace(r#"qemu-headless = of "qemu" "nixos.qcow2";"#, &bootable);
     assert_ne!(other, text);
     fs::write(&flake, other).unwrap();
-    let smoke = ["smoke", "--base", "nixos", "--profile", HEADLESS, "--only", "ssh-key,clean-shutdown"];
-    let smoked = finish(project.xtask(&smoke));
+    // The flake does not see it, so the image has another.
+    fs::write(project.checkout().join("rave.local.toml"), "[guest]\npassword = \"of-no-image\"\n").unwrap();
+    let checks = "ssh-key,ssh-password,clean-shutdown";
+    let smoked =
+        finish(project.xtask(&["smoke", "--base", "nixos", "--profile", HEADLESS, "--only", checks]));
     smoked.expect_code(0);
+    assert!(smoked.stderr.contains("say of guest.password is not in the image"), "{}", smoked.stderr);
     assert!(smoked.stdout.contains("nixos.qcow2 as qemu-bios under "), "{}", smoked.stdout);
-    assert!(smoked.stdout.contains("2 passed, 0 failed"), "{}", smoked.stdout);
+    assert!(smoked.stdout.contains("3 passed, 0 failed"), "{}", smoked.stdout);
 }
