@@ -36,6 +36,8 @@ pub(crate) struct Settings {
     pub(crate) profile: ProfileName,
     /// The accelerator that was asked for: `--accel`, else `RAVE_ACCEL`.
     pub(crate) accel: Option<Accel>,
+    /// DMTF's schema of an OVF envelope: `RAVE_OVF_SCHEMA`.
+    pub(crate) ovf_schema: Option<Utf8PathBuf>,
     /// Install what the host lacks and ask nothing: `--yes`, else `RAVE_YES=1`.
     pub(crate) yes: bool,
     /// Whether somebody is there to answer a question.
@@ -73,6 +75,7 @@ impl Settings {
             nix: nix_options(flags, &spec.spec.nixos),
             profile,
             accel: accel(cli.command.as_ref())?,
+            ovf_schema: ovf_schema()?,
             yes: cli.global.yes
                 || env::var_os("RAVE_YES").is_some_and(|value| !value.is_empty() && value != "0"),
             is_terminal: io::stdin().is_terminal() && io::stderr().is_terminal(),
@@ -180,6 +183,16 @@ fn accel(command: Option<&Command>) -> anyhow::Result<Option<Accel>> {
         (None, other) => Err(Failure::usage(format!("RAVE_ACCEL: unknown accelerator {other:?}"))
             .remedy("set it to kvm or tcg, or unset it")
             .into()),
+    }
+}
+
+fn ovf_schema() -> anyhow::Result<Option<Utf8PathBuf>> {
+    let path = env::var("RAVE_OVF_SCHEMA").ok().filter(|path| !path.is_empty()).map(Utf8PathBuf::from);
+    match path {
+        Some(path) if !path.is_file() => Err(Failure::usage(format!("RAVE_OVF_SCHEMA: {path} is no file"))
+            .remedy("set it to DMTF's schema of an OVF envelope (DSP8023), or unset it")
+            .into()),
+        path => Ok(path),
     }
 }
 

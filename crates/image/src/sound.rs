@@ -3,6 +3,7 @@
 
 mod judge;
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::time::{Duration, Instant};
 
@@ -44,9 +45,9 @@ pub enum Verdict {
     NotHere,
 }
 
-/// Looks at the files of an artifact in `out_dir`.
-pub fn look(out_dir: &Utf8Path, artifact: &Artifact) -> Vec<Finding> {
-    let mut look = Look { findings: Vec::new() };
+/// Looks at the files of an artifact in `out_dir`. `ovf_schema` is DMTF's schema of an OVF envelope (DSP8023), if it is here.
+pub fn look(out_dir: &Utf8Path, artifact: &Artifact, ovf_schema: Option<&Utf8Path>) -> Vec<Finding> {
+    let mut look = Look { ovf_schema, findings: Vec::new() };
     for file in &artifact.files {
         let path = out_dir.join(&file.name);
         look.inspect(&path);
@@ -63,11 +64,12 @@ pub fn look(out_dir: &Utf8Path, artifact: &Artifact) -> Vec<Finding> {
     look.findings
 }
 
-struct Look {
+struct Look<'a> {
+    ovf_schema: Option<&'a Utf8Path>,
     findings: Vec<Finding>,
 }
 
-impl Look {
+impl Look<'_> {
     fn add(&mut self, name: &str, title: String, started: Instant, verdict: Verdict) {
         let (name, elapsed) = (name.to_owned(), started.elapsed());
         self.findings.push(Finding { name, title, verdict, elapsed });
@@ -124,11 +126,7 @@ impl Look {
             }
         }
         match descriptor(path) {
-            Ok(text) => {
-                let command = Cmd::new("xmllint").args(["--noout", "--nonet", "-"]).stdin_bytes(text);
-                let title = format!("xmllint finds the descriptor of {} well formed", name_of(path));
-                self.ask("xmllint-ovf", title, command, judge::by_code);
-            }
+            Ok(text) => self.descriptor(path, text),
             Err(why) => {
                 let title = format!("{} holds a descriptor", name_of(path));
                 self.add("xmllint-ovf", title, Instant::now(), Verdict::Broken(why));
@@ -142,6 +140,22 @@ impl Look {
         let command = Cmd::new("ovftool").args(["--schemaValidate", path.as_str()]);
         let title = format!("VMware's ovftool takes {}, by the schema too", name_of(path));
         self.ask("ovftool", title, command, judge::by_code);
+    }
+
+    fn descriptor(&mut self, path: &Utf8Path, text: String) {
+        let xmllint = Cmd::new("xmllint").args(["--noout", "--nonet"]);
+        let title =
+            format!("DMTF's schema, which RAVE_OVF_SCHEMA names, allows the descriptor of {}", name_of(path));
+        match self.ovf_schema {
+            Some(schema) => {
+                let core = without_extension(&text).into_owned().into_bytes();
+                let command = xmllint.clone().args(["--schema", schema.as_str(), "-"]).stdin_bytes(core);
+                self.ask("xmllint-schema", title, command, judge::by_code);
+            }
+            None => self.add("xmllint-schema", title, Instant::now(), Verdict::NotHere),
+        }
+        let title = format!("xmllint finds the descriptor of {} well formed", name_of(path));
+        self.ask("xmllint-ovf", title, xmllint.arg("-").stdin_bytes(text.into_bytes()), judge::by_code);
     }
 
     fn raw(&mut self, path: &Utf8Path) {
@@ -197,7 +211,16 @@ fn name_of(path: &Utf8Path) -> &str {
     path.file_name().unwrap_or_default()
 }
 
-fn descriptor(path: &Utf8Path) -> Result<Vec<u8>, String> {
+/// VirtualBox's own element, which every appliance of its export has where the schema of OVF 1.0 has no place for one.
+fn without_extension(envelope: &str) -> Cow<'_, str> {
+    const END: &str = "</vbox:Machine>";
+    let place = envelope.find("<vbox:Machine ").zip(envelope.find(END)).filter(|(start, end)| start < end);
+    place.map_or(Cow::Borrowed(envelope), |(start, end)| {
+        Cow::Owned([&envelope[..start], &envelope[end + END.len()..]].concat())
+    })
+}
+
+fn descriptor(path: &Utf8Path) -> Result<String, String> {
     let read = || {
         let mut file = File::open(path)?;
         let members = ova::members(&mut file)?;
@@ -205,7 +228,7 @@ fn descriptor(path: &Utf8Path) -> Result<Vec<u8>, String> {
         ovf.map(|member| ova::text(&mut file, member)).transpose()
     };
     match read() {
-        Ok(Some(text)) => Ok(text.into_bytes()),
+        Ok(Some(text)) => Ok(text),
         Ok(None) => Err("there is no .ovf in it".into()),
         Err(error) => Err(error.to_string()),
     }
@@ -253,17 +276,17 @@ mod tests {
         let folder = Utf8Path::from_path(folder.path()).unwrap();
         let path = folder.join("a.img");
         disk(&path);
-        let findings = look(folder, &artifact("a.img"));
+        let findings = look(folder, &artifact("a.img"), None);
         for name in ["sfdisk", "e2fsck"] {
             assert!(matches!(verdict(&findings, name), Verdict::Sound(_)), "{findings:#?}");
         }
         let file_system = format!("{path}?offset=1048576");
         Cmd::new("debugfs").args(["-w", "-R", "clri /lost+found", &file_system]).output().unwrap();
-        let findings = look(folder, &artifact("a.img"));
+        let findings = look(folder, &artifact("a.img"), None);
         assert!(matches!(verdict(&findings, "e2fsck"), Verdict::Broken(_)), "{findings:#?}");
         // The table's header is in the second sector (UEFI specification 2.10, 5.3.2).
         File::options().write(true).open(&path).unwrap().write_all_at(b"XX", 600).unwrap();
-        let findings = look(folder, &artifact("a.img"));
+        let findings = look(folder, &artifact("a.img"), None);
         assert!(matches!(verdict(&findings, "sfdisk"), Verdict::Broken(_)), "{findings:#?}");
     }
 
@@ -274,11 +297,43 @@ mod tests {
         let folder = Utf8Path::from_path(folder.path()).unwrap();
         let path = folder.join("a.qcow2");
         Cmd::new("qemu-img").args(["create", "-q", "-f", "qcow2", path.as_str(), "8M"]).output().unwrap();
-        let findings = look(folder, &artifact("a.qcow2"));
+        let findings = look(folder, &artifact("a.qcow2"), None);
         assert!(matches!(verdict(&findings, "qemu-img-qcow2"), Verdict::Sound(_)), "{findings:#?}");
         // The first entry of the reference count table (docs/interop/qcow2.txt of QEMU) is cluster 1.
         File::options().write(true).open(&path).unwrap().write_all_at(&[0; 8], 65536).unwrap();
-        let findings = look(folder, &artifact("a.qcow2"));
+        let findings = look(folder, &artifact("a.qcow2"), None);
         assert!(matches!(verdict(&findings, "qemu-img-qcow2"), Verdict::Broken(_)), "{findings:#?}");
+    }
+
+    #[test]
+    fn only_virtualboxs_own_element_is_kept_from_the_schema() {
+        let text = "<Envelope><a/><vbox:Machine x=\"1\"><b/></vbox:Machine><c/></Envelope>";
+        assert_eq!(without_extension(text), "<Envelope><a/><c/></Envelope>");
+        for other in ["<Envelope><a/></Envelope>", "</vbox:Machine><vbox:Machine "] {
+            assert_eq!(without_extension(other), other);
+        }
+    }
+
+    #[test]
+    fn a_descriptor_is_held_against_the_schema_that_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(folder.path()).unwrap();
+        let schema = folder.join("envelope.xsd");
+        // One like DMTF's in that it allows what it names alone.
+        let allows_a = "<schema xmlns=\"http://www.w3.org/2001/XMLSchema\"><element name=\"Envelope\"><complexType>\
+                        <sequence><element name=\"a\"/></sequence></complexType></element></schema>";
+        std::fs::write(&schema, allows_a).unwrap();
+        let of = |text: &str, schema: Option<&Utf8Path>| {
+            let mut look = Look { ovf_schema: schema, findings: Vec::new() };
+            look.descriptor(Utf8Path::new("a.ova"), text.to_owned());
+            verdict(&look.findings, "xmllint-schema").clone()
+        };
+        let allowed = "<Envelope><a/><vbox:Machine /></vbox:Machine></Envelope>";
+        assert_eq!(of(allowed, None), Verdict::NotHere);
+        // Where xmllint is not installed it is not here either.
+        if rave_process::find_program("xmllint").is_some() {
+            assert!(matches!(of(allowed, Some(&schema)), Verdict::Sound(_)));
+            assert!(matches!(of("<Envelope><b/></Envelope>", Some(&schema)), Verdict::Broken(_)));
+        }
     }
 }

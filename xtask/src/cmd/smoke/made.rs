@@ -18,7 +18,7 @@ pub(super) fn look(artifact: &Artifact, settings: &Settings, ui: &Ui) -> Made {
     let stage = &format!("files of {}", artifact.format);
     let started = Instant::now();
     sink(Event::StageStarted { stage });
-    let findings = sound::look(&settings.out_dir, artifact);
+    let findings = sound::look(&settings.out_dir, artifact, settings.ovf_schema.as_deref());
     sink(Event::StageFinished { stage, elapsed: started.elapsed(), outcome: Done::Built });
     let made = made(artifact.format.as_str(), findings);
     for row in made.rows.iter().filter(|row| row.outcome.is_failure()) {
