@@ -101,6 +101,8 @@ pub struct Guest {
     pub expected: Expected,
     /// How long things may take.
     pub limits: Limits,
+    /// Its instructions are emulated in software.
+    pub is_emulated: bool,
     /// The disk with the guest's changes; it outlives the machine.
     pub disk: Utf8PathBuf,
     /// A folder for the checks' own files.

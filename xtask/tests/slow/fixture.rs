@@ -105,6 +105,7 @@ impl Fixture {
             expected: Expected::of(&manifest.guest, "agent", 8192, manifest.npm_versions(), ready),
             instance: Some(instance),
             limits: Limits { boot: DEADLINE, answer: COMMAND, shutdown: DEADLINE },
+            is_emulated: true,
             disk: self.folder().join("disk.qcow2"),
             folder: self.folder(),
         }

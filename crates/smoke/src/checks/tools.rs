@@ -7,7 +7,7 @@ use crate::poll::{Problem, Seen, ensure};
 const LEAST_NODE: u32 = 20;
 
 pub(crate) fn node(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
-    let version = guest.succeed("node --version", seen)?;
+    let version = printed(guest, seen, "node --version")?;
     let major = version.trim_start_matches('v').split('.').next().and_then(|major| major.parse::<u32>().ok());
     ensure(major.is_some_and(|major| major >= LEAST_NODE), || {
         format!("node is {version}, needed is {LEAST_NODE} or newer")
@@ -73,13 +73,22 @@ pub(crate) fn vim(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
     says(guest, seen, "vim --version", "VIM - Vi IMproved")
 }
 
+/// Runs a command. QEMU's emulation makes a sound one fail now and then (seen once in a matrix of 16 guests: WebAssembly of
+/// Node.js read out of its bounds), so under it a command that failed is run once more; the report has both attempts.
+fn printed(guest: &Guest, seen: &mut Seen, command: &str) -> Result<String, Problem> {
+    match guest.succeed(command, seen) {
+        Err(Problem::Failed(_)) if guest.is_emulated => guest.succeed(command, seen),
+        answer => answer,
+    }
+}
+
 fn says(guest: &Guest, seen: &mut Seen, command: &str, text: &str) -> Result<(), Problem> {
-    let said = guest.succeed(command, seen)?;
+    let said = printed(guest, seen, command)?;
     ensure(said.contains(text), || format!("`{command}` printed {:?}, without {text:?}", seen.answer))
 }
 
 fn locked(guest: &Guest, seen: &mut Seen, command: &str, package: &str) -> Result<(), Problem> {
-    let said = guest.succeed(command, seen)?;
+    let said = printed(guest, seen, command)?;
     let version = guest.expected.npm_versions.get(package);
     let version = version.ok_or_else(|| Problem::CouldNotRun(format!("{package} is not in the manifest")))?;
     let is_said = said

@@ -11,7 +11,7 @@ use rave_smoke::registry::Check;
 use rave_smoke::report::{Album, Boot, BootFailure, BootTimes, Moment, Row, Run, SerialLog, Subject};
 use rave_smoke::{Expected, Guest, Limits, Port, serial, suite};
 use rave_spec::Format;
-use rave_vm::accel::Verdict;
+use rave_vm::accel::{Accelerator, Verdict};
 use rave_vm::machine::{Arch, Firmware, Overlay};
 use rave_vm::ports::Want;
 use rave_vm::qemu::Qemu;
@@ -258,6 +258,7 @@ impl<'a> Session<'a> {
                 ready,
             ),
             limits: Limits { boot: deadline(self.verdict.accelerator()), answer: ANSWER, shutdown: SHUTDOWN },
+            is_emulated: self.verdict.accelerator() == Accelerator::Tcg,
             instance: Some(instance),
             disk: scratch.disk(),
             folder: scratch.path.clone(),
