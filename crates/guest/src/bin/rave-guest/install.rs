@@ -39,6 +39,7 @@ pub(crate) fn run(config: &GuestConfig, file: Option<&Path>) -> Result<(), Error
             "start the machine from RAVE's ISO: only that carries a disk to install",
         )
     })?;
+    let root = partition::root_offset(image)?;
     let given = Answers::read(&config.user, file)?;
     let media = [disk::mounted_at(MEDIUM)?.map(PathBuf::from), fs::canonicalize(answers::MEDIUM).ok()];
     let disks = Disk::all(&media.into_iter().flatten().collect::<Vec<_>>())?;
@@ -48,7 +49,7 @@ pub(crate) fn run(config: &GuestConfig, file: Option<&Path>) -> Result<(), Error
         return Err(refused(format!("{} names no disk", file.display()), "add a line rave.install=/dev/..."));
     }
     let answers = if attended { dialogue::ask(given, &disks, config)? } else { given };
-    system::check(&answers)?;
+    system::check(&answers, config)?;
     let disk = Disk::find(&disks, answers.disk.as_deref().unwrap_or_default())?;
     let target = disk.open(size)?;
     may_be_taken(&target, disk, &answers)?;
@@ -64,7 +65,7 @@ pub(crate) fn run(config: &GuestConfig, file: Option<&Path>) -> Result<(), Error
             println!("  {shown:3} %  {} of {} MiB", done >> 20, size >> 20);
         }
     })?;
-    system::configure(&disk.path, partition::root_offset(image)?, &answers, config)?;
+    system::configure(&disk.path, root, &answers, config)?;
     target.write_head(image)?;
     println!(
         "RAVE is installed on {}: take the medium out; the next start is from the disk.",

@@ -12,7 +12,7 @@ use std::time::Duration;
 const PLACE: &str = "/run/rave/target";
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// What NixOS has on every system, os-release(5) apart.
+/// A file that every NixOS has.
 const NIXOS: &str = "/etc/NIXOS";
 /// chpasswd(8) of Debian, and of NixOS, whose /run is empty until it runs.
 const CHPASSWD: [&str; 2] = ["/usr/sbin/chpasswd", "/nix/var/nix/profiles/system/sw/bin/chpasswd"];
@@ -23,12 +23,15 @@ pub(super) fn takes_a_host_name() -> bool {
 }
 
 /// Refuses what this system cannot be told, before anything is written.
-pub(super) fn check(answers: &Answers) -> Result<(), Error> {
+pub(super) fn check(answers: &Answers, config: &GuestConfig) -> Result<(), Error> {
     if answers.host_name.is_some() && !takes_a_host_name() {
         return Err(refused(
             "NixOS has its host name from its configuration",
-            "leave rave.hostname out; in the installed system set networking.hostName in /etc/nixos/configuration.nix, then: \
-             sudo nixos-rebuild switch --flake /etc/nixos#$(hostname)",
+            format!(
+                "leave rave.hostname out; in the installed system set networking.hostName in /etc/nixos/configuration.nix, \
+                 then: sudo nixos-rebuild switch --flake /etc/nixos#{}",
+                config.host_name
+            ),
         ));
     }
     Ok(())
