@@ -233,12 +233,17 @@ fn a_small_tmpdir_is_passed_over_and_a_full_disk_under_the_tar_is_said() {
     expect_nothing_finished(&place, "rootfs");
 }
 
+/// A user becomes root of a namespace with all its subordinate ids, for what a build does as root needs more than one.
+fn without_network() -> &'static [&'static str] {
+    if is_root() { &["--net"] } else { &["--net", "--map-root-user", "--map-auto"] }
+}
+
 #[test]
 fn without_a_network_a_new_build_says_so_and_a_cached_one_works() {
-    let namespace: &[&str] = if is_root() { &["--net"] } else { &["--net", "--map-root-user"] };
     let offline = |place: &Place| {
         let out = place.path("out");
-        place.xtask_by("unshare", namespace, &["image", "--base", "debian", "--out", out.to_str().unwrap()])
+        let arguments = ["image", "--base", "debian", "--out", out.to_str().unwrap()];
+        place.xtask_by("unshare", without_network(), &arguments)
     };
     let place = Place::new();
     place.seed(&["tools", "guest"]);
@@ -256,8 +261,8 @@ fn small_image(
 ) -> crate::tool::Finished {
     let out = place.path("out");
     let all = [&["image", "--base", "debian", "--out", out.to_str().unwrap()], arguments].concat();
-    let namespace: &[&str] = if is_root() { &["--net"] } else { &["--net", "--map-root-user"] };
-    let mut command = if network { place.xtask(&all) } else { place.xtask_by("unshare", namespace, &all) };
+    let mut command =
+        if network { place.xtask(&all) } else { place.xtask_by("unshare", without_network(), &all) };
     command.current_dir(checkout);
     finish(command)
 }
