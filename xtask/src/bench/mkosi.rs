@@ -63,8 +63,8 @@ fn peer(settings: &Settings, place: &Utf8Path, mirror: &str) -> anyhow::Result<f
         &format!("--mirror={mirror}"),
         "--format=disk",
         "--bootable=yes",
-        "--output-directory=.",
-        "--cache-directory=cache",
+        "--output-dir=.",
+        "--cache-dir=cache",
     ]);
     for package in spec.debian_packages(settings.profile()?) {
         command = command.arg(format!("--package={package}"));
