@@ -301,3 +301,15 @@ fn json_of_the_doctor_is_data_alone() {
     assert_eq!(nginx["parts"], serde_json::json!(["test"]));
     assert!([0, 3].contains(&ran.code), "{}", ran.stderr);
 }
+
+#[test]
+fn a_schema_that_is_not_there_is_told_before_anything_is_done() {
+    let folder = fresh(&own_toml());
+    let ran = run_in(folder.path(), &["config"], &[("RAVE_OVF_SCHEMA", "/nowhere/envelope.xsd")]);
+    assert_eq!(ran.code, 2);
+    assert!(
+        ran.stderr.contains("RAVE_OVF_SCHEMA: /nowhere/envelope.xsd is no file\nremedy: "),
+        "{}",
+        ran.stderr
+    );
+}

@@ -79,10 +79,7 @@ pub(super) fn inspection(found: &Inspection) -> Verdict {
         Kind::Vmdk(facts) => facts.kind.clone(),
         Kind::Ova(facts) => {
             let machine = facts.machine.as_ref().map_or("", |machine| machine.family.as_str());
-            format!(
-                "OVA for {machine}, {} digests hold; by our own parser, not by DMTF's schema",
-                facts.digests_hold
-            )
+            format!("OVA for {machine}, {} digests hold, by our own parser", facts.digests_hold)
         }
         Kind::Ovf(facts) | Kind::Vmx(facts) => facts.family.clone(),
         Kind::Iso(facts) => format!("ISO {}", facts.volume),
