@@ -187,6 +187,7 @@ pub(crate) fn key(format: Format, recipe: &Recipe) -> Digest {
         for argument in zst::argv(0) {
             hasher.field("argument", argument.as_bytes());
         }
+        hasher.field("zeros", &zst::LONG_RUN.to_le_bytes());
     }
     if format == Format::Iso {
         iso::add_to_key(&mut hasher);
