@@ -59,7 +59,7 @@ pub(crate) fn image<'a>(
         log_dir: &places.logs,
         refresh: wanted.refresh,
         changed_artifact: wanted.changed_artifact,
-        epoch: epoch(lock)?,
+        epoch: epoch(settings, || Ok(lock.date()))?,
         lock,
         packages: wanted.packages,
         network: wanted.network,

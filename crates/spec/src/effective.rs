@@ -59,6 +59,7 @@ pub(crate) fn render(spec: &Spec, password: &str) -> Vec<(String, String)> {
         lines.profile(name, profile);
     }
     lines.push("debian.suite", text(&spec.debian.suite));
+    lines.push("debian.date", text(spec.debian.date));
     lines.push("debian.packages", list(&spec.debian.packages));
     for (feature, packages) in &spec.debian.features {
         lines.push(format!("debian.features.{feature}"), list(packages));

@@ -37,6 +37,7 @@ pub const VARIABLES: &[Variable] = &[
     variable("RAVE_PORT_SSH", "services.ssh.host"),
     variable("RAVE_EXTRA_PACKAGES", "extra.packages"),
     variable("RAVE_DEBIAN_SUITE", "debian.suite"),
+    variable("RAVE_DEBIAN_DATE", "debian.date"),
     // Not nixos.builders: a builder's systems and features have commas between them.
     variable("RAVE_NIXOS_SUBSTITUTERS", "nixos.substituters"),
     variable("RAVE_NIXOS_MAX_JOBS", "nixos.max-jobs"),

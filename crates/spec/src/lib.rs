@@ -26,7 +26,8 @@ mod value;
 pub use effective::{Effective, effective};
 pub use environment::{TOOL_VARIABLES, VARIABLES, Variable};
 pub use names::{
-    Base, Compression, Feature, Format, Hostname, PackageName, ProfileName, ServiceName, Suite, UserName,
+    Base, Compression, Date, Feature, Format, Hostname, PackageName, ProfileName, ServiceName, Suite,
+    UserName,
 };
 pub use nearest::nearest;
 pub use nixos::{MAX_JOBS_LIMITS, Nixos, RemoteBuilder, Substituter};

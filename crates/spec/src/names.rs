@@ -70,6 +70,16 @@ closed_set! {
 }
 
 closed_set! {
+    /// What the time stamps of an image tell.
+    Date, "date" {
+        /// When the packages are of: a commit that changes no input changes no image.
+        Lock = "lock",
+        /// When the commit was made.
+        Commit = "commit",
+    }
+}
+
+closed_set! {
     /// What builds the guest's root filesystem.
     Base, "base" {
         /// `NixOS`, built by Nix.

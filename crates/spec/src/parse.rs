@@ -11,9 +11,9 @@ use crate::problem::Place;
 use crate::reader::{At, Reader, Section};
 use crate::spec::{Compress, Debian, Defaults, Extra, Guest, Profile, Service, Services, Spec, VmSize};
 use crate::{
-    Base, CPUS_LIMITS, Compression, DISK_LIMITS, Feature, Format, Limits, MAX_JOBS_LIMITS, MEMORY_LIMITS,
-    MebiBytes, Nixos, PackageName, Port, ProfileName, Refusal, RemoteBuilder, ServiceName, Substituter,
-    check, value,
+    Base, CPUS_LIMITS, Compression, DISK_LIMITS, Date, Feature, Format, Limits, MAX_JOBS_LIMITS,
+    MEMORY_LIMITS, MebiBytes, Nixos, PackageName, Port, ProfileName, Refusal, RemoteBuilder, ServiceName,
+    Substituter, check, value,
 };
 
 /// The schema that this version of the tool reads.
@@ -224,11 +224,13 @@ fn profile(mut section: Section<'_>, reader: &mut Reader) -> Option<Profile> {
 
 fn debian(mut section: Section<'_>, reader: &mut Reader) -> Option<Debian> {
     let suite = section.required(reader, "suite", "a suite such as trixie", parsed("a suite such as trixie"));
+    let date = section.optional(reader, "date", |_, node, _| parsed::<Date>("lock or commit")(node));
     let packages = packages(&mut section, reader, "packages");
     let features = feature_packages(section.section(reader, "features"), reader);
     section.finish(reader);
     Some(Debian {
         suite: suite?.value,
+        date: date.or(Date::Lock)?,
         packages: packages?.into_iter().map(String::from).collect(),
         features: features?,
     })

@@ -6,7 +6,7 @@ use std::fmt;
 use camino::Utf8PathBuf;
 
 use crate::{
-    Base, Compression, Feature, Format, Hostname, MebiBytes, Nixos, PackageName, Port, ProfileName,
+    Base, Compression, Date, Feature, Format, Hostname, MebiBytes, Nixos, PackageName, Port, ProfileName,
     ServiceName, Suite, UserName,
 };
 
@@ -228,6 +228,8 @@ pub struct Profile {
 pub struct Debian {
     /// The suite of the archive.
     pub suite: Suite,
+    /// The time stamp of what is packed where the environment has no `SOURCE_DATE_EPOCH`.
+    pub date: Date,
     /// Packages that every profile holds.
     pub packages: Vec<String>,
     /// Packages that each feature needs on top.

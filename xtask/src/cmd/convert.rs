@@ -7,7 +7,7 @@ use rave_image::formats::CONVERTIBLE;
 use rave_spec::{Compress, Format};
 
 use crate::cli::{self, FormatFlag};
-use crate::cmd::image::{ensure_compression, failure, lock, stated_epoch};
+use crate::cmd::image::{ensure_compression, epoch, failure, lock};
 use crate::exit::Code;
 use crate::settings::Settings;
 use crate::ui::Ui;
@@ -26,7 +26,7 @@ pub(crate) fn run(args: &cli::Convert, settings: &Settings, ui: &Ui) -> anyhow::
         appliance: appliance(&settings.spec.spec, "", true),
         compress: args.compress.map_or(settings.spec.spec.compress, Compress::all),
         // The lock is the Debian base's: nix converts without it.
-        epoch: stated_epoch()?.map_or_else(|| Ok(lock(settings)?.date()), anyhow::Ok)?,
+        epoch: epoch(settings, || Ok(lock(settings)?.date()))?,
     };
     let files = convert(&request, &ui.sink()).map_err(|error| failure(&error))?;
     for file in files {

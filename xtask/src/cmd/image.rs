@@ -1,9 +1,8 @@
 //! `cargo xtask image`
 
+mod date;
 mod locked;
 mod nixos;
-
-use std::env;
 
 use rave_image::bases::debian::lock::Lock;
 use rave_image::bases::debian::{Network, Packages};
@@ -19,6 +18,8 @@ use crate::host;
 use crate::request::{self, Places};
 use crate::settings::Settings;
 use crate::ui::Ui;
+
+pub(crate) use date::epoch;
 
 pub(crate) fn run(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
     if settings.base == Base::Nixos {
@@ -188,21 +189,6 @@ fn with_request<T>(
 /// The checkout's `debian.lock`.
 pub(crate) fn lock(settings: &Settings) -> anyhow::Result<Lock> {
     Lock::read(&settings.root).map_err(|error| failure(&error).into())
-}
-
-/// What is packed has this time stamp: [`stated_epoch`], else the lock's date.
-pub(crate) fn epoch(lock: &Lock) -> anyhow::Result<u64> {
-    Ok(stated_epoch()?.unwrap_or_else(|| lock.date()))
-}
-
-/// `SOURCE_DATE_EPOCH` as reproducible-builds.org specifies it, whole seconds since 1970.
-pub(crate) fn stated_epoch() -> anyhow::Result<Option<u64>> {
-    let Ok(text) = env::var("SOURCE_DATE_EPOCH") else { return Ok(None) };
-    text.parse().map(Some).map_err(|_| {
-        Failure::usage(format!("SOURCE_DATE_EPOCH is {text:?}; expected whole seconds since 1970"))
-            .remedy("unset it, or set it to a number such as 1767225600")
-            .into()
-    })
 }
 
 /// The failure that ends the process for an error of the image engine.

@@ -28,6 +28,7 @@ fn each_variable_sets_its_key() {
         ("RAVE_PORT_SSH", "4022", "4022"),
         ("RAVE_EXTRA_PACKAGES", "jq,htop", "[\"jq\", \"htop\"]"),
         ("RAVE_DEBIAN_SUITE", "forky", "\"forky\""),
+        ("RAVE_DEBIAN_DATE", "commit", "\"commit\""),
         ("RAVE_NIXOS_SUBSTITUTERS", "https://a, file:///b", "[\"https://a\", \"file:///b\"]"),
         ("RAVE_NIXOS_MAX_JOBS", "0", "0"),
         ("RAVE_NIXOS_OFFLINE", "true", "true"),

@@ -156,6 +156,7 @@ fn every_effective_key_has_its_origin() {
             "profiles.headless.features = []  # default",
             "profiles.headless.debian = []  # default",
             "debian.suite = \"trixie\"  # rave.toml:32",
+            "debian.date = \"lock\"  # default",
             "debian.packages = [\"git\"]  # rave.toml:33",
             "debian.features.desktop = []  # default",
             "debian.features.sound = []  # default",

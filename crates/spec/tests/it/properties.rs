@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use rave_spec::{
-    Base, CPUS_LIMITS, Compress, Compression, DISK_LIMITS, Debian, Defaults, Errors, Extra, Feature, Format,
-    Guest, Loaded, MAX_JOBS_LIMITS, MEMORY_LIMITS, MebiBytes, Nixos, Origins, Place, Port, Profile, Service,
-    Services, Spec, VmSize, WELL_KNOWN_PASSWORD, effective,
+    Base, CPUS_LIMITS, Compress, Compression, DISK_LIMITS, Date, Debian, Defaults, Errors, Extra, Feature,
+    Format, Guest, Loaded, MAX_JOBS_LIMITS, MEMORY_LIMITS, MebiBytes, Nixos, Origins, Place, Port, Profile,
+    Service, Services, Spec, VmSize, WELL_KNOWN_PASSWORD, effective,
 };
 
 use crate::{GOOD, load_one};
@@ -152,11 +152,12 @@ fn spec() -> impl Strategy<Value = Spec> {
     let formats = subsequence(Format::ALL.to_vec(), 1..=Format::ALL.len()).prop_shuffle();
     let base = prop::option::of(select(Base::ALL.to_vec()));
     let features = prop::collection::vec(packages(), Feature::ALL.len());
-    let debian =
-        (checked("[a-z][a-z0-9-]{0,12}"), packages(), features).prop_map(|(suite, packages, features)| {
+    let debian = (checked("[a-z][a-z0-9-]{0,12}"), select(Date::ALL.to_vec()), packages(), features)
+        .prop_map(|(suite, date, packages, features)| {
             let named = Feature::ALL.iter().copied().zip(features);
             Debian {
                 suite,
+                date,
                 packages: packages.into_iter().collect(),
                 features: named.map(|(name, packages)| (name, packages.into_iter().collect())).collect(),
             }
