@@ -56,18 +56,18 @@ impl Port {
 }
 
 impl Expected {
-    /// What an image's guest is expected to be on a disk of `disk_mib` MiB, in the boot that became ready. `password` is
-    /// rave.toml's, for an image holds only its hash.
+    /// What an image's guest is expected to be on a disk of `disk_mib` MiB, in the boot that became ready. `login` is the
+    /// user's name and password: an image holds only the password's hash, and an installation may change both.
     pub fn of(
         guest: &GuestConfig,
-        password: &str,
+        login: (&str, &str),
         disk_mib: u64,
         npm_versions: BTreeMap<String, String>,
         ready: &Ready,
     ) -> Self {
         Self {
-            user: guest.user.clone(),
-            password: password.to_owned(),
+            user: login.0.to_owned(),
+            password: login.1.to_owned(),
             hardened: guest.hardened,
             disk_mib,
             npm_versions,

@@ -102,7 +102,13 @@ impl Fixture {
         Guest {
             ports: Port::all(&instance),
             ssh,
-            expected: Expected::of(&manifest.guest, "agent", 8192, manifest.npm_versions(), ready),
+            expected: Expected::of(
+                &manifest.guest,
+                (&manifest.guest.user, "agent"),
+                8192,
+                manifest.npm_versions(),
+                ready,
+            ),
             instance: Some(instance),
             limits: Limits { boot: DEADLINE, answer: COMMAND, shutdown: DEADLINE },
             is_emulated: true,

@@ -4,11 +4,12 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rave_image::Manifest;
 use rave_process::{Cmd, Status, interrupt};
-use rave_smoke::matrix::MatrixRow;
+use rave_smoke::matrix::{FirmwareKind, MatrixRow};
 use rave_smoke::report::{BootFailure, Outcome, Row};
 use rave_smoke::serial;
-use rave_spec::Format;
+use rave_spec::{Base, Format};
 use rave_vm::machine::{DiskFormat, ExtraDisk, Interface, Password};
 use rave_vm::sandbox::Plan;
 use rave_vm::{Error, Instance};
@@ -31,6 +32,8 @@ const DONE: &str = "RAVE is installed on";
 /// A disk that was installed to.
 pub(super) struct Installed {
     pub(super) disk: Utf8PathBuf,
+    /// The login name that it has.
+    pub(super) user: String,
     /// The password that the answers set.
     pub(super) password: Option<String>,
     pub(super) row: Row,
@@ -65,8 +68,8 @@ pub(super) fn install(
 ) -> Result<Installed, Unfinished> {
     voice.note("installing it to an empty disk");
     let started = Instant::now();
-    let password = password(session.manifest.guest.hardened)?;
-    let setup = setup_medium(&scratch.path, password.as_deref()).map_err(host)?;
+    let answers = Answers::of(session.manifest, row)?;
+    let setup = setup_medium(&scratch.path, &answers).map_err(host)?;
     let disk = scratch.path.join("installed.qcow2");
     let size = format!("{}M", session.settings.spec.spec.vm.disk.get());
     Cmd::new("qemu-img")
@@ -103,28 +106,56 @@ pub(super) fn install(
         attempts: 1,
         last_answer: said,
     };
-    Ok(Installed { disk, password, row })
+    let user = answers.user.map_or_else(|| session.manifest.guest.user.clone(), str::to_owned);
+    Ok(Installed { disk, user, password: answers.password, row })
 }
 
 fn host(error: anyhow::Error) -> Unfinished {
     Unfinished::Host(error)
 }
 
-/// One of this run's own, so that logging in with it proves that the answer was taken.
-fn password(hardened: bool) -> anyhow::Result<Option<String>> {
-    if hardened { Ok(None) } else { Ok(Some(Password::random()?.as_str().to_owned())) }
+/// What the second medium says besides the disk; nothing keeps what the image has.
+struct Answers {
+    host_name: Option<&'static str>,
+    user: Option<&'static str>,
+    /// One of this run's own, so that logging in with it proves that the answer was taken.
+    password: Option<String>,
+}
+
+impl Answers {
+    /// All that the base's installer can be told: NixOS has its names from its configuration. The user is another one in
+    /// one of the two rows alone, so that both ways are seen.
+    fn of(manifest: &Manifest, row: &MatrixRow) -> anyhow::Result<Self> {
+        let renames = manifest.base() == Base::Debian;
+        let password = || Ok::<_, anyhow::Error>(Password::random()?.as_str().to_owned());
+        Ok(Self {
+            host_name: renames.then_some("installed"),
+            user: (renames && row.firmware == FirmwareKind::Uefi).then_some("owner"),
+            password: if manifest.guest.hardened { None } else { Some(password()?) },
+        })
+    }
+
+    fn text(&self) -> String {
+        let line = |name: &str, value: Option<&str>| {
+            value.map(|value| format!("rave.{name}={value}\n")).unwrap_or_default()
+        };
+        [
+            line("install", Some("auto")),
+            line("then", Some("poweroff")),
+            line("hostname", self.host_name),
+            line("user", self.user),
+            line("password", self.password.as_deref()),
+        ]
+        .concat()
+    }
 }
 
 /// A FAT image of a floppy's size with the answers.
-fn setup_medium(folder: &Utf8Path, password: Option<&str>) -> anyhow::Result<Utf8PathBuf> {
-    let (answers, image) = (folder.join("rave-setup.conf"), folder.join("setup.img"));
-    let password = password.map(|password| format!("rave.password={password}\n")).unwrap_or_default();
-    fs::write(
-        &answers,
-        format!("rave.install=auto\nrave.hostname=installed\nrave.then=poweroff\n{password}"),
-    )?;
+fn setup_medium(folder: &Utf8Path, answers: &Answers) -> anyhow::Result<Utf8PathBuf> {
+    let (file, image) = (folder.join("rave-setup.conf"), folder.join("setup.img"));
+    fs::write(&file, answers.text())?;
     Cmd::new("mkfs.vfat").args(["-n", "RAVE_SETUP", "-C", image.as_str(), "1440"]).output()?;
-    Cmd::new("mcopy").args(["-i", image.as_str(), answers.as_str(), "::/"]).output()?;
+    Cmd::new("mcopy").args(["-i", image.as_str(), file.as_str(), "::/"]).output()?;
     Ok(image)
 }
 
@@ -191,6 +222,13 @@ fn unfinished(cause: String, said: Option<String>, log: &Utf8Path, started: Inst
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_that_is_not_given_is_no_line() {
+        let answers = Answers { host_name: Some("installed"), user: None, password: Some("p=1".into()) };
+        let expected = "rave.install=auto\nrave.then=poweroff\nrave.hostname=installed\nrave.password=p=1\n";
+        assert_eq!(answers.text(), expected);
+    }
 
     #[test]
     fn the_installers_own_error_is_told_with_what_to_do() {

@@ -59,6 +59,7 @@ pub(super) struct Subjected<'a> {
 struct Booted {
     path: Utf8PathBuf,
     format: Format,
+    user: String,
     password: String,
 }
 
@@ -93,8 +94,12 @@ impl<'a> Session<'a> {
         let mut album = self.files.album(&self.name(row));
         let checks: Vec<Check> =
             self.checks.iter().filter(|check| check.applies(row.is_live())).copied().collect();
-        let mut booted =
-            Booted { path: path.clone(), format: artifact.format, password: self.settings.guest()?.password };
+        let mut booted = Booted {
+            path: path.clone(),
+            format: artifact.format,
+            user: self.manifest.guest.user.clone(),
+            password: self.settings.guest()?.password,
+        };
         let mut rows = Vec::new();
         let mut installed = Ok(());
         if row.medium == Medium::Installed {
@@ -104,6 +109,7 @@ impl<'a> Session<'a> {
                     booted = Booted {
                         path: done.disk,
                         format: Format::Qemu,
+                        user: done.user,
                         password: done.password.unwrap_or(booted.password),
                     };
                 }
@@ -201,6 +207,7 @@ impl<'a> Session<'a> {
             overlay: Overlay::Keep(scratch.disk()),
             firmware: firmware_of(row)?,
             hardware: row.hardware(),
+            user: &booted.user,
             ..request::machine(self.settings, &run_root, found, &services)?
         };
         let mut sandbox = plan.prepare().map_err(|error| self.explain(&error))?;
@@ -252,7 +259,7 @@ impl<'a> Session<'a> {
             ports: Port::all(&instance),
             expected: Expected::of(
                 &self.manifest.guest,
-                &booted.password,
+                (&booted.user, &booted.password),
                 self.settings.spec.spec.vm.disk.get(),
                 self.manifest.npm_versions(),
                 ready,

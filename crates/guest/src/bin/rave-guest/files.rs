@@ -3,7 +3,9 @@
 use crate::error::Error;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown,
+};
 use std::path::Path;
 
 /// Numeric owner and group.
@@ -11,6 +13,12 @@ use std::path::Path;
 pub(crate) struct Ids {
     pub(crate) user: u32,
     pub(crate) group: u32,
+}
+
+/// Who owns a file.
+pub(crate) fn owner(path: &Path) -> Result<Ids, Error> {
+    let about = fs::metadata(path).map_err(failed("look at", path))?;
+    Ok(Ids { user: about.uid(), group: about.gid() })
 }
 
 /// An adapter for `map_err`: what was done, to which file.
@@ -24,11 +32,16 @@ pub(crate) fn read(path: impl AsRef<Path>) -> Result<String, Error> {
 }
 
 /// Writes a file beside its place and renames it into it, so that a power cut leaves the old file or the new one.
-pub(crate) fn write(path: &Path, mode: u32, owner: Option<Ids>, content: &str) -> Result<(), Error> {
+pub(crate) fn write(
+    path: &Path,
+    mode: u32,
+    owner: Option<Ids>,
+    content: impl AsRef<[u8]>,
+) -> Result<(), Error> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".rave-new");
     let beside = path.with_file_name(name);
-    let result = write_new(&beside, mode, owner, content)
+    let result = write_new(&beside, mode, owner, content.as_ref())
         .and_then(|()| fs::rename(&beside, path).map_err(failed("write", path)));
     if result.is_err() {
         let _ = fs::remove_file(&beside);
@@ -36,7 +49,7 @@ pub(crate) fn write(path: &Path, mode: u32, owner: Option<Ids>, content: &str) -
     result
 }
 
-fn write_new(path: &Path, mode: u32, owner: Option<Ids>, content: &str) -> Result<(), Error> {
+fn write_new(path: &Path, mode: u32, owner: Option<Ids>, content: &[u8]) -> Result<(), Error> {
     let _ = fs::remove_file(path); // left by a power cut
     let mut file = OpenOptions::new()
         .write(true)
@@ -44,7 +57,7 @@ fn write_new(path: &Path, mode: u32, owner: Option<Ids>, content: &str) -> Resul
         .mode(mode)
         .open(path)
         .map_err(failed("write", path))?;
-    let written = file.write_all(content.as_bytes()).and_then(|()| {
+    let written = file.write_all(content).and_then(|()| {
         file.set_permissions(fs::Permissions::from_mode(mode))?; // whatever the umask was
         file.sync_all()
     });

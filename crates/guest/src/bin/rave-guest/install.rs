@@ -2,9 +2,11 @@
 //! told by kernel arguments or a file of a second medium. The disk becomes bootable with the last write alone, so what
 //! a power cut leaves is known, and the installation starts over.
 
+mod accounts;
 mod answers;
 mod dialogue;
 mod disk;
+mod guest_files;
 mod medium;
 mod partition;
 mod system;
@@ -40,7 +42,7 @@ pub(crate) fn run(config: &GuestConfig, file: Option<&Path>) -> Result<(), Error
         )
     })?;
     let root = partition::root_offset(image)?;
-    let given = Answers::read(&config.user, file)?;
+    let given = Answers::read(file)?;
     let media = [disk::mounted_at(MEDIUM)?.map(PathBuf::from), fs::canonicalize(answers::MEDIUM).ok()];
     let disks = Disk::all(&media.into_iter().flatten().collect::<Vec<_>>())?;
     println!("\nRAVE is installed to a disk of this machine: {} MiB, which grow to the disk.", size >> 20);

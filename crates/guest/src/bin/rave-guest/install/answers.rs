@@ -18,6 +18,8 @@ pub(super) struct Answers {
     pub(super) disk: Option<String>,
     /// `rave.hostname=`
     pub(super) host_name: Option<String>,
+    /// `rave.user=`: the login name that the image's user gets.
+    pub(super) user: Option<String>,
     /// `rave.password=`, only in the file.
     pub(super) password: Option<String>,
     /// `rave.key=`: a line of `authorized_keys`, sshd(8).
@@ -42,7 +44,7 @@ pub(super) enum Then {
 
 impl Answers {
     /// Reads both places; a file that is named counts instead of the second medium.
-    pub(super) fn read(user: &str, named: Option<&Path>) -> Result<Self, Error> {
+    pub(super) fn read(named: Option<&Path>) -> Result<Self, Error> {
         let mut answers = Self::default();
         for word in words(&files::read("/proc/cmdline")?) {
             if let Some((key, value)) = word.strip_prefix("rave.").and_then(|word| word.split_once('=')) {
@@ -54,7 +56,7 @@ impl Answers {
                         ),
                     ));
                 }
-                answers.set(key, value, user)?;
+                answers.set(key, value)?;
             }
         }
         let text = match named {
@@ -62,19 +64,19 @@ impl Answers {
             None => file()?,
         };
         if let Some(text) = text {
-            answers.add_file(&text, user)?;
+            answers.add_file(&text)?;
         }
         Ok(answers)
     }
 
-    fn add_file(&mut self, text: &str, user: &str) -> Result<(), Error> {
+    fn add_file(&mut self, text: &str) -> Result<(), Error> {
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
             let (key, value) = line.split_once('=').ok_or_else(|| {
                 refused(format!("{FILE}: {line:?} is no answer"), "a line is rave.NAME=VALUE")
             })?;
             let (key, value) = (key.trim(), value.trim());
             let name = key.strip_prefix("rave.").unwrap_or(key);
-            if !self.set(name, value.trim_matches('"'), user)? {
+            if !self.set(name, value.trim_matches('"'))? {
                 return Err(refused(
                     format!("{FILE}: there is no answer {key}"),
                     "known are rave.install, hostname, user, password, key, erase, erase-disk and then",
@@ -85,22 +87,16 @@ impl Answers {
     }
 
     /// False when there is no such answer.
-    fn set(&mut self, key: &str, value: &str, user: &str) -> Result<bool, Error> {
+    fn set(&mut self, key: &str, value: &str) -> Result<bool, Error> {
         let text = Some(value.to_owned()).filter(|value| !value.is_empty());
         match key {
             "install" => self.disk = text,
             "hostname" => self.host_name = text.map(check_host_name).transpose()?,
+            "user" => self.user = text.map(check_user_name).transpose()?,
             "password" => self.password = text,
             "key" => self.key = text,
             "erase" => self.erase = value == "yes",
             "erase-disk" => self.erase_disk = text,
-            "user" if value == user => {}
-            "user" => {
-                return Err(refused(
-                    format!("the image's user is {user}, not {value}"),
-                    "set guest.user in rave.local.toml and make the ISO anew",
-                ));
-            }
             "then" => {
                 self.then = match value {
                     "poweroff" => Then::PowerOff,
@@ -132,6 +128,19 @@ pub(super) fn check_host_name(name: String) -> Result<String, Error> {
         Ok(name)
     } else {
         Err(refused(format!("{name:?} is no host name"), "use up to 63 letters, digits and hyphens inside"))
+    }
+}
+
+/// A name as Debian's useradd(8) takes it.
+pub(super) fn check_user_name(name: String) -> Result<String, Error> {
+    let fits = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '-' | '_');
+    if name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(fits) && name.len() <= 32 {
+        Ok(name)
+    } else {
+        Err(refused(
+            format!("{name:?} is no user name"),
+            "use a lower-case letter, then letters a-z, digits, - or _, at most 32 characters",
+        ))
     }
 }
 
@@ -173,16 +182,17 @@ mod tests {
 
     fn file(text: &str) -> Result<Answers, Error> {
         let mut answers = Answers::default();
-        answers.add_file(text, "agent").map(|()| answers)
+        answers.add_file(text).map(|()| answers)
     }
 
     #[test]
     fn a_file_answers_everything() {
-        let text = "# mine\nrave.install=/dev/vda\nhostname = box-1\nrave.key=\"ssh-ed25519 AAAA me\"\nrave.user=agent\n\
+        let text = "# mine\nrave.install=/dev/vda\nhostname = box-1\nrave.key=\"ssh-ed25519 AAAA me\"\nrave.user=me\n\
                     rave.password=a=b\nrave.erase=yes\nrave.erase-disk=/dev/vda\nrave.then=reboot\n";
         let expected = Answers {
             disk: Some("/dev/vda".into()),
             host_name: Some("box-1".into()),
+            user: Some("me".into()),
             password: Some("a=b".into()),
             key: Some("ssh-ed25519 AAAA me".into()),
             erase: true,
@@ -197,7 +207,7 @@ mod tests {
         for (text, named) in [
             ("rave.disk=/dev/vda", "no answer rave.disk"),
             ("just words", "is no answer"),
-            ("user=root", "the image's user is agent, not root"),
+            ("user=Me", "\"Me\" is no user name"),
             ("hostname=a_b", "is no host name"),
             ("then=dance", "rave.then=dance"),
         ] {

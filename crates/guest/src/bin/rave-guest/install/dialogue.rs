@@ -24,17 +24,20 @@ pub(super) fn ask(given: Answers, disks: &[Disk], config: &GuestConfig) -> Resul
         }
     }
     answers.disk = Some(path);
-    if answers.host_name.is_none() && system::takes_a_host_name() {
-        answers.host_name = until(|| {
-            let name = line(&format!("Host name [{}]", config.host_name))?;
-            if name.is_empty() { Ok(None) } else { check_host_name(name).map(Some) }
-        })?;
+    if system::takes_names() {
+        if answers.host_name.is_none() {
+            answers.host_name = name(&format!("Host name [{}]", config.host_name), check_host_name)?;
+        }
+        if answers.user.is_none() {
+            answers.user = name(&format!("User [{}]", config.user), |name| system::check_user(name, config))?;
+        }
     }
+    let user = answers.user.as_deref().unwrap_or(&config.user);
     if answers.password.is_none() {
-        answers.password = password(&config.user)?;
+        answers.password = password(user)?;
     }
     if answers.key.is_none() {
-        let key = line(&format!("Public SSH key that may log in as {} [none]", config.user))?;
+        let key = line(&format!("Public SSH key that may log in as {user} [none]"))?;
         answers.key = Some(key).filter(|key| !key.is_empty());
     }
     answers.then = Then::Reboot;
@@ -57,6 +60,14 @@ fn which(disks: &[Disk]) -> Result<&Disk, Error> {
         let text = line("Number of the disk to install to")?;
         let chosen = text.parse::<usize>().ok().and_then(|number| disks.get(number.wrapping_sub(1)));
         chosen.ok_or_else(|| refused(format!("there is no disk {text:?}"), "type a number of the list"))
+    })
+}
+
+/// An empty line keeps the image's own.
+fn name(question: &str, check: impl Fn(String) -> Result<String, Error>) -> Result<Option<String>, Error> {
+    until(|| {
+        let name = line(question)?;
+        if name.is_empty() { Ok(None) } else { check(name).map(Some) }
     })
 }
 

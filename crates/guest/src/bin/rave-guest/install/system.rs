@@ -1,10 +1,11 @@
 //! What the answers change in the written system, before it is bootable.
 
-use super::answers::{Answers, refused};
+use super::answers::{Answers, check_user_name, refused};
+use super::{accounts, guest_files};
 use crate::error::Error;
-use crate::files::{self, Ids, failed};
+use crate::files::{self, failed};
 use crate::spawn;
-use rave_guest::config::{self, GuestConfig};
+use rave_guest::config::GuestConfig;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,24 +18,56 @@ const NIXOS: &str = "/etc/NIXOS";
 /// chpasswd(8) of Debian, and of NixOS, whose /run is empty until it runs.
 const CHPASSWD: [&str; 2] = ["/usr/sbin/chpasswd", "/nix/var/nix/profiles/system/sw/bin/chpasswd"];
 
-/// Whether the system takes a host name from a file: NixOS's is part of its configuration.
-pub(super) fn takes_a_host_name() -> bool {
+/// Whether the system takes its names, of the host and of the user, from files: NixOS's are part of its configuration.
+pub(super) fn takes_names() -> bool {
     !Path::new(NIXOS).exists()
 }
 
 /// Refuses what this system cannot be told, before anything is written.
 pub(super) fn check(answers: &Answers, config: &GuestConfig) -> Result<(), Error> {
-    if answers.host_name.is_some() && !takes_a_host_name() {
-        return Err(refused(
-            "NixOS has its host name from its configuration",
+    let wanted = wanted(answers, config);
+    if takes_names() {
+        return check_user(wanted.user, config).map(drop);
+    }
+    let on_nixos = |what: &str, answer: &str, option: &str| {
+        Err(refused(
+            format!("NixOS has its {what} from its configuration"),
             format!(
-                "leave rave.hostname out; in the installed system set networking.hostName in /etc/nixos/configuration.nix, \
+                "leave {answer} out; in the installed system set {option} in /etc/nixos/configuration.nix, \
                  then: sudo nixos-rebuild switch --flake /etc/nixos#{}",
                 config.host_name
             ),
-        ));
+        ))
+    };
+    if wanted.host_name != config.host_name {
+        return on_nixos("host name", "rave.hostname", "networking.hostName");
+    }
+    if wanted.user != config.user {
+        return on_nixos("user's name", "rave.user", "rave.user");
     }
     Ok(())
+}
+
+/// A name that the user of this system can get.
+pub(super) fn check_user(name: String, config: &GuestConfig) -> Result<String, Error> {
+    let name = check_user_name(name)?;
+    if name != config.user {
+        accounts::check_free(Path::new("/"), &name)?;
+    }
+    Ok(name)
+}
+
+/// The guest that the answers make of the image's.
+fn wanted(answers: &Answers, config: &GuestConfig) -> GuestConfig {
+    let mut wanted = config.clone();
+    if let Some(name) = &answers.host_name {
+        wanted.host_name.clone_from(name);
+    }
+    if let Some(user) = answers.user.as_ref().filter(|user| **user != config.user) {
+        wanted.user.clone_from(user);
+        wanted.home = Path::new(&config.home).with_file_name(user).display().to_string();
+    }
+    wanted
 }
 
 /// Mounts the root file system of the disk, which begins at the byte `offset`, and writes the answers into it.
@@ -54,68 +87,104 @@ pub(super) fn configure(
 }
 
 fn write(root: &Path, answers: &Answers, config: &GuestConfig) -> Result<(), Error> {
-    if let Some(name) = &answers.host_name {
-        name_host(root, name, config)?;
+    let wanted = wanted(answers, config);
+    if wanted.user != config.user {
+        accounts::rename(root, config, &wanted)?;
+    }
+    if wanted != *config {
+        guest_files::write(root, config, &wanted)?;
     }
     if let Some(key) = &answers.key {
-        let_in(&below(root, &config.home), key)?;
+        let_in(&below(root, &wanted.home), key)?;
     }
     if let Some(password) = &answers.password {
-        let text = format!("{}:{password}\n", config.user);
+        let text = format!("{}:{password}\n", wanted.user);
         let chpasswd = CHPASSWD.into_iter().find(|path| fs::symlink_metadata(below(root, path)).is_ok());
         spawn::output_of_input("chroot", &[PLACE, chpasswd.unwrap_or(CHPASSWD[0])], &text, LIMIT)?;
     }
     Ok(())
 }
 
-fn below(root: &Path, path: &str) -> PathBuf {
+/// Where a path of the written system lies.
+pub(super) fn below(root: &Path, path: &str) -> PathBuf {
     root.join(path.trim_start_matches('/'))
-}
-
-fn name_host(root: &Path, name: &str, config: &GuestConfig) -> Result<(), Error> {
-    let below = |path| below(root, path);
-    files::write(&below("/etc/hostname"), 0o644, None, &format!("{name}\n"))?;
-    let hosts = below("/etc/hosts");
-    let text = files::read(&hosts)?
-        .replace(&format!("127.0.1.1 {}\n", config.host_name), &format!("127.0.1.1 {name}\n"));
-    files::write(&hosts, 0o644, None, &text)?;
-    let config = GuestConfig { host_name: name.to_owned(), ..config.clone() };
-    files::write(&below(config::PATH), 0o644, None, &config.to_json())
 }
 
 /// The home's owner is who it is for: the numbers are those of the written system.
 fn let_in(home: &Path, key: &str) -> Result<(), Error> {
-    use std::os::unix::fs::MetadataExt as _;
-    let about = fs::metadata(home).map_err(failed("look at", home))?;
-    let owner = Some(Ids { user: about.uid(), group: about.gid() });
+    let owner = Some(files::owner(home)?);
     let folder = home.join(".ssh");
     files::directory(&folder, 0o700, owner)?;
-    files::write(&folder.join("authorized_keys"), 0o600, owner, &format!("{key}\n"))
+    files::write(&folder.join("authorized_keys"), 0o600, owner, format!("{key}\n"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::Scratch;
+    use rave_guest::assets::{self, Kind, Paths};
+    use std::os::unix::fs::MetadataExt as _;
 
-    #[test]
-    fn name_and_key_are_written_and_the_rest_stays() {
-        let scratch = Scratch::new();
-        let (root, config) = (scratch.path(), GuestConfig::default());
-        for folder in ["etc/rave", "home/agent"] {
+    /// A system as the image has it, as far as the answers go.
+    fn system(root: &Path) {
+        for folder in ["etc", "home/agent/Desktop"] {
             fs::create_dir_all(root.join(folder)).unwrap();
         }
-        fs::write(root.join("etc/hosts"), "127.0.0.1 localhost\n127.0.1.1 rave\n").unwrap();
+        for file in ["passwd", "shadow", "group", "gshadow", "subuid", "subgid"] {
+            fs::write(root.join("etc").join(file), "agent:x:1000:1000::/home/agent:/bin/bash\n").unwrap();
+        }
+        for file in assets::files(&GuestConfig::default(), &Paths::debian()) {
+            if let Kind::File { mode, content } = file.kind {
+                let path = below(root, &file.path);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                files::write(&path, mode, None, content).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn names_and_key_are_written_and_the_rest_stays() {
+        let scratch = Scratch::new();
+        let root = scratch.path();
+        system(root);
+        let nginx = root.join("etc/rave/nginx.conf");
+        let before = fs::metadata(&nginx).unwrap().ino();
         let answers = Answers {
             host_name: Some("box".into()),
+            user: Some("me".into()),
             key: Some("ssh-ed25519 AAAA me".into()),
             ..Answers::default()
         };
-        write(root, &answers, &config).unwrap();
+        write(root, &answers, &GuestConfig::default()).unwrap();
         let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
         assert_eq!(read("etc/hostname"), "box\n");
-        assert_eq!(read("etc/hosts"), "127.0.0.1 localhost\n127.0.1.1 box\n");
-        assert_eq!(GuestConfig::from_json(&read("etc/rave/guest.json")).unwrap().host_name, "box");
-        assert_eq!(read("home/agent/.ssh/authorized_keys"), "ssh-ed25519 AAAA me\n");
+        assert!(read("etc/hosts").contains("127.0.1.1 box\n"));
+        assert_eq!(read("etc/sudoers.d/rave"), "me ALL=(ALL:ALL) NOPASSWD: ALL\n");
+        assert!(
+            read("etc/systemd/system/vibe-kanban.service").contains("\nUser=me\nWorkingDirectory=/home/me\n")
+        );
+        let told = GuestConfig::from_json(&read("etc/rave/guest.json")).unwrap();
+        assert_eq!((told.host_name, told.user, told.home), ("box".into(), "me".into(), "/home/me".into()));
+        assert_eq!(read("home/me/.ssh/authorized_keys"), "ssh-ed25519 AAAA me\n");
+        assert_eq!(
+            fs::metadata(&nginx).unwrap().ino(),
+            before,
+            "it names nobody, so it was not written again"
+        );
+    }
+
+    #[test]
+    fn without_names_nothing_is_renamed() {
+        let scratch = Scratch::new();
+        system(scratch.path());
+        // The image's own name is no other name.
+        for user in [None, Some("agent".to_owned())] {
+            let answers = Answers { user, key: Some("k".into()), ..Answers::default() };
+            write(scratch.path(), &answers, &GuestConfig::default()).unwrap();
+        }
+        assert_eq!(
+            fs::read_to_string(scratch.path().join("home/agent/.ssh/authorized_keys")).unwrap(),
+            "k\n"
+        );
     }
 }

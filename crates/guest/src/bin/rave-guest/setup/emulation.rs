@@ -27,7 +27,7 @@ pub(super) fn configure(place: &Path) -> Result<(), Error> {
         if let Some(folder) = place.parent() {
             files::directory(folder, 0o755, None)?;
         }
-        files::write(place, 0o644, None, &format!("RAVE_NODE_FLAGS={FLAGS}\n"))?;
+        files::write(place, 0o644, None, format!("RAVE_NODE_FLAGS={FLAGS}\n"))?;
         println!("the processor is emulated: Node.js services start with {FLAGS}");
     }
     Ok(())

@@ -88,7 +88,7 @@ pub(super) fn pass_key(credentials: &Path, key: &str) -> Result<(), Error> {
             _ => Ok(()),
         };
     }
-    files::write(&path, 0o600, None, &format!("proxy_set_header X-API-Key \"{key}\";\n"))
+    files::write(&path, 0o600, None, format!("proxy_set_header X-API-Key \"{key}\";\n"))
 }
 
 #[cfg(test)]

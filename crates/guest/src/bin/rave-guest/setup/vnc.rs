@@ -24,7 +24,7 @@ pub(super) fn configure(home: &Path, ids: Ids) -> Result<(), Error> {
     files::directory(&folder, 0o700, Some(ids))?;
     let plain = folder.join("vnc-password");
     if plain.symlink_metadata().is_err() {
-        files::write(&plain, 0o600, Some(ids), &format!("{}\n", password()?))?;
+        files::write(&plain, 0o600, Some(ids), format!("{}\n", password()?))?;
         println!("made {} with a new password", plain.display());
     }
     let obfuscated = folder.join("vnc-password.obfuscated");

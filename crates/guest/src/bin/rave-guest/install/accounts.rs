@@ -1,0 +1,110 @@
+//! Another login name for the image's user in the account files: passwd(5), shadow(5), group(5), gshadow(5), subuid(5),
+//! subgid(5). usermod(8) would leave the last two as they are, and ask who is logged in to the live session.
+
+use super::answers::refused;
+use super::system::below;
+use crate::error::Error;
+use crate::files::{self, failed};
+use rave_guest::config::GuestConfig;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+const FILES: [&str; 6] = ["etc/passwd", "etc/shadow", "etc/group", "etc/gshadow", "etc/subuid", "etc/subgid"];
+
+/// Refuses a name that a user or a group of the system under `root` has already.
+pub(super) fn check_free(root: &Path, name: &str) -> Result<(), Error> {
+    for file in ["etc/passwd", "etc/group"] {
+        let text = files::read(root.join(file))?;
+        if text.lines().any(|line| line.split(':').next() == Some(name)) {
+            return Err(refused(format!("{name} is an account of the system itself"), "choose another name"));
+        }
+    }
+    Ok(())
+}
+
+/// Renames the user, its own group and its home; numbers and password stay.
+pub(super) fn rename(root: &Path, from: &GuestConfig, to: &GuestConfig) -> Result<(), Error> {
+    for file in FILES {
+        let path = root.join(file);
+        let mode = fs::metadata(&path).map_err(failed("look at", &path))?.mode() & 0o7777;
+        files::write(&path, mode, Some(files::owner(&path)?), renamed(&files::read(&path)?, from, to))?;
+    }
+    let home = below(root, &from.home);
+    fs::rename(&home, below(root, &to.home)).map_err(failed("rename", &home))
+}
+
+/// The fields of all six files are told apart by colons. The name is the first one or in a list of a group's members; the
+/// home is a whole field.
+fn renamed(text: &str, from: &GuestConfig, to: &GuestConfig) -> String {
+    let member = |name: &str| if name == from.user { to.user.clone() } else { name.to_owned() };
+    let field = |(number, field): (usize, &str)| match number {
+        // Whatever is there for a password is nobody's name.
+        1 => field.to_owned(),
+        _ if field == from.home => to.home.clone(),
+        _ => field.split(',').map(member).collect::<Vec<_>>().join(","),
+    };
+    text.lines()
+        .map(|line| line.split(':').enumerate().map(field).collect::<Vec<_>>().join(":") + "\n")
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Scratch;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fn me() -> GuestConfig {
+        GuestConfig { user: "me".into(), home: "/home/me".into(), ..GuestConfig::default() }
+    }
+
+    #[test]
+    fn the_user_is_renamed_wherever_an_account_file_names_it() {
+        for (before, after) in [
+            ("agent:x:1000:1000::/home/agent:/bin/bash\n", "me:x:1000:1000::/home/me:/bin/bash\n"),
+            ("agent:$6$agent$x:5:0:99999:7:::\n", "me:$6$agent$x:5:0:99999:7:::\n"),
+            (
+                "sudo:x:27:agent\nadm:x:4:bob,agent\nagent:x:1000:\n",
+                "sudo:x:27:me\nadm:x:4:bob,me\nme:x:1000:\n",
+            ),
+            ("sudo:*:agent:bob,agent\nagent:!::\n", "sudo:*:me:bob,me\nme:!::\n"),
+            ("agent:100000:65536\n", "me:100000:65536\n"),
+            ("agents:x:7:7::/home/agents:/bin/sh\n", "agents:x:7:7::/home/agents:/bin/sh\n"),
+        ] {
+            assert_eq!(renamed(before, &GuestConfig::default(), &me()), after);
+        }
+    }
+
+    #[test]
+    fn files_keep_their_mode_and_the_home_moves() {
+        let scratch = Scratch::new();
+        let root = scratch.path();
+        fs::create_dir_all(root.join("etc")).unwrap();
+        fs::create_dir_all(root.join("home/agent")).unwrap();
+        for file in FILES {
+            fs::write(root.join(file), "agent:x:1:\n").unwrap();
+        }
+        let shadow = root.join("etc/shadow");
+        fs::set_permissions(&shadow, fs::Permissions::from_mode(0o640)).unwrap();
+        rename(root, &GuestConfig::default(), &me()).unwrap();
+        for file in FILES {
+            assert_eq!(fs::read_to_string(root.join(file)).unwrap(), "me:x:1:\n", "{file}");
+        }
+        assert_eq!(fs::metadata(shadow).unwrap().mode() & 0o7777, 0o640);
+        assert!(root.join("home/me").is_dir() && !root.join("home/agent").exists());
+    }
+
+    #[test]
+    fn an_account_of_the_system_is_no_name_for_the_user() {
+        let scratch = Scratch::new();
+        fs::create_dir_all(scratch.path().join("etc")).unwrap();
+        fs::write(scratch.path().join("etc/passwd"), "root:x:0:0:root:/root:/bin/bash\n").unwrap();
+        fs::write(scratch.path().join("etc/group"), "sudo:x:27:agent\n").unwrap();
+        for name in ["root", "sudo"] {
+            let error = check_free(scratch.path(), name).unwrap_err().to_string();
+            assert!(error.contains(&format!("{name} is an account of the system itself")), "{error}");
+        }
+        check_free(scratch.path(), "roo").unwrap();
+    }
+}

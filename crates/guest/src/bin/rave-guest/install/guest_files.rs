@@ -1,0 +1,90 @@
+//! The guest's files once more, for a guest of another name: those that are then other than the image's are written.
+
+use super::system::below;
+use crate::error::Error;
+use crate::files::{self, failed};
+use rave_guest::assets::{self, GuestFile, Kind, Owner, Paths};
+use rave_guest::config::GuestConfig;
+use std::fs;
+use std::path::Path;
+
+/// Where units lie that the image's owner added.
+const UNITS: &str = "etc/systemd/system";
+
+/// Writes into the system under `root`, whose home has its new name already.
+pub(super) fn write(root: &Path, from: &GuestConfig, to: &GuestConfig) -> Result<(), Error> {
+    let paths = Paths::debian();
+    let (before, after) = (assets::files(from, &paths), assets::files(to, &paths));
+    for file in after.iter().filter(|file| !before.contains(file)) {
+        // Links name no user, and a folder of the home has moved with it.
+        if let Kind::File { mode, content } = &file.kind {
+            let owner = match file.owner {
+                Owner::Root => None,
+                Owner::User => Some(files::owner(&below(root, &to.home))?),
+            };
+            files::write(&below(root, &file.path), *mode, owner, content)?;
+        }
+    }
+    if from.user == to.user { Ok(()) } else { rename_in_units(root, &after, from, to) }
+}
+
+/// Units of the image's owner run as the user, too, and name its home.
+fn rename_in_units(
+    root: &Path,
+    own: &[GuestFile],
+    from: &GuestConfig,
+    to: &GuestConfig,
+) -> Result<(), Error> {
+    let folder = root.join(UNITS);
+    for entry in fs::read_dir(&folder).map_err(failed("list", &folder))? {
+        let path = entry.map_err(failed("list", &folder))?.path();
+        let is_file = path.symlink_metadata().is_ok_and(|about| about.is_file());
+        if !is_file || own.iter().any(|file| below(root, &file.path) == path) {
+            continue;
+        }
+        let text = files::read(&path)?;
+        let renamed = renamed(&text, from, to);
+        if renamed != text {
+            files::write(&path, 0o644, None, renamed)?;
+        }
+    }
+    Ok(())
+}
+
+/// `User=` and `Group=` of systemd.exec(5), and every path below the home.
+fn renamed(text: &str, from: &GuestConfig, to: &GuestConfig) -> String {
+    let line = |line: &str| match line.split_once('=') {
+        Some((key, value)) if matches!(key.trim(), "User" | "Group") && value.trim() == from.user => {
+            format!("{key}={}\n", to.user)
+        }
+        _ => moved(line, &from.home, &to.home),
+    };
+    text.split_inclusive('\n').map(line).collect()
+}
+
+/// `text` with the path `from` replaced where it does not go on, as `/home/agent2` would.
+fn moved(text: &str, from: &str, to: &str) -> String {
+    let goes_on = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let mut parts = text.split(from);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        out.push_str(if part.starts_with(goes_on) { from } else { to });
+        out.push_str(part);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_of_the_images_owner_follows_the_user() {
+        let me = GuestConfig { user: "me".into(), home: "/home/me".into(), ..GuestConfig::default() };
+        let before = "[Service]\nUser=agent\nGroup = agent\nExecStart=/home/agent/bin/x --for agent\n\
+                      Environment=HOME=/home/agent A=/home/agent2/x\nSupplementaryGroups=agent2\n";
+        let after = "[Service]\nUser=me\nGroup =me\nExecStart=/home/me/bin/x --for agent\n\
+                     Environment=HOME=/home/me A=/home/agent2/x\nSupplementaryGroups=agent2\n";
+        assert_eq!(renamed(before, &GuestConfig::default(), &me), after);
+    }
+}
