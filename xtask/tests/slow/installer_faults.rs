@@ -64,6 +64,23 @@ fn a_disk_that_is_no_target_is_refused_and_one_that_vanishes_is_named() {
     for told in ["", "\\nerase=yes", "\\nerase-disk=/dev/vdc", "\\nerase=yes\\nerase-disk=/dev/vda"] {
         refused(&ssh, &format!("install=/dev/vdc{told}"), "there is data on /dev/vdc");
     }
+    refused(&ssh, "install=/dev/sda\\nuser=sudo", "sudo is an account of the system itself");
+
+    // The dialogue asks again where an answer cannot be, and nothing is written before all are there.
+    let typed = "none\\n2\\nno_host\\nbox\\nroot\\nme\\n";
+    let asked =
+        ssh.exec(&format!("printf '{typed}' | sudo -n /usr/lib/rave/rave-guest install 2>&1"), DEADLINE);
+    let asked = asked.unwrap().text();
+    for said in [
+        "there is no disk \"none\"",
+        "\"no_host\" is no host name",
+        "User [agent]: root is an account of the system itself",
+        "Password of me [as in the image]",
+        "the console",
+    ] {
+        assert!(asked.contains(said), "no {said:?} in:\n{asked}");
+    }
+    assert!(!asked.contains("checking the medium"), "{asked}");
     let used = fs::read(folder.join("used")).unwrap();
     assert!(used.starts_with(b"precious\n") && used[9..].iter().all(|byte| *byte == 0));
 
