@@ -12,7 +12,7 @@ use super::install;
 use super::package_manager::Manager;
 use super::plan::{Host, Plan, Release};
 use super::repos::{self, Backports};
-use super::requirements::Part;
+use super::requirement::Part;
 use super::rows::{Fix, NOT_FOUND, Row, State, examine};
 use crate::exit::{Failure, lines_of};
 use crate::settings::Settings;

@@ -1,6 +1,6 @@
 //! What only tests need, as data. A test that lacks something of it says so and passes.
 
-use super::requirements::{Part, Probe, Requirement, packages};
+use super::requirement::{Part, Probe, Requirement, packages};
 
 pub(super) const TEST: &[Part] = &[Part::Test];
 

@@ -1,6 +1,6 @@
 //! What the host needs, whether it is there, and how to get it.
 //!
-//! [`requirements`] and [`repos`] are data and pure functions; [`rows`] looks at the host; [`plan`] turns what is
+//! [`requirement`], [`requirements`] and [`repos`] are data and pure functions; [`rows`] looks at the host; [`plan`] turns what is
 //! missing into commands; [`install`] runs them.
 
 mod disk_space;
@@ -14,6 +14,7 @@ mod plan;
 mod privileges;
 mod programs_only;
 mod repos;
+mod requirement;
 mod requirements;
 mod rows;
 mod tar_support;
@@ -21,5 +22,6 @@ mod version;
 
 pub(crate) use ensure::{Needs, ensure, resolve};
 pub(crate) use nix::rows as nix;
-pub(crate) use requirements::{BOOT, Part};
+pub(crate) use requirement::Part;
+pub(crate) use requirements::BOOT;
 pub(crate) use rows::{Fix, Row, State, examine};

@@ -5,7 +5,7 @@ use rave_process::shell_quote;
 use super::package_manager::Manager;
 use super::programs_only;
 use super::repos::Backports;
-use super::requirements::Suite;
+use super::requirement::{Requirement, Suite};
 use super::rows::{Fix, Row, State};
 
 /// Where the entry for backports goes; one that is there is left alone.
@@ -74,7 +74,7 @@ impl Plan {
         plan
     }
 
-    fn add_package(&mut self, row: &Row, requirement: &super::requirements::Requirement, host: &Host) {
+    fn add_package(&mut self, row: &Row, requirement: &Requirement, host: &Host) {
         let Some(manager) = host.manager else {
             self.advice
                 .push(format!("{}: no package manager that is known here was found; install it", row.name));

@@ -8,7 +8,8 @@ use rave_vm::qemu::Qemu;
 
 use super::for_tests::{FOR_TESTS, TEST};
 use super::memo::Memo;
-use super::requirements::{Part, Probe, REQUIREMENTS, Requirement};
+use super::requirement::{Part, Probe, Requirement};
+use super::requirements::REQUIREMENTS;
 use super::version::Version;
 use super::{disk_space, privileges, tar_support};
 use crate::settings::Settings;
