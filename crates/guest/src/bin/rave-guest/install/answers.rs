@@ -10,6 +10,8 @@ use std::time::Duration;
 /// A file system of this label holds [`FILE`]; udev starts the installer when it appears.
 pub(super) const MEDIUM: &str = "/dev/disk/by-label/RAVE_SETUP";
 const FILE: &str = "rave-setup.conf";
+/// For a mount, which loads a driver from the medium: on an emulated processor of a busy host 30 s were too few.
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// What was answered; nothing is asked for when there is a disk.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -170,9 +172,9 @@ fn file() -> Result<Option<String>, Error> {
     }
     let place = "/run/rave/setup";
     fs::create_dir_all(place).map_err(files::failed("make the folder", place))?;
-    spawn::output("mount", &["-o", "ro", MEDIUM, place], Duration::from_secs(30))?;
+    spawn::output("mount", &["-o", "ro", MEDIUM, place], LIMIT)?;
     let text = files::read(Path::new(place).join(FILE));
-    spawn::output("umount", &[place], Duration::from_secs(30))?;
+    spawn::output("umount", &[place], LIMIT)?;
     text.map(Some)
 }
 
