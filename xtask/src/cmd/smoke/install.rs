@@ -127,11 +127,14 @@ impl Answers {
     /// one of the two rows alone, so that both ways are seen.
     fn of(manifest: &Manifest, row: &MatrixRow) -> anyhow::Result<Self> {
         let renames = manifest.base() == Base::Debian;
-        let password = || Ok::<_, anyhow::Error>(Password::random()?.as_str().to_owned());
         Ok(Self {
             host_name: renames.then_some("installed"),
             user: (renames && row.firmware == FirmwareKind::Uefi).then_some("owner"),
-            password: if manifest.guest.hardened { None } else { Some(password()?) },
+            password: if manifest.guest.hardened {
+                None
+            } else {
+                Some(Password::random()?.as_str().to_owned())
+            },
         })
     }
 
