@@ -11,6 +11,7 @@ let
   bases = rust.closedSet names "Base";
   services = rust.closedSet names "ServiceName";
   compressions = rust.closedSet names "Compression";
+  dates = rust.closedSet names "Date";
   reserved = rust.strings names "RESERVED";
   unitSuffixes = map (suffix: ".${suffix}") (rust.strings "crates/spec/src/check.rs" "UNIT_SUFFIXES");
   keyKinds = rust.strings "crates/spec/src/check.rs" "KEY_KINDS";
@@ -285,6 +286,7 @@ let
     { name = "profiles"; check = profiles; missing = "table"; table = true; }
     (section "debian" [
       (key "suite" "a suite such as trixie" (value (text "a suite such as trixie" suite)))
+      (optional "date" (value (text "lock or commit" (among "date" dates))))
       (optional "packages" packages)
       (optional "features" (table (map (name: optional name packages) features)))
     ])
