@@ -4,6 +4,7 @@
 
 mod actionlint;
 mod checkout;
+mod circles;
 mod command_line;
 mod documents;
 mod help;

@@ -1,0 +1,177 @@
+//! No module depends on itself by way of others, and no crate does.
+
+mod graph;
+mod modules;
+
+use std::collections::BTreeSet;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_process::Cmd;
+use serde_json::Value;
+
+use crate::checkout::{files, read, root};
+use graph::{Graph, Reason};
+use modules::{ModulePath, Sources};
+
+/// One circle: the names of its modules, and a shortest way round.
+struct Circle {
+    modules: BTreeSet<String>,
+    way: Vec<String>,
+}
+
+/// The circles between the modules of the crate that begins at `root`.
+fn circles(root: &Utf8Path, sources: &Sources) -> Vec<Circle> {
+    let graph: Graph = graph::of_modules(&modules::of_crate(root, sources));
+    let groups = graph::circles(&graph).into_iter();
+    let circle = |group| Circle {
+        way: graph::shortest(&graph, &group),
+        modules: group.iter().map(graph::name).collect(),
+    };
+    groups.map(circle).collect()
+}
+
+/// The circles of a fixture: files that begin with a line `//- PATH`.
+fn of_fixture(name: &str) -> Vec<Circle> {
+    let text = read(&Utf8Path::new("xtask/tests/fixtures/circles").join(format!("{name}.txt")));
+    let mut sources = Sources::new();
+    for file in text.split("//- ").filter(|file| !file.is_empty()) {
+        let (path, code) = file.split_once('\n').expect("a path, and code below it");
+        sources.insert(Utf8PathBuf::from(path), code.to_owned());
+    }
+    let root = sources.keys().find(|path| ["src/main.rs", "src/lib.rs"].contains(&path.as_str()));
+    circles(root.expect("a root"), &sources)
+}
+
+fn names(circle: &Circle) -> Vec<&str> {
+    circle.modules.iter().map(String::as_str).collect()
+}
+
+/// A fixture that has one circle, of these modules.
+fn has_one(fixture: &str, modules: &[&str]) {
+    let found = of_fixture(fixture);
+    assert_eq!(found.iter().map(names).collect::<Vec<_>>(), [modules], "circles of {fixture}");
+    assert!(found[0].way.len() > 1, "{fixture}: {:?}", found[0].way);
+}
+
+#[test]
+fn a_circle_between_commands_is_found() {
+    has_one("request", &["cmd::double", "cmd::image", "cmd::image::locked", "request"]);
+}
+
+#[test]
+fn a_circle_through_an_error_type_is_found() {
+    has_one("error", &["bases::debian::lock", "error", "room", "scratch", "store"]);
+}
+
+#[test]
+fn a_circle_through_a_constant_is_found() {
+    has_one("formats", &["formats::stream", "formats::virtualbox", "formats::vmware"]);
+}
+
+#[test]
+fn a_circle_of_two_is_found_with_its_places() {
+    has_one("session", &["smoke::install", "smoke::session"]);
+    let way = &of_fixture("session")[0].way;
+    assert_eq!(
+        way.as_slice(),
+        [
+            "smoke::install -> smoke::session (src/smoke/install.rs:1: super::session::Session)",
+            "smoke::session -> smoke::install (src/smoke/session.rs:1: super::install::Unfinished)",
+        ]
+    );
+}
+
+#[test]
+fn a_circle_between_a_table_and_its_rows_is_found() {
+    has_one("rows", &["host::disk_space", "host::privileges", "host::rows"]);
+}
+
+#[test]
+fn circles_that_are_hard_to_see_are_found() {
+    let found = of_fixture("hidden");
+    let expected: [&[&str]; 5] = [
+        &["attribute", "by_attribute"],
+        &["by_glob", "globbed"],
+        &["by_macro", "named"],
+        &["by_reexport", "reexported::inner"],
+        &["parent", "parent::child"],
+    ];
+    assert_eq!(found.iter().map(names).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn declarations_reexports_and_tests_make_no_circle() {
+    let found = of_fixture("none");
+    assert!(found.is_empty(), "{:?}", found.iter().map(names).collect::<Vec<_>>());
+}
+
+/// What cargo knows of the workspace's crates.
+fn packages() -> Vec<Value> {
+    let metadata = Cmd::new("cargo")
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .current_dir(root())
+        .output()
+        .expect("cargo knows the workspace");
+    let metadata: Value = serde_json::from_str(&metadata.text()).expect("JSON");
+    metadata["packages"].as_array().expect("packages").clone()
+}
+
+/// Libraries, programs and build scripts of a crate, by the file that each begins with.
+fn roots(package: &Value) -> Vec<Utf8PathBuf> {
+    let targets = package["targets"].as_array().expect("targets").iter();
+    let of_product = targets.filter(|target| !["test", "bench", "example"].contains(&kind(target)));
+    let file = |target: &Value| Utf8PathBuf::from(target["src_path"].as_str().expect("a path"));
+    of_product.map(|target| file(target).strip_prefix(root()).expect("in the checkout").to_owned()).collect()
+}
+
+fn kind(target: &Value) -> &str {
+    target["kind"][0].as_str().unwrap_or_default()
+}
+
+/// Modules that are on circles still, by the crate's root. A number may only become smaller.
+const KNOWN: [(&str, usize); 9] = [
+    ("crates/guest/src/bin/rave-guest/main.rs", 6),
+    ("crates/guest/src/lib.rs", 11),
+    ("crates/image/src/lib.rs", 40),
+    ("crates/process/src/lib.rs", 4),
+    ("crates/rave/src/lib.rs", 15),
+    ("crates/smoke/src/lib.rs", 5),
+    ("crates/spec/src/lib.rs", 8),
+    ("crates/vm/src/lib.rs", 10),
+    ("xtask/src/main.rs", 15),
+];
+
+#[test]
+fn no_modules_of_a_crate_depend_on_one_another_in_a_circle() {
+    let sources: Sources = files(".rs").into_iter().map(|file| (file.clone(), read(&file))).collect();
+    let mut found = Vec::new();
+    for package in packages() {
+        for root in roots(&package) {
+            let circles = circles(&root, &sources);
+            let known = KNOWN.iter().find(|(known, _)| *known == root).map_or(0, |(_, count)| *count);
+            if circles.iter().map(|circle| circle.modules.len()).sum::<usize>() <= known {
+                continue;
+            }
+            for circle in circles {
+                found.push(format!("{root}: {}\n  {}", names(&circle).join(", "), circle.way.join("\n  ")));
+            }
+        }
+    }
+    assert!(found.is_empty(), "these {} circles are one too many:\n{}", found.len(), found.join("\n"));
+}
+
+#[test]
+fn no_crates_depend_on_one_another_in_a_circle() {
+    // Cargo refuses circles of dependencies, and takes those that close through [dev-dependencies].
+    let name = |value: &Value| vec![value["name"].as_str().expect("a name").to_owned()];
+    let packages = packages();
+    let graph = packages.iter().map(|package| {
+        let file = Utf8PathBuf::from(package["manifest_path"].as_str().expect("a path"));
+        let dependencies = package["dependencies"].as_array().expect("dependencies").iter().map(name);
+        let edge = |to: ModulePath| (to.clone(), Reason { file: file.clone(), line: 1, path: to.concat() });
+        (name(package), dependencies.map(edge).collect())
+    });
+    let graph: Graph = graph.collect();
+    let found: Vec<_> = graph::circles(&graph).iter().map(|group| graph::shortest(&graph, group)).collect();
+    assert!(found.is_empty(), "{found:#?}");
+}
