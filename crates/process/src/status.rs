@@ -21,6 +21,22 @@ impl Status {
         self == Self::Code(0)
     }
 
+    /// Whether the process crashed: a signal ended it that its own fault raises, or that the kernel sends when memory runs
+    /// out. A process that was asked to stop (SIGTERM, SIGHUP, SIGINT, SIGPIPE) did not crash.
+    pub fn is_crash(self) -> bool {
+        const CRASHES: [Signal; 8] = [
+            Signal::ILL,
+            Signal::TRAP,
+            Signal::ABORT,
+            Signal::BUS,
+            Signal::FPE,
+            Signal::KILL,
+            Signal::SEGV,
+            Signal::SYS,
+        ];
+        matches!(self, Self::Signal(number) if CRASHES.iter().any(|signal| signal.as_raw() == number))
+    }
+
     /// The exit code as a shell reports it: a signal counts as 128 plus its number.
     pub fn shell_code(self) -> i32 {
         match self {
@@ -54,11 +70,12 @@ impl fmt::Display for Status {
 
 /// The names of signal(7) that a failing program is likely to die of.
 fn signal_name(number: i32) -> Option<&'static str> {
-    const NAMES: [(Signal, &str); 13] = [
+    const NAMES: [(Signal, &str); 15] = [
         (Signal::HUP, "SIGHUP"),
         (Signal::INT, "SIGINT"),
         (Signal::QUIT, "SIGQUIT"),
         (Signal::ILL, "SIGILL"),
+        (Signal::TRAP, "SIGTRAP"),
         (Signal::ABORT, "SIGABRT"),
         (Signal::BUS, "SIGBUS"),
         (Signal::FPE, "SIGFPE"),
@@ -68,6 +85,22 @@ fn signal_name(number: i32) -> Option<&'static str> {
         (Signal::TERM, "SIGTERM"),
         (Signal::XCPU, "SIGXCPU"),
         (Signal::XFSZ, "SIGXFSZ"),
+        (Signal::SYS, "SIGSYS"),
     ];
     NAMES.iter().find(|(signal, _)| signal.as_raw() == number).map(|(_, name)| *name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crash_is_not_an_end_on_request() {
+        for signal in [Signal::ILL, Signal::TRAP, Signal::ABORT, Signal::SEGV, Signal::KILL] {
+            assert!(Status::Signal(signal.as_raw()).is_crash(), "{signal:?}");
+        }
+        for status in [Status::Code(0), Status::Code(139), Status::Signal(Signal::TERM.as_raw())] {
+            assert!(!status.is_crash(), "{status}");
+        }
+    }
 }

@@ -176,6 +176,7 @@ impl Guest {
             return Ok(output.text());
         }
         let said = if output.stderr.is_empty() { output.text() } else { output.stderr.join("\n") };
-        Err(Problem::Failed(format!("`{command}` ended with code {}: {said}", output.code)))
+        let reason = format!("`{command}` failed ({}): {said}", output.status);
+        Err(if output.status.is_crash() { Problem::Crashed(reason) } else { Problem::Failed(reason) })
     }
 }

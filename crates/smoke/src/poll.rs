@@ -16,6 +16,8 @@ const ANSWER_LIMIT: usize = 200;
 pub(crate) enum Problem {
     /// The guest is not as it should be.
     Failed(String),
+    /// A program in the guest crashed. It is never run again: a second attempt that passes would hide the crash.
+    Crashed(String),
     /// The check itself could not be made.
     CouldNotRun(String),
     /// Ctrl-C or SIGTERM.
@@ -146,6 +148,23 @@ mod tests {
             },
         );
         assert!(matches!(broken, Err(Problem::CouldNotRun(_))));
+        assert_eq!(asked, 1);
+    }
+
+    #[test]
+    fn a_crash_is_never_asked_about_again() {
+        let mut asked = 0;
+        let crash = until(
+            &mut (),
+            Duration::from_secs(60),
+            &mut Seen::default(),
+            |()| Ok(()),
+            |(), _| -> Result<(), Problem> {
+                asked += 1;
+                Err(Problem::Crashed("`node --version` failed (killed by SIGILL)".into()))
+            },
+        );
+        assert!(matches!(crash, Err(Problem::Crashed(_))), "{crash:?}");
         assert_eq!(asked, 1);
     }
 

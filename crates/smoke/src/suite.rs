@@ -88,7 +88,9 @@ fn run_one(check: &Check, guest: &mut Guest) -> Row {
         Err(reason) => Outcome::NotRun(reason),
         Ok(()) => match (check.run)(guest, &mut seen) {
             Ok(()) => Outcome::Passed,
-            Err(Problem::Failed(reason)) => Outcome::Failed(with_its_cause(reason, guest)),
+            Err(Problem::Failed(reason) | Problem::Crashed(reason)) => {
+                Outcome::Failed(with_its_cause(reason, guest))
+            }
             Err(Problem::CouldNotRun(reason)) => Outcome::Error(reason),
             Err(Problem::Interrupted) => Outcome::NotRun("interrupted".into()),
         },

@@ -12,6 +12,8 @@ use crate::Error;
 use crate::files::write_atomically;
 use crate::keys::{KeyPair, write_known_hosts};
 
+mod exit_report;
+
 /// The most that [`Ssh::exec`] keeps of a command's standard output, bytes.
 pub const OUTPUT_LIMIT: u64 = 4 * 1024 * 1024;
 
@@ -41,8 +43,9 @@ pub struct Ssh {
 /// What a command in the guest did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
-    /// Its exit code; 128 plus the signal's number where one ended it, as sshd reports it.
-    pub code: i32,
+    /// How it ended, as the guest's shell saw it. A program that exits with 128 plus the number of a signal looks like
+    /// one that the signal killed: a shell cannot tell them apart.
+    pub status: Status,
     /// Its standard output, at most [`OUTPUT_LIMIT`] bytes.
     pub stdout: Vec<u8>,
     /// The last lines of its standard error.
@@ -52,7 +55,7 @@ pub struct Output {
 impl Output {
     /// Whether it exited with code 0.
     pub fn success(&self) -> bool {
-        self.code == 0
+        self.status.success()
     }
 
     /// Standard output as text, invalid UTF-8 replaced, without white space at its end.
@@ -141,14 +144,20 @@ impl Ssh {
         self.command().arg(self.host.to_string()).arg("--").arg(command).inherit_terminal()
     }
 
-    /// Runs `command` by the shell of the guest's user and waits for it.
+    /// Runs `command` in the shell of the guest's user and waits for it. [`Error::Ssh`] means that the connection failed
+    /// or was lost: a command that a signal killed, or that exited with ssh's own code 255, is an [`Output`].
     pub fn exec(&self, command: &str, limit: Duration) -> Result<Output, Error> {
-        let command = self.command().arg(self.host.to_string()).arg("--").arg(command);
-        let (code, stdout, stderr) = run(&command, limit, "a command in the guest")?;
-        if code == SSH_FAILED {
-            return Err(self.failed(&command, stderr));
+        let ssh = self.command().arg(self.host.to_string()).arg("--");
+        // Without the report, so that an error shows what can be typed.
+        let shown = ssh.clone().arg(command).to_string();
+        let ended = run(&ssh.arg(exit_report::wrap(command)), limit, "a command in the guest", &shown)?;
+        let (reported, stderr) = exit_report::take(ended.tail);
+        match reported {
+            Some(status) => Ok(Output { status, stdout: ended.stdout, stderr }),
+            None if ended.code == SSH_FAILED => Err(self.failed(shown, stderr)),
+            // A forced command or nologin(8) ran instead of the user's shell.
+            None => Ok(Output { status: Status::Code(ended.code), stdout: ended.stdout, stderr }),
         }
-        Ok(Output { code, stdout, stderr })
     }
 
     /// Tries to log in by password alone. The password travels in the environment of ssh and of a helper script written
@@ -176,12 +185,12 @@ impl Ssh {
             .env("SSH_ASKPASS_REQUIRE", "force")
             .env("RAVE_SSH_PASSWORD", password)
             .secret(password);
-        let (code, _, stderr) = run(&command, limit, "a login by password")?;
-        if code != SSH_FAILED {
+        let ended = run(&command, limit, "a login by password", &command.to_string())?;
+        if ended.code != SSH_FAILED {
             return Ok(PasswordLogin::Accepted);
         }
-        match offered_methods(&stderr) {
-            None => Err(self.failed(&command, stderr)),
+        match offered_methods(&ended.tail) {
+            None => Err(self.failed(command.to_string(), ended.tail)),
             Some(methods)
                 if methods.iter().any(|method| method == "password" || method == "keyboard-interactive") =>
             {
@@ -191,21 +200,31 @@ impl Ssh {
         }
     }
 
-    fn failed(&self, command: &Cmd, tail: Vec<String>) -> Error {
-        Error::Ssh { host: self.host.to_string(), port: self.port, command: command.to_string(), tail }
+    fn failed(&self, command: String, tail: Vec<String>) -> Error {
+        Error::Ssh { host: self.host.to_string(), port: self.port, command, tail }
     }
 }
 
-/// Exit code, bounded standard output, and the last lines of standard error.
-fn run(command: &Cmd, limit: Duration, doing: &'static str) -> Result<(i32, Vec<u8>, Vec<String>), Error> {
+/// How ssh(1) ended.
+struct Ended {
+    /// ssh's exit code; 255 also where a signal killed ssh itself.
+    code: i32,
+    /// Standard output, at most [`OUTPUT_LIMIT`] bytes.
+    stdout: Vec<u8>,
+    /// The last lines of standard error.
+    tail: Vec<String>,
+}
+
+/// Runs ssh. `shown` is the command line that an error tells.
+fn run(command: &Cmd, limit: Duration, doing: &'static str, shown: &str) -> Result<Ended, Error> {
     let mut file = tempfile::tempfile().map_err(|e| Error::io("make a file in", "TMPDIR", e))?;
     let into = file.try_clone().map_err(|e| Error::io("open again", "a temporary file", e))?;
     let result = command.clone().stdout_file(into).timeout(limit).output();
     let (status, tail) = match result {
         Ok(output) => (output.status, output.tail),
         Err(rave_process::Error::Failed { status, tail, .. }) => (status, tail),
-        Err(rave_process::Error::TimedOut { after, command, .. }) => {
-            return Err(Error::TooSlow { doing: doing.to_owned(), after, command });
+        Err(rave_process::Error::TimedOut { after, .. }) => {
+            return Err(Error::TooSlow { doing: doing.to_owned(), after, command: shown.to_owned() });
         }
         Err(error) => return Err(Error::process(doing)(error)),
     };
@@ -214,7 +233,7 @@ fn run(command: &Cmd, limit: Duration, doing: &'static str) -> Result<(i32, Vec<
         Status::Code(code) => code,
         Status::Signal(_) => SSH_FAILED,
     };
-    Ok((code, stdout, tail))
+    Ok(Ended { code, stdout, tail })
 }
 
 fn read_back(file: &mut File) -> std::io::Result<Vec<u8>> {

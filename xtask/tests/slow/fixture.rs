@@ -123,8 +123,8 @@ pub(crate) fn said(ssh: &Ssh, command: &str) -> String {
     let output = ssh.exec(command, COMMAND).unwrap();
     assert!(
         output.success(),
-        "`{command}` ended with {}: {}\n{}",
-        output.code,
+        "`{command}` failed ({}): {}\n{}",
+        output.status,
         output.text(),
         output.stderr.join("\n")
     );

@@ -30,7 +30,7 @@ fn install(ssh: &Ssh, answers: &str) -> (i32, String) {
          sudo -n /usr/lib/rave/rave-guest install --answers /tmp/answers 2>&1"
     );
     let output = ssh.exec(&command, DEADLINE).unwrap();
-    (output.code, output.text())
+    (output.status.shell_code(), output.text())
 }
 
 #[track_caller]

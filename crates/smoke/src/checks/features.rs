@@ -92,7 +92,7 @@ pub(crate) fn playwright(guest: &mut Guest, seen: &mut Seen) -> Result<(), Probl
     let output = guest.run_within(script, limit, seen)?;
     let said = output.text();
     ensure(output.success() && said.starts_with("driven "), || {
-        format!("it ended with code {}: {said}{}", output.code, output.stderr.join("\n"))
+        format!("it failed ({}): {said}{}", output.status, output.stderr.join("\n"))
     })
 }
 

@@ -6,3 +6,4 @@ mod guest;
 mod hang;
 mod life;
 mod ports;
+mod ssh;
