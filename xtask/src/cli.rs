@@ -1,15 +1,8 @@
-//! The command line as types. No behaviour: what a command does is in `cmd/`.
+//! The command line of `cargo xtask`: the product's commands, and those for people who work on RAVE and for workflows.
 
-mod develop;
-mod values;
-
-use camino::Utf8PathBuf;
-use clap::{Args, Parser, Subcommand};
-use rave_spec::{Base, Compression, Format, RemoteBuilder, Substituter};
-
-pub(crate) use develop::{Bench, BenchPart, Ci, CiCommand, CiMatrix, Test, TestStep};
-pub(crate) use values::{Accel, Firmware, FormatFlag, Gui, HostPort, PortFlag};
-use values::{base, compression, format, format_or_all, max_jobs, parse_port};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use rave::cli::{AFTER_HELP, FormatFlag, Global, HELP_WIDTH, Scope, Target, base, format_or_all};
+use rave_spec::Base;
 
 /// Build, run and smoke-test virtual machines for AI agents.
 #[derive(Debug, Parser)]
@@ -18,9 +11,8 @@ use values::{base, compression, format, format_or_all, max_jobs, parse_port};
     bin_name = "cargo xtask",
     version,
     disable_help_subcommand = true,
-    max_term_width = 100,
-    after_help = "Exit codes: 0 ok, 1 a check failed, 2 wrong usage or bad rave.toml, 3 the host is not ready, \
-                  4 a build failed, 130 interrupted.\nWhat a command offers: cargo xtask COMMAND --help"
+    max_term_width = HELP_WIDTH,
+    after_help = AFTER_HELP
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -29,330 +21,119 @@ pub(crate) struct Cli {
     pub(crate) command: Option<Command>,
 }
 
-/// Flags that every command takes.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Everywhere")]
-pub(crate) struct Global {
-    /// Install what the host lacks and ask nothing
-    #[arg(short, long, global = true)]
-    pub(crate) yes: bool,
-    /// Say only what went wrong
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
-    pub(crate) quiet: bool,
-    /// Show the lines that the programs underneath print
-    #[arg(short, long, global = true)]
-    pub(crate) verbose: bool,
-    /// Colours: auto, always or never
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]
-    pub(crate) color: clap::ColorChoice,
-}
-
-/// What can be done.
-// The first three are the product: they come first, each with the line that people copy.
+/// The product's commands, and the developers' own.
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "a process has one of it")]
 pub(crate) enum Command {
-    /// Build a bootable image          cargo xtask image --format qemu
-    Image(Image),
-    /// Boot it and show its services   cargo xtask run --ssh
-    Run(Run),
-    /// Build it, boot it, check it     cargo xtask smoke --yes
-    Smoke(Smoke),
-    /// Turn a disk of any format into the other formats
-    Convert(Convert),
-    /// Say what an image of any format is
-    Inspect(Inspect),
-    /// Renew debian.lock and the npm lock, and say what changed
-    Update(Update),
-    /// Show what this host has and lacks; --yes installs it
-    Doctor(Doctor),
-    /// Print the effective configuration and where each value comes from
-    Config(Config),
+    #[command(flatten)]
+    Product(rave::cli::Command),
     /// Run every test, or only the named steps
     Test(Test),
     /// Measure builds and boots against their floors
     Bench(Bench),
     /// What the workflows of continuous integration ask for
     Ci(Ci),
-    /// Print a completion script for a shell
-    Completions(Completions),
 }
 
-/// Which image: shared by the commands that build, boot or check one.
+impl Command {
+    /// What the settings depend on besides files and the environment.
+    pub(crate) fn scope(&self) -> Scope {
+        match self {
+            Self::Product(command) => command.scope(),
+            Self::Bench(args) => {
+                let target = Target { profile: args.profile.clone(), ..Target::default() };
+                Scope { target, ..Scope::default() }
+            }
+            Self::Test(_) | Self::Ci(_) => Scope::default(),
+        }
+    }
+}
+
+/// `cargo xtask test`
 #[derive(Debug, Clone, Default, Args)]
-pub(crate) struct Target {
-    /// A profile of rave.toml [default: rave.toml's defaults.profile]
+pub(crate) struct Test {
+    /// Which steps, always in this order [default: all but matrix]
+    #[arg(value_name = "STEP")]
+    pub(crate) steps: Vec<TestStep>,
+}
+
+/// A part of `cargo xtask test`, in the order in which they run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum TestStep {
+    /// rustfmt finds nothing to change
+    Format,
+    /// clippy finds nothing to warn about
+    Clippy,
+    /// Unit, snapshot, property and integration tests
+    Unit,
+    /// The NixOS base's flake evaluates, where nix and a nixpkgs tree are
+    Flake,
+    /// One real image built, booted and smoked
+    Smoke,
+    /// That image, and builds of it, when things go wrong
+    Faults,
+    /// Every format on every row of the matrix, and the installer's faults
+    Matrix,
+}
+
+/// `cargo xtask ci`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Ci {
+    #[command(subcommand)]
+    pub(crate) command: CiCommand,
+}
+
+/// What a workflow may ask.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum CiCommand {
+    /// Print a job matrix as JSON on one line: an `include` list with base, profile and format
+    Matrix(CiMatrix),
+}
+
+/// `cargo xtask ci matrix`
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct CiMatrix {
+    /// Only this base; may be repeated or a comma list
+    #[arg(long = "base", value_name = "BASE", value_delimiter = ',', value_parser = base())]
+    pub(crate) bases: Vec<Base>,
+    /// Only this profile of rave.toml; may be repeated or a comma list
+    #[arg(long = "profile", value_name = "NAME", value_delimiter = ',')]
+    pub(crate) profiles: Vec<String>,
+    /// Only this format; may be repeated or a comma list
+    #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',', value_parser = format_or_all())]
+    pub(crate) formats: Vec<FormatFlag>,
+}
+
+/// `cargo xtask bench`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Bench {
+    /// The profile to measure [default: defaults.profile of rave.toml]
     #[arg(long, value_name = "NAME")]
     pub(crate) profile: Option<String>,
-    /// What builds the disk [default: rave.toml's, else nixos where nix works, else debian]
-    #[arg(long, value_name = "BASE", value_parser = base())]
-    pub(crate) base: Option<Base>,
-    /// Folder of the artifacts and their manifest.json [default: out/BASE-PROFILE]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: Option<Utf8PathBuf>,
-}
-
-/// How what is missing is built: shared by the same commands.
-#[derive(Debug, Clone, Default, Args)]
-pub(crate) struct Building {
-    /// Never touch the network: build of what the cache has, or nix's store
-    #[arg(long)]
-    pub(crate) offline: bool,
-    #[command(flatten)]
-    pub(crate) nix: NixFlags,
-}
-
-/// What is passed on to `nix build`.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "With the nixos base [default: rave.toml's nixos, then nix.conf's]")]
-pub(crate) struct NixFlags {
-    /// A machine that builds for this one, as a line of nix's machines file; may be repeated
-    #[arg(long = "builder", value_name = "LINE")]
-    pub(crate) builders: Vec<RemoteBuilder>,
-    /// A cache besides those of nix.conf; may be repeated
-    #[arg(long = "substituter", value_name = "URL")]
-    pub(crate) substituters: Vec<Substituter>,
-    /// How many builds run side by side here; 0 leaves all to the builders
-    #[arg(long, value_name = "N", value_parser = max_jobs)]
-    pub(crate) max_jobs: Option<u32>,
-    /// Build what is there once more, and fail where it comes out otherwise
-    #[arg(long)]
-    pub(crate) rebuild: bool,
-}
-
-/// `cargo xtask image`
-#[derive(Debug, Clone, Default, Args)]
-#[allow(clippy::struct_excessive_bools)] // each is a flag a user types
-pub(crate) struct Image {
-    /// What to build; may be repeated or a comma list [default: rave.toml's defaults.formats]
-    #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',', value_parser = format_or_all())]
-    pub(crate) formats: Vec<FormatFlag>,
-    #[command(flatten)]
-    pub(crate) target: Target,
-    /// Of the qcow2: none, zlib or zstd; zstd also makes a .img.zst of the raw disk [default: rave.toml's compress]
-    #[arg(long, value_name = "HOW", value_parser = compression())]
-    pub(crate) compress: Option<Compression>,
-    /// Print the manifest on stdout when done
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Redo every stage, even where nothing changed
-    #[arg(long)]
-    pub(crate) refresh: bool,
-    /// Build a second time elsewhere, otherwise, and compare every byte
-    #[arg(long)]
-    pub(crate) double: bool,
-    /// Fail where a package of debian.lock cannot be had, instead of taking the archive's
-    #[arg(long)]
-    pub(crate) frozen: bool,
-    /// Rebuild what this manifest.json describes, and compare [default of --out: out/BASE-PROFILE-locked]
-    #[arg(long, value_name = "MANIFEST", conflicts_with_all = ["formats", "profile", "base", "compress", "frozen", "double"])]
-    pub(crate) locked: Option<Utf8PathBuf>,
-    #[command(flatten)]
-    pub(crate) building: Building,
-}
-
-/// `cargo xtask run`
-#[derive(Debug, Clone, Default, Args)]
-#[allow(clippy::struct_excessive_bools)] // each is a flag a user types
-pub(crate) struct Run {
-    /// Which artifact to boot [default: the first of rave.toml's defaults.formats]
-    #[arg(long, value_name = "FORMAT", value_parser = format())]
-    pub(crate) format: Option<Format>,
-    #[command(flatten)]
-    pub(crate) target: Target,
-    /// No window; the serial console goes to a file (default without a display)
-    #[arg(long, conflicts_with = "gui")]
-    pub(crate) headless: bool,
-    /// Show the screen: in a window, or served on loopback; `auto` is gtk, else sdl, else vnc
-    #[arg(long, value_name = "DISPLAY", num_args = 0..=1, default_missing_value = "auto")]
-    pub(crate) gui: Option<Gui>,
-    /// Memory in MiB [default: rave.toml's vm.memory]
-    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(512..))]
-    pub(crate) memory: Option<u32>,
-    /// Virtual CPUs [default: rave.toml's vm.cpus]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=255))]
-    pub(crate) cpus: Option<u32>,
-    /// Host port of a service, or `auto` for a free one; may be repeated
-    #[arg(long = "port", value_name = "NAME=PORT|auto", value_parser = parse_port)]
-    pub(crate) ports: Vec<PortFlag>,
-    /// Leave the VM running in the background
-    #[arg(long, conflicts_with_all = ["ssh", "exec"])]
-    pub(crate) detach: bool,
-    /// Keep what the guest writes to its disk for the next run
-    #[arg(long)]
-    pub(crate) keep: bool,
-    /// Boot the artifact that is there, even if it is older than the settings
-    #[arg(long)]
-    pub(crate) no_build: bool,
-    /// Open a shell in the guest when it is ready
-    #[arg(long)]
-    pub(crate) ssh: bool,
-    /// Run a command in the guest and exit with its code
-    #[arg(long, value_name = "CMD", conflicts_with = "ssh")]
-    pub(crate) exec: Option<String>,
-    /// Force an accelerator [default: kvm where a guest really runs under it, else tcg]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) accel: Option<Accel>,
-    /// Firmware to boot with [default: bios]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) firmware: Option<Firmware>,
-    #[command(flatten)]
-    pub(crate) building: Building,
-}
-
-/// `cargo xtask smoke`
-#[derive(Debug, Clone, Default, Args)]
-#[allow(clippy::struct_excessive_bools)] // each is a flag a user types
-pub(crate) struct Smoke {
-    /// Which artifacts to check; may be repeated or a comma list [default: rave.toml's defaults.formats]
-    #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',', value_parser = format_or_all())]
-    pub(crate) formats: Vec<FormatFlag>,
-    #[command(flatten)]
-    pub(crate) target: Target,
-    /// Which rows of the matrix to boot: `first` of each format, `all`, or names; may be a comma list [default: first,
-    /// and all with --format all]
-    #[arg(long, value_name = "ROW", value_delimiter = ',')]
-    pub(crate) rows: Vec<String>,
-    /// How many machines run side by side [default: as many as memory and processors allow]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
-    pub(crate) jobs: Option<u32>,
-    /// List the checks and run none
-    #[arg(long)]
-    pub(crate) list: bool,
-    /// List the rows of the matrix and boot none
-    #[arg(long)]
-    pub(crate) list_rows: bool,
-    /// Run only this check; may be repeated or a comma list
-    #[arg(long, value_name = "CHECK", value_delimiter = ',')]
-    pub(crate) only: Vec<String>,
-    /// Leave this check out; may be repeated or a comma list
-    #[arg(long, value_name = "CHECK", value_delimiter = ',')]
-    pub(crate) skip: Vec<String>,
-    /// Use the host ports of rave.toml or fail, instead of free ones where those are taken
-    #[arg(long)]
-    pub(crate) fixed_ports: bool,
-    /// Write a report into this folder: index.html, report.json, junit.xml, screenshots, serial logs
-    #[arg(long, value_name = "DIR")]
-    pub(crate) report: Option<Utf8PathBuf>,
-    /// Write PNGs of the guest's screen into this folder: after the checks that only look, and of each failure
-    #[arg(long, value_name = "DIR")]
-    pub(crate) screenshot: Option<Utf8PathBuf>,
-    #[arg(long, value_name = "FILE", help = "Write a JUnit report too")]
-    pub(crate) junit: Option<Utf8PathBuf>,
-    /// Print the report as JSON on stdout
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Force an accelerator [default: kvm where a guest really runs under it, else tcg]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) accel: Option<Accel>,
-    #[command(flatten)]
-    pub(crate) building: Building,
-}
-
-/// `cargo xtask convert`
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Convert {
-    /// What holds the disk: raw, .img.zst, qcow2, .vmdk or .ova
-    #[arg(value_name = "FILE")]
-    pub(crate) file: Utf8PathBuf,
-    /// Into what; may be repeated or a comma list
-    #[arg(
-        long = "format", value_name = "FORMAT", value_delimiter = ',', value_parser = format_or_all(), required = true
-    )]
-    pub(crate) formats: Vec<FormatFlag>,
-    /// Of a qcow2: none, zlib or zstd; zstd also makes a .img.zst of a raw disk [default: rave.toml's compress]
-    #[arg(long, value_name = "HOW", value_parser = compression())]
-    pub(crate) compress: Option<Compression>,
-    /// Folder of the results, which are named after FILE [default: FILE's own]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: Option<Utf8PathBuf>,
-}
-
-/// `cargo xtask inspect`
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Inspect {
-    /// An image, a .vmx or an .ovf
-    #[arg(value_name = "FILE")]
-    pub(crate) file: Utf8PathBuf,
-    /// Leave the guest's files out: reading them takes seconds
-    #[arg(long)]
-    pub(crate) no_content: bool,
-    /// Print what was found as JSON on stdout
+    /// Measure only this; may be repeated or a comma list
+    #[arg(long, value_name = "PART", value_delimiter = ',')]
+    pub(crate) only: Vec<BenchPart>,
+    /// How often each boot is measured
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) runs: u32,
+    /// Print the figures as JSON on stdout
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-/// `cargo xtask update`
-#[derive(Debug, Clone, Default, Args)]
-pub(crate) struct Update {
-    /// Only debian.lock
-    #[arg(long)]
-    pub(crate) debian: bool,
-    /// Only the lock of the npm tools
-    #[arg(long)]
-    pub(crate) npm: bool,
-    /// Say what would change and write nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-}
-
-/// `cargo xtask doctor`
-#[derive(Debug, Clone, Default, Args)]
-pub(crate) struct Doctor {
-    /// Prove only this accelerator
-    #[arg(long, value_name = "NAME")]
-    pub(crate) accel: Option<Accel>,
-    /// Print the rows as JSON on stdout
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// `cargo xtask config`
-#[derive(Debug, Clone, Default, Args)]
-pub(crate) struct Config {
-    /// Print the values and their origins as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// `cargo xtask completions`
-#[derive(Debug, Clone, Args)]
-#[command(after_help = "How to use it, with `cargo xtask` in the checkout:\n  \
-                  bash        cargo xtask completions bash >> ~/.bash_completion\n  \
-                  zsh         cargo xtask completions zsh > DIR/_cargo-xtask    (a folder of $fpath)\n  \
-                  fish        cargo xtask completions fish > ~/.config/fish/conf.d/rave.fish\n  \
-                  elvish      cargo xtask completions elvish >> ~/.config/elvish/rc.elv\n  \
-                  powershell  cargo xtask completions powershell >> $PROFILE")]
-pub(crate) struct Completions {
-    /// Which shell
-    pub(crate) shell: clap_complete::Shell,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory;
-
-    #[test]
-    fn the_definition_is_consistent() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn gui_may_name_a_display_and_stands_alone_too() {
-        let of = |line: &[&str]| match Cli::parse_from([&["xtask", "run"], line].concat()).command {
-            Some(Command::Run(run)) => (run.gui, run.ssh),
-            _ => panic!("not the run command"),
-        };
-        assert_eq!(of(&[]), (None, false));
-        assert_eq!(of(&["--gui", "--ssh"]), (Some(Gui::Auto), true));
-        assert_eq!(of(&["--ssh", "--gui", "spice"]), (Some(Gui::Spice), true));
-        assert_eq!(of(&["--gui=vnc"]), (Some(Gui::Vnc), false));
-    }
-
-    #[test]
-    fn formats_may_be_repeated_or_a_comma_list() {
-        let cli = Cli::parse_from(["xtask", "image", "--format", "qemu,raw", "--format", "iso"]);
-        let Some(Command::Image(image)) = cli.command else { panic!("not the image command") };
-        assert_eq!(image.formats, [Format::Qemu, Format::Raw, Format::Iso].map(FormatFlag::One));
-    }
+/// What `cargo xtask bench` measures, in the order in which it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchPart {
+    /// Builds of one format, beside plain mmdebstrap.
+    Image,
+    /// All formats beside one, each beside its tool.
+    Formats,
+    /// The same packages by mkosi, where it is installed.
+    Mkosi,
+    /// Boots, beside a plain system's.
+    Boot,
+    /// Boots of every format.
+    FormatBoots,
+    /// The desktop, beside Debian's own.
+    Desktop,
 }

@@ -19,11 +19,11 @@ use rave_vm::{Error, Instance};
 
 use crate::bench::builder::Builder;
 use crate::bench::{Report, Unit, seconds};
-use crate::cmd::image::{self, Wanted};
-use crate::cmd::run::{deadline, failure, run_root};
-use crate::request::{self, Found, Places};
-use crate::settings::Settings;
-use crate::ui::Ui;
+use rave::cmd::image::{self, Wanted};
+use rave::cmd::run::{deadline, failure, run_root};
+use rave::request::{self, Found, Places};
+use rave::settings::Settings;
+use rave::ui::Ui;
 
 /// Boot to all services against the plain disk's boot to its login prompt, as a ratio.
 const READY_TARGET: f64 = 2.0;

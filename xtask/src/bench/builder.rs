@@ -11,10 +11,10 @@ use rave_process::progress::{Event, Outcome};
 use rave_spec::Format;
 
 use crate::bench::memory::{Peak, with_peak};
-use crate::cmd::image::{self, Wanted};
-use crate::request::{self, Places};
-use crate::settings::Settings;
-use crate::ui::Ui;
+use rave::cmd::image::{self, Wanted};
+use rave::request::{self, Places};
+use rave::settings::Settings;
+use rave::ui::Ui;
 
 const NOTHING_RUNS: u32 = 5;
 

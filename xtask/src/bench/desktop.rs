@@ -14,9 +14,9 @@ use rave_vm::Instance;
 use crate::bench::boot::{With, plain_disk, plain_machine, with_sandbox};
 use crate::bench::builder::Builder;
 use crate::bench::{Report, Unit, seconds};
-use crate::cmd::run::{deadline, failure};
-use crate::settings::Settings;
-use crate::ui::Ui;
+use rave::cmd::run::{deadline, failure};
+use rave::settings::Settings;
+use rave::ui::Ui;
 
 /// Boot to a painted desktop, and memory at rest, against the floor's, as ratios.
 const TARGET: f64 = 0.8;

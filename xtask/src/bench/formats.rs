@@ -12,9 +12,9 @@ use rave_spec::{Compress, Compression, Format};
 
 use crate::bench::builder::Builder;
 use crate::bench::{Report, Unit, mebibytes};
-use crate::cmd::image;
-use crate::settings::Settings;
-use crate::ui::Ui;
+use rave::cmd::image;
+use rave::settings::Settings;
+use rave::ui::Ui;
 
 /// All formats against one, each from nothing, as a ratio.
 const ALL_TARGET: f64 = 1.5;

@@ -10,9 +10,9 @@ use rave_spec::Format;
 
 use crate::bench::builder::Builder;
 use crate::bench::{Report, Unit, mebibytes, seconds};
-use crate::cmd::image;
-use crate::settings::Settings;
-use crate::ui::Ui;
+use rave::cmd::image;
+use rave::settings::Settings;
+use rave::ui::Ui;
 
 /// A cold image against mmdebstrap alone, as a ratio.
 const COLD_TARGET: f64 = 1.3;

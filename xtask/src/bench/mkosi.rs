@@ -10,8 +10,8 @@ use rave_spec::Format;
 
 use crate::bench::builder::Builder;
 use crate::bench::{Report, Unit};
-use crate::settings::Settings;
-use crate::ui::Ui;
+use rave::settings::Settings;
+use rave::ui::Ui;
 
 /// Our root file system and disk against mkosi's, as a ratio.
 const TARGET: f64 = 0.65;

@@ -8,11 +8,11 @@ use rave_vm::qemu::Qemu;
 
 use crate::bench::{Report, boot, desktop, formats, image, mkosi};
 use crate::cli::{self, BenchPart};
-use crate::cmd::run::{accelerator, failure};
-use crate::exit::Code;
-use crate::host::{self, Needs};
-use crate::settings::Settings;
-use crate::ui::Ui;
+use rave::cmd::run::{accelerator, failure};
+use rave::exit::Code;
+use rave::host::{self, Needs};
+use rave::settings::Settings;
+use rave::ui::Ui;
 
 pub(crate) fn run(args: &cli::Bench, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
     host::ensure(settings, ui, Needs::Smoke)?;

@@ -8,10 +8,11 @@ mod workflow;
 use rave_spec::{Base, Format, ProfileName};
 use serde::Serialize;
 
-use crate::cli::{self, CiCommand, FormatFlag};
-use crate::exit::{Code, Failure};
-use crate::settings::Settings;
-use crate::ui::Ui;
+use crate::cli::{self, CiCommand};
+use rave::cli::FormatFlag;
+use rave::exit::{Code, Failure};
+use rave::settings::Settings;
+use rave::ui::Ui;
 
 /// A matrix as `strategy.matrix` of a workflow takes it.
 #[derive(Debug, PartialEq, Eq, Serialize)]

@@ -13,11 +13,12 @@ use rave_vm::machine::Arch;
 use rave_vm::qemu::Qemu;
 
 use crate::cli::{self, TestStep};
-use crate::cmd;
-use crate::exit::{self, Code, Failure};
-use crate::host::{self, Needs};
-use crate::settings::Settings;
-use crate::ui::Ui;
+use rave::cli::{FormatFlag, Smoke};
+use rave::cmd;
+use rave::exit::{self, Code, Failure};
+use rave::host::{self, Needs};
+use rave::settings::Settings;
+use rave::ui::Ui;
 
 /// What a test prints, with its name and a reason, where it cannot run on this host.
 const NOT_RUN: &str = "NOT RUN: ";
@@ -184,7 +185,7 @@ impl Session<'_> {
         if let Some(reason) = self.without_kvm() {
             self.not_run.push(format!("smoke under kvm (it ran under software emulation): {reason}"));
         }
-        match cmd::smoke::run(&cli::Smoke::default(), self.settings, self.ui)? {
+        match cmd::smoke::run(&Smoke::default(), self.settings, self.ui)? {
             Code::Ok => Ok(true),
             code => Err(Failure::new(code, "the smoke suite failed").into()),
         }
@@ -192,7 +193,7 @@ impl Session<'_> {
 
     /// Every row of the matrix, and the installer's faults.
     fn matrix(&mut self) -> anyhow::Result<bool> {
-        let args = cli::Smoke { formats: vec![cli::FormatFlag::All], ..cli::Smoke::default() };
+        let args = Smoke { formats: vec![FormatFlag::All], ..Smoke::default() };
         let code = cmd::smoke::run(&args, self.settings, self.ui)?;
         if code != Code::Ok {
             return Err(Failure::new(code, "the smoke suite failed").into());

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Parser;
+use rave::cli::Scope;
 
 use super::workflow::{Job, Scalar, Step, Workflow};
 use super::*;
@@ -46,7 +47,8 @@ fn steps(workflows: &[(Utf8PathBuf, String, Workflow)]) -> Vec<(String, &Workflo
 
 fn shipped() -> Settings {
     let cli = Cli::try_parse_from(["xtask", "ci", "matrix"]).expect("the command exists");
-    let mut settings = Settings::load(&cli).expect("the checkout's settings");
+    let mut settings =
+        Settings::load(root().to_owned(), &cli.global, Scope::default()).expect("the checkout's settings");
     settings.spec = settings.shipped().expect("the shipped settings");
     settings
 }

@@ -1,0 +1,412 @@
+//! The command line as types. No behaviour: what a command does is in `cmd/`.
+
+mod values;
+
+use crate::program::Program;
+use camino::Utf8PathBuf;
+use clap::{Args, Parser, Subcommand};
+use rave_spec::{Base, Compression, Format, RemoteBuilder, Substituter};
+
+pub use values::{Accel, Firmware, FormatFlag, Gui, HostPort, PortFlag, base, format_or_all};
+use values::{compression, format, max_jobs, parse_port};
+
+/// The end of the program's help; xtask's is the same.
+pub const AFTER_HELP: &str = "Exit codes: 0 ok, 1 a check failed, 2 wrong usage or bad rave.toml, 3 the host is not ready, \
+     4 a build failed, 130 interrupted.\nWhat a command offers: cargo xtask COMMAND --help";
+
+/// Columns of a help text at most.
+pub const HELP_WIDTH: usize = 100;
+
+/// Build, run and smoke-test virtual machines for AI agents.
+#[derive(Debug, Parser)]
+#[command(name = "rave", version, disable_help_subcommand = true, max_term_width = HELP_WIDTH, after_help = AFTER_HELP)]
+pub struct Cli {
+    /// Flags of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do; nothing shows the help.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// The same command line with `program`'s name in its help texts.
+pub fn named(program: Program, command: clap::Command) -> clap::Command {
+    let words = |text: &clap::builder::StyledStr| program.words(&text.to_string());
+    let named = |mut command: clap::Command| {
+        if let Some(text) = command.get_about().map(words) {
+            command = command.about(text);
+        }
+        if let Some(text) = command.get_after_help().map(words) {
+            command = command.after_help(text);
+        }
+        command
+    };
+    named(command).mut_subcommands(named)
+}
+
+/// Flags that every command takes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub struct Global {
+    /// Install what the host lacks and ask nothing
+    #[arg(short, long, global = true)]
+    pub yes: bool,
+    /// Say only what went wrong
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Show the lines that the programs underneath print
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// Colours: auto, always or never
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]
+    pub color: clap::ColorChoice,
+}
+
+/// What can be done.
+// The first three are the product: they come first, each with the line that people copy.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Build a bootable image          cargo xtask image --format qemu
+    Image(Image),
+    /// Boot it and show its services   cargo xtask run --ssh
+    Run(Run),
+    /// Build it, boot it, check it     cargo xtask smoke --yes
+    Smoke(Smoke),
+    /// Turn a disk of any format into the other formats
+    Convert(Convert),
+    /// Say what an image of any format is
+    Inspect(Inspect),
+    /// Renew debian.lock and the npm lock, and say what changed
+    Update(Update),
+    /// Show what this host has and lacks; --yes installs it
+    Doctor(Doctor),
+    /// Print the effective configuration and where each value comes from
+    Config(Config),
+    /// Print a completion script for a shell
+    Completions(Completions),
+}
+
+impl Command {
+    /// What the settings depend on besides files and the environment.
+    pub fn scope(&self) -> Scope {
+        let of = |target: &Target, building: &Building, accel| Scope {
+            target: target.clone(),
+            nix: building.nix.clone(),
+            accel,
+            may_be_nixos: true,
+        };
+        match self {
+            Self::Image(args) => of(&args.target, &args.building, None),
+            Self::Run(args) => of(&args.target, &args.building, args.accel),
+            Self::Smoke(args) => of(&args.target, &args.building, args.accel),
+            Self::Doctor(args) => Scope { accel: args.accel, ..Scope::default() },
+            Self::Convert(_)
+            | Self::Inspect(_)
+            | Self::Update(_)
+            | Self::Config(_)
+            | Self::Completions(_) => Scope::default(),
+        }
+    }
+}
+
+/// The flags of a command that the settings depend on.
+#[derive(Debug, Clone, Default)]
+pub struct Scope {
+    /// Which image.
+    pub target: Target,
+    /// What is passed on to nix.
+    pub nix: NixFlags,
+    /// The accelerator that was asked for.
+    pub accel: Option<Accel>,
+    /// Whether the command builds an image of whatever base suits the host. Tests and measurements are of the Debian
+    /// base unless rave.toml says otherwise: they are of its stages.
+    pub may_be_nixos: bool,
+}
+
+/// Which image: shared by the commands that build, boot or check one.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Target {
+    /// A profile of rave.toml [default: rave.toml's defaults.profile]
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// What builds the disk [default: rave.toml's, else nixos where nix works, else debian]
+    #[arg(long, value_name = "BASE", value_parser = base())]
+    pub base: Option<Base>,
+    /// Folder of the artifacts and their manifest.json [default: out/BASE-PROFILE]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<Utf8PathBuf>,
+}
+
+/// How what is missing is built: shared by the same commands.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Building {
+    /// Never touch the network: build of what the cache has, or nix's store
+    #[arg(long)]
+    pub offline: bool,
+    /// What is passed on to nix.
+    #[command(flatten)]
+    pub nix: NixFlags,
+}
+
+/// What is passed on to `nix build`.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "With the nixos base [default: rave.toml's nixos, then nix.conf's]")]
+pub struct NixFlags {
+    /// A machine that builds for this one, as a line of nix's machines file; may be repeated
+    #[arg(long = "builder", value_name = "LINE")]
+    pub builders: Vec<RemoteBuilder>,
+    /// A cache besides those of nix.conf; may be repeated
+    #[arg(long = "substituter", value_name = "URL")]
+    pub substituters: Vec<Substituter>,
+    /// How many builds run side by side here; 0 leaves all to the builders
+    #[arg(long, value_name = "N", value_parser = max_jobs)]
+    pub max_jobs: Option<u32>,
+    /// Build what is there once more, and fail where it comes out otherwise
+    #[arg(long)]
+    pub rebuild: bool,
+}
+
+/// `cargo xtask image`
+#[derive(Debug, Clone, Default, Args)]
+#[allow(clippy::struct_excessive_bools)] // each is a flag a user types
+pub struct Image {
+    /// What to build; may be repeated or a comma list [default: rave.toml's defaults.formats]
+    #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',', value_parser = format_or_all())]
+    pub formats: Vec<FormatFlag>,
+    /// Which image.
+    #[command(flatten)]
+    pub target: Target,
+    /// Of the qcow2: none, zlib or zstd; zstd also makes a .img.zst of the raw disk [default: rave.toml's compress]
+    #[arg(long, value_name = "HOW", value_parser = compression())]
+    pub compress: Option<Compression>,
+    /// Print the manifest on stdout when done
+    #[arg(long)]
+    pub json: bool,
+    /// Redo every stage, even where nothing changed
+    #[arg(long)]
+    pub refresh: bool,
+    /// Build a second time elsewhere, otherwise, and compare every byte
+    #[arg(long)]
+    pub double: bool,
+    /// Fail where a package of debian.lock cannot be had, instead of taking the archive's
+    #[arg(long)]
+    pub frozen: bool,
+    /// Rebuild what this manifest.json describes, and compare [default of --out: out/BASE-PROFILE-locked]
+    #[arg(long, value_name = "MANIFEST", conflicts_with_all = ["formats", "profile", "base", "compress", "frozen", "double"])]
+    pub locked: Option<Utf8PathBuf>,
+    /// How what is missing is built.
+    #[command(flatten)]
+    pub building: Building,
+}
+
+/// `cargo xtask run`
+#[derive(Debug, Clone, Default, Args)]
+#[allow(clippy::struct_excessive_bools)] // each is a flag a user types
+pub struct Run {
+    /// Which artifact to boot [default: the first of rave.toml's defaults.formats]
+    #[arg(long, value_name = "FORMAT", value_parser = format())]
+    pub format: Option<Format>,
+    /// Which image.
+    #[command(flatten)]
+    pub target: Target,
+    /// No window; the serial console goes to a file (default without a display)
+    #[arg(long, conflicts_with = "gui")]
+    pub headless: bool,
+    /// Show the screen: in a window, or served on loopback; `auto` is gtk, else sdl, else vnc
+    #[arg(long, value_name = "DISPLAY", num_args = 0..=1, default_missing_value = "auto")]
+    pub gui: Option<Gui>,
+    /// Memory in MiB [default: rave.toml's vm.memory]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(512..))]
+    pub memory: Option<u32>,
+    /// Virtual CPUs [default: rave.toml's vm.cpus]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=255))]
+    pub cpus: Option<u32>,
+    /// Host port of a service, or `auto` for a free one; may be repeated
+    #[arg(long = "port", value_name = "NAME=PORT|auto", value_parser = parse_port)]
+    pub ports: Vec<PortFlag>,
+    /// Leave the VM running in the background
+    #[arg(long, conflicts_with_all = ["ssh", "exec"])]
+    pub detach: bool,
+    /// Keep what the guest writes to its disk for the next run
+    #[arg(long)]
+    pub keep: bool,
+    /// Boot the artifact that is there, even if it is older than the settings
+    #[arg(long)]
+    pub no_build: bool,
+    /// Open a shell in the guest when it is ready
+    #[arg(long)]
+    pub ssh: bool,
+    /// Run a command in the guest and exit with its code
+    #[arg(long, value_name = "CMD", conflicts_with = "ssh")]
+    pub exec: Option<String>,
+    /// Force an accelerator [default: kvm where a guest really runs under it, else tcg]
+    #[arg(long, value_name = "NAME")]
+    pub accel: Option<Accel>,
+    /// Firmware to boot with [default: bios]
+    #[arg(long, value_name = "NAME")]
+    pub firmware: Option<Firmware>,
+    /// How what is missing is built.
+    #[command(flatten)]
+    pub building: Building,
+}
+
+/// `cargo xtask smoke`
+#[derive(Debug, Clone, Default, Args)]
+#[allow(clippy::struct_excessive_bools)] // each is a flag a user types
+pub struct Smoke {
+    /// Which artifacts to check; may be repeated or a comma list [default: rave.toml's defaults.formats]
+    #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',', value_parser = format_or_all())]
+    pub formats: Vec<FormatFlag>,
+    /// Which image.
+    #[command(flatten)]
+    pub target: Target,
+    /// Which rows of the matrix to boot: `first` of each format, `all`, or names; may be a comma list [default: first,
+    /// and all with --format all]
+    #[arg(long, value_name = "ROW", value_delimiter = ',')]
+    pub rows: Vec<String>,
+    /// How many machines run side by side [default: as many as memory and processors allow]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub jobs: Option<u32>,
+    /// List the checks and run none
+    #[arg(long)]
+    pub list: bool,
+    /// List the rows of the matrix and boot none
+    #[arg(long)]
+    pub list_rows: bool,
+    /// Run only this check; may be repeated or a comma list
+    #[arg(long, value_name = "CHECK", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// Leave this check out; may be repeated or a comma list
+    #[arg(long, value_name = "CHECK", value_delimiter = ',')]
+    pub skip: Vec<String>,
+    /// Use the host ports of rave.toml or fail, instead of free ones where those are taken
+    #[arg(long)]
+    pub fixed_ports: bool,
+    /// Write a report into this folder: index.html, report.json, junit.xml, screenshots, serial logs
+    #[arg(long, value_name = "DIR")]
+    pub report: Option<Utf8PathBuf>,
+    /// Write PNGs of the guest's screen into this folder: after the checks that only look, and of each failure
+    #[arg(long, value_name = "DIR")]
+    pub screenshot: Option<Utf8PathBuf>,
+    /// Where the `JUnit` report goes; the help has the name without code marks.
+    #[arg(long, value_name = "FILE", help = "Write a JUnit report too")]
+    pub junit: Option<Utf8PathBuf>,
+    /// Print the report as JSON on stdout
+    #[arg(long)]
+    pub json: bool,
+    /// Force an accelerator [default: kvm where a guest really runs under it, else tcg]
+    #[arg(long, value_name = "NAME")]
+    pub accel: Option<Accel>,
+    /// How what is missing is built.
+    #[command(flatten)]
+    pub building: Building,
+}
+
+/// `cargo xtask convert`
+#[derive(Debug, Clone, Args)]
+pub struct Convert {
+    /// What holds the disk: raw, .img.zst, qcow2, .vmdk or .ova
+    #[arg(value_name = "FILE")]
+    pub file: Utf8PathBuf,
+    /// Into what; may be repeated or a comma list
+    #[arg(
+        long = "format", value_name = "FORMAT", value_delimiter = ',', value_parser = format_or_all(), required = true
+    )]
+    pub formats: Vec<FormatFlag>,
+    /// Of a qcow2: none, zlib or zstd; zstd also makes a .img.zst of a raw disk [default: rave.toml's compress]
+    #[arg(long, value_name = "HOW", value_parser = compression())]
+    pub compress: Option<Compression>,
+    /// Folder of the results, which are named after FILE [default: FILE's own]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<Utf8PathBuf>,
+}
+
+/// `cargo xtask inspect`
+#[derive(Debug, Clone, Args)]
+pub struct Inspect {
+    /// An image, a .vmx or an .ovf
+    #[arg(value_name = "FILE")]
+    pub file: Utf8PathBuf,
+    /// Leave the guest's files out: reading them takes seconds
+    #[arg(long)]
+    pub no_content: bool,
+    /// Print what was found as JSON on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `cargo xtask update`
+#[derive(Debug, Clone, Default, Args)]
+pub struct Update {
+    /// Only debian.lock
+    #[arg(long)]
+    pub debian: bool,
+    /// Only the lock of the npm tools
+    #[arg(long)]
+    pub npm: bool,
+    /// Say what would change and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `cargo xtask doctor`
+#[derive(Debug, Clone, Default, Args)]
+pub struct Doctor {
+    /// Prove only this accelerator
+    #[arg(long, value_name = "NAME")]
+    pub accel: Option<Accel>,
+    /// Print the rows as JSON on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `cargo xtask config`
+#[derive(Debug, Clone, Default, Args)]
+pub struct Config {
+    /// Print the values and their origins as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `cargo xtask completions`
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "How to use it, with `cargo xtask` in the checkout:\n  \
+                  bash        cargo xtask completions bash >> ~/.bash_completion\n  \
+                  zsh         cargo xtask completions zsh > DIR/_cargo-xtask    (a folder of $fpath)\n  \
+                  fish        cargo xtask completions fish > ~/.config/fish/conf.d/rave.fish\n  \
+                  elvish      cargo xtask completions elvish >> ~/.config/elvish/rc.elv\n  \
+                  powershell  cargo xtask completions powershell >> $PROFILE")]
+pub struct Completions {
+    /// Which shell
+    pub shell: clap_complete::Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn gui_may_name_a_display_and_stands_alone_too() {
+        let of = |line: &[&str]| match Cli::parse_from([&["rave", "run"], line].concat()).command {
+            Some(Command::Run(run)) => (run.gui, run.ssh),
+            _ => panic!("not the run command"),
+        };
+        assert_eq!(of(&[]), (None, false));
+        assert_eq!(of(&["--gui", "--ssh"]), (Some(Gui::Auto), true));
+        assert_eq!(of(&["--ssh", "--gui", "spice"]), (Some(Gui::Spice), true));
+        assert_eq!(of(&["--gui=vnc"]), (Some(Gui::Vnc), false));
+    }
+
+    #[test]
+    fn formats_may_be_repeated_or_a_comma_list() {
+        let cli = Cli::parse_from(["rave", "image", "--format", "qemu,raw", "--format", "iso"]);
+        let Some(Command::Image(image)) = cli.command else { panic!("not the image command") };
+        assert_eq!(image.formats, [Format::Qemu, Format::Raw, Format::Iso].map(FormatFlag::One));
+    }
+}

@@ -1,0 +1,43 @@
+//! `cargo xtask convert`: a disk of any origin in the other formats.
+
+use camino::Utf8Path;
+use rave_image::build::appliance;
+use rave_image::convert::{Request, convert};
+use rave_image::formats::CONVERTIBLE;
+use rave_spec::{Compress, Format};
+
+use crate::cli::{self, FormatFlag};
+use crate::cmd::image::{ensure_compression, epoch, failure, lock};
+use crate::exit::Code;
+use crate::settings::Settings;
+use crate::ui::Ui;
+
+/// Runs the command.
+pub fn run(args: &cli::Convert, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
+    let formats = formats(settings, &args.formats);
+    ensure_compression(settings, ui, &formats, args.compress)?;
+    let folder = args.file.parent().filter(|folder| *folder != "").unwrap_or(Utf8Path::new("."));
+    let request = Request {
+        file: &args.file,
+        formats: &formats,
+        out_dir: args.out.as_deref().unwrap_or(folder),
+        cache_dir: &settings.cache_dir,
+        log_dir: &settings.state_dir.join("logs"),
+        // Nothing is known of the guest: enough video memory for a desktop does no harm without one.
+        appliance: appliance(&settings.spec.spec, "", true),
+        compress: args.compress.map_or(settings.spec.spec.compress, Compress::all),
+        // The lock is the Debian base's: nix converts without it.
+        epoch: epoch(settings, || Ok(lock(settings)?.date()))?,
+    };
+    let files = convert(&request, &ui.sink()).map_err(|error| failure(&error))?;
+    for file in files {
+        ui.data(file.as_str());
+    }
+    Ok(Code::Ok)
+}
+
+/// `all` is what any disk can become; another format by its name is refused by [`convert`].
+fn formats(settings: &Settings, flags: &[FormatFlag]) -> Vec<Format> {
+    let all = flags.contains(&FormatFlag::All);
+    settings.formats(flags).into_iter().filter(|format| !all || CONVERTIBLE.contains(format)).collect()
+}

@@ -1,0 +1,168 @@
+//! `cargo xtask doctor`: a row for each thing the host needs, and the proof of its accelerator.
+
+use rave_spec::Base;
+use rave_vm::Error;
+use rave_vm::accel::{self, Accelerator, KvmState, ProbeRequest};
+use rave_vm::machine::Arch;
+use rave_vm::qemu::Qemu;
+use serde::Serialize;
+
+use crate::cli;
+use crate::exit::{Code, Failure};
+use crate::host::{self, Fix, Part, Row, State};
+use crate::settings::Settings;
+use crate::ui::Ui;
+
+/// What an image and a machine need. The NixOS base brings what it builds with.
+fn needed(base: Base) -> &'static [Part] {
+    match base {
+        Base::Debian => &[Part::Build, Part::Boot],
+        Base::Nixos => host::BOOT,
+    }
+}
+
+/// Keeps the table within the width of a usual terminal window; paths may be longer.
+const CELL_WIDTH: usize = 30;
+
+/// Runs the command.
+pub fn run(args: &cli::Doctor, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
+    // What cannot be mended is told after the table, which shows it too.
+    let needed = needed(settings.base);
+    let (mut rows, unresolved) = match host::resolve(settings, ui, needed) {
+        Ok(rows) => (rows, None),
+        Err(error) => (host::examine(settings, needed), Some(error)),
+    };
+    rows.push(accelerator(settings));
+    rows.extend(host::nix(settings));
+    if settings.base == Base::Debian {
+        rows.extend(host::examine(settings, &[Part::Iso]).into_iter().map(unless_asked_for));
+    }
+    rows.extend(host::examine(settings, &[Part::Test]));
+    if args.json {
+        let rows: Vec<JsonRow<'_>> = rows.iter().map(JsonRow::of).collect();
+        ui.data(&serde_json::to_string_pretty(&rows)?);
+    } else {
+        let cells: Vec<Vec<String>> = rows.iter().map(cells).collect();
+        let headers = ["", "program", "for", "found", "needed", "why", "how to get it"];
+        ui.narrow_table(&headers, &cells, CELL_WIDTH);
+    }
+    if let Some(error) = unresolved {
+        return Err(error);
+    }
+    match rows.iter().find(|row| row.state == State::Missing) {
+        None => Ok(Code::Ok),
+        Some(row) => {
+            Err(Failure::host_not_ready(format!("{}: {}", row.name, row.found)).remedy(how(row)).into())
+        }
+    }
+}
+
+/// A host that makes no ISO is ready without what only that needs.
+fn unless_asked_for(row: Row) -> Row {
+    let state = if row.state == State::Missing { State::Optional } else { row.state };
+    Row { state, ..row }
+}
+
+/// The accelerator, proved by a guest that runs under it.
+fn accelerator(settings: &Settings) -> Row {
+    let force = settings.accel.map(Accelerator::from);
+    let verdict = Qemu::find(Arch::X86_64).and_then(|qemu| {
+        accel::probe(&ProbeRequest { qemu: &qemu, cache_dir: &settings.state_dir, force, refresh: false })
+    });
+    let row = Row {
+        name: "accelerator".to_owned(),
+        found: String::new(),
+        needed: force.map_or_else(|| "kvm, else tcg".to_owned(), |accel| accel.to_string()),
+        why: "runs the guest's instructions",
+        parts: host::BOOT,
+        state: State::Ok,
+        fix: Fix::None,
+    };
+    match verdict {
+        Ok(verdict) => {
+            let fix = verdict.kvm.remedy().map_or(Fix::None, Fix::Advice);
+            let slow = !matches!(verdict.kvm, KvmState::Works { .. } | KvmState::NotTried);
+            let state = if slow { State::Warning } else { State::Ok };
+            Row { found: verdict.to_string(), state, fix, ..row }
+        }
+        Err(error) => {
+            let advice = match error {
+                Error::QemuMissing { .. } | Error::QemuTooOld { .. } => {
+                    Some("comes with qemu-system-x86_64".to_owned())
+                }
+                _ => error.remedy(),
+            };
+            let fix = advice.map_or(Fix::None, Fix::Advice);
+            Row { found: error.to_string(), state: State::Missing, fix, ..row }
+        }
+    }
+}
+
+impl From<cli::Accel> for Accelerator {
+    fn from(accel: cli::Accel) -> Self {
+        match accel {
+            cli::Accel::Kvm => Self::Kvm,
+            cli::Accel::Tcg => Self::Tcg,
+        }
+    }
+}
+
+fn word(state: State) -> &'static str {
+    match state {
+        State::Ok => "ok",
+        State::Warning => "warning",
+        State::Optional => "optional",
+        State::Missing => "missing",
+    }
+}
+
+fn how(row: &Row) -> String {
+    match &row.fix {
+        Fix::None => String::new(),
+        Fix::Package(requirement) if row.state == State::Optional => {
+            let command = if row.parts == [Part::Iso] { "image --format iso" } else { "test" };
+            format!("package {} (cargo xtask {command} --yes)", requirement.packages.apt)
+        }
+        Fix::Package(requirement) => format!("package {}", requirement.packages.apt),
+        Fix::RootCommand(argv) => argv.join(" "),
+        Fix::Advice(text) => text.clone(),
+    }
+}
+
+fn parts(row: &Row) -> Vec<&'static str> {
+    row.parts.iter().map(|part| part.name()).collect()
+}
+
+fn cells(row: &Row) -> Vec<String> {
+    let parts = parts(row).join(", ");
+    let texts = [word(row.state), &row.name, &parts, &row.found, &row.needed, row.why, &how(row)];
+    texts.map(str::to_owned).to_vec()
+}
+
+#[derive(Serialize)]
+struct JsonRow<'a> {
+    name: &'a str,
+    /// What needs it: `build`, `nixos`, `boot`, `iso`, `test`.
+    parts: Vec<&'static str>,
+    /// `ok`, `warning`, `optional` (only tests, a format that nobody asked for, or the other base would use it) or `missing`.
+    state: &'static str,
+    found: &'a str,
+    needed: &'a str,
+    why: &'a str,
+    /// Empty where nothing is to be done.
+    how: String,
+}
+
+impl<'a> JsonRow<'a> {
+    fn of(row: &'a Row) -> Self {
+        Self {
+            name: &row.name,
+            parts: parts(row),
+            state: word(row.state),
+            found: &row.found,
+            needed: &row.needed,
+            why: row.why,
+            how: how(row),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! The time stamp of what is packed: `SOURCE_DATE_EPOCH`, or the date that rave.toml chooses.
+
+use std::env;
+
+use camino::Utf8Path;
+use rave_process::Cmd;
+use rave_spec::Date;
+
+use crate::exit::{Code, Failure};
+use crate::settings::Settings;
+
+/// Seconds since 1970: [`stated`], else the date of rave.toml's choice; the lock is asked for its own only where it counts.
+pub fn epoch(settings: &Settings, lock: impl FnOnce() -> anyhow::Result<u64>) -> anyhow::Result<u64> {
+    match (stated()?, settings.spec.spec.debian.date) {
+        (Some(epoch), _) => Ok(epoch),
+        (None, Date::Lock) => lock(),
+        (None, Date::Commit) => of_commit(&settings.root),
+    }
+}
+
+/// `SOURCE_DATE_EPOCH` as reproducible-builds.org specifies it, whole seconds since 1970.
+fn stated() -> anyhow::Result<Option<u64>> {
+    let Ok(text) = env::var("SOURCE_DATE_EPOCH") else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| {
+        Failure::usage(format!("SOURCE_DATE_EPOCH is {text:?}; expected whole seconds since 1970"))
+            .remedy("unset it, or set it to a number such as 1767225600")
+            .into()
+    })
+}
+
+/// The committer's date of what is checked out, git-log(1), `%ct`.
+fn of_commit(root: &Utf8Path) -> anyhow::Result<u64> {
+    let failed = |why: String| {
+        Failure::new(Code::Usage, format!("debian.date = \"commit\": {why}"))
+            .remedy("run this in a clone of the repository with git installed, set SOURCE_DATE_EPOCH, or set debian.date = \"lock\"")
+    };
+    let git = Cmd::new("git").args(["-C", root.as_str(), "log", "-1", "--format=%ct"]);
+    let said = git.output().map_err(|error| failed(error.to_string()))?.text();
+    Ok(said.trim().parse().map_err(|_| failed(format!("git told no date, but {:?}", said.trim())))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_has_its_committers_date_and_a_folder_without_one_says_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(folder.path()).unwrap();
+        let git = |words: &[&str]| {
+            let names = [("GIT_AUTHOR_DATE", "@1 +0000"), ("GIT_COMMITTER_DATE", "@1767225600 +0100")];
+            let command =
+                Cmd::new("git").args(["-C", root.as_str(), "-c", "user.name=n", "-c", "user.email=e"]);
+            let command = names.iter().fold(command, |command, (name, value)| command.env(*name, *value));
+            command.args(words).output().unwrap();
+        };
+        let error = format!("{:#}", of_commit(root).unwrap_err());
+        assert!(error.contains("debian.date = \"commit\": "), "{error}");
+        git(&["init", "-q"]);
+        git(&["commit", "-q", "--allow-empty", "-m", "m"]);
+        assert_eq!(of_commit(root).unwrap(), 1_767_225_600);
+    }
+}

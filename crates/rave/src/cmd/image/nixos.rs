@@ -1,0 +1,130 @@
+//! What `image`, `run` and `smoke` ask of the NixOS base.
+
+use std::collections::BTreeMap;
+
+use camino::Utf8PathBuf;
+use rave_image::bases::debian::Network;
+use rave_image::bases::nixos::host::Nix;
+use rave_image::bases::nixos::{self, Error, Order};
+use rave_image::build::Built;
+use rave_spec::{Effective, Loaded};
+
+use super::{Wanted, failure};
+use crate::cli;
+use crate::exit::{Code, Failure};
+use crate::settings::Settings;
+use crate::ui::Ui;
+
+/// Refuses what only the Debian base does.
+pub(super) fn refuse(args: &cli::Image) -> anyhow::Result<()> {
+    let refusal = if args.double {
+        ("--double", "its disks are not the same bytes each time; `--rebuild` compares a build with itself")
+    } else if args.compress.is_some() {
+        ("--compress", "the flake reads [compress] of rave.toml: set it there")
+    } else if args.frozen {
+        ("--frozen", "flake.lock always says exactly what is built: leave it out")
+    } else {
+        return Ok(());
+    };
+    let (flag, remedy) = refusal;
+    Err(Failure::usage(format!("{flag} is of the debian base alone")).remedy(remedy).into())
+}
+
+/// Makes sure that there is a nix which can build.
+pub(super) fn ensure() -> anyhow::Result<()> {
+    Nix::find().map(|_| ()).map_err(|error| failure(&error.into()).into())
+}
+
+/// Builds what is missing.
+pub(super) fn build(settings: &Settings, wanted: &Wanted<'_>, ui: &Ui) -> anyhow::Result<Built> {
+    let unseen = unseen(&settings.spec, &settings.shipped()?);
+    if !unseen.is_empty() {
+        ui.warn(&format!(
+            "the flake sees only rave.toml and profiles/: what rave.local.toml and RAVE_* say of {} is not in the image",
+            unseen.join(", ")
+        ));
+    }
+    with_order(settings, wanted, |order| nixos::build(order, &ui.sink()))
+}
+
+/// Keys with another value here than the flake sees, of those that the guest would show.
+fn unseen(here: &Loaded, shipped: &Loaded) -> Vec<String> {
+    // What builds it, how a machine is run, and the other base's packages are no part of it.
+    let is_hidden = |key: &str| match key.split_once('.') {
+        Some(("nixos" | "debian" | "defaults", _)) => true,
+        Some(("vm", key)) => key != "disk",
+        Some(("services", key)) => key.rsplit('.').next() == Some("host"),
+        _ => false,
+    };
+    let flake: BTreeMap<String, String> =
+        rave_spec::effective(shipped).into_iter().map(|value| (value.key, value.value)).collect();
+    let differs = |value: &Effective| flake.get(&value.key) != Some(&value.value);
+    let here =
+        rave_spec::effective(here).into_iter().filter(|value| !is_hidden(&value.key) && differs(value));
+    here.map(|value| value.key).collect()
+}
+
+/// Whether what is wanted is there, made from the flake as it is now.
+pub(super) fn is_current(settings: &Settings, wanted: &Wanted<'_>, ui: &Ui) -> anyhow::Result<bool> {
+    with_order(settings, wanted, |order| nixos::is_current(order, &ui.sink()))
+}
+
+fn with_order<T>(
+    settings: &Settings,
+    wanted: &Wanted<'_>,
+    work: impl FnOnce(&Order<'_>) -> Result<T, rave_image::Error>,
+) -> anyhow::Result<T> {
+    let shipped = settings.shipped()?;
+    let mut options = settings.nix.clone();
+    options.offline |= matches!(wanted.network, Network::Off);
+    let log_dir: Utf8PathBuf = settings.state_dir.join("logs");
+    let order = Order {
+        root: &settings.root,
+        spec: &shipped.spec,
+        profile: settings.profile.as_str(),
+        formats: wanted.formats,
+        out_dir: &settings.out_dir,
+        cache_dir: &settings.cache_dir,
+        state_dir: &settings.state_dir,
+        log_dir: &log_dir,
+        refresh: wanted.refresh,
+        changed_artifact: wanted.changed_artifact,
+        options: &options,
+    };
+    work(&order).map_err(|error| failure(&error).into())
+}
+
+/// What the process ends with.
+pub(super) fn code(error: &Error) -> Code {
+    match error {
+        Error::Missing | Error::TooOld { .. } | Error::FlakesOff | Error::Unusable { .. } => {
+            Code::HostNotReady
+        }
+        _ => Code::BuildFailed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rave_spec::{Role, Source, load};
+
+    use super::*;
+
+    #[test]
+    fn only_what_the_guest_would_show_is_told() {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+        let read = |name: &str| std::fs::read_to_string(format!("{root}/{name}")).unwrap();
+        let (settings, profile) = (read("rave.toml"), read("profiles/simple.toml"));
+        let shipped = [
+            Source { name: "rave.toml", text: &settings, role: Role::Settings },
+            Source { name: "simple.toml", text: &profile, role: Role::Profile("simple") },
+        ];
+        let local = "[guest]\nuser = \"dev\"\n[vm]\nmemory = 8192\n[services.ssh]\nhost = 2224\n[nixos]\nmax-jobs = 1\n";
+        let local = Source { name: "rave.local.toml", text: local, role: Role::Settings };
+        let variables = [("RAVE_DISK".to_owned(), "20000".to_owned())];
+        let here = load(&[&shipped[..], &[local]].concat(), &variables).unwrap();
+        let shipped = load(&shipped, &[]).unwrap();
+        assert_eq!(unseen(&here, &shipped), ["guest.user", "vm.disk"]);
+        assert_eq!(unseen(&shipped, &shipped), Vec::<String>::new());
+    }
+}

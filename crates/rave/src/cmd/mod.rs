@@ -1,0 +1,34 @@
+//! One file a command. Each returns how the process shall end, or a `Failure`.
+
+pub mod completions;
+pub mod config;
+pub mod convert;
+pub mod doctor;
+pub mod double;
+pub mod image;
+pub mod inspect;
+pub mod run;
+pub mod smoke;
+pub mod update;
+
+use crate::cli::Command;
+use crate::exit::Code;
+use crate::settings::Settings;
+use crate::ui::Ui;
+
+/// Runs a command of the product.
+pub fn run(command: &Command, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
+    match command {
+        Command::Image(args) => image::run(args, settings, ui),
+        Command::Run(args) => run::run(args, settings, ui),
+        Command::Smoke(args) => smoke::run(args, settings, ui),
+        Command::Convert(args) => convert::run(args, settings, ui),
+        Command::Inspect(args) => inspect::run(args, ui),
+        Command::Update(args) => update::run(args, settings, ui),
+        Command::Doctor(args) => doctor::run(args, settings, ui),
+        Command::Config(args) => config::run(args, settings, ui),
+        Command::Completions(_) => {
+            unreachable!("needs no settings: the programs run it before they load any")
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! `cargo xtask run`: builds what is missing or stale, and boots the artifact that the manifest names.
+
+mod screen;
+mod services;
+
+use std::time::Duration;
+
+use camino::Utf8PathBuf;
+use rave_image::{Manifest, artifact};
+use rave_process::progress::{Event, Outcome, Sink};
+use rave_process::{Status, interrupt};
+use rave_spec::Format;
+use rave_vm::accel::{self, Accelerator, ProbeRequest, Verdict};
+use rave_vm::machine::{Arch, Firmware, Overlay};
+use rave_vm::qemu::Qemu;
+use rave_vm::sandbox::{Plan, Sandbox, kept_disk};
+use rave_vm::ssh::Ssh;
+use rave_vm::{BootEvent, Error, Instance, Ready, Shutdown, boot, firmware, record};
+
+use crate::cli;
+use crate::cmd::image::{self, Wanted};
+use crate::exit::{Code, Failure};
+use crate::host::{self, Needs};
+use crate::request::{self, Found};
+use crate::settings::Settings;
+use crate::ui::Ui;
+use screen::Screen;
+
+/// How long a guest may take to be ready: some ten times what one needs on an idle machine.
+const HARDWARE_DEADLINE: Duration = Duration::from_secs(180);
+const EMULATION_DEADLINE: Duration = Duration::from_secs(600);
+
+/// How long a guest that is up may take to power itself off. systemd gives each unit 90 s.
+const POWER_OFF: Duration = Duration::from_secs(100);
+
+/// How long a guest that is not up may take: it may see the power button, or be past seeing anything.
+const POWER_OFF_EARLY: Duration = Duration::from_secs(10);
+
+/// How often a running machine is looked at.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// The exit code of ssh(1) when it is ssh itself that failed.
+const SSH_FAILED: i32 = 255;
+
+/// Runs the command.
+pub fn run(args: &cli::Run, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
+    let mut services = services::wanted(&args.ports, &settings.spec.spec.services)?;
+    image::tell_base(settings, ui);
+    host::ensure(settings, ui, Needs::Run)?;
+    let qemu = Qemu::find(Arch::X86_64).map_err(|error| failure(&error))?;
+    // Before a build that may take minutes.
+    let screen = Screen::choose(args, settings, &qemu, ui)?;
+    let (manifest, artifact, format) = artifact(args, settings, ui)?;
+    // The ports in the guest are the image's own, also where rave.toml has others by now.
+    for service in &mut services {
+        service.guest = manifest.guest.services.port(&service.name);
+    }
+    if args.keep && format == Format::Iso {
+        return Err(Failure::usage("--keep: a live session keeps nothing")
+            .remedy("leave it out, or install")
+            .into());
+    }
+    let verdict = accelerator(settings, &qemu, ui)?;
+    let run_root = run_root(settings);
+    record::sweep(&run_root).map_err(|error| failure(&error))?;
+    let vm = settings.spec.spec.vm;
+    let found = Found { manifest: &manifest, path: &artifact, format };
+    let plan = Plan {
+        overlay: overlay(args, settings, format),
+        memory_mib: args.memory.map_or(vm.memory.get(), u64::from),
+        cpus: args.cpus.unwrap_or(vm.cpus),
+        firmware: chosen_firmware(args.firmware)?,
+        display: screen.display()?,
+        ..request::machine(settings, &run_root, found, &services)?
+    };
+    let mut sandbox = plan.prepare().map_err(|error| failure(&error))?;
+    sandbox.machine.clipboard = screen.clipboard;
+    let instance =
+        Instance::boot(sandbox.machine.clone(), verdict.engine, &qemu).map_err(|error| failure(&error))?;
+    let session = Session { args, settings, ui, sandbox, keep: args.keep };
+    session.start(instance, verdict.accelerator())
+}
+
+/// The artifact to boot, as its manifest describes it; built first where it is missing or older than the settings.
+fn artifact(
+    args: &cli::Run,
+    settings: &Settings,
+    ui: &Ui,
+) -> anyhow::Result<(Manifest, Utf8PathBuf, Format)> {
+    let format = args.format.unwrap_or(settings.spec.spec.defaults.formats[0]);
+    let formats = [format];
+    let wanted = Wanted::to_boot(&formats, &args.building);
+    // A host need not have what building takes as long as nothing is to be built.
+    if !args.no_build && !image::is_current(settings, &wanted, ui)? {
+        host::ensure(settings, ui, Needs::Image)?;
+        image::ensure_formats(settings, ui, &formats)?;
+        image::build(settings, &wanted, ui)?;
+    }
+    let find = || {
+        let manifest = Manifest::read(&settings.out_dir)?;
+        let path = artifact::verify(&settings.out_dir, manifest.artifact(&settings.out_dir, format)?)?;
+        Ok((manifest, path, format))
+    };
+    find().map_err(|error| image::failure(&error).into())
+}
+
+/// Where the folders of running machines are.
+pub fn run_root(settings: &Settings) -> Utf8PathBuf {
+    settings.state_dir.join("run")
+}
+
+/// Proves the accelerator, and says once why a machine will be slow.
+pub fn accelerator(settings: &Settings, qemu: &Qemu, ui: &Ui) -> anyhow::Result<Verdict> {
+    let force = settings.accel.map(Accelerator::from);
+    let request = ProbeRequest { qemu, cache_dir: &settings.state_dir, force, refresh: false };
+    let verdict = accel::probe(&request).map_err(|error| failure(&error))?;
+    if verdict.accelerator() == Accelerator::Tcg && force.is_none() {
+        ui.note(&format!("booting under software emulation, which is slow: {}", verdict.kvm));
+    }
+    Ok(verdict)
+}
+
+/// How long a guest may take to be ready.
+pub fn deadline(accelerator: Accelerator) -> Duration {
+    match accelerator {
+        Accelerator::Kvm => HARDWARE_DEADLINE,
+        Accelerator::Tcg => EMULATION_DEADLINE,
+    }
+}
+
+fn overlay(args: &cli::Run, settings: &Settings, format: Format) -> Overlay {
+    if !args.keep {
+        return Overlay::Throwaway;
+    }
+    Overlay::Keep(kept_disk(&settings.state_dir, &format!("{}-{}", settings.base, settings.profile), format))
+}
+
+fn chosen_firmware(asked: Option<cli::Firmware>) -> anyhow::Result<Firmware> {
+    match asked {
+        None | Some(cli::Firmware::Bios) => Ok(Firmware::Bios),
+        Some(cli::Firmware::Uefi) => Ok(firmware::find_uefi(Arch::X86_64).map_err(|error| failure(&error))?),
+    }
+}
+
+/// A machine that was started, and what the user wants of it.
+struct Session<'a> {
+    args: &'a cli::Run,
+    settings: &'a Settings,
+    ui: &'a Ui,
+    sandbox: Sandbox,
+    /// What the guest writes outlives this run.
+    keep: bool,
+}
+
+impl Session<'_> {
+    fn start(&self, mut instance: Instance, accelerator: Accelerator) -> anyhow::Result<Code> {
+        self.ui.note(&format!("serial console: {}", instance.machine().files.serial_log));
+        for line in screen::how_to_connect(&instance.machine().display) {
+            self.ui.note(&line);
+        }
+        let sink = self.ui.sink();
+        let mut stages = Stages::new(&sink);
+        let ready = instance.wait_ready(deadline(accelerator), &mut |event| stages.take(event));
+        stages.finish(ready.is_ok());
+        let ready = match ready {
+            Ok(ready) => ready,
+            Err(error) => return Err(self.never_ready(instance, &error).into()),
+        };
+        let ssh = match self.sandbox.ssh(&instance, &ready) {
+            Ok(ssh) => ssh,
+            Err(error) => {
+                self.end(instance);
+                return Err(failure(&error).into());
+            }
+        };
+        self.ready(instance, &ready, &ssh)
+    }
+
+    fn ready(&self, instance: Instance, ready: &Ready, ssh: &Ssh) -> anyhow::Result<Code> {
+        let seconds = ready.timeline.ready.as_secs_f64();
+        self.ui.note(&format!("ready {seconds:.1} s after its start"));
+        if let Some(command) = &self.args.exec {
+            let result = attached(&ssh.attached(command));
+            self.end(instance);
+            return Ok(Code::Guest(result?));
+        }
+        services::show(instance.machine(), ssh, self.ui);
+        if self.args.ssh {
+            let result = attached(&ssh.shell());
+            self.end(instance);
+            // A shell ends with its last command's code, which says nothing about the session.
+            return result.map(|_| Code::Ok);
+        }
+        if self.args.detach {
+            let detached = instance.detach();
+            self.ui.note(&format!(
+                "it runs on as process {}; power it off with: {} sudo poweroff",
+                detached.pid,
+                services::ssh_line(ssh)
+            ));
+            return Ok(Code::Ok);
+        }
+        self.ui.note("Ctrl-C powers it off");
+        self.watch(instance)
+    }
+
+    /// Until the guest powers itself off or the user has had enough.
+    fn watch(&self, mut instance: Instance) -> anyhow::Result<Code> {
+        loop {
+            match instance.ended().map_err(|error| failure(&error))? {
+                Some(Status::Code(0)) => {
+                    self.ui.note("the guest powered itself off");
+                    self.end(instance);
+                    return Ok(Code::Ok);
+                }
+                Some(status) => {
+                    let error = instance.died(status);
+                    self.end(instance);
+                    return Err(failure(&error).into());
+                }
+                None => {}
+            }
+            if interrupt::pause(LOOK).is_err() {
+                self.ui.note("powering the guest off");
+                self.end(instance);
+                return Ok(Code::Interrupted);
+            }
+        }
+    }
+
+    /// Ends the machine and says when that took force. What the run came to is known already: a failure here is a
+    /// warning.
+    fn end(&self, instance: Instance) {
+        self.end_within(instance, POWER_OFF);
+    }
+
+    fn end_within(&self, instance: Instance, grace: Duration) {
+        match instance.shutdown(grace) {
+            Ok(Shutdown::Before(_) | Shutdown::PoweredOff { .. }) => {}
+            Ok(Shutdown::Quit | Shutdown::Killed) => {
+                let seconds = grace.as_secs();
+                self.ui.warn(&format!("the guest did not power itself off within {seconds} s and was ended"));
+            }
+            Err(error) => self.ui.warn(&error.to_string()),
+        }
+    }
+
+    /// The failure of a guest that did not come up; its serial log is kept.
+    fn never_ready(&self, instance: Instance, error: &Error) -> Failure {
+        let mut failure = failure(error);
+        if let Error::Boot(_) = error {
+            let log =
+                self.settings.state_dir.join("logs").join(format!("serial-{}.log", self.settings.profile));
+            let made = log.parent().is_some_and(|folder| std::fs::create_dir_all(folder).is_ok());
+            if made && instance.save_serial_log(&log).is_ok() {
+                failure = failure.detail(format!("the whole serial log: {log}"));
+            }
+        }
+        if self.keep {
+            self.end_within(instance, POWER_OFF_EARLY);
+        } else if let Err(error) = instance.kill() {
+            self.ui.warn(&error.to_string());
+        }
+        failure
+    }
+}
+
+/// Runs ssh on our terminal; the exit code of what it ran.
+fn attached(command: &rave_process::Cmd) -> anyhow::Result<u8> {
+    let status = match command.run(&mut |_| {}) {
+        Ok(output) => output.status,
+        Err(rave_process::Error::Failed { status, .. }) => status,
+        Err(rave_process::Error::Interrupted { signal, .. }) => {
+            return Err(Failure::new(Code::Interrupted, format!("interrupted by {signal}")).into());
+        }
+        Err(error) => return Err(Failure::host_not_ready(error.to_string()).into()),
+    };
+    match status.shell_code() {
+        SSH_FAILED => Err(Failure::new(
+            Code::CheckFailed,
+            "ssh ended with code 255: the connection failed, or the command did so",
+        )
+        .detail(command.to_string())
+        .into()),
+        code => Ok(u8::try_from(code).unwrap_or(u8::MAX)),
+    }
+}
+
+/// The stages of a boot as stages of the progress display.
+pub struct Stages<'a> {
+    sink: Sink<'a>,
+    /// The stage that the guest is in, by name, and when it came there.
+    current: Option<(String, Duration)>,
+    started: std::time::Instant,
+}
+
+impl<'a> Stages<'a> {
+    /// Nothing was reached so far.
+    pub fn new(sink: Sink<'a>) -> Self {
+        Self { sink, current: None, started: std::time::Instant::now() }
+    }
+
+    /// Shows what the boot came to.
+    pub fn take(&mut self, event: BootEvent<'_>) {
+        match event {
+            BootEvent::Reached { stage, at } => {
+                self.close(at);
+                let name = label(stage);
+                (self.sink)(Event::StageStarted { stage: &name });
+                self.current = Some((name, at));
+            }
+            BootEvent::Guest(event) => {
+                if let Some((stage, _)) = &self.current {
+                    let line = format!("{} {:?}: {}", event.stage, event.state, event.detail);
+                    (self.sink)(Event::StageOutput { stage, line: &line });
+                }
+            }
+        }
+    }
+
+    /// Ends the display; the last stage counts as done only if the guest is `ready`.
+    pub fn finish(mut self, ready: bool) {
+        if ready {
+            self.close(self.started.elapsed());
+        }
+    }
+
+    fn close(&mut self, at: Duration) {
+        if let Some((stage, since)) = self.current.take() {
+            let elapsed = at.saturating_sub(since);
+            (self.sink)(Event::StageFinished { stage: &stage, elapsed, outcome: Outcome::Built });
+        }
+    }
+}
+
+fn label(stage: boot::Stage) -> String {
+    format!("boot: {stage}")
+}
+
+/// The failure that ends the process for an error of a machine.
+pub fn failure(error: &Error) -> Failure {
+    let code = match error {
+        Error::Interrupted(_) => Code::Interrupted,
+        Error::Boot(_) | Error::Ssh { .. } | Error::TooSlow { .. } => Code::CheckFailed,
+        Error::BadMachine { .. } => Code::Usage,
+        _ => Code::HostNotReady,
+    };
+    let text = error.to_string();
+    let mut lines = text.lines();
+    let mut failure = Failure::new(code, lines.next().unwrap_or_default());
+    failure.detail.extend(lines.map(|line| line.strip_prefix("  ").unwrap_or(line).to_owned()));
+    match error.remedy() {
+        Some(remedy) => failure.remedy(remedy),
+        None => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_several_lines_is_a_headline_facts_and_a_remedy() {
+        let failure = failure(&Error::FirmwareMissing { looked_for: vec!["/usr/share/OVMF/x.fd".into()] });
+        assert_eq!((failure.code, failure.what.as_str()), (Code::HostNotReady, "no UEFI firmware was found"));
+        assert_eq!(failure.detail, ["looked for /usr/share/OVMF/x.fd"]);
+        assert!(failure.remedy.contains("apt-get install ovmf"));
+    }
+}

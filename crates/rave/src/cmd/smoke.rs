@@ -1,0 +1,179 @@
+//! `cargo xtask smoke`: builds what is missing, boots each artifact on the rows of the matrix and runs the checks on it.
+
+mod files;
+mod install;
+mod jobs;
+mod made;
+mod rows;
+mod scratch;
+mod session;
+mod show;
+mod voice;
+
+use std::collections::BTreeSet;
+use std::env::consts::{ARCH, OS};
+use std::fs;
+use std::time::{Instant, SystemTime};
+
+use rave_process::interrupt;
+use rave_smoke::matrix::MatrixRow;
+use rave_smoke::registry::{self, Check, SelectError};
+use rave_smoke::report::{self, Host, Made, Report};
+use rave_spec::Feature;
+use rave_vm::accel::Verdict;
+use rave_vm::machine::Arch;
+use rave_vm::qemu::Qemu;
+use rave_vm::record;
+
+use crate::cli;
+use crate::cmd::image::{self, Wanted};
+use crate::cmd::run::{accelerator, failure, run_root};
+use crate::exit::{Code, Failure};
+use crate::host::{self, Needs};
+use crate::settings::Settings;
+use crate::ui::Ui;
+use files::Files;
+use session::{Session, Subjected};
+
+/// Runs the command.
+pub fn run(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
+    if args.list {
+        list(&chosen(args, &every_feature())?, ui);
+        return Ok(Code::Ok);
+    }
+    if args.list_rows {
+        rows::list(ui);
+        return Ok(Code::Ok);
+    }
+    let features = settings.profile()?.features.iter().map(ToString::to_string).collect();
+    let checks = chosen(args, &features)?;
+    let rows = rows::chosen(args, settings)?;
+    refuse_empty(&rows, &checks)?;
+    let jobs = side_by_side(args, settings, rows.len())?;
+    let files = Files::new(args, settings)?;
+    let formats = rows::formats(&rows);
+    image::tell_base(settings, ui);
+    host::ensure(settings, ui, Needs::Smoke)?;
+    image::ensure_formats(settings, ui, &formats)?;
+    let manifest = image::build(settings, &Wanted::to_boot(&formats, &args.building), ui)?.manifest;
+    let qemu = Qemu::find(Arch::X86_64).map_err(|error| failure(&error))?;
+    let verdict = accelerator(settings, &qemu, ui)?;
+    record::sweep(&run_root(settings)).map_err(|error| failure(&error))?;
+    let session = Session {
+        args,
+        settings,
+        ui,
+        checks: &checks,
+        manifest: &manifest,
+        qemu: &qemu,
+        verdict: &verdict,
+        files: &files,
+        is_crowd: jobs > 1,
+    };
+    // All of them before the first boot: a damaged one should not cost the minutes that the others take.
+    let artifacts =
+        formats.iter().map(|format| session.artifact(*format)).collect::<anyhow::Result<Vec<_>>>()?;
+    let (started, clock) = (SystemTime::now(), Instant::now());
+    let made: Vec<Made> = if args.only.is_empty() {
+        artifacts.iter().map(|(artifact, _)| made::look(artifact, settings, ui)).collect()
+    } else {
+        Vec::new()
+    };
+    let subjects: Vec<Subjected<'_>> = rows
+        .iter()
+        .flat_map(|row| {
+            let of_row = artifacts.iter().filter(|(artifact, _)| artifact.format == row.format);
+            of_row.map(|(artifact, path)| Subjected { row: *row, artifact, path: path.clone() })
+        })
+        .collect();
+    let (runs, end) = jobs::side_by_side(jobs, &subjects, |subject| session.smoke(subject));
+    let incomplete = match &end {
+        Err(error) => Some(error.to_string()),
+        Ok(()) => (runs.len() < subjects.len()).then(|| "interrupted".to_owned()),
+    };
+    let report = Report::new(host(&qemu, &verdict), started, clock.elapsed(), made, runs, incomplete);
+    // What was found out is told, whatever came after it.
+    if !report.runs.is_empty() || !report.made.is_empty() {
+        show::report(&report, args, settings, ui)?;
+    }
+    let manifest = fs::read_to_string(settings.out_dir.join(rave_image::manifest::FILE)).unwrap_or_default();
+    let written = files.write(&report, &manifest, ui);
+    end?;
+    written?;
+    Ok(code(&report))
+}
+
+/// How many rows run at once.
+fn side_by_side(args: &cli::Smoke, settings: &Settings, rows: usize) -> anyhow::Result<usize> {
+    let jobs =
+        args.jobs.map_or_else(|| jobs::that_fit(settings.spec.spec.vm), |jobs| jobs as usize).min(rows);
+    if args.fixed_ports && jobs > 1 {
+        return Err(Failure::usage("--fixed-ports: two machines cannot have the same ports")
+            .remedy("add --jobs 1, or leave --fixed-ports out")
+            .into());
+    }
+    Ok(jobs)
+}
+
+fn host(qemu: &Qemu, verdict: &Verdict) -> Host {
+    Host {
+        system: format!("{OS} {ARCH}"),
+        cpus: std::thread::available_parallelism().map_or(1, usize::from),
+        qemu: qemu.version.to_string(),
+        accelerator: verdict.accelerator().to_string(),
+        accelerator_reason: verdict.to_string(),
+    }
+}
+
+fn code(report: &Report) -> Code {
+    if interrupt::requested().is_some() {
+        return Code::Interrupted;
+    }
+    match report.verdict {
+        report::Verdict::Passed => Code::Ok,
+        report::Verdict::Failed | report::Verdict::Incomplete => Code::CheckFailed,
+    }
+}
+
+fn every_feature() -> BTreeSet<String> {
+    Feature::ALL.iter().map(ToString::to_string).collect()
+}
+
+/// The checks that apply to a guest with these features, as far as they were asked for.
+fn chosen(args: &cli::Smoke, features: &BTreeSet<String>) -> anyhow::Result<Vec<Check>> {
+    let checks = registry::select(&args.only, &args.skip, features).map_err(|error| {
+        let failure = Failure::usage(error.to_string());
+        let list = "`cargo xtask smoke --list` shows them all";
+        match error {
+            SelectError::Unknown { nearest: Some(nearest), .. } => {
+                failure.remedy(format!("did you mean {nearest}? {list}"))
+            }
+            SelectError::Unknown { nearest: None, .. } => failure.remedy(list),
+            SelectError::Lacks { feature, .. } => failure.remedy(format!(
+                "choose a profile that has it with --profile, or add {feature:?} to its features"
+            )),
+        }
+    })?;
+    if checks.is_empty() {
+        return Err(Failure::usage("--only and --skip together leave no check").into());
+    }
+    Ok(checks)
+}
+
+/// A row that none of the checks applies to would boot for nothing, and pass.
+fn refuse_empty(rows: &[MatrixRow], checks: &[Check]) -> anyhow::Result<()> {
+    let is_empty = |row: &&MatrixRow| !checks.iter().any(|check| check.applies(row.is_live()));
+    let Some(row) = rows.iter().find(is_empty) else { return Ok(()) };
+    let guest = if row.is_live() { "runs live" } else { "runs from its own disk" };
+    Err(Failure::usage(format!("none of the chosen checks applies to row {}, whose guest {guest}", row.name))
+        .remedy("add a check that does to --only, or choose other rows with --rows")
+        .into())
+}
+
+fn list(checks: &[Check], ui: &Ui) {
+    let row = |check: &Check| {
+        let feature = check.feature.unwrap_or_default();
+        [check.name, check.group.name(), feature, check.title].map(String::from).to_vec()
+    };
+    ui.table(&["check", "group", "needs", "passes when"], &checks.iter().map(row).collect::<Vec<_>>());
+}

@@ -1,0 +1,124 @@
+//! The rows of `doctor` about nix, which builds the NixOS base.
+
+use rave_image::bases::nixos::Error;
+use rave_image::bases::nixos::host::{Facts, Nix, OLDEST};
+use rave_spec::Base;
+
+use super::disk_space;
+use super::requirements::NIXOS;
+use super::rows::{Fix, NOT_FOUND, Row, State};
+use crate::settings::Settings;
+
+/// The closure of the largest profile, its disk, and one format of it: an estimate, for none was built where this is tested.
+const STORE_MIB: u64 = 30 * 1024;
+
+/// Rows about a nix that is there, and about none where it is wanted.
+pub fn rows(settings: &Settings) -> Vec<Row> {
+    let absent = if settings.base == Base::Nixos { State::Missing } else { State::Optional };
+    match Nix::find() {
+        Ok(nix) => {
+            let first = Row { found: nix.said, ..row("nix") };
+            match Facts::find() {
+                Ok(facts) => std::iter::once(first).chain(of_facts(&facts, settings)).collect(),
+                Err(error) => vec![first, unknown(&error)],
+            }
+        }
+        Err(error) => vec![unusable(&error, absent)],
+    }
+}
+
+fn row(name: &str) -> Row {
+    Row {
+        name: name.to_owned(),
+        found: String::new(),
+        needed: format!("{OLDEST} or newer, with flakes"),
+        why: "builds the nixos base",
+        parts: NIXOS,
+        state: State::Ok,
+        fix: Fix::None,
+    }
+}
+
+fn unusable(error: &Error, state: State) -> Row {
+    let found = match error {
+        Error::Missing => NOT_FOUND.to_owned(),
+        other => other.to_string(),
+    };
+    let fix = error.remedy().map_or(Fix::None, |remedy| {
+        Fix::Advice(remedy.trim_end_matches("; or give --base debian").to_owned())
+    });
+    Row { found, state, fix, ..row("nix") }
+}
+
+/// Building may still do: it says itself what it lacks.
+fn unknown(error: &Error) -> Row {
+    Row { found: error.to_string(), state: State::Warning, needed: "an answer".into(), ..row("nix store") }
+}
+
+fn of_facts(facts: &Facts, settings: &Settings) -> Vec<Row> {
+    let room = disk_space::row("nix store", &facts.store, STORE_MIB, "`store` of nix.conf");
+    let room = Row { why: "closures, disks and formats", parts: NIXOS, ..room };
+    let is_remote = !settings.nix.builders.is_empty();
+    vec![room, kvm(&facts.features, is_remote), trust(facts.is_trusted, settings)]
+}
+
+fn kvm(features: &[String], is_remote: bool) -> Row {
+    let row = Row {
+        needed: "kvm in system-features".to_owned(),
+        why: "a disk's boot loader is installed in a machine",
+        ..row("nix builders")
+    };
+    let is_there = features.iter().any(|feature| feature == "kvm");
+    let found = if features.is_empty() { "no features".to_owned() } else { features.join(" ") };
+    match (is_there, is_remote) {
+        (true, _) => Row { found, ..row },
+        (false, true) => Row { found: format!("{found}; the builders of [nixos] may have it"), ..row },
+        (false, false) => {
+            let advice = "where /dev/kvm works, put `extra-system-features = kvm` into nix.conf; else build elsewhere with --builder";
+            Row { found, state: State::Warning, fix: Fix::Advice(advice.to_owned()), ..row }
+        }
+    }
+}
+
+/// What a user who is not trusted asks for is passed over with a warning, and the build does without.
+fn trust(is_trusted: Option<bool>, settings: &Settings) -> Row {
+    let asks = !settings.nix.builders.is_empty() || !settings.nix.substituters.is_empty();
+    let row = Row {
+        needed: if asks { "a trusted user" } else { "any" }.to_owned(),
+        why: "builders and caches of [nixos] and of flags",
+        ..row("nix user")
+    };
+    match is_trusted {
+        Some(false) if asks => {
+            let advice = "let root put `extra-trusted-users = NAME` into /etc/nix/nix.conf, or the builders and caches themselves";
+            Row {
+                found: "not trusted".to_owned(),
+                state: State::Warning,
+                fix: Fix::Advice(advice.to_owned()),
+                ..row
+            }
+        }
+        Some(false) => Row { found: "not trusted".to_owned(), ..row },
+        Some(true) => Row { found: "trusted".to_owned(), ..row },
+        None => Row { found: "the store does not say".to_owned(), ..row },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_has_advice() {
+        let missing = unusable(&Error::Missing, State::Optional);
+        assert_eq!((missing.found.as_str(), missing.state), (NOT_FOUND, State::Optional));
+        assert!(matches!(&missing.fix, Fix::Advice(text) if text.starts_with("install Nix")));
+        let off = unusable(&Error::FlakesOff, State::Missing);
+        assert!(matches!(&off.fix, Fix::Advice(text) if text.contains("experimental-features")));
+
+        let features = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(kvm(&features(&["big-parallel", "kvm"]), false).state, State::Ok);
+        assert_eq!(kvm(&features(&["big-parallel"]), false).state, State::Warning);
+        assert_eq!(kvm(&features(&["big-parallel"]), true).state, State::Ok);
+    }
+}

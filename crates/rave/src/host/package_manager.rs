@@ -1,0 +1,88 @@
+//! How each package manager is asked to install. Pure: argv in, argv out.
+
+/// A package manager.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manager {
+    /// Debian, Ubuntu and what derives from them.
+    Apt,
+    /// Fedora, RHEL.
+    Dnf,
+    /// Arch.
+    Pacman,
+    /// openSUSE.
+    Zypper,
+    /// macOS.
+    Brew,
+}
+
+/// Seconds that apt waits for another apt or dpkg to be done.
+pub(crate) const LOCK_TIMEOUT: u32 = 600;
+
+impl Manager {
+    /// The first that is here; a distribution's own before Homebrew, which may be a guest on Linux.
+    pub fn detect(is_here: &dyn Fn(&str) -> bool) -> Option<Self> {
+        let all = [
+            (Self::Apt, "apt-get"),
+            (Self::Dnf, "dnf"),
+            (Self::Pacman, "pacman"),
+            (Self::Zypper, "zypper"),
+            (Self::Brew, "brew"),
+        ];
+        all.into_iter().find(|(_, program)| is_here(program)).map(|(manager, _)| manager)
+    }
+
+    /// Whether it must be run by root.
+    pub fn needs_root(self) -> bool {
+        self != Self::Brew
+    }
+
+    /// The command that installs `packages`, without sudo.
+    pub fn install(self, packages: &[String]) -> Vec<String> {
+        let start: &[&str] = match self {
+            Self::Apt => &["apt-get", "install", "--yes", "--no-install-recommends"],
+            Self::Dnf => &["dnf", "install", "--assumeyes", "--setopt=install_weak_deps=False"],
+            Self::Pacman => &["pacman", "--sync", "--needed", "--noconfirm"],
+            Self::Zypper => &["zypper", "--non-interactive", "install", "--no-recommends"],
+            Self::Brew => &["brew", "install"],
+        };
+        start.iter().map(|&word| word.to_owned()).chain(packages.iter().cloned()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::for_tests::FOR_TESTS;
+    use super::super::requirements::REQUIREMENTS;
+    use super::*;
+    use expect_test::expect;
+
+    #[test]
+    fn a_distributions_own_manager_wins() {
+        assert_eq!(Manager::detect(&|name| name == "brew" || name == "dnf"), Some(Manager::Dnf));
+        assert_eq!(Manager::detect(&|_| false), None);
+    }
+
+    fn everything(manager: Manager) -> String {
+        let mut packages: Vec<String> = Vec::new();
+        let known =
+            REQUIREMENTS.iter().chain(FOR_TESTS).filter_map(|requirement| requirement.packages.of(manager));
+        for name in known.flat_map(str::split_whitespace) {
+            if !packages.iter().any(|known| known == name) {
+                packages.push(name.to_owned());
+            }
+        }
+        manager.install(&packages).join(" ")
+    }
+
+    #[test]
+    #[allow(clippy::needless_raw_string_hashes, reason = "expect-test writes them")]
+    fn the_command_for_everything() {
+        let all = [Manager::Apt, Manager::Dnf, Manager::Pacman, Manager::Zypper, Manager::Brew];
+        expect![[r#"
+            apt-get install --yes --no-install-recommends qemu-system-x86 qemu-system-common qemu-system-gui qemu-system-modules-spice qemu-utils ovmf mmdebstrap apt mount debian-archive-keyring e2fsprogs libarchive13 dosfstools mtools fdisk grub-common grub-pc-bin grub-efi-amd64-bin xorriso squashfs-tools zstd libc6-dev nodejs npm git openssh-client nginx openssh-server sudo systemd unzip xz-utils gdisk libxml2-utils chromium xvfb
+            dnf install --assumeyes --setopt=install_weak_deps=False qemu-system-x86-core qemu-device-display-virtio-vga qemu-ui-gtk qemu-ui-sdl qemu-ui-spice-app qemu-ui-spice-core qemu-char-spice qemu-img edk2-ovmf mmdebstrap apt util-linux debian-keyring e2fsprogs libarchive dosfstools mtools grub2-tools grub2-pc-modules grub2-efi-x64-modules xorriso squashfs-tools zstd glibc-static nodejs nodejs-npm git openssh-clients nginx openssh-server sudo systemd unzip xz gdisk libxml2 chromium xorg-x11-server-Xvfb
+            pacman --sync --needed --noconfirm qemu-system-x86 qemu-hw-display-virtio-vga qemu-ui-gtk qemu-ui-sdl qemu-ui-spice-app qemu-ui-spice-core qemu-chardev-spice qemu-img edk2-ovmf util-linux debian-archive-keyring e2fsprogs libarchive dosfstools mtools grub libisoburn squashfs-tools zstd glibc nodejs npm git openssh nginx sudo systemd unzip xz gptfdisk libxml2 chromium xorg-server-xvfb
+            zypper --non-interactive install --no-recommends qemu-x86 qemu-hw-display-virtio-vga qemu-ui-gtk qemu-spice qemu-tools qemu-ovmf-x86_64 util-linux e2fsprogs libarchive13 dosfstools mtools grub2 grub2-i386-pc grub2-x86_64-efi xorriso squashfs zstd glibc-devel-static nodejs npm git openssh-clients nginx openssh-server sudo systemd unzip xz gptfdisk libxml2-tools chromium xorg-x11-server-Xvfb
+            brew install qemu e2fsprogs dosfstools mtools util-linux xorriso squashfs zstd node git openssh nginx unzip xz gptfdisk libxml2"#]].assert_eq(&all.map(everything).join("\n"));
+    }
+}

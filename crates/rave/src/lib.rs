@@ -1,0 +1,46 @@
+//! The product's commands. `rave` and `cargo xtask` are thin programs around this library.
+
+pub mod cli;
+pub mod cmd;
+pub mod exit;
+pub mod host;
+pub mod program;
+pub mod request;
+pub mod settings;
+pub mod ui;
+
+use std::process::ExitCode;
+
+use rave_process::interrupt;
+
+use cli::Global;
+use exit::Code;
+use program::Program;
+use ui::Ui;
+
+/// Runs one command: Ctrl-C is handled, an error is printed once, and the code says how it ended.
+pub fn run(program: Program, global: &Global, command: impl FnOnce(&Ui) -> anyhow::Result<Code>) -> ExitCode {
+    let ui = Ui::new(global, program);
+    if let Err(error) = interrupt::install() {
+        ui.warn(&format!("Ctrl-C cannot be handled: {error}"));
+    }
+    match command(&ui) {
+        Ok(code) => code.into(),
+        // Whatever failed after a signal failed because of it.
+        Err(_) if interrupt::requested().is_some() => {
+            ui.error(&["error: interrupted".to_owned()]);
+            Code::Interrupted.into()
+        }
+        Err(error) => {
+            ui.error(&exit::lines_of(&error));
+            exit::code_of(&error).into()
+        }
+    }
+}
+
+/// Prints what is wrong with a command line, or the help that was asked for.
+pub fn wrong_usage(error: &clap::Error) -> ExitCode {
+    let code = if error.use_stderr() { Code::Usage } else { Code::Ok };
+    let _ = error.print(); // a closed stdout or stderr is not worth a second error
+    code.into()
+}

@@ -1,0 +1,35 @@
+//! `rave`: the product's commands from any folder.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches};
+use rave::cli::{Cli, Command};
+use rave::exit::Code;
+use rave::program::Program;
+use rave::settings::{self, Settings};
+use rave::ui::Ui;
+
+fn main() -> ExitCode {
+    let parsed = command_line().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    match parsed {
+        Ok(cli) => rave::run(Program::Rave, &cli.global, |ui| dispatch(&cli, ui)),
+        Err(error) => rave::wrong_usage(&error),
+    }
+}
+
+/// The command line with the program's own name in its help texts.
+fn command_line() -> clap::Command {
+    rave::cli::named(Program::Rave, Cli::command())
+}
+
+fn dispatch(cli: &Cli, ui: &Ui) -> anyhow::Result<Code> {
+    let Some(command) = &cli.command else {
+        ui.data(&command_line().render_help().ansi().to_string());
+        return Ok(Code::Ok);
+    };
+    if let Command::Completions(args) = command {
+        return Ok(rave::cmd::completions::run(args, command_line(), ui)); // needs no home
+    }
+    let settings = Settings::load(settings::checkout()?, &cli.global, command.scope())?;
+    rave::cmd::run(command, &settings, ui)
+}

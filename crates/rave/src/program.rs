@@ -1,0 +1,59 @@
+//! Which program speaks: its messages name the commands that its user can type.
+
+/// The program's name in front of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Program {
+    /// `cargo xtask`, in a checkout.
+    Xtask,
+    /// `rave`, from any folder.
+    Rave,
+}
+
+/// How the sources name the program in messages and help texts.
+const WRITTEN: &str = "cargo xtask";
+
+/// Commands that only xtask has; `rave` names them as what they are.
+const DEVELOPERS: &[&str] = &["test", "bench", "ci", "codegen", "install"];
+
+impl Program {
+    /// What a user types in front of a command.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Xtask => WRITTEN,
+            Self::Rave => "rave",
+        }
+    }
+
+    /// A message in which this program's own name stands in front of each of its commands.
+    pub fn words(self, text: &str) -> String {
+        if self == Self::Xtask {
+            return text.to_owned();
+        }
+        let mut words = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once(WRITTEN) {
+            words.push_str(before);
+            let command = after.trim_start().split(|c: char| !c.is_ascii_alphanumeric()).next();
+            let is_xtasks = command.is_some_and(|command| DEVELOPERS.contains(&command));
+            words.push_str(if is_xtasks { WRITTEN } else { self.name() });
+            rest = after;
+        }
+        words + rest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_name_the_program_that_was_called() {
+        let text = "run `cargo xtask doctor --yes`, then `cargo xtask test unit`, or cargo xtask image";
+        assert_eq!(Program::Xtask.words(text), text);
+        assert_eq!(
+            Program::Rave.words(text),
+            "run `rave doctor --yes`, then `cargo xtask test unit`, or rave image"
+        );
+        assert_eq!(Program::Rave.words("nothing to name"), "nothing to name");
+    }
+}

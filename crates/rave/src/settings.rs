@@ -1,0 +1,221 @@
+//! Flags, environment and rave.toml, read once.
+
+mod dirs;
+mod sources;
+
+pub use dirs::checkout;
+
+use std::env;
+use std::io::{self, IsTerminal};
+
+use camino::Utf8PathBuf;
+use rave_image::bases::nixos::{self, host::Nix};
+use rave_spec::{Base, Format, Guest, Loaded, Nixos, Profile, ProfileName};
+
+use crate::cli::{Accel, FormatFlag, Global, NixFlags, Scope};
+use crate::exit::Failure;
+
+/// What every command starts from.
+#[derive(Debug)]
+pub struct Settings {
+    /// The checkout: the folder that holds rave.toml. Absolute; may contain spaces.
+    pub root: Utf8PathBuf,
+    /// rave.toml, rave.local.toml and `RAVE_*`, checked.
+    pub spec: Loaded,
+    /// What must survive between runs: VMs that are up, the accelerator's proof, locks. May not exist yet.
+    pub state_dir: Utf8PathBuf,
+    /// What can be made again: packages, root filesystems. May not exist yet.
+    pub cache_dir: Utf8PathBuf,
+    /// Where artifacts and manifest.json are: `--out`, else `<root>/out/<base>-<profile>`.
+    pub out_dir: Utf8PathBuf,
+    /// What builds the disk.
+    pub base: Base,
+    /// The line that says why `base` was chosen, where nobody asked for it.
+    pub base_note: Option<String>,
+    /// What is passed on to nix: flags, else rave.toml's.
+    pub nix: Nixos,
+    /// A key of `spec.spec.profiles`.
+    pub profile: ProfileName,
+    /// The accelerator that was asked for: `--accel`, else `RAVE_ACCEL`.
+    pub accel: Option<Accel>,
+    /// DMTF's schema of an OVF envelope: `RAVE_OVF_SCHEMA`.
+    pub ovf_schema: Option<Utf8PathBuf>,
+    /// Install what the host lacks and ask nothing: `--yes`, else `RAVE_YES=1`.
+    pub yes: bool,
+    /// Whether somebody is there to answer a question.
+    pub is_terminal: bool,
+}
+
+impl Settings {
+    /// Reads them for a command, in the checkout at `root`.
+    pub fn load(root: Utf8PathBuf, global: &Global, scope: Scope) -> anyhow::Result<Self> {
+        let spec = sources::load(&root, &variables()?)?;
+        let Scope { target, nix: flags, accel: accel_flag, may_be_nixos } = scope;
+        let profile = match &target.profile {
+            Some(name) => known_profile(&spec, name)?,
+            None => spec.spec.defaults.profile.clone(),
+        };
+        let (base, base_note) = match target.base.or(spec.spec.defaults.base) {
+            Some(asked) => (asked, None),
+            None if may_be_nixos => choose_base(Nix::find().map(|nix| nix.said)),
+            None => (Base::Debian, None),
+        };
+        if base == Base::Debian {
+            refuse_nix_flags(&flags)?;
+        }
+        let out_dir = match &target.out {
+            Some(dir) => dirs::absolute(dir)?,
+            None => root.join("out").join(format!("{base}-{profile}")),
+        };
+        Ok(Self {
+            state_dir: dirs::state()?,
+            cache_dir: dirs::cache()?,
+            out_dir,
+            base,
+            base_note,
+            nix: nix_options(flags, &spec.spec.nixos),
+            profile,
+            accel: accel(accel_flag)?,
+            ovf_schema: ovf_schema()?,
+            yes: global.yes || env::var_os("RAVE_YES").is_some_and(|value| !value.is_empty() && value != "0"),
+            is_terminal: io::stdin().is_terminal() && io::stderr().is_terminal(),
+            root,
+            spec,
+        })
+    }
+
+    /// What rave.toml and profiles/ say, without rave.local.toml and `RAVE_*`.
+    pub fn shipped(&self) -> anyhow::Result<Loaded> {
+        sources::shipped(&self.root)
+    }
+
+    /// Who lives in the image's guest: the nixos base sees neither rave.local.toml nor `RAVE_*`.
+    pub fn guest(&self) -> anyhow::Result<Guest> {
+        match self.base {
+            Base::Nixos => Ok(self.shipped()?.spec.guest),
+            Base::Debian => Ok(self.spec.spec.guest.clone()),
+        }
+    }
+
+    /// The chosen profile.
+    pub fn profile(&self) -> anyhow::Result<&Profile> {
+        Ok(self.spec.spec.profile(self.profile.as_str())?)
+    }
+
+    /// What `--format` asks for, each once and in the order asked; rave.toml's formats where it is absent.
+    pub fn formats(&self, flags: &[FormatFlag]) -> Vec<Format> {
+        let mut formats: Vec<Format> = Vec::new();
+        let asked = flags.iter().flat_map(|flag| match flag {
+            FormatFlag::All => Format::ALL,
+            FormatFlag::One(format) => std::slice::from_ref(format),
+        });
+        for &format in asked {
+            if !formats.contains(&format) {
+                formats.push(format);
+            }
+        }
+        if formats.is_empty() { self.spec.spec.defaults.formats.clone() } else { formats }
+    }
+}
+
+/// A flag that would do nothing is a mistake.
+fn refuse_nix_flags(flags: &NixFlags) -> anyhow::Result<()> {
+    let given = [
+        ("--builder", !flags.builders.is_empty()),
+        ("--substituter", !flags.substituters.is_empty()),
+        ("--max-jobs", flags.max_jobs.is_some()),
+        ("--rebuild", flags.rebuild),
+    ];
+    match given.into_iter().find(|(_, is_given)| *is_given) {
+        Some((flag, _)) => Err(Failure::usage(format!("{flag} is of the nixos base alone"))
+            .remedy("leave it out, or give --base nixos")
+            .into()),
+        None => Ok(()),
+    }
+}
+
+/// Flags win, key by key.
+fn nix_options(flags: NixFlags, spec: &Nixos) -> Nixos {
+    fn chosen<T: Clone>(flags: Vec<T>, spec: &[T]) -> Vec<T> {
+        if flags.is_empty() { spec.to_vec() } else { flags }
+    }
+    Nixos {
+        builders: chosen(flags.builders, &spec.builders),
+        substituters: chosen(flags.substituters, &spec.substituters),
+        max_jobs: flags.max_jobs.or(spec.max_jobs),
+        offline: spec.offline,
+        rebuild: flags.rebuild || spec.rebuild,
+    }
+}
+
+fn accel(flag: Option<Accel>) -> anyhow::Result<Option<Accel>> {
+    let variable = env::var("RAVE_ACCEL").unwrap_or_default();
+    match (flag, variable.as_str()) {
+        (Some(accel), _) => Ok(Some(accel)),
+        (None, "") => Ok(None),
+        (None, "kvm") => Ok(Some(Accel::Kvm)),
+        (None, "tcg") => Ok(Some(Accel::Tcg)),
+        (None, other) => Err(Failure::usage(format!("RAVE_ACCEL: unknown accelerator {other:?}"))
+            .remedy("set it to kvm or tcg, or unset it")
+            .into()),
+    }
+}
+
+fn ovf_schema() -> anyhow::Result<Option<Utf8PathBuf>> {
+    let path = env::var("RAVE_OVF_SCHEMA").ok().filter(|path| !path.is_empty()).map(Utf8PathBuf::from);
+    match path {
+        Some(path) if !path.is_file() => Err(Failure::usage(format!("RAVE_OVF_SCHEMA: {path} is no file"))
+            .remedy("set it to DMTF's schema of an OVF envelope (DSP8023), or unset it")
+            .into()),
+        path => Ok(path),
+    }
+}
+
+/// `nixos` where nix works and `debian` elsewhere, and why.
+fn choose_base(nix: Result<String, nixos::Error>) -> (Base, Option<String>) {
+    match nix {
+        Ok(said) => (Base::Nixos, Some(format!("using the nixos base: {said} works here; --base chooses"))),
+        Err(error) => {
+            let how = error.remedy().map(|how| format!("; to use nixos: {how}")).unwrap_or_default();
+            let how = how.trim_end_matches("; or give --base debian");
+            (Base::Debian, Some(format!("using the debian base: {error}{how}")))
+        }
+    }
+}
+
+fn known_profile(spec: &Loaded, name: &str) -> anyhow::Result<ProfileName> {
+    spec.spec.profile(name).map_err(|error| Failure::usage(format!("--profile: {error}")))?;
+    Ok(name.parse()?)
+}
+
+fn variables() -> anyhow::Result<Vec<(String, String)>> {
+    let ours = env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"RAVE_"));
+    ours.map(|(name, value)| match (name.into_string(), value.into_string()) {
+        (Ok(name), Ok(value)) => Ok((name, value)),
+        (name, _) => {
+            let name = name.unwrap_or_else(|name| name.to_string_lossy().into_owned());
+            Err(Failure::usage(format!("the variable {name} is not valid UTF-8")).into())
+        }
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_base_is_chosen_by_whether_nix_works() {
+        let (base, why) = choose_base(Ok("nix (Nix) 2.26.3".into()));
+        assert_eq!(base, Base::Nixos);
+        assert_eq!(why.unwrap(), "using the nixos base: nix (Nix) 2.26.3 works here; --base chooses");
+        let (base, why) = choose_base(Err(nixos::Error::Missing));
+        assert_eq!(base, Base::Debian);
+        let why = why.unwrap();
+        assert!(
+            why.starts_with("using the debian base: nix was not found; to use nixos: install Nix"),
+            "{why}"
+        );
+        assert_eq!(why.lines().count(), 1);
+    }
+}

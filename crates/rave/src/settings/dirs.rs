@@ -1,0 +1,138 @@
+//! Which folders are ours: the checkout, the state and the cache.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::exit::Failure;
+
+/// The checkout: where `cargo run` says that xtask's manifest is, else the working directory,
+/// or the nearest folder above that has a rave.toml.
+pub fn checkout() -> anyhow::Result<Utf8PathBuf> {
+    let start = match env::var_os("CARGO_MANIFEST_DIR") {
+        Some(dir) => PathBuf::from(dir),
+        None => env::current_dir().map_err(|error| {
+            Failure::usage("the working directory cannot be read").detail(error.to_string())
+        })?,
+    };
+    let start = utf8(&start)?;
+    above(&start).ok_or_else(|| {
+        Failure::usage(format!("no rave.toml in {start} or a folder above it"))
+            .remedy("run this inside a checkout of the project")
+            .into()
+    })
+}
+
+fn above(start: &Utf8Path) -> Option<Utf8PathBuf> {
+    start.ancestors().find(|dir| dir.join("rave.toml").is_file()).map(Utf8Path::to_owned)
+}
+
+/// `RAVE_STATE`, else the platform's own place.
+pub(super) fn state() -> anyhow::Result<Utf8PathBuf> {
+    Platform::here().dir("RAVE_STATE", Kind::State, &|name| env::var_os(name).map(PathBuf::from))
+}
+
+/// `RAVE_CACHE`, else the platform's own place.
+pub(super) fn cache() -> anyhow::Result<Utf8PathBuf> {
+    Platform::here().dir("RAVE_CACHE", Kind::Cache, &|name| env::var_os(name).map(PathBuf::from))
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    State,
+    Cache,
+}
+
+#[derive(Clone, Copy)]
+enum Platform {
+    /// XDG Base Directory Specification 0.8.
+    Xdg,
+    /// "File System Programming Guide", Apple.
+    Mac,
+}
+
+impl Platform {
+    fn here() -> Self {
+        if cfg!(target_os = "macos") { Self::Mac } else { Self::Xdg }
+    }
+
+    fn dir(
+        self,
+        own: &str,
+        kind: Kind,
+        variable: &dyn Fn(&str) -> Option<PathBuf>,
+    ) -> anyhow::Result<Utf8PathBuf> {
+        // The specification says that a relative or empty path there is to be ignored.
+        let absolute = |name: &str| variable(name).filter(|path| path.is_absolute());
+        if let Some(dir) = variable(own).filter(|path| !path.as_os_str().is_empty()) {
+            return Ok(utf8(&std::path::absolute(dir)?)?);
+        }
+        let (xdg, below_home) = match (self, kind) {
+            (Self::Xdg, Kind::State) => (Some("XDG_STATE_HOME"), ".local/state"),
+            (Self::Xdg, Kind::Cache) => (Some("XDG_CACHE_HOME"), ".cache"),
+            (Self::Mac, Kind::State) => (None, "Library/Application Support"),
+            (Self::Mac, Kind::Cache) => (None, "Library/Caches"),
+        };
+        if let Some(dir) = xdg.and_then(absolute) {
+            return Ok(utf8(&dir)?.join("rave"));
+        }
+        let home = absolute("HOME").or_else(env::home_dir).ok_or_else(|| {
+            Failure::usage("the home directory is not known")
+                .remedy(format!("set HOME, or set {own} to a folder that this tool may write to"))
+        })?;
+        Ok(utf8(&home)?.join(below_home).join("rave"))
+    }
+}
+
+/// `path` seen from the working directory.
+pub(super) fn absolute(path: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
+    Ok(utf8(&std::path::absolute(path)?)?)
+}
+
+/// The programs below get paths on their command lines and in their scripts, where only text is safe.
+fn utf8(path: &Path) -> Result<Utf8PathBuf, Failure> {
+    Utf8PathBuf::from_path_buf(path.to_owned()).map_err(|path| {
+        Failure::usage(format!("the path {} is not valid UTF-8", path.display()))
+            .remedy("move the checkout, or the folder that a variable names, to a path that is")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dir(platform: Platform, kind: Kind, variables: &[(&str, &str)]) -> Utf8PathBuf {
+        let own = match kind {
+            Kind::State => "RAVE_STATE",
+            Kind::Cache => "RAVE_CACHE",
+        };
+        let lookup = |name: &str| {
+            variables.iter().find(|(key, _)| *key == name).map(|(_, value)| PathBuf::from(value))
+        };
+        platform.dir(own, kind, &lookup).unwrap()
+    }
+
+    #[test]
+    fn our_own_variable_wins_then_xdg_then_home() {
+        let all = [("RAVE_CACHE", "/own"), ("XDG_CACHE_HOME", "/xdg"), ("HOME", "/home/a b")];
+        assert_eq!(dir(Platform::Xdg, Kind::Cache, &all), "/own");
+        assert_eq!(dir(Platform::Xdg, Kind::Cache, &all[1..]), "/xdg/rave");
+        assert_eq!(dir(Platform::Xdg, Kind::Cache, &all[2..]), "/home/a b/.cache/rave");
+        assert_eq!(dir(Platform::Xdg, Kind::State, &all), "/home/a b/.local/state/rave");
+        assert_eq!(dir(Platform::Mac, Kind::Cache, &all[1..]), "/home/a b/Library/Caches/rave");
+    }
+
+    #[test]
+    fn a_relative_xdg_variable_is_ignored() {
+        let relative = [("XDG_STATE_HOME", "here"), ("HOME", "/root")];
+        assert_eq!(dir(Platform::Xdg, Kind::State, &relative), "/root/.local/state/rave");
+    }
+
+    #[test]
+    fn a_path_that_is_not_text_is_an_error() {
+        use std::os::unix::ffi::OsStrExt;
+        let path = Path::new(std::ffi::OsStr::from_bytes(b"/tmp/\xff"));
+        assert!(utf8(path).unwrap_err().what.contains("not valid UTF-8"));
+    }
+}

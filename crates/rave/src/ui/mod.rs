@@ -1,0 +1,173 @@
+//! The only code that prints. stdout is data, stderr is talk.
+
+mod bars;
+mod plain;
+mod table;
+mod words;
+
+use std::env;
+use std::io::{self, IsTerminal, Write};
+
+use anstream::{AutoStream, ColorChoice};
+use anstyle::{AnsiColor, Style};
+use rave_process::progress::Event;
+
+use crate::cli::Global;
+use crate::program::Program;
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const REMEDY: Style = AnsiColor::Cyan.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+
+/// Where commands say things. Chosen once from the flags, the environment and the streams.
+#[derive(Debug)]
+pub struct Ui {
+    program: Program,
+    color: ColorChoice,
+    talk: Talk,
+    progress: Progress,
+}
+
+/// How much is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Talk {
+    /// Warnings and errors.
+    Quiet,
+    /// Stages and notes too.
+    Normal,
+    /// The lines of the programs underneath too.
+    Verbose,
+}
+
+/// How stages are shown.
+#[derive(Debug)]
+enum Progress {
+    /// A line when a stage starts and one when it ends.
+    Plain(plain::Stages),
+    /// A line for each running stage that is drawn again and again.
+    Bars(bars::Bars),
+}
+
+impl Ui {
+    /// Chooses how to speak, as `program`.
+    pub fn new(global: &Global, program: Program) -> Self {
+        let color = match global.color {
+            clap::ColorChoice::Always => ColorChoice::Always,
+            clap::ColorChoice::Never => ColorChoice::Never,
+            clap::ColorChoice::Auto => ColorChoice::Auto,
+        };
+        let talk = match (global.quiet, global.verbose) {
+            (true, _) => Talk::Quiet,
+            (_, true) => Talk::Verbose,
+            _ => Talk::Normal,
+        };
+        let can_redraw = io::stderr().is_terminal()
+            && env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb");
+        let progress = if can_redraw && talk == Talk::Normal {
+            Progress::Bars(bars::Bars::default())
+        } else {
+            Progress::Plain(plain::Stages::default())
+        };
+        Self { program, color, talk, progress }
+    }
+
+    /// Data for stdout; a newline is added where the text has none.
+    /// A reader that has gone away (`| head`) wants no more and is no error.
+    pub fn data(&self, text: &str) {
+        self.undisturbed(|| {
+            let mut out = AutoStream::new(io::stdout().lock(), self.color);
+            let newline = if text.ends_with('\n') { "" } else { "\n" };
+            let _ = write!(out, "{text}{newline}").and_then(|()| out.flush());
+        });
+    }
+
+    /// A table for stdout with every cell broken into lines of at most `width` characters where its words allow.
+    pub fn narrow_table(&self, headers: &[&str], rows: &[Vec<String>], width: usize) {
+        let wrapped = |row: &Vec<String>| row.iter().map(|cell| table::wrap(cell, width)).collect();
+        self.table(headers, &rows.iter().map(wrapped).collect::<Vec<_>>());
+    }
+
+    /// A table for stdout.
+    pub fn table(&self, headers: &[&str], rows: &[Vec<String>]) {
+        self.data(&table::render(headers, rows));
+    }
+
+    /// Columns of the terminal that stdout is, if it is one.
+    pub fn width(&self) -> Option<usize> {
+        terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0.into())
+    }
+
+    /// A line of talk; silent under `--quiet`.
+    pub fn note(&self, text: &str) {
+        if self.talk > Talk::Quiet {
+            self.line(text);
+        }
+    }
+
+    /// Something that may hurt later.
+    pub fn warn(&self, text: &str) {
+        self.line(&format!("{WARNING}warning:{WARNING:#} {text}"));
+    }
+
+    /// The one error that ends the process, as `exit::lines_of` gives it.
+    pub fn error(&self, lines: &[String]) {
+        if let Progress::Bars(bars) = &self.progress {
+            bars.clear();
+        }
+        for line in lines {
+            let shown = [("error:", ERROR), ("remedy:", REMEDY)].into_iter().find_map(|(head, style)| {
+                line.strip_prefix(head).map(|rest| format!("{style}{head}{style:#}{rest}"))
+            });
+            self.line(shown.as_deref().unwrap_or(line));
+        }
+    }
+
+    /// A question with `y` or `n` for an answer, on the terminal; the end of the input is a no.
+    pub fn ask(&self, question: &str) -> bool {
+        self.undisturbed(|| {
+            let mut err = AutoStream::new(io::stderr().lock(), self.color);
+            let _ = write!(err, "{question} [y/N] ").and_then(|()| err.flush());
+            let mut answer = String::new();
+            let read = io::stdin().read_line(&mut answer);
+            read.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+        })
+    }
+
+    /// What engines report to: `rave_process::progress::Sink` is a reference to this.
+    pub fn sink(&self) -> impl Fn(Event<'_>) + Sync + '_ {
+        move |event| self.event(event)
+    }
+
+    fn event(&self, event: Event<'_>) {
+        match event {
+            Event::Note { text } => return self.note(text),
+            Event::Warning { text } => return self.warn(text),
+            Event::StageOutput { stage, line } if self.talk == Talk::Verbose => {
+                return self.line(&format!("  {stage} | {line}"));
+            }
+            _ => {}
+        }
+        let line = match &self.progress {
+            Progress::Plain(stages) => stages.event(event),
+            Progress::Bars(bars) => bars.event(event),
+        };
+        if let Some(line) = line {
+            self.note(&line);
+        }
+    }
+
+    fn line(&self, line: &str) {
+        self.undisturbed(|| {
+            let mut err = AutoStream::new(io::stderr().lock(), self.color);
+            let _ = writeln!(err, "{}", self.program.words(line)); // nobody is left to be told
+        });
+    }
+
+    /// Runs `print` with the bars out of the way.
+    fn undisturbed<T>(&self, print: impl FnOnce() -> T) -> T {
+        match &self.progress {
+            Progress::Plain(_) => print(),
+            Progress::Bars(bars) => bars.suspend(print),
+        }
+    }
+}
