@@ -29,10 +29,10 @@ fn without_arguments_the_first_screen_shows_the_main_commands_with_examples() {
               update       Renew debian.lock and the npm lock, and say what changed
               doctor       Show what this host has and lacks; --yes installs it
               config       Print the effective configuration and where each value comes from
+              completions  Print a completion script for a shell
               test         Run every test, or only the named steps
               bench        Measure builds and boots against their floors
               ci           What the workflows of continuous integration ask for
-              completions  Print a completion script for a shell
 
             Options:
               -h, --help     Print help
