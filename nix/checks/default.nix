@@ -25,5 +25,5 @@ lib.mapAttrs' (
     if badSettings.different == { } then
       pkgs.runCommand "rave-bad-settings" { } "echo ${toString badSettings.compared} files > $out"
     else
-      throw "Nix and Rust do not tell the same of crates/spec/tests/bad:\n${builtins.toJSON badSettings.different}";
+      throw "Nix and Rust do not tell the same of crates/spec/tests/bad.toml:\n${builtins.toJSON badSettings.different}";
 }

@@ -1,37 +1,65 @@
-//! `tests/bad/NAME.toml`, each with the messages it must get in `NAME.txt`. What else reads `rave.toml` is fed the same.
+//! `tests/bad.toml`: bad settings, each with the messages that it must get.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
+use toml::de::{DeTable, DeValue};
 
-use crate::load_one;
+use crate::{GOOD, load_one};
 
-/// The text of every file of `tests/bad` with that extension, by the name before it.
-fn texts(extension: &str) -> BTreeMap<String, String> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bad");
-    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    paths
-        .filter(|path| path.extension().is_some_and(|found| found == extension))
-        .map(|path| {
-            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-            (name, fs::read_to_string(&path).unwrap())
-        })
-        .collect()
+const CASES: &str = include_str!("../bad.toml");
+
+/// One case of `bad.toml`.
+struct Case {
+    name: String,
+    text: String,
+    expect: Vec<String>,
+}
+
+/// Every case, by name.
+fn cases() -> Vec<Case> {
+    let table = DeTable::parse(CASES).unwrap().into_inner();
+    let case = |(name, case): (_, &DeValue<'_>)| {
+        let name = String::from(name);
+        let text = match (case.get("text"), case.get("edits")) {
+            (Some(text), None) => string(text.get_ref()),
+            (None, Some(edits)) => {
+                list(edits.get_ref()).iter().fold(GOOD.to_owned(), |text, edit| edited(&name, &text, edit))
+            }
+            _ => panic!("{name}: neither text nor edits, or both"),
+        };
+        Case { text, expect: list(case.get("expect").unwrap().get_ref()).iter().map(string).collect(), name }
+    };
+    table.iter().map(|(name, value)| case((name.get_ref().as_ref(), value.get_ref()))).collect()
+}
+
+fn edited(case: &str, text: &str, edit: &DeValue<'_>) -> String {
+    let pair: Vec<String> = list(edit).iter().map(string).collect();
+    let [find, replace] = pair.as_slice() else { panic!("{case}: an edit is a pair") };
+    assert_eq!(text.matches(find).count(), 1, "{case}: how often {find:?} occurs");
+    text.replace(find, replace)
+}
+
+fn list<'t>(value: &DeValue<'t>) -> Vec<DeValue<'t>> {
+    let DeValue::Array(items) = value else { panic!("{value:?} is no list") };
+    items.iter().map(|item| item.get_ref().clone()).collect()
+}
+
+fn string(value: &DeValue<'_>) -> String {
+    let DeValue::String(text) = value else { panic!("{value:?} is no string") };
+    text.clone().into_owned()
 }
 
 #[test]
-fn each_bad_file_gets_its_messages() {
-    let (files, messages) = (texts("toml"), texts("txt"));
-    assert!(!files.is_empty());
-    assert!(files.keys().eq(messages.keys()), "each .toml has its .txt and each .txt its .toml");
+fn each_case_gets_its_messages() {
+    let cases = cases();
+    assert!(cases.len() > 100, "{} cases", cases.len());
     let mut wrong = Vec::new();
-    for (name, text) in &files {
-        let got = match load_one(text) {
-            Ok(_) => "nothing was wrong\n".to_owned(),
-            Err(errors) => format!("{errors}\n"),
+    for Case { name, text, expect } in cases {
+        let got = match load_one(&text) {
+            Ok(_) => "accepted".to_owned(),
+            Err(errors) => errors.to_string(),
         };
-        if got != messages[name] {
-            wrong.push(format!("{name}.toml\n  expected: {}  got:      {got}", messages[name]));
+        let expect = expect.join("\n");
+        if got != expect {
+            wrong.push(format!("{name}\n  expected: {expect}\n  got:      {got}"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -40,7 +68,7 @@ fn each_bad_file_gets_its_messages() {
 #[test]
 fn a_password_is_never_repeated() {
     for value in [r#""hunter:2""#, r#""hunter\n2""#, "[\"hunter2\"]", "4711", "{ hunter = 2 }"] {
-        let text = crate::GOOD.replace(r#"password = "agent""#, &format!("password = {value}"));
+        let text = GOOD.replace(r#"password = "agent""#, &format!("password = {value}"));
         let message = load_one(&text).unwrap_err().to_string();
         assert!(message.contains("guest.password: the password"), "{message}");
         assert!(!message.contains("hunter") && !message.contains("4711"), "{message}");

@@ -168,7 +168,7 @@ fn every_effective_key_has_its_origin() {
             "debian.features.everyday-tools = []  # default",
             "nixos.builders = []  # default",
             "nixos.substituters = []  # default",
-            "nixos.offline = false  # default",
+            "nixos.offline = false  # rave.toml:36",
             "nixos.rebuild = false  # default",
         ]
     );

@@ -8,7 +8,7 @@ mod shipped;
 
 use rave_spec::{Errors, Loaded, Source, load};
 
-/// A small valid `rave.toml`; every file in `tests/bad` is this one with one fault.
+/// A small valid `rave.toml`; the cases of `bad.toml` are edits of it.
 const GOOD: &str = include_str!("../good.toml");
 
 /// Loads `rave.toml` alone.
