@@ -185,14 +185,14 @@ pub struct Image {
     /// Redo every stage, even where nothing changed
     #[arg(long)]
     pub refresh: bool,
-    /// Build a second time elsewhere, otherwise, and compare every byte
-    #[arg(long)]
-    pub double: bool,
+    /// Build twice in different environments and compare byte for byte
+    #[arg(long, alias = "double")]
+    pub check_reproducible: bool,
     /// Fail where a package of debian.lock cannot be had, instead of taking the archive's
     #[arg(long)]
     pub frozen: bool,
     /// Rebuild what this manifest.json describes, and compare [default of --out: out/BASE-PROFILE-locked]
-    #[arg(long, value_name = "MANIFEST", conflicts_with_all = ["formats", "profile", "base", "compress", "frozen", "double"])]
+    #[arg(long, value_name = "MANIFEST", conflicts_with_all = ["formats", "profile", "base", "compress", "frozen", "check_reproducible"])]
     pub locked: Option<Utf8PathBuf>,
     /// How what is missing is built.
     #[command(flatten)]

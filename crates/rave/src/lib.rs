@@ -1,7 +1,9 @@
 //! The product's commands. `rave` and `cargo xtask` are thin programs around this library.
 
+pub mod build;
 pub mod cli;
 pub mod cmd;
+pub mod command_error;
 pub mod exit;
 pub mod host;
 pub mod program;
@@ -32,8 +34,8 @@ pub fn run(program: Program, global: &Global, command: impl FnOnce(&Ui) -> anyho
             Code::Interrupted.into()
         }
         Err(error) => {
-            ui.error(&exit::lines_of(&error));
-            exit::code_of(&error).into()
+            ui.error(&command_error::lines_of(&error));
+            command_error::code_of(&error).into()
         }
     }
 }

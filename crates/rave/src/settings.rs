@@ -13,7 +13,7 @@ use rave_image::bases::nixos::{self, host::Nix};
 use rave_spec::{Base, Format, Guest, Loaded, Nixos, Profile, ProfileName};
 
 use crate::cli::{Accel, FormatFlag, Global, NixFlags, Scope};
-use crate::exit::Failure;
+use crate::command_error::CommandError;
 
 /// What every command starts from.
 #[derive(Debug)]
@@ -127,7 +127,7 @@ fn refuse_nix_flags(flags: &NixFlags) -> anyhow::Result<()> {
         ("--rebuild", flags.rebuild),
     ];
     match given.into_iter().find(|(_, is_given)| *is_given) {
-        Some((flag, _)) => Err(Failure::usage(format!("{flag} is of the nixos base alone"))
+        Some((flag, _)) => Err(CommandError::usage(format!("{flag} is only supported on the nixos base"))
             .remedy("leave it out, or give --base nixos")
             .into()),
         None => Ok(()),
@@ -155,7 +155,7 @@ fn accel(flag: Option<Accel>) -> anyhow::Result<Option<Accel>> {
         (None, "") => Ok(None),
         (None, "kvm") => Ok(Some(Accel::Kvm)),
         (None, "tcg") => Ok(Some(Accel::Tcg)),
-        (None, other) => Err(Failure::usage(format!("RAVE_ACCEL: unknown accelerator {other:?}"))
+        (None, other) => Err(CommandError::usage(format!("RAVE_ACCEL: unknown accelerator {other:?}"))
             .remedy("set it to kvm or tcg, or unset it")
             .into()),
     }
@@ -164,9 +164,11 @@ fn accel(flag: Option<Accel>) -> anyhow::Result<Option<Accel>> {
 fn ovf_schema() -> anyhow::Result<Option<Utf8PathBuf>> {
     let path = env::var("RAVE_OVF_SCHEMA").ok().filter(|path| !path.is_empty()).map(Utf8PathBuf::from);
     match path {
-        Some(path) if !path.is_file() => Err(Failure::usage(format!("RAVE_OVF_SCHEMA: {path} is no file"))
-            .remedy("set it to DMTF's schema of an OVF envelope (DSP8023), or unset it")
-            .into()),
+        Some(path) if !path.is_file() => {
+            Err(CommandError::usage(format!("RAVE_OVF_SCHEMA: {path} is no file"))
+                .remedy("set it to DMTF's schema of an OVF envelope (DSP8023), or unset it")
+                .into())
+        }
         path => Ok(path),
     }
 }
@@ -184,7 +186,7 @@ fn choose_base(nix: Result<String, nixos::Error>) -> (Base, Option<String>) {
 }
 
 fn known_profile(spec: &Loaded, name: &str) -> anyhow::Result<ProfileName> {
-    spec.spec.profile(name).map_err(|error| Failure::usage(format!("--profile: {error}")))?;
+    spec.spec.profile(name).map_err(|error| CommandError::usage(format!("--profile: {error}")))?;
     Ok(name.parse()?)
 }
 
@@ -194,7 +196,7 @@ fn variables() -> anyhow::Result<Vec<(String, String)>> {
         (Ok(name), Ok(value)) => Ok((name, value)),
         (name, _) => {
             let name = name.unwrap_or_else(|name| name.to_string_lossy().into_owned());
-            Err(Failure::usage(format!("the variable {name} is not valid UTF-8")).into())
+            Err(CommandError::usage(format!("the variable {name} is not valid UTF-8")).into())
         }
     })
     .collect()

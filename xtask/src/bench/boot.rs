@@ -19,9 +19,10 @@ use rave_vm::{Error, Instance};
 
 use crate::bench::builder::Builder;
 use crate::bench::{Report, Unit, seconds};
-use rave::cmd::image::{self, Wanted};
-use rave::cmd::run::{deadline, failure, run_root};
-use rave::request::{self, Found, Places};
+use rave::build::Places;
+use rave::build::{self, BuildOptions};
+use rave::cmd::run::{deadline, run_root};
+use rave::request::{self, Found};
 use rave::settings::Settings;
 use rave::ui::Ui;
 
@@ -113,11 +114,11 @@ pub(super) fn plain_disk(
     kind: Plain,
     ui: &Ui,
 ) -> anyhow::Result<rave_image::disk::Disk> {
-    let wanted = Wanted::anew(&[]);
-    let lock = image::lock(settings)?;
+    let wanted = BuildOptions::fresh(&[]);
+    let lock = build::lock(settings)?;
     let places = Places::below(place, "plain");
-    let request = request::image(settings, &wanted, &places, &lock)?;
-    Ok(rave_image::build::plain_disk(&request, kind, &ui.sink()).map_err(|error| image::failure(&error))?)
+    let request = build::request(settings, &wanted, &places, &lock)?;
+    Ok(rave_image::build::plain_disk(&request, kind, &ui.sink())?)
 }
 
 /// A machine of a plain disk, as large as rave.toml wants it.
@@ -145,8 +146,7 @@ fn boot_plain(
     let machine = plain_machine(settings, disk)?;
     let serial_log = machine.files.serial_log.clone();
     let started = Instant::now();
-    let instance =
-        Instance::boot(machine, with.verdict.engine, with.qemu).map_err(|error| failure(&error))?;
+    let instance = Instance::boot(machine, with.verdict.engine, with.qemu)?;
     let limit = deadline(with.verdict.accelerator());
     loop {
         let text = fs::read(&serial_log).unwrap_or_default();
@@ -161,7 +161,7 @@ fn boot_plain(
         interrupt::pause(LOOK)?;
     }
     let elapsed = started.elapsed();
-    instance.kill().map_err(|error| failure(&error))?;
+    instance.kill()?;
     Ok(elapsed)
 }
 
@@ -173,13 +173,13 @@ pub(super) fn with_sandbox<T>(
     work: impl FnOnce(&Sandbox) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let out_dir = place.join("out");
-    let manifest = rave_image::Manifest::read(&out_dir).map_err(|error| image::failure(&error))?;
-    let artifact = manifest.artifact(&out_dir, format).map_err(|error| image::failure(&error))?;
+    let manifest = rave_image::Manifest::read(&out_dir)?;
+    let artifact = manifest.artifact(&out_dir, format)?;
     let services = request::services(settings, &manifest, |_| Want::Auto);
     let (run_root, path) = (run_root(settings), out_dir.join(&artifact.boot_file().name));
     let found = Found { manifest: &manifest, path: &path, format };
     let plan = request::machine(settings, &run_root, found, &services)?;
-    work(&plan.prepare().map_err(|error| failure(&error))?)
+    work(&plan.prepare()?)
 }
 
 fn boot(settings: &Settings, place: &Utf8Path, with: &With<'_>, format: Format) -> anyhow::Result<Timeline> {
@@ -190,6 +190,6 @@ fn boot(settings: &Settings, place: &Utf8Path, with: &With<'_>, format: Format) 
             instance.kill()?;
             Ok(ready.timeline)
         };
-        Ok(measured().map_err(|error| failure(&error))?)
+        Ok(measured()?)
     })
 }

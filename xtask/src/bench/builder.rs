@@ -11,8 +11,8 @@ use rave_process::progress::{Event, Outcome};
 use rave_spec::Format;
 
 use crate::bench::memory::{Peak, with_peak};
-use rave::cmd::image::{self, Wanted};
-use rave::request::{self, Places};
+use rave::build::Places;
+use rave::build::{self, BuildOptions};
 use rave::settings::Settings;
 use rave::ui::Ui;
 
@@ -56,10 +56,10 @@ impl<'a> Builder<'a> {
 
     /// Builds what is missing of these formats.
     pub(super) fn build(&self, formats: &[Format]) -> anyhow::Result<Build> {
-        let wanted = Wanted::anew(formats);
-        let lock = image::lock(self.settings)?;
+        let wanted = BuildOptions::fresh(formats);
+        let lock = build::lock(self.settings)?;
         let places = Places::below(self.place, "out");
-        let request = request::image(self.settings, &wanted, &places, &lock)?;
+        let request = build::request(self.settings, &wanted, &places, &lock)?;
         with_peak(|peak| {
             let stages = Mutex::new(Vec::new());
             let show = self.ui.sink();
@@ -68,7 +68,7 @@ impl<'a> Builder<'a> {
                 show(event);
             };
             let started = Instant::now();
-            rave_image::build(&request, &sink).map_err(|error| image::failure(&error))?;
+            rave_image::build(&request, &sink)?;
             let total = started.elapsed();
             Ok(Build {
                 total,

@@ -14,7 +14,7 @@ use rave_vm::Instance;
 use crate::bench::boot::{With, plain_disk, plain_machine, with_sandbox};
 use crate::bench::builder::Builder;
 use crate::bench::{Report, Unit, seconds};
-use rave::cmd::run::{deadline, failure};
+use rave::cmd::run::deadline;
 use rave::settings::Settings;
 use rave::ui::Ui;
 
@@ -75,31 +75,29 @@ fn boot_plain(
     let machine = plain_machine(settings, disk)?;
     let serial_log = machine.files.serial_log.clone();
     let started = Instant::now();
-    let mut instance =
-        Instance::boot(machine, with.verdict.engine, with.qemu).map_err(|error| failure(&error))?;
+    let mut instance = Instance::boot(machine, with.verdict.engine, with.qemu)?;
     let painted = until_painted(&mut instance, started, deadline(with.verdict.accelerator()))?;
     let memory = at_rest(&mut || {
         let text = fs::read(&serial_log).with_context(|| format!("cannot read {serial_log}"))?;
         in_use(&String::from_utf8_lossy(&text)).context("the plain system has not told its memory")
     })?;
-    instance.kill().map_err(|error| failure(&error))?;
+    instance.kill()?;
     Ok(Desktop { painted, memory })
 }
 
 fn boot(settings: &Settings, place: &Utf8Path, with: &With<'_>) -> anyhow::Result<Desktop> {
     with_sandbox(settings, place, Format::Qemu, |sandbox| {
         let started = Instant::now();
-        let mut instance = Instance::boot(sandbox.machine.clone(), with.verdict.engine, with.qemu)
-            .map_err(|error| failure(&error))?;
+        let mut instance = Instance::boot(sandbox.machine.clone(), with.verdict.engine, with.qemu)?;
         let limit = deadline(with.verdict.accelerator());
         let painted = until_painted(&mut instance, started, limit)?;
-        let ready = instance.wait_ready(limit, &mut |_| ()).map_err(|error| failure(&error))?;
-        let ssh = sandbox.ssh(&instance, &ready).map_err(|error| failure(&error))?;
+        let ready = instance.wait_ready(limit, &mut |_| ())?;
+        let ssh = sandbox.ssh(&instance, &ready)?;
         let memory = at_rest(&mut || {
-            let told = ssh.exec("cat /proc/meminfo", limit).map_err(|error| failure(&error))?;
+            let told = ssh.exec("cat /proc/meminfo", limit)?;
             in_use(&told.text()).context("/proc/meminfo lacks a line")
         })?;
-        instance.kill().map_err(|error| failure(&error))?;
+        instance.kill()?;
         Ok(Desktop { painted, memory })
     })
 }
@@ -108,7 +106,7 @@ fn boot(settings: &Settings, place: &Utf8Path, with: &With<'_>) -> anyhow::Resul
 fn until_painted(instance: &mut Instance, started: Instant, limit: Duration) -> anyhow::Result<Duration> {
     let picture = instance.machine().files.serial_log.with_file_name("bench.png");
     loop {
-        instance.screenshot(&picture).map_err(|error| failure(&error))?;
+        instance.screenshot(&picture)?;
         let screen = Screen::read(&picture)?;
         if screen.panel.is_some() && !screen.is_blank() {
             return Ok(started.elapsed());

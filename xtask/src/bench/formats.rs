@@ -12,7 +12,6 @@ use rave_spec::{Compress, Compression, Format};
 
 use crate::bench::builder::Builder;
 use crate::bench::{Report, Unit, mebibytes};
-use rave::cmd::image;
 use rave::settings::Settings;
 use rave::ui::Ui;
 
@@ -67,7 +66,7 @@ pub(crate) fn measure(
 /// What people download beside what the guest holds.
 fn sizes(report: &mut Report, builder: &Builder<'_>, place: &Utf8Path) -> anyhow::Result<()> {
     let content = fs::metadata(builder.disk()?)?.blocks() * 512;
-    let manifest = rave_image::Manifest::read(&place.join("out")).map_err(|error| image::failure(&error))?;
+    let manifest = rave_image::Manifest::read(&place.join("out"))?;
     for artifact in &manifest.artifacts {
         for file in &artifact.files {
             let allocated = fs::metadata(place.join("out").join(&file.name))?.blocks() * 512;
@@ -185,7 +184,7 @@ fn compressed_raw(
             epoch: 0,
         };
         let started = Instant::now();
-        convert::convert(&request, &ui.sink()).map_err(|error| image::failure(&error))?;
+        convert::convert(&request, &ui.sink())?;
         let elapsed = started.elapsed();
         fs::remove_dir_all(&out)?;
         Ok(elapsed.as_secs_f64())

@@ -10,7 +10,6 @@ use rave_spec::Format;
 
 use crate::bench::builder::Builder;
 use crate::bench::{Report, Unit, mebibytes, seconds};
-use rave::cmd::image;
 use rave::settings::Settings;
 use rave::ui::Ui;
 
@@ -81,7 +80,7 @@ const LARGEST: usize = 10;
 /// The size of what people download, and what in it is large.
 fn sizes(report: &mut Report, settings: &Settings, place: &Utf8Path) -> anyhow::Result<()> {
     let out_dir = place.join("out");
-    let manifest = rave_image::Manifest::read(&out_dir).map_err(|error| image::failure(&error))?;
+    let manifest = rave_image::Manifest::read(&out_dir)?;
     for artifact in &manifest.artifacts {
         for file in &artifact.files {
             let (what, size) = (format!("size of {}", file.name), [mebibytes(file.size)]);

@@ -8,7 +8,7 @@ use rave_vm::qemu::Qemu;
 
 use crate::bench::{Report, boot, desktop, formats, image, mkosi};
 use crate::cli::{self, BenchPart};
-use rave::cmd::run::{accelerator, failure};
+use rave::cmd::run::accelerator;
 use rave::exit::Code;
 use rave::host::{self, Needs};
 use rave::settings::Settings;
@@ -20,7 +20,7 @@ pub(crate) fn run(args: &cli::Bench, settings: &Settings, ui: &Ui) -> anyhow::Re
     if wants(BenchPart::Formats) || wants(BenchPart::FormatBoots) {
         host::ensure(settings, ui, Needs::Iso)?;
     }
-    let qemu = Qemu::find(Arch::X86_64).map_err(|error| failure(&error))?;
+    let qemu = Qemu::find(Arch::X86_64)?;
     let verdict = accelerator(settings, &qemu, ui)?;
     // On the cache's own file system, which has the room and the speed that users see.
     fs::create_dir_all(&settings.cache_dir)?;

@@ -10,7 +10,8 @@ use serde::Serialize;
 
 use crate::cli::{self, CiCommand};
 use rave::cli::FormatFlag;
-use rave::exit::{Code, Failure};
+use rave::command_error::CommandError;
+use rave::exit::Code;
 use rave::settings::Settings;
 use rave::ui::Ui;
 
@@ -43,7 +44,7 @@ pub(crate) fn run(args: &cli::Ci, settings: &Settings, ui: &Ui) -> anyhow::Resul
 fn profiles(asked: &[String], settings: &Settings) -> anyhow::Result<Vec<ProfileName>> {
     let spec = &settings.spec.spec;
     for name in asked {
-        spec.profile(name).map_err(|error| Failure::usage(format!("--profile: {error}")))?;
+        spec.profile(name).map_err(|error| CommandError::usage(format!("--profile: {error}")))?;
     }
     let known = spec.profiles.keys();
     Ok(known.filter(|name| wanted(asked, |other| other == name.as_str())).cloned().collect())

@@ -15,7 +15,8 @@ use rave_vm::qemu::Qemu;
 use crate::cli::{self, TestStep};
 use rave::cli::{FormatFlag, Smoke};
 use rave::cmd;
-use rave::exit::{self, Code, Failure};
+use rave::command_error::{self, CommandError};
+use rave::exit::Code;
 use rave::host::{self, Needs};
 use rave::settings::Settings;
 use rave::ui::Ui;
@@ -106,7 +107,7 @@ impl Session<'_> {
             Ok(true) => self.passed.push(step),
             Ok(false) => {}
             Err(error) => {
-                self.ui.error(&exit::lines_of(&error));
+                self.ui.error(&command_error::lines_of(&error));
                 self.failed.push(step);
             }
         }
@@ -187,7 +188,7 @@ impl Session<'_> {
         }
         match cmd::smoke::run(&Smoke::default(), self.settings, self.ui)? {
             Code::Ok => Ok(true),
-            code => Err(Failure::new(code, "the smoke suite failed").into()),
+            code => Err(CommandError::new(code, "the smoke suite failed").into()),
         }
     }
 
@@ -196,7 +197,7 @@ impl Session<'_> {
         let args = Smoke { formats: vec![FormatFlag::All], ..Smoke::default() };
         let code = cmd::smoke::run(&args, self.settings, self.ui)?;
         if code != Code::Ok {
-            return Err(Failure::new(code, "the smoke suite failed").into());
+            return Err(CommandError::new(code, "the smoke suite failed").into());
         }
         self.cargo(TestStep::Matrix, &matrix_arguments(find_program("cargo-nextest").is_some()))
     }
@@ -224,7 +225,7 @@ impl Session<'_> {
             self.ui.data(&format!("all steps passed: {}", list(&self.passed)));
             return Ok(Code::Ok);
         }
-        Err(Failure::new(Code::CheckFailed, format!("failed steps: {}", list(&self.failed)))
+        Err(CommandError::new(Code::CheckFailed, format!("failed steps: {}", list(&self.failed)))
             .remedy(format!("see above; `cargo xtask test {}` runs one again", name(self.failed[0])))
             .into())
     }
@@ -302,7 +303,7 @@ struct Failed {
 impl Failed {
     fn failure(&self, step: TestStep) -> anyhow::Error {
         let what = format!("{} failed", name(step));
-        Failure::of_command(Code::CheckFailed, what, &self.error, SHOWN)
+        CommandError::of_command(Code::CheckFailed, what, &self.error, SHOWN)
             .detail(format!("all of it: {}", self.log))
             .into()
     }

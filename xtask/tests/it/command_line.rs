@@ -90,9 +90,9 @@ fn the_nixos_base_without_nix_says_how_to_get_it() {
 #[test]
 fn what_only_the_debian_base_does_is_refused_with_the_reason() {
     for (arguments, expected) in [
-        (&["--double"][..], "error: --double is of the debian base alone\n"),
-        (&["--compress", "zstd"], "error: --compress is of the debian base alone\n"),
-        (&["--frozen"], "error: --frozen is of the debian base alone\n"),
+        (&["--double"][..], "error: --check-reproducible is only supported on the debian base\n"),
+        (&["--compress", "zstd"], "error: --compress is only supported on the debian base\n"),
+        (&["--frozen"], "error: --frozen is only supported on the debian base\n"),
     ] {
         let ran = xtask(&own_toml(), &[&["image", "--base", "nixos"], arguments].concat());
         assert_eq!(ran.code, 2, "{}", ran.stderr);

@@ -62,25 +62,25 @@ fn image_help() {
             Usage: cargo xtask image [OPTIONS]
 
             Options:
-                  --format <FORMAT>    What to build; may be repeated or a comma list [default: rave.toml's
-                                       defaults.formats] [possible values: qemu, virtualbox, vmware, raw, iso,
-                                       all]
-                  --profile <NAME>     A profile of rave.toml [default: rave.toml's defaults.profile]
-                  --base <BASE>        What builds the disk [default: rave.toml's, else nixos where nix works,
-                                       else debian] [possible values: nixos, debian]
-                  --out <DIR>          Folder of the artifacts and their manifest.json [default:
-                                       out/BASE-PROFILE]
-                  --compress <HOW>     Of the qcow2: none, zlib or zstd; zstd also makes a .img.zst of the raw
-                                       disk [default: rave.toml's compress] [possible values: none, zlib, zstd]
-                  --json               Print the manifest on stdout when done
-                  --refresh            Redo every stage, even where nothing changed
-                  --double             Build a second time elsewhere, otherwise, and compare every byte
-                  --frozen             Fail where a package of debian.lock cannot be had, instead of taking the
-                                       archive's
-                  --locked <MANIFEST>  Rebuild what this manifest.json describes, and compare [default of --out:
-                                       out/BASE-PROFILE-locked]
-                  --offline            Never touch the network: build of what the cache has, or nix's store
-              -h, --help               Print help
+                  --format <FORMAT>     What to build; may be repeated or a comma list [default: rave.toml's
+                                        defaults.formats] [possible values: qemu, virtualbox, vmware, raw, iso,
+                                        all]
+                  --profile <NAME>      A profile of rave.toml [default: rave.toml's defaults.profile]
+                  --base <BASE>         What builds the disk [default: rave.toml's, else nixos where nix works,
+                                        else debian] [possible values: nixos, debian]
+                  --out <DIR>           Folder of the artifacts and their manifest.json [default:
+                                        out/BASE-PROFILE]
+                  --compress <HOW>      Of the qcow2: none, zlib or zstd; zstd also makes a .img.zst of the raw
+                                        disk [default: rave.toml's compress] [possible values: none, zlib, zstd]
+                  --json                Print the manifest on stdout when done
+                  --refresh             Redo every stage, even where nothing changed
+                  --check-reproducible  Build twice in different environments and compare byte for byte
+                  --frozen              Fail where a package of debian.lock cannot be had, instead of taking the
+                                        archive's
+                  --locked <MANIFEST>   Rebuild what this manifest.json describes, and compare [default of
+                                        --out: out/BASE-PROFILE-locked]
+                  --offline             Never touch the network: build of what the cache has, or nix's store
+              -h, --help                Print help
 
             With the nixos base [default: rave.toml's nixos, then nix.conf's]:
                   --builder <LINE>     A machine that builds for this one, as a line of nix's machines file; may

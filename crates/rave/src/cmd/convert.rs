@@ -6,8 +6,8 @@ use rave_image::convert::{Request, convert};
 use rave_image::formats::CONVERTIBLE;
 use rave_spec::{Compress, Format};
 
+use crate::build::{ensure_compression, epoch, lock};
 use crate::cli::{self, FormatFlag};
-use crate::cmd::image::{ensure_compression, epoch, failure, lock};
 use crate::exit::Code;
 use crate::settings::Settings;
 use crate::ui::Ui;
@@ -29,7 +29,7 @@ pub fn run(args: &cli::Convert, settings: &Settings, ui: &Ui) -> anyhow::Result<
         // The lock is the Debian base's: nix converts without it.
         epoch: epoch(settings, || Ok(lock(settings)?.date()))?,
     };
-    let files = convert(&request, &ui.sink()).map_err(|error| failure(&error))?;
+    let files = convert(&request, &ui.sink())?;
     for file in files {
         ui.data(file.as_str());
     }

@@ -8,7 +8,8 @@ use rave_vm::qemu::Qemu;
 use serde::Serialize;
 
 use crate::cli;
-use crate::exit::{Code, Failure};
+use crate::command_error::CommandError;
+use crate::exit::Code;
 use crate::host::{self, Fix, Part, Row, State};
 use crate::settings::Settings;
 use crate::ui::Ui;
@@ -52,7 +53,7 @@ pub fn run(args: &cli::Doctor, settings: &Settings, ui: &Ui) -> anyhow::Result<C
     match rows.iter().find(|row| row.state == State::Missing) {
         None => Ok(Code::Ok),
         Some(row) => {
-            Err(Failure::host_not_ready(format!("{}: {}", row.name, row.found)).remedy(how(row)).into())
+            Err(CommandError::host_not_ready(format!("{}: {}", row.name, row.found)).remedy(how(row)).into())
         }
     }
 }

@@ -3,14 +3,13 @@
 use rave_image::inspect::{Depth, DiskFacts, GuestContent, Inspection, Kind, MachineFacts, Match, inspect};
 
 use crate::cli;
-use crate::cmd::image::failure;
 use crate::exit::Code;
 use crate::ui::Ui;
 
 /// Runs the command.
 pub fn run(args: &cli::Inspect, ui: &Ui) -> anyhow::Result<Code> {
     let depth = if args.no_content { Depth::Tables } else { Depth::Files };
-    let found = inspect(&args.file, depth).map_err(|error| failure(&error))?;
+    let found = inspect(&args.file, depth)?;
     if args.json {
         ui.data(&serde_json::to_string_pretty(&found)?);
     } else {

@@ -1,10 +1,10 @@
-//! One file a command. Each returns how the process shall end, or a `Failure`.
+//! One file a command. Each returns how the process shall end, or a `CommandError`.
 
+pub mod check_reproducible;
 pub mod completions;
 pub mod config;
 pub mod convert;
 pub mod doctor;
-pub mod double;
 pub mod image;
 pub mod inspect;
 pub mod run;

@@ -17,9 +17,10 @@ use rave_vm::sandbox::{Plan, Sandbox, kept_disk};
 use rave_vm::ssh::Ssh;
 use rave_vm::{BootEvent, Error, Instance, Ready, Shutdown, boot, firmware, record};
 
+use crate::build::{self, BuildOptions};
 use crate::cli;
-use crate::cmd::image::{self, Wanted};
-use crate::exit::{Code, Failure};
+use crate::command_error::CommandError;
+use crate::exit::Code;
 use crate::host::{self, Needs};
 use crate::request::{self, Found};
 use crate::settings::Settings;
@@ -45,9 +46,9 @@ const SSH_FAILED: i32 = 255;
 /// Runs the command.
 pub fn run(args: &cli::Run, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
     let mut services = services::wanted(&args.ports, &settings.spec.spec.services)?;
-    image::tell_base(settings, ui);
+    build::tell_base(settings, ui);
     host::ensure(settings, ui, Needs::Run)?;
-    let qemu = Qemu::find(Arch::X86_64).map_err(|error| failure(&error))?;
+    let qemu = Qemu::find(Arch::X86_64)?;
     // Before a build that may take minutes.
     let screen = Screen::choose(args, settings, &qemu, ui)?;
     let (manifest, artifact, format) = artifact(args, settings, ui)?;
@@ -56,13 +57,13 @@ pub fn run(args: &cli::Run, settings: &Settings, ui: &Ui) -> anyhow::Result<Code
         service.guest = manifest.guest.services.port(&service.name);
     }
     if args.keep && format == Format::Iso {
-        return Err(Failure::usage("--keep: a live session keeps nothing")
+        return Err(CommandError::usage("--keep: a live session keeps nothing")
             .remedy("leave it out, or install")
             .into());
     }
     let verdict = accelerator(settings, &qemu, ui)?;
     let run_root = run_root(settings);
-    record::sweep(&run_root).map_err(|error| failure(&error))?;
+    record::sweep(&run_root)?;
     let vm = settings.spec.spec.vm;
     let found = Found { manifest: &manifest, path: &artifact, format };
     let plan = Plan {
@@ -73,10 +74,9 @@ pub fn run(args: &cli::Run, settings: &Settings, ui: &Ui) -> anyhow::Result<Code
         display: screen.display()?,
         ..request::machine(settings, &run_root, found, &services)?
     };
-    let mut sandbox = plan.prepare().map_err(|error| failure(&error))?;
+    let mut sandbox = plan.prepare()?;
     sandbox.machine.clipboard = screen.clipboard;
-    let instance =
-        Instance::boot(sandbox.machine.clone(), verdict.engine, &qemu).map_err(|error| failure(&error))?;
+    let instance = Instance::boot(sandbox.machine.clone(), verdict.engine, &qemu)?;
     let session = Session { args, settings, ui, sandbox, keep: args.keep };
     session.start(instance, verdict.accelerator())
 }
@@ -89,19 +89,19 @@ fn artifact(
 ) -> anyhow::Result<(Manifest, Utf8PathBuf, Format)> {
     let format = args.format.unwrap_or(settings.spec.spec.defaults.formats[0]);
     let formats = [format];
-    let wanted = Wanted::to_boot(&formats, &args.building);
+    let wanted = BuildOptions::to_boot(&formats, &args.building);
     // A host need not have what building takes as long as nothing is to be built.
-    if !args.no_build && !image::is_current(settings, &wanted, ui)? {
+    if !args.no_build && !build::is_current(settings, &wanted, ui)? {
         host::ensure(settings, ui, Needs::Image)?;
-        image::ensure_formats(settings, ui, &formats)?;
-        image::build(settings, &wanted, ui)?;
+        build::ensure_formats(settings, ui, &formats)?;
+        build::build(settings, &wanted, ui)?;
     }
-    let find = || {
+    let find = || -> Result<_, rave_image::Error> {
         let manifest = Manifest::read(&settings.out_dir)?;
         let path = artifact::verify(&settings.out_dir, manifest.artifact(&settings.out_dir, format)?)?;
         Ok((manifest, path, format))
     };
-    find().map_err(|error| image::failure(&error).into())
+    find().map_err(Into::into)
 }
 
 /// Where the folders of running machines are.
@@ -113,7 +113,7 @@ pub fn run_root(settings: &Settings) -> Utf8PathBuf {
 pub fn accelerator(settings: &Settings, qemu: &Qemu, ui: &Ui) -> anyhow::Result<Verdict> {
     let force = settings.accel.map(Accelerator::from);
     let request = ProbeRequest { qemu, cache_dir: &settings.state_dir, force, refresh: false };
-    let verdict = accel::probe(&request).map_err(|error| failure(&error))?;
+    let verdict = accel::probe(&request)?;
     if verdict.accelerator() == Accelerator::Tcg && force.is_none() {
         ui.note(&format!("booting under software emulation, which is slow: {}", verdict.kvm));
     }
@@ -138,7 +138,7 @@ fn overlay(args: &cli::Run, settings: &Settings, format: Format) -> Overlay {
 fn chosen_firmware(asked: Option<cli::Firmware>) -> anyhow::Result<Firmware> {
     match asked {
         None | Some(cli::Firmware::Bios) => Ok(Firmware::Bios),
-        Some(cli::Firmware::Uefi) => Ok(firmware::find_uefi(Arch::X86_64).map_err(|error| failure(&error))?),
+        Some(cli::Firmware::Uefi) => Ok(firmware::find_uefi(Arch::X86_64)?),
     }
 }
 
@@ -170,7 +170,7 @@ impl Session<'_> {
             Ok(ssh) => ssh,
             Err(error) => {
                 self.end(instance);
-                return Err(failure(&error).into());
+                return Err(error.into());
             }
         };
         self.ready(instance, &ready, &ssh)
@@ -207,7 +207,7 @@ impl Session<'_> {
     /// Until the guest powers itself off or the user has had enough.
     fn watch(&self, mut instance: Instance) -> anyhow::Result<Code> {
         loop {
-            match instance.ended().map_err(|error| failure(&error))? {
+            match instance.ended()? {
                 Some(Status::Code(0)) => {
                     self.ui.note("the guest powered itself off");
                     self.end(instance);
@@ -216,7 +216,7 @@ impl Session<'_> {
                 Some(status) => {
                     let error = instance.died(status);
                     self.end(instance);
-                    return Err(failure(&error).into());
+                    return Err(error.into());
                 }
                 None => {}
             }
@@ -246,8 +246,8 @@ impl Session<'_> {
     }
 
     /// The failure of a guest that did not come up; its serial log is kept.
-    fn never_ready(&self, instance: Instance, error: &Error) -> Failure {
-        let mut failure = failure(error);
+    fn never_ready(&self, instance: Instance, error: &Error) -> CommandError {
+        let mut failure = CommandError::from(error);
         if let Error::Boot(_) = error {
             let log =
                 self.settings.state_dir.join("logs").join(format!("serial-{}.log", self.settings.profile));
@@ -271,12 +271,12 @@ fn attached(command: &rave_process::Cmd) -> anyhow::Result<u8> {
         Ok(output) => output.status,
         Err(rave_process::Error::Failed { status, .. }) => status,
         Err(rave_process::Error::Interrupted { signal, .. }) => {
-            return Err(Failure::new(Code::Interrupted, format!("interrupted by {signal}")).into());
+            return Err(CommandError::new(Code::Interrupted, format!("interrupted by {signal}")).into());
         }
-        Err(error) => return Err(Failure::host_not_ready(error.to_string()).into()),
+        Err(error) => return Err(CommandError::host_not_ready(error.to_string()).into()),
     };
     match status.shell_code() {
-        SSH_FAILED => Err(Failure::new(
+        SSH_FAILED => Err(CommandError::new(
             Code::CheckFailed,
             "ssh ended with code 255: the connection failed, or the command did so",
         )
@@ -335,35 +335,4 @@ impl<'a> Stages<'a> {
 
 fn label(stage: boot::Stage) -> String {
     format!("boot: {stage}")
-}
-
-/// The failure that ends the process for an error of a machine.
-pub fn failure(error: &Error) -> Failure {
-    let code = match error {
-        Error::Interrupted(_) => Code::Interrupted,
-        Error::Boot(_) | Error::Ssh { .. } | Error::TooSlow { .. } => Code::CheckFailed,
-        Error::BadMachine { .. } => Code::Usage,
-        _ => Code::HostNotReady,
-    };
-    let text = error.to_string();
-    let mut lines = text.lines();
-    let mut failure = Failure::new(code, lines.next().unwrap_or_default());
-    failure.detail.extend(lines.map(|line| line.strip_prefix("  ").unwrap_or(line).to_owned()));
-    match error.remedy() {
-        Some(remedy) => failure.remedy(remedy),
-        None => failure,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_error_of_several_lines_is_a_headline_facts_and_a_remedy() {
-        let failure = failure(&Error::FirmwareMissing { looked_for: vec!["/usr/share/OVMF/x.fd".into()] });
-        assert_eq!((failure.code, failure.what.as_str()), (Code::HostNotReady, "no UEFI firmware was found"));
-        assert_eq!(failure.detail, ["looked for /usr/share/OVMF/x.fd"]);
-        assert!(failure.remedy.contains("apt-get install ovmf"));
-    }
 }

@@ -25,10 +25,11 @@ use rave_vm::machine::Arch;
 use rave_vm::qemu::Qemu;
 use rave_vm::record;
 
+use crate::build::{self, BuildOptions};
 use crate::cli;
-use crate::cmd::image::{self, Wanted};
-use crate::cmd::run::{accelerator, failure, run_root};
-use crate::exit::{Code, Failure};
+use crate::cmd::run::{accelerator, run_root};
+use crate::command_error::CommandError;
+use crate::exit::Code;
 use crate::host::{self, Needs};
 use crate::settings::Settings;
 use crate::ui::Ui;
@@ -52,13 +53,13 @@ pub fn run(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
     let jobs = side_by_side(args, settings, rows.len())?;
     let files = Files::new(args, settings)?;
     let formats = rows::formats(&rows);
-    image::tell_base(settings, ui);
+    build::tell_base(settings, ui);
     host::ensure(settings, ui, Needs::Smoke)?;
-    image::ensure_formats(settings, ui, &formats)?;
-    let manifest = image::build(settings, &Wanted::to_boot(&formats, &args.building), ui)?.manifest;
-    let qemu = Qemu::find(Arch::X86_64).map_err(|error| failure(&error))?;
+    build::ensure_formats(settings, ui, &formats)?;
+    let manifest = build::build(settings, &BuildOptions::to_boot(&formats, &args.building), ui)?.manifest;
+    let qemu = Qemu::find(Arch::X86_64)?;
     let verdict = accelerator(settings, &qemu, ui)?;
-    record::sweep(&run_root(settings)).map_err(|error| failure(&error))?;
+    record::sweep(&run_root(settings))?;
     let session = Session {
         args,
         settings,
@@ -108,7 +109,7 @@ fn side_by_side(args: &cli::Smoke, settings: &Settings, rows: usize) -> anyhow::
     let jobs =
         args.jobs.map_or_else(|| jobs::that_fit(settings.spec.spec.vm), |jobs| jobs as usize).min(rows);
     if args.fixed_ports && jobs > 1 {
-        return Err(Failure::usage("--fixed-ports: two machines cannot have the same ports")
+        return Err(CommandError::usage("--fixed-ports: two machines cannot have the same ports")
             .remedy("add --jobs 1, or leave --fixed-ports out")
             .into());
     }
@@ -142,7 +143,7 @@ fn every_feature() -> BTreeSet<String> {
 /// The checks that apply to a guest with these features, as far as they were asked for.
 fn chosen(args: &cli::Smoke, features: &BTreeSet<String>) -> anyhow::Result<Vec<Check>> {
     let checks = registry::select(&args.only, &args.skip, features).map_err(|error| {
-        let failure = Failure::usage(error.to_string());
+        let failure = CommandError::usage(error.to_string());
         let list = "`cargo xtask smoke --list` shows them all";
         match error {
             SelectError::Unknown { nearest: Some(nearest), .. } => {
@@ -155,7 +156,7 @@ fn chosen(args: &cli::Smoke, features: &BTreeSet<String>) -> anyhow::Result<Vec<
         }
     })?;
     if checks.is_empty() {
-        return Err(Failure::usage("--only and --skip together leave no check").into());
+        return Err(CommandError::usage("--only and --skip together leave no check").into());
     }
     Ok(checks)
 }
@@ -165,9 +166,12 @@ fn refuse_empty(rows: &[MatrixRow], checks: &[Check]) -> anyhow::Result<()> {
     let is_empty = |row: &&MatrixRow| !checks.iter().any(|check| check.applies(row.is_live()));
     let Some(row) = rows.iter().find(is_empty) else { return Ok(()) };
     let guest = if row.is_live() { "runs live" } else { "runs from its own disk" };
-    Err(Failure::usage(format!("none of the chosen checks applies to row {}, whose guest {guest}", row.name))
-        .remedy("add a check that does to --only, or choose other rows with --rows")
-        .into())
+    Err(CommandError::usage(format!(
+        "none of the chosen checks applies to row {}, whose guest {guest}",
+        row.name
+    ))
+    .remedy("add a check that does to --only, or choose other rows with --rows")
+    .into())
 }
 
 fn list(checks: &[Check], ui: &Ui) {

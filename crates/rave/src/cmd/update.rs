@@ -1,12 +1,10 @@
 //! `cargo xtask update`: renews the locks and says what changed.
 
+mod debian;
 mod npm;
-
-use rave_image::bases::debian::lock::{FILE, Lock};
-use rave_image::bases::debian::update::{self, Change, Kind, Request};
+mod outcome;
 
 use crate::cli;
-use crate::cmd::image::failure;
 use crate::exit::Code;
 use crate::host;
 use crate::settings::Settings;
@@ -17,87 +15,10 @@ pub fn run(args: &cli::Update, settings: &Settings, ui: &Ui) -> anyhow::Result<C
     host::ensure(settings, ui, host::Needs::Image)?;
     let all = !args.debian && !args.npm;
     if args.debian || all {
-        debian(args.dry_run, settings, ui)?;
+        debian::run(args.dry_run, settings, ui)?;
     }
     if args.npm || all {
         npm::run(args.dry_run, settings, ui)?;
     }
     Ok(Code::Ok)
-}
-
-fn debian(dry_run: bool, settings: &Settings, ui: &Ui) -> anyhow::Result<()> {
-    // A lock that cannot be read is what a renewal is for.
-    let old = match Lock::read(&settings.root) {
-        Ok(lock) => Some(lock),
-        Err(error) => {
-            ui.note(&format!("{error}; a new one is made"));
-            None
-        }
-    };
-    let shipped = settings.shipped()?;
-    let request = Request {
-        spec: &shipped.spec,
-        cache_dir: &settings.cache_dir,
-        log_dir: &settings.state_dir.join("logs"),
-    };
-    let renewed = update::renew(&request, &ui.sink()).map_err(|error| failure(&error))?;
-    let changes = update::changes(old.as_ref(), &renewed);
-    if old.is_some() {
-        show(&changes, ui);
-    }
-    tell(FILE, old.as_ref() == Some(&renewed.lock), &summary(&changes), dry_run, ui);
-    if !dry_run {
-        renewed.lock.write(&settings.root).map_err(|error| failure(&error))?;
-    }
-    Ok(())
-}
-
-/// The line that stays.
-fn tell(file: &str, same: bool, summary: &str, dry_run: bool, ui: &Ui) {
-    let verb = if dry_run { "would be renewed" } else { "is renewed" };
-    ui.note(&if same { format!("{file}: nothing changed") } else { format!("{file} {verb}: {summary}") });
-}
-
-fn show(changes: &[Change], ui: &Ui) {
-    if changes.is_empty() {
-        return;
-    }
-    let version = |version: &Option<String>| version.clone().unwrap_or_else(|| "-".to_owned());
-    let row = |change: &Change| {
-        vec![change.name.clone(), version(&change.old), version(&change.new), word(change.kind).to_owned()]
-    };
-    ui.table(&["package", "old", "new", "what"], &changes.iter().map(row).collect::<Vec<_>>());
-}
-
-fn word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Security => "security fix",
-        Kind::Newer => "newer",
-        Kind::Older => "older",
-        Kind::Rebuilt => "other bytes",
-        Kind::Added => "added",
-        Kind::Removed => "removed",
-    }
-}
-
-fn summary(changes: &[Change]) -> String {
-    const KINDS: [Kind; 6] =
-        [Kind::Security, Kind::Newer, Kind::Older, Kind::Rebuilt, Kind::Added, Kind::Removed];
-    let count = |kind: &Kind| changes.iter().filter(|change| change.kind == *kind).count();
-    let counts = KINDS.iter().map(|kind| (count(kind), word(*kind))).filter(|(count, _)| *count > 0);
-    let words: Vec<String> = counts.map(|(count, word)| format!("{count} {word}")).collect();
-    if words.is_empty() { "no package, the archive's indexes alone".to_owned() } else { words.join(", ") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_summary_counts_by_kind() {
-        let change = |kind| Change { name: String::new(), old: None, new: None, kind };
-        let changes = [Kind::Added, Kind::Security, Kind::Security].map(change);
-        assert_eq!(summary(&changes), "2 security fix, 1 added");
-        assert_eq!(summary(&[]), "no package, the archive's indexes alone");
-    }
 }

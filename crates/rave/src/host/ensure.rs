@@ -14,7 +14,7 @@ use super::plan::{Host, Plan, Release};
 use super::repos::{self, Backports};
 use super::requirement::Part;
 use super::rows::{Fix, NOT_FOUND, Row, State, examine};
-use crate::exit::{Failure, lines_of};
+use crate::command_error::{CommandError, lines_of};
 use crate::settings::Settings;
 use crate::ui::Ui;
 
@@ -159,10 +159,10 @@ fn absent(rows: &[Row], state: State) -> impl Iterator<Item = String> + '_ {
 }
 
 /// The failure that names everything that is missing and the commands that mend it.
-fn not_ready(rows: &[Row], plan: &Plan, host: &Host) -> Failure {
+fn not_ready(rows: &[Row], plan: &Plan, host: &Host) -> CommandError {
     let count = rows.iter().filter(|row| row.state == State::Missing).count();
     let what = if count == 1 { "a thing".to_owned() } else { format!("{count} things") };
-    let mut failure = Failure::host_not_ready(format!("this host lacks {what} that this command needs"));
+    let mut failure = CommandError::host_not_ready(format!("this host lacks {what} that this command needs"));
     failure.detail.extend(absent(rows, State::Missing).map(|line| line.trim_start().to_owned()));
     let commands = plan.commands(host);
     let mut remedy = Vec::new();

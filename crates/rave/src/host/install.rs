@@ -9,7 +9,8 @@ use rave_process::{Cmd, Error, Line, interrupt};
 use super::package_manager::{LOCK_TIMEOUT, Manager};
 use super::plan::{BACKPORTS_FILE, Host, Plan};
 use super::programs_only;
-use crate::exit::{Code, Failure};
+use crate::command_error::CommandError;
+use crate::exit::Code;
 use crate::ui::Ui;
 
 /// The stage that the user sees.
@@ -176,8 +177,8 @@ fn is_locked(error: &Error) -> bool {
         .any(|line| line.contains("Could not get lock") || line.contains("Unable to lock directory"))
 }
 
-fn failed(error: &Error, what: &str) -> Failure {
-    Failure::of_command(Code::HostNotReady, what, error, TAIL)
+fn failed(error: &Error, what: &str) -> CommandError {
+    CommandError::of_command(Code::HostNotReady, what, error, TAIL)
 }
 
 /// What to do when apt fails, by what it said.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::exit::Failure;
+use crate::command_error::CommandError;
 
 /// The checkout: where `cargo run` says that xtask's manifest is, else the working directory,
 /// or the nearest folder above that has a rave.toml.
@@ -13,12 +13,12 @@ pub fn checkout() -> anyhow::Result<Utf8PathBuf> {
     let start = match env::var_os("CARGO_MANIFEST_DIR") {
         Some(dir) => PathBuf::from(dir),
         None => env::current_dir().map_err(|error| {
-            Failure::usage("the working directory cannot be read").detail(error.to_string())
+            CommandError::usage("the working directory cannot be read").detail(error.to_string())
         })?,
     };
     let start = utf8(&start)?;
     above(&start).ok_or_else(|| {
-        Failure::usage(format!("no rave.toml in {start} or a folder above it"))
+        CommandError::usage(format!("no rave.toml in {start} or a folder above it"))
             .remedy("run this inside a checkout of the project")
             .into()
     })
@@ -78,7 +78,7 @@ impl Platform {
             return Ok(utf8(&dir)?.join("rave"));
         }
         let home = absolute("HOME").or_else(env::home_dir).ok_or_else(|| {
-            Failure::usage("the home directory is not known")
+            CommandError::usage("the home directory is not known")
                 .remedy(format!("set HOME, or set {own} to a folder that this tool may write to"))
         })?;
         Ok(utf8(&home)?.join(below_home).join("rave"))
@@ -91,9 +91,9 @@ pub(super) fn absolute(path: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
 }
 
 /// The programs below get paths on their command lines and in their scripts, where only text is safe.
-fn utf8(path: &Path) -> Result<Utf8PathBuf, Failure> {
+fn utf8(path: &Path) -> Result<Utf8PathBuf, CommandError> {
     Utf8PathBuf::from_path_buf(path.to_owned()).map_err(|path| {
-        Failure::usage(format!("the path {} is not valid UTF-8", path.display()))
+        CommandError::usage(format!("the path {} is not valid UTF-8", path.display()))
             .remedy("move the checkout, or the folder that a variable names, to a path that is")
     })
 }

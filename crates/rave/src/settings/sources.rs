@@ -6,7 +6,7 @@ use std::io;
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_spec::{Loaded, Source};
 
-use crate::exit::Failure;
+use crate::command_error::CommandError;
 
 /// The folder of the profiles: one file each, which bears its name.
 const PROFILES: &str = "profiles";
@@ -48,7 +48,7 @@ fn check(files: &[Read], variables: &[(String, String)]) -> anyhow::Result<Loade
     rave_spec::load(&sources, variables).map_err(|errors| {
         let count = errors.0.len();
         let noun = if count == 1 { "an error".to_owned() } else { format!("{count} errors") };
-        let failure = Failure::usage(format!("the configuration has {noun}"));
+        let failure = CommandError::usage(format!("the configuration has {noun}"));
         let failure = errors.0.iter().fold(failure, |failure, problem| failure.detail(problem.to_string()));
         failure.remedy("correct the values above; `cargo xtask config` shows what counts").into()
     })
@@ -87,5 +87,5 @@ fn profiles(root: &Utf8Path) -> anyhow::Result<Vec<String>> {
 }
 
 fn unreadable(path: &Utf8Path, error: &io::Error) -> anyhow::Error {
-    Failure::usage(format!("{path} cannot be read")).detail(error.to_string()).into()
+    CommandError::usage(format!("{path} cannot be read")).detail(error.to_string()).into()
 }

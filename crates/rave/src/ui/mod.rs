@@ -109,7 +109,7 @@ impl Ui {
         self.line(&format!("{WARNING}warning:{WARNING:#} {text}"));
     }
 
-    /// The one error that ends the process, as `exit::lines_of` gives it.
+    /// The one error that ends the process, as `command_error::lines_of` gives it.
     pub fn error(&self, lines: &[String]) {
         if let Progress::Bars(bars) = &self.progress {
             bars.clear();

@@ -7,11 +7,11 @@ use rave_image::manifest::FILE;
 use rave_image::{Error, Manifest, Request, locked};
 use rave_spec::{Compression, Format};
 
-use super::{Wanted, ensure_formats, failure, lock};
+use crate::build::{self, BuildOptions, Places, ensure_formats, lock};
 use crate::cli;
-use crate::exit::{Code, Failure};
+use crate::command_error::CommandError;
+use crate::exit::Code;
 use crate::host;
-use crate::request::{self, Places};
 use crate::settings::Settings;
 use crate::ui::Ui;
 
@@ -32,7 +32,7 @@ pub(super) fn run(
     let same =
         |a: &Utf8Path, b: &Utf8Path| a.canonicalize().is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b));
     if path.parent().is_some_and(|folder| same(folder, &out)) {
-        return Err(Failure::usage(format!("{out} holds the manifest that would be compared with"))
+        return Err(CommandError::usage(format!("{out} holds the manifest that would be compared with"))
             .remedy("choose another folder with --out")
             .into());
     }
@@ -40,7 +40,7 @@ pub(super) fn run(
     let formats: Vec<Format> = manifest.artifacts.iter().map(|artifact| artifact.format).collect();
     ensure_formats(settings, ui, &formats)?;
 
-    let wanted = Wanted::of(args, &formats);
+    let wanted = BuildOptions::of(args, &formats);
     let places = Places::with_out(settings, out.clone());
     let (lock, packages) = (lock(settings)?, locked::packages(origin));
     let request = Request {
@@ -48,7 +48,7 @@ pub(super) fn run(
         profile: &manifest.profile,
         epoch: origin.source_date_epoch,
         packages: Packages::Exactly(&packages),
-        ..request::image(settings, &wanted, &places, &lock)?
+        ..build::request(settings, &wanted, &places, &lock)?
     };
     let other = locked::other_inputs(origin, &inputs(&request).map_err(|error| reason(&path, &error))?);
     if !other.is_empty() {
@@ -63,8 +63,8 @@ pub(super) fn run(
     let built = rave_image::build(&request, &ui.sink()).map_err(|error| reason(&path, &error))?;
     let differences = locked::differences(&manifest, &built.manifest);
     if !differences.is_empty() {
-        let failure = Failure::new(Code::CheckFailed, format!("what was built differs from {path}"));
-        return Err(differences.into_iter().fold(failure, Failure::detail).into());
+        let failure = CommandError::new(Code::CheckFailed, format!("what was built differs from {path}"));
+        return Err(differences.into_iter().fold(failure, CommandError::detail).into());
     }
     ui.note(&format!("the same bytes as {path} describes"));
     if args.json {
@@ -77,20 +77,20 @@ pub(super) fn run(
 }
 
 /// Nix builds what a commit describes; a manifest adds nothing to that.
-fn not_on_base(path: &Utf8Path) -> Failure {
-    Failure::usage(format!(
+fn not_on_base(path: &Utf8Path) -> CommandError {
+    CommandError::usage(format!(
         "--locked: {path} is of the nixos base, whose flake.lock and commit say what is built"
     ))
     .remedy("check out its flake_revision, then: cargo xtask image --base nixos")
 }
 
-fn cannot(path: &Utf8Path, reasons: impl IntoIterator<Item = String>) -> Failure {
-    let failure = Failure::new(Code::CheckFailed, format!("what {path} describes cannot be built here"));
-    reasons.into_iter().fold(failure, Failure::detail)
+fn cannot(path: &Utf8Path, reasons: impl IntoIterator<Item = String>) -> CommandError {
+    let failure = CommandError::new(Code::CheckFailed, format!("what {path} describes cannot be built here"));
+    reasons.into_iter().fold(failure, CommandError::detail)
 }
 
 /// A manifest that asks for what there is not is a check that failed; what else goes wrong ends as everywhere.
-fn reason(path: &Utf8Path, error: &Error) -> Failure {
+fn reason(path: &Utf8Path, error: &Error) -> CommandError {
     match error {
         Error::Gone { .. } | Error::Offline { .. } | Error::Input { .. } | Error::NotOnBase { .. } => {
             let reasons: Vec<String> = error.to_string().lines().map(str::to_owned).collect();
@@ -100,6 +100,6 @@ fn reason(path: &Utf8Path, error: &Error) -> Failure {
                 _ => "check out the commit that it was built from",
             })
         }
-        error => failure(error),
+        error => error.into(),
     }
 }

@@ -7,9 +7,8 @@ use rave_vm::machine::{Display, Password, Server, VNC_BASE};
 use rave_vm::ports::{self, PortRequest, Want};
 use rave_vm::qemu::{Offers, Qemu};
 
-use super::failure;
 use crate::cli::{self, Gui};
-use crate::exit::Failure;
+use crate::command_error::CommandError;
 use crate::host::{self, Needs};
 use crate::settings::Settings;
 use crate::ui::Ui;
@@ -118,7 +117,7 @@ fn window(offers: &Offers) -> Option<Kind> {
 }
 
 fn offers(qemu: &Qemu) -> anyhow::Result<Offers> {
-    Ok(qemu.offers().map_err(|error| failure(&error))?)
+    Ok(qemu.offers()?)
 }
 
 /// Whether this session has somewhere to open a window.
@@ -130,7 +129,7 @@ fn needs_display(gui: &str) -> anyhow::Result<()> {
     if has_display() {
         return Ok(());
     }
-    Err(Failure::host_not_ready(format!("--gui {gui}: this session has no display to open a window on"))
+    Err(CommandError::host_not_ready(format!("--gui {gui}: this session has no display to open a window on"))
         .detail("neither WAYLAND_DISPLAY nor DISPLAY is set")
         .remedy("serve the screen instead: --gui vnc")
         .into())
@@ -140,9 +139,9 @@ fn needs_display(gui: &str) -> anyhow::Result<()> {
 fn server(name: &str, usual: u16) -> anyhow::Result<Server> {
     let bind = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let request = PortRequest { name: name.to_owned(), bind, want: Want::FixedOrFree(usual) };
-    let resolved = ports::resolve(&[request]).map_err(|error| failure(&error.into()))?;
+    let resolved = ports::resolve(&[request]).map_err(rave_vm::Error::from)?;
     let password = Password::random()
-        .map_err(|error| Failure::host_not_ready(format!("/dev/urandom gives no password: {error}")))?;
+        .map_err(|error| CommandError::host_not_ready(format!("/dev/urandom gives no password: {error}")))?;
     Ok(Server { bind, port: resolved[0].port, password })
 }
 

@@ -7,7 +7,7 @@ use rave_vm::sandbox::{SSH, ServicePort};
 use rave_vm::ssh::Ssh;
 
 use crate::cli::{HostPort, PortFlag};
-use crate::exit::Failure;
+use crate::command_error::CommandError;
 use crate::ui::Ui;
 
 /// rave.toml's host ports, changed by what `--port` says. A service named twice takes the last.
@@ -32,10 +32,10 @@ pub(super) fn wanted(flags: &[PortFlag], services: &Services) -> anyhow::Result<
     Ok(wanted)
 }
 
-fn unknown(name: &str) -> Failure {
+fn unknown(name: &str) -> CommandError {
     let known: Vec<String> = ServiceName::ALL.iter().map(ToString::to_string).collect();
     let nearest = rave_spec::nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
-    let failure = Failure::usage(format!("--port: unknown service {name:?}"))
+    let failure = CommandError::usage(format!("--port: unknown service {name:?}"))
         .detail(format!("expected one of {}", known.join(", ")));
     match nearest {
         Some(nearest) => failure.remedy(format!("did you mean {nearest}?")),
@@ -81,7 +81,8 @@ pub(super) fn ssh_line(ssh: &Ssh) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exit::{Code, code_of, lines_of};
+    use crate::command_error::{code_of, lines_of};
+    use crate::exit::Code;
     use rave_spec::Source;
 
     fn services() -> Services {

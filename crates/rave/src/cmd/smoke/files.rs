@@ -3,11 +3,11 @@
 use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rave_smoke::report::{self, Album, Material, PAGE, Report, WriteError, junit};
+use rave_smoke::report::{self, Album, Material, PAGE, Report, junit};
 
 use super::scratch::Scratch;
 use crate::cli;
-use crate::exit::Failure;
+use crate::command_error::CommandError;
 use crate::settings::Settings;
 use crate::ui::Ui;
 
@@ -24,7 +24,7 @@ impl<'a> Files<'a> {
         let folders = [&args.report, &args.screenshot];
         for folder in folders.into_iter().flatten() {
             fs::create_dir_all(folder).map_err(|error| {
-                Failure::usage(format!("cannot make the folder {folder}: {error}"))
+                CommandError::usage(format!("cannot make the folder {folder}: {error}"))
                     .remedy("name a folder that can be made or is there")
             })?;
         }
@@ -56,28 +56,24 @@ impl<'a> Files<'a> {
         }
         let Some(parts) = &self.parts else { return Ok(()) };
         if let Some(folder) = &self.args.screenshot {
-            report::write_pictures(folder, report, &parts.path).map_err(|error| failure(&error))?;
+            report::write_pictures(folder, report, &parts.path)?;
             let pictures = report.runs.iter().flat_map(|run| &run.screenshots);
             pictures.for_each(|picture| ui.note(&format!("screenshot: {}", folder.join(&picture.file))));
         }
         if let Some(folder) = &self.args.report {
             let material = Material { manifest, folder: &parts.path };
-            report::write(folder, report, &material).map_err(|error| failure(&error))?;
+            report::write(folder, report, &material)?;
             ui.note(&format!("report: {}", folder.join(PAGE)));
         }
         Ok(())
     }
 }
 
-fn failure(error: &WriteError) -> Failure {
-    Failure::usage(error.to_string()).remedy("name a folder that can be written to and has room")
-}
-
 fn write_junit(file: &Utf8Path, report: &Report) -> anyhow::Result<()> {
     let partial = Utf8PathBuf::from(format!("{file}.partial"));
     let written = fs::write(&partial, junit(report)).and_then(|()| fs::rename(&partial, file));
     written.map_err(|error| {
-        Failure::usage(format!("cannot write {file}: {error}"))
+        CommandError::usage(format!("cannot write {file}: {error}"))
             .remedy("name a file in a folder that exists")
             .into()
     })

@@ -17,8 +17,7 @@ use rave_vm::{Error, Instance};
 use super::scratch::Scratch;
 use super::session::{Session, firmware_of};
 use super::voice::Voice;
-use crate::cmd::run::{failure, run_root};
-use crate::exit::Failure;
+use crate::cmd::run::run_root;
 use crate::request::{self, Found};
 
 /// How long an installation may take: the live boot, the medium's digests, and writing it, under software emulation.
@@ -46,9 +45,9 @@ pub(super) enum Unfinished {
     Host(anyhow::Error),
 }
 
-impl From<Failure> for Unfinished {
-    fn from(failure: Failure) -> Self {
-        Self::Host(failure.into())
+impl From<rave_vm::Error> for Unfinished {
+    fn from(error: rave_vm::Error) -> Self {
+        Self::Host(error.into())
     }
 }
 
@@ -81,7 +80,7 @@ pub(super) fn install(
     let found = Found { manifest: session.manifest, path: iso, format: Format::Iso };
     let plan =
         Plan { firmware: firmware_of(row)?, ..request::machine(session.settings, &run_root, found, &[])? };
-    let mut machine = plan.prepare().map_err(|error| failure(&error))?.machine;
+    let mut machine = plan.prepare()?.machine;
     machine.files.serial_log = scratch.serial_log();
     machine.more_disks = vec![
         ExtraDisk {
@@ -92,10 +91,9 @@ pub(super) fn install(
         },
         ExtraDisk { path: setup, format: DiskFormat::Raw, interface: Interface::Virtio, read_only: true },
     ];
-    let mut instance =
-        Instance::boot(machine, session.verdict.engine, session.qemu).map_err(|error| failure(&error))?;
+    let mut instance = Instance::boot(machine, session.verdict.engine, session.qemu)?;
     let result = watch(&mut instance, &scratch.serial_log(), started, voice);
-    instance.kill().map_err(|error| failure(&error))?;
+    instance.kill()?;
     let said = result?;
     let row = Row {
         name: "installed".into(),
@@ -171,7 +169,7 @@ fn watch(
 ) -> Result<String, Unfinished> {
     let mut shown = String::new();
     loop {
-        let ended = instance.ended().map_err(|error| failure(&error))?;
+        let ended = instance.ended()?;
         let text = text(log);
         if let Some(said) = text.lines().rev().find(|line| line.contains(DONE)).filter(|_| ended.is_some()) {
             return Ok(said.trim().to_owned());
@@ -192,7 +190,7 @@ fn watch(
             voice.progress(line);
         }
         if let Err(interrupted) = interrupt::pause(LOOK) {
-            return Err(failure(&Error::Interrupted(interrupted)).into());
+            return Err(Error::Interrupted(interrupted).into());
         }
     }
 }

@@ -3,9 +3,9 @@
 use rave_smoke::matrix::{self, MatrixRow, ROWS};
 use rave_spec::Format;
 
+use crate::build;
 use crate::cli::{self, FormatFlag};
-use crate::cmd::image;
-use crate::exit::Failure;
+use crate::command_error::CommandError;
 use crate::settings::Settings;
 use crate::ui::Ui;
 
@@ -15,7 +15,7 @@ const ALL: &str = "all";
 
 /// The rows of one run: the first of each format, or all of them with `--format all`, unless `--rows` says otherwise.
 pub(super) fn chosen(args: &cli::Smoke, settings: &Settings) -> anyhow::Result<Vec<MatrixRow>> {
-    let formats = image::formats(settings, &args.formats)?;
+    let formats = build::formats(settings, &args.formats)?;
     let words: Vec<&str> = args.rows.iter().map(String::as_str).collect();
     match words.as_slice() {
         [] if args.formats.contains(&FormatFlag::All) => Ok(all_of(&formats)),
@@ -37,10 +37,10 @@ fn by_name(args: &cli::Smoke, formats: &[Format]) -> anyhow::Result<Vec<MatrixRo
             Some(nearest) => format!("did you mean {nearest}? {list}"),
             None => format!("{list}; `first` and `all` stand alone"),
         };
-        Failure::usage(error.to_string()).remedy(remedy)
+        CommandError::usage(error.to_string()).remedy(remedy)
     })?;
     match rows.iter().find(|row| !args.formats.is_empty() && !formats.contains(&row.format)) {
-        Some(row) => Err(Failure::usage(format!("row {} is not of the chosen formats", row.name))
+        Some(row) => Err(CommandError::usage(format!("row {} is not of the chosen formats", row.name))
             .remedy(format!("add {} to --format, or leave --format out", row.format))
             .into()),
         None => Ok(rows),

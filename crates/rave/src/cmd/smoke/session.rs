@@ -23,9 +23,8 @@ use super::install::{Unfinished, install};
 use super::scratch::Scratch;
 use super::voice::Voice;
 use crate::cli;
-use crate::cmd::image;
-use crate::cmd::run::{Stages, deadline, failure, run_root};
-use crate::exit::Failure;
+use crate::cmd::run::{Stages, deadline, run_root};
+use crate::command_error::CommandError;
 use crate::request::{self, Found};
 use crate::settings::Settings;
 use crate::ui::Ui;
@@ -74,8 +73,8 @@ struct Waited {
 impl<'a> Session<'a> {
     pub(super) fn artifact(&self, format: Format) -> anyhow::Result<(&'a Artifact, Utf8PathBuf)> {
         let out_dir = &self.settings.out_dir;
-        let artifact = self.manifest.artifact(out_dir, format).map_err(|error| image::failure(&error))?;
-        let path = artifact::verify(out_dir, artifact).map_err(|error| image::failure(&error))?;
+        let artifact = self.manifest.artifact(out_dir, format)?;
+        let path = artifact::verify(out_dir, artifact)?;
         Ok((artifact, path))
     }
 
@@ -163,7 +162,7 @@ impl<'a> Session<'a> {
                     None => suite::run(checks, &mut guest, &sink),
                 });
                 if let Some(instance) = guest.instance.take() {
-                    instance.kill().map_err(|error| failure(&error))?;
+                    instance.kill()?;
                 }
                 Ok(boot)
             }
@@ -171,13 +170,13 @@ impl<'a> Session<'a> {
                 if let Some(album) = &mut album {
                     album.take(Some(&mut instance), Moment::BootFailed);
                 }
-                instance.kill().map_err(|error| failure(&error))?;
+                instance.kill()?;
                 rows.extend(suite::not_run(checks, "the guest did not become ready"));
                 Ok(Boot::Failed(BootFailure::new(&why, &waited.reached, waited.elapsed)))
             }
             Err(error) => {
-                instance.kill().map_err(|error| failure(&error))?;
-                Err(failure(&error).into())
+                instance.kill()?;
+                Err(error.into())
             }
         }
     }
@@ -221,12 +220,12 @@ impl<'a> Session<'a> {
     }
 
     /// A taken port needs another remedy here than `run` has.
-    fn explain(&self, error: &Error) -> Failure {
+    fn explain(&self, error: &Error) -> CommandError {
         match error {
             Error::PortTaken(_) if self.args.fixed_ports => {
-                failure(error).remedy("free the port, or leave --fixed-ports out to use free ones")
+                CommandError::from(error).remedy("free the port, or leave --fixed-ports out to use free ones")
             }
-            error => failure(error),
+            error => error.into(),
         }
     }
 
@@ -253,7 +252,7 @@ impl<'a> Session<'a> {
         ready: &Ready,
         scratch: &Scratch,
     ) -> anyhow::Result<Guest> {
-        let ssh = sandbox.ssh(&instance, ready).map_err(|error| failure(&error))?;
+        let ssh = sandbox.ssh(&instance, ready)?;
         Ok(Guest {
             ssh,
             ports: Port::all(&instance),
@@ -315,6 +314,6 @@ impl<'a> Session<'a> {
 pub(super) fn firmware_of(row: &MatrixRow) -> anyhow::Result<Firmware> {
     match row.firmware {
         FirmwareKind::Bios => Ok(Firmware::Bios),
-        FirmwareKind::Uefi => Ok(firmware::find_uefi(Arch::X86_64).map_err(|error| failure(&error))?),
+        FirmwareKind::Uefi => Ok(firmware::find_uefi(Arch::X86_64)?),
     }
 }

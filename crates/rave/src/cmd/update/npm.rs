@@ -7,8 +7,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rave_process::Cmd;
 use rave_process::progress::Event;
 
-use super::tell;
-use crate::exit::{Code, Failure};
+use super::outcome::tell;
+use crate::command_error::CommandError;
+use crate::exit::Code;
 use crate::settings::Settings;
 use crate::ui::Ui;
 
@@ -34,7 +35,7 @@ pub(super) fn run(dry_run: bool, settings: &Settings, ui: &Ui) -> anyhow::Result
     let place = settings.root.join(PLACE);
     let scratch = tempfile::tempdir()?;
     let folder = Utf8PathBuf::from_path_buf(scratch.path().to_owned())
-        .map_err(|path| Failure::usage(format!("{} is not UTF-8", path.display())))?;
+        .map_err(|path| CommandError::usage(format!("{} is not UTF-8", path.display())))?;
     for name in [PACKAGES, LOCK] {
         fs::copy(place.join(name), folder.join(name))?;
     }
@@ -45,7 +46,7 @@ pub(super) fn run(dry_run: bool, settings: &Settings, ui: &Ui) -> anyhow::Result
         .current_dir(&folder)
         .run(&mut |line| sink(Event::StageOutput { stage: "npm", line: line.text }))
         .map_err(|error| {
-            Failure::of_command(Code::BuildFailed, "npm could not renew its lock", &error, SHOWN)
+            CommandError::of_command(Code::BuildFailed, "npm could not renew its lock", &error, SHOWN)
         })?;
     let (old, new) = (fs::read_to_string(place.join(LOCK))?, fs::read_to_string(folder.join(LOCK))?);
     let rows = changes(&versions(&old)?, &versions(&new)?);

@@ -1,4 +1,4 @@
-//! `cargo xtask image --double`: builds twice, as two people would, and compares every byte.
+//! `cargo xtask image --check-reproducible`: builds twice, as two people would, and compares every byte.
 
 mod second;
 mod show;
@@ -7,8 +7,8 @@ use rave_image::Error;
 use rave_image::compare::{self, Build};
 use rave_image::manifest::Manifest;
 
+use crate::build::{self, BuildOptions};
 use crate::cli;
-use crate::cmd::image::{self, Wanted, failure};
 use crate::exit::Code;
 use crate::settings::Settings;
 use crate::ui::Ui;
@@ -16,26 +16,22 @@ use second::Second;
 
 /// Runs the command.
 pub fn run(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
-    let formats = image::prepare(args, settings, ui)?;
+    let formats = build::prepare(args, settings, ui)?;
     // Looked for before the first build: what hinders it is said at once.
     let second = Second::prepare(settings, ui)?;
-    let wanted = Wanted::of(args, &formats);
-    let ours = image::build(settings, &wanted, ui)?.manifest;
+    let wanted = BuildOptions::of(args, &formats);
+    let ours = build::build(settings, &wanted, ui)?.manifest;
     let Some(origin) = ours.origin.debian() else {
-        return Err(failure(&Error::NotOnBase { base: ours.base() }).into());
+        return Err(Error::NotOnBase { base: ours.base() }.into());
     };
     second.build(settings, &wanted, origin.source_date_epoch, ui)?;
-    let theirs = Manifest::read(&second.out()).map_err(|error| failure(&error))?;
+    let theirs = Manifest::read(&second.out())?;
 
     let first = Build { manifest: &ours, out_dir: &settings.out_dir, cache_dir: &settings.cache_dir };
     let other = Build { manifest: &theirs, out_dir: &second.out(), cache_dir: &second.cache() };
-    let compared = compare::artifacts(&first, &other, &formats).map_err(|error| failure(&error))?;
+    let compared = compare::artifacts(&first, &other, &formats)?;
     let same = compared.iter().all(|one| one.differs.is_none());
-    let difference = if same {
-        None
-    } else {
-        compare::explain(&first, &other, &compared).map_err(|error| failure(&error))?
-    };
+    let difference = if same { None } else { compare::explain(&first, &other, &compared)? };
     if args.json {
         ui.data(&show::json(&compared, difference.as_ref())?);
     } else {

@@ -5,20 +5,23 @@ use std::collections::BTreeMap;
 use camino::Utf8PathBuf;
 use rave_image::bases::debian::Network;
 use rave_image::bases::nixos::host::Nix;
-use rave_image::bases::nixos::{self, Error, Order};
+use rave_image::bases::nixos::{self, Order};
 use rave_image::build::Built;
 use rave_spec::{Effective, Loaded};
 
-use super::{Wanted, failure};
+use super::BuildOptions;
 use crate::cli;
-use crate::exit::{Code, Failure};
+use crate::command_error::CommandError;
 use crate::settings::Settings;
 use crate::ui::Ui;
 
 /// Refuses what only the Debian base does.
-pub(super) fn refuse(args: &cli::Image) -> anyhow::Result<()> {
-    let refusal = if args.double {
-        ("--double", "its disks are not the same bytes each time; `--rebuild` compares a build with itself")
+pub fn refuse(args: &cli::Image) -> anyhow::Result<()> {
+    let refusal = if args.check_reproducible {
+        (
+            "--check-reproducible",
+            "its disks are not the same bytes each time; `--rebuild` compares a build with itself",
+        )
     } else if args.compress.is_some() {
         ("--compress", "the flake reads [compress] of rave.toml: set it there")
     } else if args.frozen {
@@ -27,16 +30,16 @@ pub(super) fn refuse(args: &cli::Image) -> anyhow::Result<()> {
         return Ok(());
     };
     let (flag, remedy) = refusal;
-    Err(Failure::usage(format!("{flag} is of the debian base alone")).remedy(remedy).into())
+    Err(CommandError::usage(format!("{flag} is only supported on the debian base")).remedy(remedy).into())
 }
 
 /// Makes sure that there is a nix which can build.
 pub(super) fn ensure() -> anyhow::Result<()> {
-    Nix::find().map(|_| ()).map_err(|error| failure(&error.into()).into())
+    Nix::find().map(|_| ()).map_err(Into::into)
 }
 
 /// Builds what is missing.
-pub(super) fn build(settings: &Settings, wanted: &Wanted<'_>, ui: &Ui) -> anyhow::Result<Built> {
+pub(super) fn build(settings: &Settings, wanted: &BuildOptions<'_>, ui: &Ui) -> anyhow::Result<Built> {
     let unseen = unseen(&settings.spec, &settings.shipped()?);
     if !unseen.is_empty() {
         ui.warn(&format!(
@@ -65,13 +68,13 @@ fn unseen(here: &Loaded, shipped: &Loaded) -> Vec<String> {
 }
 
 /// Whether what is wanted is there, made from the flake as it is now.
-pub(super) fn is_current(settings: &Settings, wanted: &Wanted<'_>, ui: &Ui) -> anyhow::Result<bool> {
+pub(super) fn is_current(settings: &Settings, wanted: &BuildOptions<'_>, ui: &Ui) -> anyhow::Result<bool> {
     with_order(settings, wanted, |order| nixos::is_current(order, &ui.sink()))
 }
 
 fn with_order<T>(
     settings: &Settings,
-    wanted: &Wanted<'_>,
+    wanted: &BuildOptions<'_>,
     work: impl FnOnce(&Order<'_>) -> Result<T, rave_image::Error>,
 ) -> anyhow::Result<T> {
     let shipped = settings.shipped()?;
@@ -91,17 +94,7 @@ fn with_order<T>(
         changed_artifact: wanted.changed_artifact,
         options: &options,
     };
-    work(&order).map_err(|error| failure(&error).into())
-}
-
-/// What the process ends with.
-pub(super) fn code(error: &Error) -> Code {
-    match error {
-        Error::Missing | Error::TooOld { .. } | Error::FlakesOff | Error::Unusable { .. } => {
-            Code::HostNotReady
-        }
-        _ => Code::BuildFailed,
-    }
+    work(&order).map_err(Into::into)
 }
 
 #[cfg(test)]

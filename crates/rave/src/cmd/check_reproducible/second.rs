@@ -13,8 +13,9 @@ use rave_image::temporary::{self, Temporary};
 use rave_process::Cmd;
 use rave_process::progress::{Event, Outcome};
 
-use crate::cmd::image::Wanted;
-use crate::exit::{Code, Failure};
+use crate::build::BuildOptions;
+use crate::command_error::CommandError;
+use crate::exit::Code;
 use crate::settings::Settings;
 use crate::ui::Ui;
 use user::Builder;
@@ -92,7 +93,7 @@ impl Second {
         }
         // The program is the same: what it embeds was read from the first checkout, the rest it reads from the second.
         let program = Utf8PathBuf::from_path_buf(std::env::current_exe()?)
-            .map_err(|path| Failure::usage(format!("{} is not UTF-8", path.display())))?;
+            .map_err(|path| CommandError::usage(format!("{} is not UTF-8", path.display())))?;
         fs::copy(&program, self.program())?;
         if let Some(owner) = self.builder.owner() {
             Cmd::new("chown").args(["-R", &owner, self.path.as_str()]).output()?;
@@ -108,7 +109,7 @@ impl Second {
     pub(super) fn build(
         &self,
         settings: &Settings,
-        wanted: &Wanted<'_>,
+        wanted: &BuildOptions<'_>,
         epoch: u64,
         ui: &Ui,
     ) -> anyhow::Result<()> {
@@ -136,16 +137,18 @@ impl Second {
         command.run(&mut |line| sink(Event::StageOutput { stage: STAGE, line: line.text })).map_err(
             |error| match error {
                 rave_process::Error::Interrupted { .. } => {
-                    anyhow::Error::from(Failure::new(Code::Interrupted, "interrupted"))
+                    anyhow::Error::from(CommandError::new(Code::Interrupted, "interrupted"))
                 }
-                error => Failure::of_command(Code::BuildFailed, "the second build failed", &error, 20).into(),
+                error => {
+                    CommandError::of_command(Code::BuildFailed, "the second build failed", &error, 20).into()
+                }
             },
         )?;
         sink(Event::StageFinished { stage: STAGE, elapsed: started.elapsed(), outcome: Outcome::Built });
         Ok(())
     }
 
-    fn argv(&self, settings: &Settings, wanted: &Wanted<'_>) -> Vec<String> {
+    fn argv(&self, settings: &Settings, wanted: &BuildOptions<'_>) -> Vec<String> {
         let formats = wanted.formats.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let mut argv = self.builder.before.clone();
         argv.extend(["sh", "-c", "umask \"$0\"; exec \"$@\"", another_umask()].map(String::from));
@@ -182,7 +185,7 @@ fn language() -> String {
 fn copy_checkout(root: &Utf8Path, target: &Utf8Path) -> anyhow::Result<()> {
     let words = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
     let listed = Cmd::new("git").args(words).current_dir(root).output().map_err(|error| {
-        Failure::of_command(Code::HostNotReady, "git cannot list the checkout's files", &error, 5)
+        CommandError::of_command(Code::HostNotReady, "git cannot list the checkout's files", &error, 5)
             .remedy("run this in a clone of the repository, with git installed")
     })?;
     let names = listed.stdout.split(|byte| *byte == 0).filter_map(|name| std::str::from_utf8(name).ok());

@@ -6,7 +6,8 @@ use camino::Utf8Path;
 use rave_process::Cmd;
 use rave_spec::Date;
 
-use crate::exit::{Code, Failure};
+use crate::command_error::CommandError;
+use crate::exit::Code;
 use crate::settings::Settings;
 
 /// Seconds since 1970: [`stated`], else the date of rave.toml's choice; the lock is asked for its own only where it counts.
@@ -22,7 +23,7 @@ pub fn epoch(settings: &Settings, lock: impl FnOnce() -> anyhow::Result<u64>) ->
 fn stated() -> anyhow::Result<Option<u64>> {
     let Ok(text) = env::var("SOURCE_DATE_EPOCH") else { return Ok(None) };
     text.parse().map(Some).map_err(|_| {
-        Failure::usage(format!("SOURCE_DATE_EPOCH is {text:?}; expected whole seconds since 1970"))
+        CommandError::usage(format!("SOURCE_DATE_EPOCH is {text:?}; expected whole seconds since 1970"))
             .remedy("unset it, or set it to a number such as 1767225600")
             .into()
     })
@@ -31,7 +32,7 @@ fn stated() -> anyhow::Result<Option<u64>> {
 /// The committer's date of what is checked out, git-log(1), `%ct`.
 fn of_commit(root: &Utf8Path) -> anyhow::Result<u64> {
     let failed = |why: String| {
-        Failure::new(Code::Usage, format!("debian.date = \"commit\": {why}"))
+        CommandError::new(Code::Usage, format!("debian.date = \"commit\": {why}"))
             .remedy("run this in a clone of the repository with git installed, set SOURCE_DATE_EPOCH, or set debian.date = \"lock\"")
     };
     let git = Cmd::new("git").args(["-C", root.as_str(), "log", "-1", "--format=%ct"]);

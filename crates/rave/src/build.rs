@@ -1,0 +1,226 @@
+//! What commands ask the image engine for, filled from the settings in one place.
+
+mod date;
+mod nixos;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_image::Request;
+use rave_image::bases::debian::lock::Lock;
+use rave_image::bases::debian::{Network, Packages};
+use rave_image::build::{Built, ChangedArtifact};
+use rave_image::formats::{AVAILABLE, not_on_base};
+use rave_spec::{Base, Compress, Compression, Format};
+
+use crate::cli::{self, FormatFlag};
+use crate::command_error::CommandError;
+use crate::host;
+use crate::settings::Settings;
+use crate::ui::Ui;
+
+pub use date::epoch;
+pub use nixos::refuse;
+
+/// The folders of a build.
+pub struct Places {
+    out: Utf8PathBuf,
+    cache: Utf8PathBuf,
+    logs: Utf8PathBuf,
+}
+
+impl Places {
+    /// The user's.
+    pub fn of(settings: &Settings) -> Self {
+        Self {
+            out: settings.out_dir.clone(),
+            cache: settings.cache_dir.clone(),
+            logs: settings.state_dir.join("logs"),
+        }
+    }
+
+    /// The user's, with the artifacts elsewhere.
+    pub fn with_out(settings: &Settings, out: Utf8PathBuf) -> Self {
+        Self { out, ..Self::of(settings) }
+    }
+
+    /// All in `folder`, with the artifacts in its folder `out`.
+    pub fn below(folder: &Utf8Path, out: &str) -> Self {
+        Self { out: folder.join(out), cache: folder.join("cache"), logs: folder.join("logs") }
+    }
+}
+
+/// The order for the engine.
+pub fn request<'a>(
+    settings: &'a Settings,
+    wanted: &BuildOptions<'a>,
+    places: &'a Places,
+    lock: &'a Lock,
+) -> anyhow::Result<Request<'a>> {
+    Ok(Request {
+        root: &settings.root,
+        spec: &settings.spec.spec,
+        profile: settings.profile.as_str(),
+        base: settings.base,
+        formats: wanted.formats,
+        compress: wanted.compress.map_or(settings.spec.spec.compress, Compress::all),
+        any_compression: wanted.any_compression,
+        out_dir: &places.out,
+        cache_dir: &places.cache,
+        log_dir: &places.logs,
+        refresh: wanted.refresh,
+        changed_artifact: wanted.changed_artifact,
+        epoch: epoch(settings, || Ok(lock.date()))?,
+        lock,
+        packages: wanted.packages,
+        network: wanted.network,
+    })
+}
+
+/// The formats that are asked for, with what the host needs for them.
+pub fn prepare(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Result<Vec<Format>> {
+    let formats = formats(settings, &args.formats)?;
+    tell_base(settings, ui);
+    if settings.base == Base::Nixos {
+        return Ok(formats);
+    }
+    host::ensure(settings, ui, host::Needs::Image)?;
+    ensure_formats(settings, ui, &formats)?;
+    ensure_compression(settings, ui, &formats, args.compress)?;
+    Ok(formats)
+}
+
+/// The formats that are wanted, all of which the base makes. Asked first: nothing is installed for what cannot be built.
+pub fn formats(settings: &Settings, flags: &[FormatFlag]) -> anyhow::Result<Vec<Format>> {
+    if settings.base == Base::Nixos {
+        nixos::ensure()?;
+    }
+    let formats = settings.formats(flags);
+    match formats.iter().find(|format| !AVAILABLE.contains(format)) {
+        Some(format) => Err(not_on_base(*format).into()),
+        None => Ok(formats),
+    }
+}
+
+/// What only some formats need of the host.
+pub fn ensure_formats(settings: &Settings, ui: &Ui, formats: &[Format]) -> anyhow::Result<()> {
+    if settings.base == Base::Debian && formats.contains(&Format::Iso) {
+        host::ensure(settings, ui, host::Needs::Iso)
+    } else {
+        Ok(())
+    }
+}
+
+/// The program that makes an `.img.zst`, where one is wanted.
+pub fn ensure_compression(
+    settings: &Settings,
+    ui: &Ui,
+    formats: &[Format],
+    compress: Option<Compression>,
+) -> anyhow::Result<()> {
+    if formats == [Format::Raw] && compress == Some(Compression::Zlib) {
+        let failure = CommandError::usage("--compress zlib: a raw disk is not compressed by zlib");
+        return Err(failure.remedy("choose none or zstd").into());
+    }
+    let wanted = compress.map_or(settings.spec.spec.compress, Compress::all).raw == Compression::Zstd;
+    if wanted && formats.contains(&Format::Raw) {
+        host::ensure(settings, ui, host::Needs::Zst)
+    } else {
+        Ok(())
+    }
+}
+
+/// Says which base is used where nobody chose one.
+pub fn tell_base(settings: &Settings, ui: &Ui) {
+    if let Some(why) = &settings.base_note {
+        ui.note(why);
+    }
+}
+
+/// What a command wants built.
+pub struct BuildOptions<'a> {
+    /// What to build.
+    pub formats: &'a [Format],
+    /// Redo every stage.
+    pub refresh: bool,
+    /// What to do with an artifact that somebody changed.
+    pub changed_artifact: ChangedArtifact,
+    /// How; rave.toml's way where it is none.
+    pub compress: Option<Compression>,
+    /// Whether an artifact of any compression will do.
+    pub any_compression: bool,
+    /// Which packages of Debian.
+    pub packages: Packages<'a>,
+    /// Whether the network may be used.
+    pub network: Network,
+}
+
+impl<'a> BuildOptions<'a> {
+    /// What `run` and `smoke` boot: built where it is missing or stale, refused where somebody changed it.
+    pub fn to_boot(formats: &'a [Format], building: &cli::Building) -> Self {
+        Self {
+            changed_artifact: ChangedArtifact::Refuse,
+            any_compression: true,
+            network: network(building),
+            ..Self::fresh(formats)
+        }
+    }
+
+    /// What `image` was asked for.
+    pub fn of(args: &cli::Image, formats: &'a [Format]) -> Self {
+        Self {
+            compress: args.compress,
+            refresh: args.refresh,
+            packages: if args.frozen { Packages::Frozen } else { Packages::Lock },
+            network: network(&args.building),
+            ..Self::fresh(formats)
+        }
+    }
+
+    /// What is delivered, as rave.toml wants it.
+    pub fn fresh(formats: &'a [Format]) -> Self {
+        Self {
+            formats,
+            refresh: false,
+            changed_artifact: ChangedArtifact::Replace,
+            compress: None,
+            any_compression: false,
+            packages: Packages::Lock,
+            network: Network::Allowed,
+        }
+    }
+}
+
+/// Builds what is missing; also what `run` and `smoke` do first.
+pub fn build(settings: &Settings, wanted: &BuildOptions<'_>, ui: &Ui) -> anyhow::Result<Built> {
+    if settings.base == Base::Nixos {
+        return nixos::build(settings, wanted, ui);
+    }
+    with_request(settings, wanted, |request| rave_image::build(request, &ui.sink()))
+}
+
+/// Whether what a command wants is there, made from the present settings.
+pub fn is_current(settings: &Settings, wanted: &BuildOptions<'_>, ui: &Ui) -> anyhow::Result<bool> {
+    if settings.base == Base::Nixos {
+        return nixos::is_current(settings, wanted, ui);
+    }
+    with_request(settings, wanted, rave_image::build::is_current)
+}
+
+fn with_request<T>(
+    settings: &Settings,
+    wanted: &BuildOptions<'_>,
+    work: impl FnOnce(&Request<'_>) -> Result<T, rave_image::Error>,
+) -> anyhow::Result<T> {
+    let places = Places::of(settings);
+    let lock = lock(settings)?;
+    let request = request(settings, wanted, &places, &lock)?;
+    work(&request).map_err(Into::into)
+}
+
+/// The checkout's `debian.lock`.
+pub fn lock(settings: &Settings) -> anyhow::Result<Lock> {
+    Lock::read(&settings.root).map_err(Into::into)
+}
+
+fn network(building: &cli::Building) -> Network {
+    if building.offline { Network::Off } else { Network::Allowed }
+}

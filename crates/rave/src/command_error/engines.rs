@@ -1,0 +1,135 @@
+//! The errors of the engines as errors of commands.
+
+use std::error::Error as StdError;
+
+use rave_image::bases::nixos;
+use rave_smoke::report::WriteError;
+
+use super::CommandError;
+use crate::exit::Code;
+
+impl CommandError {
+    /// What a known error says; nothing where no engine's error and no command's is known.
+    pub(super) fn of(error: &(dyn StdError + 'static)) -> Option<Self> {
+        let known = |error: &(dyn StdError + 'static)| {
+            let image = || error.downcast_ref::<rave_image::Error>().map(Self::from);
+            let nix = || error.downcast_ref::<nixos::Error>().map(Self::from);
+            let vm = || error.downcast_ref::<rave_vm::Error>().map(Self::from);
+            let report = || error.downcast_ref::<WriteError>().map(Self::from);
+            image().or_else(nix).or_else(vm).or_else(report)
+        };
+        error.downcast_ref::<Self>().cloned().or_else(|| known(error))
+    }
+}
+
+impl From<rave_image::Error> for CommandError {
+    fn from(error: rave_image::Error) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&rave_image::Error> for CommandError {
+    fn from(error: &rave_image::Error) -> Self {
+        use rave_image::Error;
+        let code = match error {
+            Error::FormatNotOnBase { .. }
+            | Error::NotOnBase { .. }
+            | Error::Input { .. }
+            | Error::NoLock { .. }
+            | Error::BadLock { .. } => Code::Usage,
+            Error::Command { source: rave_process::Error::NotFound { .. }, .. } => Code::HostNotReady,
+            Error::Interrupted => Code::Interrupted,
+            Error::Nix(error) => code_of_nix(error),
+            _ => Code::BuildFailed,
+        };
+        let what = error.to_string();
+        let cause = error.source().map(ToString::to_string).filter(|cause| !what.contains(cause));
+        let facts = match error {
+            Error::Nix(error) => error.facts(),
+            _ => Vec::new(),
+        };
+        let failure = facts.into_iter().chain(cause).fold(Self::new(code, what), Self::detail);
+        match error.remedy().or_else(|| wrong_choice(error)) {
+            Some(remedy) => failure.remedy(remedy),
+            None => failure,
+        }
+    }
+}
+
+/// What to choose instead.
+fn wrong_choice(error: &rave_image::Error) -> Option<String> {
+    let text = match error {
+        rave_image::Error::FormatNotOnBase { .. } => {
+            "choose among those with --format, or in defaults.formats of rave.toml"
+        }
+        rave_image::Error::NotOnBase { .. } => "give --base debian, or set defaults.base of rave.toml so",
+        _ => return None,
+    };
+    Some(text.to_owned())
+}
+
+impl From<&nixos::Error> for CommandError {
+    fn from(error: &nixos::Error) -> Self {
+        let failure = Self::new(code_of_nix(error), error.to_string());
+        let failure = error.facts().into_iter().fold(failure, Self::detail);
+        match error.remedy() {
+            Some(remedy) => failure.remedy(remedy),
+            None => failure,
+        }
+    }
+}
+
+fn code_of_nix(error: &nixos::Error) -> Code {
+    use nixos::Error;
+    match error {
+        Error::Missing | Error::TooOld { .. } | Error::FlakesOff | Error::Unusable { .. } => {
+            Code::HostNotReady
+        }
+        _ => Code::BuildFailed,
+    }
+}
+
+impl From<&rave_vm::Error> for CommandError {
+    fn from(error: &rave_vm::Error) -> Self {
+        use rave_vm::Error;
+        let code = match error {
+            Error::Interrupted(_) => Code::Interrupted,
+            Error::Boot(_) | Error::Ssh { .. } | Error::TooSlow { .. } => Code::CheckFailed,
+            Error::BadMachine { .. } => Code::Usage,
+            _ => Code::HostNotReady,
+        };
+        let text = error.to_string();
+        let mut lines = text.lines();
+        let mut failure = Self::new(code, lines.next().unwrap_or_default());
+        failure.detail.extend(lines.map(|line| line.strip_prefix("  ").unwrap_or(line).to_owned()));
+        match error.remedy() {
+            Some(remedy) => failure.remedy(remedy),
+            None => failure,
+        }
+    }
+}
+
+impl From<&WriteError> for CommandError {
+    fn from(error: &WriteError) -> Self {
+        Self::usage(error.to_string()).remedy("name a folder that can be written to and has enough space")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_several_lines_is_a_headline_facts_and_a_remedy() {
+        let error = rave_vm::Error::FirmwareMissing { looked_for: vec!["/usr/share/OVMF/x.fd".into()] };
+        let error = CommandError::of(&error).expect("a known error");
+        assert_eq!((error.code, error.what.as_str()), (Code::HostNotReady, "no UEFI firmware was found"));
+        assert_eq!(error.detail, ["looked for /usr/share/OVMF/x.fd"]);
+        assert!(error.remedy.contains("apt-get install ovmf"));
+    }
+
+    #[test]
+    fn an_unknown_error_is_nobodys() {
+        assert!(CommandError::of(&std::io::Error::other("what")).is_none());
+    }
+}
