@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| rave_image::hostile::gpt(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| rave_image::fuzzing::gpt(bytes));

@@ -17,16 +17,16 @@ use rave_spec::{Base, Compress, Format, Spec};
 
 use crate::artifact;
 use crate::bases::debian::lock::Lock;
-use crate::bases::debian::{self, Choice, Network, Packages, Rootfs};
+use crate::bases::debian::{self, Network, Packages, ResolveOptions, Rootfs};
 use crate::digest::Digest;
-use crate::disk::{self, Disk, Recipe, boot_loader};
+use crate::disk::{self, Disk, DiskInputs, boot_loader};
 use crate::error::{Error, IoContext as _, StageContext as _};
 use crate::formats;
 use crate::guest_program;
 use crate::manifest::{Artifact, Debian, Input, LockUse, Manifest, Origin, SCHEMA};
-use crate::scratch;
-use crate::stages::Stages;
-use crate::store::Store;
+use crate::stage_cache::StageCache;
+use crate::stage_runner::StageRunner;
+use crate::tempdir;
 use crate::tools::{self, Tools};
 use crate::tree::accounts::Account;
 use crate::tree::overlay::Overlay;
@@ -146,8 +146,8 @@ struct Inputs {
 }
 
 impl Request<'_> {
-    fn choice(&self) -> Choice<'_> {
-        Choice {
+    fn options(&self) -> ResolveOptions<'_> {
+        ResolveOptions {
             lock: self.lock,
             packages: self.packages,
             network: self.network,
@@ -172,9 +172,9 @@ pub fn build(request: &Request<'_>, sink: Sink<'_>) -> Result<Built, Error> {
     if let Some(manifest) = plan.finished() {
         return Ok(Built { manifest, changed: false });
     }
-    scratch::sweep(request.cache_dir)?;
-    let store = Store::open(request.cache_dir)?;
-    let stages = Stages::new(store, request.cache_dir, request.log_dir, request.refresh, sink);
+    tempdir::sweep(request.cache_dir)?;
+    let store = StageCache::open(request.cache_dir)?;
+    let stages = StageRunner::new(store, request.cache_dir, request.log_dir, request.refresh, sink);
     let (inputs, plan) = plan.inputs(&stages)?;
     // Only now it may be known which packages they are, and that the same was built of them before.
     if let Some(manifest) = plan.finished() {
@@ -221,7 +221,7 @@ impl<'a> Plan<'a> {
             .profile(request.profile)
             .map_err(|unknown| Error::Input { what: "profile".into(), detail: unknown.to_string() })?;
         let spec = request.spec;
-        let rootfs = Rootfs::new(spec, profile, request.epoch).known(&request.choice());
+        let rootfs = Rootfs::new(spec, profile, request.epoch).known(&request.options());
         let source = guest_program::Source::read(request.root)?;
         let account = guest::account(spec, profile, request.epoch);
         let config = guest::config(spec, profile);
@@ -265,7 +265,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Fetches and makes what the disk is made of. The packages, and with them the keys, may be known only then.
-    fn inputs(self, stages: &Stages<'_>) -> Result<(Inputs, Self), Error> {
+    fn inputs(self, stages: &StageRunner<'_>) -> Result<(Inputs, Self), Error> {
         // The inputs need nothing of each other. The first is the longest and leaves a processor idle; the other two
         // take that one in turn, for a third at once would slow it down.
         let (root, rest) = thread::scope(|scope| {
@@ -274,7 +274,7 @@ impl<'a> Plan<'a> {
                 let tools = tools::build(stages, &self.config, epoch, network)?;
                 Ok::<_, Error>((tools, self.source.build(stages, network)?))
             });
-            let root = self.rootfs.clone().build(stages, &self.request.choice());
+            let root = self.rootfs.clone().build(stages, &self.request.options());
             (root, join(rest))
         });
         let ((rootfs, root), (tools, program)) = (root?, rest?);
@@ -282,11 +282,11 @@ impl<'a> Plan<'a> {
         Ok((Inputs { root, tools, program }, Self { rootfs, keys, ..self }))
     }
 
-    fn disk(&self, stages: &Stages<'_>, inputs: &Inputs) -> Result<Disk, Error> {
+    fn disk(&self, stages: &StageRunner<'_>, inputs: &Inputs) -> Result<Disk, Error> {
         let mut overlay = self.overlay.clone();
         let content = fs::read(&inputs.program).at("read", &inputs.program)?;
         overlay.add(GuestFile::file(guest_program::PLACE, 0o755, content));
-        let recipe = Recipe {
+        let inputs = DiskInputs {
             root: &inputs.root,
             tools: &inputs.tools,
             account: &self.account,
@@ -296,7 +296,7 @@ impl<'a> Plan<'a> {
             epoch: self.request.epoch,
             most: self.request.spec.vm.disk.bytes(),
         };
-        recipe.build(stages, disk::STAGE)
+        inputs.build(stages, disk::STAGE)
     }
 
     fn manifest(
@@ -323,11 +323,11 @@ impl<'a> Plan<'a> {
     }
 
     fn lock_use(&self) -> LockUse {
-        let held = self.rootfs.held();
+        let resolution = self.rootfs.resolution();
         LockUse {
             sha256: self.request.lock.digest(),
-            outside: held.map(|held| held.outside.clone()).unwrap_or_default(),
-            differs: held.map(|held| held.differs.clone()).unwrap_or_default(),
+            outside: resolution.map(|resolution| resolution.outside.clone()).unwrap_or_default(),
+            differs: resolution.map(|resolution| resolution.differs.clone()).unwrap_or_default(),
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::disk::{IMAGE, LISTING, STAGE};
 use crate::error::{Error, IoContext as _};
 use crate::formats::ova;
 use crate::manifest::{ArtifactFile, Manifest};
-use crate::store;
+use crate::stage_cache;
 pub use bytes::Spot;
 pub use trees::{Fact, FileDifference, TreeDifference};
 
@@ -128,7 +128,7 @@ fn disk_stage(build: &Build<'_>) -> Result<camino::Utf8PathBuf, Error> {
         path: build.out_dir.join(crate::manifest::FILE),
         detail: format!("it names no input {STAGE}"),
     })?;
-    Ok(store::place(build.cache_dir, STAGE, &key))
+    Ok(stage_cache::place(build.cache_dir, STAGE, &key))
 }
 
 /// The member of an archive, else just the file.

@@ -13,12 +13,12 @@ use serde::Deserialize;
 use crate::build::{absolute, lock, longest_first, place, side_by_side};
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _, StageContext as _};
-use crate::formats::{self, Appliance, Driver, Recipe, Source, Workshop, ova, zst};
+use crate::formats::{self, Appliance, Driver, ExportSpec, Exporter, Source, ova, zst};
 use crate::inspect::{Lies, disk_in};
-use crate::room;
-use crate::scratch::{self, Scratch};
-use crate::stages::Stages;
-use crate::store::Store;
+use crate::preflight;
+use crate::stage_cache::StageCache;
+use crate::stage_runner::StageRunner;
+use crate::tempdir::{self, ScratchDir};
 
 /// What to convert.
 #[derive(Debug, Clone)]
@@ -62,20 +62,25 @@ pub fn convert(request: &Request<'_>, sink: Sink<'_>) -> Result<Vec<Utf8PathBuf>
         fs::create_dir_all(folder).at("create", folder)?;
     }
     let _lock = lock(request.cache_dir, sink)?;
-    scratch::sweep(request.cache_dir)?;
-    let stages =
-        Stages::new(Store::open(request.cache_dir)?, request.cache_dir, request.log_dir, false, sink);
+    tempdir::sweep(request.cache_dir)?;
+    let stages = StageRunner::new(
+        StageCache::open(request.cache_dir)?,
+        request.cache_dir,
+        request.log_dir,
+        false,
+        sink,
+    );
     let identity = Digest::of_file(request.file).at("read", request.file)?;
     let appliance = Appliance { name: stem.clone(), ..request.appliance.clone() };
     let compress = request.compress;
-    let recipe = Recipe { stem, size, appliance, compress, identity, epoch: request.epoch };
+    let spec = ExportSpec { stem, size, appliance, compress, identity, epoch: request.epoch };
     let (source, _unpacked) = plain(&stages, &absolute(request.file)?, &lies, size)?;
     let allocated = allocated(&source)?;
-    let plan = |format: &Format| formats::planned(*format, &recipe, size, allocated);
-    room::require(request.out_dir, &request.formats.iter().flat_map(plan).collect::<Vec<_>>())?;
-    let workshop = Workshop::new(&stages, source, recipe, None);
+    let plan = |format: &Format| formats::planned(*format, &spec, size, allocated);
+    preflight::require(request.out_dir, &request.formats.iter().flat_map(plan).collect::<Vec<_>>())?;
+    let exporter = Exporter::new(&stages, source, spec, None);
     let mut made = side_by_side(longest_first(request.formats.to_vec()), |format| {
-        Ok((format, place(&workshop, format, request.out_dir)?))
+        Ok((format, place(&exporter, format, request.out_dir)?))
     })?;
     made.sort_by_key(|(format, _)| *format);
     Ok(made.iter().flat_map(|(_, files)| files).map(|file| request.out_dir.join(&file.name)).collect())
@@ -116,11 +121,11 @@ fn allocated(source: &Source) -> Result<u64, Error> {
 
 /// A file that qemu-img reads as a disk, and the folder of it where it had to be unpacked.
 fn plain(
-    stages: &Stages<'_>,
+    stages: &StageRunner<'_>,
     file: &Utf8Path,
     lies: &Lies,
     size: u64,
-) -> Result<(Source, Option<Scratch>), Error> {
+) -> Result<(Source, Option<ScratchDir>), Error> {
     match lies {
         Lies::Whole(driver) => Ok((Source { path: file.to_owned(), driver: *driver }, None)),
         Lies::Compressed => {
@@ -145,7 +150,7 @@ mod tests {
     use std::os::unix::fs::FileExt as _;
 
     use super::*;
-    use crate::formats::tests::recipe;
+    use crate::formats::tests::export_spec;
     use crate::inspect::{Kind, inspect};
     use rave_spec::Compression;
 
@@ -165,7 +170,7 @@ mod tests {
             out_dir: &folder.join(out),
             cache_dir: &folder.join(format!("cache of {out}")),
             log_dir: &folder.join("logs"),
-            appliance: recipe().appliance,
+            appliance: export_spec().appliance,
             compress: Compress::all(Compression::Zstd),
             epoch: 1,
         };

@@ -237,7 +237,7 @@ impl Error {
                 } else if tail.contains("Hash Sum mismatch") {
                     Some("a kept package is damaged: delete the folder `debs` of the cache (RAVE_CACHE), then run the same command again".into())
                 } else if [
-                    "Temporary failure resolving",
+                    "LockedTempDir failure resolving",
                     "Could not connect",
                     "EAI_AGAIN",
                     "ENOTFOUND",
@@ -275,7 +275,7 @@ impl Error {
 
 /// EFBIG comes of a file system's limit, or of the process's (write(2)).
 fn too_large() -> &'static str {
-    if crate::room::process_limit().is_some() { RAISE } else { SPLIT }
+    if crate::preflight::process_limit().is_some() { RAISE } else { SPLIT }
 }
 
 /// Attaches the action and the file to an input/output error.

@@ -9,7 +9,7 @@ use rave_process::progress::Event;
 use crate::bases::debian::Network;
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, IoContext as _, StageContext as _};
-use crate::stages::Stages;
+use crate::stage_runner::StageRunner;
 
 /// The name of this stage.
 pub const STAGE: &str = "guest";
@@ -84,7 +84,7 @@ impl Source {
     }
 
     /// Compiles the program, or takes it from the store; gives its path on the host.
-    pub(crate) fn build(&self, stages: &Stages<'_>, network: Network) -> Result<Utf8PathBuf, Error> {
+    pub(crate) fn build(&self, stages: &StageRunner<'_>, network: Network) -> Result<Utf8PathBuf, Error> {
         let entry = stages.run(STAGE, &self.key(), |pending| {
             let target_dir = stages.cache_dir().join("cargo");
             let argv = argv(&target_dir, network);

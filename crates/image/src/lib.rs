@@ -1,7 +1,7 @@
 //! rave-image: from the specification to disks in every format, with a manifest.
 //!
 //! The flow is one way: [`build::Request`] -> root file system and tools -> one raw [`disk::Disk`] ->
-//! [`formats`] -> [`manifest::Manifest`]. Each stage's result is kept in a [`store::Store`] under the digest
+//! [`formats`] -> [`manifest::Manifest`]. Each stage's result is kept in a [`stage_cache::StageCache`] under the digest
 //! of its inputs, so that a change redoes only what it touches.
 
 pub mod artifact;
@@ -14,19 +14,18 @@ pub mod digest;
 pub mod disk;
 mod error;
 pub mod formats;
+pub mod fuzzing;
 pub mod guest_program;
-pub mod hostile;
 pub mod inspect;
-pub mod locked;
 pub mod manifest;
-mod room;
-pub mod scratch;
-pub mod sound;
-mod stages;
-pub mod store;
-pub mod temporary;
+pub mod manifest_diff;
+mod preflight;
+pub mod stage_cache;
+mod stage_runner;
+pub mod tempdir;
 pub mod tools;
 pub mod tree;
+pub mod verify;
 pub mod versions;
 
 pub use build::{Built, Request, build};

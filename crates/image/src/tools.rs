@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::bases::debian::Network;
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, IoContext as _, StageContext as _};
-use crate::stages::Stages;
+use crate::stage_runner::StageRunner;
 use crate::tree::root_tar::Extent;
 
 /// The name of this stage.
@@ -46,7 +46,7 @@ pub struct Tools {
 
 impl Tools {
     /// No tools: an empty tar.
-    pub(crate) fn none(stages: &Stages<'_>) -> Result<Self, Error> {
+    pub(crate) fn none(stages: &StageRunner<'_>) -> Result<Self, Error> {
         let tar = stages.cache_dir().join("empty.tar");
         let mut builder = tar::Builder::new(File::create(&tar).at("create", &tar)?);
         builder.finish().at("write", &tar)?;
@@ -101,7 +101,7 @@ pub fn argv(npm_cache: &Utf8Path, network: Network) -> Vec<String> {
 
 /// Fetches and packs the tools of every guest, or takes them from the store, and says which of them this guest lacks.
 pub(crate) fn build(
-    stages: &Stages<'_>,
+    stages: &StageRunner<'_>,
     config: &GuestConfig,
     epoch: u64,
     network: Network,

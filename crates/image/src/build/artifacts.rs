@@ -10,15 +10,15 @@ use crate::artifact;
 use crate::digest::Digest;
 use crate::disk::Disk;
 use crate::error::{Error, IoContext as _};
-use crate::formats::{self, Driver, Source, Workshop};
+use crate::formats::{self, Driver, ExportSpec, Exporter, Source};
 use crate::manifest::{Artifact, ArtifactFile, Manifest};
-use crate::room;
-use crate::stages::Stages;
+use crate::preflight;
+use crate::stage_runner::StageRunner;
 
 /// How the artifacts of a manifest were compressed, where they are of what `request` would build; none where they are not.
 pub fn compressed(request: &Request<'_>, manifest: &Manifest) -> Result<Option<Compress>, Error> {
     let plan = Plan::read(request)?;
-    let key = |format, compress| formats::key(format, &formats::Recipe { compress, ..plan.recipe() });
+    let key = |format, compress| formats::key(format, &ExportSpec { compress, ..plan.export_spec() });
     let fits = |compress: &Compress| {
         manifest.artifacts.iter().all(|artifact| artifact.key == key(artifact.format, *compress))
     };
@@ -29,25 +29,24 @@ impl Plan<'_> {
     /// One that nobody asked for may stay however it is compressed.
     pub(super) fn is_of_these_inputs(&self, artifact: &Artifact) -> bool {
         let format = artifact.format;
-        let recipe = self.recipe();
-        if artifact.key == formats::key(format, &recipe) {
+        let export = self.export_spec();
+        if artifact.key == formats::key(format, &export) {
             return true;
         }
         let any = self.request.any_compression || !self.request.formats.contains(&format);
-        any && compressions().any(|compress| {
-            artifact.key == formats::key(format, &formats::Recipe { compress, ..recipe.clone() })
-        })
+        any && compressions()
+            .any(|compress| artifact.key == formats::key(format, &ExportSpec { compress, ..export.clone() }))
     }
 
     fn artifact_key(&self, format: Format) -> Digest {
-        formats::key(format, &self.recipe())
+        formats::key(format, &self.export_spec())
     }
 
     /// What artifacts are made of, apart from the disk's content.
-    pub(super) fn recipe(&self) -> formats::Recipe {
+    pub(super) fn export_spec(&self) -> ExportSpec {
         let Request { spec, base, profile, epoch, compress, .. } = self.request;
         let stem = formats::stem(*base, profile);
-        formats::Recipe {
+        ExportSpec {
             appliance: super::appliance(
                 spec,
                 &stem,
@@ -62,7 +61,7 @@ impl Plan<'_> {
     }
 
     /// Makes what is asked for and missing, side by side as there are processors.
-    pub(super) fn artifacts(&self, stages: &Stages<'_>, disk: &Disk) -> Result<Vec<Artifact>, Error> {
+    pub(super) fn artifacts(&self, stages: &StageRunner<'_>, disk: &Disk) -> Result<Vec<Artifact>, Error> {
         let before = Manifest::read(self.request.out_dir).ok();
         let mut artifacts = Vec::new();
         let mut wanted = Vec::new();
@@ -76,14 +75,14 @@ impl Plan<'_> {
             }
         }
         if !wanted.is_empty() {
-            let recipe = self.recipe();
+            let export = self.export_spec();
             let allocated = fs::metadata(&disk.path).at("read", &disk.path)?.blocks() * 512;
-            let plan = |format: &Format| formats::planned(*format, &recipe, disk.size, allocated);
+            let plan = |format: &Format| formats::planned(*format, &export, disk.size, allocated);
             let files: Vec<_> = wanted.iter().flat_map(plan).collect();
-            room::require(self.request.out_dir, &files)?;
+            preflight::require(self.request.out_dir, &files)?;
             let source = Source { path: absolute(&disk.path)?, driver: Driver::Raw };
-            let workshop = Workshop::new(stages, source, recipe, Some(disk));
-            artifacts.extend(side_by_side(longest_first(wanted), |format| self.artifact(&workshop, format))?);
+            let exporter = Exporter::new(stages, source, export, Some(disk));
+            artifacts.extend(side_by_side(longest_first(wanted), |format| self.artifact(&exporter, format))?);
         }
         artifacts.sort_by_key(|artifact| artifact.format);
         Ok(artifacts)
@@ -102,8 +101,8 @@ impl Plan<'_> {
         names.iter().try_for_each(|name| artifact::remove(&self.request.out_dir.join(name)))
     }
 
-    fn artifact(&self, workshop: &Workshop<'_>, format: Format) -> Result<Artifact, Error> {
-        let files = place(workshop, format, self.request.out_dir)?;
+    fn artifact(&self, exporter: &Exporter<'_>, format: Format) -> Result<Artifact, Error> {
+        let files = place(exporter, format, self.request.out_dir)?;
         for file in &files {
             artifact::remember(&self.request.out_dir.join(&file.name), file.sha256)?;
         }

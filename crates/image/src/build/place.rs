@@ -11,21 +11,21 @@ use rave_spec::Format;
 use super::join;
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _};
-use crate::formats::{self, Workshop};
+use crate::formats::{self, Exporter};
 use crate::manifest::ArtifactFile;
 
 /// Makes an artifact beside its place, and renames its files into it.
 pub(crate) fn place(
-    workshop: &Workshop<'_>,
+    exporter: &Exporter<'_>,
     format: Format,
     out_dir: &Utf8Path,
 ) -> Result<Vec<ArtifactFile>, Error> {
-    workshop.stages.timed(formats::stage(format), || {
-        let stem = &workshop.recipe.stem;
+    exporter.stages.timed(formats::stage(format), || {
+        let stem = &exporter.spec.stem;
         let partial = Partial::create(out_dir.join(format!(".{stem}-{format}.partial")))?;
-        let mut known = workshop.make(format, &partial.folder)?;
+        let mut known = exporter.make(format, &partial.folder)?;
         let mut files = Vec::new();
-        for name in workshop.recipe.file_names(format) {
+        for name in exporter.spec.file_names(format) {
             let path = partial.folder.join(&name);
             // It is the first file's, if it is any's.
             let sha256 = known.take().map_or_else(|| Digest::of_file(&path).at("read", &path), Ok)?;

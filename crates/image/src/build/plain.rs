@@ -5,11 +5,11 @@ use rave_process::progress::Sink;
 
 use super::{Plan, Request, lock};
 use crate::digest::Digest;
-use crate::disk::{Disk, Recipe, boot_loader};
+use crate::disk::{Disk, DiskInputs, boot_loader};
 use crate::error::Error;
-use crate::scratch;
-use crate::stages::Stages;
-use crate::store::Store;
+use crate::stage_cache::StageCache;
+use crate::stage_runner::StageRunner;
+use crate::tempdir;
 use crate::tools::Tools;
 use crate::tree::overlay::Overlay;
 
@@ -34,17 +34,17 @@ const MEMORY_UNIT: &str = "[Unit]\nDescription=Tell the memory in use\n[Service]
 pub fn plain_disk(request: &Request<'_>, kind: Plain, sink: Sink<'_>) -> Result<Disk, Error> {
     let plan = Plan::read(request)?;
     let _lock = lock(request.cache_dir, sink)?;
-    scratch::sweep(request.cache_dir)?;
-    let store = Store::open(request.cache_dir)?;
-    let stages = Stages::new(store, request.cache_dir, request.log_dir, false, sink);
+    tempdir::sweep(request.cache_dir)?;
+    let store = StageCache::open(request.cache_dir)?;
+    let stages = StageRunner::new(store, request.cache_dir, request.log_dir, false, sink);
     let (rootfs, overlay) = match kind {
         Plain::Profile => (plan.rootfs.clone(), Overlay::default()),
         Plain::XfceDesktop => (plan.rootfs.plain_desktop(request.spec, TASK), desktop(&plan.account.user)),
     };
-    let choice = request.choice();
-    let (rootfs, root) = rootfs.known(&choice).build(&stages, &choice)?;
+    let options = request.options();
+    let (rootfs, root) = rootfs.known(&options).build(&stages, &options)?;
     let key = Digest::of_bytes(format!("plain {} {}", rootfs.key(), overlay.digest()).as_bytes());
-    let recipe = Recipe {
+    let inputs = DiskInputs {
         root: &root,
         tools: &Tools::none(&stages)?,
         account: &plan.account,
@@ -54,7 +54,7 @@ pub fn plain_disk(request: &Request<'_>, kind: Plain, sink: Sink<'_>) -> Result<
         epoch: request.epoch,
         most: request.spec.vm.disk.bytes(),
     };
-    recipe.build(&stages, "plain")
+    inputs.build(&stages, "plain")
 }
 
 fn desktop(user: &str) -> Overlay {

@@ -123,7 +123,7 @@ fn built(stage: &Stage, disk_key: &str, wrapping: &str) -> (Manifest, Utf8PathBu
     let out = stage.path.join("out");
     let cache = stage.path.join("cache");
     let key = Digest::of_bytes(disk_key.as_bytes());
-    let kept = store::place(&cache, STAGE, &key);
+    let kept = stage_cache::place(&cache, STAGE, &key);
     std::fs::create_dir_all(&out).unwrap();
     std::fs::create_dir_all(&kept).unwrap();
     for name in [IMAGE, LISTING] {

@@ -10,7 +10,7 @@ use rave_process::Cmd;
 use crate::disk::layout::{Layout, Partition, SECTOR};
 use crate::disk::{Identifiers, STAGE, write_at};
 use crate::error::{Error, IoContext as _, StageContext as _};
-use crate::stages::Stages;
+use crate::stage_runner::StageRunner;
 
 /// Arguments of the guest's kernel beside `root=`. Without `gpt_auto=0` systemd would mount the ESP, which nothing reads:
 /// four seconds of a boot under software emulation. The kernel's test of its timer panics where a busy host delivers
@@ -78,7 +78,7 @@ pub(crate) fn install(
     layout: &Layout,
     identifiers: &Identifiers,
     epoch: u64,
-    stages: &Stages<'_>,
+    stages: &StageRunner<'_>,
 ) -> Result<(), Error> {
     let work = image.with_extension("boot");
     fs::create_dir(&work).at("create", &work)?;
@@ -96,7 +96,7 @@ pub(crate) fn install(
 
 /// Runs GRUB's programs and those that fill an ESP.
 pub(crate) struct GrubTool<'a> {
-    pub(crate) stages: &'a Stages<'a>,
+    pub(crate) stages: &'a StageRunner<'a>,
     pub(crate) stage: &'static str,
     pub(crate) epoch: u64,
 }

@@ -15,9 +15,9 @@ use crate::content::tree::{Limits, Unreadable};
 use crate::content::{self, tree::Tree as Files};
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, IoContext as _, StageContext as _};
-use crate::scratch::free_bytes;
-use crate::stages::Stages;
-use crate::store::Pending;
+use crate::stage_cache::PendingStage;
+use crate::stage_runner::StageRunner;
+use crate::tempdir::free_bytes;
 use crate::tools::Tools;
 use crate::tree::accounts::Account;
 use crate::tree::overlay::Overlay;
@@ -66,7 +66,7 @@ impl Identifiers {
 }
 
 /// What a disk is made from.
-pub(crate) struct Recipe<'a> {
+pub(crate) struct DiskInputs<'a> {
     pub(crate) root: &'a RootTar,
     pub(crate) tools: &'a Tools,
     pub(crate) account: &'a Account,
@@ -118,9 +118,9 @@ pub(crate) fn key(
     hasher.finish()
 }
 
-impl Recipe<'_> {
+impl DiskInputs<'_> {
     /// Assembles the disk, or takes it from the store, where it is kept by this stage's name.
-    pub(crate) fn build(&self, stages: &Stages<'_>, stage: &'static str) -> Result<Disk, Error> {
+    pub(crate) fn build(&self, stages: &StageRunner<'_>, stage: &'static str) -> Result<Disk, Error> {
         let identifiers = Identifiers::of(&self.key);
         let mut overlay = self.overlay.clone();
         for file in boot_loader::guest_files(&identifiers, self.kernel_arguments) {
@@ -147,8 +147,8 @@ impl Recipe<'_> {
 
     fn assemble(
         &self,
-        stages: &Stages<'_>,
-        pending: &Pending,
+        stages: &StageRunner<'_>,
+        pending: &PendingStage,
         identifiers: Identifiers,
         overlay: &Overlay,
         layout: &Layout,
@@ -210,7 +210,7 @@ fn partition(
     image: &Utf8Path,
     layout: &Layout,
     identifiers: &Identifiers,
-    stages: &Stages<'_>,
+    stages: &StageRunner<'_>,
 ) -> Result<(), Error> {
     Cmd::new("sfdisk")
         .args(["--quiet", "--no-reread", "--no-tell-kernel", image.as_str()])

@@ -11,7 +11,7 @@ use rave_process::progress::{Event, Unit};
 use crate::disk::layout::Layout;
 use crate::disk::{Identifiers, STAGE};
 use crate::error::{Error, IoContext as _, StageContext as _};
-use crate::stages::Stages;
+use crate::stage_runner::StageRunner;
 use crate::tools::Tools;
 use crate::tree::accounts::Account;
 use crate::tree::merge::{Merge, WriteError};
@@ -56,7 +56,7 @@ impl Tree<'_> {
         image: &Utf8Path,
         layout: &Layout,
         identifiers: &Identifiers,
-        stages: &Stages<'_>,
+        stages: &StageRunner<'_>,
     ) -> Result<(), Error> {
         let base = open(&self.root.path)?;
         let tools = open(&self.tools.tar)?;
@@ -105,7 +105,7 @@ struct Counted<'a, 'b> {
     done: u64,
     reported: u64,
     total: u64,
-    stages: &'a Stages<'b>,
+    stages: &'a StageRunner<'b>,
 }
 
 impl Write for Counted<'_, '_> {

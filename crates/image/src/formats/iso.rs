@@ -13,7 +13,7 @@ use crate::disk::boot_loader::{self, GrubTool};
 use crate::disk::layout::Layout;
 use crate::disk::{Disk, Identifiers};
 use crate::error::{Error, IoContext as _, StageContext as _};
-use crate::stages::Stages;
+use crate::stage_runner::StageRunner;
 
 /// The name of this stage.
 const STAGE: &str = "iso";
@@ -132,7 +132,12 @@ fn iso_argv(work: &Utf8Path, target: &Utf8Path, names: &Names) -> Vec<String> {
 }
 
 /// Writes the ISO of a disk to `target`; `epoch` is `SOURCE_DATE_EPOCH`.
-pub(crate) fn write(stages: &Stages<'_>, disk: &Disk, target: &Utf8Path, epoch: u64) -> Result<(), Error> {
+pub(crate) fn write(
+    stages: &StageRunner<'_>,
+    disk: &Disk,
+    target: &Utf8Path,
+    epoch: u64,
+) -> Result<(), Error> {
     // A compressed disk is at most as large as the disk.
     let scratch = stages.scratch(disk.size)?;
     let iso = Iso { stages, disk, epoch, work: scratch.path(), names: Names::of(&disk.identifiers) };
@@ -151,7 +156,7 @@ pub(crate) fn write(stages: &Stages<'_>, disk: &Disk, target: &Utf8Path, epoch: 
 }
 
 struct Iso<'a> {
-    stages: &'a Stages<'a>,
+    stages: &'a StageRunner<'a>,
     disk: &'a Disk,
     epoch: u64,
     work: &'a Utf8Path,

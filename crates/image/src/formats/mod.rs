@@ -1,17 +1,17 @@
 //! Makes artifacts of one disk. One file a format; what several of them are made of lies beside.
 
+mod exporter;
 pub(crate) mod iso;
 pub mod ova;
 pub mod ovf;
 pub mod qemu;
 pub mod raw;
 mod sparse;
-pub mod stream;
 pub mod virtualbox;
 pub mod vmdk;
+pub mod vmdk_stream;
 pub mod vmware;
 pub mod vmx;
-mod workshop;
 mod xml;
 pub mod zst;
 
@@ -22,9 +22,9 @@ use rave_spec::{Compress, Compression, Format};
 
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, IoContext as _};
-use crate::room::Planned;
+use crate::preflight::Planned;
 
-pub(crate) use workshop::Workshop;
+pub(crate) use exporter::Exporter;
 
 /// The formats that the Debian base makes.
 pub const AVAILABLE: &[Format] =
@@ -66,7 +66,7 @@ pub struct Appliance {
 
 /// What artifacts are made of, apart from the disk's content.
 #[derive(Debug, Clone)]
-pub struct Recipe {
+pub struct ExportSpec {
     /// What the files are called, without extension.
     pub stem: String,
     /// The disk's size as the guest sees it, bytes; not smaller than the source.
@@ -81,7 +81,7 @@ pub struct Recipe {
     pub epoch: u64,
 }
 
-impl Recipe {
+impl ExportSpec {
     /// The names of an artifact's files; the first is the one that boots.
     pub fn file_names(&self, format: Format) -> Vec<String> {
         file_names(&self.stem, format, self.compress)
@@ -152,11 +152,11 @@ pub fn file_names(stem: &str, format: Format, compress: Compress) -> Vec<String>
 const BEST_RATIO: u64 = 3;
 
 /// What an artifact's files will take at least, of a disk with so many bytes that are not holes.
-pub(crate) fn planned(format: Format, recipe: &Recipe, size: u64, allocated: u64) -> Vec<Planned> {
+pub(crate) fn planned(format: Format, spec: &ExportSpec, size: u64, allocated: u64) -> Vec<Planned> {
     let compressed = allocated / BEST_RATIO;
     let bytes = |name: &str| match (format, Utf8Path::new(name).extension()) {
         (Format::Raw, Some("img")) => (size, allocated),
-        (Format::Qemu, _) if recipe.compress.qemu == Compression::None => (allocated, allocated),
+        (Format::Qemu, _) if spec.compress.qemu == Compression::None => (allocated, allocated),
         (Format::Vmware, Some("vmdk")) => (allocated, allocated),
         (Format::Vmware, Some("vmx")) => (0, 0),
         _ => (compressed, compressed),
@@ -165,25 +165,25 @@ pub(crate) fn planned(format: Format, recipe: &Recipe, size: u64, allocated: u64
         let (length, allocated) = bytes(&name);
         Planned { name, length, allocated }
     };
-    recipe.file_names(format).into_iter().map(plan).collect()
+    spec.file_names(format).into_iter().map(plan).collect()
 }
 
 /// Changes when, and only when, the artifact would: the command lines and the descriptors are part of it.
-pub(crate) fn key(format: Format, recipe: &Recipe) -> Digest {
+pub(crate) fn key(format: Format, spec: &ExportSpec) -> Digest {
     let mut hasher = Hasher::default();
-    hasher.field("disk", recipe.identity.bytes());
+    hasher.field("disk", spec.identity.bytes());
     let nowhere = Source { path: Utf8PathBuf::new(), driver: Driver::Raw };
-    for argument in commands(format, &nowhere, "".into(), recipe).into_iter().flatten().flatten() {
+    for argument in commands(format, &nowhere, "".into(), spec).into_iter().flatten().flatten() {
         hasher.field("argument", argument.as_bytes());
     }
-    for descriptor in descriptors(format, recipe) {
+    for descriptor in descriptors(format, spec) {
         hasher.field("descriptor", descriptor.as_bytes());
-        hasher.field("epoch", &recipe.epoch.to_le_bytes());
+        hasher.field("epoch", &spec.epoch.to_le_bytes());
     }
     if matches!(format, Format::Virtualbox | Format::Vmware) {
-        hasher.field("stream", stream::REVISION);
+        hasher.field("stream", vmdk_stream::REVISION);
     }
-    if format == Format::Raw && recipe.compress.raw == Compression::Zstd {
+    if format == Format::Raw && spec.compress.raw == Compression::Zstd {
         for argument in zst::argv(0) {
             hasher.field("argument", argument.as_bytes());
         }
@@ -201,22 +201,22 @@ pub fn commands(
     format: Format,
     source: &Source,
     target: &Utf8Path,
-    recipe: &Recipe,
+    spec: &ExportSpec,
 ) -> Option<Vec<Vec<String>>> {
     match format {
-        Format::Qemu => Some(qemu::commands(source, target, recipe.size, recipe.compress.qemu)),
+        Format::Qemu => Some(qemu::commands(source, target, spec.size, spec.compress.qemu)),
         Format::Raw => Some(raw::commands(source, target)),
-        Format::Vmware => Some(vmware::commands(source, target, recipe.size)),
+        Format::Vmware => Some(vmware::commands(source, target, spec.size)),
         Format::Virtualbox | Format::Iso => None,
     }
 }
 
 /// The descriptors of a format as they would be for a file of no bytes.
-fn descriptors(format: Format, recipe: &Recipe) -> Vec<String> {
+fn descriptors(format: Format, spec: &ExportSpec) -> Vec<String> {
     match format {
         Format::Qemu | Format::Raw | Format::Iso => Vec::new(),
-        Format::Virtualbox => vec![virtualbox::descriptor(recipe, 0).render()],
-        Format::Vmware => vec![vmware::descriptor(recipe, 0).render(), vmware::machine(recipe).render()],
+        Format::Virtualbox => vec![virtualbox::descriptor(spec, 0).render()],
+        Format::Vmware => vec![vmware::descriptor(spec, 0).render(), vmware::machine(spec).render()],
     }
 }
 
@@ -286,14 +286,14 @@ pub fn not_convertible(format: Format) -> Error {
 pub(crate) mod tests {
     use super::*;
 
-    pub(crate) fn recipe() -> Recipe {
+    pub(crate) fn export_spec() -> ExportSpec {
         let forward = |name: &str, host, guest| ovf::vbox::Forward {
             name: name.into(),
             host_address: "127.0.0.1".into(),
             host,
             guest,
         };
-        Recipe {
+        ExportSpec {
             stem: "rave-debian-simple".into(),
             size: 16 << 30,
             appliance: Appliance {
@@ -311,7 +311,7 @@ pub(crate) mod tests {
 
     fn lines(format: Format) -> Vec<String> {
         let source = Source { path: "/d.raw".into(), driver: Driver::Raw };
-        let commands = commands(format, &source, "a".into(), &recipe()).unwrap();
+        let commands = commands(format, &source, "a".into(), &export_spec()).unwrap();
         commands.iter().map(|argv| argv.join(" ")).collect()
     }
 
@@ -331,7 +331,7 @@ pub(crate) mod tests {
         assert_eq!(lines(Format::Vmware), [create, convert]);
         let source = Source { path: "d".into(), driver: Driver::Raw };
         for format in [Format::Virtualbox, Format::Iso] {
-            assert!(commands(format, &source, "a".into(), &recipe()).is_none());
+            assert!(commands(format, &source, "a".into(), &export_spec()).is_none());
         }
     }
 
@@ -349,22 +349,22 @@ pub(crate) mod tests {
 
     #[test]
     fn what_a_descriptor_says_is_part_of_the_key() {
-        let other = |change: fn(&mut Recipe)| {
-            let mut recipe = recipe();
-            change(&mut recipe);
-            recipe
+        let other = |change: fn(&mut ExportSpec)| {
+            let mut spec = export_spec();
+            change(&mut spec);
+            spec
         };
-        let ports = other(|recipe| recipe.appliance.forwards[0].host = 1);
-        let memory = other(|recipe| recipe.appliance.memory_mib = 1);
-        let changed = |format, other: &Recipe| key(format, &recipe()) != key(format, other);
+        let ports = other(|spec| spec.appliance.forwards[0].host = 1);
+        let memory = other(|spec| spec.appliance.memory_mib = 1);
+        let changed = |format, other: &ExportSpec| key(format, &export_spec()) != key(format, other);
         assert!(changed(Format::Virtualbox, &ports) && changed(Format::Virtualbox, &memory));
         assert!(!changed(Format::Vmware, &ports) && changed(Format::Vmware, &memory));
         assert!(!changed(Format::Qemu, &memory) && !changed(Format::Iso, &memory));
-        let plain = other(|recipe| recipe.compress = Compress::all(Compression::None));
+        let plain = other(|spec| spec.compress = Compress::all(Compression::None));
         assert!(changed(Format::Qemu, &plain) && !changed(Format::Raw, &plain));
-        let packed = other(|recipe| recipe.compress = Compress::all(Compression::Zstd));
+        let packed = other(|spec| spec.compress = Compress::all(Compression::Zstd));
         assert!(changed(Format::Raw, &packed) && !changed(Format::Qemu, &packed));
-        let disk = other(|recipe| recipe.identity = Digest::of_bytes(b"another"));
+        let disk = other(|spec| spec.identity = Digest::of_bytes(b"another"));
         assert!(changed(Format::Iso, &disk));
     }
 }

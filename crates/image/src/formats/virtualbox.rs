@@ -7,7 +7,7 @@ use super::ovf::resource::{DISK, ETHERNET, MEMORY, OTHER_STORAGE, PROCESSOR};
 use super::ovf::{
     DEBIAN_64, Envelope, File, Item, OperatingSystem, STREAM_OPTIMISED, VirtualDisk, VirtualSystem, vbox,
 };
-use super::{Recipe, Workshop, ova, stream};
+use super::{ExportSpec, Exporter, ova, vmdk_stream};
 use crate::error::Error;
 
 /// What VirtualBox calls this family of machines, since its version 2.2.
@@ -20,19 +20,19 @@ const OS_TYPE: &str = "Debian_64";
 const DESKTOP_VIDEO_MIB: u32 = 128;
 const CONSOLE_VIDEO_MIB: u32 = 16;
 
-pub(super) fn make(workshop: &Workshop<'_>, folder: &Utf8Path) -> Result<(), Error> {
-    let recipe = &workshop.recipe;
-    let stream = workshop.stream()?;
-    let target = folder.join(&recipe.file_names(Format::Virtualbox)[0]);
-    let name = stream::name(&recipe.stem);
+pub(super) fn make(exporter: &Exporter<'_>, folder: &Utf8Path) -> Result<(), Error> {
+    let spec = &exporter.spec;
+    let stream = exporter.stream()?;
+    let target = folder.join(&spec.file_names(Format::Virtualbox)[0]);
+    let name = vmdk_stream::name(&spec.stem);
     let payload = ova::Payload { name: &name, path: &stream.path, sha256: stream.sha256 };
-    ova::write(&target, &recipe.stem, &descriptor(recipe, stream.size).render(), payload, recipe.epoch)
+    ova::write(&target, &spec.stem, &descriptor(spec, stream.size).render(), payload, spec.epoch)
 }
 
 /// The descriptor; `size` is that of the VMDK's file.
-pub fn descriptor(recipe: &Recipe, size: u64) -> Envelope {
-    let appliance = &recipe.appliance;
-    let disk_uuid = recipe.identity.uuid("virtualbox-disk");
+pub fn descriptor(spec: &ExportSpec, size: u64) -> Envelope {
+    let appliance = &spec.appliance;
+    let disk_uuid = spec.identity.uuid("virtualbox-disk");
     let controller = Item {
         instance: "3".into(),
         name: "SATA Controller".into(),
@@ -42,7 +42,7 @@ pub fn descriptor(recipe: &Recipe, size: u64) -> Envelope {
         ..Item::default()
     };
     let machine = vbox::Machine {
-        uuid: recipe.identity.uuid("virtualbox-machine"),
+        uuid: spec.identity.uuid("virtualbox-machine"),
         name: appliance.name.clone(),
         os_type: OS_TYPE.into(),
         cpus: appliance.cpus,
@@ -57,10 +57,10 @@ pub fn descriptor(recipe: &Recipe, size: u64) -> Envelope {
         vbox: Some(OS_TYPE.into()),
         vmware: None,
     };
-    let mut items = compute(recipe);
+    let mut items = compute(spec);
     items.extend([controller, disk("3"), card("E1000", "NAT")]);
     Envelope {
-        disks: vec![VirtualDisk { uuid: Some(disk_uuid), ..virtual_disk(recipe) }],
+        disks: vec![VirtualDisk { uuid: Some(disk_uuid), ..virtual_disk(spec) }],
         networks: vec!["NAT".into()],
         system: VirtualSystem {
             id: appliance.name.clone(),
@@ -71,20 +71,20 @@ pub fn descriptor(recipe: &Recipe, size: u64) -> Envelope {
             settings: Vec::new(),
             machine: Some(machine),
         },
-        files: vec![file(recipe, size)],
+        files: vec![file(spec, size)],
     }
 }
 
 /// The VMDK in the package.
-pub(super) fn file(recipe: &Recipe, size: u64) -> File {
-    File { id: "file1".into(), href: stream::name(&recipe.stem), size: Some(size) }
+pub(super) fn file(spec: &ExportSpec, size: u64) -> File {
+    File { id: "file1".into(), href: vmdk_stream::name(&spec.stem), size: Some(size) }
 }
 
-pub(super) fn virtual_disk(recipe: &Recipe) -> VirtualDisk {
+pub(super) fn virtual_disk(spec: &ExportSpec) -> VirtualDisk {
     VirtualDisk {
         id: "vmdisk1".into(),
         file: Some("file1".into()),
-        capacity: recipe.size,
+        capacity: spec.size,
         units: Some("byte".into()),
         format: Some(STREAM_OPTIMISED.into()),
         uuid: None,
@@ -92,8 +92,8 @@ pub(super) fn virtual_disk(recipe: &Recipe) -> VirtualDisk {
 }
 
 /// Processors and memory.
-pub(super) fn compute(recipe: &Recipe) -> Vec<Item> {
-    let Recipe { appliance, .. } = recipe;
+pub(super) fn compute(spec: &ExportSpec) -> Vec<Item> {
+    let ExportSpec { appliance, .. } = spec;
     let processors = Item {
         instance: "1".into(),
         name: format!("{} virtual CPU(s)", appliance.cpus),

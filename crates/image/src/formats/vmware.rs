@@ -7,7 +7,7 @@ use rave_spec::Format;
 use super::ovf::resource::SCSI;
 use super::ovf::{DEBIAN_64, Envelope, Item, OperatingSystem, VirtualSystem};
 use super::virtualbox::{card, compute, disk, file, virtual_disk};
-use super::{Recipe, Source, Workshop, ova, settle_vmdk, stage, stream, vmdk_commands, vmx};
+use super::{ExportSpec, Exporter, Source, ova, settle_vmdk, stage, vmdk_commands, vmdk_stream, vmx};
 use crate::error::{Error, IoContext as _};
 
 /// The version of the virtual hardware: Workstation 14, Fusion 10 and ESXi 6.7 are the first that have it.
@@ -25,30 +25,30 @@ pub fn commands(source: &Source, target: &Utf8Path, size: u64) -> Vec<Vec<String
     vmdk_commands(source, target, size)
 }
 
-pub(super) fn make(workshop: &Workshop<'_>, folder: &Utf8Path) -> Result<(), Error> {
-    let recipe = &workshop.recipe;
-    let names = recipe.file_names(Format::Vmware);
+pub(super) fn make(exporter: &Exporter<'_>, folder: &Utf8Path) -> Result<(), Error> {
+    let spec = &exporter.spec;
+    let names = spec.file_names(Format::Vmware);
     let [disk, configuration, package] = &names[..] else { unreachable!("three files") };
     let target = folder.join(disk);
-    workshop.run(stage(Format::Vmware), &commands(&workshop.source, &target, recipe.size))?;
-    settle_vmdk(&target, disk, &recipe.identity)?;
+    exporter.run(stage(Format::Vmware), &commands(&exporter.source, &target, spec.size))?;
+    settle_vmdk(&target, disk, &spec.identity)?;
     let place = folder.join(configuration);
-    std::fs::write(&place, machine(recipe).render()).at("write", &place)?;
-    let stream = workshop.stream()?;
-    let name = stream::name(&recipe.stem);
+    std::fs::write(&place, machine(spec).render()).at("write", &place)?;
+    let stream = exporter.stream()?;
+    let name = vmdk_stream::name(&spec.stem);
     let payload = ova::Payload { name: &name, path: &stream.path, sha256: stream.sha256 };
-    let descriptor = descriptor(recipe, stream.size).render();
-    ova::write(&folder.join(package), &recipe.stem, &descriptor, payload, recipe.epoch)
+    let descriptor = descriptor(spec, stream.size).render();
+    ova::write(&folder.join(package), &spec.stem, &descriptor, payload, spec.epoch)
 }
 
 /// The `.vmx` beside the VMDK.
-pub fn machine(recipe: &Recipe) -> vmx::Vmx {
-    let appliance = &recipe.appliance;
+pub fn machine(spec: &ExportSpec) -> vmx::Vmx {
+    let appliance = &spec.appliance;
     let disk = vmx::Disk {
         bus: vmx::Bus::Scsi("pvscsi".into()),
         controller: 0,
         unit: 0,
-        file: recipe.file_names(Format::Vmware).swap_remove(0),
+        file: spec.file_names(Format::Vmware).swap_remove(0),
     };
     vmx::Vmx {
         name: appliance.name.clone(),
@@ -64,8 +64,8 @@ pub fn machine(recipe: &Recipe) -> vmx::Vmx {
 }
 
 /// The descriptor of the OVA; `size` is that of the VMDK's file.
-pub fn descriptor(recipe: &Recipe, size: u64) -> Envelope {
-    let appliance = &recipe.appliance;
+pub fn descriptor(spec: &ExportSpec, size: u64) -> Envelope {
+    let appliance = &spec.appliance;
     let controller = Item {
         instance: "3".into(),
         name: "SCSI Controller 0".into(),
@@ -80,11 +80,11 @@ pub fn descriptor(recipe: &Recipe, size: u64) -> Envelope {
         vbox: None,
         vmware: Some(OVF_GUEST.into()),
     };
-    let mut items = compute(recipe);
+    let mut items = compute(spec);
     items.extend([controller, disk("3"), card("VmxNet3", "VM Network")]);
     Envelope {
-        files: vec![file(recipe, size)],
-        disks: vec![virtual_disk(recipe)],
+        files: vec![file(spec, size)],
+        disks: vec![virtual_disk(spec)],
         networks: vec!["VM Network".into()],
         system: VirtualSystem {
             id: appliance.name.clone(),

@@ -15,8 +15,8 @@ use crate::digest::Digest;
 use crate::disk;
 use crate::error::Error;
 use crate::formats::ova;
-use crate::scratch::free_bytes;
-use crate::temporary::{self, Temporary};
+use crate::tempdir::free_bytes;
+use crate::tempdir::{self, LockedTempDir};
 
 /// What the root file system of an image holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -206,8 +206,8 @@ fn of_file_system(image: &Utf8Path, start: u64, size: u64) -> Result<Digest, Sto
 }
 
 /// A folder for large sparse files that goes away.
-fn scratch_with_room(needed: u64) -> Result<Temporary, Stop> {
-    let place = temporary::place();
+fn scratch_with_room(needed: u64) -> Result<LockedTempDir, Stop> {
+    let place = tempdir::place();
     let free = free_bytes(&place).map_err(|error| error.to_string())?;
     if free < needed {
         let detail = format!(
@@ -217,5 +217,5 @@ fn scratch_with_room(needed: u64) -> Result<Temporary, Stop> {
         );
         return Err(detail.into());
     }
-    Ok(Temporary::new(&place, "rave-inspect-")?)
+    Ok(LockedTempDir::new(&place, "rave-inspect-")?)
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use rave_process::Cmd;
 
 use super::*;
-use crate::formats::{tests::recipe, virtualbox, vmware};
+use crate::formats::{tests::export_spec, virtualbox, vmware};
 
 struct Folder {
     _guard: tempfile::TempDir,
@@ -46,7 +46,7 @@ impl Folder {
     fn ova(&self, vmdk: &Utf8Path) -> Utf8PathBuf {
         let target = self.path.join("a.ova");
         let size = std::fs::metadata(vmdk).unwrap().len();
-        let text = virtualbox::descriptor(&recipe(), size).render();
+        let text = virtualbox::descriptor(&export_spec(), size).render();
         let sha256 = Digest::of_file(vmdk).unwrap();
         let payload = ova::Payload { name: "rave-debian-simple-disk1.vmdk", path: vmdk, sha256 };
         ova::write(&target, "rave-debian-simple", &text, payload, 0).unwrap();
@@ -65,8 +65,8 @@ impl Folder {
         let vmdk = |kind| ["-O", "vmdk", "-o", kind];
         let stream = self.convert(&disk, "s.vmdk", &vmdk("subformat=streamOptimized"));
         let (ovf, vmx) = (self.path.join("a.ovf"), self.path.join("a.vmx"));
-        std::fs::write(&ovf, vmware::descriptor(&recipe(), 5).render()).unwrap();
-        std::fs::write(&vmx, vmware::machine(&recipe()).render()).unwrap();
+        std::fs::write(&ovf, vmware::descriptor(&export_spec(), 5).render()).unwrap();
+        std::fs::write(&vmx, vmware::machine(&export_spec()).render()).unwrap();
         vec![
             self.convert(&disk, "a.qcow2", &["-O", "qcow2", "-c", "-o", "compression_type=zstd"]),
             self.convert(&disk, "m.vmdk", &vmdk("subformat=monolithicSparse")),

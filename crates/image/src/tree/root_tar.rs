@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::bases::debian::lock::Locked;
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _};
-use crate::store::{Entry, Pending};
+use crate::stage_cache::{CachedStage, PendingStage};
 
 /// The tar's name in its stage's folder.
 pub const TAR: &str = "root.tar";
@@ -81,7 +81,7 @@ struct Description {
 
 /// Reads the tar in a stage's folder once and writes its description beside it.
 /// Every installed package is one of `files`, which it was made from.
-pub(crate) fn describe(pending: &Pending, files: &[Locked]) -> Result<(), Error> {
+pub(crate) fn describe(pending: &PendingStage, files: &[Locked]) -> Result<(), Error> {
     let tar = pending.file(TAR);
     let description = scan(&tar, files)?;
     let place = pending.file(DESCRIPTION);
@@ -91,7 +91,7 @@ pub(crate) fn describe(pending: &Pending, files: &[Locked]) -> Result<(), Error>
 
 impl RootTar {
     /// Opens a finished stage's result.
-    pub(crate) fn open(entry: &Entry) -> Result<Self, Error> {
+    pub(crate) fn open(entry: &CachedStage) -> Result<Self, Error> {
         let place = entry.file(DESCRIPTION);
         let text = std::fs::read(&place).at("read", &place)?;
         let description: Description = serde_json::from_slice(&text)

@@ -103,7 +103,7 @@ impl Lock {
 
     /// Writes the file beside its place and renames it into it.
     pub fn write(&self, root: &Utf8Path) -> Result<(), Error> {
-        crate::store::write_whole(&root.join(FILE), self.render().as_bytes())
+        crate::stage_cache::write_whole(&root.join(FILE), self.render().as_bytes())
     }
 
     /// The date of the newest index, in seconds since 1970: `SOURCE_DATE_EPOCH` where the environment sets none.

@@ -1,10 +1,10 @@
 //! The Debian base's root file system: mmdebstrap, as an ordinary user or as root, to one tar.
 
-mod archive;
+mod apt;
 mod date;
-mod debs;
-mod hold;
+mod deb_cache;
 pub mod lock;
+mod resolve;
 pub mod update;
 pub mod version;
 
@@ -15,15 +15,15 @@ use rave_process::progress::{Event, Unit};
 use rave_process::{Cmd, shell_quote};
 use rave_spec::{Profile, Spec};
 
-use archive::Asked;
-use debs::Debs;
-pub(crate) use hold::Choice;
-pub use hold::{Difference, Held, Network, Packages};
+use apt::Asked;
+use deb_cache::DebCache;
 use lock::Locked;
+pub(crate) use resolve::ResolveOptions;
+pub use resolve::{Difference, Network, Packages, Resolution};
 
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, StageContext as _};
-use crate::stages::Stages;
+use crate::stage_runner::StageRunner;
 use crate::tree::root_tar::{self, RootTar};
 
 /// The name of this stage.
@@ -62,7 +62,7 @@ pub struct Rootfs {
     recommends: bool,
     epoch: u64,
     /// Exactly which packages; `None` until the archive was asked.
-    held: Option<Held>,
+    resolution: Option<Resolution>,
 }
 
 /// How mmdebstrap becomes root inside the new tree (mmdebstrap(1), MODES).
@@ -120,18 +120,18 @@ impl Rootfs {
             packages: spec.debian_packages(profile),
             recommends: false,
             epoch,
-            held: None,
+            resolution: None,
         }
     }
 
     /// With the exact packages, as far as they are known without asking the archive.
-    pub(crate) fn known(self, choice: &Choice<'_>) -> Self {
-        Self { held: hold::known(choice, &self.suite, self.asked()), ..self }
+    pub(crate) fn known(self, options: &ResolveOptions<'_>) -> Self {
+        Self { resolution: resolve::known(options, &self.suite, self.asked()), ..self }
     }
 
     /// The exact packages, and how they differ from the lock.
-    pub(crate) fn held(&self) -> Option<&Held> {
-        self.held.as_ref()
+    pub(crate) fn resolution(&self) -> Option<&Resolution> {
+        self.resolution.as_ref()
     }
 
     fn asked(&self) -> Asked<'_> {
@@ -141,14 +141,14 @@ impl Rootfs {
     /// Debian's own choice for a task beside the packages of every profile.
     pub(crate) fn plain_desktop(&self, spec: &Spec, task: &str) -> Self {
         let packages = spec.debian.packages.iter().cloned().chain([task.to_owned()]).collect();
-        Self { packages, recommends: true, held: None, ..self.clone() }
+        Self { packages, recommends: true, resolution: None, ..self.clone() }
     }
 
     /// Changes when, and only when, the tar would. Of packages that are not known yet it is the key of no tar.
     pub fn key(&self) -> Digest {
         let mut hasher = Hasher::default();
         hasher.field("revision", REVISION);
-        for package in self.held.iter().flat_map(|held| &held.packages) {
+        for package in self.resolution.iter().flat_map(|resolution| &resolution.packages) {
             hasher.field("package", package.name.as_bytes()).field("sha256", package.sha256.bytes());
         }
         for argument in self.arguments() {
@@ -206,25 +206,30 @@ impl Rootfs {
     }
 
     /// Builds the tar, or takes it from the store; gives it with what is known of its packages now.
-    pub(crate) fn build(self, stages: &Stages<'_>, choice: &Choice<'_>) -> Result<(Self, RootTar), Error> {
-        let (rootfs, debs) = match &self.held {
+    pub(crate) fn build(
+        self,
+        stages: &StageRunner<'_>,
+        options: &ResolveOptions<'_>,
+    ) -> Result<(Self, RootTar), Error> {
+        let (rootfs, deb_cache) = match &self.resolution {
             Some(_) if stages.finished(STAGE, &self.key()).is_some() => (self, None),
             _ => {
-                let (debs, held) = hold::fetch(stages, choice, &self.suite, self.asked(), self.held.clone())?;
-                (Self { held: Some(held), ..self }, Some(debs))
+                let (deb_cache, resolution) =
+                    resolve::fetch(stages, options, &self.suite, self.asked(), self.resolution.clone())?;
+                (Self { resolution: Some(resolution), ..self }, Some(deb_cache))
             }
         };
-        let tar = rootfs.tar(stages, debs.as_ref())?;
+        let tar = rootfs.tar(stages, deb_cache.as_ref())?;
         Ok((rootfs, tar))
     }
 
-    fn tar(&self, stages: &Stages<'_>, debs: Option<&Debs>) -> Result<RootTar, Error> {
-        let packages: &[Locked] = self.held.as_ref().map_or(&[], |held| &held.packages);
+    fn tar(&self, stages: &StageRunner<'_>, deb_cache: Option<&DebCache>) -> Result<RootTar, Error> {
+        let packages: &[Locked] = self.resolution.as_ref().map_or(&[], |resolution| &resolution.packages);
         let entry = stages.run(STAGE, &self.key(), |pending| {
             let scratch = stages.scratch(ROOM)?;
             let repository = scratch.path().join("repository");
-            if let Some(debs) = debs {
-                debs.repository(&self.suite, packages, &repository)?;
+            if let Some(deb_cache) = deb_cache {
+                deb_cache.repository(&self.suite, packages, &repository)?;
             }
             let argv = self.argv(Mode::of_this_process(), &repository, &pending.file(root_tar::TAR));
             let mut count = PackageCount::default();
@@ -285,7 +290,7 @@ mod tests {
             packages: ["git", "curl"].map(String::from).into(),
             recommends: false,
             epoch: 7,
-            held: None,
+            resolution: None,
         }
     }
 
@@ -325,7 +330,7 @@ mod tests {
         assert_ne!(Rootfs { epoch: 8, ..rootfs() }.key(), key);
         assert_ne!(Rootfs { suite: "sid".into(), ..rootfs() }.key(), key);
         assert_ne!(Rootfs { recommends: true, ..rootfs() }.key(), key);
-        let held = |content: &[u8]| {
+        let resolution = |content: &[u8]| {
             let package = Locked {
                 name: "git".into(),
                 version: "1".into(),
@@ -333,11 +338,11 @@ mod tests {
                 size: 1,
                 sha256: Digest::of_bytes(content),
             };
-            let held = Held { packages: vec![package], outside: Vec::new(), differs: Vec::new() };
-            Rootfs { held: Some(held), ..rootfs() }.key()
+            let resolution = Resolution { packages: vec![package], outside: Vec::new(), differs: Vec::new() };
+            Rootfs { resolution: Some(resolution), ..rootfs() }.key()
         };
-        assert_ne!(held(b"a"), key);
-        assert_ne!(held(b"a"), held(b"b"));
+        assert_ne!(resolution(b"a"), key);
+        assert_ne!(resolution(b"a"), resolution(b"b"));
         assert_eq!(rootfs().key(), key);
     }
 

@@ -7,12 +7,12 @@ use camino::Utf8Path;
 use rave_process::progress::Sink;
 use rave_spec::Spec;
 
-use super::archive::{self, Archive, Asked};
+use super::apt::{self, Apt, Asked};
 use super::lock::Lock;
 use super::version;
 use crate::error::{Error, IoContext as _};
-use crate::stages::Stages;
-use crate::store::Store;
+use crate::stage_cache::StageCache;
+use crate::stage_runner::StageRunner;
 
 /// What to renew, and where to work.
 #[derive(Debug, Clone, Copy)]
@@ -40,24 +40,24 @@ pub fn renew(request: &Request<'_>, sink: Sink<'_>) -> Result<Renewed, Error> {
         fs::create_dir_all(folder).at("create", folder)?;
     }
     let _lock = crate::build::lock(request.cache_dir, sink)?;
-    crate::scratch::sweep(request.cache_dir)?;
-    let store = Store::open(request.cache_dir)?;
-    let stages = Stages::new(store, request.cache_dir, request.log_dir, false, sink);
-    stages.timed(archive::STAGE, || ask(&stages, request.spec))
+    crate::tempdir::sweep(request.cache_dir)?;
+    let store = StageCache::open(request.cache_dir)?;
+    let stages = StageRunner::new(store, request.cache_dir, request.log_dir, false, sink);
+    stages.timed(apt::STAGE, || ask(&stages, request.spec))
 }
 
-fn ask(stages: &Stages<'_>, spec: &Spec) -> Result<Renewed, Error> {
-    let archive = Archive::open(stages, spec.debian.suite.as_str())?;
+fn ask(stages: &StageRunner<'_>, spec: &Spec) -> Result<Renewed, Error> {
+    let apt = Apt::open(stages, spec.debian.suite.as_str())?;
     let mut lock = Lock {
         suite: spec.debian.suite.to_string(),
-        releases: archive.releases()?,
+        releases: apt.releases()?,
         profiles: BTreeMap::new(),
         packages: BTreeMap::new(),
     };
     let mut security = BTreeSet::new();
     for (name, profile) in &spec.profiles {
         let packages = spec.debian_packages(profile);
-        for found in archive.resolve(Asked { packages: &packages, recommends: false }, &[])? {
+        for found in apt.resolve(Asked { packages: &packages, recommends: false }, &[])? {
             if found.is_security {
                 security.insert(found.package.name.clone());
             }

@@ -9,9 +9,9 @@ use rave_process::{Cmd, Stream};
 use rave_spec::{Format, Nixos, Spec};
 
 use super::argv;
+use super::build_failure::FailureCollector;
 use super::error::{Error as NixError, Here};
 use super::events::{Event, Kind, Reader};
-use super::evidence::Evidence;
 use super::host::Nix;
 use super::progress::Progress;
 use super::query::{self, Built, Flake};
@@ -107,11 +107,12 @@ impl Order<'_> {
     fn nix(&self, argv: &[String], sink: Sink<'_>) -> Result<Vec<Built>, Error> {
         let log = self.log_dir.join("nixos.log");
         let mut transcript = Transcript::create(&log, argv)?;
-        let (mut progress, mut evidence, mut evaluated) = (Progress::new(sink), Evidence::default(), false);
+        let (mut progress, mut failure, mut evaluated) =
+            (Progress::new(sink), FailureCollector::default(), false);
         let mut take = |event: Event| {
             evaluated |= matches!(event, Event::Started { kind: Kind::Realise | Kind::Builds, .. });
             transcript.take(&event);
-            evidence.take(&event);
+            failure.take(&event);
             progress.take(&event);
         };
         let (mut reader, mut answer) = (Reader::default(), String::new());
@@ -129,7 +130,7 @@ impl Order<'_> {
             Err(rave_process::Error::Failed { .. }) => {
                 let source = self.flake().ok().and_then(|flake| flake.source);
                 let here = Here { root: self.root, source };
-                return Err(NixError::of_run(&evidence, evaluated, &here, &log).into());
+                return Err(NixError::of_run(&failure, evaluated, &here, &log).into());
             }
             Err(error) => return Err(error).stage(progress::BUILD),
         }

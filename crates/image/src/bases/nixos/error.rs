@@ -3,7 +3,7 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_spec::Format;
 
-use super::evidence::{Evidence, FailedBuild};
+use super::build_failure::{FailedBuild, FailureCollector};
 use super::host::{OLDEST, Version};
 
 /// How to get nix, in one line.
@@ -93,18 +93,23 @@ pub enum Error {
 
 impl Error {
     /// What a failed run of nix comes to.
-    pub(super) fn of_run(evidence: &Evidence, evaluated: bool, here: &Here<'_>, log: &Utf8Path) -> Self {
+    pub(super) fn of_run(
+        failure: &FailureCollector,
+        evaluated: bool,
+        here: &Here<'_>,
+        log: &Utf8Path,
+    ) -> Self {
         let log = log.to_owned();
-        if let Some(FailedBuild { drv, reason, lines }) = evidence.failed_build() {
+        if let Some(FailedBuild { drv, reason, lines }) = failure.failed_build() {
             return Self::Derivation { drv, reason, lines, log };
         }
         // The last error is what nix ended with, the first ones are what led to it.
-        let said = match evidence.errors().last() {
+        let said = match failure.errors().last() {
             Some(last) => last.clone(),
-            None => evidence.said().join("\n"),
+            None => failure.said().join("\n"),
         };
         let (reason, more) = here.trimmed(&said);
-        if evaluated || evidence.errors().is_empty() {
+        if evaluated || failure.errors().is_empty() {
             return Self::Failed { reason, more, log };
         }
         Self::Evaluation { reason, more, log }
@@ -232,10 +237,10 @@ mod tests {
     const SOURCE: &str = "/nix/store/k6w40gs4gnhvbj3bq1f59f78ij90ymnp-source";
 
     fn of(text: &str, evaluated: bool) -> Error {
-        let mut evidence = Evidence::default();
-        evidence.take(&Event::Message { level: Level::Error, text: text.into() });
+        let mut failure = FailureCollector::default();
+        failure.take(&Event::Message { level: Level::Error, text: text.into() });
         let here = Here { root: "/home/me/rave".into(), source: Some(SOURCE.into()) };
-        Error::of_run(&evidence, evaluated, &here, "/state/nix.log".into())
+        Error::of_run(&failure, evaluated, &here, "/state/nix.log".into())
     }
 
     #[test]
@@ -277,10 +282,10 @@ mod tests {
 
     #[test]
     fn a_nix_that_only_says_something_plain_is_quoted() {
-        let mut evidence = Evidence::default();
-        evidence.take(&Event::Message { level: Level::Info, text: "Segmentation fault".into() });
+        let mut failure = FailureCollector::default();
+        failure.take(&Event::Message { level: Level::Info, text: "Segmentation fault".into() });
         let here = Here { root: "/x".into(), source: None };
-        let error = Error::of_run(&evidence, false, &here, "/log".into());
+        let error = Error::of_run(&failure, false, &here, "/log".into());
         assert_eq!(error.to_string(), "nix failed: Segmentation fault");
     }
 }

@@ -5,9 +5,9 @@
 
 pub mod argv;
 pub mod build;
+mod build_failure;
 pub mod error;
 pub mod events;
-mod evidence;
 pub mod host;
 mod place;
 mod progress;

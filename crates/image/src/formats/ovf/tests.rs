@@ -5,7 +5,7 @@ use proptest::option::of;
 use proptest::prelude::*;
 
 use super::*;
-use crate::formats::{tests::recipe, virtualbox, vmware};
+use crate::formats::{tests::export_spec, virtualbox, vmware};
 
 /// A text of an attribute or an element, with all that XML gives a meaning to.
 fn text() -> impl Strategy<Value = String> {
@@ -93,7 +93,7 @@ proptest! {
     fn a_damaged_descriptor_is_refused_or_read_but_never_fallen_over(
         at in any::<prop::sample::Index>(), with in "[ -~]{0,3}", length in 0_usize..40
     ) {
-        let text = virtualbox::descriptor(&recipe(), 5).render();
+        let text = virtualbox::descriptor(&export_spec(), 5).render();
         let at = at.index(text.len());
         let end = (at + length).min(text.len());
         let damaged = format!("{}{with}{}", &text[..at], &text[end..]);
@@ -105,7 +105,7 @@ proptest! {
 
 #[test]
 fn both_hypervisors_descriptors_say_what_was_asked() {
-    for envelope in [virtualbox::descriptor(&recipe(), 5), vmware::descriptor(&recipe(), 5)] {
+    for envelope in [virtualbox::descriptor(&export_spec(), 5), vmware::descriptor(&export_spec(), 5)] {
         let read = Envelope::parse(&envelope.render()).unwrap();
         assert_eq!(read, envelope);
         assert_eq!(read.system.quantity(resource::MEMORY), Some(4096));
@@ -117,7 +117,7 @@ fn both_hypervisors_descriptors_say_what_was_asked() {
 
 #[test]
 fn the_ports_and_the_disk_are_in_virtualboxs_own_part() {
-    let text = virtualbox::descriptor(&recipe(), 5).render();
+    let text = virtualbox::descriptor(&export_spec(), 5).render();
     let forward = r#"<Forwarding name="ssh" proto="1" hostip="127.0.0.1" hostport="2223" guestport="22"/>"#;
     assert!(text.contains(forward), "{text}");
     let envelope = Envelope::parse(&text).unwrap();

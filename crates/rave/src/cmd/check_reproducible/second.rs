@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use anyhow::Context as _;
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_image::bases::debian::{Network, Packages};
-use rave_image::temporary::{self, Temporary};
+use rave_image::tempdir::{self, LockedTempDir};
 use rave_process::Cmd;
 use rave_process::progress::{Event, Outcome};
 
@@ -37,7 +37,7 @@ const FETCHED: &[&str] = &["debs", "npm"];
 
 /// The folders of the second build; they go away unless kept.
 pub(super) struct Second {
-    folder: Temporary,
+    folder: LockedTempDir,
     path: Utf8PathBuf,
     builder: Builder,
 }
@@ -45,8 +45,8 @@ pub(super) struct Second {
 impl Second {
     /// Copies the checkout and finds out who can build.
     pub(super) fn prepare(settings: &Settings, ui: &Ui) -> anyhow::Result<Self> {
-        let place = temporary::place();
-        let folder = Temporary::new(&place, "rave-double-")
+        let place = tempdir::place();
+        let folder = LockedTempDir::new(&place, "rave-double-")
             .with_context(|| format!("cannot make a folder in {place}"))?;
         let path = folder.path().to_owned();
         // Another user builds in it.

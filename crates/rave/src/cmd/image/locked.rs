@@ -4,7 +4,7 @@ use camino::Utf8Path;
 use rave_image::bases::debian::Packages;
 use rave_image::build::{compressed, inputs};
 use rave_image::manifest::FILE;
-use rave_image::{Error, Manifest, Request, locked};
+use rave_image::{Error, Manifest, Request, manifest_diff};
 use rave_spec::{Compression, Format};
 
 use crate::build::{self, BuildOptions, Places, ensure_formats, lock};
@@ -42,7 +42,7 @@ pub(super) fn run(
 
     let wanted = BuildOptions::of(args, &formats);
     let places = Places::with_out(settings, out.clone());
-    let (lock, packages) = (lock(settings)?, locked::packages(origin));
+    let (lock, packages) = (lock(settings)?, manifest_diff::packages(origin));
     let request = Request {
         base: manifest.base(),
         profile: &manifest.profile,
@@ -50,7 +50,8 @@ pub(super) fn run(
         packages: Packages::Exactly(&packages),
         ..build::request(settings, &wanted, &places, &lock)?
     };
-    let other = locked::other_inputs(origin, &inputs(&request).map_err(|error| reason(&path, &error))?);
+    let other =
+        manifest_diff::other_inputs(origin, &inputs(&request).map_err(|error| reason(&path, &error))?);
     if !other.is_empty() {
         return Err(cannot(&path, other).remedy("check out the commit that it was built from").into());
     }
@@ -61,7 +62,7 @@ pub(super) fn run(
         host::ensure(settings, ui, host::Needs::Zst)?;
     }
     let built = rave_image::build(&request, &ui.sink()).map_err(|error| reason(&path, &error))?;
-    let differences = locked::differences(&manifest, &built.manifest);
+    let differences = manifest_diff::differences(&manifest, &built.manifest);
     if !differences.is_empty() {
         let failure = CommandError::new(Code::CheckFailed, format!("what was built differs from {path}"));
         return Err(differences.into_iter().fold(failure, CommandError::detail).into());

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use rave_image::manifest::Artifact;
-use rave_image::sound::{self, Finding, Verdict};
+use rave_image::verify::{Verification, VerifyOutcome, verify};
 use rave_process::progress::{Event, Outcome as Done};
 use rave_smoke::report::{Made, Outcome, Row};
 
@@ -18,9 +18,9 @@ pub(super) fn look(artifact: &Artifact, settings: &Settings, ui: &Ui) -> Made {
     let stage = &format!("files of {}", artifact.format);
     let started = Instant::now();
     sink(Event::StageStarted { stage });
-    let findings = sound::look(&settings.out_dir, artifact, settings.ovf_schema.as_deref());
+    let verifications = verify(&settings.out_dir, artifact, settings.ovf_schema.as_deref());
     sink(Event::StageFinished { stage, elapsed: started.elapsed(), outcome: Done::Built });
-    let made = made(artifact.format.as_str(), findings);
+    let made = made(artifact.format.as_str(), verifications);
     for row in made.rows.iter().filter(|row| row.outcome.is_failure()) {
         let reason = row.outcome.reason().unwrap_or_default().lines().next().unwrap_or_default();
         ui.warn(&format!("{}: {reason}", row.name));
@@ -28,17 +28,17 @@ pub(super) fn look(artifact: &Artifact, settings: &Settings, ui: &Ui) -> Made {
     made
 }
 
-fn made(format: &str, findings: Vec<Finding>) -> Made {
+fn made(format: &str, verifications: Vec<Verification>) -> Made {
     let mut made = Made { format: format.to_owned(), rows: Vec::new(), not_here: Vec::new() };
-    for Finding { name, title, verdict, elapsed } in findings {
-        let (outcome, last_answer) = match verdict {
-            Verdict::NotHere => {
+    for Verification { name, title, outcome, elapsed } in verifications {
+        let (outcome, last_answer) = match outcome {
+            VerifyOutcome::ToolMissing => {
                 made.not_here.push(format!("{name}: {title}"));
                 continue;
             }
-            Verdict::Sound(said) => (Outcome::Passed, said),
-            Verdict::Broken(why) => (Outcome::Failed(why), String::new()),
-            Verdict::Unknown(why) => (Outcome::Error(why), String::new()),
+            VerifyOutcome::Valid(said) => (Outcome::Passed, said),
+            VerifyOutcome::Invalid(why) => (Outcome::Failed(why), String::new()),
+            VerifyOutcome::Unknown(why) => (Outcome::Error(why), String::new()),
         };
         let seconds = (elapsed.as_secs_f64() * 1000.0).round() / 1000.0;
         let group = GROUP.to_owned();
@@ -54,18 +54,18 @@ mod tests {
 
     #[test]
     fn a_program_that_is_not_here_is_told_and_is_no_row() {
-        let finding = |name: &str, verdict| Finding {
+        let verification = |name: &str, outcome| Verification {
             name: name.into(),
             title: "all is well".into(),
-            verdict,
+            outcome,
             elapsed: Duration::from_millis(5),
         };
         let made = made(
             "virtualbox",
             vec![
-                finding("qemu-img-ova", Verdict::Sound("No errors".into())),
-                finding("vboxmanage", Verdict::NotHere),
-                finding("xmllint-ovf", Verdict::Broken("no XML".into())),
+                verification("qemu-img-ova", VerifyOutcome::Valid("No errors".into())),
+                verification("vboxmanage", VerifyOutcome::ToolMissing),
+                verification("xmllint-ovf", VerifyOutcome::Invalid("no XML".into())),
             ],
         );
         let names: Vec<&str> = made.rows.iter().map(|row| row.name.as_str()).collect();

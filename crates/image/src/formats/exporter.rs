@@ -8,32 +8,32 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rave_process::Cmd;
 use rave_spec::{Compression, Format};
 
-use super::{Driver, Recipe, Source, commands, not_convertible, not_on_base, stage};
-use super::{iso, raw, stream, virtualbox, vmware, zst};
+use super::{Driver, ExportSpec, Source, commands, not_convertible, not_on_base, stage};
+use super::{iso, raw, virtualbox, vmdk_stream, vmware, zst};
 use crate::digest::Digest;
 use crate::disk::Disk;
 use crate::error::{Error, StageContext as _};
-use crate::stages::Stages;
+use crate::stage_runner::StageRunner;
 
 /// Makes artifacts of one disk, also several at once.
-pub(crate) struct Workshop<'a> {
-    pub(crate) stages: &'a Stages<'a>,
+pub(crate) struct Exporter<'a> {
+    pub(crate) stages: &'a StageRunner<'a>,
     pub(crate) source: Source,
-    pub(crate) recipe: Recipe,
+    pub(crate) spec: ExportSpec,
     /// The source, where it was built here.
     built: Option<&'a Disk>,
     /// Made by the first format that needs it, while others wait.
-    stream: Mutex<Option<stream::Stream>>,
+    stream: Mutex<Option<vmdk_stream::StreamVmdk>>,
 }
 
-impl<'a> Workshop<'a> {
+impl<'a> Exporter<'a> {
     pub(crate) fn new(
-        stages: &'a Stages<'a>,
+        stages: &'a StageRunner<'a>,
         source: Source,
-        recipe: Recipe,
+        spec: ExportSpec,
         built: Option<&'a Disk>,
     ) -> Self {
-        Self { stages, source, recipe, built, stream: Mutex::new(None) }
+        Self { stages, source, spec, built, stream: Mutex::new(None) }
     }
 
     /// Writes the artifact's files into an empty folder, under the names of [`file_names`](super::file_names). Gives the digest of the one
@@ -45,7 +45,7 @@ impl<'a> Workshop<'a> {
             Format::Vmware => vmware::make(self, folder)?,
             Format::Iso => {
                 let disk = self.built.ok_or_else(|| not_convertible(format))?;
-                iso::write(self.stages, disk, &target, self.recipe.epoch)?;
+                iso::write(self.stages, disk, &target, self.spec.epoch)?;
             }
             Format::Raw => return self.raw(&target).map(Some),
             Format::Qemu => self.run(stage(format), &self.commands(format, &target)?)?,
@@ -65,26 +65,26 @@ impl<'a> Workshop<'a> {
             let digest = digest.map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
             copied.and(digest.transpose())
         })?;
-        if self.recipe.compress.raw == Compression::Zstd {
+        if self.spec.compress.raw == Compression::Zstd {
             zst::compress(target, &with_zst(target), &self.stages.log(zst::STAGE))?;
         }
         sha256.map_or_else(|| raw::digest(target), Ok)
     }
 
     fn commands(&self, format: Format, target: &Utf8Path) -> Result<Vec<Vec<String>>, Error> {
-        commands(format, &self.source, target, &self.recipe).ok_or_else(|| not_on_base(format))
+        commands(format, &self.source, target, &self.spec).ok_or_else(|| not_on_base(format))
     }
 
     /// Where the only file of a format goes.
     fn target(&self, format: Format, folder: &Utf8Path) -> Utf8PathBuf {
-        folder.join(&self.recipe.file_names(format)[0])
+        folder.join(&self.spec.file_names(format)[0])
     }
 
     /// The stream-optimised VMDK, made at most once.
-    pub(super) fn stream(&self) -> Result<stream::Stream, Error> {
+    pub(super) fn stream(&self) -> Result<vmdk_stream::StreamVmdk, Error> {
         let mut made = self.stream.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if made.is_none() {
-            *made = Some(stream::make(self)?);
+            *made = Some(vmdk_stream::make(self)?);
         }
         Ok(made.clone().expect("just made"))
     }

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::error::{Error, IoContext as _, Limit};
-use crate::scratch::free_bytes;
+use crate::tempdir::free_bytes;
 
 /// A file that is about to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]

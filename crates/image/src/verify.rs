@@ -1,7 +1,7 @@
 //! What programs of the host say of an artifact's files, without booting them: those that made them, those that read
 //! them, and those that they are made for. A program that is not there is told, and is no failure.
 
-mod judge;
+mod outcome;
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -14,100 +14,100 @@ use rave_spec::Format;
 use crate::formats::ova;
 use crate::inspect::{self, Inspection, Kind};
 use crate::manifest::Artifact;
-use judge::Opinion;
+use outcome::Interpretation;
 
 /// How long one program may look at a file.
 const LIMIT: Duration = Duration::from_secs(600);
 
 /// What one program says of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
+pub struct Verification {
     /// Its name: letters, digits, `-`.
     pub name: String,
-    /// What holds when the verdict is [`Verdict::Sound`].
+    /// What holds when the outcome is [`VerifyOutcome::Valid`].
     pub title: String,
     /// What it says.
-    pub verdict: Verdict,
+    pub outcome: VerifyOutcome,
     /// How long it took.
     pub elapsed: Duration,
 }
 
 /// What a program says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum VerifyOutcome {
     /// It finds nothing wrong; its words.
-    Sound(String),
+    Valid(String),
     /// It finds something wrong.
-    Broken(String),
+    Invalid(String),
     /// It could not be asked.
     Unknown(String),
     /// The host does not have it.
-    NotHere,
+    ToolMissing,
 }
 
 /// Looks at the files of an artifact in `out_dir`. `ovf_schema` is DMTF's schema of an OVF envelope (DSP8023), if it is here.
-pub fn look(out_dir: &Utf8Path, artifact: &Artifact, ovf_schema: Option<&Utf8Path>) -> Vec<Finding> {
-    let mut look = Look { ovf_schema, findings: Vec::new() };
+pub fn verify(out_dir: &Utf8Path, artifact: &Artifact, ovf_schema: Option<&Utf8Path>) -> Vec<Verification> {
+    let mut verifier = Verifier { ovf_schema, verifications: Vec::new() };
     for file in &artifact.files {
         let path = out_dir.join(&file.name);
-        look.inspect(&path);
+        verifier.inspect(&path);
         match path.extension() {
-            Some("qcow2") => look.disk(&path, "qcow2"),
-            Some("vmdk") => look.disk(&path, "vmdk"),
-            Some("ova") => look.package(&path, artifact.format),
-            Some("img") => look.raw(&path),
-            Some("iso") => look.iso(&path),
-            Some("zst") => look.compressed(&path),
+            Some("qcow2") => verifier.disk(&path, "qcow2"),
+            Some("vmdk") => verifier.disk(&path, "vmdk"),
+            Some("ova") => verifier.package(&path, artifact.format),
+            Some("img") => verifier.raw(&path),
+            Some("iso") => verifier.iso(&path),
+            Some("zst") => verifier.compressed(&path),
             _ => {}
         }
     }
-    look.findings
+    verifier.verifications
 }
 
-struct Look<'a> {
+struct Verifier<'a> {
     ovf_schema: Option<&'a Utf8Path>,
-    findings: Vec<Finding>,
+    verifications: Vec<Verification>,
 }
 
-impl Look<'_> {
-    fn add(&mut self, name: &str, title: String, started: Instant, verdict: Verdict) {
+impl Verifier<'_> {
+    fn add(&mut self, name: &str, title: String, started: Instant, outcome: VerifyOutcome) {
         let (name, elapsed) = (name.to_owned(), started.elapsed());
-        self.findings.push(Finding { name, title, verdict, elapsed });
+        self.verifications.push(Verification { name, title, outcome, elapsed });
     }
 
-    /// Asks a program; `judge` reads its answer, whatever code it ended with.
-    fn ask(&mut self, name: &str, title: String, command: Cmd, judge: fn(&Answer) -> Opinion) {
+    /// Asks a program; `interpret` reads its answer, whatever code it ended with.
+    fn ask(&mut self, name: &str, title: String, command: Cmd, interpret: fn(&Answer) -> Interpretation) {
         let started = Instant::now();
-        let verdict = answer(command).map_or_else(
-            |verdict| verdict,
-            |answer| match judge(&answer) {
-                Ok(said) => Verdict::Sound(said),
-                Err(why) => Verdict::Broken(why),
+        let outcome = answer(command).map_or_else(
+            |outcome| outcome,
+            |answer| match interpret(&answer) {
+                Ok(said) => VerifyOutcome::Valid(said),
+                Err(why) => VerifyOutcome::Invalid(why),
             },
         );
-        self.add(name, title, started, verdict);
+        self.add(name, title, started, outcome);
     }
 
     /// Our own reading of it: descriptors parse, digests hold, it is what the manifest describes.
     fn inspect(&mut self, path: &Utf8Path) {
         let started = Instant::now();
-        let verdict = match inspect::inspect(path, inspect::Depth::Tables) {
-            Ok(found) => judge::inspection(&found),
-            Err(error) => Verdict::Unknown(error.to_string()),
+        let outcome = match inspect::inspect(path, inspect::Depth::Tables) {
+            Ok(found) => outcome::inspection(&found),
+            Err(error) => VerifyOutcome::Unknown(error.to_string()),
         };
         let name = format!("inspect-{}", path.extension().unwrap_or_default());
-        self.add(&name, format!("`inspect` finds nothing wrong with {}", name_of(path)), started, verdict);
+        self.add(&name, format!("`inspect` finds nothing wrong with {}", name_of(path)), started, outcome);
     }
 
     fn disk(&mut self, path: &Utf8Path, driver: &str) {
         let command = Cmd::new("qemu-img").args(["check", "-f", driver, path.as_str()]);
         let title = format!("qemu-img finds no error in {}", name_of(path));
-        self.ask(&format!("qemu-img-{driver}"), title, command, judge::by_code);
+        self.ask(&format!("qemu-img-{driver}"), title, command, outcome::by_code);
     }
 
     fn compressed(&mut self, path: &Utf8Path) {
         let command = Cmd::new("zstd").args(["--test", "--quiet", path.as_str()]);
-        self.ask("zstd", format!("zstd unpacks {}", name_of(path)), command, judge::by_code);
+        self.ask("zstd", format!("zstd unpacks {}", name_of(path)), command, outcome::by_code);
     }
 
     fn package(&mut self, path: &Utf8Path, format: Format) {
@@ -118,28 +118,28 @@ impl Look<'_> {
                 let name = format!("json:{}", serde_json::json!({ "driver": "vmdk", "file": part }));
                 let command = Cmd::new("qemu-img").args(["check", &name]);
                 let title = format!("qemu-img finds no error in {} of {}", disk.name, name_of(path));
-                self.ask("qemu-img-ova", title, command, judge::by_code);
+                self.ask("qemu-img-ova", title, command, outcome::by_code);
             }
             Err(error) => {
                 let title = format!("{} holds a disk", name_of(path));
-                self.add("qemu-img-ova", title, Instant::now(), Verdict::Broken(error.to_string()));
+                self.add("qemu-img-ova", title, Instant::now(), VerifyOutcome::Invalid(error.to_string()));
             }
         }
         match descriptor(path) {
             Ok(text) => self.descriptor(path, text),
             Err(why) => {
                 let title = format!("{} holds a descriptor", name_of(path));
-                self.add("xmllint-ovf", title, Instant::now(), Verdict::Broken(why));
+                self.add("xmllint-ovf", title, Instant::now(), VerifyOutcome::Invalid(why));
             }
         }
         if format == Format::Virtualbox {
             let command = Cmd::new("VBoxManage").args(["import", "--dry-run", path.as_str()]);
             let title = format!("VirtualBox would import {}", name_of(path));
-            self.ask("vboxmanage", title, command, judge::by_code);
+            self.ask("vboxmanage", title, command, outcome::by_code);
         }
         let command = Cmd::new("ovftool").args(["--schemaValidate", path.as_str()]);
         let title = format!("VMware's ovftool takes {}, by the schema too", name_of(path));
-        self.ask("ovftool", title, command, judge::by_code);
+        self.ask("ovftool", title, command, outcome::by_code);
     }
 
     fn descriptor(&mut self, path: &Utf8Path, text: String) {
@@ -150,35 +150,35 @@ impl Look<'_> {
             Some(schema) => {
                 let core = without_extension(&text).into_owned().into_bytes();
                 let command = xmllint.clone().args(["--schema", schema.as_str(), "-"]).stdin_bytes(core);
-                self.ask("xmllint-schema", title, command, judge::by_code);
+                self.ask("xmllint-schema", title, command, outcome::by_code);
             }
-            None => self.add("xmllint-schema", title, Instant::now(), Verdict::NotHere),
+            None => self.add("xmllint-schema", title, Instant::now(), VerifyOutcome::ToolMissing),
         }
         let title = format!("xmllint finds the descriptor of {} well formed", name_of(path));
-        self.ask("xmllint-ovf", title, xmllint.arg("-").stdin_bytes(text.into_bytes()), judge::by_code);
+        self.ask("xmllint-ovf", title, xmllint.arg("-").stdin_bytes(text.into_bytes()), outcome::by_code);
     }
 
     fn raw(&mut self, path: &Utf8Path) {
         let table = format!("in the partition table of {}", name_of(path));
         let command = Cmd::new("sfdisk").args(["--verify", path.as_str()]);
-        self.ask("sfdisk", format!("sfdisk finds no error {table}"), command, judge::sfdisk);
+        self.ask("sfdisk", format!("sfdisk finds no error {table}"), command, outcome::sfdisk);
         let command = Cmd::new("sgdisk").args(["--verify", path.as_str()]);
-        self.ask("sgdisk", format!("sgdisk finds no problem {table}"), command, judge::sgdisk);
+        self.ask("sgdisk", format!("sgdisk finds no problem {table}"), command, outcome::sgdisk);
         let title = format!("e2fsck finds the root file system of {} clean", name_of(path));
         match root_offset(path) {
             Ok(offset) => {
                 let place = format!("{path}?offset={offset}");
                 let command = Cmd::new("e2fsck").args(["-f", "-n", &place]);
-                self.ask("e2fsck", title, command, judge::by_code);
+                self.ask("e2fsck", title, command, outcome::by_code);
             }
-            Err(why) => self.add("e2fsck", title, Instant::now(), Verdict::Broken(why)),
+            Err(why) => self.add("e2fsck", title, Instant::now(), VerifyOutcome::Invalid(why)),
         }
     }
 
     fn iso(&mut self, path: &Utf8Path) {
         let command = Cmd::new("xorriso").args(["-indev", path.as_str(), "-report_el_torito", "plain"]);
         let title = format!("xorriso finds {} starts by BIOS and by UEFI", name_of(path));
-        self.ask("xorriso", title, command, judge::el_torito);
+        self.ask("xorriso", title, command, outcome::el_torito);
     }
 }
 
@@ -190,7 +190,7 @@ struct Answer {
 }
 
 /// What it said, or why it said nothing.
-fn answer(command: Cmd) -> Result<Answer, Verdict> {
+fn answer(command: Cmd) -> Result<Answer, VerifyOutcome> {
     let text = command.to_string();
     let mut lines = Vec::new();
     let result = command
@@ -200,8 +200,8 @@ fn answer(command: Cmd) -> Result<Answer, Verdict> {
     let code = match result {
         Ok(_) => 0,
         Err(rave_process::Error::Failed { status: rave_process::Status::Code(code), .. }) => code,
-        Err(rave_process::Error::NotFound { .. }) => return Err(Verdict::NotHere),
-        Err(error) => return Err(Verdict::Unknown(error.to_string())),
+        Err(rave_process::Error::NotFound { .. }) => return Err(VerifyOutcome::ToolMissing),
+        Err(error) => return Err(VerifyOutcome::Unknown(error.to_string())),
     };
     lines.retain(|line| !line.is_empty());
     Ok(Answer { command: text, lines, code })
@@ -257,8 +257,8 @@ mod tests {
         Artifact { format: Format::Raw, files: vec![file].try_into().unwrap(), key: Digest::of_bytes(b"") }
     }
 
-    fn verdict<'a>(findings: &'a [Finding], name: &str) -> &'a Verdict {
-        &findings.iter().find(|finding| finding.name == name).unwrap().verdict
+    fn outcome<'a>(verifications: &'a [Verification], name: &str) -> &'a VerifyOutcome {
+        &verifications.iter().find(|verification| verification.name == name).unwrap().outcome
     }
 
     /// By the programs that a build needs: a disk with one root partition at 1 MiB.
@@ -276,18 +276,18 @@ mod tests {
         let folder = Utf8Path::from_path(folder.path()).unwrap();
         let path = folder.join("a.img");
         disk(&path);
-        let findings = look(folder, &artifact("a.img"), None);
+        let verifications = verify(folder, &artifact("a.img"), None);
         for name in ["sfdisk", "e2fsck"] {
-            assert!(matches!(verdict(&findings, name), Verdict::Sound(_)), "{findings:#?}");
+            assert!(matches!(outcome(&verifications, name), VerifyOutcome::Valid(_)), "{verifications:#?}");
         }
         let file_system = format!("{path}?offset=1048576");
         Cmd::new("debugfs").args(["-w", "-R", "clri /lost+found", &file_system]).output().unwrap();
-        let findings = look(folder, &artifact("a.img"), None);
-        assert!(matches!(verdict(&findings, "e2fsck"), Verdict::Broken(_)), "{findings:#?}");
+        let verifications = verify(folder, &artifact("a.img"), None);
+        assert!(matches!(outcome(&verifications, "e2fsck"), VerifyOutcome::Invalid(_)), "{verifications:#?}");
         // The table's header is in the second sector (UEFI specification 2.10, 5.3.2).
         File::options().write(true).open(&path).unwrap().write_all_at(b"XX", 600).unwrap();
-        let findings = look(folder, &artifact("a.img"), None);
-        assert!(matches!(verdict(&findings, "sfdisk"), Verdict::Broken(_)), "{findings:#?}");
+        let verifications = verify(folder, &artifact("a.img"), None);
+        assert!(matches!(outcome(&verifications, "sfdisk"), VerifyOutcome::Invalid(_)), "{verifications:#?}");
     }
 
     #[test]
@@ -297,12 +297,18 @@ mod tests {
         let folder = Utf8Path::from_path(folder.path()).unwrap();
         let path = folder.join("a.qcow2");
         Cmd::new("qemu-img").args(["create", "-q", "-f", "qcow2", path.as_str(), "8M"]).output().unwrap();
-        let findings = look(folder, &artifact("a.qcow2"), None);
-        assert!(matches!(verdict(&findings, "qemu-img-qcow2"), Verdict::Sound(_)), "{findings:#?}");
+        let verifications = verify(folder, &artifact("a.qcow2"), None);
+        assert!(
+            matches!(outcome(&verifications, "qemu-img-qcow2"), VerifyOutcome::Valid(_)),
+            "{verifications:#?}"
+        );
         // The first entry of the reference count table (docs/interop/qcow2.txt of QEMU) is cluster 1.
         File::options().write(true).open(&path).unwrap().write_all_at(&[0; 8], 65536).unwrap();
-        let findings = look(folder, &artifact("a.qcow2"), None);
-        assert!(matches!(verdict(&findings, "qemu-img-qcow2"), Verdict::Broken(_)), "{findings:#?}");
+        let verifications = verify(folder, &artifact("a.qcow2"), None);
+        assert!(
+            matches!(outcome(&verifications, "qemu-img-qcow2"), VerifyOutcome::Invalid(_)),
+            "{verifications:#?}"
+        );
     }
 
     #[test]
@@ -324,16 +330,16 @@ mod tests {
                         <sequence><element name=\"a\"/></sequence></complexType></element></schema>";
         std::fs::write(&schema, allows_a).unwrap();
         let of = |text: &str, schema: Option<&Utf8Path>| {
-            let mut look = Look { ovf_schema: schema, findings: Vec::new() };
-            look.descriptor(Utf8Path::new("a.ova"), text.to_owned());
-            verdict(&look.findings, "xmllint-schema").clone()
+            let mut verifier = Verifier { ovf_schema: schema, verifications: Vec::new() };
+            verifier.descriptor(Utf8Path::new("a.ova"), text.to_owned());
+            outcome(&verifier.verifications, "xmllint-schema").clone()
         };
         let allowed = "<Envelope><a/><vbox:Machine /></vbox:Machine></Envelope>";
-        assert_eq!(of(allowed, None), Verdict::NotHere);
+        assert_eq!(of(allowed, None), VerifyOutcome::ToolMissing);
         // Where xmllint is not installed it is not here either.
         if rave_process::find_program("xmllint").is_some() {
-            assert!(matches!(of(allowed, Some(&schema)), Verdict::Sound(_)));
-            assert!(matches!(of("<Envelope><b/></Envelope>", Some(&schema)), Verdict::Broken(_)));
+            assert!(matches!(of(allowed, Some(&schema)), VerifyOutcome::Valid(_)));
+            assert!(matches!(of("<Envelope><b/></Envelope>", Some(&schema)), VerifyOutcome::Invalid(_)));
         }
     }
 }

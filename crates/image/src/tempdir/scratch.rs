@@ -13,12 +13,12 @@ use crate::error::{Error, IoContext as _};
 /// A temporary folder with an unpredictable name, noted in the cache so that a later build removes it
 /// when this one is killed.
 #[derive(Debug)]
-pub struct Scratch {
+pub struct ScratchDir {
     path: Utf8PathBuf,
     note: Utf8PathBuf,
 }
 
-impl Scratch {
+impl ScratchDir {
     /// Makes a folder on the first place that has `needed` bytes free and is open to others: `TMPDIR`, memory where
     /// there is plenty (it is the fastest), `/var/tmp` and the cache.
     pub fn create(cache_dir: &Utf8Path, needed: u64) -> Result<Self, Error> {
@@ -56,7 +56,7 @@ impl Scratch {
     }
 }
 
-impl Drop for Scratch {
+impl Drop for ScratchDir {
     fn drop(&mut self) {
         remove(&self.path);
         let _ = fs::remove_file(&self.note);
@@ -150,14 +150,14 @@ mod tests {
     fn a_killed_builds_folder_is_swept_by_the_next() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Utf8Path::from_path(dir.path()).unwrap();
-        let first = Scratch::create(cache, 1).unwrap();
+        let first = ScratchDir::create(cache, 1).unwrap();
         let left = first.path().to_owned();
         fs::write(left.join("file"), "x").unwrap();
         std::mem::forget(first);
         sweep(cache).unwrap();
         assert!(!left.exists());
-        let second = Scratch::create(cache, 1).unwrap();
-        let third = Scratch::create(cache, 1).unwrap();
+        let second = ScratchDir::create(cache, 1).unwrap();
+        let third = ScratchDir::create(cache, 1).unwrap();
         assert!(second.path().exists(), "one in use stays");
         drop(third);
         let path = second.path().to_owned();
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn too_little_room_everywhere_is_said_with_both_figures() {
         let dir = tempfile::tempdir().unwrap();
-        let error = Scratch::create(Utf8Path::from_path(dir.path()).unwrap(), u64::MAX).unwrap_err();
+        let error = ScratchDir::create(Utf8Path::from_path(dir.path()).unwrap(), u64::MAX).unwrap_err();
         assert!(
             matches!(error, Error::NoSpace { needed_mib, .. } if needed_mib == u64::MAX >> 20),
             "{error}"

@@ -11,25 +11,25 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::lock::Locked;
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _};
-use crate::store::write_whole;
+use crate::stage_cache::write_whole;
 
 /// The cache; its user holds the cache's lock.
 #[derive(Debug, Clone)]
-pub(crate) struct Debs {
+pub(crate) struct DebCache {
     folder: Utf8PathBuf,
 }
 
-impl Debs {
+impl DebCache {
     /// Opens the cache and removes what killed downloads left.
     pub(crate) fn open(cache_dir: &Utf8Path) -> Result<Self, Error> {
         let folder = cache_dir.join("debs");
-        let debs = Self { folder };
-        let partial = debs.partial();
+        let deb_cache = Self { folder };
+        let partial = deb_cache.partial();
         if partial.exists() {
             fs::remove_dir_all(&partial).at("remove", &partial)?;
         }
         fs::create_dir_all(&partial).at("create", &partial)?;
-        Ok(debs)
+        Ok(deb_cache)
     }
 
     /// Where files are while they are downloaded.
@@ -57,7 +57,7 @@ impl Debs {
         packages.iter().filter(|package| !self.has(package)).collect()
     }
 
-    /// Takes what was downloaded into [`Debs::partial`], each file by its digest; the rest is refused.
+    /// Takes what was downloaded into [`DebCache::partial`], each file by its digest; the rest is refused.
     pub(crate) fn take(&self, stanzas: &HashMap<Digest, String>) -> Result<(), Error> {
         let partial = self.partial();
         for entry in partial.read_dir_utf8().at("list", &partial)? {
@@ -133,25 +133,25 @@ mod tests {
     fn a_download_is_taken_by_its_digest_swept_when_it_was_killed_and_made_a_repository_of() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Utf8Path::from_path(dir.path()).unwrap();
-        let debs = Debs::open(cache).unwrap();
+        let deb_cache = DebCache::open(cache).unwrap();
         let sha256 = Digest::of_bytes(b"deb");
         let package =
             Locked { name: "a".into(), version: "1:2".into(), architecture: "all".into(), size: 3, sha256 };
-        assert_eq!(debs.missing(std::slice::from_ref(&package)), [&package]);
-        fs::write(debs.partial().join("half"), "de").unwrap();
-        let error = debs.take(&HashMap::new()).unwrap_err().to_string();
+        assert_eq!(deb_cache.missing(std::slice::from_ref(&package)), [&package]);
+        fs::write(deb_cache.partial().join("half"), "de").unwrap();
+        let error = deb_cache.take(&HashMap::new()).unwrap_err().to_string();
         assert!(error.contains("half is damaged"), "{error}");
 
-        let debs = Debs::open(cache).unwrap();
-        assert_eq!(debs.partial().read_dir_utf8().unwrap().count(), 0, "it was swept");
-        fs::write(debs.partial().join("a_1%3a2_all.deb"), "deb").unwrap();
+        let deb_cache = DebCache::open(cache).unwrap();
+        assert_eq!(deb_cache.partial().read_dir_utf8().unwrap().count(), 0, "it was swept");
+        fs::write(deb_cache.partial().join("a_1%3a2_all.deb"), "deb").unwrap();
         let stanza = "Package: a\nVersion: 1:2\nFilename: pool/a.deb\nSize: 3\n".to_owned();
-        debs.take(&[(sha256, stanza)].into()).unwrap();
-        assert!(debs.has(&package));
-        assert!(!debs.has(&Locked { size: 4, ..package.clone() }), "cut short");
+        deb_cache.take(&[(sha256, stanza)].into()).unwrap();
+        assert!(deb_cache.has(&package));
+        assert!(!deb_cache.has(&Locked { size: 4, ..package.clone() }), "cut short");
 
         let folder = cache.join("repository");
-        debs.repository("trixie", &[package], &folder).unwrap();
+        deb_cache.repository("trixie", &[package], &folder).unwrap();
         let index = fs::read_to_string(folder.join("Packages")).unwrap();
         assert_eq!(index, format!("Package: a\nVersion: 1:2\nFilename: ./{sha256}.deb\nSize: 3\n\n"));
         assert_eq!(fs::read_to_string(folder.join(format!("{sha256}.deb"))).unwrap(), "deb");

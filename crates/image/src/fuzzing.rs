@@ -104,7 +104,7 @@ mod tests {
     use proptest::sample::Index;
 
     use super::*;
-    use crate::formats::{tests::recipe, virtualbox, vmware};
+    use crate::formats::{tests::export_spec, virtualbox, vmware};
 
     /// Something that each parser takes.
     fn samples() -> Vec<Vec<u8>> {
@@ -131,7 +131,7 @@ mod tests {
         let mut qcow2 = vec![0; 112];
         qcow2[..4].copy_from_slice(&qcow2::MAGIC);
         (qcow2[7], qcow2[23], qcow2[103]) = (3, 16, 112);
-        let ovf = virtualbox::descriptor(&recipe(), 5).render();
+        let ovf = virtualbox::descriptor(&export_spec(), 5).render();
         let mut tar = tar::Builder::new(Vec::new());
         for (name, text) in [("a.ovf", ovf.as_str()), ("a.mf", "SHA256(a.ovf)= 00\n")] {
             let mut header = tar::Header::new_ustar();
@@ -148,7 +148,7 @@ mod tests {
             qcow2,
             header.render().to_vec(),
             descriptor.into(),
-            vmware::machine(&recipe()).render().into_bytes(),
+            vmware::machine(&export_spec()).render().into_bytes(),
             ovf.into_bytes(),
             tar.into_inner().unwrap(),
             gpt,

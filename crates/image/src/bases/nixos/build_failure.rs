@@ -20,7 +20,7 @@ struct Build {
 
 /// What was seen so far; its size has bounds.
 #[derive(Debug, Default)]
-pub(super) struct Evidence {
+pub(super) struct FailureCollector {
     running: HashMap<u64, Build>,
     ended: VecDeque<Build>,
     errors: Vec<String>,
@@ -37,7 +37,7 @@ pub(super) struct FailedBuild {
     pub(super) lines: Vec<String>,
 }
 
-impl Evidence {
+impl FailureCollector {
     pub(super) fn take(&mut self, event: &Event) {
         match event {
             Event::Started { id, kind: Kind::Build, drv: Some(drv), .. } => {
@@ -127,20 +127,20 @@ mod tests {
 
     #[test]
     fn the_build_that_failed_is_told_and_not_those_that_wait_for_it() {
-        let mut evidence = Evidence::default();
+        let mut failure = FailureCollector::default();
         for (id, drv) in [(1, "/nix/store/a-bad.drv"), (2, "/nix/store/b-good.drv")] {
             let text = String::new();
-            evidence.take(&Event::Started { id, kind: Kind::Build, text, drv: Some(drv.into()) });
+            failure.take(&Event::Started { id, kind: Kind::Build, text, drv: Some(drv.into()) });
         }
         for number in 0..60 {
-            evidence.take(&Event::Log { id: 1, line: format!("line {number}") });
-            evidence.take(&Event::Log { id: 2, line: "another's".into() });
+            failure.take(&Event::Log { id: 1, line: format!("line {number}") });
+            failure.take(&Event::Log { id: 2, line: "another's".into() });
         }
-        evidence.take(&error("error: 1 dependencies of derivation '/nix/store/c-worse.drv' failed to build"));
-        evidence.take(&Event::Stopped { id: 1 });
+        failure.take(&error("error: 1 dependencies of derivation '/nix/store/c-worse.drv' failed to build"));
+        failure.take(&Event::Stopped { id: 1 });
         let words = "error: builder for '/nix/store/a-bad.drv' failed with exit code 3;\n       last 10 log lines:\n       > line 59";
-        evidence.take(&error(words));
-        let failed = evidence.failed_build().unwrap();
+        failure.take(&error(words));
+        let failed = failure.failed_build().unwrap();
         assert_eq!(failed.drv, "/nix/store/a-bad.drv");
         assert_eq!(failed.reason, "builder for '/nix/store/a-bad.drv' failed with exit code 3");
         assert_eq!((failed.lines.len(), failed.lines[39].as_str()), (40, "line 59"));
@@ -148,10 +148,10 @@ mod tests {
 
     #[test]
     fn the_words_of_newer_versions() {
-        let mut evidence = Evidence::default();
-        evidence.take(&error("error: Cannot build '/nix/store/c-worse.drv'.\n       Reason: 1 dependency failed.\n       Output paths:\n         /nix/store/x"));
-        evidence.take(&error("error: Cannot build '/nix/store/a-bad.drv'.\n       Reason: builder failed with exit code 3.\n       Last 2 log lines:\n       > x"));
-        let failed = evidence.failed_build().unwrap();
+        let mut failure = FailureCollector::default();
+        failure.take(&error("error: Cannot build '/nix/store/c-worse.drv'.\n       Reason: 1 dependency failed.\n       Output paths:\n         /nix/store/x"));
+        failure.take(&error("error: Cannot build '/nix/store/a-bad.drv'.\n       Reason: builder failed with exit code 3.\n       Last 2 log lines:\n       > x"));
+        let failed = failure.failed_build().unwrap();
         assert_eq!(failed.drv, "/nix/store/a-bad.drv");
         assert_eq!(
             failed.reason,
@@ -161,16 +161,16 @@ mod tests {
 
     #[test]
     fn what_is_kept_has_bounds() {
-        let mut evidence = Evidence::default();
+        let mut failure = FailureCollector::default();
         for id in 0..10_000 {
             let drv = Some(format!("/nix/store/{id}.drv"));
-            evidence.take(&Event::Started { id, kind: Kind::Build, text: String::new(), drv });
-            evidence.take(&Event::Stopped { id });
-            evidence.take(&error(&format!("error: {id}")));
+            failure.take(&Event::Started { id, kind: Kind::Build, text: String::new(), drv });
+            failure.take(&Event::Stopped { id });
+            failure.take(&error(&format!("error: {id}")));
         }
-        assert_eq!((evidence.ended.len(), evidence.errors.len()), (ENDED, MESSAGES));
+        assert_eq!((failure.ended.len(), failure.errors.len()), (ENDED, MESSAGES));
         assert_eq!(
-            (evidence.errors[0].as_str(), evidence.errors[MESSAGES - 1].as_str()),
+            (failure.errors[0].as_str(), failure.errors[MESSAGES - 1].as_str()),
             ("error: 0", "error: 9999")
         );
     }

@@ -7,22 +7,22 @@ use rave_process::progress::{Event, Outcome, Sink};
 
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::scratch::Scratch;
-use crate::store::{Entry, Pending, Store};
+use crate::stage_cache::{CachedStage, PendingStage, StageCache};
+use crate::tempdir::ScratchDir;
 
 /// What every stage needs.
-pub(crate) struct Stages<'a> {
-    store: Store,
+pub(crate) struct StageRunner<'a> {
+    store: StageCache,
     cache_dir: Utf8PathBuf,
     log_dir: Utf8PathBuf,
     refresh: bool,
     sink: Sink<'a>,
 }
 
-impl<'a> Stages<'a> {
+impl<'a> StageRunner<'a> {
     /// `refresh` builds each stage even where the store has its result.
     pub(crate) fn new(
-        store: Store,
+        store: StageCache,
         cache_dir: &Utf8Path,
         log_dir: &Utf8Path,
         refresh: bool,
@@ -36,8 +36,8 @@ impl<'a> Stages<'a> {
         &self,
         stage: &'static str,
         key: &Digest,
-        build: impl FnOnce(&Pending) -> Result<(), Error>,
-    ) -> Result<Entry, Error> {
+        build: impl FnOnce(&PendingStage) -> Result<(), Error>,
+    ) -> Result<CachedStage, Error> {
         if let Some(entry) = self.finished(stage, key) {
             let elapsed = std::time::Duration::ZERO;
             self.report(Event::StageFinished { stage, elapsed, outcome: Outcome::Reused });
@@ -53,7 +53,7 @@ impl<'a> Stages<'a> {
     }
 
     /// The result of a stage, where the store has it and nobody asked for a new one.
-    pub(crate) fn finished(&self, stage: &str, key: &Digest) -> Option<Entry> {
+    pub(crate) fn finished(&self, stage: &str, key: &Digest) -> Option<CachedStage> {
         if self.refresh { None } else { self.store.get(stage, key) }
     }
 
@@ -81,8 +81,8 @@ impl<'a> Stages<'a> {
     }
 
     /// A large temporary folder.
-    pub(crate) fn scratch(&self, needed: u64) -> Result<Scratch, Error> {
-        Scratch::create(&self.cache_dir, needed)
+    pub(crate) fn scratch(&self, needed: u64) -> Result<ScratchDir, Error> {
+        ScratchDir::create(&self.cache_dir, needed)
     }
 
     /// The folder of the cache, for what programs keep there themselves.

@@ -25,17 +25,17 @@ pub fn place(cache_dir: &Utf8Path, stage: &str, key: &Digest) -> Utf8PathBuf {
 
 /// The folder of finished stages. Its user holds the cache's lock.
 #[derive(Debug, Clone)]
-pub struct Store {
+pub struct StageCache {
     root: Utf8PathBuf,
 }
 
 /// A finished stage's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct CachedStage {
     path: Utf8PathBuf,
 }
 
-impl Entry {
+impl CachedStage {
     /// A file of the finished stage.
     pub fn file(&self, name: &str) -> Utf8PathBuf {
         self.path.join(name)
@@ -44,13 +44,13 @@ impl Entry {
 
 /// A stage's folder while it is filled; removed on drop unless committed.
 #[derive(Debug)]
-pub struct Pending {
+pub struct PendingStage {
     partial: Utf8PathBuf,
     place: Utf8PathBuf,
     committed: bool,
 }
 
-impl Store {
+impl StageCache {
     /// Opens the store below a cache folder and removes what killed builds left. The caller holds the
     /// cache's lock, so a partial folder has no living owner.
     pub fn open(cache_dir: &Utf8Path) -> Result<Self, Error> {
@@ -64,19 +64,19 @@ impl Store {
     }
 
     /// The finished result of a stage, if there is one.
-    pub fn get(&self, stage: &str, key: &Digest) -> Option<Entry> {
+    pub fn get(&self, stage: &str, key: &Digest) -> Option<CachedStage> {
         let path = self.place(stage, key);
         // The folder's time says when it was last used.
         let _ = fs::File::open(&path).and_then(|folder| folder.set_modified(SystemTime::now()));
-        path.is_dir().then_some(Entry { path })
+        path.is_dir().then_some(CachedStage { path })
     }
 
     /// Starts a new result.
-    pub fn begin(&self, stage: &str, key: &Digest) -> Result<Pending, Error> {
+    pub fn begin(&self, stage: &str, key: &Digest) -> Result<PendingStage, Error> {
         let place = self.place(stage, key);
         let partial = Utf8PathBuf::from(format!("{place}{PARTIAL}"));
         fs::create_dir(&partial).at("create", &partial)?;
-        Ok(Pending { partial, place, committed: false })
+        Ok(PendingStage { partial, place, committed: false })
     }
 
     /// Removes the oldest results of a stage beyond the kept number.
@@ -99,24 +99,24 @@ impl Store {
     }
 }
 
-impl Pending {
+impl PendingStage {
     /// A file to write.
     pub fn file(&self, name: &str) -> Utf8PathBuf {
         self.partial.join(name)
     }
 
     /// Makes the result final, in place of an older one with the same key.
-    pub fn commit(mut self) -> Result<Entry, Error> {
+    pub fn commit(mut self) -> Result<CachedStage, Error> {
         if self.place.exists() {
             fs::remove_dir_all(&self.place).at("remove", &self.place)?;
         }
         fs::rename(&self.partial, &self.place).at("rename into", &self.place)?;
         self.committed = true;
-        Ok(Entry { path: self.place.clone() })
+        Ok(CachedStage { path: self.place.clone() })
     }
 }
 
-impl Drop for Pending {
+impl Drop for PendingStage {
     fn drop(&mut self) {
         if !self.committed {
             let _ = fs::remove_dir_all(&self.partial);
@@ -151,12 +151,12 @@ mod tests {
     fn an_uncommitted_result_is_never_seen_and_a_killed_one_is_swept() {
         let (_guard, cache) = temporary();
         let key = Digest::of_bytes(b"key");
-        let store = Store::open(&cache).unwrap();
+        let store = StageCache::open(&cache).unwrap();
         let pending = store.begin("rootfs", &key).unwrap();
         fs::write(pending.file("root.tar"), "half").unwrap();
         assert_eq!(store.get("rootfs", &key), None);
         std::mem::forget(pending); // as a SIGKILL would leave it
-        let store = Store::open(&cache).unwrap();
+        let store = StageCache::open(&cache).unwrap();
         assert_eq!(names(&cache.join("stages")).unwrap(), Vec::<String>::new());
         let pending = store.begin("rootfs", &key).unwrap();
         fs::write(pending.file("root.tar"), "whole").unwrap();
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn only_the_newest_results_of_the_same_stage_are_kept() {
         let (_guard, cache) = temporary();
-        let store = Store::open(&cache).unwrap();
+        let store = StageCache::open(&cache).unwrap();
         let keys: Vec<Digest> = (0..5_u8).map(|n| Digest::of_bytes(&[n])).collect();
         for (age, key) in keys.iter().enumerate() {
             store.begin("disk", key).unwrap().commit().unwrap();

@@ -1,16 +1,16 @@
 //! What the answers of programs mean.
 
-use super::{Answer, Inspection, Kind, Verdict};
+use super::{Answer, Inspection, Kind, VerifyOutcome};
 use crate::inspect::Match;
 
 /// What is wrong, or the words with which nothing is.
-pub(super) type Opinion = Result<String, String>;
+pub(super) type Interpretation = Result<String, String>;
 
 /// Lines of an answer that are told.
 const TOLD: usize = 6;
 
 /// A program that ends with 0 where nothing is wrong.
-pub(super) fn by_code(answer: &Answer) -> Opinion {
+pub(super) fn by_code(answer: &Answer) -> Interpretation {
     if answer.code == 0 {
         // qemu-img goes on with figures.
         let good = answer.lines.iter().find(|line| line.starts_with("No errors")).or(answer.lines.last());
@@ -20,7 +20,7 @@ pub(super) fn by_code(answer: &Answer) -> Opinion {
 }
 
 /// sfdisk(8) ends with 0 where one of the two tables is damaged, or the disk has another size than they say.
-pub(super) fn sfdisk(answer: &Answer) -> Opinion {
+pub(super) fn sfdisk(answer: &Answer) -> Interpretation {
     let is_bad = |line: &&String| line.contains("corrupt") || line.contains("mismatch");
     let good = answer.lines.iter().find(|line| line.starts_with("No errors detected"));
     match (good, answer.lines.iter().find(is_bad)) {
@@ -30,7 +30,7 @@ pub(super) fn sfdisk(answer: &Answer) -> Opinion {
 }
 
 /// sgdisk(8) ends with 0 whatever it finds.
-pub(super) fn sgdisk(answer: &Answer) -> Opinion {
+pub(super) fn sgdisk(answer: &Answer) -> Interpretation {
     let good = answer.lines.iter().find(|line| line.starts_with("No problems found"));
     match good {
         Some(line) if answer.code == 0 => Ok(line.clone()),
@@ -40,7 +40,7 @@ pub(super) fn sgdisk(answer: &Answer) -> Opinion {
 
 /// Lines such as `El Torito boot img :   1  BIOS  y   none  0x0000  0x00      4         134` (xorriso(1),
 /// `-report_el_torito`): the third word after the colon says whether it is bootable.
-pub(super) fn el_torito(answer: &Answer) -> Opinion {
+pub(super) fn el_torito(answer: &Answer) -> Interpretation {
     let boots = |platform: &str| {
         answer.lines.iter().any(|line| {
             let rest = line.strip_prefix("El Torito boot img").and_then(|rest| rest.split_once(':'));
@@ -64,14 +64,14 @@ fn broken(answer: &Answer) -> String {
 }
 
 /// Our own reading.
-pub(super) fn inspection(found: &Inspection) -> Verdict {
+pub(super) fn inspection(found: &Inspection) -> VerifyOutcome {
     let differs = match &found.manifest {
         Match::Differs { detail } => Some(format!("it is not what its manifest describes: {detail}")),
         _ => None,
     };
     let wrong: Vec<String> = found.problems.iter().cloned().chain(differs).collect();
     if !wrong.is_empty() {
-        return Verdict::Broken(wrong.join("\n"));
+        return VerifyOutcome::Invalid(wrong.join("\n"));
     }
     let kind = match &found.kind {
         Kind::Raw => "raw disk".into(),
@@ -84,9 +84,9 @@ pub(super) fn inspection(found: &Inspection) -> Verdict {
         Kind::Ovf(facts) | Kind::Vmx(facts) => facts.family.clone(),
         Kind::Iso(facts) => format!("ISO {}", facts.volume),
         Kind::Zst(facts) => format!("compressed raw disk, {} frames", facts.frames),
-        Kind::Unknown => return Verdict::Broken("it is of no format that is known".into()),
+        Kind::Unknown => return VerifyOutcome::Invalid("it is of no format that is known".into()),
     };
-    Verdict::Sound(kind)
+    VerifyOutcome::Valid(kind)
 }
 
 #[cfg(test)]

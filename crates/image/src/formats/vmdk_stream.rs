@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::sparse::{is_zero, next_data};
 use super::vmdk::{self, SECTOR};
-use super::{Driver, Source, Workshop, raw, vmware};
+use super::{Driver, Exporter, Source, raw, vmware};
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, IoContext as _};
 
@@ -51,7 +51,7 @@ const DIRECTORY_AT_END: u64 = u64::MAX;
 
 /// A finished VMDK, kept in the store: two formats are made of it, and its compression is the longest of all work on them.
 #[derive(Debug, Clone)]
-pub(crate) struct Stream {
+pub(crate) struct StreamVmdk {
     pub(crate) path: Utf8PathBuf,
     pub(crate) sha256: Digest,
     /// Bytes of the file.
@@ -69,18 +69,18 @@ pub(crate) fn name(stem: &str) -> String {
     format!("{stem}-disk1.vmdk")
 }
 
-pub(super) fn make(workshop: &Workshop<'_>) -> Result<Stream, Error> {
-    let recipe = &workshop.recipe;
-    let name = name(&recipe.stem);
+pub(super) fn make(exporter: &Exporter<'_>) -> Result<StreamVmdk, Error> {
+    let spec = &exporter.spec;
+    let name = name(&spec.stem);
     let mut hasher = Hasher::default();
-    hasher.field("disk", recipe.identity.bytes());
+    hasher.field("disk", spec.identity.bytes());
     hasher.field("name", name.as_bytes());
-    hasher.field("size", &recipe.size.to_le_bytes());
+    hasher.field("size", &spec.size.to_le_bytes());
     hasher.field("revision", REVISION);
-    let entry = workshop.stages.run(STAGE, &hasher.finish(), |pending| {
+    let entry = exporter.stages.run(STAGE, &hasher.finish(), |pending| {
         let target = pending.file(IMAGE);
-        let plain = Plain::of(workshop, pending.file("disk.raw"))?;
-        write(&plain.path, &target, &descriptor(&name, recipe.size, &recipe.identity))?;
+        let plain = Plain::of(exporter, pending.file("disk.raw"))?;
+        write(&plain.path, &target, &descriptor(&name, spec.size, &spec.identity))?;
         drop(plain);
         let sha256 = Digest::of_file(&target).at("read", &target)?;
         let size = fs::metadata(&target).at("read", &target)?.len();
@@ -92,7 +92,7 @@ pub(super) fn make(workshop: &Workshop<'_>) -> Result<Stream, Error> {
     let text = fs::read(&place).at("read", &place)?;
     let Description { sha256, size } = serde_json::from_slice(&text)
         .map_err(|error| Error::Damaged { path: place, detail: error.to_string() })?;
-    Ok(Stream { path: entry.file(IMAGE), sha256, size })
+    Ok(StreamVmdk { path: entry.file(IMAGE), sha256, size })
 }
 
 /// The source as plain bytes; a copy of it goes away.
@@ -102,12 +102,12 @@ struct Plain {
 }
 
 impl Plain {
-    fn of(workshop: &Workshop<'_>, copy: Utf8PathBuf) -> Result<Self, Error> {
-        let Source { path, driver } = &workshop.source;
+    fn of(exporter: &Exporter<'_>, copy: Utf8PathBuf) -> Result<Self, Error> {
+        let Source { path, driver } = &exporter.source;
         if *driver == Driver::Raw {
             return Ok(Self { path: path.clone(), is_copy: false });
         }
-        workshop.run(STAGE, &raw::commands(&workshop.source, &copy))?;
+        exporter.run(STAGE, &raw::commands(&exporter.source, &copy))?;
         Ok(Self { path: copy, is_copy: true })
     }
 }

@@ -9,13 +9,13 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rave_process::Cmd;
 use rave_process::progress::{Event, Unit};
 
-use super::debs::{Debs, field};
+use super::deb_cache::{DebCache, field};
 use super::lock::{Locked, Release};
 use super::{Mode, date};
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _, StageContext as _};
-use crate::scratch::Scratch;
-use crate::stages::Stages;
+use crate::stage_runner::StageRunner;
+use crate::tempdir::ScratchDir;
 
 /// The name of the stage that asks the archive.
 pub(crate) const STAGE: &str = "packages";
@@ -75,37 +75,37 @@ pub(crate) struct Asked<'a> {
 }
 
 /// The archive's signed indexes, fetched and checked.
-pub(crate) struct Archive<'a> {
-    stages: &'a Stages<'a>,
-    scratch: Scratch,
+pub(crate) struct Apt<'a> {
+    stages: &'a StageRunner<'a>,
+    scratch: ScratchDir,
     suite: String,
 }
 
-impl<'a> Archive<'a> {
+impl<'a> Apt<'a> {
     /// Fetches the indexes of mmdebstrap's default sources.
-    pub(crate) fn open(stages: &'a Stages<'a>, suite: &str) -> Result<Self, Error> {
-        let archive = Self { stages, scratch: stages.scratch(ROOM)?, suite: suite.to_owned() };
-        let root = archive.root();
+    pub(crate) fn open(stages: &'a StageRunner<'a>, suite: &str) -> Result<Self, Error> {
+        let apt = Self { stages, scratch: stages.scratch(ROOM)?, suite: suite.to_owned() };
+        let root = apt.root();
         for folder in FOLDERS.iter().map(|folder| root.join(folder)) {
             fs::create_dir(&folder).at("create", &folder)?;
             // Root's apt fetches as a user of its own.
             fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).at("open to others", &folder)?;
         }
-        archive.write("etc/apt/sources.list", &default_sources(stages, suite)?)?;
-        archive.write("var/lib/dpkg/status", "")?;
-        archive.write("apt.conf", &configuration(root))?;
-        archive.report(&archive.apt(&["update", "--error-on=any"]))?;
-        Ok(archive)
+        apt.write("etc/apt/sources.list", &default_sources(stages, suite)?)?;
+        apt.write("var/lib/dpkg/status", "")?;
+        apt.write("apt.conf", &configuration(root))?;
+        apt.report(&apt.apt(&["update", "--error-on=any"]))?;
+        Ok(apt)
     }
 
     /// Lets packages of the cache count as well: the archive may have dropped them.
-    pub(crate) fn keep(&self, debs: &Debs, kept: &[Locked]) -> Result<(), Error> {
+    pub(crate) fn keep(&self, deb_cache: &DebCache, kept: &[Locked]) -> Result<(), Error> {
         const SOURCES: &str = "etc/apt/sources.list.d/kept.list";
         if kept.is_empty() {
             return Ok(());
         }
         let folder = self.root().join("kept");
-        debs.repository(&self.suite, kept, &folder)?;
+        deb_cache.repository(&self.suite, kept, &folder)?;
         self.write(SOURCES, &format!("deb [trusted=yes] copy:{folder} ./\n"))?;
         // Only these sources: the archive's indexes are there.
         let only = [
@@ -285,12 +285,12 @@ impl<'a> Archive<'a> {
     }
 
     /// Downloads packages into the cache, all by one call of apt.
-    pub(crate) fn download(&self, found: &[Found], debs: &Debs) -> Result<(), Error> {
+    pub(crate) fn download(&self, found: &[Found], deb_cache: &DebCache) -> Result<(), Error> {
         if found.is_empty() {
             return Ok(());
         }
         let words = found.iter().map(|Found { package, .. }| format!("{}={}", package.name, package.version));
-        let command = self.apt(&["download"]).args(words).current_dir(debs.partial());
+        let command = self.apt(&["download"]).args(words).current_dir(deb_cache.partial());
         let mut done = 0;
         let total = Some(found.len() as u64);
         command
@@ -304,7 +304,7 @@ impl<'a> Archive<'a> {
             })
             .stage(STAGE)?;
         let stanzas = found.iter().map(|found| (found.package.sha256, found.stanza.clone())).collect();
-        debs.take(&stanzas)
+        deb_cache.take(&stanzas)
     }
 }
 
@@ -319,7 +319,7 @@ fn configuration(root: &Utf8Path) -> String {
 }
 
 /// What mmdebstrap writes into a tree's `sources.list` where it is told of no mirror. Needs no network.
-fn default_sources(stages: &Stages<'_>, suite: &str) -> Result<String, Error> {
+fn default_sources(stages: &StageRunner<'_>, suite: &str) -> Result<String, Error> {
     let argv = Mode::of_this_process().sources_argv(suite);
     let mut sources = String::new();
     Cmd::new(&argv[0])

@@ -12,7 +12,7 @@ const LOCK: &str = "lock";
 
 /// A folder that goes away with this value.
 #[derive(Debug)]
-pub struct Temporary {
+pub struct LockedTempDir {
     folder: tempfile::TempDir,
     path: Utf8PathBuf,
     _lock: File,
@@ -24,7 +24,7 @@ pub fn place() -> Utf8PathBuf {
     Utf8PathBuf::from(named.unwrap_or_else(|| "/var/tmp".into()))
 }
 
-impl Temporary {
+impl LockedTempDir {
     /// Makes a folder in `place` whose name begins with `prefix`, closed to others. Removes those of its kind that nobody uses.
     pub fn new(place: &Utf8Path, prefix: &str) -> io::Result<Self> {
         sweep(place, prefix);
@@ -84,9 +84,9 @@ mod tests {
         fs::write(place.join("rave-b-left").join(LOCK), "").unwrap();
         std::os::unix::fs::symlink(place.join("rave-b-left"), place.join("rave-a-link")).unwrap();
 
-        let used = Temporary::new(place, "rave-a-").unwrap();
-        let kept = Temporary::new(place, "rave-a-").unwrap().keep();
-        let last = Temporary::new(place, "rave-a-").unwrap();
+        let used = LockedTempDir::new(place, "rave-a-").unwrap();
+        let kept = LockedTempDir::new(place, "rave-a-").unwrap().keep();
+        let last = LockedTempDir::new(place, "rave-a-").unwrap();
         assert!(!left.exists(), "what was left is still there");
         for there in
             [used.path(), &kept, last.path(), &place.join("rave-b-left"), &place.join("rave-a-without-lock")]

@@ -1,0 +1,7 @@
+//! Temporary folders that a killed command does not leave behind for ever.
+
+mod locked;
+mod scratch;
+
+pub use locked::{LockedTempDir, place};
+pub use scratch::{ScratchDir, free_bytes, sweep};
