@@ -112,3 +112,52 @@ fn resolve(document: &Utf8Path, link: &str) -> Utf8PathBuf {
     }
     path
 }
+
+/// The most lines that README.md may have.
+const MAX_README: usize = 150;
+
+#[test]
+fn the_readme_is_short() {
+    let lines = read("README.md".into()).lines().count();
+    assert!(lines <= MAX_README, "README.md has {lines} lines; move what is too much to a page below docs");
+}
+
+#[test]
+fn every_page_says_what_it_is_for_and_is_in_the_table() {
+    let table = read("docs/README.md".into());
+    let rows: BTreeSet<&str> = table.lines().filter(|line| line.starts_with("| [")).collect();
+    for page in files(".md").into_iter().filter(|page| page.starts_with("docs")) {
+        let link = page.strip_prefix("docs").expect("below docs");
+        let is_listed = rows.iter().any(|row| row.contains(&format!("]({link})")));
+        assert!(is_listed || link == "README.md", "{page} is not in the tables of docs/README.md");
+        let text = read(&page);
+        let lines: Vec<&str> = text.lines().take(3).collect();
+        let says = if link.starts_with("adr") { "Status: " } else { "This page " };
+        assert!(lines[0].starts_with("# ") && lines[1].is_empty(), "{page} does not begin with a title");
+        assert!(lines[2].starts_with(says), "{page}: the line below the title does not begin with {says:?}");
+    }
+}
+
+/// Whether a name between backquotes reads like that of a test: words in lower case, joined by underscores.
+fn is_test_name(name: &str) -> bool {
+    name.matches('_').count() >= 2 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+}
+
+#[test]
+fn every_test_that_a_document_names_is_there() {
+    let code: Vec<String> = files(".rs").iter().map(|file| read(file)).collect();
+    let mut seen = 0;
+    for document in ["ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        for (number, line) in prose(&read(document.into())) {
+            for name in line.split('`').skip(1).step_by(2).filter(|name| is_test_name(name)) {
+                seen += 1;
+                let function = format!("fn {name}(");
+                assert!(
+                    code.iter().any(|text| text.contains(&function)),
+                    "{document}:{number}: no test {name}"
+                );
+            }
+        }
+    }
+    assert!(seen > 20, "only {seen} tests are named");
+}
