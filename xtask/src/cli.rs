@@ -137,3 +137,6 @@ pub(crate) enum BenchPart {
     /// The desktop, beside Debian's own.
     Desktop,
 }
+
+#[cfg(test)]
+mod documents;
