@@ -128,7 +128,7 @@ pub(crate) enum BenchPart {
     Image,
     /// All formats beside one, each beside its tool.
     Formats,
-    /// The same packages by mkosi, where it is installed.
+    /// The same packages by mkosi, if it is installed.
     Mkosi,
     /// Boots, beside a plain system's.
     Boot,

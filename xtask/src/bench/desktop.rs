@@ -79,7 +79,7 @@ fn boot_plain(
     let painted = until_painted(&mut instance, started, deadline(with.verdict.accelerator()))?;
     let memory = at_rest(&mut || {
         let text = fs::read(&serial_log).with_context(|| format!("cannot read {serial_log}"))?;
-        in_use(&String::from_utf8_lossy(&text)).context("the plain system has not told its memory")
+        in_use(&String::from_utf8_lossy(&text)).context("the plain system has not reported its memory")
     })?;
     instance.kill()?;
     Ok(Desktop { painted, memory })

@@ -25,7 +25,7 @@ const MEMORY_TARGET: f64 = 300.0;
 /// All stages that a build may have.
 const STAGES: &[&str] = &["rootfs", "tools", "guest", "disk", "vmdk"];
 
-/// Adds the rows of formats. What is fetched is there already, for one as for all.
+/// Adds the rows of formats. Downloads are cached before, for one format as for all.
 pub(crate) fn measure(
     report: &mut Report,
     settings: &Settings,

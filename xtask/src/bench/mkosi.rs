@@ -1,4 +1,4 @@
-//! The peer: the same Debian packages by mkosi, where it is installed.
+//! The peer: the same Debian packages by mkosi, if it is installed.
 
 use std::fs;
 use std::time::Instant;
@@ -24,7 +24,7 @@ pub(crate) fn measure(
     ui: &Ui,
 ) -> anyhow::Result<()> {
     let Some(mirror) = mirror() else {
-        report.notes.push("not run: mkosi: apt tells no mirror of Debian's own archive".into());
+        report.notes.push("not run: mkosi: apt reports no mirror of Debian's own archive".into());
         return Ok(());
     };
     if find_program("mkosi").is_none() {

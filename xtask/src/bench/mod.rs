@@ -1,4 +1,4 @@
-//! Measurements. Machines are shared and noisy: what counts is a ratio to a floor of the same run.
+//! Measurements. Machines are shared and noisy: read the ratio to a floor of the same run.
 
 pub(crate) mod boot;
 mod builder;

@@ -48,7 +48,7 @@ fn refusal(line: &str) -> Option<String> {
     (!is_help).then(|| format!("{line}\n  {}", error.to_string().lines().next().unwrap_or_default()))
 }
 
-/// The command lines of a document, with their line numbers: what a code block has at the begin of a line, and what stands
+/// The command lines of a document, with their line numbers: what a code block has at the beginning of a line, and what is
 /// between backquotes.
 fn command_lines(text: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();

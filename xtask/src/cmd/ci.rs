@@ -50,7 +50,7 @@ fn profiles(asked: &[String], settings: &Settings) -> anyhow::Result<Vec<Profile
     Ok(known.filter(|name| wanted(asked, |other| other == name.as_str())).cloned().collect())
 }
 
-/// Every base, profile and format that is not narrowed away: a job each.
+/// Every base, profile and format that is not excluded: one job each.
 fn matrix(args: &cli::CiMatrix, profiles: &[ProfileName]) -> Matrix {
     let mut include = Vec::new();
     for &base in Base::ALL.iter().filter(|base| wanted(&args.bases, |other| other == *base)) {

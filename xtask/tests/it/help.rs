@@ -377,7 +377,7 @@ fn bench_help() {
                       Possible values:
                       - image:        Builds of one format, beside plain mmdebstrap
                       - formats:      All formats beside one, each beside its tool
-                      - mkosi:        The same packages by mkosi, where it is installed
+                      - mkosi:        The same packages by mkosi, if it is installed
                       - boot:         Boots, beside a plain system's
                       - format-boots: Boots of every format
                       - desktop:      The desktop, beside Debian's own

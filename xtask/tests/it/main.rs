@@ -10,5 +10,6 @@ mod documents;
 mod help;
 mod host;
 mod policy;
+mod prose;
 mod smoke;
 mod strangers;

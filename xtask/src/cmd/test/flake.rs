@@ -58,7 +58,7 @@ mod tests {
     fn a_host_without_nix_or_a_tree_is_told_from_a_flake_that_fails() {
         assert_eq!(not_run(&without("/nowhere", false)), Some("nix was not found"));
         assert_eq!(not_run(&without("", true)), Some("RAVE_NIXPKGS does not name a nixpkgs tree"));
-        let reason = "RAVE_NIXPKGS: /nowhere is no nixpkgs tree";
+        let reason = "RAVE_NIXPKGS: /nowhere is not a nixpkgs tree";
         assert_eq!(not_run(&without("/nowhere", true)), Some(reason));
         let failed =
             |status| Error::Failed { command: String::new(), status, tail: vec!["not run: x".into()] };
