@@ -29,9 +29,9 @@ pub(crate) enum Command {
     Product(rave::cli::Command),
     /// Run every test, or only the named steps
     Test(Test),
-    /// Measure builds and boots against their floors
+    /// Measure builds and boots, and compare them with plain tools
     Bench(Bench),
-    /// What the workflows of continuous integration ask for
+    /// Print data for continuous integration workflows
     Ci(Ci),
 }
 
@@ -52,7 +52,7 @@ impl Command {
 /// `cargo xtask test`
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Test {
-    /// Which steps, always in this order [default: all but matrix]
+    /// Steps to run, always in this order [default: all except matrix]
     #[arg(value_name = "STEP")]
     pub(crate) steps: Vec<TestStep>,
 }
@@ -60,19 +60,19 @@ pub(crate) struct Test {
 /// A part of `cargo xtask test`, in the order in which they run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum TestStep {
-    /// rustfmt finds nothing to change
+    /// Check the format with rustfmt
     Format,
-    /// clippy finds nothing to warn about
+    /// Lint with clippy
     Clippy,
-    /// Unit, snapshot, property and integration tests
+    /// Run unit, snapshot, property and integration tests
     Unit,
-    /// The NixOS base's flake evaluates, where nix and a nixpkgs tree are
+    /// Evaluate the flake of the NixOS base, if nix and a nixpkgs tree are available
     Flake,
-    /// One real image built, booted and smoked
+    /// Build, boot and smoke-test one real image
     Smoke,
-    /// That image, and builds of it, when things go wrong
+    /// Break that image and its builds in many ways
     Faults,
-    /// Every format on every row of the matrix, and the installer's faults
+    /// Smoke-test every row of the matrix, and break installations
     Matrix,
 }
 
@@ -93,13 +93,13 @@ pub(crate) enum CiCommand {
 /// `cargo xtask ci matrix`
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct CiMatrix {
-    /// Only this base; may be repeated or a comma list
+    /// Only this base; may be repeated or comma-separated
     #[arg(long = "base", value_name = "BASE", value_delimiter = ',', value_parser = base())]
     pub(crate) bases: Vec<Base>,
-    /// Only this profile of rave.toml; may be repeated or a comma list
+    /// Only this profile of rave.toml; may be repeated or comma-separated
     #[arg(long = "profile", value_name = "NAME", value_delimiter = ',')]
     pub(crate) profiles: Vec<String>,
-    /// Only this format; may be repeated or a comma list
+    /// Only this format; may be repeated or comma-separated
     #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',', value_parser = format_or_all())]
     pub(crate) formats: Vec<FormatFlag>,
 }
@@ -107,13 +107,13 @@ pub(crate) struct CiMatrix {
 /// `cargo xtask bench`
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Bench {
-    /// The profile to measure [default: defaults.profile of rave.toml]
+    /// Profile to measure [default: defaults.profile of rave.toml]
     #[arg(long, value_name = "NAME")]
     pub(crate) profile: Option<String>,
-    /// Measure only this; may be repeated or a comma list
+    /// Measure only this part; may be repeated or comma-separated
     #[arg(long, value_name = "PART", value_delimiter = ',')]
     pub(crate) only: Vec<BenchPart>,
-    /// How often each boot is measured
+    /// Number of measurements of each boot
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) runs: u32,
     /// Print the figures as JSON on stdout
@@ -124,17 +124,17 @@ pub(crate) struct Bench {
 /// What `cargo xtask bench` measures, in the order in which it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum BenchPart {
-    /// Builds of one format, beside plain mmdebstrap.
+    /// Builds of one format, compared with plain mmdebstrap.
     Image,
-    /// All formats beside one, each beside its tool.
+    /// All formats compared with one, and each with its tool.
     Formats,
-    /// The same packages by mkosi, if it is installed.
+    /// The same packages built by mkosi, if it is installed.
     Mkosi,
-    /// Boots, beside a plain system's.
+    /// Boots, compared with a plain system.
     Boot,
     /// Boots of every format.
     FormatBoots,
-    /// The desktop, beside Debian's own.
+    /// The desktop, compared with Debian's own.
     Desktop,
 }
 

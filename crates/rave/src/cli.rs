@@ -12,7 +12,7 @@ use values::{compression, format, max_jobs, parse_port};
 
 /// The end of the program's help; xtask's is the same.
 pub const AFTER_HELP: &str = "Exit codes: 0 ok, 1 a check failed, 2 wrong usage or bad rave.toml, 3 the host is not ready, \
-     4 a build failed, 130 interrupted.\nWhat a command offers: cargo xtask COMMAND --help";
+     4 a build failed, 130 interrupted.\nOptions of a command: cargo xtask COMMAND --help";
 
 /// Columns of a help text at most.
 pub const HELP_WIDTH: usize = 100;
@@ -46,15 +46,15 @@ pub fn named(program: Program, command: clap::Command) -> clap::Command {
 
 /// Flags that every command takes.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Everywhere")]
+#[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// Install what the host lacks and ask nothing
+    /// Install missing host packages without asking
     #[arg(short, long, global = true)]
     pub yes: bool,
-    /// Say only what went wrong
+    /// Print errors only
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Show the lines that the programs underneath print
+    /// Show the output of the programs that are run
     #[arg(short, long, global = true)]
     pub verbose: bool,
     /// Colours: auto, always or never
@@ -72,15 +72,15 @@ pub enum Command {
     Run(Run),
     /// Build it, boot it, check it     cargo xtask smoke --yes
     Smoke(Smoke),
-    /// Turn a disk of any format into the other formats
+    /// Convert a disk of any format to the other formats
     Convert(Convert),
-    /// Say what an image of any format is
+    /// Describe an image of any format and verify it
     Inspect(Inspect),
-    /// Renew debian.lock and the npm lock, and say what changed
+    /// Update debian.lock and the npm lock, and print the changes
     Update(Update),
-    /// Show what this host has and lacks; --yes installs it
+    /// Check this host for requirements; --yes installs missing packages
     Doctor(Doctor),
-    /// Print the effective configuration and where each value comes from
+    /// Print the effective configuration with the origin of each value
     Config(Config),
     /// Print a completion script for a shell
     Completions(Completions),
@@ -126,10 +126,10 @@ pub struct Scope {
 /// Which image: shared by the commands that build, boot or check one.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Target {
-    /// A profile of rave.toml [default: rave.toml's defaults.profile]
+    /// A profile of rave.toml [default: defaults.profile of rave.toml]
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
-    /// What builds the disk [default: rave.toml's, else nixos where nix works, else debian]
+    /// What builds the disk [default: as in rave.toml, otherwise nixos if nix works, otherwise debian]
     #[arg(long, value_name = "BASE", value_parser = base())]
     pub base: Option<Base>,
     /// Folder of the artifacts and their manifest.json [default: out/BASE-PROFILE]
@@ -140,7 +140,7 @@ pub struct Target {
 /// How what is missing is built: shared by the same commands.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Building {
-    /// Never touch the network: build of what the cache has, or nix's store
+    /// Use only cached inputs, or nix's store; never access the network
     #[arg(long)]
     pub offline: bool,
     /// What is passed on to nix.
@@ -150,18 +150,18 @@ pub struct Building {
 
 /// What is passed on to `nix build`.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "With the nixos base [default: rave.toml's nixos, then nix.conf's]")]
+#[command(next_help_heading = "With the nixos base [default: as in rave.toml, otherwise as in nix.conf]")]
 pub struct NixFlags {
-    /// A machine that builds for this one, as a line of nix's machines file; may be repeated
+    /// A remote builder, as a line of nix's machines file; may be repeated
     #[arg(long = "builder", value_name = "LINE")]
     pub builders: Vec<RemoteBuilder>,
-    /// A cache besides those of nix.conf; may be repeated
+    /// An additional cache, besides those of nix.conf; may be repeated
     #[arg(long = "substituter", value_name = "URL")]
     pub substituters: Vec<Substituter>,
-    /// How many builds run side by side here; 0 leaves all to the builders
+    /// Number of parallel local builds; 0 sends all of them to the builders
     #[arg(long, value_name = "N", value_parser = max_jobs)]
     pub max_jobs: Option<u32>,
-    /// Build what is there once more, and fail where it comes out otherwise
+    /// Rebuild what already exists, and fail if the result differs
     #[arg(long)]
     pub rebuild: bool,
 }
@@ -170,28 +170,28 @@ pub struct NixFlags {
 #[derive(Debug, Clone, Default, Args)]
 #[allow(clippy::struct_excessive_bools)] // each is a flag a user types
 pub struct Image {
-    /// What to build; may be repeated or a comma list [default: rave.toml's defaults.formats]
+    /// Formats to build; may be repeated or comma-separated [default: defaults.formats of rave.toml]
     #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',', value_parser = format_or_all())]
     pub formats: Vec<FormatFlag>,
     /// Which image.
     #[command(flatten)]
     pub target: Target,
-    /// Of the qcow2: none, zlib or zstd; zstd also makes a .img.zst of the raw disk [default: rave.toml's compress]
+    /// Compression of the qcow2; zstd also writes a .img.zst of the raw disk [default: compress of rave.toml]
     #[arg(long, value_name = "HOW", value_parser = compression())]
     pub compress: Option<Compression>,
     /// Print the manifest on stdout when done
     #[arg(long)]
     pub json: bool,
-    /// Redo every stage, even where nothing changed
+    /// Rebuild every stage, even if nothing changed
     #[arg(long)]
     pub refresh: bool,
     /// Build twice in different environments and compare byte for byte
     #[arg(long, alias = "double")]
     pub check_reproducible: bool,
-    /// Fail where a package of debian.lock cannot be had, instead of taking the archive's
+    /// Fail if a package of debian.lock is not available, instead of using the archive's version
     #[arg(long)]
     pub frozen: bool,
-    /// Rebuild what this manifest.json describes, and compare [default of --out: out/BASE-PROFILE-locked]
+    /// Rebuild the image of this manifest.json, and compare [default of --out: out/BASE-PROFILE-locked]
     #[arg(long, value_name = "MANIFEST", conflicts_with_all = ["formats", "profile", "base", "compress", "frozen", "check_reproducible"])]
     pub locked: Option<Utf8PathBuf>,
     /// How what is missing is built.
@@ -203,7 +203,7 @@ pub struct Image {
 #[derive(Debug, Clone, Default, Args)]
 #[allow(clippy::struct_excessive_bools)] // each is a flag a user types
 pub struct Run {
-    /// Which artifact to boot [default: the first of rave.toml's defaults.formats]
+    /// Artifact to boot [default: the first of defaults.formats of rave.toml]
     #[arg(long, value_name = "FORMAT", value_parser = format())]
     pub format: Option<Format>,
     /// Which image.
@@ -212,13 +212,13 @@ pub struct Run {
     /// No window; the serial console goes to a file (default without a display)
     #[arg(long, conflicts_with = "gui")]
     pub headless: bool,
-    /// Show the screen: in a window, or served on loopback; `auto` is gtk, else sdl, else vnc
+    /// Show the screen in a window, or serve it on loopback; `auto` is gtk, otherwise sdl, otherwise vnc
     #[arg(long, value_name = "DISPLAY", num_args = 0..=1, default_missing_value = "auto")]
     pub gui: Option<Gui>,
-    /// Memory in MiB [default: rave.toml's vm.memory]
+    /// Memory in MiB [default: vm.memory of rave.toml]
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(512..))]
     pub memory: Option<u32>,
-    /// Virtual CPUs [default: rave.toml's vm.cpus]
+    /// Virtual CPUs [default: vm.cpus of rave.toml]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=255))]
     pub cpus: Option<u32>,
     /// Host port of a service, or `auto` for a free one; may be repeated
@@ -230,7 +230,7 @@ pub struct Run {
     /// Keep what the guest writes to its disk for the next run
     #[arg(long)]
     pub keep: bool,
-    /// Boot the artifact that is there, even if it is older than the settings
+    /// Boot the existing artifact, even if it is older than the settings
     #[arg(long)]
     pub no_build: bool,
     /// Open a shell in the guest when it is ready
@@ -239,7 +239,7 @@ pub struct Run {
     /// Run a command in the guest and exit with its code
     #[arg(long, value_name = "CMD", conflicts_with = "ssh")]
     pub exec: Option<String>,
-    /// Force an accelerator [default: kvm where a guest really runs under it, else tcg]
+    /// Force an accelerator [default: kvm if a test guest runs under it, otherwise tcg]
     #[arg(long, value_name = "NAME")]
     pub accel: Option<Accel>,
     /// Firmware to boot with [default: bios]
@@ -254,17 +254,17 @@ pub struct Run {
 #[derive(Debug, Clone, Default, Args)]
 #[allow(clippy::struct_excessive_bools)] // each is a flag a user types
 pub struct Smoke {
-    /// Which artifacts to check; may be repeated or a comma list [default: rave.toml's defaults.formats]
+    /// Artifacts to check; may be repeated or comma-separated [default: defaults.formats of rave.toml]
     #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',', value_parser = format_or_all())]
     pub formats: Vec<FormatFlag>,
     /// Which image.
     #[command(flatten)]
     pub target: Target,
-    /// Which rows of the matrix to boot: `first` of each format, `all`, or names; may be a comma list [default: first,
-    /// and all with --format all]
+    /// Rows of the matrix to boot: `first` of each format, `all`, or names; may be comma-separated [default: first, or
+    /// all with --format all]
     #[arg(long, value_name = "ROW", value_delimiter = ',')]
     pub rows: Vec<String>,
-    /// How many machines run side by side [default: as many as memory and processors allow]
+    /// Number of machines that run side by side [default: as many as memory and processors allow]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub jobs: Option<u32>,
     /// List the checks and run none
@@ -273,28 +273,28 @@ pub struct Smoke {
     /// List the rows of the matrix and boot none
     #[arg(long)]
     pub list_rows: bool,
-    /// Run only this check; may be repeated or a comma list
+    /// Run only this check; may be repeated or comma-separated
     #[arg(long, value_name = "CHECK", value_delimiter = ',')]
     pub only: Vec<String>,
-    /// Leave this check out; may be repeated or a comma list
+    /// Skip this check; may be repeated or comma-separated
     #[arg(long, value_name = "CHECK", value_delimiter = ',')]
     pub skip: Vec<String>,
-    /// Use the host ports of rave.toml or fail, instead of free ones where those are taken
+    /// Fail if a host port of rave.toml is taken, instead of using a free one
     #[arg(long)]
     pub fixed_ports: bool,
-    /// Write a report into this folder: index.html, report.json, junit.xml, screenshots, serial logs
+    /// Write a report to this folder: index.html, report.json, junit.xml, screenshots, serial logs
     #[arg(long, value_name = "DIR")]
     pub report: Option<Utf8PathBuf>,
-    /// Write PNGs of the guest's screen into this folder: after the checks that only look, and of each failure
+    /// Write screenshots (PNG) to this folder: one after the read-only checks, and one of each failure
     #[arg(long, value_name = "DIR")]
     pub screenshot: Option<Utf8PathBuf>,
     /// Where the `JUnit` report goes; the help has the name without code marks.
-    #[arg(long, value_name = "FILE", help = "Write a JUnit report too")]
+    #[arg(long, value_name = "FILE", help = "Also write a JUnit report")]
     pub junit: Option<Utf8PathBuf>,
     /// Print the report as JSON on stdout
     #[arg(long)]
     pub json: bool,
-    /// Force an accelerator [default: kvm where a guest really runs under it, else tcg]
+    /// Force an accelerator [default: kvm if a test guest runs under it, otherwise tcg]
     #[arg(long, value_name = "NAME")]
     pub accel: Option<Accel>,
     /// How what is missing is built.
@@ -305,18 +305,18 @@ pub struct Smoke {
 /// `cargo xtask convert`
 #[derive(Debug, Clone, Args)]
 pub struct Convert {
-    /// What holds the disk: raw, .img.zst, qcow2, .vmdk or .ova
+    /// The disk: raw, .img.zst, qcow2, .vmdk or .ova
     #[arg(value_name = "FILE")]
     pub file: Utf8PathBuf,
-    /// Into what; may be repeated or a comma list
+    /// Target formats; may be repeated or comma-separated
     #[arg(
         long = "format", value_name = "FORMAT", value_delimiter = ',', value_parser = format_or_all(), required = true
     )]
     pub formats: Vec<FormatFlag>,
-    /// Of a qcow2: none, zlib or zstd; zstd also makes a .img.zst of a raw disk [default: rave.toml's compress]
+    /// Compression of a qcow2; zstd also writes a .img.zst of a raw disk [default: compress of rave.toml]
     #[arg(long, value_name = "HOW", value_parser = compression())]
     pub compress: Option<Compression>,
-    /// Folder of the results, which are named after FILE [default: FILE's own]
+    /// Folder of the results, which are named after FILE [default: the folder of FILE]
     #[arg(long, value_name = "DIR")]
     pub out: Option<Utf8PathBuf>,
 }
@@ -327,10 +327,10 @@ pub struct Inspect {
     /// An image, a .vmx or an .ovf
     #[arg(value_name = "FILE")]
     pub file: Utf8PathBuf,
-    /// Leave the guest's files out: reading them takes seconds
+    /// Skip the guest's files, which take seconds to read
     #[arg(long)]
     pub no_content: bool,
-    /// Print what was found as JSON on stdout
+    /// Print the result as JSON on stdout
     #[arg(long)]
     pub json: bool,
 }
@@ -338,13 +338,13 @@ pub struct Inspect {
 /// `cargo xtask update`
 #[derive(Debug, Clone, Default, Args)]
 pub struct Update {
-    /// Only debian.lock
+    /// Update only debian.lock
     #[arg(long)]
     pub debian: bool,
-    /// Only the lock of the npm tools
+    /// Update only the lock of the npm tools
     #[arg(long)]
     pub npm: bool,
-    /// Say what would change and write nothing
+    /// Print what would change, and write nothing
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -352,7 +352,7 @@ pub struct Update {
 /// `cargo xtask doctor`
 #[derive(Debug, Clone, Default, Args)]
 pub struct Doctor {
-    /// Prove only this accelerator
+    /// Probe only this accelerator
     #[arg(long, value_name = "NAME")]
     pub accel: Option<Accel>,
     /// Print the rows as JSON on stdout
@@ -370,14 +370,14 @@ pub struct Config {
 
 /// `cargo xtask completions`
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "How to use it, with `cargo xtask` in the checkout:\n  \
+#[command(after_help = "Usage by shell, with `cargo xtask` in the checkout:\n  \
                   bash        cargo xtask completions bash >> ~/.bash_completion\n  \
                   zsh         cargo xtask completions zsh > DIR/_cargo-xtask    (a folder of $fpath)\n  \
                   fish        cargo xtask completions fish > ~/.config/fish/conf.d/rave.fish\n  \
                   elvish      cargo xtask completions elvish >> ~/.config/elvish/rc.elv\n  \
                   powershell  cargo xtask completions powershell >> $PROFILE")]
 pub struct Completions {
-    /// Which shell
+    /// The shell
     pub shell: clap_complete::Shell,
 }
 

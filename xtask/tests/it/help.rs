@@ -24,29 +24,29 @@ fn without_arguments_the_first_screen_shows_the_main_commands_with_examples() {
               image        Build a bootable image          cargo xtask image --format qemu
               run          Boot it and show its services   cargo xtask run --ssh
               smoke        Build it, boot it, check it     cargo xtask smoke --yes
-              convert      Turn a disk of any format into the other formats
-              inspect      Say what an image of any format is
-              update       Renew debian.lock and the npm lock, and say what changed
-              doctor       Show what this host has and lacks; --yes installs it
-              config       Print the effective configuration and where each value comes from
+              convert      Convert a disk of any format to the other formats
+              inspect      Describe an image of any format and verify it
+              update       Update debian.lock and the npm lock, and print the changes
+              doctor       Check this host for requirements; --yes installs missing packages
+              config       Print the effective configuration with the origin of each value
               completions  Print a completion script for a shell
               test         Run every test, or only the named steps
-              bench        Measure builds and boots against their floors
-              ci           What the workflows of continuous integration ask for
+              bench        Measure builds and boots, and compare them with plain tools
+              ci           Print data for continuous integration workflows
 
             Options:
               -h, --help     Print help
               -V, --version  Print version
 
-            Everywhere:
-              -y, --yes           Install what the host lacks and ask nothing
-              -q, --quiet         Say only what went wrong
-              -v, --verbose       Show the lines that the programs underneath print
+            Global options:
+              -y, --yes           Install missing host packages without asking
+              -q, --quiet         Print errors only
+              -v, --verbose       Show the output of the programs that are run
                   --color <WHEN>  Colours: auto, always or never [default: auto]
 
             Exit codes: 0 ok, 1 a check failed, 2 wrong usage or bad rave.toml, 3 the host is not ready, 4 a
             build failed, 130 interrupted.
-            What a command offers: cargo xtask COMMAND --help
+            Options of a command: cargo xtask COMMAND --help
         "#]],
     );
 }
@@ -62,37 +62,36 @@ fn image_help() {
             Usage: cargo xtask image [OPTIONS]
 
             Options:
-                  --format <FORMAT>     What to build; may be repeated or a comma list [default: rave.toml's
-                                        defaults.formats] [possible values: qemu, virtualbox, vmware, raw, iso,
-                                        all]
-                  --profile <NAME>      A profile of rave.toml [default: rave.toml's defaults.profile]
-                  --base <BASE>         What builds the disk [default: rave.toml's, else nixos where nix works,
-                                        else debian] [possible values: nixos, debian]
+                  --format <FORMAT>     Formats to build; may be repeated or comma-separated [default:
+                                        defaults.formats of rave.toml] [possible values: qemu, virtualbox,
+                                        vmware, raw, iso, all]
+                  --profile <NAME>      A profile of rave.toml [default: defaults.profile of rave.toml]
+                  --base <BASE>         What builds the disk [default: as in rave.toml, otherwise nixos if nix
+                                        works, otherwise debian] [possible values: nixos, debian]
                   --out <DIR>           Folder of the artifacts and their manifest.json [default:
                                         out/BASE-PROFILE]
-                  --compress <HOW>      Of the qcow2: none, zlib or zstd; zstd also makes a .img.zst of the raw
-                                        disk [default: rave.toml's compress] [possible values: none, zlib, zstd]
+                  --compress <HOW>      Compression of the qcow2; zstd also writes a .img.zst of the raw disk
+                                        [default: compress of rave.toml] [possible values: none, zlib, zstd]
                   --json                Print the manifest on stdout when done
-                  --refresh             Redo every stage, even where nothing changed
+                  --refresh             Rebuild every stage, even if nothing changed
                   --check-reproducible  Build twice in different environments and compare byte for byte
-                  --frozen              Fail where a package of debian.lock cannot be had, instead of taking the
-                                        archive's
-                  --locked <MANIFEST>   Rebuild what this manifest.json describes, and compare [default of
-                                        --out: out/BASE-PROFILE-locked]
-                  --offline             Never touch the network: build of what the cache has, or nix's store
+                  --frozen              Fail if a package of debian.lock is not available, instead of using the
+                                        archive's version
+                  --locked <MANIFEST>   Rebuild the image of this manifest.json, and compare [default of --out:
+                                        out/BASE-PROFILE-locked]
+                  --offline             Use only cached inputs, or nix's store; never access the network
               -h, --help                Print help
 
-            With the nixos base [default: rave.toml's nixos, then nix.conf's]:
-                  --builder <LINE>     A machine that builds for this one, as a line of nix's machines file; may
-                                       be repeated
-                  --substituter <URL>  A cache besides those of nix.conf; may be repeated
-                  --max-jobs <N>       How many builds run side by side here; 0 leaves all to the builders
-                  --rebuild            Build what is there once more, and fail where it comes out otherwise
+            With the nixos base [default: as in rave.toml, otherwise as in nix.conf]:
+                  --builder <LINE>     A remote builder, as a line of nix's machines file; may be repeated
+                  --substituter <URL>  An additional cache, besides those of nix.conf; may be repeated
+                  --max-jobs <N>       Number of parallel local builds; 0 sends all of them to the builders
+                  --rebuild            Rebuild what already exists, and fail if the result differs
 
-            Everywhere:
-              -y, --yes           Install what the host lacks and ask nothing
-              -q, --quiet         Say only what went wrong
-              -v, --verbose       Show the lines that the programs underneath print
+            Global options:
+              -y, --yes           Install missing host packages without asking
+              -q, --quiet         Print errors only
+              -v, --verbose       Show the output of the programs that are run
                   --color <WHEN>  Colours: auto, always or never [default: auto]
         "#]],
     );
@@ -109,44 +108,42 @@ fn run_help() {
             Usage: cargo xtask run [OPTIONS]
 
             Options:
-                  --format <FORMAT>        Which artifact to boot [default: the first of rave.toml's
-                                           defaults.formats] [possible values: qemu, virtualbox, vmware, raw,
-                                           iso]
-                  --profile <NAME>         A profile of rave.toml [default: rave.toml's defaults.profile]
-                  --base <BASE>            What builds the disk [default: rave.toml's, else nixos where nix
-                                           works, else debian] [possible values: nixos, debian]
+                  --format <FORMAT>        Artifact to boot [default: the first of defaults.formats of
+                                           rave.toml] [possible values: qemu, virtualbox, vmware, raw, iso]
+                  --profile <NAME>         A profile of rave.toml [default: defaults.profile of rave.toml]
+                  --base <BASE>            What builds the disk [default: as in rave.toml, otherwise nixos if
+                                           nix works, otherwise debian] [possible values: nixos, debian]
                   --out <DIR>              Folder of the artifacts and their manifest.json [default:
                                            out/BASE-PROFILE]
                   --headless               No window; the serial console goes to a file (default without a
                                            display)
-                  --gui [<DISPLAY>]        Show the screen: in a window, or served on loopback; `auto` is gtk,
-                                           else sdl, else vnc [possible values: auto, gtk, sdl, vnc, spice]
-                  --memory <MIB>           Memory in MiB [default: rave.toml's vm.memory]
-                  --cpus <N>               Virtual CPUs [default: rave.toml's vm.cpus]
+                  --gui [<DISPLAY>]        Show the screen in a window, or serve it on loopback; `auto` is gtk,
+                                           otherwise sdl, otherwise vnc [possible values: auto, gtk, sdl, vnc,
+                                           spice]
+                  --memory <MIB>           Memory in MiB [default: vm.memory of rave.toml]
+                  --cpus <N>               Virtual CPUs [default: vm.cpus of rave.toml]
                   --port <NAME=PORT|auto>  Host port of a service, or `auto` for a free one; may be repeated
                   --detach                 Leave the VM running in the background
                   --keep                   Keep what the guest writes to its disk for the next run
-                  --no-build               Boot the artifact that is there, even if it is older than the
-                                           settings
+                  --no-build               Boot the existing artifact, even if it is older than the settings
                   --ssh                    Open a shell in the guest when it is ready
                   --exec <CMD>             Run a command in the guest and exit with its code
-                  --accel <NAME>           Force an accelerator [default: kvm where a guest really runs under
-                                           it, else tcg] [possible values: kvm, tcg]
+                  --accel <NAME>           Force an accelerator [default: kvm if a test guest runs under it,
+                                           otherwise tcg] [possible values: kvm, tcg]
                   --firmware <NAME>        Firmware to boot with [default: bios] [possible values: bios, uefi]
-                  --offline                Never touch the network: build of what the cache has, or nix's store
+                  --offline                Use only cached inputs, or nix's store; never access the network
               -h, --help                   Print help
 
-            With the nixos base [default: rave.toml's nixos, then nix.conf's]:
-                  --builder <LINE>     A machine that builds for this one, as a line of nix's machines file; may
-                                       be repeated
-                  --substituter <URL>  A cache besides those of nix.conf; may be repeated
-                  --max-jobs <N>       How many builds run side by side here; 0 leaves all to the builders
-                  --rebuild            Build what is there once more, and fail where it comes out otherwise
+            With the nixos base [default: as in rave.toml, otherwise as in nix.conf]:
+                  --builder <LINE>     A remote builder, as a line of nix's machines file; may be repeated
+                  --substituter <URL>  An additional cache, besides those of nix.conf; may be repeated
+                  --max-jobs <N>       Number of parallel local builds; 0 sends all of them to the builders
+                  --rebuild            Rebuild what already exists, and fail if the result differs
 
-            Everywhere:
-              -y, --yes           Install what the host lacks and ask nothing
-              -q, --quiet         Say only what went wrong
-              -v, --verbose       Show the lines that the programs underneath print
+            Global options:
+              -y, --yes           Install missing host packages without asking
+              -q, --quiet         Print errors only
+              -v, --verbose       Show the output of the programs that are run
                   --color <WHEN>  Colours: auto, always or never [default: auto]
         "#]],
     );
@@ -163,46 +160,44 @@ fn smoke_help() {
             Usage: cargo xtask smoke [OPTIONS]
 
             Options:
-                  --format <FORMAT>   Which artifacts to check; may be repeated or a comma list [default:
-                                      rave.toml's defaults.formats] [possible values: qemu, virtualbox, vmware,
+                  --format <FORMAT>   Artifacts to check; may be repeated or comma-separated [default:
+                                      defaults.formats of rave.toml] [possible values: qemu, virtualbox, vmware,
                                       raw, iso, all]
-                  --profile <NAME>    A profile of rave.toml [default: rave.toml's defaults.profile]
-                  --base <BASE>       What builds the disk [default: rave.toml's, else nixos where nix works,
-                                      else debian] [possible values: nixos, debian]
+                  --profile <NAME>    A profile of rave.toml [default: defaults.profile of rave.toml]
+                  --base <BASE>       What builds the disk [default: as in rave.toml, otherwise nixos if nix
+                                      works, otherwise debian] [possible values: nixos, debian]
                   --out <DIR>         Folder of the artifacts and their manifest.json [default:
                                       out/BASE-PROFILE]
-                  --rows <ROW>        Which rows of the matrix to boot: `first` of each format, `all`, or names;
-                                      may be a comma list [default: first, and all with --format all]
-                  --jobs <N>          How many machines run side by side [default: as many as memory and
+                  --rows <ROW>        Rows of the matrix to boot: `first` of each format, `all`, or names; may
+                                      be comma-separated [default: first, or all with --format all]
+                  --jobs <N>          Number of machines that run side by side [default: as many as memory and
                                       processors allow]
                   --list              List the checks and run none
                   --list-rows         List the rows of the matrix and boot none
-                  --only <CHECK>      Run only this check; may be repeated or a comma list
-                  --skip <CHECK>      Leave this check out; may be repeated or a comma list
-                  --fixed-ports       Use the host ports of rave.toml or fail, instead of free ones where those
-                                      are taken
-                  --report <DIR>      Write a report into this folder: index.html, report.json, junit.xml,
+                  --only <CHECK>      Run only this check; may be repeated or comma-separated
+                  --skip <CHECK>      Skip this check; may be repeated or comma-separated
+                  --fixed-ports       Fail if a host port of rave.toml is taken, instead of using a free one
+                  --report <DIR>      Write a report to this folder: index.html, report.json, junit.xml,
                                       screenshots, serial logs
-                  --screenshot <DIR>  Write PNGs of the guest's screen into this folder: after the checks that
-                                      only look, and of each failure
-                  --junit <FILE>      Write a JUnit report too
+                  --screenshot <DIR>  Write screenshots (PNG) to this folder: one after the read-only checks,
+                                      and one of each failure
+                  --junit <FILE>      Also write a JUnit report
                   --json              Print the report as JSON on stdout
-                  --accel <NAME>      Force an accelerator [default: kvm where a guest really runs under it,
-                                      else tcg] [possible values: kvm, tcg]
-                  --offline           Never touch the network: build of what the cache has, or nix's store
+                  --accel <NAME>      Force an accelerator [default: kvm if a test guest runs under it,
+                                      otherwise tcg] [possible values: kvm, tcg]
+                  --offline           Use only cached inputs, or nix's store; never access the network
               -h, --help              Print help
 
-            With the nixos base [default: rave.toml's nixos, then nix.conf's]:
-                  --builder <LINE>     A machine that builds for this one, as a line of nix's machines file; may
-                                       be repeated
-                  --substituter <URL>  A cache besides those of nix.conf; may be repeated
-                  --max-jobs <N>       How many builds run side by side here; 0 leaves all to the builders
-                  --rebuild            Build what is there once more, and fail where it comes out otherwise
+            With the nixos base [default: as in rave.toml, otherwise as in nix.conf]:
+                  --builder <LINE>     A remote builder, as a line of nix's machines file; may be repeated
+                  --substituter <URL>  An additional cache, besides those of nix.conf; may be repeated
+                  --max-jobs <N>       Number of parallel local builds; 0 sends all of them to the builders
+                  --rebuild            Rebuild what already exists, and fail if the result differs
 
-            Everywhere:
-              -y, --yes           Install what the host lacks and ask nothing
-              -q, --quiet         Say only what went wrong
-              -v, --verbose       Show the lines that the programs underneath print
+            Global options:
+              -y, --yes           Install missing host packages without asking
+              -q, --quiet         Print errors only
+              -v, --verbose       Show the output of the programs that are run
                   --color <WHEN>  Colours: auto, always or never [default: auto]
         "#]],
     );
@@ -214,25 +209,26 @@ fn convert_help() {
         &xtask("", &["convert", "--help"]),
         0,
         &expect![[r#"
-            Turn a disk of any format into the other formats
+            Convert a disk of any format to the other formats
 
             Usage: cargo xtask convert [OPTIONS] --format <FORMAT> <FILE>
 
             Arguments:
-              <FILE>  What holds the disk: raw, .img.zst, qcow2, .vmdk or .ova
+              <FILE>  The disk: raw, .img.zst, qcow2, .vmdk or .ova
 
             Options:
-                  --format <FORMAT>  Into what; may be repeated or a comma list [possible values: qemu,
+                  --format <FORMAT>  Target formats; may be repeated or comma-separated [possible values: qemu,
                                      virtualbox, vmware, raw, iso, all]
-                  --compress <HOW>   Of a qcow2: none, zlib or zstd; zstd also makes a .img.zst of a raw disk
-                                     [default: rave.toml's compress] [possible values: none, zlib, zstd]
-                  --out <DIR>        Folder of the results, which are named after FILE [default: FILE's own]
+                  --compress <HOW>   Compression of a qcow2; zstd also writes a .img.zst of a raw disk [default:
+                                     compress of rave.toml] [possible values: none, zlib, zstd]
+                  --out <DIR>        Folder of the results, which are named after FILE [default: the folder of
+                                     FILE]
               -h, --help             Print help
 
-            Everywhere:
-              -y, --yes           Install what the host lacks and ask nothing
-              -q, --quiet         Say only what went wrong
-              -v, --verbose       Show the lines that the programs underneath print
+            Global options:
+              -y, --yes           Install missing host packages without asking
+              -q, --quiet         Print errors only
+              -v, --verbose       Show the output of the programs that are run
                   --color <WHEN>  Colours: auto, always or never [default: auto]
         "#]],
     );
@@ -244,7 +240,7 @@ fn inspect_help() {
         &xtask("", &["inspect", "--help"]),
         0,
         &expect![[r#"
-            Say what an image of any format is
+            Describe an image of any format and verify it
 
             Usage: cargo xtask inspect [OPTIONS] <FILE>
 
@@ -252,14 +248,14 @@ fn inspect_help() {
               <FILE>  An image, a .vmx or an .ovf
 
             Options:
-                  --no-content  Leave the guest's files out: reading them takes seconds
-                  --json        Print what was found as JSON on stdout
+                  --no-content  Skip the guest's files, which take seconds to read
+                  --json        Print the result as JSON on stdout
               -h, --help        Print help
 
-            Everywhere:
-              -y, --yes           Install what the host lacks and ask nothing
-              -q, --quiet         Say only what went wrong
-              -v, --verbose       Show the lines that the programs underneath print
+            Global options:
+              -y, --yes           Install missing host packages without asking
+              -q, --quiet         Print errors only
+              -v, --verbose       Show the output of the programs that are run
                   --color <WHEN>  Colours: auto, always or never [default: auto]
         "#]],
     );
@@ -271,19 +267,19 @@ fn doctor_help() {
         &xtask("", &["doctor", "--help"]),
         0,
         &expect![[r#"
-            Show what this host has and lacks; --yes installs it
+            Check this host for requirements; --yes installs missing packages
 
             Usage: cargo xtask doctor [OPTIONS]
 
             Options:
-                  --accel <NAME>  Prove only this accelerator [possible values: kvm, tcg]
+                  --accel <NAME>  Probe only this accelerator [possible values: kvm, tcg]
                   --json          Print the rows as JSON on stdout
               -h, --help          Print help
 
-            Everywhere:
-              -y, --yes           Install what the host lacks and ask nothing
-              -q, --quiet         Say only what went wrong
-              -v, --verbose       Show the lines that the programs underneath print
+            Global options:
+              -y, --yes           Install missing host packages without asking
+              -q, --quiet         Print errors only
+              -v, --verbose       Show the output of the programs that are run
                   --color <WHEN>  Colours: auto, always or never [default: auto]
         "#]],
     );
@@ -295,20 +291,20 @@ fn config_help() {
         &xtask("", &["config", "--help"]),
         0,
         &expect![[r#"
-        Print the effective configuration and where each value comes from
+            Print the effective configuration with the origin of each value
 
-        Usage: cargo xtask config [OPTIONS]
+            Usage: cargo xtask config [OPTIONS]
 
-        Options:
-              --json  Print the values and their origins as JSON
-          -h, --help  Print help
+            Options:
+                  --json  Print the values and their origins as JSON
+              -h, --help  Print help
 
-        Everywhere:
-          -y, --yes           Install what the host lacks and ask nothing
-          -q, --quiet         Say only what went wrong
-          -v, --verbose       Show the lines that the programs underneath print
-              --color <WHEN>  Colours: auto, always or never [default: auto]
-    "#]],
+            Global options:
+              -y, --yes           Install missing host packages without asking
+              -q, --quiet         Print errors only
+              -v, --verbose       Show the output of the programs that are run
+                  --color <WHEN>  Colours: auto, always or never [default: auto]
+        "#]],
     );
 }
 
@@ -324,30 +320,30 @@ fn test_help() {
 
             Arguments:
               [STEP]...
-                      Which steps, always in this order [default: all but matrix]
+                      Steps to run, always in this order [default: all except matrix]
 
                       Possible values:
-                      - format: rustfmt finds nothing to change
-                      - clippy: clippy finds nothing to warn about
-                      - unit:   Unit, snapshot, property and integration tests
-                      - flake:  The NixOS base's flake evaluates, where nix and a nixpkgs tree are
-                      - smoke:  One real image built, booted and smoked
-                      - faults: That image, and builds of it, when things go wrong
-                      - matrix: Every format on every row of the matrix, and the installer's faults
+                      - format: Check the format with rustfmt
+                      - clippy: Lint with clippy
+                      - unit:   Run unit, snapshot, property and integration tests
+                      - flake:  Evaluate the flake of the NixOS base, if nix and a nixpkgs tree are available
+                      - smoke:  Build, boot and smoke-test one real image
+                      - faults: Break that image and its builds in many ways
+                      - matrix: Smoke-test every row of the matrix, and break installations
 
             Options:
               -h, --help
                       Print help (see a summary with '-h')
 
-            Everywhere:
+            Global options:
               -y, --yes
-                      Install what the host lacks and ask nothing
+                      Install missing host packages without asking
 
               -q, --quiet
-                      Say only what went wrong
+                      Print errors only
 
               -v, --verbose
-                      Show the lines that the programs underneath print
+                      Show the output of the programs that are run
 
                   --color <WHEN>
                       Colours: auto, always or never
@@ -363,27 +359,27 @@ fn bench_help() {
         &xtask("", &["bench", "--help"]),
         0,
         &expect![[r#"
-            Measure builds and boots against their floors
+            Measure builds and boots, and compare them with plain tools
 
             Usage: cargo xtask bench [OPTIONS]
 
             Options:
                   --profile <NAME>
-                      The profile to measure [default: defaults.profile of rave.toml]
+                      Profile to measure [default: defaults.profile of rave.toml]
 
                   --only <PART>
-                      Measure only this; may be repeated or a comma list
+                      Measure only this part; may be repeated or comma-separated
 
                       Possible values:
-                      - image:        Builds of one format, beside plain mmdebstrap
-                      - formats:      All formats beside one, each beside its tool
-                      - mkosi:        The same packages by mkosi, if it is installed
-                      - boot:         Boots, beside a plain system's
+                      - image:        Builds of one format, compared with plain mmdebstrap
+                      - formats:      All formats compared with one, and each with its tool
+                      - mkosi:        The same packages built by mkosi, if it is installed
+                      - boot:         Boots, compared with a plain system
                       - format-boots: Boots of every format
-                      - desktop:      The desktop, beside Debian's own
+                      - desktop:      The desktop, compared with Debian's own
 
                   --runs <N>
-                      How often each boot is measured
+                      Number of measurements of each boot
 
                       [default: 3]
 
@@ -393,15 +389,15 @@ fn bench_help() {
               -h, --help
                       Print help (see a summary with '-h')
 
-            Everywhere:
+            Global options:
               -y, --yes
-                      Install what the host lacks and ask nothing
+                      Install missing host packages without asking
 
               -q, --quiet
-                      Say only what went wrong
+                      Print errors only
 
               -v, --verbose
-                      Show the lines that the programs underneath print
+                      Show the output of the programs that are run
 
                   --color <WHEN>
                       Colours: auto, always or never
@@ -417,24 +413,24 @@ fn ci_matrix_help() {
         &xtask("", &["ci", "matrix", "--help"]),
         0,
         &expect![[r#"
-        Print a job matrix as JSON on one line: an `include` list with base, profile and format
+            Print a job matrix as JSON on one line: an `include` list with base, profile and format
 
-        Usage: cargo xtask ci matrix [OPTIONS]
+            Usage: cargo xtask ci matrix [OPTIONS]
 
-        Options:
-              --base <BASE>      Only this base; may be repeated or a comma list [possible values: nixos,
-                                 debian]
-              --profile <NAME>   Only this profile of rave.toml; may be repeated or a comma list
-              --format <FORMAT>  Only this format; may be repeated or a comma list [possible values: qemu,
-                                 virtualbox, vmware, raw, iso, all]
-          -h, --help             Print help
+            Options:
+                  --base <BASE>      Only this base; may be repeated or comma-separated [possible values: nixos,
+                                     debian]
+                  --profile <NAME>   Only this profile of rave.toml; may be repeated or comma-separated
+                  --format <FORMAT>  Only this format; may be repeated or comma-separated [possible values:
+                                     qemu, virtualbox, vmware, raw, iso, all]
+              -h, --help             Print help
 
-        Everywhere:
-          -y, --yes           Install what the host lacks and ask nothing
-          -q, --quiet         Say only what went wrong
-          -v, --verbose       Show the lines that the programs underneath print
-              --color <WHEN>  Colours: auto, always or never [default: auto]
-    "#]],
+            Global options:
+              -y, --yes           Install missing host packages without asking
+              -q, --quiet         Print errors only
+              -v, --verbose       Show the output of the programs that are run
+                  --color <WHEN>  Colours: auto, always or never [default: auto]
+        "#]],
     );
 }
 
@@ -444,28 +440,28 @@ fn completions_help() {
         &xtask("", &["completions", "--help"]),
         0,
         &expect![[r#"
-        Print a completion script for a shell
+            Print a completion script for a shell
 
-        Usage: cargo xtask completions [OPTIONS] <SHELL>
+            Usage: cargo xtask completions [OPTIONS] <SHELL>
 
-        Arguments:
-          <SHELL>  Which shell [possible values: bash, elvish, fish, powershell, zsh]
+            Arguments:
+              <SHELL>  The shell [possible values: bash, elvish, fish, powershell, zsh]
 
-        Options:
-          -h, --help  Print help
+            Options:
+              -h, --help  Print help
 
-        Everywhere:
-          -y, --yes           Install what the host lacks and ask nothing
-          -q, --quiet         Say only what went wrong
-          -v, --verbose       Show the lines that the programs underneath print
-              --color <WHEN>  Colours: auto, always or never [default: auto]
+            Global options:
+              -y, --yes           Install missing host packages without asking
+              -q, --quiet         Print errors only
+              -v, --verbose       Show the output of the programs that are run
+                  --color <WHEN>  Colours: auto, always or never [default: auto]
 
-        How to use it, with `cargo xtask` in the checkout:
-          bash        cargo xtask completions bash >> ~/.bash_completion
-          zsh         cargo xtask completions zsh > DIR/_cargo-xtask    (a folder of $fpath)
-          fish        cargo xtask completions fish > ~/.config/fish/conf.d/rave.fish
-          elvish      cargo xtask completions elvish >> ~/.config/elvish/rc.elv
-          powershell  cargo xtask completions powershell >> $PROFILE
-    "#]],
+            Usage by shell, with `cargo xtask` in the checkout:
+              bash        cargo xtask completions bash >> ~/.bash_completion
+              zsh         cargo xtask completions zsh > DIR/_cargo-xtask    (a folder of $fpath)
+              fish        cargo xtask completions fish > ~/.config/fish/conf.d/rave.fish
+              elvish      cargo xtask completions elvish >> ~/.config/elvish/rc.elv
+              powershell  cargo xtask completions powershell >> $PROFILE
+        "#]],
     );
 }
