@@ -11,8 +11,8 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::cmd::Stdin;
-use crate::leader::{Leader, Placement};
 use crate::lines::{Splitter, TAIL_LINES, Tail};
+use crate::process_group::{Placement, ProcessGroup};
 use crate::{Cmd, Error, MAX_LINE, Status};
 
 /// How long [`Child::tail`] waits for the last words of a command that has ended.
@@ -25,7 +25,7 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 /// error when it next prints.
 pub struct Child {
     cmd: Cmd,
-    leader: Leader,
+    group: ProcessGroup,
     stdin: Option<ChildStdin>,
     words: Words,
 }
@@ -43,14 +43,14 @@ enum Words {
 impl Child {
     pub(crate) fn start(cmd: &Cmd) -> Result<Self, Error> {
         let stdin = cmd.stdin_stdio()?;
-        let (mut leader, words) = match (cmd.open_log()?, cmd.placement) {
+        let (mut group, words) = match (cmd.open_log()?, cmd.placement) {
             (_, Placement::Foreground) => {
                 (cmd.start(Stdio::inherit(), Stdio::inherit(), Stdio::inherit())?, Words::Terminal)
             }
             (Some(log), Placement::OwnGroup) => Self::start_logged(cmd, stdin, log)?,
             (None, Placement::OwnGroup) => Self::start_kept(cmd, stdin)?,
         };
-        let (mut stdin, _, _) = leader.take_pipes();
+        let (mut stdin, _, _) = group.take_pipes();
         if let Stdin::Bytes(bytes) = &cmd.stdin
             && let Some(mut pipe) = stdin.take()
         {
@@ -58,32 +58,32 @@ impl Child {
             // A command that does not read it all is in its right; the thread ends with the pipe.
             thread::spawn(move || drop(pipe.write_all(&bytes)));
         }
-        Ok(Self { cmd: cmd.clone(), leader, stdin, words })
+        Ok(Self { cmd: cmd.clone(), group, stdin, words })
     }
 
-    fn start_logged(cmd: &Cmd, stdin: Stdio, mut log: File) -> Result<(Leader, Words), Error> {
+    fn start_logged(cmd: &Cmd, stdin: Stdio, mut log: File) -> Result<(ProcessGroup, Words), Error> {
         let from = log.seek(SeekFrom::End(0)).map_err(|e| cmd.io("find the log's end", e))?;
         let again = || log.try_clone().map_err(|e| cmd.io("open the log", e));
         let stdout = match &cmd.stdout {
             Some(file) => file.try_clone().map_err(|e| cmd.io("open the output file", e))?,
             None => again()?,
         };
-        let leader = cmd.start(stdin, stdout.into(), again()?.into())?;
+        let group = cmd.start(stdin, stdout.into(), again()?.into())?;
         // The offset is shared with the command, which only appends: reading moves nothing under it.
-        Ok((leader, Words::Log { file: log, from }))
+        Ok((group, Words::Log { file: log, from }))
     }
 
-    fn start_kept(cmd: &Cmd, stdin: Stdio) -> Result<(Leader, Words), Error> {
+    fn start_kept(cmd: &Cmd, stdin: Stdio) -> Result<(ProcessGroup, Words), Error> {
         // Both streams in one pipe: their order is kept and one thread reads them.
         let (mut reader, writer) = io::pipe().map_err(|e| cmd.io("make a pipe", e))?;
         let stdout = match &cmd.stdout {
             Some(file) => file.try_clone().map_err(|e| cmd.io("open the output file", e))?.into(),
             None => writer.try_clone().map_err(|e| cmd.io("make a pipe", e))?.into(),
         };
-        let leader = cmd.start(stdin, stdout, writer.into())?;
+        let group = cmd.start(stdin, stdout, writer.into())?;
         let tail = Arc::new(Mutex::new(Tail::default()));
         let (sender, done) = channel();
-        let (kept, mask) = (Arc::clone(&tail), cmd.mask.clone());
+        let (kept, redactor) = (Arc::clone(&tail), cmd.redactor.clone());
         thread::spawn(move || {
             let _sender = sender;
             let mut splitter = Splitter::default();
@@ -95,19 +95,19 @@ impl Child {
             loop {
                 match reader.read(&mut buffer) {
                     Ok(0) => break,
-                    Ok(count) => splitter.push(&buffer[..count], &mask, &mut keep)?,
+                    Ok(count) => splitter.push(&buffer[..count], &redactor, &mut keep)?,
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(error) => return Err(error),
                 }
             }
-            splitter.finish(&mask, &mut keep)
+            splitter.finish(&redactor, &mut keep)
         });
-        Ok((leader, Words::Kept { tail, done }))
+        Ok((group, Words::Kept { tail, done }))
     }
 
     /// The process id, which is also its group's.
     pub fn pid(&self) -> u32 {
-        self.leader.pid()
+        self.group.pid()
     }
 
     /// The command line, secrets masked.
@@ -123,8 +123,7 @@ impl Child {
     /// Waits until it has ended, at most for `limit`; `None` where it still runs. A command that was stopped by an
     /// interrupt of this process gives [`Error::Interrupted`].
     pub fn wait_timeout(&mut self, limit: Duration) -> Result<Option<Status>, Error> {
-        let ended =
-            self.leader.wait_ended(Some(limit)).map_err(|e| self.cmd.io("wait for the command", e))?;
+        let ended = self.group.wait_ended(Some(limit)).map_err(|e| self.cmd.io("wait for the command", e))?;
         if !ended {
             return Ok(None);
         }
@@ -137,21 +136,21 @@ impl Child {
 
     /// Asks the group to stop (SIGTERM), kills it after `grace`, and tells how the command ended.
     pub fn terminate(&mut self, grace: Duration) -> Result<Status, Error> {
-        self.leader.signal(Signal::TERM);
-        if !self.leader.wait_ended(Some(grace)).map_err(|e| self.cmd.io("wait for the command", e))? {
-            self.leader.signal(Signal::KILL);
+        self.group.signal(Signal::TERM);
+        if !self.group.wait_ended(Some(grace)).map_err(|e| self.cmd.io("wait for the command", e))? {
+            self.group.signal(Signal::KILL);
         }
         self.reap()
     }
 
     /// Kills the group and tells how the command ended.
     pub fn kill(&mut self) -> Result<Status, Error> {
-        self.leader.signal(Signal::KILL);
+        self.group.signal(Signal::KILL);
         self.reap()
     }
 
     fn reap(&mut self) -> Result<Status, Error> {
-        self.leader.reap().map_err(|e| self.cmd.io("wait for the command", e))
+        self.group.reap().map_err(|e| self.cmd.io("wait for the command", e))
     }
 
     /// The last [`TAIL_LINES`] lines it printed so far, secrets masked. Nothing where it has the terminal.
@@ -160,7 +159,7 @@ impl Child {
             Words::Terminal => Vec::new(),
             Words::Log { file, from } => self.log_tail(file, *from).unwrap_or_default(),
             Words::Kept { tail, done } => {
-                if matches!(self.leader.ended(), Ok(Some(_))) {
+                if matches!(self.group.ended(), Ok(Some(_))) {
                     // Either way the thread has had its time.
                     let _ = done.recv_timeout(LAST_WORDS);
                 }
@@ -175,7 +174,7 @@ impl Child {
         file.seek(SeekFrom::Start(start))?;
         let mut bytes = Vec::new();
         file.take(most).read_to_end(&mut bytes)?;
-        Ok(Tail::of(&bytes, &self.cmd.mask).lines())
+        Ok(Tail::of(&bytes, &self.cmd.redactor).lines())
     }
 
     /// Why it ended, as an error with its tail; for a command that was to go on running.
@@ -190,7 +189,7 @@ impl Child {
 
     /// Lets it run on without us and past our end; its process id. It should have a log file, see above.
     pub fn detach(self) -> u32 {
-        self.leader.release()
+        self.group.release()
     }
 }
 

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::groups::OnInterrupt;
-use crate::leader::Placement;
-use crate::mask::Mask;
+use crate::process_group::Placement;
+use crate::redact::Redactor;
+use crate::registry::OnInterrupt;
 use crate::shell_quote;
 
 /// A command: what to run and how, without running it.
@@ -28,7 +28,7 @@ pub struct Cmd {
     pub(crate) timeout: Option<Duration>,
     pub(crate) placement: Placement,
     pub(crate) on_interrupt: OnInterrupt,
-    pub(crate) mask: Mask,
+    pub(crate) redactor: Redactor,
 }
 
 /// Where a command's standard input comes from.
@@ -57,7 +57,7 @@ impl Cmd {
             timeout: None,
             placement: Placement::OwnGroup,
             on_interrupt: OnInterrupt::Stop,
-            mask: Mask::default(),
+            redactor: Redactor::default(),
         }
     }
 
@@ -160,7 +160,7 @@ impl Cmd {
     /// ([`Cmd::spawn`]). Arguments are seen by every user of the machine: a secret belongs in stdin or a file.
     #[must_use]
     pub fn secret(mut self, text: impl Into<String>) -> Self {
-        self.mask.add(text.into());
+        self.redactor.add(text.into());
         self
     }
 
@@ -186,7 +186,7 @@ impl Cmd {
     }
 
     fn shown(&self, word: &OsStr) -> String {
-        self.mask.apply(&word.to_string_lossy())
+        self.redactor.apply(&word.to_string_lossy())
     }
 }
 

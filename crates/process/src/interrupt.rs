@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
-use crate::{STOP_GRACE, groups};
+use crate::{STOP_GRACE, registry};
 
 /// Signals closer together than this are one wish.
 const TOGETHER: Duration = Duration::from_millis(200);
@@ -107,13 +107,13 @@ fn act(wishes: u32, number: i32) {
                 FIRST.store(number, Ordering::SeqCst);
             }
             ARRIVED.notify_all();
-            groups::ask_all();
+            registry::ask_all();
             thread::spawn(|| {
                 thread::sleep(STOP_GRACE);
-                groups::kill_asked();
+                registry::kill_asked();
             });
         }
-        2 => groups::kill_all(),
+        2 => registry::kill_all(),
         _ => {
             // Only a signal that may not be restored fails here, and these three may.
             let _ = signal_hook::low_level::emulate_default_handler(number);

@@ -7,7 +7,7 @@
 //! What holds for every command:
 //!
 //! - It runs in a process group of its own, and the whole group goes when the command is over, when it times out, when
-//!   its value is dropped, on Ctrl-C, SIGTERM and SIGHUP ([`interrupt`]), and when this process is killed (`guardian.rs`).
+//!   its value is dropped, on Ctrl-C, SIGTERM and SIGHUP ([`interrupt`]), and when this process is killed (`watchdog.rs`).
 //!   A process that starts a session of its own (`setsid`) leaves the group and is out of reach.
 //! - Its output streams: what is kept is a tail of [`TAIL_LINES`] lines, whatever the amount.
 //! - An error carries the command line and that tail, with secrets masked.
@@ -20,29 +20,29 @@
 mod child;
 mod cmd;
 mod error;
-mod find;
-mod groups;
-mod guardian;
 pub mod interrupt;
-mod leader;
+mod io_loop;
 mod lines;
 mod lock;
-mod mask;
+mod process_group;
 pub mod progress;
-mod pump;
 mod quote;
+mod redact;
+mod registry;
 mod run;
 mod status;
+mod watchdog;
+mod which;
 
 pub use child::Child;
 pub use cmd::Cmd;
 pub use error::Error;
-pub use find::find_program;
 pub use lines::{Line, MAX_LINE, Stream, TAIL_LINES};
 pub use lock::{FileLock, Holder};
 pub use quote::shell_quote;
 pub use run::{CAPTURE_LIMIT, Output};
 pub use status::Status;
+pub use which::find_program;
 
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::mask::Mask;
+use crate::redact::Redactor;
 
 /// How many lines are kept to be shown with an error.
 pub const TAIL_LINES: usize = 40;
@@ -40,60 +40,64 @@ impl Splitter {
     pub(crate) fn push<E>(
         &mut self,
         mut bytes: &[u8],
-        mask: &Mask,
+        redactor: &Redactor,
         emit: &mut dyn FnMut(&str) -> Result<(), E>,
     ) -> Result<(), E> {
         while let Some(end) = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
             let newline = bytes[end] == b'\n';
-            self.extend(&bytes[..end], mask, emit)?;
+            self.extend(&bytes[..end], redactor, emit)?;
             bytes = &bytes[end + 1..];
             // The second half of `\r\n`, and the empty line before a bare `\r`, are no lines.
             let empty = self.pending.is_empty() && (!newline || (self.after_return && end == 0));
             if !empty {
-                self.flush(mask, emit)?;
+                self.flush(redactor, emit)?;
             }
             self.after_return = !newline;
         }
-        self.extend(bytes, mask, emit)
+        self.extend(bytes, redactor, emit)
     }
 
     /// Calls `emit` with what is left at the stream's end.
     pub(crate) fn finish<E>(
         &mut self,
-        mask: &Mask,
+        redactor: &Redactor,
         emit: &mut dyn FnMut(&str) -> Result<(), E>,
     ) -> Result<(), E> {
-        if self.pending.is_empty() { Ok(()) } else { self.flush(mask, emit) }
+        if self.pending.is_empty() { Ok(()) } else { self.flush(redactor, emit) }
     }
 
     fn extend<E>(
         &mut self,
         bytes: &[u8],
-        mask: &Mask,
+        redactor: &Redactor,
         emit: &mut dyn FnMut(&str) -> Result<(), E>,
     ) -> Result<(), E> {
         if !bytes.is_empty() {
             self.after_return = false;
         }
         // Enough beyond the cut that a secret across it is seen whole.
-        let limit = MAX_LINE + mask.longest();
+        let limit = MAX_LINE + redactor.longest();
         for chunk in bytes.chunks(MAX_LINE) {
             self.pending.extend_from_slice(chunk);
             while self.pending.len() > limit {
-                let cut = match mask.cut_before(&self.pending, char_boundary(&self.pending, MAX_LINE)) {
+                let cut = match redactor.cut_before(&self.pending, char_boundary(&self.pending, MAX_LINE)) {
                     0 => limit,
                     cut => cut,
                 };
                 let rest = self.pending.split_off(cut);
-                self.flush(mask, emit)?;
+                self.flush(redactor, emit)?;
                 self.pending = rest;
             }
         }
         Ok(())
     }
 
-    fn flush<E>(&mut self, mask: &Mask, emit: &mut dyn FnMut(&str) -> Result<(), E>) -> Result<(), E> {
-        let line = mask.apply(&String::from_utf8_lossy(&self.pending));
+    fn flush<E>(
+        &mut self,
+        redactor: &Redactor,
+        emit: &mut dyn FnMut(&str) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let line = redactor.apply(&String::from_utf8_lossy(&self.pending));
         self.pending.clear();
         emit(&line)
     }
@@ -126,14 +130,14 @@ impl Tail {
     }
 
     /// The tail of a whole text.
-    pub(crate) fn of(bytes: &[u8], mask: &Mask) -> Self {
+    pub(crate) fn of(bytes: &[u8], redactor: &Redactor) -> Self {
         let (mut tail, mut splitter) = (Self::default(), Splitter::default());
         let mut keep = |line: &str| {
             tail.push(line);
             Ok::<(), std::convert::Infallible>(())
         };
-        let Ok(()) = splitter.push(bytes, mask, &mut keep);
-        let Ok(()) = splitter.finish(mask, &mut keep);
+        let Ok(()) = splitter.push(bytes, redactor, &mut keep);
+        let Ok(()) = splitter.finish(redactor, &mut keep);
         tail
     }
 }
@@ -142,7 +146,7 @@ impl Tail {
 mod tests {
     use super::*;
 
-    fn lines(chunks: &[&[u8]], mask: &Mask) -> Vec<String> {
+    fn lines(chunks: &[&[u8]], redactor: &Redactor) -> Vec<String> {
         let mut lines = Vec::new();
         let mut splitter = Splitter::default();
         let mut keep = |line: &str| {
@@ -150,31 +154,31 @@ mod tests {
             Ok::<(), std::convert::Infallible>(())
         };
         for chunk in chunks {
-            let Ok(()) = splitter.push(chunk, mask, &mut keep);
+            let Ok(()) = splitter.push(chunk, redactor, &mut keep);
         }
-        let Ok(()) = splitter.finish(mask, &mut keep);
+        let Ok(()) = splitter.finish(redactor, &mut keep);
         lines
     }
 
     #[test]
     fn every_kind_of_line_end_counts_once() {
-        let mask = Mask::default();
-        assert_eq!(lines(&[b"a\nb\r\nc\rd\n\ne"], &mask), ["a", "b", "c", "d", "", "e"]);
-        assert_eq!(lines(&[b"a\r", b"\nb\n"], &mask), ["a", "b"], "across two reads");
-        assert_eq!(lines(&[b"\r10%\r20%\r\n"], &mask), ["10%", "20%"]);
-        assert_eq!(lines(&[b"a\r\n\r\nb"], &mask), ["a", "b"]);
-        assert_eq!(lines(&[b"x\xffy"], &mask), ["x\u{fffd}y"]);
+        let redactor = Redactor::default();
+        assert_eq!(lines(&[b"a\nb\r\nc\rd\n\ne"], &redactor), ["a", "b", "c", "d", "", "e"]);
+        assert_eq!(lines(&[b"a\r", b"\nb\n"], &redactor), ["a", "b"], "across two reads");
+        assert_eq!(lines(&[b"\r10%\r20%\r\n"], &redactor), ["10%", "20%"]);
+        assert_eq!(lines(&[b"a\r\n\r\nb"], &redactor), ["a", "b"]);
+        assert_eq!(lines(&[b"x\xffy"], &redactor), ["x\u{fffd}y"]);
     }
 
     #[test]
     fn a_line_without_end_is_cut_and_no_secret_with_it() {
-        let mut mask = Mask::default();
-        mask.add("hunter2-hunter2".into());
+        let mut redactor = Redactor::default();
+        redactor.add("hunter2-hunter2".into());
         for shift in 0..40 {
             let mut text = vec![b'.'; MAX_LINE - 20 + shift];
             text.extend_from_slice("hunter2-hunter2é".as_bytes());
             text.resize(3 * MAX_LINE, b'.');
-            let lines = lines(&[&text[..MAX_LINE - 5], &text[MAX_LINE - 5..]], &mask);
+            let lines = lines(&[&text[..MAX_LINE - 5], &text[MAX_LINE - 5..]], &redactor);
             assert!(lines.iter().all(|line| line.len() <= MAX_LINE + 16), "shift {shift}");
             let whole = lines.concat();
             assert!(whole.contains("***é") && !whole.contains("unter"), "shift {shift}");
@@ -184,7 +188,7 @@ mod tests {
     #[test]
     fn the_tail_is_bounded() {
         let text = (0..1000).map(|n| n.to_string()).collect::<Vec<_>>().join("\n");
-        let tail = Tail::of(text.as_bytes(), &Mask::default()).lines();
+        let tail = Tail::of(text.as_bytes(), &Redactor::default()).lines();
         assert_eq!(tail.len(), TAIL_LINES);
         assert_eq!(tail.last().map(String::as_str), Some("999"));
     }

@@ -7,11 +7,11 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::cmd::Stdin;
-use crate::find::{resolve, search_path};
-use crate::groups::OnInterrupt;
-use crate::leader::{Leader, Placement};
+use crate::io_loop::{Feed, IoLoop, Listener, Stdout};
 use crate::lines::{Line, Splitter, Tail};
-use crate::pump::{Feed, Listener, Pump, Stdout};
+use crate::process_group::{Placement, ProcessGroup};
+use crate::registry::OnInterrupt;
+use crate::which::{resolve, search_path};
 use crate::{Child, Cmd, Error, Status, interrupt};
 
 /// The most that [`Cmd::output`] captures, in bytes. More is an error, never a silent cut.
@@ -79,45 +79,46 @@ impl Cmd {
         F: FnOnce(&mut dyn Write) -> io::Result<()>,
     {
         let started = Instant::now();
-        let listener = Listener { mask: &self.mask, log: self.open_log()?, on_line, tail: Tail::default() };
-        let leader = self.start_piped(feed.is_some())?;
-        let mut pump =
-            Pump::new(leader, stdout, listener, self.timeout).map_err(|e| self.io("set up pipes", e))?;
+        let listener =
+            Listener { redactor: &self.redactor, log: self.open_log()?, on_line, tail: Tail::default() };
+        let group = self.start_piped(feed.is_some())?;
+        let mut io_loop =
+            IoLoop::new(group, stdout, listener, self.timeout).map_err(|e| self.io("set up pipes", e))?;
         let mut written = match (feed, &self.stdin) {
-            (Some(feed), _) => feed(&mut Feed(&mut pump)),
-            (None, Stdin::Bytes(bytes)) => Feed(&mut pump).write_all(bytes),
+            (Some(feed), _) => feed(&mut Feed(&mut io_loop)),
+            (None, Stdin::Bytes(bytes)) => Feed(&mut io_loop).write_all(bytes),
             (None, _) => Ok(()),
         };
-        if pump.ended().is_some_and(|status| !status.success()) {
+        if io_loop.ended().is_some_and(|status| !status.success()) {
             // With the command's own failure known, an error from feeding it is only an echo.
             written = Ok(());
         }
         if written.is_err() {
-            pump.stop();
+            io_loop.stop();
         } else {
-            pump.close_stdin();
+            io_loop.close_stdin();
         }
-        let status = pump.finish().map_err(|e| self.io("read the command's output", e))?;
-        let verdict = self.verdict(pump, status, started.elapsed());
-        match (verdict, written) {
+        let status = io_loop.finish().map_err(|e| self.io("read the command's output", e))?;
+        let result = self.result(io_loop, status, started.elapsed());
+        match (result, written) {
             (Ok(_) | Err(Error::Failed { .. }), Err(source)) => {
                 Err(self.io("write the command's input", source))
             }
-            (verdict, _) => verdict,
+            (result, _) => result,
         }
     }
 
-    fn verdict(&self, pump: Pump<'_>, status: Status, elapsed: Duration) -> Result<Output, Error> {
-        let timed_out = pump.timed_out;
-        let mut tail = pump.listener.tail;
-        let stdout = match pump.stdout {
+    fn result(&self, io_loop: IoLoop<'_>, status: Status, elapsed: Duration) -> Result<Output, Error> {
+        let timed_out = io_loop.timed_out;
+        let mut tail = io_loop.listener.tail;
+        let stdout = match io_loop.stdout {
             Stdout::Lines(_) => Vec::new(),
             Stdout::Capture(bytes) => bytes,
         };
         let failed = timed_out || !status.success();
         if failed && tail.is_empty() {
             // Some programs tell their errors on standard output.
-            tail = Tail::of(&stdout, &self.mask);
+            tail = Tail::of(&stdout, &self.redactor);
         }
         let (command, tail) = (self.to_string(), tail.lines());
         if timed_out {
@@ -136,7 +137,7 @@ impl Cmd {
         Ok(Output { stdout, tail, status, elapsed })
     }
 
-    fn start_piped(&self, fed: bool) -> Result<Leader, Error> {
+    fn start_piped(&self, fed: bool) -> Result<ProcessGroup, Error> {
         let stdin = if fed { Stdio::piped() } else { self.stdin_stdio()? };
         let stdout = match &self.stdout {
             Some(file) => file.try_clone().map_err(|e| self.io("open the output file", e))?.into(),
@@ -147,7 +148,7 @@ impl Cmd {
 
     /// Starts the process. A command for the terminal keeps ours, whatever is passed.
     #[expect(clippy::disallowed_types, reason = "see above")]
-    pub(crate) fn start(&self, stdin: Stdio, stdout: Stdio, stderr: Stdio) -> Result<Leader, Error> {
+    pub(crate) fn start(&self, stdin: Stdio, stdout: Stdio, stderr: Stdio) -> Result<ProcessGroup, Error> {
         if let Some(signal) = self.interrupting_signal() {
             return Err(Error::Interrupted { command: self.to_string(), signal });
         }
@@ -177,7 +178,7 @@ impl Cmd {
         if self.placement == Placement::OwnGroup {
             command.stdin(stdin).stdout(stdout).stderr(stderr);
         }
-        Leader::start(&mut command, self.placement, self.on_interrupt).map_err(|e| self.spawn_error(e))
+        ProcessGroup::start(&mut command, self.placement, self.on_interrupt).map_err(|e| self.spawn_error(e))
     }
 
     /// Standard input where it is not a pipe.

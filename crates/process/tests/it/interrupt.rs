@@ -26,7 +26,7 @@ fn the_first_signal_stops_the_group_and_what_would_follow() {
 }
 
 #[test]
-fn without_handlers_the_signal_ends_us_and_the_guardian_ends_the_group() {
+fn without_handlers_the_signal_ends_us_and_the_watchdog_ends_the_group() {
     let scratch = tempfile::tempdir().unwrap();
     let mut parent = start("run", scratch.path());
     let family = [pid(scratch.path(), "child"), pid(scratch.path(), "grandchild")];
@@ -49,7 +49,7 @@ fn a_second_signal_kills_what_will_not_stop() {
     });
     assert!(sent.elapsed() < STOP_GRACE, "killed by the second signal, not by the end of the grace");
     wait_gone(family[1]);
-    // A third signal would have ended the parent, and the guardian the group.
+    // A third signal would have ended the parent, and the watchdog the group.
     assert!(note(scratch.path(), "end").starts_with("interrupted by"));
     assert!(sent.elapsed() > Duration::from_millis(150), "killed by the first signal");
 }

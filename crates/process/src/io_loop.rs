@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::Signal;
 
-use crate::leader::{Leader, poll_some};
 use crate::lines::{Line, Splitter, Stream, Tail};
-use crate::mask::Mask;
+use crate::process_group::{ProcessGroup, poll_some};
+use crate::redact::Redactor;
 use crate::run::CAPTURE_LIMIT;
 use crate::{STOP_GRACE, Status};
 
@@ -27,7 +27,7 @@ const DRAIN_LIMIT: usize = 1024 * 1024;
 
 /// Where what a command prints goes: the listener, the log and the tail.
 pub(crate) struct Listener<'a> {
-    pub(crate) mask: &'a Mask,
+    pub(crate) redactor: &'a Redactor,
     pub(crate) log: Option<File>,
     pub(crate) on_line: &'a mut dyn FnMut(Line<'_>),
     pub(crate) tail: Tail,
@@ -60,8 +60,8 @@ enum Stop {
     Killed,
 }
 
-pub(crate) struct Pump<'a> {
-    leader: Leader,
+pub(crate) struct IoLoop<'a> {
+    group: ProcessGroup,
     stdin: Option<ChildStdin>,
     stdout_pipe: Option<ChildStdout>,
     stderr_pipe: Option<ChildStderr>,
@@ -83,19 +83,19 @@ struct Ready {
     stderr: bool,
 }
 
-impl<'a> Pump<'a> {
+impl<'a> IoLoop<'a> {
     pub(crate) fn new(
-        mut leader: Leader,
+        mut group: ProcessGroup,
         stdout: Stdout,
         listener: Listener<'a>,
         timeout: Option<Duration>,
     ) -> io::Result<Self> {
-        let (stdin, stdout_pipe, stderr_pipe) = leader.take_pipes();
+        let (stdin, stdout_pipe, stderr_pipe) = group.take_pipes();
         if let Some(stdin) = &stdin {
             rustix::io::ioctl_fionbio(stdin, true)?;
         }
         Ok(Self {
-            leader,
+            group,
             stdin,
             stdout_pipe,
             stderr_pipe,
@@ -118,7 +118,7 @@ impl<'a> Pump<'a> {
     /// Asks the command to stop; it is killed where it does not.
     pub(crate) fn stop(&mut self) {
         if matches!(self.stop, Stop::No) {
-            self.leader.signal(Signal::TERM);
+            self.group.signal(Signal::TERM);
             self.stop = Stop::Asked { kill_at: Instant::now() + STOP_GRACE };
         }
     }
@@ -134,7 +134,7 @@ impl<'a> Pump<'a> {
         let ready = self.wait(!input.is_empty(), self.next_alarm())?;
         self.take(&ready)?;
         self.keep_time();
-        self.ended = self.leader.ended()?;
+        self.ended = self.group.ended()?;
         if ready.stdin { self.give(input) } else { Ok(0) }
     }
 
@@ -143,9 +143,9 @@ impl<'a> Pump<'a> {
         while self.ended.is_none() {
             self.step(&[])?;
         }
-        self.leader.sweep();
+        self.group.sweep();
         self.drain()?;
-        self.leader.reap()
+        self.group.reap()
     }
 
     /// Takes what an ended command left in its pipes.
@@ -163,11 +163,11 @@ impl<'a> Pump<'a> {
 
     fn end_lines(&mut self) -> io::Result<()> {
         let Self { stdout, stderr, listener, .. } = self;
-        let mask = listener.mask;
+        let redactor = listener.redactor;
         if let Stdout::Lines(splitter) = stdout {
-            splitter.finish(mask, &mut |line| listener.line(Stream::Stdout, line))?;
+            splitter.finish(redactor, &mut |line| listener.line(Stream::Stdout, line))?;
         }
-        stderr.finish(mask, &mut |line| listener.line(Stream::Stderr, line))
+        stderr.finish(redactor, &mut |line| listener.line(Stream::Stderr, line))
     }
 
     /// Time until the clock has something to do.
@@ -188,7 +188,7 @@ impl<'a> Pump<'a> {
                 self.stop();
             }
             Stop::Asked { kill_at } if kill_at <= now => {
-                self.leader.signal(Signal::KILL);
+                self.group.signal(Signal::KILL);
                 self.stop = Stop::Killed;
             }
             _ => {}
@@ -199,8 +199,8 @@ impl<'a> Pump<'a> {
         let stdin = self.stdin.as_ref().filter(|_| want_write).map(|pipe| (pipe.as_fd(), PollFlags::OUT));
         let stdout = self.stdout_pipe.as_ref().map(|pipe| (pipe.as_fd(), PollFlags::IN));
         let stderr = self.stderr_pipe.as_ref().map(|pipe| (pipe.as_fd(), PollFlags::IN));
-        let leader = Some((self.leader.pidfd(), PollFlags::IN)).filter(|_| self.ended.is_none());
-        let wanted = [stdin, stdout, stderr, leader];
+        let group = Some((self.group.pidfd(), PollFlags::IN)).filter(|_| self.ended.is_none());
+        let wanted = [stdin, stdout, stderr, group];
         let mut fds: Vec<PollFd<'_>> =
             wanted.iter().flatten().map(|(fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)).collect();
         poll_some(&mut fds, limit)?;
@@ -217,14 +217,15 @@ impl<'a> Pump<'a> {
     /// Reads once from each ready pipe; how much there was.
     fn take(&mut self, ready: &Ready) -> io::Result<usize> {
         let Self { stdout_pipe, stderr_pipe, stdout, stderr, listener, buffer, .. } = self;
-        let mask = listener.mask;
+        let redactor = listener.redactor;
         let mut taken = 0;
         if ready.stdout {
             let count = read_some(stdout_pipe, buffer)?;
             taken += count;
             match stdout {
                 Stdout::Lines(splitter) => {
-                    splitter.push(&buffer[..count], mask, &mut |line| listener.line(Stream::Stdout, line))?;
+                    splitter
+                        .push(&buffer[..count], redactor, &mut |line| listener.line(Stream::Stdout, line))?;
                 }
                 // One byte more than allowed tells that there was too much.
                 Stdout::Capture(bytes) => {
@@ -236,7 +237,7 @@ impl<'a> Pump<'a> {
         if ready.stderr {
             let count = read_some(stderr_pipe, buffer)?;
             taken += count;
-            stderr.push(&buffer[..count], mask, &mut |line| listener.line(Stream::Stderr, line))?;
+            stderr.push(&buffer[..count], redactor, &mut |line| listener.line(Stream::Stderr, line))?;
         }
         Ok(taken)
     }
@@ -274,7 +275,7 @@ fn read_some<R: Read>(pipe: &mut Option<R>, buffer: &mut [u8]) -> io::Result<usi
 }
 
 /// A command's standard input, as a writer that keeps its output flowing meanwhile.
-pub(crate) struct Feed<'p, 'a>(pub(crate) &'p mut Pump<'a>);
+pub(crate) struct Feed<'p, 'a>(pub(crate) &'p mut IoLoop<'a>);
 
 impl Write for Feed<'_, '_> {
     /// A command that closed its input and still runs, or ended well, needed no more: the rest is taken and dropped. One
@@ -308,13 +309,13 @@ impl Write for Feed<'_, '_> {
     }
 }
 
-impl Pump<'_> {
-    /// Like [`Pump::step`] without waiting.
+impl IoLoop<'_> {
+    /// Like [`IoLoop::step`] without waiting.
     fn look(&mut self) -> io::Result<()> {
         let ready = self.wait(false, Some(Duration::ZERO))?;
         self.take(&ready)?;
         self.keep_time();
-        self.ended = self.leader.ended()?;
+        self.ended = self.group.ended()?;
         Ok(())
     }
 }

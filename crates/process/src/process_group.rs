@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, waitid};
 
 use crate::Status;
-use crate::groups::{self, OnInterrupt, Target};
+use crate::registry::{self, OnInterrupt, Target};
 
 /// Which process group a command runs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub(crate) enum Placement {
 }
 
 /// A started process. Dropped before it was reaped, it is killed with its group.
-pub(crate) struct Leader {
+pub(crate) struct ProcessGroup {
     child: Child,
     pidfd: OwnedFd,
     target: Target,
@@ -37,14 +37,14 @@ enum State {
     Released,
 }
 
-impl Leader {
+impl ProcessGroup {
     #[expect(clippy::disallowed_types, reason = "see above")]
     pub(crate) fn start(
         command: &mut Command,
         placement: Placement,
         on_interrupt: OnInterrupt,
     ) -> io::Result<Self> {
-        groups::prepare()?;
+        registry::prepare()?;
         if placement == Placement::OwnGroup {
             command.process_group(0);
         }
@@ -55,12 +55,12 @@ impl Leader {
             Placement::Foreground => Target::Process(pid),
         };
         let announced =
-            groups::add(target, on_interrupt).and_then(|()| Ok(pidfd_open(pid, PidfdFlags::empty())?));
+            registry::add(target, on_interrupt).and_then(|()| Ok(pidfd_open(pid, PidfdFlags::empty())?));
         match announced {
             Ok(pidfd) => Ok(Self { child, pidfd, target, state: State::Running }),
             Err(error) => {
-                groups::signal(target, Signal::KILL);
-                groups::remove(target);
+                registry::signal(target, Signal::KILL);
+                registry::remove(target);
                 child.wait()?;
                 Err(error)
             }
@@ -83,7 +83,7 @@ impl Leader {
     /// Sends `signal` to the whole group.
     pub(crate) fn signal(&self, signal: Signal) {
         if matches!(self.state, State::Running) {
-            groups::signal(self.target, signal);
+            registry::signal(self.target, signal);
         }
     }
 
@@ -114,7 +114,7 @@ impl Leader {
         }
         self.wait_ended(None)?;
         self.sweep();
-        groups::remove(self.target);
+        registry::remove(self.target);
         let status = Status::from(self.child.wait()?);
         self.state = State::Reaped(status);
         Ok(status)
@@ -135,13 +135,13 @@ impl Leader {
 
     /// Lets the process go on by itself.
     pub(crate) fn release(mut self) -> u32 {
-        groups::remove(self.target);
+        registry::remove(self.target);
         self.state = State::Released;
         self.pid()
     }
 }
 
-impl Drop for Leader {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         if matches!(self.state, State::Running) {
             self.signal(Signal::KILL);

@@ -8,8 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-use crate::guardian::Guardian;
 use crate::interrupt;
+use crate::watchdog::Watchdog;
 
 /// What a command's signals go to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,10 +55,10 @@ struct Entry {
 
 struct Registry {
     entries: Vec<Entry>,
-    guardian: Option<Guardian>,
+    watchdog: Option<Watchdog>,
 }
 
-static REGISTRY: Mutex<Registry> = Mutex::new(Registry { entries: Vec::new(), guardian: None });
+static REGISTRY: Mutex<Registry> = Mutex::new(Registry { entries: Vec::new(), watchdog: None });
 
 fn registry() -> MutexGuard<'static, Registry> {
     // Each change is one push or one removal: a panic elsewhere leaves nothing half done.
@@ -66,27 +66,27 @@ fn registry() -> MutexGuard<'static, Registry> {
 }
 
 impl Registry {
-    /// Tells the guardian; one that was killed is replaced and told everything.
-    fn tell(&mut self, tell: impl Fn(&mut Guardian) -> io::Result<()>) -> io::Result<()> {
-        if let Some(guardian) = &mut self.guardian
-            && tell(guardian).is_ok()
+    /// Tells the watchdog; one that was killed is replaced and told everything.
+    fn tell(&mut self, tell: impl Fn(&mut Watchdog) -> io::Result<()>) -> io::Result<()> {
+        if let Some(watchdog) = &mut self.watchdog
+            && tell(watchdog).is_ok()
         {
             return Ok(());
         }
-        self.guardian = None;
-        let mut guardian = Guardian::start()?;
+        self.watchdog = None;
+        let mut watchdog = Watchdog::start()?;
         for entry in &self.entries {
-            guardian.add(entry.target.operand())?;
+            watchdog.add(entry.target.operand())?;
         }
-        self.guardian = Some(guardian);
+        self.watchdog = Some(watchdog);
         Ok(())
     }
 }
 
-/// Starts the guardian where there is none, so that a command is announced at once after its start.
+/// Starts the watchdog where there is none, so that a command is announced at once after its start.
 pub(crate) fn prepare() -> io::Result<()> {
     let mut registry = registry();
-    if registry.guardian.is_none() { registry.tell(|_| Ok(())) } else { Ok(()) }
+    if registry.watchdog.is_none() { registry.tell(|_| Ok(())) } else { Ok(()) }
 }
 
 /// Announces a command that has just been started.
@@ -98,15 +98,15 @@ pub(crate) fn add(target: Target, on_interrupt: OnInterrupt) -> io::Result<()> {
         target.signal(Signal::KILL);
     }
     registry.entries.push(Entry { target, on_interrupt, asked_to_stop: late });
-    registry.tell(|guardian| guardian.add(target.operand()))
+    registry.tell(|watchdog| watchdog.add(target.operand()))
 }
 
 /// Takes a command off the list: it is about to be reaped, or is let go.
 pub(crate) fn remove(target: Target) {
     let mut registry = registry();
     registry.entries.retain(|entry| entry.target != target);
-    // Without a guardian the rest is unguarded, and the next command tries to start one and reports why it cannot.
-    let _ = registry.tell(|guardian| guardian.remove(target.operand()));
+    // Without a watchdog the rest is unwatched, and the next command tries to start one and reports why it cannot.
+    let _ = registry.tell(|watchdog| watchdog.remove(target.operand()));
 }
 
 /// Sends `signal` to one command, where it still runs.

@@ -5,9 +5,9 @@ const MASKED: &str = "***";
 
 /// The secrets of one command, longest first so that one inside another leaves nothing behind.
 #[derive(Clone, Default)]
-pub(crate) struct Mask(Vec<String>);
+pub(crate) struct Redactor(Vec<String>);
 
-impl Mask {
+impl Redactor {
     /// Adds a secret; an empty one would match everywhere and is left out.
     pub(crate) fn add(&mut self, secret: String) {
         if secret.is_empty() {

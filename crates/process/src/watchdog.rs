@@ -13,7 +13,7 @@ use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
 #[expect(
     clippy::disallowed_types,
-    reason = "the guardian is no command: nothing watches over the watcher"
+    reason = "the watchdog is no command: nothing watches over the watcher"
 )]
 use std::process::{Child, Command, Stdio};
 
@@ -33,14 +33,14 @@ done
 for target in $targets; do kill -s KILL -- "$target"; done
 "#;
 
-/// The running guardian. Dropping it makes it kill what it still holds.
-pub(crate) struct Guardian(Child);
+/// The running watchdog. Dropping it makes it kill what it still holds.
+pub(crate) struct Watchdog(Child);
 
-impl Guardian {
+impl Watchdog {
     #[expect(clippy::disallowed_types, reason = "see above")]
     pub(crate) fn start() -> io::Result<Self> {
-        let guardian = Command::new("/bin/sh")
-            .args(["-c", SCRIPT, "rave-guardian"])
+        let watchdog = Command::new("/bin/sh")
+            .args(["-c", SCRIPT, "rave-watchdog"])
             // It may outlive us by a moment: it must pin no folder and carry none of our environment.
             .current_dir("/")
             .env_clear()
@@ -49,7 +49,7 @@ impl Guardian {
             .stderr(Stdio::null())
             .process_group(0)
             .spawn()?;
-        Ok(Self(guardian))
+        Ok(Self(watchdog))
     }
 
     pub(crate) fn add(&mut self, target: i32) -> io::Result<()> {
@@ -67,7 +67,7 @@ impl Guardian {
     }
 }
 
-impl Drop for Guardian {
+impl Drop for Watchdog {
     fn drop(&mut self) {
         drop(self.0.stdin.take());
         // It ends by itself at the end of its input, or is dead already.
