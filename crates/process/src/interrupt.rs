@@ -9,10 +9,10 @@
 //!
 //! Signals that arrive together (a service manager sends SIGTERM and SIGHUP) are one wish.
 
-use std::fmt;
+mod request;
+
 use std::io;
-use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,54 +21,13 @@ use signal_hook::iterator::Signals;
 
 use crate::{STOP_GRACE, registry};
 
+pub use request::{Interrupted, Signal, check, pause, requested};
+
 /// Signals closer together than this are one wish.
 const TOGETHER: Duration = Duration::from_millis(200);
 
-/// A signal that asks this process to stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signal {
-    /// SIGINT: Ctrl-C.
-    Interrupt,
-    /// SIGTERM: kill(1), a service manager.
-    Terminate,
-    /// SIGHUP: the terminal went away.
-    HangUp,
-}
-
-impl Signal {
-    fn from_number(number: i32) -> Option<Self> {
-        match number {
-            SIGINT => Some(Self::Interrupt),
-            SIGTERM => Some(Self::Terminate),
-            SIGHUP => Some(Self::HangUp),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Signal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Interrupt => "SIGINT (Ctrl-C)",
-            Self::Terminate => "SIGTERM",
-            Self::HangUp => "SIGHUP",
-        })
-    }
-}
-
-/// This process was asked to stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("interrupted by {signal}")]
-pub struct Interrupted {
-    /// What was received.
-    pub signal: Signal,
-}
-
-/// The number of the first signal, 0 before it.
-static FIRST: AtomicI32 = AtomicI32::new(0);
-/// Whether the handlers are in place; also what [`pause`] waits on.
+/// Whether the handlers are in place.
 static INSTALLED: Mutex<bool> = Mutex::new(false);
-static ARRIVED: Condvar = Condvar::new();
 
 /// Handles SIGINT, SIGTERM and SIGHUP from now on, and takes SIGXFSZ; a second call does nothing. A signal that this process was started
 /// with ignored (nohup, a background job) stays ignored.
@@ -102,11 +61,7 @@ pub fn install() -> io::Result<()> {
 fn act(wishes: u32, number: i32) {
     match wishes {
         1 => {
-            {
-                let _lock = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
-                FIRST.store(number, Ordering::SeqCst);
-            }
-            ARRIVED.notify_all();
+            request::record(number);
             registry::ask_all();
             thread::spawn(|| {
                 thread::sleep(STOP_GRACE);
@@ -127,22 +82,4 @@ fn ignored_signals() -> io::Result<u64> {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no SigIgn in /proc/self/status"))
-}
-
-/// The first signal that arrived, if one did.
-pub fn requested() -> Option<Signal> {
-    Signal::from_number(FIRST.load(Ordering::SeqCst))
-}
-
-/// An error once a signal has arrived. For loops that run no command: hashing, copying, polling.
-pub fn check() -> Result<(), Interrupted> {
-    requested().map_or(Ok(()), |signal| Err(Interrupted { signal }))
-}
-
-/// Waits for `duration`, or returns the error as soon as a signal arrives. For polling with back-off.
-pub fn pause(duration: Duration) -> Result<(), Interrupted> {
-    let lock = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
-    let waited = ARRIVED.wait_timeout_while(lock, duration, |_| requested().is_none());
-    drop(waited.unwrap_or_else(PoisonError::into_inner));
-    check()
 }

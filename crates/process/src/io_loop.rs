@@ -10,10 +10,9 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::Signal;
 
-use crate::lines::{Line, Splitter, Stream, Tail};
+use crate::lines::{CAPTURE_LIMIT, Line, Splitter, Stream, Tail};
 use crate::process_group::{ProcessGroup, poll_some};
 use crate::redact::Redactor;
-use crate::run::CAPTURE_LIMIT;
 use crate::{STOP_GRACE, Status};
 
 /// How much is read at once: the default capacity of a pipe, pipe(7).

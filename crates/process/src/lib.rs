@@ -37,10 +37,10 @@ mod which;
 pub use child::Child;
 pub use cmd::Cmd;
 pub use error::Error;
-pub use lines::{Line, MAX_LINE, Stream, TAIL_LINES};
+pub use lines::{CAPTURE_LIMIT, Line, MAX_LINE, Stream, TAIL_LINES};
 pub use lock::{FileLock, Holder};
 pub use quote::shell_quote;
-pub use run::{CAPTURE_LIMIT, Output};
+pub use run::Output;
 pub use status::Status;
 pub use which::find_program;
 

@@ -7,6 +7,9 @@ use crate::redact::Redactor;
 /// How many lines are kept to be shown with an error.
 pub const TAIL_LINES: usize = 40;
 
+/// The most that [`crate::Cmd::output`] captures, in bytes. More is an error, never a silent cut.
+pub const CAPTURE_LIMIT: usize = 16 * 1024 * 1024;
+
 /// Length in bytes at which a line without an end is cut, so that memory stays bounded.
 pub const MAX_LINE: usize = 8 * 1024;
 

@@ -8,14 +8,11 @@ use std::time::{Duration, Instant};
 
 use crate::cmd::Stdin;
 use crate::io_loop::{Feed, IoLoop, Listener, Stdout};
-use crate::lines::{Line, Splitter, Tail};
+use crate::lines::{CAPTURE_LIMIT, Line, Splitter, Tail};
 use crate::process_group::{Placement, ProcessGroup};
 use crate::registry::OnInterrupt;
 use crate::which::{resolve, search_path};
 use crate::{Child, Cmd, Error, Status, interrupt};
-
-/// The most that [`Cmd::output`] captures, in bytes. More is an error, never a silent cut.
-pub const CAPTURE_LIMIT: usize = 16 * 1024 * 1024;
 
 /// What a command that succeeded left behind.
 ///
