@@ -1,41 +1,36 @@
-//! Rules for texts without a type of their own, and rules between keys.
-
-use std::collections::BTreeMap;
+//! Rules for texts without a type of their own.
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 
-use crate::parse::{KeyedPort, ServicePorts};
-use crate::problem::Place;
-use crate::reader::Reader;
-use crate::{Compression, Port, Refusal};
+use crate::{Compression, InvalidValue};
 
 /// Unit types that are files and can be enabled: systemd.unit(5) without `device` and `scope`.
 const UNIT_SUFFIXES: &[&str] =
     &["service", "socket", "timer", "path", "target", "mount", "automount", "swap", "slice"];
 
 /// chpasswd(8) reads `name:password` lines. The message does not repeat the password.
-pub(crate) fn password(text: &str) -> Result<(), Refusal> {
+pub(crate) fn password(text: &str) -> Result<(), InvalidValue> {
     const EXPECTED: &str = "at least one character, no colon and no control character";
     let bad = text.chars().find(|c| *c == ':' || c.is_control());
     match bad {
-        Some(bad) => Err(Refusal::new(format!("the password holds {bad:?}"), EXPECTED)),
-        None if text.is_empty() => Err(Refusal::new("the password is empty", EXPECTED)),
+        Some(bad) => Err(InvalidValue::new(format!("the password holds {bad:?}"), EXPECTED)),
+        None if text.is_empty() => Err(InvalidValue::new("the password is empty", EXPECTED)),
         None => Ok(()),
     }
 }
 
-pub(crate) fn one_line(text: &str) -> Result<(), Refusal> {
+pub(crate) fn one_line(text: &str) -> Result<(), InvalidValue> {
     if text.trim().is_empty() || text.chars().any(char::is_control) {
-        return Err(Refusal::new(format!("{text:?} is not a line of text"), "a line of text"));
+        return Err(InvalidValue::new(format!("{text:?} is not a line of text"), "a line of text"));
     }
     Ok(())
 }
 
 /// A raw disk is compressed as a whole file, for which there is one choice.
-pub(crate) fn raw_compression(compression: Compression) -> Result<Compression, Refusal> {
+pub(crate) fn raw_compression(compression: Compression) -> Result<Compression, InvalidValue> {
     match compression {
         Compression::None | Compression::Zstd => Ok(compression),
-        Compression::Zlib => Err(Refusal::new("a raw disk is not compressed by zlib", "none or zstd")),
+        Compression::Zlib => Err(InvalidValue::new("a raw disk is not compressed by zlib", "none or zstd")),
     }
 }
 
@@ -51,11 +46,11 @@ const KEY_KINDS: &[&str] = &[
 ];
 
 /// A public key as a file such as `id_ed25519.pub` holds it: kind, key in base64, and perhaps a comment.
-pub(crate) fn public_key(text: &str) -> Result<String, Refusal> {
+pub(crate) fn public_key(text: &str) -> Result<String, InvalidValue> {
     const EXPECTED: &str = "the line of a file such as ~/.ssh/id_ed25519.pub";
     let line = text.trim();
     if line.contains("PRIVATE KEY") {
-        return Err(Refusal::new("this is a private key", EXPECTED));
+        return Err(InvalidValue::new("this is a private key", EXPECTED));
     }
     let mut words = line.split(' ');
     let kind = words.next().is_some_and(|kind| KEY_KINDS.contains(&kind));
@@ -63,17 +58,17 @@ pub(crate) fn public_key(text: &str) -> Result<String, Refusal> {
     // The shortest, ed25519, has 68 characters (RFC 8709, section 4).
     let key = words.next().is_some_and(|key| key.len() >= 68 && key.chars().all(base64));
     if !kind || !key || line.chars().any(char::is_control) {
-        return Err(Refusal::new("this is not a public key of SSH", EXPECTED));
+        return Err(InvalidValue::new("this is not a public key of SSH", EXPECTED));
     }
     Ok(line.to_owned())
 }
 
 /// A path below the file's folder that names a unit which can be installed and enabled.
-pub(crate) fn unit_path(text: &str) -> Result<Utf8PathBuf, Refusal> {
+pub(crate) fn unit_path(text: &str) -> Result<Utf8PathBuf, InvalidValue> {
     let path = Utf8Path::new(text);
     let below = path.components().all(|part| matches!(part, Utf8Component::Normal(_)));
     if !below || text.chars().any(char::is_control) {
-        return Err(Refusal::new(
+        return Err(InvalidValue::new(
             format!("{text:?} does not stay below the folder of rave.toml"),
             "a relative path without ..",
         ));
@@ -86,11 +81,11 @@ pub(crate) fn unit_path(text: &str) -> Result<Utf8PathBuf, Refusal> {
     if !named_well || !suffix || text.ends_with('/') {
         let suffixes = UNIT_SUFFIXES.iter().map(|suffix| format!(".{suffix}")).collect::<Vec<_>>();
         let suffixes: Vec<_> = suffixes.iter().map(String::as_str).collect();
-        return Err(Refusal::new(
+        return Err(InvalidValue::new(
             format!("{text:?} does not name a systemd unit"),
             format!(
                 "a file name of letters, digits and :-_.\\@ that ends in {}",
-                crate::refusal::one_of(&suffixes)
+                crate::invalid_value::one_of(&suffixes)
             ),
         ));
     }
@@ -98,42 +93,23 @@ pub(crate) fn unit_path(text: &str) -> Result<Utf8PathBuf, Refusal> {
 }
 
 /// `NAME=value` with a name by POSIX (Base Definitions, 8.1) and a value of one line.
-pub(crate) fn environment(text: &str) -> Result<(String, String), Refusal> {
+pub(crate) fn environment(text: &str) -> Result<(String, String), InvalidValue> {
     const EXPECTED: &str = "\"NAME=value\"";
     let Some((name, value)) = text.split_once('=') else {
-        return Err(Refusal::new(format!("{text:?} has no ="), EXPECTED));
+        return Err(InvalidValue::new(format!("{text:?} has no ="), EXPECTED));
     };
     let name_fits = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if !name_fits {
-        return Err(Refusal::new(
+        return Err(InvalidValue::new(
             format!("{name:?} is not the name of a variable"),
             "letters, digits and _, the first not a digit",
         ));
     }
     if let Some(bad) = value.chars().find(|c| c.is_control() && *c != '\t') {
-        return Err(Refusal::new(format!("the value of {name} holds {bad:?}"), "a value of one line"));
+        return Err(InvalidValue::new(format!("the value of {name} holds {bad:?}"), "a value of one line"));
     }
     Ok((name.to_owned(), value.to_owned()))
-}
-
-/// Refuses two services with the same port in the guest, or on the host.
-pub(crate) fn duplicate_ports(services: &[ServicePorts], reader: &mut Reader) {
-    refuse_duplicates(services.iter().map(|service| &service.guest), reader);
-    refuse_duplicates(services.iter().map(|service| &service.host), reader);
-}
-
-fn refuse_duplicates<'p>(ports: impl Iterator<Item = &'p KeyedPort>, reader: &mut Reader) {
-    let mut taken: BTreeMap<Port, (&str, &Place)> = BTreeMap::new();
-    for KeyedPort { key, port } in ports {
-        let Some(port) = port else { continue };
-        if let Some((first_key, first)) = taken.get(&port.value) {
-            let what = format!("port {} is taken by {first_key} at {first}", port.value);
-            reader.refuse(&port.place, key, Refusal::new(what, "a port of its own"));
-        } else {
-            taken.insert(port.value, (key, &port.place));
-        }
-    }
 }
 
 #[cfg(test)]

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::document::{Data, Node};
-use crate::problem::{Place, Problem};
-use crate::refusal::one_of;
-use crate::{Refusal, nearest};
+use crate::diagnostic::{Diagnostic, Place};
+use crate::invalid_value::one_of;
+use crate::node::{Data, Node};
+use crate::{InvalidValue, nearest};
 
 /// A variable that sets a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,9 +50,9 @@ pub const TOOL_VARIABLES: &[&str] =
     &["RAVE_STATE", "RAVE_CACHE", "RAVE_ACCEL", "RAVE_YES", "RAVE_NIXPKGS", "RAVE_OVF_SCHEMA"];
 
 /// The value of each key that a variable sets, and the variables that mean nothing.
-pub(crate) fn read(environment: &[(String, String)]) -> (BTreeMap<&'static str, Node>, Vec<Problem>) {
+pub(crate) fn read(environment: &[(String, String)]) -> (BTreeMap<&'static str, Node>, Vec<Diagnostic>) {
     let mut nodes = BTreeMap::new();
-    let mut problems = Vec::new();
+    let mut diagnostics = Vec::new();
     for (name, value) in environment.iter().filter(|(name, _)| name.starts_with("RAVE_")) {
         if let Some(variable) = VARIABLES.iter().find(|variable| variable.name == name) {
             if !value.is_empty() {
@@ -60,19 +60,20 @@ pub(crate) fn read(environment: &[(String, String)]) -> (BTreeMap<&'static str, 
                 nodes.insert(variable.key, node);
             }
         } else if !TOOL_VARIABLES.contains(&name.as_str()) {
-            problems.push(unknown(name));
+            diagnostics.push(unknown(name));
         }
     }
-    (nodes, problems)
+    (nodes, diagnostics)
 }
 
-fn unknown(name: &str) -> Problem {
+fn unknown(name: &str) -> Diagnostic {
     const PREFIX: &str = "RAVE_";
     let set_keys = VARIABLES.iter().map(|variable| variable.name);
     let known: Vec<_> = set_keys.chain(TOOL_VARIABLES.iter().copied()).collect();
     // The common prefix must not count as likeness.
     let bare = known.iter().filter_map(|name| name.strip_prefix(PREFIX));
     let near = nearest(name.trim_start_matches(PREFIX), bare).map(|near| format!("{PREFIX}{near}"));
-    let refusal = Refusal { what: "unknown variable".to_owned(), expected: one_of(&known), nearest: near };
-    Problem { place: Place::Variable(name.to_owned()), key: String::new(), refusal }
+    let invalid =
+        InvalidValue { what: "unknown variable".to_owned(), expected: one_of(&known), nearest: near };
+    Diagnostic { place: Place::Variable(name.to_owned()), key: String::new(), error: invalid }
 }

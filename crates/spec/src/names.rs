@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Refusal;
+use crate::InvalidValue;
 
 /// A closed set of names: the enum, its texts, `ALL`, `FromStr`, `Display`.
 macro_rules! closed_set {
@@ -31,11 +31,11 @@ macro_rules! closed_set {
         }
 
         impl FromStr for $name {
-            type Err = Refusal;
-            fn from_str(text: &str) -> Result<Self, Refusal> {
+            type Err = InvalidValue;
+            fn from_str(text: &str) -> Result<Self, InvalidValue> {
                 let known = Self::ALL.iter().copied();
                 known.clone().find(|name| name.as_str() == text)
-                    .ok_or_else(|| Refusal::unknown($thing, text, known.map(Self::as_str)))
+                    .ok_or_else(|| InvalidValue::unknown($thing, text, known.map(Self::as_str)))
             }
         }
     };
@@ -159,16 +159,16 @@ macro_rules! checked_text {
         }
 
         impl std::str::FromStr for $name {
-            type Err = Refusal;
-            fn from_str(text: &str) -> Result<Self, Refusal> {
-                let check: fn(&str) -> Result<(), Refusal> = $check;
+            type Err = InvalidValue;
+            fn from_str(text: &str) -> Result<Self, InvalidValue> {
+                let check: fn(&str) -> Result<(), InvalidValue> = $check;
                 check(text).map(|()| Self(text.to_owned()))
             }
         }
 
         impl TryFrom<String> for $name {
-            type Error = Refusal;
-            fn try_from(text: String) -> Result<Self, Refusal> {
+            type Error = InvalidValue;
+            fn try_from(text: String) -> Result<Self, InvalidValue> {
                 text.parse()
             }
         }
@@ -225,18 +225,21 @@ const RESERVED: &[&str] = &[
     "lightdm", "netdev", "docker",
 ];
 
-fn check_user_name(text: &str) -> Result<(), Refusal> {
+fn check_user_name(text: &str) -> Result<(), InvalidValue> {
     const EXPECTED: &str = "a lower-case letter, then letters a-z, digits, - or _, at most 32 characters";
     if !starts_lower_then(text, |c| matches!(c, 'a'..='z' | '0'..='9' | '-' | '_')) || text.len() > 32 {
-        return Err(Refusal::new(format!("{text:?} is not a user name that Debian takes"), EXPECTED));
+        return Err(InvalidValue::new(format!("{text:?} is not a user name that Debian takes"), EXPECTED));
     }
     if RESERVED.contains(&text) || text.starts_with("systemd-") {
-        return Err(Refusal::new(format!("user name {text:?} belongs to Debian itself"), "another name"));
+        return Err(InvalidValue::new(
+            format!("user name {text:?} belongs to Debian itself"),
+            "another name",
+        ));
     }
     Ok(())
 }
 
-fn check_hostname(text: &str) -> Result<(), Refusal> {
+fn check_hostname(text: &str) -> Result<(), InvalidValue> {
     const EXPECTED: &str = "labels of letters, digits and inner hyphens with dots between, not a number last, at most 64 characters";
     let label = |label: &str| {
         (1..=63).contains(&label.len())
@@ -249,36 +252,36 @@ fn check_hostname(text: &str) -> Result<(), Refusal> {
     if text.len() <= 64 && text.split('.').all(label) && !numeric_end {
         return Ok(());
     }
-    Err(Refusal::new(format!("{text:?} is not a host name"), EXPECTED))
+    Err(InvalidValue::new(format!("{text:?} is not a host name"), EXPECTED))
 }
 
-fn check_profile_name(text: &str) -> Result<(), Refusal> {
+fn check_profile_name(text: &str) -> Result<(), InvalidValue> {
     if starts_lower_then(text, |c| matches!(c, 'a'..='z' | '0'..='9' | '-')) && text.len() <= 32 {
         return Ok(());
     }
-    Err(Refusal::new(
+    Err(InvalidValue::new(
         format!("{text:?} is not a profile name"),
         "a lower-case letter, then letters a-z, digits or -, at most 32 characters",
     ))
 }
 
-fn check_package_name(text: &str) -> Result<(), Refusal> {
+fn check_package_name(text: &str) -> Result<(), InvalidValue> {
     let starts_well = text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
     let rest = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '+' | '-' | '.');
     if text.len() >= 2 && starts_well && text.chars().all(rest) {
         return Ok(());
     }
-    Err(Refusal::new(
+    Err(InvalidValue::new(
         format!("{text:?} is not a package name"),
         "at least two of a-z, 0-9, +, - and ., the first a letter or digit",
     ))
 }
 
-fn check_suite(text: &str) -> Result<(), Refusal> {
+fn check_suite(text: &str) -> Result<(), InvalidValue> {
     if starts_lower_then(text, |c| matches!(c, 'a'..='z' | '0'..='9' | '-')) {
         return Ok(());
     }
-    Err(Refusal::new(format!("{text:?} is not a suite"), "a name such as trixie"))
+    Err(InvalidValue::new(format!("{text:?} is not a suite"), "a name such as trixie"))
 }
 
 fn starts_lower_then(text: &str, rest: impl Fn(char) -> bool) -> bool {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::names::checked_text;
-use crate::{Limits, Refusal};
+use crate::{InvalidValue, Limits};
 
 /// The `NixOS` base: what `nix build` is told beside what to build.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -41,11 +41,11 @@ const BUILDER_SCHEMES: &[&str] = &["ssh", "ssh-ng"];
 /// How nix reaches a store to copy from.
 const SUBSTITUTER_SCHEMES: &[&str] = &["https", "http", "file", "s3", "ssh", "ssh-ng"];
 
-fn check_builder(text: &str) -> Result<(), Refusal> {
+fn check_builder(text: &str) -> Result<(), InvalidValue> {
     let refuse = || {
         let expected =
             "a line of a machines file, such as \"ssh-ng://me@builder x86_64-linux\", or \"@/path/of/one\"";
-        Err(Refusal::new(format!("{text:?} is not a remote builder"), expected))
+        Err(InvalidValue::new(format!("{text:?} is not a remote builder"), expected))
     };
     let mut words = text.split(' ').filter(|word| !word.is_empty());
     let Some(first) = words.next() else { return refuse() };
@@ -62,12 +62,12 @@ fn check_builder(text: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn check_substituter(text: &str) -> Result<(), Refusal> {
+fn check_substituter(text: &str) -> Result<(), InvalidValue> {
     no_password(text)?;
     // A space begins the next one.
     if !is_url(text, SUBSTITUTER_SCHEMES) || text.contains(|c: char| c.is_ascii_control() || c == ' ') {
         let expected = "a URL such as \"https://cache.example.org\" or \"file:///mnt/cache\"";
-        return Err(Refusal::new(format!("{text:?} is not the URL of a substituter"), expected));
+        return Err(InvalidValue::new(format!("{text:?} is not the URL of a substituter"), expected));
     }
     Ok(())
 }
@@ -77,11 +77,11 @@ fn is_url(text: &str, schemes: &[&str]) -> bool {
 }
 
 /// `user:password@host` (RFC 3986, section 3.2.1) would be on nix's command line. The message does not repeat it.
-fn no_password(url: &str) -> Result<(), Refusal> {
+fn no_password(url: &str) -> Result<(), InvalidValue> {
     let Some((_, rest)) = url.split_once("://") else { return Ok(()) };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':')) {
-        return Err(Refusal::new(
+        return Err(InvalidValue::new(
             "the URL holds a password",
             "a URL without one; netrc-file of nix.conf is for passwords",
         ));

@@ -6,20 +6,20 @@ use std::str::FromStr;
 
 use camino::Utf8PathBuf;
 
-use crate::document::Node;
-use crate::problem::Place;
-use crate::reader::{At, Reader, Section};
-use crate::spec::{Compress, Debian, Defaults, Extra, Guest, Profile, Service, Services, Spec, VmSize};
+use crate::diagnostic::Place;
+use crate::node::Node;
+use crate::reader::{Reader, Section};
+use crate::spec::{Compress, Debian, Defaults, Extra, Guest, Profile, Spec, VmSize};
 use crate::{
-    Base, CPUS_LIMITS, Compression, DISK_LIMITS, Date, Feature, Format, Limits, MAX_JOBS_LIMITS,
-    MEMORY_LIMITS, MebiBytes, Nixos, PackageName, Port, ProfileName, Refusal, RemoteBuilder, ServiceName,
-    Substituter, check, value,
+    Base, CPUS_LIMITS, Compression, DISK_LIMITS, Date, Feature, Format, InvalidValue, Limits,
+    MAX_JOBS_LIMITS, MEMORY_LIMITS, MebiBytes, Nixos, PackageName, ProfileName, RemoteBuilder, Substituter,
+    check, services, value,
 };
 
 /// The schema that this version of the tool reads.
 pub const SCHEMA: u64 = 1;
 
-/// Reads every key; `None` where a problem was reported that leaves a hole.
+/// Reads every key; `None` where a diagnostic was reported that leaves a hole.
 pub(crate) fn spec(mut root: Section<'_>, reader: &mut Reader) -> Option<Spec> {
     if is_newer(&mut root, reader) {
         return None;
@@ -27,7 +27,7 @@ pub(crate) fn spec(mut root: Section<'_>, reader: &mut Reader) -> Option<Spec> {
     let guest = guest(root.required_section(reader, "guest"), reader);
     let vm = vm(root.required_section(reader, "vm"), reader);
     let compress = compress(root.section(reader, "compress"), reader);
-    let services = services(root.required_section(reader, "services"), reader);
+    let services = services::parse(root.required_section(reader, "services"), reader);
     let extra = extra(root.section(reader, "extra"), reader);
     let profile_section = root.required_section(reader, "profiles");
     let profile_names = profile_section.names();
@@ -58,10 +58,10 @@ fn is_newer(root: &mut Section<'_>, reader: &mut Reader) -> bool {
         if number > i128::from(SCHEMA) {
             newer.set(true);
             let what = format!("{number} is newer than this tool knows");
-            return Err(Refusal::new(what, format!("{SCHEMA}, or a newer checkout of the tool")));
+            return Err(InvalidValue::new(what, format!("{SCHEMA}, or a newer checkout of the tool")));
         }
         if number < i128::from(SCHEMA) {
-            return Err(Refusal::new(format!("there is no schema {number}"), &expected));
+            return Err(InvalidValue::new(format!("there is no schema {number}"), &expected));
         }
         Ok(())
     });
@@ -72,8 +72,8 @@ fn guest(mut section: Section<'_>, reader: &mut Reader) -> Option<Guest> {
     let user = section.required(reader, "user", "a login name", parsed("a login name"));
     let password = section.required(reader, "password", "a string", |node| {
         // The usual message would repeat what was found.
-        let text =
-            value::text(node, "").map_err(|_| Refusal::new("the password is not a string", "a string"))?;
+        let text = value::text(node, "")
+            .map_err(|_| InvalidValue::new("the password is not a string", "a string"))?;
         check::password(text)?;
         Ok(text.to_owned())
     });
@@ -113,46 +113,6 @@ fn compress(mut section: Section<'_>, reader: &mut Reader) -> Option<Compress> {
     Some(Compress { qemu: qemu.or(default.qemu)?, raw: raw.or(default.raw)? })
 }
 
-fn services(mut section: Section<'_>, reader: &mut Reader) -> Option<Services> {
-    let read: Vec<_> = ServiceName::ALL
-        .iter()
-        .map(|name| service(section.required_section(reader, name.as_str()), reader))
-        .collect();
-    section.finish(reader);
-    check::duplicate_ports(&read, reader);
-    let mut read = read.into_iter().map(ServicePorts::complete);
-    let mut next = || read.next()?;
-    Some(Services { kanban: next()?, router: next()?, gateway: next()?, ssh: next()? })
-}
-
-/// The ports of a service as far as they could be read.
-pub(crate) struct ServicePorts {
-    pub(crate) guest: KeyedPort,
-    pub(crate) host: KeyedPort,
-}
-
-/// A port, where it stands, and its dotted key.
-pub(crate) struct KeyedPort {
-    pub(crate) key: String,
-    pub(crate) port: Option<At<Port>>,
-}
-
-impl ServicePorts {
-    fn complete(self) -> Option<Service> {
-        Some(Service { guest: self.guest.port?.value, host: self.host.port?.value })
-    }
-}
-
-fn service(mut section: Section<'_>, reader: &mut Reader) -> ServicePorts {
-    let mut keyed = |name: &str| KeyedPort {
-        key: section.key(name),
-        port: section.required(reader, name, Port::EXPECTED, value::port),
-    };
-    let ports = ServicePorts { guest: keyed("guest"), host: keyed("host") };
-    section.finish(reader);
-    ports
-}
-
 fn extra(mut section: Section<'_>, reader: &mut Reader) -> Option<Extra> {
     let packages = packages(&mut section, reader, "packages");
     let units = section.list(
@@ -183,8 +143,9 @@ fn profiles(
     names: &BTreeMap<&str, Place>,
 ) -> Option<BTreeMap<ProfileName, Profile>> {
     if names.is_empty() {
-        let refusal = Refusal::new("no profile in [profiles]", "at least one, such as [profiles.headless]");
-        section.lacks("headless", refusal);
+        let invalid =
+            InvalidValue::new("no profile in [profiles]", "at least one, such as [profiles.headless]");
+        section.lacks("headless", invalid);
     }
     let mut profiles = BTreeMap::new();
     for (name, place) in names {
@@ -194,7 +155,7 @@ fn profiles(
                 profiles.insert(name, profile);
             }
             (Ok(_), None) => {}
-            (Err(refusal), _) => reader.refuse(place, "", refusal),
+            (Err(invalid), _) => reader.report(place, "", invalid),
         }
     }
     section.finish(reader);
@@ -208,7 +169,7 @@ fn profile(mut section: Section<'_>, reader: &mut Reader) -> Option<Profile> {
         check::one_line(text)?;
         Ok(text.to_owned())
     });
-    let hardened = section.optional(reader, "hardened", |_, node, _| value::truth(node));
+    let hardened = section.optional(reader, "hardened", |_, node, _| value::boolean(node));
     let feature = |node: &Node| value::text(node, "the name of a feature")?.parse::<Feature>();
     let features =
         section.list(reader, "features", "a list of features", feature, |feature| feature.as_str());
@@ -256,8 +217,8 @@ fn nixos(mut section: Section<'_>, reader: &mut Reader) -> Option<Nixos> {
     let substituter = parsed("a URL");
     let substituters = section.list(reader, "substituters", SUBSTITUTERS, substituter, Substituter::as_str);
     let max_jobs = section.optional(reader, "max-jobs", |_, node, _| value::limited(node, &MAX_JOBS_LIMITS));
-    let offline = section.optional(reader, "offline", |_, node, _| value::truth(node));
-    let rebuild = section.optional(reader, "rebuild", |_, node, _| value::truth(node));
+    let offline = section.optional(reader, "offline", |_, node, _| value::boolean(node));
+    let rebuild = section.optional(reader, "rebuild", |_, node, _| value::boolean(node));
     section.finish(reader);
     let max_jobs = max_jobs.map(Some).or(None)?;
     Some(Nixos {
@@ -278,9 +239,9 @@ fn defaults(
     const FORMATS: &str = "a list of at least one format";
     let profile = section.required(reader, "profile", PROFILE, |node| {
         let text = value::text(node, PROFILE)?;
-        // Without any profile that lack is the problem, not this name.
+        // With no profile at all, that is the error, not this name.
         if !profiles.is_empty() && !profiles.contains_key(text) {
-            return Err(Refusal::unknown("profile", text, profiles.keys().copied()));
+            return Err(InvalidValue::unknown("profile", text, profiles.keys().copied()));
         }
         text.parse::<ProfileName>()
     });
@@ -288,7 +249,11 @@ fn defaults(
     let formats = section.list(reader, "formats", FORMATS, format, |format| format.as_str());
     let formats = section.demand("formats", FORMATS, formats);
     if let Some(formats) = formats.as_ref().filter(|formats| formats.value.is_empty()) {
-        reader.refuse(&formats.place, section.key("formats"), Refusal::new("the list is empty", FORMATS));
+        reader.report(
+            &formats.place,
+            section.key("formats"),
+            InvalidValue::new("the list is empty", FORMATS),
+        );
     }
     let base = section.optional(reader, "base", |_, node, _| parsed::<Base>("nixos or debian")(node));
     section.finish(reader);
@@ -301,6 +266,6 @@ fn packages(section: &mut Section<'_>, reader: &mut Reader, name: &str) -> Optio
 }
 
 /// Reads a text by its type's `FromStr`.
-fn parsed<T: FromStr<Err = Refusal>>(expected: &str) -> impl Fn(&Node) -> Result<T, Refusal> {
+fn parsed<T: FromStr<Err = InvalidValue>>(expected: &str) -> impl Fn(&Node) -> Result<T, InvalidValue> {
     move |node| value::text(node, expected)?.parse()
 }

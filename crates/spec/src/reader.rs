@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::document::{Data, Document, Entry, Node};
+use crate::diagnostic::{Diagnostic, Place};
+use crate::document::Document;
+use crate::invalid_value::one_of;
+use crate::node::{Data, Entry, Node};
 use crate::origin::Origins;
-use crate::problem::{Place, Problem};
-use crate::refusal::one_of;
-use crate::{Refusal, nearest, value};
+use crate::{InvalidValue, nearest, value};
 
 /// A value and where it stands.
 #[derive(Debug, Clone)]
@@ -16,7 +17,7 @@ pub(crate) struct At<T> {
 }
 
 /// What became of a key.
-pub(crate) enum Found<T> {
+pub(crate) enum Lookup<T> {
     /// The value of the highest layer that has the key.
     Value(At<T>),
     /// No layer has it.
@@ -25,7 +26,7 @@ pub(crate) enum Found<T> {
     Refused,
 }
 
-impl<T> Found<T> {
+impl<T> Lookup<T> {
     /// The value or, where the key is absent, `default`; `None` where it was refused.
     pub(crate) fn or(self, default: T) -> Option<T> {
         match self {
@@ -35,11 +36,11 @@ impl<T> Found<T> {
         }
     }
 
-    pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> Found<U> {
+    pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> Lookup<U> {
         match self {
-            Self::Value(At { value, place }) => Found::Value(At { value: change(value), place }),
-            Self::Absent => Found::Absent,
-            Self::Refused => Found::Refused,
+            Self::Value(At { value, place }) => Lookup::Value(At { value: change(value), place }),
+            Self::Absent => Lookup::Absent,
+            Self::Refused => Lookup::Refused,
         }
     }
 }
@@ -47,18 +48,18 @@ impl<T> Found<T> {
 /// What reading gathers besides the values.
 pub(crate) struct Reader {
     variables: BTreeMap<&'static str, Node>,
-    pub(crate) problems: Vec<Problem>,
+    pub(crate) diagnostics: Vec<Diagnostic>,
     pub(crate) origins: Origins,
 }
 
 impl Reader {
     /// Starts with what is wrong before any key is read.
-    pub(crate) fn new(variables: BTreeMap<&'static str, Node>, problems: Vec<Problem>) -> Self {
-        Self { variables, problems, origins: Origins::default() }
+    pub(crate) fn new(variables: BTreeMap<&'static str, Node>, diagnostics: Vec<Diagnostic>) -> Self {
+        Self { variables, diagnostics, origins: Origins::default() }
     }
 
-    pub(crate) fn refuse(&mut self, place: &Place, key: impl Into<String>, refusal: Refusal) {
-        self.problems.push(Problem { place: place.clone(), key: key.into(), refusal });
+    pub(crate) fn report(&mut self, place: &Place, key: impl Into<String>, invalid: InvalidValue) {
+        self.diagnostics.push(Diagnostic { place: place.clone(), key: key.into(), error: invalid });
     }
 }
 
@@ -75,7 +76,7 @@ pub(crate) struct Section<'d> {
     /// The keys that were asked for.
     known: Vec<String>,
     /// Of those, the ones that must be there and are not, with what each should have been.
-    missing: Vec<(String, Refusal)>,
+    missing: Vec<(String, InvalidValue)>,
 }
 
 impl<'d> Section<'d> {
@@ -125,7 +126,7 @@ impl<'d> Section<'d> {
             if let Data::Table(table) = &entry.node.data {
                 tables.push(table);
             } else {
-                reader.refuse(&entry.node.place, path.clone(), entry.node.data.mismatch("a table"));
+                reader.report(&entry.node.place, path.clone(), entry.node.data.mismatch("a table"));
                 lossy = true;
             }
         }
@@ -138,7 +139,7 @@ impl<'d> Section<'d> {
         let mut section = self.section(reader, name);
         if section.tables.is_empty() && !section.lossy {
             let what = format!("missing table [{}]", section.path);
-            self.lacks(name, Refusal::new(what, ""));
+            self.lacks(name, InvalidValue::new(what, ""));
             section.lossy = true;
         }
         section
@@ -149,23 +150,23 @@ impl<'d> Section<'d> {
         &mut self,
         reader: &mut Reader,
         name: &str,
-        read: impl Fn(&mut Reader, &Node, &str) -> Result<T, Refusal>,
-    ) -> Found<T> {
+        read: impl Fn(&mut Reader, &Node, &str) -> Result<T, InvalidValue>,
+    ) -> Lookup<T> {
         let key = self.key(name);
         let variable = reader.variables.get(key.as_str()).cloned();
         let nodes = self.entries(name).into_iter().map(|entry| entry.node.clone()).chain(variable);
-        let mut found = Found::Absent;
+        let mut found = Lookup::Absent;
         for node in nodes {
-            let before = reader.problems.len();
+            let before = reader.diagnostics.len();
             found = match read(reader, &node, &key) {
-                Ok(value) if reader.problems.len() == before => {
+                Ok(value) if reader.diagnostics.len() == before => {
                     reader.origins.set(key.clone(), node.place.origin());
-                    Found::Value(At { value, place: node.place })
+                    Lookup::Value(At { value, place: node.place })
                 }
-                Ok(_) => Found::Refused,
-                Err(refusal) => {
-                    reader.refuse(&node.place, key.clone(), refusal);
-                    Found::Refused
+                Ok(_) => Lookup::Refused,
+                Err(invalid) => {
+                    reader.report(&node.place, key.clone(), invalid);
+                    Lookup::Refused
                 }
             }
         }
@@ -178,28 +179,28 @@ impl<'d> Section<'d> {
         reader: &mut Reader,
         name: &str,
         expected: &str,
-        read: impl Fn(&Node) -> Result<T, Refusal>,
+        read: impl Fn(&Node) -> Result<T, InvalidValue>,
     ) -> Option<At<T>> {
         let found = self.optional(reader, name, |_, node, _| read(node));
         self.demand(name, expected, found)
     }
 
     /// Takes note where what was found is absent.
-    pub(crate) fn demand<T>(&mut self, name: &str, expected: &str, found: Found<T>) -> Option<At<T>> {
+    pub(crate) fn demand<T>(&mut self, name: &str, expected: &str, found: Lookup<T>) -> Option<At<T>> {
         match found {
-            Found::Value(at) => Some(at),
-            Found::Absent => {
+            Lookup::Value(at) => Some(at),
+            Lookup::Absent => {
                 let what = format!("missing key {name:?}{}", self.within());
-                self.lacks(name, Refusal::new(what, expected));
+                self.lacks(name, InvalidValue::new(what, expected));
                 None
             }
-            Found::Refused => None,
+            Lookup::Refused => None,
         }
     }
 
     /// Takes note that a key is missing.
-    pub(crate) fn lacks(&mut self, name: &str, refusal: Refusal) {
-        self.missing.push((name.to_owned(), refusal));
+    pub(crate) fn lacks(&mut self, name: &str, invalid: InvalidValue) {
+        self.missing.push((name.to_owned(), invalid));
     }
 
     /// A list in which no two items have the same `identity`.
@@ -208,9 +209,9 @@ impl<'d> Section<'d> {
         reader: &mut Reader,
         name: &str,
         expected: &str,
-        read: impl Fn(&Node) -> Result<T, Refusal>,
+        read: impl Fn(&Node) -> Result<T, InvalidValue>,
         identity: impl Fn(&T) -> &str,
-    ) -> Found<Vec<T>> {
+    ) -> Lookup<Vec<T>> {
         self.optional(reader, name, |reader, node, key| {
             let mut items = Vec::new();
             let mut places = BTreeMap::new();
@@ -219,14 +220,17 @@ impl<'d> Section<'d> {
                 let read = read(item).and_then(|value| {
                     let name = identity(&value).to_owned();
                     if let Some(first) = places.get(&name) {
-                        return Err(Refusal::new(format!("{name:?} occurs twice; first at {first}"), ""));
+                        return Err(InvalidValue::new(
+                            format!("{name:?} occurs twice; first at {first}"),
+                            "",
+                        ));
                     }
                     places.insert(name, item.place.clone());
                     Ok(value)
                 });
                 match read {
                     Ok(value) => items.push(value),
-                    Err(refusal) => reader.refuse(&item.place, key, refusal),
+                    Err(invalid) => reader.report(&item.place, key, invalid),
                 }
             }
             Ok(items)
@@ -241,17 +245,17 @@ impl<'d> Section<'d> {
             for (name, entry) in table.iter().filter(|(name, _)| !known.contains(&name.as_str())) {
                 let near = nearest(name, known.iter().copied());
                 meant.extend(near);
-                let refusal = Refusal {
+                let invalid = InvalidValue {
                     what: format!("unknown key {name:?}{}", self.within()),
                     expected: one_of(&known),
                     nearest: near.map(str::to_owned),
                 };
-                reader.refuse(&entry.key_place, "", refusal);
+                reader.report(&entry.key_place, "", invalid);
             }
         }
         if !self.lossy {
-            for (_, refusal) in self.missing.iter().filter(|(name, _)| !meant.contains(name.as_str())) {
-                reader.refuse(&self.place, "", refusal.clone());
+            for (_, invalid) in self.missing.iter().filter(|(name, _)| !meant.contains(name.as_str())) {
+                reader.report(&self.place, "", invalid.clone());
             }
         }
     }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Refusal;
+use crate::InvalidValue;
 
 /// What a number may be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,11 +28,10 @@ pub const CPUS_LIMITS: Limits = Limits { unit: "CPUs", range: 1..=255 };
 
 impl Limits {
     /// The number, if it is within.
-    pub fn check(&self, number: i128) -> Result<u64, Refusal> {
-        u64::try_from(number)
-            .ok()
-            .filter(|number| self.range.contains(number))
-            .ok_or_else(|| Refusal::new(format!("{number} {} is out of range", self.unit), self.expected()))
+    pub fn check(&self, number: i128) -> Result<u64, InvalidValue> {
+        u64::try_from(number).ok().filter(|number| self.range.contains(number)).ok_or_else(|| {
+            InvalidValue::new(format!("{number} {} is out of range", self.unit), self.expected())
+        })
     }
 
     /// What [`check`](Self::check) takes, in words.
@@ -68,12 +67,12 @@ impl fmt::Display for Port {
 }
 
 impl TryFrom<i128> for Port {
-    type Error = Refusal;
-    fn try_from(number: i128) -> Result<Self, Refusal> {
+    type Error = InvalidValue;
+    fn try_from(number: i128) -> Result<Self, InvalidValue> {
         u16::try_from(number)
             .ok()
             .and_then(Self::new)
-            .ok_or_else(|| Refusal::new(format!("port {number} is out of range"), Self::EXPECTED))
+            .ok_or_else(|| InvalidValue::new(format!("port {number} is out of range"), Self::EXPECTED))
     }
 }
 
@@ -82,9 +81,11 @@ impl Port {
 }
 
 impl FromStr for Port {
-    type Err = Refusal;
-    fn from_str(text: &str) -> Result<Self, Refusal> {
-        whole(text).ok_or_else(|| Refusal::new(format!("{text:?} is not a port"), Self::EXPECTED))?.try_into()
+    type Err = InvalidValue;
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        whole(text)
+            .ok_or_else(|| InvalidValue::new(format!("{text:?} is not a port"), Self::EXPECTED))?
+            .try_into()
     }
 }
 
@@ -117,10 +118,10 @@ impl fmt::Display for MebiBytes {
 }
 
 impl FromStr for MebiBytes {
-    type Err = Refusal;
-    fn from_str(text: &str) -> Result<Self, Refusal> {
+    type Err = InvalidValue;
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
         text.parse().map(Self).map_err(|_| {
-            Refusal::new(format!("{text:?} is not a size"), "a whole number of MiB, without a unit")
+            InvalidValue::new(format!("{text:?} is not a size"), "a whole number of MiB, without a unit")
         })
     }
 }
@@ -138,10 +139,10 @@ mod tests {
     fn ports_end_where_tcp_ends() {
         assert_eq!("1".parse::<Port>().unwrap().get(), 1);
         assert_eq!("65535".parse::<Port>().unwrap().get(), 65535);
-        let refusal = |text: &str| text.parse::<Port>().unwrap_err().to_string();
-        assert_eq!(refusal("0"), "port 0 is out of range; expected a whole number from 1 to 65535");
-        assert_eq!(refusal("65536"), "port 65536 is out of range; expected a whole number from 1 to 65535");
-        assert_eq!(refusal("ssh"), "\"ssh\" is not a port; expected a whole number from 1 to 65535");
+        let invalid = |text: &str| text.parse::<Port>().unwrap_err().to_string();
+        assert_eq!(invalid("0"), "port 0 is out of range; expected a whole number from 1 to 65535");
+        assert_eq!(invalid("65536"), "port 65536 is out of range; expected a whole number from 1 to 65535");
+        assert_eq!(invalid("ssh"), "\"ssh\" is not a port; expected a whole number from 1 to 65535");
     }
 
     #[test]

@@ -73,7 +73,7 @@ pub struct UnknownName {
 impl UnknownName {
     fn remedy(&self) -> String {
         let known: Vec<_> = self.known.iter().map(String::as_str).collect();
-        crate::refusal::remedy(&crate::refusal::one_of(&known), self.nearest.as_deref())
+        crate::invalid_value::remedy(&crate::invalid_value::one_of(&known), self.nearest.as_deref())
     }
 }
 

@@ -1,13 +1,13 @@
-//! The bridge to the `toml` crate: byte spans become places, its errors become problems.
+//! The bridge to the `toml` crate: byte spans become places, its errors become diagnostics.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use toml::de::{DeTable, DeValue, Error};
 
-use crate::Refusal;
-use crate::document::{Data, Entry, Node};
-use crate::problem::{Place, Problem};
+use crate::InvalidValue;
+use crate::diagnostic::{Diagnostic, Place};
+use crate::node::{Data, Entry, Node};
 
 /// Turns byte offsets of a file into places.
 pub(crate) struct Locator<'a> {
@@ -38,11 +38,11 @@ pub(crate) fn is_duplicate_key(error: &Error) -> bool {
     error.message() == "duplicate key"
 }
 
-/// The problems that `errors` stand for.
+/// The diagnostics that `errors` stand for.
 ///
 /// The parser goes on after an error, but what it then reports is often the echo of it (an open list makes three errors
 /// of each line that follows): of the errors that are more than a duplicate key only the first counts.
-pub(crate) fn problems(locator: &Locator<'_>, errors: &[Error]) -> Vec<Problem> {
+pub(crate) fn diagnostics(locator: &Locator<'_>, errors: &[Error]) -> Vec<Diagnostic> {
     let end = locator.text.len();
     let span = |error: &Error| error.span().unwrap_or(end..end);
     let (duplicates, others): (Vec<_>, Vec<_>) = errors.iter().partition(|error| is_duplicate_key(error));
@@ -53,10 +53,10 @@ pub(crate) fn problems(locator: &Locator<'_>, errors: &[Error]) -> Vec<Problem> 
         .map(|error| (span(error).start, duplicate_key(locator, span(error))));
     duplicates
         .chain(first.map(|error| (span(error).start, not_toml(locator, error, span(error)))))
-        .map(|(offset, what)| Problem {
+        .map(|(offset, what)| Diagnostic {
             place: locator.place(offset),
             key: String::new(),
-            refusal: Refusal::new(what, ""),
+            error: InvalidValue::new(what, ""),
         })
         .collect()
 }
@@ -105,43 +105,51 @@ fn find_sibling(table: &DeTable<'_>, beside: &str, name: &str) -> Option<usize> 
     })
 }
 
-/// The table with the place of each key and value; `problems` gets what Nix would not read.
+/// The table with the place of each key and value; `diagnostics` gets what Nix would not read.
 pub(crate) fn tree(
     locator: &Locator<'_>,
     table: DeTable<'_>,
-    problems: &mut Vec<Problem>,
+    diagnostics: &mut Vec<Diagnostic>,
 ) -> BTreeMap<String, Entry> {
     table
         .into_iter()
         .map(|(key, value)| {
             let key_place = locator.place(key.span().start);
-            let node = node(locator, value.span(), value.into_inner(), problems);
+            let node = node(locator, value.span(), value.into_inner(), diagnostics);
             (key.into_inner().into_owned(), Entry { key_place, node })
         })
         .collect()
 }
 
-fn node(locator: &Locator<'_>, span: Range<usize>, value: DeValue<'_>, problems: &mut Vec<Problem>) -> Node {
+fn node(
+    locator: &Locator<'_>,
+    span: Range<usize>,
+    value: DeValue<'_>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Node {
     let place = locator.place(span.start);
     let written = locator.slice(span);
     let data = match value {
         DeValue::String(text) => Data::Text(text.into_owned()),
         DeValue::Integer(number) => {
-            Data::Whole(i128::from_str_radix(number.as_str(), number.radix()).ok(), written.to_owned())
+            Data::Integer(i128::from_str_radix(number.as_str(), number.radix()).ok(), written.to_owned())
         }
-        DeValue::Boolean(truth) => Data::Truth(truth),
+        DeValue::Boolean(truth) => Data::Boolean(truth),
         DeValue::Float(_) => Data::Other("a fraction", written.to_owned()),
         DeValue::Datetime(_) => Data::Other("a date", written.to_owned()),
         DeValue::Array(items) => Data::List(
-            items.into_iter().map(|item| node(locator, item.span(), item.into_inner(), problems)).collect(),
+            items
+                .into_iter()
+                .map(|item| node(locator, item.span(), item.into_inner(), diagnostics))
+                .collect(),
         ),
         DeValue::Table(table) => {
             if is_newer_inline_table(written) {
                 let what = "an inline table over several lines or with a comma at its end is TOML 1.1, Nix reads 1.0";
-                let refusal = Refusal::new(what, "a [table] of its own, or one line");
-                problems.push(Problem { place: place.clone(), key: String::new(), refusal });
+                let invalid = InvalidValue::new(what, "a [table] of its own, or one line");
+                diagnostics.push(Diagnostic { place: place.clone(), key: String::new(), error: invalid });
             }
-            Data::Table(tree(locator, table, problems))
+            Data::Table(tree(locator, table, diagnostics))
         }
     };
     Node { data, place }
@@ -162,7 +170,7 @@ mod tests {
 
     fn messages(text: &str) -> Vec<String> {
         let errors = DeTable::parse_recoverable(text).1;
-        problems(&Locator { name: "f", text }, &errors).iter().map(ToString::to_string).collect()
+        diagnostics(&Locator { name: "f", text }, &errors).iter().map(ToString::to_string).collect()
     }
 
     #[test]

@@ -99,7 +99,7 @@ fn with_order<T>(
 
 #[cfg(test)]
 mod tests {
-    use rave_spec::{Role, Source, load};
+    use rave_spec::{ConfigFile, Role, load};
 
     use super::*;
 
@@ -109,11 +109,11 @@ mod tests {
         let read = |name: &str| std::fs::read_to_string(format!("{root}/{name}")).unwrap();
         let (settings, profile) = (read("rave.toml"), read("profiles/simple.toml"));
         let shipped = [
-            Source { name: "rave.toml", text: &settings, role: Role::Settings },
-            Source { name: "simple.toml", text: &profile, role: Role::Profile("simple") },
+            ConfigFile { name: "rave.toml", text: &settings, role: Role::Settings },
+            ConfigFile { name: "simple.toml", text: &profile, role: Role::Profile("simple") },
         ];
         let local = "[guest]\nuser = \"dev\"\n[vm]\nmemory = 8192\n[services.ssh]\nhost = 2224\n[nixos]\nmax-jobs = 1\n";
-        let local = Source { name: "rave.local.toml", text: local, role: Role::Settings };
+        let local = ConfigFile { name: "rave.local.toml", text: local, role: Role::Settings };
         let variables = [("RAVE_DISK".to_owned(), "20000".to_owned())];
         let here = load(&[&shipped[..], &[local]].concat(), &variables).unwrap();
         let shipped = load(&shipped, &[]).unwrap();

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rave_spec::{Loaded, Source};
+use rave_spec::{ConfigFile, Loaded};
 
 use crate::command_error::CommandError;
 
@@ -44,7 +44,7 @@ fn tracked(root: &Utf8Path) -> anyhow::Result<Vec<Read>> {
 }
 
 fn check(files: &[Read], variables: &[(String, String)]) -> anyhow::Result<Loaded> {
-    let sources: Vec<Source<'_>> = files.iter().map(Read::source).collect();
+    let sources: Vec<ConfigFile<'_>> = files.iter().map(Read::source).collect();
     rave_spec::load(&sources, variables).map_err(|errors| {
         let count = errors.0.len();
         let noun = if count == 1 { "an error".to_owned() } else { format!("{count} errors") };
@@ -55,10 +55,10 @@ fn check(files: &[Read], variables: &[(String, String)]) -> anyhow::Result<Loade
 }
 
 impl Read {
-    fn source(&self) -> Source<'_> {
+    fn source(&self) -> ConfigFile<'_> {
         match &self.profile {
-            Some(profile) => Source::profile(&self.name, profile, &self.text),
-            None => Source::settings(&self.name, &self.text),
+            Some(profile) => ConfigFile::profile(&self.name, profile, &self.text),
+            None => ConfigFile::settings(&self.name, &self.text),
         }
     }
 }

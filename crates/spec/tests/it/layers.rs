@@ -81,8 +81,8 @@ fn a_local_file_may_swap_two_ports() {
 fn a_wrong_value_counts_even_where_it_is_overridden() {
     let bad = crate::GOOD.replace("memory = 4096", "memory = 1");
     let files = [
-        rave_spec::Source::settings("rave.toml", &bad),
-        rave_spec::Source::settings("rave.local.toml", "vm.memory = 4096"),
+        rave_spec::ConfigFile::settings("rave.toml", &bad),
+        rave_spec::ConfigFile::settings("rave.local.toml", "vm.memory = 4096"),
     ];
     assert_eq!(
         rave_spec::load(&files, &[]).unwrap_err().to_string(),
@@ -94,8 +94,8 @@ fn a_wrong_value_counts_even_where_it_is_overridden() {
 fn problems_come_in_the_order_of_files_lines_and_columns() {
     let bad = crate::GOOD.replace("cpus = 2", "cpus = 0");
     let files = [
-        rave_spec::Source::settings("rave.toml", &bad),
-        rave_spec::Source::settings("a.toml", "vm.disks = 1\nguest.user = \"root\"\n"),
+        rave_spec::ConfigFile::settings("rave.toml", &bad),
+        rave_spec::ConfigFile::settings("a.toml", "vm.disks = 1\nguest.user = \"root\"\n"),
     ];
     let env = [("RAVE_BASE".to_owned(), "arch".to_owned())];
     let errors = rave_spec::load(&files, &env).unwrap_err();
@@ -188,9 +188,9 @@ fn a_password_of_ones_own_is_masked() {
 /// Loads [`GOOD`](crate::GOOD) with the file of one more profile and a `rave.local.toml`.
 fn load_profile(text: &str, local: &str) -> Result<rave_spec::Loaded, rave_spec::Errors> {
     let sources = [
-        rave_spec::Source::settings("rave.toml", crate::GOOD),
-        rave_spec::Source::profile("profiles/mine.toml", "mine", text),
-        rave_spec::Source::settings("rave.local.toml", local),
+        rave_spec::ConfigFile::settings("rave.toml", crate::GOOD),
+        rave_spec::ConfigFile::profile("profiles/mine.toml", "mine", text),
+        rave_spec::ConfigFile::settings("rave.local.toml", local),
     ];
     rave_spec::load(&sources, &[])
 }

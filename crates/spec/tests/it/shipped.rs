@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use rave_spec::{Feature, ServiceName, Source, Spec, WELL_KNOWN_PASSWORD};
+use rave_spec::{ConfigFile, Feature, ServiceName, Spec, WELL_KNOWN_PASSWORD};
 
 fn shipped() -> Spec {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -12,8 +12,8 @@ fn shipped() -> Spec {
         let file = format!("profiles/{name}.toml");
         (name, fs::read_to_string(root.join(&file)).unwrap(), file)
     });
-    let mut sources = vec![Source::settings("rave.toml", &text)];
-    sources.extend(profiles.iter().map(|(name, text, file)| Source::profile(file, name, text)));
+    let mut sources = vec![ConfigFile::settings("rave.toml", &text)];
+    sources.extend(profiles.iter().map(|(name, text, file)| ConfigFile::profile(file, name, text)));
     rave_spec::load(&sources, &[]).unwrap().spec
 }
 

@@ -83,7 +83,7 @@ mod tests {
     use super::*;
     use crate::command_error::{code_of, lines_of};
     use crate::exit::Code;
-    use rave_spec::Source;
+    use rave_spec::ConfigFile;
 
     fn services() -> Services {
         let read = |name: &str| {
@@ -91,9 +91,9 @@ mod tests {
         };
         let texts = [read("rave.toml"), read("profiles/headless.toml"), read("profiles/simple.toml")];
         let sources = [
-            Source::settings("rave.toml", &texts[0]),
-            Source::profile("headless.toml", "headless", &texts[1]),
-            Source::profile("simple.toml", "simple", &texts[2]),
+            ConfigFile::settings("rave.toml", &texts[0]),
+            ConfigFile::profile("headless.toml", "headless", &texts[1]),
+            ConfigFile::profile("simple.toml", "simple", &texts[2]),
         ];
         rave_spec::load(&sources, &[]).unwrap().spec.services
     }

@@ -70,8 +70,8 @@ fn the_checkouts_own_profiles_are_locked() {
         .map(|entry| entry.unwrap().into_path())
         .map(|path| (path.file_stem().unwrap().to_owned(), fs::read_to_string(&path).unwrap()))
         .collect();
-    let mut sources = vec![rave_spec::Source::settings("rave.toml", &settings)];
-    sources.extend(profiles.iter().map(|(name, text)| rave_spec::Source::profile(name, name, text)));
+    let mut sources = vec![rave_spec::ConfigFile::settings("rave.toml", &settings)];
+    sources.extend(profiles.iter().map(|(name, text)| rave_spec::ConfigFile::profile(name, name, text)));
     let spec = rave_spec::load(&sources, &[]).unwrap().spec;
     for (name, profile) in &spec.profiles {
         let covered = lock.covering(spec.debian.suite.as_str(), &spec.debian_packages(profile));

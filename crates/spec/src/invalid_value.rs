@@ -3,7 +3,7 @@
 /// A value that is not what its type allows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what}{}", remedy(&self.expected, self.nearest.as_deref()))]
-pub struct Refusal {
+pub struct InvalidValue {
     /// What was found and what is wrong with it: `port 70000 is out of range`.
     pub what: String,
     /// What would be right: `a whole number from 1 to 65535`. May be empty where `what` says it all.
@@ -12,7 +12,7 @@ pub struct Refusal {
     pub nearest: Option<String>,
 }
 
-impl Refusal {
+impl InvalidValue {
     pub(crate) fn new(what: impl Into<String>, expected: impl Into<String>) -> Self {
         Self { what: what.into(), expected: expected.into(), nearest: None }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Origin, Refusal};
+use crate::{InvalidValue, Origin};
 
 /// A place in what was passed to [`load`](crate::load).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,17 +43,17 @@ impl fmt::Display for Place {
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{place}: {}{refusal}", self.prefix())]
-pub struct Problem {
+#[error("{place}: {}{error}", self.prefix())]
+pub struct Diagnostic {
     /// Where.
     pub place: Place,
     /// The dotted key of the value that is wrong; empty where the message itself names what is wrong.
     pub key: String,
     /// What was found, what was expected, and the nearest valid name.
-    pub refusal: Refusal,
+    pub error: InvalidValue,
 }
 
-impl Problem {
+impl Diagnostic {
     fn prefix(&self) -> String {
         if self.key.is_empty() { String::new() } else { format!("{}: ", self.key) }
     }
@@ -61,13 +61,13 @@ impl Problem {
 
 /// All that is wrong, in the order of the files, then of the variables; never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Errors(pub Vec<Problem>);
+pub struct Errors(pub Vec<Diagnostic>);
 
 impl fmt::Display for Errors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.0.iter().enumerate() {
+        for (index, diagnostic) in self.0.iter().enumerate() {
             let line_end = if index == 0 { "" } else { "\n" };
-            write!(f, "{line_end}{problem}")?;
+            write!(f, "{line_end}{diagnostic}")?;
         }
         Ok(())
     }
