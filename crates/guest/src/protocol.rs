@@ -1,6 +1,6 @@
 //! What the guest tells the host: readiness events, and the health report.
 //!
-//! An [`Event`] is one line of JSON on the virtio-serial port [`PORT_NAME`]. The host reads the port's other end from a
+//! An [`GuestEvent`] is one line of JSON on the virtio-serial port [`PORT_NAME`]. The host reads the port's other end from a
 //! socket of QEMU. A [`Health`] is what `rave-guest health` prints and what the gateway serves at `/healthz`.
 
 use serde::{Deserialize, Serialize};
@@ -9,17 +9,17 @@ use std::fmt;
 /// Name of the virtio-serial port that carries the events; in the guest `/dev/virtio-ports/` + this name.
 pub const PORT_NAME: &str = "org.rave.ready";
 
-/// The longest line that [`Event::parse`] looks at, in bytes. A port carries whatever the guest writes, so a reader
+/// The longest line that [`GuestEvent::parse`] looks at, in bytes. A port carries whatever the guest writes, so a reader
 /// may drop longer lines unread.
 pub const MAX_LINE: usize = 64 * 1024;
 
 /// One step of the guest on its way to being usable, in the order in which they are expected.
 ///
 /// Each is announced as soon as it is reached, so a later one may come first (sshd is often up before setup is done);
-/// the first stage in this order that is not [`State::Ok`] is the one to name when the guest hangs.
+/// the first stage in this order that is not [`StageState::Ok`] is the one to name when the guest hangs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Stage {
+pub enum GuestStage {
     /// `rave-guest ready` runs: the kernel, the initrd and the root filesystem are behind us.
     Userspace,
     /// The npm tools were checked against the lock.
@@ -27,7 +27,7 @@ pub enum Stage {
     /// The user's home and configuration are prepared.
     Setup,
     /// A network interface has an address. It fails when none comes within 10 s (more on a slow machine), and
-    /// [`Stage::Ready`] comes all the same.
+    /// [`GuestStage::Ready`] comes all the same.
     Network,
     /// The SSH server listens.
     Sshd,
@@ -42,7 +42,7 @@ pub enum Stage {
     Ready,
 }
 
-impl Stage {
+impl GuestStage {
     /// Every stage, in order.
     pub const ALL: [Self; 9] = [
         Self::Userspace,
@@ -72,31 +72,31 @@ impl Stage {
     }
 }
 
-impl fmt::Display for Stage {
+impl fmt::Display for GuestStage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
-/// How a [`Stage`] stands.
+/// How a [`GuestStage`] stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum StageState {
     /// Not reached; the event's detail says what it waits for. Sent again whenever that changes.
     Waiting,
     /// Reached.
     Ok,
-    /// Will not be reached without help. It may still become [`State::Ok`] if someone helps.
+    /// Will not be reached without help. It may still become [`StageState::Ok`] if someone helps.
     Failed,
 }
 
 /// One line on the readiness port.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Event {
+pub struct GuestEvent {
     /// What it is about.
-    pub stage: Stage,
+    pub stage: GuestStage,
     /// How that stands.
-    pub state: State,
+    pub state: StageState,
     /// What is waited for or why it failed, for people: `vibe-kanban.service is activating (auto-restart)`.
     #[serde(default)]
     pub detail: String,
@@ -106,12 +106,12 @@ pub struct Event {
     /// The kernel's `/proc/sys/kernel/random/boot_id`: it tells a reboot from the boot before.
     #[serde(default)]
     pub boot_id: String,
-    /// On [`Stage::Sshd`]: the server's public host keys, `ssh-ed25519 AAAA...` without comment, to pin them.
+    /// On [`GuestStage::Sshd`]: the server's public host keys, `ssh-ed25519 AAAA...` without comment, to pin them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub host_keys: Vec<String>,
 }
 
-impl Event {
+impl GuestEvent {
     /// The event of one line, or nothing when the line is no event: noise, a half line after a reset, or a stage that
     /// this version does not know. Unknown fields are ignored.
     pub fn parse(line: &[u8]) -> Option<Self> {
@@ -181,10 +181,10 @@ pub struct ServiceHealth {
 mod tests {
     use super::*;
 
-    fn event() -> Event {
-        Event {
-            stage: Stage::Kanban,
-            state: State::Waiting,
+    fn event() -> GuestEvent {
+        GuestEvent {
+            stage: GuestStage::Kanban,
+            state: StageState::Waiting,
             detail: "vibe-kanban.service is activating (auto-restart)".into(),
             uptime_ms: 5_120,
             boot_id: "0b3c".into(),
@@ -200,20 +200,20 @@ mod tests {
             "{\"stage\":\"kanban\",\"state\":\"waiting\",\"detail\":\"vibe-kanban.service is activating \
              (auto-restart)\",\"uptime_ms\":5120,\"boot_id\":\"0b3c\"}\n"
         );
-        assert_eq!(Event::parse(line.as_bytes()), Some(event()));
+        assert_eq!(GuestEvent::parse(line.as_bytes()), Some(event()));
     }
 
     #[test]
     fn newlines_in_a_detail_stay_inside_the_line() {
-        let event = Event { detail: "a\nb".into(), ..event() };
+        let event = GuestEvent { detail: "a\nb".into(), ..event() };
         assert_eq!(event.to_line().matches('\n').count(), 1);
-        assert_eq!(Event::parse(event.to_line().as_bytes()), Some(event));
+        assert_eq!(GuestEvent::parse(event.to_line().as_bytes()), Some(event));
     }
 
     #[test]
     fn unknown_fields_and_missing_optional_ones_are_fine() {
-        let parsed = Event::parse(br#"{"stage":"ready","state":"ok","colour":[1,{}]}"#).unwrap();
-        assert_eq!((parsed.stage, parsed.state, parsed.uptime_ms), (Stage::Ready, State::Ok, 0));
+        let parsed = GuestEvent::parse(br#"{"stage":"ready","state":"ok","colour":[1,{}]}"#).unwrap();
+        assert_eq!((parsed.stage, parsed.state, parsed.uptime_ms), (GuestStage::Ready, StageState::Ok, 0));
     }
 
     #[test]
@@ -221,40 +221,40 @@ mod tests {
         let mut line = b"\x00\xff garbage ".to_vec();
         line.extend_from_slice(event().to_line().trim_end().as_bytes());
         line.extend_from_slice(b"\r\n");
-        assert_eq!(Event::parse(&line), Some(event()));
+        assert_eq!(GuestEvent::parse(&line), Some(event()));
     }
 
     #[test]
     fn no_prefix_or_damaged_byte_of_a_line_panics() {
         let line = event().to_line().into_bytes();
         for cut in 0..line.len() {
-            let _ = Event::parse(&line[..cut]);
+            let _ = GuestEvent::parse(&line[..cut]);
             for byte in [0x00, 0xff, b'{', b'"', b'\\'] {
                 let mut damaged = line.clone();
                 damaged[cut] = byte;
-                let _ = Event::parse(&damaged);
+                let _ = GuestEvent::parse(&damaged);
             }
         }
-        assert_eq!(Event::parse(b""), None);
-        assert_eq!(Event::parse(br#"{"stage":"warp","state":"ok"}"#), None);
-        assert_eq!(Event::parse(br#"{"stage":"ready","state":"ok","uptime_ms":-1}"#), None);
+        assert_eq!(GuestEvent::parse(b""), None);
+        assert_eq!(GuestEvent::parse(br#"{"stage":"warp","state":"ok"}"#), None);
+        assert_eq!(GuestEvent::parse(br#"{"stage":"ready","state":"ok","uptime_ms":-1}"#), None);
         // Deep nesting must not exhaust the stack.
-        assert_eq!(Event::parse("{\"a\":".repeat(10_000).as_bytes()), None);
-        assert_eq!(Event::parse("[".repeat(60_000).as_bytes()), None);
+        assert_eq!(GuestEvent::parse("{\"a\":".repeat(10_000).as_bytes()), None);
+        assert_eq!(GuestEvent::parse("[".repeat(60_000).as_bytes()), None);
     }
 
     #[test]
     fn over_long_lines_are_refused() {
-        let event = Event { detail: "x".repeat(MAX_LINE), ..event() };
-        assert_eq!(Event::parse(event.to_line().as_bytes()), None);
+        let event = GuestEvent { detail: "x".repeat(MAX_LINE), ..event() };
+        assert_eq!(GuestEvent::parse(event.to_line().as_bytes()), None);
     }
 
     #[test]
     fn names_on_the_wire_are_those_of_name() {
-        for stage in Stage::ALL {
+        for stage in GuestStage::ALL {
             assert_eq!(serde_json::to_string(&stage).unwrap(), format!("\"{stage}\""));
         }
-        assert!(Stage::ALL.is_sorted());
+        assert!(GuestStage::ALL.is_sorted());
     }
 
     #[test]

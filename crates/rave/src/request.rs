@@ -3,9 +3,9 @@
 use camino::Utf8Path;
 use rave_image::Manifest;
 use rave_spec::Format;
-use rave_vm::machine::{Display, Firmware, Overlay, Part};
-use rave_vm::ports::Want;
-use rave_vm::sandbox::{Hardware, Plan, ServicePort};
+use rave_vm::machine::{DiskExtent, Display, Firmware, Overlay};
+use rave_vm::ports::PortPolicy;
+use rave_vm::sandbox::{Hardware, LaunchConfig, ServicePort};
 
 use crate::settings::Settings;
 
@@ -22,13 +22,13 @@ pub struct Found<'a> {
 
 impl Found<'_> {
     /// Where in its file the disk lies: an OVA is booted as it is, not unpacked.
-    fn part(&self) -> anyhow::Result<Part> {
+    fn extent(&self) -> anyhow::Result<DiskExtent> {
         match self.format {
             Format::Virtualbox => {
                 let disk = rave_image::formats::ova::locate_disk(self.path)?;
-                Ok(Part::Bytes { offset: disk.offset, size: disk.size })
+                Ok(DiskExtent::Bytes { offset: disk.offset, size: disk.size })
             }
-            Format::Qemu | Format::Vmware | Format::Raw | Format::Iso => Ok(Part::Whole),
+            Format::Qemu | Format::Vmware | Format::Raw | Format::Iso => Ok(DiskExtent::Whole),
         }
     }
 }
@@ -40,13 +40,13 @@ pub fn machine<'a>(
     run_root: &'a Utf8Path,
     found: Found<'a>,
     services: &'a [ServicePort],
-) -> anyhow::Result<Plan<'a>> {
+) -> anyhow::Result<LaunchConfig<'a>> {
     let vm = settings.spec.spec.vm;
-    Ok(Plan {
+    Ok(LaunchConfig {
         run_root,
         label: settings.profile.as_str(),
         artifact: found.path,
-        part: found.part()?,
+        extent: found.extent()?,
         hardware: Hardware::of(found.format),
         overlay: Overlay::Throwaway,
         disk_mib: vm.disk.get(),
@@ -61,7 +61,11 @@ pub fn machine<'a>(
 
 /// Each service on the port that `host` chooses, knowing rave.toml's. The ports in the guest are the image's own, also
 /// where rave.toml has others by now.
-pub fn services(settings: &Settings, manifest: &Manifest, host: impl Fn(u16) -> Want) -> Vec<ServicePort> {
+pub fn services(
+    settings: &Settings,
+    manifest: &Manifest,
+    host: impl Fn(u16) -> PortPolicy,
+) -> Vec<ServicePort> {
     let service = |(name, service): (rave_spec::ServiceName, rave_spec::Service)| ServicePort {
         name: name.to_string(),
         guest: manifest.guest.services.port(name.as_str()),

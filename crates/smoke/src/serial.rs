@@ -5,7 +5,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::time::Duration;
 
 use camino::Utf8Path;
-use rave_vm::boot::Evidence;
+use rave_vm::boot::StageDetector;
 
 /// Lines of the log that a report keeps.
 const LINES: usize = 15;
@@ -19,9 +19,9 @@ pub fn last_lines(log: &Utf8Path) -> io::Result<Vec<String>> {
     file.seek(SeekFrom::Start(file.metadata()?.len().saturating_sub(BYTES)))?;
     let mut bytes = Vec::new();
     file.take(BYTES).read_to_end(&mut bytes)?;
-    let mut evidence = Evidence::default();
-    evidence.serial(&bytes, Duration::ZERO);
-    let mut lines = evidence.last_lines();
+    let mut detector = StageDetector::default();
+    detector.serial(&bytes, Duration::ZERO);
+    let mut lines = detector.last_lines();
     lines.drain(..lines.len().saturating_sub(LINES));
     Ok(lines)
 }

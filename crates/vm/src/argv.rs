@@ -4,7 +4,7 @@ use camino::Utf8Path;
 
 use crate::accel::{Accelerator, Engine};
 use crate::machine::{
-    Arch, Clock, Display, Firmware, Forward, Interface, Machine, Overlay, Server, VNC_BASE,
+    Arch, Clock, Display, DisplayServer, Firmware, Forward, Interface, Machine, Overlay, VNC_BASE,
 };
 use crate::qemu::Version;
 
@@ -220,12 +220,12 @@ fn display(argv: &mut Argv, machine: &Machine) {
         // So the window takes the guest's size first, and the guest its window's when a user changes that.
         Display::Gtk => argv.add("-display", "gtk,zoom-to-fit=off"),
         Display::Sdl => argv.add("-display", "sdl"),
-        Display::Vnc(Server { bind, port, .. }) => {
+        Display::Vnc(DisplayServer { bind, port, .. }) => {
             argv.add("-display", "none");
             let number = port.saturating_sub(VNC_BASE);
             argv.add("-vnc", format!("{bind}:{number},password-secret={PASSWORD}"));
         }
-        Display::Spice(Server { bind, port, .. }) => {
+        Display::Spice(DisplayServer { bind, port, .. }) => {
             argv.add("-display", "none");
             argv.add("-spice", format!("addr={bind},port={port},password-secret={PASSWORD}"));
         }

@@ -4,21 +4,21 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
-use rave_guest::protocol::{Event, Stage as GuestStage};
+use rave_guest::protocol::{GuestEvent, GuestStage};
 use rave_process::{Child, Cmd, Status, interrupt};
 
 use crate::Error;
 use crate::accel::Engine;
 use crate::argv::qemu_argv;
-use crate::boot::evidence::DeadEnd;
+use crate::boot::stage_detector::DeadEnd;
 use crate::boot::watch::{POLL, Watch};
-use crate::boot::{BootFailure, Cause, Stage, Timeline};
+use crate::boot::{BootFailure, BootStage, Cause, Timeline};
 use crate::machine::{Machine, WhenTaken};
-use crate::ports::{self, PortRequest, Want};
+use crate::ports::{self, PortPolicy, PortRequest};
 use crate::prepare::{prepare, remove};
 use crate::qemu::Qemu;
 use crate::qmp::Client;
-use crate::record::{Record, RunDir};
+use crate::run_dir::{InstanceRecord, RunDir};
 use crate::ssh::Ssh;
 
 /// How long QEMU may take to open its control socket. It does so before it runs the guest.
@@ -60,12 +60,12 @@ pub enum BootEvent<'a> {
     /// The boot came to this stage, `at` after its beginning.
     Reached {
         /// The stage.
-        stage: Stage,
+        stage: BootStage,
         /// Since QEMU's start, or since the reboot was asked for.
         at: Duration,
     },
     /// The guest said something.
-    Guest(&'a Event),
+    Guest(&'a GuestEvent),
 }
 
 /// A machine that runs on without us.
@@ -131,15 +131,15 @@ impl Instance {
             let ended = self.ended()?;
             let events = self.watch.poll()?;
             self.report(&events, &mut told, on_event);
-            let evidence = &self.watch.evidence;
-            if let Some(at) = evidence.reached(stage) {
+            let detector = &self.watch.detector;
+            if let Some(at) = detector.reached(stage) {
                 return Ok(self.ready(at));
             }
             if let Some(cause) = self.cause(stage, deadline, ended) {
                 return Err(Box::new(BootFailure {
-                    stage: evidence.stage(),
-                    evidence: evidence.reason(),
-                    serial_tail: evidence.last_lines(),
+                    stage: detector.stage(),
+                    evidence: detector.reason(),
+                    serial_tail: detector.last_lines(),
                     cause,
                 })
                 .into());
@@ -148,11 +148,16 @@ impl Instance {
         }
     }
 
-    fn report(&self, events: &[Event], told: &mut Option<Stage>, on_event: &mut dyn FnMut(BootEvent<'_>)) {
+    fn report(
+        &self,
+        events: &[GuestEvent],
+        told: &mut Option<BootStage>,
+        on_event: &mut dyn FnMut(BootEvent<'_>),
+    ) {
         for event in events {
             on_event(BootEvent::Guest(event));
         }
-        let stage = self.watch.evidence.stage();
+        let stage = self.watch.detector.stage();
         if *told != Some(stage) {
             *told = Some(stage);
             on_event(BootEvent::Reached { stage, at: self.watch.elapsed() });
@@ -161,9 +166,9 @@ impl Instance {
 
     /// Why there is no point in waiting longer.
     fn cause(&self, until: GuestStage, deadline: Duration, ended: Option<Status>) -> Option<Cause> {
-        let evidence = &self.watch.evidence;
+        let detector = &self.watch.detector;
         // A panic is why a machine that reboots or ends did so.
-        match evidence.dead_end() {
+        match detector.dead_end() {
             Some(DeadEnd::Panic(message)) => return Some(Cause::Panicked { message: message.clone() }),
             Some(DeadEnd::GaveUp(message)) => return Some(Cause::GaveUp { message: message.clone() }),
             None => {}
@@ -171,19 +176,19 @@ impl Instance {
         if let Some(status) = ended {
             return Some(Cause::QemuDied { status, tail: self.child.tail() });
         }
-        if let Some(event) = evidence.failed(until) {
+        if let Some(event) = detector.failed(until) {
             return Some(Cause::GuestReported { detail: format!("{}: {}", event.stage, event.detail) });
         }
         (self.watch.elapsed() >= deadline).then_some(Cause::Timeout { after: deadline })
     }
 
     fn ready(&self, at: Duration) -> Ready {
-        let evidence = &self.watch.evidence;
-        let sshd = evidence.event_of(GuestStage::Sshd);
+        let detector = &self.watch.detector;
+        let sshd = detector.event_of(GuestStage::Sshd);
         Ready {
-            timeline: evidence.timeline(at),
+            timeline: detector.timeline(at),
             host_keys: sshd.map(|event| event.host_keys.clone()).unwrap_or_default(),
-            boot_id: evidence.boot_id().unwrap_or_default().to_owned(),
+            boot_id: detector.boot_id().unwrap_or_default().to_owned(),
         }
     }
 
@@ -195,7 +200,7 @@ impl Instance {
         on_event: &mut dyn FnMut(BootEvent<'_>),
     ) -> Result<Ready, Error> {
         self.watch.poll()?;
-        let boot_id = self.watch.evidence.boot_id().map(str::to_owned);
+        let boot_id = self.watch.detector.boot_id().map(str::to_owned);
         self.watch.restart(boot_id)?;
         match ssh.exec("sudo -n systemctl reboot", REBOOT_COMMAND) {
             // The server may go before it has told the command's end.
@@ -215,7 +220,7 @@ impl Instance {
         Error::QemuDied { command: self.child.command(), status, tail: self.child.tail() }
     }
 
-    /// Lets the machine run on without us and past our end. Its run folder stays until [`crate::record::sweep`] finds that
+    /// Lets the machine run on without us and past our end. Its run folder stays until [`crate::run_dir::sweep`] finds that
     /// it has ended.
     pub fn detach(self) -> Detached {
         let Self { machine, child, .. } = self;
@@ -248,7 +253,8 @@ fn launch(
                 let forward = machine.forwards.iter_mut().find(|forward| forward.name == taken.name);
                 match forward {
                     Some(forward) if forward.when_taken == WhenTaken::PickAnother => {
-                        let want = PortRequest { name: taken.name, bind: forward.bind, want: Want::Auto };
+                        let want =
+                            PortRequest { name: taken.name, bind: forward.bind, want: PortPolicy::Auto };
                         forward.host = ports::resolve(&[want])?[0].port;
                     }
                     _ => return Err(taken.into()),
@@ -257,7 +263,7 @@ fn launch(
             other => break other?,
         }
     };
-    Record::save(&machine, child.pid())?;
+    InstanceRecord::save(&machine, child.pid())?;
     Ok((machine, child, qmp, watch))
 }
 

@@ -25,7 +25,7 @@ pub mod ports;
 mod prepare;
 pub mod qemu;
 pub mod qmp;
-pub mod record;
+pub mod run_dir;
 pub mod sandbox;
 mod screenshot;
 mod shutdown;
@@ -33,4 +33,5 @@ pub mod ssh;
 
 pub use error::Error;
 pub use instance::{BootEvent, Detached, Instance, Ready};
+pub use owner::Owner;
 pub use shutdown::Shutdown;

@@ -8,8 +8,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
-pub use disk::{Disk, DiskFormat, ExtraDisk, Interface, Part};
-pub use display::{Display, Password, Server, VNC_BASE};
+pub use disk::{Disk, DiskExtent, DiskFormat, ExtraDisk, Interface};
+pub use display::{Display, DisplayServer, Password, VNC_BASE};
 
 /// The guest's processor architecture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

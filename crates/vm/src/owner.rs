@@ -1,10 +1,24 @@
 //! Who listens on a TCP port of this host, as far as `/proc` tells this user.
 
+use std::fmt;
 use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::ports::Owner;
+/// A process of the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// Its process id.
+    pub pid: u32,
+    /// The program it runs; its name where the path cannot be read.
+    pub program: Utf8PathBuf,
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "process {} ({})", self.pid, self.program)
+    }
+}
 
 /// State `TCP_LISTEN` in `/proc/net/tcp`, `include/net/tcp_states.h` of Linux.
 const LISTEN: &str = "0A";

@@ -3,9 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 
-use camino::Utf8PathBuf;
-
-use crate::owner;
+use crate::owner::{self, Owner};
 
 /// What is wanted for one service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,12 +13,12 @@ pub struct PortRequest {
     /// The host's address that will listen.
     pub bind: IpAddr,
     /// Which port.
-    pub want: Want,
+    pub want: PortPolicy,
 }
 
 /// Which port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Want {
+pub enum PortPolicy {
     /// This one.
     Fixed(u16),
     /// This one, or where it is taken a free one.
@@ -38,21 +36,6 @@ pub struct Resolved {
     pub port: u16,
     /// The port that was wanted and is taken, with its owner.
     pub fell_back_from: Option<PortTaken>,
-}
-
-/// A process of the host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Owner {
-    /// Its process id.
-    pub pid: u32,
-    /// The program it runs; its name where the path cannot be read.
-    pub program: Utf8PathBuf,
-}
-
-impl fmt::Display for Owner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "process {} ({})", self.pid, self.program)
-    }
 }
 
 /// A port that somebody else holds, or that may not be had.
@@ -113,9 +96,9 @@ pub fn resolve(requests: &[PortRequest]) -> Result<Vec<Resolved>, PortTaken> {
     let mut held: Vec<Option<(TcpListener, Resolved)>> = requests.iter().map(|_| None).collect();
     for (slot, request) in held.iter_mut().zip(requests) {
         let (port, or_free) = match request.want {
-            Want::Fixed(port) => (port, false),
-            Want::FixedOrFree(port) => (port, true),
-            Want::Auto => continue,
+            PortPolicy::Fixed(port) => (port, false),
+            PortPolicy::FixedOrFree(port) => (port, true),
+            PortPolicy::Auto => continue,
         };
         match (listen(request, port), or_free) {
             (Ok(listener), _) => *slot = Some((listener, resolved(request, port, None))),
@@ -133,8 +116,10 @@ pub fn resolve(requests: &[PortRequest]) -> Result<Vec<Resolved>, PortTaken> {
 
 fn free(request: &PortRequest, all: &[PortRequest]) -> Result<(TcpListener, Resolved), PortTaken> {
     let fell_back_from = match request.want {
-        Want::FixedOrFree(port) => listen(request, port).err().map(|error| taken(request, port, &error, all)),
-        Want::Fixed(_) | Want::Auto => None,
+        PortPolicy::FixedOrFree(port) => {
+            listen(request, port).err().map(|error| taken(request, port, &error, all))
+        }
+        PortPolicy::Fixed(_) | PortPolicy::Auto => None,
     };
     let listener = listen(request, 0).map_err(|error| taken(request, 0, &error, all))?;
     let port = listener.local_addr().map_err(|error| taken(request, 0, &error, all))?.port();
@@ -154,7 +139,7 @@ fn listen(request: &PortRequest, port: u16) -> std::io::Result<TcpListener> {
 fn taken(request: &PortRequest, port: u16, error: &std::io::Error, all: &[PortRequest]) -> PortTaken {
     let twin = all.iter().find(|other| {
         other.name != request.name
-            && matches!(other.want, Want::Fixed(wanted) | Want::FixedOrFree(wanted) if wanted == port)
+            && matches!(other.want, PortPolicy::Fixed(wanted) | PortPolicy::FixedOrFree(wanted) if wanted == port)
     });
     let reason = match (error.kind(), twin) {
         (std::io::ErrorKind::AddrInUse, Some(twin)) => TakenReason::WantedTwice { by: twin.name.clone() },
@@ -174,7 +159,7 @@ mod tests {
     use super::*;
     use std::net::Ipv4Addr;
 
-    fn request(name: &str, want: Want) -> PortRequest {
+    fn request(name: &str, want: PortPolicy) -> PortRequest {
         PortRequest { name: name.into(), bind: Ipv4Addr::LOCALHOST.into(), want }
     }
 
@@ -192,7 +177,7 @@ mod tests {
     #[test]
     fn a_taken_port_is_an_error_with_its_owner_and_the_flag_that_avoids_it() {
         let (_listener, port) = somebody();
-        let error = resolve(&[request("gateway", Want::Fixed(port))]).unwrap_err();
+        let error = resolve(&[request("gateway", PortPolicy::Fixed(port))]).unwrap_err();
         let TakenReason::InUse(Some(owner)) = &error.reason else { panic!("no owner in {error:?}") };
         assert_eq!(owner.pid, std::process::id());
         let text = error.to_string();
@@ -206,7 +191,7 @@ mod tests {
     #[test]
     fn a_wish_falls_back_to_a_free_port_and_says_from_what() {
         let (_listener, port) = somebody();
-        let resolved = resolve(&[request("kanban", Want::FixedOrFree(port))]).unwrap();
+        let resolved = resolve(&[request("kanban", PortPolicy::FixedOrFree(port))]).unwrap();
         assert_ne!(resolved[0].port, port);
         assert_eq!(resolved[0].fell_back_from.as_ref().map(|taken| taken.port), Some(port));
     }
@@ -214,15 +199,15 @@ mod tests {
     #[test]
     fn a_free_wish_is_granted() {
         let port = free_port();
-        let resolved = resolve(&[request("kanban", Want::FixedOrFree(port))]).unwrap();
+        let resolved = resolve(&[request("kanban", PortPolicy::FixedOrFree(port))]).unwrap();
         assert_eq!((resolved[0].port, &resolved[0].fell_back_from), (port, &None));
     }
 
     #[test]
     fn many_free_ports_are_all_different_and_never_a_fixed_one() {
         let port = free_port();
-        let mut requests: Vec<_> = (0..50).map(|n| request(&format!("s{n}"), Want::Auto)).collect();
-        requests.push(request("fixed", Want::Fixed(port)));
+        let mut requests: Vec<_> = (0..50).map(|n| request(&format!("s{n}"), PortPolicy::Auto)).collect();
+        requests.push(request("fixed", PortPolicy::Fixed(port)));
         let resolved = resolve(&requests).unwrap();
         let different: std::collections::BTreeSet<u16> = resolved.iter().map(|one| one.port).collect();
         assert_eq!(different.len(), 51);
@@ -232,14 +217,15 @@ mod tests {
     #[test]
     fn two_services_on_one_port_name_each_other() {
         let port = free_port();
-        let error = resolve(&[request("a", Want::Fixed(port)), request("b", Want::Fixed(port))]).unwrap_err();
+        let error = resolve(&[request("a", PortPolicy::Fixed(port)), request("b", PortPolicy::Fixed(port))])
+            .unwrap_err();
         assert!(error.to_string().contains("for b is wanted by a as well"), "{error}");
     }
 
     #[test]
     fn an_address_of_another_host_is_refused() {
         let bind = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)); // TEST-NET-1, RFC 5737
-        let error = resolve(&[PortRequest { bind, ..request("a", Want::Fixed(9)) }]).unwrap_err();
+        let error = resolve(&[PortRequest { bind, ..request("a", PortPolicy::Fixed(9)) }]).unwrap_err();
         assert!(matches!(error.reason, TakenReason::Refused { .. }), "{error:?}");
     }
 }

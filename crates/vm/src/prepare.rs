@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::files::write_atomically;
 use crate::machine::{
-    Credential, Disk, Display, Firmware, Interface, Machine, Overlay, Part, SOCKET_PATH_MAX, Server, VNC_BASE,
+    Credential, Disk, DiskExtent, Display, DisplayServer, Firmware, Interface, Machine, Overlay,
+    SOCKET_PATH_MAX, VNC_BASE,
 };
 use crate::qemu::qemu_img;
 
@@ -35,7 +36,8 @@ pub(crate) fn prepare(machine: &Machine) -> Result<(), Error> {
     for (index, credential) in machine.credentials.iter().enumerate() {
         write_atomically(&files.credential(index), oem_string(credential).as_bytes(), 0o600)?;
     }
-    if let Display::Vnc(Server { password, .. }) | Display::Spice(Server { password, .. }) = &machine.display
+    if let Display::Vnc(DisplayServer { password, .. }) | Display::Spice(DisplayServer { password, .. }) =
+        &machine.display
     {
         write_atomically(&files.display_password(), password.as_str().as_bytes(), 0o600)?;
     }
@@ -64,8 +66,8 @@ fn check(machine: &Machine) -> Result<(), Error> {
     if machine.network.is_none() && !machine.forwards.is_empty() {
         return bad("it forwards ports and has no network".into());
     }
-    let part = machine.disk.as_ref().map(|disk| disk.part);
-    if matches!(part, Some(Part::Bytes { .. })) && machine.overlay == Overlay::None {
+    let extent = machine.disk.as_ref().map(|disk| disk.extent);
+    if matches!(extent, Some(DiskExtent::Bytes { .. })) && machine.overlay == Overlay::None {
         return bad("its disk lies inside another file and can only be read through an overlay".into());
     }
     if machine.disk_mib.is_some() && machine.overlay == Overlay::None {
@@ -75,7 +77,7 @@ fn check(machine: &Machine) -> Result<(), Error> {
     if is_cd && machine.overlay != Overlay::None {
         return bad("a CD cannot be written, so it has no overlay".into());
     }
-    if let Display::Vnc(Server { port, .. }) = machine.display
+    if let Display::Vnc(DisplayServer { port, .. }) = machine.display
         && port < VNC_BASE
     {
         return bad(format!("a VNC server's port is at least {VNC_BASE}, not {port}"));
@@ -193,10 +195,10 @@ fn create_overlay(disk: &Disk, overlay: &Utf8Path, disk_mib: Option<u64>) -> Res
     };
     let format = disk.format.driver();
     let name = block_name(disk, &base);
-    let info = match disk.part {
-        Part::Whole => img(&["info", "--output=json", "-f", format, &name])?,
+    let info = match disk.extent {
+        DiskExtent::Whole => img(&["info", "--output=json", "-f", format, &name])?,
         // The name says the format already.
-        Part::Bytes { .. } => img(&["info", "--output=json", &name])?,
+        DiskExtent::Bytes { .. } => img(&["info", "--output=json", &name])?,
     };
     let bytes = virtual_size(&info.stdout).ok_or_else(|| {
         Error::io(
@@ -220,12 +222,12 @@ fn create_overlay(disk: &Disk, overlay: &Utf8Path, disk_mib: Option<u64>) -> Res
 /// What QEMU calls an image: its path, or the nodes that lead to a part of a file (QEMU's qapi/block-core.json,
 /// `BlockdevOptionsRaw`).
 fn block_name(disk: &Disk, path: &Utf8Path) -> String {
-    match disk.part {
-        Part::Whole => path.to_string(),
-        Part::Bytes { offset, size } => {
+    match disk.extent {
+        DiskExtent::Whole => path.to_string(),
+        DiskExtent::Bytes { offset, size } => {
             let file = serde_json::json!({ "driver": "file", "filename": path });
-            let part = serde_json::json!({ "driver": "raw", "offset": offset, "size": size, "file": file });
-            format!("json:{}", serde_json::json!({ "driver": disk.format.driver(), "file": part }))
+            let extent = serde_json::json!({ "driver": "raw", "offset": offset, "size": size, "file": file });
+            format!("json:{}", serde_json::json!({ "driver": disk.format.driver(), "file": extent }))
         }
     }
 }

@@ -9,9 +9,9 @@ use crate::Error;
 use crate::instance::{Instance, Ready};
 use crate::keys::KeyPair;
 use crate::machine::{
-    Disk, DiskFormat, Display, Firmware, Forward, Interface, Machine, Nic, Overlay, Part, WhenTaken,
+    Disk, DiskExtent, DiskFormat, Display, Firmware, Forward, Interface, Machine, Nic, Overlay, WhenTaken,
 };
-use crate::ports::{PortRequest, Resolved, Want, resolve};
+use crate::ports::{PortPolicy, PortRequest, Resolved, resolve};
 use crate::prepare::make_private_dir;
 use crate::ssh::Ssh;
 
@@ -20,7 +20,7 @@ pub const SSH: &str = "ssh";
 
 /// What to boot and how. Every field is a choice of the caller.
 #[derive(Debug, Clone)]
-pub struct Plan<'a> {
+pub struct LaunchConfig<'a> {
     /// Folder of the run folders; made where it is missing.
     pub run_root: &'a Utf8Path,
     /// The first part of the machine's name.
@@ -28,7 +28,7 @@ pub struct Plan<'a> {
     /// The artifact.
     pub artifact: &'a Utf8Path,
     /// Where in its file the disk lies.
-    pub part: Part,
+    pub extent: DiskExtent,
     /// What the machine has for it.
     pub hardware: Hardware,
     /// Where the guest's writes go.
@@ -57,7 +57,7 @@ pub struct ServicePort {
     /// Its port in the guest.
     pub guest: u16,
     /// The host's port.
-    pub host: Want,
+    pub host: PortPolicy,
 }
 
 /// A machine that is ready to be booted, with the key that it will let in.
@@ -72,7 +72,7 @@ pub struct Sandbox {
     user: String,
 }
 
-impl Plan<'_> {
+impl LaunchConfig<'_> {
     /// Finds the ports, makes the run folder and the key. The machine's name is new in `run_root`.
     pub fn prepare(&self) -> Result<Sandbox, Error> {
         let name = unique(self.label);
@@ -83,8 +83,8 @@ impl Plan<'_> {
         let key = KeyPair::generate(&run_dir, &name)?;
         let forwards = self.services.iter().zip(&ports).map(|(service, got)| Forward {
             when_taken: match service.host {
-                Want::Fixed(_) => WhenTaken::Fail,
-                Want::FixedOrFree(_) | Want::Auto => WhenTaken::PickAnother,
+                PortPolicy::Fixed(_) => WhenTaken::Fail,
+                PortPolicy::FixedOrFree(_) | PortPolicy::Auto => WhenTaken::PickAnother,
             },
             ..Forward::new(&service.name, got.port, service.guest)
         });
@@ -97,7 +97,7 @@ impl Plan<'_> {
             firmware: self.firmware.clone(),
             disk: Some(Disk {
                 path: self.artifact.to_owned(),
-                part: self.part,
+                extent: self.extent,
                 format: hardware.format,
                 interface: hardware.interface,
             }),
@@ -175,12 +175,12 @@ pub fn kept_disk(state_dir: &Utf8Path, label: &str, format: Format) -> Utf8PathB
 mod tests {
     use super::*;
 
-    fn plan<'a>(root: &'a Utf8Path, services: &'a [ServicePort]) -> Plan<'a> {
-        Plan {
+    fn config<'a>(root: &'a Utf8Path, services: &'a [ServicePort]) -> LaunchConfig<'a> {
+        LaunchConfig {
             run_root: root,
             label: "test",
             artifact: Utf8Path::new("/out/rave.qcow2"),
-            part: Part::Whole,
+            extent: DiskExtent::Whole,
             hardware: Hardware::of(Format::Qemu),
             overlay: Overlay::Throwaway,
             disk_mib: 100,
@@ -197,8 +197,8 @@ mod tests {
     fn two_sandboxes_beside_each_other_share_no_folder_port_or_key() {
         let folder = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(folder.path()).unwrap();
-        let services = [ServicePort { name: SSH.into(), guest: 22, host: Want::Auto }];
-        let [one, two] = [(), ()].map(|()| plan(root, &services).prepare().unwrap());
+        let services = [ServicePort { name: SSH.into(), guest: 22, host: PortPolicy::Auto }];
+        let [one, two] = [(), ()].map(|()| config(root, &services).prepare().unwrap());
         assert_ne!(one.machine.files.run_dir, two.machine.files.run_dir);
         assert_ne!(one.key.public, two.key.public);
         let forward = one.machine.forward(SSH).unwrap();
@@ -211,8 +211,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(folder.path()).unwrap();
         let hardware = |format| {
-            let machine =
-                Plan { hardware: Hardware::of(format), ..plan(root, &[]) }.prepare().unwrap().machine;
+            let machine = LaunchConfig { hardware: Hardware::of(format), ..config(root, &[]) }
+                .prepare()
+                .unwrap()
+                .machine;
             let disk = machine.disk.unwrap();
             (disk.format.driver(), disk.interface.as_str(), machine.network.unwrap().as_str())
         };
@@ -226,7 +228,8 @@ mod tests {
     fn an_iso_is_a_cd_whatever_disk_was_asked_for() {
         let folder = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(folder.path()).unwrap();
-        let sandbox = Plan { hardware: Hardware::of(Format::Iso), ..plan(root, &[]) }.prepare().unwrap();
+        let sandbox =
+            LaunchConfig { hardware: Hardware::of(Format::Iso), ..config(root, &[]) }.prepare().unwrap();
         assert_eq!(sandbox.machine.disk.unwrap().interface, Interface::Cd);
         assert_eq!((sandbox.machine.overlay, sandbox.machine.disk_mib), (Overlay::None, None));
     }

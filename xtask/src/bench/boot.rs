@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use camino::Utf8Path;
-use rave_guest::protocol::Stage;
+use rave_guest::protocol::GuestStage;
 use rave_image::build::Plain;
 use rave_process::interrupt;
 use rave_spec::Format;
-use rave_vm::accel::Verdict;
+use rave_vm::accel::ProbeResult;
 use rave_vm::boot::Timeline;
 use rave_vm::machine::{Disk, DiskFormat, Interface, Machine, Nic, Overlay};
-use rave_vm::ports::Want;
+use rave_vm::ports::PortPolicy;
 use rave_vm::qemu::Qemu;
 use rave_vm::sandbox::Sandbox;
 use rave_vm::{Error, Instance};
@@ -39,7 +39,7 @@ const LOOK: Duration = Duration::from_millis(50);
 #[derive(Clone, Copy)]
 pub(crate) struct With<'a> {
     pub(crate) qemu: &'a Qemu,
-    pub(crate) verdict: &'a Verdict,
+    pub(crate) probe: &'a ProbeResult,
 }
 
 /// Adds the rows of boots. `place` holds the image that the builds made.
@@ -59,14 +59,14 @@ pub(crate) fn measure(
         boots.push(boot(settings, place, with, Format::Qemu)?);
     }
     let rows = |part: &dyn Fn(&Timeline) -> Duration| seconds(&boots.iter().map(part).collect::<Vec<_>>());
-    let reached = |stage: Stage| {
+    let reached = |stage: GuestStage| {
         move |timeline: &Timeline| {
             timeline.stages.iter().find(|(name, _)| *name == stage).map_or(timeline.ready, |(_, at)| *at)
         }
     };
     let floor = seconds(&floor);
     report.add("boot, plain system to its login prompt", Unit::Seconds, &floor);
-    report.add_beside("boot to SSH", Unit::Seconds, &rows(&reached(Stage::Sshd)), &floor, None);
+    report.add_beside("boot to SSH", Unit::Seconds, &rows(&reached(GuestStage::Sshd)), &floor, None);
     report.add_beside(
         "boot to all services",
         Unit::Seconds,
@@ -146,8 +146,8 @@ fn boot_plain(
     let machine = plain_machine(settings, disk)?;
     let serial_log = machine.files.serial_log.clone();
     let started = Instant::now();
-    let instance = Instance::boot(machine, with.verdict.engine, with.qemu)?;
-    let limit = deadline(with.verdict.accelerator());
+    let instance = Instance::boot(machine, with.probe.engine, with.qemu)?;
+    let limit = deadline(with.probe.accelerator());
     loop {
         let text = fs::read(&serial_log).unwrap_or_default();
         if String::from_utf8_lossy(&text).contains(LOGIN_PROMPT) {
@@ -175,18 +175,18 @@ pub(super) fn with_sandbox<T>(
     let out_dir = place.join("out");
     let manifest = rave_image::Manifest::read(&out_dir)?;
     let artifact = manifest.artifact(&out_dir, format)?;
-    let services = request::services(settings, &manifest, |_| Want::Auto);
+    let services = request::services(settings, &manifest, |_| PortPolicy::Auto);
     let (run_root, path) = (run_root(settings), out_dir.join(&artifact.boot_file().name));
     let found = Found { manifest: &manifest, path: &path, format };
-    let plan = request::machine(settings, &run_root, found, &services)?;
-    work(&plan.prepare()?)
+    let launch = request::machine(settings, &run_root, found, &services)?;
+    work(&launch.prepare()?)
 }
 
 fn boot(settings: &Settings, place: &Utf8Path, with: &With<'_>, format: Format) -> anyhow::Result<Timeline> {
     with_sandbox(settings, place, format, |sandbox| {
         let measured = || -> Result<Timeline, Error> {
-            let mut instance = Instance::boot(sandbox.machine.clone(), with.verdict.engine, with.qemu)?;
-            let ready = instance.wait_ready(deadline(with.verdict.accelerator()), &mut |_| ())?;
+            let mut instance = Instance::boot(sandbox.machine.clone(), with.probe.engine, with.qemu)?;
+            let ready = instance.wait_ready(deadline(with.probe.accelerator()), &mut |_| ())?;
             instance.kill()?;
             Ok(ready.timeline)
         };

@@ -75,8 +75,8 @@ fn boot_plain(
     let machine = plain_machine(settings, disk)?;
     let serial_log = machine.files.serial_log.clone();
     let started = Instant::now();
-    let mut instance = Instance::boot(machine, with.verdict.engine, with.qemu)?;
-    let painted = until_painted(&mut instance, started, deadline(with.verdict.accelerator()))?;
+    let mut instance = Instance::boot(machine, with.probe.engine, with.qemu)?;
+    let painted = until_painted(&mut instance, started, deadline(with.probe.accelerator()))?;
     let memory = at_rest(&mut || {
         let text = fs::read(&serial_log).with_context(|| format!("cannot read {serial_log}"))?;
         in_use(&String::from_utf8_lossy(&text)).context("the plain system has not reported its memory")
@@ -88,8 +88,8 @@ fn boot_plain(
 fn boot(settings: &Settings, place: &Utf8Path, with: &With<'_>) -> anyhow::Result<Desktop> {
     with_sandbox(settings, place, Format::Qemu, |sandbox| {
         let started = Instant::now();
-        let mut instance = Instance::boot(sandbox.machine.clone(), with.verdict.engine, with.qemu)?;
-        let limit = deadline(with.verdict.accelerator());
+        let mut instance = Instance::boot(sandbox.machine.clone(), with.probe.engine, with.qemu)?;
+        let limit = deadline(with.probe.accelerator());
         let painted = until_painted(&mut instance, started, limit)?;
         let ready = instance.wait_ready(limit, &mut |_| ())?;
         let ssh = sandbox.ssh(&instance, &ready)?;

@@ -21,13 +21,13 @@ pub(crate) fn run(args: &cli::Bench, settings: &Settings, ui: &Ui) -> anyhow::Re
         host::ensure(settings, ui, Needs::Iso)?;
     }
     let qemu = Qemu::find(Arch::X86_64)?;
-    let verdict = accelerator(settings, &qemu, ui)?;
+    let probe = accelerator(settings, &qemu, ui)?;
     // On the cache's own file system, which has the room and the speed that users see.
     fs::create_dir_all(&settings.cache_dir)?;
     let place = tempfile::Builder::new().prefix("bench-").tempdir_in(&settings.cache_dir)?;
     let place = camino::Utf8Path::from_path(place.path()).expect("below a UTF-8 folder");
-    let mut report = Report::new(verdict.accelerator().to_string(), args.runs);
-    let with = boot::With { qemu: &qemu, verdict: &verdict };
+    let mut report = Report::new(probe.accelerator().to_string(), args.runs);
+    let with = boot::With { qemu: &qemu, probe: &probe };
     for part in BenchPart::value_variants().iter().filter(|part| wants(**part)) {
         match part {
             BenchPart::Image => image::measure(&mut report, settings, place, ui)?,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rave_guest::protocol::{Stage, State};
+use rave_guest::protocol::{GuestStage, StageState};
 use rave_smoke::screen::Screen;
 use rave_vm::{BootEvent, Instance};
 
@@ -28,7 +28,7 @@ fn with_little_memory_a_dead_service_a_killed_browser_and_a_full_disk_it_comes_u
     fixture.sandbox.machine.memory_mib = LITTLE_MEMORY;
     fixture.drop_in("vibe-kanban.service", "[Service]\nExecStartPre=/bin/false\nRestart=no\n");
     let mut instance = fixture.boot();
-    let ready = instance.wait_for(Stage::Sshd, DEADLINE, &mut |_| ()).unwrap();
+    let ready = instance.wait_for(GuestStage::Sshd, DEADLINE, &mut |_| ()).unwrap();
     let ssh = fixture.sandbox.ssh(&instance, &ready).unwrap();
     let mut guest = fixture.guest(instance, &ready, ssh.clone());
     expect(&run(&mut guest, &DESKTOP), &[]);
@@ -71,7 +71,7 @@ fn without_a_network_it_comes_up_and_the_network_is_named() {
     instance
         .wait_ready(DEADLINE, &mut |event| {
             if let BootEvent::Guest(event) = event
-                && event.stage == Stage::Network
+                && event.stage == GuestStage::Network
             {
                 network = Some((event.state, event.detail.clone()));
             }
@@ -82,7 +82,7 @@ fn without_a_network_it_comes_up_and_the_network_is_named() {
         is_painted(&mut instance, &fixture)
     });
     let (state, detail) = network.unwrap();
-    assert_eq!(state, State::Failed, "{detail}");
+    assert_eq!(state, StageState::Failed, "{detail}");
     assert!(detail.contains("no network interface"), "{detail}");
     instance.kill().unwrap();
 }

@@ -6,11 +6,11 @@ use camino::Utf8PathBuf;
 use rave_image::Manifest;
 use rave_smoke::{Expected, Guest, Limits, Port};
 use rave_spec::Format;
-use rave_vm::accel::{self, ProbeRequest, Verdict};
-use rave_vm::machine::{Arch, Credential, Display, Firmware, Overlay, Part};
-use rave_vm::ports::Want;
+use rave_vm::accel::{self, ProbeRequest, ProbeResult};
+use rave_vm::machine::{Arch, Credential, DiskExtent, Display, Firmware, Overlay};
+use rave_vm::ports::PortPolicy;
 use rave_vm::qemu::Qemu;
-use rave_vm::sandbox::{Hardware, Plan, Sandbox, ServicePort};
+use rave_vm::sandbox::{Hardware, LaunchConfig, Sandbox, ServicePort};
 use rave_vm::ssh::Ssh;
 use rave_vm::{Instance, Ready};
 
@@ -22,7 +22,7 @@ pub(crate) const COMMAND: Duration = Duration::from_secs(120);
 /// The shared image as a machine that can be changed before it boots.
 pub(crate) struct Fixture {
     qemu: Qemu,
-    verdict: Verdict,
+    probe: ProbeResult,
     pub(crate) sandbox: Sandbox,
     manifest: Manifest,
     place: Place,
@@ -44,22 +44,22 @@ impl Fixture {
         let manifest = Manifest::read(&out).unwrap();
         let artifact = out.join(&manifest.artifact(&out, format).unwrap().boot_file().name);
         let qemu = Qemu::find(Arch::X86_64).unwrap();
-        let verdict =
+        let probe =
             accel::probe(&ProbeRequest { qemu: &qemu, cache_dir: &folder, force: None, refresh: false })
                 .unwrap();
         let inside = manifest.guest.services;
-        let service = |name: &str, guest| ServicePort { name: name.into(), guest, host: Want::Auto };
+        let service = |name: &str, guest| ServicePort { name: name.into(), guest, host: PortPolicy::Auto };
         let services = [
             service("kanban", inside.kanban),
             service("router", inside.router),
             service("gateway", inside.gateway),
             service("ssh", inside.ssh),
         ];
-        let plan = Plan {
+        let launch = LaunchConfig {
             run_root: &folder.join("run"),
             label: "fault",
             artifact: &artifact,
-            part: Part::Whole,
+            extent: DiskExtent::Whole,
             hardware: Hardware::of(format),
             overlay: Overlay::Throwaway,
             disk_mib: 8192,
@@ -70,8 +70,8 @@ impl Fixture {
             services: &services,
             user: &manifest.guest.user,
         };
-        let sandbox = plan.prepare().unwrap();
-        Self { qemu, verdict, sandbox, manifest, place }
+        let sandbox = launch.prepare().unwrap();
+        Self { qemu, probe, sandbox, manifest, place }
     }
 
     /// Adds a drop-in for a unit (systemd.system-credentials(7), `systemd.unit-dropin.*`).
@@ -86,7 +86,7 @@ impl Fixture {
     }
 
     pub(crate) fn boot(&self) -> Instance {
-        Instance::boot(self.sandbox.machine.clone(), self.verdict.engine, &self.qemu).unwrap()
+        Instance::boot(self.sandbox.machine.clone(), self.probe.engine, &self.qemu).unwrap()
     }
 
     pub(crate) fn ready(&self) -> (Instance, Ready, Ssh) {

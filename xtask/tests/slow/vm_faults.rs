@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_vm::Error;
-use rave_vm::boot::Stage;
+use rave_vm::boot::BootStage;
 use rave_vm::machine::Clock;
 
 use crate::fixture::{COMMAND, Fixture, said};
@@ -22,11 +22,11 @@ fn a_service_that_hangs_is_named_as_the_stage_that_hangs() {
     let mut told = String::new();
     // The deadline is what a hung boot costs: it begins to count when everything else is there.
     let everything_else =
-        instance.wait_for(rave_guest::protocol::Stage::Gateway, DEADLINE, &mut |_| ()).unwrap();
+        instance.wait_for(rave_guest::protocol::GuestStage::Gateway, DEADLINE, &mut |_| ()).unwrap();
     let soon = everything_else.timeline.ready + Duration::from_secs(30);
     let error = instance.wait_ready(soon, &mut |event| told = format!("{event:?}")).unwrap_err();
     let Error::Boot(failure) = &error else { panic!("{error}") };
-    let waits_for = matches!(failure.stage, Stage::Service(stage) if stage.name() == "kanban" || stage.name() == "router");
+    let waits_for = matches!(failure.stage, BootStage::Service(stage) if stage.name() == "kanban" || stage.name() == "router");
     assert!(waits_for, "{failure}");
     assert!(
         failure.to_string().contains("vibe-kanban.service is activating (start-pre)")

@@ -67,7 +67,7 @@ fn unless_asked_for(row: Row) -> Row {
 /// The accelerator, proved by a guest that runs under it.
 fn accelerator(settings: &Settings) -> Row {
     let force = settings.accel.map(Accelerator::from);
-    let verdict = Qemu::find(Arch::X86_64).and_then(|qemu| {
+    let probe = Qemu::find(Arch::X86_64).and_then(|qemu| {
         accel::probe(&ProbeRequest { qemu: &qemu, cache_dir: &settings.state_dir, force, refresh: false })
     });
     let row = Row {
@@ -79,12 +79,12 @@ fn accelerator(settings: &Settings) -> Row {
         state: State::Ok,
         fix: Fix::None,
     };
-    match verdict {
-        Ok(verdict) => {
-            let fix = verdict.kvm.remedy().map_or(Fix::None, Fix::Advice);
-            let slow = !matches!(verdict.kvm, KvmState::Works { .. } | KvmState::NotTried);
+    match probe {
+        Ok(probe) => {
+            let fix = probe.kvm.remedy().map_or(Fix::None, Fix::Advice);
+            let slow = !matches!(probe.kvm, KvmState::Works { .. } | KvmState::NotTried);
             let state = if slow { State::Warning } else { State::Ok };
-            Row { found: verdict.to_string(), state, fix, ..row }
+            Row { found: probe.to_string(), state, fix, ..row }
         }
         Err(error) => {
             let advice = match error {

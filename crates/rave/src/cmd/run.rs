@@ -10,12 +10,12 @@ use rave_image::{Manifest, artifact};
 use rave_process::progress::{Event, Outcome, Sink};
 use rave_process::{Status, interrupt};
 use rave_spec::Format;
-use rave_vm::accel::{self, Accelerator, ProbeRequest, Verdict};
+use rave_vm::accel::{self, Accelerator, ProbeRequest, ProbeResult};
 use rave_vm::machine::{Arch, Firmware, Overlay};
 use rave_vm::qemu::Qemu;
-use rave_vm::sandbox::{Plan, Sandbox, kept_disk};
+use rave_vm::sandbox::{LaunchConfig, Sandbox, kept_disk};
 use rave_vm::ssh::Ssh;
-use rave_vm::{BootEvent, Error, Instance, Ready, Shutdown, boot, firmware, record};
+use rave_vm::{BootEvent, Error, Instance, Ready, Shutdown, boot, firmware, run_dir};
 
 use crate::build::{self, BuildOptions};
 use crate::cli;
@@ -61,12 +61,12 @@ pub fn run(args: &cli::Run, settings: &Settings, ui: &Ui) -> anyhow::Result<Code
             .remedy("leave it out, or install")
             .into());
     }
-    let verdict = accelerator(settings, &qemu, ui)?;
+    let probe = accelerator(settings, &qemu, ui)?;
     let run_root = run_root(settings);
-    record::sweep(&run_root)?;
+    run_dir::sweep(&run_root)?;
     let vm = settings.spec.spec.vm;
     let found = Found { manifest: &manifest, path: &artifact, format };
-    let plan = Plan {
+    let launch = LaunchConfig {
         overlay: overlay(args, settings, format),
         memory_mib: args.memory.map_or(vm.memory.get(), u64::from),
         cpus: args.cpus.unwrap_or(vm.cpus),
@@ -74,11 +74,11 @@ pub fn run(args: &cli::Run, settings: &Settings, ui: &Ui) -> anyhow::Result<Code
         display: screen.display()?,
         ..request::machine(settings, &run_root, found, &services)?
     };
-    let mut sandbox = plan.prepare()?;
+    let mut sandbox = launch.prepare()?;
     sandbox.machine.clipboard = screen.clipboard;
-    let instance = Instance::boot(sandbox.machine.clone(), verdict.engine, &qemu)?;
+    let instance = Instance::boot(sandbox.machine.clone(), probe.engine, &qemu)?;
     let session = Session { args, settings, ui, sandbox, keep: args.keep };
-    session.start(instance, verdict.accelerator())
+    session.start(instance, probe.accelerator())
 }
 
 /// The artifact to boot, as its manifest describes it; built first where it is missing or older than the settings.
@@ -110,14 +110,14 @@ pub fn run_root(settings: &Settings) -> Utf8PathBuf {
 }
 
 /// Proves the accelerator, and says once why a machine will be slow.
-pub fn accelerator(settings: &Settings, qemu: &Qemu, ui: &Ui) -> anyhow::Result<Verdict> {
+pub fn accelerator(settings: &Settings, qemu: &Qemu, ui: &Ui) -> anyhow::Result<ProbeResult> {
     let force = settings.accel.map(Accelerator::from);
     let request = ProbeRequest { qemu, cache_dir: &settings.state_dir, force, refresh: false };
-    let verdict = accel::probe(&request)?;
-    if verdict.accelerator() == Accelerator::Tcg && force.is_none() {
-        ui.note(&format!("booting under software emulation, which is slow: {}", verdict.kvm));
+    let probe = accel::probe(&request)?;
+    if probe.accelerator() == Accelerator::Tcg && force.is_none() {
+        ui.note(&format!("booting under software emulation, which is slow: {}", probe.kvm));
     }
-    Ok(verdict)
+    Ok(probe)
 }
 
 /// How long a guest may take to be ready.
@@ -333,6 +333,6 @@ impl<'a> Stages<'a> {
     }
 }
 
-fn label(stage: boot::Stage) -> String {
+fn label(stage: boot::BootStage) -> String {
     format!("boot: {stage}")
 }

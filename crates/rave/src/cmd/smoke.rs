@@ -20,10 +20,10 @@ use rave_smoke::matrix::MatrixRow;
 use rave_smoke::registry::{self, Check, SelectError};
 use rave_smoke::report::{self, Host, Made, Report};
 use rave_spec::Feature;
-use rave_vm::accel::Verdict;
+use rave_vm::accel::ProbeResult;
 use rave_vm::machine::Arch;
 use rave_vm::qemu::Qemu;
-use rave_vm::record;
+use rave_vm::run_dir;
 
 use crate::build::{self, BuildOptions};
 use crate::cli;
@@ -58,8 +58,8 @@ pub fn run(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
     build::ensure_formats(settings, ui, &formats)?;
     let manifest = build::build(settings, &BuildOptions::to_boot(&formats, &args.building), ui)?.manifest;
     let qemu = Qemu::find(Arch::X86_64)?;
-    let verdict = accelerator(settings, &qemu, ui)?;
-    record::sweep(&run_root(settings))?;
+    let probe = accelerator(settings, &qemu, ui)?;
+    run_dir::sweep(&run_root(settings))?;
     let session = Session {
         args,
         settings,
@@ -67,7 +67,7 @@ pub fn run(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
         checks: &checks,
         manifest: &manifest,
         qemu: &qemu,
-        verdict: &verdict,
+        probe: &probe,
         files: &files,
         is_crowd: jobs > 1,
     };
@@ -92,7 +92,7 @@ pub fn run(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
         Err(error) => Some(error.to_string()),
         Ok(()) => (runs.len() < subjects.len()).then(|| "interrupted".to_owned()),
     };
-    let report = Report::new(host(&qemu, &verdict), started, clock.elapsed(), made, runs, incomplete);
+    let report = Report::new(host(&qemu, &probe), started, clock.elapsed(), made, runs, incomplete);
     // What was found out is told, whatever came after it.
     if !report.runs.is_empty() || !report.made.is_empty() {
         show::report(&report, args, settings, ui)?;
@@ -116,13 +116,13 @@ fn side_by_side(args: &cli::Smoke, settings: &Settings, rows: usize) -> anyhow::
     Ok(jobs)
 }
 
-fn host(qemu: &Qemu, verdict: &Verdict) -> Host {
+fn host(qemu: &Qemu, probe: &ProbeResult) -> Host {
     Host {
         system: format!("{OS} {ARCH}"),
         cpus: std::thread::available_parallelism().map_or(1, usize::from),
         qemu: qemu.version.to_string(),
-        accelerator: verdict.accelerator().to_string(),
-        accelerator_reason: verdict.to_string(),
+        accelerator: probe.accelerator().to_string(),
+        accelerator_reason: probe.to_string(),
     }
 }
 

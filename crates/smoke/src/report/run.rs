@@ -246,7 +246,7 @@ impl Subject {
 
 impl From<&Timeline> for BootTimes {
     fn from(timeline: &Timeline) -> Self {
-        let stage = |(stage, at): &(rave_guest::protocol::Stage, Duration)| StageTime {
+        let stage = |(stage, at): &(rave_guest::protocol::GuestStage, Duration)| StageTime {
             stage: stage.to_string(),
             at: seconds(*at),
         };
@@ -263,9 +263,15 @@ impl From<&Timeline> for BootTimes {
 
 impl BootFailure {
     /// Of a boot that came to these stages, and was waited for so long.
-    pub fn new(failure: &boot::BootFailure, reached: &[(boot::Stage, Duration)], waited: Duration) -> Self {
-        let stage =
-            |(stage, at): &(boot::Stage, Duration)| StageTime { stage: stage.to_string(), at: seconds(*at) };
+    pub fn new(
+        failure: &boot::BootFailure,
+        reached: &[(boot::BootStage, Duration)],
+        waited: Duration,
+    ) -> Self {
+        let stage = |(stage, at): &(boot::BootStage, Duration)| StageTime {
+            stage: stage.to_string(),
+            at: seconds(*at),
+        };
         Self {
             stage: failure.stage.to_string(),
             cause: failure.cause.to_string(),

@@ -68,13 +68,15 @@ pub(crate) fn mixed() -> Run {
 
 pub(crate) fn failed_boot() -> Run {
     let failure = boot::BootFailure {
-        stage: boot::Stage::Initrd,
+        stage: boot::BootStage::Initrd,
         evidence: "the kernel's start of its first program was seen".into(),
         cause: boot::Cause::Timeout { after: Duration::from_secs(300) },
         serial_tail: Vec::new(),
     };
-    let reached =
-        [(boot::Stage::Firmware, Duration::from_millis(50)), (boot::Stage::Initrd, Duration::from_secs(8))];
+    let reached = [
+        (boot::BootStage::Firmware, Duration::from_millis(50)),
+        (boot::BootStage::Initrd, Duration::from_secs(8)),
+    ];
     let not_run = Outcome::NotRun("the guest did not become ready".into());
     Run {
         boot: Boot::Failed(BootFailure::new(&failure, &reached, Duration::from_secs(300))),

@@ -5,90 +5,28 @@
 
 mod boot_sector;
 mod cache;
+mod engine;
 mod guest;
 mod kvm_device;
-mod verdict;
+mod probe_result;
 
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::qemu::{Qemu, Version};
+use crate::qemu::Qemu;
 use cache::{Cache, Key};
 use guest::{Outcome, Run};
 
-pub use verdict::{KvmState, Progress, Verdict};
+pub use engine::{Accelerator, Engine};
+pub use probe_result::{KvmState, ProbeResult, Progress};
 
 /// How long the guest may take under KVM. Hardware needs a few hundredths of a second, nested hardware some tenths.
 const KVM_DEADLINE: Duration = Duration::from_secs(6);
 
 /// How long the guest may take under software emulation: 0.3 s on an idle machine, and machines are not always idle.
 const TCG_DEADLINE: Duration = Duration::from_secs(60);
-
-/// How the guest's instructions run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Accelerator {
-    /// Hardware virtualisation through `/dev/kvm`.
-    Kvm,
-    /// Software emulation by QEMU: everywhere, slow.
-    Tcg,
-}
-
-impl std::fmt::Display for Accelerator {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Kvm => "kvm",
-            Self::Tcg => "tcg",
-        })
-    }
-}
-
-/// An accelerator together with the processor that it shows the guest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Engine {
-    /// KVM with the host's processor.
-    Kvm,
-    /// KVM with the host's processor but its `IA32_ARCH_CAPABILITIES` register (MSR 0x10a). Clouds that filter the
-    /// register make QEMU abort: `failed to set MSR 0x10a`.
-    KvmWithoutArchCapabilities,
-    /// Software emulation with all that QEMU can emulate.
-    Tcg,
-    /// Software emulation without AVX2. A QEMU before [`GATHERS_RIGHT`] emulates `VPGATHERDD` and its kin as if there were
-    /// no index where the index is `XMM4` or `YMM4` (QEMU's issue 2474): Chromium's drawing reads astray and dies of it.
-    TcgWithoutAvx2,
-}
-
-/// The first QEMU that decodes a vector index of 4 (VSIB) as the register it is.
-const GATHERS_RIGHT: Version = Version { major: 9, minor: 1, patch: 0 };
-
-impl Engine {
-    /// Software emulation as far as this version of QEMU does it right.
-    fn tcg(version: Version) -> Self {
-        if version < GATHERS_RIGHT { Self::TcgWithoutAvx2 } else { Self::Tcg }
-    }
-
-    /// The accelerator.
-    pub fn accelerator(self) -> Accelerator {
-        match self {
-            Self::Kvm | Self::KvmWithoutArchCapabilities => Accelerator::Kvm,
-            Self::Tcg | Self::TcgWithoutAvx2 => Accelerator::Tcg,
-        }
-    }
-
-    /// The value of QEMU's `-cpu`.
-    pub(crate) fn cpu(self) -> &'static str {
-        match self {
-            Self::Kvm => "host",
-            Self::KvmWithoutArchCapabilities => "host,arch-capabilities=off",
-            Self::Tcg => "max",
-            Self::TcgWithoutAvx2 => "max,avx2=off",
-        }
-    }
-}
 
 /// What to prove.
 #[derive(Debug, Clone, Copy)]
@@ -107,7 +45,7 @@ pub struct ProbeRequest<'a> {
 ///
 /// KVM that works or hangs, and TCG that works, are remembered until the host boots again or QEMU changes. The other
 /// states cost next to nothing to find and may be mended without a reboot, so they are looked at each time.
-pub fn probe(request: &ProbeRequest<'_>) -> Result<Verdict, Error> {
+pub fn probe(request: &ProbeRequest<'_>) -> Result<ProbeResult, Error> {
     let key = Key::of(request.qemu)?;
     let file = cache::file(request.cache_dir);
     let known = if request.refresh { Cache::empty(&key) } else { Cache::load(&file, &key) };
@@ -126,7 +64,7 @@ pub fn probe(request: &ProbeRequest<'_>) -> Result<Verdict, Error> {
     if cache != known {
         cache.save(&file)?;
     }
-    Ok(Verdict { engine, kvm, tcg_ms, cached: !prober.ran })
+    Ok(ProbeResult { engine, kvm, tcg_ms, cached: !prober.ran })
 }
 
 struct Prober<'a> {
@@ -187,18 +125,4 @@ impl Prober<'_> {
 /// The file in `cache_dir` that [`probe`] keeps its result in.
 pub fn cache_file(cache_dir: &Utf8Path) -> Utf8PathBuf {
     cache::file(cache_dir)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn avx2_is_shown_by_a_qemu_that_emulates_it_right() {
-        let of = |text| Engine::tcg(Version::parse(text).unwrap());
-        assert_eq!(of("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)"), Engine::TcgWithoutAvx2);
-        assert_eq!(of("QEMU emulator version 9.0.4"), Engine::TcgWithoutAvx2);
-        assert_eq!(of("QEMU emulator version 9.1.0"), Engine::Tcg);
-        assert_eq!(of("QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2)"), Engine::Tcg);
-    }
 }

@@ -217,8 +217,8 @@ fn screen(display: Display, clipboard: bool) -> String {
     screen.to_owned()
 }
 
-fn server(port: u16) -> Server {
-    Server { bind: std::net::Ipv4Addr::LOCALHOST.into(), port, password: Password::random().unwrap() }
+fn server(port: u16) -> DisplayServer {
+    DisplayServer { bind: std::net::Ipv4Addr::LOCALHOST.into(), port, password: Password::random().unwrap() }
 }
 
 #[test]

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use rave_process::Status;
 
-use super::Stage;
+use super::BootStage;
 
 /// Why a guest did not become ready, and where it hangs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BootFailure {
     /// Where it hangs.
-    pub stage: Stage,
+    pub stage: BootStage,
     /// What speaks for that, in words.
     pub evidence: String,
     /// Why the wait ended.
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn the_text_says_where_why_what_was_seen_and_what_to_do() {
         let failure = BootFailure {
-            stage: Stage::Initrd,
+            stage: BootStage::Initrd,
             evidence: "the kernel's start of its first program was seen".into(),
             cause: Cause::Timeout { after: Duration::from_secs(300) },
             serial_tail: vec!["ALERT! UUID=1 does not exist".into()],
@@ -129,7 +129,7 @@ mod tests {
         let message = "Kernel panic - not syncing: IO-APIC + timer doesn't work!".to_owned();
         let cause = Cause::Panicked { message };
         let failure =
-            BootFailure { stage: Stage::Kernel, evidence: String::new(), cause, serial_tail: Vec::new() };
+            BootFailure { stage: BootStage::Kernel, evidence: String::new(), cause, serial_tail: Vec::new() };
         assert!(failure.remedy().contains("too busy"), "{}", failure.remedy());
     }
 
@@ -137,7 +137,7 @@ mod tests {
     fn a_qemu_killed_for_lack_of_memory_has_its_own_remedy() {
         let cause = Cause::QemuDied { status: Status::Signal(9), tail: Vec::new() };
         let failure =
-            BootFailure { stage: Stage::Kernel, evidence: String::new(), cause, serial_tail: Vec::new() };
+            BootFailure { stage: BootStage::Kernel, evidence: String::new(), cause, serial_tail: Vec::new() };
         assert!(failure.to_string().contains("killed by SIGKILL") && failure.remedy().contains("--memory"));
     }
 }

@@ -1,15 +1,15 @@
 //! How far a guest has come, from what it leaves on its way: the firmware's log, the serial console, the readiness port.
 //!
-//! [`evidence`] is pure: bytes and times in, a [`Stage`] and a [`Timeline`] out. [`watch`] reads the files.
+//! [`stage_detector`] is pure: bytes and times in, a [`BootStage`] and a [`Timeline`] out. [`watch`] reads the files.
 
-pub mod evidence;
 mod failure;
 mod stage;
+pub mod stage_detector;
 mod text;
 mod timeline;
 pub(crate) mod watch;
 
-pub use evidence::Evidence;
 pub use failure::{BootFailure, Cause};
-pub use stage::Stage;
+pub use stage::BootStage;
+pub use stage_detector::StageDetector;
 pub use timeline::Timeline;

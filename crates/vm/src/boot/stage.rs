@@ -6,7 +6,7 @@ use rave_guest::protocol;
 
 /// Where a boot is, or where it hangs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Stage {
+pub enum BootStage {
     /// `SeaBIOS` or OVMF looks for something to boot.
     Firmware,
     /// The firmware started the boot loader; no kernel has spoken.
@@ -22,21 +22,21 @@ pub enum Stage {
     /// The guest waits for its SSH server.
     Sshd,
     /// The guest waits for the service of this readiness stage.
-    Service(protocol::Stage),
+    Service(protocol::GuestStage),
 }
 
-impl From<protocol::Stage> for Stage {
-    fn from(stage: protocol::Stage) -> Self {
+impl From<protocol::GuestStage> for BootStage {
+    fn from(stage: protocol::GuestStage) -> Self {
         match stage {
-            protocol::Stage::Userspace => Self::Userspace,
-            protocol::Stage::Network => Self::Network,
-            protocol::Stage::Sshd => Self::Sshd,
+            protocol::GuestStage::Userspace => Self::Userspace,
+            protocol::GuestStage::Network => Self::Network,
+            protocol::GuestStage::Sshd => Self::Sshd,
             other => Self::Service(other),
         }
     }
 }
 
-impl fmt::Display for Stage {
+impl fmt::Display for BootStage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Firmware => f.write_str("firmware"),
@@ -51,7 +51,7 @@ impl fmt::Display for Stage {
     }
 }
 
-impl Stage {
+impl BootStage {
     /// What to do about a boot that ends here.
     pub(super) fn remedy(self) -> &'static str {
         match self {

@@ -21,7 +21,7 @@ pub struct Timeline {
     /// The whole.
     pub ready: Duration,
     /// When each stage of the guest was announced, since the beginning.
-    pub stages: Vec<(protocol::Stage, Duration)>,
+    pub stages: Vec<(protocol::GuestStage, Duration)>,
 }
 
 /// When each mark was first seen, since the beginning.
@@ -34,7 +34,7 @@ pub(super) struct Marks {
 }
 
 impl Timeline {
-    pub(super) fn new(marks: &Marks, stages: Vec<(protocol::Stage, Duration)>, ready: Duration) -> Self {
+    pub(super) fn new(marks: &Marks, stages: Vec<(protocol::GuestStage, Duration)>, ready: Duration) -> Self {
         let userspace = marks.userspace.or(stages.first().map(|(_, at)| *at)).unwrap_or(ready).min(ready);
         let kernel = marks.kernel.unwrap_or(userspace).min(userspace);
         let loader = marks.loader.unwrap_or(kernel).min(kernel);
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn a_kernel_without_a_loader_counts_its_firmware_alone() {
         let marks = Marks { kernel: Some(seconds(2)), ..Marks::default() };
-        let stages = vec![(protocol::Stage::Userspace, seconds(5))];
+        let stages = vec![(protocol::GuestStage::Userspace, seconds(5))];
         let timeline = Timeline::new(&marks, stages, seconds(6));
         assert_eq!(
             [timeline.firmware, timeline.loader, timeline.kernel_initrd, timeline.userspace],

@@ -5,9 +5,9 @@ use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rave_guest::protocol::Event;
+use rave_guest::protocol::GuestEvent;
 
-use super::Evidence;
+use super::StageDetector;
 use crate::Error;
 use crate::machine::Files;
 
@@ -21,7 +21,7 @@ pub(crate) struct Watch {
     firmware: Follow,
     serial: Follow,
     ready: Follow,
-    pub(crate) evidence: Evidence,
+    pub(crate) detector: StageDetector,
 }
 
 impl Watch {
@@ -32,7 +32,7 @@ impl Watch {
             firmware: Follow::new(&files.firmware_log),
             serial: Follow::new(&files.serial_log),
             ready: Follow::new(&files.ready_log),
-            evidence: Evidence::default(),
+            detector: StageDetector::default(),
         }
     }
 
@@ -41,19 +41,19 @@ impl Watch {
     pub(crate) fn restart(&mut self, previous_boot: Option<String>) -> Result<(), Error> {
         self.firmware.skip_to_end()?;
         self.serial.skip_to_end()?;
-        self.evidence = Evidence::after_boot(previous_boot);
+        self.detector = StageDetector::after_boot(previous_boot);
         self.started = Instant::now();
         Ok(())
     }
 
     /// Reads what is new; the events in it.
-    pub(crate) fn poll(&mut self) -> Result<Vec<Event>, Error> {
-        let Self { started, firmware, serial, ready, evidence } = self;
+    pub(crate) fn poll(&mut self) -> Result<Vec<GuestEvent>, Error> {
+        let Self { started, firmware, serial, ready, detector } = self;
         let now = || started.elapsed();
-        firmware.read(&mut |bytes| evidence.firmware(bytes, now()))?;
-        serial.read(&mut |bytes| evidence.serial(bytes, now()))?;
+        firmware.read(&mut |bytes| detector.firmware(bytes, now()))?;
+        serial.read(&mut |bytes| detector.serial(bytes, now()))?;
         let mut events = Vec::new();
-        ready.read(&mut |bytes| events.extend(evidence.ready(bytes, now())))?;
+        ready.read(&mut |bytes| events.extend(detector.ready(bytes, now())))?;
         Ok(events)
     }
 
@@ -107,7 +107,7 @@ impl Follow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::boot::Stage;
+    use crate::boot::BootStage;
     use std::fs::OpenOptions;
     use std::io::Write as _;
 
@@ -121,16 +121,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let files = Files::in_dir(Utf8Path::from_path(folder.path()).unwrap());
         let mut watch = Watch::of_start(&files);
-        assert_eq!((watch.poll().unwrap(), watch.evidence.stage()), (Vec::new(), Stage::Firmware));
+        assert_eq!((watch.poll().unwrap(), watch.detector.stage()), (Vec::new(), BootStage::Firmware));
         append(&files.serial_log, "rave: boot");
         watch.poll().unwrap();
         append(&files.serial_log, " loader\n");
         append(&files.ready_log, "{\"stage\":\"userspace\",\"state\":\"ok\"}\n");
         assert_eq!(watch.poll().unwrap().len(), 1);
         watch.restart(None).unwrap();
-        assert_eq!(watch.evidence.stage(), Stage::Firmware);
+        assert_eq!(watch.detector.stage(), BootStage::Firmware);
         append(&files.serial_log, "rave: boot loader\n");
         watch.poll().unwrap();
-        assert_eq!(watch.evidence.stage(), Stage::BootLoader);
+        assert_eq!(watch.detector.stage(), BootStage::BootLoader);
     }
 }

@@ -9,7 +9,7 @@ pub struct Disk {
     /// The image, or the file that holds it.
     pub path: Utf8PathBuf,
     /// Where in that file it lies.
-    pub part: Part,
+    pub extent: DiskExtent,
     /// Its format.
     pub format: DiskFormat,
     /// The controller it hangs on.
@@ -19,7 +19,7 @@ pub struct Disk {
 impl Disk {
     /// An image that is a file of its own.
     pub fn whole(path: impl Into<Utf8PathBuf>, format: DiskFormat, interface: Interface) -> Self {
-        Self { path: path.into(), part: Part::Whole, format, interface }
+        Self { path: path.into(), extent: DiskExtent::Whole, format, interface }
     }
 }
 
@@ -38,7 +38,7 @@ pub struct ExtraDisk {
 
 /// Which part of a file is the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Part {
+pub enum DiskExtent {
     /// The file is the image.
     Whole,
     /// The image lies in an archive that does not compress it, such as an OVA. It is read only through an overlay.

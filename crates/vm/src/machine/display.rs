@@ -14,15 +14,15 @@ pub enum Display {
     /// An SDL window.
     Sdl,
     /// A VNC server; its port is at least [`VNC_BASE`].
-    Vnc(Server),
+    Vnc(DisplayServer),
     /// A SPICE server.
-    Spice(Server),
+    Spice(DisplayServer),
 }
 
 /// Where a display is served. Every user of this host can reach a port of the loopback address too: the password keeps
 /// them out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Server {
+pub struct DisplayServer {
     /// The address that listens.
     pub bind: IpAddr,
     /// Its TCP port.

@@ -29,8 +29,8 @@ fn an_image_inside_another_file_is_read_there_and_stays_as_it_is() {
     img(&[&["create", "-q", "-f", "vmdk"], &options[..], &[image.as_str(), "3M"]].concat());
     let content = [vec![1; 1024], fs::read(&image).unwrap(), vec![2; 512]].concat();
     fs::write(&holder, &content).unwrap();
-    let part = Part::Bytes { offset: 1024, size: content.len() as u64 - 1536 };
-    let disk = Disk { part, ..Disk::whole(&holder, DiskFormat::Vmdk, Interface::Ahci) };
+    let extent = DiskExtent::Bytes { offset: 1024, size: content.len() as u64 - 1536 };
+    let disk = Disk { extent, ..Disk::whole(&holder, DiskFormat::Vmdk, Interface::Ahci) };
     let machine = |overlay, disk_mib| Machine {
         disk: Some(disk.clone()),
         overlay,
@@ -67,7 +67,8 @@ fn a_displays_password_is_a_private_file_and_its_vnc_port_one_that_qemu_can_name
     let (_scratch, folder) = scratch();
     let served = |port| {
         let password = Password::random().unwrap();
-        let server = Server { bind: std::net::Ipv4Addr::LOCALHOST.into(), port, password: password.clone() };
+        let server =
+            DisplayServer { bind: std::net::Ipv4Addr::LOCALHOST.into(), port, password: password.clone() };
         (Machine { display: Display::Vnc(server), ..Machine::new("test", &folder) }, password)
     };
     let (machine, password) = served(VNC_BASE);

@@ -22,12 +22,12 @@ pub enum Message {
         description: String,
     },
     /// Something that happened by itself.
-    Event(Event),
+    Event(QmpEvent),
 }
 
 /// Something that happened to the machine.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Event {
+pub struct QmpEvent {
     /// Its name: `SHUTDOWN`, `RESET`, `GUEST_PANICKED`, ...
     pub name: String,
     /// What belongs to it, by event.
@@ -54,7 +54,7 @@ impl Message {
             Some(Value::Object(data)) => data,
             _ => Map::new(),
         };
-        Some(Self::Event(Event { name, data }))
+        Some(Self::Event(QmpEvent { name, data }))
     }
 }
 

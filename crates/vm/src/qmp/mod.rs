@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
 
-pub use message::{Event, Message};
+pub use message::{Message, QmpEvent};
 
 use crate::Error;
 
@@ -26,7 +26,7 @@ pub struct Client {
     partial: Vec<u8>,
     messages: VecDeque<Message>,
     /// Seen while an answer was waited for.
-    events: VecDeque<Event>,
+    events: VecDeque<QmpEvent>,
     next_id: u64,
     closed: bool,
 }
@@ -78,7 +78,7 @@ impl Client {
     }
 
     /// The events that have arrived, oldest first, without waiting. A closed connection has no more.
-    pub fn events(&mut self) -> Vec<Event> {
+    pub fn events(&mut self) -> Vec<QmpEvent> {
         while !self.closed && self.receive(Duration::ZERO).is_ok_and(|more| more) {}
         while let Some(message) = self.messages.pop_front() {
             if let Message::Event(event) = message {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_process::{Child, Cmd, find_program, shell_quote};
-use rave_vm::machine::{Display, Machine, Password, Server};
+use rave_vm::machine::{Display, DisplayServer, Machine, Password};
 use rave_vm::qemu::Qemu;
 use rave_vm::{Error, Instance};
 
@@ -143,9 +143,9 @@ fn an_sdl_window_shows_what_the_guest_painted() {
 }
 
 /// A server on a port that was free a moment ago.
-fn server() -> Server {
+fn server() -> DisplayServer {
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-    Server { bind: Ipv4Addr::LOCALHOST.into(), port, password: Password::random().unwrap() }
+    DisplayServer { bind: Ipv4Addr::LOCALHOST.into(), port, password: Password::random().unwrap() }
 }
 
 fn boot_with(bench: &Bench, display: Display) -> Instance {
@@ -153,7 +153,7 @@ fn boot_with(bench: &Bench, display: Display) -> Instance {
     bench.boot(Machine { display, clipboard, ..bench.machine("served") }).unwrap()
 }
 
-fn connect(server: &Server) -> TcpStream {
+fn connect(server: &DisplayServer) -> TcpStream {
     let peer = TcpStream::connect((server.bind, server.port)).unwrap();
     peer.set_read_timeout(Some(PATIENCE)).unwrap();
     peer
@@ -166,7 +166,7 @@ fn read<const LENGTH: usize>(peer: &mut TcpStream) -> [u8; LENGTH] {
 }
 
 /// Nobody listens on this port of another address; 127.0.0.2 is this host's too, and every 0.0.0.0 listens there.
-fn only_on_loopback(server: &Server) {
+fn only_on_loopback(server: &DisplayServer) {
     for other in [Ipv4Addr::new(127, 0, 0, 2).into(), "::1".parse().unwrap()] {
         assert!(TcpStream::connect(SocketAddr::new(other, server.port)).is_err(), "{other}");
     }
@@ -192,7 +192,7 @@ fn vnc_answer(challenge: &[u8], password: &str, test: &str) -> Option<Vec<u8>> {
 }
 
 /// Shakes hands by RFC 6143, 7.1, and tells whether the server lets this password in.
-fn vnc_lets_in(server: &Server, password: &str, test: &str) -> Option<bool> {
+fn vnc_lets_in(server: &DisplayServer, password: &str, test: &str) -> Option<bool> {
     let mut peer = connect(server);
     assert_eq!(&read::<12>(&mut peer), b"RFB 003.008\n");
     peer.write_all(b"RFB 003.008\n").unwrap();
@@ -221,7 +221,7 @@ fn vnc_answers_on_loopback_only_and_asks_for_the_password() {
 /// Shakes hands by spice/protocol.h, and tells whether the server lets this password in: a header of magic, version 2.2
 /// and size, then `SpiceLinkMess` for channel 1 (main) without capabilities, all little-endian. The answer has the
 /// server's key of RSA after an error code.
-fn spice_lets_in(server: &Server, password: &str, folder: &Utf8Path, test: &str) -> Option<bool> {
+fn spice_lets_in(server: &DisplayServer, password: &str, folder: &Utf8Path, test: &str) -> Option<bool> {
     let words = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
     let mut peer = connect(server);
     let message = [&b"REDQ"[..], &words(&[2, 2, 18, 0]), &[1, 0], &words(&[0, 0, 18])].concat();

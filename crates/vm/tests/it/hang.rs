@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use rave_guest::protocol::Stage as GuestStage;
-use rave_vm::boot::{BootFailure, Cause, Stage};
+use rave_guest::protocol::GuestStage;
+use rave_vm::boot::{BootFailure, BootStage, Cause};
 use rave_vm::machine::Machine;
 use rave_vm::{Error, Instance};
 
@@ -21,7 +21,7 @@ fn failure(instance: &mut Instance, seconds: u64) -> BootFailure {
 
 /// Boots the machine, waits second by second until it hangs in `stage` and what is said of it holds `words`, and sees it
 /// still there a second later.
-fn hangs_in(bench: &Bench, machine: Machine, stage: Stage, words: &str) -> BootFailure {
+fn hangs_in(bench: &Bench, machine: Machine, stage: BootStage, words: &str) -> BootFailure {
     let mut instance = bench.boot(machine).unwrap();
     for seconds in 1..PATIENCE {
         let earlier = failure(&mut instance, seconds);
@@ -50,7 +50,7 @@ fn gives_up(bench: &Bench, machine: Machine) -> BootFailure {
 fn a_disk_without_boot_code_stops_in_the_firmware() {
     let bench = Bench::new();
     let failure = gives_up(&bench, bench.with_disk(&[]));
-    assert_eq!(failure.stage, Stage::Firmware);
+    assert_eq!(failure.stage, BootStage::Firmware);
     assert_eq!(failure.cause, Cause::GaveUp { message: "No bootable device.".into() });
     assert!(failure.remedy().contains("--firmware"), "{failure}");
 }
@@ -59,14 +59,15 @@ fn a_disk_without_boot_code_stops_in_the_firmware() {
 fn a_boot_loader_that_stops_after_its_marker() {
     let bench = Bench::new();
     let machine = bench.with_disk(&sector_that_says("rave: boot loader\r\n"));
-    let failure = hangs_in(&bench, machine, Stage::BootLoader, "the boot loader's marker was seen");
+    let failure = hangs_in(&bench, machine, BootStage::BootLoader, "the boot loader's marker was seen");
     assert_eq!(failure.serial_tail, ["rave: boot loader"]);
 }
 
 #[test]
 fn a_boot_loader_that_says_nothing() {
     let bench = Bench::new();
-    let failure = hangs_in(&bench, bench.with_disk(&sector_that_says("")), Stage::BootLoader, "said nothing");
+    let failure =
+        hangs_in(&bench, bench.with_disk(&sector_that_says("")), BootStage::BootLoader, "said nothing");
     // In want of other words, the firmware's.
     assert_eq!(failure.serial_tail.last().unwrap(), "Booting from 0000:7c00");
 }
@@ -76,7 +77,7 @@ fn a_kernel_that_waits_for_its_root_device() {
     let bench = Bench::new();
     let mut machine = bench.linux("", "root=/dev/vdz rootwait");
     machine.kernel.as_mut().unwrap().initrd = None;
-    hangs_in(&bench, machine, Stage::Kernel, "Waiting for root device /dev/vdz");
+    hangs_in(&bench, machine, BootStage::Kernel, "Waiting for root device /dev/vdz");
 }
 
 #[test]
@@ -86,7 +87,7 @@ fn a_kernel_that_panics_is_not_waited_for() {
     let mut machine = bench.linux("", "root=/dev/vdz panic=0");
     machine.kernel.as_mut().unwrap().initrd = None;
     let failure = gives_up(&bench, machine);
-    assert_eq!(failure.stage, Stage::Kernel);
+    assert_eq!(failure.stage, BootStage::Kernel);
     let Cause::Panicked { message } = &failure.cause else { panic!("{failure}") };
     assert!(message.contains("Unable to mount root fs"), "{failure}");
 }
@@ -94,7 +95,7 @@ fn a_kernel_that_panics_is_not_waited_for() {
 #[test]
 fn an_initrd_that_sleeps() {
     let bench = Bench::new();
-    hangs_in(&bench, bench.linux("echo asleep; hang", ""), Stage::Initrd, "asleep");
+    hangs_in(&bench, bench.linux("echo asleep; hang", ""), BootStage::Initrd, "asleep");
 }
 
 #[test]
@@ -102,7 +103,7 @@ fn an_initrd_that_asks_for_a_person() {
     let bench = Bench::new();
     let script = "echo 'ALERT!  UUID=1 does not exist.  Dropping to a shell!'";
     let failure = gives_up(&bench, bench.linux(script, ""));
-    assert_eq!(failure.stage, Stage::Initrd);
+    assert_eq!(failure.stage, BootStage::Initrd);
     assert!(
         matches!(&failure.cause, Cause::GaveUp { message } if message.starts_with("ALERT!")),
         "{failure}"
@@ -112,7 +113,12 @@ fn an_initrd_that_asks_for_a_person() {
 #[test]
 fn a_userspace_that_never_starts_our_units() {
     let bench = Bench::new();
-    hangs_in(&bench, bench.linux("echo 'Welcome to a test!'", ""), Stage::Userspace, "Welcome to a test!");
+    hangs_in(
+        &bench,
+        bench.linux("echo 'Welcome to a test!'", ""),
+        BootStage::Userspace,
+        "Welcome to a test!",
+    );
 }
 
 /// An init that has reached what comes before `stage`, and tells what it waits for.
@@ -126,21 +132,21 @@ fn waits_for(stage: GuestStage, detail: &str) -> String {
 fn a_network_that_gives_no_address() {
     let bench = Bench::new();
     let script = waits_for(GuestStage::Network, "no address on enp0s3");
-    hangs_in(&bench, bench.linux(&script, ""), Stage::Network, "network waits: no address on enp0s3");
+    hangs_in(&bench, bench.linux(&script, ""), BootStage::Network, "network waits: no address on enp0s3");
 }
 
 #[test]
 fn an_ssh_server_that_does_not_listen() {
     let bench = Bench::new();
     let script = waits_for(GuestStage::Sshd, "ssh.service is inactive");
-    hangs_in(&bench, bench.linux(&script, ""), Stage::Sshd, "sshd waits: ssh.service is inactive");
+    hangs_in(&bench, bench.linux(&script, ""), BootStage::Sshd, "sshd waits: ssh.service is inactive");
 }
 
 #[test]
 fn a_unit_that_does_not_come_up_is_named() {
     let bench = Bench::new();
     let script = waits_for(GuestStage::Kanban, "vibe-kanban.service is activating (auto-restart)");
-    let stage = Stage::Service(GuestStage::Kanban);
+    let stage = BootStage::Service(GuestStage::Kanban);
     hangs_in(&bench, bench.linux(&script, ""), stage, "kanban waits: vibe-kanban.service is activating");
 }
 
@@ -150,6 +156,6 @@ fn a_unit_that_failed_is_not_waited_for() {
     let waiting = waits_for(GuestStage::Tools, "");
     let script = format!("{waiting}event router failed 'claude-code-router.service failed'\n");
     let failure = gives_up(&bench, bench.linux(&script, ""));
-    assert_eq!(failure.stage, Stage::Service(GuestStage::Router));
+    assert_eq!(failure.stage, BootStage::Service(GuestStage::Router));
     assert!(failure.to_string().contains("claude-code-router.service failed"), "{failure}");
 }

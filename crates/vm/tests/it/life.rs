@@ -3,12 +3,12 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use rave_guest::protocol::Stage as GuestStage;
+use rave_guest::protocol::GuestStage;
 use rave_process::{Cmd, Status};
 use rave_vm::boot::Cause;
 use rave_vm::machine::Firmware;
 use rave_vm::qemu::Qemu;
-use rave_vm::record::{Record, sweep};
+use rave_vm::run_dir::{InstanceRecord, sweep};
 use rave_vm::{BootEvent, Error, Shutdown};
 
 use crate::guest::{Bench, sector_that_says};
@@ -101,7 +101,7 @@ fn a_detached_machine_runs_on_until_it_is_ended_and_is_swept_then() {
     let instance = bench.boot(bench.machine("alone")).unwrap();
     let run_dir = instance.machine().files.run_dir.clone();
     let detached = instance.detach();
-    assert_eq!(Record::running(&run_dir).map(|record| record.pid), Some(detached.pid));
+    assert_eq!(InstanceRecord::running(&run_dir).map(|record| record.pid), Some(detached.pid));
     sweep(&bench.folder).unwrap();
     assert!(run_dir.exists(), "it still runs");
     let taken = bench.boot(bench.machine("alone")).unwrap_err();
@@ -109,7 +109,7 @@ fn a_detached_machine_runs_on_until_it_is_ended_and_is_swept_then() {
 
     kill(detached.pid);
     let deadline = Instant::now() + PATIENCE;
-    while Record::running(&run_dir).is_some() && Instant::now() < deadline {
+    while InstanceRecord::running(&run_dir).is_some() && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(10));
     }
     sweep(&bench.folder).unwrap();

@@ -11,7 +11,7 @@ use crate::system;
 use port::Port;
 use progress::Progress;
 use rave_guest::config::GuestConfig;
-use rave_guest::protocol::{Event, Stage, State};
+use rave_guest::protocol::{GuestEvent, GuestStage, StageState};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ pub(crate) fn run(config: &GuestConfig) {
     let mut watch = watch::Watch::new(config);
     let started = Instant::now();
     let mut pause = SHORTEST;
-    send(&mut port, &boot_id, progress.reached(Stage::Userspace, "rave-guest runs"));
+    send(&mut port, &boot_id, progress.reached(GuestStage::Userspace, "rave-guest runs"));
     loop {
         let seen = watch.look(&progress);
         let news = progress.update(seen);
@@ -44,7 +44,7 @@ pub(crate) fn run(config: &GuestConfig) {
     }
     if !progress.is_ready() {
         let detail = format!("not ready after {} minutes; {}", GIVE_UP.as_secs() / 60, progress.open());
-        send(&mut port, &boot_id, progress::event(Stage::Ready, State::Failed, detail));
+        send(&mut port, &boot_id, progress::event(GuestStage::Ready, StageState::Failed, detail));
     }
     // The host may connect late: its programs start before the machine, but nothing demands that.
     while !port.flush() && started.elapsed() < GIVE_UP {
@@ -52,12 +52,12 @@ pub(crate) fn run(config: &GuestConfig) {
     }
 }
 
-fn send(port: &mut Port, boot_id: &str, event: Event) {
-    let event = Event { boot_id: boot_id.to_owned(), uptime_ms: system::uptime_ms(), ..event };
+fn send(port: &mut Port, boot_id: &str, event: GuestEvent) {
+    let event = GuestEvent { boot_id: boot_id.to_owned(), uptime_ms: system::uptime_ms(), ..event };
     let state = match event.state {
-        State::Waiting => "waiting",
-        State::Ok => "ok",
-        State::Failed => "failed",
+        StageState::Waiting => "waiting",
+        StageState::Ok => "ok",
+        StageState::Failed => "failed",
     };
     println!("{}: {state}: {}", event.stage, event.detail);
     port.send(&event.to_line());

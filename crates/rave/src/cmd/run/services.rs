@@ -2,7 +2,7 @@
 
 use rave_spec::{ServiceName, Services};
 use rave_vm::machine::Machine;
-use rave_vm::ports::Want;
+use rave_vm::ports::PortPolicy;
 use rave_vm::sandbox::{SSH, ServicePort};
 use rave_vm::ssh::Ssh;
 
@@ -17,7 +17,7 @@ pub(super) fn wanted(flags: &[PortFlag], services: &Services) -> anyhow::Result<
         .map(|(name, service)| ServicePort {
             name: name.to_string(),
             guest: service.guest.get(),
-            host: Want::Fixed(service.host.get()),
+            host: PortPolicy::Fixed(service.host.get()),
         })
         .collect();
     for flag in flags {
@@ -25,8 +25,8 @@ pub(super) fn wanted(flags: &[PortFlag], services: &Services) -> anyhow::Result<
             return Err(unknown(&flag.service).into());
         };
         service.host = match flag.host {
-            HostPort::Fixed(port) => Want::Fixed(port),
-            HostPort::Auto => Want::Auto,
+            HostPort::Fixed(port) => PortPolicy::Fixed(port),
+            HostPort::Auto => PortPolicy::Auto,
         };
     }
     Ok(wanted)
@@ -109,7 +109,7 @@ mod tests {
         let of = |name: &str| wanted.iter().find(|service| service.name == name).unwrap().host;
         assert_eq!(
             (of("gateway"), of("ssh"), of("kanban")),
-            (Want::Auto, Want::Fixed(2300), Want::Fixed(3000))
+            (PortPolicy::Auto, PortPolicy::Fixed(2300), PortPolicy::Fixed(3000))
         );
     }
 

@@ -11,7 +11,7 @@ use rave_smoke::report::{BootFailure, Outcome, Row};
 use rave_smoke::serial;
 use rave_spec::{Base, Format};
 use rave_vm::machine::{DiskFormat, ExtraDisk, Interface, Password};
-use rave_vm::sandbox::Plan;
+use rave_vm::sandbox::LaunchConfig;
 use rave_vm::{Error, Instance};
 
 use super::scratch::Scratch;
@@ -78,9 +78,11 @@ pub(super) fn install(
 
     let run_root = run_root(session.settings);
     let found = Found { manifest: session.manifest, path: iso, format: Format::Iso };
-    let plan =
-        Plan { firmware: firmware_of(row)?, ..request::machine(session.settings, &run_root, found, &[])? };
-    let mut machine = plan.prepare()?.machine;
+    let launch = LaunchConfig {
+        firmware: firmware_of(row)?,
+        ..request::machine(session.settings, &run_root, found, &[])?
+    };
+    let mut machine = launch.prepare()?.machine;
     machine.files.serial_log = scratch.serial_log();
     machine.more_disks = vec![
         ExtraDisk {
@@ -91,7 +93,7 @@ pub(super) fn install(
         },
         ExtraDisk { path: setup, format: DiskFormat::Raw, interface: Interface::Virtio, read_only: true },
     ];
-    let mut instance = Instance::boot(machine, session.verdict.engine, session.qemu)?;
+    let mut instance = Instance::boot(machine, session.probe.engine, session.qemu)?;
     let result = watch(&mut instance, &scratch.serial_log(), started, voice);
     instance.kill()?;
     let said = result?;

@@ -3,13 +3,13 @@
 use std::fs::{self, File};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rave_vm::record;
+use rave_vm::run_dir;
 
 /// A folder that goes away with this value. One that a killed run left, with gigabytes in it, goes with the next run.
 pub(super) struct Scratch {
     pub(super) path: Utf8PathBuf,
     _folder: tempfile::TempDir,
-    /// What [`record::sweep`] looks at: flock(2) goes away with this process.
+    /// What [`run_dir::sweep`] looks at: flock(2) goes away with this process.
     _lock: File,
 }
 
@@ -17,7 +17,7 @@ impl Scratch {
     pub(super) fn new(state_dir: &Utf8Path) -> anyhow::Result<Self> {
         let root = state_dir.join("smoke");
         fs::create_dir_all(&root)?;
-        record::sweep(&root)?;
+        run_dir::sweep(&root)?;
         let folder = tempfile::tempdir_in(&root)?;
         let path = Utf8PathBuf::from_path_buf(folder.path().to_owned())
             .map_err(|path| anyhow::anyhow!("{} is not UTF-8", path.display()))?;

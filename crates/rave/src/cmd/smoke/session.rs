@@ -11,11 +11,11 @@ use rave_smoke::registry::Check;
 use rave_smoke::report::{Album, Boot, BootFailure, BootTimes, Moment, Row, Run, SerialLog, Subject};
 use rave_smoke::{Expected, Guest, Limits, Port, serial, suite};
 use rave_spec::Format;
-use rave_vm::accel::{Accelerator, Verdict};
+use rave_vm::accel::{Accelerator, ProbeResult};
 use rave_vm::machine::{Arch, Firmware, Overlay};
-use rave_vm::ports::Want;
+use rave_vm::ports::PortPolicy;
 use rave_vm::qemu::Qemu;
-use rave_vm::sandbox::{Plan, Sandbox};
+use rave_vm::sandbox::{LaunchConfig, Sandbox};
 use rave_vm::{BootEvent, Error, Instance, Ready, boot, firmware};
 
 use super::files::Files;
@@ -41,7 +41,7 @@ pub(super) struct Session<'a> {
     pub(super) checks: &'a [Check],
     pub(super) manifest: &'a Manifest,
     pub(super) qemu: &'a Qemu,
-    pub(super) verdict: &'a Verdict,
+    pub(super) probe: &'a ProbeResult,
     pub(super) files: &'a Files<'a>,
     /// Several rows run side by side.
     pub(super) is_crowd: bool,
@@ -66,7 +66,7 @@ struct Booted {
 struct Waited {
     result: Result<Ready, Error>,
     /// The stages that the boot came to, and when.
-    reached: Vec<(boot::Stage, Duration)>,
+    reached: Vec<(boot::BootStage, Duration)>,
     elapsed: Duration,
 }
 
@@ -149,7 +149,7 @@ impl<'a> Session<'a> {
         voice: &Voice<'_>,
     ) -> anyhow::Result<Boot> {
         let sandbox = self.prepare(booted, row, scratch, voice)?;
-        let instance = Instance::boot(sandbox.machine.clone(), self.verdict.engine, self.qemu);
+        let instance = Instance::boot(sandbox.machine.clone(), self.probe.engine, self.qemu);
         let mut instance = instance.map_err(|error| self.explain(&error))?;
         let waited = self.wait(&mut instance, voice);
         match waited.result {
@@ -194,22 +194,22 @@ impl<'a> Session<'a> {
         voice: &Voice<'_>,
     ) -> anyhow::Result<Sandbox> {
         let host = |port| match (self.args.fixed_ports, self.is_crowd) {
-            (true, _) => Want::Fixed(port),
+            (true, _) => PortPolicy::Fixed(port),
             // Each of several has ports of its own.
-            (false, true) => Want::Auto,
-            (false, false) => Want::FixedOrFree(port),
+            (false, true) => PortPolicy::Auto,
+            (false, false) => PortPolicy::FixedOrFree(port),
         };
         let services = request::services(self.settings, self.manifest, host);
         let run_root = run_root(self.settings);
         let found = Found { manifest: self.manifest, path: &booted.path, format: booted.format };
-        let plan = Plan {
+        let launch = LaunchConfig {
             overlay: Overlay::Keep(scratch.disk()),
             firmware: firmware_of(row)?,
             hardware: row.hardware(),
             user: &booted.user,
             ..request::machine(self.settings, &run_root, found, &services)?
         };
-        let mut sandbox = plan.prepare().map_err(|error| self.explain(&error))?;
+        let mut sandbox = launch.prepare().map_err(|error| self.explain(&error))?;
         sandbox.machine.files.serial_log = scratch.serial_log();
         for port in &sandbox.ports {
             if let Some(taken) = &port.fell_back_from {
@@ -234,7 +234,7 @@ impl<'a> Session<'a> {
         let mut stages = Stages::new(&sink);
         let mut reached = Vec::new();
         let started = Instant::now();
-        let result = instance.wait_ready(deadline(self.verdict.accelerator()), &mut |event| {
+        let result = instance.wait_ready(deadline(self.probe.accelerator()), &mut |event| {
             if let BootEvent::Reached { stage, at } = event {
                 reached.push((stage, at));
             }
@@ -263,8 +263,8 @@ impl<'a> Session<'a> {
                 self.manifest.npm_versions(),
                 ready,
             ),
-            limits: Limits { boot: deadline(self.verdict.accelerator()), answer: ANSWER, shutdown: SHUTDOWN },
-            is_emulated: self.verdict.accelerator() == Accelerator::Tcg,
+            limits: Limits { boot: deadline(self.probe.accelerator()), answer: ANSWER, shutdown: SHUTDOWN },
+            is_emulated: self.probe.accelerator() == Accelerator::Tcg,
             instance: Some(instance),
             disk: scratch.disk(),
             folder: scratch.path.clone(),
@@ -300,7 +300,7 @@ impl<'a> Session<'a> {
             medium: row.medium.as_str().into(),
             artifact: artifact.boot_file().name.clone(),
             sha256: artifact.boot_file().sha256.to_string(),
-            accelerator: self.verdict.accelerator().to_string(),
+            accelerator: self.probe.accelerator().to_string(),
             firmware: row.firmware.as_str().into(),
             bus: row.interface.as_str().into(),
             nic: row.nic.as_str().into(),

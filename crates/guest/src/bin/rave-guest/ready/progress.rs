@@ -1,13 +1,13 @@
 //! What was told already, and what of the next look is news. Pure, so that each course of a boot has a test.
 
-use rave_guest::protocol::{Event, Stage, State};
+use rave_guest::protocol::{GuestEvent, GuestStage, StageState};
 use std::collections::BTreeMap;
 
 /// What one look found about one stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Seen {
-    pub(super) stage: Stage,
-    pub(super) state: State,
+    pub(super) stage: GuestStage,
+    pub(super) state: StageState,
     pub(super) detail: String,
     pub(super) host_keys: Vec<String>,
 }
@@ -15,74 +15,84 @@ pub(super) struct Seen {
 /// How far the boot is.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    told: BTreeMap<Stage, (State, String)>,
+    told: BTreeMap<GuestStage, (StageState, String)>,
 }
 
 /// An event whose time and boot the sender fills in.
-pub(super) fn event(stage: Stage, state: State, detail: impl Into<String>) -> Event {
-    Event { stage, state, detail: detail.into(), uptime_ms: 0, boot_id: String::new(), host_keys: Vec::new() }
+pub(super) fn event(stage: GuestStage, state: StageState, detail: impl Into<String>) -> GuestEvent {
+    GuestEvent {
+        stage,
+        state,
+        detail: detail.into(),
+        uptime_ms: 0,
+        boot_id: String::new(),
+        host_keys: Vec::new(),
+    }
 }
 
 impl Progress {
     /// Notes a stage as reached, and returns its event.
-    pub(super) fn reached(&mut self, stage: Stage, detail: &str) -> Event {
-        self.told.insert(stage, (State::Ok, detail.to_owned()));
-        event(stage, State::Ok, detail)
+    pub(super) fn reached(&mut self, stage: GuestStage, detail: &str) -> GuestEvent {
+        self.told.insert(stage, (StageState::Ok, detail.to_owned()));
+        event(stage, StageState::Ok, detail)
     }
 
     /// Whether a stage was reached; it is not looked at again.
-    pub(super) fn is_reached(&self, stage: Stage) -> bool {
-        matches!(self.told.get(&stage), Some((State::Ok, _)))
+    pub(super) fn is_reached(&self, stage: GuestStage) -> bool {
+        matches!(self.told.get(&stage), Some((StageState::Ok, _)))
     }
 
     /// Everything was reached and told.
     pub(super) fn is_ready(&self) -> bool {
-        self.is_reached(Stage::Ready)
+        self.is_reached(GuestStage::Ready)
     }
 
     /// The news in what was seen, and what follows from it for the whole.
-    pub(super) fn update(&mut self, seen: Vec<Seen>) -> Vec<Event> {
+    pub(super) fn update(&mut self, seen: Vec<Seen>) -> Vec<GuestEvent> {
         let mut news = Vec::new();
         for Seen { stage, state, detail, host_keys } in seen {
             let now = (state, detail);
             if self.told.get(&stage) != Some(&now) {
-                news.push(Event { host_keys, ..event(stage, state, now.1.clone()) });
+                news.push(GuestEvent { host_keys, ..event(stage, state, now.1.clone()) });
                 self.told.insert(stage, now);
             }
         }
         let (state, detail) = self.whole();
         let now = (state, detail.clone());
-        if self.told.get(&Stage::Ready) != Some(&now) {
-            news.push(event(Stage::Ready, state, detail));
-            self.told.insert(Stage::Ready, now);
+        if self.told.get(&GuestStage::Ready) != Some(&now) {
+            news.push(event(GuestStage::Ready, state, detail));
+            self.told.insert(GuestStage::Ready, now);
         }
         news
     }
 
     /// The stages before the last that were not reached, for people.
     pub(super) fn open(&self) -> String {
-        let open = Stage::ALL.iter().filter(|stage| **stage != Stage::Ready && !self.is_reached(**stage));
+        let open =
+            GuestStage::ALL.iter().filter(|stage| **stage != GuestStage::Ready && !self.is_reached(**stage));
         let open: Vec<&str> = open.map(|stage| stage.name()).collect();
         if open.is_empty() { "every stage was reached".into() } else { format!("open: {}", open.join(", ")) }
     }
 
     /// The last stage follows from the others. A machine without a network is ready all the same.
-    fn whole(&self) -> (State, String) {
-        let needed = Stage::ALL.iter().filter(|stage| **stage != Stage::Ready);
+    fn whole(&self) -> (StageState, String) {
+        let needed = GuestStage::ALL.iter().filter(|stage| **stage != GuestStage::Ready);
         let mut failed = Vec::new();
         let mut waiting = false;
         for stage in needed {
             match (stage, self.told.get(stage).map(|(state, _)| *state)) {
-                (_, Some(State::Ok)) | (Stage::Network, Some(State::Failed)) => {}
-                (_, Some(State::Failed)) => failed.push(stage.name()),
-                (_, Some(State::Waiting) | None) => waiting = true,
+                (_, Some(StageState::Ok)) | (GuestStage::Network, Some(StageState::Failed)) => {}
+                (_, Some(StageState::Failed)) => failed.push(stage.name()),
+                (_, Some(StageState::Waiting) | None) => waiting = true,
             }
         }
         match (waiting, failed.is_empty()) {
-            (true, _) => (State::Waiting, self.open()),
-            (false, false) => (State::Failed, format!("failed: {}", failed.join(", "))),
-            (false, true) if self.is_reached(Stage::Network) => (State::Ok, "every stage was reached".into()),
-            (false, true) => (State::Ok, "ready, without a network".into()),
+            (true, _) => (StageState::Waiting, self.open()),
+            (false, false) => (StageState::Failed, format!("failed: {}", failed.join(", "))),
+            (false, true) if self.is_reached(GuestStage::Network) => {
+                (StageState::Ok, "every stage was reached".into())
+            }
+            (false, true) => (StageState::Ok, "ready, without a network".into()),
         }
     }
 }
@@ -91,16 +101,17 @@ impl Progress {
 mod tests {
     use super::*;
 
-    fn look(stage: Stage, state: State, detail: &str) -> Seen {
+    fn look(stage: GuestStage, state: StageState, detail: &str) -> Seen {
         Seen { stage, state, detail: detail.into(), host_keys: Vec::new() }
     }
 
-    fn all_but(stage: Stage) -> Vec<Seen> {
-        let others = Stage::ALL.into_iter().filter(|other| *other != stage && *other != Stage::Ready);
-        others.map(|other| look(other, State::Ok, "")).collect()
+    fn all_but(stage: GuestStage) -> Vec<Seen> {
+        let others =
+            GuestStage::ALL.into_iter().filter(|other| *other != stage && *other != GuestStage::Ready);
+        others.map(|other| look(other, StageState::Ok, "")).collect()
     }
 
-    fn last(news: &[Event]) -> (Stage, State, &str) {
+    fn last(news: &[GuestEvent]) -> (GuestStage, StageState, &str) {
         let event = news.last().unwrap();
         (event.stage, event.state, &event.detail)
     }
@@ -108,34 +119,35 @@ mod tests {
     #[test]
     fn each_change_is_told_once_and_ready_comes_last() {
         let mut progress = Progress::default();
-        let news = progress.update(all_but(Stage::Kanban));
-        assert_eq!(last(&news), (Stage::Ready, State::Waiting, "open: kanban"));
-        let waiting = look(Stage::Kanban, State::Waiting, "vibe-kanban.service is activating (start)");
+        let news = progress.update(all_but(GuestStage::Kanban));
+        assert_eq!(last(&news), (GuestStage::Ready, StageState::Waiting, "open: kanban"));
+        let waiting =
+            look(GuestStage::Kanban, StageState::Waiting, "vibe-kanban.service is activating (start)");
         assert_eq!(progress.update(vec![waiting.clone()]).len(), 1);
         assert_eq!(progress.update(vec![waiting]), Vec::new());
-        let news = progress.update(vec![look(Stage::Kanban, State::Ok, "answers")]);
+        let news = progress.update(vec![look(GuestStage::Kanban, StageState::Ok, "answers")]);
         assert_eq!(news.len(), 2);
-        assert_eq!(last(&news), (Stage::Ready, State::Ok, "every stage was reached"));
+        assert_eq!(last(&news), (GuestStage::Ready, StageState::Ok, "every stage was reached"));
         assert!(progress.is_ready());
     }
 
     #[test]
     fn a_failure_is_told_at_once_when_nothing_else_is_awaited_and_may_heal() {
         let mut progress = Progress::default();
-        progress.update(all_but(Stage::Kanban));
-        let news = progress.update(vec![look(Stage::Kanban, State::Failed, "start-limit-hit")]);
-        assert_eq!(last(&news), (Stage::Ready, State::Failed, "failed: kanban"));
+        progress.update(all_but(GuestStage::Kanban));
+        let news = progress.update(vec![look(GuestStage::Kanban, StageState::Failed, "start-limit-hit")]);
+        assert_eq!(last(&news), (GuestStage::Ready, StageState::Failed, "failed: kanban"));
         assert!(!progress.is_ready());
-        let news = progress.update(vec![look(Stage::Kanban, State::Ok, "answers")]);
-        assert_eq!(last(&news).1, State::Ok);
+        let news = progress.update(vec![look(GuestStage::Kanban, StageState::Ok, "answers")]);
+        assert_eq!(last(&news).1, StageState::Ok);
     }
 
     #[test]
     fn no_network_is_told_but_holds_nothing_up() {
         let mut progress = Progress::default();
-        progress.update(all_but(Stage::Network));
+        progress.update(all_but(GuestStage::Network));
         assert!(!progress.is_ready(), "it is waited for");
-        let news = progress.update(vec![look(Stage::Network, State::Failed, "no address")]);
-        assert_eq!(last(&news), (Stage::Ready, State::Ok, "ready, without a network"));
+        let news = progress.update(vec![look(GuestStage::Network, StageState::Failed, "no address")]);
+        assert_eq!(last(&news), (GuestStage::Ready, StageState::Ok, "ready, without a network"));
     }
 }

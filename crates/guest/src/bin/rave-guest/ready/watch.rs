@@ -7,33 +7,34 @@ use crate::ssh_keys::{self, SSH};
 use crate::system::{self, Network};
 use crate::systemd::{self, Unit};
 use rave_guest::config::GuestConfig;
-use rave_guest::protocol::{Stage, State};
+use rave_guest::protocol::{GuestStage, StageState};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// The unit behind each stage that has one.
-fn unit_of_stages(config: &GuestConfig) -> [(Stage, &'static str); 7] {
+fn unit_of_stages(config: &GuestConfig) -> [(GuestStage, &'static str); 7] {
     let network =
         if config.has_network_manager() { "NetworkManager.service" } else { "systemd-networkd.service" };
     [
-        (Stage::Tools, "install-claude-tools.service"),
-        (Stage::Setup, "setup-agent-environment.service"),
-        (Stage::Network, network),
-        (Stage::Sshd, "ssh.service"),
-        (Stage::Kanban, "vibe-kanban.service"),
-        (Stage::Router, "claude-code-router.service"),
-        (Stage::Gateway, "nginx.service"),
+        (GuestStage::Tools, "install-claude-tools.service"),
+        (GuestStage::Setup, "setup-agent-environment.service"),
+        (GuestStage::Network, network),
+        (GuestStage::Sshd, "ssh.service"),
+        (GuestStage::Kanban, "vibe-kanban.service"),
+        (GuestStage::Router, "claude-code-router.service"),
+        (GuestStage::Gateway, "nginx.service"),
     ]
 }
 
 /// Takes out of `rest` what Vibe Kanban and the router require (`Requires=` and `After=` of their units): it was reached when
 /// one of them runs.
-fn implied(rest: &mut Vec<Stage>, one_runs: bool) -> Vec<Seen> {
-    let required = |stage: &mut Stage| one_runs && matches!(stage, Stage::Tools | Stage::Setup);
+fn implied(rest: &mut Vec<GuestStage>, one_runs: bool) -> Vec<Seen> {
+    let required =
+        |stage: &mut GuestStage| one_runs && matches!(stage, GuestStage::Tools | GuestStage::Setup);
     let seen = |stage| {
         let detail = "a service that requires it runs".to_owned();
-        Seen { stage, state: State::Ok, detail, host_keys: Vec::new() }
+        Seen { stage, state: StageState::Ok, detail, host_keys: Vec::new() }
     };
     rest.extract_if(.., required).map(seen).collect()
 }
@@ -51,8 +52,8 @@ fn lease_ms(managed_after_ms: u64) -> u64 {
 
 pub(super) struct Watch<'a> {
     config: &'a GuestConfig,
-    unit_of: [(Stage, &'static str); 7],
-    units: BTreeMap<Stage, Unit>,
+    unit_of: [(GuestStage, &'static str); 7],
+    units: BTreeMap<GuestStage, Unit>,
     asked: Option<Instant>,
     /// How long the last question took.
     cost: Duration,
@@ -67,7 +68,7 @@ impl<'a> Watch<'a> {
 
     /// What there is to see about each stage that was not reached yet.
     pub(super) fn look(&mut self, progress: &Progress) -> Vec<Seen> {
-        let open: Vec<Stage> = self
+        let open: Vec<GuestStage> = self
             .unit_of
             .iter()
             .map(|(stage, _)| *stage)
@@ -81,11 +82,11 @@ impl<'a> Watch<'a> {
                 None => rest.push(stage),
             }
         }
-        let runs = |stage: Stage| {
+        let runs = |stage: GuestStage| {
             progress.is_reached(stage)
-                || seen.iter().any(|seen| seen.stage == stage && seen.state == State::Ok)
+                || seen.iter().any(|seen| seen.stage == stage && seen.state == StageState::Ok)
         };
-        let implied = implied(&mut rest, runs(Stage::Kanban) || runs(Stage::Router));
+        let implied = implied(&mut rest, runs(GuestStage::Kanban) || runs(GuestStage::Router));
         seen.extend(implied);
         if rest.is_empty() {
             return seen;
@@ -98,25 +99,26 @@ impl<'a> Watch<'a> {
     }
 
     /// The stages that show by themselves that they are reached.
-    fn reached(&self, stage: Stage) -> Option<Seen> {
+    fn reached(&self, stage: GuestStage) -> Option<Seen> {
         let ports = &self.config.services;
         let detail = match stage {
-            Stage::Network => match system::network() {
+            GuestStage::Network => match system::network() {
                 Network::Up(interface) => format!("{interface} has an address"),
                 Network::Down(_) => return None,
             },
-            Stage::Sshd if system::listens(ports.ssh) => format!("listens on port {}", ports.ssh),
-            Stage::Kanban | Stage::Router | Stage::Gateway => {
+            GuestStage::Sshd if system::listens(ports.ssh) => format!("listens on port {}", ports.ssh),
+            GuestStage::Kanban | GuestStage::Router | GuestStage::Gateway => {
                 health::answers(stage.name(), ports.port(stage.name())).ok()?
             }
             _ => return None,
         };
-        let host_keys = if stage == Stage::Sshd { ssh_keys::public_keys(Path::new(SSH)) } else { Vec::new() };
-        Some(Seen { stage, state: State::Ok, detail, host_keys })
+        let host_keys =
+            if stage == GuestStage::Sshd { ssh_keys::public_keys(Path::new(SSH)) } else { Vec::new() };
+        Some(Seen { stage, state: StageState::Ok, detail, host_keys })
     }
 
-    fn ask(&mut self, stages: &[Stage]) {
-        let asked: Vec<(Stage, &str)> =
+    fn ask(&mut self, stages: &[GuestStage]) {
+        let asked: Vec<(GuestStage, &str)> =
             self.unit_of.into_iter().filter(|(stage, _)| stages.contains(stage)).collect();
         if asked.is_empty() {
             return;
@@ -135,39 +137,41 @@ impl<'a> Watch<'a> {
     }
 
     /// What systemd said about a stage that does not show by itself.
-    fn by_unit(&self, stage: Stage) -> Seen {
+    fn by_unit(&self, stage: GuestStage) -> Seen {
         let found = |state, detail| Seen { stage, state, detail, host_keys: Vec::new() };
         let Some(unit) = self.units.get(&stage) else {
             let detail = self.trouble.clone().unwrap_or_else(|| "systemd was not asked yet".into());
-            return found(State::Waiting, detail);
+            return found(StageState::Waiting, detail);
         };
         let (state, detail) = match stage {
-            Stage::Network => judge_network(unit, &system::network(), system::uptime_ms()),
-            Stage::Tools | Stage::Setup if unit.is_active() => (State::Ok, unit.describe()),
-            _ if unit.is_given_up() => (State::Failed, unit.describe()),
-            _ => (State::Waiting, unit.describe()),
+            GuestStage::Network => judge_network(unit, &system::network(), system::uptime_ms()),
+            GuestStage::Tools | GuestStage::Setup if unit.is_active() => (StageState::Ok, unit.describe()),
+            _ if unit.is_given_up() => (StageState::Failed, unit.describe()),
+            _ => (StageState::Waiting, unit.describe()),
         };
         found(state, detail)
     }
 }
 
 /// A network that stays away is a failure soon, so that a boot without one is not a slow boot.
-fn judge_network(unit: &Unit, network: &Network, uptime_ms: u64) -> (State, String) {
-    let Network::Down(interfaces) = network else { return (State::Waiting, "an address just came".into()) };
+fn judge_network(unit: &Unit, network: &Network, uptime_ms: u64) -> (StageState, String) {
+    let Network::Down(interfaces) = network else {
+        return (StageState::Waiting, "an address just came".into());
+    };
     // Drivers load while the machine boots, so at first there is no interface at all.
     let interfaces =
         if interfaces.is_empty() { "no network interface".into() } else { interfaces.join(", ") };
     if unit.is_given_up() {
-        return (State::Failed, unit.describe());
+        return (StageState::Failed, unit.describe());
     }
     if !unit.is_active() {
-        return (State::Waiting, unit.describe());
+        return (StageState::Waiting, unit.describe());
     }
     let lease = lease_ms(unit.changed_ms);
     if uptime_ms.saturating_sub(unit.changed_ms) > lease {
-        (State::Failed, format!("{interfaces}: no address within {} s", lease / 1000))
+        (StageState::Failed, format!("{interfaces}: no address within {} s", lease / 1000))
     } else {
-        (State::Waiting, format!("{interfaces}: no address yet"))
+        (StageState::Waiting, format!("{interfaces}: no address yet"))
     }
 }
 
@@ -177,40 +181,43 @@ mod tests {
 
     #[test]
     fn what_a_running_service_requires_is_done_and_nothing_else() {
-        let open = vec![Stage::Tools, Stage::Setup, Stage::Network, Stage::Gateway];
+        let open = vec![GuestStage::Tools, GuestStage::Setup, GuestStage::Network, GuestStage::Gateway];
         let mut rest = open.clone();
         assert!(implied(&mut rest, false).is_empty());
         assert_eq!(rest, open);
         let seen = implied(&mut rest, true);
-        assert_eq!(seen.iter().map(|seen| seen.stage).collect::<Vec<_>>(), [Stage::Tools, Stage::Setup]);
-        assert_eq!(rest, [Stage::Network, Stage::Gateway]);
+        assert_eq!(
+            seen.iter().map(|seen| seen.stage).collect::<Vec<_>>(),
+            [GuestStage::Tools, GuestStage::Setup]
+        );
+        assert_eq!(rest, [GuestStage::Network, GuestStage::Gateway]);
     }
 
     #[test]
     fn a_lease_is_awaited_for_a_while_only() {
         let unit = Unit { active: "active".into(), changed_ms: 5_000, ..Unit::default() };
         let down = Network::Down(vec!["ens3".into()]);
-        assert_eq!(judge_network(&unit, &down, 14_000), (State::Waiting, "ens3: no address yet".into()));
+        assert_eq!(judge_network(&unit, &down, 14_000), (StageState::Waiting, "ens3: no address yet".into()));
         let none = judge_network(&unit, &Network::Down(Vec::new()), 6_000);
-        assert_eq!(none, (State::Waiting, "no network interface: no address yet".into()));
+        assert_eq!(none, (StageState::Waiting, "no network interface: no address yet".into()));
         let (state, detail) = judge_network(&unit, &down, 15_001);
-        assert_eq!((state, detail.as_str()), (State::Failed, "ens3: no address within 10 s"));
+        assert_eq!((state, detail.as_str()), (StageState::Failed, "ens3: no address within 10 s"));
         let slow = Unit { changed_ms: 50_000, ..unit };
-        assert_eq!(judge_network(&slow, &down, 74_000).0, State::Waiting);
-        assert_eq!(judge_network(&slow, &down, 75_001).0, State::Failed);
+        assert_eq!(judge_network(&slow, &down, 74_000).0, StageState::Waiting);
+        assert_eq!(judge_network(&slow, &down, 75_001).0, StageState::Failed);
     }
 
     #[test]
     fn a_unit_on_its_way_is_waited_for_and_one_given_up_is_a_failure() {
         let config = GuestConfig::default();
         let mut watch = Watch::new(&config);
-        assert_eq!(watch.by_unit(Stage::Tools).state, State::Waiting);
+        assert_eq!(watch.by_unit(GuestStage::Tools).state, StageState::Waiting);
         let starting = Unit { active: "inactive".into(), job: true, ..Unit::default() };
-        watch.units.insert(Stage::Tools, starting.clone());
-        assert_eq!(watch.by_unit(Stage::Tools).state, State::Waiting);
-        watch.units.insert(Stage::Tools, Unit { job: false, ..starting });
-        assert_eq!(watch.by_unit(Stage::Tools).state, State::Failed);
-        watch.units.insert(Stage::Tools, Unit { active: "active".into(), ..Unit::default() });
-        assert_eq!(watch.by_unit(Stage::Tools).state, State::Ok);
+        watch.units.insert(GuestStage::Tools, starting.clone());
+        assert_eq!(watch.by_unit(GuestStage::Tools).state, StageState::Waiting);
+        watch.units.insert(GuestStage::Tools, Unit { job: false, ..starting });
+        assert_eq!(watch.by_unit(GuestStage::Tools).state, StageState::Failed);
+        watch.units.insert(GuestStage::Tools, Unit { active: "active".into(), ..Unit::default() });
+        assert_eq!(watch.by_unit(GuestStage::Tools).state, StageState::Ok);
     }
 }

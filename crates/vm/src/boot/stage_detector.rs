@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rave_guest::protocol::{Event, MAX_LINE, Stage as GuestStage, State};
+use rave_guest::protocol::{GuestEvent, GuestStage, MAX_LINE, StageState};
 
 use super::text::Console;
 use super::timeline::Marks;
-use super::{Stage, Timeline};
+use super::{BootStage, Timeline};
 
 /// What the image's GRUB prints on the serial port before it loads the kernel.
 pub const LOADER_MARKER: &str = "rave: boot loader";
@@ -23,21 +23,21 @@ pub enum DeadEnd {
 
 /// All that is known of one boot.
 #[derive(Debug, Clone, Default)]
-pub struct Evidence {
+pub struct StageDetector {
     marks: Marks,
     /// When the firmware said that it starts what is on the disk.
     handed_over: Option<Duration>,
     firmware: Console,
     serial: Console,
     /// The last event of each stage, and when it was first ok.
-    events: BTreeMap<GuestStage, (Event, Option<Duration>)>,
+    events: BTreeMap<GuestStage, (GuestEvent, Option<Duration>)>,
     partial_event: Vec<u8>,
     /// Events of this boot are those of the boot before, and do not count.
     previous_boot: Option<String>,
     dead_end: Option<DeadEnd>,
 }
 
-impl Evidence {
+impl StageDetector {
     /// Of a boot that follows the one with this id of the guest's kernel, whose last events may still arrive.
     pub fn after_boot(previous: Option<String>) -> Self {
         Self { previous_boot: previous, ..Self::default() }
@@ -58,7 +58,7 @@ impl Evidence {
     }
 
     /// Takes what the guest wrote to its readiness port; the events in it.
-    pub fn ready(&mut self, bytes: &[u8], at: Duration) -> Vec<Event> {
+    pub fn ready(&mut self, bytes: &[u8], at: Duration) -> Vec<GuestEvent> {
         let mut events = Vec::new();
         for &byte in bytes {
             if byte != b'\n' {
@@ -68,19 +68,19 @@ impl Evidence {
                 }
                 continue;
             }
-            let event = Event::parse(&self.partial_event);
+            let event = GuestEvent::parse(&self.partial_event);
             self.partial_event.clear();
             events.extend(event.filter(|event| self.event(event, at)));
         }
         events
     }
 
-    fn event(&mut self, event: &Event, at: Duration) -> bool {
+    fn event(&mut self, event: &GuestEvent, at: Duration) -> bool {
         if self.previous_boot.as_deref().is_some_and(|id| id == event.boot_id) {
             return false;
         }
         let earlier = self.events.get(&event.stage).and_then(|(_, at)| *at);
-        let ok_at = earlier.or((event.state == State::Ok).then_some(at));
+        let ok_at = earlier.or((event.state == StageState::Ok).then_some(at));
         self.events.insert(event.stage, (event.clone(), ok_at));
         true
     }
@@ -126,39 +126,39 @@ impl Evidence {
     }
 
     /// Where the boot is.
-    pub fn stage(&self) -> Stage {
+    pub fn stage(&self) -> BootStage {
         if !self.events.is_empty() {
             return self.waiting_for().into();
         }
         let Marks { loader, kernel, init, userspace } = self.marks;
         if userspace.is_some() {
-            Stage::Userspace
+            BootStage::Userspace
         } else if init.is_some() {
-            Stage::Initrd
+            BootStage::Initrd
         } else if kernel.is_some() {
-            Stage::Kernel
+            BootStage::Kernel
         } else if loader.is_some() || self.handed_over.is_some() {
-            Stage::BootLoader
+            BootStage::BootLoader
         } else {
-            Stage::Firmware
+            BootStage::Firmware
         }
     }
 
     /// The first stage that failed, else the first that is not reached.
     fn waiting_for(&self) -> GuestStage {
         let state = |stage| self.events.get(&stage).map(|(event, _)| event.state);
-        let first = |wanted: &dyn Fn(Option<State>) -> bool| {
+        let first = |wanted: &dyn Fn(Option<StageState>) -> bool| {
             GuestStage::ALL.into_iter().find(|&stage| wanted(state(stage)))
         };
         // That the guest is not ready is what the other failures mean, not one of its own.
-        first(&|state| state == Some(State::Failed))
+        first(&|state| state == Some(StageState::Failed))
             .filter(|stage| *stage != GuestStage::Ready)
-            .or_else(|| first(&|state| state != Some(State::Ok)))
+            .or_else(|| first(&|state| state != Some(StageState::Ok)))
             .unwrap_or(GuestStage::Ready)
     }
 
     /// The last event about the stage where the boot is.
-    pub fn last_word(&self) -> Option<&Event> {
+    pub fn last_word(&self) -> Option<&GuestEvent> {
         self.events
             .get(&self.waiting_for())
             .or_else(|| self.events.get(&GuestStage::Ready))
@@ -167,11 +167,11 @@ impl Evidence {
 
     /// An event that says that a stage up to `until` will not be reached by itself. A network that stays away counts
     /// only for who waits for it: the guest becomes ready all the same, and an address may still come.
-    pub fn failed(&self, until: GuestStage) -> Option<&Event> {
+    pub fn failed(&self, until: GuestStage) -> Option<&GuestEvent> {
         let counts = |stage: GuestStage| stage != GuestStage::Network || until == GuestStage::Network;
         let events =
             self.events.range(..=until).filter(|(stage, _)| counts(**stage)).map(|(_, (event, _))| event);
-        events.into_iter().find(|event| event.state == State::Failed)
+        events.into_iter().find(|event| event.state == StageState::Failed)
     }
 
     /// Whether the guest's stage was reached, and when.
@@ -180,7 +180,7 @@ impl Evidence {
     }
 
     /// The last event about `stage`.
-    pub fn event_of(&self, stage: GuestStage) -> Option<&Event> {
+    pub fn event_of(&self, stage: GuestStage) -> Option<&GuestEvent> {
         self.events.get(&stage).map(|(event, _)| event)
     }
 
@@ -210,7 +210,7 @@ impl Evidence {
         Timeline::new(&Marks { loader, ..self.marks }, stages, ready)
     }
 
-    /// What speaks for [`Evidence::stage`], in words.
+    /// What speaks for [`StageDetector::stage`], in words.
     pub fn reason(&self) -> String {
         let seen = |what: &str, at: Option<Duration>| {
             at.map(|at| format!("{what} was seen on the serial port after {:.1} s", at.as_secs_f64()))
@@ -219,9 +219,9 @@ impl Evidence {
         if let Some(event) = self.last_word() {
             let detail = if event.detail.is_empty() { "no detail" } else { event.detail.as_str() };
             let state = match event.state {
-                State::Waiting => "waits",
-                State::Ok => "is ok",
-                State::Failed => "failed",
+                StageState::Waiting => "waits",
+                StageState::Ok => "is ok",
+                StageState::Failed => "failed",
             };
             return format!("the guest says: {} {state}: {detail}", event.stage);
         }

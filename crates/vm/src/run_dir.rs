@@ -12,7 +12,7 @@ use crate::prepare::make_private_dir;
 
 /// A running machine, as its run folder describes it to other processes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
+pub struct InstanceRecord {
     /// The machine's name.
     pub name: String,
     /// QEMU's process id.
@@ -23,7 +23,7 @@ pub struct Record {
     pub forwards: Vec<Forward>,
 }
 
-impl Record {
+impl InstanceRecord {
     fn file(run_dir: &Utf8Path) -> Utf8PathBuf {
         run_dir.join("instance.json")
     }
@@ -69,7 +69,7 @@ impl RunDir {
         let path = run_dir.join("lock");
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
         let lock = lock.map_err(|e| Error::io("lock", &path, e))?;
-        let running = Record::running(run_dir).map(|record| record.pid);
+        let running = InstanceRecord::running(run_dir).map(|record| record.pid);
         let busy = match lock.try_lock() {
             Ok(()) => running.is_some(),
             Err(TryLockError::WouldBlock) => true,
@@ -94,7 +94,8 @@ pub fn sweep(root: &Utf8Path) -> Result<(), Error> {
     for entry in entries.flatten() {
         let run_dir = entry.path();
         let lock = OpenOptions::new().write(true).open(run_dir.join("lock"));
-        let unused = lock.is_ok_and(|lock| lock.try_lock().is_ok() && Record::running(run_dir).is_none());
+        let unused =
+            lock.is_ok_and(|lock| lock.try_lock().is_ok() && InstanceRecord::running(run_dir).is_none());
         if unused {
             fs::remove_dir_all(run_dir).map_err(|e| Error::io("remove", run_dir, e))?;
         }
@@ -128,8 +129,8 @@ mod tests {
     fn a_process_id_that_is_somebody_elses_now_does_not_count() {
         let (_root, root) = root();
         let machine = Machine::new("a", &root);
-        Record::save(&machine, std::process::id()).unwrap();
-        assert_eq!(Record::running(&root), None);
+        InstanceRecord::save(&machine, std::process::id()).unwrap();
+        assert_eq!(InstanceRecord::running(&root), None);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::{Accelerator, Engine};
 
 /// What [`super::probe`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
+pub struct ProbeResult {
     /// What to boot with.
     pub engine: Engine,
     /// How KVM does.
@@ -20,7 +20,7 @@ pub struct Verdict {
     pub cached: bool,
 }
 
-impl Verdict {
+impl ProbeResult {
     /// The accelerator to boot with.
     pub fn accelerator(&self) -> Accelerator {
         self.engine.accelerator()
@@ -154,7 +154,7 @@ impl fmt::Display for KvmState {
     }
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for ProbeResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.accelerator(), self.tcg_ms) {
             (Accelerator::Tcg, Some(ms)) => {

@@ -1,0 +1,152 @@
+use super::*;
+use proptest::prelude::*;
+
+fn at(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn line(of: GuestStage, state: StageState, boot_id: &str) -> String {
+    let detail = format!("{of} detail");
+    GuestEvent { stage: of, state, detail, uptime_ms: 1, boot_id: boot_id.into(), host_keys: Vec::new() }
+        .to_line()
+}
+
+/// A guest that has said `ok` for every stage before `stage`.
+fn up_to(stage: GuestStage) -> StageDetector {
+    let mut detector = StageDetector::default();
+    for before in GuestStage::ALL.into_iter().filter(|before| *before < stage) {
+        detector.ready(line(before, StageState::Ok, "a").as_bytes(), at(1));
+    }
+    detector
+}
+
+#[test]
+fn each_mark_on_the_serial_port_moves_the_stage() {
+    let mut detector = StageDetector::default();
+    assert_eq!(detector.stage(), BootStage::Firmware);
+    for (seconds, text, stage) in [
+        (1, "BdsDxe: loading Boot0001\r\n", BootStage::Firmware),
+        (2, "\x1b[H\x1b[Jrave: boot loader\r\n", BootStage::BootLoader),
+        (3, "[    0.000000] Linux version 6.12.95 (debian)\r\n", BootStage::Kernel),
+        (4, "[    2.1] Run /init as init process\r\n", BootStage::Initrd),
+        (5, "Begin: Mounting root file system ... \r\n", BootStage::Initrd),
+        (6, "Welcome to \x1b[1mDebian GNU/Linux 13 (trixie)\x1b[0m!\r\n", BootStage::Userspace),
+    ] {
+        detector.serial(text.as_bytes(), at(seconds));
+        assert_eq!(detector.stage(), stage, "{text}");
+    }
+    let timeline = detector.timeline(at(10));
+    assert_eq!(
+        [timeline.firmware, timeline.loader, timeline.kernel_initrd, timeline.userspace],
+        [at(2), at(1), at(3), at(4)]
+    );
+}
+
+#[test]
+fn grubs_own_greeting_is_no_userspace() {
+    let mut detector = StageDetector::default();
+    detector.serial(b"Welcome to GRUB!\r\n", at(1));
+    assert_eq!(detector.stage(), BootStage::Firmware);
+}
+
+#[test]
+fn the_firmwares_log_tells_a_silent_boot_loader_from_a_disk_without_one() {
+    let mut silent = StageDetector::default();
+    silent.firmware(b"Booting from Hard Disk...\nBooting from 0000:7c00\n", at(1));
+    assert_eq!((silent.stage(), silent.dead_end()), (BootStage::BootLoader, None));
+    assert_eq!(silent.timeline(at(9)).firmware, at(1));
+    let mut none = StageDetector::default();
+    none.firmware(
+        b"Booting from Hard Disk...\nBoot failed: not a bootable disk\n\nNo bootable device.\n",
+        at(1),
+    );
+    assert_eq!(none.stage(), BootStage::Firmware);
+    assert_eq!(none.dead_end(), Some(&DeadEnd::GaveUp("No bootable device.".into())));
+    assert!(none.last_lines().contains(&"Boot failed: not a bootable disk".to_owned()));
+}
+
+#[test]
+fn uefi_that_fails_to_start_the_disk_hangs_in_the_firmware() {
+    let mut detector = StageDetector::default();
+    detector.serial(b"BdsDxe: starting Boot0001 \"UEFI Misc Device\"\n", at(1));
+    assert_eq!(detector.stage(), BootStage::BootLoader);
+    detector.serial(
+        b"BdsDxe: failed to start Boot0001\nBdsDxe: No bootable option or device was found.\n",
+        at(2),
+    );
+    assert_eq!(detector.stage(), BootStage::Firmware);
+    assert!(matches!(detector.dead_end(), Some(DeadEnd::GaveUp(_))));
+}
+
+#[test]
+fn panics_and_prompts_end_the_wait() {
+    let mut panic = StageDetector::default();
+    panic.serial(b"Linux version 6\nKernel panic - not syncing: VFS: Unable to mount root fs\n", at(1));
+    assert!(matches!(panic.dead_end(), Some(DeadEnd::Panic(line)) if line.contains("Unable to mount root")));
+    assert_eq!(panic.stage(), BootStage::Kernel);
+    let mut shell = StageDetector::default();
+    shell.serial(b"Linux version 6\nRun /init as init process\n(initramfs) ", at(1));
+    assert!(matches!(shell.dead_end(), Some(DeadEnd::GaveUp(_))));
+    assert_eq!(shell.stage(), BootStage::Initrd);
+}
+
+#[test]
+fn the_guests_first_stage_that_is_not_ok_is_where_it_hangs() {
+    let mut detector = up_to(GuestStage::Network);
+    detector.ready(line(GuestStage::Network, StageState::Waiting, "a").as_bytes(), at(2));
+    detector.ready(line(GuestStage::Kanban, StageState::Waiting, "a").as_bytes(), at(2));
+    // A later one may well come first.
+    detector.ready(line(GuestStage::Router, StageState::Ok, "a").as_bytes(), at(3));
+    assert_eq!(detector.stage(), BootStage::Network);
+    assert!(detector.reason().contains("network waits: network detail"), "{}", detector.reason());
+    assert_eq!(up_to(GuestStage::Sshd).stage(), BootStage::Sshd);
+    assert_eq!(up_to(GuestStage::Gateway).stage(), BootStage::Service(GuestStage::Gateway));
+}
+
+#[test]
+fn a_failed_stage_is_named_before_those_that_only_wait() {
+    let mut detector = up_to(GuestStage::Tools);
+    detector.ready(line(GuestStage::Tools, StageState::Waiting, "a").as_bytes(), at(2));
+    detector.ready(line(GuestStage::Router, StageState::Failed, "a").as_bytes(), at(2));
+    assert_eq!(detector.stage(), BootStage::Service(GuestStage::Router));
+    assert_eq!(detector.failed(GuestStage::Ready).unwrap().detail, "router detail");
+    assert_eq!(detector.failed(GuestStage::Sshd), None, "who waits for sshd does not care for the router");
+}
+
+#[test]
+fn a_network_that_stays_away_stops_only_who_waits_for_it() {
+    let mut detector = up_to(GuestStage::Tools);
+    detector.ready(line(GuestStage::Network, StageState::Failed, "a").as_bytes(), at(2));
+    assert_eq!(detector.failed(GuestStage::Ready), None);
+    assert_eq!(detector.failed(GuestStage::Network).unwrap().detail, "network detail");
+}
+
+#[test]
+fn events_of_the_boot_before_do_not_count() {
+    let mut detector = StageDetector::after_boot(Some("old".into()));
+    assert!(detector.ready(line(GuestStage::Ready, StageState::Ok, "old").as_bytes(), at(1)).is_empty());
+    assert_eq!((detector.reached(GuestStage::Ready), detector.stage()), (None, BootStage::Firmware));
+    detector.ready(line(GuestStage::Ready, StageState::Ok, "new").as_bytes(), at(2));
+    assert_eq!(detector.reached(GuestStage::Ready), Some(at(2)));
+}
+
+#[test]
+fn events_in_pieces_and_among_noise_are_read_once() {
+    let text = format!("\0noise{}\ngarbage\n", line(GuestStage::Sshd, StageState::Ok, "a").trim_end());
+    let mut detector = StageDetector::default();
+    let events: Vec<GuestEvent> =
+        text.as_bytes().chunks(7).flat_map(|piece| detector.ready(piece, at(1))).collect();
+    assert_eq!(events.len(), 1);
+    assert_eq!(detector.reached(GuestStage::Sshd), Some(at(1)));
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_taken_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let mut detector = StageDetector::default();
+        detector.firmware(&bytes, at(1));
+        detector.serial(&bytes, at(1));
+        detector.ready(&bytes, at(1));
+        let _ = (detector.stage(), detector.reason(), detector.timeline(at(2)));
+    }
+}
