@@ -6,116 +6,21 @@
 
 mod desktop;
 mod environment;
-pub mod features;
+mod features;
+mod file;
 mod masks;
 pub mod npm;
+mod paths;
 mod playwright;
 mod render;
 mod system;
 mod units;
 
 use crate::config::{self, GuestConfig};
+pub use file::{GuestFile, GuestFileKind, Owner};
 pub use masks::MASKED;
-pub use units::{SERVICES, Service, enable, extra_unit};
-
-/// Who owns a file in the guest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Owner {
-    /// root, group root.
-    Root,
-    /// The user of [`GuestConfig::user`] and that user's own group.
-    User,
-}
-
-/// What a [`GuestFile`] is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
-    /// A regular file.
-    File {
-        /// Permission bits, such as `0o644`.
-        mode: u32,
-        /// The whole content.
-        content: Vec<u8>,
-    },
-    /// A symbolic link.
-    Symlink {
-        /// What it points to, as written into the link.
-        target: String,
-    },
-    /// A directory; its parents have mode 0755 and belong to root.
-    Directory {
-        /// Permission bits, such as `0o755`.
-        mode: u32,
-    },
-}
-
-/// One file, link or directory of the guest.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GuestFile {
-    /// Absolute path inside the guest.
-    pub path: String,
-    /// Its owner.
-    pub owner: Owner,
-    /// What it is.
-    pub kind: Kind,
-}
-
-impl GuestFile {
-    /// A file that belongs to root.
-    pub fn file(path: impl Into<String>, mode: u32, content: impl Into<Vec<u8>>) -> Self {
-        Self { path: path.into(), owner: Owner::Root, kind: Kind::File { mode, content: content.into() } }
-    }
-
-    /// A symbolic link that belongs to root.
-    pub fn symlink(path: impl Into<String>, target: impl Into<String>) -> Self {
-        Self { path: path.into(), owner: Owner::Root, kind: Kind::Symlink { target: target.into() } }
-    }
-
-    /// A directory that belongs to root.
-    pub fn directory(path: impl Into<String>, mode: u32) -> Self {
-        Self { path: path.into(), owner: Owner::Root, kind: Kind::Directory { mode } }
-    }
-}
-
-/// Where a base keeps the programs that units name. All absolute.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Paths {
-    /// The program `rave-guest`; `@rave_guest@`.
-    pub rave_guest: String,
-    /// The folder that holds the npm tools' `node_modules` and `bin`; `@tools@`.
-    pub tools: String,
-    /// Node.js; `@node@`.
-    pub node: String,
-    /// nginx; `@nginx@`.
-    pub nginx: String,
-    /// The gateway's static pages; `@pages@`.
-    pub pages: String,
-    /// What starts a session on the X server, with the session's command as arguments; `@xsession@`.
-    pub xsession: String,
-    /// The VNC server of a screen that is there; `@vnc_server@`.
-    pub vnc_server: String,
-    /// Chromium, which Playwright drives.
-    pub chromium: String,
-    /// The search path of services, without the user's own folder; part of `@path@`.
-    pub path: String,
-}
-
-impl Paths {
-    /// The Debian base.
-    pub fn debian() -> Self {
-        Self {
-            rave_guest: "/usr/lib/rave/rave-guest".into(),
-            tools: "/opt/rave/tools".into(),
-            node: "/usr/bin/node".into(),
-            nginx: "/usr/sbin/nginx".into(),
-            pages: "/usr/lib/rave/pages".into(),
-            xsession: "/etc/X11/Xsession".into(),
-            vnc_server: "/usr/bin/X0tigervnc".into(),
-            chromium: "/usr/bin/chromium".into(),
-            path: "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin".into(),
-        }
-    }
-}
+pub use paths::Paths;
+pub use units::{SERVICES, ServiceUnit, enable, extra_unit};
 
 /// Every file of the guest, sorted by path. No path is named twice, and each parent that is itself listed comes
 /// before what lies in it.
@@ -168,7 +73,7 @@ mod tests {
     #[test]
     fn no_placeholder_is_left() {
         for file in guest() {
-            let Kind::File { content, .. } = &file.kind else { continue };
+            let GuestFileKind::File { content, .. } = &file.kind else { continue };
             let Ok(text) = std::str::from_utf8(content) else { continue };
             for line in text.lines() {
                 assert_eq!(render::first_placeholder(line), None, "{}: {line}", file.path);
@@ -179,7 +84,7 @@ mod tests {
     #[test]
     fn sudoers_is_read_only_what_is_started_is_executable_and_every_other_file_is_plain() {
         for file in guest() {
-            if let Kind::File { mode, .. } = file.kind {
+            if let GuestFileKind::File { mode, .. } = file.kind {
                 let expected = match file.path.as_str() {
                     "/opt/rave/tools/bin/ccr" | "/etc/rave/follow-screen" | "/etc/rave/session" => 0o755,
                     path if path.starts_with("/home/agent/Desktop/") => 0o755,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::assets::features;
+use crate::features;
 use serde::{Deserialize, Serialize};
 
 /// Where the guest's configuration lies inside the guest.
@@ -29,7 +29,7 @@ pub struct GuestConfig {
     /// Public keys that let the user in, as lines of `authorized_keys` (sshd(8)).
     #[serde(default)]
     pub authorized_keys: Vec<String>,
-    /// What the guest holds besides what every guest holds: names of [`assets::features`](crate::assets::features).
+    /// What the guest holds besides what every guest holds: names of [`features`](crate::features).
     #[serde(default)]
     pub features: BTreeSet<String>,
     /// The version of RAVE that built the image.

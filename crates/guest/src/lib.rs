@@ -2,10 +2,12 @@
 //!
 //! - [`protocol`]: what the guest tells the host, as JSON: readiness events and the health report.
 //! - [`config`]: `/etc/rave/guest.json`, the part of `rave.toml` that the guest needs at run time.
+//! - [`features`]: the names of what a profile may add.
 //! - [`assets`]: every file that RAVE puts into a guest: units, gateway, SSH, network, the lock of the npm tools.
 //!
 //! The program `rave-guest` beside this library runs in the guest; the library is what the host's crates use.
 
 pub mod assets;
 pub mod config;
+pub mod features;
 pub mod protocol;

@@ -1,9 +1,9 @@
 //! The desktop: Xfce under lightdm, Chromium, `NetworkManager`, and the launchers of RAVE's services.
 
-use super::features::SOUND;
 use super::render::Template;
-use super::{GuestFile, Kind, Owner};
+use super::{GuestFile, GuestFileKind, Owner};
 use crate::config::GuestConfig;
+use crate::features::SOUND;
 
 /// A page of the gateway that has a launcher, in the menu and on the desktop.
 struct Launcher {
@@ -122,7 +122,7 @@ impl Launcher {
         let on_desktop = GuestFile {
             path: format!("{}/Desktop/{}.desktop", config.home, self.id),
             owner: Owner::User,
-            kind: Kind::File { mode: 0o755, content: entry.clone().into() },
+            kind: GuestFileKind::File { mode: 0o755, content: entry.clone().into() },
         };
         [
             GuestFile::file(format!("/usr/share/applications/{}.desktop", self.id), 0o644, entry),
@@ -159,7 +159,7 @@ mod tests {
         config.services.gateway = 8080;
         let files = files(&Template::new(&config, &Paths::debian()), &config);
         let file = files.iter().find(|file| file.path == "/home/agent/Desktop/rave-router.desktop").unwrap();
-        let Kind::File { mode: 0o755, content } = &file.kind else { panic!("{file:?}") };
+        let GuestFileKind::File { mode: 0o755, content } = &file.kind else { panic!("{file:?}") };
         let text = std::str::from_utf8(content).unwrap();
         assert!(text.lines().any(|line| line == "Exec=xdg-open http://localhost:8080/ccr-ui/"), "{text}");
     }

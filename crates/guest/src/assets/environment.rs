@@ -8,9 +8,9 @@
 //! | the desktop | `/etc/X11/Xsession.d/40rave`, which reads the first |
 //! | the user's own units | `/etc/environment.d/90-rave.conf` |
 
-use super::features::{DESKTOP, PLAYWRIGHT};
 use super::{GuestFile, playwright};
 use crate::config::GuestConfig;
+use crate::features::{DESKTOP, PLAYWRIGHT};
 use std::fmt::Write as _;
 
 /// Programs that are started over SSH find the desktop's screen; whoever forwards X has a screen of theirs.

@@ -1,20 +1,9 @@
-//! What each feature of a profile adds. Names are those of `rave.toml`'s profiles; a base adds the packages.
+//! The files that each feature of a profile adds; a base adds the packages.
 
 use super::render::Template;
 use super::{GuestFile, Paths, desktop, playwright};
 use crate::config::GuestConfig;
-
-/// Xfce that logs the user in by itself, Chromium, `NetworkManager`.
-pub const DESKTOP: &str = "desktop";
-/// Sound in programs and on the desktop.
-pub const SOUND: &str = "sound";
-/// The desktop over VNC, on loopback.
-pub const VNC: &str = "vnc";
-/// Playwright, which drives the system's Chromium.
-pub const PLAYWRIGHT: &str = "playwright";
-
-/// TCP port of the VNC server in the guest: display 0 by RFC 6143, section 1.
-pub const VNC_PORT: u16 = 5900;
+use crate::features::{DESKTOP, PLAYWRIGHT, VNC, VNC_PORT};
 
 pub(super) fn files(template: &Template, config: &GuestConfig, paths: &Paths) -> Vec<GuestFile> {
     let mut files = Vec::new();

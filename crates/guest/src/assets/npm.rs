@@ -1,9 +1,9 @@
 //! The npm tools: the lock, the links to them, and what of them a linux-x64 guest does not need.
 
-use super::features::PLAYWRIGHT;
 use super::render::Template;
 use super::{GuestFile, Paths};
 use crate::config::GuestConfig;
+use crate::features::PLAYWRIGHT;
 
 /// `package.json` for `npm ci --ignore-scripts --omit=dev --os=linux --cpu=x64 --libc=glibc`.
 pub const PACKAGE_JSON: &str = include_str!("../../assets/npm/package.json");

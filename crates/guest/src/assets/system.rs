@@ -1,7 +1,7 @@
 //! Files that make the machine: names, network, SSH, sudo, journal, gateway.
 
 use super::render::Template;
-use super::{GuestFile, Kind, Owner, Paths, SERVICES, environment};
+use super::{GuestFile, GuestFileKind, Owner, Paths, SERVICES, environment};
 use crate::config::GuestConfig;
 
 pub(super) fn files(template: &Template, config: &GuestConfig, paths: &Paths) -> Vec<GuestFile> {
@@ -76,10 +76,10 @@ fn authorized_keys(config: &GuestConfig) -> Vec<GuestFile> {
     }
     let folder = format!("{}/.ssh", config.home);
     let lines = config.authorized_keys.join("\n") + "\n";
-    let kind = Kind::File { mode: 0o600, content: lines.into() };
+    let kind = GuestFileKind::File { mode: 0o600, content: lines.into() };
     let path = format!("{folder}/authorized_keys");
     vec![
-        GuestFile { path: folder, owner: Owner::User, kind: Kind::Directory { mode: 0o700 } },
+        GuestFile { path: folder, owner: Owner::User, kind: GuestFileKind::Directory { mode: 0o700 } },
         GuestFile { path, owner: Owner::User, kind },
     ]
 }
@@ -114,9 +114,9 @@ mod tests {
         let config = GuestConfig { authorized_keys: vec!["a".into(), "b".into()], ..GuestConfig::default() };
         let files = authorized_keys(&config);
         assert!(files.iter().all(|file| file.owner == Owner::User));
-        assert_eq!(files[0].kind, Kind::Directory { mode: 0o700 });
+        assert_eq!(files[0].kind, GuestFileKind::Directory { mode: 0o700 });
         assert_eq!(files[1].path, "/home/agent/.ssh/authorized_keys");
-        assert_eq!(files[1].kind, Kind::File { mode: 0o600, content: b"a\nb\n".into() });
+        assert_eq!(files[1].kind, GuestFileKind::File { mode: 0o600, content: b"a\nb\n".into() });
     }
 
     #[test]

@@ -9,7 +9,7 @@ const UNITS: &str = "/etc/systemd/system";
 
 /// A service of the guest that listens on a port of `rave.toml`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Service {
+pub struct ServiceUnit {
     /// Its key in `rave.toml`.
     pub name: &'static str,
     /// Its unit.
@@ -19,11 +19,11 @@ pub struct Service {
 }
 
 /// The services, in the order in which a report names them.
-pub const SERVICES: [Service; 4] = [
-    Service { name: "kanban", unit: "vibe-kanban.service", title: "Vibe Kanban" },
-    Service { name: "router", unit: "claude-code-router.service", title: "Claude Code Router" },
-    Service { name: "gateway", unit: "nginx.service", title: "The gateway" },
-    Service { name: "ssh", unit: "ssh.service", title: "SSH" },
+pub const SERVICES: [ServiceUnit; 4] = [
+    ServiceUnit { name: "kanban", unit: "vibe-kanban.service", title: "Vibe Kanban" },
+    ServiceUnit { name: "router", unit: "claude-code-router.service", title: "Claude Code Router" },
+    ServiceUnit { name: "gateway", unit: "nginx.service", title: "The gateway" },
+    ServiceUnit { name: "ssh", unit: "ssh.service", title: "SSH" },
 ];
 
 /// RAVE's own units: name and template.
@@ -114,7 +114,7 @@ fn wanted_by(content: &str) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::assets::Kind;
+    use crate::assets::GuestFileKind;
 
     #[test]
     fn an_extra_unit_is_enabled_where_it_says() {
@@ -131,7 +131,10 @@ mod tests {
                 "/etc/systemd/system/b.target.wants/mine.service"
             ]
         );
-        assert_eq!(files[1].kind, Kind::Symlink { target: "/etc/systemd/system/mine.service".into() });
+        assert_eq!(
+            files[1].kind,
+            GuestFileKind::Symlink { target: "/etc/systemd/system/mine.service".into() }
+        );
     }
 
     #[test]

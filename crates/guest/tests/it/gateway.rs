@@ -1,6 +1,6 @@
 //! The gateway: real nginx with the guest's own configuration, on other ports and paths.
 
-use crate::host::{Running, Scratch, command, free_ports, lacks, run, text, wait_for, write_guest};
+use crate::host::{Running, command, free_ports, lacks, run, text, wait_for, write_guest};
 use rave_guest::config::GuestConfig;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -14,7 +14,7 @@ pub(crate) struct Gateway {
     pub(crate) port: u16,
     pub(crate) kanban: u16,
     pub(crate) router: u16,
-    pub(crate) folder: Scratch,
+    pub(crate) folder: tempfile::TempDir,
     _nginx: Running,
 }
 
@@ -26,7 +26,7 @@ impl Gateway {
         config.services.gateway = port;
         config.services.kanban = kanban;
         config.services.router = router;
-        let folder = Scratch::new();
+        let folder = tempfile::tempdir().unwrap();
         write_guest(&config, folder.path());
         let root = folder.path().display().to_string();
         fs::create_dir_all(folder.path().join("run")).unwrap();

@@ -1,13 +1,12 @@
 //! What the tests need of the machine they run on.
 #![expect(clippy::disallowed_types, reason = "short children of a test, killed by their guard")]
 
-use rave_guest::assets::{self, GuestFile, Kind, Paths};
+use rave_guest::assets::{self, GuestFile, GuestFileKind, Paths};
 use rave_guest::config::GuestConfig;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Folders where an ordinary user's search path does not look.
@@ -68,29 +67,6 @@ impl Drop for Running {
     }
 }
 
-/// A folder that is gone when the test ends.
-pub(crate) struct Scratch(PathBuf);
-
-impl Scratch {
-    pub(crate) fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("rave-guest-it-{}-{number}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 /// Ports of this host that were free a moment ago.
 pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
     let listeners = [(); N].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
@@ -117,9 +93,9 @@ pub(crate) fn write_guest(config: &GuestConfig, root: &Path) {
         let place = root.join(path.trim_start_matches('/'));
         fs::create_dir_all(place.parent().unwrap()).unwrap();
         match kind {
-            Kind::File { content, .. } => fs::write(place, content).unwrap(),
-            Kind::Symlink { target } => std::os::unix::fs::symlink(target, place).unwrap(),
-            Kind::Directory { .. } => fs::create_dir_all(place).unwrap(),
+            GuestFileKind::File { content, .. } => fs::write(place, content).unwrap(),
+            GuestFileKind::Symlink { target } => std::os::unix::fs::symlink(target, place).unwrap(),
+            GuestFileKind::Directory { .. } => fs::create_dir_all(place).unwrap(),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The real npm tools, installed once into the target folder by the command that the image uses.
 
 use crate::gateway::{Gateway, ask, status};
-use crate::host::{Running, Scratch, command, lacks, run, text, wait_for};
-use rave_guest::assets::{self, Kind, Paths, npm};
+use crate::host::{Running, command, lacks, run, text, wait_for};
+use rave_guest::assets::{self, GuestFileKind, Paths, npm};
 use rave_guest::config::GuestConfig;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -61,7 +61,8 @@ fn write_own_programs(work: &Path, place: &Path) {
     let place = place.to_str().unwrap();
     let paths = Paths { tools: place.into(), node: "/usr/bin/env node".into(), ..Paths::debian() };
     for file in assets::files(&GuestConfig::default(), &paths) {
-        let (Some(name), Kind::File { mode, content }) = (file.path.strip_prefix(place), file.kind) else {
+        let (Some(name), GuestFileKind::File { mode, content }) = (file.path.strip_prefix(place), file.kind)
+        else {
             continue;
         };
         let target = work.join(name.trim_start_matches('/'));
@@ -103,7 +104,7 @@ fn every_command_tells_its_pinned_version_after_pruning() {
     if has_old_node(test) {
         return;
     }
-    let home = Scratch::new();
+    let home = tempfile::tempdir().unwrap();
     let pins: std::collections::BTreeMap<_, _> = npm::pins().into_iter().collect();
     for (name, flag, package) in [
         ("claude", "--version", "@anthropic-ai/claude-code"),

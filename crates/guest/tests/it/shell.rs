@@ -1,12 +1,12 @@
 //! The variables of `rave.toml` as a shell reads them.
 
-use crate::host::{Scratch, command, run, text, write_guest};
+use crate::host::{command, run, text, write_guest};
 use rave_guest::config::GuestConfig;
 
 #[test]
 fn a_shell_gets_every_value_unchanged() {
     let hard = "it's \"$5\" \\ `x` $(y) 50% # ; é @home@";
-    let root = Scratch::new();
+    let root = tempfile::tempdir().unwrap();
     let environment = vec![("HARD".to_owned(), hard.to_owned()), ("EMPTY".to_owned(), String::new())];
     write_guest(&GuestConfig { environment, ..GuestConfig::default() }, root.path());
     let profile = root.path().join("etc/profile.d/rave.sh");

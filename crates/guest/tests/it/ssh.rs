@@ -1,12 +1,12 @@
 //! sshd's and sudo's settings as those programs read them.
 
-use crate::host::{Scratch, command, lacks, run, text, write_guest};
+use crate::host::{command, lacks, run, text, write_guest};
 use rave_guest::config::GuestConfig;
 use std::fs;
 
 /// What sshd takes from a guest's settings, as `sshd -T` prints it.
 fn effective(config: &GuestConfig) -> String {
-    let root = Scratch::new();
+    let root = tempfile::tempdir().unwrap();
     write_guest(config, root.path());
     let mut settings = fs::read_to_string(root.path().join("etc/ssh/sshd_config.d/rave.conf")).unwrap();
     for kind in ["ed25519", "ecdsa"] {
@@ -60,7 +60,7 @@ fn sudo_accepts_its_file() {
     if lacks("visudo", "sudo's file") {
         return;
     }
-    let root = Scratch::new();
+    let root = tempfile::tempdir().unwrap();
     write_guest(&GuestConfig::default(), root.path());
     let output = run(command("visudo").args(["-c", "-f"]).arg(root.path().join("etc/sudoers.d/rave")));
     let out = text(&output);

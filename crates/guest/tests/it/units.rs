@@ -1,6 +1,6 @@
 //! The units as systemd reads them.
 
-use crate::host::{Scratch, command, lacks, run, text, write_guest};
+use crate::host::{command, lacks, run, text, write_guest};
 use rave_guest::config::GuestConfig;
 use std::fs;
 use std::path::Path;
@@ -13,8 +13,8 @@ const LONG_RUNNING: [&str; 5] = [
     "rave-ready.service",
 ];
 
-fn guest() -> Scratch {
-    let root = Scratch::new();
+fn guest() -> tempfile::TempDir {
+    let root = tempfile::tempdir().unwrap();
     write_guest(&GuestConfig::default(), root.path());
     root
 }

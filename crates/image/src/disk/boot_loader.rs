@@ -4,7 +4,7 @@
 use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rave_guest::assets::{GuestFile, Kind, Owner};
+use rave_guest::assets::{GuestFile, GuestFileKind, Owner};
 use rave_process::Cmd;
 
 use crate::disk::layout::{Layout, Partition, SECTOR};
@@ -63,7 +63,7 @@ pub(crate) fn guest_files(identifiers: &Identifiers, arguments: &str) -> Vec<Gue
     let file = |path: &str, text: String| GuestFile {
         path: format!("/{path}"),
         owner: Owner::Root,
-        kind: Kind::File { mode: 0o644, content: text.into_bytes() },
+        kind: GuestFileKind::File { mode: 0o644, content: text.into_bytes() },
     };
     let grub = CONFIGURATION.replace("@root@", &identifiers.root).replace("@arguments@", arguments);
     // x-systemd.growfs: the file system follows its partition (systemd.mount(5)).

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::io::{self, Read, Write};
 
-use rave_guest::assets::{GuestFile, Kind, Owner};
+use rave_guest::assets::{GuestFile, GuestFileKind, Owner};
 
 use crate::error::Error;
 use crate::tree::accounts::{Account, USER_ID};
@@ -124,7 +124,7 @@ impl Merge<'_> {
         for (path, mode, content) in state.home {
             let path = format!("/{home}/{path}");
             if !own.replaces(path.trim_start_matches('/')) {
-                own.add(GuestFile { path, owner: Owner::User, kind: Kind::File { mode, content } });
+                own.add(GuestFile { path, owner: Owner::User, kind: GuestFileKind::File { mode, content } });
             }
         }
         let mut seen = state.seen;
@@ -135,7 +135,7 @@ impl Merge<'_> {
                     let in_home = parent == home || parent.starts_with(&format!("{home}/"));
                     let owner = if in_home { Owner::User } else { Owner::Root };
                     let mode = if parent == home { 0o700 } else { 0o755 };
-                    self.append(&mut builder, parent, owner, &Kind::Directory { mode })?;
+                    self.append(&mut builder, parent, owner, &GuestFileKind::Directory { mode })?;
                     seen.insert(parent.to_owned());
                 }
             }
@@ -152,7 +152,7 @@ impl Merge<'_> {
         builder: &mut tar::Builder<&mut dyn Write>,
         path: &str,
         owner: Owner,
-        kind: &Kind,
+        kind: &GuestFileKind,
     ) -> io::Result<()> {
         let mut header = tar::Header::new_gnu();
         header.set_mtime(self.epoch);
@@ -160,19 +160,19 @@ impl Merge<'_> {
         header.set_uid(id);
         header.set_gid(id);
         match kind {
-            Kind::File { mode, content } => {
+            GuestFileKind::File { mode, content } => {
                 header.set_entry_type(tar::EntryType::Regular);
                 header.set_mode(*mode);
                 header.set_size(content.len() as u64);
                 builder.append_data(&mut header, path, content.as_slice())
             }
-            Kind::Directory { mode } => {
+            GuestFileKind::Directory { mode } => {
                 header.set_entry_type(tar::EntryType::Directory);
                 header.set_mode(*mode);
                 header.set_size(0);
                 builder.append_data(&mut header, format!("{path}/"), io::empty())
             }
-            Kind::Symlink { target } => {
+            GuestFileKind::Symlink { target } => {
                 header.set_entry_type(tar::EntryType::Symlink);
                 header.set_mode(0o777);
                 header.set_size(0);
@@ -277,7 +277,7 @@ mod tests {
         };
         let mut overlay = Overlay::default();
         for (path, content) in own {
-            let kind = Kind::File { mode: 0o644, content: content.as_bytes().to_vec() };
+            let kind = GuestFileKind::File { mode: 0o644, content: content.as_bytes().to_vec() };
             overlay.add(GuestFile { path: (*path).into(), owner: Owner::Root, kind });
         }
         let account = Account { user: "agent".into(), password_hash: None, epoch: 0 };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rave_guest::assets::{GuestFile, Kind, Owner};
+use rave_guest::assets::{GuestFile, GuestFileKind, Owner};
 
 use crate::digest::{Digest, Hasher};
 use crate::tree::root_tar::Extent;
@@ -21,7 +21,7 @@ impl Overlay {
 
     /// Whether there is a file, and not just a folder, at this path.
     pub fn replaces(&self, path: &str) -> bool {
-        self.files.get(path).is_some_and(|file| !matches!(file.kind, Kind::Directory { .. }))
+        self.files.get(path).is_some_and(|file| !matches!(file.kind, GuestFileKind::Directory { .. }))
     }
 
     /// All files with their paths, folders before their content.
@@ -34,8 +34,8 @@ impl Overlay {
         let mut extent = Extent::default();
         for file in self.files.values() {
             extent.add(match &file.kind {
-                Kind::File { content, .. } => content.len() as u64,
-                Kind::Symlink { .. } | Kind::Directory { .. } => 0,
+                GuestFileKind::File { content, .. } => content.len() as u64,
+                GuestFileKind::Symlink { .. } | GuestFileKind::Directory { .. } => 0,
             });
         }
         extent
@@ -48,11 +48,11 @@ impl Overlay {
             hasher.field("path", path.as_bytes());
             hasher.field("owner", if file.owner == Owner::Root { b"root" } else { b"user" });
             match &file.kind {
-                Kind::File { mode, content } => {
+                GuestFileKind::File { mode, content } => {
                     hasher.field("mode", &mode.to_le_bytes()).field("file", content)
                 }
-                Kind::Symlink { target } => hasher.field("symlink", target.as_bytes()),
-                Kind::Directory { mode } => hasher.field("directory", &mode.to_le_bytes()),
+                GuestFileKind::Symlink { target } => hasher.field("symlink", target.as_bytes()),
+                GuestFileKind::Directory { mode } => hasher.field("directory", &mode.to_le_bytes()),
             };
         }
         hasher.finish()

@@ -1,6 +1,6 @@
 //! What a profile's features promise besides the desktop.
 
-use rave_guest::assets::features::VNC_PORT;
+use rave_guest::features::VNC_PORT;
 
 use crate::guest::Guest;
 use crate::poll::{Problem, Seen, ensure};

@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{
     DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown,
 };
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Numeric owner and group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +72,11 @@ pub(crate) fn directory(path: &Path, mode: u32, owner: Option<Ids>) -> Result<()
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
         Err(error) => Err(failed("make the folder", path)(error)),
     }
+}
+
+/// Where a path of the system mounted at `root` lies.
+pub(crate) fn below(root: &Path, path: &str) -> PathBuf {
+    root.join(path.trim_start_matches('/'))
 }
 
 /// Gives `path` to `owner`.

@@ -2,7 +2,7 @@
 
 use crate::systemd::{self, Unit};
 use crate::{http, system};
-use rave_guest::assets::{SERVICES, Service};
+use rave_guest::assets::{SERVICES, ServiceUnit};
 use rave_guest::config::GuestConfig;
 use rave_guest::protocol::{Health, ServiceHealth};
 use std::io::{self, Write as _};
@@ -30,7 +30,7 @@ pub(crate) fn report(config: &GuestConfig) -> Health {
     let names = SERVICES.map(|service| service.unit);
     let units = systemd::show(&names).map_err(|error| error.to_string());
     let services: Vec<ServiceHealth> = thread::scope(|scope| {
-        let ask = |service: &Service| (*service, config.services.port(service.name));
+        let ask = |service: &ServiceUnit| (*service, config.services.port(service.name));
         let threads: Vec<_> = SERVICES
             .iter()
             .map(ask)
@@ -76,7 +76,7 @@ pub(crate) fn answers(name: &str, port: u16) -> Result<String, String> {
 }
 
 fn judge(
-    service: Service,
+    service: ServiceUnit,
     port: u16,
     unit: Result<Unit, String>,
     answer: Result<String, String>,

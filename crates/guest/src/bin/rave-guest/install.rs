@@ -116,11 +116,10 @@ fn finish(then: Then) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Scratch;
 
     #[test]
     fn a_disk_with_data_is_taken_only_by_who_says_so_twice() {
-        let scratch = Scratch::new();
+        let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("disk");
         fs::write(&path, vec![7; 4 << 20]).unwrap();
         let path = path.canonicalize().unwrap();

@@ -17,8 +17,6 @@ mod ssh_keys;
 mod status_page;
 mod system;
 mod systemd;
-#[cfg(test)]
-mod testing;
 mod tools;
 mod unlock_router;
 

@@ -1,6 +1,6 @@
 //! `rave-guest ready`: tells the host how far this boot is, then ends.
 //!
-//! [`watch`] looks at the machine, [`Progress`] decides what is worth an event, [`port::Port`] carries it out. Without
+//! [`watch`] looks at the machine, [`Progress`] decides what is worth an event, [`port::ReadyPort`] carries it out. Without
 //! the port everything still goes to the journal.
 
 mod port;
@@ -8,7 +8,7 @@ mod progress;
 mod watch;
 
 use crate::system;
-use port::Port;
+use port::ReadyPort;
 use progress::Progress;
 use rave_guest::config::GuestConfig;
 use rave_guest::protocol::{GuestEvent, GuestStage, StageState};
@@ -23,7 +23,7 @@ const LONGEST: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(config: &GuestConfig) {
     let boot_id = system::boot_id();
-    let mut port = Port::default();
+    let mut port = ReadyPort::default();
     let mut progress = Progress::default();
     let mut watch = watch::Watch::new(config);
     let started = Instant::now();
@@ -52,7 +52,7 @@ pub(crate) fn run(config: &GuestConfig) {
     }
 }
 
-fn send(port: &mut Port, boot_id: &str, event: GuestEvent) {
+fn send(port: &mut ReadyPort, boot_id: &str, event: GuestEvent) {
     let event = GuestEvent { boot_id: boot_id.to_owned(), uptime_ms: system::uptime_ms(), ..event };
     let state = match event.state {
         StageState::Waiting => "waiting",

@@ -8,10 +8,9 @@ mod vnc;
 use crate::error::Error;
 use crate::files::{self, Ids, failed};
 use crate::system;
-use rave_guest::assets::features::VNC;
 use rave_guest::config::{self, GuestConfig};
-use std::fs::{self, File};
-use std::io::Read as _;
+use rave_guest::features::VNC;
+use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::SystemTime;
@@ -37,14 +36,6 @@ pub(crate) fn run(config: &GuestConfig) -> Result<(), Error> {
     }
     println!("the home {} and the services' configuration are ready", config.home);
     Ok(())
-}
-
-/// Bytes of the kernel's generator.
-fn random<const COUNT: usize>() -> Result<[u8; COUNT], Error> {
-    let path = "/dev/urandom";
-    let mut bytes = [0; COUNT];
-    File::open(path).and_then(|mut file| file.read_exact(&mut bytes)).map_err(failed("read", path))?;
-    Ok(bytes)
 }
 
 /// A clock before the image was made is wrong. Nothing here depends on it, but certificates will look invalid.
@@ -96,7 +87,6 @@ fn write_once(path: &Path, mode: u32, ids: Ids, content: &str) -> Result<(), Err
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Scratch;
     use std::os::unix::fs::PermissionsExt as _;
 
     pub(super) fn own_ids(path: &Path) -> Ids {
@@ -106,7 +96,7 @@ mod tests {
 
     #[test]
     fn a_missing_home_is_made_with_the_skeleton_and_a_second_run_changes_nothing() {
-        let scratch = Scratch::new();
+        let scratch = tempfile::tempdir().unwrap();
         let ids = own_ids(scratch.path());
         let skeleton = scratch.path().join("skel");
         fs::create_dir(&skeleton).unwrap();
@@ -125,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_file_where_a_folder_should_be_is_named() {
-        let scratch = Scratch::new();
+        let scratch = tempfile::tempdir().unwrap();
         fs::write(scratch.path().join(".config"), "").unwrap();
         let error = prepare_home(scratch.path(), Path::new("/nowhere"), own_ids(scratch.path())).unwrap_err();
         assert!(error.to_string().contains(".config: File exists"), "{error}");

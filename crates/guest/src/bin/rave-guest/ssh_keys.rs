@@ -90,11 +90,10 @@ pub(crate) fn public_keys(folder: &Path) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Scratch;
 
     #[test]
     fn keys_are_made_once_and_a_half_made_pair_again() {
-        let scratch = Scratch::new();
+        let scratch = tempfile::tempdir().unwrap();
         make_all(scratch.path()).unwrap();
         let first = public_keys(scratch.path());
         assert!(first[0].starts_with("ssh-ed25519 AAAA") && first[1].starts_with("ecdsa-sha2-nistp256 AAAA"));

@@ -1,8 +1,9 @@
-//! What the kernel tells in /proc, and the user database.
+//! What the kernel tells in /proc and /dev, and the user database.
 
 use crate::error::Error;
-use crate::files::{self, Ids};
-use std::fs;
+use crate::files::{self, Ids, failed};
+use std::fs::{self, File};
+use std::io::Read as _;
 
 /// Milliseconds since the kernel started, time asleep included: the first field of `/proc/uptime`, proc(5).
 pub(crate) fn uptime_ms() -> u64 {
@@ -54,6 +55,14 @@ fn table_listens(table: &str, port: u16) -> bool {
         let mut fields = line.split_whitespace().skip(1);
         fields.next().is_some_and(|local| local.ends_with(&ending)) && fields.nth(1) == Some("0A")
     })
+}
+
+/// Bytes of the kernel's generator.
+pub(crate) fn random<const COUNT: usize>() -> Result<[u8; COUNT], Error> {
+    let path = "/dev/urandom";
+    let mut bytes = [0; COUNT];
+    File::open(path).and_then(|mut file| file.read_exact(&mut bytes)).map_err(failed("read", path))?;
+    Ok(bytes)
 }
 
 /// How the machine stands to the network.

@@ -88,11 +88,10 @@ fn mend_links(tools: &Path, links: &Path, config: &GuestConfig) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Scratch;
     use std::path::PathBuf;
 
     /// A folder in which every tool is there.
-    fn complete(scratch: &Scratch) -> PathBuf {
+    fn complete(scratch: &tempfile::TempDir) -> PathBuf {
         let tools = scratch.path().join("tools");
         let programs = npm::commands(&GuestConfig::default()).into_iter().map(|command| command.program);
         for program in programs.chain(npm::ZIPPED.iter().map(|zipped| zipped.to)) {
@@ -111,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_missing_or_unusable_program_is_named() {
-        let scratch = Scratch::new();
+        let scratch = tempfile::tempdir().unwrap();
         let tools = complete(&scratch);
         assert_eq!(missing(&tools, &GuestConfig::default()), Vec::<String>::new());
         fs::remove_file(tools.join("bin/vibe-kanban")).unwrap();
@@ -124,7 +123,7 @@ mod tests {
 
     #[test]
     fn another_version_is_told() {
-        let scratch = Scratch::new();
+        let scratch = tempfile::tempdir().unwrap();
         let tools = complete(&scratch);
         assert_eq!(other_versions(&tools, &npm::held(&GuestConfig::default())), Vec::<String>::new());
         fs::write(tools.join("node_modules/pnpm/package.json"), "{\"version\":\"9.9.9\"}").unwrap();
@@ -134,7 +133,7 @@ mod tests {
 
     #[test]
     fn broken_links_are_mended_and_the_users_own_are_kept() {
-        let scratch = Scratch::new();
+        let scratch = tempfile::tempdir().unwrap();
         let tools = complete(&scratch);
         let links = scratch.path().join("links");
         fs::create_dir(&links).unwrap();

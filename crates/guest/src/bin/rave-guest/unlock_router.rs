@@ -31,11 +31,10 @@ fn unlock(lock: &Path, proc: &Path) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Scratch;
 
     #[test]
     fn only_a_stale_lock_is_removed() {
-        let scratch = Scratch::new();
+        let scratch = tempfile::tempdir().unwrap();
         let lock = scratch.path().join("pid");
         unlock(&lock, scratch.path()).unwrap();
         for (command, stays) in

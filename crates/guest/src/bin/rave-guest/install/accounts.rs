@@ -2,9 +2,8 @@
 //! subgid(5). usermod(8) would leave the last two as they are, and ask who is logged in to the live session.
 
 use super::answers::refused;
-use super::system::below;
 use crate::error::Error;
-use crate::files::{self, failed};
+use crate::files::{self, below, failed};
 use rave_guest::config::GuestConfig;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -52,7 +51,6 @@ fn renamed(text: &str, from: &GuestConfig, to: &GuestConfig) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Scratch;
     use std::os::unix::fs::PermissionsExt as _;
 
     fn me() -> GuestConfig {
@@ -78,7 +76,7 @@ mod tests {
 
     #[test]
     fn files_keep_their_mode_and_the_home_moves() {
-        let scratch = Scratch::new();
+        let scratch = tempfile::tempdir().unwrap();
         let root = scratch.path();
         fs::create_dir_all(root.join("etc")).unwrap();
         fs::create_dir_all(root.join("home/agent")).unwrap();
@@ -97,7 +95,7 @@ mod tests {
 
     #[test]
     fn an_account_of_the_system_is_no_name_for_the_user() {
-        let scratch = Scratch::new();
+        let scratch = tempfile::tempdir().unwrap();
         fs::create_dir_all(scratch.path().join("etc")).unwrap();
         fs::write(scratch.path().join("etc/passwd"), "root:x:0:0:root:/root:/bin/bash\n").unwrap();
         fs::write(scratch.path().join("etc/group"), "sudo:x:27:agent\n").unwrap();

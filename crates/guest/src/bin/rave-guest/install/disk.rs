@@ -255,10 +255,9 @@ pub(super) fn of_file(path: &Path) -> (Disk, Target) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Scratch;
 
     /// A "disk" of 8 MiB that is a file, and an image of 5 MiB and a bit whose every byte is not zero.
-    fn target(scratch: &Scratch, content: u8) -> (Target, PathBuf, Vec<u8>) {
+    fn target(scratch: &tempfile::TempDir, content: u8) -> (Target, PathBuf, Vec<u8>) {
         let (path, image) = (scratch.path().join("disk"), scratch.path().join("image"));
         fs::write(&path, vec![content; 8 << 20]).unwrap();
         let bytes: Vec<u8> = (0..(5 << 20) + 512_u32).map(|n| u8::try_from(n % 251).unwrap() + 1).collect();
@@ -269,7 +268,7 @@ mod tests {
 
     #[test]
     fn a_path_to_an_nvme_disk_a_partition_and_a_drive_without_a_medium_are_no_disks() {
-        let scratch = Scratch::new();
+        let scratch = tempfile::tempdir().unwrap();
         let device = |name: &str, files: &[(&str, &str)]| {
             let about = scratch.path().join(name);
             fs::create_dir(&about).unwrap();
@@ -288,7 +287,7 @@ mod tests {
 
     #[test]
     fn what_lies_at_either_edge_is_data() {
-        let scratch = Scratch::new();
+        let scratch = tempfile::tempdir().unwrap();
         let (target, ..) = target(&scratch, 0);
         assert_eq!(target.content().unwrap(), Content::Nothing);
         target.write(b"EFI PART", target.size - 512).unwrap();
@@ -297,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_disk_is_marked_until_the_last_step_and_then_is_the_image() {
-        let scratch = Scratch::new();
+        let scratch = tempfile::tempdir().unwrap();
         let (target, image, bytes) = target(&scratch, 7);
         let mut last = 0;
         target.write_body(&image, &mut |done| last = done).unwrap();
@@ -311,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_disk_that_takes_no_more_and_a_medium_that_gives_no_more_are_told_apart() {
-        let scratch = Scratch::new();
+        let scratch = tempfile::tempdir().unwrap();
         let (target, image, _) = target(&scratch, 0);
         let file = OpenOptions::new().write(true).open("/dev/full").unwrap();
         let full = Target { file, path: "/dev/vdx".into(), size: 8 << 20 };

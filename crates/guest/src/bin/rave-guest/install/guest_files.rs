@@ -1,9 +1,8 @@
 //! The guest's files once more, for a guest of another name: those that are then other than the image's are written.
 
-use super::system::below;
 use crate::error::Error;
-use crate::files::{self, failed};
-use rave_guest::assets::{self, GuestFile, Kind, Owner, Paths};
+use crate::files::{self, below, failed};
+use rave_guest::assets::{self, GuestFile, GuestFileKind, Owner, Paths};
 use rave_guest::config::GuestConfig;
 use std::fs;
 use std::path::Path;
@@ -17,7 +16,7 @@ pub(super) fn write(root: &Path, from: &GuestConfig, to: &GuestConfig) -> Result
     let (before, after) = (assets::files(from, &paths), assets::files(to, &paths));
     for file in after.iter().filter(|file| !before.contains(file)) {
         // Links name no user, and a folder of the home has moved with it.
-        if let Kind::File { mode, content } = &file.kind {
+        if let GuestFileKind::File { mode, content } = &file.kind {
             let owner = match file.owner {
                 Owner::Root => None,
                 Owner::User => Some(files::owner(&below(root, &to.home))?),

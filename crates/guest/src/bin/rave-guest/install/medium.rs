@@ -44,7 +44,6 @@ pub(super) fn check(medium: &Path) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Scratch;
     use std::fs;
     use std::os::unix::fs::symlink;
 
@@ -57,7 +56,7 @@ mod tests {
 
     #[test]
     fn a_flipped_byte_an_unreadable_file_and_an_empty_list_are_called_damage() {
-        let scratch = Scratch::new();
+        let scratch = tempfile::tempdir().unwrap();
         let medium = scratch.path();
         fs::create_dir(medium.join("rave")).unwrap();
         assert!(told(medium).contains("rave/SHA256SUMS"));
@@ -79,7 +78,7 @@ mod tests {
 
     #[test]
     fn without_a_medium_it_says_what_to_start_from() {
-        let scratch = Scratch::new();
+        let scratch = tempfile::tempdir().unwrap();
         assert!(told(&scratch.path().join("none")).contains("start the machine from RAVE's ISO"));
     }
 }

@@ -62,7 +62,6 @@ fn long(bytes: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Scratch;
     use std::fs;
 
     const ESP: [u8; 16] =
@@ -90,7 +89,7 @@ mod tests {
 
     #[test]
     fn the_root_is_found_by_its_type() {
-        let scratch = Scratch::new();
+        let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("disk.raw");
         for root in ROOTS {
             fs::write(&path, table(&[(ESP, 2048), (root, 0x2_0000_5000)])).unwrap();
@@ -103,7 +102,7 @@ mod tests {
 
     #[test]
     fn what_is_no_table_is_an_error() {
-        let scratch = Scratch::new();
+        let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("disk.raw");
         fs::write(&path, vec![0; 4096]).unwrap();
         assert!(root_offset(&path).is_err());

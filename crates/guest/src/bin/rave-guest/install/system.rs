@@ -3,11 +3,11 @@
 use super::answers::{Answers, check_user_name, refused};
 use super::{accounts, guest_files};
 use crate::error::Error;
-use crate::files::{self, failed};
+use crate::files::{self, below, failed};
 use crate::spawn;
 use rave_guest::config::GuestConfig;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 const PLACE: &str = "/run/rave/target";
@@ -105,11 +105,6 @@ fn write(root: &Path, answers: &Answers, config: &GuestConfig) -> Result<(), Err
     Ok(())
 }
 
-/// Where a path of the written system lies.
-pub(super) fn below(root: &Path, path: &str) -> PathBuf {
-    root.join(path.trim_start_matches('/'))
-}
-
 /// The home's owner is who it is for: the numbers are those of the written system.
 fn let_in(home: &Path, key: &str) -> Result<(), Error> {
     let owner = Some(files::owner(home)?);
@@ -121,8 +116,7 @@ fn let_in(home: &Path, key: &str) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Scratch;
-    use rave_guest::assets::{self, Kind, Paths};
+    use rave_guest::assets::{self, GuestFileKind, Paths};
     use std::os::unix::fs::MetadataExt as _;
 
     /// A system as the image has it, as far as the answers go.
@@ -134,7 +128,7 @@ mod tests {
             fs::write(root.join("etc").join(file), "agent:x:1000:1000::/home/agent:/bin/bash\n").unwrap();
         }
         for file in assets::files(&GuestConfig::default(), &Paths::debian()) {
-            if let Kind::File { mode, content } = file.kind {
+            if let GuestFileKind::File { mode, content } = file.kind {
                 let path = below(root, &file.path);
                 fs::create_dir_all(path.parent().unwrap()).unwrap();
                 files::write(&path, mode, None, content).unwrap();
@@ -144,7 +138,7 @@ mod tests {
 
     #[test]
     fn names_and_key_are_written_and_the_rest_stays() {
-        let scratch = Scratch::new();
+        let scratch = tempfile::tempdir().unwrap();
         let root = scratch.path();
         system(root);
         let nginx = root.join("etc/rave/nginx.conf");
@@ -175,7 +169,7 @@ mod tests {
 
     #[test]
     fn without_names_nothing_is_renamed() {
-        let scratch = Scratch::new();
+        let scratch = tempfile::tempdir().unwrap();
         system(scratch.path());
         // The image's own name is no other name.
         for user in [None, Some("agent".to_owned())] {

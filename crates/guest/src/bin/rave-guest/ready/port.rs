@@ -13,19 +13,19 @@ const O_NONBLOCK: i32 = 0o4000;
 const MAX_BACKLOG: usize = 256 * 1024;
 
 /// Keeps lines until the host takes them.
-pub(super) struct Port {
+pub(super) struct ReadyPort {
     path: PathBuf,
     file: Option<File>,
     backlog: VecDeque<Vec<u8>>,
 }
 
-impl Default for Port {
+impl Default for ReadyPort {
     fn default() -> Self {
         Self::at(PathBuf::from("/dev/virtio-ports").join(PORT_NAME))
     }
 }
 
-impl Port {
+impl ReadyPort {
     fn at(path: PathBuf) -> Self {
         Self { path, file: None, backlog: VecDeque::new() }
     }
@@ -69,14 +69,13 @@ impl Port {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Scratch;
     use std::io::Read as _;
     use std::time::Duration;
 
     #[test]
     fn a_port_that_is_not_there_holds_nobody_up() {
-        let scratch = Scratch::new();
-        let mut port = Port::at(scratch.path().join("none"));
+        let scratch = tempfile::tempdir().unwrap();
+        let mut port = ReadyPort::at(scratch.path().join("none"));
         port.send("a\n");
         assert!(port.flush());
     }
@@ -84,10 +83,10 @@ mod tests {
     #[test]
     fn lines_wait_for_a_reader_and_arrive_in_order() {
         // A FIFO without a reader refuses to be opened without blocking, and a full one refuses bytes: as the port does.
-        let scratch = Scratch::new();
+        let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("fifo");
         crate::spawn::output("mkfifo", &[path.to_str().unwrap()], Duration::from_secs(5)).unwrap();
-        let mut port = Port::at(path.clone());
+        let mut port = ReadyPort::at(path.clone());
         port.send("first\n");
         assert!(!port.flush(), "nobody reads yet");
         let mut reader = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(&path).unwrap();
@@ -104,8 +103,8 @@ mod tests {
 
     #[test]
     fn the_backlog_is_bounded() {
-        let scratch = Scratch::new();
-        let mut port = Port::at(scratch.path().join("none"));
+        let scratch = tempfile::tempdir().unwrap();
+        let mut port = ReadyPort::at(scratch.path().join("none"));
         for _ in 0..10 {
             port.send(&"x".repeat(MAX_BACKLOG / 4));
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 /// What one look found about one stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(super) struct StageReport {
     pub(super) stage: GuestStage,
     pub(super) state: StageState,
     pub(super) detail: String,
@@ -48,9 +48,9 @@ impl Progress {
     }
 
     /// The news in what was seen, and what follows from it for the whole.
-    pub(super) fn update(&mut self, seen: Vec<Seen>) -> Vec<GuestEvent> {
+    pub(super) fn update(&mut self, seen: Vec<StageReport>) -> Vec<GuestEvent> {
         let mut news = Vec::new();
-        for Seen { stage, state, detail, host_keys } in seen {
+        for StageReport { stage, state, detail, host_keys } in seen {
             let now = (state, detail);
             if self.told.get(&stage) != Some(&now) {
                 news.push(GuestEvent { host_keys, ..event(stage, state, now.1.clone()) });
@@ -101,11 +101,11 @@ impl Progress {
 mod tests {
     use super::*;
 
-    fn look(stage: GuestStage, state: StageState, detail: &str) -> Seen {
-        Seen { stage, state, detail: detail.into(), host_keys: Vec::new() }
+    fn look(stage: GuestStage, state: StageState, detail: &str) -> StageReport {
+        StageReport { stage, state, detail: detail.into(), host_keys: Vec::new() }
     }
 
-    fn all_but(stage: GuestStage) -> Vec<Seen> {
+    fn all_but(stage: GuestStage) -> Vec<StageReport> {
         let others =
             GuestStage::ALL.into_iter().filter(|other| *other != stage && *other != GuestStage::Ready);
         others.map(|other| look(other, StageState::Ok, "")).collect()

@@ -1,7 +1,7 @@
 //! Looking at the machine. The cheap signs come first; systemd is asked less often, because each question is a
 //! process, and while the machine boots that takes time from what is waited for.
 
-use super::progress::{Progress, Seen};
+use super::progress::{Progress, StageReport};
 use crate::health;
 use crate::ssh_keys::{self, SSH};
 use crate::system::{self, Network};
@@ -29,12 +29,12 @@ fn unit_of_stages(config: &GuestConfig) -> [(GuestStage, &'static str); 7] {
 
 /// Takes out of `rest` what Vibe Kanban and the router require (`Requires=` and `After=` of their units): it was reached when
 /// one of them runs.
-fn implied(rest: &mut Vec<GuestStage>, one_runs: bool) -> Vec<Seen> {
+fn implied(rest: &mut Vec<GuestStage>, one_runs: bool) -> Vec<StageReport> {
     let required =
         |stage: &mut GuestStage| one_runs && matches!(stage, GuestStage::Tools | GuestStage::Setup);
     let seen = |stage| {
         let detail = "a service that requires it runs".to_owned();
-        Seen { stage, state: StageState::Ok, detail, host_keys: Vec::new() }
+        StageReport { stage, state: StageState::Ok, detail, host_keys: Vec::new() }
     };
     rest.extract_if(.., required).map(seen).collect()
 }
@@ -67,7 +67,7 @@ impl<'a> Watch<'a> {
     }
 
     /// What there is to see about each stage that was not reached yet.
-    pub(super) fn look(&mut self, progress: &Progress) -> Vec<Seen> {
+    pub(super) fn look(&mut self, progress: &Progress) -> Vec<StageReport> {
         let open: Vec<GuestStage> = self
             .unit_of
             .iter()
@@ -99,7 +99,7 @@ impl<'a> Watch<'a> {
     }
 
     /// The stages that show by themselves that they are reached.
-    fn reached(&self, stage: GuestStage) -> Option<Seen> {
+    fn reached(&self, stage: GuestStage) -> Option<StageReport> {
         let ports = &self.config.services;
         let detail = match stage {
             GuestStage::Network => match system::network() {
@@ -114,7 +114,7 @@ impl<'a> Watch<'a> {
         };
         let host_keys =
             if stage == GuestStage::Sshd { ssh_keys::public_keys(Path::new(SSH)) } else { Vec::new() };
-        Some(Seen { stage, state: StageState::Ok, detail, host_keys })
+        Some(StageReport { stage, state: StageState::Ok, detail, host_keys })
     }
 
     fn ask(&mut self, stages: &[GuestStage]) {
@@ -137,8 +137,8 @@ impl<'a> Watch<'a> {
     }
 
     /// What systemd said about a stage that does not show by itself.
-    fn by_unit(&self, stage: GuestStage) -> Seen {
-        let found = |state, detail| Seen { stage, state, detail, host_keys: Vec::new() };
+    fn by_unit(&self, stage: GuestStage) -> StageReport {
+        let found = |state, detail| StageReport { stage, state, detail, host_keys: Vec::new() };
         let Some(unit) = self.units.get(&stage) else {
             let detail = self.trouble.clone().unwrap_or_else(|| "systemd was not asked yet".into());
             return found(StageState::Waiting, detail);

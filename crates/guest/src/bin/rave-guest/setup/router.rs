@@ -1,8 +1,8 @@
 //! Claude Code Router's configuration, and the gateway's share of its API key.
 
-use super::random;
 use crate::error::Error;
 use crate::files::{self, Ids, failed};
+use crate::system::random;
 use serde_json::json;
 use std::fmt::Write as _;
 use std::fs;
@@ -95,12 +95,11 @@ pub(super) fn pass_key(credentials: &Path, key: &str) -> Result<(), Error> {
 mod tests {
     use super::super::tests::own_ids;
     use super::*;
-    use crate::testing::Scratch;
     use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
     fn the_first_configuration_has_a_key_of_its_own_and_is_private() {
-        let (one, two) = (Scratch::new(), Scratch::new());
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let first = configure(one.path(), 3456, own_ids(one.path())).unwrap();
         let second = configure(two.path(), 3456, own_ids(two.path())).unwrap();
         assert_eq!(first.len(), 5 + 64);
@@ -116,7 +115,7 @@ mod tests {
 
     #[test]
     fn what_the_user_wrote_is_kept_and_never_breaks_the_gateway() {
-        let scratch = Scratch::new();
+        let scratch = tempfile::tempdir().unwrap();
         let folder = scratch.path().join(".claude-code-router");
         fs::create_dir(&folder).unwrap();
         for (text, key) in [
@@ -134,7 +133,7 @@ mod tests {
 
     #[test]
     fn the_key_reaches_the_gateway_and_leaves_it() {
-        let scratch = Scratch::new();
+        let scratch = tempfile::tempdir().unwrap();
         let credentials = scratch.path().join("credstore");
         pass_key(&credentials, "k1").unwrap();
         let path = credentials.join("rave.router-key");

@@ -1,9 +1,9 @@
 //! The VNC server's password, made at the first boot.
 
-use super::random;
 use crate::error::Error;
 use crate::files::{self, Ids};
 use crate::spawn;
+use crate::system::random;
 use std::path::Path;
 use std::time::Duration;
 
