@@ -16,7 +16,7 @@ use crate::manifest::{Artifact, ArtifactFile};
 
 /// A file as the system knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Identity {
+struct FileIdentity {
     inode: u64,
     size: u64,
     /// Seconds and nanoseconds since 1970.
@@ -25,8 +25,8 @@ struct Identity {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Seen {
-    identity: Identity,
+struct HashRecord {
+    identity: FileIdentity,
     sha256: Digest,
 }
 
@@ -39,7 +39,7 @@ pub fn verify(out_dir: &Utf8Path, artifact: &Artifact) -> Result<Utf8PathBuf, Er
 /// Refuses a file whose size or digest is not that of the manifest.
 pub fn verify_file(out_dir: &Utf8Path, file: &ArtifactFile) -> Result<(), Error> {
     let path = out_dir.join(&file.name);
-    let identity = match Identity::of(&path) {
+    let identity = match FileIdentity::of(&path) {
         Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
             let packed = format!("{}.zst", file.name);
             let hint = if out_dir.join(&packed).exists() {
@@ -71,13 +71,13 @@ pub fn verify_file(out_dir: &Utf8Path, file: &ArtifactFile) -> Result<(), Error>
 pub(crate) fn is_unchanged(out_dir: &Utf8Path, artifact: &Artifact) -> bool {
     artifact.files.iter().all(|file| {
         let path = out_dir.join(&file.name);
-        Identity::of(&path).is_ok_and(|identity| recall(&path) == Some((identity, file.sha256)))
+        FileIdentity::of(&path).is_ok_and(|identity| recall(&path) == Some((identity, file.sha256)))
     })
 }
 
 /// Notes the digest of a file that was just hashed.
 pub(crate) fn remember(path: &Utf8Path, sha256: Digest) -> Result<(), Error> {
-    let seen = Seen { identity: Identity::of(path)?, sha256 };
+    let seen = HashRecord { identity: FileIdentity::of(path)?, sha256 };
     let note = note(path);
     fs::write(&note, serde_json::to_vec(&seen).expect("plain data")).at("write", &note)
 }
@@ -90,8 +90,8 @@ pub(crate) fn remove(path: &Utf8Path) -> Result<(), Error> {
     }
 }
 
-fn recall(path: &Utf8Path) -> Option<(Identity, Digest)> {
-    let seen: Seen = serde_json::from_slice(&fs::read(note(path)).ok()?).ok()?;
+fn recall(path: &Utf8Path) -> Option<(FileIdentity, Digest)> {
+    let seen: HashRecord = serde_json::from_slice(&fs::read(note(path)).ok()?).ok()?;
     Some((seen.identity, seen.sha256))
 }
 
@@ -99,7 +99,7 @@ fn note(path: &Utf8Path) -> Utf8PathBuf {
     path.with_file_name(format!(".{}.seen", path.file_name().unwrap_or_default()))
 }
 
-impl Identity {
+impl FileIdentity {
     fn of(path: &Utf8Path) -> Result<Self, Error> {
         let metadata = fs::metadata(path).at("read", path)?;
         Ok(Self {
@@ -174,8 +174,8 @@ mod tests {
         verify(out, &artifact).unwrap();
         let modified = fs::metadata(&path).unwrap().modified().unwrap();
         // Within one tick of the kernel's coarse clock both times would be the same.
-        let before = Identity::of(&path).unwrap();
-        while Identity::of(&path).unwrap().changed == before.changed {
+        let before = FileIdentity::of(&path).unwrap();
+        while FileIdentity::of(&path).unwrap().changed == before.changed {
             fs::write(&path, "CONTENT").unwrap();
             fs::File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
         }

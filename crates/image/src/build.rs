@@ -1,9 +1,9 @@
 //! The whole way from the specification to artifacts with a manifest.
 
 mod artifacts;
+mod baseline;
+mod export;
 mod guest;
-mod place;
-mod plain;
 
 use std::fs;
 use std::thread;
@@ -17,31 +17,31 @@ use rave_spec::{Base, Compress, Format, Spec};
 
 use crate::artifact;
 use crate::bases::debian::lock::Lock;
-use crate::bases::debian::{self, Network, Packages, ResolveOptions, Rootfs};
+use crate::bases::debian::{self, NetworkAccess, PackagePolicy, ResolveOptions, Rootfs};
 use crate::digest::Digest;
-use crate::disk::{self, Disk, DiskInputs, boot_loader};
+use crate::disk::{self, DiskInputs, RawDisk, boot_loader};
 use crate::error::{Error, IoContext as _, StageContext as _};
 use crate::formats;
 use crate::guest_program;
-use crate::manifest::{Artifact, Debian, Input, LockUse, Manifest, Origin, SCHEMA};
+use crate::manifest::{Artifact, BuildInput, DebianOrigin, LockUse, Manifest, Origin, SCHEMA};
+use crate::npm_tools::{self, NpmTools};
 use crate::stage_cache::StageCache;
 use crate::stage_runner::StageRunner;
 use crate::tempdir;
-use crate::tools::{self, Tools};
+use crate::tool_versions;
 use crate::tree::accounts::Account;
 use crate::tree::overlay::Overlay;
 use crate::tree::root_tar::RootTar;
-use crate::versions;
 
 pub use artifacts::compressed;
+pub use baseline::{Baseline, baseline_disk};
+pub(crate) use export::{absolute, export, export_parallel, longest_first};
 pub use guest::appliance;
 pub(crate) use guest::config;
-pub(crate) use place::{absolute, longest_first, place, side_by_side};
-pub use plain::{Plain, plain_disk};
 
 /// What to build.
 #[derive(Debug, Clone)]
-pub struct Request<'a> {
+pub struct BuildRequest<'a> {
     /// The checkout.
     pub root: &'a Utf8Path,
     /// The specification.
@@ -71,9 +71,9 @@ pub struct Request<'a> {
     /// What the checkout's `debian.lock` says.
     pub lock: &'a Lock,
     /// What decides on the packages.
-    pub packages: Packages<'a>,
+    pub packages: PackagePolicy<'a>,
     /// Where they may come from.
-    pub network: Network,
+    pub network: NetworkAccess,
 }
 
 /// What to do with an artifact that somebody changed since it was built.
@@ -87,7 +87,7 @@ pub enum ChangedArtifact {
 
 /// What came of it.
 #[derive(Debug, Clone)]
-pub struct Built {
+pub struct BuildResult {
     /// The manifest as it lies in the folder now.
     pub manifest: Manifest,
     /// False when all asked artifacts were there, made from the same inputs.
@@ -95,57 +95,57 @@ pub struct Built {
 }
 
 /// All inputs, read and checked, before anything is built.
-struct Plan<'a> {
-    request: &'a Request<'a>,
+struct BuildPlan<'a> {
+    request: &'a BuildRequest<'a>,
     rootfs: Rootfs,
-    source: guest_program::Source,
+    source: guest_program::GuestSources,
     account: Account,
     config: GuestConfig,
     overlay: Overlay,
-    keys: Keys,
+    keys: StageKeys,
 }
 
 #[derive(Clone, Copy)]
-struct Keys {
+struct StageKeys {
     rootfs: Digest,
     tools: Digest,
     guest: Digest,
     disk: Digest,
 }
 
-impl Keys {
+impl StageKeys {
     fn of(
-        request: &Request<'_>,
+        request: &BuildRequest<'_>,
         rootfs: &Rootfs,
-        source: &guest_program::Source,
+        source: &guest_program::GuestSources,
         overlay: &Overlay,
         account: &Account,
     ) -> Self {
-        let (rootfs, tools, guest) = (rootfs.key(), tools::key(request.epoch), source.key());
+        let (rootfs, tools, guest) = (rootfs.key(), npm_tools::key(request.epoch), source.key());
         let disk = disk::key(&rootfs, &tools, &guest, &overlay.digest(), account);
         Self { rootfs, tools, guest, disk }
     }
 
-    fn named(&self) -> Vec<Input> {
+    fn named(&self) -> Vec<BuildInput> {
         let Self { rootfs, tools, guest, disk } = *self;
         let inputs = [
             (debian::STAGE, rootfs),
-            (tools::STAGE, tools),
+            (npm_tools::STAGE, tools),
             (guest_program::STAGE, guest),
             (disk::STAGE, disk),
         ];
-        inputs.map(|(name, sha256)| Input { name: name.to_owned(), sha256 }).into()
+        inputs.map(|(name, sha256)| BuildInput { name: name.to_owned(), sha256 }).into()
     }
 }
 
 /// What the disk is made of, on this host's disk.
-struct Inputs {
+struct StageOutputs {
     root: RootTar,
-    tools: Tools,
+    tools: NpmTools,
     program: Utf8PathBuf,
 }
 
-impl Request<'_> {
+impl BuildRequest<'_> {
     fn options(&self) -> ResolveOptions<'_> {
         ResolveOptions {
             lock: self.lock,
@@ -158,11 +158,11 @@ impl Request<'_> {
 }
 
 /// Builds what is asked for and missing.
-pub fn build(request: &Request<'_>, sink: Sink<'_>) -> Result<Built, Error> {
-    let plan = Plan::read(request)?;
+pub fn build(request: &BuildRequest<'_>, sink: Sink<'_>) -> Result<BuildResult, Error> {
+    let plan = BuildPlan::read(request)?;
     plan.look_for_changes(sink)?;
     if let Some(manifest) = plan.finished() {
-        return Ok(Built { manifest, changed: false });
+        return Ok(BuildResult { manifest, changed: false });
     }
     for folder in [request.out_dir, request.cache_dir, request.log_dir] {
         fs::create_dir_all(folder).at("create", folder)?;
@@ -170,7 +170,7 @@ pub fn build(request: &Request<'_>, sink: Sink<'_>) -> Result<Built, Error> {
     let _lock = lock(request.cache_dir, sink)?;
     // Whoever held the lock may just have built the same.
     if let Some(manifest) = plan.finished() {
-        return Ok(Built { manifest, changed: false });
+        return Ok(BuildResult { manifest, changed: false });
     }
     tempdir::sweep(request.cache_dir)?;
     let store = StageCache::open(request.cache_dir)?;
@@ -178,24 +178,24 @@ pub fn build(request: &Request<'_>, sink: Sink<'_>) -> Result<Built, Error> {
     let (inputs, plan) = plan.inputs(&stages)?;
     // Only now it may be known which packages they are, and that the same was built of them before.
     if let Some(manifest) = plan.finished() {
-        return Ok(Built { manifest, changed: false });
+        return Ok(BuildResult { manifest, changed: false });
     }
     let disk = plan.disk(&stages, &inputs)?;
     let packages = inputs.root.packages;
     let artifacts = plan.artifacts(&stages, &disk)?;
     let manifest = plan.manifest(artifacts, packages, disk.content)?;
     manifest.write(request.out_dir)?;
-    Ok(Built { manifest, changed: true })
+    Ok(BuildResult { manifest, changed: true })
 }
 
 /// Whether all asked artifacts are there, made from the present inputs. Builds nothing.
-pub fn is_current(request: &Request<'_>) -> Result<bool, Error> {
-    Ok(Plan::read(request)?.finished().is_some())
+pub fn is_current(request: &BuildRequest<'_>) -> Result<bool, Error> {
+    Ok(BuildPlan::read(request)?.finished().is_some())
 }
 
 /// The digests of what would be built. Builds nothing.
-pub fn inputs(request: &Request<'_>) -> Result<Vec<Input>, Error> {
-    Ok(Plan::read(request)?.keys.named())
+pub fn inputs(request: &BuildRequest<'_>) -> Result<Vec<BuildInput>, Error> {
+    Ok(BuildPlan::read(request)?.keys.named())
 }
 
 /// One build at a time in a cache; a second one waits and says for whom.
@@ -208,8 +208,8 @@ pub(crate) fn lock(cache_dir: &Utf8Path, sink: Sink<'_>) -> Result<FileLock, Err
     FileLock::acquire(&path, &mut told).stage("lock")
 }
 
-impl<'a> Plan<'a> {
-    fn read(request: &'a Request<'a>) -> Result<Self, Error> {
+impl<'a> BuildPlan<'a> {
+    fn read(request: &'a BuildRequest<'a>) -> Result<Self, Error> {
         if request.base != Base::Debian {
             return Err(Error::NotOnBase { base: request.base });
         }
@@ -222,11 +222,11 @@ impl<'a> Plan<'a> {
             .map_err(|unknown| Error::Input { what: "profile".into(), detail: unknown.to_string() })?;
         let spec = request.spec;
         let rootfs = Rootfs::new(spec, profile, request.epoch).known(&request.options());
-        let source = guest_program::Source::read(request.root)?;
+        let source = guest_program::GuestSources::read(request.root)?;
         let account = guest::account(spec, profile, request.epoch);
         let config = guest::config(spec, profile);
         let overlay = guest::overlay(request, &config)?;
-        let keys = Keys::of(request, &rootfs, &source, &overlay, &account);
+        let keys = StageKeys::of(request, &rootfs, &source, &overlay, &account);
         Ok(Self { request, rootfs, source, account, config, overlay, keys })
     }
 
@@ -265,24 +265,24 @@ impl<'a> Plan<'a> {
     }
 
     /// Fetches and makes what the disk is made of. The packages, and with them the keys, may be known only then.
-    fn inputs(self, stages: &StageRunner<'_>) -> Result<(Inputs, Self), Error> {
+    fn inputs(self, stages: &StageRunner<'_>) -> Result<(StageOutputs, Self), Error> {
         // The inputs need nothing of each other. The first is the longest and leaves a processor idle; the other two
         // take that one in turn, for a third at once would slow it down.
         let (root, rest) = thread::scope(|scope| {
             let rest = scope.spawn(|| {
-                let Request { epoch, network, .. } = *self.request;
-                let tools = tools::build(stages, &self.config, epoch, network)?;
+                let BuildRequest { epoch, network, .. } = *self.request;
+                let tools = npm_tools::build(stages, &self.config, epoch, network)?;
                 Ok::<_, Error>((tools, self.source.build(stages, network)?))
             });
             let root = self.rootfs.clone().build(stages, &self.request.options());
             (root, join(rest))
         });
         let ((rootfs, root), (tools, program)) = (root?, rest?);
-        let keys = Keys::of(self.request, &rootfs, &self.source, &self.overlay, &self.account);
-        Ok((Inputs { root, tools, program }, Self { rootfs, keys, ..self }))
+        let keys = StageKeys::of(self.request, &rootfs, &self.source, &self.overlay, &self.account);
+        Ok((StageOutputs { root, tools, program }, Self { rootfs, keys, ..self }))
     }
 
-    fn disk(&self, stages: &StageRunner<'_>, inputs: &Inputs) -> Result<Disk, Error> {
+    fn disk(&self, stages: &StageRunner<'_>, inputs: &StageOutputs) -> Result<RawDisk, Error> {
         let mut overlay = self.overlay.clone();
         let content = fs::read(&inputs.program).at("read", &inputs.program)?;
         overlay.add(GuestFile::file(guest_program::PLACE, 0o755, content));
@@ -302,12 +302,12 @@ impl<'a> Plan<'a> {
     fn manifest(
         &self,
         artifacts: Vec<Artifact>,
-        packages: Vec<crate::tree::root_tar::Package>,
+        packages: Vec<crate::tree::root_tar::InstalledPackage>,
         content: Digest,
     ) -> Result<Manifest, Error> {
         Ok(Manifest {
             schema: SCHEMA,
-            origin: Origin::Debian(Debian {
+            origin: Origin::Debian(DebianOrigin {
                 source_date_epoch: self.request.epoch,
                 inputs: self.keys.named(),
                 content,
@@ -317,8 +317,8 @@ impl<'a> Plan<'a> {
             profile: self.request.profile.to_owned(),
             guest: self.config.clone(),
             artifacts,
-            build_tools: versions::build_tools(),
-            npm_packages: tools::locked(&self.config)?,
+            build_tools: tool_versions::build_tools(),
+            npm_packages: npm_tools::locked(&self.config)?,
         })
     }
 

@@ -19,12 +19,12 @@ use crate::error::{Error, IoContext as _};
 use crate::formats::ova;
 use crate::manifest::{ArtifactFile, Manifest};
 use crate::stage_cache;
-pub use bytes::Spot;
-pub use trees::{Fact, FileDifference, TreeDifference};
+pub use bytes::ByteDifference;
+pub use trees::{FileDifference, TreeDifference, ValueDifference};
 
 /// A finished build.
 #[derive(Debug, Clone, Copy)]
-pub struct Build<'a> {
+pub struct FinishedBuild<'a> {
     /// What it made.
     pub manifest: &'a Manifest,
     /// Where that is.
@@ -35,7 +35,7 @@ pub struct Build<'a> {
 
 /// A file of an artifact in both builds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Compared {
+pub struct FileComparison {
     /// The artifact's format.
     pub format: Format,
     /// The file's name.
@@ -43,22 +43,22 @@ pub struct Compared {
     /// Of the first build's file.
     pub sha256: Digest,
     /// The first byte that differs.
-    pub differs: Option<Spot>,
+    pub differs: Option<ByteDifference>,
 }
 
 /// Why two builds differ.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Difference {
+pub struct BuildDifference {
     /// Stages that were not made from the same inputs, by name: all that follows from them differs too.
     pub inputs: Vec<String>,
     /// Where.
-    pub place: Place,
+    pub place: DifferenceLocation,
 }
 
 /// Where two builds differ.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "place")]
-pub enum Place {
+pub enum DifferenceLocation {
     /// Files in the image.
     Files(TreeDifference),
     /// The same files, but another disk around them.
@@ -66,19 +66,23 @@ pub enum Place {
         /// The part of the disk.
         part: String,
         /// Its first byte that differs.
-        spot: Spot,
+        spot: ByteDifference,
     },
     /// The same disk, in another wrapping.
     Container {
         /// The file, and what part of it.
         part: String,
         /// Its first byte that differs.
-        spot: Spot,
+        spot: ByteDifference,
     },
 }
 
 /// Compares every file of these formats byte by byte.
-pub fn artifacts(first: &Build<'_>, second: &Build<'_>, formats: &[Format]) -> Result<Vec<Compared>, Error> {
+pub fn artifacts(
+    first: &FinishedBuild<'_>,
+    second: &FinishedBuild<'_>,
+    formats: &[Format],
+) -> Result<Vec<FileComparison>, Error> {
     let mut compared = Vec::new();
     for format in Format::ALL.iter().filter(|format| formats.contains(format)) {
         let ours = first.manifest.artifact(first.out_dir, *format)?;
@@ -86,7 +90,7 @@ pub fn artifacts(first: &Build<'_>, second: &Build<'_>, formats: &[Format]) -> R
         for ArtifactFile { name, sha256, .. } in &ours.files {
             let (a, b) = (first.out_dir.join(name), second.out_dir.join(name));
             let differs = bytes::files(&a, &b)?;
-            compared.push(Compared { format: *format, name: name.clone(), sha256: *sha256, differs });
+            compared.push(FileComparison { format: *format, name: name.clone(), sha256: *sha256, differs });
         }
     }
     Ok(compared)
@@ -94,24 +98,24 @@ pub fn artifacts(first: &Build<'_>, second: &Build<'_>, formats: &[Format]) -> R
 
 /// Looks for the cause, from inside out. None where nothing differs.
 pub fn explain(
-    first: &Build<'_>,
-    second: &Build<'_>,
-    compared: &[Compared],
-) -> Result<Option<Difference>, Error> {
+    first: &FinishedBuild<'_>,
+    second: &FinishedBuild<'_>,
+    compared: &[FileComparison],
+) -> Result<Option<BuildDifference>, Error> {
     let inputs = inputs_that_differ(first.manifest, second.manifest);
     let [a, b] = [disk_stage(first)?, disk_stage(second)?];
     let trees = trees::compare(&[a.join(LISTING), b.join(LISTING)], &[a.join(IMAGE), b.join(IMAGE)])?;
     if let Some(trees) = trees {
-        return Ok(Some(Difference { inputs, place: Place::Files(trees) }));
+        return Ok(Some(BuildDifference { inputs, place: DifferenceLocation::Files(trees) }));
     }
     if let Some((part, spot)) = disk::compare(&a.join(IMAGE), &b.join(IMAGE))? {
-        return Ok(Some(Difference { inputs, place: Place::Disk { part, spot } }));
+        return Ok(Some(BuildDifference { inputs, place: DifferenceLocation::Disk { part, spot } }));
     }
     let Some((one, spot)) = compared.iter().find_map(|one| Some((one, one.differs.clone()?))) else {
         return Ok(None);
     };
     let part = part_of_container(&first.out_dir.join(&one.name), &one.name, spot.offset);
-    Ok(Some(Difference { inputs, place: Place::Container { part, spot } }))
+    Ok(Some(BuildDifference { inputs, place: DifferenceLocation::Container { part, spot } }))
 }
 
 fn inputs_that_differ(first: &Manifest, second: &Manifest) -> Vec<String> {
@@ -121,7 +125,7 @@ fn inputs_that_differ(first: &Manifest, second: &Manifest) -> Vec<String> {
     differ.map(|input| input.name.clone()).collect()
 }
 
-fn disk_stage(build: &Build<'_>) -> Result<camino::Utf8PathBuf, Error> {
+fn disk_stage(build: &FinishedBuild<'_>) -> Result<camino::Utf8PathBuf, Error> {
     let inputs = build.manifest.debian_inputs();
     let key = inputs.iter().find(|input| input.name == STAGE).map(|input| input.sha256);
     let key = key.ok_or_else(|| Error::Damaged {

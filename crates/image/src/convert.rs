@@ -10,11 +10,11 @@ use rave_process::progress::Sink;
 use rave_spec::{Compress, Format};
 use serde::Deserialize;
 
-use crate::build::{absolute, lock, longest_first, place, side_by_side};
+use crate::build::{absolute, export, export_parallel, lock, longest_first};
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _, StageContext as _};
-use crate::formats::{self, Appliance, Driver, ExportSpec, Exporter, Source, ova, zst};
-use crate::inspect::{Lies, disk_in};
+use crate::formats::{self, Appliance, Driver, ExportSpec, Exporter, SourceDisk, ova, zst};
+use crate::inspect::{DiskLocation, disk_in};
 use crate::preflight;
 use crate::stage_cache::StageCache;
 use crate::stage_runner::StageRunner;
@@ -22,7 +22,7 @@ use crate::tempdir::{self, ScratchDir};
 
 /// What to convert.
 #[derive(Debug, Clone)]
-pub struct Request<'a> {
+pub struct ConvertRequest<'a> {
     /// What holds the disk: raw, qcow2, VMDK, OVA or `.img.zst`.
     pub file: &'a Utf8Path,
     /// Into what, at least one, of [`formats::CONVERTIBLE`].
@@ -42,12 +42,12 @@ pub struct Request<'a> {
 }
 
 /// Converts; gives the paths of the files. What is there already is not overwritten.
-pub fn convert(request: &Request<'_>, sink: Sink<'_>) -> Result<Vec<Utf8PathBuf>, Error> {
+pub fn convert(request: &ConvertRequest<'_>, sink: Sink<'_>) -> Result<Vec<Utf8PathBuf>, Error> {
     let refuse = |detail: String| Error::Input { what: request.file.to_string(), detail };
     if let Some(format) = request.formats.iter().find(|format| !formats::CONVERTIBLE.contains(format)) {
         return Err(formats::not_convertible(*format));
     }
-    let (lies, size) = disk_in(request.file)?;
+    let (location, size) = disk_in(request.file)?;
     let stem = stem(request.file).ok_or_else(|| refuse("it has no name".into()))?.to_owned();
     let names = |format: &Format| formats::file_names(&stem, *format, request.compress);
     for name in request.formats.iter().flat_map(names) {
@@ -74,13 +74,13 @@ pub fn convert(request: &Request<'_>, sink: Sink<'_>) -> Result<Vec<Utf8PathBuf>
     let appliance = Appliance { name: stem.clone(), ..request.appliance.clone() };
     let compress = request.compress;
     let spec = ExportSpec { stem, size, appliance, compress, identity, epoch: request.epoch };
-    let (source, _unpacked) = plain(&stages, &absolute(request.file)?, &lies, size)?;
+    let (source, _unpacked) = plain(&stages, &absolute(request.file)?, &location, size)?;
     let allocated = allocated(&source)?;
     let plan = |format: &Format| formats::planned(*format, &spec, size, allocated);
     preflight::require(request.out_dir, &request.formats.iter().flat_map(plan).collect::<Vec<_>>())?;
     let exporter = Exporter::new(&stages, source, spec, None);
-    let mut made = side_by_side(longest_first(request.formats.to_vec()), |format| {
-        Ok((format, place(&exporter, format, request.out_dir)?))
+    let mut made = export_parallel(longest_first(request.formats.to_vec()), |format| {
+        Ok((format, export(&exporter, format, request.out_dir)?))
     })?;
     made.sort_by_key(|(format, _)| *format);
     Ok(made.iter().flat_map(|(_, files)| files).map(|file| request.out_dir.join(&file.name)).collect())
@@ -102,7 +102,7 @@ const EXPANSION: u64 = 8;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Bytes of a disk that are not holes.
-fn allocated(source: &Source) -> Result<u64, Error> {
+fn allocated(source: &SourceDisk) -> Result<u64, Error> {
     #[derive(Deserialize)]
     struct Measured {
         required: u64,
@@ -123,23 +123,23 @@ fn allocated(source: &Source) -> Result<u64, Error> {
 fn plain(
     stages: &StageRunner<'_>,
     file: &Utf8Path,
-    lies: &Lies,
+    location: &DiskLocation,
     size: u64,
-) -> Result<(Source, Option<ScratchDir>), Error> {
-    match lies {
-        Lies::Whole(driver) => Ok((Source { path: file.to_owned(), driver: *driver }, None)),
-        Lies::Compressed => {
+) -> Result<(SourceDisk, Option<ScratchDir>), Error> {
+    match location {
+        DiskLocation::Whole(driver) => Ok((SourceDisk { path: file.to_owned(), driver: *driver }, None)),
+        DiskLocation::Compressed => {
             let packed = fs::metadata(file).at("read", file)?.len();
             let scratch = stages.scratch(size.min(packed.saturating_mul(EXPANSION)))?;
             let path = scratch.path().join("disk.raw");
             stages.timed(zst::STAGE, || zst::decompress(file, &path, size))?;
-            Ok((Source { path, driver: Driver::Raw }, Some(scratch)))
+            Ok((SourceDisk { path, driver: Driver::Raw }, Some(scratch)))
         }
-        Lies::Member(member) => {
+        DiskLocation::Member(member) => {
             let scratch = stages.scratch(member.size)?;
             let path = scratch.path().join("disk.vmdk");
             ova::extract(file, member, &path)?;
-            Ok((Source { path, driver: Driver::Vmdk }, Some(scratch)))
+            Ok((SourceDisk { path, driver: Driver::Vmdk }, Some(scratch)))
         }
     }
 }
@@ -151,7 +151,7 @@ mod tests {
 
     use super::*;
     use crate::formats::tests::export_spec;
-    use crate::inspect::{Kind, inspect};
+    use crate::inspect::{ImageKind, inspect};
     use rave_spec::Compression;
 
     fn convert_in(folder: &Utf8Path, disk: &Utf8Path, out: &str) -> Result<Vec<Utf8PathBuf>, Error> {
@@ -164,7 +164,7 @@ mod tests {
         disk: &Utf8Path,
         out: &str,
     ) -> Result<Vec<Utf8PathBuf>, Error> {
-        let request = Request {
+        let request = ConvertRequest {
             file: disk,
             formats,
             out_dir: &folder.join(out),
@@ -201,8 +201,8 @@ mod tests {
         for path in &made {
             let found = inspect(path, crate::inspect::Depth::Tables).unwrap();
             let driver = match &found.kind {
-                Kind::Qcow2(_) => "qcow2",
-                Kind::Vmdk(_) => "vmdk",
+                ImageKind::Qcow2(_) => "qcow2",
+                ImageKind::Vmdk(_) => "vmdk",
                 _ => continue,
             };
             let words = ["compare", "-f", "raw", "-F", driver, disk.as_str(), path.as_str()];

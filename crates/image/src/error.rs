@@ -105,13 +105,13 @@ pub enum Error {
         /// The file.
         path: Utf8PathBuf,
         /// What is wrong, and where.
-        problem: crate::bases::debian::lock::Problem,
+        problem: crate::bases::debian::lock::LockError,
     },
     /// Packages that must be had exactly, and that neither the cache nor the archive has.
     #[error("{}", lost(packages))]
-    Gone {
+    Unavailable {
         /// Each of them.
-        packages: Vec<Gone>,
+        packages: Vec<UnavailablePackage>,
     },
     /// The network may not be used, and these are not in the cache.
     #[error("not in the cache, and the network may not be used: {}", some(missing))]
@@ -150,7 +150,7 @@ impl std::fmt::Display for Limit {
 
 /// A package that cannot be had as it must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Gone {
+pub struct UnavailablePackage {
     /// Its name.
     pub name: String,
     /// The version that is wanted.
@@ -159,7 +159,7 @@ pub struct Gone {
     pub archive: Option<String>,
 }
 
-impl std::fmt::Display for Gone {
+impl std::fmt::Display for UnavailablePackage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { name, locked, archive } = self;
         match archive {
@@ -183,7 +183,7 @@ const RAISE: &str = "raise the limit with `ulimit -f unlimited`, then run the sa
 /// SIGXFSZ of signal(7): what the system ends a process with that writes beyond `ulimit -f`.
 const SIGXFSZ: i32 = 25;
 
-fn lost(packages: &[Gone]) -> String {
+fn lost(packages: &[UnavailablePackage]) -> String {
     let (count, them) = match packages.len() {
         1 => ("a package".to_owned(), "it"),
         count => (format!("{count} packages"), "them"),
@@ -237,7 +237,7 @@ impl Error {
                 } else if tail.contains("Hash Sum mismatch") {
                     Some("a kept package is damaged: delete the folder `debs` of the cache (RAVE_CACHE), then run the same command again".into())
                 } else if [
-                    "LockedTempDir failure resolving",
+                    "Temporary failure resolving",
                     "Could not connect",
                     "EAI_AGAIN",
                     "ENOTFOUND",
@@ -255,7 +255,7 @@ impl Error {
             Self::NoLock { .. } | Self::BadLock { .. } => Some(
                 "put it back with `git checkout debian.lock`, or make a new one with `cargo xtask update`".into(),
             ),
-            Self::Gone { .. } => Some(
+            Self::Unavailable { .. } => Some(
                 "renew the lock with `cargo xtask update`, build without --frozen, or bring the files from a cache that has them (its folder `debs`)".into(),
             ),
             Self::Offline { .. } => Some("run the same command once without --offline; what it fetches is kept".into()),

@@ -6,7 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rave_process::Cmd;
 use rave_process::progress::Event;
 
-use crate::bases::debian::Network;
+use crate::bases::debian::NetworkAccess;
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, IoContext as _, StageContext as _};
 use crate::stage_runner::StageRunner;
@@ -36,12 +36,12 @@ const SOURCES: &[&str] = &["Cargo.toml", "Cargo.lock", "crates/guest"];
 
 /// The program's sources, read once.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub struct GuestSources {
     root: Utf8PathBuf,
     digest: Digest,
 }
 
-impl Source {
+impl GuestSources {
     /// Reads the sources of the checkout at `root`.
     pub fn read(root: &Utf8Path) -> Result<Self, Error> {
         let mut hasher = Hasher::default();
@@ -62,9 +62,9 @@ impl Source {
 
     /// Where Cargo unpacks crates: a folder for each registry, named after its host (Cargo's book, "Cargo Home"). They are
     /// there after a fetch, which asks no network for what was compiled before.
-    fn crates(&self, network: Network) -> Result<Vec<Utf8PathBuf>, Error> {
+    fn crates(&self, network: NetworkAccess) -> Result<Vec<Utf8PathBuf>, Error> {
         let fetch = Cmd::new(cargo()).args(["fetch", "--quiet", "--locked", "--target", TARGET]);
-        let fetch = if network == Network::Off { fetch.arg("--offline") } else { fetch };
+        let fetch = if network == NetworkAccess::Off { fetch.arg("--offline") } else { fetch };
         fetch.current_dir(&self.root).output().stage(STAGE)?;
         let home = std::env::var("CARGO_HOME").map(Utf8PathBuf::from).or_else(|_| {
             let home = std::env::home_dir().and_then(|home| Utf8PathBuf::from_path_buf(home).ok());
@@ -84,7 +84,11 @@ impl Source {
     }
 
     /// Compiles the program, or takes it from the store; gives its path on the host.
-    pub(crate) fn build(&self, stages: &StageRunner<'_>, network: Network) -> Result<Utf8PathBuf, Error> {
+    pub(crate) fn build(
+        &self,
+        stages: &StageRunner<'_>,
+        network: NetworkAccess,
+    ) -> Result<Utf8PathBuf, Error> {
         let entry = stages.run(STAGE, &self.key(), |pending| {
             let target_dir = stages.cache_dir().join("cargo");
             let argv = argv(&target_dir, network);
@@ -108,7 +112,7 @@ impl Source {
 }
 
 /// The command line; the compiler is the one that runs this program.
-pub fn argv(target_dir: &Utf8Path, network: Network) -> Vec<String> {
+pub fn argv(target_dir: &Utf8Path, network: NetworkAccess) -> Vec<String> {
     let cargo = cargo();
     let fixed = [
         "build",
@@ -122,7 +126,7 @@ pub fn argv(target_dir: &Utf8Path, network: Network) -> Vec<String> {
         "--target",
         TARGET,
     ];
-    let offline: &[&str] = if network == Network::Off { &["--offline"] } else { &[] };
+    let offline: &[&str] = if network == NetworkAccess::Off { &["--offline"] } else { &[] };
     let words = fixed.iter().chain(offline).map(ToString::to_string);
     [cargo].into_iter().chain(words).chain([format!("--target-dir={target_dir}")]).collect()
 }

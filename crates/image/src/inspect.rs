@@ -1,12 +1,12 @@
 //! What an image of any format is, told by its bytes. Strangers' images are read too: what cannot be made out is listed as
 //! a problem, and no other file that they name is opened.
 
-mod content;
+mod disk_reader;
 mod facts;
 pub mod gpt;
-mod guest;
+mod guest_content;
 mod iso9660;
-mod manifest;
+mod manifest_match;
 pub mod qcow2;
 #[cfg(test)]
 mod tests;
@@ -20,10 +20,10 @@ use crate::error::{Error, IoContext as _};
 use crate::formats::ova::{self, Member};
 use crate::formats::ovf::{Envelope, resource};
 use crate::formats::{Driver, vmdk, vmx, zst};
-use content::{Content, read_plain};
-pub use facts::{DiskFacts, Inspection, IsoFacts, Kind, MachineFacts, OvaFacts, VmdkFacts, ZstFacts};
-pub use guest::GuestContent;
-pub use manifest::Match;
+use disk_reader::{DiskReader, read_plain};
+pub use facts::{DiskFacts, ImageKind, Inspection, IsoFacts, MachineFacts, OvaFacts, VmdkFacts, ZstFacts};
+pub use guest_content::GuestContent;
+pub use manifest_match::ManifestMatch;
 
 /// How far to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,8 +44,8 @@ pub fn inspect(path: &Utf8Path, depth: Depth) -> Result<Inspection, Error> {
     let kind = kind(&mut file, &head, &mut problems);
     let disk = disk(&kind, path, &file, &mut problems);
     let name = path.file_name().unwrap_or_default().to_owned();
-    let (manifest, expected) = manifest::compare(path, size);
-    let image = guest::Image { path, file: &file, kind: &kind, disk: disk.as_ref() };
+    let (manifest, expected) = manifest_match::compare(path, size);
+    let image = guest_content::InspectedImage { path, file: &file, kind: &kind, disk: disk.as_ref() };
     let content = match depth {
         Depth::Tables => GuestContent::NotLookedAt,
         Depth::Files => image.content(expected)?,
@@ -64,7 +64,7 @@ fn open(path: &Utf8Path) -> Result<File, Error> {
 
 /// Where the disk lies that a file holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Lies {
+pub(crate) enum DiskLocation {
     /// The file is the disk, written like this.
     Whole(Driver),
     /// The file is a raw disk, compressed.
@@ -74,31 +74,31 @@ pub(crate) enum Lies {
 }
 
 /// Where the disk lies that a file holds, and the disk's size in bytes; for what can be converted.
-pub(crate) fn disk_in(path: &Utf8Path) -> Result<(Lies, u64), Error> {
+pub(crate) fn disk_in(path: &Utf8Path) -> Result<(DiskLocation, u64), Error> {
     let mut file = open(path)?;
     let head = read_plain(&file, 0, HEAD).at("read", path)?;
     let refuse = |detail: String| Error::Input { what: path.to_string(), detail };
-    let (lies, size) = if head.starts_with(&qcow2::MAGIC) {
+    let (location, size) = if head.starts_with(&qcow2::MAGIC) {
         let header = qcow2::Header::parse(&head).map_err(|why| refuse(format!("a damaged qcow2: {why}")))?;
-        (Lies::Whole(Driver::Qcow2), header.virtual_size)
+        (DiskLocation::Whole(Driver::Qcow2), header.virtual_size)
     } else if head.starts_with(&vmdk::MAGIC) {
-        (Lies::Whole(Driver::Vmdk), alone(&file, 0).map_err(refuse)?)
+        (DiskLocation::Whole(Driver::Vmdk), alone(&file, 0).map_err(refuse)?)
     } else if head.starts_with(&zst::MAGIC) {
         let frames = zst::frames(&mut file).map_err(|error| refuse(error.to_string()))?;
         let unknown = "it does not say how large the disk is; unpack it first: zstd -d --sparse";
-        (Lies::Compressed, frames.content.ok_or_else(|| refuse(unknown.into()))?)
+        (DiskLocation::Compressed, frames.content.ok_or_else(|| refuse(unknown.into()))?)
     } else if is_tar(&head) {
         let member = ova::locate_disk(path)?;
         let size = alone(&file, member.offset).map_err(refuse)?;
-        (Lies::Member(member), size)
+        (DiskLocation::Member(member), size)
     } else {
-        (Lies::Whole(Driver::Raw), file.metadata().at("read", path)?.len())
+        (DiskLocation::Whole(Driver::Raw), file.metadata().at("read", path)?.len())
     };
     match size {
         0 => Err(refuse("it is empty".into())),
         LARGEST.. => Err(refuse(format!("{} TiB is larger than any disk of a guest", size >> 40))),
         // A disk may end within a sector; no format but raw can.
-        size => Ok((lies, size.next_multiple_of(512))),
+        size => Ok((location, size.next_multiple_of(512))),
     }
 }
 
@@ -112,37 +112,37 @@ fn is_tar(head: &[u8]) -> bool {
     head.get(257..262) == Some(b"ustar")
 }
 
-fn kind(file: &mut File, head: &[u8], problems: &mut Vec<String>) -> Kind {
+fn kind(file: &mut File, head: &[u8], problems: &mut Vec<String>) -> ImageKind {
     if head.starts_with(&qcow2::MAGIC) {
         match qcow2::Header::parse(head) {
-            Ok(header) => return Kind::Qcow2(header),
+            Ok(header) => return ImageKind::Qcow2(header),
             Err(why) => problems.push(format!("no sound qcow2: {why}")),
         }
     } else if head.starts_with(&vmdk::MAGIC) {
         match vmdk::read(file, 0) {
-            Ok((header, descriptor)) => return Kind::Vmdk(vmdk_facts(&header, &descriptor)),
+            Ok((header, descriptor)) => return ImageKind::Vmdk(vmdk_facts(&header, &descriptor)),
             Err(error) => problems.push(error.to_string()),
         }
     } else if head.starts_with(&zst::MAGIC) {
         match zst::frames(file) {
             Ok(zst::Frames { count, content, head }) => {
-                return Kind::Zst(ZstFacts { frames: count, head, content });
+                return ImageKind::Zst(ZstFacts { frames: count, head, content });
             }
             Err(error) => problems.push(error.to_string()),
         }
     } else if is_tar(head) {
         match ova::members(file) {
-            Ok(members) => return Kind::Ova(ova_facts(file, &members, problems)),
+            Ok(members) => return ImageKind::Ova(ova_facts(file, &members, problems)),
             Err(error) => problems.push(format!("no sound archive: {error}")),
         }
     } else if head.get(0x8001..0x8006) == Some(b"CD001") {
-        return Kind::Iso(iso_facts(head));
+        return ImageKind::Iso(iso_facts(head));
     } else if head.get(510..512) == Some(&[0x55, 0xaa]) {
-        return Kind::Raw;
+        return ImageKind::Raw;
     } else if let Some(kind) = descriptor(file, head, problems) {
         return kind;
     }
-    Kind::Unknown
+    ImageKind::Unknown
 }
 
 fn vmdk_facts(header: &vmdk::Header, descriptor: &vmdk::Descriptor) -> VmdkFacts {
@@ -162,7 +162,7 @@ pub(crate) fn iso_facts(head: &[u8]) -> IsoFacts {
 }
 
 /// OVF and VMX are texts.
-fn descriptor(file: &File, head: &[u8], problems: &mut Vec<String>) -> Option<Kind> {
+fn descriptor(file: &File, head: &[u8], problems: &mut Vec<String>) -> Option<ImageKind> {
     let start = String::from_utf8_lossy(head);
     let (is_xml, is_vmx) = (start.trim_start().starts_with("<?xml"), start.contains("config.version"));
     if !is_xml && !is_vmx {
@@ -172,9 +172,9 @@ fn descriptor(file: &File, head: &[u8], problems: &mut Vec<String>) -> Option<Ki
     let whole = Member { name: String::new(), offset: 0, size };
     let text = ova::text(&mut file.try_clone().ok()?, &whole).ok()?;
     let facts = if is_xml {
-        Envelope::parse(&text).map(|envelope| Kind::Ovf(envelope_facts(&envelope)))
+        Envelope::parse(&text).map(|envelope| ImageKind::Ovf(envelope_facts(&envelope)))
     } else {
-        vmx::Vmx::parse(&text).map(|machine| Kind::Vmx(vmx_facts(&machine)))
+        vmx::Vmx::parse(&text).map(|machine| ImageKind::Vmx(vmx_facts(&machine)))
     };
     facts.map_err(|error| problems.push(error.to_string())).ok()
 }
@@ -254,7 +254,7 @@ fn envelope_facts(envelope: &Envelope) -> MachineFacts {
 }
 
 fn vmx_facts(machine: &vmx::Vmx) -> MachineFacts {
-    let controller = |disk: &vmx::Disk| match &disk.bus {
+    let controller = |disk: &vmx::VmxDisk| match &disk.bus {
         vmx::Bus::Scsi(model) => model.clone(),
         vmx::Bus::Sata => "sata".into(),
         vmx::Bus::Nvme => "nvme".into(),
@@ -272,38 +272,38 @@ fn vmx_facts(machine: &vmx::Vmx) -> MachineFacts {
     }
 }
 
-fn disk(kind: &Kind, path: &Utf8Path, file: &File, problems: &mut Vec<String>) -> Option<DiskFacts> {
+fn disk(kind: &ImageKind, path: &Utf8Path, file: &File, problems: &mut Vec<String>) -> Option<DiskFacts> {
     match kind {
-        Kind::Raw | Kind::Iso(_) => {
+        ImageKind::Raw | ImageKind::Iso(_) => {
             let size = file.metadata().ok()?.len();
-            Some(facts(&Content::Plain(file), size, problems))
+            Some(facts(&DiskReader::Plain(file), size, problems))
         }
-        Kind::Zst(found) => {
+        ImageKind::Zst(found) => {
             let head = zst::head(file, found.head).map_err(|error| problems.push(error.to_string())).ok()?;
-            Some(facts(&Content::Start(&head), found.content.unwrap_or(head.len() as u64), problems))
+            Some(facts(&DiskReader::Start(&head), found.content.unwrap_or(head.len() as u64), problems))
         }
-        Kind::Qcow2(header) if header.needs_another_file => {
+        ImageKind::Qcow2(header) if header.needs_another_file => {
             problems.push("it needs another file, which was not opened: its content is not looked at".into());
             None
         }
-        Kind::Qcow2(header) => {
-            let content = Content::whole(path, "qcow2", header.virtual_size);
+        ImageKind::Qcow2(header) => {
+            let content = DiskReader::whole(path, "qcow2", header.virtual_size);
             Some(facts(&content, header.virtual_size, problems))
         }
-        Kind::Vmdk(_) => {
+        ImageKind::Vmdk(_) => {
             let size = standalone(file, 0, problems)?;
-            Some(facts(&Content::whole(path, "vmdk", size), size, problems))
+            Some(facts(&DiskReader::whole(path, "vmdk", size), size, problems))
         }
-        Kind::Ova(_) => {
+        ImageKind::Ova(_) => {
             let members = ova::members(&mut file.try_clone().ok()?).ok()?;
             let Some(member) = ova::disk(&members) else {
                 problems.push("it holds no VMDK".into());
                 return None;
             };
             let size = standalone(file, member.offset, problems)?;
-            Some(facts(&Content::inside(path, member, size), size, problems))
+            Some(facts(&DiskReader::inside(path, member, size), size, problems))
         }
-        Kind::Ovf(_) | Kind::Vmx(_) | Kind::Unknown => None,
+        ImageKind::Ovf(_) | ImageKind::Vmx(_) | ImageKind::Unknown => None,
     }
 }
 
@@ -321,7 +321,7 @@ fn alone(file: &File, offset: u64) -> Result<u64, String> {
     header.bytes().ok_or_else(|| "its header gives no sensible size".into())
 }
 
-fn facts(content: &Content<'_>, virtual_size: u64, problems: &mut Vec<String>) -> DiskFacts {
+fn facts(content: &DiskReader<'_>, virtual_size: u64, problems: &mut Vec<String>) -> DiskFacts {
     let mut facts = DiskFacts { virtual_size, table: None, bios_loader: None, uefi_loader: false };
     if let Err(problem) = look_into(content, &mut facts) {
         problems.push(format!("its content cannot be read: {problem}"));
@@ -332,7 +332,7 @@ fn facts(content: &Content<'_>, virtual_size: u64, problems: &mut Vec<String>) -
     facts
 }
 
-fn look_into(content: &Content<'_>, facts: &mut DiskFacts) -> Result<(), String> {
+fn look_into(content: &DiskReader<'_>, facts: &mut DiskFacts) -> Result<(), String> {
     let start = content.read(0, 4096)?;
     facts.bios_loader = bios_loader(&start);
     let sector = start.get(512..1024).unwrap_or_default();

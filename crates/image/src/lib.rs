@@ -1,6 +1,6 @@
 //! rave-image: from the specification to disks in every format, with a manifest.
 //!
-//! The flow is one way: [`build::Request`] -> root file system and tools -> one raw [`disk::Disk`] ->
+//! The flow is one way: [`build::BuildRequest`] -> root file system and tools -> one raw [`disk::RawDisk`] ->
 //! [`formats`] -> [`manifest::Manifest`]. Each stage's result is kept in a [`stage_cache::StageCache`] under the digest
 //! of its inputs, so that a change redoes only what it touches.
 
@@ -19,15 +19,15 @@ pub mod guest_program;
 pub mod inspect;
 pub mod manifest;
 pub mod manifest_diff;
+pub mod npm_tools;
 mod preflight;
 pub mod stage_cache;
 mod stage_runner;
 pub mod tempdir;
-pub mod tools;
+pub mod tool_versions;
 pub mod tree;
 pub mod verify;
-pub mod versions;
 
-pub use build::{Built, Request, build};
+pub use build::{BuildRequest, BuildResult, build};
 pub use error::{Error, Limit};
 pub use manifest::Manifest;

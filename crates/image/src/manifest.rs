@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _};
-use crate::tools::NpmPackage;
-pub use origin::{Debian, LockUse, Nixos, Origin, Output};
+use crate::npm_tools::NpmPackage;
+pub use origin::{DebianOrigin, LockUse, NixOutput, NixosOrigin, Origin};
 
 /// The file's name.
 pub const FILE: &str = "manifest.json";
@@ -49,7 +49,7 @@ struct Schema {
 
 /// One input of the build.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Input {
+pub struct BuildInput {
     /// The stage that takes it.
     pub name: String,
     /// SHA-256 of all that the stage takes.
@@ -71,7 +71,7 @@ pub struct Artifact {
     /// Its format.
     pub format: Format,
     /// Its files; the first is the one that boots.
-    pub files: Files,
+    pub files: ArtifactFiles,
     /// The key of all inputs that it was made from.
     pub key: Digest,
 }
@@ -79,7 +79,7 @@ pub struct Artifact {
 /// The files of an artifact, at least one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<ArtifactFile>", into = "Vec<ArtifactFile>")]
-pub struct Files(Vec<ArtifactFile>);
+pub struct ArtifactFiles(Vec<ArtifactFile>);
 
 /// One file of an artifact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,14 +99,14 @@ impl Artifact {
     }
 }
 
-impl Files {
+impl ArtifactFiles {
     /// All of them, the one that boots first.
     pub fn iter(&self) -> std::slice::Iter<'_, ArtifactFile> {
         self.0.iter()
     }
 }
 
-impl<'a> IntoIterator for &'a Files {
+impl<'a> IntoIterator for &'a ArtifactFiles {
     type Item = &'a ArtifactFile;
     type IntoIter = std::slice::Iter<'a, ArtifactFile>;
 
@@ -115,7 +115,7 @@ impl<'a> IntoIterator for &'a Files {
     }
 }
 
-impl TryFrom<Vec<ArtifactFile>> for Files {
+impl TryFrom<Vec<ArtifactFile>> for ArtifactFiles {
     type Error = String;
 
     fn try_from(files: Vec<ArtifactFile>) -> Result<Self, String> {
@@ -129,8 +129,8 @@ impl TryFrom<Vec<ArtifactFile>> for Files {
     }
 }
 
-impl From<Files> for Vec<ArtifactFile> {
-    fn from(files: Files) -> Self {
+impl From<ArtifactFiles> for Vec<ArtifactFile> {
+    fn from(files: ArtifactFiles) -> Self {
         files.0
     }
 }
@@ -142,7 +142,7 @@ impl Manifest {
     }
 
     /// Digests of the inputs; the NixOS base has derivations instead.
-    pub(crate) fn debian_inputs(&self) -> &[Input] {
+    pub(crate) fn debian_inputs(&self) -> &[BuildInput] {
         self.origin.debian().map(|origin| origin.inputs.as_slice()).unwrap_or_default()
     }
 
@@ -206,12 +206,15 @@ mod tests {
 
     #[test]
     fn an_artifact_has_files_and_their_names_stay_in_its_folder() {
-        let files = Files::try_from(vec![file("a.vmdk"), file("a.vmx")]).unwrap();
+        let files = ArtifactFiles::try_from(vec![file("a.vmdk"), file("a.vmx")]).unwrap();
         let text = serde_json::to_string(&files).unwrap();
-        assert_eq!(serde_json::from_str::<Files>(&text).unwrap(), files);
-        assert_eq!(serde_json::from_str::<Files>("[]").unwrap_err().to_string(), "an artifact has no file");
+        assert_eq!(serde_json::from_str::<ArtifactFiles>(&text).unwrap(), files);
+        assert_eq!(
+            serde_json::from_str::<ArtifactFiles>("[]").unwrap_err().to_string(),
+            "an artifact has no file"
+        );
         for name in ["", "..", "a/b", "/etc/passwd", ".a.vmdk.seen"] {
-            assert!(Files::try_from(vec![file("a.vmdk"), file(name)]).is_err(), "{name}");
+            assert!(ArtifactFiles::try_from(vec![file("a.vmdk"), file(name)]).is_err(), "{name}");
         }
     }
 
@@ -238,14 +241,14 @@ mod tests {
 
     #[test]
     fn the_base_tells_what_the_other_fields_are() {
-        let output = Output {
+        let output = NixOutput {
             format: Format::Qemu,
             drv_path: "/nix/store/a.drv".into(),
             out_path: "/nix/store/b".into(),
             nar_hash: "sha256-c".into(),
             closure_size: u64::MAX,
         };
-        let nixos = manifest(Origin::Nixos(Nixos {
+        let nixos = manifest(Origin::Nixos(NixosOrigin {
             flake_revision: None,
             flake_nar_hash: "sha256-d".into(),
             nix_version: "nix (Nix) 2.26.3".into(),

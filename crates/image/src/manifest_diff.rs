@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::bases::debian::lock::Locked;
-use crate::manifest::{Debian, Input, Manifest};
+use crate::bases::debian::lock::LockedPackage;
+use crate::manifest::{BuildInput, DebianOrigin, Manifest};
 
 /// The exact packages that a manifest describes.
-pub fn packages(manifest: &Debian) -> Vec<Locked> {
-    let package = |package: &crate::tree::root_tar::Package| Locked {
+pub fn packages(manifest: &DebianOrigin) -> Vec<LockedPackage> {
+    let package = |package: &crate::tree::root_tar::InstalledPackage| LockedPackage {
         name: package.name.clone(),
         version: package.version.clone(),
         architecture: package.architecture.clone(),
@@ -18,8 +18,8 @@ pub fn packages(manifest: &Debian) -> Vec<Locked> {
 }
 
 /// Inputs that this checkout has otherwise than a manifest, a line each with both values.
-pub fn other_inputs(manifest: &Debian, here: &[Input]) -> Vec<String> {
-    let of = |inputs: &[Input]| {
+pub fn other_inputs(manifest: &DebianOrigin, here: &[BuildInput]) -> Vec<String> {
+    let of = |inputs: &[BuildInput]| {
         inputs.iter().map(|input| (input.name.clone(), input.sha256.to_string())).collect()
     };
     different("input", &of(&manifest.inputs), &of(here))
@@ -30,9 +30,10 @@ pub fn differences(manifest: &Manifest, built: &Manifest) -> Vec<String> {
     let mut lines = Vec::new();
     if let (Some(wanted), Some(here)) = (manifest.origin.debian(), built.origin.debian()) {
         lines.extend(other_inputs(wanted, &here.inputs));
-        let packages = |origin: &Debian| {
-            let value =
-                |package: &crate::tree::root_tar::Package| format!("{} {}", package.version, package.sha256);
+        let packages = |origin: &DebianOrigin| {
+            let value = |package: &crate::tree::root_tar::InstalledPackage| {
+                format!("{} {}", package.version, package.sha256)
+            };
             origin.packages.iter().map(|package| (package.name.clone(), value(package))).collect()
         };
         lines.extend(different("package", &packages(wanted), &packages(here)));

@@ -12,7 +12,7 @@ use rave_process::Cmd;
 use rave_spec::Format;
 
 use crate::formats::ova;
-use crate::inspect::{self, Inspection, Kind};
+use crate::inspect::{self, ImageKind, Inspection};
 use crate::manifest::Artifact;
 use outcome::Interpretation;
 

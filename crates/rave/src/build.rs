@@ -4,10 +4,10 @@ mod date;
 mod nixos;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rave_image::Request;
+use rave_image::BuildRequest;
 use rave_image::bases::debian::lock::Lock;
-use rave_image::bases::debian::{Network, Packages};
-use rave_image::build::{Built, ChangedArtifact};
+use rave_image::bases::debian::{NetworkAccess, PackagePolicy};
+use rave_image::build::{BuildResult, ChangedArtifact};
 use rave_image::formats::{AVAILABLE, not_on_base};
 use rave_spec::{Base, Compress, Compression, Format};
 
@@ -54,8 +54,8 @@ pub fn request<'a>(
     wanted: &BuildOptions<'a>,
     places: &'a Places,
     lock: &'a Lock,
-) -> anyhow::Result<Request<'a>> {
-    Ok(Request {
+) -> anyhow::Result<BuildRequest<'a>> {
+    Ok(BuildRequest {
         root: &settings.root,
         spec: &settings.spec.spec,
         profile: settings.profile.as_str(),
@@ -148,9 +148,9 @@ pub struct BuildOptions<'a> {
     /// Whether an artifact of any compression will do.
     pub any_compression: bool,
     /// Which packages of Debian.
-    pub packages: Packages<'a>,
+    pub packages: PackagePolicy<'a>,
     /// Whether the network may be used.
-    pub network: Network,
+    pub network: NetworkAccess,
 }
 
 impl<'a> BuildOptions<'a> {
@@ -169,7 +169,7 @@ impl<'a> BuildOptions<'a> {
         Self {
             compress: args.compress,
             refresh: args.refresh,
-            packages: if args.frozen { Packages::Frozen } else { Packages::Lock },
+            packages: if args.frozen { PackagePolicy::Frozen } else { PackagePolicy::Lock },
             network: network(&args.building),
             ..Self::fresh(formats)
         }
@@ -183,14 +183,14 @@ impl<'a> BuildOptions<'a> {
             changed_artifact: ChangedArtifact::Replace,
             compress: None,
             any_compression: false,
-            packages: Packages::Lock,
-            network: Network::Allowed,
+            packages: PackagePolicy::Lock,
+            network: NetworkAccess::Allowed,
         }
     }
 }
 
 /// Builds what is missing; also what `run` and `smoke` do first.
-pub fn build(settings: &Settings, wanted: &BuildOptions<'_>, ui: &Ui) -> anyhow::Result<Built> {
+pub fn build(settings: &Settings, wanted: &BuildOptions<'_>, ui: &Ui) -> anyhow::Result<BuildResult> {
     if settings.base == Base::Nixos {
         return nixos::build(settings, wanted, ui);
     }
@@ -208,7 +208,7 @@ pub fn is_current(settings: &Settings, wanted: &BuildOptions<'_>, ui: &Ui) -> an
 fn with_request<T>(
     settings: &Settings,
     wanted: &BuildOptions<'_>,
-    work: impl FnOnce(&Request<'_>) -> Result<T, rave_image::Error>,
+    work: impl FnOnce(&BuildRequest<'_>) -> Result<T, rave_image::Error>,
 ) -> anyhow::Result<T> {
     let places = Places::of(settings);
     let lock = lock(settings)?;
@@ -221,6 +221,6 @@ pub fn lock(settings: &Settings) -> anyhow::Result<Lock> {
     Lock::read(&settings.root).map_err(Into::into)
 }
 
-fn network(building: &cli::Building) -> Network {
-    if building.offline { Network::Off } else { Network::Allowed }
+fn network(building: &cli::Building) -> NetworkAccess {
+    if building.offline { NetworkAccess::Off } else { NetworkAccess::Allowed }
 }

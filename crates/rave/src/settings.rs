@@ -9,7 +9,7 @@ use std::env;
 use std::io::{self, IsTerminal};
 
 use camino::Utf8PathBuf;
-use rave_image::bases::nixos::{self, host::Nix};
+use rave_image::bases::nixos::{self, installation::Nix};
 use rave_spec::{Base, Format, Guest, Loaded, Nixos, Profile, ProfileName};
 
 use crate::cli::{Accel, FormatFlag, Global, NixFlags, Scope};

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use camino::Utf8Path;
 use rave_guest::protocol::GuestStage;
-use rave_image::build::Plain;
+use rave_image::build::Baseline;
 use rave_process::interrupt;
 use rave_spec::Format;
 use rave_vm::accel::ProbeResult;
@@ -51,7 +51,7 @@ pub(crate) fn measure(
     ui: &Ui,
 ) -> anyhow::Result<()> {
     Builder::new(settings, place, ui).build(&[Format::Qemu])?;
-    let plain = plain_disk(settings, place, Plain::Profile, ui)?;
+    let plain = plain_disk(settings, place, Baseline::Profile, ui)?;
     let (mut floor, mut boots) = (Vec::new(), Vec::new());
     for run in 1..=report.runs {
         ui.note(&format!("bench: boot {run} of {}, beside a plain system", report.runs));
@@ -111,18 +111,21 @@ pub(crate) fn measure_formats(
 pub(super) fn plain_disk(
     settings: &Settings,
     place: &Utf8Path,
-    kind: Plain,
+    kind: Baseline,
     ui: &Ui,
-) -> anyhow::Result<rave_image::disk::Disk> {
+) -> anyhow::Result<rave_image::disk::RawDisk> {
     let wanted = BuildOptions::fresh(&[]);
     let lock = build::lock(settings)?;
     let places = Places::below(place, "plain");
     let request = build::request(settings, &wanted, &places, &lock)?;
-    Ok(rave_image::build::plain_disk(&request, kind, &ui.sink())?)
+    Ok(rave_image::build::baseline_disk(&request, kind, &ui.sink())?)
 }
 
 /// A machine of a plain disk, as large as rave.toml wants it.
-pub(super) fn plain_machine(settings: &Settings, disk: &rave_image::disk::Disk) -> anyhow::Result<Machine> {
+pub(super) fn plain_machine(
+    settings: &Settings,
+    disk: &rave_image::disk::RawDisk,
+) -> anyhow::Result<Machine> {
     let vm = settings.spec.spec.vm;
     let name = format!("bench-plain-{}", std::process::id());
     let run_dir = run_root(settings).join(&name);
@@ -140,7 +143,7 @@ pub(super) fn plain_machine(settings: &Settings, disk: &rave_image::disk::Disk) 
 
 fn boot_plain(
     settings: &Settings,
-    disk: &rave_image::disk::Disk,
+    disk: &rave_image::disk::RawDisk,
     with: &With<'_>,
 ) -> anyhow::Result<Duration> {
     let machine = plain_machine(settings, disk)?;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use camino::Utf8Path;
-use rave_image::build::Plain;
+use rave_image::build::Baseline;
 use rave_process::interrupt;
 use rave_smoke::screen::Screen;
 use rave_spec::{Feature, Format};
@@ -53,7 +53,7 @@ pub(crate) fn measure(
     }
     Builder::new(settings, place, ui).build(&[Format::Qemu])?;
     ui.note("bench: Debian's own Xfce desktop, to compare");
-    let plain = plain_disk(settings, place, Plain::XfceDesktop, ui)?;
+    let plain = plain_disk(settings, place, Baseline::XfceDesktop, ui)?;
     let (mut floor, mut ours) = (Vec::new(), Vec::new());
     for run in 1..=report.runs {
         ui.note(&format!("bench: desktop {run} of {}, beside Debian's own", report.runs));
@@ -69,7 +69,7 @@ pub(crate) fn measure(
 
 fn boot_plain(
     settings: &Settings,
-    disk: &rave_image::disk::Disk,
+    disk: &rave_image::disk::RawDisk,
     with: &With<'_>,
 ) -> anyhow::Result<Desktop> {
     let machine = plain_machine(settings, disk)?;

@@ -173,7 +173,7 @@ fn compressed_raw(
     let disk = builder.disk()?;
     let seconds = |compression| -> anyhow::Result<f64> {
         let out = place.join("zst");
-        let request = convert::Request {
+        let request = convert::ConvertRequest {
             file: &disk,
             formats: &[Format::Raw],
             out_dir: &out,

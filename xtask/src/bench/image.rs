@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
-use rave_image::bases::debian::{Mode, Rootfs};
+use rave_image::bases::debian::{MmdebstrapMode, Rootfs};
 use rave_process::Cmd;
 use rave_spec::Format;
 
@@ -106,7 +106,7 @@ fn plain(settings: &Settings, place: &Utf8Path) -> anyhow::Result<Duration> {
     let spec = &settings.spec.spec;
     let rootfs = Rootfs::new(spec, settings.profile()?, 0);
     let tar = place.join("plain.tar");
-    let argv = rootfs.plain_argv(Mode::of_this_process(), &tar);
+    let argv = rootfs.plain_argv(MmdebstrapMode::of_this_process(), &tar);
     let started = Instant::now();
     Cmd::new(&argv[0]).args(&argv[1..]).output()?;
     let elapsed = started.elapsed();

@@ -5,19 +5,19 @@ use std::os::unix::fs::MetadataExt as _;
 
 use rave_spec::{Compress, Compression, Format};
 
-use super::{Plan, Request, absolute, longest_first, place, side_by_side};
+use super::{BuildPlan, BuildRequest, absolute, export, export_parallel, longest_first};
 use crate::artifact;
 use crate::digest::Digest;
-use crate::disk::Disk;
+use crate::disk::RawDisk;
 use crate::error::{Error, IoContext as _};
-use crate::formats::{self, Driver, ExportSpec, Exporter, Source};
+use crate::formats::{self, Driver, ExportSpec, Exporter, SourceDisk};
 use crate::manifest::{Artifact, ArtifactFile, Manifest};
 use crate::preflight;
 use crate::stage_runner::StageRunner;
 
 /// How the artifacts of a manifest were compressed, where they are of what `request` would build; none where they are not.
-pub fn compressed(request: &Request<'_>, manifest: &Manifest) -> Result<Option<Compress>, Error> {
-    let plan = Plan::read(request)?;
+pub fn compressed(request: &BuildRequest<'_>, manifest: &Manifest) -> Result<Option<Compress>, Error> {
+    let plan = BuildPlan::read(request)?;
     let key = |format, compress| formats::key(format, &ExportSpec { compress, ..plan.export_spec() });
     let fits = |compress: &Compress| {
         manifest.artifacts.iter().all(|artifact| artifact.key == key(artifact.format, *compress))
@@ -25,7 +25,7 @@ pub fn compressed(request: &Request<'_>, manifest: &Manifest) -> Result<Option<C
     Ok(compressions().find(fits))
 }
 
-impl Plan<'_> {
+impl BuildPlan<'_> {
     /// One that nobody asked for may stay however it is compressed.
     pub(super) fn is_of_these_inputs(&self, artifact: &Artifact) -> bool {
         let format = artifact.format;
@@ -44,7 +44,7 @@ impl Plan<'_> {
 
     /// What artifacts are made of, apart from the disk's content.
     pub(super) fn export_spec(&self) -> ExportSpec {
-        let Request { spec, base, profile, epoch, compress, .. } = self.request;
+        let BuildRequest { spec, base, profile, epoch, compress, .. } = self.request;
         let stem = formats::stem(*base, profile);
         ExportSpec {
             appliance: super::appliance(
@@ -61,7 +61,7 @@ impl Plan<'_> {
     }
 
     /// Makes what is asked for and missing, side by side as there are processors.
-    pub(super) fn artifacts(&self, stages: &StageRunner<'_>, disk: &Disk) -> Result<Vec<Artifact>, Error> {
+    pub(super) fn artifacts(&self, stages: &StageRunner<'_>, disk: &RawDisk) -> Result<Vec<Artifact>, Error> {
         let before = Manifest::read(self.request.out_dir).ok();
         let mut artifacts = Vec::new();
         let mut wanted = Vec::new();
@@ -80,9 +80,10 @@ impl Plan<'_> {
             let plan = |format: &Format| formats::planned(*format, &export, disk.size, allocated);
             let files: Vec<_> = wanted.iter().flat_map(plan).collect();
             preflight::require(self.request.out_dir, &files)?;
-            let source = Source { path: absolute(&disk.path)?, driver: Driver::Raw };
+            let source = SourceDisk { path: absolute(&disk.path)?, driver: Driver::Raw };
             let exporter = Exporter::new(stages, source, export, Some(disk));
-            artifacts.extend(side_by_side(longest_first(wanted), |format| self.artifact(&exporter, format))?);
+            artifacts
+                .extend(export_parallel(longest_first(wanted), |format| self.artifact(&exporter, format))?);
         }
         artifacts.sort_by_key(|artifact| artifact.format);
         Ok(artifacts)
@@ -102,7 +103,7 @@ impl Plan<'_> {
     }
 
     fn artifact(&self, exporter: &Exporter<'_>, format: Format) -> Result<Artifact, Error> {
-        let files = place(exporter, format, self.request.out_dir)?;
+        let files = export(exporter, format, self.request.out_dir)?;
         for file in &files {
             artifact::remember(&self.request.out_dir.join(&file.name), file.sha256)?;
         }

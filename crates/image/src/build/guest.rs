@@ -6,17 +6,17 @@ use rave_guest::assets::{self, Paths};
 use rave_guest::config::{GuestConfig, Services};
 use rave_spec::{Profile, Spec};
 
-use super::Request;
+use super::BuildRequest;
 use crate::error::Error;
 use crate::formats::Appliance;
-use crate::formats::ovf::vbox::Forward;
-use crate::tools;
+use crate::formats::ovf::vbox::NatForward;
+use crate::npm_tools;
 use crate::tree::accounts::{Account, hash_password};
 use crate::tree::overlay::Overlay;
 
 /// The machine that descriptors describe.
 pub fn appliance(spec: &Spec, name: &str, desktop: bool) -> Appliance {
-    let forward = |(name, service): (rave_spec::ServiceName, rave_spec::Service)| Forward {
+    let forward = |(name, service): (rave_spec::ServiceName, rave_spec::Service)| NatForward {
         name: name.to_string(),
         host_address: std::net::Ipv4Addr::LOCALHOST.to_string(),
         host: service.host.get(),
@@ -52,14 +52,14 @@ pub(crate) fn config(spec: &Spec, profile: &Profile) -> GuestConfig {
         },
         environment: spec.extra.environment.clone(),
         authorized_keys: spec.guest.authorized_keys.clone(),
-        tools: format!("/{}", tools::PLACE),
+        tools: format!("/{}", npm_tools::PLACE),
         features: profile.features.iter().map(ToString::to_string).collect(),
         ..GuestConfig::default()
     }
 }
 
 /// RAVE's own files and the user's units.
-pub(super) fn overlay(request: &Request<'_>, config: &GuestConfig) -> Result<Overlay, Error> {
+pub(super) fn overlay(request: &BuildRequest<'_>, config: &GuestConfig) -> Result<Overlay, Error> {
     let mut overlay = Overlay::default();
     for file in assets::files(config, &Paths::debian()) {
         overlay.add(file);

@@ -16,7 +16,7 @@ const AFTER: usize = 24;
 
 /// Where two streams differ first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Spot {
+pub struct ByteDifference {
     /// Counted from 0.
     pub offset: u64,
     /// What is around it in each of them, what is not printable as `\xNN`.
@@ -24,7 +24,7 @@ pub struct Spot {
 }
 
 /// Reads both until they differ or end.
-pub(super) fn first(mut a: impl Read, mut b: impl Read) -> io::Result<Option<Spot>> {
+pub(super) fn first(mut a: impl Read, mut b: impl Read) -> io::Result<Option<ByteDifference>> {
     let (mut ours, mut theirs) = (vec![0; CHUNK], vec![0; CHUNK]);
     let mut offset = 0_u64;
     loop {
@@ -36,7 +36,7 @@ pub(super) fn first(mut a: impl Read, mut b: impl Read) -> io::Result<Option<Spo
                 let from = at.saturating_sub(BEFORE);
                 bytes[from.min(bytes.len())..(at + AFTER).min(bytes.len())].escape_ascii().to_string()
             });
-            return Ok(Some(Spot { offset: offset + at as u64, around }));
+            return Ok(Some(ByteDifference { offset: offset + at as u64, around }));
         }
         if in_a == 0 {
             return Ok(None);
@@ -45,7 +45,7 @@ pub(super) fn first(mut a: impl Read, mut b: impl Read) -> io::Result<Option<Spo
     }
 }
 
-pub(super) fn files(a: &Utf8Path, b: &Utf8Path) -> Result<Option<Spot>, Error> {
+pub(super) fn files(a: &Utf8Path, b: &Utf8Path) -> Result<Option<ByteDifference>, Error> {
     let (x, y) = (File::open(a).at("open", a)?, File::open(b).at("open", b)?);
     first(x, y).at("compare", a)
 }

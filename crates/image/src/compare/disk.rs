@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use camino::Utf8Path;
 use rave_process::Cmd;
 
-use super::bytes::{self, Spot};
+use super::bytes::{self, ByteDifference};
 use crate::error::{Error, IoContext as _};
 use crate::inspect::gpt::{self, Partition};
 
@@ -18,7 +18,7 @@ const GROUP: u64 = BLOCK * 8;
 /// Where the boot code of the MBR ends (UEFI specification 2.10, table 5.3).
 const BOOT_CODE_END: u64 = 440;
 
-pub(super) fn compare(a: &Utf8Path, b: &Utf8Path) -> Result<Option<(String, Spot)>, Error> {
+pub(super) fn compare(a: &Utf8Path, b: &Utf8Path) -> Result<Option<(String, ByteDifference)>, Error> {
     let Some(spot) = bytes::files(a, b)? else { return Ok(None) };
     let partitions = partitions(a)?;
     let holds = |partition: &&Partition| {

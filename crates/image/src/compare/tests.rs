@@ -6,7 +6,7 @@ use camino::Utf8PathBuf;
 use rave_process::Cmd;
 
 use super::*;
-use crate::content::tree::{Limits, Tree};
+use crate::content::ext4::{Ext4Tree, ReadLimits};
 use crate::disk::layout::Layout;
 
 struct Stage {
@@ -52,8 +52,8 @@ fn stage(files: &[(&str, u32, &str)]) -> Stage {
         ["-q", "-F", "-t", "ext4", "-b", "4096", "-U", UUID, "-E", &extended, "-d", "-", disk.as_str()];
     let command = Cmd::new("mke2fs").args(words).arg("4096k").env("SOURCE_DATE_EPOCH", "1");
     command.stdin_bytes(tar.into_inner().unwrap()).output().unwrap();
-    let tree = Tree::open(&disk, Layout::ROOT_START, 4 << 20).unwrap();
-    crate::content::list(&tree, &Limits::default(), &path.join(LISTING)).unwrap();
+    let tree = Ext4Tree::open(&disk, Layout::ROOT_START, 4 << 20).unwrap();
+    crate::content::list(&tree, &ReadLimits::default(), &path.join(LISTING)).unwrap();
     Stage { _guard: guard, path }
 }
 
@@ -93,7 +93,7 @@ fn what_differs_in_a_file_is_told_with_both_values_and_bytes() {
     assert_eq!(spot.offset, 9);
     assert_eq!(spot.around, ["made at 10:00".to_owned(), "made at 11:00\\n".to_owned()]);
     assert_eq!(missing.path, "/etc/only");
-    assert_eq!(missing.facts, [Fact { what: "entry", values: ["file".into(), "missing".into()] }]);
+    assert_eq!(missing.facts, [ValueDifference { what: "entry", values: ["file".into(), "missing".into()] }]);
 }
 
 #[test]
@@ -144,12 +144,12 @@ fn built(stage: &Stage, disk_key: &str, wrapping: &str) -> (Manifest, Utf8PathBu
 }
 
 /// What is said of two builds, each of files, the disk's key and what is around the disk.
-fn explained(ours: (&str, &str, &str), theirs: (&str, &str, &str)) -> Option<Difference> {
+fn explained(ours: (&str, &str, &str), theirs: (&str, &str, &str)) -> Option<BuildDifference> {
     let [a, b] = [ours, theirs].map(|(content, ..)| stage(&[("a", 0o644, content)]));
     let ours = built(&a, ours.1, ours.2);
     let theirs = built(&b, theirs.1, theirs.2);
-    let first = Build { manifest: &ours.0, out_dir: &ours.1, cache_dir: &ours.2 };
-    let second = Build { manifest: &theirs.0, out_dir: &theirs.1, cache_dir: &theirs.2 };
+    let first = FinishedBuild { manifest: &ours.0, out_dir: &ours.1, cache_dir: &ours.2 };
+    let second = FinishedBuild { manifest: &theirs.0, out_dir: &theirs.1, cache_dir: &theirs.2 };
     let compared = artifacts(&first, &second, &[Format::Raw]).unwrap();
     assert_eq!(compared.len(), 1);
     explain(&first, &second, &compared).unwrap()
@@ -159,11 +159,11 @@ fn explained(ours: (&str, &str, &str), theirs: (&str, &str, &str)) -> Option<Dif
 fn the_cause_is_looked_for_from_inside_out() {
     assert_eq!(explained(("x", "key", "wrapped"), ("x", "key", "wrapped")), None);
     let of_file = explained(("x", "key", "wrapped"), ("y", "key", "Wrapped")).unwrap();
-    let Place::Files(trees) = of_file.place else { panic!("{of_file:?}") };
+    let DifferenceLocation::Files(trees) = of_file.place else { panic!("{of_file:?}") };
     assert_eq!((trees.told[0].path.as_str(), of_file.inputs.len()), ("/a", 0));
     let of_container = explained(("x", "key", "wrapped"), ("x", "other", "wraPped")).unwrap();
     assert_eq!(of_container.inputs, ["disk"]);
-    let Place::Container { part, spot } = of_container.place else { panic!("{of_container:?}") };
+    let DifferenceLocation::Container { part, spot } = of_container.place else { panic!("{of_container:?}") };
     assert_eq!((part.as_str(), spot.offset), ("a.img", 3));
 }
 

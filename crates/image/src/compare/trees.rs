@@ -6,9 +6,9 @@ use std::io::{self, Read};
 use camino::Utf8PathBuf;
 use serde::Serialize;
 
-use super::bytes::{self, Spot};
-use crate::content::tree::Tree;
-use crate::content::{Entry, Kind, read_listing};
+use super::bytes::{self, ByteDifference};
+use crate::content::ext4::Ext4Tree;
+use crate::content::{EntryKind, TreeEntry, read_listing};
 use crate::disk::boot_loader::NAME_IDENTIFIERS;
 use crate::disk::layout::Layout;
 use crate::error::Error;
@@ -31,14 +31,14 @@ pub struct FileDifference {
     /// Its path, with a slash before.
     pub path: String,
     /// What differs.
-    pub facts: Vec<Fact>,
+    pub facts: Vec<ValueDifference>,
     /// The first byte of the content that differs.
-    pub spot: Option<Spot>,
+    pub spot: Option<ByteDifference>,
 }
 
 /// A value that differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Fact {
+pub struct ValueDifference {
     /// Which.
     pub what: &'static str,
     /// In the first build and in the second.
@@ -86,22 +86,22 @@ pub(super) fn compare(
     Ok((found.number > 0).then_some(found))
 }
 
-fn difference(a: Option<&Entry>, b: Option<&Entry>, disks: &[Utf8PathBuf; 2]) -> FileDifference {
+fn difference(a: Option<&TreeEntry>, b: Option<&TreeEntry>, disks: &[Utf8PathBuf; 2]) -> FileDifference {
     let path = a.or(b).map(|entry| entry.path.clone()).unwrap_or_default();
     let (facts, spot) = if let (Some(a), Some(b)) = (a, b) {
         (facts(a, b), spot(a, b, disks))
     } else {
-        let there = |entry: Option<&Entry>| entry.map_or("missing", |entry| entry.kind.name()).to_owned();
-        (vec![Fact { what: "entry", values: [there(a), there(b)] }], None)
+        let there = |entry: Option<&TreeEntry>| entry.map_or("missing", |entry| entry.kind.name()).to_owned();
+        (vec![ValueDifference { what: "entry", values: [there(a), there(b)] }], None)
     };
     FileDifference { path: format!("/{path}"), facts, spot }
 }
 
-fn facts(a: &Entry, b: &Entry) -> Vec<Fact> {
+fn facts(a: &TreeEntry, b: &TreeEntry) -> Vec<ValueDifference> {
     let mut facts = Vec::new();
     let mut add = |what, values: [String; 2]| {
         if values[0] != values[1] {
-            facts.push(Fact { what, values });
+            facts.push(ValueDifference { what, values });
         }
     };
     let both = [a, b];
@@ -111,15 +111,15 @@ fn facts(a: &Entry, b: &Entry) -> Vec<Fact> {
     add("gid", both.map(|entry| entry.gid.to_string()));
     add("modified", both.map(|entry| entry.modified.to_string()));
     match (&a.kind, &b.kind) {
-        (Kind::File { size, sha256 }, Kind::File { size: other_size, sha256: other }) => {
+        (EntryKind::File { size, sha256 }, EntryKind::File { size: other_size, sha256: other }) => {
             add("size", [size, other_size].map(ToString::to_string));
             add("SHA-256", [sha256, other].map(ToString::to_string));
         }
-        (Kind::Link { target }, Kind::Link { target: other }) => {
+        (EntryKind::Link { target }, EntryKind::Link { target: other }) => {
             add("target", [target, other].map(Clone::clone));
         }
-        (Kind::CharacterDevice(a), Kind::CharacterDevice(b))
-        | (Kind::BlockDevice(a), Kind::BlockDevice(b)) => {
+        (EntryKind::CharacterDevice(a), EntryKind::CharacterDevice(b))
+        | (EntryKind::BlockDevice(a), EntryKind::BlockDevice(b)) => {
             add("device", [a, b].map(|numbers| format!("{}:{}", numbers.major, numbers.minor)));
         }
         _ => {}
@@ -128,8 +128,8 @@ fn facts(a: &Entry, b: &Entry) -> Vec<Fact> {
 }
 
 /// The bytes are a help: where the disks cannot be read any more, the other facts are told without them.
-fn spot(a: &Entry, b: &Entry, disks: &[Utf8PathBuf; 2]) -> Option<Spot> {
-    let (Kind::File { sha256, .. }, Kind::File { sha256: other, .. }) = (&a.kind, &b.kind) else {
+fn spot(a: &TreeEntry, b: &TreeEntry, disks: &[Utf8PathBuf; 2]) -> Option<ByteDifference> {
+    let (EntryKind::File { sha256, .. }, EntryKind::File { sha256: other, .. }) = (&a.kind, &b.kind) else {
         return None;
     };
     if sha256 == other {
@@ -137,7 +137,7 @@ fn spot(a: &Entry, b: &Entry, disks: &[Utf8PathBuf; 2]) -> Option<Spot> {
     }
     let open = |disk: &Utf8PathBuf| {
         let size = std::fs::metadata(disk).ok()?.len().checked_sub(Layout::ROOT_START)?;
-        let file = Tree::open(disk, Layout::ROOT_START, size).ok()?.file(&a.path).ok()?;
+        let file = Ext4Tree::open(disk, Layout::ROOT_START, size).ok()?.file(&a.path).ok()?;
         Some(Content(file))
     };
     bytes::first(open(&disks[0])?, open(&disks[1])?).ok()?

@@ -20,9 +20,9 @@
 //! Last `entries`, their number, 64 bits. A file with several names is an entry under each. Times and extended attributes
 //! are not part of it.
 
+pub mod ext4;
 #[cfg(test)]
 mod tests;
-pub mod tree;
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
@@ -32,19 +32,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, IoContext as _};
-use tree::{Limits, Tree, Unreadable};
+use ext4::{Ext4Tree, ReadLimits, TreeError};
 
 /// What the encoding is called; changes with it.
 pub const DOMAIN: &[u8] = b"rave content 1";
 
 /// A file, folder, link or another entry of the tree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct TreeEntry {
     /// From the root folder, without a leading slash. Bytes that are not UTF-8 are replaced here, not in the digest.
     pub path: String,
     /// What it is.
     #[serde(flatten)]
-    pub kind: Kind,
+    pub kind: EntryKind,
     /// The lower 12 bits of `st_mode`.
     pub mode: u32,
     /// Its owner.
@@ -58,7 +58,7 @@ pub struct Entry {
 /// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "type")]
-pub enum Kind {
+pub enum EntryKind {
     /// A folder.
     Folder,
     /// A regular file.
@@ -74,9 +74,9 @@ pub enum Kind {
         target: String,
     },
     /// A device that is read by bytes.
-    CharacterDevice(Numbers),
+    CharacterDevice(DeviceNumbers),
     /// A device that is read by blocks.
-    BlockDevice(Numbers),
+    BlockDevice(DeviceNumbers),
     /// A FIFO.
     Pipe,
     /// A Unix-domain socket.
@@ -85,14 +85,14 @@ pub enum Kind {
 
 /// The numbers of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Numbers {
+pub struct DeviceNumbers {
     /// Its driver.
     pub major: u32,
     /// Which of the driver's.
     pub minor: u32,
 }
 
-impl Kind {
+impl EntryKind {
     /// What the digest and people call it.
     pub fn name(&self) -> &'static str {
         match self {
@@ -121,24 +121,24 @@ impl Encoder {
     }
 
     /// `path` and `target` are the bytes that the entry's texts are made of.
-    fn add(&mut self, path: &[u8], target: &[u8], entry: &Entry) {
+    fn add(&mut self, path: &[u8], target: &[u8], entry: &TreeEntry) {
         self.entries += 1;
         let hasher = self.hasher.field("path", path).field("type", entry.kind.name().as_bytes());
         for (name, number) in [("mode", entry.mode), ("uid", entry.uid), ("gid", entry.gid)] {
             hasher.field(name, &number.to_le_bytes());
         }
         match &entry.kind {
-            Kind::File { size, sha256 } => {
+            EntryKind::File { size, sha256 } => {
                 hasher.field("size", &size.to_le_bytes()).field("sha256", sha256.bytes());
             }
-            Kind::Link { .. } => {
+            EntryKind::Link { .. } => {
                 hasher.field("target", target);
             }
-            Kind::CharacterDevice(numbers) | Kind::BlockDevice(numbers) => {
+            EntryKind::CharacterDevice(numbers) | EntryKind::BlockDevice(numbers) => {
                 hasher.field("major", &numbers.major.to_le_bytes());
                 hasher.field("minor", &numbers.minor.to_le_bytes());
             }
-            Kind::Folder | Kind::Pipe | Kind::Socket => {}
+            EntryKind::Folder | EntryKind::Pipe | EntryKind::Socket => {}
         }
     }
 
@@ -149,7 +149,7 @@ impl Encoder {
 }
 
 /// The digest of a tree.
-pub fn digest(tree: &Tree, limits: &Limits) -> Result<Digest, Unreadable> {
+pub fn digest(tree: &Ext4Tree, limits: &ReadLimits) -> Result<Digest, TreeError> {
     let mut encoder = Encoder::new();
     tree.walk(limits, &mut |found| {
         encoder.add(found.path, found.target, &found.entry);
@@ -159,7 +159,7 @@ pub fn digest(tree: &Tree, limits: &Limits) -> Result<Digest, Unreadable> {
 }
 
 /// Writes the listing of a tree, a line of JSON for each entry in the order of the digest, and gives the digest.
-pub(crate) fn list(tree: &Tree, limits: &Limits, listing: &Utf8Path) -> Result<Digest, Unreadable> {
+pub(crate) fn list(tree: &Ext4Tree, limits: &ReadLimits, listing: &Utf8Path) -> Result<Digest, TreeError> {
     let mut encoder = Encoder::new();
     let mut out = BufWriter::new(File::create(listing)?);
     tree.walk(limits, &mut |found| {
@@ -172,7 +172,7 @@ pub(crate) fn list(tree: &Tree, limits: &Limits, listing: &Utf8Path) -> Result<D
 }
 
 /// The entries of a listing, one at a time.
-pub fn read_listing(path: &Utf8Path) -> Result<impl Iterator<Item = Result<Entry, Error>>, Error> {
+pub fn read_listing(path: &Utf8Path) -> Result<impl Iterator<Item = Result<TreeEntry, Error>>, Error> {
     let lines = BufReader::new(File::open(path).at("open", path)?).lines();
     let path = path.to_owned();
     Ok(lines.map(move |line| {

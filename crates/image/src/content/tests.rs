@@ -7,7 +7,7 @@ use camino::Utf8PathBuf;
 use proptest::prelude::*;
 use rave_process::Cmd;
 
-use super::tree::parse_numbers;
+use super::ext4::parse_numbers;
 use super::*;
 
 /// Bytes before the file system.
@@ -64,18 +64,18 @@ fn image() -> Image {
 }
 
 impl Image {
-    fn tree(&self) -> Result<Tree, Unreadable> {
-        Tree::open(&self.path, START, SIZE)
+    fn tree(&self) -> Result<Ext4Tree, TreeError> {
+        Ext4Tree::open(&self.path, START, SIZE)
     }
 
-    fn entries(&self) -> Vec<Entry> {
+    fn entries(&self) -> Vec<TreeEntry> {
         let listing = self.path.with_extension("jsonl");
-        list(&self.tree().unwrap(), &Limits::default(), &listing).unwrap();
+        list(&self.tree().unwrap(), &ReadLimits::default(), &listing).unwrap();
         read_listing(&listing).unwrap().collect::<Result<_, _>>().unwrap()
     }
 
-    fn digest(&self) -> Result<Digest, Unreadable> {
-        digest(&self.tree()?, &Limits { time: Duration::from_secs(20) })
+    fn digest(&self) -> Result<Digest, TreeError> {
+        digest(&self.tree()?, &ReadLimits { time: Duration::from_secs(20) })
     }
 
     fn debugfs(&self, request: &str) {
@@ -105,14 +105,17 @@ fn every_kind_of_entry_is_listed_in_the_order_of_paths() {
     ];
     assert_eq!(paths, expected);
     let kind = |path: &str| &entries.iter().find(|entry| entry.path == path).unwrap().kind;
-    let abc = Kind::File { size: 3, sha256: Digest::of_bytes(b"abc") };
+    let abc = EntryKind::File { size: 3, sha256: Digest::of_bytes(b"abc") };
     assert_eq!((kind("b/file with space"), kind("other name")), (&abc, &abc));
-    assert_eq!(kind("b.c"), &Kind::File { size: 300_000, sha256: Digest::of_bytes(&vec![7; 300_000]) });
-    assert_eq!(kind("link"), &Kind::Link { target: "b/file with space".into() });
-    assert_eq!(kind("long"), &Kind::Link { target: "long/".repeat(30) });
-    let numbers = Numbers { major: 10, minor: 200 };
-    assert_eq!((kind("tun"), kind("disk")), (&Kind::CharacterDevice(numbers), &Kind::BlockDevice(numbers)));
-    assert_eq!(kind("pipe"), &Kind::Pipe);
+    assert_eq!(kind("b.c"), &EntryKind::File { size: 300_000, sha256: Digest::of_bytes(&vec![7; 300_000]) });
+    assert_eq!(kind("link"), &EntryKind::Link { target: "b/file with space".into() });
+    assert_eq!(kind("long"), &EntryKind::Link { target: "long/".repeat(30) });
+    let numbers = DeviceNumbers { major: 10, minor: 200 };
+    assert_eq!(
+        (kind("tun"), kind("disk")),
+        (&EntryKind::CharacterDevice(numbers), &EntryKind::BlockDevice(numbers))
+    );
+    assert_eq!(kind("pipe"), &EntryKind::Pipe);
     let file = &entries[2];
     assert_eq!((file.mode, file.uid, file.gid, file.modified), (0o4755, 7, 70_000, 1_767_225_600));
 }
@@ -137,12 +140,12 @@ fn the_digest_is_the_documented_encoding_of_the_listing() {
         field("uid", &entry.uid.to_le_bytes());
         field("gid", &entry.gid.to_le_bytes());
         match &entry.kind {
-            Kind::File { size, sha256 } => {
+            EntryKind::File { size, sha256 } => {
                 field("size", &size.to_le_bytes());
                 field("sha256", sha256.bytes());
             }
-            Kind::Link { target } => field("target", target.as_bytes()),
-            Kind::CharacterDevice(numbers) | Kind::BlockDevice(numbers) => {
+            EntryKind::Link { target } => field("target", target.as_bytes()),
+            EntryKind::CharacterDevice(numbers) | EntryKind::BlockDevice(numbers) => {
                 field("major", &numbers.major.to_le_bytes());
                 field("minor", &numbers.minor.to_le_bytes());
             }
@@ -184,26 +187,26 @@ fn a_large_sparse_file_is_read_as_what_it_is() {
     let expected = Digest::of_file(&local).unwrap();
     let entries = image.entries();
     let sparse = entries.iter().find(|entry| entry.path == "sparse").unwrap();
-    assert_eq!(sparse.kind, Kind::File { size: SPARSE, sha256: expected });
+    assert_eq!(sparse.kind, EntryKind::File { size: SPARSE, sha256: expected });
 }
 
 #[test]
 fn what_is_no_ext4_or_takes_too_long_is_said() {
     let image = image();
-    let refused = |start, size| Tree::open(&image.path, start, size).err().unwrap().to_string();
+    let refused = |start, size| Ext4Tree::open(&image.path, start, size).err().unwrap().to_string();
     assert!(refused(0, SIZE).starts_with("no sound ext4 file system: "), "{}", refused(0, SIZE));
     assert!(refused(START, 100).starts_with("no sound ext4 file system: "));
-    let error = digest(&image.tree().unwrap(), &Limits { time: Duration::ZERO }).unwrap_err().to_string();
+    let error = digest(&image.tree().unwrap(), &ReadLimits { time: Duration::ZERO }).unwrap_err().to_string();
     assert!(error.starts_with("gave up after 0 s at "), "{error}");
 }
 
 #[test]
 fn device_numbers_are_decimal() {
     let told = "Inode: 5\nDevice major/minor number: 10:200 (hex 0a:c8)\n";
-    assert_eq!(parse_numbers(told), Some(Numbers { major: 10, minor: 200 }));
+    assert_eq!(parse_numbers(told), Some(DeviceNumbers { major: 10, minor: 200 }));
     assert_eq!(
         parse_numbers("Device major/minor number: 01:03 (hex 01:03)"),
-        Some(Numbers { major: 1, minor: 3 })
+        Some(DeviceNumbers { major: 1, minor: 3 })
     );
     assert_eq!(parse_numbers("Inode: 5"), None);
 }
@@ -227,7 +230,7 @@ fn damaged_file_systems_are_refused_and_nothing_falls_over() {
         std::fs::write(&image.path, bytes).unwrap();
         let tree = image.tree();
         if let Ok(tree) = tree {
-            let _ = digest(&tree, &Limits { time: Duration::from_secs(1) });
+            let _ = digest(&tree, &ReadLimits { time: Duration::from_secs(1) });
         }
         Ok(())
     });

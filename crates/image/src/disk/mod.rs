@@ -11,19 +11,19 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rave_process::Cmd;
 use serde::{Deserialize, Serialize};
 
-use crate::content::tree::{Limits, Unreadable};
-use crate::content::{self, tree::Tree as Files};
+use crate::content::ext4::{ReadLimits, TreeError};
+use crate::content::{self, ext4::Ext4Tree};
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, IoContext as _, StageContext as _};
+use crate::npm_tools::NpmTools;
 use crate::stage_cache::PendingStage;
 use crate::stage_runner::StageRunner;
 use crate::tempdir::free_bytes;
-use crate::tools::Tools;
 use crate::tree::accounts::Account;
 use crate::tree::overlay::Overlay;
 use crate::tree::root_tar::RootTar;
 use layout::Layout;
-use root_filesystem::Tree;
+use root_filesystem::RootContents;
 
 /// The name of this stage.
 pub const STAGE: &str = "disk";
@@ -68,7 +68,7 @@ impl Identifiers {
 /// What a disk is made from.
 pub(crate) struct DiskInputs<'a> {
     pub(crate) root: &'a RootTar,
-    pub(crate) tools: &'a Tools,
+    pub(crate) tools: &'a NpmTools,
     pub(crate) account: &'a Account,
     /// RAVE's own files, without those that name the disk's identifiers.
     pub(crate) overlay: &'a Overlay,
@@ -81,7 +81,7 @@ pub(crate) struct DiskInputs<'a> {
 
 /// A finished raw disk.
 #[derive(Debug, Clone)]
-pub struct Disk {
+pub struct RawDisk {
     /// The image; sparse.
     pub path: Utf8PathBuf,
     /// Its identifiers.
@@ -120,7 +120,7 @@ pub(crate) fn key(
 
 impl DiskInputs<'_> {
     /// Assembles the disk, or takes it from the store, where it is kept by this stage's name.
-    pub(crate) fn build(&self, stages: &StageRunner<'_>, stage: &'static str) -> Result<Disk, Error> {
+    pub(crate) fn build(&self, stages: &StageRunner<'_>, stage: &'static str) -> Result<RawDisk, Error> {
         let identifiers = Identifiers::of(&self.key);
         let mut overlay = self.overlay.clone();
         for file in boot_loader::guest_files(&identifiers, self.kernel_arguments) {
@@ -137,7 +137,7 @@ impl DiskInputs<'_> {
         let text = std::fs::read(&place).at("read", &place)?;
         let found: Description = serde_json::from_slice(&text)
             .map_err(|error| Error::Damaged { path: place, detail: error.to_string() })?;
-        Ok(Disk {
+        Ok(RawDisk {
             path: entry.file(IMAGE),
             identifiers: found.identifiers,
             size: found.size,
@@ -159,8 +159,13 @@ impl DiskInputs<'_> {
         drop(file);
 
         partition(&image, layout, &identifiers, stages)?;
-        let tree =
-            Tree { root: self.root, tools: self.tools, account: self.account, overlay, epoch: self.epoch };
+        let tree = RootContents {
+            root: self.root,
+            tools: self.tools,
+            account: self.account,
+            overlay,
+            epoch: self.epoch,
+        };
         tree.write(&image, layout, &identifiers, stages)?;
         boot_loader::install(&image, layout, &identifiers, self.epoch, stages)?;
 
@@ -174,11 +179,11 @@ impl DiskInputs<'_> {
 
 /// Lists what the disk really holds, not what went into it.
 fn read_back(image: &Utf8Path, layout: &Layout, listing: &Utf8Path) -> Result<Digest, Error> {
-    let files = Files::open(image, layout.root.start, layout.root.size);
-    let listed = files.and_then(|files| content::list(&files, &Limits::default(), listing));
+    let files = Ext4Tree::open(image, layout.root.start, layout.root.size);
+    let listed = files.and_then(|files| content::list(&files, &ReadLimits::default(), listing));
     listed.map_err(|why| match why {
-        Unreadable::Interrupted => Error::Interrupted,
-        Unreadable::Visitor(error) => Error::io("write", listing, error),
+        TreeError::Interrupted => Error::Interrupted,
+        TreeError::Visitor(error) => Error::io("write", listing, error),
         other => Error::Damaged { path: image.to_owned(), detail: other.to_string() },
     })
 }

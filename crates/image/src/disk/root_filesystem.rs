@@ -11,8 +11,8 @@ use rave_process::progress::{Event, Unit};
 use crate::disk::layout::Layout;
 use crate::disk::{Identifiers, STAGE};
 use crate::error::{Error, IoContext as _, StageContext as _};
+use crate::npm_tools::NpmTools;
 use crate::stage_runner::StageRunner;
-use crate::tools::Tools;
 use crate::tree::accounts::Account;
 use crate::tree::merge::{Merge, WriteError};
 use crate::tree::overlay::Overlay;
@@ -22,9 +22,9 @@ use crate::tree::root_tar::RootTar;
 const BUFFER: usize = 1 << 18;
 
 /// What the file system holds.
-pub(crate) struct Tree<'a> {
+pub(crate) struct RootContents<'a> {
     pub(crate) root: &'a RootTar,
-    pub(crate) tools: &'a Tools,
+    pub(crate) tools: &'a NpmTools,
     pub(crate) account: &'a Account,
     pub(crate) overlay: &'a Overlay,
     pub(crate) epoch: u64,
@@ -49,7 +49,7 @@ pub(crate) fn argv(image: &Utf8Path, layout: &Layout, identifiers: &Identifiers)
     argv
 }
 
-impl Tree<'_> {
+impl RootContents<'_> {
     /// Makes the file system in its partition of the image.
     pub(crate) fn write(
         &self,

@@ -8,20 +8,20 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rave_process::Cmd;
 use rave_spec::{Compression, Format};
 
-use super::{Driver, ExportSpec, Source, commands, not_convertible, not_on_base, stage};
+use super::{Driver, ExportSpec, SourceDisk, commands, not_convertible, not_on_base, stage};
 use super::{iso, raw, virtualbox, vmdk_stream, vmware, zst};
 use crate::digest::Digest;
-use crate::disk::Disk;
+use crate::disk::RawDisk;
 use crate::error::{Error, StageContext as _};
 use crate::stage_runner::StageRunner;
 
 /// Makes artifacts of one disk, also several at once.
 pub(crate) struct Exporter<'a> {
     pub(crate) stages: &'a StageRunner<'a>,
-    pub(crate) source: Source,
+    pub(crate) source: SourceDisk,
     pub(crate) spec: ExportSpec,
     /// The source, where it was built here.
-    built: Option<&'a Disk>,
+    built: Option<&'a RawDisk>,
     /// Made by the first format that needs it, while others wait.
     stream: Mutex<Option<vmdk_stream::StreamVmdk>>,
 }
@@ -29,9 +29,9 @@ pub(crate) struct Exporter<'a> {
 impl<'a> Exporter<'a> {
     pub(crate) fn new(
         stages: &'a StageRunner<'a>,
-        source: Source,
+        source: SourceDisk,
         spec: ExportSpec,
-        built: Option<&'a Disk>,
+        built: Option<&'a RawDisk>,
     ) -> Self {
         Self { stages, source, spec, built, stream: Mutex::new(None) }
     }

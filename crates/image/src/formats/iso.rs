@@ -11,7 +11,7 @@ use rave_process::Cmd;
 use crate::digest::{Digest, Hasher};
 use crate::disk::boot_loader::{self, GrubTool};
 use crate::disk::layout::Layout;
-use crate::disk::{Disk, Identifiers};
+use crate::disk::{Identifiers, RawDisk};
 use crate::error::{Error, IoContext as _, StageContext as _};
 use crate::stage_runner::StageRunner;
 
@@ -43,7 +43,7 @@ const MBR: &str = "/usr/lib/grub/i386-pc/boot_hybrid.img";
 
 /// What the ISO is called, by which its own boot loader and initrd find it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Names {
+struct IsoNames {
     /// The volume's label: ISO 9660 allows capital letters, digits and `_` (ECMA-119, 7.4.1).
     label: String,
     /// GPT disk GUID.
@@ -52,7 +52,7 @@ struct Names {
     esp: String,
 }
 
-impl Names {
+impl IsoNames {
     fn of(identifiers: &Identifiers) -> Self {
         let digest = Digest::of_bytes(identifiers.disk.as_bytes());
         let esp = digest.uuid("iso-esp")[..8].to_owned();
@@ -62,7 +62,7 @@ impl Names {
 
 /// What the ISO depends on beside the disk.
 pub(crate) fn add_to_key(hasher: &mut Hasher) {
-    let names = Names { label: String::new(), disk: String::new(), esp: String::new() };
+    let names = IsoNames { label: String::new(), disk: String::new(), esp: String::new() };
     hasher.field("revision", REVISION).field("boot configuration", configuration(&names).as_bytes());
     for argument in
         squashfs_argv("".into(), "".into()).into_iter().chain(iso_argv("".into(), "".into(), &names))
@@ -71,7 +71,7 @@ pub(crate) fn add_to_key(hasher: &mut Hasher) {
     }
 }
 
-fn configuration(names: &Names) -> String {
+fn configuration(names: &IsoNames) -> String {
     CONFIGURATION
         .replace("@label@", &names.label)
         .replace("@offset@", &Layout::ROOT_START.to_string())
@@ -90,7 +90,7 @@ fn squashfs_argv(disk: &Utf8Path, target: &Utf8Path) -> Vec<String> {
 
 /// The command line (xorrisofs(1)), as grub-mkrescue has it. Dates come from `SOURCE_DATE_EPOCH`. The EFI system
 /// partition is appended once and is both El Torito image and GPT partition.
-fn iso_argv(work: &Utf8Path, target: &Utf8Path, names: &Names) -> Vec<String> {
+fn iso_argv(work: &Utf8Path, target: &Utf8Path, names: &IsoNames) -> Vec<String> {
     let tree = work.join("tree");
     let esp = work.join("esp.img");
     let words = [
@@ -134,13 +134,13 @@ fn iso_argv(work: &Utf8Path, target: &Utf8Path, names: &Names) -> Vec<String> {
 /// Writes the ISO of a disk to `target`; `epoch` is `SOURCE_DATE_EPOCH`.
 pub(crate) fn write(
     stages: &StageRunner<'_>,
-    disk: &Disk,
+    disk: &RawDisk,
     target: &Utf8Path,
     epoch: u64,
 ) -> Result<(), Error> {
     // A compressed disk is at most as large as the disk.
     let scratch = stages.scratch(disk.size)?;
-    let iso = Iso { stages, disk, epoch, work: scratch.path(), names: Names::of(&disk.identifiers) };
+    let iso = Iso { stages, disk, epoch, work: scratch.path(), names: IsoNames::of(&disk.identifiers) };
     for folder in ["tree/boot/grub", "tree/rave"] {
         let folder = iso.work.join(folder);
         fs::create_dir_all(&folder).at("create", &folder)?;
@@ -157,10 +157,10 @@ pub(crate) fn write(
 
 struct Iso<'a> {
     stages: &'a StageRunner<'a>,
-    disk: &'a Disk,
+    disk: &'a RawDisk,
     epoch: u64,
     work: &'a Utf8Path,
-    names: Names,
+    names: IsoNames,
 }
 
 impl Iso<'_> {
@@ -233,8 +233,8 @@ impl Iso<'_> {
 mod tests {
     use super::*;
 
-    fn names() -> Names {
-        Names::of(&Identifiers::of(&Digest::of_bytes(b"")))
+    fn names() -> IsoNames {
+        IsoNames::of(&Identifiers::of(&Digest::of_bytes(b"")))
     }
 
     #[test]
@@ -242,7 +242,7 @@ mod tests {
         let names = names();
         assert!(names.label.len() <= 32 && names.label.starts_with("RAVE_"), "{names:?}");
         assert!(names.label.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_'));
-        assert_ne!(names, Names::of(&Identifiers::of(&Digest::of_bytes(b"another"))));
+        assert_ne!(names, IsoNames::of(&Identifiers::of(&Digest::of_bytes(b"another"))));
         assert_ne!(names.disk, Identifiers::of(&Digest::of_bytes(b"")).disk, "both may be in one machine");
     }
 
@@ -253,7 +253,7 @@ mod tests {
             "mksquashfs d/disk.raw s -comp zstd -Xcompression-level 6 -noappend -no-xattrs -all-root \
              -mem 128M -no-progress -quiet -p disk.raw m 444 0 0"
         );
-        let names = Names { label: "RAVE_1".into(), disk: "GUID".into(), esp: "E".into() };
+        let names = IsoNames { label: "RAVE_1".into(), disk: "GUID".into(), esp: "E".into() };
         assert_eq!(
             iso_argv("w".into(), "a.iso".into(), &names).join(" "),
             "xorriso -as mkisofs -quiet -iso-level 3 -rational-rock -volid RAVE_1 --gpt_disk_guid GUID \

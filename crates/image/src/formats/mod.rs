@@ -61,7 +61,7 @@ pub struct Appliance {
     /// Whether there is a desktop to draw.
     pub desktop: bool,
     /// The services that the host reaches, where the hypervisor's own NAT is described.
-    pub forwards: Vec<ovf::vbox::Forward>,
+    pub forwards: Vec<ovf::vbox::NatForward>,
 }
 
 /// What artifacts are made of, apart from the disk's content.
@@ -90,7 +90,7 @@ impl ExportSpec {
 
 /// A disk to make artifacts of.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub struct SourceDisk {
     /// Its absolute path.
     pub path: Utf8PathBuf,
     /// How it is written.
@@ -172,7 +172,7 @@ pub(crate) fn planned(format: Format, spec: &ExportSpec, size: u64, allocated: u
 pub(crate) fn key(format: Format, spec: &ExportSpec) -> Digest {
     let mut hasher = Hasher::default();
     hasher.field("disk", spec.identity.bytes());
-    let nowhere = Source { path: Utf8PathBuf::new(), driver: Driver::Raw };
+    let nowhere = SourceDisk { path: Utf8PathBuf::new(), driver: Driver::Raw };
     for argument in commands(format, &nowhere, "".into(), spec).into_iter().flatten().flatten() {
         hasher.field("argument", argument.as_bytes());
     }
@@ -199,7 +199,7 @@ pub(crate) fn key(format: Format, spec: &ExportSpec) -> Digest {
 /// those that are made in steps of their own.
 pub fn commands(
     format: Format,
-    source: &Source,
+    source: &SourceDisk,
     target: &Utf8Path,
     spec: &ExportSpec,
 ) -> Option<Vec<Vec<String>>> {
@@ -222,7 +222,7 @@ fn descriptors(format: Format, spec: &ExportSpec) -> Vec<String> {
 
 /// qemu-img's words that make a sparse VMDK of the whole size: the source is seen through an overlay that is as large
 /// as the disk shall be, for a VMDK cannot be resized. What it adds takes no room.
-fn vmdk_commands(source: &Source, target: &Utf8Path, size: u64) -> Vec<Vec<String>> {
+fn vmdk_commands(source: &SourceDisk, target: &Utf8Path, size: u64) -> Vec<Vec<String>> {
     let overlay = overlay(target);
     let size = size.to_string();
     // pvscsi too is `lsilogic` in a VMDK. The version is that of the machines that it is made for.
@@ -287,7 +287,7 @@ pub(crate) mod tests {
     use super::*;
 
     pub(crate) fn export_spec() -> ExportSpec {
-        let forward = |name: &str, host, guest| ovf::vbox::Forward {
+        let forward = |name: &str, host, guest| ovf::vbox::NatForward {
             name: name.into(),
             host_address: "127.0.0.1".into(),
             host,
@@ -310,7 +310,7 @@ pub(crate) mod tests {
     }
 
     fn lines(format: Format) -> Vec<String> {
-        let source = Source { path: "/d.raw".into(), driver: Driver::Raw };
+        let source = SourceDisk { path: "/d.raw".into(), driver: Driver::Raw };
         let commands = commands(format, &source, "a".into(), &export_spec()).unwrap();
         commands.iter().map(|argv| argv.join(" ")).collect()
     }
@@ -329,7 +329,7 @@ pub(crate) mod tests {
         let convert = "qemu-img convert -f qcow2 -O vmdk \
                        -o subformat=monolithicSparse,adapter_type=lsilogic,hwversion=14 a.overlay a";
         assert_eq!(lines(Format::Vmware), [create, convert]);
-        let source = Source { path: "d".into(), driver: Driver::Raw };
+        let source = SourceDisk { path: "d".into(), driver: Driver::Raw };
         for format in [Format::Virtualbox, Format::Iso] {
             assert!(commands(format, &source, "a".into(), &export_spec()).is_none());
         }

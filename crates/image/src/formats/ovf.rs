@@ -86,7 +86,7 @@ pub struct VirtualSystem {
     /// `vmw:Config` of that section: key and value.
     pub settings: Vec<(String, String)>,
     /// The machine as VirtualBox itself describes it.
-    pub machine: Option<vbox::Machine>,
+    pub machine: Option<vbox::VboxMachine>,
 }
 
 /// The guest's operating system (9.9).

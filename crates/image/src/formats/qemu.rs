@@ -3,14 +3,19 @@
 use camino::Utf8Path;
 use rave_spec::Compression;
 
-use super::Source;
+use super::SourceDisk;
 
 /// Clusters that are compressed at once; the order in the file stays that of the disk.
 const COMPRESSORS: &str = "8";
 
 /// Conversion, then growth to the size in bytes: the added space takes no room in the file. Writes stay in order, without
 /// `-W`: only so do two runs give the same bytes.
-pub fn commands(source: &Source, target: &Utf8Path, size: u64, compression: Compression) -> Vec<Vec<String>> {
+pub fn commands(
+    source: &SourceDisk,
+    target: &Utf8Path,
+    size: u64,
+    compression: Compression,
+) -> Vec<Vec<String>> {
     let options = match compression {
         Compression::None => "lazy_refcounts=off".to_owned(),
         _ => format!("compression_type={compression},lazy_refcounts=off"),
@@ -33,7 +38,7 @@ mod tests {
 
     #[test]
     fn compression_is_what_is_asked_for() {
-        let source = Source { path: "/d.raw".into(), driver: Driver::Raw };
+        let source = SourceDisk { path: "/d.raw".into(), driver: Driver::Raw };
         let convert = |compression| commands(&source, "a".into(), 1, compression)[0].join(" ");
         let zlib = "-c -o compression_type=zlib,lazy_refcounts=off /d.raw a";
         assert!(convert(Compression::Zlib).ends_with(zlib));

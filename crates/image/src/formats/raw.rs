@@ -7,13 +7,13 @@ use std::os::unix::fs::FileExt as _;
 use camino::Utf8Path;
 use rave_process::interrupt;
 
-use super::Source;
+use super::SourceDisk;
 use super::sparse::next_data;
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _};
 
 /// A copy that keeps holes; the stage's own disk stays untouched by what a user does to the artifact.
-pub fn commands(source: &Source, target: &Utf8Path) -> Vec<Vec<String>> {
+pub fn commands(source: &SourceDisk, target: &Utf8Path) -> Vec<Vec<String>> {
     let driver = source.driver.as_str();
     let words = ["qemu-img", "convert", "-f", driver, "-O", "raw", source.path.as_str(), target.as_str()];
     vec![words.map(String::from).to_vec()]

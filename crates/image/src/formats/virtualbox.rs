@@ -41,7 +41,7 @@ pub fn descriptor(spec: &ExportSpec, size: u64) -> Envelope {
         address: Some("0".into()),
         ..Item::default()
     };
-    let machine = vbox::Machine {
+    let machine = vbox::VboxMachine {
         uuid: spec.identity.uuid("virtualbox-machine"),
         name: appliance.name.clone(),
         os_type: OS_TYPE.into(),

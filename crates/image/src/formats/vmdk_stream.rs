@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::sparse::{is_zero, next_data};
 use super::vmdk::{self, SECTOR};
-use super::{Driver, Exporter, Source, raw, vmware};
+use super::{Driver, Exporter, SourceDisk, raw, vmware};
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, IoContext as _};
 
@@ -103,7 +103,7 @@ struct Plain {
 
 impl Plain {
     fn of(exporter: &Exporter<'_>, copy: Utf8PathBuf) -> Result<Self, Error> {
-        let Source { path, driver } = &exporter.source;
+        let SourceDisk { path, driver } = &exporter.source;
         if *driver == Driver::Raw {
             return Ok(Self { path: path.clone(), is_copy: false });
         }

@@ -7,7 +7,7 @@ use rave_spec::Format;
 use super::ovf::resource::SCSI;
 use super::ovf::{DEBIAN_64, Envelope, Item, OperatingSystem, VirtualSystem};
 use super::virtualbox::{card, compute, disk, file, virtual_disk};
-use super::{ExportSpec, Exporter, Source, ova, settle_vmdk, stage, vmdk_commands, vmdk_stream, vmx};
+use super::{ExportSpec, Exporter, SourceDisk, ova, settle_vmdk, stage, vmdk_commands, vmdk_stream, vmx};
 use crate::error::{Error, IoContext as _};
 
 /// The version of the virtual hardware: Workstation 14, Fusion 10 and ESXi 6.7 are the first that have it.
@@ -21,7 +21,7 @@ const OVF_GUEST: &str = "debian12_64Guest";
 const DESKTOP_VIDEO_BYTES: u64 = 64 << 20;
 
 /// qemu-img's words for the VMDK.
-pub fn commands(source: &Source, target: &Utf8Path, size: u64) -> Vec<Vec<String>> {
+pub fn commands(source: &SourceDisk, target: &Utf8Path, size: u64) -> Vec<Vec<String>> {
     vmdk_commands(source, target, size)
 }
 
@@ -44,7 +44,7 @@ pub(super) fn make(exporter: &Exporter<'_>, folder: &Utf8Path) -> Result<(), Err
 /// The `.vmx` beside the VMDK.
 pub fn machine(spec: &ExportSpec) -> vmx::Vmx {
     let appliance = &spec.appliance;
-    let disk = vmx::Disk {
+    let disk = vmx::VmxDisk {
         bus: vmx::Bus::Scsi("pvscsi".into()),
         controller: 0,
         unit: 0,
@@ -56,7 +56,7 @@ pub fn machine(spec: &ExportSpec) -> vmx::Vmx {
         hardware: HARDWARE,
         memory_mib: appliance.memory_mib,
         cpus: appliance.cpus,
-        firmware: vmx::Firmware::Bios,
+        firmware: vmx::VmxFirmware::Bios,
         video_bytes: appliance.desktop.then_some(DESKTOP_VIDEO_BYTES),
         disks: vec![disk],
         cards: vec![vmx::Card { model: "vmxnet3".into(), connection: "nat".into() }],

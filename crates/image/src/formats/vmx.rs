@@ -23,18 +23,18 @@ pub struct Vmx {
     /// `numvcpus`
     pub cpus: u32,
     /// `firmware`
-    pub firmware: Firmware,
+    pub firmware: VmxFirmware,
     /// `svga.vramSize`, bytes.
     pub video_bytes: Option<u64>,
     /// Its disks.
-    pub disks: Vec<Disk>,
+    pub disks: Vec<VmxDisk>,
     /// Its network cards, from `ethernet0` on.
     pub cards: Vec<Card>,
 }
 
 /// What the machine starts with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Firmware {
+pub enum VmxFirmware {
     /// `bios`, also where it says nothing.
     Bios,
     /// `efi`
@@ -43,7 +43,7 @@ pub enum Firmware {
 
 /// A disk on a controller of its own number.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Disk {
+pub struct VmxDisk {
     /// The controller's kind.
     pub bus: Bus,
     /// The controller's number.
@@ -122,7 +122,7 @@ impl Vmx {
         put("virtualHW.version", &self.hardware.to_string());
         put("displayName", &self.name);
         put("guestOS", &self.guest_os);
-        put("firmware", if self.firmware == Firmware::Efi { "efi" } else { "bios" });
+        put("firmware", if self.firmware == VmxFirmware::Efi { "efi" } else { "bios" });
         put("memsize", &self.memory_mib.to_string());
         put("numvcpus", &self.cpus.to_string());
         if let Some(bytes) = self.video_bytes {
@@ -166,7 +166,7 @@ impl Vmx {
             hardware,
             memory_mib: entries.number("memsize").unwrap_or(32),
             cpus: entries.number("numvcpus").unwrap_or(1),
-            firmware: if entries.is("firmware", "efi") { Firmware::Efi } else { Firmware::Bios },
+            firmware: if entries.is("firmware", "efi") { VmxFirmware::Efi } else { VmxFirmware::Bios },
             video_bytes: entries.number("svga.vramsize"),
             disks: entries.disks(),
             cards: entries.cards(),
@@ -210,7 +210,7 @@ impl Entries {
     }
 
     /// `scsi0:1.filename`, where both controller and disk are present.
-    fn disks(&self) -> Vec<Disk> {
+    fn disks(&self) -> Vec<VmxDisk> {
         let disk = |(key, file): (&String, &String)| {
             let place = key.strip_suffix(".filename")?;
             let (controller, unit) = place.split_once(':')?;
@@ -228,7 +228,7 @@ impl Entries {
             let present =
                 self.is(&format!("{place}.present"), "true") && !kind.to_lowercase().starts_with("cdrom");
             let (controller, unit) = (controller[digits..].parse().ok()?, unit.parse().ok()?);
-            present.then(|| Disk { bus, controller, unit, file: file.clone() })
+            present.then(|| VmxDisk { bus, controller, unit, file: file.clone() })
         };
         self.0.iter().filter_map(disk).collect()
     }
@@ -303,10 +303,10 @@ mod tests {
                 hardware,
                 memory_mib,
                 cpus,
-                firmware: if efi { Firmware::Efi } else { Firmware::Bios },
+                firmware: if efi { VmxFirmware::Efi } else { VmxFirmware::Bios },
                 video_bytes,
                 disks: disk
-                    .map(|(file, bus)| Disk { bus, controller: 1, unit: 3, file })
+                    .map(|(file, bus)| VmxDisk { bus, controller: 1, unit: 3, file })
                     .into_iter()
                     .collect(),
                 cards: cards.into_iter().map(|(model, connection)| Card { model, connection }).collect(),
@@ -334,7 +334,7 @@ mod tests {
                     ide1:0.fileName = \"auto detect\"\nsata0:0.present=\"TRUE\"\nsata0:0.fileName=\"a|22.vmdk\"\n";
         let machine = Vmx::parse(text).unwrap();
         assert_eq!((machine.memory_mib, machine.cpus, machine.hardware), (2048, 1, 19));
-        let disk = Disk { bus: Bus::Sata, controller: 0, unit: 0, file: "a\".vmdk".into() };
+        let disk = VmxDisk { bus: Bus::Sata, controller: 0, unit: 0, file: "a\".vmdk".into() };
         assert_eq!(machine.disks, [disk]);
     }
 }

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::gpt::Table;
-use super::guest::GuestContent;
-use super::manifest::Match;
+use super::guest_content::GuestContent;
+use super::manifest_match::ManifestMatch;
 use super::qcow2;
 
 /// What was found out about a file.
@@ -15,12 +15,12 @@ pub struct Inspection {
     /// Bytes.
     pub size: u64,
     /// What it is.
-    pub kind: Kind,
+    pub kind: ImageKind,
     /// The disk in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disk: Option<DiskFacts>,
     /// What the manifest beside it says.
-    pub manifest: Match,
+    pub manifest: ManifestMatch,
     /// What its root file system holds.
     pub content: GuestContent,
     /// What is wrong, or could not be made out.
@@ -30,7 +30,7 @@ pub struct Inspection {
 /// What a file is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase", tag = "format")]
-pub enum Kind {
+pub enum ImageKind {
     /// A plain disk.
     Raw,
     /// QEMU's own.

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 
-use super::content::read_plain;
+use super::disk_reader::read_plain;
 
 /// Bytes of a logical sector (ECMA-119, 6.1.2).
 const SECTOR: u64 = 2048;

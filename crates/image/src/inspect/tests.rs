@@ -107,7 +107,7 @@ fn a_package_tells_its_machine_and_a_changed_disk_in_it_is_found() {
     let folder = Folder::new();
     let vmdk = folder.convert(&folder.disk(), "s.vmdk", &["-O", "vmdk", "-o", "subformat=streamOptimized"]);
     let ova = folder.ova(&vmdk);
-    let Kind::Ova(facts) = inspect(&ova, Depth::Files).unwrap().kind else { panic!("an OVA") };
+    let ImageKind::Ova(facts) = inspect(&ova, Depth::Files).unwrap().kind else { panic!("an OVA") };
     assert_eq!(facts.digests_hold, 2);
     let machine = facts.machine.unwrap();
     assert_eq!((machine.controllers, machine.cards), (vec!["AHCI".into()], vec!["E1000".into()]));

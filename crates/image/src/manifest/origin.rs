@@ -3,32 +3,32 @@
 use rave_spec::{Base, Format};
 use serde::{Deserialize, Serialize};
 
-use super::Input;
-use crate::bases::debian::Difference;
+use super::BuildInput;
+use crate::bases::debian::VersionDifference;
 use crate::digest::Digest;
-use crate::tree::root_tar::Package;
+use crate::tree::root_tar::InstalledPackage;
 
 /// How the image came to be. In the file its fields stand beside the others, and `base` tells which they are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "base", rename_all = "lowercase")]
 pub enum Origin {
     /// By mmdebstrap and the stages after it.
-    Debian(Debian),
+    Debian(DebianOrigin),
     /// By `nix build`.
-    Nixos(Nixos),
+    Nixos(NixosOrigin),
 }
 
 /// What the Debian base made an image from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Debian {
+pub struct DebianOrigin {
     /// Time stamp of the files that the build made, in seconds since 1970: `SOURCE_DATE_EPOCH`.
     pub source_date_epoch: u64,
     /// Digests of the inputs, by name.
-    pub inputs: Vec<Input>,
+    pub inputs: Vec<BuildInput>,
     /// The digest of what the guest's root file system holds ([`crate::content`]): one and the same in every artifact.
     pub content: Digest,
     /// Packages of the base.
-    pub packages: Vec<Package>,
+    pub packages: Vec<InstalledPackage>,
     /// What `debian.lock` had to do with them.
     pub debian_lock: LockUse,
 }
@@ -41,12 +41,12 @@ pub struct LockUse {
     /// Names of packages that it does not have: the archive's own at the time of the build.
     pub outside: Vec<String>,
     /// Packages that it has in another version than the image.
-    pub differs: Vec<Difference>,
+    pub differs: Vec<VersionDifference>,
 }
 
 /// What the NixOS base made an image from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Nixos {
+pub struct NixosOrigin {
     /// The commit that was built; with `-dirty` where files differed from it, and none outside of git.
     pub flake_revision: Option<String>,
     /// The digest of the flake's files as Nix writes it: what tells one dirty tree from another.
@@ -54,12 +54,12 @@ pub struct Nixos {
     /// What `nix --version` prints.
     pub nix_version: String,
     /// What was built, one for each artifact and in the same order.
-    pub outputs: Vec<Output>,
+    pub outputs: Vec<NixOutput>,
 }
 
 /// A store path that artifacts lie in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Output {
+pub struct NixOutput {
     /// The artifact's format.
     pub format: Format,
     /// The derivation that makes it.
@@ -82,7 +82,7 @@ impl Origin {
     }
 
     /// Of the Debian base, where it is.
-    pub fn debian(&self) -> Option<&Debian> {
+    pub fn debian(&self) -> Option<&DebianOrigin> {
         match self {
             Self::Debian(debian) => Some(debian),
             Self::Nixos(_) => None,
@@ -90,7 +90,7 @@ impl Origin {
     }
 
     /// Of the NixOS base, where it is.
-    pub fn nixos(&self) -> Option<&Nixos> {
+    pub fn nixos(&self) -> Option<&NixosOrigin> {
         match self {
             Self::Nixos(nixos) => Some(nixos),
             Self::Debian(_) => None,

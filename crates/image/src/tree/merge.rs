@@ -14,7 +14,7 @@ use crate::tree::overlay::Overlay;
 const RECORD: usize = 512;
 
 /// What becomes of an entry of the base.
-enum Fate {
+enum EntryAction {
     Copy,
     Drop,
     Amend,
@@ -37,13 +37,13 @@ pub struct Merge<'a> {
 impl Merge<'_> {
     /// Writes the whole tree. `base` and `tools` are tars; memory holds one small file at a time.
     pub fn write(&self, base: impl Read, tools: impl Read, out: &mut dyn Write) -> Result<(), WriteError> {
-        let mut state = State { out, seen: HashSet::new(), home: Vec::new() };
+        let mut state = MergeState { out, seen: HashSet::new(), home: Vec::new() };
         self.copy_tar(base, &mut state)?;
         self.copy_tar(tools, &mut state)?;
         self.append_own(state)
     }
 
-    fn copy_tar(&self, tar: impl Read, state: &mut State<'_>) -> Result<(), WriteError> {
+    fn copy_tar(&self, tar: impl Read, state: &mut MergeState<'_>) -> Result<(), WriteError> {
         let mut archive = tar::Archive::new(tar);
         let mut extensions = Vec::new();
         let mut long_name = None;
@@ -72,25 +72,25 @@ impl Merge<'_> {
         name: &str,
         extensions: &[u8],
         entry: &mut tar::Entry<'_, impl Read>,
-        state: &mut State<'_>,
+        state: &mut MergeState<'_>,
     ) -> Result<(), WriteError> {
         let known_folder = entry.header().entry_type().is_dir() && state.seen.contains(name);
-        match self.fate(name, entry.header()) {
+        match self.action(name, entry.header()) {
             _ if known_folder => return Ok(()),
-            Fate::Drop => return Ok(()),
-            Fate::Copy => {
+            EntryAction::Drop => return Ok(()),
+            EntryAction::Copy => {
                 state.out.write_all(extensions)?;
                 state.out.write_all(entry.header().as_bytes())?;
                 let size = io::copy(entry, state.out)?;
                 pad(state.out, size)?;
             }
-            Fate::Amend => {
+            EntryAction::Amend => {
                 let mut text = String::new();
                 entry.read_to_string(&mut text)?;
                 let text = self.account.amend(name, &text)?;
                 write_with_header(state.out, entry.header().clone(), text.as_bytes())?;
             }
-            Fate::Skeleton(in_home) => {
+            EntryAction::Skeleton(in_home) => {
                 let mut content = Vec::new();
                 entry.read_to_end(&mut content)?;
                 write_with_header(state.out, entry.header().clone(), &content)?;
@@ -102,23 +102,23 @@ impl Merge<'_> {
         Ok(())
     }
 
-    fn fate(&self, name: &str, header: &tar::Header) -> Fate {
+    fn action(&self, name: &str, header: &tar::Header) -> EntryAction {
         let below = |path: &String| {
             name.strip_prefix(path.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
         if self.overlay.replaces(name) || self.left_out.iter().any(below) {
-            return Fate::Drop;
+            return EntryAction::Drop;
         }
         if Account::amends(name) {
-            return Fate::Amend;
+            return EntryAction::Amend;
         }
         match name.strip_prefix("etc/skel/") {
-            Some(rest) if header.entry_type().is_file() => Fate::Skeleton(rest.to_owned()),
-            _ => Fate::Copy,
+            Some(rest) if header.entry_type().is_file() => EntryAction::Skeleton(rest.to_owned()),
+            _ => EntryAction::Copy,
         }
     }
 
-    fn append_own(&self, state: State<'_>) -> Result<(), WriteError> {
+    fn append_own(&self, state: MergeState<'_>) -> Result<(), WriteError> {
         let home = format!("home/{}", self.account.user);
         let mut own = self.overlay.clone();
         for (path, mode, content) in state.home {
@@ -193,7 +193,7 @@ pub enum WriteError {
     Input(#[from] Error),
 }
 
-struct State<'a> {
+struct MergeState<'a> {
     out: &'a mut dyn Write,
     seen: HashSet<String>,
     home: Vec<(String, u32, Vec<u8>)>,

@@ -7,7 +7,7 @@ use std::io::Read as _;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
-use crate::bases::debian::lock::Locked;
+use crate::bases::debian::lock::LockedPackage;
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _};
 use crate::stage_cache::{CachedStage, PendingStage};
@@ -21,7 +21,7 @@ pub const BLOCK: u64 = 4096;
 
 /// An installed package of the base.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Package {
+pub struct InstalledPackage {
     /// Its name in the base's archive.
     pub name: String,
     /// Its version in the archive's own notation.
@@ -68,20 +68,20 @@ pub struct RootTar {
     /// The tar.
     pub path: Utf8PathBuf,
     /// Installed packages, sorted by name.
-    pub packages: Vec<Package>,
+    pub packages: Vec<InstalledPackage>,
     /// Its size on a disk.
     pub extent: Extent,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Description {
-    packages: Vec<Package>,
+    packages: Vec<InstalledPackage>,
     extent: Extent,
 }
 
 /// Reads the tar in a stage's folder once and writes its description beside it.
 /// Every installed package is one of `files`, which it was made from.
-pub(crate) fn describe(pending: &PendingStage, files: &[Locked]) -> Result<(), Error> {
+pub(crate) fn describe(pending: &PendingStage, files: &[LockedPackage]) -> Result<(), Error> {
     let tar = pending.file(TAR);
     let description = scan(&tar, files)?;
     let place = pending.file(DESCRIPTION);
@@ -100,7 +100,7 @@ impl RootTar {
     }
 }
 
-fn scan(tar: &Utf8Path, files: &[Locked]) -> Result<Description, Error> {
+fn scan(tar: &Utf8Path, files: &[LockedPackage]) -> Result<Description, Error> {
     let file = File::open(tar).at("open", tar)?;
     let mut archive = tar::Archive::new(file);
     let mut extent = Extent::default();
@@ -119,18 +119,18 @@ fn scan(tar: &Utf8Path, files: &[Locked]) -> Result<Description, Error> {
 
 /// Installed packages in dpkg's status file (deb822(5); `Status: install ok installed`). What is installed and what it was
 /// to be made from must be the same: the key is of the latter, the manifest tells the former.
-fn installed(status: &str, files: &[Locked]) -> Result<Vec<Package>, String> {
+fn installed(status: &str, files: &[LockedPackage]) -> Result<Vec<InstalledPackage>, String> {
     fn field<'a>(stanza: &'a str, name: &str) -> &'a str {
         stanza.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).unwrap_or_default()
     }
-    let mut files: HashMap<(&str, &str), &Locked> =
+    let mut files: HashMap<(&str, &str), &LockedPackage> =
         files.iter().map(|file| ((file.name.as_str(), file.version.as_str()), file)).collect();
     let mut packages = Vec::new();
     for stanza in status.split("\n\n").filter(|stanza| field(stanza, "Status").ends_with(" installed")) {
         let (name, version) = (field(stanza, "Package"), field(stanza, "Version"));
         let file = files.remove(&(name, version));
         let file = file.ok_or_else(|| format!("{name} {version} is installed, and was not to be"))?;
-        packages.push(Package {
+        packages.push(InstalledPackage {
             name: name.to_owned(),
             version: version.to_owned(),
             architecture: field(stanza, "Architecture").to_owned(),
@@ -155,7 +155,7 @@ mod tests {
         let status = "Package: zsh\nStatus: install ok installed\nArchitecture: amd64\nVersion: 5\nDescription: a\n \
                       Version: no\n\nPackage: gone\nStatus: deinstall ok config-files\nArchitecture: all\nVersion: 1\n\n\
                       Package: adduser\nStatus: install ok installed\nArchitecture: all\nVersion: 3.152\nInstalled-Size: 7\n";
-        let file = |name: &str, version: &str, size| Locked {
+        let file = |name: &str, version: &str, size| LockedPackage {
             name: name.into(),
             version: version.into(),
             architecture: "all".into(),

@@ -1,7 +1,7 @@
 //! What the answers of programs mean.
 
-use super::{Answer, Inspection, Kind, VerifyOutcome};
-use crate::inspect::Match;
+use super::{Answer, ImageKind, Inspection, VerifyOutcome};
+use crate::inspect::ManifestMatch;
 
 /// What is wrong, or the words with which nothing is.
 pub(super) type Interpretation = Result<String, String>;
@@ -66,7 +66,7 @@ fn broken(answer: &Answer) -> String {
 /// Our own reading.
 pub(super) fn inspection(found: &Inspection) -> VerifyOutcome {
     let differs = match &found.manifest {
-        Match::Differs { detail } => Some(format!("it is not what its manifest describes: {detail}")),
+        ManifestMatch::Differs { detail } => Some(format!("it is not what its manifest describes: {detail}")),
         _ => None,
     };
     let wrong: Vec<String> = found.problems.iter().cloned().chain(differs).collect();
@@ -74,17 +74,17 @@ pub(super) fn inspection(found: &Inspection) -> VerifyOutcome {
         return VerifyOutcome::Invalid(wrong.join("\n"));
     }
     let kind = match &found.kind {
-        Kind::Raw => "raw disk".into(),
-        Kind::Qcow2(_) => "qcow2".into(),
-        Kind::Vmdk(facts) => facts.kind.clone(),
-        Kind::Ova(facts) => {
+        ImageKind::Raw => "raw disk".into(),
+        ImageKind::Qcow2(_) => "qcow2".into(),
+        ImageKind::Vmdk(facts) => facts.kind.clone(),
+        ImageKind::Ova(facts) => {
             let machine = facts.machine.as_ref().map_or("", |machine| machine.family.as_str());
             format!("OVA for {machine}, {} digests hold, by our own parser", facts.digests_hold)
         }
-        Kind::Ovf(facts) | Kind::Vmx(facts) => facts.family.clone(),
-        Kind::Iso(facts) => format!("ISO {}", facts.volume),
-        Kind::Zst(facts) => format!("compressed raw disk, {} frames", facts.frames),
-        Kind::Unknown => return VerifyOutcome::Invalid("it is of no format that is known".into()),
+        ImageKind::Ovf(facts) | ImageKind::Vmx(facts) => facts.family.clone(),
+        ImageKind::Iso(facts) => format!("ISO {}", facts.volume),
+        ImageKind::Zst(facts) => format!("compressed raw disk, {} frames", facts.frames),
+        ImageKind::Unknown => return VerifyOutcome::Invalid("it is of no format that is known".into()),
     };
     VerifyOutcome::Valid(kind)
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use camino::Utf8PathBuf;
-use rave_image::bases::debian::Network;
-use rave_image::bases::nixos::host::Nix;
-use rave_image::bases::nixos::{self, Order};
-use rave_image::build::Built;
+use rave_image::bases::debian::NetworkAccess;
+use rave_image::bases::nixos::installation::Nix;
+use rave_image::bases::nixos::{self, FlakeBuild};
+use rave_image::build::BuildResult;
 use rave_spec::{Effective, Loaded};
 
 use super::BuildOptions;
@@ -39,7 +39,7 @@ pub(super) fn ensure() -> anyhow::Result<()> {
 }
 
 /// Builds what is missing.
-pub(super) fn build(settings: &Settings, wanted: &BuildOptions<'_>, ui: &Ui) -> anyhow::Result<Built> {
+pub(super) fn build(settings: &Settings, wanted: &BuildOptions<'_>, ui: &Ui) -> anyhow::Result<BuildResult> {
     let unseen = unseen(&settings.spec, &settings.shipped()?);
     if !unseen.is_empty() {
         ui.warn(&format!(
@@ -47,7 +47,7 @@ pub(super) fn build(settings: &Settings, wanted: &BuildOptions<'_>, ui: &Ui) -> 
             unseen.join(", ")
         ));
     }
-    with_order(settings, wanted, |order| nixos::build(order, &ui.sink()))
+    with_flake_build(settings, wanted, |flake_build| nixos::build(flake_build, &ui.sink()))
 }
 
 /// Keys with another value here than the flake sees, of those that the guest would show.
@@ -69,19 +69,19 @@ fn unseen(here: &Loaded, shipped: &Loaded) -> Vec<String> {
 
 /// Whether what is wanted is there, made from the flake as it is now.
 pub(super) fn is_current(settings: &Settings, wanted: &BuildOptions<'_>, ui: &Ui) -> anyhow::Result<bool> {
-    with_order(settings, wanted, |order| nixos::is_current(order, &ui.sink()))
+    with_flake_build(settings, wanted, |flake_build| nixos::is_current(flake_build, &ui.sink()))
 }
 
-fn with_order<T>(
+fn with_flake_build<T>(
     settings: &Settings,
     wanted: &BuildOptions<'_>,
-    work: impl FnOnce(&Order<'_>) -> Result<T, rave_image::Error>,
+    work: impl FnOnce(&FlakeBuild<'_>) -> Result<T, rave_image::Error>,
 ) -> anyhow::Result<T> {
     let shipped = settings.shipped()?;
     let mut options = settings.nix.clone();
-    options.offline |= matches!(wanted.network, Network::Off);
+    options.offline |= matches!(wanted.network, NetworkAccess::Off);
     let log_dir: Utf8PathBuf = settings.state_dir.join("logs");
-    let order = Order {
+    let flake_build = FlakeBuild {
         root: &settings.root,
         spec: &shipped.spec,
         profile: settings.profile.as_str(),
@@ -94,7 +94,7 @@ fn with_order<T>(
         changed_artifact: wanted.changed_artifact,
         options: &options,
     };
-    work(&order).map_err(Into::into)
+    work(&flake_build).map_err(Into::into)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ mod second;
 mod show;
 
 use rave_image::Error;
-use rave_image::compare::{self, Build};
+use rave_image::compare::{self, FinishedBuild};
 use rave_image::manifest::Manifest;
 
 use crate::build::{self, BuildOptions};
@@ -27,8 +27,8 @@ pub fn run(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
     second.build(settings, &wanted, origin.source_date_epoch, ui)?;
     let theirs = Manifest::read(&second.out())?;
 
-    let first = Build { manifest: &ours, out_dir: &settings.out_dir, cache_dir: &settings.cache_dir };
-    let other = Build { manifest: &theirs, out_dir: &second.out(), cache_dir: &second.cache() };
+    let first = FinishedBuild { manifest: &ours, out_dir: &settings.out_dir, cache_dir: &settings.cache_dir };
+    let other = FinishedBuild { manifest: &theirs, out_dir: &second.out(), cache_dir: &second.cache() };
     let compared = compare::artifacts(&first, &other, &formats)?;
     let same = compared.iter().all(|one| one.differs.is_none());
     let difference = if same { None } else { compare::explain(&first, &other, &compared)? };

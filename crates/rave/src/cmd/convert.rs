@@ -2,7 +2,7 @@
 
 use camino::Utf8Path;
 use rave_image::build::appliance;
-use rave_image::convert::{Request, convert};
+use rave_image::convert::{ConvertRequest, convert};
 use rave_image::formats::CONVERTIBLE;
 use rave_spec::{Compress, Format};
 
@@ -17,7 +17,7 @@ pub fn run(args: &cli::Convert, settings: &Settings, ui: &Ui) -> anyhow::Result<
     let formats = formats(settings, &args.formats);
     ensure_compression(settings, ui, &formats, args.compress)?;
     let folder = args.file.parent().filter(|folder| *folder != "").unwrap_or(Utf8Path::new("."));
-    let request = Request {
+    let request = ConvertRequest {
         file: &args.file,
         formats: &formats,
         out_dir: args.out.as_deref().unwrap_or(folder),

@@ -1,6 +1,8 @@
 //! `cargo xtask inspect`: what an image is, for people or as JSON.
 
-use rave_image::inspect::{Depth, DiskFacts, GuestContent, Inspection, Kind, MachineFacts, Match, inspect};
+use rave_image::inspect::{
+    Depth, DiskFacts, GuestContent, ImageKind, Inspection, MachineFacts, ManifestMatch, inspect,
+};
 
 use crate::cli;
 use crate::exit::Code;
@@ -22,7 +24,7 @@ pub fn run(args: &cli::Inspect, ui: &Ui) -> anyhow::Result<Code> {
 
 /// A file that is not what its manifest says, or that is damaged, is a check that failed.
 fn code(found: &Inspection) -> Code {
-    let differs = matches!(found.manifest, Match::Differs { .. })
+    let differs = matches!(found.manifest, ManifestMatch::Differs { .. })
         || matches!(found.content, GuestContent::Differs { .. } | GuestContent::Missing { .. });
     if differs || !found.problems.is_empty() { Code::CheckFailed } else { Code::Ok }
 }
@@ -39,38 +41,38 @@ fn rows(found: &Inspection) -> Vec<Row> {
     rows
 }
 
-fn kind(kind: &Kind) -> Vec<Row> {
+fn kind(kind: &ImageKind) -> Vec<Row> {
     let mut rows = Vec::new();
     let name = match kind {
-        Kind::Raw => "raw disk".to_owned(),
-        Kind::Qcow2(header) => {
+        ImageKind::Raw => "raw disk".to_owned(),
+        ImageKind::Qcow2(header) => {
             let compression = format!("{:?}", header.compression).to_lowercase();
             format!("qcow2 version {}, compression {compression}", header.version)
         }
-        Kind::Vmdk(facts) => format!("VMDK {}, version {}, id {}", facts.kind, facts.version, facts.cid),
-        Kind::Ova(facts) => {
+        ImageKind::Vmdk(facts) => format!("VMDK {}, version {}, id {}", facts.kind, facts.version, facts.cid),
+        ImageKind::Ova(facts) => {
             rows.extend(facts.files.iter().map(|file| ("holds", file.clone())));
             rows.push(("digests that hold", facts.digests_hold.to_string()));
             rows.extend(facts.machine.iter().flat_map(machine));
             "OVA".to_owned()
         }
-        Kind::Ovf(facts) => {
+        ImageKind::Ovf(facts) => {
             rows.extend(machine(facts));
             "OVF descriptor".to_owned()
         }
-        Kind::Vmx(facts) => {
+        ImageKind::Vmx(facts) => {
             rows.extend(machine(facts));
             "VMX configuration".to_owned()
         }
-        Kind::Zst(facts) => {
+        ImageKind::Zst(facts) => {
             rows.push(("unpack it with", "zstd -d --sparse FILE".into()));
             format!("raw disk, compressed by zstd, frames: {}", facts.frames)
         }
-        Kind::Iso(facts) => {
+        ImageKind::Iso(facts) => {
             let boots = if facts.boots_as_cd { "boots as a CD" } else { "does not boot as a CD" };
             format!("ISO 9660, volume {:?}, {boots}", facts.volume)
         }
-        Kind::Unknown => "unknown".to_owned(),
+        ImageKind::Unknown => "unknown".to_owned(),
     };
     rows.insert(0, ("format", name));
     rows
@@ -107,15 +109,15 @@ fn disk(facts: &DiskFacts) -> Vec<Row> {
     rows
 }
 
-fn manifest(found: &Match) -> String {
+fn manifest(found: &ManifestMatch) -> String {
     match found {
-        Match::None => "none beside it".into(),
-        Match::Unreadable { detail } => format!("unreadable: {detail}"),
-        Match::NotListed => "does not name this file".into(),
-        Match::Same { base, profile, format, sha256 } => {
+        ManifestMatch::None => "none beside it".into(),
+        ManifestMatch::Unreadable { detail } => format!("unreadable: {detail}"),
+        ManifestMatch::NotListed => "does not name this file".into(),
+        ManifestMatch::Same { base, profile, format, sha256 } => {
             format!("matches: {base}, {profile}, {format}, SHA-256 {sha256}")
         }
-        Match::Differs { detail } => format!("differs: {detail}"),
+        ManifestMatch::Differs { detail } => format!("differs: {detail}"),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The rows of `doctor` about nix, which builds the NixOS base.
 
 use rave_image::bases::nixos::Error;
-use rave_image::bases::nixos::host::{Facts, Nix, OLDEST};
+use rave_image::bases::nixos::installation::{Nix, NixFacts, OLDEST};
 use rave_spec::Base;
 
 use super::disk_space;
@@ -18,7 +18,7 @@ pub fn rows(settings: &Settings) -> Vec<Row> {
     match Nix::find() {
         Ok(nix) => {
             let first = Row { found: nix.said, ..row("nix") };
-            match Facts::find() {
+            match NixFacts::find() {
                 Ok(facts) => std::iter::once(first).chain(of_facts(&facts, settings)).collect(),
                 Err(error) => vec![first, unknown(&error)],
             }
@@ -55,7 +55,7 @@ fn unknown(error: &Error) -> Row {
     Row { found: error.to_string(), state: State::Warning, needed: "an answer".into(), ..row("nix store") }
 }
 
-fn of_facts(facts: &Facts, settings: &Settings) -> Vec<Row> {
+fn of_facts(facts: &NixFacts, settings: &Settings) -> Vec<Row> {
     let room = disk_space::row("nix store", &facts.store, STORE_MIB, "`store` of nix.conf");
     let room = Row { why: "closures, disks and formats", parts: NIXOS, ..room };
     let is_remote = !settings.nix.builders.is_empty();

@@ -10,8 +10,8 @@ use rave_process::Cmd;
 use rave_process::progress::{Event, Unit};
 
 use super::deb_cache::{DebCache, field};
-use super::lock::{Locked, Release};
-use super::{Mode, date};
+use super::lock::{LockedPackage, Release};
+use super::{MmdebstrapMode, date};
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _, StageContext as _};
 use crate::stage_runner::StageRunner;
@@ -44,23 +44,23 @@ const FOLDERS: [&str; 15] = [
 
 /// A package as apt names it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Id {
+pub(crate) struct PackageId {
     pub(crate) name: String,
     pub(crate) version: String,
     pub(crate) architecture: String,
 }
 
-impl Id {
-    fn of(package: &Locked) -> Self {
-        let Locked { name, version, architecture, .. } = package.clone();
+impl PackageId {
+    fn of(package: &LockedPackage) -> Self {
+        let LockedPackage { name, version, architecture, .. } = package.clone();
         Self { name, version, architecture }
     }
 }
 
 /// A package as the archive has it.
 #[derive(Debug, Clone)]
-pub(crate) struct Found {
-    pub(crate) package: Locked,
+pub(crate) struct ArchivePackage {
+    pub(crate) package: LockedPackage,
     /// The archive's own words.
     pub(crate) stanza: String,
     /// The suite of security fixes has it.
@@ -69,7 +69,7 @@ pub(crate) struct Found {
 
 /// What a guest is asked to hold.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Asked<'a> {
+pub(crate) struct PackageRequest<'a> {
     pub(crate) packages: &'a BTreeSet<String>,
     pub(crate) recommends: bool,
 }
@@ -99,7 +99,7 @@ impl<'a> Apt<'a> {
     }
 
     /// Lets packages of the cache count as well: the archive may have dropped them.
-    pub(crate) fn keep(&self, deb_cache: &DebCache, kept: &[Locked]) -> Result<(), Error> {
+    pub(crate) fn keep(&self, deb_cache: &DebCache, kept: &[LockedPackage]) -> Result<(), Error> {
         const SOURCES: &str = "etc/apt/sources.list.d/kept.list";
         if kept.is_empty() {
             return Ok(());
@@ -176,8 +176,12 @@ impl<'a> Apt<'a> {
 
     /// Every package that mmdebstrap would install, by the two steps that it takes (mmdebstrap(1), `minbase`): the
     /// essential ones first, then the rest on top of them. `pins` are versions to keep to.
-    pub(crate) fn resolve(&self, asked: Asked<'_>, pins: &[&Locked]) -> Result<Vec<Found>, Error> {
-        let pin = |package: &&Locked| {
+    pub(crate) fn resolve(
+        &self,
+        asked: PackageRequest<'_>,
+        pins: &[&LockedPackage],
+    ) -> Result<Vec<ArchivePackage>, Error> {
+        let pin = |package: &&LockedPackage| {
             format!("Package: {}\nPin: version {}\nPin-Priority: 1001\n\n", package.name, package.version)
         };
         self.write("etc/apt/preferences.d/rave", &pins.iter().map(pin).collect::<String>())?;
@@ -189,7 +193,7 @@ impl<'a> Apt<'a> {
         let essential = self.simulate(asked, &[of_suite("?essential")])?;
         let mut found = self.find(&essential)?;
         let installed =
-            |found: &Found| format!("{}\nStatus: install ok installed\n\n", found.stanza.trim_end());
+            |found: &ArchivePackage| format!("{}\nStatus: install ok installed\n\n", found.stanza.trim_end());
         self.write("var/lib/dpkg/status", &found.iter().map(installed).collect::<String>())?;
         let mut rest: Vec<String> = asked.packages.iter().cloned().collect();
         rest.push(of_suite("?and(?priority(required),?not(?essential))"));
@@ -199,7 +203,7 @@ impl<'a> Apt<'a> {
         Ok(found)
     }
 
-    fn simulate(&self, asked: Asked<'_>, words: &[String]) -> Result<BTreeSet<Id>, Error> {
+    fn simulate(&self, asked: PackageRequest<'_>, words: &[String]) -> Result<BTreeSet<PackageId>, Error> {
         let recommends = format!("--option=APT::Install-Recommends={}", asked.recommends);
         let mut ids = BTreeSet::new();
         let command = self.apt(&["--simulate", &recommends, "install"]).args(words.iter().cloned());
@@ -208,20 +212,23 @@ impl<'a> Apt<'a> {
     }
 
     /// What the archive says of these packages; each must be there.
-    fn find(&self, wanted: &BTreeSet<Id>) -> Result<Vec<Found>, Error> {
+    fn find(&self, wanted: &BTreeSet<PackageId>) -> Result<Vec<ArchivePackage>, Error> {
         let mut found = HashMap::new();
         self.scan(&mut |stanza, is_security| {
             if let Some(package) = locked(stanza)
-                && wanted.contains(&Id::of(&package))
+                && wanted.contains(&PackageId::of(&package))
             {
-                let entry = found.entry(Id::of(&package));
-                let entry =
-                    entry.or_insert_with(|| Found { package, stanza: stanza.to_owned(), is_security: false });
+                let entry = found.entry(PackageId::of(&package));
+                let entry = entry.or_insert_with(|| ArchivePackage {
+                    package,
+                    stanza: stanza.to_owned(),
+                    is_security: false,
+                });
                 entry.is_security |= is_security;
             }
         })?;
         if let Some(lacking) = wanted.iter().find(|id| !found.contains_key(id)) {
-            let Id { name, version, architecture } = lacking;
+            let PackageId { name, version, architecture } = lacking;
             let detail = format!("the archive's indexes do not describe {version} ({architecture})");
             return Err(Error::Input { what: format!("package {name}"), detail });
         }
@@ -229,15 +236,18 @@ impl<'a> Apt<'a> {
     }
 
     /// Those of the locked packages that the archive still has, byte for byte.
-    pub(crate) fn available(&self, wanted: &[&Locked]) -> Result<Vec<Found>, Error> {
-        let wanted: HashMap<Digest, &Locked> =
+    pub(crate) fn available(&self, wanted: &[&LockedPackage]) -> Result<Vec<ArchivePackage>, Error> {
+        let wanted: HashMap<Digest, &LockedPackage> =
             wanted.iter().map(|package| (package.sha256, *package)).collect();
         let mut found = HashMap::new();
         self.scan(&mut |stanza, is_security| {
             if let Some(package) = locked(stanza)
                 && wanted.get(&package.sha256).is_some_and(|known| **known == package)
             {
-                found.insert(package.sha256, Found { package, stanza: stanza.to_owned(), is_security });
+                found.insert(
+                    package.sha256,
+                    ArchivePackage { package, stanza: stanza.to_owned(), is_security },
+                );
             }
         })?;
         Ok(found.into_values().collect())
@@ -285,11 +295,13 @@ impl<'a> Apt<'a> {
     }
 
     /// Downloads packages into the cache, all by one call of apt.
-    pub(crate) fn download(&self, found: &[Found], deb_cache: &DebCache) -> Result<(), Error> {
+    pub(crate) fn download(&self, found: &[ArchivePackage], deb_cache: &DebCache) -> Result<(), Error> {
         if found.is_empty() {
             return Ok(());
         }
-        let words = found.iter().map(|Found { package, .. }| format!("{}={}", package.name, package.version));
+        let words = found
+            .iter()
+            .map(|ArchivePackage { package, .. }| format!("{}={}", package.name, package.version));
         let command = self.apt(&["download"]).args(words).current_dir(deb_cache.partial());
         let mut done = 0;
         let total = Some(found.len() as u64);
@@ -320,7 +332,7 @@ fn configuration(root: &Utf8Path) -> String {
 
 /// What mmdebstrap writes into a tree's `sources.list` where it is told of no mirror. Needs no network.
 fn default_sources(stages: &StageRunner<'_>, suite: &str) -> Result<String, Error> {
-    let argv = Mode::of_this_process().sources_argv(suite);
+    let argv = MmdebstrapMode::of_this_process().sources_argv(suite);
     let mut sources = String::new();
     Cmd::new(&argv[0])
         .args(&argv[1..])
@@ -336,16 +348,16 @@ fn default_sources(stages: &StageRunner<'_>, suite: &str) -> Result<String, Erro
 }
 
 /// A line of apt-get(8)'s simulation: `Inst NAME (VERSION ORIGIN [ARCHITECTURE])`, with more words at its end.
-fn planned(line: &str) -> Option<Id> {
+fn planned(line: &str) -> Option<PackageId> {
     let (name, rest) = line.strip_prefix("Inst ")?.split_once(" (")?;
     let inside = rest.split_once(')')?.0;
     let (version, _) = inside.split_once(' ')?;
     let architecture = inside.rsplit_once('[')?.1.strip_suffix(']')?;
-    Some(Id { name: name.into(), version: version.into(), architecture: architecture.into() })
+    Some(PackageId { name: name.into(), version: version.into(), architecture: architecture.into() })
 }
 
-fn locked(stanza: &str) -> Option<Locked> {
-    Some(Locked {
+fn locked(stanza: &str) -> Option<LockedPackage> {
+    Some(LockedPackage {
         name: field(stanza, "Package")?.into(),
         version: field(stanza, "Version")?.into(),
         architecture: field(stanza, "Architecture")?.into(),

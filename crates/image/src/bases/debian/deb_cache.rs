@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::lock::Locked;
+use super::lock::LockedPackage;
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _};
 use crate::stage_cache::write_whole;
@@ -47,13 +47,13 @@ impl DebCache {
 
     /// Whether the file and the archive's words are there. Its content was checked when it came, and apt checks it
     /// again when it takes it.
-    pub(crate) fn has(&self, package: &Locked) -> bool {
+    pub(crate) fn has(&self, package: &LockedPackage) -> bool {
         let size = fs::metadata(self.deb(&package.sha256)).map(|meta| meta.len());
         size.is_ok_and(|size| size == package.size) && self.stanza(&package.sha256).is_file()
     }
 
     /// Those that are not there.
-    pub(crate) fn missing<'a>(&self, packages: &'a [Locked]) -> Vec<&'a Locked> {
+    pub(crate) fn missing<'a>(&self, packages: &'a [LockedPackage]) -> Vec<&'a LockedPackage> {
         packages.iter().filter(|package| !self.has(package)).collect()
     }
 
@@ -82,7 +82,7 @@ impl DebCache {
     pub(crate) fn repository(
         &self,
         suite: &str,
-        packages: &[Locked],
+        packages: &[LockedPackage],
         folder: &Utf8Path,
     ) -> Result<(), Error> {
         fs::create_dir(folder).at("create", folder)?;
@@ -135,8 +135,13 @@ mod tests {
         let cache = Utf8Path::from_path(dir.path()).unwrap();
         let deb_cache = DebCache::open(cache).unwrap();
         let sha256 = Digest::of_bytes(b"deb");
-        let package =
-            Locked { name: "a".into(), version: "1:2".into(), architecture: "all".into(), size: 3, sha256 };
+        let package = LockedPackage {
+            name: "a".into(),
+            version: "1:2".into(),
+            architecture: "all".into(),
+            size: 3,
+            sha256,
+        };
         assert_eq!(deb_cache.missing(std::slice::from_ref(&package)), [&package]);
         fs::write(deb_cache.partial().join("half"), "de").unwrap();
         let error = deb_cache.take(&HashMap::new()).unwrap_err().to_string();
@@ -148,7 +153,7 @@ mod tests {
         let stanza = "Package: a\nVersion: 1:2\nFilename: pool/a.deb\nSize: 3\n".to_owned();
         deb_cache.take(&[(sha256, stanza)].into()).unwrap();
         assert!(deb_cache.has(&package));
-        assert!(!deb_cache.has(&Locked { size: 4, ..package.clone() }), "cut short");
+        assert!(!deb_cache.has(&LockedPackage { size: 4, ..package.clone() }), "cut short");
 
         let folder = cache.join("repository");
         deb_cache.repository("trixie", &[package], &folder).unwrap();

@@ -15,7 +15,7 @@ use super::date;
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _};
 
-pub use read::Problem;
+pub use read::LockError;
 
 /// The file's name, at the checkout's top.
 pub const FILE: &str = "debian.lock";
@@ -29,7 +29,7 @@ const VERSION: &str = "1";
 
 /// A package of the archive, exactly.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Locked {
+pub struct LockedPackage {
     /// Its name.
     pub name: String,
     /// Its version in the archive's notation (deb-version(7)).
@@ -63,7 +63,7 @@ pub struct Lock {
     /// The packages that each profile asks for.
     pub profiles: BTreeMap<String, BTreeSet<String>>,
     /// Every package that any profile needs, by name, with the profiles that need it.
-    pub packages: BTreeMap<String, (Locked, BTreeSet<String>)>,
+    pub packages: BTreeMap<String, (LockedPackage, BTreeSet<String>)>,
 }
 
 impl Lock {
@@ -78,7 +78,7 @@ impl Lock {
     }
 
     /// Reads a lock's text.
-    pub fn parse(text: &str) -> Result<Self, Problem> {
+    pub fn parse(text: &str) -> Result<Self, LockError> {
         read::validate(&read::lines(text)?)
     }
 
@@ -94,7 +94,8 @@ impl Lock {
         for (profile, asked) in &self.profiles {
             line(format_args!("profile {profile} {}", joined(asked)));
         }
-        for (Locked { name, version, architecture, size, sha256 }, profiles) in self.packages.values() {
+        for (LockedPackage { name, version, architecture, size, sha256 }, profiles) in self.packages.values()
+        {
             let profiles = joined(profiles);
             line(format_args!("package {name} {version} {architecture} {size} {sha256} {profiles}"));
         }
@@ -117,7 +118,7 @@ impl Lock {
     }
 
     /// Every package that a guest of just these asked packages holds, if the lock was made for them.
-    pub fn covering(&self, suite: &str, asked: &BTreeSet<String>) -> Option<Vec<Locked>> {
+    pub fn covering(&self, suite: &str, asked: &BTreeSet<String>) -> Option<Vec<LockedPackage>> {
         let (profile, _) = self.profiles.iter().find(|(_, known)| self.suite == suite && *known == asked)?;
         let needed = self.packages.values().filter(|(_, profiles)| profiles.contains(profile));
         Some(needed.map(|(package, _)| package.clone()).collect())

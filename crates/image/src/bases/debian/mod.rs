@@ -15,11 +15,11 @@ use rave_process::progress::{Event, Unit};
 use rave_process::{Cmd, shell_quote};
 use rave_spec::{Profile, Spec};
 
-use apt::Asked;
+use apt::PackageRequest;
 use deb_cache::DebCache;
-use lock::Locked;
+use lock::LockedPackage;
 pub(crate) use resolve::ResolveOptions;
-pub use resolve::{Difference, Network, Packages, Resolution};
+pub use resolve::{NetworkAccess, PackagePolicy, Resolution, VersionDifference};
 
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, StageContext as _};
@@ -67,7 +67,7 @@ pub struct Rootfs {
 
 /// How mmdebstrap becomes root inside the new tree (mmdebstrap(1), MODES).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
+pub enum MmdebstrapMode {
     /// A user namespace, for ordinary users.
     Unshare,
     /// The caller is root. A mount namespace keeps what mmdebstrap mounts, and a kill would leave, from the host.
@@ -77,7 +77,7 @@ pub enum Mode {
     RootWithoutMounts,
 }
 
-impl Mode {
+impl MmdebstrapMode {
     /// The mode that this process can use.
     pub fn of_this_process() -> Self {
         if !rustix::process::geteuid().is_root() {
@@ -134,8 +134,8 @@ impl Rootfs {
         self.resolution.as_ref()
     }
 
-    fn asked(&self) -> Asked<'_> {
-        Asked { packages: &self.packages, recommends: self.recommends }
+    fn asked(&self) -> PackageRequest<'_> {
+        PackageRequest { packages: &self.packages, recommends: self.recommends }
     }
 
     /// Debian's own choice for a task beside the packages of every profile.
@@ -161,7 +161,7 @@ impl Rootfs {
 
     /// The whole command line. The packages come from a repository in the folder `repository` alone; what mmdebstrap
     /// writes as the tree's own sources stays there.
-    pub fn argv(&self, mode: Mode, repository: &Utf8Path, tar: &Utf8Path) -> Vec<String> {
+    pub fn argv(&self, mode: MmdebstrapMode, repository: &Utf8Path, tar: &Utf8Path) -> Vec<String> {
         let mut argv = mode.command();
         argv.extend(["--format=tar".into(), "--verbose".into()]);
         // No key is needed, and where the host keeps its own must leave no trace in the tree.
@@ -171,7 +171,7 @@ impl Rootfs {
         let aside = "\"$1/etc/apt/sources.list.archive\"";
         argv.push(format!("--setup-hook=mv {sources} {aside}; echo {} > {sources}", shell_quote(&source)));
         argv.push(format!("--customize-hook=mv {aside} {sources}"));
-        if mode == Mode::RootWithoutMounts {
+        if mode == MmdebstrapMode::RootWithoutMounts {
             argv.push(format!("--customize-hook={}", include_str!("tmpfiles.sh")));
         }
         argv.extend(self.arguments());
@@ -180,7 +180,7 @@ impl Rootfs {
     }
 
     /// The same packages by mmdebstrap alone: what a build is measured against.
-    pub fn plain_argv(&self, mode: Mode, tar: &Utf8Path) -> Vec<String> {
+    pub fn plain_argv(&self, mode: MmdebstrapMode, tar: &Utf8Path) -> Vec<String> {
         let fixed = ["--format=tar", "--variant=minbase", "--architectures=amd64"].map(String::from);
         let rest = [self.include(), self.suite.clone(), tar.to_string()];
         mode.command().into_iter().chain(fixed).chain(rest).collect()
@@ -224,14 +224,16 @@ impl Rootfs {
     }
 
     fn tar(&self, stages: &StageRunner<'_>, deb_cache: Option<&DebCache>) -> Result<RootTar, Error> {
-        let packages: &[Locked] = self.resolution.as_ref().map_or(&[], |resolution| &resolution.packages);
+        let packages: &[LockedPackage] =
+            self.resolution.as_ref().map_or(&[], |resolution| &resolution.packages);
         let entry = stages.run(STAGE, &self.key(), |pending| {
             let scratch = stages.scratch(ROOM)?;
             let repository = scratch.path().join("repository");
             if let Some(deb_cache) = deb_cache {
                 deb_cache.repository(&self.suite, packages, &repository)?;
             }
-            let argv = self.argv(Mode::of_this_process(), &repository, &pending.file(root_tar::TAR));
+            let argv =
+                self.argv(MmdebstrapMode::of_this_process(), &repository, &pending.file(root_tar::TAR));
             let mut count = PackageCount::default();
             Cmd::new(&argv[0])
                 .args(&argv[1..])
@@ -296,7 +298,7 @@ mod tests {
 
     #[test]
     fn argv_is_a_pure_value_with_sorted_packages() {
-        let argv = rootfs().argv(Mode::Unshare, "/a b".into(), "/cache/root.tar".into());
+        let argv = rootfs().argv(MmdebstrapMode::Unshare, "/a b".into(), "/cache/root.tar".into());
         assert_eq!(
             argv[4..7],
             [
@@ -308,14 +310,17 @@ mod tests {
         );
         assert_eq!(argv[..4], ["mmdebstrap", "--mode=unshare", "--format=tar", "--verbose"]);
         assert_eq!(argv[argv.len() - 3..], ["--include=curl,git", "trixie", "/cache/root.tar"]);
-        let root = rootfs().argv(Mode::Root, "y".into(), "x".into());
+        let root = rootfs().argv(MmdebstrapMode::Root, "y".into(), "x".into());
         assert_eq!(root[..4], ["unshare", "--mount", "mmdebstrap", "--mode=root"]);
         let extra = |mode| {
             let argv = rootfs().argv(mode, "y".into(), "x".into());
             argv.into_iter().filter(|argument| argument.contains("systemd-tmpfiles")).count()
         };
-        assert_eq!([Mode::Unshare, Mode::Root, Mode::RootWithoutMounts].map(extra), [0, 0, 1]);
-        let plain = rootfs().plain_argv(Mode::RootWithoutMounts, "x".into());
+        assert_eq!(
+            [MmdebstrapMode::Unshare, MmdebstrapMode::Root, MmdebstrapMode::RootWithoutMounts].map(extra),
+            [0, 0, 1]
+        );
+        let plain = rootfs().plain_argv(MmdebstrapMode::RootWithoutMounts, "x".into());
         let expected = "mmdebstrap --mode=root --skip=chroot/mount --format=tar --variant=minbase --architectures=amd64 \
                         --include=curl,git trixie x";
         assert_eq!(plain.join(" "), expected);
@@ -331,7 +336,7 @@ mod tests {
         assert_ne!(Rootfs { suite: "sid".into(), ..rootfs() }.key(), key);
         assert_ne!(Rootfs { recommends: true, ..rootfs() }.key(), key);
         let resolution = |content: &[u8]| {
-            let package = Locked {
+            let package = LockedPackage {
                 name: "git".into(),
                 version: "1".into(),
                 architecture: "all".into(),

@@ -7,28 +7,28 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rave_process::progress::Event;
 use serde::{Deserialize, Serialize};
 
-use super::apt::{self, Apt, Asked, Found};
+use super::apt::{self, Apt, ArchivePackage, PackageRequest};
 use super::deb_cache::DebCache;
-use super::lock::{Lock, Locked};
+use super::lock::{Lock, LockedPackage};
 use crate::digest::Hasher;
-use crate::error::{Error, Gone};
+use crate::error::{Error, UnavailablePackage};
 use crate::stage_cache::write_whole;
 use crate::stage_runner::StageRunner;
 
 /// What decides on the packages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Packages<'a> {
+pub enum PackagePolicy<'a> {
     /// `debian.lock`; what it does not have, and what the archive has no more, as the archive has it.
     Lock,
     /// `debian.lock`; what it has and cannot be had is an error.
     Frozen,
     /// Just these.
-    Exactly(&'a [Locked]),
+    Exactly(&'a [LockedPackage]),
 }
 
 /// Where packages may come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Network {
+pub enum NetworkAccess {
     /// The cache, else the archive.
     Allowed,
     /// The cache alone.
@@ -39,8 +39,8 @@ pub enum Network {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ResolveOptions<'a> {
     pub(crate) lock: &'a Lock,
-    pub(crate) packages: Packages<'a>,
-    pub(crate) network: Network,
+    pub(crate) packages: PackagePolicy<'a>,
+    pub(crate) network: NetworkAccess,
     /// Ask the archive again about what the lock does not say.
     pub(crate) refresh: bool,
     pub(crate) cache_dir: &'a Utf8Path,
@@ -50,16 +50,16 @@ pub(crate) struct ResolveOptions<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resolution {
     /// All of them, sorted.
-    pub packages: Vec<Locked>,
+    pub packages: Vec<LockedPackage>,
     /// Names of those that the lock does not have.
     pub outside: Vec<String>,
     /// Those that the lock has otherwise.
-    pub differs: Vec<Difference>,
+    pub differs: Vec<VersionDifference>,
 }
 
 /// A locked package that is not in the image as the lock has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Difference {
+pub struct VersionDifference {
     /// Its name.
     pub name: String,
     /// The locked version.
@@ -69,20 +69,20 @@ pub struct Difference {
 }
 
 impl Resolution {
-    fn exactly(packages: Vec<Locked>) -> Self {
+    fn exactly(packages: Vec<LockedPackage>) -> Self {
         let mut packages = packages;
         packages.sort();
         Self { packages, outside: Vec::new(), differs: Vec::new() }
     }
 
     /// Compares with the lock.
-    fn of(packages: Vec<Locked>, lock: &Lock) -> Self {
+    fn of(packages: Vec<LockedPackage>, lock: &Lock) -> Self {
         let mut resolution = Self::exactly(packages);
         for package in &resolution.packages {
             match lock.packages.get(&package.name) {
                 None => resolution.outside.push(package.name.clone()),
                 Some((locked, _)) if locked.version != package.version => {
-                    resolution.differs.push(Difference {
+                    resolution.differs.push(VersionDifference {
                         name: package.name.clone(),
                         locked: locked.version.clone(),
                         built: package.version.clone(),
@@ -96,8 +96,12 @@ impl Resolution {
 }
 
 /// What is known without asking the archive.
-pub(crate) fn known(options: &ResolveOptions<'_>, suite: &str, asked: Asked<'_>) -> Option<Resolution> {
-    if let Packages::Exactly(packages) = options.packages {
+pub(crate) fn known(
+    options: &ResolveOptions<'_>,
+    suite: &str,
+    asked: PackageRequest<'_>,
+) -> Option<Resolution> {
+    if let PackagePolicy::Exactly(packages) = options.packages {
         return Some(Resolution::exactly(packages.to_vec()));
     }
     let noted = || {
@@ -105,8 +109,8 @@ pub(crate) fn known(options: &ResolveOptions<'_>, suite: &str, asked: Asked<'_>)
         serde_json::from_slice::<Resolution>(&text).ok()
     };
     let usable = |resolution: &Resolution| {
-        let may_ask = options.refresh && options.network == Network::Allowed;
-        !may_ask && (options.packages == Packages::Lock || resolution.differs.is_empty())
+        let may_ask = options.refresh && options.network == NetworkAccess::Allowed;
+        !may_ask && (options.packages == PackagePolicy::Lock || resolution.differs.is_empty())
     };
     let covered = || {
         if asked.recommends {
@@ -119,7 +123,7 @@ pub(crate) fn known(options: &ResolveOptions<'_>, suite: &str, asked: Asked<'_>)
 }
 
 /// Where the archive's answer is kept: under all that the question depends on.
-fn note(options: &ResolveOptions<'_>, suite: &str, asked: Asked<'_>) -> Utf8PathBuf {
+fn note(options: &ResolveOptions<'_>, suite: &str, asked: PackageRequest<'_>) -> Utf8PathBuf {
     let mut hasher = Hasher::default();
     hasher.field("lock", options.lock.digest().bytes());
     hasher.field("suite", suite.as_bytes());
@@ -135,7 +139,7 @@ pub(crate) fn fetch(
     stages: &StageRunner<'_>,
     options: &ResolveOptions<'_>,
     suite: &str,
-    asked: Asked<'_>,
+    asked: PackageRequest<'_>,
     known: Option<Resolution>,
 ) -> Result<(DebCache, Resolution), Error> {
     let deb_cache = DebCache::open(options.cache_dir)?;
@@ -155,13 +159,13 @@ pub(crate) fn fetch(
 fn refuse_offline(
     options: &ResolveOptions<'_>,
     deb_cache: &DebCache,
-    asked: Asked<'_>,
+    asked: PackageRequest<'_>,
     resolution: Option<&Resolution>,
 ) -> Result<(), Error> {
-    if options.network == Network::Allowed {
+    if options.network == NetworkAccess::Allowed {
         return Ok(());
     }
-    let named = |package: &&Locked| format!("{} {}", package.name, package.version);
+    let named = |package: &&LockedPackage| format!("{} {}", package.name, package.version);
     let missing = match resolution {
         Some(resolution) => deb_cache.missing(&resolution.packages).iter().map(named).collect(),
         // Never asked about: what of it is in the lock says nothing.
@@ -177,10 +181,10 @@ fn from_archive(
     options: &ResolveOptions<'_>,
     deb_cache: &DebCache,
     suite: &str,
-    asked: Asked<'_>,
+    asked: PackageRequest<'_>,
     resolution: Option<&Resolution>,
 ) -> Result<Resolution, Error> {
-    let locked: Vec<&Locked> = options.lock.packages.values().map(|(package, _)| package).collect();
+    let locked: Vec<&LockedPackage> = options.lock.packages.values().map(|(package, _)| package).collect();
     let apt = Apt::open(stages, suite)?;
     let mut gone: BTreeSet<&str> = BTreeSet::new();
     if let Some(resolution) = resolution {
@@ -190,22 +194,22 @@ fn from_archive(
             apt.download(&available, deb_cache)?;
             return Ok(resolution.clone());
         }
-        let had: BTreeSet<&Locked> = available.iter().map(|found| &found.package).collect();
+        let had: BTreeSet<&LockedPackage> = available.iter().map(|found| &found.package).collect();
         let lost = missing.into_iter().filter(|package| !had.contains(package)).collect::<Vec<_>>();
         gone.extend(lost.iter().map(|package| package.name.as_str()));
-        if options.packages != Packages::Lock {
+        if options.packages != PackagePolicy::Lock {
             let newest = apt.newest(&gone)?;
-            let packages = lost.iter().map(|package| Gone {
+            let packages = lost.iter().map(|package| UnavailablePackage {
                 name: package.name.clone(),
                 locked: package.version.clone(),
                 archive: newest.get(&package.name).cloned(),
             });
-            return Err(Error::Gone { packages: packages.collect() });
+            return Err(Error::Unavailable { packages: packages.collect() });
         }
     }
     let kept = locked.iter().filter(|package| deb_cache.has(package)).map(|package| (*package).clone());
     apt.keep(deb_cache, &kept.collect::<Vec<_>>())?;
-    let pins: Vec<&Locked> =
+    let pins: Vec<&LockedPackage> =
         locked.into_iter().filter(|package| !gone.contains(package.name.as_str())).collect();
     resolve(&apt, options, deb_cache, suite, asked, &pins)
 }
@@ -216,24 +220,25 @@ fn resolve(
     options: &ResolveOptions<'_>,
     deb_cache: &DebCache,
     suite: &str,
-    asked: Asked<'_>,
-    pins: &[&Locked],
+    asked: PackageRequest<'_>,
+    pins: &[&LockedPackage],
 ) -> Result<Resolution, Error> {
     let found = match apt.resolve(asked, pins) {
         // A package from outside the lock may want a newer one of it than is locked.
-        Err(Error::Command { .. }) if options.packages == Packages::Lock => apt.resolve(asked, &[])?,
+        Err(Error::Command { .. }) if options.packages == PackagePolicy::Lock => apt.resolve(asked, &[])?,
         other => other?,
     };
-    let wanted: Vec<Found> = found.iter().filter(|found| !deb_cache.has(&found.package)).cloned().collect();
+    let wanted: Vec<ArchivePackage> =
+        found.iter().filter(|found| !deb_cache.has(&found.package)).cloned().collect();
     apt.download(&wanted, deb_cache)?;
     let resolution = Resolution::of(found.into_iter().map(|found| found.package).collect(), options.lock);
-    if options.packages == Packages::Frozen && !resolution.differs.is_empty() {
-        let gone = resolution.differs.iter().map(|difference| Gone {
+    if options.packages == PackagePolicy::Frozen && !resolution.differs.is_empty() {
+        let gone = resolution.differs.iter().map(|difference| UnavailablePackage {
             name: difference.name.clone(),
             locked: difference.locked.clone(),
             archive: Some(difference.built.clone()),
         });
-        return Err(Error::Gone { packages: gone.collect() });
+        return Err(Error::Unavailable { packages: gone.collect() });
     }
     let text = serde_json::to_vec(&resolution).expect("plain data");
     write_whole(&note(options, suite, asked), &text)?;
@@ -244,7 +249,7 @@ fn resolve(
 const SHOWN: usize = 8;
 
 fn tell(stages: &StageRunner<'_>, resolution: &Resolution) {
-    for Difference { name, locked, built } in &resolution.differs {
+    for VersionDifference { name, locked, built } in &resolution.differs {
         let text =
             format!("{name}: debian.lock has {locked}, which cannot be had any more; taken is {built}");
         stages.report(Event::Warning { text: &text });

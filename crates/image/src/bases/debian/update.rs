@@ -7,7 +7,7 @@ use camino::Utf8Path;
 use rave_process::progress::Sink;
 use rave_spec::Spec;
 
-use super::apt::{self, Apt, Asked};
+use super::apt::{self, Apt, PackageRequest};
 use super::lock::Lock;
 use super::version;
 use crate::error::{Error, IoContext as _};
@@ -16,7 +16,7 @@ use crate::stage_runner::StageRunner;
 
 /// What to renew, and where to work.
 #[derive(Debug, Clone, Copy)]
-pub struct Request<'a> {
+pub struct UpdateRequest<'a> {
     /// The checkout's own settings, without a user's.
     pub spec: &'a Spec,
     /// Where finished stages are kept.
@@ -27,7 +27,7 @@ pub struct Request<'a> {
 
 /// The archive as it is now.
 #[derive(Debug, Clone)]
-pub struct Renewed {
+pub struct UpdatedLock {
     /// The new lock; not yet written.
     pub lock: Lock,
     /// Names of packages whose version is in the suite of security fixes.
@@ -35,7 +35,7 @@ pub struct Renewed {
 }
 
 /// Asks the archive; changes nothing of the checkout.
-pub fn renew(request: &Request<'_>, sink: Sink<'_>) -> Result<Renewed, Error> {
+pub fn renew(request: &UpdateRequest<'_>, sink: Sink<'_>) -> Result<UpdatedLock, Error> {
     for folder in [request.cache_dir, request.log_dir] {
         fs::create_dir_all(folder).at("create", folder)?;
     }
@@ -46,7 +46,7 @@ pub fn renew(request: &Request<'_>, sink: Sink<'_>) -> Result<Renewed, Error> {
     stages.timed(apt::STAGE, || ask(&stages, request.spec))
 }
 
-fn ask(stages: &StageRunner<'_>, spec: &Spec) -> Result<Renewed, Error> {
+fn ask(stages: &StageRunner<'_>, spec: &Spec) -> Result<UpdatedLock, Error> {
     let apt = Apt::open(stages, spec.debian.suite.as_str())?;
     let mut lock = Lock {
         suite: spec.debian.suite.to_string(),
@@ -57,7 +57,7 @@ fn ask(stages: &StageRunner<'_>, spec: &Spec) -> Result<Renewed, Error> {
     let mut security = BTreeSet::new();
     for (name, profile) in &spec.profiles {
         let packages = spec.debian_packages(profile);
-        for found in apt.resolve(Asked { packages: &packages, recommends: false }, &[])? {
+        for found in apt.resolve(PackageRequest { packages: &packages, recommends: false }, &[])? {
             if found.is_security {
                 security.insert(found.package.name.clone());
             }
@@ -67,12 +67,12 @@ fn ask(stages: &StageRunner<'_>, spec: &Spec) -> Result<Renewed, Error> {
         }
         lock.profiles.insert(name.to_string(), packages);
     }
-    Ok(Renewed { lock, security })
+    Ok(UpdatedLock { lock, security })
 }
 
 /// A package that a renewal changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub struct PackageChange {
     /// Its name.
     pub name: String,
     /// The locked version; `None` where it is new.
@@ -80,12 +80,12 @@ pub struct Change {
     /// The archive's version; `None` where it is no longer needed.
     pub new: Option<String>,
     /// What that means.
-    pub kind: Kind,
+    pub kind: ChangeKind,
 }
 
 /// What a change is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub enum ChangeKind {
     /// A newer version, from the suite of security fixes.
     Security,
     /// A newer version.
@@ -101,7 +101,7 @@ pub enum Kind {
 }
 
 /// What changes from one lock to the other: security fixes first, then by name.
-pub fn changes(old: Option<&Lock>, renewed: &Renewed) -> Vec<Change> {
+pub fn changes(old: Option<&Lock>, renewed: &UpdatedLock) -> Vec<PackageChange> {
     let none = BTreeMap::new();
     let old = old.map_or(&none, |lock| &lock.packages);
     let new = &renewed.lock.packages;
@@ -110,26 +110,26 @@ pub fn changes(old: Option<&Lock>, renewed: &Renewed) -> Vec<Change> {
         let (old, new) = (old.get(name).map(|(old, _)| old), new.get(name).map(|(new, _)| new));
         let kind = match (old, new) {
             (Some(old), Some(new)) => match version::compare(&old.version, &new.version) {
-                std::cmp::Ordering::Less if renewed.security.contains(name) => Kind::Security,
-                std::cmp::Ordering::Less => Kind::Newer,
-                std::cmp::Ordering::Greater => Kind::Older,
-                std::cmp::Ordering::Equal if old.sha256 != new.sha256 => Kind::Rebuilt,
+                std::cmp::Ordering::Less if renewed.security.contains(name) => ChangeKind::Security,
+                std::cmp::Ordering::Less => ChangeKind::Newer,
+                std::cmp::Ordering::Greater => ChangeKind::Older,
+                std::cmp::Ordering::Equal if old.sha256 != new.sha256 => ChangeKind::Rebuilt,
                 std::cmp::Ordering::Equal => return None,
             },
-            (None, _) => Kind::Added,
-            (_, None) => Kind::Removed,
+            (None, _) => ChangeKind::Added,
+            (_, None) => ChangeKind::Removed,
         };
-        let version = |package: &super::lock::Locked| package.version.clone();
-        Some(Change { name: name.clone(), old: old.map(version), new: new.map(version), kind })
+        let version = |package: &super::lock::LockedPackage| package.version.clone();
+        Some(PackageChange { name: name.clone(), old: old.map(version), new: new.map(version), kind })
     };
-    let mut changes: Vec<Change> = names.into_iter().filter_map(change).collect();
+    let mut changes: Vec<PackageChange> = names.into_iter().filter_map(change).collect();
     changes.sort_by_key(|change| change.kind);
     changes
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::lock::Locked;
+    use super::super::lock::LockedPackage;
     use super::*;
     use crate::digest::Digest;
 
@@ -137,7 +137,8 @@ mod tests {
         let package = |(name, version): &(&str, &str)| {
             let sha256 = Digest::of_bytes(version.as_bytes());
             let (name, version) = ((*name).to_owned(), version.trim_end_matches('!').to_owned());
-            let package = Locked { name: name.clone(), version, architecture: "all".into(), size: 1, sha256 };
+            let package =
+                LockedPackage { name: name.clone(), version, architecture: "all".into(), size: 1, sha256 };
             (name, (package, BTreeSet::new()))
         };
         let packages = packages.iter().map(package).collect();
@@ -149,10 +150,10 @@ mod tests {
         let old = lock(&[("a", "1.9"), ("b", "2"), ("c", "1"), ("d", "2"), ("e", "1"), ("same", "1")]);
         let new =
             lock(&[("a", "1.10"), ("b", "2+deb13u1"), ("c", "1!"), ("d", "2~1"), ("f", "3"), ("same", "1")]);
-        let renewed = Renewed { lock: new, security: ["b", "same"].map(String::from).into() };
+        let renewed = UpdatedLock { lock: new, security: ["b", "same"].map(String::from).into() };
         let told: Vec<String> = changes(Some(&old), &renewed)
             .into_iter()
-            .map(|Change { name, old, new, kind }| {
+            .map(|PackageChange { name, old, new, kind }| {
                 let text = |version: Option<String>| version.unwrap_or_else(|| "-".into());
                 format!("{name} {} {} {kind:?}", text(old), text(new))
             })

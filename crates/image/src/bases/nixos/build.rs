@@ -10,26 +10,26 @@ use rave_spec::{Format, Nixos, Spec};
 
 use super::argv;
 use super::build_failure::FailureCollector;
-use super::error::{Error as NixError, Here};
-use super::events::{Event, Kind, Reader};
-use super::host::Nix;
+use super::error::{Checkout, Error as NixError};
+use super::events::{ActivityKind, NixEvent, Reader};
+use super::gc_roots::GcRoots;
+use super::installation::Nix;
 use super::progress::Progress;
-use super::query::{self, Built, Flake};
-use super::roots::Roots;
+use super::responses::{self, BuiltOutput, Flake};
 use super::transcript::Transcript;
-use super::{place, progress};
+use super::{output_links, progress};
 use crate::artifact;
-use crate::build::{Built as Image, ChangedArtifact, config, lock};
+use crate::build::{BuildResult, ChangedArtifact, config, lock};
 use crate::error::{Error, IoContext as _, StageContext as _};
-use crate::manifest::{self, Artifact, BuildTool, Manifest, Origin, Output, SCHEMA};
-use crate::tools;
+use crate::manifest::{self, Artifact, BuildTool, Manifest, NixOutput, Origin, SCHEMA};
+use crate::npm_tools;
 
 /// The stage that puts results in their place.
 const PLACE: &str = "artifacts";
 
 /// What to build.
 #[derive(Debug, Clone)]
-pub struct Order<'a> {
+pub struct FlakeBuild<'a> {
     /// The checkout, with its flake.
     pub root: &'a Utf8Path,
     /// What the flake sees of the settings: rave.toml and profiles/ alone.
@@ -55,13 +55,13 @@ pub struct Order<'a> {
 }
 
 /// Builds what is asked for and missing.
-pub fn build(order: &Order<'_>, sink: Sink<'_>) -> Result<Image, Error> {
+pub fn build(order: &FlakeBuild<'_>, sink: Sink<'_>) -> Result<BuildResult, Error> {
     let nix = Nix::find()?;
     for folder in [order.out_dir, order.cache_dir, order.state_dir, order.log_dir] {
         fs::create_dir_all(folder).at("create", folder)?;
     }
     let _lock = lock(order.cache_dir, sink)?;
-    let roots = Roots::open(order.state_dir, order.out_dir)?;
+    let roots = GcRoots::open(order.state_dir, order.out_dir)?;
     let argv = argv::build(order.formats, order.profile, order.options, &roots.pending());
     let built = order.nix(&argv, sink)?;
     let before = Manifest::read(order.out_dir).ok();
@@ -71,15 +71,15 @@ pub fn build(order: &Order<'_>, sink: Sink<'_>) -> Result<Image, Error> {
     }
     roots.tidy()?;
     if let (Some(manifest), true) = (&before, kept.iter().all(Option::is_some)) {
-        return Ok(Image { manifest: manifest.clone(), changed: false });
+        return Ok(BuildResult { manifest: manifest.clone(), changed: false });
     }
     let manifest = order.manifest(&nix, &built, kept, before.as_ref(), &roots, sink)?;
     manifest.write(order.out_dir)?;
-    Ok(Image { manifest, changed: true })
+    Ok(BuildResult { manifest, changed: true })
 }
 
 /// Whether all asked artifacts are there, made from the flake as it is now. Builds nothing.
-pub fn is_current(order: &Order<'_>, sink: Sink<'_>) -> Result<bool, Error> {
+pub fn is_current(order: &FlakeBuild<'_>, sink: Sink<'_>) -> Result<bool, Error> {
     let Ok(manifest) = Manifest::read(order.out_dir) else { return Ok(false) };
     if order.formats.iter().any(|format| present(&manifest, order.out_dir, *format).is_none()) {
         return Ok(false);
@@ -88,9 +88,9 @@ pub fn is_current(order: &Order<'_>, sink: Sink<'_>) -> Result<bool, Error> {
     fs::create_dir_all(order.log_dir).at("create", order.log_dir)?;
     let argv = argv::evaluate(order.formats, order.profile, order.options);
     let wanted = order.nix(&argv, sink)?;
-    let is_of = |(format, wanted): (&Format, &Built)| {
+    let is_of = |(format, wanted): (&Format, &BuiltOutput)| {
         let artifact = manifest.artifacts.iter().find(|artifact| artifact.format == *format);
-        artifact.is_some_and(|artifact| artifact.key == place::key(wanted))
+        artifact.is_some_and(|artifact| artifact.key == output_links::key(wanted))
     };
     Ok(order.formats.iter().zip(&wanted).all(is_of))
 }
@@ -102,15 +102,16 @@ fn present<'m>(manifest: &'m Manifest, out_dir: &Utf8Path, format: Format) -> Op
     artifact::is_unchanged(out_dir, artifact).then_some(artifact)
 }
 
-impl Order<'_> {
+impl FlakeBuild<'_> {
     /// Runs nix, shows what it does, and reads its answer.
-    fn nix(&self, argv: &[String], sink: Sink<'_>) -> Result<Vec<Built>, Error> {
+    fn nix(&self, argv: &[String], sink: Sink<'_>) -> Result<Vec<BuiltOutput>, Error> {
         let log = self.log_dir.join("nixos.log");
         let mut transcript = Transcript::create(&log, argv)?;
         let (mut progress, mut failure, mut evaluated) =
             (Progress::new(sink), FailureCollector::default(), false);
-        let mut take = |event: Event| {
-            evaluated |= matches!(event, Event::Started { kind: Kind::Realise | Kind::Builds, .. });
+        let mut take = |event: NixEvent| {
+            evaluated |=
+                matches!(event, NixEvent::Started { kind: ActivityKind::Realise | ActivityKind::Builds, .. });
             transcript.take(&event);
             failure.take(&event);
             progress.take(&event);
@@ -129,12 +130,12 @@ impl Order<'_> {
             Ok(_) => {}
             Err(rave_process::Error::Failed { .. }) => {
                 let source = self.flake().ok().and_then(|flake| flake.source);
-                let here = Here { root: self.root, source };
+                let here = Checkout { root: self.root, source };
                 return Err(NixError::of_run(&failure, evaluated, &here, &log).into());
             }
             Err(error) => return Err(error).stage(progress::BUILD),
         }
-        let built = query::built(&answer, self.formats.len())?;
+        let built = responses::built(&answer, self.formats.len())?;
         progress.finish();
         Ok(built)
     }
@@ -143,7 +144,7 @@ impl Order<'_> {
     fn kept(
         &self,
         before: Option<&Manifest>,
-        built: &[Built],
+        built: &[BuiltOutput],
         sink: Sink<'_>,
     ) -> Result<Vec<Option<Artifact>>, Error> {
         let mut kept = Vec::new();
@@ -151,7 +152,8 @@ impl Order<'_> {
             let artifact = before.filter(|manifest| manifest.origin.nixos().is_some());
             let artifact =
                 artifact.and_then(|manifest| manifest.artifacts.iter().find(|one| one.format == *format));
-            let artifact = artifact.filter(|artifact| artifact.key == place::key(built) && !self.refresh);
+            let artifact =
+                artifact.filter(|artifact| artifact.key == output_links::key(built) && !self.refresh);
             kept.push(match artifact.map(|artifact| (artifact, artifact::verify(self.out_dir, artifact))) {
                 Some((artifact, Ok(_))) => Some(artifact.clone()),
                 Some((_, Err(error @ Error::ArtifactDiffers { .. }))) => {
@@ -171,10 +173,10 @@ impl Order<'_> {
     fn manifest(
         &self,
         nix: &Nix,
-        built: &[Built],
+        built: &[BuiltOutput],
         kept: Vec<Option<Artifact>>,
         before: Option<&Manifest>,
-        roots: &Roots,
+        roots: &GcRoots,
         sink: Sink<'_>,
     ) -> Result<Manifest, Error> {
         sink(Shown::StageStarted { stage: PLACE });
@@ -185,9 +187,9 @@ impl Order<'_> {
         for (((format, built), kept), info) in self.formats.iter().zip(built).zip(kept).zip(infos) {
             let artifact = match kept {
                 Some(artifact) => artifact,
-                None => place::place(*format, built, self.out_dir)?,
+                None => output_links::place(*format, built, self.out_dir)?,
             };
-            let output = Output {
+            let output = NixOutput {
                 format: *format,
                 drv_path: built.drv_path.clone(),
                 out_path: built.out_path.clone(),
@@ -208,14 +210,14 @@ impl Order<'_> {
         sink(Shown::StageFinished { stage: PLACE, elapsed, outcome: Outcome::Built });
         Ok(Manifest {
             schema: SCHEMA,
-            origin: Origin::Nixos(manifest::Nixos {
+            origin: Origin::Nixos(manifest::NixosOrigin {
                 flake_revision: flake.revision,
                 flake_nar_hash: flake.nar_hash,
                 nix_version: nix.said.clone(),
                 outputs,
             }),
             profile: self.profile.to_owned(),
-            npm_packages: tools::locked(&guest)?,
+            npm_packages: npm_tools::locked(&guest)?,
             guest,
             artifacts,
             build_tools: vec![BuildTool { name: "nix".into(), version: nix.said.clone() }],
@@ -228,8 +230,8 @@ impl Order<'_> {
         &self,
         before: Option<&Manifest>,
         flake: &Flake,
-        roots: &Roots,
-    ) -> Result<Vec<(Artifact, Output)>, Error> {
+        roots: &GcRoots,
+    ) -> Result<Vec<(Artifact, NixOutput)>, Error> {
         let mut stay = Vec::new();
         for format in Format::ALL.iter().copied().filter(|format| !self.formats.contains(format)) {
             let of_same_flake = before.and_then(|manifest| {
@@ -242,7 +244,7 @@ impl Order<'_> {
             if let Some(pair) = of_same_flake {
                 stay.push(pair);
             } else {
-                place::remove_all(format, self.out_dir)?;
+                output_links::remove_all(format, self.out_dir)?;
                 roots.drop(format)?;
             }
         }
@@ -251,13 +253,13 @@ impl Order<'_> {
 
     fn flake(&self) -> Result<Flake, Error> {
         let text = self.ask(&argv::metadata(self.options))?;
-        Ok(query::flake(&text)?)
+        Ok(responses::flake(&text)?)
     }
 
-    fn path_infos(&self, built: &[Built]) -> Result<Vec<query::PathInfo>, Error> {
+    fn path_infos(&self, built: &[BuiltOutput]) -> Result<Vec<responses::PathInfo>, Error> {
         let paths: Vec<&str> = built.iter().map(|built| built.out_path.as_str()).collect();
         let text = self.ask(&argv::path_info(&paths))?;
-        built.iter().map(|built| Ok(query::path_info(&text, &built.out_path)?)).collect()
+        built.iter().map(|built| Ok(responses::path_info(&text, &built.out_path)?)).collect()
     }
 
     fn ask(&self, argv: &[String]) -> Result<String, Error> {

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::events::{Event, Kind, Level};
+use super::events::{ActivityKind, Level, NixEvent};
 
 /// Lines of a build that are kept.
 const LINES: usize = 40;
@@ -38,29 +38,29 @@ pub(super) struct FailedBuild {
 }
 
 impl FailureCollector {
-    pub(super) fn take(&mut self, event: &Event) {
+    pub(super) fn take(&mut self, event: &NixEvent) {
         match event {
-            Event::Started { id, kind: Kind::Build, drv: Some(drv), .. } => {
+            NixEvent::Started { id, kind: ActivityKind::Build, drv: Some(drv), .. } => {
                 self.running.insert(*id, Build { drv: drv.clone(), lines: VecDeque::new() });
             }
-            Event::Log { id, line } => {
+            NixEvent::Log { id, line } => {
                 if let Some(build) = self.running.get_mut(id) {
                     push(&mut build.lines, line.clone(), LINES);
                 }
             }
-            Event::Stopped { id } => {
+            NixEvent::Stopped { id } => {
                 if let Some(build) = self.running.remove(id) {
                     push(&mut self.ended, build, ENDED);
                 }
             }
-            Event::Message { level: Level::Error, text } => {
+            NixEvent::Message { level: Level::Error, text } => {
                 // The first ones name the cause; the last one sums up.
                 if self.errors.len() == MESSAGES {
                     self.errors.pop();
                 }
                 self.errors.push(text.clone());
             }
-            Event::Message { text, .. } => push(&mut self.said, text.clone(), LINES),
+            NixEvent::Message { text, .. } => push(&mut self.said, text.clone(), LINES),
             _ => {}
         }
     }
@@ -121,8 +121,8 @@ fn push<T>(kept: &mut VecDeque<T>, one: T, most: usize) {
 mod tests {
     use super::*;
 
-    fn error(text: &str) -> Event {
-        Event::Message { level: Level::Error, text: text.into() }
+    fn error(text: &str) -> NixEvent {
+        NixEvent::Message { level: Level::Error, text: text.into() }
     }
 
     #[test]
@@ -130,14 +130,14 @@ mod tests {
         let mut failure = FailureCollector::default();
         for (id, drv) in [(1, "/nix/store/a-bad.drv"), (2, "/nix/store/b-good.drv")] {
             let text = String::new();
-            failure.take(&Event::Started { id, kind: Kind::Build, text, drv: Some(drv.into()) });
+            failure.take(&NixEvent::Started { id, kind: ActivityKind::Build, text, drv: Some(drv.into()) });
         }
         for number in 0..60 {
-            failure.take(&Event::Log { id: 1, line: format!("line {number}") });
-            failure.take(&Event::Log { id: 2, line: "another's".into() });
+            failure.take(&NixEvent::Log { id: 1, line: format!("line {number}") });
+            failure.take(&NixEvent::Log { id: 2, line: "another's".into() });
         }
         failure.take(&error("error: 1 dependencies of derivation '/nix/store/c-worse.drv' failed to build"));
-        failure.take(&Event::Stopped { id: 1 });
+        failure.take(&NixEvent::Stopped { id: 1 });
         let words = "error: builder for '/nix/store/a-bad.drv' failed with exit code 3;\n       last 10 log lines:\n       > line 59";
         failure.take(&error(words));
         let failed = failure.failed_build().unwrap();
@@ -164,8 +164,8 @@ mod tests {
         let mut failure = FailureCollector::default();
         for id in 0..10_000 {
             let drv = Some(format!("/nix/store/{id}.drv"));
-            failure.take(&Event::Started { id, kind: Kind::Build, text: String::new(), drv });
-            failure.take(&Event::Stopped { id });
+            failure.take(&NixEvent::Started { id, kind: ActivityKind::Build, text: String::new(), drv });
+            failure.take(&NixEvent::Stopped { id });
             failure.take(&error(&format!("error: {id}")));
         }
         assert_eq!((failure.ended.len(), failure.errors.len()), (ENDED, MESSAGES));

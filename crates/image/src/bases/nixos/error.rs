@@ -4,7 +4,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rave_spec::Format;
 
 use super::build_failure::{FailedBuild, FailureCollector};
-use super::host::{OLDEST, Version};
+use super::installation::{OLDEST, Version};
 
 /// How to get nix, in one line.
 pub const HOW_TO_GET_NIX: &str =
@@ -96,7 +96,7 @@ impl Error {
     pub(super) fn of_run(
         failure: &FailureCollector,
         evaluated: bool,
-        here: &Here<'_>,
+        here: &Checkout<'_>,
         log: &Utf8Path,
     ) -> Self {
         let log = log.to_owned();
@@ -178,14 +178,14 @@ impl Error {
 const MOST_LINES: usize = 40;
 
 /// The project as a trace names it.
-pub(super) struct Here<'a> {
+pub(super) struct Checkout<'a> {
     /// The checkout.
     pub(super) root: &'a Utf8Path,
     /// Its copy in the store, where that is known.
     pub(super) source: Option<String>,
 }
 
-impl Here<'_> {
+impl Checkout<'_> {
     /// An evaluation's error without what is not about this project: its first line, then what it says further and the places of
     /// this project in the trace.
     fn trimmed(&self, text: &str) -> (String, Vec<String>) {
@@ -231,15 +231,15 @@ const MOST_PLACES: usize = 8;
 
 #[cfg(test)]
 mod tests {
-    use super::super::events::{Event, Level};
+    use super::super::events::{Level, NixEvent};
     use super::*;
 
     const SOURCE: &str = "/nix/store/k6w40gs4gnhvbj3bq1f59f78ij90ymnp-source";
 
     fn of(text: &str, evaluated: bool) -> Error {
         let mut failure = FailureCollector::default();
-        failure.take(&Event::Message { level: Level::Error, text: text.into() });
-        let here = Here { root: "/home/me/rave".into(), source: Some(SOURCE.into()) };
+        failure.take(&NixEvent::Message { level: Level::Error, text: text.into() });
+        let here = Checkout { root: "/home/me/rave".into(), source: Some(SOURCE.into()) };
         Error::of_run(&failure, evaluated, &here, "/state/nix.log".into())
     }
 
@@ -283,8 +283,8 @@ mod tests {
     #[test]
     fn a_nix_that_only_says_something_plain_is_quoted() {
         let mut failure = FailureCollector::default();
-        failure.take(&Event::Message { level: Level::Info, text: "Segmentation fault".into() });
-        let here = Here { root: "/x".into(), source: None };
+        failure.take(&NixEvent::Message { level: Level::Info, text: "Segmentation fault".into() });
+        let here = Checkout { root: "/x".into(), source: None };
         let error = Error::of_run(&failure, false, &here, "/log".into());
         assert_eq!(error.to_string(), "nix failed: Segmentation fault");
     }

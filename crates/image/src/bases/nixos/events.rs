@@ -19,7 +19,7 @@ const MARK: &str = "@nix ";
 
 /// What an activity is about, as far as it matters here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum ActivityKind {
     /// A path is copied between stores (100).
     CopyPath,
     /// A file is downloaded or uploaded (101).
@@ -47,13 +47,13 @@ pub enum Level {
 
 /// One thing that nix said.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
+pub enum NixEvent {
     /// An activity began.
     Started {
         /// Its number.
         id: u64,
         /// What it is about.
-        kind: Kind,
+        kind: ActivityKind,
         /// What nix would show.
         text: String,
         /// The derivation, of a build.
@@ -85,7 +85,7 @@ pub enum Event {
         /// Its number.
         id: u64,
         /// Which others.
-        kind: Kind,
+        kind: ActivityKind,
         /// How much.
         amount: u64,
     },
@@ -107,7 +107,7 @@ pub struct Reader {
 
 impl Reader {
     /// Takes a line, or a piece of one that was too long.
-    pub fn take(&mut self, line: &str, emit: &mut dyn FnMut(Event)) {
+    pub fn take(&mut self, line: &str, emit: &mut dyn FnMut(NixEvent)) {
         if line.starts_with(MARK) {
             self.give_up(emit);
         } else if !self.pending.is_empty() {
@@ -126,11 +126,11 @@ impl Reader {
     }
 
     /// The end of the output.
-    pub fn finish(mut self, emit: &mut dyn FnMut(Event)) {
+    pub fn finish(mut self, emit: &mut dyn FnMut(NixEvent)) {
         self.give_up(emit);
     }
 
-    fn try_pending(&mut self, last_piece: usize, emit: &mut dyn FnMut(Event)) {
+    fn try_pending(&mut self, last_piece: usize, emit: &mut dyn FnMut(NixEvent)) {
         match serde_json::from_str::<Value>(&self.pending) {
             Ok(value) => {
                 self.pending.clear();
@@ -144,7 +144,7 @@ impl Reader {
     }
 
     /// The line will not become whole: what is in it is told if it may be an error.
-    fn give_up(&mut self, emit: &mut dyn FnMut(Event)) {
+    fn give_up(&mut self, emit: &mut dyn FnMut(NixEvent)) {
         let text = std::mem::take(&mut self.pending);
         if !text.is_empty() {
             salvage(&text).into_iter().for_each(emit);
@@ -152,14 +152,14 @@ impl Reader {
     }
 }
 
-fn said_plainly(line: &str) -> Event {
+fn said_plainly(line: &str) -> NixEvent {
     let text = plain(line);
     let level = if text.trim_start().starts_with("error:") { Level::Error } else { Level::Info };
-    Event::Message { level, text }
+    NixEvent::Message { level, text }
 }
 
 /// The message of an object that is cut off or broken. Keys come in the order of the alphabet, so `level` is before `msg`.
-fn salvage(object: &str) -> Option<Event> {
+fn salvage(object: &str) -> Option<NixEvent> {
     const MSG: &str = "\"msg\":\"";
     let level = [("\"level\":0", Level::Error), ("\"level\":1", Level::Warning)];
     let level =
@@ -172,7 +172,7 @@ fn salvage(object: &str) -> Option<Event> {
         None => return None,
     };
     let level = if text.contains("error:") { Level::Error } else { level };
-    Some(Event::Message { level, text })
+    Some(NixEvent::Message { level, text })
 }
 
 /// The text of a JSON string that begins with a quote and may end anywhere.
@@ -186,7 +186,7 @@ fn unescaped(quoted: &str) -> String {
         .unwrap_or_else(|| quoted.trim_start_matches('"').to_owned())
 }
 
-fn event(value: &Value) -> Option<Event> {
+fn event(value: &Value) -> Option<NixEvent> {
     let number = |key: &str| value.get(key).and_then(Value::as_u64);
     let text = |key: &str| value.get(key).and_then(Value::as_str);
     let field = |at: usize| value.get("fields").and_then(|fields| fields.get(at));
@@ -194,24 +194,25 @@ fn event(value: &Value) -> Option<Event> {
     match text("action")? {
         "start" => {
             let kind = kind(number("type").unwrap_or_default());
-            let drv =
-                (kind == Kind::Build).then(|| field(0).and_then(Value::as_str).map(str::to_owned)).flatten();
-            Some(Event::Started {
+            let drv = (kind == ActivityKind::Build)
+                .then(|| field(0).and_then(Value::as_str).map(str::to_owned))
+                .flatten();
+            Some(NixEvent::Started {
                 id: number("id")?,
                 kind,
                 text: plain(text("text").unwrap_or_default()),
                 drv,
             })
         }
-        "stop" => Some(Event::Stopped { id: number("id")? }),
+        "stop" => Some(NixEvent::Stopped { id: number("id")? }),
         "msg" => Some(message(value)),
         "result" => {
             let id = number("id")?;
             match number("type")? {
                 // A line of a build, or of the hook after it.
-                101 | 107 => Some(Event::Log { id, line: plain(field(0)?.as_str()?) }),
-                105 => Some(Event::Progress { id, done: count(0)?, expected: count(1)? }),
-                106 => Some(Event::Expected { id, kind: kind(count(0)?), amount: count(1)? }),
+                101 | 107 => Some(NixEvent::Log { id, line: plain(field(0)?.as_str()?) }),
+                105 => Some(NixEvent::Progress { id, done: count(0)?, expected: count(1)? }),
+                106 => Some(NixEvent::Expected { id, kind: kind(count(0)?), amount: count(1)? }),
                 _ => None,
             }
         }
@@ -220,7 +221,7 @@ fn event(value: &Value) -> Option<Event> {
 }
 
 /// Whatever it lacks, a message is one.
-fn message(value: &Value) -> Event {
+fn message(value: &Value) -> NixEvent {
     let text = ["msg", "raw_msg"].into_iter().find_map(|key| value.get(key)?.as_str());
     let text = text.map_or_else(|| plain(&value.to_string()), plain);
     let level = match value.get("level").and_then(Value::as_u64) {
@@ -229,17 +230,17 @@ fn message(value: &Value) -> Event {
         None if text.contains("error:") => Level::Error,
         Some(_) | None => Level::Info,
     };
-    Event::Message { level, text }
+    NixEvent::Message { level, text }
 }
 
-fn kind(number: u64) -> Kind {
+fn kind(number: u64) -> ActivityKind {
     match number {
-        100 => Kind::CopyPath,
-        101 => Kind::FileTransfer,
-        102 => Kind::Realise,
-        104 => Kind::Builds,
-        105 => Kind::Build,
-        _ => Kind::Other,
+        100 => ActivityKind::CopyPath,
+        101 => ActivityKind::FileTransfer,
+        102 => ActivityKind::Realise,
+        104 => ActivityKind::Builds,
+        105 => ActivityKind::Build,
+        _ => ActivityKind::Other,
     }
 }
 

@@ -8,13 +8,13 @@ pub mod build;
 mod build_failure;
 pub mod error;
 pub mod events;
-pub mod host;
-mod place;
+mod gc_roots;
+pub mod installation;
+mod output_links;
 mod progress;
-mod query;
-mod roots;
+mod responses;
 mod text;
 mod transcript;
 
-pub use build::{Order, build, is_current};
+pub use build::{FlakeBuild, build, is_current};
 pub use error::Error;

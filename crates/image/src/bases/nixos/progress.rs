@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rave_process::progress::{Event as Shown, Outcome, Sink, Unit};
 
-use super::events::{Event, Kind, Level};
+use super::events::{ActivityKind, Level, NixEvent};
 use super::text::drv_name;
 
 /// The flake is evaluated.
@@ -52,24 +52,24 @@ impl<'a> Progress<'a> {
         progress
     }
 
-    pub(super) fn take(&mut self, event: &Event) {
+    pub(super) fn take(&mut self, event: &NixEvent) {
         match event {
-            Event::Started { id, kind, text, drv } => self.started(*id, *kind, text, drv.as_deref()),
-            Event::Stopped { id } => self.stopped(*id),
-            Event::Log { id, line } => {
+            NixEvent::Started { id, kind, text, drv } => self.started(*id, *kind, text, drv.as_deref()),
+            NixEvent::Stopped { id } => self.stopped(*id),
+            NixEvent::Log { id, line } => {
                 let line = match self.builds.get(id) {
                     Some(name) => format!("{name}> {line}"),
                     None => line.clone(),
                 };
                 self.output(BUILD, &line);
             }
-            Event::Progress { id, done, expected } => self.further(*id, *done, *expected),
-            Event::Expected { id, kind: Kind::FileTransfer, amount } => {
+            NixEvent::Progress { id, done, expected } => self.further(*id, *done, *expected),
+            NixEvent::Expected { id, kind: ActivityKind::FileTransfer, amount } => {
                 self.expected.insert(*id, *amount);
                 self.show_fetched();
             }
-            Event::Expected { .. } => {}
-            Event::Message { level, text } => self.message(*level, text),
+            NixEvent::Expected { .. } => {}
+            NixEvent::Message { level, text } => self.message(*level, text),
         }
     }
 
@@ -80,31 +80,33 @@ impl<'a> Progress<'a> {
         }
     }
 
-    fn started(&mut self, id: u64, kind: Kind, text: &str, drv: Option<&str>) {
+    fn started(&mut self, id: u64, kind: ActivityKind, text: &str, drv: Option<&str>) {
         match kind {
-            Kind::Realise | Kind::Builds => {
+            ActivityKind::Realise | ActivityKind::Builds => {
                 self.close(EVALUATION);
-                if kind == Kind::Builds {
+                if kind == ActivityKind::Builds {
                     self.counter = Some(id);
                 }
             }
-            Kind::Build => {
+            ActivityKind::Build => {
                 self.begin(BUILD);
                 let name = drv_name(drv.unwrap_or(text)).to_owned();
                 self.output(BUILD, &format!("building {name}"));
                 self.builds.insert(id, name);
             }
-            Kind::FileTransfer => {
+            ActivityKind::FileTransfer => {
                 self.begin(FETCH);
                 self.downloads.insert(id, (0, 0));
                 self.output(FETCH, text);
             }
-            Kind::CopyPath => {
+            ActivityKind::CopyPath => {
                 self.begin(FETCH);
                 self.output(FETCH, text);
             }
-            Kind::Other if !text.is_empty() && self.is_open(EVALUATION) => self.output(EVALUATION, text),
-            Kind::Other => {}
+            ActivityKind::Other if !text.is_empty() && self.is_open(EVALUATION) => {
+                self.output(EVALUATION, text);
+            }
+            ActivityKind::Other => {}
         }
     }
 

@@ -6,7 +6,7 @@ use std::io::{BufWriter, Write as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::events::Event;
+use super::events::NixEvent;
 use super::text::drv_name;
 use crate::error::{Error, IoContext as _};
 
@@ -25,23 +25,23 @@ impl Transcript {
         Ok(Self { path: path.to_owned(), file, builds: HashMap::new() })
     }
 
-    pub(super) fn take(&mut self, event: &Event) {
+    pub(super) fn take(&mut self, event: &NixEvent) {
         // A log that cannot be written is told once, at the end.
         let _ = match event {
-            Event::Started { id, drv: Some(drv), .. } => {
+            NixEvent::Started { id, drv: Some(drv), .. } => {
                 self.builds.insert(*id, drv_name(drv).to_owned());
                 writeln!(self.file, "building {drv}")
             }
-            Event::Started { text, .. } if !text.is_empty() => writeln!(self.file, "{text}"),
-            Event::Stopped { id } => {
+            NixEvent::Started { text, .. } if !text.is_empty() => writeln!(self.file, "{text}"),
+            NixEvent::Stopped { id } => {
                 self.builds.remove(id);
                 Ok(())
             }
-            Event::Log { id, line } => {
+            NixEvent::Log { id, line } => {
                 let name = self.builds.get(id).map(String::as_str).unwrap_or_default();
                 writeln!(self.file, "{name}> {line}")
             }
-            Event::Message { text, .. } => writeln!(self.file, "{text}"),
+            NixEvent::Message { text, .. } => writeln!(self.file, "{text}"),
             _ => Ok(()),
         };
     }

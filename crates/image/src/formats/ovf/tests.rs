@@ -37,12 +37,12 @@ fn item() -> impl Strategy<Value = Item> {
     )
 }
 
-fn machine() -> impl Strategy<Value = vbox::Machine> {
+fn machine() -> impl Strategy<Value = vbox::VboxMachine> {
     let uuid = || "[0-9a-f]{8}";
     let forward = (text(), "[0-9.]{0,15}", any::<u16>(), any::<u16>())
-        .prop_map(|(name, host_address, host, guest)| vbox::Forward { name, host_address, host, guest });
+        .prop_map(|(name, host_address, host, guest)| vbox::NatForward { name, host_address, host, guest });
     (uuid(), text(), text(), any::<(u32, u64, u32)>(), uuid(), vec(forward, 0..4)).prop_map(
-        |(uuid, name, os_type, (cpus, memory_mib, video_mib), disk, forwards)| vbox::Machine {
+        |(uuid, name, os_type, (cpus, memory_mib, video_mib), disk, forwards)| vbox::VboxMachine {
             uuid,
             name,
             os_type,

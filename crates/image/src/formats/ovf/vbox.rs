@@ -11,7 +11,7 @@ const TCP: u8 = 1;
 
 /// The machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Machine {
+pub struct VboxMachine {
     /// Its UUID.
     pub uuid: String,
     /// Its name.
@@ -27,12 +27,12 @@ pub struct Machine {
     /// The UUID of the disk on its first SATA port, as `vbox:uuid` has it.
     pub disk: String,
     /// What the host reaches by NAT.
-    pub forwards: Vec<Forward>,
+    pub forwards: Vec<NatForward>,
 }
 
 /// A TCP port of the host that leads into the guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Forward {
+pub struct NatForward {
     /// Its name, unique in the machine.
     pub name: String,
     /// The host's address that listens.
@@ -43,7 +43,7 @@ pub struct Forward {
     pub guest: u16,
 }
 
-pub(super) fn render(machine: &Machine) -> Element {
+pub(super) fn render(machine: &VboxMachine) -> Element {
     let on = |name: &str| Element::new(name).attribute("enabled", true);
     let cpu = Element::new("CPU").attribute("count", machine.cpus);
     let cpu = cpu.children(["PAE", "LongMode", "X2APIC"].map(on));
@@ -80,8 +80,8 @@ pub(super) fn render(machine: &Machine) -> Element {
 }
 
 /// `82540EM` is what VirtualBox calls E1000.
-fn adapter(forwards: &[Forward]) -> Element {
-    let forward = |forward: &Forward| {
+fn adapter(forwards: &[NatForward]) -> Element {
+    let forward = |forward: &NatForward| {
         Element::new("Forwarding")
             .attribute("name", &forward.name)
             .attribute("proto", TCP)
@@ -121,14 +121,14 @@ fn bare(uuid: &str) -> String {
 }
 
 /// None where a part that every machine has is missing.
-pub(super) fn parse(element: &Element) -> Option<Machine> {
+pub(super) fn parse(element: &Element) -> Option<VboxMachine> {
     let hardware = element.first("Hardware")?;
     let number = |name: &str, attribute: &str| hardware.first(name)?.get(attribute)?.parse::<u64>().ok();
     let small = |name: &str, attribute: &str| u32::try_from(number(name, attribute)?).ok();
     let storage = element.first("StorageControllers").or_else(|| hardware.first("StorageControllers"))?;
     let adapters = hardware.first("Network").into_iter().flat_map(|network| network.all("Adapter"));
     let forwards = adapters.filter_map(|adapter| adapter.first("NAT")).flat_map(|nat| nat.all("Forwarding"));
-    Some(Machine {
+    Some(VboxMachine {
         uuid: bare(element.get("uuid")?),
         name: element.get("name")?.to_owned(),
         os_type: element.get("OSType")?.to_owned(),
@@ -140,8 +140,8 @@ pub(super) fn parse(element: &Element) -> Option<Machine> {
     })
 }
 
-fn forward(element: &Element) -> Option<Forward> {
-    Some(Forward {
+fn forward(element: &Element) -> Option<NatForward> {
+    Some(NatForward {
         name: element.get("name")?.to_owned(),
         host_address: element.get("hostip").unwrap_or_default().to_owned(),
         host: element.get("hostport")?.parse().ok()?,

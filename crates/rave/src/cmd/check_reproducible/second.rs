@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use anyhow::Context as _;
 use camino::{Utf8Path, Utf8PathBuf};
-use rave_image::bases::debian::{Network, Packages};
+use rave_image::bases::debian::{NetworkAccess, PackagePolicy};
 use rave_image::tempdir::{self, LockedTempDir};
 use rave_process::Cmd;
 use rave_process::progress::{Event, Outcome};
@@ -156,8 +156,8 @@ impl Second {
         argv.extend(["--base".into(), settings.base.to_string()]);
         argv.extend(["--profile".into(), settings.profile.to_string()]);
         argv.extend(["--format".into(), formats, "--out".into(), self.out().to_string()]);
-        argv.extend((wanted.network == Network::Off).then(|| "--offline".to_owned()));
-        argv.extend((wanted.packages == Packages::Frozen).then(|| "--frozen".to_owned()));
+        argv.extend((wanted.network == NetworkAccess::Off).then(|| "--offline".to_owned()));
+        argv.extend((wanted.packages == PackagePolicy::Frozen).then(|| "--frozen".to_owned()));
         argv.extend(wanted.compress.iter().flat_map(|how| ["--compress".into(), how.to_string()]));
         argv
     }

@@ -1,27 +1,32 @@
 //! How two builds compare, in words.
 
 use camino::Utf8Path;
-use rave_image::compare::{Compared, Difference, FileDifference, Place, Spot};
+use rave_image::compare::{
+    BuildDifference, ByteDifference, DifferenceLocation, FileComparison, FileDifference,
+};
 
 use crate::ui::Ui;
 
-pub(super) fn table(compared: &[Compared], ui: &Ui) {
-    let row = |one: &Compared| {
+pub(super) fn table(compared: &[FileComparison], ui: &Ui) {
+    let row = |one: &FileComparison| {
         let both = if one.differs.is_some() { "differ" } else { "same" };
         vec![one.format.to_string(), one.name.clone(), both.to_owned(), one.sha256.to_string()]
     };
     ui.table(&["format", "file", "both builds", "SHA-256"], &compared.iter().map(row).collect::<Vec<_>>());
 }
 
-pub(super) fn json(compared: &[Compared], difference: Option<&Difference>) -> anyhow::Result<String> {
+pub(super) fn json(
+    compared: &[FileComparison],
+    difference: Option<&BuildDifference>,
+) -> anyhow::Result<String> {
     let value = serde_json::json!({ "artifacts": compared, "difference": difference });
     Ok(serde_json::to_string_pretty(&value)?)
 }
 
 /// What differs, the first build's value before the second's.
 pub(super) fn lines(
-    compared: &[Compared],
-    difference: Option<&Difference>,
+    compared: &[FileComparison],
+    difference: Option<&BuildDifference>,
     folder: &Utf8Path,
 ) -> Vec<String> {
     let names = compared.iter().filter(|one| one.differs.is_some()).map(|one| one.name.as_str());
@@ -34,18 +39,18 @@ pub(super) fn lines(
             ));
         }
         match &difference.place {
-            Place::Files(trees) => {
+            DifferenceLocation::Files(trees) => {
                 trees.told.iter().for_each(|file| lines.extend(of_file(file)));
                 let more = trees.number - trees.told.len() as u64;
                 if more > 0 {
                     lines.push(format!("  and {more} more"));
                 }
             }
-            Place::Disk { part, spot } => {
+            DifferenceLocation::Disk { part, spot } => {
                 lines.push(format!("  the same files, but the disk differs in {part}"));
                 lines.extend(of_spot(spot));
             }
-            Place::Container { part, spot } => {
+            DifferenceLocation::Container { part, spot } => {
                 lines.push(format!("  the same disk, but the file around it differs: {part}"));
                 lines.extend(of_spot(spot));
             }
@@ -65,7 +70,7 @@ fn of_file(file: &FileDifference) -> Vec<String> {
     lines
 }
 
-fn of_spot(spot: &Spot) -> [String; 3] {
+fn of_spot(spot: &ByteDifference) -> [String; 3] {
     let [ours, theirs] = &spot.around;
     [format!("  first at byte {}:", spot.offset), format!("    \"{ours}\""), format!("    \"{theirs}\"")]
 }
@@ -73,23 +78,25 @@ fn of_spot(spot: &Spot) -> [String; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rave_image::compare::{Fact, TreeDifference};
+    use rave_image::compare::{TreeDifference, ValueDifference};
 
     #[test]
     fn the_first_file_is_told_with_both_values() {
-        let fact = |what, ours: &str, theirs: &str| Fact { what, values: [ours.into(), theirs.into()] };
+        let fact =
+            |what, ours: &str, theirs: &str| ValueDifference { what, values: [ours.into(), theirs.into()] };
         let file = FileDifference {
             path: "/etc/motd".into(),
             facts: vec![fact("mode", "0644", "0600"), fact("size", "1", "2")],
-            spot: Some(Spot { offset: 1, around: ["a".into(), "ab".into()] }),
+            spot: Some(ByteDifference { offset: 1, around: ["a".into(), "ab".into()] }),
         };
         let trees = TreeDifference { told: vec![file], number: 3 };
-        let difference = Difference { inputs: vec!["disk".into()], place: Place::Files(trees) };
-        let compared = Compared {
+        let difference =
+            BuildDifference { inputs: vec!["disk".into()], place: DifferenceLocation::Files(trees) };
+        let compared = FileComparison {
             format: rave_spec::Format::Raw,
             name: "a.img".into(),
             sha256: "0".repeat(64).parse().unwrap(),
-            differs: Some(Spot { offset: 0, around: [String::new(), String::new()] }),
+            differs: Some(ByteDifference { offset: 0, around: [String::new(), String::new()] }),
         };
         let lines = lines(&[compared], Some(&difference), "/second".into());
         let expected = [

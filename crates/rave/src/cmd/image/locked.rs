@@ -1,10 +1,10 @@
 //! `cargo xtask image --locked MANIFEST`: the same bytes again, or the reason why not.
 
 use camino::Utf8Path;
-use rave_image::bases::debian::Packages;
+use rave_image::bases::debian::PackagePolicy;
 use rave_image::build::{compressed, inputs};
 use rave_image::manifest::FILE;
-use rave_image::{Error, Manifest, Request, manifest_diff};
+use rave_image::{BuildRequest, Error, Manifest, manifest_diff};
 use rave_spec::{Compression, Format};
 
 use crate::build::{self, BuildOptions, Places, ensure_formats, lock};
@@ -43,11 +43,11 @@ pub(super) fn run(
     let wanted = BuildOptions::of(args, &formats);
     let places = Places::with_out(settings, out.clone());
     let (lock, packages) = (lock(settings)?, manifest_diff::packages(origin));
-    let request = Request {
+    let request = BuildRequest {
         base: manifest.base(),
         profile: &manifest.profile,
         epoch: origin.source_date_epoch,
-        packages: Packages::Exactly(&packages),
+        packages: PackagePolicy::Exactly(&packages),
         ..build::request(settings, &wanted, &places, &lock)?
     };
     let other =
@@ -57,7 +57,7 @@ pub(super) fn run(
     }
     // As it was compressed, not as rave.toml wants it now.
     let compress = compressed(&request, &manifest).map_err(|error| reason(&path, &error))?;
-    let request = Request { compress: compress.unwrap_or(request.compress), ..request };
+    let request = BuildRequest { compress: compress.unwrap_or(request.compress), ..request };
     if request.compress.raw == Compression::Zstd && formats.contains(&Format::Raw) {
         host::ensure(settings, ui, host::Needs::Zst)?;
     }
@@ -93,10 +93,10 @@ fn cannot(path: &Utf8Path, reasons: impl IntoIterator<Item = String>) -> Command
 /// A manifest that asks for what there is not is a check that failed; what else goes wrong ends as everywhere.
 fn reason(path: &Utf8Path, error: &Error) -> CommandError {
     match error {
-        Error::Gone { .. } | Error::Offline { .. } | Error::Input { .. } | Error::NotOnBase { .. } => {
+        Error::Unavailable { .. } | Error::Offline { .. } | Error::Input { .. } | Error::NotOnBase { .. } => {
             let reasons: Vec<String> = error.to_string().lines().map(str::to_owned).collect();
             cannot(path, reasons).remedy(match error {
-                Error::Gone { .. } => "bring the files from a cache that has them (its folder `debs`)",
+                Error::Unavailable { .. } => "bring the files from a cache that has them (its folder `debs`)",
                 Error::Offline { .. } => "run the same command without --offline",
                 _ => "check out the commit that it was built from",
             })

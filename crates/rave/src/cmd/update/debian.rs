@@ -1,7 +1,7 @@
 //! `debian.lock`, renewed from the archive.
 
 use rave_image::bases::debian::lock::{FILE, Lock};
-use rave_image::bases::debian::update::{self, Change, Kind, Request};
+use rave_image::bases::debian::update::{self, ChangeKind, PackageChange, UpdateRequest};
 
 use super::outcome::tell;
 use crate::settings::Settings;
@@ -17,7 +17,7 @@ pub(super) fn run(dry_run: bool, settings: &Settings, ui: &Ui) -> anyhow::Result
         }
     };
     let shipped = settings.shipped()?;
-    let request = Request {
+    let request = UpdateRequest {
         spec: &shipped.spec,
         cache_dir: &settings.cache_dir,
         log_dir: &settings.state_dir.join("logs"),
@@ -34,32 +34,38 @@ pub(super) fn run(dry_run: bool, settings: &Settings, ui: &Ui) -> anyhow::Result
     Ok(())
 }
 
-fn show(changes: &[Change], ui: &Ui) {
+fn show(changes: &[PackageChange], ui: &Ui) {
     if changes.is_empty() {
         return;
     }
     let version = |version: &Option<String>| version.clone().unwrap_or_else(|| "-".to_owned());
-    let row = |change: &Change| {
+    let row = |change: &PackageChange| {
         vec![change.name.clone(), version(&change.old), version(&change.new), word(change.kind).to_owned()]
     };
     ui.table(&["package", "old", "new", "what"], &changes.iter().map(row).collect::<Vec<_>>());
 }
 
-fn word(kind: Kind) -> &'static str {
+fn word(kind: ChangeKind) -> &'static str {
     match kind {
-        Kind::Security => "security fix",
-        Kind::Newer => "newer",
-        Kind::Older => "older",
-        Kind::Rebuilt => "other bytes",
-        Kind::Added => "added",
-        Kind::Removed => "removed",
+        ChangeKind::Security => "security fix",
+        ChangeKind::Newer => "newer",
+        ChangeKind::Older => "older",
+        ChangeKind::Rebuilt => "other bytes",
+        ChangeKind::Added => "added",
+        ChangeKind::Removed => "removed",
     }
 }
 
-fn summary(changes: &[Change]) -> String {
-    const KINDS: [Kind; 6] =
-        [Kind::Security, Kind::Newer, Kind::Older, Kind::Rebuilt, Kind::Added, Kind::Removed];
-    let count = |kind: &Kind| changes.iter().filter(|change| change.kind == *kind).count();
+fn summary(changes: &[PackageChange]) -> String {
+    const KINDS: [ChangeKind; 6] = [
+        ChangeKind::Security,
+        ChangeKind::Newer,
+        ChangeKind::Older,
+        ChangeKind::Rebuilt,
+        ChangeKind::Added,
+        ChangeKind::Removed,
+    ];
+    let count = |kind: &ChangeKind| changes.iter().filter(|change| change.kind == *kind).count();
     let counts = KINDS.iter().map(|kind| (count(kind), word(*kind))).filter(|(count, _)| *count > 0);
     let words: Vec<String> = counts.map(|(count, word)| format!("{count} {word}")).collect();
     if words.is_empty() { "no package, the archive's indexes alone".to_owned() } else { words.join(", ") }
@@ -71,8 +77,8 @@ mod tests {
 
     #[test]
     fn the_summary_counts_by_kind() {
-        let change = |kind| Change { name: String::new(), old: None, new: None, kind };
-        let changes = [Kind::Added, Kind::Security, Kind::Security].map(change);
+        let change = |kind| PackageChange { name: String::new(), old: None, new: None, kind };
+        let changes = [ChangeKind::Added, ChangeKind::Security, ChangeKind::Security].map(change);
         assert_eq!(summary(&changes), "2 security fix, 1 added");
         assert_eq!(summary(&[]), "no package, the archive's indexes alone");
     }

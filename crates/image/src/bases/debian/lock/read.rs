@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
-use super::{Lock, Locked, MARK, Release, VERSION, date};
+use super::{Lock, LockedPackage, MARK, Release, VERSION, date};
 
 /// Why a text is no lock.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {detail}")]
-pub struct Problem {
+pub struct LockError {
     /// Counted from 1; the one after the last where something is missing.
     pub line: usize,
     /// What is wrong there.
@@ -21,14 +21,14 @@ pub(super) enum Line {
     Suite(String),
     Release(Release),
     Profile(String, BTreeSet<String>),
-    Package(Locked, BTreeSet<String>),
+    Package(LockedPackage, BTreeSet<String>),
 }
 
 /// Reads each line by itself.
-pub(super) fn lines(text: &str) -> Result<Vec<Line>, Problem> {
+pub(super) fn lines(text: &str) -> Result<Vec<Line>, LockError> {
     let meaningful = text.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
     meaningful
-        .map(|(index, line)| self::line(line).map_err(|detail| Problem { line: index + 1, detail }))
+        .map(|(index, line)| self::line(line).map_err(|detail| LockError { line: index + 1, detail }))
         .collect()
 }
 
@@ -45,7 +45,7 @@ fn line(line: &str) -> Result<Line, String> {
         })),
         ["profile", name, asked] => Ok(Line::Profile(word("profile", name)?, names(asked)?)),
         ["package", name, version, architecture, size, sha256, profiles] => {
-            let package = Locked {
+            let package = LockedPackage {
                 name: word("package", name)?,
                 version: self::version(version)?,
                 architecture: self::architecture(architecture)?,
@@ -92,7 +92,7 @@ fn names(text: &str) -> Result<BTreeSet<String>, String> {
 }
 
 /// Checks across lines.
-pub(super) fn validate(lines: &[Line]) -> Result<Lock, Problem> {
+pub(super) fn validate(lines: &[Line]) -> Result<Lock, LockError> {
     let mut marks = 0;
     let mut suite = None;
     let mut lock = Lock {
@@ -101,7 +101,7 @@ pub(super) fn validate(lines: &[Line]) -> Result<Lock, Problem> {
         profiles: std::collections::BTreeMap::new(),
         packages: std::collections::BTreeMap::new(),
     };
-    let whole = |detail: String| Problem { line: lines.len() + 1, detail };
+    let whole = |detail: String| LockError { line: lines.len() + 1, detail };
     for line in lines {
         match line {
             Line::Mark => marks += 1,

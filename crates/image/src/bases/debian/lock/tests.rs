@@ -98,7 +98,10 @@ fn locks() -> impl Strategy<Value = Lock> {
                 let architecture = if all { "all" } else { "amd64" }.to_owned();
                 (
                     name.clone(),
-                    (Locked { name, version, architecture, size, sha256: digest(seed) }, set(&["one"])),
+                    (
+                        LockedPackage { name, version, architecture, size, sha256: digest(seed) },
+                        set(&["one"]),
+                    ),
                 )
             })
             .collect();

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn read(lines: &[&str]) -> Vec<Event> {
+fn read(lines: &[&str]) -> Vec<NixEvent> {
     let (mut events, mut reader) = (Vec::new(), Reader::default());
     for line in lines {
         reader.take(line, &mut |event| events.push(event));
@@ -11,9 +11,9 @@ fn read(lines: &[&str]) -> Vec<Event> {
     events
 }
 
-fn errors(events: &[Event]) -> Vec<&str> {
+fn errors(events: &[NixEvent]) -> Vec<&str> {
     let of = |event| match event {
-        &Event::Message { level: Level::Error, ref text } => Some(text.as_str()),
+        &NixEvent::Message { level: Level::Error, ref text } => Some(text.as_str()),
         _ => None,
     };
     events.iter().filter_map(of).collect()
@@ -26,10 +26,11 @@ const RECORDED: &str = include_str!("recorded.txt");
 fn recorded_lines_are_all_read() {
     let lines: Vec<&str> = RECORDED.lines().collect();
     let events = read(&lines);
-    let builds =
-        events.iter().filter(|event| matches!(event, Event::Started { kind: Kind::Build, drv: Some(_), .. }));
+    let builds = events
+        .iter()
+        .filter(|event| matches!(event, NixEvent::Started { kind: ActivityKind::Build, drv: Some(_), .. }));
     assert_eq!(builds.count(), 4);
-    let logs = events.iter().filter(|event| matches!(event, Event::Log { .. })).count();
+    let logs = events.iter().filter(|event| matches!(event, NixEvent::Log { .. })).count();
     let errors = errors(&events);
     assert_eq!((logs, errors.len()), (8, 3), "{errors:#?}");
     assert!(errors[0].contains("-bad.drv' failed with exit code 3"), "{}", errors[0]);

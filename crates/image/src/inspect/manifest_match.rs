@@ -9,7 +9,7 @@ use crate::manifest::{FILE, Manifest};
 /// How a file and the manifest beside it fit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "result")]
-pub enum Match {
+pub enum ManifestMatch {
     /// There is no manifest.
     None,
     /// The manifest cannot be read.
@@ -38,43 +38,47 @@ pub enum Match {
 }
 
 /// Compares them; also gives the digest of the content that the file should have.
-pub(super) fn compare(path: &Utf8Path, size: u64) -> (Match, Option<Digest>) {
-    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return (Match::None, None) };
+pub(super) fn compare(path: &Utf8Path, size: u64) -> (ManifestMatch, Option<Digest>) {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return (ManifestMatch::None, None);
+    };
     if !folder.join(FILE).exists() {
-        return (Match::None, None);
+        return (ManifestMatch::None, None);
     }
     match Manifest::read(folder) {
         Ok(manifest) => {
             let content = manifest.origin.debian().map(|origin| origin.content);
             let found = compare_with(manifest, path, name, size);
-            let listed = found != Match::NotListed;
+            let listed = found != ManifestMatch::NotListed;
             (found, content.filter(|_| listed))
         }
-        Err(error) => (Match::Unreadable { detail: error.to_string() }, None),
+        Err(error) => (ManifestMatch::Unreadable { detail: error.to_string() }, None),
     }
 }
 
-fn compare_with(manifest: Manifest, path: &Utf8Path, name: &str, size: u64) -> Match {
+fn compare_with(manifest: Manifest, path: &Utf8Path, name: &str, size: u64) -> ManifestMatch {
     let files = manifest
         .artifacts
         .iter()
         .flat_map(|artifact| artifact.files.iter().map(move |file| (artifact.format, file)));
     let Some((format, file)) = files.into_iter().find(|(_, file)| file.name == name) else {
-        return Match::NotListed;
+        return ManifestMatch::NotListed;
     };
     if file.size != size {
-        return Match::Differs { detail: format!("it has {size} bytes, the manifest says {}", file.size) };
+        return ManifestMatch::Differs {
+            detail: format!("it has {size} bytes, the manifest says {}", file.size),
+        };
     }
     match Digest::of_file(path) {
-        Ok(found) if found == file.sha256 => Match::Same {
+        Ok(found) if found == file.sha256 => ManifestMatch::Same {
             base: manifest.base().to_string(),
             profile: manifest.profile,
             format: format.to_string(),
             sha256: found,
         },
-        Ok(found) => {
-            Match::Differs { detail: format!("its SHA-256 is {found}, the manifest says {}", file.sha256) }
-        }
-        Err(error) => Match::Differs { detail: format!("it cannot be read: {error}") },
+        Ok(found) => ManifestMatch::Differs {
+            detail: format!("its SHA-256 is {found}, the manifest says {}", file.sha256),
+        },
+        Err(error) => ManifestMatch::Differs { detail: format!("it cannot be read: {error}") },
     }
 }

@@ -6,10 +6,10 @@ use camino::Utf8Path;
 use rave_process::Cmd;
 use serde::Serialize;
 
-use super::content::{Content, LONG_DEADLINE, read_plain};
+use super::disk_reader::{DiskReader, LONG_DEADLINE, read_plain};
 use super::gpt::{self, Partition, Table};
-use super::{DiskFacts, Kind, ZstFacts, iso9660};
-use crate::content::tree::{Limits, Tree, Unreadable};
+use super::{DiskFacts, ImageKind, ZstFacts, iso9660};
+use crate::content::ext4::{Ext4Tree, ReadLimits, TreeError};
 use crate::content::{self};
 use crate::digest::Digest;
 use crate::disk;
@@ -54,41 +54,41 @@ pub enum GuestContent {
 }
 
 /// An image whose kind is known.
-pub(super) struct Image<'a> {
+pub(super) struct InspectedImage<'a> {
     pub(super) path: &'a Utf8Path,
     pub(super) file: &'a File,
-    pub(super) kind: &'a Kind,
+    pub(super) kind: &'a ImageKind,
     pub(super) disk: Option<&'a DiskFacts>,
 }
 
 /// Why there is no digest.
-enum Stop {
+enum DigestError {
     Plain(String),
     Interrupted,
 }
 
-impl From<String> for Stop {
+impl From<String> for DigestError {
     fn from(detail: String) -> Self {
         Self::Plain(detail)
     }
 }
 
-impl From<std::io::Error> for Stop {
+impl From<std::io::Error> for DigestError {
     fn from(error: std::io::Error) -> Self {
         Self::Plain(error.to_string())
     }
 }
 
-impl From<Unreadable> for Stop {
-    fn from(why: Unreadable) -> Self {
-        if matches!(why, Unreadable::Interrupted) { Self::Interrupted } else { Self::Plain(why.to_string()) }
+impl From<TreeError> for DigestError {
+    fn from(why: TreeError) -> Self {
+        if matches!(why, TreeError::Interrupted) { Self::Interrupted } else { Self::Plain(why.to_string()) }
     }
 }
 
-impl Image<'_> {
+impl InspectedImage<'_> {
     /// Reads every file of the root file system and compares with what is expected.
     pub(super) fn content(&self, expected: Option<Digest>) -> Result<GuestContent, Error> {
-        if matches!(self.kind, Kind::Ovf(_) | Kind::Vmx(_)) {
+        if matches!(self.kind, ImageKind::Ovf(_) | ImageKind::Vmx(_)) {
             return Ok(GuestContent::None { detail: "it describes a machine and holds no disk".into() });
         }
         let found = self.digest();
@@ -99,27 +99,27 @@ impl Image<'_> {
             (Ok(sha256), None) => GuestContent::Alone { sha256 },
             (Ok(sha256), Some(manifest)) if sha256 == manifest => GuestContent::Same { sha256 },
             (Ok(sha256), Some(manifest)) => GuestContent::Differs { sha256, manifest },
-            (Err(Stop::Plain(detail)), None) => GuestContent::None { detail },
-            (Err(Stop::Plain(detail)), Some(_)) => GuestContent::Missing { detail },
-            (Err(Stop::Interrupted), _) => return Err(Error::Interrupted),
+            (Err(DigestError::Plain(detail)), None) => GuestContent::None { detail },
+            (Err(DigestError::Plain(detail)), Some(_)) => GuestContent::Missing { detail },
+            (Err(DigestError::Interrupted), _) => return Err(Error::Interrupted),
         })
     }
 
-    fn digest(&self) -> Result<Digest, Stop> {
+    fn digest(&self) -> Result<Digest, DigestError> {
         match self.kind {
-            Kind::Iso(_) => return self.of_live_disk(),
-            Kind::Zst(facts) => return self.of_compressed(facts),
+            ImageKind::Iso(_) => return self.of_live_disk(),
+            ImageKind::Zst(facts) => return self.of_compressed(facts),
             _ => {}
         }
         let Some(disk) = self.disk else { return Err("no disk can be read in it".to_owned().into()) };
         let root = root_partition(disk.table.as_ref())?;
         let content = match self.kind {
-            Kind::Qcow2(header) => Content::whole(self.path, "qcow2", header.virtual_size),
-            Kind::Vmdk(_) => Content::whole(self.path, "vmdk", disk.virtual_size),
-            Kind::Ova(_) => {
+            ImageKind::Qcow2(header) => DiskReader::whole(self.path, "qcow2", header.virtual_size),
+            ImageKind::Vmdk(_) => DiskReader::whole(self.path, "vmdk", disk.virtual_size),
+            ImageKind::Ova(_) => {
                 let members = ova::members(&mut self.file.try_clone()?)?;
                 let member = ova::disk(&members).ok_or_else(|| "it holds no VMDK".to_owned())?;
-                Content::inside(self.path, member, disk.virtual_size)
+                DiskReader::inside(self.path, member, disk.virtual_size)
             }
             // Its file system is read where it lies.
             _ => return of_file_system(self.path, root.start, root.size),
@@ -131,7 +131,7 @@ impl Image<'_> {
     }
 
     /// An ISO carries the disk in a squashfs.
-    fn of_live_disk(&self) -> Result<Digest, Stop> {
+    fn of_live_disk(&self) -> Result<Digest, DigestError> {
         let start = iso9660::squashfs(self.file)?.ok_or_else(|| "it holds no squashfs".to_owned())?;
         let start = start.to_string();
         let scratch = scratch_with_room(self.size_of_live_disk(&start)?)?;
@@ -150,7 +150,7 @@ impl Image<'_> {
         of_raw_disk(&disk)
     }
 
-    fn of_compressed(&self, facts: &ZstFacts) -> Result<Digest, Stop> {
+    fn of_compressed(&self, facts: &ZstFacts) -> Result<Digest, DigestError> {
         let size = facts.content.ok_or_else(|| "it does not say how large the disk is".to_owned())?;
         let scratch = scratch_with_room(size)?;
         let target = scratch.path().join("disk");
@@ -160,7 +160,7 @@ impl Image<'_> {
     }
 
     /// Bytes, as unsquashfs(1) lists it: `-r--r--r-- 0/0 1717567488 2026-01-01 00:00 squashfs-root/disk.raw`.
-    fn size_of_live_disk(&self, start: &str) -> Result<u64, Stop> {
+    fn size_of_live_disk(&self, start: &str) -> Result<u64, DigestError> {
         let words = ["-no-progress", "-lln", "-offset", start, self.path.as_str(), disk::IMAGE];
         let command = Cmd::new("unsquashfs").args(words).timeout(LONG_DEADLINE);
         let output = command.output().map_err(|error| error.to_string())?;
@@ -168,7 +168,7 @@ impl Image<'_> {
         let ending = format!("/{}", disk::IMAGE);
         let line = text.lines().find(|line| line.ends_with(&ending));
         line.and_then(|line| line.split_whitespace().nth(2)?.parse().ok())
-            .ok_or_else(|| Stop::Plain(format!("its squashfs holds no {}", disk::IMAGE)))
+            .ok_or_else(|| DigestError::Plain(format!("its squashfs holds no {}", disk::IMAGE)))
     }
 }
 
@@ -189,7 +189,7 @@ fn root_partition(table: Option<&Table>) -> Result<&Partition, String> {
         .ok_or_else(|| "its disk has no partition for a root file system of Linux".into())
 }
 
-fn of_raw_disk(disk: &Utf8Path) -> Result<Digest, Stop> {
+fn of_raw_disk(disk: &Utf8Path) -> Result<Digest, DigestError> {
     let file = File::open(disk)?;
     let sector = read_plain(&file, gpt::PLACE, 512)?;
     let table = match gpt::Header::parse(&sector) {
@@ -200,13 +200,13 @@ fn of_raw_disk(disk: &Utf8Path) -> Result<Digest, Stop> {
     of_file_system(disk, root.start, root.size)
 }
 
-fn of_file_system(image: &Utf8Path, start: u64, size: u64) -> Result<Digest, Stop> {
-    let tree = Tree::open(image, start, size)?;
-    Ok(content::digest(&tree, &Limits::default())?)
+fn of_file_system(image: &Utf8Path, start: u64, size: u64) -> Result<Digest, DigestError> {
+    let tree = Ext4Tree::open(image, start, size)?;
+    Ok(content::digest(&tree, &ReadLimits::default())?)
 }
 
 /// A folder for large sparse files that goes away.
-fn scratch_with_room(needed: u64) -> Result<LockedTempDir, Stop> {
+fn scratch_with_room(needed: u64) -> Result<LockedTempDir, DigestError> {
     let place = tempdir::place();
     let free = free_bytes(&place).map_err(|error| error.to_string())?;
     if free < needed {

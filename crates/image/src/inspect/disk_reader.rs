@@ -20,7 +20,7 @@ pub(super) const LONG_DEADLINE: Duration = Duration::from_secs(600);
 const SECTOR: u64 = 512;
 
 /// An image's content.
-pub(super) enum Content<'a> {
+pub(super) enum DiskReader<'a> {
     /// The bytes of a file.
     Plain(&'a File),
     /// The first bytes of a disk; what comes after them is not looked at.
@@ -29,7 +29,7 @@ pub(super) enum Content<'a> {
     Image { node: Value, size: u64 },
 }
 
-impl Content<'_> {
+impl DiskReader<'_> {
     /// The image that is a whole file, by the name of its driver.
     pub(super) fn whole(path: &Utf8Path, driver: &str, size: u64) -> Self {
         let file = json!({ "driver": "file", "filename": path });

@@ -7,7 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rave_spec::{Compress, Compression, Format};
 
 use super::error::Error as NixError;
-use super::query::Built;
+use super::responses::BuiltOutput;
 use crate::artifact::{self, remove};
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _};
@@ -23,7 +23,7 @@ fn names(format: Format) -> Vec<String> {
 }
 
 /// Puts a format's files into `out_dir`.
-pub(super) fn place(format: Format, built: &Built, out_dir: &Utf8Path) -> Result<Artifact, Error> {
+pub(super) fn place(format: Format, built: &BuiltOutput, out_dir: &Utf8Path) -> Result<Artifact, Error> {
     let source = Utf8Path::new(&built.out_path);
     if !source.exists() {
         return Err(NixError::Elsewhere { out_path: built.out_path.clone() }.into());
@@ -47,7 +47,7 @@ pub(super) fn place(format: Format, built: &Built, out_dir: &Utf8Path) -> Result
 }
 
 /// All that an artifact is made of, for Nix: its derivation.
-pub(super) fn key(built: &Built) -> Digest {
+pub(super) fn key(built: &BuiltOutput) -> Digest {
     Digest::of_bytes(built.drv_path.as_bytes())
 }
 
@@ -96,7 +96,7 @@ mod tests {
         let (store, out) = (folder.join("store"), folder.join("out"));
         fs::create_dir(&store).unwrap();
         fs::create_dir(&out).unwrap();
-        let built = Built { drv_path: "/x.drv".into(), out_path: store.to_string() };
+        let built = BuiltOutput { drv_path: "/x.drv".into(), out_path: store.to_string() };
         for name in ["nixos.vmdk", "nixos.vmx", "nixos-vmware.ova"] {
             let error = place(Format::Vmware, &built, &out).unwrap_err().to_string();
             assert!(error.ends_with(&format!("holds no vmware: {name} is missing")), "{error}");

@@ -68,7 +68,7 @@ impl Nix {
 
 /// What decides whether a nix that works can build an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Facts {
+pub struct NixFacts {
     /// Where the store's files are.
     pub store: Utf8PathBuf,
     /// What builders of this machine offer: `system-features` of nix.conf(5).
@@ -77,7 +77,7 @@ pub struct Facts {
     pub is_trusted: Option<bool>,
 }
 
-impl Facts {
+impl NixFacts {
     /// Asks nix.
     pub fn find() -> Result<Self, Error> {
         let store = ask(&words(&argv::store_folder()))?.into();

@@ -6,7 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rave_spec::Format;
 
 use super::argv;
-use super::query::Built;
+use super::responses::BuiltOutput;
 use crate::artifact::remove;
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _, StageContext as _};
@@ -15,11 +15,11 @@ use crate::error::{Error, IoContext as _, StageContext as _};
 const OF: &str = "of";
 
 /// The roots of one output folder: a link for each format.
-pub(super) struct Roots {
+pub(super) struct GcRoots {
     folder: Utf8PathBuf,
 }
 
-impl Roots {
+impl GcRoots {
     /// Below `state_dir`; roots of folders that are gone are removed.
     pub(super) fn open(state_dir: &Utf8Path, out_dir: &Utf8Path) -> Result<Self, Error> {
         let all = state_dir.join("nix-roots");
@@ -37,7 +37,7 @@ impl Roots {
     }
 
     /// Makes the link of a format.
-    pub(super) fn keep(&self, format: Format, built: &Built) -> Result<(), Error> {
+    pub(super) fn keep(&self, format: Format, built: &BuiltOutput) -> Result<(), Error> {
         let link = self.folder.join(format.as_str());
         if fs::read_link(&link).is_ok_and(|target| target.as_os_str() == built.out_path.as_str()) {
             return Ok(());
@@ -54,7 +54,7 @@ impl Roots {
         remove(&self.folder.join(format.as_str()))
     }
 
-    /// Removes the links that [`Roots::pending`] names.
+    /// Removes the links that [`GcRoots::pending`] names.
     pub(super) fn tidy(&self) -> Result<(), Error> {
         let entries = fs::read_dir(&self.folder).at("read", &self.folder)?;
         for entry in entries.flatten() {
@@ -87,7 +87,7 @@ mod tests {
         let state = Utf8Path::from_path(state.path()).unwrap();
         let out = state.join("out");
         fs::create_dir(&out).unwrap();
-        let roots = Roots::open(state, &out).unwrap();
+        let roots = GcRoots::open(state, &out).unwrap();
         for name in ["qemu", "pending", "pending-1"] {
             std::os::unix::fs::symlink("/nowhere", roots.folder.join(name)).unwrap();
         }
@@ -95,7 +95,7 @@ mod tests {
         assert!(fs::symlink_metadata(roots.folder.join("qemu")).is_ok(), "a root was removed");
         assert!(fs::symlink_metadata(roots.folder.join("pending-1")).is_err(), "a pending link is left");
         fs::remove_dir(&out).unwrap();
-        let other = Roots::open(state, state).unwrap();
+        let other = GcRoots::open(state, state).unwrap();
         assert!(!roots.folder.exists(), "the roots of a folder that is gone are left");
         assert!(other.folder.exists());
     }

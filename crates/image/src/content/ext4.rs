@@ -10,7 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use ext4_view::{DirEntry, Ext4, Ext4Error, Ext4Read, FileType, Metadata, Path, PathBuf};
 use rave_process::{Cmd, interrupt};
 
-use super::{Entry, Kind, Numbers};
+use super::{DeviceNumbers, EntryKind, TreeEntry};
 use crate::digest::Hasher;
 
 /// Bytes of a file's content that are read at once.
@@ -21,7 +21,7 @@ const LONGEST_PATH: usize = 4096;
 
 /// Why a tree cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum Unreadable {
+pub enum TreeError {
     /// The file system, or what it is said to be.
     #[error("no sound ext4 file system: {0}")]
     FileSystem(#[from] Ext4Error),
@@ -57,39 +57,39 @@ pub enum Unreadable {
 
 /// How long reading may take; a damaged file system may hold a file of exabytes.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct ReadLimits {
     /// For the whole tree.
     pub time: Duration,
 }
 
-impl Default for Limits {
+impl Default for ReadLimits {
     fn default() -> Self {
         Self { time: Duration::from_secs(600) }
     }
 }
 
 /// An entry and the bytes that its texts are made of.
-pub(super) struct Found<'a> {
+pub(super) struct VisitedEntry<'a> {
     pub(super) path: &'a [u8],
     pub(super) target: &'a [u8],
-    pub(super) entry: Entry,
+    pub(super) entry: TreeEntry,
 }
 
 /// A file system in a file.
-pub struct Tree {
+pub struct Ext4Tree {
     fs: Ext4,
     image: Utf8PathBuf,
     start: u64,
 }
 
 /// A part of a file, as the reader of the file system wants it.
-struct Part {
+struct FilePart {
     file: File,
     start: u64,
     size: u64,
 }
 
-impl Ext4Read for Part {
+impl Ext4Read for FilePart {
     fn read(
         &mut self,
         start_byte: u64,
@@ -104,11 +104,11 @@ impl Ext4Read for Part {
     }
 }
 
-impl Tree {
+impl Ext4Tree {
     /// Opens the file system of `size` bytes that starts at byte `start` of a file.
-    pub fn open(image: &Utf8Path, start: u64, size: u64) -> Result<Self, Unreadable> {
-        let file = File::open(image).map_err(|source| Unreadable::Open { path: image.to_owned(), source })?;
-        let fs = Ext4::load(Box::new(Part { file, start, size }))?;
+    pub fn open(image: &Utf8Path, start: u64, size: u64) -> Result<Self, TreeError> {
+        let file = File::open(image).map_err(|source| TreeError::Open { path: image.to_owned(), source })?;
+        let fs = Ext4::load(Box::new(FilePart { file, start, size }))?;
         Ok(Self { fs, image: image.to_owned(), start })
     }
 
@@ -118,7 +118,7 @@ impl Tree {
     }
 
     /// Opens one of its files.
-    pub fn file(&self, path: &str) -> Result<ext4_view::File, Unreadable> {
+    pub fn file(&self, path: &str) -> Result<ext4_view::File, TreeError> {
         Ok(self.fs.open(format!("/{path}").as_str())?)
     }
 
@@ -126,9 +126,9 @@ impl Tree {
     /// holds the names of the folders that lead to the entry.
     pub(super) fn walk(
         &self,
-        limits: &Limits,
-        visit: &mut dyn FnMut(Found<'_>) -> std::io::Result<()>,
-    ) -> Result<(), Unreadable> {
+        limits: &ReadLimits,
+        visit: &mut dyn FnMut(VisitedEntry<'_>) -> std::io::Result<()>,
+    ) -> Result<(), TreeError> {
         let walk = Walk { tree: self, started: Instant::now(), limit: limits.time };
         let root = PathBuf::new("/");
         let mut target = Vec::new();
@@ -145,7 +145,7 @@ impl Tree {
             visit(walk.found(&path, &metadata, &mut target)?)?;
             if metadata.is_dir() {
                 if path.as_ref().len() > LONGEST_PATH {
-                    return Err(Unreadable::TooDeep(text(&path.as_ref()[..64])));
+                    return Err(TreeError::TooDeep(text(&path.as_ref()[..64])));
                 }
                 folders.push(walk.names(&path)?);
             }
@@ -154,8 +154,8 @@ impl Tree {
     }
 
     /// debugfs(8) alone tells the numbers of a device.
-    fn numbers(&self, path: &[u8]) -> Result<Numbers, Unreadable> {
-        let failed = |detail: String| Unreadable::Devices(detail);
+    fn numbers(&self, path: &[u8]) -> Result<DeviceNumbers, TreeError> {
+        let failed = |detail: String| TreeError::Devices(detail);
         let path = std::str::from_utf8(path).map_err(|_| failed("a name is not UTF-8".into()))?;
         if path.contains(['"', '\n']) {
             return Err(failed(format!("debugfs takes no name such as {path:?}")));
@@ -171,31 +171,31 @@ impl Tree {
 }
 
 /// `Device major/minor number: 01:03 (hex 01:03)`; the first two are decimal.
-pub(super) fn parse_numbers(stat: &str) -> Option<Numbers> {
+pub(super) fn parse_numbers(stat: &str) -> Option<DeviceNumbers> {
     let rest = stat.lines().find_map(|line| line.trim().strip_prefix("Device major/minor number: "))?;
     let (major, minor) = rest.split_whitespace().next()?.split_once(':')?;
-    Some(Numbers { major: major.parse().ok()?, minor: minor.parse().ok()? })
+    Some(DeviceNumbers { major: major.parse().ok()?, minor: minor.parse().ok()? })
 }
 
 struct Walk<'a> {
-    tree: &'a Tree,
+    tree: &'a Ext4Tree,
     started: Instant,
     limit: Duration,
 }
 
 impl Walk<'_> {
-    fn go_on(&self, at: &PathBuf) -> Result<(), Unreadable> {
+    fn go_on(&self, at: &PathBuf) -> Result<(), TreeError> {
         if interrupt::requested().is_some() {
-            return Err(Unreadable::Interrupted);
+            return Err(TreeError::Interrupted);
         }
         if self.started.elapsed() > self.limit {
-            return Err(Unreadable::TooLong { limit: self.limit, at: text(at.as_ref()) });
+            return Err(TreeError::TooLong { limit: self.limit, at: text(at.as_ref()) });
         }
         Ok(())
     }
 
     /// What lies in a folder, in the order of names.
-    fn names(&self, folder: &PathBuf) -> Result<VecDeque<DirEntry>, Unreadable> {
+    fn names(&self, folder: &PathBuf) -> Result<VecDeque<DirEntry>, TreeError> {
         let mut entries = Vec::new();
         for entry in self.tree.fs.read_dir(folder)? {
             let entry = entry?;
@@ -213,22 +213,22 @@ impl Walk<'_> {
         path: &'p PathBuf,
         metadata: &Metadata,
         target: &'p mut Vec<u8>,
-    ) -> Result<Found<'p>, Unreadable> {
+    ) -> Result<VisitedEntry<'p>, TreeError> {
         let below = path.as_ref().strip_prefix(b"/").unwrap_or_default();
         target.clear();
         let kind = match metadata.file_type() {
-            FileType::Directory => Kind::Folder,
+            FileType::Directory => EntryKind::Folder,
             FileType::Regular => self.content(path, metadata)?,
             FileType::Symlink => {
                 target.extend_from_slice(self.tree.fs.read_link(path)?.as_ref());
-                Kind::Link { target: text(target) }
+                EntryKind::Link { target: text(target) }
             }
-            FileType::CharacterDevice => Kind::CharacterDevice(self.tree.numbers(below)?),
-            FileType::BlockDevice => Kind::BlockDevice(self.tree.numbers(below)?),
-            FileType::Fifo => Kind::Pipe,
-            FileType::Socket => Kind::Socket,
+            FileType::CharacterDevice => EntryKind::CharacterDevice(self.tree.numbers(below)?),
+            FileType::BlockDevice => EntryKind::BlockDevice(self.tree.numbers(below)?),
+            FileType::Fifo => EntryKind::Pipe,
+            FileType::Socket => EntryKind::Socket,
         };
-        let entry = Entry {
+        let entry = TreeEntry {
             path: text(below),
             kind,
             mode: metadata.mode().into(),
@@ -236,10 +236,10 @@ impl Walk<'_> {
             gid: metadata.gid(),
             modified: metadata.modified().seconds(),
         };
-        Ok(Found { path: below, target, entry })
+        Ok(VisitedEntry { path: below, target, entry })
     }
 
-    fn content(&self, path: &PathBuf, metadata: &Metadata) -> Result<Kind, Unreadable> {
+    fn content(&self, path: &PathBuf, metadata: &Metadata) -> Result<EntryKind, TreeError> {
         let mut hasher = Hasher::default();
         if metadata.len() > 0 {
             let mut file = self.tree.fs.open(Path::new(path))?;
@@ -253,7 +253,7 @@ impl Walk<'_> {
                 }
             }
         }
-        Ok(Kind::File { size: metadata.len(), sha256: hasher.finish() })
+        Ok(EntryKind::File { size: metadata.len(), sha256: hasher.finish() })
     }
 }
 

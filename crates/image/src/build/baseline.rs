@@ -3,19 +3,19 @@
 use rave_guest::assets::GuestFile;
 use rave_process::progress::Sink;
 
-use super::{Plan, Request, lock};
+use super::{BuildPlan, BuildRequest, lock};
 use crate::digest::Digest;
-use crate::disk::{Disk, DiskInputs, boot_loader};
+use crate::disk::{DiskInputs, RawDisk, boot_loader};
 use crate::error::Error;
+use crate::npm_tools::NpmTools;
 use crate::stage_cache::StageCache;
 use crate::stage_runner::StageRunner;
 use crate::tempdir;
-use crate::tools::Tools;
 use crate::tree::overlay::Overlay;
 
 /// A plain system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Plain {
+pub enum Baseline {
     /// The kernel and packages of the profile.
     Profile,
     /// What Debian's installer calls its Xfce desktop, with what that recommends. It logs the user in by itself, and says
@@ -31,22 +31,22 @@ const MEMORY_UNIT: &str = "[Unit]\nDescription=Tell the memory in use\n[Service]
     ExecStart=/bin/sh -c 'while :; do grep -E \"^(MemTotal|MemAvailable):\" /proc/meminfo >/dev/ttyS0; sleep 5; done'\n";
 
 /// Builds one, or takes it from the store.
-pub fn plain_disk(request: &Request<'_>, kind: Plain, sink: Sink<'_>) -> Result<Disk, Error> {
-    let plan = Plan::read(request)?;
+pub fn baseline_disk(request: &BuildRequest<'_>, kind: Baseline, sink: Sink<'_>) -> Result<RawDisk, Error> {
+    let plan = BuildPlan::read(request)?;
     let _lock = lock(request.cache_dir, sink)?;
     tempdir::sweep(request.cache_dir)?;
     let store = StageCache::open(request.cache_dir)?;
     let stages = StageRunner::new(store, request.cache_dir, request.log_dir, false, sink);
     let (rootfs, overlay) = match kind {
-        Plain::Profile => (plan.rootfs.clone(), Overlay::default()),
-        Plain::XfceDesktop => (plan.rootfs.plain_desktop(request.spec, TASK), desktop(&plan.account.user)),
+        Baseline::Profile => (plan.rootfs.clone(), Overlay::default()),
+        Baseline::XfceDesktop => (plan.rootfs.plain_desktop(request.spec, TASK), desktop(&plan.account.user)),
     };
     let options = request.options();
     let (rootfs, root) = rootfs.known(&options).build(&stages, &options)?;
     let key = Digest::of_bytes(format!("plain {} {}", rootfs.key(), overlay.digest()).as_bytes());
     let inputs = DiskInputs {
         root: &root,
-        tools: &Tools::none(&stages)?,
+        tools: &NpmTools::none(&stages)?,
         account: &plan.account,
         overlay: &overlay,
         kernel_arguments: boot_loader::PLAIN_KERNEL_ARGUMENTS,

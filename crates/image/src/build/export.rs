@@ -15,14 +15,14 @@ use crate::formats::{self, Exporter};
 use crate::manifest::ArtifactFile;
 
 /// Makes an artifact beside its place, and renames its files into it.
-pub(crate) fn place(
+pub(crate) fn export(
     exporter: &Exporter<'_>,
     format: Format,
     out_dir: &Utf8Path,
 ) -> Result<Vec<ArtifactFile>, Error> {
     exporter.stages.timed(formats::stage(format), || {
         let stem = &exporter.spec.stem;
-        let partial = Partial::create(out_dir.join(format!(".{stem}-{format}.partial")))?;
+        let partial = PartialDir::create(out_dir.join(format!(".{stem}-{format}.partial")))?;
         let mut known = exporter.make(format, &partial.folder)?;
         let mut files = Vec::new();
         for name in exporter.spec.file_names(format) {
@@ -46,11 +46,11 @@ pub(crate) fn absolute(path: &Utf8Path) -> Result<Utf8PathBuf, Error> {
 }
 
 /// A folder that goes away with what is left in it; also one that a killed build left.
-struct Partial {
+struct PartialDir {
     folder: Utf8PathBuf,
 }
 
-impl Partial {
+impl PartialDir {
     fn create(folder: Utf8PathBuf) -> Result<Self, Error> {
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir(&folder).at("create", &folder)?;
@@ -58,7 +58,7 @@ impl Partial {
     }
 }
 
-impl Drop for Partial {
+impl Drop for PartialDir {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.folder);
     }
@@ -77,7 +77,7 @@ pub(crate) fn longest_first(mut formats: Vec<Format>) -> Vec<Format> {
 }
 
 /// Works on as many formats at once as there are processors. After a failure no other one is begun.
-pub(crate) fn side_by_side<T: Send>(
+pub(crate) fn export_parallel<T: Send>(
     formats: Vec<Format>,
     work: impl Fn(Format) -> Result<T, Error> + Sync,
 ) -> Result<Vec<T>, Error> {

@@ -6,7 +6,7 @@ use super::error::Error;
 
 /// One derivation that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Built {
+pub(super) struct BuiltOutput {
     pub(super) drv_path: String,
     pub(super) out_path: String,
 }
@@ -30,7 +30,7 @@ pub(super) struct Flake {
 }
 
 /// Of `nix build --json`: one for each attribute, in the order of the command line.
-pub(super) fn built(text: &str, wanted: usize) -> Result<Vec<Built>, Error> {
+pub(super) fn built(text: &str, wanted: usize) -> Result<Vec<BuiltOutput>, Error> {
     let wrong =
         |detail: &str| Error::Answer { command: "nix build --json".into(), detail: detail.to_owned() };
     let value: Value = serde_json::from_str(text).map_err(|error| wrong(&error.to_string()))?;
@@ -40,7 +40,7 @@ pub(super) fn built(text: &str, wanted: usize) -> Result<Vec<Built>, Error> {
         let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
         let drv_path = text(entry.get("drvPath"))?;
         let out_path = text(entry.get("outputs")?.get("out"))?;
-        Some(Built { drv_path, out_path })
+        Some(BuiltOutput { drv_path, out_path })
     };
     list.iter()
         .map(|entry| one(entry).ok_or_else(|| wrong("an entry has no drvPath or no output `out`")))

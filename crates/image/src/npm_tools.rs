@@ -12,7 +12,7 @@ use rave_process::Cmd;
 use rave_process::progress::Event;
 use serde::{Deserialize, Serialize};
 
-use crate::bases::debian::Network;
+use crate::bases::debian::NetworkAccess;
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, IoContext as _, StageContext as _};
 use crate::stage_runner::StageRunner;
@@ -35,7 +35,7 @@ const ROOM: u64 = 1 << 30;
 
 /// The packed tools.
 #[derive(Debug, Clone)]
-pub struct Tools {
+pub struct NpmTools {
     /// The tar, with paths below [`PLACE`].
     pub tar: Utf8PathBuf,
     /// Their size on a disk, with what is left out.
@@ -44,7 +44,7 @@ pub struct Tools {
     pub left_out: Vec<String>,
 }
 
-impl Tools {
+impl NpmTools {
     /// No tools: an empty tar.
     pub(crate) fn none(stages: &StageRunner<'_>) -> Result<Self, Error> {
         let tar = stages.cache_dir().join("empty.tar");
@@ -79,7 +79,7 @@ pub fn key(epoch: u64) -> Digest {
 }
 
 /// The command line of the fetch. Scripts of packages are never run on the host.
-pub fn argv(npm_cache: &Utf8Path, network: Network) -> Vec<String> {
+pub fn argv(npm_cache: &Utf8Path, network: NetworkAccess) -> Vec<String> {
     let fixed = [
         "npm",
         "ci",
@@ -93,8 +93,8 @@ pub fn argv(npm_cache: &Utf8Path, network: Network) -> Vec<String> {
         "--no-progress",
     ];
     let cache = match network {
-        Network::Allowed => "--prefer-offline",
-        Network::Off => "--offline",
+        NetworkAccess::Allowed => "--prefer-offline",
+        NetworkAccess::Off => "--offline",
     };
     fixed.into_iter().chain([cache]).map(String::from).chain([format!("--cache={npm_cache}")]).collect()
 }
@@ -104,8 +104,8 @@ pub(crate) fn build(
     stages: &StageRunner<'_>,
     config: &GuestConfig,
     epoch: u64,
-    network: Network,
-) -> Result<Tools, Error> {
+    network: NetworkAccess,
+) -> Result<NpmTools, Error> {
     let entry = stages.run(STAGE, &key(epoch), |pending| {
         let scratch = stages.scratch(ROOM)?;
         let folder = scratch.path();
@@ -130,7 +130,7 @@ pub(crate) fn build(
         .map_err(|error| Error::Damaged { path: place, detail: error.to_string() })?;
     let folder = |package: &&str| format!("{PLACE}/node_modules/{package}");
     let left_out = npm::left_out(config).iter().map(folder).collect();
-    Ok(Tools { tar: entry.file(TAR), extent, left_out })
+    Ok(NpmTools { tar: entry.file(TAR), extent, left_out })
 }
 
 /// The packages of the committed lock that the guest gets.
