@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::cli;
 use crate::command_error::CommandError;
 use crate::exit::Code;
-use crate::host::{self, Fix, Part, Row, State};
+use crate::host::{self, Finding, Fix, Part, State};
 use crate::settings::Settings;
 use crate::ui::Ui;
 
@@ -29,48 +29,50 @@ const CELL_WIDTH: usize = 30;
 pub fn run(args: &cli::Doctor, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
     // What cannot be mended is told after the table, which shows it too.
     let needed = needed(settings.base);
-    let (mut rows, unresolved) = match host::resolve(settings, ui, needed) {
-        Ok(rows) => (rows, None),
-        Err(error) => (host::examine(settings, needed), Some(error)),
+    let context = host::context(settings);
+    let resolved = host::speak(settings, ui, |dialog| host::resolve(context, dialog, needed));
+    let (mut findings, unresolved) = match resolved {
+        Ok(findings) => (findings, None),
+        Err(error) => (host::examine(context, needed), Some(error)),
     };
-    rows.push(accelerator(settings));
-    rows.extend(host::nix(settings));
+    findings.push(accelerator(settings));
+    findings.extend(host::nix(context));
     if settings.base == Base::Debian {
-        rows.extend(host::examine(settings, &[Part::Iso]).into_iter().map(unless_asked_for));
+        findings.extend(host::examine(context, &[Part::Iso]).into_iter().map(unless_asked_for));
     }
-    rows.extend(host::examine(settings, &[Part::Test]));
+    findings.extend(host::examine(context, &[Part::Test]));
     if args.json {
-        let rows: Vec<JsonRow<'_>> = rows.iter().map(JsonRow::of).collect();
+        let rows: Vec<JsonRow<'_>> = findings.iter().map(JsonRow::of).collect();
         ui.data(&serde_json::to_string_pretty(&rows)?);
     } else {
-        let cells: Vec<Vec<String>> = rows.iter().map(cells).collect();
+        let cells: Vec<Vec<String>> = findings.iter().map(cells).collect();
         let headers = ["", "program", "for", "found", "needed", "why", "how to get it"];
         ui.narrow_table(&headers, &cells, CELL_WIDTH);
     }
     if let Some(error) = unresolved {
-        return Err(error);
+        return Err(error.into());
     }
-    match rows.iter().find(|row| row.state == State::Missing) {
+    match findings.iter().find(|finding| finding.state == State::Missing) {
         None => Ok(Code::Ok),
-        Some(row) => {
-            Err(CommandError::host_not_ready(format!("{}: {}", row.name, row.found)).remedy(how(row)).into())
-        }
+        Some(missing) => Err(CommandError::host_not_ready(format!("{}: {}", missing.name, missing.found))
+            .remedy(how(missing))
+            .into()),
     }
 }
 
 /// A host that makes no ISO is ready without what only that needs.
-fn unless_asked_for(row: Row) -> Row {
-    let state = if row.state == State::Missing { State::Optional } else { row.state };
-    Row { state, ..row }
+fn unless_asked_for(finding: Finding) -> Finding {
+    let state = if finding.state == State::Missing { State::Optional } else { finding.state };
+    Finding { state, ..finding }
 }
 
 /// The accelerator, proved by a guest that runs under it.
-fn accelerator(settings: &Settings) -> Row {
+fn accelerator(settings: &Settings) -> Finding {
     let force = settings.accel.map(Accelerator::from);
     let probe = Qemu::find(Arch::X86_64).and_then(|qemu| {
         accel::probe(&ProbeRequest { qemu: &qemu, cache_dir: &settings.state_dir, force, refresh: false })
     });
-    let row = Row {
+    let finding = Finding {
         name: "accelerator".to_owned(),
         found: String::new(),
         needed: force.map_or_else(|| "kvm, else tcg".to_owned(), |accel| accel.to_string()),
@@ -84,7 +86,7 @@ fn accelerator(settings: &Settings) -> Row {
             let fix = probe.kvm.remedy().map_or(Fix::None, Fix::Advice);
             let slow = !matches!(probe.kvm, KvmState::Works { .. } | KvmState::NotTried);
             let state = if slow { State::Warning } else { State::Ok };
-            Row { found: probe.to_string(), state, fix, ..row }
+            Finding { found: probe.to_string(), state, fix, ..finding }
         }
         Err(error) => {
             let advice = match error {
@@ -94,7 +96,7 @@ fn accelerator(settings: &Settings) -> Row {
                 _ => error.remedy(),
             };
             let fix = advice.map_or(Fix::None, Fix::Advice);
-            Row { found: error.to_string(), state: State::Missing, fix, ..row }
+            Finding { found: error.to_string(), state: State::Missing, fix, ..finding }
         }
     }
 }
@@ -117,11 +119,11 @@ fn word(state: State) -> &'static str {
     }
 }
 
-fn how(row: &Row) -> String {
-    match &row.fix {
+fn how(finding: &Finding) -> String {
+    match &finding.fix {
         Fix::None => String::new(),
-        Fix::Package(requirement) if row.state == State::Optional => {
-            let command = if row.parts == [Part::Iso] { "image --format iso" } else { "test" };
+        Fix::Package(requirement) if finding.state == State::Optional => {
+            let command = if finding.parts == [Part::Iso] { "image --format iso" } else { "test" };
             format!("package {} (cargo xtask {command} --yes)", requirement.packages.apt)
         }
         Fix::Package(requirement) => format!("package {}", requirement.packages.apt),
@@ -130,13 +132,14 @@ fn how(row: &Row) -> String {
     }
 }
 
-fn parts(row: &Row) -> Vec<&'static str> {
-    row.parts.iter().map(|part| part.name()).collect()
+fn parts(finding: &Finding) -> Vec<&'static str> {
+    finding.parts.iter().map(|part| part.name()).collect()
 }
 
-fn cells(row: &Row) -> Vec<String> {
-    let parts = parts(row).join(", ");
-    let texts = [word(row.state), &row.name, &parts, &row.found, &row.needed, row.why, &how(row)];
+fn cells(finding: &Finding) -> Vec<String> {
+    let parts = parts(finding).join(", ");
+    let Finding { name, found, needed, why, state, .. } = finding;
+    let texts = [word(*state), name, &parts, found, needed, why, &how(finding)];
     texts.map(str::to_owned).to_vec()
 }
 
@@ -155,15 +158,15 @@ struct JsonRow<'a> {
 }
 
 impl<'a> JsonRow<'a> {
-    fn of(row: &'a Row) -> Self {
+    fn of(finding: &'a Finding) -> Self {
         Self {
-            name: &row.name,
-            parts: parts(row),
-            state: word(row.state),
-            found: &row.found,
-            needed: &row.needed,
-            why: row.why,
-            how: how(row),
+            name: &finding.name,
+            parts: parts(finding),
+            state: word(finding.state),
+            found: &finding.found,
+            needed: &finding.needed,
+            why: finding.why,
+            how: how(finding),
         }
     }
 }

@@ -7,6 +7,7 @@ use rave_smoke::report::WriteError;
 
 use super::CommandError;
 use crate::exit::Code;
+use crate::host;
 
 impl CommandError {
     /// What a known error says; nothing where no engine's error and no command's is known.
@@ -16,7 +17,8 @@ impl CommandError {
             let nix = || error.downcast_ref::<nixos::Error>().map(Self::from);
             let vm = || error.downcast_ref::<rave_vm::Error>().map(Self::from);
             let report = || error.downcast_ref::<WriteError>().map(Self::from);
-            image().or_else(nix).or_else(vm).or_else(report)
+            let host = || error.downcast_ref::<host::Error>().map(Self::from);
+            image().or_else(nix).or_else(vm).or_else(report).or_else(host)
         };
         error.downcast_ref::<Self>().cloned().or_else(|| known(error))
     }
@@ -112,6 +114,17 @@ impl From<&rave_vm::Error> for CommandError {
 impl From<&WriteError> for CommandError {
     fn from(error: &WriteError) -> Self {
         Self::usage(error.to_string()).remedy("name a folder that can be written to and has enough space")
+    }
+}
+
+impl From<&host::Error> for CommandError {
+    fn from(error: &host::Error) -> Self {
+        let code = match error {
+            host::Error::Interrupted(_) => Code::Interrupted,
+            host::Error::NotReady { .. } | host::Error::Command { .. } => Code::HostNotReady,
+        };
+        let failure = Self::new(code, error.to_string());
+        error.facts().into_iter().fold(failure, Self::detail).remedy(error.remedy())
     }
 }
 

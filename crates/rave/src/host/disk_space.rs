@@ -5,16 +5,21 @@ use std::io;
 use camino::Utf8Path;
 use rustix::fs::statvfs;
 
+use super::report::{Finding, Fix, State};
 use super::requirements::BUILD;
-use super::rows::{Fix, Row, State};
 
 /// One build of the largest profile: the unpacked tree and its tar (5.2 GiB), the raw disk (2.5 GiB), the downloads.
 pub(super) const CACHE_MIB: u64 = 9 * 1024;
 /// The raw disk, sparse, and a qcow2 of it: 2.5 and 1.0 GiB.
 pub(super) const OUT_MIB: u64 = 4 * 1024;
 
-pub(super) fn row(name: &'static str, folder: &Utf8Path, needed_mib: u64, variable: &'static str) -> Row {
-    let row = Row {
+pub(super) fn finding(
+    name: &'static str,
+    folder: &Utf8Path,
+    needed_mib: u64,
+    variable: &'static str,
+) -> Finding {
+    let finding = Finding {
         name: name.to_owned(),
         found: String::new(),
         needed: format!("{needed_mib} MiB"),
@@ -24,19 +29,19 @@ pub(super) fn row(name: &'static str, folder: &Utf8Path, needed_mib: u64, variab
         fix: Fix::None,
     };
     match free_mib(folder) {
-        Ok(free) if free >= needed_mib => Row { found: format!("{free} MiB in {folder}"), ..row },
+        Ok(free) if free >= needed_mib => Finding { found: format!("{free} MiB in {folder}"), ..finding },
         // Less may do, since most of it may be there already: the stage that runs out says so itself.
-        Ok(free) => Row {
+        Ok(free) => Finding {
             found: format!("{free} MiB in {folder}"),
             state: State::Warning,
             fix: Fix::Advice(format!("free some room there, or choose another disk with {variable}")),
-            ..row
+            ..finding
         },
-        Err(error) => Row {
+        Err(error) => Finding {
             found: format!("{folder}: {error}"),
             state: State::Warning,
             fix: Fix::Advice(format!("choose another folder with {variable}")),
-            ..row
+            ..finding
         },
     }
 }
@@ -59,8 +64,8 @@ mod tests {
 
     #[test]
     fn too_little_room_is_a_warning_with_advice() {
-        let row = row("cache", Utf8Path::new("/"), u64::MAX, "RAVE_CACHE");
-        assert_eq!(row.state, State::Warning);
-        assert!(matches!(row.fix, Fix::Advice(text) if text.contains("RAVE_CACHE")));
+        let finding = finding("cache", Utf8Path::new("/"), u64::MAX, "RAVE_CACHE");
+        assert_eq!(finding.state, State::Warning);
+        assert!(matches!(finding.fix, Fix::Advice(text) if text.contains("RAVE_CACHE")));
     }
 }

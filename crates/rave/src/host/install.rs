@@ -3,15 +3,14 @@
 use std::fs;
 use std::time::{Duration, Instant, SystemTime};
 
-use rave_process::progress::{Event, Outcome, Unit};
-use rave_process::{Cmd, Error, Line, interrupt};
+use rave_process::progress::{Event, Outcome, Sink, Unit};
+use rave_process::{Cmd, Error as CommandError, Line, interrupt};
 
+use super::error::Error;
+use super::install_plan::{BACKPORTS_FILE, InstallPlan};
 use super::package_manager::{LOCK_TIMEOUT, Manager};
-use super::plan::{BACKPORTS_FILE, Host, Plan};
-use super::programs_only;
-use crate::command_error::CommandError;
-use crate::exit::Code;
-use crate::ui::Ui;
+use super::suppress_services;
+use super::system::Host;
 
 /// The stage that the user sees.
 const STAGE: &str = "host packages";
@@ -20,16 +19,14 @@ const LISTS_TOO_OLD: Duration = Duration::from_secs(24 * 3600);
 const LISTS: &str = "/var/lib/apt/lists";
 /// How often a lock on the lists is tried again; apt waits for its other locks itself, for these it does not.
 const LOCK_PAUSE: Duration = Duration::from_secs(1);
-/// Lines of apt's output that an error shows.
-const TAIL: usize = 12;
 
 /// apt only: the others differ too much between their distributions to be run unseen.
-pub(super) fn is_supported(plan: &Plan) -> bool {
+pub(super) fn is_supported(plan: &InstallPlan) -> bool {
     plan.packages.is_empty() || plan.manager == Some(Manager::Apt)
 }
 
 /// Whether this user may run the plan; `may_ask` lets sudo ask for the password.
-pub(super) fn can(host: &Host, plan: &Plan, may_ask: bool) -> bool {
+pub(super) fn can(host: &Host, plan: &InstallPlan, may_ask: bool) -> bool {
     is_supported(plan)
         && (!plan.packages.is_empty() || !plan.root_commands.is_empty())
         && (host.is_root || (host.has_sudo && sudo_works(may_ask)))
@@ -41,11 +38,10 @@ fn sudo_works(may_ask: bool) -> bool {
 }
 
 /// Runs the plan's commands, with progress.
-pub(super) fn run(plan: &Plan, host: &Host, ui: &Ui) -> anyhow::Result<()> {
-    let sink = ui.sink();
+pub(super) fn run(plan: &InstallPlan, host: &Host, sink: Sink<'_>) -> Result<(), Error> {
     let started = Instant::now();
     sink(Event::StageStarted { stage: STAGE });
-    let runner = Runner { is_root: host.is_root, sink: &sink };
+    let runner = Runner { is_root: host.is_root, sink };
     if let Some(text) = &plan.backports {
         runner.write_backports(text)?;
     }
@@ -53,7 +49,7 @@ pub(super) fn run(plan: &Plan, host: &Host, ui: &Ui) -> anyhow::Result<()> {
         runner.packages(plan, plan.backports.is_some() || lists_are_old())?;
     }
     for argv in &plan.root_commands {
-        runner.root(argv).output().map_err(|error| failed(&error, "a command of root failed"))?;
+        runner.root(argv).output().map_err(|error| Error::command("a command of root failed", error))?;
     }
     sink(Event::StageFinished { stage: STAGE, elapsed: started.elapsed(), outcome: Outcome::Built });
     Ok(())
@@ -64,7 +60,7 @@ type Update = Result<(), String>;
 
 struct Runner<'a> {
     is_root: bool,
-    sink: &'a (dyn Fn(Event<'_>) + Sync),
+    sink: Sink<'a>,
 }
 
 impl Runner<'_> {
@@ -77,20 +73,20 @@ impl Runner<'_> {
     }
 
     /// Beside its place and renamed into it; apt passes over a name that does not end in `.sources`.
-    fn write_backports(&self, text: &str) -> anyhow::Result<()> {
+    fn write_backports(&self, text: &str) -> Result<(), Error> {
         let beside = format!("{BACKPORTS_FILE}.new");
         self.root(&["tee", &beside])
             .stdin_bytes(text.as_bytes().to_vec())
             .output()
             .and_then(|_| self.root(&["chmod", "0644", &beside]).output())
             .and_then(|_| self.root(&["mv", "-f", &beside, BACKPORTS_FILE]).output())
-            .map_err(|error| failed(&error, &format!("{BACKPORTS_FILE} could not be written")))?;
+            .map_err(|error| Error::command(format!("{BACKPORTS_FILE} could not be written"), error))?;
         (self.sink)(Event::Note { text: &format!("added {BACKPORTS_FILE} to apt's sources") });
         Ok(())
     }
 
     /// Fetches the lists, and waits where another apt does.
-    fn update(&self) -> anyhow::Result<Update> {
+    fn update(&self) -> Result<Update, Error> {
         let deadline = Instant::now() + Duration::from_secs(LOCK_TIMEOUT.into());
         let mut told = false;
         loop {
@@ -110,40 +106,38 @@ impl Runner<'_> {
                     }
                     interrupt::pause(LOCK_PAUSE)?;
                 }
-                Err(error) if matches!(error, Error::Failed { .. }) => {
+                Err(error) if matches!(error, CommandError::Failed { .. }) => {
                     return Ok(Err(trouble.unwrap_or_else(|| error.to_string())));
                 }
-                Err(error) => return Err(failed(&error, "apt-get update failed").into()),
+                Err(error) => return Err(Error::command("apt-get update failed", error)),
             }
         }
     }
 
-    fn say_who_waits(&self, error: &Error) {
+    fn say_who_waits(&self, error: &CommandError) {
         let line = error.tail().iter().find(|line| line.contains("Could not get lock"));
         let who = line.map_or("", |line| line.trim_start_matches("E: "));
         (self.sink)(Event::Note { text: &format!("waiting for another package manager: {who}") });
     }
 
     /// Installs, with fresh lists where that is asked for or where it fails without.
-    fn packages(&self, plan: &Plan, fresh_lists: bool) -> anyhow::Result<()> {
+    fn packages(&self, plan: &InstallPlan, fresh_lists: bool) -> Result<(), Error> {
         if !fresh_lists && self.install(plan).is_ok() {
             return Ok(());
         }
         let updated = self.update()?;
         self.install(plan).map_err(|error| {
-            let failure = failed(&error, "apt could not install what is missing");
-            let failure = match updated {
-                Ok(()) => failure,
-                Err(why) => failure.detail(format!("before that, apt-get update said: {why}")),
-            };
-            failure.remedy(remedy(error.tail())).into()
+            let before = updated.err().map(|why| format!("before that, apt-get update said: {why}"));
+            let remedy = remedy(error.tail());
+            let what = "apt could not install what is missing".to_owned();
+            Error::Command { what, source: Box::new(error), before, remedy }
         })
     }
 
-    fn install(&self, plan: &Plan) -> Result<(), Error> {
+    fn install(&self, plan: &InstallPlan) -> Result<(), CommandError> {
         let mut argv = Manager::Apt.install(&plan.packages);
         argv.splice(1..1, ["-o".to_owned(), format!("DPkg::Lock::Timeout={LOCK_TIMEOUT}")]);
-        let argv = programs_only::without(&plan.units, argv);
+        let argv = suppress_services::without(&plan.units, argv);
         let mut count = Count::default();
         let mut told = false;
         let result = self.root(&argv).run(&mut |line| {
@@ -170,15 +164,11 @@ impl Runner<'_> {
     }
 }
 
-fn is_locked(error: &Error) -> bool {
+fn is_locked(error: &CommandError) -> bool {
     error
         .tail()
         .iter()
         .any(|line| line.contains("Could not get lock") || line.contains("Unable to lock directory"))
-}
-
-fn failed(error: &Error, what: &str) -> CommandError {
-    CommandError::of_command(Code::HostNotReady, what, error, TAIL)
 }
 
 /// What to do when apt fails, by what it said.
@@ -236,21 +226,6 @@ fn lists_are_old() -> bool {
     let fetched = fs::metadata(format!("{LISTS}/partial")).and_then(|meta| meta.modified());
     let age = fetched.ok().and_then(|time| SystemTime::now().duration_since(time).ok());
     !has_packages || age.is_none_or(|age| age > LISTS_TOO_OLD)
-}
-
-/// Name and text of each file of apt's sources; one that cannot be read is left out.
-pub(super) fn apt_sources() -> Vec<(String, String)> {
-    let folder =
-        fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut paths: Vec<_> = folder.collect();
-    paths.sort();
-    paths.insert(0, "/etc/apt/sources.list".into());
-    let is_source = |name: &str| [".list", ".sources"].iter().any(|end| name.ends_with(end));
-    paths
-        .into_iter()
-        .filter_map(|path| Some((path.to_str()?.to_owned(), fs::read_to_string(&path).ok()?)))
-        .filter(|(name, _)| is_source(name))
-        .collect()
 }
 
 #[cfg(test)]

@@ -1,25 +1,25 @@
-//! The rows of `doctor` about nix, which builds the NixOS base.
+//! The findings about nix, which builds the NixOS base.
 
 use rave_image::bases::nixos::Error;
 use rave_image::bases::nixos::installation::{Nix, NixFacts, OLDEST};
 use rave_spec::Base;
 
+use super::context::Context;
 use super::disk_space;
+use super::report::{Finding, Fix, NOT_FOUND, State};
 use super::requirements::NIXOS;
-use super::rows::{Fix, NOT_FOUND, Row, State};
-use crate::settings::Settings;
 
 /// The closure of the largest profile, its disk, and one format of it: an estimate, for none was built where this is tested.
 const STORE_MIB: u64 = 30 * 1024;
 
-/// Rows about a nix that is there, and about none where it is wanted.
-pub fn rows(settings: &Settings) -> Vec<Row> {
-    let absent = if settings.base == Base::Nixos { State::Missing } else { State::Optional };
+/// Findings about a nix that is there, and about none where it is wanted.
+pub fn nix(context: Context<'_>) -> Vec<Finding> {
+    let absent = if context.base == Base::Nixos { State::Missing } else { State::Optional };
     match Nix::find() {
         Ok(nix) => {
-            let first = Row { found: nix.said, ..row("nix") };
+            let first = Finding { found: nix.said, ..finding("nix") };
             match NixFacts::find() {
-                Ok(facts) => std::iter::once(first).chain(of_facts(&facts, settings)).collect(),
+                Ok(facts) => std::iter::once(first).chain(of_facts(&facts, context)).collect(),
                 Err(error) => vec![first, unknown(&error)],
             }
         }
@@ -27,8 +27,8 @@ pub fn rows(settings: &Settings) -> Vec<Row> {
     }
 }
 
-fn row(name: &str) -> Row {
-    Row {
+fn finding(name: &str) -> Finding {
+    Finding {
         name: name.to_owned(),
         found: String::new(),
         needed: format!("{OLDEST} or newer, with flakes"),
@@ -39,7 +39,7 @@ fn row(name: &str) -> Row {
     }
 }
 
-fn unusable(error: &Error, state: State) -> Row {
+fn unusable(error: &Error, state: State) -> Finding {
     let found = match error {
         Error::Missing => NOT_FOUND.to_owned(),
         other => other.to_string(),
@@ -47,60 +47,67 @@ fn unusable(error: &Error, state: State) -> Row {
     let fix = error.remedy().map_or(Fix::None, |remedy| {
         Fix::Advice(remedy.trim_end_matches("; or give --base debian").to_owned())
     });
-    Row { found, state, fix, ..row("nix") }
+    Finding { found, state, fix, ..finding("nix") }
 }
 
 /// Building may still do: it says itself what it lacks.
-fn unknown(error: &Error) -> Row {
-    Row { found: error.to_string(), state: State::Warning, needed: "an answer".into(), ..row("nix store") }
+fn unknown(error: &Error) -> Finding {
+    Finding {
+        found: error.to_string(),
+        state: State::Warning,
+        needed: "an answer".into(),
+        ..finding("nix store")
+    }
 }
 
-fn of_facts(facts: &NixFacts, settings: &Settings) -> Vec<Row> {
-    let room = disk_space::row("nix store", &facts.store, STORE_MIB, "`store` of nix.conf");
-    let room = Row { why: "closures, disks and formats", parts: NIXOS, ..room };
-    let is_remote = !settings.nix.builders.is_empty();
-    vec![room, kvm(&facts.features, is_remote), trust(facts.is_trusted, settings)]
+fn of_facts(facts: &NixFacts, context: Context<'_>) -> Vec<Finding> {
+    let room = disk_space::finding("nix store", &facts.store, STORE_MIB, "`store` of nix.conf");
+    let room = Finding { why: "closures, disks and formats", parts: NIXOS, ..room };
+    let is_remote = !context.nix.builders.is_empty();
+    vec![room, kvm(&facts.features, is_remote), trust(facts.is_trusted, context)]
 }
 
-fn kvm(features: &[String], is_remote: bool) -> Row {
-    let row = Row {
+fn kvm(features: &[String], is_remote: bool) -> Finding {
+    let finding = Finding {
         needed: "kvm in system-features".to_owned(),
         why: "a disk's boot loader is installed in a machine",
-        ..row("nix builders")
+        ..finding("nix builders")
     };
     let is_there = features.iter().any(|feature| feature == "kvm");
     let found = if features.is_empty() { "no features".to_owned() } else { features.join(" ") };
     match (is_there, is_remote) {
-        (true, _) => Row { found, ..row },
-        (false, true) => Row { found: format!("{found}; the builders of [nixos] may have it"), ..row },
+        (true, _) => Finding { found, ..finding },
+        (false, true) => {
+            Finding { found: format!("{found}; the builders of [nixos] may have it"), ..finding }
+        }
         (false, false) => {
             let advice = "where /dev/kvm works, put `extra-system-features = kvm` into nix.conf; else build elsewhere with --builder";
-            Row { found, state: State::Warning, fix: Fix::Advice(advice.to_owned()), ..row }
+            Finding { found, state: State::Warning, fix: Fix::Advice(advice.to_owned()), ..finding }
         }
     }
 }
 
 /// What a user who is not trusted asks for is passed over with a warning, and the build does without.
-fn trust(is_trusted: Option<bool>, settings: &Settings) -> Row {
-    let asks = !settings.nix.builders.is_empty() || !settings.nix.substituters.is_empty();
-    let row = Row {
+fn trust(is_trusted: Option<bool>, context: Context<'_>) -> Finding {
+    let asks = !context.nix.builders.is_empty() || !context.nix.substituters.is_empty();
+    let finding = Finding {
         needed: if asks { "a trusted user" } else { "any" }.to_owned(),
         why: "builders and caches of [nixos] and of flags",
-        ..row("nix user")
+        ..finding("nix user")
     };
     match is_trusted {
         Some(false) if asks => {
             let advice = "let root put `extra-trusted-users = NAME` into /etc/nix/nix.conf, or the builders and caches themselves";
-            Row {
+            Finding {
                 found: "not trusted".to_owned(),
                 state: State::Warning,
                 fix: Fix::Advice(advice.to_owned()),
-                ..row
+                ..finding
             }
         }
-        Some(false) => Row { found: "not trusted".to_owned(), ..row },
-        Some(true) => Row { found: "trusted".to_owned(), ..row },
-        None => Row { found: "the store does not say".to_owned(), ..row },
+        Some(false) => Finding { found: "not trusted".to_owned(), ..finding },
+        Some(true) => Finding { found: "trusted".to_owned(), ..finding },
+        None => Finding { found: "the store does not say".to_owned(), ..finding },
     }
 }
 

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use rave_process::{Cmd, find_program};
 
-use super::memo::Memo;
+use super::probe::probe;
+use super::report::{Finding, Fix, NOT_FOUND, State};
 use super::requirements::{BUILD, UIDMAP};
-use super::rows::{Fix, NOT_FOUND, Row, State, look};
+use super::version_cache::VersionCache;
 
 /// How long a namespace may take to make on a machine under load.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -18,20 +19,20 @@ const FIRST_ID: u64 = 100_000;
 
 const WHY: &str = "unpacks a root filesystem with its owners";
 
-/// One row for root, three for anybody else.
-pub(super) fn rows(memo: &mut Memo) -> Vec<Row> {
+/// One finding for root, four for anybody else.
+pub(super) fn findings(versions: &mut VersionCache) -> Vec<Finding> {
     if rustix::process::geteuid().is_root() {
         return vec![as_root()];
     }
     let user = user_name();
-    let mut rows = vec![look(&UIDMAP, memo)];
-    rows.extend(["/etc/subuid", "/etc/subgid"].map(|file| sub_ids(file, &user)));
-    rows.push(user_namespaces());
-    rows
+    let mut findings = vec![probe(&UIDMAP, versions)];
+    findings.extend(["/etc/subuid", "/etc/subgid"].map(|file| sub_ids(file, &user)));
+    findings.push(user_namespaces());
+    findings
 }
 
-fn row(name: &str, needed: &str) -> Row {
-    Row {
+fn finding(name: &str, needed: &str) -> Finding {
+    Finding {
         name: name.to_owned(),
         found: String::new(),
         needed: needed.to_owned(),
@@ -42,15 +43,15 @@ fn row(name: &str, needed: &str) -> Row {
     }
 }
 
-fn as_root() -> Row {
-    let row = row("root", "may mount");
+fn as_root() -> Finding {
+    let finding = finding("root", "may mount");
     // The propagation is left alone because in a chroot it cannot be changed.
     if succeeds(Cmd::new("unshare").args(["--mount", "--propagation", "unchanged", "true"])) {
-        return Row { found: "may mount".to_owned(), ..row };
+        return Finding { found: "may mount".to_owned(), ..finding };
     }
     // Seen: mmdebstrap then does without /proc, and its tree lacks what systemd-tmpfiles(8) would have made, which
     // systemd makes at every boot.
-    Row {
+    Finding {
         found: "may not mount".to_owned(),
         state: State::Warning,
         fix: Fix::Advice(
@@ -58,12 +59,12 @@ fn as_root() -> Row {
              container with --cap-add SYS_ADMIN"
                 .to_owned(),
         ),
-        ..row
+        ..finding
     }
 }
 
-fn user_namespaces() -> Row {
-    let row = row("user namespaces", "on for this user");
+fn user_namespaces() -> Finding {
+    let finding = finding("user namespaces", "on for this user");
     let plain = Cmd::new("unshare").args([
         "--user",
         "--map-root-user",
@@ -78,12 +79,12 @@ fn user_namespaces() -> Row {
             && succeeds(Cmd::new("mmdebstrap").args(["--unshare-helper", "true"]))
     };
     if succeeds(plain) || own() {
-        return Row { found: "work".to_owned(), ..row };
+        return Finding { found: "work".to_owned(), ..finding };
     }
     let setting =
         |name: &str| fs::read_to_string(format!("/proc/sys/{name}")).ok().map(|text| text.trim().to_owned());
     let (found, advice) = cause(&setting);
-    Row { found, state: State::Missing, fix: Fix::Advice(advice), ..row }
+    Finding { found, state: State::Missing, fix: Fix::Advice(advice), ..finding }
 }
 
 /// Why the kernel refuses, and what to do. `setting` reads a file below /proc/sys.
@@ -115,24 +116,24 @@ fn cause(setting: &dyn Fn(&str) -> Option<String>) -> (String, String) {
     )
 }
 
-/// The row of /etc/subuid or /etc/subgid: subuid(5), lines of `name-or-id:first:count`.
-fn sub_ids(file: &str, user: &str) -> Row {
-    let row = row(file, &format!("{IDS} ids for {user}"));
+/// The finding of /etc/subuid or /etc/subgid: subuid(5), lines of `name-or-id:first:count`.
+fn sub_ids(file: &str, user: &str) -> Finding {
+    let finding = finding(file, &format!("{IDS} ids for {user}"));
     let text = fs::read_to_string(file).unwrap_or_default();
     let id = rustix::process::getuid().as_raw().to_string();
     let (mine, others): (Vec<_>, Vec<_>) =
         text.lines().filter_map(range).partition(|range| range.owner == user || range.owner == id);
     if let Some(range) = mine.iter().find(|range| range.count >= IDS) {
-        return Row { found: format!("{} ids from {}", range.count, range.first), ..row };
+        return Finding { found: format!("{} ids from {}", range.count, range.first), ..finding };
     }
     let first = mine.iter().chain(&others).map(|range| range.first + range.count).fold(FIRST_ID, u64::max);
     let flag = if file.ends_with("gid") { "--add-subgids" } else { "--add-subuids" };
     let ids = format!("{first}-{}", first + IDS - 1);
-    Row {
+    Finding {
         found: NOT_FOUND.to_owned(),
         state: State::Missing,
         fix: Fix::RootCommand(["usermod", flag, ids.as_str(), user].map(str::to_owned).to_vec()),
-        ..row
+        ..finding
     }
 }
 
@@ -190,8 +191,8 @@ mod tests {
 
     #[test]
     fn a_user_without_ids_gets_a_command_for_a_free_range() {
-        let row = sub_ids("/no/such/subgid", "ann");
-        let Fix::RootCommand(argv) = row.fix else { panic!("{:?}", row.fix) };
+        let found = sub_ids("/no/such/subgid", "ann");
+        let Fix::RootCommand(argv) = found.fix else { panic!("{:?}", found.fix) };
         assert_eq!(argv.join(" "), "usermod --add-subgids 100000-165535 ann");
     }
 }

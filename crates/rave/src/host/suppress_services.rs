@@ -16,7 +16,7 @@ fn wrapped(policy: &str, units: &[&str], command: Vec<String>) -> Vec<String> {
     if units.is_empty() {
         return command;
     }
-    let start = ["sh", "-c", include_str!("programs_only.sh"), "sh", policy, &units.join(" ")];
+    let start = ["sh", "-c", include_str!("suppress_services.sh"), "sh", policy, &units.join(" ")];
     start.map(str::to_owned).into_iter().chain(command).collect()
 }
 

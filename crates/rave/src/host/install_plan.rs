@@ -3,49 +3,18 @@
 use rave_process::shell_quote;
 
 use super::package_manager::Manager;
-use super::programs_only;
+use super::report::{Finding, Fix, State};
 use super::repos::Backports;
 use super::requirement::{Requirement, Suite};
-use super::rows::{Fix, Row, State};
+use super::suppress_services;
+use super::system::Host;
 
 /// Where the entry for backports goes; one that is there is left alone.
 pub(super) const BACKPORTS_FILE: &str = "/etc/apt/sources.list.d/rave-backports.sources";
 
-/// What is known of the host before anything is installed.
-#[derive(Debug)]
-pub(super) struct Host {
-    pub(super) manager: Option<Manager>,
-    /// `ID`, `VERSION_ID` and `VERSION_CODENAME` of os-release(5).
-    pub(super) release: Release,
-    /// Only looked at where something must come from there.
-    pub(super) backports: Backports,
-    /// The QEMU that is installed came from backports.
-    pub(super) qemu_is_backported: bool,
-    pub(super) is_root: bool,
-    pub(super) has_sudo: bool,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Release {
-    pub(super) id: String,
-    pub(super) version: String,
-    pub(super) codename: String,
-}
-
-impl Release {
-    /// Reads the text of os-release(5).
-    pub(super) fn parse(text: &str) -> Self {
-        let field = |name: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-            line.unwrap_or_default().trim_matches(['"', '\'']).to_owned()
-        };
-        Self { id: field("ID"), version: field("VERSION_ID"), codename: field("VERSION_CODENAME") }
-    }
-}
-
 /// How to mend what is missing.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Plan {
+pub(super) struct InstallPlan {
     pub(super) manager: Option<Manager>,
     /// As the manager takes them: `e2fsprogs/bookworm-backports`.
     pub(super) packages: Vec<String>,
@@ -59,31 +28,33 @@ pub(super) struct Plan {
     pub(super) advice: Vec<String>,
 }
 
-impl Plan {
-    /// Mends the rows that are in `state`.
-    pub(super) fn of(rows: &[Row], state: State, host: &Host) -> Self {
+impl InstallPlan {
+    /// Mends the findings that are in `state`.
+    pub(super) fn of(findings: &[Finding], state: State, host: &Host) -> Self {
         let mut plan = Self { manager: host.manager, ..Self::default() };
-        for row in rows.iter().filter(|row| row.state == state) {
-            match &row.fix {
+        for finding in findings.iter().filter(|finding| finding.state == state) {
+            match &finding.fix {
                 Fix::None => {}
-                Fix::Package(requirement) => plan.add_package(row, requirement, host),
+                Fix::Package(requirement) => plan.add_package(finding, requirement, host),
                 Fix::RootCommand(argv) => plan.root_commands.push(argv.clone()),
-                Fix::Advice(text) => plan.advice.push(format!("{}: {text}", row.name)),
+                Fix::Advice(text) => plan.advice.push(format!("{}: {text}", finding.name)),
             }
         }
         plan
     }
 
-    fn add_package(&mut self, row: &Row, requirement: &Requirement, host: &Host) {
+    fn add_package(&mut self, finding: &Finding, requirement: &Requirement, host: &Host) {
         let Some(manager) = host.manager else {
-            self.advice
-                .push(format!("{}: no package manager that is known here was found; install it", row.name));
+            self.advice.push(format!(
+                "{}: no package manager that is known here was found; install it",
+                finding.name
+            ));
             return;
         };
         let Some(packages) = requirement.packages.of(manager) else {
             self.advice.push(format!(
                 "{}: no package of it is known here; use a Debian host or container",
-                row.name
+                finding.name
             ));
             return;
         };
@@ -100,7 +71,7 @@ impl Plan {
                 Backports::Add(text) => self.backports = Some(text.clone()),
                 Backports::Unknown => self.advice.push(format!(
                     "{}: add {}-backports to apt's sources; no entry of Debian's own was found to take the address from",
-                    row.name, host.release.codename
+                    finding.name, host.release.codename
                 )),
             }
         }
@@ -141,7 +112,7 @@ impl Plan {
             lines.push(format!("{sudo}{}", line(&manager.install(&self.packages))));
         }
         if !self.units.is_empty() {
-            lines.push(format!("{sudo}{}", line(&programs_only::disable(&self.units))));
+            lines.push(format!("{sudo}{}", line(&suppress_services::disable(&self.units))));
         }
         lines.extend(self.root_commands.iter().map(|argv| format!("{sudo}{}", line(argv))));
         lines
@@ -156,14 +127,15 @@ fn line(argv: &[String]) -> String {
 mod tests {
     use super::super::for_tests::FOR_TESTS;
     use super::super::requirements::REQUIREMENTS;
+    use super::super::system::Release;
     use super::*;
     use expect_test::expect;
 
-    fn missing(names: &[&str]) -> Vec<Row> {
+    fn missing(names: &[&str]) -> Vec<Finding> {
         let chosen =
             REQUIREMENTS.iter().chain(FOR_TESTS).filter(|requirement| names.contains(&requirement.name));
         chosen
-            .map(|requirement| Row {
+            .map(|requirement| Finding {
                 name: requirement.name.to_owned(),
                 found: "not found".to_owned(),
                 needed: "any".to_owned(),
@@ -189,7 +161,7 @@ mod tests {
     #[test]
     fn an_old_suite_takes_from_backports_only_what_is_too_old_there() {
         let host = host(Some(Manager::Apt), "12");
-        let plan = Plan::of(&missing(&["mke2fs", "mcopy"]), State::Missing, &host);
+        let plan = InstallPlan::of(&missing(&["mke2fs", "mcopy"]), State::Missing, &host);
         expect![[r"
             printf '%s\n' 'Types: deb' 'URIs: http://mirror.test/debian' | sudo tee /etc/apt/sources.list.d/rave-backports.sources
             sudo apt-get update
@@ -200,34 +172,40 @@ mod tests {
     #[test]
     fn a_newer_suite_needs_no_backports() {
         let host = host(Some(Manager::Apt), "13");
-        let plan = Plan::of(&missing(&["mke2fs"]), State::Missing, &host);
+        let plan = InstallPlan::of(&missing(&["mke2fs"]), State::Missing, &host);
         assert_eq!(plan.backports, None);
         assert_eq!(plan.packages, ["e2fsprogs", "libarchive13"]);
     }
 
     #[test]
     fn modules_of_qemu_come_from_where_qemu_came_from() {
-        let rows = missing(&["QEMU's GTK window", "QEMU's SDL window"]);
+        let findings = missing(&["QEMU's GTK window", "QEMU's SDL window"]);
         let mut host = host(Some(Manager::Apt), "12");
-        assert_eq!(Plan::of(&rows, State::Missing, &host).packages, ["qemu-system-gui"]);
+        assert_eq!(InstallPlan::of(&findings, State::Missing, &host).packages, ["qemu-system-gui"]);
         host.qemu_is_backported = true;
-        assert_eq!(Plan::of(&rows, State::Missing, &host).packages, ["qemu-system-gui/thesuite-backports"]);
+        assert_eq!(
+            InstallPlan::of(&findings, State::Missing, &host).packages,
+            ["qemu-system-gui/thesuite-backports"]
+        );
     }
 
     #[test]
     fn a_package_that_is_not_known_is_advice() {
-        let plan =
-            Plan::of(&missing(&["mmdebstrap", "mcopy"]), State::Missing, &host(Some(Manager::Brew), ""));
+        let plan = InstallPlan::of(
+            &missing(&["mmdebstrap", "mcopy"]),
+            State::Missing,
+            &host(Some(Manager::Brew), ""),
+        );
         assert!(!plan.is_complete());
         assert_eq!(plan.packages, ["mtools"]);
         assert!(plan.advice[0].starts_with("mmdebstrap: "));
-        assert!(!Plan::of(&missing(&["mcopy"]), State::Missing, &host(None, "")).is_complete());
+        assert!(!InstallPlan::of(&missing(&["mcopy"]), State::Missing, &host(None, "")).is_complete());
     }
 
     #[test]
     fn root_needs_no_sudo() {
         let host = Host { is_root: true, ..host(Some(Manager::Dnf), "") };
-        let plan = Plan::of(&missing(&["ssh", "ssh-keygen"]), State::Missing, &host);
+        let plan = InstallPlan::of(&missing(&["ssh", "ssh-keygen"]), State::Missing, &host);
         assert_eq!(
             plan.commands(&host),
             ["dnf install --assumeyes --setopt=install_weak_deps=False openssh-clients"]
@@ -237,21 +215,15 @@ mod tests {
     #[test]
     fn a_service_that_nobody_asked_for_is_turned_off_again() {
         let host = host(Some(Manager::Apt), "13");
-        let plan = Plan::of(&missing(&["nginx", "sshd", "unzip"]), State::Missing, &host);
+        let plan = InstallPlan::of(&missing(&["nginx", "sshd", "unzip"]), State::Missing, &host);
         let last = "sudo systemctl disable --now nginx.service ssh.service ssh.socket";
         assert_eq!(plan.commands(&host).last().map(String::as_str), Some(last));
         // Elsewhere nothing starts by itself.
-        let plan =
-            Plan::of(&missing(&["nginx"]), State::Missing, &Host { manager: Some(Manager::Dnf), ..host });
-        assert_eq!(plan.units, [""; 0]);
-    }
-
-    #[test]
-    fn os_release_is_read_with_and_without_quotes() {
-        let release = Release::parse("NAME=\"x\"\nVERSION_ID=\"12\"\nVERSION_CODENAME=bookworm\nID=debian\n");
-        assert_eq!(
-            release,
-            Release { id: "debian".into(), version: "12".into(), codename: "bookworm".into() }
+        let plan = InstallPlan::of(
+            &missing(&["nginx"]),
+            State::Missing,
+            &Host { manager: Some(Manager::Dnf), ..host },
         );
+        assert_eq!(plan.units, [""; 0]);
     }
 }

@@ -16,7 +16,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Path of a program to what it said, valid while the file is the same.
 #[derive(Debug)]
-pub(super) struct Memo {
+pub(super) struct VersionCache {
     file: Utf8PathBuf,
     known: BTreeMap<Utf8PathBuf, Known>,
     changed: bool,
@@ -44,7 +44,7 @@ impl Stamp {
     }
 }
 
-impl Memo {
+impl VersionCache {
     /// What is known from earlier runs; nothing where that cannot be read.
     pub(super) fn load(state_dir: &Utf8Path) -> Self {
         let file = state_dir.join("host-versions.json");
@@ -104,9 +104,9 @@ mod tests {
         let folder = Utf8Path::from_path(folder.path()).unwrap();
         let tool = program(folder, "1.2.3");
         let ask = || {
-            let mut memo = Memo::load(folder);
-            let version = memo.version(&tool, "--version");
-            memo.save();
+            let mut cache = VersionCache::load(folder);
+            let version = cache.version(&tool, "--version");
+            cache.save();
             version
         };
         assert_eq!((ask(), ask()), (Some(Version([1, 2, 3])), Some(Version([1, 2, 3]))));

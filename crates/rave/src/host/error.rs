@@ -1,0 +1,72 @@
+//! Why the host is not ready.
+
+use rave_process::interrupt::Interrupted;
+
+/// Lines of a command's output that an error shows.
+const TAIL: usize = 12;
+
+/// Why the host does not have what a command needs.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Something is missing that was not, or could not be, installed.
+    #[error("this host lacks {} that this command needs", things(.missing.len()))]
+    NotReady {
+        /// A line for each thing: its name, what it is for, and what was found.
+        missing: Vec<String>,
+        /// What to do next.
+        remedy: String,
+    },
+    /// A command of the installation failed.
+    #[error("{what}")]
+    Command {
+        /// What could not be done.
+        what: String,
+        /// The command that failed.
+        #[source]
+        source: Box<rave_process::Error>,
+        /// What was seen before it.
+        before: Option<String>,
+        /// What to do next; empty where nothing is known to help.
+        remedy: &'static str,
+    },
+    /// The user or the system asked this process to stop.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+}
+
+impl Error {
+    pub(super) fn command(what: impl Into<String>, source: rave_process::Error) -> Self {
+        Self::Command { what: what.into(), source: Box::new(source), before: None, remedy: "" }
+    }
+
+    /// Lines of facts: what is missing, or the command and its last lines.
+    pub fn facts(&self) -> Vec<String> {
+        match self {
+            Self::NotReady { missing, .. } => missing.clone(),
+            Self::Command { source, before, .. } => {
+                let mut facts = vec![format!("command: {}", source.command())];
+                let tail = source.tail();
+                if tail.is_empty() {
+                    facts.push(source.to_string());
+                }
+                facts.extend(tail[tail.len().saturating_sub(TAIL)..].iter().map(|line| format!("  {line}")));
+                facts.extend(before.clone());
+                facts
+            }
+            Self::Interrupted(_) => Vec::new(),
+        }
+    }
+
+    /// What to do next; empty where nothing is known to help.
+    pub fn remedy(&self) -> &str {
+        match self {
+            Self::NotReady { remedy, .. } => remedy,
+            Self::Command { remedy, .. } => remedy,
+            Self::Interrupted(_) => "",
+        }
+    }
+}
+
+fn things(count: usize) -> String {
+    if count == 1 { "a thing".to_owned() } else { format!("{count} things") }
+}

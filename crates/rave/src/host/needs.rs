@@ -1,0 +1,47 @@
+//! What each command needs.
+
+use rave_spec::Base;
+
+use super::requirement::Part;
+
+/// Which command is about to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// An image of the base.
+    Image,
+    /// Booting one.
+    Run,
+    /// Building and booting one.
+    Smoke,
+    /// Every test.
+    Test,
+    /// An image of the format iso.
+    Iso,
+    /// A raw disk as `.img.zst`.
+    Zst,
+    /// `run --gui` with this display.
+    Gtk,
+    /// The same with SDL.
+    Sdl,
+    /// The same with SPICE.
+    Spice,
+}
+
+impl Needs {
+    /// The NixOS base brings what it builds with.
+    pub(super) fn parts(self, base: Base) -> &'static [Part] {
+        match self {
+            Self::Image | Self::Iso | Self::Zst if base == Base::Nixos => &[],
+            Self::Smoke if base == Base::Nixos => &[Part::Boot],
+            Self::Image => &[Part::Build],
+            Self::Run => &[Part::Boot],
+            Self::Smoke => &[Part::Build, Part::Boot],
+            Self::Test => &[Part::Build, Part::Boot, Part::Zst],
+            Self::Iso => &[Part::Iso],
+            Self::Zst => &[Part::Zst],
+            Self::Gtk => &[Part::Gtk],
+            Self::Sdl => &[Part::Sdl],
+            Self::Spice => &[Part::Spice],
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The host as the installer sees it: its release, its package manager, and what this user may do.
+
+use std::fs;
+use std::time::Duration;
+
+use rave_process::{Cmd, find_program};
+use rave_vm::machine::Arch;
+
+use super::package_manager::Manager;
+use super::repos::{self, Backports};
+
+/// How long `--version` may take on a machine under load.
+const VERSION_DEADLINE: Duration = Duration::from_secs(20);
+
+/// What is known of the host before anything is installed.
+#[derive(Debug)]
+pub(super) struct Host {
+    pub(super) manager: Option<Manager>,
+    /// `ID`, `VERSION_ID` and `VERSION_CODENAME` of os-release(5).
+    pub(super) release: Release,
+    /// Only looked at where something must come from there.
+    pub(super) backports: Backports,
+    /// The QEMU that is installed came from backports.
+    pub(super) qemu_is_backported: bool,
+    pub(super) is_root: bool,
+    pub(super) has_sudo: bool,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Release {
+    pub(super) id: String,
+    pub(super) version: String,
+    pub(super) codename: String,
+}
+
+impl Release {
+    /// Reads the text of os-release(5).
+    pub(super) fn parse(text: &str) -> Self {
+        let field = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+            line.unwrap_or_default().trim_matches(['"', '\'']).to_owned()
+        };
+        Self { id: field("ID"), version: field("VERSION_ID"), codename: field("VERSION_CODENAME") }
+    }
+}
+
+impl Host {
+    /// Looks at this one.
+    pub(super) fn look() -> Self {
+        let is_here = |name: &str| find_program(name).is_some();
+        let release = Release::parse(&fs::read_to_string("/etc/os-release").unwrap_or_default());
+        let manager = Manager::detect(&is_here);
+        let backports = if manager == Some(Manager::Apt) {
+            repos::backports(&release.codename, &apt_sources())
+        } else {
+            Backports::Unknown
+        };
+        Self {
+            manager,
+            release,
+            backports,
+            qemu_is_backported: qemu_is_backported(),
+            is_root: rustix::process::geteuid().is_root(),
+            has_sudo: is_here("sudo"),
+        }
+    }
+}
+
+/// Name and text of each file of apt's sources; one that cannot be read is left out.
+fn apt_sources() -> Vec<(String, String)> {
+    let folder =
+        fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut paths: Vec<_> = folder.collect();
+    paths.sort();
+    paths.insert(0, "/etc/apt/sources.list".into());
+    let is_source = |name: &str| [".list", ".sources"].iter().any(|end| name.ends_with(end));
+    paths
+        .into_iter()
+        .filter_map(|path| Some((path.to_str()?.to_owned(), fs::read_to_string(&path).ok()?)))
+        .filter(|(name, _)| is_source(name))
+        .collect()
+}
+
+/// Packages of Debian's backports have `~bpo` in their version, which QEMU prints with its own.
+fn qemu_is_backported() -> bool {
+    let version = Cmd::new(Arch::X86_64.qemu_name()).arg("--version").timeout(VERSION_DEADLINE).output();
+    version.is_ok_and(|output| output.text().lines().next().is_some_and(|line| line.contains("~bpo")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn os_release_is_read_with_and_without_quotes() {
+        let release = Release::parse("NAME=\"x\"\nVERSION_ID=\"12\"\nVERSION_CODENAME=bookworm\nID=debian\n");
+        assert_eq!(
+            release,
+            Release { id: "debian".into(), version: "12".into(), codename: "bookworm".into() }
+        );
+    }
+}
