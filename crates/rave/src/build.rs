@@ -4,6 +4,7 @@ mod date;
 mod nixos;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rave_host::Needs;
 use rave_image::BuildRequest;
 use rave_image::bases::debian::lock::Lock;
 use rave_image::bases::debian::{NetworkAccess, PackagePolicy};
@@ -82,7 +83,7 @@ pub fn prepare(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Resul
     if settings.base == Base::Nixos {
         return Ok(formats);
     }
-    host::ensure(settings, ui, host::Needs::Image)?;
+    host::ensure(settings, ui, Needs::Image)?;
     ensure_formats(settings, ui, &formats)?;
     ensure_compression(settings, ui, &formats, args.compress)?;
     Ok(formats)
@@ -103,7 +104,7 @@ pub fn formats(settings: &Settings, flags: &[FormatFlag]) -> anyhow::Result<Vec<
 /// What only some formats need of the host.
 pub fn ensure_formats(settings: &Settings, ui: &Ui, formats: &[Format]) -> anyhow::Result<()> {
     if settings.base == Base::Debian && formats.contains(&Format::Iso) {
-        host::ensure(settings, ui, host::Needs::Iso)
+        host::ensure(settings, ui, Needs::Iso)
     } else {
         Ok(())
     }
@@ -121,11 +122,7 @@ pub fn ensure_compression(
         return Err(failure.remedy("choose none or zstd").into());
     }
     let wanted = compress.map_or(settings.spec.spec.compress, Compress::all).raw == Compression::Zstd;
-    if wanted && formats.contains(&Format::Raw) {
-        host::ensure(settings, ui, host::Needs::Zst)
-    } else {
-        Ok(())
-    }
+    if wanted && formats.contains(&Format::Raw) { host::ensure(settings, ui, Needs::Zst) } else { Ok(()) }
 }
 
 /// Says which base is used where nobody chose one.

@@ -3,6 +3,7 @@
 use std::fs;
 
 use clap::ValueEnum as _;
+use rave_host::Needs;
 use rave_vm::machine::Arch;
 use rave_vm::qemu::Qemu;
 
@@ -10,7 +11,7 @@ use crate::bench::{Report, boot, desktop, formats, image, mkosi};
 use crate::cli::{self, BenchPart};
 use rave::cmd::run::accelerator;
 use rave::exit::Code;
-use rave::host::{self, Needs};
+use rave::host;
 use rave::settings::Settings;
 use rave::ui::Ui;
 

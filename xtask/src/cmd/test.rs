@@ -6,6 +6,7 @@ use std::env;
 use std::time::Instant;
 
 use camino::Utf8PathBuf;
+use rave_host::Needs;
 use rave_process::progress::{Event, Outcome};
 use rave_process::{Cmd, Error, find_program, interrupt};
 use rave_vm::accel::{self, KvmState, ProbeRequest};
@@ -17,7 +18,7 @@ use rave::cli::{FormatFlag, Smoke};
 use rave::cmd;
 use rave::command_error::{self, CommandError};
 use rave::exit::Code;
-use rave::host::{self, Needs};
+use rave::host;
 use rave::settings::Settings;
 use rave::ui::Ui;
 

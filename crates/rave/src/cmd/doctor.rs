@@ -1,5 +1,6 @@
 //! `cargo xtask doctor`: a row for each thing the host needs, and the proof of its accelerator.
 
+use rave_host::{Finding, Fix, Part, State};
 use rave_spec::Base;
 use rave_vm::Error;
 use rave_vm::accel::{self, Accelerator, KvmState, ProbeRequest};
@@ -10,7 +11,7 @@ use serde::Serialize;
 use crate::cli;
 use crate::command_error::CommandError;
 use crate::exit::Code;
-use crate::host::{self, Finding, Fix, Part, State};
+use crate::host;
 use crate::settings::Settings;
 use crate::ui::Ui;
 
@@ -18,7 +19,7 @@ use crate::ui::Ui;
 fn needed(base: Base) -> &'static [Part] {
     match base {
         Base::Debian => &[Part::Build, Part::Boot],
-        Base::Nixos => host::BOOT,
+        Base::Nixos => rave_host::BOOT,
     }
 }
 
@@ -30,17 +31,17 @@ pub fn run(args: &cli::Doctor, settings: &Settings, ui: &Ui) -> anyhow::Result<C
     // What cannot be mended is told after the table, which shows it too.
     let needed = needed(settings.base);
     let context = host::context(settings);
-    let resolved = host::speak(settings, ui, |dialog| host::resolve(context, dialog, needed));
+    let resolved = host::speak(settings, ui, |dialog| rave_host::resolve(context, dialog, needed));
     let (mut findings, unresolved) = match resolved {
         Ok(findings) => (findings, None),
-        Err(error) => (host::examine(context, needed), Some(error)),
+        Err(error) => (rave_host::examine(context, needed), Some(error)),
     };
     findings.push(accelerator(settings));
-    findings.extend(host::nix(context));
+    findings.extend(rave_host::nix(context));
     if settings.base == Base::Debian {
-        findings.extend(host::examine(context, &[Part::Iso]).into_iter().map(unless_asked_for));
+        findings.extend(rave_host::examine(context, &[Part::Iso]).into_iter().map(unless_asked_for));
     }
-    findings.extend(host::examine(context, &[Part::Test]));
+    findings.extend(rave_host::examine(context, &[Part::Test]));
     if args.json {
         let rows: Vec<JsonRow<'_>> = findings.iter().map(JsonRow::of).collect();
         ui.data(&serde_json::to_string_pretty(&rows)?);
@@ -77,7 +78,7 @@ fn accelerator(settings: &Settings) -> Finding {
         found: String::new(),
         needed: force.map_or_else(|| "kvm, else tcg".to_owned(), |accel| accel.to_string()),
         why: "runs the guest's instructions",
-        parts: host::BOOT,
+        parts: rave_host::BOOT,
         state: State::Ok,
         fix: Fix::None,
     };

@@ -6,6 +6,7 @@ mod services;
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
+use rave_host::Needs;
 use rave_image::{Manifest, artifact};
 use rave_process::progress::{Event, Outcome, Sink};
 use rave_process::{Status, interrupt};
@@ -21,7 +22,7 @@ use crate::build::{self, BuildOptions};
 use crate::cli;
 use crate::command_error::CommandError;
 use crate::exit::Code;
-use crate::host::{self, Needs};
+use crate::host;
 use crate::request::{self, Found};
 use crate::settings::Settings;
 use crate::ui::Ui;

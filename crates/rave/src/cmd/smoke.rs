@@ -15,6 +15,7 @@ use std::env::consts::{ARCH, OS};
 use std::fs;
 use std::time::{Instant, SystemTime};
 
+use rave_host::Needs;
 use rave_process::interrupt;
 use rave_smoke::matrix::MatrixRow;
 use rave_smoke::registry::{self, Check, SelectError};
@@ -30,7 +31,7 @@ use crate::cli;
 use crate::cmd::run::{accelerator, run_root};
 use crate::command_error::CommandError;
 use crate::exit::Code;
-use crate::host::{self, Needs};
+use crate::host;
 use crate::settings::Settings;
 use crate::ui::Ui;
 use files::Files;

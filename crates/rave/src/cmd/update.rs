@@ -4,6 +4,8 @@ mod debian;
 mod npm;
 mod outcome;
 
+use rave_host::Needs;
+
 use crate::cli;
 use crate::exit::Code;
 use crate::host;
@@ -12,7 +14,7 @@ use crate::ui::Ui;
 
 /// Runs the command.
 pub fn run(args: &cli::Update, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
-    host::ensure(settings, ui, host::Needs::Image)?;
+    host::ensure(settings, ui, Needs::Image)?;
     let all = !args.debian && !args.npm;
     if args.debian || all {
         debian::run(args.dry_run, settings, ui)?;

@@ -7,7 +7,6 @@ use rave_smoke::report::WriteError;
 
 use super::CommandError;
 use crate::exit::Code;
-use crate::host;
 
 impl CommandError {
     /// What a known error says; nothing where no engine's error and no command's is known.
@@ -17,7 +16,7 @@ impl CommandError {
             let nix = || error.downcast_ref::<nixos::Error>().map(Self::from);
             let vm = || error.downcast_ref::<rave_vm::Error>().map(Self::from);
             let report = || error.downcast_ref::<WriteError>().map(Self::from);
-            let host = || error.downcast_ref::<host::Error>().map(Self::from);
+            let host = || error.downcast_ref::<rave_host::Error>().map(Self::from);
             image().or_else(nix).or_else(vm).or_else(report).or_else(host)
         };
         error.downcast_ref::<Self>().cloned().or_else(|| known(error))
@@ -117,11 +116,11 @@ impl From<&WriteError> for CommandError {
     }
 }
 
-impl From<&host::Error> for CommandError {
-    fn from(error: &host::Error) -> Self {
+impl From<&rave_host::Error> for CommandError {
+    fn from(error: &rave_host::Error) -> Self {
         let code = match error {
-            host::Error::Interrupted(_) => Code::Interrupted,
-            host::Error::NotReady { .. } | host::Error::Command { .. } => Code::HostNotReady,
+            rave_host::Error::Interrupted(_) => Code::Interrupted,
+            rave_host::Error::NotReady { .. } | rave_host::Error::Command { .. } => Code::HostNotReady,
         };
         let failure = Self::new(code, error.to_string());
         error.facts().into_iter().fold(failure, Self::detail).remedy(error.remedy())

@@ -1,6 +1,7 @@
 //! `cargo xtask image --locked MANIFEST`: the same bytes again, or the reason why not.
 
 use camino::Utf8Path;
+use rave_host::Needs;
 use rave_image::bases::debian::PackagePolicy;
 use rave_image::build::{compressed, inputs};
 use rave_image::manifest::FILE;
@@ -36,7 +37,7 @@ pub(super) fn run(
             .remedy("choose another folder with --out")
             .into());
     }
-    host::ensure(settings, ui, host::Needs::Image)?;
+    host::ensure(settings, ui, Needs::Image)?;
     let formats: Vec<Format> = manifest.artifacts.iter().map(|artifact| artifact.format).collect();
     ensure_formats(settings, ui, &formats)?;
 
@@ -59,7 +60,7 @@ pub(super) fn run(
     let compress = compressed(&request, &manifest).map_err(|error| reason(&path, &error))?;
     let request = BuildRequest { compress: compress.unwrap_or(request.compress), ..request };
     if request.compress.raw == Compression::Zstd && formats.contains(&Format::Raw) {
-        host::ensure(settings, ui, host::Needs::Zst)?;
+        host::ensure(settings, ui, Needs::Zst)?;
     }
     let built = rave_image::build(&request, &ui.sink()).map_err(|error| reason(&path, &error))?;
     let differences = manifest_diff::differences(&manifest, &built.manifest);

@@ -3,13 +3,14 @@
 use std::env;
 use std::net::{IpAddr, Ipv4Addr};
 
+use rave_host::Needs;
 use rave_vm::machine::{Display, DisplayServer, Password, VNC_BASE};
 use rave_vm::ports::{self, PortPolicy, PortRequest};
 use rave_vm::qemu::{Offers, Qemu};
 
 use crate::cli::{self, Gui};
 use crate::command_error::CommandError;
-use crate::host::{self, Needs};
+use crate::host;
 use crate::settings::Settings;
 use crate::ui::Ui;
 

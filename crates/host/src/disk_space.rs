@@ -5,15 +5,15 @@ use std::io;
 use camino::Utf8Path;
 use rustix::fs::statvfs;
 
-use super::report::{Finding, Fix, State};
-use super::requirements::BUILD;
+use crate::report::{Finding, Fix, State};
+use crate::requirements::BUILD;
 
 /// One build of the largest profile: the unpacked tree and its tar (5.2 GiB), the raw disk (2.5 GiB), the downloads.
-pub(super) const CACHE_MIB: u64 = 9 * 1024;
+pub(crate) const CACHE_MIB: u64 = 9 * 1024;
 /// The raw disk, sparse, and a qcow2 of it: 2.5 and 1.0 GiB.
-pub(super) const OUT_MIB: u64 = 4 * 1024;
+pub(crate) const OUT_MIB: u64 = 4 * 1024;
 
-pub(super) fn finding(
+pub(crate) fn finding(
     name: &'static str,
     folder: &Utf8Path,
     needed_mib: u64,

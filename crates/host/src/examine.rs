@@ -2,14 +2,14 @@
 
 use camino::Utf8Path;
 
-use super::context::Context;
-use super::for_tests::{FOR_TESTS, TEST};
-use super::probe::probe;
-use super::report::{Finding, Fix, NOT_FOUND, State};
-use super::requirement::Part;
-use super::requirements::REQUIREMENTS;
-use super::version_cache::VersionCache;
-use super::{disk_space, privileges};
+use crate::context::Context;
+use crate::for_tests::{FOR_TESTS, TEST};
+use crate::probe::probe;
+use crate::report::{Finding, Fix, NOT_FOUND, State};
+use crate::requirement::Part;
+use crate::requirements::REQUIREMENTS;
+use crate::version_cache::VersionCache;
+use crate::{disk_space, privileges};
 
 /// A finding for each thing that `parts` need.
 pub fn examine(context: Context<'_>, parts: &[Part]) -> Vec<Finding> {

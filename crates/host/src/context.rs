@@ -40,11 +40,11 @@ pub struct Dialog<'a> {
 }
 
 impl Dialog<'_> {
-    pub(super) fn note(&self, text: &str) {
+    pub(crate) fn note(&self, text: &str) {
         (self.sink)(Event::Note { text });
     }
 
-    pub(super) fn warn(&self, text: &str) {
+    pub(crate) fn warn(&self, text: &str) {
         (self.sink)(Event::Warning { text });
     }
 }

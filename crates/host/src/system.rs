@@ -6,36 +6,36 @@ use std::time::Duration;
 use rave_process::{Cmd, find_program};
 use rave_vm::machine::Arch;
 
-use super::package_manager::Manager;
-use super::repos::{self, Backports};
+use crate::package_manager::Manager;
+use crate::repos::{self, Backports};
 
 /// How long `--version` may take on a machine under load.
 const VERSION_DEADLINE: Duration = Duration::from_secs(20);
 
 /// What is known of the host before anything is installed.
 #[derive(Debug)]
-pub(super) struct Host {
-    pub(super) manager: Option<Manager>,
+pub(crate) struct Host {
+    pub(crate) manager: Option<Manager>,
     /// `ID`, `VERSION_ID` and `VERSION_CODENAME` of os-release(5).
-    pub(super) release: Release,
+    pub(crate) release: Release,
     /// Only looked at where something must come from there.
-    pub(super) backports: Backports,
+    pub(crate) backports: Backports,
     /// The QEMU that is installed came from backports.
-    pub(super) qemu_is_backported: bool,
-    pub(super) is_root: bool,
-    pub(super) has_sudo: bool,
+    pub(crate) qemu_is_backported: bool,
+    pub(crate) is_root: bool,
+    pub(crate) has_sudo: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Release {
-    pub(super) id: String,
-    pub(super) version: String,
-    pub(super) codename: String,
+pub(crate) struct Release {
+    pub(crate) id: String,
+    pub(crate) version: String,
+    pub(crate) codename: String,
 }
 
 impl Release {
     /// Reads the text of os-release(5).
-    pub(super) fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let field = |name: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
             line.unwrap_or_default().trim_matches(['"', '\'']).to_owned()
@@ -46,7 +46,7 @@ impl Release {
 
 impl Host {
     /// Looks at this one.
-    pub(super) fn look() -> Self {
+    pub(crate) fn look() -> Self {
         let is_here = |name: &str| find_program(name).is_some();
         let release = Release::parse(&fs::read_to_string("/etc/os-release").unwrap_or_default());
         let manager = Manager::detect(&is_here);

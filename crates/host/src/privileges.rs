@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use rave_process::{Cmd, find_program};
 
-use super::probe::probe;
-use super::report::{Finding, Fix, NOT_FOUND, State};
-use super::requirements::{BUILD, UIDMAP};
-use super::version_cache::VersionCache;
+use crate::probe::probe;
+use crate::report::{Finding, Fix, NOT_FOUND, State};
+use crate::requirements::{BUILD, UIDMAP};
+use crate::version_cache::VersionCache;
 
 /// How long a namespace may take to make on a machine under load.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -20,7 +20,7 @@ const FIRST_ID: u64 = 100_000;
 const WHY: &str = "unpacks a root filesystem with its owners";
 
 /// One finding for root, four for anybody else.
-pub(super) fn findings(versions: &mut VersionCache) -> Vec<Finding> {
+pub(crate) fn findings(versions: &mut VersionCache) -> Vec<Finding> {
     if rustix::process::geteuid().is_root() {
         return vec![as_root()];
     }

@@ -13,7 +13,7 @@ const EMPTY_TAR: [u8; 1024] = [0; 1024];
 const DISK_BYTES: u64 = 1 << 20;
 
 /// `Err` says why not.
-pub(super) fn prove(mke2fs: &Utf8Path) -> Result<(), String> {
+pub(crate) fn prove(mke2fs: &Utf8Path) -> Result<(), String> {
     let folder =
         tempfile::tempdir().map_err(|error| format!("no temporary folder could be made: {error}"))?;
     let folder = Utf8PathBuf::from_path_buf(folder.path().to_owned())

@@ -8,7 +8,7 @@
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 /// `apt` such that none of `units` is started or enabled by it.
-pub(super) fn without(units: &[&str], apt: Vec<String>) -> Vec<String> {
+pub(crate) fn without(units: &[&str], apt: Vec<String>) -> Vec<String> {
     wrapped(POLICY, units, apt)
 }
 
@@ -21,7 +21,7 @@ fn wrapped(policy: &str, units: &[&str], command: Vec<String>) -> Vec<String> {
 }
 
 /// What undoes it where somebody else ran apt.
-pub(super) fn disable(units: &[&str]) -> Vec<String> {
+pub(crate) fn disable(units: &[&str]) -> Vec<String> {
     ["systemctl", "disable", "--now"].iter().chain(units).map(ToString::to_string).collect()
 }
 

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant, SystemTime};
 use rave_process::progress::{Event, Outcome, Sink, Unit};
 use rave_process::{Cmd, Error as CommandError, Line, interrupt};
 
-use super::error::Error;
-use super::install_plan::{BACKPORTS_FILE, InstallPlan};
-use super::package_manager::{LOCK_TIMEOUT, Manager};
-use super::suppress_services;
-use super::system::Host;
+use crate::error::Error;
+use crate::install_plan::{BACKPORTS_FILE, InstallPlan};
+use crate::package_manager::{LOCK_TIMEOUT, Manager};
+use crate::suppress_services;
+use crate::system::Host;
 
 /// The stage that the user sees.
 const STAGE: &str = "host packages";
@@ -21,12 +21,12 @@ const LISTS: &str = "/var/lib/apt/lists";
 const LOCK_PAUSE: Duration = Duration::from_secs(1);
 
 /// apt only: the others differ too much between their distributions to be run unseen.
-pub(super) fn is_supported(plan: &InstallPlan) -> bool {
+pub(crate) fn is_supported(plan: &InstallPlan) -> bool {
     plan.packages.is_empty() || plan.manager == Some(Manager::Apt)
 }
 
 /// Whether this user may run the plan; `may_ask` lets sudo ask for the password.
-pub(super) fn can(host: &Host, plan: &InstallPlan, may_ask: bool) -> bool {
+pub(crate) fn can(host: &Host, plan: &InstallPlan, may_ask: bool) -> bool {
     is_supported(plan)
         && (!plan.packages.is_empty() || !plan.root_commands.is_empty())
         && (host.is_root || (host.has_sudo && sudo_works(may_ask)))
@@ -38,7 +38,7 @@ fn sudo_works(may_ask: bool) -> bool {
 }
 
 /// Runs the plan's commands, with progress.
-pub(super) fn run(plan: &InstallPlan, host: &Host, sink: Sink<'_>) -> Result<(), Error> {
+pub(crate) fn run(plan: &InstallPlan, host: &Host, sink: Sink<'_>) -> Result<(), Error> {
     let started = Instant::now();
     sink(Event::StageStarted { stage: STAGE });
     let runner = Runner { is_root: host.is_root, sink };

@@ -1,7 +1,7 @@
 //! What one requirement of the host is: how it is seen to be there, and which package brings it.
 
-use super::package_manager::Manager;
-use super::version::Version;
+use crate::package_manager::Manager;
+use crate::version::Version;
 
 /// Which part of the work needs a thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,7 +101,7 @@ pub struct Packages {
 }
 
 impl Packages {
-    pub(super) const fn with_units(self, units: &'static [&'static str]) -> Self {
+    pub(crate) const fn with_units(self, units: &'static [&'static str]) -> Self {
         Self { units, ..self }
     }
 
@@ -117,7 +117,7 @@ impl Packages {
     }
 }
 
-pub(super) const fn packages(
+pub(crate) const fn packages(
     apt: &'static str,
     dnf: &'static str,
     pacman: &'static str,
@@ -128,7 +128,7 @@ pub(super) const fn packages(
 }
 
 /// A module of QEMU.
-pub(super) const fn module(
+pub(crate) const fn module(
     apt: &'static str,
     dnf: &'static str,
     pacman: &'static str,

@@ -2,35 +2,35 @@
 
 use rave_process::shell_quote;
 
-use super::package_manager::Manager;
-use super::report::{Finding, Fix, State};
-use super::repos::Backports;
-use super::requirement::{Requirement, Suite};
-use super::suppress_services;
-use super::system::Host;
+use crate::package_manager::Manager;
+use crate::report::{Finding, Fix, State};
+use crate::repos::Backports;
+use crate::requirement::{Requirement, Suite};
+use crate::suppress_services;
+use crate::system::Host;
 
 /// Where the entry for backports goes; one that is there is left alone.
-pub(super) const BACKPORTS_FILE: &str = "/etc/apt/sources.list.d/rave-backports.sources";
+pub(crate) const BACKPORTS_FILE: &str = "/etc/apt/sources.list.d/rave-backports.sources";
 
 /// How to mend what is missing.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct InstallPlan {
-    pub(super) manager: Option<Manager>,
+pub(crate) struct InstallPlan {
+    pub(crate) manager: Option<Manager>,
     /// As the manager takes them: `e2fsprogs/bookworm-backports`.
-    pub(super) packages: Vec<String>,
+    pub(crate) packages: Vec<String>,
     /// Units of these packages that are not wanted.
-    pub(super) units: Vec<&'static str>,
+    pub(crate) units: Vec<&'static str>,
     /// The text of [`BACKPORTS_FILE`], where it must be written first.
-    pub(super) backports: Option<String>,
+    pub(crate) backports: Option<String>,
     /// Other commands of root.
-    pub(super) root_commands: Vec<Vec<String>>,
+    pub(crate) root_commands: Vec<Vec<String>>,
     /// What no command of ours mends.
-    pub(super) advice: Vec<String>,
+    pub(crate) advice: Vec<String>,
 }
 
 impl InstallPlan {
     /// Mends the findings that are in `state`.
-    pub(super) fn of(findings: &[Finding], state: State, host: &Host) -> Self {
+    pub(crate) fn of(findings: &[Finding], state: State, host: &Host) -> Self {
         let mut plan = Self { manager: host.manager, ..Self::default() };
         for finding in findings.iter().filter(|finding| finding.state == state) {
             match &finding.fix {
@@ -92,12 +92,12 @@ impl InstallPlan {
     }
 
     /// Whether commands of ours would mend everything.
-    pub(super) fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.advice.is_empty()
     }
 
     /// The lines to type in a shell.
-    pub(super) fn commands(&self, host: &Host) -> Vec<String> {
+    pub(crate) fn commands(&self, host: &Host) -> Vec<String> {
         let sudo = if host.is_root || !host.has_sudo { "" } else { "sudo " };
         let mut lines = Vec::new();
         if let Some(text) = &self.backports {
@@ -125,10 +125,10 @@ fn line(argv: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::for_tests::FOR_TESTS;
-    use super::super::requirements::REQUIREMENTS;
-    use super::super::system::Release;
     use super::*;
+    use crate::for_tests::FOR_TESTS;
+    use crate::requirements::REQUIREMENTS;
+    use crate::system::Release;
     use expect_test::expect;
 
     fn missing(names: &[&str]) -> Vec<Finding> {

@@ -51,9 +51,9 @@ impl Manager {
 
 #[cfg(test)]
 mod tests {
-    use super::super::for_tests::FOR_TESTS;
-    use super::super::requirements::REQUIREMENTS;
     use super::*;
+    use crate::for_tests::FOR_TESTS;
+    use crate::requirements::REQUIREMENTS;
     use expect_test::expect;
 
     #[test]

@@ -1,6 +1,6 @@
 //! What was found on the host, and what would mend it.
 
-use super::requirement::{Part, Requirement};
+use crate::requirement::{Part, Requirement};
 
 /// One thing, as it is on this host.
 #[derive(Debug)]

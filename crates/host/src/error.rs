@@ -35,7 +35,7 @@ pub enum Error {
 }
 
 impl Error {
-    pub(super) fn command(what: impl Into<String>, source: rave_process::Error) -> Self {
+    pub(crate) fn command(what: impl Into<String>, source: rave_process::Error) -> Self {
         Self::Command { what: what.into(), source: Box::new(source), before: None, remedy: "" }
     }
 

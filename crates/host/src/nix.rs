@@ -4,10 +4,10 @@ use rave_image::bases::nixos::Error;
 use rave_image::bases::nixos::installation::{Nix, NixFacts, OLDEST};
 use rave_spec::Base;
 
-use super::context::Context;
-use super::disk_space;
-use super::report::{Finding, Fix, NOT_FOUND, State};
-use super::requirements::NIXOS;
+use crate::context::Context;
+use crate::disk_space;
+use crate::report::{Finding, Fix, NOT_FOUND, State};
+use crate::requirements::NIXOS;
 
 /// The closure of the largest profile, its disk, and one format of it: an estimate, for none was built where this is tested.
 const STORE_MIB: u64 = 30 * 1024;

@@ -2,13 +2,13 @@
 
 use rave_vm::qemu::OLDEST;
 
-use super::requirement::{Packages, Part, Probe, Requirement, Suite, module, packages};
-use super::version::Version;
+use crate::requirement::{Packages, Part, Probe, Requirement, Suite, module, packages};
+use crate::version::Version;
 
 const OLDEST_QEMU: Version = Version([OLDEST.major, OLDEST.minor, OLDEST.patch]);
 
-pub(super) const BUILD: &[Part] = &[Part::Build];
-pub(super) const NIXOS: &[Part] = &[Part::Nixos];
+pub(crate) const BUILD: &[Part] = &[Part::Build];
+pub(crate) const NIXOS: &[Part] = &[Part::Nixos];
 /// Booting a machine.
 pub const BOOT: &[Part] = &[Part::Boot];
 const ISO: &[Part] = &[Part::Iso];
@@ -268,8 +268,8 @@ pub(crate) const UIDMAP: Requirement = Requirement {
 
 #[cfg(test)]
 mod tests {
-    use super::super::for_tests::FOR_TESTS;
     use super::*;
+    use crate::for_tests::FOR_TESTS;
 
     #[test]
     fn names_are_unique_and_debian_has_every_package() {

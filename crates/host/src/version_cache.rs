@@ -9,14 +9,14 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rave_process::Cmd;
 use serde::{Deserialize, Serialize};
 
-use super::version::Version;
+use crate::version::Version;
 
 /// How long a program may take to tell its version on a machine under load.
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Path of a program to what it said, valid while the file is the same.
 #[derive(Debug)]
-pub(super) struct VersionCache {
+pub(crate) struct VersionCache {
     file: Utf8PathBuf,
     known: BTreeMap<Utf8PathBuf, Known>,
     changed: bool,
@@ -46,14 +46,14 @@ impl Stamp {
 
 impl VersionCache {
     /// What is known from earlier runs; nothing where that cannot be read.
-    pub(super) fn load(state_dir: &Utf8Path) -> Self {
+    pub(crate) fn load(state_dir: &Utf8Path) -> Self {
         let file = state_dir.join("host-versions.json");
         let known = fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok());
         Self { file, known: known.unwrap_or_default(), changed: false }
     }
 
     /// The version of `program`; `None` where it does not tell one.
-    pub(super) fn version(&mut self, program: &Utf8Path, argument: &str) -> Option<Version> {
+    pub(crate) fn version(&mut self, program: &Utf8Path, argument: &str) -> Option<Version> {
         let stamp = Stamp::of(program)?;
         if let Some(known) = self.known.get(program).filter(|known| known.stamp == stamp) {
             return Some(known.version);
@@ -68,7 +68,7 @@ impl VersionCache {
     }
 
     /// Keeps what was learnt. A state folder that cannot be written costs time at the next run, nothing else.
-    pub(super) fn save(&self) {
+    pub(crate) fn save(&self) {
         if !self.changed {
             return;
         }

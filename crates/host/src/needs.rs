@@ -2,7 +2,7 @@
 
 use rave_spec::Base;
 
-use super::requirement::Part;
+use crate::requirement::Part;
 
 /// Which command is about to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub enum Needs {
 
 impl Needs {
     /// The NixOS base brings what it builds with.
-    pub(super) fn parts(self, base: Base) -> &'static [Part] {
+    pub(crate) fn parts(self, base: Base) -> &'static [Part] {
         match self {
             Self::Image | Self::Iso | Self::Zst if base == Base::Nixos => &[],
             Self::Smoke if base == Base::Nixos => &[Part::Boot],

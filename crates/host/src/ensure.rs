@@ -4,15 +4,15 @@ use std::slice;
 
 use rave_process::interrupt;
 
-use super::context::{Consent, Context, Dialog};
-use super::error::Error;
-use super::examine::examine;
-use super::install;
-use super::install_plan::InstallPlan;
-use super::needs::Needs;
-use super::report::{Finding, Fix, NOT_FOUND, State};
-use super::requirement::Part;
-use super::system::Host;
+use crate::context::{Consent, Context, Dialog};
+use crate::error::Error;
+use crate::examine::examine;
+use crate::install;
+use crate::install_plan::InstallPlan;
+use crate::needs::Needs;
+use crate::report::{Finding, Fix, NOT_FOUND, State};
+use crate::requirement::Part;
+use crate::system::Host;
 
 /// Makes sure that the host has what a command needs. Some tens of milliseconds when all is there.
 pub fn ensure(context: Context<'_>, dialog: &Dialog<'_>, needs: Needs) -> Result<(), Error> {

@@ -6,15 +6,15 @@ use rave_vm::firmware::find_uefi;
 use rave_vm::machine::{Arch, Firmware};
 use rave_vm::qemu::Qemu;
 
-use super::for_tests::TEST;
-use super::report::{Finding, Fix, NOT_FOUND, State};
-use super::requirement::{Probe, Requirement};
-use super::tar_support;
-use super::version::Version;
-use super::version_cache::VersionCache;
+use crate::for_tests::TEST;
+use crate::report::{Finding, Fix, NOT_FOUND, State};
+use crate::requirement::{Probe, Requirement};
+use crate::tar_support;
+use crate::version::Version;
+use crate::version_cache::VersionCache;
 
 /// The finding of one requirement.
-pub(super) fn probe(requirement: &'static Requirement, versions: &mut VersionCache) -> Finding {
+pub(crate) fn probe(requirement: &'static Requirement, versions: &mut VersionCache) -> Finding {
     let needed = match &requirement.probe {
         Probe::Versioned { minimal, .. } => format!("{minimal} or newer"),
         Probe::TarMke2fs { minimal } => format!("{minimal} or newer, taking a tar"),

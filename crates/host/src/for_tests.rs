@@ -1,14 +1,14 @@
 //! What only tests need, as data. A test that lacks something of it says so and passes.
 
-use super::requirement::{Part, Probe, Requirement, packages};
+use crate::requirement::{Part, Probe, Requirement, packages};
 
-pub(super) const TEST: &[Part] = &[Part::Test];
+pub(crate) const TEST: &[Part] = &[Part::Test];
 
 /// Names that Chromium and what is built of it go by.
 const BROWSERS: &[&str] = &["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
 /// In the order of doctor's rows, after what an image and a machine need.
-pub(super) const FOR_TESTS: &[Requirement] = &[
+pub(crate) const FOR_TESTS: &[Requirement] = &[
     Requirement {
         name: "nginx",
         why: "tests of the gateway run the guest's settings under it",
