@@ -2,13 +2,12 @@
 
 mod date;
 mod nixos;
+mod options;
 
-use camino::{Utf8Path, Utf8PathBuf};
 use rave_host::Needs;
 use rave_image::BuildRequest;
 use rave_image::bases::debian::lock::Lock;
-use rave_image::bases::debian::{NetworkAccess, PackagePolicy};
-use rave_image::build::{BuildResult, ChangedArtifact};
+use rave_image::build::BuildResult;
 use rave_image::formats::{AVAILABLE, not_on_base};
 use rave_spec::{Base, Compress, Compression, Format};
 
@@ -20,34 +19,7 @@ use crate::ui::Ui;
 
 pub use date::epoch;
 pub use nixos::refuse;
-
-/// The folders of a build.
-pub struct Places {
-    out: Utf8PathBuf,
-    cache: Utf8PathBuf,
-    logs: Utf8PathBuf,
-}
-
-impl Places {
-    /// The user's.
-    pub fn of(settings: &Settings) -> Self {
-        Self {
-            out: settings.out_dir.clone(),
-            cache: settings.cache_dir.clone(),
-            logs: settings.state_dir.join("logs"),
-        }
-    }
-
-    /// The user's, with the artifacts elsewhere.
-    pub fn with_out(settings: &Settings, out: Utf8PathBuf) -> Self {
-        Self { out, ..Self::of(settings) }
-    }
-
-    /// All in `folder`, with the artifacts in its folder `out`.
-    pub fn below(folder: &Utf8Path, out: &str) -> Self {
-        Self { out: folder.join(out), cache: folder.join("cache"), logs: folder.join("logs") }
-    }
-}
+pub use options::{BuildOptions, Places};
 
 /// The order for the engine.
 pub fn request<'a>(
@@ -132,60 +104,6 @@ pub fn tell_base(settings: &Settings, ui: &Ui) {
     }
 }
 
-/// What a command wants built.
-pub struct BuildOptions<'a> {
-    /// What to build.
-    pub formats: &'a [Format],
-    /// Redo every stage.
-    pub refresh: bool,
-    /// What to do with an artifact that somebody changed.
-    pub changed_artifact: ChangedArtifact,
-    /// How; rave.toml's way where it is none.
-    pub compress: Option<Compression>,
-    /// Whether an artifact of any compression will do.
-    pub any_compression: bool,
-    /// Which packages of Debian.
-    pub packages: PackagePolicy<'a>,
-    /// Whether the network may be used.
-    pub network: NetworkAccess,
-}
-
-impl<'a> BuildOptions<'a> {
-    /// What `run` and `smoke` boot: built where it is missing or stale, refused where somebody changed it.
-    pub fn to_boot(formats: &'a [Format], building: &cli::Building) -> Self {
-        Self {
-            changed_artifact: ChangedArtifact::Refuse,
-            any_compression: true,
-            network: network(building),
-            ..Self::fresh(formats)
-        }
-    }
-
-    /// What `image` was asked for.
-    pub fn of(args: &cli::Image, formats: &'a [Format]) -> Self {
-        Self {
-            compress: args.compress,
-            refresh: args.refresh,
-            packages: if args.frozen { PackagePolicy::Frozen } else { PackagePolicy::Lock },
-            network: network(&args.building),
-            ..Self::fresh(formats)
-        }
-    }
-
-    /// What is delivered, as rave.toml wants it.
-    pub fn fresh(formats: &'a [Format]) -> Self {
-        Self {
-            formats,
-            refresh: false,
-            changed_artifact: ChangedArtifact::Replace,
-            compress: None,
-            any_compression: false,
-            packages: PackagePolicy::Lock,
-            network: NetworkAccess::Allowed,
-        }
-    }
-}
-
 /// Builds what is missing; also what `run` and `smoke` do first.
 pub fn build(settings: &Settings, wanted: &BuildOptions<'_>, ui: &Ui) -> anyhow::Result<BuildResult> {
     if settings.base == Base::Nixos {
@@ -216,8 +134,4 @@ fn with_request<T>(
 /// The checkout's `debian.lock`.
 pub fn lock(settings: &Settings) -> anyhow::Result<Lock> {
     Lock::read(&settings.root).map_err(Into::into)
-}
-
-fn network(building: &cli::Building) -> NetworkAccess {
-    if building.offline { NetworkAccess::Off } else { NetworkAccess::Allowed }
 }

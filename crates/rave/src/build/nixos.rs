@@ -9,7 +9,7 @@ use rave_image::bases::nixos::{self, FlakeBuild};
 use rave_image::build::BuildResult;
 use rave_spec::{Effective, Loaded};
 
-use super::BuildOptions;
+use super::options::BuildOptions;
 use crate::cli;
 use crate::command_error::CommandError;
 use crate::settings::Settings;
