@@ -1,5 +1,6 @@
 //! The command line of `cargo xtask`: the product's commands, and those for people who work on RAVE and for workflows.
 
+use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use rave::cli::{AFTER_HELP, FormatFlag, Global, HELP_WIDTH, Scope, Target, base, format_or_all};
 use rave_spec::Base;
@@ -33,6 +34,8 @@ pub(crate) enum Command {
     Bench(Bench),
     /// Print data for continuous integration workflows
     Ci(Ci),
+    /// Put the program `rave` on the PATH: the same commands from any folder
+    Install(Install),
 }
 
 impl Command {
@@ -44,7 +47,7 @@ impl Command {
                 let target = Target { profile: args.profile.clone(), ..Target::default() };
                 Scope { target, ..Scope::default() }
             }
-            Self::Test(_) | Self::Ci(_) => Scope::default(),
+            Self::Test(_) | Self::Ci(_) | Self::Install(_) => Scope::default(),
         }
     }
 }
@@ -102,6 +105,17 @@ pub(crate) struct CiMatrix {
     /// Only this format; may be repeated or comma-separated
     #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',', value_parser = format_or_all())]
     pub(crate) formats: Vec<FormatFlag>,
+}
+
+/// `cargo xtask install`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Install {
+    /// Folder of the program [default: ~/.local/bin]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: Option<Utf8PathBuf>,
+    /// Remove the program that was installed there
+    #[arg(long)]
+    pub(crate) remove: bool,
 }
 
 /// `cargo xtask bench`

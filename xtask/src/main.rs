@@ -35,5 +35,6 @@ fn dispatch(cli: &Cli, ui: &Ui) -> anyhow::Result<Code> {
         Command::Test(args) => cmd::test::run(args, &settings, ui),
         Command::Bench(args) => cmd::bench::run(args, &settings, ui),
         Command::Ci(args) => cmd::ci::run(args, &settings, ui),
+        Command::Install(args) => cmd::install::run(args, &settings, ui),
     }
 }

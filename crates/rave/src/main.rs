@@ -5,9 +5,13 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches};
 use rave::cli::{Cli, Command};
 use rave::exit::Code;
-use rave::program::Program;
+use rave::program::{INSTALLED_FROM, Program};
 use rave::settings::{self, Settings};
 use rave::ui::Ui;
+
+/// The checkout and the commit that `cargo xtask install` was run in; nothing else sets them.
+const HOME: Option<&str> = option_env!("RAVE_INSTALL_HOME");
+const COMMIT: Option<&str> = option_env!("RAVE_INSTALL_COMMIT");
 
 fn main() -> ExitCode {
     let parsed = command_line().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
@@ -19,7 +23,15 @@ fn main() -> ExitCode {
 
 /// The command line with the program's own name in its help texts.
 fn command_line() -> clap::Command {
-    rave::cli::named(Program::Rave, Cli::command())
+    let command = rave::cli::named(Program::Rave, Cli::command());
+    match HOME {
+        None => command,
+        Some(home) => {
+            let commit = COMMIT.filter(|commit| !commit.is_empty()).unwrap_or("unknown");
+            let version = env!("CARGO_PKG_VERSION");
+            command.long_version(format!("{version}\ncommit: {commit}\n{INSTALLED_FROM}{home}"))
+        }
+    }
 }
 
 fn dispatch(cli: &Cli, ui: &Ui) -> anyhow::Result<Code> {
@@ -30,6 +42,6 @@ fn dispatch(cli: &Cli, ui: &Ui) -> anyhow::Result<Code> {
     if let Command::Completions(args) = command {
         return Ok(rave::cmd::completions::run(args, command_line(), ui)); // needs no home
     }
-    let settings = Settings::load(settings::checkout()?, &cli.global, command.scope())?;
+    let settings = Settings::load(settings::home(HOME)?, &cli.global, command.scope())?;
     rave::cmd::run(command, &settings, ui)
 }

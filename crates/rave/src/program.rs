@@ -12,6 +12,10 @@ pub enum Program {
 /// How the sources name the program in messages and help texts.
 const WRITTEN: &str = "cargo xtask";
 
+/// In front of the home in the long version of an installed program, and so in the program's file: what lacks it was not
+/// installed by `cargo xtask install`.
+pub const INSTALLED_FROM: &str = "installed by `cargo xtask install` in ";
+
 /// Commands that only xtask has; `rave` names them as what they are.
 const DEVELOPERS: &[&str] = &["test", "bench", "ci", "codegen", "install"];
 

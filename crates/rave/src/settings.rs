@@ -1,16 +1,18 @@
 //! Flags, environment and rave.toml, read once.
 
 mod dirs;
+mod home;
 mod sources;
 
-pub use dirs::checkout;
+pub use home::{checkout, home};
 
 use std::env;
 use std::io::{self, IsTerminal};
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use rave_image::bases::nixos::{self, installation::Nix};
 use rave_spec::{Base, Format, Guest, Loaded, Nixos, Profile, ProfileName};
+use rustix::fs::{Access, access};
 
 use crate::cli::{Accel, FormatFlag, Global, NixFlags, Scope};
 use crate::command_error::CommandError;
@@ -18,7 +20,7 @@ use crate::command_error::CommandError;
 /// What every command starts from.
 #[derive(Debug)]
 pub struct Settings {
-    /// The checkout: the folder that holds rave.toml. Absolute; may contain spaces.
+    /// The home: the checkout that holds rave.toml. Absolute; may contain spaces.
     pub root: Utf8PathBuf,
     /// rave.toml, rave.local.toml and `RAVE_*`, checked.
     pub spec: Loaded,
@@ -26,7 +28,9 @@ pub struct Settings {
     pub state_dir: Utf8PathBuf,
     /// What can be made again: packages, root filesystems. May not exist yet.
     pub cache_dir: Utf8PathBuf,
-    /// Where artifacts and manifest.json are: `--out`, else `<root>/out/<base>-<profile>`.
+    /// Where the artifacts of all bases and profiles are: `<root>/out`, or in the user's data folder where the home is read-only.
+    pub artifacts_dir: Utf8PathBuf,
+    /// Where artifacts and manifest.json are: `--out`, otherwise `<artifacts_dir>/<base>-<profile>`.
     pub out_dir: Utf8PathBuf,
     /// What builds the disk.
     pub base: Base,
@@ -63,13 +67,15 @@ impl Settings {
         if base == Base::Debian {
             refuse_nix_flags(&flags)?;
         }
+        let artifacts_dir = artifacts(&root)?;
         let out_dir = match &target.out {
             Some(dir) => dirs::absolute(dir)?,
-            None => root.join("out").join(format!("{base}-{profile}")),
+            None => artifacts_dir.join(format!("{base}-{profile}")),
         };
         Ok(Self {
             state_dir: dirs::state()?,
             cache_dir: dirs::cache()?,
+            artifacts_dir,
             out_dir,
             base,
             base_note,
@@ -116,6 +122,14 @@ impl Settings {
         }
         if formats.is_empty() { self.spec.spec.defaults.formats.clone() } else { formats }
     }
+}
+
+/// The folder of the artifacts of all bases and profiles: the home's, or the user's where the home is read-only.
+fn artifacts(root: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
+    let out = root.join("out");
+    let may_write = |path: &Utf8Path| access(path.as_std_path(), Access::WRITE_OK).is_ok();
+    let takes = if out.exists() { may_write(&out) } else { may_write(root) };
+    if takes { Ok(out) } else { Ok(dirs::data()?.join("out")) }
 }
 
 /// A flag that would do nothing is a mistake.

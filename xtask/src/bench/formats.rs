@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use camino::Utf8Path;
 use rave_image::convert;
-use rave_process::Cmd;
 use rave_spec::{Compress, Compression, Format};
 
 use crate::bench::builder::Builder;
+use crate::bench::peer;
 use crate::bench::{Report, Unit, mebibytes};
 use rave::settings::Settings;
 use rave::ui::Ui;
@@ -93,14 +93,13 @@ fn conversion(
     let mut floor = Duration::ZERO;
     for (name, words) in tools(format) {
         let target = place.join("floor");
-        let command = Cmd::new(words[0]).args(words[1..].iter().map(|word| match *word {
-            "DISK" => disk.as_str(),
-            "TARGET" => target.as_str(),
-            word => word,
-        }));
-        let started = Instant::now();
-        command.output().with_context(|| format!("the floor of {format}: {name}"))?;
-        floor += started.elapsed();
+        let filled = |word: &&'static str| match *word {
+            "DISK" => disk.to_string(),
+            "TARGET" => target.to_string(),
+            word => word.to_owned(),
+        };
+        let argv: Vec<String> = words.iter().map(filled).collect();
+        floor += peer::time(&argv, None).with_context(|| format!("the floor of {format}: {name}"))?;
         fs::remove_file(&target)?;
     }
     let what = format!("{format} of a disk that is there, beside its tool");
@@ -193,7 +192,7 @@ fn compressed_raw(
     let ours = seconds(Compression::Zstd)? - seconds(Compression::None)?;
     let target = place.join("floor");
     let started = Instant::now();
-    Cmd::new("zstd").args(["-q", "-6", "-T4", disk.as_str(), "-o", target.as_str()]).output()?;
+    peer::time(&["zstd", "-q", "-6", "-T4", disk.as_str(), "-o", target.as_str()], None)?;
     let floor = started.elapsed().as_secs_f64();
     fs::remove_file(&target)?;
     let what = ".img.zst of a disk that is there, beside its tool";

@@ -1,14 +1,14 @@
 //! Builds: cold, with warm inputs, and with nothing to do, beside plain mmdebstrap.
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use camino::Utf8Path;
 use rave_image::bases::debian::{MmdebstrapMode, Rootfs};
-use rave_process::Cmd;
 use rave_spec::Format;
 
 use crate::bench::builder::Builder;
+use crate::bench::peer;
 use crate::bench::{Report, Unit, mebibytes, seconds};
 use rave::settings::Settings;
 use rave::ui::Ui;
@@ -107,9 +107,7 @@ fn plain(settings: &Settings, place: &Utf8Path) -> anyhow::Result<Duration> {
     let rootfs = Rootfs::new(spec, settings.profile()?, 0);
     let tar = place.join("plain.tar");
     let argv = rootfs.plain_argv(MmdebstrapMode::of_this_process(), &tar);
-    let started = Instant::now();
-    Cmd::new(&argv[0]).args(&argv[1..]).output()?;
-    let elapsed = started.elapsed();
+    let elapsed = peer::time(&argv, None)?;
     fs::remove_file(&tar)?;
     Ok(elapsed)
 }

@@ -1,7 +1,6 @@
 //! The peer: the same Debian packages by mkosi, if it is installed.
 
 use std::fs;
-use std::time::Instant;
 
 use anyhow::Context as _;
 use camino::Utf8Path;
@@ -9,6 +8,7 @@ use rave_process::{Cmd, find_program};
 use rave_spec::Format;
 
 use crate::bench::builder::Builder;
+use crate::bench::peer;
 use crate::bench::{Report, Unit};
 use rave::settings::Settings;
 use rave::ui::Ui;
@@ -58,7 +58,8 @@ fn peer(settings: &Settings, place: &Utf8Path, mirror: &str) -> anyhow::Result<f
     let folder = place.join("mkosi");
     // It wants a folder that its user owns, and leaves nothing elsewhere.
     fs::create_dir_all(folder.join("packages"))?;
-    let mut command = Cmd::new("mkosi").current_dir(folder.as_std_path()).args([
+    let fixed = [
+        "mkosi",
         "--distribution=debian",
         &format!("--release={}", spec.debian.suite),
         &format!("--local-mirror={mirror}"),
@@ -68,15 +69,13 @@ fn peer(settings: &Settings, place: &Utf8Path, mirror: &str) -> anyhow::Result<f
         "--output-dir=.",
         "--package-cache-dir=packages",
         "--force",
-    ]);
-    for package in spec.debian_packages(settings.profile()?) {
-        command = command.arg(format!("--package={package}"));
-    }
-    let command = command.arg("build");
-    command.clone().output().context("mkosi")?;
-    let started = Instant::now();
-    command.output().context("mkosi")?;
-    let elapsed = started.elapsed().as_secs_f64();
+    ];
+    let packages = spec.debian_packages(settings.profile()?);
+    let packages = packages.into_iter().map(|package| format!("--package={package}"));
+    let argv: Vec<String> =
+        fixed.map(str::to_owned).into_iter().chain(packages).chain(["build".to_owned()]).collect();
+    peer::time(&argv, Some(&folder))?;
+    let elapsed = peer::time(&argv, Some(&folder))?.as_secs_f64();
     fs::remove_dir_all(&folder)?;
     Ok(elapsed)
 }

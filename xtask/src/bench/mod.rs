@@ -7,6 +7,7 @@ pub(crate) mod formats;
 pub(crate) mod image;
 mod memory;
 pub(crate) mod mkosi;
+mod peer;
 
 use std::time::Duration;
 

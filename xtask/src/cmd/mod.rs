@@ -2,4 +2,5 @@
 
 pub(crate) mod bench;
 pub(crate) mod ci;
+pub(crate) mod install;
 pub(crate) mod test;

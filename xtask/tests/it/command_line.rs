@@ -268,9 +268,16 @@ fn a_local_file_and_a_variable_win_and_config_says_so() {
 fn config_as_json_is_data_alone() {
     let ran = xtask(&own_toml(), &["config", "--json"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
-    let values: Vec<serde_json::Value> = serde_json::from_str(&ran.stdout).unwrap();
-    let user = values.iter().find(|value| value["key"] == "guest.user").unwrap();
-    assert_eq!(user["value"], "\"agent\"");
+    let document: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(document["schema"], 2);
+    let value = |key: &str| {
+        let values = document["values"].as_array().unwrap();
+        values.iter().find(|value| value["key"] == key).unwrap()["value"].clone()
+    };
+    assert_eq!(value("guest.user"), "agent");
+    assert_eq!(value("vm.cpus"), 2);
+    assert_eq!(value("profiles.simple.hardened"), false);
+    assert!(value("debian.packages").as_array().unwrap().contains(&"systemd-sysv".into()));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Rules of DESIGN.md and CONTRIBUTING.md that no compiler knows.
+//! Rules of ARCHITECTURE.md and CONTRIBUTING.md that no compiler knows.
 
 use camino::Utf8PathBuf;
 
@@ -37,6 +37,21 @@ fn only_rave_process_spawns_on_the_host() {
         "use rave_process::Cmd",
         &lines_with(&["process::Command", "process::{Command", "Command, Stdio"], exempt),
     );
+}
+
+#[test]
+fn other_spawners_stay_where_adr_004_lets_them() {
+    // duct runs the peers of bench, and the tool in tests that kill it; xshell has xtask's short captured commands.
+    let peers = |file: &Utf8PathBuf| file == "xtask/src/bench/peer.rs";
+    none("use rave_process::Cmd", &lines_with(&["duct::"], peers));
+    let developers = |file: &Utf8PathBuf| file.starts_with("xtask/src");
+    none("use rave_process::Cmd", &lines_with(&["xshell::"], developers));
+    for file in files("Cargo.toml").into_iter().filter(|file| file.starts_with("crates")) {
+        let text = read(&file);
+        let (product, _) = text.split_once("[dev-dependencies]").unwrap_or((&text, ""));
+        let spawner = product.lines().find(|line| line.starts_with("duct") || line.starts_with("xshell"));
+        assert_eq!(spawner, None, "{file}: the product spawns by rave-process alone");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What `inspect` says of the guest's files.
 
+use crate::command::Command;
 use std::fs;
-use std::process::Command;
 
 use crate::tool::{HEADLESS, Place, finish, shared_cache, shared_out, stages_of};
 
@@ -11,7 +11,7 @@ const ROOT: u64 = rave_image::disk::layout::Layout::ROOT_START;
 fn inspected(place: &Place, image: &std::path::Path, code: i32) -> serde_json::Value {
     let mut command = place.xtask(&["inspect", "--json"]);
     command.arg(image);
-    let found = finish(command);
+    let found = finish(&command);
     found.expect_code(code);
     serde_json::from_str::<serde_json::Value>(&found.stdout).unwrap()["content"].clone()
 }

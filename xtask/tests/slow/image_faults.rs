@@ -1,11 +1,11 @@
 //! `image` when things go wrong: killed, interrupted, twice at once, disk full, no network.
 
+use crate::command::Command;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Command;
 
 use crate::stage::{OTHER_FORMATS, STAGES};
-use crate::tool::{HEADLESS, Place, copy_checkout, finish, shared_cache, start_until, wait_until};
+use crate::tool::{HEADLESS, Place, copy_checkout, finish, shared_cache, wait_until};
 
 /// Nothing that carries a final name was left by the stage.
 fn expect_nothing_finished(place: &Place, stage: &str) {
@@ -21,24 +21,20 @@ fn expect_nothing_finished(place: &Place, stage: &str) {
     assert_eq!(finished("out", "manifest"), Vec::<String>::new());
 }
 
-fn signal(name: &str, pid: u32) {
-    assert!(Command::new("kill").args([format!("-{name}"), pid.to_string()]).status().unwrap().success());
-}
-
 #[test]
 fn a_kill_at_any_stage_leaves_no_process_and_nothing_that_looks_finished() {
     for (stage, before) in STAGES {
         let place = Place::new();
         place.seed(before);
-        let mut child = start_until(place.image(&[]), &format!("{stage}: started"));
-        signal("KILL", child.id());
-        child.wait().unwrap();
+        let child = place.image(&[]).start_until(&format!("{stage}: started"));
+        child.signal("KILL");
+        child.wait();
         place.expect_no_process();
         expect_nothing_finished(&place, stage);
 
         // The next run needs no cleaning by hand: it does the killed stage again. The slowest one is lent.
         place.seed(if *stage == "rootfs" { &["rootfs", "disk"] } else { &["disk"] });
-        finish(place.image(&[])).expect_code(0);
+        finish(&place.image(&[])).expect_code(0);
         assert_eq!(place.unfinished(), Vec::<std::path::PathBuf>::new());
         assert_eq!(fs::read_dir(place.path("cache/scratch")).map_or(0, Iterator::count), 0);
     }
@@ -49,9 +45,9 @@ fn ctrl_c_at_any_stage_ends_with_130_and_cleans_up_at_once() {
     for (stage, before) in STAGES {
         let place = Place::new();
         place.seed(before);
-        let mut child = start_until(place.image(&[]), &format!("{stage}: started"));
-        signal("INT", child.id());
-        assert_eq!(child.wait().unwrap().code(), Some(130), "{stage}");
+        let child = place.image(&[]).start_until(&format!("{stage}: started"));
+        child.signal("INT");
+        assert_eq!(child.wait().code(), Some(130), "{stage}");
         place.expect_no_process();
         expect_nothing_finished(&place, stage);
         assert_eq!(place.unfinished(), Vec::<std::path::PathBuf>::new(), "{stage}");
@@ -63,18 +59,18 @@ fn an_end_while_any_other_format_is_written_leaves_nothing_that_looks_finished()
     let place = Place::new();
     place.seed(&["rootfs", "tools", "guest", "disk"]);
     for stage in OTHER_FORMATS {
-        let mut child = start_until(place.image(&["--format", stage]), &format!("{stage}: started"));
+        let child = place.image(&["--format", stage]).start_until(&format!("{stage}: started"));
         wait_until("it is being written", || {
             place.unfinished().iter().any(|path| path.starts_with(place.path("out")))
         });
-        signal("KILL", child.id());
-        child.wait().unwrap();
+        child.signal("KILL");
+        child.wait();
         place.expect_no_process();
         expect_nothing_finished(&place, "vmdk");
 
-        let mut child = start_until(place.image(&["--format", stage]), &format!("{stage}: started"));
-        signal("INT", child.id());
-        assert_eq!(child.wait().unwrap().code(), Some(130), "{stage}");
+        let child = place.image(&["--format", stage]).start_until(&format!("{stage}: started"));
+        child.signal("INT");
+        assert_eq!(child.wait().code(), Some(130), "{stage}");
         place.expect_no_process();
         expect_nothing_finished(&place, "vmdk");
         assert_eq!(place.unfinished(), Vec::<std::path::PathBuf>::new(), "{stage}");
@@ -85,23 +81,22 @@ fn an_end_while_any_other_format_is_written_leaves_nothing_that_looks_finished()
 fn a_second_build_waits_and_says_for_whom() {
     let place = Place::new();
     place.seed(&["rootfs", "tools", "guest"]);
-    let mut first = start_until(place.image(&[]), "disk: started");
-    let second = start_until(place.image(&[]), "waiting for another build (process ");
+    let first = place.image(&[]).start_until("disk: started");
+    let second = place.image(&[]).start_until("waiting for another build (process ");
     let waiting_for = place.processes();
     assert!(waiting_for.contains(&first.id()));
-    assert_eq!(first.wait().unwrap().code(), Some(0));
-    let mut second = second;
-    assert_eq!(second.wait().unwrap().code(), Some(0));
+    assert_eq!(first.wait().code(), Some(0));
+    assert_eq!(second.wait().code(), Some(0));
 }
 
 #[test]
 fn a_changed_artifact_is_named_with_its_digest_and_made_anew() {
     let place = Place::new();
     place.seed(&["rootfs", "tools", "guest", "disk"]);
-    finish(place.image(&[])).expect_code(0);
+    finish(&place.image(&[])).expect_code(0);
     let artifact = place.path("out/rave-debian-headless.qcow2");
     let whole = fs::read(&artifact).unwrap();
-    finish(place.image(&[])).expect_code(0).expect_said("nothing changed");
+    finish(&place.image(&[])).expect_code(0).expect_said("nothing changed");
 
     let mut edited = whole.clone();
     edited[1 << 20] ^= 1;
@@ -109,13 +104,13 @@ fn a_changed_artifact_is_named_with_its_digest_and_made_anew() {
     for command in ["run", "smoke"] {
         let mut refused = place.xtask(&[command, "--base", "debian", "--out"]);
         refused.arg(place.path("out"));
-        finish(refused).expect_code(4).expect_said("is not what its manifest describes: its SHA-256 is ");
+        finish(&refused).expect_code(4).expect_said("is not what its manifest describes: its SHA-256 is ");
     }
-    finish(place.image(&[])).expect_code(0).expect_said("its SHA-256 is ").expect_said("it is made anew");
+    finish(&place.image(&[])).expect_code(0).expect_said("its SHA-256 is ").expect_said("it is made anew");
     assert!(fs::read(&artifact).unwrap() == whole, "the same inputs give the same bytes");
 
     fs::write(&artifact, &whole[..whole.len() / 2]).unwrap();
-    let said = finish(place.image(&[]));
+    let said = finish(&place.image(&[]));
     said.expect_code(0).expect_said(&format!("the manifest says {}", whole.len()));
     assert!(fs::read(&artifact).unwrap() == whole);
 }
@@ -164,15 +159,7 @@ fn on_disk_that_fills(
         .arg(mebibytes.to_string())
         .arg(&aside)
         .arg(taken.to_string());
-    let tool = place.image(arguments);
-    command.arg(tool.get_program()).args(tool.get_args()).current_dir(tool.get_current_dir().unwrap());
-    for (name, value) in tool.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    command
+    place.image(arguments).behind(&command)
 }
 
 fn is_root() -> bool {
@@ -184,7 +171,7 @@ fn is_root() -> bool {
 fn a_disk_without_room_is_said_before_the_disk_is_written() {
     let place = Place::new();
     place.seed(&["rootfs", "tools", "guest"]);
-    let said = finish(on_small_disk(&place, "cache", 64, &[]));
+    let said = finish(&on_small_disk(&place, "cache", 64, &[]));
     said.expect_code(4)
         .expect_said("no room on ")
         .expect_said("MiB are needed")
@@ -197,7 +184,7 @@ fn a_disk_that_fills_up_while_the_image_is_written_leaves_nothing() {
     place.seed(&["rootfs", "tools", "guest"]);
     // Room enough when it is looked at, and 64 MiB when it is written.
     let room = 2048;
-    let said = finish(on_disk_that_fills(&place, "cache", room, room - 64, &[]));
+    let said = finish(&on_disk_that_fills(&place, "cache", room, room - 64, &[]));
     said.expect_code(4).expect_said("mke2fs").expect_said("remedy: the disk is full");
     expect_nothing_finished(&place, "disk");
 }
@@ -207,13 +194,13 @@ fn a_disk_that_fills_up_while_the_artifact_is_written_leaves_nothing() {
     let place = Place::new();
     place.seed(&["rootfs", "tools", "guest", "disk"]);
     // Less than any compression could make of it: said before a byte is written.
-    let said = finish(on_small_disk(&place, "out", 100, &[]));
+    let said = finish(&on_small_disk(&place, "out", 100, &[]));
     said.expect_code(4).expect_said("no room on ").expect_said("MiB are needed");
 
     let place = Place::new();
     place.seed(&["rootfs", "tools", "guest", "disk"]);
     let room = 1024;
-    let said = finish(on_disk_that_fills(&place, "out", room, room - 64, &[]));
+    let said = finish(&on_disk_that_fills(&place, "out", room, room - 64, &[]));
     said.expect_code(4).expect_said("qemu-img convert").expect_said("remedy: the disk is full");
 }
 
@@ -228,7 +215,7 @@ fn a_small_tmpdir_is_passed_over_and_a_full_disk_under_the_tar_is_said() {
     let mut command = on_small_disk(&place, "cache", 64, &[]);
     // The cache itself is the small disk, and open to others.
     command.env("TMPDIR", place.path("cache")).current_dir(&checkout);
-    let said = finish(command);
+    let said = finish(&command);
     said.expect_code(4).expect_said("mmdebstrap").expect_said("remedy: the disk is full");
     expect_nothing_finished(&place, "rootfs");
 }
@@ -247,9 +234,9 @@ fn without_a_network_a_new_build_says_so_and_a_cached_one_works() {
     };
     let place = Place::new();
     place.seed(&["tools", "guest"]);
-    finish(offline(&place)).expect_code(4).expect_said("remedy: the package archive could not be reached");
+    finish(&offline(&place)).expect_code(4).expect_said("remedy: the package archive could not be reached");
     place.seed(&["rootfs"]);
-    finish(offline(&place)).expect_code(0);
+    finish(&offline(&place)).expect_code(0);
 }
 
 /// An image of the checkout's few packages, soon built; without a kernel it boots nowhere.
@@ -264,7 +251,7 @@ fn small_image(
     let mut command =
         if network { place.xtask(&all) } else { place.xtask_by("unshare", without_network(), &all) };
     command.current_dir(checkout);
-    finish(command)
+    finish(&command)
 }
 
 #[test]
@@ -321,12 +308,12 @@ fn a_checkout_whose_path_has_spaces_builds_and_one_that_is_not_utf8_is_refused_c
     let spaced = copy("a checkout with 'quotes' and spaces".as_ref());
     let mut command = place.image(&[]);
     command.current_dir(&spaced);
-    finish(command).expect_code(0);
+    finish(&command).expect_code(0);
 
     let strange = copy(std::ffi::OsStr::from_bytes(b"not-utf8-\xff"));
     let mut command = place.image(&[]);
     command.current_dir(&strange);
-    finish(command).expect_code(2).expect_said("UTF-8");
+    finish(&command).expect_code(2).expect_said("UTF-8");
 }
 
 #[test]
@@ -338,20 +325,12 @@ fn a_cache_that_cannot_be_written_is_named() {
         let script = r#"mount -t tmpfs -o ro tmpfs "$1"; shift; exec "$@""#;
         let mut command = Command::new("unshare");
         command.args(["--mount", "sh", "-c", script, "sh"]).arg(place.path("cache"));
-        let tool = place.image(&[]);
-        command.arg(tool.get_program()).args(tool.get_args()).current_dir(tool.get_current_dir().unwrap());
-        for (name, value) in tool.get_envs() {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
-        finish(command).expect_code(4).expect_said("Read-only file system");
+        finish(&place.image(&[]).behind(&command)).expect_code(4).expect_said("Read-only file system");
     } else {
         let place = Place::new();
         fs::create_dir_all(place.path("cache")).unwrap();
         fs::set_permissions(place.path("cache"), fs::Permissions::from_mode(0o500)).unwrap();
-        finish(place.image(&[])).expect_code(4).expect_said("Permission denied");
+        finish(&place.image(&[])).expect_code(4).expect_said("Permission denied");
     }
 }
 
@@ -360,16 +339,16 @@ fn nothing_changed_takes_a_moment_and_a_changed_setting_redoes_only_its_stages()
     let place = Place::new();
     shared_cache(HEADLESS);
     place.seed(&["rootfs", "tools", "guest", "disk"]);
-    finish(place.image(&[])).expect_code(0);
-    let again = finish(place.image(&[]));
+    finish(&place.image(&[])).expect_code(0);
+    let again = finish(&place.image(&[]));
     again.expect_code(0).expect_said("nothing changed");
     assert!(!again.stderr.contains("reused"), "no stage is even looked up:\n{}", again.stderr);
     fs::remove_file(place.path("out/rave-debian-headless.qcow2")).unwrap();
-    finish(place.image(&[])).expect_code(0).expect_said("disk: reused").expect_said("qemu: done in");
+    finish(&place.image(&[])).expect_code(0).expect_said("disk: reused").expect_said("qemu: done in");
 
     let mut port = place.image(&[]);
     port.env("RAVE_GUEST_USER", "worker");
-    let said = finish(port);
+    let said = finish(&port);
     said.expect_code(0)
         .expect_said("rootfs: reused")
         .expect_said("tools: reused")

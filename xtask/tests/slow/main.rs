@@ -1,8 +1,7 @@
 //! Tests with a real image: `cargo xtask test` runs them last. They share the image in the user's own cache,
 //! which the first one builds.
 
-#![expect(clippy::disallowed_types, reason = "the tests stand outside of the tool and kill it")]
-
+mod command;
 mod content;
 mod desktop_faults;
 mod fixture;

@@ -10,7 +10,7 @@ fn two_rows_run_side_by_side_on_ports_of_their_own() {
     let mut command =
         place.xtask(&["smoke", "--base", "debian", "--rows", "qemu-bios,qemu-uefi", "--jobs", "2"]);
     command.args(["--only", "kanban-answers,ssh-key", "--json", "--out"]).arg(shared_out(HEADLESS));
-    let finished = finish(command);
+    let finished = finish(&command);
     finished.expect_code(0).expect_said("qemu-bios: done in").expect_said("qemu-uefi: done in");
     // Both begin before one ends.
     let at = |text: &str| finished.stderr.find(text).unwrap();

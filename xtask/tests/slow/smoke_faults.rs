@@ -86,8 +86,7 @@ fn each_broken_part_fails_its_own_checks_and_a_dead_machine_is_named() {
         ],
     );
 
-    let kill = std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap();
-    assert!(kill.success());
+    crate::command::signal("KILL", pid);
     let rows = run(&mut guest, &["ssh-key", "reboot"]);
     assert!(
         rows.iter().all(|row| row.outcome.reason().is_some_and(|reason| reason.contains("SIGKILL"))),

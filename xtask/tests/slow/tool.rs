@@ -1,11 +1,12 @@
 //! The built xtask as a user runs it, in a cache and output folder of the test's own.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+
+use crate::command::Command;
 
 /// Longer than anything that is waited for under software emulation on a busy machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(600);
@@ -67,7 +68,7 @@ impl Place {
         }
         command.args(arguments).current_dir(checkout());
         command.env("RAVE_CACHE", self.path("cache")).env("RAVE_STATE", self.path("state"));
-        command.env("RAVE_PROFILE", HEADLESS).env("NO_COLOR", "1").stdin(Stdio::null());
+        command.env("RAVE_PROFILE", HEADLESS).env("NO_COLOR", "1");
         // The checkout is found from the folder, as a user's is.
         command.env_remove("CARGO_MANIFEST_DIR");
         command
@@ -124,29 +125,13 @@ impl Place {
 }
 
 /// Runs to the end.
-pub(crate) fn finish(mut command: Command) -> Finished {
+pub(crate) fn finish(command: &Command) -> Finished {
     let output = command.output().unwrap();
     Finished {
         status: output.status,
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
     }
-}
-
-/// Starts and waits for a line of stderr that begins so; the rest is read on by a thread.
-pub(crate) fn start_until(mut command: Command, beginning: &str) -> Child {
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let mut said = Vec::new();
-    loop {
-        match lines.next() {
-            Some(Ok(line)) if line.starts_with(beginning) => break,
-            Some(Ok(line)) => said.push(line),
-            _ => panic!("it ended before it said {beginning:?}:\n{}", said.join("\n")),
-        }
-    }
-    std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-    child
 }
 
 /// Polls until the condition holds.
@@ -191,7 +176,7 @@ pub(crate) fn build_shared(profile: &str, format: &str) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
     command.args(["image", "--base", "debian", "--profile", profile, "--format", format, "--yes", "--out"]);
     command.arg(shared_out(profile));
-    let built = finish(command);
+    let built = finish(&command);
     assert!(built.status.success(), "{}", built.stderr);
 }
 

@@ -80,7 +80,7 @@ fn checkout_with(place: &Place, local: &str, unit: Option<(&str, &str)>) -> Utf8
     Utf8PathBuf::from_path_buf(folder).unwrap()
 }
 
-fn in_checkout(place: &Place, folder: &Utf8Path, arguments: &[&str]) -> std::process::Command {
+fn in_checkout(place: &Place, folder: &Utf8Path, arguments: &[&str]) -> crate::command::Command {
     let mut command = place.xtask(arguments);
     command.args(["--base", "debian", "--out"]).arg(place.path("out")).current_dir(folder);
     command
@@ -103,7 +103,7 @@ fn a_hardened_profile_takes_no_passwords_and_units_and_variables_of_the_user_are
     let unit = "[Unit]\nDescription=says hello\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh -c 'echo hello > /run/hello'\n[Install]\nWantedBy=multi-user.target\n";
     let checkout = checkout_with(&place, local, Some(("hello.service", unit)));
     let checks = "ssh-key,ssh-password,ssh-root-refused,gateway-health,no-failed-units";
-    let smoke = finish(in_checkout(&place, &checkout, &["smoke", "--profile", "locked", "--only", checks]));
+    let smoke = finish(&in_checkout(&place, &checkout, &["smoke", "--profile", "locked", "--only", checks]));
     assert_eq!(smoke.status.code(), Some(0), "{}\n{}", smoke.stdout, smoke.stderr);
     assert!(smoke.stdout.contains("refused; offered: publickey"), "{}", smoke.stdout);
     assert!(smoke.stdout.contains("5 passed, 0 failed"), "{}", smoke.stdout);
@@ -113,7 +113,7 @@ fn a_hardened_profile_takes_no_passwords_and_units_and_variables_of_the_user_are
     let ask = "bash -lc 'stat --format \"%U %a\" ~/.ssh ~/.ssh/authorized_keys; cat /run/hello; echo \"$GREETING\"; systemctl is-active hello.service; exit 7'";
     let mut run = in_checkout(&place, &checkout, &["run", "--profile", "locked", "--exec", ask]);
     run.args(ports);
-    let run = finish(run);
+    let run = finish(&run);
     assert_eq!(run.status.code(), Some(7), "the guest's own code:\n{}\n{}", run.stdout, run.stderr);
     assert_eq!(run.stdout, "agent 700\nagent 600\nhello\nhello, you\nactive\n");
     place.expect_no_process();
@@ -129,7 +129,7 @@ fn a_taken_port_is_found_before_the_boot_with_its_owner_and_the_flag_that_avoids
         place.xtask(&["run", "--base", "debian", "--exec", "true", "--port", &format!("gateway={port}")]);
     run.args(["--port", "kanban=auto", "--port", "router=auto", "--port", "ssh=auto", "--out"]);
     run.arg(shared_out(HEADLESS));
-    let said = finish(run);
+    let said = finish(&run);
     said.expect_code(3).expect_said(&port.to_string()).expect_said(&format!("{}", std::process::id()));
     said.expect_said("--port gateway=");
     place.expect_no_process();
@@ -144,10 +144,9 @@ fn ctrl_c_while_the_guest_boots_ends_the_machine() {
     for service in ["kanban", "router", "gateway", "ssh"] {
         run.arg("--port").arg(format!("{service}=auto"));
     }
-    let mut child = crate::tool::start_until(run, "boot: kernel: started");
-    let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(kill.success());
-    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let child = run.start_until("boot: kernel: started");
+    child.signal("INT");
+    assert_eq!(child.wait().code(), Some(130));
     place.expect_no_process();
     assert_eq!(fs::read_dir(place.path("state/run")).map_or(0, Iterator::count), 0, "no run folder is left");
 }

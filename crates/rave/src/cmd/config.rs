@@ -1,35 +1,50 @@
-//! `cargo xtask config`: the values that count and where each comes from.
+//! `config`: the values that count and where each comes from.
 
+use anyhow::Context as _;
+use rave_spec::Effective;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::cli;
 use crate::exit::Code;
 use crate::settings::Settings;
 use crate::ui::Ui;
 
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Document<'a> {
+    /// Changes with the meaning of a field.
+    schema: u32,
+    values: Vec<Row<'a>>,
+}
+
 #[derive(Serialize)]
 struct Row<'a> {
     key: &'a str,
-    /// As TOML writes it.
-    value: &'a str,
+    value: Value,
     origin: String,
 }
+
+/// 1 was a bare list with each value as TOML text.
+const SCHEMA: u32 = 2;
 
 /// Runs the command.
 pub fn run(args: &cli::Config, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
     let effective = rave_spec::effective(&settings.spec);
-    let values: Vec<Row<'_>> = effective
-        .iter()
-        .map(|value| Row { key: &value.key, value: &value.value, origin: value.origin.to_string() })
-        .collect();
     if args.json {
-        ui.data(&serde_json::to_string_pretty(&values)?);
+        let values = effective.iter().map(row).collect::<anyhow::Result<_>>()?;
+        ui.data(&serde_json::to_string_pretty(&Document { schema: SCHEMA, values })?);
         return Ok(Code::Ok);
     }
-    let rows: Vec<Vec<String>> = values
-        .into_iter()
-        .map(|value| vec![value.key.to_owned(), value.origin, value.value.to_owned()])
-        .collect();
+    let rows: Vec<Vec<String>> =
+        effective.into_iter().map(|value| vec![value.key, value.origin.to_string(), value.value]).collect();
     ui.table(&["key", "from", "value"], &rows);
     Ok(Code::Ok)
+}
+
+/// Strings, integers, booleans and lists of strings: TOML writes all of them as JSON does.
+fn row(value: &Effective) -> anyhow::Result<Row<'_>> {
+    let typed = serde_json::from_str(&value.value)
+        .with_context(|| format!("{} is no JSON value: {}", value.key, value.value))?;
+    Ok(Row { key: &value.key, value: typed, origin: value.origin.to_string() })
 }

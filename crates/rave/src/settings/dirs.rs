@@ -1,4 +1,4 @@
-//! Which folders are ours: the checkout, the state and the cache.
+//! Which folders are ours outside of the checkout: state, cache and data.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -6,27 +6,6 @@ use std::path::{Path, PathBuf};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::command_error::CommandError;
-
-/// The checkout: where `cargo run` says that xtask's manifest is, else the working directory,
-/// or the nearest folder above that has a rave.toml.
-pub fn checkout() -> anyhow::Result<Utf8PathBuf> {
-    let start = match env::var_os("CARGO_MANIFEST_DIR") {
-        Some(dir) => PathBuf::from(dir),
-        None => env::current_dir().map_err(|error| {
-            CommandError::usage("the working directory cannot be read").detail(error.to_string())
-        })?,
-    };
-    let start = utf8(&start)?;
-    above(&start).ok_or_else(|| {
-        CommandError::usage(format!("no rave.toml in {start} or a folder above it"))
-            .remedy("run this inside a checkout of the project")
-            .into()
-    })
-}
-
-fn above(start: &Utf8Path) -> Option<Utf8PathBuf> {
-    start.ancestors().find(|dir| dir.join("rave.toml").is_file()).map(Utf8Path::to_owned)
-}
 
 /// `RAVE_STATE`, else the platform's own place.
 pub(super) fn state() -> anyhow::Result<Utf8PathBuf> {
@@ -38,10 +17,16 @@ pub(super) fn cache() -> anyhow::Result<Utf8PathBuf> {
     Platform::here().dir("RAVE_CACHE", Kind::Cache, &|name| env::var_os(name).map(PathBuf::from))
 }
 
+/// Where artifacts go that the home cannot take: the platform's own place.
+pub(super) fn data() -> anyhow::Result<Utf8PathBuf> {
+    Platform::here().dir("", Kind::Data, &|name| env::var_os(name).map(PathBuf::from))
+}
+
 #[derive(Clone, Copy)]
 enum Kind {
     State,
     Cache,
+    Data,
 }
 
 #[derive(Clone, Copy)]
@@ -71,7 +56,8 @@ impl Platform {
         let (xdg, below_home) = match (self, kind) {
             (Self::Xdg, Kind::State) => (Some("XDG_STATE_HOME"), ".local/state"),
             (Self::Xdg, Kind::Cache) => (Some("XDG_CACHE_HOME"), ".cache"),
-            (Self::Mac, Kind::State) => (None, "Library/Application Support"),
+            (Self::Xdg, Kind::Data) => (Some("XDG_DATA_HOME"), ".local/share"),
+            (Self::Mac, Kind::State | Kind::Data) => (None, "Library/Application Support"),
             (Self::Mac, Kind::Cache) => (None, "Library/Caches"),
         };
         if let Some(dir) = xdg.and_then(absolute) {
@@ -91,7 +77,7 @@ pub(super) fn absolute(path: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
 }
 
 /// The programs below get paths on their command lines and in their scripts, where only text is safe.
-fn utf8(path: &Path) -> Result<Utf8PathBuf, CommandError> {
+pub(super) fn utf8(path: &Path) -> Result<Utf8PathBuf, CommandError> {
     Utf8PathBuf::from_path_buf(path.to_owned()).map_err(|path| {
         CommandError::usage(format!("the path {} is not valid UTF-8", path.display()))
             .remedy("move the checkout, or the folder that a variable names, to a path that is")
@@ -106,6 +92,7 @@ mod tests {
         let own = match kind {
             Kind::State => "RAVE_STATE",
             Kind::Cache => "RAVE_CACHE",
+            Kind::Data => "",
         };
         let lookup = |name: &str| {
             variables.iter().find(|(key, _)| *key == name).map(|(_, value)| PathBuf::from(value))

@@ -34,7 +34,7 @@ fn every_format_is_built_by_one_nix_and_is_what_the_manifest_says() {
         assert!(output["closure_size"].as_u64().unwrap() > 30_000, "{output}");
     }
     for file in paths {
-        let inspected = finish(project.xtask(&["inspect", "--no-content", "--json", &file]));
+        let inspected = finish(&project.xtask(&["inspect", "--no-content", "--json", &file]));
         let found: serde_json::Value = serde_json::from_str(&inspected.expect_code(0).stdout).unwrap();
         assert_eq!(found["manifest"]["result"], "same", "{file}: {found}");
     }
@@ -99,7 +99,7 @@ fn a_changed_artifact_is_made_anew_and_never_booted() {
     let before = fs::read_to_string(&machine).unwrap();
     fs::write(&machine, before.to_uppercase()).unwrap();
     let run = project.xtask(&[&["run", "--base", "nixos", "--headless", "--no-build"], &vmware[..]].concat());
-    finish(run).expect_code(4).expect_said("nixos.vmx is not what its manifest describes");
+    finish(&run).expect_code(4).expect_said("nixos.vmx is not what its manifest describes");
     project.image(&vmware).expect_code(0).expect_said("it is made anew");
     assert_eq!(fs::read_to_string(&machine).unwrap(), before);
 }
@@ -110,5 +110,5 @@ fn a_manifest_of_this_base_is_no_lock() {
     project.image(&["--profile", "headless", "--format", "iso"]).expect_code(0);
     let manifest = project.out("headless").join("manifest.json");
     let run = project.xtask(&["image", "--locked", manifest.to_str().unwrap()]);
-    finish(run).expect_code(2).expect_said("is of the nixos base");
+    finish(&run).expect_code(2).expect_said("is of the nixos base");
 }

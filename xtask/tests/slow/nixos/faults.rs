@@ -1,10 +1,8 @@
 //! What goes wrong, and what is said of it.
 
-use std::process::Command;
-
 use super::project::Project;
 use super::test_nix;
-use crate::tool::{finish, start_until, wait_until};
+use crate::tool::{finish, wait_until};
 
 #[test]
 fn a_failed_build_shows_its_own_last_lines_and_where_the_rest_is() {
@@ -52,11 +50,10 @@ fn an_interrupted_build_leaves_no_process_and_nothing_that_looks_finished() {
     let Some(project) = Project::new() else { return };
     for (signal, code) in [("INT", Some(130)), ("TERM", Some(130)), ("KILL", None)] {
         let arguments = ["image", "--base", "nixos", "--profile", "full", "--format", "qemu"];
-        let mut child = start_until(project.xtask(&arguments), "build: started");
+        let child = project.xtask(&arguments).start_until("build: started");
         wait_until("the builder runs", || project.is_built_now("rave-slow"));
-        let killed = Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status();
-        assert!(killed.unwrap().success());
-        assert_eq!(child.wait().unwrap().code(), code, "{signal}");
+        child.signal(signal);
+        assert_eq!(child.wait().code(), code, "{signal}");
         wait_until("every process is gone", || project.processes().is_empty());
         assert!(!project.out("full").join("manifest.json").exists(), "{signal}");
     }
@@ -70,7 +67,7 @@ fn a_nix_without_flakes_or_one_that_is_too_old_is_not_ready() {
         for features in ["", "nix-command"] {
             let mut command = project.xtask(&["image", "--base", "nixos", "--format", "iso"]);
             command.env("NIX_CONFIG", format!("experimental-features = {features}"));
-            let refused = finish(command);
+            let refused = finish(&command);
             refused.expect_code(3).expect_said("error: nix has flakes switched off\n");
             refused.expect_said("experimental-features = nix-command flakes");
         }
@@ -85,12 +82,12 @@ fn a_nix_without_flakes_or_one_that_is_too_old_is_not_ready() {
 fn without_a_base_nixos_is_taken_where_nix_works_and_debian_elsewhere() {
     let Some(project) = Project::new() else { return };
     let arguments = ["run", "--no-build", "--headless", "--profile", "headless"];
-    let chosen = finish(project.xtask(&arguments));
+    let chosen = finish(&project.xtask(&arguments));
     chosen.expect_code(4).expect_said("using the nixos base: nix (Nix) 2.").expect_said("out/nixos-headless");
 
     let mut command = project.xtask(&arguments);
     command.env("NIX_CONFIG", "experimental-features =");
-    let chosen = finish(command);
+    let chosen = finish(&command);
     chosen
         .expect_code(4)
         .expect_said("using the debian base: nix has flakes switched off; to use nixos: put this line");

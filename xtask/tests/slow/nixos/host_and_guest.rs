@@ -10,7 +10,7 @@ fn doctor_tells_of_the_nix_that_is_there() {
     let Some(project) = Project::new() else { return };
     let mut doctor = project.xtask(&["doctor", "--json"]);
     doctor.env("RAVE_BASE", "nixos").env("RAVE_NIXOS_SUBSTITUTERS", "file:///nowhere");
-    let said = finish(doctor);
+    let said = finish(&doctor);
     let rows: Vec<serde_json::Value> = serde_json::from_str(&said.stdout).expect(&said.stderr);
     let row = |name: &str| {
         let found = rows.iter().find(|row| row["name"] == name);
@@ -44,7 +44,7 @@ fn what_nix_built_is_booted_and_checked() {
     fs::write(project.checkout().join("rave.local.toml"), "[guest]\npassword = \"of-no-image\"\n").unwrap();
     let checks = "ssh-key,ssh-password,clean-shutdown";
     let smoked =
-        finish(project.xtask(&["smoke", "--base", "nixos", "--profile", HEADLESS, "--only", checks]));
+        finish(&project.xtask(&["smoke", "--base", "nixos", "--profile", HEADLESS, "--only", checks]));
     smoked.expect_code(0);
     assert!(smoked.stderr.contains("say of guest.password is not in the image"), "{}", smoked.stderr);
     assert!(smoked.stdout.contains("nixos.qcow2 as qemu-bios under "), "{}", smoked.stdout);

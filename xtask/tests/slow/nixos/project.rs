@@ -1,9 +1,9 @@
 //! A checkout whose flake is small enough to be built here, and a store of its own for it.
 
+use crate::command::Command;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use crate::nixos::test_nix;
 use crate::tool::{Finished, Place, checkout, finish};
@@ -57,7 +57,7 @@ impl Project {
         raw.set_len(12 << 20).unwrap();
         let mut convert = self.xtask(&["convert", "disks/nixos.img", "--format", "qemu,virtualbox,vmware"]);
         convert.env("SOURCE_DATE_EPOCH", "1");
-        finish(convert).expect_code(0);
+        finish(&convert).expect_code(0);
         fs::write(disks.join("nixos.iso"), iso()).unwrap();
     }
 
@@ -97,7 +97,7 @@ impl Project {
 
     /// `xtask image --base nixos ARGUMENTS`, to its end.
     pub(crate) fn image(&self, arguments: &[&str]) -> Finished {
-        finish(self.xtask(&[&["image", "--base", "nixos"], arguments].concat()))
+        finish(&self.xtask(&[&["image", "--base", "nixos"], arguments].concat()))
     }
 
     /// `nix ARGUMENTS` with the fixture's store.
@@ -105,7 +105,7 @@ impl Project {
         let mut command = Command::new(self.bin.join("nix"));
         command.args(arguments).current_dir(self.checkout());
         self.with_nix(&mut command);
-        finish(command)
+        finish(&command)
     }
 
     fn with_nix(&self, command: &mut Command) {

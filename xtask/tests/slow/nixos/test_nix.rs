@@ -1,10 +1,10 @@
 //! A real `nix` for the tests, kept in the cache: Debian's own package, unpacked and run with its own loader and libraries.
 //! Nothing is installed.
 
+use crate::command::Command;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use rave_process::FileLock;
 

@@ -126,11 +126,12 @@ impl Second {
             .env("RAVE_CACHE", self.cache().as_str())
             .env("RAVE_STATE", self.path.join(STATE).as_str())
             .env("SOURCE_DATE_EPOCH", epoch.to_string())
+            .env("RAVE_HOME", self.path.join(CHECKOUT).as_str())
             .env("NO_COLOR", "1");
         for (name, value) in &self.builder.variables {
             command = command.env(name, value);
         }
-        // The checkout is found from the folder.
+        // xtask finds the checkout from the folder.
         for name in ["CARGO_MANIFEST_DIR", "XDG_CACHE_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"] {
             command = command.env_remove(name);
         }

@@ -28,7 +28,7 @@ pub(super) fn run(
     let name = format!("{}-{}-locked", manifest.base(), manifest.profile);
     let out = match args.target.out {
         Some(_) => settings.out_dir.clone(),
-        None => settings.root.join("out").join(name),
+        None => settings.artifacts_dir.join(name),
     };
     let same =
         |a: &Utf8Path, b: &Utf8Path| a.canonicalize().is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b));

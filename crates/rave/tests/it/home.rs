@@ -1,0 +1,98 @@
+//! Which checkout the program works with.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use duct::cmd;
+
+fn checkout() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the checkout is there")
+}
+
+struct Said {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+/// Runs the program in `folder`; `home` is `RAVE_HOME`.
+fn rave(folder: &Path, home: Option<&Path>, arguments: &[&str]) -> Said {
+    let command = cmd(env!("CARGO_BIN_EXE_rave"), arguments)
+        .dir(folder)
+        .stdin_null()
+        .stdout_capture()
+        .stderr_capture()
+        .unchecked()
+        .env("RAVE_STATE", folder.join("state"))
+        .env("RAVE_CACHE", folder.join("cache"))
+        .env_remove("RAVE_PROFILE");
+    let command = match home {
+        Some(home) => command.env("RAVE_HOME", home),
+        None => command.env_remove("RAVE_HOME"),
+    };
+    let output = command.run().expect("the program starts");
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text");
+    Said { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+}
+
+/// What the program looks at in a home, in a folder of the test's own.
+fn copied_home() -> tempfile::TempDir {
+    let folder = tempfile::Builder::new().prefix("a home ").tempdir().expect("a folder");
+    let copy = |file: &str| {
+        let to = folder.path().join(file);
+        fs::create_dir_all(to.parent().expect("below the folder")).expect("a folder");
+        fs::copy(checkout().join(file), to).expect("a copy");
+    };
+    for file in ["rave.toml", "debian.lock", "nix/facts.json", "docs/smoke-report.schema.json"] {
+        copy(file);
+    }
+    for profile in ["full", "headless", "simple"] {
+        copy(&format!("profiles/{profile}.toml"));
+    }
+    folder
+}
+
+#[test]
+fn rave_home_wins_from_any_folder() {
+    let (elsewhere, home) = (tempfile::tempdir().expect("a folder"), copied_home());
+    let text = fs::read_to_string(home.path().join("rave.toml")).expect("text");
+    fs::write(home.path().join("rave.toml"), text.replace("cpus = 2", "cpus = 3")).expect("written");
+    let said = rave(elsewhere.path(), Some(home.path()), &["config", "--json"]);
+    assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""));
+    assert!(said.stdout.contains("\"value\": 3"), "{}", said.stdout);
+}
+
+#[test]
+fn without_a_home_the_nearest_checkout_is_it_and_none_is_wrong_usage() {
+    let home = copied_home();
+    let below = home.path().join("profiles");
+    assert_eq!(rave(&below, None, &["config"]).code, Some(0));
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    let said = rave(elsewhere.path(), None, &["config"]);
+    assert_eq!(said.code, Some(2));
+    assert!(said.stderr.starts_with("error: no rave.toml in "), "{}", said.stderr);
+}
+
+#[test]
+fn a_home_that_does_not_fit_or_is_none_is_refused_by_name() {
+    let (elsewhere, home) = (tempfile::tempdir().expect("a folder"), copied_home());
+    fs::write(home.path().join("nix/facts.json"), "{}").expect("written");
+    let said = rave(elsewhere.path(), Some(home.path()), &["config"]);
+    assert_eq!(said.code, Some(2));
+    assert!(said.stderr.contains("does not fit its home"), "{}", said.stderr);
+    assert!(said.stderr.contains("remedy: run `cargo xtask install` in "), "{}", said.stderr);
+    let said = rave(elsewhere.path(), Some(elsewhere.path()), &["config"]);
+    assert_eq!(said.code, Some(2));
+    assert!(said.stderr.starts_with("error: RAVE_HOME: no rave.toml in "), "{}", said.stderr);
+}
+
+#[test]
+fn help_and_messages_name_the_program_that_was_called() {
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    let said = rave(elsewhere.path(), None, &["--help"]);
+    assert_eq!(said.code, Some(0));
+    assert!(said.stdout.contains("rave smoke --yes") && !said.stdout.contains("xtask"), "{}", said.stdout);
+    let home = copied_home();
+    let said = rave(home.path(), None, &["smoke", "--only", "nothing", "--base", "debian"]);
+    assert!(said.stderr.contains("`rave smoke --list`"), "{}", said.stderr);
+}

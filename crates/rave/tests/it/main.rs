@@ -1,0 +1,3 @@
+//! The program `rave` as a user runs it, from any folder.
+
+mod home;

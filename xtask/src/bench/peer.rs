@@ -1,0 +1,43 @@
+//! The programs that RAVE is measured beside. They are run bare, by duct: a floor has no watchdog and no events.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use camino::Utf8Path;
+
+/// Lines of a peer's output that an error shows.
+const SHOWN: usize = 10;
+
+/// Runs a command line to its end and gives the time that it took. stdin is empty, stdout is thrown away.
+pub(super) fn time<S: AsRef<str>>(argv: &[S], folder: Option<&Utf8Path>) -> anyhow::Result<Duration> {
+    let words: Vec<&str> = argv.iter().map(AsRef::as_ref).collect();
+    let (program, arguments) = words.split_first().context("an empty command line")?;
+    let command = duct::cmd(*program, arguments).stdin_null().stdout_null().stderr_capture().unchecked();
+    let command = match folder {
+        Some(folder) => command.dir(folder),
+        None => command,
+    };
+    let started = Instant::now();
+    let output = command.run().with_context(|| format!("cannot run {}", words.join(" ")))?;
+    let elapsed = started.elapsed();
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let lines: Vec<&str> = said.lines().collect();
+        let tail = lines[lines.len().saturating_sub(SHOWN)..].join("\n  ");
+        bail!("{} ended with {}:\n  {tail}", words.join(" "), output.status);
+    }
+    Ok(elapsed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_that_fails_is_named_with_its_last_lines() {
+        assert!(time(&["true"], None).is_ok());
+        let error = time(&["sh", "-c", "echo why >&2; exit 3"], None).unwrap_err().to_string();
+        assert!(error.contains("exit 3") && error.contains("\n  why"), "{error}");
+        assert!(time(&["/no/such/program"], None).is_err());
+    }
+}

@@ -1,0 +1,137 @@
+//! A program as these tests start it: from outside of the tool, which they also kill. duct runs it.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Output};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+/// A command line that tests add to.
+#[derive(Debug, Clone)]
+pub(crate) struct Command {
+    pub(crate) program: OsString,
+    pub(crate) arguments: Vec<OsString>,
+    /// Variables to set, or to take away.
+    pub(crate) variables: Vec<(OsString, Option<OsString>)>,
+    pub(crate) folder: Option<PathBuf>,
+}
+
+impl Command {
+    pub(crate) fn new(program: impl AsRef<OsStr>) -> Self {
+        let program = program.as_ref().to_owned();
+        Self { program, arguments: Vec::new(), variables: Vec::new(), folder: None }
+    }
+
+    pub(crate) fn arg(&mut self, argument: impl AsRef<OsStr>) -> &mut Self {
+        self.args([argument])
+    }
+
+    pub(crate) fn args(&mut self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> &mut Self {
+        self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
+        self
+    }
+
+    pub(crate) fn env(&mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> &mut Self {
+        self.variables.push((name.as_ref().to_owned(), Some(value.as_ref().to_owned())));
+        self
+    }
+
+    pub(crate) fn env_remove(&mut self, name: impl AsRef<OsStr>) -> &mut Self {
+        self.variables.push((name.as_ref().to_owned(), None));
+        self
+    }
+
+    pub(crate) fn current_dir(&mut self, folder: impl AsRef<Path>) -> &mut Self {
+        self.folder = Some(folder.as_ref().to_owned());
+        self
+    }
+
+    /// The same command line behind `runner`, in the same folder and with the same variables.
+    pub(crate) fn behind(&self, runner: &Self) -> Self {
+        let mut whole = runner.clone();
+        whole.arg(&self.program).args(&self.arguments);
+        whole.variables.extend(self.variables.iter().cloned());
+        whole.folder.clone_from(&self.folder);
+        whole
+    }
+
+    fn expression(&self) -> duct::Expression {
+        let expression = duct::cmd(&self.program, &self.arguments).stdin_null().unchecked();
+        let expression = match &self.folder {
+            Some(folder) => expression.dir(folder),
+            None => expression,
+        };
+        // The innermost wins in duct, the last one here.
+        self.variables.iter().rev().fold(expression, |expression, (name, value)| match value {
+            Some(value) => expression.env(name, value),
+            None => expression.env_remove(name),
+        })
+    }
+
+    /// Runs to the end and keeps both streams.
+    pub(crate) fn output(&self) -> io::Result<Output> {
+        self.expression().stdout_capture().stderr_capture().run()
+    }
+
+    /// Runs to the end with the test's own streams.
+    pub(crate) fn status(&self) -> io::Result<ExitStatus> {
+        Ok(self.expression().run()?.status)
+    }
+
+    /// Starts, and waits for a line of stderr that begins so; a thread reads on.
+    pub(crate) fn start_until(&self, beginning: &str) -> Running {
+        let reader = self.expression().stdout_null().stderr_to_stdout().reader().expect("it starts");
+        let reader = Arc::new(reader);
+        let mut lines = BufReader::new(ReadShared(Arc::clone(&reader))).lines();
+        let mut said = Vec::new();
+        loop {
+            match lines.next() {
+                Some(Ok(line)) if line.starts_with(beginning) => break,
+                Some(Ok(line)) => said.push(line),
+                _ => panic!("it ended before it said {beginning:?}:\n{}", said.join("\n")),
+            }
+        }
+        let rest = std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+        Running { reader, rest }
+    }
+}
+
+struct ReadShared(Arc<duct::ReaderHandle>);
+
+impl io::Read for ReadShared {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        (&*self.0).read(buffer)
+    }
+}
+
+/// A program that runs on.
+pub(crate) struct Running {
+    reader: Arc<duct::ReaderHandle>,
+    rest: JoinHandle<()>,
+}
+
+impl Running {
+    pub(crate) fn id(&self) -> u32 {
+        self.reader.pids()[0]
+    }
+
+    /// Sends it a signal, by the name that kill(1) has for it.
+    #[track_caller]
+    pub(crate) fn signal(&self, name: &str) {
+        signal(name, self.id());
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(self) -> ExitStatus {
+        self.rest.join().expect("the reader ends with the program");
+        self.reader.try_wait().expect("it is waited for").expect("its streams are closed").status
+    }
+}
+
+/// Sends a process a signal, by the name that kill(1) has for it.
+#[track_caller]
+pub(crate) fn signal(name: &str, pid: u32) {
+    let mut kill = Command::new("kill");
+    assert!(kill.arg(format!("-{name}")).arg(pid.to_string()).status().unwrap().success());
+}
