@@ -3,7 +3,7 @@
 mod flake;
 
 use std::env;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
 use rave_host::Needs;
@@ -37,7 +37,7 @@ pub(crate) fn run(args: &cli::Test, settings: &Settings, ui: &Ui) -> anyhow::Res
     } else if steps.iter().any(|step| matches!(step, TestStep::Smoke | TestStep::Faults | TestStep::Matrix)) {
         host::ensure(settings, ui, Needs::Smoke)?;
     }
-    let mut session = Session { settings, ui, passed: Vec::new(), failed: Vec::new(), not_run: Vec::new() };
+    let mut session = Session { settings, ui, ended: Vec::new(), not_run: Vec::new() };
     if args.steps.is_empty() {
         session
             .not_run
@@ -80,8 +80,8 @@ fn name(step: TestStep) -> &'static str {
 struct Session<'a> {
     settings: &'a Settings,
     ui: &'a Ui,
-    passed: Vec<TestStep>,
-    failed: Vec<TestStep>,
+    /// Every step that was tried, with how it ended and the time that it took.
+    ended: Vec<(TestStep, Ending, Duration)>,
     /// What could not be run here, and why.
     not_run: Vec<String>,
 }
@@ -89,6 +89,7 @@ struct Session<'a> {
 impl Session<'_> {
     /// Runs one step. A failed one does not keep the next from running.
     fn step(&mut self, step: TestStep) -> anyhow::Result<()> {
+        let started = Instant::now();
         let result = match step {
             TestStep::Format => self.tool("rustfmt", step, &["fmt", "--all", "--check"]),
             TestStep::Clippy => {
@@ -105,11 +106,11 @@ impl Session<'_> {
             return result.map(|_| ());
         }
         match result {
-            Ok(true) => self.passed.push(step),
-            Ok(false) => {}
+            Ok(true) => self.ended.push((step, Ending::Passed, started.elapsed())),
+            Ok(false) => self.ended.push((step, Ending::NotRun, started.elapsed())),
             Err(error) => {
                 self.ui.error(&command_error::lines_of(&error));
-                self.failed.push(step);
+                self.ended.push((step, Ending::Failed, started.elapsed()));
             }
         }
         Ok(())
@@ -213,23 +214,52 @@ impl Session<'_> {
     }
 
     fn close(self) -> anyhow::Result<Code> {
-        let list = |steps: &[TestStep]| steps.iter().map(|step| name(*step)).collect::<Vec<_>>().join(", ");
+        let names = |ending| {
+            let steps = self.ended.iter().filter(|(_, ended, _)| *ended == ending);
+            steps.map(|(step, ..)| name(*step)).collect::<Vec<_>>()
+        };
+        let (passed, failed) = (names(Ending::Passed), names(Ending::Failed));
+        self.ui.table(&["step", "result", "time"], &table(&self.ended));
         if !self.not_run.is_empty() {
             self.ui.data("not run on this host:");
             self.not_run.iter().for_each(|what| self.ui.data(&format!("  {what}")));
         }
-        if self.failed.is_empty() && self.passed.is_empty() {
+        if failed.is_empty() && passed.is_empty() {
             self.ui.data("no step was run");
             return Ok(Code::Ok);
         }
-        if self.failed.is_empty() {
-            self.ui.data(&format!("all steps passed: {}", list(&self.passed)));
+        if failed.is_empty() {
+            self.ui.data(&format!("all steps passed: {}", passed.join(", ")));
             return Ok(Code::Ok);
         }
-        Err(CommandError::new(Code::CheckFailed, format!("failed steps: {}", list(&self.failed)))
-            .remedy(format!("see above; `cargo xtask test {}` runs one again", name(self.failed[0])))
+        Err(CommandError::new(Code::CheckFailed, format!("failed steps: {}", failed.join(", ")))
+            .remedy(format!("see above; `cargo xtask test {}` runs one again", failed[0]))
             .into())
     }
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    Passed,
+    Failed,
+    /// This host cannot run it; the reason is listed.
+    NotRun,
+}
+
+/// A row for each step, and the whole time.
+fn table(ended: &[(TestStep, Ending, Duration)]) -> Vec<Vec<String>> {
+    let time = |time: Duration| format!("{} min {:02} s", time.as_secs() / 60, time.as_secs() % 60);
+    let row = |(step, ending, elapsed): &(TestStep, Ending, Duration)| {
+        let result = match ending {
+            Ending::Passed => "passed",
+            Ending::Failed => "FAILED",
+            Ending::NotRun => "not run",
+        };
+        vec![name(*step).to_owned(), result.to_owned(), time(*elapsed)]
+    };
+    let whole = ended.iter().map(|(.., elapsed)| *elapsed).sum();
+    ended.iter().map(row).chain([vec!["all".to_owned(), String::new(), time(whole)]]).collect()
 }
 
 /// cargo, as the one that runs us is called.
@@ -323,6 +353,16 @@ mod tests {
         assert_eq!(steps(&[]).len(), 6);
         assert!(!steps(&[]).contains(&TestStep::Matrix));
         assert_eq!(steps(&[TestStep::Matrix, TestStep::Unit]), [TestStep::Unit, TestStep::Matrix]);
+    }
+
+    #[test]
+    fn the_table_has_each_step_and_the_whole_time() {
+        let ended = [
+            (TestStep::Unit, Ending::Passed, Duration::from_secs(75)),
+            (TestStep::Flake, Ending::NotRun, Duration::from_secs(5)),
+        ];
+        let rows: Vec<String> = table(&ended).iter().map(|row| row.join("|")).collect();
+        assert_eq!(rows, ["unit|passed|1 min 15 s", "flake|not run|0 min 05 s", "all||1 min 20 s"]);
     }
 
     #[test]
