@@ -6,6 +6,7 @@ mod content;
 mod desktop_faults;
 mod fixture;
 mod image_faults;
+mod install;
 mod installer_faults;
 mod matrix;
 mod nixos;

@@ -44,21 +44,19 @@ pub fn home(installed: Option<&str>) -> anyhow::Result<Utf8PathBuf> {
             }
             Ok(fitting(home)?)
         }
-        Choice::Installed(path) => {
-            let home = Utf8PathBuf::from(path);
-            if !home.join("rave.toml").is_file() {
-                return Err(CommandError::host_not_ready(format!(
-                    "the home of this program is gone: {home}"
-                ))
-                .detail("it is the checkout that `cargo xtask install` was run in")
-                .remedy(format!("run `cargo xtask install` in a checkout of RAVE, or set {VARIABLE} to one"))
-                .into());
-            }
-            Ok(fitting(home)?)
-        }
+        Choice::Installed(path) => Ok(fitting(still_there(path.into())?)?),
         // Built in it, or beside it by nix.
         Choice::Nearest => Ok(nearest(&utf8(&current_folder()?)?)?),
     }
+}
+
+fn still_there(home: Utf8PathBuf) -> Result<Utf8PathBuf, CommandError> {
+    if home.join("rave.toml").is_file() {
+        return Ok(home);
+    }
+    Err(CommandError::host_not_ready(format!("the home of this program is gone: {home}"))
+        .detail("it is the checkout that `cargo xtask install` was run in")
+        .remedy(format!("run `cargo xtask install` in a checkout of RAVE, or set {VARIABLE} to one")))
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -112,6 +110,13 @@ mod tests {
         assert_eq!(choose(Some("/a".into()), Some("/b")), Choice::Variable("/a".into()));
         assert_eq!(choose(None, Some("/b")), Choice::Installed("/b"));
         assert_eq!(choose(None, None), Choice::Nearest);
+    }
+
+    #[test]
+    fn a_home_that_is_gone_is_named_with_what_to_do() {
+        let error = still_there("/no/such/home".into()).unwrap_err();
+        assert_eq!(error.what, "the home of this program is gone: /no/such/home");
+        assert!(error.remedy.contains("RAVE_HOME"), "{error:?}");
     }
 
     #[test]
