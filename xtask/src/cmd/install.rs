@@ -97,16 +97,16 @@ fn build(settings: &Settings, ui: &Ui) -> anyhow::Result<Utf8PathBuf> {
             CommandError::of_command(Code::BuildFailed, "rave was not compiled", &error, SHOWN)
         })?;
     sink(Event::StageFinished { stage: STAGE, elapsed: started.elapsed(), outcome: Outcome::Built });
-    Ok(executable(&output.text()).context("cargo named no program")?)
+    executable(&output.text()).context("cargo named no program")
 }
 
 /// The path in cargo's last `compiler-artifact` message that has one (the Cargo book, "External tools").
 fn executable(messages: &str) -> Option<Utf8PathBuf> {
-    let paths = messages.lines().filter_map(|line| {
+    let mut paths = messages.lines().filter_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
         message["executable"].as_str().map(Utf8PathBuf::from)
     });
-    paths.last()
+    paths.next_back()
 }
 
 /// What is checked out; empty where git cannot tell, as in an unpacked archive.
