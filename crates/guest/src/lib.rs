@@ -3,6 +3,7 @@
 //! - [`protocol`]: what the guest tells the host, as JSON: readiness events and the health report.
 //! - [`config`]: `/etc/rave/guest.json`, the part of `rave.toml` that the guest needs at run time.
 //! - [`features`]: the names of what a profile may add.
+//! - [`iso`]: where the installer finds the disk that an ISO carries.
 //! - [`assets`]: every file that RAVE puts into a guest: units, gateway, SSH, network, the lock of the npm tools.
 //!
 //! The program `rave-guest` beside this library runs in the guest; the library is what the host's crates use.
@@ -10,4 +11,5 @@
 pub mod assets;
 pub mod config;
 pub mod features;
+pub mod iso;
 pub mod protocol;

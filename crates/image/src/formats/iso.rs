@@ -6,6 +6,7 @@ mod files;
 use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rave_guest::iso::{DIGESTS, SQUASHFS};
 use rave_process::Cmd;
 
 use crate::digest::{Digest, Hasher};
@@ -33,8 +34,6 @@ const ESP_KIB: &str = "4096";
 /// Files of the ISO's tree.
 const KERNEL: &str = "boot/vmlinuz";
 const INITRD: &str = "boot/initrd.img";
-const SQUASHFS: &str = "rave/disk.squashfs";
-const DIGESTS: &str = "rave/SHA256SUMS";
 const ELTORITO: &str = "boot/grub/eltorito.img";
 
 /// Boot code of a disk's first sector, which xorriso tells where the El Torito image lies (GRUB's

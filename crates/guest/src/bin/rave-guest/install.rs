@@ -16,14 +16,10 @@ use crate::spawn;
 use answers::{Answers, Then, refused};
 use disk::{Content, Disk, Target};
 use rave_guest::config::GuestConfig;
+use rave_guest::iso::{DISK, MEDIUM};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// Where the initrd mounted what it started from.
-const MEDIUM: &str = "/run/rave/medium";
-/// The whole disk.
-const IMAGE: &str = "/run/rave/image/disk.raw";
 
 /// Compares the medium with its digests, and installs nothing.
 pub(crate) fn check() -> Result<(), Error> {
@@ -34,10 +30,10 @@ pub(crate) fn check() -> Result<(), Error> {
 
 /// Installs; `file` holds the answers where one is named.
 pub(crate) fn run(config: &GuestConfig, file: Option<&Path>) -> Result<(), Error> {
-    let image = Path::new(IMAGE);
+    let image = Path::new(DISK);
     let size = fs::metadata(image).map(|about| about.len()).map_err(|_| {
         refused(
-            format!("there is no {IMAGE}"),
+            format!("there is no {DISK}"),
             "start the machine from RAVE's ISO: only that carries a disk to install",
         )
     })?;

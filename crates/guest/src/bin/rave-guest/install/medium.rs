@@ -4,11 +4,10 @@ use super::answers::refused;
 use crate::error::Error;
 use crate::files;
 use crate::spawn;
+use rave_guest::iso::DIGESTS;
 use std::path::Path;
 use std::time::Duration;
 
-/// Of the files that matter, as sha256sum(1) writes it.
-const DIGESTS: &str = "rave/SHA256SUMS";
 /// How long one file may take: a slow stick under software emulation.
 const LIMIT: Duration = Duration::from_secs(3600);
 const REMEDY: &str =
