@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Bench(Bench),
     /// Print data for continuous integration workflows
     Ci(Ci),
+    /// Write the generated files; --check fails if one is out of date
+    Codegen(Codegen),
     /// Put the program `rave` on the PATH: the same commands from any folder
     Install(Install),
 }
@@ -47,7 +49,7 @@ impl Command {
                 let target = Target { profile: args.profile.clone(), ..Target::default() };
                 Scope { target, ..Scope::default() }
             }
-            Self::Test(_) | Self::Ci(_) | Self::Install(_) => Scope::default(),
+            Self::Test(_) | Self::Ci(_) | Self::Codegen(_) | Self::Install(_) => Scope::default(),
         }
     }
 }
@@ -105,6 +107,14 @@ pub(crate) struct CiMatrix {
     /// Only this format; may be repeated or comma-separated
     #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',', value_parser = format_or_all())]
     pub(crate) formats: Vec<FormatFlag>,
+}
+
+/// `cargo xtask codegen`
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Codegen {
+    /// Write nothing; fail if a generated file is out of date
+    #[arg(long)]
+    pub(crate) check: bool,
 }
 
 /// `cargo xtask install`

@@ -3,6 +3,7 @@
 mod bench;
 mod cli;
 mod cmd;
+mod codegen;
 
 use std::process::ExitCode;
 
@@ -35,6 +36,7 @@ fn dispatch(cli: &Cli, ui: &Ui) -> anyhow::Result<Code> {
         Command::Test(args) => cmd::test::run(args, &settings, ui),
         Command::Bench(args) => cmd::bench::run(args, &settings, ui),
         Command::Ci(args) => cmd::ci::run(args, &settings, ui),
+        Command::Codegen(args) => cmd::codegen::run(args, &settings, ui),
         Command::Install(args) => cmd::install::run(args, &settings, ui),
     }
 }

@@ -4,17 +4,17 @@
 //! syntax that Nix's `substituteAll` uses, so that both bases share them. A base takes [`files`], adds the user's
 //! [`extra_unit`]s, and writes them into the root filesystem, over what packages put there.
 
-mod desktop;
+pub mod desktop;
 mod environment;
 mod features;
 mod file;
 mod masks;
 pub mod npm;
 mod paths;
-mod playwright;
+pub mod playwright;
 mod render;
 mod system;
-mod units;
+pub mod units;
 
 use crate::config::{self, GuestConfig};
 pub use file::{GuestFile, GuestFileKind, Owner};

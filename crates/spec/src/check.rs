@@ -5,7 +5,7 @@ use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use crate::{Compression, InvalidValue};
 
 /// Unit types that are files and can be enabled: systemd.unit(5) without `device` and `scope`.
-const UNIT_SUFFIXES: &[&str] =
+pub const UNIT_SUFFIXES: &[&str] =
     &["service", "socket", "timer", "path", "target", "mount", "automount", "swap", "slice"];
 
 /// chpasswd(8) reads `name:password` lines. The message does not repeat the password.
@@ -35,7 +35,7 @@ pub(crate) fn raw_compression(compression: Compression) -> Result<Compression, I
 }
 
 /// The kinds of keys that sshd takes (`ssh -Q key`, without certificates).
-const KEY_KINDS: &[&str] = &[
+pub const KEY_KINDS: &[&str] = &[
     "ssh-ed25519",
     "ssh-rsa",
     "ecdsa-sha2-nistp256",

@@ -29,16 +29,19 @@ mod value;
 
 pub use config_file::{ConfigFile, Role};
 pub use diagnostic::{Diagnostic, Errors, Place};
+pub use check::{KEY_KINDS, UNIT_SUFFIXES};
 pub use effective::{Effective, effective};
 pub use environment::{TOOL_VARIABLES, VARIABLES, Variable};
 pub use invalid_value::InvalidValue;
 pub use load::{Loaded, load};
 pub use names::{
-    Base, Compression, Date, Feature, Format, Hostname, PackageName, ProfileName, ServiceName, Suite,
-    UserName,
+    Base, Compression, Date, Feature, Format, Hostname, PackageName, ProfileName, RESERVED_USERS,
+    ServiceName, Suite, UserName,
 };
 pub use nearest::nearest;
-pub use nixos::{MAX_JOBS_LIMITS, Nixos, RemoteBuilder, Substituter};
+pub use nixos::{
+    BUILDER_FIELDS, BUILDER_SCHEMES, MAX_JOBS_LIMITS, Nixos, RemoteBuilder, SUBSTITUTER_SCHEMES, Substituter,
+};
 pub use origin::{Origin, Origins};
 pub use parse::SCHEMA;
 pub use sizes::{CPUS_LIMITS, DISK_LIMITS, Limits, MEMORY_LIMITS, MebiBytes, Port};

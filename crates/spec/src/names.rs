@@ -212,7 +212,7 @@ checked_text! {
 
 /// Users and groups of base-passwd (adduser makes a group of the user's name), and those that the base's packages add.
 #[rustfmt::skip]
-const RESERVED: &[&str] = &[
+pub const RESERVED_USERS: &[&str] = &[
     // base-passwd, passwd.master
     "root", "daemon", "bin", "sys", "sync", "games", "man", "lp", "mail", "news", "uucp", "proxy", "www-data", "backup",
     "list", "irc", "nobody",
@@ -230,7 +230,7 @@ fn check_user_name(text: &str) -> Result<(), InvalidValue> {
     if !starts_lower_then(text, |c| matches!(c, 'a'..='z' | '0'..='9' | '-' | '_')) || text.len() > 32 {
         return Err(InvalidValue::new(format!("{text:?} is not a user name that Debian takes"), EXPECTED));
     }
-    if RESERVED.contains(&text) || text.starts_with("systemd-") {
+    if RESERVED_USERS.contains(&text) || text.starts_with("systemd-") {
         return Err(InvalidValue::new(
             format!("user name {text:?} belongs to Debian itself"),
             "another name",

@@ -35,11 +35,11 @@ checked_text! {
 }
 
 /// Fields of a machines file after the URL.
-const BUILDER_FIELDS: usize = 7;
+pub const BUILDER_FIELDS: usize = 7;
 /// How nix reaches another machine's store to build in it.
-const BUILDER_SCHEMES: &[&str] = &["ssh", "ssh-ng"];
+pub const BUILDER_SCHEMES: &[&str] = &["ssh", "ssh-ng"];
 /// How nix reaches a store to copy from.
-const SUBSTITUTER_SCHEMES: &[&str] = &["https", "http", "file", "s3", "ssh", "ssh-ng"];
+pub const SUBSTITUTER_SCHEMES: &[&str] = &["https", "http", "file", "s3", "ssh", "ssh-ng"];
 
 fn check_builder(text: &str) -> Result<(), InvalidValue> {
     let refuse = || {

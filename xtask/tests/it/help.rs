@@ -33,6 +33,7 @@ fn without_arguments_the_first_screen_shows_the_main_commands_with_examples() {
               test         Run every test, or only the named steps
               bench        Measure builds and boots, and compare them with plain tools
               ci           Print data for continuous integration workflows
+              codegen      Write the generated files; --check fails if one is out of date
               install      Put the program `rave` on the PATH: the same commands from any folder
 
             Options:

@@ -6,16 +6,21 @@ use crate::config::GuestConfig;
 use crate::features::SOUND;
 
 /// A page of the gateway that has a launcher, in the menu and on the desktop.
-struct Launcher {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Launcher {
     /// Name of the entry and of its icon.
-    id: &'static str,
-    name: &'static str,
-    comment: &'static str,
-    path: &'static str,
+    pub id: &'static str,
+    /// What the entry is called.
+    pub name: &'static str,
+    /// What it is for.
+    pub comment: &'static str,
+    /// Path of the page at the gateway.
+    pub path: &'static str,
     icon: &'static str,
 }
 
-const LAUNCHERS: [Launcher; 3] = [
+/// The launchers, in the order of the menu.
+pub const LAUNCHERS: [Launcher; 3] = [
     Launcher {
         id: "rave-kanban",
         name: "Vibe Kanban",

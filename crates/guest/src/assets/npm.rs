@@ -93,8 +93,8 @@ pub const COMMANDS: [Command; 10] = [
     Command { name: "playwright", program: "node_modules/playwright/cli.js" },
 ];
 
-/// Packages that only guests with a feature hold.
-const OF_FEATURES: [(&str, &str); 2] = [(PLAYWRIGHT, "playwright"), (PLAYWRIGHT, "playwright-core")];
+/// Packages that only guests with a feature hold: the feature and the package.
+pub const OF_FEATURES: [(&str, &str); 2] = [(PLAYWRIGHT, "playwright"), (PLAYWRIGHT, "playwright-core")];
 
 /// The packages of the lock that a guest does not hold.
 pub fn left_out(config: &GuestConfig) -> Vec<&'static str> {

@@ -4,13 +4,13 @@ use super::{GuestFile, Paths};
 
 /// The locked version of Playwright, and the revision of the browsers that it looks for: `browsers.json` of its package
 /// `playwright-core`, the entries `chromium` and `chromium-headless-shell`.
-const BROWSERS_OF: (&str, &str) = ("1.65.1", "1255");
+pub const BROWSERS_OF: (&str, &str) = ("1.65.1", "1255");
 
 /// Where Playwright looks for browsers (`PLAYWRIGHT_BROWSERS_PATH`, playwright.dev/docs/browsers).
 const BROWSERS: &str = "/opt/rave/browsers";
 
 /// What Playwright's own download of each browser holds for linux-x64: folder and program below it.
-const PROGRAMS: [(&str, &str); 2] = [
+pub const PROGRAMS: [(&str, &str); 2] = [
     ("chromium", "chrome-linux64/chrome"),
     ("chromium_headless_shell", "chrome-headless-shell-linux64/chrome-headless-shell"),
 ];

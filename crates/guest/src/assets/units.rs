@@ -43,16 +43,17 @@ const OWN: [(&str, &str); 12] = [
 ];
 
 /// Units of packages that a guest needs and that a package may leave off: unit and the target that wants it.
-const FROM_PACKAGES: [(&str, &str); 3] = [
+pub const FROM_PACKAGES: [(&str, &str); 3] = [
     ("ssh.service", "multi-user.target"),
     ("systemd-resolved.service", "sysinit.target"),
     ("systemd-timesyncd.service", "sysinit.target"),
 ];
 
 /// What manages the network where there is no desktop, whose applet wants `NetworkManager`.
-const NETWORKD: [(&str, &str); 2] =
+pub const NETWORKD: [(&str, &str); 2] =
     [("systemd-networkd.service", "multi-user.target"), ("systemd-networkd.socket", "sockets.target")];
-const NETWORK_MANAGER: [(&str, &str); 1] = [("NetworkManager.service", "multi-user.target")];
+/// What manages it where there is one.
+pub const NETWORK_MANAGER: [(&str, &str); 1] = [("NetworkManager.service", "multi-user.target")];
 
 pub(super) fn files(template: &Template, config: &GuestConfig) -> Vec<GuestFile> {
     let mut files = Vec::new();

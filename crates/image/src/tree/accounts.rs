@@ -10,7 +10,8 @@ pub const USER_ID: u64 = 1000;
 const SUBORDINATE: (u32, u32) = (100_000, 65_536);
 
 /// Groups that the agent joins where the base has them: administration, logs, devices, desktop, Docker.
-const GROUPS: &[&str] = &["sudo", "adm", "audio", "video", "plugdev", "netdev", "input", "render", "docker"];
+pub const GROUPS: &[&str] =
+    &["sudo", "adm", "audio", "video", "plugdev", "netdev", "input", "render", "docker"];
 
 const SECONDS_PER_DAY: u64 = 86_400;
 
