@@ -1,41 +1,47 @@
-# rave.toml, profiles/*.toml and, where there is one, rave.local.toml, checked. Every other file takes settings from here.
+# rave.toml, profiles/*.toml and, where there is one, rave.local.toml, checked. Every other file takes its settings from here.
 {
   lib,
   # The folder of rave.toml.
   root ? ../.,
 }:
 let
-  read = name: builtins.fromTOML (builtins.readFile (root + "/${name}"));
+  evaluate = import ./lib/evaluate.nix { inherit lib; };
   has = name: builtins.pathExists (root + "/${name}");
+  layer = file: shape: {
+    inherit file;
+    document = shape (builtins.fromTOML (builtins.readFile (root + "/${file}")));
+  };
 
-  files = lib.optionalAttrs (has "profiles") (
-    lib.filterAttrs (name: _: lib.hasSuffix ".toml" name) (builtins.readDir (root + "/profiles"))
+  profiles = lib.optionals (has "profiles") (
+    lib.filter (lib.hasSuffix ".toml") (lib.attrNames (builtins.readDir (root + "/profiles")))
   );
-  profiles = lib.mapAttrs' (
-    file: _: lib.nameValuePair (lib.removeSuffix ".toml" file) (read "profiles/${file}")
-  ) files;
+  profile =
+    file: layer "profiles/${file}" (document: { profiles.${lib.removeSuffix ".toml" file} = document; });
 
-  base = read "rave.toml";
-  withProfiles =
-    if profiles == { } then
-      base
-    else
-      # A table of rave.toml that is none is told by the schema.
-      base // { profiles = if builtins.isAttrs (base.profiles or { }) then lib.recursiveUpdate (base.profiles or { }) profiles else base.profiles; };
-  # Key by key; a list replaces a list. Git ignores this file, so a flake does not see it: `nix-build` does.
-  document = if has "rave.local.toml" then lib.recursiveUpdate withProfiles (read "rave.local.toml") else withProfiles;
+  config = evaluate (
+    [ (layer "rave.toml" lib.id) ]
+    ++ map profile profiles
+    # Git ignores this file, so a flake does not see it: `nix-build` does.
+    ++ lib.optional (has "rave.local.toml") (layer "rave.local.toml" lib.id)
+  );
 
-  checked = import ./lib/schema.nix { inherit lib; } document;
-  place =
-    problem:
+  # "NAME=value"
+  variable =
+    entry:
     let
-      file = lib.findFirst (name: lib.hasInfix "profiles.${name}." problem || lib.hasInfix "[profiles.${name}]" problem) null (
-        lib.attrNames profiles
-      );
+      parts = lib.splitString "=" entry;
     in
-    if file == null then "rave.toml: ${problem}" else "profiles/${file}.toml: ${problem}";
+    lib.nameValuePair (lib.head parts) (lib.concatStringsSep "=" (lib.tail parts));
 in
-if checked.problems == [ ] then
-  checked.settings
-else
-  throw "the configuration is wrong\n${lib.concatMapStringsSep "\n" place checked.problems}"
+{
+  inherit (config)
+    defaults
+    guest
+    profiles
+    services
+    vm
+    ;
+  extra = config.extra // {
+    environment = lib.listToAttrs (map variable config.extra.environment);
+  };
+}

@@ -5,8 +5,7 @@ let
   assets = import ../lib/assets.nix { inherit lib; };
   values = {
     vnc_server = "${pkgs.tigervnc}/bin/x0vncserver";
-    # Display 0 by RFC 6143, section 1.
-    vnc_port = 5900;
+    vnc_port = (lib.importJSON ../facts.json).guest.vncPort;
   };
 in
 {

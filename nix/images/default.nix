@@ -2,6 +2,7 @@
 # makes the formats of it is the workspace's own tool.
 { lib, pkgs, settings, profiles }:
 let
+  inherit ((lib.importJSON ../facts.json).raveToml) formats;
   convert = import ./convert.nix { inherit lib pkgs settings; };
   of =
     profile: system:
@@ -9,7 +10,7 @@ let
       disk = system.config.system.build.raveDisk;
       converted = format: convert { inherit profile disk format; };
     in
-    lib.genAttrs (lib.remove "iso" settings.formatNames) converted
+    lib.genAttrs (lib.remove "iso" formats) converted
     // {
       qemu = import ./with-runner.nix { inherit lib pkgs settings profile; image = converted "qemu"; };
       iso = import ./iso.nix { inherit lib pkgs profile disk system; };

@@ -2,11 +2,10 @@
 # that to another: what is installed is what every other format holds.
 { lib, pkgs, profile, disk, system }:
 let
-  rust = import ../lib/rust.nix { inherit lib; };
-  install = "crates/guest/src/bin/rave-guest/install";
+  inherit ((lib.importJSON ../facts.json)) iso;
   squashfs = pkgs.runCommand "rave-${profile}-disk.squashfs" { nativeBuildInputs = [ pkgs.squashfsTools ]; } ''
     mkdir disk && ln --symbolic ${disk}/nixos.img disk.raw
-    cp --dereference --sparse=always disk.raw disk/disk.raw
+    cp --dereference --sparse=always disk.raw disk/${baseNameOf iso.disk}
     mksquashfs disk $out -comp zstd -all-root -no-xattrs -mkfs-time 1767225600 -all-time 1767225600 -quiet
   '';
   # What the medium's check reads: all that is not tiny, and not changed while the ISO is written as boot images are.
@@ -37,7 +36,7 @@ let
     }
     {
       source = squashfs;
-      target = "/rave/disk.squashfs";
+      target = "/${iso.squashfs}";
     }
   ];
   layout =
@@ -51,12 +50,12 @@ let
               inherit lib pkgs;
               files = checked config;
             };
-            target = "/${rust.text "${install}/medium.rs" "DIGESTS"}";
+            target = "/${iso.digests}";
           }
         ];
       };
       # Where the installer looks for them.
-      fileSystems.${rust.text "${install}.rs" "MEDIUM"} = {
+      fileSystems.${iso.medium} = {
         device = "/iso";
         fsType = "none";
         options = [ "bind" "ro" ];
@@ -76,8 +75,8 @@ let
         };
         fileSystems = {
           # Where the installer and its unit look.
-          "/run/rave/image" = {
-            device = "/iso/rave/disk.squashfs";
+          ${dirOf iso.disk} = {
+            device = "/iso/${iso.squashfs}";
             fsType = "squashfs";
             options = [ "loop" "ro" ];
           };

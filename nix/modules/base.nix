@@ -4,6 +4,7 @@ let
   cfg = config.rave;
   assets = import ../lib/assets.nix { inherit lib; };
   inherit (import ../lib/values.nix { inherit config lib pkgs; }) values guestJson;
+  facts = (lib.importJSON ../facts.json).guest;
   withNetworkManager = lib.elem "desktop" cfg.features;
 in
 {
@@ -15,7 +16,7 @@ in
 
     users.users.${cfg.user} = {
       isNormalUser = true;
-      uid = 1000;
+      uid = facts.userId;
       homeMode = "0750";
       initialPassword = cfg.password;
       # Written as well as `initialPassword = null`, which alone leaves the account open to whoever sets one.

@@ -1,5 +1,6 @@
 # The NixOS module: `imports = [ rave.nixosModules.default ]; rave.enable = true;`.
 { settings }:
+{ lib, ... }:
 {
   _file = "nix/modules";
   imports = [
@@ -11,5 +12,5 @@
     ./ssh.nix
     ./hardening.nix
   ]
-  ++ map (name: ../features + "/${name}.nix") settings.featureNames;
+  ++ map (name: ../features + "/${name}.nix") (lib.importJSON ../facts.json).raveToml.features;
 }

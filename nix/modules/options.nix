@@ -3,6 +3,8 @@
 { config, lib, pkgs, ... }:
 let
   inherit (lib) mkOption types;
+  inherit ((lib.importJSON ../facts.json).raveToml) features;
+  t = import ../lib/types.nix { inherit lib; };
   fromToml = key: {
     default = lib.getAttrFromPath (lib.splitString "." key) settings;
     defaultText = lib.literalMD "`${key}` of `rave.toml`";
@@ -12,7 +14,7 @@ let
     defaultText = lib.literalMD "`${key}` of `profiles/NAME.toml`";
   };
   port = name: what: mkOption (fromToml "services.${name}.guest" // {
-    type = types.port;
+    type = t.port;
     example = 8080;
     description = "TCP port in the guest of ${what}.";
   });
@@ -31,7 +33,7 @@ in
       description = "The profile that says which features the guest holds, and whether it is hardened.";
     });
     features = mkOption (ofProfile "features" // {
-      type = types.listOf (types.enum settings.featureNames);
+      type = types.listOf (types.enum features);
       example = [ "desktop" "docker" ];
       description = "What the guest holds besides what every guest holds.";
     });
@@ -41,12 +43,12 @@ in
       description = "No password, keys only, no root login, and a firewall with just the services' ports.";
     });
     user = mkOption (fromToml "guest.user" // {
-      type = types.strMatching "[a-z][a-z0-9_-]{0,31}";
+      type = t.userName;
       example = "dev";
       description = "The user that agents and services run as.";
     });
     password = mkOption {
-      type = types.nullOr types.str;
+      type = types.nullOr t.password;
       default = if config.rave.hardened then null else settings.guest.password;
       defaultText = lib.literalMD "`guest.password` of `rave.toml`; null where hardened";
       example = null;
@@ -55,7 +57,7 @@ in
       '';
     };
     hostName = mkOption (fromToml "guest.hostname" // {
-      type = types.str;
+      type = t.hostName;
       example = "sandbox";
       description = "The guest's name.";
     });

@@ -2,8 +2,7 @@
 { lib, linkFarm, writeText, values }:
 let
   assets = import ../lib/assets.nix { inherit lib; };
-  rust = import ../lib/rust.nix { inherit lib; };
-  launchers = rust.records "crates/guest/src/assets/desktop.rs" "Launcher" [ "id" "name" "comment" "path" ];
+  inherit ((lib.importJSON ../facts.json).guest) launchers;
   icon = launcher: "share/icons/hicolor/scalable/apps/${launcher.id}.svg";
   entry =
     launcher:

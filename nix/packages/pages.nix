@@ -2,14 +2,21 @@
 { lib, linkFarm, writeText, values }:
 let
   assets = import ../lib/assets.nix { inherit lib; };
+  inherit ((lib.importJSON ../facts.json).guest) services;
   page = name: title: unit: {
     name = "${name}.html";
     path = writeText "${name}.html" (assets.fill (values // { inherit title unit; }) "page.html");
   };
+  pageOf =
+    name:
+    let
+      service = lib.findFirst (service: service.name == name) null services;
+    in
+    page name service.title service.unit;
 in
 linkFarm "rave-pages" [
-  (page "kanban" "Vibe Kanban" "vibe-kanban.service")
-  (page "router" "Claude Code Router" "claude-code-router.service")
+  (pageOf "kanban")
+  (pageOf "router")
   (page "health" "The health report" "rave-health.service")
   {
     name = "ccr-ui.js";

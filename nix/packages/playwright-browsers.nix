@@ -1,30 +1,22 @@
 # The system's Chromium where Playwright's own download would lie: PLAYWRIGHT_BROWSERS_PATH.
 { lib, linkFarm, writeText, chromium }:
 let
-  rust = import ../lib/rust.nix { inherit lib; };
-  source = "crates/guest/src/assets/playwright.rs";
-  # ("version", "revision")
-  found = rust.matches "BROWSERS_OF: [(]&str, &str[)] = [(]${rust.string}, ${rust.string}[)]" (rust.read source);
-  revision =
-    if lib.length found == 1 then lib.elemAt (lib.head found) 1 else throw "${source}: no BROWSERS_OF";
+  inherit ((lib.importJSON ../facts.json).guest) browsers;
   of =
-    browser: program:
+    browser:
     let
-      folder = "${browser}-${revision}";
+      folder = "${browser.folder}-${browsers.revision}";
     in
     [
       {
-        name = "${folder}/${program}";
+        name = "${folder}/${browser.program}";
         path = lib.getExe chromium;
       }
       {
-        # Without this mark it would take the download for a broken one.
+        # Without this mark Playwright takes the download for incomplete.
         name = "${folder}/INSTALLATION_COMPLETE";
         path = writeText "INSTALLATION_COMPLETE" "";
       }
     ];
 in
-linkFarm "rave-playwright-browsers" (
-  of "chromium" "chrome-linux64/chrome"
-  ++ of "chromium_headless_shell" "chrome-headless-shell-linux64/chrome-headless-shell"
-)
+linkFarm "rave-playwright-browsers" (lib.concatMap of browsers.programs)

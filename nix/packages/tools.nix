@@ -15,14 +15,12 @@
 }:
 let
   assets = import ../lib/assets.nix { inherit lib; };
-  rust = import ../lib/rust.nix { inherit lib; };
-  source = "crates/guest/src/assets/npm.rs";
-  commands = rust.records source "Command" [ "name" "program" ];
-  zipped = rust.records source "Zipped" [ "zip" "member" "to" ];
-  prune = rust.strings source "PRUNE";
+  inherit ((lib.importJSON ../facts.json).tools) commands zipped prune ofFeatures;
 
   lock = lib.importJSON (assets.path "npm/package-lock.json");
-  leftOut = lib.optionals (!withPlaywright) [ "node_modules/playwright" "node_modules/playwright-core" ];
+  leftOut = lib.optionals (!withPlaywright) (
+    map (of: "node_modules/${of.package}") (lib.filter (of: of.feature == "playwright") ofFeatures)
+  );
   # As `npm ci --omit=dev --os=linux --cpu=x64 --libc=glibc` would choose.
   fits = entry: field: word: !(entry ? ${field}) || lib.elem word entry.${field};
   chosen =

@@ -7,7 +7,7 @@ let
   lib = import (tree + "/lib");
   inherit ((import ../../default.nix { nixpkgs = tree; })) outputs;
   assets = import ../lib/assets.nix { inherit lib; };
-  rust = import ../lib/rust.nix { inherit lib; };
+  facts = (lib.importJSON ../facts.json).guest;
   toml = builtins.fromTOML (builtins.readFile ../../rave.toml);
 
   # What nixpkgs calls what is in a package of Debian's. Null: NixOS has it another way.
@@ -51,8 +51,8 @@ let
   meant = import ./differences/meant.nix { inherit lib; };
 
   row = what: debian: nixos: { inherit what debian nixos; };
-  unitRows = import ./differences/units.nix { inherit lib rust assets row; };
-  beyondRows = import ./differences/beyond.nix { inherit lib rust row names; };
+  unitRows = import ./differences/units.nix { inherit lib facts assets row; };
+  beyondRows = import ./differences/beyond.nix { inherit lib row names; };
   of =
     profile: system:
     let
@@ -98,7 +98,6 @@ let
       lines = lib.filter (line: line != "" && !lib.hasPrefix "#" line) (lib.splitString "\n" sshdText);
 
       account = config.users.users.${cfg.user};
-      groups = rust.strings "crates/image/src/tree/accounts.rs" "GROUPS";
       held = map (package: lib.getName package) config.environment.systemPackages;
       package =
         name:
@@ -111,7 +110,7 @@ let
     lib.concatMap unit assets.units
     ++ [
       (row "nginx.conf" (template "nginx.conf") (neutral config.environment.etc."rave/nginx.conf".text))
-      (row "user's number" 1000 account.uid)
+      (row "user's number" facts.userId account.uid)
       (row "user's home" "/home/${toml.guest.user}" account.home)
       (row "user's password" (if cfg.hardened then null else toml.guest.password) account.initialPassword)
       (row "host name" toml.guest.hostname config.networking.hostName)
@@ -120,7 +119,7 @@ let
       (row "unit ssh.service" "ssh.service" (if config.systemd.units ? "ssh.service" then "ssh.service" else "sshd.service"))
     ]
     ++ map (name: row "port of ${name}" toml.services.${name}.guest cfg.ports.${name}) (lib.attrNames toml.services)
-    ++ map (group: row "group ${group}" true (lib.elem group account.extraGroups)) groups
+    ++ map (group: row "group ${group}" true (lib.elem group account.extraGroups)) facts.groups
     ++ map sshd lines
     ++ map package packages
     ++ unitRows {
@@ -129,7 +128,8 @@ let
       text = template;
     }
     ++ beyondRows {
-      inherit system groups;
+      inherit system;
+      inherit (facts) groups;
       debianPackages = packages;
     };
 

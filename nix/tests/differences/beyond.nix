@@ -1,5 +1,5 @@
 # Rows about what NixOS has and the Debian base's guest has not: settings of sshd, packages, groups, open ports.
-{ lib, rust, row, names }:
+{ lib, row, names }:
 { system, debianPackages, groups }:
 let
   inherit (system) config options;

@@ -1,27 +1,14 @@
 # Rows about units that the text of RAVE's own units does not tell: what NixOS puts on top of them, what starts by itself,
 # and what must not.
-{ lib, rust, assets, row }:
+{ lib, facts, assets, row }:
 { config, values, text }:
 let
   inherit (config.systemd) units packages;
-  masks = "crates/guest/src/assets/masks.rs";
-  unitsRust = "crates/guest/src/assets/units.rs";
-
-  # `(unit, ...)` of a Rust list, from its name to the end of it.
-  pairsOf =
-    path: name:
-    let
-      rest = lib.last (lib.splitString "const ${name}:" (rust.read path));
-      found = rust.matches "[(]${rust.space}${rust.string},${rust.space}${rust.string},?${rust.space}[)]" (
-        lib.head (lib.splitString "];\n" rest)
-      );
-    in
-    if found == [ ] then throw "${path}: no pairs in ${name}" else found;
 
   # Units that systemd brings: generateUnits of nixpkgs' lib/systemd-lib.nix tells them in its script alone.
   script = config.environment.etc."systemd/system".source.buildCommand;
   upstream = lib.splitString " " (
-    lib.head (lib.head (rust.matches "for i in ([^;]*); do" script))
+    lib.head (lib.findFirst builtins.isList null (builtins.split "for i in ([^;]*); do" script))
   );
   starts =
     name:
@@ -34,21 +21,17 @@ let
       lib.elem name upstream || lib.elem (template name) upstream;
   # modprobe@drm.service -> modprobe@.service
   template = name: lib.concatStringsSep "@" (lib.imap0 (i: part: if i == 1 then ".${lib.last (lib.splitString "." part)}" else part) (lib.splitString "@" name));
-  mask = pair: row "mask of ${lib.head pair}" false (starts (lib.head pair));
+  mask = unit: row "mask of ${unit}" false (starts unit);
 
-  # "unit", "target": the target wants it.
   enabled =
-    pair:
+    { unit, target }:
     let
-      debian = lib.head pair;
-      name = if debian == "ssh.service" then "sshd.service" else debian;
-      target = lib.last pair;
+      name = if unit == "ssh.service" then "sshd.service" else unit;
     in
-    row "${debian} is wanted by ${target}" true (
+    row "${unit} is wanted by ${target}" true (
       lib.elem target (units.${name}.wantedBy or [ ]) && units.${name}.enable
     );
-  network =
-    if config.networking.networkmanager.enable then "NETWORK_MANAGER" else "NETWORKD";
+  network = if config.networking.networkmanager.enable then facts.networkManager else facts.networkd;
 
   # Text below lib/systemd/system of every package of units whose content can be told without building it.
   dropIns = lib.concatMap (
@@ -83,8 +66,8 @@ let
       (row "drop-ins of ${name}" [ ] (map (dropIn: baseNameOf dropIn.name) onTop))
     ];
 in
-map mask (pairsOf masks "MASKED")
-++ map enabled (pairsOf unitsRust "FROM_PACKAGES" ++ pairsOf unitsRust network)
+map mask facts.masked
+++ map enabled (facts.enabled ++ network)
 ++ lib.concatMap own assets.units
 ++ [
   (row "drop-in of ssh.service" (assets.read "units/ssh.conf") (

@@ -1,0 +1,89 @@
+# The keys of rave.toml as options. What has no default must be there; a key without an option is refused.
+{ config, lib, ... }:
+let
+  inherit (lib) mkOption types;
+  facts = (lib.importJSON ../facts.json).raveToml;
+  t = import ./types.nix { inherit lib; };
+
+  required = type: mkOption { inherit type; };
+  optional = type: default: mkOption { inherit type default; };
+  names = type: optional (t.distinctNames type) [ ];
+  name = known: types.enum known;
+
+  profile.options = {
+    description = required t.line;
+    hardened = optional types.bool false;
+    features = names (name facts.features);
+    debian = names t.packageName;
+  };
+in
+{
+  options = {
+    schema = required (types.enum [ facts.schema ]);
+    guest = {
+      user = required t.userName;
+      password = required t.password;
+      hostname = required t.hostName;
+      authorized_keys = optional (t.distinct lib.trim t.publicKey) [ ];
+    };
+    vm = {
+      memory = required (t.limited facts.limits.memory);
+      cpus = required (t.limited facts.limits.cpus);
+      disk = required (t.limited facts.limits.disk);
+    };
+    compress = {
+      qemu = optional (name facts.compressions) "zstd";
+      # A raw disk is compressed as a whole file.
+      raw = optional (name (lib.remove "zlib" facts.compressions)) "none";
+    };
+    services = lib.genAttrs facts.services (_: {
+      guest = required t.port;
+      host = required t.port;
+    });
+    extra = {
+      packages = names t.packageName;
+      units = optional (t.distinct baseNameOf t.unitPath) [ ];
+      environment = optional (t.distinct t.variableName t.variable) [ ];
+    };
+    profiles = mkOption {
+      type = types.attrsOf (types.submodule profile);
+      # A check of the type would be lost: the module system makes a new type of one with submodules.
+      apply =
+        profiles:
+        let
+          wrong = lib.filter (name: !t.profileName.check name) (lib.attrNames profiles);
+        in
+        if profiles == { } then
+          throw "profiles: there is none; add profiles/NAME.toml"
+        else if wrong != [ ] then
+          throw "profiles: ${builtins.toJSON (lib.head wrong)} is not a ${t.profileName.description}"
+        else
+          profiles;
+    };
+    debian = {
+      suite = required t.suite;
+      date = optional (name facts.dates) "lock";
+      packages = names t.packageName;
+      features = lib.genAttrs facts.features (_: names t.packageName);
+    };
+    # Only `rave` uses these.
+    nixos = {
+      builders = names t.builder;
+      substituters = names t.substituter;
+      max-jobs = optional (types.nullOr (t.limited facts.limits.maxJobs)) null;
+      offline = optional types.bool false;
+      rebuild = optional types.bool false;
+    };
+    defaults = {
+      profile = required (name (lib.attrNames config.profiles));
+      formats = required (
+        types.addCheck (t.distinctNames (name facts.formats)) (formats: formats != [ ])
+        // {
+          description = "list of at least one format, none twice";
+          emptyValue = { };
+        }
+      );
+      base = optional (types.nullOr (name facts.bases)) null;
+    };
+  };
+}
