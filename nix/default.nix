@@ -1,11 +1,11 @@
-# The flake's outputs. Each line says where its part is made.
+# The flake's outputs. Each line names the file that defines them.
 {
   nixpkgs,
-  # The flake itself; without flakes there is none.
+  # The flake itself; null without flakes.
   self ? null,
 }:
 let
-  # The npm lock, the boot loaders and steam-run are for this one.
+  # The npm lock, the boot loaders and steam-run support only this platform.
   system = "x86_64-linux";
   lib = import (nixpkgs + "/lib");
   settings = import ./settings.nix { inherit lib; };
@@ -34,7 +34,7 @@ in
   packages.${system} = images // {
     default = images.qemu;
     options = import ./options-page.nix { inherit lib pkgs profiles settings; };
-    inherit (pkgs.rave) rave-guest xtask tools;
+    inherit (pkgs.rave) rave rave-guest tools xtask;
   };
   apps.${system} = apps;
   checks.${system} = import ./checks { inherit lib pkgs module settings; };

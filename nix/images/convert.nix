@@ -1,8 +1,8 @@
-# A disk in one format, by `xtask convert`: the very code that makes the artifacts of the Debian base.
+# A disk in one format, by `rave convert`: the code that makes the artifacts of the Debian base.
 { lib, pkgs, settings }:
 { profile, disk, format }:
 let
-  # What `xtask` wants of a checkout.
+  # What `rave` reads of a checkout.
   toml = pkgs.writeText "rave.toml" (import ../lib/rave-toml.nix { inherit lib; });
   profiles = lib.fileset.toSource {
     root = ../..;
@@ -11,8 +11,8 @@ let
 in
 pkgs.runCommand "rave-${profile}-${format}"
   {
-    nativeBuildInputs = [ pkgs.rave.xtask pkgs.qemu-utils pkgs.zstd ];
-    # Times inside of packages such as an OVA: 2026-01-01, as xtask's own default.
+    nativeBuildInputs = [ pkgs.rave.rave pkgs.qemu-utils pkgs.zstd ];
+    # The times in archives such as an OVA: 2026-01-01, which is also rave's default.
     env.SOURCE_DATE_EPOCH = 1767225600;
     meta = {
       description = "${settings.profiles.${profile}.description}: ${format}";
@@ -21,6 +21,6 @@ pkgs.runCommand "rave-${profile}-${format}"
   }
   ''
     cp --recursive ${profiles} checkout && chmod --recursive u+w checkout && cp ${toml} checkout/rave.toml && cd checkout
-    export HOME=$TMPDIR RAVE_STATE=$TMPDIR/state RAVE_CACHE=$TMPDIR/cache
-    xtask convert ${disk}/nixos.img --format ${format} --out $out
+    export HOME=$TMPDIR RAVE_HOME=$PWD RAVE_STATE=$TMPDIR/state RAVE_CACHE=$TMPDIR/cache
+    rave convert ${disk}/nixos.img --format ${format} --out $out
   ''

@@ -1,7 +1,7 @@
 # RAVE's own packages: pkgs.rave.
 { pkgs }:
 pkgs.lib.makeScope pkgs.newScope (self: {
-  # The newest that nixpkgs has and holds secure; docs/adr/007 says why not 20.
+  # The newest without known vulnerabilities in nixpkgs; docs/adr/007 explains why not 20.
   nodejs =
     let
       secure = name: pkgs ? ${name} && (pkgs.${name}.meta.knownVulnerabilities or [ ]) == [ ];
@@ -9,7 +9,9 @@ pkgs.lib.makeScope pkgs.newScope (self: {
     pkgs.${pkgs.lib.findFirst secure "nodejs" [ "nodejs_26" "nodejs_24" "nodejs_22" ]};
   source = self.callPackage ./source.nix { };
   rave-guest = self.callPackage ./rave-guest.nix { };
-  xtask = self.callPackage ./xtask.nix { };
+  rave = self.callPackage ./rave.nix { };
+  # The old name, until the next release.
+  xtask = self.rave;
   tools = self.callPackage ./tools.nix { };
   pages = self.callPackage ./pages.nix { values = { }; };
   launchers = self.callPackage ./launchers.nix { values = { }; };

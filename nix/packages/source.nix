@@ -1,4 +1,4 @@
-# The files that the workspace's crates are compiled from, and `besides`; a change elsewhere builds nothing again.
+# The sources of the workspace's crates, and `besides`; changes to other files trigger no rebuild.
 { lib, besides ? [ ] }:
 lib.fileset.toSource {
   root = ../..;
@@ -7,5 +7,7 @@ lib.fileset.toSource {
     ../../Cargo.lock
     ../../crates
     ../../xtask
+    # `rave` embeds its digest, to tell whether it fits a checkout.
+    ../facts.json
   ] ++ besides);
 }

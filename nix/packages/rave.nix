@@ -1,17 +1,17 @@
-# The workspace's tool, here for its formats: what makes every artifact of the Debian base makes those of this one.
+# The product's program. The flake uses it for its formats: what makes the Debian base's artifacts makes these too.
 { lib, rustPlatform, source }:
 rustPlatform.buildRustPackage {
-  pname = "rave-xtask";
+  pname = "rave";
   inherit ((lib.importTOML ../../Cargo.toml).workspace.package) version;
   src = source;
   cargoLock.lockFile = ../../Cargo.lock;
-  cargoBuildFlags = [ "--package" "xtask" ];
-  # They boot machines; `cargo xtask test` runs them.
+  cargoBuildFlags = [ "--package" "rave" "--bin" "rave" ];
+  # Its tests boot machines; `cargo xtask test` runs them.
   doCheck = false;
   meta = {
     description = "Builds, boots, checks and converts RAVE's images";
     license = lib.licenses.mit;
-    mainProgram = "xtask";
+    mainProgram = "rave";
     platforms = [ "x86_64-linux" ];
   };
 }
