@@ -4,7 +4,7 @@
     let
       inherit ((builtins.fromJSON (builtins.readFile ./flake.lock)).nodes.nixpkgs) locked;
     in
-    # GitHub's archive of the locked revision; its unpacked hash is the lock's.
+    # GitHub's archive of the locked revision, with the hash of the lock.
     fetchTarball {
       url = "https://github.com/${locked.owner}/${locked.repo}/archive/${locked.rev}.tar.gz";
       sha256 = locked.narHash;

@@ -12,5 +12,5 @@ in
 {
   default = window;
   run = window;
-  run-headless = app "Boot it with the serial console in this terminal" "${headless}";
+  run-headless = app "Boot the default profile with the serial console in this terminal" "${headless}";
 }

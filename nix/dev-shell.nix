@@ -1,4 +1,4 @@
-# What `cargo xtask doctor` asks for, but mmdebstrap, which nixpkgs does not have: the Debian base wants a Debian or Ubuntu host.
+# The requirements of `cargo xtask doctor` except mmdebstrap, which nixpkgs lacks: the Debian base needs a Debian or Ubuntu host.
 {
   mkShell,
   cargo,

@@ -1,10 +1,10 @@
-# The options rave.* as a page of Markdown.
+# The options rave.* as a Markdown page.
 { lib, pkgs, profiles, settings }:
 let
   root = toString ../.;
   docs = pkgs.nixosOptionsDoc {
     options = { inherit (profiles.${settings.defaults.profile}.options) rave; };
-    # Files by their place in the repository, not in the store.
+    # Paths relative to the repository, not to the store.
     transformOptions =
       option: option // { declarations = map (file: lib.removePrefix "${root}/" (toString file)) option.declarations; };
   };

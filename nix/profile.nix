@@ -1,4 +1,4 @@
-# One profile as a whole system, with the one disk that every format is made of.
+# One profile as a whole system, with the disk that all its formats are made from.
 {
   nixpkgs,
   lib,

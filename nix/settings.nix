@@ -1,4 +1,4 @@
-# rave.toml, profiles/*.toml and, where there is one, rave.local.toml, checked. Every other file takes its settings from here.
+# rave.toml, profiles/*.toml and, if it exists, rave.local.toml, checked. All other files take their settings from here.
 {
   lib,
   # The folder of rave.toml.
@@ -21,7 +21,7 @@ let
   config = evaluate (
     [ (layer "rave.toml" lib.id) ]
     ++ map profile profiles
-    # Git ignores this file, so a flake does not see it: `nix-build` does.
+    # Git ignores this file, so flakes do not see it; `nix-build` does.
     ++ lib.optional (has "rave.local.toml") (layer "rave.local.toml" lib.id)
   );
 

@@ -1,14 +1,13 @@
-# `nix flake check`: for each profile a machine that passes the smoke suite's checks, a hardened one, and what must hold
-# before anything is built.
+# `nix flake check`: the smoke suite in a machine of each profile and in a hardened one, and checks that need no build.
 { lib, pkgs, module, settings }:
 let
-  # The test is a function and no name of this scope: what it evaluated, a whole system of some 300 MiB, is then forgotten.
+  # A function rather than a value of this scope, so that the evaluated system, about 300 MiB, can be freed.
   smoke =
     name: arguments:
     let
       test = _: import ./smoke.nix { inherit lib pkgs module; } ({ inherit name; } // arguments);
     in
-    # `.test.driverInteractive` is the machine to try things in.
+    # `.test.driverInteractive` is a machine for experiments.
     pkgs.runCommand "rave-smoke-${name}" { passthru.test = test { }; } "ln --symbolic ${test { }} $out";
   badSettings = import ../tests/bad-settings.nix { inherit lib; };
 in

@@ -1,5 +1,6 @@
-# Each check of the smoke suite in the words of NixOS's test driver. Names are those of crates/smoke/src/registry.rs; one
-# without an entry here stops the evaluation. `machine` is root's, with pipefail, so nothing may close a pipe early; `user(...)` runs as the agent in a login shell.
+# The checks of the smoke suite as scripts for NixOS's test driver, by their names in crates/smoke/src/registry.rs. A check
+# without a script fails the evaluation. `machine` runs as root with pipefail, so nothing may close a pipe early; `user(...)`
+# runs in a login shell of the agent.
 { lib, config, pins }:
 let
   cfg = config.rave;

@@ -1,8 +1,8 @@
-# One machine that runs the checks which apply to it, by NixOS's test driver.
+# One machine with the checks that apply to it, run by NixOS's test driver.
 { lib, pkgs, module }:
 { name, profile, hardened ? null }:
 let
-  # Without those of a live session, which no VM test has.
+  # VM tests have no live session.
   checks = lib.filter (check: check.place != "live") (lib.importJSON ../facts.json).checks;
   keys = import (pkgs.path + "/nixos/tests/ssh-keys.nix") pkgs;
   pins = (lib.importJSON ../../crates/guest/assets/npm/package.json).dependencies;
@@ -19,7 +19,7 @@ pkgs.testers.runNixOSTest (
     script =
       check:
       scripts.${check.name}
-        or (throw "nix/checks/scripts.nix has nothing for the check ${check.name} of crates/smoke/src/registry.rs");
+        or (throw "nix/checks/scripts.nix lacks the check ${check.name} of crates/smoke/src/registry.rs");
     subtest = check: ''
       with subtest("${check.name}"):
       ${lib.concatMapStrings (line: "    ${line}\n") (lib.splitString "\n" (lib.trim (script check)))}
@@ -27,7 +27,7 @@ pkgs.testers.runNixOSTest (
   in
   {
     name = "rave-smoke-${name}";
-    # Helpers are used where a profile has what they are for.
+    # Some profiles do not use all helpers.
     skipLint = true;
     skipTypeCheck = true;
 
@@ -51,7 +51,7 @@ pkgs.testers.runNixOSTest (
           };
         };
         environment.systemPackages = [ pkgs.sshpass ];
-        # The driver gives root one of its own, from a file.
+        # The driver sets its own password for root, from a file.
         users.users.root.hashedPassword = lib.mkForce null;
       };
 
@@ -61,7 +61,7 @@ pkgs.testers.runNixOSTest (
       def user(command):
           return machine.succeed(f"su - ${rave.user} -c {shlex.quote(command)}")
 
-      # With the desktop's screen and bus.
+      # The environment of the desktop session.
       SESSION = "export XDG_RUNTIME_DIR=/run/user/1000 DISPLAY=:0 XAUTHORITY=/run/lightdm/${rave.user}/xauthority; "
 
       def session(command):

@@ -1,5 +1,4 @@
-# C and C++ compilers and make; and steam-run, for programs that were built for another distribution and that nix-ld
-# alone does not satisfy.
+# C and C++ compilers, make, and steam-run for programs of other distributions for which nix-ld is not enough.
 { config, lib, pkgs, ... }:
 {
   config = lib.mkIf (config.rave.enable && lib.elem "build-tools" config.rave.features) {
@@ -7,7 +6,7 @@
       pkgs.gcc
       pkgs.gnumake
       pkgs.pkg-config
-      # Valve's runtime is for x86 alone and not free; elsewhere the free variant has the same command.
+      # Valve's runtime is unfree and x86 only; elsewhere the free variant provides the same command.
       (if pkgs.stdenv.hostPlatform.isx86_64 then pkgs.steam-run else pkgs.steam-run-free)
     ];
   };

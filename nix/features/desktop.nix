@@ -1,4 +1,4 @@
-# Xfce that logs the user in by itself, Chromium, NetworkManager, and launchers of RAVE's services.
+# Xfce with automatic login, Chromium, NetworkManager, and launchers for RAVE's services.
 { config, lib, pkgs, ... }:
 let
   cfg = config.rave;
@@ -27,10 +27,10 @@ in
       };
       displayManager.lightdm = {
         enable = true;
-        # As in crates/guest/assets/desktop/lightdm.conf: what lets programs onto the screen is kept in memory.
+        # As in crates/guest/assets/desktop/lightdm.conf: the X authority file is kept in memory.
         extraConfig = "user-authority-in-system-dir=true";
       };
-      # Modesetting alone: the others look for hardware that no virtual machine has.
+      # Only modesetting: the other drivers are for hardware that virtual machines lack.
       videoDrivers = lib.mkDefault [ "modesetting" ];
       config = assets.read "desktop/xorg.conf";
       excludePackages = [ pkgs.xterm ];
@@ -43,13 +43,13 @@ in
       };
     };
     services.spice-vdagentd.enable = true;
-    # No accessibility bus and no disks to manage by a click.
+    # No accessibility bus and no thumbnailer.
     services.gnome.at-spi2-core.enable = lib.mkForce false;
     services.tumbler.enable = lib.mkDefault false;
 
     networking.networkmanager = {
       enable = true;
-      # Virtual machines have no VPN.
+      # A sandbox needs no VPN.
       plugins = lib.mkForce [ ];
     };
     networking.modemmanager.enable = false;
@@ -64,7 +64,7 @@ in
       launchers
       pkgs.xdg-utils
       pkgs.adwaita-icon-theme
-      # What Debian's alternatives call the browser.
+      # The browser's name in Debian's alternatives.
       (pkgs.writeShellScriptBin "x-www-browser" ''exec chromium "$@"'')
       pkgs.xrandr
       pkgs.xset
@@ -92,10 +92,10 @@ in
       "${channel}/xfwm4.xml".source = assets.path "desktop/window-manager.xml";
       "${channel}/xfce4-desktop.xml".source = assets.path "desktop/desktop.xml";
       "${channel}/xfce4-panel.xml".text = assets.fill panel "desktop/panel.xml";
-      # Recommended, so that the user may choose another page.
+      # Recommended, not mandatory: the user may choose another page.
       "chromium/policies/recommended/rave.json".text = assets.fill values "desktop/chromium-policy.json";
     };
-    # Xfce starts an entry of the desktop without a question where it is executable.
+    # Xfce starts an executable desktop entry without asking.
     systemd.tmpfiles.rules = [
       "d ${home}/Desktop 0755 ${cfg.user} users -"
     ]
@@ -103,13 +103,13 @@ in
       id: "C ${home}/Desktop/${id}.desktop 0755 ${cfg.user} users - ${launchers}/share/applications/${id}.desktop"
     ) launchers.ids;
 
-    # Programs that are started over SSH find the desktop's screen.
+    # Programs started over SSH find the desktop's screen.
     environment.loginShellInit = ''
       if [ -z "$DISPLAY" ] && [ -r "/run/lightdm/$USER/xauthority" ]; then
         export DISPLAY=:0 XAUTHORITY="/run/lightdm/$USER/xauthority"
       fi
     '';
-    # No bus of assistive technologies; in memory, so that a session starts on a full disk.
+    # No accessibility bus; the ICE authority file in memory, so that a session starts on a full disk.
     services.xserver.displayManager.sessionCommands = ''
       export NO_AT_BRIDGE=1 ICEAUTHORITY="$XDG_RUNTIME_DIR/ICEauthority"
     '';

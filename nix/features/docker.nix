@@ -1,4 +1,4 @@
-# Docker with compose, for the user. Its socket starts it.
+# Docker with Compose for the user, activated by its socket.
 { config, lib, pkgs, ... }:
 {
   config = lib.mkIf (config.rave.enable && lib.elem "docker" config.rave.features) {

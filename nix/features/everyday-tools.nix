@@ -1,4 +1,4 @@
-# What people expect at a command line.
+# The usual command-line tools.
 { config, lib, pkgs, ... }:
 {
   config = lib.mkIf (config.rave.enable && lib.elem "everyday-tools" config.rave.features) {

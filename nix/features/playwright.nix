@@ -1,4 +1,4 @@
-# Playwright of the npm lock, which drives the system's Chromium: rave.tools holds it, rave.variables point to it.
+# Playwright of the npm lock, which drives the system's Chromium. rave.tools has the package, rave.variables its paths.
 { config, lib, ... }:
 let
   cfg = config.rave;
@@ -8,7 +8,7 @@ in
     assertions = [
       {
         assertion = lib.elem "desktop" cfg.features;
-        message = "the feature playwright needs the feature desktop, which has the browser";
+        message = "the feature playwright requires the feature desktop, which provides the browser";
       }
     ];
   };

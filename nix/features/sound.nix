@@ -1,4 +1,4 @@
-# Sound in programs and on the desktop. Its sockets start it.
+# Sound in programs and on the desktop, activated by sockets.
 { config, lib, pkgs, ... }:
 {
   config = lib.mkIf (config.rave.enable && lib.elem "sound" config.rave.features) {

@@ -1,4 +1,4 @@
-# A screen without hardware, for programs that want one.
+# A virtual X server for programs that need a screen.
 { config, lib, pkgs, ... }:
 {
   config = lib.mkIf (config.rave.enable && lib.elem "virtual-screen" config.rave.features) {

@@ -1,5 +1,5 @@
-# Packages: a format of the default profile under its own name, of any profile as FORMAT-PROFILE. One disk a profile; what
-# makes the formats of it is the workspace's own tool.
+# Packages: each format of the default profile as FORMAT, of any profile as FORMAT-PROFILE. A profile has one disk, which
+# `rave convert` turns into the formats.
 { lib, pkgs, settings, profiles }:
 let
   inherit ((lib.importJSON ../facts.json).raveToml) formats;

@@ -1,8 +1,8 @@
-# The digests of an ISO's files that the installer compares before it writes: sha256sum(1)'s lines, as
-# crates/guest/src/bin/rave-guest/install/medium.rs reads them. `files`: { source, target } as in `isoImage.contents`.
+# The digests that the installer verifies before it writes, in the format of sha256sum(1), for
+# crates/guest/src/bin/rave-guest/install/medium.rs. `files`: { source, target } as in `isoImage.contents`.
 { lib, pkgs, files }:
 let
-  # Relative to the medium's root, as they lie there: nixpkgs writes "/boot//nix/store/...".
+  # Relative to the root of the medium; nixpkgs has targets such as "/boot//nix/store/...".
   place = target: lib.concatStringsSep "/" (lib.filter (part: part != "") (lib.splitString "/" target));
   places = map (file: place file.target) files;
   link =

@@ -1,5 +1,5 @@
-# /etc/nixos of a machine: RAVE's own flake and a flake of the user's, so that `sudo nixos-rebuild switch` makes the
-# system again from the module that made the image.
+# /etc/nixos of a machine: RAVE's flake and the user's own, so that `sudo nixos-rebuild switch` rebuilds the system from
+# the module of the image.
 { config, lib, pkgs }:
 let
   cfg = config.rave;
@@ -27,11 +27,11 @@ let
     }
   '';
   configuration = pkgs.writeText "configuration.nix" ''
-    # What this machine has besides the image's: https://search.nixos.org/options, and rave.*
+    # What this machine adds to the image: see https://search.nixos.org/options, and rave.*
     { pkgs, ... }:
     {
       environment.systemPackages = [ ];
-      # Under VirtualBox and VMware:
+      # For VirtualBox and VMware:
       # rave.disk.device = "/dev/sda";
     }
   '';

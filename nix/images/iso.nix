@@ -1,5 +1,5 @@
-# Live and an installer, by nixpkgs' own ISO builder. It carries the profile's disk, and `rave-guest install` streams
-# that to another: what is installed is what every other format holds.
+# A live session with an installer, by nixpkgs' own ISO builder. It carries the profile's disk, which `rave-guest install`
+# writes to a disk of the machine: the installed system is the same as in every other format.
 { lib, pkgs, profile, disk, system }:
 let
   inherit ((lib.importJSON ../facts.json)) iso;
@@ -8,13 +8,13 @@ let
     cp --dereference --sparse=always disk.raw disk/${baseNameOf iso.disk}
     mksquashfs disk $out -comp zstd -all-root -no-xattrs -mkfs-time 1767225600 -all-time 1767225600 -quiet
   '';
-  # What the medium's check reads: all that is not tiny, and not changed while the ISO is written as boot images are.
+  # The files that the medium's check reads: all large ones, except boot images, which change while the ISO is written.
   checked =
     config:
     let
       inherit (config.system) build;
       inherit (config.system.boot.loader) kernelFile initrdFile;
-      # As iso-image.nix names them.
+      # The names that iso-image.nix uses.
       boot = source: {
         inherit source;
         target = "/boot/${source}";
@@ -26,7 +26,7 @@ let
     ]
     ++ own config;
   own = config: [
-    # The live session's store. nixpkgs would make it while it writes the ISO, too late for a digest.
+    # The store of the live session. nixpkgs creates it while writing the ISO, which is too late for a digest.
     {
       source = pkgs.callPackage (pkgs.path + "/nixos/lib/make-squashfs.nix") {
         storeContents = [ config.system.build.toplevel ];
@@ -54,14 +54,14 @@ let
           }
         ];
       };
-      # Where the installer looks for them.
+      # Where the installer expects the medium.
       fileSystems.${iso.medium} = {
         device = "/iso";
         fsType = "none";
         options = [ "bind" "ro" ];
       };
     };
-  # A function and no name of this scope: what it evaluated, a whole system of some 300 MiB, is then forgotten.
+  # A function rather than a value of this scope, so that the evaluated system, about 300 MiB, can be freed.
   live = _: system.extendModules {
     modules = [
       (pkgs.path + "/nixos/modules/installer/cd-dvd/iso-image.nix")
@@ -74,19 +74,19 @@ let
           makeUsbBootable = true;
         };
         fileSystems = {
-          # Where the installer and its unit look.
+          # Where the installer and its unit expect the disk.
           ${dirOf iso.disk} = {
             device = "/iso/${iso.squashfs}";
             fsType = "squashfs";
             options = [ "loop" "ro" ];
           };
-          # The disk's.
+          # Belongs to the disk.
           "/boot".enable = false;
         };
         boot.growPartition = lib.mkForce false;
         boot.loader.timeout = lib.mkForce 5;
         services.udev.extraRules = builtins.readFile ../../crates/guest/assets/install.rules;
-        # `rave.install` among the kernel's arguments: as the initrd of the other base does it.
+        # `rave.install` on the kernel command line, as in the initrd of the Debian base.
         systemd.services.rave-install-asked = {
           wantedBy = [ "multi-user.target" ];
           unitConfig.ConditionKernelCommandLine = "rave.install";
@@ -101,12 +101,12 @@ let
   file =
     { config, ... }:
     let
-      # nixpkgs may name a file otherwise one day.
+      # nixpkgs may rename a file in the future.
       onMedium = map (file: "${file.target} ${file.source}") config.isoImage.contents;
       absent = lib.filter (file: !lib.elem "${file.target} ${file.source}" onMedium) (checked config);
     in
     assert lib.assertMsg (absent == [ ])
-      "nix/images/iso.nix: the medium has no ${lib.concatMapStringsSep ", " (file: file.target) absent}, which its digests name";
+      "nix/images/iso.nix: ${lib.concatMapStringsSep ", " (file: file.target) absent} have digests and are not on the medium";
     "${config.system.build.isoImage}/iso/nixos.iso";
 in
 pkgs.runCommand "rave-${profile}-iso"

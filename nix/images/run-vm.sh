@@ -1,5 +1,5 @@
 #!@shell@
-# Boots the image beside it. What the machine writes goes to a file of the user's own; the image is never changed.
+# Boots the image with a writable overlay in the user's state folder; the image itself never changes.
 set -eu
 PATH="@path@:$PATH"
 
@@ -7,7 +7,7 @@ usage() {
     cat <<'END'
 usage: run-vm.sh [--headless] [--fresh] [QEMU-ARGUMENT...]
   --headless  no window; the serial console is this terminal
-  --fresh     forget what the machine wrote before
+  --fresh     discard everything the machine wrote before
 END
 }
 
@@ -26,7 +26,7 @@ done
 state="${RAVE_STATE:-${XDG_STATE_HOME:-$HOME/.local/state}/rave}"
 disk="$state/nixos-@profile@.qcow2"
 mkdir -p "$state"
-# Made on another image, it would be nonsense: the name of the image is kept beside.
+# An overlay is only valid for its own image, whose name is kept beside it.
 if [ -n "$fresh" ] || [ "$(cat "$disk.of" 2>/dev/null)" != "@image@" ]; then
     rm -f "$disk"
 fi
@@ -36,14 +36,14 @@ if [ ! -e "$disk" ]; then
     echo "@image@" > "$disk.of"
 fi
 
-# Software emulation is slow, and better than nothing.
+# Software emulation is slow but works everywhere.
 if [ -w /dev/kvm ]; then
     accelerator="-accel kvm -cpu host"
 else
     accelerator="-accel tcg,thread=multi -cpu max"
-    echo "run-vm.sh: /dev/kvm cannot be used: software emulation, some ten times slower" >&2
+    echo "run-vm.sh: /dev/kvm is not available; using software emulation, about ten times slower" >&2
 fi
-# Words on purpose.
+# Word splitting is intended.
 # shellcheck disable=SC2086
 exec qemu-system-x86_64 -machine q35 $accelerator -m @memory@ -smp @cpus@ $display \
     -drive "file=$disk,if=virtio,format=qcow2" \

@@ -2,7 +2,7 @@
 { lib, pkgs, settings, profile, image }:
 let
   inherit (settings) services vm;
-  # NAME's port on the host's loopback leads to the guest's.
+  # Forwards the service's port on the host's loopback to the guest.
   forward = name: "hostfwd=tcp:127.0.0.1:${toString services.${name}.host}-:${toString services.${name}.guest}";
   script = pkgs.replaceVarsWith {
     src = ./run-vm.sh;

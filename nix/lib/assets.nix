@@ -1,23 +1,23 @@
-# The files that both bases share: crates/guest/assets, with @name@ filled in as `crates/guest/src/assets/render.rs` does.
+# The files that both bases share: crates/guest/assets, with @name@ replaced as in `crates/guest/src/assets/render.rs`.
 { lib }:
 let
   folder = ../../crates/guest/assets;
 in
 rec {
-  # An asset's text, as it lies there.
+  # The text of an asset, unchanged.
   read = name: builtins.readFile (folder + "/${name}");
 
-  # Its path, for files that need no filling in.
+  # Its path, for files without placeholders.
   path = name: folder + "/${name}";
 
-  # `values`: name to text. A placeholder without a value is an error; at signs of other kinds (`@kanban_down;`,
+  # `values` maps names to texts. A placeholder without a value is an error; other at signs (`@kanban_down;`,
   # `@system-service`) are not placeholders.
   fill =
     values: name:
     let
       keys = lib.attrNames values;
       text = builtins.replaceStrings (map (key: "@${key}@") keys) (map (key: toString values.${key}) keys) (read name);
-      # Values are looked at too, and none holds a placeholder.
+      # This also searches the values; none contains a placeholder.
       left = lib.filter builtins.isList (builtins.split "@([a-z_]+)@" text);
     in
     if left == [ ] then

@@ -1,9 +1,9 @@
-# The values of rave.toml's layers, checked: a list of { file, document }, the highest layer last, whose values win key by
-# key. A list replaces a list.
+# Merges and checks the layers of rave.toml: a list of { file, document }, lowest priority first. A higher layer overrides
+# single keys; a list replaces a list.
 { lib }:
 layers:
 let
-  # `low` without the values that `high` has too.
+  # `low` without the keys that `high` sets too.
   without =
     high: low:
     lib.concatMapAttrs (

@@ -1,4 +1,4 @@
-# The keys of rave.toml as options. What has no default must be there; a key without an option is refused.
+# The keys of rave.toml as options. A key without a default is required; a key without an option is refused.
 { config, lib, ... }:
 let
   inherit (lib) mkOption types;
@@ -47,14 +47,14 @@ in
     };
     profiles = mkOption {
       type = types.attrsOf (types.submodule profile);
-      # A check of the type would be lost: the module system makes a new type of one with submodules.
+      # Not a check of the type: the module system rebuilds types with submodules and drops it.
       apply =
         profiles:
         let
           wrong = lib.filter (name: !t.profileName.check name) (lib.attrNames profiles);
         in
         if profiles == { } then
-          throw "profiles: there is none; add profiles/NAME.toml"
+          throw "profiles: at least one is required; add profiles/NAME.toml"
         else if wrong != [ ] then
           throw "profiles: ${builtins.toJSON (lib.head wrong)} is not a ${t.profileName.description}"
         else
@@ -66,7 +66,7 @@ in
       packages = names t.packageName;
       features = lib.genAttrs facts.features (_: names t.packageName);
     };
-    # Only `rave` uses these.
+    # Only `rave` reads these.
     nixos = {
       builders = names t.builder;
       substituters = names t.substituter;

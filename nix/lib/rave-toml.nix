@@ -1,5 +1,5 @@
-# The text of rave.toml without [nixos], which says how nix builds: what is built must not change with it. Comments stay. The
-# whole text where the section is not written as a block of its own.
+# The text of rave.toml without [nixos], which configures how nix builds and must not change what is built. Comments stay.
+# The whole text if the section is not a block of its own.
 { lib }:
 let
   text = builtins.readFile ../../rave.toml;
@@ -19,7 +19,7 @@ let
     skipping = false;
   };
   without = lib.concatStringsSep "\n" (lib.foldl' step first (lib.splitString "\n" text)).kept;
-  # A line that looks like a header may be part of a list or a text.
+  # A line that looks like a header may be part of a list or a string.
   told = builtins.tryEval (builtins.fromTOML without == removeAttrs (builtins.fromTOML text) [ "nixos" ]);
 in
 if told.success && told.value then without else text

@@ -1,4 +1,4 @@
-# What the placeholders of the assets stand for in one system, and the guest's own configuration file.
+# The values of the assets' placeholders for one system, and the guest's own configuration file.
 { config, lib, pkgs }:
 let
   cfg = config.rave;
@@ -9,7 +9,7 @@ rec {
   node = lib.getExe cfg.packages.nodejs;
   pages = cfg.packages.pages.override { inherit values; };
 
-  # Where services look for programs, after the user's own folder.
+  # The search path of services, after the user's own folder.
   searchPath = lib.concatStringsSep ":" [
     "/run/wrappers/bin"
     "/etc/profiles/per-user/${cfg.user}/bin"
@@ -33,7 +33,7 @@ rec {
     ssh_port = cfg.ports.ssh;
   };
 
-  # crates/guest/src/config.rs.
+  # The format is defined in crates/guest/src/config.rs.
   guestJson = (pkgs.formats.json { }).generate "guest.json" {
     inherit (cfg) user hardened features;
     inherit home version;

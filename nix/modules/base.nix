@@ -1,4 +1,4 @@
-# What every guest holds: the user, the everyday tools, the network, Nix.
+# What every guest has: the user, the everyday tools, the network, Nix.
 { config, lib, pkgs, ... }:
 let
   cfg = config.rave;
@@ -19,7 +19,7 @@ in
       uid = facts.userId;
       homeMode = "0750";
       initialPassword = cfg.password;
-      # Written as well as `initialPassword = null`, which alone leaves the account open to whoever sets one.
+      # `initialPassword = null` alone would still let another module set a password.
       hashedPassword = lib.mkIf (cfg.password == null) "!";
       extraGroups = [ "wheel" "adm" "audio" "video" "input" "render" "systemd-journal" ];
     };
@@ -34,7 +34,7 @@ in
     };
     users.motd = assets.fill values "motd";
 
-    # The network: as on the other base, nothing waits for it.
+    # As on the Debian base, nothing waits for the network.
     networking = {
       useDHCP = false;
       useNetworkd = !withNetworkManager;
@@ -47,7 +47,7 @@ in
     services.resolved.enable = true;
     services.timesyncd.enable = lib.mkDefault true;
 
-    # What an agent works with.
+    # The tools of an agent.
     environment.systemPackages =
       (with pkgs; [
         git
@@ -57,7 +57,7 @@ in
         (python3.withPackages (packages: [ packages.pip packages.virtualenv ]))
         rustc
         cargo
-        # The linker that rustc calls.
+        # rustc calls its linker.
         gcc
         cacert
         iproute2
@@ -66,7 +66,7 @@ in
       ])
       ++ [ cfg.packages.nodejs cfg.packages.rave-guest cfg.tools.commands ];
 
-    # Programs that agents download expect the usual loader and libraries; a sandbox has to run them.
+    # Programs that agents download expect the usual dynamic loader and libraries.
     programs.nix-ld = {
       enable = lib.mkDefault true;
       libraries = [ pkgs.stdenv.cc.cc.lib pkgs.zlib pkgs.openssl ];

@@ -4,7 +4,7 @@ let
   menu = builtins.readFile ../../crates/image/src/disk/grub.cfg;
 in
 {
-  # In place of those that are drawn: the UUIDs are the same in every build.
+  # Fixed instead of random, so that every build has the same UUIDs.
   fileSystems."/" = {
     device = "/dev/disk/by-uuid/5a1d0c3e-7d3f-4b7e-9a51-7261766572ff";
     fsType = "ext4";
@@ -24,13 +24,13 @@ in
         device = config.rave.disk.device;
         efiSupport = true;
         efiInstallAsRemovable = true;
-        # The serial console, and the line by which the host knows how far a boot is.
+        # The serial console, and the line that tells the host how far the boot has come.
         extraConfig = lib.head (lib.splitString "function start" menu);
         splashImage = null;
       };
     };
     kernelParams = [ "console=tty0" "console=ttyS0,115200" ];
-    # What finds the root file system on each format's hardware.
+    # Drivers for the root file system on the hardware of each format.
     initrd.availableKernelModules = [
       "virtio_pci"
       "virtio_blk"

@@ -1,5 +1,5 @@
-# The variables of rave.toml and of RAVE itself, for each way of starting a program in the guest
-# (crates/guest/src/assets/environment.rs has the table).
+# The variables of rave.toml and RAVE's own, for each way to start a program in the guest; see the table in
+# crates/guest/src/assets/environment.rs.
 { config, lib, pkgs, ... }:
 let
   cfg = config.rave;
@@ -12,12 +12,12 @@ in
     type = lib.types.attrsOf lib.types.singleLineStr;
     readOnly = true;
     internal = true;
-    description = "RAVE's own variables, and the user's, which win.";
+    description = "RAVE's own variables and the user's, which take precedence.";
   };
 
   config = lib.mkIf cfg.enable {
     rave.variables = {
-      # The tools are pinned; Claude Code would replace itself in the background.
+      # The tools are pinned; Claude Code would update itself in the background.
       DISABLE_AUTOUPDATER = "1";
     }
     // lib.optionalAttrs (lib.elem "playwright" cfg.features) {

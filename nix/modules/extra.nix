@@ -15,7 +15,7 @@ let
         if builtins.pathExists (../.. + "/${path}") then
           ../.. + "/${path}"
         else
-          throw "rave.toml: extra.units: there is no file ${builtins.toJSON path}; a flake sees only files that git knows (git add)"
+          throw "rave.toml: extra.units: no file ${builtins.toJSON path}; flakes only see files known to git (git add)"
       );
       targets = assets.wantedBy text;
     in

@@ -1,4 +1,4 @@
-# A hardened guest lets in keys alone; it does not evaluate with any password.
+# A hardened guest accepts only keys; evaluation fails if any account has a password.
 { config, lib, ... }:
 let
   cfg = config.rave;

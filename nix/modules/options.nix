@@ -1,4 +1,4 @@
-# The options rave.*. What rave.toml says is the default of each.
+# The options rave.*; defaults come from rave.toml.
 { settings }:
 { config, lib, pkgs, ... }:
 let
@@ -30,22 +30,22 @@ in
     profile = mkOption (fromToml "defaults.profile" // {
       type = types.enum (lib.attrNames settings.profiles);
       example = "headless";
-      description = "The profile that says which features the guest holds, and whether it is hardened.";
+      description = "The profile, which sets the default of `rave.features` and `rave.hardened`.";
     });
     features = mkOption (ofProfile "features" // {
       type = types.listOf (types.enum features);
       example = [ "desktop" "docker" ];
-      description = "What the guest holds besides what every guest holds.";
+      description = "The features of the guest, in addition to what every guest has.";
     });
     hardened = mkOption (ofProfile "hardened" // {
       type = types.bool;
       example = true;
-      description = "No password, keys only, no root login, and a firewall with just the services' ports.";
+      description = "Whether to harden the guest: no passwords, SSH keys only, no root login, and a firewall that only opens the services' ports.";
     });
     user = mkOption (fromToml "guest.user" // {
       type = t.userName;
       example = "dev";
-      description = "The user that agents and services run as.";
+      description = "The user account of agents and services.";
     });
     password = mkOption {
       type = types.nullOr t.password;
@@ -53,18 +53,18 @@ in
       defaultText = lib.literalMD "`guest.password` of `rave.toml`; null where hardened";
       example = null;
       description = ''
-        That user's first password, which anybody who has the image can read. Null: no password logs in.
+        The user's initial password, which anyone with the image can read. Null disables password login.
       '';
     };
     hostName = mkOption (fromToml "guest.hostname" // {
       type = t.hostName;
       example = "sandbox";
-      description = "The guest's name.";
+      description = "The host name of the guest.";
     });
     authorizedKeys = mkOption (fromToml "guest.authorized_keys" // {
       type = types.listOf types.singleLineStr;
       example = [ "ssh-ed25519 AAAA... me@home" ];
-      description = "Public keys that let the user in by SSH.";
+      description = "SSH public keys that may log in as the user.";
     });
     ports = {
       kanban = port "kanban" "Vibe Kanban";
@@ -79,7 +79,7 @@ in
       example = {
         EDITOR = "vim";
       };
-      description = "Variables for the agent's shells and for the services.";
+      description = "Environment variables of the agent's shells and of the services.";
     };
     tools = mkOption {
       type = types.package;

@@ -1,4 +1,4 @@
-# RAVE's units and the gateway, from the files that the Debian base installs too.
+# RAVE's units and the gateway, from the same files as on the Debian base.
 { config, lib, pkgs, ... }:
 let
   cfg = config.rave;
@@ -10,7 +10,7 @@ let
   };
   lowest = lib.foldl' lib.min 65535 [ cfg.ports.kanban cfg.ports.router cfg.ports.gateway ];
 
-  # Debian's systemd has a search path of its own for units; NixOS's has none.
+  # Debian's systemd has a default search path for units; NixOS's does not.
   units-of-programs = [ "install-claude-tools" "setup-agent-environment" "rave-ssh-keys" "rave-health" "rave-ready" "rave-install" "claude-code-router" ];
   drop-ins = pkgs.linkFarm "rave-drop-ins" (
     map (name: {
@@ -30,20 +30,20 @@ let
 in
 {
   config = lib.mkIf cfg.enable {
-    # As whole texts: no PATH of NixOS's own is put into them, and no setting is lost on the way.
+    # As whole texts, so that NixOS adds no PATH and no setting is lost.
     systemd.units = lib.genAttrs assets.units unit;
     systemd.packages = [ drop-ins ];
 
     environment.etc."rave/nginx.conf".text = assets.fill values "nginx.conf";
     systemd.tmpfiles.rules = [
       "d /etc/rave/gateway.d 0755 root root -"
-      # Where the tools' links and the program lie on every base.
+      # The places of the tools' links and of the program on every base.
       "d /usr/local/bin 0755 root root -"
       "d /usr/lib/rave 0755 root root -"
       "C+ /usr/lib/rave/rave-guest 0755 root root - ${lib.getExe cfg.packages.rave-guest}"
     ];
 
-    # No service runs as root, so a port below 1024 needs the kernel's leave.
+    # No service runs as root, so the kernel must allow ports below 1024.
     boot.kernel.sysctl = lib.mkIf (lowest < 1024) { "net.ipv4.ip_unprivileged_port_start" = lowest; };
 
     networking.firewall.allowedTCPPorts = lib.attrValues cfg.ports;

@@ -1,4 +1,4 @@
-# OpenSSH with the settings of crates/guest/assets/sshd.conf, each as an option that a system may override.
+# OpenSSH with the settings of crates/guest/assets/sshd.conf as options, which a system may override.
 { config, lib, pkgs, ... }:
 let
   cfg = config.rave;
@@ -9,7 +9,7 @@ let
     values
     // {
       passwords = if cfg.hardened || cfg.password == null then "no" else "yes";
-      # Apart, for its values may name what is in the store, which no name of a setting may.
+      # Separate, because its values may refer to store paths and names of settings may not.
       set_env = "";
     }
   ) "sshd.conf";
@@ -26,14 +26,14 @@ let
   all = map pair lines;
   of = keyword: map (setting: setting.value) (lib.filter (setting: setting.name == keyword) all);
 
-  # Keywords that NixOS has options of another kind for.
+  # Keywords for which NixOS has dedicated options.
   elsewhere = [ "Port" "HostKey" "AuthorizedKeysFile" ];
   settings = lib.listToAttrs (lib.filter (setting: !lib.elem setting.name elsewhere) all);
-  # NixOS spells this one in its own way.
+  # NixOS spells this keyword differently.
   spelled = name: if name == "UseDNS" then "UseDns" else name;
   # "ssh_host_ed25519_key" -> "ed25519"
   kind = path: lib.elemAt (lib.splitString "_" (baseNameOf path)) 2;
-  # The text passes a shell's here-document in nixpkgs.
+  # nixpkgs passes the text through a here-document of the shell.
   hereDocument = lib.replaceStrings [ "\\" "$" "`" ] [ "\\\\" "\\$" "\\`" ];
   typed = name: value:
     if name == "AllowUsers" then lib.splitString " " value
@@ -46,7 +46,7 @@ in
     services.openssh = {
       enable = true;
       ports = map lib.toInt (of "Port");
-      # rave-ssh-keys.service makes them, in parallel and without RSA.
+      # rave-ssh-keys.service generates them, in parallel and without RSA.
       generateHostKeys = false;
       hostKeys = map (path: {
         inherit path;
@@ -56,12 +56,12 @@ in
       settings = lib.mapAttrs' (
         name: value: lib.nameValuePair (spelled name) (lib.mkOverride 900 (typed name value))
       ) settings;
-      # A value that may hold spaces and quotes.
+      # Its value may contain spaces and quotes.
       extraConfig = hereDocument setEnv;
     };
-    # The name of the unit on the other base, and in /healthz.
+    # The name of the unit on the Debian base and in /healthz.
     systemd.services.sshd.aliases = [ "ssh.service" ];
-    # In the place that the settings name, as the user's own.
+    # Where the settings expect it, owned by the user.
     systemd.tmpfiles.rules = lib.optionals (cfg.authorizedKeys != [ ]) [
       "d ${values.home}/.ssh 0700 ${cfg.user} users -"
       "C ${values.home}/.ssh/authorized_keys 0600 ${cfg.user} users - ${

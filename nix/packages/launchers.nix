@@ -1,4 +1,4 @@
-# Entries of the menu and their icons, one for each page of the gateway.
+# Menu entries and icons, one for each page of the gateway.
 { lib, linkFarm, writeText, values }:
 let
   assets = import ../lib/assets.nix { inherit lib; };
@@ -11,7 +11,7 @@ let
       // {
         inherit (launcher) name comment;
         path_of_page = launcher.path;
-        # By its name in the icon theme.
+        # A name of the icon theme.
         icon = launcher.id;
       }
     ) "desktop/launcher.desktop";

@@ -1,4 +1,4 @@
-# The gateway's static pages, which it shows while a service is down.
+# The gateway's static pages, shown while a service is down.
 { lib, linkFarm, writeText, values }:
 let
   assets = import ../lib/assets.nix { inherit lib; };

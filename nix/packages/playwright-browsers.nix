@@ -1,4 +1,4 @@
-# The system's Chromium where Playwright's own download would lie: PLAYWRIGHT_BROWSERS_PATH.
+# The system's Chromium in the layout of Playwright's own downloads: PLAYWRIGHT_BROWSERS_PATH.
 { lib, linkFarm, writeText, chromium }:
 let
   inherit ((lib.importJSON ../facts.json).guest) browsers;

@@ -1,4 +1,4 @@
-# The program that lies in every guest. Static, as on the other base: it also runs in an empty container.
+# The program in every guest. Static, as on the Debian base, so that it also runs in an empty container.
 { lib, rustPlatform, glibc, source }:
 rustPlatform.buildRustPackage {
   pname = "rave-guest";
@@ -9,10 +9,10 @@ rustPlatform.buildRustPackage {
   buildType = "guest";
   buildInputs = [ glibc.static ];
   env.RUSTFLAGS = "-Ctarget-feature=+crt-static";
-  # Its tests want systemd, nginx and sshd; `cargo xtask test` runs them.
+  # Its tests need systemd, nginx and sshd; `cargo xtask test` runs them.
   doCheck = false;
   meta = {
-    description = "What RAVE runs inside of its guests";
+    description = "RAVE's program inside its guests";
     license = lib.licenses.mit;
     mainProgram = "rave-guest";
     platforms = [ "x86_64-linux" ];

@@ -1,5 +1,5 @@
-# The npm tools of the committed lock: one fixed-output derivation a package, each with the lock's own hash, fetched by
-# npm from the place that npm itself knows; put together without running any script of theirs.
+# The npm tools of the committed lock: a fixed-output derivation for each package, with the hash of the lock, fetched by npm
+# from its configured registry and unpacked without running install scripts.
 {
   lib,
   stdenvNoCC,
@@ -21,12 +21,12 @@ let
   leftOut = lib.optionals (!withPlaywright) (
     map (of: "node_modules/${of.package}") (lib.filter (of: of.feature == "playwright") ofFeatures)
   );
-  # As `npm ci --omit=dev --os=linux --cpu=x64 --libc=glibc` would choose.
+  # The selection of `npm ci --omit=dev --os=linux --cpu=x64 --libc=glibc`.
   fits = entry: field: word: !(entry ? ${field}) || lib.elem word entry.${field};
   chosen =
     path: entry:
     path != ""
-    # Lies inside of another package's archive.
+    # Part of another package's archive.
     && !(entry.inBundle or false)
     && !(entry.dev or false)
     && fits entry "os" "linux"
@@ -72,9 +72,9 @@ stdenv.mkDerivation (final: {
   dontUnpack = true;
   nativeBuildInputs = [ autoPatchelfHook nodejs unzip ];
   buildInputs = [ stdenv.cc.cc.lib zlib nodejs ];
-  # Claude Code's program carries its script behind its own end.
+  # Claude Code's program has its script appended.
   dontStrip = true;
-  # Modules for other libraries than this system's are left as they are.
+  # Modules for another C library are left alone.
   autoPatchelfIgnoreMissingDeps = [ "libc.musl-*" ];
 
   installPhase = ''
@@ -112,7 +112,7 @@ stdenv.mkDerivation (final: {
     }) held
   );
   meta = {
-    description = "The npm tools of RAVE's guests, as locked";
+    description = "The locked npm tools of RAVE's guests";
     platforms = [ "x86_64-linux" ];
   };
 })

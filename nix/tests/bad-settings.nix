@@ -1,5 +1,5 @@
-# The settings of crates/spec/tests/bad.toml, which Rust refuses: Nix must refuse each too, in its own words. Texts that are
-# not TOML, or that hold what Nix's TOML cannot, stop Nix itself: `unreadable` names them, and ci/eval-flake tries each.
+# The settings of crates/spec/tests/bad.toml, which Rust refuses: Nix must refuse all of them too, in its own words. A text
+# that builtins.fromTOML cannot read aborts the evaluation: `unreadable` names those, and ci/eval-flake tries each.
 { lib }:
 let
   evaluate = import ../lib/evaluate.nix { inherit lib; };

@@ -1,10 +1,10 @@
-# Every output's derivation by the output's name, for ci/eval-flake.
+# The derivation of every output by name, for ci/eval-flake.
 { nixpkgs }:
 let
   lib = import (nixpkgs + "/lib");
   inherit ((import ../../default.nix { nixpkgs = /. + nixpkgs; })) outputs;
 
-  # `apps` have a program and no derivation of their own.
+  # `apps` have a program instead of a derivation.
   path =
     value:
     value.drvPath

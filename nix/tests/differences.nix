@@ -1,6 +1,6 @@
-# The evaluated system of each profile against the Debian base's guest, as a table. Both sides are brought to the same words,
-# placeholders for what a base decides; a row is a pair that then still differs. Those that are meant have a reason in
-# differences/meant.nix; a reason without a difference is told as STALE.
+# Compares the evaluated system of each profile with the guest of the Debian base. Both sides are normalised, with
+# placeholders for what a base decides; a row is a pair that still differs. Intended differences have a reason in
+# differences/meant.nix; a reason without a difference is reported as STALE.
 { nixpkgs }:
 let
   tree = /. + nixpkgs;
@@ -10,7 +10,7 @@ let
   facts = (lib.importJSON ../facts.json).guest;
   toml = builtins.fromTOML (builtins.readFile ../../rave.toml);
 
-  # What nixpkgs calls what is in a package of Debian's. Null: NixOS has it another way.
+  # The nixpkgs names for Debian's packages. Null: NixOS provides it in another way.
   names = {
     "systemd-sysv" = "systemd";
     "systemd-repart" = null;
@@ -59,13 +59,13 @@ let
       inherit (system) config;
       cfg = config.rave;
       values = (import ../lib/values.nix { inherit config lib; inherit (system) pkgs; }).values;
-      # Values of the base back to their placeholders, the longest first.
+      # Replaces values of the base by their placeholders, the longest first.
       perBase = [ "path" "rave_guest" "pages" "tools" "node" "nginx" ];
       neutral =
         text:
         builtins.replaceStrings (map (name: "${values.${name}}") perBase) (map (name: "@${name}@") perBase) text;
       shared = removeAttrs values perBase;
-      # `fill` takes what looks like a placeholder for one that was left.
+      # `fill` would refuse the placeholders that are left.
       template = name: builtins.replaceStrings (map (key: "@${key}@") (lib.attrNames shared)) (map (key: toString shared.${key}) (lib.attrNames shared)) (assets.read name);
 
       unit =
@@ -137,7 +137,7 @@ let
   differing = lib.mapAttrs (_: lib.filter (row: row.debian != row.nixos)) rows;
   tell =
     profile: row: "${profile} | ${row.what} | ${meant.${row.what} or "UNEXPLAINED: ${builtins.toJSON row.debian} | ${builtins.toJSON row.nixos}"}";
-  # Reasons for what does not differ, or is no row any more.
+  # Reasons for rows that do not differ or no longer exist.
   stale = lib.subtractLists (map (row: row.what) (lib.concatLists (lib.attrValues differing))) (lib.attrNames meant);
 in
 lib.concatStringsSep "\n" (

@@ -1,4 +1,4 @@
-# Systems of somebody else's that import the module, for ci/eval-flake: one that evaluates, one that must not.
+# Third-party systems that import the module, for ci/eval-flake: one must evaluate, one must not.
 { nixpkgs }:
 let
   tree = /. + nixpkgs;

@@ -1,4 +1,4 @@
-# Rows about what NixOS has and the Debian base's guest has not: settings of sshd, packages, groups, open ports.
+# Rows for what only the NixOS guest has: sshd settings, packages, groups, open ports.
 { lib, row, names }:
 { system, debianPackages, groups }:
 let
@@ -21,7 +21,7 @@ let
   isShared = keyword: lib.elem (if keyword == "UseDns" then "UseDNS" else keyword) shared;
   settings = lib.filterAttrs (keyword: value: value != null && !isShared keyword) config.services.openssh.settings;
 
-  # Packages that files of this repository ask for.
+  # Packages that files of this repository add.
   root = toString ../../..;
   definitions = lib.filter (definition: lib.hasPrefix root (toString definition.file)) options.environment.systemPackages.definitionsWithLocations;
   asked = lib.unique (map lib.getName (lib.concatMap (definition: lib.toList definition.value) definitions));

@@ -1,4 +1,4 @@
-# Rows that differ on purpose, and why.
+# Intended differences and their reasons.
 { lib }:
 let
   because = why: names: lib.genAttrs names (_: why);
@@ -21,26 +21,26 @@ in
   "group beyond: wheel" = "Debian's is called sudo";
   "group beyond: systemd-journal" = "reads the journal, as adm does on Debian";
   "group beyond: networkmanager" = "Debian's is called netdev";
-  "user's main group" = "NixOS has users for all; the files of the user's folder are closed to the group";
+  "user's main group" = "NixOS puts all users into users; the home folder is closed to the group";
 
   "package beyond: gcc-wrapper" = "the linker that rustc calls; Debian's rustc depends on it";
   "package beyond: rave-guest" = "Debian has it as /usr/local/bin/rave-guest";
   "package beyond: rave-tools-commands" = "Debian has them as links in /usr/local/bin";
   "package beyond: rave-launchers" = "Debian has them as files of /usr/share/applications";
   "package beyond: x-www-browser" = "Debian's alternatives have it";
-  "package beyond: pkg-config-wrapper" = "finds the libraries of nix-ld and of shells";
+  "package beyond: pkg-config-wrapper" = "finds the libraries of nix-ld and of development shells";
   "package beyond: steam-run" = "runs programs that were built for other distributions";
 
   "sshd beyond: AuthorizedPrincipalsFile" = "none is sshd's default too";
-  "sshd beyond: X11Forwarding" = "off, as NixOS has it: the desktop is reached otherwise";
+  "sshd beyond: X11Forwarding" = "off, the default of NixOS: the desktop is reached in other ways";
 }
-// because "NixOS allows fewer, and none that is weak" [
+// because "NixOS allows fewer, none of them weak" [
   "sshd beyond: Ciphers"
   "sshd beyond: KexAlgorithms"
   "sshd beyond: Macs"
 ]
-# systemd's search path on NixOS has no programs of the system.
-// because "gives it the search path that Debian's systemd has by itself" (
+# The search path of systemd on NixOS has no system programs.
+// because "adds the search path that is Debian's default" (
   map (unit: "drop-ins of ${unit}.service") [
     "claude-code-router"
     "install-claude-tools"
@@ -51,8 +51,8 @@ in
     "setup-agent-environment"
   ]
 )
-# Debian masks them to be up sooner under software emulation.
-// because "not masked: what it costs at boot was not measured on NixOS" (
+# Masked on Debian for a faster boot under software emulation.
+// because "not masked: its cost at boot was not measured on NixOS" (
   map (unit: "mask of ${unit}") [
     "dev-hugepages.mount"
     "modprobe@configfs.service"

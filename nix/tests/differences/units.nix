@@ -1,11 +1,10 @@
-# Rows about units that the text of RAVE's own units does not tell: what NixOS puts on top of them, what starts by itself,
-# and what must not.
+# Rows about units beyond the text of RAVE's own units: what NixOS adds to them, which units start, and which must not.
 { lib, facts, assets, row }:
 { config, values, text }:
 let
   inherit (config.systemd) units packages;
 
-  # Units that systemd brings: generateUnits of nixpkgs' lib/systemd-lib.nix tells them in its script alone.
+  # Units of systemd itself: only the script of generateUnits in nixpkgs' lib/systemd-lib.nix lists them.
   script = config.environment.etc."systemd/system".source.buildCommand;
   upstream = lib.splitString " " (
     lib.head (lib.findFirst builtins.isList null (builtins.split "for i in ([^;]*); do" script))
@@ -33,11 +32,11 @@ let
     );
   network = if config.networking.networkmanager.enable then facts.networkManager else facts.networkd;
 
-  # Text below lib/systemd/system of every package of units whose content can be told without building it.
+  # Files below lib/systemd/system of every package of units whose content is known without building it.
   dropIns = lib.concatMap (
     package: lib.mapAttrsToList (name: path: { inherit name; text = path.text or (builtins.readFile path); }) (package.entries or { })
   ) packages;
-  # Settings of a unit's text that say when it starts, and what it may do.
+  # Settings that control when a unit starts and what it may do.
   order = [ "After" "Before" "Wants" "Requires" "Requisite" "BindsTo" "PartOf" "Conflicts" "Upholds" ];
   settingsOf =
     keys: content:
