@@ -27,9 +27,9 @@ mod spec;
 mod syntax;
 mod value;
 
+pub use check::{KEY_KINDS, UNIT_SUFFIXES};
 pub use config_file::{ConfigFile, Role};
 pub use diagnostic::{Diagnostic, Errors, Place};
-pub use check::{KEY_KINDS, UNIT_SUFFIXES};
 pub use effective::{Effective, effective};
 pub use environment::{TOOL_VARIABLES, VARIABLES, Variable};
 pub use invalid_value::InvalidValue;

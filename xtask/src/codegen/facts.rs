@@ -4,9 +4,9 @@
 //! a program and a checkout fit if this file is the same.
 
 use rave_guest::assets::desktop::LAUNCHERS;
-use rave_guest::assets::features::VNC_PORT;
 use rave_guest::assets::units::{FROM_PACKAGES, NETWORK_MANAGER, NETWORKD};
 use rave_guest::assets::{MASKED, SERVICES, npm, playwright};
+use rave_guest::features::VNC_PORT;
 use rave_guest::iso;
 use rave_image::tree::accounts;
 use rave_smoke::registry::{CHECKS, Place};
