@@ -129,15 +129,10 @@ fn kind(target: &Value) -> &str {
 }
 
 /// Modules that are on circles still, by the crate's root. A number may only become smaller.
-const KNOWN: [(&str, usize); 9] = [
-    ("crates/guest/src/bin/rave-guest/main.rs", 6),
-    ("crates/guest/src/lib.rs", 11),
+const KNOWN: &[(&str, usize)] = &[
     ("crates/image/src/lib.rs", 40),
-    ("crates/process/src/lib.rs", 4),
     ("crates/rave/src/lib.rs", 15),
     ("crates/smoke/src/lib.rs", 5),
-    ("crates/spec/src/lib.rs", 8),
-    ("crates/vm/src/lib.rs", 10),
     ("xtask/src/main.rs", 15),
 ];
 
