@@ -57,7 +57,7 @@ impl Command {
 /// `cargo xtask test`
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Test {
-    /// Steps to run, always in this order [default: all except matrix]
+    /// Steps to run, always in this order [default: all except matrix and hosts]
     #[arg(value_name = "STEP")]
     pub(crate) steps: Vec<TestStep>,
 }
@@ -79,6 +79,8 @@ pub(crate) enum TestStep {
     Faults,
     /// Smoke-test every row of the matrix, and break installations
     Matrix,
+    /// Machines of several kinds, each prepared by `doctor --yes` alone
+    Hosts,
 }
 
 /// `cargo xtask ci`

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every test, and at the end what this host could not run.
 
 mod flake;
+mod hosts;
 
 use std::env;
 use std::time::{Duration, Instant};
@@ -24,8 +25,9 @@ use rave::ui::Ui;
 
 /// What a test prints, with its name and a reason, where it cannot run on this host.
 const NOT_RUN: &str = "NOT RUN: ";
-/// The step that is run only by name.
+/// The steps that are run only by name.
 const MATRIX: &str = "matrix";
+const HOSTS: &str = "hosts";
 const MATRIX_COMMAND: &str = "RAVE_PROFILE=headless cargo xtask test matrix";
 /// Lines of a failed step that are shown; the log has all.
 const SHOWN: usize = 40;
@@ -42,6 +44,8 @@ pub(crate) fn run(args: &cli::Test, settings: &Settings, ui: &Ui) -> anyhow::Res
         session
             .not_run
             .push(format!("{MATRIX}: it takes an hour under software emulation; {MATRIX_COMMAND}"));
+        let machines = hosts::KINDS.len();
+        session.not_run.push(format!("{HOSTS}: it prepares {machines} machines; {}", hosts::COMMAND));
     }
     for step in steps {
         session.step(step)?;
@@ -62,7 +66,7 @@ fn steps(asked: &[TestStep]) -> Vec<TestStep> {
     if asked.is_empty() {
         return all.into();
     }
-    all.into_iter().chain([TestStep::Matrix]).filter(|step| asked.contains(step)).collect()
+    all.into_iter().chain([TestStep::Matrix, TestStep::Hosts]).filter(|step| asked.contains(step)).collect()
 }
 
 fn name(step: TestStep) -> &'static str {
@@ -74,6 +78,7 @@ fn name(step: TestStep) -> &'static str {
         TestStep::Smoke => "smoke",
         TestStep::Faults => "faults",
         TestStep::Matrix => MATRIX,
+        TestStep::Hosts => HOSTS,
     }
 }
 
@@ -101,6 +106,7 @@ impl Session<'_> {
             TestStep::Smoke => self.smoke(),
             TestStep::Faults => self.cargo(step, &faults_arguments(find_program("cargo-nextest").is_some())),
             TestStep::Matrix => self.matrix(),
+            TestStep::Hosts => self.hosts(),
         };
         if interrupt::requested().is_some() {
             return result.map(|_| ());
@@ -159,8 +165,7 @@ impl Session<'_> {
     ) -> anyhow::Result<Result<(), Failed>> {
         let stage = name(step);
         let sink = self.ui.sink();
-        let log = self.settings.state_dir.join("logs").join(format!("test-{stage}.log"));
-        std::fs::create_dir_all(log.parent().unwrap_or(&log))?;
+        let log = self.log(stage)?;
         let started = Instant::now();
         sink(Event::StageStarted { stage });
         let (mut closing, mut not_run) = (Vec::new(), Vec::new());
@@ -202,6 +207,58 @@ impl Session<'_> {
             return Err(CommandError::new(code, "the smoke suite failed").into());
         }
         self.cargo(TestStep::Matrix, &matrix_arguments(find_program("cargo-nextest").is_some()))
+    }
+
+    /// Each kind of machine prepared by `doctor --yes`; `false` where none can be made.
+    fn hosts(&mut self) -> anyhow::Result<bool> {
+        if let Some(reason) = hosts::not_run() {
+            self.not_run.push(format!("{HOSTS}: {reason}"));
+            return Ok(false);
+        }
+        let (mut rows, mut failed) = (Vec::new(), Vec::new());
+        for kind in hosts::KINDS {
+            let started = Instant::now();
+            let result = self.host(kind)?;
+            if result.is_err() {
+                failed.push(kind.name);
+            }
+            let (Ok(text) | Err(text)) = result;
+            rows.push(hosts::row(kind, &text, started.elapsed()));
+        }
+        self.ui.table(hosts::HEADERS, &rows);
+        if failed.is_empty() {
+            return Ok(true);
+        }
+        Err(CommandError::new(
+            Code::CheckFailed,
+            format!("machines that were not prepared: {}", failed.join(", ")),
+        )
+        .into())
+    }
+
+    /// The last line that one machine's check printed.
+    fn host(&self, kind: &hosts::Kind) -> anyhow::Result<Result<String, String>> {
+        let (stage, sink) = (kind.name, self.ui.sink());
+        let log = self.log(&format!("{HOSTS}-{stage}"))?;
+        let started = Instant::now();
+        sink(Event::StageStarted { stage });
+        let mut last = String::new();
+        let result = hosts::command(&self.settings.root, kind).log_file(&log).run(&mut |line| {
+            sink(Event::StageOutput { stage, line: line.text });
+            line.text.trim().clone_into(&mut last);
+        });
+        interrupt::check()?;
+        if result.is_ok() {
+            sink(Event::StageFinished { stage, elapsed: started.elapsed(), outcome: Outcome::Built });
+        }
+        Ok(result.map(|_| last.clone()).map_err(|_| format!("{last}; all of it: {log}")))
+    }
+
+    /// Where the output of a step goes.
+    fn log(&self, step: &str) -> anyhow::Result<Utf8PathBuf> {
+        let log = self.settings.state_dir.join("logs").join(format!("test-{step}.log"));
+        std::fs::create_dir_all(log.parent().unwrap_or(&log))?;
+        Ok(log)
     }
 
     /// Why nothing runs under KVM here.
@@ -351,7 +408,7 @@ mod tests {
             [TestStep::Format, TestStep::Unit]
         );
         assert_eq!(steps(&[]).len(), 6);
-        assert!(!steps(&[]).contains(&TestStep::Matrix));
+        assert!(!steps(&[]).contains(&TestStep::Matrix) && !steps(&[]).contains(&TestStep::Hosts));
         assert_eq!(steps(&[TestStep::Matrix, TestStep::Unit]), [TestStep::Unit, TestStep::Matrix]);
     }
 
