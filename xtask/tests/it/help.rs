@@ -322,7 +322,7 @@ fn test_help() {
 
             Arguments:
               [STEP]...
-                      Steps to run, always in this order [default: all except matrix]
+                      Steps to run, always in this order [default: all except matrix and hosts]
 
                       Possible values:
                       - format: Check the format with rustfmt
@@ -332,6 +332,7 @@ fn test_help() {
                       - smoke:  Build, boot and smoke-test one real image
                       - faults: Break that image and its builds in many ways
                       - matrix: Smoke-test every row of the matrix, and break installations
+                      - hosts:  Machines of several kinds, each prepared by `doctor --yes` alone
 
             Options:
               -h, --help
