@@ -1,9 +1,9 @@
 //! `cargo xtask test`: every test, and at the end what this host could not run.
 
+mod cargo;
 mod flake;
 mod hosts;
 
-use std::env;
 use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
@@ -101,10 +101,14 @@ impl Session<'_> {
                 let arguments = ["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"];
                 self.tool("clippy", step, &arguments)
             }
-            TestStep::Unit => self.cargo(step, unit_arguments(find_program("cargo-nextest").is_some())),
+            TestStep::Unit => {
+                self.cargo(step, cargo::unit_arguments(find_program("cargo-nextest").is_some()))
+            }
             TestStep::Flake => self.flake(),
             TestStep::Smoke => self.smoke(),
-            TestStep::Faults => self.cargo(step, &faults_arguments(find_program("cargo-nextest").is_some())),
+            TestStep::Faults => {
+                self.cargo(step, &cargo::faults_arguments(find_program("cargo-nextest").is_some()))
+            }
             TestStep::Matrix => self.matrix(),
             TestStep::Hosts => self.hosts(),
         };
@@ -124,7 +128,7 @@ impl Session<'_> {
 
     /// A step by a part of the toolchain that may not be installed; `false` where it is not.
     fn tool(&mut self, component: &str, step: TestStep, arguments: &[&str]) -> anyhow::Result<bool> {
-        if cargo().args([arguments[0], "--version"]).output().is_err() {
+        if cargo::cargo().args([arguments[0], "--version"]).output().is_err() {
             interrupt::check()?;
             let step = name(step);
             self.not_run.push(format!("{step}: {component} is missing; rustup component add {component}"));
@@ -135,8 +139,8 @@ impl Session<'_> {
 
     fn cargo(&mut self, step: TestStep, arguments: &[&str]) -> anyhow::Result<bool> {
         let has_nextest = find_program("cargo-nextest").is_some();
-        let cargo = cargo().args(arguments.iter().copied()).env("CARGO_TERM_COLOR", "never");
-        match self.logged(step, cargo, &|line| is_closing(line, has_nextest))? {
+        let cargo = cargo::cargo().args(arguments.iter().copied()).env("CARGO_TERM_COLOR", "never");
+        match self.logged(step, cargo, &|line| cargo::is_closing(line, has_nextest))? {
             Ok(()) => Ok(true),
             Err(failed) => Err(failed.failure(step)),
         }
@@ -206,7 +210,7 @@ impl Session<'_> {
         if code != Code::Ok {
             return Err(CommandError::new(code, "the smoke suite failed").into());
         }
-        self.cargo(TestStep::Matrix, &matrix_arguments(find_program("cargo-nextest").is_some()))
+        self.cargo(TestStep::Matrix, &cargo::matrix_arguments(find_program("cargo-nextest").is_some()))
     }
 
     /// Each kind of machine prepared by `doctor --yes`; `false` where none can be made.
@@ -319,68 +323,6 @@ fn table(ended: &[(TestStep, Ending, Duration)]) -> Vec<Vec<String>> {
     ended.iter().map(row).chain([vec!["all".to_owned(), String::new(), time(whole)]]).collect()
 }
 
-/// cargo, as the one that runs us is called.
-fn cargo() -> Cmd {
-    Cmd::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-}
-
-/// Passing tests' output is asked for because it says what they could not run.
-fn unit_arguments(has_nextest: bool) -> &'static [&'static str] {
-    if has_nextest {
-        &[
-            "nextest",
-            "run",
-            "--workspace",
-            "--no-fail-fast",
-            "--success-output=immediate",
-            "--failure-output=final",
-        ]
-    } else {
-        &["test", "--workspace", "--no-fail-fast", "--", "--show-output"]
-    }
-}
-
-/// One at a time: each builds or boots, and two at once only slow each other down.
-fn faults_arguments(has_nextest: bool) -> Vec<&'static str> {
-    if has_nextest {
-        vec![
-            "nextest",
-            "run",
-            "--package",
-            "xtask",
-            "--test",
-            "slow",
-            "--test-threads=1",
-            "--no-fail-fast",
-            "--success-output=immediate",
-        ]
-    } else {
-        vec![
-            "test",
-            "--package",
-            "xtask",
-            "--test",
-            "slow",
-            "--no-fail-fast",
-            "--",
-            "--test-threads=1",
-            "--show-output",
-        ]
-    }
-}
-
-/// Those of the same tests that take too long for every run.
-fn matrix_arguments(has_nextest: bool) -> Vec<&'static str> {
-    let mut arguments = faults_arguments(has_nextest);
-    arguments.push(if has_nextest { "--run-ignored=only" } else { "--ignored" });
-    arguments
-}
-
-/// The line that nextest closes with, or those of libtest, which nextest prints of every single test too.
-fn is_closing(line: &str, has_nextest: bool) -> bool {
-    line.trim_start().starts_with(if has_nextest { "Summary [" } else { "test result: " })
-}
-
 /// A step's command that failed.
 struct Failed {
     error: Error,
@@ -420,14 +362,5 @@ mod tests {
         ];
         let rows: Vec<String> = table(&ended).iter().map(|row| row.join("|")).collect();
         assert_eq!(rows, ["unit|passed|1 min 15 s", "flake|not run|0 min 05 s", "all||1 min 20 s"]);
-    }
-
-    #[test]
-    fn closing_lines_of_both_runners_are_known() {
-        let summary = "     Summary [   3.1s] 120 tests run: 120 passed, 0 skipped";
-        let result = "test result: ok. 44 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out";
-        assert!(is_closing(summary, true) && !is_closing(result, true));
-        assert!(is_closing(result, false) && !is_closing(summary, false));
-        assert!(!is_closing("test host::plan::tests::root_needs_no_sudo ... ok", false));
     }
 }

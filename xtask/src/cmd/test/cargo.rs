@@ -1,0 +1,81 @@
+//! The command lines of cargo, with and without cargo-nextest, and the lines that their runners close with.
+
+use std::env;
+
+use rave_process::Cmd;
+
+/// cargo, as the one that runs us is called.
+pub(super) fn cargo() -> Cmd {
+    Cmd::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// Passing tests' output is asked for because it says what they could not run.
+pub(super) fn unit_arguments(has_nextest: bool) -> &'static [&'static str] {
+    if has_nextest {
+        &[
+            "nextest",
+            "run",
+            "--workspace",
+            "--no-fail-fast",
+            "--success-output=immediate",
+            "--failure-output=final",
+        ]
+    } else {
+        &["test", "--workspace", "--no-fail-fast", "--", "--show-output"]
+    }
+}
+
+/// One at a time: each builds or boots, and two at once only slow each other down.
+pub(super) fn faults_arguments(has_nextest: bool) -> Vec<&'static str> {
+    if has_nextest {
+        vec![
+            "nextest",
+            "run",
+            "--package",
+            "xtask",
+            "--test",
+            "slow",
+            "--test-threads=1",
+            "--no-fail-fast",
+            "--success-output=immediate",
+        ]
+    } else {
+        vec![
+            "test",
+            "--package",
+            "xtask",
+            "--test",
+            "slow",
+            "--no-fail-fast",
+            "--",
+            "--test-threads=1",
+            "--show-output",
+        ]
+    }
+}
+
+/// Those of the same tests that take too long for every run.
+pub(super) fn matrix_arguments(has_nextest: bool) -> Vec<&'static str> {
+    let mut arguments = faults_arguments(has_nextest);
+    arguments.push(if has_nextest { "--run-ignored=only" } else { "--ignored" });
+    arguments
+}
+
+/// The line that nextest closes with, or those of libtest, which nextest prints of every single test too.
+pub(super) fn is_closing(line: &str, has_nextest: bool) -> bool {
+    line.trim_start().starts_with(if has_nextest { "Summary [" } else { "test result: " })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closing_lines_of_both_runners_are_known() {
+        let summary = "     Summary [   3.1s] 120 tests run: 120 passed, 0 skipped";
+        let result = "test result: ok. 44 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out";
+        assert!(is_closing(summary, true) && !is_closing(result, true));
+        assert!(is_closing(result, false) && !is_closing(summary, false));
+        assert!(!is_closing("test host::plan::tests::root_needs_no_sudo ... ok", false));
+    }
+}
