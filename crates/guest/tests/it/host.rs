@@ -73,9 +73,9 @@ pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
     listeners.map(|listener| listener.local_addr().unwrap().port())
 }
 
-/// Polls until `check` returns something, at most 20 s.
+/// Polls until `check` returns something, at most a minute: a busy host takes its time.
 pub(crate) fn wait_for<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     let mut pause = Duration::from_millis(2);
     while Instant::now() < deadline {
         if let Some(found) = check() {
@@ -84,7 +84,7 @@ pub(crate) fn wait_for<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(100));
     }
-    panic!("{what} did not come about within 20 s");
+    panic!("{what} did not happen within 60 s");
 }
 
 /// Writes every file of a guest below `root`.
