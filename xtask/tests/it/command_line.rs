@@ -166,7 +166,7 @@ fn another_file_system_takes_what_has_room_on_it_and_the_size_that_is_needed_is_
     };
     let ran = convert("32m", "raw,vmware");
     if ran.stderr.contains("unshare failed") || ran.stderr.contains("permission denied") {
-        eprintln!("not run: this host allows no mount in a namespace");
+        eprintln!("NOT RUN: a full file system: this host allows no mount in a namespace");
         return;
     }
     assert_eq!(ran.code, 0, "{}", ran.stderr);
