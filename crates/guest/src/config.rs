@@ -21,7 +21,7 @@ pub struct GuestConfig {
     /// True: SSH takes keys only. False: the user may also log in with a password.
     pub hardened: bool,
     /// The ports that the services listen on inside the guest.
-    pub services: Services,
+    pub services: GuestPorts,
     /// Variables for the user's shells and for the services, in order.
     pub environment: Vec<(String, String)>,
     /// The folder with the npm tools' `node_modules` and `bin`.
@@ -36,9 +36,9 @@ pub struct GuestConfig {
     pub version: String,
 }
 
-/// TCP ports inside the guest.
+/// The TCP ports of the services inside the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Services {
+pub struct GuestPorts {
     /// Vibe Kanban.
     pub kanban: u16,
     /// Claude Code Router.
@@ -49,14 +49,15 @@ pub struct Services {
     pub ssh: u16,
 }
 
-impl Services {
-    /// The port of a service by its name in `rave.toml`; SSH's where there is no such service.
-    pub fn port(&self, name: &str) -> u16 {
-        match name {
-            "kanban" => self.kanban,
-            "router" => self.router,
-            "gateway" => self.gateway,
-            _ => self.ssh,
+impl GuestPorts {
+    /// The port of a service by its name in `rave.toml`.
+    pub fn get(&self, service: &str) -> Option<u16> {
+        match service {
+            "kanban" => Some(self.kanban),
+            "router" => Some(self.router),
+            "gateway" => Some(self.gateway),
+            "ssh" => Some(self.ssh),
+            _ => None,
         }
     }
 }
@@ -95,7 +96,7 @@ impl Default for GuestConfig {
             home: "/home/agent".into(),
             host_name: "rave".into(),
             hardened: false,
-            services: Services { kanban: 3000, router: 3456, gateway: 3002, ssh: 22 },
+            services: GuestPorts { kanban: 3000, router: 3456, gateway: 3002, ssh: 22 },
             environment: Vec::new(),
             tools: "/opt/rave/tools".into(),
             authorized_keys: Vec::new(),
@@ -108,6 +109,15 @@ impl Default for GuestConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_service_has_a_port_and_nothing_else_has() {
+        let ports = GuestConfig::default().services;
+        for service in crate::assets::SERVICES {
+            assert!(ports.get(service.name).is_some(), "{}", service.name);
+        }
+        assert_eq!(ports.get("sshd"), None);
+    }
 
     #[test]
     fn json_round_trip_keeps_every_field() {

@@ -2,10 +2,10 @@
 
 use camino::Utf8Path;
 use rave_image::Manifest;
-use rave_spec::Format;
+use rave_spec::{Format, Service, ServiceName};
 use rave_vm::machine::{DiskExtent, Display, Firmware, Overlay};
-use rave_vm::ports::PortPolicy;
-use rave_vm::sandbox::{Hardware, LaunchConfig, ServicePort};
+use rave_vm::ports::{PortPolicy, PortRequest};
+use rave_vm::sandbox::{Hardware, LaunchConfig};
 
 use crate::settings::Settings;
 
@@ -39,7 +39,7 @@ pub fn machine<'a>(
     settings: &'a Settings,
     run_root: &'a Utf8Path,
     found: Found<'a>,
-    services: &'a [ServicePort],
+    services: &'a [PortRequest],
 ) -> anyhow::Result<LaunchConfig<'a>> {
     let vm = settings.spec.spec.vm;
     Ok(LaunchConfig {
@@ -59,17 +59,22 @@ pub fn machine<'a>(
     })
 }
 
-/// Each service on the port that `host` chooses, knowing rave.toml's. The ports in the guest are the image's own, also
-/// where rave.toml has others by now.
+/// Each service on the host's port that `policy` chooses, knowing rave.toml's. The ports in the guest are the image's own:
+/// rave.toml may have changed since.
 pub fn services(
     settings: &Settings,
     manifest: &Manifest,
-    host: impl Fn(u16) -> PortPolicy,
-) -> Vec<ServicePort> {
-    let service = |(name, service): (rave_spec::ServiceName, rave_spec::Service)| ServicePort {
-        name: name.to_string(),
-        guest: manifest.guest.services.port(name.as_str()),
-        host: host(service.host.get()),
+    policy: impl Fn(ServiceName, u16) -> PortPolicy,
+) -> Vec<PortRequest> {
+    let guest = manifest.guest.services;
+    let request = |(name, service): (ServiceName, Service)| {
+        let guest = match name {
+            ServiceName::Kanban => guest.kanban,
+            ServiceName::Router => guest.router,
+            ServiceName::Gateway => guest.gateway,
+            ServiceName::Ssh => guest.ssh,
+        };
+        PortRequest::new(name.as_str(), guest, policy(name, service.host.get()))
     };
-    settings.spec.spec.services.iter().map(service).collect()
+    settings.spec.spec.services.iter().map(request).collect()
 }

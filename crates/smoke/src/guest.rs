@@ -1,28 +1,17 @@
 //! The guest that is checked, and what is expected of it.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
 use rave_guest::config::GuestConfig;
-use rave_vm::machine::Forward;
+use rave_vm::ports::PortForward;
 use rave_vm::ssh::{Output, Ssh};
 use rave_vm::{Instance, Ready};
 
 use crate::http;
 use crate::poll::{self, Problem, Seen};
-
-/// A service's forwarded port.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Port {
-    /// The service, as in `rave.toml`.
-    pub service: String,
-    /// The host's address that is forwarded.
-    pub host: IpAddr,
-    /// The host's port.
-    pub number: u16,
-}
 
 /// What must hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,18 +30,6 @@ pub struct Expected {
     pub host_keys: Vec<String>,
     /// The id of the present boot.
     pub boot_id: String,
-}
-
-impl Port {
-    /// Those that a machine forwards.
-    pub fn all(instance: &Instance) -> Vec<Self> {
-        let port = |forward: &Forward| Self {
-            service: forward.name.clone(),
-            host: forward.bind,
-            number: forward.host,
-        };
-        instance.machine().forwards.iter().map(port).collect()
-    }
 }
 
 impl Expected {
@@ -96,7 +73,7 @@ pub struct Guest {
     /// The way in.
     pub ssh: Ssh,
     /// The services' forwarded ports.
-    pub ports: Vec<Port>,
+    pub ports: Vec<PortForward>,
     /// What must hold.
     pub expected: Expected,
     /// How long things may take.
@@ -114,7 +91,7 @@ impl Guest {
         let port = self.ports.iter().find(|port| port.service == service);
         let port =
             port.ok_or_else(|| Problem::CouldNotRun(format!("the port of {service} is not forwarded")))?;
-        Ok(http::address(port.host, port.number))
+        Ok(http::address(port.bind, port.host))
     }
 
     pub(crate) fn instance(&mut self) -> Result<&mut Instance, Problem> {

@@ -16,4 +16,4 @@ pub mod screen;
 pub mod serial;
 pub mod suite;
 
-pub use guest::{Expected, Guest, Limits, Port};
+pub use guest::{Expected, Guest, Limits};

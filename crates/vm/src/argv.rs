@@ -3,18 +3,15 @@
 use camino::Utf8Path;
 
 use crate::accel::{Accelerator, Engine};
-use crate::machine::{
-    Arch, Clock, Display, DisplayServer, Firmware, Forward, Interface, Machine, Overlay, VNC_BASE,
-};
-use crate::qemu::Version;
+use crate::machine::{Arch, Clock, Display, DisplayServer, Firmware, Interface, Machine, Overlay, VNC_BASE};
+use crate::ports::PortForward;
 
 /// Name of the virtio-serial port on which the guest tells how far it is.
 use rave_guest::protocol::PORT_NAME;
 
 /// The arguments of QEMU for this machine, without the program itself.
-///
-/// `version` is for arguments that differ between releases; those used here mean the same from [`crate::qemu::OLDEST`] on.
-pub fn qemu_argv(machine: &Machine, engine: Engine, _version: &Version) -> Vec<String> {
+/// They mean the same from [`crate::qemu::OLDEST`] on.
+pub fn qemu_argv(machine: &Machine, engine: Engine) -> Vec<String> {
     let mut argv = Argv::default();
     base(&mut argv, machine);
     acceleration(&mut argv, engine);
@@ -176,7 +173,7 @@ fn kernel(argv: &mut Argv, machine: &Machine) {
 fn network(argv: &mut Argv, machine: &Machine) {
     let Some(nic) = machine.network else { return };
     let forward =
-        |forward: &Forward| format!(",hostfwd=tcp:{}:{}-:{}", forward.bind, forward.host, forward.guest);
+        |forward: &PortForward| format!(",hostfwd=tcp:{}:{}-:{}", forward.bind, forward.host, forward.guest);
     let forwards = machine.forwards.iter().map(forward).collect::<Vec<_>>().concat();
     argv.add("-netdev", format!("user,id=net{forwards}"));
     // No option ROM: the machine never boots from the network, and loading iPXE takes time.

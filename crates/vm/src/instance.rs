@@ -13,8 +13,8 @@ use crate::argv::qemu_argv;
 use crate::boot::stage_detector::DeadEnd;
 use crate::boot::watch::{POLL, Watch};
 use crate::boot::{BootFailure, BootStage, Cause, Timeline};
-use crate::machine::{Machine, WhenTaken};
-use crate::ports::{self, PortPolicy, PortRequest};
+use crate::machine::Machine;
+use crate::ports::{self, PortPolicy};
 use crate::prepare::{prepare, remove};
 use crate::qemu::Qemu;
 use crate::qmp::Client;
@@ -250,12 +250,10 @@ fn launch(
         attempts += 1;
         match start(&machine, engine, qemu) {
             Err(Error::PortTaken(taken)) if attempts < PORT_ATTEMPTS => {
-                let forward = machine.forwards.iter_mut().find(|forward| forward.name == taken.name);
+                let forward = machine.forwards.iter_mut().find(|forward| forward.service == taken.service);
                 match forward {
-                    Some(forward) if forward.when_taken == WhenTaken::PickAnother => {
-                        let want =
-                            PortRequest { name: taken.name, bind: forward.bind, want: PortPolicy::Auto };
-                        forward.host = ports::resolve(&[want])?[0].port;
+                    Some(forward) if !matches!(forward.policy, PortPolicy::Fixed(_)) => {
+                        forward.host = ports::host_port(&forward.service, PortPolicy::Auto)?;
                     }
                     _ => return Err(taken.into()),
                 }
@@ -273,7 +271,7 @@ fn start(machine: &Machine, engine: Engine, qemu: &Qemu) -> Result<(Child, Clien
     remove(socket)?;
     let watch = Watch::of_start(&machine.files);
     let command = Cmd::new(qemu.program.as_std_path())
-        .args(qemu_argv(machine, engine, &qemu.version))
+        .args(qemu_argv(machine, engine))
         .log_file(machine.files.run_dir.join("qemu.log").as_std_path())
         // Ctrl-C reaches the caller, who powers the guest off in order.
         .survives_interrupt();
@@ -300,7 +298,7 @@ fn died(machine: &Machine, child: &Child, status: Status) -> Error {
     let tail = child.tail();
     match refused_forward(&tail).and_then(|port| machine.forwards.iter().find(|forward| forward.host == port))
     {
-        Some(forward) => ports::taken_meanwhile(&forward.name, forward.host).into(),
+        Some(forward) => ports::taken_meanwhile(&forward.service, forward.host).into(),
         None => Error::QemuDied { command: child.command(), status, tail },
     }
 }

@@ -3,10 +3,10 @@
 mod disk;
 mod display;
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
+
+use crate::ports::PortForward;
 
 pub use disk::{Disk, DiskExtent, DiskFormat, ExtraDisk, Interface};
 pub use display::{Display, DisplayServer, Password, VNC_BASE};
@@ -51,7 +51,7 @@ pub struct Machine {
     /// The network card behind QEMU's user network; without it there are no forwards either.
     pub network: Option<Nic>,
     /// Guest ports that the host can reach.
-    pub forwards: Vec<Forward>,
+    pub forwards: Vec<PortForward>,
     /// What the user sees.
     pub display: Display,
     /// Shares the guest's clipboard with a display that has one, other than SPICE, which always does: QEMU stands in for
@@ -91,9 +91,9 @@ impl Machine {
         }
     }
 
-    /// The forward of this name.
-    pub fn forward(&self, name: &str) -> Option<&Forward> {
-        self.forwards.iter().find(|forward| forward.name == name)
+    /// The forward that leads to this service.
+    pub fn forward(&self, service: &str) -> Option<&PortForward> {
+        self.forwards.iter().find(|forward| forward.service == service)
     }
 }
 
@@ -153,38 +153,6 @@ pub enum Overlay {
     Keep(Utf8PathBuf),
     /// Into the artifact itself.
     None,
-}
-
-/// A port of the guest that the host can reach.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Forward {
-    /// The service's name in `rave.toml`.
-    pub name: String,
-    /// The host's address that listens.
-    pub bind: IpAddr,
-    /// The host's port.
-    pub host: u16,
-    /// The guest's port.
-    pub guest: u16,
-    /// What to do when somebody takes the host's port before QEMU does.
-    pub when_taken: WhenTaken,
-}
-
-impl Forward {
-    /// A forward from the loopback address whose port nobody may take.
-    pub fn new(name: impl Into<String>, host: u16, guest: u16) -> Self {
-        let bind = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        Self { name: name.into(), bind, host, guest, when_taken: WhenTaken::Fail }
-    }
-}
-
-/// What to do about a port that was free when looked at and taken when QEMU asked for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum WhenTaken {
-    /// Say so: the user asked for this port.
-    Fail,
-    /// Take another free one.
-    PickAnother,
 }
 
 /// A systemd credential. Its value reaches QEMU in a file of mode 0600, never on the command line.

@@ -1,49 +1,87 @@
 //! Host ports for a machine's services: the fixed ones, or free ones, or the names of those who hold them.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+
+use serde::{Deserialize, Serialize};
 
 use crate::owner::{self, Owner};
 
-/// What is wanted for one service.
+/// A service of the guest that the host is to reach.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortRequest {
-    /// The service's name.
-    pub name: String,
+    /// The service's name in `rave.toml`.
+    pub service: String,
     /// The host's address that will listen.
     pub bind: IpAddr,
-    /// Which port.
-    pub want: PortPolicy,
+    /// The service's port in the guest.
+    pub guest: u16,
+    /// Which port of the host.
+    pub policy: PortPolicy,
 }
 
-/// Which port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+impl PortRequest {
+    /// A request on the loopback address.
+    pub fn new(service: impl Into<String>, guest: u16, policy: PortPolicy) -> Self {
+        Self { service: service.into(), bind: Ipv4Addr::LOCALHOST.into(), guest, policy }
+    }
+}
+
+/// Which port of the host a service gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PortPolicy {
     /// This one.
     Fixed(u16),
-    /// This one, or where it is taken a free one.
+    /// This one, or a free one where it is taken.
     FixedOrFree(u16),
     /// A free one.
     Auto,
 }
 
-/// The port that a service gets.
+/// A port of the host that leads to a service of the guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortForward {
+    /// The service's name in `rave.toml`.
+    pub service: String,
+    /// The host's address that listens.
+    pub bind: IpAddr,
+    /// The host's port.
+    pub host: u16,
+    /// The service's port in the guest.
+    pub guest: u16,
+    /// Which port was asked for: it decides what happens when another process takes this one before QEMU does.
+    pub policy: PortPolicy,
+}
+
+impl PortForward {
+    /// A forward from the loopback address whose port is fixed.
+    pub fn new(service: impl Into<String>, host: u16, guest: u16) -> Self {
+        PortRequest::new(service, guest, PortPolicy::Fixed(host)).on(host)
+    }
+}
+
+impl PortRequest {
+    fn on(self, host: u16) -> PortForward {
+        let Self { service, bind, guest, policy } = self;
+        PortForward { service, bind, host, guest, policy }
+    }
+}
+
+/// The ports that a machine's services get.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolved {
-    /// The service's name.
-    pub name: String,
-    /// The host's port.
-    pub port: u16,
-    /// The port that was wanted and is taken, with its owner.
-    pub fell_back_from: Option<PortTaken>,
+    /// A forward for each request, in the same order.
+    pub forwards: Vec<PortForward>,
+    /// The ports that were asked for and are taken, where a free one was found instead.
+    pub taken: Vec<PortTaken>,
 }
 
 /// A port that somebody else holds, or that may not be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("port {port} for {name} {}", Why(.reason))]
+#[error("port {port} for {service} {}", Why(.reason))]
 pub struct PortTaken {
     /// The service's name.
-    pub name: String,
+    pub service: String,
     /// The port.
     pub port: u16,
     /// Why it cannot be had.
@@ -53,7 +91,7 @@ pub struct PortTaken {
 impl PortTaken {
     /// What to do next.
     pub fn remedy(&self) -> String {
-        format!("choose another port: --port {}=auto", self.name)
+        format!("choose another port: --port {}=auto", self.service)
     }
 }
 
@@ -90,20 +128,26 @@ impl fmt::Display for Why<'_> {
 /// Finds a port for each request, all different from each other.
 ///
 /// A port may be taken between this look and QEMU's own; [`crate::Instance::boot`] sees that.
-pub fn resolve(requests: &[PortRequest]) -> Result<Vec<Resolved>, PortTaken> {
+pub fn resolve(requests: &[PortRequest]) -> Result<Resolved, PortTaken> {
     // The listeners stay open until all have a port, so that no port is given twice; the fixed ones come first, so that
     // none is given away as a free one.
-    let mut held: Vec<Option<(TcpListener, Resolved)>> = requests.iter().map(|_| None).collect();
+    let mut held: Vec<Option<(TcpListener, u16)>> = requests.iter().map(|_| None).collect();
+    let mut all_taken = Vec::new();
     for (slot, request) in held.iter_mut().zip(requests) {
-        let (port, or_free) = match request.want {
+        let (port, or_free) = match request.policy {
             PortPolicy::Fixed(port) => (port, false),
             PortPolicy::FixedOrFree(port) => (port, true),
             PortPolicy::Auto => continue,
         };
-        match (listen(request, port), or_free) {
-            (Ok(listener), _) => *slot = Some((listener, resolved(request, port, None))),
-            (Err(_), true) => {}
-            (Err(error), false) => return Err(taken(request, port, &error, requests)),
+        match listen(request, port) {
+            Ok(listener) => *slot = Some((listener, port)),
+            Err(error) => {
+                let taken = taken(request, port, &error, requests);
+                if !or_free {
+                    return Err(taken);
+                }
+                all_taken.push(taken);
+            }
         }
     }
     for (slot, request) in held.iter_mut().zip(requests) {
@@ -111,23 +155,20 @@ pub fn resolve(requests: &[PortRequest]) -> Result<Vec<Resolved>, PortTaken> {
             *slot = Some(free(request, requests)?);
         }
     }
-    Ok(held.into_iter().flatten().map(|(_, resolved)| resolved).collect())
+    let forwards =
+        held.into_iter().flatten().zip(requests).map(|((_, port), request)| request.clone().on(port));
+    Ok(Resolved { forwards: forwards.collect(), taken: all_taken })
 }
 
-fn free(request: &PortRequest, all: &[PortRequest]) -> Result<(TcpListener, Resolved), PortTaken> {
-    let fell_back_from = match request.want {
-        PortPolicy::FixedOrFree(port) => {
-            listen(request, port).err().map(|error| taken(request, port, &error, all))
-        }
-        PortPolicy::Fixed(_) | PortPolicy::Auto => None,
-    };
+/// Finds one port of the host, for something that is no service of the guest.
+pub fn host_port(name: &str, policy: PortPolicy) -> Result<u16, PortTaken> {
+    resolve(&[PortRequest::new(name, 0, policy)]).map(|resolved| resolved.forwards[0].host)
+}
+
+fn free(request: &PortRequest, all: &[PortRequest]) -> Result<(TcpListener, u16), PortTaken> {
     let listener = listen(request, 0).map_err(|error| taken(request, 0, &error, all))?;
     let port = listener.local_addr().map_err(|error| taken(request, 0, &error, all))?.port();
-    Ok((listener, resolved(request, port, fell_back_from)))
-}
-
-fn resolved(request: &PortRequest, port: u16, fell_back_from: Option<PortTaken>) -> Resolved {
-    Resolved { name: request.name.clone(), port, fell_back_from }
+    Ok((listener, port))
 }
 
 /// Listens as QEMU will. The standard library sets `SO_REUSEADDR`, as QEMU's user network does, so that connections that
@@ -138,29 +179,28 @@ fn listen(request: &PortRequest, port: u16) -> std::io::Result<TcpListener> {
 
 fn taken(request: &PortRequest, port: u16, error: &std::io::Error, all: &[PortRequest]) -> PortTaken {
     let twin = all.iter().find(|other| {
-        other.name != request.name
-            && matches!(other.want, PortPolicy::Fixed(wanted) | PortPolicy::FixedOrFree(wanted) if wanted == port)
+        other.service != request.service
+            && matches!(other.policy, PortPolicy::Fixed(wanted) | PortPolicy::FixedOrFree(wanted) if wanted == port)
     });
     let reason = match (error.kind(), twin) {
-        (std::io::ErrorKind::AddrInUse, Some(twin)) => TakenReason::WantedTwice { by: twin.name.clone() },
+        (std::io::ErrorKind::AddrInUse, Some(twin)) => TakenReason::WantedTwice { by: twin.service.clone() },
         (std::io::ErrorKind::AddrInUse, None) => TakenReason::InUse(owner::of_port(port)),
         _ => TakenReason::Refused { reason: error.to_string().to_lowercase() },
     };
-    PortTaken { name: request.name.clone(), port, reason }
+    PortTaken { service: request.service.clone(), port, reason }
 }
 
 /// That a port was taken after it had been found free; `owner` is looked up now.
-pub(crate) fn taken_meanwhile(name: &str, port: u16) -> PortTaken {
-    PortTaken { name: name.to_owned(), port, reason: TakenReason::InUse(owner::of_port(port)) }
+pub(crate) fn taken_meanwhile(service: &str, port: u16) -> PortTaken {
+    PortTaken { service: service.to_owned(), port, reason: TakenReason::InUse(owner::of_port(port)) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::Ipv4Addr;
 
-    fn request(name: &str, want: PortPolicy) -> PortRequest {
-        PortRequest { name: name.into(), bind: Ipv4Addr::LOCALHOST.into(), want }
+    fn request(service: &str, policy: PortPolicy) -> PortRequest {
+        PortRequest::new(service, 80, policy)
     }
 
     fn somebody() -> (TcpListener, u16) {
@@ -192,15 +232,24 @@ mod tests {
     fn a_wish_falls_back_to_a_free_port_and_says_from_what() {
         let (_listener, port) = somebody();
         let resolved = resolve(&[request("kanban", PortPolicy::FixedOrFree(port))]).unwrap();
-        assert_ne!(resolved[0].port, port);
-        assert_eq!(resolved[0].fell_back_from.as_ref().map(|taken| taken.port), Some(port));
+        assert_ne!(resolved.forwards[0].host, port);
+        assert_eq!(resolved.taken.iter().map(|taken| taken.port).collect::<Vec<_>>(), [port]);
     }
 
     #[test]
     fn a_free_wish_is_granted() {
         let port = free_port();
         let resolved = resolve(&[request("kanban", PortPolicy::FixedOrFree(port))]).unwrap();
-        assert_eq!((resolved[0].port, &resolved[0].fell_back_from), (port, &None));
+        assert_eq!(
+            resolved,
+            Resolved {
+                forwards: vec![PortForward {
+                    policy: PortPolicy::FixedOrFree(port),
+                    ..PortForward::new("kanban", port, 80)
+                }],
+                taken: Vec::new()
+            }
+        );
     }
 
     #[test]
@@ -209,9 +258,10 @@ mod tests {
         let mut requests: Vec<_> = (0..50).map(|n| request(&format!("s{n}"), PortPolicy::Auto)).collect();
         requests.push(request("fixed", PortPolicy::Fixed(port)));
         let resolved = resolve(&requests).unwrap();
-        let different: std::collections::BTreeSet<u16> = resolved.iter().map(|one| one.port).collect();
+        let different: std::collections::BTreeSet<u16> =
+            resolved.forwards.iter().map(|one| one.host).collect();
         assert_eq!(different.len(), 51);
-        assert_eq!((resolved[50].name.as_str(), resolved[50].port), ("fixed", port));
+        assert_eq!((resolved.forwards[50].service.as_str(), resolved.forwards[50].host), ("fixed", port));
     }
 
     #[test]

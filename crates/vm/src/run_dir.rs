@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::files::write_atomically;
-use crate::machine::{Files, Forward, Machine};
+use crate::machine::{Files, Machine};
+use crate::ports::PortForward;
 use crate::prepare::make_private_dir;
 
 /// A running machine, as its run folder describes it to other processes.
@@ -20,7 +21,7 @@ pub struct InstanceRecord {
     /// QEMU's control socket.
     pub qmp_socket: Utf8PathBuf,
     /// Where its services are.
-    pub forwards: Vec<Forward>,
+    pub forwards: Vec<PortForward>,
 }
 
 impl InstanceRecord {

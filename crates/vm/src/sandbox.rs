@@ -3,20 +3,18 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rave_spec::Format;
+use rave_spec::{Format, ServiceName};
 
 use crate::Error;
 use crate::instance::{Instance, Ready};
 use crate::keys::KeyPair;
-use crate::machine::{
-    Disk, DiskExtent, DiskFormat, Display, Firmware, Forward, Interface, Machine, Nic, Overlay, WhenTaken,
-};
-use crate::ports::{PortPolicy, PortRequest, Resolved, resolve};
+use crate::machine::{Disk, DiskExtent, DiskFormat, Display, Firmware, Interface, Machine, Nic, Overlay};
+use crate::ports::{PortRequest, PortTaken, resolve};
 use crate::prepare::make_private_dir;
 use crate::ssh::Ssh;
 
 /// The forward that leads to the guest's SSH server; as the service is named in `rave.toml`.
-pub const SSH: &str = "ssh";
+pub const SSH: &str = ServiceName::Ssh.as_str();
 
 /// What to boot and how. Every field is a choice of the caller.
 #[derive(Debug, Clone)]
@@ -44,20 +42,9 @@ pub struct LaunchConfig<'a> {
     /// What the user sees.
     pub display: Display,
     /// The services that the host can reach, [`SSH`] among them.
-    pub services: &'a [ServicePort],
+    pub services: &'a [PortRequest],
     /// The guest's user.
     pub user: &'a str,
-}
-
-/// A service of the guest and the host's port for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServicePort {
-    /// Its name in `rave.toml`.
-    pub name: String,
-    /// Its port in the guest.
-    pub guest: u16,
-    /// The host's port.
-    pub host: PortPolicy,
 }
 
 /// A machine that is ready to be booted, with the key that it will let in.
@@ -67,8 +54,8 @@ pub struct Sandbox {
     pub machine: Machine,
     /// The key that is passed to the guest.
     pub key: KeyPair,
-    /// The ports that were found, in the order of the services.
-    pub ports: Vec<Resolved>,
+    /// The ports that were asked for and are taken, where a free one was found instead.
+    pub taken: Vec<PortTaken>,
     user: String,
 }
 
@@ -77,17 +64,10 @@ impl LaunchConfig<'_> {
     pub fn prepare(&self) -> Result<Sandbox, Error> {
         let name = unique(self.label);
         let hardware = self.hardware;
-        let ports = resolve(&self.services.iter().map(request).collect::<Vec<_>>())?;
+        let ports = resolve(self.services)?;
         let run_dir = self.run_root.join(&name);
         make_private_dir(&run_dir)?;
         let key = KeyPair::generate(&run_dir, &name)?;
-        let forwards = self.services.iter().zip(&ports).map(|(service, got)| Forward {
-            when_taken: match service.host {
-                PortPolicy::Fixed(_) => WhenTaken::Fail,
-                PortPolicy::FixedOrFree(_) | PortPolicy::Auto => WhenTaken::PickAnother,
-            },
-            ..Forward::new(&service.name, got.port, service.guest)
-        });
         // What a live session writes stays in its memory.
         let (overlay, disk_mib) = match hardware.interface {
             Interface::Cd => (Overlay::None, None),
@@ -106,12 +86,12 @@ impl LaunchConfig<'_> {
             memory_mib: self.memory_mib,
             cpus: self.cpus,
             network: Some(hardware.nic),
-            forwards: forwards.collect(),
+            forwards: ports.forwards,
             display: self.display.clone(),
             credentials: vec![key.credential()],
             ..Machine::new(name, &run_dir)
         };
-        Ok(Sandbox { machine, key, ports, user: self.user.to_owned() })
+        Ok(Sandbox { machine, key, taken: ports.taken, user: self.user.to_owned() })
     }
 }
 
@@ -128,11 +108,6 @@ impl Sandbox {
         let Machine { name, files, .. } = machine;
         Ssh::pin(&files.run_dir, name, &self.user, address, &self.key, &ready.host_keys)
     }
-}
-
-fn request(service: &ServicePort) -> PortRequest {
-    let bind = std::net::Ipv4Addr::LOCALHOST.into();
-    PortRequest { name: service.name.clone(), bind, want: service.host }
 }
 
 /// The label with this process's id and a number of its own.
@@ -174,8 +149,9 @@ pub fn kept_disk(state_dir: &Utf8Path, label: &str, format: Format) -> Utf8PathB
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ports::PortPolicy;
 
-    fn config<'a>(root: &'a Utf8Path, services: &'a [ServicePort]) -> LaunchConfig<'a> {
+    fn config<'a>(root: &'a Utf8Path, services: &'a [PortRequest]) -> LaunchConfig<'a> {
         LaunchConfig {
             run_root: root,
             label: "test",
@@ -197,12 +173,12 @@ mod tests {
     fn two_sandboxes_beside_each_other_share_no_folder_port_or_key() {
         let folder = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(folder.path()).unwrap();
-        let services = [ServicePort { name: SSH.into(), guest: 22, host: PortPolicy::Auto }];
+        let services = [PortRequest::new(SSH, 22, PortPolicy::Auto)];
         let [one, two] = [(), ()].map(|()| config(root, &services).prepare().unwrap());
         assert_ne!(one.machine.files.run_dir, two.machine.files.run_dir);
         assert_ne!(one.key.public, two.key.public);
         let forward = one.machine.forward(SSH).unwrap();
-        assert_eq!((forward.guest, forward.when_taken), (22, WhenTaken::PickAnother));
+        assert_eq!((forward.guest, forward.policy), (22, PortPolicy::Auto));
         assert_eq!(one.machine.credentials, [one.key.credential()]);
     }
 

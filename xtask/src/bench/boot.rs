@@ -178,7 +178,7 @@ pub(super) fn with_sandbox<T>(
     let out_dir = place.join("out");
     let manifest = rave_image::Manifest::read(&out_dir)?;
     let artifact = manifest.artifact(&out_dir, format)?;
-    let services = request::services(settings, &manifest, |_| PortPolicy::Auto);
+    let services = request::services(settings, &manifest, |_, _| PortPolicy::Auto);
     let (run_root, path) = (run_root(settings), out_dir.join(&artifact.boot_file().name));
     let found = Found { manifest: &manifest, path: &path, format };
     let launch = request::machine(settings, &run_root, found, &services)?;

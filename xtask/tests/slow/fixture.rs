@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use camino::Utf8PathBuf;
 use rave_image::Manifest;
-use rave_smoke::{Expected, Guest, Limits, Port};
+use rave_smoke::{Expected, Guest, Limits};
 use rave_spec::Format;
 use rave_vm::accel::{self, ProbeRequest, ProbeResult};
 use rave_vm::machine::{Arch, Credential, DiskExtent, Display, Firmware, Overlay};
-use rave_vm::ports::PortPolicy;
+use rave_vm::ports::{PortPolicy, PortRequest};
 use rave_vm::qemu::Qemu;
-use rave_vm::sandbox::{Hardware, LaunchConfig, Sandbox, ServicePort};
+use rave_vm::sandbox::{Hardware, LaunchConfig, Sandbox};
 use rave_vm::ssh::Ssh;
 use rave_vm::{Instance, Ready};
 
@@ -48,7 +48,7 @@ impl Fixture {
             accel::probe(&ProbeRequest { qemu: &qemu, cache_dir: &folder, force: None, refresh: false })
                 .unwrap();
         let inside = manifest.guest.services;
-        let service = |name: &str, guest| ServicePort { name: name.into(), guest, host: PortPolicy::Auto };
+        let service = |name: &str, guest| PortRequest::new(name, guest, PortPolicy::Auto);
         let services = [
             service("kanban", inside.kanban),
             service("router", inside.router),
@@ -100,7 +100,7 @@ impl Fixture {
     pub(crate) fn guest(&self, instance: Instance, ready: &Ready, ssh: Ssh) -> Guest {
         let manifest = &self.manifest;
         Guest {
-            ports: Port::all(&instance),
+            ports: instance.machine().forwards.clone(),
             ssh,
             expected: Expected::of(
                 &manifest.guest,

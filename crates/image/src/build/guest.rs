@@ -3,7 +3,7 @@
 use std::fs;
 
 use rave_guest::assets::{self, Paths};
-use rave_guest::config::{GuestConfig, Services};
+use rave_guest::config::{GuestConfig, GuestPorts};
 use rave_spec::{Profile, Spec};
 
 use super::BuildRequest;
@@ -44,7 +44,7 @@ pub(crate) fn config(spec: &Spec, profile: &Profile) -> GuestConfig {
         home: format!("/home/{}", spec.guest.user),
         host_name: spec.guest.hostname.to_string(),
         hardened: profile.hardened,
-        services: Services {
+        services: GuestPorts {
             kanban: services.kanban.guest.get(),
             router: services.router.guest.get(),
             gateway: services.gateway.guest.get(),

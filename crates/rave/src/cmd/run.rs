@@ -13,6 +13,7 @@ use rave_process::{Status, interrupt};
 use rave_spec::Format;
 use rave_vm::accel::{self, Accelerator, ProbeRequest, ProbeResult};
 use rave_vm::machine::{Arch, Firmware, Overlay};
+use rave_vm::ports::PortPolicy;
 use rave_vm::qemu::Qemu;
 use rave_vm::sandbox::{LaunchConfig, Sandbox, kept_disk};
 use rave_vm::ssh::Ssh;
@@ -46,17 +47,13 @@ const SSH_FAILED: i32 = 255;
 
 /// Runs the command.
 pub fn run(args: &cli::Run, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
-    let mut services = services::wanted(&args.ports, &settings.spec.spec.services)?;
+    let policies = services::policies(&args.ports)?;
     build::tell_base(settings, ui);
     host::ensure(settings, ui, Needs::Run)?;
     let qemu = Qemu::find(Arch::X86_64)?;
     // Before a build that may take minutes.
     let screen = Screen::choose(args, settings, &qemu, ui)?;
     let (manifest, artifact, format) = artifact(args, settings, ui)?;
-    // The ports in the guest are the image's own, also where rave.toml has others by now.
-    for service in &mut services {
-        service.guest = manifest.guest.services.port(&service.name);
-    }
     if args.keep && format == Format::Iso {
         return Err(CommandError::usage("--keep: a live session keeps nothing")
             .remedy("leave it out, or install")
@@ -67,6 +64,8 @@ pub fn run(args: &cli::Run, settings: &Settings, ui: &Ui) -> anyhow::Result<Code
     run_dir::sweep(&run_root)?;
     let vm = settings.spec.spec.vm;
     let found = Found { manifest: &manifest, path: &artifact, format };
+    let policy = |name, port| policies.get(&name).copied().unwrap_or(PortPolicy::Fixed(port));
+    let services = request::services(settings, &manifest, policy);
     let launch = LaunchConfig {
         overlay: overlay(args, settings, format),
         memory_mib: args.memory.map_or(vm.memory.get(), u64::from),

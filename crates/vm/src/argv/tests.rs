@@ -2,12 +2,11 @@
 
 use super::*;
 use crate::machine::{Credential, DirectKernel, Disk, DiskFormat, Nic, Password};
-use crate::qemu::OLDEST;
 
 /// The command line with each option and its value on one line.
 fn lines(machine: &Machine, engine: Engine) -> String {
     let mut text = String::new();
-    for word in qemu_argv(machine, engine, &OLDEST) {
+    for word in qemu_argv(machine, engine) {
         if word.starts_with('-') && !text.is_empty() {
             text.push('\n');
         } else if !text.is_empty() {
@@ -29,7 +28,7 @@ fn sandbox() -> Machine {
         memory_mib: 4096,
         cpus: 2,
         network: Some(Nic::Virtio),
-        forwards: vec![Forward::new("gateway", 3002, 3002), Forward::new("ssh", 2223, 22)],
+        forwards: vec![PortForward::new("gateway", 3002, 3002), PortForward::new("ssh", 2223, 22)],
         credentials: vec![Credential { name: "ssh.authorized_keys.root".into(), value: b"hush".to_vec() }],
         ..machine()
     }

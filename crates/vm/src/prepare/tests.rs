@@ -1,5 +1,5 @@
 use super::*;
-use crate::machine::{DiskFormat, Forward, Interface, Password};
+use crate::machine::{DiskFormat, Interface, Password};
 use std::os::unix::fs::PermissionsExt as _;
 
 fn scratch() -> (tempfile::TempDir, Utf8PathBuf) {
@@ -127,7 +127,10 @@ fn machines_that_cannot_be_are_refused_with_the_reason() {
     for (machine, words) in [
         (Machine { name: "a b".into(), ..ok.clone() }, "its name"),
         (Machine { name: "../a".into(), ..ok.clone() }, "its name"),
-        (Machine { forwards: vec![Forward::new("ssh", 1, 22)], ..ok.clone() }, "has no network"),
+        (
+            Machine { forwards: vec![crate::ports::PortForward::new("ssh", 1, 22)], ..ok.clone() },
+            "has no network",
+        ),
         (Machine { disk_mib: Some(1), ..ok.clone() }, "overlay"),
         (Machine { files: crate::machine::Files::in_dir(&long), ..ok.clone() }, "longer than 107 bytes"),
         (

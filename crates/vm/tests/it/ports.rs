@@ -3,13 +3,14 @@
 use std::net::{TcpListener, TcpStream};
 
 use rave_vm::Error;
-use rave_vm::machine::{Forward, Machine, Nic, WhenTaken};
+use rave_vm::machine::{Machine, Nic};
 use rave_vm::ports::TakenReason;
+use rave_vm::ports::{PortForward, PortPolicy};
 
 use crate::guest::Bench;
 
-fn machine(bench: &Bench, port: u16, when_taken: WhenTaken) -> Machine {
-    let forwards = vec![Forward { when_taken, ..Forward::new("gateway", port, 3002) }];
+fn machine(bench: &Bench, port: u16, policy: PortPolicy) -> Machine {
+    let forwards = vec![PortForward { policy, ..PortForward::new("gateway", port, 3002) }];
     Machine { network: Some(Nic::Virtio), forwards, ..bench.machine("ports") }
 }
 
@@ -18,9 +19,9 @@ fn a_port_that_was_asked_for_is_reported_with_its_owner() {
     let bench = Bench::new();
     let thief = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = thief.local_addr().unwrap().port();
-    let error = bench.boot(machine(&bench, port, WhenTaken::Fail)).unwrap_err();
+    let error = bench.boot(machine(&bench, port, PortPolicy::Fixed(port))).unwrap_err();
     let Error::PortTaken(taken) = &error else { panic!("{error}") };
-    assert_eq!((taken.name.as_str(), taken.port), ("gateway", port));
+    assert_eq!((taken.service.as_str(), taken.port), ("gateway", port));
     assert!(
         matches!(&taken.reason, TakenReason::InUse(Some(owner)) if owner.pid == std::process::id()),
         "{error}"
@@ -33,7 +34,7 @@ fn a_port_that_was_any_is_changed_for_another() {
     let bench = Bench::new();
     let thief = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = thief.local_addr().unwrap().port();
-    let instance = bench.boot(machine(&bench, port, WhenTaken::PickAnother)).unwrap();
+    let instance = bench.boot(machine(&bench, port, PortPolicy::FixedOrFree(port))).unwrap();
     let got = instance.machine().forward("gateway").unwrap().host;
     assert_ne!(got, port);
     TcpStream::connect(("127.0.0.1", got)).unwrap();

@@ -30,10 +30,10 @@ pub(crate) fn report(config: &GuestConfig) -> Health {
     let names = SERVICES.map(|service| service.unit);
     let units = systemd::show(&names).map_err(|error| error.to_string());
     let services: Vec<ServiceHealth> = thread::scope(|scope| {
-        let ask = |service: &ServiceUnit| (*service, config.services.port(service.name));
+        let ask = |service: &ServiceUnit| Some((*service, config.services.get(service.name)?));
         let threads: Vec<_> = SERVICES
             .iter()
-            .map(ask)
+            .filter_map(ask)
             .map(|(service, port)| (service, port, scope.spawn(move || answers(service.name, port))))
             .collect();
         let told = threads.into_iter().zip(0..).map(|((service, port, thread), index)| {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use rave_host::Needs;
 use rave_vm::machine::{Display, DisplayServer, Password, VNC_BASE};
-use rave_vm::ports::{self, PortPolicy, PortRequest};
+use rave_vm::ports::{self, PortPolicy};
 use rave_vm::qemu::{Offers, Qemu};
 
 use crate::cli::{self, Gui};
@@ -139,11 +139,10 @@ fn needs_display(gui: &str) -> anyhow::Result<()> {
 /// A server on the loopback address: on its usual port, else any free one.
 fn server(name: &str, usual: u16) -> anyhow::Result<DisplayServer> {
     let bind = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let request = PortRequest { name: name.to_owned(), bind, want: PortPolicy::FixedOrFree(usual) };
-    let resolved = ports::resolve(&[request]).map_err(rave_vm::Error::from)?;
+    let port = ports::host_port(name, PortPolicy::FixedOrFree(usual)).map_err(rave_vm::Error::from)?;
     let password = Password::random()
         .map_err(|error| CommandError::host_not_ready(format!("/dev/urandom gives no password: {error}")))?;
-    Ok(DisplayServer { bind, port: resolved[0].port, password })
+    Ok(DisplayServer { bind, port, password })
 }
 
 #[cfg(test)]

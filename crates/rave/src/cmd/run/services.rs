@@ -1,35 +1,28 @@
 //! Which host port each service gets, and where it answers.
 
-use rave_spec::{ServiceName, Services};
+use std::collections::BTreeMap;
+
+use rave_spec::ServiceName;
 use rave_vm::machine::Machine;
 use rave_vm::ports::PortPolicy;
-use rave_vm::sandbox::{SSH, ServicePort};
+use rave_vm::sandbox::SSH;
 use rave_vm::ssh::Ssh;
 
 use crate::cli::{HostPort, PortFlag};
 use crate::command_error::CommandError;
 use crate::ui::Ui;
 
-/// rave.toml's host ports, changed by what `--port` says. A service named twice takes the last.
-pub(super) fn wanted(flags: &[PortFlag], services: &Services) -> anyhow::Result<Vec<ServicePort>> {
-    let mut wanted: Vec<ServicePort> = services
-        .iter()
-        .map(|(name, service)| ServicePort {
-            name: name.to_string(),
-            guest: service.guest.get(),
-            host: PortPolicy::Fixed(service.host.get()),
-        })
-        .collect();
-    for flag in flags {
-        let Some(service) = wanted.iter_mut().find(|service| service.name == flag.service) else {
-            return Err(unknown(&flag.service).into());
-        };
-        service.host = match flag.host {
+/// What `--port` says of each service that it names; one that is named twice takes the last.
+pub(super) fn policies(flags: &[PortFlag]) -> anyhow::Result<BTreeMap<ServiceName, PortPolicy>> {
+    let policy = |flag: &PortFlag| {
+        let name = flag.service.parse::<ServiceName>().map_err(|_| unknown(&flag.service))?;
+        let policy = match flag.host {
             HostPort::Fixed(port) => PortPolicy::Fixed(port),
             HostPort::Auto => PortPolicy::Auto,
         };
-    }
-    Ok(wanted)
+        Ok((name, policy))
+    };
+    flags.iter().map(policy).collect()
 }
 
 fn unknown(name: &str) -> CommandError {
@@ -49,11 +42,11 @@ pub(super) fn show(machine: &Machine, ssh: &Ssh, ui: &Ui) {
         .forwards
         .iter()
         .map(|forward| {
-            let address = match forward.name.as_str() {
+            let address = match forward.service.as_str() {
                 SSH => ssh_line(ssh),
                 name => format!("http://{}:{}{}", forward.bind, forward.host, page(name)),
             };
-            vec![forward.name.clone(), address]
+            vec![forward.service.clone(), address]
         })
         .collect();
     ui.table(&["service", "where"], &rows);
@@ -83,34 +76,21 @@ mod tests {
     use super::*;
     use crate::command_error::{code_of, lines_of};
     use crate::exit::Code;
-    use rave_spec::ConfigFile;
-
-    fn services() -> Services {
-        let read = |name: &str| {
-            std::fs::read_to_string(format!("{}/../../{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
-        };
-        let texts = [read("rave.toml"), read("profiles/headless.toml"), read("profiles/simple.toml")];
-        let sources = [
-            ConfigFile::settings("rave.toml", &texts[0]),
-            ConfigFile::profile("headless.toml", "headless", &texts[1]),
-            ConfigFile::profile("simple.toml", "simple", &texts[2]),
-        ];
-        rave_spec::load(&sources, &[]).unwrap().spec.services
-    }
 
     fn flag(service: &str, host: HostPort) -> PortFlag {
         PortFlag { service: service.to_owned(), host }
     }
 
     #[test]
-    fn flags_change_single_ports_of_the_configuration() {
-        let flags = [flag("gateway", HostPort::Auto), flag("ssh", HostPort::Fixed(2300))];
-        let wanted = wanted(&flags, &services()).unwrap();
-        let of = |name: &str| wanted.iter().find(|service| service.name == name).unwrap().host;
-        assert_eq!(
-            (of("gateway"), of("ssh"), of("kanban")),
-            (PortPolicy::Auto, PortPolicy::Fixed(2300), PortPolicy::Fixed(3000))
-        );
+    fn a_flag_chooses_the_port_of_its_service_and_the_last_one_counts() {
+        let flags = [
+            flag("gateway", HostPort::Auto),
+            flag("ssh", HostPort::Auto),
+            flag("ssh", HostPort::Fixed(2300)),
+        ];
+        let expected =
+            [(ServiceName::Gateway, PortPolicy::Auto), (ServiceName::Ssh, PortPolicy::Fixed(2300))];
+        assert_eq!(policies(&flags).unwrap(), expected.into());
     }
 
     #[test]
@@ -121,7 +101,7 @@ mod tests {
 
     #[test]
     fn an_unknown_service_is_a_usage_error_with_the_nearest_name() {
-        let error = wanted(&[flag("gatway", HostPort::Auto)], &services()).unwrap_err();
+        let error = policies(&[flag("gatway", HostPort::Auto)]).unwrap_err();
         assert_eq!(code_of(&error), Code::Usage);
         assert!(lines_of(&error).join("\n").contains("did you mean gateway?"));
     }

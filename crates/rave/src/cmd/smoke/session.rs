@@ -9,7 +9,7 @@ use rave_image::{Manifest, artifact};
 use rave_smoke::matrix::{FirmwareKind, MatrixRow, Medium};
 use rave_smoke::registry::Check;
 use rave_smoke::report::{Album, Boot, BootFailure, BootTimes, Moment, Row, Run, SerialLog, Subject};
-use rave_smoke::{Expected, Guest, Limits, Port, serial, suite};
+use rave_smoke::{Expected, Guest, Limits, serial, suite};
 use rave_spec::Format;
 use rave_vm::accel::{Accelerator, ProbeResult};
 use rave_vm::machine::{Arch, Firmware, Overlay};
@@ -193,13 +193,13 @@ impl<'a> Session<'a> {
         scratch: &Scratch,
         voice: &Voice<'_>,
     ) -> anyhow::Result<Sandbox> {
-        let host = |port| match (self.args.fixed_ports, self.is_crowd) {
+        let policy = |_, port| match (self.args.fixed_ports, self.is_crowd) {
             (true, _) => PortPolicy::Fixed(port),
             // Each of several has ports of its own.
             (false, true) => PortPolicy::Auto,
             (false, false) => PortPolicy::FixedOrFree(port),
         };
-        let services = request::services(self.settings, self.manifest, host);
+        let services = request::services(self.settings, self.manifest, policy);
         let run_root = run_root(self.settings);
         let found = Found { manifest: self.manifest, path: &booted.path, format: booted.format };
         let launch = LaunchConfig {
@@ -211,9 +211,9 @@ impl<'a> Session<'a> {
         };
         let mut sandbox = launch.prepare().map_err(|error| self.explain(&error))?;
         sandbox.machine.files.serial_log = scratch.serial_log();
-        for port in &sandbox.ports {
-            if let Some(taken) = &port.fell_back_from {
-                voice.note(&format!("{taken}; using {}", port.port));
+        for taken in &sandbox.taken {
+            if let Some(forward) = sandbox.machine.forward(&taken.service) {
+                voice.note(&format!("{taken}; using {}", forward.host));
             }
         }
         Ok(sandbox)
@@ -255,7 +255,7 @@ impl<'a> Session<'a> {
         let ssh = sandbox.ssh(&instance, ready)?;
         Ok(Guest {
             ssh,
-            ports: Port::all(&instance),
+            ports: instance.machine().forwards.clone(),
             expected: Expected::of(
                 &self.manifest.guest,
                 (&booted.user, &booted.password),

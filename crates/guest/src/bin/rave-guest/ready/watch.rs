@@ -108,7 +108,7 @@ impl<'a> Watch<'a> {
             },
             GuestStage::Sshd if system::listens(ports.ssh) => format!("listens on port {}", ports.ssh),
             GuestStage::Kanban | GuestStage::Router | GuestStage::Gateway => {
-                health::answers(stage.name(), ports.port(stage.name())).ok()?
+                health::answers(stage.name(), ports.get(stage.name())?).ok()?
             }
             _ => return None,
         };
