@@ -21,6 +21,6 @@ pkgs.runCommand "rave-${profile}-${format}"
   }
   ''
     cp --recursive ${profiles} checkout && chmod --recursive u+w checkout && cp ${toml} checkout/rave.toml && cd checkout
-    export HOME=$TMPDIR RAVE_HOME=$PWD RAVE_STATE=$TMPDIR/state RAVE_CACHE=$TMPDIR/cache
+    export HOME=$TMPDIR RAVE_STATE=$TMPDIR/state RAVE_CACHE=$TMPDIR/cache
     rave convert ${disk}/nixos.img --format ${format} --out $out
   ''

@@ -7,7 +7,8 @@ lib.fileset.toSource {
     ../../Cargo.lock
     ../../crates
     ../../xtask
-    # `rave` embeds its digest, to tell whether it fits a checkout.
+    # `rave` embeds these, to tell whether it fits a checkout.
     ../facts.json
+    ../../docs/smoke-report.schema.json
   ] ++ besides);
 }
