@@ -9,6 +9,7 @@ mod command_line;
 mod documents;
 mod help;
 mod host;
+mod nix;
 mod policy;
 mod prose;
 mod smoke;
