@@ -3,6 +3,7 @@
 use camino::Utf8Path;
 use rave_process::progress::{Event, Sink};
 use rave_spec::{Base, Nixos};
+use rave_vm::accel::Accelerator;
 
 /// The settings that requirements depend on.
 #[derive(Debug, Clone, Copy)]
@@ -15,6 +16,8 @@ pub struct Context<'a> {
     pub cache_dir: &'a Utf8Path,
     /// Where artifacts go. May not exist yet.
     pub out_dir: &'a Utf8Path,
+    /// The accelerator that was asked for.
+    pub accelerator: Option<Accelerator>,
     /// What is passed on to nix.
     pub nix: &'a Nixos,
 }

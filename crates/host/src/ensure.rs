@@ -1,7 +1,5 @@
 //! What commands call first: everything is there, or it is installed, or the error says what to do.
 
-use std::slice;
-
 use rave_process::interrupt;
 
 use crate::context::{Consent, Context, Dialog};
@@ -14,19 +12,29 @@ use crate::report::{Finding, Fix, NOT_FOUND, State};
 use crate::requirement::Part;
 use crate::system::Host;
 
+/// How often what is still missing is installed. One thing may need another that only then is seen to be missing.
+const ROUNDS: usize = 3;
+
 /// Makes sure that the host has what a command needs. Some tens of milliseconds when all is there.
-pub fn ensure(context: Context<'_>, dialog: &Dialog<'_>, needs: Needs) -> Result<(), Error> {
-    let findings = resolve(context, dialog, needs.parts(context.base))?;
+pub fn ensure(context: Context<'_>, dialog: &Dialog<'_>, needs: &[Needs]) -> Result<(), Error> {
+    let mut parts: Vec<Part> = Vec::new();
+    for part in needs.iter().flat_map(|needs| needs.parts(context.base)) {
+        if !parts.contains(part) {
+            parts.push(*part);
+        }
+    }
+    let findings = resolve(context, dialog, &parts)?;
     for finding in findings.iter().filter(|finding| finding.state == State::Warning) {
         dialog.warn(&warning(finding));
     }
-    if needs == Needs::Test { for_tests(context, dialog) } else { Ok(()) }
+    if needs.contains(&Needs::Tests) { for_tests(context, dialog) } else { Ok(()) }
 }
 
 fn warning(finding: &Finding) -> String {
     let fact = format!("{}: {}, needed is {}", finding.name, finding.found, finding.needed);
     match &finding.fix {
         Fix::Advice(advice) => format!("{fact}; {advice}"),
+        Fix::Upgrade(_) => format!("{fact}; give --yes to upgrade it"),
         Fix::None | Fix::Package(_) | Fix::RootCommand(_) => fact,
     }
 }
@@ -35,34 +43,36 @@ fn warning(finding: &Finding) -> String {
 fn for_tests(context: Context<'_>, dialog: &Dialog<'_>) -> Result<(), Error> {
     const PARTS: &[Part] = &[Part::Test];
     let findings = examine(context, PARTS);
-    if findings.iter().all(|finding| finding.state != State::Optional) {
+    let optional = in_state(&findings, State::Optional);
+    if optional.is_empty() {
         return Ok(());
     }
     let host = Host::look();
-    let plan = InstallPlan::of(&findings, State::Optional, &host);
-    let wanted = is_wanted(dialog, &findings, State::Optional, &plan, &host);
-    if wanted
-        && install::can(&host, &plan, may_ask(dialog))
-        && install::run(&plan, &host, dialog.sink).is_err()
-    {
+    let plan = InstallPlan::of(optional.iter().copied(), &host);
+    let wanted = is_wanted(dialog, &optional, &plan, &host) && install::can(&host, &plan, may_ask(dialog));
+    if wanted && install::run(&plan, &host, dialog.sink).is_err() {
         // One that this release does not have should not cost the others.
-        for finding in findings.iter().filter(|finding| finding.state == State::Optional) {
+        for finding in &optional {
             interrupt::check()?;
-            let plan = InstallPlan::of(slice::from_ref(finding), State::Optional, &host);
+            let plan = InstallPlan::of([*finding], &host);
             if let Err(error) = install::run(&plan, &host, dialog.sink) {
                 dialog.warn(&format!("{}: {}", finding.name, lines(&error).join("\n")));
             }
         }
     }
     let findings = examine(context, PARTS);
-    let optional = findings.iter().filter(|finding| finding.state == State::Optional);
-    let names: Vec<&str> = optional.map(|finding| finding.name.as_str()).collect();
-    if !names.is_empty() {
+    let optional = in_state(&findings, State::Optional);
+    if !optional.is_empty() {
+        let names: Vec<&str> = optional.iter().map(|finding| finding.name.as_str()).collect();
         dialog.note(&format!("tests that need this will not run: {}", names.join(", ")));
-        let plan = InstallPlan::of(&findings, State::Optional, &host);
+        let plan = InstallPlan::of(optional, &host);
         plan.commands(&host).iter().for_each(|line| dialog.note(&format!("  $ {line}")));
     }
     Ok(())
+}
+
+fn in_state(findings: &[Finding], state: State) -> Vec<&Finding> {
+    findings.iter().filter(|finding| finding.state == state).collect()
 }
 
 /// An error as lines of a warning.
@@ -75,29 +85,68 @@ fn lines(error: &Error) -> Vec<String> {
     lines
 }
 
-/// The findings of `parts`, all of them usable. What is missing is installed with consent; else it is an error with the
-/// exact commands.
+/// The findings of `parts`, all of them usable. What is missing is installed with consent, and so is what is seen to be
+/// missing after that; otherwise it is an error with the exact commands.
 pub fn resolve(context: Context<'_>, dialog: &Dialog<'_>, parts: &[Part]) -> Result<Vec<Finding>, Error> {
-    let findings = examine(context, parts);
-    if findings.iter().all(|finding| finding.state != State::Missing) {
+    let mut findings = examine(context, parts);
+    let mut tried: Option<InstallPlan> = None;
+    for _ in 0..ROUNDS {
+        let wanted = to_mend(&findings, dialog);
+        if wanted.is_empty() {
+            return Ok(findings);
+        }
+        let host = Host::look();
+        let plan = InstallPlan::of(wanted.iter().copied(), &host);
+        if tried.as_ref() == Some(&plan) {
+            break; // it changed nothing, and would not the next time
+        }
+        let missing = in_state(&findings, State::Missing);
+        match round(dialog, &wanted, &plan, &host) {
+            Ok(true) => {}
+            Ok(false) if missing.is_empty() => return Ok(findings),
+            Ok(false) => return Err(not_ready(&missing, &plan, &host)),
+            // What only works worse than it could keeps nobody from going on.
+            Err(error) if missing.is_empty() && !matches!(error, Error::Interrupted(_)) => {
+                dialog.warn(&lines(&error).join("\n"));
+                return Ok(findings);
+            }
+            Err(error) => return Err(error),
+        }
+        tried = Some(plan);
+        findings = examine(context, parts);
+    }
+    let missing = in_state(&findings, State::Missing);
+    if missing.is_empty() {
         return Ok(findings);
     }
     let host = Host::look();
-    let plan = InstallPlan::of(&findings, State::Missing, &host);
+    let plan = InstallPlan::of(missing.iter().copied(), &host);
+    Err(not_ready(&missing, &plan, &host))
+}
+
+/// What to install: what is missing, and with the user's consent for all that is to be done, what has a newer version that
+/// works better.
+fn to_mend<'a>(findings: &'a [Finding], dialog: &Dialog<'_>) -> Vec<&'a Finding> {
+    let upgrades = matches!(dialog.consent, Consent::Given);
+    let is_wanted = |finding: &&Finding| match finding.state {
+        State::Missing => true,
+        State::Warning => upgrades && matches!(finding.fix, Fix::Upgrade(_)),
+        State::Ok | State::Optional => false,
+    };
+    findings.iter().filter(is_wanted).collect()
+}
+
+/// Runs the plan where it may be run; `false` where it may not.
+fn round(dialog: &Dialog<'_>, wanted: &[&Finding], plan: &InstallPlan, host: &Host) -> Result<bool, Error> {
     let asks_in_vain = matches!(dialog.consent, Consent::Ask(_)) && !plan.is_complete();
-    if asks_in_vain
-        || !is_wanted(dialog, &findings, State::Missing, &plan, &host)
-        || !install::can(&host, &plan, may_ask(dialog))
-    {
-        return Err(not_ready(&findings, &plan, &host));
+    if asks_in_vain || !is_wanted(dialog, wanted, plan, host) || !install::can(host, plan, may_ask(dialog)) {
+        return Ok(false);
     }
-    install::run(&plan, &host, dialog.sink)?;
-    let findings = examine(context, parts);
-    if findings.iter().all(|finding| finding.state != State::Missing) {
-        return Ok(findings);
+    for advice in &plan.advice {
+        dialog.warn(&format!("packages alone may not mend this: {advice}"));
     }
-    let host = Host::look();
-    Err(not_ready(&findings, &InstallPlan::of(&findings, State::Missing, &host), &host))
+    install::run(plan, host, dialog.sink)?;
+    Ok(true)
 }
 
 /// Whether sudo may ask for a password.
@@ -105,27 +154,21 @@ fn may_ask(dialog: &Dialog<'_>) -> bool {
     matches!(dialog.consent, Consent::Ask(_))
 }
 
-fn is_wanted(
-    dialog: &Dialog<'_>,
-    findings: &[Finding],
-    state: State,
-    plan: &InstallPlan,
-    host: &Host,
-) -> bool {
+fn is_wanted(dialog: &Dialog<'_>, findings: &[&Finding], plan: &InstallPlan, host: &Host) -> bool {
     let ask = match dialog.consent {
         Consent::Given => return true,
         Consent::Withheld => return false,
         Consent::Ask(ask) => ask,
     };
-    dialog.note("this host lacks:");
-    absent(findings, state).for_each(|line| dialog.note(&line));
+    dialog.note("missing on this host:");
+    absent(findings).for_each(|line| dialog.note(&line));
     plan.commands(host).iter().for_each(|line| dialog.note(&format!("  $ {line}")));
     ask("run these commands now?")
 }
 
-/// A line for each finding in `state`: what is not there, and what it would be for.
-fn absent(findings: &[Finding], state: State) -> impl Iterator<Item = String> + '_ {
-    findings.iter().filter(move |finding| finding.state == state).map(|finding| {
+/// A line for each finding: what is not there, and what it would be for.
+fn absent<'a>(findings: &'a [&Finding]) -> impl Iterator<Item = String> + 'a {
+    findings.iter().map(|finding| {
         let Finding { name, why, found, needed, .. } = finding;
         if found == NOT_FOUND {
             format!("  {name}: {why} (not found)")
@@ -136,26 +179,24 @@ fn absent(findings: &[Finding], state: State) -> impl Iterator<Item = String> + 
 }
 
 /// The error that names everything that is missing and the commands that mend it.
-fn not_ready(findings: &[Finding], plan: &InstallPlan, host: &Host) -> Error {
-    let missing = absent(findings, State::Missing).map(|line| line.trim_start().to_owned()).collect();
+fn not_ready(findings: &[&Finding], plan: &InstallPlan, host: &Host) -> Error {
+    let missing = absent(findings).map(|line| line.trim_start().to_owned()).collect();
     let commands = plan.commands(host);
     let mut remedy = Vec::new();
     if !commands.is_empty() {
         let who = if host.is_root || host.has_sudo { "" } else { " as root" };
-        let with_yes = if install::is_supported(plan) && (host.is_root || host.has_sudo) {
-            "give --yes, or "
-        } else {
-            ""
-        };
+        let may_run = install::is_supported(plan) && plan.blockers.is_empty();
+        let with_yes = if may_run && (host.is_root || host.has_sudo) { "give --yes, or " } else { "" };
         remedy.push(format!("{with_yes}run{who}:"));
         remedy.extend(commands.into_iter().map(|line| format!("  {line}")));
     }
-    let indent = if remedy.is_empty() || plan.advice.is_empty() {
+    let by_hand: Vec<&String> = plan.blockers.iter().chain(&plan.advice).collect();
+    let indent = if remedy.is_empty() || by_hand.is_empty() {
         ""
     } else {
         remedy.push("and by hand:".to_owned());
         "  "
     };
-    remedy.extend(plan.advice.iter().map(|advice| format!("{indent}{advice}")));
+    remedy.extend(by_hand.iter().map(|advice| format!("{indent}{advice}")));
     Error::NotReady { missing, remedy: remedy.join("\n") }
 }

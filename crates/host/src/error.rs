@@ -9,10 +9,20 @@ const TAIL: usize = 12;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Something is missing that was not, or could not be, installed.
-    #[error("this host lacks {} that this command needs", things(.missing.len()))]
+    #[error("{}", headline(.missing.len()))]
     NotReady {
         /// A line for each thing: its name, what it is for, and what was found.
         missing: Vec<String>,
+        /// What to do next.
+        remedy: String,
+    },
+    /// apt can install what is missing only at the cost of something else.
+    #[error("{what}; nothing was changed")]
+    Conflict {
+        /// What stands in the way.
+        what: String,
+        /// The packages, with the versions that are installed and those that would be.
+        facts: Vec<String>,
         /// What to do next.
         remedy: String,
     },
@@ -42,7 +52,7 @@ impl Error {
     /// Lines of facts: what is missing, or the command and its last lines.
     pub fn facts(&self) -> Vec<String> {
         match self {
-            Self::NotReady { missing, .. } => missing.clone(),
+            Self::NotReady { missing: facts, .. } | Self::Conflict { facts, .. } => facts.clone(),
             Self::Command { source, before, .. } => {
                 let mut facts = vec![format!("command: {}", source.command())];
                 let tail = source.tail();
@@ -60,13 +70,17 @@ impl Error {
     /// What to do next; empty where nothing is known to help.
     pub fn remedy(&self) -> &str {
         match self {
-            Self::NotReady { remedy, .. } => remedy,
+            Self::NotReady { remedy, .. } | Self::Conflict { remedy, .. } => remedy,
             Self::Command { remedy, .. } => remedy,
             Self::Interrupted(_) => "",
         }
     }
 }
 
-fn things(count: usize) -> String {
-    if count == 1 { "a thing".to_owned() } else { format!("{count} things") }
+fn headline(count: usize) -> String {
+    if count == 1 {
+        "a required dependency is missing".to_owned()
+    } else {
+        format!("{count} required dependencies are missing")
+    }
 }

@@ -9,7 +9,7 @@ use crate::report::{Finding, Fix, NOT_FOUND, State};
 use crate::requirement::Part;
 use crate::requirements::REQUIREMENTS;
 use crate::version_cache::VersionCache;
-use crate::{disk_space, privileges};
+use crate::{disk_space, emulation, privileges};
 
 /// A finding for each thing that `parts` need.
 pub fn examine(context: Context<'_>, parts: &[Part]) -> Vec<Finding> {
@@ -23,6 +23,9 @@ pub fn examine(context: Context<'_>, parts: &[Part]) -> Vec<Finding> {
         findings.extend(privileges::findings(&mut versions));
         findings.push(disk_space::finding("cache", context.cache_dir, disk_space::CACHE_MIB, "RAVE_CACHE"));
         findings.push(disk_space::finding("output", context.out_dir, disk_space::OUT_MIB, "--out"));
+    }
+    if parts.contains(&Part::Boot) {
+        findings.extend(emulation::finding(context, parts.contains(&Part::Desktop)));
     }
     if parts.contains(&Part::Test) {
         findings.extend(sshd_folder());

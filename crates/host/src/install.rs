@@ -1,33 +1,25 @@
 //! Runs a plan: apt by root or through sudo.
 
-use std::fs;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Instant;
 
-use rave_process::progress::{Event, Outcome, Sink, Unit};
-use rave_process::{Cmd, Error as CommandError, Line, interrupt};
+use rave_process::Cmd;
+use rave_process::progress::{Event, Outcome, Sink};
 
+use crate::apt::{Apt, STAGE};
 use crate::error::Error;
-use crate::install_plan::{BACKPORTS_FILE, InstallPlan};
-use crate::package_manager::{LOCK_TIMEOUT, Manager};
-use crate::suppress_services;
+use crate::install_plan::InstallPlan;
+use crate::package_manager::Manager;
 use crate::system::Host;
-
-/// The stage that the user sees.
-const STAGE: &str = "host packages";
-/// Lists older than this are fetched again: the archive drops the packages that they name.
-const LISTS_TOO_OLD: Duration = Duration::from_secs(24 * 3600);
-const LISTS: &str = "/var/lib/apt/lists";
-/// How often a lock on the lists is tried again; apt waits for its other locks itself, for these it does not.
-const LOCK_PAUSE: Duration = Duration::from_secs(1);
 
 /// apt only: the others differ too much between their distributions to be run unseen.
 pub(crate) fn is_supported(plan: &InstallPlan) -> bool {
     plan.packages.is_empty() || plan.manager == Some(Manager::Apt)
 }
 
-/// Whether this user may run the plan; `may_ask` lets sudo ask for the password.
+/// Whether this user may run the plan, and it may come to its end; `may_ask` lets sudo ask for the password.
 pub(crate) fn can(host: &Host, plan: &InstallPlan, may_ask: bool) -> bool {
     is_supported(plan)
+        && plan.blockers.is_empty()
         && (!plan.packages.is_empty() || !plan.root_commands.is_empty())
         && (host.is_root || (host.has_sudo && sudo_works(may_ask)))
 }
@@ -37,215 +29,18 @@ fn sudo_works(may_ask: bool) -> bool {
         || (may_ask && Cmd::new("sudo").arg("-v").inherit_terminal().run(&mut |_| {}).is_ok())
 }
 
-/// Runs the plan's commands, with progress.
+/// Runs the plan's commands, with progress. Nothing is installed, nor left among apt's sources, where apt would have to
+/// remove or downgrade anything for it.
 pub(crate) fn run(plan: &InstallPlan, host: &Host, sink: Sink<'_>) -> Result<(), Error> {
     let started = Instant::now();
     sink(Event::StageStarted { stage: STAGE });
-    let runner = Runner { is_root: host.is_root, sink };
-    if let Some(text) = &plan.backports {
-        runner.write_backports(text)?;
-    }
+    let apt = Apt { is_root: host.is_root, sink };
     if !plan.packages.is_empty() {
-        runner.packages(plan, plan.backports.is_some() || lists_are_old())?;
+        apt.install(plan)?;
     }
     for argv in &plan.root_commands {
-        runner.root(argv).output().map_err(|error| Error::command("a command of root failed", error))?;
+        apt.root(argv).output().map_err(|error| Error::command("a command of root failed", error))?;
     }
     sink(Event::StageFinished { stage: STAGE, elapsed: started.elapsed(), outcome: Outcome::Built });
     Ok(())
-}
-
-/// Why `apt-get update` did not do all of its work: often an address that is not needed here.
-type Update = Result<(), String>;
-
-struct Runner<'a> {
-    is_root: bool,
-    sink: Sink<'a>,
-}
-
-impl Runner<'_> {
-    fn root(&self, argv: &[impl AsRef<str>]) -> Cmd {
-        let argv: Vec<&str> = argv.iter().map(AsRef::as_ref).collect();
-        let plain = ["env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C"];
-        let start: &[&str] = if self.is_root { &[] } else { &["sudo", "-n"] };
-        let words: Vec<&str> = start.iter().chain(&plain).chain(&argv).copied().collect();
-        Cmd::new(words[0]).args(words[1..].iter().copied())
-    }
-
-    /// Beside its place and renamed into it; apt passes over a name that does not end in `.sources`.
-    fn write_backports(&self, text: &str) -> Result<(), Error> {
-        let beside = format!("{BACKPORTS_FILE}.new");
-        self.root(&["tee", &beside])
-            .stdin_bytes(text.as_bytes().to_vec())
-            .output()
-            .and_then(|_| self.root(&["chmod", "0644", &beside]).output())
-            .and_then(|_| self.root(&["mv", "-f", &beside, BACKPORTS_FILE]).output())
-            .map_err(|error| Error::command(format!("{BACKPORTS_FILE} could not be written"), error))?;
-        (self.sink)(Event::Note { text: &format!("added {BACKPORTS_FILE} to apt's sources") });
-        Ok(())
-    }
-
-    /// Fetches the lists, and waits where another apt does.
-    fn update(&self) -> Result<Update, Error> {
-        let deadline = Instant::now() + Duration::from_secs(LOCK_TIMEOUT.into());
-        let mut told = false;
-        loop {
-            let mut trouble = None;
-            let result = self.root(&["apt-get", "update"]).run(&mut |line| {
-                self.show(line);
-                if line.text.starts_with("W: Failed to fetch") || line.text.starts_with("E: ") {
-                    trouble.get_or_insert_with(|| line.text.to_owned());
-                }
-            });
-            match result {
-                Ok(_) => return Ok(trouble.map_or(Ok(()), Err)),
-                Err(error) if is_locked(&error) && Instant::now() < deadline => {
-                    if !told {
-                        self.say_who_waits(&error);
-                        told = true;
-                    }
-                    interrupt::pause(LOCK_PAUSE)?;
-                }
-                Err(error) if matches!(error, CommandError::Failed { .. }) => {
-                    return Ok(Err(trouble.unwrap_or_else(|| error.to_string())));
-                }
-                Err(error) => return Err(Error::command("apt-get update failed", error)),
-            }
-        }
-    }
-
-    fn say_who_waits(&self, error: &CommandError) {
-        let line = error.tail().iter().find(|line| line.contains("Could not get lock"));
-        let who = line.map_or("", |line| line.trim_start_matches("E: "));
-        (self.sink)(Event::Note { text: &format!("waiting for another package manager: {who}") });
-    }
-
-    /// Installs, with fresh lists where that is asked for or where it fails without.
-    fn packages(&self, plan: &InstallPlan, fresh_lists: bool) -> Result<(), Error> {
-        if !fresh_lists && self.install(plan).is_ok() {
-            return Ok(());
-        }
-        let updated = self.update()?;
-        self.install(plan).map_err(|error| {
-            let before = updated.err().map(|why| format!("before that, apt-get update said: {why}"));
-            let remedy = remedy(error.tail());
-            let what = "apt could not install what is missing".to_owned();
-            Error::Command { what, source: Box::new(error), before, remedy }
-        })
-    }
-
-    fn install(&self, plan: &InstallPlan) -> Result<(), CommandError> {
-        let mut argv = Manager::Apt.install(&plan.packages);
-        argv.splice(1..1, ["-o".to_owned(), format!("DPkg::Lock::Timeout={LOCK_TIMEOUT}")]);
-        let argv = suppress_services::without(&plan.units, argv);
-        let mut count = Count::default();
-        let mut told = false;
-        let result = self.root(&argv).run(&mut |line| {
-            self.show(line);
-            if line.text.starts_with("Waiting for cache lock") && !told {
-                told = true;
-                let who = line.text.trim_start_matches("Waiting for cache lock: ");
-                (self.sink)(Event::Note { text: &format!("waiting for another package manager: {who}") });
-            }
-            if let Some((done, total)) = count.line(line.text) {
-                (self.sink)(Event::StageProgress {
-                    stage: STAGE,
-                    done,
-                    total: Some(total),
-                    unit: Unit::Packages,
-                });
-            }
-        });
-        result.map(|_| ())
-    }
-
-    fn show(&self, line: Line<'_>) {
-        (self.sink)(Event::StageOutput { stage: STAGE, line: line.text });
-    }
-}
-
-fn is_locked(error: &CommandError) -> bool {
-    error
-        .tail()
-        .iter()
-        .any(|line| line.contains("Could not get lock") || line.contains("Unable to lock directory"))
-}
-
-/// What to do when apt fails, by what it said.
-fn remedy(tail: &[String]) -> &'static str {
-    let said = |parts: &[&str]| tail.iter().any(|line| parts.iter().any(|part| line.contains(part)));
-    if said(&[
-        "Temporary failure resolving",
-        "Could not resolve",
-        "Could not connect",
-        "Unable to connect",
-        "Network is unreachable",
-    ]) {
-        "the package archive cannot be reached: check the network, or http_proxy, and try again"
-    } else if said(&["Unable to locate package", "has no installation candidate", "was not found"]) {
-        "the lists do not have this package: check the network and apt's sources, then `apt-get update`"
-    } else if said(&["Could not get lock"]) {
-        "another package manager did not end in time: let it end, then try again"
-    } else if said(&["No space left", "enough free space"]) {
-        "free some room on the disk, then try again"
-    } else {
-        "mend what apt says above, then try again"
-    }
-}
-
-/// Counts packages in what `apt-get install` prints.
-#[derive(Debug, Default)]
-struct Count {
-    total: u64,
-    done: u64,
-}
-
-impl Count {
-    /// Packages done and in all, where the line changes that.
-    fn line(&mut self, line: &str) -> Option<(u64, u64)> {
-        if line.contains(" newly installed, ") {
-            // "1 upgraded, 12 newly installed, 0 to remove and 3 not upgraded."
-            let numbers =
-                line.split(", ").take(2).filter_map(|part| part.split(' ').next()?.parse::<u64>().ok());
-            self.total = numbers.sum();
-            return None;
-        }
-        if !line.starts_with("Setting up ") {
-            return None;
-        }
-        self.done += 1;
-        Some((self.done, self.total.max(self.done)))
-    }
-}
-
-/// No lists, or old ones: apt touches `partial` whenever it fetches.
-fn lists_are_old() -> bool {
-    let has_packages = fs::read_dir(LISTS).is_ok_and(|entries| {
-        entries.flatten().any(|entry| entry.file_name().to_string_lossy().contains("_Packages"))
-    });
-    let fetched = fs::metadata(format!("{LISTS}/partial")).and_then(|meta| meta.modified());
-    let age = fetched.ok().and_then(|time| SystemTime::now().duration_since(time).ok());
-    !has_packages || age.is_none_or(|age| age > LISTS_TOO_OLD)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn packages_are_counted_from_what_apt_prints() {
-        let mut count = Count::default();
-        assert_eq!(count.line("1 upgraded, 2 newly installed, 0 to remove and 3 not upgraded."), None);
-        assert_eq!(count.line("Unpacking mtools (4.0.32-1) ..."), None);
-        assert_eq!(count.line("Setting up mtools (4.0.32-1) ..."), Some((1, 3)));
-        assert_eq!(count.line("Setting up e2fsprogs (1.47.2-3) ..."), Some((2, 3)));
-    }
-
-    #[test]
-    fn the_remedy_follows_what_apt_said() {
-        let said = |line: &str| remedy(&[line.to_owned()]);
-        assert!(said("E: Failed to fetch x  Temporary failure resolving 'x'").contains("network"));
-        assert!(said("E: Unable to locate package mtools").contains("apt-get update"));
-        assert!(said("E: You don't have enough free space in /var/cache/apt/archives/.").contains("room"));
-    }
 }

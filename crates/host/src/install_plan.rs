@@ -2,8 +2,9 @@
 
 use rave_process::shell_quote;
 
+use crate::installed::{EMULATOR, Installed};
 use crate::package_manager::Manager;
-use crate::report::{Finding, Fix, State};
+use crate::report::{Finding, Fix};
 use crate::repos::Backports;
 use crate::requirement::{Requirement, Suite};
 use crate::suppress_services;
@@ -11,6 +12,26 @@ use crate::system::Host;
 
 /// Where the entry for backports goes; one that is there is left alone.
 pub(crate) const BACKPORTS_FILE: &str = "/etc/apt/sources.list.d/rave-backports.sources";
+
+/// Where apt takes QEMU's parts from: all of them from one suite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum QemuSource {
+    Release,
+    Backports,
+}
+
+impl QemuSource {
+    /// A QEMU of the release that its user chose stays, unless it is to be upgraded.
+    fn of(host: &Host, upgrades: bool) -> Self {
+        let has_emulator = host.qemu.iter().any(|package| package.name == EMULATOR);
+        let has_backported = host.is_debian() && host.qemu.iter().any(Installed::is_backported);
+        if has_backported || (host.has_old_qemu() && (upgrades || !has_emulator)) {
+            Self::Backports
+        } else {
+            Self::Release
+        }
+    }
+}
 
 /// How to mend what is missing.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -24,18 +45,30 @@ pub(crate) struct InstallPlan {
     pub(crate) backports: Option<String>,
     /// Other commands of root.
     pub(crate) root_commands: Vec<Vec<String>>,
-    /// What no command of ours mends.
+    /// What no command of ours mends, though an installation may.
     pub(crate) advice: Vec<String>,
+    /// What keeps the plan from coming to its end, whatever is installed.
+    pub(crate) blockers: Vec<String>,
 }
 
 impl InstallPlan {
-    /// Mends the findings that are in `state`.
-    pub(crate) fn of(findings: &[Finding], state: State, host: &Host) -> Self {
+    /// Mends these findings.
+    pub(crate) fn of<'a>(findings: impl IntoIterator<Item = &'a Finding>, host: &Host) -> Self {
+        let findings: Vec<&Finding> = findings.into_iter().collect();
+        let upgrades = findings.iter().any(|finding| matches!(finding.fix, Fix::Upgrade(_)));
+        let qemu = QemuSource::of(host, upgrades);
         let mut plan = Self { manager: host.manager, ..Self::default() };
-        for finding in findings.iter().filter(|finding| finding.state == state) {
+        for finding in findings {
             match &finding.fix {
                 Fix::None => {}
-                Fix::Package(requirement) => plan.add_package(finding, requirement, host),
+                Fix::Package(requirement) => plan.add_package(finding, requirement, qemu, host),
+                Fix::Upgrade(requirement) if qemu == QemuSource::Backports => {
+                    plan.add_package(finding, requirement, qemu, host);
+                }
+                Fix::Upgrade(requirement) => plan.blockers.push(format!(
+                    "{}: no newer {} is known for this distribution; install one by hand",
+                    finding.name, requirement.name
+                )),
                 Fix::RootCommand(argv) => plan.root_commands.push(argv.clone()),
                 Fix::Advice(text) => plan.advice.push(format!("{}: {text}", finding.name)),
             }
@@ -43,36 +76,33 @@ impl InstallPlan {
         plan
     }
 
-    fn add_package(&mut self, finding: &Finding, requirement: &Requirement, host: &Host) {
+    fn add_package(&mut self, finding: &Finding, requirement: &Requirement, qemu: QemuSource, host: &Host) {
+        let name = &finding.name;
         let Some(manager) = host.manager else {
-            self.advice.push(format!(
-                "{}: no package manager that is known here was found; install it",
-                finding.name
-            ));
+            self.blockers.push(format!("{name}: no known package manager was found; install it by hand"));
             return;
         };
         let Some(packages) = requirement.packages.of(manager) else {
-            self.advice.push(format!(
-                "{}: no package of it is known here; use a Debian host or container",
-                finding.name
+            self.blockers.push(format!(
+                "{name}: no known package for this distribution; use a Debian host or container"
             ));
             return;
         };
-        let from_backports = manager == Manager::Apt
-            && host.release.id == "debian"
-            && match requirement.packages.suite {
-                Suite::Release => false,
-                Suite::BackportsOn(releases) => releases.contains(&host.release.version.as_str()),
-                Suite::AsQemu => host.qemu_is_backported,
-            };
+        let suite = requirement.packages.suite;
+        let from_backports = match suite {
+            Suite::Release => false,
+            Suite::BackportsOn(releases) => {
+                host.is_debian() && releases.contains(&host.release.version.as_str())
+            }
+            Suite::Qemu => qemu == QemuSource::Backports,
+        };
         if from_backports {
-            match &host.backports {
-                Backports::Present => {}
-                Backports::Add(text) => self.backports = Some(text.clone()),
-                Backports::Unknown => self.advice.push(format!(
-                    "{}: add {}-backports to apt's sources; no entry of Debian's own was found to take the address from",
-                    finding.name, host.release.codename
-                )),
+            self.add_backports(name, host);
+        }
+        if from_backports && suite == Suite::Qemu {
+            // What stays behind in another version would keep the new parts out, or be removed for them.
+            for package in host.qemu.iter().filter(|package| !package.is_backported()) {
+                self.add(host.backported(&package.name));
             }
         }
         if manager == Manager::Apt {
@@ -80,20 +110,31 @@ impl InstallPlan {
         }
         // The first of several is the thing itself, the others are what it loads.
         for (index, name) in packages.split_whitespace().enumerate() {
-            let name = if from_backports && index == 0 {
-                format!("{name}/{}-backports", host.release.codename)
-            } else {
-                name.to_owned()
-            };
-            if !self.packages.contains(&name) {
-                self.packages.push(name);
-            }
+            self.add(if from_backports && index == 0 { host.backported(name) } else { name.to_owned() });
+        }
+    }
+
+    fn add(&mut self, package: String) {
+        if !self.packages.contains(&package) {
+            self.packages.push(package);
+        }
+    }
+
+    /// Makes sure that backports are among apt's sources.
+    fn add_backports(&mut self, name: &str, host: &Host) {
+        match &host.backports {
+            Backports::Present => {}
+            Backports::Add(text) => self.backports = Some(text.clone()),
+            Backports::Unknown => self.blockers.push(format!(
+                "{name}: add {}-backports to apt's sources; no entry of Debian's own was found to take the address from",
+                host.release.codename
+            )),
         }
     }
 
     /// Whether commands of ours would mend everything.
     pub(crate) fn is_complete(&self) -> bool {
-        self.advice.is_empty()
+        self.advice.is_empty() && self.blockers.is_empty()
     }
 
     /// The lines to type in a shell.
@@ -127,6 +168,7 @@ fn line(argv: &[String]) -> String {
 mod tests {
     use super::*;
     use crate::for_tests::FOR_TESTS;
+    use crate::report::State;
     use crate::requirements::REQUIREMENTS;
     use crate::system::Release;
     use expect_test::expect;
@@ -152,7 +194,7 @@ mod tests {
             manager,
             release: Release { id: "debian".into(), version: version.into(), codename: "thesuite".into() },
             backports: Backports::Add("Types: deb\nURIs: http://mirror.test/debian\n".into()),
-            qemu_is_backported: false,
+            qemu: Vec::new(),
             is_root: false,
             has_sudo: true,
         }
@@ -161,51 +203,104 @@ mod tests {
     #[test]
     fn an_old_suite_takes_from_backports_only_what_is_too_old_there() {
         let host = host(Some(Manager::Apt), "12");
-        let plan = InstallPlan::of(&missing(&["mke2fs", "mcopy"]), State::Missing, &host);
+        let plan = InstallPlan::of(&missing(&["mke2fs", "mcopy"]), &host);
         expect![[r"
             printf '%s\n' 'Types: deb' 'URIs: http://mirror.test/debian' | sudo tee /etc/apt/sources.list.d/rave-backports.sources
             sudo apt-get update
-            sudo apt-get install --yes --no-install-recommends e2fsprogs/thesuite-backports libarchive13 mtools"]]
+            sudo apt-get install --yes --no-install-recommends --no-remove e2fsprogs/thesuite-backports libarchive13 mtools"]]
         .assert_eq(&plan.commands(&host).join("\n"));
     }
 
     #[test]
     fn a_newer_suite_needs_no_backports() {
         let host = host(Some(Manager::Apt), "13");
-        let plan = InstallPlan::of(&missing(&["mke2fs"]), State::Missing, &host);
+        let plan = InstallPlan::of(&missing(&["mke2fs"]), &host);
         assert_eq!(plan.backports, None);
         assert_eq!(plan.packages, ["e2fsprogs", "libarchive13"]);
     }
 
+    /// A Debian 12 that has these packages.
+    fn bookworm(installed: &[(&str, &str)]) -> Host {
+        let package = |(name, version): &(&str, &str)| Installed {
+            name: (*name).to_owned(),
+            version: (*version).to_owned(),
+        };
+        Host { qemu: installed.iter().map(package).collect(), ..host(Some(Manager::Apt), "12") }
+    }
+
+    const OLD: &str = "1:7.2+dfsg-7+deb12u18";
+    const BACKPORTED: &str = "1:10.0.2+ds-2+deb13u1~bpo12+1";
+
+    fn packages(missing_names: &[&str], host: &Host) -> Vec<String> {
+        InstallPlan::of(&missing(missing_names), host).packages
+    }
+
     #[test]
-    fn modules_of_qemu_come_from_where_qemu_came_from() {
-        let findings = missing(&["QEMU's GTK window", "QEMU's SDL window"]);
-        let mut host = host(Some(Manager::Apt), "12");
-        assert_eq!(InstallPlan::of(&findings, State::Missing, &host).packages, ["qemu-system-gui"]);
-        host.qemu_is_backported = true;
+    fn all_of_qemu_comes_from_backports_where_the_releases_own_is_wrong() {
+        let both = ["qemu-system-x86/thesuite-backports", "qemu-utils/thesuite-backports"];
+        assert_eq!(packages(&["qemu-system-x86_64", "qemu-img"], &bookworm(&[])), both);
+        let newer = host(Some(Manager::Apt), "13");
+        assert_eq!(packages(&["qemu-system-x86_64", "qemu-img"], &newer), ["qemu-system-x86", "qemu-utils"]);
+        let ubuntu = Release { id: "ubuntu".into(), version: "12".into(), codename: "x".into() };
+        let ubuntu = Host { release: ubuntu, ..bookworm(&[]) };
+        assert_eq!(packages(&["qemu-img"], &ubuntu), ["qemu-utils"]);
+    }
+
+    #[test]
+    fn what_is_missing_of_qemu_comes_from_where_the_rest_came_from() {
+        // Seen: apt removed qemu-utils for the release's emulator.
+        let utils = bookworm(&[("qemu-utils", BACKPORTED)]);
+        assert_eq!(packages(&["qemu-system-x86_64"], &utils), ["qemu-system-x86/thesuite-backports"]);
+        let old = bookworm(&[("qemu-system-x86", OLD), ("qemu-system-common", OLD)]);
+        assert_eq!(packages(&["QEMU's GTK window", "qemu-img"], &old), ["qemu-system-gui", "qemu-utils"]);
+        // Of the release alone, and not the emulator: backports are taken for that, and for the rest with it.
+        let utils = bookworm(&[("qemu-utils", OLD)]);
         assert_eq!(
-            InstallPlan::of(&findings, State::Missing, &host).packages,
-            ["qemu-system-gui/thesuite-backports"]
+            packages(&["qemu-system-x86_64"], &utils),
+            ["qemu-utils/thesuite-backports", "qemu-system-x86/thesuite-backports"]
         );
+        let newer = bookworm(&[("qemu-system-x86", BACKPORTED)]);
+        let window = ["QEMU's GTK window", "QEMU's SDL window"];
+        assert_eq!(packages(&window, &newer), ["qemu-system-gui/thesuite-backports"]);
+    }
+
+    #[test]
+    fn an_upgrade_takes_all_parts_along_and_is_possible_only_where_backports_are() {
+        let mut upgrade = missing(&["qemu-system-x86_64"]);
+        let Fix::Package(emulator) = upgrade[0].fix else { panic!("{upgrade:?}") };
+        upgrade[0].fix = Fix::Upgrade(emulator);
+        let old = bookworm(&[("qemu-system-x86", OLD), ("qemu-system-data", OLD), ("qemu-utils", OLD)]);
+        let plan = InstallPlan::of(&upgrade, &old);
+        assert_eq!(
+            plan.packages,
+            ["qemu-system-x86", "qemu-system-data", "qemu-utils"]
+                .map(|name| format!("{name}/thesuite-backports"))
+        );
+        assert!(plan.is_complete() && plan.backports.is_some());
+        let elsewhere = InstallPlan::of(&upgrade, &host(Some(Manager::Dnf), "40"));
+        assert!(elsewhere.packages.is_empty() && !elsewhere.blockers.is_empty());
+    }
+
+    #[test]
+    fn a_plan_that_needs_backports_that_are_not_known_is_blocked() {
+        let host = Host { backports: Backports::Unknown, ..bookworm(&[]) };
+        let plan = InstallPlan::of(&missing(&["qemu-system-x86_64"]), &host);
+        assert!(plan.blockers[0].contains("add thesuite-backports to apt's sources"), "{plan:?}");
     }
 
     #[test]
     fn a_package_that_is_not_known_is_advice() {
-        let plan = InstallPlan::of(
-            &missing(&["mmdebstrap", "mcopy"]),
-            State::Missing,
-            &host(Some(Manager::Brew), ""),
-        );
+        let plan = InstallPlan::of(&missing(&["mmdebstrap", "mcopy"]), &host(Some(Manager::Brew), ""));
         assert!(!plan.is_complete());
         assert_eq!(plan.packages, ["mtools"]);
-        assert!(plan.advice[0].starts_with("mmdebstrap: "));
-        assert!(!InstallPlan::of(&missing(&["mcopy"]), State::Missing, &host(None, "")).is_complete());
+        assert!(plan.blockers[0].starts_with("mmdebstrap: no known package for this distribution"));
+        assert!(!InstallPlan::of(&missing(&["mcopy"]), &host(None, "")).is_complete());
     }
 
     #[test]
     fn root_needs_no_sudo() {
         let host = Host { is_root: true, ..host(Some(Manager::Dnf), "") };
-        let plan = InstallPlan::of(&missing(&["ssh", "ssh-keygen"]), State::Missing, &host);
+        let plan = InstallPlan::of(&missing(&["ssh", "ssh-keygen"]), &host);
         assert_eq!(
             plan.commands(&host),
             ["dnf install --assumeyes --setopt=install_weak_deps=False openssh-clients"]
@@ -215,15 +310,11 @@ mod tests {
     #[test]
     fn a_service_that_nobody_asked_for_is_turned_off_again() {
         let host = host(Some(Manager::Apt), "13");
-        let plan = InstallPlan::of(&missing(&["nginx", "sshd", "unzip"]), State::Missing, &host);
+        let plan = InstallPlan::of(&missing(&["nginx", "sshd", "unzip"]), &host);
         let last = "sudo systemctl disable --now nginx.service ssh.service ssh.socket";
         assert_eq!(plan.commands(&host).last().map(String::as_str), Some(last));
         // Elsewhere nothing starts by itself.
-        let plan = InstallPlan::of(
-            &missing(&["nginx"]),
-            State::Missing,
-            &Host { manager: Some(Manager::Dnf), ..host },
-        );
+        let plan = InstallPlan::of(&missing(&["nginx"]), &Host { manager: Some(Manager::Dnf), ..host });
         assert_eq!(plan.units, [""; 0]);
     }
 }

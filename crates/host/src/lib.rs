@@ -3,14 +3,17 @@
 //! [`requirement`], [`requirements`] and [`repos`] are data and pure functions; [`examine`] looks at the host;
 //! [`install_plan`] turns what is missing into commands; [`install`] runs them.
 
+mod apt;
 mod context;
 mod disk_space;
+mod emulation;
 mod ensure;
 mod error;
 mod examine;
 mod for_tests;
 mod install;
 mod install_plan;
+mod installed;
 mod needs;
 mod nix;
 mod package_manager;
@@ -20,6 +23,7 @@ mod report;
 mod repos;
 mod requirement;
 mod requirements;
+mod simulation;
 mod suppress_services;
 mod system;
 mod tar_support;

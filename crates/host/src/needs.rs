@@ -13,8 +13,10 @@ pub enum Needs {
     Run,
     /// Building and booting one.
     Smoke,
-    /// Every test.
-    Test,
+    /// A desktop in the guest, whose browser runs what a faulty emulation gets wrong.
+    Desktop,
+    /// What only tests use: a test that lacks something of it says so and passes.
+    Tests,
     /// An image of the format iso.
     Iso,
     /// A raw disk as `.img.zst`.
@@ -36,7 +38,9 @@ impl Needs {
             Self::Image => &[Part::Build],
             Self::Run => &[Part::Boot],
             Self::Smoke => &[Part::Build, Part::Boot],
-            Self::Test => &[Part::Build, Part::Boot, Part::Zst],
+            Self::Desktop => &[Part::Desktop],
+            // Looked at apart: they are optional.
+            Self::Tests => &[],
             Self::Iso => &[Part::Iso],
             Self::Zst => &[Part::Zst],
             Self::Gtk => &[Part::Gtk],

@@ -36,10 +36,10 @@ impl Manager {
         self != Self::Brew
     }
 
-    /// The command that installs `packages`, without sudo.
+    /// The command that installs `packages`, without sudo. apt may remove nothing, and with `--yes` downgrades nothing.
     pub fn install(self, packages: &[String]) -> Vec<String> {
         let start: &[&str] = match self {
-            Self::Apt => &["apt-get", "install", "--yes", "--no-install-recommends"],
+            Self::Apt => &["apt-get", "install", "--yes", "--no-install-recommends", "--no-remove"],
             Self::Dnf => &["dnf", "install", "--assumeyes", "--setopt=install_weak_deps=False"],
             Self::Pacman => &["pacman", "--sync", "--needed", "--noconfirm"],
             Self::Zypper => &["zypper", "--non-interactive", "install", "--no-recommends"],
@@ -79,7 +79,7 @@ mod tests {
     fn the_command_for_everything() {
         let all = [Manager::Apt, Manager::Dnf, Manager::Pacman, Manager::Zypper, Manager::Brew];
         expect![[r#"
-            apt-get install --yes --no-install-recommends qemu-system-x86 qemu-system-common qemu-system-gui qemu-system-modules-spice qemu-utils ovmf mmdebstrap apt mount debian-archive-keyring e2fsprogs libarchive13 dosfstools mtools fdisk grub-common grub-pc-bin grub-efi-amd64-bin xorriso squashfs-tools zstd libc6-dev nodejs npm git openssh-client nginx openssh-server sudo systemd unzip xz-utils gdisk libxml2-utils chromium xvfb
+            apt-get install --yes --no-install-recommends --no-remove qemu-system-x86 qemu-system-common qemu-system-gui qemu-system-modules-spice qemu-utils ovmf mmdebstrap apt mount debian-archive-keyring e2fsprogs libarchive13 dosfstools mtools fdisk grub-common grub-pc-bin grub-efi-amd64-bin xorriso squashfs-tools zstd libc6-dev nodejs npm git openssh-client nginx openssh-server sudo systemd unzip xz-utils gdisk libxml2-utils chromium xvfb
             dnf install --assumeyes --setopt=install_weak_deps=False qemu-system-x86-core qemu-device-display-virtio-vga qemu-ui-gtk qemu-ui-sdl qemu-ui-spice-app qemu-ui-spice-core qemu-char-spice qemu-img edk2-ovmf mmdebstrap apt util-linux debian-keyring e2fsprogs libarchive dosfstools mtools grub2-tools grub2-pc-modules grub2-efi-x64-modules xorriso squashfs-tools zstd glibc-static nodejs nodejs-npm git openssh-clients nginx openssh-server sudo systemd unzip xz gdisk libxml2 chromium xorg-x11-server-Xvfb
             pacman --sync --needed --noconfirm qemu-system-x86 qemu-hw-display-virtio-vga qemu-ui-gtk qemu-ui-sdl qemu-ui-spice-app qemu-ui-spice-core qemu-chardev-spice qemu-img edk2-ovmf util-linux debian-archive-keyring e2fsprogs libarchive dosfstools mtools grub libisoburn squashfs-tools zstd glibc nodejs npm git openssh nginx sudo systemd unzip xz gptfdisk libxml2 chromium xorg-server-xvfb
             zypper --non-interactive install --no-recommends qemu-x86 qemu-hw-display-virtio-vga qemu-ui-gtk qemu-spice qemu-tools qemu-ovmf-x86_64 util-linux e2fsprogs libarchive13 dosfstools mtools grub2 grub2-i386-pc grub2-x86_64-efi xorriso squashfs zstd glibc-devel-static nodejs npm git openssh-clients nginx openssh-server sudo systemd unzip xz gptfdisk libxml2-tools chromium xorg-x11-server-Xvfb

@@ -44,6 +44,8 @@ pub enum Fix {
     None,
     /// This requirement's package.
     Package(&'static Requirement),
+    /// A newer version of this requirement's package than the one that is installed.
+    Upgrade(&'static Requirement),
     /// A command that root runs.
     RootCommand(Vec<String>),
     /// Something that only the user can decide.

@@ -12,6 +12,8 @@ pub enum Part {
     Nixos,
     /// Booting one and reaching it.
     Boot,
+    /// A desktop in the guest.
+    Desktop,
     /// Making an ISO.
     Iso,
     /// Making an `.img.zst`.
@@ -33,6 +35,7 @@ impl Part {
             Self::Build => "build",
             Self::Nixos => "nixos",
             Self::Boot => "boot",
+            Self::Desktop => "desktop",
             Self::Iso => "iso",
             Self::Zst => "zst",
             Self::Gtk => "gtk",
@@ -83,8 +86,8 @@ pub enum Suite {
     Release,
     /// From backports on these releases (`VERSION_ID`), whose own version is too old.
     BackportsOn(&'static [&'static str]),
-    /// From where QEMU was taken: its modules fit no other version.
-    AsQemu,
+    /// From where QEMU's other parts are, or will be: they fit one another in one version only.
+    Qemu,
 }
 
 /// The package for each manager; empty where none is known.
@@ -127,12 +130,12 @@ pub(crate) const fn packages(
     Packages { apt, suite: Suite::Release, dnf, pacman, zypper, brew, units: &[] }
 }
 
-/// A module of QEMU.
-pub(crate) const fn module(
+/// A part of QEMU.
+pub(crate) const fn qemu(
     apt: &'static str,
     dnf: &'static str,
     pacman: &'static str,
     zypper: &'static str,
 ) -> Packages {
-    Packages { apt, suite: Suite::AsQemu, dnf, pacman, zypper, brew: "qemu", units: &[] }
+    Packages { apt, suite: Suite::Qemu, dnf, pacman, zypper, brew: "qemu", units: &[] }
 }

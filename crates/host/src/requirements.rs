@@ -2,7 +2,7 @@
 
 use rave_vm::qemu::OLDEST;
 
-use crate::requirement::{Packages, Part, Probe, Requirement, Suite, module, packages};
+use crate::requirement::{Packages, Part, Probe, Requirement, Suite, packages, qemu};
 use crate::version::Version;
 
 const OLDEST_QEMU: Version = Version([OLDEST.major, OLDEST.minor, OLDEST.patch]);
@@ -14,20 +14,23 @@ pub const BOOT: &[Part] = &[Part::Boot];
 const ISO: &[Part] = &[Part::Iso];
 const BOTH: &[Part] = &[Part::Build, Part::Boot];
 
+/// The emulator itself.
+pub(crate) const QEMU: Requirement = Requirement {
+    name: "qemu-system-x86_64",
+    why: "runs the virtual machine",
+    probe: Probe::Versioned { argument: "--version", minimal: OLDEST_QEMU },
+    packages: qemu("qemu-system-x86", "qemu-system-x86-core", "qemu-system-x86", "qemu-x86"),
+    parts: BOOT,
+};
+
 /// What the Debian base and the virtual machine need, in the order of doctor's rows.
 pub(crate) const REQUIREMENTS: &[Requirement] = &[
-    Requirement {
-        name: "qemu-system-x86_64",
-        why: "runs the virtual machine",
-        probe: Probe::Versioned { argument: "--version", minimal: OLDEST_QEMU },
-        packages: packages("qemu-system-x86", "qemu-system-x86-core", "qemu-system-x86", "qemu-x86", "qemu"),
-        parts: BOOT,
-    },
+    QEMU,
     Requirement {
         name: "virtio-vga",
         why: "the virtual machine's video device",
         probe: Probe::QemuDevice("virtio-vga"),
-        packages: module(
+        packages: qemu(
             "qemu-system-common",
             "qemu-device-display-virtio-vga",
             "qemu-hw-display-virtio-vga",
@@ -39,14 +42,14 @@ pub(crate) const REQUIREMENTS: &[Requirement] = &[
         name: "QEMU's GTK window",
         why: "shows the screen (run --gui gtk)",
         probe: Probe::QemuDisplay("gtk"),
-        packages: module("qemu-system-gui", "qemu-ui-gtk", "qemu-ui-gtk", "qemu-ui-gtk"),
+        packages: qemu("qemu-system-gui", "qemu-ui-gtk", "qemu-ui-gtk", "qemu-ui-gtk"),
         parts: &[Part::Gtk],
     },
     Requirement {
         name: "QEMU's SDL window",
         why: "shows the screen (run --gui sdl)",
         probe: Probe::QemuDisplay("sdl"),
-        packages: module("qemu-system-gui", "qemu-ui-sdl", "qemu-ui-sdl", ""),
+        packages: qemu("qemu-system-gui", "qemu-ui-sdl", "qemu-ui-sdl", ""),
         parts: &[Part::Sdl],
     },
     Requirement {
@@ -54,7 +57,7 @@ pub(crate) const REQUIREMENTS: &[Requirement] = &[
         why: "serves the screen (run --gui spice)",
         // The display that starts a viewer comes with the server.
         probe: Probe::QemuDisplay("spice-app"),
-        packages: module(
+        packages: qemu(
             "qemu-system-modules-spice",
             "qemu-ui-spice-app qemu-ui-spice-core qemu-char-spice",
             "qemu-ui-spice-app qemu-ui-spice-core qemu-chardev-spice",
@@ -66,7 +69,7 @@ pub(crate) const REQUIREMENTS: &[Requirement] = &[
         name: "qemu-img",
         why: "makes qcow2 images and overlays",
         probe: Probe::Versioned { argument: "--version", minimal: OLDEST_QEMU },
-        packages: packages("qemu-utils", "qemu-img", "qemu-img", "qemu-tools", "qemu"),
+        packages: qemu("qemu-utils", "qemu-img", "qemu-img", "qemu-tools"),
         parts: BOTH,
     },
     Requirement {

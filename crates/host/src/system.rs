@@ -1,16 +1,15 @@
 //! The host as the installer sees it: its release, its package manager, and what this user may do.
 
 use std::fs;
-use std::time::Duration;
 
-use rave_process::{Cmd, find_program};
-use rave_vm::machine::Arch;
+use rave_process::find_program;
 
+use crate::installed::{self, Installed};
 use crate::package_manager::Manager;
 use crate::repos::{self, Backports};
 
-/// How long `--version` may take on a machine under load.
-const VERSION_DEADLINE: Duration = Duration::from_secs(20);
+/// Debian releases (`VERSION_ID`) whose own QEMU emulates AVX2, and the code that V8 makes, wrongly.
+const QEMU_FROM_BACKPORTS: &[&str] = &["12"];
 
 /// What is known of the host before anything is installed.
 #[derive(Debug)]
@@ -20,8 +19,8 @@ pub(crate) struct Host {
     pub(crate) release: Release,
     /// Only looked at where something must come from there.
     pub(crate) backports: Backports,
-    /// The QEMU that is installed came from backports.
-    pub(crate) qemu_is_backported: bool,
+    /// The parts of QEMU that dpkg has installed.
+    pub(crate) qemu: Vec<Installed>,
     pub(crate) is_root: bool,
     pub(crate) has_sudo: bool,
 }
@@ -45,6 +44,21 @@ impl Release {
 }
 
 impl Host {
+    /// A Debian whose apt it is, not a distribution that derives from it.
+    pub(crate) fn is_debian(&self) -> bool {
+        self.manager == Some(Manager::Apt) && self.release.id == "debian"
+    }
+
+    /// A Debian whose own QEMU is one that emulates wrongly, and whose backports have a better one.
+    pub(crate) fn has_old_qemu(&self) -> bool {
+        self.is_debian() && QEMU_FROM_BACKPORTS.contains(&self.release.version.as_str())
+    }
+
+    /// A package as apt takes it from backports.
+    pub(crate) fn backported(&self, package: &str) -> String {
+        format!("{package}/{}-backports", self.release.codename)
+    }
+
     /// Looks at this one.
     pub(crate) fn look() -> Self {
         let is_here = |name: &str| find_program(name).is_some();
@@ -59,7 +73,7 @@ impl Host {
             manager,
             release,
             backports,
-            qemu_is_backported: qemu_is_backported(),
+            qemu: installed::of_qemu(installed::look()),
             is_root: rustix::process::geteuid().is_root(),
             has_sudo: is_here("sudo"),
         }
@@ -79,12 +93,6 @@ fn apt_sources() -> Vec<(String, String)> {
         .filter_map(|path| Some((path.to_str()?.to_owned(), fs::read_to_string(&path).ok()?)))
         .filter(|(name, _)| is_source(name))
         .collect()
-}
-
-/// Packages of Debian's backports have `~bpo` in their version, which QEMU prints with its own.
-fn qemu_is_backported() -> bool {
-    let version = Cmd::new(Arch::X86_64.qemu_name()).arg("--version").timeout(VERSION_DEADLINE).output();
-    version.is_ok_and(|output| output.text().lines().next().is_some_and(|line| line.contains("~bpo")))
 }
 
 #[cfg(test)]

@@ -1,13 +1,32 @@
 //! Lets the host be made ready, in the words of this program's settings and ui.
 
 use rave_host::{Consent, Context, Dialog, Needs};
+use rave_spec::{Base, Feature};
+use rave_vm::accel::Accelerator;
 
 use crate::settings::Settings;
 use crate::ui::Ui;
 
 /// Makes sure that the host has what a command needs.
 pub fn ensure(settings: &Settings, ui: &Ui, needs: Needs) -> anyhow::Result<()> {
+    ensure_all(settings, ui, &[needs])
+}
+
+/// The same for a command that needs several things.
+pub fn ensure_all(settings: &Settings, ui: &Ui, needs: &[Needs]) -> anyhow::Result<()> {
     Ok(speak(settings, ui, |dialog| rave_host::ensure(context(settings), dialog, needs))?)
+}
+
+/// The same for tests, which build images of the debian base whatever the settings say.
+pub fn ensure_for_tests(settings: &Settings, ui: &Ui, needs: &[Needs]) -> anyhow::Result<()> {
+    let context = Context { base: Base::Debian, ..context(settings) };
+    Ok(speak(settings, ui, |dialog| rave_host::ensure(context, dialog, needs))?)
+}
+
+/// What booting an image of the chosen profile and looking at it needs.
+pub fn needs_of_smoke(settings: &Settings) -> anyhow::Result<Vec<Needs>> {
+    let has_desktop = settings.profile()?.features.contains(&Feature::Desktop);
+    Ok(if has_desktop { vec![Needs::Smoke, Needs::Desktop] } else { vec![Needs::Smoke] })
 }
 
 /// What the host's requirements depend on.
@@ -17,6 +36,7 @@ pub(crate) fn context(settings: &Settings) -> Context<'_> {
         state_dir: &settings.state_dir,
         cache_dir: &settings.cache_dir,
         out_dir: &settings.out_dir,
+        accelerator: settings.accel.map(Accelerator::from),
         nix: &settings.nix,
     }
 }

@@ -34,10 +34,10 @@ const SHOWN: usize = 40;
 
 pub(crate) fn run(args: &cli::Test, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
     let steps = steps(&args.steps);
-    if steps.contains(&TestStep::Unit) {
-        host::ensure(settings, ui, Needs::Test)?;
-    } else if steps.iter().any(|step| matches!(step, TestStep::Smoke | TestStep::Faults | TestStep::Matrix)) {
-        host::ensure(settings, ui, Needs::Smoke)?;
+    // Before the first step: what is missing for the last should not be found out after half an hour.
+    let needs: Vec<Needs> = steps.iter().flat_map(|step| needs(*step)).copied().collect();
+    if !needs.is_empty() {
+        host::ensure_for_tests(settings, ui, &needs)?;
     }
     let mut session = Session { settings, ui, ended: Vec::new(), not_run: Vec::new() };
     if args.steps.is_empty() {
@@ -79,6 +79,21 @@ fn name(step: TestStep) -> &'static str {
         TestStep::Faults => "faults",
         TestStep::Matrix => MATRIX,
         TestStep::Hosts => HOSTS,
+    }
+}
+
+/// All that the tests of a step use.
+fn needs(step: TestStep) -> &'static [Needs] {
+    match step {
+        // The toolchain, and nix where it is.
+        TestStep::Format | TestStep::Clippy | TestStep::Flake | TestStep::Hosts => &[],
+        TestStep::Unit => &[Needs::Image, Needs::Run, Needs::Iso, Needs::Zst, Needs::Tests],
+        // Other programs are asked about each artifact, where they are.
+        TestStep::Smoke => &[Needs::Smoke, Needs::Tests],
+        // Each format is built, and a desktop is booted.
+        TestStep::Faults | TestStep::Matrix => {
+            &[Needs::Smoke, Needs::Desktop, Needs::Iso, Needs::Zst, Needs::Tests]
+        }
     }
 }
 

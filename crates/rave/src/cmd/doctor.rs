@@ -128,6 +128,9 @@ fn how(finding: &Finding) -> String {
             format!("package {} (cargo xtask {command} --yes)", requirement.packages.apt)
         }
         Fix::Package(requirement) => format!("package {}", requirement.packages.apt),
+        Fix::Upgrade(requirement) => {
+            format!("upgrade {} (cargo xtask doctor --yes)", requirement.packages.apt)
+        }
         Fix::RootCommand(argv) => argv.join(" "),
         Fix::Advice(text) => text.clone(),
     }

@@ -15,7 +15,6 @@ use std::env::consts::{ARCH, OS};
 use std::fs;
 use std::time::{Instant, SystemTime};
 
-use rave_host::Needs;
 use rave_process::interrupt;
 use rave_smoke::matrix::MatrixRow;
 use rave_smoke::registry::{self, Check, SelectError};
@@ -55,7 +54,7 @@ pub fn run(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
     let files = Files::new(args, settings)?;
     let formats = rows::formats(&rows);
     build::tell_base(settings, ui);
-    host::ensure(settings, ui, Needs::Smoke)?;
+    host::ensure_all(settings, ui, &host::needs_of_smoke(settings)?)?;
     build::ensure_formats(settings, ui, &formats)?;
     let manifest = build::build(settings, &BuildOptions::to_boot(&formats, &args.building), ui)?.manifest;
     let qemu = Qemu::find(Arch::X86_64)?;

@@ -120,7 +120,9 @@ impl From<&rave_host::Error> for CommandError {
     fn from(error: &rave_host::Error) -> Self {
         let code = match error {
             rave_host::Error::Interrupted(_) => Code::Interrupted,
-            rave_host::Error::NotReady { .. } | rave_host::Error::Command { .. } => Code::HostNotReady,
+            rave_host::Error::NotReady { .. }
+            | rave_host::Error::Conflict { .. }
+            | rave_host::Error::Command { .. } => Code::HostNotReady,
         };
         let failure = Self::new(code, error.to_string());
         error.facts().into_iter().fold(failure, Self::detail).remedy(error.remedy())
