@@ -13,6 +13,9 @@ use crate::system::Host;
 /// Where the entry for backports goes; one that is there is left alone.
 pub(crate) const BACKPORTS_FILE: &str = "/etc/apt/sources.list.d/rave-backports.sources";
 
+/// The firmware and the data that the emulator's package depends on in its own version.
+const EMULATOR_DATA: [&str; 2] = ["qemu-system-data", "seabios"];
+
 /// Where apt takes QEMU's parts from: all of them from one suite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum QemuSource {
@@ -111,6 +114,10 @@ impl InstallPlan {
         // The first of several is the thing itself, the others are what it loads.
         for (index, name) in packages.split_whitespace().enumerate() {
             self.add(if from_backports && index == 0 { host.backported(name) } else { name.to_owned() });
+        }
+        // apt takes a dependency from another suite only where it is named with it.
+        if from_backports && packages == EMULATOR {
+            EMULATOR_DATA.iter().for_each(|name| self.add(host.backported(name)));
         }
     }
 
@@ -235,10 +242,14 @@ mod tests {
         InstallPlan::of(&missing(missing_names), host).packages
     }
 
+    fn backported(name: &str) -> String {
+        format!("{name}/thesuite-backports")
+    }
+
     #[test]
     fn all_of_qemu_comes_from_backports_where_the_releases_own_is_wrong() {
-        let both = ["qemu-system-x86/thesuite-backports", "qemu-utils/thesuite-backports"];
-        assert_eq!(packages(&["qemu-system-x86_64", "qemu-img"], &bookworm(&[])), both);
+        let all = ["qemu-system-x86", "qemu-system-data", "seabios", "qemu-utils"].map(backported);
+        assert_eq!(packages(&["qemu-system-x86_64", "qemu-img"], &bookworm(&[])), all);
         let newer = host(Some(Manager::Apt), "13");
         assert_eq!(packages(&["qemu-system-x86_64", "qemu-img"], &newer), ["qemu-system-x86", "qemu-utils"]);
         let ubuntu = Release { id: "ubuntu".into(), version: "12".into(), codename: "x".into() };
@@ -250,14 +261,15 @@ mod tests {
     fn what_is_missing_of_qemu_comes_from_where_the_rest_came_from() {
         // Seen: apt removed qemu-utils for the release's emulator.
         let utils = bookworm(&[("qemu-utils", BACKPORTED)]);
-        assert_eq!(packages(&["qemu-system-x86_64"], &utils), ["qemu-system-x86/thesuite-backports"]);
+        let emulator = ["qemu-system-x86", "qemu-system-data", "seabios"].map(backported);
+        assert_eq!(packages(&["qemu-system-x86_64"], &utils), emulator);
         let old = bookworm(&[("qemu-system-x86", OLD), ("qemu-system-common", OLD)]);
         assert_eq!(packages(&["QEMU's GTK window", "qemu-img"], &old), ["qemu-system-gui", "qemu-utils"]);
         // Of the release alone, and not the emulator: backports are taken for that, and for the rest with it.
         let utils = bookworm(&[("qemu-utils", OLD)]);
         assert_eq!(
             packages(&["qemu-system-x86_64"], &utils),
-            ["qemu-utils/thesuite-backports", "qemu-system-x86/thesuite-backports"]
+            ["qemu-utils", "qemu-system-x86", "qemu-system-data", "seabios"].map(backported)
         );
         let newer = bookworm(&[("qemu-system-x86", BACKPORTED)]);
         let window = ["QEMU's GTK window", "QEMU's SDL window"];
@@ -273,8 +285,7 @@ mod tests {
         let plan = InstallPlan::of(&upgrade, &old);
         assert_eq!(
             plan.packages,
-            ["qemu-system-x86", "qemu-system-data", "qemu-utils"]
-                .map(|name| format!("{name}/thesuite-backports"))
+            ["qemu-system-x86", "qemu-system-data", "qemu-utils", "seabios"].map(backported)
         );
         assert!(plan.is_complete() && plan.backports.is_some());
         let elsewhere = InstallPlan::of(&upgrade, &host(Some(Manager::Dnf), "40"));
