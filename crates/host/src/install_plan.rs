@@ -117,7 +117,9 @@ impl InstallPlan {
         }
         // apt takes a dependency from another suite only where it is named with it.
         if from_backports && packages == EMULATOR {
-            EMULATOR_DATA.iter().for_each(|name| self.add(host.backported(name)));
+            for name in EMULATOR_DATA {
+                self.add(host.backported(name));
+            }
         }
     }
 
