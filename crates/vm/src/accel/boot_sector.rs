@@ -12,11 +12,19 @@
 //! | `T` | ten timer interrupts woke it from `hlt` |
 //! | `W` | 350 million instructions on memory: 0.1 to 0.3 s under software emulation, minutes where KVM interprets |
 //!
+//! Under software emulation it then tries one instruction that QEMU is known to have emulated wrongly: `VPGATHERDD` with
+//! `YMM4` as the index, which was taken for no index (QEMU's issue 2474). `A` is written where the result is right, `a`
+//! where it is wrong, `-` where the processor has no AVX2. Hardware has nothing to prove there.
+//!
 //! Then it ends QEMU through `isa-debug-exit`. Registers and constants: Intel SDM volume 3, 10.8.5 (entering IA-32e
-//! mode); 8259A and 8254 data sheets; a boot sector is loaded at 0x7c00 and ends in 0x55 0xaa at 510.
+//! mode) and 13.5.1 (enabling AVX); 8259A and 8254 data sheets; a boot sector is loaded at 0x7c00 and ends in 0x55 0xaa
+//! at 510.
 
-/// What the guest has written to its serial port when it is done.
+/// What the guest has written to its serial port when it is done, before the letter about AVX2.
 pub(super) const EXPECTED: &[u8] = b"RLTW";
+
+/// The letter about a result of AVX2 that is wrong.
+pub(super) const AVX2_WRONG: u8 = b'a';
 
 /// QEMU's exit status when the guest wrote 0x10 to `isa-debug-exit`: `(value << 1) | 1`.
 pub(super) const EXIT_STATUS: i32 = 0x10 << 1 | 1;
@@ -24,10 +32,15 @@ pub(super) const EXIT_STATUS: i32 = 0x10 << 1 | 1;
 /// Size of the disk that holds the sector, bytes. `SeaBIOS` reads no disk smaller than a cylinder of its geometry.
 pub(super) const DISK_SIZE: u64 = 1024 * 1024;
 
+/// Where the code looks whether it shall try AVX2.
+const TRIES_AVX2: usize = 509;
+
 /// The sector, 512 bytes.
-pub(super) fn sector() -> [u8; 512] {
+pub(super) fn sector(tries_avx2: bool) -> [u8; 512] {
     let mut sector = [0; 512];
     sector[..CODE.len()].copy_from_slice(&CODE);
+    sector[CODE.len()..][..AVX2.len()].copy_from_slice(&AVX2);
+    sector[TRIES_AVX2] = tries_avx2.into();
     sector[510] = 0x55;
     sector[511] = 0xaa;
     sector
@@ -80,8 +93,8 @@ const CODE: [u8; 348] = [
     0x81, 0xce, 0x00, 0x00, 0x01, 0x00, 0xe2, 0xe6,
     // 7d16 mov al,'W'; call putc64
     0xb0, 0x57, 0xe8, 0x0a, 0x00, 0x00, 0x00,
-    // 7d1d out 0xf4,0x10: isa-debug-exit ends QEMU with status 0x10 * 2 + 1
-    0x66, 0xba, 0xf4, 0x00, 0xb0, 0x10, 0xee,
+    // 7d1d jmp avx2; two nops
+    0xe9, 0x3a, 0x00, 0x00, 0x00, 0x90, 0x90,
     // 7d24 hlt for ever
     0xf4, 0xeb, 0xfd,
     // 7d27 putc64: as putc
@@ -95,3 +108,58 @@ const CODE: [u8; 348] = [
     // 7d56 idtr: limit 0xfff, base 0x4000
     0xff, 0x0f, 0x00, 0x40, 0x00, 0x00,
 ];
+
+/// What follows [`CODE`], likewise.
+#[rustfmt::skip]
+const AVX2: [u8; 151] = [
+    // 7d5c avx2: cmp byte [TRIES_AVX2],0; je exit
+    0x80, 0x3c, 0x25, 0xfd, 0x7d, 0x00, 0x00, 0x00, 0x74, 0x71,
+    // 7d66 mov eax,1; cpuid
+    0xb8, 0x01, 0x00, 0x00, 0x00, 0x0f, 0xa2,
+    // 7d6d and ecx,0x14000000; cmp ecx,0x14000000; jne absent: XSAVE (bit 26) and AVX (bit 28)
+    0x81, 0xe1, 0x00, 0x00, 0x00, 0x14, 0x81, 0xf9, 0x00, 0x00, 0x00, 0x14, 0x75, 0x55,
+    // 7d7b cr4.OSFXSR, cr4.OSXMMEXCPT, cr4.OSXSAVE
+    0x0f, 0x20, 0xe0, 0x0d, 0x00, 0x06, 0x04, 0x00, 0x0f, 0x22, 0xe0,
+    // 7d86 xor ecx,ecx; xor edx,edx; push 7; pop rax; xsetbv: XCR0 = x87, SSE and AVX state
+    0x31, 0xc9, 0x31, 0xd2, 0x6a, 0x07, 0x58, 0x0f, 0x01, 0xd1,
+    // 7d90 cpuid (eax 7, ecx 0); test bl,0x20; je absent: AVX2 (bit 5)
+    0x0f, 0xa2, 0xf6, 0xc3, 0x20, 0x74, 0x39,
+    // 7d97 vpcmpeqd ymm5,ymm5,ymm5: the mask has all lanes
+    0xc5, 0xd5, 0x76, 0xed,
+    // 7d9b vpmovzxbd ymm4,[index]: the index, 7 to 0
+    0xc4, 0xe2, 0x7d, 0x31, 0x24, 0x25, 0xe3, 0x7d, 0x00, 0x00,
+    // 7da5 mov esi,0x10000; vmovdqu [rsi],ymm4: it is the table too, so that entry n is 7 - n
+    0xbe, 0x00, 0x00, 0x01, 0x00, 0xc5, 0xfe, 0x7f, 0x26,
+    // 7dae vpgatherdd ymm0,[rsi+ymm4*4],ymm5: 0 to 7, and 7 in each lane where the index is taken for none
+    0xc4, 0xe2, 0x55, 0x90, 0x04, 0xa6,
+    // 7db4 vpmovzxbd ymm1,[expected]; vpcmpeqd ymm0,ymm0,ymm1
+    0xc4, 0xe2, 0x7d, 0x31, 0x0c, 0x25, 0xeb, 0x7d, 0x00, 0x00, 0xc5, 0xfd, 0x76, 0xc1,
+    // 7dc2 vpmovmskb eax,ymm0; inc eax: zero where all lanes are as expected
+    0xc5, 0xfd, 0xd7, 0xc0, 0xff, 0xc0,
+    // 7dc8 mov al,'A'; je say; mov al,'a'; jmp say
+    0xb0, 0x41, 0x74, 0x06, 0xb0, 0x61, 0xeb, 0x02,
+    // 7dd0 absent: mov al,'-'
+    0xb0, 0x2d,
+    // 7dd2 say: call putc64
+    0xe8, 0x50, 0xff, 0xff, 0xff,
+    // 7dd7 exit: out 0xf4,0x10: isa-debug-exit ends QEMU with status 0x10 * 2 + 1; jmp 7d24
+    0x66, 0xba, 0xf4, 0x00, 0xb0, 0x10, 0xee, 0xe9, 0x41, 0xff, 0xff, 0xff,
+    // 7de3 index
+    0x07, 0x06, 0x05, 0x04, 0x03, 0x02, 0x01, 0x00,
+    // 7deb expected
+    0x00, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_code_ends_before_the_flag_and_the_signature() {
+        assert!(CODE.len() + AVX2.len() <= TRIES_AVX2);
+        for tries_avx2 in [false, true] {
+            let sector = sector(tries_avx2);
+            assert_eq!(sector[TRIES_AVX2..], [u8::from(tries_avx2), 0x55, 0xaa]);
+        }
+    }
+}

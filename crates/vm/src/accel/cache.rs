@@ -12,7 +12,7 @@ use crate::files::write_atomically;
 use crate::qemu::{Qemu, Version};
 
 /// Raised when the meaning of the file or of the guest changes.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 
 /// What a result holds for: this boot of the host and this QEMU.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,8 +50,8 @@ pub(super) struct Cache {
     key: Key,
     /// How KVM did, and the engine where it works.
     pub(super) kvm: Option<(KvmState, Option<Engine>)>,
-    /// How long the guest took under TCG, ms.
-    pub(super) tcg_ms: Option<u64>,
+    /// The engine that TCG does its work right as, and how long the guest took, ms.
+    pub(super) tcg: Option<(Engine, u64)>,
 }
 
 pub(super) fn file(cache_dir: &Utf8Path) -> Utf8PathBuf {
@@ -60,7 +60,7 @@ pub(super) fn file(cache_dir: &Utf8Path) -> Utf8PathBuf {
 
 impl Cache {
     pub(super) fn empty(key: &Key) -> Self {
-        Self { key: key.clone(), kvm: None, tcg_ms: None }
+        Self { key: key.clone(), kvm: None, tcg: None }
     }
 
     /// What the file says about `key`. A file that is missing, damaged or about something else says nothing.
@@ -102,7 +102,7 @@ mod tests {
         let mut cache = Cache::empty(&key("monday"));
         let hangs = KvmState::Hangs { after: Duration::from_secs(6), reached: Progress::Interrupts };
         cache.kvm = Some((hangs, None));
-        cache.tcg_ms = Some(300);
+        cache.tcg = Some((Engine::TcgWithoutAvx2, 300));
         cache.save(&file).unwrap();
         assert_eq!(Cache::load(&file, &key("monday")), cache);
         assert_eq!(Cache::load(&file, &key("tuesday")), Cache::empty(&key("tuesday")));

@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::qemu::Version;
-
 /// How the guest's instructions run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -34,20 +32,12 @@ pub enum Engine {
     KvmWithoutArchCapabilities,
     /// Software emulation with all that QEMU can emulate.
     Tcg,
-    /// Software emulation without AVX2. A QEMU before [`GATHERS_RIGHT`] emulates `VPGATHERDD` and its kin as if there were
-    /// no index where the index is `XMM4` or `YMM4` (QEMU's issue 2474): Chromium's drawing reads astray and dies of it.
+    /// Software emulation without AVX2, by a QEMU that was seen to emulate it wrongly: `VPGATHERDD` and its kin as if there
+    /// were no index where the index is `XMM4` or `YMM4` (QEMU's issue 2474), so that Chromium reads astray and dies of it.
     TcgWithoutAvx2,
 }
 
-/// The first QEMU that decodes a vector index of 4 (VSIB) as the register it is.
-const GATHERS_RIGHT: Version = Version { major: 9, minor: 1, patch: 0 };
-
 impl Engine {
-    /// Software emulation as far as this version of QEMU does it right.
-    pub(super) fn tcg(version: Version) -> Self {
-        if version < GATHERS_RIGHT { Self::TcgWithoutAvx2 } else { Self::Tcg }
-    }
-
     /// The accelerator.
     pub fn accelerator(self) -> Accelerator {
         match self {
@@ -64,19 +54,5 @@ impl Engine {
             Self::Tcg => "max",
             Self::TcgWithoutAvx2 => "max,avx2=off",
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn avx2_is_shown_by_a_qemu_that_emulates_it_right() {
-        let of = |text| Engine::tcg(Version::parse(text).unwrap());
-        assert_eq!(of("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)"), Engine::TcgWithoutAvx2);
-        assert_eq!(of("QEMU emulator version 9.0.4"), Engine::TcgWithoutAvx2);
-        assert_eq!(of("QEMU emulator version 9.1.0"), Engine::Tcg);
-        assert_eq!(of("QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2)"), Engine::Tcg);
     }
 }

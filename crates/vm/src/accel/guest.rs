@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use camino::Utf8Path;
 use rave_process::{Cmd, Status};
 
-use super::boot_sector::{DISK_SIZE, EXIT_STATUS, EXPECTED, sector};
+use super::boot_sector::{AVX2_WRONG, DISK_SIZE, EXIT_STATUS, EXPECTED, sector};
 use super::{Accelerator, Engine, Progress};
 use crate::Error;
 use crate::qemu::Qemu;
@@ -23,7 +23,7 @@ pub(super) struct Run {
 /// How the run ended.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    Done { ms: u64 },
+    Done { ms: u64, avx2_is_wrong: bool },
     Hung { after: Duration, reached: Progress },
     Died { status: Status, tail: Vec<String>, reached: Progress },
 }
@@ -31,7 +31,7 @@ pub(super) enum Outcome {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Done { ms } => write!(f, "the guest ran in {ms} ms"),
+            Self::Done { ms, .. } => write!(f, "the guest ran in {ms} ms"),
             Self::Hung { after, reached } => {
                 write!(f, "the guest was not done after {} s: {reached}", after.as_secs_f64())
             }
@@ -75,7 +75,7 @@ pub(super) fn run(qemu: &Qemu, engine: Engine, deadline: Duration) -> Result<Run
     let scratch = tempfile::tempdir().map_err(|e| Error::io("make a folder in", "TMPDIR", e))?;
     let folder = Utf8Path::from_path(scratch.path()).ok_or(Error::TemporaryFolderName)?;
     let (disk, serial) = (folder.join("disk"), folder.join("serial"));
-    write_disk(&disk).map_err(|e| Error::io("write", &disk, e))?;
+    write_disk(&disk, engine.accelerator()).map_err(|e| Error::io("write", &disk, e))?;
     let command = Cmd::new(qemu.program.as_std_path()).args(argv(engine, &disk, &serial));
     let started = Instant::now();
     let mut child = command.spawn().map_err(Error::process("starting QEMU for the accelerator's proof"))?;
@@ -96,17 +96,18 @@ pub(super) fn run(qemu: &Qemu, engine: Engine, deadline: Duration) -> Result<Run
     };
     let reached = Progress::of(&seen);
     let outcome = match ended {
-        Some(status) if status == Status::Code(EXIT_STATUS) && seen == EXPECTED => {
-            Outcome::Done { ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX) }
-        }
+        Some(status) if status == Status::Code(EXIT_STATUS) && seen.starts_with(EXPECTED) => Outcome::Done {
+            ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+            avx2_is_wrong: seen[EXPECTED.len()..] == [AVX2_WRONG],
+        },
         Some(status) => Outcome::Died { status, tail, reached },
         None => Outcome::Hung { after: deadline, reached },
     };
     Ok(Run { command: command.to_string(), outcome })
 }
 
-fn write_disk(path: &Utf8Path) -> std::io::Result<()> {
+fn write_disk(path: &Utf8Path, accelerator: Accelerator) -> std::io::Result<()> {
     let file = File::create(path)?;
     file.set_len(DISK_SIZE)?;
-    file.write_all_at(&sector(), 0)
+    file.write_all_at(&sector(accelerator == Accelerator::Tcg), 0)
 }

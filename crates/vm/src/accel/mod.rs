@@ -59,7 +59,10 @@ pub fn probe(request: &ProbeRequest<'_>) -> Result<ProbeResult, Error> {
     let (engine, tcg_ms) = match (engine, request.force) {
         (Some(engine), _) => (engine, None),
         (None, Some(Accelerator::Kvm)) => return Err(Error::KvmUnusable { state: kvm }),
-        (None, _) => (Engine::tcg(request.qemu.version), Some(prober.tcg(&mut cache)?)),
+        (None, _) => {
+            let (engine, ms) = prober.tcg(&mut cache)?;
+            (engine, Some(ms))
+        }
     };
     if cache != known {
         cache.save(&file)?;
@@ -84,7 +87,7 @@ impl Prober<'_> {
         let mut last = KvmState::NotTried;
         for engine in [Engine::Kvm, Engine::KvmWithoutArchCapabilities] {
             match self.run(engine, KVM_DEADLINE)?.outcome {
-                Outcome::Done { ms } => {
+                Outcome::Done { ms, .. } => {
                     let state = KvmState::Works { ms };
                     cache.kvm = Some((state.clone(), Some(engine)));
                     return Ok((state, Some(engine)));
@@ -102,15 +105,17 @@ impl Prober<'_> {
         Ok((last, None))
     }
 
-    fn tcg(&mut self, cache: &mut Cache) -> Result<u64, Error> {
-        if let Some(ms) = cache.tcg_ms {
-            return Ok(ms);
+    /// The engine that emulates correctly, and how long its guest took, ms.
+    fn tcg(&mut self, cache: &mut Cache) -> Result<(Engine, u64), Error> {
+        if let Some(known) = cache.tcg {
+            return Ok(known);
         }
-        let run = self.run(Engine::tcg(self.qemu.version), TCG_DEADLINE)?;
+        let run = self.run(Engine::Tcg, TCG_DEADLINE)?;
         match run.outcome {
-            Outcome::Done { ms } => {
-                cache.tcg_ms = Some(ms);
-                Ok(ms)
+            Outcome::Done { ms, avx2_is_wrong } => {
+                let engine = if avx2_is_wrong { Engine::TcgWithoutAvx2 } else { Engine::Tcg };
+                cache.tcg = Some((engine, ms));
+                Ok((engine, ms))
             }
             outcome => Err(Error::TcgUnusable { command: run.command, why: outcome.to_string() }),
         }

@@ -87,7 +87,7 @@ impl Progress {
             Some(b'R') => Self::RealMode,
             Some(b'L') => Self::LongMode,
             Some(b'T') => Self::Interrupts,
-            Some(b'W') => Self::Done,
+            Some(b'W' | b'A' | b'a' | b'-') => Self::Done,
             _ => Self::Firmware,
         }
     }
@@ -158,7 +158,8 @@ impl fmt::Display for ProbeResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.accelerator(), self.tcg_ms) {
             (Accelerator::Tcg, Some(ms)) => {
-                write!(f, "software emulation works: a guest ran in {ms} ms; {}", self.kvm)
+                let except = if self.engine == Engine::TcgWithoutAvx2 { " except for AVX2" } else { "" };
+                write!(f, "software emulation works{except}: a guest ran in {ms} ms; {}", self.kvm)
             }
             _ => write!(f, "{}", self.kvm),
         }
@@ -197,6 +198,7 @@ mod tests {
             (b"RL", Progress::LongMode),
             (b"RLT", Progress::Interrupts),
             (b"RLTW", Progress::Done),
+            (b"RLTWa", Progress::Done),
             (b"RLTW\0", Progress::Firmware),
         ] {
             assert_eq!(Progress::of(serial), progress);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_vm::Error;
-use rave_vm::accel::{Accelerator, KvmState, ProbeRequest, cache_file, probe};
+use rave_vm::accel::{Accelerator, Engine, KvmState, ProbeRequest, cache_file, probe};
 use rave_vm::machine::Arch;
 use rave_vm::qemu::Qemu;
 
@@ -85,4 +85,20 @@ fn a_qemu_that_dies_at_once_is_reported_with_its_last_words() {
     let error = probe(&ProbeRequest { qemu: &qemu, cache_dir: &folder, force, refresh: false }).unwrap_err();
     let text = error.to_string();
     assert!(text.contains("no BIOS found") && text.contains("exit code 1"), "{text}");
+}
+
+#[test]
+fn a_qemu_that_emulates_avx2_wrongly_offers_none_whatever_its_version() {
+    let (_scratch, folder) = scratch();
+    // Writes what the guest writes under QEMU 7.2.
+    let text = r#"case $1 in --version) echo 'QEMU emulator version 10.0.0'; exit;; esac
+for word; do case $word in file,id=serial,path=*) printf RLTWa > "${word#file,id=serial,path=}";; esac; done
+exit 33"#;
+    let qemu = Qemu::at(&script(&folder, text)).unwrap();
+    let force = Some(Accelerator::Tcg);
+    let request = ProbeRequest { qemu: &qemu, cache_dir: &folder, force, refresh: false };
+    let first = probe(&request).unwrap();
+    assert_eq!((first.engine, first.cached), (Engine::TcgWithoutAvx2, false));
+    let second = probe(&request).unwrap();
+    assert_eq!((second.engine, second.cached), (Engine::TcgWithoutAvx2, true));
 }
