@@ -68,9 +68,9 @@ pub struct Global {
 pub enum Command {
     /// Build a bootable image          cargo xtask image --format qemu
     Image(Image),
-    /// Boot it and show its services   cargo xtask run --ssh
+    /// Boot an image, list services    cargo xtask run --ssh
     Run(Run),
-    /// Build it, boot it, check it     cargo xtask smoke --yes
+    /// Build, boot and check an image  cargo xtask smoke --yes
     Smoke(Smoke),
     /// Convert a disk of any format to the other formats
     Convert(Convert),

@@ -1,5 +1,6 @@
 //! Files of the repository that are computed from the code, so that nobody writes the same thing twice.
 
+mod cli;
 mod facts;
 mod generated;
 
@@ -10,7 +11,7 @@ pub(crate) const COMMAND: &str = "cargo xtask codegen";
 
 /// Every generated file. A new one is an entry here; the command and the test follow.
 pub(crate) fn all() -> Vec<Generated> {
-    vec![facts::generate()]
+    vec![cli::generate(), facts::generate()]
 }
 
 #[cfg(test)]

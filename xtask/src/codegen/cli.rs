@@ -1,0 +1,60 @@
+//! `docs/cli.md`: the reference of every command, made of the help texts that clap prints. It is the one snapshot of them.
+
+use std::fmt::Write as _;
+
+use clap::CommandFactory as _;
+use rave::cli::HELP_WIDTH;
+
+use super::Generated;
+use crate::cli::Cli;
+
+/// Where people read it.
+const PATH: &str = "docs/cli.md";
+
+/// What stands above the commands.
+const HEAD: &str = "\
+# Commands
+
+This page is the reference of every command, option and exit code. `cargo xtask codegen` generates it; do not edit it.
+
+Data goes to stdout, progress and messages to stderr. `cargo xtask COMMAND --help` prints the same help texts.
+The program `rave` has the same commands, except `test`, `bench`, `ci`, `codegen` and `install`: see [configuration.md](configuration.md#rave-from-any-folder).
+
+| exit code | meaning |
+| --- | --- |
+| 0 | ok |
+| 1 | a check or test failed, or the guest did not come up |
+| 2 | wrong usage, or an invalid `rave.toml` |
+| 3 | the host is not ready |
+| 4 | a build failed |
+| 130 | interrupted |
+
+`run --exec` exits with the code of the command in the guest.
+";
+
+/// Renders the page.
+pub(super) fn generate() -> Generated {
+    let root = Cli::command().term_width(HELP_WIDTH);
+    let mut text = HEAD.to_owned();
+    add(&root, &["cargo xtask".to_owned()], &mut text);
+    Generated { path: PATH.into(), text }
+}
+
+/// Adds what `--help` prints for the last of `names`, a command of the one before it, and then for its own commands.
+fn add(root: &clap::Command, names: &[String], text: &mut String) {
+    let line = names.iter().cloned().chain(["--help".to_owned()]);
+    let help = match root.clone().try_get_matches_from(line) {
+        Err(help) => help.to_string(),
+        Ok(_) => unreachable!("--help is an error to clap"),
+    };
+    // clap leaves spaces at the ends of lines.
+    let lines: Vec<&str> = help.trim_end().lines().map(str::trim_end).collect();
+    let _ = write!(text, "\n## `{}`\n\n```text\n{}\n```\n", names.join(" "), lines.join("\n"));
+    let command = names
+        .iter()
+        .skip(1)
+        .fold(root, |command, name| command.find_subcommand(name).expect("a command that was found before"));
+    for own in command.get_subcommands() {
+        add(root, &[names, &[own.get_name().to_owned()]].concat(), text);
+    }
+}
