@@ -29,7 +29,7 @@ pub struct GuestConfig {
     /// Public keys that let the user in, as lines of `authorized_keys` (sshd(8)).
     #[serde(default)]
     pub authorized_keys: Vec<String>,
-    /// What the guest holds besides what every guest holds: names of [`features`](crate::features).
+    /// What the guest contains, in addition to what every guest has: names of [`features`](crate::features).
     #[serde(default)]
     pub features: BTreeSet<String>,
     /// The version of RAVE that built the image.

@@ -1,6 +1,6 @@
 //! The names of features, as in the profiles of `rave.toml`.
 
-/// Xfce that logs the user in by itself, Chromium, `NetworkManager`.
+/// Xfce with automatic login, Chromium, `NetworkManager`.
 pub const DESKTOP: &str = "desktop";
 /// Sound in programs and on the desktop.
 pub const SOUND: &str = "sound";

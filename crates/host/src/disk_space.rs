@@ -1,4 +1,4 @@
-//! Free room where the large files go.
+//! Free space where the large files go.
 
 use std::io;
 
@@ -23,7 +23,7 @@ pub(crate) fn finding(
         name: name.to_owned(),
         found: String::new(),
         needed: format!("{needed_mib} MiB"),
-        why: "free room for images",
+        why: "free space for images",
         parts: BUILD,
         state: State::Ok,
         fix: Fix::None,
@@ -34,7 +34,7 @@ pub(crate) fn finding(
         Ok(free) => Finding {
             found: format!("{free} MiB in {folder}"),
             state: State::Warning,
-            fix: Fix::Advice(format!("free some room there, or choose another disk with {variable}")),
+            fix: Fix::Advice(format!("free some space there, or choose another disk with {variable}")),
             ..finding
         },
         Err(error) => Finding {

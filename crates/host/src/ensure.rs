@@ -31,7 +31,7 @@ pub fn ensure(context: Context<'_>, dialog: &Dialog<'_>, needs: &[Needs]) -> Res
 }
 
 fn warning(finding: &Finding) -> String {
-    let fact = format!("{}: {}, needed is {}", finding.name, finding.found, finding.needed);
+    let fact = format!("{}: {}; required: {}", finding.name, finding.found, finding.needed);
     match &finding.fix {
         Fix::Advice(advice) => format!("{fact}; {advice}"),
         Fix::Upgrade(_) => format!("{fact}; give --yes to upgrade it"),

@@ -40,7 +40,7 @@ pub enum State {
 /// What would mend it.
 #[derive(Debug)]
 pub enum Fix {
-    /// Nothing is to be mended.
+    /// Nothing needs a repair.
     None,
     /// This requirement's package.
     Package(&'static Requirement),

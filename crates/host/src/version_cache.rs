@@ -1,4 +1,4 @@
-//! Versions that programs have told before: asking mmdebstrap and npm again costs a third of a second.
+//! Versions that programs reported before: asking mmdebstrap and npm again costs a third of a second.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -153,7 +153,7 @@ impl Drop for ProcessGroup {
 
 /// poll(2) that takes a signal for nothing: the caller looks again.
 pub(crate) fn poll_some(fds: &mut [PollFd<'_>], limit: Option<Duration>) -> io::Result<()> {
-    // A time that does not fit is as good as for ever.
+    // A time that does not fit is as good as forever.
     let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
     match poll(fds, limit.as_ref()) {
         Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),

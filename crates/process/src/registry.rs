@@ -66,7 +66,7 @@ fn registry() -> MutexGuard<'static, Registry> {
 }
 
 impl Registry {
-    /// Tells the watchdog; one that was killed is replaced and told everything.
+    /// Tells the watchdog; a killed one is replaced, and the new one gets everything.
     fn tell(&mut self, tell: impl Fn(&mut Watchdog) -> io::Result<()>) -> io::Result<()> {
         if let Some(watchdog) = &mut self.watchdog
             && tell(watchdog).is_ok()
@@ -83,7 +83,7 @@ impl Registry {
     }
 }
 
-/// Starts the watchdog where there is none, so that a command is announced at once after its start.
+/// Starts the watchdog if there is none, so that a command is announced at once after its start.
 pub(crate) fn prepare() -> io::Result<()> {
     let mut registry = registry();
     if registry.watchdog.is_none() { registry.tell(|_| Ok(())) } else { Ok(()) }

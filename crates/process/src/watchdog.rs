@@ -3,7 +3,7 @@
 //! A child cannot be tied to its parent's death without `unsafe` (`PR_SET_PDEATHSIG` must be set between fork and exec),
 //! and that would reach only the child, not its children. So one `/bin/sh`, started with the first command, reads a
 //! pipe whose only writing end is ours and closes on exec. The kernel closes that end however this process dies, SIGKILL
-//! included; the shell then kills every group it was told of.
+//! included; the shell then kills every group that was announced to it.
 //!
 //! What remains open: a command is announced just after it was started, so one that was started in the microseconds
 //! before a SIGKILL of this process survives it. Starting each command through a shell that announces itself
@@ -13,7 +13,7 @@ use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
 #[expect(
     clippy::disallowed_types,
-    reason = "the watchdog is no command: nothing watches over the watcher"
+    reason = "the watchdog is not a command: nothing watches the watcher"
 )]
 use std::process::{Child, Command, Stdio};
 

@@ -82,7 +82,7 @@ pub fn ensure_formats(settings: &Settings, ui: &Ui, formats: &[Format]) -> anyho
     }
 }
 
-/// The program that makes an `.img.zst`, where one is wanted.
+/// The program that makes an `.img.zst`, if one is requested.
 pub fn ensure_compression(
     settings: &Settings,
     ui: &Ui,

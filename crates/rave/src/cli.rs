@@ -118,8 +118,8 @@ pub struct Scope {
     pub nix: NixFlags,
     /// The accelerator that was asked for.
     pub accel: Option<Accel>,
-    /// Whether the command builds an image of whatever base suits the host. Tests and measurements are of the Debian
-    /// base unless rave.toml says otherwise: they are of its stages.
+    /// Whether the command builds an image of whichever base suits the host. Tests and measurements use the Debian
+    /// base unless rave.toml says otherwise: they depend on its stages.
     pub may_be_nixos: bool,
 }
 

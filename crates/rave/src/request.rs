@@ -33,7 +33,7 @@ impl Found<'_> {
     }
 }
 
-/// A machine of an artifact as rave.toml wants it: it forgets what the guest writes, starts by BIOS and shows nothing.
+/// A machine of an artifact as described by rave.toml: it discards what the guest writes, boots with BIOS and shows nothing.
 /// A command that wants it otherwise says so by struct update.
 pub fn machine<'a>(
     settings: &'a Settings,

@@ -179,7 +179,7 @@ fn ovf_schema() -> anyhow::Result<Option<Utf8PathBuf>> {
     let path = env::var("RAVE_OVF_SCHEMA").ok().filter(|path| !path.is_empty()).map(Utf8PathBuf::from);
     match path {
         Some(path) if !path.is_file() => {
-            Err(CommandError::usage(format!("RAVE_OVF_SCHEMA: {path} is no file"))
+            Err(CommandError::usage(format!("RAVE_OVF_SCHEMA: {path} is not a file"))
                 .remedy("set it to DMTF's schema of an OVF envelope (DSP8023), or unset it")
                 .into())
         }
@@ -187,7 +187,7 @@ fn ovf_schema() -> anyhow::Result<Option<Utf8PathBuf>> {
     }
 }
 
-/// `nixos` where nix works and `debian` elsewhere, and why.
+/// `nixos` if nix works and `debian` otherwise, and why.
 fn choose_base(nix: Result<String, nixos::Error>) -> (Base, Option<String>) {
     match nix {
         Ok(said) => (Base::Nixos, Some(format!("using the nixos base: {said} works here; --base chooses"))),

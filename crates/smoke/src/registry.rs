@@ -20,7 +20,7 @@ pub enum Group {
     Tools,
     /// What only some profiles hold.
     Features,
-    /// The desktop, where there is one.
+    /// The desktop, if there is one.
     Desktop,
     /// What disturbs the guest: stopped services, a reboot, the end.
     Life,
@@ -208,7 +208,7 @@ pub const CHECKS: &[Check] = &[
     on_disk(check(
         Life,
         "clean-shutdown",
-        "the power button ends it and leaves a clean file system",
+        "the power button shuts the guest down and leaves a clean filesystem",
         life::clean_shutdown,
     )),
 ];

@@ -43,7 +43,7 @@ pub enum ScreenError {
         source: io::Error,
     },
     /// It is no PNG, or a damaged one.
-    #[error("the screenshot {path} is no whole PNG: {source}")]
+    #[error("the screenshot {path} is not a complete PNG: {source}")]
     Png {
         /// The file.
         path: Utf8PathBuf,

@@ -1,4 +1,4 @@
-//! The values that count, as text, for `config`.
+//! The effective values as text, for `config`.
 
 use std::fmt::{Display, Write};
 

@@ -104,9 +104,9 @@ closed_set! {
 }
 
 closed_set! {
-    /// What a profile may hold besides what every guest holds; the same on each base.
+    /// What a profile may add to what every guest has; the same on each base.
     Feature, "feature" {
-        /// Xfce that logs the user in by itself, Chromium, a network applet.
+        /// Xfce with automatic login, Chromium, a network applet.
         Desktop = "desktop",
         /// Sound in programs and on the desktop.
         Sound = "sound",

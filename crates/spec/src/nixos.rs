@@ -1,4 +1,4 @@
-//! How the `NixOS` base is built: what nix is told, never what is in the image.
+//! How the `NixOS` base is built: options for nix, which never change the image.
 
 use serde::{Deserialize, Serialize};
 

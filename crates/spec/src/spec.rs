@@ -97,7 +97,7 @@ pub struct Guest {
     pub password: String,
     /// The host name.
     pub hostname: Hostname,
-    /// Public keys that let the user in by SSH, as lines of `authorized_keys` without options (sshd(8)); none twice.
+    /// Public keys that may log in over SSH, as lines of `authorized_keys` without options (sshd(8)); none twice.
     pub authorized_keys: Vec<String>,
 }
 
@@ -217,7 +217,7 @@ pub struct Profile {
     pub description: String,
     /// No passwords and no root login; a key is needed.
     pub hardened: bool,
-    /// What it holds besides what every guest holds; none twice.
+    /// What it adds to what every guest has; none twice.
     pub features: Vec<Feature>,
     /// Debian packages on top of [`Debian::packages`] and those of the features (key `debian`).
     pub packages: Vec<String>,

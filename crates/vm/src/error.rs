@@ -20,7 +20,7 @@ pub enum Error {
         program: String,
     },
     /// What answers to QEMU's name does not answer like QEMU.
-    #[error("{program} --version says {said:?}, which is no version of QEMU")]
+    #[error("{program} --version says {said:?}, which is not a version of QEMU")]
     QemuUnknown {
         /// The program.
         program: Utf8PathBuf,
@@ -28,7 +28,7 @@ pub enum Error {
         said: String,
     },
     /// QEMU is too old.
-    #[error("{program} is QEMU {found}, needed is {needed} or newer")]
+    #[error("{program} is QEMU {found}; {needed} or newer is required")]
     QemuTooOld {
         /// The program.
         program: Utf8PathBuf,
@@ -63,7 +63,7 @@ pub enum Error {
     /// A host port is not free.
     #[error(transparent)]
     PortTaken(#[from] PortTaken),
-    /// The machine's value contradicts itself or cannot be had.
+    /// The machine's value contradicts itself or is not possible on this host.
     #[error("the machine {name} cannot be made: {why}")]
     BadMachine {
         /// The machine's name.
@@ -80,7 +80,7 @@ pub enum Error {
         base: Utf8PathBuf,
     },
     /// Another process runs a machine of this name.
-    #[error("the machine {name} runs already{}", as_process(.pid.as_ref()))]
+    #[error("the machine {name} is already running{}", as_process(.pid.as_ref()))]
     AlreadyRunning {
         /// The machine's name.
         name: String,

@@ -84,7 +84,7 @@ pub struct PortTaken {
     pub service: String,
     /// The port.
     pub port: u16,
-    /// Why it cannot be had.
+    /// Why it is not available.
     pub reason: TakenReason,
 }
 
@@ -95,7 +95,7 @@ impl PortTaken {
     }
 }
 
-/// Why a port cannot be had.
+/// Why a port is not available.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TakenReason {
     /// It is in use; the owner is known where the system tells this user.
@@ -120,7 +120,7 @@ impl fmt::Display for Why<'_> {
             TakenReason::InUse(Some(owner)) => write!(f, "is taken by {owner}"),
             TakenReason::InUse(None) => f.write_str("is taken by a process of another user"),
             TakenReason::WantedTwice { by } => write!(f, "is wanted by {by} as well"),
-            TakenReason::Refused { reason } => write!(f, "cannot be had: {reason}"),
+            TakenReason::Refused { reason } => write!(f, "is not available: {reason}"),
         }
     }
 }

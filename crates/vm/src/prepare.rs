@@ -55,7 +55,7 @@ fn check(machine: &Machine) -> Result<(), Error> {
         !name.is_empty() && !name.starts_with('.') && name.chars().all(fits)
     };
     if !plain(&machine.name) {
-        return bad("its name may hold letters, digits, `-`, `_` and `.`".into());
+        return bad("its name may contain letters, digits, `-`, `_` and `.`".into());
     }
     if machine.files.qmp_socket.as_str().len() > SOCKET_PATH_MAX {
         let socket = &machine.files.qmp_socket;
@@ -83,7 +83,7 @@ fn check(machine: &Machine) -> Result<(), Error> {
         return bad(format!("a VNC server's port is at least {VNC_BASE}, not {port}"));
     }
     if let Some(credential) = machine.credentials.iter().find(|credential| !plain(&credential.name)) {
-        return bad(format!("{:?} is no name for a credential", credential.name));
+        return bad(format!("{:?} is not a name for a credential", credential.name));
     }
     Ok(())
 }
@@ -204,7 +204,7 @@ fn create_overlay(disk: &Disk, overlay: &Utf8Path, disk_mib: Option<u64>) -> Res
         Error::io(
             "read",
             &base,
-            std::io::Error::new(ErrorKind::InvalidData, "qemu-img tells no virtual size"),
+            std::io::Error::new(ErrorKind::InvalidData, "qemu-img reports no virtual size"),
         )
     })?;
     let bytes = bytes.max(disk_mib.unwrap_or(0) * 1024 * 1024);

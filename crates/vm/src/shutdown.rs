@@ -11,7 +11,7 @@ use crate::instance::{Instance, QMP_DEADLINE};
 /// How often the power button is pressed again: a guest that still boots does not see it.
 const PRESS_AGAIN: Duration = Duration::from_secs(5);
 
-/// How long QEMU may take to end once it was told to.
+/// How long QEMU may take to end once it was asked to.
 const QUIT_DEADLINE: Duration = Duration::from_secs(10);
 
 /// What it took to end a machine.
@@ -24,7 +24,7 @@ pub enum Shutdown {
         /// How long it took.
         after: Duration,
     },
-    /// The guest did not, and QEMU ended when it was told to.
+    /// The guest did not, and QEMU ended when it was asked to.
     Quit,
     /// QEMU did not either, and was killed.
     Killed,

@@ -225,7 +225,7 @@ fn a_bad_configuration_is_usage() {
     let ran = xtask(&text, &["config"]);
     let expected = format!(
         "error: the configuration has an error\n  rave.toml:{line}:1: unknown key \"memroy\" in [vm]; did you mean \"memory\"?\n\
-         remedy: correct the values above; `cargo xtask config` shows what counts\n"
+         remedy: correct the values above; `cargo xtask config` shows the effective values\n"
     );
     assert_eq!((ran.code, ran.stdout + &ran.stderr), (2, expected));
 }
@@ -315,7 +315,7 @@ fn a_schema_that_is_not_there_is_told_before_anything_is_done() {
     let ran = run_in(folder.path(), &["config"], &[("RAVE_OVF_SCHEMA", "/nowhere/envelope.xsd")]);
     assert_eq!(ran.code, 2);
     assert!(
-        ran.stderr.contains("RAVE_OVF_SCHEMA: /nowhere/envelope.xsd is no file\nremedy: "),
+        ran.stderr.contains("RAVE_OVF_SCHEMA: /nowhere/envelope.xsd is not a file\nremedy: "),
         "{}",
         ran.stderr
     );

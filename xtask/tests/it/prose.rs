@@ -74,15 +74,16 @@ fn hits<'a>(passage: &Passage, phrases: &'a [Phrase]) -> Vec<(usize, String, &'a
     hits
 }
 
-/// Where the phrases are gone for good.
-const READ: [&str; 6] = ["README.md", "CONTRIBUTING.md", "docs/adr", "profiles", "rave.toml", "xtask/src"];
-
 /// What a reader reads: documents, configuration, and in code its strings and comments.
 fn is_read(file: &Utf8PathBuf) -> bool {
     let kind = file.extension().unwrap_or_default();
+    let is_data = file.as_str().contains("/fixtures/") || file.as_str().contains("/tests/bad");
     let is_text = ["md", "rs", "nix", "toml"].contains(&kind) || file.starts_with("ci");
-    is_text && READ.iter().any(|folder| file.starts_with(folder))
+    is_text && !is_data && !UNREAD.iter().any(|folder| file.starts_with(folder))
 }
+
+/// What is still to be read.
+const UNREAD: [&str; 3] = ["crates/image", "xtask/tests", "docs/troubleshooting.md"];
 
 #[test]
 fn no_wrong_phrase_is_in_a_document_a_message_or_a_comment() {
@@ -140,7 +141,7 @@ fn is_left_out_of() -> String {
 }
 const RAW: &str = r#\"
 Is left out of it.\"#;
-/// To make
+/// To do
 /// it anew.
 fn make() {}
 ";

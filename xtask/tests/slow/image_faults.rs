@@ -130,7 +130,7 @@ fn on_disk_that_fills(
 ) -> Command {
     let folder = place.path(folder);
     fs::create_dir_all(&folder).unwrap();
-    // The stages that are there already stay reachable beside the small disk.
+    // The existing stages stay reachable beside the small disk.
     let seeded = place.path("cache/stages");
     let aside = place.path("aside");
     if seeded.is_dir() && folder == place.path("cache") {

@@ -57,7 +57,7 @@ fn a_disk_that_is_no_target_is_refused_and_one_that_vanishes_is_named() {
     refused(&ssh, "install=/dev/vda", "/dev/vda has 512 MiB, and ");
     refused(&ssh, "install=/dev/vdb", "/dev/vdb is read-only");
     refused(&ssh, "install=auto", "there are several disks: ");
-    refused(&ssh, "install=/dev/sr0", "/dev/sr0 is no disk of this machine that can be installed to");
+    refused(&ssh, "install=/dev/sr0", "/dev/sr0 is not a disk of this machine that RAVE can be installed to");
     said(&ssh, "sudo -n mkfs.ext4 -q /dev/nvme0n1 && sudo -n mount /dev/nvme0n1 /mnt");
     refused(&ssh, "install=/dev/nvme0n1", "/dev/nvme0n1 is in use");
     said(&ssh, "echo precious | sudo -n dd of=/dev/vdc conv=fsync status=none");
@@ -177,7 +177,7 @@ fn a_power_cut_starts_over_and_a_damaged_medium_writes_nothing() {
     fixture.sandbox.machine.disk.as_mut().unwrap().path = iso;
     let mut instance = fixture.boot();
     let seen = console(&mut instance, "RAVE is installed on /dev/vda");
-    assert!(seen.contains("an installation to /dev/vda began and did not end: it starts over"), "{seen}");
+    assert!(seen.contains("an earlier installation to /dev/vda was not finished: starting over"), "{seen}");
     wait_until("it powers itself off", || instance.ended().unwrap().is_some());
     assert_eq!(head()[510..], [0x55, 0xaa], "the disk is bootable");
 }

@@ -2,7 +2,7 @@
 
 use crate::tool::{HEADLESS, Place, finish, shared_cache, shared_out};
 
-/// Also the one test that boots by UEFI.
+/// Also the one test that boots with UEFI.
 #[test]
 fn two_rows_run_side_by_side_on_ports_of_their_own() {
     shared_cache(HEADLESS);

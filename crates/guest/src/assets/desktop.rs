@@ -44,7 +44,7 @@ pub const LAUNCHERS: [Launcher; 3] = [
     },
 ];
 
-/// Files that need no filling in, and where each goes. Those of Xfce are defaults: what the user changes goes into the
+/// Files without placeholders, and where each goes. Those of Xfce are defaults: what the user changes goes into the
 /// home and wins.
 const PLAIN: [(&str, &str); 12] = [
     ("/etc/X11/Xsession.d/40rave", include_str!("../../assets/desktop/xsession")),

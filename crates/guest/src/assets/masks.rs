@@ -46,7 +46,7 @@ pub const MASKED: [(&str, &str); 31] = [
     ("systemd-pstore.service", "keeps crash dumps of firmware that a virtual machine does not have"),
 ];
 
-/// Drivers that udev would load for hardware that QEMU and its like show and a sandbox has no use for; `modprobe NAME`
+/// Drivers that udev would load for hardware that emulators show and a sandbox has no use for; `modprobe NAME`
 /// loads them all the same (modprobe.d(5)). Together they are a tenth of the boot's work under software emulation.
 const BLACKLIST: &str = "\
 # No use in a sandbox; `modprobe NAME` loads one all the same.
@@ -66,7 +66,7 @@ alias net-pf-16-proto-16-family-nl80211 off
 blacklist vmw_vsock_vmci_transport
 ";
 
-/// It offers SSH over `AF_VSOCK`, fails with an error in the log where there is none, and costs a process at each boot.
+/// It offers SSH over `AF_VSOCK`, fails with an error in the log if there is none, and costs a process at each boot.
 const SSH_GENERATOR: &str = "/etc/systemd/system-generators/systemd-ssh-generator";
 
 pub(super) fn files() -> impl Iterator<Item = GuestFile> {

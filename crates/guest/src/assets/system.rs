@@ -84,7 +84,7 @@ fn authorized_keys(config: &GuestConfig) -> Vec<GuestFile> {
     ]
 }
 
-/// No service runs as root, so a port below 1024 needs the kernel's leave.
+/// No service runs as root, so a port below 1024 needs the kernel's permission.
 fn low_ports(config: &GuestConfig) -> Option<GuestFile> {
     let ports = &config.services;
     let lowest = ports.kanban.min(ports.router).min(ports.gateway);

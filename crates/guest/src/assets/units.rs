@@ -52,7 +52,7 @@ pub const FROM_PACKAGES: [(&str, &str); 3] = [
 /// What manages the network where there is no desktop, whose applet wants `NetworkManager`.
 pub const NETWORKD: [(&str, &str); 2] =
     [("systemd-networkd.service", "multi-user.target"), ("systemd-networkd.socket", "sockets.target")];
-/// What manages it where there is one.
+/// What manages it, if there is one.
 pub const NETWORK_MANAGER: [(&str, &str); 1] = [("NetworkManager.service", "multi-user.target")];
 
 pub(super) fn files(template: &Template, config: &GuestConfig) -> Vec<GuestFile> {

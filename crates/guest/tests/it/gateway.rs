@@ -108,7 +108,7 @@ fn nginx_accepts_the_configuration_without_a_key_and_without_extra_files() {
     let file = gateway.folder.path().join("nginx.conf");
     let output = run(command("nginx").args(["-t", "-e", "stderr", "-c"]).arg(file));
     let said = text(&output);
-    // Only root can be told which user to become.
+    // Only root can become another user.
     let warned = said
         .lines()
         .any(|line| line.contains("[warn]") && !line.contains("the \"user\" directive makes sense only"));

@@ -92,7 +92,7 @@ fn has_old_node(test: &str) -> bool {
     let major = version.trim().trim_start_matches('v').split('.').next().and_then(|major| major.parse().ok());
     let old = major.is_none_or(|major: u32| major < 20);
     if old {
-        eprintln!("NOT RUN: {test}: Node.js is {}, needed is 20 or newer, as the guest has", version.trim());
+        eprintln!("NOT RUN: {test}: Node.js is {}; 20 or newer is required, as in the guest", version.trim());
     }
     old
 }

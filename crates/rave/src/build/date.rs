@@ -37,7 +37,7 @@ fn of_commit(root: &Utf8Path) -> anyhow::Result<u64> {
     };
     let git = Cmd::new("git").args(["-C", root.as_str(), "log", "-1", "--format=%ct"]);
     let said = git.output().map_err(|error| failed(error.to_string()))?.text();
-    Ok(said.trim().parse().map_err(|_| failed(format!("git told no date, but {:?}", said.trim())))?)
+    Ok(said.trim().parse().map_err(|_| failed(format!("git printed no date, but {:?}", said.trim())))?)
 }
 
 #[cfg(test)]

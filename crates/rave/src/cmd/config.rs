@@ -1,4 +1,4 @@
-//! `config`: the values that count and where each comes from.
+//! `config`: the effective values with their origins.
 
 use anyhow::Context as _;
 use rave_spec::Effective;

@@ -28,7 +28,7 @@ const CELL_WIDTH: usize = 30;
 
 /// Runs the command.
 pub fn run(args: &cli::Doctor, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
-    // What cannot be mended is told after the table, which shows it too.
+    // What cannot be repaired is reported after the table, which shows it too.
     let needed = needed(settings.base);
     let context = host::context(settings);
     let resolved = host::speak(settings, ui, |dialog| rave_host::resolve(context, dialog, needed));

@@ -24,7 +24,7 @@ pub fn run(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
     let formats = build::prepare(args, settings, ui)?;
     let built = build::build(settings, &BuildOptions::of(args, &formats), ui)?;
     if !built.changed {
-        ui.note("nothing changed: all artifacts are there");
+        ui.note("nothing changed: all artifacts are up to date");
     }
     if args.json {
         ui.data(&serde_json::to_string_pretty(&built.manifest)?);

@@ -104,8 +104,8 @@ fn disk(facts: &DiskFacts) -> Vec<Row> {
             ));
         }
     }
-    rows.push(("boots by BIOS", facts.bios_loader.clone().unwrap_or_else(|| "no".into())));
-    rows.push(("boots by UEFI", if facts.uefi_loader { "BOOTX64.EFI" } else { "no" }.to_owned()));
+    rows.push(("boots with BIOS", facts.bios_loader.clone().unwrap_or_else(|| "no".into())));
+    rows.push(("boots with UEFI", if facts.uefi_loader { "BOOTX64.EFI" } else { "no" }.to_owned()));
     rows
 }
 

@@ -10,7 +10,7 @@ pub(crate) fn node(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
     let version = printed(guest, seen, "node --version")?;
     let major = version.trim_start_matches('v').split('.').next().and_then(|major| major.parse::<u32>().ok());
     ensure(major.is_some_and(|major| major >= LEAST_NODE), || {
-        format!("node is {version}, needed is {LEAST_NODE} or newer")
+        format!("node is {version}; {LEAST_NODE} or newer is required")
     })
 }
 

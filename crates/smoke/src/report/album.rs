@@ -11,7 +11,7 @@ use super::{Moment, Screenshot};
 /// Pictures of failed checks that are taken: more of them show the same, and a page holds them all.
 const MOST_FAILED: usize = 8;
 
-/// Where the pictures of one run go, and those that are there. One that cannot be taken is a warning, never a failed
+/// Where the screenshots of one run go, and those that exist. A missing screenshot is a warning, never a failed
 /// check.
 #[derive(Debug)]
 pub struct Album {

@@ -81,7 +81,7 @@ fn at(doing: &'static str, path: &Utf8Path) -> impl FnOnce(io::Error) -> WriteEr
     move |source| WriteError { doing, path: path.to_owned(), source }
 }
 
-/// The files that the report in `folder` names, of whatever version it is; none where there is none.
+/// The files that the report in `folder` names, of whatever version it is; none if there is no report.
 fn earlier(folder: &Utf8Path) -> BTreeSet<String> {
     #[derive(Default, Deserialize)]
     #[serde(default)]

@@ -184,7 +184,7 @@ fn what_is_missing_damaged_or_absurd_is_an_error_that_names_the_file() {
     for damaged in [&b""[..], b"P6\n1 1\n255\n", &whole[..40], &whole[..whole.len() / 2]] {
         let error = read(damaged).unwrap_err();
         assert!(matches!(error, ScreenError::Png { .. }), "{error}");
-        assert!(error.to_string().contains("screen.png is no whole PNG: "), "{error}");
+        assert!(error.to_string().contains("screen.png is not a complete PNG: "), "{error}");
     }
     let wide = Picture::new(16_385, 1, |_, _| BAR).encode(ColorType::Rgb);
     assert!(matches!(read(&wide).unwrap_err(), ScreenError::Unlikely { width: 16_385, height: 1, .. }));

@@ -104,8 +104,9 @@ pub(crate) fn boot_failed(format: &str) -> Run {
         stage: "initrd".into(),
         cause: "not ready after 300 s".into(),
         evidence: "the kernel's start of its first program was seen on the serial port after 8.8 s".into(),
-        remedy: "the kernel does not find the root filesystem: build the image again (cargo xtask image --refresh)"
-            .into(),
+        remedy:
+            "the kernel does not find the root filesystem: rebuild the image (cargo xtask image --refresh)"
+                .into(),
         reached: reached.map(|(stage, at)| StageTime { stage: stage.into(), at }).to_vec(),
         waited: 300.0,
     };

@@ -2,7 +2,7 @@
 //!
 //! A guest that only writes a byte from real mode proves too little. Some hosts offer a `/dev/kvm` that interprets a
 //! guest's kernel one instruction at a time (seen: about half a million a second), so that a boot sector passes and
-//! Linux seems to hang for ever after the firmware. So this guest does what the first moments of a kernel do, and
+//! Linux seems to hang forever after the firmware. So this guest does what the first moments of a kernel do, and
 //! writes a letter to COM1 (0x3f8) after each step, which tells how far it came:
 //!
 //! | letter | what worked |
@@ -95,7 +95,7 @@ const CODE: [u8; 348] = [
     0xb0, 0x57, 0xe8, 0x0a, 0x00, 0x00, 0x00,
     // 7d1d jmp avx2; two nops
     0xe9, 0x3a, 0x00, 0x00, 0x00, 0x90, 0x90,
-    // 7d24 hlt for ever
+    // 7d24 hlt forever
     0xf4, 0xeb, 0xfd,
     // 7d27 putc64: as putc
     0x88, 0xc4, 0x66, 0xba, 0xfd, 0x03, 0xec, 0xa8, 0x20, 0x74, 0xfb, 0x88, 0xe0, 0xb2, 0xf8, 0xee, 0xc3,

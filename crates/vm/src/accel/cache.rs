@@ -48,7 +48,7 @@ impl Key {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Cache {
     key: Key,
-    /// How KVM did, and the engine where it works.
+    /// How KVM did, and the engine if it works.
     pub(super) kvm: Option<(KvmState, Option<Engine>)>,
     /// The engine that TCG does its work right as, and how long the guest took, ms.
     pub(super) tcg: Option<(Engine, u64)>,

@@ -44,7 +44,7 @@ pub struct ProbeRequest<'a> {
 /// Finds the accelerator to use.
 ///
 /// KVM that works or hangs, and TCG that works, are remembered until the host boots again or QEMU changes. The other
-/// states cost next to nothing to find and may be mended without a reboot, so they are looked at each time.
+/// states cost next to nothing to find and may be fixed without a reboot, so they are checked each time.
 pub fn probe(request: &ProbeRequest<'_>) -> Result<ProbeResult, Error> {
     let key = Key::of(request.qemu)?;
     let file = cache::file(request.cache_dir);

@@ -112,11 +112,11 @@ impl KvmState {
             Self::Works { .. } | Self::NotTried => None,
             Self::Hangs { .. } => Some(
                 "this host is a virtual machine that offers kvm without hardware behind it: turn on nested virtualisation \
-                 in the hypervisor below, or go on with software emulation (--accel tcg)"
+                 in the hypervisor below, or continue with software emulation (--accel tcg)"
                     .into(),
             ),
             Self::Fails { .. } => Some(
-                "stop other hypervisors (VirtualBox, VMware) and see `dmesg | grep kvm`, or go on with software \
+                "stop other hypervisors (VirtualBox, VMware) and see `dmesg | grep kvm`, or continue with software \
                  emulation (--accel tcg)"
                     .into(),
             ),

@@ -56,15 +56,15 @@ impl BootStage {
     pub(super) fn remedy(self) -> &'static str {
         match self {
             Self::Firmware => {
-                "the disk may lack a boot loader for this firmware: try the other one (--firmware bios or uefi), or build \
-                 the image again (cargo xtask image --refresh)"
+                "the disk may lack a boot loader for this firmware: try the other one (--firmware bios or uefi), or rebuild \
+                 the image (cargo xtask image --refresh)"
             }
-            Self::BootLoader => "build the image again: cargo xtask image --refresh",
+            Self::BootLoader => "rebuild the image: cargo xtask image --refresh",
             Self::Kernel => {
-                "give the machine more memory (--memory), or another accelerator (--accel tcg); else build the image again"
+                "give the machine more memory (--memory), or another accelerator (--accel tcg); otherwise rebuild the image"
             }
             Self::Initrd => {
-                "the kernel does not find the root filesystem: build the image again (cargo xtask image --refresh)"
+                "the kernel does not find the root filesystem: rebuild the image (cargo xtask image --refresh)"
             }
             Self::Userspace => {
                 "see the serial log for the unit that it waits for; give the machine more memory (--memory)"

@@ -14,7 +14,7 @@ pub use message::{Message, QmpEvent};
 
 use crate::Error;
 
-/// A line longer than this is no answer to any command used here, bytes.
+/// A line longer than this is not an answer to any command used here, bytes.
 const LINE_LIMIT: usize = 4 * 1024 * 1024;
 
 /// A connection to one QEMU. QEMU serves one client at a time: others wait until it is dropped.

@@ -16,7 +16,7 @@ fn scratch() -> (tempfile::TempDir, Utf8PathBuf) {
     (folder, path)
 }
 
-/// A program that stands for a broken QEMU: no real one can be had in that state.
+/// A program that stands for a broken QEMU: no real one is available in that state.
 fn script(folder: &Utf8Path, text: &str) -> Utf8PathBuf {
     let path = folder.join("qemu");
     fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
@@ -71,7 +71,7 @@ fn a_qemu_that_is_missing_too_old_or_no_qemu_is_told_apart() {
     let missing = Qemu::at(&folder.join("nothing-here")).unwrap_err();
     assert!(matches!(missing, Error::QemuMissing { .. }), "{missing}");
     let old = Qemu::at(&script(&folder, "echo 'QEMU emulator version 6.2.0 (Debian)'")).unwrap_err();
-    assert!(old.to_string().contains("is QEMU 6.2.0, needed is 7.2.0 or newer"), "{old}");
+    assert!(old.to_string().contains("is QEMU 6.2.0; 7.2.0 or newer is required"), "{old}");
     let other = Qemu::at(&script(&folder, "echo hello")).unwrap_err();
     assert!(matches!(other, Error::QemuUnknown { ref said, .. } if said == "hello"), "{other}");
 }

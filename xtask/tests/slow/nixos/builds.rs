@@ -40,7 +40,7 @@ fn every_format_is_built_by_one_nix_and_is_what_the_manifest_says() {
     }
 
     let again = project.image(&["--profile", "headless", "--format", "all"]);
-    again.expect_code(0).expect_said("nothing changed: all artifacts are there");
+    again.expect_code(0).expect_said("nothing changed: all artifacts are up to date");
     assert!(!again.stderr.contains("build: started"), "{}", again.stderr);
     project.image(&["--profile", "headless", "--offline", "--format", "qemu"]).expect_code(0);
     assert!(project.log().starts_with("$ nix build '.#qemu-headless' "), "{}", project.log());

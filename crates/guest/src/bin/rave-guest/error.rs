@@ -45,7 +45,7 @@ impl fmt::Display for Error {
             Self::Configuration { path, source } => {
                 write!(
                     f,
-                    "{path} is not valid: {source}\nit is written when the image is built; build the image again"
+                    "{path} is not valid: {source}\nit is written when the image is built; rebuild the image"
                 )
             }
             Self::NoUser { user } => {
@@ -53,7 +53,7 @@ impl fmt::Display for Error {
             }
             Self::Tools { problems } => write!(
                 f,
-                "tools of the image are missing:\n  {}\nthey are installed when the image is built; build the image again",
+                "tools of the image are missing:\n  {}\nthey are installed when the image is built; rebuild the image",
                 problems.join("\n  ")
             ),
             Self::Program { command, what, output } => {

@@ -79,7 +79,7 @@ fn may_be_taken(target: &Target, disk: &Disk, answers: &Answers) -> Result<(), E
     match target.content()? {
         Content::Nothing => Ok(()),
         Content::Unfinished => {
-            println!("an installation to {path} began and did not end: it starts over");
+            println!("an earlier installation to {path} was not finished: starting over");
             Ok(())
         }
         Content::Data => {
@@ -87,13 +87,13 @@ fn may_be_taken(target: &Target, disk: &Disk, answers: &Answers) -> Result<(), E
             let same =
                 named.and_then(|name| fs::canonicalize(name).ok()).is_some_and(|path| path == disk.path);
             if answers.erase && same {
-                println!("what is on {path} is erased, as was said twice");
+                println!("all data on {path} is erased, as confirmed twice");
                 return Ok(());
             }
             Err(refused(
                 format!("there is data on {path}"),
                 format!(
-                    "take an empty disk; to erase this one say so twice: rave.erase=yes rave.erase-disk={path}"
+                    "take an empty disk; to erase this one, confirm it twice: rave.erase=yes rave.erase-disk={path}"
                 ),
             ))
         }
@@ -134,7 +134,7 @@ mod tests {
         ] {
             let error = may_be_taken(&target, &disk, &told).unwrap_err().to_string();
             assert!(error.starts_with(&format!("there is data on {}\n", path.display())), "{error}");
-            assert!(error.contains("say so twice: rave.erase=yes rave.erase-disk="), "{error}");
+            assert!(error.contains("confirm it twice: rave.erase=yes rave.erase-disk="), "{error}");
         }
         may_be_taken(&target, &disk, &answers(true, Some(&path))).unwrap();
         fs::write(&path, vec![0; 4 << 20]).unwrap();

@@ -24,7 +24,7 @@ fn unlock(lock: &Path, proc: &Path) -> Result<(), Error> {
         println!("process {} is a running router; left alone", text.trim());
         return Ok(());
     }
-    println!("removing {}, which names a process that is no router", lock.display());
+    println!("removing {}, which names a process that is not a router", lock.display());
     fs::remove_file(lock).map_err(failed("remove", lock))
 }
 

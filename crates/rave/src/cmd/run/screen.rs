@@ -74,7 +74,7 @@ impl Screen {
     }
 }
 
-/// A window where there is one to be had, else VNC and why.
+/// A window if one is available, otherwise VNC and why.
 fn automatic(settings: &Settings, qemu: &Qemu, ui: &Ui) -> anyhow::Result<Kind> {
     if !has_display() {
         ui.note("no window without a display: serving the screen by VNC");

@@ -123,7 +123,7 @@ struct Answers {
 }
 
 impl Answers {
-    /// All that the base's installer can be told: NixOS has its names from its configuration. The user is another one in
+    /// All answers that the base's installer takes: NixOS has its names from its configuration. The user is another one in
     /// one of the two rows alone, so that both ways are seen.
     fn of(manifest: &Manifest, row: &MatrixRow) -> anyhow::Result<Self> {
         let renames = manifest.base() == Base::Debian;

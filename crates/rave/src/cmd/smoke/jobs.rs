@@ -97,7 +97,7 @@ mod tests {
     fn two_are_under_way_at_once_and_results_keep_the_items_order() {
         let both = Barrier::new(2);
         let (results, end) = side_by_side(2, &[10, 20], |item| {
-            // One alone would wait here for ever.
+            // A single one would wait here forever.
             both.wait();
             Ok::<_, ()>(item + 1)
         });

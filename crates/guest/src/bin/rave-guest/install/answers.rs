@@ -74,7 +74,7 @@ impl Answers {
     fn add_file(&mut self, text: &str) -> Result<(), Error> {
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
             let (key, value) = line.split_once('=').ok_or_else(|| {
-                refused(format!("{FILE}: {line:?} is no answer"), "a line is rave.NAME=VALUE")
+                refused(format!("{FILE}: {line:?} is not an answer"), "a line is rave.NAME=VALUE")
             })?;
             let (key, value) = (key.trim(), value.trim());
             let name = key.strip_prefix("rave.").unwrap_or(key);
@@ -208,7 +208,7 @@ mod tests {
     fn what_cannot_be_done_is_refused_by_name() {
         for (text, named) in [
             ("rave.disk=/dev/vda", "no answer rave.disk"),
-            ("just words", "is no answer"),
+            ("just words", "is not an answer"),
             ("user=Me", "\"Me\" is no user name"),
             ("hostname=a_b", "is no host name"),
             ("then=dance", "rave.then=dance"),

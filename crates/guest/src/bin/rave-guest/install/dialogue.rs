@@ -18,7 +18,7 @@ pub(super) fn ask(given: Answers, disks: &[Disk], config: &GuestConfig) -> Resul
     // Size and use are looked at again when the disk is taken.
     if disk.open(0)?.content()? == Content::Data {
         println!("There is data on {path}. Installing erases all of it.");
-        answers.erase = line("Type erase to go on")? == "erase";
+        answers.erase = line("Type erase to continue")? == "erase";
         if answers.erase {
             answers.erase_disk = Some(line(&format!("Type the disk's name, {path}, once more"))?);
         }

@@ -98,7 +98,7 @@ impl Disk {
         let path = fs::canonicalize(wanted).unwrap_or_else(|_| wanted.into());
         disks.iter().find(|disk| disk.path == path).ok_or_else(|| {
             refused(
-                format!("{wanted} is no disk of this machine that can be installed to"),
+                format!("{wanted} is not a disk of this machine that RAVE can be installed to"),
                 format!("there is: {}", names()),
             )
         })
@@ -335,7 +335,7 @@ mod tests {
         let two = [one[0].clone(), disk("/dev/none-b", 1 << 20, true)];
         let told = |result: Result<&Disk, Error>| result.unwrap_err().to_string();
         assert!(told(Disk::find(&two, "auto")).contains("/dev/none-a, /dev/none-b"));
-        assert!(told(Disk::find(&two, "/dev/sr0")).contains("/dev/sr0 is no disk"));
+        assert!(told(Disk::find(&two, "/dev/sr0")).contains("/dev/sr0 is not a disk"));
         let error = two[1].open(2 << 30).err().unwrap().to_string();
         assert!(error.contains("has 1 MiB, and 2048 MiB are needed"), "{error}");
         assert!(two[1].open(1).err().unwrap().to_string().contains("read-only"));

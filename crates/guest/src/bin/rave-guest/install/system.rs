@@ -23,7 +23,7 @@ pub(super) fn takes_names() -> bool {
     !Path::new(NIXOS).exists()
 }
 
-/// Refuses what this system cannot be told, before anything is written.
+/// Refuses answers that this system does not take, before anything is written.
 pub(super) fn check(answers: &Answers, config: &GuestConfig) -> Result<(), Error> {
     let wanted = wanted(answers, config);
     if takes_names() {

@@ -7,7 +7,7 @@ use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
-/// Linux's `O_NONBLOCK` on x86-64 and arm64: a write to a port without a reader would wait for ever.
+/// Linux's `O_NONBLOCK` on x86-64 and arm64: a write to a port without a reader would wait forever.
 const O_NONBLOCK: i32 = 0o4000;
 /// Unsent bytes to keep; the oldest lines go first.
 const MAX_BACKLOG: usize = 256 * 1024;

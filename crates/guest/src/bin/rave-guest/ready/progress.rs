@@ -42,7 +42,7 @@ impl Progress {
         matches!(self.told.get(&stage), Some((StageState::Ok, _)))
     }
 
-    /// Everything was reached and told.
+    /// Everything was reached and reported.
     pub(super) fn is_ready(&self) -> bool {
         self.is_reached(GuestStage::Ready)
     }

@@ -26,7 +26,7 @@ pub(super) fn configure(home: &Path, port: u16, ids: Ids) -> Result<String, Erro
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) => {
-            println!("cannot read {}: {error}; the gateway goes without the router's key", path.display());
+            println!("cannot read {}: {error}; the gateway runs without the router's key", path.display());
             return Ok(String::new());
         }
     };
@@ -68,7 +68,7 @@ fn key_of(text: &str) -> String {
         Ok(config) => config,
         Err(error) => {
             println!(
-                "the router's configuration is not plain JSON ({error}); the gateway goes without its key"
+                "the router's configuration is not plain JSON ({error}); the gateway runs without its key"
             );
             return String::new();
         }
