@@ -23,6 +23,8 @@ lib.mapAttrs' (
   bad-settings =
     if !badSettings.goodIsAccepted then
       throw "the options of nix/lib/options.nix refuse crates/spec/tests/good.toml"
+    else if !badSettings.layersAreMerged then
+      throw "a higher layer does not override single keys of a lower one"
     else if badSettings.accepted != [ ] then
       throw "Rust refuses these settings and Nix accepts them: ${toString badSettings.accepted}"
     else

@@ -26,15 +26,19 @@ let
   ];
   readable = removeAttrs texts unreadable;
 
-  of =
-    text:
-    evaluate [
-      {
-        file = "rave.toml";
-        document = builtins.fromTOML text;
-      }
-    ];
+  layer = file: document: { inherit file document; };
+  of = text: evaluate [ (layer "rave.toml" (builtins.fromTOML text)) ];
   isAccepted = text: (builtins.tryEval (builtins.seq (of text) true)).success;
+
+  # good.toml below a profile's file and rave.local.toml.
+  layered = evaluate [
+    (layer "rave.toml" (builtins.fromTOML good))
+    (layer "profiles/headless.toml" { profiles.headless.description = "from its file"; })
+    (layer "rave.local.toml" {
+      vm.memory = 2048;
+      defaults.formats = [ "raw" ];
+    })
+  ];
 in
 {
   inherit texts unreadable;
@@ -42,4 +46,8 @@ in
   compared = lib.length (lib.attrNames readable);
   accepted = lib.attrNames (lib.filterAttrs (_: isAccepted) readable);
   goodIsAccepted = isAccepted good;
+  layersAreMerged =
+    layered.vm == (of good).vm // { memory = 2048; }
+    && layered.defaults.formats == [ "raw" ]
+    && layered.profiles.headless.description == "from its file";
 }

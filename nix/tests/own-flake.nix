@@ -1,4 +1,4 @@
-# Third-party systems that import the module, for ci/eval-flake: one must evaluate, one must not.
+# Third-party systems that import the module, for ci/eval-flake: one must evaluate, two must not.
 { nixpkgs }:
 let
   tree = /. + nixpkgs;
@@ -35,8 +35,10 @@ in
     authorizedKeys = [ "ssh-ed25519 AAAA me@home" ];
   };
   # A hardened system with a password.
-  refused = system {
+  hardenedWithPassword = system {
     hardened = true;
     password = "agent";
   };
+  # A user that rave.toml may not name either.
+  reservedUser = system { user = "root"; };
 }
