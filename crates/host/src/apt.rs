@@ -235,7 +235,7 @@ fn remedy(tail: &[String]) -> &'static str {
     } else if said(&["Could not get lock"]) {
         "another package manager did not end in time: let it end, then try again"
     } else if said(&["No space left", "enough free space"]) {
-        "free some room on the disk, then try again"
+        "free some space on the disk, then try again"
     } else {
         "mend what apt says above, then try again"
     }
@@ -294,6 +294,6 @@ mod tests {
         let said = |line: &str| remedy(&[line.to_owned()]);
         assert!(said("E: Failed to fetch x  Temporary failure resolving 'x'").contains("network"));
         assert!(said("E: Unable to locate package mtools").contains("apt-get update"));
-        assert!(said("E: You don't have enough free space in /var/cache/apt/archives/.").contains("room"));
+        assert!(said("E: You don't have enough free space in /var/cache/apt/archives/.").contains("free some space"));
     }
 }
