@@ -294,6 +294,9 @@ mod tests {
         let said = |line: &str| remedy(&[line.to_owned()]);
         assert!(said("E: Failed to fetch x  Temporary failure resolving 'x'").contains("network"));
         assert!(said("E: Unable to locate package mtools").contains("apt-get update"));
-        assert!(said("E: You don't have enough free space in /var/cache/apt/archives/.").contains("free some space"));
+        assert!(
+            said("E: You don't have enough free space in /var/cache/apt/archives/.")
+                .contains("free some space")
+        );
     }
 }
