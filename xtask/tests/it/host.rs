@@ -62,3 +62,10 @@ fn root_that_may_not_mount_is_warned_and_goes_on() {
     assert_eq!((&row["state"], &row["found"]), (&"warning".into(), &"may not mount".into()));
     assert!(row["how"].as_str().unwrap().contains("CAP_SYS_ADMIN"), "{row}");
 }
+
+#[test]
+fn doctors_table_fits_a_hundred_columns() {
+    let ran = run_under(&[], fresh(&read("rave.toml".into())).path(), &["doctor", "--accel", "tcg"], &[]);
+    let long: Vec<&str> = ran.stdout.lines().filter(|line| line.chars().count() > 100).collect();
+    assert!(ran.stdout.contains("PROGRAM") && long.is_empty(), "{long:#?}");
+}

@@ -23,8 +23,8 @@ fn needed(base: Base) -> &'static [Part] {
     }
 }
 
-/// Keeps the table within the width of a usual terminal window; paths may be longer.
-const CELL_WIDTH: usize = 30;
+/// Characters of a line of the table.
+const WIDTH: usize = 100;
 
 /// Runs the command.
 pub fn run(args: &cli::Doctor, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
@@ -47,8 +47,8 @@ pub fn run(args: &cli::Doctor, settings: &Settings, ui: &Ui) -> anyhow::Result<C
         ui.data(&serde_json::to_string_pretty(&rows)?);
     } else {
         let cells: Vec<Vec<String>> = findings.iter().map(cells).collect();
-        let headers = ["", "program", "for", "found", "needed", "why", "how to get it"];
-        ui.narrow_table(&headers, &cells, CELL_WIDTH);
+        let headers = ["", "program", "for", "found", "needed", "why, and how to get it"];
+        ui.narrow_table(&headers, &cells, WIDTH);
     }
     if let Some(error) = unresolved {
         return Err(error.into());
@@ -143,7 +143,9 @@ fn parts(finding: &Finding) -> Vec<&'static str> {
 fn cells(finding: &Finding) -> Vec<String> {
     let parts = parts(finding).join(", ");
     let Finding { name, found, needed, why, state, .. } = finding;
-    let texts = [word(*state), name, &parts, found, needed, why, &how(finding)];
+    let how = how(finding);
+    let why = if how.is_empty() { (*why).to_owned() } else { format!("{why}\n-> {how}") };
+    let texts = [word(*state), name, &parts, found, needed, &why];
     texts.map(str::to_owned).to_vec()
 }
 

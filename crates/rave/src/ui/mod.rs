@@ -81,10 +81,9 @@ impl Ui {
         });
     }
 
-    /// A table for stdout with every cell broken into lines of at most `width` characters where its words allow.
+    /// A table for stdout that is at most `width` characters wide: its cells are wrapped.
     pub fn narrow_table(&self, headers: &[&str], rows: &[Vec<String>], width: usize) {
-        let wrapped = |row: &Vec<String>| row.iter().map(|cell| table::wrap(cell, width)).collect();
-        self.table(headers, &rows.iter().map(wrapped).collect::<Vec<_>>());
+        self.data(&table::fit(headers, rows, width));
     }
 
     /// A table for stdout.

@@ -23,19 +23,39 @@ pub(super) fn render(headers: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// Breaks `text` between words so that no line is longer than `width`, but for words that are.
-pub(super) fn wrap(text: &str, width: usize) -> String {
+/// The narrowest that a cell is made.
+const NARROWEST: usize = 8;
+
+/// The table with its cells wrapped so that no line is longer than `width`, where that many columns can be that narrow.
+pub(super) fn fit(headers: &[&str], rows: &[Vec<String>], width: usize) -> String {
+    let wrapped = |limit: usize| {
+        let cell = |cell: &String| cell.lines().map(|line| wrap(line, limit)).collect::<Vec<_>>().join("\n");
+        let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(cell).collect()).collect();
+        render(headers, &rows)
+    };
+    let fits = |text: &String| cell_width(text) <= width;
+    (NARROWEST..=width).rev().map(wrapped).find(fits).unwrap_or_else(|| wrapped(NARROWEST))
+}
+
+/// Breaks `text` so that no line is longer than `width`: between words, and inside those that are longer.
+fn wrap(text: &str, width: usize) -> String {
     let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
+    for word in text.split_whitespace().flat_map(|word| pieces(word, width)) {
         match lines.last_mut() {
             Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
                 line.push(' ');
-                line.push_str(word);
+                line.push_str(&word);
             }
-            _ => lines.push(word.to_owned()),
+            _ => lines.push(word),
         }
     }
     lines.join("\n")
+}
+
+/// A word in pieces that are short enough.
+fn pieces(word: &str, width: usize) -> Vec<String> {
+    let letters: Vec<char> = word.chars().collect();
+    letters.chunks(width).map(|piece| piece.iter().collect()).collect()
 }
 
 fn cell_width(cell: &str) -> usize {
@@ -49,7 +69,15 @@ mod tests {
     #[test]
     fn long_text_is_broken_between_words() {
         assert_eq!(wrap("one two three", 7), "one two\nthree");
-        assert_eq!(wrap("/a/very/long/path x", 4), "/a/very/long/path\nx");
+        assert_eq!(wrap("/a/very/long x", 4), "/a/v\nery/\nlong\nx");
+    }
+
+    #[test]
+    fn a_table_is_made_to_fit_by_its_widest_cells() {
+        let rows = [vec!["git".to_owned(), "one two three four".to_owned(), "/a/long/path".to_owned()]];
+        let text = fit(&["name", "why", "found"], &rows, 28);
+        assert_eq!(text, "NAME  WHY         FOUND\ngit   one two     /a/long/pa\n      three four  th\n");
+        assert!(fit(&["name", "why", "found"], &rows, 60).lines().count() == 2);
     }
 
     #[test]
