@@ -135,3 +135,27 @@ pub(crate) fn signal(name: &str, pid: u32) {
     let mut kill = Command::new("kill");
     assert!(kill.arg(format!("-{name}")).arg(pid.to_string()).status().unwrap().success());
 }
+
+#[test]
+fn a_program_is_read_until_a_line_and_ended_by_a_signal() {
+    use std::os::unix::process::ExitStatusExt as _;
+    let script = "trap 'exit 130' INT; echo first >&2; echo second >&2; while :; do sleep 0.05; done";
+    let mut program = Command::new("sh");
+    program.args(["-c", script]);
+    let running = program.start_until("second");
+    running.signal("INT");
+    assert_eq!(running.wait().code(), Some(130));
+    let running = program.start_until("first");
+    running.signal("KILL");
+    assert_eq!(running.wait().signal(), Some(9));
+
+    // The last word on a variable counts, and another program may stand in front.
+    let mut told = Command::new("sh");
+    told.args(["-c", "echo $TOLD; exit 3"]).env("TOLD", "early").env("TOLD", "late");
+    let mut runner = Command::new("env");
+    runner.arg("-u").arg("NOTHING");
+    let output = told.behind(&runner).output().unwrap();
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(3), &b"late\n"[..]));
+    let output = told.clone().env_remove("TOLD").output().unwrap();
+    assert_eq!(output.stdout, b"\n");
+}
