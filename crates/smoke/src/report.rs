@@ -2,7 +2,6 @@
 //! page are made of it. `docs/smoke-report.schema.json` describes its JSON.
 
 mod album;
-mod console;
 mod folder;
 mod page;
 mod run;

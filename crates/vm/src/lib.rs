@@ -30,6 +30,7 @@ pub mod sandbox;
 mod screenshot;
 mod shutdown;
 pub mod ssh;
+pub mod terminal_text;
 
 pub use error::Error;
 pub use instance::{BootEvent, Detached, Instance, Ready};

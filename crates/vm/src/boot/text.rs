@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use crate::terminal_text::plain;
+
 /// How many lines are kept.
 pub(super) const TAIL_LINES: usize = 30;
 
@@ -53,27 +55,9 @@ impl Console {
     }
 }
 
-/// The printable text of a line: escape sequences of ECMA-48 (CSI, and two-byte ones) and control characters left out.
+/// The printable text of a line.
 fn clean(line: &[u8]) -> String {
-    let text = String::from_utf8_lossy(line);
-    let mut cleaned = String::with_capacity(text.len());
-    let mut characters = text.chars();
-    while let Some(character) = characters.next() {
-        match character {
-            '\u{1b}' => skip_escape(&mut characters),
-            '\t' => cleaned.push(' '),
-            control if control.is_control() => {}
-            other => cleaned.push(other),
-        }
-    }
-    cleaned.trim().to_owned()
-}
-
-/// Skips the rest of a sequence: CSI is `[`, parameters and intermediates 0x20 to 0x3f, one final byte 0x40 to 0x7e.
-fn skip_escape(characters: &mut std::str::Chars<'_>) {
-    if characters.next() == Some('[') {
-        let _ = characters.find(|character| ('\u{40}'..='\u{7e}').contains(character));
-    }
+    plain(&String::from_utf8_lossy(line)).trim().replace(['\n', '\t'], " ")
 }
 
 #[cfg(test)]

@@ -236,7 +236,7 @@ fn serial_log(serial: &SerialLog, folder: &Utf8Path) -> Markup {
         // Its end is in the report itself.
         Err(_) => (serial.tail.join("\n"), 0),
     };
-    let log = crate::report::console::plain(&log);
+    let log = rave_vm::terminal_text::plain(&log);
     html! {
         details {
             summary { (Text(&serial.file)) " " span.size { (plural(log.lines().count(), "line")) } }

@@ -5,14 +5,14 @@ use std::fmt::Write as _;
 use chrono::{DateTime, Utc};
 use maud::{Escaper, Render};
 
-use crate::report::console;
+use rave_vm::terminal_text;
 
 /// A text that somebody else may have chosen: a guest, a program, a file's name.
 pub(super) struct Text<'a>(pub(super) &'a str);
 
 impl Render for Text<'_> {
     fn render_to(&self, buffer: &mut String) {
-        let plain = console::plain(self.0);
+        let plain = terminal_text::plain(self.0);
         // A String takes every text.
         let _ = Escaper::new(buffer).write_str(plain.trim_end_matches('\n'));
     }

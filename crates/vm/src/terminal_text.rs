@@ -7,7 +7,7 @@ use std::str::Chars;
 /// characters that turn the direction of the text around them (Unicode Standard Annex 9), which can make a line read as
 /// another one. A carriage return that does not end a line, and a move of the cursor, begin a new one. Empty lines after
 /// another, and spaces at a line's end, are left out.
-pub(super) fn plain(text: &str) -> String {
+pub fn plain(text: &str) -> String {
     let mut lines = Lines::default();
     let mut characters = text.chars().peekable();
     while let Some(character) = characters.next() {
