@@ -22,9 +22,8 @@ use rave::exit::Code;
 use rave::host;
 use rave::settings::Settings;
 use rave::ui::Ui;
+use rave_testing::NOT_RUN;
 
-/// What a test prints, with its name and a reason, where it cannot run on this host.
-const NOT_RUN: &str = "NOT RUN: ";
 /// The steps that are run only by name.
 const MATRIX: &str = "matrix";
 const HOSTS: &str = "hosts";

@@ -1,6 +1,7 @@
 //! Hosts that let a user or root do less, made by namespaces and capabilities: nothing outside of the test changes.
 
 use rave_process::Cmd;
+use rave_testing::or_skip;
 use serde_json::Value;
 
 use crate::checkout::{Ran, fresh, read, run_under};
@@ -30,19 +31,16 @@ const ROOT_WITHOUT_MOUNTS: &[&str] = &[
     "--bounding-set=-sys_admin",
 ];
 
-/// Nothing where this host cannot make such a place; then it was said.
-fn run(runner: &[&str], arguments: &[&str]) -> Option<Ran> {
-    if let Err(error) = Cmd::new(runner[0]).args(runner[1..].iter().copied()).arg("true").output() {
-        eprintln!("NOT RUN: a host that lets its user do less: {error}");
-        return None;
-    }
-    Some(run_under(runner, fresh(&read("rave.toml".into())).path(), arguments, &[]))
+/// An error where this host cannot make such a place.
+fn run(runner: &[&str], arguments: &[&str]) -> Result<Ran, rave_process::Error> {
+    Cmd::new(runner[0]).args(runner[1..].iter().copied()).arg("true").output()?;
+    Ok(run_under(runner, fresh(&read("rave.toml".into())).path(), arguments, &[]))
 }
 
 #[test]
 fn a_user_without_user_namespaces_is_told_which_setting_is_in_the_way() {
     for arguments in [&["image"][..], &["doctor", "--accel", "tcg"]] {
-        let Some(ran) = run(NO_USER_NAMESPACES, arguments) else { return };
+        let ran = or_skip!(run(NO_USER_NAMESPACES, arguments));
         assert_eq!(ran.code, 3, "{}", ran.stderr);
         for part in [
             "user namespaces: unpacks a root filesystem with its owners (found off: user.max_user_namespaces is 0",
@@ -56,7 +54,7 @@ fn a_user_without_user_namespaces_is_told_which_setting_is_in_the_way() {
 
 #[test]
 fn root_that_may_not_mount_is_warned_and_goes_on() {
-    let Some(ran) = run(ROOT_WITHOUT_MOUNTS, &["doctor", "--json", "--accel", "tcg"]) else { return };
+    let ran = or_skip!(run(ROOT_WITHOUT_MOUNTS, &["doctor", "--json", "--accel", "tcg"]));
     let rows: Vec<Value> = serde_json::from_str(&ran.stdout).unwrap();
     let row = rows.iter().find(|row| row["name"] == "root").unwrap();
     assert_eq!((&row["state"], &row["found"]), (&"warning".into(), &"may not mount".into()));

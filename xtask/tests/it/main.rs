@@ -13,4 +13,4 @@ mod nix;
 mod policy;
 mod prose;
 mod smoke;
-mod strangers;
+mod untrusted_input;

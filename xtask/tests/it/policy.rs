@@ -1,6 +1,8 @@
 //! Rules of ARCHITECTURE.md and CONTRIBUTING.md that no compiler knows.
 
 use camino::Utf8PathBuf;
+use syn::visit::{self, Visit};
+use syn::{ExprClosure, ExprReturn, ItemFn};
 
 use crate::checkout::{files, read};
 
@@ -57,7 +59,10 @@ fn other_spawners_stay_where_adr_004_lets_them() {
 #[test]
 fn only_the_ui_prints() {
     let exempt = |file: &Utf8PathBuf| {
-        file.starts_with("crates/rave/src/ui") || file.starts_with("crates/guest/src/bin")
+        // A test has no Ui.
+        ["crates/rave/src/ui", "crates/guest/src/bin", "crates/testing"]
+            .iter()
+            .any(|folder| file.starts_with(folder))
     };
     none(
         "print through the Ui",
@@ -69,13 +74,14 @@ fn only_the_ui_prints() {
 }
 
 /// The crates of the workspace that each crate may depend on, in its tests too.
-const MAY_DEPEND_ON: [(&str, &[&str]); 8] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 9] = [
+    ("testing", &[]),
     ("spec", &[]),
     ("process", &[]),
-    ("guest", &[]),
-    ("image", &["guest", "process", "spec"]),
-    ("vm", &["guest", "process", "spec"]),
-    ("smoke", &["guest", "process", "spec", "vm"]),
+    ("guest", &["testing"]),
+    ("image", &["guest", "process", "spec", "testing"]),
+    ("vm", &["guest", "process", "spec", "testing"]),
+    ("smoke", &["guest", "process", "spec", "testing", "vm"]),
     ("host", &["image", "process", "spec", "vm"]),
     ("rave", &["guest", "host", "image", "process", "smoke", "spec", "vm"]),
 ];
@@ -102,6 +108,47 @@ fn files_stay_readable() {
         (lines > MAX_LINES).then(|| format!("{file}: {lines} lines"))
     });
     none("split these", &long.collect::<Vec<_>>());
+}
+
+/// The places of `return` in tests; closures and functions inside are their own.
+#[derive(Default)]
+struct EarlyEnds {
+    test: Option<String>,
+    found: Vec<String>,
+}
+
+impl<'ast> Visit<'ast> for EarlyEnds {
+    fn visit_item_fn(&mut self, function: &'ast ItemFn) {
+        let is_test = function.attrs.iter().any(|attribute| attribute.path().is_ident("test"));
+        let outer = std::mem::replace(&mut self.test, is_test.then(|| function.sig.ident.to_string()));
+        visit::visit_item_fn(self, function);
+        self.test = outer;
+    }
+
+    fn visit_expr_closure(&mut self, closure: &'ast ExprClosure) {
+        let outer = self.test.take();
+        visit::visit_expr_closure(self, closure);
+        self.test = outer;
+    }
+
+    fn visit_expr_return(&mut self, _: &'ast ExprReturn) {
+        self.found.extend(self.test.clone());
+    }
+}
+
+#[test]
+fn a_test_that_is_not_run_says_so() {
+    let early = files(".rs").into_iter().flat_map(|file| {
+        let mut ends = EarlyEnds::default();
+        ends.visit_file(&syn::parse_file(&read(&file)).unwrap_or_else(|error| panic!("{file}: {error}")));
+        ends.found.into_iter().map(move |test| format!("{file}: {test}"))
+    });
+    none("use rave_testing::skip! or or_skip!", &early.collect::<Vec<_>>());
+
+    // In pieces, so that this file keeps the rule too.
+    let words = concat!("\"NOT", " RUN: ");
+    let places = files(".rs").into_iter().filter(|file| read(file).contains(words));
+    assert_eq!(places.collect::<Vec<_>>(), ["crates/testing/src/lib.rs"]);
 }
 
 #[test]

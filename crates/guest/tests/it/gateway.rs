@@ -1,7 +1,8 @@
 //! The gateway: real nginx with the guest's own configuration, on other ports and paths.
 
-use crate::host::{Running, command, free_ports, lacks, run, text, wait_for, write_guest};
+use crate::host::{Running, command, free_ports, has, run, text, wait_for, write_guest};
 use rave_guest::config::GuestConfig;
+use rave_testing::or_skip;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -99,9 +100,7 @@ fn read_head(stream: impl std::io::Read) -> String {
 
 #[test]
 fn nginx_accepts_the_configuration_without_a_key_and_without_extra_files() {
-    if lacks("nginx", "the gateway's configuration") {
-        return;
-    }
+    or_skip!(has("nginx"));
     let gateway = Gateway::start("k");
     fs::remove_file(gateway.folder.path().join("rave.router-key")).unwrap();
     fs::remove_dir(gateway.folder.path().join("etc/rave/gateway.d")).unwrap();
@@ -117,9 +116,7 @@ fn nginx_accepts_the_configuration_without_a_key_and_without_extra_files() {
 
 #[test]
 fn each_service_that_is_down_has_a_page_that_says_which_and_how_to_see_its_log() {
-    if lacks("nginx", "the gateway's pages for services that are down") {
-        return;
-    }
+    or_skip!(has("nginx"));
     let gateway = Gateway::start("k");
     for (path, title, unit) in [
         ("/", "Vibe Kanban", "vibe-kanban.service"),
@@ -138,9 +135,7 @@ fn each_service_that_is_down_has_a_page_that_says_which_and_how_to_see_its_log()
 
 #[test]
 fn an_upstreams_own_error_passes_unchanged() {
-    if lacks("nginx", "errors of upstreams through the gateway") {
-        return;
-    }
+    or_skip!(has("nginx"));
     let gateway = Gateway::start("k");
     upstream(gateway.kanban, |_, stream| {
         let _ = stream
@@ -151,9 +146,7 @@ fn an_upstreams_own_error_passes_unchanged() {
 
 #[test]
 fn events_arrive_as_they_are_sent() {
-    if lacks("nginx", "server-sent events through the gateway") {
-        return;
-    }
+    or_skip!(has("nginx"));
     let gateway = Gateway::start("k");
     let (go, wait) = std::sync::mpsc::channel::<()>();
     upstream(gateway.kanban, move |_, stream| {
@@ -181,9 +174,7 @@ fn events_arrive_as_they_are_sent() {
 
 #[test]
 fn a_websocket_is_upgraded_and_carries_bytes_both_ways() {
-    if lacks("nginx", "websockets through the gateway") {
-        return;
-    }
+    or_skip!(has("nginx"));
     let gateway = Gateway::start("k");
     upstream(gateway.kanban, |head, stream| {
         let lower = head.to_lowercase();
@@ -216,9 +207,7 @@ fn a_websocket_is_upgraded_and_carries_bytes_both_ways() {
 
 #[test]
 fn only_the_gateways_own_pages_get_the_routers_key() {
-    if lacks("nginx", "who may ask the router through the gateway") {
-        return;
-    }
+    or_skip!(has("nginx"));
     let gateway = Gateway::start("the-key");
     upstream(gateway.router, |head, stream| {
         let length = head.len();
@@ -256,9 +245,7 @@ fn only_the_gateways_own_pages_get_the_routers_key() {
 
 #[test]
 fn the_report_comes_from_its_socket() {
-    if lacks("nginx", "the health report through the gateway") {
-        return;
-    }
+    or_skip!(has("nginx"));
     let gateway = Gateway::start("k");
     let listener = UnixListener::bind(gateway.folder.path().join("health.sock")).unwrap();
     thread::spawn(move || {

@@ -20,14 +20,13 @@ pub(crate) fn command(program: &str) -> Command {
     command
 }
 
-/// Whether a program is not on this host; says then what is not tried.
-pub(crate) fn lacks(program: &str, test: &str) -> bool {
+/// Nothing where the program is on this host, else why a test that needs it is not run.
+pub(crate) fn has(program: &str) -> Result<(), String> {
     let found = std::env::var("PATH").unwrap_or_default() + ":" + SEARCH;
-    let missing = !found.split(':').any(|folder| Path::new(folder).join(program).is_file());
-    if missing {
-        eprintln!("NOT RUN: {test}: this host has no {program}");
+    if found.split(':').any(|folder| Path::new(folder).join(program).is_file()) {
+        return Ok(());
     }
-    missing
+    Err(format!("this host has no {program}"))
 }
 
 /// Runs a command to its end.

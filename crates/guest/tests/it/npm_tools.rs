@@ -1,37 +1,32 @@
 //! The real npm tools, installed once into the target folder by the command that the image uses.
 
 use crate::gateway::{Gateway, ask, status};
-use crate::host::{Running, command, lacks, run, text, wait_for};
+use crate::host::{Running, command, has, run, text, wait_for};
 use rave_guest::assets::{self, GuestFileKind, Paths, npm};
 use rave_guest::config::GuestConfig;
+use rave_testing::or_skip;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// The tools' folder, or nothing when this host cannot have it; then it was said why.
-fn tools(test: &str) -> Option<&'static Path> {
-    static TOOLS: OnceLock<Option<PathBuf>> = OnceLock::new();
-    if ["node", "npm", "unzip"].into_iter().any(|program| lacks(program, test)) {
-        return None;
-    }
-    let tools = TOOLS.get_or_init(install).as_deref();
-    if tools.is_none() {
-        eprintln!("NOT RUN: {test}: the npm tools could not be installed");
-    }
-    tools
+/// The tools' folder, or why this host cannot have it.
+fn tools() -> Result<&'static Path, String> {
+    static TOOLS: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    ["node", "npm", "unzip"].into_iter().try_for_each(has)?;
+    TOOLS.get_or_init(install).as_deref().map_err(Clone::clone)
 }
 
 /// Installs beside the place and renames into it. Tests run in processes of their own, so one installs and the others
 /// wait for it.
-fn install() -> Option<PathBuf> {
+fn install() -> Result<PathBuf, String> {
     let base = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let lock = fs::File::create(base.join("npm-tools.lock")).unwrap();
     lock.lock().unwrap();
     let done = base.join("npm-tools-2");
     let same = |name: &str, text: &str| fs::read_to_string(done.join(name)).is_ok_and(|found| found == text);
     if same("package.json", npm::PACKAGE_JSON) && same("package-lock.json", npm::PACKAGE_LOCK) {
-        return Some(done);
+        return Ok(done);
     }
     let work = base.join("npm-tools-new");
     let _ = (fs::remove_dir_all(&work), fs::remove_dir_all(&done));
@@ -41,8 +36,8 @@ fn install() -> Option<PathBuf> {
     let flags = ["ci", "--ignore-scripts", "--omit=dev", "--os=linux", "--cpu=x64", "--libc=glibc"];
     let output = run(command("npm").args(flags).current_dir(&work));
     if !output.status.success() {
-        eprintln!("npm ci failed:\n{}", text(&output));
-        return None;
+        let said = text(&output);
+        return Err(format!("npm ci failed: {}", said.lines().last().unwrap_or_default()));
     }
     for zipped in npm::ZIPPED {
         let output =
@@ -53,7 +48,7 @@ fn install() -> Option<PathBuf> {
     prune(&work, &work);
     write_own_programs(&work, &done);
     fs::rename(&work, &done).unwrap();
-    Some(done)
+    Ok(done)
 }
 
 /// The one command that is RAVE's own, for tools that will lie in `place`.
@@ -85,25 +80,21 @@ fn prune(root: &Path, folder: &Path) {
     }
 }
 
-/// Whether this host's Node.js is older than what the tools ask for (`engines` of their packages).
-fn has_old_node(test: &str) -> bool {
+/// Nothing where this host's Node.js is what the tools ask for (`engines` of their packages).
+fn has_new_node() -> Result<(), String> {
     let output = run(command("node").arg("--version"));
     let version = text(&output);
     let major = version.trim().trim_start_matches('v').split('.').next().and_then(|major| major.parse().ok());
-    let old = major.is_none_or(|major: u32| major < 20);
-    if old {
-        eprintln!("NOT RUN: {test}: Node.js is {}; 20 or newer is required, as in the guest", version.trim());
+    if major.is_some_and(|major: u32| major >= 20) {
+        return Ok(());
     }
-    old
+    Err(format!("Node.js is {}; 20 or newer is required, as in the guest", version.trim()))
 }
 
 #[test]
 fn every_command_tells_its_pinned_version_after_pruning() {
-    let test = "the npm tools' versions";
-    let Some(tools) = tools(test) else { return };
-    if has_old_node(test) {
-        return;
-    }
+    let tools = or_skip!(tools());
+    or_skip!(has_new_node());
     let home = tempfile::tempdir().unwrap();
     let pins: std::collections::BTreeMap<_, _> = npm::pins().into_iter().collect();
     for (name, flag, package) in [
@@ -131,14 +122,9 @@ fn every_command_tells_its_pinned_version_after_pruning() {
 
 #[test]
 fn the_routers_pages_work_behind_the_gateway() {
-    let test = "the router behind the gateway";
-    if lacks("nginx", test) {
-        return;
-    }
-    let Some(tools) = tools(test) else { return };
-    if has_old_node(test) {
-        return;
-    }
+    or_skip!(has("nginx"));
+    let tools = or_skip!(tools());
+    or_skip!(has_new_node());
     let gateway = Gateway::start("the-key");
     let home = gateway.folder.path().join("home");
     fs::create_dir_all(home.join(".claude-code-router")).unwrap();
@@ -172,14 +158,9 @@ fn the_routers_pages_work_behind_the_gateway() {
 
 #[test]
 fn vibe_kanban_works_behind_the_gateway() {
-    let test = "Vibe Kanban behind the gateway";
-    if lacks("nginx", test) {
-        return;
-    }
-    let Some(tools) = tools(test) else { return };
-    if has_old_node(test) {
-        return;
-    }
+    or_skip!(has("nginx"));
+    let tools = or_skip!(tools());
+    or_skip!(has_new_node());
     let gateway = Gateway::start("k");
     let home = gateway.folder.path().join("home");
     fs::create_dir_all(&home).unwrap();

@@ -1,7 +1,8 @@
 //! sshd's and sudo's settings as those programs read them.
 
-use crate::host::{command, lacks, run, text, write_guest};
+use crate::host::{command, has, run, text, write_guest};
 use rave_guest::config::GuestConfig;
+use rave_testing::{or_skip, skip};
 use std::fs;
 
 /// What sshd takes from a guest's settings, as `sshd -T` prints it.
@@ -25,17 +26,11 @@ fn effective(config: &GuestConfig) -> String {
 
 #[test]
 fn sshd_takes_passwords_as_the_profile_says_and_never_root() {
-    if lacks("sshd", "sshd's settings") {
-        return;
-    }
+    or_skip!(has("sshd"));
     // sshd wants it even to print its settings; on a machine where it runs, it is there.
     let empty = std::path::Path::new("/run/sshd");
     if !empty.is_dir() && fs::create_dir(empty).is_err() {
-        eprintln!(
-            "NOT RUN: sshd's settings: no {} here, and an ordinary user cannot make it",
-            empty.display()
-        );
-        return;
+        skip!("{} is missing and this user cannot create it", empty.display());
     }
     for (hardened, expected) in [(false, "passwordauthentication yes"), (true, "passwordauthentication no")] {
         let environment = vec![("A".to_owned(), "x y".to_owned()), ("B".to_owned(), "q\"q".to_owned())];
@@ -57,9 +52,7 @@ fn sshd_takes_passwords_as_the_profile_says_and_never_root() {
 
 #[test]
 fn sudo_accepts_its_file() {
-    if lacks("visudo", "sudo's file") {
-        return;
-    }
+    or_skip!(has("visudo"));
     let root = tempfile::tempdir().unwrap();
     write_guest(&GuestConfig::default(), root.path());
     let output = run(command("visudo").args(["-c", "-f"]).arg(root.path().join("etc/sudoers.d/rave")));

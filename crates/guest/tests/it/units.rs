@@ -1,7 +1,8 @@
 //! The units as systemd reads them.
 
-use crate::host::{command, lacks, run, text, write_guest};
+use crate::host::{command, has, run, text, write_guest};
 use rave_guest::config::GuestConfig;
+use rave_testing::or_skip;
 use std::fs;
 use std::path::Path;
 
@@ -21,9 +22,7 @@ fn guest() -> tempfile::TempDir {
 
 #[test]
 fn exposure_of_each_long_running_unit_is_under_5() {
-    if lacks("systemd-analyze", "exposure of each long-running unit") {
-        return;
-    }
+    or_skip!(has("systemd-analyze"));
     let root = guest();
     for unit in LONG_RUNNING {
         let mut analyze = command("systemd-analyze");
@@ -38,9 +37,7 @@ fn exposure_of_each_long_running_unit_is_under_5() {
 
 #[test]
 fn systemd_finds_no_fault_in_the_units() {
-    if lacks("systemd-analyze", "verification of the units") {
-        return;
-    }
+    or_skip!(has("systemd-analyze"));
     let root = guest();
     // What the units start must exist, or systemd says so.
     for program in

@@ -57,9 +57,11 @@ fn leave(folder: &Path, name: &str, text: &str) {
 /// In an ordinary run there is no role and nothing to do.
 #[test]
 fn plays_a_role() {
-    let (Ok(role), Some(folder)) = (std::env::var(ROLE), std::env::var_os(FOLDER)) else { return };
+    let role = std::env::var(ROLE).unwrap_or_default();
+    let folder = std::env::var_os(FOLDER).unwrap_or_default();
     let folder = Path::new(&folder);
     match role.as_str() {
+        "" => {}
         "run" => tell_end(folder, &family(FAMILY, folder)),
         "run interruptible" => interruptible(folder, FAMILY),
         "run deaf" => interruptible(folder, DEAF_FAMILY),

@@ -1,5 +1,6 @@
 //! The page in a real browser: its rows, its pictures, its width and its contrast.
 
+use rave_testing::or_skip;
 use std::fs;
 use std::time::Duration;
 
@@ -51,12 +52,8 @@ struct Image {
     alt: String,
 }
 
-fn browser(test: &str) -> Option<Utf8PathBuf> {
-    let found = find_program("chromium");
-    if found.is_none() {
-        eprintln!("NOT RUN: {test}: this host has no chromium");
-    }
-    found
+fn browser() -> Result<Utf8PathBuf, &'static str> {
+    find_program("chromium").ok_or("this host has no chromium")
 }
 
 /// What the browser sees of a report's page at each width.
@@ -107,7 +104,7 @@ fn look(chromium: &Utf8Path, name: &str, report: &Report) -> Seen {
 
 #[test]
 fn a_browser_shows_rows_pictures_and_bars_of_several_runs() {
-    let Some(chromium) = browser("the report's page with several runs") else { return };
+    let chromium = or_skip!(browser());
     let checks = rave_smoke::registry::CHECKS.len();
     let seen = look(&chromium, "several", &report(vec![passed("qemu"), failed("raw")], None));
     // One row is of the files.
@@ -119,7 +116,7 @@ fn a_browser_shows_rows_pictures_and_bars_of_several_runs() {
 
 #[test]
 fn a_browser_shows_a_single_run_and_a_boot_that_failed() {
-    let Some(chromium) = browser("the report's page of one run") else { return };
+    let chromium = or_skip!(browser());
     let checks = rave_smoke::registry::CHECKS.len();
     let seen = look(&chromium, "passed", &report(vec![passed("qemu")], None));
     assert_eq!((seen.rows, seen.images.len(), seen.bars), (checks + 1, 1, 11));
@@ -129,7 +126,7 @@ fn a_browser_shows_a_single_run_and_a_boot_that_failed() {
 
 #[test]
 fn a_hostile_guest_changes_nothing_but_its_texts() {
-    let Some(chromium) = browser("the report's page of a hostile guest") else { return };
+    let chromium = or_skip!(browser());
     let mut report = hostile();
     // The files are named by us, and what is in them is the guest's.
     for (run, name) in report.runs.iter_mut().zip(["qemu", "raw"]) {

@@ -1,5 +1,6 @@
 //! What a machine's screen shows: in a picture, in a window, and to those who connect to it.
 
+use rave_testing::{or_skip, skip};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufReader, Read as _, Write as _};
@@ -110,16 +111,14 @@ fn on_display(bench: &Bench, display: &str) -> Qemu {
 }
 
 /// Boots the painting guest with this window on an X server, and looks for it there.
-fn opens(window: Display, name: &str, test: &str) {
+fn opens(window: Display, name: &str) {
     let bench = Bench::new();
     if find_program("Xvfb").is_none() {
-        eprintln!("NOT RUN: {test}: this host has no Xvfb");
-        return;
+        skip!("this host has no Xvfb");
     }
     let offers = bench.qemu.offers().unwrap();
     if !offers.display(name) {
-        eprintln!("NOT RUN: {test}: this QEMU opens no {name} window");
-        return;
+        skip!("this QEMU opens no {name} window");
     }
     let x = Xvfb::start(&bench.folder);
     let qemu = on_display(&bench, &x.display());
@@ -134,12 +133,12 @@ fn opens(window: Display, name: &str, test: &str) {
 
 #[test]
 fn a_gtk_window_shows_what_the_guest_painted() {
-    opens(Display::Gtk, "gtk", "a_gtk_window_shows_what_the_guest_painted");
+    opens(Display::Gtk, "gtk");
 }
 
 #[test]
 fn an_sdl_window_shows_what_the_guest_painted() {
-    opens(Display::Sdl, "sdl", "an_sdl_window_shows_what_the_guest_painted");
+    opens(Display::Sdl, "sdl");
 }
 
 /// A server on a port that was free a moment ago.
@@ -173,55 +172,51 @@ fn only_on_loopback(server: &DisplayServer) {
 }
 
 /// The program's answer, or why it has none: openssl(1) may be absent, or lack an algorithm.
-fn openssl(arguments: &[&str], input: &[u8], test: &str) -> Option<Vec<u8>> {
-    match Cmd::new("openssl").args(arguments).stdin_bytes(input.to_vec()).output() {
-        Ok(output) => Some(output.stdout),
-        Err(error) => {
-            eprintln!("NOT RUN: {test}: {error}");
-            None
-        }
-    }
+fn openssl(arguments: &[&str], input: &[u8]) -> Result<Vec<u8>, rave_process::Error> {
+    let output = Cmd::new("openssl").args(arguments).stdin_bytes(input.to_vec()).output();
+    output.map(|output| output.stdout)
 }
 
 /// RFC 6143, 7.2.2: the challenge under DES, with the password as the key, the bits of each byte in reverse.
-fn vnc_answer(challenge: &[u8], password: &str, test: &str) -> Option<Vec<u8>> {
+fn vnc_answer(challenge: &[u8], password: &str) -> Result<Vec<u8>, rave_process::Error> {
     let key: Vec<String> = password.bytes().map(|byte| format!("{:02x}", byte.reverse_bits())).collect();
     let key = key.concat();
     let providers = ["-provider", "legacy", "-provider", "default"];
-    openssl(&[&["enc", "-des-ecb", "-nopad", "-K", &key][..], &providers].concat(), challenge, test)
+    openssl(&[&["enc", "-des-ecb", "-nopad", "-K", &key][..], &providers].concat(), challenge)
 }
 
 /// Shakes hands by RFC 6143, 7.1, and tells whether the server lets this password in.
-fn vnc_lets_in(server: &DisplayServer, password: &str, test: &str) -> Option<bool> {
+fn vnc_lets_in(server: &DisplayServer, password: &str) -> Result<bool, rave_process::Error> {
     let mut peer = connect(server);
     assert_eq!(&read::<12>(&mut peer), b"RFB 003.008\n");
     peer.write_all(b"RFB 003.008\n").unwrap();
     assert_eq!(read::<2>(&mut peer), [1, 2], "VNC authentication and nothing else");
     peer.write_all(&[2]).unwrap();
     let challenge: [u8; 16] = read(&mut peer);
-    peer.write_all(&vnc_answer(&challenge, password, test)?).unwrap();
-    Some(read::<4>(&mut peer) == [0; 4])
+    peer.write_all(&vnc_answer(&challenge, password)?).unwrap();
+    Ok(read::<4>(&mut peer) == [0; 4])
 }
 
 #[test]
 fn vnc_answers_on_loopback_only_and_asks_for_the_password() {
-    let test = "vnc_answers_on_loopback_only_and_asks_for_the_password";
     let bench = Bench::new();
     let server = server();
     let instance = boot_with(&bench, Display::Vnc(server.clone()));
     assert!(!instance.command().contains(server.password.as_str()));
     only_on_loopback(&server);
-    if let Some(let_in) = vnc_lets_in(&server, "password", test) {
-        assert!(!let_in);
-        assert_eq!(vnc_lets_in(&server, server.password.as_str(), test), Some(true));
-    }
+    assert!(!or_skip!(vnc_lets_in(&server, "password")));
+    assert!(or_skip!(vnc_lets_in(&server, server.password.as_str())));
     instance.kill().unwrap();
 }
 
 /// Shakes hands by spice/protocol.h, and tells whether the server lets this password in: a header of magic, version 2.2
 /// and size, then `SpiceLinkMess` for channel 1 (main) without capabilities, all little-endian. The answer has the
 /// server's key of RSA after an error code.
-fn spice_lets_in(server: &DisplayServer, password: &str, folder: &Utf8Path, test: &str) -> Option<bool> {
+fn spice_lets_in(
+    server: &DisplayServer,
+    password: &str,
+    folder: &Utf8Path,
+) -> Result<bool, rave_process::Error> {
     let words = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
     let mut peer = connect(server);
     let message = [&b"REDQ"[..], &words(&[2, 2, 18, 0]), &[1, 0], &words(&[0, 0, 18])].concat();
@@ -236,27 +231,22 @@ fn spice_lets_in(server: &DisplayServer, password: &str, folder: &Utf8Path, test
     fs::write(&key, &reply[4..4 + 162]).unwrap();
     let encrypt =
         ["pkeyutl", "-encrypt", "-pubin", "-keyform", "DER", "-pkeyopt", "rsa_padding_mode:oaep", "-inkey"];
-    let ticket =
-        openssl(&[&encrypt[..], &[key.as_str()]].concat(), format!("{password}\0").as_bytes(), test)?;
+    let ticket = openssl(&[&encrypt[..], &[key.as_str()]].concat(), format!("{password}\0").as_bytes())?;
     peer.write_all(&ticket).unwrap();
-    Some(read::<4>(&mut peer) == [0; 4])
+    Ok(read::<4>(&mut peer) == [0; 4])
 }
 
 #[test]
 fn spice_answers_on_loopback_only_and_asks_for_the_password() {
-    let test = "spice_answers_on_loopback_only_and_asks_for_the_password";
     let bench = Bench::new();
     if !bench.qemu.offers().unwrap().spice() {
-        eprintln!("NOT RUN: {test}: this QEMU serves no SPICE");
-        return;
+        skip!("this QEMU serves no SPICE");
     }
     let server = server();
     let instance = boot_with(&bench, Display::Spice(server.clone()));
     assert!(!instance.command().contains(server.password.as_str()));
     only_on_loopback(&server);
-    if let Some(let_in) = spice_lets_in(&server, "password", &bench.folder, test) {
-        assert!(!let_in);
-        assert_eq!(spice_lets_in(&server, server.password.as_str(), &bench.folder, test), Some(true));
-    }
+    assert!(!or_skip!(spice_lets_in(&server, "password", &bench.folder)));
+    assert!(or_skip!(spice_lets_in(&server, server.password.as_str(), &bench.folder)));
     instance.kill().unwrap();
 }

@@ -1,5 +1,6 @@
 //! Commands through a real ssh(1) and sshd(8) on this host.
 
+use rave_testing::or_skip;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
@@ -20,17 +21,13 @@ struct Server {
 }
 
 impl Server {
-    /// None where this host has no sshd, or does not let this user start one; says why.
-    fn start() -> Option<Self> {
-        let Some(sshd) = find_program("sshd") else {
-            eprintln!("NOT RUN: commands by SSH: this host has no sshd");
-            return None;
-        };
+    /// An error where this host has no sshd, or does not let this user start one.
+    fn start() -> Result<Self, String> {
+        let sshd = find_program("sshd").ok_or("this host has no sshd")?;
         // sshd wants it as root; on a machine where it runs, it is there.
         let empty = std::path::Path::new("/run/sshd");
         if !empty.is_dir() && fs::create_dir(empty).is_err() {
-            eprintln!("NOT RUN: commands by SSH: /run/sshd is missing and this user cannot create it");
-            return None;
+            return Err("/run/sshd is missing and this user cannot create it".into());
         }
         let scratch = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(scratch.path()).unwrap();
@@ -58,7 +55,7 @@ impl Server {
             assert!(Instant::now() < deadline, "sshd does not listen: {:?}", sshd.tail());
             std::thread::sleep(Duration::from_millis(20));
         }
-        Some(Self { ssh, _sshd: sshd, _folder: scratch })
+        Ok(Self { ssh, _sshd: sshd, _folder: scratch })
     }
 
     #[track_caller]
@@ -69,7 +66,7 @@ impl Server {
 
 #[test]
 fn a_command_is_told_from_its_connection() {
-    let Some(server) = Server::start() else { return };
+    let server = or_skip!(Server::start());
     for (command, status) in [
         ("true", Status::Code(0)),
         ("exit 3", Status::Code(3)),
@@ -94,7 +91,7 @@ fn a_command_is_told_from_its_connection() {
 
 #[test]
 fn what_a_command_prints_comes_without_the_report_of_its_end() {
-    let Some(server) = Server::start() else { return };
+    let server = or_skip!(Server::start());
     let said = |command: &str| {
         let output = server.exec(command);
         (output.text(), output.stderr)

@@ -15,21 +15,18 @@ pub(crate) const NEW: &str = "trixie";
 /// The one whose nix, 2.8, is too old.
 pub(crate) const OLD: &str = "bookworm";
 
-/// The folder with `nix` of a Debian release. None where this host cannot have it, which is told.
-pub(crate) fn of_release(suite: &str) -> Option<PathBuf> {
+/// The folder with `nix` of a Debian release, or why this host cannot have it.
+pub(crate) fn of_release(suite: &str) -> Result<PathBuf, String> {
     let folder = user_cache().join("test-nix").join(suite);
     fs::create_dir_all(&folder).unwrap();
     let lock = camino::Utf8PathBuf::from_path_buf(folder.join("lock")).unwrap();
     let _lock = FileLock::acquire(&lock, &mut |_| ()).unwrap();
     let bin = folder.join("bin");
     if !works(&bin) {
-        if let Err(reason) = fetch(suite, &folder) {
-            eprintln!("NOT RUN: the nixos base against nix of {suite}: {reason}");
-            return None;
-        }
+        fetch(suite, &folder).map_err(|reason| format!("no nix of {suite}: {reason}"))?;
         assert!(works(&bin), "nix of {suite} was fetched and does not run");
     }
-    Some(bin)
+    Ok(bin)
 }
 
 fn works(bin: &Path) -> bool {

@@ -1,5 +1,6 @@
 //! What `doctor` says of a nix that is there, and that what nix built is booted and checked like any other image.
 
+use rave_testing::or_skip;
 use std::fs;
 
 use super::project::Project;
@@ -7,7 +8,7 @@ use crate::tool::{HEADLESS, finish, shared_cache, shared_out};
 
 #[test]
 fn doctor_tells_of_the_nix_that_is_there() {
-    let Some(project) = Project::new() else { return };
+    let project = or_skip!(Project::new());
     let mut doctor = project.xtask(&["doctor", "--json"]);
     doctor.env("RAVE_BASE", "nixos").env("RAVE_NIXOS_SUBSTITUTERS", "file:///nowhere");
     let said = finish(&doctor);
@@ -27,7 +28,7 @@ fn doctor_tells_of_the_nix_that_is_there() {
 
 #[test]
 fn what_nix_built_is_booted_and_checked() {
-    let Some(project) = Project::new() else { return };
+    let project = or_skip!(Project::new());
     shared_cache(HEADLESS);
     // The fixture's disk is empty; one that boots takes its place, from where no sandbox hides it.
     let disk = shared_out(HEADLESS).join("rave-debian-headless.qcow2");

@@ -1,5 +1,6 @@
 //! What is built, where it goes, and what is not built again.
 
+use rave_testing::or_skip;
 use std::fs;
 
 use super::project::Project;
@@ -15,7 +16,7 @@ fn manifest(project: &Project) -> serde_json::Value {
 
 #[test]
 fn every_format_is_built_by_one_nix_and_is_what_the_manifest_says() {
-    let Some(project) = Project::new() else { return };
+    let project = or_skip!(Project::new());
     let built = project.image(&["--profile", "headless", "--format", "all"]);
     built.expect_code(0).expect_said("these 6 derivations will be built");
     built.expect_said("evaluation: done in").expect_said("6 of 6 builds");
@@ -49,7 +50,7 @@ fn every_format_is_built_by_one_nix_and_is_what_the_manifest_says() {
 
 #[test]
 fn what_the_garbage_collector_may_take_is_what_no_output_folder_links_to() {
-    let Some(project) = Project::new() else { return };
+    let project = or_skip!(Project::new());
     project.image(&["--profile", "headless", "--format", "qemu,raw"]).expect_code(0);
     assert_eq!(project.roots().len(), 2);
     project.nix(&["store", "gc"]).expect_code(0);
@@ -66,7 +67,7 @@ fn what_the_garbage_collector_may_take_is_what_no_output_folder_links_to() {
 
 #[test]
 fn formats_of_the_same_flake_stay_and_others_go() {
-    let Some(project) = Project::new() else { return };
+    let project = or_skip!(Project::new());
     let commit = project.commit_of_head();
     project.image(&["--profile", "headless", "--format", "raw"]).expect_code(0);
     project.image(&["--profile", "headless", "--format", "iso"]).expect_code(0);
@@ -92,7 +93,7 @@ fn formats_of_the_same_flake_stay_and_others_go() {
 
 #[test]
 fn a_changed_artifact_is_made_anew_and_never_booted() {
-    let Some(project) = Project::new() else { return };
+    let project = or_skip!(Project::new());
     let vmware = ["--profile", "headless", "--format", "vmware"];
     project.image(&vmware).expect_code(0);
     let machine = project.out("headless").join("nixos.vmx");
@@ -106,7 +107,7 @@ fn a_changed_artifact_is_made_anew_and_never_booted() {
 
 #[test]
 fn a_manifest_of_this_base_is_no_lock() {
-    let Some(project) = Project::new() else { return };
+    let project = or_skip!(Project::new());
     project.image(&["--profile", "headless", "--format", "iso"]).expect_code(0);
     let manifest = project.out("headless").join("manifest.json");
     let run = project.xtask(&["image", "--locked", manifest.to_str().unwrap()]);

@@ -16,15 +16,15 @@ pub(crate) struct Project {
 }
 
 impl Project {
-    /// None where there is no nix for it, which was told.
-    pub(crate) fn new() -> Option<Self> {
+    /// An error where there can be no nix for it.
+    pub(crate) fn new() -> Result<Self, String> {
         Self::with_nix_of(test_nix::NEW)
     }
 
-    pub(crate) fn with_nix_of(suite: &str) -> Option<Self> {
+    pub(crate) fn with_nix_of(suite: &str) -> Result<Self, String> {
         let project = Self { bin: test_nix::of_release(suite)?, place: Place::new() };
         project.lay_out();
-        Some(project)
+        Ok(project)
     }
 
     fn lay_out(&self) {

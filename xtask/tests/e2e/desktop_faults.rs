@@ -8,7 +8,7 @@ use rave_vm::{BootEvent, Instance};
 
 use crate::fixture::{COMMAND, Fixture, said};
 use crate::smoke_faults::{expect, run};
-use crate::tool::{DEADLINE, SIMPLE, wait_until};
+use crate::tool::{DEADLINE, SIMPLE, poll, wait_until};
 
 /// MiB, half of what rave.toml gives.
 const LITTLE_MEMORY: u64 = 2048;
@@ -77,10 +77,7 @@ fn without_a_network_it_comes_up_and_the_network_is_named() {
             }
         })
         .unwrap();
-    wait_until("the desktop is painted", || {
-        std::thread::sleep(Duration::from_millis(500));
-        is_painted(&mut instance, &fixture)
-    });
+    poll("the desktop is painted", Duration::from_millis(500), || is_painted(&mut instance, &fixture));
     let (state, detail) = network.unwrap();
     assert_eq!(state, StageState::Failed, "{detail}");
     assert!(detail.contains("no network interface"), "{detail}");

@@ -136,11 +136,17 @@ pub(crate) fn finish(command: &Command) -> Finished {
 
 /// Polls until the condition holds.
 #[track_caller]
-pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, holds: impl FnMut() -> bool) {
+    poll(what, Duration::from_millis(20), holds);
+}
+
+/// Asks as often as this until the condition holds: where an answer costs the guest something.
+#[track_caller]
+pub(crate) fn poll(what: &str, every: Duration, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
     while !holds() {
         assert!(started.elapsed() < DEADLINE, "waited in vain until {what}");
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(every);
     }
 }
 

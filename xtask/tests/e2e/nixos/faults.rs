@@ -3,10 +3,11 @@
 use super::project::Project;
 use super::test_nix;
 use crate::tool::{finish, wait_until};
+use rave_testing::or_skip;
 
 #[test]
 fn a_failed_build_shows_its_own_last_lines_and_where_the_rest_is() {
-    let Some(project) = Project::new() else { return };
+    let project = or_skip!(Project::new());
     let failed = project.image(&["--profile", "simple", "--format", "qemu"]);
     failed.expect_code(4).expect_said("-rave-broken.drv' failed with exit code 3");
     let lines: Vec<&str> = failed.stderr.lines().filter(|line| line.starts_with("    line ")).collect();
@@ -22,7 +23,7 @@ fn a_failed_build_shows_its_own_last_lines_and_where_the_rest_is() {
 
 #[test]
 fn an_evaluation_error_is_about_this_project_and_the_log_has_all() {
-    let Some(project) = Project::new() else { return };
+    let project = or_skip!(Project::new());
     let failed = project.image(&["--profile", "full", "--format", "raw"]);
     failed.expect_code(4).expect_said("error: the flake does not evaluate: the configuration is wrong\n");
     failed.expect_said("\n  rave.toml: vm.memory: missing\n  from wrong.nix:5:1\n");
@@ -39,7 +40,7 @@ fn an_evaluation_error_is_about_this_project_and_the_log_has_all() {
 
 #[test]
 fn an_output_without_its_file_is_named() {
-    let Some(project) = Project::new() else { return };
+    let project = or_skip!(Project::new());
     let failed = project.image(&["--profile", "simple", "--format", "raw"]);
     failed.expect_code(4).expect_said("-rave-empty holds no raw: nixos.img is missing");
     assert!(!project.out("simple").join("manifest.json").exists());
@@ -47,7 +48,7 @@ fn an_output_without_its_file_is_named() {
 
 #[test]
 fn an_interrupted_build_leaves_no_process_and_nothing_that_looks_finished() {
-    let Some(project) = Project::new() else { return };
+    let project = or_skip!(Project::new());
     for (signal, code) in [("INT", Some(130)), ("TERM", Some(130)), ("KILL", None)] {
         let arguments = ["image", "--base", "nixos", "--profile", "full", "--format", "qemu"];
         let child = project.xtask(&arguments).start_until("build: started");
@@ -62,25 +63,27 @@ fn an_interrupted_build_leaves_no_process_and_nothing_that_looks_finished() {
 }
 
 #[test]
-fn a_nix_without_flakes_or_one_that_is_too_old_is_not_ready() {
-    if let Some(project) = Project::new() {
-        for features in ["", "nix-command"] {
-            let mut command = project.xtask(&["image", "--base", "nixos", "--format", "iso"]);
-            command.env("NIX_CONFIG", format!("experimental-features = {features}"));
-            let refused = finish(&command);
-            refused.expect_code(3).expect_said("error: nix has flakes switched off\n");
-            refused.expect_said("experimental-features = nix-command flakes");
-        }
-    }
-    if let Some(project) = Project::with_nix_of(test_nix::OLD) {
-        let refused = project.image(&["--format", "iso"]);
-        refused.expect_code(3).expect_said("error: nix 2.8 is too old: 2.18 or newer is needed\n");
+fn a_nix_without_flakes_is_not_ready() {
+    let project = or_skip!(Project::new());
+    for features in ["", "nix-command"] {
+        let mut command = project.xtask(&["image", "--base", "nixos", "--format", "iso"]);
+        command.env("NIX_CONFIG", format!("experimental-features = {features}"));
+        let refused = finish(&command);
+        refused.expect_code(3).expect_said("error: nix has flakes switched off\n");
+        refused.expect_said("experimental-features = nix-command flakes");
     }
 }
 
 #[test]
+fn a_nix_that_is_too_old_is_not_ready() {
+    let project = or_skip!(Project::with_nix_of(test_nix::OLD));
+    let refused = project.image(&["--format", "iso"]);
+    refused.expect_code(3).expect_said("error: nix 2.8 is too old: 2.18 or newer is needed\n");
+}
+
+#[test]
 fn without_a_base_nixos_is_taken_where_nix_works_and_debian_elsewhere() {
-    let Some(project) = Project::new() else { return };
+    let project = or_skip!(Project::new());
     let arguments = ["run", "--no-build", "--headless", "--profile", "headless"];
     let chosen = finish(&project.xtask(&arguments));
     chosen.expect_code(4).expect_said("using the nixos base: nix (Nix) 2.").expect_said("out/nixos-headless");

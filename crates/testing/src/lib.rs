@@ -1,0 +1,35 @@
+//! How a test says that this host cannot run it: libtest knows passed and failed alone, so the test passes, and
+//! `cargo xtask test` lists what it says on stderr under "not run on this host".
+
+use std::fmt::Display;
+
+/// What the line on stderr begins with.
+pub const NOT_RUN: &str = "NOT RUN: ";
+
+/// Says that the test on this thread, or a part of it, is not run, and why.
+pub fn not_run(reason: impl Display) {
+    // libtest names each test's thread by the path of the test.
+    let thread = std::thread::current();
+    let path = thread.name().unwrap_or("a test");
+    eprintln!("{NOT_RUN}{}: {reason}", path.rsplit("::").next().unwrap_or(path));
+}
+
+/// Ends the test with the reason why this host cannot run it.
+#[macro_export]
+macro_rules! skip {
+    ($($reason:tt)+) => {{
+        $crate::not_run(::std::format_args!($($reason)+));
+        return;
+    }};
+}
+
+/// The value of a `Result`, or the end of the test with its error as the reason.
+#[macro_export]
+macro_rules! or_skip {
+    ($result:expr) => {
+        match $result {
+            Ok(value) => value,
+            Err(reason) => $crate::skip!("{reason}"),
+        }
+    };
+}
