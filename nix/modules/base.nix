@@ -24,6 +24,7 @@ in
       extraGroups = [ "wheel" "adm" "audio" "video" "input" "render" "systemd-journal" ];
     };
     security.sudo.wheelNeedsPassword = false;
+    security.sudo.extraConfig = assets.fill values "sudoers";
 
     environment.etc = {
       "rave/guest.json".source = guestJson;
@@ -33,6 +34,9 @@ in
       "systemd/network/80-rave.network".source = assets.path "network/80-rave.network";
     };
     users.motd = assets.fill values "motd";
+    environment.loginShellInit = ''
+      case $- in *i*) [ ! -r /run/rave/warnings ] || cat /run/rave/warnings ;; esac
+    '';
 
     # As on the Debian base, nothing waits for the network.
     networking = {
@@ -63,6 +67,9 @@ in
         iproute2
         procps
         less
+        # Claude Code's own sandbox
+        bubblewrap
+        socat
       ])
       ++ [ cfg.packages.nodejs cfg.packages.rave-guest cfg.tools.commands ];
 

@@ -146,6 +146,9 @@ pub struct Health {
     /// Each service, in the order of [`crate::assets::SERVICES`].
     #[serde(default)]
     pub services: Vec<ServiceHealth>,
+    /// What is wrong with the machine and hinders no service.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// One service of the guest.
@@ -276,6 +279,7 @@ mod tests {
                 since_ms: 12,
                 log: "journalctl -u vibe-kanban".into(),
             }],
+            warnings: vec!["w".into()],
         };
         let text = serde_json::to_string(&health).unwrap();
         assert_eq!(serde_json::from_str::<Health>(&text).unwrap(), health);

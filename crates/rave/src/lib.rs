@@ -5,6 +5,7 @@ pub mod cli;
 pub mod cmd;
 pub mod command_error;
 pub mod exit;
+pub mod git;
 pub mod host;
 pub mod program;
 pub mod request;

@@ -113,6 +113,8 @@ fn executable(messages: &str) -> Option<Utf8PathBuf> {
 fn commit(root: &Utf8Path) -> String {
     let said = || {
         let shell = Shell::new().ok()?;
+        // Not that of a repository which the archive was unpacked in.
+        shell.set_var("GIT_CEILING_DIRECTORIES", root.parent().unwrap_or(root));
         let describe = cmd!(shell, "git -C {root} describe --always --dirty --abbrev=12").quiet();
         describe.ignore_stderr().read().ok()
     };

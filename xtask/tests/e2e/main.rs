@@ -1,6 +1,7 @@
 //! Tests with a real image: `cargo xtask test` runs them last. They share the image in the user's own cache,
 //! which the first one builds.
 
+mod checkouts;
 mod command;
 mod content;
 mod desktop_faults;

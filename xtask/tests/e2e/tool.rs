@@ -67,11 +67,16 @@ impl Place {
             command.arg(env!("CARGO_BIN_EXE_xtask"));
         }
         command.args(arguments).current_dir(checkout());
+        self.own(&mut command);
+        command
+    }
+
+    /// Gives a command this place's cache and state.
+    pub(crate) fn own(&self, command: &mut Command) {
         command.env("RAVE_CACHE", self.path("cache")).env("RAVE_STATE", self.path("state"));
         command.env("RAVE_PROFILE", HEADLESS).env("NO_COLOR", "1");
         // The checkout is found from the folder, as a user's is.
         command.env_remove("CARGO_MANIFEST_DIR");
-        command
     }
 
     /// `image --out` into this place.

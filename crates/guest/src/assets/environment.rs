@@ -20,11 +20,17 @@ if [ -z \"$DISPLAY\" ] && [ -r \"/run/lightdm/$USER/xauthority\" ]; then
 fi
 ";
 
+/// People at a terminal learn what `rave-guest setup` found wrong with the machine.
+const WARNINGS: &str = "\
+case $- in *i*) [ ! -r /run/rave/warnings ] || cat /run/rave/warnings ;; esac
+";
+
 pub(super) fn files(config: &GuestConfig) -> Vec<GuestFile> {
     let mut profile = String::from(
         "# RAVE: for login shells. Made from rave.toml.\n\
          case \":$PATH:\" in *\":$HOME/.local/bin:\"*) ;; *) PATH=\"$HOME/.local/bin:$PATH\" ;; esac\nexport PATH\n",
     );
+    profile.push_str(WARNINGS);
     let mut services = String::from("# RAVE: for its services. Made from rave.toml.\n");
     let mut user_units = String::from("# RAVE: for the user's own units. Made from rave.toml.\n");
     if config.has(DESKTOP) {

@@ -9,7 +9,7 @@ pub(super) fn files(template: &Template, config: &GuestConfig, paths: &Paths) ->
         GuestFile::file("/etc/hostname", 0o644, template.fill("@host_name@\n")),
         GuestFile::file("/etc/hosts", 0o644, template.fill(HOSTS)),
         GuestFile::file("/etc/motd", 0o644, template.fill(include_str!("../../assets/motd"))),
-        GuestFile::file("/etc/sudoers.d/rave", 0o440, template.fill("@user@ ALL=(ALL:ALL) NOPASSWD: ALL\n")),
+        GuestFile::file("/etc/sudoers.d/rave", 0o440, template.fill(include_str!("../../assets/sudoers"))),
         GuestFile::file("/etc/ssh/sshd_config.d/rave.conf", 0o644, sshd(template, config)),
         GuestFile::symlink("/etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf"),
         GuestFile::file("/etc/udev/rules.d/99-rave-install.rules", 0o644, INSTALL_RULE),

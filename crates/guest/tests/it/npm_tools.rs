@@ -1,7 +1,7 @@
 //! The real npm tools, installed once into the target folder by the command that the image uses.
 
-use crate::gateway::{Gateway, ask, status};
-use crate::host::{Running, command, has, run, text, wait_for};
+use crate::gateway::{Gateway, ask, post, status};
+use crate::host::{Running, command, free_ports, has, run, text, wait_for};
 use rave_guest::assets::{self, GuestFileKind, Paths, npm};
 use rave_guest::config::GuestConfig;
 use rave_testing::or_skip;
@@ -156,6 +156,15 @@ fn the_routers_pages_work_behind_the_gateway() {
     assert_eq!(status(&gateway.ask("/ccr-ui", "")), "301");
 }
 
+/// Vibe Kanban with a home and a search path of its own. It would remove the worktrees of another one on this host.
+fn kanban(tools: &Path, home: &Path, port: u16, path: &str) -> Running {
+    let mut start = command("env");
+    start.arg(format!("PATH={path}")).arg(tools.join("bin/vibe-kanban"));
+    start.env("HOME", home).env("HOST", "127.0.0.1").env("PORT", port.to_string()).env("BROWSER", "true");
+    start.env("DISABLE_WORKTREE_ORPHAN_CLEANUP", "1");
+    Running::start(&mut start, &home.with_file_name("kanban.log"))
+}
+
 #[test]
 fn vibe_kanban_works_behind_the_gateway() {
     or_skip!(has("nginx"));
@@ -164,10 +173,7 @@ fn vibe_kanban_works_behind_the_gateway() {
     let gateway = Gateway::start("k");
     let home = gateway.folder.path().join("home");
     fs::create_dir_all(&home).unwrap();
-    let mut start = command(tools.join("bin/vibe-kanban").to_str().unwrap());
-    start.envs([("HOME", home.to_str().unwrap()), ("HOST", "127.0.0.1"), ("BROWSER", "true")]);
-    start.env("PORT", gateway.kanban.to_string());
-    let _kanban = Running::start(&mut start, &gateway.folder.path().join("kanban.log"));
+    let _running = kanban(tools, &home, gateway.kanban, "/usr/bin:/bin");
     wait_for("Vibe Kanban", || (status(&gateway.ask("/api/health", "")) == "200").then_some(()));
 
     let page = gateway.ask("/", "");
@@ -175,4 +181,58 @@ fn vibe_kanban_works_behind_the_gateway() {
     assert_eq!(status(&gateway.ask(asset, "")), "200");
     let projects = gateway.ask("/api/projects", "");
     assert!(status(&projects) == "200" && projects.contains("\"success\":true"), "{projects}");
+}
+
+/// Nothing is fetched for an agent: its command is the program on the search path, which the image has pinned.
+#[test]
+fn a_task_of_vibe_kanban_runs_the_claude_on_the_search_path() {
+    let tools = or_skip!(tools());
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home");
+    let profiles = home.join(".local/share/vibe-kanban/profiles.json");
+    let (bin, called) = (folder.path().join("bin"), folder.path().join("called"));
+    for place in [profiles.parent().unwrap(), &bin] {
+        fs::create_dir_all(place).unwrap();
+    }
+    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/kanban-profiles.json"), &profiles).unwrap();
+    // The prompt comes on stdin, which stays open.
+    let claude = bin.join("claude");
+    fs::write(
+        &claude,
+        format!("#!/bin/sh\necho \"$@\" > {0}.new; mv {0}.new {0}; cat > /dev/null\n", called.display()),
+    )
+    .unwrap();
+    fs::set_permissions(&claude, fs::Permissions::from_mode(0o755)).unwrap();
+    let repository = folder.path().join("project");
+    let git = "git init -q -b main . && git -c user.name=n -c user.email=e commit -q --allow-empty -m m";
+    fs::create_dir(&repository).unwrap();
+    let made = run(command("sh").args(["-c", git]).current_dir(&repository));
+    assert!(made.status.success(), "{}", text(&made));
+
+    let [port] = free_ports();
+    let running = kanban(tools, &home, port, &format!("{}:/usr/bin:/bin", bin.display()));
+    wait_for("Vibe Kanban", || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
+
+    let project = serde_json::json!({ "name": "p", "git_repo_path": repository, "use_existing_repo": true });
+    let project = post(port, "/api/projects", &project);
+    let task =
+        serde_json::json!({ "project_id": project["data"]["id"], "title": "t", "description": "say hello" });
+    let task = post(port, "/api/tasks", &task);
+    let attempt = serde_json::json!({
+        "task_id": task["data"]["id"],
+        "executor_profile_id": { "executor": "CLAUDE_CODE", "variant": null },
+        "base_branch": "main",
+    });
+    let attempt = post(port, "/api/task-attempts", &attempt);
+    assert_eq!(attempt["success"], true, "{attempt}");
+    let arguments = wait_for("the agent", || fs::read_to_string(&called).ok());
+    assert!(arguments.starts_with("-p "), "{arguments}");
+
+    // Its worktree lies outside of the home.
+    drop(running);
+    let worktrees =
+        text(&run(command("git").args(["worktree", "list", "--porcelain"]).current_dir(&repository)));
+    for worktree in worktrees.lines().filter_map(|line| line.strip_prefix("worktree ")).skip(1) {
+        fs::remove_dir_all(worktree).unwrap();
+    }
 }

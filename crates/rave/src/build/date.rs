@@ -3,11 +3,11 @@
 use std::env;
 
 use camino::Utf8Path;
-use rave_process::Cmd;
 use rave_spec::Date;
 
 use crate::command_error::CommandError;
 use crate::exit::Code;
+use crate::git::git;
 use crate::settings::Settings;
 
 /// Seconds since 1970: [`stated`], else the date of rave.toml's choice; the lock is asked for its own only where it counts.
@@ -35,30 +35,56 @@ fn of_commit(root: &Utf8Path) -> anyhow::Result<u64> {
         CommandError::new(Code::Usage, format!("debian.date = \"commit\": {why}"))
             .remedy("run this in a clone of the repository with git installed, set SOURCE_DATE_EPOCH, or set debian.date = \"lock\"")
     };
-    let git = Cmd::new("git").args(["-C", root.as_str(), "log", "-1", "--format=%ct"]);
-    let said = git.output().map_err(|error| failed(error.to_string()))?.text();
+    let log = git(root).args(["log", "-1", "--format=%ct"]);
+    let said = log.output().map_err(|error| failed(error.to_string()))?.text();
     Ok(said.trim().parse().map_err(|_| failed(format!("git printed no date, but {:?}", said.trim())))?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use camino::Utf8PathBuf;
+    use rave_process::Cmd;
+
+    const COMMITTED: u64 = 1_767_225_600;
+
+    fn run(folder: &Utf8Path, words: &[&str]) {
+        let names = [("GIT_AUTHOR_DATE", "@1 +0000"), ("GIT_COMMITTER_DATE", "@1767225600 +0100")];
+        let command =
+            Cmd::new("git").args(["-C", folder.as_str(), "-c", "user.name=n", "-c", "user.email=e"]);
+        let command = names.iter().fold(command, |command, (name, value)| command.env(*name, *value));
+        command.args(words).output().unwrap();
+    }
+
+    /// A repository with two commits, in a folder that goes away with the first value.
+    fn repository() -> (tempfile::TempDir, Utf8PathBuf) {
+        let folder = tempfile::Builder::new().prefix("a chéckout of mine ").tempdir().unwrap();
+        let root = Utf8PathBuf::from_path_buf(folder.path().canonicalize().unwrap()).unwrap();
+        let repository = root.join("repository");
+        std::fs::create_dir(&repository).unwrap();
+        run(&repository, &["init", "-q"]);
+        run(&repository, &["commit", "-q", "--allow-empty", "-m", "m"]);
+        run(&repository, &["commit", "-q", "--allow-empty", "-m", "n"]);
+        (folder, repository)
+    }
 
     #[test]
-    fn a_commit_has_its_committers_date_and_a_folder_without_one_says_what_to_do() {
-        let folder = tempfile::tempdir().unwrap();
-        let root = Utf8Path::from_path(folder.path()).unwrap();
-        let git = |words: &[&str]| {
-            let names = [("GIT_AUTHOR_DATE", "@1 +0000"), ("GIT_COMMITTER_DATE", "@1767225600 +0100")];
-            let command =
-                Cmd::new("git").args(["-C", root.as_str(), "-c", "user.name=n", "-c", "user.email=e"]);
-            let command = names.iter().fold(command, |command, (name, value)| command.env(*name, *value));
-            command.args(words).output().unwrap();
-        };
-        let error = format!("{:#}", of_commit(root).unwrap_err());
+    fn a_clone_a_shallow_one_and_a_worktree_have_the_date_of_their_commit() {
+        let (_folder, repository) = repository();
+        assert_eq!(of_commit(&repository).unwrap(), COMMITTED);
+        run(&repository, &["clone", "-q", "--depth=1", &format!("file://{repository}"), "../shallow"]);
+        assert_eq!(of_commit(&repository.with_file_name("shallow")).unwrap(), COMMITTED);
+        run(&repository, &["worktree", "add", "-q", "../worktree"]);
+        assert_eq!(of_commit(&repository.with_file_name("worktree")).unwrap(), COMMITTED);
+    }
+
+    #[test]
+    fn an_archive_unpacked_inside_a_repository_has_no_commit_and_says_what_to_do() {
+        let (_folder, repository) = repository();
+        let unpacked = repository.join("unpacked");
+        std::fs::create_dir(&unpacked).unwrap();
+        let error = format!("{:#}", of_commit(&unpacked).unwrap_err());
         assert!(error.contains("debian.date = \"commit\": "), "{error}");
-        git(&["init", "-q"]);
-        git(&["commit", "-q", "--allow-empty", "-m", "m"]);
-        assert_eq!(of_commit(root).unwrap(), 1_767_225_600);
+        assert!(error.contains("not a git repository"), "{error}");
     }
 }

@@ -9,6 +9,7 @@ mod files;
 mod health;
 mod http;
 mod install;
+mod processor;
 mod ready;
 mod serve;
 mod setup;

@@ -2,11 +2,13 @@
 //! is there belongs to the user and is never written again.
 
 mod emulation;
+mod kanban;
 mod router;
 mod vnc;
 
 use crate::error::Error;
 use crate::files::{self, Ids, failed};
+use crate::processor;
 use crate::system;
 use rave_guest::config::{self, GuestConfig};
 use rave_guest::features::VNC;
@@ -18,14 +20,19 @@ use std::time::SystemTime;
 /// Where systemd looks for credentials that a unit names without a path, systemd.exec(5).
 const CREDENTIALS: &str = "/run/credstore";
 
+/// What a login shell shows at its start (`/etc/profile.d/rave.sh`).
+const WARNINGS: &str = "/run/rave/warnings";
+
 pub(crate) fn run(config: &GuestConfig) -> Result<(), Error> {
     if let Some(warning) = clock_warning() {
         println!("{warning}");
     }
     emulation::configure(Path::new(emulation::NODE_FLAGS))?;
+    note_processor(Path::new(WARNINGS))?;
     let ids = system::user_ids(&config.user)?;
     let home = Path::new(&config.home);
     prepare_home(home, Path::new("/etc/skel"), ids)?;
+    kanban::configure(home, ids)?;
     let key = router::configure(home, config.services.router, ids)?;
     router::pass_key(Path::new(CREDENTIALS), &key)?;
     if config.has(VNC) {
@@ -36,6 +43,16 @@ pub(crate) fn run(config: &GuestConfig) -> Result<(), Error> {
     }
     println!("the home {} and the services' configuration are ready", config.home);
     Ok(())
+}
+
+/// Leaves the processor's warning for login shells.
+fn note_processor(place: &Path) -> Result<(), Error> {
+    let Some(warning) = processor::warning() else { return Ok(()) };
+    println!("{warning}");
+    if let Some(folder) = place.parent() {
+        files::directory(folder, 0o755, None)?;
+    }
+    files::write(place, 0o644, None, format!("{warning}\n"))
 }
 
 /// A clock before the image was made is wrong. Nothing here depends on it, but certificates will look invalid.

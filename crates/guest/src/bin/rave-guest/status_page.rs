@@ -7,11 +7,14 @@ const PAGE: &str = include_str!("../../../assets/status.html");
 /// One HTML page with a row for each service. It reloads itself and needs no script.
 pub(crate) fn render(health: &Health) -> String {
     let verdict = if health.ok { "All services are up" } else { "A service is not available" };
+    let warning = |text: &String| format!("<p class=bad>{}</p>\n", escape(text));
+    let warnings: String = health.warnings.iter().map(warning).collect();
     let rows: String = health.services.iter().map(row).collect();
     PAGE.replace("{verdict}", verdict)
         .replace("{host}", &escape(&health.host_name))
         .replace("{version}", &escape(&health.version))
         .replace("{minutes}", &(health.uptime_ms / 60_000).to_string())
+        .replace("{warnings}", &warnings)
         .replace("{rows}", &rows)
 }
 
@@ -55,8 +58,10 @@ mod tests {
             host_name: "rave".into(),
             uptime_ms: 125_000,
             services: vec![service],
+            warnings: vec!["no <AVX>".into()],
         };
         let page = render(&health);
+        assert!(page.contains("<p class=bad>no &lt;AVX&gt;</p>"), "{page}");
         assert!(page.contains("A service is not available") && page.contains("up for 2 min"), "{page}");
         assert!(page.contains("<tr class=bad><th scope=row>kanban</th><td>down</td><td>3000</td>"), "{page}");
         assert!(page.contains("&lt;script&gt;&quot;&amp;") && !page.contains("<script>"), "{page}");

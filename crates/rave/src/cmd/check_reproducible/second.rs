@@ -16,6 +16,7 @@ use rave_process::progress::{Event, Outcome};
 use crate::build::BuildOptions;
 use crate::command_error::CommandError;
 use crate::exit::Code;
+use crate::git::git;
 use crate::settings::Settings;
 use crate::ui::Ui;
 use user::Builder;
@@ -185,7 +186,7 @@ fn language() -> String {
 /// What Git would commit, and the user's own settings.
 fn copy_checkout(root: &Utf8Path, target: &Utf8Path) -> anyhow::Result<()> {
     let words = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
-    let listed = Cmd::new("git").args(words).current_dir(root).output().map_err(|error| {
+    let listed = git(root).args(words).output().map_err(|error| {
         CommandError::of_command(Code::HostNotReady, "git cannot list the checkout's files", &error, 5)
             .remedy("run this in a clone of the repository, with git installed")
     })?;

@@ -153,7 +153,9 @@ mod tests {
         let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
         assert_eq!(read("etc/hostname"), "box\n");
         assert!(read("etc/hosts").contains("127.0.1.1 box\n"));
-        assert_eq!(read("etc/sudoers.d/rave"), "me ALL=(ALL:ALL) NOPASSWD: ALL\n");
+        assert!(
+            read("etc/sudoers.d/rave").contains("\nme ALL=(ALL:ALL) NOPASSWD: ALL\nDefaults:me env_keep")
+        );
         assert!(
             read("etc/systemd/system/vibe-kanban.service").contains("\nUser=me\nWorkingDirectory=/home/me\n")
         );
