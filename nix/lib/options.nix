@@ -24,6 +24,7 @@ in
       user = required t.userName;
       password = required t.password;
       hostname = required t.hostName;
+      gateway_names = names t.hostName;
       authorized_keys = optional (t.distinct lib.trim t.publicKey) [ ];
     };
     vm = {

@@ -31,6 +31,10 @@ rec {
     router_port = cfg.ports.router;
     gateway_port = cfg.ports.gateway;
     ssh_port = cfg.ports.ssh;
+    # As in crates/guest/src/assets/render.rs.
+    gateway_names = lib.concatMapStrings (
+      name: "\n        \"~*^${lib.replaceStrings [ "." ] [ "\\." ] name}(:[0-9]+)?$\" 1;"
+    ) cfg.gatewayNames;
   };
 
   # The format is defined in crates/guest/src/config.rs.
@@ -42,5 +46,6 @@ rec {
     environment = lib.mapAttrsToList (name: value: [ name value ]) cfg.environment;
     tools = "${cfg.tools}";
     authorized_keys = cfg.authorizedKeys;
+    gateway_names = cfg.gatewayNames;
   };
 }

@@ -61,6 +61,11 @@ in
       example = "sandbox";
       description = "The host name of the guest.";
     });
+    gatewayNames = mkOption (fromToml "guest.gateway_names" // {
+      type = types.listOf t.hostName;
+      example = [ "box.example.org" ];
+      description = "Host names that the gateway's pages are called by.";
+    });
     authorizedKeys = mkOption (fromToml "guest.authorized_keys" // {
       type = types.listOf types.singleLineStr;
       example = [ "ssh-ed25519 AAAA... me@home" ];

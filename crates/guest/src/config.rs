@@ -29,6 +29,9 @@ pub struct GuestConfig {
     /// Public keys that let the user in, as lines of `authorized_keys` (sshd(8)).
     #[serde(default)]
     pub authorized_keys: Vec<String>,
+    /// Host names that the gateway's pages are called by, besides those that nobody else can own.
+    #[serde(default)]
+    pub gateway_names: Vec<String>,
     /// What the guest contains, in addition to what every guest has: names of [`features`](crate::features).
     #[serde(default)]
     pub features: BTreeSet<String>,
@@ -100,6 +103,7 @@ impl Default for GuestConfig {
             environment: Vec::new(),
             tools: "/opt/rave/tools".into(),
             authorized_keys: Vec::new(),
+            gateway_names: Vec::new(),
             features: BTreeSet::new(),
             version: env!("CARGO_PKG_VERSION").into(),
         }

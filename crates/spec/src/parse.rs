@@ -11,7 +11,7 @@ use crate::node::Node;
 use crate::reader::{Reader, Section};
 use crate::spec::{Compress, Debian, Defaults, Extra, Guest, Profile, Spec, VmSize};
 use crate::{
-    Base, CPUS_LIMITS, Compression, DISK_LIMITS, Date, Feature, Format, InvalidValue, Limits,
+    Base, CPUS_LIMITS, Compression, DISK_LIMITS, Date, Feature, Format, Hostname, InvalidValue, Limits,
     MAX_JOBS_LIMITS, MEMORY_LIMITS, MebiBytes, Nixos, PackageName, ProfileName, RemoteBuilder, Substituter,
     check, services, value,
 };
@@ -80,12 +80,15 @@ fn guest(mut section: Section<'_>, reader: &mut Reader) -> Option<Guest> {
     let hostname = section.required(reader, "hostname", "a host name", parsed("a host name"));
     let key = |node: &Node| check::public_key(value::text(node, "a public key")?);
     let keys = section.list(reader, "authorized_keys", "a list of public keys", key, |key: &String| key);
+    let name = |node: &Node| value::text(node, "a host name")?.parse::<Hostname>();
+    let names = section.list(reader, "gateway_names", "a list of host names", name, Hostname::as_str);
     section.finish(reader);
     Some(Guest {
         user: user?.value,
         password: password?.value,
         hostname: hostname?.value,
         authorized_keys: keys.or(Vec::new())?,
+        gateway_names: names.or(Vec::new())?,
     })
 }
 

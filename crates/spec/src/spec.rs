@@ -99,6 +99,9 @@ pub struct Guest {
     pub hostname: Hostname,
     /// Public keys that may log in over SSH, as lines of `authorized_keys` without options (sshd(8)); none twice.
     pub authorized_keys: Vec<String>,
+    /// Host names that the gateway's pages are called by, besides addresses, names without a dot, and those below
+    /// `localhost`, `local` and `internal`; none twice.
+    pub gateway_names: Vec<Hostname>,
 }
 
 /// The documented password of a fresh guest; any other is masked where values are shown.
@@ -121,6 +124,7 @@ impl fmt::Debug for Guest {
             .field("password", &self.shown_password())
             .field("hostname", &self.hostname)
             .field("authorized_keys", &self.authorized_keys)
+            .field("gateway_names", &self.gateway_names)
             .finish()
     }
 }

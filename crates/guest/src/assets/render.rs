@@ -27,6 +27,7 @@ impl Template {
             ("kanban_port", ports.kanban.to_string()),
             ("router_port", ports.router.to_string()),
             ("gateway_port", ports.gateway.to_string()),
+            ("gateway_names", gateway_names(&config.gateway_names)),
             ("ssh_port", ports.ssh.to_string()),
         ];
         Self { values }
@@ -52,6 +53,12 @@ impl Template {
         out.push_str(rest);
         out
     }
+}
+
+/// Lines of nginx's map of the names in a request's `Host`, which may have a port; `~*` takes either case.
+fn gateway_names(names: &[String]) -> String {
+    let line = |name: &String| format!("\n        \"~*^{}(:[0-9]+)?$\" 1;", name.replace('.', "\\."));
+    names.iter().map(line).collect()
 }
 
 /// Where the first `@name@` of `text` starts, and its name: lower-case letters and underscores.

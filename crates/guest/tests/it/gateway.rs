@@ -27,6 +27,7 @@ impl Gateway {
         config.services.gateway = port;
         config.services.kanban = kanban;
         config.services.router = router;
+        config.gateway_names = vec!["box.example.org".into()];
         let folder = tempfile::tempdir().unwrap();
         write_guest(&config, folder.path());
         let root = folder.path().display().to_string();
@@ -247,13 +248,21 @@ fn only_the_gateways_own_pages_get_the_routers_key() {
     ] {
         assert_eq!(status(&gateway.ask("/ccr-ui/api/config", refused)), "403", "{refused}");
     }
-    // A foreign name that leads here, as its own origin.
-    let mut stream = connect(gateway.port);
-    write!(stream, "GET /ccr-ui/api/config HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
-        .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert_eq!(status(&answer), "403");
+    // A foreign name that leads here, as its own origin; and one that rave.toml allows.
+    for (host, expected) in [
+        ("evil.example", "403"),
+        ("box.example.org", "200"),
+        ("Box.Example.Org:8443", "200"),
+        ("boxaexample.org", "403"),
+        ("a.box.example.org", "403"),
+    ] {
+        let mut stream = connect(gateway.port);
+        write!(stream, "GET /ccr-ui/api/config HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")
+            .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert_eq!(status(&answer), expected, "{host}");
+    }
     // Pages and other calls carry no key.
     assert!(!gateway.ask("/ccr-ui/", "").contains("X-API-Key"));
 }

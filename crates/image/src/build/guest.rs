@@ -52,6 +52,7 @@ pub(crate) fn config(spec: &Spec, profile: &Profile) -> GuestConfig {
         },
         environment: spec.extra.environment.clone(),
         authorized_keys: spec.guest.authorized_keys.clone(),
+        gateway_names: spec.guest.gateway_names.iter().map(ToString::to_string).collect(),
         tools: format!("/{}", npm_tools::PLACE),
         features: profile.features.iter().map(ToString::to_string).collect(),
         ..GuestConfig::default()

@@ -139,6 +139,7 @@ fn spec() -> impl Strategy<Value = Spec> {
             user,
             hostname,
             password: WELL_KNOWN_PASSWORD.to_owned(),
+            gateway_names: vec!["box.example.org".parse().unwrap()],
             authorized_keys: vec![format!("ssh-ed25519 {} a comment", "A".repeat(68))],
         },
     );

@@ -88,3 +88,8 @@ pub(crate) fn own(path: &Path, owner: Option<Ids>) -> Result<(), Error> {
         None => Ok(()),
     }
 }
+
+/// Writes a file unless something is there, be it a dangling link.
+pub(crate) fn write_once(path: &Path, mode: u32, ids: Ids, content: &str) -> Result<(), Error> {
+    if path.symlink_metadata().is_ok() { Ok(()) } else { write(path, mode, Some(ids), content) }
+}

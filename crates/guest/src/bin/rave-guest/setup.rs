@@ -84,21 +84,16 @@ fn prepare_home(home: &Path, skeleton: &Path, ids: Ids) -> Result<(), Error> {
         files::directory(&home.join(folder), 0o755, Some(ids))?;
     }
     // `npm install -g` without root: into the home, whose .local/bin is on the search path.
-    write_once(&home.join(".npmrc"), 0o600, ids, "prefix=${HOME}/.local\n")
+    files::write_once(&home.join(".npmrc"), 0o600, ids, "prefix=${HOME}/.local\n")
 }
 
 /// The files of the top of `/etc/skel`; Debian's has no folders.
 fn copy_skeleton(skeleton: &Path, home: &Path, ids: Ids) -> Result<(), Error> {
     let Ok(entries) = fs::read_dir(skeleton) else { return Ok(()) };
     for entry in entries.flatten().filter(|entry| entry.path().is_file()) {
-        write_once(&home.join(entry.file_name()), 0o644, ids, &files::read(entry.path())?)?;
+        files::write_once(&home.join(entry.file_name()), 0o644, ids, &files::read(entry.path())?)?;
     }
     Ok(())
-}
-
-/// Writes a file unless something is there, be it a dangling link.
-fn write_once(path: &Path, mode: u32, ids: Ids, content: &str) -> Result<(), Error> {
-    if path.symlink_metadata().is_ok() { Ok(()) } else { files::write(path, mode, Some(ids), content) }
 }
 
 #[cfg(test)]

@@ -14,5 +14,5 @@ const PLACE: &str = ".local/share/vibe-kanban";
 pub(super) fn configure(home: &Path, ids: Ids) -> Result<(), Error> {
     let folder = home.join(PLACE);
     files::directory(&folder, 0o755, Some(ids))?;
-    super::write_once(&folder.join("profiles.json"), 0o644, ids, PROFILES)
+    files::write_once(&folder.join("profiles.json"), 0o644, ids, PROFILES)
 }
