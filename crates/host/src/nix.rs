@@ -1,7 +1,8 @@
 //! The findings about nix, which builds the NixOS base.
 
 use rave_image::bases::nixos::Error;
-use rave_image::bases::nixos::installation::{Nix, NixFacts, OLDEST};
+use rave_image::bases::nixos::installation::{Nix, NixFacts};
+use rave_image::bases::nixos::version::OLDEST;
 use rave_spec::Base;
 
 use crate::context::Context;

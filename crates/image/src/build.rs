@@ -4,6 +4,7 @@ mod artifacts;
 mod baseline;
 mod export;
 mod guest;
+mod request;
 
 use std::fs;
 use std::thread;
@@ -13,11 +14,10 @@ use rave_guest::assets::GuestFile;
 use rave_guest::config::GuestConfig;
 use rave_process::progress::{Event, Sink};
 use rave_process::{FileLock, Holder};
-use rave_spec::{Base, Compress, Format, Spec};
+use rave_spec::{Base, Format};
 
 use crate::artifact;
-use crate::bases::debian::lock::Lock;
-use crate::bases::debian::{self, NetworkAccess, PackagePolicy, ResolveOptions, Rootfs};
+use crate::bases::debian::{self, Rootfs};
 use crate::digest::Digest;
 use crate::disk::{self, DiskInputs, RawDisk, boot_loader};
 use crate::error::{Error, IoContext as _, StageContext as _};
@@ -38,52 +38,7 @@ pub use baseline::{Baseline, baseline_disk};
 pub(crate) use export::{absolute, export, export_parallel, longest_first};
 pub use guest::appliance;
 pub(crate) use guest::config;
-
-/// What to build.
-#[derive(Debug, Clone)]
-pub struct BuildRequest<'a> {
-    /// The checkout.
-    pub root: &'a Utf8Path,
-    /// The specification.
-    pub spec: &'a Spec,
-    /// The profile's name.
-    pub profile: &'a str,
-    /// The base.
-    pub base: Base,
-    /// The formats, at least one.
-    pub formats: &'a [Format],
-    /// How artifacts are compressed that are made now.
-    pub compress: Compress,
-    /// Whether an artifact that is there counts however it is compressed: to boot it makes no difference.
-    pub any_compression: bool,
-    /// Where artifacts and manifest go.
-    pub out_dir: &'a Utf8Path,
-    /// Where finished stages are kept.
-    pub cache_dir: &'a Utf8Path,
-    /// Where the logs of programs go.
-    pub log_dir: &'a Utf8Path,
-    /// Build every stage, even where the cache has its result.
-    pub refresh: bool,
-    /// What to do with an artifact that somebody changed since it was built.
-    pub changed_artifact: ChangedArtifact,
-    /// `SOURCE_DATE_EPOCH` in seconds.
-    pub epoch: u64,
-    /// What the checkout's `debian.lock` says.
-    pub lock: &'a Lock,
-    /// What decides on the packages.
-    pub packages: PackagePolicy<'a>,
-    /// Where they may come from.
-    pub network: NetworkAccess,
-}
-
-/// What to do with an artifact that somebody changed since it was built.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChangedArtifact {
-    /// Make it anew, with a warning: `image` was asked for just that.
-    Replace,
-    /// Stop with both digests: whoever wants to boot it should know.
-    Refuse,
-}
+pub use request::{BuildRequest, ChangedArtifact};
 
 /// What came of it.
 #[derive(Debug, Clone)]
@@ -143,18 +98,6 @@ struct StageOutputs {
     root: RootTar,
     tools: NpmTools,
     program: Utf8PathBuf,
-}
-
-impl BuildRequest<'_> {
-    fn options(&self) -> ResolveOptions<'_> {
-        ResolveOptions {
-            lock: self.lock,
-            packages: self.packages,
-            network: self.network,
-            refresh: self.refresh,
-            cache_dir: self.cache_dir,
-        }
-    }
 }
 
 /// Builds what is asked for and missing.

@@ -275,7 +275,7 @@ impl Error {
 
 /// EFBIG comes of a file system's limit, or of the process's (write(2)).
 fn too_large() -> &'static str {
-    if crate::preflight::process_limit().is_some() { RAISE } else { SPLIT }
+    if crate::space::process_limit().is_some() { RAISE } else { SPLIT }
 }
 
 /// Attaches the action and the file to an input/output error.

@@ -21,8 +21,9 @@ use crate::formats::ova::{self, Member};
 use crate::formats::ovf::{Envelope, resource};
 use crate::formats::{Driver, vmdk, vmx, zst};
 use disk_reader::{DiskReader, read_plain};
-pub use facts::{DiskFacts, ImageKind, Inspection, IsoFacts, MachineFacts, OvaFacts, VmdkFacts, ZstFacts};
-pub use guest_content::GuestContent;
+pub use facts::{
+    DiskFacts, GuestContent, ImageKind, Inspection, IsoFacts, MachineFacts, OvaFacts, VmdkFacts, ZstFacts,
+};
 pub use manifest_match::ManifestMatch;
 
 /// How far to look.

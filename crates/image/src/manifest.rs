@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _};
 use crate::npm_tools::NpmPackage;
-pub use origin::{DebianOrigin, LockUse, NixOutput, NixosOrigin, Origin};
+pub use origin::{BuildInput, DebianOrigin, LockUse, NixOutput, NixosOrigin, Origin};
 
 /// The file's name.
 pub const FILE: &str = "manifest.json";
@@ -45,15 +45,6 @@ pub struct Manifest {
 #[derive(Deserialize)]
 struct Schema {
     schema: u32,
-}
-
-/// One input of the build.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BuildInput {
-    /// The stage that takes it.
-    pub name: String,
-    /// SHA-256 of all that the stage takes.
-    pub sha256: Digest,
 }
 
 /// A program of the host.

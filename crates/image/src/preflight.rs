@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::error::{Error, IoContext as _, Limit};
-use crate::tempdir::free_bytes;
+use crate::space::{free_bytes, process_limit};
 
 /// A file that is about to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(crate) fn require(folder: &Utf8Path, files: &[Planned]) -> Result<(), Error>
         probe.require_length(&folder.join(&file.name), file.length, sparse)?;
     }
     let needed = files.iter().map(|file| if sparse { file.allocated } else { file.length }).sum();
-    let free = free_bytes(folder)?;
+    let free = free_bytes(folder).at("read the free space of", folder)?;
     if needed > free {
         let (needed_mib, free_mib) = (mib(needed), free >> 20);
         return Err(Error::NoSpace { path: folder.to_owned(), needed_mib, free_mib });
@@ -96,11 +96,6 @@ impl Drop for Probe {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
     }
-}
-
-/// `RLIMIT_FSIZE` of this process, bytes.
-pub(crate) fn process_limit() -> Option<u64> {
-    rustix::process::getrlimit(rustix::process::Resource::Fsize).current
 }
 
 #[cfg(test)]

@@ -4,4 +4,4 @@ mod locked;
 mod scratch;
 
 pub use locked::{LockedTempDir, place};
-pub use scratch::{ScratchDir, free_bytes, sweep};
+pub use scratch::{ScratchDir, sweep};

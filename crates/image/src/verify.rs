@@ -12,9 +12,10 @@ use rave_process::Cmd;
 use rave_spec::Format;
 
 use crate::formats::ova;
-use crate::inspect::{self, ImageKind, Inspection};
+use crate::inspect;
 use crate::manifest::Artifact;
-use outcome::Interpretation;
+pub use outcome::VerifyOutcome;
+use outcome::{Answer, Interpretation};
 
 /// How long one program may look at a file.
 const LIMIT: Duration = Duration::from_secs(600);
@@ -30,19 +31,6 @@ pub struct Verification {
     pub outcome: VerifyOutcome,
     /// How long it took.
     pub elapsed: Duration,
-}
-
-/// What a program says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum VerifyOutcome {
-    /// It finds nothing wrong; its words.
-    Valid(String),
-    /// It finds something wrong.
-    Invalid(String),
-    /// It could not be asked.
-    Unknown(String),
-    /// The host does not have it.
-    ToolMissing,
 }
 
 /// Looks at the files of an artifact in `out_dir`. `ovf_schema` is DMTF's schema of an OVF envelope (DSP8023), if it is here.
@@ -180,13 +168,6 @@ impl Verifier<'_> {
         let title = format!("xorriso finds {} starts by BIOS and by UEFI", name_of(path));
         self.ask("xorriso", title, command, outcome::el_torito);
     }
-}
-
-/// What a program printed, and the code that it ended with.
-struct Answer {
-    command: String,
-    lines: Vec<String>,
-    code: i32,
 }
 
 /// What it said, or why it said nothing.

@@ -6,7 +6,7 @@ use rave_guest::assets::{self, Paths};
 use rave_guest::config::{GuestConfig, GuestPorts};
 use rave_spec::{Profile, Spec};
 
-use super::BuildRequest;
+use super::request::BuildRequest;
 use crate::error::Error;
 use crate::formats::Appliance;
 use crate::formats::ovf::vbox::NatForward;

@@ -10,7 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use ext4_view::{DirEntry, Ext4, Ext4Error, Ext4Read, FileType, Metadata, Path, PathBuf};
 use rave_process::{Cmd, interrupt};
 
-use super::{DeviceNumbers, EntryKind, TreeEntry};
+use super::entry::{DeviceNumbers, EntryKind, TreeEntry};
 use crate::digest::Hasher;
 
 /// Bytes of a file's content that are read at once.

@@ -1,14 +1,15 @@
 //! GRUB for BIOS and UEFI, written into the image by its own tools' rules (grub-bios-setup's
 //! `util/setup.c`), without a device to install to.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_guest::assets::{GuestFile, GuestFileKind, Owner};
 use rave_process::Cmd;
 
 use crate::disk::layout::{Layout, Partition, SECTOR};
-use crate::disk::{Identifiers, STAGE, write_at};
+use crate::disk::{Identifiers, STAGE};
 use crate::error::{Error, IoContext as _, StageContext as _};
 use crate::stage_runner::StageRunner;
 
@@ -177,4 +178,10 @@ impl GrubTool<'_> {
             .stage(self.stage)
             .map(drop)
     }
+}
+
+/// Writes bytes at an offset of the image.
+fn write_at(image: &Utf8Path, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+    let file = File::options().write(true).open(image).at("open", image)?;
+    file.write_all_at(bytes, offset).at("write", image)
 }

@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use super::gpt::Table;
-use super::guest_content::GuestContent;
 use super::manifest_match::ManifestMatch;
 use super::qcow2;
+use crate::digest::Digest;
 
 /// What was found out about a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -126,4 +126,39 @@ pub struct DiskFacts {
     pub bios_loader: Option<String>,
     /// Whether the EFI system partition holds the loader that UEFI looks for.
     pub uefi_loader: bool,
+}
+
+/// What the root file system of an image holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "result")]
+pub enum GuestContent {
+    /// It was not asked for.
+    NotLookedAt,
+    /// It holds no root file system, or one that cannot be read.
+    None {
+        /// Why.
+        detail: String,
+    },
+    /// There is no manifest to compare it with.
+    Alone {
+        /// The digest of [`crate::content`].
+        sha256: Digest,
+    },
+    /// It is what the manifest says.
+    Same {
+        /// The digest.
+        sha256: Digest,
+    },
+    /// Its files are others than those that were built.
+    Differs {
+        /// The digest that was found.
+        sha256: Digest,
+        /// The manifest's.
+        manifest: Digest,
+    },
+    /// The manifest names this file, and no root file system can be read in it.
+    Missing {
+        /// Why.
+        detail: String,
+    },
 }

@@ -4,54 +4,19 @@ use std::fs::File;
 
 use camino::Utf8Path;
 use rave_process::Cmd;
-use serde::Serialize;
 
 use super::disk_reader::{DiskReader, LONG_DEADLINE, read_plain};
+use super::facts::{DiskFacts, GuestContent, ImageKind, ZstFacts};
 use super::gpt::{self, Partition, Table};
-use super::{DiskFacts, ImageKind, ZstFacts, iso9660};
+use super::iso9660;
 use crate::content::ext4::{Ext4Tree, ReadLimits, TreeError};
 use crate::content::{self};
 use crate::digest::Digest;
 use crate::disk;
 use crate::error::Error;
 use crate::formats::ova;
-use crate::tempdir::free_bytes;
+use crate::space::free_bytes;
 use crate::tempdir::{self, LockedTempDir};
-
-/// What the root file system of an image holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case", tag = "result")]
-pub enum GuestContent {
-    /// It was not asked for.
-    NotLookedAt,
-    /// It holds no root file system, or one that cannot be read.
-    None {
-        /// Why.
-        detail: String,
-    },
-    /// There is no manifest to compare it with.
-    Alone {
-        /// The digest of [`crate::content`].
-        sha256: Digest,
-    },
-    /// It is what the manifest says.
-    Same {
-        /// The digest.
-        sha256: Digest,
-    },
-    /// Its files are others than those that were built.
-    Differs {
-        /// The digest that was found.
-        sha256: Digest,
-        /// The manifest's.
-        manifest: Digest,
-    },
-    /// The manifest names this file, and no root file system can be read in it.
-    Missing {
-        /// Why.
-        detail: String,
-    },
-}
 
 /// An image whose kind is known.
 pub(super) struct InspectedImage<'a> {

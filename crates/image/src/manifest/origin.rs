@@ -3,7 +3,6 @@
 use rave_spec::{Base, Format};
 use serde::{Deserialize, Serialize};
 
-use super::BuildInput;
 use crate::bases::debian::VersionDifference;
 use crate::digest::Digest;
 use crate::tree::root_tar::InstalledPackage;
@@ -31,6 +30,15 @@ pub struct DebianOrigin {
     pub packages: Vec<InstalledPackage>,
     /// What `debian.lock` had to do with them.
     pub debian_lock: LockUse,
+}
+
+/// One input of the build.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildInput {
+    /// The stage that takes it.
+    pub name: String,
+    /// SHA-256 of all that the stage takes.
+    pub sha256: Digest,
 }
 
 /// How the packages follow from `debian.lock`.

@@ -9,6 +9,7 @@ use rave_process::Cmd;
 use rustix::fs::StatVfsMountFlags;
 
 use crate::error::{Error, IoContext as _};
+use crate::space::{available_memory, free_bytes};
 
 /// A temporary folder with an unpredictable name, noted in the cache so that a later build removes it
 /// when this one is killed.
@@ -25,7 +26,7 @@ impl ScratchDir {
         let notes = notes(cache_dir)?;
         let mut largest: Option<(u64, Utf8PathBuf)> = None;
         for folder in candidates(cache_dir, needed).iter().filter(|folder| open_to_others(folder)) {
-            let free = free_bytes(folder)?;
+            let free = free_bytes(folder).at("read the free space of", folder)?;
             if free >= needed {
                 return Self::below(folder, &notes);
             }
@@ -61,14 +62,6 @@ impl Drop for ScratchDir {
         remove(&self.path);
         let _ = fs::remove_file(&self.note);
     }
-}
-
-/// Free bytes for this user on the file system of a folder.
-pub fn free_bytes(folder: &Utf8Path) -> Result<u64, Error> {
-    let stat = rustix::fs::statvfs(folder.as_std_path())
-        .map_err(std::io::Error::from)
-        .at("read the free space of", folder)?;
-    Ok(stat.f_bavail * stat.f_frsize)
 }
 
 fn notes(cache_dir: &Utf8Path) -> Result<Utf8PathBuf, Error> {
@@ -126,13 +119,6 @@ fn is_usable_memory(folder: &Utf8Path, needed: u64) -> bool {
     }
     let allows = rustix::fs::statvfs(path).is_ok_and(|stat| !stat.f_flag.intersects(unwanted));
     is_tmpfs && allows && available_memory().is_some_and(|free| free / 2 >= needed)
-}
-
-/// Bytes that programs can take without pushing others out: `MemAvailable` of `proc_meminfo(5)`.
-fn available_memory() -> Option<u64> {
-    let text = fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kibibytes| kibibytes * 1024)
 }
 
 fn open_to_others(folder: &Utf8Path) -> bool {

@@ -1,7 +1,26 @@
 //! What the answers of programs mean.
 
-use super::{Answer, ImageKind, Inspection, VerifyOutcome};
-use crate::inspect::ManifestMatch;
+use crate::inspect::{ImageKind, Inspection, ManifestMatch};
+
+/// What a program says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VerifyOutcome {
+    /// It finds nothing wrong; its words.
+    Valid(String),
+    /// It finds something wrong.
+    Invalid(String),
+    /// It could not be asked.
+    Unknown(String),
+    /// The host does not have it.
+    ToolMissing,
+}
+
+/// What a program printed, and the code that it ended with.
+pub(super) struct Answer {
+    pub(super) command: String,
+    pub(super) lines: Vec<String>,
+    pub(super) code: i32,
+}
 
 /// What is wrong, or the words with which nothing is.
 pub(super) type Interpretation = Result<String, String>;

@@ -9,9 +9,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rave_process::Cmd;
 use rave_process::progress::{Event, Unit};
 
+use super::date;
 use super::deb_cache::{DebCache, field};
 use super::lock::{LockedPackage, Release};
-use super::{MmdebstrapMode, date};
+use super::mode::MmdebstrapMode;
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _, StageContext as _};
 use crate::stage_runner::StageRunner;

@@ -3,68 +3,26 @@
 //! One fact a line, so that a renewal reads well as a diff. Text becomes lines, lines become a checked [`Lock`].
 
 mod read;
+mod types;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 
 use camino::Utf8Path;
-use serde::{Deserialize, Serialize};
 
 use super::date;
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _};
 
-pub use read::LockError;
+pub use types::{Lock, LockError, LockedPackage, Release};
+use types::{MARK, VERSION};
 
 /// The file's name, at the checkout's top.
 pub const FILE: &str = "debian.lock";
 
 const HEAD: &str =
     "# The exact packages of the Debian base, by `cargo xtask update`; not to be edited by hand.\n";
-
-/// The first word and the version of the file's shape.
-const MARK: &str = "rave-debian-lock";
-const VERSION: &str = "1";
-
-/// A package of the archive, exactly.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct LockedPackage {
-    /// Its name.
-    pub name: String,
-    /// Its version in the archive's notation (deb-version(7)).
-    pub version: String,
-    /// `amd64` or `all`.
-    pub architecture: String,
-    /// Bytes of its file.
-    pub size: u64,
-    /// SHA-256 of its file.
-    pub sha256: Digest,
-}
-
-/// A signed index of the archive, as it was when the lock was made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Release {
-    /// Its code name, such as `trixie-security`.
-    pub codename: String,
-    /// Its `Date`, in seconds since 1970.
-    pub date: u64,
-    /// SHA-256 of the `InRelease` file, signature and all.
-    pub sha256: Digest,
-}
-
-/// The whole file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lock {
-    /// The suite of rave.toml.
-    pub suite: String,
-    /// The indexes that the packages were taken from, sorted by code name; at least one.
-    pub releases: Vec<Release>,
-    /// The packages that each profile asks for.
-    pub profiles: BTreeMap<String, BTreeSet<String>>,
-    /// Every package that any profile needs, by name, with the profiles that need it.
-    pub packages: BTreeMap<String, (LockedPackage, BTreeSet<String>)>,
-}
 
 impl Lock {
     /// Reads the lock of a checkout.

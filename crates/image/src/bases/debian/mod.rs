@@ -4,6 +4,7 @@ mod apt;
 mod date;
 mod deb_cache;
 pub mod lock;
+mod mode;
 mod resolve;
 pub mod update;
 pub mod version;
@@ -18,6 +19,7 @@ use rave_spec::{Profile, Spec};
 use apt::PackageRequest;
 use deb_cache::DebCache;
 use lock::LockedPackage;
+pub use mode::MmdebstrapMode;
 pub(crate) use resolve::ResolveOptions;
 pub use resolve::{NetworkAccess, PackagePolicy, Resolution, VersionDifference};
 
@@ -63,53 +65,6 @@ pub struct Rootfs {
     epoch: u64,
     /// Exactly which packages; `None` until the archive was asked.
     resolution: Option<Resolution>,
-}
-
-/// How mmdebstrap becomes root inside the new tree (mmdebstrap(1), MODES).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MmdebstrapMode {
-    /// A user namespace, for ordinary users.
-    Unshare,
-    /// The caller is root. A mount namespace keeps what mmdebstrap mounts, and a kill would leave, from the host.
-    Root,
-    /// Root in a container that may not mount: mmdebstrap does without `/proc` and the like, and `tmpfiles.sh` makes good
-    /// what packages could not do without it.
-    RootWithoutMounts,
-}
-
-impl MmdebstrapMode {
-    /// The mode that this process can use.
-    pub fn of_this_process() -> Self {
-        if !rustix::process::geteuid().is_root() {
-            Self::Unshare
-        } else if Cmd::new("unshare").args(["--mount", "true"]).output().is_ok() {
-            Self::Root
-        } else {
-            Self::RootWithoutMounts
-        }
-    }
-
-    fn command(self) -> Vec<String> {
-        let words: &[&str] = match self {
-            Self::Unshare => &["mmdebstrap", "--mode=unshare"],
-            Self::Root => &["unshare", "--mount", "mmdebstrap", "--mode=root"],
-            Self::RootWithoutMounts => &["mmdebstrap", "--mode=root", "--skip=chroot/mount"],
-        };
-        words.iter().map(ToString::to_string).collect()
-    }
-
-    /// Prints the sources that mmdebstrap would write where it is told of no mirror, on stderr, and makes nothing.
-    fn sources_argv(self, suite: &str) -> Vec<String> {
-        let fixed = [
-            "--variant=custom",
-            "--skip=update,cleanup,chroot/mount",
-            "--format=null",
-            "--setup-hook=cat \"$1/etc/apt/sources.list\" >&2",
-            suite,
-            "-",
-        ];
-        self.command().into_iter().chain(fixed.map(String::from)).collect()
-    }
 }
 
 impl Rootfs {

@@ -4,7 +4,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rave_spec::Format;
 
 use super::build_failure::{FailedBuild, FailureCollector};
-use super::installation::{OLDEST, Version};
+use super::version::{OLDEST, Version};
 
 /// How to get nix, in one line.
 pub const HOW_TO_GET_NIX: &str =

@@ -1,6 +1,5 @@
 //! Whether there is a `nix` here that can build the flake.
 
-use std::fmt;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -10,22 +9,10 @@ use serde_json::Value;
 
 use super::argv;
 use super::error::Error;
-
-/// The oldest version that is known to do all of this: `nix build --json` with times, `builtins.fromTOML` of TOML 1.0.
-pub const OLDEST: Version = Version(2, 18);
+use super::version::{OLDEST, Version};
 
 /// How long a question may take: the first one may start a daemon.
 const DEADLINE: Duration = Duration::from_secs(60);
-
-/// Major and minor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Version(pub u32, pub u32);
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.0, self.1)
-    }
-}
 
 /// A nix that works.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -15,6 +15,7 @@ mod progress;
 mod responses;
 mod text;
 mod transcript;
+pub mod version;
 
 pub use build::{FlakeBuild, build, is_current};
 pub use error::Error;

@@ -3,17 +3,8 @@
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
-use super::{Lock, LockedPackage, MARK, Release, VERSION, date};
-
-/// Why a text is no lock.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {detail}")]
-pub struct LockError {
-    /// Counted from 1; the one after the last where something is missing.
-    pub line: usize,
-    /// What is wrong there.
-    pub detail: String,
-}
+use super::types::{Lock, LockError, LockedPackage, MARK, Release, VERSION};
+use crate::bases::debian::date;
 
 /// One line, its words read.
 pub(super) enum Line {

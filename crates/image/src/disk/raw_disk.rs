@@ -1,0 +1,201 @@
+//! The raw disk of its inputs, or from the store.
+
+use std::fs::File;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_process::Cmd;
+use serde::{Deserialize, Serialize};
+
+use super::boot_loader;
+use super::identifiers::Identifiers;
+use super::layout::Layout;
+use super::root_filesystem::RootContents;
+use super::{IMAGE, LISTING, STAGE};
+use crate::content::ext4::{ReadLimits, TreeError};
+use crate::content::{self, ext4::Ext4Tree};
+use crate::digest::{Digest, Hasher};
+use crate::error::{Error, IoContext as _, StageContext as _};
+use crate::npm_tools::NpmTools;
+use crate::space::free_bytes;
+use crate::stage_cache::PendingStage;
+use crate::stage_runner::StageRunner;
+use crate::tree::accounts::Account;
+use crate::tree::overlay::Overlay;
+use crate::tree::root_tar::RootTar;
+
+/// Changes when this folder makes another disk from the same inputs.
+const REVISION: &[u8] = b"2";
+
+const DESCRIPTION: &str = "disk.json";
+/// What a disk is made from.
+pub(crate) struct DiskInputs<'a> {
+    pub(crate) root: &'a RootTar,
+    pub(crate) tools: &'a NpmTools,
+    pub(crate) account: &'a Account,
+    /// RAVE's own files, without those that name the disk's identifiers.
+    pub(crate) overlay: &'a Overlay,
+    pub(crate) kernel_arguments: &'a str,
+    pub(crate) key: Digest,
+    pub(crate) epoch: u64,
+    /// Bytes that the disk may have at most: `vm.disk`.
+    pub(crate) most: u64,
+}
+
+/// A finished raw disk.
+#[derive(Debug, Clone)]
+pub struct RawDisk {
+    /// The image; sparse.
+    pub path: Utf8PathBuf,
+    /// Its identifiers.
+    pub identifiers: Identifiers,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The digest of what its root file system holds.
+    pub content: Digest,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Description {
+    identifiers: Identifiers,
+    size: u64,
+    content: Digest,
+}
+
+/// The key of a disk made from results with these keys.
+pub(crate) fn key(
+    root: &Digest,
+    tools: &Digest,
+    guest: &Digest,
+    overlay: &Digest,
+    account: &Account,
+) -> Digest {
+    let mut hasher = Hasher::default();
+    hasher.field("revision", REVISION);
+    for (name, digest) in [("root", root), ("tools", tools), ("guest", guest), ("overlay", overlay)] {
+        hasher.field(name, digest.bytes());
+    }
+    hasher.field("account", format!("{account:?}").as_bytes());
+    hasher.field("boot configuration", boot_loader::CONFIGURATION.as_bytes());
+    hasher.field("kernel arguments", boot_loader::KERNEL_ARGUMENTS.as_bytes());
+    hasher.finish()
+}
+
+impl DiskInputs<'_> {
+    /// Assembles the disk, or takes it from the store, where it is kept by this stage's name.
+    pub(crate) fn build(&self, stages: &StageRunner<'_>, stage: &'static str) -> Result<RawDisk, Error> {
+        let identifiers = Identifiers::of(&self.key);
+        let mut overlay = self.overlay.clone();
+        for file in boot_loader::guest_files(&identifiers, self.kernel_arguments) {
+            overlay.add(file);
+        }
+        let content = self.root.extent + self.tools.extent + overlay.extent();
+        let layout = Layout::for_content(content);
+        require_size(layout.size(), self.most)?;
+        let entry = stages.run(stage, &self.key, |pending| {
+            require_room(&pending.file(IMAGE), content.bytes)?;
+            self.assemble(stages, pending, identifiers, &overlay, &layout)
+        })?;
+        let place = entry.file(DESCRIPTION);
+        let text = std::fs::read(&place).at("read", &place)?;
+        let found: Description = serde_json::from_slice(&text)
+            .map_err(|error| Error::Damaged { path: place, detail: error.to_string() })?;
+        Ok(RawDisk {
+            path: entry.file(IMAGE),
+            identifiers: found.identifiers,
+            size: found.size,
+            content: found.content,
+        })
+    }
+
+    fn assemble(
+        &self,
+        stages: &StageRunner<'_>,
+        pending: &PendingStage,
+        identifiers: Identifiers,
+        overlay: &Overlay,
+        layout: &Layout,
+    ) -> Result<(), Error> {
+        let image = pending.file(IMAGE);
+        let file = File::create(&image).at("create", &image)?;
+        file.set_len(layout.size()).at("size", &image)?;
+        drop(file);
+
+        partition(&image, layout, &identifiers, stages)?;
+        let tree = RootContents {
+            root: self.root,
+            tools: self.tools,
+            account: self.account,
+            overlay,
+            epoch: self.epoch,
+        };
+        tree.write(&image, layout, &identifiers, stages)?;
+        boot_loader::install(&image, layout, &identifiers, self.epoch, stages)?;
+
+        let content = read_back(&image, layout, &pending.file(LISTING))?;
+        let place = pending.file(DESCRIPTION);
+        let description = Description { identifiers, size: layout.size(), content };
+        let text = serde_json::to_vec(&description).expect("plain data");
+        std::fs::write(&place, text).at("write", &place)
+    }
+}
+
+/// Lists what the disk really holds, not what went into it.
+fn read_back(image: &Utf8Path, layout: &Layout, listing: &Utf8Path) -> Result<Digest, Error> {
+    let files = Ext4Tree::open(image, layout.root.start, layout.root.size);
+    let listed = files.and_then(|files| content::list(&files, &ReadLimits::default(), listing));
+    listed.map_err(|why| match why {
+        TreeError::Interrupted => Error::Interrupted,
+        TreeError::Visitor(error) => Error::io("write", listing, error),
+        other => Error::Damaged { path: image.to_owned(), detail: other.to_string() },
+    })
+}
+
+/// A guest that does not fit is told before the work, with the size that it needs.
+fn require_size(needed: u64, most: u64) -> Result<(), Error> {
+    if needed <= most {
+        return Ok(());
+    }
+    let (needed, most) = (needed.div_ceil(1 << 20), most >> 20);
+    let detail = format!("{most} MiB is too small: the guest's files need {needed} MiB");
+    Err(Error::Input { what: "vm.disk".into(), detail })
+}
+
+fn require_room(image: &Utf8Path, needed: u64) -> Result<(), Error> {
+    let folder = image.parent().unwrap_or(image);
+    let free = free_bytes(folder).at("read the free space of", folder)?;
+    if free < needed {
+        return Err(Error::NoSpace {
+            path: folder.to_owned(),
+            needed_mib: needed >> 20,
+            free_mib: free >> 20,
+        });
+    }
+    Ok(())
+}
+
+fn partition(
+    image: &Utf8Path,
+    layout: &Layout,
+    identifiers: &Identifiers,
+    stages: &StageRunner<'_>,
+) -> Result<(), Error> {
+    Cmd::new("sfdisk")
+        .args(["--quiet", "--no-reread", "--no-tell-kernel", image.as_str()])
+        .stdin_bytes(layout.sfdisk_script(identifiers).into_bytes())
+        .log_file(stages.log(STAGE))
+        .run(&mut |_| ())
+        .stage(STAGE)
+        .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_too_small_for_the_guest_is_told_with_the_size_that_it_needs() {
+        require_size(4 << 30, 4 << 30).unwrap();
+        let error = require_size((4 << 30) + 1, 4 << 30).unwrap_err().to_string();
+        assert_eq!(error, "vm.disk: 4096 MiB is too small: the guest's files need 4097 MiB");
+    }
+}
