@@ -21,7 +21,6 @@ use crate::bases::debian::{self, Rootfs};
 use crate::digest::Digest;
 use crate::disk::{self, DiskInputs, RawDisk, boot_loader};
 use crate::error::{Error, IoContext as _, StageContext as _};
-use crate::formats;
 use crate::guest_program;
 use crate::manifest::{Artifact, BuildInput, DebianOrigin, LockUse, Manifest, Origin, SCHEMA};
 use crate::npm_tools::{self, NpmTools};
@@ -35,7 +34,7 @@ use crate::tree::root_tar::RootTar;
 
 pub use artifacts::compressed;
 pub use baseline::{Baseline, baseline_disk};
-pub(crate) use export::{absolute, export, export_parallel, longest_first};
+pub(crate) use export::{absolute, export, export_parallel};
 pub use guest::appliance;
 pub(crate) use guest::config;
 pub use request::{BuildRequest, ChangedArtifact};
@@ -155,9 +154,6 @@ impl<'a> BuildPlan<'a> {
     fn read(request: &'a BuildRequest<'a>) -> Result<Self, Error> {
         if request.base != Base::Debian {
             return Err(Error::NotOnBase { base: request.base });
-        }
-        if let Some(format) = request.formats.iter().find(|format| !formats::AVAILABLE.contains(format)) {
-            return Err(formats::not_on_base(*format));
         }
         let profile = request
             .spec

@@ -10,10 +10,10 @@ use rave_process::progress::Sink;
 use rave_spec::{Compress, Format};
 use serde::Deserialize;
 
-use crate::build::{absolute, export, export_parallel, lock, longest_first};
+use crate::build::{absolute, export, export_parallel, lock};
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _, StageContext as _};
-use crate::formats::{self, Appliance, Driver, ExportSpec, Exporter, SourceDisk, ova, zst};
+use crate::formats::{self, Appliance, Driver, ExportSpec, Exporter, SourceDisk, longest_first, ova, zst};
 use crate::inspect::{DiskLocation, disk_in};
 use crate::preflight;
 use crate::stage_cache::StageCache;

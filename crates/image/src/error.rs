@@ -45,16 +45,6 @@ pub enum Error {
         /// What limits it.
         by: Limit,
     },
-    /// The format exists, but this base cannot make it yet.
-    #[error("format {format} is not yet on this base ({base}); it makes: {available}")]
-    FormatNotOnBase {
-        /// The asked format.
-        format: rave_spec::Format,
-        /// The base.
-        base: rave_spec::Base,
-        /// What it can make, comma separated.
-        available: String,
-    },
     /// What was asked for is done by the Debian base alone.
     #[error("the {base} base does not do this: only the debian base does")]
     NotOnBase {
@@ -265,7 +255,6 @@ impl Error {
                 Some("make it anew with `cargo xtask image`, or put the original file back".into())
             }
             Self::Io { .. }
-            | Self::FormatNotOnBase { .. }
             | Self::NotOnBase { .. }
             | Self::Input { .. }
             | Self::Interrupted => None,

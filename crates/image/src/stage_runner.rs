@@ -3,10 +3,11 @@
 use std::time::Instant;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rave_process::Cmd;
 use rave_process::progress::{Event, Outcome, Sink};
 
 use crate::digest::Digest;
-use crate::error::Error;
+use crate::error::{Error, StageContext as _};
 use crate::stage_cache::{CachedStage, PendingStage, StageCache};
 use crate::tempdir::ScratchDir;
 
@@ -73,6 +74,14 @@ impl<'a> StageRunner<'a> {
     /// Tells the user interface.
     pub(crate) fn report(&self, event: Event<'_>) {
         (self.sink)(event);
+    }
+
+    /// Runs command lines one after the other.
+    pub(crate) fn run_all(&self, stage: &'static str, commands: &[Vec<String>]) -> Result<(), Error> {
+        commands.iter().try_for_each(|argv| {
+            let command = Cmd::new(&argv[0]).args(&argv[1..]).log_file(self.log(stage));
+            command.run(&mut |_| ()).stage(stage).map(drop)
+        })
     }
 
     /// The log file of a stage's program.

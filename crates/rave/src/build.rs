@@ -8,7 +8,6 @@ use rave_host::Needs;
 use rave_image::BuildRequest;
 use rave_image::bases::debian::lock::Lock;
 use rave_image::build::BuildResult;
-use rave_image::formats::{AVAILABLE, not_on_base};
 use rave_spec::{Base, Compress, Compression, Format};
 
 use crate::cli::{self, FormatFlag};
@@ -61,16 +60,12 @@ pub fn prepare(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Resul
     Ok(formats)
 }
 
-/// The formats that are wanted, all of which the base makes. Asked first: nothing is installed for what cannot be built.
+/// The formats that are wanted. Asked first: nothing is installed for what cannot be built.
 pub fn formats(settings: &Settings, flags: &[FormatFlag]) -> anyhow::Result<Vec<Format>> {
     if settings.base == Base::Nixos {
         nixos::ensure()?;
     }
-    let formats = settings.formats(flags);
-    match formats.iter().find(|format| !AVAILABLE.contains(format)) {
-        Some(format) => Err(not_on_base(*format).into()),
-        None => Ok(formats),
-    }
+    Ok(settings.formats(flags))
 }
 
 /// What only some formats need of the host.

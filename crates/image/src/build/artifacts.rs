@@ -5,12 +5,12 @@ use std::os::unix::fs::MetadataExt as _;
 
 use rave_spec::{Compress, Compression, Format};
 
-use super::{BuildPlan, BuildRequest, absolute, export, export_parallel, longest_first};
+use super::{BuildPlan, BuildRequest, absolute, export, export_parallel};
 use crate::artifact;
 use crate::digest::Digest;
 use crate::disk::RawDisk;
 use crate::error::{Error, IoContext as _};
-use crate::formats::{self, Driver, ExportSpec, Exporter, SourceDisk};
+use crate::formats::{self, Driver, ExportSpec, Exporter, SourceDisk, longest_first};
 use crate::manifest::{Artifact, ArtifactFile, Manifest};
 use crate::preflight;
 use crate::stage_runner::StageRunner;

@@ -20,12 +20,13 @@ pub(crate) fn export(
     format: Format,
     out_dir: &Utf8Path,
 ) -> Result<Vec<ArtifactFile>, Error> {
-    exporter.stages.timed(formats::stage(format), || {
-        let stem = &exporter.spec.stem;
+    exporter.stages.timed(format.as_str(), || {
+        let spec = &exporter.spec;
+        let stem = &spec.stem;
         let partial = PartialDir::create(out_dir.join(format!(".{stem}-{format}.partial")))?;
-        let mut known = exporter.make(format, &partial.folder)?;
+        let mut known = formats::make(format, exporter, &partial.folder)?;
         let mut files = Vec::new();
-        for name in exporter.spec.file_names(format) {
+        for name in formats::file_names(stem, format, spec.compress) {
             let path = partial.folder.join(&name);
             // It is the first file's, if it is any's.
             let sha256 = known.take().map_or_else(|| Digest::of_file(&path).at("read", &path), Ok)?;
@@ -62,18 +63,6 @@ impl Drop for PartialDir {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.folder);
     }
-}
-
-/// The one with the longest work first, and the one that then waits for its result last.
-pub(crate) fn longest_first(mut formats: Vec<Format>) -> Vec<Format> {
-    formats.sort_by_key(|format| match format {
-        Format::Virtualbox => 0,
-        Format::Iso => 1,
-        Format::Qemu => 2,
-        Format::Raw => 3,
-        Format::Vmware => 4,
-    });
-    formats
 }
 
 /// Works on as many formats at once as there are processors. After a failure no other one is begun.

@@ -8,7 +8,11 @@ use std::fs;
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_guest::iso::{DIGESTS, SQUASHFS};
 use rave_process::Cmd;
+use rave_spec::Format;
 
+use super::definition::{ExportResult, FormatDef, Make, OutputFile, SizeEstimate};
+use super::export_spec::ExportSpec;
+use super::exporter::Exporter;
 use crate::digest::{Digest, Hasher};
 use crate::disk::boot_loader::{self, GrubTool};
 use crate::disk::layout::Layout;
@@ -17,7 +21,7 @@ use crate::error::{Error, IoContext as _, StageContext as _};
 use crate::stage_runner::StageRunner;
 
 /// The name of this stage.
-const STAGE: &str = "iso";
+const STAGE: &str = Format::Iso.as_str();
 
 /// Changes when this file makes another ISO from the same disk.
 const REVISION: &[u8] = b"1";
@@ -59,8 +63,21 @@ impl IsoNames {
     }
 }
 
-/// What the ISO depends on beside the disk.
-pub(crate) fn add_to_key(hasher: &mut Hasher) {
+/// The format.
+pub(crate) const FORMAT: FormatDef = FormatDef {
+    format: Format::Iso,
+    files: |_| &[OutputFile { ending: ".iso", size: SizeEstimate::CompressedData }],
+    order: 1,
+    add_to_key,
+    make: Make::OfBuiltDisk(make),
+};
+
+fn make(exporter: &Exporter<'_>, disk: &RawDisk, files: &[Utf8PathBuf]) -> ExportResult {
+    write(exporter.stages, disk, &files[0], exporter.spec.epoch)?;
+    Ok(None)
+}
+
+fn add_to_key(_: &ExportSpec, hasher: &mut Hasher) {
     let names = IsoNames { label: String::new(), disk: String::new(), esp: String::new() };
     hasher.field("revision", REVISION).field("boot configuration", configuration(&names).as_bytes());
     for argument in
@@ -131,12 +148,7 @@ fn iso_argv(work: &Utf8Path, target: &Utf8Path, names: &IsoNames) -> Vec<String>
 }
 
 /// Writes the ISO of a disk to `target`; `epoch` is `SOURCE_DATE_EPOCH`.
-pub(crate) fn write(
-    stages: &StageRunner<'_>,
-    disk: &RawDisk,
-    target: &Utf8Path,
-    epoch: u64,
-) -> Result<(), Error> {
+fn write(stages: &StageRunner<'_>, disk: &RawDisk, target: &Utf8Path, epoch: u64) -> Result<(), Error> {
     // A compressed disk is at most as large as the disk.
     let scratch = stages.scratch(disk.size)?;
     let iso = Iso { stages, disk, epoch, work: scratch.path(), names: IsoNames::of(&disk.identifiers) };

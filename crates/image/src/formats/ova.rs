@@ -6,7 +6,7 @@ use std::io::{BufWriter, Read, Seek, SeekFrom, Write as _};
 
 use camino::Utf8Path;
 
-use super::ParseError;
+use super::parse_error::ParseError;
 use super::xml::LONGEST;
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _};

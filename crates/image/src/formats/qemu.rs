@@ -1,16 +1,43 @@
 //! qcow2 version 3, its clusters compressed as it is asked for (QEMU's docs/interop/qcow2.txt, `compression_type`).
 
-use camino::Utf8Path;
-use rave_spec::Compression;
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_spec::{Compression, Format};
 
-use super::SourceDisk;
+use super::definition::{ExportResult, FormatDef, Make, OutputFile, SizeEstimate, add_arguments};
+use super::export_spec::ExportSpec;
+use super::exporter::Exporter;
+use super::source_disk::SourceDisk;
+use crate::digest::Hasher;
 
 /// Clusters that are compressed at once; the order in the file stays that of the disk.
 const COMPRESSORS: &str = "8";
 
+/// The format.
+pub(crate) const FORMAT: FormatDef = FormatDef {
+    format: Format::Qemu,
+    files: |compress| match compress.qemu {
+        Compression::None => &[OutputFile { ending: ".qcow2", size: SizeEstimate::Data }],
+        _ => &[OutputFile { ending: ".qcow2", size: SizeEstimate::CompressedData }],
+    },
+    order: 2,
+    add_to_key,
+    make: Make::OfAnyDisk(make),
+};
+
+fn add_to_key(spec: &ExportSpec, hasher: &mut Hasher) {
+    add_arguments(hasher, &commands(&SourceDisk::nowhere(), "".into(), spec.size, spec.compress.qemu));
+}
+
+fn make(exporter: &Exporter<'_>, files: &[Utf8PathBuf]) -> ExportResult {
+    let spec = &exporter.spec;
+    let commands = commands(&exporter.source, &files[0], spec.size, spec.compress.qemu);
+    exporter.stages.run_all(FORMAT.format.as_str(), &commands)?;
+    Ok(None)
+}
+
 /// Conversion, then growth to the size in bytes: the added space takes no room in the file. Writes stay in order, without
 /// `-W`: only so do two runs give the same bytes.
-pub fn commands(
+pub(super) fn commands(
     source: &SourceDisk,
     target: &Utf8Path,
     size: u64,
@@ -33,8 +60,8 @@ pub fn commands(
 
 #[cfg(test)]
 mod tests {
-    use super::super::Driver;
     use super::*;
+    use crate::formats::Driver;
 
     #[test]
     fn compression_is_what_is_asked_for() {

@@ -3,24 +3,70 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
+use std::panic::resume_unwind;
+use std::thread;
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use rave_process::interrupt;
+use rave_spec::{Compression, Format};
 
-use super::SourceDisk;
+use super::definition::{ExportResult, FormatDef, Make, OutputFile, SizeEstimate, add_arguments};
+use super::export_spec::ExportSpec;
+use super::exporter::Exporter;
+use super::source_disk::{Driver, SourceDisk};
 use super::sparse::next_data;
-use crate::digest::Digest;
+use super::zst;
+use crate::digest::{Digest, Hasher};
 use crate::error::{Error, IoContext as _};
 
+/// The format.
+pub(crate) const FORMAT: FormatDef = FormatDef {
+    format: Format::Raw,
+    files: |compress| match compress.raw {
+        Compression::Zstd => &[
+            OutputFile { ending: ".img", size: SizeEstimate::WholeDisk },
+            OutputFile { ending: ".img.zst", size: SizeEstimate::CompressedData },
+        ],
+        _ => &[OutputFile { ending: ".img", size: SizeEstimate::WholeDisk }],
+    },
+    order: 3,
+    add_to_key,
+    make: Make::OfAnyDisk(make),
+};
+
+fn add_to_key(spec: &ExportSpec, hasher: &mut Hasher) {
+    add_arguments(hasher, &commands(&SourceDisk::nowhere(), "".into()));
+    if spec.compress.raw == Compression::Zstd {
+        add_arguments(hasher, &[zst::argv(0)]);
+        hasher.field("zeros", &zst::LONG_RUN.to_le_bytes());
+    }
+}
+
+/// The disk itself, and compressed where that is wanted. The source is hashed while it is copied.
+fn make(exporter: &Exporter<'_>, files: &[Utf8PathBuf]) -> ExportResult {
+    let (source, stages, target) = (&exporter.source, exporter.stages, &files[0]);
+    let sha256 = thread::scope(|scope| {
+        let digest = match source.driver {
+            Driver::Raw => Some(scope.spawn(|| digest(&source.path))),
+            Driver::Qcow2 | Driver::Vmdk => None,
+        };
+        let copied = stages.run_all(FORMAT.format.as_str(), &commands(source, target));
+        let digest = digest.map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        copied.and(digest.transpose())
+    })?;
+    if let Some(packed) = files.get(1) {
+        zst::compress(target, packed, &stages.log(zst::STAGE))?;
+    }
+    sha256.map_or_else(|| digest(target), Ok).map(Some)
+}
+
 /// A copy that keeps holes; the stage's own disk stays untouched by what a user does to the artifact.
-pub fn commands(source: &SourceDisk, target: &Utf8Path) -> Vec<Vec<String>> {
-    let driver = source.driver.as_str();
-    let words = ["qemu-img", "convert", "-f", driver, "-O", "raw", source.path.as_str(), target.as_str()];
-    vec![words.map(String::from).to_vec()]
+pub(super) fn commands(source: &SourceDisk, target: &Utf8Path) -> Vec<Vec<String>> {
+    vec![source.raw_copy_argv(target)]
 }
 
 /// The digest of a raw disk. Holes are not read, and Ctrl-C ends it.
-pub(super) fn digest(disk: &Utf8Path) -> Result<Digest, Error> {
+fn digest(disk: &Utf8Path) -> Result<Digest, Error> {
     let file = File::open(disk).at("open", disk)?;
     let length = file.metadata().at("read", disk)?.len();
     let digest = Digest::of_reader(Sparse { file, length, at: 0, data_from: 0 });
@@ -62,7 +108,6 @@ impl Read for Sparse {
 
 #[cfg(test)]
 mod tests {
-    use camino::Utf8PathBuf;
     use proptest::prelude::*;
 
     use super::*;

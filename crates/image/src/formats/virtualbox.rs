@@ -1,14 +1,16 @@
 //! An OVA for VirtualBox: AHCI, E1000 on NAT, its own description of the machine with the forwarded ports.
 
-use camino::Utf8Path;
+use camino::Utf8PathBuf;
 use rave_spec::Format;
 
-use super::ovf::resource::{DISK, ETHERNET, MEMORY, OTHER_STORAGE, PROCESSOR};
-use super::ovf::{
-    DEBIAN_64, Envelope, File, Item, OperatingSystem, STREAM_OPTIMISED, VirtualDisk, VirtualSystem, vbox,
-};
-use super::{ExportSpec, Exporter, ova, vmdk_stream};
-use crate::error::Error;
+use super::definition::{ExportResult, FormatDef, Make, OutputFile, SizeEstimate, add_descriptor};
+use super::export_spec::ExportSpec;
+use super::exporter::Exporter;
+use super::ovf::hardware::{card, compute, disk, file, virtual_disk};
+use super::ovf::resource::OTHER_STORAGE;
+use super::ovf::{DEBIAN_64, Envelope, Item, OperatingSystem, VirtualDisk, VirtualSystem, vbox};
+use super::{ova, vmdk_stream};
+use crate::digest::Hasher;
 
 /// What VirtualBox calls this family of machines, since its version 2.2.
 const FAMILY: &str = "virtualbox-2.2";
@@ -20,13 +22,27 @@ const OS_TYPE: &str = "Debian_64";
 const DESKTOP_VIDEO_MIB: u32 = 128;
 const CONSOLE_VIDEO_MIB: u32 = 16;
 
-pub(super) fn make(exporter: &Exporter<'_>, folder: &Utf8Path) -> Result<(), Error> {
+/// The format.
+pub(crate) const FORMAT: FormatDef = FormatDef {
+    format: Format::Virtualbox,
+    files: |_| &[OutputFile { ending: ".ova", size: SizeEstimate::CompressedData }],
+    order: 0,
+    add_to_key,
+    make: Make::OfAnyDisk(make),
+};
+
+fn add_to_key(spec: &ExportSpec, hasher: &mut Hasher) {
+    add_descriptor(hasher, &descriptor(spec, 0).render(), spec);
+    hasher.field("stream", vmdk_stream::REVISION);
+}
+
+fn make(exporter: &Exporter<'_>, files: &[Utf8PathBuf]) -> ExportResult {
     let spec = &exporter.spec;
     let stream = exporter.stream()?;
-    let target = folder.join(&spec.file_names(Format::Virtualbox)[0]);
     let name = vmdk_stream::name(&spec.stem);
     let payload = ova::Payload { name: &name, path: &stream.path, sha256: stream.sha256 };
-    ova::write(&target, &spec.stem, &descriptor(spec, stream.size).render(), payload, spec.epoch)
+    ova::write(&files[0], &spec.stem, &descriptor(spec, stream.size).render(), payload, spec.epoch)?;
+    Ok(None)
 }
 
 /// The descriptor; `size` is that of the VMDK's file.
@@ -72,70 +88,5 @@ pub fn descriptor(spec: &ExportSpec, size: u64) -> Envelope {
             machine: Some(machine),
         },
         files: vec![file(spec, size)],
-    }
-}
-
-/// The VMDK in the package.
-pub(super) fn file(spec: &ExportSpec, size: u64) -> File {
-    File { id: "file1".into(), href: vmdk_stream::name(&spec.stem), size: Some(size) }
-}
-
-pub(super) fn virtual_disk(spec: &ExportSpec) -> VirtualDisk {
-    VirtualDisk {
-        id: "vmdisk1".into(),
-        file: Some("file1".into()),
-        capacity: spec.size,
-        units: Some("byte".into()),
-        format: Some(STREAM_OPTIMISED.into()),
-        uuid: None,
-    }
-}
-
-/// Processors and memory.
-pub(super) fn compute(spec: &ExportSpec) -> Vec<Item> {
-    let ExportSpec { appliance, .. } = spec;
-    let processors = Item {
-        instance: "1".into(),
-        name: format!("{} virtual CPU(s)", appliance.cpus),
-        kind: PROCESSOR,
-        quantity: Some(appliance.cpus.into()),
-        units: Some("hertz * 10^6".into()),
-        ..Item::default()
-    };
-    let memory = Item {
-        instance: "2".into(),
-        name: format!("{} MB of memory", appliance.memory_mib),
-        kind: MEMORY,
-        quantity: Some(appliance.memory_mib),
-        units: Some("byte * 2^20".into()),
-        ..Item::default()
-    };
-    vec![processors, memory]
-}
-
-/// The disk on the first place of a controller.
-pub(super) fn disk(controller: &str) -> Item {
-    Item {
-        instance: "4".into(),
-        name: "Hard Disk 1".into(),
-        kind: DISK,
-        host_resource: Some("ovf:/disk/vmdisk1".into()),
-        parent: Some(controller.into()),
-        address_on_parent: Some("0".into()),
-        ..Item::default()
-    }
-}
-
-/// A network card of a model on a network of the descriptor.
-pub(super) fn card(model: &str, network: &str) -> Item {
-    Item {
-        instance: "5".into(),
-        name: format!("{model} ethernet adapter on '{network}'"),
-        kind: ETHERNET,
-        model: Some(model.into()),
-        connection: Some(network.into()),
-        address_on_parent: Some("7".into()),
-        automatic: Some(true),
-        ..Item::default()
     }
 }

@@ -6,12 +6,15 @@ use std::os::unix::fs::FileExt as _;
 
 use camino::Utf8Path;
 
-use super::ParseError;
+use super::parse_error::ParseError;
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _};
 
 /// Bytes of a sector, the unit of all positions in a header.
 pub const SECTOR: u64 = 512;
+
+/// The version of the virtual hardware that a VMDK is made for: Workstation 14, Fusion 10 and ESXi 6.7 are the first that have it.
+pub const HARDWARE: u32 = 14;
 
 /// Bytes of a header: one sector.
 const HEADER: usize = 512;

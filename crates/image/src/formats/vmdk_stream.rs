@@ -13,11 +13,13 @@ use flate2::write::ZlibEncoder;
 use rave_process::interrupt;
 use serde::{Deserialize, Serialize};
 
+use super::export_spec::ExportSpec;
+use super::source_disk::{Driver, SourceDisk};
 use super::sparse::{is_zero, next_data};
 use super::vmdk::{self, SECTOR};
-use super::{Driver, Exporter, SourceDisk, raw, vmware};
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, IoContext as _};
+use crate::stage_runner::StageRunner;
 
 /// The name of this stage.
 pub const STAGE: &str = "vmdk";
@@ -69,17 +71,21 @@ pub(crate) fn name(stem: &str) -> String {
     format!("{stem}-disk1.vmdk")
 }
 
-pub(super) fn make(exporter: &Exporter<'_>) -> Result<StreamVmdk, Error> {
-    let spec = &exporter.spec;
+/// Makes it of a disk, or takes it from the store.
+pub(super) fn make(
+    stages: &StageRunner<'_>,
+    source: &SourceDisk,
+    spec: &ExportSpec,
+) -> Result<StreamVmdk, Error> {
     let name = name(&spec.stem);
     let mut hasher = Hasher::default();
     hasher.field("disk", spec.identity.bytes());
     hasher.field("name", name.as_bytes());
     hasher.field("size", &spec.size.to_le_bytes());
     hasher.field("revision", REVISION);
-    let entry = exporter.stages.run(STAGE, &hasher.finish(), |pending| {
+    let entry = stages.run(STAGE, &hasher.finish(), |pending| {
         let target = pending.file(IMAGE);
-        let plain = Plain::of(exporter, pending.file("disk.raw"))?;
+        let plain = Plain::of(stages, source, pending.file("disk.raw"))?;
         write(&plain.path, &target, &descriptor(&name, spec.size, &spec.identity))?;
         drop(plain);
         let sha256 = Digest::of_file(&target).at("read", &target)?;
@@ -102,12 +108,11 @@ struct Plain {
 }
 
 impl Plain {
-    fn of(exporter: &Exporter<'_>, copy: Utf8PathBuf) -> Result<Self, Error> {
-        let SourceDisk { path, driver } = &exporter.source;
-        if *driver == Driver::Raw {
-            return Ok(Self { path: path.clone(), is_copy: false });
+    fn of(stages: &StageRunner<'_>, source: &SourceDisk, copy: Utf8PathBuf) -> Result<Self, Error> {
+        if source.driver == Driver::Raw {
+            return Ok(Self { path: source.path.clone(), is_copy: false });
         }
-        exporter.run(STAGE, &raw::commands(&exporter.source, &copy))?;
+        stages.run_all(STAGE, &[source.raw_copy_argv(&copy)])?;
         Ok(Self { path: copy, is_copy: true })
     }
 }
@@ -125,7 +130,7 @@ fn descriptor(name: &str, size: u64, identity: &Digest) -> vmdk::Descriptor {
     let (heads, sectors) = (255, 63);
     let cylinders = size / (heads * sectors * SECTOR);
     let database = [
-        ("virtualHWVersion", vmware::HARDWARE.to_string()),
+        ("virtualHWVersion", vmdk::HARDWARE.to_string()),
         ("geometry.cylinders", cylinders.to_string()),
         ("geometry.heads", heads.to_string()),
         ("geometry.sectors", sectors.to_string()),

@@ -1,17 +1,24 @@
 //! For VMware: a VMDK with a `.vmx` that Workstation and Fusion open, and an OVA for vSphere. Both have pvscsi and vmxnet3,
 //! whose drivers are part of Linux, and start by BIOS.
 
-use camino::Utf8Path;
+use std::fs;
+
+use camino::{Utf8Path, Utf8PathBuf};
 use rave_spec::Format;
 
+use super::definition::{
+    ExportResult, FormatDef, Make, OutputFile, SizeEstimate, add_arguments, add_descriptor,
+};
+use super::export_spec::ExportSpec;
+use super::exporter::Exporter;
+use super::ovf::hardware::{card, compute, disk, file, virtual_disk};
 use super::ovf::resource::SCSI;
 use super::ovf::{DEBIAN_64, Envelope, Item, OperatingSystem, VirtualSystem};
-use super::virtualbox::{card, compute, disk, file, virtual_disk};
-use super::{ExportSpec, Exporter, SourceDisk, ova, settle_vmdk, stage, vmdk_commands, vmdk_stream, vmx};
+use super::source_disk::SourceDisk;
+use super::vmdk::HARDWARE;
+use super::{ova, vmdk, vmdk_stream, vmx};
+use crate::digest::{Digest, Hasher};
 use crate::error::{Error, IoContext as _};
-
-/// The version of the virtual hardware: Workstation 14, Fusion 10 and ESXi 6.7 are the first that have it.
-pub const HARDWARE: u32 = 14;
 
 /// The guest as a `.vmx` names it, and as an OVF does.
 const GUEST: &str = "debian12-64";
@@ -20,25 +27,87 @@ const OVF_GUEST: &str = "debian12_64Guest";
 /// Video memory for a desktop of 2560 x 1600 on two buffers, bytes.
 const DESKTOP_VIDEO_BYTES: u64 = 64 << 20;
 
-/// qemu-img's words for the VMDK.
-pub fn commands(source: &SourceDisk, target: &Utf8Path, size: u64) -> Vec<Vec<String>> {
-    vmdk_commands(source, target, size)
+/// The format.
+pub(crate) const FORMAT: FormatDef = FormatDef {
+    format: Format::Vmware,
+    files: |_| {
+        &[
+            OutputFile { ending: ".vmdk", size: SizeEstimate::Data },
+            OutputFile { ending: ".vmx", size: SizeEstimate::Small },
+            OutputFile { ending: "-vmware.ova", size: SizeEstimate::CompressedData },
+        ]
+    },
+    order: 4,
+    add_to_key,
+    make: Make::OfAnyDisk(make),
+};
+
+fn add_to_key(spec: &ExportSpec, hasher: &mut Hasher) {
+    add_arguments(hasher, &commands(&SourceDisk::nowhere(), "".into(), spec.size));
+    add_descriptor(hasher, &descriptor(spec, 0).render(), spec);
+    add_descriptor(hasher, &machine(spec).render(), spec);
+    hasher.field("stream", vmdk_stream::REVISION);
 }
 
-pub(super) fn make(exporter: &Exporter<'_>, folder: &Utf8Path) -> Result<(), Error> {
+fn make(exporter: &Exporter<'_>, files: &[Utf8PathBuf]) -> ExportResult {
+    let [disk, configuration, package] = files else { unreachable!("three files") };
     let spec = &exporter.spec;
-    let names = spec.file_names(Format::Vmware);
-    let [disk, configuration, package] = &names[..] else { unreachable!("three files") };
-    let target = folder.join(disk);
-    exporter.run(stage(Format::Vmware), &commands(&exporter.source, &target, spec.size))?;
-    settle_vmdk(&target, disk, &spec.identity)?;
-    let place = folder.join(configuration);
-    std::fs::write(&place, machine(spec).render()).at("write", &place)?;
+    let commands = commands(&exporter.source, disk, spec.size);
+    exporter.stages.run_all(FORMAT.format.as_str(), &commands)?;
+    settle(disk, &spec.identity)?;
+    fs::write(configuration, machine(spec).render()).at("write", configuration)?;
     let stream = exporter.stream()?;
     let name = vmdk_stream::name(&spec.stem);
     let payload = ova::Payload { name: &name, path: &stream.path, sha256: stream.sha256 };
-    let descriptor = descriptor(spec, stream.size).render();
-    ova::write(&folder.join(package), &spec.stem, &descriptor, payload, spec.epoch)
+    ova::write(package, &spec.stem, &descriptor(spec, stream.size).render(), payload, spec.epoch)?;
+    Ok(None)
+}
+
+/// qemu-img's words that make a sparse VMDK of the whole size: the source is seen through an overlay that is as large
+/// as the disk shall be, for a VMDK cannot be resized. What it adds takes no room.
+pub(super) fn commands(source: &SourceDisk, target: &Utf8Path, size: u64) -> Vec<Vec<String>> {
+    let overlay = overlay(target);
+    let size = size.to_string();
+    // pvscsi too is `lsilogic` in a VMDK. The version is that of the machines that it is made for.
+    let options = format!("subformat=monolithicSparse,adapter_type=lsilogic,hwversion={HARDWARE}");
+    let driver = source.driver.as_str();
+    let create = [
+        "qemu-img",
+        "create",
+        "-q",
+        "-f",
+        "qcow2",
+        "-F",
+        driver,
+        "-b",
+        source.path.as_str(),
+        overlay.as_str(),
+        &size,
+    ];
+    let convert = [
+        "qemu-img",
+        "convert",
+        "-f",
+        "qcow2",
+        "-O",
+        "vmdk",
+        "-o",
+        &options,
+        overlay.as_str(),
+        target.as_str(),
+    ];
+    vec![create.map(String::from).to_vec(), convert.map(String::from).to_vec()]
+}
+
+fn overlay(target: &Utf8Path) -> Utf8PathBuf {
+    Utf8PathBuf::from(format!("{target}.overlay"))
+}
+
+/// What is left of [`commands`], and the head of what they made.
+fn settle(target: &Utf8Path, identity: &Digest) -> Result<(), Error> {
+    let overlay = overlay(target);
+    fs::remove_file(&overlay).at("remove", &overlay)?;
+    vmdk::settle(target, target.file_name().unwrap_or_default(), vmdk::content_id(identity))
 }
 
 /// The `.vmx` beside the VMDK.
@@ -48,7 +117,7 @@ pub fn machine(spec: &ExportSpec) -> vmx::Vmx {
         bus: vmx::Bus::Scsi("pvscsi".into()),
         controller: 0,
         unit: 0,
-        file: spec.file_names(Format::Vmware).swap_remove(0),
+        file: FORMAT.file_names(&spec.stem, spec.compress).swap_remove(0),
     };
     vmx::Vmx {
         name: appliance.name.clone(),

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::ParseError;
+use super::parse_error::ParseError;
 
 /// More lines than any configuration has.
 const MOST_LINES: usize = 10_000;

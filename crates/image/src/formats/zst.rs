@@ -12,13 +12,10 @@ use rave_process::Cmd;
 
 use super::sparse::{is_zero, next_data};
 use crate::error::{Error, IoContext as _, StageContext as _};
-pub use frames::{Frames, HEAD_BLOCKS, frames};
+pub use frames::{Frames, HEAD_BLOCKS, MAGIC, frames};
 
 /// The name of this stage.
 pub const STAGE: &str = "zstd";
-
-/// `Magic_Number` (3.1.1), as bytes.
-pub const MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
 
 /// The most that a block stands for: `Block_Maximum_Size` (3.1.1.2.3).
 pub const BLOCK: u64 = 128 << 10;

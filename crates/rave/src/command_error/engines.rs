@@ -33,11 +33,9 @@ impl From<&rave_image::Error> for CommandError {
     fn from(error: &rave_image::Error) -> Self {
         use rave_image::Error;
         let code = match error {
-            Error::FormatNotOnBase { .. }
-            | Error::NotOnBase { .. }
-            | Error::Input { .. }
-            | Error::NoLock { .. }
-            | Error::BadLock { .. } => Code::Usage,
+            Error::NotOnBase { .. } | Error::Input { .. } | Error::NoLock { .. } | Error::BadLock { .. } => {
+                Code::Usage
+            }
             Error::Command { source: rave_process::Error::NotFound { .. }, .. } => Code::HostNotReady,
             Error::Interrupted => Code::Interrupted,
             Error::Nix(error) => code_of_nix(error),
@@ -59,14 +57,8 @@ impl From<&rave_image::Error> for CommandError {
 
 /// What to choose instead.
 fn wrong_choice(error: &rave_image::Error) -> Option<String> {
-    let text = match error {
-        rave_image::Error::FormatNotOnBase { .. } => {
-            "choose among those with --format, or in defaults.formats of rave.toml"
-        }
-        rave_image::Error::NotOnBase { .. } => "give --base debian, or set defaults.base of rave.toml so",
-        _ => return None,
-    };
-    Some(text.to_owned())
+    let is_of_the_other_base = matches!(error, rave_image::Error::NotOnBase { .. });
+    is_of_the_other_base.then(|| "give --base debian, or set defaults.base of rave.toml so".to_owned())
 }
 
 impl From<&nixos::Error> for CommandError {

@@ -1,6 +1,7 @@
 //! A descriptor from XML, also one that others wrote.
 
-use super::{Envelope, File, Item, OperatingSystem, VirtualDisk, VirtualSystem, vbox};
+use super::envelope::{Envelope, File, Item, OperatingSystem, VirtualDisk, VirtualSystem};
+use super::vbox;
 use crate::formats::xml::Element;
 
 pub(super) fn envelope(document: &str) -> Result<Envelope, String> {

@@ -1,6 +1,7 @@
 //! A descriptor as XML. The order of elements within a section is that of its schema.
 
-use super::{Envelope, Item, OperatingSystem, VirtualDisk, VirtualSystem, vbox};
+use super::envelope::{Envelope, Item, OperatingSystem, VirtualDisk, VirtualSystem};
+use super::vbox;
 use crate::formats::xml::Element;
 
 /// Prefixes and namespaces: DSP8023 (envelope), DSP0004's CIM schemas, those of VMware and VirtualBox.

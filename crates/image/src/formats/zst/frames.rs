@@ -2,8 +2,10 @@
 
 use std::io::{self, BufReader, Read, SeekFrom};
 
-use super::MAGIC;
-use crate::formats::ParseError;
+use crate::formats::parse_error::ParseError;
+
+/// `Magic_Number` (3.1.1), as bytes.
+pub const MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
 
 /// Skippable frames have any of 16 numbers from this one on (3.1.2).
 const SKIPPABLE: u32 = 0x184D_2A50;

@@ -1,0 +1,140 @@
+//! A descriptor as a value.
+
+use super::vbox;
+
+/// The `format` of a stream-optimised VMDK (VMware, Virtual Disk Format 5.0).
+pub const STREAM_OPTIMISED: &str =
+    "http://www.vmware.com/interfaces/specifications/vmdk.html#streamOptimized";
+
+/// A descriptor: the `Envelope` (DSP0243, 7).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Envelope {
+    /// `References` (7.1), in the order in which the files follow in an OVA (5.3).
+    pub files: Vec<File>,
+    /// `DiskSection` (9.1).
+    pub disks: Vec<VirtualDisk>,
+    /// `NetworkSection` (9.2): names.
+    pub networks: Vec<String>,
+    /// The one `VirtualSystem` (7.2).
+    pub system: VirtualSystem,
+}
+
+/// A file beside the descriptor (7.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    /// `ovf:id`
+    pub id: String,
+    /// `ovf:href`
+    pub href: String,
+    /// `ovf:size`, bytes.
+    pub size: Option<u64>,
+}
+
+/// A disk (9.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VirtualDisk {
+    /// `ovf:diskId`
+    pub id: String,
+    /// `ovf:fileRef`: the id of its file; an empty disk has none.
+    pub file: Option<String>,
+    /// `ovf:capacity`, in units.
+    pub capacity: u64,
+    /// `ovf:capacityAllocationUnits`; bytes where absent.
+    pub units: Option<String>,
+    /// `ovf:format`, an URI.
+    pub format: Option<String>,
+    /// `vbox:uuid`: what VirtualBox's own part calls this disk.
+    pub uuid: Option<String>,
+}
+
+/// A virtual machine (7.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VirtualSystem {
+    /// `ovf:id`
+    pub id: String,
+    /// `Name`
+    pub name: Option<String>,
+    /// `OperatingSystemSection` (9.9).
+    pub system: Option<OperatingSystem>,
+    /// `vssd:VirtualSystemType` (8.1): `virtualbox-2.2`, `vmx-14`.
+    pub family: Option<String>,
+    /// The `Item`s of its `VirtualHardwareSection` (8.3).
+    pub items: Vec<Item>,
+    /// `vmw:Config` of that section: key and value.
+    pub settings: Vec<(String, String)>,
+    /// The machine as VirtualBox itself describes it.
+    pub machine: Option<vbox::VboxMachine>,
+}
+
+/// The guest's operating system (9.9).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperatingSystem {
+    /// `ovf:id`, from the values of `CIM_OperatingSystem.OSType`.
+    pub id: u16,
+    /// `Description`
+    pub description: Option<String>,
+    /// `vbox:OSType`
+    pub vbox: Option<String>,
+    /// `vmw:osType`
+    pub vmware: Option<String>,
+}
+
+/// `CIM_OperatingSystem.OSType`: Debian 64-Bit.
+pub const DEBIAN_64: u16 = 96;
+
+/// A piece of virtual hardware (8.3); the fields are those of `CIM_ResourceAllocationSettingData`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Item {
+    /// `InstanceID`
+    pub instance: String,
+    /// `ElementName`
+    pub name: String,
+    /// `ResourceType`, see [`resource`].
+    pub kind: u16,
+    /// `ResourceSubType`: the model, such as `AHCI`.
+    pub model: Option<String>,
+    /// `VirtualQuantity`
+    pub quantity: Option<u64>,
+    /// `AllocationUnits` (DSP0004, annex C.1): `byte * 2^20`.
+    pub units: Option<String>,
+    /// `Address`
+    pub address: Option<String>,
+    /// `AddressOnParent`
+    pub address_on_parent: Option<String>,
+    /// `Parent`: the `InstanceID` of its controller.
+    pub parent: Option<String>,
+    /// `HostResource`: `ovf:/disk/ID`.
+    pub host_resource: Option<String>,
+    /// `Connection`: the name of a network.
+    pub connection: Option<String>,
+    /// `AutomaticAllocation`: is it connected when the machine starts.
+    pub automatic: Option<bool>,
+}
+
+impl VirtualDisk {
+    /// The capacity in bytes, where the units are understood: absent, `byte`, or `byte * 2^N` (DSP0004, annex C.1).
+    pub fn bytes(&self) -> Option<u64> {
+        let Some(units) = &self.units else { return Some(self.capacity) };
+        let compact: String = units.to_lowercase().chars().filter(|c| !c.is_whitespace()).collect();
+        let factor = match compact.as_str() {
+            "byte" | "bytes" => 1,
+            "kilobytes" => 1 << 10,
+            "megabytes" => 1 << 20,
+            "gigabytes" => 1 << 30,
+            other => 1_u64.checked_shl(other.strip_prefix("byte*2^")?.parse().ok()?)?,
+        };
+        self.capacity.checked_mul(factor)
+    }
+}
+
+impl VirtualSystem {
+    /// The items of a kind.
+    pub fn items_of(&self, kind: u16) -> impl Iterator<Item = &Item> {
+        self.items.iter().filter(move |item| item.kind == kind)
+    }
+
+    /// The quantity of the first item of a kind.
+    pub fn quantity(&self, kind: u16) -> Option<u64> {
+        self.items_of(kind).find_map(|item| item.quantity)
+    }
+}
