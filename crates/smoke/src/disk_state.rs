@@ -4,7 +4,7 @@ use camino::Utf8Path;
 use rave_process::{Cmd, Status};
 use serde::Deserialize;
 
-use crate::poll::Problem;
+use crate::poll::CheckError;
 
 /// Partition type of a root file system for x86-64 (UAPI.2 Discoverable Partitions Specification).
 const TYPE_ROOT_X86_64: &str = "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709";
@@ -37,7 +37,7 @@ struct Partition {
 }
 
 /// Reads the whole of a qcow2 disk, with the image that it lies over, and changes nothing.
-pub(crate) fn check(disk: &Utf8Path, folder: &Utf8Path) -> Result<State, Problem> {
+pub(crate) fn check(disk: &Utf8Path, folder: &Utf8Path) -> Result<State, CheckError> {
     let raw = folder.join("disk.raw");
     // The guest has written to it: what format it is, is not for qemu-img to guess.
     Cmd::new("qemu-img")
@@ -55,16 +55,16 @@ pub(crate) fn check(disk: &Utf8Path, folder: &Utf8Path) -> Result<State, Problem
         Err(rave_process::Error::Failed { status: Status::Code(code), .. }) => judge(&lines, code),
         Err(error) => return Err(error.into()),
     };
-    removed.map_err(|error| Problem::CouldNotRun(format!("cannot remove {raw}: {error}")))?;
+    removed.map_err(|error| CheckError::CouldNotRun(format!("cannot remove {raw}: {error}")))?;
     Ok(state)
 }
 
-fn root_offset(listing: &[u8]) -> Result<u64, Problem> {
+fn root_offset(listing: &[u8]) -> Result<u64, CheckError> {
     let table = serde_json::from_slice::<Listing>(listing).map(|listing| listing.partitiontable);
     let table =
-        table.map_err(|error| Problem::CouldNotRun(format!("sfdisk's list cannot be read: {error}")))?;
+        table.map_err(|error| CheckError::CouldNotRun(format!("sfdisk's list cannot be read: {error}")))?;
     let root = table.partitions.iter().find(|partition| partition.kind == TYPE_ROOT_X86_64);
-    let root = root.ok_or_else(|| Problem::Failed("the disk has no root partition".into()))?;
+    let root = root.ok_or_else(|| CheckError::Failed("the disk has no root partition".into()))?;
     Ok(root.start * table.sectorsize)
 }
 
@@ -136,6 +136,6 @@ mod tests {
                 {{"node":"a3","start":86016,"size":9,"type":"{TYPE_ROOT_X86_64}"}}]}}}}"#
         );
         assert_eq!(root_offset(listing.as_bytes()).unwrap(), 86016 * 512);
-        assert!(matches!(root_offset(b"{}"), Err(Problem::CouldNotRun(_))));
+        assert!(matches!(root_offset(b"{}"), Err(CheckError::CouldNotRun(_))));
     }
 }

@@ -11,7 +11,7 @@ use rave_vm::ssh::{Output, Ssh};
 use rave_vm::{Instance, Ready};
 
 use crate::http;
-use crate::poll::{self, Problem, Seen};
+use crate::poll::{self, CheckError, Observation};
 
 /// What must hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,15 +87,15 @@ pub struct Guest {
 }
 
 impl Guest {
-    pub(crate) fn address(&self, service: &str) -> Result<SocketAddr, Problem> {
+    pub(crate) fn address(&self, service: &str) -> Result<SocketAddr, CheckError> {
         let port = self.ports.iter().find(|port| port.service == service);
         let port =
-            port.ok_or_else(|| Problem::CouldNotRun(format!("the port of {service} is not forwarded")))?;
+            port.ok_or_else(|| CheckError::CouldNotRun(format!("the port of {service} is not forwarded")))?;
         Ok(http::address(port.bind, port.host))
     }
 
-    pub(crate) fn instance(&mut self) -> Result<&mut Instance, Problem> {
-        self.instance.as_mut().ok_or_else(|| Problem::CouldNotRun("the machine has ended".into()))
+    pub(crate) fn instance(&mut self) -> Result<&mut Instance, CheckError> {
+        self.instance.as_mut().ok_or_else(|| CheckError::CouldNotRun("the machine has ended".into()))
     }
 
     /// Why nothing answers any more, where that is so.
@@ -111,9 +111,9 @@ impl Guest {
     /// Asks until the answer is right, for as long as one check may wait.
     pub(crate) fn until<T>(
         &mut self,
-        seen: &mut Seen,
-        ask: impl FnMut(&mut Self, &mut Seen) -> Result<T, Problem>,
-    ) -> Result<T, Problem> {
+        seen: &mut Observation,
+        ask: impl FnMut(&mut Self, &mut Observation) -> Result<T, CheckError>,
+    ) -> Result<T, CheckError> {
         self.until_within(self.limits.answer, seen, ask)
     }
 
@@ -121,14 +121,14 @@ impl Guest {
     pub(crate) fn until_within<T>(
         &mut self,
         limit: Duration,
-        seen: &mut Seen,
-        ask: impl FnMut(&mut Self, &mut Seen) -> Result<T, Problem>,
-    ) -> Result<T, Problem> {
+        seen: &mut Observation,
+        ask: impl FnMut(&mut Self, &mut Observation) -> Result<T, CheckError>,
+    ) -> Result<T, CheckError> {
         poll::until(self, limit, seen, Self::alive, ask)
     }
 
     /// Runs a command by the user's login shell and notes what it printed.
-    pub(crate) fn run(&self, command: &str, seen: &mut Seen) -> Result<Output, Problem> {
+    pub(crate) fn run(&self, command: &str, seen: &mut Observation) -> Result<Output, CheckError> {
         self.run_within(command, self.limits.answer, seen)
     }
 
@@ -137,8 +137,8 @@ impl Guest {
         &self,
         command: &str,
         limit: Duration,
-        seen: &mut Seen,
-    ) -> Result<Output, Problem> {
+        seen: &mut Observation,
+    ) -> Result<Output, CheckError> {
         let quoted = rave_process::shell_quote(command);
         let output = self.ssh.exec(&format!("bash -lc {quoted}"), limit)?;
         let text = output.text();
@@ -147,13 +147,13 @@ impl Guest {
     }
 
     /// The same, where anything but exit code 0 is a failure; gives what it printed.
-    pub(crate) fn succeed(&self, command: &str, seen: &mut Seen) -> Result<String, Problem> {
+    pub(crate) fn succeed(&self, command: &str, seen: &mut Observation) -> Result<String, CheckError> {
         let output = self.run(command, seen)?;
         if output.success() {
             return Ok(output.text());
         }
         let said = if output.stderr.is_empty() { output.text() } else { output.stderr.join("\n") };
         let reason = format!("`{command}` failed ({}): {said}", output.status);
-        Err(if output.status.is_crash() { Problem::Crashed(reason) } else { Problem::Failed(reason) })
+        Err(if output.status.is_crash() { CheckError::Crashed(reason) } else { CheckError::Failed(reason) })
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ureq::Agent;
 
-use crate::poll::{Problem, Seen};
+use crate::poll::{CheckError, Observation};
 
 /// How long one request may take; a new one is made after it. QEMU accepts a connection before the guest listens, and
 /// a held one tells nothing.
@@ -27,11 +27,16 @@ pub(crate) struct Answer {
 }
 
 /// Asks for a path and notes the answer.
-pub(crate) fn get(address: SocketAddr, path: &str, seen: &mut Seen) -> Result<Answer, Problem> {
+pub(crate) fn get(address: SocketAddr, path: &str, seen: &mut Observation) -> Result<Answer, CheckError> {
     get_within(REQUEST_LIMIT, address, path, seen)
 }
 
-fn get_within(limit: Duration, address: SocketAddr, path: &str, seen: &mut Seen) -> Result<Answer, Problem> {
+fn get_within(
+    limit: Duration,
+    address: SocketAddr,
+    path: &str,
+    seen: &mut Observation,
+) -> Result<Answer, CheckError> {
     let config =
         Agent::config_builder().timeout_global(Some(limit)).http_status_as_error(false).max_redirects(0);
     let agent: Agent = config.build().into();
@@ -50,7 +55,7 @@ fn get_within(limit: Duration, address: SocketAddr, path: &str, seen: &mut Seen)
         }
         Err(error) => {
             seen.note(error.to_string());
-            Err(Problem::Failed(format!("GET {path}: {error}")))
+            Err(CheckError::Failed(format!("GET {path}: {error}")))
         }
     }
 }
@@ -63,7 +68,11 @@ fn beginning(answer: &Answer) -> String {
 }
 
 /// The first bytes of a stream that stays open: a request whose answer begins, and whose connection is then dropped.
-pub(crate) fn first_bytes(address: SocketAddr, path: &str, seen: &mut Seen) -> Result<String, Problem> {
+pub(crate) fn first_bytes(
+    address: SocketAddr,
+    path: &str,
+    seen: &mut Observation,
+) -> Result<String, CheckError> {
     first_bytes_within(REQUEST_LIMIT, address, path, seen)
 }
 
@@ -71,8 +80,8 @@ fn first_bytes_within(
     limit: Duration,
     address: SocketAddr,
     path: &str,
-    seen: &mut Seen,
-) -> Result<String, Problem> {
+    seen: &mut Observation,
+) -> Result<String, CheckError> {
     let deadline = Instant::now() + limit;
     let ask = || -> std::io::Result<String> {
         let mut stream = TcpStream::connect_timeout(&address, limit)?;
@@ -102,7 +111,7 @@ fn first_bytes_within(
         }
         Err(error) => {
             seen.note(error.to_string());
-            Err(Problem::Failed(format!("GET {path}: {error}")))
+            Err(CheckError::Failed(format!("GET {path}: {error}")))
         }
     }
 }
@@ -144,7 +153,7 @@ mod tests {
 
     #[test]
     fn an_error_status_is_an_answer() {
-        let mut seen = Seen::default();
+        let mut seen = Observation::default();
         let address =
             server(b"HTTP/1.1 503 Down\r\nContent-Type: text/plain\r\nContent-Length: 6\r\n\r\nkanban");
         let answer = get(address, "/healthz", &mut seen).unwrap();
@@ -154,7 +163,7 @@ mod tests {
 
     #[test]
     fn of_json_over_many_lines_more_than_the_brace_is_noted() {
-        let mut seen = Seen::default();
+        let mut seen = Observation::default();
         let json = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n{\n  \"ok\": true\n}";
         get(server(json), "/healthz", &mut seen).unwrap();
         assert_eq!(seen.answer, "200 application/json { \"ok\": true }");
@@ -164,8 +173,8 @@ mod tests {
     fn garbage_a_closed_connection_and_nobody_are_failures_that_are_noted() {
         let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
         for address in [server(b"garbage\r\n\r\n"), server(b""), closed] {
-            let mut seen = Seen::default();
-            assert!(matches!(get(address, "/", &mut seen), Err(Problem::Failed(_))));
+            let mut seen = Observation::default();
+            assert!(matches!(get(address, "/", &mut seen), Err(CheckError::Failed(_))));
             assert_eq!(seen.attempts, 1);
             assert!(!seen.answer.is_empty());
         }
@@ -193,12 +202,14 @@ mod tests {
         let limit = Duration::from_millis(300);
         for beginning in [&b""[..], b"HTTP/1.1 200 OK\r\nX-Endless: "] {
             for ask in [
-                |limit, address, seen: &mut Seen| get_within(limit, address, "/", seen).map(drop),
-                |limit, address, seen: &mut Seen| first_bytes_within(limit, address, "/", seen).map(drop),
+                |limit, address, seen: &mut Observation| get_within(limit, address, "/", seen).map(drop),
+                |limit, address, seen: &mut Observation| {
+                    first_bytes_within(limit, address, "/", seen).map(drop)
+                },
             ] {
-                let (started, mut seen) = (Instant::now(), Seen::default());
+                let (started, mut seen) = (Instant::now(), Observation::default());
                 let answer = ask(limit, tiresome(beginning), &mut seen);
-                assert!(matches!(answer, Err(Problem::Failed(_))), "{beginning:?}: {answer:?}");
+                assert!(matches!(answer, Err(CheckError::Failed(_))), "{beginning:?}: {answer:?}");
                 assert!(
                     started.elapsed() >= limit && started.elapsed() < 10 * limit,
                     "{:?}",
@@ -219,7 +230,7 @@ mod tests {
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n").unwrap();
             let _ = ended.recv();
         });
-        let text = first_bytes(address, "/events", &mut Seen::default()).unwrap();
+        let text = first_bytes(address, "/events", &mut Observation::default()).unwrap();
         assert!(text.contains("text/event-stream"), "{text}");
         drop(end);
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::DateTime;
 use quick_junit::{NonSuccessKind, Report as XmlReport, TestCase, TestCaseStatus, TestSuite, XmlString};
 
-use crate::report::{Made, Outcome, Report, Row, Run};
+use crate::report::{ArtifactChecks, CheckResult, Outcome, Report, Run};
 
 /// One document for all artifacts; a suite each, and one more where some are missing.
 pub fn junit(report: &Report) -> String {
@@ -24,7 +24,7 @@ pub fn junit(report: &Report) -> String {
     document.to_string().unwrap_or_else(|error| unreachable!("a String takes every byte: {error}"))
 }
 
-fn made(made: &Made) -> TestSuite {
+fn made(made: &ArtifactChecks) -> TestSuite {
     let mut suite = TestSuite::new(format!("made-{}", made.format));
     suite.add_test_cases(made.rows.iter().map(row));
     if !made.not_here.is_empty() {
@@ -47,7 +47,7 @@ fn suite(run: &Run) -> TestSuite {
     suite
 }
 
-fn row(row: &Row) -> TestCase {
+fn row(row: &CheckResult) -> TestCase {
     let status = match &row.outcome {
         Outcome::Passed => TestCaseStatus::success(),
         Outcome::Failed(reason) => failure(NonSuccessKind::Failure, reason),

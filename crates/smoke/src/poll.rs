@@ -13,7 +13,7 @@ const ANSWER_LIMIT: usize = 200;
 
 /// Why a check did not pass.
 #[derive(Debug)]
-pub(crate) enum Problem {
+pub(crate) enum CheckError {
     /// The guest is not as it should be.
     Failed(String),
     /// A program in the guest crashed. It is never run again: a second attempt that passes would hide the crash.
@@ -24,7 +24,7 @@ pub(crate) enum Problem {
     Interrupted,
 }
 
-impl From<rave_vm::Error> for Problem {
+impl From<rave_vm::Error> for CheckError {
     fn from(error: rave_vm::Error) -> Self {
         match error {
             rave_vm::Error::Interrupted(_) => Self::Interrupted,
@@ -37,7 +37,7 @@ impl From<rave_vm::Error> for Problem {
     }
 }
 
-impl From<rave_process::Error> for Problem {
+impl From<rave_process::Error> for CheckError {
     fn from(error: rave_process::Error) -> Self {
         match error {
             rave_process::Error::Interrupted { .. } => Self::Interrupted,
@@ -48,14 +48,14 @@ impl From<rave_process::Error> for Problem {
 
 /// What a check has seen so far.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Seen {
+pub(crate) struct Observation {
     /// How often it asked.
     pub(crate) attempts: u32,
     /// The last answer, shortened.
     pub(crate) answer: String,
 }
 
-impl Seen {
+impl Observation {
     /// Notes one answer: its first line that says anything.
     pub(crate) fn note(&mut self, answer: impl AsRef<str>) {
         self.attempts += 1;
@@ -74,26 +74,26 @@ impl Seen {
 pub(crate) fn until<C, T>(
     context: &mut C,
     limit: Duration,
-    seen: &mut Seen,
+    seen: &mut Observation,
     alive: fn(&mut C) -> Result<(), String>,
-    mut ask: impl FnMut(&mut C, &mut Seen) -> Result<T, Problem>,
-) -> Result<T, Problem> {
+    mut ask: impl FnMut(&mut C, &mut Observation) -> Result<T, CheckError>,
+) -> Result<T, CheckError> {
     let started = Instant::now();
     let mut pause = FIRST_PAUSE;
     loop {
         let answer = ask(context, seen);
-        if let (Err(Problem::Failed(reason)), Err(gone)) = (&answer, alive(context)) {
-            return Err(Problem::Failed(format!("{gone}\n{reason}")));
+        if let (Err(CheckError::Failed(reason)), Err(gone)) = (&answer, alive(context)) {
+            return Err(CheckError::Failed(format!("{gone}\n{reason}")));
         }
         match answer {
-            Err(Problem::Failed(reason)) if started.elapsed() + pause >= limit => {
+            Err(CheckError::Failed(reason)) if started.elapsed() + pause >= limit => {
                 let seconds = limit.as_secs_f64();
-                return Err(Problem::Failed(format!(
+                return Err(CheckError::Failed(format!(
                     "{reason} (asked {} times in {seconds:.0} s)",
                     seen.attempts
                 )));
             }
-            Err(Problem::Failed(_)) => interrupt::pause(pause).map_err(|_| Problem::Interrupted)?,
+            Err(CheckError::Failed(_)) => interrupt::pause(pause).map_err(|_| CheckError::Interrupted)?,
             other => return other,
         }
         pause = (pause * 3 / 2).min(LONGEST_PAUSE);
@@ -101,8 +101,8 @@ pub(crate) fn until<C, T>(
 }
 
 /// Fails with a reason unless the condition holds.
-pub(crate) fn ensure(holds: bool, reason: impl FnOnce() -> String) -> Result<(), Problem> {
-    if holds { Ok(()) } else { Err(Problem::Failed(reason())) }
+pub(crate) fn ensure(holds: bool, reason: impl FnOnce() -> String) -> Result<(), CheckError> {
+    if holds { Ok(()) } else { Err(CheckError::Failed(reason())) }
 }
 
 #[cfg(test)]
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn it_asks_again_until_the_answer_is_right() {
-        let mut seen = Seen::default();
+        let mut seen = Observation::default();
         let value = until(
             &mut (),
             Duration::from_secs(5),
@@ -119,22 +119,22 @@ mod tests {
             |()| Ok(()),
             |(), seen| {
                 seen.note(format!("answer {}", seen.attempts));
-                if seen.attempts < 3 { Err(Problem::Failed("not yet".into())) } else { Ok(seen.attempts) }
+                if seen.attempts < 3 { Err(CheckError::Failed("not yet".into())) } else { Ok(seen.attempts) }
             },
         );
         assert_eq!(value.unwrap(), 3);
-        assert_eq!(seen, Seen { attempts: 3, answer: "answer 2".into() });
+        assert_eq!(seen, Observation { attempts: 3, answer: "answer 2".into() });
     }
 
     #[test]
     fn the_last_reason_is_kept_when_time_is_over_and_other_problems_end_at_once() {
-        let mut seen = Seen::default();
-        let fail = |(): &mut (), seen: &mut Seen| -> Result<(), Problem> {
+        let mut seen = Observation::default();
+        let fail = |(): &mut (), seen: &mut Observation| -> Result<(), CheckError> {
             seen.note("no");
-            Err(Problem::Failed("still down".into()))
+            Err(CheckError::Failed("still down".into()))
         };
         let wait = until(&mut (), Duration::from_millis(250), &mut seen, |()| Ok(()), fail);
-        let Err(Problem::Failed(reason)) = wait else { panic!() };
+        let Err(CheckError::Failed(reason)) = wait else { panic!() };
         assert!(reason.starts_with("still down (asked "), "{reason}");
         let mut asked = 0;
         let broken = until(
@@ -142,12 +142,12 @@ mod tests {
             Duration::from_secs(5),
             &mut seen,
             |()| Ok(()),
-            |(), _| -> Result<(), Problem> {
+            |(), _| -> Result<(), CheckError> {
                 asked += 1;
-                Err(Problem::CouldNotRun("no ssh".into()))
+                Err(CheckError::CouldNotRun("no ssh".into()))
             },
         );
-        assert!(matches!(broken, Err(Problem::CouldNotRun(_))));
+        assert!(matches!(broken, Err(CheckError::CouldNotRun(_))));
         assert_eq!(asked, 1);
     }
 
@@ -157,14 +157,14 @@ mod tests {
         let crash = until(
             &mut (),
             Duration::from_secs(60),
-            &mut Seen::default(),
+            &mut Observation::default(),
             |()| Ok(()),
-            |(), _| -> Result<(), Problem> {
+            |(), _| -> Result<(), CheckError> {
                 asked += 1;
-                Err(Problem::Crashed("`node --version` failed (killed by SIGILL)".into()))
+                Err(CheckError::Crashed("`node --version` failed (killed by SIGILL)".into()))
             },
         );
-        assert!(matches!(crash, Err(Problem::Crashed(_))), "{crash:?}");
+        assert!(matches!(crash, Err(CheckError::Crashed(_))), "{crash:?}");
         assert_eq!(asked, 1);
     }
 
@@ -179,18 +179,18 @@ mod tests {
         let wait = until(
             &mut answers_left,
             Duration::from_secs(60),
-            &mut Seen::default(),
+            &mut Observation::default(),
             alive,
-            |_, _| -> Result<(), _> { Err(Problem::Failed("connection refused".into())) },
+            |_, _| -> Result<(), _> { Err(CheckError::Failed("connection refused".into())) },
         );
-        let Err(Problem::Failed(reason)) = wait else { panic!("{wait:?}") };
+        let Err(CheckError::Failed(reason)) = wait else { panic!("{wait:?}") };
         assert_eq!(reason, "QEMU ended: killed by SIGKILL\nconnection refused");
         assert!(started.elapsed() < Duration::from_secs(10));
     }
 
     #[test]
     fn answers_are_one_short_line() {
-        let mut seen = Seen::default();
+        let mut seen = Observation::default();
         seen.note(format!("\n  {}\nsecond", "ä".repeat(150)));
         assert_eq!(seen.answer, format!("{}…", "ä".repeat(100)));
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::checks::{desktop, features, life, login, system, tools, web};
 use crate::guest::Guest;
-use crate::poll::{Problem, Seen};
+use crate::poll::{CheckError, Observation};
 
 /// What a check looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,14 +65,14 @@ pub struct Check {
     pub feature: Option<&'static str>,
     /// Where it applies.
     pub place: Place,
-    pub(crate) run: fn(&mut Guest, &mut Seen) -> Result<(), Problem>,
+    pub(crate) run: fn(&mut Guest, &mut Observation) -> Result<(), CheckError>,
 }
 
 const fn check(
     group: Group,
     name: &'static str,
     title: &'static str,
-    run: fn(&mut Guest, &mut Seen) -> Result<(), Problem>,
+    run: fn(&mut Guest, &mut Observation) -> Result<(), CheckError>,
 ) -> Check {
     Check { name, title, group, feature: None, place: Place::Anywhere, run }
 }

@@ -1,12 +1,12 @@
 //! What came of a call of `smoke`, as data: `--json` prints it, `report.json` holds it, and the table, `JUnit` and the
 //! page are made of it. `docs/smoke-report.schema.json` describes its JSON.
 
-mod album;
 mod folder;
 mod page;
 mod run;
 #[cfg(test)]
 pub(crate) mod samples;
+mod screenshots;
 
 use std::time::{Duration, SystemTime};
 
@@ -14,12 +14,13 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use crate::junit::junit;
-pub use album::Album;
 pub use folder::{PAGE, WriteError, write, write_pictures};
 pub use page::{Material, page};
 pub use run::{
-    Boot, BootFailure, BootTimes, Made, Moment, Outcome, Row, Run, Screenshot, SerialLog, StageTime, Subject,
+    ArtifactChecks, Boot, BootFailure, BootTimes, CheckResult, Outcome, Run, Screenshot, ScreenshotTrigger,
+    SerialLog, StageTime, Subject,
 };
+pub use screenshots::Screenshots;
 
 /// The version of the JSON's shape.
 pub const SCHEMA: u32 = 3;
@@ -42,7 +43,7 @@ pub struct Report {
     /// Where it ran.
     pub host: Host,
     /// What the host says of the artifacts' files; none where `--only` asked for checks of the guest.
-    pub made: Vec<Made>,
+    pub made: Vec<ArtifactChecks>,
     /// Every row of the matrix that was booted, in order.
     pub runs: Vec<Run>,
     /// Why not every chosen artifact has its run.
@@ -94,11 +95,11 @@ impl Report {
         host: Host,
         started: SystemTime,
         elapsed: Duration,
-        made: Vec<Made>,
+        made: Vec<ArtifactChecks>,
         runs: Vec<Run>,
         incomplete: Option<String>,
     ) -> Self {
-        let counts = made.iter().map(Made::counts).chain(runs.iter().map(Run::counts));
+        let counts = made.iter().map(ArtifactChecks::counts).chain(runs.iter().map(Run::counts));
         let counts = counts.fold(Counts::default(), |total, counts| total + counts);
         let verdict = if counts.failed > 0 {
             Verdict::Failed

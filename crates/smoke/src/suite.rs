@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use rave_process::progress::{Event, Sink, Unit};
 
 use crate::guest::Guest;
-use crate::poll::{Problem, Seen};
+use crate::poll::{CheckError, Observation};
 use crate::registry::{Check, Group};
-use crate::report::{Album, Moment, Outcome, Row};
+use crate::report::{CheckResult, Outcome, ScreenshotTrigger, Screenshots};
 
 /// How long a killed QEMU may take to be seen as ended: the system takes its memory back first.
 const LAST_BREATH: Duration = Duration::from_secs(1);
@@ -17,7 +17,7 @@ const STAGE: &str = "checks";
 
 /// Runs the checks in order, each to a row. One that fails does not stop the others; after an interrupt, or once the
 /// machine has ended, those that are left are not run.
-pub fn run(checks: &[Check], guest: &mut Guest, sink: Sink<'_>) -> Vec<Row> {
+pub fn run(checks: &[Check], guest: &mut Guest, sink: Sink<'_>) -> Vec<CheckResult> {
     told(checks, sink, &mut |step| match step {
         Step::Check(check) => Some(run_one(check, guest)),
         Step::Picture(_) => None,
@@ -25,13 +25,18 @@ pub fn run(checks: &[Check], guest: &mut Guest, sink: Sink<'_>) -> Vec<Row> {
 }
 
 /// The same, with pictures of the screen: at once when a check fails, and before the first that disturbs the guest.
-pub fn run_with_pictures(checks: &[Check], guest: &mut Guest, album: &mut Album, sink: Sink<'_>) -> Vec<Row> {
+pub fn run_with_pictures(
+    checks: &[Check],
+    guest: &mut Guest,
+    screenshots: &mut Screenshots,
+    sink: Sink<'_>,
+) -> Vec<CheckResult> {
     told(checks, sink, &mut |step| match step {
         Step::Check(check) => Some(run_one(check, guest)),
         Step::Picture(moment) => {
             // Who interrupts does not wait for a picture.
             if rave_process::interrupt::requested().is_none() {
-                album.take(guest.instance.as_mut(), moment);
+                screenshots.take(guest.instance.as_mut(), moment);
             }
             None
         }
@@ -41,11 +46,15 @@ pub fn run_with_pictures(checks: &[Check], guest: &mut Guest, album: &mut Album,
 /// What is done next.
 enum Step<'a> {
     Check(&'a Check),
-    Picture(Moment),
+    Picture(ScreenshotTrigger),
 }
 
 /// Takes the steps in order and tells how far they are; the rows that they gave.
-fn told(checks: &[Check], sink: Sink<'_>, take: &mut dyn FnMut(Step<'_>) -> Option<Row>) -> Vec<Row> {
+fn told(
+    checks: &[Check],
+    sink: Sink<'_>,
+    take: &mut dyn FnMut(Step<'_>) -> Option<CheckResult>,
+) -> Vec<CheckResult> {
     let started = Instant::now();
     sink(Event::StageStarted { stage: STAGE });
     let total = Some(checks.len() as u64);
@@ -53,11 +62,11 @@ fn told(checks: &[Check], sink: Sink<'_>, take: &mut dyn FnMut(Step<'_>) -> Opti
     let only_look = checks.iter().take_while(|check| check.group != Group::Life).count();
     for (index, check) in checks.iter().enumerate() {
         if index == only_look {
-            take(Step::Picture(Moment::Looked));
+            take(Step::Picture(ScreenshotTrigger::Looked));
         }
         let Some(row) = take(Step::Check(check)) else { continue };
         if let Outcome::Failed(reason) | Outcome::Error(reason) = &row.outcome {
-            take(Step::Picture(Moment::CheckFailed(row.name.clone())));
+            take(Step::Picture(ScreenshotTrigger::CheckFailed(row.name.clone())));
             // The table, with all of the reason, comes minutes later.
             let headline = reason.lines().next().unwrap_or_default();
             sink(Event::Warning { text: &format!("{}: {headline}", row.name) });
@@ -67,7 +76,7 @@ fn told(checks: &[Check], sink: Sink<'_>, take: &mut dyn FnMut(Step<'_>) -> Opti
         sink(Event::StageProgress { stage: STAGE, done: rows.len() as u64, total, unit: Unit::Checks });
     }
     if only_look == checks.len() {
-        take(Step::Picture(Moment::Looked));
+        take(Step::Picture(ScreenshotTrigger::Looked));
     }
     let outcome = rave_process::progress::Outcome::Built;
     sink(Event::StageFinished { stage: STAGE, elapsed: started.elapsed(), outcome });
@@ -75,28 +84,28 @@ fn told(checks: &[Check], sink: Sink<'_>, take: &mut dyn FnMut(Step<'_>) -> Opti
 }
 
 /// The rows of a guest that did not become ready.
-pub fn not_run(checks: &[Check], reason: &str) -> Vec<Row> {
+pub fn not_run(checks: &[Check], reason: &str) -> Vec<CheckResult> {
     let outcome = || Outcome::NotRun(reason.to_owned());
-    checks.iter().map(|check| Row::new(check, outcome(), Duration::ZERO)).collect()
+    checks.iter().map(|check| CheckResult::new(check, outcome(), Duration::ZERO)).collect()
 }
 
-fn run_one(check: &Check, guest: &mut Guest) -> Row {
+fn run_one(check: &Check, guest: &mut Guest) -> CheckResult {
     let started = Instant::now();
-    let mut seen = Seen::default();
+    let mut seen = Observation::default();
     let ready = rave_process::interrupt::check().map_err(|interrupted| interrupted.to_string());
     let outcome = match ready.and_then(|()| guest.alive()) {
         Err(reason) => Outcome::NotRun(reason),
         Ok(()) => match (check.run)(guest, &mut seen) {
             Ok(()) => Outcome::Passed,
-            Err(Problem::Failed(reason) | Problem::Crashed(reason)) => {
+            Err(CheckError::Failed(reason) | CheckError::Crashed(reason)) => {
                 Outcome::Failed(with_its_cause(reason, guest))
             }
-            Err(Problem::CouldNotRun(reason)) => Outcome::Error(reason),
-            Err(Problem::Interrupted) => Outcome::NotRun("interrupted".into()),
+            Err(CheckError::CouldNotRun(reason)) => Outcome::Error(reason),
+            Err(CheckError::Interrupted) => Outcome::NotRun("interrupted".into()),
         },
     };
-    let row = Row::new(check, outcome, started.elapsed());
-    Row { attempts: seen.attempts, last_answer: seen.answer, ..row }
+    let row = CheckResult::new(check, outcome, started.elapsed());
+    CheckResult { attempts: seen.attempts, last_answer: seen.answer, ..row }
 }
 
 /// A connection that breaks says little: where QEMU has ended, that is why.
@@ -134,7 +143,7 @@ mod tests {
                 steps.push(check.name.to_owned());
                 let fails = failing.contains(&check.name);
                 let outcome = if fails { Outcome::Failed("down".into()) } else { Outcome::Passed };
-                Some(Row::new(check, outcome, Duration::ZERO))
+                Some(CheckResult::new(check, outcome, Duration::ZERO))
             }
             Step::Picture(moment) => {
                 steps.push(format!("picture {moment}"));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rave_smoke::report::{Outcome, Row};
+use rave_smoke::report::{CheckResult, Outcome};
 use rave_smoke::{Guest, registry, suite};
 
 use crate::fixture::{Fixture, said};
@@ -13,20 +13,20 @@ const BREAK: &str = "sudo -n systemctl stop vibe-kanban && sudo -n rm /usr/bin/w
     sudo -n touch -d 2020-01-01 /etc/ssh/ssh_host_ed25519_key && \
     { sudo -n systemd-run --wait --quiet --unit=broken false || true; }";
 
-pub(crate) fn run(guest: &mut Guest, names: &[&str]) -> Vec<Row> {
+pub(crate) fn run(guest: &mut Guest, names: &[&str]) -> Vec<CheckResult> {
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
     let features = ["desktop".to_owned()].into();
     suite::run(&registry::select(&names, &[], &features).unwrap(), guest, &|_| ())
 }
 
 /// The reasons of those that failed, each with its check.
-fn failed(rows: &[Row]) -> Vec<(&str, &str)> {
+fn failed(rows: &[CheckResult]) -> Vec<(&str, &str)> {
     let failed = rows.iter().filter(|row| row.outcome.is_failure());
     failed.map(|row| (row.name.as_str(), row.outcome.reason().unwrap_or_default())).collect()
 }
 
 #[track_caller]
-pub(crate) fn expect(rows: &[Row], expected: &[(&str, &str)]) {
+pub(crate) fn expect(rows: &[CheckResult], expected: &[(&str, &str)]) {
     let found = failed(rows);
     let names = |pairs: &[(&str, &str)]| pairs.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>();
     assert_eq!(names(&found), names(expected), "{rows:#?}");

@@ -1,14 +1,14 @@
 //! `cargo xtask smoke`: builds what is missing, boots each artifact on the rows of the matrix and runs the checks on it.
 
+mod artifact_checks;
 mod files;
 mod install;
 mod jobs;
-mod made;
+mod row_output;
 mod rows;
 mod scratch;
 mod session;
 mod show;
-mod voice;
 
 use std::collections::BTreeSet;
 use std::env::consts::{ARCH, OS};
@@ -18,7 +18,7 @@ use std::time::{Instant, SystemTime};
 use rave_process::interrupt;
 use rave_smoke::matrix::MatrixRow;
 use rave_smoke::registry::{self, Check, SelectError};
-use rave_smoke::report::{self, Host, Made, Report};
+use rave_smoke::report::{self, ArtifactChecks, Host, Report};
 use rave_spec::Feature;
 use rave_vm::accel::ProbeResult;
 use rave_vm::machine::Arch;
@@ -34,7 +34,7 @@ use crate::host;
 use crate::settings::Settings;
 use crate::ui::Ui;
 use files::Files;
-use session::{Session, Subjected};
+use session::{Job, Session};
 
 /// Runs the command.
 pub fn run(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
@@ -50,7 +50,7 @@ pub fn run(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
     let checks = chosen(args, &features)?;
     let rows = rows::chosen(args, settings)?;
     refuse_empty(&rows, &checks)?;
-    let jobs = side_by_side(args, settings, rows.len())?;
+    let at_once = side_by_side(args, settings, rows.len())?;
     let files = Files::new(args, settings)?;
     let formats = rows::formats(&rows);
     build::tell_base(settings, ui);
@@ -69,28 +69,28 @@ pub fn run(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
         qemu: &qemu,
         probe: &probe,
         files: &files,
-        is_crowd: jobs > 1,
+        is_crowd: at_once > 1,
     };
     // All of them before the first boot: a damaged one should not cost the minutes that the others take.
     let artifacts =
         formats.iter().map(|format| session.artifact(*format)).collect::<anyhow::Result<Vec<_>>>()?;
     let (started, clock) = (SystemTime::now(), Instant::now());
-    let made: Vec<Made> = if args.only.is_empty() {
-        artifacts.iter().map(|(artifact, _)| made::look(artifact, settings, ui)).collect()
+    let made: Vec<ArtifactChecks> = if args.only.is_empty() {
+        artifacts.iter().map(|(artifact, _)| artifact_checks::look(artifact, settings, ui)).collect()
     } else {
         Vec::new()
     };
-    let subjects: Vec<Subjected<'_>> = rows
+    let jobs: Vec<Job<'_>> = rows
         .iter()
         .flat_map(|row| {
             let of_row = artifacts.iter().filter(|(artifact, _)| artifact.format == row.format);
-            of_row.map(|(artifact, path)| Subjected { row: *row, artifact, path: path.clone() })
+            of_row.map(|(artifact, path)| Job { row: *row, artifact, path: path.clone() })
         })
         .collect();
-    let (runs, end) = jobs::side_by_side(jobs, &subjects, |subject| session.smoke(subject));
+    let (runs, end) = jobs::side_by_side(at_once, &jobs, |job| session.smoke(job));
     let incomplete = match &end {
         Err(error) => Some(error.to_string()),
-        Ok(()) => (runs.len() < subjects.len()).then(|| "interrupted".to_owned()),
+        Ok(()) => (runs.len() < jobs.len()).then(|| "interrupted".to_owned()),
     };
     let report = Report::new(host(&qemu, &probe), started, clock.elapsed(), made, runs, incomplete);
     // What was found out is told, whatever came after it.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use camino::Utf8PathBuf;
 
 use crate::guest::Guest;
-use crate::poll::{Problem, Seen, ensure};
+use crate::poll::{CheckError, Observation, ensure};
 use crate::screen::Screen;
 
 /// What the panel and launchers are laid out for, pixels.
@@ -21,7 +21,7 @@ const STILL: Duration = Duration::from_secs(12);
 const WINDOWS: &str = "for id in $(xprop -root _NET_CLIENT_LIST | grep -o '0x[0-9a-f]*'); do \
      xprop -id $id -notype WM_CLASS _NET_WM_WINDOW_TYPE _NET_WM_NAME; done";
 
-pub(crate) fn session(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn session(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let limit = guest.limits.boot;
     let script = "pgrep -u \"$USER\" -x xfce4-session >/dev/null || { echo no xfce4-session; exit 1; }; \
                   pgrep -u \"$USER\" -x xfce4-panel >/dev/null || { echo no xfce4-panel; exit 1; }; \
@@ -31,7 +31,7 @@ pub(crate) fn session(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem>
 }
 
 /// What the hypervisor sees, not what the guest says.
-pub(crate) fn painted(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn painted(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let limit = guest.limits.boot;
     guest.until_within(limit, seen, |guest, seen| {
         let screen = look(guest)?;
@@ -47,20 +47,20 @@ pub(crate) fn painted(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem>
     })
 }
 
-fn look(guest: &mut Guest) -> Result<Screen, Problem> {
+fn look(guest: &mut Guest) -> Result<Screen, CheckError> {
     let picture = picture(guest)?;
-    Screen::read(&picture).map_err(|error| Problem::CouldNotRun(error.to_string()))
+    Screen::read(&picture).map_err(|error| CheckError::CouldNotRun(error.to_string()))
 }
 
-fn picture(guest: &mut Guest) -> Result<Utf8PathBuf, Problem> {
+fn picture(guest: &mut Guest) -> Result<Utf8PathBuf, CheckError> {
     let path = guest.folder.join("screen.png");
     let instance = guest.instance.as_mut();
-    let instance = instance.ok_or_else(|| Problem::CouldNotRun("the machine has ended".into()))?;
+    let instance = instance.ok_or_else(|| CheckError::CouldNotRun("the machine has ended".into()))?;
     instance.screenshot(&path)?;
     Ok(path)
 }
 
-pub(crate) fn screen_size(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn screen_size(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let said = guest.succeed("xwininfo -root -stats | grep -- -geometry", seen)?;
     let (width, height) = SIZE;
     ensure(said.contains(&format!("{width}x{height}")), || format!("the screen has {said}"))?;
@@ -71,7 +71,7 @@ pub(crate) fn screen_size(guest: &mut Guest, seen: &mut Seen) -> Result<(), Prob
 }
 
 /// No window but the desktop's own, and no program that died on a signal.
-pub(crate) fn no_dialogs(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn no_dialogs(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let windows = guest.succeed(WINDOWS, seen)?;
     let dialogs: Vec<&str> = names_of(&windows, "_NET_WM_WINDOW_TYPE_DIALOG");
     ensure(dialogs.is_empty(), || format!("a dialog is open: {}", dialogs.join(", ")))?;
@@ -91,7 +91,7 @@ fn names_of<'t>(windows: &'t str, kind: &str) -> Vec<&'t str> {
     of_kind.filter_map(|window| name(&window)).map(|name| name.trim_matches('"')).collect()
 }
 
-pub(crate) fn launchers(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn launchers(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let script = "cd ~/Desktop && for file in rave-kanban rave-router rave-status; do \
                   test -x $file.desktop || { echo $file is not executable; exit 1; }; \
                   test -e /usr/share/applications/$file.desktop || { echo $file is not in the menu; exit 1; }; \
@@ -103,7 +103,7 @@ pub(crate) fn launchers(guest: &mut Guest, seen: &mut Seen) -> Result<(), Proble
     ensure(urls.lines().count() == 3, || format!("not three pages: {urls}"))
 }
 
-pub(crate) fn no_locker(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn no_locker(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let script = "xset q | grep -A 1 'Screen Saver' -A 2; \
                   pgrep -l 'light-locker|xfce4-screensav|xscreensaver|xfce4-power-man'; true";
     let said = guest.succeed(script, seen)?;
@@ -114,7 +114,7 @@ pub(crate) fn no_locker(guest: &mut Guest, seen: &mut Seen) -> Result<(), Proble
     })
 }
 
-pub(crate) fn network_applet(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn network_applet(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let script = "pgrep -u \"$USER\" -x nm-applet >/dev/null || { echo no nm-applet; exit 1; }; \
                   nmcli --terse --fields DEVICE,TYPE,STATE device | grep ':ethernet:connected$' || \
                   { nmcli --terse --fields DEVICE,TYPE,STATE device; exit 1; }";
@@ -122,14 +122,14 @@ pub(crate) fn network_applet(guest: &mut Guest, seen: &mut Seen) -> Result<(), P
 }
 
 /// Started without an address: its home page must be the gateway. It stays open, for the picture.
-pub(crate) fn browser(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn browser(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let title = "curl --silent --fail http://localhost:$(sed -n 's/.*\"gateway\": \\([0-9]*\\).*/\\1/p' /etc/rave/guest.json)/ \
                  | grep -o '<title>[^<]*' | head -n 1 | cut -c 8-";
     let title = guest.succeed(title, seen)?;
     ensure(!title.is_empty(), || "the gateway's page has no title".into())?;
     guest.succeed("setsid --fork x-www-browser >/dev/null 2>&1 </dev/null", seen)?;
     let expected = format!("{title} - Chromium");
-    let is_open = |guest: &mut Guest, seen: &mut Seen| {
+    let is_open = |guest: &mut Guest, seen: &mut Observation| {
         let windows = guest.succeed(WINDOWS, seen)?;
         let names = names_of(&windows, "_NET_WM_WINDOW_TYPE_NORMAL");
         seen.note(names.join(", "));
@@ -145,25 +145,26 @@ pub(crate) fn browser(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem>
 }
 
 /// Waits until the page is drawn, so that the picture shows it; a page that goes on to move is no failure.
-fn settle(guest: &mut Guest) -> Result<(), Problem> {
+fn settle(guest: &mut Guest) -> Result<(), CheckError> {
     let (mut before, mut since) = (Vec::new(), Instant::now());
-    let outcome = guest.until_within(SETTLE, &mut Seen::default(), |guest, _| {
+    let outcome = guest.until_within(SETTLE, &mut Observation::default(), |guest, _| {
         let path = picture(guest)?;
-        let now = std::fs::read(&path).map_err(|error| Problem::CouldNotRun(format!("{path}: {error}")))?;
+        let now =
+            std::fs::read(&path).map_err(|error| CheckError::CouldNotRun(format!("{path}: {error}")))?;
         if now != before {
             (before, since) = (now, Instant::now());
         }
         ensure(since.elapsed() >= STILL, || "the screen still changes".into())
     });
     match outcome {
-        Err(Problem::Failed(_)) | Ok(()) => Ok(()),
+        Err(CheckError::Failed(_)) | Ok(()) => Ok(()),
         Err(problem) => Err(problem),
     }
 }
 
 /// Every page's process is confined: seccomp filters its system calls (`proc_pid_status(5)`, `Seccomp: 2`) and it lives in
 /// a process namespace of its own (`NSpid` with more than one number).
-pub(crate) fn browser_sandbox(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn browser_sandbox(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let script = "pids=$(pgrep -u \"$USER\" -f -- '[-]-type=renderer'); test -n \"$pids\" || { echo no page is open; exit 1; }; \
                   for pid in $pids; do awk '/^(Seccomp|NSpid):/ { printf \"%s %s \", $1, NF == 2 ? $2 : NF - 1 \" levels\" } END { print \"\" }' \
                   /proc/$pid/status; done; ! pgrep -f -- '[-]-no-sandbox'";

@@ -7,9 +7,9 @@ use crate::checks::web::{describe, json};
 use crate::disk_state;
 use crate::guest::Guest;
 use crate::http;
-use crate::poll::{Problem, Seen, ensure};
+use crate::poll::{CheckError, Observation, ensure};
 
-pub(crate) fn stopped_service_told(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn stopped_service_told(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     guest.succeed("sudo -n systemctl stop vibe-kanban", seen)?;
     let told = is_told(guest, seen);
     let answer = seen.answer.clone();
@@ -29,7 +29,7 @@ pub(crate) fn stopped_service_told(guest: &mut Guest, seen: &mut Seen) -> Result
     Ok(())
 }
 
-fn is_told(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+fn is_told(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let gateway = guest.address("gateway")?;
     guest.until(seen, |_, seen| {
         let answer = http::get(gateway, "/healthz", seen)?;
@@ -57,11 +57,11 @@ fn is_told(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
     })
 }
 
-fn health(guest: &Guest, seen: &mut Seen) -> Result<Health, Problem> {
+fn health(guest: &Guest, seen: &mut Observation) -> Result<Health, CheckError> {
     json(&http::get(guest.address("gateway")?, "/healthz", seen)?)
 }
 
-pub(crate) fn reboot(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn reboot(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let (ssh, limit) = (guest.ssh.clone(), guest.limits.boot);
     let ready = guest.instance()?.reboot(&ssh, limit, &mut |_| ())?;
     seen.note(format!("ready {:.1} s after it was asked for", ready.timeline.ready.as_secs_f64()));
@@ -71,16 +71,16 @@ pub(crate) fn reboot(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> 
     })?;
     guest.expected.boot_id = ready.boot_id;
     // The pinned keys still let us in.
-    guest.succeed("true", &mut Seen::default()).map(drop)
+    guest.succeed("true", &mut Observation::default()).map(drop)
 }
 
-pub(crate) fn clean_shutdown(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn clean_shutdown(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let instance =
-        guest.instance.take().ok_or_else(|| Problem::CouldNotRun("the machine has ended".into()))?;
+        guest.instance.take().ok_or_else(|| CheckError::CouldNotRun("the machine has ended".into()))?;
     let how = instance.shutdown(guest.limits.shutdown)?;
     seen.note(format!("{how:?}"));
     let Shutdown::PoweredOff { after } = how else {
-        return Err(Problem::Failed(format!("the guest did not power itself off: {how:?}")));
+        return Err(CheckError::Failed(format!("the guest did not power itself off: {how:?}")));
     };
     let found = disk_state::check(&guest.disk, &guest.folder)?;
     seen.note(format!("off after {:.1} s; {}", after.as_secs_f64(), found.summary));

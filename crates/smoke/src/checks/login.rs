@@ -3,21 +3,21 @@
 use rave_vm::ssh::PasswordLogin;
 
 use crate::guest::Guest;
-use crate::poll::{Problem, Seen, ensure};
+use crate::poll::{CheckError, Observation, ensure};
 
-pub(crate) fn by_key(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn by_key(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let name = guest.succeed("id -un", seen)?;
     ensure(name == guest.expected.user, || format!("logged in as {name}, not {}", guest.expected.user))
 }
 
-pub(crate) fn by_password(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn by_password(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let expected = &guest.expected;
     let answer = guest.ssh.password_login(&expected.password, &guest.folder, guest.limits.answer)?;
     seen.note(describe(&answer));
     match (expected.hardened, &answer) {
         (false, PasswordLogin::Accepted) | (true, PasswordLogin::Refused { .. }) => {}
-        (false, _) => return Err(Problem::Failed("the profile's password does not log in".into())),
-        (true, _) => return Err(Problem::Failed("a hardened guest takes passwords".into())),
+        (false, _) => return Err(CheckError::Failed("the profile's password does not log in".into())),
+        (true, _) => return Err(CheckError::Failed("a hardened guest takes passwords".into())),
     }
     if expected.hardened {
         return Ok(());
@@ -26,10 +26,10 @@ pub(crate) fn by_password(guest: &mut Guest, seen: &mut Seen) -> Result<(), Prob
     ensure(wrong != PasswordLogin::Accepted, || "any password logs in".into())
 }
 
-pub(crate) fn root_refused(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn root_refused(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let root = guest.ssh.as_user("root");
     match root.exec("true", guest.limits.answer) {
-        Ok(_) => return Err(Problem::Failed("root logs in by the user's key".into())),
+        Ok(_) => return Err(CheckError::Failed("root logs in by the user's key".into())),
         Err(rave_vm::Error::Ssh { tail, .. }) => {
             let text = tail.join(" ");
             seen.note(&text);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::guest::Guest;
-use crate::poll::{Problem, Seen, ensure};
+use crate::poll::{CheckError, Observation, ensure};
 
 /// The chain: each unit with those that must be up before it starts.
 const CHAIN: &[(&str, &[&str])] = &[
@@ -28,7 +28,7 @@ struct Unit {
     done: u64,
 }
 
-pub(crate) fn unit_chain(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn unit_chain(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let names: Vec<&str> = CHAIN.iter().map(|(name, _)| *name).collect();
     let properties = "Id,ActiveState,InactiveExitTimestampMonotonic,ActiveEnterTimestampMonotonic";
     let text = guest.succeed(&format!("systemctl show --property {properties} {}", names.join(" ")), seen)?;
@@ -53,11 +53,11 @@ fn parse(text: &str) -> BTreeMap<String, Unit> {
 }
 
 /// Fails unless every unit is active and started after those before it were done; else says when each was.
-fn order(units: &BTreeMap<String, Unit>) -> Result<String, Problem> {
+fn order(units: &BTreeMap<String, Unit>) -> Result<String, CheckError> {
     let mut story = Vec::new();
     for (name, before) in CHAIN {
         let unit = units.get(*name).filter(|unit| unit.active);
-        let unit = unit.ok_or_else(|| Problem::Failed(format!("{name} is not active")))?;
+        let unit = unit.ok_or_else(|| CheckError::Failed(format!("{name} is not active")))?;
         for earlier in *before {
             let done = units.get(*earlier).map(|unit| unit.done).unwrap_or_default();
             ensure(unit.started >= done, || {
@@ -75,7 +75,7 @@ fn seconds(microseconds: u64) -> f64 {
 }
 
 /// A unit that is still starting is waited for; one that failed is not.
-pub(crate) fn no_failed_units(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn no_failed_units(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     guest.until(seen, |guest, seen| {
         let state = guest.run("systemctl is-system-running", seen)?.text();
         ensure(state != "starting" && state != "initializing", || format!("the system is still {state}"))
@@ -85,7 +85,7 @@ pub(crate) fn no_failed_units(guest: &mut Guest, seen: &mut Seen) -> Result<(), 
     ensure(failed.is_empty(), || format!("failed: {failed}"))
 }
 
-pub(crate) fn sudo(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn sudo(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let id = guest.succeed("sudo -n id -u", seen)?;
     ensure(id == "0", || format!("sudo gives the user id {id}"))
 }
@@ -93,27 +93,27 @@ pub(crate) fn sudo(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
 /// How long reading a whole medium may take: a gigabyte through an emulated processor's SHA-256.
 const MEDIUM: Duration = Duration::from_secs(600);
 
-pub(crate) fn medium_whole(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn medium_whole(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let output = guest.run_within("sudo -n /usr/lib/rave/rave-guest install --check", MEDIUM, seen)?;
     seen.note(output.text().lines().last().unwrap_or_default());
     ensure(output.success(), || output.stderr.join("\n"))
 }
 
-pub(crate) fn root_grown(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn root_grown(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let text = guest.succeed("df --block-size=1M --output=size / | tail -n 1", seen)?;
-    let size: f64 = text.trim().parse().map_err(|_| Problem::Failed(format!("df printed {text:?}")))?;
+    let size: f64 = text.trim().parse().map_err(|_| CheckError::Failed(format!("df printed {text:?}")))?;
     #[expect(clippy::cast_precision_loss, reason = "a disk's MiB stay far below 2^52")]
     let disk = guest.expected.disk_mib as f64;
     ensure(size >= disk * GROWN_SHARE, || format!("the file system has {size} MiB of a disk of {disk} MiB"))
 }
 
 /// Keys from an image would be as old as the image.
-pub(crate) fn host_keys_fresh(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn host_keys_fresh(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let script = "awk '$1 == \"btime\" { print $2 }' /proc/stat; stat --format=%Y /etc/ssh/ssh_host_*_key";
     let text = guest.succeed(script, seen)?;
     let times: Vec<i64> = text.lines().filter_map(|line| line.trim().parse().ok()).collect();
     let [booted, keys @ ..] = times.as_slice() else {
-        return Err(Problem::Failed(format!("no times: {text:?}")));
+        return Err(CheckError::Failed(format!("no times: {text:?}")));
     };
     seen.answer = format!(
         "{} keys, the oldest {} s after the boot",
@@ -160,7 +160,7 @@ ActiveEnterTimestampMonotonic=24558753
 
     fn refused(shown: &str) -> String {
         match order(&parse(shown)) {
-            Err(Problem::Failed(reason)) => reason,
+            Err(CheckError::Failed(reason)) => reason,
             other => panic!("{other:?}"),
         }
     }

@@ -1,12 +1,12 @@
 //! Programs that agents use: each must run and say its version, those of the npm lock the locked one.
 
 use crate::guest::Guest;
-use crate::poll::{Problem, Seen, ensure};
+use crate::poll::{CheckError, Observation, ensure};
 
 /// Node.js that the router and npm ask for.
 const LEAST_NODE: u32 = 20;
 
-pub(crate) fn node(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn node(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let version = printed(guest, seen, "node --version")?;
     let major = version.trim_start_matches('v').split('.').next().and_then(|major| major.parse::<u32>().ok());
     ensure(major.is_some_and(|major| major >= LEAST_NODE), || {
@@ -14,83 +14,84 @@ pub(crate) fn node(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
     })
 }
 
-pub(crate) fn npm(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn npm(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     locked(guest, seen, "npm --version", "npm")
 }
 
-pub(crate) fn pnpm(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn pnpm(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     locked(guest, seen, "pnpm --version", "pnpm")
 }
 
-pub(crate) fn yarn(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn yarn(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     locked(guest, seen, "yarn --version", "yarn")
 }
 
-pub(crate) fn claude(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn claude(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     locked(guest, seen, "claude --version", "@anthropic-ai/claude-code")
 }
 
-pub(crate) fn ccr(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn ccr(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     locked(guest, seen, "ccr --version", "@musistudio/claude-code-router")
 }
 
-pub(crate) fn python3(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn python3(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     says(guest, seen, "python3 --version", "Python 3.")
 }
 
-pub(crate) fn pip(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn pip(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     says(guest, seen, "pip --version", "pip ")
 }
 
-pub(crate) fn virtualenv(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn virtualenv(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     says(guest, seen, "virtualenv --version", "virtualenv ")
 }
 
-pub(crate) fn rustc(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn rustc(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     // A compiler without a linker says its version all the same.
     let link = "cd \"$(mktemp -d)\" && echo 'fn main(){println!(\"linked\")}' > a.rs && rustc a.rs && ./a";
     says(guest, seen, link, "linked")?;
     says(guest, seen, "rustc --version", "rustc 1.")
 }
 
-pub(crate) fn cargo(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn cargo(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     says(guest, seen, "cargo --version", "cargo 1.")
 }
 
-pub(crate) fn git(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn git(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     says(guest, seen, "git --version", "git version ")
 }
 
-pub(crate) fn curl(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn curl(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     says(guest, seen, "curl --version", "curl ")
 }
 
-pub(crate) fn wget(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn wget(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     says(guest, seen, "wget --version", "GNU Wget ")
 }
 
-pub(crate) fn vim(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn vim(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     says(guest, seen, "vim --version", "VIM - Vi IMproved")
 }
 
 /// Runs a command. QEMU's emulation makes a sound one fail now and then (seen once in a matrix of 16 guests: WebAssembly of
 /// Node.js read out of its bounds), so under it a command that failed is run once more; the report has both attempts. A crash is not such a failure.
-fn printed(guest: &Guest, seen: &mut Seen, command: &str) -> Result<String, Problem> {
+fn printed(guest: &Guest, seen: &mut Observation, command: &str) -> Result<String, CheckError> {
     match guest.succeed(command, seen) {
-        Err(Problem::Failed(_)) if guest.is_emulated => guest.succeed(command, seen),
+        Err(CheckError::Failed(_)) if guest.is_emulated => guest.succeed(command, seen),
         answer => answer,
     }
 }
 
-fn says(guest: &Guest, seen: &mut Seen, command: &str, text: &str) -> Result<(), Problem> {
+fn says(guest: &Guest, seen: &mut Observation, command: &str, text: &str) -> Result<(), CheckError> {
     let said = printed(guest, seen, command)?;
     ensure(said.contains(text), || format!("`{command}` printed {:?}, without {text:?}", seen.answer))
 }
 
-fn locked(guest: &Guest, seen: &mut Seen, command: &str, package: &str) -> Result<(), Problem> {
+fn locked(guest: &Guest, seen: &mut Observation, command: &str, package: &str) -> Result<(), CheckError> {
     let said = printed(guest, seen, command)?;
     let version = guest.expected.npm_versions.get(package);
-    let version = version.ok_or_else(|| Problem::CouldNotRun(format!("{package} is not in the manifest")))?;
+    let version =
+        version.ok_or_else(|| CheckError::CouldNotRun(format!("{package} is not in the manifest")))?;
     let is_said = said
         .split(|letter: char| letter.is_whitespace() || letter == ',')
         .any(|word| word.trim_start_matches('v') == version);

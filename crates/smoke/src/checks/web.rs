@@ -4,32 +4,32 @@ use rave_guest::protocol::Health;
 
 use crate::guest::Guest;
 use crate::http::{self, Answer};
-use crate::poll::{Problem, Seen, ensure};
+use crate::poll::{CheckError, Observation, ensure};
 
-pub(crate) fn kanban_answers(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn kanban_answers(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     ok(guest, seen, "kanban", "/", |answer| has(answer, "text/html", "<html"))
 }
 
-pub(crate) fn kanban_api(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn kanban_api(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     ok(guest, seen, "kanban", "/api/health", |answer| {
         let value: serde_json::Value = json(answer)?;
         ensure(value["success"] == true, || format!("/api/health does not say success: {}", answer.body))
     })
 }
 
-pub(crate) fn router_ui(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn router_ui(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     ok(guest, seen, "router", "/ui/", |answer| has(answer, "text/html", "<html"))
 }
 
-pub(crate) fn router_health(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn router_health(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     ok(guest, seen, "router", "/health", |answer| {
         let value: serde_json::Value = json(answer)?;
         ensure(value["status"] == "ok", || format!("/health does not say ok: {}", answer.body))
     })
 }
 
-pub(crate) fn gateway_root(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
-    let mut direct = Seen::default();
+pub(crate) fn gateway_root(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+    let mut direct = Observation::default();
     let kanban = http::get(guest.address("kanban")?, "/", &mut direct)?;
     ok(guest, seen, "gateway", "/", |answer| {
         ensure(answer.body == kanban.body, || "/ is another page than Vibe Kanban's own".into())
@@ -37,11 +37,12 @@ pub(crate) fn gateway_root(guest: &mut Guest, seen: &mut Seen) -> Result<(), Pro
 }
 
 /// The page, the script that the gateway puts into it, and an API call that needs the router's key.
-pub(crate) fn gateway_router_ui(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn gateway_router_ui(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let mut asset = String::new();
     ok(guest, seen, "gateway", "/ccr-ui/", |answer| {
         has(answer, "text/html", "<html")?;
-        let found = script(&answer.body).ok_or_else(|| Problem::Failed("the page names no script".into()))?;
+        let found =
+            script(&answer.body).ok_or_else(|| CheckError::Failed("the page names no script".into()))?;
         found.clone_into(&mut asset);
         Ok(())
     })?;
@@ -55,7 +56,7 @@ pub(crate) fn gateway_router_ui(guest: &mut Guest, seen: &mut Seen) -> Result<()
     judged
 }
 
-pub(crate) fn gateway_health(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn gateway_health(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     ok(guest, seen, "gateway", "/healthz", |answer| {
         let health: Health = json(answer)?;
         let bad: Vec<String> = health.services.iter().filter(|service| !service.ok).map(describe).collect();
@@ -66,7 +67,7 @@ pub(crate) fn gateway_health(guest: &mut Guest, seen: &mut Seen) -> Result<(), P
 }
 
 /// Vibe Kanban's event stream: its header must come before the stream ends.
-pub(crate) fn gateway_events(guest: &mut Guest, seen: &mut Seen) -> Result<(), Problem> {
+pub(crate) fn gateway_events(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let address = guest.address("gateway")?;
     guest.until(seen, |_, seen| {
         let text = http::first_bytes(address, "/api/events", seen)?;
@@ -84,11 +85,11 @@ pub(crate) fn describe(service: &rave_guest::protocol::ServiceHealth) -> String 
 /// Asks until the answer is 200 and judged right.
 fn ok(
     guest: &mut Guest,
-    seen: &mut Seen,
+    seen: &mut Observation,
     service: &str,
     path: &str,
-    mut judge: impl FnMut(&Answer) -> Result<(), Problem>,
-) -> Result<(), Problem> {
+    mut judge: impl FnMut(&Answer) -> Result<(), CheckError>,
+) -> Result<(), CheckError> {
     let address = guest.address(service)?;
     guest.until(seen, |_, seen| {
         let answer = http::get(address, path, seen)?;
@@ -97,15 +98,15 @@ fn ok(
     })
 }
 
-fn has(answer: &Answer, content_type: &str, text: &str) -> Result<(), Problem> {
+fn has(answer: &Answer, content_type: &str, text: &str) -> Result<(), CheckError> {
     ensure(answer.content_type.contains(content_type), || {
         format!("it is {:?}, not {content_type}", answer.content_type)
     })?;
     ensure(answer.body.contains(text), || format!("it has no {text:?}"))
 }
 
-pub(crate) fn json<T: serde::de::DeserializeOwned>(answer: &Answer) -> Result<T, Problem> {
-    serde_json::from_str(&answer.body).map_err(|error| Problem::Failed(format!("no such JSON: {error}")))
+pub(crate) fn json<T: serde::de::DeserializeOwned>(answer: &Answer) -> Result<T, CheckError> {
+    serde_json::from_str(&answer.body).map_err(|error| CheckError::Failed(format!("no such JSON: {error}")))
 }
 
 /// The first script that a page loads from a file.

@@ -107,7 +107,7 @@ fn earlier(folder: &Utf8Path) -> BTreeSet<String> {
 #[cfg(test)]
 mod tests {
     use super::super::samples::{mixed, report};
-    use super::super::{Moment, Screenshot};
+    use super::super::{Screenshot, ScreenshotTrigger};
     use super::*;
 
     fn names(folder: &Utf8Path) -> Vec<String> {
@@ -118,7 +118,7 @@ mod tests {
     }
 
     fn with_picture(file: &str) -> Report {
-        let taken = Moment::Looked;
+        let taken = ScreenshotTrigger::Looked;
         let mut run = mixed();
         run.screenshots.push(Screenshot { file: file.into(), taken, width: 1, height: 1 });
         report(vec![run])

@@ -18,7 +18,7 @@ pub struct Run {
     /// What came of the boot.
     pub boot: Boot,
     /// Every chosen check, in order.
-    pub rows: Vec<Row>,
+    pub rows: Vec<CheckResult>,
     /// Pictures of the guest's screen, in the order in which they were taken.
     pub screenshots: Vec<Screenshot>,
     /// What this report lacks, and why.
@@ -114,7 +114,7 @@ pub struct BootFailure {
 
 /// One check.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Row {
+pub struct CheckResult {
     /// The check's name.
     pub name: String,
     /// Its group.
@@ -151,7 +151,7 @@ pub struct Screenshot {
     /// Its PNG's name, beside `report.json` or in the folder of `--screenshot`.
     pub file: String,
     /// When it was taken.
-    pub taken: Moment,
+    pub taken: ScreenshotTrigger,
     /// Pixels.
     pub width: u32,
     /// Pixels.
@@ -161,7 +161,7 @@ pub struct Screenshot {
 /// When a picture was taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "when", content = "check")]
-pub enum Moment {
+pub enum ScreenshotTrigger {
     /// After the checks that only look, before those that disturb.
     Looked,
     /// When this check failed.
@@ -181,23 +181,23 @@ pub struct SerialLog {
 
 /// What programs of the host say of an artifact's files, without booting them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Made {
+pub struct ArtifactChecks {
     /// The artifact's format.
     pub format: String,
     /// What was looked at.
-    pub rows: Vec<Row>,
+    pub rows: Vec<CheckResult>,
     /// Programs that this host does not have, and what they would have looked at.
     pub not_here: Vec<String>,
 }
 
-impl Made {
+impl ArtifactChecks {
     /// Counts the rows.
     pub fn counts(&self) -> Counts {
         count(&self.rows)
     }
 }
 
-fn count(rows: &[Row]) -> Counts {
+fn count(rows: &[CheckResult]) -> Counts {
     let mut counts = Counts::default();
     for row in rows {
         match row.outcome {
@@ -290,7 +290,7 @@ impl fmt::Display for BootFailure {
     }
 }
 
-impl Row {
+impl CheckResult {
     pub(crate) fn new(check: &crate::registry::Check, outcome: Outcome, elapsed: Duration) -> Self {
         Self {
             name: check.name.into(),
@@ -329,7 +329,7 @@ impl Outcome {
     }
 }
 
-impl Moment {
+impl ScreenshotTrigger {
     /// The part of a file's name that tells it.
     pub(super) fn slug(&self) -> String {
         match self {
@@ -340,7 +340,7 @@ impl Moment {
     }
 }
 
-impl fmt::Display for Moment {
+impl fmt::Display for ScreenshotTrigger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Looked => f.write_str("after the checks that only look"),

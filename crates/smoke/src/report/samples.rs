@@ -21,7 +21,7 @@ pub(crate) fn report(runs: Vec<Run>) -> Report {
 
 pub(crate) fn run(outcomes: &[Outcome]) -> Run {
     let row = |(outcome, check): (&Outcome, &crate::registry::Check)| {
-        Row::new(check, outcome.clone(), Duration::from_millis(1500))
+        CheckResult::new(check, outcome.clone(), Duration::from_millis(1500))
     };
     let stages = vec![StageTime { stage: "sshd".into(), at: 5.0 }];
     Run {

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_smoke::registry::{CHECKS, Group};
 use rave_smoke::report::{
-    Boot, BootFailure, BootTimes, Host, Made, Material, Moment, Outcome, Report, Row, Run, Screenshot,
-    SerialLog, StageTime, Subject, write,
+    ArtifactChecks, Boot, BootFailure, BootTimes, CheckResult, Host, Material, Outcome, Report, Run,
+    Screenshot, ScreenshotTrigger, SerialLog, StageTime, Subject, write,
 };
 
 /// What a guest may say to leave its place in a page.
@@ -36,8 +36,8 @@ pub(crate) fn report(runs: Vec<Run>, incomplete: Option<&str>) -> Report {
 }
 
 /// What the host says of an artifact.
-fn made() -> Made {
-    let row = Row {
+fn made() -> ArtifactChecks {
+    let row = CheckResult {
         name: "qemu-img-check".into(),
         group: "made".into(),
         title: "qemu-img finds no error in the qcow2".into(),
@@ -46,7 +46,11 @@ fn made() -> Made {
         attempts: 1,
         last_answer: "No errors were found on the image.".into(),
     };
-    Made { format: "qemu".into(), rows: vec![row], not_here: vec!["xmllint: the descriptor's XML".into()] }
+    ArtifactChecks {
+        format: "qemu".into(),
+        rows: vec![row],
+        not_here: vec!["xmllint: the descriptor's XML".into()],
+    }
 }
 
 /// Every check, passed.
@@ -70,7 +74,7 @@ pub(crate) fn passed(format: &str) -> Run {
         seconds: 402.0,
         boot: Boot::Ready(boot),
         rows: rows(|_| Outcome::Passed),
-        screenshots: vec![screenshot(format, "screen", Moment::Looked)],
+        screenshots: vec![screenshot(format, "screen", ScreenshotTrigger::Looked)],
         warnings: Vec::new(),
         serial: Some(serial(format)),
     }
@@ -88,10 +92,11 @@ pub(crate) fn failed(format: &str) -> Run {
         _ => Outcome::Passed,
     };
     let check = "gateway-health";
-    let at_failure = screenshot(format, "failed-gateway-health", Moment::CheckFailed(check.into()));
+    let at_failure =
+        screenshot(format, "failed-gateway-health", ScreenshotTrigger::CheckFailed(check.into()));
     Run {
         rows: rows(outcome),
-        screenshots: vec![at_failure, screenshot(format, "screen", Moment::Looked)],
+        screenshots: vec![at_failure, screenshot(format, "screen", ScreenshotTrigger::Looked)],
         warnings: vec!["no picture of the screen when ssh-password failed: the machine has ended".into()],
         ..passed(format)
     }
@@ -114,7 +119,7 @@ pub(crate) fn boot_failed(format: &str) -> Run {
         seconds: 301.2,
         boot: Boot::Failed(failure),
         rows: rows(|_| Outcome::NotRun("the guest did not become ready".into())),
-        screenshots: vec![screenshot(format, "boot-failed", Moment::BootFailed)],
+        screenshots: vec![screenshot(format, "boot-failed", ScreenshotTrigger::BootFailed)],
         ..passed(format)
     }
 }
@@ -196,7 +201,7 @@ fn subject(format: &str) -> Subject {
     }
 }
 
-fn rows(outcome: impl Fn(&str) -> Outcome) -> Vec<Row> {
+fn rows(outcome: impl Fn(&str) -> Outcome) -> Vec<CheckResult> {
     let row = |(index, check): (usize, &rave_smoke::registry::Check)| {
         let outcome = outcome(check.name);
         let tried = !matches!(outcome, Outcome::NotRun(_));
@@ -215,7 +220,7 @@ fn rows(outcome: impl Fn(&str) -> Outcome) -> Vec<Row> {
             (_, Group::Tools) => "2.1.197 (Claude Code)",
             _ => "accepted",
         };
-        Row {
+        CheckResult {
             name: check.name.into(),
             group: check.group.name().into(),
             title: check.title.into(),
@@ -234,7 +239,7 @@ fn rows(outcome: impl Fn(&str) -> Outcome) -> Vec<Row> {
     CHECKS.iter().enumerate().map(row).collect()
 }
 
-fn screenshot(format: &str, slug: &str, taken: Moment) -> Screenshot {
+fn screenshot(format: &str, slug: &str, taken: ScreenshotTrigger) -> Screenshot {
     let (width, height) = PICTURE;
     Screenshot { file: format!("simple-{format}-{slug}.png"), taken, width, height }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rave_smoke::report::{self, Album, Material, PAGE, Report, junit};
+use rave_smoke::report::{self, Material, PAGE, Report, Screenshots, junit};
 
 use super::scratch::Scratch;
 use crate::cli;
@@ -34,9 +34,9 @@ impl<'a> Files<'a> {
     }
 
     /// Where a run's pictures go, if any are wanted.
-    pub(super) fn album(&self, name: &str) -> Option<Album> {
+    pub(super) fn screenshots(&self, name: &str) -> Option<Screenshots> {
         let parts = self.parts.as_ref()?;
-        Some(Album::new(parts.path.clone(), name.to_owned()))
+        Some(Screenshots::new(parts.path.clone(), name.to_owned()))
     }
 
     pub(super) fn has_report(&self) -> bool {

@@ -7,16 +7,16 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rave_image::Manifest;
 use rave_process::{Cmd, Status, interrupt};
 use rave_smoke::matrix::{FirmwareKind, MatrixRow};
-use rave_smoke::report::{BootFailure, Outcome, Row};
+use rave_smoke::report::{BootFailure, CheckResult, Outcome};
 use rave_smoke::serial;
 use rave_spec::{Base, Format};
 use rave_vm::machine::{DiskFormat, ExtraDisk, Interface, Password};
 use rave_vm::sandbox::LaunchConfig;
 use rave_vm::{Error, Instance};
 
+use super::row_output::RowOutput;
 use super::scratch::Scratch;
 use super::session::{Session, firmware_of};
-use super::voice::Voice;
 use crate::cmd::run::run_root;
 use crate::request::{self, Found};
 
@@ -35,7 +35,7 @@ pub(super) struct Installed {
     pub(super) user: String,
     /// The password that the answers set.
     pub(super) password: Option<String>,
-    pub(super) row: Row,
+    pub(super) row: CheckResult,
 }
 
 /// Why there is none.
@@ -63,9 +63,9 @@ pub(super) fn install(
     row: &MatrixRow,
     iso: &Utf8Path,
     scratch: &Scratch,
-    voice: &Voice<'_>,
+    output: &RowOutput<'_>,
 ) -> Result<Installed, Unfinished> {
-    voice.note("installing it to an empty disk");
+    output.note("installing it to an empty disk");
     let started = Instant::now();
     let answers = Answers::of(session.manifest, row)?;
     let setup = setup_medium(&scratch.path, &answers).map_err(host)?;
@@ -94,10 +94,10 @@ pub(super) fn install(
         ExtraDisk { path: setup, format: DiskFormat::Raw, interface: Interface::Virtio, read_only: true },
     ];
     let mut instance = Instance::boot(machine, session.probe.engine, session.qemu)?;
-    let result = watch(&mut instance, &scratch.serial_log(), started, voice);
+    let result = watch(&mut instance, &scratch.serial_log(), started, output);
     instance.kill()?;
     let said = result?;
-    let row = Row {
+    let row = CheckResult {
         name: "installed".into(),
         group: "install".into(),
         title: "the ISO installs itself to an empty disk, unattended".into(),
@@ -167,7 +167,7 @@ fn watch(
     instance: &mut Instance,
     log: &Utf8Path,
     started: Instant,
-    voice: &Voice<'_>,
+    output: &RowOutput<'_>,
 ) -> Result<String, Unfinished> {
     let mut shown = String::new();
     loop {
@@ -189,7 +189,7 @@ fn watch(
         let line = text.lines().rev().map(str::trim).find(|line| line.contains(" MiB"));
         if let Some(line) = line.filter(|line| *line != shown) {
             shown = line.to_owned();
-            voice.progress(line);
+            output.progress(line);
         }
         if let Err(interrupted) = interrupt::pause(LOOK) {
             return Err(Error::Interrupted(interrupted).into());

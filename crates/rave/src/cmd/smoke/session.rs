@@ -8,7 +8,9 @@ use rave_image::manifest::Artifact;
 use rave_image::{Manifest, artifact};
 use rave_smoke::matrix::{FirmwareKind, MatrixRow, Medium};
 use rave_smoke::registry::Check;
-use rave_smoke::report::{Album, Boot, BootFailure, BootTimes, Moment, Row, Run, SerialLog, Subject};
+use rave_smoke::report::{
+    Boot, BootFailure, BootTimes, CheckResult, Run, ScreenshotTrigger, Screenshots, SerialLog, Subject,
+};
 use rave_smoke::{Expected, Guest, Limits, serial, suite};
 use rave_spec::Format;
 use rave_vm::accel::{Accelerator, ProbeResult};
@@ -20,8 +22,8 @@ use rave_vm::{BootEvent, Error, Instance, Ready, boot, firmware};
 
 use super::files::Files;
 use super::install::{Unfinished, install};
+use super::row_output::RowOutput;
 use super::scratch::Scratch;
-use super::voice::Voice;
 use crate::cli;
 use crate::cmd::run::{Stages, deadline, run_root};
 use crate::command_error::CommandError;
@@ -48,7 +50,7 @@ pub(super) struct Session<'a> {
 }
 
 /// An artifact, and what it is booted on.
-pub(super) struct Subjected<'a> {
+pub(super) struct Job<'a> {
     pub(super) row: MatrixRow,
     pub(super) artifact: &'a Artifact,
     pub(super) path: Utf8PathBuf,
@@ -78,19 +80,19 @@ impl<'a> Session<'a> {
         Ok((artifact, path))
     }
 
-    pub(super) fn smoke(&self, subject: &Subjected<'_>) -> anyhow::Result<Run> {
-        let voice = Voice::new(self.ui, subject.row.name, !self.is_crowd);
-        let result = self.smoke_aloud(subject, &voice);
-        voice.end();
+    pub(super) fn smoke(&self, job: &Job<'_>) -> anyhow::Result<Run> {
+        let output = RowOutput::new(self.ui, job.row.name, !self.is_crowd);
+        let result = self.run_job(job, &output);
+        output.end();
         result
     }
 
-    fn smoke_aloud(&self, subject: &Subjected<'_>, voice: &Voice<'_>) -> anyhow::Result<Run> {
-        let Subjected { row, artifact, path } = subject;
-        voice.note(&format!("booting {} as {}", artifact.boot_file().name, row.name));
+    fn run_job(&self, job: &Job<'_>, output: &RowOutput<'_>) -> anyhow::Result<Run> {
+        let Job { row, artifact, path } = job;
+        output.note(&format!("booting {} as {}", artifact.boot_file().name, row.name));
         let started = Instant::now();
         let scratch = Scratch::new(&self.settings.state_dir)?;
-        let mut album = self.files.album(&self.name(row));
+        let mut screenshots = self.files.screenshots(&self.name(row));
         let checks: Vec<Check> =
             self.checks.iter().filter(|check| check.applies(row.is_live())).copied().collect();
         let mut booted = Booted {
@@ -102,7 +104,7 @@ impl<'a> Session<'a> {
         let mut rows = Vec::new();
         let mut installed = Ok(());
         if row.medium == Medium::Installed {
-            match install(self, row, path, &scratch, voice) {
+            match install(self, row, path, &scratch, output) {
                 Ok(done) => {
                     rows.push(done.row);
                     booted = Booted {
@@ -117,19 +119,22 @@ impl<'a> Session<'a> {
             }
         }
         let boot = match installed {
-            Ok(()) => self.boot(&booted, row, &checks, &scratch, album.as_mut(), &mut rows, voice)?,
+            Ok(()) => self.boot(&booted, row, &checks, &scratch, screenshots.as_mut(), &mut rows, output)?,
             Err(why) => {
                 rows.extend(suite::not_run(&checks, "it was not installed"));
                 Boot::Failed(why)
             }
         };
         let broken = matches!(boot, Boot::Failed(_)) || rows.iter().any(|row| row.outcome.is_failure());
-        let serial =
-            if broken || self.files.has_report() { self.keep_serial_log(row, &scratch, voice) } else { None };
+        let serial = if broken || self.files.has_report() {
+            self.keep_serial_log(row, &scratch, output)
+        } else {
+            None
+        };
         let (screenshots, warnings) =
-            album.map(|album| (album.screenshots, album.warnings)).unwrap_or_default();
+            screenshots.map(|screenshots| (screenshots.taken, screenshots.warnings)).unwrap_or_default();
         for warning in &warnings {
-            voice.warn(warning);
+            output.warn(warning);
         }
         let seconds = started.elapsed().as_secs_f64();
         let subject = self.subject(row, artifact);
@@ -144,21 +149,21 @@ impl<'a> Session<'a> {
         row: &MatrixRow,
         checks: &[Check],
         scratch: &Scratch,
-        mut album: Option<&mut Album>,
-        rows: &mut Vec<Row>,
-        voice: &Voice<'_>,
+        mut screenshots: Option<&mut Screenshots>,
+        rows: &mut Vec<CheckResult>,
+        output: &RowOutput<'_>,
     ) -> anyhow::Result<Boot> {
-        let sandbox = self.prepare(booted, row, scratch, voice)?;
+        let sandbox = self.prepare(booted, row, scratch, output)?;
         let instance = Instance::boot(sandbox.machine.clone(), self.probe.engine, self.qemu);
         let mut instance = instance.map_err(|error| self.explain(&error))?;
-        let waited = self.wait(&mut instance, voice);
+        let waited = self.wait(&mut instance, output);
         match waited.result {
             Ok(ready) => {
                 let boot = Boot::Ready(BootTimes::from(&ready.timeline));
                 let mut guest = self.guest(booted, &sandbox, instance, &ready, scratch)?;
-                let sink = voice.sink();
-                rows.extend(match album {
-                    Some(album) => suite::run_with_pictures(checks, &mut guest, album, &sink),
+                let sink = output.sink();
+                rows.extend(match screenshots {
+                    Some(screenshots) => suite::run_with_pictures(checks, &mut guest, screenshots, &sink),
                     None => suite::run(checks, &mut guest, &sink),
                 });
                 if let Some(instance) = guest.instance.take() {
@@ -167,8 +172,8 @@ impl<'a> Session<'a> {
                 Ok(boot)
             }
             Err(Error::Boot(why)) => {
-                if let Some(album) = &mut album {
-                    album.take(Some(&mut instance), Moment::BootFailed);
+                if let Some(screenshots) = &mut screenshots {
+                    screenshots.take(Some(&mut instance), ScreenshotTrigger::BootFailed);
                 }
                 instance.kill()?;
                 rows.extend(suite::not_run(checks, "the guest did not become ready"));
@@ -191,7 +196,7 @@ impl<'a> Session<'a> {
         booted: &Booted,
         row: &MatrixRow,
         scratch: &Scratch,
-        voice: &Voice<'_>,
+        output: &RowOutput<'_>,
     ) -> anyhow::Result<Sandbox> {
         let policy = |_, port| match (self.args.fixed_ports, self.is_crowd) {
             (true, _) => PortPolicy::Fixed(port),
@@ -213,7 +218,7 @@ impl<'a> Session<'a> {
         sandbox.machine.files.serial_log = scratch.serial_log();
         for taken in &sandbox.taken {
             if let Some(forward) = sandbox.machine.forward(&taken.service) {
-                voice.note(&format!("{taken}; using {}", forward.host));
+                output.note(&format!("{taken}; using {}", forward.host));
             }
         }
         Ok(sandbox)
@@ -229,8 +234,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn wait(&self, instance: &mut Instance, voice: &Voice<'_>) -> Waited {
-        let sink = voice.sink();
+    fn wait(&self, instance: &mut Instance, output: &RowOutput<'_>) -> Waited {
+        let sink = output.sink();
         let mut stages = Stages::new(&sink);
         let mut reached = Vec::new();
         let started = Instant::now();
@@ -273,7 +278,12 @@ impl<'a> Session<'a> {
 
     /// Keeps the serial log of a run that went wrong or is reported, and its end for the report. A log that cannot be
     /// kept is no reason to keep silent about what went wrong.
-    fn keep_serial_log(&self, row: &MatrixRow, scratch: &Scratch, voice: &Voice<'_>) -> Option<SerialLog> {
+    fn keep_serial_log(
+        &self,
+        row: &MatrixRow,
+        scratch: &Scratch,
+        output: &RowOutput<'_>,
+    ) -> Option<SerialLog> {
         let name = format!("smoke-{}.serial.log", self.name(row));
         let logs = self.files.report_files().unwrap_or_else(|| self.settings.state_dir.join("logs"));
         let (log, kept) = (scratch.serial_log(), logs.join(&name));
@@ -284,7 +294,7 @@ impl<'a> Session<'a> {
                 Some(SerialLog { file, tail })
             }
             Err(error) => {
-                voice.warn(&format!("the serial log {log} could not be kept in {logs}: {error}"));
+                output.warn(&format!("the serial log {log} could not be kept in {logs}: {error}"));
                 None
             }
         }

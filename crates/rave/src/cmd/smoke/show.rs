@@ -1,7 +1,7 @@
 //! The report as tables, or as JSON.
 
 use rave_process::shell_quote;
-use rave_smoke::report::{Boot, Counts, Made, Outcome, Report, Row, Run, Subject};
+use rave_smoke::report::{ArtifactChecks, Boot, CheckResult, Counts, Outcome, Report, Run, Subject};
 
 use crate::cli;
 use crate::settings::Settings;
@@ -61,7 +61,7 @@ fn summary(run: &Run) -> Vec<String> {
 }
 
 /// What the host's programs say of an artifact's files.
-fn files(made: &Made, ui: &Ui) {
+fn files(made: &ArtifactChecks, ui: &Ui) {
     ui.data(&format!("the files of {}", made.format));
     ui.table(&["program", "result", "time", "what it says"], &table(&made.rows, ui.width()));
     for row in made.rows.iter().filter(|row| row.outcome.is_failure()) {
@@ -97,7 +97,7 @@ fn one(run: &Run, args: &cli::Smoke, ui: &Ui) {
 }
 
 /// The answer is cut to what is left of the terminal's width.
-fn table(rows: &[Row], terminal: Option<usize>) -> Vec<Vec<String>> {
+fn table(rows: &[CheckResult], terminal: Option<usize>) -> Vec<Vec<String>> {
     let mut cells: Vec<Vec<String>> = rows
         .iter()
         .map(|row| {
@@ -167,8 +167,8 @@ fn again(report: &Report, args: &cli::Smoke, settings: &Settings) -> String {
 mod tests {
     use super::*;
 
-    fn row(name: &str, outcome: Outcome, last_answer: &str) -> Row {
-        Row {
+    fn row(name: &str, outcome: Outcome, last_answer: &str) -> CheckResult {
+        CheckResult {
             name: name.into(),
             group: "web".into(),
             title: String::new(),

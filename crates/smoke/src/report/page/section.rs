@@ -10,7 +10,10 @@ use maud::{Markup, html};
 
 use super::text::{self, Text, plural};
 use super::timeline;
-use crate::report::{Boot, BootFailure, Counts, Made, Moment, Outcome, Row, Run, Screenshot, SerialLog};
+use crate::report::{
+    ArtifactChecks, Boot, BootFailure, CheckResult, Counts, Outcome, Run, Screenshot, ScreenshotTrigger,
+    SerialLog,
+};
 
 /// Bytes of a serial log that the page holds, the last ones: a boot and a reboot print 50 KB.
 const SERIAL_LIMIT: u64 = 1024 * 1024;
@@ -80,7 +83,7 @@ pub(super) fn run(index: usize, run: &Run, folder: &Utf8Path) -> Markup {
 }
 
 /// What the host's programs say of an artifact's files.
-pub(super) fn made(index: usize, made: &Made) -> Markup {
+pub(super) fn made(index: usize, made: &ArtifactChecks) -> Markup {
     let counts = made.counts();
     let title = format!("made-{index}");
     html! {
@@ -151,15 +154,16 @@ fn boot_line(run: &Run) -> Markup {
 /// The reason why no check at all was run, which every row repeats.
 fn same_reason(run: &Run) -> Option<&str> {
     let Outcome::NotRun(reason) = &run.rows.first()?.outcome else { return None };
-    let same = |row: &Row| matches!(&row.outcome, Outcome::NotRun(other) if other == reason);
+    let same = |row: &CheckResult| matches!(&row.outcome, Outcome::NotRun(other) if other == reason);
     run.rows.iter().all(same).then_some(reason)
 }
 
 /// What failed comes first; what passed by group, in the order in which it ran.
-fn checks(all: &[Row]) -> Markup {
-    let failed: Vec<&Row> = all.iter().filter(|row| row.outcome.is_failure()).collect();
-    let not_run: Vec<&Row> = all.iter().filter(|row| matches!(row.outcome, Outcome::NotRun(_))).collect();
-    let passed: Vec<&Row> = all.iter().filter(|row| row.outcome == Outcome::Passed).collect();
+fn checks(all: &[CheckResult]) -> Markup {
+    let failed: Vec<&CheckResult> = all.iter().filter(|row| row.outcome.is_failure()).collect();
+    let not_run: Vec<&CheckResult> =
+        all.iter().filter(|row| matches!(row.outcome, Outcome::NotRun(_))).collect();
+    let passed: Vec<&CheckResult> = all.iter().filter(|row| row.outcome == Outcome::Passed).collect();
     html! {
         table.checks role="table" {
             caption.unseen { "Every check, those that failed first" }
@@ -176,7 +180,7 @@ fn checks(all: &[Row]) -> Markup {
     }
 }
 
-fn rows(name: &str, rows: &[&Row]) -> Markup {
+fn rows(name: &str, rows: &[&CheckResult]) -> Markup {
     html! {
         tbody role="rowgroup" {
             tr.group role="row" {
@@ -187,7 +191,7 @@ fn rows(name: &str, rows: &[&Row]) -> Markup {
     }
 }
 
-fn check(row: &Row) -> Markup {
+fn check(row: &CheckResult) -> Markup {
     let (class, mark, word) = match row.outcome {
         Outcome::Passed => ("passed", "✓", "passed"),
         Outcome::Failed(_) => ("failed", "✗", "failed"),
@@ -212,9 +216,9 @@ fn check(row: &Row) -> Markup {
 fn picture(screenshot: &Screenshot, run: &Run, folder: &Utf8Path) -> Markup {
     let Screenshot { file, taken, width, height } = screenshot;
     let taken = match taken {
-        Moment::Looked => "After the checks that only look".to_owned(),
-        Moment::CheckFailed(check) => format!("When {check} failed"),
-        Moment::BootFailed => "When the boot was given up".to_owned(),
+        ScreenshotTrigger::Looked => "After the checks that only look".to_owned(),
+        ScreenshotTrigger::CheckFailed(check) => format!("When {check} failed"),
+        ScreenshotTrigger::BootFailed => "When the boot was given up".to_owned(),
     };
     let alt = format!("The screen of the {} guest. {taken}.", run.subject.row);
     match fs::read(folder.join(file)) {

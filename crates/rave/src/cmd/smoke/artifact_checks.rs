@@ -5,7 +5,7 @@ use std::time::Instant;
 use rave_image::manifest::Artifact;
 use rave_image::verify::{Verification, VerifyOutcome, verify};
 use rave_process::progress::{Event, Outcome as Done};
-use rave_smoke::report::{Made, Outcome, Row};
+use rave_smoke::report::{ArtifactChecks, CheckResult, Outcome};
 
 use crate::settings::Settings;
 use crate::ui::Ui;
@@ -13,7 +13,7 @@ use crate::ui::Ui;
 /// The group of these rows.
 const GROUP: &str = "made";
 
-pub(super) fn look(artifact: &Artifact, settings: &Settings, ui: &Ui) -> Made {
+pub(super) fn look(artifact: &Artifact, settings: &Settings, ui: &Ui) -> ArtifactChecks {
     let sink = ui.sink();
     let stage = &format!("files of {}", artifact.format);
     let started = Instant::now();
@@ -28,8 +28,8 @@ pub(super) fn look(artifact: &Artifact, settings: &Settings, ui: &Ui) -> Made {
     made
 }
 
-fn made(format: &str, verifications: Vec<Verification>) -> Made {
-    let mut made = Made { format: format.to_owned(), rows: Vec::new(), not_here: Vec::new() };
+fn made(format: &str, verifications: Vec<Verification>) -> ArtifactChecks {
+    let mut made = ArtifactChecks { format: format.to_owned(), rows: Vec::new(), not_here: Vec::new() };
     for Verification { name, title, outcome, elapsed } in verifications {
         let (outcome, last_answer) = match outcome {
             VerifyOutcome::ToolMissing => {
@@ -42,7 +42,7 @@ fn made(format: &str, verifications: Vec<Verification>) -> Made {
         };
         let seconds = (elapsed.as_secs_f64() * 1000.0).round() / 1000.0;
         let group = GROUP.to_owned();
-        made.rows.push(Row { name, group, title, outcome, seconds, attempts: 1, last_answer });
+        made.rows.push(CheckResult { name, group, title, outcome, seconds, attempts: 1, last_answer });
     }
     made
 }

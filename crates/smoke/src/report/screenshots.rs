@@ -6,7 +6,7 @@ use std::io::{self, Read as _};
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_vm::Instance;
 
-use super::{Moment, Screenshot};
+use super::{Screenshot, ScreenshotTrigger};
 
 /// Pictures of failed checks that are taken: more of them show the same, and a page holds them all.
 const MOST_FAILED: usize = 8;
@@ -14,25 +14,25 @@ const MOST_FAILED: usize = 8;
 /// Where the screenshots of one run go, and those that exist. A missing screenshot is a warning, never a failed
 /// check.
 #[derive(Debug)]
-pub struct Album {
+pub struct Screenshots {
     folder: Utf8PathBuf,
     name: String,
     /// The pictures.
-    pub screenshots: Vec<Screenshot>,
+    pub taken: Vec<Screenshot>,
     /// Those that could not be taken, and why.
     pub warnings: Vec<String>,
     failed: usize,
 }
 
-impl Album {
+impl Screenshots {
     /// An empty one, whose pictures go into `folder`; the names of their files begin with `name`.
     pub fn new(folder: Utf8PathBuf, name: String) -> Self {
-        Self { folder, name, screenshots: Vec::new(), warnings: Vec::new(), failed: 0 }
+        Self { folder, name, taken: Vec::new(), warnings: Vec::new(), failed: 0 }
     }
 
     /// Takes a picture. A machine that has ended has no screen.
-    pub fn take(&mut self, instance: Option<&mut Instance>, taken: Moment) {
-        if let Moment::CheckFailed(_) = taken {
+    pub fn take(&mut self, instance: Option<&mut Instance>, trigger: ScreenshotTrigger) {
+        if let ScreenshotTrigger::CheckFailed(_) = trigger {
             self.failed += 1;
             if self.failed > MOST_FAILED {
                 if self.failed == MOST_FAILED + 1 {
@@ -42,11 +42,11 @@ impl Album {
                 return;
             }
         }
-        let file = format!("{}-{}.png", self.name, taken.slug());
+        let file = format!("{}-{}.png", self.name, trigger.slug());
         let path = self.folder.join(&file);
         match shoot(instance, &path) {
-            Ok((width, height)) => self.screenshots.push(Screenshot { file, taken, width, height }),
-            Err(why) => self.warnings.push(format!("no picture of the screen {taken}: {why}")),
+            Ok((width, height)) => self.taken.push(Screenshot { file, taken: trigger, width, height }),
+            Err(why) => self.warnings.push(format!("no picture of the screen {trigger}: {why}")),
         }
     }
 }
@@ -79,17 +79,17 @@ mod tests {
 
     #[test]
     fn a_picture_that_cannot_be_taken_is_a_warning_and_no_more_than_a_few_are() {
-        let mut album = Album::new("/nonexistent".into(), "headless-qemu".into());
-        album.take(None, Moment::Looked);
+        let mut screenshots = Screenshots::new("/nonexistent".into(), "headless-qemu".into());
+        screenshots.take(None, ScreenshotTrigger::Looked);
         assert_eq!(
-            album.warnings,
+            screenshots.warnings,
             ["no picture of the screen after the checks that only look: the machine has ended"]
         );
         for n in 0..20 {
-            album.take(None, Moment::CheckFailed(format!("check-{n}")));
+            screenshots.take(None, ScreenshotTrigger::CheckFailed(format!("check-{n}")));
         }
-        assert_eq!(album.warnings.len(), 1 + MOST_FAILED + 1, "{:?}", album.warnings);
-        assert!(album.screenshots.is_empty());
+        assert_eq!(screenshots.warnings.len(), 1 + MOST_FAILED + 1, "{:?}", screenshots.warnings);
+        assert!(screenshots.taken.is_empty());
     }
 
     #[test]

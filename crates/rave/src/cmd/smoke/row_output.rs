@@ -8,20 +8,20 @@ use rave_process::progress::{Event, Outcome, Unit};
 use crate::ui::Ui;
 
 #[derive(Clone, Copy)]
-pub(super) struct Voice<'a> {
+pub(super) struct RowOutput<'a> {
     ui: &'a Ui,
     row: &'a str,
     is_alone: bool,
     started: Instant,
 }
 
-impl<'a> Voice<'a> {
+impl<'a> RowOutput<'a> {
     pub(super) fn new(ui: &'a Ui, row: &'a str, is_alone: bool) -> Self {
-        let voice = Self { ui, row, is_alone, started: Instant::now() };
+        let output = Self { ui, row, is_alone, started: Instant::now() };
         if !is_alone {
             ui.sink()(Event::StageStarted { stage: row });
         }
-        voice
+        output
     }
 
     /// A line that is of interest while the row runs.
