@@ -12,7 +12,10 @@ use crate::Error;
 use crate::files::write_atomically;
 use crate::keys::{KeyPair, write_known_hosts};
 
+mod connection;
 mod exit_report;
+
+pub use connection::Connection;
 
 /// The most that [`Ssh::exec`] keeps of a command's standard output, bytes.
 pub const OUTPUT_LIMIT: u64 = 4 * 1024 * 1024;
@@ -141,16 +144,26 @@ impl Ssh {
 
     /// The command `command`, for the guest's shell, with our standard streams.
     pub fn attached(&self, command: &str) -> Cmd {
-        self.command().arg(self.host.to_string()).arg("--").arg(command).inherit_terminal()
+        self.to_host(self.command()).arg(command).inherit_terminal()
+    }
+
+    /// The command follows.
+    fn to_host(&self, ssh: Cmd) -> Cmd {
+        ssh.arg(self.host.to_string()).arg("--")
     }
 
     /// Runs `command` in the shell of the guest's user and waits for it. [`Error::Ssh`] means that the connection failed
     /// or was lost: a command that a signal killed, or that exited with ssh's own code 255, is an [`Output`].
     pub fn exec(&self, command: &str, limit: Duration) -> Result<Output, Error> {
-        let ssh = self.command().arg(self.host.to_string()).arg("--");
+        self.exec_by(self.command(), command, limit)
+    }
+
+    /// The same, by this ssh.
+    fn exec_by(&self, ssh: Cmd, command: &str, limit: Duration) -> Result<Output, Error> {
         // Without the report, so that an error shows what can be typed.
-        let shown = ssh.clone().arg(command).to_string();
-        let ended = run(&ssh.arg(exit_report::wrap(command)), limit, "a command in the guest", &shown)?;
+        let shown = self.to_host(self.command()).arg(command).to_string();
+        let ssh = self.to_host(ssh).arg(exit_report::wrap(command));
+        let ended = run(&ssh, limit, "a command in the guest", &shown)?;
         let (reported, stderr) = exit_report::take(ended.tail);
         match reported {
             Some(status) => Ok(Output { status, stdout: ended.stdout, stderr }),

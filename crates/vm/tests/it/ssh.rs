@@ -3,13 +3,14 @@
 use rave_testing::or_skip;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
 use rave_process::{Child, Cmd, Status, find_program};
 use rave_vm::Error;
 use rave_vm::keys::KeyPair;
-use rave_vm::ssh::{OUTPUT_LIMIT, Output, Ssh};
+use rave_vm::ssh::{Connection, OUTPUT_LIMIT, Output, Ssh};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -17,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Server {
     ssh: Ssh,
     _sshd: Child,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Server {
@@ -55,18 +56,31 @@ impl Server {
             assert!(Instant::now() < deadline, "sshd does not listen: {:?}", sshd.tail());
             std::thread::sleep(Duration::from_millis(20));
         }
-        Ok(Self { ssh, _sshd: sshd, _folder: scratch })
+        Ok(Self { ssh, _sshd: sshd, folder: scratch })
     }
 
-    #[track_caller]
-    fn exec(&self, command: &str) -> Output {
-        self.ssh.exec(command, PATIENCE).unwrap()
+    fn path(&self) -> &Utf8Path {
+        Utf8Path::from_path(self.folder.path()).unwrap()
+    }
+
+    fn connection(&self) -> Connection {
+        Connection::new(self.ssh.clone(), self.path())
+    }
+
+    /// Where the sockets of connections are.
+    fn socket_folders(&self) -> Vec<std::path::PathBuf> {
+        let entries = fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        entries.filter(|path| path.is_dir() && !path.ends_with("host")).collect()
     }
 }
 
-#[test]
-fn a_command_is_told_from_its_connection() {
-    let server = or_skip!(Server::start());
+/// Prints the process that serves the connection: the parent of the shell that runs the command's shell.
+const SERVER: &str = "read -r _ _ _ parent _ < /proc/$PPID/stat; echo $parent";
+
+/// Runs a command, or fails the test.
+type Exec<'a> = dyn Fn(&str) -> Output + 'a;
+
+fn statuses_are_exact(exec: &Exec<'_>) {
     for (command, status) in [
         ("true", Status::Code(0)),
         ("exit 3", Status::Code(3)),
@@ -77,23 +91,14 @@ fn a_command_is_told_from_its_connection() {
         ("no-such-program", Status::Code(127)),
         ("exec sh -c 'exit 7'", Status::Code(7)),
     ] {
-        assert_eq!(server.exec(command).status, status, "{command}");
+        assert_eq!(exec(command).status, status, "{command}");
     }
-    assert!(matches!(server.exec("if").status, Status::Code(1 | 2)), "a syntax error is the command's own");
-
-    // The process that serves this connection: the parent of the shell that runs the command's shell.
-    let cut = "read -r _ _ _ parent _ < /proc/$PPID/stat; kill -KILL $parent; sleep 60";
-    match server.ssh.exec(cut, PATIENCE) {
-        Err(Error::Ssh { command, .. }) => assert!(!command.contains("SHELL"), "{command}"),
-        other => panic!("a connection that was cut: {other:?}"),
-    }
+    assert!(matches!(exec("if").status, Status::Code(1 | 2)), "a syntax error is the command's own");
 }
 
-#[test]
-fn what_a_command_prints_comes_without_the_report_of_its_end() {
-    let server = or_skip!(Server::start());
+fn streams_are_exact(exec: &Exec<'_>) {
     let said = |command: &str| {
-        let output = server.exec(command);
+        let output = exec(command);
         (output.text(), output.stderr)
     };
     assert_eq!(
@@ -102,6 +107,121 @@ fn what_a_command_prints_comes_without_the_report_of_its_end() {
     );
     assert_eq!(said("printf 'no line end' >&2"), (String::new(), vec!["no line end".into()]));
     assert_eq!(said("echo \"it's\" '$HOME'"), ("it's $HOME".into(), Vec::new()));
-    let long = server.exec("head -c 5000000 /dev/zero; exit 4");
+    let long = exec("head -c 5000000 /dev/zero; exit 4");
     assert_eq!((long.stdout.len() as u64, long.status), (OUTPUT_LIMIT, Status::Code(4)));
+}
+
+/// Runs a command that kills the process that serves its connection.
+fn is_cut(exec: &dyn Fn(&str) -> Result<Output, Error>) {
+    let cut = "read -r _ _ _ parent _ < /proc/$PPID/stat; kill -KILL $parent; sleep 60";
+    match exec(cut) {
+        Err(Error::Ssh { command, .. }) => assert!(!command.contains("SHELL"), "{command}"),
+        other => panic!("a connection that was cut: {other:?}"),
+    }
+}
+
+#[test]
+fn a_command_is_told_from_its_connection() {
+    let server = or_skip!(Server::start());
+    statuses_are_exact(&|command| server.ssh.exec(command, PATIENCE).unwrap());
+    is_cut(&|command| server.ssh.exec(command, PATIENCE));
+}
+
+#[test]
+fn what_a_command_prints_comes_without_the_report_of_its_end() {
+    let server = or_skip!(Server::start());
+    streams_are_exact(&|command| server.ssh.exec(command, PATIENCE).unwrap());
+}
+
+#[test]
+fn commands_on_one_connection_have_their_own_statuses_and_streams() {
+    let server = or_skip!(Server::start());
+    let connection = server.connection();
+    let exec = |command: &str| connection.exec(command, PATIENCE).unwrap();
+    let at_first = exec(SERVER).text();
+    statuses_are_exact(&exec);
+    streams_are_exact(&exec);
+    assert_eq!(exec(SERVER).text(), at_first, "another login");
+    assert_ne!(server.ssh.exec(SERVER, PATIENCE).unwrap().text(), at_first, "no login of its own");
+}
+
+#[test]
+fn commands_run_side_by_side_on_one_connection() {
+    let server = or_skip!(Server::start());
+    let connection = server.connection();
+    let meeting = server.path().join("meeting");
+    // Opening a FIFO waits for the other end (fifo(7)).
+    let exec = |command: &str| connection.exec(command, PATIENCE).unwrap();
+    assert!(exec(&format!("mkfifo '{meeting}'")).success());
+    let both = std::thread::scope(|scope| {
+        let reads = scope.spawn(|| exec(&format!("cat '{meeting}'")).text());
+        let writes = scope.spawn(|| exec(&format!("{{ {SERVER}; }} > '{meeting}'; {SERVER}")).text());
+        [reads.join().unwrap(), writes.join().unwrap()]
+    });
+    assert_eq!(both[0], both[1]);
+    assert!(!both[0].is_empty());
+}
+
+#[test]
+fn a_connection_that_was_cut_is_an_error_and_the_next_command_has_a_new_one() {
+    let server = or_skip!(Server::start());
+    let connection = server.connection();
+    let process = || connection.exec(SERVER, PATIENCE).unwrap().text();
+    let first = process();
+    is_cut(&|command| connection.exec(command, PATIENCE));
+    let second = process();
+    assert_ne!(first, second);
+    connection.close();
+    assert_ne!(process(), second);
+}
+
+#[test]
+fn a_command_that_takes_too_long_leaves_the_connection_to_others() {
+    let server = or_skip!(Server::start());
+    let connection = server.connection();
+    let process = || connection.exec(SERVER, PATIENCE).unwrap().text();
+    let (before, started) = (process(), Instant::now());
+    let slow = connection.exec("echo begun; sleep 600", Duration::from_millis(300));
+    assert!(matches!(slow, Err(Error::TooSlow { .. })), "{slow:?}");
+    assert!(started.elapsed() < PATIENCE / 2, "{:?}", started.elapsed());
+    assert_eq!(process(), before);
+}
+
+#[test]
+fn control_sockets_are_private_and_gone_at_the_end() {
+    let server = or_skip!(Server::start());
+    let connection = server.connection();
+    assert!(server.socket_folders().is_empty());
+    for _ in 0..2 {
+        assert!(connection.exec("true", PATIENCE).unwrap().success());
+        let folders = server.socket_folders();
+        assert_eq!(folders.len(), 1, "{folders:?}");
+        assert_eq!(fs::metadata(&folders[0]).unwrap().permissions().mode() & 0o777, 0o700);
+        connection.close();
+        assert!(server.socket_folders().is_empty());
+    }
+    assert!(connection.exec("true", PATIENCE).unwrap().success());
+    drop(connection);
+    assert!(server.socket_folders().is_empty());
+}
+
+#[test]
+fn the_folder_may_be_deeper_than_a_sockets_path_may_be_long() {
+    let server = or_skip!(Server::start());
+    let deep = server.path().join("d".repeat(60)).join("with 100% of it".repeat(4));
+    fs::create_dir_all(&deep).unwrap();
+    let connection = Connection::new(server.ssh.clone(), &deep);
+    assert!(connection.exec("true", PATIENCE).unwrap().success());
+}
+
+#[test]
+fn nobody_who_answers_is_an_error_of_ssh() {
+    let server = or_skip!(Server::start());
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    let connection = Connection::new(Ssh { port, ..server.ssh.clone() }, server.path());
+    match connection.exec("true", PATIENCE) {
+        Err(Error::Ssh { tail, .. }) => assert!(tail.concat().contains("refused"), "{tail:?}"),
+        other => panic!("{other:?}"),
+    }
+    assert!(server.socket_folders().is_empty());
 }

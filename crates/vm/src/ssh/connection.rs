@@ -1,0 +1,117 @@
+//! One connection to a guest that carries many commands, several at once (`ControlMaster` of `ssh_config(5)`).
+//!
+//! A login takes seconds under software emulation; a command on a connection that is there takes a process in the guest.
+//! Each command has its own ssh(1), so its output, status and timeout are what they are with [`Ssh::exec`].
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_process::{Child, Cmd, STOP_GRACE, interrupt};
+use tempfile::TempDir;
+
+use super::{Output, Ssh};
+use crate::Error;
+
+/// The control socket, in a folder of its own. As a relative path it never exceeds what unix(7) allows.
+const SOCKET: &str = "control";
+
+/// How often a login is looked at, until its control socket is there.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How long a login may take: it has its own time, so that the command whose turn it is keeps all of its.
+const LOGIN: Duration = Duration::from_secs(60);
+
+/// A connection that is opened by the first command, and again by the first after it was lost or closed. A command whose
+/// connection is lost under it is an error, and is not repeated.
+#[derive(Debug)]
+pub struct Connection {
+    ssh: Ssh,
+    folder: Utf8PathBuf,
+    open: Mutex<Option<Master>>,
+}
+
+/// The ssh(1) that holds the connection, and the folder of its control socket (mode 0700).
+#[derive(Debug)]
+struct Master {
+    child: Child,
+    folder: TempDir,
+}
+
+impl Connection {
+    /// The way in that `ssh` describes. Control sockets are made below `folder`.
+    pub fn new(ssh: Ssh, folder: &Utf8Path) -> Self {
+        Self { ssh, folder: folder.to_owned(), open: Mutex::default() }
+    }
+
+    /// Like [`Ssh::exec`], without a login of its own. Up to ten commands run at once (`MaxSessions` of `sshd_config(5)`).
+    pub fn exec(&self, command: &str, limit: Duration) -> Result<Output, Error> {
+        self.ssh.exec_by(self.client()?, command, limit)
+    }
+
+    /// Ends the connection, and the commands that it carries.
+    pub fn close(&self) {
+        self.lock().take();
+    }
+
+    /// An ssh that uses the connection and makes none of its own: a lost connection must not look like a slow command.
+    fn client(&self) -> Result<Cmd, Error> {
+        let mut open = self.lock();
+        if let Some(master) = open.as_mut()
+            && !master.is_alive()?
+        {
+            *open = None;
+        }
+        let master = match &mut *open {
+            Some(master) => master,
+            none => none.insert(Master::login(&self.ssh, &self.folder)?),
+        };
+        let client =
+            self.ssh.command().args(["-S", SOCKET, "-o", "ControlMaster=no", "-o", "ProxyCommand=false"]);
+        Ok(client.current_dir(master.folder.path()))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Master>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Master {
+    fn login(ssh: &Ssh, folder: &Utf8Path) -> Result<Self, Error> {
+        let private = Permissions::from_mode(0o700);
+        let made = tempfile::Builder::new().prefix("ssh-").permissions(private).tempdir_in(folder);
+        let folder = made.map_err(|e| Error::io("make a folder in", folder, e))?;
+        let command = ssh.command().args(["-M", "-N", "-S", SOCKET]).arg(ssh.host.to_string());
+        let child = command.current_dir(folder.path()).spawn();
+        let child = child.map_err(Error::process("a connection to the guest"))?;
+        let mut master = Self { child, folder };
+        let started = Instant::now();
+        // It listens once it is logged in.
+        while !master.folder.path().join(SOCKET).exists() {
+            if !master.is_alive()? {
+                return Err(ssh.failed(master.child.command(), master.child.tail()));
+            }
+            if started.elapsed() > LOGIN {
+                let (doing, command) = ("a login by SSH".to_owned(), master.child.command());
+                return Err(Error::TooSlow { doing, after: LOGIN, command });
+            }
+            interrupt::pause(LOOK)?;
+        }
+        Ok(master)
+    }
+
+    fn is_alive(&mut self) -> Result<bool, Error> {
+        let ended = self.child.try_wait().map_err(Error::process("a connection to the guest"))?;
+        Ok(ended.is_none())
+    }
+}
+
+impl Drop for Master {
+    /// Says goodbye to the server; the folder goes after it.
+    fn drop(&mut self) {
+        // One that has ended already, or cannot be waited for, is gone all the same.
+        let _ = self.child.terminate(STOP_GRACE);
+    }
+}
