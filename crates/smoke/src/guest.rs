@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
 use rave_guest::config::GuestConfig;
 use rave_vm::ports::PortForward;
-use rave_vm::ssh::{Output, Ssh};
+use rave_vm::ssh::{Connection, Output, Ssh};
 use rave_vm::{Instance, Ready};
 
 use crate::http;
@@ -65,13 +66,15 @@ pub struct Limits {
     pub shutdown: Duration,
 }
 
-/// The guest that is checked.
+/// The guest that is checked. Checks that run side by side share it.
 #[derive(Debug)]
 pub struct Guest {
     /// The running machine; none after the last check.
-    pub instance: Option<Instance>,
-    /// The way in.
+    pub instance: Mutex<Option<Instance>>,
+    /// The way in, for those who log in by themselves.
     pub ssh: Ssh,
+    /// The connection that carries the other commands.
+    pub connection: Connection,
     /// The services' forwarded ports.
     pub ports: Vec<PortForward>,
     /// What must hold.
@@ -87,6 +90,27 @@ pub struct Guest {
 }
 
 impl Guest {
+    /// The machine, if it still runs; who takes it ends it.
+    pub fn take_instance(&mut self) -> Option<Instance> {
+        self.instance().take()
+    }
+
+    /// The machine, for as long as nobody else needs it.
+    pub(crate) fn instance(&self) -> MutexGuard<'_, Option<Instance>> {
+        self.instance.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Uses the machine, which must run.
+    pub(crate) fn running<T>(
+        &self,
+        use_it: impl FnOnce(&mut Instance) -> Result<T, rave_vm::Error>,
+    ) -> Result<T, CheckError> {
+        let mut instance = self.instance();
+        let instance = instance.as_mut();
+        let instance = instance.ok_or_else(|| CheckError::CouldNotRun("the machine has ended".into()))?;
+        Ok(use_it(instance)?)
+    }
+
     pub(crate) fn address(&self, service: &str) -> Result<SocketAddr, CheckError> {
         let port = self.ports.iter().find(|port| port.service == service);
         let port =
@@ -94,13 +118,10 @@ impl Guest {
         Ok(http::address(port.bind, port.host))
     }
 
-    pub(crate) fn instance(&mut self) -> Result<&mut Instance, CheckError> {
-        self.instance.as_mut().ok_or_else(|| CheckError::CouldNotRun("the machine has ended".into()))
-    }
-
     /// Why nothing answers any more, where that is so.
-    pub(crate) fn alive(&mut self) -> Result<(), String> {
-        let Some(instance) = self.instance.as_mut() else { return Err("the machine has ended".into()) };
+    pub(crate) fn alive(&self) -> Result<(), String> {
+        let mut instance = self.instance();
+        let Some(instance) = instance.as_mut() else { return Err("the machine has ended".into()) };
         match instance.ended() {
             Ok(None) => Ok(()),
             Ok(Some(status)) => Err(instance.died(status).to_string()),
@@ -110,21 +131,21 @@ impl Guest {
 
     /// Asks until the answer is right, for as long as one check may wait.
     pub(crate) fn until<T>(
-        &mut self,
+        &self,
         seen: &mut Observation,
-        ask: impl FnMut(&mut Self, &mut Observation) -> Result<T, CheckError>,
+        ask: impl FnMut(&mut Observation) -> Result<T, CheckError>,
     ) -> Result<T, CheckError> {
         self.until_within(self.limits.answer, seen, ask)
     }
 
     /// The same, with another limit.
     pub(crate) fn until_within<T>(
-        &mut self,
+        &self,
         limit: Duration,
         seen: &mut Observation,
-        ask: impl FnMut(&mut Self, &mut Observation) -> Result<T, CheckError>,
+        ask: impl FnMut(&mut Observation) -> Result<T, CheckError>,
     ) -> Result<T, CheckError> {
-        poll::until(self, limit, seen, Self::alive, ask)
+        poll::until(limit, seen, || self.alive(), ask)
     }
 
     /// Runs a command by the user's login shell and notes what it printed.
@@ -139,21 +160,38 @@ impl Guest {
         limit: Duration,
         seen: &mut Observation,
     ) -> Result<Output, CheckError> {
-        let quoted = rave_process::shell_quote(command);
-        let output = self.ssh.exec(&format!("bash -lc {quoted}"), limit)?;
-        let text = output.text();
-        seen.note(if text.is_empty() { output.stderr.join("\n") } else { text });
+        let output = self.connection.exec(&in_login_shell(command), limit)?;
+        note(&output, seen);
         Ok(output)
     }
 
-    /// The same, where anything but exit code 0 is a failure; gives what it printed.
-    pub(crate) fn succeed(&self, command: &str, seen: &mut Observation) -> Result<String, CheckError> {
-        let output = self.run(command, seen)?;
-        if output.success() {
-            return Ok(output.text());
-        }
-        let said = if output.stderr.is_empty() { output.text() } else { output.stderr.join("\n") };
-        let reason = format!("`{command}` failed ({}): {said}", output.status);
-        Err(if output.status.is_crash() { CheckError::Crashed(reason) } else { CheckError::Failed(reason) })
+    /// Logs in anew for a command; anything but exit code 0 is a failure. Gives what it printed.
+    pub(crate) fn log_in(&self, command: &str, seen: &mut Observation) -> Result<String, CheckError> {
+        let output = self.ssh.exec(&in_login_shell(command), self.limits.answer)?;
+        note(&output, seen);
+        printed(command, &output)
     }
+
+    /// Runs a command like [`Self::run`], where anything but exit code 0 is a failure; gives what it printed.
+    pub(crate) fn succeed(&self, command: &str, seen: &mut Observation) -> Result<String, CheckError> {
+        printed(command, &self.run(command, seen)?)
+    }
+}
+
+fn in_login_shell(command: &str) -> String {
+    format!("bash -lc {}", rave_process::shell_quote(command))
+}
+
+fn note(output: &Output, seen: &mut Observation) {
+    let text = output.text();
+    seen.note(if text.is_empty() { output.stderr.join("\n") } else { text });
+}
+
+fn printed(command: &str, output: &Output) -> Result<String, CheckError> {
+    if output.success() {
+        return Ok(output.text());
+    }
+    let said = if output.stderr.is_empty() { output.text() } else { output.stderr.join("\n") };
+    let reason = format!("`{command}` failed ({}): {said}", output.status);
+    Err(if output.status.is_crash() { CheckError::Crashed(reason) } else { CheckError::Failed(reason) })
 }

@@ -14,6 +14,8 @@ pub mod registry;
 pub mod report;
 pub mod screen;
 pub mod serial;
+mod side_by_side;
 pub mod suite;
 
 pub use guest::{Expected, Guest, Limits};
+pub use side_by_side::side_by_side;

@@ -71,18 +71,17 @@ impl Observation {
 
 /// Asks until the answer is right or the time is over; the last wrong answer is the reason. `ask` notes what it saw.
 /// `alive` ends the wait: its reason is told where nobody is left to answer.
-pub(crate) fn until<C, T>(
-    context: &mut C,
+pub(crate) fn until<T>(
     limit: Duration,
     seen: &mut Observation,
-    alive: fn(&mut C) -> Result<(), String>,
-    mut ask: impl FnMut(&mut C, &mut Observation) -> Result<T, CheckError>,
+    mut alive: impl FnMut() -> Result<(), String>,
+    mut ask: impl FnMut(&mut Observation) -> Result<T, CheckError>,
 ) -> Result<T, CheckError> {
     let started = Instant::now();
     let mut pause = FIRST_PAUSE;
     loop {
-        let answer = ask(context, seen);
-        if let (Err(CheckError::Failed(reason)), Err(gone)) = (&answer, alive(context)) {
+        let answer = ask(seen);
+        if let (Err(CheckError::Failed(reason)), Err(gone)) = (&answer, alive()) {
             return Err(CheckError::Failed(format!("{gone}\n{reason}")));
         }
         match answer {
@@ -113,11 +112,10 @@ mod tests {
     fn it_asks_again_until_the_answer_is_right() {
         let mut seen = Observation::default();
         let value = until(
-            &mut (),
             Duration::from_secs(5),
             &mut seen,
-            |()| Ok(()),
-            |(), seen| {
+            || Ok(()),
+            |seen| {
                 seen.note(format!("answer {}", seen.attempts));
                 if seen.attempts < 3 { Err(CheckError::Failed("not yet".into())) } else { Ok(seen.attempts) }
             },
@@ -129,20 +127,19 @@ mod tests {
     #[test]
     fn the_last_reason_is_kept_when_time_is_over_and_other_problems_end_at_once() {
         let mut seen = Observation::default();
-        let fail = |(): &mut (), seen: &mut Observation| -> Result<(), CheckError> {
+        let fail = |seen: &mut Observation| -> Result<(), CheckError> {
             seen.note("no");
             Err(CheckError::Failed("still down".into()))
         };
-        let wait = until(&mut (), Duration::from_millis(250), &mut seen, |()| Ok(()), fail);
+        let wait = until(Duration::from_millis(250), &mut seen, || Ok(()), fail);
         let Err(CheckError::Failed(reason)) = wait else { panic!() };
         assert!(reason.starts_with("still down (asked "), "{reason}");
         let mut asked = 0;
         let broken = until(
-            &mut (),
             Duration::from_secs(5),
             &mut seen,
-            |()| Ok(()),
-            |(), _| -> Result<(), CheckError> {
+            || Ok(()),
+            |_| -> Result<(), CheckError> {
                 asked += 1;
                 Err(CheckError::CouldNotRun("no ssh".into()))
             },
@@ -155,11 +152,10 @@ mod tests {
     fn a_crash_is_never_asked_about_again() {
         let mut asked = 0;
         let crash = until(
-            &mut (),
             Duration::from_secs(60),
             &mut Observation::default(),
-            |()| Ok(()),
-            |(), _| -> Result<(), CheckError> {
+            || Ok(()),
+            |_| -> Result<(), CheckError> {
                 asked += 1;
                 Err(CheckError::Crashed("`node --version` failed (killed by SIGILL)".into()))
             },
@@ -171,18 +167,14 @@ mod tests {
     #[test]
     fn nobody_is_waited_for_who_has_gone() {
         let mut answers_left = 2;
-        let alive = |left: &mut i32| {
-            *left -= 1;
-            if *left > 0 { Ok(()) } else { Err("QEMU ended: killed by SIGKILL".to_owned()) }
+        let alive = || {
+            answers_left -= 1;
+            if answers_left > 0 { Ok(()) } else { Err("QEMU ended: killed by SIGKILL".to_owned()) }
         };
         let started = Instant::now();
-        let wait = until(
-            &mut answers_left,
-            Duration::from_secs(60),
-            &mut Observation::default(),
-            alive,
-            |_, _| -> Result<(), _> { Err(CheckError::Failed("connection refused".into())) },
-        );
+        let wait = until(Duration::from_secs(60), &mut Observation::default(), alive, |_| -> Result<(), _> {
+            Err(CheckError::Failed("connection refused".into()))
+        });
         let Err(CheckError::Failed(reason)) = wait else { panic!("{wait:?}") };
         assert_eq!(reason, "QEMU ended: killed by SIGKILL\nconnection refused");
         assert!(started.elapsed() < Duration::from_secs(10));

@@ -65,20 +65,60 @@ pub struct Check {
     pub feature: Option<&'static str>,
     /// Where it applies.
     pub place: Place,
-    pub(crate) run: fn(&mut Guest, &mut Observation) -> Result<(), CheckError>,
+    /// It is begun before the others that it runs beside, so that none of them waits for it at the end.
+    pub(crate) is_slow: bool,
+    pub(crate) probe: Probe,
+}
+
+/// What a check does, and whether others may do theirs meanwhile.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Probe {
+    /// It only looks: others that do run beside it.
+    Beside(fn(&Guest, &mut Observation) -> Result<(), CheckError>),
+    /// It changes the guest, or judges what the checks before it left: it runs by itself, in its place.
+    Alone(fn(&mut Guest, &mut Observation) -> Result<(), CheckError>),
 }
 
 const fn check(
     group: Group,
     name: &'static str,
     title: &'static str,
+    run: fn(&Guest, &mut Observation) -> Result<(), CheckError>,
+) -> Check {
+    Check {
+        name,
+        title,
+        group,
+        feature: None,
+        place: Place::Anywhere,
+        is_slow: false,
+        probe: Probe::Beside(run),
+    }
+}
+
+const fn alone(
+    group: Group,
+    name: &'static str,
+    title: &'static str,
     run: fn(&mut Guest, &mut Observation) -> Result<(), CheckError>,
 ) -> Check {
-    Check { name, title, group, feature: None, place: Place::Anywhere, run }
+    Check {
+        name,
+        title,
+        group,
+        feature: None,
+        place: Place::Anywhere,
+        is_slow: false,
+        probe: Probe::Alone(run),
+    }
 }
 
 const fn of(feature: &'static str, check: Check) -> Check {
     Check { feature: Some(feature), ..check }
+}
+
+const fn slow(check: Check) -> Check {
+    Check { is_slow: true, ..check }
 }
 
 const fn on_disk(check: Check) -> Check {
@@ -138,19 +178,19 @@ pub const CHECKS: &[Check] = &[
     )),
     check(Tools, "tool-node", "node is there, 20 or newer", tools::node),
     check(Tools, "tool-npm", "npm is there, as locked", tools::npm),
-    check(Tools, "tool-pnpm", "pnpm is there, as locked", tools::pnpm),
+    slow(check(Tools, "tool-pnpm", "pnpm is there, as locked", tools::pnpm)),
     check(Tools, "tool-yarn", "yarn is there, as locked", tools::yarn),
     check(Tools, "tool-python3", "python3 is there", tools::python3),
     check(Tools, "tool-pip", "pip is there", tools::pip),
     check(Tools, "tool-virtualenv", "virtualenv is there", tools::virtualenv),
-    check(Tools, "tool-rustc", "rustc is there and links a program", tools::rustc),
+    slow(check(Tools, "tool-rustc", "rustc is there and links a program", tools::rustc)),
     check(Tools, "tool-cargo", "cargo is there", tools::cargo),
     check(Tools, "tool-git", "git is there", tools::git),
     check(Tools, "tool-curl", "curl is there", tools::curl),
     check(Tools, "tool-wget", "wget is there", tools::wget),
     check(Tools, "tool-vim", "vim is there", tools::vim),
     check(Tools, "tool-claude", "Claude Code is there, as locked", tools::claude),
-    check(Tools, "tool-ccr", "the router's command is there, as locked", tools::ccr),
+    slow(check(Tools, "tool-ccr", "the router's command is there, as locked", tools::ccr)),
     of("sound", check(Features, "sound", "the sound server answers", features::sound)),
     // Its overlayfs does not lie on a live session's.
     on_disk(of(
@@ -164,7 +204,7 @@ pub const CHECKS: &[Check] = &[
     ),
     of("virtual-screen", check(Features, "virtual-screen", "Xvfb has a screen", features::virtual_screen)),
     of("vnc", check(Features, "vnc", "VNC answers on loopback, behind a password", features::vnc)),
-    of("playwright", check(Features, "playwright", "Playwright drives Chromium", features::playwright)),
+    of("playwright", slow(check(Features, "playwright", "Playwright drives Chromium", features::playwright))),
     of(
         "everyday-tools",
         check(
@@ -179,10 +219,6 @@ pub const CHECKS: &[Check] = &[
     of("desktop", check(Desktop, "desktop-size", "the screen has 1280 x 800 pixels", desktop::screen_size)),
     of(
         "desktop",
-        check(Desktop, "desktop-calm", "no dialog is open and nothing crashed", desktop::no_dialogs),
-    ),
-    of(
-        "desktop",
         check(Desktop, "desktop-no-locker", "nothing locks or blanks the screen", desktop::no_locker),
     ),
     of(
@@ -192,20 +228,24 @@ pub const CHECKS: &[Check] = &[
     of("desktop", check(Desktop, "desktop-launchers", "each launcher's page answers", desktop::launchers)),
     of(
         "desktop",
-        check(Desktop, "desktop-browser", "Chromium opens the gateway by itself", desktop::browser),
+        slow(check(Desktop, "desktop-browser", "Chromium opens the gateway by itself", desktop::browser)),
     ),
     of(
         "desktop",
-        check(Desktop, "browser-sandbox", "Chromium's pages are confined", desktop::browser_sandbox),
+        alone(Desktop, "browser-sandbox", "Chromium's pages are confined", desktop::browser_sandbox),
     ),
-    check(
+    of(
+        "desktop",
+        alone(Desktop, "desktop-calm", "no dialog is open and nothing crashed", desktop::no_dialogs),
+    ),
+    alone(
         Life,
         "stopped-service-told",
         "a stopped service is named by /healthz and by its page",
         life::stopped_service_told,
     ),
-    on_disk(check(Life, "reboot", "a reboot comes back ready with the same host keys", life::reboot)),
-    on_disk(check(
+    on_disk(alone(Life, "reboot", "a reboot comes back ready with the same host keys", life::reboot)),
+    on_disk(alone(
         Life,
         "clean-shutdown",
         "the power button shuts the guest down and leaves a clean filesystem",

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use rave_process::progress::{Event, Sink, Unit};
+use rave_process::progress::{self, Event, Sink, Unit};
 
 use crate::guest::Guest;
 use crate::poll::{CheckError, Observation};
-use crate::registry::{Check, Group};
+use crate::registry::{Check, Group, Probe};
 use crate::report::{CheckResult, Outcome, ScreenshotTrigger, Screenshots};
+use crate::side_by_side::side_by_side;
 
 /// How long a killed QEMU may take to be seen as ended: the system takes its memory back first.
 const LAST_BREATH: Duration = Duration::from_secs(1);
@@ -15,13 +16,14 @@ const LAST_BREATH: Duration = Duration::from_secs(1);
 /// The progress display's name for the checks.
 const STAGE: &str = "checks";
 
-/// Runs the checks in order, each to a row. One that fails does not stop the others; after an interrupt, or once the
-/// machine has ended, those that are left are not run.
+/// How many checks that only look run at once. Guests have two processors, and one check waits while another computes; more
+/// would make each slower, up to its limit. A connection carries ten commands (`MaxSessions` of `sshd_config(5)`).
+const AT_ONCE: usize = 4;
+
+/// Runs the checks, each to a result; the results are in the order of the checks. Those that only look run side by side. One
+/// that fails does not stop the others; after an interrupt, or once the machine has ended, those that are left are not run.
 pub fn run(checks: &[Check], guest: &mut Guest, sink: Sink<'_>) -> Vec<CheckResult> {
-    told(checks, sink, &mut |step| match step {
-        Step::Check(check) => Some(run_one(check, guest)),
-        Step::Picture(_) => None,
-    })
+    run_all(checks, guest, &mut |_, _| (), sink)
 }
 
 /// The same, with pictures of the screen: at once when a check fails, and before the first that disturbs the guest.
@@ -31,56 +33,113 @@ pub fn run_with_pictures(
     screenshots: &mut Screenshots,
     sink: Sink<'_>,
 ) -> Vec<CheckResult> {
-    told(checks, sink, &mut |step| match step {
-        Step::Check(check) => Some(run_one(check, guest)),
-        Step::Picture(moment) => {
-            // Who interrupts does not wait for a picture.
-            if rave_process::interrupt::requested().is_none() {
-                screenshots.take(guest.instance.as_mut(), moment);
-            }
-            None
+    let mut take = |guest: &Guest, trigger| {
+        // Who interrupts does not wait for a picture.
+        if rave_process::interrupt::requested().is_none() {
+            screenshots.take(guest.instance().as_mut(), trigger);
         }
-    })
+    };
+    run_all(checks, guest, &mut take, sink)
 }
 
-/// What is done next.
+type Look = fn(&Guest, &mut Observation) -> Result<(), CheckError>;
+type Change = fn(&mut Guest, &mut Observation) -> Result<(), CheckError>;
+
+/// What checks are run on.
+trait Subject: Sync {
+    fn beside(&self, check: &Check, probe: Look) -> CheckResult;
+    fn alone(&mut self, check: &Check, probe: Change) -> CheckResult;
+}
+
+/// Checks that are run together, each with its place in the order of all.
 enum Step<'a> {
-    Check(&'a Check),
-    Picture(ScreenshotTrigger),
+    Beside(Vec<(usize, &'a Check, Look)>),
+    Alone(usize, &'a Check, Change),
 }
 
-/// Takes the steps in order and tells how far they are; the rows that they gave.
-fn told(
+/// The checks in their order: neighbours that only look are one step, in which the slow ones come first.
+fn steps(checks: &[Check]) -> Vec<Step<'_>> {
+    let mut steps: Vec<Step<'_>> = Vec::new();
+    for (index, check) in checks.iter().enumerate() {
+        match (check.probe, steps.last_mut()) {
+            (Probe::Beside(probe), Some(Step::Beside(looks))) => looks.push((index, check, probe)),
+            (Probe::Beside(probe), _) => steps.push(Step::Beside(vec![(index, check, probe)])),
+            (Probe::Alone(probe), _) => steps.push(Step::Alone(index, check, probe)),
+        }
+    }
+    for step in &mut steps {
+        if let Step::Beside(looks) = step {
+            looks.sort_by_key(|(_, check, _)| !check.is_slow);
+        }
+    }
+    steps
+}
+
+/// Takes one step after the other and tells how far they are. `picture` takes one of the screen.
+fn run_all<S: Subject>(
     checks: &[Check],
+    subject: &mut S,
+    picture: &mut dyn FnMut(&S, ScreenshotTrigger),
     sink: Sink<'_>,
-    take: &mut dyn FnMut(Step<'_>) -> Option<CheckResult>,
 ) -> Vec<CheckResult> {
     let started = Instant::now();
     sink(Event::StageStarted { stage: STAGE });
-    let total = Some(checks.len() as u64);
-    let mut rows = Vec::new();
-    let only_look = checks.iter().take_while(|check| check.group != Group::Life).count();
-    for (index, check) in checks.iter().enumerate() {
-        if index == only_look {
-            take(Step::Picture(ScreenshotTrigger::Looked));
+    let mut is_disturbed = false;
+    let mut results = Results { of_all: Vec::new(), total: checks.len(), sink };
+    for step in steps(checks) {
+        match step {
+            Step::Beside(looks) => {
+                let subject = &*subject;
+                let look = |(_, check, probe): &(usize, &Check, Look)| subject.beside(check, *probe);
+                side_by_side(AT_ONCE, &looks, look, |begun, result| {
+                    let (index, ..) = looks[begun];
+                    results.add(index, result, &mut |trigger| picture(subject, trigger));
+                });
+            }
+            Step::Alone(index, check, probe) => {
+                if check.group == Group::Life && !is_disturbed {
+                    is_disturbed = true;
+                    picture(subject, ScreenshotTrigger::Looked);
+                }
+                let result = subject.alone(check, probe);
+                results.add(index, result, &mut |trigger| picture(subject, trigger));
+            }
         }
-        let Some(row) = take(Step::Check(check)) else { continue };
-        if let Outcome::Failed(reason) | Outcome::Error(reason) = &row.outcome {
-            take(Step::Picture(ScreenshotTrigger::CheckFailed(row.name.clone())));
+    }
+    if !is_disturbed {
+        picture(subject, ScreenshotTrigger::Looked);
+    }
+    let outcome = progress::Outcome::Built;
+    sink(Event::StageFinished { stage: STAGE, elapsed: started.elapsed(), outcome });
+    results.of_all.sort_by_key(|(index, _)| *index);
+    results.of_all.into_iter().map(|(_, result)| result).collect()
+}
+
+/// The results so far, with the places of their checks.
+struct Results<'a> {
+    of_all: Vec<(usize, CheckResult)>,
+    total: usize,
+    sink: Sink<'a>,
+}
+
+impl Results<'_> {
+    /// Tells of a result as it comes.
+    fn add(&mut self, index: usize, result: CheckResult, picture: &mut dyn FnMut(ScreenshotTrigger)) {
+        let sink = self.sink;
+        if let Outcome::Failed(reason) | Outcome::Error(reason) = &result.outcome {
+            picture(ScreenshotTrigger::CheckFailed(result.name.clone()));
             // The table, with all of the reason, comes minutes later.
             let headline = reason.lines().next().unwrap_or_default();
-            sink(Event::Warning { text: &format!("{}: {headline}", row.name) });
+            sink(Event::Warning { text: &format!("{}: {headline}", result.name) });
         }
-        sink(Event::StageOutput { stage: STAGE, line: &format!("{} {}", row.outcome.word(), row.name) });
-        rows.push(row);
-        sink(Event::StageProgress { stage: STAGE, done: rows.len() as u64, total, unit: Unit::Checks });
+        sink(Event::StageOutput {
+            stage: STAGE,
+            line: &format!("{} {}", result.outcome.word(), result.name),
+        });
+        self.of_all.push((index, result));
+        let (done, total) = (self.of_all.len() as u64, Some(self.total as u64));
+        sink(Event::StageProgress { stage: STAGE, done, total, unit: Unit::Checks });
     }
-    if only_look == checks.len() {
-        take(Step::Picture(ScreenshotTrigger::Looked));
-    }
-    let outcome = rave_process::progress::Outcome::Built;
-    sink(Event::StageFinished { stage: STAGE, elapsed: started.elapsed(), outcome });
-    rows
 }
 
 /// The rows of a guest that did not become ready.
@@ -89,29 +148,51 @@ pub fn not_run(checks: &[Check], reason: &str) -> Vec<CheckResult> {
     checks.iter().map(|check| CheckResult::new(check, outcome(), Duration::ZERO)).collect()
 }
 
-fn run_one(check: &Check, guest: &mut Guest) -> CheckResult {
+impl Subject for Guest {
+    fn beside(&self, check: &Check, probe: Look) -> CheckResult {
+        measure(check, |seen| match ready(self) {
+            Ok(()) => outcome(probe(self, seen), self),
+            Err(reason) => Outcome::NotRun(reason),
+        })
+    }
+
+    fn alone(&mut self, check: &Check, probe: Change) -> CheckResult {
+        measure(check, |seen| match ready(self) {
+            Ok(()) => outcome(probe(self, seen), self),
+            Err(reason) => Outcome::NotRun(reason),
+        })
+    }
+}
+
+fn measure(check: &Check, run: impl FnOnce(&mut Observation) -> Outcome) -> CheckResult {
     let started = Instant::now();
     let mut seen = Observation::default();
-    let ready = rave_process::interrupt::check().map_err(|interrupted| interrupted.to_string());
-    let outcome = match ready.and_then(|()| guest.alive()) {
-        Err(reason) => Outcome::NotRun(reason),
-        Ok(()) => match (check.run)(guest, &mut seen) {
-            Ok(()) => Outcome::Passed,
-            Err(CheckError::Failed(reason) | CheckError::Crashed(reason)) => {
-                Outcome::Failed(with_its_cause(reason, guest))
-            }
-            Err(CheckError::CouldNotRun(reason)) => Outcome::Error(reason),
-            Err(CheckError::Interrupted) => Outcome::NotRun("interrupted".into()),
-        },
-    };
-    let row = CheckResult::new(check, outcome, started.elapsed());
-    CheckResult { attempts: seen.attempts, last_answer: seen.answer, ..row }
+    let outcome = run(&mut seen);
+    let result = CheckResult::new(check, outcome, started.elapsed());
+    CheckResult { attempts: seen.attempts, last_answer: seen.answer, ..result }
+}
+
+/// Why no check is worth a try, where that is so.
+fn ready(guest: &Guest) -> Result<(), String> {
+    rave_process::interrupt::check().map_err(|interrupted| interrupted.to_string())?;
+    guest.alive()
+}
+
+fn outcome(answer: Result<(), CheckError>, guest: &Guest) -> Outcome {
+    match answer {
+        Ok(()) => Outcome::Passed,
+        Err(CheckError::Failed(reason) | CheckError::Crashed(reason)) => {
+            Outcome::Failed(with_its_cause(reason, guest))
+        }
+        Err(CheckError::CouldNotRun(reason)) => Outcome::Error(reason),
+        Err(CheckError::Interrupted) => Outcome::NotRun("interrupted".into()),
+    }
 }
 
 /// A connection that breaks says little: where QEMU has ended, that is why.
-fn with_its_cause(reason: String, guest: &mut Guest) -> String {
+fn with_its_cause(reason: String, guest: &Guest) -> String {
     // The check of the end has ended it itself.
-    if guest.instance.is_none() {
+    if guest.instance().is_none() {
         return reason;
     }
     let started = Instant::now();
@@ -133,42 +214,110 @@ fn with_its_cause(reason: String, guest: &mut Guest) -> String {
 mod tests {
     use super::*;
     use crate::registry::select;
+    use std::sync::{Condvar, Mutex};
 
-    /// What was done with these checks, of which `failing` fail: their names, and the pictures.
-    fn steps(names: &[&str], failing: &[&str]) -> Vec<String> {
+    /// A guest on which these checks fail. Checks that run at once wait until `at_once` of them do.
+    struct Fake {
+        failing: Vec<&'static str>,
+        at_once: usize,
+        log: Mutex<Vec<String>>,
+        running: Mutex<usize>,
+        changed: Condvar,
+    }
+
+    impl Fake {
+        fn result(&self, check: &Check) -> CheckResult {
+            let fails = self.failing.contains(&check.name);
+            let outcome = if fails { Outcome::Failed("down".into()) } else { Outcome::Passed };
+            CheckResult::new(check, outcome, Duration::ZERO)
+        }
+
+        fn note(&self, text: String) {
+            self.log.lock().unwrap().push(text);
+        }
+    }
+
+    impl Subject for Fake {
+        fn beside(&self, check: &Check, _: Look) -> CheckResult {
+            let mut running = self.running.lock().unwrap();
+            *running += 1;
+            self.changed.notify_all();
+            let met = self.changed.wait_timeout_while(running, LIMIT, |running| *running < self.at_once);
+            assert!(!met.unwrap().1.timed_out(), "{} runs by itself", check.name);
+            self.note(format!("look {}", check.name));
+            self.result(check)
+        }
+
+        fn alone(&mut self, check: &Check, _: Change) -> CheckResult {
+            self.note(format!("alone {}", check.name));
+            self.result(check)
+        }
+    }
+
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    /// What was done with these checks, of which `failing` fail, and the names of the results. `at_once` of them look at
+    /// the same time.
+    fn run_fake(names: &[&str], failing: &[&'static str], at_once: usize) -> (Vec<String>, Vec<String>) {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        let mut steps = Vec::new();
-        told(&select(&names, &[], &[].into()).unwrap(), &|_| (), &mut |step| match step {
-            Step::Check(check) => {
-                steps.push(check.name.to_owned());
-                let fails = failing.contains(&check.name);
-                let outcome = if fails { Outcome::Failed("down".into()) } else { Outcome::Passed };
-                Some(CheckResult::new(check, outcome, Duration::ZERO))
-            }
-            Step::Picture(moment) => {
-                steps.push(format!("picture {moment}"));
-                None
-            }
-        });
-        steps
+        let mut fake = Fake {
+            failing: failing.to_vec(),
+            at_once,
+            log: Mutex::default(),
+            running: Mutex::default(),
+            changed: Condvar::new(),
+        };
+        let checks = select(&names, &[], &["desktop".to_owned()].into()).unwrap();
+        let mut picture = |fake: &Fake, trigger| fake.note(format!("picture {trigger}"));
+        let results = run_all(&checks, &mut fake, &mut picture, &|_| ());
+        (fake.log.into_inner().unwrap(), results.into_iter().map(|result| result.name).collect())
+    }
+
+    const LOOKED: &str = "picture after the checks that only look";
+
+    #[test]
+    fn checks_that_only_look_run_at_once_and_results_keep_the_registrys_order() {
+        let names = ["sudo", "tool-node", "tool-git", "tool-vim", "reboot"];
+        let (mut done, results) = run_fake(&names, &[], AT_ONCE);
+        assert_eq!(results, names);
+        assert_eq!(done[4..], [LOOKED, "alone reboot"]);
+        done[..4].sort();
+        assert_eq!(done[..4], ["look sudo", "look tool-git", "look tool-node", "look tool-vim"]);
+    }
+
+    #[test]
+    fn what_changes_the_guest_or_judges_what_came_before_waits_for_the_others() {
+        let names = ["tool-git", "desktop-browser", "browser-sandbox", "desktop-calm", "reboot"];
+        let (done, results) = run_fake(&names, &[], 2);
+        assert_eq!(results, names);
+        assert_eq!(done[2..], ["alone browser-sandbox", "alone desktop-calm", LOOKED, "alone reboot"]);
+    }
+
+    #[test]
+    fn slow_ones_are_begun_first() {
+        let names = ["sudo", "tool-node", "tool-rustc", "desktop-browser"].map(str::to_owned);
+        let checks = select(&names, &[], &["desktop".to_owned()].into()).unwrap();
+        let steps = steps(&checks);
+        let [Step::Beside(looks)] = &steps[..] else { panic!("{} steps", steps.len()) };
+        let begun: Vec<_> = looks.iter().map(|(index, check, _)| (*index, check.name)).collect();
+        assert_eq!(begun, [(2, "tool-rustc"), (3, "desktop-browser"), (0, "sudo"), (1, "tool-node")]);
     }
 
     #[test]
     fn the_screen_is_looked_at_before_what_disturbs_and_when_a_check_fails() {
-        let looked = "picture after the checks that only look";
+        let (done, _) = run_fake(&["sudo", "reboot", "clean-shutdown"], &["sudo", "reboot"], 1);
         assert_eq!(
-            steps(&["sudo", "tool-git", "reboot", "clean-shutdown"], &["sudo", "reboot"]),
+            done,
             [
-                "sudo",
+                "look sudo",
                 "picture when sudo failed",
-                "tool-git",
-                looked,
-                "reboot",
+                LOOKED,
+                "alone reboot",
                 "picture when reboot failed",
-                "clean-shutdown"
+                "alone clean-shutdown"
             ]
         );
-        assert_eq!(steps(&["tool-git"], &[]), ["tool-git", looked]);
-        assert_eq!(steps(&["reboot"], &[]), [looked, "reboot"]);
+        assert_eq!(run_fake(&["tool-git"], &[], 1).0, ["look tool-git", LOOKED]);
+        assert_eq!(run_fake(&["reboot"], &[], 1).0, [LOOKED, "alone reboot"]);
     }
 }

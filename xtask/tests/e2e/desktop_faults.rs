@@ -58,7 +58,7 @@ fn with_little_memory_a_dead_service_a_killed_browser_and_a_full_disk_it_comes_u
     said(&ssh, "sudo -n systemctl restart lightdm");
     expect(&run(&mut guest, &DESKTOP[..2]), &[]);
     said(&ssh, "sudo -n rm /filler /filler2");
-    guest.instance.take().unwrap().kill().unwrap();
+    guest.take_instance().unwrap().kill().unwrap();
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The real image as a machine that tests can change before it boots.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
@@ -11,7 +12,7 @@ use rave_vm::machine::{Arch, Credential, DiskExtent, Display, Firmware, Overlay}
 use rave_vm::ports::{PortPolicy, PortRequest};
 use rave_vm::qemu::Qemu;
 use rave_vm::sandbox::{Hardware, LaunchConfig, Sandbox};
-use rave_vm::ssh::Ssh;
+use rave_vm::ssh::{Connection, Ssh};
 use rave_vm::{Instance, Ready};
 
 use crate::tool::{DEADLINE, Place, build_shared, shared_cache, shared_out};
@@ -101,6 +102,7 @@ impl Fixture {
         let manifest = &self.manifest;
         Guest {
             ports: instance.machine().forwards.clone(),
+            connection: Connection::new(ssh.clone(), &self.folder()),
             ssh,
             expected: Expected::of(
                 &manifest.guest,
@@ -109,7 +111,7 @@ impl Fixture {
                 manifest.npm_versions(),
                 ready,
             ),
-            instance: Some(instance),
+            instance: Mutex::new(Some(instance)),
             limits: Limits { boot: DEADLINE, answer: COMMAND, shutdown: DEADLINE },
             is_emulated: true,
             disk: self.folder().join("disk.qcow2"),

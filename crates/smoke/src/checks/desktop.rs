@@ -21,20 +21,20 @@ const STILL: Duration = Duration::from_secs(12);
 const WINDOWS: &str = "for id in $(xprop -root _NET_CLIENT_LIST | grep -o '0x[0-9a-f]*'); do \
      xprop -id $id -notype WM_CLASS _NET_WM_WINDOW_TYPE _NET_WM_NAME; done";
 
-pub(crate) fn session(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn session(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let limit = guest.limits.boot;
     let script = "pgrep -u \"$USER\" -x xfce4-session >/dev/null || { echo no xfce4-session; exit 1; }; \
                   pgrep -u \"$USER\" -x xfce4-panel >/dev/null || { echo no xfce4-panel; exit 1; }; \
                   busctl --user status >/dev/null || { echo no session bus; exit 1; }; \
                   loginctl --no-legend list-sessions | grep \"$USER.*seat0\" || { echo not logged in at the screen; exit 1; }";
-    guest.until_within(limit, seen, |guest, seen| guest.succeed(script, seen).map(drop))
+    guest.until_within(limit, seen, |seen| guest.succeed(script, seen).map(drop))
 }
 
 /// What the hypervisor sees, not what the guest says.
-pub(crate) fn painted(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn painted(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let limit = guest.limits.boot;
-    guest.until_within(limit, seen, |guest, seen| {
-        let screen = look(guest)?;
+    guest.until_within(limit, seen, |seen| {
+        let screen = look(guest, "painted.png")?;
         seen.note(format!(
             "{} x {}, {:.0} % of one colour, {}",
             screen.width,
@@ -47,24 +47,23 @@ pub(crate) fn painted(guest: &mut Guest, seen: &mut Observation) -> Result<(), C
     })
 }
 
-fn look(guest: &mut Guest) -> Result<Screen, CheckError> {
-    let picture = picture(guest)?;
+fn look(guest: &Guest, name: &str) -> Result<Screen, CheckError> {
+    let picture = picture(guest, name)?;
     Screen::read(&picture).map_err(|error| CheckError::CouldNotRun(error.to_string()))
 }
 
-fn picture(guest: &mut Guest) -> Result<Utf8PathBuf, CheckError> {
-    let path = guest.folder.join("screen.png");
-    let instance = guest.instance.as_mut();
-    let instance = instance.ok_or_else(|| CheckError::CouldNotRun("the machine has ended".into()))?;
-    instance.screenshot(&path)?;
+/// Takes a picture; each check has its own file.
+fn picture(guest: &Guest, name: &str) -> Result<Utf8PathBuf, CheckError> {
+    let path = guest.folder.join(name);
+    guest.running(|instance| instance.screenshot(&path))?;
     Ok(path)
 }
 
-pub(crate) fn screen_size(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn screen_size(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let said = guest.succeed("xwininfo -root -stats | grep -- -geometry", seen)?;
     let (width, height) = SIZE;
     ensure(said.contains(&format!("{width}x{height}")), || format!("the screen has {said}"))?;
-    let screen = look(guest)?;
+    let screen = look(guest, "size.png")?;
     ensure((screen.width, screen.height) == SIZE, || {
         format!("the machine shows {} x {}", screen.width, screen.height)
     })
@@ -91,7 +90,7 @@ fn names_of<'t>(windows: &'t str, kind: &str) -> Vec<&'t str> {
     of_kind.filter_map(|window| name(&window)).map(|name| name.trim_matches('"')).collect()
 }
 
-pub(crate) fn launchers(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn launchers(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let script = "cd ~/Desktop && for file in rave-kanban rave-router rave-status; do \
                   test -x $file.desktop || { echo $file is not executable; exit 1; }; \
                   test -e /usr/share/applications/$file.desktop || { echo $file is not in the menu; exit 1; }; \
@@ -103,7 +102,7 @@ pub(crate) fn launchers(guest: &mut Guest, seen: &mut Observation) -> Result<(),
     ensure(urls.lines().count() == 3, || format!("not three pages: {urls}"))
 }
 
-pub(crate) fn no_locker(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn no_locker(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let script = "xset q | grep -A 1 'Screen Saver' -A 2; \
                   pgrep -l 'light-locker|xfce4-screensav|xscreensaver|xfce4-power-man'; true";
     let said = guest.succeed(script, seen)?;
@@ -114,22 +113,24 @@ pub(crate) fn no_locker(guest: &mut Guest, seen: &mut Observation) -> Result<(),
     })
 }
 
-pub(crate) fn network_applet(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn network_applet(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let script = "pgrep -u \"$USER\" -x nm-applet >/dev/null || { echo no nm-applet; exit 1; }; \
                   nmcli --terse --fields DEVICE,TYPE,STATE device | grep ':ethernet:connected$' || \
                   { nmcli --terse --fields DEVICE,TYPE,STATE device; exit 1; }";
-    guest.until(seen, |guest, seen| guest.succeed(script, seen).map(drop))
+    guest.until(seen, |seen| guest.succeed(script, seen).map(drop))
 }
 
-/// Started without an address: its home page must be the gateway. It stays open, for the picture.
-pub(crate) fn browser(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+/// Started without an address: its home page must be the gateway. It stays open, for the picture. It needs a session, which
+/// another check may still wait for.
+pub(crate) fn browser(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
+    session(guest, &mut Observation::default())?;
     let title = "curl --silent --fail http://localhost:$(sed -n 's/.*\"gateway\": \\([0-9]*\\).*/\\1/p' /etc/rave/guest.json)/ \
                  | grep -o '<title>[^<]*' | head -n 1 | cut -c 8-";
     let title = guest.succeed(title, seen)?;
     ensure(!title.is_empty(), || "the gateway's page has no title".into())?;
     guest.succeed("setsid --fork x-www-browser >/dev/null 2>&1 </dev/null", seen)?;
     let expected = format!("{title} - Chromium");
-    let is_open = |guest: &mut Guest, seen: &mut Observation| {
+    let is_open = |seen: &mut Observation| {
         let windows = guest.succeed(WINDOWS, seen)?;
         let names = names_of(&windows, "_NET_WM_WINDOW_TYPE_NORMAL");
         seen.note(names.join(", "));
@@ -138,17 +139,17 @@ pub(crate) fn browser(guest: &mut Guest, seen: &mut Observation) -> Result<(), C
         })
     };
     let limit = guest.limits.boot;
-    guest.until_within(limit, seen, is_open)?;
+    guest.until_within(limit, seen, &is_open)?;
     settle(guest)?;
     // A browser whose drawing crashes has its window for some seconds.
-    is_open(guest, seen)
+    is_open(seen)
 }
 
 /// Waits until the page is drawn, so that the picture shows it; a page that goes on to move is no failure.
-fn settle(guest: &mut Guest) -> Result<(), CheckError> {
+fn settle(guest: &Guest) -> Result<(), CheckError> {
     let (mut before, mut since) = (Vec::new(), Instant::now());
-    let outcome = guest.until_within(SETTLE, &mut Observation::default(), |guest, _| {
-        let path = picture(guest)?;
+    let outcome = guest.until_within(SETTLE, &mut Observation::default(), |_| {
+        let path = picture(guest, "browser.png")?;
         let now =
             std::fs::read(&path).map_err(|error| CheckError::CouldNotRun(format!("{path}: {error}")))?;
         if now != before {
@@ -168,7 +169,7 @@ pub(crate) fn browser_sandbox(guest: &mut Guest, seen: &mut Observation) -> Resu
     let script = "pids=$(pgrep -u \"$USER\" -f -- '[-]-type=renderer'); test -n \"$pids\" || { echo no page is open; exit 1; }; \
                   for pid in $pids; do awk '/^(Seccomp|NSpid):/ { printf \"%s %s \", $1, NF == 2 ? $2 : NF - 1 \" levels\" } END { print \"\" }' \
                   /proc/$pid/status; done; ! pgrep -f -- '[-]-no-sandbox'";
-    guest.until(seen, |guest, seen| {
+    guest.until(seen, |seen| {
         let said = guest.succeed(script, seen)?;
         let confined = |line: &str| line.contains("Seccomp: 2") && line.contains("levels");
         ensure(!said.is_empty() && said.lines().all(confined), || {

@@ -6,10 +6,10 @@ use crate::guest::Guest;
 use crate::poll::{CheckError, Observation, ensure};
 
 /// Sound, on a machine that may have no card: the server answers, and programs find it by the name that most of them use.
-pub(crate) fn sound(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn sound(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let script = "wpctl status | grep -A 20 '^Audio' | grep -m 1 -A 3 'Sinks' && \
                   test -S \"$XDG_RUNTIME_DIR/pulse/native\" && systemctl --user is-active pipewire wireplumber";
-    guest.until(seen, |guest, seen| {
+    guest.until(seen, |seen| {
         let said = guest.succeed(script, seen)?;
         ensure(said.lines().filter(|line| *line == "active").count() == 2, || {
             format!("not both are active: {said}")
@@ -20,10 +20,10 @@ pub(crate) fn sound(guest: &mut Guest, seen: &mut Observation) -> Result<(), Che
 }
 
 /// An image made of one static program, without any network.
-pub(crate) fn docker(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn docker(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let limit = guest.limits.boot;
     // The daemon starts with the first question.
-    guest.until_within(limit, seen, |guest, seen| {
+    guest.until_within(limit, seen, |seen| {
         guest.succeed("docker version --format '{{.Server.Version}}'", seen).map(drop)
     })?;
     let script = "tar --create --directory /usr/lib/rave rave-guest | docker import - rave-smoke >/dev/null && \
@@ -33,11 +33,11 @@ pub(crate) fn docker(guest: &mut Guest, seen: &mut Observation) -> Result<(), Ch
     ensure(said.starts_with("rave-guest "), || format!("the container printed {said:?}"))
 }
 
-pub(crate) fn docker_compose(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn docker_compose(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     guest.succeed("docker compose version || docker-compose version", seen).map(drop)
 }
 
-pub(crate) fn build_tools(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn build_tools(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let script = "cd \"$(mktemp -d)\" && printf '#include <iostream>\\nint main() { std::cout << \"compiled\\\\n\"; }\\n' > a.cc && \
                   printf 'a: a.cc\\n\\tg++ -o a a.cc\\n' > Makefile && make --silent && ./a && gcc --version";
     let said = guest.succeed(script, seen)?;
@@ -46,16 +46,16 @@ pub(crate) fn build_tools(guest: &mut Guest, seen: &mut Observation) -> Result<(
     Ok(())
 }
 
-pub(crate) fn virtual_screen(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn virtual_screen(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let said = guest.succeed("xvfb-run --auto-servernum xdpyinfo | grep dimensions", seen)?;
     ensure(said.contains("pixels"), || format!("it printed {said:?}"))
 }
 
 /// It speaks RFB (RFC 6143, section 7.1.1), on loopback alone, and its password is readable by nobody but the user.
-pub(crate) fn vnc(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn vnc(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let limit = guest.limits.boot;
     let banner = format!("bash -c 'exec 3<>/dev/tcp/127.0.0.1/{VNC_PORT} && head --bytes 12 <&3'");
-    guest.until_within(limit, seen, |guest, seen| {
+    guest.until_within(limit, seen, |seen| {
         let said = guest.succeed(&banner, seen)?;
         ensure(said.starts_with("RFB 003."), || format!("it answers {said:?}"))
     })?;
@@ -76,7 +76,7 @@ pub(crate) fn vnc(guest: &mut Guest, seen: &mut Observation) -> Result<(), Check
 }
 
 /// A script of the user's, as the documentation of Playwright writes it, with nothing downloaded.
-pub(crate) fn playwright(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn playwright(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let script = "cd \"$(mktemp -d)\" && cat > a.js <<'END'\n\
                   const { chromium } = require('playwright');\n\
                   (async () => {\n\
@@ -96,7 +96,7 @@ pub(crate) fn playwright(guest: &mut Guest, seen: &mut Observation) -> Result<()
     })
 }
 
-pub(crate) fn everyday_tools(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn everyday_tools(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let script = "cd \"$(mktemp -d)\" && echo hello > a && zip --quiet a.zip a && unzip -p a.zip a && \
                   tree --version && htop --version && nano --version";
     let said = guest.succeed(script, seen)?;

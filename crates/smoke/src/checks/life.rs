@@ -15,7 +15,7 @@ pub(crate) fn stopped_service_told(guest: &mut Guest, seen: &mut Observation) ->
     let answer = seen.answer.clone();
     // Whatever came of it, the next checks find the guest whole.
     guest.succeed("sudo -n systemctl start vibe-kanban", seen)?;
-    let back = guest.until_within(guest.limits.boot, seen, |guest, seen| {
+    let back = guest.until_within(guest.limits.boot, seen, |seen| {
         let health = health(guest, seen)?;
         ensure(health.ok, || {
             let bad: Vec<String> =
@@ -29,9 +29,9 @@ pub(crate) fn stopped_service_told(guest: &mut Guest, seen: &mut Observation) ->
     Ok(())
 }
 
-fn is_told(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+fn is_told(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let gateway = guest.address("gateway")?;
-    guest.until(seen, |_, seen| {
+    guest.until(seen, |seen| {
         let answer = http::get(gateway, "/healthz", seen)?;
         ensure(answer.status == 503, || {
             format!("/healthz gave {} while vibe-kanban is stopped", answer.status)
@@ -47,7 +47,7 @@ fn is_told(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> 
             format!("/healthz names {down:?}, not the stopped service")
         })
     })?;
-    guest.until(seen, |_, seen| {
+    guest.until(seen, |seen| {
         let answer = http::get(gateway, "/", seen)?;
         ensure(answer.status == 502 || answer.status == 503, || format!("/ gave {}", answer.status))?;
         let says = |text: &str| answer.body.contains(text);
@@ -62,8 +62,10 @@ fn health(guest: &Guest, seen: &mut Observation) -> Result<Health, CheckError> {
 }
 
 pub(crate) fn reboot(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+    // It would end with the server; the reboot, and what comes after it, log in by themselves.
+    guest.connection.close();
     let (ssh, limit) = (guest.ssh.clone(), guest.limits.boot);
-    let ready = guest.instance()?.reboot(&ssh, limit, &mut |_| ())?;
+    let ready = guest.running(|instance| instance.reboot(&ssh, limit, &mut |_| ()))?;
     seen.note(format!("ready {:.1} s after it was asked for", ready.timeline.ready.as_secs_f64()));
     ensure(ready.boot_id != guest.expected.boot_id, || "it is the same boot as before".into())?;
     ensure(ready.host_keys == guest.expected.host_keys, || {
@@ -71,12 +73,13 @@ pub(crate) fn reboot(guest: &mut Guest, seen: &mut Observation) -> Result<(), Ch
     })?;
     guest.expected.boot_id = ready.boot_id;
     // The pinned keys still let us in.
-    guest.succeed("true", &mut Observation::default()).map(drop)
+    guest.log_in("true", &mut Observation::default()).map(drop)
 }
 
 pub(crate) fn clean_shutdown(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
-    let instance =
-        guest.instance.take().ok_or_else(|| CheckError::CouldNotRun("the machine has ended".into()))?;
+    let instance = guest.take_instance();
+    let instance = instance.ok_or_else(|| CheckError::CouldNotRun("the machine has ended".into()))?;
+    guest.connection.close();
     let how = instance.shutdown(guest.limits.shutdown)?;
     seen.note(format!("{how:?}"));
     let Shutdown::PoweredOff { after } = how else {

@@ -5,12 +5,12 @@ use rave_vm::ssh::PasswordLogin;
 use crate::guest::Guest;
 use crate::poll::{CheckError, Observation, ensure};
 
-pub(crate) fn by_key(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
-    let name = guest.succeed("id -un", seen)?;
+pub(crate) fn by_key(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
+    let name = guest.log_in("id -un", seen)?;
     ensure(name == guest.expected.user, || format!("logged in as {name}, not {}", guest.expected.user))
 }
 
-pub(crate) fn by_password(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn by_password(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let expected = &guest.expected;
     let answer = guest.ssh.password_login(&expected.password, &guest.folder, guest.limits.answer)?;
     seen.note(describe(&answer));
@@ -26,7 +26,7 @@ pub(crate) fn by_password(guest: &mut Guest, seen: &mut Observation) -> Result<(
     ensure(wrong != PasswordLogin::Accepted, || "any password logs in".into())
 }
 
-pub(crate) fn root_refused(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn root_refused(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let root = guest.ssh.as_user("root");
     match root.exec("true", guest.limits.answer) {
         Ok(_) => return Err(CheckError::Failed("root logs in by the user's key".into())),

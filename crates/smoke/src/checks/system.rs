@@ -28,7 +28,7 @@ struct Unit {
     done: u64,
 }
 
-pub(crate) fn unit_chain(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn unit_chain(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let names: Vec<&str> = CHAIN.iter().map(|(name, _)| *name).collect();
     let properties = "Id,ActiveState,InactiveExitTimestampMonotonic,ActiveEnterTimestampMonotonic";
     let text = guest.succeed(&format!("systemctl show --property {properties} {}", names.join(" ")), seen)?;
@@ -75,8 +75,8 @@ fn seconds(microseconds: u64) -> f64 {
 }
 
 /// A unit that is still starting is waited for; one that failed is not.
-pub(crate) fn no_failed_units(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
-    guest.until(seen, |guest, seen| {
+pub(crate) fn no_failed_units(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
+    guest.until(seen, |seen| {
         let state = guest.run("systemctl is-system-running", seen)?.text();
         ensure(state != "starting" && state != "initializing", || format!("the system is still {state}"))
     })?;
@@ -85,7 +85,7 @@ pub(crate) fn no_failed_units(guest: &mut Guest, seen: &mut Observation) -> Resu
     ensure(failed.is_empty(), || format!("failed: {failed}"))
 }
 
-pub(crate) fn sudo(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn sudo(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let id = guest.succeed("sudo -n id -u", seen)?;
     ensure(id == "0", || format!("sudo gives the user id {id}"))
 }
@@ -93,13 +93,13 @@ pub(crate) fn sudo(guest: &mut Guest, seen: &mut Observation) -> Result<(), Chec
 /// How long reading a whole medium may take: a gigabyte through an emulated processor's SHA-256.
 const MEDIUM: Duration = Duration::from_secs(600);
 
-pub(crate) fn medium_whole(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn medium_whole(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let output = guest.run_within("sudo -n /usr/lib/rave/rave-guest install --check", MEDIUM, seen)?;
     seen.note(output.text().lines().last().unwrap_or_default());
     ensure(output.success(), || output.stderr.join("\n"))
 }
 
-pub(crate) fn root_grown(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn root_grown(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let text = guest.succeed("df --block-size=1M --output=size / | tail -n 1", seen)?;
     let size: f64 = text.trim().parse().map_err(|_| CheckError::Failed(format!("df printed {text:?}")))?;
     #[expect(clippy::cast_precision_loss, reason = "a disk's MiB stay far below 2^52")]
@@ -108,7 +108,7 @@ pub(crate) fn root_grown(guest: &mut Guest, seen: &mut Observation) -> Result<()
 }
 
 /// Keys from an image would be as old as the image.
-pub(crate) fn host_keys_fresh(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn host_keys_fresh(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let script = "awk '$1 == \"btime\" { print $2 }' /proc/stat; stat --format=%Y /etc/ssh/ssh_host_*_key";
     let text = guest.succeed(script, seen)?;
     let times: Vec<i64> = text.lines().filter_map(|line| line.trim().parse().ok()).collect();

@@ -6,7 +6,7 @@ use crate::poll::{CheckError, Observation, ensure};
 /// Node.js that the router and npm ask for.
 const LEAST_NODE: u32 = 20;
 
-pub(crate) fn node(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn node(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let version = printed(guest, seen, "node --version")?;
     let major = version.trim_start_matches('v').split('.').next().and_then(|major| major.parse::<u32>().ok());
     ensure(major.is_some_and(|major| major >= LEAST_NODE), || {
@@ -14,62 +14,62 @@ pub(crate) fn node(guest: &mut Guest, seen: &mut Observation) -> Result<(), Chec
     })
 }
 
-pub(crate) fn npm(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn npm(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     locked(guest, seen, "npm --version", "npm")
 }
 
-pub(crate) fn pnpm(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn pnpm(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     locked(guest, seen, "pnpm --version", "pnpm")
 }
 
-pub(crate) fn yarn(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn yarn(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     locked(guest, seen, "yarn --version", "yarn")
 }
 
-pub(crate) fn claude(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn claude(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     locked(guest, seen, "claude --version", "@anthropic-ai/claude-code")
 }
 
-pub(crate) fn ccr(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn ccr(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     locked(guest, seen, "ccr --version", "@musistudio/claude-code-router")
 }
 
-pub(crate) fn python3(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn python3(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     says(guest, seen, "python3 --version", "Python 3.")
 }
 
-pub(crate) fn pip(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn pip(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     says(guest, seen, "pip --version", "pip ")
 }
 
-pub(crate) fn virtualenv(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn virtualenv(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     says(guest, seen, "virtualenv --version", "virtualenv ")
 }
 
-pub(crate) fn rustc(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn rustc(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     // A compiler without a linker says its version all the same.
     let link = "cd \"$(mktemp -d)\" && echo 'fn main(){println!(\"linked\")}' > a.rs && rustc a.rs && ./a";
     says(guest, seen, link, "linked")?;
     says(guest, seen, "rustc --version", "rustc 1.")
 }
 
-pub(crate) fn cargo(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn cargo(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     says(guest, seen, "cargo --version", "cargo 1.")
 }
 
-pub(crate) fn git(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn git(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     says(guest, seen, "git --version", "git version ")
 }
 
-pub(crate) fn curl(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn curl(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     says(guest, seen, "curl --version", "curl ")
 }
 
-pub(crate) fn wget(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn wget(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     says(guest, seen, "wget --version", "GNU Wget ")
 }
 
-pub(crate) fn vim(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn vim(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     says(guest, seen, "vim --version", "VIM - Vi IMproved")
 }
 

@@ -6,29 +6,29 @@ use crate::guest::Guest;
 use crate::http::{self, Answer};
 use crate::poll::{CheckError, Observation, ensure};
 
-pub(crate) fn kanban_answers(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn kanban_answers(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     ok(guest, seen, "kanban", "/", |answer| has(answer, "text/html", "<html"))
 }
 
-pub(crate) fn kanban_api(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn kanban_api(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     ok(guest, seen, "kanban", "/api/health", |answer| {
         let value: serde_json::Value = json(answer)?;
         ensure(value["success"] == true, || format!("/api/health does not say success: {}", answer.body))
     })
 }
 
-pub(crate) fn router_ui(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn router_ui(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     ok(guest, seen, "router", "/ui/", |answer| has(answer, "text/html", "<html"))
 }
 
-pub(crate) fn router_health(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn router_health(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     ok(guest, seen, "router", "/health", |answer| {
         let value: serde_json::Value = json(answer)?;
         ensure(value["status"] == "ok", || format!("/health does not say ok: {}", answer.body))
     })
 }
 
-pub(crate) fn gateway_root(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn gateway_root(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let mut direct = Observation::default();
     let kanban = http::get(guest.address("kanban")?, "/", &mut direct)?;
     ok(guest, seen, "gateway", "/", |answer| {
@@ -37,7 +37,7 @@ pub(crate) fn gateway_root(guest: &mut Guest, seen: &mut Observation) -> Result<
 }
 
 /// The page, the script that the gateway puts into it, and an API call that needs the router's key.
-pub(crate) fn gateway_router_ui(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn gateway_router_ui(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let mut asset = String::new();
     ok(guest, seen, "gateway", "/ccr-ui/", |answer| {
         has(answer, "text/html", "<html")?;
@@ -56,7 +56,7 @@ pub(crate) fn gateway_router_ui(guest: &mut Guest, seen: &mut Observation) -> Re
     judged
 }
 
-pub(crate) fn gateway_health(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn gateway_health(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     ok(guest, seen, "gateway", "/healthz", |answer| {
         let health: Health = json(answer)?;
         let bad: Vec<String> = health.services.iter().filter(|service| !service.ok).map(describe).collect();
@@ -67,13 +67,12 @@ pub(crate) fn gateway_health(guest: &mut Guest, seen: &mut Observation) -> Resul
 }
 
 /// Vibe Kanban's event stream: its header must come before the stream ends.
-pub(crate) fn gateway_events(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn gateway_events(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let address = guest.address("gateway")?;
-    guest.until(seen, |_, seen| {
-        let text = http::first_bytes(address, "/api/events", seen)?;
-        let head = text.to_ascii_lowercase();
-        ensure(head.starts_with("http/1.1 200") && head.contains("content-type: text/event-stream"), || {
-            format!("no event stream: {}", text.lines().next().unwrap_or_default())
+    guest.until(seen, |seen| {
+        let answer = http::head_of_stream(address, "/api/events", seen)?;
+        ensure(answer.status == 200 && answer.content_type.contains("text/event-stream"), || {
+            format!("no event stream: {} {}", answer.status, answer.content_type)
         })
     })
 }
@@ -84,14 +83,14 @@ pub(crate) fn describe(service: &rave_guest::protocol::ServiceHealth) -> String 
 
 /// Asks until the answer is 200 and judged right.
 fn ok(
-    guest: &mut Guest,
+    guest: &Guest,
     seen: &mut Observation,
     service: &str,
     path: &str,
     mut judge: impl FnMut(&Answer) -> Result<(), CheckError>,
 ) -> Result<(), CheckError> {
     let address = guest.address(service)?;
-    guest.until(seen, |_, seen| {
+    guest.until(seen, |seen| {
         let answer = http::get(address, path, seen)?;
         ensure(answer.status == 200, || format!("GET {path} gave {}", answer.status))?;
         judge(&answer)

@@ -1,6 +1,7 @@
 //! One row of the matrix: its boot, its checks, and what is kept of them.
 
 use std::fs;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
@@ -18,6 +19,7 @@ use rave_vm::machine::{Arch, Firmware, Overlay};
 use rave_vm::ports::PortPolicy;
 use rave_vm::qemu::Qemu;
 use rave_vm::sandbox::{LaunchConfig, Sandbox};
+use rave_vm::ssh::Connection;
 use rave_vm::{BootEvent, Error, Instance, Ready, boot, firmware};
 
 use super::files::Files;
@@ -166,7 +168,7 @@ impl<'a> Session<'a> {
                     Some(screenshots) => suite::run_with_pictures(checks, &mut guest, screenshots, &sink),
                     None => suite::run(checks, &mut guest, &sink),
                 });
-                if let Some(instance) = guest.instance.take() {
+                if let Some(instance) = guest.take_instance() {
                     instance.kill()?;
                 }
                 Ok(boot)
@@ -259,6 +261,7 @@ impl<'a> Session<'a> {
     ) -> anyhow::Result<Guest> {
         let ssh = sandbox.ssh(&instance, ready)?;
         Ok(Guest {
+            connection: Connection::new(ssh.clone(), &scratch.path),
             ssh,
             ports: instance.machine().forwards.clone(),
             expected: Expected::of(
@@ -270,7 +273,7 @@ impl<'a> Session<'a> {
             ),
             limits: Limits { boot: deadline(self.probe.accelerator()), answer: ANSWER, shutdown: SHUTDOWN },
             is_emulated: self.probe.accelerator() == Accelerator::Tcg,
-            instance: Some(instance),
+            instance: Mutex::new(Some(instance)),
             disk: scratch.disk(),
             folder: scratch.path.clone(),
         })
