@@ -164,14 +164,17 @@ impl Manifest {
         serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))
     }
 
-    /// Writes the manifest beside its place and renames it into it.
+    /// The text of the manifest's file.
     #[expect(clippy::missing_panics_doc, reason = "plain data always serialises")]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("plain data") + "\n"
+    }
+
+    /// Writes the manifest beside its place and renames it into it.
     pub fn write(&self, out_dir: &Utf8Path) -> Result<Utf8PathBuf, Error> {
         let path = out_dir.join(FILE);
         let partial = out_dir.join(format!(".{FILE}.partial"));
-        let mut text = serde_json::to_string_pretty(self).expect("plain data");
-        text.push('\n');
-        fs::write(&partial, text).at("write", &partial)?;
+        fs::write(&partial, self.to_json()).at("write", &partial)?;
         fs::rename(&partial, &path).at("rename into", &path)?;
         Ok(path)
     }

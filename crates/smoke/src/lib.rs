@@ -7,7 +7,6 @@ mod checks;
 mod disk_state;
 mod guest;
 mod http;
-mod junit;
 pub mod matrix;
 mod poll;
 pub mod registry;

@@ -2,6 +2,7 @@
 //! page are made of it. `docs/smoke-report.schema.json` describes its JSON.
 
 mod folder;
+mod junit;
 mod page;
 mod run;
 #[cfg(test)]
@@ -13,8 +14,8 @@ use std::time::{Duration, SystemTime};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
-pub use crate::junit::junit;
 pub use folder::{PAGE, WriteError, write, write_pictures};
+pub use junit::junit;
 pub use page::{Material, page};
 pub use run::{
     ArtifactChecks, Boot, BootFailure, BootTimes, CheckResult, Outcome, Run, Screenshot, ScreenshotTrigger,

@@ -4,6 +4,7 @@ mod artifact_checks;
 mod files;
 mod install;
 mod jobs;
+mod machine;
 mod row_output;
 mod rows;
 mod scratch;
@@ -12,7 +13,6 @@ mod show;
 
 use std::collections::BTreeSet;
 use std::env::consts::{ARCH, OS};
-use std::fs;
 use std::time::{Instant, SystemTime};
 
 use rave_process::interrupt;
@@ -97,8 +97,7 @@ pub fn run(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
     if !report.runs.is_empty() || !report.made.is_empty() {
         show::report(&report, args, settings, ui)?;
     }
-    let manifest = fs::read_to_string(settings.out_dir.join(rave_image::manifest::FILE)).unwrap_or_default();
-    let written = files.write(&report, &manifest, ui);
+    let written = files.write(&report, &manifest.to_json(), ui);
     end?;
     written?;
     Ok(code(&report))

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use super::{Colour, coarse, share};
+use super::colour::{Colour, coarse, share};
 
 /// The lowest panel, pixels. More than the 16 of a line of a text console, whose first may be in reverse.
 pub(super) const LOWEST: usize = 20;

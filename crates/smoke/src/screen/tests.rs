@@ -4,6 +4,8 @@ use std::fs;
 
 use proptest::prelude::*;
 
+use png::ColorType;
+
 use super::*;
 
 const WIDTH: usize = 1280;

@@ -14,9 +14,8 @@ use rave_vm::machine::{DiskFormat, ExtraDisk, Interface, Password};
 use rave_vm::sandbox::LaunchConfig;
 use rave_vm::{Error, Instance};
 
+use super::machine::{RowContext, firmware_of};
 use super::row_output::RowOutput;
-use super::scratch::Scratch;
-use super::session::{Session, firmware_of};
 use crate::cmd::run::run_root;
 use crate::request::{self, Found};
 
@@ -58,30 +57,23 @@ impl From<anyhow::Error> for Unfinished {
 }
 
 /// Installs, on the hardware that the row names.
-pub(super) fn install(
-    session: &Session<'_>,
-    row: &MatrixRow,
-    iso: &Utf8Path,
-    scratch: &Scratch,
-    output: &RowOutput<'_>,
-) -> Result<Installed, Unfinished> {
+pub(super) fn install(context: &RowContext<'_>, iso: &Utf8Path) -> Result<Installed, Unfinished> {
+    let RowContext { settings, manifest, row, scratch, output, .. } = *context;
     output.note("installing it to an empty disk");
     let started = Instant::now();
-    let answers = Answers::of(session.manifest, row)?;
+    let answers = Answers::of(manifest, row)?;
     let setup = setup_medium(&scratch.path, &answers).map_err(host)?;
     let disk = scratch.path.join("installed.qcow2");
-    let size = format!("{}M", session.settings.spec.spec.vm.disk.get());
+    let size = format!("{}M", settings.spec.spec.vm.disk.get());
     Cmd::new("qemu-img")
         .args(["create", "-q", "-f", "qcow2", disk.as_str(), &size])
         .output()
         .map_err(|error| host(error.into()))?;
 
-    let run_root = run_root(session.settings);
-    let found = Found { manifest: session.manifest, path: iso, format: Format::Iso };
-    let launch = LaunchConfig {
-        firmware: firmware_of(row)?,
-        ..request::machine(session.settings, &run_root, found, &[])?
-    };
+    let run_root = run_root(settings);
+    let found = Found { manifest, path: iso, format: Format::Iso };
+    let launch =
+        LaunchConfig { firmware: firmware_of(row)?, ..request::machine(settings, &run_root, found, &[])? };
     let mut machine = launch.prepare()?.machine;
     machine.files.serial_log = scratch.serial_log();
     machine.more_disks = vec![
@@ -93,7 +85,7 @@ pub(super) fn install(
         },
         ExtraDisk { path: setup, format: DiskFormat::Raw, interface: Interface::Virtio, read_only: true },
     ];
-    let mut instance = Instance::boot(machine, session.probe.engine, session.qemu)?;
+    let mut instance = Instance::boot(machine, context.probe.engine, context.qemu)?;
     let result = watch(&mut instance, &scratch.serial_log(), started, output);
     instance.kill()?;
     let said = result?;
@@ -106,7 +98,7 @@ pub(super) fn install(
         attempts: 1,
         last_answer: said,
     };
-    let user = answers.user.map_or_else(|| session.manifest.guest.user.clone(), str::to_owned);
+    let user = answers.user.map_or_else(|| manifest.guest.user.clone(), str::to_owned);
     Ok(Installed { disk, user, password: answers.password, row })
 }
 

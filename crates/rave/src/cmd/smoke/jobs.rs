@@ -1,8 +1,7 @@
 //! Several machines side by side.
 
 use std::fs;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use rave_process::interrupt;
@@ -38,44 +37,30 @@ pub(super) fn side_by_side<T: Sync, R: Send, E: Send>(
     items: &[T],
     work: impl Fn(&T) -> Result<R, E> + Sync,
 ) -> (Vec<R>, Result<(), E>) {
-    let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<(usize, R)>> = Mutex::default();
-    let end: Mutex<Result<(), E>> = Mutex::new(Ok(()));
-    let worker = || {
-        while lock(&end).is_ok() && interrupt::requested().is_none() {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(item) = items.get(index) else { break };
-            match work(item) {
-                Ok(result) => lock(&done).push((index, result)),
-                Err(error) => {
-                    let mut end = lock(&end);
-                    if end.is_ok() {
-                        *end = Err(error);
-                    }
-                }
-            }
+    let is_over = AtomicBool::new(false);
+    let begin = |item: &T| {
+        if is_over.load(Ordering::Relaxed) || interrupt::requested().is_some() {
+            return None;
         }
+        let result = work(item);
+        is_over.fetch_or(result.is_err(), Ordering::Relaxed);
+        Some(result)
     };
-    thread::scope(|scope| {
-        for _ in 1..jobs.min(items.len()) {
-            scope.spawn(worker);
-        }
-        worker();
+    let (mut done, mut end) = (Vec::new(), Ok(()));
+    rave_smoke::side_by_side(jobs, items, begin, |index, result| match result {
+        Some(Ok(result)) => done.push((index, result)),
+        Some(Err(error)) if end.is_ok() => end = Err(error),
+        Some(Err(_)) | None => {}
     });
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     done.sort_by_key(|(index, _)| *index);
-    let results = done.into_iter().map(|(_, result)| result).collect();
-    (results, end.into_inner().unwrap_or_else(PoisonError::into_inner))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    (done.into_iter().map(|(_, result)| result).collect(), end)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::sync::Barrier;
+    use std::sync::atomic::AtomicUsize;
 
     #[test]
     fn as_many_as_memory_and_processors_allow_and_at_least_one() {

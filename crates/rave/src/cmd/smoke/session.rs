@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use camino::Utf8PathBuf;
 use rave_image::manifest::Artifact;
 use rave_image::{Manifest, artifact};
-use rave_smoke::matrix::{FirmwareKind, MatrixRow, Medium};
+use rave_smoke::matrix::{MatrixRow, Medium};
 use rave_smoke::registry::Check;
 use rave_smoke::report::{
     Boot, BootFailure, BootTimes, CheckResult, Run, ScreenshotTrigger, Screenshots, SerialLog, Subject,
@@ -15,15 +15,16 @@ use rave_smoke::report::{
 use rave_smoke::{Expected, Guest, Limits, serial, suite};
 use rave_spec::Format;
 use rave_vm::accel::{Accelerator, ProbeResult};
-use rave_vm::machine::{Arch, Firmware, Overlay};
+use rave_vm::machine::Overlay;
 use rave_vm::ports::PortPolicy;
 use rave_vm::qemu::Qemu;
 use rave_vm::sandbox::{LaunchConfig, Sandbox};
 use rave_vm::ssh::Connection;
-use rave_vm::{BootEvent, Error, Instance, Ready, boot, firmware};
+use rave_vm::{BootEvent, Error, Instance, Ready, boot};
 
 use super::files::Files;
 use super::install::{Unfinished, install};
+use super::machine::{RowContext, firmware_of};
 use super::row_output::RowOutput;
 use super::scratch::Scratch;
 use crate::cli;
@@ -103,10 +104,19 @@ impl<'a> Session<'a> {
             user: self.manifest.guest.user.clone(),
             password: self.settings.guest()?.password,
         };
+        let context = RowContext {
+            settings: self.settings,
+            manifest: self.manifest,
+            qemu: self.qemu,
+            probe: self.probe,
+            row,
+            scratch: &scratch,
+            output,
+        };
         let mut rows = Vec::new();
         let mut installed = Ok(());
         if row.medium == Medium::Installed {
-            match install(self, row, path, &scratch, output) {
+            match install(&context, path) {
                 Ok(done) => {
                     rows.push(done.row);
                     booted = Booted {
@@ -120,13 +130,11 @@ impl<'a> Session<'a> {
                 Err(Unfinished::Host(error)) => return Err(error),
             }
         }
-        let boot = match installed {
-            Ok(()) => self.boot(&booted, row, &checks, &scratch, screenshots.as_mut(), &mut rows, output)?,
-            Err(why) => {
-                rows.extend(suite::not_run(&checks, "it was not installed"));
-                Boot::Failed(why)
-            }
+        let (boot, checked) = match installed {
+            Ok(()) => self.boot(&context, &booted, &checks, screenshots.as_mut())?,
+            Err(why) => (Boot::Failed(why), suite::not_run(&checks, "it was not installed")),
         };
+        rows.extend(checked);
         let broken = matches!(boot, Boot::Failed(_)) || rows.iter().any(|row| row.outcome.is_failure());
         let serial = if broken || self.files.has_report() {
             self.keep_serial_log(row, &scratch, output)
@@ -143,43 +151,39 @@ impl<'a> Session<'a> {
         Ok(Run { subject, seconds, boot, rows, screenshots, warnings, serial })
     }
 
-    /// Boots and runs the checks, whose rows are added.
-    #[expect(clippy::too_many_arguments, reason = "all of one row's run")]
+    /// Boots, and runs the checks.
     fn boot(
         &self,
+        context: &RowContext<'_>,
         booted: &Booted,
-        row: &MatrixRow,
         checks: &[Check],
-        scratch: &Scratch,
         mut screenshots: Option<&mut Screenshots>,
-        rows: &mut Vec<CheckResult>,
-        output: &RowOutput<'_>,
-    ) -> anyhow::Result<Boot> {
-        let sandbox = self.prepare(booted, row, scratch, output)?;
+    ) -> anyhow::Result<(Boot, Vec<CheckResult>)> {
+        let sandbox = self.prepare(context, booted)?;
         let instance = Instance::boot(sandbox.machine.clone(), self.probe.engine, self.qemu);
         let mut instance = instance.map_err(|error| self.explain(&error))?;
-        let waited = self.wait(&mut instance, output);
+        let waited = self.wait(&mut instance, context.output);
         match waited.result {
             Ok(ready) => {
                 let boot = Boot::Ready(BootTimes::from(&ready.timeline));
-                let mut guest = self.guest(booted, &sandbox, instance, &ready, scratch)?;
-                let sink = output.sink();
-                rows.extend(match screenshots {
+                let mut guest = self.guest(booted, &sandbox, instance, &ready, context.scratch)?;
+                let sink = context.output.sink();
+                let results = match screenshots {
                     Some(screenshots) => suite::run_with_pictures(checks, &mut guest, screenshots, &sink),
                     None => suite::run(checks, &mut guest, &sink),
-                });
+                };
                 if let Some(instance) = guest.take_instance() {
                     instance.kill()?;
                 }
-                Ok(boot)
+                Ok((boot, results))
             }
             Err(Error::Boot(why)) => {
                 if let Some(screenshots) = &mut screenshots {
                     screenshots.take(Some(&mut instance), ScreenshotTrigger::BootFailed);
                 }
                 instance.kill()?;
-                rows.extend(suite::not_run(checks, "the guest did not become ready"));
-                Ok(Boot::Failed(BootFailure::new(&why, &waited.reached, waited.elapsed)))
+                let boot = Boot::Failed(BootFailure::new(&why, &waited.reached, waited.elapsed));
+                Ok((boot, suite::not_run(checks, "the guest did not become ready")))
             }
             Err(error) => {
                 instance.kill()?;
@@ -193,13 +197,8 @@ impl<'a> Session<'a> {
         format!("{}-{}", self.settings.profile, row.name)
     }
 
-    fn prepare(
-        &self,
-        booted: &Booted,
-        row: &MatrixRow,
-        scratch: &Scratch,
-        output: &RowOutput<'_>,
-    ) -> anyhow::Result<Sandbox> {
+    fn prepare(&self, context: &RowContext<'_>, booted: &Booted) -> anyhow::Result<Sandbox> {
+        let RowContext { row, scratch, output, .. } = *context;
         let policy = |_, port| match (self.args.fixed_ports, self.is_crowd) {
             (true, _) => PortPolicy::Fixed(port),
             // Each of several has ports of its own.
@@ -320,13 +319,5 @@ impl<'a> Session<'a> {
             memory_mib: vm.memory.get(),
             cpus: vm.cpus,
         }
-    }
-}
-
-/// What the row's machine starts with.
-pub(super) fn firmware_of(row: &MatrixRow) -> anyhow::Result<Firmware> {
-    match row.firmware {
-        FirmwareKind::Bios => Ok(Firmware::Bios),
-        FirmwareKind::Uefi => Ok(firmware::find_uefi(Arch::X86_64)?),
     }
 }
