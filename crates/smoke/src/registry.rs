@@ -228,15 +228,15 @@ pub const CHECKS: &[Check] = &[
     of("desktop", check(Desktop, "desktop-launchers", "each launcher's page answers", desktop::launchers)),
     of(
         "desktop",
-        slow(check(Desktop, "desktop-browser", "Chromium opens the gateway by itself", desktop::browser)),
-    ),
-    of(
-        "desktop",
-        alone(Desktop, "browser-sandbox", "Chromium's pages are confined", desktop::browser_sandbox),
-    ),
-    of(
-        "desktop",
         alone(Desktop, "desktop-calm", "no dialog is open and nothing crashed", desktop::no_dialogs),
+    ),
+    of(
+        "desktop",
+        alone(Desktop, "desktop-browser", "Chromium opens the gateway by itself", desktop::browser),
+    ),
+    of(
+        "desktop",
+        check(Desktop, "browser-sandbox", "Chromium's pages are confined", desktop::browser_sandbox),
     ),
     alone(
         Life,

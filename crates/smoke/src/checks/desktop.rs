@@ -17,6 +17,10 @@ const SETTLE: Duration = Duration::from_secs(60);
 /// A page that has not changed for so long is drawn: under software emulation its scripts take seconds between two changes.
 const STILL: Duration = Duration::from_secs(12);
 
+/// How often a question for the browser's window looks for it, and the seconds between two looks.
+const BROWSER_LOOKS: u32 = 10;
+const BROWSER_PAUSE: u32 = 2;
+
 /// The windows that the window manager knows, each as three lines: class, type, name (Extended Window Manager Hints 1.5).
 const WINDOWS: &str = "for id in $(xprop -root _NET_CLIENT_LIST | grep -o '0x[0-9a-f]*'); do \
      xprop -id $id -notype WM_CLASS _NET_WM_WINDOW_TYPE _NET_WM_NAME; done";
@@ -120,18 +124,22 @@ pub(crate) fn network_applet(guest: &Guest, seen: &mut Observation) -> Result<()
     guest.until(seen, |seen| guest.succeed(script, seen).map(drop))
 }
 
-/// Started without an address: its home page must be the gateway. It stays open, for the picture. It needs a session, which
-/// another check may still wait for.
-pub(crate) fn browser(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
-    session(guest, &mut Observation::default())?;
+/// Started without an address: its home page must be the gateway. It stays open, for the picture.
+pub(crate) fn browser(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let title = "curl --silent --fail http://localhost:$(sed -n 's/.*\"gateway\": \\([0-9]*\\).*/\\1/p' /etc/rave/guest.json)/ \
                  | grep -o '<title>[^<]*' | head -n 1 | cut -c 8-";
     let title = guest.succeed(title, seen)?;
     ensure(!title.is_empty(), || "the gateway's page has no title".into())?;
     guest.succeed("setsid --fork x-www-browser >/dev/null 2>&1 </dev/null", seen)?;
     let expected = format!("{title} - Chromium");
+    // Each question waits in the guest: asking takes processor time from the browser that is awaited.
+    let wait = format!(
+        "for look in $(seq {BROWSER_LOOKS}); do shown=$({WINDOWS}); \
+         case $shown in *{}*) break;; esac; sleep {BROWSER_PAUSE}; done; printf '%s\\n' \"$shown\"",
+        rave_process::shell_quote(&format!("\"{expected}\""))
+    );
     let is_open = |seen: &mut Observation| {
-        let windows = guest.succeed(WINDOWS, seen)?;
+        let windows = guest.succeed(&wait, seen)?;
         let names = names_of(&windows, "_NET_WM_WINDOW_TYPE_NORMAL");
         seen.note(names.join(", "));
         ensure(names.contains(&expected.as_str()), || {
@@ -165,7 +173,7 @@ fn settle(guest: &Guest) -> Result<(), CheckError> {
 
 /// Every page's process is confined: seccomp filters its system calls (`proc_pid_status(5)`, `Seccomp: 2`) and it lives in
 /// a process namespace of its own (`NSpid` with more than one number).
-pub(crate) fn browser_sandbox(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn browser_sandbox(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let script = "pids=$(pgrep -u \"$USER\" -f -- '[-]-type=renderer'); test -n \"$pids\" || { echo no page is open; exit 1; }; \
                   for pid in $pids; do awk '/^(Seccomp|NSpid):/ { printf \"%s %s \", $1, NF == 2 ? $2 : NF - 1 \" levels\" } END { print \"\" }' \
                   /proc/$pid/status; done; ! pgrep -f -- '[-]-no-sandbox'";
