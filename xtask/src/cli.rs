@@ -142,6 +142,9 @@ pub(crate) struct Bench {
     /// Number of measurements of each boot
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) runs: u32,
+    /// Earlier commit that first-run is compared with
+    #[arg(long, value_name = "COMMIT")]
+    pub(crate) against: Option<String>,
     /// Print the figures as JSON on stdout
     #[arg(long)]
     pub(crate) json: bool,
@@ -162,6 +165,8 @@ pub(crate) enum BenchPart {
     FormatBoots,
     /// The desktop, compared with Debian's own.
     Desktop,
+    /// `smoke` with warm caches, compared with an earlier commit's; needs --against.
+    FirstRun,
 }
 
 #[cfg(test)]

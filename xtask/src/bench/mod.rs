@@ -3,6 +3,7 @@
 pub(crate) mod boot;
 mod builder;
 pub(crate) mod desktop;
+pub(crate) mod first_run;
 pub(crate) mod formats;
 pub(crate) mod image;
 mod memory;

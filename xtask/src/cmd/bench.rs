@@ -7,17 +7,27 @@ use rave_host::Needs;
 use rave_vm::machine::Arch;
 use rave_vm::qemu::Qemu;
 
-use crate::bench::{Report, boot, desktop, formats, image, mkosi};
+use crate::bench::{Report, boot, desktop, first_run, formats, image, mkosi};
 use crate::cli::{self, BenchPart};
 use rave::cmd::run::accelerator;
+use rave::command_error::CommandError;
 use rave::exit::Code;
 use rave::host;
 use rave::settings::Settings;
 use rave::ui::Ui;
 
 pub(crate) fn run(args: &cli::Bench, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
+    let wants = |part| match part {
+        // Without a commit there is nothing to compare with.
+        BenchPart::FirstRun if args.only.is_empty() => args.against.is_some(),
+        part => args.only.is_empty() || args.only.contains(&part),
+    };
+    if wants(BenchPart::FirstRun) && args.against.is_none() {
+        return Err(CommandError::usage("first-run is compared with an earlier commit")
+            .remedy("add --against COMMIT")
+            .into());
+    }
     host::ensure(settings, ui, Needs::Smoke)?;
-    let wants = |part| args.only.is_empty() || args.only.contains(&part);
     if wants(BenchPart::Formats) || wants(BenchPart::FormatBoots) {
         host::ensure(settings, ui, Needs::Iso)?;
     }
@@ -37,6 +47,10 @@ pub(crate) fn run(args: &cli::Bench, settings: &Settings, ui: &Ui) -> anyhow::Re
             BenchPart::Boot => boot::measure(&mut report, settings, place, &with, ui)?,
             BenchPart::FormatBoots => boot::measure_formats(&mut report, settings, place, &with, ui)?,
             BenchPart::Desktop => desktop::measure(&mut report, settings, place, &with, ui)?,
+            BenchPart::FirstRun => {
+                let commit = args.against.as_deref().unwrap_or_default();
+                first_run::measure(&mut report, settings, place, commit, ui)?;
+            }
         }
     }
     if args.json {
