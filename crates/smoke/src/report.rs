@@ -1,6 +1,7 @@
 //! What came of a call of `smoke`, as data: `--json` prints it, `report.json` holds it, and the table, `JUnit` and the
 //! page are made of it. `docs/smoke-report.schema.json` describes its JSON.
 
+mod counts;
 mod folder;
 mod junit;
 mod page;
@@ -14,6 +15,8 @@ use std::time::{Duration, SystemTime};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
+pub use counts::Counts;
+pub(crate) use counts::seconds;
 pub use folder::{PAGE, WriteError, write, write_pictures};
 pub use junit::junit;
 pub use page::{Material, page};
@@ -79,17 +82,6 @@ pub enum Verdict {
     Incomplete,
 }
 
-/// How many rows of each outcome.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
-    /// Passed.
-    pub passed: usize,
-    /// Failed, or could not be found out; a guest that did not become ready counts as one.
-    pub failed: usize,
-    /// Not tried.
-    pub not_run: usize,
-}
-
 impl Report {
     /// Of these runs; `incomplete` says why there are not more.
     pub fn new(
@@ -120,23 +112,6 @@ impl Report {
             made,
             runs,
             incomplete,
-        }
-    }
-}
-
-/// Milliseconds are more than anything here is measured to.
-pub(crate) fn seconds(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1000.0).round() / 1000.0
-}
-
-impl std::ops::Add for Counts {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        Self {
-            passed: self.passed + other.passed,
-            failed: self.failed + other.failed,
-            not_run: self.not_run + other.not_run,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rave_vm::boot::{self, Timeline};
 use serde::{Deserialize, Serialize};
 
-use super::{Counts, seconds};
+use super::counts::{Counts, seconds};
 
 /// One artifact's boot and checks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
