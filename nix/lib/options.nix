@@ -64,6 +64,9 @@ in
     debian = {
       suite = required t.suite;
       date = optional (name facts.dates) "lock";
+      # Only `rave` reads these two.
+      mirror = optional (types.nullOr t.mirror) null;
+      security_mirror = optional (types.nullOr t.mirror) null;
       packages = names t.packageName;
       features = lib.genAttrs facts.features (_: names t.packageName);
     };

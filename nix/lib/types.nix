@@ -103,6 +103,9 @@ rec {
     in
     words != [ ] && (isFile || isMachine) && !hasControl line && !lib.hasInfix ";" line
   );
+  mirror = secret "URL of a mirror, without a password" (
+    url: isUrl facts.mirrorSchemes url && !hasControl url && !matches ".*[] []+.*" url
+  );
   substituter = secret "URL of a substituter, without a password" (
     url: isUrl facts.substituterSchemes url && !hasControl url && !lib.hasInfix " " url
   );

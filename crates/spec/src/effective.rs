@@ -61,6 +61,12 @@ pub(crate) fn render(spec: &Spec, password: &str) -> Vec<(String, String)> {
     }
     lines.push("debian.suite", text(&spec.debian.suite));
     lines.push("debian.date", text(spec.debian.date));
+    for (key, mirror) in [("mirror", &spec.debian.mirror), ("security_mirror", &spec.debian.security_mirror)]
+    {
+        if let Some(mirror) = mirror {
+            lines.push(format!("debian.{key}"), text(mirror));
+        }
+    }
     lines.push("debian.packages", list(&spec.debian.packages));
     for (feature, packages) in &spec.debian.features {
         lines.push(format!("debian.features.{feature}"), list(packages));

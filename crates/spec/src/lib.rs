@@ -14,6 +14,7 @@ mod effective;
 mod environment;
 mod invalid_value;
 mod load;
+mod mirror;
 mod names;
 mod nearest;
 mod nixos;
@@ -25,6 +26,7 @@ mod services;
 mod sizes;
 mod spec;
 mod syntax;
+mod url;
 mod value;
 
 pub use check::{KEY_KINDS, UNIT_SUFFIXES};
@@ -34,6 +36,7 @@ pub use effective::{Effective, effective};
 pub use environment::{TOOL_VARIABLES, VARIABLES, Variable};
 pub use invalid_value::InvalidValue;
 pub use load::{Loaded, load};
+pub use mirror::{MIRROR_SCHEMES, Mirror};
 pub use names::{
     Base, Compression, Date, Feature, Format, Hostname, PackageName, ProfileName, RESERVED_USERS,
     ServiceName, Suite, UserName,

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::names::checked_text;
+use crate::url::{is_url, no_password};
 use crate::{InvalidValue, Limits};
 
 /// The `NixOS` base: what `nix build` is told beside what to build.
@@ -41,6 +42,9 @@ pub const BUILDER_SCHEMES: &[&str] = &["ssh", "ssh-ng"];
 /// How nix reaches a store to copy from.
 pub const SUBSTITUTER_SCHEMES: &[&str] = &["https", "http", "file", "s3", "ssh", "ssh-ng"];
 
+/// Where a password may stand instead.
+const NETRC: &str = "a URL without one; netrc-file of nix.conf is for passwords";
+
 fn check_builder(text: &str) -> Result<(), InvalidValue> {
     let refuse = || {
         let expected =
@@ -49,7 +53,7 @@ fn check_builder(text: &str) -> Result<(), InvalidValue> {
     };
     let mut words = text.split(' ').filter(|word| !word.is_empty());
     let Some(first) = words.next() else { return refuse() };
-    no_password(first)?;
+    no_password(first, NETRC)?;
     let more = words.count();
     let fits = match first.strip_prefix('@') {
         Some(path) => path.starts_with('/') && path.len() > 1 && more == 0,
@@ -63,28 +67,11 @@ fn check_builder(text: &str) -> Result<(), InvalidValue> {
 }
 
 fn check_substituter(text: &str) -> Result<(), InvalidValue> {
-    no_password(text)?;
+    no_password(text, NETRC)?;
     // A space begins the next one.
     if !is_url(text, SUBSTITUTER_SCHEMES) || text.contains(|c: char| c.is_ascii_control() || c == ' ') {
         let expected = "a URL such as \"https://cache.example.org\" or \"file:///mnt/cache\"";
         return Err(InvalidValue::new(format!("{text:?} is not the URL of a substituter"), expected));
-    }
-    Ok(())
-}
-
-fn is_url(text: &str, schemes: &[&str]) -> bool {
-    text.split_once("://").is_some_and(|(scheme, rest)| schemes.contains(&scheme) && !rest.is_empty())
-}
-
-/// `user:password@host` (RFC 3986, section 3.2.1) would be on nix's command line. The message does not repeat it.
-fn no_password(url: &str) -> Result<(), InvalidValue> {
-    let Some((_, rest)) = url.split_once("://") else { return Ok(()) };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    if authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':')) {
-        return Err(InvalidValue::new(
-            "the URL holds a password",
-            "a URL without one; netrc-file of nix.conf is for passwords",
-        ));
     }
     Ok(())
 }

@@ -12,8 +12,8 @@ use crate::reader::{Reader, Section};
 use crate::spec::{Compress, Debian, Defaults, Extra, Guest, Profile, Spec, VmSize};
 use crate::{
     Base, CPUS_LIMITS, Compression, DISK_LIMITS, Date, Feature, Format, Hostname, InvalidValue, Limits,
-    MAX_JOBS_LIMITS, MEMORY_LIMITS, MebiBytes, Nixos, PackageName, ProfileName, RemoteBuilder, Substituter,
-    check, services, value,
+    MAX_JOBS_LIMITS, MEMORY_LIMITS, MebiBytes, Mirror, Nixos, PackageName, ProfileName, RemoteBuilder,
+    Substituter, check, services, value,
 };
 
 /// The schema that this version of the tool reads.
@@ -189,12 +189,17 @@ fn profile(mut section: Section<'_>, reader: &mut Reader) -> Option<Profile> {
 fn debian(mut section: Section<'_>, reader: &mut Reader) -> Option<Debian> {
     let suite = section.required(reader, "suite", "a suite such as trixie", parsed("a suite such as trixie"));
     let date = section.optional(reader, "date", |_, node, _| parsed::<Date>("lock or commit")(node));
+    let mirror = section.optional(reader, "mirror", |_, node, _| parsed::<Mirror>("a URL")(node));
+    let security_mirror =
+        section.optional(reader, "security_mirror", |_, node, _| parsed::<Mirror>("a URL")(node));
     let packages = packages(&mut section, reader, "packages");
     let features = feature_packages(section.section(reader, "features"), reader);
     section.finish(reader);
     Some(Debian {
         suite: suite?.value,
         date: date.or(Date::Lock)?,
+        mirror: mirror.map(Some).or(None)?,
+        security_mirror: security_mirror.map(Some).or(None)?,
         packages: packages?.into_iter().map(String::from).collect(),
         features: features?,
     })

@@ -6,8 +6,8 @@ use std::fmt;
 use camino::Utf8PathBuf;
 
 use crate::{
-    Base, Compression, Date, Feature, Format, Hostname, MebiBytes, Nixos, PackageName, Port, ProfileName,
-    ServiceName, Suite, UserName,
+    Base, Compression, Date, Feature, Format, Hostname, MebiBytes, Mirror, Nixos, PackageName, Port,
+    ProfileName, ServiceName, Suite, UserName,
 };
 
 /// All that `rave.toml`, `rave.local.toml` and `RAVE_*` say, checked; made by [`load`](crate::load).
@@ -234,6 +234,10 @@ pub struct Debian {
     pub suite: Suite,
     /// The time stamp of what is packed where the environment has no `SOURCE_DATE_EPOCH`.
     pub date: Date,
+    /// Where packages are fetched from instead of mmdebstrap's default archive; no image names it.
+    pub mirror: Option<Mirror>,
+    /// The same for the suite of security updates.
+    pub security_mirror: Option<Mirror>,
     /// Packages that every profile holds.
     pub packages: Vec<String>,
     /// Packages that each feature needs on top.

@@ -61,6 +61,7 @@ struct RaveToml {
     builder_schemes: &'static [&'static str],
     /// At most so many after a builder's URL.
     builder_fields: usize,
+    mirror_schemes: &'static [&'static str],
     substituter_schemes: &'static [&'static str],
 }
 
@@ -200,6 +201,7 @@ fn rave_toml() -> RaveToml {
         unit_suffixes: rave_spec::UNIT_SUFFIXES,
         builder_schemes: rave_spec::BUILDER_SCHEMES,
         builder_fields: rave_spec::BUILDER_FIELDS,
+        mirror_schemes: rave_spec::MIRROR_SCHEMES,
         substituter_schemes: rave_spec::SUBSTITUTER_SCHEMES,
     }
 }

@@ -4,7 +4,7 @@ use camino::Utf8Path;
 use rave_spec::{Base, Compress, Format, Spec};
 
 use crate::bases::debian::lock::Lock;
-use crate::bases::debian::{NetworkAccess, PackagePolicy, ResolveOptions};
+use crate::bases::debian::{Mirrors, NetworkAccess, PackagePolicy, ResolveOptions};
 
 /// What to build.
 #[derive(Debug, Clone)]
@@ -56,6 +56,7 @@ impl BuildRequest<'_> {
     pub(super) fn options(&self) -> ResolveOptions<'_> {
         ResolveOptions {
             lock: self.lock,
+            mirrors: Mirrors::of(self.spec),
             packages: self.packages,
             network: self.network,
             refresh: self.refresh,

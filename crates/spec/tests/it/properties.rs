@@ -157,6 +157,8 @@ fn spec() -> impl Strategy<Value = Spec> {
         .prop_map(|(suite, date, packages, features)| {
             let named = Feature::ALL.iter().copied().zip(features);
             Debian {
+                mirror: None,
+                security_mirror: None,
                 suite,
                 date,
                 packages: packages.into_iter().collect(),

@@ -12,7 +12,7 @@ use rave_process::progress::{Event, Unit};
 use super::date;
 use super::deb_cache::{DebCache, field};
 use super::lock::{LockedPackage, Release};
-use super::mode::MmdebstrapMode;
+use super::sources::{self, Mirrors};
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _, StageContext as _};
 use crate::stage_runner::StageRunner;
@@ -83,8 +83,12 @@ pub(crate) struct Apt<'a> {
 }
 
 impl<'a> Apt<'a> {
-    /// Fetches the indexes of mmdebstrap's default sources.
-    pub(crate) fn open(stages: &'a StageRunner<'a>, suite: &str) -> Result<Self, Error> {
+    /// Fetches the indexes of mmdebstrap's default sources, or of their mirrors.
+    pub(crate) fn open(
+        stages: &'a StageRunner<'a>,
+        suite: &str,
+        mirrors: Mirrors<'_>,
+    ) -> Result<Self, Error> {
         let apt = Self { stages, scratch: stages.scratch(ROOM)?, suite: suite.to_owned() };
         let root = apt.root();
         for folder in FOLDERS.iter().map(|folder| root.join(folder)) {
@@ -92,9 +96,9 @@ impl<'a> Apt<'a> {
             // Root's apt fetches as a user of its own.
             fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).at("open to others", &folder)?;
         }
-        apt.write("etc/apt/sources.list", &default_sources(stages, suite)?)?;
+        apt.write("etc/apt/sources.list", &sources::sources(stages, STAGE, suite, mirrors)?)?;
         apt.write("var/lib/dpkg/status", "")?;
-        apt.write("apt.conf", &configuration(root))?;
+        apt.write("apt.conf", &sources::configuration(root, &sources::host_network(stages, STAGE)?))?;
         apt.report(&apt.apt(&["update", "--error-on=any"]))?;
         Ok(apt)
     }
@@ -107,7 +111,7 @@ impl<'a> Apt<'a> {
         }
         let folder = self.root().join("kept");
         deb_cache.repository(&self.suite, kept, &folder)?;
-        self.write(SOURCES, &format!("deb [trusted=yes] copy:{folder} ./\n"))?;
+        self.write(SOURCES, &(sources::of_folder(&folder) + "\n"))?;
         // Only these sources: the archive's indexes are there.
         let only = [
             format!("--option=Dir::Etc::SourceList={}", self.root().join(SOURCES)),
@@ -319,33 +323,6 @@ impl<'a> Apt<'a> {
         let stanzas = found.iter().map(|found| (found.package.sha256, found.stanza.clone())).collect();
         deb_cache.take(&stanzas)
     }
-}
-
-/// As mmdebstrap sets apt up for its own tree.
-fn configuration(root: &Utf8Path) -> String {
-    format!(
-        "Apt::Architecture \"amd64\";\nApt::Architectures \"amd64\";\nDir \"{root}\";\n\
-         Dir::State::Status \"{root}/var/lib/dpkg/status\";\nDir::Etc::Trusted \"/etc/apt/trusted.gpg\";\n\
-         Dir::Etc::TrustedParts \"/etc/apt/trusted.gpg.d\";\npkgCacheGen::ForceEssential \",\";\n\
-         Acquire::Languages \"none\";\n"
-    )
-}
-
-/// What mmdebstrap writes into a tree's `sources.list` where it is told of no mirror. Needs no network.
-fn default_sources(stages: &StageRunner<'_>, suite: &str) -> Result<String, Error> {
-    let argv = MmdebstrapMode::of_this_process().sources_argv(suite);
-    let mut sources = String::new();
-    Cmd::new(&argv[0])
-        .args(&argv[1..])
-        .log_file(stages.log(STAGE))
-        .run(&mut |line| {
-            if line.text.starts_with("deb ") {
-                sources.push_str(line.text);
-                sources.push('\n');
-            }
-        })
-        .stage(STAGE)?;
-    Ok(sources)
 }
 
 /// A line of apt-get(8)'s simulation: `Inst NAME (VERSION ORIGIN [ARCHITECTURE])`, with more words at its end.

@@ -6,6 +6,7 @@ mod deb_cache;
 pub mod lock;
 mod mode;
 mod resolve;
+mod sources;
 pub mod update;
 pub mod version;
 
@@ -22,6 +23,7 @@ use lock::LockedPackage;
 pub use mode::MmdebstrapMode;
 pub(crate) use resolve::ResolveOptions;
 pub use resolve::{NetworkAccess, PackagePolicy, Resolution, VersionDifference};
+pub(crate) use sources::Mirrors;
 
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, StageContext as _};
@@ -121,7 +123,7 @@ impl Rootfs {
         argv.extend(["--format=tar".into(), "--verbose".into()]);
         // No key is needed, and where the host keeps its own must leave no trace in the tree.
         argv.push("--skip=check/signed-by".into());
-        let source = format!("deb [trusted=yes] copy:{repository} ./");
+        let source = sources::of_folder(repository);
         let sources = "\"$1/etc/apt/sources.list\"";
         let aside = "\"$1/etc/apt/sources.list.archive\"";
         argv.push(format!("--setup-hook=mv {sources} {aside}; echo {} > {sources}", shell_quote(&source)));
@@ -259,7 +261,7 @@ mod tests {
             [
                 "--skip=check/signed-by",
                 "--setup-hook=mv \"$1/etc/apt/sources.list\" \"$1/etc/apt/sources.list.archive\"; \
-                 echo 'deb [trusted=yes] copy:/a b ./' > \"$1/etc/apt/sources.list\"",
+                 echo 'deb [trusted=yes] copy:/a%20b ./' > \"$1/etc/apt/sources.list\"",
                 "--customize-hook=mv \"$1/etc/apt/sources.list.archive\" \"$1/etc/apt/sources.list\"",
             ]
         );

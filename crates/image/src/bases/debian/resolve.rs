@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::apt::{self, Apt, ArchivePackage, PackageRequest};
 use super::deb_cache::DebCache;
 use super::lock::{Lock, LockedPackage};
+use super::sources::Mirrors;
 use crate::digest::Hasher;
 use crate::error::{Error, UnavailablePackage};
 use crate::stage_cache::write_whole;
@@ -39,6 +40,8 @@ pub enum NetworkAccess {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ResolveOptions<'a> {
     pub(crate) lock: &'a Lock,
+    /// Where packages are fetched from where not from mmdebstrap's default archive.
+    pub(crate) mirrors: Mirrors<'a>,
     pub(crate) packages: PackagePolicy<'a>,
     pub(crate) network: NetworkAccess,
     /// Ask the archive again about what the lock does not say.
@@ -185,7 +188,7 @@ fn from_archive(
     resolution: Option<&Resolution>,
 ) -> Result<Resolution, Error> {
     let locked: Vec<&LockedPackage> = options.lock.packages.values().map(|(package, _)| package).collect();
-    let apt = Apt::open(stages, suite)?;
+    let apt = Apt::open(stages, suite, options.mirrors)?;
     let mut gone: BTreeSet<&str> = BTreeSet::new();
     if let Some(resolution) = resolution {
         let missing = deb_cache.missing(&resolution.packages);

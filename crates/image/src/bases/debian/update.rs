@@ -9,6 +9,7 @@ use rave_spec::Spec;
 
 use super::apt::{self, Apt, PackageRequest};
 use super::lock::Lock;
+use super::sources::Mirrors;
 use super::version;
 use crate::error::{Error, IoContext as _};
 use crate::stage_cache::StageCache;
@@ -47,7 +48,7 @@ pub fn renew(request: &UpdateRequest<'_>, sink: Sink<'_>) -> Result<UpdatedLock,
 }
 
 fn ask(stages: &StageRunner<'_>, spec: &Spec) -> Result<UpdatedLock, Error> {
-    let apt = Apt::open(stages, spec.debian.suite.as_str())?;
+    let apt = Apt::open(stages, spec.debian.suite.as_str(), Mirrors::of(spec))?;
     let mut lock = Lock {
         suite: spec.debian.suite.to_string(),
         releases: apt.releases()?,
