@@ -11,14 +11,69 @@ pub(crate) fn free_bytes(folder: &Utf8Path) -> io::Result<u64> {
     Ok(stat.f_bavail * stat.f_frsize)
 }
 
-/// Bytes that programs can take without pushing others out: `MemAvailable` of `proc_meminfo(5)`.
+/// Bytes that programs can take without pushing others out: `MemAvailable` of `proc_meminfo(5)`, or less where a control
+/// group of this process, such as a container's or a session's, leaves less.
 pub(crate) fn available_memory() -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kibibytes| kibibytes * 1024)
+    let free = line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024;
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let left = left_in_groups(&groups, "/sys/fs/cgroup".into());
+    Some(left.map_or(free, |left| left.min(free)))
+}
+
+/// The least that is left in any control group above a process whose `/proc/PID/cgroup` (cgroups(7)) is `groups`: its
+/// limit less what counts against it, files in memory included. Of version 2, and of the memory controller of version 1.
+fn left_in_groups(groups: &str, root: &Utf8Path) -> Option<u64> {
+    let mut left = Vec::new();
+    for line in groups.lines() {
+        let mut fields = line.splitn(3, ':');
+        let (Some(_), Some(controllers), Some(path)) = (fields.next(), fields.next(), fields.next()) else {
+            continue;
+        };
+        let (root, limit, usage) = if controllers.is_empty() {
+            (root.to_owned(), "memory.max", "memory.current")
+        } else if controllers.split(',').any(|controller| controller == "memory") {
+            (root.join("memory"), "memory.limit_in_bytes", "memory.usage_in_bytes")
+        } else {
+            continue;
+        };
+        let path = Utf8Path::new(path.trim_start_matches('/'));
+        for group in path.ancestors().map(|group| root.join(group)) {
+            // The limit is the word `max` where there is none.
+            let read = |name| fs::read_to_string(group.join(name)).ok()?.trim().parse::<u64>().ok();
+            if let (Some(limit), Some(usage)) = (read(limit), read(usage)) {
+                left.push(limit.saturating_sub(usage));
+            }
+        }
+    }
+    left.into_iter().min()
 }
 
 /// `RLIMIT_FSIZE` of this process, bytes.
 pub(crate) fn process_limit() -> Option<u64> {
     rustix::process::getrlimit(rustix::process::Resource::Fsize).current
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tightest_group_above_a_process_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(folder.path()).unwrap();
+        let group = |path: &str, files: [(&str, &str); 2]| {
+            fs::create_dir_all(root.join(path)).unwrap();
+            for (name, text) in files {
+                fs::write(root.join(path).join(name), text).unwrap();
+            }
+        };
+        group("a/b", [("memory.max", "max\n"), ("memory.current", "5\n")]);
+        assert_eq!(left_in_groups("0::/a/b\n", root), None);
+        group("a", [("memory.max", "100\n"), ("memory.current", "30\n")]);
+        assert_eq!(left_in_groups("0::/a/b\n", root), Some(70));
+        group("memory/c", [("memory.limit_in_bytes", "50\n"), ("memory.usage_in_bytes", "60\n")]);
+        assert_eq!(left_in_groups("3:cpu:/c\n2:hugetlb,memory:/c\n0::/a\n", root), Some(0));
+    }
 }

@@ -220,6 +220,25 @@ fn a_small_tmpdir_is_passed_over_and_a_full_disk_under_the_tar_is_said() {
     expect_nothing_finished(&place, "rootfs");
 }
 
+/// mmdebstrap, apt and dpkg see these names; few packages, so that the tree is soon unpacked.
+#[test]
+fn a_cache_and_a_temporary_folder_with_spaces_are_passed_on() {
+    let place = Place::new();
+    place.seed(&["tools", "guest"]);
+    let [checkout, cache, temporary] = ["checkout", "a cache", "an 'ä' folder"].map(|name| place.path(name));
+    copy_checkout(&checkout);
+    fs::write(checkout.join("rave.local.toml"), "[debian]\npackages = [\"less\"]\n").unwrap();
+    fs::rename(place.path("cache"), &cache).unwrap();
+    fs::create_dir(&temporary).unwrap();
+    fs::set_permissions(place.path(""), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = place.image(&[]);
+    command.env("RAVE_CACHE", &cache).env("TMPDIR", &temporary).current_dir(&checkout);
+    // The log has mmdebstrap's words: which folder it unpacked in.
+    finish(&command).expect_code(0).expect_said("rootfs: done in");
+    let log = fs::read_to_string(place.path("state/logs/rootfs.log")).unwrap();
+    assert!(log.contains("an 'ä' folder/"), "{log}");
+}
+
 /// A user becomes root of a namespace with all its subordinate ids, for what a build does as root needs more than one.
 fn without_network() -> &'static [&'static str] {
     if is_root() { &["--net"] } else { &["--net", "--map-root-user", "--map-auto"] }

@@ -20,13 +20,14 @@ pub struct ScratchDir {
 }
 
 impl ScratchDir {
-    /// Makes a folder on the first place that has `needed` bytes free and is open to others: `TMPDIR`, memory where
-    /// there is plenty (it is the fastest), `/var/tmp` and the cache.
+    /// Makes a folder in the first place that has `needed` bytes free, is open to others and lets programs run: `TMPDIR`,
+    /// memory where there is plenty (it is the fastest), `/var/tmp` and the cache.
     pub fn create(cache_dir: &Utf8Path, needed: u64) -> Result<Self, Error> {
         let notes = notes(cache_dir)?;
         let mut largest: Option<(u64, Utf8PathBuf)> = None;
-        for folder in candidates(cache_dir, needed).iter().filter(|folder| open_to_others(folder)) {
-            let free = free_bytes(folder).at("read the free space of", folder)?;
+        let fits = |folder: &&Utf8PathBuf| open_to_others(folder) && runs_programs(folder);
+        for folder in candidates(cache_dir).iter().filter(fits) {
+            let free = usable_bytes(folder).at("read the free space of", folder)?;
             if free >= needed {
                 return Self::below(folder, &notes);
             }
@@ -34,7 +35,15 @@ impl ScratchDir {
                 largest = Some((free, folder.clone()));
             }
         }
-        let (free, path) = largest.unwrap_or((0, cache_dir.to_owned()));
+        let Some((free, path)) = largest else {
+            return Err(Error::Input {
+                what: "temporary folder".into(),
+                detail: format!(
+                    "neither TMPDIR, /var/tmp nor {cache_dir} is open to others and lets programs run; set TMPDIR to a folder \
+                     with mode 0755 on a file system that is not mounted with noexec or nodev"
+                ),
+            });
+        };
         Err(Error::NoSpace { path, needed_mib: needed >> 20, free_mib: free >> 20 })
     }
 
@@ -92,33 +101,36 @@ fn remove(path: &Utf8Path) {
     }
 }
 
-fn candidates(cache_dir: &Utf8Path, needed: u64) -> Vec<Utf8PathBuf> {
+fn candidates(cache_dir: &Utf8Path) -> Vec<Utf8PathBuf> {
     let mut folders = Vec::new();
     folders.extend(std::env::var("TMPDIR").ok().filter(|folder| !folder.is_empty()).map(Utf8PathBuf::from));
-    folders.extend(
-        ["/tmp", "/dev/shm"]
-            .map(Utf8PathBuf::from)
-            .into_iter()
-            .filter(|folder| is_usable_memory(folder, needed)),
-    );
+    folders
+        .extend(["/tmp", "/dev/shm"].map(Utf8PathBuf::from).into_iter().filter(|folder| is_memory(folder)));
     folders.push("/var/tmp".into());
     folders.push(cache_dir.to_owned());
     folders
 }
 
-/// A tmpfs that leaves as much memory as the files take, from which programs may run, and, for root, whose
-/// mmdebstrap makes device nodes there, with those.
-fn is_usable_memory(folder: &Utf8Path, needed: u64) -> bool {
-    /// `TMPFS_MAGIC` of statfs(2).
-    const TMPFS_MAGIC: rustix::fs::FsWord = 0x0102_1994;
-    let path = folder.as_std_path();
-    let is_tmpfs = rustix::fs::statfs(path).is_ok_and(|stat| stat.f_type == TMPFS_MAGIC);
+/// Whether programs may run from the folder, and, for root, whose mmdebstrap makes device nodes there, whether those work.
+fn runs_programs(folder: &Utf8Path) -> bool {
     let mut unwanted = StatVfsMountFlags::NOEXEC;
     if rustix::process::geteuid().is_root() {
         unwanted |= StatVfsMountFlags::NODEV;
     }
-    let allows = rustix::fs::statvfs(path).is_ok_and(|stat| !stat.f_flag.intersects(unwanted));
-    is_tmpfs && allows && available_memory().is_some_and(|free| free / 2 >= needed)
+    rustix::fs::statvfs(folder.as_std_path()).is_ok_and(|stat| !stat.f_flag.intersects(unwanted))
+}
+
+fn is_memory(folder: &Utf8Path) -> bool {
+    /// `TMPFS_MAGIC` of statfs(2).
+    const TMPFS_MAGIC: rustix::fs::FsWord = 0x0102_1994;
+    rustix::fs::statfs(folder.as_std_path()).is_ok_and(|stat| stat.f_type == TMPFS_MAGIC)
+}
+
+/// Free bytes of a folder; of one in memory no more than leaves as much memory as the files take.
+fn usable_bytes(folder: &Utf8Path) -> std::io::Result<u64> {
+    let free = free_bytes(folder)?;
+    let memory = if is_memory(folder) { available_memory() } else { None };
+    Ok(memory.map_or(free, |memory| free.min(memory / 2)))
 }
 
 fn open_to_others(folder: &Utf8Path) -> bool {
@@ -170,5 +182,16 @@ mod tests {
         assert!(!open_to_others(path));
         fs::set_permissions(path, fs::Permissions::from_mode(0o711)).unwrap();
         assert!(open_to_others(path));
+    }
+
+    #[test]
+    fn a_file_system_without_programs_is_not_used() {
+        assert!(runs_programs("/".into()));
+        // proc_mounts(5): the second field is the place, the fourth the options.
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+        let mut mounts = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+        let closed = mounts.find(|fields| fields[3].split(',').any(|option| option == "noexec"));
+        let Some(closed) = closed else { rave_testing::skip!("no file system is mounted with noexec") };
+        assert!(!runs_programs(closed[1].into()), "{closed:?}");
     }
 }
