@@ -1,10 +1,8 @@
 //! A small tree of XML elements: what descriptors are rendered from and parsed into. Names keep their prefixes when they
 //! are written and are looked up without: other programs choose other ones for the same namespaces.
 
-use std::fmt::Write as _;
-
-use quick_xml::Reader;
-use quick_xml::events::{BytesStart, Event};
+use quick_xml::events::{BytesDecl, BytesStart, BytesText, Event};
+use quick_xml::{Reader, Writer};
 
 /// The longest descriptor that is read, bytes; real ones have a few thousand.
 pub(super) const LONGEST: usize = 4 << 20;
@@ -97,26 +95,29 @@ impl Element {
 
     /// As a document, indented.
     pub(crate) fn render(&self) -> String {
-        let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-        self.write(&mut text, 0);
+        let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
+        let declaration = Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None));
+        let written = writer.write_event(declaration).and_then(|()| self.write(&mut writer));
+        written.expect("a Vec takes all that is written to it");
+        let mut text = String::from_utf8(writer.into_inner()).expect("names and values are texts");
+        text.push('\n');
         text
     }
 
-    fn write(&self, out: &mut String, depth: usize) {
-        let indent = "  ".repeat(depth);
-        let _ = write!(out, "{indent}<{}", self.name);
+    fn write(&self, writer: &mut Writer<Vec<u8>>) -> std::io::Result<()> {
+        let mut tag = BytesStart::new(self.name.as_str());
         for (name, value) in &self.attributes {
-            let _ = write!(out, " {name}=\"{}\"", escaped(value));
+            tag.push_attribute((name.as_bytes(), escaped(value).as_bytes()));
         }
         if self.children.is_empty() && self.text.is_empty() {
-            out.push_str("/>\n");
-        } else if self.children.is_empty() {
-            let _ = writeln!(out, ">{}</{}>", escaped(&self.text), self.name);
-        } else {
-            out.push_str(">\n");
-            self.children.iter().for_each(|child| child.write(out, depth + 1));
-            let _ = writeln!(out, "{indent}</{}>", self.name);
+            return writer.write_event(Event::Empty(tag));
         }
+        writer.write_event(Event::Start(tag.borrow()))?;
+        if self.children.is_empty() {
+            writer.write_event(Event::Text(BytesText::from_escaped(escaped(&self.text))))?;
+        }
+        self.children.iter().try_for_each(|child| child.write(writer))?;
+        writer.write_event(Event::End(tag.to_end()))
     }
 
     /// Reads a document. Entities other than XML's own five are refused, and with them all that a DOCTYPE can do.
@@ -192,7 +193,8 @@ fn text(event: &Event<'_>) -> Result<String, String> {
     }
 }
 
-/// The characters that XML 1.0 gives a meaning to (sections 2.4, 2.11 and 3.3.3).
+/// The characters that XML 1.0 gives a meaning to (sections 2.4, 2.11 and 3.3.3). The library would leave line ends to
+/// readers, which change them, and write characters that no document may have.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
@@ -223,6 +225,15 @@ mod tests {
         assert_eq!((root.name(), root.get("y"), root.text()), ("A", Some("1 & 2"), ""));
         assert_eq!(root.text_of("b"), Some("<A<"));
         assert!(root.first("c").is_some());
+    }
+
+    #[test]
+    fn elements_are_indented_and_texts_are_escaped() {
+        let leaf = Element::with_text("x:b", "a\n'<\u{1}>").attribute("c", "\"\t&");
+        let root = Element::new("A").attribute("n", 1).child(leaf).child(Element::new("empty"));
+        let expected = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<A n=\"1\">\n  \
+                        <x:b c=\"&quot;&#9;&amp;\">a&#10;'&lt;\u{fffd}&gt;</x:b>\n  <empty/>\n</A>\n";
+        assert_eq!(root.render(), expected);
     }
 
     #[test]
