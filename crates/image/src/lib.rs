@@ -21,7 +21,7 @@ pub mod manifest;
 pub mod manifest_diff;
 pub mod npm_tools;
 mod preflight;
-mod space;
+pub mod space;
 pub mod stage_cache;
 mod stage_runner;
 pub mod tempdir;

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _};
 use crate::npm_tools::NpmPackage;
+use crate::stage_cache::write_whole;
 pub use origin::{BuildInput, DebianOrigin, LockUse, NixOutput, NixosOrigin, Origin};
 
 /// The file's name.
@@ -173,9 +174,7 @@ impl Manifest {
     /// Writes the manifest beside its place and renames it into it.
     pub fn write(&self, out_dir: &Utf8Path) -> Result<Utf8PathBuf, Error> {
         let path = out_dir.join(FILE);
-        let partial = out_dir.join(format!(".{FILE}.partial"));
-        fs::write(&partial, self.to_json()).at("write", &partial)?;
-        fs::rename(&partial, &path).at("rename into", &path)?;
+        write_whole(&path, self.to_json().as_bytes())?;
         Ok(path)
     }
 

@@ -1,4 +1,4 @@
-//! What the system lets this process take: room on a disk, memory, the length of a file.
+//! What the system lets this process take: space on a disk, memory, the length of a file.
 
 use std::fs;
 use std::io;
@@ -13,10 +13,8 @@ pub(crate) fn free_bytes(folder: &Utf8Path) -> io::Result<u64> {
 
 /// Bytes that programs can take without pushing others out: `MemAvailable` of `proc_meminfo(5)`, or less where a control
 /// group of this process, such as a container's or a session's, leaves less.
-pub(crate) fn available_memory() -> Option<u64> {
-    let text = fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let free = line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024;
+pub fn available_memory() -> Option<u64> {
+    let free = available(&fs::read_to_string("/proc/meminfo").ok()?)?;
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let left = left_in_groups(&groups, "/sys/fs/cgroup".into());
     Some(left.map_or(free, |left| left.min(free)))
@@ -50,6 +48,12 @@ fn left_in_groups(groups: &str, root: &Utf8Path) -> Option<u64> {
     left.into_iter().min()
 }
 
+/// `MemAvailable`.
+fn available(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kibibytes| kibibytes * 1024)
+}
+
 /// `RLIMIT_FSIZE` of this process, bytes.
 pub(crate) fn process_limit() -> Option<u64> {
     rustix::process::getrlimit(rustix::process::Resource::Fsize).current
@@ -75,5 +79,12 @@ mod tests {
         assert_eq!(left_in_groups("0::/a/b\n", root), Some(70));
         group("memory/c", [("memory.limit_in_bytes", "50\n"), ("memory.usage_in_bytes", "60\n")]);
         assert_eq!(left_in_groups("3:cpu:/c\n2:hugetlb,memory:/c\n0::/a\n", root), Some(0));
+    }
+
+    #[test]
+    fn the_memory_is_read_from_the_kernels_table() {
+        let text = "MemTotal:       24689104 kB\nMemFree:          812345 kB\nMemAvailable:   16777216 kB\n";
+        assert_eq!(available(text), Some(16 << 30));
+        assert_eq!(available("MemTotal: 1 kB\n"), None);
     }
 }

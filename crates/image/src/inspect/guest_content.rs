@@ -173,7 +173,8 @@ fn of_file_system(image: &Utf8Path, start: u64, size: u64) -> Result<Digest, Dig
 /// A folder for large sparse files that goes away.
 fn scratch_with_room(needed: u64) -> Result<LockedTempDir, DigestError> {
     let place = tempdir::place();
-    let free = free_bytes(&place).map_err(|error| error.to_string())?;
+    let free =
+        free_bytes(&place).map_err(|error| format!("cannot read the free space of {place}: {error}"))?;
     if free < needed {
         let detail = format!(
             "{} MiB are needed to unpack it, {place} has {} MiB free: set TMPDIR to a folder on a larger disk",

@@ -1,9 +1,9 @@
 //! Several machines side by side.
 
-use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use rave_image::space::available_memory;
 use rave_process::interrupt;
 use rave_spec::VmSize;
 
@@ -13,7 +13,7 @@ const OF_QEMU: u64 = 512;
 /// How many machines this host runs at once: each has its memory and its processors. At least one.
 pub(super) fn that_fit(vm: VmSize) -> usize {
     let cpus = thread::available_parallelism().map_or(1, usize::from);
-    let memory = fs::read_to_string("/proc/meminfo").ok().and_then(|text| available_mib(&text));
+    let memory = available_memory().map(|bytes| bytes >> 20);
     fit(memory, cpus, vm.memory.get(), vm.cpus as usize)
 }
 
@@ -21,13 +21,6 @@ fn fit(memory_mib: Option<u64>, cpus: usize, memory_of_each: u64, cpus_of_each: 
     // Where nothing is known of the memory, one machine is as many as `run` boots too.
     let by_memory = memory_mib.map_or(1, |mib| mib / (memory_of_each + OF_QEMU));
     usize::try_from(by_memory).unwrap_or(usize::MAX).min(cpus / cpus_of_each.max(1)).max(1)
-}
-
-/// `MemAvailable` of `proc_meminfo(5)`.
-fn available_mib(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib / 1024)
 }
 
 /// What came of the items that were begun, in their order; and the first error, after which, as after an interrupt, no
@@ -69,13 +62,6 @@ mod tests {
         assert_eq!(fit(Some(23_000), 4, 1024, 1), 4);
         assert_eq!(fit(Some(900), 8, 4096, 2), 1);
         assert_eq!(fit(None, 8, 4096, 2), 1);
-    }
-
-    #[test]
-    fn the_memory_is_read_from_the_kernels_table() {
-        let text = "MemTotal:       24689104 kB\nMemFree:          812345 kB\nMemAvailable:   16777216 kB\n";
-        assert_eq!(available_mib(text), Some(16384));
-        assert_eq!(available_mib("MemTotal: 1 kB\n"), None);
     }
 
     #[test]

@@ -1,32 +1,23 @@
 //! Where one artifact's disk and serial log are while it is checked: they outlive its machine.
 
-use std::fs::{self, File};
+use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rave_vm::run_dir;
+use rave_image::tempdir::LockedTempDir;
 
 /// A folder that goes away with this value. One that a killed run left, with gigabytes in it, goes with the next run.
 pub(super) struct Scratch {
     pub(super) path: Utf8PathBuf,
-    _folder: tempfile::TempDir,
-    /// What [`run_dir::sweep`] looks at: flock(2) goes away with this process.
-    _lock: File,
+    _folder: LockedTempDir,
 }
 
 impl Scratch {
     pub(super) fn new(state_dir: &Utf8Path) -> anyhow::Result<Self> {
         let root = state_dir.join("smoke");
         fs::create_dir_all(&root)?;
-        run_dir::sweep(&root)?;
-        let folder = tempfile::tempdir_in(&root)?;
-        let path = Utf8PathBuf::from_path_buf(folder.path().to_owned())
-            .map_err(|path| anyhow::anyhow!("{} is not UTF-8", path.display()))?;
-        // Locked before it has its name: another run's sweep takes folders whose lock is free.
-        let beside = path.join(".lock");
-        let lock = File::create(&beside)?;
-        lock.lock()?;
-        fs::rename(&beside, path.join("lock"))?;
-        Ok(Self { path, _folder: folder, _lock: lock })
+        // All that lies there is of this kind.
+        let folder = LockedTempDir::new(&root, "")?;
+        Ok(Self { path: folder.path().to_owned(), _folder: folder })
     }
 
     /// The disk with the guest's changes.
