@@ -225,3 +225,49 @@ fn nobody_who_answers_is_an_error_of_ssh() {
     }
     assert!(server.socket_folders().is_empty());
 }
+
+/// Names the way in for [`holds_a_connection`]: port, user, key, known hosts, and the folder of sockets, a line each.
+const WAY_IN: &str = "RAVE_VM_TEST_WAY_IN";
+
+/// This test program run once more, to be interrupted while a command runs. In an ordinary run it has nothing to do.
+#[test]
+fn holds_a_connection() {
+    let Ok(way_in) = std::env::var(WAY_IN) else { return };
+    let [port, user, key, known_hosts, folder] = way_in.lines().collect::<Vec<_>>()[..] else {
+        panic!("{way_in}")
+    };
+    rave_process::interrupt::install().unwrap();
+    let ssh = Ssh {
+        host: Ipv4Addr::LOCALHOST.into(),
+        port: port.parse().unwrap(),
+        user: user.into(),
+        key: key.into(),
+        known_hosts: known_hosts.into(),
+        alias: "rave-test".into(),
+    };
+    let connection = Connection::new(ssh, folder.into());
+    let answer = connection.exec("sleep 600", PATIENCE);
+    assert!(matches!(answer, Err(Error::Interrupted(_) | Error::Process { .. })), "{answer:?}");
+}
+
+#[test]
+fn an_interrupt_leaves_no_control_socket() {
+    let Some(server) = Server::start() else { return };
+    let Ssh { port, user, key, known_hosts, .. } = &server.ssh;
+    let way_in = [&port.to_string(), user, key.as_str(), known_hosts.as_str(), server.path().as_str()]
+        .map(str::to_owned);
+    let mut child = Cmd::new(std::env::current_exe().unwrap())
+        .args(["ssh::holds_a_connection", "--exact", "--nocapture"])
+        .env(WAY_IN, way_in.join("\n"))
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while !server.socket_folders().iter().any(|folder| folder.join("control").exists()) {
+        assert!(Instant::now() < deadline, "{:?}", child.tail());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Cmd::new("kill").args(["-INT", &child.pid().to_string()]).output().unwrap();
+    let status = child.wait_timeout(PATIENCE).unwrap();
+    assert_eq!(status, Some(Status::Code(0)), "{:?}", child.tail());
+    assert!(server.socket_folders().is_empty(), "{:?}", server.socket_folders());
+}
