@@ -252,7 +252,7 @@ fn holds_a_connection() {
 
 #[test]
 fn an_interrupt_leaves_no_control_socket() {
-    let Some(server) = Server::start() else { return };
+    let server = or_skip!(Server::start());
     let Ssh { port, user, key, known_hosts, .. } = &server.ssh;
     let way_in = [&port.to_string(), user, key.as_str(), known_hosts.as_str(), server.path().as_str()]
         .map(str::to_owned);
