@@ -94,6 +94,11 @@ in
   tool-curl = says "curl --version" "curl ";
   tool-wget = says "wget --version" "GNU Wget ";
   tool-vim = says "vim --version" "VIM - Vi IMproved";
+  tool-sandbox = says "bwrap --ro-bind / / --dev /dev --proc /proc --unshare-pid --unshare-net socat -u SYSTEM:'echo inside' STDOUT" "inside";
+  kanban-agent = ''
+    machine.copy_from_host("${../../crates/smoke/src/checks/kanban_agent.py}", "/tmp/kanban_agent.py")
+    assert user("python3 /tmp/kanban_agent.py").strip() == user("readlink -f $(command -v claude)").strip()
+  '';
   tool-claude = locked "claude" "@anthropic-ai/claude-code";
   tool-ccr = locked "ccr" "@musistudio/claude-code-router";
 

@@ -189,6 +189,18 @@ pub const CHECKS: &[Check] = &[
     check(Tools, "tool-curl", "curl is there", tools::curl),
     check(Tools, "tool-wget", "wget is there", tools::wget),
     check(Tools, "tool-vim", "vim is there", tools::vim),
+    check(
+        Tools,
+        "tool-sandbox",
+        "bubblewrap and socat, which Claude Code's sandbox is made of, work",
+        tools::sandbox,
+    ),
+    slow(check(
+        Tools,
+        "kanban-agent",
+        "a task of Vibe Kanban runs the locked Claude Code",
+        tools::kanban_agent,
+    )),
     check(Tools, "tool-claude", "Claude Code is there, as locked", tools::claude),
     slow(check(Tools, "tool-ccr", "the router's command is there, as locked", tools::ccr)),
     of("sound", check(Features, "sound", "the sound server answers", features::sound)),

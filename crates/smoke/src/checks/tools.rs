@@ -30,6 +30,23 @@ pub(crate) fn claude(guest: &Guest, seen: &mut Observation) -> Result<(), CheckE
     locked(guest, seen, "claude --version", "@anthropic-ai/claude-code")
 }
 
+/// As Claude Code uses them: a namespace without a network, and a relay inside of it.
+pub(crate) fn sandbox(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
+    let inside = "bwrap --ro-bind / / --dev /dev --proc /proc --unshare-pid --unshare-net \
+                  socat -u SYSTEM:'echo inside' STDOUT";
+    says(guest, seen, inside, "inside")
+}
+
+/// Vibe Kanban's own choice would fetch the latest version of its agents.
+pub(crate) fn kanban_agent(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
+    let script = format!("python3 - <<'END'\n{}END", include_str!("kanban_agent.py"));
+    let agent = guest.succeed(&script, seen)?;
+    let claude = guest.succeed("readlink -f \"$(command -v claude)\"", &mut Observation::default())?;
+    ensure(agent.trim() == claude.trim(), || {
+        format!("the agent is {}; claude on the search path is {}", agent.trim(), claude.trim())
+    })
+}
+
 pub(crate) fn ccr(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     locked(guest, seen, "ccr --version", "@musistudio/claude-code-router")
 }
