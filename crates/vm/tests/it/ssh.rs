@@ -154,12 +154,12 @@ fn commands_run_side_by_side_on_one_connection() {
     let exec = |command: &str| connection.exec(command, PATIENCE).unwrap();
     assert!(exec(&format!("mkfifo '{meeting}'")).success());
     let both = std::thread::scope(|scope| {
-        let reads = scope.spawn(|| exec(&format!("cat '{meeting}'")).text());
-        let writes = scope.spawn(|| exec(&format!("{{ {SERVER}; }} > '{meeting}'; {SERVER}")).text());
+        let reads = scope.spawn(|| exec(&format!("cat '{meeting}'; {SERVER}")).text());
+        let writes = scope.spawn(|| exec(&format!("echo met > '{meeting}'; echo met; {SERVER}")).text());
         [reads.join().unwrap(), writes.join().unwrap()]
     });
-    assert_eq!(both[0], both[1]);
-    assert!(!both[0].is_empty());
+    assert_eq!(both[0], both[1], "each printed that they met, and the process that serves it");
+    assert!(both[0].starts_with("met\n"), "{both:?}");
 }
 
 #[test]
