@@ -65,8 +65,6 @@ pub struct Check {
     pub feature: Option<&'static str>,
     /// Where it applies.
     pub place: Place,
-    /// It is begun before the others that it runs beside, so that none of them waits for it at the end.
-    pub(crate) is_slow: bool,
     pub(crate) probe: Probe,
 }
 
@@ -85,15 +83,7 @@ const fn check(
     title: &'static str,
     run: fn(&Guest, &mut Observation) -> Result<(), CheckError>,
 ) -> Check {
-    Check {
-        name,
-        title,
-        group,
-        feature: None,
-        place: Place::Anywhere,
-        is_slow: false,
-        probe: Probe::Beside(run),
-    }
+    Check { name, title, group, feature: None, place: Place::Anywhere, probe: Probe::Beside(run) }
 }
 
 const fn alone(
@@ -102,23 +92,11 @@ const fn alone(
     title: &'static str,
     run: fn(&mut Guest, &mut Observation) -> Result<(), CheckError>,
 ) -> Check {
-    Check {
-        name,
-        title,
-        group,
-        feature: None,
-        place: Place::Anywhere,
-        is_slow: false,
-        probe: Probe::Alone(run),
-    }
+    Check { name, title, group, feature: None, place: Place::Anywhere, probe: Probe::Alone(run) }
 }
 
 const fn of(feature: &'static str, check: Check) -> Check {
     Check { feature: Some(feature), ..check }
-}
-
-const fn slow(check: Check) -> Check {
-    Check { is_slow: true, ..check }
 }
 
 const fn on_disk(check: Check) -> Check {
@@ -178,12 +156,12 @@ pub const CHECKS: &[Check] = &[
     )),
     check(Tools, "tool-node", "node is there, 20 or newer", tools::node),
     check(Tools, "tool-npm", "npm is there, as locked", tools::npm),
-    slow(check(Tools, "tool-pnpm", "pnpm is there, as locked", tools::pnpm)),
+    check(Tools, "tool-pnpm", "pnpm is there, as locked", tools::pnpm),
     check(Tools, "tool-yarn", "yarn is there, as locked", tools::yarn),
     check(Tools, "tool-python3", "python3 is there", tools::python3),
     check(Tools, "tool-pip", "pip is there", tools::pip),
     check(Tools, "tool-virtualenv", "virtualenv is there", tools::virtualenv),
-    slow(check(Tools, "tool-rustc", "rustc is there and links a program", tools::rustc)),
+    check(Tools, "tool-rustc", "rustc is there and links a program", tools::rustc),
     check(Tools, "tool-cargo", "cargo is there", tools::cargo),
     check(Tools, "tool-git", "git is there", tools::git),
     check(Tools, "tool-curl", "curl is there", tools::curl),
@@ -202,7 +180,7 @@ pub const CHECKS: &[Check] = &[
         tools::kanban_agent,
     )),
     check(Tools, "tool-claude", "Claude Code is there, as locked", tools::claude),
-    slow(check(Tools, "tool-ccr", "the router's command is there, as locked", tools::ccr)),
+    check(Tools, "tool-ccr", "the router's command is there, as locked", tools::ccr),
     of("sound", check(Features, "sound", "the sound server answers", features::sound)),
     // Its overlayfs does not lie on a live session's.
     on_disk(of(
@@ -216,7 +194,7 @@ pub const CHECKS: &[Check] = &[
     ),
     of("virtual-screen", check(Features, "virtual-screen", "Xvfb has a screen", features::virtual_screen)),
     of("vnc", check(Features, "vnc", "VNC answers on loopback, behind a password", features::vnc)),
-    of("playwright", slow(check(Features, "playwright", "Playwright drives Chromium", features::playwright))),
+    of("playwright", check(Features, "playwright", "Playwright drives Chromium", features::playwright)),
     of(
         "everyday-tools",
         check(
