@@ -173,12 +173,7 @@ pub const CHECKS: &[Check] = &[
         "bubblewrap and socat, which Claude Code's sandbox is made of, work",
         tools::sandbox,
     ),
-    slow(check(
-        Tools,
-        "kanban-agent",
-        "a task of Vibe Kanban runs the locked Claude Code",
-        tools::kanban_agent,
-    )),
+    check(Tools, "kanban-agent", "a task of Vibe Kanban runs the locked Claude Code", tools::kanban_agent),
     check(Tools, "tool-claude", "Claude Code is there, as locked", tools::claude),
     check(Tools, "tool-ccr", "the router's command is there, as locked", tools::ccr),
     of("sound", check(Features, "sound", "the sound server answers", features::sound)),
