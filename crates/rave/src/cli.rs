@@ -7,7 +7,7 @@ use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
 use rave_spec::{Base, Compression, Format, RemoteBuilder, Substituter};
 
-pub use values::{Accel, Firmware, FormatFlag, Gui, HostPort, PortFlag, base, format_or_all};
+pub use values::{Accel, Firmware, FormatFlag, Gui, HostPort, KeepBase, PortFlag, base, format_or_all};
 use values::{compression, format, max_jobs, parse_port};
 
 /// The end of the program's help; xtask's is the same.
@@ -230,6 +230,9 @@ pub struct Run {
     /// Keep what the guest writes to its disk for the next run
     #[arg(long)]
     pub keep: bool,
+    /// With an older kept disk: boot it on the image it began with, or begin a new one
+    #[arg(long, value_name = "WHICH", requires = "keep")]
+    pub keep_base: Option<KeepBase>,
     /// Boot the existing artifact, even if it is older than the settings
     #[arg(long)]
     pub no_build: bool,

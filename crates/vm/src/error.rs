@@ -71,14 +71,6 @@ pub enum Error {
         /// What is wrong and what would be right.
         why: String,
     },
-    /// A kept overlay belongs to another state of the artifact: booted on this one it would be damaged.
-    #[error("{overlay} holds changes to an earlier {base}")]
-    OverlayOutdated {
-        /// The overlay.
-        overlay: Utf8PathBuf,
-        /// The artifact.
-        base: Utf8PathBuf,
-    },
     /// Another process runs a machine of this name.
     #[error("the machine {name} is already running{}", as_process(.pid.as_ref()))]
     AlreadyRunning {
@@ -185,9 +177,6 @@ impl Error {
                 "install it (apt-get install ovmf, dnf install edk2-ovmf), or boot with --firmware bios"
             }
             Self::TcgUnusable { .. } => "reinstall QEMU, and look at this host's load and memory",
-            Self::OverlayOutdated { overlay, .. } => {
-                return Some(format!("delete {overlay} to start afresh, or run without --keep"));
-            }
             Self::AlreadyRunning { pid: Some(pid), .. } => return Some(format!("stop it: kill {pid}")),
             Self::TemporaryFolderName => "set TMPDIR to another folder",
             Self::QemuDied { tail, .. } if said(tail, "cannot set up guest memory") => {

@@ -18,6 +18,7 @@ mod error;
 mod files;
 pub mod firmware;
 pub mod instance;
+pub mod kept;
 pub mod keys;
 pub mod machine;
 mod owner;

@@ -3,13 +3,13 @@
 use std::fs::{self, DirBuilder, File};
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_process::Cmd;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::Error;
 use crate::files::write_atomically;
@@ -126,54 +126,13 @@ fn prepare_disk(machine: &Machine, disk: &Disk) -> Result<(), Error> {
             remove(&overlay)?;
             create_overlay(disk, &overlay, machine.disk_mib)
         }
+        Overlay::Keep(overlay) if overlay.exists() => fit_overlay(disk, overlay, machine.disk_mib),
         Overlay::Keep(overlay) => {
-            let base = Base::of(disk)?;
-            if !overlay.exists() {
-                if let Some(folder) = overlay.parent() {
-                    fs::create_dir_all(folder).map_err(|e| Error::io("make", folder, e))?;
-                }
-                create_overlay(disk, overlay, machine.disk_mib)?;
-                return base.save(overlay);
+            if let Some(folder) = overlay.parent() {
+                fs::create_dir_all(folder).map_err(|e| Error::io("make", folder, e))?;
             }
-            if Base::load(overlay).as_ref() == Some(&base) {
-                return Ok(());
-            }
-            Err(Error::OverlayOutdated { overlay: overlay.clone(), base: disk.path.clone() })
+            create_overlay(disk, overlay, machine.disk_mib)
         }
-    }
-}
-
-/// The state of an artifact that a kept overlay belongs to. A qcow2 overlay names its backing file and notices no change
-/// of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Base {
-    path: Utf8PathBuf,
-    bytes: u64,
-    /// Nanoseconds since 1970.
-    modified: u128,
-}
-
-impl Base {
-    fn of(disk: &Disk) -> Result<Self, Error> {
-        let failed = |e| Error::io("look at", &disk.path, e);
-        let meta = fs::metadata(&disk.path).map_err(failed)?;
-        let modified =
-            meta.modified().map_err(failed)?.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-        Ok(Self { path: absolute(&disk.path)?, bytes: meta.len(), modified })
-    }
-
-    fn file(overlay: &Utf8Path) -> Utf8PathBuf {
-        Utf8PathBuf::from(format!("{overlay}.base.json"))
-    }
-
-    fn load(overlay: &Utf8Path) -> Option<Self> {
-        serde_json::from_slice(&fs::read(Self::file(overlay)).ok()?).ok()
-    }
-
-    fn save(&self, overlay: &Utf8Path) -> Result<(), Error> {
-        let file = Self::file(overlay);
-        let text = serde_json::to_vec_pretty(self).map_err(|e| Error::io("write", &file, e.into()))?;
-        write_atomically(&file, &text, 0o644)
     }
 }
 
@@ -181,24 +140,59 @@ fn absolute(path: &Utf8Path) -> Result<Utf8PathBuf, Error> {
     camino::absolute_utf8(path).map_err(|e| Error::io("look at", path, e))
 }
 
+/// Runs qemu-img(1); `doing` says what for.
+fn img(doing: &'static str, args: &[&str]) -> Result<rave_process::Output, Error> {
+    Cmd::new(qemu_img()?.as_std_path())
+        .args(args)
+        .timeout(QEMU_IMG_DEADLINE)
+        .output()
+        .map_err(Error::process(doing))
+}
+
+/// Makes a kept overlay name the artifact where it lies now, and as large as the machine's disk. Neither moves data; whoever
+/// calls knows that the artifact is the one that the overlay was made over.
+fn fit_overlay(disk: &Disk, overlay: &Utf8Path, disk_mib: Option<u64>) -> Result<(), Error> {
+    let doing = "looking at the kept disk";
+    let about = img(doing, &["info", "-U", "--output=json", "-f", "qcow2", overlay.as_str()])?;
+    let about: OverlayInfo = serde_json::from_slice(&about.stdout)
+        .map_err(|error| Error::io("read", overlay, std::io::Error::new(ErrorKind::InvalidData, error)))?;
+    let name = block_name(disk, &absolute(&disk.path)?);
+    if about.backing != name {
+        let format = disk.format.driver();
+        img(
+            "moving the kept disk to its image",
+            &["rebase", "-u", "-f", "qcow2", "-b", &name, "-F", format, overlay.as_str()],
+        )?;
+    }
+    let bytes = disk_mib.unwrap_or(0) * 1024 * 1024;
+    if about.bytes < bytes {
+        img(
+            "enlarging the kept disk",
+            &["resize", "-q", "-f", "qcow2", overlay.as_str(), &bytes.to_string()],
+        )?;
+    }
+    Ok(())
+}
+
+/// What `qemu-img info` says of an overlay.
+#[derive(Debug, Deserialize)]
+struct OverlayInfo {
+    #[serde(rename = "virtual-size")]
+    bytes: u64,
+    #[serde(rename = "backing-filename", default)]
+    backing: String,
+}
+
 /// Makes a qcow2 over the artifact, at least as large as it.
 fn create_overlay(disk: &Disk, overlay: &Utf8Path, disk_mib: Option<u64>) -> Result<(), Error> {
-    let qemu_img = qemu_img()?;
     let base = absolute(&disk.path)?;
     let doing = "making an overlay over the artifact";
-    let img = |args: &[&str]| {
-        Cmd::new(qemu_img.as_std_path())
-            .args(args)
-            .timeout(QEMU_IMG_DEADLINE)
-            .output()
-            .map_err(Error::process(doing))
-    };
     let format = disk.format.driver();
     let name = block_name(disk, &base);
     let info = match disk.extent {
-        DiskExtent::Whole => img(&["info", "--output=json", "-f", format, &name])?,
+        DiskExtent::Whole => img(doing, &["info", "--output=json", "-f", format, &name])?,
         // The name says the format already.
-        DiskExtent::Bytes { .. } => img(&["info", "--output=json", &name])?,
+        DiskExtent::Bytes { .. } => img(doing, &["info", "--output=json", &name])?,
     };
     let bytes = virtual_size(&info.stdout).ok_or_else(|| {
         Error::io(
@@ -214,7 +208,7 @@ fn create_overlay(disk: &Disk, overlay: &Utf8Path, disk_mib: Option<u64>) -> Res
         std::process::id()
     ));
     let size = bytes.to_string();
-    img(&["create", "-q", "-f", "qcow2", "-b", &name, "-F", format, beside.as_str(), &size])
+    img(doing, &["create", "-q", "-f", "qcow2", "-b", &name, "-F", format, beside.as_str(), &size])
         .inspect_err(|_| drop(fs::remove_file(&beside)))?;
     fs::rename(&beside, overlay).map_err(|e| Error::io("make", overlay, e))
 }

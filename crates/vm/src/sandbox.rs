@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use rave_spec::{Format, ServiceName};
 
 use crate::Error;
@@ -139,11 +139,6 @@ impl Hardware {
         };
         Self { format, interface, nic }
     }
-}
-
-/// The disk that `--keep` writes to, in `state_dir`.
-pub fn kept_disk(state_dir: &Utf8Path, label: &str, format: Format) -> Utf8PathBuf {
-    state_dir.join("disks").join(format!("{label}-{format}.qcow2"))
 }
 
 #[cfg(test)]

@@ -127,6 +127,42 @@ fn a_hardened_profile_takes_no_passwords_and_units_and_variables_of_the_user_are
     place.expect_no_process();
 }
 
+/// The first image's file goes to another name and its place to a newer image; the disk stays on what it began with.
+#[test]
+fn a_kept_disk_goes_on_beside_a_newer_image() {
+    let place = Place::new();
+    place.seed(&["rootfs", "tools", "guest", "disk"]);
+    let keep = |more: &[&str]| {
+        let mut run = place.xtask(&["run", "--base", "debian", "--keep"]);
+        run.args([
+            "--port",
+            "kanban=auto",
+            "--port",
+            "router=auto",
+            "--port",
+            "gateway=auto",
+            "--port",
+            "ssh=auto",
+        ]);
+        run.arg("--out").arg(place.path("out")).args(more);
+        run
+    };
+    finish(&keep(&["--exec", "echo work > mine; sync"])).expect_code(0);
+    fs::rename(place.path("out/rave-debian-headless.qcow2"), place.path("out/elsewhere")).unwrap();
+    let mut newer = place.image(&[]);
+    newer.env("RAVE_GUEST_HOSTNAME", "newer");
+    finish(&newer).expect_code(0);
+
+    let ask =
+        "cat mine; hostname; test $(df --output=size -BM / | tail -n 1 | tr -d M) -gt 17000 && echo grown";
+    let mut again = keep(&["--no-build", "--exec", ask]);
+    again.env("RAVE_DISK", "20480");
+    let again = finish(&again);
+    again.expect_code(0).expect_said("on the image that it began with").expect_said("--keep-base new");
+    assert_eq!(again.stdout, "work\nrave\ngrown\n");
+    place.expect_no_process();
+}
+
 #[test]
 fn a_taken_port_is_found_before_the_boot_with_its_owner_and_the_flag_that_avoids_it() {
     shared_cache(HEADLESS);

@@ -37,6 +37,14 @@ pub enum Gui {
     Spice,
 }
 
+/// The image below a kept disk that a newer image was built beside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "a doc comment would be a line of its own in the help")]
+pub enum KeepBase {
+    Old,
+    New,
+}
+
 /// What the machine starts with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[expect(missing_docs, reason = "a doc comment would be a line of its own in the help")]

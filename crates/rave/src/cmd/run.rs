@@ -1,5 +1,6 @@
 //! `cargo xtask run`: builds what is missing or stale, and boots the artifact that the manifest names.
 
+mod kept;
 mod screen;
 mod services;
 
@@ -15,7 +16,7 @@ use rave_vm::accel::{self, Accelerator, ProbeRequest, ProbeResult};
 use rave_vm::machine::{Arch, Firmware, Overlay};
 use rave_vm::ports::PortPolicy;
 use rave_vm::qemu::Qemu;
-use rave_vm::sandbox::{LaunchConfig, Sandbox, kept_disk};
+use rave_vm::sandbox::{LaunchConfig, Sandbox};
 use rave_vm::ssh::Ssh;
 use rave_vm::{BootEvent, Error, Instance, Ready, Shutdown, boot, firmware, run_dir};
 
@@ -63,11 +64,18 @@ pub fn run(args: &cli::Run, settings: &Settings, ui: &Ui) -> anyhow::Result<Code
     let run_root = run_root(settings);
     run_dir::sweep(&run_root)?;
     let vm = settings.spec.spec.vm;
+    let (manifest, artifact, overlay) = if args.keep {
+        let built = kept::Built { manifest, artifact: &artifact, format };
+        let kept = kept::open(built, args.keep_base, settings, ui)?;
+        (kept.manifest, kept.base, Overlay::Keep(kept.overlay))
+    } else {
+        (manifest, artifact, Overlay::Throwaway)
+    };
     let found = Found { manifest: &manifest, path: &artifact, format };
     let policy = |name, port| policies.get(&name).copied().unwrap_or(PortPolicy::Fixed(port));
     let services = request::services(settings, &manifest, policy);
     let launch = LaunchConfig {
-        overlay: overlay(args, settings, format),
+        overlay,
         memory_mib: args.memory.map_or(vm.memory.get(), u64::from),
         cpus: args.cpus.unwrap_or(vm.cpus),
         firmware: chosen_firmware(args.firmware)?,
@@ -126,13 +134,6 @@ pub fn deadline(accelerator: Accelerator) -> Duration {
         Accelerator::Kvm => HARDWARE_DEADLINE,
         Accelerator::Tcg => EMULATION_DEADLINE,
     }
-}
-
-fn overlay(args: &cli::Run, settings: &Settings, format: Format) -> Overlay {
-    if !args.keep {
-        return Overlay::Throwaway;
-    }
-    Overlay::Keep(kept_disk(&settings.state_dir, &format!("{}-{}", settings.base, settings.profile), format))
 }
 
 fn chosen_firmware(asked: Option<cli::Firmware>) -> anyhow::Result<Firmware> {

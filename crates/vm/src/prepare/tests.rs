@@ -102,21 +102,27 @@ fn an_overlay_has_the_larger_of_both_sizes() {
 }
 
 #[test]
-fn a_kept_overlay_is_found_again_and_refused_on_another_artifact() {
+fn a_kept_overlay_is_found_again_follows_its_image_and_grows() {
     let (_scratch, folder) = scratch();
     let kept = folder.join("kept/disk.qcow2");
-    let machine = with_disk(&folder, Overlay::Keep(kept.clone()));
+    let mut machine = with_disk(&folder, Overlay::Keep(kept.clone()));
     prepare(&machine).unwrap();
     let before = fs::metadata(&kept).unwrap().modified().unwrap();
     prepare(&machine).unwrap();
     assert_eq!(fs::metadata(&kept).unwrap().modified().unwrap(), before);
-    let base = machine.disk.as_ref().unwrap().path.clone();
-    File::options().write(true).open(base).unwrap().set_len(4 * 1024 * 1024).unwrap();
-    let error = prepare(&machine).unwrap_err();
-    assert!(
-        matches!(error, Error::OverlayOutdated { .. }) && error.remedy().unwrap().contains("without --keep"),
-        "{error}"
-    );
+
+    let disk = machine.disk.as_mut().unwrap();
+    let moved = folder.join("moved");
+    fs::rename(&disk.path, &moved).unwrap();
+    disk.path.clone_from(&moved);
+    machine.disk_mib = Some(128);
+    prepare(&machine).unwrap();
+    let about = img("test", &["info", "--output=json", kept.as_str()]).unwrap();
+    let about: OverlayInfo = serde_json::from_slice(&about.stdout).unwrap();
+    assert_eq!((about.bytes, about.backing.as_str()), (128 << 20, moved.as_str()));
+    machine.disk_mib = Some(64);
+    prepare(&machine).unwrap();
+    assert_eq!(size_of(&kept), 128 << 20, "it never shrinks");
 }
 
 #[test]

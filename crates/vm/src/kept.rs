@@ -1,0 +1,171 @@
+//! What a kept disk lies on: the image that it began with, held for as long as the disk is there.
+//!
+//! A folder for each kept disk has the overlay, `disk.qcow2`, its base under a name of its own, and `base.json`, which is
+//! written last: without it the folder is as good as empty.
+
+use std::fs;
+use std::io::ErrorKind;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::files::write_atomically;
+use crate::prepare::{make_private_dir, remove};
+
+/// The folder of one kept disk.
+#[derive(Debug, Clone)]
+pub struct KeptDisk {
+    folder: Utf8PathBuf,
+}
+
+/// How a base came to be held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// It is the artifact's own file under a second name.
+    Linked,
+    /// It is a copy: the artifact lies on another file system, or belongs to somebody else.
+    Copied,
+}
+
+/// `base.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Base {
+    /// SHA-256 of the artifact's content, hexadecimal.
+    sha256: String,
+    /// Its name in the folder.
+    file: String,
+}
+
+impl KeptDisk {
+    /// The one in this folder, which need not be there yet.
+    pub fn at(folder: Utf8PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Utf8Path {
+        &self.folder
+    }
+
+    /// What the guest writes to.
+    pub fn overlay(&self) -> Utf8PathBuf {
+        self.folder.join("disk.qcow2")
+    }
+
+    /// The digest of the image that the disk began with, hexadecimal. None where there is no kept disk.
+    pub fn digest(&self) -> Option<String> {
+        self.read().filter(|_| self.overlay().exists()).map(|base| base.sha256)
+    }
+
+    /// That image, where it still is.
+    pub fn base(&self) -> Option<Utf8PathBuf> {
+        self.read().map(|base| self.folder.join(base.file)).filter(|path| path.is_file())
+    }
+
+    fn read(&self) -> Option<Base> {
+        serde_json::from_slice(&fs::read(self.folder.join("base.json")).ok()?).ok()
+    }
+
+    /// Holds an artifact with this digest: a hard link, else a copy, which the file system may make without moving a
+    /// byte (`copy_file_range(2)`).
+    pub fn hold(&self, artifact: &Utf8Path, sha256: &str) -> Result<Held, Error> {
+        make_private_dir(&self.folder)?;
+        // A link to a symbolic link would dangle with it.
+        let artifact = artifact.canonicalize_utf8().map_err(|e| Error::io("look at", artifact, e))?;
+        let file = format!("base.{}", artifact.extension().unwrap_or("img"));
+        let (place, partial) = (self.folder.join(&file), self.folder.join(format!(".{file}.partial")));
+        remove(&partial)?;
+        let held = if fs::hard_link(&artifact, &partial).is_ok() {
+            Held::Linked
+        } else {
+            let copied = fs::copy(&artifact, &partial);
+            if copied.is_err() {
+                let _ = fs::remove_file(&partial); // the copy's own error is the one to tell
+            }
+            copied.map_err(|e| Error::io("copy the image of the kept disk to", &partial, e))?;
+            Held::Copied
+        };
+        // Two names of one file are not renamed into each other (rename(2)).
+        remove(&place)?;
+        fs::rename(&partial, &place).map_err(|e| Error::io("make", &place, e))?;
+        let base = Base { sha256: sha256.to_owned(), file };
+        let path = self.folder.join("base.json");
+        let text = serde_json::to_vec_pretty(&base).map_err(|e| Error::io("write", &path, e.into()))?;
+        write_atomically(&path, &text, 0o644)?;
+        Ok(held)
+    }
+
+    /// Moves the disk with its base to a folder of its own beside this one, which is free then; gives its path.
+    pub fn set_aside(&self) -> Result<Utf8PathBuf, Error> {
+        for number in 1_u32.. {
+            let aside = Utf8PathBuf::from(format!("{}.old-{number}", self.folder));
+            match fs::create_dir(&aside) {
+                // rename(2) replaces an empty folder.
+                Ok(()) => {
+                    fs::rename(&self.folder, &aside).map_err(|e| Error::io("rename into", &aside, e))?;
+                    return Ok(aside);
+                }
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(Error::io("make", &aside, error)),
+            }
+        }
+        unreachable!("a u32 counts further than folders do")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt as _;
+
+    fn scratch() -> (tempfile::TempDir, Utf8PathBuf) {
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = Utf8PathBuf::from_path_buf(scratch.path().to_owned()).unwrap();
+        (scratch, folder)
+    }
+
+    #[test]
+    fn an_image_is_held_though_its_name_goes_to_another() {
+        let (_scratch, folder) = scratch();
+        let artifact = folder.join("a.qcow2");
+        fs::write(&artifact, "old").unwrap();
+        let kept = KeptDisk::at(folder.join("state/kept"));
+        assert_eq!((kept.digest(), kept.base()), (None, None));
+        assert_eq!(kept.hold(&artifact, "d1").unwrap(), Held::Linked);
+        assert_eq!(kept.digest(), None, "without an overlay nothing is kept");
+        fs::write(kept.overlay(), "").unwrap();
+        fs::write(folder.join("new"), "new").unwrap();
+        fs::rename(folder.join("new"), &artifact).unwrap();
+        assert_eq!(kept.digest().as_deref(), Some("d1"));
+        assert_eq!(fs::read_to_string(kept.base().unwrap()).unwrap(), "old");
+
+        let aside = KeptDisk::at(kept.set_aside().unwrap());
+        assert_eq!((aside.digest().as_deref(), kept.digest()), (Some("d1"), None));
+        kept.hold(&artifact, "d2").unwrap();
+        fs::write(kept.overlay(), "").unwrap();
+        assert_ne!(kept.set_aside().unwrap(), aside.folder());
+    }
+
+    #[test]
+    fn a_symbolic_link_is_followed_and_holding_again_changes_nothing() {
+        let (_scratch, folder) = scratch();
+        fs::write(folder.join("a.img"), "x").unwrap();
+        std::os::unix::fs::symlink("a.img", folder.join("link.img")).unwrap();
+        let kept = KeptDisk::at(folder.join("kept"));
+        for _ in 0..2 {
+            kept.hold(&folder.join("link.img"), "d").unwrap();
+            let about = fs::symlink_metadata(kept.base().unwrap()).unwrap();
+            assert!(about.is_file() && about.nlink() == 2);
+        }
+    }
+
+    #[test]
+    fn what_a_killed_hold_left_is_no_kept_disk() {
+        let (_scratch, folder) = scratch();
+        let kept = KeptDisk::at(folder.clone());
+        fs::write(folder.join("base.img"), "half").unwrap();
+        fs::write(kept.overlay(), "").unwrap();
+        assert_eq!((kept.digest(), kept.base()), (None, None));
+    }
+}
