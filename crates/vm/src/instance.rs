@@ -30,6 +30,16 @@ pub(crate) const QMP_DEADLINE: Duration = Duration::from_secs(10);
 /// How often another free port is tried when somebody else is quicker.
 const PORT_ATTEMPTS: u32 = 5;
 
+/// How often a QEMU that lost a race of its own is started once more.
+const RESTARTS: u32 = 2;
+
+/// signal(7).
+const SIGABRT: i32 = 6;
+
+/// In the assertion of system/physmem.c that fails when a table entry of another thread is used after its end; seen with
+/// 10.0.2.
+const LOST_RACE: &str = "iotlb_to_section: Assertion";
+
 /// How long the guest may take to accept the command that reboots it.
 const REBOOT_COMMAND: Duration = Duration::from_secs(60);
 
@@ -41,6 +51,12 @@ pub struct Instance {
     pub(crate) qmp: Client,
     watch: Watch,
     run_dir: RunDir,
+    engine: Engine,
+    qemu: Qemu,
+    /// How often QEMU was started once more.
+    restarts: u32,
+    /// The guest was not rebooted: nothing in it is lost by another start.
+    is_first_boot: bool,
 }
 
 /// A guest that has reached what was waited for.
@@ -66,6 +82,11 @@ pub enum BootEvent<'a> {
     },
     /// The guest said something.
     Guest(&'a GuestEvent),
+    /// QEMU's emulation crashed before the guest's userspace, and QEMU was started once more.
+    Restarted {
+        /// Which start this is; the first is 1.
+        attempt: u32,
+    },
 }
 
 /// A machine that runs on without us.
@@ -83,7 +104,20 @@ impl Instance {
     pub fn boot(machine: Machine, engine: Engine, qemu: &Qemu) -> Result<Self, Error> {
         let run_dir = RunDir::take(&machine)?;
         match launch(machine, engine, qemu) {
-            Ok((machine, child, qmp, watch)) => Ok(Self { machine, child, qmp, watch, run_dir }),
+            Ok((machine, child, qmp, watch)) => {
+                let qemu = qemu.clone();
+                Ok(Self {
+                    machine,
+                    child,
+                    qmp,
+                    watch,
+                    run_dir,
+                    engine,
+                    qemu,
+                    restarts: 0,
+                    is_first_boot: true,
+                })
+            }
             Err(error) => {
                 // The first error is the one to tell; the next sweep tries again.
                 let _ = run_dir.remove();
@@ -136,6 +170,12 @@ impl Instance {
                 return Ok(self.ready(at));
             }
             if let Some(cause) = self.cause(stage, deadline, ended) {
+                if self.may_start_again(&cause) {
+                    on_event(BootEvent::Restarted { attempt: self.restarts + 2 });
+                    self.start_again()?;
+                    told = None;
+                    continue;
+                }
                 return Err(Box::new(BootFailure {
                     stage: detector.stage(),
                     evidence: detector.reason(),
@@ -146,6 +186,25 @@ impl Instance {
             }
             interrupt::pause(POLL)?;
         }
+    }
+
+    /// QEMU's multi-threaded emulation can lose a race while a guest maps its devices, and aborts then. Before the guest's
+    /// userspace nothing was written.
+    fn may_start_again(&self, cause: &Cause) -> bool {
+        let Cause::QemuDied { status: Status::Signal(SIGABRT), tail } = cause else { return false };
+        let is_race = tail.iter().any(|line| line.contains(LOST_RACE));
+        let is_early = matches!(
+            self.watch.detector.stage(),
+            BootStage::Firmware | BootStage::BootLoader | BootStage::Kernel | BootStage::Initrd
+        );
+        is_race && is_early && self.is_first_boot && self.restarts < RESTARTS
+    }
+
+    fn start_again(&mut self) -> Result<(), Error> {
+        self.restarts += 1;
+        let started = launch(self.machine.clone(), self.engine, &self.qemu)?;
+        (self.machine, self.child, self.qmp, self.watch) = started;
+        Ok(())
     }
 
     fn report(
@@ -199,6 +258,7 @@ impl Instance {
         deadline: Duration,
         on_event: &mut dyn FnMut(BootEvent<'_>),
     ) -> Result<Ready, Error> {
+        self.is_first_boot = false;
         self.watch.poll()?;
         let boot_id = self.watch.detector.boot_id().map(str::to_owned);
         self.watch.restart(boot_id)?;

@@ -310,6 +310,13 @@ impl<'a> Stages<'a> {
                 (self.sink)(Event::StageStarted { stage: &name });
                 self.current = Some((name, at));
             }
+            BootEvent::Restarted { attempt } => {
+                let text = format!(
+                    "QEMU's emulation crashed early in the boot, a fault of QEMU itself; start {attempt}"
+                );
+                (self.sink)(Event::Note { text: &text });
+                self.current = None;
+            }
             BootEvent::Guest(event) => {
                 if let Some((stage, _)) = &self.current {
                     let line = format!("{} {:?}: {}", event.stage, event.state, event.detail);

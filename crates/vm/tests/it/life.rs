@@ -4,12 +4,13 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use rave_guest::protocol::GuestStage;
-use rave_process::{Cmd, Status};
-use rave_vm::boot::Cause;
+use rave_process::{Cmd, Status, shell_quote};
+use rave_vm::accel::Engine;
+use rave_vm::boot::{BootStage, Cause};
 use rave_vm::machine::Firmware;
 use rave_vm::qemu::Qemu;
 use rave_vm::run_dir::{InstanceRecord, sweep};
-use rave_vm::{BootEvent, Error, Shutdown};
+use rave_vm::{BootEvent, Error, Instance, Shutdown};
 
 use crate::guest::{Bench, sector_that_says};
 
@@ -66,6 +67,53 @@ fn a_qemu_that_is_killed_is_noticed_at_once() {
     assert!(matches!(failure.cause, Cause::QemuDied { status: Status::Signal(9), .. }), "{failure}");
     assert!(started.elapsed() < Duration::from_secs(5));
     assert_eq!(instance.shutdown(PATIENCE).unwrap(), Shutdown::Before(Status::Signal(9)));
+}
+
+/// A QEMU whose first `crashes` runs abort as its emulation does, once the file `go` is there.
+fn crashing(bench: &Bench, crashes: u32) -> Qemu {
+    let script = bench.folder.join("crashing");
+    let program = shell_quote(bench.qemu.program.as_str());
+    let text = format!(
+        "#!/bin/sh\ncd {} && echo run >> runs\n[ $(wc -l < runs) -le {crashes} ] || exec {program} \"$@\"\n\
+         {program} \"$@\" & qemu=$!\nuntil rm go 2> /dev/null; do sleep 0.02; done\nkill -KILL $qemu; wait $qemu\n\
+         echo 'physmem.c:2678: iotlb_to_section: Assertion `section_index < d->map.sections_nb'\\'' failed.' >&2\n\
+         kill -ABRT $$\n",
+        shell_quote(bench.folder.as_str())
+    );
+    fs::write(&script, text).unwrap();
+    Cmd::new("chmod").args(["+x", script.as_str()]).output().unwrap();
+    Qemu { program: script, version: bench.qemu.version }
+}
+
+#[test]
+fn a_qemu_that_loses_its_own_race_is_started_again_and_not_for_ever() {
+    for (crashes, starts) in [(1, vec![2]), (9, vec![2, 3])] {
+        let bench = Bench::new();
+        let machine = bench.linux(&format!("ports\n{}$b poweroff -f\n", all_ok()), "");
+        let qemu = crashing(&bench, crashes);
+        let mut instance = Instance::boot(machine, Engine::Tcg, &qemu).unwrap();
+        let mut seen = Vec::new();
+        let result = instance.wait_ready(PATIENCE, &mut |event| match event {
+            BootEvent::Restarted { attempt } => seen.push(attempt),
+            // The control socket of this start has answered.
+            BootEvent::Reached { stage: BootStage::Firmware, .. } => {
+                fs::write(bench.folder.join("go"), "").unwrap();
+            }
+            _ => {}
+        });
+        assert_eq!(seen, starts);
+        match result {
+            Ok(_) => assert_eq!(crashes, 1),
+            Err(Error::Boot(failure)) => {
+                assert!(
+                    matches!(failure.cause, Cause::QemuDied { status: Status::Signal(6), .. }),
+                    "{failure}"
+                );
+                assert_eq!(crashes, 9);
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
 }
 
 #[test]

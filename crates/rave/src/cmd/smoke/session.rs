@@ -241,8 +241,10 @@ impl<'a> Session<'a> {
         let mut reached = Vec::new();
         let started = Instant::now();
         let result = instance.wait_ready(deadline(self.probe.accelerator()), &mut |event| {
-            if let BootEvent::Reached { stage, at } = event {
-                reached.push((stage, at));
+            match event {
+                BootEvent::Reached { stage, at } => reached.push((stage, at)),
+                BootEvent::Restarted { .. } => reached.clear(),
+                BootEvent::Guest(_) => {}
             }
             stages.take(event);
         });
