@@ -6,9 +6,11 @@
 
 use std::io::Cursor;
 
+use crate::foreign::old_qemu::OldHead;
+use crate::foreign::{Container, qcow2, vhd, vhdx};
 use crate::formats::ovf::{Envelope, resource};
 use crate::formats::{ova, vmdk, vmx, zst};
-use crate::inspect::{self, gpt, qcow2};
+use crate::inspect::{self, gpt, mbr};
 
 /// Feeds a parser.
 pub type Feed = fn(&[u8]);
@@ -24,6 +26,13 @@ pub const PARSERS: &[(&str, Feed)] = &[
     ("gpt", gpt),
     ("iso", iso),
     ("zst", zst),
+    ("container", container),
+    ("qcow2_names", qcow2_names),
+    ("old_qemu", old_qemu),
+    ("vhd_footer", vhd_footer),
+    ("vhdx_tables", vhdx_tables),
+    ("mbr", mbr),
+    ("ovf_manifest", ovf_manifest),
 ];
 
 /// The head of a qcow2.
@@ -62,6 +71,10 @@ pub fn ovf(bytes: &[u8]) {
             let _ = disk.bytes();
         }
         let _ = envelope.system.quantity(resource::MEMORY);
+        let _ = envelope.system.memory_mib();
+        let members =
+            envelope.files.iter().map(|file| ova::Member { name: file.href.clone(), offset: 512, size: 1 });
+        let _ = ova::choose(Some(&envelope), &members.collect::<Vec<_>>());
         Envelope::parse(&envelope.render()).expect("what is rendered is a descriptor");
     }
 }
@@ -70,6 +83,7 @@ pub fn ovf(bytes: &[u8]) {
 pub fn ova(bytes: &[u8]) {
     let mut file = Cursor::new(bytes);
     for member in ova::members(&mut file).unwrap_or_default() {
+        assert!(member.offset + member.size <= bytes.len() as u64, "{member:?} ends beyond the archive");
         let text = ova::text(&mut file, &member).unwrap_or_default();
         let _ = ova::parse_digests(&text);
     }
@@ -93,6 +107,52 @@ pub fn iso(bytes: &[u8]) {
 pub fn zst(bytes: &[u8]) {
     if let Ok(frames) = zst::frames(&mut Cursor::new(bytes)) {
         assert!(frames.head <= bytes.len() as u64);
+    }
+}
+
+/// What a file is.
+pub fn container(bytes: &[u8]) {
+    let found = Container::of(bytes, &bytes[bytes.len().saturating_sub(512)..]);
+    assert!(!found.name().is_empty());
+}
+
+/// The names of other files in a qcow2.
+pub fn qcow2_names(bytes: &[u8]) {
+    if let (Ok(names), Ok(header)) = (qcow2::Names::parse(bytes), qcow2::Header::parse(bytes)) {
+        assert_eq!(names.backing.is_some() || names.data.is_some(), header.needs_another_file);
+    }
+}
+
+/// The heads of qcow version 1 and QED.
+pub fn old_qemu(bytes: &[u8]) {
+    let _ = (OldHead::qcow(bytes), OldHead::qed(bytes));
+}
+
+/// The footer of a VHD.
+pub fn vhd_footer(bytes: &[u8]) {
+    let _ = vhd::Footer::parse(bytes);
+}
+
+/// The region table and the metadata table of a VHDX.
+pub fn vhdx_tables(bytes: &[u8]) {
+    let _ = (vhdx::metadata_region(bytes), vhdx::parameters(bytes), vhdx::region_bounds(bytes));
+}
+
+/// A partition table of the older kind, its chain of logical partitions included.
+pub fn mbr(bytes: &[u8]) {
+    let mut sector = |at: u64| {
+        let part = usize::try_from(at).ok().and_then(|at| bytes.get(at..)).unwrap_or_default();
+        Ok(part[..part.len().min(512)].to_vec())
+    };
+    if let Ok(Some(table)) = mbr::Table::read(&mut sector) {
+        let _ = table.end();
+    }
+}
+
+/// The digests of a package.
+pub fn ovf_manifest(bytes: &[u8]) {
+    if let Ok(lines) = ova::parse_digests(&String::from_utf8_lossy(bytes)) {
+        assert_eq!(ova::parse_digests(&ova::render_digests(&lines)).as_ref(), Ok(&lines));
     }
 }
 
@@ -153,8 +213,57 @@ mod tests {
             tar.into_inner().unwrap(),
             gpt,
             vec![0; 20 * 2048],
+            zst.clone(),
             zst,
+            qcow2_with_names(),
+            [&b"QED\0"[..], &[0; 12], &1_u64.to_le_bytes(), &[0; 64]].concat(),
+            vhd_footer_of_a_fixed_disk(),
+            [&b"regi\0\0\0\0\x01\0\0\0\0\0\0\0"[..], &METADATA_REGION, &(1_u64 << 20).to_le_bytes(), &[0; 8]]
+                .concat(),
+            mbr_with_logical_partitions(),
+            b"SHA1(a.ovf)= 00\r\nSHA256 (a (1).vmdk) = ff\n".to_vec(),
         ]
+    }
+
+    /// The GUID of a metadata region as it lies in a file ([MS-VHDX] 7.0, 2.2.3.2).
+    const METADATA_REGION: [u8; 16] =
+        [0x06, 0xa2, 0x7c, 0x8b, 0x90, 0x47, 0x9a, 0x4b, 0xb8, 0xfe, 0x57, 0x5f, 0x05, 0x0f, 0x88, 0x6e];
+
+    /// A version 3 with a backing file, its format and a data file.
+    fn qcow2_with_names() -> Vec<u8> {
+        let mut bytes = vec![0; 512];
+        bytes[..4].copy_from_slice(&qcow2::MAGIC);
+        (bytes[7], bytes[14], bytes[15], bytes[19], bytes[23]) = (3, 1, 0, 3, 16);
+        (bytes[79], bytes[103]) = (4, 104);
+        bytes[104..115].copy_from_slice(b"\xe2\x79\x2a\xca\0\0\0\x03raw");
+        bytes[120..133].copy_from_slice(b"DATA\0\0\0\x05a.raw");
+        bytes[256..259].copy_from_slice(b"b.q");
+        bytes
+    }
+
+    fn vhd_footer_of_a_fixed_disk() -> Vec<u8> {
+        let mut bytes = vec![0; 512];
+        bytes[..8].copy_from_slice(vhd::COOKIE);
+        bytes[63] = 2;
+        let sum: u32 = bytes.iter().copied().map(u32::from).sum();
+        bytes[64..68].copy_from_slice(&(!sum).to_be_bytes());
+        bytes
+    }
+
+    /// One of Linux, and an extended one with one more in it.
+    fn mbr_with_logical_partitions() -> Vec<u8> {
+        let mut bytes = vec![0; 2048];
+        for (at, kind, start, sectors) in
+            [(446, 0x83, 1_u32, 1_u32), (462, 5, 2, 2), (1024 + 446, 0x83, 1, 1)]
+        {
+            bytes[at + 4] = kind;
+            bytes[at + 8..at + 12].copy_from_slice(&start.to_le_bytes());
+            bytes[at + 12..at + 16].copy_from_slice(&sectors.to_le_bytes());
+        }
+        for end in [510, 1534] {
+            bytes[end..end + 2].copy_from_slice(&[0x55, 0xaa]);
+        }
+        bytes
     }
 
     #[test]
@@ -170,6 +279,17 @@ mod tests {
         assert!(gpt::Header::parse(&samples[6]).is_some());
         let frames = zst::frames(&mut Cursor::new(&samples[8])).unwrap();
         assert_eq!((frames.count, frames.content), (1, Some(1 << 17)));
+        assert_eq!(Container::of(&samples[9], &[]), Container::Packed(crate::foreign::Packing::Zstd));
+        let names = qcow2::Names::parse(&samples[10]).unwrap();
+        let found = [names.backing, names.backing_format, names.data].map(Option::unwrap);
+        assert_eq!(found, ["b.q", "raw", "a.raw"]);
+        assert!(OldHead::qed(&samples[11]).unwrap().has_backing);
+        assert_eq!(vhd::Footer::parse(&samples[12]).unwrap().kind, vhd::Kind::Fixed);
+        assert_eq!(vhdx::metadata_region(&samples[13]), Some(1 << 20));
+        let mut sector = |at: u64| Ok(samples[14][usize::try_from(at).unwrap()..][..512].to_vec());
+        let table = mbr::Table::read(&mut sector).unwrap().unwrap();
+        assert_eq!(table.partitions.iter().map(|one| one.number).collect::<Vec<_>>(), [1, 2, 5]);
+        assert_eq!(ova::parse_digests(&text(15)).unwrap()[1].name, "a (1).vmdk");
         assert_eq!(samples.len(), PARSERS.len());
     }
 

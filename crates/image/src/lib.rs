@@ -13,6 +13,7 @@ pub mod convert;
 pub mod digest;
 pub mod disk;
 mod error;
+pub mod foreign;
 pub mod formats;
 pub mod fuzzing;
 pub mod guest_program;

@@ -308,9 +308,15 @@ pub struct Smoke {
 /// `cargo xtask convert`
 #[derive(Debug, Clone, Args)]
 pub struct Convert {
-    /// The disk: raw, .img.zst, qcow2, .vmdk or .ova
+    /// The disk: raw, qcow2, VMDK, VHD, VHDX, VDI or another image that QEMU reads, an OVA, or one of these compressed
     #[arg(value_name = "FILE")]
     pub file: Utf8PathBuf,
+    /// Read the files that a qcow2 names, where they are yours and lie in its folder or below
+    #[arg(long)]
+    pub allow_backing: bool,
+    /// Take FILE for a raw disk where its bytes do not show what it is
+    #[arg(long)]
+    pub raw: bool,
     /// Target formats; may be repeated or comma-separated
     #[arg(
         long = "format", value_name = "FORMAT", value_delimiter = ',', value_parser = format_or_all(), required = true

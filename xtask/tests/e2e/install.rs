@@ -37,7 +37,7 @@ fn the_installed_program_works_from_another_folder_until_it_is_removed() {
     let config = finish(&rave(&program, &place, &["config"]));
     assert!(config.expect_code(0).stdout.contains("rave.toml:"), "{}", config.stdout);
     fs::write(elsewhere.join("disk.raw"), vec![0; 1 << 20]).unwrap();
-    finish(&rave(&program, &place, &["convert", "disk.raw", "--format", "qemu"])).expect_code(0);
+    finish(&rave(&program, &place, &["convert", "disk.raw", "--raw", "--format", "qemu"])).expect_code(0);
     assert!(elsewhere.join("disk.qcow2").is_file());
 
     install(&["--remove"]).expect_code(0).expect_said("removed ");

@@ -112,7 +112,7 @@ fn a_disk_of_any_origin_becomes_no_iso() {
     );
 }
 
-/// A raw disk of 12 MiB, half of which nothing compresses, in a checkout.
+/// A raw disk of 12 MiB with a boot sector, half of which nothing compresses, in a checkout.
 fn checkout_with_disk() -> tempfile::TempDir {
     let folder = fresh(&own_toml());
     let mut state = 1_u64;
@@ -123,7 +123,8 @@ fn checkout_with_disk() -> tempfile::TempDir {
         state ^= state << 17;
         state.to_le_bytes()
     });
-    let bytes: Vec<u8> = noise.take(6 << 17).flatten().collect();
+    let mut bytes: Vec<u8> = noise.take(6 << 17).flatten().collect();
+    bytes[510..512].copy_from_slice(&[0x55, 0xaa]);
     let disk = folder.path().join("disk.raw");
     std::fs::write(&disk, bytes).unwrap();
     std::fs::File::options().write(true).open(&disk).unwrap().set_len(12 << 20).unwrap();

@@ -1,21 +1,28 @@
 //! An OVF package as one file: a ustar archive with the descriptor first, then the digests, then the disks (DMTF DSP0243,
 //! Open Virtualization Format Specification 1.1.0, 5.3). So a reader of a stream knows what comes before it comes.
 
+mod boot_disk;
+mod digests;
+mod members;
+mod names;
+
 use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write as _};
 
 use camino::Utf8Path;
 
+use super::ovf::Envelope;
 use super::parse_error::ParseError;
 use super::xml::LONGEST;
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _};
+pub use boot_disk::{BootDisk, choose};
+pub use digests::{Algorithm, DigestLine, parse_digests, render_digests};
+pub use members::{Member, members};
+pub(crate) use names::package_stem;
 
 /// The largest member of a ustar archive: eleven octal digits (POSIX.1-2017, pax, "ustar Interchange Format").
 const LARGEST: u64 = (1 << 33) - 1;
-
-/// More members than any package has; a stranger's archive is not read to its end for ever.
-const MOST_MEMBERS: usize = 1000;
 
 /// A file of the package that lies on the disk, and what is known of it.
 #[derive(Debug, Clone, Copy)]
@@ -28,59 +35,6 @@ pub struct Payload<'a> {
     pub sha256: Digest,
 }
 
-/// Where a member lies in the archive.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Member {
-    /// Its name.
-    pub name: String,
-    /// The first byte of its content; a multiple of 512.
-    pub offset: u64,
-    /// Bytes.
-    pub size: u64,
-}
-
-/// A line of the `.mf` file (DSP0243, 5.1): `SHA256(name)= digits`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DigestLine {
-    /// `SHA256`, or `SHA1` in older packages.
-    pub algorithm: String,
-    /// The file.
-    pub name: String,
-    /// Hexadecimal digits.
-    pub digits: String,
-}
-
-impl DigestLine {
-    fn sha256(name: &str, digest: Digest) -> Self {
-        Self { algorithm: "SHA256".into(), name: name.into(), digits: digest.to_string() }
-    }
-}
-
-/// The text of a `.mf` file.
-pub fn render_digests(lines: &[DigestLine]) -> String {
-    let line = |line: &DigestLine| format!("{}({})= {}\n", line.algorithm, line.name, line.digits);
-    lines.iter().map(line).collect::<Vec<_>>().concat()
-}
-
-/// Reads a `.mf` file; empty lines are skipped.
-pub fn parse_digests(text: &str) -> Result<Vec<DigestLine>, ParseError> {
-    let bad =
-        |line: &str| ParseError::new("OVF manifest", format!("{line:?} is not ALGORITHM(FILE)= DIGITS"));
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines
-        .map(|line| {
-            let (head, digits) = line.rsplit_once('=').ok_or_else(|| bad(line))?;
-            let (algorithm, name) = head.trim_end().split_once('(').ok_or_else(|| bad(line))?;
-            let name = name.strip_suffix(')').ok_or_else(|| bad(line))?;
-            let digits = digits.trim();
-            if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-                return Err(bad(line));
-            }
-            Ok(DigestLine { algorithm: algorithm.into(), name: name.into(), digits: digits.into() })
-        })
-        .collect()
-}
-
 /// Writes a package of one machine. All of it follows from the arguments: owner, mode and time are fixed.
 pub fn write(
     target: &Utf8Path,
@@ -89,11 +43,10 @@ pub fn write(
     disk: Payload<'_>,
     epoch: u64,
 ) -> Result<(), Error> {
+    let stem = package_stem(stem);
     let ovf = format!("{stem}.ovf");
-    let lines = [
-        DigestLine::sha256(&ovf, Digest::of_bytes(descriptor.as_bytes())),
-        DigestLine::sha256(disk.name, disk.sha256),
-    ];
+    let lines =
+        [sha256_line(&ovf, Digest::of_bytes(descriptor.as_bytes())), sha256_line(disk.name, disk.sha256)];
     let digests = render_digests(&lines);
     let mut content = File::open(disk.path).at("open", disk.path)?;
     let size = content.metadata().at("read", disk.path)?.len();
@@ -103,12 +56,31 @@ pub fn write(
     }
     let file = BufWriter::new(File::create(target).at("create", target)?);
     let mut archive = tar::Builder::new(file);
-    for (name, text) in [(ovf, descriptor), (format!("{stem}.mf"), &digests)] {
+    let mf = format!("{stem}.mf");
+    for (name, text) in [(&ovf, descriptor), (&mf, &digests)] {
         let mut header = header(text.len() as u64, epoch);
         archive.append_data(&mut header, name, text.as_bytes()).at("write", target)?;
     }
     archive.append_data(&mut header(size, epoch), disk.name, &mut content).at("write", target)?;
-    archive.into_inner().and_then(|mut file| file.flush()).at("write", target)
+    archive.into_inner().and_then(|mut file| file.flush()).at("write", target)?;
+    read_back(target, &[&ovf, &mf, disk.name])
+}
+
+/// Whether our own reader finds in a package what was written.
+fn read_back(target: &Utf8Path, names: &[&str]) -> Result<(), Error> {
+    let damaged = |detail: String| Error::Damaged { path: target.to_owned(), detail };
+    let mut file = File::open(target).at("open", target)?;
+    let package = Package::read(&mut file).at("read", target)?;
+    let found = package.members.iter().map(|member| member.name.as_str()).collect::<Vec<_>>();
+    let boots = package.boot_disk().map_err(damaged)?.member.name;
+    if found == names && names.last() == Some(&boots.as_str()) {
+        return Ok(());
+    }
+    Err(damaged(format!("it reads back as {found:?}, which boots {boots}")))
+}
+
+fn sha256_line(name: &str, digest: Digest) -> DigestLine {
+    DigestLine { algorithm: "SHA256".into(), name: name.into(), digits: digest.to_string() }
 }
 
 fn header(size: u64, epoch: u64) -> tar::Header {
@@ -121,37 +93,54 @@ fn header(size: u64, epoch: u64) -> tar::Header {
     header
 }
 
-/// The members of an archive, in order. Reads headers only.
-pub fn members(file: &mut (impl Read + Seek)) -> std::io::Result<Vec<Member>> {
-    file.rewind()?;
-    let mut archive = tar::Archive::new(file);
-    let mut members = Vec::new();
-    // Raw: what extends headers may be as long as it likes, and plain ustar has none of it.
-    for entry in archive.entries_with_seek()?.raw(true).take(MOST_MEMBERS) {
-        let entry = entry?;
-        if entry.header().entry_type().is_file() {
-            members.push(Member {
-                name: String::from_utf8_lossy(&entry.path_bytes()).into_owned(),
-                offset: entry.raw_file_position(),
-                size: entry.header().entry_size()?,
-            });
-        }
+/// What a package holds.
+#[derive(Debug, Clone)]
+pub struct Package {
+    /// Its files, in order.
+    pub members: Vec<Member>,
+    /// Its descriptor; none where it has none, or none that is one.
+    pub envelope: Option<Result<Envelope, ParseError>>,
+}
+
+impl Package {
+    /// Reads the headers and the descriptor of an archive.
+    pub fn read(file: &mut (impl Read + Seek)) -> std::io::Result<Self> {
+        let members = members(file)?;
+        let envelope = match with_ending(&members, "ovf").cloned() {
+            Some(member) => Some(Envelope::parse(&text(file, &member)?)),
+            None => None,
+        };
+        Ok(Self { members, envelope })
     }
-    Ok(members)
+
+    /// The disk that its machine boots from.
+    pub fn boot_disk(&self) -> Result<BootDisk, String> {
+        choose(self.envelope.as_ref().and_then(|envelope| envelope.as_ref().ok()), &self.members)
+    }
+
+    /// The lines of its `.mf`; none where it has none.
+    pub fn digests(
+        &self,
+        file: &mut (impl Read + Seek),
+    ) -> std::io::Result<Result<Vec<DigestLine>, ParseError>> {
+        with_ending(&self.members, "mf")
+            .map_or(Ok(Ok(Vec::new())), |member| Ok(parse_digests(&text(file, member)?)))
+    }
 }
 
-/// The disk that a package boots from: its first member that is a VMDK by name.
-pub fn disk(members: &[Member]) -> Option<&Member> {
-    let is_vmdk = |member: &&Member| Utf8Path::new(&member.name).extension() == Some("vmdk");
-    members.iter().find(is_vmdk)
+fn with_ending<'a>(members: &'a [Member], ending: &str) -> Option<&'a Member> {
+    let has = |member: &&Member| {
+        Utf8Path::new(&member.name).extension().is_some_and(|found| found.eq_ignore_ascii_case(ending))
+    };
+    members.iter().find(has)
 }
 
-/// Where the disk lies in a package on the disk.
+/// Where the disk that boots lies in a package on the disk.
 pub fn locate_disk(path: &Utf8Path) -> Result<Member, Error> {
     let mut file = File::open(path).at("open", path)?;
-    let damaged = |detail: &str| Error::Damaged { path: path.to_owned(), detail: detail.to_owned() };
-    let members = members(&mut file).map_err(|error| damaged(&format!("no OVA: {error}")))?;
-    disk(&members).cloned().ok_or_else(|| damaged("it holds no VMDK"))
+    let refuse = |detail: String| Error::Input { what: path.to_string(), detail };
+    let package = Package::read(&mut file).map_err(|error| refuse(format!("no OVA: {error}")))?;
+    Ok(package.boot_disk().map_err(refuse)?.member)
 }
 
 /// Copies a member to a file of its own.
@@ -163,8 +152,8 @@ pub(crate) fn extract(path: &Utf8Path, member: &Member, target: &Utf8Path) -> Re
     if copied == member.size {
         return Ok(());
     }
-    let detail = format!("{} ends after {copied} of {} bytes", member.name, member.size);
-    Err(Error::Damaged { path: path.to_owned(), detail })
+    let detail = format!("it is cut: {} ends after {copied} of {} bytes", member.name, member.size);
+    Err(Error::Input { what: path.to_string(), detail })
 }
 
 /// A short member as text.

@@ -7,6 +7,7 @@ mod parse;
 mod render;
 #[cfg(test)]
 mod tests;
+mod units;
 pub mod vbox;
 
 use super::parse_error::ParseError;

@@ -153,13 +153,16 @@ pub struct Extent {
     pub kind: String,
     /// Its file.
     pub file: String,
+    /// Where a flat extent starts in its file, sectors.
+    pub offset: Option<u64>,
 }
 
 impl Descriptor {
     /// As text.
     pub fn render(&self) -> String {
         let extent = |extent: &Extent| {
-            format!("{} {} {} \"{}\"\n", extent.access, extent.sectors, extent.kind, extent.file)
+            let offset = extent.offset.map(|offset| format!(" {offset}")).unwrap_or_default();
+            format!("{} {} {} \"{}\"{offset}\n", extent.access, extent.sectors, extent.kind, extent.file)
         };
         let entry = |(key, value): &(String, String)| format!("ddb.{key} = \"{value}\"\n");
         format!(
@@ -222,13 +225,17 @@ fn extent(line: &str) -> Option<Extent> {
     }
     let (sectors, rest) = rest.trim_start().split_once(' ')?;
     let (kind, file) = rest.trim_start().split_once(' ')?;
-    // A flat extent has an offset behind its name.
-    let file = file.trim_start().strip_prefix('"')?.rsplit_once('"')?.0;
+    let (file, offset) = file.trim_start().strip_prefix('"')?.rsplit_once('"')?;
+    let offset = match offset.trim() {
+        "" => None,
+        number => Some(number.parse().ok()?),
+    };
     Some(Extent {
         access: access.into(),
         sectors: sectors.parse().ok()?,
         kind: kind.into(),
         file: file.into(),
+        offset,
     })
 }
 
@@ -306,8 +313,8 @@ ddb.adapterType = \"lsilogic\"
 
     fn texts() -> impl Strategy<Value = Descriptor> {
         let word = || "[A-Za-z][A-Za-z0-9 .-]{0,11}[A-Za-z0-9]";
-        let extent = ("RW|RDONLY|NOACCESS", any::<u64>(), "[A-Z]{1,8}", word())
-            .prop_map(|(access, sectors, kind, file)| Extent { access, sectors, kind, file });
+        let extent = ("RW|RDONLY|NOACCESS", any::<u64>(), "[A-Z]{1,8}", word(), any::<Option<u64>>())
+            .prop_map(|(access, sectors, kind, file, offset)| Extent { access, sectors, kind, file, offset });
         let database = proptest::collection::vec(("[a-zA-Z.]{1,20}", word()), 0..5);
         (any::<u32>(), any::<u32>(), word(), proptest::collection::vec(extent, 0..4), database).prop_map(
             |(cid, parent_cid, kind, extents, database)| Descriptor {

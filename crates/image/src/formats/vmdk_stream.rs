@@ -14,6 +14,7 @@ use rave_process::interrupt;
 use serde::{Deserialize, Serialize};
 
 use super::export_spec::ExportSpec;
+use super::ova::package_stem;
 use super::source_disk::{Driver, SourceDisk};
 use super::sparse::{is_zero, next_data};
 use super::vmdk::{self, SECTOR};
@@ -68,7 +69,7 @@ struct Description {
 
 /// What it is called in a package.
 pub(crate) fn name(stem: &str) -> String {
-    format!("{stem}-disk1.vmdk")
+    format!("{}-disk1.vmdk", package_stem(stem))
 }
 
 /// Makes it of a disk, or takes it from the store.
@@ -147,6 +148,7 @@ fn descriptor(name: &str, size: u64, identity: &Digest) -> vmdk::Descriptor {
             sectors: size / SECTOR,
             kind: "SPARSE".into(),
             file: name.into(),
+            offset: None,
         }],
         database: database.map(|(key, value)| (key.to_owned(), value)).into(),
     }

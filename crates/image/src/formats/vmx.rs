@@ -155,6 +155,13 @@ impl Vmx {
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         let entries = Entries::parse(text)?;
         let bad = |detail: String| ParseError::new("VMX configuration", detail);
+        if let Some(key) =
+            ["encryption.keysafe", "encryption.data"].into_iter().find(|key| entries.text(key).is_some())
+        {
+            return Err(bad(format!(
+                "it is encrypted (it has {key}): remove the encryption in VMware, in the machine's access control, first"
+            )));
+        }
         if entries.text("config.version").is_none() {
             return Err(bad("it has no config.version".into()));
         }

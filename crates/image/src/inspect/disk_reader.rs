@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use camino::Utf8Path;
 use rave_process::Cmd;
-use serde_json::{Value, json};
 
-use crate::formats::ova::Member;
+use crate::foreign::ImageNode;
 
 /// How long qemu-img may take for a few MiB; a stranger's image may keep it busy for ever.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -25,28 +24,15 @@ pub(super) enum DiskReader<'a> {
     Plain(&'a File),
     /// The first bytes of a disk; what comes after them is not looked at.
     Start(&'a [u8]),
-    /// An image as a node of QEMU's (its qapi/block-core.json, `BlockdevOptions`), and the disk's size in bytes.
-    Image { node: Value, size: u64 },
+    /// An image that QEMU reads, and the disk's size in bytes.
+    Image { image: &'a ImageNode, size: u64 },
 }
 
 impl DiskReader<'_> {
-    /// The image that is a whole file, by the name of its driver.
-    pub(super) fn whole(path: &Utf8Path, driver: &str, size: u64) -> Self {
-        let file = json!({ "driver": "file", "filename": path });
-        Self::Image { node: json!({ "driver": driver, "file": file }), size }
-    }
-
-    /// The VMDK that is a member of an archive.
-    pub(super) fn inside(path: &Utf8Path, member: &Member, size: u64) -> Self {
-        let file = json!({ "driver": "file", "filename": path });
-        let part = window(&file, member.offset, member.size);
-        Self::Image { node: json!({ "driver": "vmdk", "file": part }), size }
-    }
-
     /// Writes `size` bytes from `start`, both multiples of 512, to a sparse file.
     pub(super) fn copy(&self, start: u64, size: u64, target: &Utf8Path) -> Result<(), String> {
-        let Self::Image { node, .. } = self else { return Err("it is a plain file".into()) };
-        let name = format!("json:{}", window(node, start, size));
+        let Self::Image { image, .. } = self else { return Err("it is a plain file".into()) };
+        let name = image.part(start, size);
         let command = Cmd::new("qemu-img")
             .args(["convert", "-O", "raw", &name, target.as_str()])
             .timeout(LONG_DEADLINE);
@@ -58,7 +44,7 @@ impl DiskReader<'_> {
         match self {
             Self::Plain(file) => read_plain(file, start, length).map_err(|error| error.to_string()),
             Self::Start(bytes) => Ok(part(bytes, start, length)),
-            Self::Image { node, size } => read_image(node, start, length.min(size.saturating_sub(start))),
+            Self::Image { image, size } => read_image(image, start, length.min(size.saturating_sub(start))),
         }
     }
 }
@@ -69,11 +55,6 @@ fn part(bytes: &[u8], start: u64, length: u64) -> Vec<u8> {
     bytes[place(start)..place(start.saturating_add(length))].to_vec()
 }
 
-/// A part of a node as a disk of its own.
-fn window(node: &Value, offset: u64, size: u64) -> Value {
-    json!({ "driver": "raw", "offset": offset, "size": size, "file": node })
-}
-
 pub(super) fn read_plain(file: &File, start: u64, length: u64) -> std::io::Result<Vec<u8>> {
     let end = file.metadata()?.len();
     let length = length.min(end.saturating_sub(start));
@@ -82,7 +63,7 @@ pub(super) fn read_plain(file: &File, start: u64, length: u64) -> std::io::Resul
     Ok(bytes)
 }
 
-fn read_image(node: &Value, start: u64, length: u64) -> Result<Vec<u8>, String> {
+fn read_image(image: &ImageNode, start: u64, length: u64) -> Result<Vec<u8>, String> {
     let before = start % SECTOR;
     // A disk may end within a sector; that sector is not read.
     let size = (before + length) / SECTOR * SECTOR;
@@ -92,7 +73,7 @@ fn read_image(node: &Value, start: u64, length: u64) -> Result<Vec<u8>, String> 
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let target = folder.path().join("part");
     // `qemu-img dd` would do, but its count counts from the start of the disk, also behind `skip`.
-    let name = format!("json:{}", window(node, start - before, size));
+    let name = image.part(start - before, size);
     let command = Cmd::new("qemu-img").args(["convert", "-O", "raw", &name]).arg(&target).timeout(DEADLINE);
     command.output().map_err(|error| error.to_string())?;
     let file = File::open(&target).map_err(|error| error.to_string())?;

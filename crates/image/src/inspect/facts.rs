@@ -4,8 +4,19 @@ use serde::Serialize;
 
 use super::gpt::Table;
 use super::manifest_match::ManifestMatch;
-use super::qcow2;
+use super::mbr;
 use crate::digest::Digest;
+use crate::foreign::{Container, Packing, qcow2};
+use crate::formats::ova::Member;
+
+/// How far to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// At heads and tables.
+    Tables,
+    /// At every file of the root file system too.
+    Files,
+}
 
 /// What was found out about a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -25,6 +36,9 @@ pub struct Inspection {
     pub content: GuestContent,
     /// What is wrong, or could not be made out.
     pub problems: Vec<String>,
+    /// What was not looked at, and is nothing wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// What a file is.
@@ -45,10 +59,57 @@ pub enum ImageKind {
     Vmx(MachineFacts),
     /// A raw disk, compressed.
     Zst(ZstFacts),
+    /// A compressed file that holds something else than a raw disk, or that is not compressed by zstd.
+    Packed {
+        /// How it is compressed.
+        packing: Packing,
+        /// What it holds.
+        holds: Container,
+    },
     /// An ISO 9660 image.
     Iso(IsoFacts),
+    /// A disk image that nothing more is said of.
+    Other {
+        /// What it is.
+        container: Container,
+    },
     /// None of these.
     Unknown,
+}
+
+/// What the root file system of an image holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "result")]
+pub enum GuestContent {
+    /// It was not asked for.
+    NotLookedAt,
+    /// It holds no root file system, or one that cannot be read.
+    None {
+        /// Why.
+        detail: String,
+    },
+    /// There is no manifest to compare it with.
+    Alone {
+        /// The digest of [`crate::content`].
+        sha256: Digest,
+    },
+    /// It is what the manifest says.
+    Same {
+        /// The digest.
+        sha256: Digest,
+    },
+    /// Its files are others than those that were built.
+    Differs {
+        /// The digest that was found.
+        sha256: Digest,
+        /// The manifest's.
+        manifest: Digest,
+    },
+    /// The manifest names this file, and no root file system can be read in it.
+    Missing {
+        /// Why.
+        detail: String,
+    },
 }
 
 /// The head of a VMDK.
@@ -69,6 +130,11 @@ pub struct OvaFacts {
     pub files: Vec<String>,
     /// The machine that it describes.
     pub machine: Option<MachineFacts>,
+    /// The member that its machine boots from.
+    pub boot_disk: Option<String>,
+    /// Where it lies.
+    #[serde(skip)]
+    pub(super) boot_member: Option<Member>,
     /// How many digests of its `.mf` hold.
     pub digests_hold: usize,
 }
@@ -122,43 +188,27 @@ pub struct DiskFacts {
     pub virtual_size: u64,
     /// Its GUID partition table.
     pub table: Option<Table>,
+    /// Its partition table of the older kind, where it has no other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mbr: Option<mbr::Table>,
     /// What a BIOS starts: the boot code's name, where there is some.
     pub bios_loader: Option<String>,
     /// Whether the EFI system partition holds the loader that UEFI looks for.
     pub uefi_loader: bool,
 }
 
-/// What the root file system of an image holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case", tag = "result")]
-pub enum GuestContent {
-    /// It was not asked for.
-    NotLookedAt,
-    /// It holds no root file system, or one that cannot be read.
-    None {
-        /// Why.
-        detail: String,
-    },
-    /// There is no manifest to compare it with.
-    Alone {
-        /// The digest of [`crate::content`].
-        sha256: Digest,
-    },
-    /// It is what the manifest says.
-    Same {
-        /// The digest.
-        sha256: Digest,
-    },
-    /// Its files are others than those that were built.
-    Differs {
-        /// The digest that was found.
-        sha256: Digest,
-        /// The manifest's.
-        manifest: Digest,
-    },
-    /// The manifest names this file, and no root file system can be read in it.
-    Missing {
-        /// Why.
-        detail: String,
-    },
+impl DiskFacts {
+    /// A disk of which nothing more is known.
+    pub(super) fn of_size(virtual_size: u64) -> Self {
+        Self { virtual_size, table: None, mbr: None, bios_loader: None, uefi_loader: false }
+    }
+
+    /// What shows that the disk's end is missing, if so.
+    pub(crate) fn cut(&self) -> Option<String> {
+        let gpt = self.table.as_ref().map(|table| table.end);
+        let end = gpt.or_else(|| self.mbr.as_ref().map(mbr::Table::end))?;
+        (end > self.virtual_size).then(|| {
+            format!("it is cut: its partition table needs {end} bytes, its disk has {}", self.virtual_size)
+        })
+    }
 }

@@ -20,6 +20,9 @@ pub struct Table {
     pub partitions: Vec<Partition>,
     /// Whether both check sums hold.
     pub intact: bool,
+    /// Where the disk ends at the earliest: behind the second header and the last partition, bytes.
+    #[serde(skip)]
+    pub end: u64,
 }
 
 /// A partition (table 5.6).
@@ -66,6 +69,8 @@ pub struct Header {
     pub length: u64,
     entry_size: usize,
     check_sum: u32,
+    /// Behind the second header, bytes.
+    end: u64,
 }
 
 fn four(bytes: &[u8], at: usize) -> u32 {
@@ -103,6 +108,7 @@ impl Header {
             length,
             entry_size,
             check_sum: four(sector, 88),
+            end: eight(sector, 32).saturating_add(1).saturating_mul(SECTOR),
         })
     }
 
@@ -113,7 +119,10 @@ impl Header {
         let partitions = (1..)
             .zip(entries.chunks_exact(self.entry_size))
             .filter_map(|(number, entry)| partition(number, entry));
-        Table { guid: self.guid.clone(), partitions: partitions.collect(), intact }
+        let partitions: Vec<Partition> = partitions.collect();
+        let ends = partitions.iter().map(|partition| partition.start.saturating_add(partition.size));
+        let end = ends.fold(self.end, u64::max);
+        Table { guid: self.guid.clone(), partitions, intact, end }
     }
 }
 

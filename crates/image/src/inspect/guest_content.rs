@@ -7,14 +7,14 @@ use rave_process::Cmd;
 
 use super::disk_reader::{DiskReader, LONG_DEADLINE, read_plain};
 use super::facts::{DiskFacts, GuestContent, ImageKind, ZstFacts};
-use super::gpt::{self, Partition, Table};
-use super::iso9660;
+use super::gpt::{self, Table};
+use super::{iso9660, mbr};
 use crate::content::ext4::{Ext4Tree, ReadLimits, TreeError};
 use crate::content::{self};
 use crate::digest::Digest;
 use crate::disk;
 use crate::error::Error;
-use crate::formats::ova;
+use crate::foreign::ImageNode;
 use crate::space::free_bytes;
 use crate::tempdir::{self, LockedTempDir};
 
@@ -23,6 +23,7 @@ pub(super) struct InspectedImage<'a> {
     pub(super) path: &'a Utf8Path,
     pub(super) file: &'a File,
     pub(super) kind: &'a ImageKind,
+    pub(super) node: Option<&'a ImageNode>,
     pub(super) disk: Option<&'a DiskFacts>,
 }
 
@@ -77,22 +78,13 @@ impl InspectedImage<'_> {
             _ => {}
         }
         let Some(disk) = self.disk else { return Err("no disk can be read in it".to_owned().into()) };
-        let root = root_partition(disk.table.as_ref())?;
-        let content = match self.kind {
-            ImageKind::Qcow2(header) => DiskReader::whole(self.path, "qcow2", header.virtual_size),
-            ImageKind::Vmdk(_) => DiskReader::whole(self.path, "vmdk", disk.virtual_size),
-            ImageKind::Ova(_) => {
-                let members = ova::members(&mut self.file.try_clone()?)?;
-                let member = ova::disk(&members).ok_or_else(|| "it holds no VMDK".to_owned())?;
-                DiskReader::inside(self.path, member, disk.virtual_size)
-            }
-            // Its file system is read where it lies.
-            _ => return of_file_system(self.path, root.start, root.size),
-        };
-        let scratch = scratch_with_room(root.size)?;
+        let (start, size) = root_partition(disk.table.as_ref(), disk.mbr.as_ref())?;
+        // A plain one's file system is read where it lies.
+        let Some(image) = self.node else { return of_file_system(self.path, start, size) };
+        let scratch = scratch_with_room(size)?;
         let target = scratch.path().join("root");
-        content.copy(root.start, root.size, &target)?;
-        of_file_system(&target, 0, root.size)
+        DiskReader::Image { image, size: disk.virtual_size }.copy(start, size, &target)?;
+        of_file_system(&target, 0, size)
     }
 
     /// An ISO carries the disk in a squashfs.
@@ -145,13 +137,17 @@ const ROOT_TYPES: &[&str] = &[
     "0fc63daf-8483-4772-8e79-3d69d8477de4",
 ];
 
-fn root_partition(table: Option<&Table>) -> Result<&Partition, String> {
+/// Where a root file system may lie, and its bytes.
+fn root_partition(table: Option<&Table>, mbr: Option<&mbr::Table>) -> Result<(u64, u64), String> {
+    if let Some(table) = mbr {
+        let linux = table.partitions.iter().find(|partition| partition.kind == mbr::LINUX);
+        let place = linux.map(|partition| (partition.start, partition.size));
+        return place.ok_or_else(|| "its disk has no partition of Linux".into());
+    }
     let Some(table) = table else { return Err("its disk has no partition table".into()) };
     let of_type = |guid: &&str| table.partitions.iter().find(|partition| partition.type_guid == **guid);
-    ROOT_TYPES
-        .iter()
-        .find_map(of_type)
-        .ok_or_else(|| "its disk has no partition for a root file system of Linux".into())
+    let found = ROOT_TYPES.iter().find_map(of_type).map(|partition| (partition.start, partition.size));
+    found.ok_or_else(|| "its disk has no partition for a root file system of Linux".into())
 }
 
 fn of_raw_disk(disk: &Utf8Path) -> Result<Digest, DigestError> {
@@ -161,8 +157,8 @@ fn of_raw_disk(disk: &Utf8Path) -> Result<Digest, DigestError> {
         Some(header) => Some(header.table(&read_plain(&file, header.entries, header.length)?)),
         None => None,
     };
-    let root = root_partition(table.as_ref())?;
-    of_file_system(disk, root.start, root.size)
+    let (start, size) = root_partition(table.as_ref(), None)?;
+    of_file_system(disk, start, size)
 }
 
 fn of_file_system(image: &Utf8Path, start: u64, size: u64) -> Result<Digest, DigestError> {
@@ -171,17 +167,15 @@ fn of_file_system(image: &Utf8Path, start: u64, size: u64) -> Result<Digest, Dig
 }
 
 /// A folder for large sparse files that goes away.
-fn scratch_with_room(needed: u64) -> Result<LockedTempDir, DigestError> {
+pub(super) fn scratch_with_room(needed: u64) -> Result<LockedTempDir, String> {
     let place = tempdir::place();
-    let free =
-        free_bytes(&place).map_err(|error| format!("cannot read the free space of {place}: {error}"))?;
+    let free = free_bytes(&place).map_err(|error| error.to_string())?;
     if free < needed {
-        let detail = format!(
+        return Err(format!(
             "{} MiB are needed to unpack it, {place} has {} MiB free: set TMPDIR to a folder on a larger disk",
             needed >> 20,
             free >> 20
-        );
-        return Err(detail.into());
+        ));
     }
-    Ok(LockedTempDir::new(&place, "rave-inspect-")?)
+    LockedTempDir::new(&place, "rave-inspect-").map_err(|error| error.to_string())
 }

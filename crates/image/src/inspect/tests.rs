@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use rave_process::Cmd;
 
 use super::*;
+use crate::digest::Digest;
 use crate::formats::{tests::export_spec, virtualbox, vmware};
 
 struct Folder {
@@ -127,7 +128,6 @@ fn what_is_no_file_is_refused_at_once() {
     for path in [&pipe, &folder.path, Utf8Path::new("/dev/zero")] {
         let error = inspect(path, Depth::Files).unwrap_err().to_string();
         assert_eq!(error, format!("{path}: it is no regular file"));
-        assert!(disk_in(path).is_err());
     }
 }
 
@@ -165,7 +165,6 @@ fn damaged_images_are_told_as_such_and_nothing_falls_over() {
         }
         std::fs::write(&target, bytes).unwrap();
         inspect(&target, Depth::Files).unwrap();
-        let _ = disk_in(&target);
         Ok(())
     });
     run.unwrap();
@@ -180,7 +179,7 @@ proptest! {
         }
         bytes[..4].copy_from_slice(&qcow2::MAGIC);
         let _ = qcow2::Header::parse(&bytes);
-        let _ = has_uefi_loader(&bytes);
+        let _ = loaders::has_uefi(&bytes);
         let _ = iso_facts(&bytes);
     }
 }

@@ -103,6 +103,8 @@ pub(super) fn inspection(found: &Inspection) -> VerifyOutcome {
         ImageKind::Ovf(facts) | ImageKind::Vmx(facts) => facts.family.clone(),
         ImageKind::Iso(facts) => format!("ISO {}", facts.volume),
         ImageKind::Zst(facts) => format!("compressed raw disk, {} frames", facts.frames),
+        ImageKind::Packed { packing, holds } => format!("{} compressed by {}", holds.name(), packing.name()),
+        ImageKind::Other { container } => container.name().into(),
         ImageKind::Unknown => return VerifyOutcome::Invalid("it is of no format that is known".into()),
     };
     VerifyOutcome::Valid(kind)

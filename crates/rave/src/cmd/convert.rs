@@ -3,6 +3,7 @@
 use camino::Utf8Path;
 use rave_image::build::appliance;
 use rave_image::convert::{ConvertRequest, convert};
+use rave_image::foreign::Links;
 use rave_image::formats::CONVERTIBLE;
 use rave_spec::{Compress, Format};
 
@@ -19,6 +20,8 @@ pub fn run(args: &cli::Convert, settings: &Settings, ui: &Ui) -> anyhow::Result<
     let folder = args.file.parent().filter(|folder| *folder != "").unwrap_or(Utf8Path::new("."));
     let request = ConvertRequest {
         file: &args.file,
+        links: if args.allow_backing { Links::Follow } else { Links::Refuse },
+        is_raw: args.raw,
         formats: &formats,
         out_dir: args.out.as_deref().unwrap_or(folder),
         cache_dir: &settings.cache_dir,

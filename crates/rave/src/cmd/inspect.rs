@@ -37,6 +37,7 @@ fn rows(found: &Inspection) -> Vec<Row> {
     rows.extend(found.disk.iter().flat_map(disk));
     rows.push(("manifest", manifest(&found.manifest)));
     rows.push(("files", content(&found.content)));
+    rows.extend(found.notes.iter().map(|note| ("note", note.clone())));
     rows.extend(found.problems.iter().map(|problem| ("problem", problem.clone())));
     rows
 }
@@ -52,6 +53,7 @@ fn kind(kind: &ImageKind) -> Vec<Row> {
         ImageKind::Vmdk(facts) => format!("VMDK {}, version {}, id {}", facts.kind, facts.version, facts.cid),
         ImageKind::Ova(facts) => {
             rows.extend(facts.files.iter().map(|file| ("holds", file.clone())));
+            rows.extend(facts.boot_disk.iter().map(|disk| ("boots from", disk.clone())));
             rows.push(("digests that hold", facts.digests_hold.to_string()));
             rows.extend(facts.machine.iter().flat_map(machine));
             "OVA".to_owned()
@@ -72,6 +74,8 @@ fn kind(kind: &ImageKind) -> Vec<Row> {
             let boots = if facts.boots_as_cd { "boots as a CD" } else { "does not boot as a CD" };
             format!("ISO 9660, volume {:?}, {boots}", facts.volume)
         }
+        ImageKind::Packed { packing, holds } => format!("{}, compressed by {}", holds.name(), packing.name()),
+        ImageKind::Other { container } => container.name().to_owned(),
         ImageKind::Unknown => "unknown".to_owned(),
     };
     rows.insert(0, ("format", name));
@@ -102,6 +106,16 @@ fn disk(facts: &DiskFacts) -> Vec<Row> {
                 "partition",
                 format!("{} {:?}: {purpose}, {place}", partition.number, partition.name),
             ));
+        }
+    }
+    if let Some(table) = &facts.mbr {
+        rows.push(("MBR", table.id.clone()));
+        for partition in &table.partitions {
+            let purpose =
+                partition.purpose().map_or_else(|| format!("type {:02x}", partition.kind), str::to_owned);
+            let place = format!("{} from {}", bytes(partition.size), bytes(partition.start));
+            let active = if partition.active { ", active" } else { "" };
+            rows.push(("partition", format!("{}: {purpose}, {place}{active}", partition.number)));
         }
     }
     rows.push(("boots with BIOS", facts.bios_loader.clone().unwrap_or_else(|| "no".into())));

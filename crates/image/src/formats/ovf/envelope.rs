@@ -1,6 +1,6 @@
 //! A descriptor as a value.
 
-use super::vbox;
+use super::{resource, units, vbox};
 
 /// The `format` of a stream-optimised VMDK (VMware, Virtual Disk Format 5.0).
 pub const STREAM_OPTIMISED: &str =
@@ -28,6 +28,10 @@ pub struct File {
     pub href: String,
     /// `ovf:size`, bytes.
     pub size: Option<u64>,
+    /// `ovf:compression`: `gzip`; `identity` or absent for none.
+    pub compression: Option<String>,
+    /// `ovf:chunkSize`, bytes of each of the files that it is cut into.
+    pub chunk_size: Option<u64>,
 }
 
 /// A disk (9.1).
@@ -45,6 +49,8 @@ pub struct VirtualDisk {
     pub format: Option<String>,
     /// `vbox:uuid`: what VirtualBox's own part calls this disk.
     pub uuid: Option<String>,
+    /// `ovf:parentRef`: the id of the disk that this one differs from.
+    pub parent: Option<String>,
 }
 
 /// A virtual machine (7.2).
@@ -112,17 +118,9 @@ pub struct Item {
 }
 
 impl VirtualDisk {
-    /// The capacity in bytes, where the units are understood: absent, `byte`, or `byte * 2^N` (DSP0004, annex C.1).
+    /// The capacity in bytes, where the units are understood; bytes where there are none.
     pub fn bytes(&self) -> Option<u64> {
-        let Some(units) = &self.units else { return Some(self.capacity) };
-        let compact: String = units.to_lowercase().chars().filter(|c| !c.is_whitespace()).collect();
-        let factor = match compact.as_str() {
-            "byte" | "bytes" => 1,
-            "kilobytes" => 1 << 10,
-            "megabytes" => 1 << 20,
-            "gigabytes" => 1 << 30,
-            other => 1_u64.checked_shl(other.strip_prefix("byte*2^")?.parse().ok()?)?,
-        };
+        let factor = self.units.as_deref().map_or(Some(1), units::bytes)?;
         self.capacity.checked_mul(factor)
     }
 }
@@ -136,5 +134,13 @@ impl VirtualSystem {
     /// The quantity of the first item of a kind.
     pub fn quantity(&self, kind: u16) -> Option<u64> {
         self.items_of(kind).find_map(|item| item.quantity)
+    }
+
+    /// Memory, MiB; none where there is none, or in units that are not understood.
+    pub fn memory_mib(&self) -> Option<u64> {
+        let item = self.items_of(resource::MEMORY).find(|item| item.quantity.is_some())?;
+        // Without units it is MiB: so the CIM class of these items has it.
+        let factor = item.units.as_deref().map_or(Some(1 << 20), units::bytes)?;
+        Some(item.quantity?.checked_mul(factor)? >> 20)
     }
 }

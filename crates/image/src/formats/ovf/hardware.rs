@@ -7,7 +7,8 @@ use crate::formats::vmdk_stream;
 
 /// The VMDK in the package.
 pub(crate) fn file(spec: &ExportSpec, size: u64) -> File {
-    File { id: "file1".into(), href: vmdk_stream::name(&spec.stem), size: Some(size) }
+    let href = vmdk_stream::name(&spec.stem);
+    File { id: "file1".into(), href, size: Some(size), compression: None, chunk_size: None }
 }
 
 pub(crate) fn virtual_disk(spec: &ExportSpec) -> VirtualDisk {
@@ -18,6 +19,7 @@ pub(crate) fn virtual_disk(spec: &ExportSpec) -> VirtualDisk {
         units: Some("byte".into()),
         format: Some(STREAM_OPTIMISED.into()),
         uuid: None,
+        parent: None,
     }
 }
 

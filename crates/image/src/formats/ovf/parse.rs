@@ -36,6 +36,8 @@ fn file(element: &Element) -> Option<File> {
         id: owned(element.get("id"))?,
         href: owned(element.get("href"))?,
         size: element.get("size").and_then(|size| size.parse().ok()),
+        compression: owned(element.get("compression")),
+        chunk_size: element.get("chunkSize").and_then(|size| size.parse().ok()),
     })
 }
 
@@ -47,6 +49,7 @@ fn disk(element: &Element) -> Option<VirtualDisk> {
         units: owned(element.get("capacityAllocationUnits")),
         format: owned(element.get("format")),
         uuid: owned(element.get("uuid")),
+        parent: owned(element.get("parentRef")),
     })
 }
 

@@ -23,6 +23,8 @@ pub(super) fn envelope(envelope: &Envelope) -> Element {
             .attribute("ovf:href", &file.href)
             .attribute("ovf:id", &file.id)
             .attribute_if("ovf:size", file.size)
+            .attribute_if("ovf:compression", file.compression.as_ref())
+            .attribute_if("ovf:chunkSize", file.chunk_size)
     });
     let network = |name: &String| {
         Element::new("Network")
@@ -51,6 +53,7 @@ fn disk(disk: &VirtualDisk) -> Element {
         .attribute_if("ovf:fileRef", disk.file.as_ref())
         .attribute_if("ovf:format", disk.format.as_ref())
         .attribute_if("vbox:uuid", disk.uuid.as_ref())
+        .attribute_if("ovf:parentRef", disk.parent.as_ref())
 }
 
 fn system(system: &VirtualSystem) -> Element {

@@ -73,9 +73,19 @@ fn system() -> impl Strategy<Value = VirtualSystem> {
 }
 
 fn envelope() -> impl Strategy<Value = Envelope> {
-    let file = (text(), text(), of(any::<u64>())).prop_map(|(id, href, size)| File { id, href, size });
-    let disk = (text(), any::<u64>(), proptest::array::uniform4(of(text()))).prop_map(
-        |(id, capacity, [file, units, format, uuid])| VirtualDisk { id, file, capacity, units, format, uuid },
+    let file = (text(), text(), any::<[Option<u64>; 2]>(), of(text())).prop_map(
+        |(id, href, [size, chunk_size], compression)| File { id, href, size, compression, chunk_size },
+    );
+    let disk = (text(), any::<u64>(), proptest::array::uniform5(of(text()))).prop_map(
+        |(id, capacity, [file, units, format, uuid, parent])| VirtualDisk {
+            id,
+            file,
+            capacity,
+            units,
+            format,
+            uuid,
+            parent,
+        },
     );
     (vec(file, 0..3), vec(disk, 0..3), vec(text(), 0..3), system())
         .prop_map(|(files, disks, networks, system)| Envelope { files, disks, networks, system })
@@ -136,6 +146,7 @@ fn capacities_in_units() {
             units: Some(units.into()),
             format: None,
             uuid: None,
+            parent: None,
         };
         disk.bytes()
     };

@@ -1,0 +1,67 @@
+//! Bytes of a file that hold an image, and the files beside it.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde_json::Value;
+
+use super::node::{self, window};
+
+/// Bytes of a file that hold an image.
+pub(crate) struct Part<'a> {
+    /// The file's absolute path.
+    pub(crate) path: &'a Utf8Path,
+    /// The file.
+    pub(crate) file: &'a File,
+    /// Where the image starts.
+    pub(crate) offset: u64,
+    /// Its bytes.
+    pub(crate) size: u64,
+    /// Whether it is the whole file: an image inside another file has nothing beside it.
+    pub(crate) is_whole: bool,
+}
+
+impl<'a> Part<'a> {
+    /// The image that is a file.
+    pub(crate) fn whole(path: &'a Utf8Path, file: &'a File) -> std::io::Result<Self> {
+        Ok(Self { path, file, offset: 0, size: file.metadata()?.len(), is_whole: true })
+    }
+
+    /// Its bytes from `start` on, fewer where it ends.
+    pub(super) fn read(&self, start: u64, length: u64) -> Result<Vec<u8>, String> {
+        let length = length.min(self.size.saturating_sub(start));
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
+        let read = self.file.read_exact_at(&mut bytes, self.offset.saturating_add(start));
+        read.map_err(|error| format!("it cannot be read: {error}"))?;
+        Ok(bytes)
+    }
+
+    pub(super) fn node(&self) -> Value {
+        let file = node::file(self.path);
+        if self.is_whole { file } else { window(&file, self.offset, self.size) }
+    }
+}
+
+/// The file that `image` means by `name`: regular, and in `folder` or below it, wherever links lead.
+pub(super) fn inside(folder: &Utf8Path, image: &Utf8Path, name: &str) -> Result<Utf8PathBuf, String> {
+    // As QEMU's `path_has_protocol`: a colon before the first slash.
+    if name.find([':', '/']).is_some_and(|at| name[at..].starts_with(':')) {
+        return Err(format!(
+            "it needs {name:?}, which is no name of a file: only files of its own folder are read"
+        ));
+    }
+    let beside = image.parent().unwrap_or(Utf8Path::new("/"));
+    let path = beside.join(name).canonicalize_utf8();
+    let path = path.map_err(|error| format!("it needs {name:?}, which is missing: {error}"))?;
+    if !path.starts_with(folder) {
+        return Err(format!(
+            "it needs {name:?}, which lies outside of its folder {folder}: only files of that folder are read"
+        ));
+    }
+    match std::fs::metadata(&path) {
+        Ok(metadata) if metadata.is_file() => Ok(path),
+        Ok(_) => Err(format!("it needs {name:?}, which is no regular file")),
+        Err(error) => Err(format!("it needs {name:?}: {error}")),
+    }
+}

@@ -1,0 +1,111 @@
+//! Whether the tables of an image lie in its file. `qemu-img check` overlooks some that do not, and reads zeros for them: a
+//! disk without content.
+
+use super::container::Container;
+use super::part::Part;
+use super::vhdx;
+use crate::formats::vmdk::{Header, SECTOR};
+
+/// The largest table that is read; QEMU itself takes 32 MiB of a qcow2's first one.
+const LARGEST: u64 = 32 << 20;
+
+/// Entries of tables.
+#[derive(Clone, Copy)]
+enum Order {
+    /// Eight bytes, the highest first.
+    Big64,
+    /// Four bytes, the lowest first.
+    Little32,
+}
+
+/// Refuses an image whose tables are cut.
+pub(super) fn check(part: &Part<'_>, container: Container) -> Result<(), String> {
+    let head = part.read(0, 512)?;
+    let four = |at: usize| head.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+    let big = |at: usize| u64::from(u32::from_be_bytes(four(at).unwrap_or_default()));
+    let big64 = |at: usize| big(at) << 32 | big(at + 4);
+    let little = |at: usize| u64::from(u32::from_le_bytes(four(at).unwrap_or_default()));
+    match container {
+        Container::Qcow2 => {
+            // QEMU, docs/interop/qcow2.txt: `cluster_bits`, `l1_size`, `l1_table_offset`, `refcount_table_*`.
+            let cluster = 1_u64.checked_shl(u32::try_from(big(20)).unwrap_or(u32::MAX)).unwrap_or(u64::MAX);
+            within(part, big64(48), big(56).saturating_mul(cluster))?;
+            let first = table(part, big64(40), big(36).saturating_mul(8))?;
+            second(part, &first, Order::Big64, |entry| (entry & 0x00ff_ffff_ffff_fe00, cluster))
+        }
+        Container::Qcow => {
+            // QEMU, block/qcow.c, `QCowHeader`: `size`, `cluster_bits`, `l2_bits`, `l1_table_offset`.
+            let bits = |at: usize| u32::from(head.get(at).copied().unwrap_or_default());
+            let reach = 1_u64.checked_shl(bits(32) + bits(33)).filter(|reach| *reach > 0).unwrap_or(u64::MAX);
+            let length = 8_u64.checked_shl(bits(33)).unwrap_or(u64::MAX);
+            let first = table(part, big64(40), big64(24).div_ceil(reach).saturating_mul(8))?;
+            second(part, &first, Order::Big64, |entry| (entry, length))
+        }
+        Container::Vmdk => vmdk(part),
+        Container::Vhdx if part.is_whole => {
+            let regions = vhdx::regions(part.file).map_err(|error| format!("it cannot be read: {error}"))?;
+            regions.into_iter().try_for_each(|(start, length)| within(part, start, length))
+        }
+        // QEMU, docs/interop/parallels.txt: `bat_entries`, behind a header of 64 bytes.
+        Container::Parallels => within(part, 64, little(32).saturating_mul(4)),
+        // VirtualBox, VDICore.h, `VDIHEADER1`: `offBlocks`, `cBlocks`.
+        Container::Vdi => within(part, little(0x154), little(0x180).saturating_mul(4)),
+        _ => Ok(()),
+    }
+}
+
+/// VMware, Virtual Disk Format 5.0, "Hosted Sparse Extents": a directory of tables of grains.
+fn vmdk(part: &Part<'_>) -> Result<(), String> {
+    const AT_END: u64 = u64::MAX;
+    let parsed = |bytes: &[u8]| Header::parse(bytes).map_err(|error| error.to_string());
+    let mut header = parsed(&part.read(0, SECTOR)?)?;
+    if header.directory == AT_END {
+        // The footer stands before the last marker.
+        header = parsed(&part.read(part.size.saturating_sub(2 * SECTOR), SECTOR)?)?;
+    }
+    let entries = u64::from(header.entries_per_table);
+    let reach = header.grain_size.saturating_mul(entries).max(1);
+    let length = header.capacity.div_ceil(reach).saturating_mul(4);
+    let first = table(part, header.directory.saturating_mul(SECTOR), length)?;
+    second(part, &first, Order::Little32, |entry| (entry.saturating_mul(SECTOR), entries.saturating_mul(4)))
+}
+
+fn within(part: &Part<'_>, start: u64, length: u64) -> Result<(), String> {
+    let end = start.saturating_add(length);
+    if end <= part.size {
+        return Ok(());
+    }
+    Err(format!("it is cut: its tables end at byte {end}, it has {} bytes", part.size))
+}
+
+fn table(part: &Part<'_>, start: u64, length: u64) -> Result<Vec<u8>, String> {
+    if length > LARGEST {
+        return Err(format!("it is damaged: its table has {} MiB", length >> 20));
+    }
+    within(part, start, length)?;
+    part.read(start, length)
+}
+
+/// Whether the tables that a first one points to lie in the file; none where the entry is 0.
+fn second(
+    part: &Part<'_>,
+    first: &[u8],
+    order: Order,
+    place: impl Fn(u64) -> (u64, u64),
+) -> Result<(), String> {
+    let entries: Vec<u64> = match order {
+        Order::Big64 => first
+            .chunks_exact(8)
+            .map(|bytes| bytes.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
+            .collect(),
+        Order::Little32 => {
+            let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+            first.chunks_exact(4).map(number).collect()
+        }
+    };
+    entries
+        .into_iter()
+        .map(place)
+        .filter(|(start, _)| *start != 0)
+        .try_for_each(|(start, length)| within(part, start, length))
+}

@@ -1,0 +1,16 @@
+//! What is said of a file beside what it is.
+
+/// What is wrong, and what was not looked at.
+#[derive(Default)]
+pub(super) struct Remarks {
+    pub(super) problems: Vec<String>,
+    pub(super) notes: Vec<String>,
+}
+
+impl Remarks {
+    pub(super) fn joined(mut self, other: Self) -> Self {
+        self.problems.extend(other.problems);
+        self.notes.extend(other.notes);
+        self
+    }
+}

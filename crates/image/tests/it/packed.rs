@@ -1,0 +1,97 @@
+//! Compressed files: what comes out is looked at again.
+
+use std::fs::{self, File};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_image::foreign::{Container, Packing};
+use rave_image::inspect::ImageKind;
+
+use crate::place::{Place, same};
+
+fn packed(place: &Place, file: &Utf8Path, program: &str, ending: &str) -> Utf8PathBuf {
+    let target = Utf8PathBuf::from(format!("{file}.{ending}"));
+    let _ = fs::remove_file(&target);
+    place.run(&[program, "-q", "-k", file.as_str()]);
+    assert!(target.exists());
+    target
+}
+
+const PROGRAMS: &[(&str, &str, Packing)] = &[
+    ("gzip", "gz", Packing::Gzip),
+    ("xz", "xz", Packing::Xz),
+    ("zstd", "zst", Packing::Zstd),
+    ("bzip2", "bz2", Packing::Bzip2),
+];
+
+#[test]
+fn a_compressed_disk_is_the_disk() {
+    let place = Place::new();
+    let disk = place.disk("d.raw");
+    let qcow2 = place.made(&disk, "q.qcow2", &["-O", "qcow2"]);
+    for (program, ending, packing) in PROGRAMS {
+        for (image, holds) in [(&disk, Container::Raw), (&qcow2, Container::Qcow2)] {
+            let file = packed(&place, image, program, ending);
+            assert!(same(&place.convert(&file).unwrap(), &disk), "{file}");
+            let found = place.inspect(&file);
+            assert_eq!(found.problems, Vec::<String>::new(), "{file}");
+            assert_eq!(found.disk.unwrap().virtual_size, 4 << 20, "{file}");
+            if (holds, *packing) != (Container::Raw, Packing::Zstd) {
+                assert_eq!(found.kind, ImageKind::Packed { packing: *packing, holds });
+            }
+        }
+    }
+    assert_eq!(fs::read_dir(place.path.join("cache/scratch")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_cut_one_is_refused() {
+    let place = Place::new();
+    let disk = place.disk("d.raw");
+    for (program, ending, _) in PROGRAMS {
+        let file = packed(&place, &disk, program, ending);
+        let length = fs::metadata(&file).unwrap().len();
+        File::options().write(true).open(&file).unwrap().set_len(length - 20).unwrap();
+        assert!(place.refusal(&file).contains("damaged or cut"), "{program}: {}", place.refusal(&file));
+        assert!(!place.inspect(&file).problems.is_empty(), "{program}");
+    }
+}
+
+#[test]
+fn what_comes_out_is_no_more_trusted_than_what_went_in() {
+    let place = Place::new();
+    let secret = place.secret();
+    let leak = place.image("leak.qcow2");
+    place.run(&[
+        "qemu-img",
+        "create",
+        "-q",
+        "-f",
+        "qcow2",
+        "-u",
+        "-F",
+        "raw",
+        "-b",
+        secret.as_str(),
+        leak.as_str(),
+        "1M",
+    ]);
+    let file = packed(&place, &leak, "gzip", "gz");
+    assert!(place.refusal(&file).contains("it needs another file"));
+    assert!(place.problems(&file).contains("it needs another file"));
+    fs::write(place.image("note.txt"), "no disk\n").unwrap();
+    let note = packed(&place, &place.image("note.txt"), "xz", "xz");
+    assert!(place.refusal(&note).contains("neither a disk image"));
+    assert!(!place.problems(&note).is_empty());
+}
+
+#[test]
+fn an_archive_of_one_disk_is_that_disk() {
+    let place = Place::new();
+    let disk = place.disk("disk.raw");
+    place.run(&["tar", "-czf", "image.tar.gz", "disk.raw"]);
+    assert!(same(&place.convert(&place.image("image.tar.gz")).unwrap(), &disk));
+    place.disk("other.raw");
+    place.run(&["tar", "-cf", "two.tar", "disk.raw", "other.raw"]);
+    let refusal = place.refusal(&place.image("two.tar"));
+    assert!(refusal.contains("disk.raw, other.raw"), "{refusal}");
+}
