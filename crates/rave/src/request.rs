@@ -1,7 +1,8 @@
 //! The machine of an artifact as the settings want it.
 
-use camino::Utf8Path;
-use rave_image::Manifest;
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_image::manifest::{Artifact, ArtifactFile};
+use rave_image::{Manifest, artifact, foreign};
 use rave_spec::{Format, Service, ServiceName};
 use rave_vm::machine::{DiskExtent, Display, Firmware, Overlay};
 use rave_vm::ports::{PortPolicy, PortRequest};
@@ -31,6 +32,17 @@ impl Found<'_> {
             Format::Qemu | Format::Vmware | Format::Raw | Format::Iso => Ok(DiskExtent::Whole),
         }
     }
+}
+
+/// The file of an artifact that boots, as its manifest describes it. A manifest may come from a stranger: an image that names
+/// other files would bring those of this host into the guest.
+pub fn boot_file(out_dir: &Utf8Path, artifact: &Artifact) -> Result<Utf8PathBuf, rave_image::Error> {
+    let here = |file: &ArtifactFile| Some(out_dir.join(&file.name)).filter(|path| path.exists());
+    artifact.files.iter().filter_map(here).try_for_each(|path| foreign::is_regular(&path))?;
+    if let Some(path) = here(artifact.boot_file()) {
+        foreign::stands_alone(&path, artifact.format)?;
+    }
+    artifact::verify(out_dir, artifact)
 }
 
 /// A machine of an artifact as described by rave.toml: it discards what the guest writes, boots with BIOS and shows nothing.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use camino::Utf8PathBuf;
 use rave_host::Needs;
-use rave_image::{Manifest, artifact};
+use rave_image::Manifest;
 use rave_process::progress::{Event, Outcome, Sink};
 use rave_process::{Status, interrupt};
 use rave_spec::Format;
@@ -106,7 +106,7 @@ fn artifact(
     }
     let find = || -> Result<_, rave_image::Error> {
         let manifest = Manifest::read(&settings.out_dir)?;
-        let path = artifact::verify(&settings.out_dir, manifest.artifact(&settings.out_dir, format)?)?;
+        let path = request::boot_file(&settings.out_dir, manifest.artifact(&settings.out_dir, format)?)?;
         Ok((manifest, path, format))
     };
     find().map_err(Into::into)

@@ -5,8 +5,8 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
+use rave_image::Manifest;
 use rave_image::manifest::Artifact;
-use rave_image::{Manifest, artifact};
 use rave_smoke::matrix::{MatrixRow, Medium};
 use rave_smoke::registry::Check;
 use rave_smoke::report::{
@@ -79,7 +79,7 @@ impl<'a> Session<'a> {
     pub(super) fn artifact(&self, format: Format) -> anyhow::Result<(&'a Artifact, Utf8PathBuf)> {
         let out_dir = &self.settings.out_dir;
         let artifact = self.manifest.artifact(out_dir, format)?;
-        let path = artifact::verify(out_dir, artifact)?;
+        let path = request::boot_file(out_dir, artifact)?;
         Ok((artifact, path))
     }
 
