@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use camino::Utf8Path;
 use rave_image::convert;
+use rave_image::foreign::Links;
 use rave_spec::{Compress, Compression, Format};
 
 use crate::bench::builder::Builder;
@@ -174,6 +175,8 @@ fn compressed_raw(
         let out = place.join("zst");
         let request = convert::ConvertRequest {
             file: &disk,
+            links: Links::Refuse,
+            is_raw: false,
             formats: &[Format::Raw],
             out_dir: &out,
             cache_dir: &place.join("cache"),
