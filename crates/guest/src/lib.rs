@@ -4,6 +4,7 @@
 //! - [`config`]: `/etc/rave/guest.json`, the part of `rave.toml` that the guest needs at run time.
 //! - [`features`]: the names of what a profile may add.
 //! - [`iso`]: where the installer finds the disk that an ISO carries.
+//! - [`processor`]: whether a processor has what the tools need.
 //! - [`assets`]: every file that RAVE puts into a guest: units, gateway, SSH, network, the lock of the npm tools.
 //!
 //! The program `rave-guest` beside this library runs in the guest; the library is what the host's crates use.
@@ -12,4 +13,5 @@ pub mod assets;
 pub mod config;
 pub mod features;
 pub mod iso;
+pub mod processor;
 pub mod protocol;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use rave_process::{Cmd, find_program};
+use rave_process::{Cmd, find_program, shell_quote};
 
 use crate::probe::probe;
 use crate::report::{Finding, Fix, NOT_FOUND, State};
@@ -126,8 +126,19 @@ fn sub_ids(file: &str, user: &str) -> Finding {
     if let Some(range) = mine.iter().find(|range| range.count >= IDS) {
         return Finding { found: format!("{} ids from {}", range.count, range.first), ..finding };
     }
+    let is_gid = file.ends_with("gid");
+    if let Some((first, count)) = of_directory(is_gid, user).filter(|(_, count)| *count >= IDS) {
+        // mmdebstrap reads the file alone; newuidmap(1) asks the directory as well, and lets it pass.
+        let line = format!("echo {} >> {file}", shell_quote(&format!("{user}:{first}:{count}")));
+        return Finding {
+            found: format!("{count} ids from {first}, in the directory of nsswitch.conf alone"),
+            state: State::Missing,
+            fix: Fix::RootCommand(["sh", "-c", line.as_str()].map(str::to_owned).to_vec()),
+            ..finding
+        };
+    }
     let first = mine.iter().chain(&others).map(|range| range.first + range.count).fold(FIRST_ID, u64::max);
-    let flag = if file.ends_with("gid") { "--add-subgids" } else { "--add-subuids" };
+    let flag = if is_gid { "--add-subgids" } else { "--add-subuids" };
     let ids = format!("{first}-{}", first + IDS - 1);
     Finding {
         found: NOT_FOUND.to_owned(),
@@ -135,6 +146,30 @@ fn sub_ids(file: &str, user: &str) -> Finding {
         fix: Fix::RootCommand(["usermod", flag, ids.as_str(), user].map(str::to_owned).to_vec()),
         ..finding
     }
+}
+
+/// The first range and its length that a directory, such as that of sssd(8), has for the user: `subid` of nsswitch.conf(5),
+/// asked by getsubids(1).
+fn of_directory(is_gid: bool, user: &str) -> Option<(u64, u64)> {
+    let databases = fs::read_to_string("/etc/nsswitch.conf").ok()?;
+    if !asks_a_directory(&databases) {
+        return None;
+    }
+    let arguments = is_gid.then_some("-g").into_iter().chain([user]);
+    let said = Cmd::new("getsubids").args(arguments).timeout(DEADLINE).output().ok()?;
+    said.text().lines().find_map(directory_range)
+}
+
+fn asks_a_directory(nsswitch: &str) -> bool {
+    let mut databases = nsswitch.lines().filter_map(|line| line.trim().strip_prefix("subid:"));
+    databases.any(|sources| sources.split_whitespace().any(|source| source != "files"))
+}
+
+/// `0: USER FIRST COUNT`
+fn directory_range(line: &str) -> Option<(u64, u64)> {
+    let (_, range) = line.split_once(": ")?;
+    let mut numbers = range.split_whitespace().skip(1).map(str::parse::<u64>);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
 struct Range<'a> {
@@ -187,6 +222,14 @@ mod tests {
         let range = range("dev:100000:65536").unwrap();
         assert_eq!((range.owner, range.first, range.count), ("dev", 100_000, IDS));
         assert!(super::range("dev:x:1").is_none());
+    }
+
+    #[test]
+    fn a_directory_is_asked_where_nsswitch_says_so() {
+        assert!(asks_a_directory("passwd: files sss\nsubid: sss\n"));
+        assert!(!asks_a_directory("passwd: files sss\nsubid: files\n") && !asks_a_directory("subuid: sss\n"));
+        assert_eq!(directory_range("0: ann 524288 65536"), Some((524_288, IDS)));
+        assert_eq!(directory_range("Error fetching ranges"), None);
     }
 
     #[test]

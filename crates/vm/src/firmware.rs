@@ -1,5 +1,7 @@
 //! UEFI firmware (OVMF): which files belong together, and where distributions put them.
 
+mod descriptors;
+
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
@@ -29,9 +31,16 @@ const X86_64: [(&str, &str); 7] = [
     ("/usr/local/share/qemu/edk2-x86_64-code.fd", "/usr/local/share/qemu/edk2-i386-vars.fd"),
 ];
 
-/// The UEFI firmware of this host.
+/// The UEFI firmware of this host: the first that its descriptions name, else the first at a known path.
 pub fn find_uefi(arch: Arch) -> Result<Firmware, Error> {
-    let files = first_pair(Utf8Path::new("/"), arch)?;
+    let own = std::env::var("XDG_CONFIG_HOME").ok().map(Utf8PathBuf::from).or_else(|| {
+        let home = std::env::var("HOME").ok().filter(|home| !home.is_empty())?;
+        Some(Utf8PathBuf::from(home).join(".config"))
+    });
+    let own = own.filter(|folder| folder.is_absolute()).map(|folder| folder.join("qemu/firmware"));
+    let folders: Vec<_> = own.into_iter().chain(descriptors::FOLDERS.map(Utf8PathBuf::from)).collect();
+    let root = Utf8Path::new("/");
+    let files = descriptors::first(&folders, root, arch).map_or_else(|| first_pair(root, arch), Ok)?;
     Ok(Firmware::Uefi { code: files.code, vars_template: files.vars })
 }
 

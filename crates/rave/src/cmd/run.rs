@@ -7,6 +7,7 @@ mod services;
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
+use rave_guest::processor::lacks_avx;
 use rave_host::Needs;
 use rave_image::Manifest;
 use rave_process::progress::{Event, Outcome, Sink};
@@ -61,6 +62,7 @@ pub fn run(args: &cli::Run, settings: &Settings, ui: &Ui) -> anyhow::Result<Code
             .into());
     }
     let probe = accelerator(settings, &qemu, ui)?;
+    warn_without_avx(probe.accelerator(), ui);
     let run_root = run_root(settings);
     run_dir::sweep(&run_root)?;
     let vm = settings.spec.spec.vm;
@@ -126,6 +128,19 @@ pub fn accelerator(settings: &Settings, qemu: &Qemu, ui: &Ui) -> anyhow::Result<
         ui.note(&format!("booting under software emulation, which is slow: {}", probe.kvm));
     }
     Ok(probe)
+}
+
+/// Under KVM a guest has the host's processor.
+fn warn_without_avx(accelerator: Accelerator, ui: &Ui) {
+    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    if let Some(warning) = without_avx(accelerator, &cpuinfo) {
+        ui.warn(warning);
+    }
+}
+
+fn without_avx(accelerator: Accelerator, cpuinfo: &str) -> Option<&'static str> {
+    let is_missing = accelerator == Accelerator::Kvm && lacks_avx(cpuinfo);
+    is_missing.then_some("this host's processor has no AVX: claude will not run in the guest; --accel tcg emulates one with AVX, slowly")
 }
 
 /// How long a guest may take to be ready.
@@ -343,4 +358,19 @@ impl<'a> Stages<'a> {
 
 fn label(stage: boot::BootStage) -> String {
     format!("boot: {stage}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_processor_without_avx_is_told_where_the_guest_gets_it() {
+        let (with, without) = ("flags : fpu avx\n", "flags : fpu sse4_2\n");
+        assert_eq!(without_avx(Accelerator::Kvm, with), None);
+        assert_eq!(without_avx(Accelerator::Tcg, without), None);
+        assert!(
+            without_avx(Accelerator::Kvm, without).is_some_and(|warning| warning.contains("--accel tcg"))
+        );
+    }
 }

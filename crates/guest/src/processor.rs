@@ -1,0 +1,20 @@
+//! What a processor must have for the tools. Claude Code's program is built for processors with AVX, and ends with an
+//! illegal instruction on any other.
+
+/// Whether `/proc/cpuinfo` (`proc_cpuinfo(5)`, on x86) tells a processor's flags, and AVX is not among them.
+pub fn lacks_avx(cpuinfo: &str) -> bool {
+    let flags = cpuinfo.lines().filter_map(|line| line.strip_prefix("flags")?.split_once(':'));
+    flags.into_iter().any(|(_, flags)| flags.split_whitespace().all(|flag| flag != "avx"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn avx_is_a_flag_of_its_own() {
+        assert!(!lacks_avx("processor\t: 0\nflags\t\t: fpu sse2 avx xsave\n"));
+        assert!(lacks_avx("processor\t: 0\nflags\t\t: fpu sse2 avx2 xsave\n"));
+        assert!(!lacks_avx("processor\t: 0\nFeatures\t: fp asimd\n"), "no x86, no AVX to miss");
+    }
+}
