@@ -81,7 +81,7 @@ fn acceleration(argv: &mut Argv, engine: Engine) {
 
 fn firmware(argv: &mut Argv, machine: &Machine) {
     // SeaBIOS and debug builds of OVMF tell on port 0x402 what they try, at no cost to the guest.
-    argv.add("-chardev", format!("file,id=firmware,path={}", path(&machine.files.firmware_log)));
+    argv.add("-chardev", format!("file,id=firmware,append=on,path={}", path(&machine.files.firmware_log)));
     argv.add("-device", "isa-debugcon,iobase=0x402,chardev=firmware");
     if let Firmware::Uefi { code, .. } = &machine.firmware {
         let code = path(code);
@@ -182,10 +182,10 @@ fn network(argv: &mut Argv, machine: &Machine) {
 
 fn consoles(argv: &mut Argv, machine: &Machine) {
     let files = &machine.files;
-    argv.add("-chardev", format!("file,id=serial,path={}", path(&files.serial_log)));
+    argv.add("-chardev", format!("file,id=serial,append=on,path={}", path(&files.serial_log)));
     argv.add("-serial", "chardev:serial");
     argv.add("-device", "virtio-serial-pci");
-    argv.add("-chardev", format!("file,id=ready,path={}", path(&files.ready_log)));
+    argv.add("-chardev", format!("file,id=ready,append=on,path={}", path(&files.ready_log)));
     argv.add("-device", format!("virtserialport,chardev=ready,name={PORT_NAME}"));
     argv.add("-chardev", format!("socket,id=qmp,server=on,wait=off,path={}", path(&files.qmp_socket)));
     argv.add("-mon", "chardev=qmp,mode=control");

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use camino::Utf8Path;
 use rave_guest::protocol::{GuestEvent, GuestStage};
 use rave_process::{Child, Cmd, Status, interrupt};
+use serde_json::json;
 
 use crate::Error;
 use crate::accel::Engine;
@@ -13,6 +14,7 @@ use crate::argv::qemu_argv;
 use crate::boot::stage_detector::DeadEnd;
 use crate::boot::watch::{POLL, Watch};
 use crate::boot::{BootFailure, BootStage, Cause, Timeline};
+use crate::log_limit::LogLimit;
 use crate::machine::Machine;
 use crate::ports::{self, PortPolicy};
 use crate::prepare::{prepare, remove};
@@ -33,6 +35,9 @@ const PORT_ATTEMPTS: u32 = 5;
 /// How often a QEMU that lost a race of its own is started once more.
 const RESTARTS: u32 = 2;
 
+/// Bytes of a detached machine's console that QEMU keeps, a power of two (qapi/char.json, `ChardevRingbuf`).
+pub const DETACHED_CONSOLE: u64 = 1 << 20;
+
 /// signal(7).
 const SIGABRT: i32 = 6;
 
@@ -50,6 +55,8 @@ pub struct Instance {
     pub(crate) child: Child,
     pub(crate) qmp: Client,
     watch: Watch,
+    /// Before the run folder: its thread writes there.
+    _log_limit: LogLimit,
     run_dir: RunDir,
     engine: Engine,
     qemu: Qemu,
@@ -106,11 +113,15 @@ impl Instance {
         match launch(machine, engine, qemu) {
             Ok((machine, child, qmp, watch)) => {
                 let qemu = qemu.clone();
+                let files = &machine.files;
+                let logs = [&files.serial_log, &files.firmware_log, &files.ready_log].map(Clone::clone);
+                let log_limit = LogLimit::start(logs.to_vec());
                 Ok(Self {
                     machine,
                     child,
                     qmp,
                     watch,
+                    _log_limit: log_limit,
                     run_dir,
                     engine,
                     qemu,
@@ -281,10 +292,13 @@ impl Instance {
     }
 
     /// Lets the machine run on without us and past our end. Its run folder stays until [`crate::run_dir::sweep`] finds that
-    /// it has ended.
-    pub fn detach(self) -> Detached {
-        let Self { machine, child, .. } = self;
-        Detached { pid: child.detach(), machine }
+    /// it has ended. Nobody shortens its serial log then, so the console goes on in QEMU's memory, the last
+    /// [`DETACHED_CONSOLE`] bytes of it.
+    pub fn detach(self) -> Result<Detached, Error> {
+        let Self { machine, child, mut qmp, .. } = self;
+        let ring = json!({ "type": "ringbuf", "data": { "size": DETACHED_CONSOLE } });
+        qmp.execute("chardev-change", json!({ "id": "serial", "backend": ring }), QMP_DEADLINE)?;
+        Ok(Detached { pid: child.detach(), machine })
     }
 
     /// Removes what only a running machine needs.

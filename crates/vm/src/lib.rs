@@ -20,6 +20,7 @@ pub mod firmware;
 pub mod instance;
 pub mod kept;
 pub mod keys;
+mod log_limit;
 pub mod machine;
 mod owner;
 pub mod ports;

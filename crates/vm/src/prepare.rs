@@ -26,7 +26,7 @@ const QEMU_IMG_DEADLINE: Duration = Duration::from_secs(60);
 pub(crate) fn prepare(machine: &Machine) -> Result<(), Error> {
     check(machine)?;
     let files = &machine.files;
-    // QEMU empties its logs when it opens them: until then, what an earlier run left would be read as this one's.
+    // QEMU appends to its logs, and what an earlier run left would be read as this one's.
     for stale in [&files.serial_log, &files.firmware_log, &files.ready_log, &files.qmp_socket] {
         remove(stale)?;
     }

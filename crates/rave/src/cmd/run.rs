@@ -208,7 +208,7 @@ impl Session<'_> {
             return result.map(|_| Code::Ok);
         }
         if self.args.detach {
-            let detached = instance.detach();
+            let detached = instance.detach()?;
             self.ui.note(&format!(
                 "it runs on as process {}; power it off with: {} sudo poweroff",
                 detached.pid,

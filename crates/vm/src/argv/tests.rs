@@ -48,16 +48,16 @@ fn a_sandbox_under_software_emulation() {
 -device virtio-rng-pci
 -accel tcg,thread=multi
 -cpu max
--chardev file,id=firmware,path=/run/rave/firmware.log
+-chardev file,id=firmware,append=on,path=/run/rave/firmware.log
 -device isa-debugcon,iobase=0x402,chardev=firmware
 -blockdev driver=qcow2,node-name=disk,discard=unmap,cache.no-flush=on,file.driver=file,file.filename=/run/rave/overlay.qcow2
 -device virtio-blk-pci,drive=disk,bootindex=0
 -netdev user,id=net,hostfwd=tcp:127.0.0.1:3002-:3002,hostfwd=tcp:127.0.0.1:2223-:22
 -device virtio-net-pci,netdev=net,romfile=
--chardev file,id=serial,path=/run/rave/serial.log
+-chardev file,id=serial,append=on,path=/run/rave/serial.log
 -serial chardev:serial
 -device virtio-serial-pci
--chardev file,id=ready,path=/run/rave/ready.jsonl
+-chardev file,id=ready,append=on,path=/run/rave/ready.jsonl
 -device virtserialport,chardev=ready,name=org.rave.ready
 -chardev socket,id=qmp,server=on,wait=off,path=/run/rave/qmp.sock
 -mon chardev=qmp,mode=control
@@ -271,7 +271,7 @@ fn without_a_network_there_is_no_card() {
 #[test]
 fn commas_and_spaces_in_paths_stay_part_of_them() {
     let text = lines(&Machine::new("a", Utf8Path::new("/run/a, b")), Engine::Tcg);
-    assert!(text.contains("-chardev file,id=serial,path=/run/a,, b/serial.log\n"), "{text}");
+    assert!(text.contains("-chardev file,id=serial,append=on,path=/run/a,, b/serial.log\n"), "{text}");
 }
 
 #[test]

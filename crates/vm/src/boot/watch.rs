@@ -85,6 +85,11 @@ impl Follow {
             }
         }
         let Some(file) = &mut self.file else { return Ok(()) };
+        let failed = |error| Error::io("read", &self.path, error);
+        // It was emptied because it was too long (`log_limit.rs`).
+        if file.metadata().map_err(failed)?.len() < file.stream_position().map_err(failed)? {
+            file.rewind().map_err(failed)?;
+        }
         let mut buffer = [0; 16 * 1024];
         loop {
             match file.read(&mut buffer) {
@@ -114,6 +119,19 @@ mod tests {
     fn append(path: &Utf8Path, text: &str) {
         let mut file = OpenOptions::new().create(true).append(true).open(path).unwrap();
         file.write_all(text.as_bytes()).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_was_emptied_is_read_from_its_beginning() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files::in_dir(Utf8Path::from_path(folder.path()).unwrap());
+        let mut watch = Watch::of_start(&files);
+        append(&files.serial_log, &"noise\n".repeat(100));
+        watch.poll().unwrap();
+        File::options().write(true).open(&files.serial_log).unwrap().set_len(0).unwrap();
+        append(&files.serial_log, "rave: boot loader\n");
+        watch.poll().unwrap();
+        assert_eq!(watch.detector.stage(), BootStage::BootLoader);
     }
 
     #[test]

@@ -148,7 +148,7 @@ fn a_detached_machine_runs_on_until_it_is_ended_and_is_swept_then() {
     let bench = Bench::new();
     let instance = bench.boot(bench.machine("alone")).unwrap();
     let run_dir = instance.machine().files.run_dir.clone();
-    let detached = instance.detach();
+    let detached = instance.detach().unwrap();
     assert_eq!(InstanceRecord::running(&run_dir).map(|record| record.pid), Some(detached.pid));
     sweep(&bench.folder).unwrap();
     assert!(run_dir.exists(), "it still runs");

@@ -1,0 +1,78 @@
+//! Logs that a guest writes through QEMU, kept from filling the disk: a guest may print for days.
+
+use std::fs::{self, File};
+use std::io;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+/// The longest that a log becomes, bytes; the one before it is kept beside it under the name with `.1`.
+pub(crate) const LIMIT: u64 = 16 << 20;
+
+/// How often the logs are looked at: a guest prints some MiB in that time.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Looks after the logs of one machine until it is dropped.
+#[derive(Debug)]
+pub(crate) struct LogLimit {
+    stop: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl LogLimit {
+    /// Of these files, which QEMU opened for appending.
+    pub(crate) fn start(logs: Vec<Utf8PathBuf>) -> Self {
+        let (stop, stopped) = mpsc::channel();
+        let look = move || {
+            while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+                for log in &logs {
+                    // One that cannot be shortened now may be the next time.
+                    let _ = shorten(log, LIMIT);
+                }
+            }
+        };
+        Self { stop: Some(stop), thread: Some(thread::spawn(look)) }
+    }
+}
+
+impl Drop for LogLimit {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Empties a log that is longer than `limit`; what was in it is kept until the next time. What is written meanwhile is
+/// lost: its writer goes on at the end (open(2), `O_APPEND`).
+fn shorten(log: &Utf8Path, limit: u64) -> io::Result<()> {
+    if fs::metadata(log)?.len() <= limit {
+        return Ok(());
+    }
+    let earlier = Utf8PathBuf::from(format!("{log}.1"));
+    fs::copy(log, earlier)?;
+    File::options().write(true).open(log)?.set_len(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    #[test]
+    fn a_long_log_goes_on_from_its_beginning_and_the_earlier_part_is_kept_once() {
+        let scratch = tempfile::tempdir().unwrap();
+        let log = Utf8PathBuf::from_path_buf(scratch.path().join("log")).unwrap();
+        let mut writer = File::options().create(true).append(true).open(&log).unwrap();
+        for (text, expected) in [("12345", "12345"), ("6", ""), ("abc", "abc"), ("defg", "")] {
+            writer.write_all(text.as_bytes()).unwrap();
+            shorten(&log, 5).unwrap();
+            assert_eq!(fs::read_to_string(&log).unwrap(), expected);
+        }
+        assert_eq!(fs::read_to_string(format!("{log}.1")).unwrap(), "abcdefg");
+        assert!(shorten(&log.with_file_name("gone"), 5).is_err());
+    }
+}
