@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rave_process::{Cmd, Status};
+use rave_process::{Cmd, Status, shell_quote};
 
 use crate::Error;
 use crate::files::write_atomically;
@@ -142,9 +142,11 @@ impl Ssh {
         self.command().arg("-t").arg(self.host.to_string()).inherit_terminal()
     }
 
-    /// The command `command`, for the guest's shell, with our standard streams.
+    /// The command `command`, for the guest's shell, with our standard streams. It ends with a shell's code: 128 and the
+    /// number of the signal that killed it, where ssh(1) alone would exit with 255.
     pub fn attached(&self, command: &str) -> Cmd {
-        self.to_host(self.command()).arg(command).inherit_terminal()
+        let child = format!("\"$SHELL\" -c {}; exit \"$?\"", shell_quote(command));
+        self.to_host(self.command()).arg(child).inherit_terminal()
     }
 
     /// The command follows.

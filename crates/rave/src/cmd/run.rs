@@ -294,7 +294,7 @@ fn attached(command: &rave_process::Cmd) -> anyhow::Result<u8> {
     match status.shell_code() {
         SSH_FAILED => Err(CommandError::new(
             Code::CheckFailed,
-            "ssh ended with code 255: the connection failed, or the command did so",
+            "ssh ended with code 255: the connection was lost, or the command exited with it",
         )
         .detail(command.to_string())
         .into()),

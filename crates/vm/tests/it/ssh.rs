@@ -173,6 +173,21 @@ fn commands_run_side_by_side_on_one_connection() {
 }
 
 #[test]
+fn a_command_on_our_streams_ends_with_a_shells_code() {
+    let server = or_skip!(Server::start());
+    for (command, code) in
+        [("exit 3", 3), ("kill -KILL $$", 137), ("kill -TERM $$", 143), ("no-such-program", 127)]
+    {
+        match server.ssh.attached(command).output() {
+            Err(rave_process::Error::Failed { status, .. }) => {
+                assert_eq!(status, Status::Code(code), "{command}");
+            }
+            other => panic!("{command}: {other:?}"),
+        }
+    }
+}
+
+#[test]
 fn a_connection_that_was_cut_is_an_error_and_the_next_command_has_a_new_one() {
     let server = or_skip!(Server::start());
     let connection = server.connection();
