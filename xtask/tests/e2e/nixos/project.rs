@@ -3,6 +3,7 @@
 use crate::command::Command;
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::nixos::test_nix;
@@ -55,6 +56,8 @@ impl Project {
         let disks = self.checkout().join("disks");
         let raw = fs::File::create(disks.join("nixos.img")).unwrap();
         raw.set_len(12 << 20).unwrap();
+        // What every disk that boots has at the end of its first sector.
+        raw.write_all_at(&[0x55, 0xaa], 510).unwrap();
         let mut convert = self.xtask(&["convert", "disks/nixos.img", "--format", "qemu,virtualbox,vmware"]);
         convert.env("SOURCE_DATE_EPOCH", "1");
         finish(&convert).expect_code(0);
