@@ -1,23 +1,14 @@
 //! UEFI firmware (OVMF): which files belong together, and where distributions put them.
 
 mod descriptors;
+mod files;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::machine::{Arch, Firmware};
 
-/// A build of the firmware: code that is mapped read-only, and a template of the variables that each machine copies.
-///
-/// The two belong together: a 2 MiB build refuses the variables of a 4 MiB one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UefiFiles {
-    /// The code.
-    pub code: Utf8PathBuf,
-    /// The empty variables.
-    pub vars: Utf8PathBuf,
-}
+pub use files::UefiFiles;
 
 /// Pairs of code and variables without enforced secure boot, the 4 MiB builds first: Debian and Ubuntu, Fedora and RHEL,
 /// Arch, openSUSE, QEMU's own build (Homebrew, upstream's `make install`).

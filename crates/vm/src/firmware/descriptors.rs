@@ -6,7 +6,7 @@ use std::fs;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 
-use super::UefiFiles;
+use super::files::UefiFiles;
 use crate::machine::Arch;
 
 /// Where descriptions lie, the first wins: a file there stands for those of its name in later folders, and an empty one

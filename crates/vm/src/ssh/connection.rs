@@ -5,6 +5,7 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,7 @@ pub struct Connection {
     ssh: Ssh,
     folder: Utf8PathBuf,
     open: Mutex<Option<Master>>,
+    logins: AtomicU64,
 }
 
 /// The ssh(1) that holds the connection, and the folder of its control socket (mode 0700).
@@ -38,17 +40,31 @@ pub struct Connection {
 struct Master {
     child: Child,
     folder: TempDir,
+    /// Which login of its [`Connection`] this is.
+    number: u64,
 }
 
 impl Connection {
     /// The way in that `ssh` describes. Control sockets are made below `folder`.
     pub fn new(ssh: Ssh, folder: &Utf8Path) -> Self {
-        Self { ssh, folder: folder.to_owned(), open: Mutex::default() }
+        Self { ssh, folder: folder.to_owned(), open: Mutex::default(), logins: AtomicU64::new(0) }
     }
 
     /// Like [`Ssh::exec`], without a login of its own. Up to ten commands run at once (`MaxSessions` of `sshd_config(5)`).
     pub fn exec(&self, command: &str, limit: Duration) -> Result<Output, Error> {
-        self.ssh.exec_by(self.client()?, command, limit)
+        let (client, login) = self.client()?;
+        match self.ssh.exec_by(client, command, limit) {
+            // The connection was lost before, and its ssh had not ended yet when it was looked at.
+            Err(Error::Ssh { tail, .. }) if never_began(&tail) => {
+                let mut open = self.lock();
+                if open.as_ref().is_some_and(|master| master.number == login) {
+                    *open = None;
+                }
+                drop(open);
+                self.ssh.exec_by(self.client()?.0, command, limit)
+            }
+            result => result,
+        }
     }
 
     /// Ends the connection, and the commands that it carries.
@@ -56,8 +72,9 @@ impl Connection {
         self.lock().take();
     }
 
-    /// An ssh that uses the connection and makes none of its own: a lost connection must not look like a slow command.
-    fn client(&self) -> Result<Cmd, Error> {
+    /// An ssh that uses the connection and makes none of its own, and which login that is: a lost connection must not
+    /// look like a slow command.
+    fn client(&self) -> Result<(Cmd, u64), Error> {
         let mut open = self.lock();
         if let Some(master) = open.as_mut()
             && !master.is_alive()?
@@ -66,11 +83,14 @@ impl Connection {
         }
         let master = match &mut *open {
             Some(master) => master,
-            none => none.insert(Master::login(&self.ssh, &self.folder)?),
+            none => {
+                let number = self.logins.fetch_add(1, Ordering::Relaxed);
+                none.insert(Master::login(&self.ssh, &self.folder, number)?)
+            }
         };
         let client =
             self.ssh.command().args(["-S", SOCKET, "-o", "ControlMaster=no", "-o", "ProxyCommand=false"]);
-        Ok(client.current_dir(master.folder.path()))
+        Ok((client.current_dir(master.folder.path()), master.number))
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Master>> {
@@ -79,14 +99,14 @@ impl Connection {
 }
 
 impl Master {
-    fn login(ssh: &Ssh, folder: &Utf8Path) -> Result<Self, Error> {
+    fn login(ssh: &Ssh, folder: &Utf8Path, number: u64) -> Result<Self, Error> {
         let private = Permissions::from_mode(0o700);
         let made = tempfile::Builder::new().prefix("ssh-").permissions(private).tempdir_in(folder);
         let folder = made.map_err(|e| Error::io("make a folder in", folder, e))?;
         let command = ssh.command().args(["-M", "-N", "-S", SOCKET]).arg(ssh.host.to_string());
         let child = command.current_dir(folder.path()).spawn();
         let child = child.map_err(Error::process("a connection to the guest"))?;
-        let mut master = Self { child, folder };
+        let mut master = Self { child, folder, number };
         let started = Instant::now();
         // It listens once it is logged in.
         while !master.folder.path().join(SOCKET).exists() {
@@ -106,6 +126,12 @@ impl Master {
         let ended = self.child.try_wait().map_err(Error::process("a connection to the guest"))?;
         Ok(ended.is_none())
     }
+}
+
+/// Whether a client found no connection, so that its command was not begun: it then asks `ProxyCommand`, which ends at
+/// once, for a new one (`kex_exchange_identification` of ssh(1), `ssh_exchange_identification` of older ones).
+fn never_began(tail: &[String]) -> bool {
+    tail.iter().any(|line| line.contains("_exchange_identification: "))
 }
 
 impl Drop for Master {

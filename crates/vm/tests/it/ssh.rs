@@ -200,6 +200,18 @@ fn a_connection_that_was_cut_is_an_error_and_the_next_command_has_a_new_one() {
     assert_ne!(process(), second);
 }
 
+/// As where a connection was lost, and its ssh has not ended yet.
+#[test]
+fn a_command_that_finds_no_connection_logs_in_once_more() {
+    let server = or_skip!(Server::start());
+    let connection = server.connection();
+    let process = || connection.exec(SERVER, PATIENCE).unwrap().text();
+    let first = process();
+    fs::remove_file(server.socket_folders()[0].join("control")).unwrap();
+    assert_ne!(process(), first);
+    assert_eq!(server.socket_folders().len(), 1);
+}
+
 #[test]
 fn a_command_that_takes_too_long_leaves_the_connection_to_others() {
     let server = or_skip!(Server::start());
