@@ -189,7 +189,7 @@ impl<'a> BuildPlan<'a> {
             match (artifact::verify(self.request.out_dir, artifact), self.request.changed_artifact) {
                 (Err(error @ Error::ArtifactDiffers { .. }), ChangedArtifact::Refuse) => return Err(error),
                 (Err(error @ Error::ArtifactDiffers { .. }), ChangedArtifact::Replace) => {
-                    sink(Event::Warning { text: &format!("{error}; it is made anew") });
+                    sink(Event::Warning { text: &format!("{error}; it is recreated") });
                 }
                 _ => {}
             }

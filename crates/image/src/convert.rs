@@ -23,7 +23,7 @@ use crate::tempdir;
 pub use request::ConvertRequest;
 use source::Source;
 
-/// Converts; gives the paths of the files. What is there already is not overwritten.
+/// Converts; gives the paths of the files. What already exists is not overwritten.
 pub fn convert(request: &ConvertRequest<'_>, sink: Sink<'_>) -> Result<Vec<Utf8PathBuf>, Error> {
     if let Some(format) = request.formats.iter().find(|format| !formats::CONVERTIBLE.contains(format)) {
         return Err(formats::not_convertible(*format));
@@ -83,7 +83,7 @@ fn named(request: &ConvertRequest<'_>) -> Result<String, Error> {
     {
         None => Ok(stem),
         Some(target) => {
-            Err(refuse(format!("{target} is there already; move it, or choose another folder with --out")))
+            Err(refuse(format!("{target} already exists; move it, or choose another folder with --out")))
         }
     }
 }

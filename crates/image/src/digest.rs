@@ -76,7 +76,7 @@ impl std::str::FromStr for Digest {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is no SHA-256 digest: expected 64 hexadecimal digits");
+        let wrong = || format!("`{text}` is not a SHA-256 digest: expected 64 hexadecimal digits");
         if text.len() != 64 || !text.is_ascii() {
             return Err(wrong());
         }

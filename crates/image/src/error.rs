@@ -26,7 +26,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// Too little room, found before or while writing.
-    #[error("no room on {path}: {needed_mib} MiB are needed, {free_mib} MiB are free")]
+    #[error("not enough space in {path}: need {needed_mib} MiB, {free_mib} MiB free")]
     NoSpace {
         /// The folder on the full file system.
         path: Utf8PathBuf,
@@ -138,7 +138,7 @@ impl std::fmt::Display for Limit {
     }
 }
 
-/// A package that cannot be had as it must be.
+/// A package that is not available as it must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnavailablePackage {
     /// Its name.
@@ -252,7 +252,7 @@ impl Error {
             Self::Nix(error) => error.remedy(),
             Self::NotBuilt { .. } => Some("build it first: cargo xtask image".into()),
             Self::Damaged { .. } | Self::ArtifactDiffers { .. } => {
-                Some("make it anew with `cargo xtask image`, or put the original file back".into())
+                Some("rebuild it with `cargo xtask image`, or put the original file back".into())
             }
             Self::Io { .. }
             | Self::NotOnBase { .. }

@@ -135,7 +135,7 @@ fn cargo() -> String {
     std::env::var("CARGO").unwrap_or_else(|_| "cargo".into())
 }
 
-/// No panic message of the program names a folder of whoever built it: the names of sources begin with these instead.
+/// No panic message of the program names a folder of the person who built it: the names of sources begin with these instead.
 fn flags(root: &Utf8Path, crates: &[Utf8PathBuf]) -> Vec<String> {
     let remap = |from: &Utf8Path, to| format!("--remap-path-prefix={from}={to}");
     let crates = crates.iter().map(|folder| remap(folder, CRATES_NAME));

@@ -85,7 +85,7 @@ fn kind(
     match container {
         Container::Qcow2 => match qcow2::Header::parse(head) {
             Ok(header) => return ImageKind::Qcow2(header),
-            Err(why) => problems.push(format!("no sound qcow2: {why}")),
+            Err(why) => problems.push(format!("not a valid qcow2: {why}")),
         },
         Container::Vmdk => match vmdk::read(file, 0) {
             Ok((header, descriptor)) => return ImageKind::Vmdk(vmdk_facts(header.version, &descriptor)),
@@ -103,7 +103,7 @@ fn kind(
         },
         Container::Tar => match ova::Package::read(file) {
             Ok(package) => return ImageKind::Ova(packages::facts(file, &package, remarks)),
-            Err(error) => problems.push(format!("no sound archive: {error}")),
+            Err(error) => problems.push(format!("not a valid archive: {error}")),
         },
         Container::Iso { .. } => return ImageKind::Iso(iso_facts(head)),
         Container::Raw => return ImageKind::Raw,
@@ -214,7 +214,7 @@ pub(crate) fn tables(file: &File) -> Result<DiskFacts, String> {
     look_into(&DiskReader::Plain(file), &mut facts).map(|()| facts)
 }
 
-/// Why there is no disk to be had of a file that is nothing known.
+/// Why no disk can be made of a file that is nothing known.
 pub(crate) fn refusal(file: &File) -> String {
     let head = read_plain(file, 0, foreign::HEAD).unwrap_or_default();
     match descriptor(file, &head) {

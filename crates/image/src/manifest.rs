@@ -115,7 +115,7 @@ impl TryFrom<Vec<ArtifactFile>> for ArtifactFiles {
         let plain = |name: &str| !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0']);
         match files.iter().find(|file| !plain(&file.name)) {
             _ if files.is_empty() => Err("an artifact has no file".to_owned()),
-            Some(file) => Err(format!("{:?} is no name of an artifact's file", file.name)),
+            Some(file) => Err(format!("{:?} is not a name of an artifact's file", file.name)),
             None => Ok(Self(files)),
         }
     }

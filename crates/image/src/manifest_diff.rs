@@ -17,7 +17,7 @@ pub fn packages(manifest: &DebianOrigin) -> Vec<LockedPackage> {
     manifest.packages.iter().map(package).collect()
 }
 
-/// Inputs that this checkout has otherwise than a manifest, a line each with both values.
+/// Inputs that this checkout has otherwise than a manifest, one line each with both values.
 pub fn other_inputs(manifest: &DebianOrigin, here: &[BuildInput]) -> Vec<String> {
     let of = |inputs: &[BuildInput]| {
         inputs.iter().map(|input| (input.name.clone(), input.sha256.to_string())).collect()
@@ -25,7 +25,7 @@ pub fn other_inputs(manifest: &DebianOrigin, here: &[BuildInput]) -> Vec<String>
     different("input", &of(&manifest.inputs), &of(here))
 }
 
-/// Everything in which what was built differs from a manifest, a line each with both values.
+/// Everything in which what was built differs from a manifest, one line each with both values.
 pub fn differences(manifest: &Manifest, built: &Manifest) -> Vec<String> {
     let mut lines = Vec::new();
     if let (Some(wanted), Some(here)) = (manifest.origin.debian(), built.origin.debian()) {

@@ -169,7 +169,7 @@ pub fn locked(config: &GuestConfig) -> Result<Vec<NpmPackage>, Error> {
         .collect()
 }
 
-/// Vibe Kanban's programs lie zipped in its package, for it unzips them anew at every start.
+/// Vibe Kanban's programs lie zipped in its package, for it unzips them again at every start.
 fn unpack_servers(folder: &Utf8Path) -> Result<(), Error> {
     let bin = folder.join("bin");
     fs::create_dir(&bin).at("create", &bin)?;

@@ -1,4 +1,4 @@
-//! What a folder can take, asked before anything is written there: free room, the size of a single file, holes.
+//! What a folder can take, asked before anything is written there: free space, the size of a single file, holes.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -57,7 +57,7 @@ impl Probe {
         Ok(Self { path, file })
     }
 
-    /// Whether what nobody wrote takes no room.
+    /// Whether what nobody wrote takes no space.
     fn is_sparse(&self) -> Result<bool, Error> {
         const LENGTH: u64 = 1 << 20;
         // Without room for a hole, or where a file cannot grow but by writing, there are none.

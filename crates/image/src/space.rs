@@ -38,7 +38,7 @@ fn left_in_groups(groups: &str, root: &Utf8Path) -> Option<u64> {
         };
         let path = Utf8Path::new(path.trim_start_matches('/'));
         for group in path.ancestors().map(|group| root.join(group)) {
-            // The limit is the word `max` where there is none.
+            // The limit is the word `max` if there is none.
             let read = |name| fs::read_to_string(group.join(name)).ok()?.trim().parse::<u64>().ok();
             if let (Some(limit), Some(usage)) = (read(limit), read(usage)) {
                 left.push(limit.saturating_sub(usage));

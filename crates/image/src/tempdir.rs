@@ -1,4 +1,4 @@
-//! Temporary folders that a killed command does not leave behind for ever.
+//! Temporary folders that a killed command does not leave behind forever.
 
 mod locked;
 mod scratch;

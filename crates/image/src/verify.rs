@@ -165,7 +165,7 @@ impl Verifier<'_> {
 
     fn iso(&mut self, path: &Utf8Path) {
         let command = Cmd::new("xorriso").args(["-indev", path.as_str(), "-report_el_torito", "plain"]);
-        let title = format!("xorriso finds {} starts by BIOS and by UEFI", name_of(path));
+        let title = format!("xorriso finds {} boots with BIOS and with UEFI", name_of(path));
         self.ask("xorriso", title, command, outcome::el_torito);
     }
 }

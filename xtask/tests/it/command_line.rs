@@ -175,7 +175,7 @@ fn another_file_system_takes_what_has_room_on_it_and_the_size_that_is_needed_is_
     let ran = convert("4m", "raw");
     assert_eq!(
         (ran.code, ran.stderr.lines().next()),
-        (4, Some("error: no room on out: 6 MiB are needed, 4 MiB are free"))
+        (4, Some("error: not enough space in out: need 6 MiB, 4 MiB free"))
     );
     assert!(ran.stderr.contains("--out (artifacts) to a folder on a larger disk"), "{}", ran.stderr);
 }

@@ -18,7 +18,7 @@ use crate::tree::overlay::Overlay;
 pub enum Baseline {
     /// The kernel and packages of the profile.
     Profile,
-    /// What Debian's installer calls its Xfce desktop, with what that recommends. It logs the user in by itself, and says
+    /// What Debian's installer calls its Xfce desktop, with what that recommends. It logs the user in automatically, and says
     /// on the serial line how much memory is in use.
     XfceDesktop,
 }

@@ -46,7 +46,7 @@ pub struct BuildRequest<'a> {
 /// What to do with an artifact that somebody changed since it was built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChangedArtifact {
-    /// Make it anew, with a warning: `image` was asked for just that.
+    /// Rebuild it, with a warning: `image` was asked for just that.
     Replace,
     /// Stop with both digests: whoever wants to boot it should know.
     Refuse,

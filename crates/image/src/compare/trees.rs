@@ -13,7 +13,7 @@ use crate::disk::boot_loader::NAME_IDENTIFIERS;
 use crate::disk::layout::Layout;
 use crate::error::Error;
 
-/// So many entries that differ are told with all values.
+/// So many entries that differ are reported with all values.
 const TOLD: usize = 5;
 
 /// Entries that differ.
@@ -127,7 +127,7 @@ fn facts(a: &TreeEntry, b: &TreeEntry) -> Vec<ValueDifference> {
     facts
 }
 
-/// The bytes are a help: where the disks cannot be read any more, the other facts are told without them.
+/// The bytes are a help: where the disks cannot be read any more, the other facts are reported without them.
 fn spot(a: &TreeEntry, b: &TreeEntry, disks: &[Utf8PathBuf; 2]) -> Option<ByteDifference> {
     let (EntryKind::File { sha256, .. }, EntryKind::File { sha256: other, .. }) = (&a.kind, &b.kind) else {
         return None;

@@ -23,7 +23,7 @@ const LONGEST_PATH: usize = 4096;
 #[derive(Debug, thiserror::Error)]
 pub enum TreeError {
     /// The file system, or what it is said to be.
-    #[error("no sound ext4 file system: {0}")]
+    #[error("not a valid ext4 file system: {0}")]
     FileSystem(#[from] Ext4Error),
     /// A folder holds itself, or something like it.
     #[error("its folders are nested too deeply at {0}")]
@@ -166,7 +166,7 @@ impl Ext4Tree {
         let command = Cmd::new("debugfs").args(["-R", &request, &image]).timeout(Duration::from_secs(60));
         let output = command.output().map_err(|error| failed(error.to_string()))?;
         parse_numbers(&String::from_utf8_lossy(&output.stdout))
-            .ok_or_else(|| failed(format!("debugfs tells none of /{path}")))
+            .ok_or_else(|| failed(format!("debugfs reports none of /{path}")))
     }
 }
 

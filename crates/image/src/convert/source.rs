@@ -144,7 +144,7 @@ fn stopped(why: String, refuse: impl Fn(String) -> Error) -> Error {
 /// The disk that boots of a package, once its digest was found right.
 fn boot_disk(path: &Utf8Path) -> Result<ova::BootDisk, String> {
     let mut file = File::open(path).map_err(|error| error.to_string())?;
-    let package = ova::Package::read(&mut file).map_err(|error| format!("no sound archive: {error}"))?;
+    let package = ova::Package::read(&mut file).map_err(|error| format!("not a valid archive: {error}"))?;
     let boot = package.boot_disk()?;
     let digests = package.digests(&mut file).map_err(|error| error.to_string())?;
     for line in

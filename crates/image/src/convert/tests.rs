@@ -73,7 +73,7 @@ fn every_format_twice_the_same_bytes_and_the_same_disk() {
     }
     assert_eq!(disks, 2);
     let error = convert_in(folder, &disk, "one").unwrap_err().to_string();
-    assert!(error.contains("is there already"), "{error}");
+    assert!(error.contains("already exists"), "{error}");
 }
 
 #[test]

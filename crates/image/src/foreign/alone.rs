@@ -11,15 +11,15 @@ use super::part::Part;
 use crate::error::{Error, IoContext as _};
 use crate::formats::ova;
 
-/// Refuses what is no regular file: a pipe would wait for its other end, and a device has no end.
+/// Refuses what is not a regular file: a pipe would wait for its other end, and a device has no end.
 pub fn is_regular(path: &Utf8Path) -> Result<(), Error> {
     if std::fs::metadata(path).at("open", path)?.is_file() {
         return Ok(());
     }
-    Err(Error::Input { what: path.to_string(), detail: "it is no regular file".into() })
+    Err(Error::Input { what: path.to_string(), detail: "it is not a regular file".into() })
 }
 
-/// Refuses a file that is not of its format, that is no regular file, or that names others.
+/// Refuses a file that is not of its format, that is not a regular file, or that names others.
 pub fn stands_alone(path: &Utf8Path, format: Format) -> Result<(), Error> {
     let refuse = |detail: String| Error::Input { what: path.to_string(), detail };
     is_regular(path)?;

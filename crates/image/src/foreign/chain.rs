@@ -129,7 +129,7 @@ fn refuse_links(part: &Part<'_>, container: Container) -> Result<(), String> {
 
 fn qcow2(part: &Part<'_>, links: Links) -> Result<ImageNode, String> {
     let header =
-        qcow2::Header::parse(&part.read(0, 4096)?).map_err(|why| format!("no sound qcow2: {why}"))?;
+        qcow2::Header::parse(&part.read(0, 4096)?).map_err(|why| format!("not a valid qcow2: {why}"))?;
     if header.is_encrypted {
         return Err("its clusters are encrypted: decrypt it first".into());
     }
@@ -185,7 +185,7 @@ fn follow(
         return open(&part, container, Links::Refuse);
     }
     let header =
-        qcow2::Header::parse(&part.read(0, 4096)?).map_err(|why| format!("no sound qcow2: {why}"))?;
+        qcow2::Header::parse(&part.read(0, 4096)?).map_err(|why| format!("not a valid qcow2: {why}"))?;
     if header.is_encrypted {
         return Err(format!("the clusters of {canonical} are encrypted: decrypt it first"));
     }

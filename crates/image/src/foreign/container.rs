@@ -190,7 +190,7 @@ impl Container {
         })
     }
 
-    /// Why there is no disk to be had of it, and what to do.
+    /// Why no disk can be made of it, and what to do.
     pub(crate) fn refusal(self) -> String {
         match self {
             Self::EsxExtent => "an extent of a VMDK of ESX: give the .vmdk that names it".into(),

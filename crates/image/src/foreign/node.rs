@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::container::Container;
 
-/// How long qemu-img may take to look at an image's head; a stranger's may keep it busy for ever.
+/// How long qemu-img may take to look at an image's head; a stranger's may keep it busy forever.
 pub(super) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// An image whose every file is known.

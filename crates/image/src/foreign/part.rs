@@ -48,7 +48,7 @@ pub(super) fn inside(folder: &Utf8Path, image: &Utf8Path, name: &str) -> Result<
     // As QEMU's `path_has_protocol`: a colon before the first slash.
     if name.find([':', '/']).is_some_and(|at| name[at..].starts_with(':')) {
         return Err(format!(
-            "it needs {name:?}, which is no name of a file: only files of its own folder are read"
+            "it needs {name:?}, which is not a name of a file: only files of its own folder are read"
         ));
     }
     let beside = image.parent().unwrap_or(Utf8Path::new("/"));
@@ -61,7 +61,7 @@ pub(super) fn inside(folder: &Utf8Path, image: &Utf8Path, name: &str) -> Result<
     }
     match std::fs::metadata(&path) {
         Ok(metadata) if metadata.is_file() => Ok(path),
-        Ok(_) => Err(format!("it needs {name:?}, which is no regular file")),
+        Ok(_) => Err(format!("it needs {name:?}, which is not a regular file")),
         Err(error) => Err(format!("it needs {name:?}: {error}")),
     }
 }

@@ -116,7 +116,7 @@ impl Names {
         }
         let needs_data = is_three && number(part(72, 8)?) & EXTERNAL_DATA != 0;
         let mut at = if is_three { place(part(100, 4)?) } else { 72 };
-        // Extensions end at the backing file's name, where there is one.
+        // Extensions end at the backing file's name, if there is one.
         while start == 0 || at < start {
             let Ok(head) = part(at, 8) else { break };
             let (kind, length) = (number(&head[..4]), place(&head[4..]));

@@ -143,6 +143,6 @@ fn look(extent: &Extent, path: &Utf8Path) -> Result<u64, String> {
             Ok(part.size)
         }
         "VMFSSPARSE" | "SESPARSE" => is(Container::EsxExtent).map(|()| part.size),
-        other => Err(format!("its extent {name:?} is of the kind {other:?}, which is no file")),
+        other => Err(format!("its extent {name:?} is of the kind {other:?}, which is not a file")),
     }
 }

@@ -191,7 +191,7 @@ impl Iso<'_> {
             })?;
             let place = self.place(place);
             self.debugfs(&root, &format!("dump /{target} {place}"))?;
-            // debugfs tells no failure by its exit code.
+            // debugfs reports no failure by its exit code.
             fs::metadata(&place).at("copy the guest's kernel to", &place)?;
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Makes artifacts of one disk. One file a format, with the value that says all of it; what several of them are made of
+//! Makes artifacts of one disk. One file per format, with the value that says all of it; what several of them are made of
 //! lies beside.
 
 mod definition;

@@ -35,7 +35,7 @@ fn make(exporter: &Exporter<'_>, files: &[Utf8PathBuf]) -> ExportResult {
     Ok(None)
 }
 
-/// Conversion, then growth to the size in bytes: the added space takes no room in the file. Writes stay in order, without
+/// Conversion, then growth to the size in bytes: the added part takes no space in the file. Writes stay in order, without
 /// `-W`: only so do two runs give the same bytes.
 pub(super) fn commands(
     source: &SourceDisk,

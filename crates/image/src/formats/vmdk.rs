@@ -202,7 +202,7 @@ impl Descriptor {
         let id = |at: usize, name: &str| {
             let text = field(at, name)?;
             u32::from_str_radix(text, 16)
-                .map_err(|_| bad(format!("{name} {text:?} is no hexadecimal number")))
+                .map_err(|_| bad(format!("{name} {text:?} is not a hexadecimal number")))
         };
         Ok(Self {
             cid: id(0, "CID")?,

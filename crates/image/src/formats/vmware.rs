@@ -64,7 +64,7 @@ fn make(exporter: &Exporter<'_>, files: &[Utf8PathBuf]) -> ExportResult {
 }
 
 /// qemu-img's words that make a sparse VMDK of the whole size: the source is seen through an overlay that is as large
-/// as the disk shall be, for a VMDK cannot be resized. What it adds takes no room.
+/// as the disk shall be, for a VMDK cannot be resized. What it adds takes no space.
 pub(super) fn commands(source: &SourceDisk, target: &Utf8Path, size: u64) -> Vec<Vec<String>> {
     let overlay = overlay(target);
     let size = size.to_string();

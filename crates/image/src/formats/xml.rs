@@ -187,7 +187,7 @@ fn text(event: &Event<'_>) -> Result<String, String> {
             let name = reference.decode().map_err(|error| error.to_string())?;
             quick_xml::escape::resolve_xml_entity(&name)
                 .map(str::to_owned)
-                .ok_or_else(|| format!("&{name}; is no entity of XML itself"))
+                .ok_or_else(|| format!("&{name}; is not an entity of XML itself"))
         }
         _ => Ok(String::new()),
     }
@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn what_is_no_document_is_refused() {
         let bomb = "<!DOCTYPE a [<!ENTITY x 'xxxx'>]><a>&x;</a>";
-        assert_eq!(Element::parse(bomb).unwrap_err(), "&x; is no entity of XML itself");
+        assert_eq!(Element::parse(bomb).unwrap_err(), "&x; is not an entity of XML itself");
         for text in ["", "a", "<a>", "<a></b>", "</a>", "<a x='&y;'/>", "<a x/>", &"<a>".repeat(1000)] {
             assert!(Element::parse(text).is_err(), "{text}");
         }

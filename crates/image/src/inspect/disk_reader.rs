@@ -9,7 +9,7 @@ use rave_process::Cmd;
 
 use crate::foreign::ImageNode;
 
-/// How long qemu-img may take for a few MiB; a stranger's image may keep it busy for ever.
+/// How long qemu-img may take for a few MiB; a stranger's image may keep it busy forever.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// How long it may take for all of a guest's files.

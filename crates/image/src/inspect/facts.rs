@@ -83,7 +83,7 @@ pub enum ImageKind {
 pub enum GuestContent {
     /// It was not asked for.
     NotLookedAt,
-    /// It holds no root file system, or one that cannot be read.
+    /// It contains no root file system, or one that cannot be read.
     None {
         /// Why.
         detail: String,

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// Bytes of a sector; disks with larger ones are told as having no table.
+/// Bytes of a sector; disks with larger ones are reported as having no table.
 const SECTOR: u64 = 512;
 
 /// Where the header lies: LBA 1 (5.3.2).

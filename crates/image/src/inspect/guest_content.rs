@@ -1,4 +1,4 @@
-//! The digest of the guest's files, computed anew from inside an image of any format.
+//! The digest of the guest's files, recomputed from inside an image of any format.
 
 use std::fs::File;
 
@@ -55,7 +55,7 @@ impl InspectedImage<'_> {
     /// Reads every file of the root file system and compares with what is expected.
     pub(super) fn content(&self, expected: Option<Digest>) -> Result<GuestContent, Error> {
         if matches!(self.kind, ImageKind::Ovf(_) | ImageKind::Vmx(_)) {
-            return Ok(GuestContent::None { detail: "it describes a machine and holds no disk".into() });
+            return Ok(GuestContent::None { detail: "it describes a machine and contains no disk".into() });
         }
         let found = self.digest();
         if rave_process::interrupt::requested().is_some() {
@@ -89,7 +89,7 @@ impl InspectedImage<'_> {
 
     /// An ISO carries the disk in a squashfs.
     fn of_live_disk(&self) -> Result<Digest, DigestError> {
-        let start = iso9660::squashfs(self.file)?.ok_or_else(|| "it holds no squashfs".to_owned())?;
+        let start = iso9660::squashfs(self.file)?.ok_or_else(|| "it contains no squashfs".to_owned())?;
         let start = start.to_string();
         let scratch = scratch_with_room(self.size_of_live_disk(&start)?)?;
         let target = scratch.path().join("tree");
@@ -102,7 +102,7 @@ impl InspectedImage<'_> {
         // A stranger's may be a link that leads out of the folder, or a device.
         let is_file = std::fs::symlink_metadata(&disk).is_ok_and(|metadata| metadata.is_file());
         if !is_file {
-            return Err(format!("its squashfs holds no {}", disk::IMAGE).into());
+            return Err(format!("its squashfs contains no {}", disk::IMAGE).into());
         }
         of_raw_disk(&disk)
     }
@@ -125,7 +125,7 @@ impl InspectedImage<'_> {
         let ending = format!("/{}", disk::IMAGE);
         let line = text.lines().find(|line| line.ends_with(&ending));
         line.and_then(|line| line.split_whitespace().nth(2)?.parse().ok())
-            .ok_or_else(|| DigestError::Plain(format!("its squashfs holds no {}", disk::IMAGE)))
+            .ok_or_else(|| DigestError::Plain(format!("its squashfs contains no {}", disk::IMAGE)))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What starts from a disk, by BIOS and by UEFI.
+//! What starts from a disk, with BIOS and with UEFI.
 
 /// The boot code of an MBR (UEFI specification 2.10, table 5.1: 440 bytes), by the names that loaders leave in it.
 pub(super) fn bios(start: &[u8]) -> Option<String> {

@@ -15,7 +15,7 @@ pub(super) fn facts(file: &mut File, package: &Package, remarks: &mut Remarks) -
     match &package.envelope {
         Some(Ok(envelope)) => machine = Some(envelope_facts(envelope)),
         Some(Err(error)) => remarks.problems.push(error.to_string()),
-        None => remarks.problems.push("it holds no .ovf".into()),
+        None => remarks.problems.push("it contains no .ovf".into()),
     }
     let boot = package.boot_disk().map_err(|why| remarks.problems.push(why)).ok();
     if let Some(boot) = &boot {

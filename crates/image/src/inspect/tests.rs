@@ -127,7 +127,7 @@ fn what_is_no_file_is_refused_at_once() {
     Cmd::new("mkfifo").arg(pipe.as_str()).output().unwrap();
     for path in [&pipe, &folder.path, Utf8Path::new("/dev/zero")] {
         let error = inspect(path, Depth::Files).unwrap_err().to_string();
-        assert_eq!(error, format!("{path}: it is no regular file"));
+        assert_eq!(error, format!("{path}: it is not a regular file"));
     }
 }
 
@@ -142,7 +142,7 @@ fn no_other_file_is_opened() {
     assert!(found.problems[0].starts_with("it needs another file"), "{:?}", found.problems);
 }
 
-/// Cut or garbled, each kind is told as something, with or without problems, and nothing falls over.
+/// Cut or garbled, each kind is reported as something, with or without problems, and nothing falls over.
 #[test]
 fn damaged_images_are_told_as_such_and_nothing_falls_over() {
     let folder = Folder::new();

@@ -73,7 +73,7 @@ pub(super) fn el_torito(answer: &Answer) -> Interpretation {
     }
     match (boots("BIOS"), boots("UEFI")) {
         (true, true) => Ok("El Torito boot images for BIOS and UEFI".into()),
-        (bios, uefi) => Err(format!("boots by BIOS: {bios}, by UEFI: {uefi}\n{}", broken(answer))),
+        (bios, uefi) => Err(format!("boots with BIOS: {bios}, with UEFI: {uefi}\n{}", broken(answer))),
     }
 }
 
@@ -105,7 +105,7 @@ pub(super) fn inspection(found: &Inspection) -> VerifyOutcome {
         ImageKind::Zst(facts) => format!("compressed raw disk, {} frames", facts.frames),
         ImageKind::Packed { packing, holds } => format!("{} compressed by {}", holds.name(), packing.name()),
         ImageKind::Other { container } => container.name().into(),
-        ImageKind::Unknown => return VerifyOutcome::Invalid("it is of no format that is known".into()),
+        ImageKind::Unknown => return VerifyOutcome::Invalid("it has no known format".into()),
     };
     VerifyOutcome::Valid(kind)
 }

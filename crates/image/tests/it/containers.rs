@@ -153,7 +153,7 @@ fn a_descriptor_alone_is_converted_with_its_extents_or_refused() {
         let refusal = place.refusal(&vmdk);
         assert!(refusal.contains(extent.file_name().unwrap()) && refusal.contains("missing"), "{refusal}");
     }
-    // An extent alone is no disk.
+    // An extent alone is not a disk.
     let sparse = place.made(&disk, "t.vmdk", &["-O", "vmdk", "-o", "subformat=twoGbMaxExtentSparse"]);
     fs::remove_file(sparse).unwrap();
     assert!(place.refusal(&place.image("t-s001.vmdk")).contains("give the .vmdk that names it"));

@@ -93,7 +93,7 @@ fn what_comes_out_is_the_disk_that_went_in() {
             let found = place.inspect(&image);
             prop_assert_eq!(&found.problems, &Vec::<String>::new(), "{:?}", format);
             prop_assert!(found.disk.unwrap().virtual_size >= sectors * 512);
-            // An image of several files is no file to compress.
+            // An image of several files is not a file to compress.
             if fs::read_dir(place.path.join("images")).unwrap().count() > 2 {
                 continue;
             }

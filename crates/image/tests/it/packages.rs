@@ -217,7 +217,7 @@ fn a_size_in_a_pax_header_counts() {
     assert!(same(&place.convert(&ova).unwrap(), &disk));
 }
 
-/// Its zeros are holes: it takes no room, and is hashed by no one.
+/// Its zeros are holes: it takes no space, and is hashed by no one.
 #[test]
 fn a_member_of_more_than_8_gib_is_seen() {
     let place = Place::new();

@@ -101,7 +101,7 @@ fn a_changed_artifact_is_made_anew_and_never_booted() {
     fs::write(&machine, before.to_uppercase()).unwrap();
     let run = project.xtask(&[&["run", "--base", "nixos", "--headless", "--no-build"], &vmware[..]].concat());
     finish(&run).expect_code(4).expect_said("nixos.vmx is not what its manifest describes");
-    project.image(&vmware).expect_code(0).expect_said("it is made anew");
+    project.image(&vmware).expect_code(0).expect_said("it is recreated");
     assert_eq!(fs::read_to_string(&machine).unwrap(), before);
 }
 

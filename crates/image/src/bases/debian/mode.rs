@@ -9,7 +9,7 @@ pub enum MmdebstrapMode {
     Unshare,
     /// The caller is root. A mount namespace keeps what mmdebstrap mounts, and a kill would leave, from the host.
     Root,
-    /// Root in a container that may not mount: mmdebstrap does without `/proc` and the like, and `tmpfiles.sh` makes good
+    /// Root in a container that may not mount: mmdebstrap does without `/proc` and so on, and `tmpfiles.sh` makes good
     /// what packages could not do without it.
     RootWithoutMounts,
 }
@@ -35,7 +35,7 @@ impl MmdebstrapMode {
         words.iter().map(ToString::to_string).collect()
     }
 
-    /// Prints the sources that mmdebstrap would write where it is told of no mirror, on stderr, and makes nothing.
+    /// Prints the sources that mmdebstrap would write where it is given no mirror, on stderr, and makes nothing.
     pub(super) fn sources_argv(self, suite: &str) -> Vec<String> {
         let fixed = [
             "--variant=custom",

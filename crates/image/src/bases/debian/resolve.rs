@@ -21,7 +21,7 @@ use crate::stage_runner::StageRunner;
 pub enum PackagePolicy<'a> {
     /// `debian.lock`; what it does not have, and what the archive has no more, as the archive has it.
     Lock,
-    /// `debian.lock`; what it has and cannot be had is an error.
+    /// `debian.lock`; what it has and is not available is an error.
     Frozen,
     /// Just these.
     Exactly(&'a [LockedPackage]),
@@ -253,8 +253,7 @@ const SHOWN: usize = 8;
 
 fn tell(stages: &StageRunner<'_>, resolution: &Resolution) {
     for VersionDifference { name, locked, built } in &resolution.differs {
-        let text =
-            format!("{name}: debian.lock has {locked}, which cannot be had any more; taken is {built}");
+        let text = format!("{name}: {locked} of debian.lock is no longer available; using {built}");
         stages.report(Event::Warning { text: &text });
     }
     if !resolution.differs.is_empty() {
@@ -272,7 +271,7 @@ fn tell(stages: &StageRunner<'_>, resolution: &Resolution) {
         if let Some(more) = resolution.outside.len().checked_sub(SHOWN).filter(|more| *more > 0) {
             names.push(format!("{more} more"));
         }
-        let text = format!("not in debian.lock, taken as the archive has them: {}", names.join(", "));
+        let text = format!("not in debian.lock, using the archive's versions: {}", names.join(", "));
         stages.report(Event::Note { text: &text });
     }
 }

@@ -31,7 +31,7 @@ impl<'a> Mirrors<'a> {
     }
 }
 
-/// What mmdebstrap writes into a tree's `sources.list` where it is told of no mirror, from the mirrors. Needs no network.
+/// What mmdebstrap writes into a tree's `sources.list` where it is given no mirror, from the mirrors. Needs no network.
 pub(super) fn sources(
     stages: &StageRunner<'_>,
     stage: &'static str,

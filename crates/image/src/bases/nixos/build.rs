@@ -46,7 +46,7 @@ pub struct FlakeBuild<'a> {
     pub state_dir: &'a Utf8Path,
     /// Where the log goes.
     pub log_dir: &'a Utf8Path,
-    /// Put and hash every artifact anew.
+    /// Put and hash every artifact again.
     pub refresh: bool,
     /// What to do with an artifact that somebody changed since it was built.
     pub changed_artifact: ChangedArtifact,
@@ -160,7 +160,7 @@ impl FlakeBuild<'_> {
                     if self.changed_artifact == ChangedArtifact::Refuse {
                         return Err(error);
                     }
-                    sink(Shown::Warning { text: &format!("{error}; it is made anew") });
+                    sink(Shown::Warning { text: &format!("{error}; it is recreated") });
                     None
                 }
                 // Not there, or a link to what the store no longer had.

@@ -74,7 +74,7 @@ pub enum Error {
         detail: String,
     },
     /// What was built is not what its name says.
-    #[error("{out_path} holds no {format}: {wanted} is missing")]
+    #[error("{out_path} contains no {format}: {wanted} is missing")]
     Incomplete {
         /// The format.
         format: Format,

@@ -99,7 +99,7 @@ mod tests {
         let built = BuiltOutput { drv_path: "/x.drv".into(), out_path: store.to_string() };
         for name in ["nixos.vmdk", "nixos.vmx", "nixos-vmware.ova"] {
             let error = place(Format::Vmware, &built, &out).unwrap_err().to_string();
-            assert!(error.ends_with(&format!("holds no vmware: {name} is missing")), "{error}");
+            assert!(error.ends_with(&format!("contains no vmware: {name} is missing")), "{error}");
             fs::write(store.join(name), name).unwrap();
         }
         // One of another build's.

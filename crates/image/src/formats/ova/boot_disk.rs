@@ -21,7 +21,7 @@ pub fn choose(envelope: Option<&Envelope>, members: &[Member]) -> Result<BootDis
     let (member, is_packed) = match envelope.map(|envelope| by_descriptor(envelope, members)).transpose()? {
         Some(Some(found)) => found,
         _ => match contents[..] {
-            [] => return Err("it holds no disk".into()),
+            [] => return Err("it contains no disk".into()),
             [only] => (only.clone(), false),
             _ => {
                 let names: Vec<&str> = contents.iter().map(|member| member.name.as_str()).collect();

@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 /// Bytes of a header, and what contents are filled up to.
 const BLOCK: u64 = 512;
 
-/// More members than any package has; a stranger's archive is not read to its end for ever.
+/// More members than any package has; a stranger's archive is not read to its end forever.
 const MOST_MEMBERS: usize = 10_000;
 
 /// Bytes of a header's extension that are read; one that is longer holds something else than names and sizes.

@@ -136,7 +136,7 @@ impl VirtualSystem {
         self.items_of(kind).find_map(|item| item.quantity)
     }
 
-    /// Memory, MiB; none where there is none, or in units that are not understood.
+    /// Memory, MiB; none if it is not given, or in units that are not understood.
     pub fn memory_mib(&self) -> Option<u64> {
         let item = self.items_of(resource::MEMORY).find(|item| item.quantity.is_some())?;
         // Without units it is MiB: so the CIM class of these items has it.

@@ -31,7 +31,7 @@ fn line(line: &str) -> Result<Line, String> {
         ["release", codename, date, sha256] => Ok(Line::Release(Release {
             codename: word("code name", codename)?,
             date: date::parse(date)
-                .ok_or_else(|| format!("{date:?} is no date such as 2026-11-14T09:53:00Z"))?,
+                .ok_or_else(|| format!("{date:?} is not a date such as 2026-11-14T09:53:00Z"))?,
             sha256: sha256.parse()?,
         })),
         ["profile", name, asked] => Ok(Line::Profile(word("profile", name)?, names(asked)?)),
@@ -40,7 +40,7 @@ fn line(line: &str) -> Result<Line, String> {
                 name: word("package", name)?,
                 version: self::version(version)?,
                 architecture: self::architecture(architecture)?,
-                size: u64::from_str(size).map_err(|_| format!("{size:?} is no size in bytes"))?,
+                size: u64::from_str(size).map_err(|_| format!("{size:?} is not a size in bytes"))?,
                 sha256: sha256.parse()?,
             };
             Ok(Line::Package(package, names(profiles)?))
@@ -66,7 +66,7 @@ fn version(text: &str) -> Result<String, String> {
     if starts_well && text.bytes().all(plain) {
         Ok(text.into())
     } else {
-        Err(format!("{text:?} is no version"))
+        Err(format!("{text:?} is not a version"))
     }
 }
 
@@ -101,13 +101,13 @@ pub(super) fn validate(lines: &[Line]) -> Result<Lock, LockError> {
             Line::Release(release) => lock.releases.push(release.clone()),
             Line::Profile(name, asked) => {
                 if lock.profiles.insert(name.clone(), asked.clone()).is_some() {
-                    return Err(whole(format!("profile {name} is there twice")));
+                    return Err(whole(format!("profile {name} is listed twice")));
                 }
             }
             Line::Package(package, profiles) => {
                 let entry = (package.clone(), profiles.clone());
                 if lock.packages.insert(package.name.clone(), entry).is_some() {
-                    return Err(whole(format!("package {} is there twice", package.name)));
+                    return Err(whole(format!("package {} is listed twice", package.name)));
                 }
             }
         }
@@ -121,7 +121,7 @@ pub(super) fn validate(lines: &[Line]) -> Result<Lock, LockError> {
         return Err(whole("there is no release".into()));
     }
     if let Some(twice) = lock.releases.windows(2).find(|pair| pair[0].codename == pair[1].codename) {
-        return Err(whole(format!("release {} is there twice", twice[0].codename)));
+        return Err(whole(format!("release {} is listed twice", twice[0].codename)));
     }
     for (package, profiles) in lock.packages.values() {
         if let Some(unknown) = profiles.iter().find(|profile| !lock.profiles.contains_key(*profile)) {

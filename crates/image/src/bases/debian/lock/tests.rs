@@ -41,16 +41,16 @@ fn what_does_not_fit_together_is_refused_with_the_reason() {
     assert_eq!(refused("lock 1", "lock 2"), "line 2: its version is \"2\", this one reads 1");
     assert!(refused("suite trixie\n", "").ends_with("there is no suite"));
     assert!(refused("2026-11-14", "2026-02-30").starts_with("line 4: \"2026-02-30T"));
-    assert!(refused("package less", "package git").ends_with("package git is there twice"));
+    assert!(refused("package less", "package git").ends_with("package git is listed twice"));
     assert!(refused(" full\n", " tiny\n").ends_with("names the profile tiny, which is not there"));
     assert!(
         refused("profile headless git", "profile headless git,vim")
             .ends_with("asks for vim, which is not locked for it")
     );
     assert!(refused("amd64", "arm64").starts_with("line 8: \"arm64\""));
-    assert!(refused("668-1", "../668").contains("is no version"));
+    assert!(refused("668-1", "../668").contains("is not a version"));
     assert!(refused("package less", "package -o").contains("is no package"));
-    assert!(refused("161408", "-1").contains("is no size"));
+    assert!(refused("161408", "-1").contains("is not a size"));
 }
 
 #[test]

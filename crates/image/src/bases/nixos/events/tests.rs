@@ -108,7 +108,7 @@ proptest! {
         prop_assert!(errors(&events).contains(&"error: THE ONE"), "{:?}", events);
     }
 
-    /// A cut error is told with all that was there of its text.
+    /// A cut error is reported with all that was there of its text.
     #[test]
     fn a_cut_never_hides_an_error(at in 80_usize..130, after in prop::collection::vec(line(), 0..4)) {
         let error = r#"@nix {"action":"msg","column":null,"file":null,"level":0,"line":null,"msg":"error: a text that goes on and on, and on","raw_msg":"a"}"#;
