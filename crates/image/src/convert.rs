@@ -15,7 +15,7 @@ use rave_spec::Format;
 
 use crate::build::{absolute, export, export_parallel, lock};
 use crate::error::{Error, IoContext as _};
-use crate::formats::{self, Appliance, Driver, ExportSpec, Exporter, SourceDisk, longest_first};
+use crate::formats::{self, Appliance, ExportSpec, Exporter, SourceDisk, longest_first};
 use crate::preflight;
 use crate::stage_cache::StageCache;
 use crate::stage_runner::StageRunner;
@@ -54,7 +54,7 @@ pub fn convert(request: &ConvertRequest<'_>, sink: Sink<'_>) -> Result<Vec<Utf8P
     let allocated = fs::metadata(&disk.path).at("read", &disk.path)?.blocks() * 512;
     let plan = |format: &Format| formats::planned(*format, &spec, size, allocated);
     preflight::require(request.out_dir, &request.formats.iter().flat_map(plan).collect::<Vec<_>>())?;
-    let raw = SourceDisk { path: disk.path.clone(), driver: Driver::Raw };
+    let raw = SourceDisk { path: disk.path.clone() };
     let exporter = Exporter::new(&stages, raw, spec, None);
     let mut made = export_parallel(longest_first(request.formats.to_vec()), |format| {
         Ok((format, export(&exporter, format, request.out_dir)?))

@@ -10,7 +10,7 @@ use crate::artifact;
 use crate::digest::Digest;
 use crate::disk::RawDisk;
 use crate::error::{Error, IoContext as _};
-use crate::formats::{self, Driver, ExportSpec, Exporter, SourceDisk, longest_first};
+use crate::formats::{self, ExportSpec, Exporter, SourceDisk, longest_first};
 use crate::manifest::{Artifact, ArtifactFile, Manifest};
 use crate::preflight;
 use crate::stage_runner::StageRunner;
@@ -80,7 +80,7 @@ impl BuildPlan<'_> {
             let plan = |format: &Format| formats::planned(*format, &export, disk.size, allocated);
             let files: Vec<_> = wanted.iter().flat_map(plan).collect();
             preflight::require(self.request.out_dir, &files)?;
-            let source = SourceDisk { path: absolute(&disk.path)?, driver: Driver::Raw };
+            let source = SourceDisk { path: absolute(&disk.path)? };
             let exporter = Exporter::new(stages, source, export, Some(disk));
             artifacts
                 .extend(export_parallel(longest_first(wanted), |format| self.artifact(&exporter, format))?);

@@ -30,7 +30,7 @@ use definition::{ExportResult, FormatDef, Make};
 pub use export_spec::{Appliance, ExportSpec};
 pub(crate) use exporter::Exporter;
 pub use parse_error::ParseError;
-pub use source_disk::{Driver, SourceDisk};
+pub use source_disk::SourceDisk;
 
 /// The value of each format.
 const fn definition(format: Format) -> &'static FormatDef {
@@ -141,7 +141,7 @@ pub(crate) mod tests {
     fn command_lines_of_each_format() {
         let lines =
             |commands: Vec<Vec<String>>| commands.iter().map(|argv| argv.join(" ")).collect::<Vec<_>>();
-        let source = SourceDisk { path: "/d.raw".into(), driver: Driver::Raw };
+        let source = SourceDisk { path: "/d.raw".into() };
         let ExportSpec { size, compress, .. } = export_spec();
         assert_eq!(
             lines(qemu::commands(&source, "a".into(), size, compress.qemu)),

@@ -48,7 +48,7 @@ pub(super) fn commands(
         _ => format!("compression_type={compression},lazy_refcounts=off"),
     };
     let mut convert = vec!["qemu-img", "convert", "-m", COMPRESSORS];
-    convert.extend(["-f", source.driver.as_str(), "-O", "qcow2"]);
+    convert.extend(["-f", "raw", "-O", "qcow2"]);
     if compression != Compression::None {
         convert.push("-c");
     }
@@ -61,11 +61,10 @@ pub(super) fn commands(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::formats::Driver;
 
     #[test]
     fn compression_is_what_is_asked_for() {
-        let source = SourceDisk { path: "/d.raw".into(), driver: Driver::Raw };
+        let source = SourceDisk { path: "/d.raw".into() };
         let convert = |compression| commands(&source, "a".into(), 1, compression)[0].join(" ");
         let zlib = "-c -o compression_type=zlib,lazy_refcounts=off /d.raw a";
         assert!(convert(Compression::Zlib).ends_with(zlib));

@@ -13,7 +13,7 @@ use rave_spec::{Compression, Format};
 use super::definition::{ExportResult, FormatDef, Make, OutputFile, SizeEstimate, add_arguments};
 use super::export_spec::ExportSpec;
 use super::exporter::Exporter;
-use super::source_disk::{Driver, SourceDisk};
+use super::source_disk::SourceDisk;
 use super::sparse::next_data;
 use super::zst;
 use crate::digest::{Digest, Hasher};
@@ -46,18 +46,14 @@ fn add_to_key(spec: &ExportSpec, hasher: &mut Hasher) {
 fn make(exporter: &Exporter<'_>, files: &[Utf8PathBuf]) -> ExportResult {
     let (source, stages, target) = (&exporter.source, exporter.stages, &files[0]);
     let sha256 = thread::scope(|scope| {
-        let digest = match source.driver {
-            Driver::Raw => Some(scope.spawn(|| digest(&source.path))),
-            Driver::Qcow2 | Driver::Vmdk => None,
-        };
+        let digest = scope.spawn(|| digest(&source.path));
         let copied = stages.run_all(FORMAT.format.as_str(), &commands(source, target));
-        let digest = digest.map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
-        copied.and(digest.transpose())
+        copied.and(digest.join().unwrap_or_else(|panic| resume_unwind(panic)))
     })?;
     if let Some(packed) = files.get(1) {
         zst::compress(target, packed, &stages.log(zst::STAGE))?;
     }
-    sha256.map_or_else(|| digest(target), Ok).map(Some)
+    Ok(Some(sha256))
 }
 
 /// A copy that keeps holes; the stage's own disk stays untouched by what a user does to the artifact.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::export_spec::ExportSpec;
 use super::ova::package_stem;
-use super::source_disk::{Driver, SourceDisk};
+use super::source_disk::SourceDisk;
 use super::sparse::{is_zero, next_data};
 use super::vmdk::{self, SECTOR};
 use crate::digest::{Digest, Hasher};
@@ -86,9 +86,7 @@ pub(super) fn make(
     hasher.field("revision", REVISION);
     let entry = stages.run(STAGE, &hasher.finish(), |pending| {
         let target = pending.file(IMAGE);
-        let plain = Plain::of(stages, source, pending.file("disk.raw"))?;
-        write(&plain.path, &target, &descriptor(&name, spec.size, &spec.identity))?;
-        drop(plain);
+        write(&source.path, &target, &descriptor(&name, spec.size, &spec.identity))?;
         let sha256 = Digest::of_file(&target).at("read", &target)?;
         let size = fs::metadata(&target).at("read", &target)?.len();
         let place = pending.file(DESCRIPTION);
@@ -100,30 +98,6 @@ pub(super) fn make(
     let Description { sha256, size } = serde_json::from_slice(&text)
         .map_err(|error| Error::Damaged { path: place, detail: error.to_string() })?;
     Ok(StreamVmdk { path: entry.file(IMAGE), sha256, size })
-}
-
-/// The source as plain bytes; a copy of it goes away.
-struct Plain {
-    path: Utf8PathBuf,
-    is_copy: bool,
-}
-
-impl Plain {
-    fn of(stages: &StageRunner<'_>, source: &SourceDisk, copy: Utf8PathBuf) -> Result<Self, Error> {
-        if source.driver == Driver::Raw {
-            return Ok(Self { path: source.path.clone(), is_copy: false });
-        }
-        stages.run_all(STAGE, &[source.raw_copy_argv(&copy)])?;
-        Ok(Self { path: copy, is_copy: true })
-    }
-}
-
-impl Drop for Plain {
-    fn drop(&mut self) {
-        if self.is_copy {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
 }
 
 fn descriptor(name: &str, size: u64, identity: &Digest) -> vmdk::Descriptor {

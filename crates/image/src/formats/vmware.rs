@@ -70,7 +70,6 @@ pub(super) fn commands(source: &SourceDisk, target: &Utf8Path, size: u64) -> Vec
     let size = size.to_string();
     // pvscsi too is `lsilogic` in a VMDK. The version is that of the machines that it is made for.
     let options = format!("subformat=monolithicSparse,adapter_type=lsilogic,hwversion={HARDWARE}");
-    let driver = source.driver.as_str();
     let create = [
         "qemu-img",
         "create",
@@ -78,7 +77,7 @@ pub(super) fn commands(source: &SourceDisk, target: &Utf8Path, size: u64) -> Vec
         "-f",
         "qcow2",
         "-F",
-        driver,
+        "raw",
         "-b",
         source.path.as_str(),
         overlay.as_str(),

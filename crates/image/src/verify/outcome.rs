@@ -124,7 +124,7 @@ mod tests {
         let uefi = "El Torito boot img :   2  UEFI  y   none  0x0000  0x00   8192       14338";
         let both = format!("El Torito catalog  : 34  1\n{bios}\n{uefi}\nEl Torito img path :   1  /boot/x");
         assert!(el_torito(&answer(0, &both)).is_ok());
-        assert!(el_torito(&answer(0, bios)).unwrap_err().contains("by UEFI: false"));
+        assert!(el_torito(&answer(0, bios)).unwrap_err().contains("with UEFI: false"));
         assert!(el_torito(&answer(0, &both.replace("UEFI  y", "UEFI  n"))).is_err());
         assert!(el_torito(&answer(5, &both)).is_err());
     }

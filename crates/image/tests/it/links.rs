@@ -9,25 +9,6 @@ use rave_spec::Format;
 
 use crate::place::{Place, SECRET, same};
 
-fn create(place: &Place, name: &str, format: &str, backing: &str, size: &str) -> camino::Utf8PathBuf {
-    let image = place.image(name);
-    place.run(&[
-        "qemu-img",
-        "create",
-        "-q",
-        "-f",
-        "qcow2",
-        "-u",
-        "-F",
-        format,
-        "-b",
-        backing,
-        image.as_str(),
-        size,
-    ]);
-    image
-}
-
 /// A VMDK descriptor with one line for its extent.
 fn descriptor(place: &Place, kind: &str, extent: &str) -> camino::Utf8PathBuf {
     let image = place.image("d.vmdk");
@@ -58,7 +39,7 @@ fn a_backing_file_is_not_read() {
         "file:/etc/passwd",
         "http://127.0.0.1:1/x",
     ] {
-        let image = create(&place, "leak.qcow2", "raw", name, "1M");
+        let image = place.overlay("leak.qcow2", "raw", name, "1M");
         refused(&place, &image, "it needs another file, which was not opened: its backing file");
         assert!(stands_alone(&image, Format::Qemu).unwrap_err().to_string().contains("its backing file"));
         assert!(place.convert_as(&image, Links::Follow, false).is_err(), "{name} was followed");
@@ -115,8 +96,8 @@ fn an_external_data_file_is_not_read() {
 fn a_chain_of_ones_own_is_read_within_its_folder_where_that_is_asked_for() {
     let place = Place::new();
     let disk = place.disk("base.raw");
-    create(&place, "middle.qcow2", "raw", "base.raw", "4M");
-    let top = create(&place, "top.qcow2", "qcow2", "middle.qcow2", "4M");
+    place.overlay("middle.qcow2", "raw", "base.raw", "4M");
+    let top = place.overlay("top.qcow2", "qcow2", "middle.qcow2", "4M");
     let refusal = place.refusal(&top);
     assert!(refusal.ends_with("add --allow-backing"), "{refusal}");
     let content = place.convert_as(&top, Links::Follow, false).unwrap();
@@ -138,20 +119,20 @@ fn a_chain_of_ones_own_is_read_within_its_folder_where_that_is_asked_for() {
 fn a_chain_of_ones_own_ends_at_its_folder_and_at_what_it_does_not_say() {
     let place = Place::new();
     let follow = |image: &Utf8Path| place.convert_as(image, Links::Follow, false).unwrap_err().to_string();
-    create(&place, "middle.qcow2", "raw", place.secret().as_str(), "1M");
-    let nested = create(&place, "top.qcow2", "qcow2", "middle.qcow2", "1M");
+    place.overlay("middle.qcow2", "raw", place.secret().as_str(), "1M");
+    let nested = place.overlay("top.qcow2", "qcow2", "middle.qcow2", "1M");
     assert!(follow(&nested).contains("lies outside of its folder"), "{}", follow(&nested));
     symlink(place.secret(), place.image("link")).unwrap();
-    let linked = create(&place, "linked.qcow2", "raw", "link", "1M");
+    let linked = place.overlay("linked.qcow2", "raw", "link", "1M");
     assert!(follow(&linked).contains("lies outside of its folder"));
     place.run(&["mkfifo", "pipe"]);
-    assert!(follow(&create(&place, "piped.qcow2", "raw", "pipe", "1M")).contains("no regular file"));
-    assert!(follow(&create(&place, "gone.qcow2", "raw", "nothing", "1M")).contains("missing"));
-    let round = create(&place, "round.qcow2", "qcow2", "round.qcow2", "1M");
+    assert!(follow(&place.overlay("piped.qcow2", "raw", "pipe", "1M")).contains("not a regular file"));
+    assert!(follow(&place.overlay("gone.qcow2", "raw", "nothing", "1M")).contains("missing"));
+    let round = place.overlay("round.qcow2", "qcow2", "round.qcow2", "1M");
     assert!(follow(&round).contains("has no end"));
     // A guest wrote the head of a qcow2 to its raw disk.
-    create(&place, "written.raw", "raw", place.secret().as_str(), "1M");
-    let written = create(&place, "over.qcow2", "raw", "written.raw", "1M");
+    place.overlay("written.raw", "raw", place.secret().as_str(), "1M");
+    let written = place.overlay("over.qcow2", "raw", "written.raw", "1M");
     assert!(follow(&written).contains("says that its backing file is \"raw\""), "{}", follow(&written));
 }
 
@@ -255,5 +236,5 @@ fn what_an_artifact_must_be_to_be_booted() {
     assert!(error.ends_with("it is a raw disk, not a qcow2"), "{error}");
     place.run(&["mkfifo", "pipe"]);
     let error = stands_alone(&place.image("pipe"), Format::Raw).unwrap_err().to_string();
-    assert!(error.ends_with("no regular file"), "{error}");
+    assert!(error.ends_with("not a regular file"), "{error}");
 }

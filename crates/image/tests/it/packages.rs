@@ -136,22 +136,7 @@ fn a_disk_in_a_package_is_read_by_its_bytes() {
         assert_eq!(found.problems, Vec::<String>::new(), "{format}");
         assert!(found.disk.unwrap().virtual_size >= 4 << 20, "{format}");
     }
-    let leak = place.image("leak.vmdk");
-    let secret = place.secret();
-    place.run(&[
-        "qemu-img",
-        "create",
-        "-q",
-        "-f",
-        "qcow2",
-        "-u",
-        "-F",
-        "raw",
-        "-b",
-        secret.as_str(),
-        leak.as_str(),
-        "1M",
-    ]);
+    place.overlay("leak.vmdk", "raw", place.secret().as_str(), "1M");
     fs::write(place.image("a.ovf"), descriptor(&[("leak.vmdk", 0, "")])).unwrap();
     let ova = archive(&place, USTAR, &["a.ovf", "leak.vmdk"]);
     assert!(place.refusal(&ova).contains("it needs another file"));

@@ -59,22 +59,7 @@ fn a_cut_one_is_refused() {
 #[test]
 fn what_comes_out_is_no_more_trusted_than_what_went_in() {
     let place = Place::new();
-    let secret = place.secret();
-    let leak = place.image("leak.qcow2");
-    place.run(&[
-        "qemu-img",
-        "create",
-        "-q",
-        "-f",
-        "qcow2",
-        "-u",
-        "-F",
-        "raw",
-        "-b",
-        secret.as_str(),
-        leak.as_str(),
-        "1M",
-    ]);
+    let leak = place.overlay("leak.qcow2", "raw", place.secret().as_str(), "1M");
     let file = packed(&place, &leak, "gzip", "gz");
     assert!(place.refusal(&file).contains("it needs another file"));
     assert!(place.problems(&file).contains("it needs another file"));

@@ -52,6 +52,14 @@ impl Place {
         self.path.join("secret")
     }
 
+    /// A qcow2 of `size` that names a backing file of this format, which need not be there.
+    pub(crate) fn overlay(&self, name: &str, format: &str, backing: &str, size: &str) -> Utf8PathBuf {
+        let image = self.image(name);
+        let over = ["-u", "-F", format, "-b", backing, image.as_str(), size];
+        self.run(&[&["qemu-img", "create", "-q", "-f", "qcow2"][..], &over].concat());
+        image
+    }
+
     /// A raw disk of 4 MiB with a boot sector and something at its end.
     pub(crate) fn disk(&self, name: &str) -> Utf8PathBuf {
         let path = self.image(name);
