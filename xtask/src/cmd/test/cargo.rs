@@ -38,6 +38,7 @@ pub(super) fn faults_arguments(has_nextest: bool) -> Vec<&'static str> {
             "--test-threads=2",
             "--no-fail-fast",
             "--success-output=immediate",
+            "--failure-output=final",
         ]
     } else {
         vec![

@@ -42,7 +42,7 @@ fn an_evaluation_error_is_about_this_project_and_the_log_has_all() {
 fn an_output_without_its_file_is_named() {
     let project = or_skip!(Project::new());
     let failed = project.image(&["--profile", "simple", "--format", "raw"]);
-    failed.expect_code(4).expect_said("-rave-empty holds no raw: nixos.img is missing");
+    failed.expect_code(4).expect_said("-rave-empty contains no raw: nixos.img is missing");
     assert!(!project.out("simple").join("manifest.json").exists());
 }
 
