@@ -1,5 +1,5 @@
-//! Every check by name, in the order in which they run: those that only look, those that stop something, the
-//! reboot, and the end.
+//! Every check by name, in the order in which they run: those that only look, what they left, those that stop something,
+//! the reboot, and the end.
 
 use std::collections::BTreeSet;
 
@@ -16,12 +16,12 @@ pub enum Group {
     Login,
     /// Units, the file system and rights.
     System,
+    /// The desktop, if there is one.
+    Desktop,
     /// Programs that agents use.
     Tools,
     /// What only some profiles hold.
     Features,
-    /// The desktop, if there is one.
-    Desktop,
     /// What disturbs the guest: stopped services, a reboot, the end.
     Life,
 }
@@ -33,9 +33,9 @@ impl Group {
             Self::Web => "web",
             Self::Login => "login",
             Self::System => "system",
+            Self::Desktop => "desktop",
             Self::Tools => "tools",
             Self::Features => "features",
-            Self::Desktop => "desktop",
             Self::Life => "life",
         }
     }
@@ -154,6 +154,23 @@ pub const CHECKS: &[Check] = &[
         "the medium is what it was made as, by its own digests",
         system::medium_whole,
     )),
+    of("desktop", check(Desktop, "desktop-session", "the user is logged into Xfce", desktop::session)),
+    of("desktop", check(Desktop, "desktop-painted", "the screen shows a desktop", desktop::painted)),
+    of("desktop", check(Desktop, "desktop-size", "the screen has 1280 x 800 pixels", desktop::screen_size)),
+    of(
+        "desktop",
+        check(Desktop, "desktop-no-locker", "nothing locks or blanks the screen", desktop::no_locker),
+    ),
+    of(
+        "desktop",
+        check(Desktop, "desktop-network", "the network applet has a connection", desktop::network_applet),
+    ),
+    of("desktop", check(Desktop, "desktop-launchers", "each launcher's page answers", desktop::launchers)),
+    of(
+        "desktop",
+        // It takes longest: the tools are asked meanwhile.
+        check(Desktop, "desktop-browser", "Chromium opens the gateway by itself", desktop::browser),
+    ),
     check(Tools, "tool-node", "node is there, 20 or newer", tools::node),
     check(Tools, "tool-npm", "npm is there, as locked", tools::npm),
     check(Tools, "tool-pnpm", "pnpm is there, as locked", tools::pnpm),
@@ -199,29 +216,14 @@ pub const CHECKS: &[Check] = &[
             features::everyday_tools,
         ),
     ),
-    of("desktop", check(Desktop, "desktop-session", "the user is logged into Xfce", desktop::session)),
-    of("desktop", check(Desktop, "desktop-painted", "the screen shows a desktop", desktop::painted)),
-    of("desktop", check(Desktop, "desktop-size", "the screen has 1280 x 800 pixels", desktop::screen_size)),
-    of(
-        "desktop",
-        check(Desktop, "desktop-no-locker", "nothing locks or blanks the screen", desktop::no_locker),
-    ),
-    of(
-        "desktop",
-        check(Desktop, "desktop-network", "the network applet has a connection", desktop::network_applet),
-    ),
-    of("desktop", check(Desktop, "desktop-launchers", "each launcher's page answers", desktop::launchers)),
-    of(
-        "desktop",
-        alone(Desktop, "desktop-calm", "no dialog is open and nothing crashed", desktop::no_dialogs),
-    ),
-    of(
-        "desktop",
-        alone(Desktop, "desktop-browser", "Chromium opens the gateway by itself", desktop::browser),
-    ),
+    // After all that may crash, and after the page that the browser opens meanwhile.
     of(
         "desktop",
         check(Desktop, "browser-sandbox", "Chromium's pages are confined", desktop::browser_sandbox),
+    ),
+    of(
+        "desktop",
+        alone(Desktop, "desktop-calm", "no dialog is open and nothing crashed", desktop::no_dialogs),
     ),
     alone(
         Life,
@@ -308,7 +310,9 @@ mod tests {
     fn names_are_unique_and_what_disturbs_comes_last() {
         let names: BTreeSet<&str> = CHECKS.iter().map(|check| check.name).collect();
         assert_eq!(names.len(), CHECKS.len());
-        assert!(CHECKS.is_sorted_by_key(|check| check.group));
+        assert!(CHECKS.is_sorted_by_key(|check| check.group == Life));
+        let calm = CHECKS.iter().position(|check| check.name == "desktop-calm");
+        assert_eq!(calm, CHECKS.iter().position(|check| check.group == Life).map(|first| first - 1));
         assert_eq!(CHECKS.last().unwrap().name, "clean-shutdown");
     }
 

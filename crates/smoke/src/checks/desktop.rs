@@ -125,7 +125,7 @@ pub(crate) fn network_applet(guest: &Guest, seen: &mut Observation) -> Result<()
 }
 
 /// Started without an address: its home page must be the gateway. It stays open, for the picture.
-pub(crate) fn browser(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
+pub(crate) fn browser(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let title = "curl --silent --fail http://localhost:$(sed -n 's/.*\"gateway\": \\([0-9]*\\).*/\\1/p' /etc/rave/guest.json)/ \
                  | grep -o '<title>[^<]*' | head -n 1 | cut -c 8-";
     let title = guest.succeed(title, seen)?;
@@ -177,7 +177,8 @@ pub(crate) fn browser_sandbox(guest: &Guest, seen: &mut Observation) -> Result<(
     let script = "pids=$(pgrep -u \"$USER\" -f -- '[-]-type=renderer'); test -n \"$pids\" || { echo no page is open; exit 1; }; \
                   for pid in $pids; do awk '/^(Seccomp|NSpid):/ { printf \"%s %s \", $1, NF == 2 ? $2 : NF - 1 \" levels\" } END { print \"\" }' \
                   /proc/$pid/status; done; ! pgrep -f -- '[-]-no-sandbox'";
-    guest.until(seen, |seen| {
+    // The page may still be opening beside it.
+    guest.until_within(guest.limits.boot, seen, |seen| {
         let said = guest.succeed(script, seen)?;
         let confined = |line: &str| line.contains("Seccomp: 2") && line.contains("levels");
         ensure(!said.is_empty() && said.lines().all(confined), || {

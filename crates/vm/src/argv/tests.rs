@@ -47,7 +47,7 @@ fn a_sandbox_under_software_emulation() {
 -rtc base=utc,clock=host
 -device virtio-rng-pci
 -accel tcg,thread=multi
--cpu max
+-cpu max,la57=off,smap=off
 -chardev file,id=firmware,append=on,path=/run/rave/firmware.log
 -device isa-debugcon,iobase=0x402,chardev=firmware
 -blockdev driver=qcow2,node-name=disk,discard=unmap,cache.no-flush=on,file.driver=file,file.filename=/run/rave/overlay.qcow2
@@ -78,7 +78,7 @@ fn kvm_shows_the_hosts_processor() {
 #[test]
 fn what_an_old_qemu_emulates_wrong_is_not_shown() {
     let text = lines(&machine(), Engine::TcgWithoutAvx2);
-    assert!(text.contains("-accel tcg,thread=multi\n-cpu max,avx2=off\n"), "{text}");
+    assert!(text.contains("-accel tcg,thread=multi\n-cpu max,avx2=off,la57=off,smap=off\n"), "{text}");
 }
 
 #[test]
