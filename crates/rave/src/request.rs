@@ -34,9 +34,18 @@ impl Found<'_> {
     }
 }
 
-/// The file of an artifact that boots, as its manifest describes it. A manifest may come from a stranger: an image that names
-/// other files would bring those of this host into the guest.
-pub fn boot_file(out_dir: &Utf8Path, artifact: &Artifact) -> Result<Utf8PathBuf, rave_image::Error> {
+/// The artifact of a format and its file that boots, as the manifest describes it: the only way to one for the commands that
+/// boot. A manifest may come from a stranger: an image that names other files would bring those of this host into the guest.
+pub fn artifact<'a>(
+    out_dir: &Utf8Path,
+    manifest: &'a Manifest,
+    format: Format,
+) -> Result<(&'a Artifact, Utf8PathBuf), rave_image::Error> {
+    let artifact = manifest.artifact(out_dir, format)?;
+    Ok((artifact, boot_file(out_dir, artifact)?))
+}
+
+fn boot_file(out_dir: &Utf8Path, artifact: &Artifact) -> Result<Utf8PathBuf, rave_image::Error> {
     let here = |file: &ArtifactFile| Some(out_dir.join(&file.name)).filter(|path| path.exists());
     artifact.files.iter().filter_map(here).try_for_each(|path| foreign::is_regular(&path))?;
     if let Some(path) = here(artifact.boot_file()) {

@@ -108,7 +108,7 @@ fn artifact(
     }
     let find = || -> Result<_, rave_image::Error> {
         let manifest = Manifest::read(&settings.out_dir)?;
-        let path = request::boot_file(&settings.out_dir, manifest.artifact(&settings.out_dir, format)?)?;
+        let (_, path) = request::artifact(&settings.out_dir, &manifest, format)?;
         Ok((manifest, path, format))
     };
     find().map_err(Into::into)

@@ -15,11 +15,14 @@ use std::collections::BTreeSet;
 use std::env::consts::{ARCH, OS};
 use std::time::{Instant, SystemTime};
 
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_image::Manifest;
+use rave_image::manifest::Artifact;
 use rave_process::interrupt;
 use rave_smoke::matrix::MatrixRow;
 use rave_smoke::registry::{self, Check, SelectError};
 use rave_smoke::report::{self, ArtifactChecks, Host, Report};
-use rave_spec::Feature;
+use rave_spec::{Feature, Format};
 use rave_vm::accel::ProbeResult;
 use rave_vm::machine::Arch;
 use rave_vm::qemu::Qemu;
@@ -31,6 +34,7 @@ use crate::cmd::run::{accelerator, run_root};
 use crate::command_error::CommandError;
 use crate::exit::Code;
 use crate::host;
+use crate::request;
 use crate::settings::Settings;
 use crate::ui::Ui;
 use files::Files;
@@ -72,8 +76,7 @@ pub fn run(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
         is_crowd: at_once > 1,
     };
     // All of them before the first boot: a damaged one should not cost the minutes that the others take.
-    let artifacts =
-        formats.iter().map(|format| session.artifact(*format)).collect::<anyhow::Result<Vec<_>>>()?;
+    let artifacts = artifacts(&settings.out_dir, &manifest, &formats)?;
     let (started, clock) = (SystemTime::now(), Instant::now());
     let made: Vec<ArtifactChecks> = if args.only.is_empty() {
         artifacts.iter().map(|(artifact, _)| artifact_checks::look(artifact, settings, ui)).collect()
@@ -101,6 +104,15 @@ pub fn run(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
     end?;
     written?;
     Ok(code(&report))
+}
+
+/// What the rows boot.
+pub fn artifacts<'a>(
+    out_dir: &Utf8Path,
+    manifest: &'a Manifest,
+    formats: &[Format],
+) -> Result<Vec<(&'a Artifact, Utf8PathBuf)>, rave_image::Error> {
+    formats.iter().map(|format| request::artifact(out_dir, manifest, *format)).collect()
 }
 
 /// How many rows run at once.

@@ -9,14 +9,24 @@ fn checkout() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the checkout is there")
 }
 
-struct Said {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
+pub(crate) struct Said {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 /// Runs the program in `folder`; `home` is `RAVE_HOME`.
-fn rave(folder: &Path, home: Option<&Path>, arguments: &[&str]) -> Said {
+pub(crate) fn rave(folder: &Path, home: Option<&Path>, arguments: &[&str]) -> Said {
+    rave_on_path(folder, home, None, arguments)
+}
+
+/// The same, on a host that has the programs of one folder.
+pub(crate) fn rave_on_path(
+    folder: &Path,
+    home: Option<&Path>,
+    programs: Option<&Path>,
+    arguments: &[&str],
+) -> Said {
     let command = cmd(env!("CARGO_BIN_EXE_rave"), arguments)
         .dir(folder)
         .stdin_null()
@@ -30,13 +40,17 @@ fn rave(folder: &Path, home: Option<&Path>, arguments: &[&str]) -> Said {
         Some(home) => command.env("RAVE_HOME", home),
         None => command.env_remove("RAVE_HOME"),
     };
+    let command = match programs {
+        Some(programs) => command.env("PATH", programs),
+        None => command,
+    };
     let output = command.run().expect("the program starts");
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text");
     Said { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
 }
 
 /// What the program looks at in a home, in a folder of the test's own.
-fn copied_home() -> tempfile::TempDir {
+pub(crate) fn copied_home() -> tempfile::TempDir {
     let folder = tempfile::Builder::new().prefix("a home ").tempdir().expect("a folder");
     let copy = |file: &str| {
         let to = folder.path().join(file);

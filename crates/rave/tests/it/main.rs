@@ -1,3 +1,4 @@
 //! The program `rave` as a user runs it, from any folder.
 
+mod foreign;
 mod home;

@@ -76,13 +76,6 @@ struct Waited {
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn artifact(&self, format: Format) -> anyhow::Result<(&'a Artifact, Utf8PathBuf)> {
-        let out_dir = &self.settings.out_dir;
-        let artifact = self.manifest.artifact(out_dir, format)?;
-        let path = request::boot_file(out_dir, artifact)?;
-        Ok((artifact, path))
-    }
-
     pub(super) fn smoke(&self, job: &Job<'_>) -> anyhow::Result<Run> {
         let output = RowOutput::new(self.ui, job.row.name, !self.is_crowd);
         let result = self.run_job(job, &output);
