@@ -5,6 +5,7 @@ use camino::Utf8Path;
 use crate::accel::{Accelerator, Engine};
 use crate::machine::{Arch, Clock, Display, DisplayServer, Firmware, Interface, Machine, Overlay, VNC_BASE};
 use crate::ports::PortForward;
+use crate::ring::{FIRMWARE_LOG, READY_DEVICE};
 
 /// Name of the virtio-serial port on which the guest tells how far it is.
 use rave_guest::protocol::PORT_NAME;
@@ -81,7 +82,7 @@ fn acceleration(argv: &mut Argv, engine: Engine) {
 
 fn firmware(argv: &mut Argv, machine: &Machine) {
     // SeaBIOS and debug builds of OVMF tell on port 0x402 what they try, at no cost to the guest.
-    argv.add("-chardev", format!("file,id=firmware,append=on,path={}", path(&machine.files.firmware_log)));
+    argv.add("-chardev", format!("ringbuf,id=firmware,size={FIRMWARE_LOG}"));
     argv.add("-device", "isa-debugcon,iobase=0x402,chardev=firmware");
     if let Firmware::Uefi { code, .. } = &machine.firmware {
         let code = path(code);
@@ -186,7 +187,7 @@ fn consoles(argv: &mut Argv, machine: &Machine) {
     argv.add("-serial", "chardev:serial");
     argv.add("-device", "virtio-serial-pci");
     argv.add("-chardev", format!("file,id=ready,append=on,path={}", path(&files.ready_log)));
-    argv.add("-device", format!("virtserialport,chardev=ready,name={PORT_NAME}"));
+    argv.add("-device", format!("virtserialport,id={READY_DEVICE},chardev=ready,name={PORT_NAME}"));
     argv.add("-chardev", format!("socket,id=qmp,server=on,wait=off,path={}", path(&files.qmp_socket)));
     argv.add("-mon", "chardev=qmp,mode=control");
 }

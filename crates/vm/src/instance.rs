@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use camino::Utf8Path;
 use rave_guest::protocol::{GuestEvent, GuestStage};
 use rave_process::{Child, Cmd, Status, interrupt};
-use serde_json::json;
 
 use crate::Error;
 use crate::accel::Engine;
@@ -20,6 +19,7 @@ use crate::ports::{self, PortPolicy};
 use crate::prepare::{prepare, remove};
 use crate::qemu::Qemu;
 use crate::qmp::Client;
+use crate::ring;
 use crate::run_dir::{InstanceRecord, RunDir};
 use crate::ssh::Ssh;
 
@@ -34,9 +34,6 @@ const PORT_ATTEMPTS: u32 = 5;
 
 /// How often a QEMU that lost a race of its own is started once more.
 const RESTARTS: u32 = 2;
-
-/// Bytes of a detached machine's console that QEMU keeps, a power of two (qapi/char.json, `ChardevRingbuf`).
-pub const DETACHED_CONSOLE: u64 = 1 << 20;
 
 /// signal(7).
 const SIGABRT: i32 = 6;
@@ -114,7 +111,7 @@ impl Instance {
             Ok((machine, child, qmp, watch)) => {
                 let qemu = qemu.clone();
                 let files = &machine.files;
-                let logs = [&files.serial_log, &files.firmware_log, &files.ready_log].map(Clone::clone);
+                let logs = [&files.serial_log, &files.ready_log].map(Clone::clone);
                 let log_limit = LogLimit::start(logs.to_vec());
                 Ok(Self {
                     machine,
@@ -174,7 +171,7 @@ impl Instance {
         loop {
             // Before the logs are read, so that the last words of a QEMU that has ended are among them.
             let ended = self.ended()?;
-            let events = self.watch.poll()?;
+            let events = self.poll()?;
             self.report(&events, &mut told, on_event);
             let detector = &self.watch.detector;
             if let Some(at) = detector.reached(stage) {
@@ -197,6 +194,11 @@ impl Instance {
             }
             interrupt::pause(POLL)?;
         }
+    }
+
+    /// Reads what is new of the guest; the events in it.
+    fn poll(&mut self) -> Result<Vec<GuestEvent>, Error> {
+        self.watch.poll(&ring::firmware(&mut self.qmp))
     }
 
     /// QEMU's multi-threaded emulation can lose a race while a guest maps its devices, and aborts then. Before the guest's
@@ -270,7 +272,7 @@ impl Instance {
         on_event: &mut dyn FnMut(BootEvent<'_>),
     ) -> Result<Ready, Error> {
         self.is_first_boot = false;
-        self.watch.poll()?;
+        self.poll()?;
         let boot_id = self.watch.detector.boot_id().map(str::to_owned);
         self.watch.restart(boot_id)?;
         match ssh.exec("sudo -n systemctl reboot", REBOOT_COMMAND) {
@@ -292,12 +294,10 @@ impl Instance {
     }
 
     /// Lets the machine run on without us and past our end. Its run folder stays until [`crate::run_dir::sweep`] finds that
-    /// it has ended. Nobody shortens its serial log then, so the console goes on in QEMU's memory, the last
-    /// [`DETACHED_CONSOLE`] bytes of it.
+    /// it has ended. Nobody shortens its logs then, so they go on in QEMU's memory ([`crate::ring`]).
     pub fn detach(self) -> Result<Detached, Error> {
         let Self { machine, child, mut qmp, .. } = self;
-        let ring = json!({ "type": "ringbuf", "data": { "size": DETACHED_CONSOLE } });
-        qmp.execute("chardev-change", json!({ "id": "serial", "backend": ring }), QMP_DEADLINE)?;
+        ring::keep_logs(&mut qmp, QMP_DEADLINE)?;
         Ok(Detached { pid: child.detach(), machine })
     }
 

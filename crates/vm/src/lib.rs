@@ -27,6 +27,7 @@ pub mod ports;
 mod prepare;
 pub mod qemu;
 pub mod qmp;
+pub mod ring;
 pub mod run_dir;
 pub mod sandbox;
 mod screenshot;

@@ -197,8 +197,6 @@ pub struct Files {
     pub run_dir: Utf8PathBuf,
     /// What the guest prints on its first serial port.
     pub serial_log: Utf8PathBuf,
-    /// What the firmware prints on the debug port 0x402.
-    pub firmware_log: Utf8PathBuf,
     /// JSON lines of `rave_guest::protocol`.
     pub ready_log: Utf8PathBuf,
     /// QEMU's control socket. The kernel takes at most 107 bytes of a socket's path.
@@ -213,7 +211,6 @@ impl Files {
     pub fn in_dir(run_dir: &Utf8Path) -> Self {
         Self {
             serial_log: run_dir.join("serial.log"),
-            firmware_log: run_dir.join("firmware.log"),
             ready_log: run_dir.join("ready.jsonl"),
             qmp_socket: run_dir.join("qmp.sock"),
             run_dir: run_dir.to_owned(),

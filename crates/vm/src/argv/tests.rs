@@ -48,7 +48,7 @@ fn a_sandbox_under_software_emulation() {
 -device virtio-rng-pci
 -accel tcg,thread=multi
 -cpu max,la57=off,smap=off
--chardev file,id=firmware,append=on,path=/run/rave/firmware.log
+-chardev ringbuf,id=firmware,size=262144
 -device isa-debugcon,iobase=0x402,chardev=firmware
 -blockdev driver=qcow2,node-name=disk,discard=unmap,cache.no-flush=on,file.driver=file,file.filename=/run/rave/overlay.qcow2
 -device virtio-blk-pci,drive=disk,bootindex=0
@@ -58,7 +58,7 @@ fn a_sandbox_under_software_emulation() {
 -serial chardev:serial
 -device virtio-serial-pci
 -chardev file,id=ready,append=on,path=/run/rave/ready.jsonl
--device virtserialport,chardev=ready,name=org.rave.ready
+-device virtserialport,id=ready-port,chardev=ready,name=org.rave.ready
 -chardev socket,id=qmp,server=on,wait=off,path=/run/rave/qmp.sock
 -mon chardev=qmp,mode=control
 -smbios type=11,path=/run/rave/credential-0

@@ -18,7 +18,6 @@ pub(crate) const POLL: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(crate) struct Watch {
     started: Instant,
-    firmware: Follow,
     serial: Follow,
     ready: Follow,
     pub(crate) detector: StageDetector,
@@ -29,7 +28,6 @@ impl Watch {
     pub(crate) fn of_start(files: &Files) -> Self {
         Self {
             started: Instant::now(),
-            firmware: Follow::new(&files.firmware_log),
             serial: Follow::new(&files.serial_log),
             ready: Follow::new(&files.ready_log),
             detector: StageDetector::default(),
@@ -39,18 +37,17 @@ impl Watch {
     /// Watches the same machine's next boot, which is asked for now: what is in the files already is of the boot before,
     /// and so are events that carry its id.
     pub(crate) fn restart(&mut self, previous_boot: Option<String>) -> Result<(), Error> {
-        self.firmware.skip_to_end()?;
         self.serial.skip_to_end()?;
         self.detector = StageDetector::after_boot(previous_boot);
         self.started = Instant::now();
         Ok(())
     }
 
-    /// Reads what is new; the events in it.
-    pub(crate) fn poll(&mut self) -> Result<Vec<GuestEvent>, Error> {
-        let Self { started, firmware, serial, ready, detector } = self;
+    /// Takes what the firmware said since the last time, and reads what is new in the files; the events in it.
+    pub(crate) fn poll(&mut self, firmware: &[u8]) -> Result<Vec<GuestEvent>, Error> {
+        let Self { started, serial, ready, detector } = self;
         let now = || started.elapsed();
-        firmware.read(&mut |bytes| detector.firmware(bytes, now()))?;
+        detector.firmware(firmware, now());
         serial.read(&mut |bytes| detector.serial(bytes, now()))?;
         let mut events = Vec::new();
         ready.read(&mut |bytes| events.extend(detector.ready(bytes, now())))?;
@@ -127,10 +124,10 @@ mod tests {
         let files = Files::in_dir(Utf8Path::from_path(folder.path()).unwrap());
         let mut watch = Watch::of_start(&files);
         append(&files.serial_log, &"noise\n".repeat(100));
-        watch.poll().unwrap();
+        watch.poll(&[]).unwrap();
         File::options().write(true).open(&files.serial_log).unwrap().set_len(0).unwrap();
         append(&files.serial_log, "rave: boot loader\n");
-        watch.poll().unwrap();
+        watch.poll(&[]).unwrap();
         assert_eq!(watch.detector.stage(), BootStage::BootLoader);
     }
 
@@ -139,16 +136,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let files = Files::in_dir(Utf8Path::from_path(folder.path()).unwrap());
         let mut watch = Watch::of_start(&files);
-        assert_eq!((watch.poll().unwrap(), watch.detector.stage()), (Vec::new(), BootStage::Firmware));
+        assert_eq!((watch.poll(&[]).unwrap(), watch.detector.stage()), (Vec::new(), BootStage::Firmware));
         append(&files.serial_log, "rave: boot");
-        watch.poll().unwrap();
+        watch.poll(&[]).unwrap();
         append(&files.serial_log, " loader\n");
         append(&files.ready_log, "{\"stage\":\"userspace\",\"state\":\"ok\"}\n");
-        assert_eq!(watch.poll().unwrap().len(), 1);
+        assert_eq!(watch.poll(&[]).unwrap().len(), 1);
         watch.restart(None).unwrap();
         assert_eq!(watch.detector.stage(), BootStage::Firmware);
         append(&files.serial_log, "rave: boot loader\n");
-        watch.poll().unwrap();
+        watch.poll(&[]).unwrap();
         assert_eq!(watch.detector.stage(), BootStage::BootLoader);
     }
 }

@@ -72,6 +72,15 @@ pub(crate) fn sector_that_says(text: &str) -> Vec<u8> {
     sector
 }
 
+/// A boot sector that writes to the firmware's debug port forever. 16-bit code at 0x7c00:
+/// `mov dx, 0x402; mov al, 'x'; again: out dx, al; jmp again`.
+pub(crate) fn sector_that_prints_for_ever() -> Vec<u8> {
+    let mut sector = vec![0xba, 0x02, 0x04, 0xb0, b'x', 0xee, 0xeb, 0xfd];
+    sector.resize(510, 0);
+    sector.extend_from_slice(&[0x55, 0xaa]);
+    sector
+}
+
 /// A boot sector that fills the screen with the dark red of the standard palette and says `painted` on COM1. 16-bit code
 /// at 0x7c00: mode 0x13 (320x200, a byte a pixel) by the video BIOS, then `rep stosb` of colour 4 over its memory at
 /// 0xa0000, then what [`sector_that_says`] does.

@@ -5,5 +5,6 @@ mod display;
 mod guest;
 mod hang;
 mod life;
+mod logs;
 mod ports;
 mod ssh;

@@ -1,0 +1,84 @@
+//! Guests that print without end fill no disk.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use camino::Utf8Path;
+use rave_guest::protocol::GuestStage;
+use rave_process::Cmd;
+use rave_vm::Detached;
+use rave_vm::qmp::Client;
+use rave_vm::ring::DETACHED_LOG;
+use serde_json::json;
+
+use crate::guest::{Bench, sector_that_prints_for_ever};
+
+const PATIENCE: Duration = Duration::from_secs(120);
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// A machine that nobody looks after, ended with the test.
+struct Alone {
+    detached: Detached,
+    qmp: Client,
+}
+
+impl Alone {
+    fn new(detached: Detached) -> Self {
+        let qmp = Client::connect(&detached.machine.files.qmp_socket, ANSWER).unwrap();
+        Self { detached, qmp }
+    }
+
+    /// Reads a log in QEMU's memory until more came than QEMU keeps of it, all of it of this byte.
+    fn prints_for_ever(&mut self, log: &str, byte: u8) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut seen = 0;
+        while seen <= DETACHED_LOG {
+            assert!(Instant::now() < deadline, "{log}: {seen} bytes so far");
+            let words = json!({ "device": log, "size": DETACHED_LOG, "format": "base64" });
+            let answer = self.qmp.execute("ringbuf-read", words, ANSWER).unwrap();
+            let bytes = STANDARD.decode(answer.as_str().unwrap()).unwrap();
+            seen += bytes.iter().filter(|found| **found == byte).count() as u64;
+        }
+    }
+
+    fn on_disk(&self) -> u64 {
+        sizes(&self.detached.machine.files.run_dir)
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        Cmd::new("kill").args(["-KILL", &self.detached.pid.to_string()]).output().unwrap();
+    }
+}
+
+fn sizes(folder: &Utf8Path) -> u64 {
+    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
+}
+
+#[test]
+fn the_debug_port_fills_no_disk() {
+    let bench = Bench::new();
+    let instance = bench.boot(bench.with_disk(&sector_that_prints_for_ever())).unwrap();
+    let mut alone = Alone::new(instance.detach().unwrap());
+    let before = alone.on_disk();
+    alone.prints_for_ever("firmware", b'x');
+    assert_eq!(alone.on_disk(), before);
+}
+
+#[test]
+fn the_readiness_port_of_a_detached_machine_fills_no_disk() {
+    let bench = Bench::new();
+    // It writes to the port that it knows until that is taken away, and then to the one that comes.
+    let script = "ports\nevent userspace ok ''\nexec 3>$port\nwhile $b echo >&3; do $b usleep 20000; done\n\
+                  exec 3>&-\nuntil [ -c $port ]; do $b usleep 20000; done\n\
+                  exec $b yes zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz >$port\n";
+    let mut instance = bench.boot(bench.linux(script, "")).unwrap();
+    instance.wait_for(GuestStage::Userspace, PATIENCE, &mut |_| {}).unwrap();
+    let mut alone = Alone::new(instance.detach().unwrap());
+    let before = alone.on_disk();
+    alone.prints_for_ever("ready", b'z');
+    assert!(alone.on_disk() < before + 100_000, "{} bytes", alone.on_disk());
+}
