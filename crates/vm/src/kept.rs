@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::time::UNIX_EPOCH;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,49 @@ struct Base {
     sha256: String,
     /// Its name in the folder.
     file: String,
+}
+
+/// A kept disk of a version that had no folders: `NAME.qcow2` beside where the folder is, and a note of its base,
+/// `NAME.qcow2.base.json`.
+#[derive(Debug, Clone)]
+pub struct EarlierDisk {
+    overlay: Utf8PathBuf,
+    base: Option<EarlierBase>,
+}
+
+/// The base as that version knew it: by its path and time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct EarlierBase {
+    path: Utf8PathBuf,
+    bytes: u64,
+    /// Nanoseconds since 1970.
+    modified: u128,
+}
+
+impl EarlierDisk {
+    /// Its file.
+    pub fn overlay(&self) -> &Utf8Path {
+        &self.overlay
+    }
+
+    /// Where the image is that it was made over, as far as that is known.
+    pub fn base(&self) -> Option<&Utf8Path> {
+        self.base.as_ref().map(|base| base.path.as_path())
+    }
+
+    /// Whether that image is still there, unchanged.
+    pub fn is_sound(&self) -> bool {
+        let is_the_same = |base: &EarlierBase| {
+            let about = fs::metadata(&base.path).ok()?;
+            let modified = about.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_nanos();
+            Some((about.len(), modified) == (base.bytes, base.modified))
+        };
+        self.base.as_ref().and_then(is_the_same).unwrap_or(false)
+    }
+
+    fn note(&self) -> Utf8PathBuf {
+        Utf8PathBuf::from(format!("{}.base.json", self.overlay))
+    }
 }
 
 impl KeptDisk {
@@ -94,6 +138,25 @@ impl KeptDisk {
         let text = serde_json::to_vec_pretty(&base).map_err(|e| Error::io("write", &path, e.into()))?;
         write_atomically(&path, &text, 0o644)?;
         Ok(held)
+    }
+
+    /// The disk of the same name that an earlier version left, if there is one.
+    pub fn earlier(&self) -> Option<EarlierDisk> {
+        let mut earlier = EarlierDisk { overlay: format!("{}.qcow2", self.folder).into(), base: None };
+        if !earlier.overlay.is_file() {
+            return None;
+        }
+        earlier.base = fs::read(earlier.note()).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        Some(earlier)
+    }
+
+    /// Moves an earlier version's disk to this folder, which holds its base already and has no disk.
+    pub fn adopt(&self, earlier: &EarlierDisk) -> Result<(), Error> {
+        let overlay = self.overlay();
+        // A second name, so that nothing is overwritten (link(2)).
+        fs::hard_link(&earlier.overlay, &overlay).map_err(|e| Error::io("make", &overlay, e))?;
+        remove(&earlier.overlay)?;
+        remove(&earlier.note())
     }
 
     /// Moves the disk with its base to a folder of its own beside this one, which is free then; gives its path.
@@ -158,6 +221,38 @@ mod tests {
             let about = fs::symlink_metadata(kept.base().unwrap()).unwrap();
             assert!(about.is_file() && about.nlink() == 2);
         }
+    }
+
+    #[test]
+    fn a_disk_of_an_earlier_version_is_taken_with_the_image_that_it_lies_on() {
+        let (_scratch, folder) = scratch();
+        let (artifact, overlay) = (folder.join("a.qcow2"), folder.join("name.qcow2"));
+        let kept = KeptDisk::at(folder.join("name"));
+        assert!(kept.earlier().is_none());
+        fs::write(&overlay, "work").unwrap();
+        assert!(!kept.earlier().unwrap().is_sound(), "nothing is known of its base");
+        fs::write(&artifact, "image").unwrap();
+        let modified = fs::metadata(&artifact).unwrap().modified().unwrap();
+        let modified = modified.duration_since(UNIX_EPOCH).unwrap().as_nanos();
+        let base = EarlierBase { path: artifact.clone(), bytes: 5, modified };
+        let note = folder.join("name.qcow2.base.json");
+        fs::write(&note, serde_json::to_vec(&base).unwrap()).unwrap();
+        let earlier = kept.earlier().unwrap();
+        assert!(earlier.is_sound());
+        assert_eq!(earlier.base(), Some(artifact.as_path()));
+
+        kept.hold(&artifact, "d").unwrap();
+        fs::write(kept.overlay(), "other work").unwrap();
+        assert!(kept.adopt(&earlier).is_err(), "another disk is there");
+        assert_eq!(fs::read_to_string(&overlay).unwrap(), "work");
+        fs::remove_file(kept.overlay()).unwrap();
+        kept.adopt(&earlier).unwrap();
+        assert_eq!(fs::read_to_string(kept.overlay()).unwrap(), "work");
+        assert_eq!(kept.digest().as_deref(), Some("d"));
+        assert!(kept.earlier().is_none() && !note.exists());
+
+        fs::write(&artifact, "newer image").unwrap();
+        assert!(!earlier.is_sound());
     }
 
     #[test]

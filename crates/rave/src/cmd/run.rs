@@ -55,12 +55,16 @@ pub fn run(args: &cli::Run, settings: &Settings, ui: &Ui) -> anyhow::Result<Code
     let qemu = Qemu::find(Arch::X86_64)?;
     // Before a build that may take minutes.
     let screen = Screen::choose(args, settings, &qemu, ui)?;
-    let (manifest, artifact, format) = artifact(args, settings, ui)?;
+    let format = args.format.unwrap_or(settings.spec.spec.defaults.formats[0]);
     if args.keep && format == Format::Iso {
         return Err(CommandError::usage("--keep: a live session keeps nothing")
             .remedy("leave it out, or install")
             .into());
     }
+    if args.keep {
+        kept::adopt(format, args.keep_base, settings, ui)?;
+    }
+    let (manifest, artifact) = artifact(args, format, settings, ui)?;
     let probe = accelerator(settings, &qemu, ui)?;
     warn_without_avx(probe.accelerator(), ui);
     let run_root = run_root(settings);
@@ -94,10 +98,10 @@ pub fn run(args: &cli::Run, settings: &Settings, ui: &Ui) -> anyhow::Result<Code
 /// The artifact to boot, as its manifest describes it; built first where it is missing or older than the settings.
 fn artifact(
     args: &cli::Run,
+    format: Format,
     settings: &Settings,
     ui: &Ui,
-) -> anyhow::Result<(Manifest, Utf8PathBuf, Format)> {
-    let format = args.format.unwrap_or(settings.spec.spec.defaults.formats[0]);
+) -> anyhow::Result<(Manifest, Utf8PathBuf)> {
     let formats = [format];
     let wanted = BuildOptions::to_boot(&formats, &args.building);
     // A host need not have what building takes as long as nothing is to be built.
@@ -109,7 +113,7 @@ fn artifact(
     let find = || -> Result<_, rave_image::Error> {
         let manifest = Manifest::read(&settings.out_dir)?;
         let (_, path) = request::artifact(&settings.out_dir, &manifest, format)?;
-        Ok((manifest, path, format))
+        Ok((manifest, path))
     };
     find().map_err(Into::into)
 }

@@ -3,11 +3,12 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_image::Manifest;
 use rave_spec::Format;
-use rave_vm::kept::{Held, KeptDisk};
+use rave_vm::kept::{EarlierDisk, Held, KeptDisk};
 
 use crate::cli::KeepBase;
 use crate::command_error::CommandError;
 use crate::exit::Code;
+use crate::request;
 use crate::settings::Settings;
 use crate::ui::Ui;
 
@@ -26,6 +27,79 @@ pub(super) struct Built<'a> {
     pub(super) format: Format,
 }
 
+/// What became of a disk that an earlier version kept.
+#[derive(Debug)]
+enum Earlier {
+    /// There is none.
+    None,
+    /// It is the kept disk now.
+    Adopted,
+    /// It stays: there is a newer one, or the image that it lies on is gone.
+    Stays(EarlierDisk),
+}
+
+/// Takes over what an earlier version kept, before a build replaces the image that it lies on.
+pub(super) fn adopt(
+    format: Format,
+    choice: Option<KeepBase>,
+    settings: &Settings,
+    ui: &Ui,
+) -> anyhow::Result<()> {
+    let kept = of_settings(format, settings);
+    match take_over(&kept, &settings.out_dir, format)? {
+        Earlier::None => {}
+        Earlier::Adopted => {
+            ui.note(&format!("the kept disk of an earlier version was moved to {}", kept.folder()));
+        }
+        Earlier::Stays(earlier) if kept.digest().is_some() || choice == Some(KeepBase::New) => {
+            ui.note(&format!(
+                "the kept disk of an earlier version stays in {}; `qemu-img` reads it together with its image, {}",
+                earlier.overlay(),
+                earlier.base().map_or("which is unknown", Utf8Path::as_str)
+            ));
+        }
+        Earlier::Stays(earlier) => return Err(changed(&earlier)),
+    }
+    Ok(())
+}
+
+fn take_over(kept: &KeptDisk, out_dir: &Utf8Path, format: Format) -> anyhow::Result<Earlier> {
+    let Some(earlier) = kept.earlier() else { return Ok(Earlier::None) };
+    if kept.digest().is_some() || !earlier.is_sound() {
+        return Ok(Earlier::Stays(earlier));
+    }
+    let Ok(manifest) = Manifest::read(out_dir) else { return Ok(Earlier::Stays(earlier)) };
+    match request::artifact(out_dir, &manifest, format) {
+        Ok((artifact, path)) if earlier.base() == Some(&path) => {
+            kept.hold(&path, &artifact.boot_file().sha256.to_string())?;
+            manifest.write(kept.folder())?;
+            kept.adopt(&earlier)?;
+            Ok(Earlier::Adopted)
+        }
+        _ => Ok(Earlier::Stays(earlier)),
+    }
+}
+
+fn changed(earlier: &EarlierDisk) -> anyhow::Error {
+    let base = earlier.base().map_or_else(String::new, |base| format!(", {base},"));
+    CommandError::new(
+        Code::BuildFailed,
+        format!(
+            "the image{base} that an earlier version's kept disk lies on was changed; the disk is {}",
+            earlier.overlay()
+        ),
+    )
+    .remedy(
+        "put that image back, or begin a new disk with --keep-base new, which leaves the old one where it is",
+    )
+    .into()
+}
+
+fn of_settings(format: Format, settings: &Settings) -> KeptDisk {
+    let name = format!("{}-{}-{format}", settings.base, settings.profile);
+    KeptDisk::at(settings.state_dir.join("disks").join(name))
+}
+
 /// Finds the kept disk of the settings' base, profile and format, or begins one on the image.
 pub(super) fn open(
     built: Built<'_>,
@@ -33,8 +107,7 @@ pub(super) fn open(
     settings: &Settings,
     ui: &Ui,
 ) -> anyhow::Result<Kept> {
-    let name = format!("{}-{}-{}", settings.base, settings.profile, built.format);
-    let kept = KeptDisk::at(settings.state_dir.join("disks").join(name));
+    let kept = of_settings(built.format, settings);
     let found = built.manifest.artifact(&settings.out_dir, built.format)?;
     let digest = found.boot_file().sha256.to_string();
     let begun_on = kept.digest();
@@ -93,4 +166,85 @@ fn gone(kept: &KeptDisk) -> anyhow::Error {
     )
     .remedy("build that image again, or begin a new disk with --keep-base new")
     .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rave_guest::config::GuestConfig;
+    use rave_image::digest::Digest;
+    use rave_image::manifest::{Artifact, ArtifactFile, ArtifactFiles, NixosOrigin, Origin, SCHEMA};
+    use std::fs;
+    use std::time::UNIX_EPOCH;
+
+    /// An image with its manifest in `out`, and the disk that an earlier version kept over it.
+    fn earlier_disk(folder: &Utf8Path) -> (Utf8PathBuf, KeptDisk) {
+        let (out, kept) = (folder.join("out"), KeptDisk::at(folder.join("disks/name")));
+        fs::create_dir(&out).unwrap();
+        fs::create_dir(folder.join("disks")).unwrap();
+        let image = out.join("a.img");
+        fs::write(&image, "image").unwrap();
+        let file = ArtifactFile { name: "a.img".into(), size: 5, sha256: Digest::of_bytes(b"image") };
+        let nixos = NixosOrigin {
+            flake_revision: None,
+            flake_nar_hash: String::new(),
+            nix_version: String::new(),
+            outputs: Vec::new(),
+        };
+        let artifact = Artifact {
+            format: Format::Raw,
+            files: ArtifactFiles::try_from(vec![file]).unwrap(),
+            key: Digest::of_bytes(b""),
+        };
+        let manifest = Manifest {
+            schema: SCHEMA,
+            origin: Origin::Nixos(nixos),
+            profile: "headless".into(),
+            guest: GuestConfig::default(),
+            artifacts: vec![artifact],
+            build_tools: Vec::new(),
+            npm_packages: Vec::new(),
+        };
+        manifest.write(&out).unwrap();
+        let modified = fs::metadata(&image).unwrap().modified().unwrap();
+        let modified = modified.duration_since(UNIX_EPOCH).unwrap().as_nanos();
+        fs::write(folder.join("disks/name.qcow2"), "work").unwrap();
+        let note = format!(r#"{{"path": "{image}", "bytes": 5, "modified": {modified}}}"#);
+        fs::write(folder.join("disks/name.qcow2.base.json"), note).unwrap();
+        (out, kept)
+    }
+
+    #[test]
+    fn an_earlier_versions_disk_goes_on_with_its_image_held() {
+        let scratch = tempfile::tempdir().unwrap();
+        let (out, kept) = earlier_disk(Utf8Path::from_path(scratch.path()).unwrap());
+        assert!(matches!(take_over(&kept, &out, Format::Raw).unwrap(), Earlier::Adopted));
+        fs::remove_dir_all(&out).unwrap();
+        assert_eq!(fs::read_to_string(kept.overlay()).unwrap(), "work");
+        assert_eq!(fs::read_to_string(kept.base().unwrap()).unwrap(), "image");
+        assert_eq!(kept.digest(), Some(Digest::of_bytes(b"image").to_string()));
+        assert_eq!(Manifest::read(kept.folder()).unwrap().profile, "headless");
+        assert!(matches!(take_over(&kept, &out, Format::Raw).unwrap(), Earlier::None));
+    }
+
+    #[test]
+    fn an_earlier_versions_disk_stays_where_its_image_was_changed_or_a_newer_disk_is() {
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(scratch.path()).unwrap();
+        let (out, kept) = earlier_disk(folder);
+        let image = fs::read(out.join("a.img")).unwrap();
+        fs::write(out.join("a.img"), "IMAGE").unwrap();
+        let stays = |kept| match take_over(kept, &out, Format::Raw).unwrap() {
+            Earlier::Stays(earlier) => earlier,
+            other => panic!("{other:?}"),
+        };
+        let error = changed(&stays(&kept)).to_string();
+        assert!(error.contains("a.img, that") && error.ends_with("disks/name.qcow2"), "{error}");
+        fs::write(out.join("a.img"), image).unwrap();
+        kept.hold(&out.join("a.img"), "d").unwrap();
+        fs::write(kept.overlay(), "newer work").unwrap();
+        stays(&kept);
+        assert_eq!(fs::read_to_string(folder.join("disks/name.qcow2")).unwrap(), "work");
+        assert_eq!(fs::read_to_string(kept.overlay()).unwrap(), "newer work");
+    }
 }
