@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rave_fs::Replace;
 use rave_process::Cmd;
 use serde::{Deserialize, Serialize};
 
@@ -73,14 +74,8 @@ impl VersionCache {
             return;
         }
         let Ok(text) = serde_json::to_vec_pretty(&self.known) else { return };
-        let beside = self.file.with_extension(format!("new-{}", std::process::id()));
         let folder = self.file.parent().unwrap_or(&self.file);
-        let written = fs::create_dir_all(folder)
-            .and_then(|()| fs::write(&beside, text))
-            .and_then(|()| fs::rename(&beside, &self.file));
-        if written.is_err() {
-            let _ = fs::remove_file(&beside);
-        }
+        let _ = fs::create_dir_all(folder).and_then(|()| Replace::new(&self.file).unsynced().write(text));
     }
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rave_fs::Replace;
 use rave_guest::config::GuestConfig;
 use rave_spec::{Base, Format};
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,6 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _};
 use crate::npm_tools::NpmPackage;
-use crate::stage_cache::write_whole;
 pub use origin::{BuildInput, DebianOrigin, LockUse, NixOutput, NixosOrigin, Origin};
 
 /// The file's name.
@@ -171,10 +171,10 @@ impl Manifest {
         serde_json::to_string_pretty(self).expect("plain data") + "\n"
     }
 
-    /// Writes the manifest beside its place and renames it into it.
+    /// Writes the manifest, whole or not at all.
     pub fn write(&self, out_dir: &Utf8Path) -> Result<Utf8PathBuf, Error> {
         let path = out_dir.join(FILE);
-        write_whole(&path, self.to_json().as_bytes())?;
+        Replace::new(&path).write(self.to_json()).at("write", &path)?;
         Ok(path)
     }
 

@@ -124,14 +124,6 @@ impl Drop for PendingStage {
     }
 }
 
-/// Writes a file beside its place and renames it into it.
-pub(crate) fn write_whole(path: &Utf8Path, content: &[u8]) -> Result<(), Error> {
-    let name = path.file_name().unwrap_or_default();
-    let partial = path.with_file_name(format!(".{name}{PARTIAL}"));
-    fs::write(&partial, content).at("write", &partial)?;
-    fs::rename(&partial, path).at("rename into", path)
-}
-
 fn names(folder: &Utf8Path) -> Result<Vec<String>, Error> {
     let entries = folder.read_dir_utf8().at("list", folder)?;
     entries.map(|entry| Ok(entry.at("list", folder)?.file_name().to_owned())).collect()

@@ -1,25 +1,11 @@
 //! Small files of a run.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-
 use camino::Utf8Path;
+use rave_fs::Replace;
 
 use crate::Error;
 
-/// Writes a file of this mode beside its place and renames it into it.
+/// Writes a file of this mode, whole or not at all. It is of use as long as its machine runs, or is made again.
 pub(crate) fn write_atomically(path: &Utf8Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
-    // Two processes may write the same file: each its own half-written one.
-    let beside =
-        path.with_file_name(format!(".{}.{}", path.file_name().unwrap_or("file"), std::process::id()));
-    let write = || {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&beside)?;
-        file.write_all(bytes)?;
-        fs::rename(&beside, path)
-    };
-    write().map_err(|e| {
-        let _ = fs::remove_file(&beside); // it may not even have been made
-        Error::io("write", path, e)
-    })
+    Replace::new(path).mode(mode).unsynced().write(bytes).map_err(|e| Error::io("write", path, e))
 }

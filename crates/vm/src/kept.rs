@@ -8,10 +8,10 @@ use std::io::ErrorKind;
 use std::time::UNIX_EPOCH;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rave_fs::Replace;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::files::write_atomically;
 use crate::prepare::{make_private_dir, remove};
 
 /// The folder of one kept disk.
@@ -136,7 +136,7 @@ impl KeptDisk {
         let base = Base { sha256: sha256.to_owned(), file };
         let path = self.folder.join("base.json");
         let text = serde_json::to_vec_pretty(&base).map_err(|e| Error::io("write", &path, e.into()))?;
-        write_atomically(&path, &text, 0o644)?;
+        Replace::new(&path).mode(0o644).write(text).map_err(|e| Error::io("write", &path, e))?;
         Ok(held)
     }
 

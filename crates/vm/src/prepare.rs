@@ -8,6 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use camino::{Utf8Path, Utf8PathBuf};
+use rave_fs::replace_by;
 use rave_process::Cmd;
 use serde::Deserialize;
 
@@ -202,15 +203,12 @@ fn create_overlay(disk: &Disk, overlay: &Utf8Path, disk_mib: Option<u64>) -> Res
         )
     })?;
     let bytes = bytes.max(disk_mib.unwrap_or(0) * 1024 * 1024);
-    let beside = overlay.with_file_name(format!(
-        ".{}.{}",
-        overlay.file_name().unwrap_or("overlay"),
-        std::process::id()
-    ));
     let size = bytes.to_string();
-    img(doing, &["create", "-q", "-f", "qcow2", "-b", &name, "-F", format, beside.as_str(), &size])
-        .inspect_err(|_| drop(fs::remove_file(&beside)))?;
-    fs::rename(&beside, overlay).map_err(|e| Error::io("make", overlay, e))
+    let create = |beside: &Utf8Path| {
+        let words = ["create", "-q", "-f", "qcow2", "-b", &name, "-F", format, beside.as_str(), &size];
+        img(doing, &words).map(drop)
+    };
+    replace_by(overlay, create, |e| Error::io("make", overlay, e))
 }
 
 /// What QEMU calls an image: its path, or the nodes that lead to a part of a file (QEMU's qapi/block-core.json,

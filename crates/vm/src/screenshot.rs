@@ -1,9 +1,9 @@
 //! The picture on a machine's screen.
 
-use std::fs;
 use std::time::Duration;
 
 use camino::{Utf8Path, absolute_utf8};
+use rave_fs::replace_by;
 use serde_json::json;
 
 use crate::Error;
@@ -21,13 +21,10 @@ impl Instance {
     pub fn screenshot(&mut self, png: &Utf8Path) -> Result<(), Error> {
         // QEMU's working folder need not stay ours.
         let png = absolute_utf8(png).map_err(|e| Error::io("write", png, e))?;
-        let name = png.file_name().unwrap_or("screen.png");
-        let beside = png.with_file_name(format!(".{name}.{}", std::process::id()));
-        let arguments = json!({ "filename": beside, "format": "png" });
-        let written = self
-            .qmp
-            .execute("screendump", arguments, SCREENDUMP_DEADLINE)
-            .and_then(|_| fs::rename(&beside, &png).map_err(|e| Error::io("write", &png, e)));
-        written.inspect_err(|_| drop(fs::remove_file(&beside))) // it may not even have been made
+        let dump = |beside: &Utf8Path| {
+            let arguments = json!({ "filename": beside, "format": "png" });
+            self.qmp.execute("screendump", arguments, SCREENDUMP_DEADLINE).map(drop)
+        };
+        replace_by(&png, dump, |e| Error::io("write", &png, e))
     }
 }

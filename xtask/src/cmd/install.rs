@@ -9,6 +9,7 @@ use rave::exit::Code;
 use rave::program::INSTALLED_FROM;
 use rave::settings::Settings;
 use rave::ui::Ui;
+use rave_fs::Replace;
 use rave_process::Cmd;
 use rave_process::progress::{Event, Outcome};
 use xshell::{Shell, cmd};
@@ -125,12 +126,7 @@ fn commit(root: &Utf8Path) -> String {
 fn put(program: &Utf8Path, place: &Utf8Path) -> anyhow::Result<()> {
     let folder = place.parent().unwrap_or(Utf8Path::new("."));
     fs::create_dir_all(folder).with_context(|| format!("cannot create {folder}"))?;
-    let partial = place.with_file_name(format!(".{PROGRAM}.{}", std::process::id()));
-    let placed = fs::copy(program, &partial).and_then(|_| fs::rename(&partial, place));
-    if placed.is_err() {
-        let _ = fs::remove_file(&partial); // the copy's own error is the one to tell
-    }
-    placed.with_context(|| format!("cannot write {place}"))
+    Replace::new(place).copy(program).with_context(|| format!("cannot write {place}"))
 }
 
 fn is_on_path(folder: &Utf8Path) -> bool {

@@ -1,10 +1,10 @@
 //! A file that is computed from the code, beside the one in the checkout.
 
-use std::fs::{self, Permissions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
+use std::io;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rave_fs::Replace;
 
 /// How many lines of a difference are shown.
 const SHOWN: usize = 20;
@@ -42,17 +42,12 @@ pub(crate) fn outdated(files: Vec<Generated>, root: &Utf8Path) -> io::Result<Vec
     Ok(outdated)
 }
 
-/// Writes `file` below `root`, beside its place, and renames it into it.
+/// Writes `file` below `root`, whole or not at all.
 pub(crate) fn write(file: &Generated, root: &Utf8Path) -> io::Result<()> {
     let path = root.join(&file.path);
     let folder = path.parent().unwrap_or(root);
     fs::create_dir_all(folder)?;
-    let mut new = tempfile::NamedTempFile::new_in(folder)?;
-    new.write_all(file.text.as_bytes())?;
-    // Only its owner may read a temporary file.
-    new.as_file().set_permissions(Permissions::from_mode(0o644))?;
-    new.persist(&path)?;
-    Ok(())
+    Replace::new(&path).write(&file.text)
 }
 
 /// The lines between the common beginning and the common end of two texts.

@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rave_fs::Replace;
 use serde::Deserialize;
 
 use super::run::is_name;
@@ -63,18 +64,12 @@ pub(super) fn json(report: &Report) -> String {
 }
 
 fn place(path: &Utf8Path, text: &str) -> Result<(), WriteError> {
-    let partial = partial(path);
-    fs::write(&partial, text).and_then(|()| fs::rename(&partial, path)).map_err(at("write", path))
+    Replace::new(path).write(text).map_err(at("write", path))
 }
 
 fn copy(from: &Utf8Path, to: &Utf8Path) -> Result<(), WriteError> {
-    let partial = partial(to);
     fs::metadata(from).map_err(at("read", from))?;
-    fs::copy(from, &partial).and_then(|_| fs::rename(&partial, to)).map_err(at("write", to))
-}
-
-fn partial(path: &Utf8Path) -> Utf8PathBuf {
-    path.with_file_name(format!(".{}.partial", path.file_name().unwrap_or_default()))
+    Replace::new(to).copy(from).map_err(at("write", to))
 }
 
 fn at(doing: &'static str, path: &Utf8Path) -> impl FnOnce(io::Error) -> WriteError {

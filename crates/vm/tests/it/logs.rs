@@ -30,7 +30,7 @@ impl Alone {
         Self { detached, qmp }
     }
 
-    /// Reads a log in QEMU's memory until more came than QEMU keeps of it, all of it of this byte.
+    /// Reads a log in QEMU's memory until more came than QEMU keeps of it, from this byte on.
     fn prints_for_ever(&mut self, log: &str, byte: u8) {
         let deadline = Instant::now() + PATIENCE;
         let mut seen = 0;
@@ -39,7 +39,9 @@ impl Alone {
             let words = json!({ "device": log, "size": DETACHED_LOG, "format": "base64" });
             let answer = self.qmp.execute("ringbuf-read", words, ANSWER).unwrap();
             let bytes = STANDARD.decode(answer.as_str().unwrap()).unwrap();
-            seen += bytes.iter().filter(|found| **found == byte).count() as u64;
+            // What came before the guest's own bytes is not counted.
+            let start = bytes.iter().position(|found| *found == byte).unwrap_or(bytes.len());
+            seen += (bytes.len() - start) as u64;
         }
     }
 

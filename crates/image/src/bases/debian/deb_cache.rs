@@ -7,11 +7,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rave_fs::Replace;
 
 use super::lock::LockedPackage;
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _};
-use crate::stage_cache::write_whole;
 
 /// The cache; its user holds the cache's lock.
 #[derive(Debug, Clone)]
@@ -71,7 +71,8 @@ impl DebCache {
             };
             // A user namespace's root, who is another user, reads it.
             fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).at("open to others", &path)?;
-            write_whole(&self.stanza(&sha256), stanza.as_bytes())?;
+            let beside = self.stanza(&sha256);
+            Replace::new(&beside).unsynced().write(stanza).at("write", &beside)?;
             let place = self.deb(&sha256);
             fs::rename(&path, &place).at("rename into", &place)?;
         }

@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use std::fs;
 
 use camino::Utf8Path;
+use rave_fs::Replace;
 
 use super::date;
 use crate::digest::Digest;
@@ -60,9 +61,10 @@ impl Lock {
         text
     }
 
-    /// Writes the file beside its place and renames it into it.
+    /// Writes the file, whole or not at all.
     pub fn write(&self, root: &Utf8Path) -> Result<(), Error> {
-        crate::stage_cache::write_whole(&root.join(FILE), self.render().as_bytes())
+        let path = root.join(FILE);
+        Replace::new(&path).write(self.render()).at("write", &path)
     }
 
     /// The date of the newest index, in seconds since 1970: `SOURCE_DATE_EPOCH` where the environment sets none.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rave_fs::Replace;
 use rave_process::progress::Event;
 use serde::{Deserialize, Serialize};
 
@@ -12,8 +13,7 @@ use super::deb_cache::DebCache;
 use super::lock::{Lock, LockedPackage};
 use super::sources::Mirrors;
 use crate::digest::Hasher;
-use crate::error::{Error, UnavailablePackage};
-use crate::stage_cache::write_whole;
+use crate::error::{Error, IoContext as _, UnavailablePackage};
 use crate::stage_runner::StageRunner;
 
 /// What decides on the packages.
@@ -244,7 +244,8 @@ fn resolve(
         return Err(Error::Unavailable { packages: gone.collect() });
     }
     let text = serde_json::to_vec(&resolution).expect("plain data");
-    write_whole(&note(options, suite, asked), &text)?;
+    let note = note(options, suite, asked);
+    Replace::new(&note).unsynced().write(text).at("write", &note)?;
     Ok(resolution)
 }
 

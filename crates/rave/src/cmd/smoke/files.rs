@@ -3,6 +3,7 @@
 use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rave_fs::Replace;
 use rave_smoke::report::{self, Material, PAGE, Report, Screenshots, junit};
 
 use super::scratch::Scratch;
@@ -70,9 +71,7 @@ impl<'a> Files<'a> {
 }
 
 fn write_junit(file: &Utf8Path, report: &Report) -> anyhow::Result<()> {
-    let partial = Utf8PathBuf::from(format!("{file}.partial"));
-    let written = fs::write(&partial, junit(report)).and_then(|()| fs::rename(&partial, file));
-    written.map_err(|error| {
+    Replace::new(file).write(junit(report)).map_err(|error| {
         CommandError::usage(format!("cannot write {file}: {error}"))
             .remedy("name a file in a folder that exists")
             .into()

@@ -75,7 +75,7 @@ struct Waited {
     elapsed: Duration,
 }
 
-impl<'a> Session<'a> {
+impl Session<'_> {
     pub(super) fn smoke(&self, job: &Job<'_>) -> anyhow::Result<Run> {
         let output = RowOutput::new(self.ui, job.row.name, !self.is_crowd);
         let result = self.run_job(job, &output);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rave_fs::Replace;
 use rave_process::Cmd;
 use rave_process::progress::Event;
 
@@ -55,9 +56,7 @@ pub(super) fn run(dry_run: bool, settings: &Settings, ui: &Ui) -> anyhow::Result
     }
     tell(LOCK, old == new, &format!("{} packages", rows.len()), dry_run, ui);
     if !dry_run && old != new {
-        let partial = place.join(format!(".{LOCK}.partial"));
-        fs::write(&partial, new)?;
-        fs::rename(&partial, place.join(LOCK))?;
+        Replace::new(&place.join(LOCK)).write(new)?;
     }
     Ok(())
 }

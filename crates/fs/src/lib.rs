@@ -1,0 +1,92 @@
+//! Files that are whole or not there: each is written under a temporary name beside its destination, and renamed.
+
+mod partial;
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+use camino::Utf8Path;
+use partial::{Partial, beside};
+
+/// The bits of a mode that chmod(2) sets.
+const PERMISSIONS: u32 = 0o7777;
+
+/// What a new file may be at most; the umask takes its share (open(2)).
+const ANY: u32 = 0o666;
+
+/// A file to write or to replace. The file that it replaces stays as it is until the new one is whole, and where writing
+/// fails.
+#[derive(Debug, Clone, Copy)]
+#[must_use]
+pub struct Replace<'a> {
+    path: &'a Utf8Path,
+    mode: Option<u32>,
+    is_synced: bool,
+}
+
+impl<'a> Replace<'a> {
+    /// The file at this path, whose folder is there. A symbolic link is replaced, not followed.
+    pub fn new(path: &'a Utf8Path) -> Self {
+        Self { path, mode: None, is_synced: true }
+    }
+
+    /// With these permissions, as far as the umask lets them; otherwise it has those of the file that it replaces.
+    pub fn mode(self, mode: u32) -> Self {
+        Self { mode: Some(mode), ..self }
+    }
+
+    /// A power cut may leave an empty file: for what is of use to one run, or is made again at no cost.
+    pub fn unsynced(self) -> Self {
+        Self { is_synced: false, ..self }
+    }
+
+    /// Writes these bytes.
+    pub fn write(self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.write_with(|file| file.write_all(bytes.as_ref()))
+    }
+
+    /// Copies a file, its permissions too where none were set.
+    pub fn copy(self, from: &Utf8Path) -> io::Result<()> {
+        let mut source = File::open(from)?;
+        let mode = source.metadata()?.mode() & PERMISSIONS;
+        self.write_to(self.mode.is_none().then_some(mode), |file| io::copy(&mut source, file).map(drop))
+    }
+
+    /// Lets `fill` write the content.
+    pub fn write_with(self, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+        let earlier = || Some(fs::symlink_metadata(self.path).ok().filter(fs::Metadata::is_file)?.mode());
+        let exact = if self.mode.is_none() { earlier() } else { None };
+        self.write_to(exact, fill)
+    }
+
+    fn write_to(self, exact: Option<u32>, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+        let mut partial = Partial::create(self.path, self.mode.unwrap_or(ANY))?;
+        if let Some(mode) = exact {
+            partial.file.set_permissions(Permissions::from_mode(mode & PERMISSIONS))?;
+        }
+        fill(&mut partial.file)?;
+        if self.is_synced {
+            partial.file.sync_all()?;
+        }
+        partial.commit(self.path)
+    }
+}
+
+/// Lets `make` write a file at the path that it gets, as other programs do, and renames that to `path`; `failed` is the error
+/// of the renaming.
+pub fn replace_by<E>(
+    path: &Utf8Path,
+    make: impl FnOnce(&Utf8Path) -> Result<(), E>,
+    failed: impl FnOnce(io::Error) -> E,
+) -> Result<(), E> {
+    let beside = beside(path, &format!(".{}", std::process::id()));
+    let result = make(&beside).and_then(|()| fs::rename(&beside, path).map_err(failed));
+    if result.is_err() {
+        let _ = fs::remove_file(&beside); // it may not even have been made
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests;

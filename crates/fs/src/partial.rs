@@ -1,0 +1,82 @@
+//! A file under its temporary name.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+/// Removed unless it is committed. Its name says what it becomes, so that the next writer replaces what a killed one left; a
+/// lock tells the two apart.
+pub(crate) struct Partial {
+    pub(crate) file: File,
+    path: Utf8PathBuf,
+}
+
+impl Partial {
+    pub(crate) fn create(destination: &Utf8Path, mode: u32) -> io::Result<Self> {
+        let path = beside(destination, "");
+        loop {
+            match OpenOptions::new().write(true).create_new(true).mode(mode).open(&path) {
+                Ok(file) => {
+                    lock(&file)?;
+                    // Somebody may have taken it for a killed writer's before it was locked.
+                    if is_at(&file, &path)? {
+                        return Ok(Self { file, path });
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => remove_abandoned(&path)?,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    pub(crate) fn commit(self, destination: &Utf8Path) -> io::Result<()> {
+        // Where this fails, and nowhere else, the file is still there to be removed.
+        fs::rename(&self.path, destination)
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        // After a commit the name is free, or another writer's.
+        if is_at(&self.file, &self.path).unwrap_or(false) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Waits for the file's writer; a file that is still there then has none.
+fn remove_abandoned(path: &Utf8Path) -> io::Result<()> {
+    let gone_or = |error: io::Error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) };
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) => return gone_or(error),
+    };
+    lock(&file)?;
+    if is_at(&file, path)? { fs::remove_file(path).or_else(gone_or) } else { Ok(()) }
+}
+
+/// A file system without locks is written to without them.
+fn lock(file: &File) -> io::Result<()> {
+    match file.lock() {
+        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(()),
+        result => result,
+    }
+}
+
+fn is_at(file: &File, path: &Utf8Path) -> io::Result<bool> {
+    let ours = file.metadata()?;
+    match fs::symlink_metadata(path) {
+        Ok(found) => Ok((found.dev(), found.ino()) == (ours.dev(), ours.ino())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// A name beside `path` that no tool shows or takes for a result.
+pub(crate) fn beside(path: &Utf8Path, mark: &str) -> Utf8PathBuf {
+    // Of a long name its beginning: a name has at most 255 bytes.
+    let name: String = path.file_name().unwrap_or("file").chars().take(48).collect();
+    path.with_file_name(format!(".{name}{mark}.partial"))
+}

@@ -1,0 +1,115 @@
+use super::*;
+use camino::Utf8PathBuf;
+use std::thread;
+
+struct Scratch {
+    _guard: tempfile::TempDir,
+    folder: Utf8PathBuf,
+}
+
+impl Scratch {
+    fn new() -> Self {
+        let guard = tempfile::tempdir().unwrap();
+        let folder = Utf8PathBuf::from_path_buf(guard.path().to_owned()).unwrap();
+        Self { _guard: guard, folder }
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = self.folder.read_dir_utf8().unwrap();
+        let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().to_owned()).collect();
+        names.sort();
+        names
+    }
+}
+
+fn mode(path: &Utf8Path) -> u32 {
+    fs::metadata(path).unwrap().mode() & PERMISSIONS
+}
+
+fn broken(file: &mut File) -> io::Result<()> {
+    file.write_all(b"half")?;
+    Err(io::Error::other("no more"))
+}
+
+#[test]
+fn after_a_failure_the_old_file_is_whole_or_there_is_none() {
+    let scratch = Scratch::new();
+    let path = scratch.folder.join("a");
+    assert_eq!(Replace::new(&path).write_with(broken).unwrap_err().to_string(), "no more");
+    assert_eq!(scratch.names(), [""; 0]);
+    Replace::new(&path).write("old").unwrap();
+    assert!(Replace::new(&path).write_with(broken).is_err());
+    assert!(Replace::new(&path).copy(&scratch.folder.join("gone")).is_err());
+    let make = |beside: &Utf8Path| {
+        fs::write(beside, "half").unwrap();
+        Err("no more".to_owned())
+    };
+    assert_eq!(replace_by(&path, make, |error| error.to_string()).unwrap_err(), "no more");
+    assert_eq!((fs::read_to_string(&path).unwrap().as_str(), scratch.names()), ("old", vec!["a".to_owned()]));
+
+    fs::create_dir(scratch.folder.join("folder")).unwrap();
+    assert!(Replace::new(&scratch.folder.join("folder")).write("x").is_err());
+    assert_eq!(scratch.names(), ["a", "folder"]);
+}
+
+#[test]
+fn a_file_has_the_mode_that_was_asked_for_or_that_of_the_one_before() {
+    let scratch = Scratch::new();
+    let path = scratch.folder.join("a");
+    Replace::new(&path).mode(0o600).write("1").unwrap();
+    assert_eq!(mode(&path), 0o600);
+    fs::set_permissions(&path, Permissions::from_mode(0o751)).unwrap();
+    Replace::new(&path).unsynced().write("2").unwrap();
+    assert_eq!((fs::read_to_string(&path).unwrap().as_str(), mode(&path)), ("2", 0o751));
+
+    let program = scratch.folder.join("program");
+    Replace::new(&program).write("3").unwrap();
+    Replace::new(&program).copy(&path).unwrap();
+    assert_eq!((fs::read_to_string(&program).unwrap().as_str(), mode(&program)), ("2", 0o751));
+    Replace::new(&program).mode(0o640).copy(&path).unwrap();
+    assert_eq!(mode(&program), 0o640);
+}
+
+#[test]
+fn what_a_killed_writer_left_is_replaced() {
+    let scratch = Scratch::new();
+    let path = scratch.folder.join("a");
+    let left = beside(&path, "");
+    fs::write(&left, "half of something longer").unwrap();
+    fs::set_permissions(&left, Permissions::from_mode(0o666)).unwrap();
+    Replace::new(&path).mode(0o600).write("whole").unwrap();
+    assert_eq!((fs::read_to_string(&path).unwrap().as_str(), mode(&path)), ("whole", 0o600));
+    assert_eq!(scratch.names(), ["a"]);
+}
+
+#[test]
+fn several_writers_leave_the_file_of_one_of_them() {
+    let scratch = Scratch::new();
+    let path = scratch.folder.join("a");
+    thread::scope(|scope| {
+        for byte in b'a'..b'e' {
+            let path = &path;
+            scope.spawn(move || {
+                for _ in 0..50 {
+                    Replace::new(path).unsynced().write(vec![byte; 10_000]).unwrap();
+                    let found = fs::read(path).unwrap();
+                    assert!(found.len() == 10_000 && found.iter().all(|other| *other == found[0]));
+                }
+            });
+        }
+    });
+    assert_eq!(scratch.names(), ["a"]);
+}
+
+#[test]
+fn a_long_name_and_a_link_are_no_exception() {
+    let scratch = Scratch::new();
+    let long = scratch.folder.join("n".repeat(250));
+    Replace::new(&long).write("x").unwrap();
+    let link = scratch.folder.join("link");
+    std::os::unix::fs::symlink(&long, &link).unwrap();
+    Replace::new(&link).write("y").unwrap();
+    assert_eq!(fs::read_to_string(&long).unwrap() + &fs::read_to_string(&link).unwrap(), "xy");
+    replace_by(&link, |beside| fs::write(beside, "z"), |error| error).unwrap();
+    assert_eq!(fs::read_to_string(&link).unwrap(), "z");
+}
