@@ -91,8 +91,11 @@ impl GuestConfig {
     }
 }
 
+/// The version of RAVE that builds the image.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 impl Default for GuestConfig {
-    /// The guest of an untouched `rave.toml`.
+    /// The guest of an untouched `rave.toml`, for tests: this crate cannot read that file, and a test of `rave-image` compares.
     fn default() -> Self {
         Self {
             user: "agent".into(),
@@ -105,7 +108,7 @@ impl Default for GuestConfig {
             authorized_keys: Vec::new(),
             gateway_names: Vec::new(),
             features: BTreeSet::new(),
-            version: env!("CARGO_PKG_VERSION").into(),
+            version: VERSION.into(),
         }
     }
 }

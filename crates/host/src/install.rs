@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use rave_process::Cmd;
-use rave_process::progress::{Event, Outcome, Sink};
+use rave_process::progress::{Event, Sink, StageOutcome};
 
 use crate::apt::{Apt, STAGE};
 use crate::error::Error;
@@ -41,6 +41,6 @@ pub(crate) fn run(plan: &InstallPlan, host: &Host, sink: Sink<'_>) -> Result<(),
     for argv in &plan.root_commands {
         apt.root(argv).output().map_err(|error| Error::command("a command of root failed", error))?;
     }
-    sink(Event::StageFinished { stage: STAGE, elapsed: started.elapsed(), outcome: Outcome::Built });
+    sink(Event::StageFinished { stage: STAGE, elapsed: started.elapsed(), outcome: StageOutcome::Built });
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::for_tests::TEST;
 use crate::report::{Finding, Fix, NOT_FOUND, State};
 use crate::requirement::{Probe, Requirement};
 use crate::tar_support;
-use crate::version::Version;
+use crate::version::ProgramVersion;
 use crate::version_cache::VersionCache;
 
 /// The finding of one requirement.
@@ -72,7 +72,7 @@ fn offered(answer: Result<bool, rave_vm::Error>) -> Result<String, String> {
 fn versioned(
     name: &str,
     argument: &str,
-    minimal: Version,
+    minimal: ProgramVersion,
     versions: &mut VersionCache,
 ) -> Result<String, String> {
     let program = find_program(name).ok_or(NOT_FOUND)?;

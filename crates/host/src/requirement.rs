@@ -1,7 +1,7 @@
 //! What one requirement of the host is: how it is seen to be there, and which package brings it.
 
 use crate::package_manager::Manager;
-use crate::version::Version;
+use crate::version::ProgramVersion;
 
 /// Which part of the work needs a thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,9 +64,9 @@ pub enum Probe {
     /// A program of the requirement's name, of any version.
     Program,
     /// The same, which prints its version when called with `argument`.
-    Versioned { argument: &'static str, minimal: Version },
+    Versioned { argument: &'static str, minimal: ProgramVersion },
     /// `mke2fs` of this version, which must really take a tar.
-    TarMke2fs { minimal: Version },
+    TarMke2fs { minimal: ProgramVersion },
     /// A device that QEMU can emulate.
     QemuDevice(&'static str),
     /// A kind of display that QEMU can open.

@@ -3,9 +3,9 @@
 use rave_vm::qemu::OLDEST;
 
 use crate::requirement::{Packages, Part, Probe, Requirement, Suite, packages, qemu};
-use crate::version::Version;
+use crate::version::ProgramVersion;
 
-const OLDEST_QEMU: Version = Version([OLDEST.major, OLDEST.minor, OLDEST.patch]);
+const OLDEST_QEMU: ProgramVersion = ProgramVersion([OLDEST.major, OLDEST.minor, OLDEST.patch]);
 
 pub(crate) const BUILD: &[Part] = &[Part::Build];
 pub(crate) const NIXOS: &[Part] = &[Part::Nixos];
@@ -82,7 +82,7 @@ pub(crate) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         name: "mmdebstrap",
         why: "unpacks Debian's packages into a root filesystem",
-        probe: Probe::Versioned { argument: "--version", minimal: Version([1, 3, 0]) },
+        probe: Probe::Versioned { argument: "--version", minimal: ProgramVersion([1, 3, 0]) },
         packages: packages("mmdebstrap", "mmdebstrap", "", "", ""),
         parts: BUILD,
     },
@@ -117,7 +117,7 @@ pub(crate) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         name: "mke2fs",
         why: "writes the root filesystem from a tar",
-        probe: Probe::TarMke2fs { minimal: Version([1, 47, 1]) },
+        probe: Probe::TarMke2fs { minimal: ProgramVersion([1, 47, 1]) },
         packages: Packages {
             // libarchive is loaded at run time, so no package depends on it.
             apt: "e2fsprogs libarchive13",
@@ -233,7 +233,7 @@ pub(crate) const REQUIREMENTS: &[Requirement] = &[
         name: "npm",
         why: "fetches the guest's tools by their lock",
         // lockfileVersion 3, which only 7 and newer read; 7 itself is out of support.
-        probe: Probe::Versioned { argument: "--version", minimal: Version([8, 0, 0]) },
+        probe: Probe::Versioned { argument: "--version", minimal: ProgramVersion([8, 0, 0]) },
         packages: packages("npm", "nodejs-npm", "npm", "npm", "node"),
         parts: BUILD,
     },

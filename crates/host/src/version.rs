@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 /// Major, minor, patch; what a program does not say counts as 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Version(pub [u32; 3]);
+pub struct ProgramVersion(pub [u32; 3]);
 
-impl Version {
+impl ProgramVersion {
     /// The first number with a dot in it: `QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2)` is 10.0.2.
     pub fn find(text: &str) -> Option<Self> {
         text.split_whitespace().find_map(|word| {
@@ -28,7 +28,7 @@ impl Version {
     }
 }
 
-impl fmt::Display for Version {
+impl fmt::Display for ProgramVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [major, minor, patch] = self.0;
         write!(f, "{major}.{minor}.{patch}")
@@ -52,17 +52,17 @@ mod tests {
             ("OpenSSH_9.2p1 Debian-2+deb12u10, OpenSSL 3.0.19", "9.2"),
         ];
         for (text, version) in cases {
-            let expected = Version::parse(version);
+            let expected = ProgramVersion::parse(version);
             assert!(expected.is_some());
-            assert_eq!(Version::find(text), expected, "{text}");
+            assert_eq!(ProgramVersion::find(text), expected, "{text}");
         }
-        assert_eq!(Version::find("Usage: mkfs.vfat [OPTIONS] TARGET [BLOCKS]"), None);
+        assert_eq!(ProgramVersion::find("Usage: mkfs.vfat [OPTIONS] TARGET [BLOCKS]"), None);
     }
 
     #[test]
     fn compares_as_numbers() {
-        assert!(Version([1, 47, 0]) < Version([1, 47, 1]));
-        assert!(Version([10, 0, 0]) > Version([7, 2, 0]));
-        assert_eq!(Version([1, 47, 0]).to_string(), "1.47.0");
+        assert!(ProgramVersion([1, 47, 0]) < ProgramVersion([1, 47, 1]));
+        assert!(ProgramVersion([10, 0, 0]) > ProgramVersion([7, 2, 0]));
+        assert_eq!(ProgramVersion([1, 47, 0]).to_string(), "1.47.0");
     }
 }

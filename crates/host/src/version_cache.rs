@@ -10,7 +10,7 @@ use rave_fs::Replace;
 use rave_process::Cmd;
 use serde::{Deserialize, Serialize};
 
-use crate::version::Version;
+use crate::version::ProgramVersion;
 
 /// How long a program may take to tell its version on a machine under load.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -26,7 +26,7 @@ pub(crate) struct VersionCache {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Known {
     stamp: Stamp,
-    version: Version,
+    version: ProgramVersion,
 }
 
 /// What changes when a package manager replaces a file.
@@ -54,7 +54,7 @@ impl VersionCache {
     }
 
     /// The version of `program`; `None` where it does not tell one.
-    pub(crate) fn version(&mut self, program: &Utf8Path, argument: &str) -> Option<Version> {
+    pub(crate) fn version(&mut self, program: &Utf8Path, argument: &str) -> Option<ProgramVersion> {
         let stamp = Stamp::of(program)?;
         if let Some(known) = self.known.get(program).filter(|known| known.stamp == stamp) {
             return Some(known.version);
@@ -62,7 +62,8 @@ impl VersionCache {
         let output =
             Cmd::new(program.as_str()).arg(argument).env("LC_ALL", "C").timeout(DEADLINE).output().ok()?;
         // mke2fs tells its version on stderr.
-        let version = Version::find(&output.text()).or_else(|| Version::find(&output.tail.join("\n")))?;
+        let version =
+            ProgramVersion::find(&output.text()).or_else(|| ProgramVersion::find(&output.tail.join("\n")))?;
         self.known.insert(program.to_owned(), Known { stamp, version });
         self.changed = true;
         Some(version)
@@ -104,9 +105,9 @@ mod tests {
             cache.save();
             version
         };
-        assert_eq!((ask(), ask()), (Some(Version([1, 2, 3])), Some(Version([1, 2, 3]))));
+        assert_eq!((ask(), ask()), (Some(ProgramVersion([1, 2, 3])), Some(ProgramVersion([1, 2, 3]))));
         assert_eq!(fs::read_to_string(folder.join("runs")).unwrap(), "run\n");
         program(folder, "2.0.0");
-        assert_eq!(ask(), Some(Version([2, 0, 0])));
+        assert_eq!(ask(), Some(ProgramVersion([2, 0, 0])));
     }
 }

@@ -37,7 +37,7 @@ pub use baseline::{Baseline, baseline_disk};
 pub(crate) use export::{absolute, export, export_parallel};
 pub use guest::appliance;
 pub(crate) use guest::config;
-pub use request::{BuildRequest, ChangedArtifact};
+pub use request::{BuildOptions, BuildRequest, ChangedArtifact};
 
 /// What came of it.
 #[derive(Debug, Clone)]
@@ -116,7 +116,7 @@ pub fn build(request: &BuildRequest<'_>, sink: Sink<'_>) -> Result<BuildResult, 
     }
     tempdir::sweep(request.cache_dir)?;
     let store = StageCache::open(request.cache_dir)?;
-    let stages = StageRunner::new(store, request.cache_dir, request.log_dir, request.refresh, sink);
+    let stages = StageRunner::new(store, request.cache_dir, request.log_dir, request.options.refresh, sink);
     let (inputs, plan) = plan.inputs(&stages)?;
     // Only now it may be known which packages they are, and that the same was built of them before.
     if let Some(manifest) = plan.finished() {
@@ -160,7 +160,7 @@ impl<'a> BuildPlan<'a> {
             .profile(request.profile)
             .map_err(|unknown| Error::Input { what: "profile".into(), detail: unknown.to_string() })?;
         let spec = request.spec;
-        let rootfs = Rootfs::new(spec, profile, request.epoch).known(&request.options());
+        let rootfs = Rootfs::new(spec, profile, request.epoch).known(&request.resolve_options());
         let source = guest_program::GuestSources::read(request.root)?;
         let account = guest::account(spec, profile, request.epoch);
         let config = guest::config(spec, profile);
@@ -171,22 +171,22 @@ impl<'a> BuildPlan<'a> {
 
     /// The manifest, when every asked artifact is in the folder, made from these inputs and unchanged.
     fn finished(&self) -> Option<Manifest> {
-        if self.request.refresh {
+        if self.request.options.refresh {
             return None;
         }
         let manifest = Manifest::read(self.request.out_dir).ok()?;
         let present = |format: &Format| self.present(&manifest, *format).is_some();
-        self.request.formats.iter().all(present).then_some(manifest)
+        self.request.options.formats.iter().all(present).then_some(manifest)
     }
 
     /// Artifacts of these very inputs that are not what the manifest says.
     fn look_for_changes(&self, sink: Sink<'_>) -> Result<(), Error> {
         let Ok(manifest) = Manifest::read(self.request.out_dir) else { return Ok(()) };
         let current = |artifact: &&Artifact| {
-            self.request.formats.contains(&artifact.format) && self.is_of_these_inputs(artifact)
+            self.request.options.formats.contains(&artifact.format) && self.is_of_these_inputs(artifact)
         };
         for artifact in manifest.artifacts.iter().filter(current) {
-            match (artifact::verify(self.request.out_dir, artifact), self.request.changed_artifact) {
+            match (artifact::verify(self.request.out_dir, artifact), self.request.options.changed_artifact) {
                 (Err(error @ Error::ArtifactDiffers { .. }), ChangedArtifact::Refuse) => return Err(error),
                 (Err(error @ Error::ArtifactDiffers { .. }), ChangedArtifact::Replace) => {
                     sink(Event::Warning { text: &format!("{error}; it is recreated") });
@@ -209,11 +209,11 @@ impl<'a> BuildPlan<'a> {
         // take that one in turn, for a third at once would slow it down.
         let (root, rest) = thread::scope(|scope| {
             let rest = scope.spawn(|| {
-                let BuildRequest { epoch, network, .. } = *self.request;
+                let (epoch, network) = (self.request.epoch, self.request.options.network);
                 let tools = npm_tools::build(stages, &self.config, epoch, network)?;
                 Ok::<_, Error>((tools, self.source.build(stages, network)?))
             });
-            let root = self.rootfs.clone().build(stages, &self.request.options());
+            let root = self.rootfs.clone().build(stages, &self.request.resolve_options());
             (root, join(rest))
         });
         let ((rootfs, root), (tools, program)) = (root?, rest?);

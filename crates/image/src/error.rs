@@ -13,6 +13,8 @@ pub enum Error {
         /// What happened.
         #[source]
         source: rave_process::Error,
+        /// What limits its files, where one became too large.
+        by: Option<Limit>,
     },
     /// A file could not be read or written.
     #[error("cannot {action} {path}: {source}")]
@@ -24,6 +26,8 @@ pub enum Error {
         /// The system's answer.
         #[source]
         source: std::io::Error,
+        /// What limits the file, where it became too large.
+        by: Option<Limit>,
     },
     /// Too little room, found before or while writing.
     #[error("not enough space in {path}: need {needed_mib} MiB, {free_mib} MiB free")]
@@ -129,6 +133,34 @@ pub enum Limit {
     },
 }
 
+impl Limit {
+    /// EFBIG comes of the process's limit, where it has one, or of a file system's (write(2)).
+    fn of_process() -> Self {
+        crate::space::process_limit().map_or(Self::FileSystem, |most| Self::Process { most_mib: most >> 20 })
+    }
+
+    /// What limited a program's files; none where something else made it fail.
+    fn of_command(error: &rave_process::Error) -> Option<Self> {
+        let is_killed = matches!(
+            error,
+            rave_process::Error::Failed { status: rave_process::Status::Signal(SIGXFSZ), .. }
+        );
+        let says_so = error.tail().iter().any(|line| line.contains("File too large"));
+        match Self::of_process() {
+            // The signal is of the process's limit alone, whatever it was.
+            Self::FileSystem if is_killed => Some(Self::Process { most_mib: 0 }),
+            limit => (is_killed || says_so).then_some(limit),
+        }
+    }
+
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::FileSystem => SPLIT,
+            Self::Process { .. } => RAISE,
+        }
+    }
+}
+
 impl std::fmt::Display for Limit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -195,7 +227,8 @@ fn some(names: &[String]) -> String {
 impl Error {
     /// An input/output error with its file; a full disk becomes [`Error::NoSpace`].
     pub(crate) fn io(action: &'static str, path: impl AsRef<Utf8Path>, source: std::io::Error) -> Self {
-        Self::Io { action, path: path.as_ref().to_owned(), source }
+        let is_too_large = source.kind() == std::io::ErrorKind::FileTooLarge;
+        Self::Io { action, path: path.as_ref().to_owned(), source, by: is_too_large.then(Limit::of_process) }
     }
 
     /// What the user can do about it, if anything is known.
@@ -204,15 +237,9 @@ impl Error {
             Self::Io { source, path, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 Some(format!("free some space on the file system of {path}, then run the same command again"))
             }
-            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::FileTooLarge => {
-                Some(too_large().into())
-            }
-            Self::TooLarge { by: Limit::FileSystem, .. } => Some(SPLIT.into()),
-            Self::TooLarge { by: Limit::Process { .. }, .. }
-            | Self::Command {
-                source: rave_process::Error::Failed { status: rave_process::Status::Signal(SIGXFSZ), .. },
-                ..
-            } => Some(RAISE.into()),
+            Self::Io { by: Some(limit), .. }
+            | Self::TooLarge { by: limit, .. }
+            | Self::Command { by: Some(limit), .. } => Some(limit.remedy().into()),
             Self::NoSpace { path, .. } => Some(format!(
                 "free some space there, or set RAVE_CACHE (work files) or --out (artifacts) to a folder on a larger disk than that of {path}"
             )),
@@ -220,8 +247,6 @@ impl Error {
                 let tail = source.tail().join("\n");
                 if tail.contains("No space left on device") {
                     Some("the disk is full: free some space, or set RAVE_CACHE and TMPDIR to a larger disk; then run the same command again".into())
-                } else if tail.contains("File too large") {
-                    Some(too_large().into())
                 } else if tail.contains("ENOTCACHED") {
                     Some("run the same command once without --offline; what it fetches is kept".into())
                 } else if tail.contains("Hash Sum mismatch") {
@@ -262,11 +287,6 @@ impl Error {
     }
 }
 
-/// EFBIG comes of a file system's limit, or of the process's (write(2)).
-fn too_large() -> &'static str {
-    if crate::space::process_limit().is_some() { RAISE } else { SPLIT }
-}
-
 /// Attaches the action and the file to an input/output error.
 pub(crate) trait IoContext<T> {
     /// Turns the error into [`Error::Io`].
@@ -289,7 +309,7 @@ impl<T> StageContext<T> for Result<T, rave_process::Error> {
     fn stage(self, stage: &'static str) -> Result<T, Error> {
         self.map_err(|source| match source {
             rave_process::Error::Interrupted { .. } => Error::Interrupted,
-            source => Error::Command { stage, source },
+            source => Error::Command { stage, by: Limit::of_command(&source), source },
         })
     }
 }

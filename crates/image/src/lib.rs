@@ -30,6 +30,6 @@ pub mod tool_versions;
 pub mod tree;
 pub mod verify;
 
-pub use build::{BuildRequest, BuildResult, build};
+pub use build::{BuildOptions, BuildRequest, BuildResult, build};
 pub use error::{Error, Limit};
 pub use manifest::Manifest;

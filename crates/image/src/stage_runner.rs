@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_process::Cmd;
-use rave_process::progress::{Event, Outcome, Sink};
+use rave_process::progress::{Event, Sink, StageOutcome};
 
 use crate::digest::Digest;
 use crate::error::{Error, StageContext as _};
@@ -41,7 +41,7 @@ impl<'a> StageRunner<'a> {
     ) -> Result<CachedStage, Error> {
         if let Some(entry) = self.finished(stage, key) {
             let elapsed = std::time::Duration::ZERO;
-            self.report(Event::StageFinished { stage, elapsed, outcome: Outcome::Reused });
+            self.report(Event::StageFinished { stage, elapsed, outcome: StageOutcome::Reused });
             return Ok(entry);
         }
         self.timed(stage, || {
@@ -67,7 +67,7 @@ impl<'a> StageRunner<'a> {
         self.report(Event::StageStarted { stage });
         let started = Instant::now();
         let result = work()?;
-        self.report(Event::StageFinished { stage, elapsed: started.elapsed(), outcome: Outcome::Built });
+        self.report(Event::StageFinished { stage, elapsed: started.elapsed(), outcome: StageOutcome::Built });
         Ok(result)
     }
 

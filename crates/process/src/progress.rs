@@ -17,7 +17,7 @@ pub enum Unit {
 
 /// How a stage came to its result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum StageOutcome {
     /// The work was done now.
     Built,
     /// An earlier result was still right and was taken.
@@ -57,7 +57,7 @@ pub enum Event<'a> {
         /// Wall-clock time since its start.
         elapsed: Duration,
         /// Whether the work was done or an earlier result taken.
-        outcome: Outcome,
+        outcome: StageOutcome,
     },
     /// Something worth telling that asks nothing of the user.
     Note {

@@ -5,9 +5,9 @@ mod nixos;
 mod options;
 
 use rave_host::Needs;
-use rave_image::BuildRequest;
 use rave_image::bases::debian::lock::Lock;
 use rave_image::build::BuildResult;
+use rave_image::{BuildOptions, BuildRequest};
 use rave_spec::{Base, Compress, Compression, Format};
 
 use crate::cli::{self, FormatFlag};
@@ -18,7 +18,7 @@ use crate::ui::Ui;
 
 pub use date::epoch;
 pub use nixos::refuse;
-pub use options::{BuildOptions, Places};
+pub use options::{Places, of_image, to_boot};
 
 /// The order for the engine.
 pub fn request<'a>(
@@ -32,18 +32,13 @@ pub fn request<'a>(
         spec: &settings.spec.spec,
         profile: settings.profile.as_str(),
         base: settings.base,
-        formats: wanted.formats,
+        options: *wanted,
         compress: wanted.compress.map_or(settings.spec.spec.compress, Compress::all),
-        any_compression: wanted.any_compression,
         out_dir: &places.out,
         cache_dir: &places.cache,
         log_dir: &places.logs,
-        refresh: wanted.refresh,
-        changed_artifact: wanted.changed_artifact,
         epoch: epoch(settings, || Ok(lock.date()))?,
         lock,
-        packages: wanted.packages,
-        network: wanted.network,
     })
 }
 

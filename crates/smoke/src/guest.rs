@@ -8,7 +8,7 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 use rave_guest::config::GuestConfig;
 use rave_vm::ports::PortForward;
-use rave_vm::ssh::{Connection, Output, Ssh};
+use rave_vm::ssh::{Connection, RemoteOutput, Ssh};
 use rave_vm::{Instance, Ready};
 
 use crate::http;
@@ -57,7 +57,7 @@ impl Expected {
 
 /// How long things may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct TimeLimits {
     /// A boot to readiness.
     pub boot: Duration,
     /// One check that waits for an answer.
@@ -80,7 +80,7 @@ pub struct Guest {
     /// What must hold.
     pub expected: Expected,
     /// How long things may take.
-    pub limits: Limits,
+    pub limits: TimeLimits,
     /// Its instructions are emulated in software.
     pub is_emulated: bool,
     /// The disk with the guest's changes; it outlives the machine.
@@ -149,7 +149,7 @@ impl Guest {
     }
 
     /// Runs a command by the user's login shell and notes what it printed.
-    pub(crate) fn run(&self, command: &str, seen: &mut Observation) -> Result<Output, CheckError> {
+    pub(crate) fn run(&self, command: &str, seen: &mut Observation) -> Result<RemoteOutput, CheckError> {
         self.run_within(command, self.limits.answer, seen)
     }
 
@@ -159,7 +159,7 @@ impl Guest {
         command: &str,
         limit: Duration,
         seen: &mut Observation,
-    ) -> Result<Output, CheckError> {
+    ) -> Result<RemoteOutput, CheckError> {
         let output = self.connection.exec(&in_login_shell(command), limit)?;
         note(&output, seen);
         Ok(output)
@@ -182,12 +182,12 @@ fn in_login_shell(command: &str) -> String {
     format!("bash -lc {}", rave_process::shell_quote(command))
 }
 
-fn note(output: &Output, seen: &mut Observation) {
+fn note(output: &RemoteOutput, seen: &mut Observation) {
     let text = output.text();
     seen.note(if text.is_empty() { output.stderr.join("\n") } else { text });
 }
 
-fn printed(command: &str, output: &Output) -> Result<String, CheckError> {
+fn printed(command: &str, output: &RemoteOutput) -> Result<String, CheckError> {
     if output.success() {
         return Ok(output.text());
     }

@@ -16,5 +16,5 @@ pub mod serial;
 mod side_by_side;
 pub mod suite;
 
-pub use guest::{Expected, Guest, Limits};
+pub use guest::{Expected, Guest, TimeLimits};
 pub use side_by_side::side_by_side;

@@ -104,7 +104,7 @@ fn run_all<S: Subject>(
     if !is_disturbed {
         picture(subject, ScreenshotTrigger::Looked);
     }
-    let outcome = progress::Outcome::Built;
+    let outcome = progress::StageOutcome::Built;
     sink(Event::StageFinished { stage: STAGE, elapsed: started.elapsed(), outcome });
     results.of_all.sort_by_key(|(index, _)| *index);
     results.of_all.into_iter().map(|(_, result)| result).collect()

@@ -8,7 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::accel::KvmState;
 use crate::boot::BootFailure;
 use crate::ports::PortTaken;
-use crate::qemu::Version;
+use crate::qemu::QemuVersion;
 
 /// Why something could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -33,9 +33,9 @@ pub enum Error {
         /// The program.
         program: Utf8PathBuf,
         /// Its version.
-        found: Version,
+        found: QemuVersion,
         /// The oldest that does.
-        needed: Version,
+        needed: QemuVersion,
     },
     /// There is no UEFI firmware for the machine.
     #[error(

@@ -10,7 +10,7 @@ use rave_process::{Cmd, find_program};
 use crate::Error;
 use crate::machine::Arch;
 
-pub use version::{OLDEST, Version};
+pub use version::{OLDEST, QemuVersion};
 
 /// How long `qemu --version` may take on a machine under load.
 const VERSION_DEADLINE: Duration = Duration::from_secs(20);
@@ -21,7 +21,7 @@ pub struct Qemu {
     /// Its program.
     pub program: Utf8PathBuf,
     /// Its version, at least [`OLDEST`].
-    pub version: Version,
+    pub version: QemuVersion,
 }
 
 impl Qemu {
@@ -40,7 +40,7 @@ impl Qemu {
             other => Error::Process { doing: "asking QEMU for its version", source: Box::new(other) },
         })?;
         let text = String::from_utf8_lossy(&output.stdout);
-        let Some(version) = Version::parse(&text) else {
+        let Some(version) = QemuVersion::parse(&text) else {
             let said = text.lines().next().unwrap_or_default().to_owned();
             return Err(Error::QemuUnknown { program: program.to_owned(), said });
         };

@@ -45,7 +45,7 @@ pub struct Ssh {
 
 /// What a command in the guest did.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Output {
+pub struct RemoteOutput {
     /// How it ended, as the guest's shell saw it. A program that exits with 128 plus the number of a signal looks like
     /// one that the signal killed: a shell cannot tell them apart.
     pub status: Status,
@@ -55,7 +55,7 @@ pub struct Output {
     pub stderr: Vec<String>,
 }
 
-impl Output {
+impl RemoteOutput {
     /// Whether it exited with code 0.
     pub fn success(&self) -> bool {
         self.status.success()
@@ -155,23 +155,23 @@ impl Ssh {
     }
 
     /// Runs `command` in the shell of the guest's user and waits for it. [`Error::Ssh`] means that the connection failed
-    /// or was lost: a command that a signal killed, or that exited with ssh's own code 255, is an [`Output`].
-    pub fn exec(&self, command: &str, limit: Duration) -> Result<Output, Error> {
+    /// or was lost: a command that a signal killed, or that exited with ssh's own code 255, is a [`RemoteOutput`].
+    pub fn exec(&self, command: &str, limit: Duration) -> Result<RemoteOutput, Error> {
         self.exec_by(self.command(), command, limit)
     }
 
     /// The same, by this ssh.
-    fn exec_by(&self, ssh: Cmd, command: &str, limit: Duration) -> Result<Output, Error> {
+    fn exec_by(&self, ssh: Cmd, command: &str, limit: Duration) -> Result<RemoteOutput, Error> {
         // Without the report, so that an error shows what can be typed.
         let shown = self.to_host(self.command()).arg(command).to_string();
         let ssh = self.to_host(ssh).arg(exit_report::wrap(command));
         let ended = run(&ssh, limit, "a command in the guest", &shown)?;
         let (reported, stderr) = exit_report::take(ended.tail);
         match reported {
-            Some(status) => Ok(Output { status, stdout: ended.stdout, stderr }),
+            Some(status) => Ok(RemoteOutput { status, stdout: ended.stdout, stderr }),
             None if ended.code == SSH_FAILED => Err(self.failed(shown, stderr)),
             // A forced command or nologin(8) ran instead of the user's shell.
-            None => Ok(Output { status: Status::Code(ended.code), stdout: ended.stdout, stderr }),
+            None => Ok(RemoteOutput { status: Status::Code(ended.code), stdout: ended.stdout, stderr }),
         }
     }
 

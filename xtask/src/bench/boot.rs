@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use camino::Utf8Path;
 use rave_guest::protocol::GuestStage;
-use rave_image::build::Baseline;
+use rave_image::build::{Baseline, BuildOptions};
 use rave_process::interrupt;
 use rave_spec::Format;
 use rave_vm::accel::ProbeResult;
@@ -19,8 +19,8 @@ use rave_vm::{Error, Instance};
 
 use crate::bench::builder::Builder;
 use crate::bench::{Report, Unit, seconds};
+use rave::build;
 use rave::build::Places;
-use rave::build::{self, BuildOptions};
 use rave::cmd::run::{deadline, run_root};
 use rave::request::{self, Found};
 use rave::settings::Settings;
@@ -114,7 +114,7 @@ pub(super) fn plain_disk(
     kind: Baseline,
     ui: &Ui,
 ) -> anyhow::Result<rave_image::disk::RawDisk> {
-    let wanted = BuildOptions::fresh(&[]);
+    let wanted = BuildOptions::new(&[]);
     let lock = build::lock(settings)?;
     let places = Places::below(place, "plain");
     let request = build::request(settings, &wanted, &places, &lock)?;

@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_process::Cmd;
-use rave_process::progress::{Event, Outcome};
+use rave_process::progress::{Event, StageOutcome};
 use rave_spec::Format;
 
 use crate::bench::memory::{Peak, with_peak};
+use rave::build;
 use rave::build::Places;
-use rave::build::{self, BuildOptions};
 use rave::settings::Settings;
 use rave::ui::Ui;
+use rave_image::build::BuildOptions;
 
 const NOTHING_RUNS: u32 = 5;
 
@@ -56,7 +57,7 @@ impl<'a> Builder<'a> {
 
     /// Builds what is missing of these formats.
     pub(super) fn build(&self, formats: &[Format]) -> anyhow::Result<Build> {
-        let wanted = BuildOptions::fresh(formats);
+        let wanted = BuildOptions::new(formats);
         let lock = build::lock(self.settings)?;
         let places = Places::below(self.place, "out");
         let request = build::request(self.settings, &wanted, &places, &lock)?;
@@ -119,7 +120,7 @@ impl<'a> Builder<'a> {
 
 /// Notes a finished stage with the peak since the one before it ended; stages that ran side by side share it.
 fn note(stages: &Mutex<Vec<Stage>>, peak: &Peak, event: Event<'_>) {
-    if let Event::StageFinished { stage, elapsed, outcome: Outcome::Built } = event {
+    if let Event::StageFinished { stage, elapsed, outcome: StageOutcome::Built } = event {
         let stage =
             Stage { name: stage.to_owned(), elapsed, own_peak: peak.take_own(), peak: peak.take_all() };
         stages.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(stage);

@@ -11,7 +11,7 @@ use rave::settings::Settings;
 use rave::ui::Ui;
 use rave_fs::Replace;
 use rave_process::Cmd;
-use rave_process::progress::{Event, Outcome};
+use rave_process::progress::{Event, StageOutcome};
 use xshell::{Shell, cmd};
 
 use crate::cli;
@@ -97,7 +97,7 @@ fn build(settings: &Settings, ui: &Ui) -> anyhow::Result<Utf8PathBuf> {
         .map_err(|error| {
             CommandError::of_command(Code::BuildFailed, "rave was not compiled", &error, SHOWN)
         })?;
-    sink(Event::StageFinished { stage: STAGE, elapsed: started.elapsed(), outcome: Outcome::Built });
+    sink(Event::StageFinished { stage: STAGE, elapsed: started.elapsed(), outcome: StageOutcome::Built });
     executable(&output.text()).context("cargo named no program")
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
 use rave_host::Needs;
-use rave_process::progress::{Event, Outcome};
+use rave_process::progress::{Event, StageOutcome};
 use rave_process::{Cmd, Error, find_program, interrupt};
 use rave_vm::accel::{self, KvmState, ProbeRequest};
 use rave_vm::machine::Arch;
@@ -198,7 +198,7 @@ impl Session<'_> {
         });
         self.not_run.extend(not_run);
         if result.is_ok() {
-            sink(Event::StageFinished { stage, elapsed: started.elapsed(), outcome: Outcome::Built });
+            sink(Event::StageFinished { stage, elapsed: started.elapsed(), outcome: StageOutcome::Built });
         }
         for line in &closing {
             self.ui.data(line);
@@ -267,7 +267,7 @@ impl Session<'_> {
         });
         interrupt::check()?;
         if result.is_ok() {
-            sink(Event::StageFinished { stage, elapsed: started.elapsed(), outcome: Outcome::Built });
+            sink(Event::StageFinished { stage, elapsed: started.elapsed(), outcome: StageOutcome::Built });
         }
         Ok(result.map(|_| last.clone()).map_err(|_| format!("{last}; all of it: {log}")))
     }

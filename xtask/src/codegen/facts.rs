@@ -53,7 +53,7 @@ struct RaveToml {
     services: Vec<&'static str>,
     compressions: Vec<&'static str>,
     dates: Vec<&'static str>,
-    limits: Limits,
+    limits: SizeRanges,
     /// No user may have these names.
     reserved_users: &'static [&'static str],
     key_kinds: &'static [&'static str],
@@ -67,7 +67,7 @@ struct RaveToml {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Limits {
+struct SizeRanges {
     memory: Range,
     cpus: Range,
     disk: Range,
@@ -190,7 +190,7 @@ fn rave_toml() -> RaveToml {
         services: names(ServiceName::ALL, ServiceName::as_str),
         compressions: names(Compression::ALL, Compression::as_str),
         dates: names(Date::ALL, Date::as_str),
-        limits: Limits {
+        limits: SizeRanges {
             memory: range(&rave_spec::MEMORY_LIMITS),
             cpus: range(&rave_spec::CPUS_LIMITS),
             disk: range(&rave_spec::DISK_LIMITS),

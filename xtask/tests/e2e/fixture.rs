@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use camino::Utf8PathBuf;
 use rave_image::Manifest;
-use rave_smoke::{Expected, Guest, Limits};
+use rave_smoke::{Expected, Guest, TimeLimits};
 use rave_spec::Format;
 use rave_vm::accel::{self, ProbeRequest, ProbeResult};
 use rave_vm::machine::{Arch, Credential, DiskExtent, Display, Firmware, Overlay};
@@ -112,7 +112,7 @@ impl Fixture {
                 ready,
             ),
             instance: Mutex::new(Some(instance)),
-            limits: Limits { boot: DEADLINE, answer: COMMAND, shutdown: DEADLINE },
+            limits: TimeLimits { boot: DEADLINE, answer: COMMAND, shutdown: DEADLINE },
             is_emulated: true,
             disk: self.folder().join("disk.qcow2"),
             folder: self.folder(),

@@ -33,7 +33,7 @@ impl BuildPlan<'_> {
         if artifact.key == formats::key(format, &export) {
             return true;
         }
-        let any = self.request.any_compression || !self.request.formats.contains(&format);
+        let any = self.request.options.any_compression || !self.request.options.formats.contains(&format);
         any && compressions()
             .any(|compress| artifact.key == formats::key(format, &ExportSpec { compress, ..export.clone() }))
     }
@@ -66,10 +66,12 @@ impl BuildPlan<'_> {
         let mut artifacts = Vec::new();
         let mut wanted = Vec::new();
         for format in Format::ALL.iter().copied() {
-            let asked = self.request.formats.contains(&format);
+            let asked = self.request.options.formats.contains(&format);
             let present = before.as_ref().and_then(|manifest| self.present(manifest, format));
             match present {
-                Some(artifact) if !(asked && self.request.refresh) => artifacts.push(artifact.clone()),
+                Some(artifact) if !(asked && self.request.options.refresh) => {
+                    artifacts.push(artifact.clone());
+                }
                 _ if asked => wanted.push(format),
                 _ => self.remove_stale(format)?,
             }

@@ -41,7 +41,7 @@ pub fn baseline_disk(request: &BuildRequest<'_>, kind: Baseline, sink: Sink<'_>)
         Baseline::Profile => (plan.rootfs.clone(), Overlay::default()),
         Baseline::XfceDesktop => (plan.rootfs.plain_desktop(request.spec, TASK), desktop(&plan.account.user)),
     };
-    let options = request.options();
+    let options = request.resolve_options();
     let (rootfs, root) = rootfs.known(&options).build(&stages, &options)?;
     let key = Digest::of_bytes(format!("plain {} {}", rootfs.key(), overlay.digest()).as_bytes());
     let inputs = DiskInputs {

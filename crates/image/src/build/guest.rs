@@ -55,7 +55,7 @@ pub(crate) fn config(spec: &Spec, profile: &Profile) -> GuestConfig {
         gateway_names: spec.guest.gateway_names.iter().map(ToString::to_string).collect(),
         tools: format!("/{}", npm_tools::PLACE),
         features: profile.features.iter().map(ToString::to_string).collect(),
-        ..GuestConfig::default()
+        version: rave_guest::config::VERSION.into(),
     }
 }
 
@@ -76,4 +76,24 @@ pub(super) fn overlay(request: &BuildRequest<'_>, config: &GuestConfig) -> Resul
         }
     }
     Ok(overlay)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_guest_is_that_of_rave_toml() {
+        let root = camino::Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let read = |file: &str| fs::read_to_string(root.join(file)).unwrap();
+        let (settings, profile) = (read("rave.toml"), read("profiles/simple.toml"));
+        let files = [
+            rave_spec::ConfigFile::settings("rave.toml", &settings),
+            rave_spec::ConfigFile::profile("simple", "simple", &profile),
+        ];
+        let spec = rave_spec::load(&files, &[]).unwrap().spec;
+        let shipped = config(&spec, spec.profile("simple").unwrap());
+        let default = GuestConfig::default();
+        assert_eq!(shipped, GuestConfig { features: shipped.features.clone(), ..default });
+    }
 }

@@ -6,10 +6,9 @@ use camino::Utf8PathBuf;
 use rave_image::bases::debian::NetworkAccess;
 use rave_image::bases::nixos::installation::Nix;
 use rave_image::bases::nixos::{self, FlakeBuild};
-use rave_image::build::BuildResult;
+use rave_image::build::{BuildOptions, BuildResult};
 use rave_spec::{Effective, Loaded};
 
-use super::options::BuildOptions;
 use crate::cli;
 use crate::command_error::CommandError;
 use crate::settings::Settings;

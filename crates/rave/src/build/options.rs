@@ -2,8 +2,8 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_image::bases::debian::{NetworkAccess, PackagePolicy};
-use rave_image::build::ChangedArtifact;
-use rave_spec::{Compression, Format};
+use rave_image::build::{BuildOptions, ChangedArtifact};
+use rave_spec::Format;
 
 use crate::cli;
 use crate::settings::Settings;
@@ -36,57 +36,24 @@ impl Places {
     }
 }
 
-/// What a command wants built.
-pub struct BuildOptions<'a> {
-    /// What to build.
-    pub formats: &'a [Format],
-    /// Redo every stage.
-    pub refresh: bool,
-    /// What to do with an artifact that somebody changed.
-    pub changed_artifact: ChangedArtifact,
-    /// How; rave.toml's way where it is none.
-    pub compress: Option<Compression>,
-    /// Whether an artifact of any compression will do.
-    pub any_compression: bool,
-    /// Which packages of Debian.
-    pub packages: PackagePolicy<'a>,
-    /// Whether the network may be used.
-    pub network: NetworkAccess,
+/// What `run` and `smoke` boot: built where it is missing or stale, refused where somebody changed it.
+pub fn to_boot<'a>(formats: &'a [Format], building: &cli::Building) -> BuildOptions<'a> {
+    BuildOptions {
+        changed_artifact: ChangedArtifact::Refuse,
+        any_compression: true,
+        network: network(building),
+        ..BuildOptions::new(formats)
+    }
 }
 
-impl<'a> BuildOptions<'a> {
-    /// What `run` and `smoke` boot: built where it is missing or stale, refused where somebody changed it.
-    pub fn to_boot(formats: &'a [Format], building: &cli::Building) -> Self {
-        Self {
-            changed_artifact: ChangedArtifact::Refuse,
-            any_compression: true,
-            network: network(building),
-            ..Self::fresh(formats)
-        }
-    }
-
-    /// What `image` was asked for.
-    pub fn of(args: &cli::Image, formats: &'a [Format]) -> Self {
-        Self {
-            compress: args.compress,
-            refresh: args.refresh,
-            packages: if args.frozen { PackagePolicy::Frozen } else { PackagePolicy::Lock },
-            network: network(&args.building),
-            ..Self::fresh(formats)
-        }
-    }
-
-    /// What is delivered, as rave.toml wants it.
-    pub fn fresh(formats: &'a [Format]) -> Self {
-        Self {
-            formats,
-            refresh: false,
-            changed_artifact: ChangedArtifact::Replace,
-            compress: None,
-            any_compression: false,
-            packages: PackagePolicy::Lock,
-            network: NetworkAccess::Allowed,
-        }
+/// What `image` was asked for.
+pub fn of_image<'a>(args: &cli::Image, formats: &'a [Format]) -> BuildOptions<'a> {
+    BuildOptions {
+        compress: args.compress,
+        refresh: args.refresh,
+        packages: if args.frozen { PackagePolicy::Frozen } else { PackagePolicy::Lock },
+        network: network(&args.building),
+        ..BuildOptions::new(formats)
     }
 }
 

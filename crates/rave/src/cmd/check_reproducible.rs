@@ -7,7 +7,7 @@ use rave_image::Error;
 use rave_image::compare::{self, FinishedBuild};
 use rave_image::manifest::Manifest;
 
-use crate::build::{self, BuildOptions};
+use crate::build;
 use crate::cli;
 use crate::exit::Code;
 use crate::settings::Settings;
@@ -19,7 +19,7 @@ pub fn run(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
     let formats = build::prepare(args, settings, ui)?;
     // Looked for before the first build: what hinders it is said at once.
     let second = Second::prepare(settings, ui)?;
-    let wanted = BuildOptions::of(args, &formats);
+    let wanted = build::of_image(args, &formats);
     let ours = build::build(settings, &wanted, ui)?.manifest;
     let Some(origin) = ours.origin.debian() else {
         return Err(Error::NotOnBase { base: ours.base() }.into());

@@ -2,7 +2,7 @@
 
 mod locked;
 
-use crate::build::{self, BuildOptions};
+use crate::build;
 use crate::cli;
 use crate::cmd::check_reproducible;
 use crate::exit::Code;
@@ -22,7 +22,7 @@ pub fn run(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
         return check_reproducible::run(args, settings, ui);
     }
     let formats = build::prepare(args, settings, ui)?;
-    let built = build::build(settings, &BuildOptions::of(args, &formats), ui)?;
+    let built = build::build(settings, &build::of_image(args, &formats), ui)?;
     if !built.changed {
         ui.note("nothing changed: all artifacts are up to date");
     }

@@ -10,7 +10,7 @@ use camino::Utf8PathBuf;
 use rave_guest::processor::lacks_avx;
 use rave_host::Needs;
 use rave_image::Manifest;
-use rave_process::progress::{Event, Outcome, Sink};
+use rave_process::progress::{Event, Sink, StageOutcome};
 use rave_process::{Status, interrupt};
 use rave_spec::Format;
 use rave_vm::accel::{self, Accelerator, ProbeRequest, ProbeResult};
@@ -21,7 +21,7 @@ use rave_vm::sandbox::{LaunchConfig, Sandbox};
 use rave_vm::ssh::Ssh;
 use rave_vm::{BootEvent, Error, Instance, Ready, Shutdown, boot, firmware, run_dir};
 
-use crate::build::{self, BuildOptions};
+use crate::build;
 use crate::cli;
 use crate::command_error::CommandError;
 use crate::exit::Code;
@@ -103,7 +103,7 @@ fn artifact(
     ui: &Ui,
 ) -> anyhow::Result<(Manifest, Utf8PathBuf)> {
     let formats = [format];
-    let wanted = BuildOptions::to_boot(&formats, &args.building);
+    let wanted = build::to_boot(&formats, &args.building);
     // A host need not have what building takes as long as nothing is to be built.
     if !args.no_build && !build::is_current(settings, &wanted, ui)? {
         host::ensure(settings, ui, Needs::Image)?;
@@ -355,7 +355,7 @@ impl<'a> Stages<'a> {
     fn close(&mut self, at: Duration) {
         if let Some((stage, since)) = self.current.take() {
             let elapsed = at.saturating_sub(since);
-            (self.sink)(Event::StageFinished { stage: &stage, elapsed, outcome: Outcome::Built });
+            (self.sink)(Event::StageFinished { stage: &stage, elapsed, outcome: StageOutcome::Built });
         }
     }
 }

@@ -28,7 +28,7 @@ use rave_vm::machine::Arch;
 use rave_vm::qemu::Qemu;
 use rave_vm::run_dir;
 
-use crate::build::{self, BuildOptions};
+use crate::build;
 use crate::cli;
 use crate::cmd::run::{accelerator, run_root};
 use crate::command_error::CommandError;
@@ -60,7 +60,7 @@ pub fn run(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
     build::tell_base(settings, ui);
     host::ensure_all(settings, ui, &host::needs_of_smoke(settings)?)?;
     build::ensure_formats(settings, ui, &formats)?;
-    let manifest = build::build(settings, &BuildOptions::to_boot(&formats, &args.building), ui)?.manifest;
+    let manifest = build::build(settings, &build::to_boot(&formats, &args.building), ui)?.manifest;
     let qemu = Qemu::find(Arch::X86_64)?;
     let probe = accelerator(settings, &qemu, ui)?;
     run_dir::sweep(&run_root(settings))?;

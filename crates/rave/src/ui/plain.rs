@@ -36,7 +36,7 @@ impl Stages {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rave_process::progress::{Outcome, Unit};
+    use rave_process::progress::{StageOutcome, Unit};
     use std::time::Duration;
 
     #[test]
@@ -48,7 +48,7 @@ mod tests {
             Event::StageProgress { stage, done: 3, total: Some(191), unit: Unit::Packages },
             Event::StageOutput { stage, line: "Unpacking vim" },
             Event::StageProgress { stage, done: 191, total: Some(191), unit: Unit::Packages },
-            Event::StageFinished { stage, elapsed: Duration::from_secs(38), outcome: Outcome::Built },
+            Event::StageFinished { stage, elapsed: Duration::from_secs(38), outcome: StageOutcome::Built },
         ];
         let lines: Vec<String> = events.into_iter().filter_map(|event| stages.event(event)).collect();
         assert_eq!(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rave_process::progress::{Outcome, Unit};
+use rave_process::progress::{StageOutcome, Unit};
 
 /// `0.3 s`, `41.0 s`, `2 min 05 s`.
 pub(super) fn elapsed(time: Duration) -> String {
@@ -29,11 +29,11 @@ pub(super) fn amount(done: u64, total: Option<u64>, unit: Unit) -> String {
 }
 
 /// The line that stays when a stage is over.
-pub(super) fn finished(stage: &str, time: Duration, outcome: Outcome, amount: Option<&str>) -> String {
+pub(super) fn finished(stage: &str, time: Duration, outcome: StageOutcome, amount: Option<&str>) -> String {
     match (outcome, amount) {
-        (Outcome::Reused, _) => format!("{stage}: reused"),
-        (Outcome::Built, None) => format!("{stage}: done in {}", elapsed(time)),
-        (Outcome::Built, Some(amount)) => format!("{stage}: done in {}, {amount}", elapsed(time)),
+        (StageOutcome::Reused, _) => format!("{stage}: reused"),
+        (StageOutcome::Built, None) => format!("{stage}: done in {}", elapsed(time)),
+        (StageOutcome::Built, Some(amount)) => format!("{stage}: done in {}, {amount}", elapsed(time)),
     }
 }
 
@@ -56,8 +56,8 @@ mod tests {
 
     #[test]
     fn a_reused_stage_says_so() {
-        assert_eq!(finished("disk", Duration::ZERO, Outcome::Reused, None), "disk: reused");
-        let line = finished("disk", Duration::from_secs(4), Outcome::Built, Some("4.0 MiB"));
+        assert_eq!(finished("disk", Duration::ZERO, StageOutcome::Reused, None), "disk: reused");
+        let line = finished("disk", Duration::from_secs(4), StageOutcome::Built, Some("4.0 MiB"));
         assert_eq!(line, "disk: done in 4.0 s, 4.0 MiB");
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Engine, KvmState};
 use crate::Error;
 use crate::files::write_atomically;
-use crate::qemu::{Qemu, Version};
+use crate::qemu::{Qemu, QemuVersion};
 
 /// Raised when the meaning of the file or of the guest changes.
 const SCHEMA: u32 = 2;
@@ -21,7 +21,7 @@ pub(super) struct Key {
     /// `/proc/sys/kernel/random/boot_id`, random(4).
     host_boot: String,
     qemu: Utf8PathBuf,
-    qemu_version: Version,
+    qemu_version: QemuVersion,
     /// Bytes.
     qemu_size: u64,
     /// Seconds and nanoseconds since 1970.

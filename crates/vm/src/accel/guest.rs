@@ -17,18 +17,18 @@ use crate::qemu::Qemu;
 #[derive(Debug)]
 pub(super) struct Run {
     pub(super) command: String,
-    pub(super) outcome: Outcome,
+    pub(super) outcome: GuestRun,
 }
 
 /// How the run ended.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(super) enum GuestRun {
     Done { ms: u64, avx2_is_wrong: bool },
     Hung { after: Duration, reached: Progress },
     Died { status: Status, tail: Vec<String>, reached: Progress },
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for GuestRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Done { ms, .. } => write!(f, "the guest ran in {ms} ms"),
@@ -96,12 +96,12 @@ pub(super) fn run(qemu: &Qemu, engine: Engine, deadline: Duration) -> Result<Run
     };
     let reached = Progress::of(&seen);
     let outcome = match ended {
-        Some(status) if status == Status::Code(EXIT_STATUS) && seen.starts_with(EXPECTED) => Outcome::Done {
+        Some(status) if status == Status::Code(EXIT_STATUS) && seen.starts_with(EXPECTED) => GuestRun::Done {
             ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
             avx2_is_wrong: seen[EXPECTED.len()..] == [AVX2_WRONG],
         },
-        Some(status) => Outcome::Died { status, tail, reached },
-        None => Outcome::Hung { after: deadline, reached },
+        Some(status) => GuestRun::Died { status, tail, reached },
+        None => GuestRun::Hung { after: deadline, reached },
     };
     Ok(Run { command: command.to_string(), outcome })
 }

@@ -17,7 +17,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::Error;
 use crate::qemu::Qemu;
 use cache::{Cache, Key};
-use guest::{Outcome, Run};
+use guest::{GuestRun, Run};
 
 pub use engine::{Accelerator, Engine};
 pub use probe_result::{KvmState, ProbeResult, Progress};
@@ -87,19 +87,19 @@ impl Prober<'_> {
         let mut last = KvmState::NotTried;
         for engine in [Engine::Kvm, Engine::KvmWithoutArchCapabilities] {
             match self.run(engine, KVM_DEADLINE)?.outcome {
-                Outcome::Done { ms, .. } => {
+                GuestRun::Done { ms, .. } => {
                     let state = KvmState::Works { ms };
                     cache.kvm = Some((state.clone(), Some(engine)));
                     return Ok((state, Some(engine)));
                 }
-                Outcome::Hung { after, reached } => {
+                GuestRun::Hung { after, reached } => {
                     let state = KvmState::Hangs { after, reached };
                     cache.kvm = Some((state.clone(), None));
                     return Ok((state, None));
                 }
                 // The first engine's reason is the one to report: the second only tries a way around it.
-                Outcome::Died { tail, .. } if last == KvmState::NotTried => last = KvmState::Fails { tail },
-                Outcome::Died { .. } => {}
+                GuestRun::Died { tail, .. } if last == KvmState::NotTried => last = KvmState::Fails { tail },
+                GuestRun::Died { .. } => {}
             }
         }
         Ok((last, None))
@@ -112,7 +112,7 @@ impl Prober<'_> {
         }
         let run = self.run(Engine::Tcg, TCG_DEADLINE)?;
         match run.outcome {
-            Outcome::Done { ms, avx2_is_wrong } => {
+            GuestRun::Done { ms, avx2_is_wrong } => {
                 let engine = if avx2_is_wrong { Engine::TcgWithoutAvx2 } else { Engine::Tcg };
                 cache.tcg = Some((engine, ms));
                 Ok((engine, ms))

@@ -5,11 +5,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// The oldest QEMU that RAVE works with: Debian 12's own. Older ones lack nothing known, they were never tried.
-pub const OLDEST: Version = Version { major: 7, minor: 2, patch: 0 };
+pub const OLDEST: QemuVersion = QemuVersion { major: 7, minor: 2, patch: 0 };
 
 /// A version of QEMU, compared number by number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Version {
+pub struct QemuVersion {
     /// First number.
     pub major: u32,
     /// Second number.
@@ -18,13 +18,13 @@ pub struct Version {
     pub patch: u32,
 }
 
-impl fmt::Display for Version {
+impl fmt::Display for QemuVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
     }
 }
 
-impl Version {
+impl QemuVersion {
     /// The version in the first line of `qemu-system-* --version` or `qemu-img --version`: the word after `version`,
     /// as in `QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2)`. Development builds add a fourth number.
     pub fn parse(text: &str) -> Option<Self> {
@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn versions_are_read_from_what_packagers_print() {
-        let of = |text| Version::parse(text).map(|version| version.to_string());
+        let of = |text| QemuVersion::parse(text).map(|version| version.to_string());
         let debian = "QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2+deb13u1~bpo12+1)\nCopyright (c)";
         assert_eq!(of(debian).as_deref(), Some("10.0.2"));
         assert_eq!(of("QEMU emulator version 7.2.50 (v7.2.0-1234)").as_deref(), Some("7.2.50"));
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn numbers_are_compared_as_numbers() {
-        let version = |major, minor| Version { major, minor, patch: 0 };
+        let version = |major, minor| QemuVersion { major, minor, patch: 0 };
         assert!(version(10, 0) > version(9, 2));
         assert!(version(7, 2) >= OLDEST);
         assert!(version(7, 1) < OLDEST);

@@ -13,7 +13,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rave_process::{Child, Cmd, STOP_GRACE, interrupt};
 use tempfile::TempDir;
 
-use super::{Output, Ssh};
+use super::{RemoteOutput, Ssh};
 use crate::Error;
 
 /// The control socket, in a folder of its own. As a relative path it never exceeds what unix(7) allows.
@@ -51,7 +51,7 @@ impl Connection {
     }
 
     /// Like [`Ssh::exec`], without a login of its own. Up to ten commands run at once (`MaxSessions` of `sshd_config(5)`).
-    pub fn exec(&self, command: &str, limit: Duration) -> Result<Output, Error> {
+    pub fn exec(&self, command: &str, limit: Duration) -> Result<RemoteOutput, Error> {
         let (client, login) = self.client()?;
         match self.ssh.exec_by(client, command, limit) {
             // The connection was lost before, and its ssh had not ended yet when it was looked at.

@@ -10,7 +10,7 @@ use camino::Utf8Path;
 use rave_process::{Child, Cmd, Status, find_program};
 use rave_vm::Error;
 use rave_vm::keys::KeyPair;
-use rave_vm::ssh::{Connection, OUTPUT_LIMIT, Output, Ssh};
+use rave_vm::ssh::{Connection, OUTPUT_LIMIT, RemoteOutput, Ssh};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -88,7 +88,7 @@ impl Server {
 const SERVER: &str = "read -r _ _ _ parent _ < /proc/$PPID/stat; echo $parent";
 
 /// Runs a command, or fails the test.
-type Exec<'a> = dyn Fn(&str) -> Output + 'a;
+type Exec<'a> = dyn Fn(&str) -> RemoteOutput + 'a;
 
 fn statuses_are_exact(exec: &Exec<'_>) {
     for (command, status) in [
@@ -122,7 +122,7 @@ fn streams_are_exact(exec: &Exec<'_>) {
 }
 
 /// Runs a command that kills the process that serves its connection.
-fn is_cut(exec: &dyn Fn(&str) -> Result<Output, Error>) {
+fn is_cut(exec: &dyn Fn(&str) -> Result<RemoteOutput, Error>) {
     let cut = "read -r _ _ _ parent _ < /proc/$PPID/stat; kill -KILL $parent; sleep 60";
     match exec(cut) {
         Err(Error::Ssh { command, .. }) => assert!(!command.contains("SHELL"), "{command}"),

@@ -1,4 +1,6 @@
 //! The order of Debian's version numbers (deb-version(7), "Sorting algorithm").
+//!
+//! Own code: the crate `debversion` (0.5) brings chrono, lazy-regex and num-bigint for what these few functions do.
 
 use std::cmp::Ordering;
 

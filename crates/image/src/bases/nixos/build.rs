@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Instant;
 
 use camino::Utf8Path;
-use rave_process::progress::{Event as Shown, Outcome, Sink};
+use rave_process::progress::{Event as Shown, Sink, StageOutcome};
 use rave_process::{Cmd, Stream};
 use rave_spec::{Format, Nixos, Spec};
 
@@ -207,7 +207,7 @@ impl FlakeBuild<'_> {
             .map_err(|unknown| Error::Input { what: "profile".into(), detail: unknown.to_string() })?;
         let guest = config(self.spec, profile);
         let elapsed = started.elapsed();
-        sink(Shown::StageFinished { stage: PLACE, elapsed, outcome: Outcome::Built });
+        sink(Shown::StageFinished { stage: PLACE, elapsed, outcome: StageOutcome::Built });
         Ok(Manifest {
             schema: SCHEMA,
             origin: Origin::Nixos(manifest::NixosOrigin {

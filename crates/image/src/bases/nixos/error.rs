@@ -4,7 +4,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rave_spec::Format;
 
 use super::build_failure::{FailedBuild, FailureCollector};
-use super::version::{OLDEST, Version};
+use super::version::{NixVersion, OLDEST};
 
 /// How to get nix, in one line.
 pub const HOW_TO_GET_NIX: &str =
@@ -20,7 +20,7 @@ pub enum Error {
     #[error("nix {found} is too old: {OLDEST} or newer is needed")]
     TooOld {
         /// What is there.
-        found: Version,
+        found: NixVersion,
     },
     /// Its settings do not allow flakes.
     #[error("nix has flakes switched off")]

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::argv;
 use super::error::Error;
-use super::version::{OLDEST, Version};
+use super::version::{NixVersion, OLDEST};
 
 /// How long a question may take: the first one may start a daemon.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -18,7 +18,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Nix {
     /// Its version.
-    pub version: Version,
+    pub version: NixVersion,
     /// How it says so itself.
     pub said: String,
 }
@@ -99,10 +99,10 @@ fn words(argv: &[String]) -> Vec<&str> {
 }
 
 /// The last word that is a version: `nix (Determinate Nix 3.8.5) 2.30.2` is 2.30.
-fn version(said: &str) -> Option<Version> {
+fn version(said: &str) -> Option<NixVersion> {
     let of_word = |word: &str| {
         let mut numbers = word.split(|c: char| !c.is_ascii_digit());
-        Some(Version(numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+        Some(NixVersion(numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
     };
     said.lines().next()?.split_whitespace().rev().find_map(of_word)
 }
@@ -142,15 +142,15 @@ mod tests {
     #[test]
     fn every_kind_of_nix_says_its_version() {
         for (said, expected) in [
-            ("nix (Nix) 2.26.3", Version(2, 26)),
-            ("nix (Nix) 2.18.1pre20230905_abcdef", Version(2, 18)),
-            ("nix (Determinate Nix 3.8.5) 2.30.2", Version(2, 30)),
-            ("nix (Lix, like Nix) 2.91.1", Version(2, 91)),
-            ("nix (Nix) 2.3", Version(2, 3)),
+            ("nix (Nix) 2.26.3", NixVersion(2, 26)),
+            ("nix (Nix) 2.18.1pre20230905_abcdef", NixVersion(2, 18)),
+            ("nix (Determinate Nix 3.8.5) 2.30.2", NixVersion(2, 30)),
+            ("nix (Lix, like Nix) 2.91.1", NixVersion(2, 91)),
+            ("nix (Nix) 2.3", NixVersion(2, 3)),
         ] {
             assert_eq!(version(said), Some(expected), "{said}");
         }
         assert_eq!(version("nix"), None);
-        assert!(Version(2, 9) < OLDEST && Version(3, 0) > OLDEST);
+        assert!(NixVersion(2, 9) < OLDEST && NixVersion(3, 0) > OLDEST);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use rave_process::progress::{Event as Shown, Outcome, Sink, Unit};
+use rave_process::progress::{Event as Shown, Sink, StageOutcome, Unit};
 
 use super::events::{ActivityKind, Level, NixEvent};
 use super::text::drv_name;
@@ -181,7 +181,7 @@ impl<'a> Progress<'a> {
 
     fn end(&self, stage: &Stage) {
         let elapsed: Duration = stage.started.elapsed();
-        (self.sink)(Shown::StageFinished { stage: stage.name, elapsed, outcome: Outcome::Built });
+        (self.sink)(Shown::StageFinished { stage: stage.name, elapsed, outcome: StageOutcome::Built });
     }
 }
 

@@ -3,13 +3,13 @@
 use std::fmt;
 
 /// The oldest version that is known to do all of this: `nix build --json` with times, `builtins.fromTOML` of TOML 1.0.
-pub const OLDEST: Version = Version(2, 18);
+pub const OLDEST: NixVersion = NixVersion(2, 18);
 
 /// Major and minor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Version(pub u32, pub u32);
+pub struct NixVersion(pub u32, pub u32);
 
-impl fmt::Display for Version {
+impl fmt::Display for NixVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.0, self.1)
     }

@@ -9,11 +9,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use anyhow::Context as _;
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_image::bases::debian::{NetworkAccess, PackagePolicy};
+use rave_image::build::BuildOptions;
 use rave_image::tempdir::{self, LockedTempDir};
 use rave_process::Cmd;
-use rave_process::progress::{Event, Outcome};
+use rave_process::progress::{Event, StageOutcome};
 
-use crate::build::BuildOptions;
 use crate::command_error::CommandError;
 use crate::exit::Code;
 use crate::git::git;
@@ -146,7 +146,7 @@ impl Second {
                 }
             },
         )?;
-        sink(Event::StageFinished { stage: STAGE, elapsed: started.elapsed(), outcome: Outcome::Built });
+        sink(Event::StageFinished { stage: STAGE, elapsed: started.elapsed(), outcome: StageOutcome::Built });
         Ok(())
     }
 

@@ -5,10 +5,10 @@ use rave_host::Needs;
 use rave_image::bases::debian::PackagePolicy;
 use rave_image::build::{compressed, inputs};
 use rave_image::manifest::FILE;
-use rave_image::{BuildRequest, Error, Manifest, manifest_diff};
+use rave_image::{BuildOptions, BuildRequest, Error, Manifest, manifest_diff};
 use rave_spec::{Compression, Format};
 
-use crate::build::{self, BuildOptions, Places, ensure_formats, lock};
+use crate::build::{self, Places, ensure_formats, lock};
 use crate::cli;
 use crate::command_error::CommandError;
 use crate::exit::Code;
@@ -41,14 +41,14 @@ pub(super) fn run(
     let formats: Vec<Format> = manifest.artifacts.iter().map(|artifact| artifact.format).collect();
     ensure_formats(settings, ui, &formats)?;
 
-    let wanted = BuildOptions::of(args, &formats);
+    let wanted = build::of_image(args, &formats);
     let places = Places::with_out(settings, out.clone());
     let (lock, packages) = (lock(settings)?, manifest_diff::packages(origin));
     let request = BuildRequest {
         base: manifest.base(),
         profile: &manifest.profile,
         epoch: origin.source_date_epoch,
-        packages: PackagePolicy::Exactly(&packages),
+        options: BuildOptions { packages: PackagePolicy::Exactly(&packages), ..wanted },
         ..build::request(settings, &wanted, &places, &lock)?
     };
     let other =

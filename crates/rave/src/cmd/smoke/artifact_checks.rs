@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use rave_image::manifest::Artifact;
 use rave_image::verify::{Verification, VerifyOutcome, verify};
-use rave_process::progress::{Event, Outcome as Done};
+use rave_process::progress::{Event, StageOutcome};
 use rave_smoke::report::{ArtifactChecks, CheckResult, Outcome};
 
 use crate::settings::Settings;
@@ -19,7 +19,7 @@ pub(super) fn look(artifact: &Artifact, settings: &Settings, ui: &Ui) -> Artifac
     let started = Instant::now();
     sink(Event::StageStarted { stage });
     let verifications = verify(&settings.out_dir, artifact, settings.ovf_schema.as_deref());
-    sink(Event::StageFinished { stage, elapsed: started.elapsed(), outcome: Done::Built });
+    sink(Event::StageFinished { stage, elapsed: started.elapsed(), outcome: StageOutcome::Built });
     let made = made(artifact.format.as_str(), verifications);
     for row in made.rows.iter().filter(|row| row.outcome.is_failure()) {
         let reason = row.outcome.reason().unwrap_or_default().lines().next().unwrap_or_default();

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use rave_process::progress::{Event, Outcome, Unit};
+use rave_process::progress::{Event, StageOutcome, Unit};
 
 use crate::ui::Ui;
 
@@ -70,7 +70,7 @@ impl<'a> RowOutput<'a> {
     pub(super) fn end(&self) {
         if !self.is_alone {
             let elapsed = self.started.elapsed();
-            self.ui.sink()(Event::StageFinished { stage: self.row, elapsed, outcome: Outcome::Built });
+            self.ui.sink()(Event::StageFinished { stage: self.row, elapsed, outcome: StageOutcome::Built });
         }
     }
 }

@@ -12,7 +12,7 @@ use rave_smoke::registry::Check;
 use rave_smoke::report::{
     Boot, BootFailure, BootTimes, CheckResult, Run, ScreenshotTrigger, Screenshots, SerialLog, Subject,
 };
-use rave_smoke::{Expected, Guest, Limits, serial, suite};
+use rave_smoke::{Expected, Guest, TimeLimits, serial, suite};
 use rave_spec::Format;
 use rave_vm::accel::{Accelerator, ProbeResult};
 use rave_vm::machine::Overlay;
@@ -265,7 +265,11 @@ impl Session<'_> {
                 self.manifest.npm_versions(),
                 ready,
             ),
-            limits: Limits { boot: deadline(self.probe.accelerator()), answer: ANSWER, shutdown: SHUTDOWN },
+            limits: TimeLimits {
+                boot: deadline(self.probe.accelerator()),
+                answer: ANSWER,
+                shutdown: SHUTDOWN,
+            },
             is_emulated: self.probe.accelerator() == Accelerator::Tcg,
             instance: Mutex::new(Some(instance)),
             disk: scratch.disk(),
