@@ -11,7 +11,7 @@ use crate::interrupt::Signal;
 pub enum Error {
     /// No such program on PATH or in the system folders.
     #[error(
-        "{program}: program not found on PATH, in /usr/local/sbin, /usr/sbin or /sbin\n  install it, or correct PATH"
+        "{program}: program not found on PATH, in /usr/local/sbin, /usr/sbin or /sbin\n  install it, or fix PATH"
     )]
     NotFound {
         /// The name that was looked up.
@@ -36,7 +36,7 @@ pub enum Error {
         tail: Vec<String>,
     },
     /// The command took longer than it may, and was stopped.
-    #[error("the command was stopped: not done after {} s\n  command: {command}{}", .after.as_secs_f64(), Last(.tail))]
+    #[error("the command timed out after {} s\n  command: {command}{}", .after.as_secs_f64(), Last(.tail))]
     TimedOut {
         /// The command line.
         command: String,

@@ -13,7 +13,7 @@ pub(crate) fn password(text: &str) -> Result<(), InvalidValue> {
     const EXPECTED: &str = "at least one character, no colon and no control character";
     let bad = text.chars().find(|c| *c == ':' || c.is_control());
     match bad {
-        Some(bad) => Err(InvalidValue::new(format!("the password holds {bad:?}"), EXPECTED)),
+        Some(bad) => Err(InvalidValue::new(format!("the password contains {bad:?}"), EXPECTED)),
         None if text.is_empty() => Err(InvalidValue::new("the password is empty", EXPECTED)),
         None => Ok(()),
     }
@@ -69,7 +69,7 @@ pub(crate) fn unit_path(text: &str) -> Result<Utf8PathBuf, InvalidValue> {
     let below = path.components().all(|part| matches!(part, Utf8Component::Normal(_)));
     if !below || text.chars().any(char::is_control) {
         return Err(InvalidValue::new(
-            format!("{text:?} does not stay below the folder of rave.toml"),
+            format!("{text:?} is outside the folder of rave.toml"),
             "a relative path without ..",
         ));
     }
@@ -102,12 +102,15 @@ pub(crate) fn environment(text: &str) -> Result<(String, String), InvalidValue> 
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if !name_fits {
         return Err(InvalidValue::new(
-            format!("{name:?} is not the name of a variable"),
+            format!("{name:?} is not a variable name"),
             "letters, digits and _, the first not a digit",
         ));
     }
     if let Some(bad) = value.chars().find(|c| c.is_control() && *c != '\t') {
-        return Err(InvalidValue::new(format!("the value of {name} holds {bad:?}"), "a value of one line"));
+        return Err(InvalidValue::new(
+            format!("the value of {name} contains {bad:?}"),
+            "a value of one line",
+        ));
     }
     Ok((name.to_owned(), value.to_owned()))
 }

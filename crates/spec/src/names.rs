@@ -228,13 +228,10 @@ pub const RESERVED_USERS: &[&str] = &[
 fn check_user_name(text: &str) -> Result<(), InvalidValue> {
     const EXPECTED: &str = "a lower-case letter, then letters a-z, digits, - or _, at most 32 characters";
     if !starts_lower_then(text, |c| matches!(c, 'a'..='z' | '0'..='9' | '-' | '_')) || text.len() > 32 {
-        return Err(InvalidValue::new(format!("{text:?} is not a user name that Debian takes"), EXPECTED));
+        return Err(InvalidValue::new(format!("{text:?} is not a valid Debian user name"), EXPECTED));
     }
     if RESERVED_USERS.contains(&text) || text.starts_with("systemd-") {
-        return Err(InvalidValue::new(
-            format!("user name {text:?} belongs to Debian itself"),
-            "another name",
-        ));
+        return Err(InvalidValue::new(format!("user name {text:?} is reserved by Debian"), "another name"));
     }
     Ok(())
 }

@@ -57,7 +57,7 @@ fn is_newer(root: &mut Section<'_>, reader: &mut Reader) -> bool {
         let number = value::number(node, &expected)?;
         if number > i128::from(SCHEMA) {
             newer.set(true);
-            let what = format!("{number} is newer than this tool knows");
+            let what = format!("{number} is newer than this version supports");
             return Err(InvalidValue::new(what, format!("{SCHEMA}, or a newer checkout of the tool")));
         }
         if number < i128::from(SCHEMA) {

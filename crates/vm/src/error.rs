@@ -20,7 +20,7 @@ pub enum Error {
         program: String,
     },
     /// What answers to QEMU's name does not answer like QEMU.
-    #[error("{program} --version says {said:?}, which is not a version of QEMU")]
+    #[error("{program} --version prints {said:?}, which is not a QEMU version")]
     QemuUnknown {
         /// The program.
         program: Utf8PathBuf,
@@ -47,13 +47,13 @@ pub enum Error {
         looked_for: Vec<Utf8PathBuf>,
     },
     /// KVM was asked for and does not do.
-    #[error("kvm was asked for and cannot be used: {state}")]
+    #[error("kvm was requested but cannot be used: {state}")]
     KvmUnusable {
         /// Why.
         state: KvmState,
     },
     /// Even software emulation ran no guest.
-    #[error("QEMU runs no guest under software emulation: {why}\n  command: {command}")]
+    #[error("QEMU cannot run a guest under software emulation: {why}\n  command: {command}")]
     TcgUnusable {
         /// QEMU's command line.
         command: String,
@@ -64,7 +64,7 @@ pub enum Error {
     #[error(transparent)]
     PortTaken(#[from] PortTaken),
     /// The machine's value contradicts itself or is not possible on this host.
-    #[error("the machine {name} cannot be made: {why}")]
+    #[error("cannot create the machine {name}: {why}")]
     BadMachine {
         /// The machine's name.
         name: String,
@@ -171,8 +171,8 @@ impl Error {
             Self::QemuMissing { .. } => {
                 "install QEMU: `cargo xtask doctor --yes`, or apt-get install qemu-system-x86 qemu-utils"
             }
-            Self::QemuUnknown { .. } => "correct PATH, or install QEMU: cargo xtask doctor --yes",
-            Self::QemuTooOld { .. } => "upgrade it: `cargo xtask doctor --yes` does, or says how",
+            Self::QemuUnknown { .. } => "fix PATH, or install QEMU: cargo xtask doctor --yes",
+            Self::QemuTooOld { .. } => "upgrade it: `cargo xtask doctor --yes` does so, or prints how",
             Self::FirmwareMissing { .. } => {
                 "install it (apt-get install ovmf, dnf install edk2-ovmf), or boot with --firmware bios"
             }

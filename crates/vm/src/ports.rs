@@ -119,7 +119,7 @@ impl fmt::Display for Why<'_> {
         match self.0 {
             TakenReason::InUse(Some(owner)) => write!(f, "is taken by {owner}"),
             TakenReason::InUse(None) => f.write_str("is taken by a process of another user"),
-            TakenReason::WantedTwice { by } => write!(f, "is wanted by {by} as well"),
+            TakenReason::WantedTwice { by } => write!(f, "is also requested by {by}"),
             TakenReason::Refused { reason } => write!(f, "is not available: {reason}"),
         }
     }
@@ -269,7 +269,7 @@ mod tests {
         let port = free_port();
         let error = resolve(&[request("a", PortPolicy::Fixed(port)), request("b", PortPolicy::Fixed(port))])
             .unwrap_err();
-        assert!(error.to_string().contains("for b is wanted by a as well"), "{error}");
+        assert!(error.to_string().contains("for b is also requested by a"), "{error}");
     }
 
     #[test]

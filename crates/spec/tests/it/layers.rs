@@ -103,7 +103,7 @@ fn problems_come_in_the_order_of_files_lines_and_columns() {
         errors.to_string(),
         "rave.toml:14:8: vm.cpus: 0 CPUs is out of range; expected a whole number of CPUs from 1 to 255\n\
          a.toml:1:4: unknown key \"disks\" in [vm]; did you mean \"disk\"?\n\
-         a.toml:2:14: guest.user: user name \"root\" belongs to Debian itself; expected another name\n\
+         a.toml:2:14: guest.user: user name \"root\" is reserved by Debian; expected another name\n\
          RAVE_BASE: defaults.base: unknown base \"arch\"; expected nixos or debian"
     );
 }
@@ -119,7 +119,7 @@ fn a_broken_layer_does_not_make_its_keys_missing() {
 fn a_newer_schema_in_any_layer_is_the_only_problem() {
     assert_eq!(
         messages("schema = 9\nfuture = true\n"),
-        "rave.local.toml:1:10: schema: 9 is newer than this tool knows; expected 1, or a newer checkout of the tool"
+        "rave.local.toml:1:10: schema: 9 is newer than this version supports; expected 1, or a newer checkout of the tool"
     );
 }
 

@@ -33,7 +33,7 @@ impl fmt::Display for GuestRun {
         match self {
             Self::Done { ms, .. } => write!(f, "the guest ran in {ms} ms"),
             Self::Hung { after, reached } => {
-                write!(f, "the guest was not done after {} s: {reached}", after.as_secs_f64())
+                write!(f, "the guest did not finish within {} s: {reached}", after.as_secs_f64())
             }
             Self::Died { status, tail, reached } => {
                 write!(f, "QEMU ended ({status}) before the guest was done: {reached}")?;

@@ -99,8 +99,8 @@ impl fmt::Display for Progress {
             Self::Firmware => "its firmware did not find the disk",
             Self::RealMode => "its 16-bit code ran, its 64-bit code did not",
             Self::LongMode => "its 64-bit code ran, no timer interrupt came",
-            Self::Interrupts => "it ran, and computed far slower than software emulation does",
-            Self::Done => "it did all it had to",
+            Self::Interrupts => "it ran, but far slower than under software emulation",
+            Self::Done => "it completed",
         })
     }
 }
@@ -138,7 +138,7 @@ impl fmt::Display for KvmState {
             Self::Works { ms } => write!(f, "kvm works: a guest ran in {ms} ms"),
             Self::Hangs { after, reached } => write!(
                 f,
-                "/dev/kvm opens, but a tiny guest was not done after {} s: {reached}",
+                "/dev/kvm opens, but a tiny guest did not finish within {} s: {reached}",
                 after.as_secs_f64()
             ),
             Self::Fails { tail } => {

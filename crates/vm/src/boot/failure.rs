@@ -74,7 +74,7 @@ impl BootFailure {
     pub fn remedy(&self) -> String {
         match &self.cause {
             Cause::QemuDied { status: Status::Signal(9), .. } => {
-                "something killed QEMU: see `dmesg | tail` for the system's lack of memory, and give the machine less (--memory)"
+                "something killed QEMU: check `dmesg | tail` for an out-of-memory kill, and give the machine less (--memory)"
                     .to_owned()
             }
             // The kernel's test of its timer waits by counting instructions, and ticks come late on a busy host.

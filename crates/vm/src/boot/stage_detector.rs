@@ -223,10 +223,10 @@ impl StageDetector {
                 StageState::Ok => "is ok",
                 StageState::Failed => "failed",
             };
-            return format!("the guest says: {} {state}: {detail}", event.stage);
+            return format!("the guest reports: {} {state}: {detail}", event.stage);
         }
         if !self.events.is_empty() {
-            return format!("the guest has spoken, and said nothing of {}", self.stage());
+            return format!("the guest has reported nothing about {}", self.stage());
         }
         seen("the init of the root filesystem", marks.userspace)
             .or_else(|| seen("the kernel's start of its first program", marks.init))
