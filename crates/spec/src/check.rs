@@ -63,8 +63,24 @@ pub(crate) fn public_key(text: &str) -> Result<String, InvalidValue> {
     Ok(line.to_owned())
 }
 
-/// A path below the file's folder that names a unit which can be installed and enabled.
-pub(crate) fn unit_path(text: &str) -> Result<Utf8PathBuf, InvalidValue> {
+/// Endings of files that hold certificates in PEM (RFC 7468).
+pub const CERTIFICATE_SUFFIXES: &[&str] = &["pem", "crt", "cer"];
+
+/// A path below the file's folder that names a file of certificates.
+pub(crate) fn certificate_path(text: &str) -> Result<Utf8PathBuf, InvalidValue> {
+    let path = below(text)?;
+    let named_well = path.extension().is_some_and(|suffix| CERTIFICATE_SUFFIXES.contains(&suffix));
+    if !named_well || text.ends_with('/') {
+        return Err(InvalidValue::new(
+            format!("{text:?} does not name a file of certificates"),
+            "a file in PEM whose name ends in .pem, .crt or .cer",
+        ));
+    }
+    Ok(path.to_owned())
+}
+
+/// A path that stays below the file's folder.
+fn below(text: &str) -> Result<&Utf8Path, InvalidValue> {
     let path = Utf8Path::new(text);
     let below = path.components().all(|part| matches!(part, Utf8Component::Normal(_)));
     if !below || text.chars().any(char::is_control) {
@@ -73,6 +89,12 @@ pub(crate) fn unit_path(text: &str) -> Result<Utf8PathBuf, InvalidValue> {
             "a relative path without ..",
         ));
     }
+    Ok(path)
+}
+
+/// A path below the file's folder that names a unit which can be installed and enabled.
+pub(crate) fn unit_path(text: &str) -> Result<Utf8PathBuf, InvalidValue> {
+    let path = below(text)?;
     // Characters and length of a unit's name: systemd.unit(5).
     let name = path.file_name().unwrap_or_default();
     let named_well = name.len() <= 255
@@ -135,6 +157,16 @@ mod tests {
         }
         assert!(unit_path(&format!("{}.service", "a".repeat(247))).is_ok());
         assert!(unit_path(&format!("{}.service", "a".repeat(248))).is_err());
+    }
+
+    #[test]
+    fn certificates_are_pem_files_below_the_folder() {
+        for path in ["corp-ca.pem", "certs/a b.crt", "a.cer"] {
+            assert_eq!(certificate_path(path).unwrap(), path);
+        }
+        for path in ["", "/etc/ca.pem", "../ca.pem", "ca.key", "ca", ".pem", "a.pem/", "a\n.pem"] {
+            assert!(certificate_path(path).is_err(), "{path:?}");
+        }
     }
 
     #[test]

@@ -43,6 +43,7 @@ pub(crate) fn render(spec: &Spec, password: &str) -> Vec<(String, String)> {
     lines.push("guest.hostname", text(&spec.guest.hostname));
     lines.push("guest.authorized_keys", list(&spec.guest.authorized_keys));
     lines.push("guest.gateway_names", list(&spec.guest.gateway_names));
+    lines.push("guest.certificates", list(&spec.guest.certificates));
     lines.push("vm.memory", spec.vm.memory);
     lines.push("vm.cpus", spec.vm.cpus);
     lines.push("vm.disk", spec.vm.disk);

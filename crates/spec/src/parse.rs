@@ -82,6 +82,14 @@ fn guest(mut section: Section<'_>, reader: &mut Reader) -> Option<Guest> {
     let keys = section.list(reader, "authorized_keys", "a list of public keys", key, |key: &String| key);
     let name = |node: &Node| value::text(node, "a host name")?.parse::<Hostname>();
     let names = section.list(reader, "gateway_names", "a list of host names", name, Hostname::as_str);
+    let certificate = |node: &Node| check::certificate_path(value::text(node, "the path of a PEM file")?);
+    let certificates = section.list(
+        reader,
+        "certificates",
+        "a list of paths of PEM files",
+        certificate,
+        |certificate: &Utf8PathBuf| certificate.as_str(),
+    );
     section.finish(reader);
     Some(Guest {
         user: user?.value,
@@ -89,6 +97,7 @@ fn guest(mut section: Section<'_>, reader: &mut Reader) -> Option<Guest> {
         hostname: hostname?.value,
         authorized_keys: keys.or(Vec::new())?,
         gateway_names: names.or(Vec::new())?,
+        certificates: certificates.or(Vec::new())?,
     })
 }
 

@@ -102,6 +102,8 @@ pub struct Guest {
     /// Host names that the gateway's pages are called by, besides addresses, names without a dot, and those below
     /// `localhost`, `local` and `internal`; none twice.
     pub gateway_names: Vec<Hostname>,
+    /// Files of certificate authorities that the guest trusts, in PEM, below the folder of `rave.toml`; none twice.
+    pub certificates: Vec<Utf8PathBuf>,
 }
 
 /// The documented password of a fresh guest; any other is masked where values are shown.
@@ -125,6 +127,7 @@ impl fmt::Debug for Guest {
             .field("hostname", &self.hostname)
             .field("authorized_keys", &self.authorized_keys)
             .field("gateway_names", &self.gateway_names)
+            .field("certificates", &self.certificates)
             .finish()
     }
 }

@@ -140,6 +140,7 @@ fn spec() -> impl Strategy<Value = Spec> {
             hostname,
             password: WELL_KNOWN_PASSWORD.to_owned(),
             gateway_names: vec!["box.example.org".parse().unwrap()],
+            certificates: vec!["corp/ca.pem".into()],
             authorized_keys: vec![format!("ssh-ed25519 {} a comment", "A".repeat(68))],
         },
     );
