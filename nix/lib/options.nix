@@ -25,6 +25,7 @@ in
       password = required t.password;
       hostname = required t.hostName;
       gateway_names = names t.hostName;
+      certificates = names t.certificatePath;
       authorized_keys = optional (t.distinct lib.trim t.publicKey) [ ];
     };
     vm = {

@@ -27,6 +27,16 @@ let
     // {
       accepts = value: lib.isString value && check value;
     };
+  # A path of a file below the folder of rave.toml.
+  isBelow =
+    path:
+    let
+      parts = lib.splitString "/" path;
+    in
+    !lib.hasPrefix "/" path && !lib.elem ".." parts && !lib.elem "." parts && lib.last parts != "" && !hasControl path;
+  endsIn =
+    suffixes: path:
+    lib.any (suffix: lib.hasSuffix ".${suffix}" path && baseNameOf path != ".${suffix}") suffixes;
   # The URL of a store. A password in it would be on nix's command line.
   isUrl =
     schemes: url:
@@ -75,18 +85,14 @@ rec {
   packageName = text "package name" (matches "[a-z0-9][a-z0-9+.-]+");
   suite = text "suite such as trixie" (matches "[a-z][a-z0-9-]*");
 
+  certificatePath = text "path of a file of certificates below the folder of rave.toml" (
+    path: isBelow path && endsIn facts.certificateSuffixes path
+  );
   unitPath = text "path of a systemd unit below the folder of rave.toml" (
     path:
-    let
-      name = baseNameOf path;
-      parts = lib.splitString "/" path;
-    in
-    !lib.hasPrefix "/" path
-    && !lib.elem ".." parts
-    && !lib.elem "." parts
-    && matches "[A-Za-z0-9:_.@\\-]{1,255}" (lib.last parts)
-    && lib.any (suffix: lib.hasSuffix ".${suffix}" name && name != ".${suffix}") facts.unitSuffixes
-    && !hasControl path
+    isBelow path
+    && matches "[A-Za-z0-9:_.@\\-]{1,255}" (lib.last (lib.splitString "/" path))
+    && endsIn facts.unitSuffixes path
   );
   variable = text "\"NAME=value\" of one line" (
     entry: matches "[A-Za-z_][A-Za-z0-9_]*=.*" entry && !hasControl (lib.replaceStrings [ "\t" ] [ "" ] entry)

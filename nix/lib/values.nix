@@ -47,5 +47,6 @@ rec {
     tools = "${cfg.tools}";
     authorized_keys = cfg.authorizedKeys;
     gateway_names = cfg.gatewayNames;
+    certificates = map baseNameOf cfg.certificates;
   };
 }

@@ -9,6 +9,7 @@
     ./base.nix
     ./services.nix
     ./environment.nix
+    ./certificates.nix
     ./ssh.nix
     ./hardening.nix
   ]

@@ -5,6 +5,7 @@ let
   cfg = config.rave;
   # EnvironmentFile=, systemd.exec(5): between double quotes, a backslash escapes.
   quoted = value: "\"${builtins.replaceStrings [ "\\" "\"" "`" ] [ "\\\\" "\\\"" "\\`" ] value}\"";
+  facts = (lib.importJSON ../facts.json).guest;
   inherit (import ../lib/values.nix { inherit config lib pkgs; }) values;
 in
 {
@@ -25,6 +26,12 @@ in
       PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD = "1";
       NODE_PATH = "${values.tools}/node_modules";
     }
+    // lib.optionalAttrs (cfg.certificates != [ ]) (
+      {
+        NODE_EXTRA_CA_CERTS = facts.certificates;
+      }
+      // lib.genAttrs [ "SSL_CERT_FILE" "REQUESTS_CA_BUNDLE" ] (_: facts.certificateStore)
+    )
     // cfg.environment;
 
     environment = {

@@ -71,6 +71,13 @@ in
       example = [ "ssh-ed25519 AAAA... me@home" ];
       description = "SSH public keys that may log in as the user.";
     });
+    certificates = mkOption {
+      type = types.listOf types.path;
+      default = map (path: ../.. + "/${path}") settings.guest.certificates;
+      defaultText = lib.literalMD "`guest.certificates` of `rave.toml`";
+      example = lib.literalExpression "[ ./corp-ca.pem ]";
+      description = "Files in PEM with the certificates of authorities that the guest trusts besides the public ones.";
+    };
     ports = {
       kanban = port "kanban" "Vibe Kanban";
       router = port "router" "Claude Code Router";

@@ -2,8 +2,9 @@
 //!
 //! The files of `assets/` are templates: `@name@` is replaced from [`GuestConfig`] and [`Paths`], by the same
 //! syntax that Nix's `substituteAll` uses, so that both bases share them. A base takes [`files`], adds the user's
-//! [`extra_unit`]s, and writes them into the root filesystem, over what packages put there.
+//! [`extra_unit`]s and [`certificates()`], and writes them into the root filesystem, over what packages put there.
 
+mod certificates;
 pub mod desktop;
 mod environment;
 mod features;
@@ -17,6 +18,7 @@ mod system;
 pub mod units;
 
 use crate::config::{self, GuestConfig};
+pub use certificates::{PEM as CERTIFICATES, STORE as CERTIFICATE_STORE, TrustedCertificate, certificates};
 pub use file::{GuestFile, GuestFileKind, Owner};
 pub use masks::MASKED;
 pub use paths::Paths;

@@ -32,6 +32,9 @@ pub struct GuestConfig {
     /// Host names that the gateway's pages are called by, besides those that nobody else can own.
     #[serde(default)]
     pub gateway_names: Vec<String>,
+    /// Names of the files whose certificates the guest trusts besides those of the public authorities.
+    #[serde(default)]
+    pub certificates: Vec<String>,
     /// What the guest contains, in addition to what every guest has: names of [`features`](crate::features).
     #[serde(default)]
     pub features: BTreeSet<String>,
@@ -107,6 +110,7 @@ impl Default for GuestConfig {
             tools: "/opt/rave/tools".into(),
             authorized_keys: Vec::new(),
             gateway_names: Vec::new(),
+            certificates: Vec::new(),
             features: BTreeSet::new(),
             version: VERSION.into(),
         }

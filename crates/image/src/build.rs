@@ -18,6 +18,7 @@ use rave_spec::{Base, Format};
 
 use crate::artifact;
 use crate::bases::debian::{self, Rootfs};
+use crate::certificates::Certificates;
 use crate::digest::Digest;
 use crate::disk::{self, DiskInputs, RawDisk, boot_loader};
 use crate::error::{Error, IoContext as _, StageContext as _};
@@ -160,11 +161,14 @@ impl<'a> BuildPlan<'a> {
             .profile(request.profile)
             .map_err(|unknown| Error::Input { what: "profile".into(), detail: unknown.to_string() })?;
         let spec = request.spec;
-        let rootfs = Rootfs::new(spec, profile, request.epoch).known(&request.resolve_options());
+        let certificates = Certificates::read(request.root, &spec.guest.certificates)?;
+        let rootfs = Rootfs::new(spec, profile, request.epoch)
+            .trusting(certificates.clone())
+            .known(&request.resolve_options());
         let source = guest_program::GuestSources::read(request.root)?;
         let account = guest::account(spec, profile, request.epoch);
         let config = guest::config(spec, profile);
-        let overlay = guest::overlay(request, &config)?;
+        let overlay = guest::overlay(request, &config, &certificates)?;
         let keys = StageKeys::of(request, &rootfs, &source, &overlay, &account);
         Ok(Self { request, rootfs, source, account, config, overlay, keys })
     }

@@ -7,6 +7,7 @@
 pub mod artifact;
 pub mod bases;
 pub mod build;
+pub mod certificates;
 pub mod compare;
 pub mod content;
 pub mod convert;

@@ -29,7 +29,7 @@ mod syntax;
 mod url;
 mod value;
 
-pub use check::{KEY_KINDS, UNIT_SUFFIXES};
+pub use check::{CERTIFICATE_SUFFIXES, KEY_KINDS, UNIT_SUFFIXES};
 pub use config_file::{ConfigFile, Role};
 pub use diagnostic::{Diagnostic, Errors, Place};
 pub use effective::{Effective, effective};

@@ -5,7 +5,7 @@
 
 use rave_guest::assets::desktop::LAUNCHERS;
 use rave_guest::assets::units::{FROM_PACKAGES, NETWORK_MANAGER, NETWORKD};
-use rave_guest::assets::{MASKED, SERVICES, npm, playwright};
+use rave_guest::assets::{CERTIFICATE_STORE, CERTIFICATES, MASKED, SERVICES, npm, playwright};
 use rave_guest::features::VNC_PORT;
 use rave_guest::iso;
 use rave_image::tree::accounts;
@@ -58,6 +58,7 @@ struct RaveToml {
     reserved_users: &'static [&'static str],
     key_kinds: &'static [&'static str],
     unit_suffixes: &'static [&'static str],
+    certificate_suffixes: &'static [&'static str],
     builder_schemes: &'static [&'static str],
     /// At most so many after a builder's URL.
     builder_fields: usize,
@@ -88,6 +89,9 @@ struct Guest {
     groups: &'static [&'static str],
     services: Vec<Service>,
     vnc_port: u16,
+    /// The files of the authorities that a guest trusts: those of its own, and all.
+    certificates: &'static str,
+    certificate_store: &'static str,
     launchers: Vec<Launcher>,
     browsers: Browsers,
     /// Units that never start.
@@ -199,6 +203,7 @@ fn rave_toml() -> RaveToml {
         reserved_users: rave_spec::RESERVED_USERS,
         key_kinds: rave_spec::KEY_KINDS,
         unit_suffixes: rave_spec::UNIT_SUFFIXES,
+        certificate_suffixes: rave_spec::CERTIFICATE_SUFFIXES,
         builder_schemes: rave_spec::BUILDER_SCHEMES,
         builder_fields: rave_spec::BUILDER_FIELDS,
         mirror_schemes: rave_spec::MIRROR_SCHEMES,
@@ -225,6 +230,8 @@ fn guest() -> Guest {
             .map(|service| Service { name: service.name, unit: service.unit, title: service.title })
             .collect(),
         vnc_port: VNC_PORT,
+        certificates: CERTIFICATES,
+        certificate_store: CERTIFICATE_STORE,
         launchers: LAUNCHERS
             .iter()
             .map(|launcher| Launcher {

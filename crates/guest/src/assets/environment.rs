@@ -8,7 +8,7 @@
 //! | the desktop | `/etc/X11/Xsession.d/40rave`, which reads the first |
 //! | the user's own units | `/etc/environment.d/90-rave.conf` |
 
-use super::{GuestFile, playwright};
+use super::{GuestFile, certificates, playwright};
 use crate::config::GuestConfig;
 use crate::features::{DESKTOP, PLAYWRIGHT};
 use std::fmt::Write as _;
@@ -54,6 +54,9 @@ fn variables(config: &GuestConfig) -> Vec<(String, String)> {
     let mut own = vec![("DISABLE_AUTOUPDATER", "1".to_owned())];
     if config.has(PLAYWRIGHT) {
         own.extend(playwright::variables(&config.tools));
+    }
+    if !config.certificates.is_empty() {
+        own.extend(certificates::variables());
     }
     let replaced = |name: &str| config.environment.iter().any(|(other, _)| other == name);
     let own = own.into_iter().filter(|(name, _)| !replaced(name));

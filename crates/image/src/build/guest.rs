@@ -7,6 +7,7 @@ use rave_guest::config::{GuestConfig, GuestPorts};
 use rave_spec::{Profile, Spec};
 
 use super::request::BuildRequest;
+use crate::certificates::Certificates;
 use crate::error::Error;
 use crate::formats::Appliance;
 use crate::formats::ovf::vbox::NatForward;
@@ -53,16 +54,27 @@ pub(crate) fn config(spec: &Spec, profile: &Profile) -> GuestConfig {
         environment: spec.extra.environment.clone(),
         authorized_keys: spec.guest.authorized_keys.clone(),
         gateway_names: spec.guest.gateway_names.iter().map(ToString::to_string).collect(),
+        certificates: spec
+            .guest
+            .certificates
+            .iter()
+            .map(|file| file.file_name().unwrap_or_default().to_owned())
+            .collect(),
         tools: format!("/{}", npm_tools::PLACE),
         features: profile.features.iter().map(ToString::to_string).collect(),
         version: rave_guest::config::VERSION.into(),
     }
 }
 
-/// RAVE's own files and the user's units.
-pub(super) fn overlay(request: &BuildRequest<'_>, config: &GuestConfig) -> Result<Overlay, Error> {
+/// RAVE's own files, and the user's units and certificates.
+pub(super) fn overlay(
+    request: &BuildRequest<'_>,
+    config: &GuestConfig,
+    certificates: &Certificates,
+) -> Result<Overlay, Error> {
     let mut overlay = Overlay::default();
-    for file in assets::files(config, &Paths::debian()) {
+    let trusted = assets::certificates(config, certificates.all());
+    for file in assets::files(config, &Paths::debian()).into_iter().chain(trusted) {
         overlay.add(file);
     }
     for unit in &request.spec.extra.units {

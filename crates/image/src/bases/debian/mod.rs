@@ -25,6 +25,7 @@ pub(crate) use resolve::ResolveOptions;
 pub use resolve::{NetworkAccess, PackagePolicy, Resolution, VersionDifference};
 pub(crate) use sources::Mirrors;
 
+use crate::certificates::Certificates;
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, StageContext as _};
 use crate::stage_runner::StageRunner;
@@ -39,6 +40,10 @@ const REVISION: &[u8] = b"3";
 /// Bytes that the unpacked tree and its tar need at most while they are made: about 2.6 GiB each for the largest
 /// profile, and some room.
 const ROOM: u64 = 6 << 30;
+
+/// Folders beside the tree while it is made.
+const REPOSITORY: &str = "repository";
+const CERTIFICATES: &str = "certificates";
 
 /// What the guest never reads, left out of every package (dpkg(1), `--path-exclude`). Copyright files stay,
 /// as the archive's licences ask.
@@ -65,6 +70,8 @@ pub struct Rootfs {
     /// With what packages recommend, as Debian's own installer does.
     recommends: bool,
     epoch: u64,
+    /// What the guest trusts besides the public authorities.
+    certificates: Certificates,
     /// Exactly which packages; `None` until the archive was asked.
     resolution: Option<Resolution>,
 }
@@ -77,8 +84,15 @@ impl Rootfs {
             packages: spec.debian_packages(profile),
             recommends: false,
             epoch,
+            certificates: Certificates::default(),
             resolution: None,
         }
+    }
+
+    /// With certificates in the tree's own store.
+    #[must_use]
+    pub fn trusting(self, certificates: Certificates) -> Self {
+        Self { certificates, ..self }
     }
 
     /// With the exact packages, as far as they are known without asking the archive.
@@ -111,23 +125,32 @@ impl Rootfs {
         for argument in self.arguments() {
             hasher.field("argument", argument.as_bytes());
         }
+        for certificate in self.certificates.all() {
+            hasher.field("certificate", certificate.pem.as_bytes());
+        }
         hasher.field("suite", self.suite.as_bytes());
         hasher.field("epoch", &self.epoch.to_le_bytes());
         hasher.finish()
     }
 
-    /// The whole command line. The packages come from a repository in the folder `repository` alone; what mmdebstrap
-    /// writes as the tree's own sources stays there.
-    pub fn argv(&self, mode: MmdebstrapMode, repository: &Utf8Path, tar: &Utf8Path) -> Vec<String> {
+    /// The whole command line. The packages come from a repository in the folder `repository` of `work` alone; what
+    /// mmdebstrap writes as the tree's own sources stays there. Certificates are there before ca-certificates is, so that
+    /// it makes its store of them too, and what other packages make of that.
+    pub fn argv(&self, mode: MmdebstrapMode, work: &Utf8Path, tar: &Utf8Path) -> Vec<String> {
         let mut argv = mode.command();
         argv.extend(["--format=tar".into(), "--verbose".into()]);
         // No key is needed, and where the host keeps its own must leave no trace in the tree.
         argv.push("--skip=check/signed-by".into());
-        let source = sources::of_folder(repository);
+        let source = sources::of_folder(&work.join(REPOSITORY));
         let sources = "\"$1/etc/apt/sources.list\"";
         let aside = "\"$1/etc/apt/sources.list.archive\"";
         argv.push(format!("--setup-hook=mv {sources} {aside}; echo {} > {sources}", shell_quote(&source)));
         argv.push(format!("--customize-hook=mv {aside} {sources}"));
+        if !self.certificates.all().is_empty() {
+            let folder = "\"$1/usr/local/share/ca-certificates\"";
+            let from = shell_quote(work.join(CERTIFICATES).as_str());
+            argv.push(format!("--setup-hook=mkdir -p {folder}; cp {from}/*.crt {folder}"));
+        }
         if mode == MmdebstrapMode::RootWithoutMounts {
             argv.push(format!("--customize-hook={}", include_str!("tmpfiles.sh")));
         }
@@ -185,12 +208,13 @@ impl Rootfs {
             self.resolution.as_ref().map_or(&[], |resolution| &resolution.packages);
         let entry = stages.run(STAGE, &self.key(), |pending| {
             let scratch = stages.scratch(ROOM)?;
-            let repository = scratch.path().join("repository");
+            let repository = scratch.path().join(REPOSITORY);
+            self.certificates.write(&scratch.path().join(CERTIFICATES))?;
             if let Some(deb_cache) = deb_cache {
                 deb_cache.repository(&self.suite, packages, &repository)?;
             }
             let argv =
-                self.argv(MmdebstrapMode::of_this_process(), &repository, &pending.file(root_tar::TAR));
+                self.argv(MmdebstrapMode::of_this_process(), scratch.path(), &pending.file(root_tar::TAR));
             let mut count = PackageCount::default();
             Cmd::new(&argv[0])
                 .args(&argv[1..])
@@ -242,6 +266,7 @@ impl PackageCount {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rave_guest::assets::TrustedCertificate;
 
     fn rootfs() -> Rootfs {
         Rootfs {
@@ -249,6 +274,7 @@ mod tests {
             packages: ["git", "curl"].map(String::from).into(),
             recommends: false,
             epoch: 7,
+            certificates: Certificates::default(),
             resolution: None,
         }
     }
@@ -261,7 +287,7 @@ mod tests {
             [
                 "--skip=check/signed-by",
                 "--setup-hook=mv \"$1/etc/apt/sources.list\" \"$1/etc/apt/sources.list.archive\"; \
-                 echo 'deb [trusted=yes] copy:/a%20b ./' > \"$1/etc/apt/sources.list\"",
+                 echo 'deb [trusted=yes] copy:/a%20b/repository ./' > \"$1/etc/apt/sources.list\"",
                 "--customize-hook=mv \"$1/etc/apt/sources.list.archive\" \"$1/etc/apt/sources.list\"",
             ]
         );
@@ -281,6 +307,21 @@ mod tests {
         let expected = "mmdebstrap --mode=root --skip=chroot/mount --format=tar --variant=minbase --architectures=amd64 \
                         --include=curl,git trixie x";
         assert_eq!(plain.join(" "), expected);
+    }
+
+    #[test]
+    fn certificates_are_there_before_the_package_that_makes_a_store_of_them() {
+        let one = |pem: &str| {
+            let (file_name, pem, base64) = ("a.crt".into(), pem.into(), String::new());
+            rootfs().trusting(Certificates(vec![TrustedCertificate { file_name, pem, base64 }]))
+        };
+        let argv = one("a").argv(MmdebstrapMode::Unshare, "/a b".into(), "x".into());
+        let hook = "--setup-hook=mkdir -p \"$1/usr/local/share/ca-certificates\"; \
+                    cp '/a b/certificates'/*.crt \"$1/usr/local/share/ca-certificates\"";
+        assert!(argv.iter().any(|argument| argument == hook), "{argv:#?}");
+        assert_ne!(one("a").key(), one("b").key());
+        assert_ne!(one("a").key(), rootfs().key());
+        assert_eq!(rootfs().trusting(Certificates::default()).key(), rootfs().key());
     }
 
     #[test]
