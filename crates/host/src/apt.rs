@@ -3,9 +3,11 @@
 use std::fs;
 use std::time::{Duration, Instant, SystemTime};
 
+use rave_process::network;
 use rave_process::progress::{Event, Sink, Unit};
 use rave_process::{Cmd, Error as CommandError, Line, interrupt};
 
+use crate::apt_network::AptNetwork;
 use crate::error::Error;
 use crate::install_plan::{BACKPORTS_FILE, InstallPlan};
 use crate::installed;
@@ -29,6 +31,7 @@ type Update = Result<(), String>;
 /// apt, run by root or through sudo.
 pub(crate) struct Apt<'a> {
     pub(crate) is_root: bool,
+    pub(crate) network: AptNetwork,
     pub(crate) sink: Sink<'a>,
 }
 
@@ -37,7 +40,9 @@ impl Apt<'_> {
         let argv: Vec<&str> = argv.iter().map(AsRef::as_ref).collect();
         let plain = ["env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C"];
         let start: &[&str] = if self.is_root { &[] } else { &["sudo", "-n"] };
-        let words: Vec<&str> = start.iter().chain(&plain).chain(&argv).copied().collect();
+        let variables = self.network.variables.iter().map(String::as_str);
+        let words: Vec<&str> =
+            start.iter().chain(&plain).copied().chain(variables).chain(argv.iter().copied()).collect();
         Cmd::new(words[0]).args(words[1..].iter().copied())
     }
 
@@ -58,9 +63,11 @@ impl Apt<'_> {
     fn update(&self) -> Result<Update, Error> {
         let deadline = Instant::now() + Duration::from_secs(LOCK_TIMEOUT.into());
         let mut told = false;
+        let mut update = vec!["apt-get".to_owned(), "update".to_owned()];
+        update.splice(1..1, self.network.arguments.iter().cloned());
         loop {
             let mut trouble = None;
-            let result = self.root(&["apt-get", "update"]).run(&mut |line| {
+            let result = self.root(&update).run(&mut |line| {
                 self.show(line);
                 if line.text.starts_with("W: Failed to fetch") || line.text.starts_with("E: ") {
                     trouble.get_or_insert_with(|| line.text.to_owned());
@@ -111,7 +118,7 @@ impl Apt<'_> {
         let updated = self.update()?;
         let failed = |error: CommandError| {
             let before = updated.as_ref().err().map(|why| format!("before that, apt-get update said: {why}"));
-            let remedy = remedy(error.tail());
+            let remedy = remedy(&error.tail().iter().cloned().chain(before.clone()).collect::<Vec<_>>());
             let what = "apt could not install what is missing".to_owned();
             Error::Command { what, source: Box::new(error), before, remedy }
         };
@@ -126,6 +133,7 @@ impl Apt<'_> {
     fn install_now(&self, plan: &InstallPlan) -> Result<(), CommandError> {
         let mut argv = Manager::Apt.install(&plan.packages);
         argv.splice(1..1, ["-o".to_owned(), format!("DPkg::Lock::Timeout={LOCK_TIMEOUT}")]);
+        argv.splice(1..1, self.network.arguments.iter().cloned());
         let argv = suppress_services::without(&plan.units, argv);
         let mut count = Count::default();
         let mut told = false;
@@ -222,7 +230,9 @@ fn is_locked(error: &CommandError) -> bool {
 /// What to do when apt fails, by what it said.
 fn remedy(tail: &[String]) -> &'static str {
     let said = |parts: &[&str]| tail.iter().any(|line| parts.iter().any(|part| line.contains(part)));
-    if said(&[
+    if network::is_untrusted(tail) {
+        network::UNTRUSTED_REMEDY
+    } else if said(&[
         "Temporary failure resolving",
         "Could not resolve",
         "Could not connect",
@@ -293,6 +303,9 @@ mod tests {
     fn the_remedy_follows_what_apt_said() {
         let said = |line: &str| remedy(&[line.to_owned()]);
         assert!(said("E: Failed to fetch x  Temporary failure resolving 'x'").contains("network"));
+        let untrusted =
+            "W: Failed to fetch https://x  Certificate verification failed: The certificate is NOT trusted.";
+        assert!(said(untrusted).contains("SSL_CERT_FILE"));
         assert!(said("E: Unable to locate package mtools").contains("apt-get update"));
         assert!(
             said("E: You don't have enough free space in /var/cache/apt/archives/.")

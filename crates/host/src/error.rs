@@ -39,6 +39,12 @@ pub enum Error {
         /// What to do next; empty where nothing is known to help.
         remedy: &'static str,
     },
+    /// What the environment says of the network cannot be passed on.
+    #[error("the network's settings: {detail}")]
+    Network {
+        /// The variable, its file, and what is wrong with that.
+        detail: String,
+    },
     /// The user or the system asked this process to stop.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
@@ -63,7 +69,7 @@ impl Error {
                 facts.extend(before.clone());
                 facts
             }
-            Self::Interrupted(_) => Vec::new(),
+            Self::Network { .. } | Self::Interrupted(_) => Vec::new(),
         }
     }
 
@@ -72,6 +78,7 @@ impl Error {
         match self {
             Self::NotReady { remedy, .. } | Self::Conflict { remedy, .. } => remedy,
             Self::Command { remedy, .. } => remedy,
+            Self::Network { .. } => "correct the variable, or unset it, then try again",
             Self::Interrupted(_) => "",
         }
     }

@@ -6,6 +6,7 @@ use rave_process::Cmd;
 use rave_process::progress::{Event, Sink, StageOutcome};
 
 use crate::apt::{Apt, STAGE};
+use crate::apt_network::AptNetwork;
 use crate::error::Error;
 use crate::install_plan::InstallPlan;
 use crate::package_manager::Manager;
@@ -34,7 +35,7 @@ fn sudo_works(may_ask: bool) -> bool {
 pub(crate) fn run(plan: &InstallPlan, host: &Host, sink: Sink<'_>) -> Result<(), Error> {
     let started = Instant::now();
     sink(Event::StageStarted { stage: STAGE });
-    let apt = Apt { is_root: host.is_root, sink };
+    let apt = Apt { is_root: host.is_root, network: AptNetwork::of_this_process()?, sink };
     if !plan.packages.is_empty() {
         apt.install(plan)?;
     }

@@ -4,6 +4,7 @@
 //! [`install_plan`] turns what is missing into commands; [`install`] runs them.
 
 mod apt;
+mod apt_network;
 mod context;
 mod disk_space;
 mod emulation;

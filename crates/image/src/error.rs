@@ -1,6 +1,7 @@
 //! What can go wrong while an image is built.
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rave_process::network;
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -247,6 +248,8 @@ impl Error {
                 let tail = source.tail().join("\n");
                 if tail.contains("No space left on device") {
                     Some("the disk is full: free some space, or set RAVE_CACHE and TMPDIR to a larger disk; then run the same command again".into())
+                } else if network::is_untrusted(source.tail()) {
+                    Some(network::UNTRUSTED_REMEDY.into())
                 } else if tail.contains("ENOTCACHED") {
                     Some("run the same command once without --offline; what it fetches is kept".into())
                 } else if tail.contains("Hash Sum mismatch") {

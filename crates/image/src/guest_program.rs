@@ -62,8 +62,8 @@ impl GuestSources {
 
     /// Where Cargo unpacks crates: a folder for each registry, named after its host (Cargo's book, "Cargo Home"). They are
     /// there after a fetch, which asks no network for what was compiled before.
-    fn crates(&self, network: NetworkAccess) -> Result<Vec<Utf8PathBuf>, Error> {
-        let fetch = Cmd::new(cargo()).args(["fetch", "--quiet", "--locked", "--target", TARGET]);
+    fn crates(&self, cargo: Cmd, network: NetworkAccess) -> Result<Vec<Utf8PathBuf>, Error> {
+        let fetch = cargo.args(["fetch", "--quiet", "--locked", "--target", TARGET]);
         let fetch = if network == NetworkAccess::Off { fetch.arg("--offline") } else { fetch };
         fetch.current_dir(&self.root).output().stage(STAGE)?;
         let home = std::env::var("CARGO_HOME").map(Utf8PathBuf::from).or_else(|_| {
@@ -92,8 +92,11 @@ impl GuestSources {
         let entry = stages.run(STAGE, &self.key(), |pending| {
             let target_dir = stages.cache_dir().join("cargo");
             let argv = argv(&target_dir, network);
-            let crates = self.crates(network)?;
-            Cmd::new(&argv[0])
+            let scratch = stages.scratch(0)?;
+            let authorities = stages.authorities(scratch.path())?;
+            let cargo = stages.network().for_openssl(Cmd::new(&argv[0]), authorities.as_deref());
+            let crates = self.crates(cargo.clone(), network)?;
+            cargo
                 .args(&argv[1..])
                 .current_dir(&self.root)
                 // Flags are separated by the unit separator, so that a path may hold spaces (Cargo's

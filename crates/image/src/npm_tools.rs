@@ -113,7 +113,9 @@ pub(crate) fn build(
             fs::write(folder.join(name), text).at("write", folder.join(name))?;
         }
         let argv = argv(&stages.cache_dir().join("npm"), network);
-        Cmd::new(&argv[0])
+        stages
+            .network()
+            .for_node(Cmd::new(&argv[0]))
             .args(&argv[1..])
             .current_dir(folder)
             .log_file(stages.log(STAGE))

@@ -1,9 +1,11 @@
 //! Runs one stage at a time: takes its result from the store, or builds it and reports.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_process::Cmd;
+use rave_process::network::NetworkEnvironment;
 use rave_process::progress::{Event, Sink, StageOutcome};
 
 use crate::digest::Digest;
@@ -17,6 +19,7 @@ pub(crate) struct StageRunner<'a> {
     cache_dir: Utf8PathBuf,
     log_dir: Utf8PathBuf,
     refresh: bool,
+    network: NetworkEnvironment,
     sink: Sink<'a>,
 }
 
@@ -29,7 +32,21 @@ impl<'a> StageRunner<'a> {
         refresh: bool,
         sink: Sink<'a>,
     ) -> Self {
-        Self { store, cache_dir: cache_dir.to_owned(), log_dir: log_dir.to_owned(), refresh, sink }
+        let network = NetworkEnvironment::of_this_process();
+        Self { store, cache_dir: cache_dir.to_owned(), log_dir: log_dir.to_owned(), refresh, network, sink }
+    }
+
+    /// How the user's environment says that the network is reached.
+    pub(crate) fn network(&self) -> &NetworkEnvironment {
+        &self.network
+    }
+
+    /// Writes the authorities that the environment names into one file of a folder.
+    pub(crate) fn authorities(&self, folder: &Utf8Path) -> Result<Option<PathBuf>, Error> {
+        self.network.write_authorities(folder.as_std_path()).map_err(|error| Error::Input {
+            what: error.variable.into(),
+            detail: format!("cannot read {}: {}", error.path.display(), error.source),
+        })
     }
 
     /// The result of a stage: from the store, else made by `build` in a folder that appears whole or not at all.

@@ -24,6 +24,7 @@ pub mod interrupt;
 mod io_loop;
 mod lines;
 mod lock;
+pub mod network;
 mod process_group;
 pub mod progress;
 mod quote;

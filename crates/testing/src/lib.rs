@@ -1,6 +1,9 @@
 //! How a test says that this host cannot run it: libtest knows passed and failed alone, so the test passes, and
 //! `cargo xtask test` lists what it says on stderr under "not run on this host".
 
+#[cfg(feature = "tls")]
+pub mod tls;
+
 use std::fmt::Display;
 
 /// What the line on stderr begins with.

@@ -114,6 +114,7 @@ impl From<&rave_host::Error> for CommandError {
             rave_host::Error::Interrupted(_) => Code::Interrupted,
             rave_host::Error::NotReady { .. }
             | rave_host::Error::Conflict { .. }
+            | rave_host::Error::Network { .. }
             | rave_host::Error::Command { .. } => Code::HostNotReady,
         };
         let failure = Self::new(code, error.to_string());

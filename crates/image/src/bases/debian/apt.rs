@@ -89,6 +89,18 @@ impl<'a> Apt<'a> {
         suite: &str,
         mirrors: Mirrors<'_>,
     ) -> Result<Self, Error> {
+        let sources = sources::sources(stages, STAGE, suite, mirrors)?;
+        let settings = sources::host_settings(stages, STAGE)?;
+        Self::of_sources(stages, suite, &sources, &settings)
+    }
+
+    /// `settings` are the host's, as apt-config(8) prints them.
+    fn of_sources(
+        stages: &'a StageRunner<'a>,
+        suite: &str,
+        sources: &str,
+        settings: &str,
+    ) -> Result<Self, Error> {
         let apt = Self { stages, scratch: stages.scratch(ROOM)?, suite: suite.to_owned() };
         let root = apt.root();
         for folder in FOLDERS.iter().map(|folder| root.join(folder)) {
@@ -96,9 +108,11 @@ impl<'a> Apt<'a> {
             // Root's apt fetches as a user of its own.
             fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).at("open to others", &folder)?;
         }
-        apt.write("etc/apt/sources.list", &sources::sources(stages, STAGE, suite, mirrors)?)?;
+        apt.write("etc/apt/sources.list", sources)?;
         apt.write("var/lib/dpkg/status", "")?;
-        apt.write("apt.conf", &sources::configuration(root, &sources::host_network(stages, STAGE)?))?;
+        let authorities = stages.authorities(root)?;
+        let network = sources::of_network(settings, authorities.as_deref());
+        apt.write("apt.conf", &sources::configuration(root, &network))?;
         apt.report(&apt.apt(&["update", "--error-on=any"]))?;
         Ok(apt)
     }

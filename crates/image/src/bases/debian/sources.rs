@@ -1,7 +1,10 @@
 //! apt's sources.list and settings for what a build fetches.
 
+use std::path::Path;
+
 use camino::Utf8Path;
 use rave_process::Cmd;
+use rave_process::network::NetworkEnvironment;
 use rave_spec::{Mirror, Spec};
 
 use super::mode::MmdebstrapMode;
@@ -75,14 +78,15 @@ pub(super) fn configuration(root: &Utf8Path, network: &str) -> String {
     )
 }
 
-/// The host's settings of how archives are reached: proxies, certificates, time limits. apt-config(8) prints them as it
-/// reads them.
-pub(super) fn host_network(stages: &StageRunner<'_>, stage: &'static str) -> Result<String, Error> {
+/// The host's settings of how things are fetched. apt-config(8) prints them as it reads them.
+pub(super) fn host_settings(stages: &StageRunner<'_>, stage: &'static str) -> Result<String, Error> {
     let dumped = Cmd::new("apt-config").args(["dump", "Acquire"]).log_file(stages.log(stage));
-    Ok(of_network(&dumped.output().stage(stage)?.text()))
+    Ok(dumped.output().stage(stage)?.text())
 }
 
-fn of_network(dumped: &str) -> String {
+/// Those of the host's settings that say how archives are reached (proxies, certificates, time limits), and the authorities of
+/// the environment, which apt does not read. It reads the proxies there itself, and this file is no place for their passwords.
+pub(super) fn of_network(dumped: &str, authorities: Option<&Path>) -> String {
     const KEPT: [&str; 5] =
         ["Acquire::http", "Acquire::https", "Acquire::Retries", "Acquire::ForceIPv4", "Acquire::ForceIPv6"];
     let is_kept = |line: &&str| {
@@ -92,7 +96,8 @@ fn of_network(dumped: &str) -> String {
             rest.is_some() && (key.len() == kept.len() || key[kept.len()..].starts_with(':'))
         })
     };
-    dumped.lines().filter(is_kept).flat_map(|line| [line, "\n"]).collect()
+    let kept: String = dumped.lines().filter(is_kept).flat_map(|line| [line, "\n"]).collect();
+    kept + &NetworkEnvironment::apt_authorities(dumped, authorities)
 }
 
 #[cfg(test)]
@@ -124,7 +129,7 @@ mod tests {
                       Acquire::HTTP::Proxy::host \"DIRECT\";\nAcquire::https::CAInfo \"/ca.pem\";\n\
                       Acquire::httpx::a \"\";\nAcquire::Languages:: \"de\";\nAcquire::Retries \"9\";\n";
         assert_eq!(
-            of_network(dumped),
+            of_network(dumped, Some("/not-this.pem".as_ref())),
             "Acquire::http \"\";\nAcquire::http::Proxy \"http://cache:3142\";\nAcquire::HTTP::Proxy::host \"DIRECT\";\n\
              Acquire::https::CAInfo \"/ca.pem\";\nAcquire::Retries \"9\";\n"
         );

@@ -6,6 +6,7 @@ use std::fs;
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_fs::Replace;
 use rave_process::Cmd;
+use rave_process::network::NetworkEnvironment;
 use rave_process::progress::Event;
 
 use super::outcome::tell;
@@ -41,7 +42,8 @@ pub(super) fn run(dry_run: bool, settings: &Settings, ui: &Ui) -> anyhow::Result
         fs::copy(place.join(name), folder.join(name))?;
     }
     let sink = ui.sink();
-    Cmd::new(NPM[0])
+    NetworkEnvironment::of_this_process()
+        .for_node(Cmd::new(NPM[0]))
         .args(&NPM[1..])
         .arg(format!("--cache={}", settings.cache_dir.join("npm")))
         .current_dir(&folder)
