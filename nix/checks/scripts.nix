@@ -79,6 +79,11 @@ in
     assert len(keys) == 2 and all(int(key) >= int(booted) - 2 for key in keys), keys
   '';
 
+  certificates = ''
+    machine.copy_from_host("${../../crates/smoke/src/checks/certificates.py}", "/tmp/certificates.py")
+    user("python3 /tmp/certificates.py")
+  '';
+
   tool-node = ''assert int(user("node --version").strip().lstrip("v").split(".")[0]) >= 20'';
   tool-npm = locked "npm" "npm";
   tool-pnpm = locked "pnpm" "pnpm";

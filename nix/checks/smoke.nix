@@ -15,7 +15,8 @@ pkgs.testers.runNixOSTest (
       inherit lib pins;
       config = nodes.machine;
     };
-    applies = check: check.feature == null || lib.elem check.feature rave.features;
+    certified = lib.optional (rave.certificates != [ ]) "certificates";
+    applies = check: check.feature == null || lib.elem check.feature (rave.features ++ certified);
     script =
       check:
       scripts.${check.name}

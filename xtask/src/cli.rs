@@ -57,7 +57,7 @@ impl Command {
 /// `cargo xtask test`
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Test {
-    /// Steps to run, always in this order [default: all except matrix and hosts]
+    /// Steps to run, always in this order [default: all except matrix, hosts and proxy]
     #[arg(value_name = "STEP")]
     pub(crate) steps: Vec<TestStep>,
 }
@@ -81,6 +81,8 @@ pub(crate) enum TestStep {
     Matrix,
     /// Machines of several kinds, each prepared by `doctor --yes` alone
     Hosts,
+    /// Build and boot an image behind a proxy that looks into TLS
+    Proxy,
 }
 
 /// `cargo xtask ci`

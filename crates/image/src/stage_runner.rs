@@ -36,6 +36,12 @@ impl<'a> StageRunner<'a> {
         Self { store, cache_dir: cache_dir.to_owned(), log_dir: log_dir.to_owned(), refresh, network, sink }
     }
 
+    /// The same in another environment.
+    #[cfg(test)]
+    pub(crate) fn with_network(self, network: NetworkEnvironment) -> Self {
+        Self { network, ..self }
+    }
+
     /// How the user's environment says that the network is reached.
     pub(crate) fn network(&self) -> &NetworkEnvironment {
         &self.network

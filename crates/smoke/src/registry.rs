@@ -52,6 +52,9 @@ pub enum Place {
     Live,
 }
 
+/// Stands among the features of a guest that trusts further authorities: `guest.certificates` of `rave.toml`.
+pub const CERTIFICATES: &str = "certificates";
+
 /// One check.
 #[derive(Debug, Clone, Copy)]
 pub struct Check {
@@ -61,7 +64,7 @@ pub struct Check {
     pub title: &'static str,
     /// What it looks at.
     pub group: Group,
-    /// The feature that a guest must have for it; `None`: every guest.
+    /// The feature that a guest must have for it, or [`CERTIFICATES`]; `None`: every guest.
     pub feature: Option<&'static str>,
     /// Where it applies.
     pub place: Place,
@@ -146,6 +149,15 @@ pub const CHECKS: &[Check] = &[
     check(System, "unit-chain", "the units are active and came up in their order", system::unit_chain),
     check(System, "no-failed-units", "no unit has failed", system::no_failed_units),
     check(System, "sudo", "the user becomes root without a password", system::sudo),
+    of(
+        CERTIFICATES,
+        check(
+            System,
+            "certificates",
+            "the guest's stores hold the certificates of rave.toml",
+            system::certificates,
+        ),
+    ),
     on_disk(check(System, "root-grown", "the root file system has grown to the disk", system::root_grown)),
     check(System, "host-keys-fresh", "the SSH host keys were made by this machine", system::host_keys_fresh),
     live(check(
@@ -252,7 +264,7 @@ pub enum SelectError {
         nearest: Option<&'static str>,
     },
     /// A check that was asked for and does not apply.
-    #[error("{name} needs a guest with the feature {feature}")]
+    #[error("{name} needs a guest with {}", needed(feature))]
     Lacks {
         /// The check.
         name: &'static str,
@@ -286,6 +298,13 @@ pub fn select(
         }
     }
     Ok(checks)
+}
+
+fn needed(feature: &str) -> String {
+    match feature {
+        CERTIFICATES => "guest.certificates of rave.toml".to_owned(),
+        feature => format!("the feature {feature}"),
+    }
 }
 
 fn find(name: &str) -> Result<&'static str, SelectError> {
@@ -340,7 +359,10 @@ mod tests {
         let error = select(&["docker".into()], &[], &none).unwrap_err();
         assert_eq!(error.to_string(), "docker needs a guest with the feature docker");
         let known: Vec<&str> = rave_spec::Feature::ALL.iter().map(|feature| feature.as_str()).collect();
-        let of_checks: BTreeSet<&str> = CHECKS.iter().filter_map(|check| check.feature).collect();
+        let error = select(&["certificates".into()], &[], &none).unwrap_err();
+        assert_eq!(error.to_string(), "certificates needs a guest with guest.certificates of rave.toml");
+        let of_checks = CHECKS.iter().filter_map(|check| check.feature);
+        let of_checks: BTreeSet<&str> = of_checks.filter(|feature| *feature != CERTIFICATES).collect();
         assert!(of_checks.iter().all(|feature| known.contains(feature)));
         assert_eq!(of_checks.len(), known.len(), "each feature has a check");
     }

@@ -27,6 +27,8 @@ use rave_testing::NOT_RUN;
 /// The steps that are run only by name.
 const MATRIX: &str = "matrix";
 const HOSTS: &str = "hosts";
+const PROXY: &str = "proxy";
+const PROXY_COMMAND: &str = "cargo xtask test proxy";
 const MATRIX_COMMAND: &str = "RAVE_PROFILE=headless cargo xtask test matrix";
 /// Lines of a failed step that are shown; the log has all.
 const SHOWN: usize = 40;
@@ -45,6 +47,9 @@ pub(crate) fn run(args: &cli::Test, settings: &Settings, ui: &Ui) -> anyhow::Res
             .push(format!("{MATRIX}: it takes an hour under software emulation; {MATRIX_COMMAND}"));
         let machines = hosts::KINDS.len();
         session.not_run.push(format!("{HOSTS}: it prepares {machines} machines; {}", hosts::COMMAND));
+        session
+            .not_run
+            .push(format!("{PROXY}: it fetches everything of an image once more; {PROXY_COMMAND}"));
     }
     for step in steps {
         session.step(step)?;
@@ -65,7 +70,10 @@ fn steps(asked: &[TestStep]) -> Vec<TestStep> {
     if asked.is_empty() {
         return all.into();
     }
-    all.into_iter().chain([TestStep::Matrix, TestStep::Hosts]).filter(|step| asked.contains(step)).collect()
+    all.into_iter()
+        .chain([TestStep::Matrix, TestStep::Hosts, TestStep::Proxy])
+        .filter(|step| asked.contains(step))
+        .collect()
 }
 
 fn name(step: TestStep) -> &'static str {
@@ -78,6 +86,7 @@ fn name(step: TestStep) -> &'static str {
         TestStep::Faults => "faults",
         TestStep::Matrix => MATRIX,
         TestStep::Hosts => HOSTS,
+        TestStep::Proxy => PROXY,
     }
 }
 
@@ -88,7 +97,7 @@ fn needs(step: TestStep) -> &'static [Needs] {
         TestStep::Format | TestStep::Clippy | TestStep::Flake | TestStep::Hosts => &[],
         TestStep::Unit => &[Needs::Image, Needs::Run, Needs::Iso, Needs::Zst, Needs::Tests],
         // Other programs are asked about each artifact, where they are.
-        TestStep::Smoke => &[Needs::Smoke, Needs::Tests],
+        TestStep::Smoke | TestStep::Proxy => &[Needs::Smoke, Needs::Tests],
         // Each format is built, and a desktop is booted.
         TestStep::Faults | TestStep::Matrix => {
             &[Needs::Smoke, Needs::Desktop, Needs::Iso, Needs::Zst, Needs::Tests]
@@ -125,6 +134,9 @@ impl Session<'_> {
             }
             TestStep::Matrix => self.matrix(),
             TestStep::Hosts => self.hosts(),
+            TestStep::Proxy => {
+                self.cargo(step, &cargo::proxy_arguments(find_program("cargo-nextest").is_some()))
+            }
         };
         if interrupt::requested().is_some() {
             return result.map(|_| ());
@@ -364,7 +376,8 @@ mod tests {
             [TestStep::Format, TestStep::Unit]
         );
         assert_eq!(steps(&[]).len(), 6);
-        assert!(!steps(&[]).contains(&TestStep::Matrix) && !steps(&[]).contains(&TestStep::Hosts));
+        let by_name = [TestStep::Matrix, TestStep::Hosts, TestStep::Proxy];
+        assert!(by_name.iter().all(|step| !steps(&[]).contains(step)));
         assert_eq!(steps(&[TestStep::Matrix, TestStep::Unit]), [TestStep::Unit, TestStep::Matrix]);
     }
 

@@ -50,7 +50,11 @@ pub fn run(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
         rows::list(ui);
         return Ok(Code::Ok);
     }
-    let features = settings.profile()?.features.iter().map(ToString::to_string).collect();
+    let mut features: BTreeSet<String> =
+        settings.profile()?.features.iter().map(ToString::to_string).collect();
+    if !settings.spec.spec.guest.certificates.is_empty() {
+        features.insert(registry::CERTIFICATES.to_owned());
+    }
     let checks = chosen(args, &features)?;
     let rows = rows::chosen(args, settings)?;
     refuse_empty(&rows, &checks)?;
@@ -148,7 +152,7 @@ fn code(report: &Report) -> Code {
 }
 
 fn every_feature() -> BTreeSet<String> {
-    Feature::ALL.iter().map(ToString::to_string).collect()
+    Feature::ALL.iter().map(Feature::as_str).chain([registry::CERTIFICATES]).map(String::from).collect()
 }
 
 /// The checks that apply to a guest with these features, as far as they were asked for.
@@ -161,6 +165,9 @@ fn chosen(args: &cli::Smoke, features: &BTreeSet<String>) -> anyhow::Result<Vec<
                 failure.remedy(format!("did you mean {nearest}? {list}"))
             }
             SelectError::Unknown { nearest: None, .. } => failure.remedy(list),
+            SelectError::Lacks { feature: registry::CERTIFICATES, .. } => {
+                failure.remedy("name PEM files in guest.certificates of rave.local.toml")
+            }
             SelectError::Lacks { feature, .. } => failure.remedy(format!(
                 "choose a profile that has it with --profile, or add {feature:?} to its features"
             )),

@@ -85,6 +85,13 @@ pub(crate) fn no_failed_units(guest: &Guest, seen: &mut Observation) -> Result<(
     ensure(failed.is_empty(), || format!("failed: {failed}"))
 }
 
+/// In the store, and where Node.js, Python and OpenSSL look, by the environment of a login.
+pub(crate) fn certificates(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
+    let script = format!("python3 - <<'END'\n{}END", include_str!("certificates.py"));
+    seen.answer = guest.succeed(&script, seen)?.trim().to_owned();
+    Ok(())
+}
+
 pub(crate) fn sudo(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let id = guest.succeed("sudo -n id -u", seen)?;
     ensure(id == "0", || format!("sudo gives the user id {id}"))

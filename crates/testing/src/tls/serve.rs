@@ -18,7 +18,8 @@ pub(super) fn files(stream: impl Read + Write, folder: &Path, asked: &mut dyn Fn
         }
         asked();
         let path = request.split_whitespace().nth(1).unwrap_or_default().trim_start_matches('/');
-        let below = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
+        let below =
+            Path::new(path).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
         let content = if below { fs::read(folder.join(path)).ok() } else { None };
         let status = if content.is_some() { "200 OK" } else { "404 Not Found" };
         let content = content.unwrap_or_default();

@@ -62,6 +62,17 @@ pub(super) fn matrix_arguments(has_nextest: bool) -> Vec<&'static str> {
     arguments
 }
 
+/// A build of which all comes through a proxy.
+pub(super) fn proxy_arguments(has_nextest: bool) -> Vec<&'static str> {
+    let test = ["--package", "xtask", "--test", "proxy"];
+    let (before, after): (&[_], &[_]) = if has_nextest {
+        (&["nextest", "run"], &["--success-output=immediate"])
+    } else {
+        (&["test"], &["--", "--show-output"])
+    };
+    [before, &test, after].concat()
+}
+
 /// The line that nextest closes with, or those of libtest, which nextest prints of every single test too.
 pub(super) fn is_closing(line: &str, has_nextest: bool) -> bool {
     line.trim_start().starts_with(if has_nextest { "Summary [" } else { "test result: " })

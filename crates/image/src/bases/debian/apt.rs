@@ -359,6 +359,9 @@ fn locked(stanza: &str) -> Option<LockedPackage> {
 }
 
 #[cfg(test)]
+mod corporate;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
