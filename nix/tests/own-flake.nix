@@ -33,6 +33,9 @@ in
     ports.gateway = 80;
     environment.GREETING = "it's \"$5\"";
     authorizedKeys = [ "ssh-ed25519 AAAA me@home" ];
+    certificates = [
+      (builtins.toFile "corp-ca.pem" "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n")
+    ];
   };
   # A hardened system with a password.
   hardenedWithPassword = system {

@@ -269,3 +269,6 @@ impl Packer<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod corporate;

@@ -11,7 +11,7 @@ pub const PEM: &str = "/etc/rave/certificates.pem";
 /// The public authorities and these, as either base writes them: ca-certificates on Debian, `security.pki` on NixOS.
 pub const STORE: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-/// Chromium reads the user's NSS database and its policies, not the store. The policy is there since Chromium 128.
+/// Chromium reads the user's NSS database and its policies, not the store. The policy is there since Chromium 131.
 const POLICY: &str = "/etc/chromium/policies/managed/rave-certificates.json";
 
 /// One of them.
