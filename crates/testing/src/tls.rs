@@ -128,7 +128,7 @@ impl Shared {
                 met(host);
                 let upstream = TcpStream::connect(target)?;
                 let own = authority::client(host, trusted)?;
-                pump::both_ways((tls.into(), client), (own.into(), upstream))
+                pump::both_ways((tls.into(), client), (own.into(), upstream), SILENCE)
             }
         }
     }

@@ -152,7 +152,12 @@ fn code(report: &Report) -> Code {
 }
 
 fn every_feature() -> BTreeSet<String> {
-    Feature::ALL.iter().map(Feature::as_str).chain([registry::CERTIFICATES]).map(String::from).collect()
+    Feature::ALL
+        .iter()
+        .map(|feature| feature.as_str())
+        .chain([registry::CERTIFICATES])
+        .map(String::from)
+        .collect()
 }
 
 /// The checks that apply to a guest with these features, as far as they were asked for.

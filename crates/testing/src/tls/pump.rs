@@ -1,12 +1,11 @@
-//! What one end says is told the other, in the clear in between.
+//! Passes on what each end says, in the clear in between.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustls::Connection;
-
-use super::SILENCE;
 
 struct End {
     tls: Connection,
@@ -14,8 +13,12 @@ struct End {
     is_over: bool,
 }
 
-/// Until one end is over.
-pub(super) fn both_ways(a: (Connection, TcpStream), b: (Connection, TcpStream)) -> io::Result<()> {
+/// Until one end is over, or both are silent for so long.
+pub(super) fn both_ways(
+    a: (Connection, TcpStream),
+    b: (Connection, TcpStream),
+    silence: Duration,
+) -> io::Result<()> {
     let end = |(mut tls, socket): (Connection, TcpStream)| -> io::Result<End> {
         socket.set_nonblocking(true)?;
         tls.set_buffer_limit(None);
@@ -23,7 +26,7 @@ pub(super) fn both_ways(a: (Connection, TcpStream), b: (Connection, TcpStream)) 
     };
     let (mut a, mut b) = (end(a)?, end(b)?);
     while !(a.is_over || b.is_over) {
-        wait(&a, &b)?;
+        wait(&a, &b, silence)?;
         pass(&mut a, &mut b)?;
         pass(&mut b, &mut a)?;
     }
@@ -37,8 +40,8 @@ pub(super) fn both_ways(a: (Connection, TcpStream), b: (Connection, TcpStream)) 
     Ok(())
 }
 
-/// Nothing is read for an end that has not taken what it was told.
-fn wait(a: &End, b: &End) -> io::Result<()> {
+/// Nothing is read for an end that has not taken what it was given.
+fn wait(a: &End, b: &End, silence: Duration) -> io::Result<()> {
     let flags = |end: &End, other: &End| {
         let mut flags = PollFlags::empty();
         flags.set(PollFlags::OUT, end.tls.wants_write());
@@ -46,7 +49,7 @@ fn wait(a: &End, b: &End) -> io::Result<()> {
         flags
     };
     let mut both = [PollFd::new(&a.socket, flags(a, b)), PollFd::new(&b.socket, flags(b, a))];
-    let limit = Timespec { tv_sec: i64::try_from(SILENCE.as_secs()).unwrap_or(i64::MAX), tv_nsec: 0 };
+    let limit = Timespec { tv_sec: i64::try_from(silence.as_secs()).unwrap_or(i64::MAX), tv_nsec: 0 };
     match poll(&mut both, Some(&limit))? {
         0 => Err(io::ErrorKind::TimedOut.into()),
         _ => Ok(()),
