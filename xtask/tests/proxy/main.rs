@@ -63,14 +63,19 @@ impl Place {
             .env("http_proxy", &url)
             .env("https_proxy", &url)
             .env("no_proxy", "127.0.0.1,localhost")
-            .env_remove("CARGO_MANIFEST_DIR")
-            .env_remove("SSL_CERT_FILE");
+            // A `cafile` of the host's own would win.
+            .env("npm_config_globalconfig", self.path("npmrc"))
+            .env("npm_config_userconfig", self.path("npmrc"))
+            .env_remove("CARGO_MANIFEST_DIR");
         for name in AUTHORITIES {
             command = command.env_remove(name);
         }
-        if knows_authority {
-            command = command.env("SSL_CERT_FILE", self.path("checkout/corp-ca.pem"));
-        }
+        // The innermost wins in duct: a variable is either set or taken away.
+        command = if knows_authority {
+            command.env("SSL_CERT_FILE", self.path("checkout/corp-ca.pem"))
+        } else {
+            command.env_remove("SSL_CERT_FILE")
+        };
         command.stdin_null().stdout_capture().stderr_capture().unchecked().run().unwrap()
     }
 }
