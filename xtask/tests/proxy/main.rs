@@ -64,7 +64,7 @@ impl Place {
             .env("https_proxy", &url)
             .env("no_proxy", "127.0.0.1,localhost")
             // A `cafile` of the host's own would win.
-            .env("npm_config_globalconfig", self.path("npmrc"))
+            .env("npm_config_globalconfig", self.path("npmrc-of-all"))
             .env("npm_config_userconfig", self.path("npmrc"))
             .env_remove("CARGO_MANIFEST_DIR");
         for name in AUTHORITIES {

@@ -60,7 +60,7 @@ fn a_package_comes_through_a_proxy_with_an_authority_of_its_own() {
             .env("npm_config_registry", REGISTRY)
             .env("npm_config_fetch_retries", "0")
             // The host's own settings, such as a `cafile`, would win.
-            .env("npm_config_globalconfig", path.join("npmrc"))
+            .env("npm_config_globalconfig", path.join("npmrc-of-all"))
             .env("npm_config_userconfig", path.join("npmrc"))
             .current_dir(&project)
             .output()
