@@ -60,17 +60,17 @@ fn pass(from: &mut End, to: &mut End) -> io::Result<()> {
     if !to.tls.wants_write() || from.tls.is_handshaking() {
         match from.tls.read_tls(&mut from.socket) {
             Ok(0) => from.is_over = true,
-            Ok(_) => {
-                let state = from.tls.process_new_packets().map_err(io::Error::other)?;
-                from.is_over |= state.peer_has_closed();
-                let mut said = vec![0; state.plaintext_bytes_to_read()];
-                from.tls.reader().read_exact(&mut said)?;
-                to.tls.writer().write_all(&said)?;
-            }
+            Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
         }
     }
+    // Also what came along with the handshake.
+    let state = from.tls.process_new_packets().map_err(io::Error::other)?;
+    from.is_over |= state.peer_has_closed();
+    let mut said = vec![0; state.plaintext_bytes_to_read()];
+    from.tls.reader().read_exact(&mut said)?;
+    to.tls.writer().write_all(&said)?;
     for end in [from, to] {
         while end.tls.wants_write() {
             match end.tls.write_tls(&mut end.socket) {
