@@ -88,7 +88,7 @@ pub(crate) fn no_failed_units(guest: &Guest, seen: &mut Observation) -> Result<(
 /// In the store, and where Node.js, Python and OpenSSL look, by the environment of a login.
 pub(crate) fn certificates(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let script = format!("python3 - <<'END'\n{}END", include_str!("certificates.py"));
-    seen.answer = guest.succeed(&script, seen)?.trim().to_owned();
+    guest.succeed(&script, seen)?.trim().clone_into(&mut seen.answer);
     Ok(())
 }
 

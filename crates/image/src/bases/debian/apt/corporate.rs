@@ -35,8 +35,10 @@ fn archive(folder: &Utf8Path) {
         let bytes = fs::read(folder.join(&file)).unwrap();
         let control = Cmd::new("dpkg-deb").args(["--field", folder.join(&file).as_str()]).output().unwrap();
         let (control, size, sha256) = (control.text(), bytes.len(), Digest::of_bytes(&bytes));
-        packages +=
-            &format!("{}\nFilename: ./{file}\nSize: {size}\nSHA256: {sha256}\n\n", control.trim_end());
+        packages.extend([
+            control.trim_end(),
+            &format!("\nFilename: ./{file}\nSize: {size}\nSHA256: {sha256}\n\n"),
+        ]);
     }
     let release = format!(
         "Codename: trixie\nSuite: stable\nDate: Sat, 06 Sep 2025 10:00:00 UTC\nArchitectures: amd64\nSHA256:\n {} {} Packages\n",
