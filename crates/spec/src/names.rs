@@ -122,6 +122,8 @@ closed_set! {
         Playwright = "playwright",
         /// What people expect at a command line: zip, tree, htop, nano.
         EverydayTools = "everyday-tools",
+        /// cloud-init, and the guest agents of QEMU and `VMware`.
+        Cloud = "cloud",
     }
 }
 
