@@ -144,6 +144,11 @@ in
         "tree --version && htop --version && nano --version"
     )
   '';
+  cloud = ''
+    machine.succeed("vmtoolsd --version && qemu-ga --version")
+    said = machine.succeed("test -e /run/cloud-init/disabled && echo disabled || cloud-init status --wait").strip()
+    assert said.endswith(("disabled", "status: done")), said
+  '';
 
   desktop-session = ''
     machine.wait_until_succeeds("pgrep -u ${cfg.user} -f xfce4-session && pgrep -u ${cfg.user} -f xfce4-panel", 600)

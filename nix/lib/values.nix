@@ -31,6 +31,7 @@ rec {
     router_port = cfg.ports.router;
     gateway_port = cfg.ports.gateway;
     ssh_port = cfg.ports.ssh;
+    allowed_users = if lib.elem "cloud" cfg.features then "*" else cfg.user;
     # As in crates/guest/src/assets/render.rs.
     gateway_names = lib.concatMapStrings (
       name: "\n        \"~*^${lib.replaceStrings [ "." ] [ "\\." ] name}(:[0-9]+)?$\" 1;"

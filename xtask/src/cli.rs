@@ -57,7 +57,7 @@ impl Command {
 /// `cargo xtask test`
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Test {
-    /// Steps to run, always in this order [default: all except matrix, hosts and proxy]
+    /// Steps to run, always in this order [default: all except matrix, cloud, hosts and proxy]
     #[arg(value_name = "STEP")]
     pub(crate) steps: Vec<TestStep>,
 }
@@ -79,6 +79,8 @@ pub(crate) enum TestStep {
     Faults,
     /// Smoke-test every row of the matrix, and break installations
     Matrix,
+    /// Boot the profile cloud without user data, with a seed on a CD and with a config drive
+    Cloud,
     /// Machines of several kinds, each prepared by `doctor --yes` alone
     Hosts,
     /// Build and boot an image behind a proxy that looks into TLS

@@ -5,6 +5,7 @@
 //! [`extra_unit`]s and [`certificates()`], and writes them into the root filesystem, over what packages put there.
 
 mod certificates;
+mod cloud;
 pub mod desktop;
 mod environment;
 mod features;
@@ -33,7 +34,7 @@ pub fn files(config: &GuestConfig, paths: &Paths) -> Vec<GuestFile> {
     files.extend(system::files(&text, config, paths));
     files.extend(environment::files(config));
     files.extend(npm::files(&text, config, paths));
-    files.extend(masks::files());
+    files.extend(masks::files(config));
     files.extend(features::files(&text, config, paths));
     files.sort_by(|a, b| a.path.cmp(&b.path));
     files
@@ -46,7 +47,7 @@ mod tests {
 
     fn guest() -> Vec<GuestFile> {
         let config = GuestConfig {
-            features: ["desktop", "sound", "docker", "vnc", "playwright"].map(String::from).into(),
+            features: ["desktop", "sound", "docker", "vnc", "playwright", "cloud"].map(String::from).into(),
             environment: vec![("GREETING".into(), "it's \"$5\" \\ `x` 50% #".into())],
             ..GuestConfig::default()
         };

@@ -9,5 +9,8 @@ pub const VNC: &str = "vnc";
 /// Playwright, which drives the system's Chromium.
 pub const PLAYWRIGHT: &str = "playwright";
 
+/// cloud-init and the hypervisors' agents.
+pub const CLOUD: &str = "cloud";
+
 /// TCP port of the VNC server in the guest: display 0 by RFC 6143, section 1.
 pub const VNC_PORT: u16 = 5900;

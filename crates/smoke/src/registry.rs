@@ -228,6 +228,15 @@ pub const CHECKS: &[Check] = &[
             features::everyday_tools,
         ),
     ),
+    of(
+        "cloud",
+        check(
+            Features,
+            "cloud",
+            "cloud-init is done or had nothing to do, and the agents are there",
+            features::cloud,
+        ),
+    ),
     // After all that may crash, and after the page that the browser opens meanwhile.
     of(
         "desktop",

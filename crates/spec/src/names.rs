@@ -223,8 +223,8 @@ pub const RESERVED_USERS: &[&str] = &[
     "src", "shadow", "utmp", "video", "sasl", "plugdev", "staff", "users", "nogroup",
     // dbus, openssh-server, udev, polkit
     "messagebus", "sshd", "input", "kvm", "render", "sgx", "clock", "polkitd",
-    // lightdm, network-manager, docker.io
-    "lightdm", "netdev", "docker",
+    // lightdm, network-manager, docker.io, dhcpcd-base
+    "lightdm", "netdev", "docker", "dhcpcd",
 ];
 
 fn check_user_name(text: &str) -> Result<(), InvalidValue> {

@@ -190,6 +190,12 @@ fn consoles(argv: &mut Argv, machine: &Machine) {
     argv.add("-device", format!("virtserialport,id={READY_DEVICE},chardev=ready,name={PORT_NAME}"));
     argv.add("-chardev", format!("socket,id=qmp,server=on,wait=off,path={}", path(&files.qmp_socket)));
     argv.add("-mon", "chardev=qmp,mode=control");
+    if machine.guest_agent {
+        let socket = path(&files.agent_socket);
+        argv.add("-chardev", format!("socket,id=guest-agent,server=on,wait=off,path={socket}"));
+        // The name that qemu-ga(8) looks for.
+        argv.add("-device", "virtserialport,chardev=guest-agent,name=org.qemu.guest_agent.0");
+    }
 }
 
 /// SMBIOS OEM strings (type 11) are how systemd gets credentials from a hypervisor, systemd.system-credentials(7). As

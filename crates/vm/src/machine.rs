@@ -57,6 +57,8 @@ pub struct Machine {
     /// Shares the guest's clipboard with a display that has one, other than SPICE, which always does: QEMU stands in for
     /// a SPICE client's agent. Needs [`crate::qemu::Offers::clipboard`], and `spice-vdagent` in the guest.
     pub clipboard: bool,
+    /// A port for `qemu-guest-agent`, whose other end is [`Files::agent_socket`].
+    pub guest_agent: bool,
     /// systemd credentials of the guest, systemd.exec(5).
     pub credentials: Vec<Credential>,
     /// Boots this kernel instead of the disk's boot loader.
@@ -84,6 +86,7 @@ impl Machine {
             forwards: Vec::new(),
             display: Display::Headless,
             clipboard: false,
+            guest_agent: false,
             credentials: Vec::new(),
             kernel: None,
             clock: Clock::Host,
@@ -201,6 +204,8 @@ pub struct Files {
     pub ready_log: Utf8PathBuf,
     /// QEMU's control socket. The kernel takes at most 107 bytes of a socket's path.
     pub qmp_socket: Utf8PathBuf,
+    /// Where `qemu-guest-agent` answers; as short as the other.
+    pub agent_socket: Utf8PathBuf,
 }
 
 /// The longest path of a Unix socket, bytes: `sun_path` of unix(7) without its final NUL.
@@ -213,6 +218,7 @@ impl Files {
             serial_log: run_dir.join("serial.log"),
             ready_log: run_dir.join("ready.jsonl"),
             qmp_socket: run_dir.join("qmp.sock"),
+            agent_socket: run_dir.join("qga.sock"),
             run_dir: run_dir.to_owned(),
         }
     }

@@ -26,10 +26,12 @@ use rave_testing::NOT_RUN;
 
 /// The steps that are run only by name.
 const MATRIX: &str = "matrix";
+const CLOUD: &str = "cloud";
 const HOSTS: &str = "hosts";
 const PROXY: &str = "proxy";
 const PROXY_COMMAND: &str = "cargo xtask test proxy";
 const MATRIX_COMMAND: &str = "RAVE_PROFILE=headless cargo xtask test matrix";
+const CLOUD_COMMAND: &str = "cargo xtask test cloud";
 /// Lines of a failed step that are shown; the log has all.
 const SHOWN: usize = 40;
 
@@ -45,6 +47,7 @@ pub(crate) fn run(args: &cli::Test, settings: &Settings, ui: &Ui) -> anyhow::Res
         session
             .not_run
             .push(format!("{MATRIX}: it takes an hour under software emulation; {MATRIX_COMMAND}"));
+        session.not_run.push(format!("{CLOUD}: it boots a further image three times; {CLOUD_COMMAND}"));
         let machines = hosts::KINDS.len();
         session.not_run.push(format!("{HOSTS}: it prepares {machines} machines; {}", hosts::COMMAND));
         session
@@ -70,10 +73,8 @@ fn steps(asked: &[TestStep]) -> Vec<TestStep> {
     if asked.is_empty() {
         return all.into();
     }
-    all.into_iter()
-        .chain([TestStep::Matrix, TestStep::Hosts, TestStep::Proxy])
-        .filter(|step| asked.contains(step))
-        .collect()
+    let by_name = [TestStep::Matrix, TestStep::Cloud, TestStep::Hosts, TestStep::Proxy];
+    all.into_iter().chain(by_name).filter(|step| asked.contains(step)).collect()
 }
 
 fn name(step: TestStep) -> &'static str {
@@ -85,6 +86,7 @@ fn name(step: TestStep) -> &'static str {
         TestStep::Smoke => "smoke",
         TestStep::Faults => "faults",
         TestStep::Matrix => MATRIX,
+        TestStep::Cloud => CLOUD,
         TestStep::Hosts => HOSTS,
         TestStep::Proxy => PROXY,
     }
@@ -98,6 +100,8 @@ fn needs(step: TestStep) -> &'static [Needs] {
         TestStep::Unit => &[Needs::Image, Needs::Run, Needs::Iso, Needs::Zst, Needs::Tests],
         // Other programs are asked about each artifact, where they are.
         TestStep::Smoke | TestStep::Proxy => &[Needs::Smoke, Needs::Tests],
+        // xorriso writes a seed.
+        TestStep::Cloud => &[Needs::Smoke, Needs::Iso, Needs::Tests],
         // Each format is built, and a desktop is booted.
         TestStep::Faults | TestStep::Matrix => {
             &[Needs::Smoke, Needs::Desktop, Needs::Iso, Needs::Zst, Needs::Tests]
@@ -133,6 +137,9 @@ impl Session<'_> {
                 self.cargo(step, &cargo::faults_arguments(find_program("cargo-nextest").is_some()))
             }
             TestStep::Matrix => self.matrix(),
+            TestStep::Cloud => {
+                self.cargo(step, &cargo::cloud_arguments(find_program("cargo-nextest").is_some()))
+            }
             TestStep::Hosts => self.hosts(),
             TestStep::Proxy => {
                 self.cargo(step, &cargo::proxy_arguments(find_program("cargo-nextest").is_some()))
@@ -376,7 +383,7 @@ mod tests {
             [TestStep::Format, TestStep::Unit]
         );
         assert_eq!(steps(&[]).len(), 6);
-        let by_name = [TestStep::Matrix, TestStep::Hosts, TestStep::Proxy];
+        let by_name = [TestStep::Matrix, TestStep::Cloud, TestStep::Hosts, TestStep::Proxy];
         assert!(by_name.iter().all(|step| !steps(&[]).contains(step)));
         assert_eq!(steps(&[TestStep::Matrix, TestStep::Unit]), [TestStep::Unit, TestStep::Matrix]);
     }

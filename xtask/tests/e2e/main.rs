@@ -2,6 +2,7 @@
 //! which the first one builds.
 
 mod checkouts;
+mod cloud;
 mod command;
 mod content;
 mod desktop_faults;
@@ -11,6 +12,7 @@ mod install;
 mod installer_faults;
 mod matrix;
 mod nixos;
+mod seed;
 mod smoke_faults;
 mod stage;
 mod tool;

@@ -158,11 +158,13 @@ pub(crate) fn poll(what: &str, every: Duration, mut holds: impl FnMut() -> bool)
 /// The profiles that tests share an image of: most want the smallest.
 pub(crate) const HEADLESS: &str = "headless";
 pub(crate) const SIMPLE: &str = "simple";
+pub(crate) const CLOUD: &str = "cloud";
 
 /// The cache of the user who runs the tests, with the shared image of a profile built.
 pub(crate) fn shared_cache(profile: &str) -> &'static Path {
-    static CACHES: [OnceLock<PathBuf>; 2] = [const { OnceLock::new() }; 2];
-    let cache = &CACHES[usize::from(profile == SIMPLE)];
+    const PROFILES: [&str; 3] = [HEADLESS, SIMPLE, CLOUD];
+    static CACHES: [OnceLock<PathBuf>; PROFILES.len()] = [const { OnceLock::new() }; PROFILES.len()];
+    let cache = &CACHES[PROFILES.iter().position(|known| *known == profile).expect("a shared profile")];
     cache.get_or_init(|| {
         build_shared(profile, "qemu");
         let cache = user_cache();

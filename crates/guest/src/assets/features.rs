@@ -1,9 +1,9 @@
 //! The files that each feature of a profile adds; a base adds the packages.
 
 use super::render::Template;
-use super::{GuestFile, Paths, desktop, playwright};
+use super::{GuestFile, Paths, cloud, desktop, playwright};
 use crate::config::GuestConfig;
-use crate::features::{DESKTOP, PLAYWRIGHT, VNC, VNC_PORT};
+use crate::features::{CLOUD, DESKTOP, PLAYWRIGHT, VNC, VNC_PORT};
 
 pub(super) fn files(template: &Template, config: &GuestConfig, paths: &Paths) -> Vec<GuestFile> {
     let mut files = Vec::new();
@@ -15,6 +15,9 @@ pub(super) fn files(template: &Template, config: &GuestConfig, paths: &Paths) ->
     }
     if config.has(PLAYWRIGHT) {
         files.extend(playwright::files(paths));
+    }
+    if config.has(CLOUD) {
+        files.extend(cloud::files(template, config));
     }
     files
 }

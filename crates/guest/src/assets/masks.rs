@@ -1,6 +1,8 @@
 //! Units that cost boot time and do nothing for a sandbox.
 
 use super::GuestFile;
+use crate::config::GuestConfig;
+use crate::features::CLOUD;
 
 /// Masked units with the reason for each.
 pub const MASKED: [(&str, &str); 31] = [
@@ -69,8 +71,27 @@ blacklist vmw_vsock_vmci_transport
 /// It offers SSH over `AF_VSOCK`, fails with an error in the log if there is none, and costs a process at each boot.
 const SSH_GENERATOR: &str = "/etc/systemd/system-generators/systemd-ssh-generator";
 
-pub(super) fn files() -> impl Iterator<Item = GuestFile> {
-    let units = MASKED.iter().map(|(unit, _)| format!("/etc/systemd/system/{unit}"));
+pub(super) fn files(config: &GuestConfig) -> impl Iterator<Item = GuestFile> {
+    let masked = MASKED.iter().map(|(unit, _)| *unit).filter(|unit| !starts_them(config, unit));
+    let units = masked.map(|unit| format!("/etc/systemd/system/{unit}"));
     let masks = units.chain([SSH_GENERATOR.to_owned()]).map(|path| GuestFile::symlink(path, "/dev/null"));
     masks.chain([GuestFile::file("/etc/modprobe.d/rave.conf", 0o644, BLACKLIST)])
+}
+
+/// cloud-init starts these itself, and only for user data that names another machine.
+fn starts_them(config: &GuestConfig, unit: &str) -> bool {
+    config.has(CLOUD) && unit.ends_with("-wait-online.service")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cloud_init_alone_may_wait_for_a_network() {
+        let waits =
+            |config: &GuestConfig| files(config).filter(|file| file.path.contains("-wait-online")).count();
+        assert_eq!(waits(&GuestConfig::default()), 2);
+        assert_eq!(waits(&GuestConfig { features: [CLOUD.to_owned()].into(), ..GuestConfig::default() }), 0);
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::Paths;
 use crate::config::GuestConfig;
+use crate::features::CLOUD;
 
 /// The values of every placeholder of one guest.
 pub(super) struct Template {
@@ -29,6 +30,8 @@ impl Template {
             ("gateway_port", ports.gateway.to_string()),
             ("gateway_names", gateway_names(&config.gateway_names)),
             ("ssh_port", ports.ssh.to_string()),
+            // User data may name users of its own.
+            ("allowed_users", if config.has(CLOUD) { "*".into() } else { config.user.clone() }),
         ];
         Self { values }
     }

@@ -95,6 +95,7 @@ fn low_ports(config: &GuestConfig) -> Option<GuestFile> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::features::CLOUD;
 
     #[test]
     fn hardened_means_no_password() {
@@ -106,6 +107,20 @@ mod tests {
             assert!(text.lines().any(|line| line == expected), "{text}");
             assert!(text.lines().any(|line| line == "PermitRootLogin no"), "{text}");
         }
+    }
+
+    #[test]
+    fn only_user_data_may_let_in_another_user() {
+        let config = |features: &[&str]| {
+            let features = features.iter().map(ToString::to_string).collect();
+            GuestConfig { features, ..GuestConfig::default() }
+        };
+        let allowed = |config: GuestConfig| {
+            let text = sshd(&Template::new(&config, &Paths::debian()), &config);
+            text.lines().find_map(|line| line.strip_prefix("AllowUsers ")).map(str::to_owned)
+        };
+        assert_eq!(allowed(config(&[])).as_deref(), Some("agent"));
+        assert_eq!(allowed(config(&[CLOUD])).as_deref(), Some("*"));
     }
 
     #[test]

@@ -278,3 +278,17 @@ fn commas_and_spaces_in_paths_stay_part_of_them() {
 fn no_value_of_a_credential_is_on_the_command_line() {
     assert!(!lines(&sandbox(), Engine::Tcg).contains("hush"));
 }
+
+#[test]
+fn the_guest_agent_has_a_port_where_it_is_asked_for() {
+    let agent = |guest_agent| lines(&Machine { guest_agent, ..sandbox() }, Engine::Tcg);
+    let (with, without) = (agent(true), agent(false));
+    let added: Vec<&str> = with.lines().filter(|line| !without.lines().any(|other| other == *line)).collect();
+    assert_eq!(
+        added,
+        [
+            "-chardev socket,id=guest-agent,server=on,wait=off,path=/run/rave/qga.sock",
+            "-device virtserialport,chardev=guest-agent,name=org.qemu.guest_agent.0",
+        ]
+    );
+}

@@ -55,10 +55,25 @@ pub(super) fn faults_arguments(has_nextest: bool) -> Vec<&'static str> {
     }
 }
 
-/// Those of the same tests that take too long for every run.
+/// Those of the same tests that take too long for every run, but for those of the profile `cloud`.
 pub(super) fn matrix_arguments(has_nextest: bool) -> Vec<&'static str> {
     let mut arguments = faults_arguments(has_nextest);
-    arguments.push(if has_nextest { "--run-ignored=only" } else { "--ignored" });
+    arguments.extend_from_slice(if has_nextest {
+        &["--run-ignored=only", "-E", "not test(/^cloud::/)"]
+    } else {
+        &["--ignored", "--skip=cloud::"]
+    });
+    arguments
+}
+
+/// The boots of the profile `cloud`.
+pub(super) fn cloud_arguments(has_nextest: bool) -> Vec<&'static str> {
+    let mut arguments = faults_arguments(has_nextest);
+    arguments.extend_from_slice(if has_nextest {
+        &["--run-ignored=only", "-E", "test(/^cloud::/)"]
+    } else {
+        &["--ignored", "cloud::"]
+    });
     arguments
 }
 
@@ -81,6 +96,17 @@ pub(super) fn is_closing(line: &str, has_nextest: bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_ignored_test_belongs_to_one_step() {
+        let has = |arguments: &[&str], word: &str| arguments.iter().any(|argument| argument.contains(word));
+        for has_nextest in [true, false] {
+            let (cloud, matrix) = (cloud_arguments(has_nextest), matrix_arguments(has_nextest));
+            assert!(has(&cloud, "ignored") && has(&matrix, "ignored"));
+            assert!(has(&cloud, "cloud::") && !has(&cloud, "not ") && !has(&cloud, "--skip"));
+            assert!(has(&matrix, "not test(/^cloud::/)") || has(&matrix, "--skip=cloud::"));
+        }
+    }
 
     #[test]
     fn closing_lines_of_both_runners_are_known() {
