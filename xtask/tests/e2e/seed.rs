@@ -158,7 +158,7 @@ fn a_medium_has_its_label_and_its_files() {
         // What cloud-init asks too.
         let label =
             Cmd::new("blkid").args(["-o", "value", "-s", "LABEL", disk.path.as_str()]).output().unwrap();
-        assert_eq!(label.stdout_text().trim(), medium.label());
+        assert_eq!(label.text(), medium.label());
         assert_eq!(medium.read_back(&disk.path, folder), written);
     }
 }
