@@ -15,26 +15,22 @@ in
     services.cloud-init = {
       enable = true;
       network.enable = !withNetworkManager;
+      settings = {
+        # NixOS gives the instance's keys to root.
+        users = [ "default" ];
+        disable_root = true;
+        # Here the server starts before cloud-init's module for it.
+        ssh_deletekeys = false;
+      };
     };
     environment.etc."cloud/cloud.cfg.d/95_rave.cfg".text = assets.fill values "cloud/cloud.cfg";
+    # The services start when user data has made users, files and passwords.
+    systemd.services.cloud-config.before = [ "setup-agent-environment.service" ];
     services.qemuGuest.enable = true;
     virtualisation.vmware.guest = {
       enable = true;
       headless = !withNetworkManager;
     };
-    # cloud-init makes or is given the host keys of its instance; what is missing then is made.
-    systemd.packages = [
-      (pkgs.linkFarm "rave-cloud-drop-ins" (
-        lib.mapAttrsToList
-          (unit: asset: {
-            name = "lib/systemd/system/${unit}.service.d/rave-cloud.conf";
-            path = assets.path "cloud/${asset}";
-          })
-          {
-            rave-ssh-keys = "ssh-keys.conf";
-            setup-agent-environment = "setup.conf";
-          }
-      ))
-    ];
+    environment.systemPackages = [ pkgs.cloud-init config.services.qemuGuest.package ];
   };
 }

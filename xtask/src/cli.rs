@@ -1,9 +1,11 @@
 //! The command line of `cargo xtask`: the product's commands, and those for people who work on RAVE and for workflows.
 
+use std::str::FromStr;
+
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use rave::cli::{AFTER_HELP, FormatFlag, Global, HELP_WIDTH, Scope, Target, base, format_or_all};
-use rave_spec::Base;
+use rave_spec::{Base, Format, InvalidValue};
 
 /// Build, run and smoke-test virtual machines for AI agents.
 #[derive(Debug, Parser)]
@@ -113,6 +115,26 @@ pub(crate) struct CiMatrix {
     /// Only this format; may be repeated or comma-separated
     #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',', value_parser = format_or_all())]
     pub(crate) formats: Vec<FormatFlag>,
+    /// A format of one more profile; may be repeated or comma-separated
+    #[arg(long, value_name = "PROFILE/FORMAT", value_delimiter = ',')]
+    pub(crate) also: Vec<ProfileFormat>,
+}
+
+/// One format of one profile, as `cloud/qemu`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ProfileFormat {
+    pub(crate) profile: String,
+    pub(crate) format: Format,
+}
+
+impl FromStr for ProfileFormat {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (profile, format) = text.split_once('/').ok_or("expected PROFILE/FORMAT, such as cloud/qemu")?;
+        let format = format.parse().map_err(|error: InvalidValue| error.to_string())?;
+        Ok(Self { profile: profile.to_owned(), format })
+    }
 }
 
 /// `cargo xtask codegen`

@@ -8,7 +8,7 @@ mod workflow;
 use rave_spec::{Base, Format, ProfileName};
 use serde::Serialize;
 
-use crate::cli::{self, CiCommand};
+use crate::cli::{self, CiCommand, ProfileFormat};
 use rave::cli::FormatFlag;
 use rave::command_error::CommandError;
 use rave::exit::Code;
@@ -33,6 +33,7 @@ pub(crate) fn run(args: &cli::Ci, settings: &Settings, ui: &Ui) -> anyhow::Resul
     match &args.command {
         CiCommand::Matrix(args) => {
             let profiles = profiles(&args.profiles, settings)?;
+            check_also(&args.also, settings)?;
             // One line: it becomes an output of a step, which is `name=value`.
             ui.data(&serde_json::to_string(&matrix(args, &profiles))?);
         }
@@ -50,7 +51,15 @@ fn profiles(asked: &[String], settings: &Settings) -> anyhow::Result<Vec<Profile
     Ok(known.filter(|name| wanted(asked, |other| other == name.as_str())).cloned().collect())
 }
 
-/// Every base, profile and format that is not excluded: one job each.
+fn check_also(also: &[ProfileFormat], settings: &Settings) -> anyhow::Result<()> {
+    for ProfileFormat { profile, .. } in also {
+        let known = settings.spec.spec.profile(profile);
+        known.map_err(|error| CommandError::usage(format!("--also: {error}")))?;
+    }
+    Ok(())
+}
+
+/// Every base, profile and format that is not excluded, and what else is asked for: one job each.
 fn matrix(args: &cli::CiMatrix, profiles: &[ProfileName]) -> Matrix {
     let mut include = Vec::new();
     for &base in Base::ALL.iter().filter(|base| wanted(&args.bases, |other| other == *base)) {
@@ -62,6 +71,11 @@ fn matrix(args: &cli::CiMatrix, profiles: &[ProfileName]) -> Matrix {
             };
             let formats = Format::ALL.iter().filter(asked);
             include.extend(formats.map(|&format| Row { base, profile: profile.clone(), format }));
+        }
+        for ProfileFormat { profile, format } in &args.also {
+            let row = profile.parse().map(|profile| Row { base, profile, format: *format });
+            // Every name was checked.
+            include.extend(row.ok().filter(|row| !include.contains(row)));
         }
     }
     Matrix { include }

@@ -3,6 +3,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use camino::Utf8Path;
 use rave_vm::keys::KeyPair;
@@ -12,7 +13,10 @@ use serde_json::{Value, json};
 
 use crate::fixture::{COMMAND, Fixture, said};
 use crate::seed::{ADDRESS, Medium, config_drive, no_cloud};
-use crate::tool::{CLOUD, Place, finish, poll, shared_cache, shared_out};
+use crate::tool::{CLOUD, DEADLINE, Place, finish, poll, shared_cache, shared_out};
+
+/// cloud-init is a large Python program, which an emulated processor runs slowly.
+const LIMIT: Duration = DEADLINE.saturating_mul(3);
 
 /// The other end of `qemu-guest-agent`: a line of JSON each way (qemu-ga-ref(7)).
 fn ask_agent(socket: &Utf8Path, command: &str) -> Value {
@@ -83,7 +87,7 @@ fn without_user_data_the_image_works_as_every_other() {
 #[ignore = "it takes minutes: cargo xtask test cloud"]
 fn a_no_cloud_seed_gives_key_name_network_and_growth_and_the_agent_answers() {
     let (fixture, key) = with_medium(Medium::NoCloud);
-    let (instance, ready, _) = fixture.ready();
+    let (instance, ready, _) = fixture.ready_within(LIMIT);
     let ssh = by_own_key(&instance, &ready, &key, "agent");
     // Ready means that user data has done its part, but for its own commands.
     assert_eq!(said(&ssh, "hostname; cat /etc/hostname /etc/rave/from-seed").trim(), "box-1\nbox-1\nwritten");
@@ -116,7 +120,7 @@ fn a_no_cloud_seed_gives_key_name_network_and_growth_and_the_agent_answers() {
 #[ignore = "it takes minutes: cargo xtask test cloud"]
 fn a_config_drive_gives_key_name_and_users_and_may_forbid_growth() {
     let (fixture, key) = with_medium(Medium::ConfigDrive);
-    let (instance, ready, _) = fixture.ready();
+    let (instance, ready, _) = fixture.ready_within(LIMIT);
     let ssh = by_own_key(&instance, &ready, &key, "agent");
     assert_eq!(said(&ssh, "hostname; id -un").trim(), "drive-1\nagent");
     let other = by_own_key(&instance, &ready, &key, "other");

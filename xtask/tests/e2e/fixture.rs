@@ -91,8 +91,12 @@ impl Fixture {
     }
 
     pub(crate) fn ready(&self) -> (Instance, Ready, Ssh) {
+        self.ready_within(DEADLINE)
+    }
+
+    pub(crate) fn ready_within(&self, limit: Duration) -> (Instance, Ready, Ssh) {
         let mut instance = self.boot();
-        let ready = instance.wait_ready(DEADLINE, &mut |_| ()).unwrap();
+        let ready = instance.wait_ready(limit, &mut |_| ()).unwrap();
         let ssh = self.sandbox.ssh(&instance, &ready).unwrap();
         (instance, ready, ssh)
     }

@@ -60,7 +60,7 @@ pub(crate) fn copied_home() -> tempfile::TempDir {
     for file in ["rave.toml", "debian.lock", "nix/facts.json", "docs/smoke-report.schema.json"] {
         copy(file);
     }
-    for profile in ["full", "headless", "simple"] {
+    for profile in ["cloud", "full", "headless", "simple"] {
         copy(&format!("profiles/{profile}.toml"));
     }
     folder

@@ -166,6 +166,7 @@ fn every_effective_key_has_its_origin() {
             "debian.features.vnc = []  # default",
             "debian.features.playwright = []  # default",
             "debian.features.everyday-tools = []  # default",
+            "debian.features.cloud = []  # default",
             "nixos.builders = []  # default",
             "nixos.substituters = []  # default",
             "nixos.offline = false  # rave.toml:36",

@@ -8,7 +8,7 @@ use rave_spec::{ConfigFile, Feature, ServiceName, Spec, WELL_KNOWN_PASSWORD};
 fn shipped() -> Spec {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let text = fs::read_to_string(root.join("rave.toml")).unwrap();
-    let profiles = ["full", "headless", "simple"].map(|name| {
+    let profiles = ["cloud", "full", "headless", "simple"].map(|name| {
         let file = format!("profiles/{name}.toml");
         (name, fs::read_to_string(root.join(&file)).unwrap(), file)
     });
@@ -40,10 +40,14 @@ fn is_valid_and_says_what_the_product_promises() {
 fn each_profile_holds_what_the_smaller_one_holds_and_the_desktop_is_the_default() {
     let spec = shipped();
     assert_eq!(spec.defaults.profile.as_str(), "simple");
-    let [headless, simple, full] = ["headless", "simple", "full"].map(|name| spec.profile(name).unwrap());
+    let names = ["headless", "simple", "full", "cloud"];
+    let [headless, simple, full, cloud] = names.map(|name| spec.profile(name).unwrap());
     assert_eq!(headless.features, []);
     assert_eq!(simple.features, [Feature::Desktop]);
-    assert!(full.features.iter().copied().eq(Feature::ALL.iter().copied()));
-    let [headless, simple, full] = [headless, simple, full].map(|profile| spec.debian_packages(profile));
-    assert!(headless.is_subset(&simple) && simple.is_subset(&full));
+    assert!(full.features.iter().eq(Feature::ALL.iter().filter(|feature| **feature != Feature::Cloud)));
+    // What is for hypervisors and clouds is nowhere else.
+    assert_eq!((&cloud.features[..], cloud.hardened), (&[Feature::Cloud][..], true));
+    let all = [headless, simple, full, cloud].map(|profile| spec.debian_packages(profile));
+    let [headless, simple, full, cloud] = all;
+    assert!(headless.is_subset(&simple) && simple.is_subset(&full) && headless.is_subset(&cloud));
 }

@@ -60,6 +60,7 @@ fn printed(settings: &Settings, flags: &[&str]) -> anyhow::Result<Vec<BTreeMap<S
         panic!("another command: {cli:?}")
     };
     let profiles = profiles(&args.profiles, settings)?;
+    check_also(&args.also, settings)?;
     let text = serde_json::to_string(&matrix(args, &profiles))?;
     assert!(!text.contains('\n'));
     let mut document: BTreeMap<String, Vec<BTreeMap<String, String>>> = serde_json::from_str(&text)?;
@@ -74,7 +75,7 @@ fn the_matrix_has_every_base_profile_and_format_once() {
     assert_eq!(rows.iter().collect::<BTreeSet<_>>().len(), rows.len());
     let first = &rows[0];
     assert_eq!(first.keys().collect::<Vec<_>>(), ["base", "format", "profile"]);
-    assert_eq!((&*first["base"], &*first["profile"], &*first["format"]), ("nixos", "full", "qemu"));
+    assert_eq!((&*first["base"], &*first["profile"], &*first["format"]), ("nixos", "cloud", "qemu"));
 }
 
 #[test]
@@ -86,6 +87,34 @@ fn the_matrix_is_narrowed_by_flags() {
     let error = printed(&settings, &["--profile", "headles"]).unwrap_err().to_string();
     assert!(error.contains("headless"), "{error}");
     assert!(printed(&settings, &["--base", "arch"]).is_err());
+}
+
+#[test]
+fn a_pull_request_builds_the_smallest_guest_and_the_clouds_qcow2() {
+    let settings = shipped();
+    let workflows = workflows();
+    let steps = steps(&workflows);
+    let of_pull_request = |step: &Step| {
+        step.run.as_ref().is_some_and(|run| run.starts_with("cargo xtask ci matrix"))
+            && step.condition.as_ref().is_some_and(|condition| condition.contains("pull_request"))
+    };
+    let (.., step) =
+        steps.iter().find(|(.., step)| of_pull_request(step)).expect("the step of a pull request");
+    let words = words(step.run.as_deref().unwrap_or_default(), &BTreeMap::new());
+    let flags: Vec<&str> = words[4..].iter().map(String::as_str).chain(["--base", "debian"]).collect();
+    let rows = printed(&settings, &flags).unwrap();
+    let rows: Vec<String> = rows.iter().map(|row| format!("{} {}", row["profile"], row["format"])).collect();
+    assert_eq!(rows, ["headless qemu", "headless iso", "cloud qemu"]);
+}
+
+#[test]
+fn a_format_of_one_more_profile_is_there_once() {
+    let settings = shipped();
+    let some = ["--base", "debian", "--profile", "headless", "--format", "qemu", "--also"];
+    let count = |also| printed(&settings, &[&some[..], &[also]].concat()).map(|rows| rows.len());
+    assert_eq!((count("cloud/qemu").unwrap(), count("headless/qemu").unwrap()), (2, 1));
+    assert!(count("clod/qemu").unwrap_err().to_string().contains("cloud"));
+    assert!(count("cloud").is_err() && count("cloud/qcow").is_err());
 }
 
 #[test]
