@@ -145,7 +145,7 @@ in
     )
   '';
   cloud = ''
-    machine.succeed("vmtoolsd --version && qemu-ga --version")
+    machine.succeed("command -v vmtoolsd && qemu-ga --version")
     said = machine.succeed("test -e /run/cloud-init/disabled && echo disabled || cloud-init status --wait").strip()
     assert said.endswith(("disabled", "status: done")), said
   '';
