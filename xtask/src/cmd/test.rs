@@ -124,10 +124,7 @@ impl Session<'_> {
         let started = Instant::now();
         let result = match step {
             TestStep::Format => self.tool("rustfmt", step, &["fmt", "--all", "--check"]),
-            TestStep::Clippy => {
-                let arguments = ["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"];
-                self.tool("clippy", step, &arguments)
-            }
+            TestStep::Clippy => self.tool("clippy", step, &cargo::CLIPPY),
             TestStep::Unit => {
                 self.cargo(step, cargo::unit_arguments(find_program("cargo-nextest").is_some()))
             }

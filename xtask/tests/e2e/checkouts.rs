@@ -27,7 +27,7 @@ impl Archive {
         let checkout = home.join("ravé 1.0");
         copy_checkout(&checkout);
         // What sccache is to cargo: a program before the compiler.
-        let (wrapper, wrapped) = (home.join("wrapper"), home.join("wrapped"));
+        let (wrapper, mark) = (home.join("wrapper"), home.join("wrapped"));
         fs::write(&wrapper, "#!/bin/sh\necho \"$*\" >> \"$(dirname \"$0\")/wrapped\"\nexec \"$@\"\n")
             .unwrap();
         fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
@@ -40,7 +40,7 @@ impl Archive {
         );
         fs::create_dir(home.join(".cargo")).unwrap();
         fs::write(home.join(".cargo/config.toml"), config).unwrap();
-        Self { place, checkout, target, wrapped }
+        Self { place, checkout, target, wrapped: mark }
     }
 
     /// `cargo xtask ARGUMENTS`, as it is typed in the checkout.

@@ -20,7 +20,7 @@ pub(crate) const ADDRESS: &str = "10.0.2.77";
 pub(crate) enum Medium {
     /// ISO 9660 with the label `cidata`, as Proxmox and libvirt make it; in a CD drive.
     NoCloud,
-    /// FAT with the label `config-2`, the other of the two that OpenStack makes; a disk.
+    /// FAT with the label `config-2`, the other of the two that `OpenStack` makes; a disk.
     ConfigDrive,
 }
 
@@ -78,7 +78,7 @@ impl Medium {
         fs::create_dir(&tree).unwrap();
         match self {
             Self::NoCloud => {
-                run("xorriso", &["-osirrox", "on", "-indev", image.as_str(), "-extract", "/", tree.as_str()])
+                run("xorriso", &["-osirrox", "on", "-indev", image.as_str(), "-extract", "/", tree.as_str()]);
             }
             Self::ConfigDrive => run("mcopy", &["-s", "-i", image.as_str(), "::/*", tree.as_str()]),
         }

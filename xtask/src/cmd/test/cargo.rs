@@ -9,6 +9,23 @@ pub(super) fn cargo() -> Cmd {
     Cmd::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
+/// `--all-targets` passes over tests that run only by name.
+pub(super) const CLIPPY: [&str; 13] = [
+    "clippy",
+    "--workspace",
+    "--lib",
+    "--bins",
+    "--examples",
+    "--tests",
+    "--test",
+    "e2e",
+    "--test",
+    "proxy",
+    "--",
+    "--deny",
+    "warnings",
+];
+
 /// Passing tests' output is asked for because it says what they could not run.
 pub(super) fn unit_arguments(has_nextest: bool) -> &'static [&'static str] {
     if has_nextest {
