@@ -124,7 +124,10 @@ impl Session<'_> {
         let started = Instant::now();
         let result = match step {
             TestStep::Format => self.tool("rustfmt", step, &["fmt", "--all", "--check"]),
-            TestStep::Clippy => self.tool("clippy", step, &cargo::CLIPPY),
+            TestStep::Clippy => match self.tool("clippy", step, cargo::CLIPPY) {
+                Ok(true) => self.tool("clippy", step, cargo::CLIPPY_BY_NAME),
+                ended => ended,
+            },
             TestStep::Unit => {
                 self.cargo(step, cargo::unit_arguments(find_program("cargo-nextest").is_some()))
             }

@@ -9,22 +9,11 @@ pub(super) fn cargo() -> Cmd {
     Cmd::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
-/// `--all-targets` passes over tests that run only by name.
-pub(super) const CLIPPY: [&str; 13] = [
-    "clippy",
-    "--workspace",
-    "--lib",
-    "--bins",
-    "--examples",
-    "--tests",
-    "--test",
-    "e2e",
-    "--test",
-    "proxy",
-    "--",
-    "--deny",
-    "warnings",
-];
+/// Everything but the tests that run only by name.
+pub(super) const CLIPPY: &[&str] = &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"];
+/// Those, which `--all-targets` passes over, and a name beside it too.
+pub(super) const CLIPPY_BY_NAME: &[&str] =
+    &["clippy", "--package", "xtask", "--test", "e2e", "--test", "proxy", "--", "--deny", "warnings"];
 
 /// Passing tests' output is asked for because it says what they could not run.
 pub(super) fn unit_arguments(has_nextest: bool) -> &'static [&'static str] {
