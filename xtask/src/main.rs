@@ -30,6 +30,11 @@ fn dispatch(cli: &Cli, ui: &Ui) -> anyhow::Result<Code> {
     if let Command::Product(rave::cli::Command::Completions(args)) = command {
         return Ok(rave::cmd::completions::run(args, Cli::command(), ui)); // needs no checkout
     }
+    if let Command::Product(command) = command
+        && let Some(result) = rave::cmd::without_settings(command, ui)
+    {
+        return result;
+    }
     let settings = Settings::load(settings::checkout()?, &cli.global, command.scope())?;
     match command {
         Command::Product(command) => rave::cmd::run(command, &settings, ui),

@@ -1,5 +1,6 @@
 //! The command line as types. No behaviour: what a command does is in `cmd/`.
 
+mod release;
 mod values;
 
 use crate::program::Program;
@@ -7,6 +8,9 @@ use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
 use rave_spec::{Base, Compression, Format, RemoteBuilder, Substituter};
 
+pub use release::{
+    Cut, Keygen, PassphraseFrom, Release, ReleaseCommand, Revoke, Rotate, Sbom, SbomCommand, SbomDiff, Verify,
+};
 pub use values::{Accel, Firmware, FormatFlag, Gui, HostPort, KeepBase, PortFlag, base, format_or_all};
 use values::{compression, format, max_jobs, parse_port};
 
@@ -72,6 +76,12 @@ pub enum Command {
     Run(Run),
     /// Build, boot and check an image  cargo xtask smoke --yes
     Smoke(Smoke),
+    /// Cut a release: build, check, describe and sign images
+    Release(Box<Release>),
+    /// Verify a release, without the network
+    Verify(Verify),
+    /// Compare bills of materials
+    Sbom(Sbom),
     /// Convert a disk of any format to the other formats
     Convert(Convert),
     /// Describe an image of any format and verify it
@@ -100,7 +110,13 @@ impl Command {
             Self::Run(args) => of(&args.target, &args.building, args.accel),
             Self::Smoke(args) => of(&args.target, &args.building, args.accel),
             Self::Doctor(args) => Scope { accel: args.accel, ..Scope::default() },
+            Self::Release(args) => match &args.cut {
+                Some(cut) => of(&cut.target(), &cut.building, cut.accel),
+                None => Scope::default(),
+            },
             Self::Convert(_)
+            | Self::Verify(_)
+            | Self::Sbom(_)
             | Self::Inspect(_)
             | Self::Update(_)
             | Self::Config(_)

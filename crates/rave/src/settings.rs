@@ -17,8 +17,13 @@ use rustix::fs::{Access, access};
 use crate::cli::{Accel, FormatFlag, Global, NixFlags, Scope};
 use crate::command_error::CommandError;
 
+/// The folder of what must survive between runs, for a command that needs no other settings.
+pub fn state_dir() -> anyhow::Result<Utf8PathBuf> {
+    dirs::state()
+}
+
 /// What every command starts from.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// The home: the checkout that holds rave.toml. Absolute; may contain spaces.
     pub root: Utf8PathBuf,
@@ -88,6 +93,13 @@ impl Settings {
             root,
             spec,
         })
+    }
+
+    /// The same for another profile, with its artifacts in their usual folder.
+    pub fn for_profile(&self, name: &str) -> anyhow::Result<Self> {
+        let profile = known_profile(&self.spec, name)?;
+        let out_dir = self.artifacts_dir.join(format!("{}-{profile}", self.base));
+        Ok(Self { profile, out_dir, ..self.clone() })
     }
 
     /// What rave.toml and profiles/ say, without rave.local.toml and `RAVE_*`.

@@ -4,7 +4,7 @@ mod second;
 mod show;
 
 use rave_image::Error;
-use rave_image::compare::{self, FinishedBuild};
+use rave_image::compare::{self, BuildDifference, FileComparison, FinishedBuild};
 use rave_image::manifest::Manifest;
 
 use crate::build;
@@ -16,6 +16,37 @@ use second::Second;
 
 /// Runs the command.
 pub fn run(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
+    let (compared, difference, second) = builds(args, settings, ui)?;
+    let same = difference.is_none() && compared.iter().all(|one| one.differs.is_none());
+    if args.json {
+        ui.data(&show::json(&compared, difference.as_ref())?);
+    } else {
+        show::table(&compared, ui);
+    }
+    if same {
+        ui.note("both builds made the same bytes");
+        return Ok(Code::Ok);
+    }
+    let folder = second.keep();
+    ui.error(&show::lines(&compared, difference.as_ref(), &folder));
+    Ok(Code::CheckFailed)
+}
+
+/// The same for a release, which shows nothing of it where both are the same. Gives the files that differ.
+pub(super) fn quietly(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Result<Vec<String>> {
+    let (compared, difference, second) = builds(args, settings, ui)?;
+    let differ: Vec<String> =
+        compared.iter().filter(|one| one.differs.is_some()).map(|one| one.name.clone()).collect();
+    if !differ.is_empty() {
+        ui.error(&show::lines(&compared, difference.as_ref(), &second.keep()));
+    }
+    Ok(differ)
+}
+
+type Builds = (Vec<FileComparison>, Option<BuildDifference>, Second);
+
+/// Builds twice and compares.
+fn builds(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Result<Builds> {
     let formats = build::prepare(args, settings, ui)?;
     // Looked for before the first build: what hinders it is said at once.
     let second = Second::prepare(settings, ui)?;
@@ -32,16 +63,5 @@ pub fn run(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
     let compared = compare::artifacts(&first, &other, &formats)?;
     let same = compared.iter().all(|one| one.differs.is_none());
     let difference = if same { None } else { compare::explain(&first, &other, &compared)? };
-    if args.json {
-        ui.data(&show::json(&compared, difference.as_ref())?);
-    } else {
-        show::table(&compared, ui);
-    }
-    if same {
-        ui.note("both builds made the same bytes");
-        return Ok(Code::Ok);
-    }
-    let folder = second.keep();
-    ui.error(&show::lines(&compared, difference.as_ref(), &folder));
-    Ok(Code::CheckFailed)
+    Ok((compared, difference, second))
 }

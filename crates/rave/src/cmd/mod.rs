@@ -7,14 +7,27 @@ pub mod convert;
 pub mod doctor;
 pub mod image;
 pub mod inspect;
+pub mod release;
 pub mod run;
+pub mod sbom;
 pub mod smoke;
 pub mod update;
+pub mod verify;
 
 use crate::cli::Command;
 use crate::exit::Code;
 use crate::settings::Settings;
 use crate::ui::Ui;
+
+/// Runs a command that works without a checkout; nothing for the others.
+pub fn without_settings(command: &Command, ui: &Ui) -> Option<anyhow::Result<Code>> {
+    match command {
+        Command::Verify(args) => Some(Ok(verify::run(args, ui))),
+        Command::Sbom(args) => Some(sbom::run(args, ui)),
+        Command::Release(args) => args.command.as_ref().map(|command| release::keys::run(command, ui)),
+        _ => None,
+    }
+}
 
 /// Runs a command of the product.
 pub fn run(command: &Command, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
@@ -27,7 +40,8 @@ pub fn run(command: &Command, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
         Command::Update(args) => update::run(args, settings, ui),
         Command::Doctor(args) => doctor::run(args, settings, ui),
         Command::Config(args) => config::run(args, settings, ui),
-        Command::Completions(_) => {
+        Command::Release(args) => release::run(args, settings, ui),
+        Command::Completions(_) | Command::Verify(_) | Command::Sbom(_) => {
             unreachable!("needs no settings: the programs run it before they load any")
         }
     }

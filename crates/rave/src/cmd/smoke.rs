@@ -50,6 +50,11 @@ pub fn run(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
         rows::list(ui);
         return Ok(Code::Ok);
     }
+    Ok(code(&check(args, settings, ui)?))
+}
+
+/// Boots and checks what was asked for, shows it, and gives the report.
+pub fn check(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Result<Report> {
     let mut features: BTreeSet<String> =
         settings.profile()?.features.iter().map(ToString::to_string).collect();
     if !settings.spec.spec.guest.certificates.is_empty() {
@@ -107,7 +112,7 @@ pub fn run(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
     let written = files.write(&report, &manifest.to_json(), ui);
     end?;
     written?;
-    Ok(code(&report))
+    Ok(report)
 }
 
 /// What the rows boot.

@@ -17,7 +17,8 @@ impl CommandError {
             let vm = || error.downcast_ref::<rave_vm::Error>().map(Self::from);
             let report = || error.downcast_ref::<WriteError>().map(Self::from);
             let host = || error.downcast_ref::<rave_host::Error>().map(Self::from);
-            image().or_else(nix).or_else(vm).or_else(report).or_else(host)
+            let release = || error.downcast_ref::<rave_release::Error>().map(Self::from);
+            image().or_else(nix).or_else(vm).or_else(report).or_else(host).or_else(release)
         };
         error.downcast_ref::<Self>().cloned().or_else(|| known(error))
     }
@@ -105,6 +106,28 @@ impl From<&rave_vm::Error> for CommandError {
 impl From<&WriteError> for CommandError {
     fn from(error: &WriteError) -> Self {
         Self::usage(error.to_string()).remedy("name a folder that can be written to and has enough space")
+    }
+}
+
+impl From<&rave_release::Error> for CommandError {
+    fn from(error: &rave_release::Error) -> Self {
+        use rave_release::Error;
+        let code = match error {
+            Error::Image(error) => return Self::from(error),
+            Error::Key { .. } | Error::Occupied { .. } | Error::Statement { .. } | Error::Damaged { .. } => {
+                Code::Usage
+            }
+            Error::NotReproducible { .. } | Error::SmokeFailed { .. } | Error::SelfCheck { .. } => {
+                Code::CheckFailed
+            }
+            Error::Io { .. } | Error::Sign { .. } => Code::BuildFailed,
+            Error::Interrupted => Code::Interrupted,
+        };
+        let failure = Self::new(code, error.to_string());
+        match error.remedy() {
+            Some(remedy) => failure.remedy(remedy),
+            None => failure,
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod bars;
 mod plain;
+mod secret;
 mod table;
 mod words;
 
@@ -130,6 +131,11 @@ impl Ui {
             let read = io::stdin().read_line(&mut answer);
             read.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
         })
+    }
+
+    /// A line that the terminal does not show. It is asked for on the terminal, whatever the streams are.
+    pub fn ask_secret(&self, question: &str) -> io::Result<zeroize::Zeroizing<String>> {
+        self.undisturbed(|| secret::ask(question))
     }
 
     /// What engines report to: `rave_process::progress::Sink` is a reference to this.

@@ -1,0 +1,226 @@
+//! What must hold before a release is begun: one row a check, all of them looked at.
+
+use std::fs;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_release::key::LockedKey;
+use rave_spec::Base;
+use semver::Version;
+
+use super::plan::{ReleaseProfile, changelog, has_default_password, now};
+use crate::build;
+use crate::cli;
+use crate::command_error::CommandError;
+use crate::git::git;
+use crate::settings::Settings;
+use crate::ui::Ui;
+
+/// The oldest that debian.lock may be: security fixes come every week.
+const MAX_LOCK_DAYS: i64 = 30;
+
+/// What a profile takes that was never built here, bytes: a desktop in all five formats.
+const UNKNOWN_SIZE: u64 = 12 << 30;
+
+/// One check.
+pub(super) struct Row {
+    name: &'static str,
+    /// What was found, or what does not hold and what to do.
+    result: Result<String, (String, String)>,
+}
+
+type Found = Result<String, (String, String)>;
+
+fn wrong(what: impl Into<String>, remedy: impl Into<String>) -> Found {
+    Err((what.into(), remedy.into()))
+}
+
+/// Looks at everything.
+pub(super) fn rows(args: &cli::Cut, settings: &Settings, profiles: &[ReleaseProfile]) -> Vec<Row> {
+    let root = &settings.root;
+    vec![
+        Row { name: "clean tree", result: clean_tree(root) },
+        Row { name: "clock", result: clock(root, now()) },
+        Row { name: "version", result: version(root, &args.version) },
+        Row { name: "changelog", result: entry(root, &args.version) },
+        Row { name: "base", result: named_base(args, settings) },
+        Row { name: "locks", result: locks(settings, now()) },
+        Row { name: "disk space", result: space(args, profiles) },
+        Row { name: "key", result: key(args) },
+        Row { name: "password", result: password(args, profiles) },
+        Row { name: "unfree", result: unfree(args) },
+    ]
+}
+
+/// Prints the rows.
+pub(super) fn show(rows: &[Row], ui: &Ui) {
+    let cells = |row: &Row| match &row.result {
+        Ok(found) => vec![row.name.to_owned(), "ok".into(), found.clone()],
+        Err((what, _)) => vec![row.name.to_owned(), "FAILED".into(), what.clone()],
+    };
+    ui.table(&["check", "result", "found"], &rows.iter().map(cells).collect::<Vec<_>>());
+}
+
+/// Refuses unless all hold, and names each that does not.
+pub(super) fn require(rows: &[Row]) -> Result<(), CommandError> {
+    let failed: Vec<(&str, &(String, String))> =
+        rows.iter().filter_map(|row| row.result.as_ref().err().map(|error| (row.name, error))).collect();
+    let Some((name, (what, remedy))) = failed.first() else { return Ok(()) };
+    let error = CommandError::usage(format!("a release cannot be cut: {name}: {what}"));
+    let rest = failed[1..].iter().map(|(name, (what, remedy))| format!("{name}: {what}; {remedy}"));
+    Err(rest.fold(error, CommandError::detail).remedy(remedy.clone()))
+}
+
+fn said(root: &Utf8Path, words: &[&str]) -> Result<String, (String, String)> {
+    let output = git(root).args(words.iter().copied()).output();
+    let remedy = "run this in a clone of the repository, with git installed";
+    output.map(|output| output.text()).map_err(|error| (format!("git: {error}"), remedy.into()))
+}
+
+fn clean_tree(root: &Utf8Path) -> Found {
+    let status = said(root, &["status", "--porcelain"])?;
+    match status.lines().next() {
+        None => Ok("nothing differs from the commit".into()),
+        Some(first) => wrong(
+            format!("{} files differ from the commit, first `{}`", status.lines().count(), first.trim()),
+            "commit or remove them",
+        ),
+    }
+}
+
+/// A clock that was set back would date the release before its sources.
+fn clock(root: &Utf8Path, now: i64) -> Found {
+    let committed = said(root, &["log", "-1", "--format=%ct"])?;
+    match committed.trim().parse::<i64>() {
+        Ok(committed) if committed <= now => Ok("not before the commit".into()),
+        Ok(_) => wrong("this host's clock is before the date of the commit", "set the clock"),
+        Err(_) => wrong("git printed no date", "commit something first"),
+    }
+}
+
+fn version(root: &Utf8Path, wanted: &Version) -> Found {
+    let own = workspace_version(root).ok_or_else(|| {
+        ("Cargo.toml has no workspace version".to_owned(), "run this in a checkout of RAVE".to_owned())
+    })?;
+    if own != *wanted {
+        return wrong(
+            format!("the workspace's version is {own}, not {wanted}"),
+            "set version in Cargo.toml, or give the workspace's with --version",
+        );
+    }
+    let tags = said(root, &["tag", "--list"])?;
+    let versions = tags.lines().filter_map(|tag| tag.trim().trim_start_matches('v').parse::<Version>().ok());
+    match versions.max() {
+        Some(last) if last >= *wanted => {
+            wrong(format!("the last tag is {last}, which is not older"), "choose a newer version")
+        }
+        Some(last) => Ok(format!("newer than the last tag, {last}")),
+        None => Ok("the first one".into()),
+    }
+}
+
+/// `version` of `[workspace.package]`.
+fn workspace_version(root: &Utf8Path) -> Option<Version> {
+    let text = fs::read_to_string(root.join("Cargo.toml")).ok()?;
+    let mut lines = text.lines().skip_while(|line| line.trim() != "[workspace.package]");
+    let line = lines.find(|line| line.starts_with("version"))?;
+    line.split('"').nth(1)?.parse().ok()
+}
+
+fn entry(root: &Utf8Path, version: &Version) -> Found {
+    match changelog(root, version) {
+        Some(entry) => Ok(format!("{} lines", entry.lines().count())),
+        None => wrong(
+            format!("CHANGELOG.md has no entry `## [{version}]`"),
+            "write one: rename `[Unreleased]`, and begin a new one",
+        ),
+    }
+}
+
+fn named_base(args: &cli::Cut, settings: &Settings) -> Found {
+    // A note says why a base was chosen that nobody named.
+    if args.base.is_none() && settings.base_note.is_some() {
+        return wrong("no base is named, and a release never guesses", "give --base debian or --base nixos");
+    }
+    if settings.base == Base::Nixos && !args.no_second_build {
+        return wrong("the nixos base is not built twice", "add --no-second-build");
+    }
+    Ok(settings.base.to_string())
+}
+
+fn locks(settings: &Settings, now: i64) -> Found {
+    if settings.base == Base::Nixos {
+        return Ok("flake.lock is part of the commit".into());
+    }
+    let lock = build::lock(settings)
+        .map_err(|error| (error.to_string(), "put it back with `git checkout debian.lock`".to_owned()))?;
+    let days = (now - i64::try_from(lock.date()).unwrap_or_default()) / 86_400;
+    if days > MAX_LOCK_DAYS {
+        return wrong(
+            format!("debian.lock is {days} days old, at most {MAX_LOCK_DAYS} are allowed"),
+            "renew it with `cargo xtask update`, and commit it",
+        );
+    }
+    Ok(format!("debian.lock is {days} days old"))
+}
+
+/// What the release itself takes; the builds look after theirs before they write.
+fn space(args: &cli::Cut, profiles: &[ReleaseProfile]) -> Found {
+    let size = |profile: &ReleaseProfile| {
+        let built = rave_image::Manifest::read(&profile.settings.out_dir).ok();
+        let files = built.map(|manifest| {
+            let files = manifest.artifacts.iter().flat_map(|artifact| &artifact.files);
+            files.map(|file| file.size).sum::<u64>()
+        });
+        files.unwrap_or(UNKNOWN_SIZE)
+    };
+    let needed: u64 = profiles.iter().map(size).sum();
+    let there = |path: &Utf8Path| path.ancestors().find(|folder| folder.is_dir()).map(Utf8Path::to_owned);
+    let out = std::path::absolute(&args.out).ok().and_then(|path| Utf8PathBuf::from_path_buf(path).ok());
+    let Some(folder) = out.as_deref().and_then(there) else {
+        return wrong(format!("{} cannot be a folder", args.out), "choose another with --out");
+    };
+    let stat = rustix::fs::statvfs(folder.as_std_path());
+    let free = stat.map(|stat| stat.f_bavail * stat.f_frsize).unwrap_or_default();
+    if free < needed {
+        return wrong(
+            format!("{} MiB are free in {folder}, {} MiB may be needed", free >> 20, needed >> 20),
+            "free some space, or choose another folder with --out",
+        );
+    }
+    Ok(format!("{} MiB may be needed", needed >> 20))
+}
+
+fn key(args: &cli::Cut) -> Found {
+    match LockedKey::read(&args.key) {
+        Ok(key) => Ok(rave_release::key::fingerprint(key.public())),
+        Err(error) => {
+            let remedy = error.remedy().unwrap_or_else(|| "make one with `cargo xtask release keygen`".into());
+            wrong(error.to_string(), remedy)
+        }
+    }
+}
+
+fn password(args: &cli::Cut, profiles: &[ReleaseProfile]) -> Found {
+    for profile in profiles {
+        let is_default = has_default_password(&profile.settings)
+            .map_err(|error| (error.to_string(), "correct rave.toml".to_owned()))?;
+        if is_default && !args.allow_default_password {
+            return wrong(
+                format!("the user of {} has the password of rave.toml", profile.settings.profile),
+                "set guest.password in rave.local.toml, or add --allow-default-password",
+            );
+        }
+    }
+    Ok(if args.allow_default_password { "the default is allowed" } else { "not the default" }.into())
+}
+
+/// Every image has Claude Code in it.
+fn unfree(args: &cli::Cut) -> Found {
+    if args.accept_unfree {
+        return Ok("Claude Code is in the images, and accepted".into());
+    }
+    wrong(
+        "Claude Code is in the images, and not everybody may pass it on",
+        "add --accept-unfree if its licence lets you",
+    )
+}

@@ -1,0 +1,92 @@
+//! What the engines do for a release: the same code as `image`, `image --check-reproducible` and `smoke`.
+
+use std::fs;
+
+use rave_release::cut::{self, Built, Plan, ProfilePlan, Workshop};
+use rave_release::sbom::Inventory;
+use rave_release::sbom::known::Crates;
+use rave_smoke::report::Report;
+use rave_spec::Compression;
+
+use super::plan::ReleaseProfile;
+use crate::build::{self, BuildOptions};
+use crate::cli::{self, FormatFlag};
+use crate::cmd::{check_reproducible, smoke};
+use crate::settings::Settings;
+use crate::ui::Ui;
+
+pub(super) struct RealWorkshop<'a> {
+    pub(super) args: &'a cli::Cut,
+    pub(super) profiles: &'a [ReleaseProfile],
+    pub(super) plan: &'a Plan,
+    pub(super) ui: &'a Ui,
+}
+
+impl RealWorkshop<'_> {
+    fn settings(&self, profile: &ProfilePlan) -> &Settings {
+        let found = self.profiles.iter().find(|one| one.settings.profile.as_str() == profile.profile);
+        &found.expect("the plan was made of these profiles").settings
+    }
+
+    /// What `image` would be asked for: raw disks are compressed.
+    fn image(&self, profile: &ProfilePlan) -> cli::Image {
+        cli::Image {
+            formats: flags(profile),
+            compress: Some(Compression::Zstd),
+            frozen: true,
+            building: self.args.building.clone(),
+            ..cli::Image::default()
+        }
+    }
+}
+
+fn flags(profile: &ProfilePlan) -> Vec<FormatFlag> {
+    profile.formats.iter().copied().map(FormatFlag::One).collect()
+}
+
+impl Workshop for RealWorkshop<'_> {
+    type Error = anyhow::Error;
+
+    fn build(&self, profile: &ProfilePlan) -> anyhow::Result<Built> {
+        let (settings, args) = (self.settings(profile), self.image(profile));
+        let formats = build::prepare(&args, settings, self.ui)?;
+        let built = build::build(settings, &BuildOptions::of(&args, &formats), self.ui)?;
+        Ok(Built { manifest: built.manifest, out_dir: settings.out_dir.clone() })
+    }
+
+    fn build_again(&self, profile: &ProfilePlan) -> anyhow::Result<()> {
+        let settings = self.settings(profile);
+        let differ = check_reproducible::quietly(&self.image(profile), settings, self.ui)?;
+        if differ.is_empty() {
+            return Ok(());
+        }
+        let error =
+            rave_release::Error::NotReproducible { profile: profile.profile.clone(), detail: differ.join(", ") };
+        Err(error.into())
+    }
+
+    fn smoke(&self, profile: &ProfilePlan) -> anyhow::Result<Report> {
+        let args = cli::Smoke {
+            formats: flags(profile),
+            jobs: self.args.jobs,
+            accel: self.args.accel,
+            building: self.args.building.clone(),
+            rows: vec!["first".into()],
+            ..cli::Smoke::default()
+        };
+        smoke::check(&args, self.settings(profile), self.ui)
+    }
+
+    fn inventory(&self, profile: &ProfilePlan, built: &Built, name: &str) -> anyhow::Result<Inventory> {
+        let settings = self.settings(profile);
+        let lock = fs::read_to_string(settings.root.join("Cargo.lock"))?;
+        let program = fs::read_to_string(settings.root.join("crates/guest/Cargo.toml"))?;
+        let crates = Crates { lock: &lock, program: &program, version: env!("CARGO_PKG_VERSION") };
+        let suite = settings.spec.spec.debian.suite.to_string();
+        Ok(cut::inventory_of(self.plan, built, name, &suite, &crates)?)
+    }
+
+    fn now(&self) -> i64 {
+        super::plan::now()
+    }
+}

@@ -1,0 +1,113 @@
+//! `cargo xtask verify`: the proof of a release, offline and without a checkout. It ends with 0 or 1.
+
+use std::fs;
+
+use rave_release::dsse::Envelope;
+use rave_release::trust::{TrustStore, Trusted};
+use rave_release::verify::{self, FileRow, Request, Verdict};
+use rave_release::{key_statement, signers};
+use serde_json::json;
+
+use crate::cli;
+use crate::command_error::{CommandError, lines_of};
+use crate::exit::Code;
+use crate::settings;
+use crate::ui::Ui;
+
+/// Runs the command. What it could not look at is not proven.
+pub fn run(args: &cli::Verify, ui: &Ui) -> Code {
+    match try_run(args, ui) {
+        Ok(code) => code,
+        Err(error) => {
+            ui.error(&lines_of(&error));
+            Code::CheckFailed
+        }
+    }
+}
+
+fn try_run(args: &cli::Verify, ui: &Ui) -> anyhow::Result<Code> {
+    let mut store = TrustStore::open(&settings::state_dir()?)?;
+    if let Some(file) = &args.trust {
+        let text = fs::read_to_string(file)
+            .map_err(|error| CommandError::usage(format!("cannot read {file}: {error}")))?;
+        signers::read(file)?;
+        for signer in store.pin(&text)? {
+            ui.note(&format!("trusted from now on: {} {}", signer.principal, signer.fingerprint()));
+        }
+        store.save()?;
+    }
+    let Some(folder) = &args.folder else { return Ok(Code::Ok) };
+    let keys = match &args.key {
+        Some(file) => signers::read(file)?,
+        None => store.pinned()?,
+    };
+    let statements = statements(args)?;
+    let mut trusted = Trusted::new(keys, &store);
+    let request = Request {
+        folder,
+        now: super::release::now(),
+        expect: args.expect.as_ref(),
+        not_older_than: args.not_older_than.as_ref(),
+        statements: &statements,
+    };
+    let verdict = verify::verify(&request, &mut trusted, &mut store, &ui.sink());
+    store.save()?;
+    if args.json {
+        ui.data(&serde_json::to_string_pretty(&as_json(&verdict))?);
+    } else {
+        ui.table(&["file", "what", "bytes", "holds"], &verdict.files.iter().map(row).collect::<Vec<_>>());
+    }
+    verdict.notes.iter().for_each(|note| ui.warn(note));
+    Ok(end(&verdict, ui))
+}
+
+fn statements(args: &cli::Verify) -> anyhow::Result<Vec<Envelope>> {
+    let Some(file) = &args.statements else { return Ok(Vec::new()) };
+    let unusable = |why: String| CommandError::usage(format!("{file}: {why}"));
+    let bytes = fs::read(file).map_err(|error| unusable(error.to_string()))?;
+    Ok(key_statement::parse_file(&bytes).map_err(unusable)?)
+}
+
+fn row(row: &FileRow) -> Vec<String> {
+    let size = row.size.map_or("-".to_owned(), |size| size.to_string());
+    let holds = if row.holds { "yes" } else { "NO" };
+    vec![row.path.clone(), row.role.to_string(), size, holds.to_owned()]
+}
+
+/// Who signed it, or the first cause and the rest.
+fn end(verdict: &Verdict, ui: &Ui) -> Code {
+    let Some((first, rest)) = verdict.problems.split_first() else {
+        if let (Some(manifest), Some(signer)) = (&verdict.manifest, &verdict.signer) {
+            ui.data(&format!(
+                "ok: RAVE {}, base {}, commit {}, signed by {} {}",
+                manifest.version, manifest.base, manifest.commit, signer.principal, signer.fingerprint
+            ));
+        }
+        return Code::Ok;
+    };
+    let mut lines = vec![format!("error: this release does not verify: {first}")];
+    lines.extend(rest.iter().map(|problem| format!("  {problem}")));
+    lines.push("remedy: do not use it; fetch it again, and the key by another way".into());
+    ui.error(&lines);
+    Code::CheckFailed
+}
+
+fn as_json(verdict: &Verdict) -> serde_json::Value {
+    let file = |row: &FileRow| {
+        json!({"path": row.path, "what": row.role.to_string(), "size": row.size, "holds": row.holds})
+    };
+    let problem =
+        |problem: &verify::Problem| json!({"about": problem.about, "cause": problem.cause});
+    let signer = verdict
+        .signer
+        .as_ref()
+        .map(|signer| json!({"principal": signer.principal, "fingerprint": signer.fingerprint}));
+    json!({
+        "holds": verdict.problems.is_empty(),
+        "version": verdict.manifest.as_ref().map(|manifest| manifest.version.to_string()),
+        "signer": signer,
+        "files": verdict.files.iter().map(file).collect::<Vec<_>>(),
+        "problems": verdict.problems.iter().map(problem).collect::<Vec<_>>(),
+        "notes": verdict.notes
+    })
+}

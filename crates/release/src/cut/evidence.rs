@@ -1,0 +1,61 @@
+//! What was booted: a statement for each row of the smoke matrix, about the artifact by its digest.
+
+use rave_image::formats;
+use rave_smoke::report::{Boot, Outcome, Report, Run};
+use serde_json::{Value, json};
+
+use super::Plan;
+use crate::manifest::Manifest;
+use crate::names;
+use crate::statement::{BOOT, Statement, Subject};
+
+/// The report without what is of the host: logs, their paths, pictures and warnings that name files.
+pub(super) fn public(mut report: Report) -> Report {
+    for run in &mut report.runs {
+        run.serial = None;
+        run.screenshots.clear();
+        run.warnings.clear();
+    }
+    report
+}
+
+/// One statement a boot.
+pub(super) fn statements(plan: &Plan, manifest: &Manifest, profile: &str, report: &Report) -> Vec<Statement> {
+    let Some(release) = plan.profiles.iter().find(|one| one.profile == profile) else { return Vec::new() };
+    let (stem, image_stem) = (plan.stem(release), formats::stem(manifest.base, profile));
+    let runs = report.runs.iter();
+    runs.filter_map(|run| {
+        let name = names::artifact(&stem, &image_stem, &run.subject.artifact).ok()?;
+        let subject = Subject::new(name.as_str(), run.subject.sha256.parse().ok()?);
+        Some(Statement::new(BOOT, vec![subject], predicate(run, report)))
+    })
+    .collect()
+}
+
+fn predicate(run: &Run, report: &Report) -> Value {
+    let subject = &run.subject;
+    let checks: Vec<Value> = run
+        .rows
+        .iter()
+        .map(|check| json!({"name": check.name, "group": check.group, "result": word(&check.outcome)}))
+        .collect();
+    let ready = match &run.boot {
+        Boot::Ready(times) => Some(times.ready),
+        Boot::Failed(_) => None,
+    };
+    json!({
+        "row": subject.row, "medium": subject.medium, "firmware": subject.firmware, "bus": subject.bus,
+        "nic": subject.nic, "memoryMib": subject.memory_mib, "cpus": subject.cpus,
+        "accelerator": subject.accelerator, "qemu": report.host.qemu, "started": report.started,
+        "readySeconds": ready, "checks": checks
+    })
+}
+
+fn word(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Passed => "passed",
+        Outcome::Failed(_) => "failed",
+        Outcome::Error(_) => "error",
+        Outcome::NotRun(_) => "not run",
+    }
+}

@@ -1,0 +1,144 @@
+//! Which stages of a release are done, with their results: kept in its work folder.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_image::digest::{Digest, Hasher};
+use rave_process::progress::{Event, Outcome, Sink};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, IoContext as _};
+use crate::parts::write_whole;
+
+/// A stage that is done.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StageTime {
+    /// Its name.
+    pub name: String,
+    /// What it took, in the run that did it.
+    pub seconds: f64,
+    /// Whether an earlier run did it.
+    pub reused: bool,
+}
+
+impl Eq for StageTime {}
+
+#[derive(Serialize, Deserialize)]
+struct Record<T> {
+    key: Digest,
+    seconds: f64,
+    result: T,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Begun {
+    plan: Digest,
+    started: i64,
+}
+
+/// The stages of a release. A stage's key follows from the plan and from what all stages before it gave: where one of them
+/// gives something else than before, those after it are redone.
+pub(super) struct Ledger<'a> {
+    folder: Utf8PathBuf,
+    started: i64,
+    chain: Digest,
+    times: Vec<StageTime>,
+    sink: Sink<'a>,
+}
+
+impl<'a> Ledger<'a> {
+    /// Opens the ledger of a work folder. What is there of another plan is removed. `now` is in seconds since 1970.
+    pub(super) fn open(work: &Utf8Path, plan: Digest, now: i64, sink: Sink<'a>) -> Result<Self, Error> {
+        let folder = work.join("stages");
+        let path = folder.join("begun.json");
+        let begun = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Begun>(&bytes).ok());
+        let started = match begun.filter(|begun| begun.plan == plan) {
+            Some(begun) => begun.started,
+            None => {
+                for stale in [&folder, &work.join("folder")] {
+                    match fs::remove_dir_all(stale) {
+                        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                            return Err(Error::io("remove", stale, error));
+                        }
+                        _ => {}
+                    }
+                }
+                let begun = serde_json::to_vec(&Begun { plan, started: now }).unwrap_or_default();
+                write_whole(&path, &begun)?;
+                now
+            }
+        };
+        // What a killed run left half-written.
+        sweep(&work.join("folder"))?;
+        Ok(Self { folder, started, chain: plan, times: Vec::new(), sink })
+    }
+
+    /// When the first run began, seconds since 1970.
+    pub(super) fn started(&self) -> i64 {
+        self.started
+    }
+
+    pub(super) fn sink(&self) -> Sink<'a> {
+        self.sink
+    }
+
+    pub(super) fn into_times(self) -> Vec<StageTime> {
+        self.times
+    }
+
+    /// The result of a stage: an earlier run's that still `holds`, else what `work` gives now.
+    pub(super) fn stage<T: Serialize + DeserializeOwned, E: From<Error>>(
+        &mut self,
+        name: &str,
+        holds: impl FnOnce(&T) -> bool,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        rave_process::interrupt::check().map_err(|_| Error::Interrupted)?;
+        let sink = self.sink;
+        sink(Event::StageStarted { stage: name });
+        let mut key = Hasher::default();
+        key.field("before", self.chain.bytes()).field("stage", name.as_bytes());
+        let key = key.finish();
+        let path = self.folder.join(format!("{}.json", name.replace(' ', "-")));
+        let kept = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Record<T>>(&bytes).ok());
+        let (record, outcome) = match kept.filter(|record| record.key == key && holds(&record.result)) {
+            Some(record) => (record, Outcome::Reused),
+            None => {
+                let clock = Instant::now();
+                let result = work()?;
+                let record = Record { key, seconds: clock.elapsed().as_secs_f64(), result };
+                let text = serde_json::to_vec(&record).map_err(|error| Error::damaged(&path, error))?;
+                write_whole(&path, &text)?;
+                (record, Outcome::Built)
+            }
+        };
+        let result = serde_json::to_vec(&record.result).map_err(|error| Error::damaged(&path, error))?;
+        let mut chain = Hasher::default();
+        chain.field("key", key.bytes()).field("result", &result);
+        self.chain = chain.finish();
+        let elapsed = Duration::try_from_secs_f64(record.seconds).unwrap_or_default();
+        sink(Event::StageFinished { stage: name, elapsed, outcome });
+        let reused = outcome == Outcome::Reused;
+        self.times.push(StageTime { name: name.to_owned(), seconds: record.seconds, reused });
+        Ok(record.result)
+    }
+}
+
+fn sweep(folder: &Utf8Path) -> Result<(), Error> {
+    let entries = match folder.read_dir_utf8() {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Error::io("list", folder, error)),
+    };
+    for entry in entries {
+        let path = entry.at("list", folder)?.into_path();
+        if path.is_dir() {
+            sweep(&path)?;
+        } else if path.as_str().ends_with(".partial") {
+            fs::remove_file(&path).at("remove", &path)?;
+        }
+    }
+    Ok(())
+}

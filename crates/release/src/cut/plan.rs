@@ -1,0 +1,106 @@
+//! What a release shall be.
+
+use camino::Utf8PathBuf;
+use rave_image::digest::{Digest, Hasher};
+use rave_spec::{Base, Format};
+use semver::Version;
+use serde::Serialize;
+use ssh_key::PublicKey;
+
+use crate::manifest::{Manifest, ProfileRelease, SCHEMA};
+use crate::names;
+
+/// What a release shall be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// Its version.
+    pub version: Version,
+    /// What builds the disks.
+    pub base: Base,
+    /// The commit, in hexadecimal digits.
+    pub commit: String,
+    /// Time stamp of what is built, seconds since 1970.
+    pub epoch: u64,
+    /// What is released, in this order.
+    pub profiles: Vec<ProfilePlan>,
+    /// Whether everything is built twice and compared.
+    pub second_build: bool,
+    /// The longest that a file may be, bytes.
+    pub part_limit: u64,
+    /// What the changelog says of this version.
+    pub changelog: String,
+    /// Files that decide what is built, with their digests.
+    pub sources: Vec<Source>,
+    /// Statements about keys that the release brings along.
+    pub keys: Option<Utf8PathBuf>,
+    /// The folder of an earlier release, which the notes compare with.
+    pub previous: Option<Utf8PathBuf>,
+    /// Where it goes.
+    #[serde(skip)]
+    pub out: Utf8PathBuf,
+}
+
+/// What of a profile shall be released.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProfilePlan {
+    /// Its name.
+    pub profile: String,
+    /// The guest's architecture: `x86_64`.
+    pub arch: String,
+    /// The formats, in this order.
+    pub formats: Vec<Format>,
+    /// Whether the user has the password of the sources.
+    pub default_password: bool,
+}
+
+/// A file that decides what is built.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Source {
+    /// Its path in the checkout.
+    pub name: String,
+    /// Its SHA-256.
+    pub sha256: Digest,
+}
+
+impl Plan {
+    /// What tells it from every other plan, for a key.
+    #[expect(clippy::missing_panics_doc, reason = "plain data always serialises")]
+    pub fn digest(&self, key: &PublicKey) -> Digest {
+        let mut hasher = Hasher::default();
+        hasher.field("plan", &serde_json::to_vec(self).expect("plain data"));
+        hasher.field("key", crate::key::fingerprint(key).as_bytes());
+        hasher.field("tool", env!("CARGO_PKG_VERSION").as_bytes());
+        hasher.finish()
+    }
+
+    /// `rave-<version>-<profile>-<arch>`.
+    pub fn stem(&self, profile: &ProfilePlan) -> String {
+        names::stem(&self.version, &profile.profile, &profile.arch)
+    }
+
+    /// The release's description.
+    pub(super) fn manifest(&self, profiles: Vec<ProfileRelease>) -> Manifest {
+        Manifest {
+            schema: SCHEMA,
+            name: names::PRODUCT.into(),
+            version: self.version.clone(),
+            base: self.base,
+            commit: self.commit.clone(),
+            source_date_epoch: self.epoch,
+            profiles,
+        }
+    }
+
+    /// Whether a finished release is what this plan makes.
+    pub(super) fn made(&self, manifest: &Manifest) -> bool {
+        let wanted = self.profiles.iter().map(|one| (&one.profile, &one.arch, one.formats.clone()));
+        let made = manifest.profiles.iter().map(|one| {
+            let formats = one.artifacts.iter().map(|artifact| artifact.format).collect();
+            (&one.profile, &one.arch, formats)
+        });
+        manifest.version == self.version
+            && manifest.commit == self.commit
+            && manifest.base == self.base
+            && wanted.eq(made)
+    }
+}

@@ -1,0 +1,45 @@
+//! Where a release comes from: SLSA provenance, version 1. Nothing in it names the host, its user or a folder.
+
+use serde_json::{Value, json};
+
+use super::Plan;
+use crate::manifest::Manifest;
+use crate::statement::{BUILD_TYPE, BUILDER, SLSA, Statement, Subject, rfc3339};
+
+/// The statement about every artifact and bill. Times are in seconds since 1970.
+pub(super) fn statement(plan: &Plan, manifest: &Manifest, started: i64, finished: i64) -> Statement {
+    let files = manifest.files().map(|file| Subject::new(file.name.as_str(), file.sha256));
+    let bills = manifest.bills().map(|bill| Subject::new(bill.name.as_str(), bill.sha256));
+    let subjects = files.chain(bills).collect();
+    let profiles: Vec<Value> = plan
+        .profiles
+        .iter()
+        .map(|one| json!({"profile": one.profile, "arch": one.arch, "formats": one.formats}))
+        .collect();
+    // The commit comes first: `verify` compares it with the manifest's.
+    let commit = json!({"name": "source", "digest": {"gitCommit": plan.commit}});
+    let sources = plan
+        .sources
+        .iter()
+        .map(|source| json!({"name": source.name, "digest": {"sha256": source.sha256}}));
+    let materials: Vec<Value> = std::iter::once(commit).chain(sources).collect();
+    let predicate = json!({
+        "buildDefinition": {
+            "buildType": BUILD_TYPE,
+            "externalParameters": {
+                "version": plan.version, "base": plan.base, "profiles": profiles,
+                "partLimit": plan.part_limit
+            },
+            "internalParameters": {
+                "sourceDateEpoch": plan.epoch,
+                "secondBuild": if plan.second_build { "made the same bytes" } else { "not made" }
+            },
+            "resolvedDependencies": materials
+        },
+        "runDetails": {
+            "builder": {"id": BUILDER, "version": {"rave": env!("CARGO_PKG_VERSION")}},
+            "metadata": {"startedOn": rfc3339(started), "finishedOn": rfc3339(finished)}
+        }
+    });
+    Statement::new(SLSA, subjects, predicate)
+}

@@ -1,0 +1,134 @@
+//! What can go wrong while a release is cut, or a key is made or read.
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+/// An error of this crate. What is wrong with a foreign release is no error but a
+/// [`Problem`](crate::verify::Problem).
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file could not be read or written.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// The file or folder.
+        path: Utf8PathBuf,
+        /// The system's answer.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A key is not usable.
+    #[error("{path}: {detail}")]
+    Key {
+        /// Its file.
+        path: Utf8PathBuf,
+        /// Why not.
+        detail: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A file is not what it should be.
+    #[error("{path} is damaged: {detail}")]
+    Damaged {
+        /// The file.
+        path: Utf8PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The folder already has something else in it.
+    #[error("{path} already exists: {detail}")]
+    Occupied {
+        /// The folder.
+        path: Utf8PathBuf,
+        /// What it has.
+        detail: String,
+    },
+    /// Two builds did not make the same bytes.
+    #[error("the second build of {profile} differs: {detail}")]
+    NotReproducible {
+        /// The profile.
+        profile: String,
+        /// The files.
+        detail: String,
+    },
+    /// A guest did not pass its checks.
+    #[error("the smoke test of {profile} did not pass: {detail}")]
+    SmokeFailed {
+        /// The profile.
+        profile: String,
+        /// What failed.
+        detail: String,
+    },
+    /// What was just made does not verify.
+    #[error("the finished release does not verify: {detail}")]
+    SelfCheck {
+        /// The first problem.
+        detail: String,
+    },
+    /// A statement about a key contradicts what is known.
+    #[error("{detail}")]
+    Statement {
+        /// Why.
+        detail: String,
+    },
+    /// Signing failed.
+    #[error("cannot sign {what}: {detail}")]
+    Sign {
+        /// What was to be signed.
+        what: String,
+        /// Why not.
+        detail: String,
+    },
+    /// Ctrl-C or SIGTERM.
+    #[error("interrupted")]
+    Interrupted,
+    /// Of the image engine.
+    #[error(transparent)]
+    Image(#[from] rave_image::Error),
+}
+
+impl Error {
+    pub(crate) fn io(action: &'static str, path: impl AsRef<Utf8Path>, source: std::io::Error) -> Self {
+        Self::Io { action, path: path.as_ref().to_owned(), source }
+    }
+
+    pub(crate) fn damaged(path: impl AsRef<Utf8Path>, detail: impl ToString) -> Self {
+        Self::Damaged { path: path.as_ref().to_owned(), detail: detail.to_string() }
+    }
+
+    /// What to do about it, if anything is known.
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Self::Io { source, path, .. } if source.kind() == std::io::ErrorKind::StorageFull => Some(format!(
+                "free some space on the file system of {path}, then run the same command again: it goes on where it stopped"
+            )),
+            Self::Key { remedy, .. } => Some((*remedy).to_owned()),
+            Self::Occupied { .. } => Some("choose another folder with --out, or move this one away".into()),
+            Self::NotReproducible { .. } => {
+                Some("`cargo xtask image --check-reproducible` shows where two builds differ".into())
+            }
+            Self::SmokeFailed { .. } => {
+                Some("look at the report of `cargo xtask smoke --report DIR`, then run the same command again".into())
+            }
+            Self::Damaged { .. } => Some("put the original file back".into()),
+            Self::Image(error) => error.remedy(),
+            Self::Io { .. }
+            | Self::SelfCheck { .. }
+            | Self::Statement { .. }
+            | Self::Sign { .. }
+            | Self::Interrupted => None,
+        }
+    }
+}
+
+/// Attaches the action and the file to an input/output error.
+pub(crate) trait IoContext<T> {
+    /// Turns the error into [`Error::Io`].
+    fn at(self, action: &'static str, path: impl AsRef<Utf8Path>) -> Result<T, Error>;
+}
+
+impl<T> IoContext<T> for std::io::Result<T> {
+    fn at(self, action: &'static str, path: impl AsRef<Utf8Path>) -> Result<T, Error> {
+        self.map_err(|source| Error::io(action, path, source))
+    }
+}

@@ -1,0 +1,90 @@
+//! One function for each parser of what strangers wrote, over any bytes: for the fuzz targets in `fuzz/`, and for a test
+//! that feeds them mutated samples. They panic where a parser does, or where what it gives is not sound.
+
+#![expect(clippy::missing_panics_doc, reason = "to panic is what they are for")]
+
+use crate::dsse::Envelope;
+use crate::key_statement::{self, KeyStatement};
+use crate::manifest::Manifest;
+use crate::sbom::diff;
+use crate::signers;
+use crate::sshsig::Signature;
+use crate::statement::Statement;
+use crate::sums::Sums;
+
+/// Feeds a parser.
+pub type Feed = fn(&[u8]);
+
+/// The parsers by name: also the names of the fuzz targets.
+pub const PARSERS: &[(&str, Feed)] = &[
+    ("release_envelope", release_envelope),
+    ("release_signature", release_signature),
+    ("release_manifest", release_manifest),
+    ("release_sums", release_sums),
+    ("release_statement", release_statement),
+    ("release_key_statements", release_key_statements),
+    ("release_signers", release_signers),
+    ("release_bill", release_bill),
+];
+
+/// A DSSE envelope. What was read is written so that it is read again.
+pub fn release_envelope(bytes: &[u8]) {
+    if let Ok(envelope) = Envelope::parse(bytes) {
+        assert_eq!(Envelope::parse(envelope.to_json().as_bytes()).as_ref(), Ok(&envelope));
+    }
+}
+
+/// An OpenSSH signature.
+pub fn release_signature(bytes: &[u8]) {
+    if let Ok(signature) = Signature::parse(bytes) {
+        let _ = signature.is_by(&signature.claimed, b"message");
+    }
+}
+
+/// The manifest of a release. What was read is written so that it is read again.
+pub fn release_manifest(bytes: &[u8]) {
+    if let Ok(manifest) = Manifest::parse(bytes) {
+        for file in manifest.files() {
+            assert!(!file.name.as_str().contains("..") && !file.name.as_str().starts_with('/'));
+        }
+        assert_eq!(Manifest::parse(manifest.to_json().as_bytes()).as_ref(), Ok(&manifest));
+    }
+}
+
+/// A list of digests. It is read only as it is written, but for the order of its lines.
+pub fn release_sums(bytes: &[u8]) {
+    if let Ok(sums) = Sums::parse(&String::from_utf8_lossy(bytes)) {
+        assert_eq!(Sums::parse(&sums.render()).as_ref(), Ok(&sums));
+    }
+}
+
+/// An in-toto statement.
+pub fn release_statement(bytes: &[u8]) {
+    if let Ok(statement) = Statement::parse(bytes) {
+        let _ = statement.finished();
+        Statement::parse(&statement.to_bytes()).expect("what is written is a statement");
+    }
+}
+
+/// Statements about keys.
+pub fn release_key_statements(bytes: &[u8]) {
+    for envelope in key_statement::parse_file(bytes).unwrap_or_default() {
+        if let Ok(statement) = KeyStatement::of(&envelope) {
+            let _ = statement.check(&envelope, &[]);
+        }
+    }
+}
+
+/// `allowed_signers`.
+pub fn release_signers(bytes: &[u8]) {
+    if let Ok(signers) = signers::parse(&String::from_utf8_lossy(bytes)) {
+        signers.iter().for_each(|signer| drop(signer.may_sign(0)));
+    }
+}
+
+/// A bill of materials.
+pub fn release_bill(bytes: &[u8]) {
+    if let Ok(packages) = diff::packages(bytes) {
+        assert!(diff::compare(&packages, &packages).is_empty());
+    }
+}

@@ -1,0 +1,29 @@
+//! rave-release: from images to a folder that can be published, and the proof of such a folder.
+//!
+//! [`cut`] makes it: [`sums`], [`manifest`], [`sbom`], [`statement`], signatures by [`key`] in the forms [`sshsig`] and
+//! [`dsse`], [`notes`]. [`verify`] proves it to whoever receives it, by the keys of [`signers`] and [`trust`]. Every byte that
+//! it reads may be a stranger's.
+
+pub mod cut;
+pub mod dsse;
+mod error;
+pub mod folder;
+pub mod fuzzing;
+pub mod key;
+pub mod key_statement;
+pub mod manifest;
+pub mod names;
+pub mod notes;
+pub mod parts;
+pub mod relative_path;
+pub mod sbom;
+pub mod signers;
+pub mod sshsig;
+pub mod statement;
+pub mod strict_json;
+pub mod sums;
+pub mod trust;
+pub mod verify;
+
+pub use error::Error;
+pub use relative_path::RelativePath;

@@ -1,0 +1,192 @@
+//! `manifest.json` of a release: what is in it, by profile and format. `docs/release-manifest.schema.json` describes its JSON.
+//!
+//! Two builds of one commit write the same bytes: nothing of the host, and no time but that of the sources.
+
+use std::collections::BTreeSet;
+
+use rave_image::digest::Digest;
+use rave_spec::{Base, Format};
+use semver::Version;
+use serde::{Deserialize, Serialize};
+
+use crate::relative_path::RelativePath;
+use crate::strict_json;
+
+/// The version of the JSON's shape.
+pub const SCHEMA: u32 = 1;
+
+/// The most bytes that are read of the file.
+pub const LIMIT: u64 = 4 << 20;
+
+/// The most files of a release.
+const MAX_FILES: usize = 5000;
+
+/// The whole file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Always `rave`.
+    pub name: String,
+    /// The release's version.
+    pub version: Version,
+    /// What built the disks.
+    pub base: Base,
+    /// The commit, in hexadecimal digits.
+    pub commit: String,
+    /// Time stamp of what was built, seconds since 1970.
+    pub source_date_epoch: u64,
+    /// Each profile, in the order asked for.
+    pub profiles: Vec<ProfileRelease>,
+}
+
+/// What was released of a profile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProfileRelease {
+    /// Its name.
+    pub profile: String,
+    /// The guest's architecture: `x86_64`.
+    pub arch: String,
+    /// The digest of the guest's files, the same in every format (docs/reproducible.md). None on the NixOS base.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Digest>,
+    /// Whether the user has the password of the sources, which everybody knows.
+    pub default_password: bool,
+    /// One of each format.
+    pub artifacts: Vec<Artifact>,
+    /// The bills of materials.
+    pub bills: Vec<Bill>,
+}
+
+/// An artifact: one file or more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Artifact {
+    /// Its format.
+    pub format: Format,
+    /// Its files, the one that boots first.
+    pub files: Vec<ReleaseFile>,
+}
+
+/// A file of an artifact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReleaseFile {
+    /// Its name in the release's folder.
+    pub name: RelativePath,
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256 of the whole.
+    pub sha256: Digest,
+    /// What it unpacks to, where it is compressed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unpacked: Option<Content>,
+    /// The files that it is cut into; none where it is whole.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
+}
+
+/// Some bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Content {
+    /// How many.
+    pub size: u64,
+    /// Their SHA-256.
+    pub sha256: Digest,
+}
+
+/// A part of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// Its name in the release's folder.
+    pub name: RelativePath,
+    /// Bytes.
+    pub size: u64,
+    /// Its SHA-256.
+    pub sha256: Digest,
+}
+
+/// A bill of materials.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bill {
+    /// `cyclonedx-1.6` or `spdx-2.3`.
+    pub kind: String,
+    /// Its name in the release's folder.
+    pub name: RelativePath,
+    /// Bytes.
+    pub size: u64,
+    /// Its SHA-256.
+    pub sha256: Digest,
+}
+
+impl Manifest {
+    /// Reads the file's bytes and refuses what no release says.
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let value = strict_json::value(bytes, LIMIT)?;
+        // The version first: what another one calls its fields would only confuse.
+        match value.get("schema").and_then(serde_json::Value::as_u64) {
+            Some(schema) if schema == u64::from(SCHEMA) => {}
+            Some(schema) => return Err(format!("its schema is {schema}, this version reads {SCHEMA}")),
+            None => return Err("it has no schema".into()),
+        }
+        let manifest: Self = serde_json::from_value(value).map_err(|error| error.to_string())?;
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.name != crate::names::PRODUCT {
+            return Err(format!("it describes {:?}, not {}", self.name, crate::names::PRODUCT));
+        }
+        let mut names = BTreeSet::new();
+        for name in self.listed() {
+            if !names.insert(name) {
+                return Err(format!("{name} occurs twice"));
+            }
+        }
+        if names.len() > MAX_FILES {
+            return Err(format!("it has {} files, at most {MAX_FILES} are allowed", names.len()));
+        }
+        for file in self.files() {
+            let sizes = file.parts.iter().try_fold(0_u64, |sum, part| sum.checked_add(part.size));
+            if !file.parts.is_empty() && sizes != Some(file.size) {
+                return Err(format!("the parts of {} are not as long as it is", file.name));
+            }
+            if !file.parts.is_sorted_by(|a, b| a.name < b.name) {
+                return Err(format!("the parts of {} are not in the order of their names", file.name));
+            }
+        }
+        if self.profiles.iter().any(|profile| profile.artifacts.iter().any(|one| one.files.is_empty())) {
+            return Err("an artifact has no file".into());
+        }
+        Ok(())
+    }
+
+    /// Every file of every artifact.
+    pub fn files(&self) -> impl Iterator<Item = &ReleaseFile> {
+        self.profiles.iter().flat_map(|profile| &profile.artifacts).flat_map(|artifact| &artifact.files)
+    }
+
+    /// Every bill of materials.
+    pub fn bills(&self) -> impl Iterator<Item = &Bill> {
+        self.profiles.iter().flat_map(|profile| &profile.bills)
+    }
+
+    /// Every name that it has: wholes, parts and bills.
+    fn listed(&self) -> impl Iterator<Item = &RelativePath> {
+        let parts = self.files().flat_map(|file| &file.parts).map(|part| &part.name);
+        let bills = self.bills().map(|bill| &bill.name);
+        self.files().map(|file| &file.name).chain(parts).chain(bills)
+    }
+
+    /// The file's text.
+    #[expect(clippy::missing_panics_doc, reason = "plain data always serialises")]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("plain data") + "\n"
+    }
+}

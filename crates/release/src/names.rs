@@ -1,0 +1,49 @@
+//! What the files of a release are called.
+
+use crate::relative_path::RelativePath;
+
+/// The release's description.
+pub const MANIFEST: &str = "manifest.json";
+/// Signed statements: where it comes from, and what was booted.
+pub const PROVENANCE: &str = "provenance.intoto.jsonl";
+/// What a reader should know.
+pub const NOTES: &str = "RELEASE_NOTES.md";
+/// The folder of the bills of materials.
+pub const BILLS: &str = "sbom";
+/// The folder of the smoke reports, one folder a profile.
+pub const SMOKE: &str = "smoke";
+
+/// The first part of every artifact's name.
+pub const PRODUCT: &str = "rave";
+
+/// `rave-<version>-<profile>-<arch>`.
+pub fn stem(version: &semver::Version, profile: &str, arch: &str) -> String {
+    format!("{PRODUCT}-{version}-{profile}-{arch}")
+}
+
+/// The name of an artifact's file: what follows the image's own stem follows the release's.
+pub fn artifact(release_stem: &str, image_stem: &str, file: &str) -> Result<RelativePath, String> {
+    let ending = file.strip_prefix(image_stem);
+    let ending = ending.ok_or_else(|| format!("{file:?} does not begin with {image_stem:?}"))?;
+    format!("{release_stem}{ending}").parse()
+}
+
+/// The name of a part, counted from 0: in the order of names, so that a shell's `*` joins them.
+pub fn part(whole: &RelativePath, number: usize) -> Result<RelativePath, String> {
+    format!("{whole}.part-{number:03}").parse()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_from_version_profile_and_architecture() {
+        let stem = stem(&"1.2.0".parse().unwrap(), "headless", "x86_64");
+        let of = |file| artifact(&stem, "rave-debian-headless", file).unwrap().to_string();
+        assert_eq!(of("rave-debian-headless.qcow2"), "rave-1.2.0-headless-x86_64.qcow2");
+        assert_eq!(of("rave-debian-headless-vmware.ova"), "rave-1.2.0-headless-x86_64-vmware.ova");
+        assert!(artifact(&stem, "rave-debian-headless", "other.qcow2").is_err());
+        assert_eq!(part(&"a.iso".parse().unwrap(), 7).unwrap().as_str(), "a.iso.part-007");
+    }
+}

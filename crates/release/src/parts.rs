@@ -1,0 +1,123 @@
+//! Large files cut into parts: hosts of downloads take none over 2 GiB.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_image::digest::{Digest, Hasher};
+
+use crate::error::{Error, IoContext as _};
+use crate::manifest::Part;
+use crate::names;
+use crate::relative_path::RelativePath;
+
+/// The longest that a file of a release is unless asked for otherwise, bytes: 2000 MiB, below the 2 GiB of popular hosts.
+pub const LIMIT: u64 = 2000 << 20;
+
+/// Bytes read at once.
+pub(crate) const CHUNK: usize = 1 << 20;
+
+const PARTIAL: &str = ".partial";
+
+/// What was copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copied {
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256 of all of them.
+    pub sha256: Digest,
+    /// The parts, where it was longer than the limit.
+    pub parts: Vec<Part>,
+}
+
+/// Copies a file into `folder` as `name`, cut where it is longer than `limit`. Each file is written beside its place and
+/// renamed into it.
+pub fn copy(from: &Utf8Path, folder: &Utf8Path, name: &RelativePath, limit: u64) -> Result<Copied, Error> {
+    let mut source = File::open(from).at("open", from)?;
+    let size = source.metadata().at("read", from)?.len();
+    let mut whole = Hasher::default();
+    let mut parts = Vec::new();
+    let mut left = size;
+    while left > 0 || parts.is_empty() {
+        let name = if size > limit {
+            names::part(name, parts.len()).map_err(|error| Error::damaged(from, error))?
+        } else {
+            name.clone()
+        };
+        let length = left.min(limit);
+        let sha256 = copy_piece(&mut source, from, &folder.join(name.as_str()), length, &mut whole)?;
+        parts.push(Part { name, size: length, sha256 });
+        left -= length;
+    }
+    if size <= limit {
+        parts.clear();
+    }
+    Ok(Copied { size, sha256: whole.finish(), parts })
+}
+
+fn copy_piece(
+    source: &mut File,
+    from: &Utf8Path,
+    to: &Utf8Path,
+    length: u64,
+    whole: &mut Hasher,
+) -> Result<Digest, Error> {
+    if let Some(folder) = to.parent() {
+        fs::create_dir_all(folder).at("create", folder)?;
+    }
+    let partial = Utf8PathBuf::from(format!("{to}{PARTIAL}"));
+    let mut target = File::create(&partial).at("create", &partial)?;
+    let mut own = Hasher::default();
+    let mut chunk = vec![0; CHUNK];
+    let mut left = length;
+    while left > 0 {
+        rave_process::interrupt::check().map_err(|_| Error::Interrupted)?;
+        let wanted = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
+        let read = match source.read(&mut chunk[..wanted]) {
+            Ok(0) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it became shorter")),
+            other => other,
+        };
+        let bytes = &chunk[..read.at("read", from)?];
+        own.update(bytes);
+        whole.update(bytes);
+        target.write_all(bytes).at("write", &partial)?;
+        left -= bytes.len() as u64;
+    }
+    target.sync_all().at("write", &partial)?;
+    fs::rename(&partial, to).at("rename into", to)?;
+    Ok(own.finish())
+}
+
+/// Writes a file beside its place and renames it into it.
+pub(crate) fn write_whole(path: &Utf8Path, bytes: &[u8]) -> Result<(), Error> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).at("create", folder)?;
+    }
+    let partial = Utf8PathBuf::from(format!("{path}{PARTIAL}"));
+    let written = File::create(&partial).and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
+    written.at("write", &partial)?;
+    fs::rename(&partial, path).at("rename into", path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_longer_than_the_limit_is_cut_and_joins_to_the_whole() {
+        let place = tempfile::tempdir().unwrap();
+        let place = Utf8Path::from_path(place.path()).unwrap();
+        for (length, limit, expected) in [(0_usize, 4_u64, 0_usize), (4, 4, 0), (5, 4, 2), (12, 4, 3)] {
+            let bytes: Vec<u8> = (0_u8..).take(length).collect();
+            fs::write(place.join("source"), &bytes).unwrap();
+            let folder = place.join(format!("{length}"));
+            let copied = copy(&place.join("source"), &folder, &"a".parse().unwrap(), limit).unwrap();
+            assert_eq!((copied.size, copied.parts.len()), (length as u64, expected));
+            assert_eq!(copied.sha256, Digest::of_bytes(&bytes));
+            let names = copied.parts.iter().map(|part| part.name.as_str());
+            let names: Vec<_> = if expected == 0 { vec!["a"] } else { names.collect() };
+            let joined: Vec<u8> = names.iter().flat_map(|name| fs::read(folder.join(name)).unwrap()).collect();
+            assert_eq!(joined, bytes);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What the build knows of a guest: the packages of the base, the npm lock, and the crates of its program.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rave_image::Manifest;
+use rave_image::tree::root_tar::InstalledPackage;
+use rave_image::npm_tools::NpmPackage;
+use serde::Deserialize;
+
+use super::{Algorithm, Component, Hash, purl};
+
+/// The guest's program.
+const PROGRAM: &str = "rave-guest";
+
+/// The texts that say which crates are in the guest's program.
+#[derive(Debug, Clone, Copy)]
+pub struct Crates<'a> {
+    /// `Cargo.lock` of the workspace.
+    pub lock: &'a str,
+    /// `Cargo.toml` of the program: its own dependencies without those of its tests.
+    pub program: &'a str,
+    /// The version of the workspace, which is the program's.
+    pub version: &'a str,
+}
+
+/// All that an image's build knows to be in its guest. `suite` is Debian's.
+pub fn components(image: &Manifest, suite: &str, crates: &Crates<'_>) -> Result<Vec<Component>, String> {
+    let packages = image.origin.debian().map(|origin| origin.packages.as_slice()).unwrap_or_default();
+    let mut components: Vec<Component> = packages.iter().map(|package| debian(package, suite)).collect();
+    for package in &image.npm_packages {
+        components.push(npm(package)?);
+    }
+    components.extend(cargo(crates)?);
+    Ok(components)
+}
+
+fn debian(package: &InstalledPackage, suite: &str) -> Component {
+    let InstalledPackage { name, version, architecture, sha256, .. } = package;
+    Component {
+        purl: purl::deb(name, version, architecture, suite),
+        name: name.clone(),
+        version: version.clone(),
+        hashes: vec![Hash { algorithm: Algorithm::Sha256, value: sha256.to_string() }],
+        licence: None,
+    }
+}
+
+fn npm(package: &NpmPackage) -> Result<Component, String> {
+    let NpmPackage { name, version, integrity } = package;
+    Ok(Component {
+        purl: purl::npm(name, version),
+        name: name.clone(),
+        version: version.clone(),
+        hashes: vec![hash(integrity).map_err(|why| format!("npm package {name}: {why}"))?],
+        licence: None,
+    })
+}
+
+/// A Subresource Integrity string as a digest.
+fn hash(integrity: &str) -> Result<Hash, String> {
+    let (algorithm, value) = integrity.split_once('-').ok_or("its integrity has no algorithm")?;
+    let algorithm = match algorithm {
+        "sha512" => Algorithm::Sha512,
+        "sha256" => Algorithm::Sha256,
+        "sha1" => Algorithm::Sha1,
+        other => return Err(format!("its integrity is of {other}")),
+    };
+    let bytes = STANDARD.decode(value).map_err(|error| format!("its integrity is not Base64: {error}"))?;
+    Ok(Hash { algorithm, value: bytes.iter().map(|byte| format!("{byte:02x}")).collect() })
+}
+
+#[derive(Deserialize)]
+struct Lock {
+    package: Vec<LockPackage>,
+}
+
+#[derive(Deserialize, Clone)]
+struct LockPackage {
+    name: String,
+    version: String,
+    checksum: Option<String>,
+    #[serde(default)]
+    dependencies: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Program {
+    #[serde(default)]
+    dependencies: BTreeMap<String, toml::Value>,
+}
+
+/// The program and the crates that it is made of. Those of a feature or of a platform that is not used are among them:
+/// `Cargo.lock` does not tell them from the others.
+fn cargo(crates: &Crates<'_>) -> Result<Vec<Component>, String> {
+    let lock: Lock = toml::from_str(crates.lock).map_err(|error| format!("Cargo.lock: {error}"))?;
+    let program: Program = toml::from_str(crates.program).map_err(|error| format!("{PROGRAM}: {error}"))?;
+    let mut wanted: Vec<String> = program.dependencies.into_keys().collect();
+    let mut seen = BTreeSet::new();
+    let own = Component {
+        purl: purl::cargo(PROGRAM, crates.version),
+        name: PROGRAM.into(),
+        version: crates.version.into(),
+        hashes: Vec::new(),
+        licence: Some("MIT".into()),
+    };
+    let mut components = vec![own];
+    while let Some(dependency) = wanted.pop() {
+        if !seen.insert(dependency.clone()) {
+            continue;
+        }
+        // `name`, or `name version` where the lock has several.
+        let (name, version) = dependency.split_once(' ').map_or((dependency.as_str(), None), |(name, rest)| {
+            (name, rest.split(' ').next())
+        });
+        let fits = |one: &&LockPackage| one.name == name && version.is_none_or(|version| one.version == version);
+        let package = lock.package.iter().find(fits);
+        let package = package.ok_or_else(|| format!("Cargo.lock has no {dependency}"))?;
+        let hashes = package.checksum.iter().map(|value| Hash {
+            algorithm: Algorithm::Sha256,
+            value: value.clone(),
+        });
+        components.push(Component {
+            purl: purl::cargo(&package.name, &package.version),
+            name: package.name.clone(),
+            version: package.version.clone(),
+            hashes: hashes.collect(),
+            licence: None,
+        });
+        wanted.extend(package.dependencies.iter().cloned());
+    }
+    Ok(components)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_crates_of_the_program_are_found_and_those_of_its_tests_are_not() {
+        let crates = Crates {
+            lock: include_str!("../../../../Cargo.lock"),
+            program: include_str!("../../../guest/Cargo.toml"),
+            version: "0.1.0",
+        };
+        let found = cargo(&crates).unwrap();
+        let names: Vec<&str> = found.iter().map(|one| one.name.as_str()).collect();
+        for name in ["rave-guest", "serde", "serde_json", "itoa", "memchr"] {
+            assert!(names.contains(&name), "{names:?}");
+        }
+        assert!(!names.contains(&"tempfile") && names.len() < 20, "{names:?}");
+        assert!(found[1..].iter().all(|one| one.hashes[0].value.len() == 64));
+    }
+
+    #[test]
+    fn an_integrity_string_is_a_digest() {
+        let hash = hash("sha512-AAEC").unwrap();
+        assert_eq!((hash.algorithm, hash.value.as_str()), (Algorithm::Sha512, "000102"));
+        assert!(super::hash("md5-AAEC").is_err());
+    }
+}

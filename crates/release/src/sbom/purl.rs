@@ -1,0 +1,45 @@
+//! Package URLs (ECMA-427) as scanners read them.
+
+/// A package of Debian.
+pub fn deb(name: &str, version: &str, architecture: &str, suite: &str) -> String {
+    let (name, version) = (encoded(name), encoded(version));
+    format!("pkg:deb/debian/{name}@{version}?arch={architecture}&distro={}", encoded(suite))
+}
+
+/// A package of npm, whose scope is its name space.
+pub fn npm(name: &str, version: &str) -> String {
+    let name = name.split('/').map(encoded).collect::<Vec<_>>().join("/");
+    format!("pkg:npm/{name}@{}", encoded(version))
+}
+
+/// A crate.
+pub fn cargo(name: &str, version: &str) -> String {
+    format!("pkg:cargo/{}@{}", encoded(name), encoded(version))
+}
+
+/// Percent-encoded, but for what is unreserved (RFC 3986, section 2.3).
+fn encoded(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut encoded, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+        encoded
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_a_meaning_in_a_url_is_encoded() {
+        assert_eq!(
+            deb("libstdc++6", "1:14.2.0-19~x", "amd64", "trixie"),
+            "pkg:deb/debian/libstdc%2B%2B6@1%3A14.2.0-19~x?arch=amd64&distro=trixie"
+        );
+        assert_eq!(npm("@scope/tool", "1.0.0-rc.1+2"), "pkg:npm/%40scope/tool@1.0.0-rc.1%2B2");
+        assert_eq!(cargo("serde_json", "1.0.0"), "pkg:cargo/serde_json@1.0.0");
+    }
+}

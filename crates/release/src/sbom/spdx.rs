@@ -1,0 +1,86 @@
+//! SPDX 2.3 as JSON (ISO/IEC 5962 describes 2.2.1; 2.3 is the later specification).
+
+use rave_image::digest::Digest;
+use serde_json::{Value, json};
+
+use super::{Algorithm, Component, Inventory};
+use crate::statement::rfc3339;
+
+/// What the manifest calls it.
+pub const KIND: &str = "spdx-2.3";
+/// How its files end.
+pub const ENDING: &str = ".spdx.json";
+
+const UNKNOWN: &str = "NOASSERTION";
+const DOCUMENT: &str = "SPDXRef-DOCUMENT";
+const IMAGE: &str = "SPDXRef-image";
+
+/// The bill's text.
+#[expect(clippy::missing_panics_doc, reason = "plain data always serialises")]
+pub fn render(inventory: &Inventory) -> String {
+    let image = json!({
+        "SPDXID": IMAGE, "name": inventory.name, "versionInfo": inventory.version,
+        "downloadLocation": UNKNOWN, "filesAnalyzed": false, "licenseConcluded": UNKNOWN,
+        "licenseDeclared": UNKNOWN, "copyrightText": UNKNOWN, "supplier": UNKNOWN,
+        "primaryPackagePurpose": "OPERATING-SYSTEM"
+    });
+    let packages: Vec<Value> =
+        std::iter::once(image).chain(inventory.components.iter().map(package)).collect();
+    let contains = inventory.components.iter().map(|component| relation(IMAGE, "CONTAINS", &id(component)));
+    let relations: Vec<Value> =
+        std::iter::once(relation(DOCUMENT, "DESCRIBES", IMAGE)).chain(contains).collect();
+    let bill = json!({
+        "spdxVersion": "SPDX-2.3",
+        "dataLicense": "CC0-1.0",
+        "SPDXID": DOCUMENT,
+        "name": inventory.name,
+        "documentNamespace": format!("https://rave.invalid/spdx/{}-{}", inventory.name, inventory.uuid("spdx")),
+        "creationInfo": {
+            "created": rfc3339(inventory.epoch.cast_signed()),
+            "creators": [concat!("Tool: rave-", env!("CARGO_PKG_VERSION"))]
+        },
+        "packages": packages,
+        "relationships": relations
+    });
+    serde_json::to_string_pretty(&bill).expect("plain data") + "\n"
+}
+
+fn relation(from: &str, how: &str, to: &str) -> Value {
+    json!({"spdxElementId": from, "relationshipType": how, "relatedSpdxElement": to})
+}
+
+/// An identifier of letters and digits that follows from the package URL.
+fn id(component: &Component) -> String {
+    format!("SPDXRef-Package-{}", Digest::of_bytes(component.purl.as_bytes()).short())
+}
+
+fn package(component: &Component) -> Value {
+    let checksums: Vec<Value> = component
+        .hashes
+        .iter()
+        .map(|hash| json!({"algorithm": name_of(hash.algorithm), "checksumValue": hash.value}))
+        .collect();
+    json!({
+        "SPDXID": id(component),
+        "name": component.name,
+        "versionInfo": component.version,
+        "downloadLocation": UNKNOWN,
+        "filesAnalyzed": false,
+        "checksums": checksums,
+        "externalRefs": [{
+            "referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": component.purl
+        }],
+        "licenseConcluded": UNKNOWN,
+        "licenseDeclared": component.licence.as_deref().unwrap_or(UNKNOWN),
+        "copyrightText": UNKNOWN,
+        "supplier": UNKNOWN
+    })
+}
+
+fn name_of(algorithm: Algorithm) -> &'static str {
+    match algorithm {
+        Algorithm::Sha1 => "SHA1",
+        Algorithm::Sha256 => "SHA256",
+        Algorithm::Sha512 => "SHA512",
+    }
+}

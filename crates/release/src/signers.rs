@@ -1,0 +1,221 @@
+//! `allowed_signers` (ssh-keygen(1), "ALLOWED SIGNERS"): who may sign, for what, and when.
+
+use camino::Utf8Path;
+use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
+use ssh_key::{Algorithm, PublicKey};
+
+use crate::error::{Error, IoContext as _};
+use crate::key::fingerprint;
+use crate::sshsig::NAMESPACE;
+
+/// The most bytes that are read of the file.
+const LIMIT: u64 = 256 << 10;
+
+/// One who may sign.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signer {
+    /// The name, as `ssh-keygen -Y verify -I NAME` takes it.
+    pub principal: String,
+    /// The key.
+    pub key: PublicKey,
+    /// What signatures may be for; any where there is none.
+    pub(crate) namespaces: Option<Vec<String>>,
+    /// Seconds since 1970 between which the key may be used.
+    pub(crate) valid: (Option<i64>, Option<i64>),
+}
+
+impl Signer {
+    /// A signer without limits in time.
+    pub fn new(principal: &str, key: PublicKey) -> Self {
+        Self { principal: principal.to_owned(), key, namespaces: None, valid: (None, None) }
+    }
+
+    /// The same without limits in time: a successor has its own.
+    #[must_use]
+    pub(crate) fn without_times(self) -> Self {
+        Self { valid: (None, None), ..self }
+    }
+
+    /// `SHA256:...`.
+    pub fn fingerprint(&self) -> String {
+        fingerprint(&self.key)
+    }
+
+    /// Refuses a key that may not sign releases, or not at this time (seconds since 1970).
+    pub fn may_sign(&self, now: i64) -> Result<(), String> {
+        if self.namespaces.as_ref().is_some_and(|names| !names.iter().any(|name| name == NAMESPACE)) {
+            return Err(format!("the key of {} may not sign releases (namespaces)", self.principal));
+        }
+        match self.valid {
+            (Some(after), _) if now < after => Err(format!("the key of {} is not valid yet", self.principal)),
+            (_, Some(before)) if now >= before => Err(format!("the key of {} has expired", self.principal)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The line for `key`: for releases alone.
+pub fn line(principal: &str, key: &PublicKey) -> String {
+    let bare = PublicKey::from(key.key_data().clone());
+    let text = bare.to_openssh().unwrap_or_default();
+    format!("{principal} namespaces=\"{NAMESPACE}\" {}", text.trim_end())
+}
+
+/// Refuses a name that an `allowed_signers` would not take as it is.
+pub(crate) fn check_principal(name: &str) -> Result<(), String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"@._+-".contains(&byte);
+    if !name.is_empty() && name.len() <= 100 && name.bytes().all(plain) {
+        Ok(())
+    } else {
+        Err(format!("{name:?} is not a name of a signer: letters, digits and @._+- are"))
+    }
+}
+
+/// Reads the file; at least one key must be in it.
+pub fn read(path: &Utf8Path) -> Result<Vec<Signer>, Error> {
+    let bytes = std::fs::read(path).at("read", path)?;
+    if bytes.len() as u64 > LIMIT {
+        return Err(Error::damaged(path, format!("it has more than {LIMIT} bytes")));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| Error::damaged(path, error))?;
+    parse(&text).map_err(|detail| Error::Key {
+        path: path.to_owned(),
+        detail,
+        remedy: "give the NAME.allowed_signers that `cargo xtask release keygen` wrote beside the key",
+    })
+}
+
+/// Reads the text; at least one key must be in it.
+pub fn parse(text: &str) -> Result<Vec<Signer>, String> {
+    let lines = text.lines().enumerate().map(|(number, line)| (number + 1, line.trim()));
+    let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    let signers = lines
+        .map(|(number, line)| signer(line).map_err(|why| format!("line {number}: {why}")))
+        .collect::<Result<Vec<_>, _>>()?;
+    if signers.is_empty() { Err("it has no key".into()) } else { Ok(signers) }
+}
+
+fn signer(line: &str) -> Result<Signer, String> {
+    if line.starts_with("ssh-") {
+        return Err("a public key without the name of its signer in front".into());
+    }
+    let words = words(line)?;
+    let (principal, options, key) = match words.as_slice() {
+        [principal, kind, key, ..] if kind.starts_with("ssh-") => (principal, None, [kind, key]),
+        [principal, options, kind, key, ..] => (principal, Some(options), [kind, key]),
+        _ => return Err("expected: NAME [OPTIONS] ssh-ed25519 KEY".into()),
+    };
+    check_principal(principal)?;
+    let text = format!("{} {}", key[0], key[1]);
+    let key = PublicKey::from_openssh(&text).map_err(|error| format!("the key: {error}"))?;
+    if key.algorithm() != Algorithm::Ed25519 {
+        return Err(format!("a key of {}: only ssh-ed25519 is taken", key.algorithm()));
+    }
+    let mut signer = Signer::new(principal, key);
+    for option in options.map(|options| split(options)).unwrap_or_default() {
+        let (name, value) = option.split_once('=').unwrap_or((&option, ""));
+        let value = value.trim_matches('"');
+        match name {
+            "namespaces" => signer.namespaces = Some(value.split(',').map(str::to_owned).collect()),
+            "valid-after" => signer.valid.0 = Some(time(value)?),
+            "valid-before" => signer.valid.1 = Some(time(value)?),
+            // Certificates are not taken: who they let in is not in this file.
+            _ => return Err(format!("the option {name:?} is not supported")),
+        }
+    }
+    Ok(signer)
+}
+
+/// Words, at blanks outside of quotes.
+fn words(line: &str) -> Result<Vec<String>, String> {
+    pieces(line, |byte| byte == ' ' || byte == '\t').ok_or_else(|| "a quote is not closed".into())
+}
+
+/// Options, at commas outside of quotes.
+fn split(options: &str) -> Vec<String> {
+    pieces(options, |byte| byte == ',').unwrap_or_default()
+}
+
+fn pieces(text: &str, parts: impl Fn(char) -> bool) -> Option<Vec<String>> {
+    let mut is_quoted = false;
+    let mut pieces = vec![String::new()];
+    for letter in text.chars() {
+        is_quoted ^= letter == '"';
+        if !is_quoted && parts(letter) {
+            pieces.push(String::new());
+        } else if let Some(piece) = pieces.last_mut() {
+            piece.push(letter);
+        }
+    }
+    pieces.retain(|piece| !piece.is_empty());
+    (!is_quoted).then_some(pieces)
+}
+
+/// `YYYYMMDD[HHMM[SS]][Z]` as seconds since 1970, in UTC with and without the `Z`: the same for every receiver.
+fn time(text: &str) -> Result<i64, String> {
+    let wrong = || format!("{text:?} is not a time: expected YYYYMMDD or YYYYMMDDHHMMSS");
+    let digits = text.strip_suffix('Z').unwrap_or(text);
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) || !matches!(digits.len(), 8 | 12 | 14) {
+        return Err(wrong());
+    }
+    let (day, clock) = digits.split_at(8);
+    let day = NaiveDate::parse_from_str(day, "%Y%m%d").map_err(|_| wrong())?;
+    let clock = NaiveTime::parse_from_str(&format!("{clock:0<6}"), "%H%M%S").map_err(|_| wrong())?;
+    Ok(NaiveDateTime::new(day, clock).and_utc().timestamp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::SigningKey;
+
+    fn key() -> String {
+        let key = SigningKey::in_memory("").unwrap();
+        PublicKey::from(key.public().key_data().clone()).to_openssh().unwrap().trim_end().to_owned()
+    }
+
+    #[test]
+    fn names_purposes_and_times_are_read() {
+        let key = key();
+        let text = format!(
+            "# ours\n\nme@example.org {key} a comment\n\
+             old namespaces=\"git,rave-release\",valid-after=\"20260101\",valid-before=\"202602011200Z\" {key}\n\
+             git namespaces=\"git\" {key}\n"
+        );
+        let signers = parse(&text).unwrap();
+        assert_eq!(signers[0].principal, "me@example.org");
+        signers[0].may_sign(0).unwrap();
+        let january = 1_767_225_600;
+        let [_, old, git] = signers.as_slice() else { panic!("three") };
+        assert!(old.may_sign(january - 1).unwrap_err().ends_with("is not valid yet"));
+        old.may_sign(january).unwrap();
+        old.may_sign(january + 31 * 86_400 + 43_199).unwrap();
+        assert!(old.may_sign(january + 31 * 86_400 + 43_200).unwrap_err().ends_with("has expired"));
+        assert!(git.may_sign(january).is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_kept_to_is_refused() {
+        let key = key();
+        for (text, why) in [
+            (String::new(), "no key"),
+            (key.clone(), "without the name"),
+            (format!("me cert-authority {key}"), "not supported"),
+            (format!("* {key}"), "not a name"),
+            (format!("me valid-before=\"tomorrow\" {key}"), "not a time"),
+            (format!("me namespaces=\"git {key}"), "not closed"),
+            ("me ssh-ed25519 AAAA".into(), "the key"),
+            ("me".into(), "expected"),
+        ] {
+            let error = parse(&text).unwrap_err();
+            assert!(error.contains(why), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_written_is_read() {
+        let key = SigningKey::in_memory("x").unwrap();
+        let signers = parse(&line("me", key.public())).unwrap();
+        assert_eq!((signers[0].principal.as_str(), signers[0].key.key_data()), ("me", key.public().key_data()));
+    }
+}

@@ -1,0 +1,243 @@
+//! Who is trusted: keys that the user gave or pinned, those that they made their successors, less those that were revoked.
+//!
+//! What was accepted once is kept: a release that leaves a revocation out does not make it undone.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Serialize};
+use ssh_key::PublicKey;
+
+use crate::dsse::Envelope;
+use crate::error::{Error, IoContext as _};
+use crate::key_statement::{KeyStatement, Said};
+use crate::signers::{self, Signer};
+use crate::strict_json;
+
+/// The store's file in the state folder.
+pub const FILE: &str = "release-trust.json";
+
+const SCHEMA: u32 = 1;
+const LIMIT: u64 = 4 << 20;
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    schema: u32,
+    /// Lines of `allowed_signers`.
+    pinned: Vec<String>,
+    /// Envelopes of statements that were accepted, in the order in which they were.
+    statements: Vec<String>,
+    /// The highest serial number of each key, by fingerprint.
+    serials: BTreeMap<String, u64>,
+    /// The latest time that a trusted release was known to be made at, seconds since 1970.
+    latest: i64,
+}
+
+/// What is kept between calls.
+#[derive(Debug, Clone)]
+pub struct TrustStore {
+    path: Utf8PathBuf,
+    stored: Stored,
+    is_changed: bool,
+}
+
+impl TrustStore {
+    /// The store of a state folder; an empty one where there is none yet.
+    pub fn open(state_dir: &Utf8Path) -> Result<Self, Error> {
+        let path = state_dir.join(FILE);
+        let stored = match fs::read(&path) {
+            Ok(bytes) => {
+                strict_json::parse::<Stored>(&bytes, LIMIT).map_err(|error| Error::damaged(&path, error))?
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Stored { schema: SCHEMA, ..Stored::default() }
+            }
+            Err(error) => return Err(Error::io("read", &path, error)),
+        };
+        if stored.schema != SCHEMA {
+            let detail = format!("its schema is {}, this version reads {SCHEMA}", stored.schema);
+            return Err(Error::damaged(&path, detail));
+        }
+        Ok(Self { path, stored, is_changed: false })
+    }
+
+    /// Pins the keys of an `allowed_signers`; those that are there stay. Gives the new ones.
+    pub fn pin(&mut self, text: &str) -> Result<Vec<Signer>, Error> {
+        let damaged = |detail| Error::damaged("the keys to pin", detail);
+        signers::parse(text).map_err(damaged)?;
+        let mut new = Vec::new();
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            if !self.stored.pinned.iter().any(|pinned| pinned == line) {
+                self.stored.pinned.push(line.to_owned());
+                self.is_changed = true;
+                new.extend(signers::parse(line).map_err(damaged)?);
+            }
+        }
+        Ok(new)
+    }
+
+    /// The pinned keys.
+    pub fn pinned(&self) -> Result<Vec<Signer>, Error> {
+        let read = |line: &String| {
+            signers::parse(line).map_err(|error| Error::damaged(&self.path, error)).map(|mut one| one.remove(0))
+        };
+        self.stored.pinned.iter().map(read).collect()
+    }
+
+    /// The latest time that a trusted release was known to be made at: no clock is believed that is before it.
+    pub fn latest(&self) -> i64 {
+        self.stored.latest
+    }
+
+    /// Notes when a trusted release was made.
+    pub fn saw(&mut self, made: i64) {
+        if made > self.stored.latest {
+            self.stored.latest = made;
+            self.is_changed = true;
+        }
+    }
+
+    /// Writes what changed, beside its place and renamed into it.
+    pub fn save(&mut self) -> Result<(), Error> {
+        if !self.is_changed {
+            return Ok(());
+        }
+        if let Some(folder) = self.path.parent() {
+            fs::create_dir_all(folder).at("create", folder)?;
+        }
+        let partial = Utf8PathBuf::from(format!("{}.{}.partial", self.path, std::process::id()));
+        let text = serde_json::to_vec_pretty(&self.stored).map_err(|error| Error::damaged(&self.path, error))?;
+        fs::write(&partial, text).at("write", &partial)?;
+        fs::rename(&partial, &self.path).at("rename into", &self.path)?;
+        self.is_changed = false;
+        Ok(())
+    }
+}
+
+/// The keys that are trusted now, and those that no longer are.
+#[derive(Debug, Clone, Default)]
+pub struct Trusted {
+    signers: Vec<Signer>,
+    /// Pairs of a key and one that it made its successor.
+    successors: Vec<(PublicKey, PublicKey)>,
+    revoked: Vec<(PublicKey, String)>,
+}
+
+impl Trusted {
+    /// The given keys and what is known of them.
+    pub fn new(signers: Vec<Signer>, store: &TrustStore) -> Self {
+        let mut trusted = Self { signers, ..Self::default() };
+        for text in &store.stored.statements {
+            if let Ok(envelope) = Envelope::parse(text.as_bytes())
+                && let Ok(statement) = KeyStatement::of(&envelope)
+            {
+                // One that is about a key of nobody who is trusted now says nothing.
+                let _ = trusted.apply(&envelope, &statement);
+            }
+        }
+        trusted
+    }
+
+    /// Whether anybody is trusted.
+    pub fn is_empty(&self) -> bool {
+        self.signers.is_empty()
+    }
+
+    /// The signer of this key, who may sign at `now` (seconds since 1970).
+    pub fn signer(&self, key: &PublicKey, now: i64) -> Result<&Signer, String> {
+        let same = |other: &PublicKey| other.key_data() == key.key_data();
+        if let Some((_, reason)) = self.revoked.iter().find(|(revoked, _)| same(revoked)) {
+            let reason = if reason.is_empty() { String::new() } else { format!(": {}", shown(reason)) };
+            return Err(format!("the key {} was revoked{reason}", crate::key::fingerprint(key)));
+        }
+        let mut why = format!("the key {} is not trusted", crate::key::fingerprint(key));
+        for signer in self.signers.iter().filter(|signer| same(&signer.key)) {
+            match signer.may_sign(now) {
+                Ok(()) => return Ok(signer),
+                Err(reason) => why = reason,
+            }
+        }
+        Err(why)
+    }
+
+    /// Takes the statements of a release or of a file, and keeps those that hold. Gives what is wrong with the others.
+    pub fn learn(&mut self, envelopes: &[Envelope], store: &mut TrustStore) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for envelope in envelopes {
+            if let Err(why) = self.learn_one(envelope, store) {
+                wrong.push(why);
+            }
+        }
+        wrong
+    }
+
+    fn learn_one(&mut self, envelope: &Envelope, store: &mut TrustStore) -> Result<(), String> {
+        let statement = KeyStatement::of(envelope)?;
+        let text = envelope.to_json();
+        // Known already, though perhaps signed once more: Ed25519 signs the same bytes alike.
+        if store.stored.statements.contains(&text) {
+            return Ok(());
+        }
+        let name = statement.fingerprint();
+        let highest = store.stored.serials.get(&name).copied().unwrap_or_default();
+        if statement.serial <= highest {
+            return Err(format!(
+                "a statement about {name} has the serial number {}, and {highest} was seen already",
+                statement.serial
+            ));
+        }
+        self.apply(envelope, &statement)?;
+        store.stored.statements.push(text);
+        store.stored.serials.insert(name, statement.serial);
+        store.is_changed = true;
+        Ok(())
+    }
+
+    fn apply(&mut self, envelope: &Envelope, statement: &KeyStatement) -> Result<(), String> {
+        let is = |key: &PublicKey| key.key_data() == statement.key.key_data();
+        let name = statement.fingerprint();
+        let Some(known) = self.signers.iter().find(|signer| is(&signer.key)).cloned() else {
+            return Err(format!("a statement is about {name}, which is not trusted"));
+        };
+        let chain: Vec<PublicKey> = self.successors_of(&statement.key);
+        statement.check(envelope, &chain).map_err(|why| format!("a statement about {name}: {why}"))?;
+        match &statement.said {
+            Said::Rotate { .. } if self.revoked.iter().any(|(key, _)| is(key)) => {
+                Err(format!("a statement about {name}: it was revoked, and can have no successor"))
+            }
+            Said::Rotate { successor, principal } => {
+                let signer = Signer { principal: principal.clone(), key: successor.clone(), ..known };
+                self.signers.push(signer.without_times());
+                self.successors.push((statement.key.clone(), successor.clone()));
+                Ok(())
+            }
+            Said::Revoke { reason } => {
+                self.revoked.push((statement.key.clone(), reason.clone()));
+                Ok(())
+            }
+        }
+    }
+
+    /// All that follow after a key.
+    fn successors_of(&self, key: &PublicKey) -> Vec<PublicKey> {
+        let mut found: Vec<PublicKey> = vec![key.clone()];
+        let mut at = 0;
+        while at < found.len() {
+            for (from, to) in &self.successors {
+                let is_new = !found.iter().any(|key| key.key_data() == to.key_data());
+                if from.key_data() == found[at].key_data() && is_new {
+                    found.push(to.clone());
+                }
+            }
+            at += 1;
+        }
+        found.split_off(1)
+    }
+}
+
+/// Foreign text on one line.
+fn shown(text: &str) -> String {
+    text.chars().take(200).map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+}

@@ -1,0 +1,183 @@
+//! The files themselves: which are there, and whether each is the one that was signed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
+
+use rave_image::digest::{Digest, Hasher};
+
+use super::roles::{Expected, Size, expected};
+use super::{Check, FileRow, Found, Role, known, read_error};
+use crate::manifest::{Manifest, ReleaseFile};
+use crate::parts::CHUNK;
+use crate::relative_path::RelativePath;
+use crate::sums::{self, Sums};
+
+/// SHA-256 by path.
+type Digests = BTreeMap<RelativePath, Digest>;
+
+impl Check<'_> {
+    /// Compares the folder with its list, and hashes what is in it.
+    pub(super) fn files(&mut self, found: &Found, sums: &Sums, manifest: Option<&Manifest>) -> Vec<FileRow> {
+        let joined = self.joined(found, sums, manifest);
+        let mut list: Digests = sums.0.clone();
+        // Whoever joined the parts has the wholes instead of them, or beside them.
+        let mut replaced = BTreeSet::new();
+        for file in &joined {
+            list.insert(file.name.clone(), file.sha256);
+            let is_gone = |name: &&RelativePath| !found.contains_key(*name);
+            replaced.extend(file.parts.iter().map(|part| &part.name).filter(is_gone).cloned());
+        }
+        let own = [known(sums::FILE), known(sums::SIGNATURE)];
+        for path in found.keys().filter(|path| !list.contains_key(path) && !own.contains(path)) {
+            self.problems.add(path.as_str(), "it is not in SHA256SUMS");
+        }
+        let total = list.keys().filter_map(|path| found.get(path)).sum();
+        let mut done = 0;
+        let mut wholes = Wholes::new(manifest);
+        let mut rows = Vec::new();
+        for (path, digest) in &list {
+            if replaced.contains(path) {
+                continue;
+            }
+            let wanted = expected(path, manifest);
+            let size = found.get(path).copied();
+            let result = self.file(path, size, *digest, &wanted, manifest.is_some(), &mut wholes, &mut |read| {
+                done += read;
+                self.progress(done, total);
+            });
+            if let Err(why) = result {
+                self.problems.add(path.as_str(), why);
+            }
+            let holds = !self.problems.has(path.as_str());
+            rows.push(FileRow { path: path.to_string(), role: wanted.role, size, holds });
+        }
+        for file in wholes.wrong() {
+            // A part that is wrong has its own line.
+            if !file.parts.iter().any(|part| self.problems.has(part.name.as_str())) {
+                self.problems.add(file.name.as_str(), "its parts do not join to the SHA-256 in the manifest");
+            }
+        }
+        self.described(manifest, &list);
+        self.joined_list(sums, manifest);
+        rows
+    }
+
+    /// Files whose parts were joined: the whole is there.
+    fn joined<'m>(&self, found: &Found, sums: &Sums, manifest: Option<&'m Manifest>) -> Vec<&'m ReleaseFile> {
+        let files = manifest.into_iter().flat_map(Manifest::files);
+        let is_joined = |file: &&ReleaseFile| {
+            !file.parts.is_empty() && found.contains_key(&file.name) && !sums.0.contains_key(&file.name)
+        };
+        files.filter(is_joined).collect()
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one file with all that is known of it")]
+    fn file(
+        &self,
+        path: &RelativePath,
+        size: Option<u64>,
+        digest: Digest,
+        expected: &Expected,
+        is_described: bool,
+        wholes: &mut Wholes<'_>,
+        read: &mut dyn FnMut(u64),
+    ) -> Result<(), String> {
+        let size = size.ok_or("it is missing")?;
+        if is_described && expected.role == Role::Unknown {
+            return Err("it is not in the manifest".into());
+        }
+        if expected.sha256.is_some_and(|sha256| sha256 != digest) {
+            return Err("its SHA-256 in SHA256SUMS is not the one in the manifest".into());
+        }
+        // Before its bytes are read: a sparse file of any size costs nothing.
+        match expected.size {
+            Size::Exactly(wanted) if size != wanted => {
+                return Err(format!("it has {size} bytes, the manifest says {wanted}"));
+            }
+            Size::AtMost(limit) if is_described && size > limit => {
+                return Err(format!("it has {size} bytes, at most {limit} are allowed"));
+            }
+            _ => {}
+        }
+        let file = self.folder.file(path).map_err(|error| read_error(&error))?;
+        let mut hasher = Hasher::default();
+        let mut chunk = vec![0; CHUNK];
+        // Not one byte more than it had: it may grow without an end.
+        let mut file = file.take(size);
+        loop {
+            rave_process::interrupt::check().map_err(|_| "interrupted")?;
+            let count = file.read(&mut chunk).map_err(|error| read_error(&error))?;
+            if count == 0 {
+                break;
+            }
+            hasher.update(&chunk[..count]);
+            wholes.update(path, &chunk[..count]);
+            read(count as u64);
+        }
+        if hasher.finish() == digest { Ok(()) } else { Err("its SHA-256 is not the one in SHA256SUMS".into()) }
+    }
+
+    /// All that the manifest describes must be listed, as parts or as a whole.
+    fn described(&mut self, manifest: Option<&Manifest>, list: &Digests) {
+        let Some(manifest) = manifest else { return };
+        for file in manifest.files() {
+            let names: Vec<&RelativePath> = if file.parts.is_empty() {
+                vec![&file.name]
+            } else {
+                file.parts.iter().map(|part| &part.name).collect()
+            };
+            for name in names.into_iter().filter(|name| !list.contains_key(name)) {
+                self.problems.add(name.as_str(), "it is in the manifest, but not in SHA256SUMS");
+            }
+        }
+        for bill in manifest.bills().filter(|bill| !list.contains_key(&bill.name)) {
+            self.problems.add(bill.name.as_str(), "it is in the manifest, but not in SHA256SUMS");
+        }
+    }
+
+    /// `SHA256SUMS.joined` has the wholes of what is cut, and nothing else.
+    fn joined_list(&mut self, sums: &Sums, manifest: Option<&Manifest>) {
+        let Some(manifest) = manifest else { return };
+        let cut = manifest.files().filter(|file| !file.parts.is_empty());
+        let wanted = Sums(cut.map(|file| (file.name.clone(), file.sha256)).collect());
+        let path = known(sums::JOINED);
+        if !sums.0.contains_key(&path) {
+            if !wanted.0.is_empty() {
+                self.problems.add(path.as_str(), "it is not in SHA256SUMS, though files are cut into parts");
+            }
+            return;
+        }
+        let text = self.folder.read(&path, sums::LIMIT).map_err(|error| read_error(&error));
+        if text.is_ok_and(|text| text != wanted.render().as_bytes()) {
+            self.problems.add(path.as_str(), "it is not what the manifest says of the parts");
+        }
+    }
+}
+
+/// The digests of wholes, from their parts in order.
+struct Wholes<'m> {
+    files: Vec<(&'m ReleaseFile, Hasher, u64)>,
+}
+
+impl<'m> Wholes<'m> {
+    /// Parts are read in the order of their names, which is theirs: [`Manifest::parse`] refuses every other.
+    fn new(manifest: Option<&'m Manifest>) -> Self {
+        let cut = manifest.into_iter().flat_map(Manifest::files).filter(|file| !file.parts.is_empty());
+        Self { files: cut.map(|file| (file, Hasher::default(), 0)).collect() }
+    }
+
+    fn update(&mut self, path: &RelativePath, bytes: &[u8]) {
+        for (file, hasher, count) in &mut self.files {
+            if file.parts.iter().any(|part| part.name == *path) {
+                hasher.update(bytes);
+                *count += bytes.len() as u64;
+            }
+        }
+    }
+
+    /// Wholes of which every part was read, and that are others than the manifest says.
+    fn wrong(self) -> Vec<&'m ReleaseFile> {
+        let read = self.files.into_iter().filter(|(file, _, count)| *count == file.size);
+        read.filter_map(|(file, hasher, _)| (hasher.finish() != file.sha256).then_some(file)).collect()
+    }
+}

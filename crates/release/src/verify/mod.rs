@@ -1,0 +1,286 @@
+//! The proof of a release: offline, in bounded memory, and whatever its bytes are, an answer and never a panic.
+//!
+//! The signature covers `SHA256SUMS`, which covers every other file. What the others say of each other is compared too.
+
+mod files;
+mod problem;
+mod roles;
+mod statements;
+
+use std::collections::BTreeMap;
+
+use camino::Utf8Path;
+use rave_image::digest::Digest;
+use rave_process::progress::{Event, Outcome, Sink, Unit};
+use semver::Version;
+
+use crate::dsse::Envelope;
+use crate::folder::{EntryKind, Folder};
+use crate::key::fingerprint;
+use crate::manifest::Manifest;
+use crate::relative_path::RelativePath;
+use crate::sshsig::{self, Signature};
+use crate::sums::{self, Sums};
+use crate::trust::{TrustStore, Trusted};
+use crate::{key_statement, names};
+pub use problem::{Problem, Problems};
+pub use roles::Role;
+
+/// The name of this stage in progress events.
+pub const STAGE: &str = "verify";
+
+/// What to verify, and against what.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The release's folder.
+    pub folder: &'a Utf8Path,
+    /// Seconds since 1970 by this host's clock.
+    pub now: i64,
+    /// The only version that will do.
+    pub expect: Option<&'a Version>,
+    /// The oldest version that will do.
+    pub not_older_than: Option<&'a Version>,
+    /// Statements about keys that came by another way.
+    pub statements: &'a [Envelope],
+}
+
+/// What a release is, and what is wrong with it.
+#[derive(Debug)]
+pub struct Verdict {
+    /// What its manifest says, where it has one.
+    pub manifest: Option<Manifest>,
+    /// Who signed it, where somebody did who is trusted.
+    pub signer: Option<SignedBy>,
+    /// Every file that it should have, and every one that it has.
+    pub files: Vec<FileRow>,
+    /// What is wrong with it: one for each file, in the order in which they were found. Empty: all of it holds.
+    pub problems: Vec<Problem>,
+    /// What a reader may want to know.
+    pub notes: Vec<String>,
+}
+
+/// Who signed a release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedBy {
+    /// The name in `allowed_signers`.
+    pub principal: String,
+    /// The key's fingerprint, `SHA256:...`.
+    pub fingerprint: String,
+}
+
+/// A file of the release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileRow {
+    /// Its path.
+    pub path: String,
+    /// What it is.
+    pub role: Role,
+    /// Bytes; none where it is not there.
+    pub size: Option<u64>,
+    /// Whether it is what was signed.
+    pub holds: bool,
+}
+
+/// Verifies. `trusted` learns from the release's statements about keys, and `store` keeps them; the caller saves it.
+pub fn verify(
+    request: &Request<'_>,
+    trusted: &mut Trusted,
+    store: &mut TrustStore,
+    sink: Sink<'_>,
+) -> Verdict {
+    let started = std::time::Instant::now();
+    sink(Event::StageStarted { stage: STAGE });
+    let mut problems = Problems::default();
+    let (mut manifest, mut signer, mut rows, mut notes) = (None, None, Vec::new(), Vec::new());
+    match Folder::open(request.folder) {
+        Err(error) => problems.add(request.folder.as_str(), format!("cannot be opened: {error}")),
+        Ok(folder) => {
+            let mut check = Check { request, folder, problems: &mut problems, notes: &mut notes, sink };
+            let (found, sums, by) = check.head(trusted, store);
+            if let Some(sums) = sums {
+                manifest = check.manifest(&sums);
+                rows = check.files(&found, &sums, manifest.as_ref());
+                check.statements(&sums, manifest.as_ref(), by.as_ref(), trusted, store);
+            }
+            check.version(manifest.as_ref());
+            signer = by.map(|by| by.signed);
+        }
+    }
+    sink(Event::StageFinished { stage: STAGE, elapsed: started.elapsed(), outcome: Outcome::Built });
+    Verdict { manifest, signer, files: rows, problems: problems.into_list(), notes }
+}
+
+/// A key that signed the checksums and is trusted.
+struct Checked {
+    signed: SignedBy,
+    key: ssh_key::PublicKey,
+}
+
+struct Check<'a> {
+    request: &'a Request<'a>,
+    folder: Folder,
+    problems: &'a mut Problems,
+    notes: &'a mut Vec<String>,
+    sink: Sink<'a>,
+}
+
+/// Regular files by path, with their sizes.
+type Found = BTreeMap<RelativePath, u64>;
+
+fn known(name: &str) -> RelativePath {
+    name.parse().expect("a name of ours")
+}
+
+impl Check<'_> {
+    /// What there is, what it claims, and who signed the claim.
+    fn head(&mut self, trusted: &mut Trusted, store: &mut TrustStore) -> (Found, Option<Sums>, Option<Checked>) {
+        let found = self.list();
+        self.learn(trusted, store);
+        let text = match self.folder.read(&known(sums::FILE), sums::LIMIT) {
+            Ok(text) => text,
+            Err(error) => {
+                self.problems.add(sums::FILE, read_error(&error));
+                return (found, None, None);
+            }
+        };
+        let by = match self.signer(&text, trusted, store) {
+            Ok(by) => Some(by),
+            Err(why) => {
+                self.problems.add(sums::SIGNATURE, why);
+                None
+            }
+        };
+        let sums = String::from_utf8(text).map_err(|_| "it is not text".to_owned());
+        match sums.and_then(|text| Sums::parse(&text)) {
+            Ok(sums) => (found, Some(sums), by),
+            Err(why) => {
+                self.problems.add(sums::FILE, why);
+                (found, None, by)
+            }
+        }
+    }
+
+    fn list(&mut self) -> Found {
+        let entries = match self.folder.entries() {
+            Ok(entries) => entries,
+            Err(error) => {
+                self.problems.add(self.request.folder.as_str(), format!("cannot be listed: {error}"));
+                return Found::new();
+            }
+        };
+        let mut found = Found::new();
+        for entry in entries {
+            match entry.kind {
+                EntryKind::File { path, size } => drop(found.insert(path, size)),
+                EntryKind::Other(what) => self.problems.add(&entry.path, format!("it is {what}")),
+            }
+        }
+        found
+    }
+
+    /// Rotations and revocations: each is signed by its own key, so they need no other proof.
+    fn learn(&mut self, trusted: &mut Trusted, store: &mut TrustStore) {
+        if trusted.is_empty() {
+            return;
+        }
+        let wrong = trusted.learn(self.request.statements, store);
+        wrong.into_iter().for_each(|why| self.problems.add("the given statements", why));
+        let path = known(key_statement::FILE);
+        match self.folder.read(&path, key_statement::LIMIT) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => self.problems.add(path.as_str(), read_error(&error)),
+            Ok(bytes) => match key_statement::parse_file(&bytes) {
+                Err(why) => self.problems.add(path.as_str(), why),
+                Ok(envelopes) => {
+                    let wrong = trusted.learn(&envelopes, store);
+                    wrong.into_iter().for_each(|why| self.problems.add(path.as_str(), why));
+                }
+            },
+        }
+    }
+
+    /// Who signed the checksums.
+    fn signer(&mut self, sums: &[u8], trusted: &Trusted, store: &TrustStore) -> Result<Checked, String> {
+        if trusted.is_empty() {
+            return Err("signature unchecked: no key is trusted; give --key FILE, or pin one with --trust FILE".into());
+        }
+        let bytes = self.folder.read(&known(sums::SIGNATURE), sshsig::LIMIT).map_err(|error| read_error(&error))?;
+        let signature = Signature::parse(&bytes)?;
+        let signer = trusted.signer(&signature.claimed, self.now(store))?;
+        if !signature.is_by(&signer.key, sums) {
+            return Err(format!("it is not a signature of {} over {}", signer.fingerprint(), sums::FILE));
+        }
+        let signed = SignedBy { principal: signer.principal.clone(), fingerprint: signer.fingerprint() };
+        Ok(Checked { signed, key: signer.key.clone() })
+    }
+
+    /// The time: the host's clock, unless something that is trusted was made later.
+    fn now(&mut self, store: &TrustStore) -> i64 {
+        if self.request.now < store.latest() {
+            self.note("this host's clock is behind the release that was verified last; the later time is taken");
+        }
+        self.request.now.max(store.latest())
+    }
+
+    fn note(&mut self, text: &str) {
+        if !self.notes.iter().any(|note| note == text) {
+            self.notes.push(text.to_owned());
+        }
+    }
+
+    fn manifest(&mut self, sums: &Sums) -> Option<Manifest> {
+        let path = known(names::MANIFEST);
+        if !sums.0.contains_key(&path) {
+            self.problems.add(path.as_str(), "it is not in SHA256SUMS");
+            return None;
+        }
+        let bytes = match self.folder.read(&path, crate::manifest::LIMIT) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                self.problems.add(path.as_str(), read_error(&error));
+                return None;
+            }
+        };
+        if sums.0.get(&path) != Some(&Digest::of_bytes(&bytes)) {
+            self.problems.add(path.as_str(), "its SHA-256 is not the one in SHA256SUMS");
+            return None;
+        }
+        match Manifest::parse(&bytes) {
+            Ok(manifest) => Some(manifest),
+            Err(why) => {
+                self.problems.add(path.as_str(), why);
+                None
+            }
+        }
+    }
+
+    fn version(&mut self, manifest: Option<&Manifest>) {
+        let Some(manifest) = manifest else { return };
+        let version = &manifest.version;
+        if let Some(expected) = self.request.expect.filter(|expected| *expected != version) {
+            self.problems.add("version", format!("it is {version}, expected is {expected}"));
+        }
+        if let Some(oldest) = self.request.not_older_than.filter(|oldest| version < oldest) {
+            self.problems.add("version", format!("it is {version}, which is older than {oldest}"));
+        }
+    }
+
+    fn progress(&self, done: u64, total: u64) {
+        (self.sink)(Event::StageProgress { stage: STAGE, done, total: Some(total), unit: Unit::Bytes });
+    }
+}
+
+/// A system's answer in words.
+fn read_error(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "it is missing".into(),
+        // ELOOP of open(2) with O_NOFOLLOW.
+        _ if error.raw_os_error() == Some(40) => "it is a symbolic link".into(),
+        _ => format!("cannot be read: {error}"),
+    }
+}
+
+/// The fingerprint of a key, for messages.
+fn name_of(key: &ssh_key::PublicKey) -> String {
+    fingerprint(key)
+}

@@ -1,0 +1,130 @@
+//! What a file of a release is, by its manifest and its name.
+
+use std::fmt;
+
+use rave_image::digest::Digest;
+use rave_spec::Format;
+
+use crate::manifest::Manifest;
+use crate::relative_path::RelativePath;
+use crate::{dsse, key_statement, names, sums};
+
+/// What a file is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Role {
+    /// A file of an artifact.
+    Artifact {
+        /// The profile.
+        profile: String,
+        /// The format.
+        format: Format,
+        /// Whether it is only a part of it.
+        is_part: bool,
+    },
+    /// A bill of materials.
+    Bill {
+        /// The profile.
+        profile: String,
+        /// Its standard.
+        kind: String,
+    },
+    /// The release's description.
+    Manifest,
+    /// Signed statements.
+    Provenance,
+    /// Rotations and revocations.
+    Keys,
+    /// What a reader should know.
+    Notes,
+    /// The digests of what is cut into parts.
+    Joined,
+    /// A file of a smoke report.
+    SmokeReport,
+    /// The digests, or their signature.
+    Sums,
+    /// Nothing that the manifest knows.
+    Unknown,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Artifact { profile, format, is_part } => {
+                write!(f, "{profile} as {format}{}", if *is_part { ", a part" } else { "" })
+            }
+            Self::Bill { profile, kind } => write!(f, "bill of materials of {profile}, {kind}"),
+            Self::Manifest => f.write_str("manifest"),
+            Self::Provenance => f.write_str("provenance"),
+            Self::Keys => f.write_str("statements about keys"),
+            Self::Notes => f.write_str("notes"),
+            Self::Joined => f.write_str("digests of joined parts"),
+            Self::SmokeReport => f.write_str("smoke report"),
+            Self::Sums => f.write_str("digests"),
+            Self::Unknown => f.write_str("unknown"),
+        }
+    }
+}
+
+/// What a file should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Expected {
+    pub(super) role: Role,
+    pub(super) size: Size,
+    /// By the manifest, where it knows.
+    pub(super) sha256: Option<Digest>,
+}
+
+/// How long a file may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Size {
+    Exactly(u64),
+    AtMost(u64),
+}
+
+/// Pictures and logs of a report.
+const REPORT_LIMIT: u64 = 256 << 20;
+const NOTES_LIMIT: u64 = 4 << 20;
+
+/// What a listed file should be.
+pub(super) fn expected(path: &RelativePath, manifest: Option<&Manifest>) -> Expected {
+    let own = |role, limit| Expected { role, size: Size::AtMost(limit), sha256: None };
+    match path.as_str() {
+        names::MANIFEST => return own(Role::Manifest, crate::manifest::LIMIT),
+        names::PROVENANCE => return own(Role::Provenance, 8 * dsse::LIMIT),
+        names::NOTES => return own(Role::Notes, NOTES_LIMIT),
+        key_statement::FILE => return own(Role::Keys, key_statement::LIMIT),
+        sums::JOINED => return own(Role::Joined, sums::LIMIT),
+        _ => {}
+    }
+    if let Some(expected) = manifest.and_then(|manifest| by_manifest(path, manifest)) {
+        return expected;
+    }
+    if path.parts().next() == Some(names::SMOKE) && path.parts().count() > 1 {
+        return own(Role::SmokeReport, REPORT_LIMIT);
+    }
+    own(Role::Unknown, 0)
+}
+
+fn by_manifest(path: &RelativePath, manifest: &Manifest) -> Option<Expected> {
+    for profile in &manifest.profiles {
+        let name = || profile.profile.clone();
+        for artifact in &profile.artifacts {
+            let role = |is_part| Role::Artifact { profile: name(), format: artifact.format, is_part };
+            for file in &artifact.files {
+                if file.name == *path {
+                    let size = Size::Exactly(file.size);
+                    return Some(Expected { role: role(false), size, sha256: Some(file.sha256) });
+                }
+                if let Some(part) = file.parts.iter().find(|part| part.name == *path) {
+                    let size = Size::Exactly(part.size);
+                    return Some(Expected { role: role(true), size, sha256: Some(part.sha256) });
+                }
+            }
+        }
+        if let Some(bill) = profile.bills.iter().find(|bill| bill.name == *path) {
+            let role = Role::Bill { profile: name(), kind: bill.kind.clone() };
+            return Some(Expected { role, size: Size::Exactly(bill.size), sha256: Some(bill.sha256) });
+        }
+    }
+    None
+}

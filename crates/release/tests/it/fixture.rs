@@ -1,0 +1,314 @@
+//! A small release, made by the code that makes real ones: a disk of 12 MiB, converted by the image engine. Only the build
+//! and the boots are the test's own.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_guest::config::GuestConfig;
+use rave_image::convert::{ConvertRequest, convert};
+use rave_image::digest::Digest;
+use rave_image::foreign::Links;
+use rave_image::formats::{self, Appliance};
+use rave_image::manifest::{self, ArtifactFile, DebianOrigin, LockUse, Origin};
+use rave_image::npm_tools::NpmPackage;
+use rave_image::tree::root_tar::InstalledPackage;
+use rave_release::cut::{self, Built, Finished, Plan, ProfilePlan, Source, Workshop};
+use rave_release::key::SigningKey;
+use rave_release::sbom::Inventory;
+use rave_release::sbom::known::Crates;
+use rave_release::signers::Signer;
+use rave_release::trust::{TrustStore, Trusted};
+use rave_release::verify::{self, Request, Verdict};
+use rave_release::{Error, parts};
+use rave_smoke::report::{Boot, BootTimes, CheckResult, Host, Outcome, Report, Run, Subject};
+use rave_spec::{Base, Compress, Compression, Format};
+
+pub(crate) const VERSION: &str = "1.2.0";
+pub(crate) const PROFILE: &str = "headless";
+pub(crate) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+/// 2026-11-28T12:00:00Z.
+pub(crate) const NOW: i64 = 1_795_867_200;
+const EPOCH: u64 = 1_795_520_426;
+/// What the disks of a fixture are converted to.
+pub(crate) const FORMATS: [Format; 4] = [Format::Qemu, Format::Virtualbox, Format::Vmware, Format::Raw];
+
+/// A folder of its own with an image and a key in it.
+pub(crate) struct Fixture {
+    folder: tempfile::TempDir,
+    pub(crate) key: SigningKey,
+    built: Built,
+    /// How often each step of the workshop was done.
+    pub(crate) calls: Mutex<BTreeMap<&'static str, usize>>,
+}
+
+impl Fixture {
+    /// An image in every format that a disk is converted to; an error where this host has no qemu-img or zstd.
+    pub(crate) fn new() -> Result<Self, String> {
+        Self::of_formats(&FORMATS)
+    }
+
+    pub(crate) fn of_formats(formats: &[Format]) -> Result<Self, String> {
+        let folder = tempfile::Builder::new().prefix("rave-release-").tempdir_in("/var/tmp").unwrap();
+        let path = Utf8Path::from_path(folder.path()).unwrap();
+        let built = image(path, formats)?;
+        let key = SigningKey::in_memory("releases").unwrap();
+        Ok(Self { folder, key, built, calls: Mutex::default() })
+    }
+
+    pub(crate) fn path(&self, name: &str) -> Utf8PathBuf {
+        Utf8Path::from_path(self.folder.path()).unwrap().join(name)
+    }
+
+    /// A release of the image into the folder `name`.
+    pub(crate) fn plan(&self, name: &str) -> Plan {
+        let formats = self.built.manifest.artifacts.iter().map(|artifact| artifact.format).collect();
+        let profile =
+            ProfilePlan { profile: PROFILE.into(), arch: "x86_64".into(), formats, default_password: true };
+        Plan {
+            version: VERSION.parse().unwrap(),
+            base: Base::Debian,
+            commit: COMMIT.into(),
+            epoch: EPOCH,
+            profiles: vec![profile],
+            second_build: true,
+            part_limit: parts::LIMIT,
+            changelog: "- Something new.".into(),
+            sources: vec![Source { name: "debian.lock".into(), sha256: Digest::of_bytes(b"lock") }],
+            keys: None,
+            previous: None,
+            out: self.path(name),
+        }
+    }
+
+    pub(crate) fn cut(&self, plan: &Plan) -> Result<Finished, Error> {
+        cut::cut(plan, self, &self.key, &|_| ())
+    }
+
+    /// The release in the folder `release`.
+    pub(crate) fn release(&self) -> Utf8PathBuf {
+        let plan = self.plan("release");
+        self.cut(&plan).unwrap();
+        plan.out
+    }
+
+    pub(crate) fn signer(&self) -> Signer {
+        Signer::new("releases", self.key.public().clone())
+    }
+
+    /// What is found wrong with a release by who trusts the fixture's key.
+    pub(crate) fn verify(&self, folder: &Utf8Path) -> Verdict {
+        verify_by(folder, vec![self.signer()], &self.path("state"), NOW)
+    }
+}
+
+/// Verifies by who trusts these, with the trust store of a folder.
+pub(crate) fn verify_by(folder: &Utf8Path, signers: Vec<Signer>, state: &Utf8Path, now: i64) -> Verdict {
+    let mut store = TrustStore::open(state).unwrap();
+    let mut trusted = Trusted::new(signers, &store);
+    let request = Request { folder, now, expect: None, not_older_than: None, statements: &[] };
+    let verdict = verify::verify(&request, &mut trusted, &mut store, &|_| ());
+    store.save().unwrap();
+    verdict
+}
+
+/// A copy of a release to do something to.
+pub(crate) fn copy(from: &Utf8Path, to: &Utf8Path) {
+    let _ = fs::remove_dir_all(to);
+    fs::create_dir_all(to).unwrap();
+    for entry in from.read_dir_utf8().unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), &target).unwrap();
+        }
+    }
+}
+
+/// Every file of a folder, by its path below.
+pub(crate) fn files(folder: &Utf8Path) -> Vec<String> {
+    let mut found = Vec::new();
+    walk(folder, folder, &mut found);
+    found.sort();
+    found
+}
+
+fn walk(root: &Utf8Path, folder: &Utf8Path, found: &mut Vec<String>) {
+    for entry in folder.read_dir_utf8().unwrap() {
+        let path = entry.unwrap().into_path();
+        if path.is_dir() {
+            walk(root, &path, found);
+        } else {
+            found.push(path.strip_prefix(root).unwrap().to_string());
+        }
+    }
+}
+
+fn image(place: &Utf8Path, wanted: &[Format]) -> Result<Built, String> {
+    let stem = formats::stem(Base::Debian, PROFILE);
+    let (source, out_dir) = (place.join("source"), place.join("image"));
+    fs::create_dir_all(&source).unwrap();
+    let disk = source.join(format!("{stem}.raw"));
+    let raw = fs::File::create(&disk).unwrap();
+    raw.set_len(12 << 20).unwrap();
+    // What every disk that boots has at the end of its first sector, and something that is not zero.
+    raw.write_all_at(&[0x55, 0xaa], 510).unwrap();
+    let noise: Vec<u8> = (0_u32..1 << 16).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    raw.write_all_at(&noise, 1 << 20).unwrap();
+    let compress = Compress { qemu: Compression::Zstd, raw: Compression::Zstd };
+    let appliance =
+        Appliance { name: stem.clone(), memory_mib: 1024, cpus: 1, desktop: false, forwards: Vec::new() };
+    let request = ConvertRequest {
+        file: &disk,
+        links: Links::Refuse,
+        is_raw: false,
+        formats: wanted,
+        out_dir: &out_dir,
+        cache_dir: &place.join("cache"),
+        log_dir: &place.join("logs"),
+        appliance,
+        compress,
+        epoch: EPOCH,
+    };
+    convert(&request, &|_| ()).map_err(|error| format!("no fixture: {error}"))?;
+    let file = |name: String| {
+        let path = out_dir.join(&name);
+        let size = fs::metadata(&path).unwrap().len();
+        ArtifactFile { name, size, sha256: Digest::of_file(&path).unwrap() }
+    };
+    let artifact = |format: &Format| {
+        let files: Vec<_> = formats::file_names(&stem, *format, compress).into_iter().map(file).collect();
+        manifest::Artifact {
+            format: *format,
+            files: files.try_into().unwrap(),
+            key: Digest::of_bytes(b"key"),
+        }
+    };
+    let manifest = rave_image::Manifest {
+        schema: manifest::SCHEMA,
+        origin: Origin::Debian(DebianOrigin {
+            source_date_epoch: EPOCH,
+            inputs: Vec::new(),
+            content: Digest::of_bytes(b"content"),
+            packages: vec![package("bash", "5.2.37-2+b10"), package("bsdutils", "1:2.41.5-0+deb13u1")],
+            debian_lock: LockUse {
+                sha256: Digest::of_bytes(b"lock"),
+                outside: Vec::new(),
+                differs: Vec::new(),
+            },
+        }),
+        profile: PROFILE.into(),
+        guest: GuestConfig::default(),
+        artifacts: wanted.iter().map(artifact).collect(),
+        build_tools: Vec::new(),
+        npm_packages: vec![NpmPackage {
+            name: "@scope/tool".into(),
+            version: "1.0.0".into(),
+            integrity: "sha512-AAEC".into(),
+        }],
+    };
+    manifest.write(&out_dir).unwrap();
+    Ok(Built { manifest, out_dir })
+}
+
+fn package(name: &str, version: &str) -> InstalledPackage {
+    InstalledPackage {
+        name: name.into(),
+        version: version.into(),
+        architecture: "amd64".into(),
+        installed_kib: 1,
+        size: 1,
+        sha256: Digest::of_bytes(name.as_bytes()),
+    }
+}
+
+impl Fixture {
+    fn called(&self, what: &'static str) {
+        *self.calls.lock().unwrap().entry(what).or_default() += 1;
+    }
+}
+
+impl Workshop for Fixture {
+    type Error = Error;
+
+    fn build(&self, _: &ProfilePlan) -> Result<Built, Error> {
+        self.called("build");
+        Ok(self.built.clone())
+    }
+
+    fn build_again(&self, _: &ProfilePlan) -> Result<(), Error> {
+        self.called("build again");
+        Ok(())
+    }
+
+    fn smoke(&self, _: &ProfilePlan) -> Result<Report, Error> {
+        self.called("smoke");
+        Ok(report(&self.built.manifest))
+    }
+
+    fn inventory(&self, _: &ProfilePlan, built: &Built, name: &str) -> Result<Inventory, Error> {
+        self.called("inventory");
+        let crates = Crates {
+            lock: include_str!("../../../../Cargo.lock"),
+            program: include_str!("../../../guest/Cargo.toml"),
+            version: "0.1.0",
+        };
+        cut::inventory_of(&self.plan("any"), built, name, "trixie", &crates)
+    }
+
+    fn now(&self) -> i64 {
+        NOW
+    }
+}
+
+/// A report in which each artifact became ready. No guest is in a disk of 12 MiB: what it says is the test's.
+fn report(manifest: &rave_image::Manifest) -> Report {
+    let run = |artifact: &manifest::Artifact| Run {
+        subject: Subject {
+            base: "debian".into(),
+            profile: PROFILE.into(),
+            format: artifact.format.to_string(),
+            row: format!("{}-bios", artifact.format),
+            medium: "disk".into(),
+            artifact: artifact.boot_file().name.clone(),
+            sha256: artifact.boot_file().sha256.to_string(),
+            accelerator: "tcg".into(),
+            firmware: "bios".into(),
+            bus: "virtio-blk".into(),
+            nic: "virtio-net".into(),
+            memory_mib: 1024,
+            cpus: 1,
+        },
+        seconds: 60.0,
+        boot: Boot::Ready(BootTimes {
+            firmware: 0.5,
+            loader: 1.0,
+            kernel_initrd: 2.0,
+            userspace: 3.0,
+            ready: 6.5,
+            stages: Vec::new(),
+        }),
+        rows: rave_smoke::registry::CHECKS
+            .iter()
+            .take(1)
+            .map(|check| CheckResult::new(check, Outcome::Passed, Duration::from_secs(1)))
+            .collect(),
+        screenshots: Vec::new(),
+        warnings: vec!["a log could not be kept in /home/builder".into()],
+        serial: None,
+    };
+    let host = Host {
+        system: "linux x86_64".into(),
+        cpus: 2,
+        qemu: "10.0.2".into(),
+        accelerator: "tcg".into(),
+        accelerator_reason: "software emulation works".into(),
+    };
+    let runs = manifest.artifacts.iter().map(run).collect();
+    Report::new(host, SystemTime::UNIX_EPOCH, Duration::from_secs(60), Vec::new(), runs, None)
+}

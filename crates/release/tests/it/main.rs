@@ -1,0 +1,4 @@
+//! Releases as they are cut, verified, damaged and refused.
+
+mod fixture;
+mod whole;
