@@ -99,17 +99,20 @@ impl Error {
     /// What to do about it, if anything is known.
     pub fn remedy(&self) -> Option<String> {
         match self {
-            Self::Io { source, path, .. } if source.kind() == std::io::ErrorKind::StorageFull => Some(format!(
-                "free some space on the file system of {path}, then run the same command again: it goes on where it stopped"
-            )),
+            Self::Io { source, path, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                Some(format!(
+                    "free some space on the file system of {path}, then run the same command again: it goes on where it stopped"
+                ))
+            }
             Self::Key { remedy, .. } => Some((*remedy).to_owned()),
             Self::Occupied { .. } => Some("choose another folder with --out, or move this one away".into()),
             Self::NotReproducible { .. } => {
                 Some("`cargo xtask image --check-reproducible` shows where two builds differ".into())
             }
-            Self::SmokeFailed { .. } => {
-                Some("look at the report of `cargo xtask smoke --report DIR`, then run the same command again".into())
-            }
+            Self::SmokeFailed { .. } => Some(
+                "look at the report of `cargo xtask smoke --report DIR`, then run the same command again"
+                    .into(),
+            ),
             Self::Damaged { .. } => Some("put the original file back".into()),
             Self::Image(error) => error.remedy(),
             Self::Io { .. }

@@ -64,7 +64,10 @@ pub fn generate(path: &Utf8Path, principal: &str, passphrase: &Passphrase) -> Re
     if let Some(there) =
         [&files.private, &files.public, &files.allowed_signers].into_iter().find(|file| file.exists())
     {
-        return refuse(format!("{there} already exists"), "choose another name with --out: no key is ever replaced");
+        return refuse(
+            format!("{there} already exists"),
+            "choose another name with --out: no key is ever replaced",
+        );
     }
     let failed = |error: ssh_key::Error| Error::Sign { what: path.to_string(), detail: error.to_string() };
     let mut private = PrivateKey::random(&mut OsRng, Algorithm::Ed25519).map_err(failed)?;
@@ -80,7 +83,8 @@ pub fn generate(path: &Utf8Path, principal: &str, passphrase: &Passphrase) -> Re
 }
 
 fn write_new(path: &Utf8Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).at("create", path)?;
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(mode).open(path).at("create", path)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).at("write", path)
 }
 
@@ -155,7 +159,8 @@ impl SigningKey {
     /// The raw Ed25519 signature (RFC 8032), 64 bytes.
     pub(crate) fn sign_raw(&self, bytes: &[u8]) -> Result<Vec<u8>, Error> {
         let signed = self.private.try_sign(bytes);
-        let signed = signed.map_err(|error| Error::Sign { what: "bytes".into(), detail: error.to_string() })?;
+        let signed =
+            signed.map_err(|error| Error::Sign { what: "bytes".into(), detail: error.to_string() })?;
         Ok(signed.as_bytes().to_vec())
     }
 }

@@ -84,11 +84,10 @@ impl KeyStatement {
             Said::Revoke { reason } => (Action::Revoke, None, None, Some(reason.clone())),
         };
         let key = text(&self.key);
-        let written = Written { schema: SCHEMA, serial: self.serial, key, action, successor, principal, reason };
-        let payload = serde_json::to_vec(&written).map_err(|error| Error::Sign {
-            what: "the statement".into(),
-            detail: error.to_string(),
-        })?;
+        let written =
+            Written { schema: SCHEMA, serial: self.serial, key, action, successor, principal, reason };
+        let payload = serde_json::to_vec(&written)
+            .map_err(|error| Error::Sign { what: "the statement".into(), detail: error.to_string() })?;
         Envelope::sign(PAYLOAD_TYPE, payload, keys)
     }
 

@@ -62,7 +62,9 @@ impl Notes<'_> {
             );
         }
         if !self.second_build {
-            text.push_str("\nIt was built once: whether a second build makes the same bytes was not tried.\n");
+            text.push_str(
+                "\nIt was built once: whether a second build makes the same bytes was not tried.\n",
+            );
         }
         let _ = write!(text, "\n## Changes\n\n{}\n", self.changelog.trim());
         self.packages(&mut text)?;
@@ -101,7 +103,11 @@ impl Notes<'_> {
                 versions.iter().cloned().collect::<Vec<_>>().join(", ")
             };
             let changed = found.changed.iter();
-            named(text, "Changed", changed.map(|(name, [a, b])| format!("{name} {} -> {}", list(a), list(b))));
+            named(
+                text,
+                "Changed",
+                changed.map(|(name, [a, b])| format!("{name} {} -> {}", list(a), list(b))),
+            );
             named(text, "Added", found.added.iter().map(|(name, a)| format!("{name} {}", list(a))));
             named(text, "Removed", found.removed.iter().map(|(name, a)| format!("{name} {}", list(a))));
         }

@@ -94,7 +94,8 @@ pub(crate) fn write_whole(path: &Utf8Path, bytes: &[u8]) -> Result<(), Error> {
         fs::create_dir_all(folder).at("create", folder)?;
     }
     let partial = Utf8PathBuf::from(format!("{path}{PARTIAL}"));
-    let written = File::create(&partial).and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
+    let written =
+        File::create(&partial).and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
     written.at("write", &partial)?;
     fs::rename(&partial, path).at("rename into", path)
 }
@@ -116,7 +117,8 @@ mod tests {
             assert_eq!(copied.sha256, Digest::of_bytes(&bytes));
             let names = copied.parts.iter().map(|part| part.name.as_str());
             let names: Vec<_> = if expected == 0 { vec!["a"] } else { names.collect() };
-            let joined: Vec<u8> = names.iter().flat_map(|name| fs::read(folder.join(name)).unwrap()).collect();
+            let joined: Vec<u8> =
+                names.iter().flat_map(|name| fs::read(folder.join(name)).unwrap()).collect();
             assert_eq!(joined, bytes);
         }
     }

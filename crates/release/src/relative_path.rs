@@ -96,7 +96,18 @@ mod tests {
             assert_eq!(path.parse::<RelativePath>().unwrap().as_str(), path);
         }
         for path in [
-            "", "/etc/passwd", "../a", "a/../b", "a//b", "a/", ".a", "a/.b", "a\\b", "a\nb", "a b", "a/b/c/d/e",
+            "",
+            "/etc/passwd",
+            "../a",
+            "a/../b",
+            "a//b",
+            "a/",
+            ".a",
+            "a/.b",
+            "a\\b",
+            "a\nb",
+            "a b",
+            "a/b/c/d/e",
             "\u{202e}a",
         ] {
             assert!(path.parse::<RelativePath>().is_err(), "{path:?}");

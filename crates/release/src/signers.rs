@@ -216,6 +216,9 @@ mod tests {
     fn a_line_that_is_written_is_read() {
         let key = SigningKey::in_memory("x").unwrap();
         let signers = parse(&line("me", key.public())).unwrap();
-        assert_eq!((signers[0].principal.as_str(), signers[0].key.key_data()), ("me", key.public().key_data()));
+        assert_eq!(
+            (signers[0].principal.as_str(), signers[0].key.key_data()),
+            ("me", key.public().key_data())
+        );
     }
 }

@@ -13,7 +13,8 @@ pub const LIMIT: u64 = 16 << 10;
 
 /// The signature's file over `message`.
 pub fn sign(key: &SigningKey, message: &[u8]) -> Result<String, Error> {
-    let failed = |error: ssh_key::Error| Error::Sign { what: "the checksums".into(), detail: error.to_string() };
+    let failed =
+        |error: ssh_key::Error| Error::Sign { what: "the checksums".into(), detail: error.to_string() };
     let signature = key.private.sign(NAMESPACE, HashAlg::Sha512, message).map_err(failed)?;
     signature.to_pem(LineEnding::LF).map_err(failed)
 }
@@ -34,6 +35,14 @@ impl Signature {
         }
         let signature =
             SshSig::from_pem(bytes).map_err(|error| format!("it is not an OpenSSH signature: {error}"))?;
+        // The reader takes lengths that do not fit; one signature has one form here.
+        let written = signature.to_pem(LineEnding::LF).map_err(|error| error.to_string())?;
+        let letters = |bytes: &[u8]| -> Vec<u8> {
+            bytes.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect()
+        };
+        if letters(written.as_bytes()) != letters(bytes) {
+            return Err("it is not an OpenSSH signature: it is written in another way".into());
+        }
         if signature.namespace() != NAMESPACE {
             let namespace = signature.namespace();
             return Err(format!("it was made for {namespace:?}, not for {NAMESPACE:?}"));

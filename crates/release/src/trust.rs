@@ -81,7 +81,9 @@ impl TrustStore {
     /// The pinned keys.
     pub fn pinned(&self) -> Result<Vec<Signer>, Error> {
         let read = |line: &String| {
-            signers::parse(line).map_err(|error| Error::damaged(&self.path, error)).map(|mut one| one.remove(0))
+            signers::parse(line)
+                .map_err(|error| Error::damaged(&self.path, error))
+                .map(|mut one| one.remove(0))
         };
         self.stored.pinned.iter().map(read).collect()
     }
@@ -108,7 +110,8 @@ impl TrustStore {
             fs::create_dir_all(folder).at("create", folder)?;
         }
         let partial = Utf8PathBuf::from(format!("{}.{}.partial", self.path, std::process::id()));
-        let text = serde_json::to_vec_pretty(&self.stored).map_err(|error| Error::damaged(&self.path, error))?;
+        let text =
+            serde_json::to_vec_pretty(&self.stored).map_err(|error| Error::damaged(&self.path, error))?;
         fs::write(&partial, text).at("write", &partial)?;
         fs::rename(&partial, &self.path).at("rename into", &self.path)?;
         self.is_changed = false;

@@ -9,7 +9,11 @@ use super::{Accel, Building, FormatFlag, Target, base, format_or_all};
 
 /// `cargo xtask release`
 #[derive(Debug, Clone, Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, arg_required_else_help = true)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    arg_required_else_help = true
+)]
 pub struct Release {
     /// About keys, instead of a release.
     #[command(subcommand)]

@@ -2,8 +2,8 @@
 
 pub mod keys;
 mod passphrase;
-mod preflight;
 mod plan;
+mod preflight;
 mod workshop;
 
 use rave_release::cut::{self, Finished};
@@ -37,7 +37,8 @@ pub fn run(args: &cli::Release, settings: &Settings, ui: &Ui) -> anyhow::Result<
     ui.note(&format!("preflight: {} checks passed", rows.len()));
     build::tell_base(settings, ui);
     let locked = LockedKey::read(&args.key)?;
-    let key = locked.unlock(&passphrase::of(&args.passphrase, &format!("passphrase of {}", args.key), ui)?)?;
+    let key =
+        locked.unlock(&passphrase::of(&args.passphrase, &format!("passphrase of {}", args.key), ui)?)?;
     let workshop = RealWorkshop { args, profiles: &profiles, plan: &plan, ui };
     let finished = cut::cut(&plan, &workshop, &key, &ui.sink())?;
     show(&finished, &plan, ui);

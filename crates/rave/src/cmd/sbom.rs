@@ -30,7 +30,10 @@ pub fn run(args: &cli::Sbom, ui: &Ui) -> anyhow::Result<Code> {
     let changed = found.changed.iter().map(|(name, [a, b])| row("changed", name, list(a), list(b)));
     let added = found.added.iter().map(|(name, b)| row("added", name, String::new(), list(b)));
     let removed = found.removed.iter().map(|(name, a)| row("removed", name, list(a), String::new()));
-    ui.table(&["what", "package", "before", "after"], &changed.chain(added).chain(removed).collect::<Vec<_>>());
+    ui.table(
+        &["what", "package", "before", "after"],
+        &changed.chain(added).chain(removed).collect::<Vec<_>>(),
+    );
     Ok(Code::Ok)
 }
 

@@ -93,11 +93,8 @@ fn end(verdict: &Verdict, ui: &Ui) -> Code {
 }
 
 fn as_json(verdict: &Verdict) -> serde_json::Value {
-    let file = |row: &FileRow| {
-        json!({"path": row.path, "what": row.role.to_string(), "size": row.size, "holds": row.holds})
-    };
-    let problem =
-        |problem: &verify::Problem| json!({"about": problem.about, "cause": problem.cause});
+    let file = |row: &FileRow| json!({"path": row.path, "what": row.role.to_string(), "size": row.size, "holds": row.holds});
+    let problem = |problem: &verify::Problem| json!({"about": problem.about, "cause": problem.cause});
     let signer = verdict
         .signer
         .as_ref()

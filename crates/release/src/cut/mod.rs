@@ -169,15 +169,19 @@ impl<W: Workshop> Cut<'_, W> {
             results.push(self.profile(profile)?);
         }
         let (plan, folder) = (self.plan, self.folder.clone());
-        let manifest: Manifest = self.ledger.stage("manifest", |_| true, || {
-            let profiles = results.iter().map(|result| {
-                let bills = result.inventory.clone();
-                ProfileRelease { bills, ..result.release.clone() }
-            });
-            let manifest = plan.manifest(profiles.collect());
-            write_whole(&folder.join(names::MANIFEST), manifest.to_json().as_bytes())?;
-            Ok::<_, Error>(manifest)
-        })?;
+        let manifest: Manifest = self.ledger.stage(
+            "manifest",
+            |_| true,
+            || {
+                let profiles = results.iter().map(|result| {
+                    let bills = result.inventory.clone();
+                    ProfileRelease { bills, ..result.release.clone() }
+                });
+                let manifest = plan.manifest(profiles.collect());
+                write_whole(&folder.join(names::MANIFEST), manifest.to_json().as_bytes())?;
+                Ok::<_, Error>(manifest)
+            },
+        )?;
         let reports: Vec<(&str, &Report)> =
             results.iter().map(|result| (result.release.profile.as_str(), &result.report)).collect();
         self.provenance(&manifest, &reports)?;
@@ -196,81 +200,112 @@ impl<W: Workshop> Cut<'_, W> {
             || workshop.build(profile),
         )?;
         if plan.second_build {
-            self.ledger.stage(&format!("second build {name}"), |()| true, || workshop.build_again(profile))?;
+            self.ledger.stage(
+                &format!("second build {name}"),
+                |()| true,
+                || workshop.build_again(profile),
+            )?;
         }
-        let report: Report = self.ledger.stage(&format!("smoke {name}"), |_| true, || {
-            let report = workshop.smoke(profile)?;
-            passed(name, &report)?;
-            let report = evidence::public(report);
-            let text = serde_json::to_vec_pretty(&report).map_err(|error| Error::damaged("the report", error))?;
-            let path = format!("{}/{name}/report.json", names::SMOKE);
-            write_whole(&folder.join(path), &text)?;
-            Ok::<_, W::Error>(report)
-        })?;
-        let release: ProfileRelease = self.ledger.stage(&format!("pack {name}"), |_| true, || {
-            pack::pack(plan, profile, &built, &folder)
-        })?;
-        let bills: Vec<Bill> = self.ledger.stage(&format!("bills of materials {name}"), |_| true, || {
-            let stem = plan.stem(profile);
-            let inventory = workshop.inventory(profile, &built, &stem)?;
-            Ok::<_, W::Error>(write_bills(&inventory, &stem, &folder)?)
-        })?;
+        let report: Report = self.ledger.stage(
+            &format!("smoke {name}"),
+            |_| true,
+            || {
+                let report = workshop.smoke(profile)?;
+                passed(name, &report)?;
+                let report = evidence::public(report);
+                let text = serde_json::to_vec_pretty(&report)
+                    .map_err(|error| Error::damaged("the report", error))?;
+                let path = format!("{}/{name}/report.json", names::SMOKE);
+                write_whole(&folder.join(path), &text)?;
+                Ok::<_, W::Error>(report)
+            },
+        )?;
+        let release: ProfileRelease = self.ledger.stage(
+            &format!("pack {name}"),
+            |_| true,
+            || pack::pack(plan, profile, &built, &folder),
+        )?;
+        let bills: Vec<Bill> = self.ledger.stage(
+            &format!("bills of materials {name}"),
+            |_| true,
+            || {
+                let stem = plan.stem(profile);
+                let inventory = workshop.inventory(profile, &built, &stem)?;
+                Ok::<_, W::Error>(write_bills(&inventory, &stem, &folder)?)
+            },
+        )?;
         Ok(ProfileResult { release, report, inventory: bills })
     }
 
     fn provenance(&mut self, manifest: &Manifest, reports: &[(&str, &Report)]) -> Result<(), W::Error> {
         let (plan, key, folder, workshop) = (self.plan, self.key, self.folder.clone(), self.workshop);
         let started = self.ledger.started();
-        self.ledger.stage("provenance", |()| true, || {
-            let mut statements = vec![provenance::statement(plan, manifest, started, workshop.now())];
-            for (profile, report) in reports {
-                statements.extend(evidence::statements(plan, manifest, profile, report));
-            }
-            let mut text = String::new();
-            for statement in &statements {
-                let envelope =
-                    crate::dsse::Envelope::sign(crate::dsse::IN_TOTO, statement.to_bytes(), &[key])?;
-                text.push_str(&envelope.to_json());
-                text.push('\n');
-            }
-            write_whole(&folder.join(names::PROVENANCE), text.as_bytes())
-        })?;
+        self.ledger.stage(
+            "provenance",
+            |()| true,
+            || {
+                let mut statements = vec![provenance::statement(plan, manifest, started, workshop.now())];
+                for (profile, report) in reports {
+                    statements.extend(evidence::statements(plan, manifest, profile, report));
+                }
+                let mut text = String::new();
+                for statement in &statements {
+                    let envelope =
+                        crate::dsse::Envelope::sign(crate::dsse::IN_TOTO, statement.to_bytes(), &[key])?;
+                    text.push_str(&envelope.to_json());
+                    text.push('\n');
+                }
+                write_whole(&folder.join(names::PROVENANCE), text.as_bytes())
+            },
+        )?;
         Ok(())
     }
 
     fn notes(&mut self, manifest: &Manifest, reports: &[(&str, &Report)]) -> Result<(), W::Error> {
         let (plan, folder) = (self.plan, self.folder.clone());
-        self.ledger.stage("notes", |()| true, || {
-            let previous = plan.previous.as_deref().map(notes::Previous::read).transpose()?;
-            let notes = Notes {
-                manifest,
-                changelog: &plan.changelog,
-                reports,
-                second_build: plan.second_build,
-                folder: &folder,
-                previous: previous.as_ref(),
-            };
-            write_whole(&folder.join(names::NOTES), notes.render()?.as_bytes())
-        })?;
+        self.ledger.stage(
+            "notes",
+            |()| true,
+            || {
+                let previous = plan.previous.as_deref().map(notes::Previous::read).transpose()?;
+                let notes = Notes {
+                    manifest,
+                    changelog: &plan.changelog,
+                    reports,
+                    second_build: plan.second_build,
+                    folder: &folder,
+                    previous: previous.as_ref(),
+                };
+                write_whole(&folder.join(names::NOTES), notes.render()?.as_bytes())
+            },
+        )?;
         Ok(())
     }
 
     /// The checksums of all that is there, and their signature.
     fn seal(&mut self) -> Result<(), W::Error> {
         let (plan, key, folder) = (self.plan, self.key, self.folder.clone());
-        self.ledger.stage("checksums", |()| true, || {
-            if let Some(keys) = &plan.keys {
-                let text = fs::read(keys).at("read", keys)?;
-                key_statement::parse_file(&text).map_err(|why| Error::damaged(keys, why))?;
-                write_whole(&folder.join(key_statement::FILE), &text)?;
-            }
-            checksums(&folder)
-        })?;
-        self.ledger.stage("sign", |()| true, || {
-            let path = folder.join(sums::FILE);
-            let message = fs::read(&path).at("read", &path)?;
-            write_whole(&folder.join(sums::SIGNATURE), sshsig::sign(key, &message)?.as_bytes())
-        })?;
+        self.ledger.stage(
+            "checksums",
+            |()| true,
+            || {
+                if let Some(keys) = &plan.keys {
+                    let text = fs::read(keys).at("read", keys)?;
+                    key_statement::parse_file(&text).map_err(|why| Error::damaged(keys, why))?;
+                    write_whole(&folder.join(key_statement::FILE), &text)?;
+                }
+                checksums(&folder)
+            },
+        )?;
+        self.ledger.stage(
+            "sign",
+            |()| true,
+            || {
+                let path = folder.join(sums::FILE);
+                let message = fs::read(&path).at("read", &path)?;
+                write_whole(&folder.join(sums::SIGNATURE), sshsig::sign(key, &message)?.as_bytes())
+            },
+        )?;
         Ok(())
     }
 
@@ -278,25 +313,29 @@ impl<W: Workshop> Cut<'_, W> {
     fn self_check(&mut self) -> Result<(), W::Error> {
         let (folder, key, now) = (self.folder.clone(), self.key, self.workshop.now());
         let sink = self.ledger.sink();
-        self.ledger.stage("verification", |()| false, || {
-            let mut store = TrustStore::open(&folder.with_file_name("trust"))?;
-            let signer = Signer::new("release", key.public().clone());
-            let mut trusted = Trusted::new(vec![signer], &store);
-            let request = verify::Request {
-                folder: &folder,
-                now,
-                expect: None,
-                not_older_than: None,
-                statements: &[],
-            };
-            // Its own key may be one that others made their successor: only what it signed itself counts here.
-            let verdict = verify::verify(&request, &mut trusted, &mut store, sink);
-            let foreign = |problem: &&verify::Problem| problem.about != key_statement::FILE;
-            match verdict.problems.iter().find(foreign) {
-                None => Ok(()),
-                Some(first) => Err(Error::SelfCheck { detail: first.to_string() }),
-            }
-        })?;
+        self.ledger.stage(
+            "verification",
+            |()| false,
+            || {
+                let mut store = TrustStore::open(&folder.with_file_name("trust"))?;
+                let signer = Signer::new("release", key.public().clone());
+                let mut trusted = Trusted::new(vec![signer], &store);
+                let request = verify::Request {
+                    folder: &folder,
+                    now,
+                    expect: None,
+                    not_older_than: None,
+                    statements: &[],
+                };
+                // Its own key may be one that others made their successor: only what it signed itself counts here.
+                let verdict = verify::verify(&request, &mut trusted, &mut store, sink);
+                let foreign = |problem: &&verify::Problem| problem.about != key_statement::FILE;
+                match verdict.problems.iter().find(foreign) {
+                    None => Ok(()),
+                    Some(first) => Err(Error::SelfCheck { detail: first.to_string() }),
+                }
+            },
+        )?;
         Ok(())
     }
 }
@@ -320,7 +359,8 @@ fn write_bills(inventory: &Inventory, stem: &str, folder: &Utf8Path) -> Result<V
     ];
     let write = |(kind, ending, text): (&str, &str, String)| {
         let name = format!("{}/{stem}{ending}", names::BILLS);
-        let name: crate::RelativePath = name.parse().map_err(|why: String| Error::damaged(name.as_str(), why))?;
+        let name: crate::RelativePath =
+            name.parse().map_err(|why: String| Error::damaged(name.as_str(), why))?;
         write_whole(&folder.join(name.as_str()), text.as_bytes())?;
         let sha256 = Digest::of_bytes(text.as_bytes());
         Ok(Bill { kind: kind.into(), name, size: text.len() as u64, sha256 })

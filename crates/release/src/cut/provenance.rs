@@ -18,10 +18,8 @@ pub(super) fn statement(plan: &Plan, manifest: &Manifest, started: i64, finished
         .collect();
     // The commit comes first: `verify` compares it with the manifest's.
     let commit = json!({"name": "source", "digest": {"gitCommit": plan.commit}});
-    let sources = plan
-        .sources
-        .iter()
-        .map(|source| json!({"name": source.name, "digest": {"sha256": source.sha256}}));
+    let sources =
+        plan.sources.iter().map(|source| json!({"name": source.name, "digest": {"sha256": source.sha256}}));
     let materials: Vec<Value> = std::iter::once(commit).chain(sources).collect();
     let predicate = json!({
         "buildDefinition": {

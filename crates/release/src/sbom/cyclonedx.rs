@@ -55,7 +55,10 @@ fn component(component: &Component) -> Value {
         value["group"] = group.into();
     }
     if !component.hashes.is_empty() {
-        let hashes = component.hashes.iter().map(|hash| json!({"alg": name_of(hash.algorithm), "content": hash.value}));
+        let hashes = component
+            .hashes
+            .iter()
+            .map(|hash| json!({"alg": name_of(hash.algorithm), "content": hash.value}));
         value["hashes"] = hashes.collect();
     }
     if let Some(licence) = &component.licence {

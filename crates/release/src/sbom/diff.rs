@@ -35,7 +35,8 @@ impl BillDifference {
 pub fn packages(bytes: &[u8]) -> Result<Packages, String> {
     let bill = strict_json::value(bytes, LIMIT)?;
     let purls: Vec<&str> = if bill.get("bomFormat").and_then(Value::as_str) == Some("CycloneDX") {
-        let components = bill.get("components").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let components =
+            bill.get("components").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         components.iter().filter_map(|one| one.get("purl")?.as_str()).collect()
     } else if bill.get("spdxVersion").is_some() {
         let packages = bill.get("packages").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
@@ -47,7 +48,8 @@ pub fn packages(bytes: &[u8]) -> Result<Packages, String> {
     };
     let mut packages = Packages::new();
     for purl in purls {
-        let (name, version) = split(purl).ok_or_else(|| format!("{purl:?} is not a package URL with a version"))?;
+        let (name, version) =
+            split(purl).ok_or_else(|| format!("{purl:?} is not a package URL with a version"))?;
         packages.entry(name).or_default().insert(version);
     }
     Ok(packages)

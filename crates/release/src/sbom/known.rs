@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rave_image::Manifest;
-use rave_image::tree::root_tar::InstalledPackage;
 use rave_image::npm_tools::NpmPackage;
+use rave_image::tree::root_tar::InstalledPackage;
 use serde::Deserialize;
 
 use super::{Algorithm, Component, Hash, purl};
@@ -111,16 +111,15 @@ fn cargo(crates: &Crates<'_>) -> Result<Vec<Component>, String> {
             continue;
         }
         // `name`, or `name version` where the lock has several.
-        let (name, version) = dependency.split_once(' ').map_or((dependency.as_str(), None), |(name, rest)| {
-            (name, rest.split(' ').next())
-        });
-        let fits = |one: &&LockPackage| one.name == name && version.is_none_or(|version| one.version == version);
+        let (name, version) = dependency
+            .split_once(' ')
+            .map_or((dependency.as_str(), None), |(name, rest)| (name, rest.split(' ').next()));
+        let fits =
+            |one: &&LockPackage| one.name == name && version.is_none_or(|version| one.version == version);
         let package = lock.package.iter().find(fits);
         let package = package.ok_or_else(|| format!("Cargo.lock has no {dependency}"))?;
-        let hashes = package.checksum.iter().map(|value| Hash {
-            algorithm: Algorithm::Sha256,
-            value: value.clone(),
-        });
+        let hashes =
+            package.checksum.iter().map(|value| Hash { algorithm: Algorithm::Sha256, value: value.clone() });
         components.push(Component {
             purl: purl::cargo(&package.name, &package.version),
             name: package.name.clone(),

@@ -97,9 +97,17 @@ pub(crate) mod samples {
         let sha256 = Hash { algorithm: Algorithm::Sha256, value: "ab".repeat(32) };
         let sha512 = Hash { algorithm: Algorithm::Sha512, value: "cd".repeat(64) };
         let components = vec![
-            component(purl::deb("bsdutils", "1:2.41.5-0+deb13u1", "amd64", "trixie"), "bsdutils", "1:2.41.5-0+deb13u1", vec![sha256]),
+            component(
+                purl::deb("bsdutils", "1:2.41.5-0+deb13u1", "amd64", "trixie"),
+                "bsdutils",
+                "1:2.41.5-0+deb13u1",
+                vec![sha256],
+            ),
             component(purl::npm("@scope/tool", "1.0.0"), "@scope/tool", "1.0.0", vec![sha512]),
-            Component { licence: Some("MIT".into()), ..component(purl::cargo("rave-guest", "0.1.0"), "rave-guest", "0.1.0", Vec::new()) },
+            Component {
+                licence: Some("MIT".into()),
+                ..component(purl::cargo("rave-guest", "0.1.0"), "rave-guest", "0.1.0", Vec::new())
+            },
         ];
         Inventory::new("rave-1.2.0-headless-x86_64".into(), "1.2.0".into(), 1_795_520_426, components)
     }

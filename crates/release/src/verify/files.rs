@@ -41,10 +41,11 @@ impl Check<'_> {
             }
             let wanted = expected(path, manifest);
             let size = found.get(path).copied();
-            let result = self.file(path, size, *digest, &wanted, manifest.is_some(), &mut wholes, &mut |read| {
-                done += read;
-                self.progress(done, total);
-            });
+            let result =
+                self.file(path, size, *digest, &wanted, manifest.is_some(), &mut wholes, &mut |read| {
+                    done += read;
+                    self.progress(done, total);
+                });
             if let Err(why) = result {
                 self.problems.add(path.as_str(), why);
             }
@@ -114,7 +115,11 @@ impl Check<'_> {
             wholes.update(path, &chunk[..count]);
             read(count as u64);
         }
-        if hasher.finish() == digest { Ok(()) } else { Err("its SHA-256 is not the one in SHA256SUMS".into()) }
+        if hasher.finish() == digest {
+            Ok(())
+        } else {
+            Err("its SHA-256 is not the one in SHA256SUMS".into())
+        }
     }
 
     /// All that the manifest describes must be listed, as parts or as a whole.

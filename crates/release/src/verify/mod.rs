@@ -133,7 +133,11 @@ fn known(name: &str) -> RelativePath {
 
 impl Check<'_> {
     /// What there is, what it claims, and who signed the claim.
-    fn head(&mut self, trusted: &mut Trusted, store: &mut TrustStore) -> (Found, Option<Sums>, Option<Checked>) {
+    fn head(
+        &mut self,
+        trusted: &mut Trusted,
+        store: &mut TrustStore,
+    ) -> (Found, Option<Sums>, Option<Checked>) {
         let found = self.list();
         self.learn(trusted, store);
         let text = match self.folder.read(&known(sums::FILE), sums::LIMIT) {
@@ -202,9 +206,13 @@ impl Check<'_> {
     /// Who signed the checksums.
     fn signer(&mut self, sums: &[u8], trusted: &Trusted, store: &TrustStore) -> Result<Checked, String> {
         if trusted.is_empty() {
-            return Err("signature unchecked: no key is trusted; give --key FILE, or pin one with --trust FILE".into());
+            return Err(
+                "signature unchecked: no key is trusted; give --key FILE, or pin one with --trust FILE"
+                    .into(),
+            );
         }
-        let bytes = self.folder.read(&known(sums::SIGNATURE), sshsig::LIMIT).map_err(|error| read_error(&error))?;
+        let bytes =
+            self.folder.read(&known(sums::SIGNATURE), sshsig::LIMIT).map_err(|error| read_error(&error))?;
         let signature = Signature::parse(&bytes)?;
         let signer = trusted.signer(&signature.claimed, self.now(store))?;
         if !signature.is_by(&signer.key, sums) {
@@ -217,7 +225,9 @@ impl Check<'_> {
     /// The time: the host's clock, unless something that is trusted was made later.
     fn now(&mut self, store: &TrustStore) -> i64 {
         if self.request.now < store.latest() {
-            self.note("this host's clock is behind the release that was verified last; the later time is taken");
+            self.note(
+                "this host's clock is behind the release that was verified last; the later time is taken",
+            );
         }
         self.request.now.max(store.latest())
     }

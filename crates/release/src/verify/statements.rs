@@ -64,7 +64,9 @@ impl Check<'_> {
     /// A release that was made after what the clock shows: the clock is wrong, and a key's end is not judged by it.
     fn time(&mut self, by: &Checked, finished: i64, trusted: &Trusted, store: &mut TrustStore) {
         if finished > self.request.now.max(store.latest()) {
-            self.note("this host's clock is behind the time that the release was made at; the later time is taken");
+            self.note(
+                "this host's clock is behind the time that the release was made at; the later time is taken",
+            );
             if let Err(why) = trusted.signer(&by.key, finished) {
                 self.problems.add(crate::sums::SIGNATURE, why);
             }
@@ -93,7 +95,11 @@ pub(crate) fn unpacked_name(name: &str) -> String {
     name.strip_suffix(".zst").unwrap_or(name).to_owned()
 }
 
-fn one(line: &[u8], by: Option<&Checked>, known: &BTreeMap<String, Vec<Digest>>) -> Result<Statement, String> {
+fn one(
+    line: &[u8],
+    by: Option<&Checked>,
+    known: &BTreeMap<String, Vec<Digest>>,
+) -> Result<Statement, String> {
     let envelope = Envelope::parse(line)?;
     if envelope.payload_type != dsse::IN_TOTO {
         return Err(format!("its payload is {:?}, not an in-toto statement", envelope.payload_type));

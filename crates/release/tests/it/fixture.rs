@@ -17,7 +17,7 @@ use rave_image::manifest::{self, ArtifactFile, DebianOrigin, LockUse, Origin};
 use rave_image::npm_tools::NpmPackage;
 use rave_image::tree::root_tar::InstalledPackage;
 use rave_release::cut::{self, Built, Finished, Plan, ProfilePlan, Source, Workshop};
-use rave_release::key::SigningKey;
+use rave_release::key::{LockedKey, Passphrase, SigningKey, generate};
 use rave_release::sbom::Inventory;
 use rave_release::sbom::known::Crates;
 use rave_release::signers::Signer;
@@ -38,7 +38,9 @@ pub(crate) const FORMATS: [Format; 4] = [Format::Qemu, Format::Virtualbox, Forma
 
 /// A folder of its own with an image and a key in it.
 pub(crate) struct Fixture {
-    folder: tempfile::TempDir,
+    path: Utf8PathBuf,
+    /// Removes the folder with the fixture that made it.
+    _folder: Option<tempfile::TempDir>,
     pub(crate) key: SigningKey,
     built: Built,
     /// How often each step of the workshop was done.
@@ -51,16 +53,34 @@ impl Fixture {
         Self::of_formats(&FORMATS)
     }
 
+    /// The same with a key that other processes can read.
+    pub(crate) fn with_kept_key(formats: &[Format]) -> Result<Self, String> {
+        let mut fixture = Self::of_formats(formats)?;
+        let path = fixture.path("key");
+        generate(&path, "releases", &passphrase()).unwrap();
+        fixture.key = LockedKey::read(&path).unwrap().unlock(&passphrase()).unwrap();
+        Ok(fixture)
+    }
+
     pub(crate) fn of_formats(formats: &[Format]) -> Result<Self, String> {
         let folder = tempfile::Builder::new().prefix("rave-release-").tempdir_in("/var/tmp").unwrap();
-        let path = Utf8Path::from_path(folder.path()).unwrap();
-        let built = image(path, formats)?;
+        let path = Utf8Path::from_path(folder.path()).unwrap().to_owned();
+        let built = image(&path, formats)?;
         let key = SigningKey::in_memory("releases").unwrap();
-        Ok(Self { folder, key, built, calls: Mutex::default() })
+        Ok(Self { path, _folder: Some(folder), key, built, calls: Mutex::default() })
+    }
+
+    /// The fixture of another process, which kept its key.
+    pub(crate) fn at(path: &Utf8Path) -> Self {
+        let out_dir = path.join("image");
+        let manifest = rave_image::Manifest::read(&out_dir).unwrap();
+        let key = LockedKey::read(&path.join("key")).unwrap().unlock(&passphrase()).unwrap();
+        let built = Built { manifest, out_dir };
+        Self { path: path.to_owned(), _folder: None, key, built, calls: Mutex::default() }
     }
 
     pub(crate) fn path(&self, name: &str) -> Utf8PathBuf {
-        Utf8Path::from_path(self.folder.path()).unwrap().join(name)
+        self.path.join(name)
     }
 
     /// A release of the image into the folder `name`.
@@ -113,6 +133,10 @@ pub(crate) fn verify_by(folder: &Utf8Path, signers: Vec<Signer>, state: &Utf8Pat
     let verdict = verify::verify(&request, &mut trusted, &mut store, &|_| ());
     store.save().unwrap();
     verdict
+}
+
+fn passphrase() -> Passphrase {
+    zeroize::Zeroizing::new("correct horse battery".to_owned())
 }
 
 /// A copy of a release to do something to.
@@ -293,11 +317,15 @@ fn report(manifest: &rave_image::Manifest) -> Report {
             ready: 6.5,
             stages: Vec::new(),
         }),
-        rows: rave_smoke::registry::CHECKS
-            .iter()
-            .take(1)
-            .map(|check| CheckResult::new(check, Outcome::Passed, Duration::from_secs(1)))
-            .collect(),
+        rows: vec![CheckResult {
+            name: "os".into(),
+            group: "system".into(),
+            title: "the guest answers".into(),
+            outcome: Outcome::Passed,
+            seconds: 1.0,
+            attempts: 1,
+            last_answer: String::new(),
+        }],
         screenshots: Vec::new(),
         warnings: vec!["a log could not be kept in /home/builder".into()],
         serial: None,

@@ -1,4 +1,11 @@
 //! Releases as they are cut, verified, damaged and refused.
 
+mod attacks;
+mod documents;
 mod fixture;
+mod parsers;
+mod parts;
+mod rotation;
+mod stages;
+mod stock_tools;
 mod whole;

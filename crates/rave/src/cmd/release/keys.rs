@@ -45,7 +45,8 @@ fn revoke(args: &Revoke, ui: &Ui) -> anyhow::Result<Code> {
         Some(path) => key::read_public(path)?,
         None => signing.public().clone(),
     };
-    let statement = KeyStatement { key, serial: args.serial, said: Said::Revoke { reason: args.reason.clone() } };
+    let statement =
+        KeyStatement { key, serial: args.serial, said: Said::Revoke { reason: args.reason.clone() } };
     add(&args.out, &statement, &statement.sign(&[&signing])?, ui)
 }
 

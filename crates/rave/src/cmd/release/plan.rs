@@ -20,7 +20,8 @@ use crate::ui::Ui;
 const ARCH: &str = "x86_64";
 
 /// Files that decide what is built, apart from the commit that has them.
-const SOURCES: [&str; 4] = ["debian.lock", "Cargo.lock", "crates/guest/assets/npm/package-lock.json", "rave.toml"];
+const SOURCES: [&str; 4] =
+    ["debian.lock", "Cargo.lock", "crates/guest/assets/npm/package-lock.json", "rave.toml"];
 
 /// A profile with the settings of its image.
 pub(super) struct ReleaseProfile {
@@ -48,7 +49,11 @@ pub(super) fn profiles(args: &cli::Cut, settings: &Settings) -> anyhow::Result<V
 }
 
 /// The plan, once the preflight has passed.
-pub(super) fn plan(args: &cli::Cut, settings: &Settings, profiles: &[ReleaseProfile]) -> anyhow::Result<Plan> {
+pub(super) fn plan(
+    args: &cli::Cut,
+    settings: &Settings,
+    profiles: &[ReleaseProfile],
+) -> anyhow::Result<Plan> {
     let lock = build::lock(settings)?;
     let source = |name: &str| {
         let path = settings.root.join(name);
@@ -99,7 +104,11 @@ pub(super) fn show(plan: &Plan, profiles: &[ReleaseProfile], ui: &Ui) {
         rows.push(vec![format!("smoke {name}"), "the first row of each format".into(), String::new()]);
         let stem = names::stem(&plan.version, name, &of_plan.arch);
         rows.push(vec![format!("pack {name}"), format!("{stem}.*"), String::new()]);
-        rows.push(vec![format!("bills of materials {name}"), "CycloneDX 1.6, SPDX 2.3".into(), String::new()]);
+        rows.push(vec![
+            format!("bills of materials {name}"),
+            "CycloneDX 1.6, SPDX 2.3".into(),
+            String::new(),
+        ]);
     }
     for (stage, what) in [
         ("manifest", names::MANIFEST),

@@ -194,7 +194,8 @@ fn key(args: &cli::Cut) -> Found {
     match LockedKey::read(&args.key) {
         Ok(key) => Ok(rave_release::key::fingerprint(key.public())),
         Err(error) => {
-            let remedy = error.remedy().unwrap_or_else(|| "make one with `cargo xtask release keygen`".into());
+            let remedy =
+                error.remedy().unwrap_or_else(|| "make one with `cargo xtask release keygen`".into());
             wrong(error.to_string(), remedy)
         }
     }

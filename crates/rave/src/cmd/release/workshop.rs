@@ -60,8 +60,10 @@ impl Workshop for RealWorkshop<'_> {
         if differ.is_empty() {
             return Ok(());
         }
-        let error =
-            rave_release::Error::NotReproducible { profile: profile.profile.clone(), detail: differ.join(", ") };
+        let error = rave_release::Error::NotReproducible {
+            profile: profile.profile.clone(),
+            detail: differ.join(", "),
+        };
         Err(error.into())
     }
 

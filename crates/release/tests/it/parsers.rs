@@ -1,0 +1,103 @@
+//! Parsers of foreign bytes read or refuse whatever they are given, at once.
+
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+use rave_release::dsse::{Envelope, IN_TOTO};
+use rave_release::fuzzing::PARSERS;
+use rave_release::key::SigningKey;
+use rave_release::key_statement::{KeyStatement, Said};
+use rave_release::sbom::{Algorithm, Component, Hash, Inventory, cyclonedx, purl};
+use rave_release::statement::{SLSA, Statement, Subject};
+use rave_release::{manifest, signers, sshsig};
+
+const MANIFEST: &str = r#"{"schema":1,"name":"rave","version":"1.2.0","base":"debian","commit":"0123","source_date_epoch":1,
+"profiles":[{"profile":"headless","arch":"x86_64","default_password":false,"artifacts":[{"format":"raw","files":[{"name":"a.img.zst",
+"size":3,"sha256":"0000000000000000000000000000000000000000000000000000000000000000","unpacked":{"size":9,"sha256":
+"0000000000000000000000000000000000000000000000000000000000000000"},"parts":[{"name":"a.img.zst.part-000","size":3,"sha256":
+"0000000000000000000000000000000000000000000000000000000000000000"}]}]}],"bills":[]}]}"#;
+
+/// Something that each parser takes, in their order.
+fn samples() -> Vec<Vec<u8>> {
+    let [key, other] = ["a", "b"].map(|name| SigningKey::in_memory(name).unwrap());
+    let digest = rave_image::digest::Digest::of_bytes(b"");
+    let predicate = serde_json::json!({"runDetails": {"metadata": {"finishedOn": "2026-11-28T12:00:00Z"}}});
+    let statement = Statement::new(SLSA, vec![Subject::new("a", digest)], predicate).to_bytes();
+    let envelope = Envelope::sign(IN_TOTO, statement.clone(), &[&key]).unwrap().to_json();
+    let said = Said::Rotate { successor: other.public().clone(), principal: "b".into() };
+    let rotation = KeyStatement { key: key.public().clone(), serial: 1, said };
+    let rotation = rotation.sign(&[&key, &other]).unwrap().to_json() + "\n";
+    let component = Component {
+        purl: purl::npm("@scope/tool", "1"),
+        name: "@scope/tool".into(),
+        version: "1".into(),
+        hashes: vec![Hash { algorithm: Algorithm::Sha256, value: digest.to_string() }],
+        licence: None,
+    };
+    let bill = cyclonedx::render(&Inventory::new("a".into(), "1".into(), 0, vec![component]));
+    vec![
+        envelope.into(),
+        sshsig::sign(&key, b"message").unwrap().into(),
+        MANIFEST.into(),
+        format!("{digest}  a\n{digest}  sbom/b\n").into(),
+        statement,
+        rotation.into(),
+        signers::line("me", key.public()).into(),
+        bill.into(),
+    ]
+}
+
+#[test]
+fn each_sample_is_taken() {
+    let samples = samples();
+    assert_eq!(samples.len(), PARSERS.len());
+    assert!(Envelope::parse(&samples[0]).is_ok());
+    assert!(sshsig::Signature::parse(&samples[1]).is_ok());
+    manifest::Manifest::parse(&samples[2]).unwrap();
+    assert!(Statement::parse(&samples[4]).unwrap().finished().is_some());
+    assert!(rave_release::sbom::diff::packages(&samples[7]).unwrap().contains_key("npm/@scope/tool"));
+    PARSERS.iter().zip(&samples).for_each(|((_, parse), sample)| parse(sample));
+}
+
+fn piece() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        proptest::collection::vec(any::<u8>(), 1..9),
+        "[{}\\[\\]\",:0-9e.\\\\-]{1,6}".prop_map(String::into_bytes),
+        Just(b"18446744073709551615".to_vec()),
+        Just(b"../".to_vec()),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn mutated_samples_are_read_or_refused_at_once(
+        which in 0..PARSERS.len(),
+        changes in proptest::collection::vec((any::<Index>(), piece(), 0_usize..12), 1..5),
+        cut in proptest::option::weighted(0.2, any::<Index>())
+    ) {
+        let mut bytes = SAMPLES.with(|samples| samples[which].clone());
+        for (at, piece, removed) in changes {
+            let at = at.index(bytes.len() + 1);
+            let end = (at + removed).min(bytes.len());
+            bytes.splice(at..end, piece);
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len() + 1));
+        }
+        let started = Instant::now();
+        (PARSERS[which].1)(&bytes);
+        prop_assert!(started.elapsed() < Duration::from_secs(1), "{}", PARSERS[which].0);
+    }
+
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..1500)) {
+        PARSERS.iter().for_each(|(_, parse)| parse(&bytes));
+    }
+}
+
+thread_local! {
+    static SAMPLES: Vec<Vec<u8>> = samples();
+}

@@ -1,0 +1,212 @@
+//! A release that dies in any stage goes on in it, and one that is finished is not redone.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::sync::Mutex;
+
+use camino::Utf8Path;
+use rave_process::progress::{Event, Outcome};
+use rave_release::cut::{self, work_folder};
+use rave_release::key::SigningKey;
+use rave_spec::Format;
+use rave_testing::{or_skip, skip};
+
+use crate::fixture::{Fixture, files};
+
+/// Set for the process that is killed: the stage that it stops in, and the folder of its fixture.
+const STOP: &str = "RAVE_TEST_STOP_IN";
+
+/// Stages of a release of one profile, in order.
+const STAGES: [&str; 11] = [
+    "build headless",
+    "second build headless",
+    "smoke headless",
+    "pack headless",
+    "bills of materials headless",
+    "manifest",
+    "provenance",
+    "notes",
+    "checksums",
+    "sign",
+    "verification",
+];
+
+/// Not a test of its own: what the test below starts and kills.
+#[test]
+fn child_that_is_killed() {
+    if let Ok(stage) = std::env::var(STOP) {
+        child(&stage);
+    }
+}
+
+fn child(stage: &str) {
+    let fixture = Fixture::at(Utf8Path::new(&std::env::var("RAVE_TEST_FIXTURE").unwrap()));
+    let stop = |event: Event<'_>| {
+        if matches!(event, Event::StageStarted { stage: name } if name == stage) {
+            // What a killed copy leaves: half of a file under a name that says so.
+            let half = work_folder(&fixture.path("release")).join("folder/half.qcow2.partial");
+            fs::write(half, "half").unwrap();
+            eprintln!("stopped in {name}", name = stage);
+            // Until it is killed; the end of its input would be the end of the test that started it.
+            let mut line = String::new();
+            let _ = std::io::stdin().read_line(&mut line);
+            std::process::exit(1);
+        }
+    };
+    cut::cut(&fixture.plan("release"), &fixture, &fixture.key, &stop).unwrap();
+}
+
+#[test]
+fn a_kill_in_any_stage_leaves_nothing_that_looks_finished_and_the_next_run_goes_on() {
+    let fixture = or_skip!(Fixture::with_kept_key(&[Format::Qemu]));
+    let plan = fixture.plan("release");
+    for (number, stage) in STAGES.iter().enumerate() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let (input, held) = std::io::pipe().unwrap();
+        let child = duct::cmd!(
+            std::env::current_exe().unwrap(),
+            "--exact",
+            "stages::child_that_is_killed",
+            "--nocapture"
+        )
+        .env(STOP, stage)
+        .env("RAVE_TEST_FIXTURE", fixture.path("").as_str())
+        .stdin_file(input)
+        .stdout_null()
+        .stderr_file(writer)
+        .unchecked()
+        .start()
+        .unwrap();
+        let mut lines = BufReader::new(reader).lines().map_while(Result::ok);
+        let stopped = lines.find(|line| line.starts_with("stopped in "));
+        child.kill().unwrap();
+        drop(held);
+        assert_eq!(stopped, Some(format!("stopped in {stage}")));
+        assert!(!plan.out.exists(), "killed in {stage}");
+
+        // What was done before is kept, and only that.
+        let seen = Mutex::new(Vec::new());
+        let note = |event: Event<'_>| {
+            if let Event::StageFinished { stage, outcome, .. } = event {
+                seen.lock().unwrap().push((stage.to_owned(), outcome));
+            }
+        };
+        cut::cut(&plan, &fixture, &fixture.key, &note).unwrap();
+        let seen = seen.into_inner().unwrap();
+        for (at, name) in STAGES.iter().enumerate() {
+            let outcome = seen.iter().find(|(stage, _)| stage == name).map(|(_, outcome)| *outcome);
+            let expected = if at < number { Outcome::Reused } else { Outcome::Built };
+            assert_eq!(outcome, Some(expected), "killed in {stage}: {name}");
+        }
+        assert_eq!(fixture.verify(&plan.out).problems, []);
+        assert!(!files(&plan.out).iter().any(|file| file.ends_with(".partial")));
+        assert!(!work_folder(&plan.out).exists());
+        fs::remove_dir_all(&plan.out).unwrap();
+    }
+}
+
+#[test]
+fn a_finished_release_is_not_redone_and_another_is_not_put_into_its_folder() {
+    let fixture = or_skip!(Fixture::of_formats(&[Format::Qemu]));
+    let plan = fixture.plan("release");
+    assert_eq!(fixture.cut(&plan).unwrap().stages.len(), STAGES.len());
+    assert_eq!(fixture.cut(&plan).unwrap().stages, []);
+    assert_eq!(fixture.calls.lock().unwrap()["build"], 1);
+    let before = files(&plan.out);
+    for (version, commit) in [("1.3.0", plan.commit.as_str()), ("1.2.0", "abc")] {
+        let other = cut::Plan { version: version.parse().unwrap(), commit: commit.into(), ..plan.clone() };
+        let error = fixture.cut(&other).unwrap_err().to_string();
+        assert!(error.contains("already exists: it has release 1.2.0"), "{error}");
+    }
+    assert_eq!(files(&plan.out), before);
+    let other = fixture.plan("notes");
+    fs::create_dir(&other.out).unwrap();
+    fs::write(other.out.join("mine.txt"), "mine").unwrap();
+    let error = fixture.cut(&other).unwrap_err().to_string();
+    assert!(error.ends_with("it is not empty, and has no release in it"), "{error}");
+    fs::remove_file(other.out.join("mine.txt")).unwrap();
+    fixture.cut(&other).unwrap();
+}
+
+#[test]
+fn an_unfinished_release_of_another_plan_or_key_is_begun_again() {
+    let fixture = or_skip!(Fixture::of_formats(&[Format::Qemu]));
+    let plan = fixture.plan("release");
+    let stop = |event: Event<'_>| {
+        if matches!(event, Event::StageStarted { stage: "sign" }) {
+            panic!("stopped");
+        }
+    };
+    let cut = |stop: rave_process::progress::Sink<'_>| cut::cut(&plan, &fixture, &fixture.key, stop);
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(cut(&stop)))).unwrap_err();
+    let other = SigningKey::in_memory("other").unwrap();
+    let finished = cut::cut(&plan, &fixture, &other, &|_| ()).unwrap();
+    assert!(finished.stages.iter().all(|stage| !stage.reused), "{finished:?}");
+    assert!(fixture.verify(&plan.out).problems[0].cause.ends_with("is not trusted"));
+}
+
+#[test]
+fn an_artifact_that_changed_since_its_build_is_not_released() {
+    let fixture = or_skip!(Fixture::of_formats(&[Format::Qemu]));
+    let disk = fixture.path("image/rave-debian-headless.qcow2");
+    let mut bytes = fs::read(&disk).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&disk, bytes).unwrap();
+    let error = fixture.cut(&fixture.plan("release")).unwrap_err().to_string();
+    assert!(error.contains("it is not the file that was built"), "{error}");
+}
+
+#[test]
+fn a_full_disk_is_told_and_the_release_goes_on_when_there_is_space() {
+    let fixture = or_skip!(Fixture::with_kept_key(&[Format::Qemu]));
+    // A tmpfs, in a namespace of its own: nothing is left of it afterwards.
+    let script = r#"mkdir -p "$1/small" && mount -t tmpfs -o size=128k tmpfs "$1/small" && shift && "$@""#;
+    let output = duct::cmd!(
+        "unshare",
+        "--user",
+        "--map-root-user",
+        "--mount",
+        "sh",
+        "-c",
+        script,
+        "sh",
+        fixture.path("").as_str(),
+        std::env::current_exe().unwrap(),
+        "--exact",
+        "stages::child_on_a_small_disk",
+        "--nocapture"
+    )
+    .env("RAVE_TEST_SMALL_DISK", fixture.path("").as_str())
+    .stderr_to_stdout()
+    .stdout_capture()
+    .unchecked()
+    .run()
+    .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    if said.contains("unshare failed") || said.contains("permission denied") {
+        skip!("this host allows no mount in a namespace");
+    }
+    assert!(said.contains("went on after the disk was full"), "{said}");
+}
+
+/// Not a test of its own: what the test above runs on a small file system.
+#[test]
+fn child_on_a_small_disk() {
+    if let Ok(place) = std::env::var("RAVE_TEST_SMALL_DISK") {
+        on_a_small_disk(Utf8Path::new(&place));
+    }
+}
+
+fn on_a_small_disk(place: &Utf8Path) {
+    let fixture = Fixture::at(place);
+    let plan = fixture.plan("small/release");
+    let error = fixture.cut(&plan).unwrap_err();
+    assert!(error.remedy().unwrap().starts_with("free some space on the file system of "), "{error}");
+    assert!(!plan.out.exists());
+    let more = ["-o", "remount,size=64m", place.join("small").as_str()].map(str::to_owned);
+    duct::cmd("mount", more).run().unwrap();
+    let finished = fixture.cut(&plan).unwrap();
+    assert!(finished.stages[0].reused, "{finished:?}");
+    assert_eq!(fixture.verify(&plan.out).problems, []);
+    eprintln!("went on after the disk was full");
+}
