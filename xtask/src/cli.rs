@@ -59,7 +59,7 @@ impl Command {
 /// `cargo xtask test`
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Test {
-    /// Steps to run, always in this order [default: all except matrix, cloud, hosts and proxy]
+    /// Steps to run, always in this order [default: all except matrix, cloud, hosts, proxy and release]
     #[arg(value_name = "STEP")]
     pub(crate) steps: Vec<TestStep>,
 }
@@ -87,6 +87,8 @@ pub(crate) enum TestStep {
     Hosts,
     /// Build and boot an image behind a proxy that looks into TLS
     Proxy,
+    /// Let independent programs read a release; they come from PyPI
+    Release,
 }
 
 /// `cargo xtask ci`

@@ -3,6 +3,7 @@
 mod cargo;
 mod flake;
 mod hosts;
+mod release;
 
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,7 @@ const CLOUD: &str = "cloud";
 const HOSTS: &str = "hosts";
 const PROXY: &str = "proxy";
 const PROXY_COMMAND: &str = "cargo xtask test proxy";
+const RELEASE: &str = "release";
 const MATRIX_COMMAND: &str = "RAVE_PROFILE=headless cargo xtask test matrix";
 const CLOUD_COMMAND: &str = "cargo xtask test cloud";
 /// Lines of a failed step that are shown; the log has all.
@@ -48,6 +50,7 @@ pub(crate) fn run(args: &cli::Test, settings: &Settings, ui: &Ui) -> anyhow::Res
             .not_run
             .push(format!("{MATRIX}: it takes an hour under software emulation; {MATRIX_COMMAND}"));
         session.not_run.push(format!("{CLOUD}: it boots a further image three times; {CLOUD_COMMAND}"));
+        session.not_run.push(format!("{RELEASE}: its readers come from PyPI; cargo xtask test {RELEASE}"));
         let machines = hosts::KINDS.len();
         session.not_run.push(format!("{HOSTS}: it prepares {machines} machines; {}", hosts::COMMAND));
         session
@@ -73,7 +76,8 @@ fn steps(asked: &[TestStep]) -> Vec<TestStep> {
     if asked.is_empty() {
         return all.into();
     }
-    let by_name = [TestStep::Matrix, TestStep::Cloud, TestStep::Hosts, TestStep::Proxy];
+    let by_name =
+        [TestStep::Matrix, TestStep::Cloud, TestStep::Hosts, TestStep::Proxy, TestStep::Release];
     all.into_iter().chain(by_name).filter(|step| asked.contains(step)).collect()
 }
 
@@ -89,6 +93,7 @@ fn name(step: TestStep) -> &'static str {
         TestStep::Cloud => CLOUD,
         TestStep::Hosts => HOSTS,
         TestStep::Proxy => PROXY,
+        TestStep::Release => RELEASE,
     }
 }
 
@@ -96,7 +101,11 @@ fn name(step: TestStep) -> &'static str {
 fn needs(step: TestStep) -> &'static [Needs] {
     match step {
         // The toolchain, and nix where it is.
-        TestStep::Format | TestStep::Clippy | TestStep::Flake | TestStep::Hosts => &[],
+        TestStep::Format
+        | TestStep::Clippy
+        | TestStep::Flake
+        | TestStep::Hosts
+        | TestStep::Release => &[],
         TestStep::Unit => &[Needs::Image, Needs::Run, Needs::Iso, Needs::Zst, Needs::Tests],
         // Other programs are asked about each artifact, where they are.
         TestStep::Smoke | TestStep::Proxy => &[Needs::Smoke, Needs::Tests],
@@ -144,6 +153,7 @@ impl Session<'_> {
             TestStep::Proxy => {
                 self.cargo(step, &cargo::proxy_arguments(find_program("cargo-nextest").is_some()))
             }
+            TestStep::Release => self.release(),
         };
         if interrupt::requested().is_some() {
             return result.map(|_| ());
@@ -244,6 +254,26 @@ impl Session<'_> {
             return Err(CommandError::new(code, "the smoke suite failed").into());
         }
         self.cargo(TestStep::Matrix, &cargo::matrix_arguments(find_program("cargo-nextest").is_some()))
+    }
+
+    /// Programs that others wrote read a release; `false` where they are not available.
+    fn release(&mut self) -> anyhow::Result<bool> {
+        let folder = release::folder(&self.settings.cache_dir);
+        for command in release::commands(&folder) {
+            if let Err(failed) = self.logged(TestStep::Release, command, &|_| false)? {
+                interrupt::check()?;
+                self.not_run.push(format!("{RELEASE}: the readers cannot be installed: {}", failed.error));
+                return Ok(false);
+            }
+        }
+        let has_nextest = find_program("cargo-nextest").is_some();
+        let arguments = release::arguments(has_nextest).iter().copied();
+        let python = folder.join("bin/python");
+        let cargo = cargo::cargo().args(arguments).env(release::VARIABLE, python.as_str());
+        match self.logged(TestStep::Release, cargo, &|line| cargo::is_closing(line, has_nextest))? {
+            Ok(()) => Ok(true),
+            Err(failed) => Err(failed.failure(TestStep::Release)),
+        }
     }
 
     /// Each kind of machine prepared by `doctor --yes`; `false` where none can be made.

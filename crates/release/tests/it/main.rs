@@ -5,6 +5,7 @@ mod documents;
 mod fixture;
 mod parsers;
 mod parts;
+mod readers;
 mod rotation;
 mod stages;
 mod stock_tools;

@@ -1,0 +1,236 @@
+//! Keys and releases from the command line, without a checkout.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, SystemTime};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use duct::cmd;
+use rave_image::digest::Digest;
+use rave_image::manifest::{self, ArtifactFile, DebianOrigin, LockUse, Origin};
+use rave_release::Error;
+use rave_release::cut::{self, Built, Plan, ProfilePlan, Workshop};
+use rave_release::key::LockedKey;
+use rave_release::sbom::Inventory;
+use rave_smoke::report::{ArtifactChecks, CheckResult, Host, Outcome, Report};
+use rave_spec::{Base, Format};
+
+const PASSPHRASE: &str = "correct horse battery";
+
+/// A folder with a program that runs in it.
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+struct Said {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Place {
+    /// With a key in it.
+    fn new() -> Self {
+        let place = Self { folder: tempfile::tempdir().unwrap() };
+        fs::write(place.path("passphrase"), format!("{PASSPHRASE}\n")).unwrap();
+        place
+    }
+
+    fn path(&self, name: &str) -> Utf8PathBuf {
+        Utf8Path::from_path(self.folder.path()).unwrap().join(name)
+    }
+
+    fn rave(&self, arguments: &[&str]) -> Said {
+        self.run(cmd(env!("CARGO_BIN_EXE_rave"), arguments))
+    }
+
+    fn run(&self, command: duct::Expression) -> Said {
+        let command = command.dir(self.folder.path()).stdin_null().stdout_capture().stderr_capture().unchecked();
+        let output = command.env("RAVE_STATE", self.path("state")).env_remove("RAVE_HOME").run().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        Said { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    }
+
+    fn keygen(&self, name: &str) {
+        let said = self.rave(&["release", "keygen", "--out", name, "--passphrase-file", "passphrase"]);
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        assert!(said.stdout.starts_with("rave-releases namespaces=\"rave-release\" ssh-ed25519 AAAA"), "{}", said.stdout);
+    }
+
+    /// A release that is signed by the key `name`, of one artifact of a few bytes.
+    fn release(&self, name: &str) -> Utf8PathBuf {
+        let passphrase = zeroize::Zeroizing::new(PASSPHRASE.to_owned());
+        let key = LockedKey::read(&self.path(name)).unwrap().unlock(&passphrase).unwrap();
+        let plan = Plan {
+            version: "1.2.0".parse().unwrap(),
+            base: Base::Debian,
+            commit: "0123456789".into(),
+            epoch: 1,
+            profiles: vec![ProfilePlan {
+                profile: "headless".into(),
+                arch: "x86_64".into(),
+                formats: vec![Format::Qemu],
+                default_password: false,
+            }],
+            second_build: false,
+            part_limit: 1 << 20,
+            changelog: "- New.".into(),
+            sources: Vec::new(),
+            keys: Some(self.path("keys.jsonl")).filter(|path| path.exists()),
+            previous: None,
+            out: self.path("release"),
+        };
+        cut::cut(&plan, self, &key, &|_| ()).unwrap();
+        plan.out
+    }
+}
+
+impl Workshop for Place {
+    type Error = Error;
+
+    fn build(&self, profile: &ProfilePlan) -> Result<Built, Error> {
+        let out_dir = self.path("image");
+        fs::create_dir_all(&out_dir).unwrap();
+        let name = format!("{}.qcow2", rave_image::formats::stem(Base::Debian, &profile.profile));
+        fs::write(out_dir.join(&name), "a disk").unwrap();
+        let (digest, sha256) = (Digest::of_bytes(b""), Digest::of_bytes(b"a disk"));
+        let file = ArtifactFile { name, size: 6, sha256 };
+        let manifest = rave_image::Manifest {
+            schema: manifest::SCHEMA,
+            origin: Origin::Debian(DebianOrigin {
+                source_date_epoch: 1,
+                inputs: Vec::new(),
+                content: digest,
+                packages: Vec::new(),
+                debian_lock: LockUse { sha256: digest, outside: Vec::new(), differs: Vec::new() },
+            }),
+            profile: profile.profile.clone(),
+            guest: rave_guest::config::GuestConfig::default(),
+            artifacts: vec![manifest::Artifact {
+                format: Format::Qemu,
+                files: vec![file].try_into().unwrap(),
+                key: digest,
+            }],
+            build_tools: Vec::new(),
+            npm_packages: Vec::new(),
+        };
+        manifest.write(&out_dir)?;
+        Ok(Built { manifest, out_dir })
+    }
+
+    fn build_again(&self, _: &ProfilePlan) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn smoke(&self, _: &ProfilePlan) -> Result<Report, Error> {
+        let host = Host {
+            system: "linux x86_64".into(),
+            cpus: 1,
+            qemu: "10".into(),
+            accelerator: "tcg".into(),
+            accelerator_reason: String::new(),
+        };
+        let rows = vec![CheckResult {
+            name: "qemu-img".into(),
+            group: "artifact".into(),
+            title: "it is a disk".into(),
+            outcome: Outcome::Passed,
+            seconds: 0.0,
+            attempts: 1,
+            last_answer: String::new(),
+        }];
+        let made = vec![ArtifactChecks { format: "qemu".into(), artifact: "a".into(), rows }];
+        Ok(Report::new(host, SystemTime::UNIX_EPOCH, Duration::ZERO, made, Vec::new(), None))
+    }
+
+    fn inventory(&self, _: &ProfilePlan, _: &Built, name: &str) -> Result<Inventory, Error> {
+        Ok(Inventory::new(name.into(), "1.2.0".into(), 1, Vec::new()))
+    }
+
+    fn now(&self) -> i64 {
+        1_795_867_200
+    }
+}
+
+#[test]
+fn a_key_is_private_and_its_passphrase_comes_from_a_file_or_a_descriptor() {
+    let place = Place::new();
+    place.keygen("key");
+    let mode = |name: &str| fs::metadata(place.path(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("key"), mode("key.pub"), mode("key.allowed_signers")), (0o600, 0o644, 0o644));
+    let again = place.rave(&["release", "keygen", "--out", "key", "--passphrase-file", "passphrase"]);
+    assert_eq!(again.code, Some(2), "{}", again.stderr);
+    assert!(again.stderr.contains("key already exists"), "{}", again.stderr);
+    let script = r#""$0" release keygen --out other --passphrase-fd 7 7<passphrase"#;
+    let said = place.run(cmd("sh", ["-c", script, env!("CARGO_BIN_EXE_rave")]));
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    // No terminal, no file, no descriptor.
+    let said = place.run(cmd("setsid", ["--wait", env!("CARGO_BIN_EXE_rave"), "release", "keygen", "--out", "third"]));
+    assert_eq!(said.code, Some(2), "{}", said.stderr);
+    assert!(said.stderr.contains("no passphrase") && said.stderr.contains("\nremedy: "), "{}", said.stderr);
+    assert!(!place.path("third").exists());
+}
+
+#[test]
+fn a_release_is_trusted_by_a_given_or_a_pinned_key_and_by_nothing_else() {
+    let place = Place::new();
+    place.keygen("key");
+    let release = place.release("key");
+    let said = place.rave(&["verify", "release"]);
+    assert_eq!(said.code, Some(1), "{}", said.stdout);
+    let first = "error: this release does not verify: SHA256SUMS.sig: signature unchecked";
+    assert!(said.stderr.contains(first), "{}", said.stderr);
+    let said = place.rave(&["verify", "release", "--key", "key.allowed_signers", "--expect", "1.2.0"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert!(said.stdout.contains("ok: RAVE 1.2.0, base debian, commit 0123456789, signed by rave-releases SHA256:"));
+    assert!(said.stdout.contains("rave-1.2.0-headless-x86_64.qcow2"), "{}", said.stdout);
+
+    assert_eq!(place.rave(&["verify", "--trust", "key.allowed_signers"]).code, Some(0));
+    assert_eq!(place.rave(&["verify", "release"]).code, Some(0));
+    let said = place.rave(&["verify", "release", "--not-older-than", "1.3.0"]);
+    assert_eq!(said.code, Some(1), "{}", said.stdout);
+    assert!(said.stderr.contains("version: it is 1.2.0, which is older than 1.3.0"), "{}", said.stderr);
+    fs::write(release.join("rave-1.2.0-headless-x86_64.qcow2"), "A disk").unwrap();
+    let said = place.rave(&["verify", "release", "--json"]);
+    assert_eq!(said.code, Some(1), "{}", said.stderr);
+    let found: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!(found["holds"], false);
+    assert_eq!(found["problems"][0]["about"], "rave-1.2.0-headless-x86_64.qcow2");
+    // What cannot be looked at is not proven: 1 as well.
+    for arguments in [&["verify", "nowhere"][..], &["verify", "release", "--key", "passphrase"]] {
+        let said = place.rave(arguments);
+        assert_eq!(said.code, Some(1), "{}", said.stderr);
+        assert!(said.stderr.starts_with("error: "), "{}", said.stderr);
+    }
+}
+
+#[test]
+fn a_key_is_rotated_and_revoked_and_receivers_follow() {
+    let place = Place::new();
+    place.keygen("key");
+    place.keygen("next");
+    let with = ["--passphrase-file", "passphrase", "--out", "keys.jsonl"];
+    let rotate = ["release", "rotate", "--key", "key", "--to", "next", "--to-passphrase-file", "passphrase"];
+    let rotate = [&rotate[..], &with, &["--serial", "1"]].concat();
+    let said = place.rave(&rotate);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let said = place.rave(&rotate);
+    assert!(said.code == Some(2) && said.stderr.contains("give --serial 2"), "{}", said.stderr);
+    place.release("next");
+    // Who trusts the first key alone.
+    let verify = ["verify", "release", "--key", "key.allowed_signers"];
+    let said = place.rave(&verify);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+
+    let revoke = ["release", "revoke", "--key", "next", "--revoked", "key.pub", "--serial", "2", "--reason", "lost"];
+    let said = place.rave(&[&revoke[..], &with].concat());
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    fs::rename(place.path("release"), place.path("second")).unwrap();
+    place.release("key");
+    assert_eq!(place.rave(&verify).code, Some(1), "its key was revoked by the file that it brings");
+    fs::remove_file(place.path("keys.jsonl")).unwrap();
+    fs::remove_dir_all(place.path("release")).unwrap();
+    place.release("key");
+    let said = place.rave(&verify);
+    assert!(said.code == Some(1) && said.stderr.contains("was revoked: lost"), "{}", said.stderr);
+}
