@@ -1,18 +1,20 @@
 //! The command line as types. No behaviour: what a command does is in `cmd/`.
 
+mod building;
 mod release;
 mod values;
 
 use crate::program::Program;
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
-use rave_spec::{Base, Compression, Format, RemoteBuilder, Substituter};
+use rave_spec::{Compression, Format};
 
+pub use building::{Building, NixFlags, Target};
 pub use release::{
     Cut, Keygen, PassphraseFrom, Release, ReleaseCommand, Revoke, Rotate, Sbom, SbomCommand, SbomDiff, Verify,
 };
 pub use values::{Accel, Firmware, FormatFlag, Gui, HostPort, KeepBase, PortFlag, base, format_or_all};
-use values::{compression, format, max_jobs, parse_port};
+use values::{compression, format, parse_port};
 
 /// The end of the program's help; xtask's is the same.
 pub const AFTER_HELP: &str = "Exit codes: 0 ok, 1 a check failed, 2 wrong usage or bad rave.toml, 3 the host is not ready, \
@@ -110,10 +112,7 @@ impl Command {
             Self::Run(args) => of(&args.target, &args.building, args.accel),
             Self::Smoke(args) => of(&args.target, &args.building, args.accel),
             Self::Doctor(args) => Scope { accel: args.accel, ..Scope::default() },
-            Self::Release(args) => match &args.cut {
-                Some(cut) => of(&cut.target(), &cut.building, cut.accel),
-                None => Scope::default(),
-            },
+            Self::Release(args) => of(&args.cut.target(), &args.cut.building, args.cut.accel),
             Self::Convert(_)
             | Self::Verify(_)
             | Self::Sbom(_)
@@ -137,49 +136,6 @@ pub struct Scope {
     /// Whether the command builds an image of whichever base suits the host. Tests and measurements use the Debian
     /// base unless rave.toml says otherwise: they depend on its stages.
     pub may_be_nixos: bool,
-}
-
-/// Which image: shared by the commands that build, boot or check one.
-#[derive(Debug, Clone, Default, Args)]
-pub struct Target {
-    /// A profile of rave.toml [default: defaults.profile of rave.toml]
-    #[arg(long, value_name = "NAME")]
-    pub profile: Option<String>,
-    /// What builds the disk [default: as in rave.toml, otherwise nixos if nix works, otherwise debian]
-    #[arg(long, value_name = "BASE", value_parser = base())]
-    pub base: Option<Base>,
-    /// Folder of the artifacts and their manifest.json [default: out/BASE-PROFILE]
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<Utf8PathBuf>,
-}
-
-/// How what is missing is built: shared by the same commands.
-#[derive(Debug, Clone, Default, Args)]
-pub struct Building {
-    /// Use only cached inputs, or nix's store; never access the network
-    #[arg(long)]
-    pub offline: bool,
-    /// What is passed on to nix.
-    #[command(flatten)]
-    pub nix: NixFlags,
-}
-
-/// What is passed on to `nix build`.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "With the nixos base [default: as in rave.toml, otherwise as in nix.conf]")]
-pub struct NixFlags {
-    /// A remote builder, as a line of nix's machines file; may be repeated
-    #[arg(long = "builder", value_name = "LINE")]
-    pub builders: Vec<RemoteBuilder>,
-    /// An additional cache, besides those of nix.conf; may be repeated
-    #[arg(long = "substituter", value_name = "URL")]
-    pub substituters: Vec<Substituter>,
-    /// Number of parallel local builds; 0 sends all of them to the builders
-    #[arg(long, value_name = "N", value_parser = max_jobs)]
-    pub max_jobs: Option<u32>,
-    /// Rebuild what already exists, and fail if the result differs
-    #[arg(long)]
-    pub rebuild: bool,
 }
 
 /// `cargo xtask image`

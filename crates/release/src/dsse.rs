@@ -8,7 +8,8 @@ use signature::Verifier as _;
 use ssh_key::{Algorithm, PublicKey};
 
 use crate::error::Error;
-use crate::key::{SigningKey, fingerprint};
+use crate::key::SigningKey;
+use crate::public_key::fingerprint;
 use crate::strict_json;
 
 /// The payload type of an in-toto statement.

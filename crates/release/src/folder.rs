@@ -51,7 +51,7 @@ impl Folder {
         Ok(Self { root, path: path.to_owned() })
     }
 
-    /// Every file in it and below, and all that is no file. Folders are not entries, unless they are too deep.
+    /// Every file in it and below, and everything else that is not a folder. Folders are entries only if they are too deep.
     pub fn entries(&self) -> io::Result<Vec<Entry>> {
         let mut entries = Vec::new();
         list(&self.path, "", 1, &mut entries)?;

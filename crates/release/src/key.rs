@@ -7,10 +7,12 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use camino::{Utf8Path, Utf8PathBuf};
 use signature::Signer as _;
 use ssh_key::rand_core::OsRng;
-use ssh_key::{Algorithm, HashAlg, LineEnding, PrivateKey, PublicKey};
+use ssh_key::{Algorithm, LineEnding, PrivateKey, PublicKey};
 use zeroize::Zeroizing;
 
 use crate::error::{Error, IoContext as _};
+pub use crate::public_key::fingerprint;
+use crate::public_key::{self, check_principal};
 
 /// The most bytes that are read of a key's file.
 const LIMIT: u64 = 16 << 10;
@@ -48,7 +50,7 @@ impl KeyFiles {
     }
 }
 
-/// Makes a key. Files that are there already stay as they are, and are an error.
+/// Makes a key. Files that already exist stay as they are, and are an error.
 pub fn generate(path: &Utf8Path, principal: &str, passphrase: &Passphrase) -> Result<KeyFiles, Error> {
     let refuse = |detail: String, remedy| Err(Error::Key { path: path.to_owned(), detail, remedy });
     if passphrase.chars().count() < MIN_PASSPHRASE {
@@ -57,7 +59,7 @@ pub fn generate(path: &Utf8Path, principal: &str, passphrase: &Passphrase) -> Re
             "choose a longer one",
         );
     }
-    if let Err(detail) = crate::signers::check_principal(principal) {
+    if let Err(detail) = check_principal(principal) {
         return refuse(detail, "choose another with --principal");
     }
     let files = KeyFiles::beside(path);
@@ -77,7 +79,7 @@ pub fn generate(path: &Utf8Path, principal: &str, passphrase: &Passphrase) -> Re
     let text = encrypted.to_openssh(LineEnding::LF).map_err(failed)?;
     write_new(&files.private, text.as_bytes(), 0o600)?;
     write_new(&files.public, format!("{public}\n").as_bytes(), 0o644)?;
-    let signer = crate::signers::line(principal, private.public_key());
+    let signer = public_key::line(principal, private.public_key());
     write_new(&files.allowed_signers, format!("{signer}\n").as_bytes(), 0o644)?;
     Ok(files)
 }
@@ -169,11 +171,6 @@ impl std::fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "SigningKey({})", fingerprint(self.public()))
     }
-}
-
-/// `SHA256:...`, as `ssh-keygen -l` shows it.
-pub fn fingerprint(key: &PublicKey) -> String {
-    key.fingerprint(HashAlg::Sha256).to_string()
 }
 
 /// A passphrase from a file: its first line.

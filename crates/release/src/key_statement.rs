@@ -5,13 +5,14 @@ use ssh_key::{Algorithm, PublicKey};
 
 use crate::dsse::Envelope;
 use crate::error::Error;
-use crate::key::{SigningKey, fingerprint};
+use crate::key::SigningKey;
+use crate::public_key::fingerprint;
 use crate::strict_json;
 
 /// The payload type of such a statement.
 pub const PAYLOAD_TYPE: &str = "application/vnd.rave.key-statement+json";
 
-/// The file of a release that has the statements so far, one envelope a line.
+/// The file of a release that has the statements so far, one envelope per line.
 pub const FILE: &str = "keys.jsonl";
 
 /// The most bytes of that file.
@@ -102,7 +103,7 @@ impl KeyStatement {
         }
         let said = match (written.action, written.successor, written.principal) {
             (Action::Rotate, Some(successor), Some(principal)) => {
-                crate::signers::check_principal(&principal)?;
+                crate::public_key::check_principal(&principal)?;
                 Said::Rotate { successor: ed25519(&successor)?, principal }
             }
             (Action::Revoke, None, None) => Said::Revoke { reason: written.reason.unwrap_or_default() },
@@ -140,7 +141,7 @@ fn ed25519(text: &str) -> Result<PublicKey, String> {
     }
 }
 
-/// Reads the envelopes of a file, one a line.
+/// Reads the envelopes of a file, one per line.
 pub fn parse_file(bytes: &[u8]) -> Result<Vec<Envelope>, String> {
     if bytes.len() as u64 > LIMIT {
         return Err(format!("it has more than {LIMIT} bytes"));

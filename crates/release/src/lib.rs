@@ -15,6 +15,7 @@ pub mod manifest;
 pub mod names;
 pub mod notes;
 pub mod parts;
+pub mod public_key;
 pub mod relative_path;
 pub mod sbom;
 pub mod signers;

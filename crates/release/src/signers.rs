@@ -5,8 +5,8 @@ use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 use ssh_key::{Algorithm, PublicKey};
 
 use crate::error::{Error, IoContext as _};
-use crate::key::fingerprint;
-use crate::sshsig::NAMESPACE;
+pub use crate::public_key::line;
+use crate::public_key::{NAMESPACE, check_principal, fingerprint};
 
 /// The most bytes that are read of the file.
 const LIMIT: u64 = 256 << 10;
@@ -18,7 +18,7 @@ pub struct Signer {
     pub principal: String,
     /// The key.
     pub key: PublicKey,
-    /// What signatures may be for; any where there is none.
+    /// What signatures may be for; any if there is none.
     pub(crate) namespaces: Option<Vec<String>>,
     /// Seconds since 1970 between which the key may be used.
     pub(crate) valid: (Option<i64>, Option<i64>),
@@ -51,23 +51,6 @@ impl Signer {
             (_, Some(before)) if now >= before => Err(format!("the key of {} has expired", self.principal)),
             _ => Ok(()),
         }
-    }
-}
-
-/// The line for `key`: for releases alone.
-pub fn line(principal: &str, key: &PublicKey) -> String {
-    let bare = PublicKey::from(key.key_data().clone());
-    let text = bare.to_openssh().unwrap_or_default();
-    format!("{principal} namespaces=\"{NAMESPACE}\" {}", text.trim_end())
-}
-
-/// Refuses a name that an `allowed_signers` would not take as it is.
-pub(crate) fn check_principal(name: &str) -> Result<(), String> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"@._+-".contains(&byte);
-    if !name.is_empty() && name.len() <= 100 && name.bytes().all(plain) {
-        Ok(())
-    } else {
-        Err(format!("{name:?} is not a name of a signer: letters, digits and @._+- are"))
     }
 }
 

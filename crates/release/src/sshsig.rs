@@ -4,9 +4,7 @@ use ssh_key::{Algorithm, HashAlg, LineEnding, PublicKey, SshSig};
 
 use crate::error::Error;
 use crate::key::SigningKey;
-
-/// What the signature is for: one made for another purpose is not taken.
-pub const NAMESPACE: &str = "rave-release";
+pub use crate::public_key::NAMESPACE;
 
 /// The most bytes that are read of a signature's file.
 pub const LIMIT: u64 = 16 << 10;

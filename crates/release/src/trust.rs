@@ -44,7 +44,7 @@ pub struct TrustStore {
 }
 
 impl TrustStore {
-    /// The store of a state folder; an empty one where there is none yet.
+    /// The store of a state folder; an empty one if there is none yet.
     pub fn open(state_dir: &Utf8Path) -> Result<Self, Error> {
         let path = state_dir.join(FILE);
         let stored = match fs::read(&path) {
@@ -184,6 +184,10 @@ impl Trusted {
             return Ok(());
         }
         let name = statement.fingerprint();
+        // Who trusts the successor alone has no use for what was said of those before.
+        if !self.signers.iter().any(|signer| signer.key.key_data() == statement.key.key_data()) {
+            return Ok(());
+        }
         let highest = store.stored.serials.get(&name).copied().unwrap_or_default();
         if statement.serial <= highest {
             return Err(format!(

@@ -101,11 +101,7 @@ fn name(step: TestStep) -> &'static str {
 fn needs(step: TestStep) -> &'static [Needs] {
     match step {
         // The toolchain, and nix where it is.
-        TestStep::Format
-        | TestStep::Clippy
-        | TestStep::Flake
-        | TestStep::Hosts
-        | TestStep::Release => &[],
+        TestStep::Format | TestStep::Clippy | TestStep::Flake | TestStep::Hosts | TestStep::Release => &[],
         TestStep::Unit => &[Needs::Image, Needs::Run, Needs::Iso, Needs::Zst, Needs::Tests],
         // Other programs are asked about each artifact, where they are.
         TestStep::Smoke | TestStep::Proxy => &[Needs::Smoke, Needs::Tests],

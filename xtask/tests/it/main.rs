@@ -12,5 +12,6 @@ mod host;
 mod nix;
 mod policy;
 mod prose;
+mod release;
 mod smoke;
 mod untrusted_input;

@@ -5,7 +5,8 @@ use clap::{Args, Subcommand};
 use rave_spec::Base;
 use semver::Version;
 
-use super::{Accel, Building, FormatFlag, Target, base, format_or_all};
+use super::building::{Building, Target};
+use super::values::{Accel, FormatFlag, base, format_or_all};
 
 /// `cargo xtask release`
 #[derive(Debug, Clone, Args)]
@@ -20,7 +21,7 @@ pub struct Release {
     pub command: Option<ReleaseCommand>,
     /// A release.
     #[command(flatten)]
-    pub cut: Option<Cut>,
+    pub cut: Cut,
 }
 
 /// What is done about keys.
@@ -40,13 +41,13 @@ pub enum ReleaseCommand {
 pub struct Cut {
     /// The release's version: that of the workspace
     #[arg(long, value_name = "VERSION", required = true)]
-    pub version: Version,
+    pub version: Option<Version>,
     /// Folder of the finished release
     #[arg(long, value_name = "DIR", required = true)]
-    pub out: Utf8PathBuf,
+    pub out: Option<Utf8PathBuf>,
     /// Private key that signs, as `cargo xtask release keygen` made it
     #[arg(long, value_name = "FILE", required = true)]
-    pub key: Utf8PathBuf,
+    pub key: Option<Utf8PathBuf>,
     /// Profiles to release; may be repeated or comma-separated [default: defaults.profile of rave.toml]
     #[arg(long = "profile", value_name = "NAME", value_delimiter = ',')]
     pub profiles: Vec<String>,

@@ -1,6 +1,7 @@
 //! `cargo xtask release`: from a clean checkout to a folder that can be published as it is.
 
 pub mod keys;
+mod order;
 mod passphrase;
 mod plan;
 mod preflight;
@@ -11,18 +12,16 @@ use rave_release::key::LockedKey;
 
 use crate::build;
 use crate::cli;
-use crate::command_error::CommandError;
 use crate::exit::Code;
 use crate::settings::Settings;
 use crate::ui::Ui;
+use order::Order;
 pub use plan::now;
 use workshop::RealWorkshop;
 
 /// Runs the command.
 pub fn run(args: &cli::Release, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
-    let Some(args) = &args.cut else {
-        return Err(CommandError::usage("nothing to do: give --version, --out and --key").into());
-    };
+    let args = &Order::of(&args.cut)?;
     let profiles = plan::profiles(args, settings)?;
     let rows = preflight::rows(args, settings, &profiles);
     if args.dry_run {
@@ -36,7 +35,7 @@ pub fn run(args: &cli::Release, settings: &Settings, ui: &Ui) -> anyhow::Result<
     }
     ui.note(&format!("preflight: {} checks passed", rows.len()));
     build::tell_base(settings, ui);
-    let locked = LockedKey::read(&args.key)?;
+    let locked = LockedKey::read(args.key)?;
     let key =
         locked.unlock(&passphrase::of(&args.passphrase, &format!("passphrase of {}", args.key), ui)?)?;
     let workshop = RealWorkshop { args, profiles: &profiles, plan: &plan, ui };

@@ -4,7 +4,7 @@ use rave_image::formats;
 use rave_smoke::report::{Boot, Outcome, Report, Run};
 use serde_json::{Value, json};
 
-use super::Plan;
+use super::plan::Plan;
 use crate::manifest::Manifest;
 use crate::names;
 use crate::statement::{BOOT, Statement, Subject};

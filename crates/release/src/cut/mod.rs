@@ -6,59 +6,30 @@ mod ledger;
 mod pack;
 mod plan;
 mod provenance;
+mod seal;
+mod workshop;
 
 use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rave_image::digest::Digest;
 use rave_process::FileLock;
 use rave_process::progress::{Event, Sink};
 use rave_smoke::report::{Report, Verdict};
-use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, IoContext as _};
 use crate::key::SigningKey;
 use crate::manifest::{Bill, Manifest, ProfileRelease};
 use crate::notes::{self, Notes};
 use crate::parts::write_whole;
-use crate::sbom::{self, Inventory, cyclonedx, spdx};
+use crate::sbom::{self, Inventory};
 use crate::signers::Signer;
-use crate::sums::{self, Sums};
+use crate::sums;
 use crate::trust::{TrustStore, Trusted};
 use crate::{key_statement, names, sshsig, verify};
 use ledger::Ledger;
 pub use ledger::StageTime;
 pub use plan::{Plan, ProfilePlan, Source};
-
-/// What the engines do for a release: commands give it theirs, tests smaller ones.
-pub trait Workshop {
-    /// How they fail.
-    type Error: From<Error>;
-
-    /// Builds the formats of a profile.
-    fn build(&self, profile: &ProfilePlan) -> Result<Built, Self::Error>;
-
-    /// Builds them a second time in another place, and fails where a byte differs.
-    fn build_again(&self, profile: &ProfilePlan) -> Result<(), Self::Error>;
-
-    /// Boots each artifact and checks it.
-    fn smoke(&self, profile: &ProfilePlan) -> Result<Report, Self::Error>;
-
-    /// What is in the guest; `name` is the release's without ending.
-    fn inventory(&self, profile: &ProfilePlan, built: &Built, name: &str) -> Result<Inventory, Self::Error>;
-
-    /// Seconds since 1970.
-    fn now(&self) -> i64;
-}
-
-/// What was built of a profile.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Built {
-    /// Its manifest.
-    pub manifest: rave_image::Manifest,
-    /// Where its files are.
-    pub out_dir: Utf8PathBuf,
-}
+pub use workshop::{Built, Workshop};
 
 /// A finished release.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -231,7 +202,7 @@ impl<W: Workshop> Cut<'_, W> {
             || {
                 let stem = plan.stem(profile);
                 let inventory = workshop.inventory(profile, &built, &stem)?;
-                Ok::<_, W::Error>(write_bills(&inventory, &stem, &folder)?)
+                Ok::<_, W::Error>(seal::write_bills(&inventory, &stem, &folder)?)
             },
         )?;
         Ok(ProfileResult { release, report, inventory: bills })
@@ -294,7 +265,7 @@ impl<W: Workshop> Cut<'_, W> {
                     key_statement::parse_file(&text).map_err(|why| Error::damaged(keys, why))?;
                     write_whole(&folder.join(key_statement::FILE), &text)?;
                 }
-                checksums(&folder)
+                seal::checksums(&folder)
             },
         )?;
         self.ledger.stage(
@@ -327,10 +298,8 @@ impl<W: Workshop> Cut<'_, W> {
                     not_older_than: None,
                     statements: &[],
                 };
-                // Its own key may be one that others made their successor: only what it signed itself counts here.
                 let verdict = verify::verify(&request, &mut trusted, &mut store, sink);
-                let foreign = |problem: &&verify::Problem| problem.about != key_statement::FILE;
-                match verdict.problems.iter().find(foreign) {
+                match verdict.problems.first() {
                     None => Ok(()),
                     Some(first) => Err(Error::SelfCheck { detail: first.to_string() }),
                 }
@@ -350,59 +319,6 @@ fn passed(profile: &str, report: &Report) -> Result<(), Error> {
         None => format!("{} passed, {} failed, {} not run", counts.passed, counts.failed, counts.not_run),
     };
     Err(Error::SmokeFailed { profile: profile.to_owned(), detail })
-}
-
-fn write_bills(inventory: &Inventory, stem: &str, folder: &Utf8Path) -> Result<Vec<Bill>, Error> {
-    let texts = [
-        (cyclonedx::KIND, cyclonedx::ENDING, cyclonedx::render(inventory)),
-        (spdx::KIND, spdx::ENDING, spdx::render(inventory)),
-    ];
-    let write = |(kind, ending, text): (&str, &str, String)| {
-        let name = format!("{}/{stem}{ending}", names::BILLS);
-        let name: crate::RelativePath =
-            name.parse().map_err(|why: String| Error::damaged(name.as_str(), why))?;
-        write_whole(&folder.join(name.as_str()), text.as_bytes())?;
-        let sha256 = Digest::of_bytes(text.as_bytes());
-        Ok(Bill { kind: kind.into(), name, size: text.len() as u64, sha256 })
-    };
-    texts.into_iter().map(write).collect()
-}
-
-/// Writes `SHA256SUMS` of every file in the folder, and `SHA256SUMS.joined` of what is cut into parts.
-fn checksums(folder: &Utf8Path) -> Result<(), Error> {
-    let path = folder.join(names::MANIFEST);
-    let bytes = fs::read(&path).at("read", &path)?;
-    let manifest = Manifest::parse(&bytes).map_err(|why| Error::damaged(&path, why))?;
-    let cut = manifest.files().filter(|file| !file.parts.is_empty());
-    let joined = Sums(cut.map(|file| (file.name.clone(), file.sha256)).collect());
-    if !joined.0.is_empty() {
-        write_whole(&folder.join(sums::JOINED), joined.render().as_bytes())?;
-    }
-    // Of artifacts and bills the digests are known from when they were written.
-    let mut list = Sums::default();
-    for file in manifest.files() {
-        if file.parts.is_empty() {
-            list.0.insert(file.name.clone(), file.sha256);
-        }
-        list.0.extend(file.parts.iter().map(|part| (part.name.clone(), part.sha256)));
-    }
-    list.0.extend(manifest.bills().map(|bill| (bill.name.clone(), bill.sha256)));
-    let foreign = crate::folder::Folder::open(folder).at("open", folder)?;
-    for entry in foreign.entries().at("list", folder)? {
-        match entry.kind {
-            crate::folder::EntryKind::File { path, .. } => {
-                let own = [sums::FILE, sums::SIGNATURE].contains(&path.as_str());
-                if !own && !list.0.contains_key(&path) {
-                    let file = folder.join(path.as_str());
-                    list.0.insert(path, Digest::of_file(&file).at("read", &file)?);
-                }
-            }
-            crate::folder::EntryKind::Other(what) => {
-                return Err(Error::damaged(folder.join(&entry.path), format!("it is {what}")));
-            }
-        }
-    }
-    write_whole(&folder.join(sums::FILE), list.render().as_bytes())
 }
 
 /// The components that the build knows, as an inventory of a release.

@@ -8,7 +8,8 @@ use rave_image::formats::{self, vmx};
 use rave_image::manifest::ArtifactFile;
 use rave_spec::Format;
 
-use super::{Built, Plan, ProfilePlan};
+use super::plan::{Plan, ProfilePlan};
+use super::workshop::Built;
 use crate::error::{Error, IoContext as _};
 use crate::manifest::{Artifact, Content, ProfileRelease, ReleaseFile};
 use crate::{names, parts};

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Plan;
+use super::plan::Plan;
 use crate::manifest::Manifest;
 use crate::statement::{BUILD_TYPE, BUILDER, SLSA, Statement, Subject, rfc3339};
 

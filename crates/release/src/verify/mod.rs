@@ -285,7 +285,9 @@ fn read_error(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::NotFound => "it is missing".into(),
         // ELOOP of open(2) with O_NOFOLLOW.
-        _ if error.raw_os_error() == Some(40) => "it is a symbolic link".into(),
+        _ if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+            "it is a symbolic link".into()
+        }
         _ => format!("cannot be read: {error}"),
     }
 }

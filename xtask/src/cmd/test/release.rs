@@ -4,8 +4,12 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rave_process::Cmd;
 
 /// Read DSSE envelopes, in-toto statements, CycloneDX and SPDX.
-const PACKAGES: &[&str] =
-    &["securesystemslib[crypto]", "in-toto-attestation", "cyclonedx-python-lib[json-validation]", "spdx-tools"];
+const PACKAGES: &[&str] = &[
+    "securesystemslib[crypto]",
+    "in-toto-attestation",
+    "cyclonedx-python-lib[json-validation]",
+    "spdx-tools",
+];
 
 /// Names the Python that has them, for the tests.
 pub(super) const VARIABLE: &str = "RAVE_RELEASE_READERS";

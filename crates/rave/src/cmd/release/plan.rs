@@ -9,8 +9,9 @@ use rave_release::cut::{Plan, ProfilePlan, Source};
 use rave_release::names;
 use rave_spec::Format;
 
+use super::order::Order;
 use crate::build;
-use crate::cli::{self, FormatFlag};
+use crate::cli::FormatFlag;
 use crate::command_error::CommandError;
 use crate::git::git;
 use crate::settings::Settings;
@@ -30,7 +31,7 @@ pub(super) struct ReleaseProfile {
 }
 
 /// The profiles that are asked for, each once.
-pub(super) fn profiles(args: &cli::Cut, settings: &Settings) -> anyhow::Result<Vec<ReleaseProfile>> {
+pub(super) fn profiles(args: &Order<'_>, settings: &Settings) -> anyhow::Result<Vec<ReleaseProfile>> {
     let mut names: Vec<String> = Vec::new();
     for name in &args.profiles {
         if !names.contains(name) {
@@ -50,7 +51,7 @@ pub(super) fn profiles(args: &cli::Cut, settings: &Settings) -> anyhow::Result<V
 
 /// The plan, once the preflight has passed.
 pub(super) fn plan(
-    args: &cli::Cut,
+    args: &Order<'_>,
     settings: &Settings,
     profiles: &[ReleaseProfile],
 ) -> anyhow::Result<Plan> {
@@ -69,7 +70,7 @@ pub(super) fn plan(
             default_password: has_default_password(&one.settings)?,
         })
     };
-    let out = Utf8Path::from_path(&std::path::absolute(&args.out)?).map(Utf8Path::to_owned);
+    let out = Utf8Path::from_path(&std::path::absolute(args.out)?).map(Utf8Path::to_owned);
     Ok(Plan {
         version: args.version.clone(),
         base: settings.base,
@@ -78,7 +79,7 @@ pub(super) fn plan(
         profiles: profiles.iter().map(profile).collect::<anyhow::Result<_>>()?,
         second_build: !args.no_second_build,
         part_limit: u64::from(args.part_size) << 20,
-        changelog: changelog(&settings.root, &args.version).unwrap_or_default(),
+        changelog: changelog(&settings.root, args.version).unwrap_or_default(),
         sources: SOURCES.iter().map(|name| source(name)).collect::<anyhow::Result<_>>()?,
         keys: args.keys.clone(),
         previous: args.previous.clone(),

@@ -7,9 +7,9 @@ use rave_release::key::LockedKey;
 use rave_spec::Base;
 use semver::Version;
 
+use super::order::Order;
 use super::plan::{ReleaseProfile, changelog, has_default_password, now};
 use crate::build;
-use crate::cli;
 use crate::command_error::CommandError;
 use crate::git::git;
 use crate::settings::Settings;
@@ -35,13 +35,13 @@ fn wrong(what: impl Into<String>, remedy: impl Into<String>) -> Found {
 }
 
 /// Looks at everything.
-pub(super) fn rows(args: &cli::Cut, settings: &Settings, profiles: &[ReleaseProfile]) -> Vec<Row> {
+pub(super) fn rows(args: &Order<'_>, settings: &Settings, profiles: &[ReleaseProfile]) -> Vec<Row> {
     let root = &settings.root;
     vec![
         Row { name: "clean tree", result: clean_tree(root) },
         Row { name: "clock", result: clock(root, now()) },
-        Row { name: "version", result: version(root, &args.version) },
-        Row { name: "changelog", result: entry(root, &args.version) },
+        Row { name: "version", result: version(root, args.version) },
+        Row { name: "changelog", result: entry(root, args.version) },
         Row { name: "base", result: named_base(args, settings) },
         Row { name: "locks", result: locks(settings, now()) },
         Row { name: "disk space", result: space(args, profiles) },
@@ -136,7 +136,7 @@ fn entry(root: &Utf8Path, version: &Version) -> Found {
     }
 }
 
-fn named_base(args: &cli::Cut, settings: &Settings) -> Found {
+fn named_base(args: &Order<'_>, settings: &Settings) -> Found {
     // A note says why a base was chosen that nobody named.
     if args.base.is_none() && settings.base_note.is_some() {
         return wrong("no base is named, and a release never guesses", "give --base debian or --base nixos");
@@ -164,7 +164,7 @@ fn locks(settings: &Settings, now: i64) -> Found {
 }
 
 /// What the release itself takes; the builds look after theirs before they write.
-fn space(args: &cli::Cut, profiles: &[ReleaseProfile]) -> Found {
+fn space(args: &Order<'_>, profiles: &[ReleaseProfile]) -> Found {
     let size = |profile: &ReleaseProfile| {
         let built = rave_image::Manifest::read(&profile.settings.out_dir).ok();
         let files = built.map(|manifest| {
@@ -175,7 +175,7 @@ fn space(args: &cli::Cut, profiles: &[ReleaseProfile]) -> Found {
     };
     let needed: u64 = profiles.iter().map(size).sum();
     let there = |path: &Utf8Path| path.ancestors().find(|folder| folder.is_dir()).map(Utf8Path::to_owned);
-    let out = std::path::absolute(&args.out).ok().and_then(|path| Utf8PathBuf::from_path_buf(path).ok());
+    let out = std::path::absolute(args.out).ok().and_then(|path| Utf8PathBuf::from_path_buf(path).ok());
     let Some(folder) = out.as_deref().and_then(there) else {
         return wrong(format!("{} cannot be a folder", args.out), "choose another with --out");
     };
@@ -190,8 +190,8 @@ fn space(args: &cli::Cut, profiles: &[ReleaseProfile]) -> Found {
     Ok(format!("{} MiB may be needed", needed >> 20))
 }
 
-fn key(args: &cli::Cut) -> Found {
-    match LockedKey::read(&args.key) {
+fn key(args: &Order<'_>) -> Found {
+    match LockedKey::read(args.key) {
         Ok(key) => Ok(rave_release::key::fingerprint(key.public())),
         Err(error) => {
             let remedy =
@@ -201,7 +201,7 @@ fn key(args: &cli::Cut) -> Found {
     }
 }
 
-fn password(args: &cli::Cut, profiles: &[ReleaseProfile]) -> Found {
+fn password(args: &Order<'_>, profiles: &[ReleaseProfile]) -> Found {
     for profile in profiles {
         let is_default = has_default_password(&profile.settings)
             .map_err(|error| (error.to_string(), "correct rave.toml".to_owned()))?;
@@ -216,7 +216,7 @@ fn password(args: &cli::Cut, profiles: &[ReleaseProfile]) -> Found {
 }
 
 /// Every image has Claude Code in it.
-fn unfree(args: &cli::Cut) -> Found {
+fn unfree(args: &Order<'_>) -> Found {
     if args.accept_unfree {
         return Ok("Claude Code is in the images, and accepted".into());
     }

@@ -8,6 +8,7 @@ use rave_release::sbom::known::Crates;
 use rave_smoke::report::Report;
 use rave_spec::Compression;
 
+use super::order::Order;
 use super::plan::ReleaseProfile;
 use crate::build::{self, BuildOptions};
 use crate::cli::{self, FormatFlag};
@@ -16,7 +17,7 @@ use crate::settings::Settings;
 use crate::ui::Ui;
 
 pub(super) struct RealWorkshop<'a> {
-    pub(super) args: &'a cli::Cut,
+    pub(super) args: &'a Order<'a>,
     pub(super) profiles: &'a [ReleaseProfile],
     pub(super) plan: &'a Plan,
     pub(super) ui: &'a Ui,

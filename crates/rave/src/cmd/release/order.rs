@@ -1,0 +1,35 @@
+//! The flags of a release with those that it cannot do without.
+
+use std::ops::Deref;
+
+use camino::Utf8Path;
+use semver::Version;
+
+use crate::cli::Cut;
+use crate::command_error::CommandError;
+
+/// What was asked for; the other flags by dereference.
+pub(super) struct Order<'a> {
+    flags: &'a Cut,
+    pub(super) version: &'a Version,
+    pub(super) out: &'a Utf8Path,
+    pub(super) key: &'a Utf8Path,
+}
+
+impl<'a> Order<'a> {
+    /// The command line has them all, unless it is about keys.
+    pub(super) fn of(flags: &'a Cut) -> Result<Self, CommandError> {
+        match (&flags.version, &flags.out, &flags.key) {
+            (Some(version), Some(out), Some(key)) => Ok(Self { flags, version, out, key }),
+            _ => Err(CommandError::usage("a release needs --version, --out and --key")),
+        }
+    }
+}
+
+impl Deref for Order<'_> {
+    type Target = Cut;
+
+    fn deref(&self) -> &Cut {
+        self.flags
+    }
+}

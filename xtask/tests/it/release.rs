@@ -1,0 +1,127 @@
+//! What `release` looks at before it begins.
+
+use std::fs;
+use std::path::Path;
+
+use rave_process::Cmd;
+
+use crate::checkout::{Ran, fill, fresh, own_toml, run_in};
+
+const VERSION: &str = "1.2.0";
+
+/// A repository that a release can be cut of, and a key beside it.
+fn repository() -> tempfile::TempDir {
+    let place = tempfile::tempdir().unwrap();
+    let root = place.path().join("checkout");
+    fs::create_dir(&root).unwrap();
+    fill(&root, &own_toml());
+    let write = |name: &str, text: &str| {
+        let path = root.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    write("Cargo.toml", &format!("[workspace.package]\nversion = \"{VERSION}\"\n"));
+    write("Cargo.lock", "");
+    write("crates/guest/assets/npm/package-lock.json", "{}");
+    write("CHANGELOG.md", &format!("# Changelog\n\n## [{VERSION}]\n\n- Something new.\n"));
+    // The lock of today, whenever the test runs.
+    let today = Cmd::new("date").args(["-u", "+%Y-%m-%dT00:00:00Z"]).output().unwrap().text();
+    let lock = fs::read_to_string(root.join("debian.lock")).unwrap();
+    let dated = |line: &str| {
+        let words: Vec<&str> = line.split(' ').collect();
+        match words.as_slice() {
+            ["release", suite, _, digest] => format!("release {suite} {} {digest}\n", today.trim()),
+            _ => format!("{line}\n"),
+        }
+    };
+    write("debian.lock", &lock.lines().map(dated).collect::<String>());
+    git(&root, &["init", "-q"]);
+    git(&root, &["add", "."]);
+    git(&root, &["commit", "-q", "-m", "A release"]);
+    fs::write(place.path().join("passphrase"), "correct horse battery\n").unwrap();
+    let made =
+        run_in(&root, &["release", "keygen", "--out", "../key", "--passphrase-file", "../passphrase"], &[]);
+    assert_eq!(made.code, 0, "{}", made.stderr);
+    place
+}
+
+fn git(root: &Path, words: &[&str]) {
+    let author = ["-c", "user.name=Fixture", "-c", "user.email=fixture@localhost"];
+    Cmd::new("git").args(author).args(words.iter().copied()).current_dir(root).output().unwrap();
+}
+
+fn dry_run(root: &Path, more: &[&str]) -> Ran {
+    let words = ["release", "--out", "../release", "--key", "../key", "--dry-run", "--profile", "headless"];
+    run_in(root, &[&words[..], more].concat(), &[])
+}
+
+const GOOD: [&str; 6] =
+    ["--version", VERSION, "--base", "debian", "--allow-default-password", "--accept-unfree"];
+
+#[test]
+fn a_dry_run_shows_the_checks_and_the_stages_and_writes_nothing() {
+    let place = repository();
+    let root = place.path().join("checkout");
+    let ran = dry_run(&root, &GOOD);
+    assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
+    for text in ["clean tree", "the first one", "build headless", "second build headless", "SHA256SUMS.sig"] {
+        assert!(ran.stdout.contains(text), "no {text:?} in:\n{}", ran.stdout);
+    }
+    assert!(!ran.stdout.contains("FAILED"), "{}", ran.stdout);
+    let entries = fs::read_dir(place.path()).unwrap().count();
+    assert_eq!(entries, 5, "checkout, passphrase, and the three files of the key");
+}
+
+#[test]
+fn each_check_that_fails_is_named_with_what_to_do() {
+    let place = repository();
+    let root = place.path().join("checkout");
+    let fails = |more: &[&str], name: &str, remedy: &str| {
+        let ran = dry_run(&root, more);
+        assert_eq!(ran.code, 2, "{name}: {}", ran.stderr);
+        let first = format!("error: a release cannot be cut: {name}: ");
+        assert!(ran.stderr.starts_with(&first), "{name}: {}", ran.stderr);
+        assert!(ran.stderr.contains(&format!("remedy: {remedy}")), "{name}: {}", ran.stderr);
+    };
+    let without =
+        |left_out: &str| -> Vec<&str> { GOOD.iter().copied().filter(|word| *word != left_out).collect() };
+    let base: Vec<&str> = without("--base").into_iter().filter(|word| *word != "debian").collect();
+    fails(&base, "base", "give --base debian");
+    fails(&without("--allow-default-password"), "password", "set guest.password in rave.local.toml");
+    fails(&without("--accept-unfree"), "unfree", "add --accept-unfree");
+    let other = [&["--version", "1.3.0"], &GOOD[2..]].concat();
+    fails(&other, "version", "set version in Cargo.toml");
+    git(&root, &["tag", "v1.2.0"]);
+    fails(&GOOD, "version", "choose a newer version");
+    git(&root, &["tag", "-d", "v1.2.0"]);
+    fs::write(root.join("new"), "").unwrap();
+    fails(&GOOD, "clean tree", "commit or remove them");
+    fs::remove_file(root.join("new")).unwrap();
+    let later = Cmd::new("git").args([
+        "-c",
+        "user.name=F",
+        "-c",
+        "user.email=f",
+        "commit",
+        "-q",
+        "--amend",
+        "-m",
+        "Later",
+    ]);
+    later.env("GIT_COMMITTER_DATE", "@4000000000 +0000").current_dir(&root).output().unwrap();
+    fails(&GOOD, "clock", "set the clock");
+    git(&root, &["commit", "-q", "--amend", "-m", "Now"]);
+    fs::rename(place.path().join("key"), place.path().join("away")).unwrap();
+    fails(&GOOD, "key", "make one with `cargo xtask release keygen`");
+}
+
+#[test]
+fn all_that_fails_is_told_at_once() {
+    let folder = fresh(&own_toml());
+    let ran = dry_run(folder.path(), &["--version", "9.9.9"]);
+    assert_eq!(ran.code, 2);
+    for name in ["clean tree: git: ", "version: ", "changelog: ", "base: ", "key: ", "password: ", "unfree: "]
+    {
+        assert!(ran.stderr.contains(name), "{name}: {}", ran.stderr);
+    }
+}
