@@ -1,7 +1,7 @@
 //! The command lines of the documents, parsed as a shell and clap would.
 
 use camino::Utf8Path;
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use super::Cli;
 
@@ -28,6 +28,8 @@ fn words(line: &str) -> Vec<String> {
             words.push(match word {
                 "SHELL" => "bash".to_owned(),
                 "COMMAND" => "image".to_owned(),
+                // How clap writes it in a usage of two lines.
+                "<COMMAND>" => "--help".to_owned(),
                 other => other.to_owned(),
             });
         }
@@ -35,11 +37,23 @@ fn words(line: &str) -> Vec<String> {
     words
 }
 
+/// Whether the words are the name of a command, or of one below another, and no more.
+fn is_name(words: &[String]) -> bool {
+    let mut at = Cli::command();
+    for word in words {
+        match at.find_subcommand(word) {
+            Some(command) => at = command.clone(),
+            None => return false,
+        }
+    }
+    !words.is_empty()
+}
+
 /// Why the parser refuses the command that follows `cargo xtask` in `line`, if it does.
 fn refusal(line: &str) -> Option<String> {
     let (_, command) = line.split_once("cargo xtask")?;
     let mut words = words(command);
-    if words.len() == 1 {
+    if is_name(&words) {
         // A command's name alone is no call of it, which may want more.
         words.push("--help".to_owned());
     }

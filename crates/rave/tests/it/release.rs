@@ -209,7 +209,7 @@ fn a_release_is_trusted_by_a_given_or_a_pinned_key_and_by_nothing_else() {
     for arguments in [&["verify", "nowhere"][..], &["verify", "release", "--key", "passphrase"]] {
         let said = place.rave(arguments);
         assert_eq!(said.code, Some(1), "{}", said.stderr);
-        assert!(said.stderr.starts_with("error: "), "{}", said.stderr);
+        assert!(said.stderr.contains("error: "), "{}", said.stderr);
     }
 }
 
