@@ -61,13 +61,16 @@ fn npm(package: &NpmPackage) -> Result<Component, String> {
 /// A Subresource Integrity string as a digest.
 fn hash(integrity: &str) -> Result<Hash, String> {
     let (algorithm, value) = integrity.split_once('-').ok_or("its integrity has no algorithm")?;
-    let algorithm = match algorithm {
-        "sha512" => Algorithm::Sha512,
-        "sha256" => Algorithm::Sha256,
-        "sha1" => Algorithm::Sha1,
+    let (algorithm, length) = match algorithm {
+        "sha512" => (Algorithm::Sha512, 64),
+        "sha256" => (Algorithm::Sha256, 32),
+        "sha1" => (Algorithm::Sha1, 20),
         other => return Err(format!("its integrity is of {other}")),
     };
     let bytes = STANDARD.decode(value).map_err(|error| format!("its integrity is not Base64: {error}"))?;
+    if bytes.len() != length {
+        return Err(format!("its integrity has {} bytes, not {length}", bytes.len()));
+    }
     Ok(Hash { algorithm, value: bytes.iter().map(|byte| format!("{byte:02x}")).collect() })
 }
 
@@ -154,8 +157,11 @@ mod tests {
 
     #[test]
     fn an_integrity_string_is_a_digest() {
-        let hash = hash("sha512-AAEC").unwrap();
-        assert_eq!((hash.algorithm, hash.value.as_str()), (Algorithm::Sha512, "000102"));
-        assert!(super::hash("md5-AAEC").is_err());
+        let found = hash("sha1-AAECAwQFBgcICQoLDA0ODxAREhM=").unwrap();
+        let expected = "000102030405060708090a0b0c0d0e0f10111213";
+        assert_eq!((found.algorithm, found.value.as_str()), (Algorithm::Sha1, expected));
+        for wrong in ["sha1-AAEC", "sha512-AAECAwQFBgcICQoLDA0ODxAREhM=", "md5-AAEC", "AAEC", "sha1-?"] {
+            assert!(hash(wrong).is_err(), "{wrong}");
+        }
     }
 }

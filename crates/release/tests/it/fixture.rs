@@ -233,7 +233,7 @@ fn image(place: &Utf8Path, wanted: &[Format]) -> Result<Built, String> {
         npm_packages: vec![NpmPackage {
             name: "@scope/tool".into(),
             version: "1.0.0".into(),
-            integrity: "sha512-AAEC".into(),
+            integrity: "sha512-AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+Pw==".into(),
         }],
     };
     manifest.write(&out_dir).unwrap();
