@@ -99,7 +99,7 @@ impl Settings {
     pub fn for_profile(&self, name: &str) -> anyhow::Result<Self> {
         let profile = known_profile(&self.spec, name)?;
         let out_dir = self.artifacts_dir.join(format!("{}-{profile}", self.base));
-        Ok(Self { profile, out_dir, ..self.clone() })
+        Ok(Self { out_dir, profile, ..self.clone() })
     }
 
     /// What rave.toml and profiles/ say, without rave.local.toml and `RAVE_*`.

@@ -139,7 +139,9 @@ mod tests {
             Envelope { payload: b"{ }".to_vec(), ..read.clone() },
             Envelope { payload_type: "text/plain".into(), ..read.clone() },
         ];
-        changed.iter().for_each(|envelope| assert!(envelope.check(key.public()).is_err()));
+        for envelope in changed {
+            assert!(envelope.check(key.public()).is_err());
+        }
     }
 
     #[test]

@@ -92,6 +92,7 @@ impl Error {
         Self::Io { action, path: path.as_ref().to_owned(), source }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "errors and texts come by value")]
     pub(crate) fn damaged(path: impl AsRef<Utf8Path>, detail: impl ToString) -> Self {
         Self::Damaged { path: path.as_ref().to_owned(), detail: detail.to_string() }
     }

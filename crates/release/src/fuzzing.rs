@@ -78,7 +78,9 @@ pub fn release_key_statements(bytes: &[u8]) {
 /// `allowed_signers`.
 pub fn release_signers(bytes: &[u8]) {
     if let Ok(signers) = signers::parse(&String::from_utf8_lossy(bytes)) {
-        signers.iter().for_each(|signer| drop(signer.may_sign(0)));
+        for signer in signers {
+            let _ = signer.may_sign(0);
+        }
     }
 }
 

@@ -120,7 +120,7 @@ impl Notes<'_> {
             for artifact in &profile.artifacts {
                 for (number, file) in artifact.files.iter().enumerate() {
                     let before = self.size_before(&profile.profile, artifact.format, number);
-                    let before = before.map_or("".into(), mebibytes);
+                    let before = before.map_or(String::new(), mebibytes);
                     let _ = writeln!(
                         text,
                         "| {} | {} | {before} | `{}` |",

@@ -1,5 +1,5 @@
-//! JSON of strangers: bounded before it is read, and of one meaning. serde_json takes the last of two equal keys, where
-//! another reader takes the first; here they are refused. The depth is bounded by serde_json itself (128).
+//! JSON of strangers: bounded before it is read, and of one meaning. `serde_json` takes the last of two equal keys, where
+//! another reader takes the first; here they are refused. The depth is bounded by `serde_json` itself (128).
 
 use std::cell::Cell;
 use std::fmt;

@@ -113,7 +113,7 @@ pub struct PassphraseFrom {
 /// `cargo xtask release keygen`
 #[derive(Debug, Clone, Args)]
 pub struct Keygen {
-    /// File of the private key; FILE.pub and FILE.allowed_signers are written beside it
+    /// File of the private key; its public half is written beside it, for OpenSSH and for receivers
     #[arg(long, value_name = "FILE")]
     pub out: Utf8PathBuf,
     /// Name of the signer, which receivers give to ssh-keygen
@@ -217,7 +217,7 @@ pub enum SbomCommand {
 /// `cargo xtask sbom diff`
 #[derive(Debug, Clone, Args)]
 pub struct SbomDiff {
-    /// The earlier bill: CycloneDX or SPDX as JSON
+    /// The earlier bill, as JSON of either standard
     #[arg(value_name = "A")]
     pub first: Utf8PathBuf,
     /// The later one

@@ -41,10 +41,10 @@ impl Place {
     }
 
     fn rave(&self, arguments: &[&str]) -> Said {
-        self.run(cmd(env!("CARGO_BIN_EXE_rave"), arguments))
+        self.run(&cmd(env!("CARGO_BIN_EXE_rave"), arguments))
     }
 
-    fn run(&self, command: duct::Expression) -> Said {
+    fn run(&self, command: &duct::Expression) -> Said {
         let command =
             command.dir(self.folder.path()).stdin_null().stdout_capture().stderr_capture().unchecked();
         let output = command.env("RAVE_STATE", self.path("state")).env_remove("RAVE_HOME").run().unwrap();
@@ -167,7 +167,7 @@ fn a_key_is_private_and_its_passphrase_comes_from_a_file_or_a_descriptor() {
     assert_eq!(again.code, Some(2), "{}", again.stderr);
     assert!(again.stderr.contains("key already exists"), "{}", again.stderr);
     let script = r#""$0" release keygen --out other --passphrase-fd 7 7<passphrase"#;
-    let said = place.run(cmd("sh", ["-c", script, env!("CARGO_BIN_EXE_rave")]));
+    let said = place.run(&cmd("sh", ["-c", script, env!("CARGO_BIN_EXE_rave")]));
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     // No terminal, no file, no descriptor.
     let said = place

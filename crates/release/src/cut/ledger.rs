@@ -54,21 +54,20 @@ impl<'a> Ledger<'a> {
         let folder = work.join("stages");
         let path = folder.join("begun.json");
         let begun = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Begun>(&bytes).ok());
-        let started = match begun.filter(|begun| begun.plan == plan) {
-            Some(begun) => begun.started,
-            None => {
-                for stale in [&folder, &work.join("folder")] {
-                    match fs::remove_dir_all(stale) {
-                        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                            return Err(Error::io("remove", stale, error));
-                        }
-                        _ => {}
+        let started = if let Some(begun) = begun.filter(|begun| begun.plan == plan) {
+            begun.started
+        } else {
+            for stale in [&folder, &work.join("folder")] {
+                match fs::remove_dir_all(stale) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                        return Err(Error::io("remove", stale, error));
                     }
+                    _ => {}
                 }
-                let begun = serde_json::to_vec(&Begun { plan, started: now }).unwrap_or_default();
-                write_whole(&path, &begun)?;
-                now
             }
+            let begun = serde_json::to_vec(&Begun { plan, started: now }).unwrap_or_default();
+            write_whole(&path, &begun)?;
+            now
         };
         // What a killed run left half-written.
         sweep(&work.join("folder"))?;
@@ -103,16 +102,16 @@ impl<'a> Ledger<'a> {
         let key = key.finish();
         let path = self.folder.join(format!("{}.json", name.replace(' ', "-")));
         let kept = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Record<T>>(&bytes).ok());
-        let (record, outcome) = match kept.filter(|record| record.key == key && holds(&record.result)) {
-            Some(record) => (record, Outcome::Reused),
-            None => {
-                let clock = Instant::now();
-                let result = work()?;
-                let record = Record { key, seconds: clock.elapsed().as_secs_f64(), result };
-                let text = serde_json::to_vec(&record).map_err(|error| Error::damaged(&path, error))?;
-                write_whole(&path, &text)?;
-                (record, Outcome::Built)
-            }
+        let kept = kept.filter(|record| record.key == key && holds(&record.result));
+        let (record, outcome) = if let Some(record) = kept {
+            (record, Outcome::Reused)
+        } else {
+            let clock = Instant::now();
+            let result = work()?;
+            let record = Record { key, seconds: clock.elapsed().as_secs_f64(), result };
+            let text = serde_json::to_vec(&record).map_err(|error| Error::damaged(&path, error))?;
+            write_whole(&path, &text)?;
+            (record, Outcome::Built)
         };
         let result = serde_json::to_vec(&record.result).map_err(|error| Error::damaged(&path, error))?;
         let mut chain = Hasher::default();

@@ -34,9 +34,9 @@ pub(super) fn pack(
         let files: Vec<&ArtifactFile> = artifact.files.iter().collect();
         let files = match (format, files.as_slice()) {
             // A raw disk is shipped compressed.
-            (Format::Raw, [disk, packed]) => {
+            (Format::Raw, [disk, compressed]) => {
                 let content = Content { size: disk.size, sha256: disk.sha256 };
-                vec![ReleaseFile { unpacked: Some(content), ..packer.file(packed)? }]
+                vec![ReleaseFile { unpacked: Some(content), ..packer.file(compressed)? }]
             }
             (Format::Raw, _) => {
                 let path = built.out_dir.join(&artifact.boot_file().name);
@@ -72,7 +72,7 @@ impl Packer<'_> {
 
     fn file(&self, file: &ArtifactFile) -> Result<ReleaseFile, Error> {
         let (name, from) = (self.name(&file.name)?, self.built.out_dir.join(&file.name));
-        if file.name.ends_with(".vmx") {
+        if Utf8Path::new(&file.name).extension() == Some("vmx") {
             return self.machine(file, name);
         }
         let copied = parts::copy(&from, self.folder, &name, self.plan.part_limit)?;

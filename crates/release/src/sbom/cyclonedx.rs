@@ -1,4 +1,4 @@
-//! CycloneDX 1.6 as JSON (ECMA-424).
+//! `CycloneDX` 1.6 as JSON (ECMA-424).
 
 use serde_json::{Value, json};
 

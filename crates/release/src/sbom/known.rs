@@ -1,6 +1,7 @@
 //! What the build knows of a guest: the packages of the base, the npm lock, and the crates of its program.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -71,7 +72,11 @@ fn hash(integrity: &str) -> Result<Hash, String> {
     if bytes.len() != length {
         return Err(format!("its integrity has {} bytes, not {length}", bytes.len()));
     }
-    Ok(Hash { algorithm, value: bytes.iter().map(|byte| format!("{byte:02x}")).collect() })
+    let value = bytes.iter().fold(String::new(), |mut digits, byte| {
+        let _ = write!(digits, "{byte:02x}"); // a String takes all
+        digits
+    });
+    Ok(Hash { algorithm, value })
 }
 
 #[derive(Deserialize)]

@@ -1,4 +1,4 @@
-//! Bills of materials: what is in a guest, as CycloneDX 1.6 and SPDX 2.3.
+//! Bills of materials: what is in a guest, as `CycloneDX` 1.6 and SPDX 2.3.
 //!
 //! [`known`] finds it out from what the build knows; an inventory of another origin is written the same way.
 

@@ -1,5 +1,7 @@
 //! Package URLs (ECMA-427) as scanners read them.
 
+use std::fmt::Write as _;
+
 /// A package of Debian.
 pub fn deb(name: &str, version: &str, architecture: &str, suite: &str) -> String {
     let (name, version) = (encoded(name), encoded(version));
@@ -23,7 +25,7 @@ fn encoded(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             encoded.push(char::from(byte));
         } else {
-            encoded.push_str(&format!("%{byte:02X}"));
+            let _ = write!(encoded, "%{byte:02X}"); // a String takes all
         }
         encoded
     })

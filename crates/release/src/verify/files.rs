@@ -18,7 +18,7 @@ type Digests = BTreeMap<RelativePath, Digest>;
 impl Check<'_> {
     /// Compares the folder with its list, and hashes what is in it.
     pub(super) fn files(&mut self, found: &Found, sums: &Sums, manifest: Option<&Manifest>) -> Vec<FileRow> {
-        let joined = self.joined(found, sums, manifest);
+        let joined = joined(found, sums, manifest);
         let mut list: Digests = sums.0.clone();
         // Whoever joined the parts has the wholes instead of them, or beside them.
         let mut replaced = BTreeSet::new();
@@ -61,15 +61,6 @@ impl Check<'_> {
         self.described(manifest, &list);
         self.joined_list(sums, manifest);
         rows
-    }
-
-    /// Files whose parts were joined: the whole is there.
-    fn joined<'m>(&self, found: &Found, sums: &Sums, manifest: Option<&'m Manifest>) -> Vec<&'m ReleaseFile> {
-        let files = manifest.into_iter().flat_map(Manifest::files);
-        let is_joined = |file: &&ReleaseFile| {
-            !file.parts.is_empty() && found.contains_key(&file.name) && !sums.0.contains_key(&file.name)
-        };
-        files.filter(is_joined).collect()
     }
 
     #[expect(clippy::too_many_arguments, reason = "one file with all that is known of it")]
@@ -157,6 +148,15 @@ impl Check<'_> {
             self.problems.add(path.as_str(), "it is not what the manifest says of the parts");
         }
     }
+}
+
+/// Files whose parts were joined: the whole is there.
+fn joined<'m>(found: &Found, sums: &Sums, manifest: Option<&'m Manifest>) -> Vec<&'m ReleaseFile> {
+    let files = manifest.into_iter().flat_map(Manifest::files);
+    let is_joined = |file: &&ReleaseFile| {
+        !file.parts.is_empty() && found.contains_key(&file.name) && !sums.0.contains_key(&file.name)
+    };
+    files.filter(is_joined).collect()
 }
 
 /// The digests of wholes, from their parts in order.

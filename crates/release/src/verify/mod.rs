@@ -188,7 +188,9 @@ impl Check<'_> {
             return;
         }
         let wrong = trusted.learn(self.request.statements, store);
-        wrong.into_iter().for_each(|why| self.problems.add("the given statements", why));
+        for why in wrong {
+            self.problems.add("the given statements", why);
+        }
         let path = known(key_statement::FILE);
         match self.folder.read(&path, key_statement::LIMIT) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -197,7 +199,9 @@ impl Check<'_> {
                 Err(why) => self.problems.add(path.as_str(), why),
                 Ok(envelopes) => {
                     let wrong = trusted.learn(&envelopes, store);
-                    wrong.into_iter().for_each(|why| self.problems.add(path.as_str(), why));
+                    for why in wrong {
+                        self.problems.add(path.as_str(), why);
+                    }
                 }
             },
         }
@@ -218,8 +222,8 @@ impl Check<'_> {
         if !signature.is_by(&signer.key, sums) {
             return Err(format!("it is not a signature of {} over {}", signer.fingerprint(), sums::FILE));
         }
-        let signed = SignedBy { principal: signer.principal.clone(), fingerprint: signer.fingerprint() };
-        Ok(Checked { signed, key: signer.key.clone() })
+        let by = SignedBy { principal: signer.principal.clone(), fingerprint: signer.fingerprint() };
+        Ok(Checked { signed: by, key: signer.key.clone() })
     }
 
     /// The time: the host's clock, unless something that is trusted was made later.

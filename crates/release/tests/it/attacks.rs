@@ -200,11 +200,7 @@ fn statements_that_are_of_something_else_are_refused_though_they_are_signed() {
     assert!(found.contains("of another commit than the manifest"), "{found}");
     let found = signed(&|place| {
         let text = fs::read_to_string(place.join(PROVENANCE)).unwrap();
-        fs::write(
-            place.join(PROVENANCE),
-            text.lines().skip(1).map(|line| format!("{line}\n")).collect::<String>(),
-        )
-        .unwrap();
+        fs::write(place.join(PROVENANCE), text.split_inclusive('\n').skip(1).collect::<String>()).unwrap();
     });
     assert!(found.contains("it has no provenance"), "{found}");
     let found = signed(&|place| {

@@ -1,4 +1,4 @@
-//! Readers that others wrote take what a release has: PyPI's, so only if they are installed.
+//! Readers that others wrote take what a release has: only if they are installed.
 
 use rave_process::Cmd;
 use rave_spec::Format;

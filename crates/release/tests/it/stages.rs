@@ -46,7 +46,7 @@ fn child(stage: &str) {
             // What a killed copy leaves: half of a file under a name that says so.
             let half = work_folder(&fixture.path("release")).join("folder/half.qcow2.partial");
             fs::write(half, "half").unwrap();
-            eprintln!("stopped in {name}", name = stage);
+            eprintln!("stopped in {stage}");
             // Until it is killed; the end of its input would be the end of the test that started it.
             let mut line = String::new();
             let _ = std::io::stdin().read_line(&mut line);

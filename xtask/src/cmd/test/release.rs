@@ -3,7 +3,7 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_process::Cmd;
 
-/// Read DSSE envelopes, in-toto statements, CycloneDX and SPDX.
+/// Read envelopes, statements and bills of both standards.
 const PACKAGES: &[&str] = &[
     "securesystemslib[crypto]",
     "in-toto-attestation",
