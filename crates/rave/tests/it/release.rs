@@ -171,7 +171,7 @@ fn a_key_is_private_and_its_passphrase_comes_from_a_file_or_a_descriptor() {
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     // No terminal, no file, no descriptor.
     let said = place
-        .run(cmd("setsid", ["--wait", env!("CARGO_BIN_EXE_rave"), "release", "keygen", "--out", "third"]));
+        .run(&cmd("setsid", ["--wait", env!("CARGO_BIN_EXE_rave"), "release", "keygen", "--out", "third"]));
     assert_eq!(said.code, Some(2), "{}", said.stderr);
     assert!(said.stderr.contains("no passphrase") && said.stderr.contains("\nremedy: "), "{}", said.stderr);
     assert!(!place.path("third").exists());
