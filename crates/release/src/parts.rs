@@ -3,8 +3,10 @@
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
+use rave_fs::Replace;
 use rave_image::digest::{Digest, Hasher};
+use rave_process::interrupt;
 
 use crate::error::{Error, IoContext as _};
 use crate::manifest::Part;
@@ -16,8 +18,6 @@ pub const LIMIT: u64 = 2000 << 20;
 
 /// Bytes read at once.
 pub(crate) const CHUNK: usize = 1 << 20;
-
-const PARTIAL: &str = ".partial";
 
 /// What was copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,39 +65,35 @@ fn copy_piece(
     if let Some(folder) = to.parent() {
         fs::create_dir_all(folder).at("create", folder)?;
     }
-    let partial = Utf8PathBuf::from(format!("{to}{PARTIAL}"));
-    let mut target = File::create(&partial).at("create", &partial)?;
     let mut own = Hasher::default();
-    let mut chunk = vec![0; CHUNK];
-    let mut left = length;
-    while left > 0 {
-        rave_process::interrupt::check().map_err(|_| Error::Interrupted)?;
-        let wanted = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
-        let read = match source.read(&mut chunk[..wanted]) {
-            Ok(0) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it became shorter")),
-            other => other,
-        };
-        let bytes = &chunk[..read.at("read", from)?];
-        own.update(bytes);
-        whole.update(bytes);
-        target.write_all(bytes).at("write", &partial)?;
-        left -= bytes.len() as u64;
-    }
-    target.sync_all().at("write", &partial)?;
-    fs::rename(&partial, to).at("rename into", to)?;
+    let copied = Replace::new(to).write_with(|target| {
+        let mut chunk = vec![0; CHUNK];
+        let mut left = length;
+        while left > 0 {
+            interrupt::check().map_err(io::Error::other)?;
+            let wanted = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
+            let count = source.read(&mut chunk[..wanted])?;
+            if count == 0 {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("{from} became shorter")));
+            }
+            own.update(&chunk[..count]);
+            whole.update(&chunk[..count]);
+            target.write_all(&chunk[..count])?;
+            left -= count as u64;
+        }
+        Ok(())
+    });
+    interrupt::check().map_err(|_| Error::Interrupted)?;
+    copied.at("write", to)?;
     Ok(own.finish())
 }
 
-/// Writes a file beside its place and renames it into it.
+/// Writes a file whole or not at all, and its folder where that is missing.
 pub(crate) fn write_whole(path: &Utf8Path, bytes: &[u8]) -> Result<(), Error> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).at("create", folder)?;
     }
-    let partial = Utf8PathBuf::from(format!("{path}{PARTIAL}"));
-    let written =
-        File::create(&partial).and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
-    written.at("write", &partial)?;
-    fs::rename(&partial, path).at("rename into", path)
+    Replace::new(path).write(bytes).at("write", path)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rave_fs::Replace;
 use serde::{Deserialize, Serialize};
 use ssh_key::PublicKey;
 
@@ -109,11 +110,9 @@ impl TrustStore {
         if let Some(folder) = self.path.parent() {
             fs::create_dir_all(folder).at("create", folder)?;
         }
-        let partial = Utf8PathBuf::from(format!("{}.{}.partial", self.path, std::process::id()));
         let text =
             serde_json::to_vec_pretty(&self.stored).map_err(|error| Error::damaged(&self.path, error))?;
-        fs::write(&partial, text).at("write", &partial)?;
-        fs::rename(&partial, &self.path).at("rename into", &self.path)?;
+        Replace::new(&self.path).write(text).at("write", &self.path)?;
         self.is_changed = false;
         Ok(())
     }

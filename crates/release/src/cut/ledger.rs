@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_image::digest::{Digest, Hasher};
-use rave_process::progress::{Event, Outcome, Sink};
+use rave_process::progress::{Event, Sink, StageOutcome};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -104,14 +104,14 @@ impl<'a> Ledger<'a> {
         let kept = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Record<T>>(&bytes).ok());
         let kept = kept.filter(|record| record.key == key && holds(&record.result));
         let (record, outcome) = if let Some(record) = kept {
-            (record, Outcome::Reused)
+            (record, StageOutcome::Reused)
         } else {
             let clock = Instant::now();
             let result = work()?;
             let record = Record { key, seconds: clock.elapsed().as_secs_f64(), result };
             let text = serde_json::to_vec(&record).map_err(|error| Error::damaged(&path, error))?;
             write_whole(&path, &text)?;
-            (record, Outcome::Built)
+            (record, StageOutcome::Built)
         };
         let result = serde_json::to_vec(&record.result).map_err(|error| Error::damaged(&path, error))?;
         let mut chain = Hasher::default();
@@ -119,7 +119,7 @@ impl<'a> Ledger<'a> {
         self.chain = chain.finish();
         let elapsed = Duration::try_from_secs_f64(record.seconds).unwrap_or_default();
         sink(Event::StageFinished { stage: name, elapsed, outcome });
-        let reused = outcome == Outcome::Reused;
+        let reused = outcome == StageOutcome::Reused;
         self.times.push(StageTime { name: name.to_owned(), seconds: record.seconds, reused });
         Ok(record.result)
     }

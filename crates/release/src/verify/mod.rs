@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use camino::Utf8Path;
 use rave_image::digest::Digest;
-use rave_process::progress::{Event, Outcome, Sink, Unit};
+use rave_process::progress::{Event, Sink, StageOutcome, Unit};
 use semver::Version;
 
 use crate::dsse::Envelope;
@@ -106,7 +106,7 @@ pub fn verify(
             signer = by.map(|by| by.signed);
         }
     }
-    sink(Event::StageFinished { stage: STAGE, elapsed: started.elapsed(), outcome: Outcome::Built });
+    sink(Event::StageFinished { stage: STAGE, elapsed: started.elapsed(), outcome: StageOutcome::Built });
     Verdict { manifest, signer, files: rows, problems: problems.into_list(), notes }
 }
 

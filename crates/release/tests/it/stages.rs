@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::sync::Mutex;
 
 use camino::Utf8Path;
-use rave_process::progress::{Event, Outcome};
+use rave_process::progress::{Event, StageOutcome};
 use rave_release::cut::{self, work_folder};
 use rave_release::key::SigningKey;
 use rave_spec::Format;
@@ -95,7 +95,7 @@ fn a_kill_in_any_stage_leaves_nothing_that_looks_finished_and_the_next_run_goes_
         let seen = seen.into_inner().unwrap();
         for (at, name) in STAGES.iter().enumerate() {
             let outcome = seen.iter().find(|(stage, _)| stage == name).map(|(_, outcome)| *outcome);
-            let expected = if at < number { Outcome::Reused } else { Outcome::Built };
+            let expected = if at < number { StageOutcome::Reused } else { StageOutcome::Built };
             assert_eq!(outcome, Some(expected), "killed in {stage}: {name}");
         }
         assert_eq!(fixture.verify(&plan.out).problems, []);

@@ -3,6 +3,7 @@
 use std::fs;
 
 use camino::Utf8Path;
+use rave_fs::Replace;
 use rave_release::dsse::Envelope;
 use rave_release::key::{self, LockedKey, SigningKey};
 use rave_release::key_statement::{self, KeyStatement, Said};
@@ -78,9 +79,7 @@ fn add(path: &Utf8Path, statement: &KeyStatement, envelope: &Envelope, ui: &Ui) 
     }
     bytes.extend_from_slice(envelope.to_json().as_bytes());
     bytes.push(b'\n');
-    let partial = format!("{path}.partial");
-    fs::write(&partial, &bytes)?;
-    fs::rename(&partial, path)?;
+    Replace::new(path).write(&bytes)?;
     ui.note(&format!("{path}: a statement about {} was added", statement.fingerprint()));
     Ok(Code::Ok)
 }

@@ -10,7 +10,7 @@ use rave_spec::Compression;
 
 use super::order::Order;
 use super::plan::ReleaseProfile;
-use crate::build::{self, BuildOptions};
+use crate::build;
 use crate::cli::{self, FormatFlag};
 use crate::cmd::{check_reproducible, smoke};
 use crate::settings::Settings;
@@ -51,7 +51,7 @@ impl Workshop for RealWorkshop<'_> {
     fn build(&self, profile: &ProfilePlan) -> anyhow::Result<Built> {
         let (settings, args) = (self.settings(profile), self.image(profile));
         let formats = build::prepare(&args, settings, self.ui)?;
-        let built = build::build(settings, &BuildOptions::of(&args, &formats), self.ui)?;
+        let built = build::build(settings, &build::of_image(&args, &formats), self.ui)?;
         Ok(Built { manifest: built.manifest, out_dir: settings.out_dir.clone() })
     }
 
