@@ -232,6 +232,8 @@ fn who_signed_it_must_be_trusted_and_still_be() {
     let other = SigningKey::in_memory("other").unwrap();
     let found = cause(Vec::new(), NOW).unwrap();
     assert!(found.starts_with("SHA256SUMS.sig: signature unchecked"), "{found}");
+    let unsigned = verify_by(&release, Vec::new(), &state, NOW);
+    assert!(!unsigned.files.is_empty() && unsigned.files.iter().all(|row| !row.holds));
     let found = cause(vec![Signer::new("other", other.public().clone())], NOW).unwrap();
     assert!(found.ends_with("is not trusted"), "{found}");
     let line = signers::line("releases", fixture.key.public());
