@@ -87,7 +87,6 @@ pub(crate) enum TestStep {
     Hosts,
     /// Build and boot an image behind a proxy that looks into TLS
     Proxy,
-    /// Let independent programs read a release; they come from PyPI
     /// Let independent programs read a release; they come from the Python index
     Release,
 }

@@ -76,8 +76,7 @@ fn steps(asked: &[TestStep]) -> Vec<TestStep> {
     if asked.is_empty() {
         return all.into();
     }
-    let by_name =
-        [TestStep::Matrix, TestStep::Cloud, TestStep::Hosts, TestStep::Proxy, TestStep::Release];
+    let by_name = [TestStep::Matrix, TestStep::Cloud, TestStep::Hosts, TestStep::Proxy, TestStep::Release];
     all.into_iter().chain(by_name).filter(|step| asked.contains(step)).collect()
 }
 
