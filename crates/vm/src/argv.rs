@@ -144,7 +144,12 @@ fn device(argv: &mut Argv, interface: Interface, number: usize) {
         Interface::Virtio => argv.add("-device", format!("virtio-blk-pci,{drive},{place}")),
         // q35's own AHCI controller is the bus `ide.0` to `ide.5`.
         Interface::Ahci => argv.add("-device", format!("ide-hd,{drive},bus=ide.{number},{place}")),
-        Interface::Nvme => argv.add("-device", format!("nvme,{drive},serial=rave{own},{place}")),
+        Interface::Nvme => {
+            // SeaBIOS 1.16.3 puts its registers above 4 GiB, where its own driver does not reach them ("Can not map memory bar
+            // over 4Gig"), unless a bridge is before it: the window for them is of 32 bits (PCI-to-PCI Bridge 1.2, 3.2.5.8).
+            argv.add("-device", format!("pcie-root-port,id=nvme-port{own},chassis={}", number + 1));
+            argv.add("-device", format!("nvme,bus=nvme-port{own},{drive},serial=rave{own},{place}"));
+        }
         Interface::Scsi => {
             argv.add("-device", format!("mptsas1068,id=scsi{own}"));
             let name = WORLD_WIDE_NAME + number as u64;

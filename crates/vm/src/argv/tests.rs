@@ -114,7 +114,10 @@ fn each_overlay_has_its_own_file_and_only_what_is_thrown_away_skips_flushes() {
 fn each_interface_has_its_controller() {
     for (interface, expected) in [
         (Interface::Ahci, "-device ide-hd,drive=disk,bus=ide.0,bootindex=0\n"),
-        (Interface::Nvme, "-device nvme,drive=disk,serial=rave,bootindex=0\n"),
+        (
+            Interface::Nvme,
+            "-device pcie-root-port,id=nvme-port,chassis=1\n-device nvme,bus=nvme-port,drive=disk,serial=rave,bootindex=0\n",
+        ),
         (
             Interface::Scsi,
             "-device mptsas1068,id=scsi\n\
