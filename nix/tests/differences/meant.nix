@@ -8,6 +8,8 @@ in
   "package linux-image-amd64" = "part of the system, not of its path";
   "package initramfs-tools" = "NixOS makes its own initrd";
   "package nginx-light" = "nginx.service names it by its store path";
+  "package cloud-guest-utils" = "cloud-init's package brings its own growpart";
+  "package qemu-guest-agent" = "an output of QEMU's package, which the service names by its store path";
   "package lightdm-gtk-greeter" = "part of lightdm's module";
   "package librsvg2-common" = "GTK's loaders come with the desktop's module";
   "package fonts-dejavu-core" = "fonts.packages";
@@ -23,6 +25,7 @@ in
   "group beyond: networkmanager" = "Debian's is called netdev";
   "user's main group" = "NixOS puts all users into users; the home folder is closed to the group";
 
+  "package beyond: qemu-host-cpu-only" = "its output ga has qemu-ga; Debian has it as qemu-guest-agent";
   "package beyond: gcc-wrapper" = "the linker that rustc calls; Debian's rustc depends on it";
   "package beyond: rave-guest" = "Debian has it as /usr/local/bin/rave-guest";
   "package beyond: rave-tools-commands" = "Debian has them as links in /usr/local/bin";
