@@ -33,9 +33,7 @@ in
     ports.gateway = 80;
     environment.GREETING = "it's \"$5\"";
     authorizedKeys = [ "ssh-ed25519 AAAA me@home" ];
-    certificates = [
-      (builtins.toFile "corp-ca.pem" "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n")
-    ];
+    certificates = [ ./corp-ca.pem ];
   };
   # A hardened system with a password.
   hardenedWithPassword = system {
