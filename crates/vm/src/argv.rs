@@ -145,8 +145,8 @@ fn device(argv: &mut Argv, interface: Interface, number: usize) {
         // q35's own AHCI controller is the bus `ide.0` to `ide.5`.
         Interface::Ahci => argv.add("-device", format!("ide-hd,{drive},bus=ide.{number},{place}")),
         Interface::Nvme => {
-            // SeaBIOS 1.16.3 puts its registers above 4 GiB, where its own driver does not reach them ("Can not map memory bar
-            // over 4Gig"), unless a bridge is before it: the window for them is of 32 bits (PCI-to-PCI Bridge 1.2, 3.2.5.8).
+            // On the root bus SeaBIOS 1.16.3 maps the disk's registers above 4 GiB, which its own driver does not reach ("Can not
+            // map memory bar over 4Gig"). A bridge has a window of 32 bits for them (PCI-to-PCI Bridge 1.2, 3.2.5.8).
             argv.add("-device", format!("pcie-root-port,id=nvme-port{own},chassis={}", number + 1));
             argv.add("-device", format!("nvme,bus=nvme-port{own},{drive},serial=rave{own},{place}"));
         }
