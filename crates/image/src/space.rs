@@ -6,7 +6,7 @@ use std::io;
 use camino::Utf8Path;
 
 /// Free bytes for this user on the file system of a folder.
-pub(crate) fn free_bytes(folder: &Utf8Path) -> io::Result<u64> {
+pub fn free_bytes(folder: &Utf8Path) -> io::Result<u64> {
     let stat = rustix::fs::statvfs(folder.as_std_path())?;
     Ok(stat.f_bavail * stat.f_frsize)
 }

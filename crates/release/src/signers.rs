@@ -1,5 +1,8 @@
 //! `allowed_signers` (ssh-keygen(1), "ALLOWED SIGNERS"): who may sign, for what, and when.
 
+use std::fs::File;
+use std::io::Read as _;
+
 use camino::Utf8Path;
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 use ssh_key::{Algorithm, PublicKey};
@@ -56,16 +59,22 @@ impl Signer {
 
 /// Reads the file; at least one key must be in it.
 pub fn read(path: &Utf8Path) -> Result<Vec<Signer>, Error> {
-    let bytes = std::fs::read(path).at("read", path)?;
-    if bytes.len() as u64 > LIMIT {
-        return Err(Error::damaged(path, format!("it has more than {LIMIT} bytes")));
-    }
-    let text = String::from_utf8(bytes).map_err(|error| Error::damaged(path, error))?;
+    let text = read_text(path)?;
     parse(&text).map_err(|detail| Error::Key {
         path: path.to_owned(),
         detail,
         remedy: "give the NAME.allowed_signers that `cargo xtask release keygen` wrote beside the key",
     })
+}
+
+/// The text of the file, of at most [`LIMIT`] bytes.
+pub fn read_text(path: &Utf8Path) -> Result<String, Error> {
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(LIMIT + 1).read_to_end(&mut bytes)).at("read", path)?;
+    if bytes.len() as u64 > LIMIT {
+        return Err(Error::damaged(path, format!("it has more than {LIMIT} bytes")));
+    }
+    String::from_utf8(bytes).map_err(|error| Error::damaged(path, error))
 }
 
 /// Reads the text; at least one key must be in it.

@@ -28,10 +28,8 @@ pub fn run(args: &cli::Verify, ui: &Ui) -> Code {
 fn try_run(args: &cli::Verify, ui: &Ui) -> anyhow::Result<Code> {
     let mut store = TrustStore::open(&settings::state_dir()?)?;
     if let Some(file) = &args.trust {
-        let text = fs::read_to_string(file)
-            .map_err(|error| CommandError::usage(format!("cannot read {file}: {error}")))?;
         signers::read(file)?;
-        for signer in store.pin(&text)? {
+        for signer in store.pin(&signers::read_text(file)?)? {
             ui.note(&format!("trusted from now on: {} {}", signer.principal, signer.fingerprint()));
         }
         store.save()?;

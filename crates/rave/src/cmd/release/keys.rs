@@ -60,7 +60,7 @@ fn open(path: &Utf8Path, from: &PassphraseFrom, ui: &Ui) -> anyhow::Result<Signi
 fn add(path: &Utf8Path, statement: &KeyStatement, envelope: &Envelope, ui: &Ui) -> anyhow::Result<Code> {
     let mut bytes = match fs::read(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-        other => other?,
+        other => other.map_err(|error| CommandError::usage(format!("cannot read {path}: {error}")))?,
     };
     let damaged = |why: String| CommandError::usage(format!("{path}: {why}"));
     for earlier in key_statement::parse_file(&bytes).map_err(damaged)? {

@@ -179,8 +179,10 @@ fn space(args: &Order<'_>, profiles: &[ReleaseProfile]) -> Found {
     let Some(folder) = out.as_deref().and_then(there) else {
         return wrong(format!("{} cannot be a folder", args.out), "choose another with --out");
     };
-    let stat = rustix::fs::statvfs(folder.as_std_path());
-    let free = stat.map(|stat| stat.f_bavail * stat.f_frsize).unwrap_or_default();
+    let free = match rave_image::space::free_bytes(&folder) {
+        Ok(free) => free,
+        Err(error) => return wrong(format!("{folder}: {error}"), "choose another folder with --out"),
+    };
     if free < needed {
         return wrong(
             format!("{} MiB are free in {folder}, {} MiB may be needed", free >> 20, needed >> 20),
