@@ -86,8 +86,10 @@ pub enum BootEvent<'a> {
     },
     /// The guest said something.
     Guest(&'a GuestEvent),
-    /// QEMU's emulation crashed before the guest's userspace, and QEMU was started once more.
+    /// QEMU's emulation failed before the guest's userspace, and QEMU is started once more.
     Restarted {
+        /// How it failed: [`Cause::QemuDied`] or [`Cause::LostTimer`].
+        cause: &'a Cause,
         /// Which start this is; the first is 1.
         attempt: u32,
     },
@@ -179,7 +181,7 @@ impl Instance {
             }
             if let Some(cause) = self.cause(stage, deadline, ended) {
                 if self.may_start_again(&cause) {
-                    on_event(BootEvent::Restarted { attempt: self.restarts + 2 });
+                    on_event(BootEvent::Restarted { cause: &cause, attempt: self.restarts + 2 });
                     self.start_again()?;
                     told = None;
                     continue;
@@ -201,20 +203,30 @@ impl Instance {
         self.watch.poll(&ring::firmware(&mut self.qmp))
     }
 
-    /// QEMU's multi-threaded emulation can lose a race while a guest maps its devices, and aborts then. Before the guest's
-    /// userspace nothing was written.
+    /// QEMU's multi-threaded emulation can lose a race while a guest maps its devices, and aborts then; rarely it loses a
+    /// timer. Before the guest's userspace nothing was written.
     fn may_start_again(&self, cause: &Cause) -> bool {
-        let Cause::QemuDied { status: Status::Signal(SIGABRT), tail } = cause else { return false };
-        let is_race = tail.iter().any(|line| line.contains(LOST_RACE));
-        let is_early = matches!(
+        let is_race = match cause {
+            Cause::QemuDied { status: Status::Signal(SIGABRT), tail } => {
+                tail.iter().any(|line| line.contains(LOST_RACE))
+            }
+            Cause::LostTimer { .. } => true,
+            _ => false,
+        };
+        is_race && self.is_before_userspace() && self.is_first_boot && self.restarts < RESTARTS
+    }
+
+    fn is_before_userspace(&self) -> bool {
+        matches!(
             self.watch.detector.stage(),
             BootStage::Firmware | BootStage::BootLoader | BootStage::Kernel | BootStage::Initrd
-        );
-        is_race && is_early && self.is_first_boot && self.restarts < RESTARTS
+        )
     }
 
     fn start_again(&mut self) -> Result<(), Error> {
         self.restarts += 1;
+        // One that lost a timer still runs, and holds the ports.
+        self.child.kill().map_err(Error::process("ending QEMU"))?;
         let started = launch(self.machine.clone(), self.engine, &self.qemu)?;
         (self.machine, self.child, self.qmp, self.watch) = started;
         Ok(())
@@ -250,6 +262,13 @@ impl Instance {
         }
         if let Some(event) = detector.failed(until) {
             return Some(Cause::GuestReported { detail: format!("{}: {}", event.stage, event.detail) });
+        }
+        // Later the guest's work would be lost with another start, and the limit on time decides.
+        if self.engine == Engine::Tcg
+            && self.is_before_userspace()
+            && let Some(message) = detector.lost_timer()
+        {
+            return Some(Cause::LostTimer { message: message.to_owned() });
         }
         (self.watch.elapsed() >= deadline).then_some(Cause::Timeout { after: deadline })
     }

@@ -14,6 +14,7 @@ use rave_process::progress::{Event, Sink, StageOutcome};
 use rave_process::{Status, interrupt};
 use rave_spec::Format;
 use rave_vm::accel::{self, Accelerator, ProbeRequest, ProbeResult};
+use rave_vm::boot::Cause;
 use rave_vm::machine::{Arch, Firmware, Overlay};
 use rave_vm::ports::PortPolicy;
 use rave_vm::qemu::Qemu;
@@ -329,9 +330,13 @@ impl<'a> Stages<'a> {
                 (self.sink)(Event::StageStarted { stage: &name });
                 self.current = Some((name, at));
             }
-            BootEvent::Restarted { attempt } => {
+            BootEvent::Restarted { cause, attempt } => {
+                let what = match cause {
+                    Cause::LostTimer { .. } => "lost a timer of the guest",
+                    _ => "crashed",
+                };
                 let text = format!(
-                    "QEMU's emulation crashed early in the boot, a fault of QEMU itself; start {attempt}"
+                    "QEMU's emulation {what} early in the boot, a fault of QEMU itself; start {attempt}"
                 );
                 (self.sink)(Event::Note { text: &text });
                 self.current = None;

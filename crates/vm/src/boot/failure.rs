@@ -40,6 +40,11 @@ pub enum Cause {
         /// What it said.
         message: String,
     },
+    /// Timers of a virtual CPU no longer expire, which software emulation causes.
+    LostTimer {
+        /// What the guest's kernel said.
+        message: String,
+    },
     /// Something in the guest waits for a person now.
     GaveUp {
         /// What it said.
@@ -63,7 +68,7 @@ impl fmt::Display for Cause {
                     None => Ok(()),
                 }
             }
-            Self::Panicked { message } | Self::GaveUp { message } => f.write_str(message),
+            Self::Panicked { message } | Self::LostTimer { message } | Self::GaveUp { message } => f.write_str(message),
             Self::GuestReported { detail } => f.write_str(detail),
         }
     }
@@ -77,6 +82,7 @@ impl BootFailure {
                 "something killed QEMU: check `dmesg | tail` for an out-of-memory kill, and give the machine less (--memory)"
                     .to_owned()
             }
+            Cause::LostTimer { .. } => "a fault of QEMU's emulation: run the same command again, or give the machine one processor (--cpus 1)".to_owned(),
             // The kernel's test of its timer waits by counting instructions, and ticks come late on a busy host.
             Cause::Panicked { message } if message.contains("IO-APIC + timer") => {
                 "this host is too busy for software emulation: run fewer machines at once, then the same command again".to_owned()
@@ -131,6 +137,15 @@ mod tests {
         let failure =
             BootFailure { stage: BootStage::Kernel, evidence: String::new(), cause, serial_tail: Vec::new() };
         assert!(failure.remedy().contains("too busy"), "{}", failure.remedy());
+    }
+
+    #[test]
+    fn a_lost_timer_is_no_fault_of_the_image() {
+        let message = "rcu:  Possible timer handling issue on cpu=1 timer-softirq=5".to_owned();
+        let cause = Cause::LostTimer { message };
+        let failure =
+            BootFailure { stage: BootStage::Initrd, evidence: String::new(), cause, serial_tail: Vec::new() };
+        assert!(failure.remedy().contains("--cpus 1"), "{}", failure.remedy());
     }
 
     #[test]

@@ -35,6 +35,7 @@ pub struct StageDetector {
     /// Events of this boot are those of the boot before, and do not count.
     previous_boot: Option<String>,
     dead_end: Option<DeadEnd>,
+    lost_timer: Option<String>,
 }
 
 impl StageDetector {
@@ -101,6 +102,9 @@ impl StageDetector {
         }
         if GIVING_UP.iter().any(|words| line.contains(words)) {
             self.give_up(line);
+        }
+        if line.contains(LOST_TIMER) {
+            self.lost_timer.get_or_insert_with(|| line.to_owned());
         }
         let marks = &mut self.marks;
         // A mark counts only where those after it have not been seen: systemd logs the kernel's line again.
@@ -194,6 +198,11 @@ impl StageDetector {
         self.dead_end.as_ref()
     }
 
+    /// The kernel's line that says that timers of a processor no longer expire.
+    pub fn lost_timer(&self) -> Option<&str> {
+        self.lost_timer.as_deref()
+    }
+
     /// The last lines of the serial console, or of the firmware where that is silent.
     pub fn last_lines(&self) -> Vec<String> {
         let serial = self.serial.tail();
@@ -252,6 +261,10 @@ const GIVING_UP: [&str; 6] = [
     "You are in emergency mode",
     "Freezing execution",
 ];
+
+/// Said 21 s after the kernel last saw a timer of a processor expire: `rcu_check_gp_kthread_expired_fqs_timer`,
+/// kernel/rcu/tree_stall.h.
+const LOST_TIMER: &str = "Possible timer handling issue on cpu=";
 
 /// systemd as the root filesystem's init: its log lines, or its greeting.
 fn is_systemd(line: &str) -> bool {

@@ -94,7 +94,7 @@ fn a_qemu_that_loses_its_own_race_is_started_again_and_not_for_ever() {
         let mut instance = Instance::boot(machine, Engine::Tcg, &qemu).unwrap();
         let mut seen = Vec::new();
         let result = instance.wait_ready(PATIENCE, &mut |event| match event {
-            BootEvent::Restarted { attempt } => seen.push(attempt),
+            BootEvent::Restarted { attempt, .. } => seen.push(attempt),
             // The control socket of this start has answered.
             BootEvent::Reached { stage: BootStage::Firmware, .. } => {
                 fs::write(bench.folder.join("go"), "").unwrap();
@@ -114,6 +114,42 @@ fn a_qemu_that_loses_its_own_race_is_started_again_and_not_for_ever() {
             Err(other) => panic!("{other}"),
         }
     }
+}
+
+/// A QEMU whose first run has a processor more, by which its guest knows that it is the first.
+fn first_with_two_processors(bench: &Bench) -> Qemu {
+    let script = bench.folder.join("first-with-two");
+    let text = format!(
+        "#!/bin/sh\nmkdir {} 2> /dev/null && set -- \"$@\" -smp cpus=2\nexec {} \"$@\"\n",
+        shell_quote(bench.folder.join("ran").as_str()),
+        shell_quote(bench.qemu.program.as_str())
+    );
+    fs::write(&script, text).unwrap();
+    Cmd::new("chmod").args(["+x", script.as_str()]).output().unwrap();
+    Qemu { program: script, version: bench.qemu.version }
+}
+
+#[test]
+fn a_guest_whose_timer_is_lost_is_started_again() {
+    let bench = Bench::new();
+    let script = format!(
+        "if [ $($b grep -c ^processor /proc/cpuinfo) = 2 ]; then\n\
+         echo 'rcu:     Possible timer handling issue on cpu=1 timer-softirq=5'; hang\nfi\n\
+         ports\n{}$b poweroff -f\n",
+        all_ok()
+    );
+    let machine = bench.linux(&script, "");
+    let mut instance = Instance::boot(machine, Engine::Tcg, &first_with_two_processors(&bench)).unwrap();
+    let mut seen = Vec::new();
+    instance
+        .wait_ready(PATIENCE, &mut |event| {
+            if let BootEvent::Restarted { cause, attempt } = event {
+                assert!(matches!(cause, Cause::LostTimer { .. }), "{cause}");
+                seen.push(attempt);
+            }
+        })
+        .unwrap();
+    assert_eq!(seen, [2]);
 }
 
 #[test]

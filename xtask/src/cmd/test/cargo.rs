@@ -11,9 +11,10 @@ pub(super) fn cargo() -> Cmd {
 
 /// Everything but the tests that run only by name.
 pub(super) const CLIPPY: &[&str] = &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"];
-/// Those, which `--all-targets` passes over, and a name beside it too.
+/// Those, which `--all-targets` passes over, and a name beside it too. `--workspace`, as a package alone has features of
+/// its own, for which the crates below it would be checked once more.
 pub(super) const CLIPPY_BY_NAME: &[&str] =
-    &["clippy", "--package", "xtask", "--test", "e2e", "--test", "proxy", "--", "--deny", "warnings"];
+    &["clippy", "--workspace", "--test", "e2e", "--test", "proxy", "--", "--deny", "warnings"];
 
 /// Passing tests' output is asked for because it says what they could not run.
 pub(super) fn unit_arguments(has_nextest: bool) -> &'static [&'static str] {
@@ -32,13 +33,13 @@ pub(super) fn unit_arguments(has_nextest: bool) -> &'static [&'static str] {
 }
 
 /// Two at a time: most wait for one thread of a compressor, for packages or for a guest, and a guest has two processors.
+/// `--workspace` has the features of the step before, so that nothing is built twice.
 pub(super) fn faults_arguments(has_nextest: bool) -> Vec<&'static str> {
     if has_nextest {
         vec![
             "nextest",
             "run",
-            "--package",
-            "xtask",
+            "--workspace",
             "--test",
             "e2e",
             "--test-threads=2",
@@ -49,8 +50,7 @@ pub(super) fn faults_arguments(has_nextest: bool) -> Vec<&'static str> {
     } else {
         vec![
             "test",
-            "--package",
-            "xtask",
+            "--workspace",
             "--test",
             "e2e",
             "--no-fail-fast",
@@ -85,7 +85,7 @@ pub(super) fn cloud_arguments(has_nextest: bool) -> Vec<&'static str> {
 
 /// A build of which all comes through a proxy.
 pub(super) fn proxy_arguments(has_nextest: bool) -> Vec<&'static str> {
-    let test = ["--package", "xtask", "--test", "proxy"];
+    let test = ["--workspace", "--test", "proxy"];
     let (before, after): (&[_], &[_]) = if has_nextest {
         (&["nextest", "run"], &["--success-output=immediate"])
     } else {
