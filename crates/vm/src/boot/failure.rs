@@ -68,7 +68,9 @@ impl fmt::Display for Cause {
                     None => Ok(()),
                 }
             }
-            Self::Panicked { message } | Self::LostTimer { message } | Self::GaveUp { message } => f.write_str(message),
+            Self::Panicked { message } | Self::LostTimer { message } | Self::GaveUp { message } => {
+                f.write_str(message)
+            }
             Self::GuestReported { detail } => f.write_str(detail),
         }
     }

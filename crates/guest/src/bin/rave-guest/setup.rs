@@ -27,7 +27,7 @@ pub(crate) fn run(config: &GuestConfig) -> Result<(), Error> {
     if let Some(warning) = clock_warning() {
         println!("{warning}");
     }
-    emulation::configure(Path::new(emulation::NODE_FLAGS))?;
+    emulation::configure(Path::new(emulation::FOLDER))?;
     note_processor(Path::new(WARNINGS))?;
     let ids = system::user_ids(&config.user)?;
     let home = Path::new(&config.home);
