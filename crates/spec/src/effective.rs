@@ -53,10 +53,12 @@ pub(crate) fn render(spec: &Spec, password: &str) -> Vec<(String, String)> {
         lines.push(format!("services.{name}.guest"), service.guest);
         lines.push(format!("services.{name}.host"), service.host);
     }
+    lines.push("tools.claude", text(spec.tools.claude));
     lines.push("extra.packages", list(&spec.extra.packages));
     lines.push("extra.units", list(&spec.extra.units));
     let environment = spec.extra.environment.iter().map(|(name, value)| format!("{name}={value}"));
     lines.push("extra.environment", list(environment));
+    lines.push("release.denied_licences", list(&spec.release.denied_licences));
     for (name, profile) in &spec.profiles {
         lines.profile(name, profile);
     }

@@ -35,6 +35,7 @@ pub const VARIABLES: &[Variable] = &[
     variable("RAVE_PORT_ROUTER", "services.router.host"),
     variable("RAVE_PORT_GATEWAY", "services.gateway.host"),
     variable("RAVE_PORT_SSH", "services.ssh.host"),
+    variable("RAVE_CLAUDE", "tools.claude"),
     variable("RAVE_EXTRA_PACKAGES", "extra.packages"),
     variable("RAVE_DEBIAN_SUITE", "debian.suite"),
     variable("RAVE_DEBIAN_DATE", "debian.date"),

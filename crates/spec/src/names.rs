@@ -70,6 +70,16 @@ closed_set! {
 }
 
 closed_set! {
+    /// When Claude Code, which not everybody may pass on, comes into a guest.
+    ClaudeCode, "value of tools.claude" {
+        /// It is in the image.
+        Baked = "baked",
+        /// The guest installs it when it first has a network.
+        FirstBoot = "first-boot",
+    }
+}
+
+closed_set! {
     /// What the time stamps of an image tell.
     Date, "date" {
         /// When the packages are of: a commit that changes no input changes no image.
@@ -212,6 +222,11 @@ checked_text! {
     Suite, check_suite
 }
 
+checked_text! {
+    /// The identifier of a licence: `license-id` or `license-ref` of SPDX 2.3, annex D.
+    LicenceName, check_licence_name
+}
+
 /// Users and groups of base-passwd (adduser makes a group of the user's name), and those that the base's packages add.
 #[rustfmt::skip]
 pub const RESERVED_USERS: &[&str] = &[
@@ -281,6 +296,17 @@ fn check_suite(text: &str) -> Result<(), InvalidValue> {
         return Ok(());
     }
     Err(InvalidValue::new(format!("{text:?} is not a suite"), "a name such as trixie"))
+}
+
+fn check_licence_name(text: &str) -> Result<(), InvalidValue> {
+    let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '+');
+    if !text.is_empty() && text.len() <= 100 && text.chars().all(name) {
+        return Ok(());
+    }
+    Err(InvalidValue::new(
+        format!("{text:?} is not the identifier of a licence"),
+        "one of SPDX such as SSPL-1.0, or LicenseRef- and a name",
+    ))
 }
 
 fn starts_lower_then(text: &str, rest: impl Fn(char) -> bool) -> bool {

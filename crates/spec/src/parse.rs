@@ -9,9 +9,9 @@ use camino::Utf8PathBuf;
 use crate::diagnostic::Place;
 use crate::node::Node;
 use crate::reader::{Reader, Section};
-use crate::spec::{Compress, Debian, Defaults, Extra, Guest, Profile, Spec, VmSize};
+use crate::spec::{Compress, Debian, Defaults, Extra, Guest, Profile, Release, Spec, Tools, VmSize};
 use crate::{
-    Base, CPUS_LIMITS, Compression, DISK_LIMITS, Date, Feature, Format, Hostname, InvalidValue, Limits,
+    Base, CPUS_LIMITS, ClaudeCode, Compression, DISK_LIMITS, Date, Feature, Format, Hostname, InvalidValue, LicenceName, Limits,
     MAX_JOBS_LIMITS, MEMORY_LIMITS, MebiBytes, Mirror, Nixos, PackageName, ProfileName, RemoteBuilder,
     Substituter, check, services, value,
 };
@@ -28,7 +28,9 @@ pub(crate) fn spec(mut root: Section<'_>, reader: &mut Reader) -> Option<Spec> {
     let vm = vm(root.required_section(reader, "vm"), reader);
     let compress = compress(root.section(reader, "compress"), reader);
     let services = services::parse(root.required_section(reader, "services"), reader);
+    let tools = tools(root.section(reader, "tools"), reader);
     let extra = extra(root.section(reader, "extra"), reader);
+    let release = release(root.section(reader, "release"), reader);
     let profile_section = root.required_section(reader, "profiles");
     let profile_names = profile_section.names();
     let profiles = profiles(profile_section, reader, &profile_names);
@@ -42,7 +44,9 @@ pub(crate) fn spec(mut root: Section<'_>, reader: &mut Reader) -> Option<Spec> {
         vm: vm?,
         compress: compress?,
         services: services?,
+        tools: tools?,
         extra: extra?,
+        release: release?,
         profiles: profiles?,
         debian: debian?,
         nixos: nixos?,
@@ -123,6 +127,21 @@ fn compress(mut section: Section<'_>, reader: &mut Reader) -> Option<Compress> {
     section.finish(reader);
     let default = Compress::default();
     Some(Compress { qemu: qemu.or(default.qemu)?, raw: raw.or(default.raw)? })
+}
+
+fn tools(mut section: Section<'_>, reader: &mut Reader) -> Option<Tools> {
+    let claude = parsed::<ClaudeCode>("baked or first-boot");
+    let claude = section.optional(reader, "claude", |_, node, _| claude(node));
+    section.finish(reader);
+    Some(Tools { claude: claude.or(ClaudeCode::Baked)? })
+}
+
+fn release(mut section: Section<'_>, reader: &mut Reader) -> Option<Release> {
+    const EXPECTED: &str = "a list of identifiers of licences";
+    let name = parsed::<LicenceName>("the identifier of a licence");
+    let denied = section.list(reader, "denied_licences", EXPECTED, name, LicenceName::as_str);
+    section.finish(reader);
+    Some(Release { denied_licences: denied.or(Vec::new())? })
 }
 
 fn extra(mut section: Section<'_>, reader: &mut Reader) -> Option<Extra> {

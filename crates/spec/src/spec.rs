@@ -6,7 +6,7 @@ use std::fmt;
 use camino::Utf8PathBuf;
 
 use crate::{
-    Base, Compression, Date, Feature, Format, Hostname, MebiBytes, Mirror, Nixos, PackageName, Port,
+    Base, ClaudeCode, Compression, Date, Feature, Format, Hostname, LicenceName, MebiBytes, Mirror, Nixos, PackageName, Port,
     ProfileName, ServiceName, Suite, UserName,
 };
 
@@ -23,8 +23,12 @@ pub struct Spec {
     pub compress: Compress,
     /// What the guest offers, and on which ports.
     pub services: Services,
+    /// How the npm tools come into the guest.
+    pub tools: Tools,
     /// What users add to the guest.
     pub extra: Extra,
+    /// What a release may not contain.
+    pub release: Release,
     /// Kinds of guest, by name; never empty.
     pub profiles: BTreeMap<ProfileName, Profile>,
     /// The Debian base.
@@ -204,6 +208,21 @@ impl Services {
         let services = *self;
         ServiceName::ALL.iter().map(move |name| (*name, services.get(*name)))
     }
+}
+
+/// How the npm tools come into the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tools {
+    /// Claude Code; the others are always in the image.
+    pub claude: ClaudeCode,
+}
+
+/// What a release may not contain.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Release {
+    /// SPDX identifiers of licences, or `LicenseRef-` ones of the bills of materials, that no package of a guest may need;
+    /// none twice.
+    pub denied_licences: Vec<LicenceName>,
 }
 
 /// What users add to the guest.

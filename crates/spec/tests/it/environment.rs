@@ -26,6 +26,7 @@ fn each_variable_sets_its_key() {
         ("RAVE_PORT_ROUTER", "4001", "4001"),
         ("RAVE_PORT_GATEWAY", "4002", "4002"),
         ("RAVE_PORT_SSH", "4022", "4022"),
+        ("RAVE_CLAUDE", "first-boot", "\"first-boot\""),
         ("RAVE_EXTRA_PACKAGES", "jq,htop", "[\"jq\", \"htop\"]"),
         ("RAVE_DEBIAN_SUITE", "forky", "\"forky\""),
         ("RAVE_DEBIAN_DATE", "commit", "\"commit\""),

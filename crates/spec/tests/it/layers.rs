@@ -1,6 +1,6 @@
 //! `rave.local.toml` over `rave.toml`.
 
-use rave_spec::{Base, Compress, Compression, Format, Nixos, Origin, RemoteBuilder, effective};
+use rave_spec::{Base, ClaudeCode, Compress, Compression, Format, Nixos, Origin, RemoteBuilder, effective};
 
 use crate::{load_local, load_one};
 
@@ -47,6 +47,13 @@ fn compression_has_a_default_for_each_format() {
     assert_eq!(loaded.spec.compress, Compress::all(Compression::Zstd));
     assert_eq!(Compress::all(Compression::Zlib).raw, Compression::None);
     assert_eq!(*loaded.origins.get("compress.qemu"), Origin::Default);
+}
+
+#[test]
+fn claude_code_is_in_the_image_unless_a_layer_says_otherwise() {
+    assert_eq!(load_local("").unwrap().spec.tools.claude, ClaudeCode::Baked);
+    let loaded = load_local("tools.claude = \"first-boot\"\n").unwrap();
+    assert_eq!(loaded.spec.tools.claude, ClaudeCode::FirstBoot);
 }
 
 #[test]
@@ -148,9 +155,11 @@ fn every_effective_key_has_its_origin() {
             "vm.disk = 20000  # rave.local.toml:2",
             "compress.qemu = \"zstd\"  # default",
             "compress.raw = \"none\"  # default",
+            "tools.claude = \"baked\"  # default",
             "extra.packages = []  # rave.toml:24",
             "extra.units = []  # rave.toml:25",
             "extra.environment = []  # rave.toml:26",
+            "release.denied_licences = []  # default",
             "profiles.headless.description = \"no desktop\"  # rave.toml:29",
             "profiles.headless.hardened = false  # default",
             "profiles.headless.features = []  # default",

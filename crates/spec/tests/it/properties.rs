@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use rave_spec::{
-    Base, CPUS_LIMITS, Compress, Compression, DISK_LIMITS, Date, Debian, Defaults, Errors, Extra, Feature,
-    Format, Guest, Loaded, MAX_JOBS_LIMITS, MEMORY_LIMITS, MebiBytes, Nixos, Origins, Place, Port, Profile,
-    Service, Services, Spec, VmSize, WELL_KNOWN_PASSWORD, effective,
+    Base, CPUS_LIMITS, ClaudeCode, Compress, Compression, DISK_LIMITS, Date, Debian, Defaults, Errors, Extra, Feature,
+    Format, Guest, Loaded, MAX_JOBS_LIMITS, MEMORY_LIMITS, MebiBytes, Nixos, Origins, Place, Port, Profile, Release,
+    Service, Services, Spec, Tools, VmSize, WELL_KNOWN_PASSWORD, effective,
 };
 
 use crate::{GOOD, load_one};
@@ -170,7 +170,11 @@ fn spec() -> impl Strategy<Value = Spec> {
         qemu,
         raw: if raw { Compression::Zstd } else { Compression::None },
     });
-    let vm = (vm, compress);
+    let tools = select(ClaudeCode::ALL.to_vec()).prop_map(|claude| Tools { claude });
+    let denied = prop::collection::btree_set("[A-Za-z0-9.+-]{1,12}", 0..3).prop_map(|names| Release {
+        denied_licences: names.iter().map(|name| name.parse().unwrap()).collect(),
+    });
+    let vm = (vm, compress, tools, denied);
     (
         guest,
         vm,
@@ -183,7 +187,7 @@ fn spec() -> impl Strategy<Value = Spec> {
         .prop_map(
             |(
                 guest,
-                (vm, compress),
+                (vm, compress, tools, release),
                 services,
                 extra,
                 profiles,
@@ -197,7 +201,9 @@ fn spec() -> impl Strategy<Value = Spec> {
                     vm,
                     compress,
                     services,
+                    tools,
                     extra,
+                    release,
                     profiles,
                     debian,
                     nixos,
