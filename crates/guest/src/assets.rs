@@ -5,6 +5,7 @@
 //! [`extra_unit`]s and [`certificates()`], and writes them into the root filesystem, over what packages put there.
 
 mod certificates;
+pub mod claude;
 mod cloud;
 pub mod desktop;
 mod environment;
@@ -47,6 +48,7 @@ mod tests {
 
     fn guest() -> Vec<GuestFile> {
         let config = GuestConfig {
+            claude_at_first_boot: true,
             features: ["desktop", "sound", "docker", "vnc", "playwright", "cloud"].map(String::from).into(),
             environment: vec![("GREETING".into(), "it's \"$5\" \\ `x` 50% #".into())],
             ..GuestConfig::default()
@@ -89,7 +91,7 @@ mod tests {
         for file in guest() {
             if let GuestFileKind::File { mode, .. } = file.kind {
                 let expected = match file.path.as_str() {
-                    "/opt/rave/tools/bin/ccr" | "/etc/rave/follow-screen" | "/etc/rave/session" => 0o755,
+                    "/opt/rave/tools/bin/ccr" | "/opt/rave/tools/bin/claude" | "/etc/rave/follow-screen" | "/etc/rave/session" => 0o755,
                     path if path.starts_with("/home/agent/Desktop/") => 0o755,
                     path if path.starts_with("/etc/sudoers.d/") => 0o440,
                     _ => 0o644,

@@ -35,6 +35,9 @@ pub struct GuestConfig {
     /// Names of the files whose certificates the guest trusts besides those of the public authorities.
     #[serde(default)]
     pub certificates: Vec<String>,
+    /// Claude Code is not in the image: the guest installs it when it first has a network.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub claude_at_first_boot: bool,
     /// What the guest contains, in addition to what every guest has: names of [`features`](crate::features).
     #[serde(default)]
     pub features: BTreeSet<String>,
@@ -111,6 +114,7 @@ impl Default for GuestConfig {
             authorized_keys: Vec::new(),
             gateway_names: Vec::new(),
             certificates: Vec::new(),
+            claude_at_first_boot: false,
             features: BTreeSet::new(),
             version: VERSION.into(),
         }
@@ -134,6 +138,7 @@ mod tests {
     fn json_round_trip_keeps_every_field() {
         let config = GuestConfig {
             hardened: true,
+            claude_at_first_boot: true,
             features: ["desktop".into(), "sound".into()].into(),
             environment: vec![("A".into(), "x \"y\" $z".into()), ("B".into(), String::new())],
             ..GuestConfig::default()

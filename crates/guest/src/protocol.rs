@@ -146,9 +146,22 @@ pub struct Health {
     /// Each service, in the order of [`crate::assets::SERVICES`].
     #[serde(default)]
     pub services: Vec<ServiceHealth>,
+    /// Whether Claude Code is there; nothing in a report of an older guest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claude: Option<ClaudeState>,
     /// What is wrong with the machine and hinders no service.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+}
+
+/// Whether Claude Code can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClaudeState {
+    /// The program is there.
+    Ready,
+    /// The guest installs it as soon as the network allows.
+    Pending,
 }
 
 /// One service of the guest.
@@ -279,6 +292,7 @@ mod tests {
                 since_ms: 12,
                 log: "journalctl -u vibe-kanban".into(),
             }],
+            claude: Some(ClaudeState::Pending),
             warnings: vec!["w".into()],
         };
         let text = serde_json::to_string(&health).unwrap();

@@ -1,7 +1,7 @@
 //! The npm tools: the lock, the links to them, and what of them a linux-x64 guest does not need.
 
 use super::render::Template;
-use super::{GuestFile, Paths};
+use super::{GuestFile, Paths, claude};
 use crate::config::GuestConfig;
 use crate::features::PLAYWRIGHT;
 
@@ -98,15 +98,21 @@ pub const OF_FEATURES: [(&str, &str); 2] = [(PLAYWRIGHT, "playwright"), (PLAYWRI
 
 /// The packages of the lock that a guest does not hold.
 pub fn left_out(config: &GuestConfig) -> Vec<&'static str> {
-    OF_FEATURES.iter().filter(|(feature, _)| !config.has(feature)).map(|(_, package)| *package).collect()
+    let of_features = OF_FEATURES.iter().filter(|(feature, _)| !config.has(feature)).map(|(_, package)| *package);
+    let claude = claude::PACKAGES.into_iter().filter(|_| config.claude_at_first_boot);
+    of_features.chain(claude).collect()
 }
 
 /// The commands of a guest.
 pub fn commands(config: &GuestConfig) -> Vec<Command> {
     let left_out: Vec<String> =
         left_out(config).iter().map(|package| format!("node_modules/{package}/")).collect();
-    let held = |command: &&Command| !left_out.iter().any(|folder| command.program.starts_with(folder));
-    COMMANDS.iter().filter(held).copied().collect()
+    let held = |command: &Command| !left_out.iter().any(|folder| command.program.starts_with(folder));
+    let command = |command: Command| match command.name {
+        "claude" if config.claude_at_first_boot => Command { program: claude::LAUNCHER, ..command },
+        _ => command,
+    };
+    COMMANDS.iter().copied().map(command).filter(held).collect()
 }
 
 /// The router's command. Version 2.0.0 of it answers `-v` and `version`, and takes `--version` for a mistake.
@@ -115,6 +121,10 @@ const CCR: &str = include_str!("../../assets/npm/ccr");
 pub(super) fn files(template: &Template, config: &GuestConfig, paths: &Paths) -> Vec<GuestFile> {
     let mut files = links(config, paths);
     files.push(GuestFile::file(format!("{}/bin/ccr", paths.tools), 0o755, template.fill(CCR)));
+    if config.claude_at_first_boot {
+        let launcher = format!("{}/{}", paths.tools, claude::LAUNCHER);
+        files.push(GuestFile::file(launcher, 0o755, template.fill(claude::LAUNCHER_TEXT)));
+    }
     files
 }
 
@@ -197,5 +207,15 @@ mod tests {
         let has = |config| commands(config).iter().any(|command| command.name == "playwright");
         assert!(has(&with) && !has(&without));
         assert_eq!((held(&with).len(), held(&without).len()), (pins().len(), pins().len() - 1));
+    }
+
+    #[test]
+    fn a_guest_that_installs_claude_code_has_the_launcher_and_no_package_of_it() {
+        let config = GuestConfig { claude_at_first_boot: true, ..GuestConfig::default() };
+        assert!(claude::PACKAGES.iter().all(|package| left_out(&config).contains(package)));
+        let program = |config| commands(config).into_iter().find(|command| command.name == "claude").unwrap().program;
+        assert_eq!(program(&config), claude::LAUNCHER);
+        assert_eq!(program(&GuestConfig::default()), claude::PROGRAM);
+        assert!(!held(&config).iter().any(|(name, _)| name.contains("claude-code") && !name.contains("router")));
     }
 }

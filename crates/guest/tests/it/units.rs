@@ -16,7 +16,8 @@ const LONG_RUNNING: [&str; 5] = [
 
 fn guest() -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
-    write_guest(&GuestConfig::default(), root.path());
+    let config = GuestConfig { claude_at_first_boot: true, ..GuestConfig::default() };
+    write_guest(&config, root.path());
     root
 }
 

@@ -9,6 +9,7 @@ usage: rave-guest COMMAND
   health           the state of every service, as JSON; exit code 1 when one is not ok
   health --serve   the same over HTTP, on the listening socket that is standard input
   tools            check that the pinned tools are there, and mend the links to them
+  claude           install Claude Code as locked, as soon as the network allows
   setup            prepare the user's home and configuration
   ssh-keys         make the SSH server's keys if there are none; let in the host's key
   ready            report each stage of this boot to the host
@@ -27,6 +28,7 @@ pub(crate) enum Command {
     Health,
     HealthServe,
     Tools,
+    Claude,
     Setup,
     SshKeys,
     Ready,
@@ -46,6 +48,7 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Strin
         ["health"] => Command::Health,
         ["health", "--serve"] => Command::HealthServe,
         ["tools"] => Command::Tools,
+        ["claude"] => Command::Claude,
         ["setup"] => Command::Setup,
         ["ssh-keys"] => Command::SshKeys,
         ["ready"] => Command::Ready,

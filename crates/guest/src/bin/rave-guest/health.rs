@@ -1,7 +1,7 @@
 //! `rave-guest health`: the state of every service.
 
 use crate::systemd::{self, Unit};
-use crate::{http, processor, system};
+use crate::{claude, http, processor, system};
 use rave_guest::assets::{SERVICES, ServiceUnit};
 use rave_guest::config::GuestConfig;
 use rave_guest::protocol::{Health, ServiceHealth};
@@ -52,6 +52,7 @@ pub(crate) fn report(config: &GuestConfig) -> Health {
         host_name: system::host_name(),
         uptime_ms: system::uptime_ms(),
         services,
+        claude: Some(claude::state(config)),
         warnings: processor::warning().map(str::to_owned).into_iter().collect(),
     }
 }

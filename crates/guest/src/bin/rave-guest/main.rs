@@ -4,6 +4,7 @@
 #![expect(clippy::similar_names, reason = "stage and state are the protocol's words")]
 
 mod args;
+mod claude;
 mod error;
 mod files;
 mod health;
@@ -45,6 +46,7 @@ fn run(command: &Command) -> Result<ExitCode, Error> {
         Command::Version => println!("rave-guest {}", env!("CARGO_PKG_VERSION")),
         Command::UnlockRouter => unlock_router::run()?,
         Command::Tools => tools::run(&configuration()?)?,
+        Command::Claude => claude::run(&configuration()?)?,
         Command::Setup => setup::run(&configuration()?)?,
         Command::SshKeys => ssh_keys::run(&configuration()?)?,
         Command::Ready => ready::run(&configuration()?),

@@ -6,6 +6,7 @@
 
 use crate::error::Error;
 use std::io::{Read as _, Write as _};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,7 +14,12 @@ use std::time::{Duration, Instant};
 /// Runs a program to its end and returns what it printed. Fails when it does not start, exits with anything but 0, or
 /// takes longer than `limit`; then it is killed.
 pub(crate) fn output(program: &str, args: &[&str], limit: Duration) -> Result<String, Error> {
-    run(program, args, None, limit)
+    run(program, args, None, None, limit)
+}
+
+/// The same, in a folder.
+pub(crate) fn output_in(folder: &Path, program: &str, args: &[&str], limit: Duration) -> Result<String, Error> {
+    run(program, args, Some(folder), None, limit)
 }
 
 /// The same, with a text as its standard input: shorter than a pipe holds, 64 KiB (pipe(7)).
@@ -23,10 +29,16 @@ pub(crate) fn output_of_input(
     input: &str,
     limit: Duration,
 ) -> Result<String, Error> {
-    run(program, args, Some(input), limit)
+    run(program, args, None, Some(input), limit)
 }
 
-fn run(program: &str, args: &[&str], input: Option<&str>, limit: Duration) -> Result<String, Error> {
+fn run(
+    program: &str,
+    args: &[&str],
+    folder: Option<&Path>,
+    input: Option<&str>,
+    limit: Duration,
+) -> Result<String, Error> {
     let failed = |what: String, output: String| Error::Program {
         command: std::iter::once(&program).chain(args).copied().collect::<Vec<_>>().join(" "),
         what,
@@ -34,6 +46,7 @@ fn run(program: &str, args: &[&str], input: Option<&str>, limit: Duration) -> Re
     };
     let mut child = Command::new(program)
         .args(args)
+        .current_dir(folder.unwrap_or(Path::new(".")))
         .env("LC_ALL", "C.UTF-8")
         .stdin(input.map_or_else(Stdio::null, |_| Stdio::piped()))
         .stdout(Stdio::piped())

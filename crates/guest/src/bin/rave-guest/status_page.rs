@@ -1,6 +1,7 @@
 //! The health report as a page for people.
 
-use rave_guest::protocol::{Health, ServiceHealth};
+use rave_guest::assets::claude;
+use rave_guest::protocol::{ClaudeState, Health, ServiceHealth};
 
 const PAGE: &str = include_str!("../../../assets/status.html");
 
@@ -9,6 +10,10 @@ pub(crate) fn render(health: &Health) -> String {
     let verdict = if health.ok { "All services are up" } else { "A service is not available" };
     let warning = |text: &String| format!("<p class=bad>{}</p>\n", escape(text));
     let warnings: String = health.warnings.iter().map(warning).collect();
+    let pending = (health.claude == Some(ClaudeState::Pending)).then(|| {
+        format!("<p>Claude Code is being installed: <code>{}</code></p>\n", claude::LOG)
+    });
+    let warnings = warnings + pending.as_deref().unwrap_or_default();
     let rows: String = health.services.iter().map(row).collect();
     PAGE.replace("{verdict}", verdict)
         .replace("{host}", &escape(&health.host_name))
@@ -58,10 +63,12 @@ mod tests {
             host_name: "rave".into(),
             uptime_ms: 125_000,
             services: vec![service],
+            claude: Some(ClaudeState::Pending),
             warnings: vec!["no <AVX>".into()],
         };
         let page = render(&health);
         assert!(page.contains("<p class=bad>no &lt;AVX&gt;</p>"), "{page}");
+        assert!(page.contains("installed: <code>journalctl -u rave-claude</code>"), "{page}");
         assert!(page.contains("A service is not available") && page.contains("up for 2 min"), "{page}");
         assert!(page.contains("<tr class=bad><th scope=row>kanban</th><td>down</td><td>3000</td>"), "{page}");
         assert!(page.contains("&lt;script&gt;&quot;&amp;") && !page.contains("<script>"), "{page}");

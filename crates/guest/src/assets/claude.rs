@@ -1,0 +1,101 @@
+//! Claude Code in a guest that installs it at its first boot: the launcher, the unit, and the part of the npm lock that is
+//! installed.
+
+use super::npm;
+use serde_json::{Map, Value, json};
+
+/// The unit that installs it.
+pub const UNIT: &str = "rave-claude.service";
+/// The command that tells how far that is.
+pub const LOG: &str = "journalctl -u rave-claude";
+
+/// Where it is installed, by the user: `StateDirectory=` of [`UNIT`]. A folder for each version.
+pub const STATE: &str = "/var/lib/rave-claude";
+
+/// What stands on the search path instead, relative to the tools' folder.
+pub const LAUNCHER: &str = "bin/claude";
+
+/// The package that is pinned.
+pub const PACKAGE: &str = "@anthropic-ai/claude-code";
+/// The package with the program for linux-x64.
+pub const NATIVE: &str = "@anthropic-ai/claude-code-linux-x64";
+/// The packages that a guest which installs it does not hold before.
+pub const PACKAGES: [&str; 2] = [PACKAGE, NATIVE];
+
+/// The program, relative to the folder that its packages are installed in.
+pub const PROGRAM: &str = "node_modules/@anthropic-ai/claude-code-linux-x64/claude";
+
+/// The text of the launcher and of the unit.
+pub(super) const LAUNCHER_TEXT: &str = include_str!("../../assets/npm/claude");
+pub(super) const UNIT_TEXT: &str = include_str!("../../assets/units/rave-claude.service");
+
+/// The pinned version.
+pub fn version() -> String {
+    let pins = npm::pins();
+    pins.into_iter().find(|(name, _)| name == PACKAGE).map(|(_, version)| version).unwrap_or_default()
+}
+
+/// Where the program is once it is installed, an absolute path.
+pub fn program() -> String {
+    format!("{STATE}/{}/{PROGRAM}", version())
+}
+
+/// `package.json` and `package-lock.json` of Claude Code alone, with the versions and integrity hashes of
+/// [`npm::PACKAGE_LOCK`].
+#[expect(clippy::missing_panics_doc, reason = "the file is committed, and a test reads it")]
+pub fn project() -> (String, String) {
+    let lock: Value = serde_json::from_str(npm::PACKAGE_LOCK).expect("the committed file is JSON");
+    let root = json!({ "name": "rave-claude", "version": "0.0.0", "private": true, "dependencies": { PACKAGE: version() } });
+    let mut packages = Map::new();
+    packages.insert(String::new(), root.clone());
+    let mut wanted = vec![PACKAGE.to_owned()];
+    while let Some(name) = wanted.pop() {
+        let place = format!("node_modules/{name}");
+        let Some(entry) = lock["packages"].get(&place).filter(|_| !packages.contains_key(&place)) else { continue };
+        for kind in ["dependencies", "optionalDependencies"] {
+            wanted.extend(entry[kind].as_object().into_iter().flat_map(Map::keys).cloned());
+        }
+        packages.insert(place, entry.clone());
+    }
+    let lock = json!({
+        "name": "rave-claude", "version": "0.0.0", "lockfileVersion": 3, "requires": true, "packages": packages,
+    });
+    (root.to_string(), lock.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_project_is_the_part_of_the_lock_and_every_package_has_its_hash() {
+        let (package, lock) = project();
+        let package: Value = serde_json::from_str(&package).unwrap();
+        assert_eq!(package["dependencies"][PACKAGE], version().as_str());
+        let lock: Value = serde_json::from_str(&lock).unwrap();
+        let packages = lock["packages"].as_object().unwrap();
+        for name in PACKAGES {
+            let entry = &packages[&format!("node_modules/{name}")];
+            assert!(entry["integrity"].as_str().unwrap().starts_with("sha512-"), "{name}");
+        }
+        assert!(packages.len() < 20, "{:?}", packages.keys());
+    }
+
+    #[test]
+    fn the_packages_are_all_that_a_guest_installs() {
+        let (_, lock) = project();
+        let lock: Value = serde_json::from_str(&lock).unwrap();
+        let fits = |entry: &Value, key: &str, ours: &str| {
+            entry[key].as_array().is_none_or(|names| names.iter().any(|name| name == ours))
+        };
+        let mut ours: Vec<&str> = lock["packages"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .filter(|(_, entry)| fits(entry, "os", "linux") && fits(entry, "cpu", "x64") && fits(entry, "libc", "glibc"))
+            .filter_map(|(place, _)| place.strip_prefix("node_modules/"))
+            .collect();
+        ours.sort_unstable();
+        assert_eq!(ours, PACKAGES);
+    }
+}
