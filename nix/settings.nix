@@ -39,6 +39,7 @@ in
     guest
     profiles
     services
+    tools
     vm
     ;
   extra = config.extra // {

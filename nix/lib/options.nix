@@ -42,6 +42,7 @@ in
       guest = required t.port;
       host = required t.port;
     });
+    tools.claude = optional (name facts.claude) "baked";
     extra = {
       packages = names t.packageName;
       units = optional (t.distinct baseNameOf t.unitPath) [ ];
@@ -72,6 +73,7 @@ in
       features = lib.genAttrs facts.features (_: names t.packageName);
     };
     # Only `rave` reads these.
+    release.denied_licences = names t.licenceName;
     nixos = {
       builders = names t.builder;
       substituters = names t.substituter;

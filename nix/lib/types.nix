@@ -83,6 +83,7 @@ rec {
   );
   profileName = text "profile name of at most 32 of a-z, 0-9 and -" (matches "[a-z][a-z0-9-]{0,31}");
   packageName = text "package name" (matches "[a-z0-9][a-z0-9+.-]+");
+  licenceName = text "identifier of a licence" (matches "[A-Za-z0-9.+-]{1,100}");
   suite = text "suite such as trixie" (matches "[a-z][a-z0-9-]*");
 
   certificatePath = text "path of a file of certificates below the folder of rave.toml" (

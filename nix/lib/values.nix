@@ -23,6 +23,7 @@ rec {
   values = {
     inherit home version node pages;
     inherit (cfg) user tools;
+    claude = (lib.importJSON ../facts.json).tools.claude.program;
     host_name = cfg.hostName;
     rave_guest = lib.getExe cfg.packages.rave-guest;
     nginx = lib.getExe pkgs.nginx;
@@ -39,7 +40,7 @@ rec {
   };
 
   # The format is defined in crates/guest/src/config.rs.
-  guestJson = (pkgs.formats.json { }).generate "guest.json" {
+  guestJson = (pkgs.formats.json { }).generate "guest.json" ({
     inherit (cfg) user hardened features;
     inherit home version;
     host_name = cfg.hostName;
@@ -49,5 +50,6 @@ rec {
     authorized_keys = cfg.authorizedKeys;
     gateway_names = cfg.gatewayNames;
     certificates = map baseNameOf cfg.certificates;
-  };
+  }
+  // lib.optionalAttrs (cfg.claude == "first-boot") { claude_at_first_boot = true; });
 }

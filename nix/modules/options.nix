@@ -93,10 +93,16 @@ in
       };
       description = "Environment variables of the agent's shells and of the services.";
     };
+    claude = mkOption (fromToml "tools.claude" // {
+      type = types.enum (lib.importJSON ../facts.json).raveToml.claude;
+      example = "first-boot";
+      description = "Whether Claude Code is part of the system, or installed as locked when the machine first has a network.";
+    });
     tools = mkOption {
       type = types.package;
       default = config.rave.packages.tools.override {
         withPlaywright = lib.elem "playwright" config.rave.features;
+        withClaude = config.rave.claude == "baked";
       };
       defaultText = lib.literalExpression "pkgs.rave.tools";
       example = lib.literalExpression "pkgs.rave.tools.override { withPlaywright = true; }";

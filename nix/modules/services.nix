@@ -8,6 +8,8 @@ let
     text = assets.fill values "units/${name}";
     wantedBy = assets.wantedBy text;
   };
+  inherit ((lib.importJSON ../facts.json).tools) claude;
+  atFirstBoot = cfg.claude == "first-boot";
   lowest = lib.foldl' lib.min 65535 [ cfg.ports.kanban cfg.ports.router cfg.ports.gateway ];
 
   # Debian's systemd has a default search path for units; NixOS's does not.
@@ -31,8 +33,11 @@ in
 {
   config = lib.mkIf cfg.enable {
     # As whole texts, so that NixOS adds no PATH and no setting is lost.
-    systemd.units = lib.genAttrs assets.units unit;
+    systemd.units = lib.genAttrs (lib.filter (name: atFirstBoot || name != claude.unit) assets.units) unit;
     systemd.packages = [ drop-ins ];
+
+    # The program that is installed was built for other distributions.
+    programs.nix-ld.enable = lib.mkIf atFirstBoot true;
 
     environment.etc."rave/nginx.conf".text = assets.fill values "nginx.conf";
     systemd.tmpfiles.rules = [

@@ -12,15 +12,17 @@
   writeText,
   linkFarm,
   withPlaywright ? true,
+  # Otherwise the machine installs Claude Code when it first has a network.
+  withClaude ? true,
 }:
 let
   assets = import ../lib/assets.nix { inherit lib; };
-  inherit ((lib.importJSON ../facts.json).tools) commands zipped prune ofFeatures;
+  inherit ((lib.importJSON ../facts.json).tools) commands zipped prune ofFeatures claude;
 
   lock = lib.importJSON (assets.path "npm/package-lock.json");
   leftOut = lib.optionals (!withPlaywright) (
     map (of: "node_modules/${of.package}") (lib.filter (of: of.feature == "playwright") ofFeatures)
-  );
+  ) ++ lib.optionals (!withClaude) (map (package: "node_modules/${package}") claude.packages);
   # The selection of `npm ci --omit=dev --os=linux --cpu=x64 --libc=glibc`.
   fits = entry: field: word: !(entry ? ${field}) || lib.elem word entry.${field};
   chosen =
@@ -64,7 +66,7 @@ let
   ccr = assets.read "npm/ccr";
   held = lib.filter (
     command: !lib.any (folder: lib.hasPrefix "${folder}/" command.program) leftOut
-  ) commands;
+  ) (map (command: command // lib.optionalAttrs (!withClaude && command.name == "claude") { program = claude.launcher; }) commands);
 in
 stdenv.mkDerivation (final: {
   pname = "rave-tools";
@@ -99,6 +101,9 @@ stdenv.mkDerivation (final: {
         "rm -rf $out/${pattern}\n"
     ) prune}
     substitute ${writeText "ccr" ccr} $out/bin/ccr --replace-fail @node@ ${lib.getExe nodejs} --replace-fail @tools@ $out
+    ${lib.optionalString (!withClaude) ''
+      substitute ${assets.path "npm/claude"} $out/${claude.launcher} --replace-fail @claude@ ${claude.program}
+    ''}
     chmod 755 $out/bin/ccr ${lib.concatMapStringsSep " " (command: "$out/${command.program}") held}
     cp ${assets.path "npm/package.json"} $out/package.json
     cp ${assets.path "npm/package-lock.json"} $out/package-lock.json

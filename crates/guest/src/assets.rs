@@ -91,7 +91,10 @@ mod tests {
         for file in guest() {
             if let GuestFileKind::File { mode, .. } = file.kind {
                 let expected = match file.path.as_str() {
-                    "/opt/rave/tools/bin/ccr" | "/opt/rave/tools/bin/claude" | "/etc/rave/follow-screen" | "/etc/rave/session" => 0o755,
+                    "/opt/rave/tools/bin/ccr"
+                    | "/opt/rave/tools/bin/claude"
+                    | "/etc/rave/follow-screen"
+                    | "/etc/rave/session" => 0o755,
                     path if path.starts_with("/home/agent/Desktop/") => 0o755,
                     path if path.starts_with("/etc/sudoers.d/") => 0o440,
                     _ => 0o644,

@@ -11,6 +11,7 @@ use crate::foreign::{Container, qcow2, vhd, vhdx};
 use crate::formats::ovf::{Envelope, resource};
 use crate::formats::{ova, vmdk, vmx, zst};
 use crate::inspect::{self, gpt, mbr};
+use crate::licences;
 
 /// Feeds a parser.
 pub type Feed = fn(&[u8]);
@@ -33,12 +34,21 @@ pub const PARSERS: &[(&str, Feed)] = &[
     ("vhdx_tables", vhdx_tables),
     ("mbr", mbr),
     ("ovf_manifest", ovf_manifest),
+    ("debian_copyright", debian_copyright),
 ];
 
 /// The head of a qcow2.
 pub fn qcow2_header(bytes: &[u8]) {
     if let Ok(header) = qcow2::Header::parse(bytes) {
         assert!(header.cluster_size.is_power_of_two());
+    }
+}
+
+/// A copyright file of a Debian package. Its licence is an expression of SPDX that is read again.
+pub fn debian_copyright(bytes: &[u8]) {
+    if let Some(licence) = licences::of_copyright(bytes) {
+        assert!(licences::of_spdx(&licence).is_some_and(|again| again == licence));
+        let _ = licences::references(&licence);
     }
 }
 
@@ -222,6 +232,9 @@ mod tests {
                 .concat(),
             mbr_with_logical_partitions(),
             b"SHA1(a.ovf)= 00\r\nSHA256 (a (1).vmdk) = ff\n".to_vec(),
+            b"Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\nFiles: *\n\
+              License: GPL-2+ or A, and B with gcc exception\n x\n"
+                .to_vec(),
         ]
     }
 
@@ -290,6 +303,7 @@ mod tests {
         let table = mbr::Table::read(&mut sector).unwrap().unwrap();
         assert_eq!(table.partitions.iter().map(|one| one.number).collect::<Vec<_>>(), [1, 2, 5]);
         assert_eq!(ova::parse_digests(&text(15)).unwrap()[1].name, "a (1).vmdk");
+        assert!(licences::of_copyright(&samples[16]).is_some());
         assert_eq!(samples.len(), PARSERS.len());
     }
 

@@ -19,6 +19,7 @@ pub mod formats;
 pub mod fuzzing;
 pub mod guest_program;
 pub mod inspect;
+pub mod licences;
 pub mod manifest;
 pub mod manifest_diff;
 pub mod npm_tools;

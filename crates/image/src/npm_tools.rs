@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::bases::debian::NetworkAccess;
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, IoContext as _, StageContext as _};
+use crate::licences;
 use crate::stage_runner::StageRunner;
 use crate::tree::root_tar::Extent;
 
@@ -63,6 +64,9 @@ pub struct NpmPackage {
     pub version: String,
     /// Its Subresource Integrity string, as the lock has it.
     pub integrity: String,
+    /// Its licence as an expression of SPDX, where the lock has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub licence: Option<String>,
 }
 
 /// Changes when, and only when, the tar would.
@@ -145,6 +149,8 @@ pub fn locked(config: &GuestConfig) -> Result<Vec<NpmPackage>, Error> {
     struct LockEntry {
         version: Option<String>,
         integrity: Option<String>,
+        /// Of old packages an object.
+        license: Option<serde_json::Value>,
         #[serde(default)]
         os: Vec<String>,
         #[serde(default)]
@@ -165,7 +171,8 @@ pub fn locked(config: &GuestConfig) -> Result<Vec<NpmPackage>, Error> {
         .filter_map(|(place, entry)| {
             let name = place.rsplit("node_modules/").next()?.to_owned();
             // Packages bundled inside another one have its integrity, not their own.
-            Some(NpmPackage { name, version: entry.version?, integrity: entry.integrity? })
+            let licence = entry.license.as_ref().and_then(|licence| licences::of_spdx(licence.as_str()?));
+            Some(NpmPackage { name, version: entry.version?, integrity: entry.integrity?, licence })
         })
         .map(Ok)
         .collect()

@@ -59,6 +59,14 @@ pub enum Error {
         /// What failed.
         detail: String,
     },
+    /// A guest contains what no release may.
+    #[error("licences that no release may contain are in {profile}: {detail}")]
+    DeniedLicences {
+        /// The profile.
+        profile: String,
+        /// The packages with their licences.
+        detail: String,
+    },
     /// What was just made does not verify.
     #[error("the finished release does not verify: {detail}")]
     SelfCheck {
@@ -114,6 +122,9 @@ impl Error {
                 "look at the report of `cargo xtask smoke --report DIR`, then run the same command again"
                     .into(),
             ),
+            Self::DeniedLicences { .. } => {
+                Some("leave the package out, or change release.denied_licences in rave.toml".into())
+            }
             Self::Damaged { .. } => Some("put the original file back".into()),
             Self::Image(error) => error.remedy(),
             Self::Io { .. }

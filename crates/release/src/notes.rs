@@ -68,10 +68,28 @@ impl Notes<'_> {
         }
         let _ = write!(text, "\n## Changes\n\n{}\n", self.changelog.trim());
         self.packages(&mut text)?;
+        self.licences(&mut text)?;
         self.files(&mut text);
         self.boots(&mut text);
         self.verification(&mut text);
         Ok(text)
+    }
+
+    /// What the bills do not tell is counted.
+    fn licences(&self, text: &mut String) -> Result<(), Error> {
+        text.push_str("\n## Licences\n\n");
+        for profile in &self.manifest.profiles {
+            let bill = profile.bills.iter().find(|bill| bill.kind == cyclonedx::KIND);
+            let Some(path) = bill.map(|bill| self.folder.join(bill.name.as_str())) else { continue };
+            let bytes = fs::read(&path).at("read", &path)?;
+            let [with, without] = diff::licensed(&bytes).map_err(|why| Error::damaged(&path, why))?;
+            let _ = writeln!(
+                text,
+                "- `{}`: the bills of materials tell the licences of {with} packages; {without} are `NOASSERTION`",
+                profile.profile
+            );
+        }
+        Ok(())
     }
 
     fn packages(&self, text: &mut String) -> Result<(), Error> {

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
+use rave_guest::assets::claude;
 use rave_guest::config::GuestConfig;
 use rave_vm::ports::PortForward;
 use rave_vm::ssh::{Connection, RemoteOutput, Ssh};
@@ -27,6 +28,8 @@ pub struct Expected {
     pub disk_mib: u64,
     /// Versions of the npm lock, by package.
     pub npm_versions: BTreeMap<String, String>,
+    /// Claude Code comes into the guest by the network.
+    pub claude_at_first_boot: bool,
     /// The server's keys, as the guest announced them.
     pub host_keys: Vec<String>,
     /// The id of the present boot.
@@ -40,15 +43,20 @@ impl Expected {
         guest: &GuestConfig,
         login: (&str, &str),
         disk_mib: u64,
-        npm_versions: BTreeMap<String, String>,
+        mut npm_versions: BTreeMap<String, String>,
         ready: &Ready,
     ) -> Self {
+        if guest.claude_at_first_boot {
+            // The manifest names what is in the image.
+            npm_versions.insert(claude::PACKAGE.to_owned(), claude::version());
+        }
         Self {
             user: login.0.to_owned(),
             password: login.1.to_owned(),
             hardened: guest.hardened,
             disk_mib,
             npm_versions,
+            claude_at_first_boot: guest.claude_at_first_boot,
             host_keys: ready.host_keys.clone(),
             boot_id: ready.boot_id.clone(),
         }

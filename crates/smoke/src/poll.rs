@@ -20,6 +20,8 @@ pub(crate) enum CheckError {
     Crashed(String),
     /// The check itself could not be made.
     CouldNotRun(String),
+    /// What it looks at is not in the guest yet, and is not expected to be.
+    NotYet(String),
     /// Ctrl-C or SIGTERM.
     Interrupted,
 }

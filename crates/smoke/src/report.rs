@@ -74,7 +74,7 @@ pub struct Host {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Every chosen check of every chosen artifact holds.
+    /// Every chosen check of every chosen artifact holds, but for those of what comes into the guest later.
     Passed,
     /// A guest did not become ready, or a check does not hold or could not be found out.
     Failed,
@@ -94,9 +94,11 @@ impl Report {
     ) -> Self {
         let counts = made.iter().map(ArtifactChecks::counts).chain(runs.iter().map(Run::counts));
         let counts = counts.fold(Counts::default(), |total, counts| total + counts);
+        let rows = runs.iter().flat_map(|run| &run.rows);
+        let not_yet = rows.filter(|row| matches!(row.outcome, Outcome::NotYet(_))).count();
         let verdict = if counts.failed > 0 {
             Verdict::Failed
-        } else if counts.not_run > 0 || counts.passed == 0 || incomplete.is_some() {
+        } else if counts.not_run > not_yet || counts.passed == 0 || incomplete.is_some() {
             Verdict::Incomplete
         } else {
             Verdict::Passed
@@ -154,6 +156,13 @@ mod tests {
         assert_eq!(verdict(vec![passed()], Some("interrupted")), Verdict::Incomplete);
         assert_eq!(
             verdict(vec![passed(), run(&[Outcome::NotRun("gone".into())])], None),
+            Verdict::Incomplete
+        );
+        let later = || Outcome::NotYet("it is being installed".into());
+        assert_eq!(verdict(vec![run(&[Outcome::Passed, later()])], None), Verdict::Passed);
+        assert_eq!(verdict(vec![run(&[later()])], None), Verdict::Incomplete);
+        assert_eq!(
+            verdict(vec![run(&[Outcome::Passed, later(), Outcome::NotRun("gone".into())])], None),
             Verdict::Incomplete
         );
         assert_eq!(verdict(Vec::new(), Some("QEMU did not start")), Verdict::Incomplete);

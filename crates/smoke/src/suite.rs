@@ -180,6 +180,7 @@ fn outcome(answer: Result<(), CheckError>, guest: &Guest) -> Outcome {
             Outcome::Failed(with_its_cause(reason, guest))
         }
         Err(CheckError::CouldNotRun(reason)) => Outcome::Error(reason),
+        Err(CheckError::NotYet(reason)) => Outcome::NotYet(reason),
         Err(CheckError::Interrupted) => Outcome::NotRun("interrupted".into()),
     }
 }

@@ -38,8 +38,8 @@ pub use invalid_value::InvalidValue;
 pub use load::{Loaded, load};
 pub use mirror::{MIRROR_SCHEMES, Mirror};
 pub use names::{
-    Base, ClaudeCode, Compression, Date, Feature, Format, Hostname, LicenceName, PackageName, ProfileName, RESERVED_USERS,
-    ServiceName, Suite, UserName,
+    Base, ClaudeCode, Compression, Date, Feature, Format, Hostname, LicenceName, PackageName, ProfileName,
+    RESERVED_USERS, ServiceName, Suite, UserName,
 };
 pub use nearest::nearest;
 pub use nixos::{
@@ -49,6 +49,6 @@ pub use origin::{Origin, Origins};
 pub use parse::SCHEMA;
 pub use sizes::{CPUS_LIMITS, DISK_LIMITS, Limits, MEMORY_LIMITS, MebiBytes, Port};
 pub use spec::{
-    Compress, Debian, Defaults, Extra, Guest, Profile, Release, Service, Services, Spec, Tools, UnknownName, VmSize,
-    WELL_KNOWN_PASSWORD,
+    Compress, Debian, Defaults, Extra, Guest, Profile, Release, Service, Services, Spec, Tools, UnknownName,
+    VmSize, WELL_KNOWN_PASSWORD,
 };

@@ -11,9 +11,9 @@ use crate::node::Node;
 use crate::reader::{Reader, Section};
 use crate::spec::{Compress, Debian, Defaults, Extra, Guest, Profile, Release, Spec, Tools, VmSize};
 use crate::{
-    Base, CPUS_LIMITS, ClaudeCode, Compression, DISK_LIMITS, Date, Feature, Format, Hostname, InvalidValue, LicenceName, Limits,
-    MAX_JOBS_LIMITS, MEMORY_LIMITS, MebiBytes, Mirror, Nixos, PackageName, ProfileName, RemoteBuilder,
-    Substituter, check, services, value,
+    Base, CPUS_LIMITS, ClaudeCode, Compression, DISK_LIMITS, Date, Feature, Format, Hostname, InvalidValue,
+    LicenceName, Limits, MAX_JOBS_LIMITS, MEMORY_LIMITS, MebiBytes, Mirror, Nixos, PackageName, ProfileName,
+    RemoteBuilder, Substituter, check, services, value,
 };
 
 /// The schema that this version of the tool reads.

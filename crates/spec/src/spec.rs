@@ -6,8 +6,8 @@ use std::fmt;
 use camino::Utf8PathBuf;
 
 use crate::{
-    Base, ClaudeCode, Compression, Date, Feature, Format, Hostname, LicenceName, MebiBytes, Mirror, Nixos, PackageName, Port,
-    ProfileName, ServiceName, Suite, UserName,
+    Base, ClaudeCode, Compression, Date, Feature, Format, Hostname, LicenceName, MebiBytes, Mirror, Nixos,
+    PackageName, Port, ProfileName, ServiceName, Suite, UserName,
 };
 
 /// All that `rave.toml`, `rave.local.toml` and `RAVE_*` say, checked; made by [`load`](crate::load).

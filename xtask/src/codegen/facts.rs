@@ -5,12 +5,12 @@
 
 use rave_guest::assets::desktop::LAUNCHERS;
 use rave_guest::assets::units::{FROM_PACKAGES, NETWORK_MANAGER, NETWORKD};
-use rave_guest::assets::{CERTIFICATE_STORE, CERTIFICATES, MASKED, SERVICES, npm, playwright};
+use rave_guest::assets::{CERTIFICATE_STORE, CERTIFICATES, MASKED, SERVICES, claude, npm, playwright};
 use rave_guest::features::VNC_PORT;
 use rave_guest::iso;
 use rave_image::tree::accounts;
 use rave_smoke::registry::{CHECKS, Place};
-use rave_spec::{Base, Compression, Date, Feature, Format, ServiceName};
+use rave_spec::{Base, ClaudeCode, Compression, Date, Feature, Format, ServiceName};
 use serde::Serialize;
 
 use super::generated::Generated;
@@ -53,6 +53,7 @@ struct RaveToml {
     services: Vec<&'static str>,
     compressions: Vec<&'static str>,
     dates: Vec<&'static str>,
+    claude: Vec<&'static str>,
     limits: SizeRanges,
     /// No user may have these names.
     reserved_users: &'static [&'static str],
@@ -145,6 +146,18 @@ struct Tools {
     prune: &'static [&'static str],
     /// Packages of guests that have a feature.
     of_features: Vec<OfFeature>,
+    claude: Claude,
+}
+
+/// Claude Code in guests that install it at their first boot.
+#[derive(Debug, Serialize)]
+struct Claude {
+    unit: &'static str,
+    /// What such a guest does not hold, and the launcher that it has instead.
+    packages: &'static [&'static str],
+    launcher: &'static str,
+    /// Where the program is once it is installed.
+    program: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -194,6 +207,7 @@ fn rave_toml() -> RaveToml {
         services: names(ServiceName::ALL, ServiceName::as_str),
         compressions: names(Compression::ALL, Compression::as_str),
         dates: names(Date::ALL, Date::as_str),
+        claude: names(ClaudeCode::ALL, ClaudeCode::as_str),
         limits: SizeRanges {
             memory: range(&rave_spec::MEMORY_LIMITS),
             cpus: range(&rave_spec::CPUS_LIMITS),
@@ -268,6 +282,12 @@ fn tools() -> Tools {
             .iter()
             .map(|&(feature, package)| OfFeature { feature, package })
             .collect(),
+        claude: Claude {
+            unit: claude::UNIT,
+            packages: &claude::PACKAGES,
+            launcher: claude::LAUNCHER,
+            program: claude::program(),
+        },
     }
 }
 

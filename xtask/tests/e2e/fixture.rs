@@ -1,5 +1,6 @@
 //! The real image as a machine that tests can change before it boots.
 
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -39,9 +40,13 @@ impl Fixture {
     pub(crate) fn of(profile: &str, format: Format) -> Self {
         shared_cache(profile);
         build_shared(profile, format.as_str());
-        let place = Place::new();
+        Self::of_image(Place::new(), &shared_out(profile), format)
+    }
+
+    /// An image in a folder of its own.
+    pub(crate) fn of_image(place: Place, out: &Path, format: Format) -> Self {
         let folder = Utf8PathBuf::from_path_buf(place.path("")).unwrap();
-        let out = Utf8PathBuf::from_path_buf(shared_out(profile)).unwrap();
+        let out = Utf8PathBuf::from_path_buf(out.to_owned()).unwrap();
         let manifest = Manifest::read(&out).unwrap();
         let artifact = out.join(&manifest.artifact(&out, format).unwrap().boot_file().name);
         let qemu = Qemu::find(Arch::X86_64).unwrap();

@@ -6,6 +6,7 @@ mod cloud;
 mod command;
 mod content;
 mod desktop_faults;
+mod first_boot;
 mod fixture;
 mod image_faults;
 mod install;

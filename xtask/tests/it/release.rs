@@ -34,7 +34,10 @@ fn repository() -> tempfile::TempDir {
             _ => format!("{line}\n"),
         }
     };
-    write("debian.lock", &lock.lines().map(dated).collect::<String>());
+    // No archive is asked for packages that are not there.
+    let lines = lock.lines().filter(|line| !line.starts_with("package ") && !line.starts_with("profile "));
+    write("debian.lock", &lines.map(dated).collect::<String>());
+    write("deny.toml", "[licenses]\nallow = [\"MIT\"]\n");
     git(&root, &["init", "-q"]);
     git(&root, &["add", "."]);
     git(&root, &["commit", "-q", "-m", "A release"]);
@@ -50,9 +53,14 @@ fn git(root: &Path, words: &[&str]) {
     Cmd::new("git").args(author).args(words.iter().copied()).current_dir(root).output().unwrap();
 }
 
+/// cargo-deny would judge a checkout without crates; where it is installed is no folder of the system.
+const SYSTEM: (&str, &str) = ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+
+const DRY_RUN: [&str; 8] =
+    ["release", "--out", "../release", "--key", "../key", "--dry-run", "--profile", "headless"];
+
 fn dry_run(root: &Path, more: &[&str]) -> Ran {
-    let words = ["release", "--out", "../release", "--key", "../key", "--dry-run", "--profile", "headless"];
-    run_in(root, &[&words[..], more].concat(), &[])
+    run_in(root, &[&DRY_RUN[..], more].concat(), &[SYSTEM])
 }
 
 const GOOD: [&str; 6] =
@@ -67,6 +75,11 @@ fn a_dry_run_shows_the_checks_and_the_stages_and_writes_nothing() {
     for text in ["clean tree", "the first one", "build headless", "second build headless", "SHA256SUMS.sig"] {
         assert!(ran.stdout.contains(text), "no {text:?} in:\n{}", ran.stdout);
     }
+    let row =
+        |name: &str| ran.stdout.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
+    assert!(row("packages").contains("0 of 0 are cached"), "{}", ran.stdout);
+    assert!(row("guest's licences").contains("not tried"), "{}", ran.stdout);
+    assert!(row("crates' licences").contains("not tried"), "{}", ran.stdout);
     assert!(!ran.stdout.contains("FAILED"), "{}", ran.stdout);
     let entries = fs::read_dir(place.path()).unwrap().count();
     assert_eq!(entries, 5, "checkout, passphrase, and the three files of the key");
@@ -89,6 +102,16 @@ fn each_check_that_fails_is_named_with_what_to_do() {
     fails(&base, "base", "give --base debian");
     fails(&without("--allow-default-password"), "password", "set guest.password in rave.local.toml");
     fails(&without("--accept-unfree"), "unfree", "add --accept-unfree");
+    let locked = fs::read_to_string(root.join("debian.lock")).unwrap();
+    let a = "a".repeat(64);
+    let one = format!("{locked}profile headless git\npackage git 1 all 1 {a} headless\n");
+    fs::write(root.join("debian.lock"), one).unwrap();
+    git(&root, &["commit", "-q", "-a", "-m", "A package"]);
+    fails(&[&GOOD[..], &["--offline"]].concat(), "packages", "leave out --offline");
+    git(&root, &["reset", "-q", "--hard", "HEAD~1"]);
+    let words = [&DRY_RUN[..], &without("--accept-unfree")].concat();
+    let ran = run_in(&root, &words, &[("RAVE_CLAUDE", "first-boot"), SYSTEM]);
+    assert_eq!(ran.code, 0, "the guest installs it: {}", ran.stderr);
     let other = [&["--version", "1.3.0"], &GOOD[2..]].concat();
     fails(&other, "version", "set version in Cargo.toml");
     git(&root, &["tag", "v1.2.0"]);

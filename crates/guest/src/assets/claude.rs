@@ -51,7 +51,9 @@ pub fn project() -> (String, String) {
     let mut wanted = vec![PACKAGE.to_owned()];
     while let Some(name) = wanted.pop() {
         let place = format!("node_modules/{name}");
-        let Some(entry) = lock["packages"].get(&place).filter(|_| !packages.contains_key(&place)) else { continue };
+        let Some(entry) = lock["packages"].get(&place).filter(|_| !packages.contains_key(&place)) else {
+            continue;
+        };
         for kind in ["dependencies", "optionalDependencies"] {
             wanted.extend(entry[kind].as_object().into_iter().flat_map(Map::keys).cloned());
         }
@@ -92,7 +94,9 @@ mod tests {
             .as_object()
             .unwrap()
             .iter()
-            .filter(|(_, entry)| fits(entry, "os", "linux") && fits(entry, "cpu", "x64") && fits(entry, "libc", "glibc"))
+            .filter(|(_, entry)| {
+                fits(entry, "os", "linux") && fits(entry, "cpu", "x64") && fits(entry, "libc", "glibc")
+            })
             .filter_map(|(place, _)| place.strip_prefix("node_modules/"))
             .collect();
         ours.sort_unstable();

@@ -98,7 +98,8 @@ pub const OF_FEATURES: [(&str, &str); 2] = [(PLAYWRIGHT, "playwright"), (PLAYWRI
 
 /// The packages of the lock that a guest does not hold.
 pub fn left_out(config: &GuestConfig) -> Vec<&'static str> {
-    let of_features = OF_FEATURES.iter().filter(|(feature, _)| !config.has(feature)).map(|(_, package)| *package);
+    let of_features =
+        OF_FEATURES.iter().filter(|(feature, _)| !config.has(feature)).map(|(_, package)| *package);
     let claude = claude::PACKAGES.into_iter().filter(|_| config.claude_at_first_boot);
     of_features.chain(claude).collect()
 }
@@ -213,9 +214,12 @@ mod tests {
     fn a_guest_that_installs_claude_code_has_the_launcher_and_no_package_of_it() {
         let config = GuestConfig { claude_at_first_boot: true, ..GuestConfig::default() };
         assert!(claude::PACKAGES.iter().all(|package| left_out(&config).contains(package)));
-        let program = |config| commands(config).into_iter().find(|command| command.name == "claude").unwrap().program;
+        let program =
+            |config| commands(config).into_iter().find(|command| command.name == "claude").unwrap().program;
         assert_eq!(program(&config), claude::LAUNCHER);
         assert_eq!(program(&GuestConfig::default()), claude::PROGRAM);
-        assert!(!held(&config).iter().any(|(name, _)| name.contains("claude-code") && !name.contains("router")));
+        assert!(
+            !held(&config).iter().any(|(name, _)| name.contains("claude-code") && !name.contains("router"))
+        );
     }
 }

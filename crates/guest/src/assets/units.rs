@@ -1,7 +1,7 @@
 //! systemd units and what enables them.
 
-use super::{GuestFile, claude};
 use super::render::Template;
+use super::{GuestFile, claude};
 use crate::config::GuestConfig;
 
 /// Where units and their links lie.

@@ -4,7 +4,7 @@ use std::fs;
 
 use rave_guest::assets::{self, Paths};
 use rave_guest::config::{GuestConfig, GuestPorts};
-use rave_spec::{Profile, Spec};
+use rave_spec::{ClaudeCode, Profile, Spec};
 
 use super::request::BuildRequest;
 use crate::certificates::Certificates;
@@ -61,6 +61,7 @@ pub(crate) fn config(spec: &Spec, profile: &Profile) -> GuestConfig {
             .map(|file| file.file_name().unwrap_or_default().to_owned())
             .collect(),
         tools: format!("/{}", npm_tools::PLACE),
+        claude_at_first_boot: spec.tools.claude == ClaudeCode::FirstBoot,
         features: profile.features.iter().map(ToString::to_string).collect(),
         version: rave_guest::config::VERSION.into(),
     }

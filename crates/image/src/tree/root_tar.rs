@@ -11,6 +11,7 @@ use crate::bases::debian::lock::LockedPackage;
 use crate::digest::Digest;
 use crate::error::{Error, IoContext as _};
 use crate::stage_cache::{CachedStage, PendingStage};
+use crate::tree::copyright_files::CopyrightFiles;
 
 /// The tar's name in its stage's folder.
 pub const TAR: &str = "root.tar";
@@ -35,6 +36,9 @@ pub struct InstalledPackage {
     pub size: u64,
     /// SHA-256 of its file in the archive.
     pub sha256: Digest,
+    /// The licences of its source package as an expression of SPDX, where its copyright file is machine-readable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub licence: Option<String>,
 }
 
 /// What a tree needs on a disk.
@@ -105,15 +109,20 @@ fn scan(tar: &Utf8Path, files: &[LockedPackage]) -> Result<Description, Error> {
     let mut archive = tar::Archive::new(file);
     let mut extent = Extent::default();
     let mut status = String::new();
+    let mut copyright_files = CopyrightFiles::default();
     for entry in archive.entries_with_seek().at("read", tar)? {
         let mut entry = entry.at("read", tar)?;
         extent.add(entry.size());
+        copyright_files.look_at(&mut entry).at("read a copyright file of", tar)?;
         if entry.path_bytes().ends_with(b"var/lib/dpkg/status") {
             entry.read_to_string(&mut status).at("read the package list of", tar)?;
         }
     }
-    let packages =
+    let mut packages =
         installed(&status, files).map_err(|detail| Error::Damaged { path: tar.to_owned(), detail })?;
+    for package in &mut packages {
+        package.licence = copyright_files.licence(&package.name);
+    }
     Ok(Description { packages, extent })
 }
 
@@ -137,6 +146,7 @@ fn installed(status: &str, files: &[LockedPackage]) -> Result<Vec<InstalledPacka
             installed_kib: field(stanza, "Installed-Size").parse().unwrap_or(0),
             size: file.size,
             sha256: file.sha256,
+            licence: None,
         });
     }
     if let Some((name, version)) = files.into_keys().min() {

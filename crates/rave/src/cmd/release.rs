@@ -23,7 +23,7 @@ use workshop::RealWorkshop;
 pub fn run(args: &cli::Release, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
     let args = &Order::of(&args.cut)?;
     let profiles = plan::profiles(args, settings)?;
-    let rows = preflight::rows(args, settings, &profiles);
+    let rows = preflight::rows(args, settings, &profiles, ui);
     if args.dry_run {
         preflight::show(&rows, ui);
     }
@@ -33,7 +33,7 @@ pub fn run(args: &cli::Release, settings: &Settings, ui: &Ui) -> anyhow::Result<
         plan::show(&plan, &profiles, ui);
         return Ok(Code::Ok);
     }
-    ui.note(&format!("preflight: {} checks passed", rows.len()));
+    preflight::tell(&rows, ui);
     build::tell_base(settings, ui);
     let locked = LockedKey::read(args.key)?;
     let key =

@@ -117,9 +117,10 @@ impl From<&rave_release::Error> for CommandError {
             Error::Key { .. } | Error::Occupied { .. } | Error::Statement { .. } | Error::Damaged { .. } => {
                 Code::Usage
             }
-            Error::NotReproducible { .. } | Error::SmokeFailed { .. } | Error::SelfCheck { .. } => {
-                Code::CheckFailed
-            }
+            Error::NotReproducible { .. }
+            | Error::SmokeFailed { .. }
+            | Error::DeniedLicences { .. }
+            | Error::SelfCheck { .. } => Code::CheckFailed,
             Error::Io { .. } | Error::Sign { .. } => Code::BuildFailed,
             Error::Interrupted => Code::Interrupted,
         };

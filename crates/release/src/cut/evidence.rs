@@ -56,6 +56,6 @@ fn word(outcome: &Outcome) -> &'static str {
         Outcome::Passed => "passed",
         Outcome::Failed(_) => "failed",
         Outcome::Error(_) => "error",
-        Outcome::NotRun(_) => "not run",
+        Outcome::NotRun(_) | Outcome::NotYet(_) => "not run",
     }
 }

@@ -196,12 +196,16 @@ impl<W: Workshop> Cut<'_, W> {
             |_| true,
             || pack::pack(plan, profile, &built, &folder),
         )?;
+        let sink = self.ledger.sink();
         let bills: Vec<Bill> = self.ledger.stage(
             &format!("bills of materials {name}"),
             |_| true,
             || {
                 let stem = plan.stem(profile);
                 let inventory = workshop.inventory(profile, &built, &stem)?;
+                let (all, without) = (inventory.components.len(), inventory.unlicensed());
+                let text = format!("licences of {name}: {without} of {all} packages are NOASSERTION in the bills of materials");
+                sink(Event::Note { text: &text });
                 Ok::<_, W::Error>(seal::write_bills(&inventory, &stem, &folder)?)
             },
         )?;

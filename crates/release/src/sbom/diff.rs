@@ -55,6 +55,15 @@ pub fn packages(bytes: &[u8]) -> Result<Packages, String> {
     Ok(packages)
 }
 
+/// How many packages of a bill have a licence, and how many have none.
+pub fn licensed(bytes: &[u8]) -> Result<[usize; 2], String> {
+    let bill = strict_json::value(bytes, LIMIT)?;
+    let components = bill.get("components").and_then(Value::as_array);
+    let components = components.ok_or("it is not CycloneDX as JSON")?;
+    let with = components.iter().filter(|one| one.get("licenses").is_some()).count();
+    Ok([with, components.len() - with])
+}
+
 /// Type and name of a package URL, and its version, decoded.
 fn split(purl: &str) -> Option<(String, String)> {
     let rest = purl.strip_prefix("pkg:")?;
@@ -110,6 +119,7 @@ mod tests {
         assert_eq!(a["deb/debian/bsdutils"], BTreeSet::from(["1:2.41.5-0+deb13u1".to_owned()]));
         assert!(a.contains_key("npm/@scope/tool"), "{a:?}");
         assert!(compare(&a, &b).is_empty());
+        assert_eq!(licensed(cyclonedx::render(&inventory).as_bytes()), Ok([2, 1]));
     }
 
     #[test]

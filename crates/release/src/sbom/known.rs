@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rave_image::Manifest;
+use rave_image::licences;
 use rave_image::npm_tools::NpmPackage;
 use rave_image::tree::root_tar::InstalledPackage;
 use serde::Deserialize;
@@ -24,38 +25,46 @@ pub struct Crates<'a> {
     pub program: &'a str,
     /// The version of the workspace, which is the program's.
     pub version: &'a str,
+    /// What `cargo metadata --format-version 1` printed of the workspace, for the licences; none where it could not.
+    pub metadata: Option<&'a str>,
 }
 
 /// All that an image's build knows to be in its guest. `suite` is Debian's.
 pub fn components(image: &Manifest, suite: &str, crates: &Crates<'_>) -> Result<Vec<Component>, String> {
+    let mut components = packages(image, suite)?;
+    components.extend(cargo(crates)?);
+    Ok(components)
+}
+
+/// The packages of the base and of npm alone.
+pub fn packages(image: &Manifest, suite: &str) -> Result<Vec<Component>, String> {
     let packages = image.origin.debian().map(|origin| origin.packages.as_slice()).unwrap_or_default();
     let mut components: Vec<Component> = packages.iter().map(|package| debian(package, suite)).collect();
     for package in &image.npm_packages {
         components.push(npm(package)?);
     }
-    components.extend(cargo(crates)?);
     Ok(components)
 }
 
 fn debian(package: &InstalledPackage, suite: &str) -> Component {
-    let InstalledPackage { name, version, architecture, sha256, .. } = package;
+    let InstalledPackage { name, version, architecture, sha256, licence, .. } = package;
     Component {
         purl: purl::deb(name, version, architecture, suite),
         name: name.clone(),
         version: version.clone(),
         hashes: vec![Hash { algorithm: Algorithm::Sha256, value: sha256.to_string() }],
-        licence: None,
+        licence: licence.clone(),
     }
 }
 
 fn npm(package: &NpmPackage) -> Result<Component, String> {
-    let NpmPackage { name, version, integrity } = package;
+    let NpmPackage { name, version, integrity, licence } = package;
     Ok(Component {
         purl: purl::npm(name, version),
         name: name.clone(),
         version: version.clone(),
         hashes: vec![hash(integrity).map_err(|why| format!("npm package {name}: {why}"))?],
-        licence: None,
+        licence: licence.clone(),
     })
 }
 
@@ -93,6 +102,31 @@ struct LockPackage {
     dependencies: Vec<String>,
 }
 
+/// What Cargo tells of a package (`cargo metadata`, doc.rust-lang.org/cargo/commands/cargo-metadata.html).
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<MetadataPackage>,
+}
+
+#[derive(Deserialize)]
+struct MetadataPackage {
+    name: String,
+    version: String,
+    license: Option<String>,
+}
+
+/// Licences by name and version.
+fn crate_licences(metadata: Option<&str>) -> Result<BTreeMap<(String, String), String>, String> {
+    let Some(text) = metadata else { return Ok(BTreeMap::new()) };
+    let metadata: Metadata =
+        serde_json::from_str(text).map_err(|error| format!("cargo metadata: {error}"))?;
+    let licence = |package: MetadataPackage| {
+        let licence = licences::of_spdx(&package.license?)?;
+        Some(((package.name, package.version), licence))
+    };
+    Ok(metadata.packages.into_iter().filter_map(licence).collect())
+}
+
 #[derive(Deserialize)]
 struct Program {
     #[serde(default)]
@@ -104,6 +138,7 @@ struct Program {
 fn cargo(crates: &Crates<'_>) -> Result<Vec<Component>, String> {
     let lock: Lock = toml::from_str(crates.lock).map_err(|error| format!("Cargo.lock: {error}"))?;
     let program: Program = toml::from_str(crates.program).map_err(|error| format!("{PROGRAM}: {error}"))?;
+    let licences = crate_licences(crates.metadata)?;
     let mut wanted: Vec<String> = program.dependencies.into_keys().collect();
     let mut seen = BTreeSet::new();
     let own = Component {
@@ -133,7 +168,7 @@ fn cargo(crates: &Crates<'_>) -> Result<Vec<Component>, String> {
             name: package.name.clone(),
             version: package.version.clone(),
             hashes: hashes.collect(),
-            licence: None,
+            licence: licences.get(&(package.name.clone(), package.version.clone())).cloned(),
         });
         wanted.extend(package.dependencies.iter().cloned());
     }
@@ -150,6 +185,10 @@ mod tests {
             lock: include_str!("../../../../Cargo.lock"),
             program: include_str!("../../../guest/Cargo.toml"),
             version: "0.1.0",
+            metadata: Some(
+                r#"{"packages": [{"name": "serde", "version": "1.0.229", "license": "MIT/Apache-2.0"},
+                {"name": "itoa", "version": "0.0.1", "license": "MIT"}]}"#,
+            ),
         };
         let found = cargo(&crates).unwrap();
         let names: Vec<&str> = found.iter().map(|one| one.name.as_str()).collect();
@@ -157,6 +196,8 @@ mod tests {
             assert!(names.contains(&name), "{names:?}");
         }
         assert!(!names.contains(&"tempfile") && names.len() < 20, "{names:?}");
+        let licence = |name: &str| found.iter().find(|one| one.name == name).unwrap().licence.as_deref();
+        assert_eq!((licence("serde"), licence("itoa")), (Some("MIT OR Apache-2.0"), None));
         assert!(found[1..].iter().all(|one| one.hashes[0].value.len() == 64));
     }
 

@@ -9,6 +9,7 @@ pub mod purl;
 pub mod spdx;
 
 use rave_image::digest::Digest;
+use rave_image::licences;
 
 /// All that is in a guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +72,18 @@ impl Inventory {
         self.components.iter().filter(|component| component.licence.is_some()).count()
     }
 
+    /// How many have none.
+    pub fn unlicensed(&self) -> usize {
+        self.components.len() - self.licensed()
+    }
+
+    /// The components that can only be used under one of these licences, each with its expression.
+    pub fn denied(&self, denied: &[impl AsRef<str>]) -> Vec<String> {
+        let licensed = self.components.iter().filter_map(|one| Some((&one.purl, one.licence.as_deref()?)));
+        let denied = licensed.filter(|(_, licence)| licences::is_denied(licence, denied));
+        denied.map(|(purl, licence)| format!("{purl} ({licence})")).collect()
+    }
+
     /// A UUID that follows from what is in it.
     fn uuid(&self, purpose: &str) -> String {
         let mut text = format!("{}\n{}\n", self.name, self.epoch);
@@ -79,6 +92,17 @@ impl Inventory {
             text.push('\n');
         });
         Digest::of_bytes(text.as_bytes()).uuid(purpose)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_denied_licence_is_found_with_its_package() {
+        let inventory = super::samples::inventory();
+        assert_eq!((inventory.licensed(), inventory.unlicensed()), (2, 1));
+        assert_eq!(inventory.denied(&["SSPL-1.0"]), [""; 0]);
+        assert_eq!(inventory.denied(&["MIT"]), ["pkg:cargo/rave-guest@0.1.0 (MIT)"]);
     }
 }
 
@@ -97,12 +121,15 @@ pub(crate) mod samples {
         let sha256 = Hash { algorithm: Algorithm::Sha256, value: "ab".repeat(32) };
         let sha512 = Hash { algorithm: Algorithm::Sha512, value: "cd".repeat(64) };
         let components = vec![
-            component(
-                purl::deb("bsdutils", "1:2.41.5-0+deb13u1", "amd64", "trixie"),
-                "bsdutils",
-                "1:2.41.5-0+deb13u1",
-                vec![sha256],
-            ),
+            Component {
+                licence: Some("GPL-2.0-or-later AND LicenseRef-debian-public-domain".into()),
+                ..component(
+                    purl::deb("bsdutils", "1:2.41.5-0+deb13u1", "amd64", "trixie"),
+                    "bsdutils",
+                    "1:2.41.5-0+deb13u1",
+                    vec![sha256],
+                )
+            },
             component(purl::npm("@scope/tool", "1.0.0"), "@scope/tool", "1.0.0", vec![sha512]),
             Component {
                 licence: Some("MIT".into()),

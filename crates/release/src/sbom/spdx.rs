@@ -1,6 +1,9 @@
 //! SPDX 2.3 as JSON (ISO/IEC 5962 describes 2.2.1; 2.3 is the later specification).
 
+use std::collections::BTreeSet;
+
 use rave_image::digest::Digest;
+use rave_image::licences;
 use serde_json::{Value, json};
 
 use super::{Algorithm, Component, Inventory};
@@ -29,7 +32,14 @@ pub fn render(inventory: &Inventory) -> String {
     let contains = inventory.components.iter().map(|component| relation(IMAGE, "CONTAINS", &id(component)));
     let relations: Vec<Value> =
         std::iter::once(relation(DOCUMENT, "DESCRIBES", IMAGE)).chain(contains).collect();
-    let bill = json!({
+    let referenced: BTreeSet<String> = inventory
+        .components
+        .iter()
+        .filter_map(|component| component.licence.as_deref())
+        .flat_map(licences::references)
+        .collect();
+    let referenced: Vec<Value> = referenced.iter().map(|name| reference(name)).collect();
+    let mut bill = json!({
         "spdxVersion": "SPDX-2.3",
         "dataLicense": "CC0-1.0",
         "SPDXID": DOCUMENT,
@@ -42,7 +52,18 @@ pub fn render(inventory: &Inventory) -> String {
         "packages": packages,
         "relationships": relations
     });
+    if !referenced.is_empty() {
+        bill["hasExtractedLicensingInfos"] = referenced.into();
+    }
     serde_json::to_string_pretty(&bill).expect("plain data") + "\n"
+}
+
+/// A licence that SPDX does not list.
+fn reference(name: &str) -> Value {
+    json!({
+        "licenseId": name, "name": name.trim_start_matches("LicenseRef-"),
+        "extractedText": "The text is in the copyright files of the packages, in /usr/share/doc of the guest."
+    })
 }
 
 fn relation(from: &str, how: &str, to: &str) -> Value {

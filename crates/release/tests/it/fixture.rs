@@ -234,6 +234,7 @@ fn image(place: &Utf8Path, wanted: &[Format]) -> Result<Built, String> {
             name: "@scope/tool".into(),
             version: "1.0.0".into(),
             integrity: "sha512-AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4vMDEyMzQ1Njc4OTo7PD0+Pw==".into(),
+            licence: None,
         }],
     };
     manifest.write(&out_dir).unwrap();
@@ -248,6 +249,7 @@ fn package(name: &str, version: &str) -> InstalledPackage {
         installed_kib: 1,
         size: 1,
         sha256: Digest::of_bytes(name.as_bytes()),
+        licence: Some("GPL-2.0-or-later AND LicenseRef-debian-public-domain".into()),
     }
 }
 
@@ -281,6 +283,7 @@ impl Workshop for Fixture {
             lock: include_str!("../../../../Cargo.lock"),
             program: include_str!("../../../guest/Cargo.toml"),
             version: "0.1.0",
+            metadata: None,
         };
         cut::inventory_of(&self.plan("any"), built, name, "trixie", &crates)
     }

@@ -1,6 +1,11 @@
 //! Programs that agents use: each must run and say its version, those of the npm lock the locked one.
 
+use rave_guest::assets::claude;
+use rave_guest::protocol::{ClaudeState, Health};
+
+use super::web;
 use crate::guest::Guest;
+use crate::http;
 use crate::poll::{CheckError, Observation, ensure};
 
 /// Node.js that the router and npm ask for.
@@ -27,7 +32,27 @@ pub(crate) fn yarn(guest: &Guest, seen: &mut Observation) -> Result<(), CheckErr
 }
 
 pub(crate) fn claude(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
-    locked(guest, seen, "claude --version", "@anthropic-ai/claude-code")
+    is_installed(guest)?;
+    locked(guest, seen, "claude --version", claude::PACKAGE)
+}
+
+/// Claude Code may come into the guest later than this check.
+fn is_installed(guest: &Guest) -> Result<(), CheckError> {
+    if !guest.expected.claude_at_first_boot {
+        return Ok(());
+    }
+    let answer = http::get(guest.address("gateway")?, "/healthz", &mut Observation::default())?;
+    let health: Health = web::json(&answer)?;
+    match health.claude {
+        Some(ClaudeState::Ready) => Ok(()),
+        Some(ClaudeState::Pending) => {
+            let log = claude::LOG;
+            Err(CheckError::NotYet(format!(
+                "Claude Code is being installed, which needs the network: {log} in the guest"
+            )))
+        }
+        None => Err(CheckError::Failed("/healthz does not say whether Claude Code is there".into())),
+    }
 }
 
 /// As Claude Code uses them: a namespace without a network, and a relay inside of it.
@@ -39,6 +64,7 @@ pub(crate) fn sandbox(guest: &Guest, seen: &mut Observation) -> Result<(), Check
 
 /// Vibe Kanban's own choice would fetch the latest version of its agents.
 pub(crate) fn kanban_agent(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
+    is_installed(guest)?;
     let script = format!("python3 - <<'END'\n{}END", include_str!("kanban_agent.py"));
     let agent = guest.succeed(&script, seen)?;
     let claude = guest.succeed("readlink -f \"$(command -v claude)\"", &mut Observation::default())?;

@@ -52,7 +52,7 @@ fn row(row: &CheckResult) -> TestCase {
         Outcome::Passed => TestCaseStatus::success(),
         Outcome::Failed(reason) => failure(NonSuccessKind::Failure, reason),
         Outcome::Error(reason) => failure(NonSuccessKind::Error, reason),
-        Outcome::NotRun(reason) => {
+        Outcome::NotRun(reason) | Outcome::NotYet(reason) => {
             let mut status = TestCaseStatus::skipped();
             status.set_message(reason.as_str());
             status

@@ -143,6 +143,8 @@ pub enum Outcome {
     Error(String),
     /// It was not tried, because of what came before.
     NotRun(String),
+    /// It was not tried, because what it looks at comes into the guest later: no fault of the guest.
+    NotYet(String),
 }
 
 /// A picture of the guest's screen.
@@ -203,7 +205,7 @@ fn count(rows: &[CheckResult]) -> Counts {
         match row.outcome {
             Outcome::Passed => counts.passed += 1,
             Outcome::Failed(_) | Outcome::Error(_) => counts.failed += 1,
-            Outcome::NotRun(_) => counts.not_run += 1,
+            Outcome::NotRun(_) | Outcome::NotYet(_) => counts.not_run += 1,
         }
     }
     counts
@@ -311,7 +313,7 @@ impl Outcome {
             Self::Passed => "ok",
             Self::Failed(_) => "FAILED",
             Self::Error(_) => "ERROR",
-            Self::NotRun(_) => "not run",
+            Self::NotRun(_) | Self::NotYet(_) => "not run",
         }
     }
 
@@ -324,7 +326,9 @@ impl Outcome {
     pub fn reason(&self) -> Option<&str> {
         match self {
             Self::Passed => None,
-            Self::Failed(reason) | Self::Error(reason) | Self::NotRun(reason) => Some(reason),
+            Self::Failed(reason) | Self::Error(reason) | Self::NotRun(reason) | Self::NotYet(reason) => {
+                Some(reason)
+            }
         }
     }
 }

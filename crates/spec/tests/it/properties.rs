@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use rave_spec::{
-    Base, CPUS_LIMITS, ClaudeCode, Compress, Compression, DISK_LIMITS, Date, Debian, Defaults, Errors, Extra, Feature,
-    Format, Guest, Loaded, MAX_JOBS_LIMITS, MEMORY_LIMITS, MebiBytes, Nixos, Origins, Place, Port, Profile, Release,
-    Service, Services, Spec, Tools, VmSize, WELL_KNOWN_PASSWORD, effective,
+    Base, CPUS_LIMITS, ClaudeCode, Compress, Compression, DISK_LIMITS, Date, Debian, Defaults, Errors, Extra,
+    Feature, Format, Guest, Loaded, MAX_JOBS_LIMITS, MEMORY_LIMITS, MebiBytes, Nixos, Origins, Place, Port,
+    Profile, Release, Service, Services, Spec, Tools, VmSize, WELL_KNOWN_PASSWORD, effective,
 };
 
 use crate::{GOOD, load_one};

@@ -85,7 +85,8 @@ impl Installer {
         files::write(&new.join("package-lock.json"), 0o644, None, &self.project.1)?;
         self.fetch(&new, &cache)?;
         let program = new.join(self.program);
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).map_err(failed("make executable", &program))?;
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755))
+            .map_err(failed("make executable", &program))?;
         // A rename that outlives a power cut must not outlive the content.
         File::open(&program).and_then(|file| file.sync_all()).map_err(failed("write", &program))?;
         fs::rename(&new, &place).map_err(failed("rename into", &place))?;
@@ -97,7 +98,8 @@ impl Installer {
         let flags = std::env::var("RAVE_NODE_FLAGS").unwrap_or_default();
         let (npm, cache) = (self.npm.to_string_lossy(), format!("--cache={}", cache.display()));
         let fixed = ["ci", "--ignore-scripts", "--omit=dev", "--os=linux", "--cpu=x64", "--libc=glibc"];
-        let quiet = ["--no-audit", "--no-fund", "--no-progress", "--no-update-notifier", "--loglevel=error", &cache];
+        let quiet =
+            ["--no-audit", "--no-fund", "--no-progress", "--no-update-notifier", "--loglevel=error", &cache];
         let words = flags.split_whitespace().chain([&*npm]).chain(fixed).chain(quiet);
         let words: Vec<&str> = words.chain(self.words.iter().map(String::as_str)).collect();
         spawn::output_in(folder, "node", &words, LIMIT).map(drop)

@@ -18,7 +18,12 @@ pub(crate) fn output(program: &str, args: &[&str], limit: Duration) -> Result<St
 }
 
 /// The same, in a folder.
-pub(crate) fn output_in(folder: &Path, program: &str, args: &[&str], limit: Duration) -> Result<String, Error> {
+pub(crate) fn output_in(
+    folder: &Path,
+    program: &str,
+    args: &[&str],
+    limit: Duration,
+) -> Result<String, Error> {
     run(program, args, Some(folder), None, limit)
 }
 

@@ -10,9 +10,8 @@ pub(crate) fn render(health: &Health) -> String {
     let verdict = if health.ok { "All services are up" } else { "A service is not available" };
     let warning = |text: &String| format!("<p class=bad>{}</p>\n", escape(text));
     let warnings: String = health.warnings.iter().map(warning).collect();
-    let pending = (health.claude == Some(ClaudeState::Pending)).then(|| {
-        format!("<p>Claude Code is being installed: <code>{}</code></p>\n", claude::LOG)
-    });
+    let pending = (health.claude == Some(ClaudeState::Pending))
+        .then(|| format!("<p>Claude Code is being installed: <code>{}</code></p>\n", claude::LOG));
     let warnings = warnings + pending.as_deref().unwrap_or_default();
     let rows: String = health.services.iter().map(row).collect();
     PAGE.replace("{verdict}", verdict)

@@ -1,6 +1,7 @@
 //! The Debian base's root file system: mmdebstrap, as an ordinary user or as root, to one tar.
 
 mod apt;
+pub mod availability;
 mod date;
 mod deb_cache;
 pub mod lock;
@@ -35,7 +36,7 @@ use crate::tree::root_tar::{self, RootTar};
 pub const STAGE: &str = "rootfs";
 
 /// Changes when what is noted of a tar changes.
-const REVISION: &[u8] = b"3";
+const REVISION: &[u8] = b"4";
 
 /// Bytes that the unpacked tree and its tar need at most while they are made: about 2.6 GiB each for the largest
 /// profile, and some room.

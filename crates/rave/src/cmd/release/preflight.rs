@@ -1,10 +1,13 @@
 //! What must hold before a release is begun: one row a check, all of them looked at.
 
+mod licences;
+mod packages;
+
 use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_release::key::LockedKey;
-use rave_spec::Base;
+use rave_spec::{Base, ClaudeCode};
 use semver::Version;
 
 use super::order::Order;
@@ -24,18 +27,37 @@ const UNKNOWN_SIZE: u64 = 12 << 30;
 /// One check.
 pub(super) struct Row {
     name: &'static str,
-    /// What was found, or what does not hold and what to do.
-    result: Result<String, (String, String)>,
+    result: Found,
 }
 
-type Found = Result<String, (String, String)>;
+/// What was found, or what does not hold and what to do.
+type Found = Result<Fact, (String, String)>;
+
+/// What was found.
+enum Fact {
+    Holds(String),
+    /// It could not be looked at here, and why.
+    NotTried(String),
+}
+
+impl From<String> for Fact {
+    fn from(text: String) -> Self {
+        Self::Holds(text)
+    }
+}
+
+impl From<&str> for Fact {
+    fn from(text: &str) -> Self {
+        Self::Holds(text.to_owned())
+    }
+}
 
 fn wrong(what: impl Into<String>, remedy: impl Into<String>) -> Found {
     Err((what.into(), remedy.into()))
 }
 
 /// Looks at everything.
-pub(super) fn rows(args: &Order<'_>, settings: &Settings, profiles: &[ReleaseProfile]) -> Vec<Row> {
+pub(super) fn rows(args: &Order<'_>, settings: &Settings, profiles: &[ReleaseProfile], ui: &Ui) -> Vec<Row> {
     let root = &settings.root;
     vec![
         Row { name: "clean tree", result: clean_tree(root) },
@@ -44,20 +66,39 @@ pub(super) fn rows(args: &Order<'_>, settings: &Settings, profiles: &[ReleasePro
         Row { name: "changelog", result: entry(root, args.version) },
         Row { name: "base", result: named_base(args, settings) },
         Row { name: "locks", result: locks(settings, now()) },
+        Row { name: "packages", result: packages::packages(args, settings, profiles, ui) },
+        Row { name: "crates' licences", result: licences::of_crates(root) },
+        Row { name: "guest's licences", result: licences::of_guests(settings, profiles) },
         Row { name: "disk space", result: space(args, profiles) },
         Row { name: "key", result: key(args) },
         Row { name: "password", result: password(args, profiles) },
-        Row { name: "unfree", result: unfree(args) },
+        Row { name: "unfree", result: unfree(args, settings) },
     ]
 }
 
 /// Prints the rows.
 pub(super) fn show(rows: &[Row], ui: &Ui) {
     let cells = |row: &Row| match &row.result {
-        Ok(found) => vec![row.name.to_owned(), "ok".into(), found.clone()],
+        Ok(Fact::Holds(found)) => vec![row.name.to_owned(), "ok".into(), found.clone()],
+        Ok(Fact::NotTried(why)) => vec![row.name.to_owned(), "not tried".into(), why.clone()],
         Err((what, _)) => vec![row.name.to_owned(), "FAILED".into(), what.clone()],
     };
     ui.table(&["check", "result", "found"], &rows.iter().map(cells).collect::<Vec<_>>());
+}
+
+/// What could not be looked at is never passed over.
+pub(super) fn tell(rows: &[Row], ui: &Ui) {
+    let not_tried = |row: &Row| match &row.result {
+        Ok(Fact::NotTried(why)) => Some(format!("preflight: {} was not tried: {why}", row.name)),
+        _ => None,
+    };
+    let not_tried: Vec<String> = rows.iter().filter_map(not_tried).collect();
+    not_tried.iter().for_each(|text| ui.warn(text));
+    ui.note(&format!(
+        "preflight: {} checks passed, {} not tried",
+        rows.len() - not_tried.len(),
+        not_tried.len()
+    ));
 }
 
 /// Refuses unless all hold, and names each that does not.
@@ -113,7 +154,7 @@ fn version(root: &Utf8Path, wanted: &Version) -> Found {
         Some(last) if last >= *wanted => {
             wrong(format!("the last tag is {last}, which is not older"), "choose a newer version")
         }
-        Some(last) => Ok(format!("newer than the last tag, {last}")),
+        Some(last) => Ok(format!("newer than the last tag, {last}").into()),
         None => Ok("the first one".into()),
     }
 }
@@ -128,7 +169,7 @@ fn workspace_version(root: &Utf8Path) -> Option<Version> {
 
 fn entry(root: &Utf8Path, version: &Version) -> Found {
     match changelog(root, version) {
-        Some(entry) => Ok(format!("{} lines", entry.lines().count())),
+        Some(entry) => Ok(format!("{} lines", entry.lines().count()).into()),
         None => wrong(
             format!("CHANGELOG.md has no entry `## [{version}]`"),
             "write one: rename `[Unreleased]`, and begin a new one",
@@ -144,7 +185,7 @@ fn named_base(args: &Order<'_>, settings: &Settings) -> Found {
     if settings.base == Base::Nixos && !args.no_second_build {
         return wrong("the nixos base is not built twice", "add --no-second-build");
     }
-    Ok(settings.base.to_string())
+    Ok(settings.base.to_string().into())
 }
 
 fn locks(settings: &Settings, now: i64) -> Found {
@@ -160,7 +201,7 @@ fn locks(settings: &Settings, now: i64) -> Found {
             "renew it with `cargo xtask update`, and commit it",
         );
     }
-    Ok(format!("debian.lock is {days} days old"))
+    Ok(format!("debian.lock is {days} days old").into())
 }
 
 /// What the release itself takes; the builds look after theirs before they write.
@@ -189,12 +230,12 @@ fn space(args: &Order<'_>, profiles: &[ReleaseProfile]) -> Found {
             "free some space, or choose another folder with --out",
         );
     }
-    Ok(format!("{} MiB may be needed", needed >> 20))
+    Ok(format!("{} MiB may be needed", needed >> 20).into())
 }
 
 fn key(args: &Order<'_>) -> Found {
     match LockedKey::read(args.key) {
-        Ok(key) => Ok(rave_release::key::fingerprint(key.public())),
+        Ok(key) => Ok(rave_release::key::fingerprint(key.public()).into()),
         Err(error) => {
             let remedy =
                 error.remedy().unwrap_or_else(|| "make one with `cargo xtask release keygen`".into());
@@ -217,13 +258,16 @@ fn password(args: &Order<'_>, profiles: &[ReleaseProfile]) -> Found {
     Ok(if args.allow_default_password { "the default is allowed" } else { "not the default" }.into())
 }
 
-/// Every image has Claude Code in it.
-fn unfree(args: &Order<'_>) -> Found {
+/// Every image has Claude Code in it, unless the guest installs it.
+fn unfree(args: &Order<'_>, settings: &Settings) -> Found {
+    if settings.spec.spec.tools.claude == ClaudeCode::FirstBoot {
+        return Ok("Claude Code is not in the images: each guest installs it".into());
+    }
     if args.accept_unfree {
         return Ok("Claude Code is in the images, and accepted".into());
     }
     wrong(
         "Claude Code is in the images, and not everybody may pass it on",
-        "add --accept-unfree if its licence lets you",
+        "set tools.claude = \"first-boot\" in rave.toml, or add --accept-unfree if its licence lets you",
     )
 }

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use camino::Utf8Path;
+use rave_process::Cmd;
 use rave_release::cut::{self, Built, Plan, ProfilePlan, Workshop};
 use rave_release::sbom::Inventory;
 use rave_release::sbom::known::Crates;
@@ -39,6 +41,18 @@ impl RealWorkshop<'_> {
             ..cli::Image::default()
         }
     }
+}
+
+/// What Cargo knows of the crates for the guest's platform, without the network.
+fn cargo_metadata(root: &Utf8Path) -> Result<String, rave_process::Error> {
+    let words = [
+        "metadata",
+        "--locked",
+        "--offline",
+        "--format-version=1",
+        "--filter-platform=x86_64-unknown-linux-gnu",
+    ];
+    Cmd::new("cargo").args(words).current_dir(root).output().map(|output| output.text())
 }
 
 fn flags(profile: &ProfilePlan) -> Vec<FormatFlag> {
@@ -84,9 +98,24 @@ impl Workshop for RealWorkshop<'_> {
         let settings = self.settings(profile);
         let lock = fs::read_to_string(settings.root.join("Cargo.lock"))?;
         let program = fs::read_to_string(settings.root.join("crates/guest/Cargo.toml"))?;
-        let crates = Crates { lock: &lock, program: &program, version: env!("CARGO_PKG_VERSION") };
+        let metadata = cargo_metadata(&settings.root);
+        if let Err(why) = &metadata {
+            self.ui.warn(&format!("the bills do not have the licences of crates: {why}"));
+        }
+        let crates = Crates {
+            lock: &lock,
+            program: &program,
+            version: env!("CARGO_PKG_VERSION"),
+            metadata: metadata.as_deref().ok(),
+        };
         let suite = settings.spec.spec.debian.suite.to_string();
-        Ok(cut::inventory_of(self.plan, built, name, &suite, &crates)?)
+        let inventory = cut::inventory_of(self.plan, built, name, &suite, &crates)?;
+        let denied = inventory.denied(&settings.spec.spec.release.denied_licences);
+        if denied.is_empty() {
+            return Ok(inventory);
+        }
+        let profile = profile.profile.clone();
+        Err(rave_release::Error::DeniedLicences { profile, detail: denied.join(", ") }.into())
     }
 
     fn now(&self) -> i64 {

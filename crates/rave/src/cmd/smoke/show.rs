@@ -102,7 +102,7 @@ fn table(rows: &[CheckResult], terminal: Option<usize>) -> Vec<Vec<String>> {
         .iter()
         .map(|row| {
             let seen = match &row.outcome {
-                Outcome::NotRun(reason) => reason,
+                Outcome::NotRun(reason) | Outcome::NotYet(reason) => reason,
                 _ if row.last_answer.is_empty() => row.outcome.reason().unwrap_or_default(),
                 _ => &row.last_answer,
             };

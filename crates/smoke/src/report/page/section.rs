@@ -162,7 +162,7 @@ fn same_reason(run: &Run) -> Option<&str> {
 fn checks(all: &[CheckResult]) -> Markup {
     let failed: Vec<&CheckResult> = all.iter().filter(|row| row.outcome.is_failure()).collect();
     let not_run: Vec<&CheckResult> =
-        all.iter().filter(|row| matches!(row.outcome, Outcome::NotRun(_))).collect();
+        all.iter().filter(|row| matches!(row.outcome, Outcome::NotRun(_) | Outcome::NotYet(_))).collect();
     let passed: Vec<&CheckResult> = all.iter().filter(|row| row.outcome == Outcome::Passed).collect();
     html! {
         table.checks role="table" {
@@ -196,7 +196,7 @@ fn check(row: &CheckResult) -> Markup {
         Outcome::Passed => ("passed", "✓", "passed"),
         Outcome::Failed(_) => ("failed", "✗", "failed"),
         Outcome::Error(_) => ("failed", "!", "error"),
-        Outcome::NotRun(_) => ("open", "–", "not run"),
+        Outcome::NotRun(_) | Outcome::NotYet(_) => ("open", "–", "not run"),
     };
     html! {
         tr.check.(class) role="row" {

@@ -28,7 +28,8 @@ impl Registry {
 
 impl Drop for Registry {
     fn drop(&mut self) {
-        let end = TcpStream::connect(self.address).and_then(|mut stream| stream.write_all(b"GET /end HTTP/1.1\r\n\r\n"));
+        let end = TcpStream::connect(self.address)
+            .and_then(|mut stream| stream.write_all(b"GET /end HTTP/1.1\r\n\r\n"));
         if let (Ok(()), Some(thread)) = (end, self.thread.take()) {
             let _ = thread.join();
         }
@@ -70,7 +71,12 @@ fn package(folder: &Path) -> (Vec<u8>, String) {
     fs::create_dir(&tiny).unwrap();
     fs::write(tiny.join("package.json"), r#"{"name":"tiny","version":"1.0.0"}"#).unwrap();
     fs::write(tiny.join("claude"), "#!/bin/sh\necho 1.0.0\n").unwrap();
-    let said = spawn::output_in(&tiny, "npm", &["pack", "--json", "--pack-destination", ".."], Duration::from_secs(60));
+    let said = spawn::output_in(
+        &tiny,
+        "npm",
+        &["pack", "--json", "--pack-destination", ".."],
+        Duration::from_secs(60),
+    );
     let said: serde_json::Value = serde_json::from_str(&said.unwrap()).unwrap();
     (fs::read(folder.join("tiny-1.0.0.tgz")).unwrap(), said[0]["integrity"].as_str().unwrap().to_owned())
 }
@@ -106,7 +112,8 @@ fn what_is_locked_is_installed_from_the_registry_of_the_users_settings_and_once(
     installer.install().unwrap();
     let program = installer.state.join("1.0.0/node_modules/tiny/claude");
     assert_eq!(fs::metadata(&program).unwrap().permissions().mode() & 0o777, 0o755);
-    let names: Vec<_> = fs::read_dir(&installer.state).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let names: Vec<_> =
+        fs::read_dir(&installer.state).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["1.0.0"], "nothing else is left");
     drop(registry);
     installer.install().unwrap();

@@ -1,0 +1,59 @@
+//! Whether the packages of the lock can be had, before hours go into a release.
+
+use rave_image::bases::debian::NetworkAccess;
+use rave_image::bases::debian::availability::{AvailabilityRequest, availability};
+use rave_spec::Base;
+
+use super::super::order::Order;
+use super::super::plan::ReleaseProfile;
+use super::{Fact, Found, wrong};
+use crate::build;
+use crate::settings::Settings;
+use crate::ui::Ui;
+
+/// How many missing ones are named.
+const NAMED: usize = 5;
+
+pub(super) fn packages(args: &Order<'_>, settings: &Settings, profiles: &[ReleaseProfile], ui: &Ui) -> Found {
+    if settings.base == Base::Nixos {
+        return Ok(Fact::NotTried("nix asks its caches when it builds".into()));
+    }
+    let lock = build::lock(settings)
+        .map_err(|error| (error.to_string(), "put it back with `git checkout debian.lock`".to_owned()))?;
+    let names: Vec<&str> = profiles.iter().map(|profile| profile.settings.profile.as_str()).collect();
+    let offline = args.building.offline;
+    let request = AvailabilityRequest {
+        spec: &settings.spec.spec,
+        lock: &lock,
+        profiles: &names,
+        cache_dir: &settings.cache_dir,
+        log_dir: &settings.state_dir.join("logs"),
+        network: if offline { NetworkAccess::Off } else { NetworkAccess::Allowed },
+    };
+    let found = availability(&request, &ui.sink()).map_err(|error| {
+        let remedy = error.remedy().unwrap_or_else(|| "look at the network, then try again".into());
+        (format!("the archive cannot be asked: {error}"), remedy)
+    })?;
+    let total = found.cached + found.in_archive + found.missing.len();
+    if found.missing.is_empty() {
+        return Ok(
+            format!("{} of {total} are cached, the archive has {}", found.cached, found.in_archive).into()
+        );
+    }
+    let named = found.missing.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    let rest = found.missing.len().saturating_sub(NAMED);
+    let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+    if offline {
+        return wrong(
+            format!(
+                "{} of {total} are not cached, and --offline asks nobody: {named}{more}",
+                found.missing.len()
+            ),
+            "leave out --offline, or build the profiles once with the network",
+        );
+    }
+    wrong(
+        format!("{} of {total} are neither cached nor in the archive: {named}{more}", found.missing.len()),
+        "renew the lock with `cargo xtask update`, and commit it",
+    )
+}
