@@ -36,8 +36,10 @@ rec {
       if found == null then [ ] else lib.filter (word: word != "") (lib.splitString " " (lib.head found))
     ) (lib.splitString "\n" text);
 
-  # The names of the units.
+  # The names of the units of every guest.
   units = lib.attrNames (
-    lib.filterAttrs (name: _: !lib.hasSuffix ".conf" name) (builtins.readDir (folder + "/units"))
+    lib.filterAttrs (name: _: !lib.hasSuffix ".conf" name && name != atFirstBoot) (builtins.readDir (folder + "/units"))
   );
+  # The one of a guest that installs Claude Code.
+  atFirstBoot = (lib.importJSON ../facts.json).tools.claude.unit;
 }

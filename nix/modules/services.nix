@@ -8,7 +8,6 @@ let
     text = assets.fill values "units/${name}";
     wantedBy = assets.wantedBy text;
   };
-  inherit ((lib.importJSON ../facts.json).tools) claude;
   atFirstBoot = cfg.claude == "first-boot";
   lowest = lib.foldl' lib.min 65535 [ cfg.ports.kanban cfg.ports.router cfg.ports.gateway ];
 
@@ -33,7 +32,7 @@ in
 {
   config = lib.mkIf cfg.enable {
     # As whole texts, so that NixOS adds no PATH and no setting is lost.
-    systemd.units = lib.genAttrs (lib.filter (name: atFirstBoot || name != claude.unit) assets.units) unit;
+    systemd.units = lib.genAttrs (assets.units ++ lib.optional atFirstBoot assets.atFirstBoot) unit;
     systemd.packages = [ drop-ins ];
 
     # The program that is installed was built for other distributions.
