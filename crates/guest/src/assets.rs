@@ -35,6 +35,7 @@ pub fn files(config: &GuestConfig, paths: &Paths) -> Vec<GuestFile> {
     files.extend(system::files(&text, config, paths));
     files.extend(environment::files(config));
     files.extend(npm::files(&text, config, paths));
+    files.extend(claude::files(&text, config, paths));
     files.extend(masks::files(config));
     files.extend(features::files(&text, config, paths));
     files.sort_by(|a, b| a.path.cmp(&b.path));

@@ -53,7 +53,7 @@ fn git(root: &Path, words: &[&str]) {
     Cmd::new("git").args(author).args(words.iter().copied()).current_dir(root).output().unwrap();
 }
 
-/// cargo-deny would judge a checkout without crates; where it is installed is no folder of the system.
+/// cargo-deny would judge a checkout without crates; cargo installs it elsewhere.
 const SYSTEM: (&str, &str) = ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
 
 const DRY_RUN: [&str; 8] =

@@ -1,7 +1,10 @@
 //! Claude Code in a guest that installs it at its first boot: the launcher, the unit, and the part of the npm lock that is
 //! installed.
 
-use super::npm;
+pub use super::npm::{CLAUDE_LAUNCHER as LAUNCHER, CLAUDE_PACKAGES as PACKAGES};
+use super::render::Template;
+use super::{GuestFile, Paths, npm, units};
+use crate::config::GuestConfig;
 use serde_json::{Map, Value, json};
 
 /// The unit that installs it.
@@ -9,25 +12,26 @@ pub const UNIT: &str = "rave-claude.service";
 /// The command that tells how far that is.
 pub const LOG: &str = "journalctl -u rave-claude";
 
-/// Where it is installed, by the user: `StateDirectory=` of [`UNIT`]. A folder for each version.
+/// The folder of what the user installs: `StateDirectory=` of [`UNIT`]. A folder for each version.
 pub const STATE: &str = "/var/lib/rave-claude";
 
-/// What stands on the search path instead, relative to the tools' folder.
-pub const LAUNCHER: &str = "bin/claude";
-
 /// The package that is pinned.
-pub const PACKAGE: &str = "@anthropic-ai/claude-code";
-/// The package with the program for linux-x64.
-pub const NATIVE: &str = "@anthropic-ai/claude-code-linux-x64";
-/// The packages that a guest which installs it does not hold before.
-pub const PACKAGES: [&str; 2] = [PACKAGE, NATIVE];
+pub const PACKAGE: &str = PACKAGES[0];
 
 /// The program, relative to the folder that its packages are installed in.
 pub const PROGRAM: &str = "node_modules/@anthropic-ai/claude-code-linux-x64/claude";
 
-/// The text of the launcher and of the unit.
-pub(super) const LAUNCHER_TEXT: &str = include_str!("../../assets/npm/claude");
-pub(super) const UNIT_TEXT: &str = include_str!("../../assets/units/rave-claude.service");
+pub(super) fn files(template: &Template, config: &GuestConfig, paths: &Paths) -> Vec<GuestFile> {
+    if !config.claude_at_first_boot {
+        return Vec::new();
+    }
+    let program = program();
+    let fill = |text: &str| template.fill_with(text, &[("claude", &program)]);
+    let mut files = units::extra_unit(UNIT, &fill(include_str!("../../assets/units/rave-claude.service")));
+    let launcher = fill(include_str!("../../assets/npm/claude"));
+    files.push(GuestFile::file(format!("{}/{LAUNCHER}", paths.tools), 0o755, launcher));
+    files
+}
 
 /// The pinned version.
 pub fn version() -> String {

@@ -1,7 +1,7 @@
 //! The npm tools: the lock, the links to them, and what of them a linux-x64 guest does not need.
 
 use super::render::Template;
-use super::{GuestFile, Paths, claude};
+use super::{GuestFile, Paths};
 use crate::config::GuestConfig;
 use crate::features::PLAYWRIGHT;
 
@@ -93,6 +93,13 @@ pub const COMMANDS: [Command; 10] = [
     Command { name: "playwright", program: "node_modules/playwright/cli.js" },
 ];
 
+/// What a guest that installs Claude Code does not hold: the package that is pinned, and the one with the program for
+/// linux-x64.
+pub const CLAUDE_PACKAGES: [&str; 2] = ["@anthropic-ai/claude-code", "@anthropic-ai/claude-code-linux-x64"];
+
+/// What stands on its search path instead, relative to the tools' folder.
+pub const CLAUDE_LAUNCHER: &str = "bin/claude";
+
 /// Packages that only guests with a feature hold: the feature and the package.
 pub const OF_FEATURES: [(&str, &str); 2] = [(PLAYWRIGHT, "playwright"), (PLAYWRIGHT, "playwright-core")];
 
@@ -100,7 +107,7 @@ pub const OF_FEATURES: [(&str, &str); 2] = [(PLAYWRIGHT, "playwright"), (PLAYWRI
 pub fn left_out(config: &GuestConfig) -> Vec<&'static str> {
     let of_features =
         OF_FEATURES.iter().filter(|(feature, _)| !config.has(feature)).map(|(_, package)| *package);
-    let claude = claude::PACKAGES.into_iter().filter(|_| config.claude_at_first_boot);
+    let claude = CLAUDE_PACKAGES.into_iter().filter(|_| config.claude_at_first_boot);
     of_features.chain(claude).collect()
 }
 
@@ -110,7 +117,7 @@ pub fn commands(config: &GuestConfig) -> Vec<Command> {
         left_out(config).iter().map(|package| format!("node_modules/{package}/")).collect();
     let held = |command: &Command| !left_out.iter().any(|folder| command.program.starts_with(folder));
     let command = |command: Command| match command.name {
-        "claude" if config.claude_at_first_boot => Command { program: claude::LAUNCHER, ..command },
+        "claude" if config.claude_at_first_boot => Command { program: CLAUDE_LAUNCHER, ..command },
         _ => command,
     };
     COMMANDS.iter().copied().map(command).filter(held).collect()
@@ -122,10 +129,6 @@ const CCR: &str = include_str!("../../assets/npm/ccr");
 pub(super) fn files(template: &Template, config: &GuestConfig, paths: &Paths) -> Vec<GuestFile> {
     let mut files = links(config, paths);
     files.push(GuestFile::file(format!("{}/bin/ccr", paths.tools), 0o755, template.fill(CCR)));
-    if config.claude_at_first_boot {
-        let launcher = format!("{}/{}", paths.tools, claude::LAUNCHER);
-        files.push(GuestFile::file(launcher, 0o755, template.fill(claude::LAUNCHER_TEXT)));
-    }
     files
 }
 
@@ -213,11 +216,11 @@ mod tests {
     #[test]
     fn a_guest_that_installs_claude_code_has_the_launcher_and_no_package_of_it() {
         let config = GuestConfig { claude_at_first_boot: true, ..GuestConfig::default() };
-        assert!(claude::PACKAGES.iter().all(|package| left_out(&config).contains(package)));
+        assert!(CLAUDE_PACKAGES.iter().all(|package| left_out(&config).contains(package)));
         let program =
             |config| commands(config).into_iter().find(|command| command.name == "claude").unwrap().program;
-        assert_eq!(program(&config), claude::LAUNCHER);
-        assert_eq!(program(&GuestConfig::default()), claude::PROGRAM);
+        assert_eq!(program(&config), CLAUDE_LAUNCHER);
+        assert_eq!(program(&GuestConfig::default()), COMMANDS[0].program);
         assert!(
             !held(&config).iter().any(|(name, _)| name.contains("claude-code") && !name.contains("router"))
         );

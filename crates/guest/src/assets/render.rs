@@ -1,6 +1,6 @@
 //! Filling in the templates of `assets/`.
 
-use super::{Paths, claude};
+use super::Paths;
 use crate::config::GuestConfig;
 use crate::features::CLOUD;
 
@@ -19,7 +19,6 @@ impl Template {
             ("version", config.version.clone()),
             ("rave_guest", paths.rave_guest.clone()),
             ("tools", paths.tools.clone()),
-            ("claude", claude::program()),
             ("node", paths.node.clone()),
             ("nginx", paths.nginx.clone()),
             ("pages", paths.pages.clone()),

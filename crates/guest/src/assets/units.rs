@@ -1,7 +1,7 @@
 //! systemd units and what enables them.
 
+use super::GuestFile;
 use super::render::Template;
-use super::{GuestFile, claude};
 use crate::config::GuestConfig;
 
 /// Where units and their links lie.
@@ -57,8 +57,7 @@ pub const NETWORK_MANAGER: [(&str, &str); 1] = [("NetworkManager.service", "mult
 
 pub(super) fn files(template: &Template, config: &GuestConfig) -> Vec<GuestFile> {
     let mut files = Vec::new();
-    let at_first_boot = config.claude_at_first_boot.then_some((claude::UNIT, claude::UNIT_TEXT));
-    for (name, text) in OWN.into_iter().chain(at_first_boot) {
+    for (name, text) in OWN {
         let text = template.fill(text);
         files.extend(wanted_by(&text).iter().map(|target| enable(name, target)));
         files.push(GuestFile::file(format!("{UNITS}/{name}"), 0o644, text));

@@ -1,4 +1,4 @@
-//! Whether the packages of `debian.lock` can be had: from the cache, or from the archive as it is now.
+//! Whether the packages of `debian.lock` are available: from the cache, or from the archive as it is now.
 
 use std::fs;
 

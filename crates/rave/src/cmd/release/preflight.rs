@@ -1,5 +1,6 @@
 //! What must hold before a release is begun: one row a check, all of them looked at.
 
+mod found;
 mod licences;
 mod packages;
 
@@ -17,6 +18,7 @@ use crate::command_error::CommandError;
 use crate::git::git;
 use crate::settings::Settings;
 use crate::ui::Ui;
+use found::{Fact, Found, wrong};
 
 /// The oldest that debian.lock may be: security fixes come every week.
 const MAX_LOCK_DAYS: i64 = 30;
@@ -28,32 +30,6 @@ const UNKNOWN_SIZE: u64 = 12 << 30;
 pub(super) struct Row {
     name: &'static str,
     result: Found,
-}
-
-/// What was found, or what does not hold and what to do.
-type Found = Result<Fact, (String, String)>;
-
-/// What was found.
-enum Fact {
-    Holds(String),
-    /// It could not be looked at here, and why.
-    NotTried(String),
-}
-
-impl From<String> for Fact {
-    fn from(text: String) -> Self {
-        Self::Holds(text)
-    }
-}
-
-impl From<&str> for Fact {
-    fn from(text: &str) -> Self {
-        Self::Holds(text.to_owned())
-    }
-}
-
-fn wrong(what: impl Into<String>, remedy: impl Into<String>) -> Found {
-    Err((what.into(), remedy.into()))
 }
 
 /// Looks at everything.
@@ -268,6 +244,6 @@ fn unfree(args: &Order<'_>, settings: &Settings) -> Found {
     }
     wrong(
         "Claude Code is in the images, and not everybody may pass it on",
-        "set tools.claude = \"first-boot\" in rave.toml, or add --accept-unfree if its licence lets you",
+        "add --accept-unfree if its licence lets you, or set tools.claude = \"first-boot\" in rave.toml",
     )
 }

@@ -1,4 +1,4 @@
-//! Whether the packages of the lock can be had, before hours go into a release.
+//! Whether the packages of the lock are available, before hours go into a release.
 
 use rave_image::bases::debian::NetworkAccess;
 use rave_image::bases::debian::availability::{AvailabilityRequest, availability};
@@ -6,7 +6,7 @@ use rave_spec::Base;
 
 use super::super::order::Order;
 use super::super::plan::ReleaseProfile;
-use super::{Fact, Found, wrong};
+use super::found::{Fact, Found, wrong};
 use crate::build;
 use crate::settings::Settings;
 use crate::ui::Ui;
