@@ -11,7 +11,8 @@ use rave_spec::{Compression, Format};
 
 pub use building::{Building, NixFlags, Target};
 pub use release::{
-    Cut, Keygen, PassphraseFrom, Release, ReleaseCommand, Revoke, Rotate, Sbom, SbomCommand, SbomDiff, Verify,
+    Cut, Keygen, KnownKeys, PassphraseFrom, Publish, Release, ReleaseCommand, Revoke, Rotate, Sbom,
+    SbomCommand, SbomDiff, Verify,
 };
 pub use values::{Accel, Firmware, FormatFlag, Gui, HostPort, KeepBase, PortFlag, base, format_or_all};
 use values::{compression, format, parse_port};
@@ -84,6 +85,8 @@ pub enum Command {
     Verify(Verify),
     /// Compare bills of materials
     Sbom(Sbom),
+    /// Put a verified release into a published tree
+    Publish(Publish),
     /// Convert a disk of any format to the other formats
     Convert(Convert),
     /// Describe an image of any format and verify it
@@ -116,6 +119,7 @@ impl Command {
             Self::Convert(_)
             | Self::Verify(_)
             | Self::Sbom(_)
+            | Self::Publish(_)
             | Self::Inspect(_)
             | Self::Update(_)
             | Self::Config(_)

@@ -1,6 +1,7 @@
 //! What can go wrong while a release is cut, or a key is made or read.
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rave_image::digest::Digest;
 
 /// An error of this crate. What is wrong with a foreign release is no error but a
 /// [`Problem`](crate::verify::Problem).
@@ -73,6 +74,46 @@ pub enum Error {
         /// The first problem.
         detail: String,
     },
+    /// A release does not verify.
+    #[error("{path} does not verify: {}", problems.first().map_or("it has no manifest", String::as_str))]
+    Unverified {
+        /// Its folder.
+        path: Utf8PathBuf,
+        /// What is wrong, one line each.
+        problems: Vec<String>,
+    },
+    /// A version is published already, and is another one.
+    #[error(
+        "{path} is published already with another content: the SHA-256 of its {file} is {published}, that of the release is {offered}"
+    )]
+    OtherContent {
+        /// Its published folder.
+        path: Utf8PathBuf,
+        /// The file that tells them apart.
+        file: &'static str,
+        /// Its digest as it is published.
+        published: Digest,
+        /// Its digest in the release.
+        offered: Digest,
+    },
+    /// Something is where a published tree has something else.
+    #[error("cannot publish here: {path}: {detail}")]
+    NotATree {
+        /// Where.
+        path: Utf8PathBuf,
+        /// What it is.
+        detail: &'static str,
+    },
+    /// There is not enough space for a release.
+    #[error("not enough space for {path}: {} MiB are needed, {} MiB are free", needed >> 20, free >> 20)]
+    NoSpace {
+        /// The folder.
+        path: Utf8PathBuf,
+        /// Bytes.
+        needed: u64,
+        /// Bytes.
+        free: u64,
+    },
     /// A statement about a key contradicts what is known.
     #[error("{detail}")]
     Statement {
@@ -126,6 +167,14 @@ impl Error {
                 Some("leave the package out, or change release.denied_licences in rave.toml".into())
             }
             Self::Damaged { .. } => Some("put the original file back".into()),
+            Self::Unverified { .. } => {
+                Some("fetch or cut the release again; the key comes by another way, with --key FILE".into())
+            }
+            Self::OtherContent { .. } => {
+                Some("release it under a new version: a version that is published stays what it is".into())
+            }
+            Self::NotATree { .. } => Some("move it away, or choose another folder with --to".into()),
+            Self::NoSpace { .. } => Some("free some space, then run the same command again".into()),
             Self::Image(error) => error.remedy(),
             Self::Io { .. }
             | Self::SelfCheck { .. }

@@ -2,7 +2,7 @@
 //!
 //! [`cut`] makes it: [`sums`], [`manifest`], [`sbom`], [`statement`], signatures by [`key`] in the forms [`sshsig`] and
 //! [`dsse`], [`notes`]. [`verify`] proves it to whoever receives it, by the keys of [`signers`] and [`trust`]. Every byte that
-//! it reads may be a stranger's.
+//! it reads may be a stranger's. [`publish`] puts a verified one into a published tree.
 
 pub mod cut;
 pub mod dsse;
@@ -16,6 +16,7 @@ pub mod names;
 pub mod notes;
 pub mod parts;
 pub mod public_key;
+pub mod publish;
 pub mod relative_path;
 pub mod sbom;
 pub mod signers;

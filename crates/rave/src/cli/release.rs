@@ -179,9 +179,9 @@ pub struct Verify {
     /// Folder of the release
     #[arg(value_name = "DIR", required_unless_present = "trust")]
     pub folder: Option<Utf8PathBuf>,
-    /// Keys that are trusted for this call: an `allowed_signers` file
-    #[arg(long, value_name = "FILE")]
-    pub key: Option<Utf8PathBuf>,
+    /// Whose release is believed.
+    #[command(flatten)]
+    pub keys: KnownKeys,
     /// Keys to trust from now on
     #[arg(long, value_name = "FILE", conflicts_with = "key")]
     pub trust: Option<Utf8PathBuf>,
@@ -191,9 +191,37 @@ pub struct Verify {
     /// Refuse older versions
     #[arg(long, value_name = "VERSION")]
     pub not_older_than: Option<Version>,
+    /// Print the result as JSON on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Whose releases are believed.
+#[derive(Debug, Clone, Default, Args)]
+pub struct KnownKeys {
+    /// Keys that are trusted for this call, an `allowed_signers` file [default: those of `verify --trust`]
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<Utf8PathBuf>,
     /// Statements about keys that came by another way
     #[arg(long, value_name = "FILE")]
     pub statements: Option<Utf8PathBuf>,
+}
+
+/// `cargo xtask publish`
+#[derive(Debug, Clone, Args)]
+pub struct Publish {
+    /// Folder of the release
+    #[arg(value_name = "DIR")]
+    pub folder: Utf8PathBuf,
+    /// Published tree: a folder for each version, and a link to the latest
+    #[arg(long, value_name = "TREE")]
+    pub to: Utf8PathBuf,
+    /// Whose release is believed.
+    #[command(flatten)]
+    pub keys: KnownKeys,
+    /// Let `latest` name this version, even if it is older or a pre-release
+    #[arg(long)]
+    pub make_latest: bool,
     /// Print the result as JSON on stdout
     #[arg(long)]
     pub json: bool,

@@ -7,10 +7,12 @@ pub mod convert;
 pub mod doctor;
 pub mod image;
 pub mod inspect;
+pub mod publish;
 pub mod release;
 pub mod run;
 pub mod sbom;
 pub mod smoke;
+mod trust;
 pub mod update;
 pub mod verify;
 
@@ -24,6 +26,7 @@ pub fn without_settings(command: &Command, ui: &Ui) -> Option<anyhow::Result<Cod
     match command {
         Command::Verify(args) => Some(Ok(verify::run(args, ui))),
         Command::Sbom(args) => Some(sbom::run(args, ui)),
+        Command::Publish(args) => Some(publish::run(args, ui)),
         Command::Release(args) => args.command.as_ref().map(|command| release::keys::run(command, ui)),
         _ => None,
     }
@@ -41,7 +44,7 @@ pub fn run(command: &Command, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
         Command::Doctor(args) => doctor::run(args, settings, ui),
         Command::Config(args) => config::run(args, settings, ui),
         Command::Release(args) => release::run(args, settings, ui),
-        Command::Completions(_) | Command::Verify(_) | Command::Sbom(_) => {
+        Command::Completions(_) | Command::Verify(_) | Command::Sbom(_) | Command::Publish(_) => {
             unreachable!("needs no settings: the programs run it before they load any")
         }
     }

@@ -1,17 +1,13 @@
 //! `cargo xtask verify`: the proof of a release, offline and without a checkout. It ends with 0 or 1.
 
-use std::fs;
-
-use rave_release::dsse::Envelope;
-use rave_release::trust::{TrustStore, Trusted};
+use rave_release::signers;
 use rave_release::verify::{self, FileRow, Request, Verdict};
-use rave_release::{key_statement, signers};
 use serde_json::json;
 
+use super::trust::{self, Trust};
 use crate::cli;
-use crate::command_error::{CommandError, lines_of};
+use crate::command_error::lines_of;
 use crate::exit::Code;
-use crate::settings;
 use crate::ui::Ui;
 
 /// Runs the command. What it could not look at is not proven.
@@ -26,7 +22,7 @@ pub fn run(args: &cli::Verify, ui: &Ui) -> Code {
 }
 
 fn try_run(args: &cli::Verify, ui: &Ui) -> anyhow::Result<Code> {
-    let mut store = TrustStore::open(&settings::state_dir()?)?;
+    let mut store = trust::store()?;
     if let Some(file) = &args.trust {
         signers::read(file)?;
         for signer in store.pin(&signers::read_text(file)?)? {
@@ -35,35 +31,26 @@ fn try_run(args: &cli::Verify, ui: &Ui) -> anyhow::Result<Code> {
         store.save()?;
     }
     let Some(folder) = &args.folder else { return Ok(Code::Ok) };
-    let keys = match &args.key {
-        Some(file) => signers::read(file)?,
-        None => store.pinned()?,
-    };
-    let statements = statements(args)?;
-    let mut trusted = Trusted::new(keys, &store);
+    let mut trust = Trust::of(&args.keys, store)?;
     let request = Request {
         folder,
         now: super::release::now(),
         expect: args.expect.as_ref(),
         not_older_than: args.not_older_than.as_ref(),
-        statements: &statements,
+        statements: &trust.statements,
     };
-    let verdict = verify::verify(&request, &mut trusted, &mut store, &ui.sink());
-    store.save()?;
+    let verdict = verify::verify(&request, &mut trust.trusted, &mut trust.store, &ui.sink());
     if args.json {
         ui.data(&serde_json::to_string_pretty(&as_json(&verdict))?);
     } else {
         ui.table(&["file", "what", "bytes", "holds"], &verdict.files.iter().map(row).collect::<Vec<_>>());
     }
     verdict.notes.iter().for_each(|note| ui.warn(note));
+    if args.trust.is_some() {
+        trust.store.save()?;
+    }
+    trust.keep(ui);
     Ok(end(&verdict, ui))
-}
-
-fn statements(args: &cli::Verify) -> anyhow::Result<Vec<Envelope>> {
-    let Some(file) = &args.statements else { return Ok(Vec::new()) };
-    let unusable = |why: String| CommandError::usage(format!("{file}: {why}"));
-    let bytes = fs::read(file).map_err(|error| unusable(error.to_string()))?;
-    Ok(key_statement::parse_file(&bytes).map_err(unusable)?)
 }
 
 fn row(row: &FileRow) -> Vec<String> {

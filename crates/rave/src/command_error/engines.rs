@@ -114,17 +114,25 @@ impl From<&rave_release::Error> for CommandError {
         use rave_release::Error;
         let code = match error {
             Error::Image(error) => return Self::from(error),
-            Error::Key { .. } | Error::Occupied { .. } | Error::Statement { .. } | Error::Damaged { .. } => {
-                Code::Usage
-            }
+            Error::Key { .. }
+            | Error::Occupied { .. }
+            | Error::Statement { .. }
+            | Error::NotATree { .. }
+            | Error::Damaged { .. } => Code::Usage,
             Error::NotReproducible { .. }
             | Error::SmokeFailed { .. }
             | Error::DeniedLicences { .. }
+            | Error::Unverified { .. }
+            | Error::OtherContent { .. }
             | Error::SelfCheck { .. } => Code::CheckFailed,
+            Error::NoSpace { .. } => Code::HostNotReady,
             Error::Io { .. } | Error::Sign { .. } => Code::BuildFailed,
             Error::Interrupted => Code::Interrupted,
         };
-        let failure = Self::new(code, error.to_string());
+        let mut failure = Self::new(code, error.to_string());
+        if let Error::Unverified { problems, .. } = error {
+            failure.detail.extend(problems.iter().skip(1).cloned());
+        }
         match error.remedy() {
             Some(remedy) => failure.remedy(remedy),
             None => failure,

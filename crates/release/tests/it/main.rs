@@ -5,6 +5,8 @@ mod documents;
 mod fixture;
 mod parsers;
 mod parts;
+mod publish;
+mod publish_interrupted;
 mod readers;
 mod rotation;
 mod stages;

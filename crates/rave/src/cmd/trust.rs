@@ -1,0 +1,50 @@
+//! Whose releases are believed, for the commands that verify.
+
+use std::fs;
+
+use rave_release::dsse::Envelope;
+use rave_release::trust::{TrustStore, Trusted};
+use rave_release::{key_statement, signers};
+
+use crate::cli::KnownKeys;
+use crate::command_error::CommandError;
+use crate::settings;
+use crate::ui::Ui;
+
+/// Keys that were given or pinned, and what is known of them.
+pub(super) struct Trust {
+    pub(super) store: TrustStore,
+    pub(super) trusted: Trusted,
+    pub(super) statements: Vec<Envelope>,
+}
+
+impl Trust {
+    /// By the flags, and what the state folder has.
+    pub(super) fn of(flags: &KnownKeys, store: TrustStore) -> anyhow::Result<Self> {
+        let keys = match &flags.key {
+            Some(file) => signers::read(file)?,
+            None => store.pinned()?,
+        };
+        let statements = statements(flags)?;
+        Ok(Self { trusted: Trusted::new(keys, &store), store, statements })
+    }
+
+    /// Keeps what was learned. A state folder that cannot be written to does not make a good release a bad one.
+    pub(super) fn keep(&mut self, ui: &Ui) {
+        if let Err(error) = self.store.save() {
+            ui.warn(&format!("later calls will not know what this one learned of keys and dates: {error}"));
+        }
+    }
+}
+
+/// What the state folder has.
+pub(super) fn store() -> anyhow::Result<TrustStore> {
+    Ok(TrustStore::open(&settings::state_dir()?)?)
+}
+
+fn statements(flags: &KnownKeys) -> anyhow::Result<Vec<Envelope>> {
+    let Some(file) = &flags.statements else { return Ok(Vec::new()) };
+    let unusable = |why: String| CommandError::usage(format!("{file}: {why}"));
+    let bytes = fs::read(file).map_err(|error| unusable(error.to_string()))?;
+    Ok(key_statement::parse_file(&bytes).map_err(unusable)?)
+}

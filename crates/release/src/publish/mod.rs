@@ -1,0 +1,178 @@
+//! A verified release goes into a published tree: whole or not at all, and never another content under a name that is taken.
+//!
+//! `DIR/VERSION` is a release, `DIR/latest` a symbolic link to one of them. What is not whole yet lies in `DIR/.publish`.
+
+mod copy;
+mod latest;
+mod tree;
+
+use std::time::Instant;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_image::digest::Digest;
+use rave_process::progress::{Event, Sink, StageOutcome};
+use semver::Version;
+
+use crate::dsse::Envelope;
+use crate::error::{Error, IoContext as _};
+use crate::folder::Folder;
+use crate::manifest::Manifest;
+use crate::relative_path::RelativePath;
+use crate::sums::{self, Sums};
+use crate::trust::{TrustStore, Trusted};
+use crate::{sshsig, verify};
+pub use copy::STAGE as COPY;
+pub use latest::Latest;
+pub use tree::{LATEST, WORK};
+use tree::{Place, Tree};
+
+/// The rename that makes a release visible, in progress events.
+pub const RENAME: &str = "publish";
+/// The link moves.
+pub const LINK: &str = "latest";
+
+/// What to publish, and where.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The release's folder.
+    pub folder: &'a Utf8Path,
+    /// The published tree; made where it is missing.
+    pub tree: &'a Utf8Path,
+    /// Seconds since 1970 by this host's clock.
+    pub now: i64,
+    /// Statements about keys that came by another way.
+    pub statements: &'a [Envelope],
+    /// Whether `latest` shall name this version though it is older, or a pre-release.
+    pub make_latest: bool,
+}
+
+/// What was published.
+#[derive(Debug)]
+pub struct Published {
+    /// What its manifest says.
+    pub manifest: Manifest,
+    /// Where it is.
+    pub folder: Utf8PathBuf,
+    /// Whether it was not there before.
+    pub is_new: bool,
+    /// What became of `latest`.
+    pub latest: Latest,
+    /// What the verification says besides.
+    pub notes: Vec<String>,
+}
+
+/// Publishes. `trusted` and `store` are as for [`verify::verify`].
+pub fn publish(
+    request: &Request<'_>,
+    trusted: &mut Trusted,
+    store: &mut TrustStore,
+    sink: Sink<'_>,
+) -> Result<Published, Error> {
+    let mut proof = Proof { request, trusted, store, sink, notes: Vec::new() };
+    let manifest = proof.of(request.folder, None)?;
+    let version = manifest.version.clone();
+    let offered = Claim::read(request.folder)?;
+    let tree = Tree::open(request.tree, request.folder, sink)?;
+    let latest = tree.latest()?;
+    let folder = tree.path(&version);
+    let is_new = match tree.place(&version)? {
+        Place::Taken => {
+            Claim::read(&folder)?.must_be(&offered, &folder)?;
+            proof.of(&folder, Some(&version))?;
+            false
+        }
+        Place::Free => {
+            let staged = tree.stage(&version, &offered.digest())?;
+            copy::copy(request.folder, &staged, &offered.files()?, sink)?;
+            // What is published is what was copied, not what is in the other folder by now.
+            if let Err(error) = proof.of(&staged, Some(&version)) {
+                tree.discard(&staged)?;
+                return Err(error);
+            }
+            stage(sink, RENAME, || tree.commit(&staged, &folder))?;
+            true
+        }
+    };
+    let latest = stage(sink, LINK, || tree.move_latest(latest, &version, request.make_latest))?;
+    Ok(Published { manifest, folder, is_new, latest, notes: proof.notes })
+}
+
+fn stage<T>(sink: Sink<'_>, name: &str, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    rave_process::interrupt::check().map_err(|_| Error::Interrupted)?;
+    let clock = Instant::now();
+    sink(Event::StageStarted { stage: name });
+    let result = work()?;
+    sink(Event::StageFinished { stage: name, elapsed: clock.elapsed(), outcome: StageOutcome::Built });
+    Ok(result)
+}
+
+/// Verifies folders for one request.
+struct Proof<'a, 'r> {
+    request: &'a Request<'r>,
+    trusted: &'a mut Trusted,
+    store: &'a mut TrustStore,
+    sink: Sink<'a>,
+    notes: Vec<String>,
+}
+
+impl Proof<'_, '_> {
+    fn of(&mut self, folder: &Utf8Path, expect: Option<&Version>) -> Result<Manifest, Error> {
+        let Request { now, statements, .. } = *self.request;
+        let request = verify::Request { folder, now, expect, not_older_than: None, statements };
+        let verdict = verify::verify(&request, self.trusted, self.store, self.sink);
+        rave_process::interrupt::check().map_err(|_| Error::Interrupted)?;
+        for note in verdict.notes {
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
+        }
+        match (verdict.manifest, verdict.problems.as_slice()) {
+            (Some(manifest), []) => Ok(manifest),
+            (_, problems) => {
+                let problems = problems.iter().map(ToString::to_string).collect();
+                Err(Error::Unverified { path: folder.to_owned(), problems })
+            }
+        }
+    }
+}
+
+/// What a release says of itself: every digest, and the signature.
+struct Claim {
+    sums: Vec<u8>,
+    signature: Vec<u8>,
+}
+
+impl Claim {
+    fn read(path: &Utf8Path) -> Result<Self, Error> {
+        let folder = Folder::open(path).at("open", path)?;
+        let read = |name: &str, limit| folder.read(&known(name), limit).at("read", path.join(name));
+        let sums = read(sums::FILE, sums::LIMIT)?;
+        Ok(Self { sums, signature: read(sums::SIGNATURE, sshsig::LIMIT)? })
+    }
+
+    /// Every file that belongs to the release.
+    fn files(&self) -> Result<Vec<RelativePath>, Error> {
+        let text = String::from_utf8_lossy(&self.sums);
+        let sums = Sums::parse(&text).map_err(|why| Error::damaged(sums::FILE, why))?;
+        Ok(sums.0.into_keys().chain([sums::FILE, sums::SIGNATURE].map(known)).collect())
+    }
+
+    fn digest(&self) -> Digest {
+        Digest::of_bytes(&[self.sums.as_slice(), &self.signature].concat())
+    }
+
+    /// Refuses where a version has another content already.
+    fn must_be(&self, offered: &Self, path: &Utf8Path) -> Result<(), Error> {
+        let pairs =
+            [(sums::FILE, &self.sums, &offered.sums), (sums::SIGNATURE, &self.signature, &offered.signature)];
+        let Some((file, published, offered)) = pairs.into_iter().find(|(_, a, b)| a != b) else {
+            return Ok(());
+        };
+        let (published, offered) = (Digest::of_bytes(published), Digest::of_bytes(offered));
+        Err(Error::OtherContent { path: path.to_owned(), file, published, offered })
+    }
+}
+
+fn known(name: &str) -> RelativePath {
+    name.parse().expect("a name of ours")
+}

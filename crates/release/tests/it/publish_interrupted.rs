@@ -1,0 +1,191 @@
+//! A publication that is killed, or finds no space: the tree has the release whole or not at all, and the next run ends it.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use camino::Utf8Path;
+use rave_process::progress::Event;
+use rave_release::Error;
+use rave_release::publish::{COPY, LINK, Latest, RENAME};
+use rave_release::verify;
+use rave_spec::Format;
+use rave_testing::{or_skip, skip};
+
+use crate::fixture::{Fixture, files};
+use crate::publish::publish_by;
+
+/// Set for the process that is killed: where it stops.
+const STOP: &str = "RAVE_TEST_STOP_PUBLISHING_AT";
+
+/// Events of a publication, in order: a stage and how often it was begun, or the progress of the copy.
+const STOPS: [&str; 7] =
+    ["verify 1", "copy 1", "progress 1", "progress 4", "verify 2", "publish 1", "latest 1"];
+
+/// Not a test of its own: what the test below starts and kills.
+#[test]
+fn child_that_is_killed() {
+    let Ok(stop) = std::env::var(STOP) else { return };
+    let fixture = Fixture::at(Utf8Path::new(&std::env::var("RAVE_TEST_FIXTURE").unwrap()));
+    let [verifications, progress] = [AtomicUsize::new(0), AtomicUsize::new(0)];
+    let sink = |event: Event<'_>| {
+        let count = |counter: &AtomicUsize| counter.fetch_add(1, Ordering::Relaxed) + 1;
+        let at = match event {
+            Event::StageStarted { stage: verify::STAGE } => format!("verify {}", count(&verifications)),
+            Event::StageStarted { stage: stage @ (COPY | RENAME | LINK) } => format!("{stage} 1"),
+            Event::StageProgress { stage: COPY, .. } => format!("progress {}", count(&progress)),
+            _ => return,
+        };
+        if at == stop {
+            eprintln!("stopped at {stop}");
+            // Until it is killed; the end of its input would be the end of the test that started it.
+            let mut line = String::new();
+            let _ = std::io::stdin().read_line(&mut line);
+            std::process::exit(1);
+        }
+    };
+    publish_by(&fixture, &fixture.path("release"), vec![fixture.signer()], false, &sink).unwrap();
+}
+
+#[test]
+fn a_kill_anywhere_leaves_the_release_whole_or_not_there_and_the_next_run_ends_it() {
+    let fixture = or_skip!(Fixture::with_kept_key(&[Format::Qemu]));
+    let release = fixture.release();
+    let (place, link) = (fixture.path("tree/1.2.0"), fixture.path("tree/latest"));
+    for (number, stop) in STOPS.iter().enumerate() {
+        kill(&fixture, stop);
+        let is_visible = *stop == "latest 1";
+        assert_eq!(place.exists(), is_visible, "killed at {stop}");
+        assert!(fs::symlink_metadata(&link).is_err(), "killed at {stop}");
+        if is_visible {
+            assert_eq!(fixture.verify(&place).problems, []);
+        }
+        let copied = AtomicUsize::new(0);
+        let sink = |event: Event<'_>| {
+            if matches!(event, Event::StageProgress { stage: COPY, .. }) {
+                copied.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        let published = publish_by(&fixture, &release, vec![fixture.signer()], false, &sink).unwrap();
+        assert_eq!(
+            (published.is_new, published.latest),
+            (!is_visible, Latest::Moved(None)),
+            "killed at {stop}"
+        );
+        // What was copied before is not copied again: three whole files before the fourth.
+        let all = files(&release).len();
+        let expected = [all, all, all, all - 3, 0, 0, 0][number];
+        assert_eq!(copied.into_inner(), expected, "killed at {stop}");
+        assert_eq!(fixture.verify(&place).problems, []);
+        assert_eq!(files(&fixture.path("tree/.publish")), ["lock"], "killed at {stop}");
+        fs::remove_dir_all(fixture.path("tree")).unwrap();
+    }
+}
+
+fn kill(fixture: &Fixture, stop: &str) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let (input, held) = std::io::pipe().unwrap();
+    let test = "publish_interrupted::child_that_is_killed";
+    let child = duct::cmd!(std::env::current_exe().unwrap(), "--exact", test, "--nocapture")
+        .env(STOP, stop)
+        .env("RAVE_TEST_FIXTURE", fixture.path("").as_str())
+        .stdin_file(input)
+        .stdout_null()
+        .stderr_file(writer)
+        .unchecked()
+        .start()
+        .unwrap();
+    let mut lines = BufReader::new(reader).lines().map_while(Result::ok);
+    let stopped = lines.find(|line| line.starts_with("stopped at "));
+    child.kill().unwrap();
+    drop(held);
+    assert_eq!(stopped, Some(format!("stopped at {stop}")));
+}
+
+#[test]
+fn what_a_killed_run_left_of_another_content_is_not_used() {
+    let fixture = or_skip!(Fixture::with_kept_key(&[Format::Qemu]));
+    fixture.release();
+    kill(&fixture, "verify 2");
+    let mut plan = fixture.plan("other");
+    plan.commit = "f".repeat(40);
+    fixture.cut(&plan).unwrap();
+    let published = publish_by(&fixture, &plan.out, vec![fixture.signer()], false, &|_| ()).unwrap();
+    assert!(published.is_new);
+    assert_eq!(fixture.verify(&published.folder).manifest.unwrap().commit, plan.commit);
+    assert_eq!(files(&fixture.path("tree/.publish")), ["lock"]);
+    // Bytes that went wrong in what was left: found, removed, and copied again by the next run.
+    fs::remove_dir_all(fixture.path("tree")).unwrap();
+    kill(&fixture, "verify 2");
+    let staged =
+        files(&fixture.path("tree/.publish")).into_iter().find(|file| file.ends_with(".qcow2")).unwrap();
+    let staged = fixture.path("tree/.publish").join(staged);
+    let mut bytes = fs::read(&staged).unwrap();
+    bytes[1000] ^= 1;
+    fs::write(&staged, bytes).unwrap();
+    let release = fixture.path("release");
+    let error = publish_by(&fixture, &release, vec![fixture.signer()], false, &|_| ()).unwrap_err();
+    assert!(matches!(error, Error::Unverified { .. }), "{error}");
+    assert!(!fixture.path("tree/1.2.0").exists());
+    publish_by(&fixture, &release, vec![fixture.signer()], false, &|_| ()).unwrap();
+}
+
+#[test]
+fn a_full_disk_leaves_the_tree_as_it_was() {
+    let fixture = or_skip!(Fixture::with_kept_key(&[Format::Qemu]));
+    fixture.release();
+    // A tmpfs, in a namespace of its own: nothing is left of it afterwards.
+    let script = r#"mkdir -p "$1/tree" && mount -t tmpfs -o size=128k tmpfs "$1/tree" && shift && "$@""#;
+    let test = "publish_interrupted::child_on_a_small_disk";
+    let program = std::env::current_exe().unwrap();
+    let place = fixture.path("");
+    let words = ["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", place.as_str()];
+    let words = words.map(std::ffi::OsString::from).into_iter();
+    let words = words.chain([program.into(), "--exact".into(), test.into(), "--nocapture".into()]);
+    let output = duct::cmd("unshare", words)
+        .env("RAVE_TEST_SMALL_TREE", place.as_str())
+        .stderr_to_stdout()
+        .stdout_capture()
+        .unchecked()
+        .run()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    if said.contains("unshare failed") || said.contains("permission denied") {
+        skip!("this host allows no mount in a namespace");
+    }
+    assert!(said.contains("published after the disk was full"), "{said}");
+}
+
+/// Not a test of its own: what the test above runs on a small file system.
+#[test]
+fn child_on_a_small_disk() {
+    let Ok(place) = std::env::var("RAVE_TEST_SMALL_TREE") else { return };
+    let fixture = Fixture::at(Utf8Path::new(&place));
+    let (release, tree) = (fixture.path("release"), fixture.path("tree"));
+    let publish = |sink: rave_process::progress::Sink<'_>| {
+        publish_by(&fixture, &release, vec![fixture.signer()], false, sink)
+    };
+    let refused = |error: Error| {
+        assert!(matches!(error, Error::NoSpace { .. }), "{error}");
+        assert!(error.remedy().unwrap().starts_with("free some space"));
+        assert!(!tree.join("1.2.0").exists() && fs::symlink_metadata(tree.join("latest")).is_err());
+        assert!(!files(&tree).iter().any(|file| file.ends_with(".qcow2")), "{:?}", files(&tree));
+    };
+    // Seen before anything is written, and while it is.
+    refused(publish(&|_| ()).unwrap_err());
+    let resize = |size: &str| {
+        let words = ["-o", &format!("remount,size={size}"), tree.as_str()].map(str::to_owned);
+        duct::cmd("mount", words).run().unwrap();
+    };
+    resize("64m");
+    let fill = |event: Event<'_>| {
+        if matches!(event, Event::StageProgress { stage: COPY, done, .. } if done < 20_000) {
+            let _ = fs::write(tree.join("others"), vec![1; 64 << 20]);
+        }
+    };
+    refused(publish(&fill).unwrap_err());
+    fs::remove_file(tree.join("others")).unwrap();
+    publish(&|_| ()).unwrap();
+    assert_eq!(fixture.verify(&tree.join("latest")).problems, []);
+    eprintln!("published after the disk was full");
+}
