@@ -102,6 +102,7 @@ pub(crate) struct Ci {
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum CiCommand {
     /// Print a job matrix as JSON on one line: an `include` list with base, profile and format
+    // The release's has no format: all of them come from one disk.
     Matrix(CiMatrix),
 }
 
@@ -120,6 +121,9 @@ pub(crate) struct CiMatrix {
     /// A format of one more profile; may be repeated or comma-separated
     #[arg(long, value_name = "PROFILE/FORMAT", value_delimiter = ',')]
     pub(crate) also: Vec<ProfileFormat>,
+    /// One row a profile, for the builds of a release; needs --base
+    #[arg(long, requires = "bases", conflicts_with_all = ["formats", "also"])]
+    pub(crate) release: bool,
 }
 
 /// One format of one profile, as `cloud/qemu`.
@@ -193,6 +197,8 @@ pub(crate) enum BenchPart {
     FormatBoots,
     /// The desktop, compared with Debian's own.
     Desktop,
+    /// `verify` of a release, compared with sha256sum.
+    Verify,
     /// `smoke` with warm caches, compared with an earlier commit's; needs --against.
     FirstRun,
 }

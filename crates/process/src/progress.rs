@@ -13,6 +13,8 @@ pub enum Unit {
     Checks,
     /// Builds of nix that are done.
     Builds,
+    /// Stages that are done.
+    Stages,
 }
 
 /// How a stage came to its result.

@@ -74,6 +74,18 @@ pub enum Error {
         /// The first problem.
         detail: String,
     },
+    /// A part that another host built is of something else.
+    #[error("the part {path} is of another {what}: {part}, not {wanted}")]
+    OtherPart {
+        /// Its folder.
+        path: Utf8PathBuf,
+        /// What differs.
+        what: &'static str,
+        /// What the part says.
+        part: String,
+        /// What this checkout says.
+        wanted: String,
+    },
     /// A release does not verify.
     #[error("{path} does not verify: {}", problems.first().map_or("it has no manifest", String::as_str))]
     Unverified {
@@ -170,6 +182,9 @@ impl Error {
             Self::Unverified { .. } => {
                 Some("fetch or cut the release again; the key comes by another way, with --key FILE".into())
             }
+            Self::OtherPart { .. } => Some(
+                "build the part and sign it from the same commit, with the same version and settings".into(),
+            ),
             Self::OtherContent { .. } => {
                 Some("release it under a new version: a version that is published stays what it is".into())
             }

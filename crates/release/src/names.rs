@@ -13,6 +13,11 @@ pub const BILLS: &str = "sbom";
 /// The folder of the smoke reports, one folder a profile.
 pub const SMOKE: &str = "smoke";
 
+/// The smoke report of a profile.
+pub(crate) fn report(profile: &str) -> String {
+    format!("{SMOKE}/{profile}/report.json")
+}
+
 /// The first part of every artifact's name.
 pub const PRODUCT: &str = "rave";
 

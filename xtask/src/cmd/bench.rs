@@ -7,7 +7,7 @@ use rave_host::Needs;
 use rave_vm::machine::Arch;
 use rave_vm::qemu::Qemu;
 
-use crate::bench::{Report, boot, desktop, first_run, formats, image, mkosi};
+use crate::bench::{Report, boot, desktop, first_run, formats, image, mkosi, verify};
 use crate::cli::{self, BenchPart};
 use rave::cmd::run::accelerator;
 use rave::command_error::CommandError;
@@ -27,15 +27,16 @@ pub(crate) fn run(args: &cli::Bench, settings: &Settings, ui: &Ui) -> anyhow::Re
             .remedy("add --against COMMIT")
             .into());
     }
+    if args.only == [BenchPart::Verify] {
+        return alone(args, settings, ui);
+    }
     host::ensure(settings, ui, Needs::Smoke)?;
     if wants(BenchPart::Formats) || wants(BenchPart::FormatBoots) {
         host::ensure(settings, ui, Needs::Iso)?;
     }
     let qemu = Qemu::find(Arch::X86_64)?;
     let probe = accelerator(settings, &qemu, ui)?;
-    // On the cache's own file system, which has the room and the speed that users see.
-    fs::create_dir_all(&settings.cache_dir)?;
-    let place = tempfile::Builder::new().prefix("bench-").tempdir_in(&settings.cache_dir)?;
+    let place = place(settings)?;
     let place = camino::Utf8Path::from_path(place.path()).expect("below a UTF-8 folder");
     let mut report = Report::new(probe.accelerator().to_string(), args.runs);
     let with = boot::With { qemu: &qemu, probe: &probe };
@@ -47,12 +48,32 @@ pub(crate) fn run(args: &cli::Bench, settings: &Settings, ui: &Ui) -> anyhow::Re
             BenchPart::Boot => boot::measure(&mut report, settings, place, &with, ui)?,
             BenchPart::FormatBoots => boot::measure_formats(&mut report, settings, place, &with, ui)?,
             BenchPart::Desktop => desktop::measure(&mut report, settings, place, &with, ui)?,
+            BenchPart::Verify => verify::measure(&mut report, place, ui)?,
             BenchPart::FirstRun => {
                 let commit = args.against.as_deref().unwrap_or_default();
                 first_run::measure(&mut report, settings, place, commit, ui)?;
             }
         }
     }
+    show(&report, args, ui)
+}
+
+/// What needs no machine, and so no accelerator.
+fn alone(args: &cli::Bench, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
+    let place = place(settings)?;
+    let mut report = Report::new("none".into(), args.runs);
+    let folder = camino::Utf8Path::from_path(place.path()).expect("below a UTF-8 folder");
+    verify::measure(&mut report, folder, ui)?;
+    show(&report, args, ui)
+}
+
+/// On the cache's own file system, which has the space and the speed that users see.
+fn place(settings: &Settings) -> anyhow::Result<tempfile::TempDir> {
+    fs::create_dir_all(&settings.cache_dir)?;
+    Ok(tempfile::Builder::new().prefix("bench-").tempdir_in(&settings.cache_dir)?)
+}
+
+fn show(report: &Report, args: &cli::Bench, ui: &Ui) -> anyhow::Result<Code> {
     if args.json {
         ui.data(&serde_json::to_string_pretty(&report)?);
     } else {

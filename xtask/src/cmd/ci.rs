@@ -21,12 +21,13 @@ struct Matrix {
     include: Vec<Row>,
 }
 
-/// One job's values: `matrix.base`, `matrix.profile`, `matrix.format`.
+/// One job's values: `matrix.base`, `matrix.profile`, and `matrix.format` where a job is about one.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Row {
     base: Base,
     profile: ProfileName,
-    format: Format,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format: Option<Format>,
 }
 
 pub(crate) fn run(args: &cli::Ci, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
@@ -63,6 +64,14 @@ fn check_also(also: &[ProfileFormat], settings: &Settings) -> anyhow::Result<()>
 fn matrix(args: &cli::CiMatrix, profiles: &[ProfileName]) -> Matrix {
     let mut include = Vec::new();
     for &base in Base::ALL.iter().filter(|base| wanted(&args.bases, |other| other == *base)) {
+        if args.release {
+            include.extend(profiles.iter().map(|profile| Row {
+                base,
+                profile: profile.clone(),
+                format: None,
+            }));
+            continue;
+        }
         for profile in profiles {
             let asked = |format: &&Format| {
                 wanted(&args.formats, |flag| {
@@ -70,10 +79,14 @@ fn matrix(args: &cli::CiMatrix, profiles: &[ProfileName]) -> Matrix {
                 })
             };
             let formats = Format::ALL.iter().filter(asked);
-            include.extend(formats.map(|&format| Row { base, profile: profile.clone(), format }));
+            include.extend(formats.map(|&format| Row {
+                base,
+                profile: profile.clone(),
+                format: Some(format),
+            }));
         }
         for ProfileFormat { profile, format } in &args.also {
-            let row = profile.parse().map(|profile| Row { base, profile, format: *format });
+            let row = profile.parse().map(|profile| Row { base, profile, format: Some(*format) });
             // Every name was checked.
             include.extend(row.ok().filter(|row| !include.contains(row)));
         }

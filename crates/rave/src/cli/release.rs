@@ -46,8 +46,17 @@ pub struct Cut {
     #[arg(long, value_name = "DIR", required = true)]
     pub out: Option<Utf8PathBuf>,
     /// Private key that signs, as `cargo xtask release keygen` made it
-    #[arg(long, value_name = "FILE", required = true)]
+    #[arg(long, value_name = "FILE", required_unless_present = "unsigned")]
     pub key: Option<Utf8PathBuf>,
+    /// Stop before the signature: build a part that another host signs with --from-parts
+    #[arg(long, conflicts_with_all = ["key", "passphrase_file", "passphrase_fd", "previous", "keys"])]
+    pub unsigned: bool,
+    /// Build nothing: sign these parts, made with --unsigned; may be repeated or comma-separated
+    #[arg(
+        long, value_name = "DIR", value_delimiter = ',',
+        conflicts_with_all = ["unsigned", "profiles", "formats", "no_second_build", "part_size", "jobs", "accel"]
+    )]
+    pub from_parts: Vec<Utf8PathBuf>,
     /// Profiles to release; may be repeated or comma-separated [default: defaults.profile of rave.toml]
     #[arg(long = "profile", value_name = "NAME", value_delimiter = ',')]
     pub profiles: Vec<String>,

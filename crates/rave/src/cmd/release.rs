@@ -1,20 +1,24 @@
 //! `cargo xtask release`: from a clean checkout to a folder that can be published as it is.
 
+mod contents;
+mod from_parts;
 pub mod keys;
+mod last_run;
 mod order;
+mod outcome;
 mod passphrase;
 mod plan;
 mod preflight;
 mod workshop;
 
-use rave_release::cut::{self, Finished};
-use rave_release::key::LockedKey;
+use rave_release::cut;
 
 use crate::build;
 use crate::cli;
 use crate::exit::Code;
 use crate::settings::Settings;
 use crate::ui::Ui;
+use contents::Contents;
 use order::Order;
 pub use plan::now;
 use workshop::RealWorkshop;
@@ -22,36 +26,29 @@ use workshop::RealWorkshop;
 /// Runs the command.
 pub fn run(args: &cli::Release, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
     let args = &Order::of(&args.cut)?;
+    if !args.from_parts.is_empty() {
+        return from_parts::run(args, settings, ui);
+    }
     let profiles = plan::profiles(args, settings)?;
-    let rows = preflight::rows(args, settings, &profiles, ui);
+    let rows = preflight::rows(args, settings, &Contents::of_profiles(&profiles)?, &profiles, ui);
     if args.dry_run {
         preflight::show(&rows, ui);
     }
     preflight::require(&rows)?;
-    let plan = plan::plan(args, settings, &profiles)?;
+    let plan = plan::plan(args, settings, plan::scope(args, &profiles)?)?;
     if args.dry_run {
-        plan::show(&plan, &profiles, ui);
+        plan::show(&plan, &profiles, args.unsigned, ui);
         return Ok(Code::Ok);
     }
     preflight::tell(&rows, ui);
     build::tell_base(settings, ui);
-    let locked = LockedKey::read(args.key)?;
-    let key =
-        locked.unlock(&passphrase::of(&args.passphrase, &format!("passphrase of {}", args.key), ui)?)?;
     let workshop = RealWorkshop { args, profiles: &profiles, plan: &plan, ui };
-    let finished = cut::cut(&plan, &workshop, &key, &ui.sink())?;
-    show(&finished, &plan, ui);
-    Ok(Code::Ok)
-}
-
-fn show(finished: &Finished, plan: &cut::Plan, ui: &Ui) {
-    let row = |stage: &cut::StageTime| {
-        let seconds = format!("{:.1}", stage.seconds);
-        vec![stage.name.clone(), seconds, if stage.reused { "kept" } else { "done" }.to_owned()]
+    let finished = if args.unsigned {
+        cut::part(&plan, &workshop, &ui.sink())?
+    } else {
+        let key = passphrase::open(args, ui)?;
+        cut::cut(&plan, &workshop, &key, &ui.sink())?
     };
-    if !finished.stages.is_empty() {
-        let rows: Vec<_> = finished.stages.iter().map(row).collect();
-        ui.table(&["stage", "seconds", "result"], &rows);
-    }
-    ui.data(plan.out.as_str());
+    outcome::tell(&finished, &plan, settings, ui);
+    Ok(Code::Ok)
 }

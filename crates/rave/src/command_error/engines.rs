@@ -118,6 +118,7 @@ impl From<&rave_release::Error> for CommandError {
             | Error::Occupied { .. }
             | Error::Statement { .. }
             | Error::NotATree { .. }
+            | Error::OtherPart { .. }
             | Error::Damaged { .. } => Code::Usage,
             Error::NotReproducible { .. }
             | Error::SmokeFailed { .. }

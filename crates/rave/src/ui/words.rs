@@ -20,6 +20,7 @@ pub(super) fn amount(done: u64, total: Option<u64>, unit: Unit) -> String {
         Unit::Bytes => ("MiB", mebibytes),
         Unit::Packages => ("packages", |count| count.to_string()),
         Unit::Checks => ("checks", |count| count.to_string()),
+        Unit::Stages => ("stages", |count| count.to_string()),
         Unit::Builds => ("builds", |count| count.to_string()),
     };
     match total {

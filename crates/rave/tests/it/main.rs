@@ -2,4 +2,5 @@
 
 mod foreign;
 mod home;
+mod publish;
 mod release;

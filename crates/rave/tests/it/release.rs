@@ -18,33 +18,33 @@ use rave_spec::{Base, Format};
 const PASSPHRASE: &str = "correct horse battery";
 
 /// A folder with a program that runs in it.
-struct Place {
+pub(crate) struct Place {
     folder: tempfile::TempDir,
 }
 
-struct Said {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
+pub(crate) struct Said {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Place {
     /// With a key in it.
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let place = Self { folder: tempfile::tempdir().unwrap() };
         fs::write(place.path("passphrase"), format!("{PASSPHRASE}\n")).unwrap();
         place
     }
 
-    fn path(&self, name: &str) -> Utf8PathBuf {
+    pub(crate) fn path(&self, name: &str) -> Utf8PathBuf {
         Utf8Path::from_path(self.folder.path()).unwrap().join(name)
     }
 
-    fn rave(&self, arguments: &[&str]) -> Said {
+    pub(crate) fn rave(&self, arguments: &[&str]) -> Said {
         self.run(&cmd(env!("CARGO_BIN_EXE_rave"), arguments))
     }
 
-    fn run(&self, command: &duct::Expression) -> Said {
+    pub(crate) fn run(&self, command: &duct::Expression) -> Said {
         let command =
             command.dir(self.folder.path()).stdin_null().stdout_capture().stderr_capture().unchecked();
         let output = command.env("RAVE_STATE", self.path("state")).env_remove("RAVE_HOME").run().unwrap();
@@ -52,7 +52,7 @@ impl Place {
         Said { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
 
-    fn keygen(&self, name: &str) {
+    pub(crate) fn keygen(&self, name: &str) {
         let said = self.rave(&["release", "keygen", "--out", name, "--passphrase-file", "passphrase"]);
         assert_eq!(said.code, Some(0), "{}", said.stderr);
         assert!(
@@ -63,7 +63,7 @@ impl Place {
     }
 
     /// A release that is signed by the key `name`, of one artifact of a few bytes.
-    fn release(&self, name: &str) -> Utf8PathBuf {
+    pub(crate) fn release(&self, name: &str) -> Utf8PathBuf {
         let passphrase = zeroize::Zeroizing::new(PASSPHRASE.to_owned());
         let key = LockedKey::read(&self.path(name)).unwrap().unlock(&passphrase).unwrap();
         let plan = Plan {

@@ -5,12 +5,15 @@ use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_image::digest::{Digest, Hasher};
-use rave_process::progress::{Event, Sink, StageOutcome};
+use rave_process::progress::{Event, Sink, StageOutcome, Unit};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, IoContext as _};
 use crate::parts::write_whole;
+
+/// The name of all stages together in progress events.
+const WHOLE: &str = "release";
 
 /// A stage that is done.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,12 +48,21 @@ pub(super) struct Ledger<'a> {
     started: i64,
     chain: Digest,
     times: Vec<StageTime>,
+    count: u64,
+    clock: Instant,
     sink: Sink<'a>,
 }
 
 impl<'a> Ledger<'a> {
-    /// Opens the ledger of a work folder. What is there of another plan is removed. `now` is in seconds since 1970.
-    pub(super) fn open(work: &Utf8Path, plan: Digest, now: i64, sink: Sink<'a>) -> Result<Self, Error> {
+    /// Opens the ledger of a work folder. What is there of another plan is removed. `count` stages will follow. `now`
+    /// is in seconds since 1970.
+    pub(super) fn open(
+        work: &Utf8Path,
+        plan: Digest,
+        count: u64,
+        now: i64,
+        sink: Sink<'a>,
+    ) -> Result<Self, Error> {
         let folder = work.join("stages");
         let path = folder.join("begun.json");
         let begun = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Begun>(&bytes).ok());
@@ -71,7 +83,8 @@ impl<'a> Ledger<'a> {
         };
         // What a killed run left half-written.
         sweep(&work.join("folder"))?;
-        Ok(Self { folder, started, chain: plan, times: Vec::new(), sink })
+        sink(Event::StageStarted { stage: WHOLE });
+        Ok(Self { folder, started, chain: plan, times: Vec::new(), count, clock: Instant::now(), sink })
     }
 
     /// When the first run began, seconds since 1970.
@@ -83,7 +96,10 @@ impl<'a> Ledger<'a> {
         self.sink
     }
 
-    pub(super) fn into_times(self) -> Vec<StageTime> {
+    /// All stages are done.
+    pub(super) fn finish(self) -> Vec<StageTime> {
+        let (elapsed, outcome) = (self.clock.elapsed(), StageOutcome::Built);
+        (self.sink)(Event::StageFinished { stage: WHOLE, elapsed, outcome });
         self.times
     }
 
@@ -121,6 +137,8 @@ impl<'a> Ledger<'a> {
         sink(Event::StageFinished { stage: name, elapsed, outcome });
         let reused = outcome == StageOutcome::Reused;
         self.times.push(StageTime { name: name.to_owned(), seconds: record.seconds, reused });
+        let (done, total) = (self.times.len() as u64, Some(self.count));
+        sink(Event::StageProgress { stage: WHOLE, done, total, unit: Unit::Stages });
         Ok(record.result)
     }
 }

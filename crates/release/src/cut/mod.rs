@@ -1,43 +1,52 @@
 //! A release is cut: stages from the build to the signature, each kept when it is done. One that died goes on in the stage
 //! that it died in.
 
+mod building;
 mod evidence;
 mod ledger;
 mod pack;
+mod part;
 mod plan;
 mod provenance;
 mod seal;
+mod sealing;
 mod workshop;
 
 use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rave_image::digest::{Digest, Hasher};
 use rave_process::FileLock;
 use rave_process::progress::{Event, Sink};
-use rave_smoke::report::{Report, Verdict};
 
 use crate::error::{Error, IoContext as _};
 use crate::key::SigningKey;
-use crate::manifest::{Bill, Manifest, ProfileRelease};
-use crate::notes::{self, Notes};
-use crate::parts::write_whole;
+use crate::manifest::{Manifest, ProfileRelease};
 use crate::sbom::{self, Inventory};
-use crate::signers::Signer;
-use crate::sums;
-use crate::trust::{TrustStore, Trusted};
-use crate::{key_statement, names, sshsig, verify};
+use crate::{names, sums};
+use building::{Building, ProfileResult};
 use ledger::Ledger;
 pub use ledger::StageTime;
+pub use part::ReleasePart;
 pub use plan::{Plan, ProfilePlan, Source};
+use sealing::Sealing;
 pub use workshop::{Built, Workshop};
 
 /// A finished release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finished {
     /// What is in it.
-    pub manifest: Manifest,
+    pub profiles: Vec<ProfileRelease>,
     /// Its stages, in order; none where it was finished before.
     pub stages: Vec<StageTime>,
+}
+
+impl Finished {
+    fn before(plan: &Plan, profiles: Vec<ProfileRelease>, sink: Sink<'_>) -> Result<Self, Error> {
+        sink(Event::Note { text: &format!("{} is already finished", plan.out) });
+        remove(&work_folder(&plan.out))?;
+        Ok(Self { profiles, stages: Vec::new() })
+    }
 }
 
 /// Where a release is until it is finished: beside its folder, so that the last step is a rename.
@@ -52,26 +61,113 @@ pub fn cut<W: Workshop>(
     key: &SigningKey,
     sink: Sink<'_>,
 ) -> Result<Finished, W::Error> {
-    let work = work_folder(&plan.out);
     if let Some(manifest) = finished(plan)? {
-        sink(Event::Note { text: &format!("{} is already finished", plan.out) });
-        remove(&work)?;
-        return Ok(Finished { manifest, stages: Vec::new() });
+        return Ok(Finished::before(plan, manifest.profiles, sink)?);
     }
+    let (digest, count) = (plan.digest(Some(key.public())), Building::<W>::count(plan) + Sealing::COUNT);
+    let (profiles, stages) =
+        in_work_folder(plan, (digest, count), workshop.now(), sink, |folder, ledger| {
+            let results = Building { plan, workshop, folder: folder.clone(), ledger }.profiles()?;
+            let (started, now) = (ledger.started(), &|| workshop.now());
+            Ok::<_, W::Error>(Sealing { plan, key, folder, ledger, started, now }.seal(&results)?.profiles)
+        })?;
+    Ok(Finished { profiles, stages })
+}
+
+/// Makes a part of a release in `plan.out`: all that needs no key, for [`join`] on the host that has one.
+pub fn part<W: Workshop>(plan: &Plan, workshop: &W, sink: Sink<'_>) -> Result<Finished, W::Error> {
+    if plan.out.join(part::FILE).exists() {
+        let part = ReleasePart::read(&plan.out)?;
+        if !part.is_made_by(plan) {
+            let detail = "it has a part of another release in it, or of other profiles".into();
+            return Err(Error::Occupied { path: plan.out.clone(), detail }.into());
+        }
+        return Ok(Finished::before(plan, part.releases(), sink)?);
+    }
+    empty(&plan.out)?;
+    let count = Building::<W>::count(plan) + 1;
+    let (profiles, stages) =
+        in_work_folder(plan, (plan.digest(None), count), workshop.now(), sink, |folder, ledger| {
+            let results = Building { plan, workshop, folder: folder.clone(), ledger }.profiles()?;
+            let started = ledger.started();
+            ledger.stage("describe", |()| false, || part::describe(plan, &results, started, &folder))?;
+            Ok::<_, W::Error>(results.into_iter().map(|result| result.release).collect())
+        })?;
+    Ok(Finished { profiles, stages })
+}
+
+/// Makes a release in `plan.out` of parts that other hosts built. `now` gives seconds since 1970.
+pub fn join(
+    plan: &Plan,
+    parts: &[ReleasePart],
+    key: &SigningKey,
+    now: &dyn Fn() -> i64,
+    sink: Sink<'_>,
+) -> Result<Finished, Error> {
+    parts.iter().try_for_each(|part| part.check(plan))?;
+    let names: Vec<String> =
+        parts.iter().flat_map(ReleasePart::profiles).map(|profile| profile.profile).collect();
+    if let Some((_, twice)) = names.iter().enumerate().find(|(number, name)| names[..*number].contains(name))
+    {
+        return Err(Error::damaged(&plan.out, format!("two parts have the profile {twice}")));
+    }
+    if let Some(manifest) = finished(plan)? {
+        return Finished::before(plan, manifest.profiles, sink);
+    }
+    let count = plan.profiles.len() as u64 + Sealing::COUNT;
+    let mut digest = Hasher::default();
+    digest.field("plan", plan.digest(Some(key.public())).bytes());
+    parts.iter().for_each(|part| _ = digest.field("part", part.digest().bytes()));
+    let (profiles, stages) =
+        in_work_folder(plan, (digest.finish(), count), now(), sink, |folder, ledger| {
+            let mut results = Vec::new();
+            for part in parts {
+                for (number, profile) in part.profiles().enumerate() {
+                    let name = format!("take {}", profile.profile);
+                    let release = ledger.stage(&name, |_| true, || part.take(number, &folder))?;
+                    let report = part::report(&release, &folder)?;
+                    results.push(ProfileResult { release, report });
+                }
+            }
+            let started = parts.iter().map(ReleasePart::started).min().unwrap_or_else(|| ledger.started());
+            Ok::<_, Error>(Sealing { plan, key, folder, ledger, started, now }.seal(&results)?.profiles)
+        })?;
+    Ok(Finished { profiles, stages })
+}
+
+/// Lets `make` fill a folder by so many stages that becomes `plan.out` when it is whole. What is done is kept until then.
+fn in_work_folder<T, E: From<Error>>(
+    plan: &Plan,
+    (digest, count): (Digest, u64),
+    now: i64,
+    sink: Sink<'_>,
+    make: impl FnOnce(Utf8PathBuf, &mut Ledger<'_>) -> Result<T, E>,
+) -> Result<(T, Vec<StageTime>), E> {
+    let work = work_folder(&plan.out);
     fs::create_dir_all(&work).at("create", &work)?;
     let lock = lock(&work, sink)?;
-    let ledger = Ledger::open(&work, plan.digest(key.public()), workshop.now(), sink)?;
-    let mut cut = Cut { plan, workshop, key, folder: work.join("folder"), ledger };
-    fs::create_dir_all(&cut.folder).at("create", &cut.folder)?;
-    let manifest = cut.stages()?;
+    let mut ledger = Ledger::open(&work, digest, count, now, sink)?;
+    let folder = work.join("folder");
+    fs::create_dir_all(&folder).at("create", &folder)?;
+    let result = make(folder.clone(), &mut ledger)?;
     if let Some(parent) = plan.out.parent() {
         fs::create_dir_all(parent).at("create", parent)?;
     }
-    fs::rename(&cut.folder, &plan.out).at("rename into", &plan.out)?;
-    let stages = cut.ledger.into_times();
+    fs::rename(&folder, &plan.out).at("rename into", &plan.out)?;
     remove(&work)?;
     drop(lock);
-    Ok(Finished { manifest, stages })
+    Ok((result, ledger.finish()))
+}
+
+/// Refuses a folder that has something in it.
+fn empty(out: &Utf8Path) -> Result<(), Error> {
+    let is_empty = match fs::read_dir(out) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
+        Err(error) => return Err(Error::io("read", out, error)),
+    };
+    let occupied = || Error::Occupied { path: out.to_owned(), detail: "it is not empty".into() };
+    if is_empty { Ok(()) } else { Err(occupied()) }
 }
 
 /// What is already there: the same release, or something that is in the way.
@@ -116,213 +212,6 @@ fn remove(folder: &Utf8Path) -> Result<(), Error> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", folder, error)),
         _ => Ok(()),
     }
-}
-
-struct Cut<'a, W> {
-    plan: &'a Plan,
-    workshop: &'a W,
-    key: &'a SigningKey,
-    folder: Utf8PathBuf,
-    ledger: Ledger<'a>,
-}
-
-/// What the stages found out of a profile.
-struct ProfileResult {
-    release: ProfileRelease,
-    report: Report,
-    inventory: Vec<Bill>,
-}
-
-impl<W: Workshop> Cut<'_, W> {
-    fn stages(&mut self) -> Result<Manifest, W::Error> {
-        let mut results = Vec::new();
-        for profile in &self.plan.profiles {
-            results.push(self.profile(profile)?);
-        }
-        let (plan, folder) = (self.plan, self.folder.clone());
-        let manifest: Manifest = self.ledger.stage(
-            "manifest",
-            |_| true,
-            || {
-                let profiles = results.iter().map(|result| {
-                    let bills = result.inventory.clone();
-                    ProfileRelease { bills, ..result.release.clone() }
-                });
-                let manifest = plan.manifest(profiles.collect());
-                write_whole(&folder.join(names::MANIFEST), manifest.to_json().as_bytes())?;
-                Ok::<_, Error>(manifest)
-            },
-        )?;
-        let reports: Vec<(&str, &Report)> =
-            results.iter().map(|result| (result.release.profile.as_str(), &result.report)).collect();
-        self.provenance(&manifest, &reports)?;
-        self.notes(&manifest, &reports)?;
-        self.seal()?;
-        self.self_check()?;
-        Ok(manifest)
-    }
-
-    fn profile(&mut self, profile: &ProfilePlan) -> Result<ProfileResult, W::Error> {
-        let (plan, workshop, folder) = (self.plan, self.workshop, self.folder.clone());
-        let name = &profile.profile;
-        let built: Built = self.ledger.stage(
-            &format!("build {name}"),
-            |built: &Built| rave_image::Manifest::read(&built.out_dir).is_ok_and(|now| now == built.manifest),
-            || workshop.build(profile),
-        )?;
-        if plan.second_build {
-            self.ledger.stage(
-                &format!("second build {name}"),
-                |()| true,
-                || workshop.build_again(profile),
-            )?;
-        }
-        let report: Report = self.ledger.stage(
-            &format!("smoke {name}"),
-            |_| true,
-            || {
-                let report = workshop.smoke(profile)?;
-                passed(name, &report)?;
-                let report = evidence::public(report);
-                let text = serde_json::to_vec_pretty(&report)
-                    .map_err(|error| Error::damaged("the report", error))?;
-                let path = format!("{}/{name}/report.json", names::SMOKE);
-                write_whole(&folder.join(path), &text)?;
-                Ok::<_, W::Error>(report)
-            },
-        )?;
-        let release: ProfileRelease = self.ledger.stage(
-            &format!("pack {name}"),
-            |_| true,
-            || pack::pack(plan, profile, &built, &folder),
-        )?;
-        let sink = self.ledger.sink();
-        let bills: Vec<Bill> = self.ledger.stage(
-            &format!("bills of materials {name}"),
-            |_| true,
-            || {
-                let stem = plan.stem(profile);
-                let inventory = workshop.inventory(profile, &built, &stem)?;
-                let (all, without) = (inventory.components.len(), inventory.unlicensed());
-                let text = format!("licences of {name}: {without} of {all} packages are NOASSERTION in the bills of materials");
-                sink(Event::Note { text: &text });
-                Ok::<_, W::Error>(seal::write_bills(&inventory, &stem, &folder)?)
-            },
-        )?;
-        Ok(ProfileResult { release, report, inventory: bills })
-    }
-
-    fn provenance(&mut self, manifest: &Manifest, reports: &[(&str, &Report)]) -> Result<(), W::Error> {
-        let (plan, key, folder, workshop) = (self.plan, self.key, self.folder.clone(), self.workshop);
-        let started = self.ledger.started();
-        self.ledger.stage(
-            "provenance",
-            |()| true,
-            || {
-                let mut statements = vec![provenance::statement(plan, manifest, started, workshop.now())];
-                for (profile, report) in reports {
-                    statements.extend(evidence::statements(plan, manifest, profile, report));
-                }
-                let mut text = String::new();
-                for statement in &statements {
-                    let envelope =
-                        crate::dsse::Envelope::sign(crate::dsse::IN_TOTO, statement.to_bytes(), &[key])?;
-                    text.push_str(&envelope.to_json());
-                    text.push('\n');
-                }
-                write_whole(&folder.join(names::PROVENANCE), text.as_bytes())
-            },
-        )?;
-        Ok(())
-    }
-
-    fn notes(&mut self, manifest: &Manifest, reports: &[(&str, &Report)]) -> Result<(), W::Error> {
-        let (plan, folder) = (self.plan, self.folder.clone());
-        self.ledger.stage(
-            "notes",
-            |()| true,
-            || {
-                let previous = plan.previous.as_deref().map(notes::Previous::read).transpose()?;
-                let notes = Notes {
-                    manifest,
-                    changelog: &plan.changelog,
-                    reports,
-                    second_build: plan.second_build,
-                    folder: &folder,
-                    previous: previous.as_ref(),
-                };
-                write_whole(&folder.join(names::NOTES), notes.render()?.as_bytes())
-            },
-        )?;
-        Ok(())
-    }
-
-    /// The checksums of all that is there, and their signature.
-    fn seal(&mut self) -> Result<(), W::Error> {
-        let (plan, key, folder) = (self.plan, self.key, self.folder.clone());
-        self.ledger.stage(
-            "checksums",
-            |()| true,
-            || {
-                if let Some(keys) = &plan.keys {
-                    let text = fs::read(keys).at("read", keys)?;
-                    key_statement::parse_file(&text).map_err(|why| Error::damaged(keys, why))?;
-                    write_whole(&folder.join(key_statement::FILE), &text)?;
-                }
-                seal::checksums(&folder)
-            },
-        )?;
-        self.ledger.stage(
-            "sign",
-            |()| true,
-            || {
-                let path = folder.join(sums::FILE);
-                let message = fs::read(&path).at("read", &path)?;
-                write_whole(&folder.join(sums::SIGNATURE), sshsig::sign(key, &message)?.as_bytes())
-            },
-        )?;
-        Ok(())
-    }
-
-    /// What was made is verified as its receivers will. Never taken from an earlier run.
-    fn self_check(&mut self) -> Result<(), W::Error> {
-        let (folder, key, now) = (self.folder.clone(), self.key, self.workshop.now());
-        let sink = self.ledger.sink();
-        self.ledger.stage(
-            "verification",
-            |()| false,
-            || {
-                let mut store = TrustStore::open(&folder.with_file_name("trust"))?;
-                let signer = Signer::new("release", key.public().clone());
-                let mut trusted = Trusted::new(vec![signer], &store);
-                let request = verify::Request {
-                    folder: &folder,
-                    now,
-                    expect: None,
-                    not_older_than: None,
-                    statements: &[],
-                };
-                let verdict = verify::verify(&request, &mut trusted, &mut store, sink);
-                match verdict.problems.first() {
-                    None => Ok(()),
-                    Some(first) => Err(Error::SelfCheck { detail: first.to_string() }),
-                }
-            },
-        )?;
-        Ok(())
-    }
-}
-
-fn passed(profile: &str, report: &Report) -> Result<(), Error> {
-    if report.verdict == Verdict::Passed {
-        return Ok(());
-    }
-    let counts = report.counts;
-    let detail = match &report.incomplete {
-        Some(why) => why.clone(),
-        None => format!("{} passed, {} failed, {} not run", counts.passed, counts.failed, counts.not_run),
-    };
-    Err(Error::SmokeFailed { profile: profile.to_owned(), detail })
 }
 
 /// The components that the build knows, as an inventory of a release.

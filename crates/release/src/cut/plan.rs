@@ -4,7 +4,7 @@ use camino::Utf8PathBuf;
 use rave_image::digest::{Digest, Hasher};
 use rave_spec::{Base, Format};
 use semver::Version;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use ssh_key::PublicKey;
 
 use crate::manifest::{Manifest, ProfileRelease, SCHEMA};
@@ -54,7 +54,8 @@ pub struct ProfilePlan {
 }
 
 /// A file that decides what is built.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Source {
     /// Its path in the checkout.
     pub name: String,
@@ -65,10 +66,10 @@ pub struct Source {
 impl Plan {
     /// What tells it from every other plan, for a key.
     #[expect(clippy::missing_panics_doc, reason = "plain data always serialises")]
-    pub fn digest(&self, key: &PublicKey) -> Digest {
+    pub fn digest(&self, key: Option<&PublicKey>) -> Digest {
         let mut hasher = Hasher::default();
         hasher.field("plan", &serde_json::to_vec(self).expect("plain data"));
-        hasher.field("key", crate::key::fingerprint(key).as_bytes());
+        hasher.field("key", key.map(crate::key::fingerprint).unwrap_or_default().as_bytes());
         hasher.field("tool", env!("CARGO_PKG_VERSION").as_bytes());
         hasher.finish()
     }

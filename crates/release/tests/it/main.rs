@@ -3,6 +3,7 @@
 mod attacks;
 mod documents;
 mod fixture;
+mod handed_over;
 mod parsers;
 mod parts;
 mod publish;

@@ -152,16 +152,29 @@ fn every_action_is_pinned_by_a_commit_with_its_version_beside_it() {
     }
 }
 
+/// Jobs that may do more than read the repository, with all that they may.
+const MORE: [(&str, &[(&str, &str)]); 2] = [
+    ("release/attest", &[("attestations", "write"), ("id-token", "write")]),
+    ("release/draft", &[("contents", "write")]),
+];
+
 #[test]
-fn a_workflow_may_read_the_repository_and_nothing_else() {
+fn a_workflow_may_read_the_repository_and_little_else() {
+    let mut seen = 0;
     for (path, _, workflow) in workflows() {
         let least = BTreeMap::from([("contents".to_owned(), "read".to_owned())]);
         assert_eq!(workflow.permissions, least, "{path}: {}", workflow.name);
         assert!(workflow.concurrency.group.contains("github.ref"), "{path}");
         let push = workflow.on.push.as_ref().map(|push| push.branches.join(","));
-        assert_eq!(push.as_deref(), Some("main"), "{path}: each push to a pull request would run twice");
+        let expected = if workflow.name == "release" { None } else { Some("main") };
+        assert_eq!(push.as_deref(), expected, "{path}: each push to a pull request would run twice");
         for (name, job) in &workflow.jobs {
-            assert!(job.permissions.is_none(), "{path}: {name} takes permissions of its own");
+            let of_job = format!("{}/{name}", workflow.name);
+            let more = MORE.iter().find(|(job, _)| *job == of_job).map(|(_, more)| {
+                more.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+            });
+            seen += usize::from(more.is_some());
+            assert_eq!(job.permissions, more, "{path}: {name}");
             assert!(
                 (1..=180).contains(&job.timeout_minutes),
                 "{path}: {name}: {} minutes",
@@ -169,6 +182,76 @@ fn a_workflow_may_read_the_repository_and_nothing_else() {
             );
             assert!(!job.runs_on.ends_with("latest"), "{path}: {name} runs on whatever {} is", job.runs_on);
         }
+    }
+    assert_eq!(seen, MORE.len());
+}
+
+/// Where an expression may stand: in the variables of one step of one job.
+const PRIVATE: [(&str, &str, &str); 2] =
+    [("secrets.", "sign", "ci/sign-release "), ("github.token", "draft", "ci/draft-release ")];
+
+#[test]
+fn a_key_is_in_one_step_of_one_job_that_somebody_approves_and_a_token_in_another() {
+    for (path, text, workflow) in workflows() {
+        for (expression, job_name, program) in PRIVATE {
+            let mut allowed = 0;
+            for step in workflow.jobs.get(job_name).into_iter().flat_map(|job| &job.steps) {
+                if step.run.as_ref().is_some_and(|run| run.starts_with(program)) {
+                    allowed += step.env.values().filter(|value| value.contains(expression)).count();
+                }
+            }
+            let all = text.matches(expression).count();
+            assert_eq!(all, allowed, "{path}: {expression} is elsewhere than in the step of {program}");
+            assert!(workflow.name != "release" || all > 0, "{path}: no {expression}");
+        }
+        for (name, job) in &workflow.jobs {
+            let has_key = workflow.name == "release" && name == "sign";
+            assert_eq!(job.environment.as_deref(), has_key.then_some("release"), "{path}: {name}");
+        }
+    }
+}
+
+#[test]
+fn a_release_is_built_without_a_key_signed_by_one_job_and_drafted_last() {
+    let workflows = workflows();
+    let (.., release) = workflows.iter().find(|(.., workflow)| workflow.name == "release").unwrap();
+    let needs: Vec<(&str, Vec<&str>)> =
+        release.jobs.iter().map(|(name, job)| (name.as_str(), job.needs.names())).collect();
+    let expected = [
+        ("attest", vec!["sign"]),
+        ("build", vec!["matrix"]),
+        ("draft", vec!["sign", "attest"]),
+        ("matrix", vec![]),
+        ("sign", vec!["build"]),
+    ];
+    assert_eq!(needs, expected);
+    let calls = |job: &str| {
+        let runs = release.jobs[job].steps.iter().filter_map(|step| step.run.clone());
+        runs.filter(|run| run.contains("xtask release")).collect::<Vec<_>>()
+    };
+    assert!(calls("build").iter().all(|call| call.contains(" --unsigned ")) && calls("build").len() == 2);
+    // Every job dates what it makes alike, or the parts do not fit.
+    assert_eq!(release.env.get("RAVE_DEBIAN_DATE").map(String::as_str), Some("commit"));
+    let handed = |job: &str, action: &str| {
+        let steps = release.jobs[job].steps.iter();
+        let steps = steps.filter(|step| step.uses.as_ref().is_some_and(|uses| uses.contains(action)));
+        let name = |step: &Step| step.with.get("name").or(step.with.get("pattern")).map(Scalar::text);
+        steps.filter_map(name).collect::<Vec<_>>()
+    };
+    assert!(handed("build", "upload-artifact")[0].starts_with("part-"));
+    assert_eq!(handed("sign", "download-artifact"), ["part-*"]);
+    assert_eq!(handed("draft", "download-artifact"), ["release", "attestation"]);
+}
+
+#[test]
+fn the_matrix_of_a_release_has_each_profile_once() {
+    let settings = shipped();
+    let rows =
+        printed(&settings, &["--release", "--base", "debian", "--profile", "headless,simple"]).unwrap();
+    let rows: Vec<_> = rows.iter().map(|row| row.values().cloned().collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!(rows, ["debian headless", "debian simple"]);
+    for wrong in [&["--release"][..], &["--release", "--base", "debian", "--format", "qemu"]] {
+        assert!(printed(&settings, wrong).is_err(), "{wrong:?}");
     }
 }
 
@@ -241,17 +324,16 @@ fn a_job_is_one_call_and_a_matrix_has_what_its_job_asks_for() {
             let calls = runs.filter(|(_, run)| run.contains("cargo xtask") || run.starts_with("ci/"));
             let calls: Vec<_> = calls.filter(|(_, run)| !run.starts_with("ci/prepare-host")).collect();
             let conditions: BTreeSet<_> = calls.iter().map(|(step, _)| &step.condition).collect();
+            if job.steps.iter().all(|step| step.run.is_none()) {
+                continue; // what it does is an action's
+            }
             assert!(!calls.is_empty() && conditions.len() == calls.len(), "{path}: {name}");
             assert!(calls.len() == 1 || !conditions.contains(&None), "{path}: {name}");
             assert!(calls.iter().all(|(_, run)| run.lines().count() == 1), "{path}: {name}");
             if let Some(strategy) = &job.strategy {
-                let source = job
-                    .needs
-                    .as_ref()
-                    .and_then(|needs| workflow.jobs.get(needs))
-                    .expect("the job that is needed");
+                let needs = job.needs.names()[0];
+                let source = workflow.jobs.get(needs).expect("the job that is needed");
                 let output = source.outputs.keys().next().expect("an output");
-                let needs = job.needs.as_deref().unwrap_or_default();
                 assert_eq!(strategy.matrix, format!("${{{{ fromJSON(needs.{needs}.outputs.{output}) }}}}"));
                 assert!(job.name.is_some(), "{path}: {name}: rows would have no names");
             }

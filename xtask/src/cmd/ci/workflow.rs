@@ -12,6 +12,9 @@ pub(super) struct Workflow {
     pub(super) name: String,
     pub(super) on: Triggers,
     pub(super) permissions: BTreeMap<String, String>,
+    /// The same for every step.
+    #[serde(default)]
+    pub(super) env: BTreeMap<String, String>,
     pub(super) concurrency: Concurrency,
     pub(super) jobs: BTreeMap<String, Job>,
 }
@@ -52,7 +55,7 @@ pub(super) struct Input {
 pub(super) struct Concurrency {
     pub(super) group: String,
     #[serde(rename = "cancel-in-progress")]
-    pub(super) _cancel_in_progress: String,
+    pub(super) _cancel_in_progress: Scalar,
 }
 
 /// One job: what is made of a matrix is as many.
@@ -60,15 +63,38 @@ pub(super) struct Concurrency {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Job {
     pub(super) name: Option<String>,
-    pub(super) needs: Option<String>,
+    #[serde(default)]
+    pub(super) needs: Needs,
+    /// Whose secrets the job gets, once somebody approved it.
+    pub(super) environment: Option<String>,
     pub(super) runs_on: String,
     pub(super) timeout_minutes: u32,
     #[serde(default)]
     pub(super) outputs: BTreeMap<String, String>,
     pub(super) strategy: Option<Strategy>,
-    /// Absent everywhere: the workflow's are the least already.
+    /// Absent where the workflow's are the least already.
     pub(super) permissions: Option<BTreeMap<String, String>>,
     pub(super) steps: Vec<Step>,
+}
+
+/// The jobs that come before.
+#[derive(Debug, Default, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Needs {
+    #[default]
+    None,
+    One(String),
+    All(Vec<String>),
+}
+
+impl Needs {
+    pub(super) fn names(&self) -> Vec<&str> {
+        match self {
+            Self::None => Vec::new(),
+            Self::One(name) => vec![name],
+            Self::All(names) => names.iter().map(String::as_str).collect(),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]

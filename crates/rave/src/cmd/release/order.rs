@@ -13,15 +13,17 @@ pub(super) struct Order<'a> {
     flags: &'a Cut,
     pub(super) version: &'a Version,
     pub(super) out: &'a Utf8Path,
-    pub(super) key: &'a Utf8Path,
+    /// None where another host signs.
+    pub(super) key: Option<&'a Utf8Path>,
 }
 
 impl<'a> Order<'a> {
     /// The command line has them all, unless it is about keys.
     pub(super) fn of(flags: &'a Cut) -> Result<Self, CommandError> {
-        match (&flags.version, &flags.out, &flags.key) {
-            (Some(version), Some(out), Some(key)) => Ok(Self { flags, version, out, key }),
-            _ => Err(CommandError::usage("a release needs --version, --out and --key")),
+        match (&flags.version, &flags.out, &flags.key, flags.unsigned) {
+            (Some(version), Some(out), Some(key), false) => Ok(Self { flags, version, out, key: Some(key) }),
+            (Some(version), Some(out), None, true) => Ok(Self { flags, version, out, key: None }),
+            _ => Err(CommandError::usage("a release needs --version, --out, and --key or --unsigned")),
         }
     }
 }

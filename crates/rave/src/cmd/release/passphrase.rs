@@ -1,11 +1,19 @@
 //! Where a passphrase comes from: the terminal, a file, or a descriptor.
 
 use camino::Utf8Path;
-use rave_release::key::{self, Passphrase};
+use rave_release::key::{self, LockedKey, Passphrase, SigningKey};
 
+use super::order::Order;
 use crate::cli::PassphraseFrom;
 use crate::command_error::CommandError;
 use crate::ui::Ui;
+
+/// The key that a release is signed with.
+pub(super) fn open(args: &Order<'_>, ui: &Ui) -> anyhow::Result<SigningKey> {
+    let path = args.key.ok_or_else(|| CommandError::usage("a release needs --key"))?;
+    let locked = LockedKey::read(path)?;
+    Ok(locked.unlock(&of(&args.passphrase, &format!("passphrase of {path}"), ui)?)?)
+}
 
 /// The passphrase of a key that is there.
 pub(super) fn of(from: &PassphraseFrom, question: &str, ui: &Ui) -> anyhow::Result<Passphrase> {

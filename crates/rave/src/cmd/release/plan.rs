@@ -9,6 +9,7 @@ use rave_release::cut::{Plan, ProfilePlan, Source};
 use rave_release::names;
 use rave_spec::Format;
 
+use super::last_run::LastRun;
 use super::order::Order;
 use crate::build;
 use crate::cli::FormatFlag;
@@ -49,19 +50,16 @@ pub(super) fn profiles(args: &Order<'_>, settings: &Settings) -> anyhow::Result<
     names.iter().map(profile).collect()
 }
 
-/// The plan, once the preflight has passed.
-pub(super) fn plan(
-    args: &Order<'_>,
-    settings: &Settings,
-    profiles: &[ReleaseProfile],
-) -> anyhow::Result<Plan> {
-    let lock = build::lock(settings)?;
-    let source = |name: &str| {
-        let path = settings.root.join(name);
-        let sha256 = Digest::of_file(&path)
-            .map_err(|error| CommandError::usage(format!("cannot read {path}: {error}")))?;
-        Ok(Source { name: name.to_owned(), sha256 })
-    };
+/// What of a release its builds decide.
+pub(super) struct Scope {
+    pub(super) profiles: Vec<ProfilePlan>,
+    pub(super) second_build: bool,
+    /// Bytes.
+    pub(super) part_limit: u64,
+}
+
+/// Of profiles that are built here.
+pub(super) fn scope(args: &Order<'_>, profiles: &[ReleaseProfile]) -> anyhow::Result<Scope> {
     let profile = |one: &ReleaseProfile| {
         Ok(ProfilePlan {
             profile: one.settings.profile.to_string(),
@@ -70,15 +68,31 @@ pub(super) fn plan(
             default_password: has_default_password(&one.settings)?,
         })
     };
+    Ok(Scope {
+        profiles: profiles.iter().map(profile).collect::<anyhow::Result<_>>()?,
+        second_build: !args.no_second_build,
+        part_limit: u64::from(args.part_size) << 20,
+    })
+}
+
+/// The plan, once the preflight has passed.
+pub(super) fn plan(args: &Order<'_>, settings: &Settings, scope: Scope) -> anyhow::Result<Plan> {
+    let lock = build::lock(settings)?;
+    let source = |name: &str| {
+        let path = settings.root.join(name);
+        let sha256 = Digest::of_file(&path)
+            .map_err(|error| CommandError::usage(format!("cannot read {path}: {error}")))?;
+        Ok(Source { name: name.to_owned(), sha256 })
+    };
     let out = Utf8Path::from_path(&std::path::absolute(args.out)?).map(Utf8Path::to_owned);
     Ok(Plan {
         version: args.version.clone(),
         base: settings.base,
         commit: commit(&settings.root)?,
         epoch: build::epoch(settings, || Ok(lock.date()))?,
-        profiles: profiles.iter().map(profile).collect::<anyhow::Result<_>>()?,
-        second_build: !args.no_second_build,
-        part_limit: u64::from(args.part_size) << 20,
+        profiles: scope.profiles,
+        second_build: scope.second_build,
+        part_limit: scope.part_limit,
         changelog: changelog(&settings.root, args.version).unwrap_or_default(),
         sources: SOURCES.iter().map(|name| source(name)).collect::<anyhow::Result<_>>()?,
         keys: args.keys.clone(),
@@ -87,41 +101,71 @@ pub(super) fn plan(
     })
 }
 
-/// Prints the stages with the sizes of the last build.
-pub(super) fn show(plan: &Plan, profiles: &[ReleaseProfile], ui: &Ui) {
-    let mut rows = Vec::new();
+/// Prints the stages, with the sizes and times of the last run.
+pub(super) fn show(plan: &Plan, profiles: &[ReleaseProfile], is_unsigned: bool, ui: &Ui) {
+    let mut stages = Vec::new();
+    let mut sizes = Vec::new();
     for (profile, of_plan) in profiles.iter().zip(&plan.profiles) {
         let name = &of_plan.profile;
         let formats = of_plan.formats.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let built = rave_image::Manifest::read(&profile.settings.out_dir).ok();
-        let size = built.map(|manifest| {
-            let files = manifest.artifacts.iter().flat_map(|artifact| &artifact.files);
-            format!("{} MiB in the last build", files.map(|file| file.size).sum::<u64>() >> 20)
-        });
-        rows.push(vec![format!("build {name}"), formats, size.unwrap_or_else(|| "never built here".into())]);
+        sizes.push((format!("pack {name}"), built_size(profile)));
+        stages.push((format!("build {name}"), formats));
         if plan.second_build {
-            rows.push(vec![format!("second build {name}"), "compared byte by byte".into(), String::new()]);
+            stages.push((format!("second build {name}"), "compared byte by byte".into()));
         }
-        rows.push(vec![format!("smoke {name}"), "the first row of each format".into(), String::new()]);
+        stages.push((format!("smoke {name}"), "the first row of each format".into()));
         let stem = names::stem(&plan.version, name, &of_plan.arch);
-        rows.push(vec![format!("pack {name}"), format!("{stem}.*"), String::new()]);
-        rows.push(vec![
-            format!("bills of materials {name}"),
-            "CycloneDX 1.6, SPDX 2.3".into(),
-            String::new(),
-        ]);
+        stages.push((format!("pack {name}"), format!("{stem}.*")));
+        stages.push((format!("bills of materials {name}"), "CycloneDX 1.6, SPDX 2.3".into()));
     }
-    for (stage, what) in [
+    if is_unsigned {
+        stages.push(("describe".into(), "part.json, for --from-parts".into()));
+    } else {
+        stages.extend(sealing());
+    }
+    table(&stages, &sizes, profiles.first().map(|profile| &profile.settings), ui);
+}
+
+/// The same of parts that other hosts built.
+pub(super) fn show_parts(plan: &Plan, settings: &Settings, ui: &Ui) {
+    let take = |one: &ProfilePlan| (format!("take {}", one.profile), "from its part".to_owned());
+    let stages: Vec<_> = plan.profiles.iter().map(take).chain(sealing()).collect();
+    table(&stages, &[], Some(settings), ui);
+}
+
+/// The stages of the host that signs.
+fn sealing() -> impl Iterator<Item = (String, String)> {
+    let stages = [
         ("manifest", names::MANIFEST),
         ("provenance", names::PROVENANCE),
         ("notes", names::NOTES),
         ("checksums", rave_release::sums::FILE),
         ("sign", rave_release::sums::SIGNATURE),
         ("verification", "as a receiver does"),
-    ] {
-        rows.push(vec![stage.into(), what.into(), String::new()]);
-    }
-    ui.table(&["stage", "what", "size"], &rows);
+    ];
+    stages.into_iter().map(|(stage, what)| (stage.to_owned(), what.to_owned()))
+}
+
+fn table(stages: &[(String, String)], sizes: &[(String, String)], settings: Option<&Settings>, ui: &Ui) {
+    let last = settings.map(|settings| LastRun::read(&settings.state_dir)).unwrap_or_default();
+    let size = |stage: &str| {
+        let profile = stage.strip_prefix("pack ").or_else(|| stage.strip_prefix("take "))?;
+        let built = sizes.iter().find(|(name, _)| name == stage).map(|(_, size)| size.clone());
+        last.size(profile).or(built)
+    };
+    let row = |(stage, what): &(String, String)| {
+        vec![stage.clone(), what.clone(), last.time(stage), size(stage).unwrap_or_default()]
+    };
+    ui.table(&["stage", "what", "last time", "last size"], &stages.iter().map(row).collect::<Vec<_>>());
+}
+
+/// What the artifacts of the last build take, which may have been of other formats.
+fn built_size(profile: &ReleaseProfile) -> String {
+    let Ok(manifest) = rave_image::Manifest::read(&profile.settings.out_dir) else {
+        return "never built here".into();
+    };
+    let files = manifest.artifacts.iter().flat_map(|artifact| &artifact.files);
+    format!("{} MiB in the last build", files.map(|file| file.size).sum::<u64>() >> 20)
 }
 
 /// Whether the guest's user has the password that the sources have.

@@ -11,8 +11,9 @@ use rave_release::key::LockedKey;
 use rave_spec::{Base, ClaudeCode};
 use semver::Version;
 
+use super::contents::Contents;
 use super::order::Order;
-use super::plan::{ReleaseProfile, changelog, has_default_password, now};
+use super::plan::{ReleaseProfile, changelog, now};
 use crate::build;
 use crate::command_error::CommandError;
 use crate::git::git;
@@ -23,9 +24,6 @@ use found::{Fact, Found, wrong};
 /// The oldest that debian.lock may be: security fixes come every week.
 const MAX_LOCK_DAYS: i64 = 30;
 
-/// What a profile takes that was never built here, bytes: a desktop in all five formats.
-const UNKNOWN_SIZE: u64 = 12 << 30;
-
 /// One check.
 pub(super) struct Row {
     name: &'static str,
@@ -33,23 +31,39 @@ pub(super) struct Row {
 }
 
 /// Looks at everything.
-pub(super) fn rows(args: &Order<'_>, settings: &Settings, profiles: &[ReleaseProfile], ui: &Ui) -> Vec<Row> {
+/// `profiles` is empty where parts are signed that other hosts built and looked at.
+pub(super) fn rows(
+    args: &Order<'_>,
+    settings: &Settings,
+    contents: &Contents,
+    profiles: &[ReleaseProfile],
+    ui: &Ui,
+) -> Vec<Row> {
     let root = &settings.root;
-    vec![
+    let mut rows = vec![
         Row { name: "clean tree", result: clean_tree(root) },
         Row { name: "clock", result: clock(root, now()) },
         Row { name: "version", result: version(root, args.version) },
         Row { name: "changelog", result: entry(root, args.version) },
         Row { name: "base", result: named_base(args, settings) },
         Row { name: "locks", result: locks(settings, now()) },
-        Row { name: "packages", result: packages::packages(args, settings, profiles, ui) },
-        Row { name: "crates' licences", result: licences::of_crates(root) },
-        Row { name: "guest's licences", result: licences::of_guests(settings, profiles) },
-        Row { name: "disk space", result: space(args, profiles) },
-        Row { name: "key", result: key(args) },
-        Row { name: "password", result: password(args, profiles) },
+    ];
+    if !profiles.is_empty() {
+        rows.push(Row { name: "packages", result: packages::packages(args, settings, profiles, ui) });
+    }
+    rows.push(Row { name: "crates' licences", result: licences::of_crates(root) });
+    if !profiles.is_empty() {
+        rows.push(Row { name: "guest's licences", result: licences::of_guests(settings, profiles) });
+    }
+    rows.extend([
+        Row { name: "disk space", result: space(args, contents) },
+        Row { name: "password", result: password(args, contents) },
         Row { name: "unfree", result: unfree(args, settings) },
-    ]
+    ]);
+    if let Some(path) = args.key {
+        rows.push(Row { name: "key", result: key(path) });
+    }
+    rows
 }
 
 /// Prints the rows.
@@ -158,7 +172,8 @@ fn named_base(args: &Order<'_>, settings: &Settings) -> Found {
     if args.base.is_none() && settings.base_note.is_some() {
         return wrong("no base is named, and a release never guesses", "give --base debian or --base nixos");
     }
-    if settings.base == Base::Nixos && !args.no_second_build {
+    // A part says itself whether it was.
+    if settings.base == Base::Nixos && !args.no_second_build && args.from_parts.is_empty() {
         return wrong("the nixos base is not built twice", "add --no-second-build");
     }
     Ok(settings.base.to_string().into())
@@ -181,16 +196,8 @@ fn locks(settings: &Settings, now: i64) -> Found {
 }
 
 /// What the release itself takes; the builds look after theirs before they write.
-fn space(args: &Order<'_>, profiles: &[ReleaseProfile]) -> Found {
-    let size = |profile: &ReleaseProfile| {
-        let built = rave_image::Manifest::read(&profile.settings.out_dir).ok();
-        let files = built.map(|manifest| {
-            let files = manifest.artifacts.iter().flat_map(|artifact| &artifact.files);
-            files.map(|file| file.size).sum::<u64>()
-        });
-        files.unwrap_or(UNKNOWN_SIZE)
-    };
-    let needed: u64 = profiles.iter().map(size).sum();
+fn space(args: &Order<'_>, contents: &Contents) -> Found {
+    let needed = contents.size;
     let there = |path: &Utf8Path| path.ancestors().find(|folder| folder.is_dir()).map(Utf8Path::to_owned);
     let out = std::path::absolute(args.out).ok().and_then(|path| Utf8PathBuf::from_path_buf(path).ok());
     let Some(folder) = out.as_deref().and_then(there) else {
@@ -209,8 +216,8 @@ fn space(args: &Order<'_>, profiles: &[ReleaseProfile]) -> Found {
     Ok(format!("{} MiB may be needed", needed >> 20).into())
 }
 
-fn key(args: &Order<'_>) -> Found {
-    match LockedKey::read(args.key) {
+fn key(path: &Utf8Path) -> Found {
+    match LockedKey::read(path) {
         Ok(key) => Ok(rave_release::key::fingerprint(key.public()).into()),
         Err(error) => {
             let remedy =
@@ -220,16 +227,12 @@ fn key(args: &Order<'_>) -> Found {
     }
 }
 
-fn password(args: &Order<'_>, profiles: &[ReleaseProfile]) -> Found {
-    for profile in profiles {
-        let is_default = has_default_password(&profile.settings)
-            .map_err(|error| (error.to_string(), "correct rave.toml".to_owned()))?;
-        if is_default && !args.allow_default_password {
-            return wrong(
-                format!("the user of {} has the password of rave.toml", profile.settings.profile),
-                "set guest.password in rave.local.toml, or add --allow-default-password",
-            );
-        }
+fn password(args: &Order<'_>, contents: &Contents) -> Found {
+    if let Some(profile) = contents.with_default_password.first().filter(|_| !args.allow_default_password) {
+        return wrong(
+            format!("the user of {profile} has the password of rave.toml"),
+            "set guest.password in rave.local.toml, or add --allow-default-password",
+        );
     }
     Ok(if args.allow_default_password { "the default is allowed" } else { "not the default" }.into())
 }

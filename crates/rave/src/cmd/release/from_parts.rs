@@ -1,0 +1,49 @@
+//! `cargo xtask release --from-parts`: what other hosts built is signed here.
+
+use rave_release::cut::{self, Plan, ReleasePart};
+
+use super::contents::Contents;
+use super::order::Order;
+use super::plan::{self, Scope};
+use super::{outcome, passphrase, preflight};
+use crate::command_error::CommandError;
+use crate::exit::Code;
+use crate::settings::Settings;
+use crate::ui::Ui;
+
+/// Checks, plans, and joins.
+pub(super) fn run(args: &Order<'_>, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
+    let parts = args.from_parts.iter().map(|folder| ReleasePart::read(folder));
+    let parts = parts.collect::<Result<Vec<_>, _>>()?;
+    let rows = preflight::rows(args, settings, &Contents::of_parts(&parts), &[], ui);
+    if args.dry_run {
+        preflight::show(&rows, ui);
+    }
+    preflight::require(&rows)?;
+    let plan = plan(args, settings, &parts)?;
+    if args.dry_run {
+        plan::show_parts(&plan, settings, ui);
+        return Ok(Code::Ok);
+    }
+    preflight::tell(&rows, ui);
+    let key = passphrase::open(args, ui)?;
+    let finished = cut::join(&plan, &parts, &key, &plan::now, &ui.sink())?;
+    outcome::tell(&finished, &plan, settings, ui);
+    Ok(Code::Ok)
+}
+
+fn plan(args: &Order<'_>, settings: &Settings, parts: &[ReleasePart]) -> anyhow::Result<Plan> {
+    let limit = parts[0].part_limit();
+    if parts.iter().any(|part| part.part_limit() != limit) {
+        return Err(CommandError::usage("the parts were made with different --part-size")
+            .remedy("build them with the same")
+            .into());
+    }
+    let scope = Scope {
+        profiles: parts.iter().flat_map(ReleasePart::profiles).collect(),
+        // One that was not is enough to say so of all.
+        second_build: parts.iter().all(ReleasePart::second_build),
+        part_limit: limit,
+    };
+    plan::plan(args, settings, scope)
+}

@@ -1,0 +1,247 @@
+//! What a host without a key hands to the one that signs: artifacts, bills and reports of some profiles, and a description.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_fs::Replace;
+use rave_image::digest::{Digest, Hasher};
+use rave_process::interrupt;
+use rave_smoke::report::Report;
+use rave_spec::Base;
+use semver::Version;
+use serde::{Deserialize, Serialize};
+
+use super::building::{ProfileResult, passed};
+use super::plan::{Plan, ProfilePlan, Source};
+use crate::error::{Error, IoContext as _};
+use crate::folder::Folder;
+use crate::manifest::ProfileRelease;
+use crate::parts::{CHUNK, write_whole};
+use crate::relative_path::RelativePath;
+use crate::{names, strict_json};
+
+/// The description's file.
+pub const FILE: &str = "part.json";
+
+const SCHEMA: u32 = 1;
+const LIMIT: u64 = 4 << 20;
+/// A report without pictures and logs.
+const REPORT_LIMIT: u64 = 64 << 20;
+
+/// The whole file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    schema: u32,
+    version: Version,
+    base: Base,
+    commit: String,
+    source_date_epoch: u64,
+    second_build: bool,
+    part_limit: u64,
+    /// When its first build began, seconds since 1970.
+    started: i64,
+    sources: Vec<Source>,
+    profiles: Vec<ProfileRelease>,
+    /// SHA-256 of each profile's smoke report.
+    reports: Vec<Digest>,
+}
+
+/// A part that was read. Its files are looked at when they are taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReleasePart {
+    folder: Utf8PathBuf,
+    document: Document,
+    digest: Digest,
+}
+
+impl ReleasePart {
+    /// Reads the description in a folder.
+    pub fn read(path: &Utf8Path) -> Result<Self, Error> {
+        let file = path.join(FILE);
+        let name: RelativePath = FILE.parse().expect("a name of ours");
+        let bytes = Folder::open(path).and_then(|folder| folder.read(&name, LIMIT)).at("read", &file)?;
+        let document: Document =
+            strict_json::parse(&bytes, LIMIT).map_err(|why| Error::damaged(&file, why))?;
+        if document.schema != SCHEMA || document.profiles.len() != document.reports.len() {
+            return Err(Error::damaged(&file, "this version does not read it"));
+        }
+        Ok(Self { folder: path.to_owned(), document, digest: Digest::of_bytes(&bytes) })
+    }
+
+    /// The profiles, as a plan has them.
+    pub fn profiles(&self) -> impl Iterator<Item = ProfilePlan> + '_ {
+        self.document.profiles.iter().map(|one| ProfilePlan {
+            profile: one.profile.clone(),
+            arch: one.arch.clone(),
+            formats: one.artifacts.iter().map(|artifact| artifact.format).collect(),
+            default_password: one.default_password,
+        })
+    }
+
+    /// Whether everything was built twice.
+    pub fn second_build(&self) -> bool {
+        self.document.second_build
+    }
+
+    /// The longest that its files may be, bytes.
+    pub fn part_limit(&self) -> u64 {
+        self.document.part_limit
+    }
+
+    /// Bytes of its artifacts.
+    pub fn size(&self) -> u64 {
+        let artifacts = self.document.profiles.iter().flat_map(|profile| &profile.artifacts);
+        artifacts.flat_map(|artifact| &artifact.files).fold(0, |sum, file| sum.saturating_add(file.size))
+    }
+
+    /// What tells it from every other part.
+    pub(super) fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    pub(super) fn started(&self) -> i64 {
+        self.document.started
+    }
+
+    /// Whether a finished part is what this plan makes.
+    pub(super) fn is_made_by(&self, plan: &Plan) -> bool {
+        self.check(plan).is_ok()
+            && self.document.second_build == plan.second_build
+            && self.document.part_limit == plan.part_limit
+            && self.profiles().eq(plan.profiles.iter().cloned())
+    }
+
+    /// Refuses a part of something else than the plan is of.
+    pub(super) fn check(&self, plan: &Plan) -> Result<(), Error> {
+        let own = &self.document;
+        let shown = |sources: &[Source]| {
+            let lines = sources.iter().map(|source| format!("{} {}", source.name, source.sha256));
+            lines.collect::<Vec<_>>().join(", ")
+        };
+        let pairs = [
+            ("version", own.version.to_string(), plan.version.to_string()),
+            ("base", own.base.to_string(), plan.base.to_string()),
+            ("commit", own.commit.clone(), plan.commit.clone()),
+            ("date", own.source_date_epoch.to_string(), plan.epoch.to_string()),
+            ("sources", shown(&own.sources), shown(&plan.sources)),
+        ];
+        match pairs.into_iter().find(|(_, part, wanted)| part != wanted) {
+            None => Ok(()),
+            Some((what, part, wanted)) => {
+                Err(Error::OtherPart { path: self.folder.clone(), what, part, wanted })
+            }
+        }
+    }
+
+    /// Copies what is of a profile into the release's folder. Every file must be what the description says.
+    pub(super) fn take(&self, number: usize, to: &Utf8Path) -> Result<ProfileRelease, Error> {
+        let release = &self.document.profiles[number];
+        let from = Folder::open(&self.folder).at("open", &self.folder)?;
+        let copy = |name: &RelativePath, size: u64, sha256: Digest| {
+            copy(&from, &self.folder, name, size, to)
+                .and_then(|found| if found == sha256 { Ok(()) } else { Err(differs(&self.folder, name)) })
+        };
+        for file in release.artifacts.iter().flat_map(|artifact| &artifact.files) {
+            if file.parts.is_empty() {
+                copy(&file.name, file.size, file.sha256)?;
+            }
+            file.parts.iter().try_for_each(|part| copy(&part.name, part.size, part.sha256))?;
+        }
+        release.bills.iter().try_for_each(|bill| copy(&bill.name, bill.size, bill.sha256))?;
+        let report = report_name(&release.profile)?;
+        let bytes = from.read(&report, REPORT_LIMIT).at("read", self.folder.join(report.as_str()))?;
+        if Digest::of_bytes(&bytes) != self.document.reports[number] {
+            return Err(differs(&self.folder, &report));
+        }
+        write_whole(&to.join(report.as_str()), &bytes)?;
+        Ok(release.clone())
+    }
+
+    /// What it has of each profile.
+    pub(super) fn releases(self) -> Vec<ProfileRelease> {
+        self.document.profiles
+    }
+}
+
+/// The report of a profile that was taken.
+pub(super) fn report(release: &ProfileRelease, folder: &Utf8Path) -> Result<Report, Error> {
+    let path = folder.join(names::report(&release.profile));
+    let bytes = fs::read(&path).at("read", &path)?;
+    let report: Report = serde_json::from_slice(&bytes).map_err(|error| Error::damaged(&path, error))?;
+    passed(&release.profile, &report)?;
+    Ok(report)
+}
+
+/// Writes the description of what was built.
+pub(super) fn describe(
+    plan: &Plan,
+    results: &[ProfileResult],
+    started: i64,
+    folder: &Utf8Path,
+) -> Result<(), Error> {
+    let digest = |result: &ProfileResult| {
+        let path = folder.join(names::report(&result.release.profile));
+        Digest::of_file(&path).at("read", &path)
+    };
+    let document = Document {
+        schema: SCHEMA,
+        version: plan.version.clone(),
+        base: plan.base,
+        commit: plan.commit.clone(),
+        source_date_epoch: plan.epoch,
+        second_build: plan.second_build,
+        part_limit: plan.part_limit,
+        started,
+        sources: plan.sources.clone(),
+        profiles: results.iter().map(|result| result.release.clone()).collect(),
+        reports: results.iter().map(digest).collect::<Result<_, _>>()?,
+    };
+    let text = serde_json::to_string_pretty(&document).map_err(|error| Error::damaged(FILE, error))? + "\n";
+    write_whole(&folder.join(FILE), text.as_bytes())
+}
+
+fn report_name(profile: &str) -> Result<RelativePath, Error> {
+    names::report(profile).parse().map_err(|why: String| Error::damaged(FILE, why))
+}
+
+fn differs(folder: &Utf8Path, name: &RelativePath) -> Error {
+    Error::damaged(folder.join(name.as_str()), format!("it is not the file that {FILE} describes"))
+}
+
+/// Copies a file of this size, and gives the digest of what was copied.
+fn copy(
+    from: &Folder,
+    place: &Utf8Path,
+    name: &RelativePath,
+    size: u64,
+    to: &Utf8Path,
+) -> Result<Digest, Error> {
+    let path = place.join(name.as_str());
+    let source: File = from.file(name).at("open", &path)?;
+    if source.metadata().at("read", &path)?.len() != size {
+        return Err(differs(place, name));
+    }
+    let target = to.join(name.as_str());
+    if let Some(folder) = target.parent() {
+        fs::create_dir_all(folder).at("create", folder)?;
+    }
+    let mut hasher = Hasher::default();
+    let mut source = source.take(size);
+    let written = Replace::new(&target).write_with(|target| {
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            interrupt::check().map_err(io::Error::other)?;
+            let count = source.read(&mut chunk)?;
+            if count == 0 {
+                return Ok(());
+            }
+            hasher.update(&chunk[..count]);
+            target.write_all(&chunk[..count])?;
+        }
+    });
+    interrupt::check().map_err(|_| Error::Interrupted)?;
+    written.at("write", &target)?;
+    Ok(hasher.finish())
+}

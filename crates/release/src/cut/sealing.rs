@@ -1,0 +1,150 @@
+//! The stages that make a release of what was built: description, statements, notes, checksums, signature, proof.
+
+use std::fs;
+
+use camino::Utf8PathBuf;
+use rave_smoke::report::Report;
+
+use super::building::ProfileResult;
+use super::ledger::Ledger;
+use super::plan::Plan;
+use super::{evidence, provenance, seal};
+use crate::error::{Error, IoContext as _};
+use crate::key::SigningKey;
+use crate::manifest::Manifest;
+use crate::notes::{self, Notes};
+use crate::parts::write_whole;
+use crate::signers::Signer;
+use crate::trust::{TrustStore, Trusted};
+use crate::{dsse, key_statement, names, sshsig, sums, verify};
+
+pub(super) struct Sealing<'a, 'l> {
+    pub(super) plan: &'a Plan,
+    pub(super) key: &'a SigningKey,
+    pub(super) folder: Utf8PathBuf,
+    pub(super) ledger: &'a mut Ledger<'l>,
+    /// When the first build began, seconds since 1970.
+    pub(super) started: i64,
+    /// Seconds since 1970.
+    pub(super) now: &'a dyn Fn() -> i64,
+}
+
+impl Sealing<'_, '_> {
+    /// How many stages there are here.
+    pub(super) const COUNT: u64 = 6;
+
+    pub(super) fn seal(&mut self, results: &[ProfileResult]) -> Result<Manifest, Error> {
+        let (plan, folder) = (self.plan, self.folder.clone());
+        let manifest: Manifest = self.ledger.stage(
+            "manifest",
+            |_| true,
+            || {
+                let manifest = plan.manifest(results.iter().map(|result| result.release.clone()).collect());
+                write_whole(&folder.join(names::MANIFEST), manifest.to_json().as_bytes())?;
+                Ok::<_, Error>(manifest)
+            },
+        )?;
+        let reports: Vec<(&str, &Report)> =
+            results.iter().map(|result| (result.release.profile.as_str(), &result.report)).collect();
+        self.provenance(&manifest, &reports)?;
+        self.notes(&manifest, &reports)?;
+        self.sign()?;
+        self.self_check()?;
+        Ok(manifest)
+    }
+
+    fn provenance(&mut self, manifest: &Manifest, reports: &[(&str, &Report)]) -> Result<(), Error> {
+        let (plan, key, folder) = (self.plan, self.key, self.folder.clone());
+        let (started, now) = (self.started, self.now);
+        self.ledger.stage(
+            "provenance",
+            |()| true,
+            || {
+                let mut statements = vec![provenance::statement(plan, manifest, started, now())];
+                for (profile, report) in reports {
+                    statements.extend(evidence::statements(plan, manifest, profile, report));
+                }
+                let mut text = String::new();
+                for statement in &statements {
+                    let envelope = dsse::Envelope::sign(dsse::IN_TOTO, statement.to_bytes(), &[key])?;
+                    text.push_str(&envelope.to_json());
+                    text.push('\n');
+                }
+                write_whole(&folder.join(names::PROVENANCE), text.as_bytes())
+            },
+        )
+    }
+
+    fn notes(&mut self, manifest: &Manifest, reports: &[(&str, &Report)]) -> Result<(), Error> {
+        let (plan, folder) = (self.plan, self.folder.clone());
+        self.ledger.stage(
+            "notes",
+            |()| true,
+            || {
+                let previous = plan.previous.as_deref().map(notes::Previous::read).transpose()?;
+                let notes = Notes {
+                    manifest,
+                    changelog: &plan.changelog,
+                    reports,
+                    second_build: plan.second_build,
+                    folder: &folder,
+                    previous: previous.as_ref(),
+                };
+                write_whole(&folder.join(names::NOTES), notes.render()?.as_bytes())
+            },
+        )
+    }
+
+    /// The checksums of all that is there, and their signature.
+    fn sign(&mut self) -> Result<(), Error> {
+        let (plan, key, folder) = (self.plan, self.key, self.folder.clone());
+        self.ledger.stage(
+            "checksums",
+            |()| true,
+            || {
+                if let Some(keys) = &plan.keys {
+                    let text = fs::read(keys).at("read", keys)?;
+                    key_statement::parse_file(&text).map_err(|why| Error::damaged(keys, why))?;
+                    write_whole(&folder.join(key_statement::FILE), &text)?;
+                }
+                seal::checksums(&folder)
+            },
+        )?;
+        self.ledger.stage(
+            "sign",
+            |()| true,
+            || {
+                let path = folder.join(sums::FILE);
+                let message = fs::read(&path).at("read", &path)?;
+                write_whole(&folder.join(sums::SIGNATURE), sshsig::sign(key, &message)?.as_bytes())
+            },
+        )
+    }
+
+    /// What was made is verified as its receivers will. Never taken from an earlier run.
+    fn self_check(&mut self) -> Result<(), Error> {
+        let (folder, key, now) = (self.folder.clone(), self.key, (self.now)());
+        let sink = self.ledger.sink();
+        self.ledger.stage(
+            "verification",
+            |()| false,
+            || {
+                let mut store = TrustStore::open(&folder.with_file_name("trust"))?;
+                let signer = Signer::new("release", key.public().clone());
+                let mut trusted = Trusted::new(vec![signer], &store);
+                let request = verify::Request {
+                    folder: &folder,
+                    now,
+                    expect: None,
+                    not_older_than: None,
+                    statements: &[],
+                };
+                let verdict = verify::verify(&request, &mut trusted, &mut store, sink);
+                match verdict.problems.first() {
+                    None => Ok(()),
+                    Some(first) => Err(Error::SelfCheck { detail: first.to_string() }),
+                }
+            },
+        )
+    }
+}
