@@ -13,5 +13,6 @@ mod nix;
 mod policy;
 mod prose;
 mod release;
+mod release_parts;
 mod smoke;
 mod untrusted_input;

@@ -7,10 +7,10 @@ use rave_process::Cmd;
 
 use crate::checkout::{Ran, fill, fresh, own_toml, run_in};
 
-const VERSION: &str = "1.2.0";
+pub(crate) const VERSION: &str = "1.2.0";
 
 /// A repository that a release can be cut of, and a key beside it.
-fn repository() -> tempfile::TempDir {
+pub(crate) fn repository() -> tempfile::TempDir {
     let place = tempfile::tempdir().unwrap();
     let root = place.path().join("checkout");
     fs::create_dir(&root).unwrap();
@@ -136,6 +136,17 @@ fn each_check_that_fails_is_named_with_what_to_do() {
     git(&root, &["commit", "-q", "--amend", "-m", "Now"]);
     fs::rename(place.path().join("key"), place.path().join("away")).unwrap();
     fails(&GOOD, "key", "make one with `cargo xtask release keygen`");
+    // Who only builds needs none.
+    let words =
+        [&["release", "--out", "../part", "--unsigned", "--dry-run", "--profile", "headless"], &GOOD[..]]
+            .concat();
+    let ran = run_in(&root, &words, &[]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(
+        ran.stdout.contains("part.json, for --from-parts") && !ran.stdout.contains("SHA256SUMS"),
+        "{}",
+        ran.stdout
+    );
 }
 
 #[test]

@@ -117,7 +117,9 @@ pub fn join(
     let count = plan.profiles.len() as u64 + Sealing::COUNT;
     let mut digest = Hasher::default();
     digest.field("plan", plan.digest(Some(key.public())).bytes());
-    parts.iter().for_each(|part| _ = digest.field("part", part.digest().bytes()));
+    for part in parts {
+        digest.field("part", part.digest().bytes());
+    }
     let (profiles, stages) =
         in_work_folder(plan, (digest.finish(), count), now(), sink, |folder, ledger| {
             let mut results = Vec::new();

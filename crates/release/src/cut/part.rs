@@ -22,7 +22,7 @@ use crate::relative_path::RelativePath;
 use crate::{names, strict_json};
 
 /// The description's file.
-pub const FILE: &str = "part.json";
+pub(super) const FILE: &str = "part.json";
 
 const SCHEMA: u32 = 1;
 const LIMIT: u64 = 4 << 20;

@@ -86,7 +86,7 @@ pub fn publish(
             copy::copy(request.folder, &staged, &offered.files()?, sink)?;
             // What is published is what was copied, not what is in the other folder by now.
             if let Err(error) = proof.of(&staged, Some(&version)) {
-                tree.discard(&staged)?;
+                std::fs::remove_dir_all(&staged).at("remove", &staged)?;
                 return Err(error);
             }
             stage(sink, RENAME, || tree.commit(&staged, &folder))?;

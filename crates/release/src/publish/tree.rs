@@ -116,10 +116,6 @@ impl Tree {
         Ok(folder)
     }
 
-    pub(super) fn discard(&self, staged: &Utf8Path) -> Result<(), Error> {
-        fs::remove_dir_all(staged).at("remove", staged)
-    }
-
     /// Makes a whole release visible, by one rename.
     pub(super) fn commit(&self, staged: &Utf8Path, folder: &Utf8Path) -> Result<(), Error> {
         // Its names are on the disk before its own is.
