@@ -34,11 +34,7 @@ fn summary(finished: &Finished) -> Vec<Vec<String>> {
     let mut rows: Vec<_> = finished.stages.iter().map(row).collect();
     let seconds: f64 = finished.stages.iter().map(|stage| stage.seconds).sum();
     let all = mebibytes(finished.profiles.iter().map(last_run::size).sum());
-    rows.push(vec![
-        "all".into(),
-        format!("{seconds:.1}"),
-        all,
-        format!("{} profiles", finished.profiles.len()),
-    ]);
+    let names: Vec<&str> = finished.profiles.iter().map(|one| one.profile.as_str()).collect();
+    rows.push(vec!["all".into(), format!("{seconds:.1}"), all, names.join(", ")]);
     rows
 }
