@@ -3,6 +3,7 @@
 
 #![expect(clippy::missing_panics_doc, reason = "to panic is what they are for")]
 
+use crate::cut::ReleasePart;
 use crate::dsse::Envelope;
 use crate::key_statement::{self, KeyStatement};
 use crate::manifest::Manifest;
@@ -25,6 +26,7 @@ pub const PARSERS: &[(&str, Feed)] = &[
     ("release_key_statements", release_key_statements),
     ("release_signers", release_signers),
     ("release_bill", release_bill),
+    ("release_part", release_part),
 ];
 
 /// A DSSE envelope. What was read is written so that it is read again.
@@ -88,5 +90,13 @@ pub fn release_signers(bytes: &[u8]) {
 pub fn release_bill(bytes: &[u8]) {
     if let Ok(packages) = diff::packages(bytes) {
         assert!(diff::compare(&packages, &packages).is_empty());
+    }
+}
+
+/// The description of a part of a release.
+pub fn release_part(bytes: &[u8]) {
+    if let Ok(part) = ReleasePart::parse("part".into(), bytes) {
+        let _ = part.size();
+        assert!(part.profiles().count() > 0);
     }
 }

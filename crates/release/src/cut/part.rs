@@ -62,12 +62,19 @@ impl ReleasePart {
         let file = path.join(FILE);
         let name: RelativePath = FILE.parse().expect("a name of ours");
         let bytes = Folder::open(path).and_then(|folder| folder.read(&name, LIMIT)).at("read", &file)?;
-        let document: Document =
-            strict_json::parse(&bytes, LIMIT).map_err(|why| Error::damaged(&file, why))?;
-        if document.schema != SCHEMA || document.profiles.len() != document.reports.len() {
-            return Err(Error::damaged(&file, "this version does not read it"));
+        Self::parse(path, &bytes).map_err(|why| Error::damaged(&file, why))
+    }
+
+    /// Reads the bytes of the description in `folder`, and refuses what no part says.
+    pub fn parse(folder: &Utf8Path, bytes: &[u8]) -> Result<Self, String> {
+        let document: Document = strict_json::parse(bytes, LIMIT)?;
+        if document.schema != SCHEMA {
+            return Err(format!("its schema is {}, this version reads {SCHEMA}", document.schema));
         }
-        Ok(Self { folder: path.to_owned(), document, digest: Digest::of_bytes(&bytes) })
+        if document.profiles.is_empty() || document.profiles.len() != document.reports.len() {
+            return Err("it does not have a report of each profile".into());
+        }
+        Ok(Self { folder: folder.to_owned(), document, digest: Digest::of_bytes(bytes) })
     }
 
     /// The profiles, as a plan has them.

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use proptest::sample::Index;
+use rave_release::cut::ReleasePart;
 use rave_release::dsse::{Envelope, IN_TOTO};
 use rave_release::fuzzing::PARSERS;
 use rave_release::key::SigningKey;
@@ -45,7 +46,19 @@ fn samples() -> Vec<Vec<u8>> {
         rotation.into(),
         signers::line("me", key.public()).into(),
         bill.into(),
+        part(),
     ]
+}
+
+/// The description of a part with the manifest's profile.
+fn part() -> Vec<u8> {
+    let manifest: serde_json::Value = serde_json::from_str(MANIFEST).unwrap();
+    let part = serde_json::json!({
+        "schema": 1, "version": "1.2.0", "base": "debian", "commit": "0123", "source_date_epoch": 1,
+        "second_build": true, "part_limit": 9, "started": 1, "sources": [], "profiles": manifest["profiles"],
+        "reports": [rave_image::digest::Digest::of_bytes(b"")]
+    });
+    part.to_string().into_bytes()
 }
 
 #[test]
@@ -57,6 +70,7 @@ fn each_sample_is_taken() {
     manifest::Manifest::parse(&samples[2]).unwrap();
     assert!(Statement::parse(&samples[4]).unwrap().finished().is_some());
     assert!(rave_release::sbom::diff::packages(&samples[7]).unwrap().contains_key("npm/@scope/tool"));
+    ReleasePart::parse("part".into(), &samples[8]).unwrap();
     PARSERS.iter().zip(&samples).for_each(|((_, parse), sample)| parse(sample));
 }
 
