@@ -39,7 +39,7 @@ pub(crate) fn measure(report: &mut Report, place: &Utf8Path, ui: &Ui) -> anyhow:
         // Each comes first in turn, and both read the file from memory.
         for turn in 0..2 {
             io::copy(&mut File::open(&file)?, &mut io::sink())?;
-            if (run + turn) % 2 == 0 {
+            if (run + turn).is_multiple_of(2) {
                 let list = ["sha256sum", "--strict", "--check", sums::FILE];
                 floor.push(peer::time(&list, Some(&folder))?.as_secs_f64());
             } else {

@@ -25,7 +25,12 @@ const STOPS: [&str; 7] =
 /// Not a test of its own: what the test below starts and kills.
 #[test]
 fn child_that_is_killed() {
-    let Ok(stop) = std::env::var(STOP) else { return };
+    if let Ok(stop) = std::env::var(STOP) {
+        child(&stop);
+    }
+}
+
+fn child(stop: &str) {
     let fixture = Fixture::at(Utf8Path::new(&std::env::var("RAVE_TEST_FIXTURE").unwrap()));
     let [verifications, progress] = [AtomicUsize::new(0), AtomicUsize::new(0)];
     let sink = |event: Event<'_>| {
@@ -159,8 +164,13 @@ fn a_full_disk_leaves_the_tree_as_it_was() {
 /// Not a test of its own: what the test above runs on a small file system.
 #[test]
 fn child_on_a_small_disk() {
-    let Ok(place) = std::env::var("RAVE_TEST_SMALL_TREE") else { return };
-    let fixture = Fixture::at(Utf8Path::new(&place));
+    if let Ok(place) = std::env::var("RAVE_TEST_SMALL_TREE") {
+        on_a_small_disk(Utf8Path::new(&place));
+    }
+}
+
+fn on_a_small_disk(place: &Utf8Path) {
+    let fixture = Fixture::at(place);
     let (release, tree) = (fixture.path("release"), fixture.path("tree"));
     let publish = |sink: rave_process::progress::Sink<'_>| {
         publish_by(&fixture, &release, vec![fixture.signer()], false, sink)
