@@ -60,7 +60,7 @@ impl ReleasePart {
     /// Reads the description in a folder.
     pub fn read(path: &Utf8Path) -> Result<Self, Error> {
         let file = path.join(FILE);
-        let name: RelativePath = FILE.parse().expect("a name of ours");
+        let name: RelativePath = FILE.parse().map_err(|why: String| Error::damaged(&file, why))?;
         let bytes = Folder::open(path).and_then(|folder| folder.read(&name, LIMIT)).at("read", &file)?;
         Self::parse(path, &bytes).map_err(|why| Error::damaged(&file, why))
     }
