@@ -3,6 +3,9 @@
 //!
 //! A program that this host lacks cannot be tried; the test then says so on standard error, by [`host::lacks`].
 
+mod channel;
+mod channel_faults;
+mod channel_host;
 mod gateway;
 mod host;
 mod npm_tools;

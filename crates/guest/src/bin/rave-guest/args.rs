@@ -1,5 +1,6 @@
 //! The command line. Some words need no parser library, and the program must stay small.
 
+use rave_guest::channel::session::{SUBCOMMAND, Session};
 use std::path::PathBuf;
 
 /// What `--help` prints.
@@ -13,6 +14,8 @@ usage: rave-guest COMMAND
   setup            prepare the user's home and configuration
   ssh-keys         make the SSH server's keys if there are none; let in the host's key
   ready            report each stage of this boot to the host
+  channel          run programs for the host
+  session ...      become a program of the channel; only that calls it
   install          install this system from the ISO to a disk
   install --answers FILE  the same, asking nothing: as a file says
   install --check  compare the medium with the digests that it was made with
@@ -32,6 +35,8 @@ pub(crate) enum Command {
     Setup,
     SshKeys,
     Ready,
+    Channel,
+    Session(Box<Session>),
     UnlockRouter,
     /// With the file of the answers, where one is named.
     Install(Option<PathBuf>),
@@ -52,6 +57,11 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Strin
         ["setup"] => Command::Setup,
         ["ssh-keys"] => Command::SshKeys,
         ["ready"] => Command::Ready,
+        ["channel"] => Command::Channel,
+        [SUBCOMMAND, words @ ..] => {
+            let session = Session::of_arguments(words).ok_or("session is for the channel alone")?;
+            Command::Session(Box::new(session))
+        }
         ["unlock-router"] => Command::UnlockRouter,
         ["install"] => Command::Install(None),
         ["install", "--check"] => Command::CheckMedium,
@@ -71,7 +81,7 @@ mod tests {
 
     #[test]
     fn every_command_of_the_help_is_understood() {
-        for line in HELP.lines().skip(2) {
+        for line in HELP.lines().skip(2).filter(|line| !line.contains(SUBCOMMAND)) {
             let command = line.trim().split("  ").next().unwrap();
             assert!(words(command).is_ok(), "{command}");
         }

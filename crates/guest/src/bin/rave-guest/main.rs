@@ -5,6 +5,7 @@
 
 mod args;
 mod claude;
+mod channel;
 mod error;
 mod files;
 mod health;
@@ -49,6 +50,12 @@ fn run(command: &Command) -> Result<ExitCode, Error> {
         Command::Claude => claude::run(&configuration()?)?,
         Command::Setup => setup::run(&configuration()?)?,
         Command::SshKeys => ssh_keys::run(&configuration()?)?,
+        Command::Channel => channel::run(&configuration()?)?,
+        Command::Session(session) => {
+            let failure = session.become_program();
+            eprintln!("rave-guest: {}", failure.why);
+            return Ok(ExitCode::from(failure.code));
+        }
         Command::Ready => ready::run(&configuration()?),
         Command::Health => return Ok(health::run(&configuration()?)),
         Command::HealthServe => serve::run(&configuration()?)?,

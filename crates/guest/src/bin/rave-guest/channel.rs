@@ -1,0 +1,34 @@
+//! `rave-guest channel`: serves the host on the virtio-serial port.
+
+use crate::error::Error;
+use crate::files::failed;
+use rave_guest::channel::PORT_NAME;
+use rave_guest::channel::server::{Config, Server};
+use rave_guest::config::GuestConfig;
+use rustix::event::{PollFd, PollFlags, poll};
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::thread;
+use std::time::Duration;
+
+/// Linux's `O_NONBLOCK` on x86-64 and arm64.
+const O_NONBLOCK: i32 = 0o4000;
+/// How often to look whether the host is there: the kernel tells it to poll(2) alone, which would not wait.
+const LOOK: Duration = Duration::from_millis(50);
+
+pub(crate) fn run(config: &GuestConfig) -> Result<(), Error> {
+    let path = format!("/dev/virtio-ports/{PORT_NAME}");
+    let port = OpenOptions::new().read(true).write(true).custom_flags(O_NONBLOCK).open(&path);
+    let port = port.map_err(failed("open", &path))?;
+    let program = std::env::current_exe().map_err(failed("find", "rave-guest"))?;
+    let mut server = Server::new(Config { program, user: config.user.clone(), cgroups: true });
+    loop {
+        let mut fds = [PollFd::new(&port, PollFlags::IN)];
+        let is_there = poll(&mut fds, None).is_ok() && !fds[0].revents().contains(PollFlags::HUP);
+        if is_there {
+            server.serve(&port).map_err(failed("read", &path))?;
+        } else {
+            thread::sleep(LOOK);
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The host's end: one connection to the channel, many streams.
+//!
+//! A thread reads frames and hands each stream its own. The guest is not trusted: one that sends more than it was given credit
+//! for loses the stream, and what is no frame of this session is dropped.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read as _, Write as _};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::frame::{Decoder, Frame, Kind, MAX_PAYLOAD, preamble};
+use super::limits::WINDOW;
+use super::message::{Ended, Hello, VERSION, Welcome, parse, to_json};
+
+/// The longest wait for room in the guest's queue before its end counts as dead.
+const WRITE_LIMIT: Duration = Duration::from_secs(30);
+
+/// A session with the guest.
+#[derive(Debug, Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    nonce: u64,
+    writer: Mutex<UnixStream>,
+    streams: Mutex<BTreeMap<u32, Entry>>,
+    next: AtomicU32,
+}
+
+#[derive(Debug)]
+struct Entry {
+    to: Sender<Frame>,
+    /// Bytes of output that the guest may still send.
+    credit: u32,
+}
+
+/// One request and what belongs to it. Dropping it abandons what it asked for.
+#[derive(Debug)]
+pub struct Stream {
+    sender: StreamSender,
+    frames: Receiver<Frame>,
+    has_ended: bool,
+}
+
+/// Sends frames of one stream.
+#[derive(Debug, Clone)]
+pub struct StreamSender {
+    shared: Arc<Shared>,
+    stream: u32,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Client {
+    /// Begins a session with this nonce, which must be new, and waits for the guest's answer at most for `limit`. A guest that
+    /// still boots takes what was sent once it serves: a wait that was too short may be followed by another connection.
+    pub fn begin(mut socket: UnixStream, nonce: u64, limit: Duration) -> io::Result<(Self, Welcome)> {
+        let deadline = Instant::now() + limit;
+        socket.set_write_timeout(Some(limit))?;
+        let mut first = preamble();
+        Frame::new(Kind::Hello, 0, nonce, to_json(&Hello { version: VERSION })).write_to(&mut first);
+        socket.write_all(&first)?;
+        let mut decoder = Decoder::default();
+        let welcome = read_welcome(&mut socket, &mut decoder, nonce, deadline)?;
+        socket.set_read_timeout(None)?;
+        socket.set_write_timeout(Some(WRITE_LIMIT))?;
+        let reader = socket.try_clone()?;
+        let shared = Arc::new(Shared {
+            nonce,
+            writer: Mutex::new(socket),
+            streams: Mutex::new(BTreeMap::new()),
+            next: AtomicU32::new(1),
+        });
+        let for_reader = Arc::clone(&shared);
+        thread::Builder::new().name("channel".into()).spawn(move || read(&for_reader, reader, decoder))?;
+        Ok((Self { shared }, welcome))
+    }
+
+    /// Opens a stream with a request, the JSON of [`super::message::Request`].
+    pub fn open(&self, request: &[u8]) -> io::Result<Stream> {
+        let stream = self.shared.next.fetch_add(1, Ordering::Relaxed);
+        let (to, frames) = channel();
+        lock(&self.shared.streams).insert(stream, Entry { to, credit: WINDOW });
+        let sender = StreamSender { shared: Arc::clone(&self.shared), stream };
+        let opened = Stream { sender, frames, has_ended: false };
+        let mut pieces = request.chunks(MAX_PAYLOAD).peekable();
+        while let Some(piece) = pieces.next() {
+            let kind = if pieces.peek().is_some() { Kind::RequestPart } else { Kind::Request };
+            opened.sender.send(kind, piece)?;
+        }
+        Ok(opened)
+    }
+
+    /// Ends the session: what it started is killed by the guest.
+    pub fn close(&self) {
+        let _ = lock(&self.shared.writer).shutdown(Shutdown::Both);
+    }
+}
+
+fn read_welcome(
+    socket: &mut UnixStream,
+    decoder: &mut Decoder,
+    nonce: u64,
+    deadline: Instant,
+) -> io::Result<Welcome> {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        while let Some(frame) = decoder.next() {
+            if frame.nonce == nonce
+                && frame.kind == Kind::Welcome
+                && let Some(welcome) = parse(&frame.payload)
+            {
+                return Ok(welcome);
+            }
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        socket.set_read_timeout(Some(left))?;
+        match socket.read(&mut buffer) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => decoder.push(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Hands out frames until the connection ends; then every stream ends.
+fn read(shared: &Shared, mut socket: UnixStream, mut decoder: Decoder) {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        while let Some(frame) = decoder.next() {
+            if frame.nonce == shared.nonce {
+                hand_out(shared, frame);
+            }
+        }
+        match socket.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => decoder.push(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => break,
+        }
+    }
+    // Their receivers see it.
+    lock(&shared.streams).clear();
+}
+
+fn hand_out(shared: &Shared, mut frame: Frame) {
+    let mut streams = lock(&shared.streams);
+    let Some(entry) = streams.get_mut(&frame.stream) else { return };
+    if matches!(frame.kind, Kind::Stdout | Kind::Stderr) {
+        let length = u32::try_from(frame.payload.len()).unwrap_or(u32::MAX);
+        match entry.credit.checked_sub(length) {
+            Some(left) => entry.credit = left,
+            None => {
+                let ended = Ended::failed("the guest sent more than it had credit for");
+                frame = Frame { kind: Kind::Ended, payload: to_json(&ended), ..frame };
+            }
+        }
+    }
+    let (stream, is_last) = (frame.stream, frame.kind == Kind::Ended);
+    let is_gone = entry.to.send(frame).is_err();
+    if is_last || is_gone {
+        streams.remove(&stream);
+    }
+}
+
+impl Stream {
+    /// The next frame, as the guest sends it; nothing when the connection has ended. The last is [`Kind::Ended`].
+    pub fn next(&mut self) -> Option<Frame> {
+        let frame = self.frames.recv().ok();
+        self.has_ended |= frame.as_ref().is_none_or(|frame| frame.kind == Kind::Ended);
+        frame
+    }
+
+    /// Sends frames of this stream, from whatever thread.
+    pub fn sender(&self) -> StreamSender {
+        self.sender.clone()
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        lock(&self.sender.shared.streams).remove(&self.sender.stream);
+        if !self.has_ended {
+            let _ = self.sender.send(Kind::Abandon, &[]);
+        }
+    }
+}
+
+impl StreamSender {
+    /// Sends a frame. A [`Kind::OutputCredit`] is what the guest may send more from now on.
+    pub fn send(&self, kind: Kind, payload: &[u8]) -> io::Result<()> {
+        let frame = Frame::new(kind, self.stream, self.shared.nonce, payload);
+        if kind == Kind::OutputCredit
+            && let Some(entry) = lock(&self.shared.streams).get_mut(&self.stream)
+        {
+            // Never more than a window, whatever a client says.
+            entry.credit = entry.credit.saturating_add(frame.number().unwrap_or_default()).min(WINDOW);
+        }
+        let bytes = frame.to_bytes();
+        let mut writer = lock(&self.shared.writer);
+        let written = writer.write_all(&bytes);
+        if written.is_err() {
+            // Half a frame may be on its way: nothing of this connection can be read after it.
+            let _ = writer.shutdown(Shutdown::Both);
+        }
+        written
+    }
+}

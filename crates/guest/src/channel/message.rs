@@ -1,0 +1,143 @@
+//! What frames carry, as JSON. Unknown fields are ignored: host and guest may be of different versions.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// The version of the channel's frames and messages.
+pub const VERSION: u32 = 1;
+
+/// The host's first message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The newest version that the host speaks.
+    pub version: u32,
+}
+
+/// The guest's answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// The version that both speak.
+    pub version: u32,
+    /// The version of `rave-guest`.
+    pub program: String,
+    /// The kernel's `/proc/sys/kernel/random/boot_id`.
+    pub boot_id: String,
+}
+
+/// What the host asks for on a stream of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// Run a program.
+    Exec(Exec),
+}
+
+/// A program to run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exec {
+    /// The program and its arguments; a login shell where there are none.
+    #[serde(default)]
+    pub command: Vec<String>,
+    /// The user to run it as; the guest's user where it is not said.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// Its working directory; the home where it is not said.
+    #[serde(default)]
+    pub workdir: Option<String>,
+    /// More variables, over those of the login environment.
+    #[serde(default)]
+    pub env: Vec<(String, String)>,
+    /// A terminal for its three streams.
+    #[serde(default)]
+    pub terminal: Option<Terminal>,
+    /// It is ended after so many milliseconds: SIGTERM, then SIGKILL.
+    #[serde(default)]
+    pub timeout_ms: Option<u64>,
+}
+
+/// The terminal of a program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terminal {
+    /// Rows.
+    pub rows: u16,
+    /// Columns.
+    pub columns: u16,
+    /// The value of `TERM`.
+    pub kind: String,
+}
+
+/// How a program ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// Its exit code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<u8>,
+    /// The number of the signal that ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<i32>,
+    /// Its time was over.
+    #[serde(default)]
+    pub timed_out: bool,
+    /// Why it was not started, or how the channel broke off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl Ended {
+    /// It never ran, or nobody knows how it ended.
+    pub fn failed(error: impl Into<String>) -> Self {
+        Self { error: Some(error.into()), ..Self::default() }
+    }
+
+    /// The exit code as a shell tells it: 128 and the number of the signal, 124 after a timeout (timeout(1)), 126 where it
+    /// was not started.
+    pub fn shell_code(&self) -> u8 {
+        match (self.timed_out, self.code, self.signal) {
+            (true, ..) => 124,
+            (_, Some(code), _) => code,
+            (_, None, Some(signal)) => u8::try_from(128 + signal.clamp(0, 127)).unwrap_or(u8::MAX),
+            (_, None, None) => 126,
+        }
+    }
+}
+
+/// A message's JSON.
+#[expect(clippy::missing_panics_doc, reason = "strings, numbers and lists always serialise")]
+pub fn to_json(message: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(message).expect("strings, numbers and lists always serialise")
+}
+
+/// Reads a message; nothing where it is none.
+pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    serde_json::from_slice(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exit_is_told_as_a_shell_does() {
+        let code = |code, signal, timed_out| Ended { code, signal, timed_out, error: None }.shell_code();
+        assert_eq!(code(Some(7), None, false), 7);
+        assert_eq!(code(None, Some(15), false), 143);
+        assert_eq!(code(None, Some(-3), false), 128);
+        assert_eq!(code(None, Some(i32::MAX), false), 255);
+        assert_eq!(code(None, Some(9), true), 124);
+        assert_eq!(Ended::failed("no").shell_code(), 126);
+    }
+
+    #[test]
+    fn messages_come_back_and_a_later_versions_fields_are_ignored() {
+        let exec = Request::Exec(Exec {
+            command: vec!["a b".into(), "\u{1b}".into()],
+            env: vec![("A".into(), "1".into())],
+            terminal: Some(Terminal { rows: 24, columns: 80, kind: "xterm".into() }),
+            ..Exec::default()
+        });
+        assert_eq!(parse::<Request>(&to_json(&exec)), Some(exec));
+        let later = parse::<Request>(br#"{"exec":{"command":["true"],"colour":1}}"#);
+        assert_eq!(later, Some(Request::Exec(Exec { command: vec!["true".into()], ..Exec::default() })));
+        assert_eq!(parse::<Request>(br#"{"fly":{}}"#), None);
+    }
+}

@@ -1,0 +1,14 @@
+//! What the server needs to know of the guest.
+
+use std::path::PathBuf;
+
+/// Set by the program that serves.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The program `rave-guest` itself.
+    pub program: PathBuf,
+    /// The user that programs run as unless the host names another.
+    pub user: String,
+    /// Whether each program gets a control group below the server's own.
+    pub cgroups: bool,
+}

@@ -1,0 +1,316 @@
+//! The guest's end: one thread that polls the port and every program's streams. What it keeps is bounded by [`WINDOW`] for each
+//! stream and by [`MAX_JOBS`].
+#![expect(clippy::similar_names, reason = "stdin and stdout are the streams' names")]
+
+mod cgroup;
+mod config;
+mod job;
+mod start;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use super::frame::{Decoder, Frame, Kind, preamble};
+use super::limits::{MAX_JOBS, MAX_REQUEST};
+use super::message::{self, Ended, Hello, Request, VERSION, Welcome, parse, to_json};
+use cgroup::Cgroups;
+pub use config::Config;
+use job::{Job, Source};
+
+/// Unsent bytes beyond which no program's output is read.
+const OUT_LIMIT: usize = 256 * 1024;
+/// Requests that are not whole yet, all together, bytes.
+const PARTS_LIMIT: usize = 4 * MAX_REQUEST;
+/// How often a killed program is looked for until it is gone.
+const REAP: Duration = Duration::from_millis(100);
+
+/// The guest's end of the channel.
+#[derive(Debug)]
+pub struct Server {
+    config: Config,
+    cgroups: Option<Cgroups>,
+    /// The session, once the host has begun one.
+    nonce: Option<u64>,
+    decoder: Decoder,
+    /// Requests that are not whole yet.
+    parts: BTreeMap<u32, Vec<u8>>,
+    jobs: BTreeMap<u32, Job>,
+    /// Killed, and not yet gone.
+    dying: Vec<Job>,
+    /// Bytes for the host.
+    out: Vec<u8>,
+}
+
+impl Server {
+    /// A server without a session.
+    pub fn new(config: Config) -> Self {
+        let cgroups = if config.cgroups { Cgroups::own() } else { None };
+        Self {
+            config,
+            cgroups,
+            nonce: None,
+            decoder: Decoder::default(),
+            parts: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            dying: Vec::new(),
+            out: Vec::new(),
+        }
+    }
+
+    /// Serves the host at the other end of `port`, which does not block, until the host goes away. What it had started is
+    /// killed then.
+    pub fn serve(&mut self, port: impl AsFd) -> io::Result<()> {
+        let result = self.run(port.as_fd());
+        self.end_session();
+        self.reap();
+        result
+    }
+
+    fn run(&mut self, port: BorrowedFd<'_>) -> io::Result<()> {
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            let ready = self.wait(port)?;
+            if ready.port && !self.receive(port, &mut buffer)? {
+                return Ok(());
+            }
+            for (stream, source) in ready.jobs {
+                self.serve_job(stream, source, &mut buffer);
+            }
+            self.look_at_jobs();
+            self.reap();
+            self.flush(port)?;
+        }
+    }
+
+    /// Sleeps until there is something to do.
+    fn wait(&self, port: BorrowedFd<'_>) -> io::Result<Ready> {
+        let port_flags = if self.out.is_empty() { PollFlags::IN } else { PollFlags::IN | PollFlags::OUT };
+        let mut fds = vec![PollFd::from_borrowed_fd(port, port_flags)];
+        let mut sources = Vec::new();
+        let may_read = self.out.len() < OUT_LIMIT;
+        for (stream, job) in &self.jobs {
+            for (source, fd, flags) in job.awaited(may_read) {
+                sources.push((*stream, source));
+                fds.push(PollFd::from_borrowed_fd(fd, flags));
+            }
+        }
+        let timeout = self.timeout().map(|left| Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: left.subsec_nanos().into(),
+        });
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let is_ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
+        let jobs = fds[1..].iter().zip(sources).filter(|(fd, _)| is_ready(fd)).map(|(_, source)| source);
+        Ok(Ready { port: is_ready(&fds[0]), jobs: jobs.collect() })
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        let now = Instant::now();
+        let next = self.jobs.values().filter_map(Job::next_look).min();
+        let next = next.map(|at| at.saturating_duration_since(now));
+        if self.dying.is_empty() { next } else { Some(next.unwrap_or(REAP).min(REAP)) }
+    }
+
+    /// Reads once; false when the host has gone.
+    fn receive(&mut self, port: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<bool> {
+        let count = match rustix::io::read(port, &mut *buffer) {
+            Ok(0) | Err(Errno::CONNRESET) => return Ok(false),
+            Ok(count) => count,
+            Err(Errno::AGAIN | Errno::INTR) => return Ok(true),
+            Err(error) => return Err(error.into()),
+        };
+        self.decoder.push(&buffer[..count]);
+        while let Some(frame) = self.decoder.next() {
+            self.take(frame);
+        }
+        Ok(true)
+    }
+
+    fn take(&mut self, frame: Frame) {
+        if frame.kind == Kind::Hello {
+            if let Some(hello) = parse::<Hello>(&frame.payload) {
+                self.begin_session(frame.nonce, &hello);
+            }
+            return;
+        }
+        if self.nonce != Some(frame.nonce) {
+            return;
+        }
+        match frame.kind {
+            Kind::RequestPart | Kind::Request => self.take_request(frame),
+            _ => self.take_for_job(&frame),
+        }
+    }
+
+    fn take_for_job(&mut self, frame: &Frame) {
+        let stream = frame.stream;
+        let Some(job) = self.jobs.get_mut(&stream) else { return };
+        match frame.kind {
+            Kind::Stdin if !job.take_input(&frame.payload) => {
+                self.kill(stream);
+                self.send(
+                    Kind::Ended,
+                    stream,
+                    to_json(&Ended::failed("more input than there was credit for")),
+                );
+            }
+            Kind::StdinEnd => job.end_input(),
+            Kind::OutputCredit => job.credit = job.credit.saturating_add(frame.number().unwrap_or_default()),
+            Kind::Signal => job.signal(frame.number().unwrap_or_default()),
+            Kind::Resize => {
+                if let Some((rows, columns)) = frame.size() {
+                    job.resize(rows, columns);
+                }
+            }
+            Kind::Abandon => self.kill(stream),
+            _ => {}
+        }
+    }
+
+    fn begin_session(&mut self, nonce: u64, hello: &Hello) {
+        self.end_session();
+        self.nonce = Some(nonce);
+        // What was half sent belongs to the session before.
+        self.out = preamble();
+        let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let welcome = Welcome {
+            version: hello.version.min(VERSION),
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            boot_id: boot_id.trim().to_owned(),
+        };
+        self.send(Kind::Welcome, 0, message::to_json(&welcome));
+    }
+
+    fn end_session(&mut self) {
+        let streams: Vec<u32> = self.jobs.keys().copied().collect();
+        streams.into_iter().for_each(|stream| self.kill(stream));
+        self.nonce = None;
+        self.parts.clear();
+        self.out.clear();
+    }
+
+    fn take_request(&mut self, frame: Frame) {
+        let stream = frame.stream;
+        let kept: usize = self.parts.values().map(Vec::len).sum();
+        let request = self.parts.entry(stream).or_default();
+        if request.len() + frame.payload.len() > MAX_REQUEST || kept + frame.payload.len() > PARTS_LIMIT {
+            self.parts.remove(&stream);
+            return self.send(Kind::Ended, stream, to_json(&Ended::failed("the request is too long")));
+        }
+        request.extend(frame.payload);
+        if frame.kind == Kind::Request
+            && let Some(request) = self.parts.remove(&stream)
+            && let Err(why) = self.start(stream, &request)
+        {
+            self.send(Kind::Ended, stream, to_json(&Ended::failed(why)));
+        }
+    }
+
+    fn start(&mut self, stream: u32, request: &[u8]) -> Result<(), String> {
+        if self.jobs.contains_key(&stream) {
+            return Err("this stream is in use".into());
+        }
+        if self.jobs.len() >= MAX_JOBS {
+            return Err(format!("{MAX_JOBS} programs run already"));
+        }
+        let Some(Request::Exec(exec)) = parse::<Request>(request) else {
+            return Err("this version of rave-guest does not understand the request".into());
+        };
+        let cgroup = self.cgroups.as_mut().and_then(Cgroups::make);
+        let job = start::start(&self.config, exec, cgroup)?;
+        self.jobs.insert(stream, job);
+        Ok(())
+    }
+
+    fn serve_job(&mut self, stream: u32, source: Source, buffer: &mut [u8]) {
+        let Some(job) = self.jobs.get_mut(&stream) else { return };
+        match source {
+            Source::Input => {
+                let taken = job.feed();
+                if taken > 0 {
+                    self.send(Kind::InputCredit, stream, taken.to_le_bytes().to_vec());
+                }
+            }
+            Source::Output(kind) => {
+                if let Some(count) = job.read(kind, buffer) {
+                    self.send(kind, stream, buffer[..count].to_vec());
+                }
+            }
+            Source::End => job.look_for_end(),
+        }
+    }
+
+    /// Ends programs whose time is over, and tells the end of those that have no more to say.
+    fn look_at_jobs(&mut self) {
+        let now = Instant::now();
+        let mut over = Vec::new();
+        for (stream, job) in &mut self.jobs {
+            job.look_at_time(now);
+            if job.is_over(now) {
+                over.push(*stream);
+            }
+        }
+        for stream in over {
+            if let Some(mut job) = self.jobs.remove(&stream) {
+                let ended = job.ended();
+                drop(job);
+                self.send(Kind::Ended, stream, to_json(&ended));
+            }
+        }
+        if let Some(cgroups) = &mut self.cgroups {
+            cgroups.sweep();
+        }
+    }
+
+    fn kill(&mut self, stream: u32) {
+        if let Some(mut job) = self.jobs.remove(&stream) {
+            job.kill();
+            self.dying.push(job);
+        }
+    }
+
+    fn reap(&mut self) {
+        self.dying.retain_mut(|job| {
+            job.look_for_end();
+            !job.has_ended()
+        });
+    }
+
+    fn send(&mut self, kind: Kind, stream: u32, payload: Vec<u8>) {
+        if let Some(nonce) = self.nonce {
+            Frame::new(kind, stream, nonce, payload).write_to(&mut self.out);
+        }
+    }
+
+    fn flush(&mut self, port: BorrowedFd<'_>) -> io::Result<()> {
+        let mut done = 0;
+        while done < self.out.len() {
+            match rustix::io::write(port, &self.out[done..]) {
+                Ok(0) | Err(Errno::AGAIN) => break,
+                Ok(count) => done += count,
+                Err(Errno::INTR) => {}
+                // The next read says that the host has gone.
+                Err(Errno::PIPE | Errno::CONNRESET | Errno::NODEV) => {
+                    done = self.out.len();
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.out.drain(..done);
+        Ok(())
+    }
+}
+
+/// What a wait ended with.
+struct Ready {
+    port: bool,
+    jobs: Vec<(u32, Source)>,
+}

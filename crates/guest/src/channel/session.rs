@@ -1,0 +1,173 @@
+//! How a program of the channel becomes a user's: `rave-guest session ...` is started by the server, changes itself, and
+//! becomes the program. What must be done between fork and exec would need `unsafe` in the server.
+#![expect(clippy::disallowed_types, reason = "it becomes the program; nothing is left to watch")]
+
+use std::fs;
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use rustix::process::{Gid, Uid, geteuid, ioctl_tiocsctty, setsid};
+use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
+
+use super::user::User;
+
+/// The subcommand of `rave-guest`.
+pub const SUBCOMMAND: &str = "session";
+
+/// The exit code of a program that is there and was not started (POSIX, "Exit Status for Commands").
+const NOT_STARTED: u8 = 126;
+/// The exit code of a program that is not there.
+const NOT_FOUND: u8 = 127;
+
+/// What to become.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// As whom.
+    pub user: User,
+    /// The control group to enter.
+    pub cgroup: Option<String>,
+    /// Standard input is a terminal, which becomes the session's.
+    pub has_terminal: bool,
+    /// The working directory.
+    pub workdir: String,
+    /// The program; a login shell where it is empty.
+    pub command: Vec<String>,
+}
+
+/// Why it was not done.
+#[derive(Debug)]
+pub struct Failure {
+    /// In words.
+    pub why: String,
+    /// What to exit with.
+    pub code: u8,
+}
+
+impl Session {
+    /// The arguments after [`SUBCOMMAND`].
+    pub fn to_arguments(&self) -> Vec<String> {
+        let groups: Vec<String> = self.user.groups.iter().map(ToString::to_string).collect();
+        let mut words = vec![
+            self.user.name.clone(),
+            self.user.uid.to_string(),
+            self.user.gid.to_string(),
+            groups.join(","),
+            self.user.home.clone(),
+            self.user.shell.clone(),
+            self.cgroup.clone().unwrap_or_default(),
+            if self.has_terminal { "terminal" } else { "pipes" }.to_owned(),
+            self.workdir.clone(),
+        ];
+        words.extend(self.command.iter().cloned());
+        words
+    }
+
+    /// Reads [`Session::to_arguments`].
+    pub fn of_arguments(words: &[&str]) -> Option<Self> {
+        let [name, uid, gid, groups, home, shell, cgroup, streams, workdir, command @ ..] = words else {
+            return None;
+        };
+        let groups: Option<Vec<u32>> = groups.split(',').map(|group| group.parse().ok()).collect();
+        Some(Self {
+            user: User {
+                name: (*name).to_owned(),
+                uid: uid.parse().ok()?,
+                gid: gid.parse().ok()?,
+                groups: groups?,
+                home: (*home).to_owned(),
+                shell: (*shell).to_owned(),
+            },
+            cgroup: (!cgroup.is_empty()).then(|| (*cgroup).to_owned()),
+            has_terminal: *streams == "terminal",
+            workdir: (*workdir).to_owned(),
+            command: command.iter().map(ToString::to_string).collect(),
+        })
+    }
+
+    /// Becomes the program; comes back only where that failed.
+    pub fn become_program(&self) -> Failure {
+        if let Err((doing, source)) = self.enter() {
+            return Failure { why: format!("cannot {doing}: {source}"), code: NOT_STARTED };
+        }
+        let error = self.program().exec();
+        let code = if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_STARTED };
+        let program = self.command.first().unwrap_or(&self.user.shell);
+        Failure { why: format!("cannot run {program}: {error}"), code }
+    }
+
+    fn enter(&self) -> Result<(), (String, io::Error)> {
+        let failed = |doing: &str| {
+            let doing = doing.to_owned();
+            move |error: rustix::io::Errno| (doing, io::Error::from(error))
+        };
+        if let Some(cgroup) = &self.cgroup {
+            let file = Path::new(cgroup).join("cgroup.procs");
+            // 0 is whoever writes it (cgroups(7)).
+            fs::write(&file, "0").map_err(|error| (format!("enter {cgroup}"), error))?;
+        }
+        setsid().map_err(failed("begin a session"))?;
+        if self.has_terminal {
+            ioctl_tiocsctty(io::stdin()).map_err(failed("take the terminal"))?;
+        }
+        if geteuid().is_root() {
+            // This process has one thread, so what is a thread's is the process's.
+            let groups: Vec<Gid> = self.user.groups.iter().map(|group| Gid::from_raw(*group)).collect();
+            set_thread_groups(&groups).map_err(failed("set the groups"))?;
+            set_thread_gid(Gid::from_raw(self.user.gid)).map_err(failed("set the group"))?;
+            set_thread_uid(Uid::from_raw(self.user.uid)).map_err(failed("set the user"))?;
+        }
+        std::env::set_current_dir(&self.workdir)
+            .map_err(|error| (format!("enter the folder {}", self.workdir), error))
+    }
+
+    /// A login shell that becomes the program, or that is it. Shells of another family get no words of ours to read.
+    fn program(&self) -> Command {
+        let mut shell = Command::new(&self.user.shell);
+        let name = Path::new(&self.user.shell).file_name().unwrap_or_default().to_string_lossy().into_owned();
+        match self.command.split_first() {
+            None => {
+                // The sign of a login shell, login(1).
+                shell.arg0(format!("-{name}"));
+                shell
+            }
+            Some(_) if ["sh", "bash", "dash", "ksh", "zsh"].contains(&name.as_str()) => {
+                shell.args(["-l", "-c", "exec \"$@\"", "rave"]).args(&self.command);
+                shell
+            }
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                command.args(arguments);
+                command
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_come_back() {
+        let user = User {
+            name: "agent".into(),
+            uid: 1000,
+            gid: 1001,
+            groups: vec![1001, 27],
+            home: "/home/agent".into(),
+            shell: "/bin/bash".into(),
+        };
+        for (cgroup, command) in
+            [(None, vec![]), (Some("/sys/fs/cgroup/a b".to_owned()), vec!["-x".to_owned(), String::new()])]
+        {
+            let session =
+                Session { user: user.clone(), cgroup, has_terminal: true, workdir: "/".into(), command };
+            let words = session.to_arguments();
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            assert_eq!(Session::of_arguments(&words), Some(session));
+        }
+        assert_eq!(Session::of_arguments(&["agent", "x"]), None);
+    }
+}

@@ -1,0 +1,57 @@
+//! One function for each parser of what strangers wrote, over any bytes: for the fuzz targets in `fuzz/`, and for tests. They
+//! panic where a parser does, or where what it gives is not sound.
+
+#![expect(clippy::missing_panics_doc, reason = "to panic is what they are for")]
+
+use crate::channel::frame::{Decoder, HEAD, MAX_PAYLOAD};
+use crate::channel::message::{Ended, Hello, Request, Welcome, parse};
+
+/// Feeds a parser.
+pub type Feed = fn(&[u8]);
+
+/// The parsers by name: also the names of the fuzz targets.
+pub const PARSERS: &[(&str, Feed)] = &[("channel_frames", channel_frames)];
+
+/// Frames and the messages in them. What was read is written so that it is read again.
+pub fn channel_frames(bytes: &[u8]) {
+    let mut decoder = Decoder::default();
+    for piece in bytes.chunks(97) {
+        decoder.push(piece);
+        while let Some(frame) = decoder.next() {
+            let mut again = Decoder::default();
+            again.push(&frame.to_bytes());
+            assert_eq!(again.next().as_ref(), Some(&frame));
+            let _ = (frame.number(), frame.size());
+            let _ = parse::<Hello>(&frame.payload);
+            let _ = parse::<Welcome>(&frame.payload);
+            let _ = parse::<Request>(&frame.payload);
+            let _ = parse::<Ended>(&frame.payload);
+        }
+        assert!(decoder.kept() < HEAD + MAX_PAYLOAD);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::frame::{Frame, Kind, MAGIC};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_taken_and_no_more_than_a_frame_is_kept(
+            bytes in proptest::collection::vec(prop_oneof![Just(MAGIC), any::<u8>()], 0..400),
+        ) {
+            channel_frames(&bytes);
+        }
+
+        #[test]
+        fn any_damage_to_a_message_is_taken(at in 0usize..60, byte in any::<u8>()) {
+            let request = br#"{"exec":{"command":["a"],"env":[["A","b"]],"timeout_ms":1}}"#;
+            let mut bytes = Frame::new(Kind::Request, 1, 2, request.to_vec()).to_bytes();
+            let length = bytes.len();
+            bytes[at % length] = byte;
+            channel_frames(&bytes);
+        }
+    }
+}

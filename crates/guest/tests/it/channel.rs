@@ -1,0 +1,169 @@
+//! Programs over the channel: streams, ends, terminals.
+
+use rave_guest::channel::WINDOW;
+use rave_guest::channel::frame::Kind;
+use rave_guest::channel::message::{Ended, Exec, Terminal};
+
+use crate::channel_host::{Channel, finish, me, read_until, shell};
+
+fn code(code: u8) -> Ended {
+    Ended { code: Some(code), ..Ended::default() }
+}
+
+#[test]
+fn streams_are_apart_and_the_code_is_the_programs() {
+    let done = Channel::new().shell("echo out; echo err >&2; exit 7");
+    assert_eq!((done.text().as_str(), done.stderr.as_slice()), ("out\n", b"err\n".as_slice()));
+    assert_eq!(done.ended, code(7));
+}
+
+#[test]
+fn arguments_arrive_as_they_are_and_more_of_them_than_a_frame_holds() {
+    let channel = Channel::new();
+    let words = ["printf", "%s|", "a b", "", "$HOME", "'\"\\", "-x"].map(str::to_owned);
+    let done = channel.run(Exec { command: words.into(), ..Exec::default() }, b"");
+    assert_eq!(done.text(), "a b||$HOME|'\"\\|-x|");
+    let long = "x".repeat(100_000);
+    let done = channel.run(Exec { command: vec!["echo".into(), long.clone()], ..Exec::default() }, b"");
+    assert_eq!(done.text(), format!("{long}\n"));
+}
+
+#[test]
+fn more_than_every_window_holds_goes_through_both_ways() {
+    let channel = Channel::new();
+    let mut stream = channel.start(shell("cat"));
+    let sender = stream.sender();
+    let (credit, credits) = std::sync::mpsc::channel();
+    let total = 40 * WINDOW as usize;
+    let feeder = std::thread::spawn(move || {
+        let mut left = WINDOW as usize;
+        for piece in vec![b'z'; total].chunks(16 * 1024) {
+            while left < piece.len() {
+                left += credits.recv().unwrap() as usize;
+            }
+            left -= piece.len();
+            sender.send(Kind::Stdin, piece).unwrap();
+        }
+        sender.send(Kind::StdinEnd, &[]).unwrap();
+    });
+    let mut count = 0;
+    loop {
+        let frame = stream.next().unwrap();
+        match frame.kind {
+            Kind::Stdout => {
+                count += frame.payload.len();
+                let length = u32::try_from(frame.payload.len()).unwrap().to_le_bytes();
+                stream.sender().send(Kind::OutputCredit, &length).unwrap();
+            }
+            Kind::InputCredit => {
+                let _ = credit.send(frame.number().unwrap());
+            }
+            Kind::Ended => break,
+            _ => {}
+        }
+    }
+    feeder.join().unwrap();
+    assert_eq!(count, total);
+}
+
+#[test]
+fn a_program_that_is_not_read_holds_up_no_other() {
+    let channel = Channel::new();
+    let mut stuck = channel.start(shell("yes"));
+    read_until(&mut stuck, "y");
+    assert_eq!(channel.shell("echo quick").text(), "quick\n");
+    let mut bytes = 0;
+    stuck.sender().send(Kind::Signal, &15_u32.to_le_bytes()).unwrap();
+    // Without credit no more than the window comes; with it the end comes too.
+    loop {
+        let frame = stuck.next().unwrap();
+        match frame.kind {
+            Kind::Stdout => bytes += frame.payload.len(),
+            Kind::Ended => break,
+            _ => {}
+        }
+        if bytes >= WINDOW as usize - 16 * 1024 {
+            stuck.sender().send(Kind::OutputCredit, &WINDOW.to_le_bytes()).unwrap();
+            bytes = 0;
+        }
+    }
+}
+
+#[test]
+fn a_signal_reaches_the_program_and_is_told() {
+    let channel = Channel::new();
+    let mut stream =
+        channel.start(shell("trap 'echo got; exit 3' USR1; echo ready; while :; do sleep 0.05; done"));
+    read_until(&mut stream, "ready");
+    stream.sender().send(Kind::Signal, &10_u32.to_le_bytes()).unwrap();
+    let done = finish(&mut stream);
+    assert_eq!((done.text().as_str(), done.ended), ("got\n", code(3)));
+
+    let mut stream = channel.start(shell("echo ready; sleep 100"));
+    read_until(&mut stream, "ready");
+    stream.sender().send(Kind::Signal, &9_u32.to_le_bytes()).unwrap();
+    assert_eq!(finish(&mut stream).ended, Ended { signal: Some(9), ..Ended::default() });
+}
+
+#[test]
+fn folder_variables_and_login_environment_are_there() {
+    let channel = Channel::new();
+    let env = vec![("GREETING".to_owned(), "it's = \"1\"".to_owned())];
+    let exec =
+        Exec { workdir: Some("/usr".into()), env, ..shell("pwd; echo \"$GREETING\"; echo $USER $HOME") };
+    let user = me();
+    assert_eq!(channel.run(exec, b"").text(), format!("/usr\nit's = \"1\"\n{} {}\n", user.name, user.home));
+    assert_eq!(channel.shell("pwd").text(), format!("{}\n", user.home));
+}
+
+#[test]
+fn what_cannot_run_says_why() {
+    let channel = Channel::new();
+    let run = |exec: Exec| channel.run(exec, b"");
+    let command =
+        |words: &[&str]| Exec { command: words.iter().map(ToString::to_string).collect(), ..Exec::default() };
+    let done = run(command(&["no-such-program"]));
+    assert_eq!(done.ended, code(127));
+    assert!(String::from_utf8_lossy(&done.stderr).contains("no-such-program"), "{done:?}");
+    let done = run(Exec { workdir: Some("/no/such".into()), ..shell("true") });
+    assert_eq!(done.ended, code(126));
+    assert!(String::from_utf8_lossy(&done.stderr).contains("cannot enter the folder /no/such"), "{done:?}");
+    let refused = |exec| run(exec).ended.error.unwrap();
+    assert!(
+        refused(Exec { user: Some("nobody-here".into()), ..shell("true") })
+            .contains("no user \"nobody-here\"")
+    );
+    assert!(refused(Exec { env: vec![("A=B".into(), String::new())], ..shell("true") }).contains("\"A=B\""));
+    assert!(refused(command(&["a\0b"])).contains("NUL"));
+}
+
+#[test]
+fn a_program_ends_when_its_time_is_over() {
+    let channel = Channel::new();
+    let done = channel.run(Exec { timeout_ms: Some(1500), ..shell("echo begun; sleep 100") }, b"");
+    assert_eq!((done.text().as_str(), done.ended.timed_out), ("begun\n", true));
+    assert_eq!(done.ended.shell_code(), 124);
+}
+
+#[test]
+fn a_terminal_has_its_size_and_its_keys() {
+    let channel = Channel::new();
+    let terminal = |script: &str| Exec {
+        terminal: Some(Terminal { rows: 31, columns: 97, kind: "xterm".into() }),
+        ..shell(script)
+    };
+    let script =
+        "stty size; tty; echo $TERM; trap 'stty size' WINCH; echo ready; while :; do sleep 0.05; done";
+    let mut stream = channel.start(terminal(script));
+    let text = read_until(&mut stream, "ready");
+    assert!(text.contains("31 97\r\n") && text.contains("/dev/pts/") && text.contains("xterm\r\n"), "{text}");
+    stream.sender().send(Kind::Resize, &[40, 0, 100, 0]).unwrap();
+    read_until(&mut stream, "40 100");
+    // Ctrl-C is the terminal's, not ours.
+    stream.sender().send(Kind::Stdin, &[3]).unwrap();
+    assert_eq!(finish(&mut stream).ended, Ended { signal: Some(2), ..Ended::default() });
+
+    let done = channel.run(terminal("cat; echo end"), b"line\n");
+    assert!(done.text().ends_with("line\r\nend\r\n"), "{:?}", done.text());
+    assert_eq!(done.ended, code(0));
+}

@@ -1,0 +1,164 @@
+//! The channel when an end misbehaves or goes away.
+
+use std::io::{Read as _, Write as _};
+use std::sync::mpsc;
+use std::time::Instant;
+
+use rave_guest::channel::client::Client;
+use rave_guest::channel::frame::{Decoder, Frame, Kind, preamble};
+use rave_guest::channel::message::{Ended, Exec, Request, parse, to_json};
+use rave_guest::channel::{MAX_JOBS, WINDOW};
+
+use crate::channel_host::{Channel, LIMIT, finish, is_alive, read_until, server, shell, wait_until};
+
+#[test]
+fn a_programs_children_do_not_hold_the_stream_open() {
+    let channel = Channel::new();
+    let started = Instant::now();
+    let done = channel.shell("sleep 300 & echo $!; exit 4");
+    assert_eq!(done.ended.code, Some(4));
+    assert!(started.elapsed().as_secs() < 30, "{:?}", started.elapsed());
+    let pid = done.text();
+    assert!(is_alive(&pid), "a child may stay");
+    channel.shell(&format!("kill {pid}"));
+}
+
+#[test]
+fn a_child_that_writes_for_ever_does_not_hold_it_open_either() {
+    let done = Channel::new().shell("yes & echo first >&2; exit 0");
+    assert_eq!((done.ended.code, done.stderr.as_slice()), (Some(0), b"first\n".as_slice()));
+}
+
+#[test]
+fn what_nobody_waits_for_any_more_is_killed() {
+    let channel = Channel::new();
+    let mut stream = channel.start(shell("echo $$; sleep 300"));
+    let pid = read_until(&mut stream, "\n");
+    drop(stream);
+    wait_until("the program is gone", || !is_alive(&pid));
+}
+
+#[test]
+fn everything_ends_with_the_session() {
+    let channel = Channel::new();
+    let mut stream = channel.start(shell("echo $$; trap '' HUP TERM; sleep 300"));
+    let pid = read_until(&mut stream, "\n");
+    drop(channel);
+    wait_until("the program is gone", || !is_alive(&pid));
+    assert_eq!(stream.next(), None);
+}
+
+#[test]
+fn a_new_session_ends_the_one_before_and_reads_nothing_of_it() {
+    let (mut host, server) = server();
+    let hello = |nonce| Frame::new(Kind::Hello, 0, nonce, br#"{"version":1}"#.to_vec()).to_bytes();
+    let exec = |nonce, script| {
+        Frame::new(Kind::Request, 9, nonce, to_json(&Request::Exec(shell(script)))).to_bytes()
+    };
+    host.write_all(&preamble()).unwrap();
+    host.write_all(&hello(1)).unwrap();
+    host.write_all(&exec(1, "echo stale; sleep 300")).unwrap();
+    let mut decoder = Decoder::default();
+    let mut buffer = [0; 65_536];
+    let mut seen = false;
+    while !seen {
+        let count = host.read(&mut buffer).unwrap();
+        decoder.push(&buffer[..count]);
+        while let Some(frame) = decoder.next() {
+            seen |= frame.kind == Kind::Stdout && frame.payload == b"stale\n";
+        }
+    }
+    // Half a frame of the first session, then the second on the same connection, as after a SIGKILL of the host's end.
+    let half = Frame::new(Kind::Stdin, 9, 1, vec![0xA5; 9000]).to_bytes();
+    host.write_all(&half[..5000]).unwrap();
+    let again = host.try_clone().unwrap();
+    let (client, _) = Client::begin(host, 2, LIMIT).unwrap();
+    // A frame that comes late still has the old nonce.
+    (&again).write_all(&exec(1, "echo of the old session")).unwrap();
+    let mut stream = client.open(&to_json(&Request::Exec(shell("echo fresh")))).unwrap();
+    assert_eq!(finish(&mut stream).text(), "fresh\n");
+    client.close();
+    server.join().unwrap().unwrap();
+}
+
+#[test]
+fn a_host_that_sends_more_than_its_credit_loses_the_program_alone() {
+    let channel = Channel::new();
+    let mut stream = channel.start(shell("sleep 300"));
+    for _ in 0..=(WINDOW / 16_384) + 4 {
+        stream.sender().send(Kind::Stdin, &[0; 16_384]).unwrap();
+    }
+    let done = finish(&mut stream);
+    assert!(done.ended.error.is_some_and(|why| why.contains("credit")));
+    assert_eq!(channel.shell("echo on").text(), "on\n");
+}
+
+/// The guest's end is foreign to the host: one that sends without credit is cut off.
+#[test]
+fn a_guest_that_sends_more_than_its_credit_loses_the_stream() {
+    let (host, guest) = std::os::unix::net::UnixStream::pair().unwrap();
+    let evil = std::thread::spawn(move || {
+        let mut decoder = Decoder::default();
+        let mut buffer = [0; 65_536];
+        loop {
+            let count = (&guest).read(&mut buffer).unwrap();
+            if count == 0 {
+                return;
+            }
+            decoder.push(&buffer[..count]);
+            while let Some(frame) = decoder.next() {
+                match frame.kind {
+                    Kind::Hello => {
+                        let welcome = br#"{"version":1,"program":"x","boot_id":""}"#.to_vec();
+                        (&guest)
+                            .write_all(&Frame::new(Kind::Welcome, 0, frame.nonce, welcome).to_bytes())
+                            .unwrap();
+                    }
+                    Kind::Request => {
+                        for _ in 0..=WINDOW / 16_384 {
+                            let flood = Frame::new(Kind::Stdout, frame.stream, frame.nonce, vec![0; 16_384]);
+                            (&guest).write_all(&flood.to_bytes()).unwrap();
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+    });
+    let (client, _) = Client::begin(host, 3, LIMIT).unwrap();
+    let mut stream = client.open(&to_json(&Request::Exec(Exec::default()))).unwrap();
+    let last = std::iter::from_fn(|| stream.next()).find(|frame| frame.kind == Kind::Ended).unwrap();
+    let ended: Ended = parse(&last.payload).unwrap();
+    assert!(ended.error.unwrap().contains("credit"));
+    client.close();
+    evil.join().unwrap();
+}
+
+#[test]
+fn many_run_at_once_and_one_too_many_is_refused() {
+    let channel = Channel::new();
+    let (tell, told) = mpsc::channel();
+    std::thread::scope(|scope| {
+        for number in 0..20 {
+            let (channel, tell) = (&channel, tell.clone());
+            scope
+                .spawn(move || tell.send((number, channel.shell(&format!("echo {number}")).text())).unwrap());
+        }
+    });
+    drop(tell);
+    assert!(told.iter().all(|(number, text)| text == format!("{number}\n")));
+
+    let sleeping: Vec<_> = (0..MAX_JOBS).map(|_| channel.start(shell("sleep 300"))).collect();
+    let done = channel.shell("true");
+    assert!(done.ended.error.is_some_and(|why| why.contains("run already")));
+    drop(sleeping);
+    wait_until("there is room again", || channel.shell("true").ended.code == Some(0));
+}
+
+#[test]
+fn a_request_that_is_too_long_or_unknown_is_refused() {
+    let channel = Channel::new();
+    let refused = |request: &[u8]| finish(&mut channel.client.open(request).unwrap()).ended.error.unwrap();
+    assert!(refused(&vec![b' '; 3 << 20]).contains("too long"));
+    assert!(refused(br#"{"fly":{}}"#).contains("does not understand"));
+}
