@@ -12,7 +12,7 @@ let
   lowest = lib.foldl' lib.min 65535 [ cfg.ports.kanban cfg.ports.router cfg.ports.gateway ];
 
   # Debian's systemd has a default search path for units; NixOS's does not.
-  units-of-programs = [ "install-claude-tools" "setup-agent-environment" "rave-ssh-keys" "rave-health" "rave-ready" "rave-install" "claude-code-router" ];
+  units-of-programs = [ "install-claude-tools" "setup-agent-environment" "rave-ssh-keys" "rave-health" "rave-ready" "rave-channel" "rave-install" "claude-code-router" ];
   drop-ins = pkgs.linkFarm "rave-drop-ins" (
     map (name: {
       name = "lib/systemd/system/${name}.service.d/path.conf";
@@ -37,6 +37,7 @@ in
 
     # The program that is installed was built for other distributions.
     programs.nix-ld.enable = lib.mkIf atFirstBoot true;
+    services.udev.extraRules = assets.read "channel.rules";
 
     environment.etc."rave/nginx.conf".text = assets.fill values "nginx.conf";
     systemd.tmpfiles.rules = [

@@ -9,6 +9,8 @@ use crate::ring::{FIRMWARE_LOG, READY_DEVICE};
 
 /// Name of the virtio-serial port on which the guest tells how far it is.
 use rave_guest::protocol::PORT_NAME;
+/// Name of the one on which it runs programs for the host.
+use rave_guest::channel::PORT_NAME as CHANNEL_NAME;
 
 /// The arguments of QEMU for this machine, without the program itself.
 /// They mean the same from [`crate::qemu::OLDEST`] on.
@@ -195,6 +197,11 @@ fn consoles(argv: &mut Argv, machine: &Machine) {
     argv.add("-device", format!("virtserialport,id={READY_DEVICE},chardev=ready,name={PORT_NAME}"));
     argv.add("-chardev", format!("socket,id=qmp,server=on,wait=off,path={}", path(&files.qmp_socket)));
     argv.add("-mon", "chardev=qmp,mode=control");
+    if machine.channel {
+        let socket = path(&files.channel_socket);
+        argv.add("-chardev", format!("socket,id=channel,server=on,wait=off,path={socket}"));
+        argv.add("-device", format!("virtserialport,chardev=channel,name={CHANNEL_NAME}"));
+    }
     if machine.guest_agent {
         let socket = path(&files.agent_socket);
         argv.add("-chardev", format!("socket,id=guest-agent,server=on,wait=off,path={socket}"));

@@ -40,7 +40,7 @@ const SIGABRT: i32 = 6;
 
 /// In the assertion of system/physmem.c that fails when a table entry of another thread is used after its end; seen with
 /// 10.0.2.
-const LOST_RACE: &str = "iotlb_to_section: Assertion";
+pub(crate) const LOST_RACE: &str = "iotlb_to_section: Assertion";
 
 /// How long the guest may take to accept the command that reboots it.
 const REBOOT_COMMAND: Duration = Duration::from_secs(60);
@@ -331,8 +331,8 @@ impl Instance {
     }
 }
 
-/// Makes the machine's files and starts QEMU, with other ports where somebody is quicker and any port will do.
-fn launch(
+/// Makes the machine's files and starts QEMU, which is killed with this process until it is detached, with other ports where somebody is quicker and any port will do.
+pub(crate) fn launch(
     mut machine: Machine,
     engine: Engine,
     qemu: &Qemu,

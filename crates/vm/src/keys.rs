@@ -48,6 +48,13 @@ impl KeyPair {
         Ok(Self { private, public: line.trim().to_owned() })
     }
 
+    /// The pair that [`KeyPair::generate`] made in `folder`.
+    pub fn read(folder: &Utf8Path) -> Result<Self, Error> {
+        let public = folder.join("ssh-key.pub");
+        let line = fs::read_to_string(&public).map_err(|e| Error::io("read", &public, e))?;
+        Ok(Self { private: folder.join("ssh-key"), public: line.trim().to_owned() })
+    }
+
     /// The credential that lets this key in.
     pub fn credential(&self) -> Credential {
         Credential { name: AUTHORIZED_KEYS.to_owned(), value: format!("{}\n", self.public).into_bytes() }
@@ -80,6 +87,7 @@ mod tests {
         let first = KeyPair::generate(folder, "rave test").unwrap();
         let second = KeyPair::generate(folder, "rave test").unwrap();
         assert_ne!(first.public, second.public);
+        assert_eq!(KeyPair::read(folder).unwrap(), second);
         assert!(second.public.starts_with("ssh-ed25519 ") && second.public.ends_with(" rave test"));
         let mode = fs::metadata(&second.private).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);

@@ -5,6 +5,7 @@
 //! - [`machine`], [`argv`]: a machine as a value, and its QEMU command line as a pure function of it.
 //! - [`ports`]: host ports, and who holds them.
 //! - [`Instance`]: a running machine: boot, wait, reboot, shut down, detach.
+//! - [`standalone`]: a running machine that belongs to no process.
 //! - [`boot`]: how far a guest has come, from what it leaves on its way.
 //! - [`sandbox`]: a RAVE artifact as a machine.
 //! - [`keys`], [`ssh`]: the way in. [`qmp`]: QEMU's control socket.
@@ -33,6 +34,7 @@ pub mod sandbox;
 mod screenshot;
 mod shutdown;
 pub mod ssh;
+pub mod standalone;
 pub mod terminal_text;
 
 pub use error::Error;

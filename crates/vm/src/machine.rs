@@ -59,6 +59,8 @@ pub struct Machine {
     pub clipboard: bool,
     /// A port for `qemu-guest-agent`, whose other end is [`Files::agent_socket`].
     pub guest_agent: bool,
+    /// A port on which `rave-guest` runs programs for the host, whose other end is [`Files::channel_socket`].
+    pub channel: bool,
     /// systemd credentials of the guest, systemd.exec(5).
     pub credentials: Vec<Credential>,
     /// Boots this kernel instead of the disk's boot loader.
@@ -87,6 +89,7 @@ impl Machine {
             display: Display::Headless,
             clipboard: false,
             guest_agent: false,
+            channel: false,
             credentials: Vec::new(),
             kernel: None,
             clock: Clock::Host,
@@ -206,6 +209,8 @@ pub struct Files {
     pub qmp_socket: Utf8PathBuf,
     /// Where `qemu-guest-agent` answers; as short as the other.
     pub agent_socket: Utf8PathBuf,
+    /// The host's end of `rave_guest::channel`; as short as the others.
+    pub channel_socket: Utf8PathBuf,
 }
 
 /// The longest path of a Unix socket, bytes: `sun_path` of unix(7) without its final NUL.
@@ -219,6 +224,7 @@ impl Files {
             ready_log: run_dir.join("ready.jsonl"),
             qmp_socket: run_dir.join("qmp.sock"),
             agent_socket: run_dir.join("qga.sock"),
+            channel_socket: run_dir.join("rgc.sock"),
             run_dir: run_dir.to_owned(),
         }
     }

@@ -41,10 +41,14 @@ impl InstanceRecord {
         write_atomically(&file, &text, 0o600)
     }
 
+    /// The machine that was started last in this folder.
+    pub fn last(run_dir: &Utf8Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(Self::file(run_dir)).ok()?).ok()
+    }
+
     /// The machine that runs in this folder, if one does.
     pub fn running(run_dir: &Utf8Path) -> Option<Self> {
-        let record: Self = serde_json::from_slice(&fs::read(Self::file(run_dir)).ok()?).ok()?;
-        record.is_alive().then_some(record)
+        Self::last(run_dir).filter(Self::is_alive)
     }
 
     /// Whether its process is still the QEMU that it was: process ids are given again, control sockets are not.

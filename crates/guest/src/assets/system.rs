@@ -13,6 +13,7 @@ pub(super) fn files(template: &Template, config: &GuestConfig, paths: &Paths) ->
         GuestFile::file("/etc/ssh/sshd_config.d/rave.conf", 0o644, sshd(template, config)),
         GuestFile::symlink("/etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf"),
         GuestFile::file("/etc/udev/rules.d/99-rave-install.rules", 0o644, INSTALL_RULE),
+        GuestFile::file("/etc/udev/rules.d/99-rave-channel.rules", 0o644, CHANNEL_RULE),
         GuestFile::file("/etc/repart.d/50-root.conf", 0o644, include_str!("../../assets/repart-root.conf")),
         GuestFile::file(
             "/etc/systemd/journald.conf.d/rave.conf",
@@ -34,6 +35,9 @@ pub(super) fn files(template: &Template, config: &GuestConfig, paths: &Paths) ->
 /// A medium with the installer's answers starts it, wherever it is found: a boot loader sees only what its firmware does.
 /// The unit does nothing outside of a live session.
 const INSTALL_RULE: &str = include_str!("../../assets/install.rules");
+
+/// The host's channel is served wherever its port is found.
+const CHANNEL_RULE: &str = include_str!("../../assets/channel.rules");
 
 const HOSTS: &str = "\
 127.0.0.1 localhost

@@ -27,12 +27,13 @@ pub const SERVICES: [ServiceUnit; 4] = [
 ];
 
 /// RAVE's own units: name and template.
-const OWN: [(&str, &str); 12] = [
+const OWN: [(&str, &str); 13] = [
     ("install-claude-tools.service", include_str!("../../assets/units/install-claude-tools.service")),
     ("setup-agent-environment.service", include_str!("../../assets/units/setup-agent-environment.service")),
     ("vibe-kanban.service", include_str!("../../assets/units/vibe-kanban.service")),
     ("claude-code-router.service", include_str!("../../assets/units/claude-code-router.service")),
     ("nginx.service", include_str!("../../assets/units/nginx.service")),
+    ("rave-channel.service", include_str!("../../assets/units/rave-channel.service")),
     ("rave-health.service", include_str!("../../assets/units/rave-health.service")),
     ("rave-health.socket", include_str!("../../assets/units/rave-health.socket")),
     ("rave-install.service", include_str!("../../assets/units/rave-install.service")),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -32,6 +32,7 @@ struct Shared {
     writer: Mutex<UnixStream>,
     streams: Mutex<BTreeMap<u32, Entry>>,
     next: AtomicU32,
+    ended: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -79,6 +80,7 @@ impl Client {
             writer: Mutex::new(socket),
             streams: Mutex::new(BTreeMap::new()),
             next: AtomicU32::new(1),
+            ended: AtomicBool::new(false),
         });
         let for_reader = Arc::clone(&shared);
         thread::Builder::new().name("channel".into()).spawn(move || read(&for_reader, reader, decoder))?;
@@ -89,7 +91,12 @@ impl Client {
     pub fn open(&self, request: &[u8]) -> io::Result<Stream> {
         let stream = self.shared.next.fetch_add(1, Ordering::Relaxed);
         let (to, frames) = channel();
-        lock(&self.shared.streams).insert(stream, Entry { to, credit: WINDOW });
+        let mut streams = lock(&self.shared.streams);
+        if self.has_ended() {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        streams.insert(stream, Entry { to, credit: WINDOW });
+        drop(streams);
         let sender = StreamSender { shared: Arc::clone(&self.shared), stream };
         let opened = Stream { sender, frames, has_ended: false };
         let mut pieces = request.chunks(MAX_PAYLOAD).peekable();
@@ -98,6 +105,11 @@ impl Client {
             opened.sender.send(kind, piece)?;
         }
         Ok(opened)
+    }
+
+    /// Whether the connection has ended, and with it the session.
+    pub fn has_ended(&self) -> bool {
+        self.shared.ended.load(Ordering::Acquire)
     }
 
     /// Ends the session: what it started is killed by the guest.
@@ -155,8 +167,10 @@ fn read(shared: &Shared, mut socket: UnixStream, mut decoder: Decoder) {
             Err(_) => break,
         }
     }
+    let mut streams = lock(&shared.streams);
+    shared.ended.store(true, Ordering::Release);
     // Their receivers see it.
-    lock(&shared.streams).clear();
+    streams.clear();
 }
 
 fn hand_out(shared: &Shared, mut frame: Frame) {
@@ -218,6 +232,11 @@ impl StreamSender {
         if written.is_err() {
             // Half a frame may be on its way: nothing of this connection can be read after it.
             let _ = writer.shutdown(Shutdown::Both);
+        }
+        drop(writer);
+        if kind == Kind::Abandon {
+            // Whoever waits for frames of it has waited long enough.
+            lock(&self.shared.streams).remove(&self.stream);
         }
         written
     }

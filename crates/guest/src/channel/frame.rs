@@ -40,7 +40,7 @@ pub enum Kind {
     Stderr = 8,
     /// Host: may send so many bytes more of output. A number of four bytes.
     OutputCredit = 9,
-    /// Guest: may take so many bytes more of input. A number of four bytes.
+    /// Guest: may take so many bytes more of input. A number of four bytes; the first is 0 and says that the program was started.
     InputCredit = 10,
     /// Host: send a signal. Its number, four bytes.
     Signal = 11,

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 /// The version of the channel's frames and messages.
 pub const VERSION: u32 = 1;
 
+/// The error of a request in a session that the guest does not know: `rave-guest` was started again since.
+pub const SESSION_OVER: &str = "the guest knows nothing of this session";
+
 /// The host's first message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {

@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use rave_guest::channel::client::Client;
 use rave_guest::channel::frame::{Decoder, Frame, Kind, preamble};
-use rave_guest::channel::message::{Ended, Exec, Request, parse, to_json};
-use rave_guest::channel::{MAX_JOBS, WINDOW};
+use rave_guest::channel::message::{Ended, Exec, Request, SESSION_OVER, parse, to_json};
+use rave_guest::channel::WINDOW;
 
-use crate::channel_host::{Channel, LIMIT, finish, is_alive, read_until, server, shell, wait_until};
+use crate::channel_host::{Channel, JOBS, LIMIT, finish, is_alive, read_until, server, shell, wait_until};
 
 #[test]
 fn a_programs_children_do_not_hold_the_stream_open() {
@@ -74,7 +74,7 @@ fn a_new_session_ends_the_one_before_and_reads_nothing_of_it() {
     let again = host.try_clone().unwrap();
     let (client, _) = Client::begin(host, 2, LIMIT).unwrap();
     // A frame that comes late still has the old nonce.
-    (&again).write_all(&exec(1, "echo of the old session")).unwrap();
+    (&again).write_all(&exec(1, "touch /nowhere; echo of the old session")).unwrap();
     let mut stream = client.open(&to_json(&Request::Exec(shell("echo fresh")))).unwrap();
     assert_eq!(finish(&mut stream).text(), "fresh\n");
     client.close();
@@ -139,7 +139,7 @@ fn many_run_at_once_and_one_too_many_is_refused() {
     let channel = Channel::new();
     let (tell, told) = mpsc::channel();
     std::thread::scope(|scope| {
-        for number in 0..20 {
+        for number in 0..10 {
             let (channel, tell) = (&channel, tell.clone());
             scope
                 .spawn(move || tell.send((number, channel.shell(&format!("echo {number}")).text())).unwrap());
@@ -148,11 +148,26 @@ fn many_run_at_once_and_one_too_many_is_refused() {
     drop(tell);
     assert!(told.iter().all(|(number, text)| text == format!("{number}\n")));
 
-    let sleeping: Vec<_> = (0..MAX_JOBS).map(|_| channel.start(shell("sleep 300"))).collect();
+    let sleeping: Vec<_> = (0..JOBS).map(|_| channel.start(shell("sleep 300"))).collect();
     let done = channel.shell("true");
     assert!(done.ended.error.is_some_and(|why| why.contains("run already")));
     drop(sleeping);
     wait_until("there is room again", || channel.shell("true").ended.code == Some(0));
+}
+
+#[test]
+fn a_request_of_no_session_is_answered() {
+    let (mut host, server) = server();
+    host.write_all(&Frame::new(Kind::Request, 5, 77, b"{}".to_vec()).to_bytes()).unwrap();
+    let mut decoder = Decoder::default();
+    let mut buffer = [0; 4096];
+    let count = host.read(&mut buffer).unwrap();
+    decoder.push(&buffer[..count]);
+    let frame = decoder.next().unwrap();
+    assert_eq!((frame.kind, frame.stream, frame.nonce), (Kind::Ended, 5, 77));
+    assert_eq!(parse::<Ended>(&frame.payload).unwrap().error.as_deref(), Some(SESSION_OVER));
+    drop(host);
+    server.join().unwrap().unwrap();
 }
 
 #[test]

@@ -15,6 +15,9 @@ use rave_guest::channel::user::User;
 /// Longer than anything here takes on a busy machine.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
+/// Programs at once.
+pub(crate) const JOBS: usize = 12;
+
 pub(crate) struct Channel {
     pub(crate) client: Client,
     server: Option<JoinHandle<io::Result<()>>>,
@@ -29,7 +32,7 @@ pub(crate) fn server() -> (UnixStream, JoinHandle<io::Result<()>>) {
     let (host, guest) = UnixStream::pair().unwrap();
     guest.set_nonblocking(true).unwrap();
     let program = Path::new(env!("CARGO_BIN_EXE_rave-guest")).to_owned();
-    let config = Config { program, user: me().name, cgroups: false };
+    let config = Config { program, user: me().name, cgroups: false, jobs: JOBS };
     (host, thread::spawn(move || Server::new(config).serve(&guest)))
 }
 

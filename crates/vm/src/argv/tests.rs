@@ -295,3 +295,17 @@ fn the_guest_agent_has_a_port_where_it_is_asked_for() {
         ]
     );
 }
+
+#[test]
+fn the_channel_has_a_port_where_it_is_asked_for() {
+    let channel = |channel| lines(&Machine { channel, ..sandbox() }, Engine::Tcg);
+    let (with, without) = (channel(true), channel(false));
+    let added: Vec<&str> = with.lines().filter(|line| !without.lines().any(|other| other == *line)).collect();
+    assert_eq!(
+        added,
+        [
+            "-chardev socket,id=channel,server=on,wait=off,path=/run/rave/rgc.sock",
+            "-device virtserialport,chardev=channel,name=org.rave.channel",
+        ]
+    );
+}

@@ -11,4 +11,6 @@ pub struct Config {
     pub user: String,
     /// Whether each program gets a control group below the server's own.
     pub cgroups: bool,
+    /// Programs that run at once, such as [`MAX_JOBS`](crate::channel::MAX_JOBS).
+    pub jobs: usize,
 }

@@ -1,5 +1,5 @@
 //! The guest's end: one thread that polls the port and every program's streams. What it keeps is bounded by [`WINDOW`] for each
-//! stream and by [`MAX_JOBS`].
+//! stream and by the number of programs that the configuration allows.
 #![expect(clippy::similar_names, reason = "stdin and stdout are the streams' names")]
 
 mod cgroup;
@@ -16,8 +16,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::frame::{Decoder, Frame, Kind, preamble};
-use super::limits::{MAX_JOBS, MAX_REQUEST};
-use super::message::{self, Ended, Hello, Request, VERSION, Welcome, parse, to_json};
+use super::limits::MAX_REQUEST;
+use super::message::{Ended, Hello, Request, SESSION_OVER, VERSION, Welcome, parse, to_json};
 use cgroup::Cgroups;
 pub use config::Config;
 use job::{Job, Source};
@@ -142,6 +142,11 @@ impl Server {
             return;
         }
         if self.nonce != Some(frame.nonce) {
+            // A host whose session ended with an earlier server would wait for ever.
+            if frame.kind == Kind::Request {
+                let over = to_json(&Ended::failed(SESSION_OVER));
+                Frame::new(Kind::Ended, frame.stream, frame.nonce, over).write_to(&mut self.out);
+            }
             return;
         }
         match frame.kind {
@@ -186,7 +191,7 @@ impl Server {
             program: env!("CARGO_PKG_VERSION").to_owned(),
             boot_id: boot_id.trim().to_owned(),
         };
-        self.send(Kind::Welcome, 0, message::to_json(&welcome));
+        self.send(Kind::Welcome, 0, to_json(&welcome));
     }
 
     fn end_session(&mut self) {
@@ -218,8 +223,8 @@ impl Server {
         if self.jobs.contains_key(&stream) {
             return Err("this stream is in use".into());
         }
-        if self.jobs.len() >= MAX_JOBS {
-            return Err(format!("{MAX_JOBS} programs run already"));
+        if self.jobs.len() >= self.config.jobs {
+            return Err(format!("{} programs run already", self.config.jobs));
         }
         let Some(Request::Exec(exec)) = parse::<Request>(request) else {
             return Err("this version of rave-guest does not understand the request".into());
@@ -227,6 +232,8 @@ impl Server {
         let cgroup = self.cgroups.as_mut().and_then(Cgroups::make);
         let job = start::start(&self.config, exec, cgroup)?;
         self.jobs.insert(stream, job);
+        // It was started, although it may say nothing for long.
+        self.send(Kind::InputCredit, stream, 0_u32.to_le_bytes().to_vec());
         Ok(())
     }
 

@@ -1,0 +1,118 @@
+//! What can go wrong with a sandbox.
+
+use std::io;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::name::SandboxName;
+
+/// Why something could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No sandbox has this name.
+    #[error("there is no sandbox {name}")]
+    Unknown {
+        /// The name.
+        name: SandboxName,
+    },
+    /// It must run for what was asked.
+    #[error("the sandbox {name} does not run")]
+    NotRunning {
+        /// The name.
+        name: SandboxName,
+    },
+    /// It must not run for what was asked.
+    #[error("the sandbox {name} runs")]
+    Running {
+        /// The name.
+        name: SandboxName,
+    },
+    /// Its record is none that this version understands.
+    #[error("{path} is not a record of a sandbox: {why}")]
+    BadRecord {
+        /// The file.
+        path: Utf8PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The supervisor did not start.
+    #[error("the sandbox {name} did not start: {why}")]
+    NotStarted {
+        /// The name.
+        name: SandboxName,
+        /// What the supervisor said.
+        why: String,
+        /// What to do next, as far as the supervisor knew.
+        remedy: Option<String>,
+    },
+    /// The supervisor refused.
+    #[error("the sandbox {name}: {why}")]
+    Refused {
+        /// The name.
+        name: SandboxName,
+        /// Its reason.
+        why: String,
+    },
+    /// The supervisor went away.
+    #[error("the supervisor of {name} does not answer: {source}")]
+    Supervisor {
+        /// The name.
+        name: SandboxName,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file of the sandbox could not be read or written.
+    #[error("could not {action} {path}: {source}")]
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// The file.
+        path: Utf8PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The program that the command line belongs to could not be started.
+    #[error(transparent)]
+    Process(#[from] rave_process::Error),
+    /// The machine.
+    #[error(transparent)]
+    Vm(#[from] rave_vm::Error),
+    /// Ctrl-C, SIGTERM or SIGHUP.
+    #[error(transparent)]
+    Interrupted(#[from] rave_process::interrupt::Interrupted),
+}
+
+impl Error {
+    pub(crate) fn io(action: &'static str, path: impl AsRef<Utf8Path>, source: io::Error) -> Self {
+        Self::Io { action, path: path.as_ref().to_owned(), source }
+    }
+
+    /// What to do next, where something is known to help.
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Self::Unknown { name } => {
+                Some(format!("`cargo xtask up {name}` makes it; `cargo xtask ps --all` lists all"))
+            }
+            Self::NotRunning { name } => Some(format!("start it: cargo xtask start {name}")),
+            Self::Running { name } => {
+                Some(format!("stop it first: cargo xtask stop {name}, or give --force, which ends it at once"))
+            }
+            Self::BadRecord { .. } => {
+                Some("use the version of RAVE that made it, or remove its folder".to_owned())
+            }
+            Self::NotStarted { remedy, .. } => remedy.clone(),
+            Self::Supervisor { name, .. } => Some(format!("ask again; its log: cargo xtask logs {name}")),
+            Self::Vm(error) => error.remedy(),
+            _ => None,
+        }
+    }
+
+    /// Whether the user or the system asked this process to stop.
+    pub fn is_interrupt(&self) -> bool {
+        match self {
+            Self::Interrupted(_) => true,
+            Self::Vm(error) => error.is_interrupt(),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! A program in the guest with the streams of a command: as if it ran here.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use rave_guest::channel::WINDOW;
+use rave_guest::channel::frame::{Decoder, Frame, Kind, MAX_PAYLOAD};
+use rave_guest::channel::message::{Ended, Exec, parse};
+
+use crate::control::{Answer, Connection, Order};
+use crate::error::Error;
+
+/// How often signals and the terminal's size are looked at while nothing comes.
+const LOOK: Duration = Duration::from_millis(50);
+/// Credit is given back in pieces of this size.
+const CREDIT: u32 = WINDOW / 4;
+
+/// What happens on the command's side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostEvent {
+    /// A signal for the program, signal(7).
+    Signal(i32),
+    /// The terminal has another size: rows, columns.
+    Resize(u16, u16),
+}
+
+/// The command's streams.
+pub struct Streams<'a> {
+    /// Standard input; without it the program's ends at once.
+    pub stdin: Option<Box<dyn Read + Send>>,
+    /// Standard output.
+    pub stdout: &'a mut dyn Write,
+    /// Standard error.
+    pub stderr: &'a mut dyn Write,
+}
+
+/// Runs a program and copies its streams until it has ended. `events` is asked again and again. Where a stream of ours takes
+/// no more, the program is killed.
+pub fn run(
+    mut connection: Connection,
+    exec: Exec,
+    streams: Streams<'_>,
+    events: &mut dyn FnMut() -> Vec<HostEvent>,
+) -> Result<Ended, Error> {
+    match connection.order(&Order::Exec(Box::new(exec)), None)? {
+        Answer::Exec => {}
+        other => return Err(connection.unexpected(&other)),
+    }
+    let failed = |source| Error::Supervisor { name: connection.name().clone(), source };
+    pump(&connection.stream, streams, events).map_err(failed)
+}
+
+fn pump(
+    stream: &UnixStream,
+    mut streams: Streams<'_>,
+    events: &mut dyn FnMut() -> Vec<HostEvent>,
+) -> io::Result<Ended> {
+    stream.set_read_timeout(Some(LOOK))?;
+    let to = Writer(Arc::new(Mutex::new(stream.try_clone()?)));
+    let (credit, credits) = channel();
+    feed(&to, streams.stdin.take(), credits)?;
+    let mut decoder = Decoder::default();
+    let mut buffer = vec![0; 64 * 1024];
+    let mut owed = 0;
+    loop {
+        for event in events() {
+            to.event(event)?;
+        }
+        while let Some(frame) = decoder.next() {
+            if let Some(ended) = take(&frame, &mut streams, &credit)? {
+                return Ok(ended);
+            }
+            if matches!(frame.kind, Kind::Stdout | Kind::Stderr) {
+                owed += u32::try_from(frame.payload.len()).unwrap_or(u32::MAX);
+            }
+            if owed >= CREDIT {
+                to.send(Kind::OutputCredit, &owed.to_le_bytes())?;
+                owed = 0;
+            }
+        }
+        match (&*stream).read(&mut buffer) {
+            Ok(0) => return Ok(Ended::failed("the connection to the guest has ended")),
+            Ok(count) => decoder.push(&buffer[..count]),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => {}
+                io::ErrorKind::ConnectionReset => {
+                    return Ok(Ended::failed("the connection to the guest has ended"));
+                }
+                _ => return Err(error),
+            },
+        }
+    }
+}
+
+/// Does what a frame of the guest's wants; how the program ended, with its last.
+fn take(frame: &Frame, streams: &mut Streams<'_>, credit: &Sender<u32>) -> io::Result<Option<Ended>> {
+    match frame.kind {
+        Kind::Stdout => {
+            streams.stdout.write_all(&frame.payload)?;
+            streams.stdout.flush()?;
+        }
+        Kind::Stderr => {
+            streams.stderr.write_all(&frame.payload)?;
+            streams.stderr.flush()?;
+        }
+        // A feeder that is done wants no more.
+        Kind::InputCredit => drop(credit.send(frame.number().unwrap_or_default())),
+        Kind::Ended => {
+            let unknown = || Ended::failed("the guest did not say how the program ended");
+            return Ok(Some(parse(&frame.payload).unwrap_or_else(unknown)));
+        }
+        _ => {}
+    }
+    Ok(None)
+}
+
+/// Sends input in a thread of its own, which ends with the process where the input does not.
+fn feed(to: &Writer, stdin: Option<Box<dyn Read + Send>>, credits: Receiver<u32>) -> io::Result<()> {
+    let Some(mut stdin) = stdin else { return to.send(Kind::StdinEnd, &[]) };
+    let to = to.clone();
+    thread::Builder::new().name("stdin".into()).spawn(move || {
+        let mut buffer = vec![0; MAX_PAYLOAD];
+        let mut credit = WINDOW;
+        loop {
+            while credit == 0 {
+                let Ok(more) = credits.recv() else { return };
+                credit = credit.saturating_add(more);
+            }
+            credit = credits.try_iter().fold(credit, u32::saturating_add);
+            let most = buffer.len().min(credit as usize);
+            match stdin.read(&mut buffer[..most]) {
+                Ok(0) => break,
+                Ok(count) => {
+                    credit -= u32::try_from(count).unwrap_or(credit);
+                    if to.send(Kind::Stdin, &buffer[..count]).is_err() {
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        let _ = to.send(Kind::StdinEnd, &[]);
+    })?;
+    Ok(())
+}
+
+#[derive(Clone)]
+struct Writer(Arc<Mutex<UnixStream>>);
+
+impl Writer {
+    fn send(&self, kind: Kind, payload: &[u8]) -> io::Result<()> {
+        let bytes = Frame::new(kind, 1, 0, payload).to_bytes();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write_all(&bytes)
+    }
+
+    fn event(&self, event: HostEvent) -> io::Result<()> {
+        match event {
+            HostEvent::Signal(number) => self.send(Kind::Signal, &number.to_le_bytes()),
+            HostEvent::Resize(rows, columns) => {
+                let size = [rows.to_le_bytes(), columns.to_le_bytes()].concat();
+                self.send(Kind::Resize, &size)
+            }
+        }
+    }
+}

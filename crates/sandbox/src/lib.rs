@@ -1,0 +1,32 @@
+//! Sandboxes by name: machines that outlive the command that started them.
+//!
+//! - [`SandboxName`], [`Store`], [`Record`]: what a sandbox is, in the state folder.
+//! - [`look`]: how it is, by locks and processes and never by a file alone.
+//! - [`supervisor`]: the one process that owns a running sandbox.
+//! - [`control`], [`Connection`]: what commands and supervisors say to each other.
+//! - [`exec`]: a program in the guest with a command's own streams.
+//! - [`start`]: a supervisor where there is none.
+//!
+//! Nothing here prints.
+
+pub mod control;
+mod error;
+pub mod exec;
+mod life_lock;
+pub mod look;
+mod name;
+mod place;
+mod record;
+pub mod start;
+mod store;
+pub mod supervisor;
+mod unix_time;
+
+pub use control::Connection;
+pub use error::Error;
+pub use life_lock::LifeLock;
+pub use name::{BadName, SandboxName};
+pub use place::Place;
+pub use record::{PortWish, Record, SCHEMA};
+pub use store::Store;
+pub use unix_time::now;

@@ -1,0 +1,48 @@
+//! The lock of a sandbox's life: who starts, stops or removes it does so alone.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::time::Duration;
+
+use rave_process::interrupt;
+
+use crate::error::Error;
+use crate::place::Place;
+
+/// How often a held lock is tried.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Held until it is dropped, or the process ends, however it ends (flock(2)).
+#[derive(Debug)]
+pub struct LifeLock {
+    _file: File,
+}
+
+impl LifeLock {
+    /// Takes the lock of a sandbox whose folder is there, and waits while another holds it; `on_wait` is called once then.
+    pub fn take(place: &Place, on_wait: &mut dyn FnMut()) -> Result<Self, Error> {
+        let path = place.lock();
+        let mut told = false;
+        loop {
+            let open = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+            let file = open.map_err(|e| Error::io("lock", &path, e))?;
+            match file.try_lock() {
+                // Whoever held it may have removed the sandbox: then this is the lock of nothing.
+                Ok(()) if is_at(&file, &path) => return Ok(Self { _file: file }),
+                Ok(()) => continue,
+                Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path, error)),
+                Err(TryLockError::WouldBlock) => {}
+            }
+            if !told {
+                on_wait();
+                told = true;
+            }
+            interrupt::pause(PAUSE)?;
+        }
+    }
+}
+
+fn is_at(file: &File, path: &camino::Utf8Path) -> bool {
+    let same = |a: &std::fs::Metadata, b: &std::fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
+    matches!((file.metadata(), path.metadata()), (Ok(a), Ok(b)) if same(&a, &b))
+}

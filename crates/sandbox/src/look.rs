@@ -1,0 +1,124 @@
+//! How a sandbox is: by its processes and the sockets that the kernel closes with them.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+
+use rave_vm::ports::PortForward;
+use rave_vm::run_dir::InstanceRecord;
+use rave_vm::standalone;
+use serde::{Deserialize, Serialize};
+
+use crate::control::{Connection, EndKind, Status};
+use crate::place::Place;
+
+/// The state of a sandbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// It boots; no program can be run yet.
+    Starting,
+    /// Programs can be run.
+    Running,
+    /// QEMU runs and its supervisor was killed: the next command that needs one starts another.
+    Unattended,
+    /// It does not run.
+    Stopped,
+    /// It does not run, and did not end in order.
+    Crashed,
+}
+
+impl State {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Unattended => "unattended",
+            Self::Stopped => "stopped",
+            Self::Crashed => "crashed",
+        }
+    }
+
+    /// Whether QEMU runs.
+    pub fn runs(self) -> bool {
+        matches!(self, Self::Starting | Self::Running | Self::Unattended)
+    }
+}
+
+/// A sandbox at this moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Look {
+    /// Its state.
+    pub state: State,
+    /// QEMU's process id, where it runs.
+    pub qemu: Option<u32>,
+    /// What the supervisor says.
+    pub status: Option<Status>,
+    /// Where its services are, where it runs.
+    pub forwards: Vec<PortForward>,
+    /// QEMU's share of the host's memory (Pss), bytes.
+    pub memory: Option<u64>,
+    /// What the disk takes on the host beside the image that it began with, bytes.
+    pub disk: u64,
+}
+
+/// What `end.json` says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct End {
+    pub(crate) how: EndKind,
+    pub(crate) detail: String,
+}
+
+/// Looks at a sandbox.
+pub fn look(place: &Place) -> Look {
+    // The supervisor first: one that starts the machine now is there before it.
+    let status = Connection::open(place).and_then(|mut connection| connection.status().ok());
+    let qemu = standalone::find(&place.machine().qmp_socket);
+    let forwards = match (&status, qemu) {
+        (Some(status), Some(_)) => status.forwards.clone(),
+        (None, Some(_)) => {
+            InstanceRecord::running(&place.machine().run_dir).map(|record| record.forwards).unwrap_or_default()
+        }
+        (_, None) => Vec::new(),
+    };
+    Look {
+        state: state(place, status.as_ref(), qemu),
+        memory: qemu.and_then(pss),
+        disk: disk(place),
+        status: status.filter(|_| qemu.is_some()),
+        forwards,
+        qemu,
+    }
+}
+
+fn state(place: &Place, status: Option<&Status>, qemu: Option<u32>) -> State {
+    match (qemu, status) {
+        (Some(_), Some(status)) if status.can_exec => State::Running,
+        (Some(_), Some(_)) => State::Starting,
+        (Some(_), None) => State::Unattended,
+        (None, _) if ended_in_order(place) => State::Stopped,
+        (None, _) => State::Crashed,
+    }
+}
+
+/// Whether the last run ended in order, or there was none. What a supervisor could not write, because it was killed too, was
+/// no end in order.
+fn ended_in_order(place: &Place) -> bool {
+    let end = fs::read(place.end()).ok().and_then(|text| serde_json::from_slice::<End>(&text).ok());
+    match end {
+        Some(end) => end.how != EndKind::Died,
+        None => !place.machine().run_dir.exists(),
+    }
+}
+
+/// `Pss` of `/proc/PID/smaps_rollup`, which is in kB.
+fn pss(pid: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+}
+
+fn disk(place: &Place) -> u64 {
+    // Blocks are of 512 bytes (stat(2)).
+    fs::metadata(place.disk().overlay()).map(|about| about.blocks() * 512).unwrap_or_default()
+}

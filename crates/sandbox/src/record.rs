@@ -1,0 +1,145 @@
+//! What a sandbox is, as its folder keeps it.
+
+use camino::Utf8Path;
+use rave_fs::Replace;
+use rave_spec::Format;
+use rave_vm::keys::KeyPair;
+use rave_vm::machine::{Disk, DiskExtent, Machine, Overlay};
+use rave_vm::ports::{PortPolicy, PortRequest, resolve};
+use rave_vm::sandbox::Hardware;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::name::SandboxName;
+use crate::place::Place;
+
+/// The version of the record.
+pub const SCHEMA: u32 = 1;
+
+/// The longest record that is read, bytes.
+const LIMIT: usize = 1 << 20;
+
+/// A sandbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// [`SCHEMA`] of the version that wrote it.
+    pub schema: u32,
+    /// Its name.
+    pub name: SandboxName,
+    /// When it was made, seconds since 1970.
+    pub created: u64,
+    /// The base of its image.
+    pub base: String,
+    /// The profile of its image.
+    pub profile: String,
+    /// The format of its image.
+    pub format: Format,
+    /// The guest's user.
+    pub user: String,
+    /// Memory, MiB.
+    pub memory_mib: u64,
+    /// Virtual CPUs.
+    pub cpus: u32,
+    /// Size of the disk, MiB.
+    pub disk_mib: u64,
+    /// Which ports of the host lead to its services.
+    pub ports: Vec<PortWish>,
+}
+
+/// The port of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortWish {
+    /// The service's name in `rave.toml`.
+    pub service: String,
+    /// Its port in the guest.
+    pub guest: u16,
+    /// The host's, where one was named; any free one otherwise.
+    pub host: Option<u16>,
+}
+
+impl Record {
+    pub(crate) fn parse(path: &Utf8Path, bytes: &[u8]) -> Result<Self, Error> {
+        let bad = |why: String| Error::BadRecord { path: path.to_owned(), why };
+        if bytes.len() > LIMIT {
+            return Err(bad("it is too long".into()));
+        }
+        let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|error| bad(error.to_string()))?;
+        match value["schema"].as_u64() {
+            Some(schema) if schema == u64::from(SCHEMA) => {}
+            other => return Err(bad(format!("its schema is {other:?}, and this version reads {SCHEMA}"))),
+        }
+        serde_json::from_value(value).map_err(|error| bad(error.to_string()))
+    }
+
+    /// Writes it; from then on there is the sandbox.
+    pub fn save(&self, place: &Place) -> Result<(), Error> {
+        let path = place.record();
+        let text = serde_json::to_vec_pretty(self).map_err(|e| Error::io("write", &path, e.into()))?;
+        Replace::new(&path).mode(0o600).write(text).map_err(|e| Error::io("write", &path, e))
+    }
+
+    /// The machine, with ports that are free now: those of the last time where `last` has them.
+    pub fn machine(&self, place: &Place, last: &[(String, u16)]) -> Result<Machine, Error> {
+        let disk = place.disk();
+        let bad = |why: String| Error::BadRecord { path: place.record(), why };
+        let base = disk.base().ok_or_else(|| bad(format!("the image of its disk is gone from {}", disk.folder())))?;
+        let request = |wish: &PortWish| {
+            let before = last.iter().find(|(service, _)| *service == wish.service).map(|(_, port)| *port);
+            let policy = match (wish.host, before) {
+                (Some(port), _) => PortPolicy::Fixed(port),
+                (None, Some(port)) => PortPolicy::FixedOrFree(port),
+                (None, None) => PortPolicy::Auto,
+            };
+            PortRequest::new(&wish.service, wish.guest, policy)
+        };
+        let requests: Vec<PortRequest> = self.ports.iter().map(request).collect();
+        let forwards = resolve(&requests).map_err(rave_vm::Error::from)?.forwards;
+        Ok(Machine { forwards, ..self.bare_machine(place, &base)? })
+    }
+
+    /// The machine without its ports, for one that runs already.
+    pub fn running_machine(&self, place: &Place) -> Result<Machine, Error> {
+        self.bare_machine(place, &place.disk().base().unwrap_or_default())
+    }
+
+    fn bare_machine(&self, place: &Place, base: &Utf8Path) -> Result<Machine, Error> {
+        let hardware = Hardware::of(self.format);
+        let files = place.machine();
+        let key = KeyPair::read(place.folder())?;
+        Ok(Machine {
+            disk: Some(Disk {
+                path: base.to_owned(),
+                extent: DiskExtent::Whole,
+                format: hardware.format,
+                interface: hardware.interface,
+            }),
+            overlay: Overlay::Keep(place.disk().overlay()),
+            disk_mib: Some(self.disk_mib),
+            memory_mib: self.memory_mib,
+            cpus: self.cpus,
+            network: Some(hardware.nic),
+            channel: true,
+            credentials: vec![key.credential()],
+            ..Machine::new(format!("rave-{}", self.name), &files.run_dir)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_of_another_version_is_refused_by_name() {
+        let path = Utf8Path::new("/s/record.json");
+        for (text, why) in [
+            ("", "EOF"),
+            ("{}", "its schema is None"),
+            (r#"{"schema": 2}"#, "its schema is Some(2), and this version reads 1"),
+            (r#"{"schema": 1, "name": "../x"}"#, "not a name"),
+        ] {
+            let error = Record::parse(path, text.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains("/s/record.json") && error.contains(why), "{error}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The sandboxes of a state folder.
+
+use std::fs::{self, DirBuilder};
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt as _;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::error::Error;
+use crate::life_lock::LifeLock;
+use crate::name::SandboxName;
+use crate::place::Place;
+use crate::record::Record;
+
+/// The folder `sandboxes` of the state folder.
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: Utf8PathBuf,
+}
+
+impl Store {
+    /// Of this state folder, which need not be there yet.
+    pub fn new(state_dir: &Utf8Path) -> Self {
+        Self { root: state_dir.join("sandboxes") }
+    }
+
+    /// The files of a sandbox, whether there is one or not.
+    pub fn place(&self, name: &SandboxName) -> Place {
+        Place::new(&self.root, name.clone())
+    }
+
+    /// The record of a sandbox; nothing where there is none.
+    pub fn find(&self, name: &SandboxName) -> Result<Option<Record>, Error> {
+        let path = self.place(name).record();
+        match fs::read(&path) {
+            Ok(bytes) => Record::parse(&path, &bytes).map(Some),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+            Err(error) => Err(Error::io("read", &path, error)),
+        }
+    }
+
+    /// The record of a sandbox that must be there.
+    pub fn get(&self, name: &SandboxName) -> Result<Record, Error> {
+        self.find(name)?.ok_or_else(|| Error::Unknown { name: name.clone() })
+    }
+
+    /// Every sandbox's name, sorted; with those whose record cannot be read.
+    pub fn names(&self) -> Result<Vec<SandboxName>, Error> {
+        let entries = match self.root.read_dir_utf8() {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(Error::io("list", &self.root, error)),
+        };
+        let known = |name: &SandboxName| self.place(name).record().exists();
+        let mut names: Vec<SandboxName> =
+            entries.flatten().filter_map(|entry| entry.file_name().parse().ok()).filter(known).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// Makes the folder of a sandbox and takes its lock. What killed commands left of others that are gone is removed.
+    pub fn claim(&self, name: &SandboxName, on_wait: &mut dyn FnMut()) -> Result<LifeLock, Error> {
+        self.sweep();
+        private_dir(&self.root)?;
+        loop {
+            let place = self.place(name);
+            private_dir(place.folder())?;
+            match LifeLock::take(&place, on_wait) {
+                // Removed in between: make it again.
+                Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// Takes the lock of a sandbox that must be there.
+    pub fn lock(&self, name: &SandboxName, on_wait: &mut dyn FnMut()) -> Result<LifeLock, Error> {
+        self.get(name)?;
+        let lock = LifeLock::take(&self.place(name), on_wait);
+        match lock {
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                Err(Error::Unknown { name: name.clone() })
+            }
+            other => other,
+        }
+    }
+
+    /// Removes a sandbox that does not run. It is gone at once and whole: its folder gets a name that no sandbox has first.
+    pub fn remove(&self, place: &Place, _lock: LifeLock) -> Result<(), Error> {
+        let gone = self.root.join(format!(".removed-{}-{}", place.name(), std::process::id()));
+        fs::rename(place.folder(), &gone).map_err(|e| Error::io("remove", place.folder(), e))?;
+        fs::remove_dir_all(&gone).map_err(|e| Error::io("remove", &gone, e))
+    }
+
+    /// Removes what killed commands left.
+    fn sweep(&self) {
+        let Ok(entries) = self.root.read_dir_utf8() else { return };
+        for entry in entries.flatten().filter(|entry| entry.file_name().starts_with(".removed-")) {
+            // What is in use by a remover that is slower goes with that.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// Makes a folder that only this user can enter; its parents as usual.
+fn private_dir(path: &Utf8Path) -> Result<(), Error> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(|e| Error::io("make", parent, e))?;
+    }
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(Error::io("make", path, error)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,83 @@
+//! A program for a command: its frames between the command's connection and the guest's channel. What is on its way is
+//! bounded by the credit that the command gives.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::thread;
+use std::time::Duration;
+
+use rave_guest::channel::client::{Client, Stream, StreamSender};
+use rave_guest::channel::frame::{Decoder, Frame, Kind};
+use rave_guest::channel::message::{Ended, Exec, Request, SESSION_OVER, parse, to_json};
+
+use super::shared::Shared;
+use crate::control::{Answer, write_line};
+
+/// How long a command waits for a guest that boots.
+const GUEST: Duration = Duration::from_secs(600);
+/// The stream and the session in the frames of a command's own connection, which has one of each.
+const STREAM: u32 = 1;
+const NONCE: u64 = 0;
+
+pub(super) fn run(shared: &Shared, mut command: UnixStream, exec: Exec) -> io::Result<()> {
+    let request = to_json(&Request::Exec(exec));
+    let Some(opened) = open(shared, &request) else {
+        return write_line(&mut command, &Answer::Refused { why: "the guest does not run programs".into() });
+    };
+    let (mut stream, first) = opened;
+    let _running = shared.program();
+    write_line(&mut command, &Answer::Exec)?;
+    let (from, to) = (command.try_clone()?, stream.sender());
+    let pump = thread::Builder::new().name("input".into()).spawn(move || take(from, &to))?;
+    let mut next = Some(first);
+    while let Some(frame) = next {
+        let is_last = frame.kind == Kind::Ended;
+        let frame = Frame { stream: STREAM, nonce: NONCE, ..frame };
+        // A command that is gone: the stream is dropped, and the guest kills what it started.
+        command.write_all(&frame.to_bytes())?;
+        if is_last {
+            break;
+        }
+        next = stream.next();
+    }
+    drop(stream);
+    let _ = command.shutdown(Shutdown::Both);
+    let _ = pump.join();
+    Ok(())
+}
+
+/// Opens a stream and waits for its first frame; once more where the guest's server was started again meanwhile.
+fn open(shared: &Shared, request: &[u8]) -> Option<(Stream, Frame)> {
+    for _ in 0..2 {
+        let client: Client = shared.client(GUEST)?;
+        let Ok(mut stream) = client.open(request) else { continue };
+        let Some(frame) = stream.next() else { continue };
+        let over = frame.kind == Kind::Ended
+            && parse::<Ended>(&frame.payload).is_some_and(|ended| ended.error.as_deref() == Some(SESSION_OVER));
+        if !over {
+            return Some((stream, frame));
+        }
+        client.close();
+    }
+    None
+}
+
+/// Hands the command's frames to the guest until the command goes; then nobody waits for the program.
+fn take(mut command: UnixStream, to: &StreamSender) {
+    let mut decoder = Decoder::default();
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(count @ 1..) = command.read(&mut buffer) {
+        decoder.push(&buffer[..count]);
+        while let Some(frame) = decoder.next() {
+            let is_ours = matches!(
+                frame.kind,
+                Kind::Stdin | Kind::StdinEnd | Kind::OutputCredit | Kind::Signal | Kind::Resize
+            );
+            if is_ours && to.send(frame.kind, &frame.payload).is_err() {
+                break;
+            }
+        }
+    }
+    let _ = to.send(Kind::Abandon, &[]);
+}

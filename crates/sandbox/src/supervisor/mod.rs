@@ -1,0 +1,196 @@
+//! The one process that owns a running sandbox: QEMU's control socket, the channel to the guest, its ports. QEMU is not its
+//! child to be killed: after a SIGKILL of the supervisor another attaches.
+
+mod exec;
+mod guest;
+mod serve;
+mod shared;
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rave_fs::Replace;
+use rave_process::interrupt;
+use rave_vm::accel::Engine;
+use rave_vm::qemu::Qemu;
+use rave_vm::run_dir::InstanceRecord;
+use rave_vm::standalone::Standalone;
+use serde::Serialize;
+
+use crate::control::EndKind;
+use crate::error::Error;
+use crate::look::End;
+use crate::place::Place;
+use crate::record::Record;
+use crate::start::Failure;
+use shared::{Shared, StopWish};
+
+/// How often the machine is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+/// How often the power button is pressed again: a guest that still boots does not see it.
+const PRESS_AGAIN: Duration = Duration::from_secs(5);
+/// How long QEMU may take to end once it was asked to.
+const QUIT: Duration = Duration::from_secs(10);
+/// How often QEMU is started once more where its emulation lost a race of its own.
+const RESTARTS: u32 = 2;
+/// How long an earlier supervisor may take to let go of its lock.
+const LOCK_LIMIT: Duration = Duration::from_secs(5);
+
+/// What the supervisor needs of the host to start a machine.
+#[derive(Debug)]
+pub struct Host {
+    /// QEMU.
+    pub qemu: Qemu,
+    /// What runs the guest's instructions.
+    pub engine: Engine,
+}
+
+/// Supervises a sandbox until its machine has ended: starts it, or attaches to it where it runs. `host` is asked only where
+/// it must be started. Why that failed is written down for the command that waits.
+pub fn run(place: &Place, record: &Record, host: impl FnOnce() -> Result<Host, Error>) -> Result<(), Error> {
+    let prepared = Prepared::new(place, record, host);
+    match prepared {
+        Ok(prepared) => prepared.watch(),
+        Err(error) => {
+            let failure = Failure { why: error.to_string(), remedy: error.remedy() };
+            save(&place.failure(), &failure)?;
+            Err(error)
+        }
+    }
+}
+
+struct Prepared {
+    place: Place,
+    machine: Standalone,
+    shared: Arc<Shared>,
+    host: Option<Host>,
+    restarts: u32,
+    _lock: File,
+}
+
+impl Prepared {
+    fn new(
+        place: &Place,
+        record: &Record,
+        host: impl FnOnce() -> Result<Host, Error>,
+    ) -> Result<Self, Error> {
+        let lock = lock(place)?;
+        let (machine, host) = match Standalone::attach(record.running_machine(place)?)? {
+            Some(machine) => (machine, None),
+            None => {
+                let host = host()?;
+                let machine = record.machine(place, &last_ports(place))?;
+                remove(&place.end())?;
+                (Standalone::start(machine, host.engine, &host.qemu)?, Some(host))
+            }
+        };
+        let shared = Arc::new(Shared::new(&machine));
+        guest::keep_session(&shared, machine.machine().files.channel_socket.clone());
+        listen(place, &shared)?;
+        Ok(Self { place: place.clone(), machine, shared, host, restarts: 0, _lock: lock })
+    }
+
+    /// Until the machine has ended, or the system wants us to: the machine goes on then.
+    fn watch(mut self) -> Result<(), Error> {
+        let mut stopping: Option<(Instant, StopWish)> = None;
+        let mut pressed: Option<Instant> = None;
+        let mut forced = false;
+        while !self.machine.has_ended(LOOK) {
+            if interrupt::requested().is_some() {
+                return Ok(());
+            }
+            if let Ok(progress) = self.machine.poll() {
+                self.shared.progress(progress);
+            }
+            let Some(wish) = self.shared.stop_wish() else { continue };
+            let (since, _) = *stopping.get_or_insert((Instant::now(), wish));
+            if since.elapsed() >= wish.grace {
+                forced = true;
+                self.machine.end(QUIT);
+            } else if pressed.is_none_or(|at| at.elapsed() >= PRESS_AGAIN) {
+                pressed = Some(Instant::now());
+                self.machine.press_power_button();
+            }
+        }
+        if self.start_again()? {
+            return self.watch();
+        }
+        let how = match (forced, self.machine.was_shut_down()) {
+            (true, _) => EndKind::Ended,
+            (_, true) => EndKind::PoweredOff,
+            _ => EndKind::Died,
+        };
+        self.finish(how)
+    }
+
+    /// Starts QEMU once more where its emulation crashed before the guest's userspace, a fault of QEMU itself.
+    fn start_again(&mut self) -> Result<bool, Error> {
+        let Some(host) = &self.host else { return Ok(false) };
+        if self.restarts >= RESTARTS || self.shared.stop_wish().is_some() || !self.machine.may_start_again() {
+            return Ok(false);
+        }
+        self.restarts += 1;
+        self.machine = Standalone::start(self.machine.machine().clone(), host.engine, &host.qemu)?;
+        self.shared.restarted(&self.machine);
+        Ok(true)
+    }
+
+    fn finish(self, how: EndKind) -> Result<(), Error> {
+        let detail = if how == EndKind::Died { self.machine.last_words().join("\n") } else { String::new() };
+        // In this order: whoever is answered finds the end written down, and nobody connects who would not be answered.
+        save(&self.place.end(), &End { how, detail })?;
+        remove(&self.place.control_socket())?;
+        self.shared.ended(how);
+        Ok(())
+    }
+}
+
+/// One supervisor at a time; the kernel frees the lock with the process.
+fn lock(place: &Place) -> Result<File, Error> {
+    let path = place.supervisor_lock();
+    let open = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+    let file = open.map_err(|e| Error::io("lock", &path, e))?;
+    let deadline = Instant::now() + LOCK_LIMIT;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path, error)),
+            Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
+                return Err(Error::io("lock", &path, ErrorKind::WouldBlock.into()));
+            }
+            Err(TryLockError::WouldBlock) => interrupt::pause(LOOK)?,
+        }
+    }
+}
+
+/// The ports that the machine had the last time: whoever noted one finds it again where it is free.
+fn last_ports(place: &Place) -> Vec<(String, u16)> {
+    let forwards = InstanceRecord::last(&place.machine().run_dir).map(|record| record.forwards);
+    forwards.unwrap_or_default().into_iter().map(|forward| (forward.service, forward.host)).collect()
+}
+
+/// Listens where only this user can connect.
+fn listen(place: &Place, shared: &Arc<Shared>) -> Result<(), Error> {
+    let path = place.control_socket();
+    remove(&path)?;
+    // The folder has mode 0700, so nobody connects before the socket's own mode is set.
+    let listener = UnixListener::bind(&path).map_err(|e| Error::io("listen on", &path, e))?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(|e| Error::io("set the mode of", &path, e))?;
+    serve::start(listener, Arc::clone(shared)).map_err(|e| Error::io("listen on", &path, e))
+}
+
+fn save(path: &camino::Utf8Path, value: &impl Serialize) -> Result<(), Error> {
+    let text = serde_json::to_vec_pretty(value).map_err(|e| Error::io("write", path, e.into()))?;
+    Replace::new(path).mode(0o600).write(text).map_err(|e| Error::io("write", path, e))
+}
+
+fn remove(path: &camino::Utf8Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", path, error)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,61 @@
+//! Answers commands: a thread for each connection.
+
+use std::io;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use super::exec;
+use super::shared::{Shared, StopWish};
+use crate::control::{ANSWER, Answer, Order, read_line, write_line};
+
+/// Connections at once. Commands of one user make fewer.
+const MOST: usize = 256;
+/// How much longer than the grace an end may take.
+const END: Duration = Duration::from_secs(30);
+
+/// Serves in threads until the process ends.
+pub(super) fn start(listener: UnixListener, shared: Arc<Shared>) -> io::Result<()> {
+    let open = Arc::new(AtomicUsize::new(0));
+    thread::Builder::new().name("control".into()).spawn(move || {
+        for stream in listener.incoming().flatten() {
+            if open.load(Ordering::Relaxed) >= MOST {
+                continue; // closed: whoever asked is told so by that
+            }
+            open.fetch_add(1, Ordering::Relaxed);
+            let (shared, open) = (Arc::clone(&shared), Arc::clone(&open));
+            let serve = move || {
+                // A command that goes away in between wants no answer.
+                let _ = answer(&shared, stream);
+                open.fetch_sub(1, Ordering::Relaxed);
+            };
+            // Without a thread its connection is closed.
+            let _ = thread::Builder::new().name("command".into()).spawn(serve);
+        }
+    })?;
+    Ok(())
+}
+
+fn answer(shared: &Shared, mut stream: UnixStream) -> io::Result<()> {
+    loop {
+        stream.set_read_timeout(Some(ANSWER))?;
+        let answer = match read_line(&mut stream)? {
+            Order::Status => Answer::Status(Box::new(shared.status())),
+            Order::Stop { grace_ms } => {
+                let grace = Duration::from_millis(grace_ms);
+                shared.stop(StopWish { grace });
+                match shared.wait_ended(grace.saturating_add(END)) {
+                    Some(how) => Answer::Stopped { how },
+                    None => Answer::Refused { why: "QEMU does not end".into() },
+                }
+            }
+            Order::Exec(exec) => {
+                stream.set_read_timeout(None)?;
+                return exec::run(shared, stream, *exec);
+            }
+        };
+        write_line(&mut stream, &answer)?;
+    }
+}

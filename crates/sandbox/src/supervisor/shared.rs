@@ -1,0 +1,167 @@
+//! What the supervisor's threads share.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rave_guest::channel::client::Client;
+use rave_vm::standalone::{Progress, Standalone};
+
+use crate::control::{EndKind, Status};
+use crate::unix_time::now;
+
+/// A wish to end the machine.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StopWish {
+    /// How long the guest may take.
+    pub(super) grace: Duration,
+}
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    status: Status,
+    boot_id: Option<String>,
+    client: Option<Client>,
+    stop: Option<StopWish>,
+    ended: Option<EndKind>,
+}
+
+impl Shared {
+    pub(super) fn new(machine: &Standalone) -> Self {
+        let status = Status {
+            supervisor: std::process::id(),
+            qemu: machine.pid(),
+            since: now(),
+            stage: String::new(),
+            can_exec: false,
+            is_ready: false,
+            failure: None,
+            host_keys: Vec::new(),
+            forwards: machine.machine().forwards.clone(),
+            running: 0,
+            last_use: now(),
+        };
+        let state = State { status, boot_id: None, client: None, stop: None, ended: None };
+        Self { state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.lock());
+        self.changed.notify_all();
+    }
+
+    /// Waits until `found` finds something, at most for `limit`; the end of the machine ends the wait.
+    fn wait<T>(&self, limit: Duration, found: impl Fn(&State) -> Option<T>) -> Option<T> {
+        let deadline = Instant::now() + limit;
+        let mut state = self.lock();
+        loop {
+            if let Some(found) = found(&state) {
+                return Some(found);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || state.ended.is_some() {
+                return None;
+            }
+            (state, _) = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    pub(super) fn status(&self) -> Status {
+        self.lock().status.clone()
+    }
+
+    /// Takes note of how far the guest is. A new boot has a new server at the channel's other end.
+    pub(super) fn progress(&self, progress: Progress) {
+        self.change(|state| {
+            if progress.boot_id.is_some() && state.boot_id != progress.boot_id {
+                if state.boot_id.is_some()
+                    && let Some(client) = state.client.take()
+                {
+                    client.close();
+                    state.status.can_exec = false;
+                }
+                state.boot_id.clone_from(&progress.boot_id);
+            }
+            state.status.stage = progress.stage.to_string();
+            state.status.is_ready = progress.is_ready;
+            state.status.failure = progress.failure;
+            state.status.host_keys = progress.host_keys;
+        });
+    }
+
+    pub(super) fn restarted(&self, machine: &Standalone) {
+        self.change(|state| {
+            state.status.qemu = machine.pid();
+            state.status.since = now();
+            state.status.forwards.clone_from(&machine.machine().forwards);
+        });
+    }
+
+    /// A session with the guest began, or ended.
+    pub(super) fn session(&self, client: Option<Client>) {
+        self.change(|state| {
+            state.status.can_exec = client.is_some();
+            state.client = client;
+        });
+    }
+
+    /// The session with the guest, once there is one.
+    pub(super) fn client(&self, limit: Duration) -> Option<Client> {
+        self.wait(limit, |state| state.client.clone().filter(|client| !client.has_ended()))
+    }
+
+    /// A program begins; until the value is dropped.
+    pub(super) fn program(&self) -> Running<'_> {
+        self.change(|state| {
+            state.status.running += 1;
+            state.status.last_use = now();
+        });
+        Running(self)
+    }
+
+    pub(super) fn stop(&self, wish: StopWish) {
+        self.change(|state| {
+            // The shortest counts: a second order may be the impatient one.
+            let grace = state.stop.map_or(wish.grace, |earlier| earlier.grace.min(wish.grace));
+            state.stop = Some(StopWish { grace });
+        });
+    }
+
+    pub(super) fn stop_wish(&self) -> Option<StopWish> {
+        self.lock().stop
+    }
+
+    pub(super) fn ended(&self, how: EndKind) {
+        self.change(|state| state.ended = Some(how));
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.lock().ended.is_some()
+    }
+
+    /// Waits for the machine's end.
+    pub(super) fn wait_ended(&self, limit: Duration) -> Option<EndKind> {
+        self.wait(limit, |state| state.ended)
+    }
+}
+
+/// A program that runs.
+pub(super) struct Running<'a>(&'a Shared);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.change(|state| {
+            state.status.running -= 1;
+            state.status.last_use = now();
+        });
+    }
+}

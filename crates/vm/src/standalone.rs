@@ -1,0 +1,181 @@
+//! A running machine that belongs to no process: QEMU goes on when whoever started it is killed, and another attaches to it by
+//! its sockets.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_guest::protocol::{GuestEvent, GuestStage};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use serde_json::Value;
+
+use crate::Error;
+use crate::accel::Engine;
+use crate::boot::watch::Watch;
+use crate::boot::{BootStage, stage_detector::DeadEnd};
+use crate::instance::{LOST_RACE, QMP_DEADLINE, launch};
+use crate::log_limit::LogLimit;
+use crate::machine::Machine;
+use crate::prepare::make_private_dir;
+use crate::qemu::Qemu;
+use crate::qmp::Client;
+use crate::ring;
+use crate::run_dir::InstanceRecord;
+
+/// A running machine. Dropping it leaves the machine as it is.
+#[derive(Debug)]
+pub struct Standalone {
+    machine: Machine,
+    pid: u32,
+    process: OwnedFd,
+    qmp: Client,
+    watch: Watch,
+    /// The guest or QEMU itself asked for the end.
+    shut_down: bool,
+    _log_limit: LogLimit,
+}
+
+/// How far a guest is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// The stage that the boot is in.
+    pub stage: BootStage,
+    /// All of the guest is ready.
+    pub is_ready: bool,
+    /// What the guest said last of a stage that failed, or why its kernel or init gave up.
+    pub failure: Option<String>,
+    /// The SSH server's public keys, once the guest has announced them.
+    pub host_keys: Vec<String>,
+    /// The id of this boot of the guest's kernel, once it is known.
+    pub boot_id: Option<String>,
+}
+
+impl Standalone {
+    /// Starts the machine and lets go of it. The caller holds whatever keeps others from the same folder.
+    pub fn start(machine: Machine, engine: Engine, qemu: &Qemu) -> Result<Self, Error> {
+        make_private_dir(&machine.files.run_dir)?;
+        let (machine, child, qmp, watch) = launch(machine, engine, qemu)?;
+        let pid = child.detach();
+        Self::new(machine, pid, qmp, watch)
+    }
+
+    /// Attaches to a machine that runs already; nothing where none does. The ports are those that it got.
+    pub fn attach(mut machine: Machine) -> Result<Option<Self>, Error> {
+        let Some(pid) = find(&machine.files.qmp_socket) else { return Ok(None) };
+        if let Some(record) = InstanceRecord::running(&machine.files.run_dir) {
+            machine.forwards = record.forwards;
+        }
+        let qmp = Client::connect(&machine.files.qmp_socket, QMP_DEADLINE)?;
+        let watch = Watch::of_start(&machine.files);
+        Self::new(machine, pid, qmp, watch).map(Some)
+    }
+
+    fn new(machine: Machine, pid: u32, qmp: Client, watch: Watch) -> Result<Self, Error> {
+        let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        let process = raw.ok_or(rustix::io::Errno::SRCH).and_then(|raw| pidfd_open(raw, PidfdFlags::empty()));
+        let process = process.map_err(|error| Error::io("watch the process of", &machine.files.run_dir, error.into()))?;
+        let logs = vec![machine.files.serial_log.clone(), machine.files.ready_log.clone()];
+        Ok(Self { machine, pid, process, qmp, watch, shut_down: false, _log_limit: LogLimit::start(logs) })
+    }
+
+    /// The machine, with the ports that it got.
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// QEMU's process id.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Reads what is new of the guest.
+    pub fn poll(&mut self) -> Result<Progress, Error> {
+        let firmware = ring::firmware(&mut self.qmp);
+        self.shut_down |= self.qmp.events().iter().any(|event| event.name == "SHUTDOWN");
+        self.watch.poll(&firmware)?;
+        let detector = &self.watch.detector;
+        let failure = match detector.dead_end() {
+            Some(DeadEnd::Panic(why) | DeadEnd::GaveUp(why)) => Some(why.clone()),
+            None => detector.failed(GuestStage::Ready).map(describe),
+        };
+        let sshd = detector.event_of(GuestStage::Sshd);
+        Ok(Progress {
+            stage: detector.stage(),
+            is_ready: detector.reached(GuestStage::Ready).is_some(),
+            failure,
+            host_keys: sshd.map(|event| event.host_keys.clone()).unwrap_or_default(),
+            boot_id: detector.boot_id().map(str::to_owned),
+        })
+    }
+
+    /// Waits until QEMU has ended, at most for `limit`; whether it has.
+    pub fn has_ended(&self, limit: Duration) -> bool {
+        let mut fds = [PollFd::new(&self.process, PollFlags::IN)];
+        let limit = Timespec {
+            tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: limit.subsec_nanos().into(),
+        };
+        poll(&mut fds, Some(&limit)).is_ok_and(|ready| ready > 0)
+    }
+
+    /// Whether its end was one that the guest or we asked for, once it has ended.
+    pub fn was_shut_down(&mut self) -> bool {
+        self.shut_down |= self.qmp.events().iter().any(|event| event.name == "SHUTDOWN");
+        self.shut_down
+    }
+
+    /// Presses the power button (ACPI).
+    pub fn press_power_button(&mut self) {
+        // A QEMU that is just ending refuses or closes the socket: the wait tells.
+        let _ = self.qmp.execute("system_powerdown", Value::Null, QMP_DEADLINE);
+    }
+
+    /// Asks QEMU to end, then kills it. The guest is not asked.
+    pub fn end(&mut self, limit: Duration) {
+        let _ = self.qmp.execute("quit", Value::Null, QMP_DEADLINE);
+        if !self.has_ended(limit) {
+            let _ = pidfd_send_signal(&self.process, Signal::KILL);
+            self.has_ended(limit);
+        }
+    }
+
+    /// The last lines that QEMU printed.
+    pub fn last_words(&self) -> Vec<String> {
+        let text = fs::read(qemu_log(&self.machine.files.run_dir)).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(10)..].iter().map(ToString::to_string).collect()
+    }
+
+    /// Whether QEMU's emulation lost a race of its own before the guest's userspace: another start loses nothing.
+    pub fn may_start_again(&self) -> bool {
+        let is_early = matches!(
+            self.watch.detector.stage(),
+            BootStage::Firmware | BootStage::BootLoader | BootStage::Kernel | BootStage::Initrd
+        );
+        is_early && self.last_words().iter().any(|line| line.contains(LOST_RACE))
+    }
+}
+
+fn describe(event: &GuestEvent) -> String {
+    format!("{}: {}", event.stage, event.detail)
+}
+
+fn qemu_log(run_dir: &Utf8Path) -> Utf8PathBuf {
+    run_dir.join("qemu.log")
+}
+
+/// The process of the QEMU whose control socket is this one: by its command line, for a number in a file may be somebody
+/// else's by now.
+pub fn find(qmp_socket: &Utf8Path) -> Option<u32> {
+    let wanted = format!("socket,id=qmp,server=on,wait=off,path={}", qmp_socket.as_str().replace(',', ",,"));
+    let entries = fs::read_dir("/proc").ok()?.flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.into_iter().find(|pid| {
+        // That of a process which has ended and was not waited for is empty (proc_pid_cmdline(5)).
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.split(|byte| *byte == 0).any(|word| word == wanted.as_bytes())
+    })
+}
