@@ -2,6 +2,7 @@
 
 mod building;
 mod release;
+mod sandbox;
 mod values;
 
 use crate::program::Program;
@@ -14,6 +15,7 @@ pub use release::{
     Cut, Keygen, KnownKeys, PassphraseFrom, Publish, Release, ReleaseCommand, Revoke, Rotate, Sbom,
     SbomCommand, SbomDiff, Verify,
 };
+pub use sandbox::{Exec, Logs, Port, Ps, Rm, Ssh, Start, Stop, Supervise, Up};
 pub use values::{Accel, Firmware, FormatFlag, Gui, HostPort, KeepBase, PortFlag, base, format_or_all};
 use values::{compression, format, parse_port};
 
@@ -79,6 +81,27 @@ pub enum Command {
     Run(Run),
     /// Build, boot and check an image  cargo xtask smoke --yes
     Smoke(Smoke),
+    /// Make a sandbox that stays, or start it again
+    Up(Box<Up>),
+    /// Run a program in a sandbox
+    Exec(Exec),
+    /// Open a shell in a sandbox, or run a command, by SSH
+    Ssh(Ssh),
+    /// List sandboxes
+    Ps(Ps),
+    /// Print where the services of a sandbox are
+    Port(Port),
+    /// Print the console of a sandbox
+    Logs(Logs),
+    /// Power sandboxes off; their disks stay
+    Stop(Stop),
+    /// Start stopped sandboxes
+    Start(Start),
+    /// Remove sandboxes with their disks
+    Rm(Rm),
+    /// Own a running sandbox; `up` starts this by itself
+    #[command(hide = true)]
+    Supervise(Supervise),
     /// Cut a release: build, check, describe and sign images
     Release(Box<Release>),
     /// Verify a release, without the network
@@ -89,7 +112,7 @@ pub enum Command {
     Publish(Publish),
     /// Convert a disk of any format to the other formats
     Convert(Convert),
-    /// Describe an image of any format and verify it
+    /// Describe an image of any format and verify it, or describe a sandbox
     Inspect(Inspect),
     /// Update debian.lock and the npm lock, and print the changes
     Update(Update),
@@ -115,12 +138,22 @@ impl Command {
             Self::Run(args) => of(&args.target, &args.building, args.accel),
             Self::Smoke(args) => of(&args.target, &args.building, args.accel),
             Self::Doctor(args) => Scope { accel: args.accel, ..Scope::default() },
+            Self::Up(args) => of(&args.target, &args.building, args.accel),
             Self::Release(args) => of(&args.cut.target(), &args.cut.building, args.cut.accel),
             Self::Convert(_)
             | Self::Verify(_)
             | Self::Sbom(_)
             | Self::Publish(_)
             | Self::Inspect(_)
+            | Self::Exec(_)
+            | Self::Ssh(_)
+            | Self::Ps(_)
+            | Self::Port(_)
+            | Self::Logs(_)
+            | Self::Stop(_)
+            | Self::Start(_)
+            | Self::Rm(_)
+            | Self::Supervise(_)
             | Self::Update(_)
             | Self::Config(_)
             | Self::Completions(_) => Scope::default(),
@@ -309,8 +342,8 @@ pub struct Convert {
 /// `cargo xtask inspect`
 #[derive(Debug, Clone, Args)]
 pub struct Inspect {
-    /// An image, a .vmx or an .ovf
-    #[arg(value_name = "FILE")]
+    /// An image, a .vmx or an .ovf; or the name of a sandbox, if no file has that name
+    #[arg(value_name = "FILE|NAME")]
     pub file: Utf8PathBuf,
     /// Skip the guest's files, which take seconds to read
     #[arg(long)]

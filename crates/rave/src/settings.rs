@@ -22,6 +22,11 @@ pub fn state_dir() -> anyhow::Result<Utf8PathBuf> {
     dirs::state()
 }
 
+/// The accelerator that was asked for: the flag, else `RAVE_ACCEL`.
+pub fn asked_accel(flag: Option<Accel>) -> anyhow::Result<Option<Accel>> {
+    accel(flag)
+}
+
 /// What every command starts from.
 #[derive(Debug, Clone)]
 pub struct Settings {

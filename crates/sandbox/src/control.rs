@@ -134,7 +134,10 @@ impl Connection {
     }
 
     pub(crate) fn unexpected(&self, answer: &Answer) -> Error {
-        Error::Refused { name: self.place.name().clone(), why: format!("an answer to another order: {answer:?}") }
+        Error::Refused {
+            name: self.place.name().clone(),
+            why: format!("an answer to another order: {answer:?}"),
+        }
     }
 }
 
@@ -152,7 +155,9 @@ pub(crate) fn read_line<T: DeserializeOwned>(stream: &mut impl Read) -> io::Resu
         match stream.read(&mut byte) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(_) if byte[0] == b'\n' => return serde_json::from_slice(&line).map_err(Into::into),
-            Ok(_) if line.len() >= LINE => return Err(io::Error::new(io::ErrorKind::InvalidData, "an endless line")),
+            Ok(_) if line.len() >= LINE => {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "an endless line"));
+            }
             Ok(_) => line.push(byte[0]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),

@@ -94,9 +94,9 @@ impl Error {
                 Some(format!("`cargo xtask up {name}` makes it; `cargo xtask ps --all` lists all"))
             }
             Self::NotRunning { name } => Some(format!("start it: cargo xtask start {name}")),
-            Self::Running { name } => {
-                Some(format!("stop it first: cargo xtask stop {name}, or give --force, which ends it at once"))
-            }
+            Self::Running { name } => Some(format!(
+                "stop it first: cargo xtask stop {name}, or give --force, which ends it at once"
+            )),
             Self::BadRecord { .. } => {
                 Some("use the version of RAVE that made it, or remove its folder".to_owned())
             }

@@ -76,9 +76,9 @@ pub fn look(place: &Place) -> Look {
     let qemu = standalone::find(&place.machine().qmp_socket);
     let forwards = match (&status, qemu) {
         (Some(status), Some(_)) => status.forwards.clone(),
-        (None, Some(_)) => {
-            InstanceRecord::running(&place.machine().run_dir).map(|record| record.forwards).unwrap_or_default()
-        }
+        (None, Some(_)) => InstanceRecord::running(&place.machine().run_dir)
+            .map(|record| record.forwards)
+            .unwrap_or_default(),
         (_, None) => Vec::new(),
     };
     Look {

@@ -63,7 +63,8 @@ impl Record {
         if bytes.len() > LIMIT {
             return Err(bad("it is too long".into()));
         }
-        let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|error| bad(error.to_string()))?;
+        let value: serde_json::Value =
+            serde_json::from_slice(bytes).map_err(|error| bad(error.to_string()))?;
         match value["schema"].as_u64() {
             Some(schema) if schema == u64::from(SCHEMA) => {}
             other => return Err(bad(format!("its schema is {other:?}, and this version reads {SCHEMA}"))),
@@ -82,7 +83,9 @@ impl Record {
     pub fn machine(&self, place: &Place, last: &[(String, u16)]) -> Result<Machine, Error> {
         let disk = place.disk();
         let bad = |why: String| Error::BadRecord { path: place.record(), why };
-        let base = disk.base().ok_or_else(|| bad(format!("the image of its disk is gone from {}", disk.folder())))?;
+        let base = disk
+            .base()
+            .ok_or_else(|| bad(format!("the image of its disk is gone from {}", disk.folder())))?;
         let request = |wish: &PortWish| {
             let before = last.iter().find(|(service, _)| *service == wish.service).map(|(_, port)| *port);
             let policy = match (wish.host, before) {

@@ -7,10 +7,10 @@ use crate::machine::{Arch, Clock, Display, DisplayServer, Firmware, Interface, M
 use crate::ports::PortForward;
 use crate::ring::{FIRMWARE_LOG, READY_DEVICE};
 
-/// Name of the virtio-serial port on which the guest tells how far it is.
-use rave_guest::protocol::PORT_NAME;
 /// Name of the one on which it runs programs for the host.
 use rave_guest::channel::PORT_NAME as CHANNEL_NAME;
+/// Name of the virtio-serial port on which the guest tells how far it is.
+use rave_guest::protocol::PORT_NAME;
 
 /// The arguments of QEMU for this machine, without the program itself.
 /// They mean the same from [`crate::qemu::OLDEST`] on.

@@ -75,7 +75,8 @@ impl Standalone {
     fn new(machine: Machine, pid: u32, qmp: Client, watch: Watch) -> Result<Self, Error> {
         let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
         let process = raw.ok_or(rustix::io::Errno::SRCH).and_then(|raw| pidfd_open(raw, PidfdFlags::empty()));
-        let process = process.map_err(|error| Error::io("watch the process of", &machine.files.run_dir, error.into()))?;
+        let process = process
+            .map_err(|error| Error::io("watch the process of", &machine.files.run_dir, error.into()))?;
         let logs = vec![machine.files.serial_log.clone(), machine.files.ready_log.clone()];
         Ok(Self { machine, pid, process, qmp, watch, shut_down: false, _log_limit: LogLimit::start(logs) })
     }

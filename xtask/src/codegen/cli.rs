@@ -29,7 +29,7 @@ The program `rave` has the same commands, except `test`, `bench`, `ci`, `codegen
 | 4 | a build failed |
 | 130 | interrupted |
 
-`run --exec` exits with the code of the command in the guest.
+`exec`, `ssh NAME COMMAND` and `run --exec` exit with the code of the command in the guest.
 ";
 
 /// Renders the page.
@@ -54,7 +54,7 @@ fn add(root: &clap::Command, names: &[String], text: &mut String) {
         .iter()
         .skip(1)
         .fold(root, |command, name| command.find_subcommand(name).expect("a command that was found before"));
-    for own in command.get_subcommands() {
+    for own in command.get_subcommands().filter(|own| !own.is_hide_set()) {
         add(root, &[names, &[own.get_name().to_owned()]].concat(), text);
     }
 }

@@ -4,10 +4,10 @@ use std::io::{Read as _, Write as _};
 use std::sync::mpsc;
 use std::time::Instant;
 
+use rave_guest::channel::WINDOW;
 use rave_guest::channel::client::Client;
 use rave_guest::channel::frame::{Decoder, Frame, Kind, preamble};
 use rave_guest::channel::message::{Ended, Exec, Request, SESSION_OVER, parse, to_json};
-use rave_guest::channel::WINDOW;
 
 use crate::channel_host::{Channel, JOBS, LIMIT, finish, is_alive, read_until, server, shell, wait_until};
 

@@ -5,11 +5,15 @@ use rave_image::inspect::{
 };
 
 use crate::cli;
+use crate::cmd::sandbox::describe;
 use crate::exit::Code;
 use crate::ui::Ui;
 
 /// Runs the command.
 pub fn run(args: &cli::Inspect, ui: &Ui) -> anyhow::Result<Code> {
+    if let Some(code) = describe(&args.file, args.json, ui)? {
+        return Ok(code);
+    }
     let depth = if args.no_content { Depth::Tables } else { Depth::Files };
     let found = inspect(&args.file, depth)?;
     if args.json {

@@ -10,6 +10,7 @@ pub mod inspect;
 pub mod publish;
 pub mod release;
 pub mod run;
+pub mod sandbox;
 pub mod sbom;
 pub mod smoke;
 mod trust;
@@ -28,7 +29,7 @@ pub fn without_settings(command: &Command, ui: &Ui) -> Option<anyhow::Result<Cod
         Command::Sbom(args) => Some(sbom::run(args, ui)),
         Command::Publish(args) => Some(publish::run(args, ui)),
         Command::Release(args) => args.command.as_ref().map(|command| release::keys::run(command, ui)),
-        _ => None,
+        command => sandbox::run(command, ui),
     }
 }
 
@@ -44,7 +45,20 @@ pub fn run(command: &Command, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
         Command::Doctor(args) => doctor::run(args, settings, ui),
         Command::Config(args) => config::run(args, settings, ui),
         Command::Release(args) => release::run(args, settings, ui),
-        Command::Completions(_) | Command::Verify(_) | Command::Sbom(_) | Command::Publish(_) => {
+        Command::Up(args) => sandbox::up::run(args, settings, ui),
+        Command::Exec(_)
+        | Command::Ssh(_)
+        | Command::Ps(_)
+        | Command::Port(_)
+        | Command::Logs(_)
+        | Command::Stop(_)
+        | Command::Start(_)
+        | Command::Rm(_)
+        | Command::Supervise(_)
+        | Command::Completions(_)
+        | Command::Verify(_)
+        | Command::Sbom(_)
+        | Command::Publish(_) => {
             unreachable!("needs no settings: the programs run it before they load any")
         }
     }

@@ -2,7 +2,7 @@
 
 mod kept;
 mod screen;
-mod services;
+pub(crate) mod services;
 
 use std::time::Duration;
 
@@ -97,7 +97,7 @@ pub fn run(args: &cli::Run, settings: &Settings, ui: &Ui) -> anyhow::Result<Code
 }
 
 /// The artifact to boot, as its manifest describes it; built first where it is missing or older than the settings.
-fn artifact(
+pub(crate) fn artifact(
     args: &cli::Run,
     format: Format,
     settings: &Settings,
@@ -287,7 +287,7 @@ impl Session<'_> {
 }
 
 /// Runs ssh on our terminal; the exit code of what it ran.
-fn attached(command: &rave_process::Cmd) -> anyhow::Result<u8> {
+pub(crate) fn attached(command: &rave_process::Cmd) -> anyhow::Result<u8> {
     let status = match command.run(&mut |_| {}) {
         Ok(output) => output.status,
         Err(rave_process::Error::Failed { status, .. }) => status,

@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 
 use rave_image::bases::nixos;
 use rave_smoke::report::WriteError;
+use rave_vm::terminal_text::plain;
 
 use super::CommandError;
 use crate::exit::Code;
@@ -17,8 +18,12 @@ impl CommandError {
             let vm = || error.downcast_ref::<rave_vm::Error>().map(Self::from);
             let report = || error.downcast_ref::<WriteError>().map(Self::from);
             let host = || error.downcast_ref::<rave_host::Error>().map(Self::from);
+            let sandbox = || error.downcast_ref::<rave_sandbox::Error>().map(Self::from);
+            let name =
+                || error.downcast_ref::<rave_sandbox::BadName>().map(|bad| Self::usage(bad.to_string()));
             let release = || error.downcast_ref::<rave_release::Error>().map(Self::from);
-            image().or_else(nix).or_else(vm).or_else(report).or_else(host).or_else(release)
+            let engines = image().or_else(nix).or_else(vm).or_else(report).or_else(host).or_else(release);
+            engines.or_else(sandbox).or_else(name)
         };
         error.downcast_ref::<Self>().cloned().or_else(|| known(error))
     }
@@ -96,6 +101,27 @@ impl From<&rave_vm::Error> for CommandError {
         let mut lines = text.lines();
         let mut failure = Self::new(code, lines.next().unwrap_or_default());
         failure.detail.extend(lines.map(|line| line.strip_prefix("  ").unwrap_or(line).to_owned()));
+        match error.remedy() {
+            Some(remedy) => failure.remedy(remedy),
+            None => failure,
+        }
+    }
+}
+
+impl From<&rave_sandbox::Error> for CommandError {
+    fn from(error: &rave_sandbox::Error) -> Self {
+        use rave_sandbox::Error;
+        let code = match error {
+            Error::Vm(error) => return Self::from(error),
+            Error::Unknown { .. } | Error::NotRunning { .. } | Error::Running { .. } => Code::Usage,
+            Error::Interrupted(_) => Code::Interrupted,
+            _ => Code::HostNotReady,
+        };
+        // Much of it was said by the guest, or by QEMU about it.
+        let text = plain(&error.to_string());
+        let mut lines = text.lines();
+        let mut failure = Self::new(code, lines.next().unwrap_or_default());
+        failure.detail.extend(lines.map(|line| line.trim_start().to_owned()));
         match error.remedy() {
             Some(remedy) => failure.remedy(remedy),
             None => failure,

@@ -1,6 +1,8 @@
 //! The only code that prints. stdout is data, stderr is talk.
 
+pub mod attached;
 mod bars;
+mod json;
 mod plain;
 mod secret;
 mod table;
@@ -80,6 +82,12 @@ impl Ui {
             let newline = if text.ends_with('\n') { "" } else { "\n" };
             let _ = write!(out, "{text}{newline}").and_then(|()| out.flush());
         });
+    }
+
+    /// A value as JSON for stdout, without a character that a terminal acts on: some of its texts may be a guest's.
+    pub fn json(&self, value: &impl serde::Serialize) -> serde_json::Result<()> {
+        self.data(&json::escaped(&serde_json::to_string_pretty(value)?));
+        Ok(())
     }
 
     /// A table for stdout that is at most `width` characters wide: its cells are wrapped.

@@ -54,7 +54,8 @@ fn open(shared: &Shared, request: &[u8]) -> Option<(Stream, Frame)> {
         let Ok(mut stream) = client.open(request) else { continue };
         let Some(frame) = stream.next() else { continue };
         let over = frame.kind == Kind::Ended
-            && parse::<Ended>(&frame.payload).is_some_and(|ended| ended.error.as_deref() == Some(SESSION_OVER));
+            && parse::<Ended>(&frame.payload)
+                .is_some_and(|ended| ended.error.as_deref() == Some(SESSION_OVER));
         if !over {
             return Some((stream, frame));
         }

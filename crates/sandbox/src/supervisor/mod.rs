@@ -37,6 +37,8 @@ const PRESS_AGAIN: Duration = Duration::from_secs(5);
 const QUIT: Duration = Duration::from_secs(10);
 /// How often QEMU is started once more where its emulation lost a race of its own.
 const RESTARTS: u32 = 2;
+/// How long those may take who are told of the end.
+const TELL: Duration = Duration::from_secs(5);
 /// How long an earlier supervisor may take to let go of its lock.
 const LOCK_LIMIT: Duration = Duration::from_secs(5);
 
@@ -145,6 +147,7 @@ impl Prepared {
         save(&self.place.end(), &End { how, detail })?;
         remove(&self.place.control_socket())?;
         self.shared.ended(how);
+        self.shared.wait_told(TELL);
         Ok(())
     }
 }
@@ -179,7 +182,8 @@ fn listen(place: &Place, shared: &Arc<Shared>) -> Result<(), Error> {
     remove(&path)?;
     // The folder has mode 0700, so nobody connects before the socket's own mode is set.
     let listener = UnixListener::bind(&path).map_err(|e| Error::io("listen on", &path, e))?;
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(|e| Error::io("set the mode of", &path, e))?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600))
+        .map_err(|e| Error::io("set the mode of", &path, e))?;
     serve::start(listener, Arc::clone(shared)).map_err(|e| Error::io("listen on", &path, e))
 }
 

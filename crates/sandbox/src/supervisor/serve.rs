@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::exec;
 use super::shared::{Shared, StopWish};
-use crate::control::{ANSWER, Answer, Order, read_line, write_line};
+use crate::control::{ANSWER, Answer, EndKind, Order, read_line, write_line};
 
 /// Connections at once. Commands of one user make fewer.
 const MOST: usize = 256;
@@ -46,10 +46,12 @@ fn answer(shared: &Shared, mut stream: UnixStream) -> io::Result<()> {
             Order::Stop { grace_ms } => {
                 let grace = Duration::from_millis(grace_ms);
                 shared.stop(StopWish { grace });
-                match shared.wait_ended(grace.saturating_add(END)) {
-                    Some(how) => Answer::Stopped { how },
-                    None => Answer::Refused { why: "QEMU does not end".into() },
-                }
+                let tell = |how: Option<EndKind>| {
+                    let refused = || Answer::Refused { why: "QEMU does not end".into() };
+                    write_line(&mut stream, &how.map_or_else(refused, |how| Answer::Stopped { how }))
+                };
+                shared.tell_end(grace.saturating_add(END), tell)?;
+                continue;
             }
             Order::Exec(exec) => {
                 stream.set_read_timeout(None)?;

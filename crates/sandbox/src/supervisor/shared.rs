@@ -29,6 +29,8 @@ struct State {
     client: Option<Client>,
     stop: Option<StopWish>,
     ended: Option<EndKind>,
+    /// Commands that wait to be told of the end.
+    waiting: usize,
 }
 
 impl Shared {
@@ -46,7 +48,7 @@ impl Shared {
             running: 0,
             last_use: now(),
         };
-        let state = State { status, boot_id: None, client: None, stop: None, ended: None };
+        let state = State { status, boot_id: None, client: None, stop: None, ended: None, waiting: 0 };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -148,9 +150,18 @@ impl Shared {
         self.lock().ended.is_some()
     }
 
-    /// Waits for the machine's end.
-    pub(super) fn wait_ended(&self, limit: Duration) -> Option<EndKind> {
-        self.wait(limit, |state| state.ended)
+    /// Waits for the machine's end and tells it.
+    pub(super) fn tell_end<T>(&self, limit: Duration, tell: impl FnOnce(Option<EndKind>) -> T) -> T {
+        self.change(|state| state.waiting += 1);
+        let told = tell(self.wait(limit, |state| state.ended));
+        self.change(|state| state.waiting -= 1);
+        told
+    }
+
+    /// Waits until everybody who waited for the end was told.
+    pub(super) fn wait_told(&self, limit: Duration) {
+        let state = self.lock();
+        drop(self.changed.wait_timeout_while(state, limit, |state| state.waiting > 0));
     }
 }
 

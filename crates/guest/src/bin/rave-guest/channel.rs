@@ -2,8 +2,8 @@
 
 use crate::error::Error;
 use crate::files::failed;
-use rave_guest::channel::{MAX_JOBS, PORT_NAME};
 use rave_guest::channel::server::{Config, Server};
+use rave_guest::channel::{MAX_JOBS, PORT_NAME};
 use rave_guest::config::GuestConfig;
 use rustix::event::{PollFd, PollFlags, poll};
 use std::fs::OpenOptions;
@@ -21,7 +21,8 @@ pub(crate) fn run(config: &GuestConfig) -> Result<(), Error> {
     let port = OpenOptions::new().read(true).write(true).custom_flags(O_NONBLOCK).open(&path);
     let port = port.map_err(failed("open", &path))?;
     let program = std::env::current_exe().map_err(failed("find", "rave-guest"))?;
-    let mut server = Server::new(Config { program, user: config.user.clone(), cgroups: true, jobs: MAX_JOBS });
+    let mut server =
+        Server::new(Config { program, user: config.user.clone(), cgroups: true, jobs: MAX_JOBS });
     loop {
         let mut fds = [PollFd::new(&port, PollFlags::IN)];
         let is_there = poll(&mut fds, None).is_ok() && !fds[0].revents().contains(PollFlags::HUP);

@@ -13,7 +13,7 @@ use crate::command_error::CommandError;
 use crate::ui::Ui;
 
 /// What `--port` says of each service that it names; one that is named twice takes the last.
-pub(super) fn policies(flags: &[PortFlag]) -> anyhow::Result<BTreeMap<ServiceName, PortPolicy>> {
+pub(crate) fn policies(flags: &[PortFlag]) -> anyhow::Result<BTreeMap<ServiceName, PortPolicy>> {
     let policy = |flag: &PortFlag| {
         let name = flag.service.parse::<ServiceName>().map_err(|_| unknown(&flag.service))?;
         let policy = match flag.host {
@@ -53,12 +53,12 @@ pub(super) fn show(machine: &Machine, ssh: &Ssh, ui: &Ui) {
 }
 
 /// The path of a service's page for people. The router's root answers programs, in JSON.
-fn page(service: &str) -> &'static str {
+pub(crate) fn page(service: &str) -> &'static str {
     if service == ServiceName::Router.as_str() { "/ui/" } else { "/" }
 }
 
 /// The line to type in a shell for the way into the guest.
-pub(super) fn ssh_line(ssh: &Ssh) -> String {
+pub(crate) fn ssh_line(ssh: &Ssh) -> String {
     let quoted = |path: &camino::Utf8Path| rave_process::shell_quote(path.as_str());
     format!(
         "ssh -p {} -i {} -o UserKnownHostsFile={} -o HostKeyAlias={} {}@{}",

@@ -1,0 +1,206 @@
+//! Sandboxes by name.
+
+use std::time::Duration;
+
+use camino::Utf8PathBuf;
+use clap::Args;
+
+use super::building::{Building, Target};
+use super::values::{Accel, PortFlag, parse_port};
+
+/// `cargo xtask up`
+#[derive(Debug, Clone, Default, Args)]
+pub struct Up {
+    /// Name of the sandbox: lower-case letters, digits and hyphens [default: the name of this folder]
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// Which image.
+    #[command(flatten)]
+    pub target: Target,
+    /// Memory in MiB [default: vm.memory of rave.toml]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(512..))]
+    pub memory: Option<u32>,
+    /// Virtual CPUs [default: vm.cpus of rave.toml]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=255))]
+    pub cpus: Option<u32>,
+    /// Host port of a service; may be repeated [default: free ports]
+    #[arg(long = "port", value_name = "NAME=PORT|auto", value_parser = parse_port)]
+    pub ports: Vec<PortFlag>,
+    /// Use the existing image, even if it is older than the settings
+    #[arg(long)]
+    pub no_build: bool,
+    /// Force an accelerator [default: kvm if a test guest runs under it, otherwise tcg]
+    #[arg(long, value_name = "NAME")]
+    pub accel: Option<Accel>,
+    /// Print where it is as JSON on stdout
+    #[arg(long)]
+    pub json: bool,
+    /// How what is missing is built.
+    #[command(flatten)]
+    pub building: Building,
+}
+
+/// `cargo xtask exec`
+#[derive(Debug, Clone, Default, Args)]
+pub struct Exec {
+    /// The sandbox
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Working directory in the guest [default: the home of its user]
+    #[arg(short, long, value_name = "DIR")]
+    pub workdir: Option<String>,
+    /// Set a variable, or pass on ours; may be repeated
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    pub env: Vec<String>,
+    /// End the program after this time: 90, 90s, 5m or 2h; the exit code is 124 then
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub timeout: Option<Duration>,
+    /// Run as this user of the guest
+    #[arg(short, long, value_name = "USER")]
+    pub user: Option<String>,
+    /// Give the program a terminal [default: if stdin and stdout are terminals]
+    #[arg(short, long, conflicts_with = "no_tty")]
+    pub tty: bool,
+    /// Give the program no terminal
+    #[arg(short = 'T', long)]
+    pub no_tty: bool,
+    /// Give the program no input
+    #[arg(short, long)]
+    pub no_stdin: bool,
+    /// Stdin is always passed on.
+    #[arg(short, long, hide = true)]
+    pub interactive: bool,
+    /// The program and its arguments [default: a login shell]
+    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub command: Vec<String>,
+}
+
+/// `cargo xtask ssh`
+#[derive(Debug, Clone, Default, Args)]
+pub struct Ssh {
+    /// The sandbox
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// A command for the shell of the guest [default: an interactive shell]
+    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub command: Vec<String>,
+}
+
+/// `cargo xtask ps`
+#[derive(Debug, Clone, Default, Args)]
+pub struct Ps {
+    /// Stopped ones too
+    #[arg(short, long)]
+    pub all: bool,
+    /// Print the list as JSON on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `cargo xtask port`
+#[derive(Debug, Clone, Default, Args)]
+pub struct Port {
+    /// The sandbox
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Print the address of this service alone
+    #[arg(value_name = "SERVICE")]
+    pub service: Option<String>,
+    /// Print them as JSON on stdout
+    #[arg(long, conflicts_with = "service")]
+    pub json: bool,
+}
+
+/// `cargo xtask logs`
+#[derive(Debug, Clone, Default, Args)]
+pub struct Logs {
+    /// The sandbox
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Go on with what is printed from now on
+    #[arg(short, long)]
+    pub follow: bool,
+    /// The messages of the supervisor and of QEMU instead
+    #[arg(long)]
+    pub supervisor: bool,
+}
+
+/// `cargo xtask stop`
+#[derive(Debug, Clone, Default, Args)]
+pub struct Stop {
+    /// The sandboxes
+    #[arg(value_name = "NAME", required = true)]
+    pub names: Vec<String>,
+    /// How long the guest may take before it is ended: 90, 90s, 5m
+    #[arg(long, value_name = "TIME", default_value = "100s", value_parser = parse_time)]
+    pub timeout: Duration,
+}
+
+/// `cargo xtask start`
+#[derive(Debug, Clone, Default, Args)]
+pub struct Start {
+    /// The sandboxes
+    #[arg(value_name = "NAME", required = true)]
+    pub names: Vec<String>,
+    /// Force an accelerator [default: kvm if a test guest runs under it, otherwise tcg]
+    #[arg(long, value_name = "NAME")]
+    pub accel: Option<Accel>,
+}
+
+/// `cargo xtask rm`
+#[derive(Debug, Clone, Default, Args)]
+pub struct Rm {
+    /// The sandboxes
+    #[arg(value_name = "NAME", required = true)]
+    pub names: Vec<String>,
+    /// End those that run
+    #[arg(short, long)]
+    pub force: bool,
+}
+
+/// `cargo xtask supervise`
+#[derive(Debug, Clone, Args)]
+pub struct Supervise {
+    /// The sandbox
+    pub name: String,
+    /// The state folder
+    #[arg(long)]
+    pub state: Utf8PathBuf,
+    /// The accelerator that was asked for
+    #[arg(long)]
+    pub accel: Option<Accel>,
+}
+
+/// `90`, `90s`, `5m`, `2h`; at least a second.
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match text.strip_suffix(['s', 'm', 'h']) {
+        Some(number) => (number, text.chars().last().unwrap_or('s')),
+        None => (text, 's'),
+    };
+    let factor = match unit {
+        'm' => 60,
+        'h' => 3600,
+        _ => 1,
+    };
+    let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
+    match seconds {
+        // Ten years.
+        Some(seconds @ 1..=315_360_000) => Ok(Duration::from_secs(seconds)),
+        _ => Err("expected a time such as 90, 90s, 5m or 2h".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_a_unit_or_are_seconds() {
+        for (text, seconds) in [("90", 90), ("90s", 90), ("5m", 300), ("2h", 7200)] {
+            assert_eq!(parse_time(text), Ok(Duration::from_secs(seconds)));
+        }
+        for bad in ["", "0", "s", "1d", "-1", "1.5", "99999999999999999999h"] {
+            assert!(parse_time(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The supervisor of a sandbox: found, or started.
+
+use std::time::{Duration, Instant};
+
+use camino::Utf8PathBuf;
+use rave_process::interrupt;
+use rave_process::progress::{Event, StageOutcome};
+use rave_sandbox::control::Status;
+use rave_sandbox::look::look;
+use rave_sandbox::start::{Supervise, attend};
+use rave_sandbox::{Connection, Error, LifeLock, Place, SandboxName, Store};
+use rave_vm::standalone;
+use rave_vm::terminal_text::plain;
+
+use crate::cli::Accel;
+use crate::command_error::CommandError;
+use crate::exit::Code;
+use crate::settings;
+use crate::ui::Ui;
+
+/// How often a sandbox that boots is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// A sandbox that a command is about.
+pub(super) struct Named {
+    pub(super) store: Store,
+    pub(super) name: SandboxName,
+}
+
+impl Named {
+    /// By a name that a user typed.
+    pub(super) fn new(name: &str) -> anyhow::Result<Self> {
+        Ok(Self { name: name.parse()?, store: Store::new(&settings::state_dir()?) })
+    }
+
+    pub(super) fn place(&self) -> Place {
+        self.store.place(&self.name)
+    }
+
+    /// Takes the lock of a sandbox that must be there.
+    pub(super) fn lock(&self, ui: &Ui) -> Result<LifeLock, Error> {
+        self.store.lock(&self.name, &mut || tell_wait(&self.name, ui))
+    }
+
+    /// The supervisor of a sandbox that must run; another one where it was killed.
+    pub(super) fn connect(&self, ui: &Ui) -> anyhow::Result<Connection> {
+        self.store.get(&self.name)?;
+        let place = self.place();
+        if let Some(connection) = Connection::open(&place) {
+            return Ok(connection);
+        }
+        let lock = self.lock(ui)?;
+        if Connection::open(&place).is_none() && standalone::find(&place.machine().qmp_socket).is_none() {
+            return Err(Error::NotRunning { name: self.name.clone() }.into());
+        }
+        Ok(attend(&place, &supervisor(&self.name, None)?, &lock)?)
+    }
+}
+
+pub(super) fn tell_wait(name: &SandboxName, ui: &Ui) {
+    ui.note(&format!("another command starts, stops or removes {name}; waiting for it"));
+}
+
+/// This program as a supervisor.
+pub(super) fn supervisor(name: &SandboxName, accel: Option<Accel>) -> anyhow::Result<Supervise> {
+    let program = std::env::current_exe().ok().and_then(|path| Utf8PathBuf::from_path_buf(path).ok());
+    let program =
+        program.ok_or_else(|| CommandError::host_not_ready("the path of this program is not known"))?;
+    let mut arguments = vec!["supervise".to_owned(), name.to_string(), "--state".to_owned()];
+    arguments.push(settings::state_dir()?.into_string());
+    if let Some(accel) = accel {
+        let word = if accel == Accel::Kvm { "kvm" } else { "tcg" };
+        arguments.extend(["--accel".to_owned(), word.to_owned()]);
+    }
+    Ok(Supervise { program, arguments })
+}
+
+/// Waits until `is_enough` holds for a sandbox that boots, at most for `limit`, and shows how far it is.
+pub(super) fn wait(
+    place: &Place,
+    mut connection: Connection,
+    limit: Duration,
+    ui: &Ui,
+    is_enough: impl Fn(&Status) -> bool,
+) -> anyhow::Result<Status> {
+    let started = Instant::now();
+    let sink = ui.sink();
+    let mut current: Option<(String, Instant)> = None;
+    let close = |current: &mut Option<(String, Instant)>| {
+        if let Some((stage, since)) = current.take() {
+            let outcome = StageOutcome::Built;
+            sink(Event::StageFinished { stage: &stage, elapsed: since.elapsed(), outcome });
+        }
+    };
+    loop {
+        let status = match connection.status() {
+            Ok(status) => status,
+            Err(_) if look(place).qemu.is_none() => return Err(ended(place).into()),
+            Err(error) => return Err(error.into()),
+        };
+        if is_enough(&status) {
+            close(&mut current);
+            return Ok(status);
+        }
+        let stage = format!("boot: {}", status.stage);
+        if !status.stage.is_empty() && current.as_ref().is_none_or(|(known, _)| *known != stage) {
+            close(&mut current);
+            sink(Event::StageStarted { stage: &stage });
+            current = Some((stage, Instant::now()));
+        }
+        if started.elapsed() >= limit {
+            return Err(hangs(place, &status, limit).into());
+        }
+        interrupt::pause(LOOK)?;
+    }
+}
+
+fn ended(place: &Place) -> CommandError {
+    let name = place.name();
+    CommandError::new(Code::CheckFailed, format!("the sandbox {name} ended while it was waited for"))
+        .remedy(format!("see its console: cargo xtask logs {name}"))
+}
+
+fn hangs(place: &Place, status: &Status, limit: Duration) -> CommandError {
+    let name = place.name();
+    let seconds = limit.as_secs();
+    let what = format!(
+        "the sandbox {name} is not ready after {seconds} s; it is at: {}",
+        plain(&status.stage).trim()
+    );
+    let failure = status.failure.iter().map(|failure| plain(failure).trim().to_owned());
+    failure.fold(CommandError::new(Code::CheckFailed, what), CommandError::detail).remedy(format!(
+        "see its console: cargo xtask logs {name}; or remove it: cargo xtask rm --force {name}"
+    ))
+}

@@ -1,0 +1,101 @@
+//! `port NAME`, `inspect NAME`, and where a sandbox is.
+
+use camino::Utf8Path;
+use rave_sandbox::control::Status;
+use rave_sandbox::look::look;
+use rave_sandbox::{SandboxName, Store};
+use rave_vm::ports::PortForward;
+use rave_vm::sandbox::SSH;
+use rave_vm::terminal_text::plain;
+
+use super::attend::Named;
+use super::list::{Row, time};
+use crate::cli;
+use crate::cmd::run::services::page;
+use crate::command_error::CommandError;
+use crate::exit::Code;
+use crate::settings;
+use crate::ui::Ui;
+
+/// `cargo xtask port`
+pub(super) fn ports(args: &cli::Port, ui: &Ui) -> anyhow::Result<Code> {
+    let named = Named::new(&args.name)?;
+    named.store.get(&named.name)?;
+    let look = look(&named.place());
+    if look.qemu.is_none() {
+        return Err(rave_sandbox::Error::NotRunning { name: named.name }.into());
+    }
+    let Some(service) = &args.service else {
+        if args.json {
+            ui.json(&look.forwards)?;
+        } else {
+            ui.table(&["service", "where"], &rows(&named.name, &look.forwards));
+        }
+        return Ok(Code::Ok);
+    };
+    let found = look.forwards.iter().find(|forward| forward.service == *service);
+    let known: Vec<&str> = look.forwards.iter().map(|forward| forward.service.as_str()).collect();
+    let forward = found.ok_or_else(|| {
+        CommandError::usage(format!("unknown service {service:?}"))
+            .detail(format!("expected one of {}", known.join(", ")))
+    })?;
+    ui.data(&format!("{}:{}", forward.bind, forward.host));
+    Ok(Code::Ok)
+}
+
+fn rows(name: &SandboxName, forwards: &[PortForward]) -> Vec<Vec<String>> {
+    let address = |forward: &PortForward| match forward.service.as_str() {
+        SSH => format!("cargo xtask ssh {name}    ({}:{})", forward.bind, forward.host),
+        service => format!("http://{}:{}{}", forward.bind, forward.host, page(service)),
+    };
+    forwards.iter().map(|forward| vec![forward.service.clone(), address(forward)]).collect()
+}
+
+/// Prints where a sandbox that was started is.
+pub(super) fn show_address(name: &SandboxName, status: &Status, json: bool, ui: &Ui) -> anyhow::Result<()> {
+    if json {
+        ui.json(&serde_json::json!({ "name": name, "status": status }))?;
+    } else {
+        ui.table(&["service", "where"], &rows(name, &status.forwards));
+    }
+    Ok(())
+}
+
+/// `cargo xtask inspect NAME`; nothing where the word is a file or no sandbox.
+pub fn describe(word: &Utf8Path, json: bool, ui: &Ui) -> anyhow::Result<Option<Code>> {
+    let Ok(name) = word.as_str().parse::<SandboxName>() else { return Ok(None) };
+    let store = Store::new(&settings::state_dir()?);
+    if word.exists() || !store.names()?.contains(&name) {
+        return Ok(None);
+    }
+    let record = store.get(&name)?;
+    let row = Row::of(&store, name);
+    if json {
+        ui.json(&row)?;
+        return Ok(Some(Code::Ok));
+    }
+    let place = store.place(&row.name);
+    let look = &row.look;
+    let process = |pid: Option<u32>| pid.map_or("-".to_owned(), |pid| format!("process {pid}"));
+    let status = look.status.as_ref();
+    let mut rows = vec![
+        ("name", row.name.to_string()),
+        ("state", look.state.as_str().to_owned()),
+        ("image", format!("{}, {}", record.base, record.profile)),
+        ("made", format!("{} ago", time(rave_sandbox::now().saturating_sub(record.created)))),
+        ("memory", format!("{} MiB", record.memory_mib)),
+        ("CPUs", record.cpus.to_string()),
+        ("folder", place.folder().to_string()),
+        ("QEMU", process(look.qemu)),
+        ("supervisor", process(status.map(|status| status.supervisor))),
+    ];
+    if let Some(status) = status {
+        rows.push(("boot", status.stage.clone()));
+        rows.extend(status.failure.iter().map(|failure| ("failure", plain(failure).trim().to_owned())));
+    }
+    let mut rows: Vec<Vec<String>> =
+        rows.into_iter().map(|(what, value)| vec![what.to_owned(), value]).collect();
+    rows.extend(self::rows(&row.name, &look.forwards));
+    ui.table(&["what", "value"], &rows);
+    Ok(Some(Code::Ok))
+}

@@ -1,0 +1,86 @@
+//! `stop`, `start` and `rm`.
+
+use std::time::Duration;
+
+use rave_sandbox::control::{Answer, EndKind, Order};
+use rave_sandbox::look::look;
+use rave_sandbox::start::attend;
+use rave_sandbox::{Connection, Error};
+use rave_vm::machine::Arch;
+use rave_vm::qemu::Qemu;
+
+use super::attend::{Named, supervisor, wait};
+use crate::cli;
+use crate::cmd::run::deadline;
+use crate::exit::Code;
+use crate::settings;
+use crate::ui::Ui;
+
+/// Powers sandboxes off.
+pub(super) fn stop(args: &cli::Stop, ui: &Ui) -> anyhow::Result<Code> {
+    for name in &args.names {
+        let named = Named::new(name)?;
+        let connection = match named.connect(ui) {
+            Ok(connection) => connection,
+            // What is wanted is so already.
+            Err(error) if matches!(error.downcast_ref(), Some(Error::NotRunning { .. })) => {
+                ui.note(&format!("{name} does not run"));
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        match end(connection, args.timeout)? {
+            EndKind::PoweredOff | EndKind::Died => ui.note(&format!("{name} has ended")),
+            EndKind::Ended => {
+                let seconds = args.timeout.as_secs();
+                ui.warn(&format!("{name} did not power itself off within {seconds} s and was ended"));
+            }
+        }
+    }
+    Ok(Code::Ok)
+}
+
+/// Ends a machine; how it did.
+fn end(mut connection: Connection, grace: Duration) -> Result<EndKind, Error> {
+    let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+    match connection.order(&Order::Stop { grace_ms }, None)? {
+        Answer::Stopped { how } => Ok(how),
+        other => {
+            Err(Error::Refused { name: connection.name().clone(), why: format!("it answered {other:?}") })
+        }
+    }
+}
+
+/// Starts stopped sandboxes, and waits until they run programs.
+pub(super) fn start(args: &cli::Start, ui: &Ui) -> anyhow::Result<Code> {
+    let accel = settings::asked_accel(args.accel)?;
+    for name in &args.names {
+        let named = Named::new(name)?;
+        let place = named.place();
+        let lock = named.lock(ui)?;
+        let connection = attend(&place, &supervisor(&named.name, accel)?, &lock)?;
+        drop(lock);
+        let probe = super::supervise::probe(&Qemu::find(Arch::X86_64)?, &settings::state_dir()?, accel)?;
+        wait(&place, connection, deadline(probe.accelerator()), ui, |status| status.can_exec)?;
+        ui.note(&format!("{name} runs"));
+    }
+    Ok(Code::Ok)
+}
+
+/// Removes sandboxes.
+pub(super) fn remove(args: &cli::Rm, ui: &Ui) -> anyhow::Result<Code> {
+    for name in &args.names {
+        let named = Named::new(name)?;
+        let place = named.place();
+        let lock = named.lock(ui)?;
+        if look(&place).qemu.is_some() {
+            if !args.force {
+                return Err(Error::Running { name: named.name }.into());
+            }
+            end(attend(&place, &supervisor(&named.name, None)?, &lock)?, Duration::ZERO)?;
+        }
+        named.store.remove(&place, lock)?;
+        ui.note(&format!("{name} is removed"));
+    }
+    Ok(Code::Ok)
+}

@@ -1,0 +1,88 @@
+//! `cargo xtask ps`: the sandboxes and how they are.
+
+use rave_sandbox::look::{Look, look};
+use rave_sandbox::{Record, SandboxName, Store, now};
+use serde::Serialize;
+
+use crate::cli;
+use crate::exit::Code;
+use crate::settings;
+use crate::ui::Ui;
+
+/// A row of `ps --json`, and what `inspect NAME --json` prints.
+#[derive(Debug, Serialize)]
+pub(super) struct Row {
+    pub(super) name: SandboxName,
+    /// None where it cannot be read.
+    pub(super) record: Option<Record>,
+    #[serde(flatten)]
+    pub(super) look: Look,
+    /// Seconds since a program last began or ended; 0 while one runs.
+    pub(super) idle_seconds: Option<u64>,
+}
+
+impl Row {
+    pub(super) fn of(store: &Store, name: SandboxName) -> Self {
+        let look = look(&store.place(&name));
+        let idle_seconds = look.status.as_ref().map(|status| match status.running {
+            0 => now().saturating_sub(status.last_use),
+            _ => 0,
+        });
+        Self { record: store.find(&name).ok().flatten(), name, look, idle_seconds }
+    }
+
+    fn cells(&self) -> Vec<String> {
+        let ports = self.look.forwards.iter().map(|forward| format!("{}={}", forward.service, forward.host));
+        let unknown = || "-".to_owned();
+        let record = self.record.as_ref();
+        vec![
+            self.name.to_string(),
+            record.map_or("unreadable", |_| self.look.state.as_str()).to_owned(),
+            record.map_or_else(unknown, |record| record.profile.clone()),
+            record.map_or_else(unknown, |record| time(now().saturating_sub(record.created))),
+            self.idle_seconds.map_or_else(unknown, time),
+            self.look.memory.map_or_else(unknown, mebibytes),
+            mebibytes(self.look.disk),
+            ports.collect::<Vec<_>>().join(" "),
+        ]
+    }
+}
+
+pub(super) fn run(args: &cli::Ps, ui: &Ui) -> anyhow::Result<Code> {
+    let store = Store::new(&settings::state_dir()?);
+    let rows = store.names()?.into_iter().map(|name| Row::of(&store, name));
+    let rows: Vec<Row> = rows.filter(|row| args.all || row.look.state.runs()).collect();
+    if args.json {
+        ui.json(&rows)?;
+        return Ok(Code::Ok);
+    }
+    let cells: Vec<Vec<String>> = rows.iter().map(Row::cells).collect();
+    ui.table(&["name", "state", "profile", "age", "idle", "memory", "disk", "ports"], &cells);
+    Ok(Code::Ok)
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{} MiB", bytes.div_ceil(1 << 20))
+}
+
+/// `42 s`, `7 min`, `3 h`, `5 d`.
+pub(super) fn time(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_sizes_are_short() {
+        let times: Vec<String> = [0, 119, 120, 7199, 7200, 200_000].into_iter().map(time).collect();
+        assert_eq!(times, ["0 s", "119 s", "2 min", "119 min", "2 h", "2 d"]);
+        assert_eq!([mebibytes(0), mebibytes(1), mebibytes(3 << 20)], ["0 MiB", "1 MiB", "3 MiB"]);
+    }
+}

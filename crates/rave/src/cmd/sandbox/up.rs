@@ -1,0 +1,147 @@
+//! `cargo xtask up`: makes a sandbox and starts it, or starts one that is stopped, or joins one that runs.
+
+use camino::Utf8Path;
+use rave_host::Needs;
+use rave_sandbox::start::attend;
+use rave_sandbox::{Error, PortWish, Record, SCHEMA, SandboxName, Store, now};
+use rave_spec::Format;
+use rave_vm::keys::KeyPair;
+use rave_vm::machine::Arch;
+use rave_vm::ports::PortPolicy;
+use rave_vm::qemu::Qemu;
+
+use super::attend::{supervisor, tell_wait, wait};
+use super::describe::show_address;
+use crate::build;
+use crate::cli;
+use crate::cmd::run as boot;
+use crate::command_error::CommandError;
+use crate::exit::Code;
+use crate::host;
+use crate::request;
+use crate::settings::Settings;
+use crate::ui::Ui;
+
+/// The format that sandboxes lie on.
+const FORMAT: Format = Format::Qemu;
+
+/// Runs the command.
+pub fn run(args: &cli::Up, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
+    let name = name(args.name.as_deref())?;
+    boot::services::policies(&args.ports)?;
+    let store = Store::new(&settings.state_dir);
+    host::ensure(settings, ui, Needs::Run)?;
+    let qemu = Qemu::find(Arch::X86_64)?;
+    // Before the lock: a build may take minutes, and a sandbox that is there needs none.
+    if store.find(&name)?.is_none() {
+        build::tell_base(settings, ui);
+        image(args, settings, ui)?;
+    }
+    let lock = store.claim(&name, &mut || tell_wait(&name, ui))?;
+    let place = store.place(&name);
+    match store.find(&name)? {
+        Some(record) => refuse_changes(args, &record)?,
+        None => make(args, &name, settings, ui)?,
+    }
+    let probe = boot::accelerator(settings, &qemu, ui)?;
+    let connection = attend(&place, &supervisor(&name, settings.accel)?, &lock)?;
+    drop(lock);
+    let status = wait(&place, connection, boot::deadline(probe.accelerator()), ui, |status| status.can_exec)?;
+    show_address(&name, &status, args.json, ui)?;
+    if !args.json {
+        ui.note(&format!(
+            "{name} runs programs: cargo xtask exec {name} -- COMMAND; its services may still be starting"
+        ));
+    }
+    Ok(Code::Ok)
+}
+
+fn name(asked: Option<&str>) -> anyhow::Result<SandboxName> {
+    if let Some(name) = asked {
+        return Ok(name.parse()?);
+    }
+    let folder = std::env::current_dir()?;
+    let folder = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    SandboxName::of_folder(&folder).ok_or_else(|| {
+        CommandError::usage(format!("the folder's name {folder:?} gives no name for a sandbox"))
+            .remedy("name it: cargo xtask up NAME")
+            .into()
+    })
+}
+
+type Image = (rave_image::Manifest, camino::Utf8PathBuf);
+
+fn image(args: &cli::Up, settings: &Settings, ui: &Ui) -> anyhow::Result<Image> {
+    let building = args.building.clone();
+    let run = cli::Run { no_build: args.no_build, building, ..cli::Run::default() };
+    boot::artifact(&run, FORMAT, settings, ui)
+}
+
+/// What a sandbox was made with stays.
+fn refuse_changes(args: &cli::Up, record: &Record) -> anyhow::Result<()> {
+    let other = [
+        ("--memory", args.memory.is_some_and(|memory| u64::from(memory) != record.memory_mib)),
+        ("--cpus", args.cpus.is_some_and(|cpus| cpus != record.cpus)),
+        ("--profile", args.target.profile.as_ref().is_some_and(|profile| *profile != record.profile)),
+        ("--base", args.target.base.is_some_and(|base| base.as_str() != record.base)),
+    ];
+    match other.into_iter().find(|(_, is_other)| *is_other) {
+        None => Ok(()),
+        Some((flag, _)) => {
+            let name = &record.name;
+            Err(CommandError::usage(format!("{flag}: the sandbox {name} was made with another value"))
+                .remedy(format!("leave it out, or remove the sandbox first: cargo xtask rm {name}"))
+                .into())
+        }
+    }
+}
+
+/// Makes the sandbox; it is there once its record is, which comes last.
+fn make(args: &cli::Up, name: &SandboxName, settings: &Settings, ui: &Ui) -> anyhow::Result<()> {
+    let (manifest, artifact) = image(args, settings, ui)?;
+    let place = Store::new(&settings.state_dir).place(name);
+    let disk = place.disk();
+    forget(disk.folder())?;
+    let found = manifest.artifact(&settings.out_dir, FORMAT)?;
+    disk.hold(&artifact, &found.boot_file().sha256.to_string())?;
+    manifest.write(disk.folder())?;
+    KeyPair::generate(place.folder(), &format!("rave-{name}"))?;
+    let policies = boot::services::policies(&args.ports)?;
+    let services = request::services(settings, &manifest, |name, _| {
+        policies.get(&name).copied().unwrap_or(PortPolicy::Auto)
+    });
+    let wish = |request: rave_vm::ports::PortRequest| PortWish {
+        service: request.service,
+        guest: request.guest,
+        host: match request.policy {
+            PortPolicy::Fixed(port) => Some(port),
+            PortPolicy::FixedOrFree(_) | PortPolicy::Auto => None,
+        },
+    };
+    let vm = settings.spec.spec.vm;
+    let record = Record {
+        schema: SCHEMA,
+        name: name.clone(),
+        created: now(),
+        base: settings.base.to_string(),
+        profile: manifest.profile.clone(),
+        format: FORMAT,
+        user: manifest.guest.user.clone(),
+        memory_mib: args.memory.map_or(vm.memory.get(), u64::from),
+        cpus: args.cpus.unwrap_or(vm.cpus),
+        disk_mib: vm.disk.get(),
+        ports: services.into_iter().map(wish).collect(),
+    };
+    record.save(&place)?;
+    Ok(())
+}
+
+/// Removes what a killed `up` left of a disk.
+fn forget(folder: &Utf8Path) -> Result<(), Error> {
+    match std::fs::remove_dir_all(folder) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::Io { action: "remove", path: folder.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}

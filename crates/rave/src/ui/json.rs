@@ -1,0 +1,35 @@
+//! JSON that may be shown on a terminal.
+
+use std::fmt::Write as _;
+
+/// JSON with an escape for each character of a string that a terminal acts on: control characters beyond those that JSON itself
+/// forbids, and those that turn the direction of the text (Unicode Standard Annex 9). The value is the same.
+pub(super) fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        let turns = matches!(
+            character,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        );
+        if turns || (character.is_control() && character != '\n') {
+            let _ = write!(text, "\\u{:04x}", u32::from(character));
+        } else {
+            text.push(character);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_value_stays_and_a_terminal_sees_text_alone() {
+        let value = serde_json::json!({ "a": "\u{1b}]0;x\u{7}\u{9b}31m\u{202e}\u{7f}é\n" });
+        let text = escaped(&serde_json::to_string_pretty(&value).unwrap());
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
+        assert!(text.chars().all(|c| c == '\n' || (!c.is_control() && c != '\u{202e}')), "{text:?}");
+        assert!(text.contains('é'));
+    }
+}
