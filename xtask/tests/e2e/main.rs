@@ -13,6 +13,7 @@ mod install;
 mod installer_faults;
 mod matrix;
 mod nixos;
+mod sandboxes;
 mod seed;
 mod smoke_faults;
 mod stage;

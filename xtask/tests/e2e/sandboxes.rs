@@ -1,0 +1,153 @@
+//! Sandboxes by name, with the real headless image: what they keep, and what killed processes do to them.
+
+use std::fs;
+use std::io::Write as _;
+use std::process::{Command as Raw, Stdio};
+
+use crate::command::Command;
+use crate::tool::{Finished, HEADLESS, Place, finish, shared_cache, shared_out, wait_until};
+
+const NAME: &str = "demo";
+
+struct Sandbox {
+    place: Place,
+}
+
+impl Sandbox {
+    fn command(&self, arguments: &[&str]) -> Command {
+        self.place.xtask(arguments)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Finished {
+        finish(&self.command(arguments))
+    }
+
+    fn up(&self) -> Command {
+        let mut up = self.command(&["up", NAME, "--base", "debian", "--no-build", "--json", "--out"]);
+        up.arg(shared_out(HEADLESS));
+        up
+    }
+
+    fn exec(&self, command: &[&str]) -> Finished {
+        self.run(&[&["exec", NAME, "--"], command].concat())
+    }
+
+    fn row(&self) -> serde_json::Value {
+        let rows = self.run(&["ps", "--all", "--json"]);
+        rows.expect_code(0);
+        let rows: serde_json::Value = serde_json::from_str(&rows.stdout).unwrap();
+        assert_eq!(rows.as_array().unwrap().len(), 1, "{rows}");
+        rows[0].clone()
+    }
+
+    fn state(&self) -> String {
+        self.row()["state"].as_str().unwrap().to_owned()
+    }
+
+    fn pid(&self, of: &str) -> u64 {
+        let row = self.row();
+        let pid = if of == "qemu" { &row["qemu"] } else { &row["status"][of] };
+        pid.as_u64().unwrap_or_else(|| panic!("no {of} in {row}"))
+    }
+
+    /// Ends whatever a failed test would leave.
+    fn kill(&self, of: &str) {
+        let pid = self.pid(of).to_string();
+        assert!(Raw::new("kill").args(["-KILL", &pid]).status().unwrap().success());
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        self.run(&["rm", "--force", NAME]);
+    }
+}
+
+#[test]
+fn a_sandbox_outlives_its_supervisor_and_ps_says_what_is() {
+    shared_cache(HEADLESS);
+    let sandbox = Sandbox { place: Place::new() };
+    // Two at once: the second waits for the first and joins it.
+    let first = sandbox.up().start_until("");
+    let second = finish(&sandbox.up());
+    second.expect_code(0);
+    assert_eq!(first.wait().code(), Some(0));
+    let address: serde_json::Value = serde_json::from_str(&second.stdout).unwrap();
+    assert_eq!(address["name"], NAME);
+    assert_eq!(sandbox.state(), "running");
+
+    programs(&sandbox);
+
+    let qemu = sandbox.pid("qemu");
+    sandbox.kill("supervisor");
+    wait_until("the supervisor is gone", || sandbox.state() == "unattended");
+    let again = sandbox.exec(&["sh", "-c", "cat /tmp/kept"]);
+    assert_eq!((again.expect_code(0).stdout.as_str(), sandbox.pid("qemu")), ("boot 1\n", qemu));
+    assert_eq!(sandbox.state(), "running");
+
+    sandbox.exec(&["sh", "-c", "echo work > mine; sync"]).expect_code(0);
+    sandbox.run(&["rm", NAME]).expect_code(2).expect_said("runs");
+    sandbox.run(&["stop", NAME]).expect_code(0);
+    assert_eq!(sandbox.state(), "stopped");
+    sandbox.exec(&["true"]).expect_code(2).expect_said("does not run");
+    sandbox.place.expect_no_process();
+
+    sandbox.run(&["start", NAME]).expect_code(0);
+    let kept = sandbox.exec(&["sh", "-c", "cat mine; test ! -e /tmp/kept"]);
+    assert_eq!(kept.expect_code(0).stdout, "work\n");
+    sandbox.kill("qemu");
+    wait_until("ps says that it crashed", || sandbox.state() == "crashed");
+    sandbox.place.expect_no_process();
+
+    sandbox.run(&["rm", NAME]).expect_code(0);
+    let left: Vec<_> = fs::read_dir(sandbox.place.path("state/sandboxes")).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+/// Streams, codes, signals, a client that vanishes, and the way in by SSH.
+fn programs(sandbox: &Sandbox) {
+    let done = sandbox.exec(&["sh", "-c", "echo out; echo err >&2; id -un; pwd; exit 7"]);
+    done.expect_code(7).expect_said("err");
+    assert_eq!(done.stdout, "out\nagent\n/home/agent\n");
+    let done = sandbox.exec(&["sh", "-c", "echo $PATH; groups; sudo -n id -u; echo boot 1 > /tmp/kept"]);
+    let lines: Vec<&str> = done.expect_code(0).stdout.lines().collect();
+    assert!(lines[0].contains("/home/agent/.local/bin"), "{lines:?}");
+    assert!(lines[1].contains("systemd-journal") && lines[2] == "0", "{lines:?}");
+    sandbox.exec(&["sh", "-c", "kill -TERM $$"]).expect_code(143);
+    sandbox.exec(&["no-such-program"]).expect_code(127);
+    let mut timed = sandbox.command(&["exec", NAME, "--timeout", "1s", "--", "sleep", "100"]);
+    timed.env("A", "b");
+    finish(&timed).expect_code(124);
+    let options = ["exec", NAME, "--workdir", "/usr", "--env", "A=b c", "--", "sh", "-c", "pwd; echo \"$A\""];
+    assert_eq!(sandbox.run(&options).expect_code(0).stdout, "/usr\nb c\n");
+
+    let input = vec![b'x'; 3_000_000];
+    let mut cat = Raw::new(env!("CARGO_BIN_EXE_xtask"))
+        .args(["exec", NAME, "--", "wc", "-c"])
+        .env("RAVE_STATE", sandbox.place.path("state"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    cat.stdin.take().unwrap().write_all(&input).unwrap();
+    let output = cat.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "3000000");
+
+    // A session of its own does not save a process from the end of its client.
+    let script = "echo started >&2; setsid sleep 4711 & sleep 4711";
+    let vanishing = sandbox.command(&["exec", NAME, "--", "sh", "-c", script]).start_until("started");
+    vanishing.signal("KILL");
+    wait_until("nothing of it is left", || sandbox.exec(&["pgrep", "-f", "sleep 4711"]).status.code() == Some(1));
+
+    let asked = sandbox.command(&["exec", NAME, "--", "sh", "-c", "trap 'exit 5' INT; echo up >&2; while :; do sleep 0.1; done"]);
+    let asked = asked.start_until("up");
+    asked.signal("INT");
+    assert_eq!(asked.wait().code(), Some(5), "the program got the signal");
+
+    let ssh = sandbox.run(&["ssh", NAME, "echo", "by ssh"]);
+    assert_eq!(ssh.expect_code(0).stdout, "by ssh\n");
+    let port = sandbox.run(&["port", NAME, "ssh"]);
+    assert!(port.expect_code(0).stdout.starts_with("127.0.0.1:"), "{}", port.stdout);
+    assert!(sandbox.run(&["logs", NAME]).expect_code(0).stdout.contains("rave: boot loader"));
+    assert!(sandbox.run(&["inspect", NAME]).expect_code(0).stdout.contains("headless"));
+}
