@@ -2,20 +2,23 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
 
 /// The server's own control group, which systemd has given it (`Delegate=`, systemd.resource-control(5)).
 #[derive(Debug)]
 pub(super) struct Cgroups {
     own: PathBuf,
+    /// How many were made.
     made: u64,
-    /// Those that may still hold processes.
-    left: Vec<PathBuf>,
+    /// Those that are there, each with whether a program is in it: one that was just made is empty too.
+    made_here: Vec<(PathBuf, Weak<()>)>,
 }
 
 /// The control group of one program.
 #[derive(Debug, Clone)]
 pub(super) struct Cgroup {
     path: PathBuf,
+    _in_use: Arc<()>,
 }
 
 impl Cgroups {
@@ -24,7 +27,7 @@ impl Cgroups {
         let text = fs::read_to_string("/proc/self/cgroup").ok()?;
         let own = text.lines().find_map(|line| line.strip_prefix("0::"))?;
         let own = Path::new("/sys/fs/cgroup").join(own.trim_start_matches('/'));
-        own.join("cgroup.kill").exists().then_some(Self { own, made: 0, left: Vec::new() })
+        own.join("cgroup.kill").exists().then_some(Self { own, made: 0, made_here: Vec::new() })
     }
 
     /// A new one. Without it a program is held by its process group alone.
@@ -32,13 +35,17 @@ impl Cgroups {
         self.made += 1;
         let path = self.own.join(format!("exec-{}", self.made));
         fs::create_dir(&path).ok()?;
-        self.left.push(path.clone());
-        Some(Cgroup { path })
+        let in_use = Arc::new(());
+        self.made_here.push((path.clone(), Arc::downgrade(&in_use)));
+        Some(Cgroup { path, _in_use: in_use })
     }
 
-    /// Removes those that are empty: a program's children may stay after it.
+    /// Removes those of programs that have ended, as soon as they are empty: a program's children may stay after it.
     pub(super) fn sweep(&mut self) {
-        self.left.retain(|path| fs::remove_dir(path).is_err() && path.exists());
+        let is_kept = |(path, in_use): &(PathBuf, Weak<()>)| {
+            in_use.strong_count() > 0 || (fs::remove_dir(path).is_err() && path.exists())
+        };
+        self.made_here.retain(is_kept);
     }
 }
 
@@ -51,5 +58,23 @@ impl Cgroup {
     pub(super) fn kill(&self) {
         // It may be gone, and then nothing is in it.
         let _ = fs::write(self.path.join("cgroup.kill"), "1");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_in_use_stays_though_it_is_empty() {
+        let own = tempfile::tempdir().unwrap();
+        let mut cgroups = Cgroups { own: own.path().to_owned(), made: 0, made_here: Vec::new() };
+        let cgroup = cgroups.make().unwrap();
+        cgroups.sweep();
+        assert!(cgroup.path().is_dir());
+        let path = cgroup.path().to_owned();
+        drop(cgroup);
+        cgroups.sweep();
+        assert!(!path.exists() && cgroups.made_here.is_empty());
     }
 }
