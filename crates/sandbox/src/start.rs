@@ -46,15 +46,15 @@ pub fn attend(place: &Place, supervise: &Supervise, _lock: &LifeLock) -> Result<
         }
         _ => {}
     }
-    // setsid(1) leaves our process group, which ends with us, and starts the program without a terminal.
+    // setsid(1) starts the program in a session without a terminal. It is let go of at once: the end of a command is the end of
+    // its group, in which the program still is for a moment.
     let command = Cmd::new("setsid")
         .args(["--fork", supervise.program.as_str()])
         .args(supervise.arguments.iter().map(String::as_str))
         .current_dir("/")
         .log_file(place.supervisor_log().as_std_path());
-    let mut child = command.spawn()?;
+    command.spawn()?.detach();
     let deadline = Instant::now() + LIMIT;
-    while child.wait_timeout(PAUSE)?.is_none() && Instant::now() < deadline {}
     loop {
         if let Some(connection) = Connection::open(place) {
             return Ok(connection);

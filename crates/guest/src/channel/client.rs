@@ -114,6 +114,8 @@ impl Client {
 
     /// Ends the session: what it started is killed by the guest.
     pub fn close(&self) {
+        // Now, and not when the thread has seen it: nobody opens a stream in between.
+        self.shared.ended.store(true, Ordering::Release);
         let _ = lock(&self.shared.writer).shutdown(Shutdown::Both);
     }
 }

@@ -16,6 +16,8 @@ use crate::control::{Answer, write_line};
 
 /// How long a command waits for a guest that boots.
 const GUEST: Duration = Duration::from_secs(600);
+/// How often a request is sent where the guest's server was started again meanwhile.
+const ATTEMPTS: u32 = 3;
 /// The stream and the session in the frames of a command's own connection, which has one of each.
 const STREAM: u32 = 1;
 const NONCE: u64 = 0;
@@ -47,9 +49,9 @@ pub(super) fn run(shared: &Shared, mut command: UnixStream, exec: Exec) -> io::R
     Ok(())
 }
 
-/// Opens a stream and waits for its first frame; once more where the guest's server was started again meanwhile.
+/// Opens a stream and waits for its first frame.
 fn open(shared: &Shared, request: &[u8]) -> Option<(Stream, Frame)> {
-    for _ in 0..2 {
+    for _ in 0..ATTEMPTS {
         let client: Client = shared.client(GUEST)?;
         let Ok(mut stream) = client.open(request) else { continue };
         let Some(frame) = stream.next() else { continue };
