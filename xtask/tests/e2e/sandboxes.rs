@@ -137,9 +137,18 @@ fn programs(sandbox: &Sandbox) {
     let script = "echo started >&2; setsid sleep 4711 & sleep 4711";
     let vanishing = sandbox.command(&["exec", NAME, "--", "sh", "-c", script]).start_until("started");
     vanishing.signal("KILL");
-    wait_until("nothing of it is left", || sandbox.exec(&["pgrep", "-f", "sleep 4711"]).status.code() == Some(1));
+    wait_until("nothing of it is left", || {
+        sandbox.exec(&["pgrep", "-f", "sleep 4711"]).status.code() == Some(1)
+    });
 
-    let asked = sandbox.command(&["exec", NAME, "--", "sh", "-c", "trap 'exit 5' INT; echo up >&2; while :; do sleep 0.1; done"]);
+    let asked = sandbox.command(&[
+        "exec",
+        NAME,
+        "--",
+        "sh",
+        "-c",
+        "trap 'exit 5' INT; echo up >&2; while :; do sleep 0.1; done",
+    ]);
     let asked = asked.start_until("up");
     asked.signal("INT");
     assert_eq!(asked.wait().code(), Some(5), "the program got the signal");

@@ -180,12 +180,11 @@ fn hand_out(shared: &Shared, mut frame: Frame) {
     let Some(entry) = streams.get_mut(&frame.stream) else { return };
     if matches!(frame.kind, Kind::Stdout | Kind::Stderr) {
         let length = u32::try_from(frame.payload.len()).unwrap_or(u32::MAX);
-        match entry.credit.checked_sub(length) {
-            Some(left) => entry.credit = left,
-            None => {
-                let ended = Ended::failed("the guest sent more than it had credit for");
-                frame = Frame { kind: Kind::Ended, payload: to_json(&ended), ..frame };
-            }
+        if let Some(left) = entry.credit.checked_sub(length) {
+            entry.credit = left;
+        } else {
+            let ended = Ended::failed("the guest sent more than it had credit for");
+            frame = Frame { kind: Kind::Ended, payload: to_json(&ended), ..frame };
         }
     }
     let (stream, is_last) = (frame.stream, frame.kind == Kind::Ended);
@@ -197,6 +196,7 @@ fn hand_out(shared: &Shared, mut frame: Frame) {
 
 impl Stream {
     /// The next frame, as the guest sends it; nothing when the connection has ended. The last is [`Kind::Ended`].
+    #[expect(clippy::should_implement_trait, reason = "as the decoder's")]
     pub fn next(&mut self) -> Option<Frame> {
         let frame = self.frames.recv().ok();
         self.has_ended |= frame.as_ref().is_none_or(|frame| frame.kind == Kind::Ended);

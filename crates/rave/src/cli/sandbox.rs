@@ -42,6 +42,7 @@ pub struct Up {
 
 /// `cargo xtask exec`
 #[derive(Debug, Clone, Default, Args)]
+#[allow(clippy::struct_excessive_bools)] // each is a flag a user types
 pub struct Exec {
     /// The sandbox
     #[arg(value_name = "NAME")]

@@ -81,14 +81,14 @@ impl Prepared {
         host: impl FnOnce() -> Result<Host, Error>,
     ) -> Result<Self, Error> {
         let lock = lock(place)?;
-        let (machine, host) = match Standalone::attach(record.running_machine(place)?)? {
-            Some(machine) => (machine, None),
-            None => {
-                let host = host()?;
-                let machine = record.machine(place, &last_ports(place))?;
-                remove(&place.end())?;
-                (Standalone::start(machine, host.engine, &host.qemu)?, Some(host))
-            }
+        let running = Standalone::attach(record.running_machine(place)?)?;
+        let (machine, host) = if let Some(machine) = running {
+            (machine, None)
+        } else {
+            let host = host()?;
+            let machine = record.machine(place, &last_ports(place))?;
+            remove(&place.end())?;
+            (Standalone::start(machine, host.engine, &host.qemu)?, Some(host))
         };
         let shared = Arc::new(Shared::new(&machine));
         guest::keep_session(&shared, machine.machine().files.channel_socket.clone());

@@ -1,8 +1,4 @@
 //! One program: its streams, its time, its end.
-#![expect(
-    clippy::disallowed_types,
-    reason = "rave-process ties children to a CLI on the host; here the server does that"
-)]
 
 use std::collections::VecDeque;
 use std::io;

@@ -1,6 +1,5 @@
 //! The guest's end: one thread that polls the port and every program's streams. What it keeps is bounded by [`WINDOW`] for each
 //! stream and by the number of programs that the configuration allows.
-#![expect(clippy::similar_names, reason = "stdin and stdout are the streams' names")]
 
 mod cgroup;
 mod config;
@@ -196,7 +195,9 @@ impl Server {
 
     fn end_session(&mut self) {
         let streams: Vec<u32> = self.jobs.keys().copied().collect();
-        streams.into_iter().for_each(|stream| self.kill(stream));
+        for stream in streams {
+            self.kill(stream);
+        }
         self.nonce = None;
         self.parts.clear();
         self.out.clear();

@@ -36,14 +36,16 @@ pub(super) fn run(args: &cli::Logs, ui: &Ui) -> anyhow::Result<Code> {
         last = Some(tail);
     }
     let Some(mut tail) = last else { return Ok(Code::Ok) };
-    while args.follow {
+    if !args.follow {
+        tail.rest(ui);
+        return Ok(Code::Ok);
+    }
+    loop {
         if interrupt::pause(LOOK).is_err() {
             return Ok(Code::Interrupted);
         }
         tail.print(ui)?;
     }
-    tail.rest(ui);
-    Ok(Code::Ok)
 }
 
 /// A log that grows.
