@@ -44,7 +44,8 @@ impl Channel {
         Self { client, server: Some(server) }
     }
 
-    pub(crate) fn start(&self, exec: Exec) -> Stream {
+    pub(crate) fn start(&self, mut exec: Exec) -> Stream {
+        exec.env.extend(no_profile());
         self.client.open(&to_json(&Request::Exec(exec))).unwrap()
     }
 
@@ -72,8 +73,14 @@ impl Drop for Channel {
     }
 }
 
+/// What the login shell of whoever runs the tests would do by itself is no part of them.
+fn no_profile() -> [(String, String); 1] {
+    [("HOME".to_owned(), "/nonexistent".to_owned())]
+}
+
 pub(crate) fn shell(script: &str) -> Exec {
-    Exec { command: ["sh", "-c", script].map(str::to_owned).into(), ..Exec::default() }
+    let command = ["sh", "-c", script].map(str::to_owned).into();
+    Exec { command, env: no_profile().into(), ..Exec::default() }
 }
 
 /// What a program left.
