@@ -5,7 +5,7 @@
 //! - [`supervisor`]: the one process that owns a running sandbox.
 //! - [`control`], [`Connection`]: what commands and supervisors say to each other.
 //! - [`exec`]: a program in the guest with a command's own streams.
-//! - [`start`]: a supervisor where there is none.
+//! - [`start`]: a supervisor if there is none.
 //!
 //! Nothing here prints.
 

@@ -13,7 +13,7 @@ const MAX: usize = 63;
 #[serde(try_from = "String", into = "String")]
 pub struct SandboxName(String);
 
-/// Why a text is no name.
+/// Why a text is not a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not a name for a sandbox: {why}")]
 pub struct BadName {

@@ -100,7 +100,7 @@ impl Record {
         Ok(Machine { forwards, ..self.bare_machine(place, &base)? })
     }
 
-    /// The machine without its ports, for one that runs already.
+    /// The machine without its ports, for one that is already running.
     pub fn running_machine(&self, place: &Place) -> Result<Machine, Error> {
         self.bare_machine(place, &place.disk().base().unwrap_or_default())
     }

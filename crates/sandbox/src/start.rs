@@ -1,4 +1,4 @@
-//! A supervisor where there is none: a program in a session of its own, so that no terminal and no shell takes it along.
+//! A supervisor if there is none: a program in a session of its own, so that no terminal and no shell takes it along.
 
 use std::fs;
 use std::io::{Read as _, Seek as _, SeekFrom};

@@ -29,7 +29,7 @@ impl Store {
         Place::new(&self.root, name.clone())
     }
 
-    /// The record of a sandbox; nothing where there is none.
+    /// The record of a sandbox; nothing if there is none.
     pub fn find(&self, name: &SandboxName) -> Result<Option<Record>, Error> {
         let path = self.place(name).record();
         match fs::read(&path) {

@@ -61,7 +61,7 @@ impl Standalone {
         Self::new(machine, pid, qmp, watch)
     }
 
-    /// Attaches to a machine that runs already; nothing where none does. The ports are those that it got.
+    /// Attaches to a machine that is already running; nothing if none is. The ports are those that it got.
     pub fn attach(mut machine: Machine) -> Result<Option<Self>, Error> {
         let Some(pid) = find(&machine.files.qmp_socket) else { return Ok(None) };
         if let Some(record) = InstanceRecord::running(&machine.files.run_dir) {

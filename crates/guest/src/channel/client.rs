@@ -1,7 +1,7 @@
 //! The host's end: one connection to the channel, many streams.
 //!
 //! A thread reads frames and hands each stream its own. The guest is not trusted: one that sends more than it was given credit
-//! for loses the stream, and what is no frame of this session is dropped.
+//! for loses the stream, and what is not a frame of this session is dropped.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};

@@ -118,7 +118,7 @@ pub struct Logs {
     /// The sandbox
     #[arg(value_name = "NAME")]
     pub name: String,
-    /// Go on with what is printed from now on
+    /// Continue with what is printed from now on
     #[arg(short, long)]
     pub follow: bool,
     /// The messages of the supervisor and of QEMU instead

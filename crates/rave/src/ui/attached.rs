@@ -49,7 +49,7 @@ impl Default for Attached {
     }
 }
 
-/// Standard input without std's buffer, whose lock another thread may hold for ever.
+/// Standard input without std's buffer, whose lock another thread may hold forever.
 struct Input;
 
 impl Read for Input {

@@ -229,7 +229,7 @@ impl Job {
         }
     }
 
-    /// Whether it has ended and has no more to say. Its children may hold its output open for ever; they may not hold the
+    /// Whether it has ended and has no more to say. Its children may hold its output open forever; they may not hold the
     /// stream.
     pub(super) fn is_over(&self, now: Instant) -> bool {
         let Some(last) = self.last_word else { return false };

@@ -141,7 +141,7 @@ impl Server {
             return;
         }
         if self.nonce != Some(frame.nonce) {
-            // A host whose session ended with an earlier server would wait for ever.
+            // A host whose session ended with an earlier server would wait forever.
             if frame.kind == Kind::Request {
                 let over = to_json(&Ended::failed(SESSION_OVER));
                 Frame::new(Kind::Ended, frame.stream, frame.nonce, over).write_to(&mut self.out);
