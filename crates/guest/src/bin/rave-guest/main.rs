@@ -4,8 +4,8 @@
 #![expect(clippy::similar_names, reason = "stage and state are the protocol's words")]
 
 mod args;
-mod claude;
 mod channel;
+mod claude;
 mod error;
 mod files;
 mod health;
