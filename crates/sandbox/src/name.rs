@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_folder_gives_a_name() {
-        let name = |folder| SandboxName::of_folder(folder).map(String::from);
+        let name = |folder: &str| SandboxName::of_folder(folder).map(String::from);
         assert_eq!(name("My_Project.rs").as_deref(), Some("my-project-rs"));
         assert_eq!(name("--x--").as_deref(), Some("x"));
         assert_eq!(name(&"ab-".repeat(40)).map(|name| name.len()), Some(62));

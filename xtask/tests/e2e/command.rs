@@ -15,12 +15,14 @@ pub(crate) struct Command {
     /// Variables to set, or to take away.
     pub(crate) variables: Vec<(OsString, Option<OsString>)>,
     pub(crate) folder: Option<PathBuf>,
+    /// What it reads; nothing otherwise.
+    pub(crate) input: Vec<u8>,
 }
 
 impl Command {
     pub(crate) fn new(program: impl AsRef<OsStr>) -> Self {
         let program = program.as_ref().to_owned();
-        Self { program, arguments: Vec::new(), variables: Vec::new(), folder: None }
+        Self { program, arguments: Vec::new(), variables: Vec::new(), folder: None, input: Vec::new() }
     }
 
     pub(crate) fn arg(&mut self, argument: impl AsRef<OsStr>) -> &mut Self {
@@ -47,6 +49,11 @@ impl Command {
         self
     }
 
+    pub(crate) fn stdin(&mut self, input: Vec<u8>) -> &mut Self {
+        self.input = input;
+        self
+    }
+
     /// The same command line behind `runner`, in the same folder and with the same variables.
     pub(crate) fn behind(&self, runner: &Self) -> Self {
         let mut whole = runner.clone();
@@ -57,7 +64,8 @@ impl Command {
     }
 
     fn expression(&self) -> duct::Expression {
-        let expression = duct::cmd(&self.program, &self.arguments).stdin_null().unchecked();
+        let expression =
+            duct::cmd(&self.program, &self.arguments).stdin_bytes(self.input.clone()).unchecked();
         let expression = match &self.folder {
             Some(folder) => expression.dir(folder),
             None => expression,

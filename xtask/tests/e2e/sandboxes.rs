@@ -1,10 +1,8 @@
 //! Sandboxes by name, with the real headless image: what they keep, and what killed processes do to them.
 
 use std::fs;
-use std::io::Write as _;
-use std::process::{Command as Raw, Stdio};
 
-use crate::command::Command;
+use crate::command::{Command, signal};
 use crate::tool::{Finished, HEADLESS, Place, finish, shared_cache, shared_out, wait_until};
 
 const NAME: &str = "demo";
@@ -50,13 +48,12 @@ impl Sandbox {
         pid.as_u64().unwrap_or_else(|| panic!("no {of} in {row}"))
     }
 
-    /// Ends whatever a failed test would leave.
     fn kill(&self, of: &str) {
-        let pid = self.pid(of).to_string();
-        assert!(Raw::new("kill").args(["-KILL", &pid]).status().unwrap().success());
+        signal("KILL", u32::try_from(self.pid(of)).unwrap());
     }
 }
 
+/// Its processes outlive a test that failed.
 impl Drop for Sandbox {
     fn drop(&mut self) {
         self.run(&["rm", "--force", NAME]);
@@ -121,17 +118,9 @@ fn programs(sandbox: &Sandbox) {
     let options = ["exec", NAME, "--workdir", "/usr", "--env", "A=b c", "--", "sh", "-c", "pwd; echo \"$A\""];
     assert_eq!(sandbox.run(&options).expect_code(0).stdout, "/usr\nb c\n");
 
-    let input = vec![b'x'; 3_000_000];
-    let mut cat = Raw::new(env!("CARGO_BIN_EXE_xtask"))
-        .args(["exec", NAME, "--", "wc", "-c"])
-        .env("RAVE_STATE", sandbox.place.path("state"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    cat.stdin.take().unwrap().write_all(&input).unwrap();
-    let output = cat.wait_with_output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "3000000");
+    let mut count = sandbox.command(&["exec", NAME, "--", "wc", "-c"]);
+    count.stdin(vec![b'x'; 3_000_000]);
+    assert_eq!(finish(&count).expect_code(0).stdout.trim(), "3000000");
 
     // A session of its own does not save a process from the end of its client.
     let script = "echo started >&2; setsid sleep 4711 & sleep 4711";

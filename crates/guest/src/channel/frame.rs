@@ -240,7 +240,9 @@ mod tests {
             all(&mut decoder);
             decoder.push(&preamble());
             all(&mut decoder);
-            sent.iter().for_each(|frame| decoder.push(&frame.to_bytes()));
+            for frame in &sent {
+                decoder.push(&frame.to_bytes());
+            }
             let read = all(&mut decoder);
             prop_assert!(read.ends_with(&sent), "{:?}", read);
         }

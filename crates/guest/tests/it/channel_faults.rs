@@ -59,7 +59,7 @@ fn a_new_session_ends_the_one_before_and_reads_nothing_of_it() {
     host.write_all(&hello(1)).unwrap();
     host.write_all(&exec(1, "echo stale; sleep 300")).unwrap();
     let mut decoder = Decoder::default();
-    let mut buffer = [0; 65_536];
+    let mut buffer = [0; 16_384];
     let mut seen = false;
     while !seen {
         let count = host.read(&mut buffer).unwrap();
@@ -99,7 +99,7 @@ fn a_guest_that_sends_more_than_its_credit_loses_the_stream() {
     let (host, guest) = std::os::unix::net::UnixStream::pair().unwrap();
     let evil = std::thread::spawn(move || {
         let mut decoder = Decoder::default();
-        let mut buffer = [0; 65_536];
+        let mut buffer = [0; 16_384];
         loop {
             let count = (&guest).read(&mut buffer).unwrap();
             if count == 0 {

@@ -263,7 +263,7 @@ const GIVING_UP: [&str; 6] = [
 ];
 
 /// Said 21 s after the kernel last saw a timer of a processor expire: `rcu_check_gp_kthread_expired_fqs_timer`,
-/// kernel/rcu/tree_stall.h.
+/// `kernel/rcu/tree_stall.h`.
 const LOST_TIMER: &str = "Possible timer handling issue on cpu=";
 
 /// systemd as the root filesystem's init: its log lines, or its greeting.

@@ -43,9 +43,10 @@ impl Server {
         let (sshd, port) = loop {
             let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
             let settings = folder.join("sshd_config");
+            // With SHLVL, bash(1) does not take itself for a login by the network, and leaves ~/.bashrc of whoever tests unread.
             let text = format!(
                 "ListenAddress 127.0.0.1:{port}\nHostKey {}\nAuthorizedKeysFile {keys}\nPidFile none\nStrictModes no\n\
-                 UsePAM no\nPermitRootLogin prohibit-password\nPasswordAuthentication no\n",
+                 UsePAM no\nPermitRootLogin prohibit-password\nPasswordAuthentication no\nSetEnv SHLVL=1\n",
                 host_key.private
             );
             fs::write(&settings, text).unwrap();

@@ -20,7 +20,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// One attempt: 80 MB may come over a slow line, and an emulated processor unpacks 250 MB.
 const LIMIT: Duration = Duration::from_secs(3600);
 
-pub(crate) fn run(config: &GuestConfig) -> Result<(), Error> {
+pub(crate) fn run(config: &GuestConfig) {
     let installer = Installer::of(config);
     let mut pause = FIRST_PAUSE;
     while let Err(error) = installer.install() {
@@ -30,7 +30,6 @@ pub(crate) fn run(config: &GuestConfig) -> Result<(), Error> {
         pause = longer(pause);
     }
     println!("Claude Code {} is installed", installer.version);
-    Ok(())
 }
 
 /// Whether it can be used, for the health report.

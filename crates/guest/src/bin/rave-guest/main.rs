@@ -47,7 +47,7 @@ fn run(command: &Command) -> Result<ExitCode, Error> {
         Command::Version => println!("rave-guest {}", env!("CARGO_PKG_VERSION")),
         Command::UnlockRouter => unlock_router::run()?,
         Command::Tools => tools::run(&configuration()?)?,
-        Command::Claude => claude::run(&configuration()?)?,
+        Command::Claude => claude::run(&configuration()?),
         Command::Setup => setup::run(&configuration()?)?,
         Command::SshKeys => ssh_keys::run(&configuration()?)?,
         Command::Channel => channel::run(&configuration()?)?,

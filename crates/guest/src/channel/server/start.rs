@@ -55,7 +55,7 @@ fn check(exec: &Exec) -> Result<(), String> {
         name.is_empty() || name.contains(['=', '\0']) || value.contains('\0')
     };
     match exec.env.iter().find(bad) {
-        Some((name, _)) => Err(format!("{name:?} is no name or value of a variable")),
+        Some((name, _)) => Err(format!("{name:?} cannot be set as a variable")),
         None => Ok(()),
     }
 }

@@ -69,10 +69,10 @@ mod tests {
     fn the_last_time_of_each_stage_is_kept_and_a_damaged_file_is_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let state = Utf8Path::from_path(folder.path()).unwrap().join("state");
-        let stage = |name: &str, seconds| StageTime { name: name.into(), seconds, reused: false };
+        let took = |name: &str, seconds| StageTime { name: name.into(), seconds, reused: false };
         for (name, seconds) in [("build simple", 90.0), ("sign", 0.2), ("build simple", 60.04)] {
             let mut last = LastRun::read(&state);
-            last.add(&Finished { profiles: Vec::new(), stages: vec![stage(name, seconds)] });
+            last.add(&Finished { profiles: Vec::new(), stages: vec![took(name, seconds)] });
             last.save(&state).unwrap();
         }
         let last = LastRun::read(&state);

@@ -83,7 +83,9 @@ pub(super) fn tell(rows: &[Row], ui: &Ui) {
         _ => None,
     };
     let not_tried: Vec<String> = rows.iter().filter_map(not_tried).collect();
-    not_tried.iter().for_each(|text| ui.warn(text));
+    for text in &not_tried {
+        ui.warn(text);
+    }
     ui.note(&format!(
         "preflight: {} checks passed, {} not tried",
         rows.len() - not_tried.len(),

@@ -14,7 +14,8 @@ use super::attend::{supervisor, tell_wait, wait};
 use super::describe::show_address;
 use crate::build;
 use crate::cli;
-use crate::cmd::run as boot;
+use crate::cmd::run::services::policies as policies_of;
+use crate::cmd::run::{accelerator, artifact, deadline};
 use crate::command_error::CommandError;
 use crate::exit::Code;
 use crate::host;
@@ -28,7 +29,7 @@ const FORMAT: Format = Format::Qemu;
 /// Runs the command.
 pub fn run(args: &cli::Up, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
     let name = name(args.name.as_deref())?;
-    boot::services::policies(&args.ports)?;
+    policies_of(&args.ports)?;
     let store = Store::new(&settings.state_dir);
     host::ensure(settings, ui, Needs::Run)?;
     let qemu = Qemu::find(Arch::X86_64)?;
@@ -43,10 +44,10 @@ pub fn run(args: &cli::Up, settings: &Settings, ui: &Ui) -> anyhow::Result<Code>
         Some(record) => refuse_changes(args, &record)?,
         None => make(args, &name, settings, ui)?,
     }
-    let probe = boot::accelerator(settings, &qemu, ui)?;
+    let probe = accelerator(settings, &qemu, ui)?;
     let connection = attend(&place, &supervisor(&name, settings.accel)?, &lock)?;
     drop(lock);
-    let status = wait(&place, connection, boot::deadline(probe.accelerator()), ui, |status| status.can_exec)?;
+    let status = wait(&place, connection, deadline(probe.accelerator()), ui, |status| status.can_exec)?;
     show_address(&name, &status, args.json, ui)?;
     if !args.json {
         ui.note(&format!(
@@ -74,7 +75,7 @@ type Image = (rave_image::Manifest, camino::Utf8PathBuf);
 fn image(args: &cli::Up, settings: &Settings, ui: &Ui) -> anyhow::Result<Image> {
     let building = args.building.clone();
     let run = cli::Run { no_build: args.no_build, building, ..cli::Run::default() };
-    boot::artifact(&run, FORMAT, settings, ui)
+    artifact(&run, FORMAT, settings, ui)
 }
 
 /// What a sandbox was made with stays.
@@ -106,7 +107,7 @@ fn make(args: &cli::Up, name: &SandboxName, settings: &Settings, ui: &Ui) -> any
     disk.hold(&artifact, &found.boot_file().sha256.to_string())?;
     manifest.write(disk.folder())?;
     KeyPair::generate(place.folder(), &format!("rave-{name}"))?;
-    let policies = boot::services::policies(&args.ports)?;
+    let policies = policies_of(&args.ports)?;
     let services = request::services(settings, &manifest, |name, _| {
         policies.get(&name).copied().unwrap_or(PortPolicy::Auto)
     });

@@ -40,20 +40,20 @@ pub(super) fn packages(args: &Order<'_>, settings: &Settings, profiles: &[Releas
             format!("{} of {total} are cached, the archive has {}", found.cached, found.in_archive).into()
         );
     }
-    let named = found.missing.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    let examples = found.missing.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
     let rest = found.missing.len().saturating_sub(NAMED);
     let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
     if offline {
         return wrong(
             format!(
-                "{} of {total} are not cached, and --offline asks nobody: {named}{more}",
+                "{} of {total} are not cached, and --offline asks nobody: {examples}{more}",
                 found.missing.len()
             ),
             "leave out --offline, or build the profiles once with the network",
         );
     }
     wrong(
-        format!("{} of {total} are neither cached nor in the archive: {named}{more}", found.missing.len()),
+        format!("{} of {total} are neither cached nor in the archive: {examples}{more}", found.missing.len()),
         "renew the lock with `cargo xtask update`, and commit it",
     )
 }
