@@ -8,7 +8,7 @@ use rave_guest::protocol::{GuestEvent, GuestStage};
 use rave_process::{Child, Cmd, Status, interrupt};
 
 use crate::Error;
-use crate::accel::Engine;
+use crate::accel::{Accelerator, Engine};
 use crate::argv::qemu_argv;
 use crate::boot::stage_detector::DeadEnd;
 use crate::boot::watch::{POLL, Watch};
@@ -213,14 +213,8 @@ impl Instance {
             Cause::LostTimer { .. } => true,
             _ => false,
         };
-        is_race && self.is_before_userspace() && self.is_first_boot && self.restarts < RESTARTS
-    }
-
-    fn is_before_userspace(&self) -> bool {
-        matches!(
-            self.watch.detector.stage(),
-            BootStage::Firmware | BootStage::BootLoader | BootStage::Kernel | BootStage::Initrd
-        )
+        let is_early = self.watch.detector.stage().is_before_userspace();
+        is_race && is_early && self.is_first_boot && self.restarts < RESTARTS
     }
 
     fn start_again(&mut self) -> Result<(), Error> {
@@ -264,8 +258,8 @@ impl Instance {
             return Some(Cause::GuestReported { detail: format!("{}: {}", event.stage, event.detail) });
         }
         // Later the guest's work would be lost with another start, and the limit on time decides.
-        if self.engine == Engine::Tcg
-            && self.is_before_userspace()
+        if self.engine.accelerator() == Accelerator::Tcg
+            && detector.stage().is_before_userspace()
             && let Some(message) = detector.lost_timer()
         {
             return Some(Cause::LostTimer { message: message.to_owned() });

@@ -150,13 +150,17 @@ impl Standalone {
         lines[lines.len().saturating_sub(10)..].iter().map(ToString::to_string).collect()
     }
 
-    /// Whether QEMU's emulation lost a race of its own before the guest's userspace: another start loses nothing.
+    /// Whether QEMU's emulation lost a race or a timer before the guest's userspace: another start loses nothing.
     pub fn may_start_again(&self) -> bool {
-        let is_early = matches!(
-            self.watch.detector.stage(),
-            BootStage::Firmware | BootStage::BootLoader | BootStage::Kernel | BootStage::Initrd
-        );
-        is_early && self.last_words().iter().any(|line| line.contains(LOST_RACE))
+        self.has_lost_timer()
+            || self.watch.detector.stage().is_before_userspace()
+                && self.last_words().iter().any(|line| line.contains(LOST_RACE))
+    }
+
+    /// Whether a timer of the guest was lost before its userspace, which it waits for without an end.
+    pub fn has_lost_timer(&self) -> bool {
+        let detector = &self.watch.detector;
+        detector.stage().is_before_userspace() && detector.lost_timer().is_some()
     }
 }
 

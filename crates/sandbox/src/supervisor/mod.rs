@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use rave_fs::Replace;
 use rave_process::interrupt;
-use rave_vm::accel::Engine;
+use rave_vm::accel::{Accelerator, Engine};
 use rave_vm::qemu::Qemu;
 use rave_vm::run_dir::InstanceRecord;
 use rave_vm::standalone::Standalone;
@@ -70,6 +70,8 @@ struct Prepared {
     machine: Standalone,
     shared: Arc<Shared>,
     host: Option<Host>,
+    /// This supervisor started it under software emulation.
+    is_emulated: bool,
     restarts: u32,
     _lock: File,
 }
@@ -93,7 +95,8 @@ impl Prepared {
         let shared = Arc::new(Shared::new(&machine));
         guest::keep_session(&shared, machine.machine().files.channel_socket.clone());
         listen(place, &shared)?;
-        Ok(Self { place: place.clone(), machine, shared, host, restarts: 0, _lock: lock })
+        let is_emulated = host.as_ref().is_some_and(|host| host.engine.accelerator() == Accelerator::Tcg);
+        Ok(Self { place: place.clone(), machine, shared, host, is_emulated, restarts: 0, _lock: lock })
     }
 
     /// Until the machine has ended, or the system wants us to: the machine goes on then.
@@ -108,7 +111,12 @@ impl Prepared {
             if let Ok(progress) = self.machine.poll() {
                 self.shared.progress(progress);
             }
-            let Some(wish) = self.shared.stop_wish() else { continue };
+            let Some(wish) = self.shared.stop_wish() else {
+                if self.is_emulated && self.restarts < RESTARTS && self.machine.has_lost_timer() {
+                    self.machine.end(QUIT);
+                }
+                continue;
+            };
             let (since, _) = *stopping.get_or_insert((Instant::now(), wish));
             if since.elapsed() >= wish.grace {
                 forced = true;
@@ -129,7 +137,7 @@ impl Prepared {
         self.finish(how)
     }
 
-    /// Starts QEMU once more where its emulation crashed before the guest's userspace, a fault of QEMU itself.
+    /// Starts QEMU once more where its emulation failed before the guest's userspace, a fault of QEMU itself.
     fn start_again(&mut self) -> Result<bool, Error> {
         let Some(host) = &self.host else { return Ok(false) };
         if self.restarts >= RESTARTS || self.shared.stop_wish().is_some() || !self.machine.may_start_again() {

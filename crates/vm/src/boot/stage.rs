@@ -52,6 +52,11 @@ impl fmt::Display for BootStage {
 }
 
 impl BootStage {
+    /// Whether nothing on the disk was written yet.
+    pub(crate) fn is_before_userspace(self) -> bool {
+        self < Self::Userspace
+    }
+
     /// What to do about a boot that ends here.
     pub(super) fn remedy(self) -> &'static str {
         match self {

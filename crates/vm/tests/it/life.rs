@@ -7,9 +7,10 @@ use rave_guest::protocol::GuestStage;
 use rave_process::{Cmd, Status, shell_quote};
 use rave_vm::accel::Engine;
 use rave_vm::boot::{BootStage, Cause};
-use rave_vm::machine::Firmware;
+use rave_vm::machine::{Firmware, Machine};
 use rave_vm::qemu::Qemu;
 use rave_vm::run_dir::{InstanceRecord, sweep};
+use rave_vm::standalone::Standalone;
 use rave_vm::{BootEvent, Error, Instance, Shutdown};
 
 use crate::guest::{Bench, sector_that_says};
@@ -129,16 +130,41 @@ fn first_with_two_processors(bench: &Bench) -> Qemu {
     Qemu { program: script, version: bench.qemu.version }
 }
 
-#[test]
-fn a_guest_whose_timer_is_lost_is_started_again() {
-    let bench = Bench::new();
+/// A guest whose first run loses a timer and waits, and whose next gets ready.
+fn losing_a_timer(bench: &Bench) -> Machine {
     let script = format!(
         "if [ $($b grep -c ^processor /proc/cpuinfo) = 2 ]; then\n\
-         echo 'rcu:     Possible timer handling issue on cpu=1 timer-softirq=5'; hang\nfi\n\
+         echo 'rcu:  Possible timer handling issue on cpu=1 timer-softirq=5'; hang\nfi\n\
          ports\n{}$b poweroff -f\n",
         all_ok()
     );
-    let machine = bench.linux(&script, "");
+    bench.linux(&script, "")
+}
+
+#[test]
+fn a_standalone_machine_tells_that_its_timer_is_lost() {
+    let bench = Bench::new();
+    let qemu = first_with_two_processors(&bench);
+    let mut machine = Standalone::start(losing_a_timer(&bench), Engine::Tcg, &qemu).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while !machine.has_lost_timer() {
+        let progress = machine.poll().unwrap();
+        assert!(Instant::now() < deadline, "{progress:?}");
+        assert!(!machine.has_ended(Duration::from_millis(50)), "{:?}", machine.last_words());
+    }
+    machine.end(PATIENCE);
+    assert!(machine.may_start_again());
+
+    let mut machine = Standalone::start(machine.machine().clone(), Engine::Tcg, &qemu).unwrap();
+    assert!(machine.has_ended(PATIENCE), "{:?}", machine.poll());
+    machine.poll().unwrap();
+    assert!(!machine.has_lost_timer() && !machine.may_start_again());
+}
+
+#[test]
+fn a_guest_whose_timer_is_lost_is_started_again() {
+    let bench = Bench::new();
+    let machine = losing_a_timer(&bench);
     let mut instance = Instance::boot(machine, Engine::Tcg, &first_with_two_processors(&bench)).unwrap();
     let mut seen = Vec::new();
     instance
@@ -158,7 +184,7 @@ fn a_qemu_that_dies_at_once_is_reported_with_its_words_and_command() {
     let vars_template = bench.folder.join("vars");
     fs::write(&vars_template, "").unwrap();
     let firmware = Firmware::Uefi { code: bench.folder.join("no-such-code"), vars_template };
-    let machine = rave_vm::machine::Machine { firmware, ..bench.machine("dies") };
+    let machine = Machine { firmware, ..bench.machine("dies") };
     let error = bench.boot(machine).unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, Error::QemuDied { .. }), "{text}");
