@@ -114,6 +114,12 @@ pub enum Error {
         /// Names, with versions where they are known.
         missing: Vec<String>,
     },
+    /// Inputs of a build that are in no cache any longer.
+    #[error("no longer in the cache: {}", some(missing))]
+    InputsGone {
+        /// Names and versions.
+        missing: Vec<String>,
+    },
     /// The NixOS base's own.
     #[error(transparent)]
     Nix(#[from] crate::bases::nixos::Error),
@@ -277,6 +283,9 @@ impl Error {
                 "renew the lock with `cargo xtask update`, build without --frozen, or bring the files from a cache that has them (its folder `debs`)".into(),
             ),
             Self::Offline { .. } => Some("run the same command once without --offline; what it fetches is kept".into()),
+            Self::InputsGone { .. } => {
+                Some("fetch them again with `cargo fetch --locked` and `cargo xtask image --refresh`, or release with --no-inputs".into())
+            }
             Self::Nix(error) => error.remedy(),
             Self::NotBuilt { .. } => Some("build it first: cargo xtask image".into()),
             Self::Damaged { .. } | Self::ArtifactDiffers { .. } => {

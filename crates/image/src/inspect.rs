@@ -24,11 +24,13 @@ use crate::foreign::{self, Container, ImageNode, Links, Packing, Part, qcow2};
 use crate::formats::ova::{self, Member};
 use crate::formats::ovf::Envelope;
 use crate::formats::{vmdk, vmx, zst};
-use disk_reader::{DiskReader, read_plain};
+use disk_reader::DiskReader;
+pub(crate) use disk_reader::read_plain;
 pub use facts::{
     Depth, DiskFacts, GuestContent, ImageKind, Inspection, IsoFacts, MachineFacts, OvaFacts, VmdkFacts,
     ZstFacts,
 };
+pub(crate) use iso9660::squashfs;
 pub use manifest_match::ManifestMatch;
 pub(crate) use packages::holds;
 use remarks::Remarks;

@@ -18,6 +18,8 @@ pub mod foreign;
 pub mod formats;
 pub mod fuzzing;
 pub mod guest_program;
+pub mod inputs;
+pub mod inside;
 pub mod inspect;
 pub mod licences;
 pub mod manifest;

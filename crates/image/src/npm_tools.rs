@@ -113,9 +113,13 @@ pub(crate) fn build(
     let entry = stages.run(STAGE, &key(epoch), |pending| {
         let scratch = stages.scratch(ROOM)?;
         let folder = scratch.path();
-        for (name, text) in [("package.json", npm::PACKAGE_JSON), ("package-lock.json", npm::PACKAGE_LOCK)] {
-            fs::write(folder.join(name), text).at("write", folder.join(name))?;
-        }
+        let lock_path = folder.join("package-lock.json");
+        let lock = match network {
+            NetworkAccess::Allowed => npm::PACKAGE_LOCK.to_owned(),
+            NetworkAccess::Off => lock_for_cache()?,
+        };
+        fs::write(folder.join("package.json"), npm::PACKAGE_JSON).at("write", folder.join("package.json"))?;
+        fs::write(&lock_path, lock).at("write", &lock_path)?;
         let argv = argv(&stages.cache_dir().join("npm"), network);
         stages
             .network()
@@ -125,6 +129,8 @@ pub(crate) fn build(
             .log_file(stages.log(STAGE))
             .run(&mut |line| stages.report(Event::StageOutput { stage: STAGE, line: line.text }))
             .stage(STAGE)?;
+        // The guest has the committed one, whichever was read.
+        fs::write(&lock_path, npm::PACKAGE_LOCK).at("write", &lock_path)?;
         unpack_servers(folder)?;
         let extent = pack(folder, &pending.file(TAR), epoch)?;
         let place = pending.file(EXTENT);
@@ -141,6 +147,18 @@ pub(crate) fn build(
 
 /// The packages of the committed lock that the guest gets.
 pub fn locked(config: &GuestConfig) -> Result<Vec<NpmPackage>, Error> {
+    let left_out = npm::left_out(config);
+    let held = |place: &str| !left_out.iter().any(|package| place == format!("node_modules/{package}"));
+    of_lock(held)
+}
+
+/// The packages that are fetched for every guest.
+pub fn fetched() -> Result<Vec<NpmPackage>, Error> {
+    of_lock(|_| true)
+}
+
+/// The packages of the lock for this architecture whose place `held` accepts.
+fn of_lock(held: impl Fn(&str) -> bool) -> Result<Vec<NpmPackage>, Error> {
     #[derive(Deserialize)]
     struct Lock {
         packages: std::collections::BTreeMap<String, LockEntry>,
@@ -158,13 +176,10 @@ pub fn locked(config: &GuestConfig) -> Result<Vec<NpmPackage>, Error> {
         #[serde(default)]
         libc: Vec<String>,
     }
-    let wrong = |detail: String| Error::Input { what: "package-lock.json".into(), detail };
-    let lock: Lock = serde_json::from_str(npm::PACKAGE_LOCK).map_err(|error| wrong(error.to_string()))?;
+    let lock: Lock = serde_json::from_str(npm::PACKAGE_LOCK).map_err(|error| wrong_lock(&error))?;
     let fits = |allowed: &[String], ours: &str| allowed.is_empty() || allowed.iter().any(|name| name == ours);
     let ours =
         |entry: &LockEntry| fits(&entry.os, "linux") && fits(&entry.cpu, "x64") && fits(&entry.libc, "glibc");
-    let left_out = npm::left_out(config);
-    let held = |place: &str| !left_out.iter().any(|package| place == format!("node_modules/{package}"));
     let packages =
         lock.packages.into_iter().filter(|(place, entry)| !place.is_empty() && ours(entry) && held(place));
     packages
@@ -176,6 +191,26 @@ pub fn locked(config: &GuestConfig) -> Result<Vec<NpmPackage>, Error> {
         })
         .map(Ok)
         .collect()
+}
+
+fn wrong_lock(error: &serde_json::Error) -> Error {
+    Error::Input { what: "package-lock.json".into(), detail: error.to_string() }
+}
+
+/// The lock with a place for every package that has a digest. Then npm asks no registry where that place is, and takes the
+/// package from its cache by the digest; the place (RFC 2606, `.invalid`) is never asked, nor written into the tree.
+fn lock_for_cache() -> Result<String, Error> {
+    let mut lock: serde_json::Value =
+        serde_json::from_str(npm::PACKAGE_LOCK).map_err(|error| wrong_lock(&error))?;
+    let packages = lock.get_mut("packages").and_then(serde_json::Value::as_object_mut);
+    for (place, entry) in packages.into_iter().flatten() {
+        let entry = entry.as_object_mut().filter(|entry| entry.contains_key("integrity"));
+        if let Some(entry) = entry {
+            let name = place.rsplit('/').next().unwrap_or(place);
+            entry.insert("resolved".into(), format!("https://cache.invalid/{name}.tgz").into());
+        }
+    }
+    Ok(lock.to_string())
 }
 
 /// Vibe Kanban's programs lie zipped in its package, for it unzips them again at every start.

@@ -68,6 +68,12 @@ pub enum Error {
         /// The packages with their licences.
         detail: String,
     },
+    /// Something is in an image that must not be.
+    #[error("the leak gate found {}", found(findings))]
+    Leaks {
+        /// Where, by rule.
+        findings: Vec<crate::leak::finding::Finding>,
+    },
     /// What was just made does not verify.
     #[error("the finished release does not verify: {detail}")]
     SelfCheck {
@@ -178,6 +184,10 @@ impl Error {
             Self::DeniedLicences { .. } => {
                 Some("leave the package out, or change release.denied_licences in rave.toml".into())
             }
+            Self::Leaks { .. } => Some(
+                "take it out of what is built; where a package brings an example along, add it to crates/release/src/leak/allowed.txt with the reason"
+                    .into(),
+            ),
             Self::Damaged { .. } => Some("put the original file back".into()),
             Self::Unverified { .. } => {
                 Some("fetch or cut the release again; the key comes by another way, with --key FILE".into())
@@ -198,6 +208,17 @@ impl Error {
             | Self::Interrupted => None,
         }
     }
+}
+
+/// How many are named.
+const SHOWN: usize = 20;
+
+fn found(findings: &[crate::leak::finding::Finding]) -> String {
+    let mut names: Vec<String> = findings.iter().take(SHOWN).map(ToString::to_string).collect();
+    if findings.len() > SHOWN {
+        names.push(format!("{} more", findings.len() - SHOWN));
+    }
+    names.join("; ")
 }
 
 /// Attaches the action and the file to an input/output error.

@@ -5,6 +5,7 @@
 
 use crate::cut::ReleasePart;
 use crate::dsse::Envelope;
+use crate::inputs;
 use crate::key_statement::{self, KeyStatement};
 use crate::manifest::Manifest;
 use crate::sbom::diff;
@@ -27,6 +28,7 @@ pub const PARSERS: &[(&str, Feed)] = &[
     ("release_signers", release_signers),
     ("release_bill", release_bill),
     ("release_part", release_part),
+    ("release_inputs", release_inputs),
 ];
 
 /// A DSSE envelope. What was read is written so that it is read again.
@@ -83,6 +85,19 @@ pub fn release_signers(bytes: &[u8]) {
         for signer in signers {
             let _ = signer.may_sign(0);
         }
+    }
+}
+
+/// An archive of inputs. What is read whole has no path that leads out of a folder.
+pub fn release_inputs(bytes: &[u8]) {
+    let mut taken = 0;
+    let index = inputs::read(&mut &*bytes, &mut |entry, _| {
+        taken += 1;
+        assert!(!entry.path.as_str().contains("..") && !entry.path.as_str().starts_with('/'));
+        Ok(())
+    });
+    if let Ok(index) = index {
+        assert_eq!(index.inputs.len(), taken);
     }
 }
 

@@ -39,6 +39,9 @@ pub struct Manifest {
     pub source_date_epoch: u64,
     /// Each profile, in the order asked for.
     pub profiles: Vec<ProfileRelease>,
+    /// The archive of what the builds took from the network; none if the release omits it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<ReleaseFile>,
 }
 
 /// What was released of a profile.
@@ -167,9 +170,10 @@ impl Manifest {
         Ok(())
     }
 
-    /// Every file of every artifact.
+    /// Every file of every artifact, and the archive of inputs.
     pub fn files(&self) -> impl Iterator<Item = &ReleaseFile> {
-        self.profiles.iter().flat_map(|profile| &profile.artifacts).flat_map(|artifact| &artifact.files)
+        let artifacts = self.profiles.iter().flat_map(|profile| &profile.artifacts);
+        artifacts.flat_map(|artifact| &artifact.files).chain(&self.inputs)
     }
 
     /// Every bill of materials.

@@ -13,6 +13,9 @@ pub const BILLS: &str = "sbom";
 /// The folder of the smoke reports, one folder a profile.
 pub const SMOKE: &str = "smoke";
 
+/// The list of corresponding sources.
+pub const SOURCES: &str = "sources.tsv";
+
 /// The smoke report of a profile.
 pub(crate) fn report(profile: &str) -> String {
     format!("{SMOKE}/{profile}/report.json")
@@ -24,6 +27,11 @@ pub const PRODUCT: &str = "rave";
 /// `rave-<version>-<profile>-<arch>`.
 pub fn stem(version: &semver::Version, profile: &str, arch: &str) -> String {
     format!("{PRODUCT}-{version}-{profile}-{arch}")
+}
+
+/// The name of the archive of inputs.
+pub fn inputs(version: &semver::Version) -> Result<RelativePath, String> {
+    format!("{PRODUCT}-{version}-inputs.tar").parse()
 }
 
 /// The name of an artifact's file: what follows the image's own stem follows the release's.

@@ -72,7 +72,15 @@ fn a_dry_run_shows_the_checks_and_the_stages_and_writes_nothing() {
     let root = place.path().join("checkout");
     let ran = dry_run(&root, &GOOD);
     assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
-    for text in ["clean tree", "the first one", "build headless", "second build headless", "SHA256SUMS.sig"] {
+    for text in [
+        "clean tree",
+        "the first one",
+        "build headless",
+        "second build headless",
+        "leak gate headless",
+        "inputs",
+        "SHA256SUMS.sig",
+    ] {
         assert!(ran.stdout.contains(text), "no {text:?} in:\n{}", ran.stdout);
     }
     let row =

@@ -61,7 +61,7 @@ impl Place {
                 "profile": "headless", "arch": "x86_64", "default_password": true, "bills": [],
                 "artifacts": [{"format": "qemu", "files": [file]}]
             }],
-            "reports": [Digest::of_bytes(report.as_bytes())]
+            "reports": [Digest::of_bytes(report.as_bytes())], "searched": [{"disks": 1, "files": 1}]
         });
         fs::write(part.join("part.json"), document.to_string()).unwrap();
     }
@@ -165,6 +165,8 @@ fn parts_are_signed_by_the_key_of_the_environment_which_leaves_nothing() {
     let said = place.sign();
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     assert!(said.stdout.contains("take headless") && said.stdout.contains("all  "), "{}", said.stdout);
+    let warning = "the release gets no archive of inputs: ";
+    assert!(said.stderr.contains(warning), "{}", said.stderr);
     let notes = fs::read_to_string(place.path.join("release/RELEASE_NOTES.md")).unwrap();
     assert!(notes.contains("has the password of the sources"), "{notes}");
     let said = place.sign();

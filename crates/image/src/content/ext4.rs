@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
+use std::io::Read;
 use std::os::unix::fs::FileExt as _;
 use std::time::{Duration, Instant};
 
@@ -75,6 +76,43 @@ pub(super) struct VisitedEntry<'a> {
     pub(super) entry: TreeEntry,
 }
 
+/// An entry of a file system, as far as its content goes.
+pub enum Visited<'a> {
+    /// A regular file.
+    File {
+        /// Bytes of its content.
+        size: u64,
+        /// The bytes.
+        content: &'a mut dyn Read,
+    },
+    /// A symbolic link.
+    Link {
+        /// Where it leads.
+        target: &'a [u8],
+    },
+    /// A folder, device, pipe or socket.
+    Other,
+}
+
+/// Is shown the path of an entry, without a leading slash, and the entry.
+pub type Visit<'a> = dyn FnMut(&str, Visited<'_>) -> std::io::Result<()> + 'a;
+
+type EachEntry<'a> = dyn FnMut(&Walk<'_>, &PathBuf, &Metadata) -> Result<(), TreeError> + 'a;
+
+/// The bytes of a file, while there is time for them.
+struct Bytes<'a> {
+    walk: &'a Walk<'a>,
+    path: &'a PathBuf,
+    file: &'a mut ext4_view::File,
+}
+
+impl Read for Bytes<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.walk.go_on(self.path).map_err(std::io::Error::other)?;
+        self.file.read_bytes(buffer).map_err(std::io::Error::other)
+    }
+}
+
 /// A file system in a file.
 pub struct Ext4Tree {
     fs: Ext4,
@@ -129,10 +167,36 @@ impl Ext4Tree {
         limits: &ReadLimits,
         visit: &mut dyn FnMut(VisitedEntry<'_>) -> std::io::Result<()>,
     ) -> Result<(), TreeError> {
+        let mut target = Vec::new();
+        self.each(limits, &mut |walk, path, metadata| Ok(visit(walk.found(path, metadata, &mut target)?)?))
+    }
+
+    /// Shows every file with its bytes, every link with where it leads, and the paths of the rest, in the same order.
+    pub fn contents(&self, limits: &ReadLimits, visit: &mut Visit<'_>) -> Result<(), TreeError> {
+        self.each(limits, &mut |walk, path, metadata| {
+            let name = text(path.as_ref().strip_prefix(b"/").unwrap_or_default());
+            match metadata.file_type() {
+                FileType::Regular if metadata.len() > 0 => {
+                    let mut file = self.fs.open(Path::new(path))?;
+                    let mut bytes = Bytes { walk, path, file: &mut file };
+                    visit(&name, Visited::File { size: metadata.len(), content: &mut bytes })?;
+                }
+                FileType::Regular => {
+                    visit(&name, Visited::File { size: 0, content: &mut std::io::empty() })?;
+                }
+                FileType::Symlink => {
+                    visit(&name, Visited::Link { target: self.fs.read_link(path)?.as_ref() })?;
+                }
+                _ => visit(&name, Visited::Other)?,
+            }
+            Ok(())
+        })
+    }
+
+    fn each(&self, limits: &ReadLimits, visit: &mut EachEntry<'_>) -> Result<(), TreeError> {
         let walk = Walk { tree: self, started: Instant::now(), limit: limits.time };
         let root = PathBuf::new("/");
-        let mut target = Vec::new();
-        visit(walk.found(&root, &self.fs.symlink_metadata(&root)?, &mut target)?)?;
+        visit(&walk, &root, &self.fs.symlink_metadata(&root)?)?;
         let mut folders = vec![walk.names(&root)?];
         while let Some(names) = folders.last_mut() {
             let Some(entry) = names.pop_front() else {
@@ -142,7 +206,7 @@ impl Ext4Tree {
             let path = entry.path();
             let metadata = entry.metadata()?;
             walk.go_on(&path)?;
-            visit(walk.found(&path, &metadata, &mut target)?)?;
+            visit(&walk, &path, &metadata)?;
             if metadata.is_dir() {
                 if path.as_ref().len() > LONGEST_PATH {
                     return Err(TreeError::TooDeep(text(&path.as_ref()[..64])));

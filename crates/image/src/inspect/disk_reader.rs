@@ -55,7 +55,7 @@ fn part(bytes: &[u8], start: u64, length: u64) -> Vec<u8> {
     bytes[place(start)..place(start.saturating_add(length))].to_vec()
 }
 
-pub(super) fn read_plain(file: &File, start: u64, length: u64) -> std::io::Result<Vec<u8>> {
+pub(crate) fn read_plain(file: &File, start: u64, length: u64) -> std::io::Result<Vec<u8>> {
     let end = file.metadata()?.len();
     let length = length.min(end.saturating_sub(start));
     let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];

@@ -40,7 +40,7 @@ impl Record {
 }
 
 /// Where the first squashfs starts, in bytes.
-pub(super) fn squashfs(file: &File) -> std::io::Result<Option<u64>> {
+pub(crate) fn squashfs(file: &File) -> std::io::Result<Option<u64>> {
     let root = read_plain(file, ROOT_RECORD, 34)?;
     let mut folders: Vec<Record> = Record::parse(&root).into_iter().collect();
     let mut seen = 0;

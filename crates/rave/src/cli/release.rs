@@ -78,6 +78,9 @@ pub struct Cut {
     /// Release images whose user has the password of rave.toml; the notes say so
     #[arg(long)]
     pub allow_default_password: bool,
+    /// Omit the archive of what the builds took from the network
+    #[arg(long)]
+    pub no_inputs: bool,
     /// Release images with Claude Code in them, which not everybody may pass on
     #[arg(long)]
     pub accept_unfree: bool,
@@ -200,6 +203,12 @@ pub struct Verify {
     /// Refuse older versions
     #[arg(long, value_name = "VERSION")]
     pub not_older_than: Option<Version>,
+    /// Build the release again from its manifest as well, in a checkout of its commit, and compare every byte
+    #[arg(long, requires = "folder", conflicts_with = "json")]
+    pub rebuild: bool,
+    /// Build from the release's archive of inputs, without the network
+    #[arg(long, value_name = "FILE", requires = "rebuild")]
+    pub inputs: Option<Utf8PathBuf>,
     /// Print the result as JSON on stdout
     #[arg(long)]
     pub json: bool,

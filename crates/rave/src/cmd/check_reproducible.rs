@@ -1,6 +1,6 @@
 //! `cargo xtask image --check-reproducible`: builds twice, as two people would, and compares every byte.
 
-mod second;
+pub(super) mod second;
 mod show;
 
 use rave_image::Error;

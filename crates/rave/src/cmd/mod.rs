@@ -25,7 +25,7 @@ use crate::ui::Ui;
 /// Runs a command that works without a checkout; nothing for the others.
 pub fn without_settings(command: &Command, ui: &Ui) -> Option<anyhow::Result<Code>> {
     match command {
-        Command::Verify(args) => Some(Ok(verify::run(args, ui))),
+        Command::Verify(args) if !args.rebuild => Some(Ok(verify::run(args, ui))),
         Command::Sbom(args) => Some(sbom::run(args, ui)),
         Command::Publish(args) => Some(publish::run(args, ui)),
         Command::Release(args) => args.command.as_ref().map(|command| release::keys::run(command, ui)),
@@ -46,6 +46,7 @@ pub fn run(command: &Command, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
         Command::Config(args) => config::run(args, settings, ui),
         Command::Release(args) => release::run(args, settings, ui),
         Command::Up(args) => sandbox::up::run(args, settings, ui),
+        Command::Verify(args) => Ok(verify::rebuild::run(args, settings, ui)),
         Command::Exec(_)
         | Command::Ssh(_)
         | Command::Ps(_)
@@ -56,7 +57,6 @@ pub fn run(command: &Command, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
         | Command::Rm(_)
         | Command::Supervise(_)
         | Command::Completions(_)
-        | Command::Verify(_)
         | Command::Sbom(_)
         | Command::Publish(_) => {
             unreachable!("needs no settings: the programs run it before they load any")

@@ -1,15 +1,17 @@
 //! `cargo xtask release`: from a clean checkout to a folder that can be published as it is.
 
+mod builder;
 mod contents;
 mod from_parts;
+pub(super) mod inputs;
 pub mod keys;
 mod last_run;
 mod order;
 mod outcome;
 mod passphrase;
-mod plan;
+pub(super) mod plan;
 mod preflight;
-mod workshop;
+pub(super) mod workshop;
 
 use rave_release::cut;
 

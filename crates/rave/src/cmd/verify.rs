@@ -1,5 +1,7 @@
 //! `cargo xtask verify`: the proof of a release, offline and without a checkout. It ends with 0 or 1.
 
+pub mod rebuild;
+
 use rave_release::signers;
 use rave_release::verify::{self, FileRow, Request, Verdict};
 use serde_json::json;
@@ -12,8 +14,8 @@ use crate::ui::Ui;
 
 /// Runs the command. What it could not look at is not proven.
 pub fn run(args: &cli::Verify, ui: &Ui) -> Code {
-    match try_run(args, ui) {
-        Ok(code) => code,
+    match verified(args, ui) {
+        Ok(verdict) => verdict.map_or(Code::Ok, |verdict| end(&verdict, ui)),
         Err(error) => {
             ui.error(&lines_of(&error));
             Code::CheckFailed
@@ -21,7 +23,8 @@ pub fn run(args: &cli::Verify, ui: &Ui) -> Code {
     }
 }
 
-fn try_run(args: &cli::Verify, ui: &Ui) -> anyhow::Result<Code> {
+/// What is found, shown but for its end. None where keys were pinned and nothing else was asked for.
+fn verified(args: &cli::Verify, ui: &Ui) -> anyhow::Result<Option<Verdict>> {
     let mut store = trust::store()?;
     if let Some(file) = &args.trust {
         signers::read(file)?;
@@ -30,7 +33,7 @@ fn try_run(args: &cli::Verify, ui: &Ui) -> anyhow::Result<Code> {
         }
         store.save()?;
     }
-    let Some(folder) = &args.folder else { return Ok(Code::Ok) };
+    let Some(folder) = &args.folder else { return Ok(None) };
     let mut trust = Trust::of(&args.keys, store)?;
     let request = Request {
         folder,
@@ -50,7 +53,7 @@ fn try_run(args: &cli::Verify, ui: &Ui) -> anyhow::Result<Code> {
         trust.store.save()?;
     }
     trust.keep(ui);
-    Ok(end(&verdict, ui))
+    Ok(Some(verdict))
 }
 
 fn row(row: &FileRow) -> Vec<String> {

@@ -146,7 +146,8 @@ impl From<&rave_release::Error> for CommandError {
             | Error::NotATree { .. }
             | Error::OtherPart { .. }
             | Error::Damaged { .. } => Code::Usage,
-            Error::NotReproducible { .. }
+            Error::Leaks { .. }
+            | Error::NotReproducible { .. }
             | Error::SmokeFailed { .. }
             | Error::DeniedLicences { .. }
             | Error::Unverified { .. }

@@ -7,10 +7,12 @@ use std::time::{Duration, SystemTime};
 use camino::{Utf8Path, Utf8PathBuf};
 use duct::cmd;
 use rave_image::digest::Digest;
+use rave_image::inputs::Input;
 use rave_image::manifest::{self, ArtifactFile, DebianOrigin, LockUse, Origin};
 use rave_release::Error;
 use rave_release::cut::{self, Built, Plan, ProfilePlan, Workshop};
 use rave_release::key::LockedKey;
+use rave_release::leak::BuilderNames;
 use rave_release::sbom::Inventory;
 use rave_smoke::report::{ArtifactChecks, CheckResult, Host, Outcome, Report};
 use rave_spec::{Base, Format};
@@ -81,6 +83,7 @@ impl Place {
             part_limit: 1 << 20,
             changelog: "- New.".into(),
             sources: Vec::new(),
+            inputs: false,
             keys: Some(self.path("keys.jsonl")).filter(|path| path.exists()),
             previous: None,
             out: self.path("release"),
@@ -150,6 +153,14 @@ impl Workshop for Place {
 
     fn inventory(&self, _: &ProfilePlan, _: &Built, name: &str) -> Result<Inventory, Error> {
         Ok(Inventory::new(name.into(), "1.2.0".into(), 1, Vec::new()))
+    }
+
+    fn builder(&self, _: &ProfilePlan, _: &Built) -> BuilderNames {
+        BuilderNames::default()
+    }
+
+    fn inputs(&self, _: &[&Built]) -> Result<Vec<Input>, Error> {
+        Ok(Vec::new())
     }
 
     fn now(&self) -> i64 {

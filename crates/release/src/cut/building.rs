@@ -1,24 +1,24 @@
 //! The stages that need no key: builds, boots, artifacts under their names, bills of materials.
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_image::inputs::Input;
 use rave_process::progress::Event;
 use rave_smoke::report::{Report, Verdict};
 
+use super::inputs::Packed;
+use super::leaks::{self, Searched};
 use super::ledger::Ledger;
 use super::plan::{Plan, ProfilePlan};
+use super::results::{ProfileResult, Results};
 use super::workshop::{Built, Workshop};
 use super::{evidence, pack, seal};
 use crate::error::Error;
 use crate::manifest::{Bill, ProfileRelease};
-use crate::names;
 use crate::parts::write_whole;
+use crate::{leak, names};
 
-/// What the stages found out of a profile.
-pub(super) struct ProfileResult {
-    /// With its bills.
-    pub(super) release: ProfileRelease,
-    pub(super) report: Report,
-}
+/// How inputs become files of the folder.
+type Pack = fn(&Plan, &[Input], &Utf8Path) -> Result<Packed, Error>;
 
 pub(super) struct Building<'a, 'l, W> {
     pub(super) plan: &'a Plan,
@@ -30,16 +30,28 @@ pub(super) struct Building<'a, 'l, W> {
 impl<W: Workshop> Building<'_, '_, W> {
     /// How many stages a plan has here.
     pub(super) fn count(plan: &Plan) -> u64 {
-        plan.profiles.len() as u64 * if plan.second_build { 5 } else { 4 }
+        plan.profiles.len() as u64 * (5 + u64::from(plan.second_build)) + u64::from(plan.inputs)
     }
 
-    /// Every profile of the plan.
-    pub(super) fn profiles(&mut self) -> Result<Vec<ProfileResult>, W::Error> {
-        let plan = self.plan;
-        plan.profiles.iter().map(|profile| self.profile(profile)).collect()
+    /// Every profile of the plan, and what their builds took from the network.
+    pub(super) fn results(&mut self, pack: Pack) -> Result<Results, W::Error> {
+        let (plan, workshop) = (self.plan, self.workshop);
+        let (mut profiles, mut builds) = (Vec::new(), Vec::new());
+        for profile in &plan.profiles {
+            let (result, built) = self.profile(profile)?;
+            profiles.push(result);
+            builds.push(built);
+        }
+        if !plan.inputs {
+            return Ok(Results { profiles, inputs: None });
+        }
+        let (folder, builds) = (&self.folder, builds.iter().collect::<Vec<_>>());
+        let archive = || Ok::<_, W::Error>(pack(plan, &workshop.inputs(&builds)?, folder)?);
+        let inputs = Some(self.ledger.stage("inputs", |_| true, archive)?);
+        Ok(Results { profiles, inputs })
     }
 
-    fn profile(&mut self, profile: &ProfilePlan) -> Result<ProfileResult, W::Error> {
+    fn profile(&mut self, profile: &ProfilePlan) -> Result<(ProfileResult, Built), W::Error> {
         let (plan, workshop, folder) = (self.plan, self.workshop, self.folder.clone());
         let name = &profile.profile;
         let built: Built = self.ledger.stage(
@@ -67,12 +79,17 @@ impl<W: Workshop> Building<'_, '_, W> {
                 Ok::<_, W::Error>(report)
             },
         )?;
+        let sink = self.ledger.sink();
+        let searched: Searched = self.ledger.stage(
+            &format!("{} {name}", leak::STAGE),
+            |_| true,
+            || leaks::look(&built, &workshop.builder(profile, &built), sink),
+        )?;
         let release: ProfileRelease = self.ledger.stage(
             &format!("pack {name}"),
             |_| true,
             || pack::pack(plan, profile, &built, &folder),
         )?;
-        let sink = self.ledger.sink();
         let bills: Vec<Bill> = self.ledger.stage(
             &format!("bills of materials {name}"),
             |_| true,
@@ -85,7 +102,8 @@ impl<W: Workshop> Building<'_, '_, W> {
                 Ok::<_, W::Error>(seal::write_bills(&inventory, &stem, &folder)?)
             },
         )?;
-        Ok(ProfileResult { release: ProfileRelease { bills, ..release }, report })
+        let release = ProfileRelease { bills, ..release };
+        Ok((ProfileResult { release, report, searched }, built))
     }
 }
 

@@ -3,11 +3,16 @@
 
 mod building;
 mod evidence;
+mod inputs;
+mod joining;
+mod leaks;
 mod ledger;
 mod pack;
 mod part;
 mod plan;
 mod provenance;
+mod remake;
+mod results;
 mod seal;
 mod sealing;
 mod workshop;
@@ -24,11 +29,13 @@ use crate::key::SigningKey;
 use crate::manifest::{Manifest, ProfileRelease};
 use crate::sbom::{self, Inventory};
 use crate::{names, sums};
-use building::{Building, ProfileResult};
+use building::Building;
 use ledger::Ledger;
 pub use ledger::StageTime;
 pub use part::ReleasePart;
 pub use plan::{Plan, ProfilePlan, Source};
+pub use remake::{Remade, remake};
+use results::{ProfileResult, Results};
 use sealing::Sealing;
 pub use workshop::{Built, Workshop};
 
@@ -67,7 +74,8 @@ pub fn cut<W: Workshop>(
     let (digest, count) = (plan.digest(Some(key.public())), Building::<W>::count(plan) + Sealing::COUNT);
     let (profiles, stages) =
         in_work_folder(plan, (digest, count), workshop.now(), sink, |folder, ledger| {
-            let results = Building { plan, workshop, folder: folder.clone(), ledger }.profiles()?;
+            let mut building = Building { plan, workshop, folder: folder.clone(), ledger };
+            let results = building.results(inputs::pack)?;
             let (started, now) = (ledger.started(), &|| workshop.now());
             Ok::<_, W::Error>(Sealing { plan, key, folder, ledger, started, now }.seal(&results)?.profiles)
         })?;
@@ -88,10 +96,12 @@ pub fn part<W: Workshop>(plan: &Plan, workshop: &W, sink: Sink<'_>) -> Result<Fi
     let count = Building::<W>::count(plan) + 1;
     let (profiles, stages) =
         in_work_folder(plan, (plan.digest(None), count), workshop.now(), sink, |folder, ledger| {
-            let results = Building { plan, workshop, folder: folder.clone(), ledger }.profiles()?;
+            let mut building = Building { plan, workshop, folder: folder.clone(), ledger };
+            // The list of sources is of the whole release.
+            let results = building.results(inputs::archive)?;
             let started = ledger.started();
             ledger.stage("describe", |()| false, || part::describe(plan, &results, started, &folder))?;
-            Ok::<_, W::Error>(results.into_iter().map(|result| result.release).collect())
+            Ok::<_, W::Error>(results.profiles.into_iter().map(|result| result.release).collect())
         })?;
     Ok(Finished { profiles, stages })
 }
@@ -114,7 +124,7 @@ pub fn join(
     if let Some(manifest) = finished(plan)? {
         return Finished::before(plan, manifest.profiles, sink);
     }
-    let count = plan.profiles.len() as u64 + Sealing::COUNT;
+    let count = plan.profiles.len() as u64 + u64::from(plan.inputs) + Sealing::COUNT;
     let mut digest = Hasher::default();
     digest.field("plan", plan.digest(Some(key.public())).bytes());
     for part in parts {
@@ -122,15 +132,21 @@ pub fn join(
     }
     let (profiles, stages) =
         in_work_folder(plan, (digest.finish(), count), now(), sink, |folder, ledger| {
-            let mut results = Vec::new();
+            let mut profiles = Vec::new();
             for part in parts {
                 for (number, profile) in part.profiles().enumerate() {
                     let name = format!("take {}", profile.profile);
                     let release = ledger.stage(&name, |_| true, || part.take(number, &folder))?;
                     let report = part::report(&release, &folder)?;
-                    results.push(ProfileResult { release, report });
+                    profiles.push(ProfileResult { release, report, searched: part.searched(number) });
                 }
             }
+            let inputs = if plan.inputs {
+                Some(ledger.stage("inputs", |_| true, || joining::join(plan, parts, &folder))?)
+            } else {
+                None
+            };
+            let results = Results { profiles, inputs };
             let started = parts.iter().map(ReleasePart::started).min().unwrap_or_else(|| ledger.started());
             Ok::<_, Error>(Sealing { plan, key, folder, ledger, started, now }.seal(&results)?.profiles)
         })?;

@@ -101,7 +101,7 @@ impl Packer<'_> {
     }
 }
 
-fn differs(path: &Utf8Path) -> Error {
+pub(super) fn differs(path: &Utf8Path) -> Error {
     let detail = "it is not the file that was built: it changed since".into();
     rave_image::Error::ArtifactDiffers { path: path.to_owned(), detail }.into()
 }

@@ -12,11 +12,13 @@ use rave_spec::Base;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
-use super::building::{ProfileResult, passed};
+use super::building::passed;
+use super::leaks::Searched;
 use super::plan::{Plan, ProfilePlan, Source};
+use super::results::{ProfileResult, Results};
 use crate::error::{Error, IoContext as _};
 use crate::folder::Folder;
-use crate::manifest::ProfileRelease;
+use crate::manifest::{ProfileRelease, ReleaseFile};
 use crate::parts::{CHUNK, write_whole};
 use crate::relative_path::RelativePath;
 use crate::{names, strict_json};
@@ -46,6 +48,11 @@ struct Document {
     profiles: Vec<ProfileRelease>,
     /// SHA-256 of each profile's smoke report.
     reports: Vec<Digest>,
+    /// What the leak gate looked at in each profile.
+    searched: Vec<Searched>,
+    /// The archive of what its builds took from the network; none if the part omits it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    inputs: Option<ReleaseFile>,
 }
 
 /// A part that was read. Its files are looked at when they are taken.
@@ -71,8 +78,9 @@ impl ReleasePart {
         if document.schema != SCHEMA {
             return Err(format!("its schema is {}, this version reads {SCHEMA}", document.schema));
         }
-        if document.profiles.is_empty() || document.profiles.len() != document.reports.len() {
-            return Err("it does not have a report of each profile".into());
+        let counts = [document.reports.len(), document.searched.len()];
+        if document.profiles.is_empty() || counts != [document.profiles.len(); 2] {
+            return Err("it does not have a report and a search of each profile".into());
         }
         Ok(Self { folder: folder.to_owned(), document, digest: Digest::of_bytes(bytes) })
     }
@@ -97,10 +105,32 @@ impl ReleasePart {
         self.document.part_limit
     }
 
-    /// Bytes of its artifacts.
+    /// Whether it has an archive of inputs.
+    pub fn has_inputs(&self) -> bool {
+        self.document.inputs.is_some()
+    }
+
+    /// Where it is.
+    pub fn folder(&self) -> &Utf8Path {
+        &self.folder
+    }
+
+    /// Bytes that a release needs for it: artifacts, and inputs twice, for they are unpacked once.
     pub fn size(&self) -> u64 {
         let artifacts = self.document.profiles.iter().flat_map(|profile| &profile.artifacts);
-        artifacts.flat_map(|artifact| &artifact.files).fold(0, |sum, file| sum.saturating_add(file.size))
+        let files = artifacts.flat_map(|artifact| &artifact.files);
+        let inputs = self.document.inputs.iter();
+        files.chain(inputs.clone()).chain(inputs).fold(0, |sum, file| sum.saturating_add(file.size))
+    }
+
+    /// The archive of its inputs.
+    pub(super) fn inputs(&self) -> Option<&ReleaseFile> {
+        self.document.inputs.as_ref()
+    }
+
+    /// What the leak gate looked at in a profile.
+    pub(super) fn searched(&self, number: usize) -> Searched {
+        self.document.searched[number]
     }
 
     /// What tells it from every other part.
@@ -117,6 +147,7 @@ impl ReleasePart {
         self.check(plan).is_ok()
             && self.document.second_build == plan.second_build
             && self.document.part_limit == plan.part_limit
+            && self.has_inputs() == plan.inputs
             && self.profiles().eq(plan.profiles.iter().cloned())
     }
 
@@ -182,16 +213,12 @@ pub(super) fn report(release: &ProfileRelease, folder: &Utf8Path) -> Result<Repo
 }
 
 /// Writes the description of what was built.
-pub(super) fn describe(
-    plan: &Plan,
-    results: &[ProfileResult],
-    started: i64,
-    folder: &Utf8Path,
-) -> Result<(), Error> {
+pub(super) fn describe(plan: &Plan, results: &Results, started: i64, folder: &Utf8Path) -> Result<(), Error> {
     let digest = |result: &ProfileResult| {
         let path = folder.join(names::report(&result.release.profile));
         Digest::of_file(&path).at("read", &path)
     };
+    let profiles = results.profiles.iter();
     let document = Document {
         schema: SCHEMA,
         version: plan.version.clone(),
@@ -202,8 +229,10 @@ pub(super) fn describe(
         part_limit: plan.part_limit,
         started,
         sources: plan.sources.clone(),
-        profiles: results.iter().map(|result| result.release.clone()).collect(),
-        reports: results.iter().map(digest).collect::<Result<_, _>>()?,
+        profiles: profiles.clone().map(|result| result.release.clone()).collect(),
+        reports: profiles.clone().map(digest).collect::<Result<_, _>>()?,
+        searched: profiles.map(|result| result.searched).collect(),
+        inputs: results.inputs.as_ref().map(|packed| packed.file.clone()),
     };
     let text = serde_json::to_string_pretty(&document).map_err(|error| Error::damaged(FILE, error))? + "\n";
     write_whole(&folder.join(FILE), text.as_bytes())

@@ -7,7 +7,7 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 use ssh_key::PublicKey;
 
-use crate::manifest::{Manifest, ProfileRelease, SCHEMA};
+use crate::manifest::{Manifest, ProfileRelease, ReleaseFile, SCHEMA};
 use crate::names;
 
 /// What a release shall be.
@@ -31,6 +31,8 @@ pub struct Plan {
     pub changelog: String,
     /// Files that decide what is built, with their digests.
     pub sources: Vec<Source>,
+    /// Whether the release has an archive of its inputs.
+    pub inputs: bool,
     /// Statements about keys that the release brings along.
     pub keys: Option<Utf8PathBuf>,
     /// The folder of an earlier release, which the notes compare with.
@@ -80,7 +82,7 @@ impl Plan {
     }
 
     /// The release's description.
-    pub(super) fn manifest(&self, profiles: Vec<ProfileRelease>) -> Manifest {
+    pub(super) fn manifest(&self, profiles: Vec<ProfileRelease>, inputs: Option<ReleaseFile>) -> Manifest {
         Manifest {
             schema: SCHEMA,
             name: names::PRODUCT.into(),
@@ -89,6 +91,7 @@ impl Plan {
             commit: self.commit.clone(),
             source_date_epoch: self.epoch,
             profiles,
+            inputs,
         }
     }
 
@@ -102,6 +105,7 @@ impl Plan {
         manifest.version == self.version
             && manifest.commit == self.commit
             && manifest.base == self.base
+            && manifest.inputs.is_some() == self.inputs
             && wanted.eq(made)
     }
 }

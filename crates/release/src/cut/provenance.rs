@@ -2,12 +2,35 @@
 
 use serde_json::{Value, json};
 
+use super::leaks::Searched;
 use super::plan::Plan;
+use crate::inputs::Entry;
 use crate::manifest::Manifest;
 use crate::statement::{BUILD_TYPE, BUILDER, SLSA, Statement, Subject, rfc3339};
 
+/// What else is known of a release.
+pub(super) struct Evidence<'a> {
+    /// What the leak gate looked at.
+    pub(super) searched: Searched,
+    /// What the builds took from the network.
+    pub(super) inputs: &'a [Entry],
+}
+
+fn input(entry: &Entry) -> Value {
+    json!({
+        "name": format!("{} {}", entry.name, entry.version),
+        "digest": {"sha256": entry.sha256},
+        "annotations": {"path": entry.path}
+    })
+}
+
 /// The statement about every artifact and bill. Times are in seconds since 1970.
-pub(super) fn statement(plan: &Plan, manifest: &Manifest, started: i64, finished: i64) -> Statement {
+pub(super) fn statement(
+    plan: &Plan,
+    manifest: &Manifest,
+    evidence: &Evidence<'_>,
+    (started, finished): (i64, i64),
+) -> Statement {
     let files = manifest.files().map(|file| Subject::new(file.name.as_str(), file.sha256));
     let bills = manifest.bills().map(|bill| Subject::new(bill.name.as_str(), bill.sha256));
     let subjects = files.chain(bills).collect();
@@ -20,7 +43,8 @@ pub(super) fn statement(plan: &Plan, manifest: &Manifest, started: i64, finished
     let commit = json!({"name": "source", "digest": {"gitCommit": plan.commit}});
     let sources =
         plan.sources.iter().map(|source| json!({"name": source.name, "digest": {"sha256": source.sha256}}));
-    let materials: Vec<Value> = std::iter::once(commit).chain(sources).collect();
+    let materials: Vec<Value> =
+        std::iter::once(commit).chain(sources).chain(evidence.inputs.iter().map(input)).collect();
     let predicate = json!({
         "buildDefinition": {
             "buildType": BUILD_TYPE,
@@ -30,6 +54,11 @@ pub(super) fn statement(plan: &Plan, manifest: &Manifest, started: i64, finished
             },
             "internalParameters": {
                 "sourceDateEpoch": plan.epoch,
+                "leakGate": {
+                    "found": 0,
+                    "disks": evidence.searched.disks,
+                    "files": evidence.searched.files
+                },
                 "secondBuild": if plan.second_build { "made the same bytes" } else { "not made" }
             },
             "resolvedDependencies": materials

@@ -5,10 +5,12 @@ use std::fs;
 use camino::Utf8PathBuf;
 use rave_smoke::report::Report;
 
-use super::building::ProfileResult;
+use super::leaks::Searched;
 use super::ledger::Ledger;
 use super::plan::Plan;
-use super::{evidence, provenance, seal};
+use super::provenance::{self, Evidence};
+use super::results::Results;
+use super::{evidence, seal};
 use crate::error::{Error, IoContext as _};
 use crate::key::SigningKey;
 use crate::manifest::Manifest;
@@ -33,34 +35,46 @@ impl Sealing<'_, '_> {
     /// How many stages there are here.
     pub(super) const COUNT: u64 = 6;
 
-    pub(super) fn seal(&mut self, results: &[ProfileResult]) -> Result<Manifest, Error> {
+    pub(super) fn seal(&mut self, results: &Results) -> Result<Manifest, Error> {
         let (plan, folder) = (self.plan, self.folder.clone());
         let manifest: Manifest = self.ledger.stage(
             "manifest",
             |_| true,
             || {
-                let manifest = plan.manifest(results.iter().map(|result| result.release.clone()).collect());
+                let profiles = results.profiles.iter().map(|result| result.release.clone()).collect();
+                let archive = results.inputs.as_ref().map(|packed| packed.file.clone());
+                let manifest = plan.manifest(profiles, archive);
                 write_whole(&folder.join(names::MANIFEST), manifest.to_json().as_bytes())?;
                 Ok::<_, Error>(manifest)
             },
         )?;
+        let profiles = results.profiles.iter();
         let reports: Vec<(&str, &Report)> =
-            results.iter().map(|result| (result.release.profile.as_str(), &result.report)).collect();
-        self.provenance(&manifest, &reports)?;
+            profiles.clone().map(|result| (result.release.profile.as_str(), &result.report)).collect();
+        let evidence = Evidence {
+            searched: profiles.fold(Searched::default(), |sum, result| sum.and(result.searched)),
+            inputs: results.inputs.as_ref().map(|packed| packed.entries.as_slice()).unwrap_or_default(),
+        };
+        self.provenance(&manifest, &reports, &evidence)?;
         self.notes(&manifest, &reports)?;
         self.sign()?;
         self.self_check()?;
         Ok(manifest)
     }
 
-    fn provenance(&mut self, manifest: &Manifest, reports: &[(&str, &Report)]) -> Result<(), Error> {
+    fn provenance(
+        &mut self,
+        manifest: &Manifest,
+        reports: &[(&str, &Report)],
+        evidence: &Evidence<'_>,
+    ) -> Result<(), Error> {
         let (plan, key, folder) = (self.plan, self.key, self.folder.clone());
         let (started, now) = (self.started, self.now);
         self.ledger.stage(
             "provenance",
             |()| true,
             || {
-                let mut statements = vec![provenance::statement(plan, manifest, started, now())];
+                let mut statements = vec![provenance::statement(plan, manifest, evidence, (started, now()))];
                 for (profile, report) in reports {
                     statements.extend(evidence::statements(plan, manifest, profile, report));
                 }

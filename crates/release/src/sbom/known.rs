@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rave_image::Manifest;
+use rave_image::inputs::LockedCrate;
 use rave_image::licences;
 use rave_image::npm_tools::NpmPackage;
 use rave_image::tree::root_tar::InstalledPackage;
@@ -125,6 +126,20 @@ fn crate_licences(metadata: Option<&str>) -> Result<BTreeMap<(String, String), S
         Some(((package.name, package.version), licence))
     };
     Ok(metadata.packages.into_iter().filter_map(licence).collect())
+}
+
+/// The packages of `Cargo.lock` that come from a registry.
+pub fn locked_crates(lock: &str) -> Result<Vec<LockedCrate>, String> {
+    let lock: Lock = toml::from_str(lock).map_err(|error| format!("Cargo.lock: {error}"))?;
+    let of_registry = lock.package.into_iter().filter_map(|package| {
+        let sha256 = package.checksum?.parse();
+        let LockPackage { name, version, .. } = package;
+        Some(match sha256 {
+            Ok(sha256) => Ok(LockedCrate { name, version, sha256 }),
+            Err(_) => Err(format!("Cargo.lock: {name} {version} has a checksum other than SHA-256")),
+        })
+    });
+    of_registry.collect()
 }
 
 #[derive(Deserialize)]

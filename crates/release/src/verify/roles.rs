@@ -5,7 +5,7 @@ use std::fmt;
 use rave_image::digest::Digest;
 use rave_spec::Format;
 
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, ReleaseFile};
 use crate::relative_path::RelativePath;
 use crate::{dsse, key_statement, names, sums};
 
@@ -28,6 +28,13 @@ pub enum Role {
         /// Its standard.
         kind: String,
     },
+    /// The archive of what the builds took from the network.
+    Inputs {
+        /// Whether it is only a part of it.
+        is_part: bool,
+    },
+    /// The list of corresponding sources.
+    Sources,
     /// The release's description.
     Manifest,
     /// Signed statements.
@@ -53,6 +60,10 @@ impl fmt::Display for Role {
                 write!(f, "{profile} as {format}{}", if *is_part { ", a part" } else { "" })
             }
             Self::Bill { profile, kind } => write!(f, "bill of materials of {profile}, {kind}"),
+            Self::Inputs { is_part } => {
+                write!(f, "inputs of the builds{}", if *is_part { ", a part" } else { "" })
+            }
+            Self::Sources => f.write_str("corresponding sources"),
             Self::Manifest => f.write_str("manifest"),
             Self::Provenance => f.write_str("provenance"),
             Self::Keys => f.write_str("statements about keys"),
@@ -93,6 +104,7 @@ pub(super) fn expected(path: &RelativePath, manifest: Option<&Manifest>) -> Expe
         names::PROVENANCE => return own(Role::Provenance, 8 * dsse::LIMIT),
         names::NOTES => return own(Role::Notes, NOTES_LIMIT),
         key_statement::FILE => return own(Role::Keys, key_statement::LIMIT),
+        names::SOURCES => return own(Role::Sources, NOTES_LIMIT),
         sums::JOINED => return own(Role::Joined, sums::LIMIT),
         _ => {}
     }
@@ -105,20 +117,31 @@ pub(super) fn expected(path: &RelativePath, manifest: Option<&Manifest>) -> Expe
     own(Role::Unknown, 0)
 }
 
+/// What a file of the manifest, or a part of it, should be.
+fn of_file(path: &RelativePath, file: &ReleaseFile, role: impl Fn(bool) -> Role) -> Option<Expected> {
+    if file.name == *path {
+        return Some(Expected {
+            role: role(false),
+            size: Size::Exactly(file.size),
+            sha256: Some(file.sha256),
+        });
+    }
+    let part = file.parts.iter().find(|part| part.name == *path)?;
+    Some(Expected { role: role(true), size: Size::Exactly(part.size), sha256: Some(part.sha256) })
+}
+
 fn by_manifest(path: &RelativePath, manifest: &Manifest) -> Option<Expected> {
+    let inputs = manifest.inputs.iter();
+    let mut inputs = inputs.filter_map(|file| of_file(path, file, |is_part| Role::Inputs { is_part }));
+    if let Some(found) = inputs.next() {
+        return Some(found);
+    }
     for profile in &manifest.profiles {
         let name = || profile.profile.clone();
         for artifact in &profile.artifacts {
             let role = |is_part| Role::Artifact { profile: name(), format: artifact.format, is_part };
-            for file in &artifact.files {
-                if file.name == *path {
-                    let size = Size::Exactly(file.size);
-                    return Some(Expected { role: role(false), size, sha256: Some(file.sha256) });
-                }
-                if let Some(part) = file.parts.iter().find(|part| part.name == *path) {
-                    let size = Size::Exactly(part.size);
-                    return Some(Expected { role: role(true), size, sha256: Some(part.sha256) });
-                }
+            if let Some(found) = artifact.files.iter().find_map(|file| of_file(path, file, role)) {
+                return Some(found);
             }
         }
         if let Some(bill) = profile.bills.iter().find(|bill| bill.name == *path) {

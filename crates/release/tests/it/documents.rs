@@ -52,7 +52,7 @@ fn two_releases_of_a_commit_have_the_same_manifest_and_bills() {
         );
         count += 1;
     }
-    assert_eq!(count, 5);
+    assert_eq!(count, 6);
 }
 
 #[test]

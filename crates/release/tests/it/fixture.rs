@@ -13,11 +13,13 @@ use rave_image::convert::{ConvertRequest, convert};
 use rave_image::digest::Digest;
 use rave_image::foreign::Links;
 use rave_image::formats::{self, Appliance};
+use rave_image::inputs::{Input, Kind};
 use rave_image::manifest::{self, ArtifactFile, DebianOrigin, LockUse, Origin};
 use rave_image::npm_tools::NpmPackage;
 use rave_image::tree::root_tar::InstalledPackage;
 use rave_release::cut::{self, Built, Finished, Plan, ProfilePlan, Source, Workshop};
 use rave_release::key::{LockedKey, Passphrase, SigningKey, generate};
+use rave_release::leak::BuilderNames;
 use rave_release::sbom::Inventory;
 use rave_release::sbom::known::Crates;
 use rave_release::signers::Signer;
@@ -98,6 +100,7 @@ impl Fixture {
             part_limit: parts::LIMIT,
             changelog: "- Something new.".into(),
             sources: vec![Source { name: "debian.lock".into(), sha256: Digest::of_bytes(b"lock") }],
+            inputs: true,
             keys: None,
             previous: None,
             out: self.path(name),
@@ -184,6 +187,7 @@ fn image(place: &Utf8Path, wanted: &[Format]) -> Result<Built, String> {
     raw.write_all_at(&[0x55, 0xaa], 510).unwrap();
     let noise: Vec<u8> = (0_u32..1 << 16).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
     raw.write_all_at(&noise, 1 << 20).unwrap();
+    file_system(place, &raw, &disk)?;
     let compress = Compress { qemu: Compression::Zstd, raw: Compression::Zstd };
     let appliance =
         Appliance { name: stem.clone(), memory_mib: 1024, cpus: 1, desktop: false, forwards: Vec::new() };
@@ -241,6 +245,57 @@ fn image(place: &Utf8Path, wanted: &[Format]) -> Result<Built, String> {
     Ok(Built { manifest, out_dir })
 }
 
+/// An input of each kind.
+pub(crate) fn inputs(folder: &Utf8Path) -> Vec<Input> {
+    fs::create_dir_all(folder).unwrap();
+    let input = |kind, name: &str, version: &str, path: &str, text: &str| {
+        let file = folder.join(path.replace('/', "-"));
+        fs::write(&file, text).unwrap();
+        let (name, version, path) = (name.to_owned(), version.to_owned(), path.to_owned());
+        Input {
+            kind,
+            name,
+            version,
+            path,
+            integrity: None,
+            locked: Some(Digest::of_file(&file).unwrap()),
+            file,
+        }
+    };
+    vec![
+        // Longer than some tests let a file be.
+        input(Kind::Crate, "adler2", "2.0.1", "crates/adler2-2.0.1.crate", &"a crate ".repeat(3000)),
+        input(Kind::Deb, "bash", "5.2.37-2+b10", "debs/0a.deb", "a package"),
+        input(
+            Kind::Stanza,
+            "bash",
+            "5.2.37-2+b10",
+            "debs/0a.stanza",
+            "Package: bash\nSource: bash (5.2.37-2)\n",
+        ),
+        input(Kind::Npm, "@scope/tool", "1.0.0", "npm/scope+tool-1.0.0.tgz", "a tarball"),
+    ]
+}
+
+/// A partition of Linux with a file in it, behind the noise.
+fn file_system(place: &Utf8Path, raw: &fs::File, disk: &Utf8Path) -> Result<(), String> {
+    const START: u32 = 4 << 20;
+    const SIZE: u32 = 8 << 20;
+    let mut entry = vec![0, 0, 0, 0, 0x83, 0, 0, 0];
+    entry.extend((START / 512).to_le_bytes());
+    entry.extend((SIZE / 512).to_le_bytes());
+    raw.write_all_at(&entry, 446).unwrap();
+    let tree = place.join("files of the guest");
+    fs::create_dir_all(tree.join("etc")).unwrap();
+    fs::write(tree.join("etc/hostname"), "sandbox\n").unwrap();
+    let uuid = "01234567-89ab-4def-8123-456789abcdef";
+    let extended = format!("offset={START},hash_seed={uuid}");
+    let words =
+        ["-q", "-F", "-t", "ext4", "-U", uuid, "-E", &extended, "-d", tree.as_str(), disk.as_str(), "8M"];
+    let made = rave_process::Cmd::new("mke2fs").args(words).output();
+    made.map(drop).map_err(|error| format!("no file system for the fixture: {error}"))
+}
+
 fn package(name: &str, version: &str) -> InstalledPackage {
     InstalledPackage {
         name: name.into(),
@@ -277,6 +332,14 @@ impl Workshop for Fixture {
         Ok(report(&self.built.manifest))
     }
 
+    fn builder(&self, _: &ProfilePlan, _: &Built) -> BuilderNames {
+        BuilderNames {
+            user: "builder-of-fixtures".into(),
+            host: "host-of-fixtures".into(),
+            paths: Vec::new(),
+        }
+    }
+
     fn inventory(&self, _: &ProfilePlan, built: &Built, name: &str) -> Result<Inventory, Error> {
         self.called("inventory");
         let crates = Crates {
@@ -286,6 +349,11 @@ impl Workshop for Fixture {
             metadata: None,
         };
         cut::inventory_of(&self.plan("any"), built, name, "trixie", &crates)
+    }
+
+    fn inputs(&self, _: &[&Built]) -> Result<Vec<Input>, Error> {
+        self.called("inputs");
+        Ok(inputs(&self.path("inputs")))
     }
 
     fn now(&self) -> i64 {

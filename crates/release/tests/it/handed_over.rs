@@ -4,8 +4,12 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rave_release::cut::{self, Finished, Plan, ReleasePart};
-use rave_release::{Error, parts};
+use rave_image::inputs::{Input, Kind};
+use rave_release::cut::{self, Built, Finished, Plan, ProfilePlan, ReleasePart, Workshop};
+use rave_release::leak::BuilderNames;
+use rave_release::sbom::Inventory;
+use rave_release::{Error, inputs, parts};
+use rave_smoke::report::Report;
 use rave_spec::Format;
 use rave_testing::or_skip;
 
@@ -25,6 +29,7 @@ fn plan(fixture: &Fixture, parts: &[ReleasePart]) -> Plan {
         profiles: parts.iter().flat_map(ReleasePart::profiles).collect(),
         part_limit: parts[0].part_limit(),
         second_build: parts.iter().all(ReleasePart::second_build),
+        inputs: parts.iter().all(ReleasePart::has_inputs),
         ..fixture.plan("release")
     }
 }
@@ -40,13 +45,15 @@ fn a_release_of_parts_is_the_one_that_a_single_host_cuts() {
     let fixture = or_skip!(Fixture::of_formats(&[Format::Qemu]));
     let part = part(&fixture);
     let found = files(&part);
-    assert!(found.contains(&"part.json".to_owned()) && found.iter().any(|file| file.ends_with(".part-001")));
-    for signed in ["SHA256SUMS.sig", "provenance.intoto.jsonl", "manifest.json"] {
+    for cut in ["part.json", "rave-1.2.0-headless-x86_64.qcow2.part-001", "rave-1.2.0-inputs.tar.part-001"] {
+        assert!(found.contains(&cut.to_owned()), "{cut}");
+    }
+    for signed in ["sources.tsv", "SHA256SUMS.sig", "provenance.intoto.jsonl", "manifest.json"] {
         assert!(!found.contains(&signed.to_owned()), "{signed}");
     }
     let joined = join(&fixture, &[&part]).unwrap();
     let stages: Vec<&str> = joined.stages.iter().map(|stage| stage.name.as_str()).collect();
-    assert_eq!(stages[..2], ["take headless", "manifest"]);
+    assert_eq!(stages[..3], ["take headless", "inputs", "manifest"]);
     assert_eq!(fixture.verify(&fixture.path("release")).problems, []);
     let whole = Plan { part_limit: 20_000, ..fixture.plan("whole") };
     fixture.cut(&whole).unwrap();
@@ -62,6 +69,118 @@ fn a_release_of_parts_is_the_one_that_a_single_host_cuts() {
     assert_eq!(cut::part(&again, &fixture, &|_| ()).unwrap().stages, []);
     let error = cut::part(&Plan { commit: "abc".into(), ..again }, &fixture, &|_| ()).unwrap_err();
     assert!(error.to_string().contains("a part of another release"), "{error}");
+}
+
+/// A host that builds another profile of other inputs: a package more, and one less.
+struct OtherHost<'a>(&'a Fixture, &'static str);
+
+impl Workshop for OtherHost<'_> {
+    type Error = Error;
+
+    fn build(&self, profile: &ProfilePlan) -> Result<Built, Error> {
+        self.0.build(profile)
+    }
+
+    fn build_again(&self, profile: &ProfilePlan) -> Result<(), Error> {
+        self.0.build_again(profile)
+    }
+
+    fn smoke(&self, profile: &ProfilePlan) -> Result<Report, Error> {
+        self.0.smoke(profile)
+    }
+
+    fn builder(&self, profile: &ProfilePlan, built: &Built) -> BuilderNames {
+        self.0.builder(profile, built)
+    }
+
+    fn inventory(&self, profile: &ProfilePlan, built: &Built, name: &str) -> Result<Inventory, Error> {
+        self.0.inventory(profile, built, name)
+    }
+
+    fn inputs(&self, built: &[&Built]) -> Result<Vec<Input>, Error> {
+        let mut inputs = self.0.inputs(built)?;
+        let mut deb = inputs.remove(1);
+        deb.file = self.0.path("another.deb");
+        fs::write(&deb.file, self.1).unwrap();
+        deb.locked = None;
+        let text = "Package: zsh\nSource: zsh (5.9-8)\n";
+        let stanza = Input { kind: Kind::Stanza, file: self.0.path("another.stanza"), ..deb.clone() };
+        fs::write(&stanza.file, text).unwrap();
+        let path = |name: &str| format!("debs/{name}");
+        inputs.push(Input { path: path("0b.deb"), name: "zsh".into(), ..deb });
+        inputs.push(Input { path: path("0b.stanza"), name: "zsh".into(), ..stanza });
+        inputs.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(inputs)
+    }
+
+    fn now(&self) -> i64 {
+        NOW
+    }
+}
+
+/// A part of the profile `simple` by that host.
+fn other_part(fixture: &Fixture, name: &str, content: &'static str) -> Utf8PathBuf {
+    let mut plan = Plan { part_limit: 20_000, ..fixture.plan(name) };
+    plan.profiles[0].profile = "simple".into();
+    cut::part(&plan, &OtherHost(fixture, content), &|_| ()).unwrap();
+    plan.out
+}
+
+#[test]
+fn the_inputs_of_parts_become_one_archive_and_one_list_of_sources() {
+    let fixture = or_skip!(Fixture::of_formats(&[Format::Qemu]));
+    let (first, second) = (part(&fixture), other_part(&fixture, "second", "another package"));
+    let joined = join(&fixture, &[&first, &second]).unwrap();
+    assert_eq!(joined.stages[2].name, "inputs");
+    let release = fixture.path("release");
+    assert_eq!(fixture.verify(&release).problems, []);
+    let all = files(&release);
+    let pieces = all.iter().filter(|name| name.starts_with("rave-1.2.0-inputs.tar.part-"));
+    let whole: Vec<u8> = pieces.flat_map(|name| fs::read(release.join(name)).unwrap()).collect();
+    let index = inputs::read(&mut whole.as_slice(), &mut |_, _| Ok(())).unwrap();
+    let paths: Vec<_> = index.inputs.iter().map(|entry| entry.path.as_str()).collect();
+    let expected = [
+        "crates/adler2-2.0.1.crate",
+        "debs/0a.deb",
+        "debs/0a.stanza",
+        "debs/0b.deb",
+        "debs/0b.stanza",
+        "npm/scope+tool-1.0.0.tgz",
+    ];
+    assert_eq!(paths, expected);
+    let sources = fs::read_to_string(release.join("sources.tsv")).unwrap();
+    assert!(sources.contains("bash\t5.2.37-2\tbash\n") && sources.contains("zsh\t5.9-8\tzsh\n"), "{sources}");
+    // The order of the parts does not matter to either.
+    fs::rename(&release, fixture.path("before")).unwrap();
+    join(&fixture, &[&second, &first]).unwrap();
+    for name in all.iter().filter(|name| name.contains("inputs.tar") || *name == "sources.tsv") {
+        let before = fs::read(fixture.path("before").join(name)).unwrap();
+        assert!(fs::read(release.join(name)).unwrap() == before, "{name}");
+    }
+}
+
+#[test]
+fn an_input_that_two_parts_have_differently_is_refused_and_a_part_without_inputs_leaves_none() {
+    let fixture = or_skip!(Fixture::of_formats(&[Format::Qemu]));
+    let first = other_part(&fixture, "first", "a package");
+    let mut plan = fixture.plan("second");
+    plan.part_limit = 20_000;
+    cut::part(&plan, &OtherHost(&fixture, "the same name, another package"), &|_| ()).unwrap();
+    let error = join(&fixture, &[&first, &plan.out]).unwrap_err().to_string();
+    assert!(error.ends_with("debs/0b.deb: another part has another file of this name"), "{error}");
+    assert!(!fixture.path("release").exists());
+
+    let bare = Plan { inputs: false, out: fixture.path("bare"), ..plan };
+    cut::part(&bare, &fixture, &|_| ()).unwrap();
+    let joined = join(&fixture, &[&first, &bare.out]).unwrap();
+    assert_eq!(joined.stages[2].name, "manifest");
+    let found = files(&fixture.path("release"));
+    assert!(!found.iter().any(|name| name.contains("inputs") || name == "sources.tsv"), "{found:?}");
+    assert_eq!(fixture.verify(&fixture.path("release")).problems, []);
+    // Nor is it finished as one that has them.
+    let again = Plan { inputs: true, ..bare };
+    let error = cut::part(&again, &fixture, &|_| ()).unwrap_err().to_string();
+    assert!(error.contains("a part of another release"), "{error}");
 }
 
 #[test]
@@ -89,6 +208,8 @@ fn a_part_that_was_changed_on_its_way_is_refused_by_the_name_of_the_file() {
         let refused = |change: &dyn Fn()| {
             copy(&plan.out, &changed);
             change();
+            // What was taken from an unchanged file stays good.
+            let _ = fs::remove_dir_all(cut::work_folder(&fixture.path("release")));
             let error = join(&fixture, &[&changed]).unwrap_err().to_string();
             assert!(error.contains(&file), "{file}: {error}");
             assert!(!fixture.path("release").exists(), "{file}");
@@ -100,11 +221,15 @@ fn a_part_that_was_changed_on_its_way_is_refused_by_the_name_of_the_file() {
         });
         // The description is what the others are compared with.
         if file != "part.json" {
-            refused(&|| {
-                let mut bytes = fs::read(&path).unwrap();
-                bytes[10] ^= 1;
-                fs::write(&path, bytes).unwrap();
-            });
+            // The last byte of the archive belongs to none of its members.
+            for from_end in [false, true] {
+                refused(&|| {
+                    let mut bytes = fs::read(&path).unwrap();
+                    let at = if from_end { bytes.len() - 1 } else { 10 };
+                    bytes[at] ^= 1;
+                    fs::write(&path, bytes).unwrap();
+                });
+            }
         }
     }
     copy(&plan.out, &changed);

@@ -7,6 +7,7 @@ use proptest::sample::Index;
 use rave_release::cut::ReleasePart;
 use rave_release::dsse::{Envelope, IN_TOTO};
 use rave_release::fuzzing::PARSERS;
+use rave_release::inputs::{entries, write};
 use rave_release::key::SigningKey;
 use rave_release::key_statement::{KeyStatement, Said};
 use rave_release::sbom::{Algorithm, Component, Hash, Inventory, cyclonedx, purl};
@@ -47,6 +48,7 @@ fn samples() -> Vec<Vec<u8>> {
         signers::line("me", key.public()).into(),
         bill.into(),
         part(),
+        archive(),
     ]
 }
 
@@ -56,9 +58,19 @@ fn part() -> Vec<u8> {
     let part = serde_json::json!({
         "schema": 1, "version": "1.2.0", "base": "debian", "commit": "0123", "source_date_epoch": 1,
         "second_build": true, "part_limit": 9, "started": 1, "sources": [], "profiles": manifest["profiles"],
-        "reports": [rave_image::digest::Digest::of_bytes(b"")]
+        "reports": [rave_image::digest::Digest::of_bytes(b"")], "searched": [{"disks": 1, "files": 2}],
+        "inputs": {"name": "inputs.tar", "size": 1, "sha256": rave_image::digest::Digest::of_bytes(b"")}
     });
     part.to_string().into_bytes()
+}
+
+fn archive() -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = camino::Utf8Path::from_path(folder.path()).unwrap();
+    let inputs = crate::fixture::inputs(folder);
+    let target = folder.join("inputs.tar");
+    write(&inputs, &rave_release::inputs::Index::new(entries(&inputs).unwrap()), 1, &target).unwrap();
+    std::fs::read(target).unwrap()
 }
 
 #[test]
@@ -71,6 +83,7 @@ fn each_sample_is_taken() {
     assert!(Statement::parse(&samples[4]).unwrap().finished().is_some());
     assert!(rave_release::sbom::diff::packages(&samples[7]).unwrap().contains_key("npm/@scope/tool"));
     ReleasePart::parse("part".into(), &samples[8]).unwrap();
+    rave_release::inputs::read(&mut samples[9].as_slice(), &mut |_, _| Ok(())).unwrap();
     PARSERS.iter().zip(&samples).for_each(|((_, parse), sample)| parse(sample));
 }
 

@@ -215,7 +215,8 @@ fn a_release_in_parts_is_published_as_it_was_cut() {
     let mut plan = fixture.plan("release");
     plan.part_limit = 20_000;
     cut::cut(&plan, &fixture, &fixture.key, &|_| ()).unwrap();
-    let parts: Vec<String> = files(&plan.out).into_iter().filter(|file| file.contains(".part-")).collect();
+    let parts: Vec<String> =
+        files(&plan.out).into_iter().filter(|file| file.contains(".qcow2.part-")).collect();
     assert!(parts.len() > 1, "{parts:?}");
     let cut: Vec<_> = contents(&plan.out);
     let whole: Vec<u8> = parts.iter().flat_map(|part| fs::read(plan.out.join(part)).unwrap()).collect();

@@ -6,23 +6,25 @@ use std::sync::Mutex;
 
 use camino::Utf8Path;
 use rave_process::progress::{Event, StageOutcome};
-use rave_release::cut::{self, work_folder};
+use rave_release::cut::{self, Finished, Plan, ReleasePart, work_folder};
 use rave_release::key::SigningKey;
 use rave_spec::Format;
 use rave_testing::{or_skip, skip};
 
-use crate::fixture::{Fixture, files};
+use crate::fixture::{Fixture, NOW, files};
 
 /// Set for the process that is killed: the stage that it stops in, and the folder of its fixture.
 const STOP: &str = "RAVE_TEST_STOP_IN";
 
 /// Stages of a release of one profile, in order.
-const STAGES: [&str; 11] = [
+const STAGES: [&str; 13] = [
     "build headless",
     "second build headless",
     "smoke headless",
+    "leak gate headless",
     "pack headless",
     "bills of materials headless",
+    "inputs",
     "manifest",
     "provenance",
     "notes",
@@ -126,6 +128,31 @@ fn a_finished_release_is_not_redone_and_another_is_not_put_into_its_folder() {
     assert!(error.ends_with("it is not empty, and has no release in it"), "{error}");
     fs::remove_file(other.out.join("mine.txt")).unwrap();
     fixture.cut(&other).unwrap();
+}
+
+#[test]
+fn as_many_stages_are_told_beforehand_as_are_done() {
+    let fixture = or_skip!(Fixture::of_formats(&[Format::Qemu]));
+    for (inputs, second_build) in [(true, true), (false, true), (true, false)] {
+        let last = Mutex::new((0, None));
+        let note = |event: Event<'_>| {
+            if let Event::StageProgress { stage: "release", done, total, .. } = event {
+                *last.lock().unwrap() = (done, total);
+            }
+        };
+        let is_told = |finished: Finished, case: &str| {
+            let done = finished.stages.len() as u64;
+            assert_eq!(*last.lock().unwrap(), (done, Some(done)), "{case}, {inputs}, {second_build}");
+        };
+        let plan = |name: &str| Plan { inputs, second_build, ..fixture.plan(name) };
+        is_told(cut::cut(&plan("whole"), &fixture, &fixture.key, &note).unwrap(), "cut");
+        is_told(cut::part(&plan("part"), &fixture, &note).unwrap(), "part");
+        let parts = [ReleasePart::read(&fixture.path("part")).unwrap()];
+        is_told(cut::join(&plan("joined"), &parts, &fixture.key, &|| NOW, &note).unwrap(), "join");
+        for name in ["whole", "part", "joined"] {
+            fs::remove_dir_all(fixture.path(name)).unwrap();
+        }
+    }
 }
 
 #[test]

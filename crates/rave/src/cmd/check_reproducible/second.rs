@@ -37,7 +37,7 @@ const TIME_ZONE: &str = "RAVE+12";
 const FETCHED: &[&str] = &["debs", "npm"];
 
 /// The folders of the second build; they go away unless kept.
-pub(super) struct Second {
+pub(in crate::cmd) struct Second {
     folder: LockedTempDir,
     path: Utf8PathBuf,
     builder: Builder,
@@ -45,38 +45,65 @@ pub(super) struct Second {
 
 impl Second {
     /// Copies the checkout and finds out who can build.
-    pub(super) fn prepare(settings: &Settings, ui: &Ui) -> anyhow::Result<Self> {
+    pub(in crate::cmd) fn prepare(settings: &Settings, ui: &Ui) -> anyhow::Result<Self> {
+        let second = Self::folders(ui, user::choose)?;
+        second.fill_caches(settings)?;
+        second.finish(settings)?;
+        Ok(second)
+    }
+
+    /// The same with nothing in its caches but what `fill` puts there: this user builds, with crates of its own.
+    pub(in crate::cmd) fn alone(
+        settings: &Settings,
+        ui: &Ui,
+        fill: impl FnOnce(&Self) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Self> {
+        let second =
+            Self::folders(ui, |home| (user::same(home), "built by this user, from the inputs alone".into()))?;
+        fill(&second)?;
+        second.finish(settings)?;
+        Ok(second)
+    }
+
+    fn folders(ui: &Ui, choose: impl FnOnce(&Utf8Path) -> (Builder, String)) -> anyhow::Result<Self> {
         let place = tempdir::place();
         let folder = LockedTempDir::new(&place, "rave-double-")
             .with_context(|| format!("cannot make a folder in {place}"))?;
         let path = folder.path().to_owned();
         // Another user builds in it.
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
-        let (builder, note) = user::choose(&path.join(HOME));
+        let (builder, note) = choose(&path.join(HOME));
         ui.note(&note);
-        let second = Self { folder, path, builder };
-        second.fill(settings)?;
-        Ok(second)
+        for name in [CHECKOUT, CACHE, OUT, HOME, STATE] {
+            fs::create_dir_all(path.join(name))?;
+        }
+        Ok(Self { folder, path, builder })
     }
 
-    pub(super) fn out(&self) -> Utf8PathBuf {
+    /// A folder in it for whatever else is made.
+    pub(in crate::cmd) fn room(&self, name: &str) -> Utf8PathBuf {
+        self.path.join(name)
+    }
+
+    /// Cargo's folder of a build that is [`Second::alone`].
+    pub(in crate::cmd) fn cargo_home(&self) -> Utf8PathBuf {
+        self.path.join(HOME).join(".cargo")
+    }
+
+    pub(in crate::cmd) fn out(&self) -> Utf8PathBuf {
         self.path.join(OUT)
     }
 
-    pub(super) fn cache(&self) -> Utf8PathBuf {
+    pub(in crate::cmd) fn cache(&self) -> Utf8PathBuf {
         self.path.join(CACHE)
     }
 
     /// Leaves the folder for whoever looks for the cause.
-    pub(super) fn keep(self) -> Utf8PathBuf {
+    pub(in crate::cmd) fn keep(self) -> Utf8PathBuf {
         self.folder.keep()
     }
 
-    fn fill(&self, settings: &Settings) -> anyhow::Result<()> {
-        for name in [CHECKOUT, CACHE, OUT, HOME, STATE] {
-            fs::create_dir_all(self.path.join(name))?;
-        }
-        copy_checkout(&settings.root, &self.path.join(CHECKOUT))?;
+    fn fill_caches(&self, settings: &Settings) -> anyhow::Result<()> {
         for name in FETCHED {
             let from = settings.cache_dir.join(name);
             if from.is_dir() {
@@ -92,6 +119,11 @@ impl Second {
                 }
             }
         }
+        Ok(())
+    }
+
+    fn finish(&self, settings: &Settings) -> anyhow::Result<()> {
+        copy_checkout(&settings.root, &self.path.join(CHECKOUT))?;
         // The program is the same: what it embeds was read from the first checkout, the rest it reads from the second.
         let program = Utf8PathBuf::from_path_buf(std::env::current_exe()?)
             .map_err(|path| CommandError::usage(format!("{} is not UTF-8", path.display())))?;
@@ -107,7 +139,7 @@ impl Second {
     }
 
     /// Runs the same program there, with every stage to do.
-    pub(super) fn build(
+    pub(in crate::cmd) fn build(
         &self,
         settings: &Settings,
         wanted: &BuildOptions<'_>,

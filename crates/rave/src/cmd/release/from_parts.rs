@@ -1,6 +1,7 @@
 //! `cargo xtask release --from-parts`: what other hosts built is signed here.
 
 use rave_release::cut::{self, Plan, ReleasePart};
+use rave_spec::Base;
 
 use super::contents::Contents;
 use super::order::Order;
@@ -21,6 +22,10 @@ pub(super) fn run(args: &Order<'_>, settings: &Settings, ui: &Ui) -> anyhow::Res
     }
     preflight::require(&rows)?;
     let plan = plan(args, settings, &parts)?;
+    let bare = parts.iter().find(|part| !part.has_inputs());
+    if let Some(part) = bare.filter(|_| !args.no_inputs && plan.base == Base::Debian) {
+        ui.warn(&format!("the release gets no archive of inputs: {} has none", part.folder()));
+    }
     if args.dry_run {
         plan::show_parts(&plan, settings, ui);
         return Ok(Code::Ok);
@@ -44,6 +49,8 @@ fn plan(args: &Order<'_>, settings: &Settings, parts: &[ReleasePart]) -> anyhow:
         // One that was not is enough to say so of all.
         second_build: parts.iter().all(ReleasePart::second_build),
         part_limit: limit,
+        // An archive of some profiles would not rebuild the others.
+        inputs: parts.iter().all(ReleasePart::has_inputs),
     };
     plan::plan(args, settings, scope)
 }

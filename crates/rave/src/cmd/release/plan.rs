@@ -7,7 +7,7 @@ use camino::Utf8Path;
 use rave_image::digest::Digest;
 use rave_release::cut::{Plan, ProfilePlan, Source};
 use rave_release::names;
-use rave_spec::Format;
+use rave_spec::{Base, Format};
 
 use super::last_run::LastRun;
 use super::order::Order;
@@ -56,6 +56,8 @@ pub(super) struct Scope {
     pub(super) second_build: bool,
     /// Bytes.
     pub(super) part_limit: u64,
+    /// Whether what they took from the network is there.
+    pub(super) inputs: bool,
 }
 
 /// Of profiles that are built here.
@@ -72,6 +74,7 @@ pub(super) fn scope(args: &Order<'_>, profiles: &[ReleaseProfile]) -> anyhow::Re
         profiles: profiles.iter().map(profile).collect::<anyhow::Result<_>>()?,
         second_build: !args.no_second_build,
         part_limit: u64::from(args.part_size) << 20,
+        inputs: true,
     })
 }
 
@@ -95,6 +98,7 @@ pub(super) fn plan(args: &Order<'_>, settings: &Settings, scope: Scope) -> anyho
         part_limit: scope.part_limit,
         changelog: changelog(&settings.root, args.version).unwrap_or_default(),
         sources: SOURCES.iter().map(|name| source(name)).collect::<anyhow::Result<_>>()?,
+        inputs: scope.inputs && !args.no_inputs && settings.base == Base::Debian,
         keys: args.keys.clone(),
         previous: args.previous.clone(),
         out: out.ok_or_else(|| CommandError::usage("--out is not UTF-8"))?,
@@ -114,10 +118,12 @@ pub(super) fn show(plan: &Plan, profiles: &[ReleaseProfile], is_unsigned: bool, 
             stages.push((format!("second build {name}"), "compared byte by byte".into()));
         }
         stages.push((format!("smoke {name}"), "the first row of each format".into()));
+        stages.push((format!("leak gate {name}"), "secrets and the builder's names".into()));
         let stem = names::stem(&plan.version, name, &of_plan.arch);
         stages.push((format!("pack {name}"), format!("{stem}.*")));
         stages.push((format!("bills of materials {name}"), "CycloneDX 1.6, SPDX 2.3".into()));
     }
+    stages.extend(inputs(plan));
     if is_unsigned {
         stages.push(("describe".into(), "part.json, for --from-parts".into()));
     } else {
@@ -129,8 +135,14 @@ pub(super) fn show(plan: &Plan, profiles: &[ReleaseProfile], is_unsigned: bool, 
 /// The same of parts that other hosts built.
 pub(super) fn show_parts(plan: &Plan, settings: &Settings, ui: &Ui) {
     let take = |one: &ProfilePlan| (format!("take {}", one.profile), "from its part".to_owned());
-    let stages: Vec<_> = plan.profiles.iter().map(take).chain(sealing()).collect();
+    let stages: Vec<_> = plan.profiles.iter().map(take).chain(inputs(plan)).chain(sealing()).collect();
     table(&stages, &[], Some(settings), ui);
+}
+
+/// The stage of what the builds took from the network.
+fn inputs(plan: &Plan) -> Option<(String, String)> {
+    let archive = names::inputs(&plan.version).map(String::from).unwrap_or_default();
+    plan.inputs.then(|| ("inputs".to_owned(), archive))
 }
 
 /// The stages of the host that signs.
@@ -169,7 +181,7 @@ fn built_size(profile: &ReleaseProfile) -> String {
 }
 
 /// Whether the guest's user has the password that the sources have.
-pub(super) fn has_default_password(settings: &Settings) -> anyhow::Result<bool> {
+pub(in crate::cmd) fn has_default_password(settings: &Settings) -> anyhow::Result<bool> {
     Ok(settings.guest()?.password == settings.shipped()?.spec.guest.password)
 }
 
@@ -185,7 +197,7 @@ pub(super) fn changelog(root: &Utf8Path, version: &semver::Version) -> Option<St
 }
 
 /// The commit that is checked out.
-fn commit(root: &Utf8Path) -> anyhow::Result<String> {
+pub(in crate::cmd) fn commit(root: &Utf8Path) -> anyhow::Result<String> {
     let said = git(root).args(["rev-parse", "HEAD"]).output();
     let said = said.map_err(|error| CommandError::usage(format!("no commit is checked out: {error}")))?;
     Ok(said.text().trim().to_owned())

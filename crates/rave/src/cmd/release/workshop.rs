@@ -3,8 +3,10 @@
 use std::fs;
 
 use camino::Utf8Path;
+use rave_image::inputs::{Caches, Input};
 use rave_process::Cmd;
 use rave_release::cut::{self, Built, Plan, ProfilePlan, Workshop};
+use rave_release::leak::BuilderNames;
 use rave_release::sbom::Inventory;
 use rave_release::sbom::known::Crates;
 use rave_smoke::report::Report;
@@ -12,6 +14,7 @@ use rave_spec::Compression;
 
 use super::order::Order;
 use super::plan::ReleaseProfile;
+use super::{builder, inputs};
 use crate::build;
 use crate::cli::{self, FormatFlag};
 use crate::cmd::{check_reproducible, smoke};
@@ -43,8 +46,8 @@ impl RealWorkshop<'_> {
     }
 }
 
-/// What Cargo knows of the crates for the guest's platform, without the network.
-fn cargo_metadata(root: &Utf8Path) -> Result<String, rave_process::Error> {
+/// What Cargo knows of the crates for the guest's platform, without the network, from a `CARGO_HOME` where one is given.
+fn cargo_metadata(root: &Utf8Path, cargo_home: Option<&Utf8Path>) -> Result<String, rave_process::Error> {
     let words = [
         "metadata",
         "--locked",
@@ -52,11 +55,41 @@ fn cargo_metadata(root: &Utf8Path) -> Result<String, rave_process::Error> {
         "--format-version=1",
         "--filter-platform=x86_64-unknown-linux-gnu",
     ];
-    Cmd::new("cargo").args(words).current_dir(root).output().map(|output| output.text())
+    let command = Cmd::new("cargo").args(words).current_dir(root);
+    let command = match cargo_home {
+        Some(folder) => command.env("CARGO_HOME", folder.as_str()),
+        None => command,
+    };
+    command.output().map(|output| output.text())
 }
 
 fn flags(profile: &ProfilePlan) -> Vec<FormatFlag> {
     profile.formats.iter().copied().map(FormatFlag::One).collect()
+}
+
+/// What is in the guest of a profile. The licences of crates are read in `cargo_home`, else in the usual folder.
+pub(in crate::cmd) fn inventory(
+    settings: &Settings,
+    plan: &Plan,
+    built: &Built,
+    name: &str,
+    cargo_home: Option<&Utf8Path>,
+    ui: &Ui,
+) -> anyhow::Result<Inventory> {
+    let lock = fs::read_to_string(settings.root.join("Cargo.lock"))?;
+    let program = fs::read_to_string(settings.root.join("crates/guest/Cargo.toml"))?;
+    let metadata = cargo_metadata(&settings.root, cargo_home);
+    if let Err(why) = &metadata {
+        ui.warn(&format!("the bills do not have the licences of crates: {why}"));
+    }
+    let crates = Crates {
+        lock: &lock,
+        program: &program,
+        version: env!("CARGO_PKG_VERSION"),
+        metadata: metadata.as_deref().ok(),
+    };
+    let suite = settings.spec.spec.debian.suite.to_string();
+    Ok(cut::inventory_of(plan, built, name, &suite, &crates)?)
 }
 
 impl Workshop for RealWorkshop<'_> {
@@ -94,28 +127,28 @@ impl Workshop for RealWorkshop<'_> {
         smoke::check(&args, self.settings(profile), self.ui)
     }
 
+    fn builder(&self, profile: &ProfilePlan, built: &Built) -> BuilderNames {
+        builder::names(self.settings(profile), built)
+    }
+
     fn inventory(&self, profile: &ProfilePlan, built: &Built, name: &str) -> anyhow::Result<Inventory> {
         let settings = self.settings(profile);
-        let lock = fs::read_to_string(settings.root.join("Cargo.lock"))?;
-        let program = fs::read_to_string(settings.root.join("crates/guest/Cargo.toml"))?;
-        let metadata = cargo_metadata(&settings.root);
-        if let Err(why) = &metadata {
-            self.ui.warn(&format!("the bills do not have the licences of crates: {why}"));
-        }
-        let crates = Crates {
-            lock: &lock,
-            program: &program,
-            version: env!("CARGO_PKG_VERSION"),
-            metadata: metadata.as_deref().ok(),
-        };
-        let suite = settings.spec.spec.debian.suite.to_string();
-        let inventory = cut::inventory_of(self.plan, built, name, &suite, &crates)?;
+        let inventory = inventory(settings, self.plan, built, name, None, self.ui)?;
         let denied = inventory.denied(&settings.spec.spec.release.denied_licences);
         if denied.is_empty() {
             return Ok(inventory);
         }
         let profile = profile.profile.clone();
         Err(rave_release::Error::DeniedLicences { profile, detail: denied.join(", ") }.into())
+    }
+
+    fn inputs(&self, built: &[&Built]) -> anyhow::Result<Vec<Input>> {
+        let first = self.plan.profiles.first().expect("a release has a profile");
+        let settings = self.settings(first);
+        let cargo = inputs::cargo_home()?;
+        inputs::fetch(settings, &self.args.building)?;
+        let caches = Caches { builds: &settings.cache_dir, cargo: &cargo };
+        inputs::collect(settings, caches, built)
     }
 
     fn now(&self) -> i64 {

@@ -61,7 +61,7 @@ pub(super) fn choose(home: &Utf8Path) -> (Builder, String) {
 }
 
 /// In a home of its own, with the same toolchain.
-fn same(home: &Utf8Path) -> Builder {
+pub(super) fn same(home: &Utf8Path) -> Builder {
     let ours = env::home_dir().and_then(|home| Utf8PathBuf::from_path_buf(home).ok()).unwrap_or_default();
     let folder =
         |variable: &str, name: &str| env::var(variable).map_or_else(|_| ours.join(name), Utf8PathBuf::from);

@@ -1,0 +1,11 @@
+//! What is inside an artifact of any format: its disk as a plain file, and every file of the disk's file systems. For those
+//! who look for something in it; an artifact that cannot be read whole is an error.
+
+mod artifact;
+mod disk;
+#[cfg(test)]
+mod tests;
+
+pub use crate::content::ext4::{Visit, Visited};
+pub use artifact::{Opened, open};
+pub use disk::{FileSystem, Kind, files};

@@ -1,0 +1,137 @@
+//! The disk of an artifact, and what lies beside it.
+
+use std::fs::{self, File};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_process::Cmd;
+
+use crate::disk::IMAGE;
+use crate::error::{Error, IoContext as _, StageContext as _};
+use crate::foreign::{self, Container, Links, Part, unpack};
+use crate::formats::ova;
+use crate::inspect::{self, squashfs};
+use crate::space::free_bytes;
+use crate::tempdir::{self, LockedTempDir};
+
+const STAGE: &str = "unpack";
+
+/// How much larger the content of a compressed file is taken to be than the file, zeros aside.
+const EXPANSION: u64 = 8;
+
+/// An artifact whose disk can be read. What was unpacked goes away with it.
+#[derive(Debug)]
+pub struct Opened {
+    /// The raw disk: the artifact itself where it is one. None where it has none, as a description of a machine has none.
+    pub disk: Option<Utf8PathBuf>,
+    /// Other files that it was packed with, each with its name in the artifact.
+    pub beside: Vec<(String, Utf8PathBuf)>,
+    _scratch: Option<LockedTempDir>,
+}
+
+/// Opens an artifact.
+pub fn open(path: &Utf8Path) -> Result<Opened, Error> {
+    let path = &crate::build::absolute(path)?;
+    let file = inspect::open(path)?;
+    let part = Part::whole(path, &file).at("read", path)?;
+    match Container::of_file(&file, 0, part.size).at("read", path)? {
+        Container::Raw => Ok(Opened { disk: Some(path.clone()), beside: Vec::new(), _scratch: None }),
+        Container::Packed(packing) => {
+            let scratch = scratch(part.size.saturating_mul(EXPANSION))?;
+            let target = scratch.path().join(IMAGE);
+            unpack::whole(path, packing, &target).map_err(|why| refuse(path, why))?;
+            let inner = inspect::open(&target)?;
+            let size = inner.metadata().at("read", &target)?.len();
+            match Container::of_file(&inner, 0, size).at("read", &target)? {
+                Container::Raw => Ok(whole(target, scratch)),
+                other => Err(refuse(path, format!("what is compressed in it is {}", other.name()))),
+            }
+        }
+        Container::Tar => of_package(path),
+        Container::Iso { .. } => of_iso(path, &file),
+        // Texts: a machine's description, a list of digests.
+        Container::Unknown => Ok(Opened { disk: None, beside: Vec::new(), _scratch: None }),
+        container => of_image(path, &part, container),
+    }
+}
+
+fn refuse(path: &Utf8Path, detail: impl Into<String>) -> Error {
+    if rave_process::interrupt::requested().is_some() {
+        return Error::Interrupted;
+    }
+    Error::Input { what: path.to_string(), detail: detail.into() }
+}
+
+fn whole(disk: Utf8PathBuf, scratch: LockedTempDir) -> Opened {
+    Opened { disk: Some(disk), beside: Vec::new(), _scratch: Some(scratch) }
+}
+
+/// Room for large sparse files.
+fn scratch(needed: u64) -> Result<LockedTempDir, Error> {
+    let place = tempdir::place();
+    let free = free_bytes(&place).at("look at", &place)?;
+    if free < needed {
+        return Err(Error::NoSpace { path: place, needed_mib: needed >> 20, free_mib: free >> 20 });
+    }
+    LockedTempDir::new(&place, "rave-inside-").at("create a folder in", &place)
+}
+
+fn of_image(path: &Utf8Path, part: &Part<'_>, container: Container) -> Result<Opened, Error> {
+    let image = foreign::open(part, container, Links::Refuse).map_err(|why| refuse(path, why))?;
+    foreign::check(&image).map_err(|why| refuse(path, why))?;
+    let size = image.virtual_size().map_err(|why| refuse(path, why))?;
+    let scratch = scratch(part.size.saturating_mul(EXPANSION).min(size))?;
+    let target = scratch.path().join(IMAGE);
+    let words = ["convert", "-O", "raw", &image.name(), target.as_str()];
+    Cmd::new("qemu-img").args(words).output().stage(STAGE)?;
+    Ok(whole(target, scratch))
+}
+
+/// The disk that boots, out of its own container.
+fn of_package(path: &Utf8Path) -> Result<Opened, Error> {
+    let mut file = File::open(path).at("open", path)?;
+    let package = ova::Package::read(&mut file).at("read", path)?;
+    let boot = package.boot_disk().map_err(|why| refuse(path, why))?;
+    let part =
+        Part { path, file: &file, offset: boot.member.offset, size: boot.member.size, is_whole: false };
+    let container = Container::of_file(&file, part.offset, part.size).at("read", path)?;
+    of_image(path, &part, container)
+}
+
+/// The disk in the squashfs, and whatever else is in there.
+fn of_iso(path: &Utf8Path, file: &File) -> Result<Opened, Error> {
+    let start = squashfs(file).at("read", path)?;
+    let start = start.ok_or_else(|| refuse(path, "it contains no squashfs"))?;
+    of_squashfs(path, start)
+}
+
+pub(super) fn of_squashfs(path: &Utf8Path, start: u64) -> Result<Opened, Error> {
+    let size = fs::metadata(path).at("read", path)?.len();
+    let scratch = scratch(size.saturating_mul(EXPANSION))?;
+    let tree = scratch.path().join("tree");
+    let start = start.to_string();
+    // Its queues hold 256 MiB each by default.
+    let fixed = ["-no-progress", "-no-xattrs", "-data-queue", "32", "-frag-queue", "32", "-dest"];
+    let rest = [tree.as_str(), "-offset", &start, path.as_str()];
+    Cmd::new("unsquashfs").args(fixed).args(rest).output().stage(STAGE)?;
+    let mut found = Vec::new();
+    list(&tree, &tree, &mut found)?;
+    found.sort();
+    let at = found.iter().position(|(name, _)| name == IMAGE);
+    let disk = at.map(|at| found.swap_remove(at).1);
+    Ok(Opened { disk, beside: found, _scratch: Some(scratch) })
+}
+
+/// Regular files below a folder; links are not followed.
+fn list(root: &Utf8Path, folder: &Utf8Path, found: &mut Vec<(String, Utf8PathBuf)>) -> Result<(), Error> {
+    for entry in folder.read_dir_utf8().at("list", folder)? {
+        let entry = entry.at("list", folder)?;
+        let kind = entry.file_type().at("read", entry.path())?;
+        if kind.is_dir() {
+            list(root, entry.path(), found)?;
+        } else if kind.is_file() {
+            let name = entry.path().strip_prefix(root).unwrap_or(entry.path());
+            found.push((name.to_string(), entry.path().to_owned()));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! The corresponding sources: what a licence that asks for them asks for, by source package and version.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs;
+
+use rave_image::inputs::{Input, Kind};
+
+use crate::error::{Error, IoContext as _};
+
+/// The list: source package, version and the packages made of it, one line for each source, separated by tabs. By the archive's own words
+/// about each package: `Source: NAME (VERSION)`, else it is the package itself (deb-control(5)).
+pub fn sources(inputs: &[Input]) -> Result<String, Error> {
+    let mut found: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+    for input in inputs.iter().filter(|input| input.kind == Kind::Stanza) {
+        let stanza = fs::read_to_string(&input.file).at("read", &input.file)?;
+        found.entry(source(input, &stanza)).or_default().insert(input.name.clone());
+    }
+    let mut text = String::from("# source\tversion\tpackages\n");
+    for ((name, version), packages) in found {
+        let packages = packages.into_iter().collect::<Vec<_>>().join(" ");
+        let _ = writeln!(text, "{name}\t{version}\t{packages}"); // a String takes all
+    }
+    Ok(text)
+}
+
+fn source(input: &Input, stanza: &str) -> (String, String) {
+    let line = stanza.lines().find_map(|line| line.strip_prefix("Source:"));
+    let said = line.map_or(input.name.as_str(), str::trim);
+    let (name, version) = said.split_once(' ').unwrap_or((said, ""));
+    let version = version.trim().trim_start_matches('(').trim_end_matches(')');
+    let version = if version.is_empty() { &input.version } else { version };
+    (name.to_owned(), version.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_has_the_packages_name_and_version_unless_the_archive_says_otherwise() {
+        let input = Input {
+            kind: Kind::Stanza,
+            name: "libssl3t64".into(),
+            version: "3.5.4-1+b1".into(),
+            path: "debs/a.stanza".into(),
+            integrity: None,
+            locked: None,
+            file: "".into(),
+        };
+        let of = |stanza: &str| source(&input, stanza);
+        let own = |name: &str, version: &str| (name.to_owned(), version.to_owned());
+        assert_eq!(of("Package: libssl3t64\n"), own("libssl3t64", "3.5.4-1+b1"));
+        assert_eq!(of("Package: x\nSource: openssl\n"), own("openssl", "3.5.4-1+b1"));
+        assert_eq!(of("Source: openssl (3.5.4-1)\nVersion: 1\n"), own("openssl", "3.5.4-1"));
+    }
+}

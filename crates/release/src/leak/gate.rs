@@ -1,0 +1,210 @@
+//! Looks into every artifact of a release.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fs::File;
+use std::io::{self, Read};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_image::digest::{Digest, Hasher};
+use rave_image::inside::{self, Visited};
+use rave_process::progress::{Event, Sink};
+use serde::{Deserialize, Serialize};
+
+use super::allowed::Allowed;
+use super::finding::{Finding, Place, Rule};
+use super::names::BuilderNames;
+use super::paths;
+use super::scanner::{Match, Scanner};
+use crate::error::{Error, IoContext as _};
+
+/// The name of what it does in progress events.
+pub const STAGE: &str = "leak gate";
+
+/// The most places outside of files that are told of one rule in one artifact: a disk full of keys says no more than these.
+const MOST_PLACES: usize = 8;
+
+/// Bytes at the start of a file that its path is judged with.
+const HEAD: u64 = 64;
+
+/// Bytes of a disk that are compared at once.
+const CHUNK: usize = 1 << 20;
+
+/// What is looked into, and for what.
+#[derive(Debug)]
+pub struct Gate<'a> {
+    /// The files of the artifacts.
+    pub artifacts: &'a [Utf8PathBuf],
+    /// What the builder is called.
+    pub names: &'a BuilderNames,
+    /// What may be there.
+    pub allowed: Allowed,
+}
+
+/// What was looked at.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// What must not be there.
+    pub findings: Vec<Finding>,
+    /// Different disks.
+    pub disks: u64,
+    /// Files in them.
+    pub files: u64,
+    /// Lines of the list of what is allowed that were needed.
+    pub allowed: usize,
+    /// What a reader should know: which disks were the same, which names were not searched, which lines are stale.
+    pub notes: Vec<String>,
+}
+
+/// Looks into every artifact.
+pub fn gate(gate: Gate<'_>, sink: Sink<'_>) -> Result<Report, Error> {
+    let (needles, notes) = gate.names.needles();
+    let report = Report { notes, ..Report::default() };
+    let mut search = Search {
+        scanner: Scanner::new(needles),
+        allowed: gate.allowed,
+        findings: BTreeSet::new(),
+        report,
+        disks: BTreeMap::new(),
+    };
+    for path in gate.artifacts {
+        sink(Event::StageOutput { stage: STAGE, line: path.file_name().unwrap_or_default() });
+        search.artifact(path)?;
+    }
+    let stale = search.allowed.stale().map(|entry| {
+        format!(
+            "{} {} is allowed ({}), and nothing needs that any longer",
+            entry.rule, entry.path, entry.reason
+        )
+    });
+    search.report.notes.extend(stale);
+    search.report.allowed = search.allowed.used();
+    search.report.findings = search.findings.into_iter().collect();
+    Ok(search.report)
+}
+
+struct Search {
+    scanner: Scanner,
+    allowed: Allowed,
+    findings: BTreeSet<Finding>,
+    report: Report,
+    /// Artifacts by the digest of their disk, and what was found in it.
+    disks: BTreeMap<Digest, (String, Known)>,
+}
+
+/// Secrets that were found: the same bytes at another place of the disk, and of its container, are no other finding.
+type Known = HashSet<(Rule, Digest)>;
+
+impl Search {
+    fn artifact(&mut self, path: &Utf8Path) -> Result<(), Error> {
+        let name = path.file_name().unwrap_or_default().to_owned();
+        let opened = inside::open(path)?;
+        let mut known = Known::new();
+        for (file, place) in &opened.beside {
+            let mut content = File::open(place).at("open", place)?;
+            let size = content.metadata().at("read", place)?.len();
+            let entry = Visited::File { size, content: &mut content };
+            self.entry(&name, file, entry, &mut known).at("read", place)?;
+            self.report.files += 1;
+        }
+        if let Some(disk) = &opened.disk {
+            let digest = digest_of_disk(disk).at("read", disk)?;
+            if let Some((same, in_it)) = self.disks.get(&digest) {
+                let note = format!("{name} has the same disk as {same}, and is not searched twice");
+                self.report.notes.push(note);
+                known.extend(in_it);
+            } else {
+                self.disk(&name, disk, &mut known)?;
+                self.disks.insert(digest, (name.clone(), known.clone()));
+            }
+        }
+        if opened.disk.as_deref() != Some(path) {
+            // A container has parts of its disk in it as they are.
+            self.places(&name, path, &mut known, Place::Container)?;
+        }
+        Ok(())
+    }
+
+    fn disk(&mut self, name: &str, disk: &Utf8Path, known: &mut Known) -> Result<(), Error> {
+        let found = inside::files(disk, &mut |path, entry| self.entry(name, path, entry, known))?;
+        let files: u64 = found.iter().map(|one| one.files).sum();
+        if files == 0 {
+            return Err(Error::damaged(
+                name,
+                "no file can be found in its disk, so nothing is known of them",
+            ));
+        }
+        self.report.disks += 1;
+        self.report.files += files;
+        self.places(name, disk, known, Place::Disk)
+    }
+
+    fn entry(&mut self, artifact: &str, path: &str, entry: Visited<'_>, known: &mut Known) -> io::Result<()> {
+        let mut broken = BTreeSet::new();
+        let mut see = |found: Match| {
+            known.insert((found.rule, found.what));
+            broken.insert(found.rule);
+        };
+        self.scanner.scan(&mut path.as_bytes(), &mut see)?;
+        match entry {
+            Visited::File { content, .. } => {
+                let mut head = Vec::new();
+                Read::take(&mut *content, HEAD).read_to_end(&mut head)?;
+                self.scanner.scan(&mut head.as_slice().chain(content), &mut see)?;
+                broken.extend(paths::broken(path, &head));
+            }
+            Visited::Link { target } => self.scanner.scan(&mut &*target, &mut see)?,
+            Visited::Other => {}
+        }
+        for rule in broken {
+            if !self.allowed.allows(rule, path) {
+                let place = Place::File(path.to_owned());
+                self.findings.insert(Finding { rule, artifact: artifact.to_owned(), place });
+            }
+        }
+        Ok(())
+    }
+
+    /// All that is in a file's bytes and was not found before.
+    fn places(
+        &mut self,
+        artifact: &str,
+        path: &Utf8Path,
+        known: &mut Known,
+        place: impl Fn(u64) -> Place,
+    ) -> Result<(), Error> {
+        let mut file = File::open(path).at("open", path)?;
+        let mut found: Vec<Match> = Vec::new();
+        let mut see = |one: Match| {
+            let same = found.iter().filter(|other| other.rule == one.rule).count();
+            if same < MOST_PLACES && !known.contains(&(one.rule, one.what)) {
+                found.push(one);
+            }
+        };
+        self.scanner.scan(&mut file, &mut see).at("read", path)?;
+        for Match { rule, at, what } in found {
+            known.insert((rule, what));
+            self.findings.insert(Finding { rule, artifact: artifact.to_owned(), place: place(at) });
+        }
+        Ok(())
+    }
+}
+
+/// Tells disks from one another: a MiB of zeros does not count, whether it was written or left out.
+fn digest_of_disk(path: &Utf8Path) -> io::Result<Digest> {
+    let mut file = File::open(path)?;
+    let mut hasher = Hasher::default();
+    let (mut chunk, zeros) = (Vec::with_capacity(CHUNK), vec![0; CHUNK]);
+    let mut at = 0_u64;
+    loop {
+        rave_process::interrupt::check().map_err(io::Error::other)?;
+        chunk.clear();
+        Read::take(&mut file, CHUNK as u64).read_to_end(&mut chunk)?;
+        if chunk.is_empty() {
+            return Ok(hasher.finish());
+        }
+        if chunk != zeros[..chunk.len()] {
+            hasher.field("at", &at.to_le_bytes()).field("bytes", &chunk);
+        }
+        at += chunk.len() as u64;
+    }
+}

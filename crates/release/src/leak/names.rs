@@ -1,0 +1,120 @@
+//! What the builder is called: needles that are searched in every byte.
+
+use serde::{Deserialize, Serialize};
+
+use super::finding::Rule;
+
+/// The shortest name that is searched, bytes: a shorter one is in every program by chance.
+const SHORTEST: usize = 5;
+
+/// Names that are everybody's.
+const EVERYBODYS: &[&str] = &[
+    "root",
+    "user",
+    "users",
+    "admin",
+    "agent",
+    "build",
+    "builder",
+    "runner",
+    "debian",
+    "ubuntu",
+    "nixos",
+    "nobody",
+    "localhost",
+    "daemon",
+    "docker",
+    "guest",
+    "rave",
+    "sandbox",
+    "vagrant",
+    "container",
+    "buildd",
+    "postgres",
+];
+
+/// Folders that are everybody's.
+const COMMON: &[&str] = &[
+    "/",
+    "/root",
+    "/home",
+    "/tmp",
+    "/var/tmp",
+    "/usr",
+    "/usr/local",
+    "/opt",
+    "/srv",
+    "/work",
+    "/build",
+    "/var/cache",
+];
+
+/// What the builder is called.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuilderNames {
+    /// The user.
+    pub user: String,
+    /// The host.
+    pub host: String,
+    /// Folders: of the checkout, of the cache, of the results, the user's home.
+    pub paths: Vec<String>,
+}
+
+/// A needle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Needle {
+    pub(super) rule: Rule,
+    pub(super) text: String,
+}
+
+impl BuilderNames {
+    /// What is searched, and what is not, in words.
+    pub(super) fn needles(&self) -> (Vec<Needle>, Vec<String>) {
+        let (mut needles, mut skipped) = (Vec::new(), Vec::new());
+        for (rule, name) in [(Rule::BuilderUser, &self.user), (Rule::BuilderHost, &self.host)] {
+            if name.len() < SHORTEST || EVERYBODYS.contains(&name.as_str()) {
+                skipped.push(format!("{rule}: {name:?} is too short or too common a name to be searched"));
+            } else {
+                needles.push(Needle { rule, text: name.clone() });
+            }
+        }
+        for path in &self.paths {
+            let path = path.trim_end_matches('/');
+            if path.len() < SHORTEST || COMMON.contains(&path) {
+                skipped.push(format!("{}: {path:?} is too common a folder to be searched", Rule::BuildPath));
+            } else if !needles.iter().any(|needle| needle.text == path) {
+                needles.push(Needle { rule: Rule::BuildPath, text: path.to_owned() });
+            }
+        }
+        // The longer one first: it says more.
+        needles.sort_by_key(|needle| std::cmp::Reverse(needle.text.len()));
+        (needles, skipped)
+    }
+}
+
+/// Whether a match stands alone: a path at its start, a name at both ends.
+pub(super) fn stands_alone(rule: Rule, before: Option<u8>, after: Option<u8>) -> bool {
+    let joins = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
+    match rule {
+        Rule::BuildPath => !joins(after),
+        _ => !joins(before) && !joins(after),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn common_names_are_not_searched_and_that_is_said() {
+        let names = BuilderNames {
+            user: "root".into(),
+            host: "quokka-17".into(),
+            paths: vec!["/root".into(), "/root/x/".into(), "/root/x".into(), "/srv/quokka-17/rave".into()],
+        };
+        let (needles, skipped) = names.needles();
+        let texts: Vec<&str> = needles.iter().map(|needle| needle.text.as_str()).collect();
+        assert_eq!(texts, ["/srv/quokka-17/rave", "quokka-17", "/root/x"]);
+        assert_eq!(skipped.len(), 2, "{skipped:?}");
+    }
+}

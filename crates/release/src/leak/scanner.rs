@@ -1,0 +1,133 @@
+//! Looks for secrets and names in a stream of any length, in bounded memory.
+
+use std::io::{self, Read};
+
+use aho_corasick::{AhoCorasick, MatchKind};
+use rave_image::digest::Digest;
+use rave_process::interrupt;
+
+use super::finding::Rule;
+use super::names::{self, Needle};
+use super::secrets::{self, AHEAD, SECRETS};
+
+/// Bytes that are looked at at once.
+const CHUNK: usize = 1 << 20;
+
+/// Something in a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Match {
+    pub(super) rule: Rule,
+    /// Where it begins.
+    pub(super) at: u64,
+    /// Tells it from other secrets, without being one.
+    pub(super) what: Digest,
+}
+
+/// All that is searched.
+pub(super) struct Scanner {
+    beginnings: AhoCorasick,
+    needles: Vec<Needle>,
+}
+
+impl Scanner {
+    /// For every kind of secret, and these.
+    pub(super) fn new(needles: Vec<Needle>) -> Self {
+        let texts = SECRETS.iter().map(|kind| kind.start);
+        let texts = texts.chain(needles.iter().map(|needle| needle.text.as_str()));
+        let beginnings = AhoCorasick::builder()
+            .match_kind(MatchKind::LeftmostFirst)
+            .build(texts)
+            .expect("a few short patterns");
+        Self { beginnings, needles }
+    }
+
+    /// Reads all of a stream; what is found is told in its order.
+    pub(super) fn scan(&self, from: &mut dyn Read, found: &mut dyn FnMut(Match)) -> io::Result<()> {
+        let mut buffer: Vec<u8> = Vec::with_capacity(CHUNK + AHEAD + 1);
+        // Where the buffer starts in the stream, and how much of it was looked at before.
+        let (mut start, mut done) = (0_u64, 0);
+        loop {
+            interrupt::check().map_err(io::Error::other)?;
+            let kept = buffer.len();
+            let wanted = (CHUNK + AHEAD + 1 - kept) as u64;
+            Read::take(&mut *from, wanted).read_to_end(&mut buffer)?;
+            let is_end = buffer.len() == kept;
+            let limit = if is_end { buffer.len() } else { buffer.len().saturating_sub(AHEAD) };
+            self.look(&buffer, done..limit, start, found);
+            if is_end {
+                return Ok(());
+            }
+            // One byte more stays: what stands in front of a beginning counts.
+            let gone = limit.max(done).saturating_sub(1);
+            buffer.drain(..gone);
+            start += gone as u64;
+            done = limit.max(done) - gone;
+        }
+    }
+
+    fn look(&self, buffer: &[u8], within: std::ops::Range<usize>, start: u64, found: &mut dyn FnMut(Match)) {
+        let mut from = within.start;
+        while let Some(hit) = self.beginnings.find(aho_corasick::Input::new(buffer).range(from..)) {
+            if hit.start() >= within.end {
+                break;
+            }
+            let before = hit.start().checked_sub(1).map(|at| buffer[at]);
+            if let Some((rule, what)) = self.judge(hit.pattern().as_usize(), before, &buffer[hit.start()..]) {
+                found(Match { rule, at: start + hit.start() as u64, what });
+            }
+            // Not behind the whole of it: a name may be within a path.
+            from = hit.start() + 1;
+        }
+    }
+
+    fn judge(&self, pattern: usize, before: Option<u8>, bytes: &[u8]) -> Option<(Rule, Digest)> {
+        if let Some(kind) = SECRETS.get(pattern) {
+            let secret = secrets::secret(kind, before, &bytes[..bytes.len().min(AHEAD)])?;
+            return Some((kind.rule, Digest::of_bytes(secret)));
+        }
+        let needle = &self.needles[pattern - SECRETS.len()];
+        let after = bytes.get(needle.text.len()).copied();
+        names::stands_alone(needle.rule, before, after)
+            .then(|| (needle.rule, Digest::of_bytes(needle.text.as_bytes())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scanner() -> Scanner {
+        let needle = |rule, text: &str| Needle { rule, text: text.into() };
+        Scanner::new(vec![needle(Rule::BuildPath, "/home/quokka/rave"), needle(Rule::BuilderUser, "quokka")])
+    }
+
+    fn found(bytes: &[u8]) -> Vec<(Rule, u64)> {
+        let mut all = Vec::new();
+        scanner().scan(&mut &*bytes, &mut |found| all.push((found.rule, found.at))).unwrap();
+        all
+    }
+
+    #[test]
+    fn a_secret_is_found_wherever_a_chunk_ends() {
+        let token = format!("ghp_{}", "a1B2c3D4e5F6g7H8i9J0".repeat(2));
+        for shift in -50_i64..50 {
+            for edge in [CHUNK, CHUNK + AHEAD, 2 * CHUNK, 2 * CHUNK + 2 * AHEAD] {
+                let at = usize::try_from(i64::try_from(edge).unwrap() + shift).unwrap();
+                let mut bytes = vec![0; at];
+                bytes.extend(token.as_bytes());
+                assert_eq!(found(&bytes), [(Rule::Token, at as u64)], "at {at}, the end of the stream");
+                bytes.extend(vec![0; CHUNK]);
+                assert_eq!(found(&bytes), [(Rule::Token, at as u64)], "at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_stand_alone_and_are_found_within_paths() {
+        assert_eq!(found(b"x/home/quokka/rave/y"), [(Rule::BuildPath, 1), (Rule::BuilderUser, 7)]);
+        assert_eq!(found(b"/home/quokka/ravenous"), [(Rule::BuilderUser, 6)]);
+        assert_eq!(found(b"quokkas, aquokka"), []);
+        assert_eq!(found(b"quokka"), [(Rule::BuilderUser, 0)]);
+        assert_eq!(found(b""), []);
+    }
+}

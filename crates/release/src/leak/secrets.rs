@@ -1,0 +1,247 @@
+//! What secrets look like: how each begins, and what must follow for it to be one.
+
+use super::finding::Rule;
+
+/// The most bytes that are looked at behind the beginning of a secret.
+pub(super) const AHEAD: usize = 1024;
+
+/// What comes behind a beginning.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Tail {
+    /// At least so many bytes of a class.
+    AtLeast(usize, Class),
+    /// Exactly so many, and then none of letters and digits.
+    Exactly(usize, Class),
+    /// A PEM label, a line's end and Base64.
+    Pem,
+    /// A value behind `=` or `:`.
+    Value,
+}
+
+/// Bytes that a secret is made of.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Class {
+    Word,
+    WordAndDash,
+    Upper,
+}
+
+impl Class {
+    fn has(self, byte: u8) -> bool {
+        match self {
+            Self::Word => byte.is_ascii_alphanumeric() || byte == b'_',
+            Self::WordAndDash => byte.is_ascii_alphanumeric() || b"_-".contains(&byte),
+            Self::Upper => byte.is_ascii_uppercase() || byte.is_ascii_digit(),
+        }
+    }
+}
+
+/// A kind of secret.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Secret {
+    pub(super) rule: Rule,
+    pub(super) start: &'static str,
+    pub(super) tail: Tail,
+}
+
+const fn token(start: &'static str, tail: Tail) -> Secret {
+    Secret { rule: Rule::Token, start, tail }
+}
+
+/// The kinds. Forms of tokens are those that the services themselves document for scanners.
+pub(super) const SECRETS: &[Secret] = &[
+    Secret { rule: Rule::PrivateKey, start: "-----BEGIN ", tail: Tail::Pem },
+    Secret { rule: Rule::PrivateKey, start: "---- BEGIN ", tail: Tail::Pem },
+    // The last line of a key of PuTTY (its manual, appendix C).
+    Secret { rule: Rule::PrivateKey, start: "Private-MAC: ", tail: Tail::AtLeast(40, Class::Word) },
+    Secret { rule: Rule::PrivateKey, start: "AGE-SECRET-KEY-1", tail: Tail::AtLeast(50, Class::Upper) },
+    token("ghp_", Tail::AtLeast(36, Class::Word)),
+    token("gho_", Tail::AtLeast(36, Class::Word)),
+    token("ghu_", Tail::AtLeast(36, Class::Word)),
+    token("ghs_", Tail::AtLeast(36, Class::Word)),
+    token("ghr_", Tail::AtLeast(36, Class::Word)),
+    token("github_pat_", Tail::AtLeast(22, Class::Word)),
+    token("glpat-", Tail::AtLeast(20, Class::WordAndDash)),
+    token("sk-ant-", Tail::AtLeast(24, Class::WordAndDash)),
+    token("sk-proj-", Tail::AtLeast(24, Class::WordAndDash)),
+    token("sk-or-v1-", Tail::AtLeast(40, Class::Word)),
+    token("npm_", Tail::Exactly(36, Class::Word)),
+    token("hf_", Tail::AtLeast(34, Class::Word)),
+    token("xoxb-", Tail::AtLeast(20, Class::WordAndDash)),
+    token("xoxp-", Tail::AtLeast(20, Class::WordAndDash)),
+    token("AKIA", Tail::Exactly(16, Class::Upper)),
+    token("ASIA", Tail::Exactly(16, Class::Upper)),
+    token("AIza", Tail::Exactly(35, Class::WordAndDash)),
+    token("pypi-AgEIcHlwaS5vcmc", Tail::AtLeast(50, Class::WordAndDash)),
+    token("dckr_pat_", Tail::AtLeast(20, Class::WordAndDash)),
+    Secret { rule: Rule::Credential, start: "_authToken", tail: Tail::Value },
+    Secret { rule: Rule::Credential, start: "aws_secret_access_key", tail: Tail::Value },
+];
+
+/// The fewest different bytes of a token: those of documentation are rows of one letter.
+const DIFFERENT: usize = 10;
+
+/// The fewest bytes of Base64 behind a PEM label: a program that reads keys has the label alone.
+const BASE64: usize = 40;
+
+/// The secret itself, where `bytes` begin with one; `before` is the byte in front.
+pub(super) fn secret<'a>(kind: &Secret, before: Option<u8>, bytes: &'a [u8]) -> Option<&'a [u8]> {
+    let rest = &bytes[kind.start.len()..];
+    match kind.tail {
+        Tail::Pem => pem(rest),
+        _ if before.is_some_and(|byte| byte.is_ascii_alphanumeric()) => None,
+        Tail::AtLeast(least, class) => {
+            let run = run(rest, class).filter(|run| run.len() >= least && is_mixed(&run[..least]))?;
+            Some(&run[..least])
+        }
+        Tail::Exactly(length, class) => {
+            let run = run(rest, class).filter(|run| run.len() == length && is_mixed(run))?;
+            let ends = rest.get(length).is_none_or(|byte| !byte.is_ascii_alphanumeric());
+            ends.then_some(run)
+        }
+        Tail::Value => value(rest),
+    }
+}
+
+fn run(bytes: &[u8], class: Class) -> Option<&[u8]> {
+    let length = bytes.iter().position(|byte| !class.has(*byte)).unwrap_or(bytes.len());
+    bytes.get(..length)
+}
+
+fn is_mixed(bytes: &[u8]) -> bool {
+    let mut seen = [false; 256];
+    for byte in bytes {
+        seen[usize::from(*byte)] = true;
+    }
+    let has_digit = bytes.iter().any(u8::is_ascii_digit);
+    has_digit && seen.iter().filter(|seen| **seen).count() >= DIFFERENT
+}
+
+/// RFC 7468, RFC 1421 (lines of a header in front of the Base64), RFC 4880 (`BLOCK`), RFC 4716 (four dashes and a space).
+fn pem(rest: &[u8]) -> Option<&[u8]> {
+    let label = rest.get(..40).unwrap_or(rest);
+    let end = label.windows(4).position(|dashes| dashes == b"----")?;
+    let label = std::str::from_utf8(&label[..end]).ok()?.trim_end();
+    if !label.ends_with("PRIVATE KEY") && !label.ends_with("PRIVATE KEY BLOCK") {
+        return None;
+    }
+    let dashes = rest[end..].iter().take_while(|byte| **byte == b'-').count();
+    let mut body = &rest[end + dashes..];
+    for _ in 0..8 {
+        body = behind_line_end(body);
+        let line = body.iter().position(|byte| b"\r\n\\".contains(byte)).unwrap_or(body.len());
+        let is_header = body[..line].contains(&b':') || line == 0;
+        if !is_header {
+            break;
+        }
+        body = &body[line..];
+    }
+    let base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
+    let length = body.iter().take_while(|byte| base64(byte)).count();
+    (length >= BASE64 && is_mixed(&body[..BASE64])).then(|| &body[..BASE64])
+}
+
+/// A line's end as it is, or as a string of a program has it: `\n`, `\r\n`, `\\n`, `" +`, indentation.
+fn behind_line_end(bytes: &[u8]) -> &[u8] {
+    let mut rest = bytes;
+    for _ in 0..64 {
+        rest = match rest {
+            [b'\\', b'n' | b'r', after @ ..]
+            | [b'\n' | b'\r' | b' ' | b'\t' | b'"' | b'\'' | b',' | b'+' | b'\\', after @ ..] => after,
+            _ => break,
+        };
+    }
+    rest
+}
+
+/// The fewest bytes of a value: shorter ones are examples.
+const VALUE: usize = 16;
+
+/// `= value`, `: "value"`; not a variable in its place, nor an expression.
+fn value(rest: &[u8]) -> Option<&[u8]> {
+    let at = rest.iter().take(4).position(|byte| b"=:".contains(byte))?;
+    if !rest[..at].iter().all(|byte| b" \t\"'".contains(byte)) {
+        return None;
+    }
+    let rest = &rest[at + 1..];
+    let start = rest.iter().position(|byte| !b" \t\"'".contains(byte))?;
+    let rest = &rest[start..];
+    let class = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=-_".contains(byte);
+    let length = rest.iter().take_while(|byte| class(byte)).count();
+    (length >= VALUE && is_mixed(&rest[..VALUE])).then(|| &rest[..VALUE])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_secret(text: &str) -> bool {
+        SECRETS.iter().any(|kind| {
+            text.match_indices(kind.start).any(|(at, _)| {
+                let before = at.checked_sub(1).map(|at| text.as_bytes()[at]);
+                secret(kind, before, &text.as_bytes()[at..]).is_some()
+            })
+        })
+    }
+
+    /// Made here, so that no scanner takes this file for a leak.
+    fn letters(length: usize) -> String {
+        "a1B2c3D4e5F6g7H8i9J0kLmNoPqRsTuVwXyZ".chars().cycle().take(length).collect()
+    }
+
+    #[test]
+    fn every_kind_of_secret_is_known() {
+        for kind in SECRETS {
+            let upper = letters(60).to_uppercase();
+            let text = match kind.tail {
+                Tail::Pem => format!("{}RSA PRIVATE KEY-----\n{}\n", kind.start, letters(64)),
+                Tail::Value => format!("{}: {}", kind.start, letters(40)),
+                Tail::AtLeast(least, Class::Upper) | Tail::Exactly(least, Class::Upper) => {
+                    format!("{}{}\n", kind.start, &upper[..least])
+                }
+                Tail::AtLeast(least, _) | Tail::Exactly(least, _) => {
+                    format!("{}{} ", kind.start, letters(least))
+                }
+            };
+            assert!(is_secret(&text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_known_in_every_dress() {
+        let body = letters(64);
+        for text in [
+            format!("-----BEGIN OPENSSH PRIVATE KEY-----\r\n{body}"),
+            format!("-----BEGIN PRIVATE KEY-----\\n{body}"),
+            format!("\"-----BEGIN EC PRIVATE KEY-----\\n\" +\n    \"{body}"),
+            format!(
+                "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\n{body}"
+            ),
+            format!("-----BEGIN PGP PRIVATE KEY BLOCK-----\nVersion: 1\n\n{body}"),
+        ] {
+            assert!(is_secret(&text), "{text}");
+        }
+    }
+
+    #[test]
+    fn labels_alone_public_parts_and_placeholders_are_none() {
+        let body = letters(64);
+        for text in [
+            "-----BEGIN OPENSSH PRIVATE KEY-----\n\0-----END OPENSSH".to_owned(),
+            "-----BEGIN PRIVATE KEY-----\n...\n-----END PRIVATE KEY-----".into(),
+            format!("-----BEGIN PRIVATE KEY-----\n{}", "A".repeat(64)),
+            format!("-----BEGIN CERTIFICATE-----\n{body}"),
+            format!("-----BEGIN PUBLIC KEY-----\n{body}"),
+            format!("ghp_{}", "x".repeat(36)),
+            format!("ghp_{}", letters(20)),
+            format!("anghp_{}", letters(36)),
+            format!("AKIA{}", letters(20).to_uppercase()),
+            "//registry/:_authToken=${NPM_TOKEN}".into(),
+            "_authToken".into(),
+            "_authToken: 'deadbeefcafebad'".into(),
+            "{secret:e.aws_secret_access_key,sessionToken:e.aws_session_token0123456789}".into(),
+        ] {
+            assert!(!is_secret(&text), "{text}");
+        }
+    }
+}

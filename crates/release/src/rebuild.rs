@@ -1,0 +1,48 @@
+//! Whether a release that was built again is the release: the artifacts, the bills, the inputs and the manifest are equal
+//! byte by byte. Times in the provenance, reports and signatures may differ, and are not compared.
+
+mod differences;
+mod place;
+
+pub use differences::{Difference, What, differences};
+pub use place::first_file;
+
+use rave_spec::Base;
+
+use crate::cut::{Plan, ProfilePlan};
+use crate::manifest::Manifest;
+
+/// What a release was asked to be, by its own manifest.
+pub fn plan(manifest: &Manifest, out: camino::Utf8PathBuf) -> Plan {
+    let profile = |one: &crate::manifest::ProfileRelease| ProfilePlan {
+        profile: one.profile.clone(),
+        arch: one.arch.clone(),
+        formats: one.artifacts.iter().map(|artifact| artifact.format).collect(),
+        default_password: one.default_password,
+    };
+    // The first part of a file is as long as a file may be.
+    let part_limit = manifest.files().filter_map(|file| file.parts.first()).map(|part| part.size).max();
+    Plan {
+        version: manifest.version.clone(),
+        base: manifest.base,
+        commit: manifest.commit.clone(),
+        epoch: manifest.source_date_epoch,
+        profiles: manifest.profiles.iter().map(profile).collect(),
+        second_build: false,
+        part_limit: part_limit.unwrap_or(u64::MAX),
+        changelog: String::new(),
+        sources: Vec::new(),
+        inputs: manifest.inputs.is_some(),
+        keys: None,
+        previous: None,
+        out,
+    }
+}
+
+/// Why a release cannot be built again by this program.
+pub fn refusal(manifest: &Manifest) -> Option<String> {
+    match manifest.base {
+        Base::Debian => None,
+        Base::Nixos => Some("it is of the nixos base, whose disks are rebuilt by nix itself".into()),
+    }
+}

@@ -1,0 +1,269 @@
+//! The leak gate over small real images: a planted secret for each rule, and a clean one.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
+
+use camino::Utf8PathBuf;
+use rave_process::Cmd;
+use rave_release::leak::{Allowed, BuilderNames, Finding, Gate, Place, Report, Rule, gate};
+use rave_testing::or_skip;
+
+/// Never the form of a secret in this file itself.
+fn letters(length: usize) -> String {
+    "a1B2c3D4e5F6g7H8i9J0kLmNoPqRsTuVwXyZ".chars().cycle().take(length).collect()
+}
+
+fn key() -> String {
+    format!("-----BEGIN {} KEY-----\n{}\n{}\n", "OPENSSH PRIVATE", letters(70), letters(70))
+}
+
+fn token() -> String {
+    format!("{}{}", "ghp_", letters(36))
+}
+
+struct Place_ {
+    _guard: tempfile::TempDir,
+    path: Utf8PathBuf,
+    names: BuilderNames,
+}
+
+/// A folder and a builder of random names.
+fn place() -> Place_ {
+    let guard = tempfile::Builder::new().prefix("rave-leaks-").tempdir_in("/var/tmp").unwrap();
+    let path = Utf8PathBuf::from_path_buf(guard.path().to_owned()).unwrap();
+    let drawn = |what: &str| {
+        let digest = rave_image::digest::Digest::of_bytes(format!("{what}{path}").as_bytes());
+        format!("{what}{}", digest.short())
+    };
+    let names = BuilderNames {
+        user: drawn("user-"),
+        host: drawn("host-"),
+        paths: vec![format!("/srv/{}", drawn("path-"))],
+    };
+    Place_ { _guard: guard, path, names }
+}
+
+fn run(words: &[&str]) -> Result<(), String> {
+    let done = Cmd::new(words[0]).args(words[1..].iter().copied()).output();
+    done.map(drop).map_err(|error| format!("{} failed: {error}", words[0]))
+}
+
+impl Place_ {
+    /// What a guest has, and one file more.
+    fn tree(&self, planted: Option<(&str, &str)>) -> Utf8PathBuf {
+        let tree = self.path.join("tree");
+        let _ = fs::remove_dir_all(&tree);
+        let clean = [
+            ("etc/machine-id", "uninitialized\n"),
+            ("etc/hostname", "sandbox\n"),
+            ("root/.bash_history", ""),
+            ("usr/bin/ssh-keygen", "-----BEGIN OPENSSH PRIVATE KEY-----\n\0"),
+            ("usr/share/doc/gh", "ghp_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"),
+        ];
+        for (path, text) in clean.into_iter().chain(planted) {
+            let path = tree.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        tree
+    }
+
+    fn ext4(&self, name: &str, planted: Option<(&str, &str)>) -> Result<Utf8PathBuf, String> {
+        let (tree, disk) = (self.tree(planted), self.path.join(name));
+        run(&["mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-d", tree.as_str(), disk.as_str(), "8M"])?;
+        // What every disk that boots has at the end of its first sector.
+        File::options().write(true).open(&disk).unwrap().write_all_at(&[0x55, 0xaa], 510).unwrap();
+        Ok(disk)
+    }
+
+    fn gate(&self, artifacts: &[Utf8PathBuf]) -> Report {
+        self.gate_but(artifacts, "")
+    }
+
+    fn gate_but(&self, artifacts: &[Utf8PathBuf], allowed: &str) -> Report {
+        let allowed = Allowed::parse(allowed).unwrap();
+        gate(Gate { artifacts, names: &self.names, allowed }, &|_| ()).unwrap()
+    }
+}
+
+fn in_files(report: &Report) -> Vec<(Rule, &str)> {
+    let file = |finding: &'_ Finding| match &finding.place {
+        Place::File(path) => (finding.rule, path.clone()),
+        other => panic!("{other}"),
+    };
+    let found: Vec<_> = report.findings.iter().map(file).collect();
+    found.into_iter().map(|(rule, path)| (rule, &*path.leak())).collect()
+}
+
+#[test]
+fn every_rule_finds_what_was_planted_and_is_silent_on_a_clean_image() {
+    let place = place();
+    let clean = or_skip!(place.ext4("clean.img", None));
+    let report = place.gate(&[clean]);
+    assert_eq!((report.findings.as_slice(), report.notes.as_slice()), (&[][..], &[][..]));
+    assert_eq!((report.disks, report.files), (1, 5));
+
+    let of = |text: &str| format!("built in {text}/rave\n");
+    let (path, user, host) = (&place.names.paths[0], &place.names.user, &place.names.host);
+    let planted: [(Rule, &str, String); Rule::ALL.len()] = [
+        (Rule::PrivateKey, "opt/app/key.pem", key()),
+        (Rule::Token, "usr/lib/app/config", format!("token = \"{}\"", token())),
+        (Rule::Credential, "root/.netrc", "machine a login b password c".into()),
+        (Rule::HostKey, "etc/ssh/ssh_host_ed25519_key", "a key".into()),
+        (Rule::MachineId, "etc/machine-id", "0123456789abcdef0123456789abcdef\n".into()),
+        (Rule::History, "home/agent/.bash_history", "ls\n".into()),
+        (Rule::BuildPath, "usr/lib/app/program", of(path)),
+        (Rule::BuilderUser, "usr/lib/app/about", of(user)),
+        (Rule::BuilderHost, "usr/lib/app/about", of(host)),
+    ];
+    for (rule, file, text) in planted {
+        let disk = place.ext4("planted.img", Some((file, &text))).unwrap();
+        let report = place.gate(&[disk]);
+        assert_eq!(in_files(&report), [(rule, file)], "{rule}");
+        let said = report.findings[0].to_string();
+        assert_eq!(said, format!("{rule} in planted.img: /{file}"));
+        assert!(!said.contains(text.trim()), "{said}");
+    }
+}
+
+#[test]
+fn what_was_deleted_or_lies_beside_the_file_systems_is_found_by_its_byte() {
+    let place = place();
+    let disk = or_skip!(place.ext4("deleted.img", Some(("opt/secret", &format!("{}\n{}", key(), token())))));
+    or_skip!(run(&["debugfs", "-w", "-R", "rm opt/secret", disk.as_str()]));
+    let report = place.gate(std::slice::from_ref(&disk));
+    let found: Vec<_> = report.findings.iter().map(|finding| finding.rule).collect();
+    assert_eq!(found, [Rule::PrivateKey, Rule::Token], "{report:?}");
+    for finding in &report.findings {
+        let Place::Disk(at) = finding.place else { panic!("{finding}") };
+        let mut bytes = [0; 4];
+        File::open(&disk).unwrap().read_exact_at(&mut bytes, at).unwrap();
+        assert!([b"----", b"ghp_"].contains(&&bytes), "{finding}");
+    }
+    // The same secret in a file that may have it, and in free space: it is one.
+    let disk = place.ext4("both.img", Some(("opt/example", &token()))).unwrap();
+    File::options()
+        .write(true)
+        .open(&disk)
+        .unwrap()
+        .write_all_at(token().as_bytes(), (8 << 20) - 100)
+        .unwrap();
+    let report = place.gate_but(&[disk], "token opt/example: an example of the test");
+    assert_eq!((report.findings.as_slice(), report.allowed), (&[][..], 1));
+}
+
+#[test]
+fn it_looks_through_every_container_and_not_twice_at_the_same_disk() {
+    let place = place();
+    let disk = or_skip!(place.ext4("disk.img", Some(("opt/key", &key()))));
+    let of = |name: &str| place.path.join(name);
+    let mut artifacts = vec![];
+    for (format, options, name) in
+        [("qcow2", "compression_type=zstd", "a.qcow2"), ("vmdk", "subformat=streamOptimized", "b.vmdk")]
+    {
+        let words = ["qemu-img", "convert", "-f", "raw", "-O", format, "-o", options, disk.as_str()];
+        or_skip!(run(&[&words[..], &[of(name).as_str()]].concat()));
+        artifacts.push(of(name));
+    }
+    or_skip!(run(&["zstd", "-q", "-o", of("c.img.zst").as_str(), disk.as_str()]));
+    artifacts.push(of("c.img.zst"));
+    for artifact in &artifacts {
+        let report = place.gate(std::slice::from_ref(artifact));
+        assert_eq!(in_files(&report), [(Rule::PrivateKey, "opt/key")], "{artifact}");
+    }
+    let report = place.gate(&artifacts);
+    assert_eq!((report.disks, report.findings.len()), (1, 1));
+    assert_eq!(
+        report.notes,
+        [
+            "b.vmdk has the same disk as a.qcow2, and is not searched twice",
+            "c.img.zst has the same disk as a.qcow2, and is not searched twice"
+        ]
+    );
+    // What a container says of itself is no part of the disk.
+    fs::write(of("d.vmx"), format!("config.version = \"8\"\nannotation = \"{}\"\n", place.names.user))
+        .unwrap();
+    let report = place.gate(&[of("d.vmx")]);
+    assert_eq!(
+        report.findings.iter().map(|one| (one.rule, &one.place)).collect::<Vec<_>>(),
+        [(Rule::BuilderUser, &Place::Container(35))]
+    );
+}
+
+#[test]
+fn fat_and_squashfs_are_looked_into() {
+    let place = place();
+    let disk = place.path.join("esp.img");
+    File::create(&disk).unwrap().set_len(4 << 20).unwrap();
+    fs::write(place.path.join("key"), key()).unwrap();
+    or_skip!(run(&["mformat", "-i", disk.as_str(), "-T", "8192", "-h", "16", "-s", "32", "::"]));
+    run(&["mmd", "-i", disk.as_str(), "::loader"]).unwrap();
+    run(&["mcopy", "-i", disk.as_str(), place.path.join("key").as_str(), "::loader/random-seed"]).unwrap();
+    let report = place.gate(std::slice::from_ref(&disk));
+    assert_eq!(
+        in_files(&report),
+        [(Rule::PrivateKey, "loader/random-seed"), (Rule::MachineId, "loader/random-seed")]
+    );
+
+    // As an ISO of ours has it: the disk in a squashfs, and here a file beside the disk.
+    let ext4 = place.ext4("disk.raw", Some(("opt/key", &key()))).unwrap();
+    let (live, folder) = (place.path.join("live"), place.path.join("squash"));
+    fs::create_dir_all(&live).unwrap();
+    fs::create_dir_all(&folder).unwrap();
+    fs::rename(ext4, folder.join("disk.raw")).unwrap();
+    fs::write(folder.join("notes"), token()).unwrap();
+    let squashfs = live.join("root.squashfs");
+    or_skip!(run(&["mksquashfs", folder.as_str(), squashfs.as_str(), "-quiet", "-no-progress"]));
+    let iso = place.path.join("live.iso");
+    or_skip!(run(&[
+        "xorriso",
+        "-as",
+        "mkisofs",
+        "-quiet",
+        "-rational-rock",
+        "-o",
+        iso.as_str(),
+        live.as_str()
+    ]));
+    let report = place.gate(&[iso]);
+    assert_eq!(in_files(&report), [(Rule::PrivateKey, "opt/key"), (Rule::Token, "notes")]);
+}
+
+#[test]
+fn an_image_in_which_no_file_can_be_found_does_not_pass() {
+    let place = place();
+    let disk = or_skip!(place.ext4("disk.img", None));
+    let file = File::options().write(true).open(&disk).unwrap();
+    file.write_all_at(&[0; 2], 1080).unwrap();
+    let names = BuilderNames::default();
+    let request = Gate { artifacts: &[disk], names: &names, allowed: Allowed::parse("").unwrap() };
+    let error = gate(request, &|_| ()).unwrap_err().to_string();
+    assert!(error.contains("no file can be found in its disk"), "{error}");
+}
+
+#[test]
+fn a_line_that_allows_what_is_not_there_is_told() {
+    let place = place();
+    let disk = or_skip!(place.ext4("disk.img", Some(("opt/key", &key()))));
+    let list = "private-key opt/key: an example of the test\ntoken opt/gone: it was there once\n";
+    let report = place.gate_but(&[disk], list);
+    assert_eq!((report.findings.len(), report.allowed), (0, 1));
+    let told = "token opt/gone is allowed (it was there once), and nothing needs that any longer";
+    assert_eq!(report.notes, [told]);
+}
+
+/// By hand, over a disk that was built: `RAVE_LEAK_IMAGE=disk.raw cargo nextest run -p rave-release a_built_image`.
+#[test]
+fn a_built_image_has_nothing_in_it_that_is_not_allowed() {
+    let Ok(image) = std::env::var("RAVE_LEAK_IMAGE") else {
+        rave_testing::skip!("RAVE_LEAK_IMAGE names no image");
+    };
+    let names = BuilderNames::default();
+    let request = Gate { artifacts: &[image.into()], names: &names, allowed: Allowed::reviewed() };
+    let report = gate(request, &|_| ()).unwrap();
+    for finding in &report.findings {
+        eprintln!("{finding}");
+    }
+    eprintln!("{} files, {} lines needed, {:?}", report.files, report.allowed, report.notes);
+    assert_eq!(report.findings, []);
+}
