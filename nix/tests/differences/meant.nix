@@ -47,6 +47,7 @@ in
   map (unit: "drop-ins of ${unit}.service") [
     "claude-code-router"
     "install-claude-tools"
+    "rave-channel"
     "rave-health"
     "rave-install"
     "rave-ready"
