@@ -7,7 +7,7 @@ use crate::machine::{Arch, Clock, Display, DisplayServer, Firmware, Interface, M
 use crate::ports::PortForward;
 use crate::ring::{FIRMWARE_LOG, READY_DEVICE};
 
-/// Name of the one on which it runs programs for the host.
+/// Name of the virtio-serial port on which the guest runs programs for the host.
 use rave_guest::channel::PORT_NAME as CHANNEL_NAME;
 /// Name of the virtio-serial port on which the guest tells how far it is.
 use rave_guest::protocol::PORT_NAME;

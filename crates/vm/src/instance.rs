@@ -33,7 +33,7 @@ pub(crate) const QMP_DEADLINE: Duration = Duration::from_secs(10);
 const PORT_ATTEMPTS: u32 = 5;
 
 /// How often a QEMU that lost a race of its own is started once more.
-const RESTARTS: u32 = 2;
+pub const RESTARTS: u32 = 2;
 
 /// signal(7).
 const SIGABRT: i32 = 6;
@@ -257,9 +257,7 @@ impl Instance {
         if let Some(event) = detector.failed(until) {
             return Some(Cause::GuestReported { detail: format!("{}: {}", event.stage, event.detail) });
         }
-        // Later the guest's work would be lost with another start, and the limit on time decides.
         if self.engine.accelerator() == Accelerator::Tcg
-            && detector.stage().is_before_userspace()
             && let Some(message) = detector.lost_timer()
         {
             return Some(Cause::LostTimer { message: message.to_owned() });

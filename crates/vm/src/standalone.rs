@@ -159,8 +159,7 @@ impl Standalone {
 
     /// Whether a timer of the guest was lost before its userspace, which it waits for without an end.
     pub fn has_lost_timer(&self) -> bool {
-        let detector = &self.watch.detector;
-        detector.stage().is_before_userspace() && detector.lost_timer().is_some()
+        self.watch.detector.lost_timer().is_some()
     }
 }
 

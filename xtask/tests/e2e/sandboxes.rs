@@ -73,6 +73,11 @@ fn a_sandbox_outlives_its_supervisor_and_ps_says_what_is() {
     assert_eq!(address["name"], NAME);
     assert_eq!(sandbox.state(), "running");
 
+    let mut other = sandbox.up();
+    finish(other.args(["--port", "gateway=1"]))
+        .expect_code(2)
+        .expect_said("--port: the sandbox demo was made with");
+
     programs(&sandbox);
 
     let qemu = sandbox.pid("qemu");

@@ -13,6 +13,7 @@ mod publish_interrupted;
 mod readers;
 mod rebuilds;
 mod rotation;
+mod small_disk;
 mod stages;
 mod stock_tools;
 mod whole;

@@ -10,10 +10,11 @@ use rave_release::Error;
 use rave_release::publish::{COPY, LINK, Latest, RENAME};
 use rave_release::verify;
 use rave_spec::Format;
-use rave_testing::{or_skip, skip};
+use rave_testing::or_skip;
 
 use crate::fixture::{Fixture, files};
 use crate::publish::publish_by;
+use crate::small_disk;
 
 /// Set for the process that is killed: where it stops.
 const STOP: &str = "RAVE_TEST_STOP_PUBLISHING_AT";
@@ -139,34 +140,15 @@ fn what_a_killed_run_left_of_another_content_is_not_used() {
 fn a_full_disk_leaves_the_tree_as_it_was() {
     let fixture = or_skip!(Fixture::with_kept_key(&[Format::Qemu]));
     fixture.release();
-    // A tmpfs, in a namespace of its own: nothing is left of it afterwards.
-    let script = r#"mkdir -p "$1/tree" && mount -t tmpfs -o size=128k tmpfs "$1/tree" && shift && "$@""#;
     let test = "publish_interrupted::child_on_a_small_disk";
-    let program = std::env::current_exe().unwrap();
-    let place = fixture.path("");
-    let words = ["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", place.as_str()];
-    let words = words.map(std::ffi::OsString::from).into_iter();
-    let words = words.chain([program.into(), "--exact".into(), test.into(), "--nocapture".into()]);
-    let output = duct::cmd("unshare", words)
-        .env("RAVE_TEST_SMALL_TREE", place.as_str())
-        .stderr_to_stdout()
-        .stdout_capture()
-        .unchecked()
-        .run()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    if said.contains("unshare failed") || said.contains("permission denied") {
-        skip!("this host allows no mount in a namespace");
-    }
+    let said = or_skip!(small_disk::run(&fixture, "tree", test));
     assert!(said.contains("published after the disk was full"), "{said}");
 }
 
 /// Not a test of its own: what the test above runs on a small file system.
 #[test]
 fn child_on_a_small_disk() {
-    if let Ok(place) = std::env::var("RAVE_TEST_SMALL_TREE") {
-        on_a_small_disk(Utf8Path::new(&place));
-    }
+    small_disk::in_child(on_a_small_disk);
 }
 
 fn on_a_small_disk(place: &Utf8Path) {

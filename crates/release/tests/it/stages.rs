@@ -9,9 +9,10 @@ use rave_process::progress::{Event, StageOutcome};
 use rave_release::cut::{self, Finished, Plan, ReleasePart, work_folder};
 use rave_release::key::SigningKey;
 use rave_spec::Format;
-use rave_testing::{or_skip, skip};
+use rave_testing::or_skip;
 
 use crate::fixture::{Fixture, NOW, files};
+use crate::small_disk;
 
 /// Set for the process that is killed: the stage that it stops in, and the folder of its fixture.
 const STOP: &str = "RAVE_TEST_STOP_IN";
@@ -186,42 +187,14 @@ fn an_artifact_that_changed_since_its_build_is_not_released() {
 #[test]
 fn a_full_disk_is_told_and_the_release_goes_on_when_there_is_space() {
     let fixture = or_skip!(Fixture::with_kept_key(&[Format::Qemu]));
-    // A tmpfs, in a namespace of its own: nothing is left of it afterwards.
-    let script = r#"mkdir -p "$1/small" && mount -t tmpfs -o size=128k tmpfs "$1/small" && shift && "$@""#;
-    let output = duct::cmd!(
-        "unshare",
-        "--user",
-        "--map-root-user",
-        "--mount",
-        "sh",
-        "-c",
-        script,
-        "sh",
-        fixture.path("").as_str(),
-        std::env::current_exe().unwrap(),
-        "--exact",
-        "stages::child_on_a_small_disk",
-        "--nocapture"
-    )
-    .env("RAVE_TEST_SMALL_DISK", fixture.path("").as_str())
-    .stderr_to_stdout()
-    .stdout_capture()
-    .unchecked()
-    .run()
-    .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    if said.contains("unshare failed") || said.contains("permission denied") {
-        skip!("this host allows no mount in a namespace");
-    }
+    let said = or_skip!(small_disk::run(&fixture, "small", "stages::child_on_a_small_disk"));
     assert!(said.contains("went on after the disk was full"), "{said}");
 }
 
 /// Not a test of its own: what the test above runs on a small file system.
 #[test]
 fn child_on_a_small_disk() {
-    if let Ok(place) = std::env::var("RAVE_TEST_SMALL_DISK") {
-        on_a_small_disk(Utf8Path::new(&place));
-    }
+    small_disk::in_child(on_a_small_disk);
 }
 
 fn on_a_small_disk(place: &Utf8Path) {

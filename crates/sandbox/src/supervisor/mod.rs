@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use rave_fs::Replace;
 use rave_process::interrupt;
 use rave_vm::accel::{Accelerator, Engine};
+use rave_vm::instance::RESTARTS;
 use rave_vm::qemu::Qemu;
 use rave_vm::run_dir::InstanceRecord;
 use rave_vm::standalone::Standalone;
@@ -35,8 +36,6 @@ const LOOK: Duration = Duration::from_millis(100);
 const PRESS_AGAIN: Duration = Duration::from_secs(5);
 /// How long QEMU may take to end once it was asked to.
 const QUIT: Duration = Duration::from_secs(10);
-/// How often QEMU is started once more where its emulation lost a race of its own.
-const RESTARTS: u32 = 2;
 /// How long those may take who are told of the end.
 const TELL: Duration = Duration::from_secs(5);
 /// How long an earlier supervisor may take to let go of its lock.

@@ -67,9 +67,14 @@ pub(crate) fn kanban_agent(guest: &Guest, seen: &mut Observation) -> Result<(), 
     is_installed(guest)?;
     let script = format!("python3 - <<'END'\n{}END", include_str!("kanban_agent.py"));
     let agent = guest.succeed(&script, seen)?;
-    let claude = guest.succeed("readlink -f \"$(command -v claude)\"", &mut Observation::default())?;
+    let claude = if guest.expected.claude_at_first_boot {
+        // The search path has a launcher, which is replaced by this program.
+        claude::program()
+    } else {
+        guest.succeed("readlink -f \"$(command -v claude)\"", &mut Observation::default())?
+    };
     ensure(agent.trim() == claude.trim(), || {
-        format!("the agent is {}; claude on the search path is {}", agent.trim(), claude.trim())
+        format!("the agent is {}; the pinned claude is {}", agent.trim(), claude.trim())
     })
 }
 

@@ -198,9 +198,10 @@ impl StageDetector {
         self.dead_end.as_ref()
     }
 
-    /// The kernel's line that says that timers of a processor no longer expire.
+    /// The kernel's line that says that timers of a processor no longer expire, if it came before userspace: later another start
+    /// would lose the guest's work, and the limit on time decides.
     pub fn lost_timer(&self) -> Option<&str> {
-        self.lost_timer.as_deref()
+        self.lost_timer.as_deref().filter(|_| self.stage().is_before_userspace())
     }
 
     /// The last lines of the serial console, or of the firmware where that is silent.

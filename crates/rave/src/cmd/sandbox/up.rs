@@ -4,7 +4,7 @@ use camino::Utf8Path;
 use rave_host::Needs;
 use rave_sandbox::start::attend;
 use rave_sandbox::{Error, PortWish, Record, SCHEMA, SandboxName, Store, now};
-use rave_spec::Format;
+use rave_spec::{Format, ServiceName};
 use rave_vm::keys::KeyPair;
 use rave_vm::machine::Arch;
 use rave_vm::ports::PortPolicy;
@@ -86,7 +86,13 @@ fn refuse_changes(args: &cli::Up, record: &Record) -> anyhow::Result<()> {
         ("--profile", args.target.profile.as_ref().is_some_and(|profile| *profile != record.profile)),
         ("--base", args.target.base.is_some_and(|base| base.as_str() != record.base)),
     ];
-    match other.into_iter().find(|(_, is_other)| *is_other) {
+    let ports = policies_of(&args.ports)?;
+    let is_other_port = |(service, policy): (&ServiceName, &PortPolicy)| {
+        let wish = record.ports.iter().find(|wish| wish.service == service.as_str());
+        wish.is_none_or(|wish| wish.host != fixed(*policy))
+    };
+    let mut other = other.into_iter().chain([("--port", ports.iter().any(is_other_port))]);
+    match other.find(|(_, is_other)| *is_other) {
         None => Ok(()),
         Some((flag, _)) => {
             let name = &record.name;
@@ -94,6 +100,13 @@ fn refuse_changes(args: &cli::Up, record: &Record) -> anyhow::Result<()> {
                 .remedy(format!("leave it out, or remove the sandbox first: cargo xtask rm {name}"))
                 .into())
         }
+    }
+}
+
+fn fixed(policy: PortPolicy) -> Option<u16> {
+    match policy {
+        PortPolicy::Fixed(port) => Some(port),
+        PortPolicy::FixedOrFree(_) | PortPolicy::Auto => None,
     }
 }
 
@@ -114,10 +127,7 @@ fn make(args: &cli::Up, name: &SandboxName, settings: &Settings, ui: &Ui) -> any
     let wish = |request: rave_vm::ports::PortRequest| PortWish {
         service: request.service,
         guest: request.guest,
-        host: match request.policy {
-            PortPolicy::Fixed(port) => Some(port),
-            PortPolicy::FixedOrFree(_) | PortPolicy::Auto => None,
-        },
+        host: fixed(request.policy),
     };
     let vm = settings.spec.spec.vm;
     let record = Record {
