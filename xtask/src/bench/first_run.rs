@@ -113,6 +113,8 @@ impl Tool<'_> {
             .args([name, "--base", self.settings.base.as_str(), "--profile", self.settings.profile.as_str()])
             .args(["--out", self.out_dir.as_str()])
             .env("RAVE_CACHE", self.settings.cache_dir.as_str())
+            // Cargo sets it for us, and to a tool it names the checkout.
+            .env("CARGO_MANIFEST_DIR", self.folder.join("xtask").as_str())
             .current_dir(self.folder)
     }
 }
