@@ -73,6 +73,10 @@ in
       features = lib.genAttrs facts.features (_: names t.packageName);
     };
     # Only `rave` reads these.
+    sandboxes = {
+      memory = optional (types.nullOr (t.limited facts.limits.sandboxes)) null;
+      disk = optional (types.nullOr (t.limited facts.limits.sandboxes)) null;
+    };
     release.denied_licences = names t.licenceName;
     nixos = {
       builders = names t.builder;

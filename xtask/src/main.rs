@@ -31,7 +31,7 @@ fn dispatch(cli: &Cli, ui: &Ui) -> anyhow::Result<Code> {
         return Ok(rave::cmd::completions::run(args, Cli::command(), ui)); // needs no checkout
     }
     if let Command::Product(command) = command
-        && let Some(result) = rave::cmd::without_settings(command, ui)
+        && let Some(result) = rave::cmd::without_settings(command, &cli.global, ui)
     {
         return result;
     }

@@ -15,7 +15,9 @@ pub use release::{
     Cut, Keygen, KnownKeys, PassphraseFrom, Publish, Release, ReleaseCommand, Revoke, Rotate, Sbom,
     SbomCommand, SbomDiff, Verify,
 };
-pub use sandbox::{Exec, Logs, Port, Ps, Rm, Ssh, Start, Stop, Supervise, Up};
+pub use sandbox::{
+    Exec, Logs, Open, Port, Prune, Ps, Rm, Ssh, SshConfig, SshProxy, Start, Stop, Supervise, Up,
+};
 pub use values::{Accel, Firmware, FormatFlag, Gui, HostPort, KeepBase, PortFlag, base, format_or_all};
 use values::{compression, format, parse_port};
 
@@ -99,6 +101,15 @@ pub enum Command {
     Start(Start),
     /// Remove sandboxes with their disks
     Rm(Rm),
+    /// Remove all sandboxes that are stopped
+    Prune(Prune),
+    /// Open a page of a sandbox in the browser
+    Open(Open),
+    /// Let ssh, editors, rsync and git reach sandboxes as NAME.rave
+    SshConfig(SshConfig),
+    /// Connect ssh to a sandbox; its configuration starts this
+    #[command(hide = true)]
+    SshProxy(SshProxy),
     /// Own a running sandbox; `up` starts this by itself
     #[command(hide = true)]
     Supervise(Supervise),
@@ -154,6 +165,10 @@ impl Command {
             | Self::Start(_)
             | Self::Rm(_)
             | Self::Supervise(_)
+            | Self::Open(_)
+            | Self::Prune(_)
+            | Self::SshConfig(_)
+            | Self::SshProxy(_)
             | Self::Update(_)
             | Self::Config(_)
             | Self::Completions(_) => Scope::default(),

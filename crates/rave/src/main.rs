@@ -42,7 +42,7 @@ fn dispatch(cli: &Cli, ui: &Ui) -> anyhow::Result<Code> {
     if let Command::Completions(args) = command {
         return Ok(rave::cmd::completions::run(args, command_line(), ui)); // needs no home
     }
-    if let Some(result) = rave::cmd::without_settings(command, ui) {
+    if let Some(result) = rave::cmd::without_settings(command, &cli.global, ui) {
         return result;
     }
     let settings = Settings::load(settings::home(HOME)?, &cli.global, command.scope())?;

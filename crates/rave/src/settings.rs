@@ -22,6 +22,11 @@ pub fn state_dir() -> anyhow::Result<Utf8PathBuf> {
     dirs::state()
 }
 
+/// Whether to ask nothing: `--yes`, else `RAVE_YES`.
+pub fn yes(global: &Global) -> bool {
+    global.yes || env::var_os("RAVE_YES").is_some_and(|value| !value.is_empty() && value != "0")
+}
+
 /// The accelerator that was asked for: the flag, else `RAVE_ACCEL`.
 pub fn asked_accel(flag: Option<Accel>) -> anyhow::Result<Option<Accel>> {
     accel(flag)
@@ -93,7 +98,7 @@ impl Settings {
             profile,
             accel: accel(accel_flag)?,
             ovf_schema: ovf_schema()?,
-            yes: global.yes || env::var_os("RAVE_YES").is_some_and(|value| !value.is_empty() && value != "0"),
+            yes: yes(global),
             is_terminal: io::stdin().is_terminal() && io::stderr().is_terminal(),
             root,
             spec,

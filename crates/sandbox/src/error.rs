@@ -4,6 +4,7 @@ use std::io;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::limits::OverLimit;
 use crate::name::SandboxName;
 
 /// Why something could not be done.
@@ -61,6 +62,9 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// All sandboxes together take what they may, or the host has nothing left.
+    #[error("{0}")]
+    OverLimit(OverLimit),
     /// A file of the sandbox could not be read or written.
     #[error("could not {action} {path}: {source}")]
     Io {
@@ -100,6 +104,7 @@ impl Error {
             Self::BadRecord { .. } => {
                 Some("use the version of RAVE that made it, or remove its folder".to_owned())
             }
+            Self::OverLimit(over) => Some(over.remedy()),
             Self::NotStarted { remedy, .. } => remedy.clone(),
             Self::Supervisor { name, .. } => Some(format!("ask again; its log: cargo xtask logs {name}")),
             Self::Vm(error) => error.remedy(),

@@ -5,17 +5,21 @@
 //! - [`supervisor`]: the one process that owns a running sandbox.
 //! - [`control`], [`Connection`]: what commands and supervisors say to each other.
 //! - [`exec`]: a program in the guest with a command's own streams.
+//! - [`limits`], [`admission`]: what all sandboxes together may take, and whether there is space for one more.
 //! - [`start`]: a supervisor if there is none.
 //!
 //! Nothing here prints.
 
+pub mod admission;
 pub mod control;
 mod error;
 pub mod exec;
 mod life_lock;
+pub mod limits;
 pub mod look;
 mod name;
 mod place;
+mod process_age;
 mod record;
 pub mod start;
 mod store;
@@ -27,6 +31,7 @@ pub use error::Error;
 pub use life_lock::LifeLock;
 pub use name::{BadName, SandboxName};
 pub use place::Place;
-pub use record::{PortWish, Record, SCHEMA};
+pub use process_age::process_age;
+pub use record::{Expiry, PortWish, Record, SCHEMA};
 pub use store::Store;
 pub use unix_time::now;

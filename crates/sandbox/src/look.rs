@@ -60,13 +60,17 @@ pub struct Look {
     pub memory: Option<u64>,
     /// What the disk takes on the host beside the image that it began with, bytes.
     pub disk: u64,
+    /// How the last run ended, where it does not run and somebody saw it.
+    pub end: Option<End>,
 }
 
-/// What `end.json` says.
+/// How the last run ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct End {
-    pub(crate) how: EndKind,
-    pub(crate) detail: String,
+pub struct End {
+    /// How.
+    pub how: EndKind,
+    /// What QEMU said last, or why it was stopped without being asked. Text that may come from a guest.
+    pub detail: String,
 }
 
 /// Looks at a sandbox.
@@ -85,6 +89,7 @@ pub fn look(place: &Place) -> Look {
         state: state(place, status.as_ref(), qemu),
         memory: qemu.and_then(pss),
         disk: disk(place),
+        end: if qemu.is_none() { end(place) } else { None },
         status: status.filter(|_| qemu.is_some()),
         forwards,
         qemu,
@@ -104,11 +109,14 @@ fn state(place: &Place, status: Option<&Status>, qemu: Option<u32>) -> State {
 /// Whether the last run ended in order, or there was none. What a supervisor could not write, because it was killed too, was
 /// no end in order.
 fn ended_in_order(place: &Place) -> bool {
-    let end = fs::read(place.end()).ok().and_then(|text| serde_json::from_slice::<End>(&text).ok());
-    match end {
+    match end(place) {
         Some(end) => end.how != EndKind::Died,
         None => !place.machine().run_dir.exists(),
     }
+}
+
+fn end(place: &Place) -> Option<End> {
+    serde_json::from_slice(&fs::read(place.end()).ok()?).ok()
 }
 
 /// `Pss` of `/proc/PID/smaps_rollup`, which is in kB.

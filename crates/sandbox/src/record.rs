@@ -44,6 +44,18 @@ pub struct Record {
     pub disk_mib: u64,
     /// Which ports of the host lead to its services.
     pub ports: Vec<PortWish>,
+    /// When it is stopped without being asked.
+    #[serde(default)]
+    pub expiry: Expiry,
+}
+
+/// When a sandbox is stopped without being asked. Its disk stays.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expiry {
+    /// This long after its start, seconds.
+    pub ttl: Option<u64>,
+    /// This long after somebody last used it, seconds.
+    pub idle: Option<u64>,
 }
 
 /// The port of a service.

@@ -24,6 +24,16 @@ impl Store {
         Self { root: state_dir.join("sandboxes") }
     }
 
+    /// The folder; it may not be there yet.
+    pub fn root(&self) -> &Utf8Path {
+        &self.root
+    }
+
+    /// What all together may take.
+    pub(crate) fn limits(&self) -> Utf8PathBuf {
+        self.root.with_file_name("sandbox-limits.json")
+    }
+
     /// The files of a sandbox, whether there is one or not.
     pub fn place(&self, name: &SandboxName) -> Place {
         Place::new(&self.root, name.clone())

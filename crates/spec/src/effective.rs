@@ -18,7 +18,7 @@ pub struct Effective {
 
 /// Every key that has a value, in the order of `rave.toml`: `key = value` lines of these are a valid `rave.toml`.
 ///
-/// `defaults.base` and `nixos.max-jobs` are left out where they are not set.
+/// `defaults.base`, `nixos.max-jobs` and the limits of `sandboxes` are left out where they are not set.
 pub fn effective(loaded: &Loaded) -> Vec<Effective> {
     render(&loaded.spec, loaded.spec.guest.shown_password())
         .into_iter()
@@ -47,6 +47,12 @@ pub(crate) fn render(spec: &Spec, password: &str) -> Vec<(String, String)> {
     lines.push("vm.memory", spec.vm.memory);
     lines.push("vm.cpus", spec.vm.cpus);
     lines.push("vm.disk", spec.vm.disk);
+    if let Some(memory) = spec.sandboxes.memory {
+        lines.push("sandboxes.memory", memory);
+    }
+    if let Some(disk) = spec.sandboxes.disk {
+        lines.push("sandboxes.disk", disk);
+    }
     lines.push("compress.qemu", text(spec.compress.qemu));
     lines.push("compress.raw", text(spec.compress.raw));
     for (name, service) in spec.services.iter() {

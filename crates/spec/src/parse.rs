@@ -9,11 +9,13 @@ use camino::Utf8PathBuf;
 use crate::diagnostic::Place;
 use crate::node::Node;
 use crate::reader::{Reader, Section};
-use crate::spec::{Compress, Debian, Defaults, Extra, Guest, Profile, Release, Spec, Tools, VmSize};
+use crate::spec::{
+    Compress, Debian, Defaults, Extra, Guest, Profile, Release, SandboxLimits, Spec, Tools, VmSize,
+};
 use crate::{
     Base, CPUS_LIMITS, ClaudeCode, Compression, DISK_LIMITS, Date, Feature, Format, Hostname, InvalidValue,
     LicenceName, Limits, MAX_JOBS_LIMITS, MEMORY_LIMITS, MebiBytes, Mirror, Nixos, PackageName, ProfileName,
-    RemoteBuilder, Substituter, check, services, value,
+    RemoteBuilder, SANDBOXES_LIMITS, Substituter, check, services, value,
 };
 
 /// The schema that this version of the tool reads.
@@ -26,6 +28,7 @@ pub(crate) fn spec(mut root: Section<'_>, reader: &mut Reader) -> Option<Spec> {
     }
     let guest = guest(root.required_section(reader, "guest"), reader);
     let vm = vm(root.required_section(reader, "vm"), reader);
+    let sandboxes = sandboxes(root.section(reader, "sandboxes"), reader);
     let compress = compress(root.section(reader, "compress"), reader);
     let services = services::parse(root.required_section(reader, "services"), reader);
     let tools = tools(root.section(reader, "tools"), reader);
@@ -42,6 +45,7 @@ pub(crate) fn spec(mut root: Section<'_>, reader: &mut Reader) -> Option<Spec> {
         defaults: defaults?,
         guest: guest?,
         vm: vm?,
+        sandboxes: sandboxes?,
         compress: compress?,
         services: services?,
         tools: tools?,
@@ -118,6 +122,15 @@ fn vm(mut section: Section<'_>, reader: &mut Reader) -> Option<VmSize> {
         cpus: u32::try_from(cpus?.value).ok()?,
         disk: MebiBytes::new(disk?.value),
     })
+}
+
+fn sandboxes(mut section: Section<'_>, reader: &mut Reader) -> Option<SandboxLimits> {
+    let mut size =
+        |name: &str| section.optional(reader, name, |_, node, _| value::limited(node, &SANDBOXES_LIMITS));
+    let (memory, disk) = (size("memory"), size("disk"));
+    section.finish(reader);
+    let size = |number: Option<u64>| number.map(MebiBytes::new);
+    Some(SandboxLimits { memory: size(memory.map(Some).or(None)?), disk: size(disk.map(Some).or(None)?) })
 }
 
 fn compress(mut section: Section<'_>, reader: &mut Reader) -> Option<Compress> {

@@ -23,6 +23,8 @@ pub const MEMORY_LIMITS: Limits = Limits { unit: "MiB", range: 512..=1_048_576 }
 /// Disk of the guest, in MiB: the root filesystem with its tools needs the lower; ext4 with 32-bit block numbers of
 /// 4 KiB ends at the upper (16 TiB, ext4(5)).
 pub const DISK_LIMITS: Limits = Limits { unit: "MiB", range: 4096..=16_777_216 };
+/// What all sandboxes together may take, in MiB: below, not even one runs; above is a slip of the finger (16 TiB).
+pub const SANDBOXES_LIMITS: Limits = Limits { unit: "MiB", range: 512..=16_777_216 };
 /// Virtual CPUs: 8-bit APIC ids, as without interrupt remapping, address 255.
 pub const CPUS_LIMITS: Limits = Limits { unit: "CPUs", range: 1..=255 };
 

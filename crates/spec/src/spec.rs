@@ -19,6 +19,8 @@ pub struct Spec {
     pub guest: Guest,
     /// The size of the virtual machine.
     pub vm: VmSize,
+    /// What all sandboxes together may take.
+    pub sandboxes: SandboxLimits,
     /// How artifacts are compressed.
     pub compress: Compress,
     /// What the guest offers, and on which ports.
@@ -145,6 +147,15 @@ pub struct VmSize {
     pub cpus: u32,
     /// Disk, within [`DISK_LIMITS`](crate::DISK_LIMITS); the root filesystem grows to it at first boot.
     pub disk: MebiBytes,
+}
+
+/// What all sandboxes together may take, within [`SANDBOXES_LIMITS`](crate::SANDBOXES_LIMITS); `None`: what the host has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SandboxLimits {
+    /// Memory of those that run.
+    pub memory: Option<MebiBytes>,
+    /// Disk of all.
+    pub disk: Option<MebiBytes>,
 }
 
 /// How the artifacts are compressed of which one can choose.

@@ -22,14 +22,14 @@ impl fmt::Display for Owner {
 
 /// State `TCP_LISTEN` in `/proc/net/tcp`, `include/net/tcp_states.h` of Linux.
 const LISTEN: &str = "0A";
+/// State `TCP_ESTABLISHED` there.
+const ESTABLISHED: &str = "01";
 
 /// The process that listens on `port`, on whatever address. Nothing where that process belongs to another user, lives in
 /// another container, or is gone already.
 pub(crate) fn of_port(port: u16) -> Option<Owner> {
-    let sockets: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
-        .iter()
-        .filter_map(|path| fs::read_to_string(path).ok())
-        .flat_map(|table| listening_inodes(&table, port))
+    let sockets: Vec<String> = tables()
+        .flat_map(|table| rows(&table, &[port], LISTEN))
         .map(|inode| format!("socket:[{inode}]"))
         .collect();
     if sockets.is_empty() {
@@ -40,14 +40,24 @@ pub(crate) fn of_port(port: u16) -> Option<Owner> {
     pids.filter(|pid| holds(*pid, &sockets)).map(|pid| Owner { pid, program: program(pid) }).next()
 }
 
-/// The inodes of the sockets that listen on `port`: column 2 is the address and port in hexadecimal, 4 the state, 10 the
-/// inode, `Documentation/networking/proc_net_tcp.rst` of Linux.
-fn listening_inodes(table: &str, port: u16) -> Vec<u64> {
-    let wanted = format!("{port:04X}");
+/// Whether a connection to one of these ports is open now, on whatever address.
+pub(crate) fn has_connection(ports: &[u16]) -> bool {
+    tables().any(|table| !rows(&table, ports, ESTABLISHED).is_empty())
+}
+
+/// The TCP sockets of this network namespace.
+fn tables() -> impl Iterator<Item = String> {
+    ["/proc/net/tcp", "/proc/net/tcp6"].into_iter().filter_map(|path| fs::read_to_string(path).ok())
+}
+
+/// The inodes of the sockets with one of these local ports and in this state: column 2 is the address and port in hexadecimal,
+/// 4 the state, 10 the inode, `Documentation/networking/proc_net_tcp.rst` of Linux.
+fn rows(table: &str, ports: &[u16], state: &str) -> Vec<u64> {
     let inode = |line: &str| {
         let columns: Vec<&str> = line.split_whitespace().collect();
-        let (_, local_port) = columns.get(1)?.rsplit_once(':')?;
-        let matches = local_port == wanted && *columns.get(3)? == LISTEN;
+        let (_, port) = columns.get(1)?.rsplit_once(':')?;
+        let port = u16::from_str_radix(port, 16).ok()?;
+        let matches = ports.contains(&port) && *columns.get(3)? == state;
         if matches { columns.get(9)?.parse().ok() } else { None }
     };
     table.lines().filter_map(inode).collect()
@@ -86,9 +96,23 @@ garbage
 
     #[test]
     fn only_sockets_that_listen_on_the_port_count() {
-        assert_eq!(listening_inodes(TABLE, 3000), [4711]);
-        assert_eq!(listening_inodes(TABLE, 22), [99]);
-        assert!(listening_inodes(TABLE, 3001).is_empty());
+        assert_eq!(rows(TABLE, &[3000], LISTEN), [4711]);
+        assert_eq!(rows(TABLE, &[3000], ESTABLISHED), [4712]);
+        assert_eq!(rows(TABLE, &[22, 3001], LISTEN), [99]);
+        assert!(rows(TABLE, &[3001], LISTEN).is_empty());
+    }
+
+    #[test]
+    fn a_connection_counts_while_it_is_open() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        assert!(!has_connection(&[address.port()]));
+        let client = std::net::TcpStream::connect(address).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        assert!(has_connection(&[address.port()]));
+        assert!(!has_connection(&[]));
+        drop((client, server));
+        assert!(!has_connection(&[address.port()]));
     }
 
     #[test]

@@ -195,6 +195,12 @@ pub(crate) fn taken_meanwhile(service: &str, port: u16) -> PortTaken {
     PortTaken { service: service.to_owned(), port, reason: TakenReason::InUse(owner::of_port(port)) }
 }
 
+/// Whether somebody is connected to one of these ports now.
+pub fn in_use(forwards: &[PortForward]) -> bool {
+    let ports: Vec<u16> = forwards.iter().map(|forward| forward.host).collect();
+    owner::has_connection(&ports)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,8 +14,10 @@ use crate::keys::{KeyPair, write_known_hosts};
 
 mod connection;
 mod exit_report;
+mod stanza;
 
 pub use connection::Connection;
+pub use stanza::Stanza;
 
 /// The most that [`Ssh::exec`] keeps of a command's standard output, bytes.
 pub const OUTPUT_LIMIT: u64 = 4 * 1024 * 1024;
@@ -267,7 +269,7 @@ fn offered_methods(stderr: &[String]) -> Option<Vec<String>> {
 }
 
 /// A path as one word of an `ssh_config(5)` value: quoted, with the percent sign that starts a token doubled.
-fn quote(path: &Utf8Path) -> String {
+pub fn quote(path: &Utf8Path) -> String {
     format!("\"{}\"", path.as_str().replace('%', "%%").replace('\\', "\\\\").replace('"', "\\\""))
 }
 

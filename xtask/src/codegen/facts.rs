@@ -73,6 +73,7 @@ struct SizeRanges {
     memory: Range,
     cpus: Range,
     disk: Range,
+    sandboxes: Range,
     max_jobs: Range,
 }
 
@@ -212,6 +213,7 @@ fn rave_toml() -> RaveToml {
             memory: range(&rave_spec::MEMORY_LIMITS),
             cpus: range(&rave_spec::CPUS_LIMITS),
             disk: range(&rave_spec::DISK_LIMITS),
+            sandboxes: range(&rave_spec::SANDBOXES_LIMITS),
             max_jobs: range(&rave_spec::MAX_JOBS_LIMITS),
         },
         reserved_users: rave_spec::RESERVED_USERS,

@@ -89,8 +89,10 @@ fn a_sandbox_outlives_its_supervisor_and_ps_says_what_is() {
 
     sandbox.exec(&["sh", "-c", "echo work > mine; sync"]).expect_code(0);
     sandbox.run(&["rm", NAME]).expect_code(2).expect_said("runs");
+    assert!(sandbox.run(&["prune", "--yes"]).expect_code(0).stdout.is_empty(), "what runs stays");
     sandbox.run(&["stop", NAME]).expect_code(0);
     assert_eq!(sandbox.state(), "stopped");
+    assert!(sandbox.run(&["prune", "--dry-run"]).expect_code(0).stdout.contains(NAME));
     sandbox.exec(&["true"]).expect_code(2).expect_said("does not run");
     sandbox.place.expect_no_process();
 
@@ -101,7 +103,8 @@ fn a_sandbox_outlives_its_supervisor_and_ps_says_what_is() {
     wait_until("ps says that it crashed", || sandbox.state() == "crashed");
     sandbox.place.expect_no_process();
 
-    sandbox.run(&["rm", NAME]).expect_code(0);
+    sandbox.run(&["prune"]).expect_code(2).expect_said("nothing was removed");
+    sandbox.run(&["prune", "--yes"]).expect_code(0);
     let left: Vec<_> = fs::read_dir(sandbox.place.path("state/sandboxes")).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");
 }
@@ -149,8 +152,19 @@ fn programs(sandbox: &Sandbox) {
 
     let ssh = sandbox.run(&["ssh", NAME, "echo", "by ssh"]);
     assert_eq!(ssh.expect_code(0).stdout, "by ssh\n");
+    by_configuration(sandbox);
     let port = sandbox.run(&["port", NAME, "ssh"]);
     assert!(port.expect_code(0).stdout.starts_with("127.0.0.1:"), "{}", port.stdout);
     assert!(sandbox.run(&["logs", NAME]).expect_code(0).stdout.contains("rave: boot loader"));
     assert!(sandbox.run(&["inspect", NAME]).expect_code(0).stdout.contains("headless"));
+}
+
+/// ssh(1) by itself, with the stanzas that it is given.
+fn by_configuration(sandbox: &Sandbox) {
+    let config = sandbox.place.path("ssh_config");
+    fs::write(&config, sandbox.run(&["ssh-config"]).expect_code(0).stdout.clone()).unwrap();
+    let ssh = duct::cmd("ssh", ["-F", config.to_str().unwrap(), "demo.rave", "cat; echo by name"]);
+    assert_eq!(ssh.stdin_bytes("in\n").read().unwrap(), "in\nby name");
+    let page = sandbox.run(&["open", NAME, "gateway", "--print"]);
+    assert!(page.expect_code(0).stdout.starts_with("http://demo.localhost:"), "{}", page.stdout);
 }

@@ -26,6 +26,12 @@ pub struct Up {
     /// Host port of a service; may be repeated [default: free ports]
     #[arg(long = "port", value_name = "NAME=PORT|auto", value_parser = parse_port)]
     pub ports: Vec<PortFlag>,
+    /// Stop it this long after each start: 90s, 5m, 2h; the disk stays [default: never]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub ttl: Option<Duration>,
+    /// Stop it after this time without a program, an SSH session or an open page [default: never]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub idle_stop: Option<Duration>,
     /// Use the existing image, even if it is older than the settings
     #[arg(long)]
     pub no_build: bool,
@@ -110,6 +116,52 @@ pub struct Port {
     /// Print them as JSON on stdout
     #[arg(long, conflicts_with = "service")]
     pub json: bool,
+}
+
+/// `cargo xtask open`
+#[derive(Debug, Clone, Default, Args)]
+pub struct Open {
+    /// The sandbox
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// The service whose page is opened
+    #[arg(value_name = "SERVICE", default_value = "gateway")]
+    pub service: String,
+    /// Print the page's address instead
+    #[arg(long)]
+    pub print: bool,
+}
+
+/// `cargo xtask ssh-config`
+#[derive(Debug, Clone, Default, Args)]
+pub struct SshConfig {
+    /// Include the file in ~/.ssh/config, so that `ssh NAME.rave` works
+    #[arg(long, conflicts_with = "remove")]
+    pub install: bool,
+    /// Undo that
+    #[arg(long)]
+    pub remove: bool,
+}
+
+/// `cargo xtask ssh-proxy`
+#[derive(Debug, Clone, Args)]
+pub struct SshProxy {
+    /// The sandbox
+    pub name: String,
+    /// The state folder
+    #[arg(long)]
+    pub state: Utf8PathBuf,
+}
+
+/// `cargo xtask prune`
+#[derive(Debug, Clone, Default, Args)]
+pub struct Prune {
+    /// Only sandboxes that were not used for this time: 90s, 5m, 2h
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub older_than: Option<Duration>,
+    /// Print what would be removed, and remove nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `cargo xtask logs`

@@ -17,19 +17,19 @@ mod trust;
 pub mod update;
 pub mod verify;
 
-use crate::cli::Command;
+use crate::cli::{Command, Global};
 use crate::exit::Code;
 use crate::settings::Settings;
 use crate::ui::Ui;
 
 /// Runs a command that works without a checkout; nothing for the others.
-pub fn without_settings(command: &Command, ui: &Ui) -> Option<anyhow::Result<Code>> {
+pub fn without_settings(command: &Command, global: &Global, ui: &Ui) -> Option<anyhow::Result<Code>> {
     match command {
         Command::Verify(args) if !args.rebuild => Some(Ok(verify::run(args, ui))),
         Command::Sbom(args) => Some(sbom::run(args, ui)),
         Command::Publish(args) => Some(publish::run(args, ui)),
         Command::Release(args) => args.command.as_ref().map(|command| release::keys::run(command, ui)),
-        command => sandbox::run(command, ui),
+        command => sandbox::run(command, global, ui),
     }
 }
 
@@ -56,6 +56,10 @@ pub fn run(command: &Command, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
         | Command::Start(_)
         | Command::Rm(_)
         | Command::Supervise(_)
+        | Command::Open(_)
+        | Command::Prune(_)
+        | Command::SshConfig(_)
+        | Command::SshProxy(_)
         | Command::Completions(_)
         | Command::Sbom(_)
         | Command::Publish(_) => {

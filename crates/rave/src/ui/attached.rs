@@ -37,6 +37,20 @@ impl Attached {
         io::stdout()
     }
 
+    /// Passes bytes on to stdout, each piece as it comes.
+    pub fn pass_on(&self, from: &mut impl Read) -> io::Result<()> {
+        let mut out = self.stdout();
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            match from.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(count) => out.write_all(&buffer[..count]).and_then(|()| out.flush())?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// Standard error.
     pub fn stderr(&self) -> impl Write {
         io::stderr()

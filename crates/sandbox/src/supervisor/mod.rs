@@ -2,6 +2,7 @@
 //! child to be killed: after a SIGKILL of the supervisor another attaches.
 
 mod exec;
+mod expiry;
 mod guest;
 mod serve;
 mod shared;
@@ -72,6 +73,9 @@ struct Prepared {
     /// This supervisor started it under software emulation.
     is_emulated: bool,
     restarts: u32,
+    expiry: expiry::Watch,
+    /// Why it was stopped without being asked.
+    expired: Option<String>,
     _lock: File,
 }
 
@@ -95,7 +99,17 @@ impl Prepared {
         guest::keep_session(&shared, machine.machine().files.channel_socket.clone());
         listen(place, &shared)?;
         let is_emulated = host.as_ref().is_some_and(|host| host.engine.accelerator() == Accelerator::Tcg);
-        Ok(Self { place: place.clone(), machine, shared, host, is_emulated, restarts: 0, _lock: lock })
+        Ok(Self {
+            place: place.clone(),
+            machine,
+            shared,
+            host,
+            is_emulated,
+            restarts: 0,
+            expiry: expiry::Watch::new(record.expiry),
+            expired: None,
+            _lock: lock,
+        })
     }
 
     /// Until the machine has ended, or the system wants us to: the machine goes on then.
@@ -109,6 +123,12 @@ impl Prepared {
             }
             if let Ok(progress) = self.machine.poll() {
                 self.shared.progress(progress);
+            }
+            if self.expired.is_none()
+                && let Some(why) = self.expiry.due(&self.shared)
+            {
+                self.shared.stop(StopWish { grace: expiry::GRACE });
+                self.expired = Some(why);
             }
             let Some(wish) = self.shared.stop_wish() else {
                 if self.is_emulated && self.restarts < RESTARTS && self.machine.has_lost_timer() {
@@ -149,7 +169,10 @@ impl Prepared {
     }
 
     fn finish(self, how: EndKind) -> Result<(), Error> {
-        let detail = if how == EndKind::Died { self.machine.last_words().join("\n") } else { String::new() };
+        let detail = match how {
+            EndKind::Died => self.machine.last_words().join("\n"),
+            _ => self.expired.clone().unwrap_or_default(),
+        };
         // In this order: whoever is answered finds the end written down, and nobody connects who would not be answered.
         save(&self.place.end(), &End { how, detail })?;
         remove(&self.place.control_socket())?;

@@ -130,6 +130,11 @@ impl Shared {
         Running(self)
     }
 
+    /// Somebody uses one of its services now.
+    pub(super) fn used(&self) {
+        self.change(|state| state.status.last_use = now());
+    }
+
     pub(super) fn stop(&self, wish: StopWish) {
         self.change(|state| {
             // The shortest counts: a second order may be the impatient one.

@@ -7,7 +7,8 @@ use proptest::sample::{select, subsequence};
 use rave_spec::{
     Base, CPUS_LIMITS, ClaudeCode, Compress, Compression, DISK_LIMITS, Date, Debian, Defaults, Errors, Extra,
     Feature, Format, Guest, Loaded, MAX_JOBS_LIMITS, MEMORY_LIMITS, MebiBytes, Nixos, Origins, Place, Port,
-    Profile, Release, Service, Services, Spec, Tools, VmSize, WELL_KNOWN_PASSWORD, effective,
+    Profile, Release, SANDBOXES_LIMITS, SandboxLimits, Service, Services, Spec, Tools, VmSize,
+    WELL_KNOWN_PASSWORD, effective,
 };
 
 use crate::{GOOD, load_one};
@@ -174,7 +175,9 @@ fn spec() -> impl Strategy<Value = Spec> {
     let denied = prop::collection::btree_set("[A-Za-z0-9.+-]{1,12}", 0..3).prop_map(|names| Release {
         denied_licences: names.iter().map(|name| name.parse().unwrap()).collect(),
     });
-    let vm = (vm, compress, tools, denied);
+    let size = || prop::option::of(SANDBOXES_LIMITS.range.clone().prop_map(MebiBytes::new));
+    let sandboxes = (size(), size()).prop_map(|(memory, disk)| SandboxLimits { memory, disk });
+    let vm = (vm, sandboxes, compress, tools, denied);
     (
         guest,
         vm,
@@ -187,7 +190,7 @@ fn spec() -> impl Strategy<Value = Spec> {
         .prop_map(
             |(
                 guest,
-                (vm, compress, tools, release),
+                (vm, sandboxes, compress, tools, release),
                 services,
                 extra,
                 profiles,
@@ -199,6 +202,7 @@ fn spec() -> impl Strategy<Value = Spec> {
                     defaults: Defaults { profile, formats, base },
                     guest,
                     vm,
+                    sandboxes,
                     compress,
                     services,
                     tools,

@@ -63,9 +63,7 @@ pub(super) fn tell_wait(name: &SandboxName, ui: &Ui) {
 
 /// This program as a supervisor.
 pub(super) fn supervisor(name: &SandboxName, accel: Option<Accel>) -> anyhow::Result<Supervise> {
-    let program = std::env::current_exe().ok().and_then(|path| Utf8PathBuf::from_path_buf(path).ok());
-    let program =
-        program.ok_or_else(|| CommandError::host_not_ready("the path of this program is not known"))?;
+    let program = this_program()?;
     let mut arguments = vec!["supervise".to_owned(), name.to_string(), "--state".to_owned()];
     arguments.push(settings::state_dir()?.into_string());
     if let Some(accel) = accel {
@@ -73,6 +71,12 @@ pub(super) fn supervisor(name: &SandboxName, accel: Option<Accel>) -> anyhow::Re
         arguments.extend(["--accel".to_owned(), word.to_owned()]);
     }
     Ok(Supervise { program, arguments })
+}
+
+/// The path of this program.
+pub(super) fn this_program() -> Result<Utf8PathBuf, CommandError> {
+    let program = std::env::current_exe().ok().and_then(|path| Utf8PathBuf::from_path_buf(path).ok());
+    program.ok_or_else(|| CommandError::host_not_ready("the path of this program is not known"))
 }
 
 /// Waits until `is_enough` holds for a sandbox that boots, at most for `limit`, and shows how far it is.

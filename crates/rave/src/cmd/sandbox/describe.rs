@@ -33,14 +33,27 @@ pub(super) fn ports(args: &cli::Port, ui: &Ui) -> anyhow::Result<Code> {
         }
         return Ok(Code::Ok);
     };
-    let found = look.forwards.iter().find(|forward| forward.service == *service);
-    let known: Vec<&str> = look.forwards.iter().map(|forward| forward.service.as_str()).collect();
-    let forward = found.ok_or_else(|| {
-        CommandError::usage(format!("unknown service {service:?}"))
-            .detail(format!("expected one of {}", known.join(", ")))
-    })?;
+    let forward = find(&look.forwards, service)?;
     ui.data(&format!("{}:{}", forward.bind, forward.host));
     Ok(Code::Ok)
+}
+
+/// Where a service of a sandbox that must run is.
+pub(super) fn forward_of(named: &Named, service: &str) -> anyhow::Result<PortForward> {
+    named.store.get(&named.name)?;
+    let look = look(&named.place());
+    if look.qemu.is_none() {
+        return Err(rave_sandbox::Error::NotRunning { name: named.name.clone() }.into());
+    }
+    Ok(find(&look.forwards, service)?.clone())
+}
+
+fn find<'a>(forwards: &'a [PortForward], service: &str) -> Result<&'a PortForward, CommandError> {
+    let known: Vec<&str> = forwards.iter().map(|forward| forward.service.as_str()).collect();
+    forwards.iter().find(|forward| forward.service == service).ok_or_else(|| {
+        CommandError::usage(format!("unknown service {service:?}"))
+            .detail(format!("expected one of {}", known.join(", ")))
+    })
 }
 
 fn rows(name: &SandboxName, forwards: &[PortForward]) -> Vec<Vec<String>> {
@@ -89,6 +102,14 @@ pub fn describe(word: &Utf8Path, json: bool, ui: &Ui) -> anyhow::Result<Option<C
         ("QEMU", process(look.qemu)),
         ("supervisor", process(status.map(|status| status.supervisor))),
     ];
+    let limit = |seconds: Option<u64>| {
+        seconds.map_or("never".to_owned(), |seconds| format!("after {}", time(seconds)))
+    };
+    rows.push(("stops", limit(record.expiry.ttl)));
+    rows.push(("stops if idle", limit(record.expiry.idle)));
+    if let Some(end) = look.end.as_ref().filter(|end| !end.detail.is_empty()) {
+        rows.push(("ended", plain(&end.detail).trim().to_owned()));
+    }
     if let Some(status) = status {
         rows.push(("boot", status.stage.clone()));
         rows.extend(status.failure.iter().map(|failure| ("failure", plain(failure).trim().to_owned())));

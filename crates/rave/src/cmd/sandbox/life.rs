@@ -10,6 +10,7 @@ use rave_vm::machine::Arch;
 use rave_vm::qemu::Qemu;
 
 use super::attend::{Named, supervisor, wait};
+use super::{limits, ssh_config};
 use crate::cli;
 use crate::cmd::run::deadline;
 use crate::exit::Code;
@@ -58,6 +59,9 @@ pub(super) fn start(args: &cli::Start, ui: &Ui) -> anyhow::Result<Code> {
         let named = Named::new(name)?;
         let place = named.place();
         let lock = named.lock(ui)?;
+        if look(&place).qemu.is_none() {
+            limits::check(&named.store)?;
+        }
         let connection = attend(&place, &supervisor(&named.name, accel)?, &lock)?;
         drop(lock);
         let probe = super::supervise::probe(&Qemu::find(Arch::X86_64)?, &settings::state_dir()?, accel)?;
@@ -80,6 +84,7 @@ pub(super) fn remove(args: &cli::Rm, ui: &Ui) -> anyhow::Result<Code> {
             end(attend(&place, &supervisor(&named.name, None)?, &lock)?, Duration::ZERO)?;
         }
         named.store.remove(&place, lock)?;
+        ssh_config::write(&named.store)?;
         ui.note(&format!("{name} is removed"));
     }
     Ok(Code::Ok)

@@ -1,7 +1,7 @@
 //! `cargo xtask ps`: the sandboxes and how they are.
 
 use rave_sandbox::look::{Look, look};
-use rave_sandbox::{Record, SandboxName, Store, now};
+use rave_sandbox::{Record, SandboxName, Store, now, process_age};
 use serde::Serialize;
 
 use crate::cli;
@@ -19,6 +19,10 @@ pub(super) struct Row {
     pub(super) look: Look,
     /// Seconds since a program last began or ended; 0 while one runs.
     pub(super) idle_seconds: Option<u64>,
+    /// Seconds until it is stopped because its time is over.
+    pub(super) ttl_seconds: Option<u64>,
+    /// Seconds until it is stopped if nobody uses it.
+    pub(super) idle_stop_seconds: Option<u64>,
 }
 
 impl Row {
@@ -28,7 +32,21 @@ impl Row {
             0 => now().saturating_sub(status.last_use),
             _ => 0,
         });
-        Self { record: store.find(&name).ok().flatten(), name, look, idle_seconds }
+        let record = store.find(&name).ok().flatten();
+        let expiry = record.as_ref().map(|record| record.expiry).unwrap_or_default();
+        let left = |limit: Option<u64>, since: Option<u64>| Some(limit?.saturating_sub(since?));
+        let age = look.qemu.and_then(process_age).map(|age| age.as_secs());
+        let (ttl_seconds, idle_stop_seconds) = (left(expiry.ttl, age), left(expiry.idle, idle_seconds));
+        Self { name, record, look, idle_seconds, ttl_seconds, idle_stop_seconds }
+    }
+
+    /// When it is stopped without being asked.
+    fn stops(&self) -> Option<String> {
+        self.ttl_seconds
+            .into_iter()
+            .chain(self.idle_stop_seconds)
+            .min()
+            .map(|left| format!("in {}", time(left)))
     }
 
     fn cells(&self) -> Vec<String> {
@@ -41,6 +59,7 @@ impl Row {
             record.map_or_else(unknown, |record| record.profile.clone()),
             record.map_or_else(unknown, |record| time(now().saturating_sub(record.created))),
             self.idle_seconds.map_or_else(unknown, time),
+            self.stops().unwrap_or_else(unknown),
             self.look.memory.map_or_else(unknown, mebibytes),
             mebibytes(self.look.disk),
             ports.collect::<Vec<_>>().join(" "),
@@ -57,11 +76,11 @@ pub(super) fn run(args: &cli::Ps, ui: &Ui) -> anyhow::Result<Code> {
         return Ok(Code::Ok);
     }
     let cells: Vec<Vec<String>> = rows.iter().map(Row::cells).collect();
-    ui.table(&["name", "state", "profile", "age", "idle", "memory", "disk", "ports"], &cells);
+    ui.table(&["name", "state", "profile", "age", "idle", "stops", "memory", "disk", "ports"], &cells);
     Ok(Code::Ok)
 }
 
-fn mebibytes(bytes: u64) -> String {
+pub(super) fn mebibytes(bytes: u64) -> String {
     format!("{} MiB", bytes.div_ceil(1 << 20))
 }
 

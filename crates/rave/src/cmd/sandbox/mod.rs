@@ -1,24 +1,29 @@
-//! Sandboxes by name: `up`, `exec`, `ssh`, `ps`, `port`, `logs`, `stop`, `start`, `rm`, and the supervisor that `up` starts. All but
+//! Sandboxes by name: `up`, `exec`, `ssh`, `ssh-config`, `ps`, `port`, `open`, `logs`, `stop`, `start`, `rm`, `prune`, and the supervisor that `up` starts. All but
 //! `up`, which may build an image, work without a checkout.
 
 mod attend;
 mod describe;
 mod exec;
 mod life;
+mod limits;
 mod list;
 mod logs;
+mod open;
+mod prune;
 mod ssh;
+mod ssh_config;
 mod supervise;
 pub mod up;
 
 pub use describe::describe;
 
-use crate::cli::Command;
+use crate::cli::{Command, Global};
 use crate::exit::Code;
+use crate::settings;
 use crate::ui::Ui;
 
 /// Runs a command about sandboxes that needs no settings; nothing for the others.
-pub fn run(command: &Command, ui: &Ui) -> Option<anyhow::Result<Code>> {
+pub fn run(command: &Command, global: &Global, ui: &Ui) -> Option<anyhow::Result<Code>> {
     Some(match command {
         Command::Exec(args) => exec::run(args, ui),
         Command::Ssh(args) => ssh::run(args, ui),
@@ -28,6 +33,10 @@ pub fn run(command: &Command, ui: &Ui) -> Option<anyhow::Result<Code>> {
         Command::Stop(args) => life::stop(args, ui),
         Command::Start(args) => life::start(args, ui),
         Command::Rm(args) => life::remove(args, ui),
+        Command::Prune(args) => prune::run(args, settings::yes(global), ui),
+        Command::Open(args) => open::run(args, ui),
+        Command::SshConfig(args) => ssh_config::run(args, ui),
+        Command::SshProxy(args) => ssh::proxy(args, ui),
         Command::Supervise(args) => supervise::run(args),
         _ => return None,
     })

@@ -1,6 +1,10 @@
 //! `cargo xtask ssh`: into a sandbox by OpenSSH, with its host key pinned.
 
+use std::io;
+use std::net::{Shutdown, TcpStream};
+
 use rave_sandbox::control::Status;
+use rave_sandbox::{SandboxName, Store};
 use rave_vm::keys::KeyPair;
 use rave_vm::machine::Files;
 use rave_vm::sandbox::SSH;
@@ -12,19 +16,50 @@ use crate::cmd::run::{attached, deadline};
 use crate::command_error::CommandError;
 use crate::exit::Code;
 use crate::ui::Ui;
+use crate::ui::attached::Attached;
 
 pub(super) fn run(args: &cli::Ssh, ui: &Ui) -> anyhow::Result<Code> {
-    let named = Named::new(&args.name)?;
-    let connection = named.connect(ui)?;
-    let limit = deadline(rave_vm::accel::Accelerator::Tcg);
-    let status = wait(&named.place(), connection, limit, ui, |status| !status.host_keys.is_empty())?;
-    let ssh = way_in(&named, &status)?;
+    let ssh = wait_for(&Named::new(&args.name)?, ui)?;
     if args.command.is_empty() {
         // A shell ends with its last command's code, which says nothing about the session.
         return attached(&ssh.shell()).map(|_| Code::Ok);
     }
     // As ssh(1) joins them: the guest's shell reads one line.
     attached(&ssh.attached(&args.command.join(" "))).map(Code::Guest)
+}
+
+/// `ssh-proxy`: the connection of an ssh(1) whose configuration names us as its `ProxyCommand`. The guest's keys are pinned
+/// before a byte of the guest is passed on, so ssh, which reads them after the server's first line, finds them.
+pub(super) fn proxy(args: &cli::SshProxy, ui: &Ui) -> anyhow::Result<Code> {
+    let named = Named { store: Store::new(&args.state), name: args.name.parse()? };
+    let ssh = wait_for(&named, ui)?;
+    let server = TcpStream::connect((ssh.host, ssh.port))?;
+    let to_server = server.try_clone()?;
+    // It ends with the process: a read of stdin is not woken by the server's end.
+    let streams = Attached::new();
+    let mut stdin = streams.stdin();
+    std::thread::spawn(move || {
+        let _ = io::copy(&mut stdin, &mut &to_server);
+        let _ = to_server.shutdown(Shutdown::Write);
+    });
+    match streams.pass_on(&mut &server) {
+        // An ssh that has gone wants nothing more.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(Code::Ok),
+    }
+}
+
+/// The name by which ssh knows a sandbox.
+pub(super) fn alias(name: &SandboxName) -> String {
+    format!("{name}.rave")
+}
+
+/// The way in, once the guest has announced its keys.
+fn wait_for(named: &Named, ui: &Ui) -> anyhow::Result<Ssh> {
+    let connection = named.connect(ui)?;
+    let limit = deadline(rave_vm::accel::Accelerator::Tcg);
+    let status = wait(&named.place(), connection, limit, ui, |status| !status.host_keys.is_empty())?;
+    way_in(named, &status)
 }
 
 /// Pins the keys that the guest announced.
@@ -36,7 +71,6 @@ fn way_in(named: &Named, status: &Status) -> anyhow::Result<Ssh> {
         .ok_or_else(|| CommandError::usage(format!("{} forwards no port to its SSH server", named.name)))?;
     let key = KeyPair::read(place.folder())?;
     let Files { run_dir, .. } = place.machine();
-    let alias = format!("{}.rave", named.name);
     let address = (forward.bind, forward.host);
-    Ok(Ssh::pin(&run_dir, &alias, &record.user, address, &key, &status.host_keys)?)
+    Ok(Ssh::pin(&run_dir, &alias(&named.name), &record.user, address, &key, &status.host_keys)?)
 }

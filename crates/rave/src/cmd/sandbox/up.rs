@@ -2,8 +2,10 @@
 
 use camino::Utf8Path;
 use rave_host::Needs;
+use rave_sandbox::admission;
+use rave_sandbox::look::look;
 use rave_sandbox::start::attend;
-use rave_sandbox::{Error, PortWish, Record, SCHEMA, SandboxName, Store, now};
+use rave_sandbox::{Error, Expiry, PortWish, Record, SCHEMA, SandboxName, Store, now};
 use rave_spec::{Format, ServiceName};
 use rave_vm::keys::KeyPair;
 use rave_vm::machine::Arch;
@@ -12,6 +14,8 @@ use rave_vm::qemu::Qemu;
 
 use super::attend::{supervisor, tell_wait, wait};
 use super::describe::show_address;
+use super::limits;
+use super::ssh_config;
 use crate::build;
 use crate::cli;
 use crate::cmd::run::services::policies as policies_of;
@@ -40,6 +44,10 @@ pub fn run(args: &cli::Up, settings: &Settings, ui: &Ui) -> anyhow::Result<Code>
     }
     let lock = store.claim(&name, &mut || tell_wait(&name, ui))?;
     let place = store.place(&name);
+    admission::keep(&store, limits::of(settings))?;
+    if look(&place).qemu.is_none() {
+        limits::check(&store)?;
+    }
     match store.find(&name)? {
         Some(record) => refuse_changes(args, &record)?,
         None => make(args, &name, settings, ui)?,
@@ -84,6 +92,8 @@ fn refuse_changes(args: &cli::Up, record: &Record) -> anyhow::Result<()> {
         ("--memory", args.memory.is_some_and(|memory| u64::from(memory) != record.memory_mib)),
         ("--cpus", args.cpus.is_some_and(|cpus| cpus != record.cpus)),
         ("--profile", args.target.profile.as_ref().is_some_and(|profile| *profile != record.profile)),
+        ("--ttl", args.ttl.is_some_and(|ttl| Some(ttl.as_secs()) != record.expiry.ttl)),
+        ("--idle-stop", args.idle_stop.is_some_and(|idle| Some(idle.as_secs()) != record.expiry.idle)),
         ("--base", args.target.base.is_some_and(|base| base.as_str() != record.base)),
     ];
     let ports = policies_of(&args.ports)?;
@@ -142,8 +152,13 @@ fn make(args: &cli::Up, name: &SandboxName, settings: &Settings, ui: &Ui) -> any
         cpus: args.cpus.unwrap_or(vm.cpus),
         disk_mib: vm.disk.get(),
         ports: services.into_iter().map(wish).collect(),
+        expiry: Expiry {
+            ttl: args.ttl.map(|ttl| ttl.as_secs()),
+            idle: args.idle_stop.map(|idle| idle.as_secs()),
+        },
     };
     record.save(&place)?;
+    ssh_config::write(&Store::new(&settings.state_dir))?;
     Ok(())
 }
 

@@ -1,0 +1,22 @@
+//! What all sandboxes together may take: `sandboxes` of rave.toml, and what the host has left.
+
+use rave_image::space::{available_memory, free_bytes};
+use rave_sandbox::admission::admit;
+use rave_sandbox::limits::{Free, Limits};
+use rave_sandbox::{Error, Store};
+use rave_spec::MebiBytes;
+
+use crate::settings::Settings;
+
+/// The limits that the settings have.
+pub(super) fn of(settings: &Settings) -> Limits {
+    let bytes = |mebibytes: Option<MebiBytes>| mebibytes.map(|mebibytes| mebibytes.get() << 20);
+    let sandboxes = settings.spec.spec.sandboxes;
+    Limits { memory: bytes(sandboxes.memory), disk: bytes(sandboxes.disk) }
+}
+
+/// Refuses to start one more, by the limits of the last `up`.
+pub(super) fn check(store: &Store) -> Result<(), Error> {
+    let free = Free { memory: available_memory(), disk: free_bytes(store.root()).ok() };
+    admit(store, free)
+}

@@ -1,0 +1,36 @@
+//! `cargo xtask open`: a page of a sandbox in the user's browser.
+
+use rave_process::Cmd;
+use rave_sandbox::SandboxName;
+use rave_vm::ports::PortForward;
+
+use super::attend::Named;
+use super::describe::forward_of;
+use crate::cli;
+use crate::cmd::run::services::page;
+use crate::exit::Code;
+use crate::ui::Ui;
+
+pub(super) fn run(args: &cli::Open, ui: &Ui) -> anyhow::Result<Code> {
+    let named = Named::new(&args.name)?;
+    let address = address(&named.name, &forward_of(&named, &args.service)?);
+    if args.print {
+        ui.data(&address);
+        return Ok(Code::Ok);
+    }
+    // xdg-open(1) leaves the browser behind and ends.
+    match Cmd::new("xdg-open").arg(&address).output() {
+        Ok(_) => ui.note(&format!("opened {address}")),
+        Err(error) => {
+            ui.warn(&format!("no browser was started: {error}"));
+            ui.data(&address);
+        }
+    }
+    Ok(Code::Ok)
+}
+
+/// A host name of the sandbox's own, which browsers take for this host (RFC 6761, section 6.3): they keep the cookies of two
+/// sandboxes apart by it, though not by a port.
+fn address(name: &SandboxName, forward: &PortForward) -> String {
+    format!("http://{name}.localhost:{}{}", forward.host, page(&forward.service))
+}

@@ -1,0 +1,77 @@
+//! `cargo xtask prune`: removes the sandboxes that are stopped.
+
+use std::time::Duration;
+
+use rave_sandbox::look::{State, look};
+use rave_sandbox::{Place, SandboxName, Store, now};
+
+use super::attend::tell_wait;
+use super::list::{mebibytes, time};
+use super::ssh_config;
+use crate::cli;
+use crate::command_error::CommandError;
+use crate::exit::Code;
+use crate::settings;
+use crate::ui::Ui;
+
+/// A sandbox that may go.
+struct Stopped {
+    name: SandboxName,
+    disk: u64,
+    unused: Option<Duration>,
+}
+
+pub(super) fn run(args: &cli::Prune, yes: bool, ui: &Ui) -> anyhow::Result<Code> {
+    let store = Store::new(&settings::state_dir()?);
+    let stopped = stopped(&store, args.older_than)?;
+    if stopped.is_empty() {
+        ui.note("no sandbox to remove");
+        return Ok(Code::Ok);
+    }
+    let row = |one: &Stopped| {
+        let unused = one.unused.map_or("-".to_owned(), |unused| time(unused.as_secs()));
+        vec![one.name.to_string(), unused, mebibytes(one.disk)]
+    };
+    ui.table(&["name", "unused", "disk"], &stopped.iter().map(row).collect::<Vec<_>>());
+    if args.dry_run {
+        return Ok(Code::Ok);
+    }
+    if !yes && !ui.ask("Remove these sandboxes with their disks?") {
+        return Err(CommandError::usage("nothing was removed").remedy("confirm, or give --yes").into());
+    }
+    for one in &stopped {
+        let lock = store.lock(&one.name, &mut || tell_wait(&one.name, ui))?;
+        let place = store.place(&one.name);
+        // Somebody may have started it while we asked.
+        if look(&place).state.runs() {
+            ui.note(&format!("{} runs again and stays", one.name));
+            continue;
+        }
+        store.remove(&place, lock)?;
+        ui.note(&format!("{} is removed", one.name));
+    }
+    ssh_config::write(&store)?;
+    Ok(Code::Ok)
+}
+
+fn stopped(store: &Store, older_than: Option<Duration>) -> anyhow::Result<Vec<Stopped>> {
+    let mut stopped = Vec::new();
+    for name in store.names()? {
+        let place = store.place(&name);
+        let look = look(&place);
+        // What cannot be read is left for whoever can read it.
+        let may_go = matches!(look.state, State::Stopped | State::Crashed) && store.get(&name).is_ok();
+        let unused = unused(&place);
+        if may_go && older_than.is_none_or(|limit| unused.is_some_and(|unused| unused >= limit)) {
+            stopped.push(Stopped { name, disk: look.disk, unused });
+        }
+    }
+    Ok(stopped)
+}
+
+/// How long its disk was not written.
+fn unused(place: &Place) -> Option<Duration> {
+    let written = std::fs::metadata(place.disk().overlay()).ok()?.modified().ok()?;
+    let written = written.duration_since(std::time::UNIX_EPOCH).ok()?;
+    Some(Duration::from_secs(now().saturating_sub(written.as_secs())))
+}

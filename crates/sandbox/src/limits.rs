@@ -1,0 +1,160 @@
+//! What all sandboxes of a user together may take of the host, before one more is started.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::SandboxName;
+
+/// Memory that the host keeps for itself, bytes.
+const HOST_MEMORY: u64 = 512 << 20;
+/// Disk space that stays free beside the sandboxes, bytes: a full disk stops every guest's writes.
+const HOST_DISK: u64 = 1 << 30;
+
+/// The limits, bytes; none is no limit beside what the host has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Memory of those that run.
+    pub memory: Option<u64>,
+    /// Disk of all.
+    pub disk: Option<u64>,
+}
+
+/// What there is too little of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scarce {
+    /// Memory.
+    Memory,
+    /// Disk space.
+    Disk,
+}
+
+impl fmt::Display for Scarce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Memory => "memory",
+            Self::Disk => "disk space",
+        })
+    }
+}
+
+/// Why no further sandbox is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OverLimit {
+    /// Of what there is too little.
+    pub scarce: Scarce,
+    /// What the sandboxes take, bytes.
+    pub taken: u64,
+    /// What they may take, or what the host has left, bytes.
+    pub limit: u64,
+    /// Whether that is a limit that somebody set.
+    pub is_set: bool,
+    /// The sandbox that takes most, and how much, bytes.
+    pub largest: Option<(SandboxName, u64)>,
+}
+
+/// What the host has left, bytes, where that is known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Free {
+    /// Memory that programs can take.
+    pub memory: Option<u64>,
+    /// Disk space of the store's file system.
+    pub disk: Option<u64>,
+}
+
+/// What each sandbox takes, bytes.
+pub type Takers = Vec<(SandboxName, u64)>;
+
+impl Limits {
+    /// What one more would exceed, or what the host lacks for it. `memory` is what each that runs takes, `disk` what each takes.
+    pub fn over(&self, memory: &Takers, disk: &Takers, free: Free) -> Option<OverLimit> {
+        over(Scarce::Memory, memory, self.memory, free.memory, HOST_MEMORY)
+            .or_else(|| over(Scarce::Disk, disk, self.disk, free.disk, HOST_DISK))
+    }
+}
+
+fn over(
+    scarce: Scarce,
+    takers: &Takers,
+    limit: Option<u64>,
+    free: Option<u64>,
+    keep: u64,
+) -> Option<OverLimit> {
+    let taken = takers.iter().map(|(_, bytes)| bytes).sum();
+    let largest = takers.iter().max_by_key(|(_, bytes)| *bytes).cloned();
+    let (limit, is_set) = match (limit, free) {
+        (Some(limit), _) if taken >= limit => (limit, true),
+        (_, Some(free)) if free < keep => (free, false),
+        _ => return None,
+    };
+    Some(OverLimit { scarce, taken, limit, is_set, largest })
+}
+
+impl fmt::Display for OverLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mebibytes = |bytes: u64| bytes >> 20;
+        let Self { scarce, taken, limit, is_set, largest } = self;
+        if *is_set {
+            let (taken, limit) = (mebibytes(*taken), mebibytes(*limit));
+            write!(f, "the sandboxes take {taken} MiB of {scarce}, and may take {limit} MiB")?;
+        } else {
+            write!(f, "not enough {scarce} for a further sandbox: {} MiB are free", mebibytes(*limit))?;
+        }
+        match largest {
+            Some((name, bytes)) => write!(f, "; {name} takes most, {} MiB", mebibytes(*bytes)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl OverLimit {
+    /// What to do about it.
+    pub fn remedy(&self) -> String {
+        let setting = match (self.is_set, self.scarce) {
+            (false, _) => String::new(),
+            (true, Scarce::Memory) => ", or raise sandboxes.memory in rave.local.toml".to_owned(),
+            (true, Scarce::Disk) => ", or raise sandboxes.disk in rave.local.toml".to_owned(),
+        };
+        match (self.scarce, &self.largest) {
+            (Scarce::Memory, Some((name, _))) => format!("stop one: cargo xtask stop {name}{setting}"),
+            (Scarce::Memory, None) => "end other programs".to_owned(),
+            (Scarce::Disk, Some((name, _))) => {
+                format!("remove what is not used: cargo xtask rm {name}, or cargo xtask prune{setting}")
+            }
+            (Scarce::Disk, None) => "free disk space, or use another state folder: RAVE_STATE=DIR".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn takers() -> Takers {
+        vec![("a".parse().unwrap(), 10 << 20), ("b".parse().unwrap(), 30 << 20)]
+    }
+
+    #[test]
+    fn the_largest_is_named_where_a_limit_is_reached() {
+        let over = over(Scarce::Memory, &takers(), Some(40 << 20), None, 0).unwrap();
+        assert_eq!(
+            over.to_string(),
+            "the sandboxes take 40 MiB of memory, and may take 40 MiB; b takes most, 30 MiB"
+        );
+        assert_eq!(
+            over.remedy(),
+            "stop one: cargo xtask stop b, or raise sandboxes.memory in rave.local.toml"
+        );
+    }
+
+    #[test]
+    fn the_host_keeps_what_it_needs() {
+        let over = over(Scarce::Disk, &Takers::new(), None, Some(9 << 20), 10 << 20).unwrap();
+        assert_eq!(over.to_string(), "not enough disk space for a further sandbox: 9 MiB are free");
+        assert!(super::over(Scarce::Disk, &takers(), Some(41 << 20), Some(10 << 20), 10 << 20).is_none());
+        assert!(
+            super::over(Scarce::Disk, &takers(), None, None, 10 << 20).is_none(),
+            "not known is no refusal"
+        );
+    }
+}
