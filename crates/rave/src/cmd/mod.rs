@@ -7,6 +7,7 @@ pub mod convert;
 pub mod doctor;
 pub mod image;
 pub mod inspect;
+pub mod patch;
 pub mod publish;
 pub mod release;
 pub mod run;
@@ -28,6 +29,7 @@ pub fn without_settings(command: &Command, ui: &Ui) -> Option<anyhow::Result<Cod
         Command::Verify(args) if !args.rebuild => Some(Ok(verify::run(args, ui))),
         Command::Sbom(args) => Some(sbom::run(args, ui)),
         Command::Publish(args) => Some(publish::run(args, ui)),
+        Command::Patch(args) => Some(patch::run(args, ui)),
         Command::Release(args) => args.command.as_ref().map(|command| release::keys::run(command, ui)),
         command => sandbox::run(command, ui),
     }
@@ -58,7 +60,8 @@ pub fn run(command: &Command, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
         | Command::Supervise(_)
         | Command::Completions(_)
         | Command::Sbom(_)
-        | Command::Publish(_) => {
+        | Command::Publish(_)
+        | Command::Patch(_) => {
             unreachable!("needs no settings: the programs run it before they load any")
         }
     }
