@@ -16,7 +16,7 @@ use crate::settings::Settings;
 const UNKNOWN_SIZE: u64 = 12 << 30;
 
 /// What the archive of inputs takes before the first build, bytes: that of a desktop has 1.2 GiB.
-const UNKNOWN_INPUTS: u64 = 2 << 30;
+const UNKNOWN_INPUTS: u64 = 1536 << 20;
 
 /// What the checks ask.
 pub(super) struct Contents {
