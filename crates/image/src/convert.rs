@@ -49,7 +49,8 @@ pub fn convert(request: &ConvertRequest<'_>, sink: Sink<'_>) -> Result<Vec<Utf8P
     }
     disk.is_whole().map_err(refuse)?;
     let appliance = Appliance { name: stem.clone(), ..request.appliance.clone() };
-    let (size, compress, identity) = (disk.size, request.compress, disk.identity);
+    let size = request.grown_to.unwrap_or_default().max(disk.size);
+    let (compress, identity) = (request.compress, disk.identity);
     let spec = ExportSpec { stem, size, appliance, compress, identity, epoch: request.epoch };
     let allocated = fs::metadata(&disk.path).at("read", &disk.path)?.blocks() * 512;
     let plan = |format: &Format| formats::planned(*format, &spec, size, allocated);

@@ -30,6 +30,12 @@ pub fn build_tools() -> Vec<BuildTool> {
         .collect()
 }
 
+/// What one of them prints; nothing where it is not there.
+pub fn of(program: &str) -> Option<String> {
+    let (name, argument) = PROGRAMS.iter().find(|(name, _)| *name == program)?;
+    version(name, argument)
+}
+
 fn version(program: &str, argument: &str) -> Option<String> {
     let (mut said, mut complained) = (Vec::new(), Vec::new());
     // Some print it on stderr, some on both in any order, some end with a failure because no work was named.

@@ -12,7 +12,7 @@ use rave_spec::{Compression, Format};
 
 pub use building::{Building, NixFlags, Target};
 pub use release::{
-    Cut, Keygen, KnownKeys, PassphraseFrom, Publish, Release, ReleaseCommand, Revoke, Rotate, Sbom,
+    Cut, Keygen, KnownKeys, PassphraseFrom, Patch, Publish, Release, ReleaseCommand, Revoke, Rotate, Sbom,
     SbomCommand, SbomDiff, Verify,
 };
 pub use sandbox::{
@@ -121,6 +121,8 @@ pub enum Command {
     Sbom(Sbom),
     /// Put a verified release into a published tree
     Publish(Publish),
+    /// Make an artifact of a newer release from an older one and a patch
+    Patch(Patch),
     /// Convert a disk of any format to the other formats
     Convert(Convert),
     /// Describe an image of any format and verify it, or describe a sandbox
@@ -155,6 +157,7 @@ impl Command {
             | Self::Verify(_)
             | Self::Sbom(_)
             | Self::Publish(_)
+            | Self::Patch(_)
             | Self::Inspect(_)
             | Self::Exec(_)
             | Self::Ssh(_)

@@ -122,6 +122,20 @@ pub enum Error {
         /// What it is.
         detail: &'static str,
     },
+    /// A patch is given another disk than it leads from.
+    #[error("the patch leads from the disk of {version}, and this is another one: {found}")]
+    OtherBase {
+        /// The version whose disk it should be.
+        version: semver::Version,
+        /// What it is.
+        found: String,
+    },
+    /// A patch does not give a format here.
+    #[error("{detail}")]
+    NoConversion {
+        /// Why.
+        detail: String,
+    },
     /// There is not enough space for a release.
     #[error("not enough space for {path}: {} MiB are needed, {} MiB are free", needed >> 20, free >> 20)]
     NoSpace {
@@ -199,6 +213,12 @@ impl Error {
                 Some("release it under a new version: a version that is published stays what it is".into())
             }
             Self::NotATree { .. } => Some("move it away, or choose another folder with --to".into()),
+            Self::OtherBase { version, .. } => {
+                Some(format!("give an artifact of {version} with --base, or download the new one"))
+            }
+            Self::NoConversion { .. } => {
+                Some("leave --format out, which makes the raw disk, or download that format".into())
+            }
             Self::NoSpace { .. } => Some("free some space, then run the same command again".into()),
             Self::Image(error) => error.remedy(),
             Self::Io { .. }

@@ -9,7 +9,9 @@ use crate::cut::ReleasePart;
 use crate::dsse::Envelope;
 use crate::inputs;
 use crate::key_statement::{self, KeyStatement};
+use crate::leak;
 use crate::manifest::Manifest;
+use crate::patch;
 use crate::relative_path::RelativePath;
 use crate::sbom::diff;
 use crate::signers;
@@ -32,6 +34,8 @@ pub const PARSERS: &[(&str, Feed)] = &[
     ("release_bill", release_bill),
     ("release_part", release_part),
     ("release_inputs", release_inputs),
+    ("release_patch", release_patch),
+    ("release_packed", release_packed),
 ];
 
 /// A DSSE envelope. What was read is written so that it is read again.
@@ -102,6 +106,30 @@ pub fn release_inputs(bytes: &[u8]) {
     if let Ok(index) = index {
         assert_eq!(index.inputs.len(), taken);
     }
+}
+
+/// A patch onto a disk of 64 KiB. What it makes is as long as it says, and no more.
+pub fn release_patch(bytes: &[u8]) {
+    let mut from = bytes;
+    let Ok(header) = patch::read_header(&mut from) else { return };
+    let base = [7_u8; 1 << 16];
+    // Longer ones are bounded by what is in memory alone, and take their time.
+    if header.target.size > 1 << 22 || header.chunk > 1 << 22 || header.base.size > base.len() as u64 {
+        return;
+    }
+    let mut at = 0;
+    let made = patch::apply(&header, &mut from, &base[..], &mut |start, _| {
+        assert_eq!(start, at);
+        at += 4096;
+        Ok(())
+    });
+    assert!(at <= header.target.size);
+    assert!(made.is_err() || at == header.target.size);
+}
+
+/// A file of an image that may be compressed, or an archive of cpio.
+pub fn release_packed(bytes: &[u8]) {
+    let _ = leak::look_into(bytes);
 }
 
 /// A bill of materials.

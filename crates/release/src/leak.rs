@@ -3,14 +3,17 @@
 //! what was deleted counts too. What it finds it names by rule and place, never by its content.
 
 mod allowed;
+mod cpio;
 pub(crate) mod finding;
 mod gate;
 mod names;
+mod packed;
 mod paths;
 mod scanner;
 mod secrets;
 
 pub use allowed::{Allowed, AllowedEntry};
 pub use finding::{Finding, Place, Rule};
+pub(crate) use gate::look_into;
 pub use gate::{Gate, Report, STAGE, gate};
 pub use names::BuilderNames;

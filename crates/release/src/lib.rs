@@ -4,6 +4,7 @@
 //! [`dsse`], [`notes`]. [`verify`] proves it to whoever receives it, by the keys of [`signers`] and [`trust`]. Every byte that
 //! it reads may be a stranger's. [`publish`] puts a verified one into a published tree.
 
+pub mod changelog;
 pub mod cut;
 pub mod dsse;
 mod error;
@@ -17,6 +18,7 @@ pub mod manifest;
 pub mod names;
 pub mod notes;
 pub mod parts;
+pub mod patch;
 pub mod public_key;
 pub mod publish;
 pub mod rebuild;

@@ -41,6 +41,14 @@ pub fn artifact(release_stem: &str, image_stem: &str, file: &str) -> Result<Rela
     format!("{release_stem}{ending}").parse()
 }
 
+/// What the names of patches end with.
+pub(crate) const PATCH_ENDING: &str = ".patch";
+
+/// The name of a patch to a profile's raw disk.
+pub fn patch(stem: &str, from: &semver::Version) -> Result<RelativePath, String> {
+    format!("{stem}.from-{from}{}", PATCH_ENDING).parse()
+}
+
 /// The name of a part, counted from 0: in the order of names, so that a shell's `*` joins them.
 pub fn part(whole: &RelativePath, number: usize) -> Result<RelativePath, String> {
     format!("{whole}.part-{number:03}").parse()

@@ -1,15 +1,23 @@
 //! `RELEASE_NOTES.md`: what changed, what is in the folder, and how it is verified.
 
+mod previous;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use rave_smoke::report::{Boot, Report};
+use semver::Version;
+use serde::{Deserialize, Serialize};
 
+use crate::changelog::Fixes;
 use crate::error::{Error, IoContext as _};
 use crate::manifest::Manifest;
+use crate::relative_path::RelativePath;
 use crate::sbom::{cyclonedx, diff};
-use crate::{names, sshsig, sums};
+use crate::{sshsig, sums};
+pub use previous::Previous;
 
 /// The most packages of each kind that are named; the bills have all.
 const MAX_NAMED: usize = 200;
@@ -29,23 +37,28 @@ pub struct Notes<'a> {
     pub folder: &'a Utf8Path,
     /// An earlier release.
     pub previous: Option<&'a Previous>,
+    /// What fixes security since that.
+    pub fixes: &'a FixesByProfile,
+    /// Patches that the release has.
+    pub patches: &'a [PatchRow],
 }
 
-/// An earlier release, which the notes compare with.
-#[derive(Debug)]
-pub struct Previous {
-    manifest: Manifest,
-    folder: Utf8PathBuf,
-}
+/// What fixes security, by profile and package.
+pub type FixesByProfile = BTreeMap<String, BTreeMap<String, Fixes>>;
 
-impl Previous {
-    /// Reads its manifest. It is not verified: it is the releaser's own.
-    pub fn read(folder: &Utf8Path) -> Result<Self, Error> {
-        let path = folder.join(names::MANIFEST);
-        let bytes = fs::read(&path).at("read", &path)?;
-        let manifest = Manifest::parse(&bytes).map_err(|why| Error::damaged(&path, why))?;
-        Ok(Self { manifest, folder: folder.to_owned() })
-    }
+/// A patch of the release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PatchRow {
+    /// The profile.
+    pub profile: String,
+    /// The version that it leads from.
+    pub from: Version,
+    /// The file.
+    pub name: RelativePath,
+    /// Bytes.
+    pub size: u64,
+    /// Bytes of the artifact that is fetched without it.
+    pub download: u64,
 }
 
 impl Notes<'_> {
@@ -70,6 +83,7 @@ impl Notes<'_> {
         self.packages(&mut text)?;
         self.licences(&mut text)?;
         self.files(&mut text);
+        self.patches(&mut text);
         self.boots(&mut text);
         self.verification(&mut text);
         Ok(text)
@@ -95,37 +109,21 @@ impl Notes<'_> {
     fn packages(&self, text: &mut String) -> Result<(), Error> {
         let Some(previous) = self.previous else { return Ok(()) };
         for profile in &self.manifest.profiles {
-            let old = previous.manifest.profiles.iter().find(|old| old.profile == profile.profile);
-            let bill = |bills: &[crate::manifest::Bill], folder: &Utf8Path| {
-                let bill = bills.iter().find(|bill| bill.kind == cyclonedx::KIND)?;
-                Some(folder.join(bill.name.as_str()))
-            };
-            let new_path = bill(&profile.bills, self.folder);
-            let old_path = old.and_then(|old| bill(&old.bills, &previous.folder));
-            let (Some(new_path), Some(old_path)) = (new_path, old_path) else { continue };
-            let read = |path: &Utf8Path| {
-                let bytes = fs::read(path).at("read", path)?;
-                diff::packages(&bytes).map_err(|why| Error::damaged(path, why))
-            };
-            let found = diff::compare(&read(&old_path)?, &read(&new_path)?);
-            let _ = write!(
-                text,
-                "\n## Packages of `{}` since {}\n\n",
-                profile.profile, previous.manifest.version
-            );
+            let Some(found) = previous.changes(profile, self.folder)? else { continue };
+            let _ = write!(text, "\n## Packages of `{}` since {}\n\n", profile.profile, previous.version());
             if found.is_empty() {
                 text.push_str("None changed.\n");
                 continue;
             }
-            let list = |versions: &std::collections::BTreeSet<String>| {
-                versions.iter().cloned().collect::<Vec<_>>().join(", ")
-            };
-            let changed = found.changed.iter();
-            named(
-                text,
-                "Changed",
-                changed.map(|(name, [a, b])| format!("{name} {} -> {}", list(a), list(b))),
-            );
+            let list = |versions: &BTreeSet<String>| versions.iter().cloned().collect::<Vec<_>>().join(", ");
+            let none = BTreeMap::new();
+            let fixes = self.fixes.get(&profile.profile).unwrap_or(&none);
+            named(text, "Security fixes, by the changelogs of the packages", fixes.iter().map(secured));
+            let changed = found.changed.iter().map(|(name, [a, b])| {
+                let mark = if fixes.contains_key(name) { " (security)" } else { "" };
+                format!("{name} {} -> {}{mark}", list(a), list(b))
+            });
+            named(text, "Changed", changed);
             named(text, "Added", found.added.iter().map(|(name, a)| format!("{name} {}", list(a))));
             named(text, "Removed", found.removed.iter().map(|(name, a)| format!("{name} {}", list(a))));
         }
@@ -137,7 +135,8 @@ impl Notes<'_> {
         for profile in &self.manifest.profiles {
             for artifact in &profile.artifacts {
                 for (number, file) in artifact.files.iter().enumerate() {
-                    let before = self.size_before(&profile.profile, artifact.format, number);
+                    let before = self.previous;
+                    let before = before.and_then(|one| one.size(&profile.profile, artifact.format, number));
                     let before = before.map_or(String::new(), mebibytes);
                     let _ = writeln!(
                         text,
@@ -168,16 +167,27 @@ impl Notes<'_> {
         }
     }
 
-    fn size_before(&self, profile: &str, format: rave_spec::Format, number: usize) -> Option<u64> {
-        let profiles = &self.previous?.manifest.profiles;
-        let profile = profiles.iter().find(|old| old.profile == profile)?;
-        let artifact = profile.artifacts.iter().find(|artifact| artifact.format == format)?;
-        Some(artifact.files.get(number)?.size)
+    /// What need not be fetched by who has the earlier release.
+    fn patches(&self, text: &mut String) {
+        if self.patches.is_empty() {
+            return;
+        }
+        text.push_str("\n## Patches\n\n| patch | from | MiB | download, MiB |\n| --- | --- | --- | --- |\n");
+        for PatchRow { from, name, size, download, .. } in self.patches {
+            let (size, download) = (mebibytes(*size), mebibytes(*download));
+            let _ = writeln!(text, "| {name} | {from} | {size} | {download} |");
+        }
+        text.push_str(
+            "\nA patch makes the raw disk of the one that you have, in any format; `manifest.json`, `SHA256SUMS` and its signature are needed \
+             beside it:\n\n```sh\nrave patch FILE.patch --base OLD --out DIR --key KEY.allowed_signers\n```\n",
+        );
     }
 
     fn boots(&self, text: &mut String) {
-        text.push_str("\n## Boots\n\n| profile | row | accelerator | ready after, s | checks passed |\n");
-        text.push_str("| --- | --- | --- | --- | --- |\n");
+        text.push_str(
+            "\n## Boots\n\n| profile | row | accelerator | ready after, s | before, s | checks passed |\n",
+        );
+        text.push_str("| --- | --- | --- | --- | --- | --- |\n");
         for (profile, report) in self.reports {
             for run in &report.runs {
                 let ready = match &run.boot {
@@ -185,8 +195,11 @@ impl Notes<'_> {
                     Boot::Failed(_) => "not ready".into(),
                 };
                 let (row, accelerator) = (&run.subject.row, &run.subject.accelerator);
+                let before = self.previous.and_then(|previous| previous.ready(profile, row));
+                let before = before.map_or(String::new(), |seconds| format!("{seconds:.1}"));
                 let passed = run.counts().passed;
-                let _ = writeln!(text, "| {profile} | {row} | {accelerator} | {ready} | {passed} |");
+                let _ =
+                    writeln!(text, "| {profile} | {row} | {accelerator} | {ready} | {before} | {passed} |");
             }
         }
     }
@@ -206,6 +219,20 @@ impl Notes<'_> {
             sums = sums::FILE,
         );
     }
+}
+
+/// The numbers that are named of a package; its changelog has all.
+const MAX_CVES: usize = 20;
+
+fn secured((name, fixes): (&String, &Fixes)) -> String {
+    let mut said: Vec<&str> = fixes.cves.iter().take(MAX_CVES).map(String::as_str).collect();
+    let more = fixes.cves.len().saturating_sub(MAX_CVES);
+    let more = (more > 0).then(|| format!("{more} more"));
+    said.extend(more.as_deref());
+    if fixes.is_security_upload {
+        said.insert(0, "security update");
+    }
+    format!("{name}: {}", said.join(", "))
 }
 
 fn mebibytes(bytes: u64) -> String {

@@ -35,6 +35,7 @@ pub fn plan(manifest: &Manifest, out: camino::Utf8PathBuf) -> Plan {
         inputs: manifest.inputs.is_some(),
         keys: None,
         previous: None,
+        patch_from: None,
         out,
     }
 }

@@ -183,6 +183,7 @@ fn compressed_raw(
             log_dir: &place.join("logs"),
             appliance: rave_image::build::appliance(&settings.spec.spec, "", true),
             compress: Compress::all(compression),
+            grown_to: None,
             epoch: 0,
         };
         let started = Instant::now();

@@ -27,6 +27,8 @@ pub struct ConvertRequest<'a> {
     pub appliance: Appliance,
     /// How the results are compressed.
     pub compress: Compress,
+    /// The disk's size as the guest sees it, bytes, where it is larger than the source.
+    pub grown_to: Option<u64>,
     /// Time stamp of what is packed, seconds since 1970.
     pub epoch: u64,
 }

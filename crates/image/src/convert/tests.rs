@@ -32,6 +32,7 @@ fn convert_to(
         log_dir: &folder.join("logs"),
         appliance: export_spec().appliance,
         compress: Compress::all(Compression::Zstd),
+        grown_to: None,
         epoch: 1,
     };
     convert(&request, &|_| ())

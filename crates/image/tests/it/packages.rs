@@ -255,6 +255,7 @@ fn our_own_package_is_plain_ustar_whatever_its_name() {
         log_dir: &place.path.join("logs"),
         appliance: appliance(),
         compress: Compress::all(Compression::None),
+        grown_to: None,
         epoch: 1,
     };
     let made = convert(&request, &|_| ()).unwrap();

@@ -101,6 +101,7 @@ impl Place {
             log_dir: &self.path.join("logs"),
             appliance: appliance(),
             compress: Compress::all(Compression::None),
+            grown_to: None,
             epoch: 1,
         };
         let sink = |event: Event<'_>| {

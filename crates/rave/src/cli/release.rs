@@ -2,11 +2,11 @@
 
 use camino::Utf8PathBuf;
 use clap::{Args, Subcommand};
-use rave_spec::Base;
+use rave_spec::{Base, Format};
 use semver::Version;
 
 use super::building::{Building, Target};
-use super::values::{Accel, FormatFlag, base, format_or_all};
+use super::values::{Accel, FormatFlag, base, format, format_or_all};
 
 /// `cargo xtask release`
 #[derive(Debug, Clone, Args)]
@@ -49,7 +49,7 @@ pub struct Cut {
     #[arg(long, value_name = "FILE", required_unless_present = "unsigned")]
     pub key: Option<Utf8PathBuf>,
     /// Stop before the signature: build a part that another host signs with --from-parts
-    #[arg(long, conflicts_with_all = ["key", "passphrase_file", "passphrase_fd", "previous", "keys"])]
+    #[arg(long, conflicts_with_all = ["key", "passphrase_file", "passphrase_fd", "previous", "patch_from", "keys"])]
     pub unsigned: bool,
     /// Build nothing: sign these parts, made with --unsigned; may be repeated or comma-separated
     #[arg(
@@ -87,6 +87,9 @@ pub struct Cut {
     /// Earlier release that the notes compare with
     #[arg(long, value_name = "DIR")]
     pub previous: Option<Utf8PathBuf>,
+    /// Earlier release, from which a patch of each profile is added
+    #[arg(long, value_name = "DIR")]
+    pub patch_from: Option<Utf8PathBuf>,
     /// Statements about keys to bring along, by `rotate` and `revoke`
     #[arg(long, value_name = "FILE")]
     pub keys: Option<Utf8PathBuf>,
@@ -243,6 +246,28 @@ pub struct Publish {
     /// Print the result as JSON on stdout
     #[arg(long)]
     pub json: bool,
+}
+
+/// `cargo xtask patch`
+#[derive(Debug, Clone, Args)]
+pub struct Patch {
+    /// The patch, with the release's SHA256SUMS and SHA256SUMS.sig beside it
+    #[arg(value_name = "FILE")]
+    pub file: Utf8PathBuf,
+    /// Artifact of the older release, of any format
+    #[arg(long, value_name = "FILE")]
+    pub base: Utf8PathBuf,
+    /// Folder of what is made [default: that of the patch]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<Utf8PathBuf>,
+    /// Formats to make; may be repeated or comma-separated
+    #[arg(
+        long = "format", value_name = "FORMAT", value_delimiter = ',', default_value = "raw", value_parser = format()
+    )]
+    pub formats: Vec<Format>,
+    /// Whose release is believed.
+    #[command(flatten)]
+    pub keys: KnownKeys,
 }
 
 /// `cargo xtask sbom`

@@ -29,6 +29,7 @@ pub fn run(args: &cli::Convert, settings: &Settings, ui: &Ui) -> anyhow::Result<
         // Nothing is known of the guest: enough video memory for a desktop does no harm without one.
         appliance: appliance(&settings.spec.spec, "", true),
         compress: args.compress.map_or(settings.spec.spec.compress, Compress::all),
+        grown_to: None,
         // The lock is the Debian base's: nix converts without it.
         epoch: epoch(settings, || Ok(lock(settings)?.date()))?,
     };

@@ -7,6 +7,7 @@ pub mod convert;
 pub mod doctor;
 pub mod image;
 pub mod inspect;
+pub mod patch;
 pub mod publish;
 pub mod release;
 pub mod run;
@@ -28,6 +29,7 @@ pub fn without_settings(command: &Command, global: &Global, ui: &Ui) -> Option<a
         Command::Verify(args) if !args.rebuild => Some(Ok(verify::run(args, ui))),
         Command::Sbom(args) => Some(sbom::run(args, ui)),
         Command::Publish(args) => Some(publish::run(args, ui)),
+        Command::Patch(args) => Some(patch::run(args, ui)),
         Command::Release(args) => args.command.as_ref().map(|command| release::keys::run(command, ui)),
         command => sandbox::run(command, global, ui),
     }
@@ -62,7 +64,8 @@ pub fn run(command: &Command, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
         | Command::SshProxy(_)
         | Command::Completions(_)
         | Command::Sbom(_)
-        | Command::Publish(_) => {
+        | Command::Publish(_)
+        | Command::Patch(_) => {
             unreachable!("needs no settings: the programs run it before they load any")
         }
     }

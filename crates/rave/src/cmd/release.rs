@@ -32,7 +32,7 @@ pub fn run(args: &cli::Release, settings: &Settings, ui: &Ui) -> anyhow::Result<
         return from_parts::run(args, settings, ui);
     }
     let profiles = plan::profiles(args, settings)?;
-    let rows = preflight::rows(args, settings, &Contents::of_profiles(&profiles)?, &profiles, ui);
+    let rows = preflight::rows(args, settings, &Contents::of_profiles(args, &profiles)?, &profiles, ui);
     if args.dry_run {
         preflight::show(&rows, ui);
     }

@@ -145,6 +145,8 @@ impl From<&rave_release::Error> for CommandError {
             | Error::Statement { .. }
             | Error::NotATree { .. }
             | Error::OtherPart { .. }
+            | Error::OtherBase { .. }
+            | Error::NoConversion { .. }
             | Error::Damaged { .. } => Code::Usage,
             Error::Leaks { .. }
             | Error::NotReproducible { .. }

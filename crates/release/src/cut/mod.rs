@@ -2,6 +2,7 @@
 //! that it died in.
 
 mod building;
+mod disks;
 mod evidence;
 mod inputs;
 mod joining;
@@ -9,12 +10,14 @@ mod leaks;
 mod ledger;
 mod pack;
 mod part;
+mod patches;
 mod plan;
 mod provenance;
 mod remake;
 mod results;
 mod seal;
 mod sealing;
+mod security;
 mod workshop;
 
 use std::fs;
@@ -71,7 +74,8 @@ pub fn cut<W: Workshop>(
     if let Some(manifest) = finished(plan)? {
         return Ok(Finished::before(plan, manifest.profiles, sink)?);
     }
-    let (digest, count) = (plan.digest(Some(key.public())), Building::<W>::count(plan) + Sealing::COUNT);
+    let (digest, count) =
+        (plan.digest(Some(key.public())), Building::<W>::count(plan) + Sealing::count(plan));
     let (profiles, stages) =
         in_work_folder(plan, (digest, count), workshop.now(), sink, |folder, ledger| {
             let mut building = Building { plan, workshop, folder: folder.clone(), ledger };
@@ -124,7 +128,7 @@ pub fn join(
     if let Some(manifest) = finished(plan)? {
         return Finished::before(plan, manifest.profiles, sink);
     }
-    let count = plan.profiles.len() as u64 + u64::from(plan.inputs) + Sealing::COUNT;
+    let count = plan.profiles.len() as u64 + u64::from(plan.inputs) + Sealing::count(plan);
     let mut digest = Hasher::default();
     digest.field("plan", plan.digest(Some(key.public())).bytes());
     for part in parts {

@@ -37,6 +37,8 @@ pub struct Plan {
     pub keys: Option<Utf8PathBuf>,
     /// The folder of an earlier release, which the notes compare with.
     pub previous: Option<Utf8PathBuf>,
+    /// The folder of an earlier release, from which patches lead to this one.
+    pub patch_from: Option<Utf8PathBuf>,
     /// Where it goes.
     #[serde(skip)]
     pub out: Utf8PathBuf,

@@ -1,5 +1,6 @@
 //! The stages that make a release of what was built: description, statements, notes, checksums, signature, proof.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use camino::Utf8PathBuf;
@@ -10,11 +11,11 @@ use super::ledger::Ledger;
 use super::plan::Plan;
 use super::provenance::{self, Evidence};
 use super::results::Results;
-use super::{evidence, seal};
+use super::{evidence, patches, seal, security};
 use crate::error::{Error, IoContext as _};
 use crate::key::SigningKey;
 use crate::manifest::Manifest;
-use crate::notes::{self, Notes};
+use crate::notes::{self, Notes, PatchRow};
 use crate::parts::write_whole;
 use crate::signers::Signer;
 use crate::trust::{TrustStore, Trusted};
@@ -33,7 +34,9 @@ pub(super) struct Sealing<'a, 'l> {
 
 impl Sealing<'_, '_> {
     /// How many stages there are here.
-    pub(super) const COUNT: u64 = 6;
+    pub(super) fn count(plan: &Plan) -> u64 {
+        6 + u64::from(plan.patch_from.is_some())
+    }
 
     pub(super) fn seal(&mut self, results: &Results) -> Result<Manifest, Error> {
         let (plan, folder) = (self.plan, self.folder.clone());
@@ -55,11 +58,19 @@ impl Sealing<'_, '_> {
             searched: profiles.fold(Searched::default(), |sum, result| sum.and(result.searched)),
             inputs: results.inputs.as_ref().map(|packed| packed.entries.as_slice()).unwrap_or_default(),
         };
+        let patches = self.patches(&manifest)?;
         self.provenance(&manifest, &reports, &evidence)?;
-        self.notes(&manifest, &reports)?;
+        self.notes(&manifest, &reports, &patches)?;
         self.sign()?;
         self.self_check()?;
         Ok(manifest)
+    }
+
+    fn patches(&mut self, manifest: &Manifest) -> Result<Vec<PatchRow>, Error> {
+        let (plan, folder, sink) = (self.plan, self.folder.clone(), self.ledger.sink());
+        let Some(earlier) = &plan.patch_from else { return Ok(Vec::new()) };
+        let make = || patches::patches(plan, manifest, &folder, earlier, sink);
+        self.ledger.stage("patches", |_| true, make)
     }
 
     fn provenance(
@@ -89,13 +100,22 @@ impl Sealing<'_, '_> {
         )
     }
 
-    fn notes(&mut self, manifest: &Manifest, reports: &[(&str, &Report)]) -> Result<(), Error> {
-        let (plan, folder) = (self.plan, self.folder.clone());
+    fn notes(
+        &mut self,
+        manifest: &Manifest,
+        reports: &[(&str, &Report)],
+        patches: &[PatchRow],
+    ) -> Result<(), Error> {
+        let (plan, folder, sink) = (self.plan, self.folder.clone(), self.ledger.sink());
         self.ledger.stage(
             "notes",
             |()| true,
             || {
                 let previous = plan.previous.as_deref().map(notes::Previous::read).transpose()?;
+                let fixes = match &previous {
+                    Some(previous) => security::fixes(manifest, &folder, previous, sink)?,
+                    None => BTreeMap::new(),
+                };
                 let notes = Notes {
                     manifest,
                     changelog: &plan.changelog,
@@ -103,6 +123,8 @@ impl Sealing<'_, '_> {
                     second_build: plan.second_build,
                     folder: &folder,
                     previous: previous.as_ref(),
+                    fixes: &fixes,
+                    patches,
                 };
                 write_whole(&folder.join(names::NOTES), notes.render()?.as_bytes())
             },

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::allowed::Allowed;
 use super::finding::{Finding, Place, Rule};
 use super::names::BuilderNames;
+use super::packed::{self, HEAD, LONGEST, Look};
 use super::paths;
 use super::scanner::{Match, Scanner};
 use crate::error::{Error, IoContext as _};
@@ -23,8 +24,8 @@ pub const STAGE: &str = "leak gate";
 /// The most places outside of files that are told of one rule in one artifact: a disk full of keys says no more than these.
 const MOST_PLACES: usize = 8;
 
-/// Bytes at the start of a file that its path is judged with.
-const HEAD: u64 = 64;
+/// The most files that are told of which not all could be unpacked.
+const MOST_UNREAD: usize = 20;
 
 /// Bytes of a disk that are compared at once.
 const CHUNK: usize = 1 << 20;
@@ -65,11 +66,16 @@ pub fn gate(gate: Gate<'_>, sink: Sink<'_>) -> Result<Report, Error> {
         findings: BTreeSet::new(),
         report,
         disks: BTreeMap::new(),
+        unread: BTreeMap::new(),
     };
     for path in gate.artifacts {
         sink(Event::StageOutput { stage: STAGE, line: path.file_name().unwrap_or_default() });
         search.artifact(path)?;
     }
+    let unread = search.unread.iter().take(MOST_UNREAD).map(|(path, why)| format!("{path}: {why}"));
+    search.report.notes.extend(unread);
+    let more = search.unread.len().saturating_sub(MOST_UNREAD);
+    search.report.notes.extend((more > 0).then(|| format!("{more} more files could not be unpacked whole")));
     let stale = search.allowed.stale().map(|entry| {
         format!(
             "{} {} is allowed ({}), and nothing needs that any longer",
@@ -89,6 +95,8 @@ struct Search {
     report: Report,
     /// Artifacts by the digest of their disk, and what was found in it.
     disks: BTreeMap<Digest, (String, Known)>,
+    /// Files of which not all could be unpacked, and why; what could be was searched.
+    unread: BTreeMap<String, String>,
 }
 
 /// Secrets that were found: the same bytes at another place of the disk, and of its container, are no other finding.
@@ -139,25 +147,30 @@ impl Search {
     }
 
     fn entry(&mut self, artifact: &str, path: &str, entry: Visited<'_>, known: &mut Known) -> io::Result<()> {
-        let mut broken = BTreeSet::new();
-        let mut see = |found: Match| {
-            known.insert((found.rule, found.what));
-            broken.insert(found.rule);
+        let mut seen = Seen {
+            scanner: &self.scanner,
+            known,
+            broken: BTreeSet::new(),
+            here: Known::new(),
+            unread: &mut self.unread,
+            artifact,
         };
-        self.scanner.scan(&mut path.as_bytes(), &mut see)?;
         match entry {
             Visited::File { content, .. } => {
                 let mut head = Vec::new();
                 Read::take(&mut *content, HEAD).read_to_end(&mut head)?;
-                self.scanner.scan(&mut head.as_slice().chain(content), &mut see)?;
-                broken.extend(paths::broken(path, &head));
+                seen.member(path, path.as_bytes(), &head)?;
+                packed::file(path, &mut head.as_slice().chain(content), LONGEST, &mut seen)?;
             }
-            Visited::Link { target } => self.scanner.scan(&mut &*target, &mut see)?,
-            Visited::Other => {}
+            Visited::Link { target } => {
+                seen.bytes(path, &mut path.as_bytes())?;
+                seen.bytes(path, &mut &*target)?;
+            }
+            Visited::Other => seen.bytes(path, &mut path.as_bytes())?,
         }
-        for rule in broken {
-            if !self.allowed.allows(rule, path) {
-                let place = Place::File(path.to_owned());
+        for (path, rule) in seen.broken {
+            if !self.allowed.allows(rule, &path) {
+                let place = Place::File(path);
                 self.findings.insert(Finding { rule, artifact: artifact.to_owned(), place });
             }
         }
@@ -187,6 +200,75 @@ impl Search {
         }
         Ok(())
     }
+}
+
+/// What one file breaks, and what it hides.
+struct Seen<'a> {
+    scanner: &'a Scanner,
+    known: &'a mut Known,
+    broken: BTreeSet<(String, Rule)>,
+    /// Found in this file, or in what it hides.
+    here: Known,
+    unread: &'a mut BTreeMap<String, String>,
+    artifact: &'a str,
+}
+
+impl Look for Seen<'_> {
+    fn bytes(&mut self, path: &str, content: &mut dyn Read) -> io::Result<()> {
+        let Self { scanner, known, broken, here, .. } = self;
+        scanner.scan(content, &mut |found| {
+            known.insert((found.rule, found.what));
+            here.insert((found.rule, found.what));
+            broken.insert((path.to_owned(), found.rule));
+        })
+    }
+
+    fn packed(&mut self, path: &str, content: &mut dyn Read) -> io::Result<()> {
+        let Self { scanner, known, broken, here, .. } = self;
+        scanner.scan(content, &mut |found| {
+            known.insert((found.rule, found.what));
+            if !here.contains(&(found.rule, found.what)) {
+                broken.insert((path.to_owned(), found.rule));
+            }
+        })
+    }
+
+    fn member(&mut self, path: &str, name: &[u8], head: &[u8]) -> io::Result<()> {
+        self.bytes(path, &mut &*name)?;
+        let broken = paths::broken(&String::from_utf8_lossy(name), head);
+        self.broken.extend(broken.map(|rule| (path.to_owned(), rule)));
+        Ok(())
+    }
+
+    fn unread(&mut self, path: &str, why: &str) {
+        let place = format!("{}: /{}", self.artifact, path.escape_debug());
+        self.unread.entry(place).or_insert_with(|| why.escape_debug().to_string());
+    }
+}
+
+/// What a file hides, for a test and a fuzz target: nothing is searched, and little is unpacked.
+pub(crate) fn look_into(bytes: &[u8]) -> io::Result<()> {
+    struct Count(u64);
+    impl Look for Count {
+        fn bytes(&mut self, _: &str, content: &mut dyn Read) -> io::Result<()> {
+            self.0 += io::copy(content, &mut io::sink())?;
+            Ok(())
+        }
+        fn packed(&mut self, path: &str, content: &mut dyn Read) -> io::Result<()> {
+            self.bytes(path, content)
+        }
+        fn member(&mut self, _: &str, _: &[u8], head: &[u8]) -> io::Result<()> {
+            assert!(head.len() as u64 <= HEAD);
+            Ok(())
+        }
+        fn unread(&mut self, _: &str, _: &str) {}
+    }
+    const LIMIT: u64 = 1 << 20;
+    let mut count = Count(0);
+    packed::file("file", &mut &*bytes, LIMIT, &mut count)?;
+    // What is packed is read as it is, too, in each layer.
+    assert!(count.0 <= 8 * LIMIT + bytes.len() as u64, "{} bytes of {}", count.0, bytes.len());
+    Ok(())
 }
 
 /// Tells disks from one another: a MiB of zeros does not count, whether it was written or left out.

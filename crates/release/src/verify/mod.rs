@@ -8,6 +8,8 @@ mod roles;
 mod statements;
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Seek as _;
 
 use camino::Utf8Path;
 use rave_image::digest::Digest;
@@ -114,6 +116,42 @@ pub fn verify(
     Verdict { manifest, signer, files: rows, problems: problems.into_list(), notes }
 }
 
+/// One file of a release, opened at its start, and who signed its digest. The other files need not be there.
+pub fn one_file(
+    request: &Request<'_>,
+    path: &RelativePath,
+    trusted: &mut Trusted,
+    store: &mut TrustStore,
+) -> Result<(SignedBy, File), Vec<Problem>> {
+    let (mut problems, mut notes) = (Problems::default(), Vec::new());
+    let folder = match Folder::open(request.folder) {
+        Ok(folder) => folder,
+        Err(error) => {
+            problems.add(request.folder.as_str(), format!("cannot be opened: {error}"));
+            return Err(problems.into_list());
+        }
+    };
+    let mut check = Check { request, folder, problems: &mut problems, notes: &mut notes, sink: &|_| () };
+    let claim = check.claim(trusted, store);
+    let opened = check.folder.file(path).map_err(|error| read_error(&error));
+    let opened = opened.and_then(|mut file| {
+        let sums = claim.0.as_ref().ok_or("its digest is not known")?;
+        let wanted = sums.0.get(path).ok_or("it is not in SHA256SUMS")?;
+        let found = Digest::of_reader(&file).and_then(|found| file.rewind().map(|()| found));
+        let found = found.map_err(|error| read_error(&error))?;
+        if found == *wanted { Ok(file) } else { Err("its SHA-256 is not the one in SHA256SUMS".to_owned()) }
+    });
+    match (claim.1, opened) {
+        (Some(by), Ok(file)) => Ok((by.signed, file)),
+        (_, opened) => {
+            if let Err(why) = opened {
+                problems.add(path.as_str(), why);
+            }
+            Err(problems.into_list())
+        }
+    }
+}
+
 /// A key that signed the checksums and is trusted.
 struct Checked {
     signed: SignedBy,
@@ -143,12 +181,18 @@ impl Check<'_> {
         store: &mut TrustStore,
     ) -> (Found, Option<Sums>, Option<Checked>) {
         let found = self.list();
+        let (sums, by) = self.claim(trusted, store);
+        (found, sums, by)
+    }
+
+    /// The digests, and who signed them.
+    fn claim(&mut self, trusted: &mut Trusted, store: &mut TrustStore) -> (Option<Sums>, Option<Checked>) {
         self.learn(trusted, store);
         let text = match self.folder.read(&known(sums::FILE), sums::LIMIT) {
             Ok(text) => text,
             Err(error) => {
                 self.problems.add(sums::FILE, read_error(&error));
-                return (found, None, None);
+                return (None, None);
             }
         };
         let by = match self.signer(&text, trusted, store) {
@@ -160,10 +204,10 @@ impl Check<'_> {
         };
         let sums = String::from_utf8(text).map_err(|_| "it is not text".to_owned());
         match sums.and_then(|text| Sums::parse(&text)) {
-            Ok(sums) => (found, Some(sums), by),
+            Ok(sums) => (Some(sums), by),
             Err(why) => {
                 self.problems.add(sums::FILE, why);
-                (found, None, by)
+                (None, by)
             }
         }
     }

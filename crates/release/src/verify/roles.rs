@@ -4,8 +4,9 @@ use std::fmt;
 
 use rave_image::digest::Digest;
 use rave_spec::Format;
+use semver::Version;
 
-use crate::manifest::{Manifest, ReleaseFile};
+use crate::manifest::{Manifest, ProfileRelease, ReleaseFile};
 use crate::relative_path::RelativePath;
 use crate::{dsse, key_statement, names, sums};
 
@@ -41,6 +42,8 @@ pub enum Role {
     Provenance,
     /// Rotations and revocations.
     Keys,
+    /// A patch from an earlier release.
+    Patch,
     /// What a reader should know.
     Notes,
     /// The digests of what is cut into parts.
@@ -67,6 +70,7 @@ impl fmt::Display for Role {
             Self::Manifest => f.write_str("manifest"),
             Self::Provenance => f.write_str("provenance"),
             Self::Keys => f.write_str("statements about keys"),
+            Self::Patch => f.write_str("patch from an earlier release"),
             Self::Notes => f.write_str("notes"),
             Self::Joined => f.write_str("digests of joined parts"),
             Self::SmokeReport => f.write_str("smoke report"),
@@ -94,6 +98,8 @@ pub(super) enum Size {
 
 /// Pictures and logs of a report.
 const REPORT_LIMIT: u64 = 256 << 20;
+/// No file of a release is longer where it is cut into parts, and a patch never is.
+const PATCH_LIMIT: u64 = 4 << 30;
 const NOTES_LIMIT: u64 = 4 << 20;
 
 /// What a listed file should be.
@@ -111,10 +117,24 @@ pub(super) fn expected(path: &RelativePath, manifest: Option<&Manifest>) -> Expe
     if let Some(expected) = manifest.and_then(|manifest| by_manifest(path, manifest)) {
         return expected;
     }
+    if manifest.is_some_and(|manifest| is_patch(path, manifest)) {
+        return own(Role::Patch, PATCH_LIMIT);
+    }
     if path.parts().next() == Some(names::SMOKE) && path.parts().count() > 1 {
         return own(Role::SmokeReport, REPORT_LIMIT);
     }
     own(Role::Unknown, 0)
+}
+
+/// Whether a file is called as a patch to one of a release's profiles. It is made of the release, so the manifest, which a
+/// rebuild makes again, does not list it.
+fn is_patch(path: &RelativePath, manifest: &Manifest) -> bool {
+    let of = |profile: &ProfileRelease| {
+        let stem = names::stem(&manifest.version, &profile.profile, &profile.arch);
+        let from = path.as_str().strip_prefix(stem.as_str())?.strip_prefix(".from-")?;
+        from.strip_suffix(names::PATCH_ENDING)?.parse::<Version>().ok()
+    };
+    manifest.profiles.iter().any(|profile| of(profile).is_some())
 }
 
 /// What a file of the manifest, or a part of it, should be.

@@ -100,7 +100,7 @@ fn notes_tell_what_changed_what_was_not_done_and_how_to_verify() {
         "- deb/debian/bash 5.2.36-1 -> 5.2.37-2+b10",
         "Added: 1\n\n- deb/debian/bsdutils 1:2.41.5-0+deb13u1",
         "Removed: 1\n\n- deb/debian/old",
-        "| headless | qemu-bios | tcg | 6.5 | 1 |",
+        "| headless | qemu-bios | tcg | 6.5 | 6.5 | 1 |",
         "rave verify . --key KEY.allowed_signers --expect 1.3.0",
         "ssh-keygen -Y verify",
     ] {

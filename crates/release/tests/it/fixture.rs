@@ -45,6 +45,7 @@ pub(crate) struct Fixture {
     _folder: Option<tempfile::TempDir>,
     pub(crate) key: SigningKey,
     built: Built,
+    version: &'static str,
     /// How often each step of the workshop was done.
     pub(crate) calls: Mutex<BTreeMap<&'static str, usize>>,
 }
@@ -67,9 +68,19 @@ impl Fixture {
     pub(crate) fn of_formats(formats: &[Format]) -> Result<Self, String> {
         let folder = tempfile::Builder::new().prefix("rave-release-").tempdir_in("/var/tmp").unwrap();
         let path = Utf8Path::from_path(folder.path()).unwrap().to_owned();
-        let built = image(&path, formats)?;
+        let built = image(&path, formats, Content::Older)?;
         let key = SigningKey::in_memory("releases").unwrap();
-        Ok(Self { path, _folder: Some(folder), key, built, calls: Mutex::default() })
+        Ok(Self { path, _folder: Some(folder), key, built, version: VERSION, calls: Mutex::default() })
+    }
+
+    /// What follows it, in a folder of its own: files and a package more, a package less, and one in another version. The
+    /// key is the one that was kept.
+    pub(crate) fn newer(&self, formats: &[Format]) -> Result<Self, String> {
+        let path = self.path("newer");
+        fs::create_dir(&path).unwrap();
+        let built = image(&path, formats, Content::Newer)?;
+        let key = LockedKey::read(&self.path("key")).unwrap().unlock(&passphrase()).unwrap();
+        Ok(Self { path, _folder: None, key, built, version: "1.3.0", calls: Mutex::default() })
     }
 
     /// The fixture of another process, which kept its key.
@@ -78,7 +89,7 @@ impl Fixture {
         let manifest = rave_image::Manifest::read(&out_dir).unwrap();
         let key = LockedKey::read(&path.join("key")).unwrap().unlock(&passphrase()).unwrap();
         let built = Built { manifest, out_dir };
-        Self { path: path.to_owned(), _folder: None, key, built, calls: Mutex::default() }
+        Self { path: path.to_owned(), _folder: None, key, built, version: VERSION, calls: Mutex::default() }
     }
 
     pub(crate) fn path(&self, name: &str) -> Utf8PathBuf {
@@ -91,7 +102,7 @@ impl Fixture {
         let profile =
             ProfilePlan { profile: PROFILE.into(), arch: "x86_64".into(), formats, default_password: true };
         Plan {
-            version: VERSION.parse().unwrap(),
+            version: self.version.parse().unwrap(),
             base: Base::Debian,
             commit: COMMIT.into(),
             epoch: EPOCH,
@@ -103,6 +114,7 @@ impl Fixture {
             inputs: true,
             keys: None,
             previous: None,
+            patch_from: None,
             out: self.path(name),
         }
     }
@@ -176,7 +188,14 @@ fn walk(root: &Utf8Path, folder: &Utf8Path, found: &mut Vec<String>) {
     }
 }
 
-fn image(place: &Utf8Path, wanted: &[Format]) -> Result<Built, String> {
+/// Which of two releases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Content {
+    Older,
+    Newer,
+}
+
+fn image(place: &Utf8Path, wanted: &[Format], content: Content) -> Result<Built, String> {
     let stem = formats::stem(Base::Debian, PROFILE);
     let (source, out_dir) = (place.join("source"), place.join("image"));
     fs::create_dir_all(&source).unwrap();
@@ -187,7 +206,7 @@ fn image(place: &Utf8Path, wanted: &[Format]) -> Result<Built, String> {
     raw.write_all_at(&[0x55, 0xaa], 510).unwrap();
     let noise: Vec<u8> = (0_u32..1 << 16).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
     raw.write_all_at(&noise, 1 << 20).unwrap();
-    file_system(place, &raw, &disk)?;
+    file_system(place, &raw, &disk, content)?;
     let compress = Compress { qemu: Compression::Zstd, raw: Compression::Zstd };
     let appliance =
         Appliance { name: stem.clone(), memory_mib: 1024, cpus: 1, desktop: false, forwards: Vec::new() };
@@ -201,6 +220,7 @@ fn image(place: &Utf8Path, wanted: &[Format]) -> Result<Built, String> {
         log_dir: &place.join("logs"),
         appliance,
         compress,
+        grown_to: None,
         epoch: EPOCH,
     };
     convert(&request, &|_| ()).map_err(|error| format!("no fixture: {error}"))?;
@@ -223,7 +243,12 @@ fn image(place: &Utf8Path, wanted: &[Format]) -> Result<Built, String> {
             source_date_epoch: EPOCH,
             inputs: Vec::new(),
             content: Digest::of_bytes(b"content"),
-            packages: vec![package("bash", "5.2.37-2+b10"), package("bsdutils", "1:2.41.5-0+deb13u1")],
+            packages: match content {
+                Content::Older => {
+                    vec![package("bash", "5.2.37-2+b10"), package("bsdutils", "1:2.41.5-0+deb13u1")]
+                }
+                Content::Newer => vec![package("bash", "5.2.37-2+deb13u1"), package("curl", "8.14.1-2")],
+            },
             debian_lock: LockUse {
                 sha256: Digest::of_bytes(b"lock"),
                 outside: Vec::new(),
@@ -278,7 +303,7 @@ pub(crate) fn inputs(folder: &Utf8Path) -> Vec<Input> {
 }
 
 /// A partition of Linux with a file in it, behind the noise.
-fn file_system(place: &Utf8Path, raw: &fs::File, disk: &Utf8Path) -> Result<(), String> {
+fn file_system(place: &Utf8Path, raw: &fs::File, disk: &Utf8Path, content: Content) -> Result<(), String> {
     const START: u32 = 4 << 20;
     const SIZE: u32 = 8 << 20;
     let mut entry = vec![0, 0, 0, 0, 0x83, 0, 0, 0];
@@ -288,12 +313,28 @@ fn file_system(place: &Utf8Path, raw: &fs::File, disk: &Utf8Path) -> Result<(), 
     let tree = place.join("files of the guest");
     fs::create_dir_all(tree.join("etc")).unwrap();
     fs::write(tree.join("etc/hostname"), "sandbox\n").unwrap();
+    if content == Content::Newer {
+        let lines = (0..20_000).fold(String::new(), |text, line| format!("{text}line {line}\n"));
+        fs::write(tree.join("etc/more"), lines).unwrap();
+        changelog(&tree.join("usr/share/doc/bash"))?;
+    }
     let uuid = "01234567-89ab-4def-8123-456789abcdef";
     let extended = format!("offset={START},hash_seed={uuid}");
     let words =
         ["-q", "-F", "-t", "ext4", "-U", uuid, "-E", &extended, "-d", tree.as_str(), disk.as_str(), "8M"];
     let made = rave_process::Cmd::new("mke2fs").args(words).output();
     made.map(drop).map_err(|error| format!("no file system for the fixture: {error}"))
+}
+
+/// The changelog of a package that fixes security.
+fn changelog(folder: &Utf8Path) -> Result<(), String> {
+    fs::create_dir_all(folder).unwrap();
+    let text = "bash (5.2.37-2+deb13u1) trixie-security; urgency=high\n\n  * Fix CVE-2026-12345.\n\n \
+                -- A <a@example.org>  Mon, 01 Jun 2026 12:00:00 +0000\n\nbash (5.2.37-2) unstable; urgency=medium\n\n  * CVE-2014-6271\n";
+    let path = folder.join("changelog.Debian");
+    fs::write(&path, text).unwrap();
+    let packed = rave_process::Cmd::new("gzip").args(["-n", path.as_str()]).output();
+    packed.map(drop).map_err(|error| format!("no gzip for the fixture: {error}"))
 }
 
 fn package(name: &str, version: &str) -> InstalledPackage {

@@ -4,9 +4,16 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 
 use camino::Utf8PathBuf;
+use rave_image::convert::{ConvertRequest, convert};
+use rave_image::foreign::Links;
+use rave_image::formats::Appliance;
+use rave_image::formats::ovf::vbox::NatForward;
 use rave_process::Cmd;
 use rave_release::leak::{Allowed, BuilderNames, Finding, Gate, Place, Report, Rule, gate};
+use rave_spec::{Compress, Compression, Format};
 use rave_testing::or_skip;
+
+use crate::newc;
 
 /// Never the form of a secret in this file itself.
 fn letters(length: usize) -> String {
@@ -227,6 +234,154 @@ fn fat_and_squashfs_are_looked_into() {
     ]));
     let report = place.gate(&[iso]);
     assert_eq!(in_files(&report), [(Rule::PrivateKey, "opt/key"), (Rule::Token, "notes")]);
+}
+
+/// What a program makes of bytes.
+fn piped(place: &Place_, command: &str, bytes: &[u8]) -> Result<Vec<u8>, String> {
+    let (from, to) = (place.path.join("from"), place.path.join("to"));
+    fs::write(&from, bytes).unwrap();
+    run(&["sh", "-c", &format!("{command} < {from} > {to}")])?;
+    Ok(fs::read(to).unwrap())
+}
+
+impl Place_ {
+    /// An image with one more file of these bytes.
+    fn image_with(&self, path: &str, content: &[u8]) -> Utf8PathBuf {
+        let (tree, disk) = (self.tree(None), self.path.join("packed.img"));
+        let file = tree.join(path);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, content).unwrap();
+        let _ = fs::remove_file(&disk);
+        run(&["mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-d", tree.as_str(), disk.as_str(), "8M"])
+            .unwrap();
+        File::options().write(true).open(&disk).unwrap().write_all_at(&[0x55, 0xaa], 510).unwrap();
+        disk
+    }
+}
+
+#[test]
+fn what_is_compressed_is_looked_into() {
+    let place = place();
+    let text = format!("{}{}\n{}", "padding ".repeat(5000), key(), token());
+    for (command, path) in [
+        ("gzip -n", "usr/share/doc/app/changelog.gz"),
+        ("xz", "usr/lib/modules/app.ko.xz"),
+        ("zstd -q -c", "usr/lib/app.zst"),
+        ("gzip -n | xz", "usr/lib/app.gz.xz"),
+    ] {
+        let packed = or_skip!(piped(&place, command, text.as_bytes()));
+        let disk = place.image_with(path, &packed);
+        let report = place.gate(&[disk]);
+        assert_eq!(in_files(&report), [(Rule::PrivateKey, path), (Rule::Token, path)], "{command}");
+        // What was allowed by path is allowed where it is compressed.
+        let disk = place.image_with(path, &packed);
+        let list = format!("private-key {path}: an example of the test\ntoken {path}: another example\n");
+        assert_eq!(place.gate_but(&[disk], &list).findings, []);
+        let clean = piped(&place, command, b"nothing").unwrap();
+        let report = place.gate(&[place.image_with(path, &clean)]);
+        assert_eq!((report.findings.as_slice(), report.notes.as_slice()), (&[][..], &[][..]), "{command}");
+        // Half of it is searched as far as it goes, and that is told.
+        let half = place.gate(&[place.image_with(path, &packed[..packed.len() / 2])]);
+        assert_eq!(half.notes.len(), 1, "{command}: {half:?}");
+        assert!(
+            half.notes[0].starts_with(&format!("packed.img: /{path}: it cannot be unpacked")),
+            "{half:?}"
+        );
+    }
+}
+
+#[test]
+fn an_initrd_is_looked_into_by_path_and_by_content() {
+    let place = place();
+    let path = "boot/initrd.img";
+    let module = or_skip!(piped(&place, "xz", token().as_bytes()));
+    // Padded as tools pad it.
+    let mut early = newc::archive(&[("kernel/x86/microcode.bin", b"microcode")]);
+    early.resize(early.len().next_multiple_of(512), 0);
+    let files: [(&str, &[u8]); 4] = [
+        ("etc/machine-id", b"0123456789abcdef0123456789abcdef\n"),
+        ("root/.netrc", b"machine a"),
+        ("lib/modules/a.ko.xz", &module),
+        ("init", b"#!/bin/sh\n"),
+    ];
+    let main = newc::archive(&files);
+    for command in ["cat", "gzip -n", "xz", "zstd -q -c"] {
+        let packed = piped(&place, command, &main).unwrap();
+        for front in [&[][..], &early] {
+            let disk = place.image_with(path, &[front, &packed].concat());
+            let report = place.gate(&[disk]);
+            let expected = [
+                (Rule::Token, "boot/initrd.img!/lib/modules/a.ko.xz"),
+                (Rule::Credential, "boot/initrd.img!/root/.netrc"),
+                (Rule::MachineId, "boot/initrd.img!/etc/machine-id"),
+            ];
+            assert_eq!(in_files(&report), expected, "{command}, {} bytes in front", front.len());
+            assert_eq!(report.notes, [""; 0], "{command}");
+        }
+    }
+    // A clean one is silent; a damaged one is told, and searched as it is.
+    let clean = newc::archive(&[("init", b"#!/bin/sh\n")]);
+    let report = place.gate(&[place.image_with(path, &[early.as_slice(), &clean].concat())]);
+    assert_eq!((report.findings.as_slice(), report.notes.as_slice()), (&[][..], &[][..]));
+    let mut damaged = newc::archive(&[("init", b"#!/bin/sh\n"), ("key", key().as_bytes())]);
+    damaged[54..62].copy_from_slice(b"zzzzzzzz");
+    let report = place.gate(&[place.image_with(path, &damaged)]);
+    assert_eq!(in_files(&report), [(Rule::PrivateKey, path)]);
+    assert_eq!(report.notes, ["packed.img: /boot/initrd.img: a header of the archive has no numbers"]);
+}
+
+#[test]
+fn a_file_that_unpacks_to_more_than_anything_is_told_and_takes_no_memory() {
+    let place = place();
+    let bomb = or_skip!(piped(&place, "(head -c 2100M /dev/zero | zstd -q -c -)", b""));
+    assert!(bomb.len() < 1 << 20);
+    let report = place.gate(&[place.image_with("usr/lib/bomb.zst", &bomb)]);
+    assert_eq!(report.findings, []);
+    assert_eq!(report.notes, ["packed.img: /usr/lib/bomb.zst: it unpacks to more than is looked at"]);
+}
+
+#[test]
+fn the_disk_of_an_appliance_is_looked_into_and_its_descriptor_too() {
+    let place = place();
+    let disk = or_skip!(place.ext4("disk.img", Some(("opt/key", &key()))));
+    let appliance = |name: &str| Appliance {
+        name: name.to_owned(),
+        memory_mib: 1024,
+        cpus: 1,
+        desktop: false,
+        forwards: vec![NatForward {
+            name: place.names.user.clone(),
+            host_address: "127.0.0.1".into(),
+            host: 3000,
+            guest: 3000,
+        }],
+    };
+    for format in [Format::Virtualbox, Format::Vmware] {
+        let request = ConvertRequest {
+            file: &disk,
+            links: Links::Refuse,
+            is_raw: true,
+            formats: &[format],
+            out_dir: &place.path.join(format.as_str()),
+            cache_dir: &place.path.join("cache"),
+            log_dir: &place.path.join("logs"),
+            appliance: appliance("appliance"),
+            compress: Compress { qemu: Compression::Zstd, raw: Compression::Zstd },
+            grown_to: None,
+            epoch: 1,
+        };
+        let files = or_skip!(convert(&request, &|_| ()).map_err(|error| error.to_string()));
+        let ova = files.into_iter().find(|file| file.extension() == Some("ova")).unwrap();
+        let report = place.gate(std::slice::from_ref(&ova));
+        assert_eq!(report.disks, 1);
+        let found: Vec<_> = report.findings.iter().map(|one| (one.rule, one.place.clone())).collect();
+        assert_eq!(found[0], (Rule::PrivateKey, Place::File("opt/key".into())), "{format}: {found:?}");
+        // VirtualBox's own descriptor names the forwards.
+        let is_named = found
+            .iter()
+            .any(|(rule, place)| *rule == Rule::BuilderUser && matches!(place, Place::Container(_)));
+        assert_eq!(is_named, format == Format::Virtualbox, "{format}: {found:?}");
+    }
 }
 
 #[test]

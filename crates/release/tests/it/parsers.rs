@@ -49,7 +49,38 @@ fn samples() -> Vec<Vec<u8>> {
         bill.into(),
         part(),
         archive(),
+        patch(),
+        packed(),
     ]
+}
+
+/// A patch between two disks of 64 KiB.
+fn patch() -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = camino::Utf8Path::from_path(folder.path()).unwrap();
+    let mut newer = [7; 1 << 16];
+    newer[9000..12_000].fill(0);
+    newer[20_480..32_768].fill(0);
+    let disk = |name: &str, bytes: &[u8]| {
+        std::fs::write(folder.join(name), bytes).unwrap();
+        let sha256 = rave_image::digest::Digest::of_bytes(bytes);
+        serde_json::json!({"version": name, "size": bytes.len(), "sha256": sha256})
+    };
+    let (base, target) = (disk("1.2.0", &[7; 1 << 16]), disk("1.3.0", &newer));
+    let header = serde_json::json!({
+        "schema": 1, "profile": "headless", "base": base, "target": target, "name": "a.img", "chunk": 16384, "reach": 4096,
+        "conversions": [{"format": "qemu", "name": "a.qcow2", "disk": 65536, "sha256": target["sha256"], "tool": "qemu-img", "version": "10"}]
+    });
+    let header = rave_release::patch::Header::parse(header.to_string().as_bytes()).unwrap();
+    let open = |name: &str| std::fs::File::open(folder.join(name)).unwrap();
+    let path = folder.join("a.patch");
+    rave_release::patch::make(&header, (&open("1.2.0"), &open("1.3.0")), &path).unwrap();
+    std::fs::read(path).unwrap()
+}
+
+/// An archive with an empty file, one of three bytes, and zeros behind the last member.
+fn packed() -> Vec<u8> {
+    [crate::newc::archive(&[("./init", b"abc"), ("etc/empty", b"")]), vec![0; 64]].concat()
 }
 
 /// The description of a part with the manifest's profile.
@@ -84,6 +115,7 @@ fn each_sample_is_taken() {
     assert!(rave_release::sbom::diff::packages(&samples[7]).unwrap().contains_key("npm/@scope/tool"));
     ReleasePart::parse("part".into(), &samples[8]).unwrap();
     rave_release::inputs::read(&mut samples[9].as_slice(), &mut |_, _| Ok(())).unwrap();
+    rave_release::patch::read_header(&mut samples[10].as_slice()).unwrap();
     PARSERS.iter().zip(&samples).for_each(|((_, parse), sample)| parse(sample));
 }
 

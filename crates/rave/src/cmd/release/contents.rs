@@ -1,11 +1,22 @@
 //! What goes into a release, for the checks before it: profiles that are built here, or parts that other hosts built.
 
-use rave_release::cut::ReleasePart;
+use std::fs;
 
+use rave_image::Manifest;
+use rave_image::inputs::Caches;
+use rave_release::cut::{Built, ReleasePart};
+use rave_spec::Base;
+
+use super::inputs;
+use super::order::Order;
 use super::plan::{ReleaseProfile, has_default_password};
+use crate::settings::Settings;
 
 /// What a profile takes that was never built here, bytes: a desktop in all five formats.
 const UNKNOWN_SIZE: u64 = 12 << 30;
+
+/// What the archive of inputs takes before the first build, bytes: that of a desktop has 1.2 GiB.
+const UNKNOWN_INPUTS: u64 = 1536 << 20;
 
 /// What the checks ask.
 pub(super) struct Contents {
@@ -17,9 +28,9 @@ pub(super) struct Contents {
 
 impl Contents {
     /// Of profiles that are built here.
-    pub(super) fn of_profiles(profiles: &[ReleaseProfile]) -> anyhow::Result<Self> {
+    pub(super) fn of_profiles(args: &Order<'_>, profiles: &[ReleaseProfile]) -> anyhow::Result<Self> {
         let size = |profile: &ReleaseProfile| {
-            let built = rave_image::Manifest::read(&profile.settings.out_dir).ok();
+            let built = Manifest::read(&profile.settings.out_dir).ok();
             let files = built.map(|manifest| {
                 let files = manifest.artifacts.iter().flat_map(|artifact| &artifact.files);
                 files.map(|file| file.size).sum::<u64>()
@@ -32,7 +43,8 @@ impl Contents {
                 with_default_password.push(profile.settings.profile.to_string());
             }
         }
-        Ok(Self { size: profiles.iter().map(size).sum(), with_default_password })
+        let artifacts: u64 = profiles.iter().map(size).sum();
+        Ok(Self { size: artifacts.saturating_add(size_of_inputs(args, profiles)), with_default_password })
     }
 
     /// Of parts.
@@ -44,4 +56,28 @@ impl Contents {
             with_default_password: default.collect(),
         }
     }
+}
+
+/// Bytes that the archive of inputs takes beside the artifacts. One that is cut is there twice for a while.
+fn size_of_inputs(args: &Order<'_>, profiles: &[ReleaseProfile]) -> u64 {
+    let Some(first) = profiles.first().filter(|one| !args.no_inputs && one.settings.base == Base::Debian)
+    else {
+        return 0;
+    };
+    let size = known_size(&first.settings, profiles).unwrap_or(UNKNOWN_INPUTS);
+    let is_cut = size > u64::from(args.part_size) << 20;
+    if is_cut { size.saturating_mul(2) } else { size }
+}
+
+/// Of what the last builds took, where each profile was built and all of that is still in the caches.
+fn known_size(settings: &Settings, profiles: &[ReleaseProfile]) -> Option<u64> {
+    let built = profiles.iter().map(|profile| {
+        let out_dir = profile.settings.out_dir.clone();
+        Some(Built { manifest: Manifest::read(&out_dir).ok()?, out_dir })
+    });
+    let built: Vec<Built> = built.collect::<Option<_>>()?;
+    let cargo = inputs::cargo_home().ok()?;
+    let caches = Caches { builds: &settings.cache_dir, cargo: &cargo };
+    let found = inputs::collect(settings, caches, &built.iter().collect::<Vec<_>>()).ok()?;
+    found.iter().map(|input| Some(fs::metadata(&input.file).ok()?.len())).sum()
 }

@@ -101,6 +101,7 @@ pub(super) fn plan(args: &Order<'_>, settings: &Settings, scope: Scope) -> anyho
         inputs: scope.inputs && !args.no_inputs && settings.base == Base::Debian,
         keys: args.keys.clone(),
         previous: args.previous.clone(),
+        patch_from: args.patch_from.clone(),
         out: out.ok_or_else(|| CommandError::usage("--out is not UTF-8"))?,
     })
 }
@@ -127,7 +128,7 @@ pub(super) fn show(plan: &Plan, profiles: &[ReleaseProfile], is_unsigned: bool, 
     if is_unsigned {
         stages.push(("describe".into(), "part.json, for --from-parts".into()));
     } else {
-        stages.extend(sealing());
+        stages.extend(sealing(plan));
     }
     table(&stages, &sizes, profiles.first().map(|profile| &profile.settings), ui);
 }
@@ -135,7 +136,7 @@ pub(super) fn show(plan: &Plan, profiles: &[ReleaseProfile], is_unsigned: bool, 
 /// The same of parts that other hosts built.
 pub(super) fn show_parts(plan: &Plan, settings: &Settings, ui: &Ui) {
     let take = |one: &ProfilePlan| (format!("take {}", one.profile), "from its part".to_owned());
-    let stages: Vec<_> = plan.profiles.iter().map(take).chain(inputs(plan)).chain(sealing()).collect();
+    let stages: Vec<_> = plan.profiles.iter().map(take).chain(inputs(plan)).chain(sealing(plan)).collect();
     table(&stages, &[], Some(settings), ui);
 }
 
@@ -146,16 +147,17 @@ fn inputs(plan: &Plan) -> Option<(String, String)> {
 }
 
 /// The stages of the host that signs.
-fn sealing() -> impl Iterator<Item = (String, String)> {
+fn sealing(plan: &Plan) -> impl Iterator<Item = (String, String)> {
+    let patches = plan.patch_from.as_ref().map(|_| ("patches", "from the earlier release"));
     let stages = [
-        ("manifest", names::MANIFEST),
         ("provenance", names::PROVENANCE),
         ("notes", names::NOTES),
         ("checksums", rave_release::sums::FILE),
         ("sign", rave_release::sums::SIGNATURE),
         ("verification", "as a receiver does"),
     ];
-    stages.into_iter().map(|(stage, what)| (stage.to_owned(), what.to_owned()))
+    let stages = [("manifest", names::MANIFEST)].into_iter().chain(patches).chain(stages);
+    stages.map(|(stage, what)| (stage.to_owned(), what.to_owned()))
 }
 
 fn table(stages: &[(String, String)], sizes: &[(String, String)], settings: Option<&Settings>, ui: &Ui) {

@@ -1,0 +1,81 @@
+//! The raw disk of a profile, out of the folder of its release.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_image::digest::Digest;
+use rave_image::inside::{self, Opened};
+use rave_spec::Format;
+
+use crate::error::{Error, IoContext as _};
+use crate::manifest::{ProfileRelease, ReleaseFile};
+use crate::relative_path::RelativePath;
+
+/// A profile's disk is best read from these, in this order.
+const BEST: [Format; 5] = [Format::Raw, Format::Qemu, Format::Vmware, Format::Virtualbox, Format::Iso];
+
+/// It.
+pub(super) struct ReleasedDisk {
+    opened: Opened,
+    /// The artifact that it was read from.
+    pub(super) artifact: RelativePath,
+    /// Bytes of that.
+    pub(super) download: u64,
+    /// Of the disk, where the manifest says it.
+    known: Option<Digest>,
+}
+
+impl ReleasedDisk {
+    /// Every byte that is read is what the release's manifest says.
+    pub(super) fn open(
+        folder: &Utf8Path,
+        profile: &ProfileRelease,
+        scratch: &Utf8Path,
+    ) -> Result<Self, Error> {
+        let of = |format: &Format| profile.artifacts.iter().find(|artifact| artifact.format == *format);
+        let artifact = BEST.iter().find_map(of);
+        let files = artifact.map(|artifact| artifact.files.as_slice()).unwrap_or_default();
+        let Some(file) = files.first() else {
+            return Err(Error::damaged(folder, format!("{} has no artifact in it", profile.profile)));
+        };
+        let whole = whole(folder, file, scratch)?;
+        if Digest::of_file(&whole).at("read", &whole)? != file.sha256 {
+            return Err(Error::damaged(&whole, "it is not the file that its manifest describes"));
+        }
+        let opened = inside::open(&whole)?;
+        let known = file.unpacked.map(|content| content.sha256);
+        Ok(Self { opened, artifact: file.name.clone(), download: file.size, known })
+    }
+
+    /// The raw disk.
+    pub(super) fn disk(&self) -> Result<&Utf8Path, Error> {
+        let disk = self.opened.disk.as_deref();
+        disk.ok_or_else(|| Error::damaged(self.artifact.as_str(), "no disk can be found in it"))
+    }
+
+    /// SHA-256 of the raw disk.
+    pub(super) fn sha256(&self) -> Result<Digest, Error> {
+        let disk = self.disk()?;
+        self.known.map_or_else(|| Digest::of_file(disk).at("read", disk), Ok)
+    }
+}
+
+/// The file, joined in `scratch` where only its parts are there.
+fn whole(folder: &Utf8Path, file: &ReleaseFile, scratch: &Utf8Path) -> Result<Utf8PathBuf, Error> {
+    let path = folder.join(file.name.as_str());
+    if file.parts.is_empty() || path.is_file() {
+        return Ok(path);
+    }
+    fs::create_dir_all(scratch).at("create", scratch)?;
+    let joined = scratch.join(file.name.as_str());
+    let mut to = File::create(&joined).at("create", &joined)?;
+    for part in &file.parts {
+        let path = folder.join(part.name.as_str());
+        let from = File::open(&path).at("open", &path)?;
+        let copied = io::copy(&mut from.take(part.size), &mut to);
+        rave_process::interrupt::check().map_err(|_| Error::Interrupted)?;
+        copied.at("write", &joined)?;
+    }
+    Ok(joined)
+}

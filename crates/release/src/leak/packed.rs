@@ -1,0 +1,184 @@
+//! Files that hide others: compressed by gzip, xz or zstd, and archives of cpio, as an initrd is. What is in them is shown
+//! as far as it can be unpacked within limits; where that ends is told.
+
+use std::io::{self, BufRead, BufReader, Read, Seek as _};
+
+use flate2::bufread::MultiGzDecoder;
+use lzma_rust2::XzReader;
+use rave_image::tempdir;
+use rave_process::interrupt;
+
+use super::cpio;
+
+/// How often a file may be packed in another: a module of the kernel in an initrd in a disk is the third.
+const MOST_LAYERS: usize = 4;
+
+/// The most bytes that a file is unpacked to: nothing in a guest is as large, and a few KiB may claim to be.
+pub(super) const LONGEST: u64 = 2 << 30;
+
+/// Bytes of a compressed file that are kept in memory, so that it can be read twice; a longer one is copied to a file.
+const IN_MEMORY: usize = 8 << 20;
+
+/// What a decoder may take, bytes: xz(1) and zstd(1) ask no more for what they compress at their usual levels.
+const MEMORY: u32 = 128 << 20;
+
+/// Bytes at the start of a file by which it is known and judged.
+pub(super) const HEAD: u64 = 64;
+
+/// How a file is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Packing {
+    Gzip,
+    Xz,
+    Zstd,
+}
+
+impl Packing {
+    /// By its first bytes (RFC 1952; the .xz file format, 2.1.1.1; RFC 8878, 3.1.1).
+    fn of(head: &[u8]) -> Option<Self> {
+        match head {
+            [0x1f, 0x8b, 8, ..] => Some(Self::Gzip),
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Self::Xz),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Self::Zstd),
+            _ => None,
+        }
+    }
+
+    fn unpack<'a>(self, from: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
+        Ok(match self {
+            Self::Gzip => Box::new(MultiGzDecoder::new(from)),
+            Self::Xz => Box::new(XzReader::new_mem_limit(from, true, MEMORY >> 10)),
+            Self::Zstd => {
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(from)?;
+                decoder.window_log_max(MEMORY.ilog2())?;
+                Box::new(decoder)
+            }
+        })
+    }
+}
+
+/// What is found in a file.
+pub(super) trait Look {
+    /// Bytes that are no archive and not compressed: all of a file, or of what a file unpacks to.
+    fn bytes(&mut self, path: &str, content: &mut dyn Read) -> io::Result<()>;
+
+    /// All bytes of a file that was unpacked, as they are: what was found in it is no other finding here.
+    fn packed(&mut self, path: &str, content: &mut dyn Read) -> io::Result<()>;
+
+    /// A member of an archive, before its bytes: its path behind that of the archive, and its first bytes.
+    fn member(&mut self, path: &str, name: &[u8], head: &[u8]) -> io::Result<()>;
+
+    /// Why not all of a file could be looked at.
+    fn unread(&mut self, path: &str, why: &str);
+}
+
+/// Shows a file, and all that it hides: at most so many bytes of it.
+pub(super) fn file(path: &str, content: &mut dyn Read, limit: u64, look: &mut dyn Look) -> io::Result<()> {
+    Unpacker { look, left: limit }.file(path, content, 0)
+}
+
+struct Unpacker<'a> {
+    look: &'a mut dyn Look,
+    /// Bytes that may still be unpacked of the outermost file.
+    left: u64,
+}
+
+impl Unpacker<'_> {
+    fn file(&mut self, path: &str, content: &mut dyn Read, layer: usize) -> io::Result<()> {
+        let mut head = Vec::new();
+        Read::take(&mut *content, HEAD).read_to_end(&mut head)?;
+        let packing = Packing::of(&head);
+        let is_archive = cpio::begins(&head);
+        let mut content = head.as_slice().chain(content);
+        if packing.is_none() && !is_archive {
+            return self.look.bytes(path, &mut content);
+        }
+        if layer >= MOST_LAYERS {
+            self.look.unread(path, "it is packed too often");
+            return self.look.bytes(path, &mut content);
+        }
+        let Some(packing) = packing else { return self.archive(path, content, layer) };
+        let mut kept = tempfile::spooled_tempfile_in(IN_MEMORY, tempdir::place());
+        io::copy(&mut content, &mut kept)?;
+        kept.rewind()?;
+        let from = packing.unpack(BufReader::new(&mut kept))?;
+        let mut unpacked = Unpacked { from, left: self.left, why: None };
+        let done = self.file(path, &mut unpacked, layer + 1);
+        self.left = unpacked.left.min(self.left);
+        interrupt::check().map_err(io::Error::other)?;
+        if let Some(why) = unpacked.why.take() {
+            self.look.unread(path, &why);
+        }
+        drop(unpacked);
+        done?;
+        // Its bytes count as they are too: something may be behind what can be unpacked.
+        kept.rewind()?;
+        self.look.packed(path, &mut kept)
+    }
+
+    /// Archives one behind another, and what follows them, as the kernel takes an initrd (its documentation, "initramfs
+    /// buffer format").
+    fn archive(&mut self, path: &str, content: impl Read, layer: usize) -> io::Result<()> {
+        let mut content = BufReader::new(content);
+        let mut head = Vec::new();
+        loop {
+            let mut archive = head.as_slice().chain(&mut content);
+            let done = cpio::members(&mut archive, &mut |name, content| {
+                interrupt::check().map_err(io::Error::other)?;
+                let shown = format!("{path}!/{}", String::from_utf8_lossy(name));
+                let mut head = Vec::new();
+                Read::take(&mut *content, HEAD).read_to_end(&mut head)?;
+                self.look.member(&shown, name, &head)?;
+                self.file(&shown, &mut head.as_slice().chain(content), layer + 1)
+            });
+            if let Err(error) = done {
+                if error.kind() != io::ErrorKind::InvalidData {
+                    return Err(error);
+                }
+                self.look.unread(path, &error.to_string());
+                return self.look.bytes(path, &mut content);
+            }
+            head = cpio::behind_zeros(&mut content)?;
+            if head.is_empty() {
+                return Ok(());
+            }
+            Read::take(&mut content, HEAD - head.len() as u64).read_to_end(&mut head)?;
+            if !cpio::begins(&head) {
+                return self.file(path, &mut head.as_slice().chain(&mut content), layer);
+            }
+        }
+    }
+}
+
+/// What a decoder gives, as far as the limit: its end, a fault and the limit are all ends here, and the last two are kept.
+struct Unpacked<'a> {
+    from: Box<dyn Read + 'a>,
+    left: u64,
+    why: Option<String>,
+}
+
+impl Read for Unpacked<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.why.is_some() || buffer.is_empty() {
+            return Ok(0);
+        }
+        if self.left == 0 {
+            // Whether anything is left tells a file that is just as long from a longer one.
+            if self.from.read(&mut [0]).is_ok_and(|count| count > 0) {
+                self.why = Some("it unpacks to more than is looked at".into());
+            }
+            return Ok(0);
+        }
+        let count = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        match self.from.read(&mut buffer[..count]) {
+            Ok(count) => {
+                self.left -= count as u64;
+                Ok(count)
+            }
+            Err(error) => {
+                self.why = Some(format!("it cannot be unpacked: {error}"));
+                Ok(0)
+            }
+        }
+    }
+}

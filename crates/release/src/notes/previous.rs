@@ -1,0 +1,82 @@
+//! An earlier release, which the notes compare with.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_smoke::report::{Boot, Report};
+use rave_spec::Format;
+use semver::Version;
+
+use crate::error::{Error, IoContext as _};
+use crate::manifest::{Bill, Manifest, ProfileRelease};
+use crate::names;
+use crate::sbom::cyclonedx;
+use crate::sbom::diff::{self, BillDifference};
+
+/// It.
+#[derive(Debug)]
+pub struct Previous {
+    manifest: Manifest,
+    folder: Utf8PathBuf,
+    /// Seconds until each row was ready, by profile and row.
+    ready: BTreeMap<(String, String), f64>,
+}
+
+impl Previous {
+    /// Reads its manifest, and its reports where they are there. It is not verified: it is the releaser's own.
+    pub fn read(folder: &Utf8Path) -> Result<Self, Error> {
+        let path = folder.join(names::MANIFEST);
+        let bytes = fs::read(&path).at("read", &path)?;
+        let manifest = Manifest::parse(&bytes).map_err(|why| Error::damaged(&path, why))?;
+        let mut ready = BTreeMap::new();
+        for profile in &manifest.profiles {
+            let report = fs::read(folder.join(names::report(&profile.profile))).ok();
+            let report = report.and_then(|bytes| serde_json::from_slice::<Report>(&bytes).ok());
+            for run in report.into_iter().flat_map(|report| report.runs) {
+                if let Boot::Ready(times) = &run.boot {
+                    ready.insert((profile.profile.clone(), run.subject.row.clone()), times.ready);
+                }
+            }
+        }
+        Ok(Self { manifest, folder: folder.to_owned(), ready })
+    }
+
+    /// Its version.
+    pub fn version(&self) -> &Version {
+        &self.manifest.version
+    }
+
+    /// How the packages of a profile differ from those that it had. None where it did not have the profile.
+    pub fn changes(
+        &self,
+        profile: &ProfileRelease,
+        folder: &Utf8Path,
+    ) -> Result<Option<BillDifference>, Error> {
+        let old = self.manifest.profiles.iter().find(|old| old.profile == profile.profile);
+        let bill = |bills: &[Bill], folder: &Utf8Path| {
+            let bill = bills.iter().find(|bill| bill.kind == cyclonedx::KIND)?;
+            Some(folder.join(bill.name.as_str()))
+        };
+        let new_path = bill(&profile.bills, folder);
+        let old_path = old.and_then(|old| bill(&old.bills, &self.folder));
+        let (Some(new_path), Some(old_path)) = (new_path, old_path) else { return Ok(None) };
+        let read = |path: &Utf8Path| {
+            let bytes = fs::read(path).at("read", path)?;
+            diff::packages(&bytes).map_err(|why| Error::damaged(path, why))
+        };
+        Ok(Some(diff::compare(&read(&old_path)?, &read(&new_path)?)))
+    }
+
+    /// Bytes of a file of an artifact.
+    pub(super) fn size(&self, profile: &str, format: Format, number: usize) -> Option<u64> {
+        let profile = self.manifest.profiles.iter().find(|old| old.profile == profile)?;
+        let artifact = profile.artifacts.iter().find(|artifact| artifact.format == format)?;
+        Some(artifact.files.get(number)?.size)
+    }
+
+    /// Seconds until a row was ready.
+    pub(super) fn ready(&self, profile: &str, row: &str) -> Option<f64> {
+        self.ready.get(&(profile.to_owned(), row.to_owned())).copied()
+    }
+}

@@ -1,0 +1,87 @@
+//! Writes a patch.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+
+use camino::Utf8Path;
+use rave_fs::Replace;
+use rave_image::digest::{Digest, Hasher};
+use rave_process::interrupt;
+use zstd::zstd_safe::{CCtx, CParameter, compress_bound, get_error_name};
+
+use super::dense::{self, longest};
+use super::header::Header;
+use super::{LEVEL, MAGIC};
+use crate::error::{Error, IoContext as _};
+
+/// What was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Made {
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256.
+    pub sha256: Digest,
+}
+
+/// Writes what makes the newer disk of the older one. The same disks make the same bytes with one version of zstd.
+pub fn make(header: &Header, (base, target): (&File, &File), to: &Utf8Path) -> Result<Made, Error> {
+    let mut made = Made { size: 0, sha256: Digest::of_bytes(b"") };
+    let mut hasher = Hasher::default();
+    let done = Replace::new(to).write_with(|file| {
+        let mut put = |bytes: &[u8]| {
+            hasher.update(bytes);
+            made.size += bytes.len() as u64;
+            file.write_all(bytes)
+        };
+        let text = header.to_json();
+        put(MAGIC)?;
+        put(&u32::try_from(text.len()).map_err(io::Error::other)?.to_le_bytes())?;
+        put(text.as_bytes())?;
+        let (mut prefix, mut own, mut frame) = (Vec::new(), Vec::new(), Vec::new());
+        for number in 0..header.chunks() {
+            interrupt::check().map_err(io::Error::other)?;
+            let (start, length) = header.place(number);
+            dense::read(target, start, length, &mut own)?;
+            frame.clear();
+            // Where the older disk has the same at this place, nothing need be said.
+            let is_there = start + length <= header.base.size && {
+                dense::read(base, start, length, &mut prefix)?;
+                prefix == own
+            };
+            if !is_there {
+                let (from, count) = header.prefix(number);
+                dense::read(base, from, count, &mut prefix)?;
+                compress(&own, &prefix, &mut frame)?;
+            }
+            put(&(frame.len() as u64).to_le_bytes())?;
+            put(&frame)?;
+        }
+        Ok(())
+    });
+    interrupt::check().map_err(|_| Error::Interrupted)?;
+    done.at("write", to)?;
+    made.sha256 = hasher.finish();
+    Ok(made)
+}
+
+/// One frame, in one go: zstd then reads both where they are, and holds no window of its own.
+fn compress(own: &[u8], prefix: &[u8], frame: &mut Vec<u8>) -> io::Result<()> {
+    let failed = |code: usize| io::Error::other(format!("zstd: {}", get_error_name(code)));
+    frame.reserve(compress_bound(own.len()));
+    let mut context = CCtx::create();
+    context.set_parameter(CParameter::CompressionLevel(LEVEL)).map_err(failed)?;
+    context.set_parameter(CParameter::WindowLog(window(own.len() + prefix.len()))).map_err(failed)?;
+    context.set_parameter(CParameter::EnableLongDistanceMatching(true)).map_err(failed)?;
+    context.ref_prefix(prefix).map_err(failed)?;
+    context.compress2(frame, own).map(drop).map_err(failed)
+}
+
+/// The power of two that reaches from the end of the chunk to the beginning of its prefix; zstd takes 10 to 31.
+fn window(length: usize) -> u32 {
+    length.next_power_of_two().ilog2().clamp(10, 31)
+}
+
+/// The most bytes of a frame.
+pub(super) fn longest_frame(chunk: u64) -> u64 {
+    compress_bound(longest(chunk)) as u64
+}

@@ -1,0 +1,116 @@
+//! From a patch that is signed, and an artifact of the older release, to artifacts of the newer one.
+
+use std::fs;
+use std::io::BufReader;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_image::digest::Digest;
+use rave_image::inside;
+use rave_image::tempdir::{self, LockedTempDir};
+use rave_process::progress::{Event, Sink, StageOutcome};
+use rave_spec::Format;
+
+use super::apply::{STAGE, into_file, read_header};
+use super::conversions::{convert_to, refusal};
+use super::header::Header;
+use crate::dsse::Envelope;
+use crate::error::{Error, IoContext as _};
+use crate::relative_path::RelativePath;
+use crate::trust::{TrustStore, Trusted};
+use crate::verify::{self, SignedBy};
+
+/// What is asked for.
+#[derive(Debug)]
+pub struct Restore<'a> {
+    /// The patch, with the release's digests and their signature beside it.
+    pub patch: &'a Utf8Path,
+    /// An artifact of the older release, of any format.
+    pub base: &'a Utf8Path,
+    /// What is made, at least one: raw, or what follows from it.
+    pub formats: &'a [Format],
+    /// Where it goes.
+    pub out: &'a Utf8Path,
+    /// Seconds since 1970 by this host's clock.
+    pub now: i64,
+    /// Statements about keys that came by another way.
+    pub statements: &'a [Envelope],
+}
+
+/// What was made.
+#[derive(Debug)]
+pub struct Restored {
+    /// The files.
+    pub files: Vec<Utf8PathBuf>,
+    /// What the patch says.
+    pub header: Header,
+    /// Who signed the patch.
+    pub signer: SignedBy,
+}
+
+/// Makes it. What cannot be done is refused before anything is written.
+pub fn restore(
+    request: &Restore<'_>,
+    trusted: &mut Trusted,
+    store: &mut TrustStore,
+    sink: Sink<'_>,
+) -> Result<Restored, Error> {
+    let path = request.patch;
+    let folder = path.parent().filter(|folder| *folder != "").unwrap_or(Utf8Path::new("."));
+    let name = path.file_name().unwrap_or_default().parse::<RelativePath>();
+    let name = name.map_err(|why| Error::damaged(path, why))?;
+    let (now, statements) = (request.now, request.statements);
+    let of_verify = verify::Request { folder, now, expect: None, not_older_than: None, statements };
+    let (signer, file) = verify::one_file(&of_verify, &name, trusted, store).map_err(|problems| {
+        let problems = problems.iter().map(ToString::to_string).collect();
+        Error::Unverified { path: path.to_owned(), problems }
+    })?;
+    let mut from = BufReader::new(file);
+    let header = read_header(&mut from).map_err(|why| Error::damaged(path, why))?;
+    let wanted = |format: &&Format| **format != Format::Raw;
+    let conversions = request.formats.iter().filter(wanted).map(|format| refusal(&header, *format));
+    let conversions =
+        conversions.collect::<Result<Vec<_>, _>>().map_err(|detail| Error::NoConversion { detail })?;
+    let is_raw_wanted = request.formats.contains(&Format::Raw);
+    let names = conversions.iter().map(|one| &one.name).chain(is_raw_wanted.then_some(&header.name));
+    let targets: Vec<Utf8PathBuf> = names.map(|name| request.out.join(name.as_str())).collect();
+    if let Some(there) = targets.iter().find(|target| target.symlink_metadata().is_ok()) {
+        return Err(Error::Occupied { path: there.clone(), detail: "it is not replaced".into() });
+    }
+    fs::create_dir_all(request.out).at("create", request.out)?;
+    let base = inside::open(request.base)?;
+    let disk =
+        base.disk.as_deref().ok_or_else(|| Error::damaged(request.base, "no disk can be found in it"))?;
+    let place = if is_raw_wanted { request.out.to_owned() } else { tempdir::place() };
+    let scratch = LockedTempDir::new(&place, ".rave-patch-").at("create a folder in", &place)?;
+    let started = std::time::Instant::now();
+    sink(Event::StageStarted { stage: STAGE });
+    let raw = scratch.path().join("disk.img");
+    into_file(&header, (path, &mut from), disk, &raw, sink)?;
+    sink(Event::StageFinished { stage: STAGE, elapsed: started.elapsed(), outcome: StageOutcome::Built });
+    for conversion in conversions {
+        let made = convert_to(conversion, &raw, &scratch.path().join("converted"), sink)?;
+        let found = Digest::of_file(&made).at("read", &made)?;
+        if found != conversion.sha256 {
+            let detail = format!(
+                "{} made {} with SHA-256 {found} here, and {} in the release",
+                conversion.tool, conversion.name, conversion.sha256
+            );
+            return Err(Error::NoConversion { detail });
+        }
+        place_at(&made, &request.out.join(conversion.name.as_str()))?;
+    }
+    if is_raw_wanted {
+        place_at(&raw, &request.out.join(header.name.as_str()))?;
+    }
+    Ok(Restored { files: targets, header, signer })
+}
+
+/// By a rename where both are on one file system.
+fn place_at(made: &Utf8Path, target: &Utf8Path) -> Result<(), Error> {
+    match fs::rename(made, target) {
+        Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => {
+            rave_fs::Replace::new(target).copy(made).at("write", target)
+        }
+        renamed => renamed.at("rename into", target),
+    }
+}
