@@ -49,6 +49,8 @@ in
       wait-online.enable = false;
     };
     services.resolved.enable = true;
+    # As Debian builds it: nothing listens on all addresses for names of the local network.
+    environment.etc."systemd/resolved.conf.d/rave.conf".text = "[Resolve]\nLLMNR=no\nMulticastDNS=no\n";
     services.timesyncd.enable = lib.mkDefault true;
 
     # The tools of an agent.

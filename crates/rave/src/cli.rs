@@ -1,6 +1,7 @@
 //! The command line as types. No behaviour: what a command does is in `cmd/`.
 
 mod building;
+mod disk_image;
 mod release;
 mod sandbox;
 mod values;
@@ -11,6 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use rave_spec::{Compression, Format};
 
 pub use building::{Building, NixFlags, Target};
+pub use disk_image::DiskImage;
 pub use release::{
     Cut, Keygen, KnownKeys, PassphraseFrom, Publish, Release, ReleaseCommand, Revoke, Rotate, Sbom,
     SbomCommand, SbomDiff, Verify,
@@ -110,6 +112,9 @@ pub enum Command {
     Sbom(Sbom),
     /// Put a verified release into a published tree
     Publish(Publish),
+    /// Write the disk of a Nix closure; the flake's builders run this
+    #[command(hide = true)]
+    DiskImage(Box<DiskImage>),
     /// Convert a disk of any format to the other formats
     Convert(Convert),
     /// Describe an image of any format and verify it, or describe a sandbox
@@ -154,6 +159,7 @@ impl Command {
             | Self::Start(_)
             | Self::Rm(_)
             | Self::Supervise(_)
+            | Self::DiskImage(_)
             | Self::Update(_)
             | Self::Config(_)
             | Self::Completions(_) => Scope::default(),
