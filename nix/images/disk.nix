@@ -9,7 +9,7 @@ let
 in
 pkgs.stdenvNoCC.mkDerivation {
   name = "rave-disk";
-  nativeBuildInputs = [ pkgs.rave.rave pkgs.dosfstools pkgs.e2fsprogs pkgs.grub2 pkgs.mtools pkgs.util-linux ];
+  nativeBuildInputs = map lib.getBin [ pkgs.rave.rave pkgs.dosfstools pkgs.e2fsprogs pkgs.grub2 pkgs.mtools pkgs.util-linux ];
   # 2026-01-01, which is also rave's default.
   env.SOURCE_DATE_EPOCH = 1767225600;
   # What the disk names is on the disk.

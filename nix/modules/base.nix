@@ -29,6 +29,8 @@ in
     environment.etc = {
       "rave/guest.json".source = guestJson;
       "systemd/journald.conf.d/rave.conf".source = assets.path "journald.conf";
+      # As Debian builds it: nothing listens on all addresses for names of the local network.
+      "systemd/resolved.conf.d/rave.conf".text = "[Resolve]\nLLMNR=no\nMulticastDNS=no\n";
     }
     // lib.optionalAttrs (!withNetworkManager) {
       "systemd/network/80-rave.network".source = assets.path "network/80-rave.network";
@@ -49,8 +51,6 @@ in
       wait-online.enable = false;
     };
     services.resolved.enable = true;
-    # As Debian builds it: nothing listens on all addresses for names of the local network.
-    environment.etc."systemd/resolved.conf.d/rave.conf".text = "[Resolve]\nLLMNR=no\nMulticastDNS=no\n";
     services.timesyncd.enable = lib.mkDefault true;
 
     # The tools of an agent.
