@@ -24,8 +24,9 @@ const SYSTEM: &str = "/nix/store/0000000000000000000000000000000c-system";
 
 /// A file of the shared image, by debugfs(8).
 fn dump(file: &str, to: &Path) {
+    let stages = shared_cache(HEADLESS).join("stages");
     let disk = stages_of(HEADLESS).into_iter().find(|name| name.starts_with("disk-")).unwrap();
-    let disk = shared_cache(HEADLESS).join("stages").join(disk).join("disk.raw");
+    let disk = stages.join(disk).join("disk.raw");
     let image = format!("{}?offset={}", disk.display(), rave_image::disk::layout::Layout::ROOT_START);
     let debugfs = |request: &str| {
         let output = Command::new("/usr/sbin/debugfs").args(["-R", request, &image]).output().unwrap();

@@ -49,10 +49,16 @@ impl Derivations {
         }
     }
 
-    /// What must be filled so that nix can build `root`, and nothing that nix can build itself.
-    pub(super) fn to_fill(&self, root: &str) -> anyhow::Result<Vec<Wanted<'_>>> {
+    /// The file of the one that has this name.
+    pub(super) fn named(&self, name: &str) -> anyhow::Result<&str> {
+        let found = self.0.iter().find(|(_, derivation)| derivation.name == name);
+        found.map(|(path, _)| path.as_str()).ok_or_else(|| anyhow::anyhow!("no derivation is called {name}"))
+    }
+
+    /// What must be filled so that nix can build these, and nothing that nix can build itself.
+    pub(super) fn to_fill<'a>(&'a self, roots: &[&'a str]) -> anyhow::Result<Vec<Wanted<'a>>> {
         let mut wanted: BTreeMap<&str, Wanted<'_>> = BTreeMap::new();
-        let (mut open, mut seen) = (vec![root], BTreeSet::new());
+        let (mut open, mut seen) = (roots.to_vec(), BTreeSet::new());
         while let Some(path) = open.pop() {
             if !seen.insert(path) {
                 continue;
@@ -119,7 +125,7 @@ mod tests {
     #[test]
     fn only_what_is_in_the_table_is_filled_with_the_outputs_that_are_used() {
         let derivations = read("bash");
-        let found = derivations.to_fill("disk").unwrap();
+        let found = derivations.to_fill(&["disk"]).unwrap();
         let found: Vec<_> =
             found.iter().map(|one| (one.row.name, one.outputs.iter().copied().collect::<Vec<_>>())).collect();
         assert_eq!(
@@ -133,7 +139,7 @@ mod tests {
 
     #[test]
     fn what_would_be_fetched_and_is_not_in_the_table_is_named() {
-        let error = read("source").to_fill("disk").unwrap_err().to_string();
+        let error = read("source").to_fill(&["disk"]).unwrap_err().to_string();
         assert_eq!(error, "source would be fetched for a.toml: the table of replacements has neither");
     }
 }

@@ -1,4 +1,4 @@
-//! The step `nixos`: the flake's disk, built by the real nix from the real nixpkgs where neither can be fetched. Outputs that
+//! The step `nixos`: the flake's disk and its formats, built by the real nix from the real nixpkgs where neither can be fetched. Outputs that
 //! would need a download are filled with the host's programs, in a store that is thrown away; everything above them is built.
 //!
 //! The system on the disk is a stand-in so far: what is proven is the flake's disk and all that leads from a closure to it.
@@ -21,12 +21,25 @@ use own_store::OwnStore;
 /// How somebody runs it on a host that has what it needs.
 pub(super) const COMMAND: &str = "RAVE_NIXPKGS=/path/to/nixpkgs cargo xtask test nixos";
 
-/// The profile whose disk is built.
+/// The profile whose images are built.
 const PROFILE: &str = "headless";
+/// Those that `rave convert` makes of the disk and nothing else is added to.
+const FORMATS: [&str; 3] = ["raw", "virtualbox", "vmware"];
 
 /// What of the host stands in for programs of nixpkgs, beside what an image of the Debian base needs.
-const PROGRAMS: &[&str] =
-    &["nix-instantiate", "nix-store", "nix", "unshare", "jq", "mke2fs", "mcopy", "sfdisk", "grub-mkimage"];
+const PROGRAMS: &[&str] = &[
+    "nix-instantiate",
+    "nix-store",
+    "nix",
+    "unshare",
+    "jq",
+    "mke2fs",
+    "mcopy",
+    "sfdisk",
+    "grub-mkimage",
+    "qemu-img",
+    "zstd",
+];
 
 /// What was done.
 pub(super) struct Built {
@@ -53,7 +66,7 @@ pub(super) fn tree() -> Result<String, String> {
     Ok(folder)
 }
 
-/// Builds the disk twice; fails where the second is another.
+/// Builds the disk and the formats twice; fails where something is another the second time.
 pub(super) fn run(
     checkout: &Utf8Path,
     nixpkgs: &str,
@@ -61,22 +74,24 @@ pub(super) fn run(
     log: &Utf8Path,
 ) -> anyhow::Result<Built> {
     let store = OwnStore::new(scratch, log)?;
-    let attribute = format!("outputs.nixosConfigurations.{PROFILE}.config.system.build.raveDisk");
     let file = checkout.join("default.nix");
-    let said =
-        store.nix("nix-instantiate", &["--argstr", "nixpkgs", nixpkgs, file.as_str(), "-A", &attribute])?;
-    let disk = said.lines().last().unwrap_or_default().trim().to_owned();
-    if !disk.ends_with("-rave-disk.drv") {
-        bail!("nix-instantiate printed no derivation of a disk, but {disk:?}");
+    let attributes = FORMATS.map(|format| format!("{format}-{PROFILE}"));
+    let mut arguments = vec!["--argstr", "nixpkgs", nixpkgs, file.as_str()];
+    arguments.extend(attributes.iter().flat_map(|attribute| ["-A", attribute.as_str()]));
+    let said = store.nix("nix-instantiate", &arguments)?;
+    let roots: Vec<&str> = said.lines().map(str::trim).collect();
+    if roots.len() != FORMATS.len() {
+        bail!("nix-instantiate printed {} derivations of {}: {said:?}", roots.len(), FORMATS.len());
     }
-    let derivations = Derivations::read(&store.nix("nix", &["derivation", "show", "--recursive", &disk])?)?;
-    let wanted = derivations.to_fill(&disk)?;
+    let show = [&["derivation", "show", "--recursive"], &roots[..]].concat();
+    let derivations = Derivations::read(&store.nix("nix", &show)?)?;
+    let wanted = derivations.to_fill(&roots)?;
     fill::fill(&store, checkout, &wanted)?;
 
-    let realised = store.run("nix-store", &["--realise", &disk])?;
-    let told: BTreeSet<&str> = realised.lines().filter_map(|line| line.strip_prefix("building '")).collect();
-    store
-        .run("nix-store", &["--realise", "--check", &disk])
-        .context("the disk differs when it is built again")?;
-    Ok(Built { built: told.len(), filled: wanted.len() })
+    let realised = store.run("nix-store", &[&["--realise"], &roots[..]].concat())?;
+    let built: BTreeSet<&str> = realised.lines().filter_map(|line| line.strip_prefix("building '")).collect();
+    let disk = derivations.named("rave-disk")?;
+    let again = [&["--realise", "--check", disk], &roots[..]].concat();
+    store.run("nix-store", &again).context("it is another when it is built again")?;
+    Ok(Built { built: built.len(), filled: wanted.len() })
 }
