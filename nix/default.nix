@@ -37,7 +37,7 @@ in
     inherit (pkgs.rave) rave rave-guest tools xtask;
   };
   apps.${system} = apps;
-  checks.${system} = import ./checks { inherit lib pkgs module settings; };
+  checks.${system} = import ./checks { inherit lib pkgs module settings profiles; };
   devShells.${system}.default = pkgs.callPackage ./dev-shell.nix { };
   formatter.${system} = pkgs.nixfmt-tree;
 }

@@ -1,5 +1,5 @@
 # `nix flake check`: the smoke suite in a machine of each profile and in a hardened one, and checks that need no build.
-{ lib, pkgs, module, settings }:
+{ lib, pkgs, module, settings, profiles }:
 let
   # A function rather than a value of this scope, so that the evaluated system, about 300 MiB, can be freed.
   smoke =
@@ -9,6 +9,7 @@ let
     in
     # `.test.driverInteractive` is a machine for experiments.
     pkgs.runCommand "rave-smoke-${name}" { passthru.test = test { }; } "ln --symbolic ${test { }} $out";
+  badDisks = import ./disk.nix { inherit lib profiles; };
   badSettings = import ../tests/bad-settings.nix { inherit lib; };
 in
 lib.mapAttrs' (
@@ -29,4 +30,10 @@ lib.mapAttrs' (
       throw "Rust refuses these settings and Nix accepts them: ${toString badSettings.accepted}"
     else
       pkgs.runCommand "rave-bad-settings" { } "echo ${toString badSettings.compared} texts > $out";
+  # What booting has taught, on every profile.
+  disk =
+    if badDisks != [ ] then
+      throw (lib.concatStringsSep "; " badDisks)
+    else
+      pkgs.runCommand "rave-disk-settings" { } "touch $out";
 }

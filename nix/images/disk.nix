@@ -1,18 +1,29 @@
-# The raw disk of a profile, by nixpkgs' own builder, with a hybrid GPT for BIOS and UEFI.
+# The raw disk of a profile, by the writer of the Debian base's disk. It needs no virtual machine, and the same closure
+# makes the same bytes.
 { config, lib, pkgs }:
-import (pkgs.path + "/nixos/lib/make-disk-image.nix") {
-  inherit config lib pkgs;
+let
+  inherit (config.system.build) toplevel;
+  closure = pkgs.closureInfo { rootPaths = [ toplevel ]; };
+  files = import ./etc-nixos.nix { inherit config lib pkgs; };
+  uuid = lib.removePrefix "/dev/disk/by-uuid/" config.fileSystems."/".device;
+in
+pkgs.stdenvNoCC.mkDerivation {
   name = "rave-disk";
-  baseName = "nixos";
-  format = "raw";
-  partitionTableType = "hybrid";
-  # Grows to the machine's disk at the first boot.
-  diskSize = "auto";
-  additionalSpace = "256M";
-  bootSize = "128M";
-  copyChannel = false;
-  # The same as in nix/modules/disk.nix.
-  rootGPUID = "5A1D0C3E-7D3F-4B7E-9A51-7261766572FE";
-  rootFSUID = "5a1d0c3e-7d3f-4b7e-9a51-7261766572ff";
-  contents = import ./etc-nixos.nix { inherit config lib pkgs; };
+  nativeBuildInputs = map lib.getBin [ pkgs.rave.rave pkgs.dosfstools pkgs.e2fsprogs pkgs.grub2 pkgs.mtools pkgs.util-linux ];
+  # 2026-01-01, which is also rave's default.
+  env.SOURCE_DATE_EPOCH = 1767225600;
+  # What the disk names is on the disk.
+  __structuredAttrs = true;
+  unsafeDiscardReferences.out = true;
+  buildCommand = ''
+    mkdir $out
+    rave disk-image \
+      --registration ${closure}/registration --system ${toplevel} --files ${files} \
+      --kernel ${toplevel}/kernel --initrd ${toplevel}/initrd \
+      --arguments "init=${toplevel}/init $(cat ${toplevel}/kernel-params)" \
+      --root-uuid ${uuid} --esp-mib ${toString config.rave.disk.espSize} \
+      --grub ${pkgs.grub2}/lib/grub --grub ${pkgs.grub2_efi}/lib/grub \
+      --out $out/nixos.img
+  '';
+  meta.platforms = [ "x86_64-linux" ];
 }

@@ -1,5 +1,5 @@
-# /etc/nixos of a machine: RAVE's flake and the user's own, so that `sudo nixos-rebuild switch` rebuilds the system from
-# the module of the image.
+# A folder with /etc/nixos of a machine: RAVE's flake and the user's own, so that `sudo nixos-rebuild switch` rebuilds the system
+# from the module of the image.
 { config, lib, pkgs }:
 let
   cfg = config.rave;
@@ -31,14 +31,14 @@ let
     { pkgs, ... }:
     {
       environment.systemPackages = [ ];
-      # For VirtualBox and VMware:
-      # rave.disk.device = "/dev/sda";
     }
   '';
 in
-[
-  { source = flake; target = "/etc/nixos/rave"; mode = "u+w"; }
-  { source = toml; target = "/etc/nixos/rave/rave.toml"; mode = "644"; }
-  { source = own; target = "/etc/nixos/flake.nix"; mode = "644"; }
-  { source = configuration; target = "/etc/nixos/configuration.nix"; mode = "644"; }
-]
+pkgs.runCommand "rave-etc-nixos" { } ''
+  folder=$out/etc/nixos
+  mkdir --parents $folder
+  cp --recursive --no-preserve=mode ${flake} $folder/rave
+  cp ${toml} $folder/rave/rave.toml
+  cp ${own} $folder/flake.nix
+  cp ${configuration} $folder/configuration.nix
+''

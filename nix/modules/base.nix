@@ -29,6 +29,8 @@ in
     environment.etc = {
       "rave/guest.json".source = guestJson;
       "systemd/journald.conf.d/rave.conf".source = assets.path "journald.conf";
+      # As Debian builds it: nothing listens on all addresses for names of the local network.
+      "systemd/resolved.conf.d/rave.conf".text = "[Resolve]\nLLMNR=no\nMulticastDNS=no\n";
     }
     // lib.optionalAttrs (!withNetworkManager) {
       "systemd/network/80-rave.network".source = assets.path "network/80-rave.network";

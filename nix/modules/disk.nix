@@ -1,4 +1,5 @@
-# The disk of every format: GPT with an ESP, a BIOS boot partition and an ext4 root, started by GRUB under BIOS and UEFI.
+# The disk of every format: GPT with an ESP, a BIOS boot partition and an ext4 root, started by GRUB under BIOS and UEFI. GRUB's
+# core images, which `rave disk-image` installs, read the menu in /boot that `nixos-rebuild` writes anew.
 { config, lib, pkgs, ... }:
 let
   menu = builtins.readFile ../../crates/image/src/disk/grub.cfg;
@@ -24,6 +25,10 @@ in
         device = config.rave.disk.device;
         efiSupport = true;
         efiInstallAsRemovable = true;
+        # Each has its own kernel and initrd in /boot, about 40 MB; a rebuild adds one before it removes the oldest.
+        configurationLimit = lib.mkDefault 5;
+        # The core images hold no graphical terminal's files, and the serial console needs none.
+        font = lib.mkDefault null;
         # The serial console, and the line that tells the host how far the boot has come.
         extraConfig = lib.head (lib.splitString "function start" menu);
         splashImage = null;
@@ -40,6 +45,7 @@ in
       "nvme"
       "sd_mod"
       "sr_mod"
+      "mptsas"
       "vmw_pvscsi"
       "mptspi"
       "usb_storage"

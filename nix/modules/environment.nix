@@ -35,7 +35,8 @@ in
     // cfg.environment;
 
     environment = {
-      sessionVariables = lib.mapAttrs (_: lib.mkDefault) cfg.variables;
+      # PATH by PAM, so that `ssh HOST COMMAND` has it too, whatever the shell reads.
+      sessionVariables = lib.mapAttrs (_: lib.mkDefault) cfg.variables // { PATH = [ "$HOME/.local/bin" ]; };
       localBinInPath = true;
       etc = {
         "rave/environment".text =

@@ -117,12 +117,18 @@ in
     };
     disk.device = mkOption {
       type = types.str;
-      default = "/dev/vda";
-      example = "/dev/sda";
+      default = "nodev";
+      example = "/dev/vda";
       description = ''
-        The disk that `nixos-rebuild` inside the machine writes the boot loader to: /dev/vda under QEMU, /dev/sda under
-        VirtualBox and VMware.
+        The disk whose boot loader for BIOS `nixos-rebuild` inside the machine writes anew. With `nodev` it keeps the one of
+        the image, which reads each new menu; the one for UEFI is a file in /boot and always renewed.
       '';
+    };
+    disk.espSize = mkOption {
+      type = types.ints.between 64 16384;
+      default = 512;
+      example = 1024;
+      description = "MiB of the disk's EFI system partition, which is /boot and holds the kernel and the initrd of each generation.";
     };
   };
 }

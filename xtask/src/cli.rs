@@ -75,6 +75,8 @@ pub(crate) enum TestStep {
     Unit,
     /// Evaluate the flake of the NixOS base, if nix and a nixpkgs tree are available
     Flake,
+    /// Build the flake's disk by nix from a stand-in system, if nix and a nixpkgs tree are available
+    Nixos,
     /// Build, boot and smoke-test one real image
     Smoke,
     /// Break that image and its builds in many ways

@@ -70,8 +70,8 @@ fn of_facts(facts: &NixFacts, context: Context<'_>) -> Vec<Finding> {
 
 fn kvm(features: &[String], is_remote: bool) -> Finding {
     let finding = Finding {
-        needed: "kvm in system-features".to_owned(),
-        why: "a disk's boot loader is installed in a machine",
+        needed: "kvm in system-features, for checks alone".to_owned(),
+        why: "the machines of `nix flake check`; images need none",
         ..finding("nix builders")
     };
     let is_there = features.iter().any(|feature| feature == "kvm");
@@ -82,8 +82,8 @@ fn kvm(features: &[String], is_remote: bool) -> Finding {
             Finding { found: format!("{found}; the builders of [nixos] may have it"), ..finding }
         }
         (false, false) => {
-            let advice = "where /dev/kvm works, put `extra-system-features = kvm` into nix.conf; else build elsewhere with --builder";
-            Finding { found, state: State::Warning, fix: Fix::Advice(advice.to_owned()), ..finding }
+            let advice = "where /dev/kvm works, put `extra-system-features = kvm` into nix.conf; else check elsewhere with --builders";
+            Finding { found, state: State::Optional, fix: Fix::Advice(advice.to_owned()), ..finding }
         }
     }
 }
@@ -126,7 +126,7 @@ mod tests {
 
         let features = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         assert_eq!(kvm(&features(&["big-parallel", "kvm"]), false).state, State::Ok);
-        assert_eq!(kvm(&features(&["big-parallel"]), false).state, State::Warning);
+        assert_eq!(kvm(&features(&["big-parallel"]), false).state, State::Optional);
         assert_eq!(kvm(&features(&["big-parallel"]), true).state, State::Ok);
     }
 }

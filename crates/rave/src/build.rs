@@ -16,7 +16,7 @@ use crate::host;
 use crate::settings::Settings;
 use crate::ui::Ui;
 
-pub use date::epoch;
+pub use date::{date_of_environment, epoch};
 pub use nixos::refuse;
 pub use options::{Places, of_image, to_boot};
 

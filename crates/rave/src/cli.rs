@@ -1,6 +1,7 @@
 //! The command line as types. No behaviour: what a command does is in `cmd/`.
 
 mod building;
+mod disk_image;
 mod release;
 mod sandbox;
 mod values;
@@ -11,6 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use rave_spec::{Compression, Format};
 
 pub use building::{Building, NixFlags, Target};
+pub use disk_image::DiskImage;
 pub use release::{
     Cut, Keygen, KnownKeys, PassphraseFrom, Patch, Publish, Release, ReleaseCommand, Revoke, Rotate, Sbom,
     SbomCommand, SbomDiff, Verify,
@@ -123,6 +125,9 @@ pub enum Command {
     Publish(Publish),
     /// Make an artifact of a newer release from an older one and a patch
     Patch(Patch),
+    /// Write the disk of a Nix closure; the flake's builders run this
+    #[command(hide = true)]
+    DiskImage(Box<DiskImage>),
     /// Convert a disk of any format to the other formats
     Convert(Convert),
     /// Describe an image of any format and verify it, or describe a sandbox
@@ -172,6 +177,7 @@ impl Command {
             | Self::Prune(_)
             | Self::SshConfig(_)
             | Self::SshProxy(_)
+            | Self::DiskImage(_)
             | Self::Update(_)
             | Self::Config(_)
             | Self::Completions(_) => Scope::default(),

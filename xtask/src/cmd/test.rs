@@ -3,6 +3,7 @@
 mod cargo;
 mod flake;
 mod hosts;
+mod nixos;
 mod release;
 
 use std::time::{Duration, Instant};
@@ -70,6 +71,7 @@ fn steps(asked: &[TestStep]) -> Vec<TestStep> {
         TestStep::Clippy,
         TestStep::Unit,
         TestStep::Flake,
+        TestStep::Nixos,
         TestStep::Smoke,
         TestStep::Faults,
     ];
@@ -86,6 +88,7 @@ fn name(step: TestStep) -> &'static str {
         TestStep::Clippy => "clippy",
         TestStep::Unit => "unit",
         TestStep::Flake => "flake",
+        TestStep::Nixos => "nixos",
         TestStep::Smoke => "smoke",
         TestStep::Faults => "faults",
         TestStep::Matrix => MATRIX,
@@ -100,7 +103,12 @@ fn name(step: TestStep) -> &'static str {
 fn needs(step: TestStep) -> &'static [Needs] {
     match step {
         // The toolchain, and nix where it is.
-        TestStep::Format | TestStep::Clippy | TestStep::Flake | TestStep::Hosts | TestStep::Release => &[],
+        TestStep::Format
+        | TestStep::Clippy
+        | TestStep::Flake
+        | TestStep::Nixos
+        | TestStep::Hosts
+        | TestStep::Release => &[],
         TestStep::Unit => &[Needs::Image, Needs::Run, Needs::Iso, Needs::Zst, Needs::Tests],
         // Other programs are asked about each artifact, where they are.
         TestStep::Smoke | TestStep::Proxy => &[Needs::Smoke, Needs::Tests],
@@ -136,6 +144,7 @@ impl Session<'_> {
                 self.cargo(step, cargo::unit_arguments(find_program("cargo-nextest").is_some()))
             }
             TestStep::Flake => self.flake(),
+            TestStep::Nixos => self.nixos(),
             TestStep::Smoke => self.smoke(),
             TestStep::Faults => {
                 self.cargo(step, &cargo::faults_arguments(find_program("cargo-nextest").is_some()))
@@ -196,6 +205,25 @@ impl Session<'_> {
                 None => Err(failed.failure(TestStep::Flake)),
             },
         }
+    }
+
+    /// nix builds the flake's disk from a stand-in system; `false` where this host cannot.
+    fn nixos(&mut self) -> anyhow::Result<bool> {
+        let stage = name(TestStep::Nixos);
+        let tree = match nixos::tree() {
+            Ok(tree) => tree,
+            Err(reason) => {
+                self.not_run.push(format!("{stage}: {reason}; {}", nixos::COMMAND));
+                return Ok(false);
+            }
+        };
+        let log = self.log(stage)?;
+        let built = nixos::run(&self.settings.root, &tree, &self.settings.cache_dir, &log)?;
+        self.ui.data(&format!(
+            "nix built the disk and three formats twice, the same bytes: {} derivations built, {} filled",
+            built.built, built.filled
+        ));
+        Ok(true)
     }
 
     /// Runs a command at the checkout's root; its output goes to a log, lines that are `closing` to stdout.
@@ -407,7 +435,7 @@ mod tests {
             steps(&[TestStep::Unit, TestStep::Format, TestStep::Unit]),
             [TestStep::Format, TestStep::Unit]
         );
-        assert_eq!(steps(&[]).len(), 6);
+        assert_eq!(steps(&[]).len(), 7);
         let by_name = [TestStep::Matrix, TestStep::Cloud, TestStep::Hosts, TestStep::Proxy];
         assert!(by_name.iter().all(|step| !steps(&[]).contains(step)));
         assert_eq!(steps(&[TestStep::Matrix, TestStep::Unit]), [TestStep::Unit, TestStep::Matrix]);

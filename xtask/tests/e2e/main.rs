@@ -2,6 +2,7 @@
 //! which the first one builds.
 
 mod checkouts;
+mod closure_disk;
 mod cloud;
 mod command;
 mod content;

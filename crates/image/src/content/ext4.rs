@@ -94,6 +94,30 @@ pub enum Visited<'a> {
     Other,
 }
 
+/// What an entry has besides its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Attributes {
+    pub(crate) is_folder: bool,
+    /// The lower 12 bits of `st_mode`.
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    /// When it was modified, seconds since 1970.
+    pub(crate) modified: i64,
+}
+
+impl Attributes {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            is_folder: metadata.is_dir(),
+            mode: metadata.mode().into(),
+            uid: metadata.uid(),
+            gid: metadata.gid(),
+            modified: metadata.modified().seconds(),
+        }
+    }
+}
+
 /// Is shown the path of an entry, without a leading slash, and the entry.
 pub type Visit<'a> = dyn FnMut(&str, Visited<'_>) -> std::io::Result<()> + 'a;
 
@@ -173,21 +197,32 @@ impl Ext4Tree {
 
     /// Shows every file with its bytes, every link with where it leads, and the paths of the rest, in the same order.
     pub fn contents(&self, limits: &ReadLimits, visit: &mut Visit<'_>) -> Result<(), TreeError> {
+        self.entries(limits, &mut |path, _, entry| visit(&text(path), entry))
+    }
+
+    /// The same with the bytes of the paths, and with modes, owners and times.
+    pub(crate) fn entries(
+        &self,
+        limits: &ReadLimits,
+        visit: &mut dyn FnMut(&[u8], &Attributes, Visited<'_>) -> std::io::Result<()>,
+    ) -> Result<(), TreeError> {
         self.each(limits, &mut |walk, path, metadata| {
-            let name = text(path.as_ref().strip_prefix(b"/").unwrap_or_default());
+            let name = path.as_ref().strip_prefix(b"/").unwrap_or_default();
+            let attributes = Attributes::of(metadata);
             match metadata.file_type() {
                 FileType::Regular if metadata.len() > 0 => {
                     let mut file = self.fs.open(Path::new(path))?;
                     let mut bytes = Bytes { walk, path, file: &mut file };
-                    visit(&name, Visited::File { size: metadata.len(), content: &mut bytes })?;
+                    visit(name, &attributes, Visited::File { size: metadata.len(), content: &mut bytes })?;
                 }
                 FileType::Regular => {
-                    visit(&name, Visited::File { size: 0, content: &mut std::io::empty() })?;
+                    visit(name, &attributes, Visited::File { size: 0, content: &mut std::io::empty() })?;
                 }
                 FileType::Symlink => {
-                    visit(&name, Visited::Link { target: self.fs.read_link(path)?.as_ref() })?;
+                    let target = self.fs.read_link(path)?;
+                    visit(name, &attributes, Visited::Link { target: target.as_ref() })?;
                 }
-                _ => visit(&name, Visited::Other)?,
+                _ => visit(name, &attributes, Visited::Other)?,
             }
             Ok(())
         })
@@ -292,14 +327,8 @@ impl Walk<'_> {
             FileType::Fifo => EntryKind::Pipe,
             FileType::Socket => EntryKind::Socket,
         };
-        let entry = TreeEntry {
-            path: text(below),
-            kind,
-            mode: metadata.mode().into(),
-            uid: metadata.uid(),
-            gid: metadata.gid(),
-            modified: metadata.modified().seconds(),
-        };
+        let Attributes { mode, uid, gid, modified, .. } = Attributes::of(metadata);
+        let entry = TreeEntry { path: text(below), kind, mode, uid, gid, modified };
         Ok(VisitedEntry { path: below, target, entry })
     }
 

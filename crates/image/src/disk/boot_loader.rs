@@ -1,6 +1,7 @@
 //! GRUB for BIOS and UEFI, written into the image by its own tools' rules (grub-bios-setup's
 //! `util/setup.c`), without a device to install to.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 
@@ -8,8 +9,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rave_guest::assets::{GuestFile, GuestFileKind, Owner};
 use rave_process::Cmd;
 
+use crate::disk::Identifiers;
 use crate::disk::layout::{Layout, Partition, SECTOR};
-use crate::disk::{Identifiers, STAGE};
 use crate::error::{Error, IoContext as _, StageContext as _};
 use crate::stage_runner::StageRunner;
 
@@ -44,6 +45,29 @@ const MODULES: &[&str] = &[
     "halt",
 ];
 
+/// Modules for a menu that NixOS's install-grub.pl writes, which loads them by name or uses their commands.
+const ESP_MODULES: &[&str] = &[
+    "fat",
+    "loadenv",
+    "search_label",
+    "search_fs_file",
+    "all_video",
+    "video",
+    "font",
+    "gfxterm",
+    "gfxmenu",
+    "png",
+    "regexp",
+    "sleep",
+    "ls",
+    "cat",
+    "chain",
+    "true",
+];
+
+/// FAT32 needs at least 65,525 clusters (Microsoft FAT specification 1.03, page 14); some are taken by the tables.
+const FAT32_CLUSTERS: u64 = 66_000;
+
 /// Where boot.img keeps the 64-bit sector number of the core image (GRUB's `include/grub/i386/pc/boot.h`,
 /// `GRUB_BOOT_MACHINE_KERNEL_SECTOR`).
 const BOOT_KERNEL_SECTOR: usize = 0x5c;
@@ -61,37 +85,133 @@ pub(crate) const NAME_IDENTIFIERS: [&str; 2] = ["boot/grub/grub.cfg", "etc/fstab
 
 /// The guest's files that name the disk's identifiers.
 pub(crate) fn guest_files(identifiers: &Identifiers, arguments: &str) -> Vec<GuestFile> {
+    let entry = BootEntry {
+        kernel: "/vmlinuz".into(),
+        initrd: "/initrd.img".into(),
+        arguments: format!("root=UUID={} {arguments}", identifiers.root),
+    };
     let file = |path: &str, text: String| GuestFile {
         path: format!("/{path}"),
         owner: Owner::Root,
         kind: GuestFileKind::File { mode: 0o644, content: text.into_bytes() },
     };
-    let grub = CONFIGURATION.replace("@root@", &identifiers.root).replace("@arguments@", arguments);
     // x-systemd.growfs: the file system follows its partition (systemd.mount(5)).
     let fstab = format!("UUID={} / ext4 defaults,errors=remount-ro,x-systemd.growfs 0 1\n", identifiers.root);
     let [grub_place, fstab_place] = NAME_IDENTIFIERS;
-    vec![file(grub_place, grub), file(fstab_place, fstab)]
+    vec![file(grub_place, entry.menu()), file(fstab_place, fstab)]
+}
+
+/// What a menu starts. Paths are from the root of the file system that the menu lies on.
+#[derive(Debug, Clone)]
+pub(crate) struct BootEntry {
+    pub(crate) kernel: String,
+    pub(crate) initrd: String,
+    /// The kernel's arguments.
+    pub(crate) arguments: String,
+}
+
+impl BootEntry {
+    /// GRUB's menu with this entry.
+    pub(crate) fn menu(&self) -> String {
+        CONFIGURATION
+            .replace("@kernel@", &self.kernel)
+            .replace("@initrd@", &self.initrd)
+            .replace("@arguments@", &self.arguments)
+    }
+}
+
+/// A file for the ESP.
+#[derive(Debug, Clone)]
+pub(crate) struct EspFile {
+    /// Where its content is.
+    pub(crate) source: Utf8PathBuf,
+    /// Its folder on the ESP, one level below its root.
+    pub(crate) folder: &'static str,
+    /// Its name there.
+    pub(crate) name: String,
+}
+
+/// Where the core images find their menu.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum MenuPlace<'a> {
+    /// `/boot/grub` of the root file system, where the tree has it.
+    Root,
+    /// `/grub` of the ESP, among these files. The system mounts the ESP at `/boot` and writes the menu anew; the core images
+    /// read whatever it wrote.
+    Esp(&'a [EspFile]),
+}
+
+impl MenuPlace<'_> {
+    /// The commands that a core image begins with.
+    fn early(self, identifiers: &Identifiers) -> String {
+        let (uuid, prefix) = match self {
+            Self::Root => (identifiers.root.clone(), "boot/grub"),
+            // GRUB reads a FAT's serial number as two groups of capital digits.
+            Self::Esp(_) => {
+                let (high, low) = identifiers.esp.split_at(4);
+                (format!("{high}-{low}").to_uppercase(), "grub")
+            }
+        };
+        format!("search.fs_uuid {uuid} root\nset prefix=($root)/{prefix}\nconfigfile $prefix/grub.cfg\n")
+    }
+
+    fn files(&self) -> &[EspFile] {
+        match self {
+            Self::Root => &[],
+            Self::Esp(files) => files,
+        }
+    }
+
+    /// Modules that the core images hold for it.
+    fn modules(self) -> &'static [&'static str] {
+        match self {
+            Self::Root => &[],
+            Self::Esp(_) => ESP_MODULES,
+        }
+    }
+}
+
+/// Folders with GRUB's modules, each by platform: `i386-pc`, `x86_64-efi`.
+#[derive(Debug, Clone)]
+pub struct GrubFolders(Vec<Utf8PathBuf>);
+
+impl Default for GrubFolders {
+    fn default() -> Self {
+        Self(vec!["/usr/lib/grub".into()])
+    }
+}
+
+impl GrubFolders {
+    /// These, or the host's own where there are none.
+    pub fn of(folders: &[Utf8PathBuf]) -> Self {
+        if folders.is_empty() { Self::default() } else { Self(folders.to_vec()) }
+    }
+
+    /// The modules of a platform.
+    fn platform(&self, name: &str) -> Result<Utf8PathBuf, Error> {
+        self.0.iter().map(|folder| folder.join(name)).find(|folder| folder.is_dir()).ok_or_else(|| {
+            let looked = self.0.iter().map(|folder| folder.as_str()).collect::<Vec<_>>().join(", ");
+            Error::Input { what: format!("GRUB's modules for {name}"), detail: format!("none in {looked}") }
+        })
+    }
+}
+
+/// A disk that gets its boot loaders.
+pub(crate) struct BootLoaders<'a> {
+    pub(crate) image: &'a Utf8Path,
+    pub(crate) layout: &'a Layout,
+    pub(crate) identifiers: &'a Identifiers,
+    pub(crate) menu: MenuPlace<'a>,
 }
 
 /// Installs both boot loaders.
-pub(crate) fn install(
-    image: &Utf8Path,
-    layout: &Layout,
-    identifiers: &Identifiers,
-    epoch: u64,
-    stages: &StageRunner<'_>,
-) -> Result<(), Error> {
-    let work = image.with_extension("boot");
+pub(crate) fn install(disk: &BootLoaders<'_>, tool: &GrubTool<'_>) -> Result<(), Error> {
+    let work = disk.image.with_extension("boot");
     fs::create_dir(&work).at("create", &work)?;
     let early = work.join("early.cfg");
-    let search = format!(
-        "search.fs_uuid {} root\nset prefix=($root)/boot/grub\nconfigfile $prefix/grub.cfg\n",
-        identifiers.root
-    );
-    fs::write(&early, search).at("write", &early)?;
-    let tool = GrubTool { stages, stage: STAGE, epoch };
-    tool.install_bios(image, layout, &work, &early)?;
-    tool.install_uefi(image, layout.esp, identifiers, &work, &early)?;
+    fs::write(&early, disk.menu.early(disk.identifiers)).at("write", &early)?;
+    tool.install_bios(disk, &work, &early)?;
+    tool.install_uefi(disk, &work, &early)?;
     fs::remove_dir_all(&work).at("remove", &work)
 }
 
@@ -100,51 +220,56 @@ pub(crate) struct GrubTool<'a> {
     pub(crate) stages: &'a StageRunner<'a>,
     pub(crate) stage: &'static str,
     pub(crate) epoch: u64,
+    pub(crate) folders: &'a GrubFolders,
 }
 
 impl GrubTool<'_> {
-    fn install_bios(
-        &self,
-        image: &Utf8Path,
-        layout: &Layout,
-        work: &Utf8Path,
-        early: &Utf8Path,
-    ) -> Result<(), Error> {
-        let core = self.core_image("i386-pc", &["biosdisk"], work, early)?;
+    fn install_bios(&self, disk: &BootLoaders<'_>, work: &Utf8Path, early: &Utf8Path) -> Result<(), Error> {
+        let modules = [&["biosdisk"], disk.menu.modules()].concat();
+        let core = self.core_image("i386-pc", &modules, work, early)?;
         let mut core = fs::read(&core).at("read", &core)?;
-        let place = layout.bios_boot;
+        let place = disk.layout.bios_boot;
         if core.len() as u64 > place.size {
             let detail = format!("{} bytes do not fit the boot partition of {}", core.len(), place.size);
             return Err(Error::Input { what: "GRUB's core image".into(), detail });
         }
         let first = place.start / SECTOR;
         core[CORE_BLOCK_LIST..CORE_BLOCK_LIST + 8].copy_from_slice(&(first + 1).to_le_bytes());
-        write_at(image, place.start, &core)?;
+        write_at(disk.image, place.start, &core)?;
 
-        let path = Utf8PathBuf::from("/usr/lib/grub/i386-pc/boot.img");
+        let path = self.folders.platform("i386-pc")?.join("boot.img");
         let mut boot = fs::read(&path).at("read", &path)?;
         boot[BOOT_KERNEL_SECTOR..BOOT_KERNEL_SECTOR + 8].copy_from_slice(&first.to_le_bytes());
         boot[BOOT_DRIVE_CHECK..BOOT_DRIVE_CHECK + 2].fill(NOP);
-        write_at(image, 0, &boot[..BOOT_CODE_END])
+        write_at(disk.image, 0, &boot[..BOOT_CODE_END])
     }
 
-    fn install_uefi(
-        &self,
-        image: &Utf8Path,
-        esp: Partition,
-        identifiers: &Identifiers,
-        work: &Utf8Path,
-        early: &Utf8Path,
-    ) -> Result<(), Error> {
-        let loader = self.core_image("x86_64-efi", &["fat", "efi_gop", "efi_uga"], work, early)?;
-        // --invariant: no time stamps (mkfs.fat(8)). One sector a cluster makes FAT32 of a small partition.
+    fn install_uefi(&self, disk: &BootLoaders<'_>, work: &Utf8Path, early: &Utf8Path) -> Result<(), Error> {
+        let esp = disk.layout.esp;
+        let modules = [&["fat", "efi_gop", "efi_uga"], disk.menu.modules()].concat();
+        let loader = self.core_image("x86_64-efi", &modules, work, early)?;
+        // --invariant: no time stamps (mkfs.fat(8)).
         let offset = (esp.start / SECTOR).to_string();
         let blocks = (esp.size / 1024).to_string();
+        let cluster = cluster_sectors(esp).to_string();
+        let serial = &disk.identifiers.esp;
         let format =
-            ["--invariant", "-F", "32", "-s", "1", "-n", "ESP", "-i", &identifiers.esp, "--offset", &offset];
-        self.run(Cmd::new("mkfs.vfat").args(format).args([image.as_str(), &blocks]))?;
-        let drive = format!("{image}@@{}", esp.start);
-        self.fill_esp(&drive, &loader)
+            ["--invariant", "-F", "32", "-s", &cluster, "-n", "ESP", "-i", serial, "--offset", &offset];
+        self.run(Cmd::new("mkfs.vfat").args(format).args([disk.image.as_str(), &blocks]))?;
+        let drive = format!("{}@@{}", disk.image, esp.start);
+        self.fill_esp(&drive, &loader)?;
+        self.copy_to_esp(&drive, disk.menu.files())
+    }
+
+    fn copy_to_esp(&self, drive: &str, files: &[EspFile]) -> Result<(), Error> {
+        let folders: BTreeSet<&str> = files.iter().map(|file| file.folder).collect();
+        for folder in folders {
+            self.run(Cmd::new("mmd").args(["-i", drive, &format!("::/{folder}")]))?;
+        }
+        files.iter().try_for_each(|file| {
+            let place = format!("::/{}/{}", file.folder, file.name);
+            self.run(Cmd::new("mcopy").args(["-i", drive, file.source.as_str(), &place]))
+        })
     }
 
     /// Puts a loader into a FAT file system; `drive` is a file, with `@@` and an offset where it starts later (mtools(1)).
@@ -163,7 +288,9 @@ impl GrubTool<'_> {
         early: &Utf8Path,
     ) -> Result<Utf8PathBuf, Error> {
         let output = work.join(format);
-        let fixed = ["-O", format, "-p", "/boot/grub", "-c", early.as_str(), "-o", output.as_str()];
+        let folder = self.folders.platform(format.trim_end_matches("-eltorito"))?;
+        let fixed = ["-O", format, "-d", folder.as_str(), "-p", "/boot/grub", "-c", early.as_str()];
+        let fixed = [&fixed[..], &["-o", output.as_str()]].concat();
         self.run(Cmd::new("grub-mkimage").args(fixed).args(MODULES).args(modules))?;
         Ok(output)
     }
@@ -178,6 +305,11 @@ impl GrubTool<'_> {
             .stage(self.stage)
             .map(drop)
     }
+}
+
+/// Sectors of a cluster: as many as leave enough clusters for FAT32, and at most those of a block of 4 KiB.
+fn cluster_sectors(esp: Partition) -> u64 {
+    [8, 4, 2].into_iter().find(|sectors| esp.size / SECTOR / sectors > FAT32_CLUSTERS).unwrap_or(1)
 }
 
 /// Writes bytes at an offset of the image.

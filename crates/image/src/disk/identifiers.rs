@@ -30,4 +30,10 @@ impl Identifiers {
             esp: key.uuid("esp")[..8].to_owned(),
         }
     }
+
+    /// The same with another UUID of the root file system, which the system on it names.
+    #[must_use]
+    pub fn with_root(self, root: &str) -> Self {
+        Self { root: root.to_owned(), ..self }
+    }
 }

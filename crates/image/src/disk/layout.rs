@@ -19,6 +19,9 @@ const TYPE_ROOT_X86_64: &str = "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709";
 /// sector that is 33 MiB.
 const ESP_SIZE: u64 = 40 * MIB;
 
+/// Bytes of room for each inode (mke2fs.conf(5), `inode_ratio`).
+const INODE_RATIO: u64 = 16384;
+
 /// One partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Partition {
@@ -40,18 +43,25 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Where the root file system starts on every disk: after the partition table, the BIOS boot partition and the ESP.
+    /// Where the root file system starts on every disk of the Debian base: after the partition table, the BIOS boot partition and the ESP.
     pub const ROOT_START: u64 = MIB + MIB + ESP_SIZE;
 
     /// The smallest layout that holds the content with room for a first boot; the disk grows afterwards.
     pub fn for_content(content: Extent) -> Self {
-        // One inode of 256 bytes an entry and one for each 16 KiB of room (mke2fs.conf(5), `inode_ratio`),
+        Self::with_esp(content, ESP_SIZE)
+    }
+
+    /// The same with an ESP of so many bytes, a multiple of one MiB: for a system that keeps its kernels there.
+    pub fn with_esp(content: Extent, esp_size: u64) -> Self {
+        // One inode of 256 bytes an entry and one for each [`INODE_RATIO`],
         // 1 % reserved for root, a journal of 64 MiB, block bitmaps and extent trees.
         let tables = content.entries * 256 + content.bytes / 50;
         let needed = content.bytes + content.bytes / 50 + tables + 64 * MIB;
+        // Many small files need more inodes than room; a tenth is for those of the first boot.
+        let needed = needed.max(content.entries * INODE_RATIO / 10 * 11);
         let spare = 256 * MIB;
         let bios_boot = Partition { start: MIB, size: MIB };
-        let esp = Partition { start: bios_boot.start + bios_boot.size, size: ESP_SIZE };
+        let esp = Partition { start: bios_boot.start + bios_boot.size, size: esp_size };
         let root =
             Partition { start: esp.start + esp.size, size: (needed + spare).next_multiple_of(16 * MIB) };
         Self { bios_boot, esp, root }

@@ -1,20 +1,18 @@
 //! The raw disk of its inputs, or from the store.
 
-use std::fs::File;
-
 use camino::{Utf8Path, Utf8PathBuf};
-use rave_process::Cmd;
 use serde::{Deserialize, Serialize};
 
-use super::boot_loader;
+use super::boot_loader::{self, GrubFolders, MenuPlace};
 use super::identifiers::Identifiers;
 use super::layout::Layout;
-use super::root_filesystem::RootContents;
-use super::{IMAGE, LISTING, STAGE};
+use super::merged_tree::MergedTree;
+use super::writer::DiskWriter;
+use super::{IMAGE, LISTING};
 use crate::content::ext4::{ReadLimits, TreeError};
 use crate::content::{self, ext4::Ext4Tree};
 use crate::digest::{Digest, Hasher};
-use crate::error::{Error, IoContext as _, StageContext as _};
+use crate::error::{Error, IoContext as _};
 use crate::npm_tools::NpmTools;
 use crate::space::free_bytes;
 use crate::stage_cache::PendingStage;
@@ -116,20 +114,22 @@ impl DiskInputs<'_> {
         layout: &Layout,
     ) -> Result<(), Error> {
         let image = pending.file(IMAGE);
-        let file = File::create(&image).at("create", &image)?;
-        file.set_len(layout.size()).at("size", &image)?;
-        drop(file);
-
-        partition(&image, layout, &identifiers, stages)?;
-        let tree = RootContents {
+        let tree = MergedTree {
             root: self.root,
             tools: self.tools,
             account: self.account,
             overlay,
             epoch: self.epoch,
         };
-        tree.write(&image, layout, &identifiers, stages)?;
-        boot_loader::install(&image, layout, &identifiers, self.epoch, stages)?;
+        let writer = DiskWriter {
+            tree: &tree,
+            layout: *layout,
+            identifiers: &identifiers,
+            menu: MenuPlace::Root,
+            grub: &GrubFolders::default(),
+            epoch: self.epoch,
+        };
+        writer.write(&image, stages)?;
 
         let content = read_back(&image, layout, &pending.file(LISTING))?;
         let place = pending.file(DESCRIPTION);
@@ -139,8 +139,8 @@ impl DiskInputs<'_> {
     }
 }
 
-/// Lists what the disk really holds, not what went into it.
-fn read_back(image: &Utf8Path, layout: &Layout, listing: &Utf8Path) -> Result<Digest, Error> {
+/// Lists what a disk really holds, not what went into it.
+pub(crate) fn read_back(image: &Utf8Path, layout: &Layout, listing: &Utf8Path) -> Result<Digest, Error> {
     let files = Ext4Tree::open(image, layout.root.start, layout.root.size);
     let listed = files.and_then(|files| content::list(&files, &ReadLimits::default(), listing));
     listed.map_err(|why| match why {
@@ -160,7 +160,7 @@ fn require_size(needed: u64, most: u64) -> Result<(), Error> {
     Err(Error::Input { what: "vm.disk".into(), detail })
 }
 
-fn require_room(image: &Utf8Path, needed: u64) -> Result<(), Error> {
+pub(crate) fn require_room(image: &Utf8Path, needed: u64) -> Result<(), Error> {
     let folder = image.parent().unwrap_or(image);
     let free = free_bytes(folder).at("read the free space of", folder)?;
     if free < needed {
@@ -171,21 +171,6 @@ fn require_room(image: &Utf8Path, needed: u64) -> Result<(), Error> {
         });
     }
     Ok(())
-}
-
-fn partition(
-    image: &Utf8Path,
-    layout: &Layout,
-    identifiers: &Identifiers,
-    stages: &StageRunner<'_>,
-) -> Result<(), Error> {
-    Cmd::new("sfdisk")
-        .args(["--quiet", "--no-reread", "--no-tell-kernel", image.as_str()])
-        .stdin_bytes(layout.sfdisk_script(identifiers).into_bytes())
-        .log_file(stages.log(STAGE))
-        .run(&mut |_| ())
-        .stage(STAGE)
-        .map(drop)
 }
 
 #[cfg(test)]

@@ -1,8 +1,6 @@
-//! The root file system: the merged tree, streamed as tar into mke2fs, which writes ext4 straight into
-//! the partition.
+//! The root file system: a tree, streamed as tar into mke2fs, which writes ext4 straight into the partition.
 
-use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 
 use camino::Utf8Path;
 use rave_process::Cmd;
@@ -10,25 +8,13 @@ use rave_process::progress::{Event, Unit};
 
 use crate::disk::layout::Layout;
 use crate::disk::{Identifiers, STAGE};
-use crate::error::{Error, IoContext as _, StageContext as _};
-use crate::npm_tools::NpmTools;
+use crate::error::{Error, StageContext as _};
 use crate::stage_runner::StageRunner;
-use crate::tree::accounts::Account;
-use crate::tree::merge::{Merge, WriteError};
-use crate::tree::overlay::Overlay;
-use crate::tree::root_tar::RootTar;
+use crate::tree::merge::WriteError;
+use crate::tree::root_tree::RootTree;
 
 /// Bytes buffered towards the pipe and from the tars.
-const BUFFER: usize = 1 << 18;
-
-/// What the file system holds.
-pub(crate) struct RootContents<'a> {
-    pub(crate) root: &'a RootTar,
-    pub(crate) tools: &'a NpmTools,
-    pub(crate) account: &'a Account,
-    pub(crate) overlay: &'a Overlay,
-    pub(crate) epoch: u64,
-}
+pub(super) const BUFFER: usize = 1 << 18;
 
 /// The command line (mke2fs(8)). A second `-E` or `-O` would replace the first. `metadata_csum_seed` and
 /// `orphan_file` are off because the GRUB of older hosts cannot read them.
@@ -49,54 +35,41 @@ pub(crate) fn argv(image: &Utf8Path, layout: &Layout, identifiers: &Identifiers)
     argv
 }
 
-impl RootContents<'_> {
-    /// Makes the file system in its partition of the image.
-    pub(crate) fn write(
-        &self,
-        image: &Utf8Path,
-        layout: &Layout,
-        identifiers: &Identifiers,
-        stages: &StageRunner<'_>,
-    ) -> Result<(), Error> {
-        let base = open(&self.root.path)?;
-        let tools = open(&self.tools.tar)?;
-        let merge = Merge {
-            account: self.account,
-            overlay: self.overlay,
-            left_out: &self.tools.left_out,
-            epoch: self.epoch,
-        };
-        let total = self.root.extent.bytes + self.tools.extent.bytes;
-        let argv = argv(image, layout, identifiers);
-        let mut refused = None;
-        let result = Cmd::new(&argv[0])
-            .args(&argv[1..])
-            .env("SOURCE_DATE_EPOCH", self.epoch.to_string())
-            // libarchive reads file names in the locale's encoding; npm's packages have names beyond ASCII.
-            .env("LC_ALL", "C.UTF-8")
-            .log_file(stages.log(STAGE))
-            .run_with_input(
-                |pipe| {
-                    let counted = Counted { inner: pipe, done: 0, reported: 0, total, stages };
-                    let mut out = BufWriter::with_capacity(BUFFER, counted);
-                    match merge.write(base, tools, &mut out) {
-                        Ok(()) => out.flush(),
-                        Err(WriteError::Io(error)) => Err(error),
-                        Err(WriteError::Input(error)) => {
-                            refused = Some(error);
-                            Err(io::Error::other("the tree could not be made"))
-                        }
+/// Makes the file system in its partition of the image.
+pub(crate) fn write(
+    tree: &dyn RootTree,
+    image: &Utf8Path,
+    layout: &Layout,
+    identifiers: &Identifiers,
+    epoch: u64,
+    stages: &StageRunner<'_>,
+) -> Result<(), Error> {
+    let total = tree.extent().bytes;
+    let argv = argv(image, layout, identifiers);
+    let mut refused = None;
+    let result = Cmd::new(&argv[0])
+        .args(&argv[1..])
+        .env("SOURCE_DATE_EPOCH", epoch.to_string())
+        // libarchive reads file names in the locale's encoding; npm's packages have names beyond ASCII.
+        .env("LC_ALL", "C.UTF-8")
+        .log_file(stages.log(STAGE))
+        .run_with_input(
+            |pipe| {
+                let counted = Counted { inner: pipe, done: 0, reported: 0, total, stages };
+                let mut out = BufWriter::with_capacity(BUFFER, counted);
+                match tree.write(&mut out) {
+                    Ok(()) => out.flush(),
+                    Err(WriteError::Io(error)) => Err(error),
+                    Err(WriteError::Input(error)) => {
+                        refused = Some(error);
+                        Err(io::Error::other("the tree could not be made"))
                     }
-                },
-                &mut |_| (),
-            )
-            .stage(STAGE);
-        refused.map_or(result.map(drop), Err)
-    }
-}
-
-fn open(path: &Utf8Path) -> Result<BufReader<File>, Error> {
-    Ok(BufReader::with_capacity(BUFFER, File::open(path).at("open", path)?))
+                }
+            },
+            &mut |_| (),
+        )
+        .stage(STAGE);
+    refused.map_or(result.map(drop), Err)
 }
 
 /// Reports the bytes that went through.

@@ -14,7 +14,7 @@ use super::definition::{ExportResult, FormatDef, Make, OutputFile, SizeEstimate}
 use super::export_spec::ExportSpec;
 use super::exporter::Exporter;
 use crate::digest::{Digest, Hasher};
-use crate::disk::boot_loader::{self, GrubTool};
+use crate::disk::boot_loader::{self, GrubFolders, GrubTool};
 use crate::disk::layout::Layout;
 use crate::disk::{Identifiers, RawDisk};
 use crate::error::{Error, IoContext as _, StageContext as _};
@@ -213,7 +213,8 @@ impl Iso<'_> {
         let place = self.place("boot/grub/grub.cfg");
         fs::write(&place, configuration(&self.names)).at("write", &place)?;
 
-        let grub = GrubTool { stages: self.stages, stage: STAGE, epoch: self.epoch };
+        let folders = GrubFolders::default();
+        let grub = GrubTool { stages: self.stages, stage: STAGE, epoch: self.epoch, folders: &folders };
         let bios = [MODULES, &["biosdisk"]].concat();
         let core = grub.core_image("i386-pc-eltorito", &bios, self.work, &early)?;
         let place = self.place(ELTORITO);

@@ -5,3 +5,4 @@ mod copyright_files;
 pub mod merge;
 pub mod overlay;
 pub mod root_tar;
+pub(crate) mod root_tree;

@@ -10,9 +10,9 @@ use crate::exit::Code;
 use crate::git::git;
 use crate::settings::Settings;
 
-/// Seconds since 1970: [`stated`], else the date of rave.toml's choice; the lock is asked for its own only where it counts.
+/// Seconds since 1970: [`date_of_environment`], else the date of rave.toml's choice; the lock is asked for its own only where it counts.
 pub fn epoch(settings: &Settings, lock: impl FnOnce() -> anyhow::Result<u64>) -> anyhow::Result<u64> {
-    match (stated()?, settings.spec.spec.debian.date) {
+    match (date_of_environment()?, settings.spec.spec.debian.date) {
         (Some(epoch), _) => Ok(epoch),
         (None, Date::Lock) => lock(),
         (None, Date::Commit) => of_commit(&settings.root),
@@ -20,7 +20,7 @@ pub fn epoch(settings: &Settings, lock: impl FnOnce() -> anyhow::Result<u64>) ->
 }
 
 /// `SOURCE_DATE_EPOCH` as reproducible-builds.org specifies it, whole seconds since 1970.
-fn stated() -> anyhow::Result<Option<u64>> {
+pub fn date_of_environment() -> anyhow::Result<Option<u64>> {
     let Ok(text) = env::var("SOURCE_DATE_EPOCH") else { return Ok(None) };
     text.parse().map(Some).map_err(|_| {
         CommandError::usage(format!("SOURCE_DATE_EPOCH is {text:?}; expected whole seconds since 1970"))

@@ -4,6 +4,7 @@ pub mod check_reproducible;
 pub mod completions;
 pub mod config;
 pub mod convert;
+pub mod disk_image;
 pub mod doctor;
 pub mod image;
 pub mod inspect;
@@ -28,6 +29,7 @@ pub fn without_settings(command: &Command, global: &Global, ui: &Ui) -> Option<a
     match command {
         Command::Verify(args) if !args.rebuild => Some(Ok(verify::run(args, ui))),
         Command::Sbom(args) => Some(sbom::run(args, ui)),
+        Command::DiskImage(args) => Some(disk_image::run(args, ui)),
         Command::Publish(args) => Some(publish::run(args, ui)),
         Command::Patch(args) => Some(patch::run(args, ui)),
         Command::Release(args) => args.command.as_ref().map(|command| release::keys::run(command, ui)),
@@ -62,6 +64,7 @@ pub fn run(command: &Command, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
         | Command::Prune(_)
         | Command::SshConfig(_)
         | Command::SshProxy(_)
+        | Command::DiskImage(_)
         | Command::Completions(_)
         | Command::Sbom(_)
         | Command::Publish(_)

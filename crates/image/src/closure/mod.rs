@@ -1,0 +1,10 @@
+//! A Nix closure as a root file system: the store's paths, the store's database, and what NixOS needs to start from empty.
+
+mod database;
+pub mod nar;
+pub mod registration;
+pub mod store_path;
+pub(crate) mod tree;
+pub(crate) mod verify;
+
+pub use database::SCHEMA;

@@ -1,0 +1,51 @@
+//! The one writer of raw disks: partitions, root file system, boot loaders. Every base's disk is made here.
+
+use std::fs::File;
+
+use camino::Utf8Path;
+use rave_process::Cmd;
+
+use super::STAGE;
+use super::boot_loader::{self, BootLoaders, GrubFolders, GrubTool, MenuPlace};
+use super::identifiers::Identifiers;
+use super::layout::Layout;
+use super::root_filesystem;
+use crate::error::{Error, IoContext as _, StageContext as _};
+use crate::stage_runner::StageRunner;
+use crate::tree::root_tree::RootTree;
+
+/// What a disk is; its bytes follow from this and from the versions of the programs that write it.
+pub(crate) struct DiskWriter<'a> {
+    pub(crate) tree: &'a dyn RootTree,
+    pub(crate) layout: Layout,
+    pub(crate) identifiers: &'a Identifiers,
+    pub(crate) menu: MenuPlace<'a>,
+    pub(crate) grub: &'a GrubFolders,
+    /// Time stamps of what the tree does not date, seconds since 1970.
+    pub(crate) epoch: u64,
+}
+
+impl DiskWriter<'_> {
+    /// Writes the disk into a new sparse file.
+    pub(crate) fn write(&self, image: &Utf8Path, stages: &StageRunner<'_>) -> Result<(), Error> {
+        let file = File::create(image).at("create", image)?;
+        file.set_len(self.layout.size()).at("size", image)?;
+        drop(file);
+        self.partition(image, stages)?;
+        root_filesystem::write(self.tree, image, &self.layout, self.identifiers, self.epoch, stages)?;
+        let disk =
+            BootLoaders { image, layout: &self.layout, identifiers: self.identifiers, menu: self.menu };
+        let tool = GrubTool { stages, stage: STAGE, epoch: self.epoch, folders: self.grub };
+        boot_loader::install(&disk, &tool)
+    }
+
+    fn partition(&self, image: &Utf8Path, stages: &StageRunner<'_>) -> Result<(), Error> {
+        Cmd::new("sfdisk")
+            .args(["--quiet", "--no-reread", "--no-tell-kernel", image.as_str()])
+            .stdin_bytes(self.layout.sfdisk_script(self.identifiers).into_bytes())
+            .log_file(stages.log(STAGE))
+            .run(&mut |_| ())
+            .stage(STAGE)
+            .map(drop)
+    }
+}

@@ -1,0 +1,125 @@
+//! What a disk is made of.
+
+use camino::Utf8Path;
+
+use crate::error::Error;
+
+/// MiB of the ESP that [`DiskImageRequest::esp_mib`] is by default. A generation keeps its kernel and initrd there, 40 MB, and the
+/// boot loader five generations and the one that is being added.
+pub const ESP_MIB: u64 = 512;
+
+/// FAT32 is used, which has no smaller size with clusters of a sector.
+const ESP_MIB_AT_LEAST: u64 = 40;
+/// More would be a mistake.
+const ESP_MIB_AT_MOST: u64 = 16 << 10;
+
+/// What to write. Paths are this host's, unless they are told to be the guest's.
+#[derive(Debug, Clone)]
+pub struct DiskImageRequest<'a> {
+    /// What the store has: [`crate::closure::registration`].
+    pub registration: &'a Utf8Path,
+    /// Where the store lies.
+    pub store: &'a Utf8Path,
+    /// The system to start, a path of the guest's store.
+    pub system: &'a str,
+    /// Its kernel.
+    pub kernel: &'a Utf8Path,
+    /// Its initrd.
+    pub initrd: &'a Utf8Path,
+    /// The kernel's arguments.
+    pub arguments: &'a str,
+    /// A folder whose content goes into the guest's root folder, for root to write.
+    pub files: Option<&'a Utf8Path>,
+    /// UUID of the root file system, which the system names.
+    pub root_uuid: &'a str,
+    /// MiB of the ESP, which the system mounts at `/boot`.
+    pub esp_mib: u64,
+    /// Folders with GRUB's modules; none: the host's.
+    pub grub: &'a [camino::Utf8PathBuf],
+    /// The disk.
+    pub output: &'a Utf8Path,
+    /// Time stamp of what is not in the store, seconds since 1970.
+    pub epoch: u64,
+}
+
+impl DiskImageRequest<'_> {
+    /// What can be told without reading a file.
+    pub(super) fn validate(&self) -> Result<(), Error> {
+        let refuse =
+            |what: &str, detail: &str| Err(Error::Input { what: what.into(), detail: detail.into() });
+        if !is_uuid(self.root_uuid) {
+            return refuse(
+                "--root-uuid",
+                "not a UUID in lower case, such as 5a1d0c3e-7d3f-4b7e-9a51-7261766572ff",
+            );
+        }
+        if !(ESP_MIB_AT_LEAST..=ESP_MIB_AT_MOST).contains(&self.esp_mib) {
+            return refuse("--esp-mib", "it must be from 40 to 16384");
+        }
+        // The menu is a script: one line of plain words.
+        if self.arguments.chars().any(|c| c.is_control() || "\"'\\$;{}<>|&#".contains(c)) {
+            return refuse(
+                "--arguments",
+                "a control character or one with a meaning in GRUB's menu is in it",
+            );
+        }
+        if self.output.exists() {
+            return refuse(
+                self.output.as_str(),
+                "it already exists; move it, or choose another name with --out",
+            );
+        }
+        Ok(())
+    }
+}
+
+fn is_uuid(text: &str) -> bool {
+    let digits = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+    let lengths: Vec<usize> = text.split('-').map(str::len).collect();
+    lengths == [8, 4, 4, 4, 12] && text.chars().all(|c| c == '-' || digits(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uuid_is_what_blkid_prints() {
+        assert!(is_uuid("5a1d0c3e-7d3f-4b7e-9a51-7261766572ff"));
+        for wrong in [
+            "",
+            "5A1D0C3E-7d3f-4b7e-9a51-7261766572ff",
+            "5a1d0c3e7d3f4b7e9a517261766572ff",
+            "5a1d0c3e-7d3f-4b7e-9a51-7261766572fg",
+        ] {
+            assert!(!is_uuid(wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_would_break_the_menu_or_the_esp_is_refused_before_anything_is_read() {
+        let good = DiskImageRequest {
+            registration: "r".into(),
+            store: "/nix/store".into(),
+            system: "s",
+            kernel: "k".into(),
+            initrd: "i".into(),
+            arguments: "init=/nix/store/a/init console=ttyS0,115200 loglevel=4 x.y-z=1:2",
+            files: None,
+            root_uuid: "5a1d0c3e-7d3f-4b7e-9a51-7261766572ff",
+            esp_mib: ESP_MIB,
+            grub: &[],
+            output: "/nonexistent/disk.img".into(),
+            epoch: 0,
+        };
+        good.validate().unwrap();
+        for arguments in ["a\nb", "a;reboot", "a$b", "a }"] {
+            let error = DiskImageRequest { arguments, ..good.clone() }.validate().unwrap_err();
+            assert!(error.to_string().starts_with("--arguments: "), "{error}");
+        }
+        let error = DiskImageRequest { esp_mib: 39, ..good.clone() }.validate().unwrap_err();
+        assert_eq!(error.to_string(), "--esp-mib: it must be from 40 to 16384");
+        let error = DiskImageRequest { output: "/".into(), ..good }.validate().unwrap_err();
+        assert_eq!(error.to_string(), "/: it already exists; move it, or choose another name with --out");
+    }
+}

@@ -1,0 +1,26 @@
+# What booting has taught about disks, as far as evaluation can tell. A list of what is wrong, with the profile.
+{ lib, profiles }:
+let
+  # MB that the kernel and the initrd of a generation take in /boot: 38 measured.
+  generation = 45;
+  # Drivers of the disks that crates/smoke/src/matrix.rs boots from.
+  drivers = [ "virtio_blk" "virtio_scsi" "ahci" "nvme" "vmw_pvscsi" "mptspi" "mptsas" "sd_mod" "sr_mod" "usb_storage" ];
+  of =
+    name: system:
+    let
+      inherit (system) config;
+      inherit (config.boot.loader) grub;
+      wrong = condition: what: lib.optional condition "${name}: ${what}";
+      # The rebuild adds one before it removes the oldest.
+      needed = (grub.configurationLimit + 1) * generation;
+      absent = lib.subtractLists config.boot.initrd.availableKernelModules drivers;
+      resolved = config.environment.etc."systemd/resolved.conf.d/rave.conf".text or "";
+    in
+    wrong (needed > config.rave.disk.espSize) "${toString grub.configurationLimit} generations need ${toString needed} MB of /boot, which has ${toString config.rave.disk.espSize} MiB"
+    ++ wrong (grub.devices != [ "nodev" ]) "nixos-rebuild would write a boot loader to ${toString grub.devices}, which not every hypervisor has"
+    ++ wrong (absent != [ ]) "the initrd lacks ${toString absent}"
+    ++ wrong (!(config.boot.growPartition && config.fileSystems."/".autoResize)) "the root file system does not grow"
+    ++ wrong (!(lib.hasInfix "LLMNR=no" resolved && lib.hasInfix "MulticastDNS=no" resolved)) "resolved listens on all addresses"
+    ++ wrong (!lib.hasInfix "@{HOME}/.local/bin" config.environment.etc."pam/environment".text) "`ssh HOST COMMAND` has no ~/.local/bin in its PATH";
+in
+lib.concatLists (lib.mapAttrsToList of profiles)

@@ -1,0 +1,145 @@
+//! The derivations that a disk is built from, as `nix derivation show` prints them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::bail;
+use serde::Deserialize;
+
+use super::replacements::{self, Replacement};
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Derivation {
+    name: String,
+    outputs: BTreeMap<String, Output>,
+    input_drvs: BTreeMap<String, Input>,
+    env: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Output {
+    path: Option<String>,
+    /// Known before it is built: it is fetched.
+    hash: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Input {
+    outputs: Vec<String>,
+}
+
+/// All of them, by the path of the file.
+#[derive(Debug)]
+pub(super) struct Derivations(BTreeMap<String, Derivation>);
+
+/// A derivation whose outputs are filled.
+#[derive(Debug)]
+pub(super) struct Wanted<'a> {
+    pub(super) row: &'static Replacement,
+    /// The paths of the outputs that something is built from.
+    pub(super) outputs: BTreeSet<&'a str>,
+    pub(super) environment: &'a BTreeMap<String, String>,
+}
+
+impl Derivations {
+    pub(super) fn read(json: &str) -> anyhow::Result<Self> {
+        match serde_json::from_str(json) {
+            Ok(all) => Ok(Self(all)),
+            Err(error) => bail!("`nix derivation show` of this nix prints something else: {error}"),
+        }
+    }
+
+    /// The file of the one that has this name.
+    pub(super) fn named(&self, name: &str) -> anyhow::Result<&str> {
+        let found = self.0.iter().find(|(_, derivation)| derivation.name == name);
+        found.map(|(path, _)| path.as_str()).ok_or_else(|| anyhow::anyhow!("no derivation is called {name}"))
+    }
+
+    /// What must be filled so that nix can build these, and nothing that nix can build itself.
+    pub(super) fn to_fill<'a>(&'a self, roots: &[&'a str]) -> anyhow::Result<Vec<Wanted<'a>>> {
+        let mut wanted: BTreeMap<&str, Wanted<'_>> = BTreeMap::new();
+        let (mut open, mut seen) = (roots.to_vec(), BTreeSet::new());
+        while let Some(path) = open.pop() {
+            if !seen.insert(path) {
+                continue;
+            }
+            for (input, used) in &self.get(path)?.input_drvs {
+                let derivation = self.get(input)?;
+                let Some(row) = replacements::of(&derivation.name) else {
+                    if derivation.outputs.values().any(|output| output.hash.is_some()) {
+                        let by = &self.get(path)?.name;
+                        bail!(
+                            "{} would be fetched for {by}: the table of replacements has neither",
+                            derivation.name
+                        );
+                    }
+                    open.push(input);
+                    continue;
+                };
+                let entry = wanted.entry(input).or_insert_with(|| Wanted {
+                    row,
+                    outputs: BTreeSet::new(),
+                    environment: &derivation.env,
+                });
+                let paths =
+                    used.outputs.iter().filter_map(|name| derivation.outputs.get(name)?.path.as_deref());
+                entry.outputs.extend(paths);
+            }
+        }
+        Ok(wanted.into_values().collect())
+    }
+
+    fn get(&self, path: &str) -> anyhow::Result<&Derivation> {
+        self.0.get(path).ok_or_else(|| anyhow::anyhow!("nix names {path} and does not show it"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn derivation(name: &str, hash: &str, inputs: &[(&str, &str)]) -> String {
+        let inputs: Vec<String> = inputs
+            .iter()
+            .map(|(path, output)| format!("\"{path}\":{{\"outputs\":[\"{output}\"]}}"))
+            .collect();
+        format!(
+            "{{\"name\":\"{name}\",\"outputs\":{{\"out\":{{\"path\":\"/nix/store/{name}\"{hash}}},\"dev\":{{\"path\":\"/nix/store/{name}-dev\"}}}},\
+             \"inputDrvs\":{{{}}},\"env\":{{}}}}",
+            inputs.join(",")
+        )
+    }
+
+    fn read(source_of: &str) -> Derivations {
+        let all = [
+            ("disk", derivation("rave-disk", "", &[("text", "out"), ("jq", "dev")])),
+            ("text", derivation("a.toml", "", &[(source_of, "out"), ("jq", "out")])),
+            ("jq", derivation("jq-1.8", "", &[("source", "out")])),
+            ("source", derivation("source", ",\"hash\":\"00\"", &[])),
+            ("bash", derivation("bash-5.3p9", "", &[("source", "out")])),
+        ];
+        let all: Vec<String> = all.iter().map(|(path, text)| format!("\"{path}\":{text}")).collect();
+        Derivations::read(&format!("{{{}}}", all.join(","))).unwrap()
+    }
+
+    #[test]
+    fn only_what_is_in_the_table_is_filled_with_the_outputs_that_are_used() {
+        let derivations = read("bash");
+        let found = derivations.to_fill(&["disk"]).unwrap();
+        let found: Vec<_> =
+            found.iter().map(|one| (one.row.name, one.outputs.iter().copied().collect::<Vec<_>>())).collect();
+        assert_eq!(
+            found,
+            [
+                ("bash", vec!["/nix/store/bash-5.3p9"]),
+                ("jq", vec!["/nix/store/jq-1.8", "/nix/store/jq-1.8-dev"])
+            ]
+        );
+    }
+
+    #[test]
+    fn what_would_be_fetched_and_is_not_in_the_table_is_named() {
+        let error = read("source").to_fill(&["disk"]).unwrap_err().to_string();
+        assert_eq!(error, "source would be fetched for a.toml: the table of replacements has neither");
+    }
+}

@@ -1,0 +1,85 @@
+//! A store of its own: the host's `/nix` with a folder over it, in a mount namespace. Nothing that is built or registered there
+//! reaches the host's, and it goes with the step: a store with stand-ins must never be a cache for anybody.
+
+use std::fs;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_process::Cmd;
+
+/// Mounts the folder over `/nix` and runs a command: upper folder, work folder, program, arguments.
+const SCRIPT: &str =
+    "mount -t overlay overlay -o \"lowerdir=/nix,upperdir=$1,workdir=$2\" /nix && shift 2 && exec \"$@\"";
+
+/// Nothing is asked for or given to anybody, and builders see the host, whose programs they run.
+const SETTINGS: &str = "sandbox = false\nbuild-users-group =\nsubstitute = false\nsubstituters =\nbuilders =\n\
+                        experimental-features = nix-command\nallow-import-from-derivation = false\n";
+
+pub(super) struct OwnStore {
+    _folder: tempfile::TempDir,
+    folder: Utf8PathBuf,
+    log: Utf8PathBuf,
+}
+
+impl OwnStore {
+    /// An empty one below a folder whose file system takes an overlay.
+    pub(super) fn new(scratch: &Utf8Path, log: &Utf8Path) -> anyhow::Result<Self> {
+        fs::create_dir_all(scratch)?;
+        let guard = tempfile::Builder::new().prefix("nixos-store-").tempdir_in(scratch)?;
+        let folder = Utf8PathBuf::try_from(guard.path().to_owned())?;
+        for name in ["upper/store", "work"] {
+            fs::create_dir_all(folder.join(name))?;
+        }
+        Ok(Self { _folder: guard, folder, log: log.to_owned() })
+    }
+
+    /// Where a path of the store lies while it is not mounted.
+    pub(super) fn place(&self, path: &str) -> anyhow::Result<Utf8PathBuf> {
+        let below = path.strip_prefix("/nix/").ok_or_else(|| anyhow::anyhow!("{path} is not below /nix"))?;
+        Ok(self.folder.join("upper").join(below))
+    }
+
+    /// The text of a file that was put into it, or that the host's store has.
+    pub(super) fn text(&self, path: &str) -> anyhow::Result<String> {
+        let own = self.place(path)?;
+        Ok(fs::read_to_string(if own.exists() { own } else { path.into() })?)
+    }
+
+    /// A program of nix in it.
+    fn command(&self, program: &str, arguments: &[&str]) -> Cmd {
+        let (upper, work) = (self.folder.join("upper"), self.folder.join("work"));
+        Cmd::new("unshare")
+            .args(["--mount", "--", "sh", "-c", SCRIPT, "sh", upper.as_str(), work.as_str(), program])
+            .args(arguments.iter().copied())
+            .env("NIX_REMOTE", "local")
+            .env("NIX_CONFIG", SETTINGS)
+            .log_file(&self.log)
+    }
+
+    /// What it prints on stdout.
+    pub(super) fn nix(&self, program: &str, arguments: &[&str]) -> anyhow::Result<String> {
+        Ok(String::from_utf8(self.command(program, arguments).output()?.stdout)?)
+    }
+
+    /// All that it prints.
+    pub(super) fn run(&self, program: &str, arguments: &[&str]) -> anyhow::Result<String> {
+        let mut said = String::new();
+        self.command(program, arguments).run(&mut |line| {
+            said.push_str(line.text);
+            said.push('\n');
+        })?;
+        Ok(said)
+    }
+
+    /// Registers paths that lie in it, each with what it refers to.
+    pub(super) fn register(&self, paths: &[(String, Vec<String>)]) -> anyhow::Result<()> {
+        let mut text = String::new();
+        for (path, references) in paths {
+            let lines: String = references.iter().map(|reference| format!("{reference}\n")).collect();
+            text.push_str(&format!("{path}\n\n{}\n{lines}", references.len()));
+        }
+        self.command("nix-store", &["--register-validity"])
+            .stdin_bytes(text.into_bytes())
+            .run(&mut |_| ())?;
+        Ok(())
+    }
+}
