@@ -1,0 +1,55 @@
+//! The guest's end, as the workspace needs it: programs with streams.
+
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::thread;
+
+use rave_guest::tree::serve::{SUBCOMMAND, Task};
+
+use crate::error::Error;
+
+/// Buffers of the streams, bytes.
+const BUFFER: usize = 256 * 1024;
+
+/// Runs programs in a guest, as its user and in that user's home.
+pub trait Guest: Sync {
+    /// Runs a program to its end. What it prints on standard error is the error if it fails.
+    fn run(&self, command: &[String], input: Option<Box<dyn Read + Send>>, output: &mut (dyn Write + Send)) -> Result<(), String>;
+}
+
+/// Runs a task of `rave-guest` with `feed` at its input and `take` at its output, side by side.
+pub(crate) fn talk<F: Send, T>(
+    guest: &dyn Guest,
+    task: &Task,
+    feed: impl FnOnce(&mut dyn Write) -> Result<F, Error> + Send,
+    take: impl FnOnce(&mut dyn Read) -> io::Result<T>,
+) -> Result<(F, T), Error> {
+    let pipe = || io::pipe().map_err(Error::io("make", "a pipe"));
+    let ((input, to_guest), (from_guest, mut output)) = (pipe()?, pipe()?);
+    let command: Vec<String> =
+        ["rave-guest".to_owned(), SUBCOMMAND.to_owned()].into_iter().chain(task.to_arguments()).collect();
+    thread::scope(|scope| {
+        let run = scope.spawn(move || guest.run(&command, Some(Box::new(input)), &mut output));
+        let feeder = scope.spawn(move || {
+            let mut to = BufWriter::with_capacity(BUFFER, to_guest);
+            let fed = feed(&mut to);
+            let flushed = to.flush();
+            fed.and_then(|fed| flushed.map(|()| fed).map_err(Error::io("send to", "the guest")))
+        });
+        let mut from = BufReader::with_capacity(BUFFER, from_guest);
+        let taken = take(&mut from);
+        // A guest that still sends is not waited for.
+        drop(from);
+        let (ran, fed) = (joined(run), joined(feeder));
+        // Why a program failed says more than that its stream broke off.
+        match (taken, ran, fed) {
+            (_, Err(why), _) => Err(Error::Guest { why }),
+            (Err(source), ..) => Err(Error::Refused { why: source.to_string() }),
+            (_, _, Err(error)) => Err(error),
+            (Ok(taken), Ok(()), Ok(fed)) => Ok((fed, taken)),
+        }
+    })
+}
+
+fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
