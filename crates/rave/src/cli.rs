@@ -4,6 +4,7 @@ mod building;
 mod release;
 mod sandbox;
 mod values;
+mod workspace;
 
 use crate::program::Program;
 use camino::Utf8PathBuf;
@@ -16,6 +17,7 @@ pub use release::{
     SbomCommand, SbomDiff, Verify,
 };
 pub use sandbox::{Exec, Logs, Port, Ps, Rm, Ssh, Start, Stop, Supervise, Up};
+pub use workspace::{Apply, Cp, Diff, Pull, Push};
 pub use values::{Accel, Firmware, FormatFlag, Gui, HostPort, KeepBase, PortFlag, base, format_or_all};
 use values::{compression, format, parse_port};
 
@@ -87,6 +89,16 @@ pub enum Command {
     Exec(Exec),
     /// Open a shell in a sandbox, or run a command, by SSH
     Ssh(Ssh),
+    /// Copy a folder into a sandbox, or what has changed in it
+    Push(Push),
+    /// Look at what a sandbox has changed, and keep it on the host
+    Pull(Pull),
+    /// Show what a sandbox has changed
+    Diff(Diff),
+    /// Take what a sandbox has changed
+    Apply(Box<Apply>),
+    /// Copy files or folders from or into a sandbox
+    Cp(Cp),
     /// List sandboxes
     Ps(Ps),
     /// Print where the services of a sandbox are
@@ -147,6 +159,11 @@ impl Command {
             | Self::Inspect(_)
             | Self::Exec(_)
             | Self::Ssh(_)
+            | Self::Push(_)
+            | Self::Pull(_)
+            | Self::Diff(_)
+            | Self::Apply(_)
+            | Self::Cp(_)
             | Self::Ps(_)
             | Self::Port(_)
             | Self::Logs(_)

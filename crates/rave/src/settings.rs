@@ -22,6 +22,11 @@ pub fn state_dir() -> anyhow::Result<Utf8PathBuf> {
     dirs::state()
 }
 
+/// The folder of a user's own lists.
+pub fn config_dir() -> anyhow::Result<Utf8PathBuf> {
+    dirs::config()
+}
+
 /// The accelerator that was asked for: the flag, else `RAVE_ACCEL`.
 pub fn asked_accel(flag: Option<Accel>) -> anyhow::Result<Option<Accel>> {
     accel(flag)

@@ -75,7 +75,7 @@ pub fn changes(
     let mut all = Vec::new();
     for (path, pulled) in &pull.changes {
         let (before, after) = (record.entry(path).cloned(), pulled.entry.clone());
-        if is_implied(path, before.as_ref(), after.as_ref(), pull) {
+        if pull.is_implied(path, before.as_ref()) {
             continue;
         }
         let mut change = Change {
@@ -94,13 +94,6 @@ pub fn changes(
         all.push(change);
     }
     Ok(all)
-}
-
-/// A folder that came or went with what is in it.
-fn is_implied(path: &BytePath, before: Option<&Entry>, after: Option<&Entry>, pull: &Pull) -> bool {
-    let ((Some(Entry::Folder), None) | (None, Some(Entry::Folder))) = (before, after) else { return false };
-    let prefix = BytePath([path.bytes(), b"/"].concat());
-    pull.changes.range(prefix..).next().is_some_and(|(other, _)| other.is_in(path.bytes()))
 }
 
 fn status(before: Option<&Entry>, after: Option<&Entry>) -> Status {

@@ -12,6 +12,9 @@ pub const NO_NEWLINE: &str = "\\ No newline at end of file";
 pub fn patch(change: &Change, pair: &Pair) -> Vec<u8> {
     let mut out = Vec::new();
     let (before, after) = (mode(change.before.as_ref()), mode(change.after.as_ref()));
+    if before.is_none() && after.is_none() {
+        return out;
+    }
     // A patch names one kind of file: a file that became a link goes, and comes.
     if let (Some(before), Some(after)) = (before, after)
         && before[..3] != after[..3]

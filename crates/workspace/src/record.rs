@@ -187,11 +187,20 @@ impl Pull {
         write(&place.pull(), self)
     }
 
+    /// Whether a path is a folder that came or went with what is in it.
+    pub fn is_implied(&self, path: &BytePath, before: Option<&Entry>) -> bool {
+        let after = self.changes.get(path).and_then(|pulled| pulled.entry.as_ref());
+        let ((Some(Entry::Folder), None) | (None, Some(Entry::Folder))) = (before, after) else { return false };
+        let inside = BytePath([path.bytes(), b"/"].concat());
+        self.changes.range(inside..).next().is_some_and(|(other, _)| other.is_in(path.bytes()))
+    }
+
     /// What was neither applied nor taken.
     pub fn unapplied(&self, record: &Record) -> BTreeSet<BytePath> {
         let is_open = |(path, pulled): &(&BytePath, &Pulled)| {
             let taken = record.taken.get(*path);
-            !taken.is_some_and(|taken| crate::entry::same(taken.as_ref(), pulled.entry.as_ref()))
+            !self.is_implied(path, record.entry(path))
+                && !taken.is_some_and(|taken| crate::entry::same(taken.as_ref(), pulled.entry.as_ref()))
         };
         self.changes.iter().filter(is_open).map(|(path, _)| path.clone()).collect()
     }

@@ -16,6 +16,7 @@ pub mod smoke;
 mod trust;
 pub mod update;
 pub mod verify;
+mod workspace;
 
 use crate::cli::Command;
 use crate::exit::Code;
@@ -29,7 +30,7 @@ pub fn without_settings(command: &Command, ui: &Ui) -> Option<anyhow::Result<Cod
         Command::Sbom(args) => Some(sbom::run(args, ui)),
         Command::Publish(args) => Some(publish::run(args, ui)),
         Command::Release(args) => args.command.as_ref().map(|command| release::keys::run(command, ui)),
-        command => sandbox::run(command, ui),
+        command => workspace::run(command, ui).or_else(|| sandbox::run(command, ui)),
     }
 }
 
@@ -49,6 +50,11 @@ pub fn run(command: &Command, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
         Command::Verify(args) => Ok(verify::rebuild::run(args, settings, ui)),
         Command::Exec(_)
         | Command::Ssh(_)
+        | Command::Push(_)
+        | Command::Pull(_)
+        | Command::Diff(_)
+        | Command::Apply(_)
+        | Command::Cp(_)
         | Command::Ps(_)
         | Command::Port(_)
         | Command::Logs(_)

@@ -166,7 +166,10 @@ pub(crate) fn quarantine() -> Quarantine {
 pub(crate) fn git(folder: &Utf8Path, arguments: &[&str]) -> String {
     let own = ["-c", "user.name=t", "-c", "user.email=t@localhost", "-c", "protocol.file.allow=always"];
     let run = duct::cmd("git", own.iter().chain(arguments)).dir(folder).env("GIT_CONFIG_GLOBAL", "/dev/null");
-    run.stderr_to_stdout().read().unwrap_or_else(|error| panic!("{arguments:?}: {error}"))
+    let done = run.stderr_to_stdout().stdout_capture().unchecked().run().unwrap();
+    let said = String::from_utf8_lossy(&done.stdout).trim_end().to_owned();
+    assert!(done.status.success(), "{arguments:?}: {said}");
+    said
 }
 
 pub(crate) fn write(path: &Utf8Path, content: &str) {

@@ -12,6 +12,7 @@ use rave_vm::qemu::Qemu;
 use super::attend::{Named, supervisor, wait};
 use crate::cli;
 use crate::cmd::run::deadline;
+use crate::cmd::workspace::seen;
 use crate::exit::Code;
 use crate::settings;
 use crate::ui::Ui;
@@ -29,6 +30,7 @@ pub(super) fn stop(args: &cli::Stop, ui: &Ui) -> anyhow::Result<Code> {
             }
             Err(error) => return Err(error),
         };
+        seen::before_stop(&named, ui);
         match end(connection, args.timeout)? {
             EndKind::PoweredOff | EndKind::Died => ui.note(&format!("{name} has ended")),
             EndKind::Ended => {
@@ -78,6 +80,8 @@ pub(super) fn remove(args: &cli::Rm, ui: &Ui) -> anyhow::Result<Code> {
                 return Err(Error::Running { name: named.name }.into());
             }
             end(attend(&place, &supervisor(&named.name, None)?, &lock)?, Duration::ZERO)?;
+        } else if !args.force {
+            seen::refuse_unapplied(&named)?;
         }
         named.store.remove(&place, lock)?;
         ui.note(&format!("{name} is removed"));
