@@ -40,8 +40,12 @@ pub(crate) fn talk<F: Send, T>(
         // A guest that still sends is not waited for.
         drop(from);
         let (ran, fed) = (joined(run), joined(feeder));
-        // Why a program failed says more than that its stream broke off.
         match (taken, ran, fed) {
+            // What is refused here is no longer read, and what could not be read here is no longer sent: the other side fails by that.
+            (Err(source), ..) if source.kind() == io::ErrorKind::InvalidData => {
+                Err(Error::Refused { why: source.to_string() })
+            }
+            (_, _, Err(error)) if !is_broken_pipe(&error) => Err(error),
             (_, Err(why), _) => Err(Error::Guest { why }),
             (Err(source), ..) => Err(Error::Refused { why: source.to_string() }),
             (_, _, Err(error)) => Err(error),
@@ -52,4 +56,8 @@ pub(crate) fn talk<F: Send, T>(
 
 fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+fn is_broken_pipe(error: &Error) -> bool {
+    matches!(error, Error::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
 }

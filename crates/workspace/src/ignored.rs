@@ -81,7 +81,8 @@ pub(crate) fn by_rules<'a>(
     }
     let file = tempfile::tempfile().map_err(failed())?;
     let to = file.try_clone().map_err(failed())?;
-    let check = ["check-ignore", "-z", "--stdin", "--no-index"];
+    // A name that begins with a colon is a name, and no pathspec.
+    let check = ["--literal-pathspecs", "check-ignore", "-z", "--stdin", "--no-index"];
     git::isolated(folder).args(check).stdin_bytes(asked).stdout_file(to).run(&mut |_| {})?;
     let printed = read_back(file).map_err(failed())?;
     let ignored = printed.split(|byte| *byte == 0).map(|path| BytePath(path.to_vec()));

@@ -19,7 +19,7 @@ use crate::pattern::Pattern;
 use crate::record::{Place, Pull, Pulled, Record};
 
 /// What a list may have at most.
-pub const LISTING: Limits = Limits { records: 2_000_000, names: 512 << 20, content: 0 };
+pub const LISTING: Limits = Limits { records: 1_000_000, names: 128 << 20, content: 0 };
 /// The largest file that is fetched, bytes.
 pub const MAX_FILE: u64 = 1 << 30;
 /// Bytes that are fetched at once.

@@ -30,8 +30,7 @@ impl Guest for Liar {
         let mut writer = Writer::new(output).map_err(|error| error.to_string())?;
         let answer = if command[2] == "list" { &self.list } else { &self.get };
         // Whoever refuses reads no further.
-        let _ = answer(&mut writer).and_then(|()| writer.finish());
-        Ok(())
+        answer(&mut writer).and_then(|()| writer.finish()).map_err(|error| error.to_string())
     }
 }
 
@@ -143,6 +142,23 @@ fn the_folder_of_git_is_never_fetched_nor_written() {
     let paths: Vec<String> = found.iter().map(|change| change.path.to_string()).collect();
     assert_eq!(paths, ["a", "sub"]);
     assert_eq!(tree(&bench.host().join(".git"), &[]), before);
+}
+
+/// Names that git would take for something else than a name.
+#[test]
+fn odd_names_do_not_stop_the_way_back() {
+    let bench = bench();
+    let names = [":(glob)x", ":!y", "-z", "--stdin", "a\nb", "\u{202e}txt", "back\\slash"];
+    let list = records(names.iter().map(|name| stat(name, 1)).collect());
+    let get: Answer = Box::new(move |writer| {
+        names.iter().try_for_each(|name| {
+            writer.record(&Wire::File { path: (*name).into(), mode: 0o644 })?;
+            writer.piece(b"1")?;
+            writer.end_content()
+        })
+    });
+    let pulled = pull(&bench.place, &mut bench.record(), &Liar { list, get }).unwrap();
+    assert_eq!(pulled.changes.len(), names.len() + 1, "{:?}", pulled.left);
 }
 
 #[test]
