@@ -76,16 +76,18 @@ pub(crate) fn by_rules<'a>(
     fs::write(folder.join(".git/info/exclude"), format!("{excludes}\n/{SENTINEL}\n")).map_err(failed())?;
     let mut asked = format!("{SENTINEL}\0").into_bytes();
     for path in paths {
+        // In front of a name that begins with a colon, which would be a pathspec's.
+        asked.extend_from_slice(b"./");
         asked.extend_from_slice(path.bytes());
         asked.push(0);
     }
     let file = tempfile::tempfile().map_err(failed())?;
     let to = file.try_clone().map_err(failed())?;
-    // A name that begins with a colon is a name, and no pathspec.
-    let check = ["--literal-pathspecs", "check-ignore", "-z", "--stdin", "--no-index"];
+    let check = ["check-ignore", "-z", "--stdin", "--no-index"];
     git::isolated(folder).args(check).stdin_bytes(asked).stdout_file(to).run(&mut |_| {})?;
     let printed = read_back(file).map_err(failed())?;
-    let ignored = printed.split(|byte| *byte == 0).map(|path| BytePath(path.to_vec()));
+    let printed = printed.split(|byte| *byte == 0).filter_map(|path| path.strip_prefix(b"./"));
+    let ignored = printed.map(|path| BytePath(path.to_vec()));
     Ok(ignored.filter(|path| paths.contains(path)).collect())
 }
 

@@ -42,14 +42,12 @@ pub fn pull(place: &Place, record: &mut Record, guest: &dyn Guest) -> Result<Pul
     let mut pull = Pull::new();
     let mut asked = BTreeMap::new();
     let ignored = ignored_of(place, record, &listed)?;
-    for path in record.entries.keys() {
-        if !listed.contains_key(path) && !left.contains_key(path) {
-            let gone = Pulled { entry: None, stamp: None };
-            // What could not be read is not gone.
-            let is_hidden = above(path.bytes()).any(|folder| left.contains_key(folder));
-            if !is_hidden {
-                pull.changes.insert(path.clone(), gone);
-            }
+    for (path, known) in &record.entries {
+        // What could not be read is not gone, and a folder stays where something in it was not copied.
+        let is_unknown = left.contains_key(path) || above(path.bytes()).any(|folder| left.contains_key(folder));
+        let stays = known.entry == Entry::Folder && record.has_withheld_in(path);
+        if !listed.contains_key(path) && !is_unknown && !stays {
+            pull.changes.insert(path.clone(), Pulled { entry: None, stamp: None });
         }
     }
     for (path, listed) in &listed {

@@ -143,7 +143,14 @@ impl Record {
         self.entries.get(path).map(|known| &known.entry)
     }
 
-    /// The path that was not copied and is this one, or a folder above it, or below it.
+    /// Whether something in a folder was not copied.
+    pub fn has_withheld_in(&self, folder: &BytePath) -> bool {
+        let inside = BytePath([folder.bytes(), b"/"].concat());
+        let first = self.withheld.range(inside..).next();
+        first.is_some_and(|(path, _)| path.is_in(folder.bytes()))
+    }
+
+    /// Why a path was not copied, or a folder above it.
     pub fn withheld_at(&self, path: &BytePath) -> Option<&str> {
         let is_it = |(known, _): &(&BytePath, &String)| path.is_in(known.bytes());
         self.withheld.iter().find(is_it).map(|(_, why)| why.as_str())

@@ -53,7 +53,7 @@ pub struct Exec {
     /// The sandbox
     #[arg(value_name = "NAME")]
     pub name: String,
-    /// Working directory in the guest [default: the home of its user]
+    /// Working directory in the guest, from the home of its user on [default: the home]
     #[arg(short, long, value_name = "DIR")]
     pub workdir: Option<String>,
     /// Set a variable, or pass on ours; may be repeated

@@ -42,6 +42,7 @@ fn what_was_not_copied_is_never_deleted_nor_overwritten() {
     let before = tree(&bench.host(), &[]);
     // The agent deletes the folder around it, and makes files of the same names.
     fs::remove_dir_all(bench.guest().join("deploy")).unwrap();
+    assert_eq!(bench.changed(), ["deploy/readme.md"]);
     bench.theirs("deploy/server.key", "the agent's");
     bench.theirs(".env", "TOKEN=the agent's");
     bench.theirs("src/main.rs", "fn main() { /* new */ }\n");

@@ -21,7 +21,7 @@ use crate::ui::Ui;
 pub(super) fn stop(args: &cli::Stop, ui: &Ui) -> anyhow::Result<Code> {
     for name in &args.names {
         let named = Named::new(name)?;
-        let connection = match named.connect(ui) {
+        let mut connection = match named.connect(ui) {
             Ok(connection) => connection,
             // What is wanted is so already.
             Err(error) if matches!(error.downcast_ref(), Some(Error::NotRunning { .. })) => {
@@ -30,7 +30,12 @@ pub(super) fn stop(args: &cli::Stop, ui: &Ui) -> anyhow::Result<Code> {
             }
             Err(error) => return Err(error),
         };
-        seen::before_stop(&named, ui);
+        // A guest that still boots has changed nothing, and would be waited for.
+        if connection.status().is_ok_and(|status| status.can_exec) {
+            seen::before_stop(&named, args.timeout, ui);
+            // A supervisor does not wait for long until somebody speaks on.
+            connection = named.connect(ui)?;
+        }
         match end(connection, args.timeout)? {
             EndKind::PoweredOff | EndKind::Died => ui.note(&format!("{name} has ended")),
             EndKind::Ended => {

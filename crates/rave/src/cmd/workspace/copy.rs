@@ -12,10 +12,10 @@ use crate::ui::Ui;
 pub(super) fn run(args: &cli::Cp, ui: &Ui) -> anyhow::Result<Code> {
     let copied: Copied = match (End::new(&args.from), End::new(&args.to)) {
         (End::Host(from), End::Guest(name, to)) => {
-            into_guest(&SandboxGuest::new(&Named::new(&name)?, ui)?, &from, &to)?
+            into_guest(&SandboxGuest::new(&Named::new(&name)?, None, ui)?, &from, &to)?
         }
         (End::Guest(name, from), End::Host(to)) => {
-            from_guest(&SandboxGuest::new(&Named::new(&name)?, ui)?, &from, &to)?
+            from_guest(&SandboxGuest::new(&Named::new(&name)?, None, ui)?, &from, &to)?
         }
         _ => {
             return Err(CommandError::usage("one of the two must be in a sandbox: NAME:PATH")

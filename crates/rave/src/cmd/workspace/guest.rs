@@ -1,6 +1,7 @@
 //! The guest of a sandbox, for the workspace: programs over the supervisor's socket.
 
 use std::io::{self, Read, Write};
+use std::time::Duration;
 
 use rave_guest::channel::message::Exec;
 use rave_process::interrupt;
@@ -21,13 +22,14 @@ const TOO_OLD: &str = "unknown arguments: tree";
 /// A sandbox that runs.
 pub(super) struct SandboxGuest {
     place: Place,
+    limit: Option<Duration>,
 }
 
 impl SandboxGuest {
-    /// Of a sandbox whose supervisor is there, or is started.
-    pub(super) fn new(named: &Named, ui: &Ui) -> anyhow::Result<Self> {
+    /// Of a sandbox whose supervisor is there, or is started. A program that takes longer than `limit` is ended.
+    pub(super) fn new(named: &Named, limit: Option<Duration>, ui: &Ui) -> anyhow::Result<Self> {
         named.connect(ui)?;
-        Ok(Self { place: named.place() })
+        Ok(Self { place: named.place(), limit })
     }
 }
 
@@ -43,6 +45,7 @@ impl Guest for SandboxGuest {
             command: command.to_vec(),
             // What a profile of the guest's user prints does not belong into the stream.
             env: vec![("HOME".to_owned(), "/nonexistent".to_owned())],
+            timeout_ms: self.limit.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
             ..Exec::default()
         };
         let mut said = Said(Vec::new());

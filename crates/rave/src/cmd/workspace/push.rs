@@ -66,7 +66,7 @@ fn copy(
 ) -> anyhow::Result<Pushed> {
     let own = own_list("secrets.txt")?;
     let secrets = Secrets::new(own.as_ref().map(|(path, text)| (path.as_str(), text.as_str())))?;
-    let guest = SandboxGuest::new(named, ui)?;
+    let guest = SandboxGuest::new(named, None, ui)?;
     let place = Place::new(named.place().folder());
     let _lock = place.lock()?;
     if let Some(mut record) = Record::find(&place)? {

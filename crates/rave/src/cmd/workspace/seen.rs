@@ -1,6 +1,7 @@
 //! What a sandbox has changed, as far as it was seen.
 
 use std::fs::File;
+use std::time::Duration;
 
 use camino::Utf8PathBuf;
 use rave_workspace::changes::{Change, changes};
@@ -27,6 +28,10 @@ pub(in crate::cmd) struct Workspace {
 impl Workspace {
     /// Looks at the guest, or takes what was last seen of one that does not run.
     pub(in crate::cmd) fn open(named: &Named, ui: &Ui) -> anyhow::Result<Self> {
+        Self::open_within(named, None, ui)
+    }
+
+    fn open_within(named: &Named, limit: Option<Duration>, ui: &Ui) -> anyhow::Result<Self> {
         named.store.get(&named.name)?;
         let place = Place::new(named.place().folder());
         let own = own_list("quarantine.txt")?;
@@ -38,7 +43,7 @@ impl Workspace {
         if apply::recover(&place, &mut record)? {
             ui.note("an apply that was interrupted is taken up: what it had written counts as applied");
         }
-        let pull = match SandboxGuest::new(named, ui) {
+        let pull = match SandboxGuest::new(named, limit, ui) {
             Ok(guest) => rave_workspace::pull::pull(&place, &mut record, &guest)?,
             Err(error) => {
                 let is_stopped = matches!(error.downcast_ref(), Some(rave_sandbox::Error::NotRunning { .. }));
@@ -79,17 +84,17 @@ pub(super) fn own_list(name: &str) -> anyhow::Result<Option<(Utf8PathBuf, String
 }
 
 /// Notes what a sandbox has changed before it stops, so that it is known while it does not run.
-pub(in crate::cmd) fn before_stop(named: &Named, ui: &Ui) {
+pub(in crate::cmd) fn before_stop(named: &Named, limit: Duration, ui: &Ui) {
     let place = Place::new(named.place().folder());
     if !matches!(Record::find(&place), Ok(Some(_))) {
         return;
     }
-    if let Err(error) = Workspace::open(named, ui) {
+    if let Err(error) = Workspace::open_within(named, Some(limit), ui) {
         ui.warn(&format!("what {} has changed could not be looked at: {error}", named.name));
     }
 }
 
-/// How long a machine may write to its disk after its workspace was last looked at, while it powers off, seconds.
+/// How long a machine may take to power off after its workspace was last looked at, seconds.
 const POWER_OFF: u64 = 300;
 
 /// Refuses to remove a sandbox that has what was never applied.
@@ -102,10 +107,10 @@ pub(in crate::cmd) fn refuse_unapplied(named: &Named) -> anyhow::Result<()> {
             "start it and look: cargo xtask start {name}, cargo xtask diff {name}; or give --force, which drops it"
         ))
     };
-    let written = std::fs::metadata(named.place().disk().overlay()).and_then(|about| about.modified());
-    let written = written.ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-    let written = written.map(|time| time.as_secs()).unwrap_or_default();
-    let pull = Pull::find(&place)?.filter(|pull| written <= pull.when + POWER_OFF);
+    let ended = std::fs::metadata(named.place().end()).and_then(|about| about.modified());
+    let ended = ended.ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+    let is_last = |pull: &Pull| ended.is_some_and(|ended| ended.as_secs() <= pull.when + POWER_OFF);
+    let pull = Pull::find(&place)?.filter(is_last);
     let Some(pull) = pull else {
         return Err(refuse(format!("{name} ran after its workspace was last looked at")).into());
     };
