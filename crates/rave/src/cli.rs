@@ -17,9 +17,9 @@ pub use release::{
     SbomCommand, SbomDiff, Verify,
 };
 pub use sandbox::{Exec, Logs, Port, Ps, Rm, Ssh, Start, Stop, Supervise, Up};
-pub use workspace::{Apply, Cp, Diff, Pull, Push};
 pub use values::{Accel, Firmware, FormatFlag, Gui, HostPort, KeepBase, PortFlag, base, format_or_all};
 use values::{compression, format, parse_port};
+pub use workspace::{Apply, Cp, Diff, Pull, Push};
 
 /// The end of the program's help; xtask's is the same.
 pub const AFTER_HELP: &str = "Exit codes: 0 ok, 1 a check failed, 2 wrong usage or bad rave.toml, 3 the host is not ready, \

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, ErrorKind};
 
+use rave_guest::tree::path::above;
 use serde::Serialize;
 
 use crate::blobs::{BlobWriter, Blobs};
@@ -47,9 +48,17 @@ struct Plan<'a> {
     now: Now,
     outcome: Outcome,
     write: Write,
-    /// What the merge base becomes; nothing changes it if there is none.
-    base: Option<Option<Entry>>,
+    /// What the merge base becomes.
+    base: Base,
     stamp: Option<Stamp>,
+}
+
+/// The merge base of a path.
+#[derive(Clone)]
+enum Base {
+    Stays,
+    /// Nothing if the path is gone.
+    Becomes(Option<Entry>),
 }
 
 enum Write {
@@ -133,28 +142,24 @@ pub fn recover(place: &Place, record: &mut Record) -> Result<bool, Error> {
 fn settle(place: &Place, record: &mut Record, pull: &mut Pull, done: Vec<Step>) -> Result<(), Error> {
     for step in done {
         record.taken.remove(&step.path);
-        match step.base {
-            Some(entry) => {
-                // Files of the host are compared again by the next push.
-                let known = Known { entry, host: None, guest: step.stamp };
-                let is_whole = pull.changes.get(&step.path).and_then(|pulled| pulled.entry.as_ref());
-                if is_whole.is_some_and(|entry| entry.is_same(&known.entry)) {
-                    pull.changes.remove(&step.path);
-                }
-                for folder in rave_guest::tree::path::above(step.path.bytes()) {
-                    let folder = BytePath(folder.to_vec());
-                    if pull.changes.get(&folder).is_some_and(|pulled| pulled.entry == Some(Entry::Folder)) {
-                        pull.changes.remove(&folder);
-                        record.entries.insert(folder, Known { entry: Entry::Folder, host: None, guest: None });
-                    }
-                }
-                record.entries.insert(step.path, known);
-            }
-            None => {
-                record.entries.remove(&step.path);
-                pull.changes.remove(&step.path);
+        let Some(entry) = step.base else {
+            record.entries.remove(&step.path);
+            pull.changes.remove(&step.path);
+            continue;
+        };
+        let now = pull.changes.get(&step.path).and_then(|pulled| pulled.entry.as_ref());
+        if now.is_some_and(|now| now.is_same(&entry)) {
+            pull.changes.remove(&step.path);
+        }
+        for folder in above(step.path.bytes()) {
+            let folder = BytePath(folder.to_vec());
+            if pull.changes.get(&folder).is_some_and(|pulled| pulled.entry == Some(Entry::Folder)) {
+                pull.changes.remove(&folder);
+                record.entries.insert(folder, Known { entry: Entry::Folder, host: None, guest: None });
             }
         }
+        // Files of the host are compared again by the next push.
+        record.entries.insert(step.path, Known { entry, host: None, guest: step.stamp });
     }
     forget_folders(record, pull);
     record.save(place)?;
@@ -170,7 +175,8 @@ fn forget_folders(record: &mut Record, pull: &mut Pull) {
     let gone: Vec<BytePath> = gone_folders(pull, record);
     for path in gone {
         let inside = BytePath([path.bytes(), b"/"].concat());
-        let has_more = record.entries.range(inside..).next().is_some_and(|(other, _)| other.is_in(path.bytes()));
+        let has_more =
+            record.entries.range(inside..).next().is_some_and(|(other, _)| other.is_in(path.bytes()));
         if !has_more {
             record.entries.remove(&path);
             pull.changes.remove(&path);
@@ -200,8 +206,14 @@ fn plan<'a>(
     contents: &mut BlobWriter,
 ) -> Result<Plan<'a>, Error> {
     let now = host.look(&change.path)?;
-    let mut plan =
-        Plan { change, now, outcome: Outcome::Applied, write: Write::Nothing, base: None, stamp: None };
+    let mut plan = Plan {
+        change,
+        now,
+        outcome: Outcome::Applied,
+        write: Write::Nothing,
+        base: Base::Stays,
+        stamp: None,
+    };
     if let Some(why) = &change.refused {
         plan.outcome = Outcome::Refused(why.clone());
         return Ok(plan);
@@ -213,11 +225,12 @@ fn plan<'a>(
         }
         Wanted::Text(text) => {
             let content = contents.add(text).map_err(Error::io("keep", &change.path))?;
-            let executable = change.before.as_ref().or(change.after.as_ref()).is_some_and(Entry::is_executable);
+            let executable =
+                change.before.as_ref().or(change.after.as_ref()).is_some_and(Entry::is_executable);
             Some(Entry::File { executable, content })
         }
     };
-    plan.base = Some(target.clone());
+    plan.base = Base::Becomes(target.clone());
     let what = plan.now.what.clone();
     if what.is(target.as_ref()) {
         return Ok(plan);
@@ -230,16 +243,22 @@ fn plan<'a>(
     match (&what, change.before.as_ref(), target) {
         // What was not pushed is none of the guest's business.
         (_, None, _) => refuse(&mut plan, "the host has another file here that was not copied"),
-        (What::File { executable, .. }, Some(Entry::File { executable: was, content }), Some(Entry::File { executable: is, content: new })) => {
+        (
+            What::File { executable, .. },
+            Some(Entry::File { executable: was, content }),
+            Some(Entry::File { executable: is, content: new }),
+        ) => {
             let executable = if was == is { *executable } else { *is };
             merge_files(&mut plan, host, executable, content, new, blobs)?;
         }
         (What::Nothing, _, Some(entry)) => {
-            plan.outcome = Outcome::Conflict("it was removed on the host and changed in the sandbox: it is back".into());
+            plan.outcome =
+                Outcome::Conflict("it was removed on the host and changed in the sandbox: it is back".into());
             plan.write = Write::Entry(entry.clone());
         }
         (_, _, None) => {
-            plan.outcome = Outcome::Conflict("it was removed in the sandbox and changed on the host: it stays".into());
+            plan.outcome =
+                Outcome::Conflict("it was removed in the sandbox and changed on the host: it stays".into());
         }
         _ => conflict(&mut plan, "both sides changed what it is"),
     }
@@ -248,13 +267,13 @@ fn plan<'a>(
 
 fn refuse(plan: &mut Plan<'_>, why: &str) {
     plan.outcome = Outcome::Refused(why.to_owned());
-    plan.base = None;
+    plan.base = Base::Stays;
 }
 
 /// A conflict that no file can hold: the host's is left, and the change stays open.
 fn conflict(plan: &mut Plan<'_>, why: &str) {
     plan.outcome = Outcome::Conflict(format!("{why}: the host's is left as it is"));
-    plan.base = None;
+    plan.base = Base::Stays;
 }
 
 fn merge_files(
@@ -269,9 +288,11 @@ fn merge_files(
     let failed = || Error::io("read", path);
     let ours = host.text(path).map_err(failed())?;
     let sides = match ours {
-        Some(ours) if base.size <= MAX_TEXT && theirs.size <= MAX_TEXT => {
-            [ours, blobs.read(base, MAX_TEXT).map_err(failed())?, blobs.read(theirs, MAX_TEXT).map_err(failed())?]
-        }
+        Some(ours) if base.size <= MAX_TEXT && theirs.size <= MAX_TEXT => [
+            ours,
+            blobs.read(base, MAX_TEXT).map_err(failed())?,
+            blobs.read(theirs, MAX_TEXT).map_err(failed())?,
+        ],
         _ => {
             conflict(plan, "both sides changed a file that is too large to be merged");
             return Ok(());
@@ -310,7 +331,7 @@ impl Plan<'_> {
     }
 
     fn step(&self) -> Option<Step> {
-        let base = self.base.clone()?;
+        let Base::Becomes(base) = self.base.clone() else { return None };
         let host = match &self.write {
             Write::Text { text, .. } => Some(Digest::of(text)),
             Write::Entry(Entry::File { content, .. }) => Some(content.digest),

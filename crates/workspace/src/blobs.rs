@@ -7,8 +7,8 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::digest::Hasher;
 use crate::content::{BlobPlace, Content};
+use crate::digest::Hasher;
 
 /// Bytes that are written at once.
 const BUFFER: usize = 1 << 20;

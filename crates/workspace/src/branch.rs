@@ -118,7 +118,9 @@ impl Repository {
         if let Some(why) = &change.refused {
             return Ok(Outcome::Refused(why.clone()));
         }
-        if rave_guest::tree::path::above(&path).any(|folder| self.entries.get(folder).is_some_and(|(mode, _)| mode == "160000")) {
+        if rave_guest::tree::path::above(&path)
+            .any(|folder| self.entries.get(folder).is_some_and(|(mode, _)| mode == "160000"))
+        {
             return Ok(Outcome::Refused("it lies in a submodule".into()));
         }
         let failed = || Error::io("read", &change.path);
@@ -157,7 +159,9 @@ impl Repository {
         theirs: Vec<u8>,
         blobs: &Blobs,
     ) -> Result<Result<(Vec<u8>, Outcome), String>, Error> {
-        let (Some((mode, object)), Some(Entry::File { content, .. })) = (self.entries.get(path), &change.before) else {
+        let (Some((mode, object)), Some(Entry::File { content, .. })) =
+            (self.entries.get(path), &change.before)
+        else {
             return Ok(Ok((theirs, Outcome::Applied)));
         };
         if mode == "120000" || content.size > MAX_TEXT || theirs.len() as u64 > MAX_TEXT {
@@ -179,13 +183,18 @@ impl Repository {
     fn commit(&self, name: &str, lines: Vec<u8>, message: &str) -> Result<String, Error> {
         self.git().args(["update-index", "-z", "--index-info"]).stdin_bytes(lines).output()?;
         let tree = self.git().arg("write-tree").output()?.text();
-        let own = |key: &str| git::of_user(&self.folder).args(["config", key]).output().ok().map(|output| output.text());
+        let own = |key: &str| {
+            git::of_user(&self.folder).args(["config", key]).output().ok().map(|output| output.text())
+        };
         let author = own("user.name").filter(|name| !name.is_empty()).unwrap_or_else(|| "rave".to_owned());
-        let address = own("user.email").filter(|address| !address.is_empty()).unwrap_or_else(|| "rave@localhost".to_owned());
+        let address = own("user.email")
+            .filter(|address| !address.is_empty())
+            .unwrap_or_else(|| "rave@localhost".to_owned());
         let git = ["AUTHOR", "COMMITTER"].iter().fold(self.git(), |git, who| {
             git.env(format!("GIT_{who}_NAME"), &author).env(format!("GIT_{who}_EMAIL"), &address)
         });
-        let commit = git.args(["commit-tree", &tree, "-p", &self.head]).stdin_bytes(message.as_bytes().to_vec());
+        let commit =
+            git.args(["commit-tree", &tree, "-p", &self.head]).stdin_bytes(message.as_bytes().to_vec());
         let commit = commit.output()?.text();
         // Only if there is none: somebody may have made it meanwhile.
         let nothing = "0".repeat(commit.len());

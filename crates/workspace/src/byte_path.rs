@@ -102,7 +102,9 @@ mod tests {
         let path = BytePath(b"a\x1b]0;x\x07\n\xff\xe2\x80\xae".to_vec());
         assert_eq!(path.to_string(), "a\\u{1b}]0;x\\u{7}\\n\\xff\\u{202e}");
         assert!(BytePath::from("a/b").is_in(b"a") && !BytePath::from("ab").is_in(b"a"));
-        assert!(BytePath::from("%zz").text().parse::<BytePath>().is_ok() && "%zz".parse::<BytePath>().is_err());
+        assert!(
+            BytePath::from("%zz").text().parse::<BytePath>().is_ok() && "%zz".parse::<BytePath>().is_err()
+        );
     }
 
     proptest! {

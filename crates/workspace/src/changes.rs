@@ -108,7 +108,12 @@ fn status(before: Option<&Entry>, after: Option<&Entry>) -> Status {
     }
 }
 
-fn refusal(record: &Record, path: &BytePath, before: Option<&Entry>, after: Option<&Entry>) -> Option<String> {
+fn refusal(
+    record: &Record,
+    path: &BytePath,
+    before: Option<&Entry>,
+    after: Option<&Entry>,
+) -> Option<String> {
     if let Some(fault) = names::fault(path.bytes()) {
         return Some(fault.to_owned());
     }
@@ -138,7 +143,9 @@ fn collisions(record: &Record, pull: &Pull) -> BTreeSet<BytePath> {
 
 /// Compares the contents: how much differs, and whether it is held back.
 fn look(change: &mut Change, quarantine: &Quarantine, blobs: &Blobs) -> std::io::Result<()> {
-    let text = |entry: Option<&Entry>| entry.and_then(Entry::content).map(|content| head(blobs, content)).transpose();
+    let text = |entry: Option<&Entry>| {
+        entry.and_then(Entry::content).map(|content| head(blobs, content)).transpose()
+    };
     let (before, after) = (text(change.before.as_ref())?, text(change.after.as_ref())?);
     let sides = Sides {
         before: before.as_deref(),

@@ -84,6 +84,7 @@ pub enum Error {
 }
 
 impl Error {
+    #[expect(clippy::needless_pass_by_value, reason = "a text, a path, a borrow of one")]
     pub(crate) fn io(action: &'static str, path: impl ToString) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_string();
         move |source| Self::Io { action, path, source }
@@ -99,9 +100,13 @@ impl Error {
             Self::Refused { .. } => {
                 "nothing of it was used; copy single files with `cargo xtask cp NAME:PATH DEST`".to_owned()
             }
-            Self::BadRecord { .. } => "use the version of RAVE that made it, or push again with --force".to_owned(),
+            Self::BadRecord { .. } => {
+                "use the version of RAVE that made it, or push again with --force".to_owned()
+            }
             Self::BranchExists { .. } => "name another branch".to_owned(),
-            Self::Git(_) => "git 2.20 or newer must be installed, and the repository must be yours".to_owned(),
+            Self::Git(_) => {
+                "git 2.20 or newer must be installed, and the repository must be yours".to_owned()
+            }
             Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 "make space on that disk, then run the same command again".to_owned()
             }

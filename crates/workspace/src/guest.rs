@@ -13,7 +13,12 @@ const BUFFER: usize = 256 * 1024;
 /// Runs programs in a guest, as its user and in that user's home.
 pub trait Guest: Sync {
     /// Runs a program to its end. What it prints on standard error is the error if it fails.
-    fn run(&self, command: &[String], input: Option<Box<dyn Read + Send>>, output: &mut (dyn Write + Send)) -> Result<(), String>;
+    fn run(
+        &self,
+        command: &[String],
+        input: Option<Box<dyn Read + Send>>,
+        output: &mut (dyn Write + Send),
+    ) -> Result<(), String>;
 }
 
 /// Runs a task of `rave-guest` with `feed` at its input and `take` at its output, side by side.
@@ -31,16 +36,16 @@ pub(crate) fn talk<F: Send, T>(
         let run = scope.spawn(move || guest.run(&command, Some(Box::new(input)), &mut output));
         let feeder = scope.spawn(move || {
             let mut to = BufWriter::with_capacity(BUFFER, to_guest);
-            let fed = feed(&mut to);
+            let sent = feed(&mut to);
             let flushed = to.flush();
-            fed.and_then(|fed| flushed.map(|()| fed).map_err(Error::io("send to", "the guest")))
+            sent.and_then(|sent| flushed.map(|()| sent).map_err(Error::io("send to", "the guest")))
         });
         let mut from = BufReader::with_capacity(BUFFER, from_guest);
         let taken = take(&mut from);
         // A guest that still sends is not waited for.
         drop(from);
-        let (ran, fed) = (joined(run), joined(feeder));
-        match (taken, ran, fed) {
+        let (ran, sent) = (joined(run), joined(feeder));
+        match (taken, ran, sent) {
             // What is refused here is no longer read, and what could not be read here is no longer sent: the other side fails by that.
             (Err(source), ..) if source.kind() == io::ErrorKind::InvalidData => {
                 Err(Error::Refused { why: source.to_string() })
@@ -49,7 +54,7 @@ pub(crate) fn talk<F: Send, T>(
             (_, Err(why), _) => Err(Error::Guest { why }),
             (Err(source), ..) => Err(Error::Refused { why: source.to_string() }),
             (_, _, Err(error)) => Err(error),
-            (Ok(taken), Ok(()), Ok(fed)) => Ok((fed, taken)),
+            (Ok(taken), Ok(()), Ok(sent)) => Ok((sent, taken)),
         }
     })
 }

@@ -80,7 +80,9 @@ impl Host {
     }
 
     fn try_look(&self, path: &BytePath) -> io::Result<Now> {
-        let Some(found) = self.root.find(path.bytes())? else { return Ok(Now { what: What::Nothing, found: None }) };
+        let Some(found) = self.root.find(path.bytes())? else {
+            return Ok(Now { what: What::Nothing, found: None });
+        };
         let (what, found) = match found.kind {
             Kind::Folder => (What::Folder, found),
             Kind::Link => (What::Link(self.root.read_link(path.bytes())?), found),
@@ -114,7 +116,8 @@ impl Host {
     pub(crate) fn is_still(&self, path: &BytePath, now: &Now) -> io::Result<bool> {
         let found = self.root.find(path.bytes())?;
         // A folder changes with what is in it.
-        Ok(found == now.found || (now.what == What::Folder && found.is_some_and(|found| found.kind == Kind::Folder)))
+        Ok(found == now.found
+            || (now.what == What::Folder && found.is_some_and(|found| found.kind == Kind::Folder)))
     }
 
     /// Writes a file in place of what is there.
@@ -138,7 +141,8 @@ impl Host {
 
     /// The mode of a file: as it was but for who may execute it, or what a new file has.
     fn mode(&self, now: &Now, executable: bool) -> u32 {
-        let earlier = now.found.as_ref().filter(|found| found.kind == Kind::File).map(|found| found.mode & 0o777);
+        let earlier =
+            now.found.as_ref().filter(|found| found.kind == Kind::File).map(|found| found.mode & 0o777);
         match (earlier, executable) {
             (Some(mode), true) => mode | ((mode & 0o444) >> 2),
             (Some(mode), false) => mode & !0o111,
@@ -189,7 +193,13 @@ impl Host {
     }
 
     /// Writes a content that is kept.
-    pub(crate) fn write_entry(&self, path: &BytePath, now: &Now, entry: &Entry, blobs: &Blobs) -> io::Result<()> {
+    pub(crate) fn write_entry(
+        &self,
+        path: &BytePath,
+        now: &Now,
+        entry: &Entry,
+        blobs: &Blobs,
+    ) -> io::Result<()> {
         match entry {
             Entry::Folder => self.write_folder(path, now),
             Entry::Link { target } => self.write_link(path, now, &target.0),
@@ -200,7 +210,7 @@ impl Host {
     }
 }
 
-/// `Umask` of proc_pid_status(5): umask(2) would set it for every thread.
+/// `Umask` of `proc_pid_status(5)`: umask(2) would set it for every thread.
 pub(crate) fn umask() -> u32 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("Umask:"));

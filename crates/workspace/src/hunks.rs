@@ -164,7 +164,10 @@ mod tests {
     fn hunks_are_those_of_diff() {
         let before = "1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n11\n12\n";
         let after = "1\n2\nx\n4\n5\n6\n7\n8\n9\n10\n11\n";
-        assert_eq!(shown(before, after), "@@ -1,6 +1,6 @@\n 1\n 2\n-3\n+x\n 4\n 5\n 6\n@@ -9,4 +9,3 @@\n 9\n 10\n 11\n-12\n");
+        assert_eq!(
+            shown(before, after),
+            "@@ -1,6 +1,6 @@\n 1\n 2\n-3\n+x\n 4\n 5\n 6\n@@ -9,4 +9,3 @@\n 9\n 10\n 11\n-12\n"
+        );
         assert_eq!(shown("", "a\n"), "@@ -0,0 +1 @@\n+a\n");
         assert_eq!(shown("a\n", ""), "@@ -1 +0,0 @@\n-a\n");
         assert_eq!(shown("a", "b\n"), "@@ -1 +1 @@\n-a+b\n");

@@ -1,7 +1,7 @@
 //! Which paths git ignores: for a user's folder by its own repository, and for what a guest has made by the rules that were pushed,
 //! in a repository of ours that has nothing but them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -38,7 +38,9 @@ fn read_back(mut file: fs::File) -> std::io::Result<Vec<u8>> {
 
 /// The rules that lie beside the tree: the user's own, and the repository's.
 pub(crate) fn excludes(folder: &Utf8Path) -> String {
-    let asked = |arguments: &[&str]| git::of_user(folder).args(arguments.iter().copied()).output().ok().map(|output| output.text());
+    let asked = |arguments: &[&str]| {
+        git::of_user(folder).args(arguments.iter().copied()).output().ok().map(|output| output.text())
+    };
     let own = asked(&["config", "--type=path", "core.excludesFile"]).filter(|path| !path.is_empty());
     let own = own.map(Utf8PathBuf::from).or_else(|| {
         let home = std::env::var("HOME").ok().map(|home| format!("{home}/.config"));
@@ -50,9 +52,9 @@ pub(crate) fn excludes(folder: &Utf8Path) -> String {
     [own, of_repository].into_iter().flatten().filter_map(read).collect::<Vec<_>>().join("\n")
 }
 
-/// Which of `paths` git ignores by these rules. The paths are a guest's, and only ever data.
+/// Which of `paths`, which say whether they are folders, git ignores by these rules. The paths are a guest's, and only ever data.
 pub(crate) fn by_rules<'a>(
-    paths: &BTreeSet<BytePath>,
+    paths: &BTreeMap<BytePath, bool>,
     excludes: &str,
     base: impl Iterator<Item = (&'a BytePath, &'a Entry)>,
     blobs: &Blobs,
@@ -75,11 +77,11 @@ pub(crate) fn by_rules<'a>(
     fs::create_dir_all(folder.join(".git/info")).map_err(failed())?;
     fs::write(folder.join(".git/info/exclude"), format!("{excludes}\n/{SENTINEL}\n")).map_err(failed())?;
     let mut asked = format!("{SENTINEL}\0").into_bytes();
-    for path in paths {
+    for (path, is_folder) in paths {
         // In front of a name that begins with a colon, which would be a pathspec's.
         asked.extend_from_slice(b"./");
         asked.extend_from_slice(path.bytes());
-        asked.push(0);
+        asked.extend_from_slice(if *is_folder { b"/\0" } else { b"\0" });
     }
     let file = tempfile::tempfile().map_err(failed())?;
     let to = file.try_clone().map_err(failed())?;
@@ -87,8 +89,8 @@ pub(crate) fn by_rules<'a>(
     git::isolated(folder).args(check).stdin_bytes(asked).stdout_file(to).run(&mut |_| {})?;
     let printed = read_back(file).map_err(failed())?;
     let printed = printed.split(|byte| *byte == 0).filter_map(|path| path.strip_prefix(b"./"));
-    let ignored = printed.map(|path| BytePath(path.to_vec()));
-    Ok(ignored.filter(|path| paths.contains(path)).collect())
+    let ignored = printed.map(|path| BytePath(path.strip_suffix(b"/").unwrap_or(path).to_vec()));
+    Ok(ignored.filter(|path| paths.contains_key(path)).collect())
 }
 
 fn os(bytes: &[u8]) -> std::ffi::OsString {

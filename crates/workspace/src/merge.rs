@@ -48,7 +48,10 @@ mod tests {
     fn both_sides_changes_are_there_and_conflicts_are_marked() {
         let base = b"1\n2\n3\n4\n5\n6\n7\n8\n9\n";
         let clean = merge(b"one\n2\n3\n4\n5\n6\n7\n8\n9\n", base, b"1\n2\n3\n4\n5\n6\n7\n8\nnine\n").unwrap();
-        assert_eq!(clean, Merged { text: b"one\n2\n3\n4\n5\n6\n7\n8\nnine\n".to_vec(), has_conflicts: false });
+        assert_eq!(
+            clean,
+            Merged { text: b"one\n2\n3\n4\n5\n6\n7\n8\nnine\n".to_vec(), has_conflicts: false }
+        );
         let conflict = merge(b"a\n", b"b\n", b"c\n").unwrap();
         let text = "<<<<<<< the host\na\n=======\nc\n>>>>>>> the sandbox\n";
         assert_eq!(conflict, Merged { text: text.into(), has_conflicts: true });

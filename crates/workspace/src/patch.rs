@@ -37,7 +37,14 @@ fn mode(entry: Option<&Entry>) -> Option<&'static str> {
     }
 }
 
-fn write(out: &mut Vec<u8>, path: &BytePath, from: Option<&str>, to: Option<&str>, before: &[u8], after: &[u8]) {
+fn write(
+    out: &mut Vec<u8>,
+    path: &BytePath,
+    from: Option<&str>,
+    to: Option<&str>,
+    before: &[u8],
+    after: &[u8],
+) {
     let (old, new) = (name("a/", path), name("b/", path));
     line(out, &format!("diff --git {old} {new}"));
     match (from, to) {

@@ -44,7 +44,8 @@ pub fn pull(place: &Place, record: &mut Record, guest: &dyn Guest) -> Result<Pul
     let ignored = ignored_of(place, record, &listed)?;
     for (path, known) in &record.entries {
         // What could not be read is not gone, and a folder stays where something in it was not copied.
-        let is_unknown = left.contains_key(path) || above(path.bytes()).any(|folder| left.contains_key(folder));
+        let is_unknown =
+            left.contains_key(path) || above(path.bytes()).any(|folder| left.contains_key(folder));
         let stays = known.entry == Entry::Folder && record.has_withheld_in(path);
         if !listed.contains_key(path) && !is_unknown && !stays {
             pull.changes.insert(path.clone(), Pulled { entry: None, stamp: None });
@@ -81,6 +82,7 @@ pub fn pull(place: &Place, record: &mut Record, guest: &dyn Guest) -> Result<Pul
     }
     fetch(place, record, guest, asked, &mut pull, &mut left)?;
     pull.left = left;
+    forget_hidden(&mut pull, &listed);
     pull.save(place)?;
     record.save(place)?;
     let of_pull = pull.changes.values().filter_map(|pulled| pulled.entry.as_ref());
@@ -91,11 +93,30 @@ pub fn pull(place: &Place, record: &mut Record, guest: &dyn Guest) -> Result<Pul
     Ok(pull)
 }
 
+/// A new folder of which everything is ignored is no more than that.
+fn forget_hidden(pull: &mut Pull, listed: &BTreeMap<BytePath, Listed>) {
+    let folders = pull.changes.iter().rev().filter(|(_, pulled)| pulled.entry == Some(Entry::Folder));
+    let folders: Vec<BytePath> = folders.map(|(path, _)| path.clone()).collect();
+    // From the inside out: one may be in another.
+    for path in folders {
+        let first = BytePath([path.bytes(), b"/"].concat());
+        let is_in = |other: Option<&BytePath>| other.is_some_and(|other| other.is_in(path.bytes()));
+        let has = is_in(listed.range(first.clone()..).next().map(|(other, _)| other));
+        let has_change = is_in(pull.changes.range(first.clone()..).next().map(|(other, _)| other));
+        let is_left = is_in(pull.left.range(first..).next().map(|(other, _)| other));
+        if has && !has_change && !is_left {
+            pull.changes.remove(&path);
+        }
+    }
+}
+
 type List = (BTreeMap<BytePath, Listed>, BTreeMap<BytePath, String>);
 
 /// Reads a list. A path may be there once, and everything above it must be a folder.
 fn list(from: &mut dyn Read) -> io::Result<List> {
-    let bad = |path: &BytePath| io::Error::new(io::ErrorKind::InvalidData, format!("it lists {path} as two things"));
+    let bad = |path: &BytePath| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("it lists {path} as two things"))
+    };
     let mut reader = Reader::new(from, LISTING)?;
     let (mut listed, mut left) = (BTreeMap::new(), BTreeMap::new());
     while let Some(record) = reader.next()? {
@@ -134,10 +155,12 @@ fn ignored_of(
         return Ok(BTreeSet::new());
     }
     let include: Vec<Pattern> = record.include.iter().map(|text| Pattern::new(text)).collect();
-    let is_asked = |path: &&BytePath| {
-        !record.entries.contains_key(*path) && !include.iter().any(|pattern| pattern.matches(path.bytes()))
+    let is_asked = |path: &BytePath| {
+        !record.entries.contains_key(path) && !include.iter().any(|pattern| pattern.matches(path.bytes()))
     };
-    let new: BTreeSet<BytePath> = listed.keys().filter(is_asked).cloned().collect();
+    let new = listed.iter().filter(|(path, _)| is_asked(path));
+    let new: BTreeMap<BytePath, bool> =
+        new.map(|(path, what)| (path.clone(), matches!(what, Listed::Folder))).collect();
     let base = record.entries.iter().map(|(path, known)| (path, &known.entry));
     ignored::by_rules(&new, &record.excludes, base, &place.blobs())
 }
@@ -181,8 +204,7 @@ fn fetch(
     };
     let limits = Limits { records: asked.len() as u64, names: LISTING.names, content: total };
     let take = |from: &mut dyn Read| receive(from, limits, &asked, &mut contents);
-    let ((), received) =
-        talk(guest, &task, |to| feed(to).map_err(Error::io("send to", "the guest")), take)?;
+    let ((), received) = talk(guest, &task, |to| feed(to).map_err(Error::io("send to", "the guest")), take)?;
     contents.finish().map_err(Error::io("write", "the contents of the workspace"))?;
     for (path, entry) in received {
         let entry = match entry {
@@ -209,7 +231,9 @@ fn receive(
     asked: &BTreeMap<BytePath, Stamp>,
     contents: &mut BlobWriter,
 ) -> io::Result<Received> {
-    let bad = |path: &BytePath, why: &str| Err(io::Error::new(io::ErrorKind::InvalidData, format!("{path}: {why}")));
+    let bad = |path: &BytePath, why: &str| {
+        Err(io::Error::new(io::ErrorKind::InvalidData, format!("{path}: {why}")))
+    };
     let mut reader = Reader::new(from, limits)?;
     let mut received = Received::new();
     while let Some(record) = reader.next()? {
@@ -221,7 +245,12 @@ fn receive(
                 (path, content.map(|content| Entry::File { executable: is_executable(mode), content }))
             }
             Wire::Failed { path, why } => (BytePath(path), Err(why)),
-            other => return bad(&BytePath(rave_guest::tree::unpack::path_of(&other).to_vec()), "nobody asked for it"),
+            other => {
+                return bad(
+                    &BytePath(rave_guest::tree::unpack::path_of(&other).to_vec()),
+                    "nobody asked for it",
+                );
+            }
         };
         if received.insert(path.clone(), entry).is_some() {
             return bad(&path, "it was sent twice");

@@ -133,7 +133,9 @@ fn answer(from: &mut dyn io::Read) -> io::Result<Answer> {
     let mut answer = Answer { stamps: BTreeMap::new(), failed: BTreeMap::new() };
     while let Some(record) = reader.next()? {
         match record {
-            Wire::Stat { path, mode, stamp } => drop(answer.stamps.insert(BytePath(path), Stamp::new(stamp, mode))),
+            Wire::Stat { path, mode, stamp } => {
+                answer.stamps.insert(BytePath(path), Stamp::new(stamp, mode));
+            }
             Wire::Failed { path, why } => drop(answer.failed.insert(BytePath(path), why)),
             _ => {}
         }
@@ -163,7 +165,12 @@ struct Send<'a> {
 }
 
 impl<'a> Send<'a> {
-    fn new(record: &'a Record, selection: &'a Selection, theirs: &'a Pull, push: Push<'a>) -> Result<Self, Error> {
+    fn new(
+        record: &'a Record,
+        selection: &'a Selection,
+        theirs: &'a Pull,
+        push: Push<'a>,
+    ) -> Result<Self, Error> {
         Ok(Self {
             root: Root::open(record.source.as_std_path()).map_err(Error::io("open", &record.source))?,
             record,
@@ -266,10 +273,14 @@ impl<'a> Send<'a> {
         // The first time everything is sent as it is read; later what has the same content is not sent again.
         let is_known = before.is_some() || self.theirs.changes.contains_key(path);
         if is_known {
-            let content = keep(&mut file, &head, contents, &mut |_| Ok(())).map_err(Error::io("read", path))?;
+            let content =
+                keep(&mut file, &head, contents, &mut |_| Ok(())).map_err(Error::io("read", path))?;
             let entry = Entry::File { executable, content };
             if before.is_some_and(|before| before.entry.is_same(&entry)) {
-                let known = Known { host: Some(stamp), ..before.cloned().unwrap_or(Known { entry, host: None, guest: None }) };
+                let known = Known {
+                    host: Some(stamp),
+                    ..before.cloned().unwrap_or(Known { entry, host: None, guest: None })
+                };
                 // The guest's copy is as it was: only the host's stamp is new.
                 self.done.known.push((path.clone(), known));
                 return Ok(());

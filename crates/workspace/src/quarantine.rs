@@ -91,7 +91,8 @@ impl Quarantine {
                 "@executable" => (Check::Executable, "*", rest),
                 "@binary" => (Check::Binary, "*", rest),
                 "@scripts" | "@hosts" => {
-                    let (pattern, why) = rest.trim().split_once(char::is_whitespace).unwrap_or((rest.trim(), ""));
+                    let (pattern, why) =
+                        rest.trim().split_once(char::is_whitespace).unwrap_or((rest.trim(), ""));
                     (if word == "@hosts" { Check::Hosts } else { Check::Scripts }, pattern, why)
                 }
                 word if word.starts_with('@') => {
@@ -135,9 +136,14 @@ fn has_other_scripts(sides: Sides<'_>) -> bool {
     let runs = |bytes: Option<&[u8]>| -> Option<serde_json::Value> {
         let Some(bytes) = bytes else { return Some(serde_json::Value::Null) };
         let value: serde_json::Value = serde_json::from_slice(bytes).ok()?;
-        let keys = ["scripts", "bin", "gypfile", "config", "pnpm", "packageManager", "workspaces", "overrides"];
+        let keys =
+            ["scripts", "bin", "gypfile", "config", "pnpm", "packageManager", "workspaces", "overrides"];
         let of = |key: &&str| value.get(*key).cloned().unwrap_or_default();
-        Some(if keys.iter().all(|key| of(key).is_null()) { serde_json::Value::Null } else { keys.iter().map(of).collect() })
+        Some(if keys.iter().all(|key| of(key).is_null()) {
+            serde_json::Value::Null
+        } else {
+            keys.iter().map(of).collect()
+        })
     };
     match (runs(sides.before), runs(sides.after)) {
         (Some(before), Some(after)) => before != after,
@@ -179,14 +185,35 @@ mod tests {
     #[test]
     fn each_kind_of_the_list_is_held_back() {
         let first = [
-            ".envrc", ".vscode/tasks.json", ".idea/workspace.xml", ".claude/settings.json", ".mcp.json", "sub/CLAUDE.md",
-            ".devcontainer/devcontainer.json", ".github/workflows/ci.yml", ".gitlab-ci.yml", ".pre-commit-config.yaml",
-            ".husky/pre-commit", ".gitattributes", "a/.gitattributes", ".lfsconfig", ".gitmodules", ".VSCODE/x",
+            ".envrc",
+            ".vscode/tasks.json",
+            ".idea/workspace.xml",
+            ".claude/settings.json",
+            ".mcp.json",
+            "sub/CLAUDE.md",
+            ".devcontainer/devcontainer.json",
+            ".github/workflows/ci.yml",
+            ".gitlab-ci.yml",
+            ".pre-commit-config.yaml",
+            ".husky/pre-commit",
+            ".gitattributes",
+            "a/.gitattributes",
+            ".lfsconfig",
+            ".gitmodules",
+            ".VSCODE/x",
         ];
         for path in first {
             assert_eq!(held(path, Sides::default()), Some(Class::RunsByItself), "{path}");
         }
-        for path in ["build.rs", "a/.npmrc", ".yarnrc.yml", ".cargo/config.toml", "setup.py", "tests/conftest.py", "Makefile"] {
+        for path in [
+            "build.rs",
+            "a/.npmrc",
+            ".yarnrc.yml",
+            ".cargo/config.toml",
+            "setup.py",
+            "tests/conftest.py",
+            "Makefile",
+        ] {
             assert_eq!(held(path, Sides::default()), Some(Class::RunsOnBuild), "{path}");
         }
         for path in ["src/main.rs", "README.md", "build.rs.md", "docs/Makefile.txt"] {
@@ -210,8 +237,14 @@ mod tests {
                 Sides { before: Some(before.as_bytes()), after: Some(after.as_bytes()), ..Sides::default() };
             held("package.json", sides)
         };
-        assert_eq!(package(r#"{"version":"1","scripts":{"a":"b"}}"#, r#"{"version":"2","scripts":{"a":"b"}}"#), None);
-        assert_eq!(package(r#"{"version":"1"}"#, r#"{"scripts":{"postinstall":"x"}}"#), Some(Class::RunsOnBuild));
+        assert_eq!(
+            package(r#"{"version":"1","scripts":{"a":"b"}}"#, r#"{"version":"2","scripts":{"a":"b"}}"#),
+            None
+        );
+        assert_eq!(
+            package(r#"{"version":"1"}"#, r#"{"scripts":{"postinstall":"x"}}"#),
+            Some(Class::RunsOnBuild)
+        );
         assert_eq!(package("{}", "{"), Some(Class::RunsOnBuild));
         let lock = |after: &'static str| {
             let before = "resolved = \"https://good.example/a\"\n";
@@ -228,7 +261,9 @@ mod tests {
     fn a_users_list_is_read_and_its_faults_are_named() {
         let own = Quarantine::new(Some(("own", "1 secret-plan ours"))).unwrap();
         assert_eq!(own.of(b"secret-plan", Sides::default()).unwrap().why, "ours");
-        for (text, why) in [("3 x y", "expected class"), ("1", "a pattern is missing"), ("1 @fly x", "unknown check")] {
+        for (text, why) in
+            [("3 x y", "expected class"), ("1", "a pattern is missing"), ("1 @fly x", "unknown check")]
+        {
             assert!(Quarantine::new(Some(("own", text))).unwrap_err().to_string().contains(why), "{text}");
         }
     }

@@ -58,7 +58,11 @@ impl Place {
 
     /// Takes the lock, which the kernel frees with the process (flock(2)).
     pub fn lock(&self) -> Result<File, Error> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(Error::io("make", &self.folder))?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.folder)
+            .map_err(Error::io("make", &self.folder))?;
         let path = self.folder.join("lock");
         let failed = || Error::io("lock", &path);
         let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
@@ -197,7 +201,9 @@ impl Pull {
     /// Whether a path is a folder that came or went with what is in it.
     pub fn is_implied(&self, path: &BytePath, before: Option<&Entry>) -> bool {
         let after = self.changes.get(path).and_then(|pulled| pulled.entry.as_ref());
-        let ((Some(Entry::Folder), None) | (None, Some(Entry::Folder))) = (before, after) else { return false };
+        let ((Some(Entry::Folder), None) | (None, Some(Entry::Folder))) = (before, after) else {
+            return false;
+        };
         let inside = BytePath([path.bytes(), b"/"].concat());
         self.changes.range(inside..).next().is_some_and(|(other, _)| other.is_in(path.bytes()))
     }
@@ -234,7 +240,9 @@ pub(crate) fn now() -> u64 {
 pub(crate) fn read<T: DeserializeOwned>(path: &Utf8Path) -> Result<Option<T>, Error> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
         Err(error) => return Err(Error::io("read", path)(error)),
     };
     let parsed = serde_json::from_slice(&bytes);

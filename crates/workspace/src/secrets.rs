@@ -22,7 +22,7 @@ pub struct Secrets {
 
 #[derive(Debug, Clone)]
 struct Text {
-    text: Vec<u8>,
+    begins: Vec<u8>,
     tail: usize,
     why: String,
 }
@@ -45,7 +45,7 @@ impl Secrets {
                 self.names.push((Pattern::new(pattern), None));
             } else if let Some(rule) = text_rule(text, number) {
                 let (text, tail, why) = rule.map_err(|why| fault(path, number, why))?;
-                self.texts.push(Text { text: text.into(), tail, why: why.to_owned() });
+                self.texts.push(Text { begins: text.into(), tail, why: why.to_owned() });
             } else {
                 self.names.push((Pattern::new(word), Some(why.to_owned())));
             }
@@ -82,8 +82,8 @@ fn text_rule(list: &str, number: usize) -> Option<Result<(&str, usize, &str), &'
 
 fn contains(bytes: &[u8], rule: &Text) -> bool {
     let mut from = 0;
-    while let Some(at) = find(&bytes[from..], &rule.text) {
-        from += at + rule.text.len();
+    while let Some(at) = find(&bytes[from..], &rule.begins) {
+        from += at + rule.begins.len();
         if has_tail(&bytes[from..], rule.tail) {
             return true;
         }
@@ -107,7 +107,8 @@ fn find(bytes: &[u8], text: &[u8]) -> Option<usize> {
 fn has_tail(mut bytes: &[u8], length: usize) -> bool {
     loop {
         bytes = match bytes {
-            [b'\\', b'n' | b'r', rest @ ..] | [b'\n' | b'\r' | b' ' | b'\t' | b'"' | b'\'' | b'=' | b':', rest @ ..] => rest,
+            [b'\\', b'n' | b'r', rest @ ..]
+            | [b'\n' | b'\r' | b' ' | b'\t' | b'"' | b'\'' | b'=' | b':', rest @ ..] => rest,
             _ => break,
         }
     }
@@ -130,10 +131,20 @@ mod tests {
     #[test]
     fn names_of_secrets_are_known_and_examples_are_none() {
         let rules = rules("");
-        for path in [".env", "a/.env.local", "deploy/prod.env", "id_ed25519", "x/.ssh/config", "tls/server.KEY", ".config/gcloud/x"] {
+        for path in [
+            ".env",
+            "a/.env.local",
+            "deploy/prod.env",
+            "id_ed25519",
+            "x/.ssh/config",
+            "tls/server.KEY",
+            ".config/gcloud/x",
+        ] {
             assert!(rules.of_path(path.as_bytes()).is_some(), "{path}");
         }
-        for path in [".env.example", "src/environment.rs", "keys.rs", "docs/env.md", "id_ed25519.pub", ".envrc"] {
+        for path in
+            [".env.example", "src/environment.rs", "keys.rs", "docs/env.md", "id_ed25519.pub", ".envrc"]
+        {
             assert_eq!(rules.of_path(path.as_bytes()), None, "{path}");
         }
     }

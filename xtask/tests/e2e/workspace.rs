@@ -47,7 +47,9 @@ impl Sandbox {
 
     fn git(&self, arguments: &[&str]) {
         let mut git = Command::new("git");
-        git.args(["-c", "user.name=t", "-c", "user.email=t@localhost"]).args(arguments).current_dir(&self.project());
+        git.args(["-c", "user.name=t", "-c", "user.email=t@localhost"])
+            .args(arguments)
+            .current_dir(&self.project());
         finish(&git).expect_code(0);
     }
 }
@@ -80,7 +82,10 @@ fn a_project_goes_in_and_an_agents_work_comes_back() {
     up.arg(shared_out(HEADLESS)).arg("--workspace").arg(sandbox.project());
     finish(&up).expect_code(0).expect_said("deploy/server.key (private key)").expect_said(".env (variables");
     assert_eq!(sandbox.exec("git status --porcelain; git log --format=%s"), "As it was pushed\n");
-    assert_eq!(sandbox.exec("cat notes.txt; ls -A"), "not committed\n.git\n.gitignore\ndeploy\nnotes.txt\nsrc\n");
+    assert_eq!(
+        sandbox.exec("cat notes.txt; ls -A"),
+        "not committed\n.git\n.gitignore\ndeploy\nnotes.txt\nsrc\n"
+    );
     assert_eq!(paths(&sandbox.json(&["diff", NAME, "--json"])), [""; 0]);
 
     sandbox.exec(
@@ -91,7 +96,11 @@ fn a_project_goes_in_and_an_agents_work_comes_back() {
     assert_eq!(paths(&changes), [".envrc", "build.rs", "new/file", "notes.txt", "odd", "src/main.sh"]);
     let shown = sandbox.run(&["diff", NAME]);
     assert!(shown.expect_code(0).stdout.contains("+echo three"), "{}", shown.stdout);
-    assert!(shown.stdout.contains("+\\u{1b}]0;title\\u{7}") && !shown.stdout.contains('\u{1b}'), "{}", shown.stdout);
+    assert!(
+        shown.stdout.contains("+\\u{1b}]0;title\\u{7}") && !shown.stdout.contains('\u{1b}'),
+        "{}",
+        shown.stdout
+    );
 
     // Both sides work on: the host's is sent, and the guest's is kept.
     sandbox.write("src/other.sh", "echo host\n");
@@ -99,9 +108,16 @@ fn a_project_goes_in_and_an_agents_work_comes_back() {
     sandbox.run(&["push", NAME]).expect_code(1).expect_said("src/main.sh");
     assert_eq!(sandbox.exec("cat src/other.sh; tail -n 1 src/main.sh"), "echo host\necho three\n");
 
-    sandbox.run(&["apply", NAME]).expect_code(0).expect_said(".envrc is left out").expect_said("build.rs is left out");
+    sandbox
+        .run(&["apply", NAME])
+        .expect_code(0)
+        .expect_said(".envrc is left out")
+        .expect_said("build.rs is left out");
     assert_eq!(sandbox.read("src/main.sh"), "echo zero\necho one\necho two\necho three\n");
-    assert_eq!((sandbox.read("new/file"), sandbox.read("deploy/server.key"), sandbox.read(".env")), ("x\n".into(), "tracked key".into(), "TOKEN=1".into()));
+    assert_eq!(
+        (sandbox.read("new/file"), sandbox.read("deploy/server.key"), sandbox.read(".env")),
+        ("x\n".into(), "tracked key".into(), "TOKEN=1".into())
+    );
     for gone in [".envrc", "build.rs", "notes.txt"] {
         assert!(!sandbox.project().join(gone).exists(), "{gone}");
     }
@@ -110,7 +126,10 @@ fn a_project_goes_in_and_an_agents_work_comes_back() {
 
     sandbox.run(&["stop", NAME]).expect_code(0);
     sandbox.run(&["rm", NAME]).expect_code(2).expect_said("never applied").expect_said(".envrc");
-    sandbox.run(&["apply", NAME, "--only", ".envrc", "--only", "build.rs"]).expect_code(0).expect_said("does not run");
+    sandbox
+        .run(&["apply", NAME, "--only", ".envrc", "--only", "build.rs"])
+        .expect_code(0)
+        .expect_said("does not run");
     assert_eq!(sandbox.read(".envrc"), "evil\n");
     sandbox.run(&["rm", NAME]).expect_code(0);
 }

@@ -87,7 +87,22 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 13] = [
     ("smoke", &["fs", "guest", "process", "spec", "testing", "vm"]),
     ("release", &["fs", "guest", "image", "process", "smoke", "spec", "testing"]),
     ("host", &["fs", "image", "process", "spec", "vm"]),
-    ("rave", &["fs", "guest", "host", "image", "process", "release", "sandbox", "smoke", "spec", "vm", "workspace"]),
+    (
+        "rave",
+        &[
+            "fs",
+            "guest",
+            "host",
+            "image",
+            "process",
+            "release",
+            "sandbox",
+            "smoke",
+            "spec",
+            "vm",
+            "workspace",
+        ],
+    ),
 ];
 
 #[test]

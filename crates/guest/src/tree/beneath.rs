@@ -298,8 +298,7 @@ fn found(stat: &Stat) -> Found {
         _ => Kind::Other,
     };
     let seconds = u64::try_from(stat.st_ctime).unwrap_or_default();
-    #[expect(clippy::unnecessary_fallible_conversions, reason = "its type differs between architectures")]
-    let part = u64::try_from(stat.st_ctime_nsec).unwrap_or_default();
+    let part = stat.st_ctime_nsec;
     Found {
         kind,
         mode: stat.st_mode & 0o7777,

@@ -54,12 +54,7 @@ pub fn pack<W: Write>(
 }
 
 /// Writes one record; whether it is a folder's.
-fn entry<W: Write>(
-    root: &Root,
-    path: &[u8],
-    contents: Contents,
-    to: &mut Writer<W>,
-) -> io::Result<bool> {
+fn entry<W: Write>(root: &Root, path: &[u8], contents: Contents, to: &mut Writer<W>) -> io::Result<bool> {
     let owned = path.to_vec();
     let found = match root.find(path) {
         Ok(Some(found)) => found,

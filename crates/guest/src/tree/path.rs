@@ -1,4 +1,4 @@
-//! Which paths a stream may name. Paths are bytes, as Linux has them (path_resolution(7)).
+//! Which paths a stream may name. Paths are bytes, as Linux has them (`path_resolution(7)`).
 
 /// The longest path, bytes: below `PATH_MAX` of limits.h with its NUL.
 pub const MAX_PATH: usize = 4095;
@@ -58,7 +58,9 @@ mod tests {
         let deep = "a/".repeat(MAX_DEPTH) + "b";
         let long = "a".repeat(MAX_NAME + 1);
         let wide = "abcdefghi/".repeat(409) + "abcdefghi";
-        for bad in ["", "/", "/etc", "a/", "a//b", ".", "..", "../a", "a/../b", "a/.", "a\0b", &deep, &long, &wide] {
+        for bad in
+            ["", "/", "/etc", "a/", "a//b", ".", "..", "../a", "a/../b", "a/.", "a\0b", &deep, &long, &wide]
+        {
             assert!(fault(bad.as_bytes()).is_some(), "{bad:?}");
         }
         for good in [b"a".as_slice(), b"a/b", b"...", b"a\xff\n/b", b".git"] {

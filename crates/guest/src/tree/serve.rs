@@ -114,15 +114,16 @@ fn get(folder: &Path, input: impl Read, output: impl Write) -> io::Result<()> {
 }
 
 fn copy_out(path: &Path, output: impl Write) -> io::Result<()> {
-    let whole = std::fs::canonicalize(path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
+    let whole = std::fs::canonicalize(
+        path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")),
+    )?;
     // A name that is none (`.`, `..`, `a/..`) is that of the folder it leads to.
-    let (folder, name) = match path.file_name() {
-        Some(name) => (whole, name.to_owned()),
-        None => {
-            let whole = std::fs::canonicalize(path)?;
-            let name = whole.file_name().unwrap_or(OsStr::new("root")).to_owned();
-            (whole.parent().unwrap_or(Path::new("/")).to_owned(), name)
-        }
+    let (folder, name) = if let Some(name) = path.file_name() {
+        (whole, name.to_owned())
+    } else {
+        let whole = std::fs::canonicalize(path)?;
+        let name = whole.file_name().unwrap_or(OsStr::new("root")).to_owned();
+        (whole.parent().unwrap_or(Path::new("/")).to_owned(), name)
     };
     let root = Root::open(&folder)?;
     if root.find(name.as_bytes())?.is_none() {
@@ -155,7 +156,10 @@ pub fn destination(path: &Path) -> io::Result<(PathBuf, Option<Vec<u8>>)> {
     let name = path.file_name().ok_or(io::ErrorKind::NotFound)?;
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if path.as_os_str().as_bytes().ends_with(b"/") || !folder.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::NotFound, format!("there is no folder {}", folder.display())));
+        return Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            format!("there is no folder {}", folder.display()),
+        ));
     }
     Ok((folder.to_owned(), Some(name.as_bytes().to_vec())))
 }
@@ -175,7 +179,12 @@ mod tests {
 
     #[test]
     fn arguments_come_back() {
-        for task in [Task::Put("a b".into()), Task::List("/x".into()), Task::Get("x".into()), Task::CopyOut(".".into())] {
+        for task in [
+            Task::Put("a b".into()),
+            Task::List("/x".into()),
+            Task::Get("x".into()),
+            Task::CopyOut(".".into()),
+        ] {
             let words = task.to_arguments();
             assert_eq!(Task::of_arguments(&[words[0].as_str(), words[1].as_str()]), Some(task));
         }

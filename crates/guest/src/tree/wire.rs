@@ -229,8 +229,7 @@ impl<R: Read> Reader<R> {
                 Record::File { path, mode }
             }
             b'S' => {
-                let stamp =
-                    Stamp { size: self.number()?, changed: self.number()?, inode: self.number()? };
+                let stamp = Stamp { size: self.number()?, changed: self.number()?, inode: self.number()? };
                 Record::Stat { path, mode, stamp }
             }
             b'L' => {

@@ -119,7 +119,10 @@ fn a_conflict_that_no_file_can_hold_leaves_the_hosts() {
     bench.theirs("tool", "binary\0theirs");
     bench.ours("tool", "binary\0ours");
     let outcomes = bench.take(&bench.choose(&["tool"]));
-    assert!(matches!(&outcomes[b"tool".as_slice()], Outcome::Conflict(why) if why.contains("not text")), "{outcomes:?}");
+    assert!(
+        matches!(&outcomes[b"tool".as_slice()], Outcome::Conflict(why) if why.contains("not text")),
+        "{outcomes:?}"
+    );
     assert_eq!((bench.read("tool").as_str(), bench.changed()), ("binary\0ours", vec!["tool".to_owned()]));
 }
 
@@ -134,7 +137,10 @@ fn what_is_held_back_is_taken_only_when_it_is_named() {
     let names = |changes: &[rave_workspace::changes::Change]| -> Vec<String> {
         changes.iter().map(|change| change.path.to_string()).collect()
     };
-    assert_eq!((names(&chosen.left), names(&chosen.asked)), (vec![".envrc".to_owned(), ".vscode/tasks.json".to_owned()], vec!["build.rs".to_owned()]));
+    assert_eq!(
+        (names(&chosen.left), names(&chosen.asked)),
+        (vec![".envrc".to_owned(), ".vscode/tasks.json".to_owned()], vec!["build.rs".to_owned()])
+    );
     bench.take(&chosen);
     for path in [".envrc", ".vscode", "build.rs"] {
         assert!(!bench.host().join(path).exists(), "{path}");
@@ -196,7 +202,9 @@ fn an_apply_that_was_killed_is_taken_up() {
 #[test]
 fn links_that_lead_out_are_refused_and_others_are_not() {
     let bench = bench();
-    for (name, target) in [("out", "/etc/passwd"), ("up", "../x"), ("folder/up", "../../x"), ("git", ".git/hooks")] {
+    for (name, target) in
+        [("out", "/etc/passwd"), ("up", "../x"), ("folder/up", "../../x"), ("git", ".git/hooks")]
+    {
         link(target, &bench.guest().join(name));
     }
     link("../text", &bench.guest().join("folder/inside"));

@@ -22,7 +22,12 @@ struct Liar {
 }
 
 impl Guest for Liar {
-    fn run(&self, command: &[String], input: Option<Box<dyn Read + Send>>, output: &mut (dyn Write + Send)) -> Result<(), String> {
+    fn run(
+        &self,
+        command: &[String],
+        input: Option<Box<dyn Read + Send>>,
+        output: &mut (dyn Write + Send),
+    ) -> Result<(), String> {
         // Reads what it is asked, as the honest one does.
         if let Some(mut input) = input {
             let _ = std::io::copy(&mut input, &mut std::io::sink());
@@ -117,7 +122,10 @@ fn contents_that_nobody_asked_for_are_refused() {
     }
     // Left out, it is no change and no proof that there is none.
     let left = pull(&bench.place, &mut bench.record(), &Liar { list: asked(), get: nothing() }).unwrap();
-    assert_eq!((left.changes.len(), left.left.values().next().unwrap().as_str()), (0, "the guest did not send it"));
+    assert_eq!(
+        (left.changes.len(), left.left.values().next().unwrap().as_str()),
+        (0, "the guest did not send it")
+    );
 }
 
 #[test]
@@ -137,7 +145,8 @@ fn the_folder_of_git_is_never_fetched_nor_written() {
     let mut list: Vec<Wire> = names.iter().map(|name| folder(name)).collect();
     list.extend([stat(".git/config", 1), stat(".GIT/config", 1), stat("git~1/config", 1)]);
     list.extend([folder("sub/.git"), stat("sub/.git/config", 1)]);
-    let pulled = pull(&bench.place, &mut bench.record(), &Liar { list: records(list), get: nothing() }).unwrap();
+    let pulled =
+        pull(&bench.place, &mut bench.record(), &Liar { list: records(list), get: nothing() }).unwrap();
     let found = changes(&bench.record(), &pulled, &quarantine(), &bench.place.blobs(), false).unwrap();
     let paths: Vec<String> = found.iter().map(|change| change.path.to_string()).collect();
     assert_eq!(paths, ["a", "sub"]);
@@ -165,14 +174,17 @@ fn odd_names_do_not_stop_the_way_back() {
 fn set_user_id_and_foreign_modes_do_not_come_along() {
     use std::os::unix::fs::PermissionsExt as _;
     let bench = bench();
-    let liar = Liar { list: records(vec![stat("a", 9), stat("b", 9)]), get: Box::new(|writer| {
-        for path in ["a", "b"] {
-            writer.record(&Wire::File { path: path.into(), mode: 0o6777 })?;
-            writer.piece(b"#!")?;
-            writer.end_content()?;
-        }
-        Ok(())
-    }) };
+    let liar = Liar {
+        list: records(vec![stat("a", 9), stat("b", 9)]),
+        get: Box::new(|writer| {
+            for path in ["a", "b"] {
+                writer.record(&Wire::File { path: path.into(), mode: 0o6777 })?;
+                writer.piece(b"#!")?;
+                writer.end_content()?;
+            }
+            Ok(())
+        }),
+    };
     crate::fixture::mode(&bench.host().join("a"), 0o640);
     let mut record = bench.record();
     let mut pulled = pull(&bench.place, &mut record, &liar).unwrap();

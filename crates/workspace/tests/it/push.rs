@@ -88,6 +88,8 @@ fn what_is_named_travels_too() {
     assert!(bench.guest().join("target/debug/big.o").exists() && !bench.guest().join("noise.log").exists());
     bench.theirs("target/debug/big.o", "rebuilt");
     bench.theirs("target/other.o", "new and ignored");
+    bench.theirs("sub/target/x", "a new folder that is ignored");
+    bench.theirs("logs/deep/x.log", "new folders of which everything is ignored");
     assert_eq!(bench.changed(), ["target/debug/big.o"]);
 }
 
@@ -128,7 +130,10 @@ fn a_push_never_overwrites_what_the_guest_has_changed() {
     let conflicts: Vec<String> = pushed.conflicts.iter().map(ToString::to_string).collect();
     assert_eq!((conflicts.as_slice(), pushed.sent), (["a".to_owned(), "c".to_owned()].as_slice(), 1));
     let read = |name: &str| fs::read_to_string(bench.guest().join(name)).unwrap();
-    assert_eq!((read("a"), read("b"), read("c"), read("d/new")), ("theirs\n".into(), "ours\n".into(), "theirs\n".into(), "theirs\n".into()));
+    assert_eq!(
+        (read("a"), read("b"), read("c"), read("d/new")),
+        ("theirs\n".into(), "ours\n".into(), "theirs\n".into(), "theirs\n".into())
+    );
     let forced = bench.try_push(&[], true).unwrap();
     assert!(forced.conflicts.is_empty());
     assert_eq!(read("a"), "ours\n");
@@ -143,7 +148,11 @@ fn another_folder_is_refused() {
     let secrets = rave_workspace::secrets::Secrets::new(None).unwrap();
     let other = bench.sandbox();
     let how = rave_workspace::push::Push {
-        source: Some(&other), folder: "x", include: &[], secrets: &secrets, force: false,
+        source: Some(&other),
+        folder: "x",
+        include: &[],
+        secrets: &secrets,
+        force: false,
     };
     let error = rave_workspace::push::push(&bench.place, how, &crate::fixture::Honest).unwrap_err();
     assert!(matches!(error, Error::OtherFolder { .. }));

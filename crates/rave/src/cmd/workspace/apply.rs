@@ -85,7 +85,11 @@ fn agrees(asked: &[Change], is_json: bool, ui: &Ui) -> bool {
     ui.ask(&format!("{} of the changes run on a build or a test. Take them too?", asked.len()))
 }
 
-fn write_patch(workspace: &mut Workspace, wanted: &Wish, file: &Utf8Path) -> anyhow::Result<BTreeMap<BytePath, Outcome>> {
+fn write_patch(
+    workspace: &mut Workspace,
+    wanted: &Wish,
+    file: &Utf8Path,
+) -> anyhow::Result<BTreeMap<BytePath, Outcome>> {
     let blobs = workspace.place.blobs();
     let mut outcomes = BTreeMap::new();
     let mut text = Vec::new();

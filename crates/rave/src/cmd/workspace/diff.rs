@@ -41,10 +41,14 @@ pub(super) fn run(args: &cli::Diff, ui: &Ui) -> anyhow::Result<Code> {
     let workspace = Workspace::open(&Named::new(&args.name)?, ui)?;
     let blobs = workspace.place.blobs();
     let wanted: Vec<BytePath> = args.paths.iter().map(|path| path_of(path)).collect();
-    let is_wanted = |change: &Change| wanted.is_empty() || wanted.iter().any(|path| change.path.is_in(path.bytes()));
+    let is_wanted =
+        |change: &Change| wanted.is_empty() || wanted.iter().any(|path| change.path.is_in(path.bytes()));
     let changes: Vec<Change> = workspace.changes(false)?.into_iter().filter(is_wanted).collect();
     if args.json {
-        let values = changes.iter().map(|change| show::value(change, &blobs)).collect::<anyhow::Result<Vec<Value>>>()?;
+        let values = changes
+            .iter()
+            .map(|change| show::value(change, &blobs))
+            .collect::<anyhow::Result<Vec<Value>>>()?;
         ui.json(&json!({ "changes": values, "left": workspace.pull.left }))?;
         return Ok(Code::Ok);
     }
@@ -74,7 +78,13 @@ pub(super) fn path_of(text: &str) -> BytePath {
 }
 
 /// Two folders with what differs, for a program that compares. What runs by itself is not among it: the program may be an editor.
-fn by_tool(tool: &str, changes: &[Change], blobs: &Blobs, wanted: &[BytePath], ui: &Ui) -> anyhow::Result<Code> {
+fn by_tool(
+    tool: &str,
+    changes: &[Change],
+    blobs: &Blobs,
+    wanted: &[BytePath],
+    ui: &Ui,
+) -> anyhow::Result<Code> {
     let folder = tempfile::tempdir()?;
     for side in ["before", "after"] {
         fs::create_dir(folder.path().join(side))?;
@@ -97,7 +107,9 @@ fn by_tool(tool: &str, changes: &[Change], blobs: &Blobs, wanted: &[BytePath], u
         Ok(_) => Ok(Code::Ok),
         // diff(1) and its kind end with 1 where there are differences.
         Err(rave_process::Error::Failed { status, .. }) if status.shell_code() == 1 => Ok(Code::Ok),
-        Err(error) => Err(CommandError::of_command(Code::HostNotReady, format!("{tool} failed"), &error, 10).into()),
+        Err(error) => {
+            Err(CommandError::of_command(Code::HostNotReady, format!("{tool} failed"), &error, 10).into())
+        }
     }
 }
 

@@ -56,16 +56,19 @@ impl Guest for SandboxGuest {
             is_ended |= ends;
             if ends { vec![HostEvent::Signal(TERMINATE)] } else { Vec::new() }
         };
-        let ended = exec::run(connection, request, streams, &mut events).map_err(|error| error.to_string())?;
+        let ended =
+            exec::run(connection, request, streams, &mut events).map_err(|error| error.to_string())?;
         if let Some(error) = ended.error {
             return Err(error);
         }
         let said = String::from_utf8_lossy(&said.0).trim().to_owned();
         match ended.shell_code() {
             0 => Ok(()),
-            _ if said.contains(TOO_OLD) => Err("its image is older than this version of RAVE and cannot take files: \
+            _ if said.contains(TOO_OLD) => {
+                Err("its image is older than this version of RAVE and cannot take files: \
                                                 make another sandbox"
-                .into()),
+                    .into())
+            }
             code if said.is_empty() => Err(format!("{} ended with {code}", command.join(" "))),
             _ => Err(said.trim_start_matches("rave-guest: ").to_owned()),
         }

@@ -40,11 +40,13 @@ enum Answer {
 fn ask_about(change: &Change, blobs: &Blobs, ui: &Ui) -> anyhow::Result<Answer> {
     let mut head = show::head(change);
     if let Some(held) = &change.held {
-        head.push_str(&format!("  held back: {}\n", rave_workspace::escape::escaped(held.why.as_bytes())));
+        let why = rave_workspace::escape::escaped(held.why.as_bytes());
+        head = format!("{head}  held back: {why}\n");
     }
     ui.data(&head);
     let pair = if change.status == Status::Modified { pair(change, blobs)? } else { None };
-    let Some(pair) = pair.filter(|_| change.before.as_ref().is_some_and(|entry| entry.content().is_some())) else {
+    let Some(pair) = pair.filter(|_| change.before.as_ref().is_some_and(|entry| entry.content().is_some()))
+    else {
         // It has no hunks that could be taken alone.
         if change.lines.is_some() {
             ui.data(&show::hunks(change, blobs)?);

@@ -21,7 +21,8 @@ const HELD: Style = AnsiColor::Yellow.on_default().bold();
 /// One line for each change, those that are held back below the others.
 pub(super) fn stat(changes: &[Change]) -> String {
     let mut text = String::new();
-    let width = changes.iter().map(|change| change.path.to_string().chars().count()).max().unwrap_or_default();
+    let width =
+        changes.iter().map(|change| change.path.to_string().chars().count()).max().unwrap_or_default();
     let part = |text: &mut String, title: &str, wanted: &dyn Fn(&Change) -> bool| {
         let mut is_first = true;
         for change in changes.iter().filter(|change| wanted(change)) {
