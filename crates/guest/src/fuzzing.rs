@@ -5,12 +5,15 @@
 
 use crate::channel::frame::{Decoder, HEAD, MAX_PAYLOAD};
 use crate::channel::message::{Ended, Hello, Request, Welcome, parse};
+use crate::tree::path;
+use crate::tree::unpack::path_of;
+use crate::tree::wire::{Limits, MAGIC, Reader};
 
 /// Feeds a parser.
 pub type Feed = fn(&[u8]);
 
 /// The parsers by name: also the names of the fuzz targets.
-pub const PARSERS: &[(&str, Feed)] = &[("channel_frames", channel_frames)];
+pub const PARSERS: &[(&str, Feed)] = &[("channel_frames", channel_frames), ("tree_stream", tree_stream)];
 
 /// Frames and the messages in them. What was read is written so that it is read again.
 pub fn channel_frames(bytes: &[u8]) {
@@ -31,16 +34,39 @@ pub fn channel_frames(bytes: &[u8]) {
     }
 }
 
+/// A stream of files, behind its first bytes. What was read names only what lies below its root, and is within the limits.
+pub fn tree_stream(bytes: &[u8]) {
+    let limits = Limits { records: 50, names: 5000, content: 5000 };
+    let bytes = [&MAGIC, bytes].concat();
+    let Ok(mut reader) = Reader::new(bytes.as_slice(), limits) else { return };
+    let (mut records, mut content, mut piece) = (0, 0, Vec::new());
+    while let Ok(Some(record)) = reader.next() {
+        records += 1;
+        assert!(path::fault(path_of(&record)).is_none() && records <= limits.records);
+        while let Ok(true) = reader.piece(&mut piece) {
+            content += piece.len() as u64;
+            assert!(!piece.is_empty() && content <= limits.content);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::channel::frame::{Frame, Kind, MAGIC};
+    use crate::channel::frame::{Frame, Kind, MAGIC as FRAME};
     use proptest::prelude::*;
 
     proptest! {
         #[test]
+        fn any_stream_of_files_is_taken(
+            bytes in proptest::collection::vec(prop_oneof![proptest::sample::select(b"DFSLOR!.\0\x01/".to_vec()), any::<u8>()], 0..300),
+        ) {
+            tree_stream(&bytes);
+        }
+
+        #[test]
         fn any_bytes_are_taken_and_no_more_than_a_frame_is_kept(
-            bytes in proptest::collection::vec(prop_oneof![Just(MAGIC), any::<u8>()], 0..400),
+            bytes in proptest::collection::vec(prop_oneof![Just(FRAME), any::<u8>()], 0..400),
         ) {
             channel_frames(&bytes);
         }

@@ -2,6 +2,7 @@
 //!
 //! - [`protocol`]: what the guest tells the host, as JSON: readiness events and the health report.
 //! - [`channel`]: how the host runs programs in the guest, over a virtio-serial port.
+//! - [`tree`]: folders on their way between host and guest.
 //! - [`config`]: `/etc/rave/guest.json`, the part of `rave.toml` that the guest needs at run time.
 //! - [`features`]: the names of what a profile may add.
 //! - [`iso`]: where the installer finds the disk that an ISO carries.
@@ -18,3 +19,4 @@ pub mod fuzzing;
 pub mod iso;
 pub mod processor;
 pub mod protocol;
+pub mod tree;

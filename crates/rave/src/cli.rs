@@ -5,6 +5,7 @@ mod disk_image;
 mod release;
 mod sandbox;
 mod values;
+mod workspace;
 
 use crate::program::Program;
 use camino::Utf8PathBuf;
@@ -22,6 +23,7 @@ pub use sandbox::{
 };
 pub use values::{Accel, Firmware, FormatFlag, Gui, HostPort, KeepBase, PortFlag, base, format_or_all};
 use values::{compression, format, parse_port};
+pub use workspace::{Apply, Cp, Diff, Pull, Push};
 
 /// The end of the program's help; xtask's is the same.
 pub const AFTER_HELP: &str = "Exit codes: 0 ok, 1 a check failed, 2 wrong usage or bad rave.toml, 3 the host is not ready, \
@@ -91,6 +93,16 @@ pub enum Command {
     Exec(Exec),
     /// Open a shell in a sandbox, or run a command, by SSH
     Ssh(Ssh),
+    /// Copy a folder into a sandbox, or what has changed in it
+    Push(Push),
+    /// Look at what a sandbox has changed, and keep it on the host
+    Pull(Pull),
+    /// Show what a sandbox has changed
+    Diff(Diff),
+    /// Take what a sandbox has changed
+    Apply(Box<Apply>),
+    /// Copy files or folders from or into a sandbox
+    Cp(Cp),
     /// List sandboxes
     Ps(Ps),
     /// Print where the services of a sandbox are
@@ -166,6 +178,11 @@ impl Command {
             | Self::Inspect(_)
             | Self::Exec(_)
             | Self::Ssh(_)
+            | Self::Push(_)
+            | Self::Pull(_)
+            | Self::Diff(_)
+            | Self::Apply(_)
+            | Self::Cp(_)
             | Self::Ps(_)
             | Self::Port(_)
             | Self::Logs(_)

@@ -27,6 +27,11 @@ pub fn yes(global: &Global) -> bool {
     global.yes || env::var_os("RAVE_YES").is_some_and(|value| !value.is_empty() && value != "0")
 }
 
+/// The folder of a user's own lists.
+pub fn config_dir() -> anyhow::Result<Utf8PathBuf> {
+    dirs::config()
+}
+
 /// The accelerator that was asked for: the flag, else `RAVE_ACCEL`.
 pub fn asked_accel(flag: Option<Accel>) -> anyhow::Result<Option<Accel>> {
     accel(flag)

@@ -81,7 +81,8 @@ impl Place {
         self.folder.join("failure.json")
     }
 
-    pub(crate) fn end(&self) -> Utf8PathBuf {
+    /// How the machine ended the last time; not there while it runs, nor after a crash of the host.
+    pub fn end(&self) -> Utf8PathBuf {
         self.folder.join("end.json")
     }
 }

@@ -20,3 +20,4 @@ mod smoke_faults;
 mod stage;
 mod tool;
 mod vm_faults;
+mod workspace;

@@ -74,7 +74,7 @@ fn only_the_ui_prints() {
 }
 
 /// The crates of the workspace that each crate may depend on, in its tests too.
-const MAY_DEPEND_ON: [(&str, &[&str]); 12] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 13] = [
     ("testing", &[]),
     ("spec", &[]),
     ("fs", &[]),
@@ -83,10 +83,26 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 12] = [
     ("image", &["fs", "guest", "process", "spec", "testing"]),
     ("vm", &["fs", "guest", "process", "spec", "testing"]),
     ("sandbox", &["fs", "guest", "process", "spec", "testing", "vm"]),
+    ("workspace", &["fs", "guest", "process", "testing"]),
     ("smoke", &["fs", "guest", "process", "spec", "testing", "vm"]),
     ("release", &["fs", "guest", "image", "process", "smoke", "spec", "testing"]),
     ("host", &["fs", "image", "process", "spec", "vm"]),
-    ("rave", &["fs", "guest", "host", "image", "process", "release", "sandbox", "smoke", "spec", "vm"]),
+    (
+        "rave",
+        &[
+            "fs",
+            "guest",
+            "host",
+            "image",
+            "process",
+            "release",
+            "sandbox",
+            "smoke",
+            "spec",
+            "vm",
+            "workspace",
+        ],
+    ),
 ];
 
 #[test]

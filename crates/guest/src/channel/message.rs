@@ -44,7 +44,7 @@ pub struct Exec {
     /// The user to run it as; the guest's user where it is not said.
     #[serde(default)]
     pub user: Option<String>,
-    /// Its working directory; the home where it is not said.
+    /// Its working directory, from the home on; the home where it is not said.
     #[serde(default)]
     pub workdir: Option<String>,
     /// More variables, over those of the login environment.

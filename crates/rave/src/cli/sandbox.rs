@@ -14,6 +14,12 @@ pub struct Up {
     /// Name of the sandbox: lower-case letters, digits and hyphens [default: the name of this folder]
     #[arg(value_name = "NAME")]
     pub name: Option<String>,
+    /// Copy this folder into it: a git repository with what is not committed, or any folder
+    #[arg(long, value_name = "DIR")]
+    pub workspace: Option<Utf8PathBuf>,
+    /// Copy this too, although it is ignored or looks like a secret: a path or a pattern; may be repeated
+    #[arg(long, value_name = "PATTERN", requires = "workspace")]
+    pub include: Vec<String>,
     /// Which image.
     #[command(flatten)]
     pub target: Target,
@@ -53,7 +59,7 @@ pub struct Exec {
     /// The sandbox
     #[arg(value_name = "NAME")]
     pub name: String,
-    /// Working directory in the guest [default: the home of its user]
+    /// Working directory in the guest, from the home of its user on [default: the home]
     #[arg(short, long, value_name = "DIR")]
     pub workdir: Option<String>,
     /// Set a variable, or pass on ours; may be repeated
@@ -206,7 +212,7 @@ pub struct Rm {
     /// The sandboxes
     #[arg(value_name = "NAME", required = true)]
     pub names: Vec<String>,
-    /// End those that run
+    /// End those that run, and drop what was never applied
     #[arg(short, long)]
     pub force: bool,
 }

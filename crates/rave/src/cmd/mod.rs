@@ -18,6 +18,7 @@ pub mod smoke;
 mod trust;
 pub mod update;
 pub mod verify;
+mod workspace;
 
 use crate::cli::{Command, Global};
 use crate::exit::Code;
@@ -33,7 +34,7 @@ pub fn without_settings(command: &Command, global: &Global, ui: &Ui) -> Option<a
         Command::Publish(args) => Some(publish::run(args, ui)),
         Command::Patch(args) => Some(patch::run(args, ui)),
         Command::Release(args) => args.command.as_ref().map(|command| release::keys::run(command, ui)),
-        command => sandbox::run(command, global, ui),
+        command => workspace::run(command, ui).or_else(|| sandbox::run(command, global, ui)),
     }
 }
 
@@ -53,6 +54,11 @@ pub fn run(command: &Command, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
         Command::Verify(args) => Ok(verify::rebuild::run(args, settings, ui)),
         Command::Exec(_)
         | Command::Ssh(_)
+        | Command::Push(_)
+        | Command::Pull(_)
+        | Command::Diff(_)
+        | Command::Apply(_)
+        | Command::Cp(_)
         | Command::Ps(_)
         | Command::Port(_)
         | Command::Logs(_)

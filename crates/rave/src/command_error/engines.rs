@@ -19,11 +19,12 @@ impl CommandError {
             let report = || error.downcast_ref::<WriteError>().map(Self::from);
             let host = || error.downcast_ref::<rave_host::Error>().map(Self::from);
             let sandbox = || error.downcast_ref::<rave_sandbox::Error>().map(Self::from);
+            let workspace = || error.downcast_ref::<rave_workspace::Error>().map(Self::from);
             let name =
                 || error.downcast_ref::<rave_sandbox::BadName>().map(|bad| Self::usage(bad.to_string()));
             let release = || error.downcast_ref::<rave_release::Error>().map(Self::from);
             let engines = image().or_else(nix).or_else(vm).or_else(report).or_else(host).or_else(release);
-            engines.or_else(sandbox).or_else(name)
+            engines.or_else(sandbox).or_else(workspace).or_else(name)
         };
         error.downcast_ref::<Self>().cloned().or_else(|| known(error))
     }
@@ -118,6 +119,31 @@ impl From<&rave_sandbox::Error> for CommandError {
             _ => Code::HostNotReady,
         };
         // Much of it was said by the guest, or by QEMU about it.
+        let text = plain(&error.to_string());
+        let mut lines = text.lines();
+        let mut failure = Self::new(code, lines.next().unwrap_or_default());
+        failure.detail.extend(lines.map(|line| line.trim_start().to_owned()));
+        match error.remedy() {
+            Some(remedy) => failure.remedy(remedy),
+            None => failure,
+        }
+    }
+}
+
+impl From<&rave_workspace::Error> for CommandError {
+    fn from(error: &rave_workspace::Error) -> Self {
+        use rave_workspace::Error;
+        let code = match error {
+            Error::NoWorkspace
+            | Error::OtherFolder { .. }
+            | Error::BadSource { .. }
+            | Error::NotThere { .. }
+            | Error::BadRule { .. }
+            | Error::BranchExists { .. } => Code::Usage,
+            Error::Refused { .. } => Code::CheckFailed,
+            _ => Code::HostNotReady,
+        };
+        // Much of it was said by the guest.
         let text = plain(&error.to_string());
         let mut lines = text.lines();
         let mut failure = Self::new(code, lines.next().unwrap_or_default());

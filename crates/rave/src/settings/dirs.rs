@@ -22,11 +22,17 @@ pub(super) fn data() -> anyhow::Result<Utf8PathBuf> {
     Platform::here().dir("", Kind::Data, &|name| env::var_os(name).map(PathBuf::from))
 }
 
+/// Where a user's own lists are: the platform's own place.
+pub(super) fn config() -> anyhow::Result<Utf8PathBuf> {
+    Platform::here().dir("", Kind::Config, &|name| env::var_os(name).map(PathBuf::from))
+}
+
 #[derive(Clone, Copy)]
 enum Kind {
     State,
     Cache,
     Data,
+    Config,
 }
 
 #[derive(Clone, Copy)]
@@ -57,7 +63,8 @@ impl Platform {
             (Self::Xdg, Kind::State) => (Some("XDG_STATE_HOME"), ".local/state"),
             (Self::Xdg, Kind::Cache) => (Some("XDG_CACHE_HOME"), ".cache"),
             (Self::Xdg, Kind::Data) => (Some("XDG_DATA_HOME"), ".local/share"),
-            (Self::Mac, Kind::State | Kind::Data) => (None, "Library/Application Support"),
+            (Self::Xdg, Kind::Config) => (Some("XDG_CONFIG_HOME"), ".config"),
+            (Self::Mac, Kind::State | Kind::Data | Kind::Config) => (None, "Library/Application Support"),
             (Self::Mac, Kind::Cache) => (None, "Library/Caches"),
         };
         if let Some(dir) = xdg.and_then(absolute) {
@@ -92,7 +99,7 @@ mod tests {
         let own = match kind {
             Kind::State => "RAVE_STATE",
             Kind::Cache => "RAVE_CACHE",
-            Kind::Data => "",
+            Kind::Data | Kind::Config => "",
         };
         let lookup = |name: &str| {
             variables.iter().find(|(key, _)| *key == name).map(|(_, value)| PathBuf::from(value))

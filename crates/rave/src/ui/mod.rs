@@ -3,6 +3,7 @@
 pub mod attached;
 mod bars;
 mod json;
+mod pager;
 mod plain;
 mod secret;
 mod table;
@@ -29,6 +30,7 @@ pub struct Ui {
     color: ColorChoice,
     talk: Talk,
     progress: Progress,
+    yes: bool,
 }
 
 /// How much is said.
@@ -71,7 +73,9 @@ impl Ui {
         } else {
             Progress::Plain(plain::Stages::default())
         };
-        Self { program, color, talk, progress }
+        let yes =
+            global.yes || env::var_os("RAVE_YES").is_some_and(|value| !value.is_empty() && value != "0");
+        Self { program, color, talk, progress, yes }
     }
 
     /// Data for stdout; a newline is added where the text has none.
@@ -139,6 +143,40 @@ impl Ui {
             let read = io::stdin().read_line(&mut answer);
             read.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
         })
+    }
+
+    /// One of the letters of `letters`, asked for on the terminal; nothing at the end of the input.
+    pub fn ask_letter(&self, question: &str, letters: &str) -> Option<char> {
+        loop {
+            let answer = self.undisturbed(|| {
+                let mut err = AutoStream::new(io::stderr().lock(), self.color);
+                let _ = write!(err, "{question} ").and_then(|()| err.flush());
+                let mut answer = String::new();
+                io::stdin().read_line(&mut answer).ok().filter(|length| *length > 0).map(|_| answer)
+            })?;
+            let letter = answer.trim().chars().next().filter(|letter| letters.contains(*letter));
+            if letter.is_some() {
+                return letter;
+            }
+        }
+    }
+
+    /// Whether `--yes` was given, or `RAVE_YES`.
+    pub fn says_yes(&self) -> bool {
+        self.yes
+    }
+
+    /// Whether somebody is there to answer a question.
+    pub fn can_ask(&self) -> bool {
+        io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
+    /// Data for stdout, by a pager if stdout is a terminal.
+    pub fn page(&self, text: &str) {
+        let is_shown = io::stdout().is_terminal() && self.undisturbed(|| pager::show(text, self.color));
+        if !is_shown {
+            self.data(text);
+        }
     }
 
     /// A line that the terminal does not show. It is asked for on the terminal, whatever the streams are.

@@ -1,6 +1,7 @@
 //! The command line. Some words need no parser library, and the program must stay small.
 
 use rave_guest::channel::session::{SUBCOMMAND, Session};
+use rave_guest::tree::serve::{SUBCOMMAND as TREE, Task};
 use std::path::PathBuf;
 
 /// What `--help` prints.
@@ -15,6 +16,7 @@ usage: rave-guest COMMAND
   ssh-keys         make the SSH server's keys if there are none; let in the host's key
   ready            report each stage of this boot to the host
   channel          run programs for the host
+  tree ...         send or take files for the host; only that calls it
   session ...      become a program of the channel; only that calls it
   install          install this system from the ISO to a disk
   install --answers FILE  the same, asking nothing: as a file says
@@ -37,6 +39,7 @@ pub(crate) enum Command {
     Ready,
     Channel,
     Session(Box<Session>),
+    Tree(Task),
     UnlockRouter,
     /// With the file of the answers, where one is named.
     Install(Option<PathBuf>),
@@ -62,6 +65,7 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Strin
             let session = Session::of_arguments(words).ok_or("session is for the channel alone")?;
             Command::Session(Box::new(session))
         }
+        [TREE, words @ ..] => Command::Tree(Task::of_arguments(words).ok_or("tree is for the host alone")?),
         ["unlock-router"] => Command::UnlockRouter,
         ["install"] => Command::Install(None),
         ["install", "--check"] => Command::CheckMedium,
@@ -81,7 +85,7 @@ mod tests {
 
     #[test]
     fn every_command_of_the_help_is_understood() {
-        for line in HELP.lines().skip(2).filter(|line| !line.contains(SUBCOMMAND)) {
+        for line in HELP.lines().skip(2).filter(|line| !line.contains("...")) {
             let command = line.trim().split("  ").next().unwrap();
             assert!(words(command).is_ok(), "{command}");
         }

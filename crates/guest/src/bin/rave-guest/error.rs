@@ -22,6 +22,8 @@ pub(crate) enum Error {
     Program { command: String, what: String, output: String },
     /// What was asked for is not done: why, and what to do instead.
     Refused { why: String, remedy: String },
+    /// Files did not go to the host, or come from it.
+    Tree(io::Error),
     /// Standard input is no listening socket.
     NoSocket { source: io::Error },
 }
@@ -61,6 +63,7 @@ impl fmt::Display for Error {
                 if output.is_empty() { Ok(()) } else { write!(f, "; it printed:\n{output}") }
             }
             Self::Refused { why, remedy } => write!(f, "{why}\n{remedy}"),
+            Self::Tree(source) => write!(f, "{source}"),
             Self::NoSocket { source } => {
                 write!(
                     f,

@@ -56,6 +56,9 @@ fn run(command: &Command) -> Result<ExitCode, Error> {
             eprintln!("rave-guest: {}", failure.why);
             return Ok(ExitCode::from(failure.code));
         }
+        Command::Tree(task) => {
+            task.run(std::io::stdin().lock(), std::io::stdout().lock()).map_err(Error::Tree)?;
+        }
         Command::Ready => ready::run(&configuration()?),
         Command::Health => return Ok(health::run(&configuration()?)),
         Command::HealthServe => serve::run(&configuration()?)?,

@@ -25,7 +25,12 @@ pub(super) fn start(config: &Config, exec: Exec, cgroup: Option<Cgroup>) -> Resu
     let name = exec.user.as_deref().unwrap_or(&config.user);
     let user = User::find(name).ok_or_else(|| format!("there is no user {name:?} in /etc/passwd"))?;
     check(&exec)?;
-    let workdir = exec.workdir.clone().unwrap_or_else(|| user.home.clone());
+    // From the home on, as a login would have it.
+    let workdir = match &exec.workdir {
+        Some(workdir) if workdir.starts_with('/') => workdir.clone(),
+        Some(workdir) => format!("{}/{workdir}", user.home),
+        None => user.home.clone(),
+    };
     let session = Session {
         cgroup: cgroup.as_ref().map(|cgroup| cgroup.path().to_string_lossy().into_owned()),
         has_terminal: exec.terminal.is_some(),

@@ -22,18 +22,18 @@ use crate::ui::Ui;
 const LOOK: Duration = Duration::from_millis(100);
 
 /// A sandbox that a command is about.
-pub(super) struct Named {
-    pub(super) store: Store,
-    pub(super) name: SandboxName,
+pub(in crate::cmd) struct Named {
+    pub(in crate::cmd) store: Store,
+    pub(in crate::cmd) name: SandboxName,
 }
 
 impl Named {
     /// By a name that a user typed.
-    pub(super) fn new(name: &str) -> anyhow::Result<Self> {
+    pub(in crate::cmd) fn new(name: &str) -> anyhow::Result<Self> {
         Ok(Self { name: name.parse()?, store: Store::new(&settings::state_dir()?) })
     }
 
-    pub(super) fn place(&self) -> Place {
+    pub(in crate::cmd) fn place(&self) -> Place {
         self.store.place(&self.name)
     }
 
@@ -43,7 +43,7 @@ impl Named {
     }
 
     /// The supervisor of a sandbox that must run; another one where it was killed.
-    pub(super) fn connect(&self, ui: &Ui) -> anyhow::Result<Connection> {
+    pub(in crate::cmd) fn connect(&self, ui: &Ui) -> anyhow::Result<Connection> {
         self.store.get(&self.name)?;
         let place = self.place();
         if let Some(connection) = Connection::open(&place) {

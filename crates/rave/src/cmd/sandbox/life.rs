@@ -13,6 +13,7 @@ use super::attend::{Named, supervisor, wait};
 use super::{limits, ssh_config};
 use crate::cli;
 use crate::cmd::run::deadline;
+use crate::cmd::workspace::seen;
 use crate::exit::Code;
 use crate::settings;
 use crate::ui::Ui;
@@ -21,7 +22,7 @@ use crate::ui::Ui;
 pub(super) fn stop(args: &cli::Stop, ui: &Ui) -> anyhow::Result<Code> {
     for name in &args.names {
         let named = Named::new(name)?;
-        let connection = match named.connect(ui) {
+        let mut connection = match named.connect(ui) {
             Ok(connection) => connection,
             // What is wanted is so already.
             Err(error) if matches!(error.downcast_ref(), Some(Error::NotRunning { .. })) => {
@@ -30,6 +31,12 @@ pub(super) fn stop(args: &cli::Stop, ui: &Ui) -> anyhow::Result<Code> {
             }
             Err(error) => return Err(error),
         };
+        // A guest that still boots has changed nothing, and would be waited for.
+        if connection.status().is_ok_and(|status| status.can_exec) {
+            seen::before_stop(&named, args.timeout, ui);
+            // A supervisor does not wait for long until somebody speaks on.
+            connection = named.connect(ui)?;
+        }
         match end(connection, args.timeout)? {
             EndKind::PoweredOff | EndKind::Died => ui.note(&format!("{name} has ended")),
             EndKind::Ended => {
@@ -82,6 +89,8 @@ pub(super) fn remove(args: &cli::Rm, ui: &Ui) -> anyhow::Result<Code> {
                 return Err(Error::Running { name: named.name }.into());
             }
             end(attend(&place, &supervisor(&named.name, None)?, &lock)?, Duration::ZERO)?;
+        } else if !args.force {
+            seen::refuse_unapplied(&named)?;
         }
         named.store.remove(&place, lock)?;
         ssh_config::write(&named.store)?;

@@ -1,7 +1,7 @@
 //! Sandboxes by name: `up`, `exec`, `ssh`, `ssh-config`, `ps`, `port`, `open`, `logs`, `stop`, `start`, `rm`, `prune`, and the supervisor that `up` starts. All but
 //! `up`, which may build an image, work without a checkout.
 
-mod attend;
+pub(super) mod attend;
 mod describe;
 mod exec;
 mod life;

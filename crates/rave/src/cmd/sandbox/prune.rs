@@ -5,10 +5,11 @@ use std::time::Duration;
 use rave_sandbox::look::{State, look};
 use rave_sandbox::{Place, SandboxName, Store, now};
 
-use super::attend::tell_wait;
+use super::attend::{Named, tell_wait};
 use super::list::{mebibytes, time};
 use super::ssh_config;
 use crate::cli;
+use crate::cmd::workspace::seen;
 use crate::command_error::CommandError;
 use crate::exit::Code;
 use crate::settings;
@@ -23,7 +24,7 @@ struct Stopped {
 
 pub(super) fn run(args: &cli::Prune, yes: bool, ui: &Ui) -> anyhow::Result<Code> {
     let store = Store::new(&settings::state_dir()?);
-    let stopped = stopped(&store, args.older_than)?;
+    let stopped = stopped(&store, args.older_than, ui)?;
     if stopped.is_empty() {
         ui.note("no sandbox to remove");
         return Ok(Code::Ok);
@@ -54,16 +55,23 @@ pub(super) fn run(args: &cli::Prune, yes: bool, ui: &Ui) -> anyhow::Result<Code>
     Ok(Code::Ok)
 }
 
-fn stopped(store: &Store, older_than: Option<Duration>) -> anyhow::Result<Vec<Stopped>> {
+fn stopped(store: &Store, older_than: Option<Duration>, ui: &Ui) -> anyhow::Result<Vec<Stopped>> {
     let mut stopped = Vec::new();
     for name in store.names()? {
         let place = store.place(&name);
         let look = look(&place);
         // What cannot be read is left for whoever can read it.
-        let may_go = matches!(look.state, State::Stopped | State::Crashed) && store.get(&name).is_ok();
+        if !matches!(look.state, State::Stopped | State::Crashed) || store.get(&name).is_err() {
+            continue;
+        }
         let unused = unused(&place);
-        if may_go && older_than.is_none_or(|limit| unused.is_some_and(|unused| unused >= limit)) {
-            stopped.push(Stopped { name, disk: look.disk, unused });
+        if older_than.is_some_and(|limit| unused.is_none_or(|unused| unused < limit)) {
+            continue;
+        }
+        let named = Named { store: store.clone(), name };
+        match seen::refuse_unapplied(&named) {
+            Ok(()) => stopped.push(Stopped { name: named.name, disk: look.disk, unused }),
+            Err(error) => ui.note(&format!("{} stays: {error}", named.name)),
         }
     }
     Ok(stopped)

@@ -12,7 +12,7 @@ use rave_vm::machine::Arch;
 use rave_vm::ports::PortPolicy;
 use rave_vm::qemu::Qemu;
 
-use super::attend::{supervisor, tell_wait, wait};
+use super::attend::{Named, supervisor, tell_wait, wait};
 use super::describe::show_address;
 use super::limits;
 use super::ssh_config;
@@ -20,6 +20,7 @@ use crate::build;
 use crate::cli;
 use crate::cmd::run::services::policies as policies_of;
 use crate::cmd::run::{accelerator, artifact, deadline};
+use crate::cmd::workspace::push::{self, whole};
 use crate::command_error::CommandError;
 use crate::exit::Code;
 use crate::host;
@@ -32,7 +33,8 @@ const FORMAT: Format = Format::Qemu;
 
 /// Runs the command.
 pub fn run(args: &cli::Up, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
-    let name = name(args.name.as_deref())?;
+    let workspace = args.workspace.as_deref().map(whole).transpose()?;
+    let name = name(args.name.as_deref(), workspace.as_deref())?;
     policies_of(&args.ports)?;
     let store = Store::new(&settings.state_dir);
     host::ensure(settings, ui, Needs::Run)?;
@@ -56,6 +58,9 @@ pub fn run(args: &cli::Up, settings: &Settings, ui: &Ui) -> anyhow::Result<Code>
     let connection = attend(&place, &supervisor(&name, settings.accel)?, &lock)?;
     drop(lock);
     let status = wait(&place, connection, deadline(probe.accelerator()), ui, |status| status.can_exec)?;
+    if let Some(folder) = &workspace {
+        push::of_up(&Named::new(name.as_str())?, folder, &args.include, ui)?;
+    }
     show_address(&name, &status, args.json, ui)?;
     if !args.json {
         ui.note(&format!(
@@ -65,11 +70,14 @@ pub fn run(args: &cli::Up, settings: &Settings, ui: &Ui) -> anyhow::Result<Code>
     Ok(Code::Ok)
 }
 
-fn name(asked: Option<&str>) -> anyhow::Result<SandboxName> {
+fn name(asked: Option<&str>, workspace: Option<&Utf8Path>) -> anyhow::Result<SandboxName> {
     if let Some(name) = asked {
         return Ok(name.parse()?);
     }
-    let folder = std::env::current_dir()?;
+    let folder = match workspace {
+        Some(folder) => folder.as_std_path().to_owned(),
+        None => std::env::current_dir()?,
+    };
     let folder = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
     SandboxName::of_folder(&folder).ok_or_else(|| {
         CommandError::usage(format!("the folder's name {folder:?} gives no name for a sandbox"))

@@ -1,0 +1,34 @@
+//! `cargo xtask cp`.
+
+use rave_workspace::copy::{Copied, End, from_guest, into_guest};
+
+use super::guest::SandboxGuest;
+use crate::cli;
+use crate::cmd::sandbox::attend::Named;
+use crate::command_error::CommandError;
+use crate::exit::Code;
+use crate::ui::Ui;
+
+pub(super) fn run(args: &cli::Cp, ui: &Ui) -> anyhow::Result<Code> {
+    let copied: Copied = match (End::new(&args.from), End::new(&args.to)) {
+        (End::Host(from), End::Guest(name, to)) => {
+            into_guest(&SandboxGuest::new(&Named::new(&name)?, None, ui)?, &from, &to)?
+        }
+        (End::Guest(name, from), End::Host(to)) => {
+            from_guest(&SandboxGuest::new(&Named::new(&name)?, None, ui)?, &from, &to)?
+        }
+        _ => {
+            return Err(CommandError::usage("one of the two must be in a sandbox: NAME:PATH")
+                .remedy("write a path of the host whose name has a colon as ./PATH")
+                .into());
+        }
+    };
+    if args.json {
+        ui.json(&copied)?;
+    } else {
+        for (path, why) in &copied.left {
+            ui.warn(&format!("{path} was not copied: {}", rave_workspace::escape::escaped(why.as_bytes())));
+        }
+    }
+    Ok(if copied.left.is_empty() { Code::Ok } else { Code::CheckFailed })
+}

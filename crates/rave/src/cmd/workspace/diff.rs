@@ -1,0 +1,122 @@
+//! `cargo xtask pull` and `cargo xtask diff`.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use rave_process::Cmd;
+use rave_workspace::BytePath;
+use rave_workspace::blobs::Blobs;
+use rave_workspace::changes::Change;
+use rave_workspace::entry::Entry;
+use rave_workspace::quarantine::Class;
+use serde_json::{Value, json};
+
+use super::seen::Workspace;
+use super::show;
+use crate::cli;
+use crate::cmd::sandbox::attend::Named;
+use crate::command_error::CommandError;
+use crate::exit::Code;
+use crate::ui::Ui;
+
+pub(super) fn pull(args: &cli::Pull, ui: &Ui) -> anyhow::Result<Code> {
+    let workspace = Workspace::open(&Named::new(&args.name)?, ui)?;
+    let changes = workspace.changes(false)?;
+    if args.json {
+        ui.json(&json!({ "changes": changes, "left": workspace.pull.left }))?;
+    } else {
+        workspace.tell_left(ui);
+        ui.note(&format!(
+            "{} has changed {} files; see them: cargo xtask diff {}",
+            args.name,
+            changes.len(),
+            args.name
+        ));
+    }
+    Ok(Code::Ok)
+}
+
+pub(super) fn run(args: &cli::Diff, ui: &Ui) -> anyhow::Result<Code> {
+    let workspace = Workspace::open(&Named::new(&args.name)?, ui)?;
+    let blobs = workspace.place.blobs();
+    let wanted: Vec<BytePath> = args.paths.iter().map(|path| path_of(path)).collect();
+    let is_wanted =
+        |change: &Change| wanted.is_empty() || wanted.iter().any(|path| change.path.is_in(path.bytes()));
+    let changes: Vec<Change> = workspace.changes(false)?.into_iter().filter(is_wanted).collect();
+    if args.json {
+        let values = changes
+            .iter()
+            .map(|change| show::value(change, &blobs))
+            .collect::<anyhow::Result<Vec<Value>>>()?;
+        ui.json(&json!({ "changes": values, "left": workspace.pull.left }))?;
+        return Ok(Code::Ok);
+    }
+    workspace.tell_left(ui);
+    if changes.is_empty() {
+        ui.note(&format!("{} has changed nothing that was not applied", args.name));
+        return Ok(Code::Ok);
+    }
+    if let Some(tool) = &args.tool {
+        return by_tool(tool, &changes, &blobs, &wanted, ui);
+    }
+    let mut text = show::stat(&changes);
+    if !args.stat {
+        for change in &changes {
+            text.push('\n');
+            text.push_str(&show::hunks(change, &blobs)?);
+        }
+    }
+    ui.page(&text);
+    Ok(Code::Ok)
+}
+
+/// A path as a user types it: below the workspace.
+pub(super) fn path_of(text: &str) -> BytePath {
+    let text = text.trim_start_matches("./").trim_end_matches('/');
+    BytePath::from(if text == "." { "" } else { text })
+}
+
+/// Two folders with what differs, for a program that compares. What runs by itself is not among it: the program may be an editor.
+fn by_tool(
+    tool: &str,
+    changes: &[Change],
+    blobs: &Blobs,
+    wanted: &[BytePath],
+    ui: &Ui,
+) -> anyhow::Result<Code> {
+    let folder = tempfile::tempdir()?;
+    for side in ["before", "after"] {
+        fs::create_dir(folder.path().join(side))?;
+    }
+    for change in changes {
+        let runs = change.held.as_ref().is_some_and(|held| held.class == Class::RunsByItself);
+        if change.refused.is_some() || (runs && !wanted.contains(&change.path)) {
+            ui.note(&format!("{} is left out of the folders", change.path));
+            continue;
+        }
+        for (side, entry) in [("before", &change.before), ("after", &change.after)] {
+            if let Some(Entry::File { content, .. }) = entry {
+                write(&folder.path().join(side), &change.path, &mut blobs.open(content)?)?;
+            }
+        }
+    }
+    let line = format!("{tool} \"$1\" \"$2\"");
+    let run = Cmd::new("sh").args(["-c", &line, "diff"]).args(["before", "after"]).current_dir(folder.path());
+    match run.inherit_terminal().run(&mut |_| {}) {
+        Ok(_) => Ok(Code::Ok),
+        // diff(1) and its kind end with 1 where there are differences.
+        Err(rave_process::Error::Failed { status, .. }) if status.shell_code() == 1 => Ok(Code::Ok),
+        Err(error) => {
+            Err(CommandError::of_command(Code::HostNotReady, format!("{tool} failed"), &error, 10).into())
+        }
+    }
+}
+
+fn write(root: &Path, path: &BytePath, content: &mut dyn io::Read) -> io::Result<()> {
+    let root = rave_guest::tree::beneath::Root::open(root)?;
+    root.make_folder(rave_guest::tree::path::split(path.bytes()).0)?;
+    let mut new = root.new_file(path.bytes())?;
+    io::copy(content, &mut new.file)?;
+    new.commit(0o400)
+}

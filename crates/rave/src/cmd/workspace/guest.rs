@@ -1,0 +1,91 @@
+//! The guest of a sandbox, for the workspace: programs over the supervisor's socket.
+
+use std::io::{self, Read, Write};
+use std::time::Duration;
+
+use rave_guest::channel::message::Exec;
+use rave_process::interrupt;
+use rave_sandbox::exec::{self, HostEvent, Streams};
+use rave_sandbox::{Connection, Place};
+use rave_workspace::Guest;
+
+use crate::cmd::sandbox::attend::Named;
+use crate::ui::Ui;
+
+/// SIGTERM of signal(7).
+const TERMINATE: i32 = 15;
+/// The most of what a program says on standard error that is kept, bytes.
+const MOST_SAID: usize = 4096;
+/// What a `rave-guest` says that is older than this version.
+const TOO_OLD: &str = "unknown arguments: tree";
+
+/// A sandbox that runs.
+pub(super) struct SandboxGuest {
+    place: Place,
+    limit: Option<Duration>,
+}
+
+impl SandboxGuest {
+    /// Of a sandbox whose supervisor is there, or is started. A program that takes longer than `limit` is ended.
+    pub(super) fn new(named: &Named, limit: Option<Duration>, ui: &Ui) -> anyhow::Result<Self> {
+        named.connect(ui)?;
+        Ok(Self { place: named.place(), limit })
+    }
+}
+
+impl Guest for SandboxGuest {
+    fn run(
+        &self,
+        command: &[String],
+        input: Option<Box<dyn Read + Send>>,
+        output: &mut (dyn Write + Send),
+    ) -> Result<(), String> {
+        let connection = Connection::open(&self.place).ok_or("its supervisor has ended")?;
+        let request = Exec {
+            command: command.to_vec(),
+            // What a profile of the guest's user prints does not belong into the stream.
+            env: vec![("HOME".to_owned(), "/nonexistent".to_owned())],
+            timeout_ms: self.limit.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
+            ..Exec::default()
+        };
+        let mut said = Said(Vec::new());
+        let streams = Streams { stdin: input, stdout: output, stderr: &mut said };
+        let mut is_ended = false;
+        let mut events = || {
+            let ends = !is_ended && interrupt::requested().is_some();
+            is_ended |= ends;
+            if ends { vec![HostEvent::Signal(TERMINATE)] } else { Vec::new() }
+        };
+        let ended =
+            exec::run(connection, request, streams, &mut events).map_err(|error| error.to_string())?;
+        if let Some(error) = ended.error {
+            return Err(error);
+        }
+        let said = String::from_utf8_lossy(&said.0).trim().to_owned();
+        match ended.shell_code() {
+            0 => Ok(()),
+            _ if said.contains(TOO_OLD) => {
+                Err("its image is older than this version of RAVE and cannot take files: \
+                                                make another sandbox"
+                    .into())
+            }
+            code if said.is_empty() => Err(format!("{} ended with {code}", command.join(" "))),
+            _ => Err(said.trim_start_matches("rave-guest: ").to_owned()),
+        }
+    }
+}
+
+/// The beginning of what is written to it.
+struct Said(Vec<u8>);
+
+impl Write for Said {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let most = MOST_SAID.saturating_sub(self.0.len()).min(bytes.len());
+        self.0.extend_from_slice(&bytes[..most]);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,132 @@
+//! `cargo xtask push`, and the folder that `up --workspace` copies.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_workspace::push::{Push, Pushed, push};
+use rave_workspace::secrets::Secrets;
+use rave_workspace::{BytePath, Place, Record};
+
+use super::guest::SandboxGuest;
+use super::seen::own_list;
+use crate::cli;
+use crate::cmd::sandbox::attend::Named;
+use crate::exit::Code;
+use crate::ui::Ui;
+
+/// How many paths are named of what was not copied.
+const MOST_NAMED: usize = 20;
+
+pub(super) fn run(args: &cli::Push, ui: &Ui) -> anyhow::Result<Code> {
+    let named = Named::new(&args.name)?;
+    let source = args.folder.as_deref().map(whole).transpose()?;
+    let started = Instant::now();
+    let done = copy(&named, source.as_deref(), &args.include, args.force, ui)?;
+    if args.json {
+        ui.json(&done.0)?;
+    } else {
+        tell(&named, &done, started, ui);
+    }
+    Ok(if done.0.conflicts.is_empty() { Code::Ok } else { Code::CheckFailed })
+}
+
+/// Copies the folder of `up --workspace`; one that was copied before stays as it is.
+pub(in crate::cmd) fn of_up(
+    named: &Named,
+    folder: &Utf8Path,
+    include: &[String],
+    ui: &Ui,
+) -> anyhow::Result<()> {
+    let source = whole(folder)?;
+    let place = Place::new(named.place().folder());
+    if let Some(record) = Record::find(&place)? {
+        if record.source != source {
+            return Err(rave_workspace::Error::OtherFolder { known: record.source, asked: source }.into());
+        }
+        ui.note(&format!(
+            "{source} was copied before; `cargo xtask push {}` sends what has changed",
+            named.name
+        ));
+        return Ok(());
+    }
+    let started = Instant::now();
+    let done = copy(named, Some(&source), include, false, ui)?;
+    tell(named, &done, started, ui);
+    Ok(())
+}
+
+/// A folder as the record keeps it.
+pub(in crate::cmd) fn whole(folder: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
+    let bad = |error: std::io::Error| rave_workspace::Error::BadSource {
+        path: folder.to_owned(),
+        why: error.to_string(),
+    };
+    let whole = folder.canonicalize_utf8().map_err(bad)?;
+    if !whole.is_dir() {
+        return Err(bad(std::io::ErrorKind::NotADirectory.into()).into());
+    }
+    Ok(whole)
+}
+
+/// What was copied, and what was known not to be.
+type Done = (Pushed, BTreeMap<BytePath, String>);
+
+fn copy(
+    named: &Named,
+    source: Option<&Utf8Path>,
+    include: &[String],
+    force: bool,
+    ui: &Ui,
+) -> anyhow::Result<Done> {
+    let own = own_list("secrets.txt")?;
+    let secrets = Secrets::new(own.as_ref().map(|(path, text)| (path.as_str(), text.as_str())))?;
+    let guest = SandboxGuest::new(named, None, ui)?;
+    let place = Place::new(named.place().folder());
+    let _lock = place.lock()?;
+    let mut known = BTreeMap::new();
+    if let Some(mut record) = Record::find(&place)? {
+        rave_workspace::apply::recover(&place, &mut record)?;
+        known = record.withheld;
+    }
+    let folder = format!("work/{}", named.name);
+    let pushed = push(&place, Push { source, folder: &folder, include, secrets: &secrets, force }, &guest)?;
+    Ok((pushed, known))
+}
+
+fn tell(named: &Named, (pushed, known): &Done, started: Instant, ui: &Ui) {
+    let name = &named.name;
+    let size = pushed.bytes.div_ceil(1 << 20);
+    let time = started.elapsed().as_secs_f64();
+    let removed = if pushed.removed == 0 { String::new() } else { format!(", {} removed", pushed.removed) };
+    ui.note(&format!(
+        "copied to work/{name}: {} files and folders, {size} MiB{removed}, in {time:.1} s",
+        pushed.sent
+    ));
+    // Each once: a push is a daily thing.
+    let new = pushed.withheld.iter().filter(|(path, _)| !known.contains_key(*path));
+    let secrets: Vec<String> = new.map(|(path, why)| format!("{path} ({why})")).collect();
+    list("not copied, for it looks like a secret; --include PATH copies it", &secrets, ui);
+    let left: Vec<String> = pushed.left.iter().map(|(path, why)| format!("{path} ({why})")).collect();
+    list("could not be copied", &left, ui);
+    let conflicts: Vec<String> = pushed.conflicts.iter().map(ToString::to_string).collect();
+    list(
+        "changed on both sides and left as the sandbox has it; apply it first, or --force overwrites it",
+        &conflicts,
+        ui,
+    );
+    list("named with --include, and not there", &pushed.unused, ui);
+}
+
+fn list(what: &str, paths: &[String], ui: &Ui) {
+    if paths.is_empty() {
+        return;
+    }
+    ui.warn(&format!("{what}:"));
+    for path in paths.iter().take(MOST_NAMED) {
+        ui.warn(&format!("  {path}"));
+    }
+    if paths.len() > MOST_NAMED {
+        ui.warn(&format!("  and {} more; --json lists all", paths.len() - MOST_NAMED));
+    }
+}

@@ -1,0 +1,125 @@
+//! What a sandbox has changed, as far as it was seen.
+
+use std::fs::File;
+use std::time::Duration;
+
+use camino::Utf8PathBuf;
+use rave_workspace::changes::{Change, changes};
+use rave_workspace::quarantine::Quarantine;
+use rave_workspace::record::{Place, Pull, Record};
+use rave_workspace::{BytePath, apply};
+
+use super::guest::SandboxGuest;
+use crate::cmd::sandbox::attend::Named;
+use crate::command_error::CommandError;
+use crate::exit::Code;
+use crate::settings;
+use crate::ui::Ui;
+
+/// The workspace of a sandbox, locked.
+pub(in crate::cmd) struct Workspace {
+    pub(super) place: Place,
+    pub(super) record: Record,
+    pub(super) pull: Pull,
+    pub(super) quarantine: Quarantine,
+    _lock: File,
+}
+
+impl Workspace {
+    /// Looks at the guest, or takes what was last seen of one that does not run.
+    pub(in crate::cmd) fn open(named: &Named, ui: &Ui) -> anyhow::Result<Self> {
+        Self::open_within(named, None, ui)
+    }
+
+    fn open_within(named: &Named, limit: Option<Duration>, ui: &Ui) -> anyhow::Result<Self> {
+        named.store.get(&named.name)?;
+        let place = Place::new(named.place().folder());
+        let own = own_list("quarantine.txt")?;
+        let quarantine = Quarantine::new(own.as_ref().map(|(path, text)| (path.as_str(), text.as_str())))?;
+        // Before the lock, which makes a folder.
+        Record::get(&place)?;
+        let lock = place.lock()?;
+        let mut record = Record::get(&place)?;
+        if apply::recover(&place, &mut record)? {
+            ui.note("an apply that was interrupted is taken up: what it had written counts as applied");
+        }
+        let pull = match SandboxGuest::new(named, limit, ui) {
+            Ok(guest) => rave_workspace::pull::pull(&place, &mut record, &guest)?,
+            Err(error) => {
+                let is_stopped = matches!(error.downcast_ref(), Some(rave_sandbox::Error::NotRunning { .. }));
+                let last = if is_stopped { Pull::find(&place)? } else { None };
+                let Some(last) = last else { return Err(error) };
+                let age = rave_sandbox::now().saturating_sub(last.when);
+                ui.note(&format!("{} does not run; this is what was seen {age} s ago", named.name));
+                last
+            }
+        };
+        Ok(Self { place, record, pull, quarantine, _lock: lock })
+    }
+
+    /// What differs.
+    pub(super) fn changes(&self, folds_case: bool) -> anyhow::Result<Vec<Change>> {
+        Ok(changes(&self.record, &self.pull, &self.quarantine, &self.place.blobs(), folds_case)?)
+    }
+
+    /// What could not be fetched.
+    pub(super) fn tell_left(&self, ui: &Ui) {
+        for (path, why) in self.pull.left.iter().take(20) {
+            ui.warn(&format!("{path} is left out: {}", rave_workspace::escape::escaped(why.as_bytes())));
+        }
+        if self.pull.left.len() > 20 {
+            ui.warn(&format!("and {} more", self.pull.left.len() - 20));
+        }
+    }
+}
+
+/// A user's own list in the configuration folder.
+pub(super) fn own_list(name: &str) -> anyhow::Result<Option<(Utf8PathBuf, String)>> {
+    let path = settings::config_dir()?.join(name);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(Some((path, text))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(CommandError::host_not_ready(format!("could not read {path}: {error}")).into()),
+    }
+}
+
+/// Notes what a sandbox has changed before it stops, so that it is known while it does not run.
+pub(in crate::cmd) fn before_stop(named: &Named, limit: Duration, ui: &Ui) {
+    let place = Place::new(named.place().folder());
+    if !matches!(Record::find(&place), Ok(Some(_))) {
+        return;
+    }
+    if let Err(error) = Workspace::open_within(named, Some(limit), ui) {
+        ui.warn(&format!("what {} has changed could not be looked at: {error}", named.name));
+    }
+}
+
+/// How long a machine may take to power off after its workspace was last looked at, seconds.
+const POWER_OFF: u64 = 300;
+
+/// Refuses to remove a sandbox that has what was never applied.
+pub(in crate::cmd) fn refuse_unapplied(named: &Named) -> anyhow::Result<()> {
+    let place = Place::new(named.place().folder());
+    let Some(record) = Record::find(&place)? else { return Ok(()) };
+    let name = &named.name;
+    let refuse = |what: String| {
+        CommandError::new(Code::Usage, what).remedy(format!(
+            "start it and look: cargo xtask start {name}, cargo xtask diff {name}; or give --force, which drops it"
+        ))
+    };
+    let ended = std::fs::metadata(named.place().end()).and_then(|about| about.modified());
+    let ended = ended.ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+    let is_last = |pull: &Pull| ended.is_some_and(|ended| ended.as_secs() <= pull.when + POWER_OFF);
+    let pull = Pull::find(&place)?.filter(is_last);
+    let Some(pull) = pull else {
+        return Err(refuse(format!("{name} ran after its workspace was last looked at")).into());
+    };
+    let open: Vec<BytePath> = pull.unapplied(&record).into_iter().collect();
+    if open.is_empty() {
+        return Ok(());
+    }
+    let refused = refuse(format!("{name} has changes that were never applied"));
+    let refused = open.iter().take(20).fold(refused, |refused, path| refused.detail(path.to_string()));
+    let more = open.len().saturating_sub(20);
+    Err(if more > 0 { refused.detail(format!("and {more} more")) } else { refused }.into())
+}

@@ -1,0 +1,155 @@
+//! Files and folders between host and guest as cp(1) copies them, without a workspace.
+
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_guest::tree::beneath::Root;
+use rave_guest::tree::pack::{Contents, pack};
+use rave_guest::tree::serve::{Task, destination, renamed};
+use rave_guest::tree::unpack::{Options, Unpacked, path_of, unpack};
+use rave_guest::tree::wire::{Limits, Reader, Record as Wire, Writer};
+use serde::Serialize;
+
+use crate::byte_path::BytePath;
+use crate::error::Error;
+use crate::guest::{Guest, talk};
+use crate::host::umask;
+use crate::names;
+
+/// What a guest may send for one copy.
+pub const LIMITS: Limits = Limits { records: 2_000_000, names: 512 << 20, content: 64 << 30 };
+
+/// What came of it.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
+pub struct Copied {
+    /// Files, links and folders.
+    pub entries: u64,
+    /// Bytes of files.
+    pub bytes: u64,
+    /// What was not copied, and why.
+    pub left: Vec<(BytePath, String)>,
+}
+
+/// Copies a file or a folder of the host to a path of the guest, from its user's home.
+pub fn into_guest(guest: &dyn Guest, from: &Utf8Path, to: &str) -> Result<Copied, Error> {
+    let failed = || Error::io("read", from);
+    let whole = from.canonicalize_utf8().map_err(failed())?;
+    let (Some(parent), Some(name)) = (whole.parent(), whole.file_name()) else {
+        return Err(Error::BadSource { path: whole, why: "it is the root of the file system".to_owned() });
+    };
+    let inside = name.as_bytes();
+    let root = Root::open(parent.as_std_path()).map_err(failed())?;
+    let feed = |to: &mut dyn std::io::Write| -> Result<Copied, Error> {
+        let mut counter = Counter { to, bytes: 0 };
+        let mut to = Writer::new(&mut counter).map_err(failed())?;
+        pack(&root, inside, Contents::Send, &|_| false, &mut to).map_err(failed())?;
+        to.finish().map_err(failed())?;
+        Ok(Copied { bytes: counter.bytes, ..Copied::default() })
+    };
+    let take = |from: &mut dyn Read| -> std::io::Result<Vec<(BytePath, String)>> {
+        let mut reader = Reader::new(from, LIMITS)?;
+        let mut left = Vec::new();
+        while let Some(record) = reader.next()? {
+            if let Wire::Failed { path, why } = record {
+                left.push((BytePath(path), why));
+            }
+        }
+        Ok(left)
+    };
+    let (mut copied, left) = talk(guest, &Task::CopyIn(to.into()), feed, take)?;
+    copied.left = left;
+    Ok(copied)
+}
+
+/// Counts what is sent.
+struct Counter<'a> {
+    to: &'a mut dyn std::io::Write,
+    bytes: u64,
+}
+
+impl std::io::Write for Counter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let count = self.to.write(bytes)?;
+        self.bytes += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.to.flush()
+    }
+}
+
+/// Copies a file or a folder of the guest to a path of the host. The name on the host is that of the path, or the one that was asked
+/// for: a guest chooses none.
+pub fn from_guest(guest: &dyn Guest, from: &str, to: &Utf8Path) -> Result<Copied, Error> {
+    let failed = || Error::io("write", to);
+    let (folder, asked) = destination(to.as_std_path()).map_err(failed())?;
+    let own = Path::new(from).file_name().map(|name| name.as_bytes().to_vec());
+    let name = asked.or(own).filter(|name| names::fault(name).is_none()).ok_or_else(|| Error::NotThere {
+        what: format!("{from} gives no name on the host: name the destination, such as {}", to.join("NAME")),
+    })?;
+    let root = Root::open(&folder).map_err(failed())?;
+    let take = |from: &mut dyn Read| -> std::io::Result<Unpacked> {
+        let mut reader = Reader::new(from, LIMITS)?;
+        let options = Options { mode: 0o777 & !umask(), replaces_kinds: false };
+        let place = |record: &Wire| {
+            let path = renamed(path_of(record), Some(&name));
+            let fault = names::fault(&path).or_else(|| match record {
+                Wire::Link { target, .. } => names::link_fault(below(&path), target),
+                _ => None,
+            });
+            fault.map_or(Ok(path), |why| Err(why.to_owned()))
+        };
+        unpack(&root, &mut reader, options, &place)
+    };
+    let task = Task::CopyOut(PathBuf::from(from));
+    let ((), done) = talk(guest, &task, |_| Ok(()), take)?;
+    let left = done.left.into_iter().map(|(path, why)| (BytePath(path), why)).collect();
+    Ok(Copied { entries: done.written, bytes: done.bytes, left })
+}
+
+/// A path inside what was copied: a link may lead to its siblings there, and no further.
+fn below(path: &[u8]) -> &[u8] {
+    match path.iter().position(|byte| *byte == b'/') {
+        Some(at) => &path[at + 1..],
+        None => path,
+    }
+}
+
+/// One end of a copy: `NAME:PATH` is in a sandbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// A path of the host.
+    Host(Utf8PathBuf),
+    /// The word before the colon, and a path of the guest.
+    Guest(String, String),
+}
+
+impl End {
+    /// Reads one as docker cp does: a path with a slash or a dot before its colon is one of the host.
+    pub fn new(text: &str) -> Self {
+        match text.split_once(':') {
+            Some((name, path)) if !name.is_empty() && !name.contains(['/', '.']) => {
+                Self::Guest(name.to_owned(), path.to_owned())
+            }
+            _ => Self::Host(text.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_in_a_sandbox_by_its_colon() {
+        let guest = |name: &str, path: &str| End::Guest(name.into(), path.into());
+        assert_eq!(End::new("demo:work/a:b"), guest("demo", "work/a:b"));
+        assert_eq!(End::new("demo:"), guest("demo", ""));
+        for host in ["a", "./a:b", "/a:b", "a/b:c", ":a", "../a:b"] {
+            assert_eq!(End::new(host), End::Host(host.into()));
+        }
+    }
+}

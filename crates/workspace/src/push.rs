@@ -1,0 +1,353 @@
+//! A folder of the host on its way into a sandbox.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read as _, Write};
+
+use camino::Utf8Path;
+use rave_guest::tree::beneath::Root;
+use rave_guest::tree::serve::Task;
+use rave_guest::tree::wire::{PIECE, Reader, Record as Wire, Writer};
+use serde::Serialize;
+
+use crate::blobs::BlobWriter;
+use crate::byte_path::BytePath;
+use crate::content::Content;
+use crate::entry::{Entry, Stamp, is_executable, same};
+use crate::error::Error;
+use crate::guest::{Guest, talk};
+use crate::pull::{self, LISTING};
+use crate::record::{Known, Place, Pull, Record, now};
+use crate::secrets::{HEAD, Secrets};
+use crate::select::{Choice, Seen, Selection, select};
+
+/// How to push.
+#[derive(Debug, Clone, Copy)]
+pub struct Push<'a> {
+    /// The folder on the host; the one that was pushed before if it is not said.
+    pub source: Option<&'a Utf8Path>,
+    /// The folder in the guest, from its user's home.
+    pub folder: &'a str,
+    /// More that travels though it is ignored or looks like a secret: paths, or patterns.
+    pub include: &'a [String],
+    /// What looks like a secret.
+    pub secrets: &'a Secrets,
+    /// Overwrite what the guest has changed.
+    pub force: bool,
+}
+
+/// What came of it.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
+pub struct Pushed {
+    /// Nothing was there before.
+    pub is_first: bool,
+    /// Files, links and folders that travelled.
+    pub sent: usize,
+    /// Bytes of files.
+    pub bytes: u64,
+    /// What is gone from the host, and was removed.
+    pub removed: usize,
+    /// What looks like a secret and was not copied, and why.
+    pub withheld: BTreeMap<BytePath, String>,
+    /// What could not be copied, and why.
+    pub left: Vec<(BytePath, String)>,
+    /// What both sides have changed since the last push: the guest's was left as it is.
+    pub conflicts: BTreeSet<BytePath>,
+    /// What was named and is not there.
+    pub unused: Vec<String>,
+}
+
+/// Pushes. The caller holds the lock of the place.
+pub fn push(place: &Place, push: Push<'_>, guest: &dyn Guest) -> Result<Pushed, Error> {
+    let earlier = Record::find(place)?;
+    let is_first = earlier.is_none();
+    let mut record = match (earlier, push.source) {
+        (Some(record), Some(asked)) if record.source != asked => {
+            return Err(Error::OtherFolder { known: record.source, asked: asked.to_owned() });
+        }
+        (Some(record), _) => record,
+        (None, Some(source)) => Record::new(source, push.folder),
+        (None, None) => return Err(Error::NoWorkspace),
+    };
+    for text in push.include {
+        if !record.include.contains(text) {
+            record.include.push(text.clone());
+        }
+    }
+    let selection = select(&record.source, Choice { include: &record.include, secrets: push.secrets })?;
+    // What the guest has changed is not overwritten: nothing of it may be lost.
+    let theirs = if is_first { Pull::default() } else { pull::pull(place, &mut record, guest)? };
+    let mut send = Send::new(&record, &selection, &theirs, push)?;
+    let mut contents = place.blobs().writer().map_err(Error::io("write", "the contents of the workspace"))?;
+    let task = Task::Put(record.guest.clone().into());
+    let ((), listing) = talk(guest, &task, |to| send.run(to, &mut contents), |from| answer(from))?;
+    contents.finish().map_err(Error::io("write", "the contents of the workspace"))?;
+    let done = send.done;
+    record.is_git = selection.is_git;
+    record.excludes = selection.excludes;
+    record.pushed = now();
+    record.withheld = done.withheld.clone();
+    for path in &done.gone {
+        record.entries.remove(path);
+    }
+    for (path, mut known) in done.known {
+        if let Some(why) = listing.failed.get(&path) {
+            return Err(Error::Guest { why: format!("{path}: {why}") });
+        }
+        known.guest = listing.stamps.get(&path).copied();
+        record.entries.insert(path, known);
+    }
+    record.save(place)?;
+    if is_first && selection.is_git {
+        begin_history(guest, &record)?;
+    }
+    let mut left = selection.left;
+    left.extend(done.left);
+    Ok(Pushed {
+        is_first,
+        sent: done.sent,
+        bytes: done.bytes,
+        removed: done.gone.len(),
+        withheld: done.withheld,
+        left,
+        conflicts: done.conflicts,
+        unused: if is_first { selection.unused } else { Vec::new() },
+    })
+}
+
+/// One commit of what was pushed, in a repository of the guest's own. Contents are not compressed: it is done while somebody waits.
+fn begin_history(guest: &dyn Guest, record: &Record) -> Result<(), Error> {
+    let script = "cd \"$1\" && git init --quiet && git -c core.compression=0 add --all --force && \
+                  git -c core.compression=0 -c user.name=rave -c user.email=rave@localhost commit --quiet --no-verify --allow-empty \
+                  --message 'As it was pushed'";
+    let command = ["sh", "-c", script, "rave", &record.guest].map(str::to_owned);
+    guest.run(&command, None, &mut io::sink()).map_err(|why| Error::Guest { why })
+}
+
+struct Answer {
+    stamps: BTreeMap<BytePath, Stamp>,
+    failed: BTreeMap<BytePath, String>,
+}
+
+fn answer(from: &mut dyn io::Read) -> io::Result<Answer> {
+    let mut reader = Reader::new(from, LISTING)?;
+    let mut answer = Answer { stamps: BTreeMap::new(), failed: BTreeMap::new() };
+    while let Some(record) = reader.next()? {
+        match record {
+            Wire::Stat { path, mode, stamp } => {
+                answer.stamps.insert(BytePath(path), Stamp::new(stamp, mode));
+            }
+            Wire::Failed { path, why } => drop(answer.failed.insert(BytePath(path), why)),
+            _ => {}
+        }
+    }
+    Ok(answer)
+}
+
+#[derive(Default)]
+struct Done {
+    sent: usize,
+    bytes: u64,
+    known: Vec<(BytePath, Known)>,
+    gone: Vec<BytePath>,
+    withheld: BTreeMap<BytePath, String>,
+    left: Vec<(BytePath, String)>,
+    conflicts: BTreeSet<BytePath>,
+}
+
+struct Send<'a> {
+    root: Root,
+    record: &'a Record,
+    selection: &'a Selection,
+    theirs: &'a Pull,
+    push: Push<'a>,
+    include: Vec<crate::pattern::Pattern>,
+    done: Done,
+}
+
+impl<'a> Send<'a> {
+    fn new(
+        record: &'a Record,
+        selection: &'a Selection,
+        theirs: &'a Pull,
+        push: Push<'a>,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            root: Root::open(record.source.as_std_path()).map_err(Error::io("open", &record.source))?,
+            record,
+            selection,
+            theirs,
+            push,
+            include: record.include.iter().map(|text| crate::pattern::Pattern::new(text)).collect(),
+            done: Done { withheld: selection.withheld.clone(), ..Done::default() },
+        })
+    }
+
+    fn run(&mut self, to: &mut dyn Write, contents: &mut BlobWriter) -> Result<(), Error> {
+        let mut to = Writer::new(to).map_err(lost)?;
+        self.remove(&mut to)?;
+        for (path, seen) in &self.selection.entries {
+            self.send(path, seen, &mut to, contents)?;
+        }
+        to.finish().map_err(lost)
+    }
+
+    /// Removes what is gone from the host, from the inside out. What is not copied any more stays where it is.
+    fn remove(&mut self, to: &mut Writer<&mut dyn Write>) -> Result<(), Error> {
+        for path in self.record.entries.keys().rev() {
+            let is_gone = !self.selection.entries.contains_key(path)
+                && matches!(self.root.find(path.bytes()), Ok(None));
+            if !is_gone {
+                continue;
+            }
+            if self.is_conflict(path, None) {
+                self.done.conflicts.insert(path.clone());
+                continue;
+            }
+            to.record(&Wire::Remove { path: path.bytes().to_vec() }).map_err(lost)?;
+            self.done.gone.push(path.clone());
+        }
+        Ok(())
+    }
+
+    fn send(
+        &mut self,
+        path: &BytePath,
+        seen: &Seen,
+        to: &mut Writer<&mut dyn Write>,
+        contents: &mut BlobWriter,
+    ) -> Result<(), Error> {
+        let before = self.record.entries.get(path);
+        let bytes = path.bytes().to_vec();
+        let (entry, host, wire) = match seen {
+            Seen::File(mode, stamp) => return self.file(path, *mode, *stamp, to, contents),
+            Seen::Folder(mode) => (Entry::Folder, None, Wire::Folder { path: bytes, mode: *mode }),
+            Seen::Link(target) => {
+                let entry = Entry::Link { target: BytePath(target.clone()) };
+                (entry, None, Wire::Link { path: bytes, target: target.clone() })
+            }
+        };
+        if before.is_some_and(|before| before.entry.is_same(&entry)) {
+            return Ok(());
+        }
+        if self.is_conflict(path, Some(&entry)) {
+            self.done.conflicts.insert(path.clone());
+            return Ok(());
+        }
+        to.record(&wire).map_err(lost)?;
+        self.done.sent += 1;
+        self.done.known.push((path.clone(), Known { entry, host, guest: None }));
+        Ok(())
+    }
+
+    fn file(
+        &mut self,
+        path: &BytePath,
+        mode: u32,
+        stamp: Stamp,
+        to: &mut Writer<&mut dyn Write>,
+        contents: &mut BlobWriter,
+    ) -> Result<(), Error> {
+        let before = self.record.entries.get(path);
+        if before.is_some_and(|before| stamp.proves(before.host)) {
+            return Ok(());
+        }
+        let (mut file, _) = match self.root.read(path.bytes()) {
+            Ok(opened) => opened,
+            Err(error) => {
+                self.done.left.push((path.clone(), error.to_string()));
+                return Ok(());
+            }
+        };
+        let mut head = vec![0; PIECE];
+        let length = fill(&mut file, &mut head).map_err(Error::io("read", path))?;
+        head.truncate(length);
+        if let Some(why) = self.push.secrets.of_content(&head[..length.min(HEAD)])
+            && !self.include.iter().any(|pattern| pattern.matches(path.bytes()))
+            // What was copied once is no secret for the guest any more.
+            && before.is_none()
+        {
+            self.done.withheld.insert(path.clone(), why.to_owned());
+            return Ok(());
+        }
+        let executable = is_executable(mode);
+        // The first time everything is sent as it is read; later what has the same content is not sent again.
+        let is_known = before.is_some() || self.theirs.changes.contains_key(path);
+        if is_known {
+            let content =
+                keep(&mut file, &head, contents, &mut |_| Ok(())).map_err(Error::io("read", path))?;
+            let entry = Entry::File { executable, content };
+            if before.is_some_and(|before| before.entry.is_same(&entry)) {
+                let known = Known {
+                    host: Some(stamp),
+                    ..before.cloned().unwrap_or(Known { entry, host: None, guest: None })
+                };
+                // The guest's copy is as it was: only the host's stamp is new.
+                self.done.known.push((path.clone(), known));
+                return Ok(());
+            }
+            if self.is_conflict(path, Some(&entry)) {
+                self.done.conflicts.insert(path.clone());
+                return Ok(());
+            }
+            (file, _) = self.root.read(path.bytes()).map_err(Error::io("read", path))?;
+            head.clear();
+        }
+        to.record(&Wire::File { path: path.bytes().to_vec(), mode }).map_err(lost)?;
+        let mut sink = |piece: &[u8]| to.piece(piece);
+        let content = keep(&mut file, &head, contents, &mut sink).map_err(Error::io("send", path))?;
+        to.end_content().map_err(lost)?;
+        self.done.sent += 1;
+        self.done.bytes += content.size;
+        let entry = Entry::File { executable, content };
+        self.done.known.push((path.clone(), Known { entry, host: Some(stamp), guest: None }));
+        Ok(())
+    }
+
+    /// Whether the guest has changed a path in another way.
+    fn is_conflict(&self, path: &BytePath, ours: Option<&Entry>) -> bool {
+        let changed = self.theirs.changes.get(path);
+        !self.push.force && changed.is_some_and(|pulled| !same(pulled.entry.as_ref(), ours))
+    }
+}
+
+fn lost(source: io::Error) -> Error {
+    Error::io("send to", "the guest")(source)
+}
+
+/// Reads until the buffer is full, or the file ends.
+fn fill(file: &mut impl io::Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut length = 0;
+    while length < buffer.len() {
+        match file.read(&mut buffer[length..]) {
+            Ok(0) => break,
+            Ok(count) => length += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(length)
+}
+
+/// Keeps a content, of which `head` was read, and hands each piece on.
+fn keep(
+    file: &mut std::fs::File,
+    head: &[u8],
+    contents: &mut BlobWriter,
+    sink: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<Content> {
+    let mut blob = contents.begin();
+    let mut piece = head.to_vec();
+    let mut buffer = vec![0; PIECE];
+    loop {
+        blob.write(&piece)?;
+        sink(&piece)?;
+        let length = match file.read(&mut buffer) {
+            Ok(0) => return Ok(blob.finish()),
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+            Err(error) => return Err(error),
+        };
+        piece.clear();
+        piece.extend_from_slice(&buffer[..length]);
+    }
+}

@@ -1,0 +1,270 @@
+//! What a guest has changed and nobody should take without a look: a list that is data.
+
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::pattern::{Pattern, fault, lines};
+
+/// The list that comes with RAVE.
+const SHIPPED: &str = include_str!("../data/quarantine.txt");
+
+/// Bytes in which a NUL shows that a file is not text: those that git looks at.
+pub const TEXT_HEAD: usize = 8000;
+
+/// How dangerous it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Class {
+    /// It runs without a command, or changes what one means: left out unless it is named.
+    RunsByItself,
+    /// It runs on an ordinary build or test: shown, and asked about.
+    RunsOnBuild,
+}
+
+/// Why something is held back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Held {
+    /// How dangerous it is.
+    pub class: Class,
+    /// Why.
+    pub why: String,
+}
+
+/// A file before and after, as far as the checks look.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sides<'a> {
+    /// Its content before; nothing if there was none, or no file.
+    pub before: Option<&'a [u8]>,
+    /// Its content now.
+    pub after: Option<&'a [u8]>,
+    /// Somebody could execute it before.
+    pub was_executable: bool,
+    /// Somebody can execute it now.
+    pub is_executable: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Check {
+    Path,
+    Executable,
+    Binary,
+    Scripts,
+    Hosts,
+}
+
+#[derive(Debug, Clone)]
+struct Rule {
+    class: Class,
+    check: Check,
+    pattern: Pattern,
+    why: String,
+}
+
+/// The rules.
+#[derive(Debug, Clone)]
+pub struct Quarantine {
+    rules: Vec<Rule>,
+}
+
+impl Quarantine {
+    /// The list that comes with RAVE, and a user's own, which is in the file that is named.
+    pub fn new(own: Option<(&str, &str)>) -> Result<Self, Error> {
+        let mut rules = Self { rules: Vec::new() };
+        rules.add("quarantine.txt of RAVE", SHIPPED)?;
+        if let Some((path, text)) = own {
+            rules.add(path, text)?;
+        }
+        rules.rules.sort_by_key(|rule| rule.class);
+        Ok(rules)
+    }
+
+    fn add(&mut self, path: &str, text: &str) -> Result<(), Error> {
+        for (number, class, rest) in lines(text) {
+            let class = match class {
+                "1" => Class::RunsByItself,
+                "2" => Class::RunsOnBuild,
+                other => return Err(fault(path, number, format!("expected class 1 or 2, not {other:?}"))),
+            };
+            let (word, rest) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+            let (check, pattern, why) = match word {
+                "" => return Err(fault(path, number, "a pattern is missing")),
+                "@executable" => (Check::Executable, "*", rest),
+                "@binary" => (Check::Binary, "*", rest),
+                "@scripts" | "@hosts" => {
+                    let (pattern, why) =
+                        rest.trim().split_once(char::is_whitespace).unwrap_or((rest.trim(), ""));
+                    (if word == "@hosts" { Check::Hosts } else { Check::Scripts }, pattern, why)
+                }
+                word if word.starts_with('@') => {
+                    return Err(fault(path, number, format!("unknown check {word}")));
+                }
+                word => (Check::Path, word, rest),
+            };
+            let why = why.trim().to_owned();
+            self.rules.push(Rule { class, check, pattern: Pattern::new(pattern), why });
+        }
+        Ok(())
+    }
+
+    /// Why a change is held back.
+    pub fn of(&self, path: &[u8], sides: Sides<'_>) -> Option<Held> {
+        self.rules.iter().filter(|rule| rule.pattern.matches(path)).find_map(|rule| {
+            let why = match rule.check {
+                Check::Path => rule.why.clone(),
+                Check::Executable if sides.is_executable && !sides.was_executable => rule.why.clone(),
+                Check::Binary if is_new_binary(sides) => rule.why.clone(),
+                Check::Scripts if has_other_scripts(sides) => rule.why.clone(),
+                Check::Hosts => format!("{}: {}", rule.why, new_hosts(sides)?.join(", ")),
+                _ => return None,
+            };
+            Some(Held { class: rule.class, why })
+        })
+    }
+}
+
+/// Whether bytes are no text, by what git looks at.
+pub fn is_binary(bytes: &[u8]) -> bool {
+    bytes[..bytes.len().min(TEXT_HEAD)].contains(&0)
+}
+
+fn is_new_binary(sides: Sides<'_>) -> bool {
+    sides.after.is_some_and(is_binary)
+}
+
+/// Whether what npm and composer run has changed; so it has if it cannot be read.
+fn has_other_scripts(sides: Sides<'_>) -> bool {
+    let runs = |bytes: Option<&[u8]>| -> Option<serde_json::Value> {
+        let Some(bytes) = bytes else { return Some(serde_json::Value::Null) };
+        let value: serde_json::Value = serde_json::from_slice(bytes).ok()?;
+        let keys =
+            ["scripts", "bin", "gypfile", "config", "pnpm", "packageManager", "workspaces", "overrides"];
+        let of = |key: &&str| value.get(*key).cloned().unwrap_or_default();
+        Some(if keys.iter().all(|key| of(key).is_null()) {
+            serde_json::Value::Null
+        } else {
+            keys.iter().map(of).collect()
+        })
+    };
+    match (runs(sides.before), runs(sides.after)) {
+        (Some(before), Some(after)) => before != after,
+        _ => true,
+    }
+}
+
+/// The hosts that a file names now and did not name before; nothing if there is none.
+fn new_hosts(sides: Sides<'_>) -> Option<Vec<String>> {
+    let before = hosts(sides.before.unwrap_or_default());
+    let mut new: Vec<String> =
+        hosts(sides.after.unwrap_or_default()).into_iter().filter(|host| !before.contains(host)).collect();
+    new.truncate(10);
+    (!new.is_empty()).then_some(new)
+}
+
+/// What stands between `://` and the path, and modules of Go, which have no scheme.
+fn hosts(bytes: &[u8]) -> std::collections::BTreeSet<String> {
+    let text = String::from_utf8_lossy(bytes);
+    let is_end = |letter: char| letter.is_whitespace() || "/\"'`<>()[]{},;?#".contains(letter);
+    let urls = text.split("://").skip(1).map(|rest| rest.split(is_end).next().unwrap_or_default());
+    let ssh = text.split("git@").skip(1).map(|rest| rest.split([':', '/']).next().unwrap_or_default());
+    let modules = text.lines().filter(|line| line.contains(" v")).filter_map(|line| {
+        let host = line.trim().trim_start_matches("require ").split('/').next()?;
+        (host.contains('.') && !host.contains(char::is_whitespace)).then_some(host)
+    });
+    let host = |authority: &str| authority.rsplit('@').next().unwrap_or_default().to_lowercase();
+    urls.chain(ssh).chain(modules).map(host).filter(|host| !host.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(path: &str, sides: Sides<'_>) -> Option<Class> {
+        Quarantine::new(None).unwrap().of(path.as_bytes(), sides).map(|held| held.class)
+    }
+
+    #[test]
+    fn each_kind_of_the_list_is_held_back() {
+        let first = [
+            ".envrc",
+            ".vscode/tasks.json",
+            ".idea/workspace.xml",
+            ".claude/settings.json",
+            ".mcp.json",
+            "sub/CLAUDE.md",
+            ".devcontainer/devcontainer.json",
+            ".github/workflows/ci.yml",
+            ".gitlab-ci.yml",
+            ".pre-commit-config.yaml",
+            ".husky/pre-commit",
+            ".gitattributes",
+            "a/.gitattributes",
+            ".lfsconfig",
+            ".gitmodules",
+            ".VSCODE/x",
+        ];
+        for path in first {
+            assert_eq!(held(path, Sides::default()), Some(Class::RunsByItself), "{path}");
+        }
+        for path in [
+            "build.rs",
+            "a/.npmrc",
+            ".yarnrc.yml",
+            ".cargo/config.toml",
+            "setup.py",
+            "tests/conftest.py",
+            "Makefile",
+        ] {
+            assert_eq!(held(path, Sides::default()), Some(Class::RunsOnBuild), "{path}");
+        }
+        for path in ["src/main.rs", "README.md", "build.rs.md", "docs/Makefile.txt"] {
+            assert_eq!(held(path, Sides::default()), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn new_executables_and_binaries_are_held_back() {
+        let text = Sides { before: Some(b"a"), after: Some(b"b"), ..Sides::default() };
+        assert_eq!(held("tool", text), None);
+        assert_eq!(held("tool", Sides { is_executable: true, ..text }), Some(Class::RunsOnBuild));
+        assert_eq!(held("tool", Sides { is_executable: true, was_executable: true, ..text }), None);
+        assert_eq!(held("x.png", Sides { after: Some(b"\x89\0"), ..text }), Some(Class::RunsOnBuild));
+    }
+
+    #[test]
+    fn scripts_and_hosts_are_looked_at_and_other_changes_of_their_files_are_not() {
+        let package = |before: &'static str, after: &'static str| {
+            let sides =
+                Sides { before: Some(before.as_bytes()), after: Some(after.as_bytes()), ..Sides::default() };
+            held("package.json", sides)
+        };
+        assert_eq!(
+            package(r#"{"version":"1","scripts":{"a":"b"}}"#, r#"{"version":"2","scripts":{"a":"b"}}"#),
+            None
+        );
+        assert_eq!(
+            package(r#"{"version":"1"}"#, r#"{"scripts":{"postinstall":"x"}}"#),
+            Some(Class::RunsOnBuild)
+        );
+        assert_eq!(package("{}", "{"), Some(Class::RunsOnBuild));
+        let lock = |after: &'static str| {
+            let before = "resolved = \"https://good.example/a\"\n";
+            let sides =
+                Sides { before: Some(before.as_bytes()), after: Some(after.as_bytes()), ..Sides::default() };
+            Quarantine::new(None).unwrap().of(b"yarn.lock", sides)
+        };
+        assert_eq!(lock("resolved = \"https://good.example/b\"\n"), None);
+        let why = lock("\"https://user@evil.example:8/b\" git@other.example:x").unwrap().why;
+        assert_eq!(why, "a lock file that names new hosts: evil.example:8, other.example");
+    }
+
+    #[test]
+    fn a_users_list_is_read_and_its_faults_are_named() {
+        let own = Quarantine::new(Some(("own", "1 secret-plan ours"))).unwrap();
+        assert_eq!(own.of(b"secret-plan", Sides::default()).unwrap().why, "ours");
+        for (text, why) in
+            [("3 x y", "expected class"), ("1", "a pattern is missing"), ("1 @fly x", "unknown check")]
+        {
+            assert!(Quarantine::new(Some(("own", text))).unwrap_err().to_string().contains(why), "{text}");
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! What the host knows of a workspace: what was pushed, and what was pulled.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_fs::Replace;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::blobs::Blobs;
+use crate::byte_path::BytePath;
+use crate::digest::Digest;
+use crate::entry::{Entry, Stamp};
+use crate::error::Error;
+
+/// The version of the records.
+const SCHEMA: u32 = 1;
+
+/// The files of a workspace, in the folder of its sandbox.
+///
+/// | file | what |
+/// | --- | --- |
+/// | `lock` | held by the command that pushes, pulls or applies |
+/// | `base.json` | what was pushed: the merge base |
+/// | `pull.json` | what differed in the guest when it was last looked at |
+/// | `apply.json` | what an `apply` that was killed had begun |
+/// | `contents/` | the contents that these name |
+#[derive(Debug, Clone)]
+pub struct Place {
+    folder: Utf8PathBuf,
+}
+
+impl Place {
+    /// In the folder of a sandbox.
+    pub fn new(sandbox: &Utf8Path) -> Self {
+        Self { folder: sandbox.join("workspace") }
+    }
+
+    /// The contents.
+    pub fn blobs(&self) -> Blobs {
+        Blobs::new(&self.folder.join("contents"))
+    }
+
+    fn base(&self) -> Utf8PathBuf {
+        self.folder.join("base.json")
+    }
+
+    fn pull(&self) -> Utf8PathBuf {
+        self.folder.join("pull.json")
+    }
+
+    pub(crate) fn journal(&self) -> Utf8PathBuf {
+        self.folder.join("apply.json")
+    }
+
+    /// Takes the lock, which the kernel frees with the process (flock(2)).
+    pub fn lock(&self) -> Result<File, Error> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.folder)
+            .map_err(Error::io("make", &self.folder))?;
+        let path = self.folder.join("lock");
+        let failed = || Error::io("lock", &path);
+        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        let file = file.map_err(failed())?;
+        file.lock().map_err(failed())?;
+        Ok(file)
+    }
+}
+
+/// One path of what was pushed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// What it was.
+    #[serde(flatten)]
+    pub entry: Entry,
+    /// The host's file that was pushed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<Stamp>,
+    /// The guest's file that has this content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest: Option<Stamp>,
+}
+
+/// What was pushed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    schema: u32,
+    /// The folder on the host.
+    pub source: Utf8PathBuf,
+    /// The folder in the guest, from its user's home.
+    pub guest: String,
+    /// The folder on the host is in a git repository.
+    pub is_git: bool,
+    /// What travels though it is ignored or looks like a secret.
+    pub include: Vec<String>,
+    /// Rules of git that lie beside the tree.
+    pub excludes: String,
+    /// When it was last pushed, seconds since 1970.
+    pub pushed: u64,
+    /// What was pushed: the merge base.
+    pub entries: BTreeMap<BytePath, Known>,
+    /// What looked like a secret and was not copied, and why.
+    pub withheld: BTreeMap<BytePath, String>,
+    /// What was taken as a patch or a branch, which leave the merge base as it is: the guest's entries.
+    pub taken: BTreeMap<BytePath, Option<Entry>>,
+}
+
+impl Record {
+    /// Of a folder that is pushed for the first time.
+    pub fn new(source: &Utf8Path, guest: &str) -> Self {
+        Self {
+            schema: SCHEMA,
+            source: source.to_owned(),
+            guest: guest.to_owned(),
+            is_git: false,
+            include: Vec::new(),
+            excludes: String::new(),
+            pushed: 0,
+            entries: BTreeMap::new(),
+            withheld: BTreeMap::new(),
+            taken: BTreeMap::new(),
+        }
+    }
+
+    /// Reads it; nothing if nothing was pushed.
+    pub fn find(place: &Place) -> Result<Option<Self>, Error> {
+        read(&place.base())
+    }
+
+    /// Reads it.
+    pub fn get(place: &Place) -> Result<Self, Error> {
+        Self::find(place)?.ok_or(Error::NoWorkspace)
+    }
+
+    /// Writes it.
+    pub fn save(&self, place: &Place) -> Result<(), Error> {
+        write(&place.base(), self)
+    }
+
+    /// What a path was when it was pushed.
+    pub fn entry(&self, path: &BytePath) -> Option<&Entry> {
+        self.entries.get(path).map(|known| &known.entry)
+    }
+
+    /// Whether something in a folder was not copied.
+    pub fn has_withheld_in(&self, folder: &BytePath) -> bool {
+        let inside = BytePath([folder.bytes(), b"/"].concat());
+        let first = self.withheld.range(inside..).next();
+        first.is_some_and(|(path, _)| path.is_in(folder.bytes()))
+    }
+
+    /// Why a path was not copied, or a folder above it.
+    pub fn withheld_at(&self, path: &BytePath) -> Option<&str> {
+        let is_it = |(known, _): &(&BytePath, &String)| path.is_in(known.bytes());
+        self.withheld.iter().find(is_it).map(|(_, why)| why.as_str())
+    }
+}
+
+/// One path that differs in the guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pulled {
+    /// What it is now; nothing if it is gone.
+    pub entry: Option<Entry>,
+    /// The guest's file.
+    pub stamp: Option<Stamp>,
+}
+
+/// What differed in the guest.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pull {
+    schema: u32,
+    /// When it was looked at, seconds since 1970.
+    pub when: u64,
+    /// What differs from what was pushed.
+    pub changes: BTreeMap<BytePath, Pulled>,
+    /// What differs and was not fetched, and why.
+    pub left: BTreeMap<BytePath, String>,
+}
+
+impl Pull {
+    /// Looked at now.
+    pub fn new() -> Self {
+        Self { schema: SCHEMA, when: now(), ..Self::default() }
+    }
+
+    /// Reads the last one; nothing if there was none.
+    pub fn find(place: &Place) -> Result<Option<Self>, Error> {
+        read(&place.pull())
+    }
+
+    /// Writes it.
+    pub fn save(&self, place: &Place) -> Result<(), Error> {
+        write(&place.pull(), self)
+    }
+
+    /// Whether a path is a folder that came or went with what is in it.
+    pub fn is_implied(&self, path: &BytePath, before: Option<&Entry>) -> bool {
+        let after = self.changes.get(path).and_then(|pulled| pulled.entry.as_ref());
+        let ((Some(Entry::Folder), None) | (None, Some(Entry::Folder))) = (before, after) else {
+            return false;
+        };
+        let inside = BytePath([path.bytes(), b"/"].concat());
+        self.changes.range(inside..).next().is_some_and(|(other, _)| other.is_in(path.bytes()))
+    }
+
+    /// What was neither applied nor taken.
+    pub fn unapplied(&self, record: &Record) -> BTreeSet<BytePath> {
+        let is_open = |(path, pulled): &(&BytePath, &Pulled)| {
+            let taken = record.taken.get(*path);
+            !self.is_implied(path, record.entry(path))
+                && !taken.is_some_and(|taken| crate::entry::same(taken.as_ref(), pulled.entry.as_ref()))
+        };
+        self.changes.iter().filter(is_open).map(|(path, _)| path.clone()).collect()
+    }
+}
+
+/// One step of an `apply`, noted before anything is written.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Step {
+    pub(crate) path: BytePath,
+    /// What the merge base becomes.
+    pub(crate) base: Option<Entry>,
+    /// The guest's file, if the base becomes its content.
+    pub(crate) stamp: Option<Stamp>,
+    /// What the host has once it is done; nothing if the path is gone, or is no file.
+    pub(crate) host: Option<Digest>,
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map(|since| since.as_secs()).unwrap_or_default()
+}
+
+pub(crate) fn read<T: DeserializeOwned>(path: &Utf8Path) -> Result<Option<T>, Error> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(Error::io("read", path)(error)),
+    };
+    let parsed = serde_json::from_slice(&bytes);
+    parsed.map(Some).map_err(|error| Error::BadRecord { path: path.to_owned(), why: error.to_string() })
+}
+
+pub(crate) fn write(path: &Utf8Path, value: &impl Serialize) -> Result<(), Error> {
+    let text = serde_json::to_vec(value).map_err(|error| Error::io("write", path)(error.into()))?;
+    Replace::new(path).mode(0o600).write(text).map_err(Error::io("write", path))
+}

@@ -1,0 +1,9 @@
+//! Workspaces with a guest in this process: its end is the code of `rave-guest`, in a folder.
+
+mod apply;
+mod attacks;
+mod copy;
+mod fixture;
+mod history;
+mod push;
+mod secrets;
