@@ -9,6 +9,7 @@ mod list;
 mod logs;
 mod ssh;
 mod supervise;
+pub(crate) mod templates;
 pub mod up;
 
 pub use describe::describe;
