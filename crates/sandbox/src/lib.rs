@@ -12,6 +12,7 @@
 pub mod control;
 mod error;
 pub mod exec;
+mod identity;
 mod life_lock;
 pub mod look;
 mod name;
@@ -24,6 +25,7 @@ mod unix_time;
 
 pub use control::Connection;
 pub use error::Error;
+pub use identity::Identity;
 pub use life_lock::LifeLock;
 pub use name::{BadName, SandboxName};
 pub use place::Place;

@@ -17,5 +17,6 @@ mod sandboxes;
 mod seed;
 mod smoke_faults;
 mod stage;
+mod templates;
 mod tool;
 mod vm_faults;

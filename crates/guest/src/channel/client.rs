@@ -119,8 +119,10 @@ impl Client {
             match frame.kind {
                 Kind::Answer => answer = Some(frame.payload),
                 Kind::Ended => {
-                    let refused = |ended: Ended| ended.error.map_or(Ok(answer), |why| Err(io::Error::other(why)));
-                    return parse::<Ended>(&frame.payload).map_or(Err(io::ErrorKind::InvalidData.into()), refused);
+                    let refused =
+                        |ended: Ended| ended.error.map_or(Ok(answer), |why| Err(io::Error::other(why)));
+                    return parse::<Ended>(&frame.payload)
+                        .map_or(Err(io::ErrorKind::InvalidData.into()), refused);
                 }
                 _ => {}
             }

@@ -1,20 +1,18 @@
 //! The start of a machine: from its disk, or as a clone of a template, which gets an identity of its own before anything else.
 
-use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rave_guest::channel::client::Client;
-use rave_guest::channel::identity::Receipt;
 use rave_guest::channel::message::Request;
 use rave_vm::keys::KeyPair;
 use rave_vm::machine::{Machine, Memory};
 use rave_vm::standalone::Standalone;
 use rave_vm::template::{Template, renew};
-use serde::{Deserialize, Serialize};
 
 use super::{Host, QUIT, last_ports, remove, save};
 use crate::control::Origin;
 use crate::error::Error;
+use crate::identity::Identity;
 use crate::place::Place;
 use crate::record::Record;
 
@@ -27,14 +25,6 @@ pub(super) struct Started {
     /// The session that a clone got its identity in.
     pub(super) client: Option<Client>,
     pub(super) origin: Origin,
-}
-
-/// `identity.json`: with it a clone is a machine of its own, which starts from its disk.
-#[derive(Debug, Serialize, Deserialize)]
-struct Identified {
-    receipt: Receipt,
-    /// How far the guest's clock was behind ours once it was set, ms.
-    clock_behind_after_ms: i64,
 }
 
 /// Whether the sandbox lies on a template and its guest has no identity yet: whatever is on its disk is the template's.
@@ -98,7 +88,7 @@ fn identify(
     let keys = format!("{}\n", key.public);
     let receipt = renew(&client, record.name.as_str(), &keys, IDENTITY).map_err(failed)?;
     let clock_behind_after_ms = behind(receipt.time_ms);
-    save(&place.identity(), &Identified { receipt, clock_behind_after_ms })?;
+    save(&place.identity(), &Identity { receipt, clock_behind_after_ms })?;
     client.ask(&Request::Open, IDENTITY).map_err(failed)?;
     template.forget_memory()?;
     Ok(client)
@@ -113,9 +103,4 @@ fn behind(time_ms: u64) -> i64 {
 /// Lets a clone on whose supervisor was killed after the receipt.
 pub(super) fn open(client: &Client) -> bool {
     client.ask(&Request::Open, IDENTITY).is_ok()
-}
-
-/// The receipt of a clone, as it was written down.
-pub(super) fn receipt(place: &Place) -> Option<serde_json::Value> {
-    serde_json::from_slice(&fs::read(place.identity()).ok()?).ok()
 }

@@ -62,7 +62,12 @@ pub(crate) fn begin(socket: &Utf8Path, limit: Duration) -> io::Result<(Client, W
 
 /// Gives the guest at the other end an identity of its own; what it made of it. It is let on only by
 /// [`Request::Open`].
-pub fn renew(client: &Client, host_name: &str, authorized_keys: &str, limit: Duration) -> io::Result<Receipt> {
+pub fn renew(
+    client: &Client,
+    host_name: &str,
+    authorized_keys: &str,
+    limit: Duration,
+) -> io::Result<Receipt> {
     let entropy: [u8; ENTROPY] = random()?;
     let id: [u8; 16] = random()?;
     let machine_id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();

@@ -47,7 +47,9 @@ fn wait(
         let status = answer["status"].as_str().unwrap_or_default();
         let failed = |why: String| Err(Error::io("save or restore", devices, std::io::Error::other(why)));
         if status == "failed" || status == "internal-error" {
-            return failed(answer["error-desc"].as_str().unwrap_or("QEMU says no more than that it failed").into());
+            return failed(
+                answer["error-desc"].as_str().unwrap_or("QEMU says no more than that it failed").into(),
+            );
         }
         if is_done(status) {
             return Ok(());

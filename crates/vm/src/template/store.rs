@@ -108,7 +108,9 @@ impl Templates {
         let place = self.place(&lock.id);
         self.remove(lock)?;
         fs::rename(&new.folder, &place).map_err(|e| Error::io("make", &place, e))?;
-        File::open(&self.root).and_then(|root| root.sync_all()).map_err(|e| Error::io("write", &self.root, e))?;
+        File::open(&self.root)
+            .and_then(|root| root.sync_all())
+            .map_err(|e| Error::io("write", &self.root, e))?;
         Ok(Template { folder: place })
     }
 

@@ -59,7 +59,7 @@ pub(crate) fn renew() -> Result<String, Error> {
 pub(crate) fn pass(keys: &str) -> Result<(), Error> {
     let folder = Path::new(setup::CREDENTIALS);
     files::directory(folder, 0o700, None)?;
-    files::write(&folder.join(CREDENTIAL), 0o600, None, keys)
+    files::write_unsynced(&folder.join(CREDENTIAL), 0o600, keys)
 }
 
 fn make_all(folder: &Path) -> Result<(), Error> {

@@ -9,16 +9,24 @@ mod warm;
 
 use crate::error::Error;
 use crate::files::{self, failed};
-use crate::{barrier, setup, spawn, ssh_keys};
+use crate::{barrier, setup, spawn, ssh_keys, system};
 use freezer::Freezer;
 use rave_guest::channel::identity::{Barrier, ENTROPY, Identity, Receipt};
 use rave_guest::config::GuestConfig;
 use rustix::time::{ClockId, Timespec, clock_settime};
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// There once the barrier was opened: a server that is started again holds nothing.
+/// There once the barrier was opened: a server that is started again holds nothing. The machine's uptime of that moment, ms,
+/// tells what is older.
 const OPENED: &str = "/run/rave/identity";
+
+/// What a receipt says.
+const RENEWED: [&str; 6] = ["random", "clock", "ssh-host-key", "machine-id", "hostname", "random-seed"];
+
+/// How long the host's first program has the machine for itself.
+const HEAD_START: Duration = Duration::from_millis(500);
 
 /// How long systemd may take to answer.
 const SYSTEMD: Duration = Duration::from_secs(20);
@@ -62,46 +70,54 @@ impl Template {
         Ok(())
     }
 
-    /// The generator first: all that follows draws from it. Nothing else runs but systemd's first process, which is not
-    /// stopped by a control group.
+    /// The generator first: all that follows draws from it. Nothing else runs but systemd's first process, which no control group
+    /// stops.
     fn try_renew(&mut self, identity: &Identity) -> Result<Receipt, Error> {
-        let mut renewed = Vec::new();
-        let mut done = |what: &str| renewed.push(what.to_owned());
         if identity.entropy.len() < ENTROPY {
             return Err(refused("the host sent too little entropy"));
         }
         random::reseed(&identity.entropy)?;
-        done("random");
         let clock_behind_ms = set_clock(identity.time_ms)?;
-        done("clock");
-        machine_id::renew(Path::new("/"), &identity.machine_id)?;
-        done("machine-id");
-        names::renew(Path::new("/"), &identity.host_name)?;
-        done("hostname");
-        random::renew_seed_file()?;
-        done("random-seed");
-        let host_key = ssh_keys::renew()?;
-        ssh_keys::pass(&identity.authorized_keys)?;
-        done("ssh-host-key");
+        // Another program makes it, on another processor.
+        let host_key = thread::spawn(ssh_keys::renew);
+        let files = Self::renew_files(identity);
+        let host_key = host_key.join().map_err(|_| refused("the host key's thread ended"))??;
+        files?;
+        // A clone that loses its power must not start from the template's disk as another one.
+        rustix::fs::sync();
         Ok(Receipt {
-            renewed,
+            renewed: RENEWED.map(str::to_owned).into(),
             machine_id: files::read("/etc/machine-id")?.trim().to_owned(),
-            host_name: crate::system::host_name(),
+            host_name: system::host_name(),
             host_key,
             clock_behind_ms,
             time_ms: now_ms(),
         })
     }
 
+    fn renew_files(identity: &Identity) -> Result<(), Error> {
+        machine_id::renew(Path::new("/"), &identity.machine_id)?;
+        names::renew(Path::new("/"), &identity.host_name)?;
+        random::renew_seed_file()?;
+        ssh_keys::pass(&identity.authorized_keys)
+    }
+
+    /// Programs may run from now on; what waits at the barrier follows, so that the first of them need not share the processors
+    /// with all services.
     fn try_open(&mut self) -> Result<(), Error> {
-        files::write(Path::new(OPENED), 0o644, None, "")?;
+        files::write_unsynced(Path::new(OPENED), 0o644, format!("{}\n", system::uptime_ms()))?;
         self.freezer.thaw()?;
-        barrier::open()?;
-        // The journal goes on under the new machine-id. It is not waited for.
-        let journal = ["--no-block", "try-restart", "systemd-journald.service"];
-        if let Err(error) = spawn::output("systemctl", &journal, SYSTEMD) {
-            println!("{error}");
-        }
+        thread::spawn(|| {
+            thread::sleep(HEAD_START);
+            if let Err(error) = barrier::open() {
+                println!("the services do not start: {error}");
+            }
+            // The journal goes on under the new machine-id.
+            let journal = ["--no-block", "try-restart", "systemd-journald.service"];
+            if let Err(error) = spawn::output("systemctl", &journal, SYSTEMD) {
+                println!("{error}");
+            }
+        });
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! `cargo xtask ps`: the sandboxes and how they are.
 
 use rave_sandbox::look::{Look, look};
-use rave_sandbox::{Record, SandboxName, Store, now};
+use rave_sandbox::{Identity, Record, SandboxName, Store, now};
 use serde::Serialize;
 
 use crate::cli;
@@ -17,18 +17,22 @@ pub(super) struct Row {
     pub(super) record: Option<Record>,
     #[serde(flatten)]
     pub(super) look: Look,
+    /// What a clone renewed.
+    pub(super) identity: Option<Identity>,
     /// Seconds since a program last began or ended; 0 while one runs.
     pub(super) idle_seconds: Option<u64>,
 }
 
 impl Row {
     pub(super) fn of(store: &Store, name: SandboxName) -> Self {
-        let look = look(&store.place(&name));
+        let place = store.place(&name);
+        let look = look(&place);
         let idle_seconds = look.status.as_ref().map(|status| match status.running {
             0 => now().saturating_sub(status.last_use),
             _ => 0,
         });
-        Self { record: store.find(&name).ok().flatten(), name, look, idle_seconds }
+        let (record, identity) = (store.find(&name).ok().flatten(), Identity::of(&place));
+        Self { record, name, look, identity, idle_seconds }
     }
 
     fn cells(&self) -> Vec<String> {

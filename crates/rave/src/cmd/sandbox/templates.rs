@@ -60,15 +60,25 @@ pub(super) fn find_or_make(
     let engine = host.probe.engine;
     let key = recipe.key(&facts, engine);
     let templates = Templates::new(&settings.state_dir);
-    let lock = templates.lock(&key.id(), &mut || ui.note("another command makes the template; waiting for it"))?;
+    let lock =
+        templates.lock(&key.id(), &mut || ui.note("another command makes the template; waiting for it"))?;
     match templates.find(&key, &lock) {
         Found::Whole(template) => return Ok(Some((template, lock))),
         Found::Damaged(damage) => ui.warn(&format!("the template is damaged and is made again: {damage}")),
         Found::Nothing => {
-            ui.note("the first sandbox of its kind: its machine is booted once and kept as a template for others");
+            ui.note(
+                "the first sandbox of its kind: its machine is booted once and kept as a template for others",
+            );
         }
     }
-    let making = Making { recipe, key, qemu: host.qemu, facts: &facts, engine, deadline: deadline(engine.accelerator()) };
+    let making = Making {
+        recipe,
+        key,
+        qemu: host.qemu,
+        facts: &facts,
+        engine,
+        deadline: deadline(engine.accelerator()),
+    };
     let sink = ui.sink();
     let mut stages = Stages::new(&sink);
     let made = make(&templates, &lock, &making, &mut |event| stages.take(event));

@@ -14,7 +14,7 @@ pub(super) fn renew(root: &Path, id: &str) -> Result<(), Error> {
     }
     let file = root.join("etc/machine-id");
     let before = files::read(&file)?.trim().to_owned();
-    files::write(&file, 0o444, None, format!("{id}\n"))?;
+    files::write_unsynced(&file, 0o444, format!("{id}\n"))?;
     // What the template's boot said stays readable: journalctl(1) shows the folder of the machine's own id.
     for journals in ["var/log/journal", "run/log/journal"] {
         let journals = root.join(journals);

@@ -28,11 +28,11 @@ fn write_files(root: &Path, before: &str, name: &str) -> Result<(), Error> {
     let is_file = |path: &Path| path.symlink_metadata().is_ok_and(|about| about.is_file());
     let file = root.join("etc/hostname");
     if is_file(&file) {
-        files::write(&file, 0o644, None, format!("{name}\n"))?;
+        files::write_unsynced(&file, 0o644, format!("{name}\n"))?;
     }
     let file = root.join("etc/hosts");
     if is_file(&file) {
-        files::write(&file, 0o644, None, rename(&files::read(&file)?, before, name))?;
+        files::write_unsynced(&file, 0o644, rename(&files::read(&file)?, before, name))?;
     }
     Ok(())
 }

@@ -23,5 +23,5 @@ pub(super) fn renew_seed_file() -> Result<(), Error> {
     if !path.exists() {
         return Ok(());
     }
-    files::write(path, 0o600, None, system::random::<512>()?)
+    files::write_unsynced(path, 0o600, system::random::<512>()?)
 }

@@ -18,7 +18,9 @@ pub(super) fn read_programs(config: &GuestConfig) {
         read(&tools.join(part), &mut left);
     }
     // They read their libraries, and the loader's cache, as they will later.
-    for words in [["node", "--version"], ["nginx", "-v"], ["ssh-keygen", "-?"], ["bash", "-lc"], ["sudo", "--version"]] {
+    for words in
+        [["node", "--version"], ["nginx", "-v"], ["ssh-keygen", "-?"], ["bash", "-lc"], ["sudo", "--version"]]
+    {
         let _ = spawn::output(words[0], &words[1..], Duration::from_secs(60));
     }
     for program in ["/usr/sbin/sshd", "/usr/lib/systemd/systemd-logind", "/usr/bin/dbus-daemon"] {
