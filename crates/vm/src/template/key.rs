@@ -133,6 +133,8 @@ pub(super) mod tests {
 
     #[test]
     fn whatever_changes_makes_another_template() {
+        let mut other = key().qemu;
+        other.program = "/usr/local/bin/qemu".into();
         let all = [
             key(),
             Key { image: "cd".repeat(32), ..key() },
@@ -142,7 +144,7 @@ pub(super) mod tests {
             Key { disk_mib: 4096, ..key() },
             Key { machine: "pc-q35-10.1".into(), ..key() },
             Key { devices: Vec::new(), ..key() },
-            Key { qemu: Build { program: "/usr/local/bin/qemu".into(), ..key().qemu }, ..key() },
+            Key { qemu: other, ..key() },
             Key { accelerator: Accelerator::Kvm, ..key() },
             Key { cpu: "host".into(), ..key() },
             Key { host: Some(HostProcessor::parse("microcode : 0x1", "6.1")), ..key() },
