@@ -39,10 +39,14 @@ pub(super) fn start(place: &Place, record: &Record, host: &Host) -> Result<Start
     }
     let template = place.template();
     remove(&place.disk().overlay())?;
-    match clone(place, record, host, &template) {
+    // A port that is taken is no reason to boot instead.
+    let machine = record.machine(place, &last_ports(place))?;
+    match clone(place, record, host, &template, machine) {
         Ok((machine, client)) => Ok(Started { machine, client: Some(client), origin: Origin::Template }),
         Err(error) if error.is_interrupt() => Err(error),
         Err(error) => {
+            // In this order: whatever is left of it is never taken for a machine of its own.
+            remove(&place.identity())?;
             remove(&place.disk().overlay())?;
             template.forget()?;
             boot(place, record, host, Origin::DiskInstead { why: error.to_string() })
@@ -61,8 +65,8 @@ fn clone(
     record: &Record,
     host: &Host,
     template: &Template,
+    machine: Machine,
 ) -> Result<(Standalone, Client), Error> {
-    let machine = record.machine(place, &last_ports(place))?;
     let kind = template.fits(&machine, host.engine, &host.qemu)?;
     let machine = Machine { kind: Some(kind), memory: Memory::CopyOf(template.memory()), ..machine };
     let mut machine = Standalone::start_clone(machine, template, host.engine, &host.qemu)?;

@@ -13,6 +13,8 @@ use rave_guest::channel::client::Client;
 use rave_guest::channel::identity::{ENTROPY, Identity, Receipt};
 use rave_guest::channel::message::{Request, Welcome, parse};
 
+use super::key::hexadecimal;
+
 /// How long one attempt waits for a guest that boots.
 const ATTEMPT: Duration = Duration::from_secs(600);
 /// Between two attempts.
@@ -70,7 +72,7 @@ pub fn renew(
 ) -> io::Result<Receipt> {
     let entropy: [u8; ENTROPY] = random()?;
     let id: [u8; 16] = random()?;
-    let machine_id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let machine_id = hexadecimal(&id);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(io::Error::other)?;
     let identity = Identity {
         entropy: entropy.to_vec(),
@@ -94,4 +96,80 @@ fn random<const COUNT: usize>() -> io::Result<[u8; COUNT]> {
     let mut bytes = [0; COUNT];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rave_guest::channel::identity::Barrier;
+    use rave_guest::channel::server::{Config, Server};
+
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    /// A guest that makes this of an identity.
+    #[derive(Debug)]
+    struct Guest(fn(&Identity) -> Result<Receipt, String>);
+
+    impl Barrier for Guest {
+        fn hold(&mut self) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn renew(&mut self, identity: &Identity) -> Result<Receipt, String> {
+            (self.0)(identity)
+        }
+
+        fn open(&mut self) -> Result<(), String> {
+            Ok(())
+        }
+    }
+
+    fn receipt(machine_id: &str, host_name: &str) -> Receipt {
+        Receipt {
+            renewed: Vec::new(),
+            machine_id: machine_id.to_owned(),
+            host_name: host_name.to_owned(),
+            host_key: String::new(),
+            clock_behind_ms: 0,
+            time_ms: 0,
+        }
+    }
+
+    /// What the host makes of that guest.
+    fn try_renew(guest: fn(&Identity) -> Result<Receipt, String>, limit: Duration) -> io::Result<Receipt> {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        let config = Config { program: "/nowhere".into(), user: "agent".into(), cgroups: false, jobs: 1 };
+        thread::spawn(move || Server::new(config).at_barrier(Box::new(Guest(guest))).serve(&theirs));
+        let (client, _) = Client::begin(ours, 7, LIMIT)?;
+        let renewed = renew(&client, "demo", "key", limit);
+        client.close();
+        renewed
+    }
+
+    #[test]
+    fn each_clone_gets_another_identity() {
+        let renewed = || try_renew(|it| Ok(receipt(&it.machine_id, &it.host_name)), LIMIT).unwrap();
+        let (one, two) = (renewed(), renewed());
+        assert!(one.machine_id != two.machine_id && one.machine_id.len() == 32, "{one:?} {two:?}");
+        assert_eq!(one.host_name, "demo");
+    }
+
+    #[test]
+    fn a_receipt_that_is_wrong_or_never_comes_is_none() {
+        let error = |guest, limit| try_renew(guest, limit).unwrap_err();
+        let other = error(|it| Ok(receipt("0123", &it.host_name)), LIMIT);
+        assert_eq!(other.to_string(), "the guest's receipt is for another machine");
+        let unnamed = error(|it| Ok(receipt(&it.machine_id, "rave")), LIMIT);
+        assert_eq!(unnamed.to_string(), "the guest's receipt is for another machine");
+        assert_eq!(error(|_| Err("no generator".into()), LIMIT).to_string(), "no generator");
+        let hangs = error(
+            |_| {
+                thread::sleep(Duration::from_secs(5));
+                Err(String::new())
+            },
+            Duration::from_millis(50),
+        );
+        assert_eq!(hangs.kind(), io::ErrorKind::TimedOut);
+    }
 }

@@ -1,6 +1,6 @@
 //! What a clone must have in common with its template, for QEMU and the guest's kernel to go on.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::fs;
 
 use serde::{Deserialize, Serialize};
@@ -86,7 +86,10 @@ impl fmt::Display for KeyId {
 }
 
 pub(super) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}"); // a String takes everything
+        text
+    })
 }
 
 impl HostProcessor {

@@ -198,6 +198,8 @@ mod tests {
         (scratch, store)
     }
 
+    type Change = fn(&Template);
+
     /// A template of so many bytes, as a maker leaves it.
     fn make(store: &Templates, key: &Key, bytes: usize) -> TemplateLock {
         let lock = store.lock(&key.id(), &mut || panic!("nobody holds it")).unwrap();
@@ -216,7 +218,6 @@ mod tests {
         let (_scratch, store) = store();
         let lock = make(&store, &key(), 10);
         let Found::Whole(template) = store.find(&key(), &lock) else { panic!("it was made") };
-        type Change = fn(&Template);
         let changes: [(&str, Change); 5] = [
             ("memory: it was changed", |t| fs::write(t.memory(), [2; 10]).unwrap()),
             ("template.qcow2: it was changed", |t| fs::write(t.disk(), "dis").unwrap()),

@@ -52,7 +52,7 @@ impl Barrier for Template {
     }
 
     fn renew(&mut self, identity: &Identity) -> Result<Receipt, String> {
-        self.try_renew(identity).map_err(|error| error.to_string())
+        Self::try_renew(identity).map_err(|error| error.to_string())
     }
 
     fn open(&mut self) -> Result<(), String> {
@@ -72,7 +72,7 @@ impl Template {
 
     /// The generator first: all that follows draws from it. Nothing else runs but systemd's first process, which no control group
     /// stops.
-    fn try_renew(&mut self, identity: &Identity) -> Result<Receipt, Error> {
+    fn try_renew(identity: &Identity) -> Result<Receipt, Error> {
         if identity.entropy.len() < ENTROPY {
             return Err(refused("the host sent too little entropy"));
         }

@@ -32,7 +32,7 @@ impl Row {
             _ => 0,
         });
         let (record, identity) = (store.find(&name).ok().flatten(), Identity::of(&place));
-        Self { record, name, look, identity, idle_seconds }
+        Self { name, record, look, identity, idle_seconds }
     }
 
     fn cells(&self) -> Vec<String> {

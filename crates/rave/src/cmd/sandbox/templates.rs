@@ -1,12 +1,17 @@
 //! The template that a new sandbox is a clone of: found, or made.
 
 use camino::Utf8Path;
+use rave_host::Needs;
+use rave_image::Manifest;
+use rave_spec::Format;
 use rave_vm::Error;
 use rave_vm::accel::ProbeResult;
+use rave_vm::machine::Arch;
 use rave_vm::qemu::Qemu;
 use rave_vm::template::{Found, Making, Recipe, Template, TemplateLock, Templates, make};
 
-use crate::cmd::run::{Stages, deadline};
+use crate::cmd::run::{Stages, accelerator, deadline};
+use crate::host;
 use crate::settings::Settings;
 use crate::ui::Ui;
 
@@ -42,6 +47,28 @@ pub(super) fn hold(
     }
 }
 
+/// Makes the template of sandboxes that are made without `--memory` and `--cpus`.
+pub(crate) fn warm(manifest: &Manifest, settings: &Settings, ui: &Ui) -> anyhow::Result<()> {
+    host::ensure(settings, ui, Needs::Run)?;
+    let qemu = Qemu::find(Arch::X86_64)?;
+    let probe = accelerator(settings, &qemu, ui)?;
+    let found = manifest.artifact(&settings.out_dir, Format::Qemu)?;
+    let (file, vm) = (found.boot_file(), settings.spec.spec.vm);
+    let recipe = Recipe {
+        image: &settings.out_dir.join(&file.name),
+        sha256: &file.sha256.to_string(),
+        profile: &manifest.profile,
+        memory_mib: vm.memory.get(),
+        cpus: vm.cpus,
+        disk_mib: vm.disk.get(),
+    };
+    let made = find_or_make(recipe, &Host { qemu: &qemu, probe: &probe }, settings, ui)?;
+    if made.is_some() {
+        ui.note("there is a template: `cargo xtask up` starts clones of it");
+    }
+    Ok(())
+}
+
 /// The template of a recipe, with the lock that keeps others from removing it.
 pub(super) fn find_or_make(
     recipe: Recipe<'_>,
@@ -53,7 +80,7 @@ pub(super) fn find_or_make(
     if !facts.has_private_memory {
         let version = host.qemu.version;
         ui.note(&format!(
-            "QEMU {version} cannot map a template's memory without writing to it, so the sandbox boots; QEMU 10 can"
+            "QEMU {version} cannot map a template's memory without writing to it, so sandboxes boot; QEMU 10 can"
         ));
         return Ok(None);
     }
@@ -67,7 +94,7 @@ pub(super) fn find_or_make(
         Found::Damaged(damage) => ui.warn(&format!("the template is damaged and is made again: {damage}")),
         Found::Nothing => {
             ui.note(
-                "the first sandbox of its kind: its machine is booted once and kept as a template for others",
+                "a machine is booted once and kept as a template: sandboxes of its kind start as clones of it",
             );
         }
     }

@@ -7,6 +7,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// How long one of them may take.
+const LIMIT: Duration = Duration::from_secs(60);
 /// How much is read at most, bytes: it is the clones' memory too.
 const MOST: u64 = 320 * 1024 * 1024;
 
@@ -18,10 +20,15 @@ pub(super) fn read_programs(config: &GuestConfig) {
         read(&tools.join(part), &mut left);
     }
     // They read their libraries, and the loader's cache, as they will later.
-    for words in
-        [["node", "--version"], ["nginx", "-v"], ["ssh-keygen", "-?"], ["bash", "-lc"], ["sudo", "--version"]]
-    {
-        let _ = spawn::output(words[0], &words[1..], Duration::from_secs(60));
+    let programs: [&[&str]; 5] = [
+        &["node", "--version"],
+        &["nginx", "-v"],
+        &["ssh-keygen", "-?"],
+        &["bash", "-lc", ":"],
+        &["sudo", "--version"],
+    ];
+    for words in programs {
+        let _ = spawn::output(words[0], &words[1..], LIMIT);
     }
     for program in ["/usr/sbin/sshd", "/usr/lib/systemd/systemd-logind", "/usr/bin/dbus-daemon"] {
         read(&PathBuf::from(program), &mut left);
