@@ -199,6 +199,8 @@ pub(crate) enum BenchPart {
     FormatBoots,
     /// The desktop, compared with Debian's own.
     Desktop,
+    /// Sandboxes as clones of a template, compared with QEMU alone and with a cold boot.
+    Sandboxes,
     /// `verify` of a release, compared with sha256sum.
     Verify,
     /// `smoke` with warm caches, compared with an earlier commit's; needs --against.

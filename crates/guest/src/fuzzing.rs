@@ -4,6 +4,7 @@
 #![expect(clippy::missing_panics_doc, reason = "to panic is what they are for")]
 
 use crate::channel::frame::{Decoder, HEAD, MAX_PAYLOAD};
+use crate::channel::identity::Receipt;
 use crate::channel::message::{Ended, Hello, Request, Welcome, parse};
 use crate::tree::path;
 use crate::tree::unpack::path_of;
@@ -29,6 +30,7 @@ pub fn channel_frames(bytes: &[u8]) {
             let _ = parse::<Welcome>(&frame.payload);
             let _ = parse::<Request>(&frame.payload);
             let _ = parse::<Ended>(&frame.payload);
+            let _ = parse::<Receipt>(&frame.payload);
         }
         assert!(decoder.kept() < HEAD + MAX_PAYLOAD);
     }

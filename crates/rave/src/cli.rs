@@ -232,6 +232,9 @@ pub struct Image {
     /// Print the manifest on stdout when done
     #[arg(long)]
     pub json: bool,
+    /// Make the template that sandboxes of this image are clones of, too; needs the format qemu
+    #[arg(long, conflicts_with_all = ["locked", "check_reproducible"])]
+    pub warm: bool,
     /// Rebuild every stage, even if nothing changed
     #[arg(long)]
     pub refresh: bool,

@@ -75,6 +75,9 @@ pub struct Status {
     pub supervisor: u32,
     /// QEMU's process id.
     pub qemu: u32,
+    /// What it was started from.
+    #[serde(default)]
+    pub origin: Origin,
     /// When this boot began, or the supervisor attached, seconds since 1970.
     pub since: u64,
     /// The stage that the boot is in.
@@ -93,6 +96,22 @@ pub struct Status {
     pub running: usize,
     /// When a program last began or ended, seconds since 1970.
     pub last_use: u64,
+}
+
+/// What a machine was started from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// It booted from its disk, or was found running.
+    #[default]
+    Disk,
+    /// It is a clone of a template.
+    Template,
+    /// It should have been a clone, and booted.
+    DiskInstead {
+        /// Why.
+        why: String,
+    },
 }
 
 /// A connection to the supervisor of a sandbox.

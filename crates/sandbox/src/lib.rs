@@ -14,6 +14,7 @@ pub mod admission;
 pub mod control;
 mod error;
 pub mod exec;
+mod identity;
 mod life_lock;
 pub mod limits;
 pub mod look;
@@ -28,6 +29,7 @@ mod unix_time;
 
 pub use control::Connection;
 pub use error::Error;
+pub use identity::Identity;
 pub use life_lock::LifeLock;
 pub use name::{BadName, SandboxName};
 pub use place::Place;

@@ -3,6 +3,7 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_vm::kept::KeptDisk;
 use rave_vm::machine::Files;
+use rave_vm::template::Template;
 
 use crate::name::SandboxName;
 
@@ -12,7 +13,8 @@ use crate::name::SandboxName;
 /// | --- | --- |
 /// | `lock` | held by the command that changes the sandbox |
 /// | `record.json` | what the sandbox is; without it there is none |
-/// | `disk/` | the image that the disk began with, and what was written since |
+/// | `disk/` | the image that the disk began with, what it has of a template, and what was written since |
+/// | `identity.json` | what a clone of a template renewed; without it the disk is the template's and none of its own |
 /// | `ssh-key` | the key that it lets in |
 /// | `run/` | files of the running machine, and `ctl.sock`, on which the supervisor listens |
 /// | `supervisor.lock` | held by the supervisor |
@@ -44,6 +46,16 @@ impl Place {
     /// The disk with the image that it lies on.
     pub fn disk(&self) -> KeptDisk {
         KeptDisk::at(self.folder.join("disk"))
+    }
+
+    /// What it has of the template that it is a clone of.
+    pub fn template(&self) -> Template {
+        Template::at(self.disk().folder())
+    }
+
+    /// The receipt of a clone.
+    pub fn identity(&self) -> Utf8PathBuf {
+        self.folder.join("identity.json")
     }
 
     /// The files of the running machine.

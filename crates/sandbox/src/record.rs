@@ -121,9 +121,10 @@ impl Record {
         let hardware = Hardware::of(self.format);
         let files = place.machine();
         let key = KeyPair::read(place.folder())?;
+        let on = place.template().disk();
         Ok(Machine {
             disk: Some(Disk {
-                path: base.to_owned(),
+                path: if on.exists() { on } else { base.to_owned() },
                 extent: DiskExtent::Whole,
                 format: hardware.format,
                 interface: hardware.interface,

@@ -3,7 +3,9 @@
 use camino::Utf8Path;
 
 use crate::accel::{Accelerator, Engine};
-use crate::machine::{Arch, Clock, Display, DisplayServer, Firmware, Interface, Machine, Overlay, VNC_BASE};
+use crate::machine::{
+    Arch, Clock, Display, DisplayServer, Firmware, Interface, Machine, Memory, Overlay, VNC_BASE,
+};
 use crate::ports::PortForward;
 use crate::ring::{FIRMWARE_LOG, READY_DEVICE};
 
@@ -52,13 +54,7 @@ fn base(argv: &mut Argv, machine: &Machine) {
     argv.flag("-nodefaults");
     argv.flag("-no-user-config");
     argv.add("-name", machine.name.replace(',', ",,"));
-    argv.add(
-        "-machine",
-        match machine.arch {
-            Arch::X86_64 => "q35",
-        },
-    );
-    argv.add("-m", format!("size={}M", machine.memory_mib));
+    memory(argv, machine);
     argv.add("-smp", format!("cpus={}", machine.cpus));
     argv.add(
         "-rtc",
@@ -69,6 +65,30 @@ fn base(argv: &mut Argv, machine: &Machine) {
     );
     // Without it a fresh guest may wait for entropy before it makes host keys.
     argv.add("-device", "virtio-rng-pci");
+}
+
+/// A machine that is cloned has a number that its guest's kernel reseeds its random generator for when it changes (vmgenid).
+fn memory(argv: &mut Argv, machine: &Machine) {
+    let kind = match machine.arch {
+        Arch::X86_64 => machine.kind.as_deref().unwrap_or("q35"),
+    };
+    let (file, access) = match &machine.memory {
+        Memory::Anonymous => {
+            argv.add("-machine", kind);
+            argv.add("-m", format!("size={}M", machine.memory_mib));
+            return;
+        }
+        Memory::File(file) => (file, "share=on"),
+        Memory::CopyOf(file) => (file, "share=off,readonly=on,rom=off"),
+    };
+    argv.add("-machine", format!("{kind},memory-backend=mem"));
+    argv.add("-m", format!("size={}M", machine.memory_mib));
+    let (size, file) = (machine.memory_mib, path(file));
+    argv.add("-object", format!("memory-backend-file,id=mem,size={size}M,mem-path={file},{access}"));
+    argv.add("-device", "vmgenid,guid=auto");
+    if let Memory::CopyOf(_) = machine.memory {
+        argv.add("-incoming", "defer");
+    }
 }
 
 fn acceleration(argv: &mut Argv, engine: Engine) {

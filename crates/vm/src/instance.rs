@@ -160,6 +160,17 @@ impl Instance {
         self.wait_for(GuestStage::Ready, deadline, on_event)
     }
 
+    /// Waits until `is_done`, which is asked again and again, as [`Instance::wait_for`] waits for a stage.
+    pub(crate) fn wait_until(
+        &mut self,
+        deadline: Duration,
+        on_event: &mut dyn FnMut(BootEvent<'_>),
+        is_done: &mut dyn FnMut() -> bool,
+    ) -> Result<(), Error> {
+        let done = |instance: &Self| is_done().then(|| instance.watch.elapsed());
+        self.wait_reached(GuestStage::Ready, deadline, on_event, done).map(drop)
+    }
+
     /// Waits until the guest says that `stage` is reached, at most until `deadline` after the boot's beginning. Ends
     /// early, with where and why, when QEMU ends, the kernel panics, something waits for a person, or the guest
     /// reports that the stage, or one before it, failed.
@@ -169,16 +180,26 @@ impl Instance {
         deadline: Duration,
         on_event: &mut dyn FnMut(BootEvent<'_>),
     ) -> Result<Ready, Error> {
+        self.wait_reached(stage, deadline, on_event, |instance| instance.watch.detector.reached(stage))
+    }
+
+    fn wait_reached(
+        &mut self,
+        stage: GuestStage,
+        deadline: Duration,
+        on_event: &mut dyn FnMut(BootEvent<'_>),
+        mut reached: impl FnMut(&Self) -> Option<Duration>,
+    ) -> Result<Ready, Error> {
         let mut told = None;
         loop {
             // Before the logs are read, so that the last words of a QEMU that has ended are among them.
             let ended = self.ended()?;
             let events = self.poll()?;
             self.report(&events, &mut told, on_event);
-            let detector = &self.watch.detector;
-            if let Some(at) = detector.reached(stage) {
+            if let Some(at) = reached(self) {
                 return Ok(self.ready(at));
             }
+            let detector = &self.watch.detector;
             if let Some(cause) = self.cause(stage, deadline, ended) {
                 if self.may_start_again(&cause) {
                     on_event(BootEvent::Restarted { cause: &cause, attempt: self.restarts + 2 });

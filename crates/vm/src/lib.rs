@@ -6,6 +6,7 @@
 //! - [`ports`]: host ports, and who holds them.
 //! - [`Instance`]: a running machine: boot, wait, reboot, shut down, detach.
 //! - [`standalone`]: a running machine that belongs to no process.
+//! - [`template`]: a machine that was saved at its barrier, for clones to go on from.
 //! - [`boot`]: how far a guest has come, from what it leaves on its way.
 //! - [`sandbox`]: a RAVE artifact as a machine.
 //! - [`keys`], [`ssh`]: the way in. [`qmp`]: QEMU's control socket.
@@ -35,6 +36,7 @@ mod screenshot;
 mod shutdown;
 pub mod ssh;
 pub mod standalone;
+pub mod template;
 pub mod terminal_text;
 
 pub use error::Error;

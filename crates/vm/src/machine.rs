@@ -2,6 +2,7 @@
 
 mod disk;
 mod display;
+mod memory;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use crate::ports::PortForward;
 
 pub use disk::{Disk, DiskExtent, DiskFormat, ExtraDisk, Interface};
 pub use display::{Display, DisplayServer, Password, VNC_BASE};
+pub use memory::Memory;
 
 /// The guest's processor architecture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -46,6 +48,10 @@ pub struct Machine {
     pub more_disks: Vec<ExtraDisk>,
     /// Memory, MiB.
     pub memory_mib: u64,
+    /// Where the memory lies.
+    pub memory: Memory,
+    /// The versioned name of its kind, `pc-q35-10.0`; QEMU's newest where it is not said.
+    pub kind: Option<String>,
     /// Virtual CPUs.
     pub cpus: u32,
     /// The network card behind QEMU's user network; without it there are no forwards either.
@@ -83,6 +89,8 @@ impl Machine {
             disk_mib: None,
             more_disks: Vec::new(),
             memory_mib: 1024,
+            memory: Memory::Anonymous,
+            kind: None,
             cpus: 1,
             network: None,
             forwards: Vec::new(),

@@ -176,6 +176,12 @@ fn fit_overlay(disk: &Disk, overlay: &Utf8Path, disk_mib: Option<u64>) -> Result
     Ok(())
 }
 
+/// Makes an overlay name its base by this path, which may be relative to the overlay's own folder. No data is moved.
+pub(crate) fn set_backing(overlay: &Utf8Path, base: &Utf8Path) -> Result<(), Error> {
+    let words = ["rebase", "-u", "-f", "qcow2", "-b", base.as_str(), "-F", "qcow2", overlay.as_str()];
+    img("naming the image of a template's disk", &words).map(drop)
+}
+
 /// What `qemu-img info` says of an overlay.
 #[derive(Debug, Deserialize)]
 struct OverlayInfo {

@@ -1,5 +1,6 @@
 //! The QEMU of this host: where it is and how old.
 
+mod facts;
 mod version;
 
 use std::time::Duration;
@@ -10,6 +11,7 @@ use rave_process::{Cmd, find_program};
 use crate::Error;
 use crate::machine::Arch;
 
+pub use facts::{Build, Facts};
 pub use version::{OLDEST, QemuVersion};
 
 /// How long `qemu --version` may take on a machine under load.

@@ -23,6 +23,7 @@ use crate::qemu::Qemu;
 use crate::qmp::Client;
 use crate::ring;
 use crate::run_dir::InstanceRecord;
+use crate::template::{self, Template, restore};
 
 /// A running machine. Dropping it leaves the machine as it is.
 #[derive(Debug)]
@@ -59,6 +60,30 @@ impl Standalone {
         let (machine, child, qmp, watch) = launch(machine, engine, qemu)?;
         let pid = child.detach();
         Self::new(machine, pid, qmp, watch)
+    }
+
+    /// Starts a clone: the machine's memory is a [`Memory::CopyOf`] a template's. It goes on at the barrier of its guest, which
+    /// needs an identity of its own first ([`crate::template::renew`]).
+    ///
+    /// [`Memory::CopyOf`]: crate::machine::Memory::CopyOf
+    pub fn start_clone(machine: Machine, of: &Template, engine: Engine, qemu: &Qemu) -> Result<Self, Error> {
+        make_private_dir(&machine.files.run_dir)?;
+        let (machine, child, mut qmp, watch) = launch(machine, engine, qemu)?;
+        // Dropping the child ends it.
+        restore(&mut qmp, &of.devices())?;
+        let pid = child.detach();
+        Self::new(machine, pid, qmp, watch)
+    }
+
+    /// Begins the first session with a clone's guest.
+    pub fn at_barrier(&self, limit: Duration) -> Result<rave_guest::channel::client::Client, Error> {
+        let socket = &self.machine.files.channel_socket;
+        let failed = |error| Error::io("talk to the guest by", socket, error);
+        let (client, welcome) = template::begin(socket, limit).map_err(failed)?;
+        if welcome.at_barrier {
+            return Ok(client);
+        }
+        Err(failed(std::io::Error::other("it is not at its barrier")))
     }
 
     /// Attaches to a machine that is already running; nothing if none is. The ports are those that it got.

@@ -52,6 +52,7 @@ in
     "rave-install"
     "rave-ready"
     "rave-ssh-keys"
+    "rave-template"
     "setup-agent-environment"
   ]
 )

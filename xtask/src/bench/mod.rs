@@ -9,6 +9,7 @@ pub(crate) mod image;
 mod memory;
 pub(crate) mod mkosi;
 mod peer;
+pub(crate) mod sandboxes;
 pub(crate) mod verify;
 
 use std::time::Duration;

@@ -7,7 +7,7 @@ use rave_host::Needs;
 use rave_vm::machine::Arch;
 use rave_vm::qemu::Qemu;
 
-use crate::bench::{Report, boot, desktop, first_run, formats, image, mkosi, verify};
+use crate::bench::{Report, boot, desktop, first_run, formats, image, mkosi, sandboxes, verify};
 use crate::cli::{self, BenchPart};
 use rave::cmd::run::accelerator;
 use rave::command_error::CommandError;
@@ -48,6 +48,7 @@ pub(crate) fn run(args: &cli::Bench, settings: &Settings, ui: &Ui) -> anyhow::Re
             BenchPart::Boot => boot::measure(&mut report, settings, place, &with, ui)?,
             BenchPart::FormatBoots => boot::measure_formats(&mut report, settings, place, &with, ui)?,
             BenchPart::Desktop => desktop::measure(&mut report, settings, place, &with, ui)?,
+            BenchPart::Sandboxes => sandboxes::measure(&mut report, settings, place, &with, ui)?,
             BenchPart::Verify => verify::measure(&mut report, place, ui)?,
             BenchPart::FirstRun => {
                 let commit = args.against.as_deref().unwrap_or_default();

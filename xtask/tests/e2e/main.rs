@@ -18,6 +18,7 @@ mod sandboxes;
 mod seed;
 mod smoke_faults;
 mod stage;
+mod templates;
 mod tool;
 mod vm_faults;
 mod workspace;

@@ -21,7 +21,8 @@ impl Sandbox {
     }
 
     fn up(&self) -> Command {
-        let mut up = self.command(&["up", NAME, "--base", "debian", "--no-build", "--json", "--out"]);
+        let mut up =
+            self.command(&["up", NAME, "--cold", "--base", "debian", "--no-build", "--json", "--out"]);
         up.arg(shared_out(HEADLESS));
         up
     }

@@ -27,12 +27,13 @@ pub const SERVICES: [ServiceUnit; 4] = [
 ];
 
 /// RAVE's own units: name and template.
-const OWN: [(&str, &str); 13] = [
+const OWN: [(&str, &str); 15] = [
     ("install-claude-tools.service", include_str!("../../assets/units/install-claude-tools.service")),
     ("setup-agent-environment.service", include_str!("../../assets/units/setup-agent-environment.service")),
     ("vibe-kanban.service", include_str!("../../assets/units/vibe-kanban.service")),
     ("claude-code-router.service", include_str!("../../assets/units/claude-code-router.service")),
     ("nginx.service", include_str!("../../assets/units/nginx.service")),
+    ("rave-barrier.service", include_str!("../../assets/units/rave-barrier.service")),
     ("rave-channel.service", include_str!("../../assets/units/rave-channel.service")),
     ("rave-health.service", include_str!("../../assets/units/rave-health.service")),
     ("rave-health.socket", include_str!("../../assets/units/rave-health.socket")),
@@ -41,6 +42,7 @@ const OWN: [(&str, &str); 13] = [
     ("rave-ready.service", include_str!("../../assets/units/rave-ready.service")),
     ("rave-setup-medium.service", include_str!("../../assets/units/rave-setup-medium.service")),
     ("rave-ssh-keys.service", include_str!("../../assets/units/rave-ssh-keys.service")),
+    ("rave-template.service", include_str!("../../assets/units/rave-template.service")),
 ];
 
 /// Units of packages that a guest needs and that a package may leave off: unit and the target that wants it.

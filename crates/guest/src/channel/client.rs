@@ -8,14 +8,14 @@ use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::frame::{Decoder, Frame, Kind, MAX_PAYLOAD, preamble};
 use super::limits::WINDOW;
-use super::message::{Ended, Hello, VERSION, Welcome, parse, to_json};
+use super::message::{Ended, Hello, Request, VERSION, Welcome, parse, to_json};
 
 /// The longest wait for room in the guest's queue before its end counts as dead.
 const WRITE_LIMIT: Duration = Duration::from_secs(30);
@@ -105,6 +105,28 @@ impl Client {
             opened.sender.send(kind, piece)?;
         }
         Ok(opened)
+    }
+
+    /// Asks for something that runs no program, and waits for its end at most for `limit`: the answer's JSON, where there is
+    /// one. What the guest refuses is an error of kind `Other` in its words.
+    pub fn ask(&self, request: &Request, limit: Duration) -> io::Result<Option<Vec<u8>>> {
+        let deadline = Instant::now() + limit;
+        let mut stream = self.open(&to_json(request))?;
+        let mut answer = None;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let frame = stream.next_within(left)?;
+            match frame.kind {
+                Kind::Answer => answer = Some(frame.payload),
+                Kind::Ended => {
+                    let refused =
+                        |ended: Ended| ended.error.map_or(Ok(answer), |why| Err(io::Error::other(why)));
+                    return parse::<Ended>(&frame.payload)
+                        .map_or(Err(io::ErrorKind::InvalidData.into()), refused);
+                }
+                _ => {}
+            }
+        }
     }
 
     /// Whether the connection has ended, and with it the session.
@@ -201,6 +223,21 @@ impl Stream {
         let frame = self.frames.recv().ok();
         self.has_ended |= frame.as_ref().is_none_or(|frame| frame.kind == Kind::Ended);
         frame
+    }
+
+    /// The same, at most for `limit`.
+    pub fn next_within(&mut self, limit: Duration) -> io::Result<Frame> {
+        match self.frames.recv_timeout(limit) {
+            Ok(frame) => {
+                self.has_ended |= frame.kind == Kind::Ended;
+                Ok(frame)
+            }
+            Err(RecvTimeoutError::Timeout) => Err(io::ErrorKind::TimedOut.into()),
+            Err(RecvTimeoutError::Disconnected) => {
+                self.has_ended = true;
+                Err(io::ErrorKind::UnexpectedEof.into())
+            }
+        }
     }
 
     /// Sends frames of this stream, from whatever thread.

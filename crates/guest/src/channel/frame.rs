@@ -50,10 +50,12 @@ pub enum Kind {
     Ended = 13,
     /// Host: nobody waits for it any more. It is killed.
     Abandon = 14,
+    /// Guest: the answer to a request that runs no program. JSON; the end follows.
+    Answer = 15,
 }
 
 impl Kind {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::Hello,
         Self::Welcome,
         Self::RequestPart,
@@ -68,6 +70,7 @@ impl Kind {
         Self::Resize,
         Self::Ended,
         Self::Abandon,
+        Self::Answer,
     ];
 
     fn of(byte: u8) -> Option<Self> {
@@ -213,7 +216,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_read_in_whatever_pieces(
-            frames in proptest::collection::vec((0usize..14, any::<u32>(), proptest::collection::vec(any::<u8>(), 0..200)), 0..8),
+            frames in proptest::collection::vec((0usize..15, any::<u32>(), proptest::collection::vec(any::<u8>(), 0..200)), 0..8),
             piece in 1usize..64,
         ) {
             let frames: Vec<Frame> = frames.into_iter().map(|(kind, stream, payload)| frame(kind, stream, payload)).collect();

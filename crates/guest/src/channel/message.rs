@@ -3,6 +3,8 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::identity::Identity;
+
 /// The version of the channel's frames and messages.
 pub const VERSION: u32 = 1;
 
@@ -25,6 +27,9 @@ pub struct Welcome {
     pub program: String,
     /// The kernel's `/proc/sys/kernel/random/boot_id`.
     pub boot_id: String,
+    /// It is a template's, or a clone's whose identity was not renewed: it runs no programs.
+    #[serde(default)]
+    pub at_barrier: bool,
 }
 
 /// What the host asks for on a stream of its own.
@@ -33,6 +38,12 @@ pub struct Welcome {
 pub enum Request {
     /// Run a program.
     Exec(Exec),
+    /// Be ready to be saved as a template. No answer but the end.
+    Hold,
+    /// Become another machine. The answer is a [`Receipt`](super::identity::Receipt).
+    Renew(Identity),
+    /// The receipt is in: let everything go on. No answer but the end.
+    Open,
 }
 
 /// A program to run.

@@ -4,6 +4,7 @@
 //! A program that this host lacks cannot be tried; the test then says so on standard error, by [`host::lacks`].
 
 mod channel;
+mod channel_barrier;
 mod channel_faults;
 mod channel_host;
 mod gateway;

@@ -44,6 +44,9 @@ pub struct Up {
     /// Force an accelerator [default: kvm if a test guest runs under it, otherwise tcg]
     #[arg(long, value_name = "NAME")]
     pub accel: Option<Accel>,
+    /// Boot it; do not start it as a clone of a template
+    #[arg(long)]
+    pub cold: bool,
     /// Print where it is as JSON on stdout
     #[arg(long)]
     pub json: bool,

@@ -5,10 +5,12 @@ mod locked;
 use crate::build;
 use crate::cli;
 use crate::cmd::check_reproducible;
+use crate::cmd::sandbox::templates;
+use crate::command_error::CommandError;
 use crate::exit::Code;
 use crate::settings::Settings;
 use crate::ui::Ui;
-use rave_spec::Base;
+use rave_spec::{Base, Format};
 
 /// Runs the command.
 pub fn run(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
@@ -22,9 +24,17 @@ pub fn run(args: &cli::Image, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
         return check_reproducible::run(args, settings, ui);
     }
     let formats = build::prepare(args, settings, ui)?;
+    if args.warm && !formats.contains(&Format::Qemu) {
+        return Err(CommandError::usage("--warm: templates are made of the format qemu, which is not built")
+            .remedy("add --format qemu")
+            .into());
+    }
     let built = build::build(settings, &build::of_image(args, &formats), ui)?;
     if !built.changed {
         ui.note("nothing changed: all artifacts are up to date");
+    }
+    if args.warm {
+        templates::warm(&built.manifest, settings, ui)?;
     }
     if args.json {
         ui.data(&serde_json::to_string_pretty(&built.manifest)?);

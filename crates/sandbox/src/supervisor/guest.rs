@@ -9,6 +9,7 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_guest::channel::client::Client;
 
+use super::first;
 use super::shared::Shared;
 
 /// How long one attempt waits for the guest's answer. It takes what was sent once it serves, so that long is fine.
@@ -16,12 +17,14 @@ const ATTEMPT: Duration = Duration::from_secs(600);
 /// Between two looks at a session, and between two attempts.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Keeps a session in a thread of its own until the machine has ended.
-pub(super) fn keep_session(shared: &Arc<Shared>, socket: Utf8PathBuf) {
+/// Keeps a session in a thread of its own until the machine has ended; the first is that in which a clone got its identity.
+pub(super) fn keep_session(shared: &Arc<Shared>, socket: Utf8PathBuf, mut first: Option<Client>) {
     let shared = Arc::clone(shared);
+    // Before anybody is answered.
+    shared.session(first.clone());
     thread::spawn(move || {
         while !shared.has_ended() {
-            if let Ok(client) = begin(&socket) {
+            if let Some(client) = first.take().or_else(|| begin(&socket)) {
                 shared.session(Some(client.clone()));
                 while !client.has_ended() {
                     thread::sleep(PAUSE);
@@ -33,9 +36,11 @@ pub(super) fn keep_session(shared: &Arc<Shared>, socket: Utf8PathBuf) {
     });
 }
 
-fn begin(socket: &Utf8Path) -> io::Result<Client> {
-    let stream = UnixStream::connect(socket)?;
-    Ok(Client::begin(stream, nonce()?, ATTEMPT)?.0)
+fn begin(socket: &Utf8Path) -> Option<Client> {
+    let stream = UnixStream::connect(socket).ok()?;
+    let (client, welcome) = Client::begin(stream, nonce().ok()?, ATTEMPT).ok()?;
+    // It has its identity, or it would not run; whoever gave it that was killed before it let the guest on.
+    (!welcome.at_barrier || first::open(&client)).then_some(client)
 }
 
 /// One that no session had: what an earlier one left is told apart by it.

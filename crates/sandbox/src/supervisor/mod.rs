@@ -3,6 +3,7 @@
 
 mod exec;
 mod expiry;
+mod first;
 mod guest;
 mod serve;
 mod shared;
@@ -17,18 +18,20 @@ use std::time::{Duration, Instant};
 use rave_fs::Replace;
 use rave_process::interrupt;
 use rave_vm::accel::{Accelerator, Engine};
+use rave_vm::boot::BootStage;
 use rave_vm::instance::RESTARTS;
 use rave_vm::qemu::Qemu;
 use rave_vm::run_dir::InstanceRecord;
 use rave_vm::standalone::Standalone;
 use serde::Serialize;
 
-use crate::control::EndKind;
+use crate::control::{EndKind, Origin};
 use crate::error::Error;
 use crate::look::End;
 use crate::place::Place;
 use crate::record::Record;
 use crate::start::Failure;
+use first::Started;
 use shared::{Shared, StopWish};
 
 /// How often the machine is looked at.
@@ -72,6 +75,8 @@ struct Prepared {
     host: Option<Host>,
     /// This supervisor started it under software emulation.
     is_emulated: bool,
+    /// It went on from a template: firmware and kernel say nothing.
+    is_clone: bool,
     restarts: u32,
     expiry: expiry::Watch,
     /// Why it was stopped without being asked.
@@ -86,17 +91,26 @@ impl Prepared {
         host: impl FnOnce() -> Result<Host, Error>,
     ) -> Result<Self, Error> {
         let lock = lock(place)?;
-        let running = Standalone::attach(record.running_machine(place)?)?;
-        let (machine, host) = if let Some(machine) = running {
-            (machine, None)
+        let mut running = Standalone::attach(record.running_machine(place)?)?;
+        if let Some(machine) = running.take_if(|_| first::is_without_identity(place)) {
+            let mut machine = machine;
+            // The supervisor that would have given it one was killed.
+            machine.end(QUIT);
+        }
+        let (started, host) = if let Some(machine) = running {
+            (Started { machine, client: None, origin: Origin::Disk }, None)
         } else {
             let host = host()?;
-            let machine = record.machine(place, &last_ports(place))?;
             remove(&place.end())?;
-            (Standalone::start(machine, host.engine, &host.qemu)?, Some(host))
+            let started = first::start(place, record, &host)?;
+            // A clone is never started once more: it would be another.
+            let host = (started.origin != Origin::Template).then_some(host);
+            (started, host)
         };
-        let shared = Arc::new(Shared::new(&machine));
-        guest::keep_session(&shared, machine.machine().files.channel_socket.clone());
+        let Started { machine, client, origin } = started;
+        let is_clone = origin == Origin::Template;
+        let shared = Arc::new(Shared::new(&machine, origin));
+        guest::keep_session(&shared, machine.machine().files.channel_socket.clone(), client);
         listen(place, &shared)?;
         let is_emulated = host.as_ref().is_some_and(|host| host.engine.accelerator() == Accelerator::Tcg);
         Ok(Self {
@@ -105,6 +119,7 @@ impl Prepared {
             shared,
             host,
             is_emulated,
+            is_clone,
             restarts: 0,
             expiry: expiry::Watch::new(record.expiry),
             expired: None,
@@ -121,7 +136,10 @@ impl Prepared {
             if interrupt::requested().is_some() {
                 return Ok(());
             }
-            if let Ok(progress) = self.machine.poll() {
+            if let Ok(mut progress) = self.machine.poll() {
+                if self.is_clone && progress.stage.is_before_userspace() {
+                    progress.stage = BootStage::Userspace;
+                }
                 self.shared.progress(progress);
             }
             if self.expired.is_none()

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rave_guest::channel::client::Client;
 use rave_vm::standalone::{Progress, Standalone};
 
-use crate::control::{EndKind, Status};
+use crate::control::{EndKind, Origin, Status};
 use crate::unix_time::now;
 
 /// A wish to end the machine.
@@ -34,10 +34,11 @@ struct State {
 }
 
 impl Shared {
-    pub(super) fn new(machine: &Standalone) -> Self {
+    pub(super) fn new(machine: &Standalone, origin: Origin) -> Self {
         let status = Status {
             supervisor: std::process::id(),
             qemu: machine.pid(),
+            origin,
             since: now(),
             stage: String::new(),
             can_exec: false,

@@ -1,7 +1,7 @@
 //! Snapshots of whole command lines, one option a line.
 
 use super::*;
-use crate::machine::{Credential, DirectKernel, Disk, DiskFormat, Nic, Password};
+use crate::machine::{Credential, DirectKernel, Disk, DiskFormat, Memory, Nic, Password};
 
 /// The command line with each option and its value on one line.
 fn lines(machine: &Machine, engine: Engine) -> String {
@@ -308,4 +308,20 @@ fn the_channel_has_a_port_where_it_is_asked_for() {
             "-device virtserialport,chardev=channel,name=org.rave.channel",
         ]
     );
+}
+
+#[test]
+fn a_clone_maps_its_templates_memory_without_writing_to_it() {
+    let kind = Some("pc-q35-10.0".to_owned());
+    let template = Machine { memory: Memory::File("/t/memory".into()), kind: kind.clone(), ..sandbox() };
+    let clone = Machine { memory: Memory::CopyOf("/t/a,b".into()), kind, ..sandbox() };
+    let (template, clone) = (lines(&template, Engine::Tcg), lines(&clone, Engine::Tcg));
+    let memory = "-machine pc-q35-10.0,memory-backend=mem\n-m size=4096M\n\
+                  -object memory-backend-file,id=mem,size=4096M,mem-path=";
+    assert!(
+        template.contains(&format!("{memory}/t/memory,share=on\n-device vmgenid,guid=auto\n-smp")),
+        "{template}"
+    );
+    let private = "/t/a,,b,share=off,readonly=on,rom=off\n-device vmgenid,guid=auto\n-incoming defer\n-smp";
+    assert!(clone.contains(&format!("{memory}{private}")), "{clone}");
 }

@@ -53,7 +53,7 @@ impl fmt::Display for BootStage {
 
 impl BootStage {
     /// Whether nothing on the disk was written yet.
-    pub(crate) fn is_before_userspace(self) -> bool {
+    pub fn is_before_userspace(self) -> bool {
         self < Self::Userspace
     }
 

@@ -16,6 +16,8 @@ usage: rave-guest COMMAND
   ssh-keys         make the SSH server's keys if there are none; let in the host's key
   ready            report each stage of this boot to the host
   channel          run programs for the host
+  channel --barrier  the same in a template and its clones: nothing before there is an identity
+  barrier          wait until a clone of a template has an identity of its own
   tree ...         send or take files for the host; only that calls it
   session ...      become a program of the channel; only that calls it
   install          install this system from the ISO to a disk
@@ -37,7 +39,11 @@ pub(crate) enum Command {
     Setup,
     SshKeys,
     Ready,
-    Channel,
+    Channel {
+        /// This boot is a template's.
+        at_barrier: bool,
+    },
+    Barrier,
     Session(Box<Session>),
     Tree(Task),
     UnlockRouter,
@@ -60,7 +66,9 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Strin
         ["setup"] => Command::Setup,
         ["ssh-keys"] => Command::SshKeys,
         ["ready"] => Command::Ready,
-        ["channel"] => Command::Channel,
+        ["channel"] => Command::Channel { at_barrier: false },
+        ["channel", "--barrier"] => Command::Channel { at_barrier: true },
+        ["barrier"] => Command::Barrier,
         [SUBCOMMAND, words @ ..] => {
             let session = Session::of_arguments(words).ok_or("session is for the channel alone")?;
             Command::Session(Box::new(session))

@@ -1,7 +1,8 @@
-//! `rave-guest channel`: serves the host on the virtio-serial port.
+//! `rave-guest channel`: serves the host on the virtio-serial port. At a template's barrier the host's first wish is an identity.
 
 use crate::error::Error;
 use crate::files::failed;
+use crate::template;
 use rave_guest::channel::server::{Config, Server};
 use rave_guest::channel::{MAX_JOBS, PORT_NAME};
 use rave_guest::config::GuestConfig;
@@ -16,13 +17,16 @@ const O_NONBLOCK: i32 = 0o4000;
 /// How often to look whether the host is there: the kernel tells it to poll(2) alone, which would not wait.
 const LOOK: Duration = Duration::from_millis(50);
 
-pub(crate) fn run(config: &GuestConfig) -> Result<(), Error> {
+pub(crate) fn run(config: &GuestConfig, at_barrier: bool) -> Result<(), Error> {
     let path = format!("/dev/virtio-ports/{PORT_NAME}");
     let port = OpenOptions::new().read(true).write(true).custom_flags(O_NONBLOCK).open(&path);
     let port = port.map_err(failed("open", &path))?;
     let program = std::env::current_exe().map_err(failed("find", "rave-guest"))?;
     let mut server =
         Server::new(Config { program, user: config.user.clone(), cgroups: true, jobs: MAX_JOBS });
+    if at_barrier && let Some(barrier) = template::barrier_of(config) {
+        server = server.at_barrier(barrier);
+    }
     loop {
         let mut fds = [PollFd::new(&port, PollFlags::IN)];
         let is_there = poll(&mut fds, None).is_ok() && !fds[0].revents().contains(PollFlags::HUP);

@@ -38,10 +38,19 @@ pub(crate) fn write(
     owner: Option<Ids>,
     content: impl AsRef<[u8]>,
 ) -> Result<(), Error> {
+    replace(path, mode, owner, content.as_ref(), true)
+}
+
+/// The same for a caller who syncs more than this file afterwards, or whose file is in memory.
+pub(crate) fn write_unsynced(path: &Path, mode: u32, content: impl AsRef<[u8]>) -> Result<(), Error> {
+    replace(path, mode, None, content.as_ref(), false)
+}
+
+fn replace(path: &Path, mode: u32, owner: Option<Ids>, content: &[u8], sync: bool) -> Result<(), Error> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".rave-new");
     let beside = path.with_file_name(name);
-    let result = write_new(&beside, mode, owner, content.as_ref())
+    let result = write_new(&beside, mode, owner, content, sync)
         .and_then(|()| fs::rename(&beside, path).map_err(failed("write", path)));
     if result.is_err() {
         let _ = fs::remove_file(&beside);
@@ -49,7 +58,7 @@ pub(crate) fn write(
     result
 }
 
-fn write_new(path: &Path, mode: u32, owner: Option<Ids>, content: &[u8]) -> Result<(), Error> {
+fn write_new(path: &Path, mode: u32, owner: Option<Ids>, content: &[u8], sync: bool) -> Result<(), Error> {
     let _ = fs::remove_file(path); // left by a power cut
     let mut file = OpenOptions::new()
         .write(true)
@@ -59,7 +68,7 @@ fn write_new(path: &Path, mode: u32, owner: Option<Ids>, content: &[u8]) -> Resu
         .map_err(failed("write", path))?;
     let written = file.write_all(content).and_then(|()| {
         file.set_permissions(fs::Permissions::from_mode(mode))?; // whatever the umask was
-        file.sync_all()
+        if sync { file.sync_all() } else { Ok(()) }
     });
     written.map_err(failed("write", path))?;
     own(path, owner)

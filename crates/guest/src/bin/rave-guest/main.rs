@@ -4,6 +4,7 @@
 #![expect(clippy::similar_names, reason = "stage and state are the protocol's words")]
 
 mod args;
+mod barrier;
 mod channel;
 mod claude;
 mod error;
@@ -20,6 +21,7 @@ mod ssh_keys;
 mod status_page;
 mod system;
 mod systemd;
+mod template;
 mod tools;
 mod unlock_router;
 
@@ -50,7 +52,8 @@ fn run(command: &Command) -> Result<ExitCode, Error> {
         Command::Claude => claude::run(&configuration()?),
         Command::Setup => setup::run(&configuration()?)?,
         Command::SshKeys => ssh_keys::run(&configuration()?)?,
-        Command::Channel => channel::run(&configuration()?)?,
+        Command::Channel { at_barrier } => channel::run(&configuration()?, *at_barrier)?,
+        Command::Barrier => barrier::run()?,
         Command::Session(session) => {
             let failure = session.become_program();
             eprintln!("rave-guest: {}", failure.why);

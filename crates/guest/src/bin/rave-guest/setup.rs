@@ -18,7 +18,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 /// Where systemd looks for credentials that a unit names without a path, systemd.exec(5).
-const CREDENTIALS: &str = "/run/credstore";
+pub(crate) const CREDENTIALS: &str = "/run/credstore";
 
 /// What a login shell shows at its start (`/etc/profile.d/rave.sh`).
 const WARNINGS: &str = "/run/rave/warnings";
@@ -27,12 +27,9 @@ pub(crate) fn run(config: &GuestConfig) -> Result<(), Error> {
     if let Some(warning) = clock_warning() {
         println!("{warning}");
     }
-    emulation::configure(Path::new(emulation::FOLDER))?;
-    note_processor(Path::new(WARNINGS))?;
+    prepare(config)?;
     let ids = system::user_ids(&config.user)?;
     let home = Path::new(&config.home);
-    prepare_home(home, Path::new("/etc/skel"), ids)?;
-    kanban::configure(home, ids)?;
     let key = router::configure(home, config.services.router, ids)?;
     router::pass_key(Path::new(CREDENTIALS), &key)?;
     if config.has(VNC) {
@@ -43,6 +40,16 @@ pub(crate) fn run(config: &GuestConfig) -> Result<(), Error> {
     }
     println!("the home {} and the services' configuration are ready", config.home);
     Ok(())
+}
+
+/// What holds no secret: a template's clones may share it.
+pub(crate) fn prepare(config: &GuestConfig) -> Result<(), Error> {
+    emulation::configure(Path::new(emulation::FOLDER))?;
+    note_processor(Path::new(WARNINGS))?;
+    let ids = system::user_ids(&config.user)?;
+    let home = Path::new(&config.home);
+    prepare_home(home, Path::new("/etc/skel"), ids)?;
+    kanban::configure(home, ids)
 }
 
 /// Leaves the processor's warning for login shells.

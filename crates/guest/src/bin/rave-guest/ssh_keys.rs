@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::files::{self, failed};
-use crate::spawn;
+use crate::{setup, spawn};
 use rave_guest::config::GuestConfig;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,6 +34,32 @@ pub(crate) fn run(config: &GuestConfig) -> Result<(), Error> {
     files::write(&folder.join(&config.user), 0o644, None, &keys)?;
     println!("the key that the host passed may log in as {}", config.user);
     Ok(())
+}
+
+/// Makes a new key for a clone of a template, which may have none of the template's; gives its public half. The other types
+/// are made when their unit is started.
+pub(crate) fn renew() -> Result<String, Error> {
+    let folder = Path::new(SSH);
+    for kind in TYPES {
+        for name in [format!("ssh_host_{kind}_key"), format!("ssh_host_{kind}_key.pub")] {
+            let path = folder.join(name);
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(failed("remove", path)(error));
+                }
+                _ => {}
+            }
+        }
+    }
+    make(folder, TYPES[0])?;
+    Ok(public_keys(folder).remove(0))
+}
+
+/// Leaves the host's key where `rave-ssh-keys.service` finds it, as if it had come as a system credential.
+pub(crate) fn pass(keys: &str) -> Result<(), Error> {
+    let folder = Path::new(setup::CREDENTIALS);
+    files::directory(folder, 0o700, None)?;
+    files::write_unsynced(&folder.join(CREDENTIAL), 0o600, keys)
 }
 
 fn make_all(folder: &Path) -> Result<(), Error> {

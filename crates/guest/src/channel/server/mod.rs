@@ -15,6 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::frame::{Decoder, Frame, Kind, preamble};
+use super::identity::Barrier;
 use super::limits::MAX_REQUEST;
 use super::message::{Ended, Hello, Request, SESSION_OVER, VERSION, Welcome, parse, to_json};
 use cgroup::Cgroups;
@@ -43,6 +44,8 @@ pub struct Server {
     dying: Vec<Job>,
     /// Bytes for the host.
     out: Vec<u8>,
+    /// Nothing but an identity is taken as long as it is there.
+    barrier: Option<Box<dyn Barrier>>,
 }
 
 impl Server {
@@ -58,7 +61,14 @@ impl Server {
             jobs: BTreeMap::new(),
             dying: Vec::new(),
             out: Vec::new(),
+            barrier: None,
         }
+    }
+
+    /// The same at a template's barrier: no program is run before the host has renewed the identity.
+    #[must_use]
+    pub fn at_barrier(self, barrier: Box<dyn Barrier>) -> Self {
+        Self { barrier: Some(barrier), ..self }
     }
 
     /// Serves the host at the other end of `port`, which does not block, until the host goes away. What it had started is
@@ -189,6 +199,7 @@ impl Server {
             version: hello.version.min(VERSION),
             program: env!("CARGO_PKG_VERSION").to_owned(),
             boot_id: boot_id.trim().to_owned(),
+            at_barrier: self.barrier.is_some(),
         };
         self.send(Kind::Welcome, 0, to_json(&welcome));
     }
@@ -227,14 +238,35 @@ impl Server {
         if self.jobs.len() >= self.config.jobs {
             return Err(format!("{} programs run already", self.config.jobs));
         }
-        let Some(Request::Exec(exec)) = parse::<Request>(request) else {
-            return Err("this version of rave-guest does not understand the request".into());
+        let exec = match parse::<Request>(request) {
+            Some(Request::Exec(exec)) if self.barrier.is_none() => exec,
+            Some(request) => return self.pass_barrier(stream, request),
+            None => return Err("this version of rave-guest does not understand the request".into()),
         };
         let cgroup = self.cgroups.as_mut().and_then(Cgroups::make);
         let job = start::start(&self.config, exec, cgroup)?;
         self.jobs.insert(stream, job);
         // It was started, although it may say nothing for long.
         self.send(Kind::InputCredit, stream, 0_u32.to_le_bytes().to_vec());
+        Ok(())
+    }
+
+    /// Does what a host may ask of a machine without an identity.
+    fn pass_barrier(&mut self, stream: u32, request: Request) -> Result<(), String> {
+        let Some(barrier) = &mut self.barrier else { return Err("this machine has an identity".into()) };
+        match request {
+            Request::Hold => barrier.hold()?,
+            Request::Renew(identity) => {
+                let receipt = barrier.renew(&identity)?;
+                self.send(Kind::Answer, stream, to_json(&receipt));
+            }
+            Request::Open => {
+                barrier.open()?;
+                self.barrier = None;
+            }
+            Request::Exec(_) => return Err("this machine has no identity yet".into()),
+        }
+        self.send(Kind::Ended, stream, to_json(&Ended { code: Some(0), ..Ended::default() }));
         Ok(())
     }
 

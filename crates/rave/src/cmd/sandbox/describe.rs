@@ -114,6 +114,14 @@ pub fn describe(word: &Utf8Path, json: bool, ui: &Ui) -> anyhow::Result<Option<C
         rows.push(("boot", status.stage.clone()));
         rows.extend(status.failure.iter().map(|failure| ("failure", plain(failure).trim().to_owned())));
     }
+    if let Some(identity) = &row.identity {
+        let renewed = plain(&identity.receipt.renewed.join(", ")).trim().to_owned();
+        let (before, after) = (identity.receipt.clock_behind_ms, identity.clock_behind_after_ms);
+        rows.push((
+            "identity",
+            format!("renewed: {renewed}; its clock was {before} ms behind, then {after} ms"),
+        ));
+    }
     let mut rows: Vec<Vec<String>> =
         rows.into_iter().map(|(what, value)| vec![what.to_owned(), value]).collect();
     rows.extend(self::rows(&row.name, &look.forwards));

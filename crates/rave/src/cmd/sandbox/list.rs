@@ -1,7 +1,7 @@
 //! `cargo xtask ps`: the sandboxes and how they are.
 
 use rave_sandbox::look::{Look, look};
-use rave_sandbox::{Record, SandboxName, Store, now, process_age};
+use rave_sandbox::{Identity, Record, SandboxName, Store, now, process_age};
 use serde::Serialize;
 
 use crate::cli;
@@ -17,6 +17,8 @@ pub(super) struct Row {
     pub(super) record: Option<Record>,
     #[serde(flatten)]
     pub(super) look: Look,
+    /// What a clone renewed.
+    pub(super) identity: Option<Identity>,
     /// Seconds since a program last began or ended; 0 while one runs.
     pub(super) idle_seconds: Option<u64>,
     /// Seconds until it is stopped because its time is over.
@@ -27,17 +29,18 @@ pub(super) struct Row {
 
 impl Row {
     pub(super) fn of(store: &Store, name: SandboxName) -> Self {
-        let look = look(&store.place(&name));
+        let place = store.place(&name);
+        let look = look(&place);
         let idle_seconds = look.status.as_ref().map(|status| match status.running {
             0 => now().saturating_sub(status.last_use),
             _ => 0,
         });
-        let record = store.find(&name).ok().flatten();
+        let (record, identity) = (store.find(&name).ok().flatten(), Identity::of(&place));
         let expiry = record.as_ref().map(|record| record.expiry).unwrap_or_default();
         let left = |limit: Option<u64>, since: Option<u64>| Some(limit?.saturating_sub(since?));
         let age = look.qemu.and_then(process_age).map(|age| age.as_secs());
         let (ttl_seconds, idle_stop_seconds) = (left(expiry.ttl, age), left(expiry.idle, idle_seconds));
-        Self { name, record, look, idle_seconds, ttl_seconds, idle_stop_seconds }
+        Self { name, record, look, identity, idle_seconds, ttl_seconds, idle_stop_seconds }
     }
 
     /// When it is stopped without being asked.

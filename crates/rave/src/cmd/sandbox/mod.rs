@@ -13,6 +13,7 @@ mod prune;
 mod ssh;
 mod ssh_config;
 mod supervise;
+pub(crate) mod templates;
 pub mod up;
 
 pub use describe::describe;

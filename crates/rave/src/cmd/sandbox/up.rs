@@ -4,6 +4,7 @@ use camino::Utf8Path;
 use rave_host::Needs;
 use rave_sandbox::admission;
 use rave_sandbox::look::look;
+use rave_sandbox::control::Origin;
 use rave_sandbox::start::attend;
 use rave_sandbox::{Error, Expiry, PortWish, Record, SCHEMA, SandboxName, Store, now};
 use rave_spec::{Format, ServiceName};
@@ -11,11 +12,14 @@ use rave_vm::keys::KeyPair;
 use rave_vm::machine::Arch;
 use rave_vm::ports::PortPolicy;
 use rave_vm::qemu::Qemu;
+use rave_vm::template::Recipe;
+use rave_vm::terminal_text::plain;
 
 use super::attend::{Named, supervisor, tell_wait, wait};
 use super::describe::show_address;
 use super::limits;
 use super::ssh_config;
+use super::templates::{self, Host};
 use crate::build;
 use crate::cli;
 use crate::cmd::run::services::policies as policies_of;
@@ -44,6 +48,7 @@ pub fn run(args: &cli::Up, settings: &Settings, ui: &Ui) -> anyhow::Result<Code>
         build::tell_base(settings, ui);
         image(args, settings, ui)?;
     }
+    let probe = accelerator(settings, &qemu, ui)?;
     let lock = store.claim(&name, &mut || tell_wait(&name, ui))?;
     let place = store.place(&name);
     admission::keep(&store, limits::of(settings))?;
@@ -52,12 +57,14 @@ pub fn run(args: &cli::Up, settings: &Settings, ui: &Ui) -> anyhow::Result<Code>
     }
     match store.find(&name)? {
         Some(record) => refuse_changes(args, &record)?,
-        None => make(args, &name, settings, ui)?,
+        None => make(args, &name, &Host { qemu: &qemu, probe: &probe }, settings, ui)?,
     }
-    let probe = accelerator(settings, &qemu, ui)?;
     let connection = attend(&place, &supervisor(&name, settings.accel)?, &lock)?;
     drop(lock);
     let status = wait(&place, connection, deadline(probe.accelerator()), ui, |status| status.can_exec)?;
+    if let Origin::DiskInstead { why } = &status.origin {
+        ui.warn(&format!("{name} is no clone and booted instead: {}", plain(why).trim()));
+    }
     if let Some(folder) = &workspace {
         push::of_up(&Named::new(name.as_str())?, folder, &args.include, ui)?;
     }
@@ -129,13 +136,21 @@ fn fixed(policy: PortPolicy) -> Option<u16> {
 }
 
 /// Makes the sandbox; it is there once its record is, which comes last.
-fn make(args: &cli::Up, name: &SandboxName, settings: &Settings, ui: &Ui) -> anyhow::Result<()> {
+fn make(
+    args: &cli::Up,
+    name: &SandboxName,
+    host: &Host<'_>,
+    settings: &Settings,
+    ui: &Ui,
+) -> anyhow::Result<()> {
     let (manifest, artifact) = image(args, settings, ui)?;
     let place = Store::new(&settings.state_dir).place(name);
     let disk = place.disk();
     forget(disk.folder())?;
     let found = manifest.artifact(&settings.out_dir, FORMAT)?;
-    disk.hold(&artifact, &found.boot_file().sha256.to_string())?;
+    let sha256 = found.boot_file().sha256.to_string();
+    disk.hold(&artifact, &sha256)?;
+    remove(&place.identity())?;
     manifest.write(disk.folder())?;
     KeyPair::generate(place.folder(), &format!("rave-{name}"))?;
     let policies = policies_of(&args.ports)?;
@@ -165,9 +180,29 @@ fn make(args: &cli::Up, name: &SandboxName, settings: &Settings, ui: &Ui) -> any
             idle: args.idle_stop.map(|idle| idle.as_secs()),
         },
     };
+    if !args.cold {
+        let recipe = Recipe {
+            image: &artifact,
+            sha256: &sha256,
+            profile: &record.profile,
+            memory_mib: record.memory_mib,
+            cpus: record.cpus,
+            disk_mib: record.disk_mib,
+        };
+        templates::hold(disk.folder(), recipe, host, settings, ui)?;
+    }
     record.save(&place)?;
     ssh_config::write(&Store::new(&settings.state_dir))?;
     Ok(())
+}
+
+fn remove(file: &Utf8Path) -> Result<(), Error> {
+    match std::fs::remove_file(file) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::Io { action: "remove", path: file.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Removes what a killed `up` left of a disk.

@@ -1,0 +1,68 @@
+//! The host name, in the kernel and in the files that give it at the next boot.
+
+use super::refused;
+use crate::error::Error;
+use crate::files::{self, failed};
+use std::path::Path;
+
+/// The longest label of a host name (RFC 1035, 2.3.4).
+const LONGEST: usize = 63;
+
+/// In the kernel, and below `root`.
+pub(super) fn renew(root: &Path, name: &str) -> Result<(), Error> {
+    check(name)?;
+    let before = crate::system::host_name();
+    rustix::system::sethostname(name.as_bytes())
+        .map_err(|error| failed("set", "the host name")(error.into()))?;
+    write_files(root, &before, name)
+}
+
+fn check(name: &str) -> Result<(), Error> {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let is_name = !name.is_empty() && name.len() <= LONGEST && name.bytes().all(fits);
+    if is_name { Ok(()) } else { Err(refused("the host sent no host name")) }
+}
+
+/// Where they are files: on NixOS they are links into the store, and resolved knows the kernel's name (nss-myhostname(8)).
+fn write_files(root: &Path, before: &str, name: &str) -> Result<(), Error> {
+    let is_file = |path: &Path| path.symlink_metadata().is_ok_and(|about| about.is_file());
+    let file = root.join("etc/hostname");
+    if is_file(&file) {
+        files::write_unsynced(&file, 0o644, format!("{name}\n"))?;
+    }
+    let file = root.join("etc/hosts");
+    if is_file(&file) {
+        files::write_unsynced(&file, 0o644, rename(&files::read(&file)?, before, name))?;
+    }
+    Ok(())
+}
+
+/// hosts(5) with another name in the place of `before`.
+fn rename(hosts: &str, before: &str, name: &str) -> String {
+    let word = |word: &str| if word == before { name.to_owned() } else { word.to_owned() };
+    let line = |line: &str| line.split(' ').map(word).collect::<Vec<_>>().join(" ") + "\n";
+    hosts.lines().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_name_takes_the_old_ones_place_and_what_is_none_is_refused() {
+        let scratch = tempfile::tempdir().unwrap();
+        let etc = scratch.path().join("etc");
+        fs::create_dir(&etc).unwrap();
+        fs::write(etc.join("hosts"), "127.0.0.1 localhost\n127.0.1.1 rave\n::1 rave-x\n").unwrap();
+        std::os::unix::fs::symlink("/nowhere", etc.join("hostname")).unwrap();
+        write_files(scratch.path(), "rave", "demo").unwrap();
+        let hosts = fs::read_to_string(etc.join("hosts")).unwrap();
+        assert_eq!(hosts, "127.0.0.1 localhost\n127.0.1.1 demo\n::1 rave-x\n");
+        assert!(etc.join("hostname").is_symlink(), "a link stays");
+        for bad in ["", "a b", "a.b", "A", "a\n", &"a".repeat(64)] {
+            assert!(check(bad).is_err(), "{bad:?}");
+        }
+        assert!(check("my-project").is_ok());
+    }
+}

@@ -1,0 +1,110 @@
+//! The start of a machine: from its disk, or as a clone of a template, which gets an identity of its own before anything else.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rave_guest::channel::client::Client;
+use rave_guest::channel::message::Request;
+use rave_vm::keys::KeyPair;
+use rave_vm::machine::{Machine, Memory};
+use rave_vm::standalone::Standalone;
+use rave_vm::template::{Template, renew};
+
+use super::{Host, QUIT, last_ports, remove, save};
+use crate::control::Origin;
+use crate::error::Error;
+use crate::identity::Identity;
+use crate::place::Place;
+use crate::record::Record;
+
+/// How long a guest may take for its identity: half a second on an idle machine that emulates, and machines are not always idle.
+const IDENTITY: Duration = Duration::from_secs(60);
+
+/// A machine that was started.
+pub(super) struct Started {
+    pub(super) machine: Standalone,
+    /// The session that a clone got its identity in.
+    pub(super) client: Option<Client>,
+    pub(super) origin: Origin,
+}
+
+/// Whether the sandbox lies on a template and its guest has no identity yet: whatever is on its disk is the template's.
+pub(super) fn is_without_identity(place: &Place) -> bool {
+    place.template().disk().exists() && !place.identity().exists()
+}
+
+/// Starts the machine. Where a clone cannot be started, the machine boots, and the reason is told.
+pub(super) fn start(place: &Place, record: &Record, host: &Host) -> Result<Started, Error> {
+    if !is_without_identity(place) {
+        return boot(place, record, host, Origin::Disk);
+    }
+    let template = place.template();
+    remove(&place.disk().overlay())?;
+    // A port that is taken is no reason to boot instead.
+    let machine = record.machine(place, &last_ports(place))?;
+    match clone(place, record, host, &template, machine) {
+        Ok((machine, client)) => Ok(Started { machine, client: Some(client), origin: Origin::Template }),
+        Err(error) if error.is_interrupt() => Err(error),
+        Err(error) => {
+            // In this order: whatever is left of it is never taken for a machine of its own.
+            remove(&place.identity())?;
+            remove(&place.disk().overlay())?;
+            template.forget()?;
+            boot(place, record, host, Origin::DiskInstead { why: error.to_string() })
+        }
+    }
+}
+
+fn boot(place: &Place, record: &Record, host: &Host, origin: Origin) -> Result<Started, Error> {
+    let machine = record.machine(place, &last_ports(place))?;
+    let machine = Standalone::start(machine, host.engine, &host.qemu)?;
+    Ok(Started { machine, client: None, origin })
+}
+
+fn clone(
+    place: &Place,
+    record: &Record,
+    host: &Host,
+    template: &Template,
+    machine: Machine,
+) -> Result<(Standalone, Client), Error> {
+    let kind = template.fits(&machine, host.engine, &host.qemu)?;
+    let machine = Machine { kind: Some(kind), memory: Memory::CopyOf(template.memory()), ..machine };
+    let mut machine = Standalone::start_clone(machine, template, host.engine, &host.qemu)?;
+    match identify(place, record, template, &machine) {
+        Ok(client) => Ok((machine, client)),
+        // A copy of another machine is not let on.
+        Err(error) => {
+            machine.end(QUIT);
+            Err(error)
+        }
+    }
+}
+
+fn identify(
+    place: &Place,
+    record: &Record,
+    template: &Template,
+    machine: &Standalone,
+) -> Result<Client, Error> {
+    let key = KeyPair::read(place.folder())?;
+    let client = machine.at_barrier(IDENTITY)?;
+    let failed = |source| Error::io("renew the identity of the guest in", place.folder(), source);
+    let keys = format!("{}\n", key.public);
+    let receipt = renew(&client, record.name.as_str(), &keys, IDENTITY).map_err(failed)?;
+    let clock_behind_after_ms = behind(receipt.time_ms);
+    save(&place.identity(), &Identity { receipt, clock_behind_after_ms })?;
+    client.ask(&Request::Open, IDENTITY).map_err(failed)?;
+    template.forget_memory()?;
+    Ok(client)
+}
+
+/// How far a clock is behind ours, ms.
+fn behind(time_ms: u64) -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX).saturating_sub_unsigned(time_ms)
+}
+
+/// Lets a clone on whose supervisor was killed after the receipt.
+pub(super) fn open(client: &Client) -> bool {
+    client.ask(&Request::Open, IDENTITY).is_ok()
+}

@@ -1,0 +1,15 @@
+//! Where a machine's memory lies on the host.
+
+use camino::Utf8PathBuf;
+
+/// Where the memory lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Memory {
+    /// In QEMU.
+    Anonymous,
+    /// In this file, which the machine writes: that of a template.
+    File(Utf8PathBuf),
+    /// As this file has it, which is mapped privately and never written: that of a clone. The machine does not boot; it waits
+    /// for the state of its devices. Needs [`crate::qemu::Facts::has_private_memory`].
+    CopyOf(Utf8PathBuf),
+}

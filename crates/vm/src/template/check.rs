@@ -1,0 +1,99 @@
+//! Whether a template is still what was saved. Its memory is too large to be read at each start, so it is known by its size and
+//! the time of its last change, which nobody changes without writing (inode(7)).
+
+use std::fmt;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+
+use camino::Utf8Path;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::key::hexadecimal;
+use super::recipe::devices;
+use super::{Description, Key, SCHEMA, Template};
+use crate::Error;
+use crate::accel::Engine;
+use crate::machine::{Machine, Memory};
+use crate::qemu::Qemu;
+
+/// A file that was not changed is known by this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Fingerprint {
+    bytes: u64,
+    /// Seconds and nanoseconds since 1970.
+    modified: (i64, i64),
+}
+
+/// What is wrong with a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage(String);
+
+impl Damage {
+    pub(super) fn of(path: &Utf8Path, why: impl fmt::Display) -> Self {
+        Self(format!("{path}: {why}"))
+    }
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Fingerprint {
+    fn of(path: &Utf8Path) -> std::io::Result<Self> {
+        let about = fs::metadata(path)?;
+        Ok(Self { bytes: about.len(), modified: (about.mtime(), about.mtime_nsec()) })
+    }
+}
+
+impl Description {
+    /// Of files that will not be written any more.
+    pub(super) fn of(template: &Template, key: Key) -> Result<Self, Error> {
+        let fingerprint = |path: &Utf8Path| Fingerprint::of(path).map_err(|e| Error::io("look at", path, e));
+        let devices = template.devices();
+        let bytes = fs::read(&devices).map_err(|e| Error::io("read", &devices, e))?;
+        Ok(Self {
+            schema: SCHEMA,
+            key,
+            memory: fingerprint(&template.memory())?,
+            disk: fingerprint(&template.disk())?,
+            devices: hexadecimal(&Sha256::digest(&bytes)),
+        })
+    }
+}
+
+impl Template {
+    /// Whether a machine would go on from it under this QEMU; the versioned name of the machine then.
+    pub fn fits(&self, machine: &Machine, engine: Engine, qemu: &Qemu) -> Result<String, Error> {
+        let unfit = |why: &str| Error::BadMachine { name: machine.name.clone(), why: why.to_owned() };
+        let key = self.check().map_err(|damage| unfit(&format!("its template is damaged: {damage}")))?;
+        let here = key.clone().with_host(&qemu.build()?, engine);
+        if here != key {
+            return Err(unfit("QEMU or this host has changed since its template was made"));
+        }
+        let memory = Memory::CopyOf(self.memory());
+        let machine = Machine { kind: Some(key.machine.clone()), memory, ..machine.clone() };
+        let is_same = (machine.memory_mib, machine.cpus) == (key.memory_mib, key.cpus)
+            && devices(&machine, engine) == key.devices;
+        if is_same { Ok(key.machine) } else { Err(unfit("its template is one of another machine")) }
+    }
+
+    /// Whether its files are those that were saved; what they are a template of.
+    pub fn check(&self) -> Result<Key, Damage> {
+        let description = self.description()?;
+        for (path, saved) in [(self.memory(), description.memory), (self.disk(), description.disk)] {
+            let found = Fingerprint::of(&path).map_err(|error| Damage::of(&path, error))?;
+            if found != saved {
+                return Err(Damage::of(&path, "it was changed since it was saved"));
+            }
+        }
+        let devices = self.devices();
+        let bytes = fs::read(&devices).map_err(|error| Damage::of(&devices, error))?;
+        if hexadecimal(&Sha256::digest(&bytes)) != description.devices {
+            return Err(Damage::of(&devices, "it was changed since it was saved"));
+        }
+        Ok(description.key)
+    }
+}

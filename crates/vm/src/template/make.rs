@@ -1,0 +1,110 @@
+//! Boots a template's machine to its barrier and saves it.
+
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, Instant};
+
+use camino::Utf8Path;
+use rave_fs::Replace;
+use rave_guest::channel::client::Client;
+use rave_guest::channel::message::Request;
+use rave_process::interrupt;
+use serde_json::Value;
+
+use super::barrier::Answer;
+use super::save::save;
+use super::{Description, Key, Recipe, Template, TemplateLock, Templates};
+use crate::Error;
+use crate::accel::Engine;
+use crate::instance::{BootEvent, Instance, QMP_DEADLINE};
+use crate::kept::KeptDisk;
+use crate::prepare::set_backing;
+use crate::qemu::{Facts, Qemu};
+
+/// How long the guest may take to be ready to be saved: it reads some hundred megabytes.
+const HOLD: Duration = Duration::from_secs(300);
+/// How long QEMU may take to end.
+const QUIT: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// What a template is made with.
+#[derive(Debug)]
+pub struct Making<'a> {
+    /// What it is made of.
+    pub recipe: Recipe<'a>,
+    /// Its key.
+    pub key: Key,
+    /// QEMU.
+    pub qemu: &'a Qemu,
+    /// What QEMU is.
+    pub facts: &'a Facts,
+    /// What runs the guest's instructions.
+    pub engine: Engine,
+    /// How long the guest may take to come to its barrier.
+    pub deadline: Duration,
+}
+
+/// Makes the template; it is there whole, or not at all. The machine ends with this process.
+pub fn make(
+    templates: &Templates,
+    lock: &TemplateLock,
+    making: &Making<'_>,
+    on_event: &mut dyn FnMut(BootEvent<'_>),
+) -> Result<Template, Error> {
+    let new = templates.begin(lock)?;
+    let recipe = &making.recipe;
+    KeptDisk::at(new.folder.clone()).hold(recipe.image, recipe.sha256)?;
+    let machine = recipe.machine(&new, making.facts);
+    let socket = machine.files.channel_socket.clone();
+    let mut instance = Instance::boot(machine, making.engine, making.qemu)?;
+    let answer = Answer::wait_on(socket);
+    let mut found = None;
+    instance.wait_until(making.deadline, on_event, &mut || {
+        found = found.take().or_else(|| answer.look());
+        found.is_some()
+    })?;
+    if let Some((client, welcome)) = found {
+        if !welcome.at_barrier {
+            let name = instance.machine().name.clone();
+            let why = "its image was built by an earlier version and does not stop at a barrier".to_owned();
+            return Err(Error::BadMachine { name, why });
+        }
+        hold(&client, &new)?;
+    }
+    save(&mut instance.qmp, &new.devices())?;
+    end(instance)?;
+    finish(&new, &making.key)?;
+    templates.commit(&new, lock)
+}
+
+/// Lets the guest get ready, and goes away.
+fn hold(client: &Client, new: &Template) -> Result<(), Error> {
+    let held = client.ask(&Request::Hold, HOLD);
+    held.map_err(|error| Error::io("hold the guest of", &new.folder, error))?;
+    client.close();
+    Ok(())
+}
+
+fn end(mut instance: Instance) -> Result<(), Error> {
+    instance.qmp.execute("quit", Value::Null, QMP_DEADLINE)?;
+    let deadline = Instant::now() + QUIT;
+    while instance.ended()?.is_none() && Instant::now() < deadline {
+        interrupt::pause(PAUSE)?;
+    }
+    instance.clean_up()
+}
+
+/// What carries a template's name is on the disk: clones go on from it though the host lost its power.
+fn finish(new: &Template, key: &Key) -> Result<(), Error> {
+    // Clones have both disks in another folder.
+    set_backing(&new.disk(), Utf8Path::new("base.qcow2"))?;
+    for file in [new.memory(), new.devices(), new.disk()] {
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o400))
+            .and_then(|()| File::open(&file)?.sync_all())
+            .map_err(|e| Error::io("write", &file, e))?;
+    }
+    let path = new.description_file();
+    let description = Description::of(new, key.clone())?;
+    let text = serde_json::to_vec_pretty(&description).map_err(|e| Error::io("write", &path, e.into()))?;
+    Replace::new(&path).mode(0o400).write(text).map_err(|e| Error::io("write", &path, e))
+}

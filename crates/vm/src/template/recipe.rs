@@ -1,0 +1,79 @@
+//! What a template is made of.
+
+use camino::Utf8Path;
+use rave_spec::Format;
+
+use super::{CREDENTIAL, Key, Template};
+use crate::accel::Engine;
+use crate::argv::qemu_argv;
+use crate::machine::{Credential, Disk, DiskExtent, Machine, Memory, Overlay};
+use crate::qemu::Facts;
+use crate::sandbox::Hardware;
+
+/// What to boot, for which clones.
+#[derive(Debug, Clone, Copy)]
+pub struct Recipe<'a> {
+    /// The image.
+    pub image: &'a Utf8Path,
+    /// SHA-256 of its content, hexadecimal.
+    pub sha256: &'a str,
+    /// Its profile.
+    pub profile: &'a str,
+    /// Memory, MiB.
+    pub memory_mib: u64,
+    /// Virtual CPUs.
+    pub cpus: u32,
+    /// Size of the disk, MiB.
+    pub disk_mib: u64,
+}
+
+impl Recipe<'_> {
+    /// The key of the template that is made of it here.
+    pub fn key(&self, facts: &Facts, engine: Engine) -> Key {
+        let machine = self.machine(&Template::at(Utf8Path::new("/template")), facts);
+        let key = Key {
+            image: self.sha256.to_owned(),
+            profile: self.profile.to_owned(),
+            memory_mib: self.memory_mib,
+            cpus: self.cpus,
+            disk_mib: self.disk_mib,
+            machine: facts.q35.clone(),
+            devices: devices(&machine, engine),
+            qemu: facts.build.clone(),
+            accelerator: engine.accelerator(),
+            cpu: String::new(),
+            host: None,
+        };
+        key.with_host(&facts.build, engine)
+    }
+
+    /// The machine that is saved.
+    pub(super) fn machine(&self, template: &Template, facts: &Facts) -> Machine {
+        let hardware = Hardware::of(Format::Qemu);
+        Machine {
+            disk: Some(Disk {
+                path: template.base(),
+                extent: DiskExtent::Whole,
+                format: hardware.format,
+                interface: hardware.interface,
+            }),
+            overlay: Overlay::Keep(template.disk()),
+            disk_mib: Some(self.disk_mib),
+            memory_mib: self.memory_mib,
+            memory: Memory::File(template.memory()),
+            kind: Some(facts.q35.clone()),
+            cpus: self.cpus,
+            network: Some(hardware.nic),
+            channel: true,
+            credentials: vec![Credential { name: CREDENTIAL.to_owned(), value: b"1".to_vec() }],
+            ..Machine::new("rave-template", &template.folder.join("run"))
+        }
+    }
+}
+
+/// What QEMU is told of devices: no path is in it.
+pub(super) fn devices(machine: &Machine, engine: Engine) -> Vec<String> {
+    let argv = qemu_argv(machine, engine);
+    let pairs = argv.iter().zip(argv.iter().skip(1));
+    pairs.filter(|(option, _)| *option == "-device").map(|(_, value)| value.clone()).collect()
+}

@@ -1,0 +1,303 @@
+//! The templates of a state folder.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::time::{Duration, SystemTime};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_process::interrupt;
+
+use super::{Damage, Key, KeyId, Template};
+use crate::Error;
+use crate::prepare::make_private_dir;
+
+/// How often a held lock is tried.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The folder `templates` of a state folder: a folder for each template under its key's name, and beside it `NAME.lock`. What
+/// is being made is `.new-NAME`, what is being removed `.old-NAME`.
+#[derive(Debug, Clone)]
+pub struct Templates {
+    root: Utf8PathBuf,
+}
+
+/// Makes, uses and removes a template alone, until it is dropped or the process ends, however it ends (flock(2)).
+#[derive(Debug)]
+pub struct TemplateLock {
+    id: KeyId,
+    _file: File,
+}
+
+/// What there is for a key.
+#[derive(Debug)]
+pub enum Found {
+    /// A whole template.
+    Whole(Template),
+    /// One that is not what was saved.
+    Damaged(Damage),
+    /// None.
+    Nothing,
+}
+
+impl Templates {
+    /// Of this state folder, which need not be there yet.
+    pub fn new(state_dir: &Utf8Path) -> Self {
+        Self { root: state_dir.join("templates") }
+    }
+
+    /// Takes the lock of a key, and waits while another holds it; `on_wait` is called once then.
+    pub fn lock(&self, id: &KeyId, on_wait: &mut dyn FnMut()) -> Result<TemplateLock, Error> {
+        make_private_dir(&self.root)?;
+        let mut told = false;
+        loop {
+            if let Some(lock) = self.try_lock(id)? {
+                return Ok(lock);
+            }
+            if !told {
+                on_wait();
+                told = true;
+            }
+            interrupt::pause(PAUSE)?;
+        }
+    }
+
+    fn try_lock(&self, id: &KeyId) -> Result<Option<TemplateLock>, Error> {
+        let path = self.root.join(format!("{id}.lock"));
+        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        let file = file.map_err(|e| Error::io("lock", &path, e))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(TemplateLock { id: id.clone(), _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(Error::io("lock", &path, error)),
+        }
+    }
+
+    /// The template of this key, which is used now.
+    pub fn find(&self, key: &Key, lock: &TemplateLock) -> Found {
+        let template = Template::at(&self.place(&lock.id));
+        if !template.folder.exists() {
+            return Found::Nothing;
+        }
+        match template.check() {
+            Ok(found) if found == *key => {
+                // It is removed later than those that were not used for longer.
+                let used = File::open(&template.folder).and_then(|file| file.set_modified(SystemTime::now()));
+                drop(used);
+                Found::Whole(template)
+            }
+            Ok(_) => Found::Damaged(Damage::of(&template.folder, "it is a template of something else")),
+            Err(damage) => Found::Damaged(damage),
+        }
+    }
+
+    fn place(&self, id: &KeyId) -> Utf8PathBuf {
+        self.root.join(id.as_str())
+    }
+
+    /// An empty folder to make a template in; what a killed maker left is gone.
+    pub(super) fn begin(&self, lock: &TemplateLock) -> Result<Template, Error> {
+        let folder = self.root.join(format!(".new-{}", lock.id));
+        remove_all(&folder)?;
+        make_private_dir(&folder)?;
+        Ok(Template { folder })
+    }
+
+    /// Gives what was made its name, in the place of what had it.
+    pub(super) fn commit(&self, new: &Template, lock: &TemplateLock) -> Result<Template, Error> {
+        let place = self.place(&lock.id);
+        self.remove(lock)?;
+        fs::rename(&new.folder, &place).map_err(|e| Error::io("make", &place, e))?;
+        File::open(&self.root)
+            .and_then(|root| root.sync_all())
+            .map_err(|e| Error::io("write", &self.root, e))?;
+        Ok(Template { folder: place })
+    }
+
+    /// Removes a template; at once and whole.
+    pub fn remove(&self, lock: &TemplateLock) -> Result<(), Error> {
+        let (place, gone) = (self.place(&lock.id), self.root.join(format!(".old-{}", lock.id)));
+        remove_all(&gone)?;
+        match fs::rename(&place, &gone) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            result => result.map_err(|e| Error::io("remove", &place, e))?,
+        }
+        remove_all(&gone)
+    }
+
+    /// Removes what killed makers left, and then those that no sandbox lies on, the least recently used first, until all
+    /// together take at most `limit` bytes. What others use or make stays.
+    pub fn prune(&self, limit: u64) -> Result<(), Error> {
+        let mut whole = Vec::new();
+        for id in self.ids()? {
+            let Some(lock) = self.try_lock(&id)? else { continue };
+            for left in [".new", ".old"] {
+                remove_all(&self.root.join(format!("{left}-{id}")))?;
+            }
+            let template = Template::at(&self.place(&id));
+            if let Ok(about) = fs::metadata(&template.folder) {
+                whole.push((about.modified().unwrap_or(SystemTime::UNIX_EPOCH), template.size(), lock));
+            }
+        }
+        whole.sort_by_key(|(used, ..)| *used);
+        let mut total: u64 = whole.iter().map(|(_, size, _)| size).sum();
+        for (_, size, lock) in whole {
+            if total <= limit {
+                break;
+            }
+            if !Template::at(&self.place(&lock.id)).is_in_use() {
+                self.remove(&lock)?;
+                total -= size;
+            }
+        }
+        Ok(())
+    }
+
+    /// Of every lock.
+    fn ids(&self) -> Result<Vec<KeyId>, Error> {
+        let entries = match self.root.read_dir_utf8() {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(Error::io("list", &self.root, error)),
+        };
+        let names = entries.flatten().filter_map(|entry| KeyId::of_lock(entry.file_name()));
+        Ok(names.collect())
+    }
+}
+
+impl Template {
+    /// What it takes on the host beside the image, bytes.
+    fn size(&self) -> u64 {
+        let files = [self.memory(), self.disk(), self.devices()];
+        // Blocks are of 512 bytes (stat(2)).
+        files.iter().filter_map(|file| fs::metadata(file).ok()).map(|about| about.blocks() * 512).sum()
+    }
+
+    /// Whether a sandbox lies on it: its disk has a second name then.
+    fn is_in_use(&self) -> bool {
+        fs::metadata(self.disk()).is_ok_and(|about| about.nlink() > 1)
+    }
+}
+
+fn remove_all(folder: &Utf8Path) -> Result<(), Error> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", folder, error)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::template::Description;
+    use crate::template::key::tests::key;
+
+    fn store() -> (tempfile::TempDir, Templates) {
+        let scratch = tempfile::tempdir().unwrap();
+        let store = Templates::new(Utf8Path::from_path(scratch.path()).unwrap());
+        (scratch, store)
+    }
+
+    type Change = fn(&Template);
+
+    /// A template of so many bytes, as a maker leaves it.
+    fn make(store: &Templates, key: &Key, bytes: usize) -> TemplateLock {
+        let lock = store.lock(&key.id(), &mut || panic!("nobody holds it")).unwrap();
+        let new = store.begin(&lock).unwrap();
+        fs::write(new.memory(), vec![1; bytes]).unwrap();
+        fs::write(new.disk(), "disk").unwrap();
+        fs::write(new.devices(), "devices").unwrap();
+        let description = Description::of(&new, key.clone()).unwrap();
+        fs::write(new.description_file(), serde_json::to_vec(&description).unwrap()).unwrap();
+        store.commit(&new, &lock).unwrap();
+        lock
+    }
+
+    #[test]
+    fn one_is_found_by_its_key_and_what_was_changed_is_told() {
+        let (_scratch, store) = store();
+        let lock = make(&store, &key(), 10);
+        let Found::Whole(template) = store.find(&key(), &lock) else { panic!("it was made") };
+        let changes: [(&str, Change); 5] = [
+            ("memory: it was changed", |t| fs::write(t.memory(), [2; 10]).unwrap()),
+            ("template.qcow2: it was changed", |t| fs::write(t.disk(), "dis").unwrap()),
+            ("devices: it was changed", |t| fs::write(t.devices(), "devicer").unwrap()),
+            ("memory: No such file", |t| fs::remove_file(t.memory()).unwrap()),
+            ("template.json: EOF", |t| fs::write(t.description_file(), "{").unwrap()),
+        ];
+        for (words, change) in changes {
+            drop(store.remove(&lock));
+            drop(make_again(&store, &lock));
+            change(&template);
+            let Found::Damaged(damage) = store.find(&key(), &lock) else { panic!("{words}") };
+            assert!(damage.to_string().contains(words), "{damage}");
+        }
+    }
+
+    fn make_again(store: &Templates, lock: &TemplateLock) -> Template {
+        let new = store.begin(lock).unwrap();
+        for file in [new.memory(), new.disk(), new.devices()] {
+            fs::write(file, [1; 10]).unwrap();
+        }
+        let description = Description::of(&new, key()).unwrap();
+        fs::write(new.description_file(), serde_json::to_vec(&description).unwrap()).unwrap();
+        store.commit(&new, lock).unwrap()
+    }
+
+    #[test]
+    fn what_a_killed_maker_left_is_none_and_goes() {
+        let (_scratch, store) = store();
+        let lock = store.lock(&key().id(), &mut || {}).unwrap();
+        let new = store.begin(&lock).unwrap();
+        fs::write(new.memory(), "half").unwrap();
+        assert!(matches!(store.find(&key(), &lock), Found::Nothing));
+        store.prune(u64::MAX).unwrap();
+        assert!(new.folder.exists(), "its maker still works on it");
+        drop(lock);
+        store.prune(u64::MAX).unwrap();
+        assert!(!new.folder.exists());
+    }
+
+    #[test]
+    fn the_least_recently_used_that_nothing_lies_on_goes_first() {
+        let (_scratch, store) = store();
+        let keys: Vec<Key> = (1..=3).map(|cpus| Key { cpus, ..key() }).collect();
+        for (number, key) in (1..).zip(&keys) {
+            let lock = make(&store, key, 100_000);
+            let folder = File::open(store.place(&lock.id)).unwrap();
+            folder.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(number)).unwrap();
+        }
+        let there = || -> Vec<u32> {
+            keys.iter().filter(|key| store.place(&key.id()).exists()).map(|key| key.cpus).collect()
+        };
+        // The first is in use by a sandbox, the second is being used by a command.
+        let sandbox = store.root.join("sandbox");
+        fs::create_dir(&sandbox).unwrap();
+        let first = Template::at(&store.place(&keys[0].id())).hold_in(&sandbox).unwrap();
+        store.prune(u64::MAX).unwrap();
+        assert_eq!(there(), [1, 2, 3]);
+        store.prune(250_000).unwrap();
+        assert_eq!(there(), [1, 3]);
+        let busy = store.lock(&keys[2].id(), &mut || {}).unwrap();
+        store.prune(0).unwrap();
+        assert_eq!(there(), [1, 3]);
+        drop(busy);
+        first.forget().unwrap();
+        store.prune(0).unwrap();
+        assert!(there().is_empty());
+    }
+
+    #[test]
+    fn a_clone_holds_what_it_was_made_of() {
+        let (_scratch, store) = store();
+        let lock = make(&store, &key(), 10);
+        let Found::Whole(template) = store.find(&key(), &lock) else { panic!("it was made") };
+        let folder = store.root.join("clone");
+        fs::create_dir(&folder).unwrap();
+        let clone = template.hold_in(&folder).unwrap();
+        store.remove(&lock).unwrap();
+        assert_eq!(clone.check().unwrap(), key());
+        clone.forget_memory().unwrap();
+        assert!(clone.disk().exists() && !clone.memory().exists());
+    }
+}

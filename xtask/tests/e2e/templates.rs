@@ -1,0 +1,184 @@
+//! Templates and their clones, with the real headless image: what clones do not share, and what damage and killed makers do.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::command::Command;
+use crate::tool::{Finished, HEADLESS, Place, finish, shared_cache, shared_out};
+
+/// What may go on from the template: systemd's own early services, and `rave-guest`. None of them has drawn a key.
+const SURVIVORS: [&str; 8] = [
+    "systemd",
+    "systemd-journal",
+    "systemd-udevd",
+    "systemd-network",
+    "systemd-resolve",
+    "systemd-timesyn",
+    "(udev-worker)",
+    "rave-guest",
+];
+
+/// Programs that are older than the opening of the barrier, whose file has the guest's uptime of that moment, ms. The fields of
+/// /proc/PID/stat after the name, which may have spaces: proc(5). A tick is 10 ms.
+const OLDER: &str = r#"
+opened=$(cat /run/rave/identity)
+for process in /proc/[0-9]*; do
+    [ -s "$process/cmdline" ] || continue
+    stat=$(cat "$process/stat" 2>/dev/null) || continue
+    set -- ${stat##*) }
+    shift 19
+    [ $(($1 * 10)) -lt "$opened" ] && cat "$process/comm"
+done
+true
+"#;
+
+struct Sandboxes {
+    place: Place,
+    names: Vec<&'static str>,
+}
+
+impl Sandboxes {
+    fn up(&mut self, name: &'static str) -> Command {
+        self.names.push(name);
+        let mut up = self.place.xtask(&["up", name, "--base", "debian", "--no-build", "--json", "--out"]);
+        up.arg(shared_out(HEADLESS));
+        up
+    }
+
+    fn exec(&self, name: &str, script: &str) -> Finished {
+        finish(&self.place.xtask(&["exec", name, "--", "sudo", "-n", "sh", "-c", script]))
+    }
+
+    fn text(&self, name: &str, script: &str) -> String {
+        self.exec(name, script).expect_code(0).stdout.trim().to_owned()
+    }
+
+    fn row(&self, name: &str) -> serde_json::Value {
+        let about = finish(&self.place.xtask(&["inspect", name, "--json"]));
+        serde_json::from_str(&about.expect_code(0).stdout).unwrap()
+    }
+
+    /// The folders of the templates that look whole.
+    fn templates(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.place.path("state/templates")).into_iter().flatten().flatten();
+        let folders = entries.map(|entry| entry.path()).filter(|path| path.is_dir());
+        folders.filter(|path| !path.file_name().unwrap().to_string_lossy().starts_with('.')).collect()
+    }
+}
+
+impl Drop for Sandboxes {
+    fn drop(&mut self) {
+        for name in &self.names {
+            finish(&self.place.xtask(&["rm", "--force", name]));
+        }
+    }
+}
+
+#[test]
+fn clones_share_no_identity_and_change_no_byte_of_their_template() {
+    shared_cache(HEADLESS);
+    let mut sandboxes = Sandboxes { place: Place::new(), names: Vec::new() };
+
+    // A maker that is killed leaves nothing that looks whole.
+    let killed = sandboxes.up("killed").start_until("boot: kernel");
+    killed.signal("KILL");
+    sandboxes.place.expect_no_process();
+    assert_eq!(sandboxes.templates(), Vec::<PathBuf>::new());
+
+    finish(&sandboxes.up("one")).expect_code(0).expect_said("kept as a template");
+    let [template] = sandboxes.templates().try_into().unwrap();
+    let saved = digests(&template);
+    let mode = fs::metadata(template.join("memory")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o400);
+    finish(&sandboxes.up("two")).expect_code(0);
+    for name in ["one", "two"] {
+        assert_eq!(sandboxes.row(name)["status"]["origin"], "template", "{name}");
+    }
+
+    differ(&sandboxes);
+    survivors(&sandboxes, "two");
+    for name in ["one", "two"] {
+        sandboxes.exec(name, "head -c 30000000 /dev/urandom > /root/mine; sync").expect_code(0);
+    }
+    assert_eq!(digests(&template), saved);
+    restarts(&sandboxes);
+
+    // Damage is told, and made good.
+    fs::set_permissions(template.join("memory"), fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(template.join("memory"), "short").unwrap();
+    finish(&sandboxes.up("three")).expect_code(0).expect_said("damaged and is made again");
+    assert_eq!(sandboxes.row("three")["status"]["origin"], "template");
+    let digest = |name: &str| sandboxes.text(name, "cat /etc/machine-id");
+    assert_ne!(digest("three"), digest("two"));
+
+    let cold = finish(sandboxes.up("cold").arg("--cold"));
+    cold.expect_code(0);
+    assert_eq!(sandboxes.row("cold")["status"]["origin"], "disk");
+}
+
+fn digests(template: &std::path::Path) -> BTreeMap<String, String> {
+    let digest = |name: &str| {
+        let mut command = Command::new("sha256sum");
+        let done = finish(command.arg(template.join(name)));
+        (name.to_owned(), done.expect_code(0).stdout.split(' ').next().unwrap().to_owned())
+    };
+    ["memory", "devices", "template.qcow2", "base.qcow2"].map(digest).into()
+}
+
+/// Two clones have nothing of this in common.
+fn differ(sandboxes: &Sandboxes) {
+    let own = [
+        ("machine-id", "cat /etc/machine-id"),
+        ("host name", "hostname"),
+        ("host key", "cat /etc/ssh/ssh_host_ed25519_key.pub"),
+        ("random bytes", "head -c 32 /dev/urandom | od -An -tx1"),
+        ("the kernel's UUIDs", "cat /proc/sys/kernel/random/uuid"),
+        ("the next boot's seed", "sha256sum < /var/lib/systemd/random-seed"),
+        (
+            "the router's key",
+            "until cat /home/agent/.claude-code-router/config.json; do sleep 1; done | grep APIKEY",
+        ),
+    ];
+    for (what, script) in own {
+        let (one, two) = (sandboxes.text("one", script), sandboxes.text("two", script));
+        assert!(!one.is_empty() && one != two, "{what}: {one} and {two}");
+    }
+    // What is told in the documentation as the same.
+    let boot = |name| sandboxes.text(name, "cat /proc/sys/kernel/random/boot_id");
+    assert_eq!(boot("one"), boot("two"));
+
+    for name in ["one", "two"] {
+        let row = sandboxes.row(name);
+        let identity = &row["identity"];
+        assert_eq!(identity["machine_id"], sandboxes.text(name, "cat /etc/machine-id"));
+        assert_eq!(identity["host_name"], name);
+        let renewed = identity["renewed"].as_array().unwrap();
+        for what in ["random", "clock", "machine-id", "hostname", "random-seed", "ssh-host-key"] {
+            assert!(renewed.iter().any(|renewed| renewed == what), "{what} is not in {identity}");
+        }
+        let guest: i128 = sandboxes.text(name, "date +%s%3N").parse().unwrap();
+        let host = i128::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap();
+        // The command's own way back takes its time.
+        assert!((host - guest).abs() < 5000, "{name}: {host} and {guest}");
+        let ssh = finish(&sandboxes.place.xtask(&["ssh", name, "hostname"]));
+        assert_eq!(ssh.expect_code(0).stdout.trim(), name, "by the key of its own");
+    }
+}
+
+fn survivors(sandboxes: &Sandboxes, name: &str) {
+    let text = sandboxes.text(name, OLDER);
+    let strange: Vec<&str> = text.lines().filter(|line| !SURVIVORS.contains(line)).collect();
+    assert!(strange.is_empty() && text.lines().any(|line| line == "rave-guest"), "{text}");
+}
+
+/// A clone is a machine of its own: it starts from its disk, with the identity that it got.
+fn restarts(sandboxes: &Sandboxes) {
+    let id = sandboxes.text("one", "cat /etc/machine-id");
+    finish(&sandboxes.place.xtask(&["stop", "one"])).expect_code(0);
+    finish(&sandboxes.place.xtask(&["start", "one"])).expect_code(0);
+    assert_eq!(sandboxes.row("one")["status"]["origin"], "disk");
+    assert_eq!(sandboxes.text("one", "cat /etc/machine-id; hostname"), format!("{id}\none"));
+}
