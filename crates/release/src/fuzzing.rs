@@ -112,7 +112,7 @@ pub fn release_inputs(bytes: &[u8]) {
 pub fn release_patch(bytes: &[u8]) {
     let mut from = bytes;
     let Ok(header) = patch::read_header(&mut from) else { return };
-    let base = [7_u8; 1 << 16];
+    let base = vec![7_u8; 1 << 16];
     // Longer ones are bounded by what is in memory alone, and take their time.
     if header.target.size > 1 << 22 || header.chunk > 1 << 22 || header.base.size > base.len() as u64 {
         return;

@@ -46,7 +46,7 @@ pub(crate) const PATCH_ENDING: &str = ".patch";
 
 /// The name of a patch to a profile's raw disk.
 pub fn patch(stem: &str, from: &semver::Version) -> Result<RelativePath, String> {
-    format!("{stem}.from-{from}{}", PATCH_ENDING).parse()
+    format!("{stem}.from-{from}{PATCH_ENDING}").parse()
 }
 
 /// The name of a part, counted from 0: in the order of names, so that a shell's `*` joins them.

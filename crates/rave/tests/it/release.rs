@@ -86,6 +86,7 @@ impl Place {
             inputs: false,
             keys: Some(self.path("keys.jsonl")).filter(|path| path.exists()),
             previous: None,
+            patch_from: None,
             out: self.path("release"),
         };
         cut::cut(&plan, self, &key, &|_| ()).unwrap();

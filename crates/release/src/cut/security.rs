@@ -33,9 +33,9 @@ pub(super) fn fixes(
 ) -> Result<FixesByProfile, Error> {
     let mut all = FixesByProfile::new();
     for profile in &manifest.profiles {
-        let Some(changes) = previous.changes(profile, folder)? else { continue };
+        let Some(difference) = previous.changes(profile, folder)? else { continue };
         // The oldest version of each: it is the one that everything since was a fix of.
-        let changed = changes.changed.iter().filter_map(|(name, [before, _])| {
+        let changed = difference.changed.iter().filter_map(|(name, [before, _])| {
             Some((name.strip_prefix(DEBIAN)?.to_owned(), before.first()?.clone()))
         });
         let changed: BTreeMap<String, String> = changed.collect();

@@ -21,11 +21,11 @@ pub(super) fn begins(head: &[u8]) -> bool {
     head.starts_with(b"070701") || head.starts_with(b"070702")
 }
 
-/// Shows each regular file up to the last member: its name without slashes in front, and its bytes.
-pub(super) fn members(
-    from: &mut dyn Read,
-    show: &mut dyn FnMut(&[u8], &mut dyn Read) -> io::Result<()>,
-) -> io::Result<()> {
+/// Is shown a member's name, without slashes in front, and its bytes.
+pub(super) type EachMember<'a> = dyn FnMut(&[u8], &mut dyn Read) -> io::Result<()> + 'a;
+
+/// Shows each regular file up to the last member.
+pub(super) fn members(from: &mut dyn Read, show: &mut EachMember<'_>) -> io::Result<()> {
     loop {
         let mut header = [0; HEADER];
         from.read_exact(&mut header).map_err(cut)?;

@@ -10,8 +10,8 @@ pub(crate) fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
 
 fn member(name: &str, content: &[u8]) -> Vec<u8> {
     let numbers = [1, REGULAR, 0, 0, 1, 0, content.len(), 0, 0, 0, 0, name.len() + 1, 0];
-    let numbers: String = numbers.iter().map(|number| format!("{number:08x}")).collect();
-    let mut bytes = format!("070701{numbers}{name}\0").into_bytes();
+    let header = numbers.iter().fold("070701".to_owned(), |text, number| format!("{text}{number:08x}"));
+    let mut bytes = format!("{header}{name}\0").into_bytes();
     bytes.resize(bytes.len().next_multiple_of(4), 0);
     bytes.extend(content);
     bytes.resize(bytes.len().next_multiple_of(4), 0);

@@ -58,7 +58,8 @@ fn samples() -> Vec<Vec<u8>> {
 fn patch() -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let folder = camino::Utf8Path::from_path(folder.path()).unwrap();
-    let mut newer = [7; 1 << 16];
+    let older = vec![7; 1 << 16];
+    let mut newer = older.clone();
     newer[9000..12_000].fill(0);
     newer[20_480..32_768].fill(0);
     let disk = |name: &str, bytes: &[u8]| {
@@ -66,7 +67,7 @@ fn patch() -> Vec<u8> {
         let sha256 = rave_image::digest::Digest::of_bytes(bytes);
         serde_json::json!({"version": name, "size": bytes.len(), "sha256": sha256})
     };
-    let (base, target) = (disk("1.2.0", &[7; 1 << 16]), disk("1.3.0", &newer));
+    let (base, target) = (disk("1.2.0", &older), disk("1.3.0", &newer));
     let header = serde_json::json!({
         "schema": 1, "profile": "headless", "base": base, "target": target, "name": "a.img", "chunk": 16384, "reach": 4096,
         "conversions": [{"format": "qemu", "name": "a.qcow2", "disk": 65536, "sha256": target["sha256"], "tool": "qemu-img", "version": "10"}]
