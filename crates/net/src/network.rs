@@ -60,6 +60,11 @@ impl Network {
         self.shared.journal().log()
     }
 
+    /// Writes the log of what was refused now; it is written once a second otherwise.
+    pub fn flush(&self) {
+        self.shared.journal().save(std::time::Instant::now(), true);
+    }
+
     /// Whether QEMU's end is connected.
     pub fn is_attached(&self) -> bool {
         self.shared.is_attached()

@@ -15,7 +15,9 @@ pub use release::{
     Cut, Keygen, KnownKeys, PassphraseFrom, Publish, Release, ReleaseCommand, Revoke, Rotate, Sbom,
     SbomCommand, SbomDiff, Verify,
 };
-pub use sandbox::{Exec, Logs, Port, Ps, Rm, Ssh, Start, Stop, Supervise, Up};
+pub use sandbox::{
+    Exec, Logs, Net, NetCommand, NetMode, NetPrint, NetRules, Port, Ps, Rm, Ssh, Start, Stop, Supervise, Up,
+};
 pub use values::{Accel, Firmware, FormatFlag, Gui, HostPort, KeepBase, PortFlag, base, format_or_all};
 use values::{compression, format, parse_port};
 
@@ -91,6 +93,8 @@ pub enum Command {
     Ps(Ps),
     /// Print where the services of a sandbox are
     Port(Port),
+    /// Show and change what a sandbox may reach, and what it was refused
+    Net(Net),
     /// Print the console of a sandbox
     Logs(Logs),
     /// Power sandboxes off; their disks stay
@@ -149,6 +153,7 @@ impl Command {
             | Self::Ssh(_)
             | Self::Ps(_)
             | Self::Port(_)
+            | Self::Net(_)
             | Self::Logs(_)
             | Self::Stop(_)
             | Self::Start(_)

@@ -5,6 +5,7 @@
 //! - [`supervisor`]: the one process that owns a running sandbox.
 //! - [`control`], [`Connection`]: what commands and supervisors say to each other.
 //! - [`exec`]: a program in the guest with a command's own streams.
+//! - [`network`]: what a sandbox may reach.
 //! - [`start`]: a supervisor if there is none.
 //!
 //! Nothing here prints.
@@ -15,6 +16,7 @@ pub mod exec;
 mod life_lock;
 pub mod look;
 mod name;
+pub mod network;
 mod place;
 mod record;
 pub mod start;

@@ -2,6 +2,7 @@
 
 mod disk;
 mod display;
+mod link;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use crate::ports::PortForward;
 
 pub use disk::{Disk, DiskExtent, DiskFormat, ExtraDisk, Interface};
 pub use display::{Display, DisplayServer, Password, VNC_BASE};
+pub use link::Link;
 
 /// The guest's processor architecture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -48,8 +50,10 @@ pub struct Machine {
     pub memory_mib: u64,
     /// Virtual CPUs.
     pub cpus: u32,
-    /// The network card behind QEMU's user network; without it there are no forwards either.
+    /// The network card; without it there are no forwards either.
     pub network: Option<Nic>,
+    /// What the card is connected to.
+    pub link: Link,
     /// Guest ports that the host can reach.
     pub forwards: Vec<PortForward>,
     /// What the user sees.
@@ -61,6 +65,8 @@ pub struct Machine {
     pub guest_agent: bool,
     /// A port on which `rave-guest` runs programs for the host, whose other end is [`Files::channel_socket`].
     pub channel: bool,
+    /// QEMU may start no program, change no user and lift no limit of its own (seccomp). It needs none of that.
+    pub fenced: bool,
     /// systemd credentials of the guest, systemd.exec(5).
     pub credentials: Vec<Credential>,
     /// Boots this kernel instead of the disk's boot loader.
@@ -85,11 +91,13 @@ impl Machine {
             memory_mib: 1024,
             cpus: 1,
             network: None,
+            link: Link::User,
             forwards: Vec::new(),
             display: Display::Headless,
             clipboard: false,
             guest_agent: false,
             channel: false,
+            fenced: false,
             credentials: Vec::new(),
             kernel: None,
             clock: Clock::Host,
@@ -211,6 +219,8 @@ pub struct Files {
     pub agent_socket: Utf8PathBuf,
     /// The host's end of `rave_guest::channel`; as short as the others.
     pub channel_socket: Utf8PathBuf,
+    /// QEMU's end of [`Link::Stream`]; as short as the others.
+    pub network_socket: Utf8PathBuf,
 }
 
 /// The longest path of a Unix socket, bytes: `sun_path` of unix(7) without its final NUL.
@@ -225,6 +235,7 @@ impl Files {
             qmp_socket: run_dir.join("qmp.sock"),
             agent_socket: run_dir.join("qga.sock"),
             channel_socket: run_dir.join("rgc.sock"),
+            network_socket: run_dir.join("net.sock"),
             run_dir: run_dir.to_owned(),
         }
     }

@@ -3,6 +3,7 @@
 
 mod exec;
 mod guest;
+mod network;
 mod serve;
 mod shared;
 
@@ -83,15 +84,17 @@ impl Prepared {
     ) -> Result<Self, Error> {
         let lock = lock(place)?;
         let running = Standalone::attach(record.running_machine(place)?)?;
-        let (machine, host) = if let Some(machine) = running {
-            (machine, None)
+        let (machine, connected, host) = if let Some(machine) = running {
+            let connected = network::attach(place, &machine.machine().forwards)?;
+            (machine, connected, None)
         } else {
             let host = host()?;
-            let machine = record.machine(place, &last_ports(place))?;
+            let connected = network::start(place, record)?;
+            let machine = record.machine(place, connected.forwards.clone())?;
             remove(&place.end())?;
-            (Standalone::start(machine, host.engine, &host.qemu)?, Some(host))
+            (Standalone::start(machine, host.engine, &host.qemu)?, connected, Some(host))
         };
-        let shared = Arc::new(Shared::new(&machine));
+        let shared = Arc::new(Shared::new(&machine, connected));
         guest::keep_session(&shared, machine.machine().files.channel_socket.clone());
         listen(place, &shared)?;
         let is_emulated = host.as_ref().is_some_and(|host| host.engine.accelerator() == Accelerator::Tcg);
@@ -105,6 +108,7 @@ impl Prepared {
         let mut forced = false;
         while !self.machine.has_ended(LOOK) {
             if interrupt::requested().is_some() {
+                self.shared.network().flush();
                 return Ok(());
             }
             if let Ok(progress) = self.machine.poll() {
@@ -150,6 +154,7 @@ impl Prepared {
 
     fn finish(self, how: EndKind) -> Result<(), Error> {
         let detail = if how == EndKind::Died { self.machine.last_words().join("\n") } else { String::new() };
+        self.shared.network().flush();
         // In this order: whoever is answered finds the end written down, and nobody connects who would not be answered.
         save(&self.place.end(), &End { how, detail })?;
         remove(&self.place.control_socket())?;

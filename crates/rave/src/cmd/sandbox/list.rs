@@ -1,9 +1,11 @@
 //! `cargo xtask ps`: the sandboxes and how they are.
 
+use rave_net::Mode;
 use rave_sandbox::look::{Look, look};
 use rave_sandbox::{Record, SandboxName, Store, now};
 use serde::Serialize;
 
+use super::net::mode_of;
 use crate::cli;
 use crate::exit::Code;
 use crate::settings;
@@ -17,18 +19,21 @@ pub(super) struct Row {
     pub(super) record: Option<Record>,
     #[serde(flatten)]
     pub(super) look: Look,
+    /// What its network reaches where no rule decides.
+    pub(super) network: Option<Mode>,
     /// Seconds since a program last began or ended; 0 while one runs.
     pub(super) idle_seconds: Option<u64>,
 }
 
 impl Row {
     pub(super) fn of(store: &Store, name: SandboxName) -> Self {
-        let look = look(&store.place(&name));
+        let place = store.place(&name);
+        let look = look(&place);
         let idle_seconds = look.status.as_ref().map(|status| match status.running {
             0 => now().saturating_sub(status.last_use),
             _ => 0,
         });
-        Self { record: store.find(&name).ok().flatten(), name, look, idle_seconds }
+        Self { record: store.find(&name).ok().flatten(), name, look, network: mode_of(&place), idle_seconds }
     }
 
     fn cells(&self) -> Vec<String> {
@@ -39,6 +44,7 @@ impl Row {
             self.name.to_string(),
             record.map_or("unreadable", |_| self.look.state.as_str()).to_owned(),
             record.map_or_else(unknown, |record| record.profile.clone()),
+            self.network.map_or_else(unknown, |mode| mode.to_string()),
             record.map_or_else(unknown, |record| time(now().saturating_sub(record.created))),
             self.idle_seconds.map_or_else(unknown, time),
             self.look.memory.map_or_else(unknown, mebibytes),
@@ -57,7 +63,7 @@ pub(super) fn run(args: &cli::Ps, ui: &Ui) -> anyhow::Result<Code> {
         return Ok(Code::Ok);
     }
     let cells: Vec<Vec<String>> = rows.iter().map(Row::cells).collect();
-    ui.table(&["name", "state", "profile", "age", "idle", "memory", "disk", "ports"], &cells);
+    ui.table(&["name", "state", "profile", "network", "age", "idle", "memory", "disk", "ports"], &cells);
     Ok(Code::Ok)
 }
 

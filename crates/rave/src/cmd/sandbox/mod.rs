@@ -1,4 +1,4 @@
-//! Sandboxes by name: `up`, `exec`, `ssh`, `ps`, `port`, `logs`, `stop`, `start`, `rm`, and the supervisor that `up` starts. All but
+//! Sandboxes by name: `up`, `exec`, `ssh`, `ps`, `port`, `net`, `logs`, `stop`, `start`, `rm`, and the supervisor that `up` starts. All but
 //! `up`, which may build an image, work without a checkout.
 
 mod attend;
@@ -7,6 +7,7 @@ mod exec;
 mod life;
 mod list;
 mod logs;
+mod net;
 mod ssh;
 mod supervise;
 pub mod up;
@@ -24,6 +25,7 @@ pub fn run(command: &Command, ui: &Ui) -> Option<anyhow::Result<Code>> {
         Command::Ssh(args) => ssh::run(args, ui),
         Command::Ps(args) => list::run(args, ui),
         Command::Port(args) => describe::ports(args, ui),
+        Command::Net(args) => net::run(args, ui),
         Command::Logs(args) => logs::run(args, ui),
         Command::Stop(args) => life::stop(args, ui),
         Command::Start(args) => life::start(args, ui),

@@ -2,8 +2,9 @@
 
 use camino::Utf8Path;
 use rave_host::Needs;
+use rave_net::{Policy, Rule};
 use rave_sandbox::start::attend;
-use rave_sandbox::{Error, PortWish, Record, SCHEMA, SandboxName, Store, now};
+use rave_sandbox::{Error, Place, PortWish, Record, SCHEMA, SandboxName, Store, network, now};
 use rave_spec::{Format, ServiceName};
 use rave_vm::keys::KeyPair;
 use rave_vm::machine::Arch;
@@ -41,7 +42,10 @@ pub fn run(args: &cli::Up, settings: &Settings, ui: &Ui) -> anyhow::Result<Code>
     let lock = store.claim(&name, &mut || tell_wait(&name, ui))?;
     let place = store.place(&name);
     match store.find(&name)? {
-        Some(record) => refuse_changes(args, &record)?,
+        Some(record) => {
+            refuse_changes(args, &record)?;
+            refuse_other_network(args, &place)?;
+        }
         None => make(args, &name, settings, ui)?,
     }
     let probe = accelerator(settings, &qemu, ui)?;
@@ -53,6 +57,8 @@ pub fn run(args: &cli::Up, settings: &Settings, ui: &Ui) -> anyhow::Result<Code>
         ui.note(&format!(
             "{name} runs programs: cargo xtask exec {name} -- COMMAND; its services may still be starting"
         ));
+        let mode = network::read(&place)?.mode;
+        ui.note(&format!("its network is {mode}; what it may reach: cargo xtask net {name} show"));
     }
     Ok(Code::Ok)
 }
@@ -143,8 +149,33 @@ fn make(args: &cli::Up, name: &SandboxName, settings: &Settings, ui: &Ui) -> any
         disk_mib: vm.disk.get(),
         ports: services.into_iter().map(wish).collect(),
     };
+    network::write(&place, &policy(args))?;
     record.save(&place)?;
     Ok(())
+}
+
+/// What it may reach: nothing that is not allowed, unless another mode is named.
+fn policy(args: &cli::Up) -> Policy {
+    Policy { mode: args.network.unwrap_or_default(), allow: args.allow.clone(), deny: args.deny.clone() }
+}
+
+/// What was allowed to a sandbox that is there stays, too.
+fn refuse_other_network(args: &cli::Up, place: &Place) -> anyhow::Result<()> {
+    let policy = network::read(place)?;
+    let name = place.name();
+    let missing = |wanted: &[Rule], has: &[Rule]| wanted.iter().find(|rule| !has.contains(rule)).cloned();
+    let change = if let Some(mode) = args.network.filter(|mode| *mode != policy.mode) {
+        format!("mode {mode}")
+    } else if let Some(rule) = missing(&args.allow, &policy.allow) {
+        format!("allow {rule}")
+    } else if let Some(rule) = missing(&args.deny, &policy.deny) {
+        format!("deny {rule}")
+    } else {
+        return Ok(());
+    };
+    Err(CommandError::usage(format!("the sandbox {name} is there, and its network is another"))
+        .remedy(format!("change it: cargo xtask net {name} {change}"))
+        .into())
 }
 
 /// Removes what a killed `up` left of a disk.
