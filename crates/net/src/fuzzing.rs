@@ -37,10 +37,10 @@ pub fn net_frames(bytes: &[u8]) {
                 Incoming::Dns { message, .. } => net_dns(message),
                 Incoming::Echo { to, id, number, data } => replies::echo(&mut out, to, id, number, data),
                 Incoming::Unreachable { header, payload, .. } => {
-                    replies::unreachable(&mut out, header, payload)
+                    replies::unreachable(&mut out, header, payload);
                 }
                 Incoming::Unreachable6 { header, payload } => {
-                    replies::unreachable6(&mut out, header, payload)
+                    replies::unreachable6(&mut out, header, payload);
                 }
                 Incoming::Nothing => {}
             }

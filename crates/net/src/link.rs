@@ -134,7 +134,6 @@ impl Link {
         let now = self.now();
         let due = [self.switch.next_due(), self.rests_until].into_iter().flatten().min();
         let due = due.map_or(LONGEST, |due| if due > now { (due - now).into() } else { Duration::ZERO });
-        // Rounded up, or the last part of a millisecond is waited for in a circle.
         let due = due.min(LONGEST);
         self.save_journal(false).map_or(due, |save| due.min(save))
     }
@@ -176,7 +175,7 @@ impl Link {
     /// Waits for connections to the forwarded ports, or no longer.
     fn listen(&self, wanted: bool) {
         for (number, forward) in (FORWARDS..).zip(&self.forwards) {
-            // One that is waited for already is refused, as is one that was not: both are as wanted then.
+            // An error says that it was so already.
             let _ = self.poller.change(&forward.listener, number, (!wanted, false), (wanted, false));
         }
     }

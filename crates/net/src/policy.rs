@@ -151,7 +151,7 @@ impl Policy {
                 Ok(Resolvable { rule: format!("allow {rule}"), is_wild })
             }
             None if self.mode.is_public() => {
-                Ok(Resolvable { rule: format!("mode {}", self.mode), is_wild: true })
+                Ok(Resolvable { rule: format!("mode {}", self.mode), is_wild: false })
             }
             _ => Err(self.refusal(Rule::of_name(name, 443))),
         }

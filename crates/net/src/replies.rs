@@ -32,7 +32,7 @@ pub(crate) fn arp(out: &mut Outgoing, target: Ipv4Addr) {
         target_protocol_addr: GUEST,
     };
     out.add(EthernetProtocol::Arp, reply.buffer_len(), |bytes| {
-        reply.emit(&mut ArpPacket::new_unchecked(bytes))
+        reply.emit(&mut ArpPacket::new_unchecked(bytes));
     });
 }
 

@@ -86,7 +86,7 @@ impl Switch {
                 replies::unreachable(&mut self.out, header, payload);
             }
             Incoming::Unreachable6 { header, payload } => {
-                replies::unreachable6(&mut self.out, header, payload)
+                replies::unreachable6(&mut self.out, header, payload);
             }
             Incoming::Nothing => {}
         }

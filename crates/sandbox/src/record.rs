@@ -4,7 +4,7 @@ use camino::Utf8Path;
 use rave_fs::Replace;
 use rave_spec::Format;
 use rave_vm::keys::KeyPair;
-use rave_vm::machine::{Disk, DiskExtent, Link, Machine, Overlay};
+use rave_vm::machine::{Disk, DiskExtent, Fence, Link, Machine, Overlay};
 use rave_vm::ports::{PortForward, PortPolicy, PortRequest};
 use rave_vm::sandbox::Hardware;
 use serde::{Deserialize, Serialize};
@@ -125,7 +125,7 @@ impl Record {
             cpus: self.cpus,
             network: Some(hardware.nic),
             link: Link::Stream,
-            fenced: true,
+            fence: Fence::Seccomp,
             channel: true,
             credentials: vec![key.credential()],
             ..Machine::new(format!("rave-{}", self.name), &files.run_dir)

@@ -4,7 +4,7 @@ use camino::Utf8Path;
 
 use crate::accel::{Accelerator, Engine};
 use crate::machine::{
-    Arch, Clock, Display, DisplayServer, Firmware, Interface, Link, Machine, Overlay, VNC_BASE,
+    Arch, Clock, Display, DisplayServer, Fence, Firmware, Interface, Link, Machine, Overlay, VNC_BASE,
 };
 use crate::ports::PortForward;
 use crate::ring::{FIRMWARE_LOG, READY_DEVICE};
@@ -76,7 +76,7 @@ fn base(argv: &mut Argv, machine: &Machine) {
 
 /// seccomp(2) filters of QEMU's own, qemu(1): a guest that took QEMU over starts no program by it.
 fn fence(argv: &mut Argv, machine: &Machine) {
-    if machine.fenced {
+    if machine.fence == Fence::Seccomp {
         let denied = ["obsolete", "elevateprivileges", "spawn", "resourcecontrol"];
         argv.add("-sandbox", format!("on,{}", denied.map(|what| format!("{what}=deny")).join(",")));
     }

@@ -11,7 +11,7 @@ use crate::ports::PortForward;
 
 pub use disk::{Disk, DiskExtent, DiskFormat, ExtraDisk, Interface};
 pub use display::{Display, DisplayServer, Password, VNC_BASE};
-pub use link::Link;
+pub use link::{Fence, Link};
 
 /// The guest's processor architecture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -65,8 +65,8 @@ pub struct Machine {
     pub guest_agent: bool,
     /// A port on which `rave-guest` runs programs for the host, whose other end is [`Files::channel_socket`].
     pub channel: bool,
-    /// QEMU may start no program, change no user and lift no limit of its own (seccomp). It needs none of that.
-    pub fenced: bool,
+    /// What QEMU itself may not do.
+    pub fence: Fence,
     /// systemd credentials of the guest, systemd.exec(5).
     pub credentials: Vec<Credential>,
     /// Boots this kernel instead of the disk's boot loader.
@@ -97,7 +97,7 @@ impl Machine {
             clipboard: false,
             guest_agent: false,
             channel: false,
-            fenced: false,
+            fence: Fence::None,
             credentials: Vec::new(),
             kernel: None,
             clock: Clock::Host,

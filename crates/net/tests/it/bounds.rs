@@ -32,7 +32,7 @@ fn first(from: u16, to: Ipv4Addr, port: u16) -> Vec<u8> {
     ethernet(GUEST_MAC, EthernetProtocol::Ipv4, &ipv4(GUEST, to, IpProtocol::Tcp, &bytes))
 }
 
-/// Resident bytes of this process, proc_pid_statm(5).
+/// Resident bytes of this process, by `/proc/self/statm`.
 fn resident() -> usize {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap();
     text.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4096
@@ -70,7 +70,7 @@ fn floods_of_beginnings_leave_memory_and_the_next_connection_as_they_were() {
 #[test]
 fn a_guest_that_reads_nothing_holds_up_no_other_connection() {
     let endless = server(|mut stream| {
-        let block = [0; 64 * 1024];
+        let block = vec![0; 64 * 1024];
         while std::io::Write::write_all(&mut stream, &block).is_ok() {}
     });
     let names = Names::from([(("slow.example", 7), endless), (("a.example", 7), echo())]);

@@ -30,7 +30,7 @@ fn an_allowed_port_is_reached_with_any_bytes_in_both_directions() {
         Site::new(policy(Mode::Restricted, &["db.example:5432/tcp,private"], &[]), names, vec![]);
     let address = guest.address("db.example");
     let handle = guest.open(address, 5432);
-    let bytes: Vec<u8> = (0..3_000_000u32).map(|number| (number * 7 >> 3).to_le_bytes()[0]).collect();
+    let bytes: Vec<u8> = (0..3_000_000u32).map(|number| ((number * 7) >> 3).to_le_bytes()[0]).collect();
     let (mut sent, mut got) = (0, Vec::new());
     guest
         .until(Duration::from_secs(60), |guest| {

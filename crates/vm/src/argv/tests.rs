@@ -280,7 +280,7 @@ fn a_card_on_a_stream_has_no_user_network_and_no_forwards_of_qemu() {
 #[test]
 fn a_fenced_machine_starts_no_program() {
     let fence = "-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny\n";
-    assert!(lines(&Machine { fenced: true, ..sandbox() }, Engine::Tcg).contains(fence));
+    assert!(lines(&Machine { fence: Fence::Seccomp, ..sandbox() }, Engine::Tcg).contains(fence));
     assert!(!lines(&sandbox(), Engine::Tcg).contains("-sandbox"));
 }
 

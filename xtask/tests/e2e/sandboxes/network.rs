@@ -60,12 +60,15 @@ pub(super) fn a_guest_reaches_what_it_is_allowed_and_nothing_else(sandbox: &Sand
     let lines: String = hosts.iter().map(|host| format!("{host} {}\n", control.port)).collect();
     let mut connect: Command =
         sandbox.command(&["exec", NAME, "--user", "root", "--", "bash", "-c", CONNECT]);
-    connect.stdin(lines);
+    connect.stdin(lines.into_bytes());
     let done = crate::tool::finish(&connect);
     let expected: Vec<String> = hosts.iter().map(|host| format!("{host} refused")).collect();
     assert_eq!(done.expect_code(0).stdout.lines().collect::<Vec<_>>(), expected);
 
-    sandbox.exec(&["getent", "hosts", "denied.example"]).expect_code(2);
+    sandbox
+        .exec(&["getent", "hosts", "denied.example"])
+        .expect_code(2)
+        .expect_said(&format!("cargo xtask net {NAME} allow denied.example"));
     let log = sandbox.run(&["net", NAME, "log"]);
     let rule = control.rule();
     for said in ["the name denied.example was refused", &format!("cargo xtask net {NAME} allow {rule}")] {

@@ -13,6 +13,9 @@ use crate::cli::{self, NetCommand};
 use crate::exit::Code;
 use crate::ui::Ui;
 
+/// The most refusals that are told after a program.
+const TOLD: usize = 5;
+
 /// Runs the command.
 pub(super) fn run(args: &cli::Net, ui: &Ui) -> anyhow::Result<Code> {
     let named = Named::new(&args.name)?;
@@ -81,14 +84,28 @@ fn show(policy: &Policy, ui: &Ui) {
     });
 }
 
+/// Says what the network refused while a program that failed ran: it may be why. Each message is that of `log`.
+pub(super) fn tell_denials(named: &Named, since: u64, ui: &Ui) {
+    let status = Connection::open(&named.place()).and_then(|mut it| it.network(Change::default()).ok());
+    let denials = status.map(|status| status.log.denials).unwrap_or_default();
+    for denial in denials.iter().filter(|denial| denial.last >= since).take(TOLD) {
+        let allow = allows(&named.name, denial).map(|command| format!("; to allow it: {command}"));
+        ui.note(&format!("{}{}", plain(&denial.message()).trim(), allow.unwrap_or_default()));
+    }
+}
+
+/// The command that allows what was refused.
+fn allows(name: &SandboxName, denial: &Denial) -> Option<String> {
+    denial.allow.as_ref().map(|rule| format!("cargo xtask net {name} allow {rule}"))
+}
+
 fn log(name: &SandboxName, status: &NetworkStatus, ui: &Ui) {
     let row = |denial: &Denial| {
-        let allow = denial.allow.as_ref().map(|rule| format!("cargo xtask net {name} allow {rule}"));
         vec![
             format!("{} ago", time(now().saturating_sub(denial.last))),
             denial.count.to_string(),
             plain(&denial.message()).trim().to_owned(),
-            allow.unwrap_or_else(|| "-".to_owned()),
+            allows(name, denial).unwrap_or_else(|| "-".to_owned()),
         ]
     };
     let rows: Vec<Vec<String>> = status.log.denials.iter().map(row).collect();
