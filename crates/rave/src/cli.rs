@@ -19,7 +19,8 @@ pub use release::{
     SbomCommand, SbomDiff, Verify,
 };
 pub use sandbox::{
-    Exec, Logs, Open, Port, Prune, Ps, Rm, Ssh, SshConfig, SshProxy, Start, Stop, Supervise, Up,
+    Exec, Logs, Net, NetCommand, NetMode, NetPrint, NetRules, Open, Port, Prune, Ps, Rm, Ssh, SshConfig,
+    SshProxy, Start, Stop, Supervise, Up,
 };
 pub use values::{Accel, Firmware, FormatFlag, Gui, HostPort, KeepBase, PortFlag, base, format_or_all};
 use values::{compression, format, parse_port};
@@ -107,6 +108,8 @@ pub enum Command {
     Ps(Ps),
     /// Print where the services of a sandbox are
     Port(Port),
+    /// Show and change what a sandbox may reach, and what it was refused
+    Net(Net),
     /// Print the console of a sandbox
     Logs(Logs),
     /// Power sandboxes off; their disks stay
@@ -185,6 +188,7 @@ impl Command {
             | Self::Cp(_)
             | Self::Ps(_)
             | Self::Port(_)
+            | Self::Net(_)
             | Self::Logs(_)
             | Self::Stop(_)
             | Self::Start(_)

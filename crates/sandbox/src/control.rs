@@ -13,10 +13,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::name::SandboxName;
+use crate::network::{Change, NetworkStatus};
 use crate::place::Place;
 
 /// The longest line, bytes.
-const LINE: usize = MAX_REQUEST + 64 * 1024;
+const LINE: usize = MAX_REQUEST + 1024 * 1024;
 
 /// How long a supervisor may take to answer what it knows already.
 pub const ANSWER: Duration = Duration::from_secs(10);
@@ -34,6 +35,8 @@ pub enum Order {
     },
     /// Run a program; waits for the guest to be far enough.
     Exec(Box<Exec>),
+    /// Change what it may reach, or only tell.
+    Network(Box<Change>),
 }
 
 /// The answer.
@@ -49,6 +52,8 @@ pub enum Answer {
     },
     /// Frames follow.
     Exec,
+    /// What it may reach, after the change.
+    Network(Box<NetworkStatus>),
     /// It cannot be done.
     Refused {
         /// Why.
@@ -148,6 +153,14 @@ impl Connection {
     pub fn status(&mut self) -> Result<Status, Error> {
         match self.order(&Order::Status, Some(ANSWER))? {
             Answer::Status(status) => Ok(*status),
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
+    /// Changes what the sandbox may reach, or only asks.
+    pub fn network(&mut self, change: Change) -> Result<NetworkStatus, Error> {
+        match self.order(&Order::Network(Box::new(change)), Some(ANSWER))? {
+            Answer::Network(status) => Ok(*status),
             other => Err(self.unexpected(&other)),
         }
     }

@@ -6,6 +6,7 @@
 //! - [`control`], [`Connection`]: what commands and supervisors say to each other.
 //! - [`exec`]: a program in the guest with a command's own streams.
 //! - [`limits`], [`admission`]: what all sandboxes together may take, and whether there is space for one more.
+//! - [`network`]: what a sandbox may reach.
 //! - [`start`]: a supervisor if there is none.
 //!
 //! Nothing here prints.
@@ -19,6 +20,7 @@ mod life_lock;
 pub mod limits;
 pub mod look;
 mod name;
+pub mod network;
 mod place;
 mod process_age;
 mod record;

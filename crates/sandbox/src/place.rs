@@ -21,6 +21,8 @@ use crate::name::SandboxName;
 /// | `supervisor.log` | what supervisors said |
 /// | `failure.json` | why the last supervisor did not start the machine |
 /// | `end.json` | how the machine ended the last time |
+/// | `network.json` | what it may reach |
+/// | `network-log.json` | what it was refused |
 #[derive(Debug, Clone)]
 pub struct Place {
     name: SandboxName,
@@ -71,6 +73,16 @@ impl Place {
     /// Pins the keys of the guest's SSH server.
     pub fn known_hosts(&self) -> Utf8PathBuf {
         self.folder.join("run/known_hosts")
+    }
+
+    /// What it may reach.
+    pub fn network(&self) -> Utf8PathBuf {
+        self.folder.join("network.json")
+    }
+
+    /// What it was refused.
+    pub fn network_log(&self) -> Utf8PathBuf {
+        self.folder.join("network-log.json")
     }
 
     pub(crate) fn record(&self) -> Utf8PathBuf {

@@ -4,8 +4,8 @@ use camino::Utf8Path;
 use rave_fs::Replace;
 use rave_spec::Format;
 use rave_vm::keys::KeyPair;
-use rave_vm::machine::{Disk, DiskExtent, Machine, Overlay};
-use rave_vm::ports::{PortPolicy, PortRequest, resolve};
+use rave_vm::machine::{Disk, DiskExtent, Fence, Link, Machine, Overlay};
+use rave_vm::ports::{PortForward, PortPolicy, PortRequest};
 use rave_vm::sandbox::Hardware;
 use serde::{Deserialize, Serialize};
 
@@ -91,13 +91,8 @@ impl Record {
         Replace::new(&path).mode(0o600).write(text).map_err(|e| Error::io("write", &path, e))
     }
 
-    /// The machine, with ports that are free now: those of the last time where `last` has them.
-    pub fn machine(&self, place: &Place, last: &[(String, u16)]) -> Result<Machine, Error> {
-        let disk = place.disk();
-        let bad = |why: String| Error::BadRecord { path: place.record(), why };
-        let base = disk
-            .base()
-            .ok_or_else(|| bad(format!("the image of its disk is gone from {}", disk.folder())))?;
+    /// The ports that it wants: those of the last time where `last` has them.
+    pub(crate) fn port_requests(&self, last: &[(String, u16)]) -> Vec<PortRequest> {
         let request = |wish: &PortWish| {
             let before = last.iter().find(|(service, _)| *service == wish.service).map(|(_, port)| *port);
             let policy = match (wish.host, before) {
@@ -107,8 +102,16 @@ impl Record {
             };
             PortRequest::new(&wish.service, wish.guest, policy)
         };
-        let requests: Vec<PortRequest> = self.ports.iter().map(request).collect();
-        let forwards = resolve(&requests).map_err(rave_vm::Error::from)?.forwards;
+        self.ports.iter().map(request).collect()
+    }
+
+    /// The machine, with these ports.
+    pub fn machine(&self, place: &Place, forwards: Vec<PortForward>) -> Result<Machine, Error> {
+        let disk = place.disk();
+        let bad = |why: String| Error::BadRecord { path: place.record(), why };
+        let base = disk
+            .base()
+            .ok_or_else(|| bad(format!("the image of its disk is gone from {}", disk.folder())))?;
         Ok(Machine { forwards, ..self.bare_machine(place, &base)? })
     }
 
@@ -134,6 +137,8 @@ impl Record {
             memory_mib: self.memory_mib,
             cpus: self.cpus,
             network: Some(hardware.nic),
+            link: Link::Stream,
+            fence: Fence::Seccomp,
             channel: true,
             credentials: vec![key.credential()],
             ..Machine::new(format!("rave-{}", self.name), &files.run_dir)

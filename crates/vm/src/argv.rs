@@ -4,7 +4,7 @@ use camino::Utf8Path;
 
 use crate::accel::{Accelerator, Engine};
 use crate::machine::{
-    Arch, Clock, Display, DisplayServer, Firmware, Interface, Machine, Memory, Overlay, VNC_BASE,
+    Arch, Clock, Display, DisplayServer, Fence, Firmware, Interface, Link, Machine, Memory, Overlay, VNC_BASE,
 };
 use crate::ports::PortForward;
 use crate::ring::{FIRMWARE_LOG, READY_DEVICE};
@@ -19,6 +19,7 @@ use rave_guest::protocol::PORT_NAME;
 pub fn qemu_argv(machine: &Machine, engine: Engine) -> Vec<String> {
     let mut argv = Argv::default();
     base(&mut argv, machine);
+    fence(&mut argv, machine);
     acceleration(&mut argv, engine);
     firmware(&mut argv, machine);
     disk(&mut argv, machine);
@@ -88,6 +89,14 @@ fn memory(argv: &mut Argv, machine: &Machine) {
     argv.add("-device", "vmgenid,guid=auto");
     if let Memory::CopyOf(_) = machine.memory {
         argv.add("-incoming", "defer");
+    }
+}
+
+/// seccomp(2) filters of QEMU's own, qemu(1): a guest that took QEMU over starts no program by it.
+fn fence(argv: &mut Argv, machine: &Machine) {
+    if machine.fence == Fence::Seccomp {
+        let denied = ["obsolete", "elevateprivileges", "spawn", "resourcecontrol"];
+        argv.add("-sandbox", format!("on,{}", denied.map(|what| format!("{what}=deny")).join(",")));
     }
 }
 
@@ -200,12 +209,24 @@ fn kernel(argv: &mut Argv, machine: &Machine) {
 
 fn network(argv: &mut Argv, machine: &Machine) {
     let Some(nic) = machine.network else { return };
-    let forward =
-        |forward: &PortForward| format!(",hostfwd=tcp:{}:{}-:{}", forward.bind, forward.host, forward.guest);
-    let forwards = machine.forwards.iter().map(forward).collect::<Vec<_>>().concat();
-    argv.add("-netdev", format!("user,id=net{forwards}"));
+    argv.add(
+        "-netdev",
+        match machine.link {
+            Link::User => format!("user,id=net{}", host_forwards(machine)),
+            Link::Stream => {
+                let socket = path(&machine.files.network_socket);
+                format!("stream,id=net,server=on,addr.type=unix,addr.path={socket}")
+            }
+        },
+    );
     // No option ROM: the machine never boots from the network, and loading iPXE takes time.
     argv.add("-device", format!("{},netdev=net,romfile=", nic.device()));
+}
+
+fn host_forwards(machine: &Machine) -> String {
+    let forward =
+        |forward: &PortForward| format!(",hostfwd=tcp:{}:{}-:{}", forward.bind, forward.host, forward.guest);
+    machine.forwards.iter().map(forward).collect::<Vec<_>>().concat()
 }
 
 fn consoles(argv: &mut Argv, machine: &Machine) {

@@ -2,6 +2,7 @@
 
 mod disk;
 mod display;
+mod link;
 mod memory;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -11,6 +12,7 @@ use crate::ports::PortForward;
 
 pub use disk::{Disk, DiskExtent, DiskFormat, ExtraDisk, Interface};
 pub use display::{Display, DisplayServer, Password, VNC_BASE};
+pub use link::{Fence, Link};
 pub use memory::Memory;
 
 /// The guest's processor architecture.
@@ -54,8 +56,10 @@ pub struct Machine {
     pub kind: Option<String>,
     /// Virtual CPUs.
     pub cpus: u32,
-    /// The network card behind QEMU's user network; without it there are no forwards either.
+    /// The network card; without it there are no forwards either.
     pub network: Option<Nic>,
+    /// What the card is connected to.
+    pub link: Link,
     /// Guest ports that the host can reach.
     pub forwards: Vec<PortForward>,
     /// What the user sees.
@@ -67,6 +71,8 @@ pub struct Machine {
     pub guest_agent: bool,
     /// A port on which `rave-guest` runs programs for the host, whose other end is [`Files::channel_socket`].
     pub channel: bool,
+    /// What QEMU itself may not do.
+    pub fence: Fence,
     /// systemd credentials of the guest, systemd.exec(5).
     pub credentials: Vec<Credential>,
     /// Boots this kernel instead of the disk's boot loader.
@@ -93,11 +99,13 @@ impl Machine {
             kind: None,
             cpus: 1,
             network: None,
+            link: Link::User,
             forwards: Vec::new(),
             display: Display::Headless,
             clipboard: false,
             guest_agent: false,
             channel: false,
+            fence: Fence::None,
             credentials: Vec::new(),
             kernel: None,
             clock: Clock::Host,
@@ -219,6 +227,8 @@ pub struct Files {
     pub agent_socket: Utf8PathBuf,
     /// The host's end of `rave_guest::channel`; as short as the others.
     pub channel_socket: Utf8PathBuf,
+    /// QEMU's end of [`Link::Stream`]; as short as the others.
+    pub network_socket: Utf8PathBuf,
 }
 
 /// The longest path of a Unix socket, bytes: `sun_path` of unix(7) without its final NUL.
@@ -233,6 +243,7 @@ impl Files {
             qmp_socket: run_dir.join("qmp.sock"),
             agent_socket: run_dir.join("qga.sock"),
             channel_socket: run_dir.join("rgc.sock"),
+            network_socket: run_dir.join("net.sock"),
             run_dir: run_dir.to_owned(),
         }
     }

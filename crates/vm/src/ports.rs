@@ -129,6 +129,11 @@ impl fmt::Display for Why<'_> {
 ///
 /// A port may be taken between this look and QEMU's own; [`crate::Instance::boot`] sees that.
 pub fn resolve(requests: &[PortRequest]) -> Result<Resolved, PortTaken> {
+    bind(requests).map(|(resolved, _)| resolved)
+}
+
+/// Listens on a port for each request, all different from each other; a listener for each, in the same order.
+pub fn bind(requests: &[PortRequest]) -> Result<(Resolved, Vec<TcpListener>), PortTaken> {
     // The listeners stay open until all have a port, so that no port is given twice; the fixed ones come first, so that
     // none is given away as a free one.
     let mut held: Vec<Option<(TcpListener, u16)>> = requests.iter().map(|_| None).collect();
@@ -155,9 +160,13 @@ pub fn resolve(requests: &[PortRequest]) -> Result<Resolved, PortTaken> {
             *slot = Some(free(request, requests)?);
         }
     }
-    let forwards =
-        held.into_iter().flatten().zip(requests).map(|((_, port), request)| request.clone().on(port));
-    Ok(Resolved { forwards: forwards.collect(), taken: all_taken })
+    let (listeners, forwards) = held
+        .into_iter()
+        .flatten()
+        .zip(requests)
+        .map(|((listener, port), request)| (listener, request.clone().on(port)))
+        .unzip();
+    Ok((Resolved { forwards, taken: all_taken }, listeners))
 }
 
 /// Finds one port of the host, for something that is no service of the guest.

@@ -28,7 +28,7 @@ pub(crate) fn prepare(machine: &Machine) -> Result<(), Error> {
     check(machine)?;
     let files = &machine.files;
     // QEMU appends to its logs, and what an earlier run left would be read as this one's.
-    let sockets = [&files.qmp_socket, &files.agent_socket, &files.channel_socket];
+    let sockets = [&files.qmp_socket, &files.agent_socket, &files.channel_socket, &files.network_socket];
     for stale in [&files.serial_log, &files.ready_log].into_iter().chain(sockets) {
         remove(stale)?;
     }

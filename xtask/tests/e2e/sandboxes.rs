@@ -1,5 +1,7 @@
 //! Sandboxes by name, with the real headless image: what they keep, and what killed processes do to them.
 
+mod network;
+
 use std::fs;
 
 use crate::command::{Command, signal};
@@ -80,6 +82,8 @@ fn a_sandbox_outlives_its_supervisor_and_ps_says_what_is() {
         .expect_said("--port: the sandbox demo was made with");
 
     programs(&sandbox);
+    let control = network::Control::start();
+    network::a_guest_reaches_what_it_is_allowed_and_nothing_else(&sandbox, &control);
 
     let qemu = sandbox.pid("qemu");
     sandbox.kill("supervisor");
@@ -87,6 +91,7 @@ fn a_sandbox_outlives_its_supervisor_and_ps_says_what_is() {
     let again = sandbox.exec(&["sh", "-c", "cat /tmp/kept"]);
     assert_eq!((again.expect_code(0).stdout.as_str(), sandbox.pid("qemu")), ("boot 1\n", qemu));
     assert_eq!(sandbox.state(), "running");
+    assert!(control.is_reached(&sandbox), "the network is back, with its rules");
 
     sandbox.exec(&["sh", "-c", "echo work > mine; sync"]).expect_code(0);
     sandbox.run(&["rm", NAME]).expect_code(2).expect_said("runs");

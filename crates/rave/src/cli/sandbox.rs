@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
-use clap::Args;
+use clap::{Args, Subcommand};
+use rave_net::{Mode, Rule};
 
 use super::building::{Building, Target};
-use super::values::{Accel, PortFlag, parse_port};
+use super::values::{Accel, PortFlag, network_mode, parse_port};
 
 /// `cargo xtask up`
 #[derive(Debug, Clone, Default, Args)]
@@ -38,6 +39,15 @@ pub struct Up {
     /// Stop it after this time without a program, an SSH session or an open page [default: never]
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub idle_stop: Option<Duration>,
+    /// What it may reach: nothing but what is allowed, nothing, or the internet [default: restricted]
+    #[arg(long, value_name = "MODE", value_parser = network_mode())]
+    pub network: Option<Mode>,
+    /// Allow a name, *.DOMAIN, HOST:PORT/tcp, or a private address with ,private; may be repeated
+    #[arg(long, value_name = "RULE")]
+    pub allow: Vec<Rule>,
+    /// Deny one, whatever is allowed; may be repeated
+    #[arg(long, value_name = "RULE")]
+    pub deny: Vec<Rule>,
     /// Use the existing image, even if it is older than the settings
     #[arg(long)]
     pub no_build: bool,
@@ -171,6 +181,58 @@ pub struct Prune {
     /// Print what would be removed, and remove nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// `cargo xtask net`
+#[derive(Debug, Clone, Args)]
+pub struct Net {
+    /// The sandbox
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: NetCommand,
+}
+
+/// What `net` does.
+#[derive(Debug, Clone, Subcommand)]
+pub enum NetCommand {
+    /// Print what it may reach
+    Show(NetPrint),
+    /// Allow more, from now on
+    Allow(NetRules),
+    /// Deny, whatever is allowed; connections that are denied end
+    Deny(NetRules),
+    /// Print what was refused, by which rule, and the command that allows it
+    Log(NetPrint),
+    /// Print the rules for all that was reached in the mode `learn`
+    Learn(NetPrint),
+    /// Change the mode
+    Mode(NetMode),
+}
+
+/// `cargo xtask net NAME show`, `log` and `learn`
+#[derive(Debug, Clone, Args)]
+pub struct NetPrint {
+    /// Print it as JSON on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `cargo xtask net NAME allow` and `deny`
+#[derive(Debug, Clone, Args)]
+pub struct NetRules {
+    /// A name, *.DOMAIN, HOST:PORT/tcp, or a private address with ,private
+    #[arg(value_name = "RULE", required = true)]
+    pub rules: Vec<Rule>,
+}
+
+/// `cargo xtask net NAME mode`
+#[derive(Debug, Clone, Args)]
+pub struct NetMode {
+    /// What is reached where no rule decides
+    #[arg(value_name = "MODE", value_parser = network_mode())]
+    pub mode: Mode,
 }
 
 /// `cargo xtask logs`

@@ -2,6 +2,7 @@
 
 use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use rave_net::Mode;
 use rave_spec::{Base, Compression, Format, MAX_JOBS_LIMITS};
 
 /// A value of `--format`.
@@ -76,6 +77,11 @@ pub enum HostPort {
 /// Parses the name of a base.
 pub fn base() -> impl TypedValueParser<Value = Base> {
     PossibleValuesParser::new(Base::ALL.iter().map(|base| base.as_str())).try_map(|name| name.parse::<Base>())
+}
+
+/// Parses the name of a network's mode.
+pub(super) fn network_mode() -> impl TypedValueParser<Value = Mode> {
+    PossibleValuesParser::new(Mode::ALL.map(Mode::as_str)).try_map(|name| name.parse::<Mode>())
 }
 
 pub(super) fn compression() -> impl TypedValueParser<Value = Compression> {

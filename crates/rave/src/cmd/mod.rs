@@ -61,6 +61,7 @@ pub fn run(command: &Command, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
         | Command::Cp(_)
         | Command::Ps(_)
         | Command::Port(_)
+        | Command::Net(_)
         | Command::Logs(_)
         | Command::Stop(_)
         | Command::Start(_)

@@ -6,10 +6,11 @@ use rave_guest::channel::client::Client;
 use rave_guest::channel::message::Request;
 use rave_vm::keys::KeyPair;
 use rave_vm::machine::{Machine, Memory};
+use rave_vm::ports::PortForward;
 use rave_vm::standalone::Standalone;
 use rave_vm::template::{Template, renew};
 
-use super::{Host, QUIT, last_ports, remove, save};
+use super::{Host, QUIT, remove, save};
 use crate::control::Origin;
 use crate::error::Error;
 use crate::identity::Identity;
@@ -33,14 +34,18 @@ pub(super) fn is_without_identity(place: &Place) -> bool {
 }
 
 /// Starts the machine. Where a clone cannot be started, the machine boots, and the reason is told.
-pub(super) fn start(place: &Place, record: &Record, host: &Host) -> Result<Started, Error> {
+pub(super) fn start(
+    place: &Place,
+    record: &Record,
+    host: &Host,
+    forwards: &[PortForward],
+) -> Result<Started, Error> {
     if !is_without_identity(place) {
-        return boot(place, record, host, Origin::Disk);
+        return boot(record.machine(place, forwards.to_vec())?, host, Origin::Disk);
     }
     let template = place.template();
     remove(&place.disk().overlay())?;
-    // A port that is taken is no reason to boot instead.
-    let machine = record.machine(place, &last_ports(place))?;
+    let machine = record.machine(place, forwards.to_vec())?;
     match clone(place, record, host, &template, machine) {
         Ok((machine, client)) => Ok(Started { machine, client: Some(client), origin: Origin::Template }),
         Err(error) if error.is_interrupt() => Err(error),
@@ -49,13 +54,16 @@ pub(super) fn start(place: &Place, record: &Record, host: &Host) -> Result<Start
             remove(&place.identity())?;
             remove(&place.disk().overlay())?;
             template.forget()?;
-            boot(place, record, host, Origin::DiskInstead { why: error.to_string() })
+            boot(
+                record.machine(place, forwards.to_vec())?,
+                host,
+                Origin::DiskInstead { why: error.to_string() },
+            )
         }
     }
 }
 
-fn boot(place: &Place, record: &Record, host: &Host, origin: Origin) -> Result<Started, Error> {
-    let machine = record.machine(place, &last_ports(place))?;
+fn boot(machine: Machine, host: &Host, origin: Origin) -> Result<Started, Error> {
     let machine = Standalone::start(machine, host.engine, &host.qemu)?;
     Ok(Started { machine, client: None, origin })
 }

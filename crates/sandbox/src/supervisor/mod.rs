@@ -5,6 +5,7 @@ mod exec;
 mod expiry;
 mod first;
 mod guest;
+mod network;
 mod serve;
 mod shared;
 
@@ -97,19 +98,21 @@ impl Prepared {
             // The supervisor that would have given it one was killed.
             machine.end(QUIT);
         }
-        let (started, host) = if let Some(machine) = running {
-            (Started { machine, client: None, origin: Origin::Disk }, None)
+        let (started, connected, host) = if let Some(machine) = running {
+            let connected = network::attach(place, &machine.machine().forwards)?;
+            (Started { machine, client: None, origin: Origin::Disk }, connected, None)
         } else {
             let host = host()?;
             remove(&place.end())?;
-            let started = first::start(place, record, &host)?;
+            let connected = network::start(place, record)?;
+            let started = first::start(place, record, &host, &connected.forwards)?;
             // A clone is never started once more: it would be another.
             let host = (started.origin != Origin::Template).then_some(host);
-            (started, host)
+            (started, connected, host)
         };
         let Started { machine, client, origin } = started;
         let is_clone = origin == Origin::Template;
-        let shared = Arc::new(Shared::new(&machine, origin));
+        let shared = Arc::new(Shared::new(&machine, origin, connected));
         guest::keep_session(&shared, machine.machine().files.channel_socket.clone(), client);
         listen(place, &shared)?;
         let is_emulated = host.as_ref().is_some_and(|host| host.engine.accelerator() == Accelerator::Tcg);
@@ -134,6 +137,7 @@ impl Prepared {
         let mut forced = false;
         while !self.machine.has_ended(LOOK) {
             if interrupt::requested().is_some() {
+                self.shared.network().flush();
                 return Ok(());
             }
             if let Ok(mut progress) = self.machine.poll() {
@@ -191,6 +195,7 @@ impl Prepared {
             EndKind::Died => self.machine.last_words().join("\n"),
             _ => self.expired.clone().unwrap_or_default(),
         };
+        self.shared.network().flush();
         // In this order: whoever is answered finds the end written down, and nobody connects who would not be answered.
         save(&self.place.end(), &End { how, detail })?;
         remove(&self.place.control_socket())?;

@@ -53,6 +53,10 @@ fn answer(shared: &Shared, mut stream: UnixStream) -> io::Result<()> {
                 shared.tell_end(grace.saturating_add(END), tell)?;
                 continue;
             }
+            Order::Network(change) => match shared.network().change(&change) {
+                Ok(status) => Answer::Network(Box::new(status)),
+                Err(why) => Answer::Refused { why },
+            },
             Order::Exec(exec) => {
                 stream.set_read_timeout(None)?;
                 return exec::run(shared, stream, *exec);

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rave_guest::channel::client::Client;
 use rave_vm::standalone::{Progress, Standalone};
 
+use super::network::Connected;
 use crate::control::{EndKind, Origin, Status};
 use crate::unix_time::now;
 
@@ -19,6 +20,7 @@ pub(super) struct StopWish {
 #[derive(Debug)]
 pub(super) struct Shared {
     state: Mutex<State>,
+    network: Connected,
     changed: Condvar,
 }
 
@@ -34,7 +36,7 @@ struct State {
 }
 
 impl Shared {
-    pub(super) fn new(machine: &Standalone, origin: Origin) -> Self {
+    pub(super) fn new(machine: &Standalone, origin: Origin, network: Connected) -> Self {
         let status = Status {
             supervisor: std::process::id(),
             qemu: machine.pid(),
@@ -45,12 +47,12 @@ impl Shared {
             is_ready: false,
             failure: None,
             host_keys: Vec::new(),
-            forwards: machine.machine().forwards.clone(),
+            forwards: network.forwards.clone(),
             running: 0,
             last_use: now(),
         };
         let state = State { status, boot_id: None, client: None, stop: None, ended: None, waiting: 0 };
-        Self { state: Mutex::new(state), changed: Condvar::new() }
+        Self { state: Mutex::new(state), network, changed: Condvar::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -76,6 +78,11 @@ impl Shared {
             }
             (state, _) = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// What the guest may reach.
+    pub(super) fn network(&self) -> &Connected {
+        &self.network
     }
 
     pub(super) fn status(&self) -> Status {
@@ -105,7 +112,6 @@ impl Shared {
         self.change(|state| {
             state.status.qemu = machine.pid();
             state.status.since = now();
-            state.status.forwards.clone_from(&machine.machine().forwards);
         });
     }
 

@@ -267,6 +267,24 @@ fn servers_and_where_their_password_is() {
 }
 
 #[test]
+fn a_card_on_a_stream_has_no_user_network_and_no_forwards_of_qemu() {
+    let text = lines(&Machine { link: Link::Stream, ..sandbox() }, Engine::Tcg);
+    assert!(
+        text.contains("-netdev stream,id=net,server=on,addr.type=unix,addr.path=/run/x/net.sock\n"),
+        "{text}"
+    );
+    assert!(text.contains("-device virtio-net-pci,netdev=net,romfile=\n"), "{text}");
+    assert!(!text.contains("hostfwd") && !text.contains("-netdev user"), "{text}");
+}
+
+#[test]
+fn a_fenced_machine_starts_no_program() {
+    let fence = "-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny\n";
+    assert!(lines(&Machine { fence: Fence::Seccomp, ..sandbox() }, Engine::Tcg).contains(fence));
+    assert!(!lines(&sandbox(), Engine::Tcg).contains("-sandbox"));
+}
+
+#[test]
 fn without_a_network_there_is_no_card() {
     assert!(!lines(&Machine { network: None, ..sandbox() }, Engine::Tcg).contains("net"));
 }

@@ -1,6 +1,7 @@
 //! `port NAME`, `inspect NAME`, and where a sandbox is.
 
 use camino::Utf8Path;
+use rave_net::Mode;
 use rave_sandbox::control::Status;
 use rave_sandbox::look::look;
 use rave_sandbox::{SandboxName, Store};
@@ -98,6 +99,7 @@ pub fn describe(word: &Utf8Path, json: bool, ui: &Ui) -> anyhow::Result<Option<C
         ("made", format!("{} ago", time(rave_sandbox::now().saturating_sub(record.created)))),
         ("memory", format!("{} MiB", record.memory_mib)),
         ("CPUs", record.cpus.to_string()),
+        ("network", row.network.map_or("unreadable", Mode::as_str).to_owned()),
         ("folder", place.folder().to_string()),
         ("QEMU", process(look.qemu)),
         ("supervisor", process(status.map(|status| status.supervisor))),

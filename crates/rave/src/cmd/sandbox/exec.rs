@@ -5,8 +5,10 @@ use std::time::Duration;
 use rave_guest::channel::message::{Exec, Terminal};
 use rave_process::interrupt::{self, Signal};
 use rave_sandbox::exec::{self, HostEvent, Streams};
+use rave_sandbox::now;
 
 use super::attend::Named;
+use super::net::tell_denials;
 use crate::cli;
 use crate::command_error::CommandError;
 use crate::exit::Code;
@@ -33,6 +35,7 @@ pub(super) fn run(args: &cli::Exec, ui: &Ui) -> anyhow::Result<Code> {
         timeout_ms: args.timeout.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
     };
     let connection = named.connect(ui)?;
+    let since = now();
     let mut events = Events { attached: &attached, size, told: None };
     let raw = if has_terminal { RawTerminal::of_stdin() } else { None };
     let (mut stdout, mut stderr) = (attached.stdout(), attached.stderr());
@@ -55,6 +58,9 @@ pub(super) fn run(args: &cli::Exec, ui: &Ui) -> anyhow::Result<Code> {
     if ended.timed_out {
         let seconds = args.timeout.unwrap_or(Duration::ZERO).as_secs();
         ui.warn(&format!("the program was ended after {seconds} s (--timeout)"));
+    }
+    if ended.shell_code() != 0 {
+        tell_denials(&named, since, ui);
     }
     Ok(Code::Guest(ended.shell_code()))
 }

@@ -1,9 +1,11 @@
 //! `cargo xtask ps`: the sandboxes and how they are.
 
+use rave_net::Mode;
 use rave_sandbox::look::{Look, look};
 use rave_sandbox::{Identity, Record, SandboxName, Store, now, process_age};
 use serde::Serialize;
 
+use super::net::mode_of;
 use crate::cli;
 use crate::exit::Code;
 use crate::settings;
@@ -19,6 +21,8 @@ pub(super) struct Row {
     pub(super) look: Look,
     /// What a clone renewed.
     pub(super) identity: Option<Identity>,
+    /// What its network reaches where no rule decides.
+    pub(super) network: Option<Mode>,
     /// Seconds since a program last began or ended; 0 while one runs.
     pub(super) idle_seconds: Option<u64>,
     /// Seconds until it is stopped because its time is over.
@@ -40,7 +44,8 @@ impl Row {
         let left = |limit: Option<u64>, since: Option<u64>| Some(limit?.saturating_sub(since?));
         let age = look.qemu.and_then(process_age).map(|age| age.as_secs());
         let (ttl_seconds, idle_stop_seconds) = (left(expiry.ttl, age), left(expiry.idle, idle_seconds));
-        Self { name, record, look, identity, idle_seconds, ttl_seconds, idle_stop_seconds }
+        let network = mode_of(&place);
+        Self { name, record, look, identity, network, idle_seconds, ttl_seconds, idle_stop_seconds }
     }
 
     /// When it is stopped without being asked.
@@ -60,6 +65,7 @@ impl Row {
             self.name.to_string(),
             record.map_or("unreadable", |_| self.look.state.as_str()).to_owned(),
             record.map_or_else(unknown, |record| record.profile.clone()),
+            self.network.map_or_else(unknown, |mode| mode.to_string()),
             record.map_or_else(unknown, |record| time(now().saturating_sub(record.created))),
             self.idle_seconds.map_or_else(unknown, time),
             self.stops().unwrap_or_else(unknown),
@@ -79,7 +85,10 @@ pub(super) fn run(args: &cli::Ps, ui: &Ui) -> anyhow::Result<Code> {
         return Ok(Code::Ok);
     }
     let cells: Vec<Vec<String>> = rows.iter().map(Row::cells).collect();
-    ui.table(&["name", "state", "profile", "age", "idle", "stops", "memory", "disk", "ports"], &cells);
+    ui.table(
+        &["name", "state", "profile", "network", "age", "idle", "stops", "memory", "disk", "ports"],
+        &cells,
+    );
     Ok(Code::Ok)
 }
 

@@ -1,4 +1,4 @@
-//! Sandboxes by name: `up`, `exec`, `ssh`, `ssh-config`, `ps`, `port`, `open`, `logs`, `stop`, `start`, `rm`, `prune`, and the supervisor that `up` starts. All but
+//! Sandboxes by name: `up`, `exec`, `ssh`, `ssh-config`, `ps`, `port`, `open`, `net`, `logs`, `stop`, `start`, `rm`, `prune`, and the supervisor that `up` starts. All but
 //! `up`, which may build an image, work without a checkout.
 
 pub(super) mod attend;
@@ -8,6 +8,7 @@ mod life;
 mod limits;
 mod list;
 mod logs;
+mod net;
 mod open;
 mod prune;
 mod ssh;
@@ -30,6 +31,7 @@ pub fn run(command: &Command, global: &Global, ui: &Ui) -> Option<anyhow::Result
         Command::Ssh(args) => ssh::run(args, ui),
         Command::Ps(args) => list::run(args, ui),
         Command::Port(args) => describe::ports(args, ui),
+        Command::Net(args) => net::run(args, ui),
         Command::Logs(args) => logs::run(args, ui),
         Command::Stop(args) => life::stop(args, ui),
         Command::Start(args) => life::start(args, ui),

@@ -2,11 +2,12 @@
 
 use camino::Utf8Path;
 use rave_host::Needs;
+use rave_net::{Policy, Rule};
 use rave_sandbox::admission;
-use rave_sandbox::look::look;
 use rave_sandbox::control::Origin;
+use rave_sandbox::look::look;
 use rave_sandbox::start::attend;
-use rave_sandbox::{Error, Expiry, PortWish, Record, SCHEMA, SandboxName, Store, now};
+use rave_sandbox::{Error, Expiry, Place, PortWish, Record, SCHEMA, SandboxName, Store, network, now};
 use rave_spec::{Format, ServiceName};
 use rave_vm::keys::KeyPair;
 use rave_vm::machine::Arch;
@@ -56,7 +57,10 @@ pub fn run(args: &cli::Up, settings: &Settings, ui: &Ui) -> anyhow::Result<Code>
         limits::check(&store)?;
     }
     match store.find(&name)? {
-        Some(record) => refuse_changes(args, &record)?,
+        Some(record) => {
+            refuse_changes(args, &record)?;
+            refuse_other_network(args, &place)?;
+        }
         None => make(args, &name, &Host { qemu: &qemu, probe: &probe }, settings, ui)?,
     }
     let connection = attend(&place, &supervisor(&name, settings.accel)?, &lock)?;
@@ -73,6 +77,8 @@ pub fn run(args: &cli::Up, settings: &Settings, ui: &Ui) -> anyhow::Result<Code>
         ui.note(&format!(
             "{name} runs programs: cargo xtask exec {name} -- COMMAND; its services may still be starting"
         ));
+        let mode = network::read(&place)?.mode;
+        ui.note(&format!("its network is {mode}; what it may reach: cargo xtask net {name} show"));
     }
     Ok(Code::Ok)
 }
@@ -191,6 +197,7 @@ fn make(
         };
         templates::hold(disk.folder(), recipe, host, settings, ui)?;
     }
+    network::write(&place, &policy(args))?;
     record.save(&place)?;
     ssh_config::write(&Store::new(&settings.state_dir))?;
     Ok(())
@@ -203,6 +210,30 @@ fn remove(file: &Utf8Path) -> Result<(), Error> {
         }
         _ => Ok(()),
     }
+}
+
+/// What it may reach: nothing that is not allowed, unless another mode is named.
+fn policy(args: &cli::Up) -> Policy {
+    Policy { mode: args.network.unwrap_or_default(), allow: args.allow.clone(), deny: args.deny.clone() }
+}
+
+/// What was allowed to a sandbox that is there stays, too.
+fn refuse_other_network(args: &cli::Up, place: &Place) -> anyhow::Result<()> {
+    let policy = network::read(place)?;
+    let name = place.name();
+    let missing = |wanted: &[Rule], has: &[Rule]| wanted.iter().find(|rule| !has.contains(rule)).cloned();
+    let change = if let Some(mode) = args.network.filter(|mode| *mode != policy.mode) {
+        format!("mode {mode}")
+    } else if let Some(rule) = missing(&args.allow, &policy.allow) {
+        format!("allow {rule}")
+    } else if let Some(rule) = missing(&args.deny, &policy.deny) {
+        format!("deny {rule}")
+    } else {
+        return Ok(());
+    };
+    Err(CommandError::usage(format!("the sandbox {name} is there, and its network is another"))
+        .remedy(format!("change it: cargo xtask net {name} {change}"))
+        .into())
 }
 
 /// Removes what a killed `up` left of a disk.

@@ -1,0 +1,254 @@
+//! Connections of the host, made by threads: looking up a name and connecting may take long. Which address is used is decided
+//! here, at this moment, for each connection.
+
+use std::collections::{HashSet, VecDeque};
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crate::name::HostName;
+use crate::own;
+use crate::policy::Destination;
+use crate::special;
+use crate::wake::Wake;
+
+/// Threads at once.
+const THREADS: usize = 32;
+/// Wishes that wait for a thread.
+const WAITING: usize = 256;
+/// How long an idle thread stays.
+const IDLE: Duration = Duration::from_secs(20);
+/// How many addresses of a name are looked at.
+const RESOLVED: usize = 64;
+/// How many addresses of a name are tried, and how long each may take.
+const ADDRESSES: usize = 4;
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// Resolves a name for a connection to a port: the addresses in the order in which they are tried.
+pub type Resolve = Arc<dyn Fn(&HostName, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync>;
+
+/// By the host's own resolver.
+pub fn by_the_host() -> Resolve {
+    Arc::new(|name, port| (name.as_str(), port).to_socket_addrs().map(Iterator::collect))
+}
+
+/// A connection that is wished for.
+#[derive(Debug, Clone)]
+pub(crate) struct Wish {
+    /// Returned with the result.
+    pub(crate) id: u64,
+    pub(crate) to: Destination,
+    pub(crate) port: u16,
+    /// Its address may be a private one.
+    pub(crate) private: bool,
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub(crate) enum DialError {
+    /// All addresses are closed: one of them, and what it is.
+    Closed { address: IpAddr, purpose: &'static str },
+    /// Nobody answers, or the name has no address.
+    Failed,
+}
+
+/// What became of a wish.
+#[derive(Debug)]
+pub(crate) struct Dialed {
+    pub(crate) id: u64,
+    pub(crate) result: Result<TcpStream, DialError>,
+}
+
+/// The threads. Dropping it lets them end by themselves.
+pub(crate) struct Dialer {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    wake: Wake,
+    resolve: Resolve,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    wishes: VecDeque<Wish>,
+    done: Vec<Dialed>,
+    threads: usize,
+    idle: usize,
+    is_over: bool,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Dialer {
+    /// Results are announced on `wake`.
+    pub(crate) fn new(wake: Wake, resolve: Resolve) -> Self {
+        let shared = Shared { state: Mutex::default(), changed: Condvar::new(), wake, resolve };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Takes a wish; false where too many wait.
+    pub(crate) fn dial(&self, wish: Wish) -> bool {
+        let mut state = self.shared.lock();
+        if state.wishes.len() >= WAITING {
+            return false;
+        }
+        if state.idle <= state.wishes.len() && state.threads < THREADS {
+            let shared = Arc::clone(&self.shared);
+            let started = thread::Builder::new().name("dial".into()).spawn(move || work(&shared));
+            if started.is_err() && state.threads == 0 {
+                return false;
+            }
+            state.threads += usize::from(started.is_ok());
+        }
+        state.wishes.push_back(wish);
+        self.shared.changed.notify_one();
+        true
+    }
+
+    /// What was done since the last call.
+    pub(crate) fn done(&self) -> Vec<Dialed> {
+        std::mem::take(&mut self.shared.lock().done)
+    }
+}
+
+impl Drop for Dialer {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.is_over = true;
+        state.wishes.clear();
+        self.shared.changed.notify_all();
+    }
+}
+
+fn work(shared: &Shared) {
+    let mut state = shared.lock();
+    loop {
+        if let Some(wish) = state.wishes.pop_front() {
+            drop(state);
+            let result = connect(&wish, &shared.resolve);
+            state = shared.lock();
+            if !state.is_over {
+                state.done.push(Dialed { id: wish.id, result });
+                shared.wake.wake();
+            }
+            continue;
+        }
+        if state.is_over {
+            break;
+        }
+        state.idle += 1;
+        let (next, waited) = shared.changed.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
+        state = next;
+        state.idle -= 1;
+        if waited.timed_out() && state.wishes.is_empty() {
+            break;
+        }
+    }
+    state.threads -= 1;
+}
+
+fn connect(wish: &Wish, resolve: &Resolve) -> Result<TcpStream, DialError> {
+    let candidates: Vec<SocketAddr> = match &wish.to {
+        Destination::Name(name) => resolve(name, wish.port).map_err(|_| DialError::Failed)?,
+        Destination::Address(address) => vec![SocketAddr::new(*address, wish.port)],
+    };
+    let by_address = matches!(wish.to, Destination::Address(_));
+    let own = own::addresses();
+    let is_open =
+        |candidate: &&SocketAddr| closed(candidate.ip(), wish.private, by_address, own.as_ref()).is_none();
+    let looked_at = || candidates.iter().take(RESOLVED);
+    for candidate in looked_at().filter(is_open).take(ADDRESSES) {
+        if let Ok(stream) = TcpStream::connect_timeout(candidate, CONNECT).and_then(ready) {
+            return Ok(stream);
+        }
+    }
+    let closed = looked_at().find_map(|candidate| {
+        let purpose = closed(candidate.ip(), wish.private, by_address, own.as_ref())?;
+        Some(DialError::Closed { address: candidate.ip(), purpose })
+    });
+    // Where some are open, nobody answered there.
+    let any_open = looked_at().any(|candidate| is_open(&candidate));
+    Err(closed.filter(|_| !any_open).unwrap_or(DialError::Failed))
+}
+
+fn ready(stream: TcpStream) -> io::Result<TcpStream> {
+    stream.set_nonblocking(true)?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// Why an address is closed. `private`: a rule opened what is private; `by_address`: that rule named the address itself.
+pub(crate) fn closed(
+    address: IpAddr,
+    private: bool,
+    by_address: bool,
+    own: Option<&HashSet<IpAddr>>,
+) -> Option<&'static str> {
+    let address = special::inner(address).to_canonical();
+    match special::of(address) {
+        Some(special) if address.is_unspecified() || address.is_multicast() => Some(special.purpose),
+        Some(_) if private && by_address => None,
+        Some(special) if private && special.can_be_meant => None,
+        Some(special) => Some(special.purpose),
+        None if private => None,
+        None => match own {
+            Some(own) if own.contains(&address) => Some("an address of this host"),
+            Some(_) => None,
+            None => Some("maybe an address of this host, which does not tell its own"),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn every_way_to_the_host_and_its_network_is_closed() {
+        let own = HashSet::from([ip("192.0.43.9"), ip("2606:2800::9")]);
+        for address in [
+            "127.0.0.1",
+            "::1",
+            "::ffff:127.0.0.1",
+            "10.0.0.1",
+            "169.254.169.254",
+            "192.0.43.9",
+            "2606:2800::9",
+            "::ffff:192.0.43.9",
+            "64:ff9b::192.0.43.9",
+            "2002:c000:2b09::1",
+            "0.0.0.0",
+            "::",
+        ] {
+            assert!(closed(ip(address), false, true, Some(&own)).is_some(), "{address}");
+            assert!(closed(ip(address), false, false, Some(&own)).is_some(), "{address}");
+        }
+        assert_eq!(closed(ip("192.0.43.8"), false, false, Some(&own)), None);
+        assert!(closed(ip("192.0.43.8"), false, false, None).is_some());
+    }
+
+    #[test]
+    fn a_rule_opens_what_it_names() {
+        let own = HashSet::from([ip("192.0.43.9")]);
+        for address in ["127.0.0.1", "10.0.0.1", "192.0.43.9"] {
+            assert_eq!(closed(ip(address), true, false, Some(&own)), None, "{address}");
+        }
+        // By a name nobody means a metadata service; by its address somebody does.
+        assert!(closed(ip("169.254.169.254"), true, false, Some(&own)).is_some());
+        assert_eq!(closed(ip("169.254.169.254"), true, true, Some(&own)), None);
+        assert!(closed(ip("0.0.0.0"), true, true, Some(&own)).is_some());
+    }
+}

@@ -1,0 +1,252 @@
+//! One connection: the guest's end in a stack of its own, the host's end a socket. Bytes wait in the stack's buffers alone.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+
+use rustix::net::sockopt::set_socket_linger;
+use smoltcp::socket::tcp::State;
+use smoltcp::time::{Duration, Instant};
+
+use crate::gate::{Gate, Look};
+use crate::outgoing::Outgoing;
+use crate::stack::Stack;
+
+/// How long a guest may take to say what it wants where that is looked at, and to end what was refused.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// The shortest time until a flow is called again by its own wish.
+const SOONEST: Duration = Duration::from_millis(1);
+/// Rounds of copying in one go, so that one flow does not hold up the others.
+const ROUNDS: usize = 4;
+
+/// A connection whose two ends are there.
+#[expect(clippy::struct_excessive_bools, reason = "the two ends begin and end independently")]
+pub(crate) struct Flow {
+    stack: Stack,
+    /// Nothing once it is over on the host's side.
+    host: Option<TcpStream>,
+    gate: Gate,
+    /// The guest's end was established at some time.
+    was_open: bool,
+    host_ended: bool,
+    /// The guest sends no more, and what it sent may still wait.
+    guest_finished: bool,
+    /// The host knows that.
+    guest_ended: bool,
+    /// The host's socket takes nothing now.
+    is_stuck: bool,
+    deadline: Option<Instant>,
+}
+
+/// What a flow needs next.
+#[expect(clippy::struct_excessive_bools, reason = "each is needed or not")]
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Needs {
+    /// It is over.
+    pub(crate) is_done: bool,
+    /// To be called when the host's socket has something.
+    pub(crate) host_reads: bool,
+    /// To be called when the host's socket takes something.
+    pub(crate) host_writes: bool,
+    /// To be called when the way to the guest is free again.
+    pub(crate) is_starved: bool,
+    /// To be called at this time.
+    pub(crate) due: Option<Instant>,
+    /// It was refused now, and why.
+    pub(crate) refused: Option<String>,
+}
+
+impl Flow {
+    pub(crate) fn new(stack: Stack, host: TcpStream, gate: Gate, now: Instant) -> Self {
+        let deadline = Some(now + PATIENCE);
+        Self {
+            stack,
+            host: Some(host),
+            gate,
+            was_open: false,
+            host_ended: false,
+            guest_finished: false,
+            guest_ended: false,
+            is_stuck: false,
+            deadline,
+        }
+    }
+
+    /// The host's end.
+    pub(crate) fn host(&self) -> Option<&TcpStream> {
+        self.host.as_ref()
+    }
+
+    /// Takes a packet of the guest; [`Flow::serve`] comes after the last of several.
+    pub(crate) fn take(&mut self, packet: &[u8], out: &mut Outgoing, now: Instant) {
+        self.stack.take(packet, out, now);
+    }
+
+    /// Ends it now, on both sides.
+    pub(crate) fn reset(&mut self, out: &mut Outgoing, now: Instant) {
+        self.stack.socket().abort();
+        self.stack.send(out, now);
+        self.reset_host();
+    }
+
+    /// Copies what can be copied and sends what is to be sent.
+    pub(crate) fn serve(&mut self, out: &mut Outgoing, now: Instant) -> Needs {
+        let mut needs = Needs::default();
+        self.is_stuck = false;
+        for _ in 0..ROUNDS {
+            let mut moved = match self.feed_host() {
+                Ok(moved) => moved,
+                Err(why) => {
+                    self.refuse();
+                    self.deadline = Some(now + PATIENCE);
+                    needs.refused = Some(why);
+                    break;
+                }
+            };
+            moved |= self.feed_guest();
+            needs.is_starved = self.stack.send(out, now);
+            if !moved || needs.is_starved {
+                break;
+            }
+        }
+        self.end_sides();
+        self.watch_deadline(now);
+        needs.is_starved |= self.stack.send(out, now);
+        self.fill(&mut needs, now);
+        needs
+    }
+
+    /// Bytes of the guest to the host. Whether some were moved; why the rest is not.
+    fn feed_host(&mut self) -> Result<bool, String> {
+        let Some(host) = &mut self.host else { return Ok(false) };
+        let socket = self.stack.socket();
+        let mut moved = false;
+        while socket.can_recv() {
+            let passable = match self.gate.look(socket)? {
+                Look::Passable(count) => count,
+                Look::Wait => break,
+            };
+            let result = socket.recv(|bytes| {
+                let bytes = &bytes[..bytes.len().min(passable)];
+                match host.write(bytes) {
+                    Ok(count) => (count, Ok(count)),
+                    Err(error) => (0, Err(error.kind())),
+                }
+            });
+            match result {
+                Ok(Ok(count)) if count > 0 => {
+                    self.gate.passed(count);
+                    moved = true;
+                }
+                Ok(Err(ErrorKind::WouldBlock)) => {
+                    self.is_stuck = true;
+                    break;
+                }
+                Ok(Err(ErrorKind::Interrupted)) => {}
+                _ => {
+                    self.reset_guest();
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(moved)
+    }
+
+    /// Bytes of the host to the guest; whether some were moved.
+    fn feed_guest(&mut self) -> bool {
+        let Some(host) = &mut self.host else { return false };
+        if self.host_ended || !self.gate.lets_host_speak() {
+            return false;
+        }
+        let socket = self.stack.socket();
+        let mut moved = false;
+        while socket.can_send() {
+            let result = socket.send(|bytes| match host.read(bytes) {
+                Ok(count) => (count, Ok(count)),
+                Err(error) => (0, Err(error.kind())),
+            });
+            match result {
+                Ok(Ok(0)) => {
+                    self.host_ended = true;
+                    socket.close();
+                    return true;
+                }
+                Ok(Ok(_)) => moved = true,
+                Ok(Err(ErrorKind::WouldBlock)) => break,
+                Ok(Err(ErrorKind::Interrupted)) => {}
+                _ => {
+                    self.reset_guest();
+                    return true;
+                }
+            }
+        }
+        moved
+    }
+
+    /// Passes ends on.
+    fn end_sides(&mut self) {
+        let socket = self.stack.socket();
+        let state = socket.state();
+        self.was_open |=
+            !matches!(state, State::Listen | State::SynSent | State::SynReceived | State::Closed);
+        self.guest_finished |=
+            matches!(state, State::CloseWait | State::Closing | State::LastAck | State::TimeWait);
+        let is_drained = socket.recv_queue() == 0;
+        if state == State::Closed && !(self.guest_finished && self.host_ended) {
+            self.reset_host();
+        } else if self.guest_finished && is_drained && !self.guest_ended {
+            self.guest_ended = true;
+            if let Some(host) = &self.host {
+                let _ = host.shutdown(Shutdown::Write);
+            }
+        }
+    }
+
+    /// Ends what takes too long to be established, to be looked at, or to end after it was refused.
+    fn watch_deadline(&mut self, now: Instant) {
+        if self.was_open && self.gate.is_settled() {
+            self.deadline = None;
+        }
+        if self.deadline.is_some_and(|deadline| now >= deadline) {
+            self.deadline = None;
+            self.reset_guest();
+        }
+    }
+
+    fn fill(&mut self, needs: &mut Needs, now: Instant) {
+        let socket = self.stack.socket();
+        let state = socket.state();
+        let is_over = matches!(state, State::Closed | State::TimeWait);
+        needs.is_done = is_over && !needs.is_starved && (self.host.is_none() || socket.recv_queue() == 0);
+        let reads = !self.host_ended && self.gate.lets_host_speak() && socket.can_send();
+        needs.host_reads = self.host.is_some() && reads;
+        needs.host_writes = self.host.is_some() && self.is_stuck;
+        // A stack that waits for the way to the guest is called when that is free, and no sooner.
+        let stack_due = if needs.is_starved { None } else { self.stack.due(now) };
+        needs.due = [stack_due, self.deadline].into_iter().flatten().min().map(|due| due.max(now + SOONEST));
+    }
+
+    /// Tells the guest, then ends.
+    fn refuse(&mut self) {
+        let answer = self.gate.refuse();
+        let socket = self.stack.socket();
+        if let Some(answer) = answer {
+            let _ = socket.send_slice(&answer);
+            socket.close();
+        } else {
+            socket.abort();
+        }
+        self.reset_host();
+    }
+
+    fn reset_guest(&mut self) {
+        self.stack.socket().abort();
+        self.reset_host();
+    }
+
+    /// Closes the host's end with RST (socket(7), `SO_LINGER`): its peer must not take what came for all.
+    fn reset_host(&mut self) {
+        if let Some(host) = self.host.take() {
+            let _ = set_socket_linger(&host, Some(std::time::Duration::ZERO));
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! One function for each parser of what a guest sends, over any bytes: for the fuzz targets in `fuzz/`, and for tests. They
+//! panic where a parser does, or where what it gives is not sound.
+
+#![expect(clippy::missing_panics_doc, reason = "to panic is what they are for")]
+
+use crate::dns::{self, Answer, Message};
+use crate::framing::{Decoder, HEAD, MAX_FRAME};
+use crate::hello::{self, Hello};
+use crate::http::{Next, Requests};
+use crate::incoming::{self, Incoming};
+use crate::{dhcp, outgoing::Outgoing, replies, stack::Refuser};
+
+/// Feeds a parser.
+pub type Feed = fn(&[u8]);
+
+/// The parsers by name: also the names of the fuzz targets.
+pub const PARSERS: &[(&str, Feed)] = &[
+    ("net_frames", net_frames),
+    ("net_dhcp", net_dhcp),
+    ("net_dns", net_dns),
+    ("net_hello", net_hello),
+    ("net_http", net_http),
+];
+
+/// Frames in QEMU's framing, and the answers to what is in them.
+pub fn net_frames(bytes: &[u8]) {
+    let mut decoder = Decoder::default();
+    let now = smoltcp::time::Instant::ZERO;
+    let (mut out, mut refuser) = (Outgoing::default(), Refuser::new(now));
+    for piece in bytes.chunks(97) {
+        decoder.push(piece);
+        while let Ok(Some(frame)) = decoder.next_frame() {
+            match incoming::parse(frame) {
+                Incoming::Tcp(segment) => refuser.refuse(segment.packet, &mut out, now),
+                Incoming::Arp { target } => replies::arp(&mut out, target),
+                Incoming::Dhcp(message) => net_dhcp(message),
+                Incoming::Dns { message, .. } => net_dns(message),
+                Incoming::Echo { to, id, number, data } => replies::echo(&mut out, to, id, number, data),
+                Incoming::Unreachable { header, payload, .. } => {
+                    replies::unreachable(&mut out, header, payload);
+                }
+                Incoming::Unreachable6 { header, payload } => {
+                    replies::unreachable6(&mut out, header, payload);
+                }
+                Incoming::Nothing => {}
+            }
+        }
+        assert!(decoder.kept() <= HEAD + MAX_FRAME + 97);
+    }
+}
+
+/// A DHCP message.
+pub fn net_dhcp(bytes: &[u8]) {
+    if let Some(answer) = dhcp::answer(bytes) {
+        assert!(answer.len() < 576, "every client takes so much");
+    }
+}
+
+/// A DNS message.
+pub fn net_dns(bytes: &[u8]) {
+    if let Some(Message::Question(question)) = dns::parse(bytes) {
+        let _ = question.wants_address();
+        for answer in [
+            Answer::Empty,
+            Answer::Denied("no rule"),
+            Answer::Failed("x"),
+            Answer::Address([198, 18, 0, 1].into()),
+        ] {
+            assert!(question.answer(answer).len() <= 1232);
+        }
+    }
+}
+
+/// The beginning of a TLS connection. What is read of its beginning is read of all of it.
+pub fn net_hello(bytes: &[u8]) {
+    let whole = hello::parse(bytes);
+    for end in (0..bytes.len()).step_by(13) {
+        match hello::parse(&bytes[..end]) {
+            Hello::Incomplete => {}
+            Hello::For(name) => assert_eq!(whole, Hello::For(name)),
+            Hello::Bad(_) => assert!(matches!(whole, Hello::Bad(_))),
+        }
+    }
+}
+
+/// The requests of a connection. In pieces as much is passed on as at once.
+pub fn net_http(bytes: &[u8]) {
+    let passed = |size: usize| {
+        let Ok(host) = "a.example".parse() else { return 0 };
+        let mut requests = Requests::to(host);
+        let (mut passed, mut end) = (0, 0);
+        loop {
+            match requests.next(&bytes[passed..end]) {
+                Next::Pass(count) => {
+                    assert!(count > 0 && passed + count <= end);
+                    passed += count;
+                }
+                Next::Wait if end == bytes.len() => return passed,
+                Next::Wait => end = bytes.len().min(end + size),
+                Next::Refuse(_) => return passed,
+            }
+        }
+    };
+    assert_eq!(passed(usize::MAX >> 1), passed(5));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_taken(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            for (_, feed) in PARSERS {
+                feed(&bytes);
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What is looked at before a guest's bytes are passed on.
+
+use smoltcp::socket::tcp::Socket;
+
+use crate::hello::{self, Hello};
+use crate::http::{Next, Requests};
+use crate::name::HostName;
+use crate::policy::Check;
+
+/// The most that is looked at at once, bytes: a request's head, and more than a hello.
+const WINDOW: usize = 16 * 1024;
+
+/// The fatal alert `access_denied` (RFC 8446, 6.2) as a record.
+const ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 49];
+
+/// A connection's gate.
+pub(crate) enum Gate {
+    /// All is passed on.
+    Open,
+    /// The hello comes first.
+    Tls(HostName),
+    /// Each request comes first.
+    Http {
+        requests: Box<Requests>,
+        /// So many bytes were looked at.
+        passable: usize,
+        /// Something was passed on.
+        has_begun: bool,
+    },
+    /// Nothing is passed on any more.
+    Shut,
+}
+
+/// What may be passed on now.
+pub(crate) enum Look {
+    /// So many bytes.
+    Passable(usize),
+    /// More must come first.
+    Wait,
+}
+
+impl Gate {
+    /// For a connection to a name; one to an address has nothing to be looked at.
+    pub(crate) fn new(check: Check, name: Option<&HostName>) -> Self {
+        match (check, name) {
+            (Check::Tls, Some(name)) => Self::Tls(name.clone()),
+            (Check::Http, Some(name)) => {
+                let requests = Box::new(Requests::to(name.clone()));
+                Self::Http { requests, passable: 0, has_begun: false }
+            }
+            _ => Self::Open,
+        }
+    }
+
+    /// Looks at what has come; why it is refused.
+    pub(crate) fn look(&mut self, socket: &mut Socket<'_>) -> Result<Look, String> {
+        match self {
+            Self::Open => Ok(Look::Passable(usize::MAX)),
+            Self::Shut => Ok(Look::Wait),
+            Self::Tls(name) => match hello::parse(&window(socket)) {
+                Hello::Incomplete => Ok(Look::Wait),
+                Hello::Bad(why) => Err(why.to_owned()),
+                Hello::For(other) if other != *name => Err(format!("its TLS hello is for {other}")),
+                Hello::For(_) => {
+                    *self = Self::Open;
+                    Ok(Look::Passable(usize::MAX))
+                }
+            },
+            Self::Http { requests, passable, .. } => {
+                if *passable == 0 {
+                    match requests.next(&window(socket)) {
+                        Next::Pass(count) => *passable = count,
+                        Next::Wait => return Ok(Look::Wait),
+                        Next::Refuse(why) => return Err(why),
+                    }
+                }
+                Ok(Look::Passable(*passable))
+            }
+        }
+    }
+
+    /// So many bytes were passed on.
+    pub(crate) fn passed(&mut self, count: usize) {
+        if let Self::Http { passable, has_begun, .. } = self {
+            *passable = passable.saturating_sub(count);
+            *has_begun = true;
+        }
+    }
+
+    /// Whether the other end's bytes are passed on: before a hello there are none that anybody waits for, and a refusal must
+    /// come first.
+    pub(crate) fn lets_host_speak(&self) -> bool {
+        match self {
+            Self::Open => true,
+            Self::Http { has_begun, .. } => *has_begun,
+            Self::Tls(_) | Self::Shut => false,
+        }
+    }
+
+    /// Whether nothing is waited for.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.lets_host_speak()
+    }
+
+    /// Shuts it. What the guest is told; nothing where it would mix with what it was told before.
+    pub(crate) fn refuse(&mut self) -> Option<Vec<u8>> {
+        let answer = match self {
+            Self::Tls(_) => Some(ALERT.to_vec()),
+            Self::Http { has_begun: false, .. } => Some(page()),
+            _ => None,
+        };
+        *self = Self::Shut;
+        answer
+    }
+}
+
+fn window(socket: &mut Socket<'_>) -> Vec<u8> {
+    let mut bytes = vec![0; socket.recv_queue().min(WINDOW)];
+    let count = socket.peek_slice(&mut bytes).unwrap_or_default();
+    bytes.truncate(count);
+    bytes
+}
+
+/// The page of a refused request.
+fn page() -> Vec<u8> {
+    let text = "This request was refused by the policy of the sandbox's network. The host's command `net NAME log` says why.\n";
+    format!(
+        "HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}",
+        text.len()
+    )
+    .into_bytes()
+}

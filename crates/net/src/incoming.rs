@@ -1,0 +1,171 @@
+//! What a frame of the guest is. Pure: it answers nothing, and whatever is not understood or not the guest's own is dropped.
+
+use std::net::Ipv4Addr;
+
+use smoltcp::phy::ChecksumCapabilities;
+use smoltcp::wire::{
+    ArpOperation, ArpPacket, ArpRepr, EthernetFrame, EthernetProtocol, Icmpv4Packet, Icmpv4Repr, IpProtocol,
+    Ipv4Packet, Ipv4Repr, Ipv6Packet, Ipv6Repr, TcpPacket, UdpPacket, UdpRepr,
+};
+
+use crate::lan::{GATEWAY, GATEWAY_MAC, GUEST, GUEST_MAC, RESOLVER};
+
+/// A frame.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Incoming<'a> {
+    /// Who has this address?
+    Arp { target: Ipv4Addr },
+    /// A segment.
+    Tcp(Segment<'a>),
+    /// A DHCP message.
+    Dhcp(&'a [u8]),
+    /// A DNS message from this port.
+    Dns { port: u16, message: &'a [u8] },
+    /// Is the gateway there?
+    Echo { to: Ipv4Addr, id: u16, number: u16, data: &'a [u8] },
+    /// Something that is never passed on, to an address that could be somebody's.
+    Unreachable { header: Ipv4Repr, payload: &'a [u8], what: Unreachable },
+    /// The same of IPv6.
+    Unreachable6 { header: Ipv6Repr, payload: &'a [u8] },
+    /// It is dropped.
+    Nothing,
+}
+
+/// What is not passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unreachable {
+    /// UDP to this port.
+    Udp(u16),
+    /// Another protocol.
+    Other,
+}
+
+/// A TCP segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Segment<'a> {
+    /// With its IP header.
+    pub(crate) packet: &'a [u8],
+    pub(crate) to: Ipv4Addr,
+    pub(crate) port: u16,
+    pub(crate) from_port: u16,
+    /// It begins a connection.
+    pub(crate) is_first: bool,
+}
+
+/// Reads a frame.
+pub(crate) fn parse(frame: &[u8]) -> Incoming<'_> {
+    known(frame).unwrap_or(Incoming::Nothing)
+}
+
+fn known(frame: &[u8]) -> Option<Incoming<'_>> {
+    let frame = EthernetFrame::new_checked(frame).ok()?;
+    // A second card of the guest, or one that it made up.
+    if frame.src_addr() != GUEST_MAC {
+        return None;
+    }
+    let is_broadcast = frame.dst_addr().is_broadcast();
+    if !is_broadcast && frame.dst_addr() != GATEWAY_MAC {
+        return None;
+    }
+    match frame.ethertype() {
+        EthernetProtocol::Arp => arp(frame.payload()),
+        EthernetProtocol::Ipv4 => ipv4(frame.payload()),
+        EthernetProtocol::Ipv6 if !is_broadcast => ipv6(frame.payload()),
+        _ => None,
+    }
+}
+
+fn arp(bytes: &[u8]) -> Option<Incoming<'_>> {
+    let ArpRepr::EthernetIpv4 { operation, source_hardware_addr, target_protocol_addr, .. } =
+        ArpRepr::parse(&ArpPacket::new_checked(bytes).ok()?).ok()?
+    else {
+        return None;
+    };
+    let is_ours = target_protocol_addr == GATEWAY || target_protocol_addr == RESOLVER;
+    let asks = operation == ArpOperation::Request && source_hardware_addr == GUEST_MAC;
+    (asks && is_ours).then_some(Incoming::Arp { target: target_protocol_addr })
+}
+
+fn ipv4(bytes: &[u8]) -> Option<Incoming<'_>> {
+    let packet = Ipv4Packet::new_checked(bytes).ok()?;
+    let checks = ChecksumCapabilities::default();
+    let header = Ipv4Repr::parse(&packet, &checks).ok()?;
+    // Fragments are never put together: what is looked at could differ from what arrives.
+    if packet.version() != 4 || packet.more_frags() || packet.frag_offset() != 0 {
+        return None;
+    }
+    let payload = packet.payload();
+    if header.src_addr != GUEST
+        && !(header.src_addr.is_unspecified() && header.next_header == IpProtocol::Udp)
+    {
+        return None;
+    }
+    let unreachable = |what| {
+        let to = header.dst_addr;
+        let is_somebody = !to.is_multicast() && !to.is_broadcast() && !to.is_unspecified();
+        let is_on_lan = to.octets()[..3] == GATEWAY.octets()[..3] && to.octets()[3] == 255;
+        let can_be_told = is_somebody && !is_on_lan && header.src_addr == GUEST;
+        can_be_told.then_some(Incoming::Unreachable { header, payload, what })
+    };
+    match header.next_header {
+        IpProtocol::Tcp => tcp(&bytes[..usize::from(packet.total_len())], header, payload),
+        IpProtocol::Udp => {
+            let datagram = UdpPacket::new_checked(payload).ok()?;
+            let repr =
+                UdpRepr::parse(&datagram, &header.src_addr.into(), &header.dst_addr.into(), &checks).ok()?;
+            match (repr.src_port, repr.dst_port) {
+                (68, 67) => Some(Incoming::Dhcp(datagram.payload())),
+                (port, 53) if header.dst_addr == RESOLVER && header.src_addr == GUEST => {
+                    Some(Incoming::Dns { port, message: datagram.payload() })
+                }
+                (_, port) => unreachable(Unreachable::Udp(port)),
+            }
+        }
+        IpProtocol::Icmp => {
+            let message = Icmpv4Packet::new_checked(payload).ok()?;
+            match Icmpv4Repr::parse(&message, &checks).ok()? {
+                Icmpv4Repr::EchoRequest { ident, seq_no, data }
+                    if header.dst_addr == GATEWAY || header.dst_addr == RESOLVER =>
+                {
+                    Some(Incoming::Echo { to: header.dst_addr, id: ident, number: seq_no, data })
+                }
+                // No error about an error (RFC 1122, 3.2.2).
+                Icmpv4Repr::EchoRequest { .. } => unreachable(Unreachable::Other),
+                _ => None,
+            }
+        }
+        _ => unreachable(Unreachable::Other),
+    }
+}
+
+fn tcp<'a>(packet: &'a [u8], header: Ipv4Repr, payload: &'a [u8]) -> Option<Incoming<'a>> {
+    let segment = TcpPacket::new_checked(payload).ok()?;
+    let is_plain =
+        header.dst_addr.is_unspecified() || header.dst_addr.is_multicast() || header.dst_addr.is_broadcast();
+    if is_plain || segment.src_port() == 0 || segment.dst_port() == 0 {
+        return None;
+    }
+    Some(Incoming::Tcp(Segment {
+        packet,
+        to: header.dst_addr,
+        port: segment.dst_port(),
+        from_port: segment.src_port(),
+        is_first: segment.syn() && !segment.ack() && !segment.rst() && !segment.fin(),
+    }))
+}
+
+fn ipv6(bytes: &[u8]) -> Option<Incoming<'_>> {
+    let packet = Ipv6Packet::new_checked(bytes).ok()?;
+    let header = Ipv6Repr::parse(&packet).ok()?;
+    let is_error = header.next_header == IpProtocol::Icmpv6;
+    if is_error
+        || header.dst_addr.is_multicast()
+        || header.src_addr.is_multicast()
+        || header.src_addr.is_unspecified()
+    {
+        return None;
+    }
+    let start = bytes.len().min(40);
+    let end = bytes.len().min(start + header.payload_len);
+    Some(Incoming::Unreachable6 { header, payload: &bytes[start..end] })
+}

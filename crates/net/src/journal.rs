@@ -1,0 +1,251 @@
+//! What was refused, and in mode `learn` what a list would need. Bounded in memory and on disk: equal denials are one entry with
+//! a count.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_fs::Replace;
+use serde::{Deserialize, Serialize};
+
+use crate::rule::Rule;
+
+/// The most entries; the oldest go first.
+const MOST: usize = 500;
+/// The most new entries a second; others are only counted.
+const RATE: u32 = 50;
+/// The most rules that are learned.
+const LEARNED: usize = 500;
+/// The longest text of an entry, characters.
+const TEXT: usize = 300;
+/// The longest file that is read, bytes.
+const FILE: u64 = 4 << 20;
+/// How often the file is written at most.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// The address of a name.
+    Name,
+    /// A connection.
+    Connection,
+    /// A TLS hello.
+    Tls,
+    /// An HTTP request.
+    Http,
+    /// A datagram: there is no UDP.
+    Udp,
+}
+
+/// Equal denials.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Denial {
+    /// When the first was, seconds since 1970.
+    pub first: u64,
+    /// When the last was.
+    pub last: u64,
+    /// How many there were.
+    pub count: u64,
+    /// What was refused.
+    pub kind: Kind,
+    /// Where to. Text from the guest.
+    pub to: String,
+    /// The rule that decided.
+    pub rule: String,
+    /// The rule that would allow it, if one would.
+    pub allow: Option<String>,
+}
+
+impl Denial {
+    /// The one message about it, without the command that helps, which depends on who prints it.
+    pub fn message(&self) -> String {
+        let what = match self.kind {
+            Kind::Name => "the name",
+            Kind::Connection => "a connection to",
+            Kind::Tls => "a TLS connection to",
+            Kind::Http => "an HTTP request to",
+            Kind::Udp => "UDP to",
+        };
+        format!("{what} {} was refused: {}", self.to, self.rule)
+    }
+}
+
+/// What the journal has.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Log {
+    /// Denials, the oldest first.
+    pub denials: Vec<Denial>,
+    /// Denials that were too many to be kept.
+    #[serde(default)]
+    pub dropped: u64,
+    /// Rules that allow what was reached in mode `learn`.
+    #[serde(default)]
+    pub learned: BTreeSet<String>,
+}
+
+impl Log {
+    /// What an earlier journal wrote; empty where there is nothing to be read.
+    pub fn read(path: &Utf8Path) -> Self {
+        let is_short = path.metadata().is_ok_and(|about| about.len() <= FILE);
+        let bytes = if is_short { std::fs::read(path).unwrap_or_default() } else { Vec::new() };
+        serde_json::from_slice(&bytes).unwrap_or_default()
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Journal {
+    path: Option<Utf8PathBuf>,
+    entries: VecDeque<Denial>,
+    /// The number of the first entry.
+    first: u64,
+    numbers: HashMap<(Kind, String), u64>,
+    dropped: u64,
+    learned: BTreeSet<String>,
+    is_changed: bool,
+    written: Option<Instant>,
+    /// New entries of this second.
+    second: (u64, u32),
+}
+
+impl Journal {
+    /// Goes on with what the file has.
+    pub(crate) fn open(path: Option<Utf8PathBuf>) -> Self {
+        let log = path.as_deref().map(Log::read).unwrap_or_default();
+        let entries: VecDeque<Denial> = log.denials.into_iter().take(MOST).collect();
+        let numbers = (0..).zip(&entries).map(|(number, entry)| ((entry.kind, entry.to.clone()), number));
+        Self {
+            numbers: numbers.collect(),
+            path,
+            entries,
+            first: 0,
+            dropped: log.dropped,
+            learned: log.learned.into_iter().take(LEARNED).collect(),
+            is_changed: false,
+            written: None,
+            second: (0, 0),
+        }
+    }
+
+    pub(crate) fn deny(&mut self, kind: Kind, to: &str, rule: &str, allow: Option<&Rule>) {
+        let now = seconds();
+        self.is_changed = true;
+        let to: String = to.chars().take(TEXT).collect();
+        let rule: String = rule.chars().take(TEXT).collect();
+        let allow = allow.map(ToString::to_string);
+        let key = (kind, to);
+        let known = self
+            .numbers
+            .get(&key)
+            .and_then(|number| self.entries.get_mut(usize::try_from(number.checked_sub(self.first)?).ok()?));
+        if let Some(entry) = known {
+            entry.last = now;
+            entry.count += 1;
+            entry.rule = rule;
+            entry.allow = allow;
+            return;
+        }
+        if self.second.0 != now {
+            self.second = (now, 0);
+        }
+        self.second.1 += 1;
+        if self.second.1 > RATE {
+            self.dropped += 1;
+            return;
+        }
+        if self.entries.len() >= MOST
+            && let Some(gone) = self.entries.pop_front()
+        {
+            self.numbers.remove(&(gone.kind, gone.to));
+            self.first += 1;
+            self.dropped += gone.count;
+        }
+        let number = self.first + self.entries.len() as u64;
+        self.entries.push_back(Denial {
+            first: now,
+            last: now,
+            count: 1,
+            kind,
+            to: key.1.clone(),
+            rule,
+            allow,
+        });
+        self.numbers.insert(key, number);
+    }
+
+    pub(crate) fn learn(&mut self, rule: &Rule) {
+        if self.learned.len() < LEARNED {
+            self.is_changed |= self.learned.insert(rule.to_string());
+        }
+    }
+
+    pub(crate) fn log(&self) -> Log {
+        Log {
+            denials: self.entries.iter().cloned().collect(),
+            dropped: self.dropped,
+            learned: self.learned.clone(),
+        }
+    }
+
+    /// Writes the file where something is new, at most once a second. How long until it wants to.
+    pub(crate) fn save(&mut self, now: Instant, at_once: bool) -> Option<Duration> {
+        let path = self.path.as_ref().filter(|_| self.is_changed)?;
+        let since = self.written.map_or(PAUSE, |at| now.saturating_duration_since(at));
+        if since < PAUSE && !at_once {
+            return Some(PAUSE.saturating_sub(since));
+        }
+        self.written = Some(now);
+        self.is_changed = false;
+        if let Ok(text) = serde_json::to_vec(&self.log()) {
+            // A full disk costs the log, not the network: what is in memory is still told.
+            let _ = Replace::new(path).mode(0o600).unsynced().write(text);
+        }
+        None
+    }
+}
+
+fn seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn deny(journal: &mut Journal, to: &str) {
+        journal.deny(Kind::Name, to, "no rule", None);
+    }
+
+    #[test]
+    fn equal_denials_are_one_entry_and_all_are_bounded() {
+        let mut journal = Journal::open(None);
+        for _ in 0..1000 {
+            deny(&mut journal, "a.example");
+        }
+        for number in 0..100_000 {
+            deny(&mut journal, &format!("{number}.example"));
+        }
+        let log = journal.log();
+        assert_eq!((log.denials[0].count, log.denials[0].to.as_str()), (1000, "a.example"));
+        assert!(log.denials.len() <= MOST && journal.numbers.len() <= MOST);
+        let told: u64 = log.denials.iter().map(|entry| entry.count).sum();
+        assert_eq!(told + log.dropped, 101_000);
+    }
+
+    #[test]
+    fn a_journal_goes_on_where_the_last_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Utf8PathBuf::from_path_buf(folder.path().join("log.json")).unwrap();
+        let mut journal = Journal::open(Some(path.clone()));
+        deny(&mut journal, "a.example");
+        assert_eq!(journal.save(Instant::now(), false), None);
+        deny(&mut journal, "b.example");
+        assert!(journal.save(Instant::now(), false).is_some(), "once a second");
+        journal.save(Instant::now(), true);
+        let mut again = Journal::open(Some(path.clone()));
+        deny(&mut again, "a.example");
+        assert_eq!(again.log().denials.iter().map(|entry| entry.count).collect::<Vec<_>>(), [2, 1]);
+        assert_eq!(Log::read(&path).denials.len(), 2);
+    }
+}

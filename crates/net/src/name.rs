@@ -1,0 +1,150 @@
+//! Names of hosts, in one form.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The longest name, bytes without the final dot (RFC 1035, 2.3.4).
+const MAX: usize = 253;
+/// The longest label, bytes (RFC 1035, 2.3.4).
+const MAX_LABEL: usize = 63;
+/// The most labels that may stand for `*`.
+pub(crate) const WILD_LABELS: usize = 3;
+/// The most bytes that may stand for `*`.
+pub(crate) const WILD_BYTES: usize = 63;
+
+/// The name of a host in lower case, without a final dot.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HostName(String);
+
+/// A name, or all names below one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NamePattern {
+    name: HostName,
+    is_wildcard: bool,
+}
+
+/// Why a text is not a name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadName(&'static str);
+
+impl HostName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for HostName {
+    type Err = BadName;
+
+    fn from_str(text: &str) -> Result<Self, BadName> {
+        let name = text.strip_suffix('.').unwrap_or(text);
+        if name.is_empty() {
+            return Err(BadName("the name is empty"));
+        }
+        if name.len() > MAX {
+            return Err(BadName("the name has more than 253 characters"));
+        }
+        for label in name.split('.') {
+            if label.is_empty() || label.len() > MAX_LABEL {
+                return Err(BadName("each part of a name has 1 to 63 characters"));
+            }
+            // An underscore is no host's (RFC 1123, 2.1), and some have one.
+            if !label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')) {
+                return Err(BadName(
+                    "a name has letters, digits, hyphens and dots; write others in punycode",
+                ));
+            }
+        }
+        // What inet_aton(3) reads as an address is no name: its last part is a number.
+        let last = name.rsplit('.').next().unwrap_or(name);
+        let is_number = last.bytes().all(|byte| byte.is_ascii_digit()) || last.starts_with("0x");
+        if is_number || name.eq_ignore_ascii_case("localhost") {
+            return Err(BadName(
+                "this means an address; write it as one, such as 127.0.0.1:8080/tcp,private",
+            ));
+        }
+        Ok(Self(name.to_ascii_lowercase()))
+    }
+}
+
+impl NamePattern {
+    /// This name alone.
+    pub fn exact(name: HostName) -> Self {
+        Self { name, is_wildcard: false }
+    }
+
+    /// Whether it stands for all names below its own.
+    pub fn is_wildcard(&self) -> bool {
+        self.is_wildcard
+    }
+
+    /// Whether a name is one of these. What stands for `*` is limited: labels could carry data out.
+    pub fn matches(&self, name: &HostName) -> bool {
+        if !self.is_wildcard {
+            return self.name == *name;
+        }
+        self.below(name)
+            .is_some_and(|rest| rest.len() <= WILD_BYTES && rest.split('.').count() <= WILD_LABELS)
+    }
+
+    /// Whether a name is one of these, however long; for what is denied.
+    pub fn covers(&self, name: &HostName) -> bool {
+        if self.is_wildcard { self.below(name).is_some() } else { self.name == *name }
+    }
+
+    fn below<'a>(&self, name: &'a HostName) -> Option<&'a str> {
+        name.0.strip_suffix(&self.name.0)?.strip_suffix('.').filter(|rest| !rest.is_empty())
+    }
+}
+
+impl FromStr for NamePattern {
+    type Err = BadName;
+
+    fn from_str(text: &str) -> Result<Self, BadName> {
+        match text.strip_prefix("*.") {
+            None if text == "*" => Err(BadName("`*` is followed by a dot and a domain")),
+            None => Ok(Self::exact(text.parse()?)),
+            Some(domain) => Ok(Self { name: domain.parse()?, is_wildcard: true }),
+        }
+    }
+}
+
+impl fmt::Display for HostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for NamePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_wildcard { write!(f, "*.{}", self.name) } else { write!(f, "{}", self.name) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> HostName {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_wildcard_is_what_is_below_and_not_the_name_itself() {
+        let pattern: NamePattern = "*.example.com".parse().unwrap();
+        assert!(pattern.matches(&name("a.example.com")) && pattern.matches(&name("a.b.EXAMPLE.com.")));
+        for other in ["example.com", "badexample.com", "example.com.evil.org"] {
+            assert!(!pattern.matches(&name(other)), "{other}");
+        }
+    }
+
+    #[test]
+    fn what_stands_for_a_wildcard_is_short() {
+        let pattern: NamePattern = "*.example.com".parse().unwrap();
+        let long = name(&format!("{}.x.example.com", "d".repeat(63)));
+        assert!(!pattern.matches(&long) && pattern.covers(&long));
+        assert!(!pattern.matches(&name("a.b.c.d.example.com")));
+    }
+}

@@ -1,0 +1,299 @@
+//! What a sandbox may reach, as pure data that answers with the rule that decided.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::HostName;
+use crate::rule::{Host, Ports, Rule};
+
+/// The most rules of each kind.
+pub const MAX_RULES: usize = 1000;
+
+/// What is reached where no rule decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Nothing.
+    #[default]
+    Restricted,
+    /// Nothing, whatever the rules allow.
+    Offline,
+    /// Public addresses; what a list would have to have is noted.
+    Learn,
+    /// Public addresses.
+    Open,
+}
+
+impl Mode {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Restricted, Self::Offline, Self::Learn, Self::Open];
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Restricted => "restricted",
+            Self::Offline => "offline",
+            Self::Learn => "learn",
+            Self::Open => "open",
+        }
+    }
+
+    fn is_public(self) -> bool {
+        matches!(self, Self::Learn | Self::Open)
+    }
+}
+
+impl std::str::FromStr for Mode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = || Self::ALL.map(Self::as_str).join(", ");
+        Self::ALL
+            .into_iter()
+            .find(|mode| mode.as_str() == text)
+            .ok_or_else(|| format!("expected one of {}", known()))
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Mode and rules. A rule that denies wins over all that allow.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Policy {
+    /// The mode.
+    pub mode: Mode,
+    /// What may be reached.
+    #[serde(default)]
+    pub allow: Vec<Rule>,
+    /// What may not.
+    #[serde(default)]
+    pub deny: Vec<Rule>,
+}
+
+/// Where a connection leads to, as the guest means it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Destination {
+    /// A name that the guest resolved.
+    Name(HostName),
+    /// An address.
+    Address(IpAddr),
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => write!(f, "{name}"),
+            Self::Address(address) => write!(f, "{address}"),
+        }
+    }
+}
+
+/// What is looked at before a connection's bytes are passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Check {
+    /// The name in the TLS hello.
+    Tls,
+    /// The host of each HTTP request.
+    Http,
+    /// Nothing.
+    Nothing,
+}
+
+/// A connection that may be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// What is looked at.
+    pub check: Check,
+    /// The address may be a private one, or the host's.
+    pub private: bool,
+    /// The rule that decided.
+    pub rule: String,
+}
+
+/// Why something may not be reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The rule that decided.
+    pub rule: String,
+    /// The rule that would allow it, if one would.
+    pub allow: Option<Rule>,
+}
+
+/// A name that may be resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolvable {
+    /// The rule that decided.
+    pub rule: String,
+    /// It stands for a wildcard's star.
+    pub is_wild: bool,
+}
+
+impl Policy {
+    /// Whether a name may be resolved: one that is allowed on some port.
+    pub fn resolve(&self, name: &HostName) -> Result<Resolvable, Refusal> {
+        let denied = self.deny.iter().find(|rule| rule.ports == Ports::Web && covers(rule, name));
+        if let Some(rule) = denied {
+            return Err(Refusal { rule: format!("deny {rule}"), allow: None });
+        }
+        let matching = self.allow.iter().filter_map(|rule| match &rule.host {
+            Host::Name(pattern) if pattern.matches(name) => Some((rule, pattern.is_wildcard())),
+            _ => None,
+        });
+        let found = matching.min_by_key(|(_, is_wild)| *is_wild);
+        match found {
+            Some((rule, is_wild)) if self.mode != Mode::Offline => {
+                Ok(Resolvable { rule: format!("allow {rule}"), is_wild })
+            }
+            None if self.mode.is_public() => {
+                Ok(Resolvable { rule: format!("mode {}", self.mode), is_wild: false })
+            }
+            _ => Err(self.refusal(Rule::of_name(name, 443))),
+        }
+    }
+
+    /// Whether a connection may be made.
+    pub fn connect(&self, to: &Destination, port: u16) -> Result<Grant, Refusal> {
+        let denied = self.deny.iter().find(|rule| rule.denies_port(port) && is_about(rule, to, true));
+        if let Some(rule) = denied {
+            return Err(Refusal { rule: format!("deny {rule}"), allow: None });
+        }
+        let would = match to {
+            Destination::Name(name) => Rule::of_name(name, port),
+            Destination::Address(address) => Rule::of_address(*address, port),
+        };
+        if self.mode == Mode::Offline {
+            return Err(self.refusal(would));
+        }
+        let grants = self.allow.iter().filter(|rule| is_about(rule, to, false)).filter_map(|rule| {
+            let check = match (rule.ports, &rule.host, port) {
+                (Ports::One(one), _, _) if one == port => Check::Nothing,
+                (Ports::Web, Host::Network(_), 80 | 443) => Check::Nothing,
+                (Ports::Web, Host::Name(_), 443) => Check::Tls,
+                (Ports::Web, Host::Name(_), 80) => Check::Http,
+                _ => return None,
+            };
+            Some(Grant { check, private: rule.private, rule: format!("allow {rule}") })
+        });
+        // Of several the one that allows most: whoever wrote it meant it.
+        let most = grants.max_by_key(|grant| (grant.private, grant.check == Check::Nothing));
+        match most {
+            Some(grant) => Ok(grant),
+            None if self.mode.is_public() => {
+                Ok(Grant { check: Check::Nothing, private: false, rule: format!("mode {}", self.mode) })
+            }
+            None => Err(self.refusal(would)),
+        }
+    }
+
+    /// Whether a list would have to have a rule for what was granted so.
+    pub(crate) fn learns(&self, grant: &Grant) -> bool {
+        self.mode == Mode::Learn && grant.rule == format!("mode {}", self.mode)
+    }
+
+    fn refusal(&self, would: Rule) -> Refusal {
+        let rule = match self.mode {
+            Mode::Offline => "mode offline".to_owned(),
+            mode => format!("mode {mode}: no rule allows it"),
+        };
+        // No rule helps a sandbox that is offline.
+        Refusal { rule, allow: (self.mode != Mode::Offline).then_some(would) }
+    }
+}
+
+fn covers(rule: &Rule, name: &HostName) -> bool {
+    matches!(&rule.host, Host::Name(pattern) if pattern.covers(name))
+}
+
+fn is_about(rule: &Rule, to: &Destination, denies: bool) -> bool {
+    match (&rule.host, to) {
+        (Host::Name(pattern), Destination::Name(name)) if denies => pattern.covers(name),
+        (Host::Name(pattern), Destination::Name(name)) => pattern.matches(name),
+        (Host::Network(network), Destination::Address(address)) => network.contains(*address),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(mode: Mode, allow: &[&str], deny: &[&str]) -> Policy {
+        let rules = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+        Policy { mode, allow: rules(allow), deny: rules(deny) }
+    }
+
+    fn name(text: &str) -> Destination {
+        Destination::Name(text.parse().unwrap())
+    }
+
+    fn address(text: &str) -> Destination {
+        Destination::Address(text.parse().unwrap())
+    }
+
+    #[test]
+    fn an_empty_list_allows_nothing() {
+        let policy = Policy::default();
+        assert_eq!(policy.mode, Mode::Restricted);
+        for to in [name("example.com"), address("1.1.1.1"), address("127.0.0.1")] {
+            for port in [22, 53, 80, 443] {
+                assert!(policy.connect(&to, port).is_err(), "{to} {port}");
+            }
+        }
+        assert!(policy.resolve(&"example.com".parse().unwrap()).is_err());
+    }
+
+    #[test]
+    fn a_name_is_tls_on_443_and_http_on_80_and_nothing_else() {
+        let policy = policy(Mode::Restricted, &["example.com"], &[]);
+        let check = |port| policy.connect(&name("example.com"), port).map(|grant| grant.check);
+        assert_eq!((check(443), check(80)), (Ok(Check::Tls), Ok(Check::Http)));
+        let refusal = check(22).unwrap_err();
+        assert_eq!(refusal.rule, "mode restricted: no rule allows it");
+        assert_eq!(refusal.allow.unwrap().to_string(), "example.com:22/tcp");
+        assert!(policy.connect(&name("a.example.com"), 443).is_err());
+        assert!(policy.connect(&address("1.1.1.1"), 443).is_err());
+    }
+
+    #[test]
+    fn deny_wins_in_every_mode() {
+        for mode in Mode::ALL {
+            let policy = policy(mode, &["*.example.com", "a.example.com:22/tcp"], &["a.example.com"]);
+            for port in [22, 80, 443, 9] {
+                let refusal = policy.connect(&name("a.example.com"), port).unwrap_err();
+                assert_eq!((refusal.rule.as_str(), refusal.allow), ("deny a.example.com", None));
+            }
+            assert!(policy.resolve(&"a.example.com".parse().unwrap()).is_err());
+        }
+    }
+
+    #[test]
+    fn a_port_that_is_denied_leaves_the_others() {
+        let policy = policy(Mode::Open, &[], &["example.com:25/tcp"]);
+        assert!(policy.connect(&name("example.com"), 25).is_err());
+        assert!(policy.connect(&name("example.com"), 443).is_ok());
+        assert!(policy.resolve(&"example.com".parse().unwrap()).is_ok());
+    }
+
+    #[test]
+    fn offline_is_offline_whatever_is_allowed() {
+        let policy = policy(Mode::Offline, &["example.com", "1.1.1.1:53/tcp"], &[]);
+        assert_eq!(policy.connect(&name("example.com"), 443).unwrap_err().rule, "mode offline");
+        assert!(policy.connect(&address("1.1.1.1"), 53).is_err());
+        assert!(policy.resolve(&"example.com".parse().unwrap()).is_err());
+    }
+
+    #[test]
+    fn only_a_rule_opens_what_is_private() {
+        let policy = policy(Mode::Open, &["127.0.0.1:8080/tcp,private", "db.example:5432/tcp,private"], &[]);
+        assert!(policy.connect(&address("127.0.0.1"), 8080).unwrap().private);
+        assert!(!policy.connect(&address("127.0.0.1"), 8081).unwrap().private);
+        assert!(policy.connect(&name("db.example"), 5432).unwrap().private);
+        assert!(!policy.connect(&name("db.example"), 443).unwrap().private);
+    }
+}

@@ -1,0 +1,274 @@
+//! One rule: what it is about, as a user writes it.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::{HostName, NamePattern};
+use crate::special;
+
+/// What follows a rule whose host may lie in a private range.
+const PRIVATE: &str = ",private";
+
+/// `api.example.com`, `*.example.com`, `db.example.com:5432/tcp`, `10.0.0.7:5432/tcp,private`, `10.0.0.0/8,private`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Rule {
+    /// Where to.
+    pub host: Host,
+    /// Which ports.
+    pub ports: Ports,
+    /// The address may be one that only this host or its network has.
+    pub private: bool,
+}
+
+/// The other end.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Host {
+    /// By name.
+    Name(NamePattern),
+    /// By address.
+    Network(Network),
+}
+
+/// Addresses with the same first bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Network {
+    address: IpAddr,
+    /// Number of bits that count: at most 32, or 128.
+    bits: u8,
+}
+
+/// The ports of a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Ports {
+    /// 443 with TLS and 80 with HTTP, both for this name. In a rule that denies: every port.
+    Web,
+    /// This one, with any protocol on TCP.
+    One(u16),
+}
+
+/// Why a text is not a rule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not a rule: {why}")]
+pub struct BadRule {
+    text: String,
+    why: String,
+}
+
+impl BadRule {
+    fn new(text: &str, why: impl Into<String>) -> Self {
+        Self { text: text.chars().take(300).collect(), why: why.into() }
+    }
+}
+
+impl Rule {
+    /// The rule that is about this name and port alone.
+    pub fn of_name(name: &HostName, port: u16) -> Self {
+        let ports = if matches!(port, 80 | 443) { Ports::Web } else { Ports::One(port) };
+        Self { host: Host::Name(NamePattern::exact(name.clone())), ports, private: false }
+    }
+
+    /// The rule that is about this address and port alone.
+    pub fn of_address(address: IpAddr, port: u16) -> Self {
+        let host = Host::Network(Network::one(address));
+        Self { host, ports: Ports::One(port), private: special::of(address).is_some() }
+    }
+
+    /// Whether it is about this port, in a list of what is denied.
+    pub(crate) fn denies_port(&self, port: u16) -> bool {
+        match self.ports {
+            Ports::Web => true,
+            Ports::One(one) => one == port,
+        }
+    }
+}
+
+impl Network {
+    /// This address alone.
+    pub fn one(address: IpAddr) -> Self {
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        Self { address, bits }
+    }
+
+    /// Whether an address is one of these.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let same = |ours: u128, other: u128, width: u32| {
+            let rest = width - u32::from(self.bits);
+            ours.checked_shr(rest).unwrap_or(0) == other.checked_shr(rest).unwrap_or(0)
+        };
+        match (self.address, address) {
+            (IpAddr::V4(ours), IpAddr::V4(other)) => {
+                same(u32::from(ours).into(), u32::from(other).into(), 32)
+            }
+            (IpAddr::V6(ours), IpAddr::V6(other)) => same(ours.into(), other.into(), 128),
+            _ => false,
+        }
+    }
+}
+
+impl FromStr for Network {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (address, bits) = match text.split_once('/') {
+            Some((address, bits)) => (address, Some(bits)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| "that is not an address")?;
+        let most = Self::one(address).bits;
+        let bits = match bits {
+            Some(bits) => bits.parse::<u8>().ok().filter(|bits| (8..=most).contains(bits)),
+            None => Some(most),
+        };
+        let bits = bits.ok_or("the length of a network is a number from 8 to the address's own")?;
+        Ok(Self { address, bits })
+    }
+}
+
+impl FromStr for Rule {
+    type Err = BadRule;
+
+    fn from_str(text: &str) -> Result<Self, BadRule> {
+        let bad = |why: &str| BadRule::new(text, why);
+        let (rest, private) = match text.strip_suffix(PRIVATE) {
+            Some(rest) => (rest, true),
+            None => (text, false),
+        };
+        let (host, ports) = split_port(rest).map_err(bad)?;
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        if let Ok(network) = bare.parse::<Network>() {
+            if !private && special::of(network.address).is_some() {
+                let say = format!("{bare} is no public address; if it is meant, write {text}{PRIVATE}");
+                return Err(BadRule::new(text, say));
+            }
+            return Ok(Self { host: Host::Network(network), ports, private });
+        }
+        if bare.contains('/') {
+            return Err(bad("a rule is HOST, *.DOMAIN, HOST:PORT/tcp or ADDRESS/BITS, and names no path"));
+        }
+        let pattern: NamePattern = bare.parse().map_err(|error| BadRule::new(text, format!("{error}")))?;
+        Ok(Self { host: Host::Name(pattern), ports, private })
+    }
+}
+
+/// A host and its port: `HOST:PORT/tcp`.
+fn split_port(text: &str) -> Result<(&str, Ports), &'static str> {
+    let Some(rest) = text.strip_suffix("/tcp") else {
+        let has_port = text.rsplit_once(':').is_some_and(|(host, port)| {
+            !host.contains(':') && !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
+        });
+        if has_port || text.ends_with("/udp") {
+            return Err("a port is written HOST:PORT/tcp; there is no UDP");
+        }
+        return Ok((text, Ports::Web));
+    };
+    let (host, port) = rest.rsplit_once(':').ok_or("a port is written HOST:PORT/tcp")?;
+    let port = port.parse::<u16>().ok().filter(|port| *port != 0).ok_or("a port is a number up to 65535")?;
+    Ok((host, Ports::One(port)))
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.address)?;
+        if self.bits == Self::one(self.address).bits { Ok(()) } else { write!(f, "/{}", self.bits) }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.host, self.ports) {
+            (Host::Name(name), _) => write!(f, "{name}")?,
+            (Host::Network(network), Ports::One(_)) if network.address.is_ipv6() => write!(f, "[{network}]")?,
+            (Host::Network(network), _) => write!(f, "{network}")?,
+        }
+        if let Ports::One(port) = self.ports {
+            write!(f, ":{port}/tcp")?;
+        }
+        if self.private { f.write_str(PRIVATE) } else { Ok(()) }
+    }
+}
+
+impl TryFrom<String> for Rule {
+    type Error = BadRule;
+
+    fn try_from(text: String) -> Result<Self, BadRule> {
+        text.parse()
+    }
+}
+
+impl From<Rule> for String {
+    fn from(rule: Rule) -> Self {
+        rule.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_is_written_is_what_is_read() {
+        for text in [
+            "api.example.com",
+            "*.example.com",
+            "db.example.com:5432/tcp",
+            "intranet.example:8080/tcp,private",
+            "192.0.43.7",
+            "192.0.43.7:22/tcp",
+            "10.0.0.0/8,private",
+            "127.0.0.1:8080/tcp,private",
+            "[fd00::1]:22/tcp,private",
+            "[2606:2800::/32]:22/tcp",
+        ] {
+            assert_eq!(text.parse::<Rule>().unwrap().to_string(), text);
+        }
+        assert_eq!("API.Example.COM.".parse::<Rule>().unwrap().to_string(), "api.example.com");
+    }
+
+    #[test]
+    fn what_means_less_or_more_than_it_says_is_refused() {
+        for (text, why) in [
+            ("", "empty"),
+            ("*", "a dot"),
+            ("**.example.com", "letters"),
+            ("a.*.example.com", "letters"),
+            ("https://example.com", "no path"),
+            ("example.com/x", "no path"),
+            ("example.com:443", "PORT/tcp"),
+            ("example.com:443/udp", "no UDP"),
+            ("example.com:0/tcp", "65535"),
+            ("example.com:70000/tcp", "65535"),
+            ("10.0.0.7:5432/tcp", ",private"),
+            ("127.0.0.1", ",private"),
+            ("[::1]:80/tcp", ",private"),
+            ("0.0.0.0/0", "no path"),
+            ("bücher.example", "letters"),
+            ("localhost", "address"),
+            ("127.1", "address"),
+        ] {
+            let error = text.parse::<Rule>().unwrap_err().to_string();
+            assert!(error.contains(why), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_network_is_its_first_bits() {
+        let network: Network = "10.1.0.0/16".parse().unwrap();
+        assert!(network.contains("10.1.255.1".parse().unwrap()));
+        assert!(!network.contains("10.2.0.1".parse().unwrap()));
+        assert!(!network.contains("::ffff:10.1.0.1".parse().unwrap()));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_taken_and_a_rule_means_itself(text in ".{0,80}") {
+            if let Ok(rule) = text.parse::<Rule>() {
+                prop_assert_eq!(rule.to_string().parse::<Rule>().unwrap(), rule);
+            }
+        }
+    }
+}

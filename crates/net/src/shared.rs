@@ -1,0 +1,60 @@
+//! What the link's thread and its owner share.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::journal::Journal;
+use crate::policy::Policy;
+use crate::wake::Wake;
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    policy: Mutex<Arc<Policy>>,
+    journal: Mutex<Journal>,
+    pub(crate) wake: Wake,
+    is_over: AtomicBool,
+    is_attached: AtomicBool,
+}
+
+impl Shared {
+    pub(crate) fn new(policy: Policy, journal: Journal) -> io::Result<Self> {
+        Ok(Self {
+            policy: Mutex::new(Arc::new(policy)),
+            journal: Mutex::new(journal),
+            wake: Wake::new()?,
+            is_over: AtomicBool::new(false),
+            is_attached: AtomicBool::new(false),
+        })
+    }
+
+    pub(crate) fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn set_policy(&self, policy: Policy) {
+        *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
+        self.wake.wake();
+    }
+
+    pub(crate) fn journal(&self) -> MutexGuard<'_, Journal> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn end(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.wake.wake();
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn attached(&self, is: bool) {
+        self.is_attached.store(is, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_attached(&self) -> bool {
+        self.is_attached.load(Ordering::Relaxed)
+    }
+}

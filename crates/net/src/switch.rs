@@ -1,0 +1,372 @@
+//! What becomes of the guest's packets: answered here, passed on as the policy has it, or refused.
+
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, TcpStream};
+use std::sync::Arc;
+
+use smoltcp::time::Instant;
+
+use crate::dial::{DialError, Dialed, Dialer, Resolve, Wish, closed};
+use crate::dns::{self, Answer, Message};
+use crate::flow::Flow;
+use crate::flows::{Entry, Flows, Key, State};
+use crate::gate::Gate;
+use crate::incoming::{self, Incoming, Segment, Unreachable};
+use crate::journal::Kind;
+use crate::lan::{GATEWAY, RESOLVER};
+use crate::outgoing::Outgoing;
+use crate::policy::{Check, Destination, Policy, Refusal};
+use crate::poller::Poller;
+use crate::pool::Pool;
+use crate::rule::Rule;
+use crate::shared::Shared;
+use crate::stack::{Refuser, Stack};
+use crate::{dhcp, own, replies};
+
+/// Numbers of flows at the poller begin here.
+pub(crate) const FIRST_FLOW: u64 = 1 << 32;
+/// Ports of the gateway that connections to the guest come from (RFC 6335, 6: dynamic ports).
+const FIRST_PORT: u16 = 49152;
+
+pub(crate) struct Switch {
+    shared: Arc<Shared>,
+    policy: Arc<Policy>,
+    dialer: Dialer,
+    pub(crate) out: Outgoing,
+    flows: Flows,
+    pool: Pool,
+    refuser: Refuser,
+    /// To be served after what has come was taken.
+    dirty: Vec<u64>,
+    starved: Vec<u64>,
+    next_port: u16,
+    seed: u64,
+}
+
+impl Switch {
+    pub(crate) fn new(shared: Arc<Shared>, resolve: Resolve, seed: u64, now: Instant) -> Self {
+        let dialer = Dialer::new(shared.wake.clone(), resolve);
+        let policy = shared.policy();
+        Self {
+            shared,
+            policy,
+            dialer,
+            out: Outgoing::default(),
+            flows: Flows::default(),
+            pool: Pool::new(std::time::Instant::now()),
+            refuser: Refuser::new(now),
+            dirty: Vec::new(),
+            starved: Vec::new(),
+            next_port: FIRST_PORT,
+            seed,
+        }
+    }
+
+    /// Takes a frame of the guest.
+    pub(crate) fn frame(&mut self, frame: &[u8], now: Instant) {
+        match incoming::parse(frame) {
+            Incoming::Tcp(segment) => self.segment(segment, now),
+            _ if self.out.is_full() => {}
+            Incoming::Arp { target } => replies::arp(&mut self.out, target),
+            Incoming::Echo { to, id, number, data } => replies::echo(&mut self.out, to, id, number, data),
+            Incoming::Dhcp(message) => {
+                if let Some(answer) = dhcp::answer(message) {
+                    replies::dhcp(&mut self.out, &answer);
+                }
+            }
+            Incoming::Dns { port, message } => {
+                if let Some(answer) = self.resolve(message) {
+                    replies::dns(&mut self.out, port, &answer);
+                }
+            }
+            Incoming::Unreachable { header, payload, what } => {
+                if let Unreachable::Udp(port) = what {
+                    self.deny_datagram(header.dst_addr, port);
+                }
+                replies::unreachable(&mut self.out, header, payload);
+            }
+            Incoming::Unreachable6 { header, payload } => {
+                replies::unreachable6(&mut self.out, header, payload);
+            }
+            Incoming::Nothing => {}
+        }
+    }
+
+    fn deny_datagram(&mut self, to: Ipv4Addr, port: u16) {
+        let name = self.pool.name(to, std::time::Instant::now());
+        let to = name.map_or_else(|| to.to_string(), |name| name.to_string());
+        self.shared.journal().deny(Kind::Udp, &format!("{to}:{port}"), "no UDP leaves a sandbox", None);
+    }
+
+    fn resolve(&mut self, message: &[u8]) -> Option<Vec<u8>> {
+        let question = match dns::parse(message)? {
+            Message::Question(question) => question,
+            Message::Bad(answer) => return Some(answer),
+        };
+        let Some(name) = &question.name else {
+            return Some(question.answer(Answer::Denied("no name of a host")));
+        };
+        let resolvable = match self.policy.resolve(name) {
+            Ok(resolvable) => resolvable,
+            Err(refusal) => {
+                // Programs look up the names of addresses by themselves.
+                if !name.as_str().ends_with(".in-addr.arpa") && !name.as_str().ends_with(".ip6.arpa") {
+                    let Refusal { rule, allow } = &refusal;
+                    self.shared.journal().deny(Kind::Name, name.as_str(), rule, allow.as_ref());
+                }
+                return Some(question.answer(Answer::Denied(&refusal.rule)));
+            }
+        };
+        if !question.wants_address() {
+            return Some(question.answer(Answer::Empty));
+        }
+        let address = self.pool.address(name, resolvable.is_wild, std::time::Instant::now());
+        if let Some(address) = address {
+            return Some(question.answer(Answer::Address(address)));
+        }
+        let why = "too many names";
+        self.shared.journal().deny(Kind::Name, name.as_str(), why, None);
+        Some(question.answer(Answer::Failed(why)))
+    }
+
+    fn segment(&mut self, segment: Segment<'_>, now: Instant) {
+        let key: Key = (segment.to, segment.port, segment.from_port);
+        if let Some(id) = self.flows.find(key) {
+            if let Some(Entry { state: State::Live(flow), .. }) = self.flows.get(id) {
+                flow.take(segment.packet, &mut self.out, now);
+                self.touch(id);
+            }
+            // One whose host still connects is a repeated beginning.
+        } else if segment.is_first {
+            self.begin(segment, key, now);
+        } else {
+            self.refuser.refuse(segment.packet, &mut self.out, now);
+        }
+    }
+
+    /// A connection that the guest begins.
+    fn begin(&mut self, segment: Segment<'_>, key: Key, now: Instant) {
+        let allowed = self.allowed(segment.to, segment.port);
+        let Some((to, private, gate)) = allowed else {
+            self.refuser.refuse(segment.packet, &mut self.out, now);
+            return;
+        };
+        if self.flows.is_full(true) {
+            let to = format!("{to}:{}", segment.port);
+            self.shared.journal().deny(Kind::Connection, &to, "too many connections at once", None);
+            self.refuser.refuse(segment.packet, &mut self.out, now);
+            return;
+        }
+        let state = State::Dialing { first: segment.packet.to_vec(), gate };
+        let id = self.flows.add(key, state, Some(to.clone()));
+        if !self.dialer.dial(Wish { id, to, port: segment.port, private }) {
+            // It is tried again when the guest repeats its segment.
+            self.flows.remove(id);
+        }
+    }
+
+    /// Where a connection goes and what is looked at; nothing for one that is refused, which is noted.
+    fn allowed(&mut self, to: Ipv4Addr, port: u16) -> Option<(Destination, bool, Gate)> {
+        let to = self.destination(to, port)?;
+        let grant = match self.policy.connect(&to, port) {
+            Ok(grant) => grant,
+            Err(Refusal { rule, allow }) => {
+                self.shared.journal().deny(Kind::Connection, &format!("{to}:{port}"), &rule, allow.as_ref());
+                return None;
+            }
+        };
+        if let Destination::Address(address) = to
+            && let Some(purpose) = closed(address, grant.private, true, own::addresses().as_ref())
+        {
+            self.deny_closed(&to, port, address, purpose);
+            return None;
+        }
+        if self.policy.learns(&grant) {
+            self.shared.journal().learn(&rule_for(&to, port));
+        }
+        let gate = match &to {
+            Destination::Name(name) => Gate::new(grant.check, Some(name)),
+            Destination::Address(_) => Gate::new(Check::Nothing, None),
+        };
+        Some((to, grant.private, gate))
+    }
+
+    fn destination(&mut self, to: Ipv4Addr, port: u16) -> Option<Destination> {
+        if Pool::has(to) {
+            let name = self.pool.name(to, std::time::Instant::now());
+            if name.is_none() {
+                let to = format!("{to}:{port}");
+                self.shared.journal().deny(Kind::Connection, &to, "the address was given for no name", None);
+            }
+            return name.map(Destination::Name);
+        }
+        if to == GATEWAY {
+            return Some(Destination::Address(Ipv4Addr::LOCALHOST.into()));
+        }
+        // DNS over TCP is not needed: no answer is that long. Who else would be on this network?
+        let is_on_lan = to.octets()[..3] == RESOLVER.octets()[..3];
+        (!is_on_lan).then_some(Destination::Address(to.into()))
+    }
+
+    fn deny_closed(&self, to: &Destination, port: u16, address: IpAddr, purpose: &str) {
+        let rule = match to {
+            Destination::Name(_) => format!("its address {address} is {purpose}"),
+            Destination::Address(_) => format!("it is {purpose}"),
+        };
+        let allow = Rule { private: true, ..rule_for(to, port) };
+        self.shared.journal().deny(Kind::Connection, &format!("{to}:{port}"), &rule, Some(&allow));
+    }
+
+    /// Takes connections that the host has made, or has not.
+    pub(crate) fn take_dialed(&mut self, now: Instant) {
+        for Dialed { id, result } in self.dialer.done() {
+            // One that the guest, or a changed rule, gave up is dropped with its socket.
+            let Some(Entry { key, state: State::Dialing { first, gate }, to: Some(to), .. }) =
+                self.flows.remove(id)
+            else {
+                continue;
+            };
+            match result {
+                Ok(host) => {
+                    let buffer = self.flows.buffer();
+                    let Some(stack) = Stack::listening(key.0, key.1, buffer, self.seed(), now) else {
+                        continue;
+                    };
+                    let mut flow = Flow::new(stack, host, gate, now);
+                    flow.take(&first, &mut self.out, now);
+                    let id = self.flows.add(key, State::Live(Box::new(flow)), Some(to));
+                    self.touch(id);
+                }
+                Err(error) => {
+                    if let DialError::Closed { address, purpose } = error {
+                        self.deny_closed(&to, key.1, address, purpose);
+                    }
+                    self.refuser.refuse(&first, &mut self.out, now);
+                }
+            }
+        }
+    }
+
+    /// Takes a connection to a port of the guest.
+    pub(crate) fn accept(&mut self, host: TcpStream, guest_port: u16, now: Instant) {
+        let ready = host.set_nonblocking(true).and_then(|()| host.set_nodelay(true));
+        if ready.is_err() || self.flows.is_full(false) {
+            return;
+        }
+        let free = (FIRST_PORT..=u16::MAX).find_map(|_| {
+            let key = (GATEWAY, self.next_port, guest_port);
+            self.next_port = self.next_port.checked_add(1).unwrap_or(FIRST_PORT);
+            self.flows.find(key).is_none().then_some(key)
+        });
+        let Some(key) = free else { return };
+        let buffer = self.flows.buffer();
+        let stack = Stack::connecting((key.0, key.1), guest_port, buffer, self.seed(), now);
+        let Some(stack) = stack else { return };
+        let flow = Flow::new(stack, host, Gate::Open, now);
+        let id = self.flows.add(key, State::Live(Box::new(flow)), None);
+        self.touch(id);
+    }
+
+    fn seed(&mut self) -> u64 {
+        // A step that is odd comes to every number (Knuth's golden ratio).
+        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.seed
+    }
+
+    pub(crate) fn touch(&mut self, id: u64) {
+        if self.dirty.last() != Some(&id) {
+            self.dirty.push(id);
+        }
+    }
+
+    /// Serves every flow that something has come for, or whose time has come.
+    pub(crate) fn serve(&mut self, poller: &Poller, now: Instant) {
+        if self.out.is_low() {
+            self.dirty.append(&mut self.starved);
+        }
+        while let Some(id) = self.flows.take_due(now) {
+            self.dirty.push(id);
+        }
+        self.dirty.sort_unstable();
+        self.dirty.dedup();
+        for id in std::mem::take(&mut self.dirty) {
+            self.serve_one(id, poller, now);
+        }
+    }
+
+    fn serve_one(&mut self, id: u64, poller: &Poller, now: Instant) {
+        let Some(Entry { key, state: State::Live(flow), to, asked, .. }) = self.flows.get(id) else { return };
+        let mut needs = flow.serve(&mut self.out, now);
+        if let (Some(why), Some(to)) = (&needs.refused, to) {
+            let kind = if key.1 == 443 { Kind::Tls } else { Kind::Http };
+            self.shared.journal().deny(kind, &format!("{to}:{}", key.1), why, None);
+        }
+        let wanted = (needs.host_reads, needs.host_writes);
+        if let Some(host) = flow.host()
+            && poller.change(host, FIRST_FLOW + id, *asked, wanted).is_err()
+        {
+            flow.reset(&mut self.out, now);
+            needs.is_done = true;
+        }
+        *asked = wanted;
+        if needs.is_done {
+            self.flows.remove(id);
+            return;
+        }
+        self.flows.set_due(id, needs.due);
+        if needs.is_starved {
+            self.starved.push(id);
+        }
+    }
+
+    /// When something is due.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        self.flows.next_due()
+    }
+
+    /// Takes the rules of now; what they no longer allow ends.
+    pub(crate) fn take_policy(&mut self, now: Instant) {
+        let policy = self.shared.policy();
+        if Arc::ptr_eq(&policy, &self.policy) {
+            return;
+        }
+        self.policy = policy;
+        for id in self.flows.ids() {
+            let Some(Entry { key, to: Some(to), .. }) = self.flows.get(id) else { continue };
+            let (to, port) = (to.clone(), key.1);
+            let Err(Refusal { rule, allow }) = self.policy.connect(&to, port) else { continue };
+            self.shared.journal().deny(Kind::Connection, &format!("{to}:{port}"), &rule, allow.as_ref());
+            self.end(id, now);
+        }
+    }
+
+    fn end(&mut self, id: u64, now: Instant) {
+        match self.flows.remove(id).map(|entry| entry.state) {
+            Some(State::Live(mut flow)) => flow.reset(&mut self.out, now),
+            Some(State::Dialing { first, .. }) => self.refuser.refuse(&first, &mut self.out, now),
+            None => {}
+        }
+    }
+
+    /// Ends everything: the guest, or its machine, is another one now.
+    pub(crate) fn clear(&mut self, now: Instant) {
+        for id in self.flows.ids() {
+            self.end(id, now);
+        }
+        self.dirty.clear();
+        self.starved.clear();
+        self.out.clear();
+    }
+}
+
+fn rule_for(to: &Destination, port: u16) -> Rule {
+    match to {
+        Destination::Name(name) => Rule::of_name(name, port),
+        Destination::Address(address) => Rule::of_address(*address, port),
+    }
+}
+
+/// Whether accepting may go on after this error of accept(2).
+pub(crate) fn is_passing(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::WouldBlock | ErrorKind::Interrupted | ErrorKind::ConnectionAborted)
+}

@@ -1,0 +1,98 @@
+//! What a hostile guest can make grow.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use rave_net::Mode;
+use rave_net::lan::{GUEST, GUEST_MAC};
+use smoltcp::wire::{EthernetProtocol, IpProtocol, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber};
+
+use crate::guest::{Outcome, ethernet, ipv4};
+use crate::hosts::{Names, Site, echo, policy, server};
+
+/// A frame that begins a connection.
+fn first(from: u16, to: Ipv4Addr, port: u16) -> Vec<u8> {
+    let segment = TcpRepr {
+        src_port: from,
+        dst_port: port,
+        control: TcpControl::Syn,
+        seq_number: TcpSeqNumber(1),
+        ack_number: None,
+        window_len: 1000,
+        window_scale: None,
+        max_seg_size: Some(1460),
+        sack_permitted: false,
+        sack_ranges: [None; 3],
+        timestamp: None,
+        payload: &[],
+    };
+    let mut bytes = vec![0; segment.buffer_len()];
+    let checks = smoltcp::phy::ChecksumCapabilities::default();
+    segment.emit(&mut TcpPacket::new_unchecked(&mut bytes), &GUEST.into(), &to.into(), &checks);
+    ethernet(GUEST_MAC, EthernetProtocol::Ipv4, &ipv4(GUEST, to, IpProtocol::Tcp, &bytes))
+}
+
+/// Resident bytes of this process, by `/proc/self/statm`.
+fn resident() -> usize {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap();
+    text.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
+#[test]
+fn floods_of_beginnings_leave_memory_and_the_next_connection_as_they_were() {
+    let names = Names::from([(("a.example", 7), echo())]);
+    let (site, mut guest) =
+        Site::new(policy(Mode::Restricted, &["a.example:7/tcp,private"], &[]), names, vec![]);
+    let address = guest.address("a.example");
+    let before = resident();
+    for round in 0..100_000u32 {
+        // Refused by rule, and allowed ones that nobody goes on with.
+        let to = if round % 10 == 0 { address } else { Ipv4Addr::from(0x0101_0000 + round) };
+        guest.send(&first(u16::try_from(1024 + round % 60_000).unwrap(), to, 7));
+        if round % 100 == 0 {
+            guest.poll();
+        }
+    }
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 64 << 20, "{grown} bytes");
+    assert!(site.network.log().denials.len() <= 500);
+    // What nobody goes on with ends by itself.
+    let open = guest.until(Duration::from_secs(40), |guest| match guest.connect(address, 7) {
+        Outcome::Open(handle) => Some(handle),
+        _ => None,
+    });
+    let handle = open.expect("a connection after the flood");
+    guest.write(handle, b"still");
+    guest.close(handle);
+    assert_eq!(guest.read_all(handle), b"still");
+}
+
+#[test]
+fn a_guest_that_reads_nothing_holds_up_no_other_connection() {
+    let endless = server(|mut stream| {
+        let block = vec![0; 64 * 1024];
+        while std::io::Write::write_all(&mut stream, &block).is_ok() {}
+    });
+    let names = Names::from([(("slow.example", 7), endless), (("a.example", 7), echo())]);
+    let rules = ["slow.example:7/tcp,private", "a.example:7/tcp,private"];
+    let (_site, mut guest) = Site::new(policy(Mode::Restricted, &rules, &[]), names, vec![]);
+    let slow = guest.address("slow.example");
+    let stuck: Vec<_> = (0..20).map(|_| guest.open(slow, 7)).collect();
+    guest
+        .until(Duration::from_secs(10), |guest| (guest.socket(stuck[0]).recv_queue() > 60_000).then_some(()));
+    let address = guest.address("a.example");
+    let handle = guest.open(address, 7);
+    guest.write(handle, b"quick");
+    guest.close(handle);
+    assert_eq!(guest.read_all(handle), b"quick");
+}
+
+#[test]
+fn names_below_a_wildcard_are_limited() {
+    let (site, mut guest) = Site::new(policy(Mode::Restricted, &["*.example"], &[]), Names::new(), vec![]);
+    let long = format!("{}.{}.example", "d".repeat(60), "d".repeat(60));
+    assert_eq!(guest.lookup(&long), (3, None), "labels could carry data");
+    let given = (0..400).filter(|number| guest.lookup(&format!("n{number}.example")).1.is_some()).count();
+    assert!((256..300).contains(&given), "{given}");
+    assert!(site.network.log().denials.iter().any(|denial| denial.rule == "too many names"));
+}

@@ -1,0 +1,98 @@
+//! A network with a guest on it, and real servers on loopback that names lead to.
+
+use std::collections::HashMap;
+use std::io::{Read, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use camino::Utf8PathBuf;
+use rave_net::{Denial, Forward, Mode, Network, Policy, Resolve, Settings};
+
+use crate::guest::Guest;
+
+/// What names lead to: a host's own resolver would ask the world.
+pub(crate) type Names = HashMap<(&'static str, u16), SocketAddr>;
+
+pub(crate) struct Site {
+    pub(crate) network: Network,
+    pub(crate) listener: UnixListener,
+    pub(crate) folder: tempfile::TempDir,
+}
+
+impl Site {
+    pub(crate) fn new(policy: Policy, names: Names, forwards: Vec<Forward>) -> (Self, Guest) {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = Utf8PathBuf::from_path_buf(folder.path().join("net.sock")).unwrap();
+        let listener = UnixListener::bind(&socket).unwrap();
+        let journal = Some(Utf8PathBuf::from_path_buf(folder.path().join("log.json")).unwrap());
+        let resolve = resolver(names);
+        let network = Network::start(Settings { socket, policy, forwards, journal, resolve }).unwrap();
+        let guest = Guest::accept(&listener);
+        (Self { network, listener, folder }, guest)
+    }
+
+    /// The one denial there is.
+    pub(crate) fn denial(&self) -> Denial {
+        let mut denials = self.network.log().denials;
+        assert_eq!(denials.len(), 1, "{denials:?}");
+        denials.remove(0)
+    }
+}
+
+fn resolver(names: Names) -> Resolve {
+    Arc::new(move |name, port| {
+        let found = names.get(&(name.as_str(), port)).or_else(|| names.get(&(name.as_str(), 0)));
+        found.map(|address| vec![*address]).ok_or_else(|| std::io::ErrorKind::NotFound.into())
+    })
+}
+
+pub(crate) fn policy(mode: Mode, allow: &[&str], deny: &[&str]) -> Policy {
+    let rules = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+    Policy { mode, allow: rules(allow), deny: rules(deny) }
+}
+
+/// A server on loopback that does this with each connection.
+pub(crate) fn server(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let serve = serve.clone();
+            thread::spawn(move || serve(stream));
+        }
+    });
+    address
+}
+
+/// One that returns what it is sent, to the end.
+pub(crate) fn echo() -> SocketAddr {
+    server(|mut stream| {
+        let mut other = stream.try_clone().unwrap();
+        let _ = std::io::copy(&mut stream, &mut other);
+        let _ = other.shutdown(std::net::Shutdown::Write);
+    })
+}
+
+/// One that says this and ends.
+pub(crate) fn greeter(text: &'static str) -> SocketAddr {
+    server(move |mut stream| drop(stream.write_all(text.as_bytes())))
+}
+
+/// Waits for a condition of the host's side.
+pub(crate) fn wait_until(what: &str, mut is: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !is() {
+        assert!(Instant::now() < deadline, "{what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// All that a stream gives.
+pub(crate) fn read_all(stream: &mut impl Read) -> Vec<u8> {
+    let mut all = Vec::new();
+    let _ = stream.read_to_end(&mut all);
+    all
+}

@@ -1,0 +1,125 @@
+//! `cargo xtask net NAME`: what a sandbox may reach, and what it was refused.
+
+use rave_net::{Denial, Mode, Policy};
+use rave_sandbox::network::{self, Change, NetworkStatus};
+use rave_sandbox::start::attend;
+use rave_sandbox::{Connection, Place, SandboxName, now};
+use rave_vm::standalone;
+use rave_vm::terminal_text::plain;
+
+use super::attend::{Named, supervisor};
+use super::list::time;
+use crate::cli::{self, NetCommand};
+use crate::exit::Code;
+use crate::ui::Ui;
+
+/// The most refusals that are told after a program.
+const TOLD: usize = 5;
+
+/// Runs the command.
+pub(super) fn run(args: &cli::Net, ui: &Ui) -> anyhow::Result<Code> {
+    let named = Named::new(&args.name)?;
+    let status = status(&named, change(&args.command), ui)?;
+    let name = &named.name;
+    match &args.command {
+        NetCommand::Show(print) if print.json => ui.json(&status.policy)?,
+        NetCommand::Log(print) if print.json => ui.json(&status.log.denials)?,
+        NetCommand::Learn(print) if print.json => ui.json(&status.log.learned)?,
+        NetCommand::Log(_) => log(name, &status, ui),
+        NetCommand::Learn(_) => learn(name, &status, ui),
+        NetCommand::Show(_) => show(&status.policy, ui),
+        NetCommand::Allow(_) | NetCommand::Deny(_) | NetCommand::Mode(_) => {
+            ui.note(&format!("{name}: {}", summary(&status.policy)));
+        }
+    }
+    Ok(Code::Ok)
+}
+
+fn change(command: &NetCommand) -> Change {
+    match command {
+        NetCommand::Allow(rules) => Change { allow: rules.rules.clone(), ..Change::default() },
+        NetCommand::Deny(rules) => Change { deny: rules.rules.clone(), ..Change::default() },
+        NetCommand::Mode(mode) => Change { mode: Some(mode.mode), ..Change::default() },
+        NetCommand::Show(_) | NetCommand::Log(_) | NetCommand::Learn(_) => Change::default(),
+    }
+}
+
+/// By its supervisor where it runs, by its files otherwise.
+fn status(named: &Named, change: Change, ui: &Ui) -> anyhow::Result<NetworkStatus> {
+    named.store.get(&named.name)?;
+    let place = named.place();
+    if let Some(mut connection) = Connection::open(&place) {
+        return Ok(connection.network(change)?);
+    }
+    let lock = named.lock(ui)?;
+    if Connection::open(&place).is_none() && standalone::find(&place.machine().qmp_socket).is_none() {
+        return Ok(network::of_stopped(&place, &change, &lock)?);
+    }
+    Ok(attend(&place, &supervisor(&named.name, None)?, &lock)?.network(change)?)
+}
+
+/// One line about a policy.
+fn summary(policy: &Policy) -> String {
+    let Policy { mode, allow, deny } = policy;
+    format!("{mode}; rules that allow: {}, that deny: {}", allow.len(), deny.len())
+}
+
+/// What `ps` and `inspect` say about the network of a sandbox; nothing where its file cannot be read.
+pub(super) fn mode_of(place: &Place) -> Option<Mode> {
+    network::read(place).ok().map(|policy| policy.mode)
+}
+
+fn show(policy: &Policy, ui: &Ui) {
+    let mut rows = vec![vec!["mode".to_owned(), policy.mode.to_string()]];
+    rows.extend(policy.allow.iter().map(|rule| vec!["allow".to_owned(), rule.to_string()]));
+    rows.extend(policy.deny.iter().map(|rule| vec!["deny".to_owned(), rule.to_string()]));
+    ui.table(&["what", "value"], &rows);
+    ui.note(match policy.mode {
+        Mode::Restricted if policy.allow.is_empty() => "nothing is reached",
+        Mode::Offline => "nothing is reached, whatever is allowed",
+        Mode::Learn | Mode::Open => "every public address is reached; the host and private networks are not",
+        Mode::Restricted => {
+            "TLS is not opened: whoever serves an allowed name may pass requests on to others (docs/isolation.md)"
+        }
+    });
+}
+
+/// Says what the network refused while a program that failed ran: it may be why. Each message is that of `log`.
+pub(super) fn tell_denials(named: &Named, since: u64, ui: &Ui) {
+    let status = Connection::open(&named.place()).and_then(|mut it| it.network(Change::default()).ok());
+    let denials = status.map(|status| status.log.denials).unwrap_or_default();
+    for denial in denials.iter().filter(|denial| denial.last >= since).take(TOLD) {
+        let allow = allows(&named.name, denial).map(|command| format!("; to allow it: {command}"));
+        ui.note(&format!("{}{}", plain(&denial.message()).trim(), allow.unwrap_or_default()));
+    }
+}
+
+/// The command that allows what was refused.
+fn allows(name: &SandboxName, denial: &Denial) -> Option<String> {
+    denial.allow.as_ref().map(|rule| format!("cargo xtask net {name} allow {rule}"))
+}
+
+fn log(name: &SandboxName, status: &NetworkStatus, ui: &Ui) {
+    let row = |denial: &Denial| {
+        vec![
+            format!("{} ago", time(now().saturating_sub(denial.last))),
+            denial.count.to_string(),
+            plain(&denial.message()).trim().to_owned(),
+            allows(name, denial).unwrap_or_else(|| "-".to_owned()),
+        ]
+    };
+    let rows: Vec<Vec<String>> = status.log.denials.iter().map(row).collect();
+    ui.table(&["last", "count", "what", "to allow it"], &rows);
+    if status.log.dropped > 0 {
+        ui.note(&format!("{} more were refused and are not listed", status.log.dropped));
+    }
+}
+
+fn learn(name: &SandboxName, status: &NetworkStatus, ui: &Ui) {
+    for rule in &status.log.learned {
+        ui.data(&plain(rule));
+    }
+    if status.log.learned.is_empty() {
+        ui.note(&format!("nothing is learned; learning begins with: cargo xtask net {name} mode learn"));
+    }
+}

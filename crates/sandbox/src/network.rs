@@ -1,0 +1,132 @@
+//! What a sandbox may reach, as its folder keeps it, and changes of that.
+
+use std::fs;
+use std::io::ErrorKind;
+
+use rave_fs::Replace;
+use rave_net::{Log, MAX_RULES, Mode, Policy, Rule};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::life_lock::LifeLock;
+use crate::place::Place;
+
+/// The longest file that is read, bytes: a thousand rules of each kind.
+const LIMIT: u64 = 4 << 20;
+
+/// A change of what a sandbox may reach.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Another mode.
+    pub mode: Option<Mode>,
+    /// Rules that allow; the same ones that deny are taken away.
+    #[serde(default)]
+    pub allow: Vec<Rule>,
+    /// Rules that deny; the same ones that allow are taken away.
+    #[serde(default)]
+    pub deny: Vec<Rule>,
+}
+
+/// A sandbox's network at this moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkStatus {
+    /// What it may reach.
+    pub policy: Policy,
+    /// What it was refused.
+    pub log: Log,
+    /// The guest's card is connected.
+    pub is_attached: bool,
+}
+
+impl Change {
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Makes the change. Whether there are not too many rules then.
+    fn apply(&self, policy: &mut Policy) -> bool {
+        policy.mode = self.mode.unwrap_or(policy.mode);
+        let Policy { allow, deny, .. } = policy;
+        put(&self.allow, allow, deny);
+        put(&self.deny, deny, allow);
+        allow.len().max(deny.len()) <= MAX_RULES
+    }
+}
+
+fn put(rules: &[Rule], to: &mut Vec<Rule>, from: &mut Vec<Rule>) {
+    from.retain(|rule| !rules.contains(rule));
+    for rule in rules {
+        if !to.contains(rule) {
+            to.push(rule.clone());
+        }
+    }
+}
+
+/// What the sandbox may reach; without a file nothing.
+pub fn read(place: &Place) -> Result<Policy, Error> {
+    let path = place.network();
+    match fs::metadata(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Policy::default()),
+        Ok(about) if about.len() > LIMIT => {
+            return Err(Error::BadRecord { path, why: "it is too long".into() });
+        }
+        _ => {}
+    }
+    let bytes = fs::read(&path).map_err(|error| Error::io("read", &path, error))?;
+    serde_json::from_slice(&bytes).map_err(|error| Error::BadRecord { path, why: error.to_string() })
+}
+
+/// Writes what a sandbox may reach; the caller makes it, or is its supervisor.
+pub fn write(place: &Place, policy: &Policy) -> Result<(), Error> {
+    let path = place.network();
+    let text = serde_json::to_vec_pretty(policy).map_err(|e| Error::io("write", &path, e.into()))?;
+    Replace::new(&path).mode(0o600).write(text).map_err(|e| Error::io("write", &path, e))
+}
+
+/// Changes what a sandbox may reach, and keeps it.
+pub(crate) fn change(place: &Place, change: &Change) -> Result<Policy, Error> {
+    let mut policy = read(place)?;
+    if !change.apply(&mut policy) {
+        let why = format!("a sandbox has at most {MAX_RULES} rules of each kind");
+        return Err(Error::Refused { name: place.name().clone(), why });
+    }
+    write(place, &policy)?;
+    Ok(policy)
+}
+
+/// The network of a sandbox that does not run, after this change.
+pub fn of_stopped(place: &Place, wanted: &Change, _lock: &LifeLock) -> Result<NetworkStatus, Error> {
+    let policy = if wanted.is_empty() { read(place)? } else { change(place, wanted)? };
+    Ok(NetworkStatus { policy, log: Log::read(&place.network_log()), is_attached: false })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(texts: &[&str]) -> Vec<Rule> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn the_last_word_about_a_rule_counts() {
+        let mut policy = Policy::default();
+        Change { allow: rules(&["a.example", "b.example"]), ..Change::default() }.apply(&mut policy);
+        Change { deny: rules(&["a.example"]), mode: Some(Mode::Open), ..Change::default() }
+            .apply(&mut policy);
+        assert_eq!(
+            (policy.mode, &policy.allow, &policy.deny),
+            (Mode::Open, &rules(&["b.example"]), &rules(&["a.example"]))
+        );
+        Change { allow: rules(&["a.example", "a.example"]), ..Change::default() }.apply(&mut policy);
+        assert_eq!((policy.allow.len(), policy.deny.len()), (3, 0), "{policy:?}");
+    }
+
+    #[test]
+    fn rules_are_limited() {
+        let many: Vec<Rule> =
+            (0..=MAX_RULES).map(|number| format!("n{number}.example").parse().unwrap()).collect();
+        assert!(!Change { allow: many, ..Change::default() }.apply(&mut Policy::default()));
+    }
+}
