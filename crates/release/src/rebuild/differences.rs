@@ -1,6 +1,5 @@
 //! Which files differ, and where.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -50,7 +49,7 @@ pub fn differences(
     let mut found = Vec::new();
     let mut add = |name: &str, what| found.push(Difference { name: name.to_owned(), what });
     for (name, pieces) in &ours {
-        let Some(others) = theirs.get(name) else {
+        let Some((_, others)) = theirs.iter().find(|(other, _)| other == name) else {
             add(name, What::NotMade);
             continue;
         };
@@ -60,22 +59,24 @@ pub fn differences(
             add(name, What::Byte(at));
         }
     }
-    theirs.keys().filter(|name| !ours.contains_key(*name)).for_each(|name| add(name, What::NotReleased));
+    let is_ours = |name: &String| ours.iter().any(|(our, _)| our == name);
+    let names = theirs.iter().map(|(name, _)| name);
+    names.filter(|name| !is_ours(name)).for_each(|name| add(name, What::NotReleased));
     Ok(found)
 }
 
-/// What is compared, artifacts first: each with the files that it is cut into.
-fn files(manifest: &Manifest) -> BTreeMap<String, Vec<String>> {
+/// What is compared, each with the files that it is cut into: artifacts first, for the rest follows from them.
+fn files(manifest: &Manifest) -> Vec<(String, Vec<String>)> {
     let whole = |name: &str| (name.to_owned(), Vec::new());
-    let mut found: BTreeMap<String, Vec<String>> = manifest
+    let mut found: Vec<(String, Vec<String>)> = manifest
         .files()
         .map(|file| (file.name.to_string(), file.parts.iter().map(|part| part.name.to_string()).collect()))
         .collect();
     found.extend(manifest.bills().map(|bill| whole(bill.name.as_str())));
-    found.extend([whole(names::MANIFEST)]);
     if manifest.inputs.is_some() {
-        found.extend([whole(names::SOURCES)]);
+        found.push(whole(names::SOURCES));
     }
+    found.push(whole(names::MANIFEST));
     found
 }
 

@@ -75,6 +75,13 @@ fn the_first_byte_and_the_file_in_the_image_that_differ_are_told() {
     let file = rebuild::first_file(&release.join(name), &folder.join(name)).unwrap();
     assert_eq!(file.as_deref(), Some("/etc/hostname"));
 
+    // What follows from an artifact is told behind it.
+    let mut text = fs::read_to_string(folder.join("manifest.json")).unwrap();
+    text.push(' ');
+    fs::write(folder.join("manifest.json"), text).unwrap();
+    let found = rebuild::differences((&release, &ours), (&folder, &theirs)).unwrap();
+    assert_eq!(found.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), [name, "manifest.json"]);
+
     // A bill with another byte at its end.
     let (folder, theirs) = again(&fixture, &release, "again");
     let bill = ours.bills().next().unwrap();

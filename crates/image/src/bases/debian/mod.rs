@@ -6,6 +6,7 @@ mod date;
 mod deb_cache;
 pub mod lock;
 mod mode;
+mod python;
 mod resolve;
 mod sources;
 pub mod update;
@@ -36,7 +37,7 @@ use crate::tree::root_tar::{self, RootTar};
 pub const STAGE: &str = "rootfs";
 
 /// Changes when what is noted of a tar changes.
-const REVISION: &[u8] = b"4";
+const REVISION: &[u8] = b"5";
 
 /// Bytes that the unpacked tree and its tar need at most while they are made: about 2.6 GiB each for the largest
 /// profile, and some room.
@@ -217,8 +218,11 @@ impl Rootfs {
             let argv =
                 self.argv(MmdebstrapMode::of_this_process(), scratch.path(), &pending.file(root_tar::TAR));
             let mut count = PackageCount::default();
-            Cmd::new(&argv[0])
+            let command =
+                python::variables().fold(Cmd::new(&argv[0]), |command, name| command.env_remove(name));
+            command
                 .args(&argv[1..])
+                .env(python::NO_BYTECODE, "1")
                 .env("TMPDIR", scratch.path().as_str())
                 .env("SOURCE_DATE_EPOCH", self.epoch.to_string())
                 .env("LC_ALL", "C.UTF-8")

@@ -63,7 +63,7 @@ fn try_run(args: &cli::Verify, settings: &Settings, ui: &Ui) -> anyhow::Result<C
         return Ok(code);
     };
     let mut lines = vec![format!("error: the release is not what its commit builds: {first}")];
-    lines.extend(inside(first, folder, &plan));
+    lines.extend(found.iter().find_map(|difference| inside(difference, folder, &plan)));
     lines.extend(rest.iter().map(|difference| format!("  {difference}")));
     lines.push(format!("the rebuild is kept in {}", second.keep()));
     ui.error(&lines);
@@ -197,10 +197,10 @@ fn gather(
     caches::collect(settings, Caches { builds: &cache, cargo: &cargo }, &built)
 }
 
-/// The file inside the first image that differs, if it can be found.
-fn inside(first: &Difference, folder: &Utf8Path, plan: &Plan) -> Option<String> {
-    let What::Byte(_) = first.what else { return None };
-    let (ours, theirs) = (folder.join(&first.name), plan.out.join(&first.name));
+/// The file inside an image that differs, if it is one.
+fn inside(difference: &Difference, folder: &Utf8Path, plan: &Plan) -> Option<String> {
+    let What::Byte(_) = difference.what else { return None };
+    let (ours, theirs) = (folder.join(&difference.name), plan.out.join(&difference.name));
     let path = rebuild::first_file(&ours, &theirs).ok()??;
-    Some(format!("  in the image, {path} differs first"))
+    Some(format!("  in the image {}, {path} differs first", difference.name))
 }
