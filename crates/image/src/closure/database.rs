@@ -57,7 +57,7 @@ fn fill(registration: &Registration, file: &Utf8Path) -> rusqlite::Result<()> {
     database.close().map_err(|(_, error)| error)
 }
 
-/// The identifier that SQLite gave the path at this place: they count from one.
+/// The identifier that the database gave the path at this place: they count from one.
 fn number(place: usize) -> i64 {
     i64::try_from(place).unwrap_or(i64::MAX).saturating_add(1)
 }

@@ -121,6 +121,9 @@ impl Attributes {
 /// Is shown the path of an entry, without a leading slash, and the entry.
 pub type Visit<'a> = dyn FnMut(&str, Visited<'_>) -> std::io::Result<()> + 'a;
 
+/// Is shown the bytes of the path as well, and the attributes.
+pub(crate) type VisitBytes<'a> = dyn FnMut(&[u8], &Attributes, Visited<'_>) -> std::io::Result<()> + 'a;
+
 type EachEntry<'a> = dyn FnMut(&Walk<'_>, &PathBuf, &Metadata) -> Result<(), TreeError> + 'a;
 
 /// The bytes of a file, while there is time for them.
@@ -201,11 +204,7 @@ impl Ext4Tree {
     }
 
     /// The same with the bytes of the paths, and with modes, owners and times.
-    pub(crate) fn entries(
-        &self,
-        limits: &ReadLimits,
-        visit: &mut dyn FnMut(&[u8], &Attributes, Visited<'_>) -> std::io::Result<()>,
-    ) -> Result<(), TreeError> {
+    pub(crate) fn entries(&self, limits: &ReadLimits, visit: &mut VisitBytes<'_>) -> Result<(), TreeError> {
         self.each(limits, &mut |walk, path, metadata| {
             let name = path.as_ref().strip_prefix(b"/").unwrap_or_default();
             let attributes = Attributes::of(metadata);

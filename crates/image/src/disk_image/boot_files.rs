@@ -10,7 +10,7 @@ use crate::closure::store_path::STORE;
 use crate::disk::boot_loader::{BootEntry, EspFile};
 use crate::error::{Error, IoContext as _};
 
-/// Links that lead to a kernel at most; Linux follows as many (path_resolution(7)).
+/// Links that lead to a kernel at most; Linux follows as many (`path_resolution(7)`).
 const MOST_LINKS: usize = 40;
 
 /// The folder of kernels and initrds.

@@ -43,7 +43,7 @@ pub struct DiskImageRequest<'a> {
 }
 
 impl DiskImageRequest<'_> {
-    /// What can be told without reading a file.
+    /// What is wrong without reading a file.
     pub(super) fn validate(&self) -> Result<(), Error> {
         let refuse =
             |what: &str, detail: &str| Err(Error::Input { what: what.into(), detail: detail.into() });

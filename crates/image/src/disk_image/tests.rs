@@ -27,12 +27,13 @@ impl Place {
     fn new() -> Self {
         let guard = tempfile::tempdir().unwrap();
         let path = Utf8PathBuf::from_path_buf(guard.path().to_owned()).unwrap();
-        for (name, text) in [("etc/nixos/flake.nix", "{ }\n"), ("etc/nixos/rave/a.sh", "#!/bin/sh\n")] {
+        // As in a store.
+        for (name, text, mode) in
+            [("etc/nixos/flake.nix", "{ }\n", 0o444), ("etc/nixos/rave/a.sh", "#!/bin/sh\n", 0o555)]
+        {
             let file = path.join("files").join(name);
             fs::create_dir_all(file.parent().unwrap()).unwrap();
             fs::write(&file, text).unwrap();
-            // As in a store.
-            let mode = if name.ends_with(".sh") { 0o555 } else { 0o444 };
             fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
         }
         Self { _guard: guard, path }
@@ -199,7 +200,7 @@ fn archive_of(disk: &Utf8Path, path: &str) -> (String, i64) {
         };
         match entry {
             Visited::File { size, content } => {
-                nar.file(below, attributes.mode & 0o100 != 0, size, content)?
+                nar.file(below, attributes.mode & 0o100 != 0, size, content)?;
             }
             Visited::Link { target } => nar.link(below, target),
             Visited::Other => nar.folder(below),

@@ -72,11 +72,11 @@ impl OwnStore {
 
     /// Registers paths that lie in it, each with what it refers to.
     pub(super) fn register(&self, paths: &[(String, Vec<String>)]) -> anyhow::Result<()> {
-        let mut text = String::new();
-        for (path, references) in paths {
-            let lines: String = references.iter().map(|reference| format!("{reference}\n")).collect();
-            text.push_str(&format!("{path}\n\n{}\n{lines}", references.len()));
-        }
+        let lines = paths.iter().flat_map(|(path, references)| {
+            let head = [path.clone(), String::new(), references.len().to_string()];
+            head.into_iter().chain(references.iter().cloned())
+        });
+        let text = lines.flat_map(|line| [line, "\n".into()]).collect::<String>();
         self.command("nix-store", &["--register-validity"])
             .stdin_bytes(text.into_bytes())
             .run(&mut |_| ())?;
