@@ -89,6 +89,8 @@ pub fn describe(word: &Utf8Path, json: bool, ui: &Ui) -> anyhow::Result<Option<C
         ("QEMU", process(look.qemu)),
         ("supervisor", process(status.map(|status| status.supervisor))),
     ];
+    let workspace = rave_workspace::Record::find(&rave_workspace::Place::new(place.folder()))?;
+    rows.extend(workspace.map(|workspace| ("workspace", workspace.source.to_string())));
     if let Some(status) = status {
         rows.push(("boot", status.stage.clone()));
         rows.extend(status.failure.iter().map(|failure| ("failure", plain(failure).trim().to_owned())));
