@@ -227,7 +227,7 @@ pub(crate) struct Step {
     pub(crate) base: Option<Entry>,
     /// The guest's file, if the base becomes its content.
     pub(crate) stamp: Option<Stamp>,
-    /// What the host has once it is done; nothing if the path is gone, or is no file.
+    /// What the host has once it is done; nothing if the path is gone, or not a file.
     pub(crate) host: Option<Digest>,
 }
 

@@ -195,7 +195,6 @@ impl Walk<'_> {
         self.include.iter().any(|(pattern, _)| pattern.may_match_below(folder))
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "an error, or a text")]
     fn leave(&mut self, path: &[u8], why: impl std::fmt::Display) {
         self.selection.left.push((BytePath(path.to_vec()), why.to_string()));
     }

@@ -167,3 +167,16 @@ fn a_terminal_has_its_size_and_its_keys() {
     assert!(done.text().ends_with("line\r\nend\r\n"), "{:?}", done.text());
     assert_eq!(done.ended, code(0));
 }
+
+#[test]
+fn a_folder_that_is_not_absolute_begins_in_the_home() {
+    let exec = |workdir: &str| Exec {
+        command: vec!["pwd".into()],
+        workdir: Some(workdir.into()),
+        ..Exec::default()
+    };
+    let channel = Channel::new();
+    let home = std::fs::canonicalize(me().home).unwrap();
+    assert_eq!(channel.run(exec("."), b"").text().trim(), home.to_str().unwrap());
+    assert_eq!(channel.run(exec("/usr"), b"").text(), "/usr\n");
+}

@@ -112,6 +112,8 @@ pub fn describe(word: &Utf8Path, json: bool, ui: &Ui) -> anyhow::Result<Option<C
     if let Some(end) = look.end.as_ref().filter(|end| !end.detail.is_empty()) {
         rows.push(("ended", plain(&end.detail).trim().to_owned()));
     }
+    let workspace = rave_workspace::Record::find(&rave_workspace::Place::new(place.folder()))?;
+    rows.extend(workspace.map(|workspace| ("workspace", workspace.source.to_string())));
     if let Some(status) = status {
         rows.push(("boot", status.stage.clone()));
         rows.extend(status.failure.iter().map(|failure| ("failure", plain(failure).trim().to_owned())));
