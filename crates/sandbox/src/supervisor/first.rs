@@ -9,7 +9,7 @@ use rave_vm::machine::{Machine, Memory};
 use rave_vm::standalone::Standalone;
 use rave_vm::template::{Template, renew};
 
-use super::{Host, QUIT, last_ports, remove, save};
+use super::host::{Host, QUIT, last_ports, remove, save};
 use crate::control::Origin;
 use crate::error::Error;
 use crate::identity::Identity;
