@@ -39,7 +39,7 @@ pub(super) fn start(place: &Place, record: &Record, host: &Host) -> Result<Start
     }
     let template = place.template();
     remove(&place.disk().overlay())?;
-    // A port that is taken is no reason to boot instead.
+    // A port of somebody else's is no reason to boot instead.
     let machine = record.machine(place, &last_ports(place))?;
     match clone(place, record, host, &template, machine) {
         Ok((machine, client)) => Ok(Started { machine, client: Some(client), origin: Origin::Template }),
