@@ -26,7 +26,7 @@ const SURVIVORS: [&str; 8] = [
 const OLDER: &str = r#"
 opened=$(cat /run/rave/identity)
 for process in /proc/[0-9]*; do
-    [ -s "$process/cmdline" ] || continue
+    [ -n "$(tr -d '\000' < "$process/cmdline" 2>/dev/null)" ] || continue
     stat=$(cat "$process/stat" 2>/dev/null) || continue
     set -- ${stat##*) }
     shift 19

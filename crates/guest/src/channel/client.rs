@@ -107,7 +107,7 @@ impl Client {
         Ok(opened)
     }
 
-    /// Asks for something that runs no program, and waits for its end at most for `limit`: the answer's JSON, where there is
+    /// Asks for something that runs no program, and waits for its end at most for `limit`; gives the answer's JSON, if there is
     /// one. What the guest refuses is an error of kind `Other` in its words.
     pub fn ask(&self, request: &Request, limit: Duration) -> io::Result<Option<Vec<u8>>> {
         let deadline = Instant::now() + limit;

@@ -10,7 +10,7 @@ use rave_vm::ports::PortForward;
 use rave_vm::standalone::Standalone;
 use rave_vm::template::{Template, renew};
 
-use super::{Host, QUIT, remove, save};
+use super::host::{Host, QUIT, remove, save};
 use crate::control::Origin;
 use crate::error::Error;
 use crate::identity::Identity;

@@ -5,6 +5,7 @@ mod exec;
 mod expiry;
 mod first;
 mod guest;
+mod host;
 mod network;
 mod serve;
 mod shared;
@@ -16,15 +17,11 @@ use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rave_fs::Replace;
 use rave_process::interrupt;
-use rave_vm::accel::{Accelerator, Engine};
+use rave_vm::accel::Accelerator;
 use rave_vm::boot::BootStage;
 use rave_vm::instance::RESTARTS;
-use rave_vm::qemu::Qemu;
-use rave_vm::run_dir::InstanceRecord;
 use rave_vm::standalone::Standalone;
-use serde::Serialize;
 
 use crate::control::{EndKind, Origin};
 use crate::error::Error;
@@ -33,27 +30,18 @@ use crate::place::Place;
 use crate::record::Record;
 use crate::start::Failure;
 use first::Started;
+pub use host::Host;
+use host::{QUIT, remove, save};
 use shared::{Shared, StopWish};
 
 /// How often the machine is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 /// How often the power button is pressed again: a guest that still boots does not see it.
 const PRESS_AGAIN: Duration = Duration::from_secs(5);
-/// How long QEMU may take to end once it was asked to.
-const QUIT: Duration = Duration::from_secs(10);
 /// How long those may take who are told of the end.
 const TELL: Duration = Duration::from_secs(5);
 /// How long an earlier supervisor may take to let go of its lock.
 const LOCK_LIMIT: Duration = Duration::from_secs(5);
-
-/// What the supervisor needs of the host to start a machine.
-#[derive(Debug)]
-pub struct Host {
-    /// QEMU.
-    pub qemu: Qemu,
-    /// What runs the guest's instructions.
-    pub engine: Engine,
-}
 
 /// Supervises a sandbox until its machine has ended: starts it, or attaches to it where it runs. `host` is asked only where
 /// it must be started. Why that failed is written down for the command that waits.
@@ -223,12 +211,6 @@ fn lock(place: &Place) -> Result<File, Error> {
     }
 }
 
-/// The ports that the machine had the last time: whoever noted one finds it again where it is free.
-fn last_ports(place: &Place) -> Vec<(String, u16)> {
-    let forwards = InstanceRecord::last(&place.machine().run_dir).map(|record| record.forwards);
-    forwards.unwrap_or_default().into_iter().map(|forward| (forward.service, forward.host)).collect()
-}
-
 /// Listens where only this user can connect.
 fn listen(place: &Place, shared: &Arc<Shared>) -> Result<(), Error> {
     let path = place.control_socket();
@@ -238,16 +220,4 @@ fn listen(place: &Place, shared: &Arc<Shared>) -> Result<(), Error> {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600))
         .map_err(|e| Error::io("set the mode of", &path, e))?;
     serve::start(listener, Arc::clone(shared)).map_err(|e| Error::io("listen on", &path, e))
-}
-
-fn save(path: &camino::Utf8Path, value: &impl Serialize) -> Result<(), Error> {
-    let text = serde_json::to_vec_pretty(value).map_err(|e| Error::io("write", path, e.into()))?;
-    Replace::new(path).mode(0o600).write(text).map_err(|e| Error::io("write", path, e))
-}
-
-fn remove(path: &camino::Utf8Path) -> Result<(), Error> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", path, error)),
-        _ => Ok(()),
-    }
 }

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use rave_net::{Forward, Network, Settings, by_the_host};
 use rave_vm::ports::{PortForward, PortPolicy, PortRequest, bind};
 
-use super::last_ports;
+use super::host::last_ports;
 use crate::error::Error;
 use crate::network::{Change, NetworkStatus, change, read};
 use crate::place::Place;

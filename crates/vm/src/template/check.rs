@@ -9,17 +9,31 @@ use camino::Utf8Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::key::hexadecimal;
+use super::files::Template;
+use super::key::{Key, hexadecimal};
 use super::recipe::devices;
-use super::{Description, Key, SCHEMA, Template};
 use crate::Error;
 use crate::accel::Engine;
 use crate::machine::{Machine, Memory};
 use crate::qemu::Qemu;
 
+/// The version of what a template's folder holds.
+const SCHEMA: u32 = 1;
+
+/// `template.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Description {
+    schema: u32,
+    key: Key,
+    memory: Fingerprint,
+    disk: Fingerprint,
+    /// SHA-256 of the state of the devices, hexadecimal.
+    devices: String,
+}
+
 /// A file that was not changed is known by this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Fingerprint {
+struct Fingerprint {
     bytes: u64,
     /// Seconds and nanoseconds since 1970.
     modified: (i64, i64),
@@ -78,6 +92,18 @@ impl Template {
         let is_same = (machine.memory_mib, machine.cpus) == (key.memory_mib, key.cpus)
             && devices(&machine, engine) == key.devices;
         if is_same { Ok(key.machine) } else { Err(unfit("its template is one of another machine")) }
+    }
+
+    fn description(&self) -> Result<Description, Damage> {
+        let path = self.description_file();
+        let text = fs::read(&path).map_err(|error| Damage::of(&path, error))?;
+        let description: Description =
+            serde_json::from_slice(&text).map_err(|error| Damage::of(&path, error))?;
+        if description.schema == SCHEMA {
+            Ok(description)
+        } else {
+            Err(Damage::of(&path, "it is of another version"))
+        }
     }
 
     /// Whether its files are those that were saved; what they are a template of.

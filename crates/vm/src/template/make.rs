@@ -12,8 +12,12 @@ use rave_process::interrupt;
 use serde_json::Value;
 
 use super::barrier::Answer;
+use super::check::Description;
+use super::files::Template;
+use super::key::Key;
+use super::recipe::Recipe;
 use super::save::save;
-use super::{Description, Key, Recipe, Template, TemplateLock, Templates};
+use super::store::{TemplateLock, Templates};
 use crate::Error;
 use crate::accel::Engine;
 use crate::instance::{BootEvent, Instance, QMP_DEADLINE};
@@ -53,7 +57,7 @@ pub fn make(
 ) -> Result<Template, Error> {
     let new = templates.begin(lock)?;
     let recipe = &making.recipe;
-    KeptDisk::at(new.folder.clone()).hold(recipe.image, recipe.sha256)?;
+    KeptDisk::at(new.folder().to_owned()).hold(recipe.image, recipe.sha256)?;
     let machine = recipe.machine(&new, making.facts);
     let socket = machine.files.channel_socket.clone();
     let mut instance = Instance::boot(machine, making.engine, making.qemu)?;
@@ -80,7 +84,7 @@ pub fn make(
 /// Lets the guest get ready, and goes away.
 fn hold(client: &Client, new: &Template) -> Result<(), Error> {
     let held = client.ask(&Request::Hold, HOLD);
-    held.map_err(|error| Error::io("hold the guest of", &new.folder, error))?;
+    held.map_err(|error| Error::io("hold the guest of", new.folder(), error))?;
     client.close();
     Ok(())
 }

@@ -3,12 +3,16 @@
 use camino::Utf8Path;
 use rave_spec::Format;
 
-use super::{CREDENTIAL, Key, Template};
+use super::files::Template;
+use super::key::Key;
 use crate::accel::Engine;
 use crate::argv::qemu_argv;
 use crate::machine::{Credential, Disk, DiskExtent, Machine, Memory, Overlay};
 use crate::qemu::Facts;
 use crate::sandbox::Hardware;
+
+/// The systemd credential that a template's guest is told by to stop at its barrier.
+const CREDENTIAL: &str = "rave.template";
 
 /// What to boot, for which clones.
 #[derive(Debug, Clone, Copy)]
@@ -66,7 +70,7 @@ impl Recipe<'_> {
             network: Some(hardware.nic),
             channel: true,
             credentials: vec![Credential { name: CREDENTIAL.to_owned(), value: b"1".to_vec() }],
-            ..Machine::new("rave-template", &template.folder.join("run"))
+            ..Machine::new("rave-template", &template.folder().join("run"))
         }
     }
 }

@@ -8,7 +8,9 @@ use std::time::{Duration, SystemTime};
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_process::interrupt;
 
-use super::{Damage, Key, KeyId, Template};
+use super::check::Damage;
+use super::files::Template;
+use super::key::{Key, KeyId};
 use crate::Error;
 use crate::prepare::make_private_dir;
 
@@ -76,17 +78,18 @@ impl Templates {
     /// The template of this key, which is used now.
     pub fn find(&self, key: &Key, lock: &TemplateLock) -> Found {
         let template = Template::at(&self.place(&lock.id));
-        if !template.folder.exists() {
+        if !template.folder().exists() {
             return Found::Nothing;
         }
         match template.check() {
             Ok(found) if found == *key => {
                 // It is removed later than those that were not used for longer.
-                let used = File::open(&template.folder).and_then(|file| file.set_modified(SystemTime::now()));
+                let used =
+                    File::open(template.folder()).and_then(|file| file.set_modified(SystemTime::now()));
                 drop(used);
                 Found::Whole(template)
             }
-            Ok(_) => Found::Damaged(Damage::of(&template.folder, "it is a template of something else")),
+            Ok(_) => Found::Damaged(Damage::of(template.folder(), "it is a template of something else")),
             Err(damage) => Found::Damaged(damage),
         }
     }
@@ -100,18 +103,18 @@ impl Templates {
         let folder = self.root.join(format!(".new-{}", lock.id));
         remove_all(&folder)?;
         make_private_dir(&folder)?;
-        Ok(Template { folder })
+        Ok(Template::at(&folder))
     }
 
     /// Gives what was made its name, in the place of what had it.
     pub(super) fn commit(&self, new: &Template, lock: &TemplateLock) -> Result<Template, Error> {
         let place = self.place(&lock.id);
         self.remove(lock)?;
-        fs::rename(&new.folder, &place).map_err(|e| Error::io("make", &place, e))?;
+        fs::rename(new.folder(), &place).map_err(|e| Error::io("make", &place, e))?;
         File::open(&self.root)
             .and_then(|root| root.sync_all())
             .map_err(|e| Error::io("write", &self.root, e))?;
-        Ok(Template { folder: place })
+        Ok(Template::at(&place))
     }
 
     /// Removes a template; at once and whole.
@@ -135,7 +138,7 @@ impl Templates {
                 remove_all(&self.root.join(format!("{left}-{id}")))?;
             }
             let template = Template::at(&self.place(&id));
-            if let Ok(about) = fs::metadata(&template.folder) {
+            if let Ok(about) = fs::metadata(template.folder()) {
                 whole.push((about.modified().unwrap_or(SystemTime::UNIX_EPOCH), template.size(), lock));
             }
         }
@@ -189,7 +192,7 @@ fn remove_all(folder: &Utf8Path) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::template::Description;
+    use crate::template::check::Description;
     use crate::template::key::tests::key;
 
     fn store() -> (tempfile::TempDir, Templates) {
@@ -252,10 +255,10 @@ mod tests {
         fs::write(new.memory(), "half").unwrap();
         assert!(matches!(store.find(&key(), &lock), Found::Nothing));
         store.prune(u64::MAX).unwrap();
-        assert!(new.folder.exists(), "its maker still works on it");
+        assert!(new.folder().exists(), "its maker still works on it");
         drop(lock);
         store.prune(u64::MAX).unwrap();
-        assert!(!new.folder.exists());
+        assert!(!new.folder().exists());
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub(crate) fn run(config: &GuestConfig) -> Result<(), Error> {
     Ok(())
 }
 
-/// What holds no secret: a template's clones may share it.
+/// The part without secrets: a template's clones may share it.
 pub(crate) fn prepare(config: &GuestConfig) -> Result<(), Error> {
     emulation::configure(Path::new(emulation::FOLDER))?;
     note_processor(Path::new(WARNINGS))?;

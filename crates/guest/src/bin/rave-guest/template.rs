@@ -4,6 +4,7 @@ mod freezer;
 mod machine_id;
 mod names;
 mod random;
+mod refused;
 mod settle;
 mod warm;
 
@@ -13,6 +14,7 @@ use crate::{barrier, setup, spawn, ssh_keys, system};
 use freezer::Freezer;
 use rave_guest::channel::identity::{Barrier, ENTROPY, Identity, Receipt};
 use rave_guest::config::GuestConfig;
+use refused::refused;
 use rustix::time::{ClockId, Timespec, clock_settime};
 use std::path::Path;
 use std::thread;
@@ -120,10 +122,6 @@ impl Template {
         });
         Ok(())
     }
-}
-
-fn refused(why: &str) -> Error {
-    Error::Refused { why: why.to_owned(), remedy: "this clone is ended".to_owned() }
 }
 
 fn now_ms() -> u64 {

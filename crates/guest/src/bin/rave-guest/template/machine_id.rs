@@ -1,6 +1,6 @@
 //! machine-id(5), and the journal that is named after it.
 
-use super::refused;
+use super::refused::refused;
 use crate::error::Error;
 use crate::files::{self, failed};
 use std::fs;

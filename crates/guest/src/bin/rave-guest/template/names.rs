@@ -1,6 +1,6 @@
 //! The host name, in the kernel and in the files that give it at the next boot.
 
-use super::refused;
+use super::refused::refused;
 use crate::error::Error;
 use crate::files::{self, failed};
 use std::path::Path;
