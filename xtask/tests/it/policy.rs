@@ -74,7 +74,7 @@ fn only_the_ui_prints() {
 }
 
 /// The crates of the workspace that each crate may depend on, in its tests too.
-const MAY_DEPEND_ON: [(&str, &[&str]); 12] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 13] = [
     ("testing", &[]),
     ("spec", &[]),
     ("fs", &[]),
@@ -82,11 +82,15 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 12] = [
     ("guest", &["testing"]),
     ("image", &["fs", "guest", "process", "spec", "testing"]),
     ("vm", &["fs", "guest", "process", "spec", "testing"]),
-    ("sandbox", &["fs", "guest", "process", "spec", "testing", "vm"]),
+    ("net", &["fs"]),
+    ("sandbox", &["fs", "guest", "net", "process", "spec", "testing", "vm"]),
     ("smoke", &["fs", "guest", "process", "spec", "testing", "vm"]),
     ("release", &["fs", "guest", "image", "process", "smoke", "spec", "testing"]),
     ("host", &["fs", "image", "process", "spec", "vm"]),
-    ("rave", &["fs", "guest", "host", "image", "process", "release", "sandbox", "smoke", "spec", "vm"]),
+    (
+        "rave",
+        &["fs", "guest", "host", "image", "net", "process", "release", "sandbox", "smoke", "spec", "vm"],
+    ),
 ];
 
 #[test]

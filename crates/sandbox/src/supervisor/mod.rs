@@ -89,7 +89,7 @@ impl Prepared {
             (machine, connected, None)
         } else {
             let host = host()?;
-            let connected = network::start(place, record)?;
+            let connected = network::start(place, record, &last_ports(place))?;
             let machine = record.machine(place, connected.forwards.clone())?;
             remove(&place.end())?;
             (Standalone::start(machine, host.engine, &host.qemu)?, connected, Some(host))

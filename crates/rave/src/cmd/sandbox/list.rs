@@ -2,10 +2,9 @@
 
 use rave_net::Mode;
 use rave_sandbox::look::{Look, look};
-use rave_sandbox::{Record, SandboxName, Store, now};
+use rave_sandbox::{Record, SandboxName, Store, network, now};
 use serde::Serialize;
 
-use super::net::mode_of;
 use crate::cli;
 use crate::exit::Code;
 use crate::settings;
@@ -19,7 +18,7 @@ pub(super) struct Row {
     pub(super) record: Option<Record>,
     #[serde(flatten)]
     pub(super) look: Look,
-    /// What its network reaches where no rule decides.
+    /// What its network reaches where no rule decides; none where that cannot be read.
     pub(super) network: Option<Mode>,
     /// Seconds since a program last began or ended; 0 while one runs.
     pub(super) idle_seconds: Option<u64>,
@@ -33,7 +32,13 @@ impl Row {
             0 => now().saturating_sub(status.last_use),
             _ => 0,
         });
-        Self { record: store.find(&name).ok().flatten(), name, look, network: mode_of(&place), idle_seconds }
+        Self {
+            record: store.find(&name).ok().flatten(),
+            name,
+            look,
+            network: network::read(&place).ok().map(|policy| policy.mode),
+            idle_seconds,
+        }
     }
 
     fn cells(&self) -> Vec<String> {
