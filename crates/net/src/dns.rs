@@ -272,7 +272,7 @@ mod tests {
         assert_eq!(code(&pointer), FORMAT_ERROR);
         let mut answer = query("a.example", A, false);
         answer[2] = 0x80;
-        assert_eq!(parse(&answer), None, "two servers would answer each other for ever");
+        assert_eq!(parse(&answer), None, "two servers would answer each other without end");
         assert_eq!(read(&query("a b.example", A, false)).name, None);
     }
 

@@ -102,7 +102,7 @@ impl Gate {
         self.lets_host_speak()
     }
 
-    /// Shuts it. What the guest is told; nothing where it would mix with what it was told before.
+    /// Shuts it. What the guest gets as an answer; nothing where that would mix with an earlier one.
     pub(crate) fn refuse(&mut self) -> Option<Vec<u8>> {
         let answer = match self {
             Self::Tls(_) => Some(ALERT.to_vec()),

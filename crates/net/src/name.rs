@@ -57,7 +57,7 @@ impl FromStr for HostName {
                 ));
             }
         }
-        // What inet_aton(3) reads as an address is no name: its last part is a number.
+        // inet_aton(3) reads a name whose last part is a number as an address.
         let last = name.rsplit('.').next().unwrap_or(name);
         let is_number = last.bytes().all(|byte| byte.is_ascii_digit()) || last.starts_with("0x");
         if is_number || name.eq_ignore_ascii_case("localhost") {

@@ -74,7 +74,7 @@ fn only_the_ui_prints() {
 }
 
 /// The crates of the workspace that each crate may depend on, in its tests too.
-const MAY_DEPEND_ON: [(&str, &[&str]); 13] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 14] = [
     ("testing", &[]),
     ("spec", &[]),
     ("fs", &[]),
@@ -82,8 +82,9 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 13] = [
     ("guest", &["testing"]),
     ("image", &["fs", "guest", "process", "spec", "testing"]),
     ("vm", &["fs", "guest", "process", "spec", "testing"]),
-    ("sandbox", &["fs", "guest", "process", "spec", "testing", "vm"]),
     ("workspace", &["fs", "guest", "process", "testing"]),
+    ("net", &["fs"]),
+    ("sandbox", &["fs", "guest", "net", "process", "spec", "testing", "vm"]),
     ("smoke", &["fs", "guest", "process", "spec", "testing", "vm"]),
     ("release", &["fs", "guest", "image", "process", "smoke", "spec", "testing"]),
     ("host", &["fs", "image", "process", "spec", "vm"]),
@@ -94,6 +95,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 13] = [
             "guest",
             "host",
             "image",
+            "net",
             "process",
             "release",
             "sandbox",

@@ -31,7 +31,7 @@ use crate::record::Record;
 use crate::start::Failure;
 use first::Started;
 pub use host::Host;
-use host::{QUIT, remove, save};
+use host::{QUIT, last_ports, remove, save};
 use shared::{Shared, StopWish};
 
 /// How often the machine is looked at.
@@ -91,8 +91,8 @@ impl Prepared {
             (Started { machine, client: None, origin: Origin::Disk }, connected, None)
         } else {
             let host = host()?;
+            let connected = network::start(place, record, &last_ports(place))?;
             remove(&place.end())?;
-            let connected = network::start(place, record)?;
             let started = first::start(place, record, &host, &connected.forwards)?;
             // A clone is never started once more: it would be another.
             let host = (started.origin != Origin::Template).then_some(host);

@@ -7,7 +7,6 @@ use std::sync::{Mutex, PoisonError};
 use rave_net::{Forward, Network, Settings, by_the_host};
 use rave_vm::ports::{PortForward, PortPolicy, PortRequest, bind};
 
-use super::host::last_ports;
 use crate::error::Error;
 use crate::network::{Change, NetworkStatus, change, read};
 use crate::place::Place;
@@ -29,9 +28,9 @@ impl std::fmt::Debug for Connected {
     }
 }
 
-/// Listens on the ports, and waits for the machine that is started next.
-pub(super) fn start(place: &Place, record: &Record) -> Result<Connected, Error> {
-    let requests = record.port_requests(&last_ports(place));
+/// Listens on the ports, those of the last time where they are free, and waits for the machine that is started next.
+pub(super) fn start(place: &Place, record: &Record, last: &[(String, u16)]) -> Result<Connected, Error> {
+    let requests = record.port_requests(last);
     let (resolved, listeners) = bind(&requests).map_err(rave_vm::Error::from)?;
     connect(place, resolved.forwards, listeners)
 }

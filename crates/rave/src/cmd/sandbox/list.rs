@@ -2,10 +2,9 @@
 
 use rave_net::Mode;
 use rave_sandbox::look::{Look, look};
-use rave_sandbox::{Identity, Record, SandboxName, Store, now, process_age};
+use rave_sandbox::{Identity, Record, SandboxName, Store, network, now, process_age};
 use serde::Serialize;
 
-use super::net::mode_of;
 use crate::cli;
 use crate::exit::Code;
 use crate::settings;
@@ -21,7 +20,7 @@ pub(super) struct Row {
     pub(super) look: Look,
     /// What a clone renewed.
     pub(super) identity: Option<Identity>,
-    /// What its network reaches where no rule decides.
+    /// What its network reaches where no rule decides; none where that cannot be read.
     pub(super) network: Option<Mode>,
     /// Seconds since a program last began or ended; 0 while one runs.
     pub(super) idle_seconds: Option<u64>,
@@ -44,7 +43,7 @@ impl Row {
         let left = |limit: Option<u64>, since: Option<u64>| Some(limit?.saturating_sub(since?));
         let age = look.qemu.and_then(process_age).map(|age| age.as_secs());
         let (ttl_seconds, idle_stop_seconds) = (left(expiry.ttl, age), left(expiry.idle, idle_seconds));
-        let network = mode_of(&place);
+        let network = network::read(&place).ok().map(|policy| policy.mode);
         Self { name, record, look, identity, network, idle_seconds, ttl_seconds, idle_stop_seconds }
     }
 

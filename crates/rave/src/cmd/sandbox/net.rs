@@ -3,7 +3,7 @@
 use rave_net::{Denial, Mode, Policy};
 use rave_sandbox::network::{self, Change, NetworkStatus};
 use rave_sandbox::start::attend;
-use rave_sandbox::{Connection, Place, SandboxName, now};
+use rave_sandbox::{Connection, SandboxName, now};
 use rave_vm::standalone;
 use rave_vm::terminal_text::plain;
 
@@ -62,11 +62,6 @@ fn status(named: &Named, change: Change, ui: &Ui) -> anyhow::Result<NetworkStatu
 fn summary(policy: &Policy) -> String {
     let Policy { mode, allow, deny } = policy;
     format!("{mode}; rules that allow: {}, that deny: {}", allow.len(), deny.len())
-}
-
-/// What `ps` and `inspect` say about the network of a sandbox; nothing where its file cannot be read.
-pub(super) fn mode_of(place: &Place) -> Option<Mode> {
-    network::read(place).ok().map(|policy| policy.mode)
 }
 
 fn show(policy: &Policy, ui: &Ui) {
