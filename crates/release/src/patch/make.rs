@@ -64,7 +64,7 @@ pub fn make(header: &Header, (base, target): (&File, &File), to: &Utf8Path) -> R
     Ok(made)
 }
 
-/// One frame, in one go: zstd then reads both where they are, and holds no window of its own.
+/// One frame, in one go: zstd then reads both where they are, and keeps no window of its own.
 fn compress(own: &[u8], prefix: &[u8], frame: &mut Vec<u8>) -> io::Result<()> {
     let failed = |code: usize| io::Error::other(format!("zstd: {}", get_error_name(code)));
     frame.reserve(compress_bound(own.len()));

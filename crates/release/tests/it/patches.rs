@@ -287,8 +287,13 @@ const KILLED: &str = "RAVE_TEST_PATCH";
 /// Not a test of its own: what the test below starts and kills.
 #[test]
 fn child_that_is_killed() {
-    let Ok(place) = std::env::var(KILLED) else { return };
-    let fixture = Fixture::at(Utf8Path::new(&place));
+    if let Ok(place) = std::env::var(KILLED) {
+        restore_until_killed(Utf8Path::new(&place));
+    }
+}
+
+fn restore_until_killed(place: &Utf8Path) {
+    let fixture = Fixture::at(place);
     let stop = |event: Event<'_>| {
         if matches!(event, Event::StageProgress { stage: "patch", .. }) {
             eprintln!("stopped");

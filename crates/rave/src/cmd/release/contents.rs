@@ -58,7 +58,7 @@ impl Contents {
     }
 }
 
-/// Bytes that the archive of inputs takes beside the artifacts. One that is cut is there twice for a while.
+/// Bytes that the archive of inputs takes beside the artifacts. One that is cut needs twice its size for a while.
 fn size_of_inputs(args: &Order<'_>, profiles: &[ReleaseProfile]) -> u64 {
     let Some(first) = profiles.first().filter(|one| !args.no_inputs && one.settings.base == Base::Debian)
     else {
