@@ -97,8 +97,11 @@ pub fn push(place: &Place, push: Push<'_>, guest: &dyn Guest) -> Result<Pushed, 
         record.entries.insert(path, known);
     }
     record.save(place)?;
-    if is_first && selection.is_git {
+    // Also where an earlier push was killed before it.
+    if selection.is_git && !record.has_history {
         begin_history(guest, &record)?;
+        record.has_history = true;
+        record.save(place)?;
     }
     let mut left = selection.left;
     left.extend(done.left);
@@ -114,9 +117,11 @@ pub fn push(place: &Place, push: Push<'_>, guest: &dyn Guest) -> Result<Pushed, 
     })
 }
 
-/// One commit of what was pushed, in a repository of the guest's own. Contents are not compressed: it is done while somebody waits.
+/// One commit of what was pushed, in a repository of the guest's own. Somebody waits for it: contents are not compressed, and all go
+/// into one pack, as git does with large files.
 fn begin_history(guest: &dyn Guest, record: &Record) -> Result<(), Error> {
-    let script = "cd \"$1\" && git init --quiet && git -c core.compression=0 add --all --force && \
+    let script = "cd \"$1\"; test -d .git && git rev-parse --verify --quiet HEAD >&2 && exit 0; rm -f .git/index.lock; set -e; git init --quiet; \
+                  git -c core.compression=0 -c core.bigFileThreshold=1 add --all --force; \
                   git -c core.compression=0 -c user.name=rave -c user.email=rave@localhost commit --quiet --no-verify --allow-empty \
                   --message 'As it was pushed'";
     let command = ["sh", "-c", script, "rave", &record.guest].map(str::to_owned);

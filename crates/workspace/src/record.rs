@@ -96,6 +96,8 @@ pub struct Record {
     pub guest: String,
     /// The folder on the host is in a git repository.
     pub is_git: bool,
+    /// The guest's copy has its first commit.
+    pub has_history: bool,
     /// What travels though it is ignored or looks like a secret.
     pub include: Vec<String>,
     /// Rules of git that lie beside the tree.
@@ -118,6 +120,7 @@ impl Record {
             source: source.to_owned(),
             guest: guest.to_owned(),
             is_git: false,
+            has_history: false,
             include: Vec::new(),
             excludes: String::new(),
             pushed: 0,

@@ -158,3 +158,42 @@ fn another_folder_is_refused() {
     assert!(matches!(error, Error::OtherFolder { .. }));
     assert_eq!(BytePath::from("a").to_string(), "a");
 }
+
+/// A guest whose programs other than `rave-guest` are killed.
+struct Interrupted;
+
+impl rave_workspace::Guest for Interrupted {
+    fn run(
+        &self,
+        command: &[String],
+        input: Option<Box<dyn std::io::Read + Send>>,
+        output: &mut (dyn std::io::Write + Send),
+    ) -> Result<(), String> {
+        match command[0].as_str() {
+            "rave-guest" => crate::fixture::Honest.run(command, input, output),
+            _ => Err("killed".to_owned()),
+        }
+    }
+}
+
+#[test]
+fn a_push_that_was_killed_before_the_first_commit_is_made_up_for() {
+    let bench = repository();
+    let secrets = rave_workspace::secrets::Secrets::new(None).unwrap();
+    let (host, guest) = (bench.host(), bench.guest());
+    let how = rave_workspace::push::Push {
+        source: Some(&host),
+        folder: guest.as_str(),
+        include: &[],
+        secrets: &secrets,
+        force: false,
+    };
+    assert!(rave_workspace::push::push(&bench.place, how, &Interrupted).is_err());
+    write(&bench.guest().join(".git/index.lock"), "");
+    assert_eq!(bench.push().sent, 0);
+    assert_eq!(git(&bench.guest(), &["log", "--format=%s"]), "As it was pushed");
+    bench.theirs("committed.txt", "the agent's");
+    git(&bench.guest(), &["commit", "--quiet", "--all", "-m", "the agent's"]);
+    bench.push();
+    assert_eq!(git(&bench.guest(), &["rev-list", "--count", "HEAD"]), "2");
+}
