@@ -22,15 +22,16 @@ const SURVIVORS: [&str; 8] = [
 ];
 
 /// Programs that are older than the opening of the barrier, whose file has the guest's uptime of that moment, ms. The fields of
-/// /proc/PID/stat after the name, which may have spaces: proc(5). A tick is 10 ms.
+/// /proc/PID/stat after the name, which may have spaces, are state, parent, and 18 further ones up to the start in ticks of
+/// 10 ms: proc(5). Process 2 is the parent of the kernel's threads. Nothing is started for it: that is slow in emulation.
 const OLDER: &str = r#"
-opened=$(cat /run/rave/identity)
+read -r opened < /run/rave/identity
 for process in /proc/[0-9]*; do
-    [ -n "$(tr -d '\000' < "$process/cmdline" 2>/dev/null)" ] || continue
-    stat=$(cat "$process/stat" 2>/dev/null) || continue
+    { read -r stat < "$process/stat"; } 2>/dev/null || continue
+    name=${stat#*(}
+    name=${name%)*}
     set -- ${stat##*) }
-    shift 19
-    [ $(($1 * 10)) -lt "$opened" ] && cat "$process/comm"
+    [ "$2" -ne 2 ] && [ "$process" != /proc/2 ] && [ $((${20} * 10)) -lt "$opened" ] && echo "$name"
 done
 true
 "#;

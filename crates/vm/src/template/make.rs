@@ -26,7 +26,7 @@ use crate::prepare::set_backing;
 use crate::qemu::{Facts, Qemu};
 
 /// How long the guest may take to be ready to be saved: it reads some hundred megabytes.
-const HOLD: Duration = Duration::from_secs(300);
+const HOLD: Duration = Duration::from_secs(600);
 /// How long QEMU may take to end.
 const QUIT: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(10);
