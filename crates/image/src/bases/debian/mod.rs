@@ -218,8 +218,7 @@ impl Rootfs {
             let argv =
                 self.argv(MmdebstrapMode::of_this_process(), scratch.path(), &pending.file(root_tar::TAR));
             let mut count = PackageCount::default();
-            let command =
-                python::variables().fold(Cmd::new(&argv[0]), |command, name| command.env_remove(name));
+            let command = python::variables().fold(Cmd::new(&argv[0]), Cmd::env_remove);
             command
                 .args(&argv[1..])
                 .env(python::NO_BYTECODE, "1")

@@ -1,6 +1,6 @@
 //! Python while the system is unpacked: packages compile their modules by the guest's own interpreter, which heeds the
 //! builder's variables. Bytecode that it writes by itself has times in it; that of the packages' scripts has digests, where
-//! `SOURCE_DATE_EPOCH` is set (py_compile), but they leave alone what is there. So it writes none by itself.
+//! `SOURCE_DATE_EPOCH` is set (`py_compile`), but they leave alone what is there. So it writes none by itself.
 
 use std::env;
 use std::ffi::OsString;
