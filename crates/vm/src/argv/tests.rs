@@ -270,7 +270,7 @@ fn servers_and_where_their_password_is() {
 fn a_card_on_a_stream_has_no_user_network_and_no_forwards_of_qemu() {
     let text = lines(&Machine { link: Link::Stream, ..sandbox() }, Engine::Tcg);
     assert!(
-        text.contains("-netdev stream,id=net,server=on,addr.type=unix,addr.path=/run/x/net.sock\n"),
+        text.contains("-netdev stream,id=net,server=on,addr.type=unix,addr.path=/run/rave/net.sock\n"),
         "{text}"
     );
     assert!(text.contains("-device virtio-net-pci,netdev=net,romfile=\n"), "{text}");
