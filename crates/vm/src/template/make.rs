@@ -1,6 +1,8 @@
 //! Boots a template's machine to its barrier and saves it.
 
+use std::any::Any;
 use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
@@ -48,19 +50,25 @@ pub struct Making<'a> {
     pub deadline: Duration,
 }
 
+/// Starts the other end of the network card, given the socket on which QEMU listens: it lasts as long as the value. The guest's
+/// address is part of what is saved.
+pub type StartNetwork<'a> = &'a dyn Fn(&Utf8Path) -> io::Result<Box<dyn Any>>;
+
 /// Makes the template; it is there whole, or not at all. The machine ends with this process.
 pub fn make(
     templates: &Templates,
     lock: &TemplateLock,
     making: &Making<'_>,
+    network: StartNetwork<'_>,
     on_event: &mut dyn FnMut(BootEvent<'_>),
 ) -> Result<Template, Error> {
     let new = templates.begin(lock)?;
     let recipe = &making.recipe;
     KeptDisk::at(new.folder().to_owned()).hold(recipe.image, recipe.sha256)?;
     let machine = recipe.machine(&new, making.facts);
-    let socket = machine.files.channel_socket.clone();
+    let (socket, card) = (machine.files.channel_socket.clone(), machine.files.network_socket.clone());
     let mut instance = Instance::boot(machine, making.engine, making.qemu)?;
+    let _network = network(&card).map_err(|e| Error::io("connect the network at", &card, e))?;
     let answer = Answer::wait_on(socket);
     let mut found = None;
     instance.wait_until(making.deadline, on_event, &mut || {

@@ -20,7 +20,7 @@ pub use barrier::renew;
 pub use check::Damage;
 pub use files::Template;
 pub use key::{Key, KeyId};
-pub use make::{Making, make};
+pub use make::{Making, StartNetwork, make};
 pub use recipe::Recipe;
 pub(crate) use save::restore;
 pub use store::{Found, TemplateLock, Templates};

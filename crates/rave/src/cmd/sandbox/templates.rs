@@ -1,8 +1,12 @@
 //! The template that a new sandbox is a clone of: found, or made.
 
+use std::any::Any;
+use std::io;
+
 use camino::Utf8Path;
 use rave_host::Needs;
 use rave_image::Manifest;
+use rave_net::{Mode, Network, Policy, by_the_host};
 use rave_spec::Format;
 use rave_vm::Error;
 use rave_vm::accel::ProbeResult;
@@ -108,7 +112,7 @@ pub(super) fn find_or_make(
     };
     let sink = ui.sink();
     let mut stages = Stages::new(&sink);
-    let made = make(&templates, &lock, &making, &mut |event| stages.take(event));
+    let made = make(&templates, &lock, &making, &offline, &mut |event| stages.take(event));
     stages.finish(made.is_ok());
     let template = made?;
     // What cannot be removed stays until the next time.
@@ -116,4 +120,16 @@ pub(super) fn find_or_make(
         ui.warn(&error.to_string());
     }
     Ok(Some((template, lock)))
+}
+
+/// The network of a machine that is kept as a template: it gives an address and leads nowhere.
+fn offline(socket: &Utf8Path) -> io::Result<Box<dyn Any>> {
+    let network = Network::start(rave_net::Settings {
+        socket: socket.to_owned(),
+        policy: Policy { mode: Mode::Offline, ..Policy::default() },
+        forwards: Vec::new(),
+        journal: None,
+        resolve: by_the_host(),
+    })?;
+    Ok(Box::new(network))
 }
