@@ -13,7 +13,7 @@ use crate::cli::{self, NetCommand};
 use crate::exit::Code;
 use crate::ui::Ui;
 
-/// The most refusals that are told after a program.
+/// The most refusals that are told after a program: the last ones.
 const TOLD: usize = 5;
 
 /// Runs the command.
@@ -82,8 +82,11 @@ fn show(policy: &Policy, ui: &Ui) {
 /// Says what the network refused while a program that failed ran: it may be why. Each message is that of `log`.
 pub(super) fn tell_denials(named: &Named, since: u64, ui: &Ui) {
     let status = Connection::open(&named.place()).and_then(|mut it| it.network(Change::default()).ok());
-    let denials = status.map(|status| status.log.denials).unwrap_or_default();
-    for denial in denials.iter().filter(|denial| denial.last >= since).take(TOLD) {
+    let mut denials = status.map(|status| status.log.denials).unwrap_or_default();
+    denials.retain(|denial| denial.last >= since);
+    // Times are whole seconds: what another program was refused in the same one comes first, and is left out first.
+    denials.sort_by_key(|denial| denial.last);
+    for denial in &denials[denials.len().saturating_sub(TOLD)..] {
         let allow = allows(&named.name, denial).map(|command| format!("; to allow it: {command}"));
         ui.note(&format!("{}{}", plain(&denial.message()).trim(), allow.unwrap_or_default()));
     }
