@@ -67,14 +67,13 @@ fn registered(path: &str, folder: &Path) -> String {
     for name in names {
         let place = folder.join(&name);
         let name = name.as_encoded_bytes();
-        match fs::read_link(&place) {
-            Ok(target) => nar.link(name, target.as_os_str().as_encoded_bytes()),
-            Err(_) => {
-                let metadata = fs::metadata(&place).unwrap();
-                let executable = metadata.permissions().mode() & 0o100 != 0;
-                let mut content = fs::File::open(&place).unwrap();
-                nar.file(name, executable, metadata.len(), &mut content.by_ref()).unwrap();
-            }
+        if let Ok(target) = fs::read_link(&place) {
+            nar.link(name, target.as_os_str().as_encoded_bytes());
+        } else {
+            let metadata = fs::metadata(&place).unwrap();
+            let executable = metadata.permissions().mode() & 0o100 != 0;
+            let mut content = fs::File::open(&place).unwrap();
+            nar.file(name, executable, metadata.len(), &mut content.by_ref()).unwrap();
         }
     }
     let (hash, size) = nar.finish();

@@ -49,7 +49,7 @@ impl Sandbox {
         let mut git = Command::new("git");
         git.args(["-c", "user.name=t", "-c", "user.email=t@localhost"])
             .args(arguments)
-            .current_dir(&self.project());
+            .current_dir(self.project());
         finish(&git).expect_code(0);
     }
 }

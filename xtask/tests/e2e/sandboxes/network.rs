@@ -36,7 +36,7 @@ impl Control {
     }
 }
 
-/// Addresses of this host, proc_net(5).
+/// Addresses of this host, `proc_net(5)`.
 fn own_addresses() -> Vec<String> {
     let table = std::fs::read_to_string("/proc/net/fib_trie").unwrap();
     let pairs = table.lines().zip(table.lines().skip(1));
@@ -57,10 +57,10 @@ pub(super) fn a_guest_reaches_what_it_is_allowed_and_nothing_else(sandbox: &Sand
     let mut hosts = own_addresses();
     hosts.extend(["10.0.2.2", "169.254.169.254", "192.168.0.1", "172.16.0.1", "1.1.1.1"].map(str::to_owned));
     hosts.retain(|host| !host.starts_with("127."));
-    let lines: String = hosts.iter().map(|host| format!("{host} {}\n", control.port)).collect();
+    let lines: Vec<String> = hosts.iter().map(|host| format!("{host} {}\n", control.port)).collect();
     let mut connect: Command =
         sandbox.command(&["exec", NAME, "--user", "root", "--", "bash", "-c", CONNECT]);
-    connect.stdin(lines.into_bytes());
+    connect.stdin(lines.concat().into_bytes());
     let done = crate::tool::finish(&connect);
     let expected: Vec<String> = hosts.iter().map(|host| format!("{host} refused")).collect();
     assert_eq!(done.expect_code(0).stdout.lines().collect::<Vec<_>>(), expected);
