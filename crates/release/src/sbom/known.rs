@@ -210,7 +210,9 @@ mod tests {
         for name in ["rave-guest", "serde", "serde_json", "itoa", "memchr"] {
             assert!(names.contains(&name), "{names:?}");
         }
-        assert!(!names.contains(&"tempfile") && names.len() < 20, "{names:?}");
+        for name in ["tempfile", "proptest"] {
+            assert!(!names.contains(&name), "{names:?}");
+        }
         let licence = |name: &str| found.iter().find(|one| one.name == name).unwrap().licence.as_deref();
         assert_eq!((licence("serde"), licence("itoa")), (Some("MIT OR Apache-2.0"), None));
         assert!(found[1..].iter().all(|one| one.hashes[0].value.len() == 64));
