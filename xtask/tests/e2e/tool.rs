@@ -217,7 +217,10 @@ pub(crate) fn copy_checkout(folder: &Path) {
     for file in files.stdout.split(|byte| *byte == 0).filter(|file| !file.is_empty()) {
         let file = Path::new(std::ffi::OsStr::from_bytes(file));
         fs::create_dir_all(folder.join(file).parent().unwrap()).unwrap();
-        fs::copy(checkout().join(file), folder.join(file)).unwrap();
+        match fs::read_link(checkout().join(file)) {
+            Ok(target) => std::os::unix::fs::symlink(target, folder.join(file)).unwrap(),
+            Err(_) => drop(fs::copy(checkout().join(file), folder.join(file)).unwrap()),
+        }
     }
 }
 

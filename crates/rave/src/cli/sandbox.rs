@@ -178,6 +178,9 @@ pub struct Prune {
     /// Only sandboxes that were not used for this time: 90s, 5m, 2h
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub older_than: Option<Duration>,
+    /// Also remove templates that no sandbox was started from
+    #[arg(long, conflicts_with = "dry_run")]
+    pub templates: bool,
     /// Print what would be removed, and remove nothing
     #[arg(long)]
     pub dry_run: bool,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rave_sandbox::look::{State, look};
 use rave_sandbox::{Place, SandboxName, Store, now};
+use rave_vm::template::Templates;
 
 use super::attend::{Named, tell_wait};
 use super::list::{mebibytes, time};
@@ -23,8 +24,19 @@ struct Stopped {
 }
 
 pub(super) fn run(args: &cli::Prune, yes: bool, ui: &Ui) -> anyhow::Result<Code> {
-    let store = Store::new(&settings::state_dir()?);
-    let stopped = stopped(&store, args.older_than, ui)?;
+    let state = settings::state_dir()?;
+    let store = Store::new(&state);
+    let code = sandboxes(args, yes, &store, ui)?;
+    if args.templates {
+        // What others use or make stays.
+        Templates::new(&state).prune(0)?;
+        ui.note("templates that no sandbox was started from are removed");
+    }
+    Ok(code)
+}
+
+fn sandboxes(args: &cli::Prune, yes: bool, store: &Store, ui: &Ui) -> anyhow::Result<Code> {
+    let stopped = stopped(store, args.older_than, ui)?;
     if stopped.is_empty() {
         ui.note("no sandbox to remove");
         return Ok(Code::Ok);
@@ -51,7 +63,7 @@ pub(super) fn run(args: &cli::Prune, yes: bool, ui: &Ui) -> anyhow::Result<Code>
         store.remove(&place, lock)?;
         ui.note(&format!("{} is removed", one.name));
     }
-    ssh_config::write(&store)?;
+    ssh_config::write(store)?;
     Ok(Code::Ok)
 }
 
