@@ -1,15 +1,31 @@
 //! `rave-guest unlock-router`: Claude Code Router refuses to start, with success, when the process in its pid file
-//! lives. After a power cut that is any process that happens to have the number.
+//! lives. After a power cut that is any process that happens to have the number. It also refuses where it cannot write that file,
+//! so the file lies in memory: a full disk does not keep the router from starting.
 
 use crate::error::Error;
 use crate::files::failed;
 use std::fs;
 use std::io;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 pub(crate) fn run() -> Result<(), Error> {
     let home = PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
-    unlock(&home.join(".claude-code-router/.claude-code-router.pid"), Path::new("/proc"))
+    let lock = home.join(".claude-code-router/.claude-code-router.pid");
+    unlock(&lock, Path::new("/proc"))?;
+    if let Some(folder) = std::env::var_os("RUNTIME_DIRECTORY") {
+        keep_in_memory(&lock, &Path::new(&folder).join("pid"));
+    }
+    Ok(())
+}
+
+/// Lets the pid file be one of the unit's runtime folder, which systemd removes with the unit. Where that cannot be, the router
+/// writes the file itself.
+fn keep_in_memory(lock: &Path, file: &Path) {
+    let is_free = fs::symlink_metadata(lock).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    if is_free && let Err(error) = symlink(file, lock) {
+        println!("{} is not a link to {}: {error}", lock.display(), file.display());
+    }
 }
 
 fn unlock(lock: &Path, proc: &Path) -> Result<(), Error> {
@@ -31,6 +47,23 @@ fn unlock(lock: &Path, proc: &Path) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_lock_lies_in_memory_unless_there_is_one() {
+        let scratch = tempfile::tempdir().unwrap();
+        let (lock, file) = (scratch.path().join("pid"), scratch.path().join("in-memory"));
+        keep_in_memory(&lock, &file);
+        fs::write(&lock, "412").unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "412");
+        fs::remove_file(&file).unwrap();
+        unlock(&lock, scratch.path()).unwrap();
+        keep_in_memory(&lock, &file);
+        assert!(fs::symlink_metadata(&lock).unwrap().is_symlink(), "what leads nowhere stays");
+        fs::remove_file(&lock).unwrap();
+        fs::write(&lock, "413").unwrap();
+        keep_in_memory(&lock, &file);
+        assert!(!fs::symlink_metadata(&lock).unwrap().is_symlink());
+    }
 
     #[test]
     fn only_a_stale_lock_is_removed() {
