@@ -64,7 +64,7 @@ pub(super) fn run(args: &cli::Diff, ui: &Ui) -> anyhow::Result<Code> {
     if !args.stat {
         for change in &changes {
             text.push('\n');
-            text.push_str(&show::hunks(change, &blobs)?);
+            text.push_str(&show::whole(change, &blobs)?);
         }
     }
     ui.page(&text);

@@ -68,18 +68,18 @@ fn letter(status: Status) -> char {
     }
 }
 
+/// A change with its head.
+pub(super) fn whole(change: &Change, blobs: &Blobs) -> std::io::Result<String> {
+    Ok(head(change) + &hunks(change, blobs)?)
+}
+
 /// The lines that differ.
 pub(super) fn hunks(change: &Change, blobs: &Blobs) -> std::io::Result<String> {
-    let mut text = head(change);
     let Some(pair) = pair(change, blobs)? else {
-        text.push_str("  not text, or too long to be shown\n");
-        return Ok(text);
+        return Ok("  not text, or too long to be shown\n".to_owned());
     };
     let texts = Texts::new(&pair.before, &pair.after);
-    for shown in texts.hunks() {
-        text.push_str(&hunk(&texts, &shown));
-    }
-    Ok(text)
+    Ok(texts.hunks().iter().map(|shown| hunk(&texts, shown)).collect())
 }
 
 pub(super) fn head(change: &Change) -> String {
