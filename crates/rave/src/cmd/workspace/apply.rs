@@ -134,8 +134,8 @@ fn tell(args: &cli::Apply, done: &Done, ui: &Ui) {
     let merged = if counts[1] == 0 { String::new() } else { format!(", {} of them merged", counts[1]) };
     let count = counts[0] + counts[1];
     ui.note(&match (&args.output, &args.branch) {
-        (Some(file), _) => format!("{count} changes are in {file}"),
-        (_, Some(branch)) => format!("{count} changes are on the branch {branch}{merged}"),
-        _ => format!("{count} changes applied{merged}"),
+        (Some(file), _) => format!("changes in {file}: {count}"),
+        (_, Some(branch)) => format!("changes on the branch {branch}: {count}{merged}"),
+        _ => format!("changes applied: {count}{merged}"),
     });
 }
