@@ -118,15 +118,7 @@ impl From<&rave_sandbox::Error> for CommandError {
             Error::Interrupted(_) => Code::Interrupted,
             _ => Code::HostNotReady,
         };
-        // Much of it was said by the guest, or by QEMU about it.
-        let text = plain(&error.to_string());
-        let mut lines = text.lines();
-        let mut failure = Self::new(code, lines.next().unwrap_or_default());
-        failure.detail.extend(lines.map(|line| line.trim_start().to_owned()));
-        match error.remedy() {
-            Some(remedy) => failure.remedy(remedy),
-            None => failure,
-        }
+        with_text_of_a_guest(code, error, error.remedy())
     }
 }
 
@@ -143,15 +135,19 @@ impl From<&rave_workspace::Error> for CommandError {
             Error::Refused { .. } => Code::CheckFailed,
             _ => Code::HostNotReady,
         };
-        // Much of it was said by the guest.
-        let text = plain(&error.to_string());
-        let mut lines = text.lines();
-        let mut failure = Self::new(code, lines.next().unwrap_or_default());
-        failure.detail.extend(lines.map(|line| line.trim_start().to_owned()));
-        match error.remedy() {
-            Some(remedy) => failure.remedy(remedy),
-            None => failure,
-        }
+        with_text_of_a_guest(code, error, error.remedy())
+    }
+}
+
+/// An error much of which was said by a guest, or by QEMU about it.
+fn with_text_of_a_guest(code: Code, error: &impl ToString, remedy: Option<String>) -> CommandError {
+    let text = plain(&error.to_string());
+    let mut lines = text.lines();
+    let mut failure = CommandError::new(code, lines.next().unwrap_or_default());
+    failure.detail.extend(lines.map(|line| line.trim_start().to_owned()));
+    match remedy {
+        Some(remedy) => failure.remedy(remedy),
+        None => failure,
     }
 }
 
