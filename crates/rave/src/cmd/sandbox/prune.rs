@@ -55,9 +55,10 @@ fn sandboxes(args: &cli::Prune, yes: bool, store: &Store, ui: &Ui) -> anyhow::Re
     for one in &stopped {
         let lock = store.lock(&one.name, &mut || tell_wait(&one.name, ui))?;
         let place = store.place(&one.name);
-        // Somebody may have started it while we asked.
-        if look(&place).state.runs() {
-            ui.note(&format!("{} runs again and stays", one.name));
+        let named = Named { store: store.clone(), name: one.name.clone() };
+        // Somebody may have used it while we asked.
+        if look(&place).state.runs() || seen::refuse_unapplied(&named).is_err() {
+            ui.note(&format!("{} was used again and stays", one.name));
             continue;
         }
         store.remove(&place, lock)?;
