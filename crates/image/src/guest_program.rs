@@ -10,6 +10,7 @@ use crate::bases::debian::NetworkAccess;
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, IoContext as _, StageContext as _};
 use crate::stage_runner::StageRunner;
+use crate::tool::tool;
 
 /// The name of this stage.
 pub const STAGE: &str = "guest";
@@ -94,7 +95,7 @@ impl GuestSources {
             let argv = argv(&target_dir, network);
             let scratch = stages.scratch(0)?;
             let authorities = stages.authorities(scratch.path())?;
-            let cargo = stages.network().for_openssl(Cmd::new(&argv[0]), authorities.as_deref());
+            let cargo = stages.network().for_openssl(tool(&argv[0]), authorities.as_deref());
             let crates = self.crates(cargo.clone(), network)?;
             cargo
                 .args(&argv[1..])
@@ -102,7 +103,6 @@ impl GuestSources {
                 // Flags are separated by the unit separator, so that a path may hold spaces (Cargo's
                 // reference, "Environment variables Cargo reads").
                 .env("CARGO_ENCODED_RUSTFLAGS", flags(&self.root, &crates).join("\x1f"))
-                .env_remove("RUSTFLAGS")
                 .log_file(stages.log(STAGE))
                 .run(&mut |line| stages.report(Event::StageOutput { stage: STAGE, line: line.text }))
                 .stage(STAGE)?;

@@ -32,6 +32,7 @@ pub mod space;
 pub mod stage_cache;
 mod stage_runner;
 pub mod tempdir;
+mod tool;
 pub mod tool_versions;
 pub mod tree;
 pub mod verify;

@@ -8,7 +8,6 @@ use std::os::unix::fs::PermissionsExt as _;
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_guest::assets::npm;
 use rave_guest::config::GuestConfig;
-use rave_process::Cmd;
 use rave_process::progress::Event;
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +16,7 @@ use crate::digest::{Digest, Hasher};
 use crate::error::{Error, IoContext as _, StageContext as _};
 use crate::licences;
 use crate::stage_runner::StageRunner;
+use crate::tool::tool;
 use crate::tree::root_tar::Extent;
 
 /// The name of this stage.
@@ -97,6 +97,11 @@ pub fn argv(npm_cache: &Utf8Path, network: NetworkAccess) -> Vec<String> {
         "--no-progress",
         // Where a package came from is nothing of the guest's: without the network, or by a mirror, it is another place.
         "--omit-lockfile-registry-resolved",
+        // The defaults, which a builder's .npmrc may have changed.
+        "--install-strategy=hoisted",
+        "--bin-links",
+        "--no-install-links",
+        "--no-legacy-peer-deps",
     ];
     let cache = match network {
         NetworkAccess::Allowed => "--prefer-offline",
@@ -125,7 +130,7 @@ pub(crate) fn build(
         let argv = argv(&stages.cache_dir().join("npm"), network);
         stages
             .network()
-            .for_node(Cmd::new(&argv[0]))
+            .for_node(tool(&argv[0]))
             .args(&argv[1..])
             .current_dir(folder)
             .log_file(stages.log(STAGE))

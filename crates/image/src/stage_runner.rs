@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rave_process::Cmd;
 use rave_process::network::NetworkEnvironment;
 use rave_process::progress::{Event, Sink, StageOutcome};
 
@@ -12,6 +11,7 @@ use crate::digest::Digest;
 use crate::error::{Error, StageContext as _};
 use crate::stage_cache::{CachedStage, PendingStage, StageCache};
 use crate::tempdir::ScratchDir;
+use crate::tool::tool;
 
 /// What every stage needs.
 pub(crate) struct StageRunner<'a> {
@@ -102,7 +102,7 @@ impl<'a> StageRunner<'a> {
     /// Runs command lines one after the other.
     pub(crate) fn run_all(&self, stage: &'static str, commands: &[Vec<String>]) -> Result<(), Error> {
         commands.iter().try_for_each(|argv| {
-            let command = Cmd::new(&argv[0]).args(&argv[1..]).log_file(self.log(stage));
+            let command = tool(&argv[0]).args(&argv[1..]).log_file(self.log(stage));
             command.run(&mut |_| ()).stage(stage).map(drop)
         })
     }

@@ -15,6 +15,7 @@ use crate::formats::ova;
 use crate::inspect;
 use crate::stage_runner::StageRunner;
 use crate::tempdir::ScratchDir;
+use crate::tool::tool;
 
 /// The name of this stage.
 const STAGE: &str = "unpack";
@@ -194,7 +195,7 @@ fn flat(
     }
     let folder = stages.scratch(allocated(image)?)?;
     let path = folder.path().join("disk.raw");
-    let command = Cmd::new("qemu-img").args(["convert", "-O", "raw", &image.name(), path.as_str()]);
+    let command = tool("qemu-img").args(["convert", "-O", "raw", &image.name(), path.as_str()]);
     stages.timed(STAGE, || command.log_file(stages.log(STAGE)).run(&mut |_| ()).map(drop).stage(STAGE))?;
     let inner = File::open(&path).and_then(|file| Container::of_file(&file, 0, size)).at("read", &path)?;
     if inner == Container::FixedVhd || inner.driver().is_some_and(|driver| driver != "raw") {

@@ -13,6 +13,7 @@ use crate::disk::Identifiers;
 use crate::disk::layout::{Layout, Partition, SECTOR};
 use crate::error::{Error, IoContext as _, StageContext as _};
 use crate::stage_runner::StageRunner;
+use crate::tool::tool;
 
 /// Arguments of the guest's kernel beside `root=`. Without `gpt_auto=0` systemd would mount the ESP, which nothing reads:
 /// four seconds of a boot under software emulation. The kernel's test of its timer panics where a busy host delivers
@@ -255,7 +256,7 @@ impl GrubTool<'_> {
         let serial = &disk.identifiers.esp;
         let format =
             ["--invariant", "-F", "32", "-s", &cluster, "-n", "ESP", "-i", serial, "--offset", &offset];
-        self.run(Cmd::new("mkfs.vfat").args(format).args([disk.image.as_str(), &blocks]))?;
+        self.run(tool("mkfs.vfat").args(format).args([disk.image.as_str(), &blocks]))?;
         let drive = format!("{}@@{}", disk.image, esp.start);
         self.fill_esp(&drive, &loader)?;
         self.copy_to_esp(&drive, disk.menu.files())
@@ -264,19 +265,19 @@ impl GrubTool<'_> {
     fn copy_to_esp(&self, drive: &str, files: &[EspFile]) -> Result<(), Error> {
         let folders: BTreeSet<&str> = files.iter().map(|file| file.folder).collect();
         for folder in folders {
-            self.run(Cmd::new("mmd").args(["-i", drive, &format!("::/{folder}")]))?;
+            self.run(tool("mmd").args(["-i", drive, &format!("::/{folder}")]))?;
         }
         files.iter().try_for_each(|file| {
             let place = format!("::/{}/{}", file.folder, file.name);
-            self.run(Cmd::new("mcopy").args(["-i", drive, file.source.as_str(), &place]))
+            self.run(tool("mcopy").args(["-i", drive, file.source.as_str(), &place]))
         })
     }
 
     /// Puts a loader into a FAT file system; `drive` is a file, with `@@` and an offset where it starts later (mtools(1)).
     pub(crate) fn fill_esp(&self, drive: &str, loader: &Utf8Path) -> Result<(), Error> {
-        self.run(Cmd::new("mmd").args(["-i", drive, "::/EFI", "::/EFI/BOOT"]))?;
+        self.run(tool("mmd").args(["-i", drive, "::/EFI", "::/EFI/BOOT"]))?;
         // The removable-media path (UEFI specification 2.10, section 3.5.1.1): no firmware variable is needed.
-        self.run(Cmd::new("mcopy").args(["-i", drive, loader.as_str(), "::/EFI/BOOT/BOOTX64.EFI"]))
+        self.run(tool("mcopy").args(["-i", drive, loader.as_str(), "::/EFI/BOOT/BOOTX64.EFI"]))
     }
 
     /// A core image with [`MODULES`] and those of `modules`, which runs the commands of the file `early`.
@@ -291,7 +292,7 @@ impl GrubTool<'_> {
         let folder = self.folders.platform(format.trim_end_matches("-eltorito"))?;
         let fixed = ["-O", format, "-d", folder.as_str(), "-p", "/boot/grub", "-c", early.as_str()];
         let fixed = [&fixed[..], &["-o", output.as_str()]].concat();
-        self.run(Cmd::new("grub-mkimage").args(fixed).args(MODULES).args(modules))?;
+        self.run(tool("grub-mkimage").args(fixed).args(MODULES).args(modules))?;
         Ok(output)
     }
 
@@ -300,6 +301,8 @@ impl GrubTool<'_> {
             .env("SOURCE_DATE_EPOCH", self.epoch.to_string())
             // FAT keeps local time.
             .env("TZ", "UTC")
+            // Without the user's ~/.mtoolsrc (mtools(5)).
+            .env("HOME", "/nonexistent")
             .log_file(self.stages.log(self.stage))
             .run(&mut |_| ())
             .stage(self.stage)

@@ -3,7 +3,6 @@
 use std::fs::File;
 
 use camino::Utf8Path;
-use rave_process::Cmd;
 
 use super::STAGE;
 use super::boot_loader::{self, BootLoaders, GrubFolders, GrubTool, MenuPlace};
@@ -12,6 +11,7 @@ use super::layout::Layout;
 use super::root_filesystem;
 use crate::error::{Error, IoContext as _, StageContext as _};
 use crate::stage_runner::StageRunner;
+use crate::tool::tool;
 use crate::tree::root_tree::RootTree;
 
 /// What a disk is; its bytes follow from this and from the versions of the programs that write it.
@@ -40,7 +40,7 @@ impl DiskWriter<'_> {
     }
 
     fn partition(&self, image: &Utf8Path, stages: &StageRunner<'_>) -> Result<(), Error> {
-        Cmd::new("sfdisk")
+        tool("sfdisk")
             .args(["--quiet", "--no-reread", "--no-tell-kernel", image.as_str()])
             .stdin_bytes(self.layout.sfdisk_script(self.identifiers).into_bytes())
             .log_file(stages.log(STAGE))

@@ -19,6 +19,7 @@ use crate::disk::layout::Layout;
 use crate::disk::{Identifiers, RawDisk};
 use crate::error::{Error, IoContext as _, StageContext as _};
 use crate::stage_runner::StageRunner;
+use crate::tool::tool;
 
 /// The name of this stage.
 const STAGE: &str = Format::Iso.as_str();
@@ -111,6 +112,8 @@ fn iso_argv(work: &Utf8Path, target: &Utf8Path, names: &IsoNames) -> Vec<String>
     let esp = work.join("esp.img");
     let words = [
         "xorriso",
+        // Not the startup files of the host and the user; it must be the first argument (xorriso(1)).
+        "-no_rc",
         "-as",
         "mkisofs",
         "-quiet",
@@ -230,7 +233,7 @@ impl Iso<'_> {
     }
 
     fn run(&self, argv: &[String]) -> Result<(), Error> {
-        Cmd::new(&argv[0])
+        tool(&argv[0])
             .args(&argv[1..])
             .env("SOURCE_DATE_EPOCH", self.epoch.to_string())
             .env("LC_ALL", "C.UTF-8")
@@ -268,7 +271,7 @@ mod tests {
         let names = IsoNames { label: "RAVE_1".into(), disk: "GUID".into(), esp: "E".into() };
         assert_eq!(
             iso_argv("w".into(), "a.iso".into(), &names).join(" "),
-            "xorriso -as mkisofs -quiet -iso-level 3 -rational-rock -volid RAVE_1 --gpt_disk_guid GUID \
+            "xorriso -no_rc -as mkisofs -quiet -iso-level 3 -rational-rock -volid RAVE_1 --gpt_disk_guid GUID \
              --grub2-mbr /usr/lib/grub/i386-pc/boot_hybrid.img \
              -eltorito-boot boot/grub/eltorito.img -no-emul-boot -boot-load-size 4 -boot-info-table --grub2-boot-info \
              -append_partition 2 0xef w/esp.img -appended_part_as_gpt \

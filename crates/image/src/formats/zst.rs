@@ -12,6 +12,7 @@ use rave_process::Cmd;
 
 use super::sparse::{is_zero, next_data};
 use crate::error::{Error, IoContext as _, StageContext as _};
+use crate::tool::tool;
 pub use frames::{Frames, HEAD_BLOCKS, MAGIC, frames};
 
 /// The name of this stage.
@@ -56,7 +57,7 @@ pub(crate) fn compress(disk: &Utf8Path, target: &Utf8Path, log: &Utf8Path) -> Re
         let argv = argv(run.length);
         // The position is shared: the program goes on where this process stopped, and the other way round.
         let stdout = out.try_clone().at("write", target)?;
-        let command = Cmd::new(&argv[0]).args(&argv[1..]).stdout_file(stdout).log_file(log);
+        let command = tool(&argv[0]).args(&argv[1..]).stdout_file(stdout).log_file(log);
         if run.start + run.length == size {
             let mut rest = file.try_clone().at("read", disk)?;
             rest.seek(SeekFrom::Start(run.start)).at("read", disk)?;

@@ -1,6 +1,6 @@
 //! npm behind a proxy that looks into TLS, and a registry of one package.
 
-use rave_process::Output;
+use rave_process::{Cmd, Output};
 use rave_process::network::NetworkEnvironment;
 use rave_testing::tls::{Authority, Behind, Proxy};
 use sha2::Digest as _;

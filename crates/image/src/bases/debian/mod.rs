@@ -6,7 +6,6 @@ mod date;
 mod deb_cache;
 pub mod lock;
 mod mode;
-mod python;
 mod resolve;
 mod sources;
 pub mod update;
@@ -16,7 +15,7 @@ use std::collections::BTreeSet;
 
 use camino::Utf8Path;
 use rave_process::progress::{Event, Unit};
-use rave_process::{Cmd, shell_quote};
+use rave_process::shell_quote;
 use rave_spec::{Profile, Spec};
 
 use apt::PackageRequest;
@@ -31,6 +30,7 @@ use crate::certificates::Certificates;
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, StageContext as _};
 use crate::stage_runner::StageRunner;
+use crate::tool::tool;
 use crate::tree::root_tar::{self, RootTar};
 
 /// The name of this stage.
@@ -218,10 +218,11 @@ impl Rootfs {
             let argv =
                 self.argv(MmdebstrapMode::of_this_process(), scratch.path(), &pending.file(root_tar::TAR));
             let mut count = PackageCount::default();
-            let command = python::variables().fold(Cmd::new(&argv[0]), Cmd::env_remove);
-            command
+            tool(&argv[0])
                 .args(&argv[1..])
-                .env(python::NO_BYTECODE, "1")
+                // Packages compile their modules by the guest's own Python. Bytecode of their scripts has digests, where
+                // SOURCE_DATE_EPOCH is set (py_compile); what an import writes by itself would have times.
+                .env("PYTHONDONTWRITEBYTECODE", "1")
                 .env("TMPDIR", scratch.path().as_str())
                 .env("SOURCE_DATE_EPOCH", self.epoch.to_string())
                 .env("LC_ALL", "C.UTF-8")

@@ -1,5 +1,5 @@
-//! The second build: another checkout, another cache, another home, another time zone, umask and language, and another
-//! user where root can become one.
+//! The second build: another checkout, another cache, another home, another time zone, umask and language, other settings of
+//! the tools, and another user where root can become one.
 
 mod user;
 
@@ -32,6 +32,28 @@ const STATE: &str = "another state";
 
 /// Twelve hours behind UTC (POSIX, "Environment Variables", `TZ`), so that half of the time the date differs too.
 const TIME_ZONE: &str = "RAVE+12";
+
+/// Settings that a builder may have for good reasons, and that change the bytes of what does not refuse them.
+const SETTINGS: &[(&str, &str)] = &[
+    ("CARGO_PROFILE_GUEST_OPT_LEVEL", "1"),
+    ("E2FSPROGS_FAKE_TIME", "1"),
+    ("MTOOLS_NO_VFAT", "1"),
+    ("NODE_OPTIONS", "--no-warnings"),
+    ("PYTHONDONTWRITEBYTECODE", ""),
+    ("PYTHONOPTIMIZE", "2"),
+    ("TAR_OPTIONS", "--mtime=@1"),
+    ("XZ_OPT", "-0"),
+    ("ZSTD_CLEVEL", "1"),
+    ("npm_config_install_strategy", "nested"),
+    ("npm_config_omit_lockfile_registry_resolved", "false"),
+];
+
+/// The same as files of a home. That of another user is left as it is.
+const DOT_FILES: &[(&str, &str)] = &[
+    (".mtoolsrc", "MTOOLS_NO_VFAT=1\n"),
+    (".npmrc", "install-strategy=nested\n"),
+    (".xorrisorc", "-publisher ANOTHER\n"),
+];
 
 /// What lies in a cache under a digest of its content, and need not be fetched twice.
 const FETCHED: &[&str] = &["debs", "npm"];
@@ -76,6 +98,9 @@ impl Second {
         ui.note(&note);
         for name in [CHECKOUT, CACHE, OUT, HOME, STATE] {
             fs::create_dir_all(path.join(name))?;
+        }
+        for (name, text) in DOT_FILES {
+            fs::write(path.join(HOME).join(name), text)?;
         }
         Ok(Self { folder, path, builder })
     }
@@ -161,6 +186,9 @@ impl Second {
             .env("SOURCE_DATE_EPOCH", epoch.to_string())
             .env("RAVE_HOME", self.path.join(CHECKOUT).as_str())
             .env("NO_COLOR", "1");
+        for (name, value) in SETTINGS {
+            command = command.env(*name, *value);
+        }
         for (name, value) in &self.builder.variables {
             command = command.env(name, value);
         }
