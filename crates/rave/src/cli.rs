@@ -10,6 +10,7 @@ mod workspace;
 use crate::program::Program;
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
+use rave_net::{Mode, Rule};
 use rave_spec::{Compression, Format};
 
 pub use building::{Building, NixFlags, Target};
@@ -20,10 +21,10 @@ pub use release::{
 };
 pub use sandbox::{
     Exec, Logs, Net, NetCommand, NetMode, NetPrint, NetRules, Open, Port, Prune, Ps, Rm, Ssh, SshConfig,
-    SshProxy, Start, Stop, Supervise, Up,
+    ServeNetwork, SshProxy, Start, Stop, Supervise, Up,
 };
 pub use values::{Accel, Firmware, FormatFlag, Gui, HostPort, KeepBase, PortFlag, base, format_or_all};
-use values::{compression, format, parse_port};
+use values::{compression, format, network_mode, parse_port};
 pub use workspace::{Apply, Cp, Diff, Pull, Push};
 
 /// The end of the program's help; xtask's is the same.
@@ -130,6 +131,9 @@ pub enum Command {
     /// Own a running sandbox; `up` starts this by itself
     #[command(hide = true)]
     Supervise(Supervise),
+    /// Serve the network of a machine that `run --detach` left; it starts this by itself
+    #[command(hide = true)]
+    ServeNetwork(ServeNetwork),
     /// Cut a release: build, check, describe and sign images
     Release(Box<Release>),
     /// Verify a release, without the network
@@ -194,6 +198,7 @@ impl Command {
             | Self::Start(_)
             | Self::Rm(_)
             | Self::Supervise(_)
+            | Self::ServeNetwork(_)
             | Self::Open(_)
             | Self::Prune(_)
             | Self::SshConfig(_)
@@ -281,6 +286,15 @@ pub struct Run {
     /// Host port of a service, or `auto` for a free one; may be repeated
     #[arg(long = "port", value_name = "NAME=PORT|auto", value_parser = parse_port)]
     pub ports: Vec<PortFlag>,
+    /// What the guest may reach: the internet, nothing but what is allowed, or nothing [default: open]
+    #[arg(long, value_name = "MODE", value_parser = network_mode())]
+    pub network: Option<Mode>,
+    /// Allow a name, *.DOMAIN, HOST:PORT/tcp, or a private address with ,private; may be repeated
+    #[arg(long, value_name = "RULE")]
+    pub allow: Vec<Rule>,
+    /// Deny one, whatever is allowed; may be repeated
+    #[arg(long, value_name = "RULE")]
+    pub deny: Vec<Rule>,
     /// Leave the VM running in the background
     #[arg(long, conflicts_with_all = ["ssh", "exec"])]
     pub detach: bool,
@@ -327,6 +341,12 @@ pub struct Smoke {
     /// Number of machines that run side by side [default: as many as memory and processors allow]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub jobs: Option<u32>,
+    /// Try from inside to reach what is closed, instead of the checks
+    #[arg(long, conflicts_with_all = ["only", "skip"])]
+    pub isolation: bool,
+    /// Try it in a sandbox that is a clone, instead of machines that boot
+    #[arg(long, requires = "isolation", conflicts_with_all = ["formats", "rows"])]
+    pub clone: bool,
     /// List the checks and run none
     #[arg(long)]
     pub list: bool,

@@ -6,6 +6,7 @@ pub mod cmd;
 pub mod command_error;
 pub mod exit;
 pub mod git;
+mod guest_proxy;
 pub mod host;
 pub mod program;
 pub mod request;

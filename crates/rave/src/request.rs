@@ -3,11 +3,13 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_image::manifest::{Artifact, ArtifactFile};
 use rave_image::{Manifest, artifact, foreign};
+use rave_net::{Mode, Policy};
 use rave_spec::{Format, Service, ServiceName};
 use rave_vm::machine::{DiskExtent, Display, Firmware, Overlay};
 use rave_vm::ports::{PortPolicy, PortRequest};
 use rave_vm::sandbox::{Hardware, LaunchConfig};
 
+use crate::guest_proxy;
 use crate::settings::Settings;
 
 /// An artifact that was found, and the image that it is of.
@@ -75,9 +77,15 @@ pub fn machine<'a>(
         cpus: vm.cpus,
         firmware: Firmware::Bios,
         display: Display::Headless,
+        policy: reach(found.manifest),
         services,
         user: &found.manifest.guest.user,
     })
+}
+
+/// What the guest of `run` and `smoke` may reach: the internet, and its own proxy wherever that is.
+fn reach(manifest: &Manifest) -> Policy {
+    Policy { mode: Mode::Open, allow: guest_proxy::rules(&manifest.guest.environment), ..Policy::default() }
 }
 
 /// Each service on the host's port that `policy` chooses, knowing rave.toml's. The ports in the guest are the image's own:

@@ -4,9 +4,8 @@ use camino::Utf8Path;
 
 use crate::accel::{Accelerator, Engine};
 use crate::machine::{
-    Arch, Clock, Display, DisplayServer, Fence, Firmware, Interface, Link, Machine, Memory, Overlay, VNC_BASE,
+    Arch, Clock, Display, DisplayServer, Fence, Firmware, Interface, Machine, Memory, Overlay, VNC_BASE,
 };
-use crate::ports::PortForward;
 use crate::ring::{FIRMWARE_LOG, READY_DEVICE};
 
 /// Name of the virtio-serial port on which the guest runs programs for the host.
@@ -209,24 +208,10 @@ fn kernel(argv: &mut Argv, machine: &Machine) {
 
 fn network(argv: &mut Argv, machine: &Machine) {
     let Some(nic) = machine.network else { return };
-    argv.add(
-        "-netdev",
-        match machine.link {
-            Link::User => format!("user,id=net{}", host_forwards(machine)),
-            Link::Stream => {
-                let socket = path(&machine.files.network_socket);
-                format!("stream,id=net,server=on,addr.type=unix,addr.path={socket}")
-            }
-        },
-    );
+    let socket = path(&machine.files.network_socket);
+    argv.add("-netdev", format!("stream,id=net,server=on,addr.type=unix,addr.path={socket}"));
     // No option ROM: the machine never boots from the network, and loading iPXE takes time.
     argv.add("-device", format!("{},netdev=net,romfile=", nic.device()));
-}
-
-fn host_forwards(machine: &Machine) -> String {
-    let forward =
-        |forward: &PortForward| format!(",hostfwd=tcp:{}:{}-:{}", forward.bind, forward.host, forward.guest);
-    machine.forwards.iter().map(forward).collect::<Vec<_>>().concat()
 }
 
 fn consoles(argv: &mut Argv, machine: &Machine) {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
 use rave_guest::protocol::{GuestEvent, GuestStage};
+use rave_net::{Log, Network, Resolve, by_the_host};
 use rave_process::{Child, Cmd, Status, interrupt};
 
 use crate::Error;
@@ -15,7 +16,7 @@ use crate::boot::watch::{POLL, Watch};
 use crate::boot::{BootFailure, BootStage, Cause, Timeline};
 use crate::log_limit::LogLimit;
 use crate::machine::Machine;
-use crate::ports::{self, PortPolicy};
+use crate::network;
 use crate::prepare::{prepare, remove};
 use crate::qemu::Qemu;
 use crate::qmp::Client;
@@ -28,9 +29,6 @@ const START_DEADLINE: Duration = Duration::from_secs(60);
 
 /// How long an answer on the control socket may take.
 pub(crate) const QMP_DEADLINE: Duration = Duration::from_secs(10);
-
-/// How often another free port is tried when somebody else is quicker.
-const PORT_ATTEMPTS: u32 = 5;
 
 /// How often a QEMU that lost a race of its own is started once more.
 pub const RESTARTS: u32 = 2;
@@ -52,7 +50,8 @@ pub struct Instance {
     pub(crate) child: Child,
     pub(crate) qmp: Client,
     watch: Watch,
-    /// Before the run folder: its thread writes there.
+    /// Before the run folder, as the next: its thread writes there.
+    pub(crate) network: Option<Network>,
     _log_limit: LogLimit,
     run_dir: RunDir,
     engine: Engine,
@@ -108,9 +107,20 @@ impl Instance {
     /// Starts the machine. When this returns QEMU runs the guest and its forwarded ports are open, which says nothing
     /// about the guest itself: see [`Instance::wait_ready`].
     pub fn boot(machine: Machine, engine: Engine, qemu: &Qemu) -> Result<Self, Error> {
+        Self::boot_resolving(machine, engine, qemu, by_the_host())
+    }
+
+    /// The same with names that lead elsewhere than the host's own resolver says.
+    pub fn boot_resolving(
+        mut machine: Machine,
+        engine: Engine,
+        qemu: &Qemu,
+        resolve: Resolve,
+    ) -> Result<Self, Error> {
         let run_dir = RunDir::take(&machine)?;
-        match launch(machine, engine, qemu) {
-            Ok((machine, child, qmp, watch)) => {
+        let network = network::connect(&mut machine, resolve);
+        match network.and_then(|network| Ok((network, launch(machine, engine, qemu)?))) {
+            Ok((network, (machine, child, qmp, watch))) => {
                 let qemu = qemu.clone();
                 let files = &machine.files;
                 let logs = [&files.serial_log, &files.ready_log].map(Clone::clone);
@@ -120,6 +130,7 @@ impl Instance {
                     child,
                     qmp,
                     watch,
+                    network,
                     _log_limit: log_limit,
                     run_dir,
                     engine,
@@ -149,6 +160,11 @@ impl Instance {
     /// QEMU's command line.
     pub fn command(&self) -> String {
         self.child.command()
+    }
+
+    /// What the guest was refused so far.
+    pub fn network_log(&self) -> Log {
+        self.network.as_ref().map(Network::log).unwrap_or_default()
     }
 
     /// Waits until the guest says that all of it is ready, at most until `deadline` after the boot's beginning.
@@ -240,7 +256,7 @@ impl Instance {
 
     fn start_again(&mut self) -> Result<(), Error> {
         self.restarts += 1;
-        // One that lost a timer still runs, and holds the ports.
+        // One that lost a timer still runs.
         self.child.kill().map_err(Error::process("ending QEMU"))?;
         let started = launch(self.machine.clone(), self.engine, &self.qemu)?;
         (self.machine, self.child, self.qmp, self.watch) = started;
@@ -335,7 +351,10 @@ impl Instance {
 
     /// Removes what only a running machine needs.
     pub(crate) fn clean_up(self) -> Result<(), Error> {
-        self.run_dir.remove()
+        // Their threads write there.
+        let Self { network, _log_limit, run_dir, .. } = self;
+        drop((network, _log_limit));
+        run_dir.remove()
     }
 
     /// Copies the serial log, for reports that outlive the run folder.
@@ -344,29 +363,14 @@ impl Instance {
     }
 }
 
-/// Makes the machine's files and starts QEMU, which is killed with this process until it is detached, with other ports where somebody is quicker and any port will do.
+/// Makes the machine's files and starts QEMU, which is killed with this process until it is detached.
 pub(crate) fn launch(
-    mut machine: Machine,
+    machine: Machine,
     engine: Engine,
     qemu: &Qemu,
 ) -> Result<(Machine, Child, Client, Watch), Error> {
     prepare(&machine)?;
-    let mut attempts = 0;
-    let (child, qmp, watch) = loop {
-        attempts += 1;
-        match start(&machine, engine, qemu) {
-            Err(Error::PortTaken(taken)) if attempts < PORT_ATTEMPTS => {
-                let forward = machine.forwards.iter_mut().find(|forward| forward.service == taken.service);
-                match forward {
-                    Some(forward) if !matches!(forward.policy, PortPolicy::Fixed(_)) => {
-                        forward.host = ports::host_port(&forward.service, PortPolicy::Auto)?;
-                    }
-                    _ => return Err(taken.into()),
-                }
-            }
-            other => break other?,
-        }
-    };
+    let (child, qmp, watch) = start(&machine, engine, qemu)?;
     InstanceRecord::save(&machine, child.pid())?;
     Ok((machine, child, qmp, watch))
 }
@@ -385,7 +389,7 @@ fn start(machine: &Machine, engine: Engine, qemu: &Qemu) -> Result<(Child, Clien
     let deadline = Instant::now() + START_DEADLINE;
     loop {
         if let Some(status) = child.try_wait().map_err(Error::process("waiting for QEMU"))? {
-            return Err(died(machine, &child, status));
+            return Err(Error::QemuDied { command: child.command(), status, tail: child.tail() });
         }
         if socket.exists()
             && let Ok(client) = Client::connect(socket, QMP_DEADLINE)
@@ -397,34 +401,5 @@ fn start(machine: &Machine, engine: Engine, qemu: &Qemu) -> Result<(Child, Clien
             return Err(Error::TooSlow { doing, after: START_DEADLINE, command });
         }
         interrupt::pause(POLL / 2)?;
-    }
-}
-
-fn died(machine: &Machine, child: &Child, status: Status) -> Error {
-    let tail = child.tail();
-    match refused_forward(&tail).and_then(|port| machine.forwards.iter().find(|forward| forward.host == port))
-    {
-        Some(forward) => ports::taken_meanwhile(&forward.service, forward.host).into(),
-        None => Error::QemuDied { command: child.command(), status, tail },
-    }
-}
-
-/// The host port in `Could not set up host forwarding rule 'tcp:127.0.0.1:2223-:22'`, net/slirp.c of QEMU.
-fn refused_forward(tail: &[String]) -> Option<u16> {
-    let rest = tail.iter().find_map(|line| line.split_once("Could not set up host forwarding rule '"))?.1;
-    let (host, _) = rest.split_once("-:")?;
-    host.rsplit_once(':')?.1.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_port_is_found_in_what_qemu_says() {
-        let line = "qemu-system-x86_64: -netdev user,id=net,hostfwd=tcp:127.0.0.1:2223-:22: Could not set up host \
-                    forwarding rule 'tcp:127.0.0.1:2223-:22'";
-        assert_eq!(refused_forward(&[String::new(), line.to_owned()]), Some(2223));
-        assert_eq!(refused_forward(&["no BIOS found".to_owned()]), None);
     }
 }

@@ -24,6 +24,7 @@ pub mod kept;
 pub mod keys;
 mod log_limit;
 pub mod machine;
+pub mod network;
 mod owner;
 pub mod ports;
 mod prepare;

@@ -99,7 +99,7 @@ impl Machine {
             kind: None,
             cpus: 1,
             network: None,
-            link: Link::User,
+            link: Link::Stream,
             forwards: Vec::new(),
             display: Display::Headless,
             clipboard: false,
@@ -227,7 +227,7 @@ pub struct Files {
     pub agent_socket: Utf8PathBuf,
     /// The host's end of `rave_guest::channel`; as short as the others.
     pub channel_socket: Utf8PathBuf,
-    /// QEMU's end of [`Link::Stream`]; as short as the others.
+    /// QEMU's end of its network card; as short as the others.
     pub network_socket: Utf8PathBuf,
 }
 
@@ -256,6 +256,11 @@ impl Files {
     /// The overlay of [`Overlay::Throwaway`].
     pub(crate) fn throwaway(&self) -> Utf8PathBuf {
         self.run_dir.join("overlay.qcow2")
+    }
+
+    /// What the guest was refused, as `rave_net::Log`.
+    pub fn network_log(&self) -> Utf8PathBuf {
+        self.run_dir.join("network-log.json")
     }
 
     /// The password of a display's server.

@@ -49,7 +49,7 @@ pub struct PortForward {
     pub host: u16,
     /// The service's port in the guest.
     pub guest: u16,
-    /// Which port was asked for: it decides what happens when another process takes this one before QEMU does.
+    /// Which port was asked for: it decides what happens when another process takes this one before the machine starts.
     pub policy: PortPolicy,
 }
 
@@ -127,7 +127,7 @@ impl fmt::Display for Why<'_> {
 
 /// Finds a port for each request, all different from each other.
 ///
-/// A port may be taken between this look and QEMU's own; [`crate::Instance::boot`] sees that.
+/// A port may be taken between this look and [`crate::Instance::boot`], which sees that.
 pub fn resolve(requests: &[PortRequest]) -> Result<Resolved, PortTaken> {
     bind(requests).map(|(resolved, _)| resolved)
 }
@@ -180,8 +180,7 @@ fn free(request: &PortRequest, all: &[PortRequest]) -> Result<(TcpListener, u16)
     Ok((listener, port))
 }
 
-/// Listens as QEMU will. The standard library sets `SO_REUSEADDR`, as QEMU's user network does, so that connections that
-/// an earlier machine left in `TIME_WAIT` are no obstacle.
+/// The standard library sets `SO_REUSEADDR`, so that connections that an earlier machine left in `TIME_WAIT` are no obstacle.
 fn listen(request: &PortRequest, port: u16) -> std::io::Result<TcpListener> {
     TcpListener::bind(SocketAddr::new(request.bind, port))
 }
@@ -197,11 +196,6 @@ fn taken(request: &PortRequest, port: u16, error: &std::io::Error, all: &[PortRe
         _ => TakenReason::Refused { reason: error.to_string().to_lowercase() },
     };
     PortTaken { service: request.service.clone(), port, reason }
-}
-
-/// That a port was taken after it had been found free; `owner` is looked up now.
-pub(crate) fn taken_meanwhile(service: &str, port: u16) -> PortTaken {
-    PortTaken { service: service.to_owned(), port, reason: TakenReason::InUse(owner::of_port(port)) }
 }
 
 /// Whether somebody is connected to one of these ports now.

@@ -3,12 +3,13 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use camino::Utf8Path;
+use rave_net::Policy;
 use rave_spec::{Format, ServiceName};
 
 use crate::Error;
 use crate::instance::{Instance, Ready};
 use crate::keys::KeyPair;
-use crate::machine::{Disk, DiskExtent, DiskFormat, Display, Firmware, Interface, Machine, Nic, Overlay};
+use crate::machine::{Disk, DiskExtent, DiskFormat, Display, Firmware, Interface, Link, Machine, Nic, Overlay};
 use crate::ports::{PortRequest, PortTaken, resolve};
 use crate::prepare::make_private_dir;
 use crate::ssh::Ssh;
@@ -41,6 +42,8 @@ pub struct LaunchConfig<'a> {
     pub firmware: Firmware,
     /// What the user sees.
     pub display: Display,
+    /// What the guest may reach.
+    pub policy: Policy,
     /// The services that the host can reach, [`SSH`] among them.
     pub services: &'a [PortRequest],
     /// The guest's user.
@@ -86,6 +89,7 @@ impl LaunchConfig<'_> {
             memory_mib: self.memory_mib,
             cpus: self.cpus,
             network: Some(hardware.nic),
+            link: Link::Own(self.policy.clone()),
             forwards: ports.forwards,
             display: self.display.clone(),
             credentials: vec![key.credential()],
@@ -159,6 +163,7 @@ mod tests {
             cpus: 1,
             firmware: Firmware::Bios,
             display: Display::Headless,
+            policy: Policy::default(),
             services,
             user: "agent",
         }

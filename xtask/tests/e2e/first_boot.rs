@@ -20,7 +20,7 @@ use crate::command::Command;
 use crate::fixture::{Fixture, said};
 use crate::tool::{Place, finish, poll, user_cache};
 
-/// What QEMU's user network calls this host (qemu(1), `-netdev user`).
+/// The gateway, whose ports are those of this host's loopback where a rule opens them.
 const HOST: &str = "10.0.2.2";
 
 /// A registry on this host's loopback, of the real archives. It ends with the process.
@@ -116,6 +116,7 @@ fn claude_code_is_installed_when_the_registry_answers() {
         registry.port
     );
     fixture.drop_in(claude::UNIT, &environment);
+    fixture.allow(&format!("127.0.0.1:{}/tcp,private", registry.port));
     let (instance, ready, ssh) = fixture.ready();
     let program = claude::program();
     assert_eq!(said(&ssh, "find / -xdev -type f -name claude -size +1M 2>/dev/null || true").trim(), "");

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use camino::Utf8PathBuf;
 use rave_image::Manifest;
+use rave_net::{Mode, Policy};
 use rave_smoke::{Expected, Guest, TimeLimits};
 use rave_spec::Format;
 use rave_vm::accel::{self, ProbeRequest, ProbeResult};
-use rave_vm::machine::{Arch, Credential, DiskExtent, Display, Firmware, Overlay};
+use rave_vm::machine::{Arch, Credential, DiskExtent, Display, Firmware, Link, Overlay};
 use rave_vm::ports::{PortPolicy, PortRequest};
 use rave_vm::qemu::Qemu;
 use rave_vm::sandbox::{Hardware, LaunchConfig, Sandbox};
@@ -73,6 +74,7 @@ impl Fixture {
             cpus: 2,
             firmware: Firmware::Bios,
             display: Display::Headless,
+            policy: Policy { mode: Mode::Open, ..Policy::default() },
             services: &services,
             user: &manifest.guest.user,
         };
@@ -84,6 +86,12 @@ impl Fixture {
     pub(crate) fn drop_in(&mut self, unit: &str, text: &str) {
         let name = format!("systemd.unit-dropin.{unit}");
         self.sandbox.machine.credentials.push(Credential { name, value: text.into() });
+    }
+
+    /// Allows the guest what it would not reach otherwise.
+    pub(crate) fn allow(&mut self, rule: &str) {
+        let Link::Own(policy) = &mut self.sandbox.machine.link else { panic!("its network is another's") };
+        policy.allow.push(rule.parse().unwrap());
     }
 
     /// A folder that goes away with the fixture.

@@ -81,11 +81,11 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 14] = [
     ("process", &[]),
     ("guest", &["testing"]),
     ("image", &["fs", "guest", "process", "spec", "testing"]),
-    ("vm", &["fs", "guest", "process", "spec", "testing"]),
+    ("vm", &["fs", "guest", "net", "process", "spec", "testing"]),
     ("workspace", &["fs", "guest", "process", "testing"]),
     ("net", &["fs"]),
     ("sandbox", &["fs", "guest", "net", "process", "spec", "testing", "vm"]),
-    ("smoke", &["fs", "guest", "process", "spec", "testing", "vm"]),
+    ("smoke", &["fs", "guest", "net", "process", "spec", "testing", "vm"]),
     ("release", &["fs", "guest", "image", "process", "smoke", "spec", "testing"]),
     ("host", &["fs", "image", "process", "spec", "vm"]),
     (

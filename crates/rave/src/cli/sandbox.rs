@@ -298,6 +298,14 @@ pub struct Supervise {
     pub accel: Option<Accel>,
 }
 
+/// `cargo xtask serve-network`
+#[derive(Debug, Clone, Args)]
+pub struct ServeNetwork {
+    /// The machine's run folder
+    #[arg(value_name = "DIR")]
+    pub run_dir: Utf8PathBuf,
+}
+
 /// `90`, `90s`, `5m`, `2h`; at least a second.
 fn parse_time(text: &str) -> Result<Duration, String> {
     let (number, unit) = match text.strip_suffix(['s', 'm', 'h']) {

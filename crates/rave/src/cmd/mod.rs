@@ -67,6 +67,7 @@ pub fn run(command: &Command, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
         | Command::Start(_)
         | Command::Rm(_)
         | Command::Supervise(_)
+        | Command::ServeNetwork(_)
         | Command::Open(_)
         | Command::Prune(_)
         | Command::SshConfig(_)

@@ -1,6 +1,8 @@
 //! `cargo xtask run`: builds what is missing or stale, and boots the artifact that the manifest names.
 
+pub(crate) mod background;
 mod kept;
+mod reach;
 mod screen;
 pub(crate) mod services;
 
@@ -89,6 +91,8 @@ pub fn run(args: &cli::Run, settings: &Settings, ui: &Ui) -> anyhow::Result<Code
         display: screen.display()?,
         ..request::machine(settings, &run_root, found, &services)?
     };
+    let launch = LaunchConfig { policy: reach::policy(args, launch.policy.clone()), ..launch };
+    ui.note(&reach::line(&launch.policy));
     let mut sandbox = launch.prepare()?;
     sandbox.machine.clipboard = screen.clipboard;
     let instance = Instance::boot(sandbox.machine.clone(), probe.engine, &qemu)?;
@@ -213,21 +217,37 @@ impl Session<'_> {
             return result.map(|_| Code::Ok);
         }
         if self.args.detach {
-            let detached = instance.detach()?;
-            self.ui.note(&format!(
-                "it runs on as process {}; power it off with: {} sudo poweroff",
-                detached.pid,
-                services::ssh_line(ssh)
-            ));
-            return Ok(Code::Ok);
+            return self.detach(instance, ssh);
         }
         self.ui.note("Ctrl-C powers it off");
         self.watch(instance)
     }
 
+    /// Leaves QEMU and the guest's network to themselves.
+    fn detach(&self, mut instance: Instance, ssh: &Ssh) -> anyhow::Result<Code> {
+        let network = match background::hand_over(&mut instance) {
+            Ok(network) => network,
+            Err(error) => {
+                self.end(instance);
+                return Err(error);
+            }
+        };
+        let detached = instance.detach()?;
+        let (pid, login) = (detached.pid, services::ssh_line(ssh));
+        self.ui.note(&format!("it runs on as process {pid}; power it off with: {login} sudo poweroff"));
+        let again = background::again(&detached.machine.files.run_dir);
+        self.ui.note(&format!(
+            "its network is process {network} and ends with it; if that is killed, the guest reaches nothing and its ports are \
+             closed until: {again}"
+        ));
+        Ok(Code::Ok)
+    }
+
     /// Until the guest powers itself off or the user has had enough.
     fn watch(&self, mut instance: Instance) -> anyhow::Result<Code> {
+        let mut denials = reach::Denials::default();
         loop {
+            denials.tell(&instance.network_log(), self.ui);
             match instance.ended()? {
                 Some(Status::Code(0)) => {
                     self.ui.note("the guest powered itself off");

@@ -1,7 +1,10 @@
 //! Snapshots of whole command lines, one option a line.
 
+use rave_net::Policy;
+
 use super::*;
-use crate::machine::{Credential, DirectKernel, Disk, DiskFormat, Memory, Nic, Password};
+use crate::machine::{Credential, DirectKernel, Disk, DiskFormat, Link, Memory, Nic, Password};
+use crate::ports::PortForward;
 
 /// The command line with each option and its value on one line.
 fn lines(machine: &Machine, engine: Engine) -> String {
@@ -52,7 +55,7 @@ fn a_sandbox_under_software_emulation() {
 -device isa-debugcon,iobase=0x402,chardev=firmware
 -blockdev driver=qcow2,node-name=disk,discard=unmap,cache.no-flush=on,file.driver=file,file.filename=/run/rave/overlay.qcow2
 -device virtio-blk-pci,drive=disk,bootindex=0
--netdev user,id=net,hostfwd=tcp:127.0.0.1:3002-:3002,hostfwd=tcp:127.0.0.1:2223-:22
+-netdev stream,id=net,server=on,addr.type=unix,addr.path=/run/rave/net.sock
 -device virtio-net-pci,netdev=net,romfile=
 -chardev file,id=serial,append=on,path=/run/rave/serial.log
 -serial chardev:serial
@@ -267,14 +270,14 @@ fn servers_and_where_their_password_is() {
 }
 
 #[test]
-fn a_card_on_a_stream_has_no_user_network_and_no_forwards_of_qemu() {
-    let text = lines(&Machine { link: Link::Stream, ..sandbox() }, Engine::Tcg);
-    assert!(
-        text.contains("-netdev stream,id=net,server=on,addr.type=unix,addr.path=/run/rave/net.sock\n"),
-        "{text}"
-    );
-    assert!(text.contains("-device virtio-net-pci,netdev=net,romfile=\n"), "{text}");
-    assert!(!text.contains("hostfwd") && !text.contains("-netdev user"), "{text}");
+fn qemu_opens_no_connection_and_no_port_whoever_is_at_the_other_end() {
+    for link in [Link::Stream, Link::Own(Policy::default())] {
+        let text = lines(&Machine { link, ..sandbox() }, Engine::Tcg);
+        let netdev = "-netdev stream,id=net,server=on,addr.type=unix,addr.path=/run/rave/net.sock\n";
+        assert!(text.contains(netdev), "{text}");
+        assert!(text.contains("-device virtio-net-pci,netdev=net,romfile=\n"), "{text}");
+        assert!(!text.contains("3002") && !text.contains("2223"), "{text}");
+    }
 }
 
 #[test]

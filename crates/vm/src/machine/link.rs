@@ -1,14 +1,16 @@
 //! What a machine's network card is connected to, and what its QEMU may do.
 
-/// The other end of the card.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+use rave_net::Policy;
+
+/// The other end of the card. QEMU opens no connection itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Link {
-    /// QEMU's user network: the guest reaches whatever QEMU's process reaches, the host's loopback too.
-    #[default]
-    User,
     /// The process that connects to [`super::Files::network_socket`] and takes the guest's frames. Without one, and after its
     /// end, the guest reaches nothing. Forwarded ports are that process's own.
+    #[default]
     Stream,
+    /// The process that has the [`crate::Instance`], which forwards the ports as well; the guest may reach what the policy allows.
+    Own(Policy),
 }
 
 /// What a QEMU that a guest took over cannot do.

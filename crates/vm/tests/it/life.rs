@@ -15,13 +15,13 @@ use rave_vm::{BootEvent, Error, Instance, Shutdown};
 
 use crate::guest::{Bench, sector_that_says};
 
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 fn all_ok() -> String {
     GuestStage::ALL.map(|stage| format!("event {stage} ok ''\n")).concat()
 }
 
-fn kill(pid: u32) {
+pub(crate) fn kill(pid: u32) {
     Cmd::new("kill").args(["-KILL", &pid.to_string()]).output().unwrap();
 }
 

@@ -7,5 +7,6 @@ mod guest;
 mod hang;
 mod life;
 mod logs;
+mod network;
 mod ports;
 mod ssh;

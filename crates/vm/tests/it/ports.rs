@@ -1,9 +1,10 @@
-//! A port that somebody takes between the look and QEMU's own.
+//! A port that somebody takes between the look and the machine's start.
 
 use std::net::{TcpListener, TcpStream};
 
+use rave_net::Policy;
 use rave_vm::Error;
-use rave_vm::machine::{Machine, Nic};
+use rave_vm::machine::{Link, Machine, Nic};
 use rave_vm::ports::TakenReason;
 use rave_vm::ports::{PortForward, PortPolicy};
 
@@ -11,7 +12,8 @@ use crate::guest::Bench;
 
 fn machine(bench: &Bench, port: u16, policy: PortPolicy) -> Machine {
     let forwards = vec![PortForward { policy, ..PortForward::new("gateway", port, 3002) }];
-    Machine { network: Some(Nic::Virtio), forwards, ..bench.machine("ports") }
+    let link = Link::Own(Policy::default());
+    Machine { network: Some(Nic::Virtio), link, forwards, ..bench.machine("ports") }
 }
 
 #[test]

@@ -1,0 +1,68 @@
+//! `run --detach`: the guest's network goes on in a process of its own, which ends with QEMU.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use camino::Utf8Path;
+use rave_process::{Cmd, interrupt, shell_quote};
+use rave_vm::{Instance, network};
+
+use crate::cli;
+use crate::cmd::sandbox::this_program;
+use crate::command_error::CommandError;
+use crate::exit::Code;
+
+/// How long the process may take.
+const LIMIT: Duration = Duration::from_secs(60);
+/// How often it is looked for.
+const PAUSE: Duration = Duration::from_millis(20);
+/// The most of its words that are told, bytes.
+const LAST_WORDS: usize = 2000;
+
+/// The name of the hidden command.
+const COMMAND: &str = "serve-network";
+
+/// Runs the hidden command: serves until the machine has ended.
+pub(crate) fn serve(args: &cli::ServeNetwork) -> anyhow::Result<Code> {
+    network::serve(&args.run_dir)?;
+    Ok(Code::Ok)
+}
+
+/// Gives the guest's network to a process that outlives this one; its id.
+pub(super) fn hand_over(instance: &mut Instance) -> anyhow::Result<u32> {
+    let program = this_program()?;
+    let run_dir = instance.machine().files.run_dir.clone();
+    let log = run_dir.join("network.log");
+    instance.hand_network_over()?;
+    // setsid(1) starts the program in a session without a terminal; see rave_sandbox::start.
+    let command = Cmd::new("setsid")
+        .args(["--fork", program.as_str(), COMMAND, run_dir.as_str()])
+        .current_dir("/")
+        .log_file(log.as_std_path());
+    command.spawn()?.detach();
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        if let Some(pid) = network::served_by(&run_dir) {
+            return Ok(pid);
+        }
+        // It prints nothing unless it fails.
+        let words = last_words(&log);
+        if words.ends_with('\n') || Instant::now() >= deadline {
+            return Err(CommandError::host_not_ready("the guest's network could not go on without this process")
+                .detail(words.trim().to_owned())
+                .remedy("run it without --detach")
+                .into());
+        }
+        interrupt::pause(PAUSE)?;
+    }
+}
+
+/// How the network is had back after its process was killed.
+pub(super) fn again(run_dir: &Utf8Path) -> String {
+    format!("cargo xtask {COMMAND} {}", shell_quote(run_dir.as_str()))
+}
+
+fn last_words(log: &Utf8Path) -> String {
+    let bytes = fs::read(log).unwrap_or_default();
+    String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(LAST_WORDS)..]).into_owned()
+}

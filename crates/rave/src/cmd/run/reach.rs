@@ -1,0 +1,121 @@
+//! What the guest of `run` may reach, and what it was refused.
+
+use std::collections::HashSet;
+
+use rave_net::{Denial, Kind, Log, Mode, Policy};
+use rave_vm::terminal_text::plain;
+
+use crate::cli;
+use crate::ui::Ui;
+
+/// The most refusals that one run tells; a guest could go on for ever.
+const TOLD: usize = 20;
+
+/// What the flags make of what a guest reaches without them.
+pub(super) fn policy(args: &cli::Run, mut policy: Policy) -> Policy {
+    policy.mode = args.network.unwrap_or(policy.mode);
+    policy.allow.extend(args.allow.iter().cloned());
+    policy.deny.extend(args.deny.iter().cloned());
+    policy
+}
+
+/// One line about it.
+pub(super) fn line(policy: &Policy) -> String {
+    let closed = "this host, private networks and metadata services are closed";
+    let what = match policy.mode {
+        Mode::Open | Mode::Learn => {
+            format!("network {}: the guest reaches every public address over TCP; {closed}", policy.mode)
+        }
+        Mode::Restricted => "network restricted: the guest reaches what is allowed and nothing else".to_owned(),
+        Mode::Offline => "network offline: the guest reaches nothing".to_owned(),
+    };
+    let rules = |what: &str, rules: &[rave_net::Rule]| {
+        let rules: Vec<String> = rules.iter().map(ToString::to_string).collect();
+        if rules.is_empty() { String::new() } else { format!("; {what}: {}", rules.join(", ")) }
+    };
+    let allowed = if policy.mode == Mode::Offline { "" } else { &rules("allowed", &policy.allow) };
+    format!("{what}{allowed}{}", rules("denied", &policy.deny))
+}
+
+/// Tells each refusal once.
+#[derive(Default)]
+pub(super) struct Denials {
+    told: HashSet<(Kind, String)>,
+}
+
+impl Denials {
+    /// Tells what is new.
+    pub(super) fn tell(&mut self, log: &Log, ui: &Ui) {
+        for denial in self.new(log) {
+            ui.note(&text(&denial));
+        }
+    }
+
+    fn new(&mut self, log: &Log) -> Vec<Denial> {
+        let mut new = Vec::new();
+        for denial in log.denials.iter().filter(|denial| !is_usual(denial)) {
+            if self.told.len() < TOLD && self.told.insert((denial.kind, denial.to.clone())) {
+                new.push(denial.clone());
+            }
+        }
+        new
+    }
+}
+
+/// What every guest tries by itself and does without: the time (NTP) and QUIC, which is TLS on TCP then.
+fn is_usual(denial: &Denial) -> bool {
+    denial.kind == Kind::Udp && [":123", ":443"].iter().any(|port| denial.to.ends_with(port))
+}
+
+fn text(denial: &Denial) -> String {
+    let allow = denial.allow.as_ref().map(|rule| format!("; to allow it: run --allow {rule}"));
+    format!("{}{}", plain(&denial.message()).trim(), allow.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn denial(to: &str) -> Denial {
+        let (rule, allow) = ("mode open: no rule allows it".into(), Some("127.0.0.1:1/tcp,private".into()));
+        Denial { first: 1, last: 1, count: 1, kind: Kind::Connection, to: to.into(), rule, allow }
+    }
+
+    #[test]
+    fn without_flags_it_is_open_and_flags_add_to_what_is_allowed() {
+        let own = Policy { mode: Mode::Open, allow: vec!["p.example:1/tcp,private".parse().unwrap()], ..Policy::default() };
+        assert_eq!(policy(&cli::Run::default(), own.clone()), own);
+        let args = cli::Run {
+            network: Some(Mode::Restricted),
+            allow: vec!["a.example".parse().unwrap()],
+            deny: vec!["b.example".parse().unwrap()],
+            ..cli::Run::default()
+        };
+        assert_eq!(
+            line(&policy(&args, own)),
+            "network restricted: the guest reaches what is allowed and nothing else; allowed: p.example:1/tcp,private, \
+             a.example; denied: b.example"
+        );
+    }
+
+    #[test]
+    fn each_refusal_is_told_once_and_not_without_an_end() {
+        let mut denials = Denials::default();
+        let log = |count: usize| Log {
+            denials: (0..count).map(|number| denial(&format!("10.0.0.{number}:1"))).collect(),
+            ..Log::default()
+        };
+        assert_eq!(denials.new(&log(2)).len(), 2);
+        assert_eq!(denials.new(&log(3)).len(), 1);
+        assert_eq!(denials.new(&log(100)).len(), TOLD - 3);
+        assert_eq!(denials.new(&log(200)).len(), 0);
+        let clock = Denial { kind: Kind::Udp, ..denial("0.pool.example:123") };
+        assert!(Denials::default().new(&Log { denials: vec![clock], ..Log::default() }).is_empty());
+    }
+
+    #[test]
+    fn what_a_guest_wrote_is_shown_as_text() {
+        let told = text(&denial("\u{1b}[2J10.0.0.1:1"));
+        assert!(!told.contains('\u{1b}') && told.ends_with("; to allow it: run --allow 127.0.0.1:1/tcp,private"), "{told}");
+    }
+}

@@ -1,0 +1,80 @@
+//! The proxy that a guest is told to use by `[extra] environment` of rave.toml: whoever named it there means it to be reached,
+//! though it is on a private network or on this host.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use rave_net::{Rule, lan};
+
+/// The variables that name proxies; programs read both cases (curl(1), "ENVIRONMENT").
+const VARIABLES: [&str; 3] = ["http_proxy", "https_proxy", "all_proxy"];
+
+/// What has to be allowed so that the guest reaches its proxies.
+pub(crate) fn rules(environment: &[(String, String)]) -> Vec<Rule> {
+    let is_proxy = |name: &str| VARIABLES.iter().any(|variable| name.eq_ignore_ascii_case(variable));
+    let mut rules: Vec<Rule> = environment
+        .iter()
+        .filter(|(name, _)| is_proxy(name))
+        .filter_map(|(_, url)| rule(url))
+        .collect();
+    rules.sort();
+    rules.dedup();
+    rules
+}
+
+/// The rule for `http://user:password@HOST:PORT/`; none for what is no such URL, and for the guest itself.
+fn rule(url: &str) -> Option<Rule> {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
+    let (host, port) = match place.rsplit_once(':') {
+        Some((host, port)) if !host.ends_with(':') && !port.ends_with(']') => (host, port.parse().ok()?),
+        // curl's own, where a URL names none (curl(1), --proxy), but for TLS to the proxy.
+        _ => (place, if scheme == "https" { 443 } else { 1080 }),
+    };
+    let host = match host.parse::<IpAddr>() {
+        Ok(IpAddr::V4(lan::GATEWAY)) => Ipv4Addr::LOCALHOST.to_string(),
+        Ok(address) if address.is_loopback() => return None,
+        _ if host.eq_ignore_ascii_case("localhost") => return None,
+        _ => host.to_owned(),
+    };
+    format!("{host}:{port}/tcp,private").parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(variables: &[(&str, &str)]) -> Vec<String> {
+        let variables: Vec<_> = variables.iter().map(|(name, url)| ((*name).into(), (*url).into())).collect();
+        rules(&variables).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_proxy_is_allowed_at_its_port_wherever_it_is() {
+        let named = of(&[
+            ("http_proxy", "http://proxy.corp.example:3128"),
+            ("HTTPS_PROXY", "http://me:p@ss@proxy.corp.example:3128/"),
+            ("https_proxy", "10.1.2.3:8080"),
+            ("no_proxy", "other.example:1"),
+        ]);
+        assert_eq!(named, ["proxy.corp.example:3128/tcp,private", "10.1.2.3:8080/tcp,private"]);
+    }
+
+    #[test]
+    fn the_gateways_ports_are_those_of_the_hosts_loopback() {
+        assert_eq!(of(&[("http_proxy", "http://10.0.2.2:3128")]), ["127.0.0.1:3128/tcp,private"]);
+    }
+
+    #[test]
+    fn a_proxy_in_the_guest_and_what_is_no_url_open_nothing() {
+        let variables =
+            ["http://127.0.0.1:3128", "http://localhost:3128", "http://[::1]:3128", "http://a b:1", "", "x:y"];
+        assert!(of(&variables.map(|url| ("http_proxy", url))).is_empty());
+    }
+
+    #[test]
+    fn a_url_without_a_port_means_that_of_its_scheme() {
+        assert_eq!(of(&[("http_proxy", "http://p.example")]), ["p.example:1080/tcp,private"]);
+        assert_eq!(of(&[("http_proxy", "https://p.example")]), ["p.example:443/tcp,private"]);
+    }
+}
