@@ -80,14 +80,23 @@ fn memory(argv: &mut Argv, machine: &Machine) {
             return;
         }
         Memory::File(file) => (file, "share=on"),
-        Memory::CopyOf(file) => (file, "share=off,readonly=on,rom=off"),
+        Memory::CopyOf(file) | Memory::Resumed { file, .. } => (file, "share=off,readonly=on,rom=off"),
     };
-    argv.add("-machine", format!("{kind},memory-backend=mem"));
+    let is_resumed = matches!(machine.memory, Memory::Resumed { .. });
+    // The stream of a moment has no description of itself at its end.
+    let more = if is_resumed { ",suppress-vmdesc=on" } else { "" };
+    argv.add("-machine", format!("{kind},memory-backend=mem{more}"));
     argv.add("-m", format!("size={}M", machine.memory_mib));
     let (size, file) = (machine.memory_mib, path(file));
     argv.add("-object", format!("memory-backend-file,id=mem,size={size}M,mem-path={file},{access}"));
-    argv.add("-device", "vmgenid,guid=auto");
-    if let Memory::CopyOf(_) = machine.memory {
+    if !matches!(machine.memory, Memory::Resumed { has_generation: false, .. }) {
+        argv.add("-device", "vmgenid,guid=auto");
+    }
+    if is_resumed {
+        // Nor has it a head that names the machine.
+        argv.add("-global", "migration.send-configuration=off");
+    }
+    if is_resumed || matches!(machine.memory, Memory::CopyOf(_)) {
         argv.add("-incoming", "defer");
     }
 }

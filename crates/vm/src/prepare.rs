@@ -182,6 +182,13 @@ pub(crate) fn set_backing(overlay: &Utf8Path, base: &Utf8Path) -> Result<(), Err
     img("naming the image of a template's disk", &words).map(drop)
 }
 
+/// Makes an empty overlay over a base beside it, which is not looked at: a machine may be writing it.
+pub(crate) fn overlay_of_size(overlay: &Utf8Path, base: &str, bytes: u64) -> Result<(), Error> {
+    let size = bytes.to_string();
+    let words = ["create", "-q", "-f", "qcow2", "-u", "-b", base, "-F", "qcow2", overlay.as_str(), &size];
+    img("making a layer of a disk", &words).map(drop)
+}
+
 /// What `qemu-img info` says of an overlay.
 #[derive(Debug, Deserialize)]
 struct OverlayInfo {

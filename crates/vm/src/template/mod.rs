@@ -17,10 +17,12 @@ mod store;
 
 pub(crate) use barrier::begin;
 pub use barrier::renew;
+pub(crate) use check::Fingerprint;
 pub use check::Damage;
 pub use files::Template;
-pub use key::{Key, KeyId};
+pub use key::{HostProcessor, Key, KeyId};
+pub(crate) use key::hexadecimal;
 pub use make::{Making, StartNetwork, make};
 pub use recipe::Recipe;
-pub(crate) use save::restore;
+pub(crate) use save::{restore, resume};
 pub use store::{Found, TemplateLock, Templates};
