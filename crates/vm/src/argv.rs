@@ -68,6 +68,9 @@ fn base(argv: &mut Argv, machine: &Machine) {
     argv.add("-device", "virtio-rng-pci");
 }
 
+/// What a machine that went on from a moment is known by: the head that its stream lacks.
+pub(crate) const RESUMED: &str = "migration.send-configuration=off";
+
 /// A machine that is cloned has a number that its guest's kernel reseeds its random generator for when it changes (vmgenid).
 fn memory(argv: &mut Argv, machine: &Machine) {
     let kind = match machine.arch {
@@ -93,8 +96,7 @@ fn memory(argv: &mut Argv, machine: &Machine) {
         argv.add("-device", "vmgenid,guid=auto");
     }
     if is_resumed {
-        // Nor has it a head that names the machine.
-        argv.add("-global", "migration.send-configuration=off");
+        argv.add("-global", RESUMED);
     }
     if is_resumed || matches!(machine.memory, Memory::CopyOf(_)) {
         argv.add("-incoming", "defer");

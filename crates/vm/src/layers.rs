@@ -10,8 +10,10 @@ use rave_fs::Replace;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::prepare::{overlay_of_size, remove, set_backing};
+use crate::prepare::{move_to_base, overlay_of_size, remove, set_backing};
 
+/// Above this a machine's next start makes one of them.
+pub const MANY: u32 = 12;
 /// More make each read of the guest slow: every file is looked into in turn.
 pub const MOST: u32 = 24;
 
@@ -23,9 +25,12 @@ pub struct Layers {
 }
 
 /// `layers.json`.
-#[derive(Debug, Serialize, Deserialize)]
-struct Note {
-    active: u32,
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(crate) struct Note {
+    /// The layer that is written.
+    pub(crate) active: u32,
+    /// The lowest, which lies on an image or a template.
+    pub(crate) bottom: u32,
 }
 
 impl Layers {
@@ -39,20 +44,33 @@ impl Layers {
         &self.folder
     }
 
-    fn note(&self) -> Utf8PathBuf {
+    fn note_file(&self) -> Utf8PathBuf {
         self.folder.join("layers.json")
+    }
+
+    pub(crate) fn note(&self) -> Result<Note, Error> {
+        let path = self.note_file();
+        match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| Error::io("read", &path, e.into())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Note::default()),
+            Err(error) => Err(Error::io("read", &path, error)),
+        }
+    }
+
+    pub(crate) fn write(&self, note: Note) -> Result<(), Error> {
+        let path = self.note_file();
+        let text = serde_json::to_vec(&note).map_err(|e| Error::io("write", &path, e.into()))?;
+        Replace::new(&path).mode(0o600).write(text).map_err(|e| Error::io("write", &path, e))
     }
 
     /// The number of the layer that the guest writes.
     pub fn number(&self) -> Result<u32, Error> {
-        let path = self.note();
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
-            Err(error) => return Err(Error::io("read", &path, error)),
-        };
-        let note: Note = serde_json::from_slice(&bytes).map_err(|e| Error::io("read", &path, e.into()))?;
-        Ok(note.active)
+        self.note().map(|note| note.active)
+    }
+
+    /// How many files lie upon each other.
+    pub fn height(&self) -> Result<u32, Error> {
+        self.note().map(|note| note.active.saturating_sub(note.bottom) + 1)
     }
 
     /// The file of a layer.
@@ -67,14 +85,20 @@ impl Layers {
 
     /// The layer beneath that; nothing where it lies on a template or an image.
     pub fn beneath(&self) -> Result<Option<Utf8PathBuf>, Error> {
-        Ok(self.number()?.checked_sub(1).map(|number| self.file(number)))
+        let note = self.note()?;
+        Ok((note.active > note.bottom).then(|| self.file(note.active - 1)))
     }
 
-    /// From now on this layer is written.
-    pub fn activate(&self, number: u32) -> Result<(), Error> {
-        let path = self.note();
-        let text = serde_json::to_vec(&Note { active: number }).map_err(|e| Error::io("write", &path, e.into()))?;
-        Replace::new(&path).mode(0o600).write(text).map_err(|e| Error::io("write", &path, e))
+    /// The name of what a layer lies on, where the lowest lies on `on`.
+    pub(crate) fn name_beneath(&self, number: u32, on: &Utf8Path) -> Result<String, Error> {
+        let is_lowest = number <= self.note()?.bottom;
+        let on = on.file_name().unwrap_or_default().to_owned();
+        Ok(if is_lowest { on } else { name(number - 1) })
+    }
+
+    fn activate(&self, number: u32) -> Result<(), Error> {
+        let note = self.note()?;
+        self.write(Note { active: number, ..note })
     }
 
     /// Makes an empty layer over layer `number`, which a machine may be writing, and activates it. What is there under its name was
@@ -100,11 +124,9 @@ impl Layers {
         let number = self.number()?;
         let active = self.file(number);
         if !active.exists() {
-            return Ok(number.checked_sub(1));
+            return Ok((number > self.note()?.bottom).then(|| number - 1));
         }
-        let beneath = number.checked_sub(1).map(|number| Utf8PathBuf::from(name(number)));
-        let beneath = beneath.or_else(|| on.file_name().map(Utf8PathBuf::from)).unwrap_or_default();
-        set_backing(&active, &beneath)?;
+        set_backing(&active, Utf8Path::new(&self.name_beneath(number, on)?))?;
         self.protect(number)?;
         // The next start makes the file.
         self.activate(number + 1)?;
@@ -115,6 +137,19 @@ impl Layers {
     pub(crate) fn protect(&self, number: u32) -> Result<(), Error> {
         let file = self.file(number);
         fs::set_permissions(&file, fs::Permissions::from_mode(0o400)).map_err(|e| Error::io("protect", &file, e))
+    }
+
+    /// Makes one layer of all, over `on`, for a machine that does not run. Others keep what they have of the lower ones.
+    pub fn collapse(&self, on: &Utf8Path) -> Result<(), Error> {
+        let note = self.note()?;
+        let active = self.file(note.active);
+        if note.active == note.bottom || !active.exists() {
+            return Ok(());
+        }
+        // What is the same in both is not copied; a disk that this was not done to the end for is the same disk.
+        move_to_base(&active, on)?;
+        self.write(Note { active: note.active, bottom: note.active })?;
+        (note.bottom..note.active).try_for_each(|number| remove(&self.file(number)))
     }
 
     /// What the layers take on the host, bytes: a file with second names counts for each of them in equal parts.

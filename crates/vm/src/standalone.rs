@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::Error;
 use crate::accel::Engine;
+use crate::argv::RESUMED;
 use crate::boot::watch::Watch;
 use crate::boot::{BootStage, stage_detector::DeadEnd};
 use crate::instance::{LOST_RACE, QMP_DEADLINE, launch};
@@ -87,6 +88,12 @@ impl Standalone {
         template::resume(&mut qmp, &of.devices())?;
         let pid = child.detach();
         Self::new(machine, pid, qmp, watch)
+    }
+
+    /// Whether it went on from a moment: its files say nothing of its boot.
+    pub fn is_resumed(&self) -> bool {
+        let line = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
+        line.split(|byte| *byte == 0).any(|word| word == RESUMED.as_bytes())
     }
 
     /// Saves the machine at this moment, and lets it go on; how long it stood.

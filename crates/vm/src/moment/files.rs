@@ -13,7 +13,7 @@ use super::shape::Shape;
 use crate::Error;
 use crate::accel::Engine;
 use crate::argv::qemu_argv;
-use crate::layers::Layers;
+use crate::layers::{self, Layers};
 use crate::machine::{Machine, Memory};
 use crate::prepare::{make_private_dir, remove};
 use crate::qemu::Qemu;
@@ -42,6 +42,8 @@ pub(super) struct Note {
     pub(super) schema: u32,
     /// The highest frozen layer; none where the disk was never written.
     pub(super) top: Option<u32>,
+    /// The lowest layer.
+    pub(super) bottom: u32,
     pub(super) running: Option<Running>,
 }
 
@@ -114,7 +116,7 @@ impl Moment {
     pub fn check(&self) -> Result<Saved, Damage> {
         let note = self.note()?;
         let layers = Layers::at(&self.folder);
-        for file in note.top.map(|top| layers.file(top)) {
+        if let Some(file) = note.top.map(|top| layers.file(top)) {
             fs::metadata(&file).map_err(|error| Damage::of(&file, error))?;
         }
         let Some(running) = note.running else { return Ok(Saved::Disk) };
@@ -151,16 +153,16 @@ impl Moment {
     /// Takes the disk of a machine that does not run, or the frozen layers of one that does: as second names.
     pub fn take_disk(&self, layers: &Layers, top: Option<u32>) -> Result<(), Error> {
         make_private_dir(&self.folder)?;
-        link_disk(layers, top, &self.folder)
+        link_disk(layers, layers.note()?.bottom, top, &self.folder)
     }
 
     /// Writes what it is; it is there from then on.
-    pub fn finish(&self, top: Option<u32>) -> Result<(), Error> {
-        self.write(&Note { schema: SCHEMA, top, running: None })
+    pub fn finish(&self, layers: &Layers, top: Option<u32>) -> Result<(), Error> {
+        self.write(&Note { schema: SCHEMA, top, bottom: layers.note()?.bottom, running: None })
     }
 
     /// The same for a machine that ran, whose memory and devices are written.
-    pub(super) fn finish_running(&self, top: u32, shape: Shape) -> Result<(), Error> {
+    pub(super) fn finish_running(&self, layers: &Layers, top: u32, shape: Shape) -> Result<(), Error> {
         let (memory, devices) = (self.memory(), self.devices());
         for file in [&memory, &devices] {
             fs::set_permissions(file, fs::Permissions::from_mode(0o400))
@@ -172,7 +174,8 @@ impl Moment {
             memory: Fingerprint::of(&memory).map_err(|e| Error::io("look at", &memory, e))?,
             devices: hexadecimal(&Sha256::digest(&bytes)),
         };
-        self.write(&Note { schema: SCHEMA, top: Some(top), running: Some(running) })
+        let bottom = layers.note()?.bottom;
+        self.write(&Note { schema: SCHEMA, top: Some(top), bottom, running: Some(running) })
     }
 
     fn write(&self, note: &Note) -> Result<(), Error> {
@@ -186,8 +189,9 @@ impl Moment {
         make_private_dir(folder)?;
         let failed = |damage: Damage| Error::io("read", self.note_file(), std::io::Error::other(damage.to_string()));
         let note = self.note().map_err(failed)?;
-        link_disk(&Layers::at(&self.folder), note.top, folder)?;
-        Layers::at(folder).activate(note.top.map_or(0, |top| top + 1))?;
+        link_disk(&Layers::at(&self.folder), note.bottom, note.top, folder)?;
+        let active = note.top.map_or(note.bottom, |top| top + 1);
+        Layers::at(folder).write(layers::Note { active, bottom: note.bottom })?;
         Ok(Self::at(folder))
     }
 
@@ -212,7 +216,7 @@ impl Moment {
 }
 
 /// Second names of everything that lies beneath the layer `top` and of it.
-fn link_disk(layers: &Layers, top: Option<u32>, to: &Utf8Path) -> Result<(), Error> {
+fn link_disk(layers: &Layers, bottom: u32, top: Option<u32>, to: &Utf8Path) -> Result<(), Error> {
     let from = layers.folder();
     let entries = from.read_dir_utf8().map_err(|e| Error::io("list", from, e))?;
     let names = entries.flatten().map(|entry| entry.file_name().to_owned());
@@ -222,7 +226,7 @@ fn link_disk(layers: &Layers, top: Option<u32>, to: &Utf8Path) -> Result<(), Err
                 && !name.starts_with('.')
         })
         .collect();
-    names.extend((0..top.map_or(0, |top| top + 1)).filter_map(|number| {
+    names.extend((bottom..top.map_or(bottom, |top| top + 1)).filter_map(|number| {
         layers.file(number).file_name().map(str::to_owned)
     }));
     names.iter().try_for_each(|name| link(&from.join(name), &to.join(name)))

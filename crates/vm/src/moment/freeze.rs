@@ -93,10 +93,10 @@ impl Freezing<'_> {
             return Err(cannot(&format!("this QEMU has no {missing}")));
         }
         let disk = Open::of(qmp, self.layers)?;
-        if disk.number >= layers::MOST {
+        let height = self.layers.height()?;
+        if height >= layers::MOST {
             return Err(cannot(&format!(
-                "its disk has {} layers, which is the most: stop and start it, which makes them one",
-                disk.number
+                "its disk has {height} layers, which is the most: stop and start it, which makes them one"
             )));
         }
         let shape = Shape::of_process(pid, qemu.build()?)?
@@ -140,23 +140,18 @@ impl Freezing<'_> {
         let bytes = fs::read(&devices).map_err(failed)?;
         let stream = with_blocks(&bytes, &source.blocks, source.process.memory()).map_err(failed)?;
         fs::write(&devices, stream).map_err(failed)?;
-        source.disk.switch(qmp, &absolute(new)?, &self.name_beneath(source.disk.number))?;
+        let beneath = self.layers.name_beneath(source.disk.number, self.on)?;
+        source.disk.switch(qmp, &absolute(new)?, &beneath)?;
         let is_fresh = source.beneath == Beneath::Nothing;
         let copied = source.process.copy_written(source.main.address, source.main.used, memory, is_fresh);
         copied.map_err(|e| Error::io("write", self.moment.memory(), e))
-    }
-
-    fn name_beneath(&self, number: u32) -> String {
-        let beneath = number.checked_sub(1).map(|number| self.layers.file(number));
-        let beneath = beneath.as_deref().unwrap_or(self.on);
-        beneath.file_name().unwrap_or_default().to_owned()
     }
 
     fn finish(&self, source: Source) -> Result<(), Error> {
         let top = source.disk.number;
         self.layers.protect(top)?;
         self.moment.take_disk(self.layers, Some(top))?;
-        self.moment.finish_running(top, source.shape)
+        self.moment.finish_running(self.layers, top, source.shape)
     }
 }
 

@@ -23,6 +23,6 @@ pub use files::Template;
 pub use key::{HostProcessor, Key, KeyId};
 pub(crate) use key::hexadecimal;
 pub use make::{Making, StartNetwork, make};
-pub use recipe::Recipe;
+pub use recipe::{Recipe, credential};
 pub(crate) use save::{restore, resume};
 pub use store::{Found, TemplateLock, Templates};
