@@ -50,6 +50,11 @@ impl Place {
         &self.folder
     }
 
+    /// Whether there is the sandbox, be its record readable or not.
+    pub fn has_record(&self) -> bool {
+        self.record().exists()
+    }
+
     /// The disk with the image that it lies on.
     pub fn disk(&self) -> KeptDisk {
         KeptDisk::at(self.folder.join("disk"))

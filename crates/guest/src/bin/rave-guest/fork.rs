@@ -15,6 +15,11 @@ use std::time::Duration;
 /// There while the machine is held: a server that is started again must not let it on.
 const HELD: &str = "/run/rave/held";
 
+/// Where units have their control groups.
+const SERVICES: &str = "/sys/fs/cgroup/system.slice";
+/// The SSH server, as distributions call it. Sessions have groups of their own.
+const SSH: [&str; 2] = ["ssh.service", "sshd.service"];
+
 /// How long systemd may take to answer.
 const SYSTEMD: Duration = Duration::from_secs(60);
 
@@ -64,6 +69,13 @@ impl Running {
     fn try_renew(&mut self, identity: &Identity) -> Result<Receipt, Error> {
         let receipt = template::renew(identity)?;
         ssh_keys::let_in(&self.config, &identity.authorized_keys)?;
+        // It would answer with the parent's key until it is started again.
+        for unit in SSH {
+            let kill = Path::new(SERVICES).join(unit).join("cgroup.kill");
+            if kill.exists() {
+                fs::write(&kill, "1").map_err(failed("write", &kill))?;
+            }
+        }
         self.is_renewed = true;
         Ok(receipt)
     }
@@ -87,10 +99,15 @@ fn refresh() {
     if let Err(error) = ssh_keys::make_all(Path::new(ssh_keys::SSH)) {
         println!("{error}");
     }
-    for unit in ["ssh.service", "sshd.service", "systemd-journald.service", "systemd-resolved.service"] {
-        // One that is not there is no error.
-        if let Err(error) = spawn::output("systemctl", &["--no-block", "try-restart", unit], SYSTEMD) {
+    let systemctl = |words: &[&str]| {
+        if let Err(error) = spawn::output("systemctl", words, SYSTEMD) {
             println!("{error}");
         }
+    };
+    for unit in SSH.into_iter().filter(|unit| Path::new(SERVICES).join(unit).exists()) {
+        systemctl(&["--no-block", "restart", unit]);
+    }
+    for unit in ["systemd-journald.service", "systemd-resolved.service"] {
+        systemctl(&["--no-block", "try-restart", unit]);
     }
 }
