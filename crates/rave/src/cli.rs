@@ -20,8 +20,8 @@ pub use release::{
     SbomCommand, SbomDiff, Verify,
 };
 pub use sandbox::{
-    Exec, Logs, Net, NetCommand, NetMode, NetPrint, NetRules, Open, Port, Prune, Ps, Rm, Ssh, SshConfig,
-    ServeNetwork, SshProxy, Start, Stop, Supervise, Up,
+    Exec, Fork, Logs, Net, NetCommand, NetMode, NetPrint, NetRules, Open, Port, Prune, Ps, Restore, Rm,
+    ServeNetwork, Snapshot, Ssh, SshConfig, SshProxy, Start, Stop, Supervise, Up,
 };
 pub use values::{Accel, Firmware, FormatFlag, Gui, HostPort, KeepBase, PortFlag, base, format_or_all};
 use values::{compression, format, network_mode, parse_port};
@@ -117,6 +117,12 @@ pub enum Command {
     Stop(Stop),
     /// Start stopped sandboxes
     Start(Start),
+    /// Make sandboxes that go on from where one is now, with its memory
+    Fork(Fork),
+    /// Keep where a sandbox is now, with its memory
+    Snapshot(Snapshot),
+    /// Put a sandbox back to a snapshot
+    Restore(Restore),
     /// Remove sandboxes with their disks
     Rm(Rm),
     /// Remove all sandboxes that are stopped
@@ -197,6 +203,9 @@ impl Command {
             | Self::Stop(_)
             | Self::Start(_)
             | Self::Rm(_)
+            | Self::Fork(_)
+            | Self::Snapshot(_)
+            | Self::Restore(_)
             | Self::Supervise(_)
             | Self::ServeNetwork(_)
             | Self::Open(_)

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write as _};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use camino::{Utf8Path, Utf8PathBuf};
 use rave_guest::channel::MAX_REQUEST;
 use rave_guest::channel::message::Exec;
 use rave_vm::ports::PortForward;
@@ -35,6 +36,11 @@ pub enum Order {
     },
     /// Run a program; waits for the guest to be far enough.
     Exec(Box<Exec>),
+    /// Save the machine at this moment in a folder that is not there yet.
+    Freeze {
+        /// The folder.
+        folder: Utf8PathBuf,
+    },
     /// Change what it may reach, or only tell.
     Network(Box<Change>),
 }
@@ -52,6 +58,11 @@ pub enum Answer {
     },
     /// Frames follow.
     Exec,
+    /// The machine was saved and goes on.
+    Frozen {
+        /// How long it stood, ms.
+        stood_ms: u64,
+    },
     /// What it may reach, after the change.
     Network(Box<NetworkStatus>),
     /// It cannot be done.
@@ -112,7 +123,9 @@ pub enum Origin {
     Disk,
     /// It is a clone of a template.
     Template,
-    /// It should have been a clone, and booted.
+    /// It goes on from a moment: of itself, or of the sandbox that it is a fork of.
+    Moment,
+    /// It should have been a clone, or have gone on from a moment, and booted.
     DiskInstead {
         /// Why.
         why: String,
@@ -161,6 +174,14 @@ impl Connection {
     pub fn network(&mut self, change: Change) -> Result<NetworkStatus, Error> {
         match self.order(&Order::Network(Box::new(change)), Some(ANSWER))? {
             Answer::Network(status) => Ok(*status),
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
+    /// Saves the machine at this moment in `folder`; how long it stood.
+    pub(crate) fn freeze(&mut self, folder: &Utf8Path) -> Result<Duration, Error> {
+        match self.order(&Order::Freeze { folder: folder.to_owned() }, None)? {
+            Answer::Frozen { stood_ms } => Ok(Duration::from_millis(stood_ms)),
             other => Err(self.unexpected(&other)),
         }
     }

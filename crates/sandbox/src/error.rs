@@ -16,6 +16,14 @@ pub enum Error {
         /// The name.
         name: SandboxName,
     },
+    /// It has no such snapshot.
+    #[error("the sandbox {name} has no snapshot {label}")]
+    UnknownSnapshot {
+        /// The sandbox.
+        name: SandboxName,
+        /// The label.
+        label: String,
+    },
     /// It must run for what was asked.
     #[error("the sandbox {name} does not run")]
     NotRunning {
@@ -96,6 +104,9 @@ impl Error {
         match self {
             Self::Unknown { name } => {
                 Some(format!("`cargo xtask up {name}` makes it; `cargo xtask ps --all` lists all"))
+            }
+            Self::UnknownSnapshot { name, .. } => {
+                Some(format!("`cargo xtask snapshot {name} --list` lists those that it has"))
             }
             Self::NotRunning { name } => Some(format!("start it: cargo xtask start {name}")),
             Self::Running { name } => Some(format!(

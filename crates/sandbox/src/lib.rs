@@ -7,6 +7,7 @@
 //! - [`exec`]: a program in the guest with a command's own streams.
 //! - [`limits`], [`admission`]: what all sandboxes together may take, and whether there is space for one more.
 //! - [`network`]: what a sandbox may reach.
+//! - [`fork`], [`snapshot`]: one moment of a sandbox, for others and for itself to go on from.
 //! - [`start`]: a supervisor if there is none.
 //!
 //! Nothing here prints.
@@ -15,6 +16,7 @@ pub mod admission;
 pub mod control;
 mod error;
 pub mod exec;
+pub mod fork;
 mod identity;
 mod life_lock;
 pub mod limits;
@@ -24,6 +26,7 @@ pub mod network;
 mod place;
 mod process_age;
 mod record;
+pub mod snapshot;
 pub mod start;
 mod store;
 pub mod supervisor;
@@ -36,6 +39,6 @@ pub use life_lock::LifeLock;
 pub use name::{BadName, SandboxName};
 pub use place::Place;
 pub use process_age::process_age;
-pub use record::{Expiry, PortWish, Record, SCHEMA};
+pub use record::{Expiry, Parent, PortWish, Record, SCHEMA};
 pub use store::Store;
 pub use unix_time::now;

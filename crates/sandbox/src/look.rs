@@ -1,7 +1,6 @@
 //! How a sandbox is: by its processes and the sockets that the kernel closes with them.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 
 use rave_vm::ports::PortForward;
 use rave_vm::run_dir::InstanceRecord;
@@ -10,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::control::{Connection, EndKind, Status};
 use crate::place::Place;
+use crate::snapshot;
 
 /// The state of a sandbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,7 +126,7 @@ fn pss(pid: u32) -> Option<u64> {
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
+/// Each file that others have too counts in part.
 fn disk(place: &Place) -> u64 {
-    // Blocks are of 512 bytes (stat(2)).
-    fs::metadata(place.disk().overlay()).map(|about| about.blocks() * 512).unwrap_or_default()
+    place.layers().size() + snapshot::size(place)
 }

@@ -15,13 +15,24 @@ pub struct SandboxName(String);
 
 /// Why a text is not a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not a name for a sandbox: {why}")]
+#[error("{text:?} is not a name for {of}: {why}")]
 pub struct BadName {
     text: String,
+    of: &'static str,
     why: &'static str,
 }
 
+impl BadName {
+    /// The same of something else.
+    pub(crate) fn of(self, of: &'static str) -> Self {
+        Self { of, ..self }
+    }
+}
+
 impl SandboxName {
+    /// The longest name, bytes.
+    pub(crate) const MAX: usize = MAX;
+
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -50,7 +61,7 @@ impl FromStr for SandboxName {
     type Err = BadName;
 
     fn from_str(text: &str) -> Result<Self, BadName> {
-        let bad = |why| Err(BadName { text: text.chars().take(100).collect(), why });
+        let bad = |why| Err(BadName { text: text.chars().take(100).collect(), of: "a sandbox", why });
         if text.is_empty() {
             return bad("it is empty");
         }

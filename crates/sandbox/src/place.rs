@@ -2,7 +2,9 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_vm::kept::KeptDisk;
+use rave_vm::layers::Layers;
 use rave_vm::machine::Files;
+use rave_vm::moment::Moment;
 use rave_vm::template::Template;
 
 use crate::name::SandboxName;
@@ -14,7 +16,10 @@ use crate::name::SandboxName;
 /// | `lock` | held by the command that changes the sandbox |
 /// | `record.json` | what the sandbox is; without it there is none |
 /// | `disk/` | the image that the disk began with, what it has of a template, and what was written since |
-/// | `identity.json` | what a clone of a template renewed; without it the disk is the template's and none of its own |
+/// | `identity.json` | what a clone or a fork renewed; without it the disk is the template's or the parent's and none of its own |
+/// | `identity-before.json` | the same of a sandbox that goes back to a snapshot, as it was then |
+/// | `fork.json` | a fork that has no identity yet |
+/// | `snapshots/` | a folder for each snapshot |
 /// | `ssh-key` | the key that it lets in |
 /// | `run/` | files of the running machine, and `ctl.sock`, on which the supervisor listens |
 /// | `supervisor.lock` | held by the supervisor |
@@ -45,6 +50,11 @@ impl Place {
         &self.folder
     }
 
+    /// Whether there is the sandbox, be its record readable or not.
+    pub fn has_record(&self) -> bool {
+        self.record().exists()
+    }
+
     /// The disk with the image that it lies on.
     pub fn disk(&self) -> KeptDisk {
         KeptDisk::at(self.folder.join("disk"))
@@ -53,6 +63,34 @@ impl Place {
     /// What it has of the template that it is a clone of.
     pub fn template(&self) -> Template {
         Template::at(self.disk().folder())
+    }
+
+    /// The layers of the disk.
+    pub fn layers(&self) -> Layers {
+        Layers::at(self.disk().folder())
+    }
+
+    /// The moment that it goes on from at its next start, if there is one.
+    pub fn moment(&self) -> Moment {
+        Moment::at(self.disk().folder())
+    }
+
+    /// What the lowest layer lies on.
+    pub(crate) fn on(&self) -> Option<Utf8PathBuf> {
+        Some(self.template().disk()).filter(|disk| disk.exists()).or_else(|| self.disk().base())
+    }
+
+    /// A fork without an identity.
+    pub(crate) fn fork(&self) -> Utf8PathBuf {
+        self.folder.join("fork.json")
+    }
+
+    pub(crate) fn identity_before(&self) -> Utf8PathBuf {
+        self.folder.join("identity-before.json")
+    }
+
+    pub(crate) fn snapshots(&self) -> Utf8PathBuf {
+        self.folder.join("snapshots")
     }
 
     /// The receipt of a clone.

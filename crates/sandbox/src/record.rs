@@ -47,6 +47,18 @@ pub struct Record {
     /// When it is stopped without being asked.
     #[serde(default)]
     pub expiry: Expiry,
+    /// What it is a fork of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
+}
+
+/// What a fork began as. The parent may be another by now, or gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// The parent's name.
+    pub name: SandboxName,
+    /// When it was forked, seconds since 1970.
+    pub when: u64,
 }
 
 /// When a sandbox is stopped without being asked. Its disk stays.
@@ -107,32 +119,30 @@ impl Record {
 
     /// The machine, with these ports.
     pub fn machine(&self, place: &Place, forwards: Vec<PortForward>) -> Result<Machine, Error> {
-        let disk = place.disk();
         let bad = |why: String| Error::BadRecord { path: place.record(), why };
-        let base = disk
-            .base()
-            .ok_or_else(|| bad(format!("the image of its disk is gone from {}", disk.folder())))?;
-        Ok(Machine { forwards, ..self.bare_machine(place, &base)? })
+        let folder = place.disk();
+        let on = place.on().ok_or_else(|| bad(format!("the image of its disk is gone from {}", folder.folder())))?;
+        Ok(Machine { forwards, ..self.bare_machine(place, &on)? })
     }
 
     /// The machine without its ports, for one that is already running.
     pub fn running_machine(&self, place: &Place) -> Result<Machine, Error> {
-        self.bare_machine(place, &place.disk().base().unwrap_or_default())
+        self.bare_machine(place, &place.on().unwrap_or_default())
     }
 
-    fn bare_machine(&self, place: &Place, base: &Utf8Path) -> Result<Machine, Error> {
+    fn bare_machine(&self, place: &Place, on: &Utf8Path) -> Result<Machine, Error> {
         let hardware = Hardware::of(self.format);
         let files = place.machine();
         let key = KeyPair::read(place.folder())?;
-        let on = place.template().disk();
+        let layers = place.layers();
         Ok(Machine {
             disk: Some(Disk {
-                path: if on.exists() { on } else { base.to_owned() },
+                path: layers.beneath()?.unwrap_or_else(|| on.to_owned()),
                 extent: DiskExtent::Whole,
                 format: hardware.format,
                 interface: hardware.interface,
             }),
-            overlay: Overlay::Keep(place.disk().overlay()),
+            overlay: Overlay::Keep(layers.active()?),
             disk_mib: Some(self.disk_mib),
             memory_mib: self.memory_mib,
             cpus: self.cpus,

@@ -13,8 +13,8 @@ use crate::error::Error;
 use crate::life_lock::LifeLock;
 use crate::place::Place;
 
-/// How long a supervisor may take to start QEMU and to listen.
-const LIMIT: Duration = Duration::from_secs(120);
+/// How long a supervisor may take to start QEMU, to give its guest an identity and to listen: the fork of a disk boots before.
+const LIMIT: Duration = Duration::from_secs(600);
 /// How often it is looked for.
 const PAUSE: Duration = Duration::from_millis(20);
 

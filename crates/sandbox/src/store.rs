@@ -113,12 +113,20 @@ impl Store {
 }
 
 /// Makes a folder that only this user can enter; its parents as usual.
-fn private_dir(path: &Utf8Path) -> Result<(), Error> {
+pub(crate) fn private_dir(path: &Utf8Path) -> Result<(), Error> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).map_err(|e| Error::io("make", parent, e))?;
     }
     match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(Error::io("make", path, error)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a folder with all that is in it, where it is there.
+pub(crate) fn remove_all(folder: &Utf8Path) -> Result<(), Error> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", folder, error)),
         _ => Ok(()),
     }
 }

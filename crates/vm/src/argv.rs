@@ -67,6 +67,9 @@ fn base(argv: &mut Argv, machine: &Machine) {
     argv.add("-device", "virtio-rng-pci");
 }
 
+/// What a machine that went on from a moment is known by: the head that its stream lacks.
+pub(crate) const RESUMED: &str = "migration.send-configuration=off";
+
 /// A machine that is cloned has a number that its guest's kernel reseeds its random generator for when it changes (vmgenid).
 fn memory(argv: &mut Argv, machine: &Machine) {
     let kind = match machine.arch {
@@ -79,14 +82,22 @@ fn memory(argv: &mut Argv, machine: &Machine) {
             return;
         }
         Memory::File(file) => (file, "share=on"),
-        Memory::CopyOf(file) => (file, "share=off,readonly=on,rom=off"),
+        Memory::CopyOf(file) | Memory::Resumed { file, .. } => (file, "share=off,readonly=on,rom=off"),
     };
-    argv.add("-machine", format!("{kind},memory-backend=mem"));
+    let is_resumed = matches!(machine.memory, Memory::Resumed { .. });
+    // The stream of a moment has no description of itself at its end.
+    let more = if is_resumed { ",suppress-vmdesc=on" } else { "" };
+    argv.add("-machine", format!("{kind},memory-backend=mem{more}"));
     argv.add("-m", format!("size={}M", machine.memory_mib));
     let (size, file) = (machine.memory_mib, path(file));
     argv.add("-object", format!("memory-backend-file,id=mem,size={size}M,mem-path={file},{access}"));
-    argv.add("-device", "vmgenid,guid=auto");
-    if let Memory::CopyOf(_) = machine.memory {
+    if !matches!(machine.memory, Memory::Resumed { has_generation: false, .. }) {
+        argv.add("-device", "vmgenid,guid=auto");
+    }
+    if is_resumed {
+        argv.add("-global", RESUMED);
+    }
+    if is_resumed || matches!(machine.memory, Memory::CopyOf(_)) {
         argv.add("-incoming", "defer");
     }
 }

@@ -7,6 +7,7 @@
 //! - [`Instance`]: a running machine: boot, wait, reboot, shut down, detach.
 //! - [`standalone`]: a running machine that belongs to no process.
 //! - [`template`]: a machine that was saved at its barrier, for clones to go on from.
+//! - [`layers`], [`moment`]: a disk that was frozen, and a machine at one moment, for itself and forks to go on from.
 //! - [`boot`]: how far a guest has come, from what it leaves on its way.
 //! - [`sandbox`]: a RAVE artifact as a machine.
 //! - [`keys`], [`ssh`]: the way in. [`qmp`]: QEMU's control socket.
@@ -22,8 +23,10 @@ pub mod firmware;
 pub mod instance;
 pub mod kept;
 pub mod keys;
+pub mod layers;
 mod log_limit;
 pub mod machine;
+pub mod moment;
 pub mod network;
 mod owner;
 pub mod ports;

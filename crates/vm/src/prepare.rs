@@ -23,6 +23,9 @@ use crate::qemu::qemu_img;
 /// How long qemu-img may take: it writes a few hundred kilobytes.
 const QEMU_IMG_DEADLINE: Duration = Duration::from_secs(60);
 
+/// How long it may take to copy what was written to a disk.
+const COPY_DEADLINE: Duration = Duration::from_secs(1800);
+
 /// Makes the machine's files. Those that a process before left in its folder are replaced.
 pub(crate) fn prepare(machine: &Machine) -> Result<(), Error> {
     check(machine)?;
@@ -180,6 +183,24 @@ fn fit_overlay(disk: &Disk, overlay: &Utf8Path, disk_mib: Option<u64>) -> Result
 pub(crate) fn set_backing(overlay: &Utf8Path, base: &Utf8Path) -> Result<(), Error> {
     let words = ["rebase", "-u", "-f", "qcow2", "-b", base.as_str(), "-F", "qcow2", overlay.as_str()];
     img("naming the image of a template's disk", &words).map(drop)
+}
+
+/// Makes an overlay lie on a base further down, and takes into it what lies between.
+pub(crate) fn move_to_base(overlay: &Utf8Path, base: &Utf8Path) -> Result<(), Error> {
+    let base = absolute(base)?;
+    Cmd::new(qemu_img()?.as_std_path())
+        .args(["rebase", "-f", "qcow2", "-F", "qcow2", "-b", base.as_str(), overlay.as_str()])
+        .timeout(COPY_DEADLINE)
+        .output()
+        .map(drop)
+        .map_err(Error::process("making one layer of a disk's"))
+}
+
+/// Makes an empty overlay over a base beside it, which is not looked at: a machine may be writing it.
+pub(crate) fn overlay_of_size(overlay: &Utf8Path, base: &str, bytes: u64) -> Result<(), Error> {
+    let size = bytes.to_string();
+    let words = ["create", "-q", "-f", "qcow2", "-u", "-b", base, "-F", "qcow2", overlay.as_str(), &size];
+    img("making a layer of a disk", &words).map(drop)
 }
 
 /// What `qemu-img info` says of an overlay.

@@ -13,11 +13,13 @@ use serde_json::Value;
 
 use crate::Error;
 use crate::accel::Engine;
+use crate::argv::RESUMED;
 use crate::boot::watch::Watch;
 use crate::boot::{BootStage, stage_detector::DeadEnd};
 use crate::instance::{LOST_RACE, QMP_DEADLINE, launch};
 use crate::log_limit::LogLimit;
 use crate::machine::Machine;
+use crate::moment::{Freezing, Moment};
 use crate::prepare::make_private_dir;
 use crate::qemu::Qemu;
 use crate::qmp::Client;
@@ -75,6 +77,30 @@ impl Standalone {
         Self::new(machine, pid, qmp, watch)
     }
 
+    /// Lets a machine go on from a moment: it is one that [`Moment::machine`] gave. Its guest is held, and a fork needs an identity
+    /// first ([`crate::template::renew`]).
+    ///
+    /// [`Moment::machine`]: crate::moment::Moment::machine
+    pub fn resume(machine: Machine, of: &Moment, engine: Engine, qemu: &Qemu) -> Result<Self, Error> {
+        make_private_dir(&machine.files.run_dir)?;
+        let (machine, child, mut qmp, watch) = launch(machine, engine, qemu)?;
+        // Dropping the child ends it.
+        template::resume(&mut qmp, &of.devices())?;
+        let pid = child.detach();
+        Self::new(machine, pid, qmp, watch)
+    }
+
+    /// Whether it went on from a moment: its files say nothing of its boot.
+    pub fn is_resumed(&self) -> bool {
+        let line = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
+        line.split(|byte| *byte == 0).any(|word| word == RESUMED.as_bytes())
+    }
+
+    /// Saves the machine at this moment, and lets it go on; how long it stood.
+    pub fn freeze(&mut self, freezing: &Freezing<'_>, qemu: &Qemu) -> Result<Duration, Error> {
+        freezing.run(&mut self.qmp, self.pid, qemu)
+    }
+
     /// Begins the first session with a clone's guest.
     pub fn at_barrier(&self, limit: Duration) -> Result<rave_guest::channel::client::Client, Error> {
         let socket = &self.machine.files.channel_socket;
@@ -92,7 +118,11 @@ impl Standalone {
         if let Some(record) = InstanceRecord::running(&machine.files.run_dir) {
             machine.forwards = record.forwards;
         }
-        let qmp = Client::connect(&machine.files.qmp_socket, QMP_DEADLINE)?;
+        let mut qmp = Client::connect(&machine.files.qmp_socket, QMP_DEADLINE)?;
+        // Whoever stopped it for a moment was killed.
+        if qmp.execute("query-status", Value::Null, QMP_DEADLINE)?["status"] == "paused" {
+            qmp.execute("cont", Value::Null, QMP_DEADLINE)?;
+        }
         let watch = Watch::of_start(&machine.files);
         Self::new(machine, pid, qmp, watch).map(Some)
     }

@@ -56,6 +56,29 @@ impl Place {
         self.folder.join("apply.json")
     }
 
+    /// Copies what is known to the folder of another sandbox, in the place of what is there: contents as second names.
+    pub fn copy_to(&self, sandbox: &Utf8Path) -> Result<(), Error> {
+        let other = Self::new(sandbox);
+        match fs::remove_dir_all(&other.folder) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(Error::io("remove", &other.folder)(error));
+            }
+            _ => {}
+        }
+        if !self.base().exists() {
+            return Ok(());
+        }
+        let _lock = self.lock()?;
+        drop(other.lock()?);
+        for (from, to) in [(self.pull(), other.pull()), (self.base(), other.base())] {
+            match fs::copy(&from, &to) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::io("write", &to)(error)),
+                _ => {}
+            }
+        }
+        self.blobs().link_to(&other.blobs()).map_err(Error::io("copy", &self.folder))
+    }
+
     /// Takes the lock, which the kernel frees with the process (flock(2)).
     pub fn lock(&self) -> Result<File, Error> {
         DirBuilder::new()

@@ -42,6 +42,12 @@ struct Entry {
     credit: u32,
 }
 
+/// A guest that is held.
+#[derive(Debug)]
+pub struct Held<'a> {
+    _writer: MutexGuard<'a, UnixStream>,
+}
+
 /// One request and what belongs to it. Dropping it abandons what it asked for.
 #[derive(Debug)]
 pub struct Stream {
@@ -126,6 +132,32 @@ impl Client {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// Asks the guest to hold, and sends nothing else from then on until the value is dropped: what was sent before has been read,
+    /// so nothing is on its way into a machine that stands.
+    pub fn hold(&self, limit: Duration) -> io::Result<Held<'_>> {
+        let stream = self.shared.next.fetch_add(1, Ordering::Relaxed);
+        let (to, frames) = channel();
+        let mut streams = lock(&self.shared.streams);
+        if self.has_ended() {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        streams.insert(stream, Entry { to, credit: 0 });
+        drop(streams);
+        let mut writer = lock(&self.shared.writer);
+        let request = Frame::new(Kind::Request, stream, self.shared.nonce, to_json(&Request::Hold));
+        writer.write_all(&request.to_bytes())?;
+        let frame = frames.recv_timeout(limit).map_err(|error| match error {
+            RecvTimeoutError::Timeout => io::Error::from(io::ErrorKind::TimedOut),
+            RecvTimeoutError::Disconnected => io::ErrorKind::UnexpectedEof.into(),
+        });
+        lock(&self.shared.streams).remove(&stream);
+        match parse::<Ended>(&frame?.payload) {
+            Some(Ended { error: None, .. }) => Ok(Held { _writer: writer }),
+            Some(Ended { error: Some(why), .. }) => Err(io::Error::other(why)),
+            None => Err(io::ErrorKind::InvalidData.into()),
         }
     }
 

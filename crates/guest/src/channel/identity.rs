@@ -2,7 +2,8 @@
 //!
 //! A template's guest stops at a barrier before anything that holds a secret has started. The host tells it to
 //! [`Hold`](super::message::Request::Hold), and saves it. To each clone the host sends an [`Identity`]; what the guest made of it
-//! comes back as a [`Receipt`], and only then does the host say [`Open`](super::message::Request::Open).
+//! comes back as a [`Receipt`], and only then does the host say [`Open`](super::message::Request::Open). A machine that runs is
+//! held in the same way to be forked: the one that was saved is told to open, and each fork gets an identity first.
 
 use std::fmt;
 
@@ -53,7 +54,7 @@ pub struct Receipt {
     pub time_ms: u64,
 }
 
-/// What a template's guest does at its barrier. An error is told to the host, and nothing is let on.
+/// What a guest does at its barrier, that of a template or one that it is stopped at to be forked. An error is told to the host, and nothing is let on.
 pub trait Barrier: fmt::Debug + Send {
     /// Warms what starts after the barrier, and stops everything else, so that the machine can be saved.
     fn hold(&mut self) -> Result<(), String>;

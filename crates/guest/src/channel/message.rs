@@ -27,7 +27,7 @@ pub struct Welcome {
     pub program: String,
     /// The kernel's `/proc/sys/kernel/random/boot_id`.
     pub boot_id: String,
-    /// It is a template's, or a clone's whose identity was not renewed: it runs no programs.
+    /// It is a template's, or a clone's or fork's whose identity was not renewed, or it is held to be forked: it runs no programs.
     #[serde(default)]
     pub at_barrier: bool,
 }
@@ -38,7 +38,7 @@ pub struct Welcome {
 pub enum Request {
     /// Run a program.
     Exec(Exec),
-    /// Be ready to be saved as a template. No answer but the end.
+    /// Be ready to be saved, as a template or to be forked. No answer but the end.
     Hold,
     /// Become another machine. The answer is a [`Receipt`](super::identity::Receipt).
     Renew(Identity),

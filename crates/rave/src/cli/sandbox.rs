@@ -285,6 +285,63 @@ pub struct Rm {
     pub force: bool,
 }
 
+/// `cargo xtask fork`
+#[derive(Debug, Clone, Default, Args)]
+pub struct Fork {
+    /// The sandbox
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Names of the forks [default: NAME-1, NAME-2, ..., those that are free]
+    #[arg(value_name = "NEW")]
+    pub new: Vec<String>,
+    /// How many forks, where they are not named
+    #[arg(short = 'n', long, value_name = "N", conflicts_with = "new", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub count: Option<u32>,
+    /// Force an accelerator [default: kvm if a test guest runs under it, otherwise tcg]
+    #[arg(long, value_name = "NAME")]
+    pub accel: Option<Accel>,
+    /// Print where they are as JSON on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `cargo xtask snapshot`
+#[derive(Debug, Clone, Default, Args)]
+pub struct Snapshot {
+    /// The sandbox
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Name of the snapshot: lower-case letters, digits and hyphens [default: s-1, s-2, ...]
+    #[arg(value_name = "LABEL", conflicts_with_all = ["list", "remove"])]
+    pub label: Option<String>,
+    /// List the snapshots that there are
+    #[arg(long, conflicts_with = "remove")]
+    pub list: bool,
+    /// Remove one
+    #[arg(long, value_name = "LABEL")]
+    pub remove: Option<String>,
+    /// Print it as JSON on stdout
+    #[arg(long, conflicts_with = "remove")]
+    pub json: bool,
+}
+
+/// `cargo xtask restore`
+#[derive(Debug, Clone, Default, Args)]
+pub struct Restore {
+    /// The sandbox
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// The snapshot
+    #[arg(value_name = "LABEL")]
+    pub label: String,
+    /// Drop what was never applied
+    #[arg(short, long)]
+    pub force: bool,
+    /// Force an accelerator [default: kvm if a test guest runs under it, otherwise tcg]
+    #[arg(long, value_name = "NAME")]
+    pub accel: Option<Accel>,
+}
+
 /// `cargo xtask supervise`
 #[derive(Debug, Clone, Args)]
 pub struct Supervise {

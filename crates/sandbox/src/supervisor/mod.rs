@@ -4,6 +4,7 @@
 mod exec;
 mod expiry;
 mod first;
+mod freeze;
 mod guest;
 mod host;
 mod network;
@@ -17,6 +18,7 @@ use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rave_guest::protocol::GuestStage;
 use rave_process::interrupt;
 use rave_vm::accel::Accelerator;
 use rave_vm::boot::BootStage;
@@ -25,6 +27,7 @@ use rave_vm::standalone::Standalone;
 
 use crate::control::{EndKind, Origin};
 use crate::error::Error;
+use crate::identity::Identity;
 use crate::look::End;
 use crate::place::Place;
 use crate::record::Record;
@@ -66,6 +69,8 @@ struct Prepared {
     is_emulated: bool,
     /// It went on from a template: firmware and kernel say nothing.
     is_clone: bool,
+    /// It goes on from a moment: the SSH server's key that it got.
+    resumed: Option<String>,
     restarts: u32,
     expiry: expiry::Watch,
     /// Why it was stopped without being asked.
@@ -95,11 +100,12 @@ impl Prepared {
             remove(&place.end())?;
             let started = first::start(place, record, &host, &connected.forwards)?;
             // A clone is never started once more: it would be another.
-            let host = (started.origin != Origin::Template).then_some(host);
+            let host = (!matches!(started.origin, Origin::Template | Origin::Moment)).then_some(host);
             (started, connected, host)
         };
         let Started { machine, client, origin } = started;
         let is_clone = origin == Origin::Template;
+        let resumed = if machine.is_resumed() { Identity::of(place).map(|own| own.receipt.host_key) } else { None };
         let shared = Arc::new(Shared::new(&machine, origin, connected));
         guest::keep_session(&shared, machine.machine().files.channel_socket.clone(), client);
         listen(place, &shared)?;
@@ -111,6 +117,7 @@ impl Prepared {
             host,
             is_emulated,
             is_clone,
+            resumed,
             restarts: 0,
             expiry: expiry::Watch::new(record.expiry),
             expired: None,
@@ -132,7 +139,18 @@ impl Prepared {
                 if self.is_clone && progress.stage.is_before_userspace() {
                     progress.stage = BootStage::Userspace;
                 }
+                if let (Some(key), None) = (&self.resumed, &progress.boot_id) {
+                    // Its boot was another's: all of it was ready, and the key of its own is in its receipt.
+                    progress.stage = BootStage::Service(GuestStage::Ready);
+                    progress.is_ready = true;
+                    progress.host_keys = vec![key.clone()];
+                }
                 self.shared.progress(progress);
+            }
+            if let Some(wish) = self.shared.freeze_wish() {
+                let frozen = freeze::run(&mut self.machine, &self.place, &self.shared, &wish.folder);
+                // A command that went away in between wants no answer.
+                let _ = wish.told.send(frozen);
             }
             if self.expired.is_none()
                 && let Some(why) = self.expiry.due(&self.shared)
@@ -184,6 +202,7 @@ impl Prepared {
             _ => self.expired.clone().unwrap_or_default(),
         };
         self.shared.network().flush();
+        first::forget_memory(&self.place)?;
         // In this order: whoever is answered finds the end written down, and nobody connects who would not be answered.
         save(&self.place.end(), &End { how, detail })?;
         remove(&self.place.control_socket())?;

@@ -53,6 +53,13 @@ fn answer(shared: &Shared, mut stream: UnixStream) -> io::Result<()> {
                 shared.tell_end(grace.saturating_add(END), tell)?;
                 continue;
             }
+            Order::Freeze { folder } => {
+                stream.set_read_timeout(None)?;
+                match shared.freeze(folder) {
+                    Ok(stood) => Answer::Frozen { stood_ms: u64::try_from(stood.as_millis()).unwrap_or(u64::MAX) },
+                    Err(why) => Answer::Refused { why },
+                }
+            }
             Order::Network(change) => match shared.network().change(&change) {
                 Ok(status) => Answer::Network(Box::new(status)),
                 Err(why) => Answer::Refused { why },

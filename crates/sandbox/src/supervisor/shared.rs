@@ -1,8 +1,10 @@
 //! What the supervisor's threads share.
 
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use camino::Utf8PathBuf;
 use rave_guest::channel::client::Client;
 use rave_vm::standalone::{Progress, Standalone};
 
@@ -15,6 +17,15 @@ use crate::unix_time::now;
 pub(super) struct StopWish {
     /// How long the guest may take.
     pub(super) grace: Duration,
+}
+
+/// A wish to save the machine at this moment.
+#[derive(Debug)]
+pub(super) struct FreezeWish {
+    /// Where to.
+    pub(super) folder: Utf8PathBuf,
+    /// Who is told how long it stood, or why not.
+    pub(super) told: Sender<Result<Duration, String>>,
 }
 
 #[derive(Debug)]
@@ -31,6 +42,9 @@ struct State {
     client: Option<Client>,
     stop: Option<StopWish>,
     ended: Option<EndKind>,
+    freezes: Vec<FreezeWish>,
+    /// It is being saved: no program is started.
+    is_held: bool,
     /// Commands that wait to be told of the end.
     waiting: usize,
 }
@@ -51,7 +65,16 @@ impl Shared {
             running: 0,
             last_use: now(),
         };
-        let state = State { status, boot_id: None, client: None, stop: None, ended: None, waiting: 0 };
+        let state = State {
+            status,
+            boot_id: None,
+            client: None,
+            stop: None,
+            ended: None,
+            freezes: Vec::new(),
+            is_held: false,
+            waiting: 0,
+        };
         Self { state: Mutex::new(state), network, changed: Condvar::new() }
     }
 
@@ -125,7 +148,32 @@ impl Shared {
 
     /// The session with the guest, once there is one.
     pub(super) fn client(&self, limit: Duration) -> Option<Client> {
-        self.wait(limit, |state| state.client.clone().filter(|client| !client.has_ended()))
+        self.wait(limit, |state| state.client.clone().filter(|client| !state.is_held && !client.has_ended()))
+    }
+
+    /// Has the machine saved by its owner, and waits for that; why it was not.
+    pub(super) fn freeze(&self, folder: Utf8PathBuf) -> Result<Duration, String> {
+        let (told, done) = channel();
+        self.change(|state| state.freezes.push(FreezeWish { folder, told }));
+        // Nobody is left to tell where the machine has ended.
+        done.recv().unwrap_or_else(|_| Err("its machine has ended".into()))
+    }
+
+    /// The next wish.
+    pub(super) fn freeze_wish(&self) -> Option<FreezeWish> {
+        self.lock().freezes.pop()
+    }
+
+    /// The session with the guest for the one that saves it, and nobody else's until [`Shared::release`].
+    pub(super) fn hold(&self) -> Option<Client> {
+        let client = self.lock().client.clone().filter(|client| !client.has_ended());
+        self.change(|state| state.is_held = true);
+        client
+    }
+
+    /// Programs may be started again.
+    pub(super) fn release(&self) {
+        self.change(|state| state.is_held = false);
     }
 
     /// A program begins; until the value is dropped.
@@ -155,7 +203,10 @@ impl Shared {
     }
 
     pub(super) fn ended(&self, how: EndKind) {
-        self.change(|state| state.ended = Some(how));
+        self.change(|state| {
+            state.ended = Some(how);
+            state.freezes.clear();
+        });
     }
 
     pub(super) fn has_ended(&self) -> bool {

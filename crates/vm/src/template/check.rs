@@ -33,7 +33,7 @@ pub(super) struct Description {
 
 /// A file that was not changed is known by this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Fingerprint {
+pub(crate) struct Fingerprint {
     bytes: u64,
     /// Seconds and nanoseconds since 1970.
     modified: (i64, i64),
@@ -44,7 +44,7 @@ struct Fingerprint {
 pub struct Damage(String);
 
 impl Damage {
-    pub(super) fn of(path: &Utf8Path, why: impl fmt::Display) -> Self {
+    pub(crate) fn of(path: &Utf8Path, why: impl fmt::Display) -> Self {
         Self(format!("{path}: {why}"))
     }
 }
@@ -56,7 +56,7 @@ impl fmt::Display for Damage {
 }
 
 impl Fingerprint {
-    fn of(path: &Utf8Path) -> std::io::Result<Self> {
+    pub(crate) fn of(path: &Utf8Path) -> std::io::Result<Self> {
         let about = fs::metadata(path)?;
         Ok(Self { bytes: about.len(), modified: (about.mtime(), about.mtime_nsec()) })
     }

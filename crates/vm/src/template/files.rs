@@ -73,11 +73,17 @@ impl Template {
         Ok(clone)
     }
 
-    /// Lets go of what only a clone's first start needs.
-    pub fn forget_memory(&self) -> Result<(), Error> {
-        remove(&self.memory())?;
+    /// Lets go of what only a clone's first start needs. The memory stays as long as the clone maps it: it is what a freeze of the
+    /// clone begins with ([`crate::moment`]).
+    pub fn forget_devices(&self) -> Result<(), Error> {
         remove(&self.devices())?;
         remove(&self.description_file())
+    }
+
+    /// Lets go of what only a clone that runs needs.
+    pub fn forget_memory(&self) -> Result<(), Error> {
+        remove(&self.memory())?;
+        self.forget_devices()
     }
 
     /// Lets go of all of it: what lies on this disk must be gone by then.

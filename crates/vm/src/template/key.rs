@@ -85,7 +85,7 @@ impl fmt::Display for KeyId {
     }
 }
 
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}"); // a String takes everything
         text
@@ -93,7 +93,7 @@ pub(super) fn hexadecimal(bytes: &[u8]) -> String {
 }
 
 impl HostProcessor {
-    fn of_this_host() -> Self {
+    pub(crate) fn of_this_host() -> Self {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
         Self::parse(&read("/proc/cpuinfo"), read("/proc/sys/kernel/osrelease").trim())
     }

@@ -71,10 +71,15 @@ impl Recipe<'_> {
             // QEMU's user network is part of what it saves, and clones have none.
             link: Link::Stream,
             channel: true,
-            credentials: vec![Credential { name: CREDENTIAL.to_owned(), value: b"1".to_vec() }],
+            credentials: vec![credential()],
             ..Machine::new("rave-template", &template.folder().join("run"))
         }
     }
+}
+
+/// Tells a guest that boots to stop at its barrier.
+pub fn credential() -> Credential {
+    Credential { name: CREDENTIAL.to_owned(), value: b"1".to_vec() }
 }
 
 /// What QEMU is told of devices: no path is in it.

@@ -25,6 +25,11 @@ pub(super) fn save(qmp: &mut Client, devices: &Utf8Path) -> Result<(), Error> {
 /// Gives a machine that waits for it the state of its devices, and lets it run.
 pub(crate) fn restore(qmp: &mut Client, devices: &Utf8Path) -> Result<(), Error> {
     ignore_shared(qmp)?;
+    resume(qmp, devices)
+}
+
+/// The same from a stream that has no memory which would be ignored.
+pub(crate) fn resume(qmp: &mut Client, devices: &Utf8Path) -> Result<(), Error> {
     qmp.execute("migrate-incoming", json!({ "uri": format!("file:{devices}") }), QMP_DEADLINE)?;
     wait(qmp, devices, "query-status", |status| status != "inmigrate")?;
     qmp.execute("cont", Value::Null, QMP_DEADLINE).map(drop)

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::files::failed;
-use crate::template;
+use crate::{fork, template};
 use rave_guest::channel::server::{Config, Server};
 use rave_guest::channel::{MAX_JOBS, PORT_NAME};
 use rave_guest::config::GuestConfig;
@@ -24,8 +24,15 @@ pub(crate) fn run(config: &GuestConfig, at_barrier: bool) -> Result<(), Error> {
     let program = std::env::current_exe().map_err(failed("find", "rave-guest"))?;
     let mut server =
         Server::new(Config { program, user: config.user.clone(), cgroups: true, jobs: MAX_JOBS });
+    // Without control groups nothing is held, and whoever asks is told so.
+    if let Ok(barrier) = fork::barrier_of(config) {
+        server = server.with_later_barrier(barrier);
+    }
     if at_barrier && let Some(barrier) = template::barrier_of(config) {
         server = server.at_barrier(barrier);
+    } else if fork::is_held() {
+        // It was started again while it was held, or in a fork: nothing goes on without the host.
+        server = server.at_barrier(fork::barrier_of(config)?);
     }
     loop {
         let mut fds = [PollFd::new(&port, PollFlags::IN)];

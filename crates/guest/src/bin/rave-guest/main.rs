@@ -9,6 +9,7 @@ mod channel;
 mod claude;
 mod error;
 mod files;
+mod fork;
 mod health;
 mod http;
 mod install;

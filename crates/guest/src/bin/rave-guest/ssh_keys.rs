@@ -26,14 +26,19 @@ pub(crate) fn run(config: &GuestConfig) -> Result<(), Error> {
         println!("the host passed no key");
         return Ok(());
     };
+    let_in(config, &keys)?;
+    println!("the key that the host passed may log in as {}", config.user);
+    Ok(())
+}
+
+/// Lets in whoever has one of these keys, and nobody else.
+pub(crate) fn let_in(config: &GuestConfig, keys: &str) -> Result<(), Error> {
     let folder = Path::new("/run/rave");
     files::directory(folder, 0o755, None)?;
     let folder = folder.join("authorized_keys.d");
     files::directory(&folder, 0o755, None)?;
     // Root's, and not under the home: the user cannot lock out the host by a broken home.
-    files::write(&folder.join(&config.user), 0o644, None, &keys)?;
-    println!("the key that the host passed may log in as {}", config.user);
-    Ok(())
+    files::write(&folder.join(&config.user), 0o644, None, keys)
 }
 
 /// Makes a new key for a clone of a template, which may have none of the template's; gives its public half. The other types
@@ -62,7 +67,8 @@ pub(crate) fn pass(keys: &str) -> Result<(), Error> {
     files::write_unsynced(&folder.join(CREDENTIAL), 0o600, keys)
 }
 
-fn make_all(folder: &Path) -> Result<(), Error> {
+/// Makes the pairs that are missing.
+pub(crate) fn make_all(folder: &Path) -> Result<(), Error> {
     let made: Vec<Result<(), Error>> = thread::scope(|scope| {
         let threads: Vec<_> = TYPES.iter().map(|kind| scope.spawn(move || make(folder, kind))).collect();
         threads.into_iter().filter_map(|thread| thread.join().ok()).collect()

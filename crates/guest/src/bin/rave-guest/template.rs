@@ -11,7 +11,7 @@ mod warm;
 use crate::error::Error;
 use crate::files::{self, failed};
 use crate::{barrier, setup, spawn, ssh_keys, system};
-use freezer::Freezer;
+pub(crate) use freezer::Freezer;
 use rave_guest::channel::identity::{Barrier, ENTROPY, Identity, Receipt};
 use rave_guest::config::GuestConfig;
 use refused::refused;
@@ -45,7 +45,7 @@ pub(crate) fn barrier_of(config: &GuestConfig) -> Option<Box<dyn Barrier>> {
     if Path::new(OPENED).exists() {
         return None;
     }
-    Some(Box::new(Template { config: config.clone(), freezer: Freezer::of_system() }))
+    Some(Box::new(Template { config: config.clone(), freezer: Freezer::of_template() }))
 }
 
 impl Barrier for Template {
@@ -54,7 +54,7 @@ impl Barrier for Template {
     }
 
     fn renew(&mut self, identity: &Identity) -> Result<Receipt, String> {
-        Self::try_renew(identity).map_err(|error| error.to_string())
+        renew(identity).map_err(|error| error.to_string())
     }
 
     fn open(&mut self) -> Result<(), String> {
@@ -70,38 +70,6 @@ impl Template {
         self.freezer.freeze()?;
         rustix::fs::sync();
         Ok(())
-    }
-
-    /// The generator first: all that follows draws from it. Nothing else runs but systemd's first process, which no control group
-    /// stops.
-    fn try_renew(identity: &Identity) -> Result<Receipt, Error> {
-        if identity.entropy.len() < ENTROPY {
-            return Err(refused("the host sent too little entropy"));
-        }
-        random::reseed(&identity.entropy)?;
-        let clock_behind_ms = set_clock(identity.time_ms)?;
-        // Another program makes it, on another processor.
-        let host_key = thread::spawn(ssh_keys::renew);
-        let files = Self::renew_files(identity);
-        let host_key = host_key.join().map_err(|_| refused("the host key's thread ended"))??;
-        files?;
-        // A clone that loses its power must not start from the template's disk as another one.
-        rustix::fs::sync();
-        Ok(Receipt {
-            renewed: RENEWED.map(str::to_owned).into(),
-            machine_id: files::read("/etc/machine-id")?.trim().to_owned(),
-            host_name: system::host_name(),
-            host_key,
-            clock_behind_ms,
-            time_ms: now_ms(),
-        })
-    }
-
-    fn renew_files(identity: &Identity) -> Result<(), Error> {
-        machine_id::renew(Path::new("/"), &identity.machine_id)?;
-        names::renew(Path::new("/"), &identity.host_name)?;
-        random::renew_seed_file()?;
-        ssh_keys::pass(&identity.authorized_keys)
     }
 
     /// Programs may run from now on; what waits at the barrier follows, so that the first of them need not share the processors
@@ -122,6 +90,38 @@ impl Template {
         });
         Ok(())
     }
+}
+
+/// Makes another machine of this one. The generator first: all that follows draws from it. Nothing else runs but systemd's first
+/// process, which no control group stops.
+pub(crate) fn renew(identity: &Identity) -> Result<Receipt, Error> {
+    if identity.entropy.len() < ENTROPY {
+        return Err(refused("the host sent too little entropy"));
+    }
+    random::reseed(&identity.entropy)?;
+    let clock_behind_ms = set_clock(identity.time_ms)?;
+    // Another program makes it, on another processor.
+    let host_key = thread::spawn(ssh_keys::renew);
+    let files = renew_files(identity);
+    let host_key = host_key.join().map_err(|_| refused("the host key's thread ended"))??;
+    files?;
+    // A clone that loses its power must not start from the template's disk as another one.
+    rustix::fs::sync();
+    Ok(Receipt {
+        renewed: RENEWED.map(str::to_owned).into(),
+        machine_id: files::read("/etc/machine-id")?.trim().to_owned(),
+        host_name: system::host_name(),
+        host_key,
+        clock_behind_ms,
+        time_ms: now_ms(),
+    })
+}
+
+fn renew_files(identity: &Identity) -> Result<(), Error> {
+    machine_id::renew(Path::new("/"), &identity.machine_id)?;
+    names::renew(Path::new("/"), &identity.host_name)?;
+    random::renew_seed_file()?;
+    ssh_keys::pass(&identity.authorized_keys)
 }
 
 fn now_ms() -> u64 {

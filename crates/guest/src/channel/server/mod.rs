@@ -46,6 +46,8 @@ pub struct Server {
     out: Vec<u8>,
     /// Nothing but an identity is taken as long as it is there.
     barrier: Option<Box<dyn Barrier>>,
+    /// What becomes the barrier when the host holds a machine that runs, to fork it.
+    later: Option<Box<dyn Barrier>>,
 }
 
 impl Server {
@@ -62,6 +64,7 @@ impl Server {
             dying: Vec::new(),
             out: Vec::new(),
             barrier: None,
+            later: None,
         }
     }
 
@@ -69,6 +72,12 @@ impl Server {
     #[must_use]
     pub fn at_barrier(self, barrier: Box<dyn Barrier>) -> Self {
         Self { barrier: Some(barrier), ..self }
+    }
+
+    /// The same, able to be held again later: this is its barrier then.
+    #[must_use]
+    pub fn with_later_barrier(self, barrier: Box<dyn Barrier>) -> Self {
+        Self { later: Some(barrier), ..self }
     }
 
     /// Serves the host at the other end of `port`, which does not block, until the host goes away. What it had started is
@@ -240,6 +249,7 @@ impl Server {
         }
         let exec = match parse::<Request>(request) {
             Some(Request::Exec(exec)) if self.barrier.is_none() => exec,
+            Some(Request::Hold) if self.barrier.is_none() => return self.hold(stream),
             Some(request) => return self.pass_barrier(stream, request),
             None => return Err("this version of rave-guest does not understand the request".into()),
         };
@@ -248,6 +258,20 @@ impl Server {
         self.jobs.insert(stream, job);
         // It was started, although it may say nothing for long.
         self.send(Kind::InputCredit, stream, 0_u32.to_le_bytes().to_vec());
+        Ok(())
+    }
+
+    /// Stops everything but this server, so that the machine can be saved and go on twice.
+    fn hold(&mut self, stream: u32) -> Result<(), String> {
+        let Some(mut barrier) = self.later.take() else { return Err("this guest cannot be held".into()) };
+        if let Err(why) = barrier.hold() {
+            // What could be stopped goes on.
+            let _ = barrier.open();
+            self.later = Some(barrier);
+            return Err(why);
+        }
+        self.barrier = Some(barrier);
+        self.send(Kind::Ended, stream, to_json(&Ended { code: Some(0), ..Ended::default() }));
         Ok(())
     }
 
@@ -262,7 +286,8 @@ impl Server {
             }
             Request::Open => {
                 barrier.open()?;
-                self.barrier = None;
+                let opened = self.barrier.take();
+                self.later = self.later.take().or(opened);
             }
             Request::Exec(_) => return Err("this machine has no identity yet".into()),
         }

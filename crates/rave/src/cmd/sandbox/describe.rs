@@ -10,7 +10,8 @@ use rave_vm::sandbox::SSH;
 use rave_vm::terminal_text::plain;
 
 use super::attend::Named;
-use super::list::{Row, time};
+use super::list::{Row, mebibytes, time};
+use super::snapshot::has;
 use crate::cli;
 use crate::cmd::run::services::page;
 use crate::command_error::CommandError;
@@ -104,6 +105,14 @@ pub fn describe(word: &Utf8Path, json: bool, ui: &Ui) -> anyhow::Result<Option<C
         ("QEMU", process(look.qemu)),
         ("supervisor", process(status.map(|status| status.supervisor))),
     ];
+    if let Some(parent) = &record.parent {
+        let ago = time(rave_sandbox::now().saturating_sub(parent.when));
+        rows.push(("fork of", format!("{}, as it was {ago} ago", parent.name)));
+    }
+    for one in &row.snapshots {
+        let ago = time(rave_sandbox::now().saturating_sub(one.when));
+        rows.push(("snapshot", format!("{}: {}, {ago} old, {}", one.label, has(one), mebibytes(one.bytes))));
+    }
     let limit = |seconds: Option<u64>| {
         seconds.map_or("never".to_owned(), |seconds| format!("after {}", time(seconds)))
     };

@@ -49,7 +49,7 @@ pub(super) fn stop(args: &cli::Stop, ui: &Ui) -> anyhow::Result<Code> {
 }
 
 /// Ends a machine; how it did.
-fn end(mut connection: Connection, grace: Duration) -> Result<EndKind, Error> {
+pub(super) fn end(mut connection: Connection, grace: Duration) -> Result<EndKind, Error> {
     let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
     match connection.order(&Order::Stop { grace_ms }, None)? {
         Answer::Stopped { how } => Ok(how),

@@ -2,6 +2,7 @@
 
 use rave_net::Mode;
 use rave_sandbox::look::{Look, look};
+use rave_sandbox::snapshot::{self, Snapshot};
 use rave_sandbox::{Identity, Record, SandboxName, Store, network, now, process_age};
 use serde::Serialize;
 
@@ -20,6 +21,8 @@ pub(super) struct Row {
     pub(super) look: Look,
     /// What a clone renewed.
     pub(super) identity: Option<Identity>,
+    /// Its snapshots.
+    pub(super) snapshots: Vec<Snapshot>,
     /// What its network reaches where no rule decides; none where that cannot be read.
     pub(super) network: Option<Mode>,
     /// Seconds since a program last began or ended; 0 while one runs.
@@ -44,7 +47,18 @@ impl Row {
         let age = look.qemu.and_then(process_age).map(|age| age.as_secs());
         let (ttl_seconds, idle_stop_seconds) = (left(expiry.ttl, age), left(expiry.idle, idle_seconds));
         let network = network::read(&place).ok().map(|policy| policy.mode);
-        Self { name, record, look, identity, network, idle_seconds, ttl_seconds, idle_stop_seconds }
+        let snapshots = snapshot::list(&place).unwrap_or_default();
+        Self {
+            name,
+            record,
+            look,
+            identity,
+            snapshots,
+            network,
+            idle_seconds,
+            ttl_seconds,
+            idle_stop_seconds,
+        }
     }
 
     /// When it is stopped without being asked.
@@ -64,6 +78,9 @@ impl Row {
             self.name.to_string(),
             record.map_or("unreadable", |_| self.look.state.as_str()).to_owned(),
             record.map_or_else(unknown, |record| record.profile.clone()),
+            record
+                .and_then(|record| record.parent.as_ref())
+                .map_or_else(unknown, |parent| parent.name.to_string()),
             self.network.map_or_else(unknown, |mode| mode.to_string()),
             record.map_or_else(unknown, |record| time(now().saturating_sub(record.created))),
             self.idle_seconds.map_or_else(unknown, time),
@@ -85,7 +102,10 @@ pub(super) fn run(args: &cli::Ps, ui: &Ui) -> anyhow::Result<Code> {
     }
     let cells: Vec<Vec<String>> = rows.iter().map(Row::cells).collect();
     ui.table(
-        &["name", "state", "profile", "network", "age", "idle", "stops", "memory", "disk", "ports"],
+        &[
+            "name", "state", "profile", "fork of", "network", "age", "idle", "stops", "memory", "disk",
+            "ports",
+        ],
         &cells,
     );
     Ok(Code::Ok)

@@ -1,9 +1,10 @@
-//! Sandboxes by name: `up`, `exec`, `ssh`, `ssh-config`, `ps`, `port`, `open`, `net`, `logs`, `stop`, `start`, `rm`, `prune`, and the supervisor that `up` starts. All but
-//! `up`, which may build an image, work without a checkout.
+//! Sandboxes by name: `up`, `exec`, `ssh`, `ssh-config`, `ps`, `port`, `open`, `net`, `logs`, `stop`, `start`, `fork`, `snapshot`,
+//! `restore`, `rm`, `prune`, and the supervisor that `up` starts. All but `up`, which may build an image, work without a checkout.
 
 pub(super) mod attend;
 mod describe;
 mod exec;
+mod fork;
 mod life;
 mod limits;
 mod list;
@@ -11,6 +12,7 @@ mod logs;
 mod net;
 mod open;
 mod prune;
+mod snapshot;
 mod ssh;
 mod ssh_config;
 mod supervise;
@@ -35,6 +37,9 @@ pub fn run(command: &Command, global: &Global, ui: &Ui) -> Option<anyhow::Result
         Command::Logs(args) => logs::run(args, ui),
         Command::Stop(args) => life::stop(args, ui),
         Command::Start(args) => life::start(args, ui),
+        Command::Fork(args) => fork::run(args, ui),
+        Command::Snapshot(args) => snapshot::run(args, ui),
+        Command::Restore(args) => snapshot::restore(args, ui),
         Command::Rm(args) => life::remove(args, ui),
         Command::Prune(args) => prune::run(args, settings::yes(global), ui),
         Command::Open(args) => open::run(args, ui),

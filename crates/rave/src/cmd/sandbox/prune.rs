@@ -92,7 +92,7 @@ fn stopped(store: &Store, older_than: Option<Duration>, ui: &Ui) -> anyhow::Resu
 
 /// How long its disk was not written.
 fn unused(place: &Place) -> Option<Duration> {
-    let written = std::fs::metadata(place.disk().overlay()).ok()?.modified().ok()?;
+    let written = std::fs::metadata(place.layers().active().ok()?).ok()?.modified().ok()?;
     let written = written.duration_since(std::time::UNIX_EPOCH).ok()?;
     Some(Duration::from_secs(now().saturating_sub(written.as_secs())))
 }

@@ -185,6 +185,7 @@ fn make(
             ttl: args.ttl.map(|ttl| ttl.as_secs()),
             idle: args.idle_stop.map(|idle| idle.as_secs()),
         },
+        parent: None,
     };
     if !args.cold {
         let recipe = Recipe {

@@ -101,24 +101,40 @@ const POWER_OFF: u64 = 300;
 pub(in crate::cmd) fn refuse_unapplied(named: &Named) -> anyhow::Result<()> {
     let place = Place::new(named.place().folder());
     let Some(record) = Record::find(&place)? else { return Ok(()) };
-    let name = &named.name;
-    let refuse = |what: String| {
-        CommandError::new(Code::Usage, what).remedy(format!(
-            "start it and look: cargo xtask start {name}, cargo xtask diff {name}; or give --force, which drops it"
-        ))
-    };
     let ended = std::fs::metadata(named.place().end()).and_then(|about| about.modified());
     let ended = ended.ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
     let is_last = |pull: &Pull| ended.is_some_and(|ended| ended.as_secs() <= pull.when + POWER_OFF);
     let pull = Pull::find(&place)?.filter(is_last);
     let Some(pull) = pull else {
-        return Err(refuse(format!("{name} ran after its workspace was last looked at")).into());
+        return Err(
+            refuse(named, format!("{} ran after its workspace was last looked at", named.name)).into()
+        );
     };
-    let open: Vec<BytePath> = pull.unapplied(&record).into_iter().collect();
+    refuse_open(named, &pull, &record)
+}
+
+/// The same of one that runs.
+pub(in crate::cmd) fn refuse_unapplied_now(named: &Named, ui: &Ui) -> anyhow::Result<()> {
+    if Record::find(&Place::new(named.place().folder()))?.is_none() {
+        return Ok(());
+    }
+    let workspace = Workspace::open(named, ui)?;
+    refuse_open(named, &workspace.pull, &workspace.record)
+}
+
+fn refuse(named: &Named, what: String) -> CommandError {
+    let name = &named.name;
+    CommandError::new(Code::Usage, what).remedy(format!(
+        "start it and look: cargo xtask start {name}, cargo xtask diff {name}; or give --force, which drops it"
+    ))
+}
+
+fn refuse_open(named: &Named, pull: &Pull, record: &Record) -> anyhow::Result<()> {
+    let open: Vec<BytePath> = pull.unapplied(record).into_iter().collect();
     if open.is_empty() {
         return Ok(());
     }
-    let refused = refuse(format!("{name} has changes that were never applied"));
+    let refused = refuse(named, format!("{} has changes that were never applied", named.name));
     let refused = open.iter().take(20).fold(refused, |refused, path| refused.detail(path.to_string()));
     let more = open.len().saturating_sub(20);
     Err(if more > 0 { refused.detail(format!("and {more} more")) } else { refused }.into())

@@ -1,32 +1,51 @@
-//! Stops every service but those at the barrier, by their control groups (cgroups(7)).
+//! Stops everything but what renews the identity, by control groups (cgroups(7)).
 
+use super::refused::refused;
 use crate::error::Error;
-use crate::files::failed;
+use crate::files::{self, failed};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Where services are. Users have no session at the barrier.
-const SERVICES: &str = "/sys/fs/cgroup/system.slice";
-/// This program's unit.
+/// Where the unified hierarchy is.
+const ROOT: &str = "/sys/fs/cgroup";
+/// Where services are, below it.
+const SERVICES: &str = "system.slice";
+/// systemd's own, which cannot be without: it starts this program again.
+const INIT: &str = "init.scope";
+/// The unit that serves a template and its clones.
 const OWN: &str = "rave-template.service";
 /// How long processes may take to stop: one that waits for a disk stops afterwards.
 const LIMIT: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(2);
 
 #[derive(Debug)]
-pub(super) struct Freezer {
-    services: PathBuf,
+pub(crate) struct Freezer {
+    root: PathBuf,
+    /// This program's unit.
+    own: PathBuf,
+    /// Users' sessions too, and what this program has started: there are none at a template's barrier.
+    is_whole: bool,
 }
 
 impl Freezer {
-    pub(super) fn of_system() -> Self {
-        Self { services: SERVICES.into() }
+    /// Services alone.
+    pub(crate) fn of_template() -> Self {
+        Self { root: ROOT.into(), own: Path::new(ROOT).join(SERVICES).join(OWN), is_whole: false }
+    }
+
+    /// All that runs.
+    pub(crate) fn of_running() -> Result<Self, Error> {
+        let text = files::read("/proc/self/cgroup")?;
+        let own = text.lines().find_map(|line| line.strip_prefix("0::"));
+        let own = own.ok_or_else(|| refused("there is no unified hierarchy of control groups"))?;
+        let root = PathBuf::from(ROOT);
+        Ok(Self { own: root.join(own.trim_start_matches('/')), root, is_whole: true })
     }
 
     /// Returns when all of them stand.
-    pub(super) fn freeze(&self) -> Result<(), Error> {
+    pub(crate) fn freeze(&self) -> Result<(), Error> {
         self.write("1")?;
         let deadline = Instant::now() + LIMIT;
         while !self.groups()?.iter().all(|group| stands(group)) && Instant::now() < deadline {
@@ -35,7 +54,7 @@ impl Freezer {
         Ok(())
     }
 
-    pub(super) fn thaw(&self) -> Result<(), Error> {
+    pub(crate) fn thaw(&self) -> Result<(), Error> {
         self.write("0")
     }
 
@@ -54,10 +73,23 @@ impl Freezer {
     }
 
     fn groups(&self) -> Result<Vec<PathBuf>, Error> {
-        let entries = fs::read_dir(&self.services).map_err(failed("list", &self.services))?;
-        let paths = entries.flatten().map(|entry| entry.path());
-        Ok(paths.filter(|path| !path.ends_with(OWN) && path.join("cgroup.freeze").exists()).collect())
+        let services = self.root.join(SERVICES);
+        let mut groups = below(&services)?;
+        if self.is_whole {
+            groups.extend(below(&self.root)?);
+            // Programs of the channel.
+            groups.extend(below(&self.own)?);
+        }
+        groups.retain(|group| *group != self.own && *group != services && !group.ends_with(INIT));
+        Ok(groups)
     }
+}
+
+/// The groups right below one.
+fn below(group: &Path) -> Result<Vec<PathBuf>, Error> {
+    let entries = fs::read_dir(group).map_err(failed("list", group))?;
+    let paths = entries.flatten().map(|entry| entry.path());
+    Ok(paths.filter(|path| path.join("cgroup.freeze").exists()).collect())
 }
 
 fn stands(group: &Path) -> bool {
@@ -69,21 +101,60 @@ fn stands(group: &Path) -> bool {
 mod tests {
     use super::*;
 
-    #[test]
-    fn all_but_its_own_are_stopped_and_go_on() {
+    /// A hierarchy in which every group stands once it was told to.
+    fn hierarchy(groups: &[&str]) -> tempfile::TempDir {
         let scratch = tempfile::tempdir().unwrap();
-        let file = |name: &str| scratch.path().join(name).join("cgroup.freeze");
-        for name in ["a.service", OWN] {
-            fs::create_dir(scratch.path().join(name)).unwrap();
-            fs::write(file(name), "0").unwrap();
+        for name in groups {
+            fs::create_dir_all(scratch.path().join(name)).unwrap();
+            fs::write(scratch.path().join(name).join("cgroup.freeze"), "0").unwrap();
             fs::write(scratch.path().join(name).join("cgroup.events"), "populated 1\nfrozen 1\n").unwrap();
         }
         fs::write(scratch.path().join("cgroup.procs"), "").unwrap();
-        let freezer = Freezer { services: scratch.path().to_owned() };
+        scratch
+    }
+
+    const GROUPS: [&str; 7] = [
+        "init.scope",
+        "machine.slice",
+        "system.slice",
+        "system.slice/a.service",
+        "system.slice/rave-template.service",
+        "system.slice/rave-template.service/exec-1",
+        "user.slice",
+    ];
+
+    /// Those that are stopped.
+    fn stopped(root: &Path) -> Vec<&'static str> {
+        let is_stopped =
+            |name: &&str| fs::read_to_string(root.join(name).join("cgroup.freeze")).unwrap() == "1";
+        GROUPS.into_iter().filter(is_stopped).collect()
+    }
+
+    #[test]
+    fn a_templates_services_are_stopped_and_go_on() {
+        let scratch = hierarchy(&GROUPS);
+        let root = scratch.path().to_owned();
+        let freezer = Freezer { own: root.join("system.slice").join(OWN), root: root.clone(), is_whole: false };
         freezer.freeze().unwrap();
-        let word = |name| fs::read_to_string(file(name)).unwrap();
-        assert_eq!((word("a.service").as_str(), word(OWN).as_str()), ("1", "0"));
+        assert_eq!(stopped(&root), ["system.slice/a.service"]);
         freezer.thaw().unwrap();
-        assert_eq!(word("a.service"), "0");
+        assert!(stopped(&root).is_empty());
+    }
+
+    #[test]
+    fn all_that_runs_is_stopped_but_what_renews() {
+        let scratch = hierarchy(&GROUPS);
+        let root = scratch.path().to_owned();
+        let freezer = Freezer { own: root.join("system.slice").join(OWN), root: root.clone(), is_whole: true };
+        freezer.freeze().unwrap();
+        let all = [
+            "machine.slice",
+            "system.slice/a.service",
+            "system.slice/rave-template.service/exec-1",
+            "user.slice",
+        ];
+        assert_eq!(stopped(&root), all);
+        freezer.thaw().unwrap();
+        assert!(stopped(&root).is_empty());
     }
 }

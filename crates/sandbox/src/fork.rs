@@ -1,0 +1,183 @@
+//! Sandboxes that go on from the same moment of another.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_fs::Replace;
+use rave_vm::keys::KeyPair;
+use rave_vm::moment::{Moment, Saved};
+
+use crate::control::Connection;
+use crate::error::Error;
+use crate::life_lock::LifeLock;
+use crate::name::SandboxName;
+use crate::network;
+use crate::place::Place;
+use crate::record::{Parent, PortWish, Record};
+use crate::store::{Store, private_dir, remove_all};
+use crate::unix_time::now;
+
+/// How a moment was saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    /// What it has.
+    pub saved: Saved,
+    /// How long the machine stood, where it ran.
+    pub stood: Option<Duration>,
+}
+
+/// A moment that is there for a command alone: what is made of it has second names of its files.
+#[derive(Debug)]
+pub struct Passing {
+    folder: Utf8PathBuf,
+    /// Held as long as it is used (flock(2)).
+    _lock: File,
+}
+
+/// The beginning of such a folder's name.
+const PASSING: &str = ".moment-";
+
+impl Passing {
+    /// An empty one; what killed commands left is removed.
+    pub fn new(store: &Store) -> Result<Self, Error> {
+        sweep(store.root());
+        let folder = store.root().join(format!("{PASSING}{}", std::process::id()));
+        remove_all(&folder)?;
+        private_dir(&folder)?;
+        let path = folder.join("lock");
+        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        let lock = file.map_err(|e| Error::io("lock", &path, e))?;
+        lock.lock().map_err(|e| Error::io("lock", &path, e))?;
+        Ok(Self { folder, _lock: lock })
+    }
+
+    /// Its files.
+    pub fn moment(&self) -> Moment {
+        Moment::at(&self.folder)
+    }
+}
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder); // the next one sweeps
+    }
+}
+
+fn sweep(root: &Utf8Path) {
+    let Ok(entries) = root.read_dir_utf8() else { return };
+    for entry in entries.flatten().filter(|entry| entry.file_name().starts_with(PASSING)) {
+        let is_free = match File::open(entry.path().join("lock")) {
+            Ok(lock) => lock.try_lock().is_ok(),
+            Err(error) => error.kind() == ErrorKind::NotFound,
+        };
+        if is_free {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// Saves a sandbox at this moment: with its memory by its supervisor, or the disk of one that does not run.
+pub fn take(
+    place: &Place,
+    connection: Option<&mut Connection>,
+    moment: &Moment,
+    _lock: &LifeLock,
+) -> Result<Taken, Error> {
+    if let Some(connection) = connection {
+        let stood = connection.freeze(moment.folder())?;
+        return Ok(Taken { saved: Saved::Memory, stood: Some(stood) });
+    }
+    let refused = |why: &str| Error::Refused { name: place.name().clone(), why: why.to_owned() };
+    let is_anothers = place.template().disk().exists() || place.moment().exists() || place.fork().exists();
+    if is_anothers && !place.identity().exists() {
+        return Err(refused("it was never started, or goes on from a snapshot at its next start: start it first"));
+    }
+    let (layers, on) = (place.layers(), place.on().ok_or_else(|| refused("the image of its disk is gone"))?);
+    let top = layers.freeze(&on)?;
+    moment.take_disk(&layers, top)?;
+    moment.finish(&layers, top)?;
+    Ok(Taken { saved: Saved::Disk, stood: None })
+}
+
+/// Makes a sandbox of a moment of another; it is there once its record is saved, which is the caller's. It has ports, a key and an
+/// identity of its own, and may reach what the other may.
+pub fn make(
+    store: &Store,
+    parent: &Record,
+    moment: &Moment,
+    taken: Taken,
+    name: &SandboxName,
+    _lock: &LifeLock,
+) -> Result<Record, Error> {
+    let (place, from) = (store.place(name), store.place(&parent.name));
+    let disk = place.disk();
+    remove_all(disk.folder())?;
+    for left in [place.identity(), place.network_log(), place.end()] {
+        remove(&left)?;
+    }
+    // In this order: without it what follows would be taken for a machine of its own.
+    let when = now();
+    let parent_is = Parent { name: parent.name.clone(), when };
+    let path = place.fork();
+    let text = serde_json::to_vec_pretty(&parent_is).map_err(|e| Error::io("write", &path, e.into()))?;
+    Replace::new(&path).mode(0o600).write(text).map_err(|e| Error::io("write", &path, e))?;
+    moment.begin_disk(disk.folder())?;
+    if taken.saved == Saved::Memory {
+        moment.hold_in(disk.folder())?;
+    }
+    KeyPair::generate(place.folder(), &format!("rave-{name}"))?;
+    network::write(&place, &network::read(&from)?)?;
+    let ports = parent.ports.iter().map(|wish| PortWish { host: None, ..wish.clone() }).collect();
+    Ok(Record { name: name.clone(), created: when, ports, parent: Some(parent_is), ..parent.clone() })
+}
+
+/// The names of forks that were not named: the parent's with a number, the first that are free.
+pub fn derive_name(parent: &SandboxName, is_taken: impl Fn(&SandboxName) -> bool) -> Option<SandboxName> {
+    (1_u32..10_000).find_map(|number| {
+        let end = format!("-{number}");
+        let kept = parent.as_str().len().min(SandboxName::MAX - end.len());
+        let name: SandboxName = format!("{}{end}", &parent.as_str()[..kept]).parse().ok()?;
+        (!is_taken(&name)).then_some(name)
+    })
+}
+
+fn remove(path: &Utf8Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", path, error)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_derived_free_and_not_too_long() {
+        let name = |text: &str| text.parse::<SandboxName>().unwrap();
+        let taken = [name("demo-1"), name("demo-3")];
+        assert_eq!(derive_name(&name("demo"), |one| taken.contains(one)).unwrap().as_str(), "demo-2");
+        let long = "a".repeat(63);
+        let derived = derive_name(&name(&long), |_| false).unwrap();
+        assert_eq!(derived.as_str(), format!("{}-1", &long[..61]));
+        assert_eq!(derive_name(&name("demo"), |_| true), None);
+    }
+
+    #[test]
+    fn a_moment_goes_with_its_command_and_a_killed_ones_with_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(Utf8Path::from_path(folder.path()).unwrap());
+        let passing = Passing::new(&store).unwrap();
+        let there = passing.moment().folder().to_owned();
+        let killed = store.root().join(".moment-4711");
+        fs::create_dir(&killed).unwrap();
+        fs::write(killed.join("memory"), "half").unwrap();
+        sweep(store.root());
+        assert!(there.exists() && !killed.exists(), "one in use stays");
+        drop(passing);
+        assert!(!there.exists());
+    }
+}

@@ -1,0 +1,170 @@
+//! The files of a disk that was frozen, one upon the other: the lower ones are never written again, and may have second names in
+//! other folders. Each names the one beneath it by its name alone.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_fs::Replace;
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::prepare::{move_to_base, overlay_of_size, remove, set_backing};
+
+/// Above this a machine's next start makes one of them.
+pub const MANY: u32 = 12;
+/// More make each read of the guest slow: every file is looked into in turn.
+pub const MOST: u32 = 24;
+
+/// The layers in the folder of a kept disk: `disk.qcow2`, `disk-1.qcow2`, ... The guest writes the one that `layers.json` names, the
+/// first where there is no such note.
+#[derive(Debug, Clone)]
+pub struct Layers {
+    folder: Utf8PathBuf,
+}
+
+/// `layers.json`.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(crate) struct Note {
+    /// The layer that is written.
+    pub(crate) active: u32,
+    /// The lowest, which lies on an image or a template.
+    pub(crate) bottom: u32,
+}
+
+impl Layers {
+    /// Those of this folder.
+    pub fn at(folder: &Utf8Path) -> Self {
+        Self { folder: folder.to_owned() }
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Utf8Path {
+        &self.folder
+    }
+
+    fn note_file(&self) -> Utf8PathBuf {
+        self.folder.join("layers.json")
+    }
+
+    pub(crate) fn note(&self) -> Result<Note, Error> {
+        let path = self.note_file();
+        match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| Error::io("read", &path, e.into())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Note::default()),
+            Err(error) => Err(Error::io("read", &path, error)),
+        }
+    }
+
+    pub(crate) fn write(&self, note: Note) -> Result<(), Error> {
+        let path = self.note_file();
+        let text = serde_json::to_vec(&note).map_err(|e| Error::io("write", &path, e.into()))?;
+        Replace::new(&path).mode(0o600).write(text).map_err(|e| Error::io("write", &path, e))
+    }
+
+    /// The number of the layer that the guest writes.
+    pub fn number(&self) -> Result<u32, Error> {
+        self.note().map(|note| note.active)
+    }
+
+    /// How many files lie upon each other.
+    pub fn height(&self) -> Result<u32, Error> {
+        self.note().map(|note| note.active.saturating_sub(note.bottom) + 1)
+    }
+
+    /// The file of a layer.
+    pub fn file(&self, number: u32) -> Utf8PathBuf {
+        self.folder.join(name(number))
+    }
+
+    /// What the guest writes; it may not be there yet.
+    pub fn active(&self) -> Result<Utf8PathBuf, Error> {
+        Ok(self.file(self.number()?))
+    }
+
+    /// The layer beneath that; nothing where it lies on a template or an image.
+    pub fn beneath(&self) -> Result<Option<Utf8PathBuf>, Error> {
+        let note = self.note()?;
+        Ok((note.active > note.bottom).then(|| self.file(note.active - 1)))
+    }
+
+    /// The name of what a layer lies on, where the lowest lies on `on`.
+    pub(crate) fn name_beneath(&self, number: u32, on: &Utf8Path) -> Result<String, Error> {
+        let is_lowest = number <= self.note()?.bottom;
+        let on = on.file_name().unwrap_or_default().to_owned();
+        Ok(if is_lowest { on } else { name(number - 1) })
+    }
+
+    fn activate(&self, number: u32) -> Result<(), Error> {
+        let note = self.note()?;
+        self.write(Note { active: number, ..note })
+    }
+
+    /// Makes an empty layer over layer `number`, which a machine may be writing, and activates it. What is there under its name was
+    /// never used.
+    pub(crate) fn put_on(&self, number: u32, bytes: u64) -> Result<Utf8PathBuf, Error> {
+        let file = self.file(number + 1);
+        remove(&file)?;
+        overlay_of_size(&file, &name(number), bytes)?;
+        File::open(&file).and_then(|file| file.sync_all()).map_err(|e| Error::io("write", &file, e))?;
+        self.activate(number + 1)?;
+        Ok(file)
+    }
+
+    /// Takes back [`Layers::put_on`], where nothing has been written to the new layer.
+    pub(crate) fn take_off(&self, number: u32) -> Result<(), Error> {
+        self.activate(number)?;
+        remove(&self.file(number + 1))
+    }
+
+    /// Freezes the disk of a machine that does not run; the number of its highest frozen layer. Nothing where it was never
+    /// written, for it is as the layer beneath it.
+    pub fn freeze(&self, on: &Utf8Path) -> Result<Option<u32>, Error> {
+        let number = self.number()?;
+        let active = self.file(number);
+        if !active.exists() {
+            return Ok((number > self.note()?.bottom).then(|| number - 1));
+        }
+        set_backing(&active, Utf8Path::new(&self.name_beneath(number, on)?))?;
+        self.protect(number)?;
+        // The next start makes the file.
+        self.activate(number + 1)?;
+        Ok(Some(number))
+    }
+
+    /// Keeps this process's own mistakes from a layer that others may lie on.
+    pub(crate) fn protect(&self, number: u32) -> Result<(), Error> {
+        let file = self.file(number);
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o400))
+            .map_err(|e| Error::io("protect", &file, e))
+    }
+
+    /// Makes one layer of all, over `on`, for a machine that does not run. Others keep what they have of the lower ones.
+    pub fn collapse(&self, on: &Utf8Path) -> Result<(), Error> {
+        let note = self.note()?;
+        let active = self.file(note.active);
+        if note.active == note.bottom || !active.exists() {
+            return Ok(());
+        }
+        // What is the same in both is not copied; a disk that this was not done to the end for is the same disk.
+        move_to_base(&active, on)?;
+        self.write(Note { active: note.active, bottom: note.active })?;
+        (note.bottom..note.active).try_for_each(|number| remove(&self.file(number)))
+    }
+
+    /// What the layers take on the host, bytes: a file with second names counts for each of them in equal parts.
+    pub fn size(&self) -> u64 {
+        (0..=self.number().unwrap_or_default()).map(|number| share(&self.file(number))).sum()
+    }
+}
+
+/// What a file takes on the host, divided by its names, bytes.
+pub fn share(file: &Utf8Path) -> u64 {
+    // Blocks are of 512 bytes (stat(2)).
+    fs::metadata(file).map(|about| about.blocks() * 512 / about.nlink().max(1)).unwrap_or_default()
+}
+
+fn name(number: u32) -> String {
+    if number == 0 { "disk.qcow2".to_owned() } else { format!("disk-{number}.qcow2") }
+}

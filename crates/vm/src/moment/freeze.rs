@@ -1,0 +1,164 @@
+//! A machine that runs stands for a moment, and is saved.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::time::{Duration, Instant};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_guest::channel::client::Client as Guest;
+use rave_guest::channel::message::Request;
+use serde_json::{Value, json};
+
+use super::blocks::{self, Block, with_blocks};
+use super::files::Moment;
+use super::mapping::{Beneath, beneath};
+use super::pages::{Process, copy_sparse};
+use super::shape::Shape;
+use super::switch::Open;
+use crate::Error;
+use crate::instance::QMP_DEADLINE;
+use crate::layers::{self, Layers};
+use crate::prepare::make_private_dir;
+use crate::qemu::Qemu;
+use crate::qmp::Client;
+
+/// How long a guest may take to be held, and to go on.
+const GUEST: Duration = Duration::from_secs(60);
+/// How long QEMU may take to stop the guest or to write its devices.
+const QEMU: Duration = Duration::from_secs(60);
+/// Commands without which nothing is frozen.
+const COMMANDS: [&str; 4] =
+    ["xen-save-devices-state", "blockdev-add", "blockdev-snapshot", "change-backing-file"];
+
+/// What is frozen, and where to.
+#[derive(Debug)]
+pub struct Freezing<'a> {
+    /// The disk.
+    pub layers: &'a Layers,
+    /// What the lowest layer lies on: an image, or what a clone has of its template.
+    pub on: &'a Utf8Path,
+    /// The file that the memory of a clone or a fork was mapped from.
+    pub memory: &'a Utf8Path,
+    /// The session with the guest.
+    pub guest: &'a Guest,
+    /// The moment, in a folder that is nobody else's.
+    pub moment: &'a Moment,
+}
+
+/// What a machine is made of that can be frozen.
+struct Source {
+    process: Process,
+    blocks: Vec<Block>,
+    main: Block,
+    beneath: Beneath,
+    disk: Open,
+    shape: Shape,
+}
+
+impl Freezing<'_> {
+    /// Freezes the machine; how long it stood.
+    pub(crate) fn run(&self, qmp: &mut Client, pid: u32, qemu: &Qemu) -> Result<Duration, Error> {
+        let source = self.look(qmp, pid, qemu)?;
+        make_private_dir(self.moment.folder())?;
+        let memory = self.begin_memory(&source)?;
+        let new = source.disk.prepare(self.layers)?;
+        let held =
+            self.guest.hold(GUEST).map_err(|e| Error::io("hold the guest of", self.layers.folder(), e));
+        let stood = held.and_then(|held| {
+            let started = Instant::now();
+            let stopped = qmp.execute("stop", Value::Null, QEMU);
+            let saved = stopped.and_then(|_| self.save(qmp, &source, &memory, &new));
+            // Whatever failed, it goes on.
+            let gone_on = qmp.execute("cont", Value::Null, QEMU);
+            drop(held);
+            saved.and(gone_on).map(|_| started.elapsed())
+        });
+        let opened = self.guest.ask(&Request::Open, GUEST);
+        if stood.is_err() && Open::of(qmp, self.layers).is_ok_and(|open| open.number == source.disk.number) {
+            self.layers.take_off(source.disk.number)?;
+        }
+        let stood = stood?;
+        opened.map_err(|e| Error::io("let on the guest of", self.layers.folder(), e))?;
+        self.finish(source)?;
+        Ok(stood)
+    }
+
+    /// Looks whether all of it can be frozen, before anything is touched.
+    fn look(&self, qmp: &mut Client, pid: u32, qemu: &Qemu) -> Result<Source, Error> {
+        let cannot = |why: &str| Error::io("freeze", self.layers.folder(), io::Error::other(why.to_owned()));
+        let known = qmp.execute("query-commands", Value::Null, QMP_DEADLINE)?;
+        let has = |name: &&str| {
+            known.as_array().is_some_and(|known| known.iter().any(|command| command["name"] == *name))
+        };
+        if let Some(missing) = COMMANDS.iter().find(|name| !has(name)) {
+            return Err(cannot(&format!("this QEMU has no {missing}")));
+        }
+        let disk = Open::of(qmp, self.layers)?;
+        let height = self.layers.height()?;
+        if height >= layers::MOST {
+            return Err(cannot(&format!(
+                "its disk has {height} layers, which is the most: stop and start it, which makes them one"
+            )));
+        }
+        let shape = Shape::of_process(pid, qemu.build()?)?
+            .ok_or_else(|| cannot("QEMU was updated since it was started: stop and start it first"))?;
+        let text =
+            qmp.execute("human-monitor-command", json!({ "command-line": "info ramblock" }), QMP_DEADLINE)?;
+        let blocks = text.as_str().and_then(blocks::parse);
+        let blocks =
+            blocks.ok_or_else(|| cannot("this QEMU does not tell where its memory is; QEMU 10 does"))?;
+        let main = blocks.iter().find(|block| block.is_main()).cloned();
+        let main = main.ok_or_else(|| cannot("QEMU's memory has a name that is not known here"))?;
+        let process = Process::open(pid).and_then(|process| process.try_read(main.address).map(|()| process));
+        let process = process.map_err(|error| {
+            cannot(&format!(
+                "the kernel does not let its memory be read ({error}): stop and start it, or see kernel.yama.ptrace_scope"
+            ))
+        })?;
+        let beneath = beneath(pid, &main, self.memory);
+        let beneath = beneath.map_err(|e| Error::io("freeze", self.layers.folder(), e))?;
+        Ok(Source { process, blocks, main, beneath, disk, shape })
+    }
+
+    /// The new file of the memory, with what lies beneath that of the machine: it is the same whatever the guest does.
+    fn begin_memory(&self, source: &Source) -> Result<File, Error> {
+        let path = self.moment.memory();
+        let failed = |e| Error::io("write", &path, e);
+        let file = OpenOptions::new().create_new(true).read(true).write(true).mode(0o600).open(&path);
+        let file = file.map_err(failed)?;
+        file.set_len(source.main.used).map_err(failed)?;
+        if source.beneath == Beneath::File {
+            let from = File::open(self.memory).map_err(|e| Error::io("read", self.memory, e))?;
+            copy_sparse(&from, &file).map_err(failed)?;
+        }
+        Ok(file)
+    }
+
+    /// Everything that must be of one moment.
+    fn save(&self, qmp: &mut Client, source: &Source, memory: &File, new: &Utf8Path) -> Result<(), Error> {
+        let devices = self.moment.devices();
+        let path = absolute(&devices)?;
+        qmp.execute("xen-save-devices-state", json!({ "filename": path, "live": false }), QEMU)?;
+        let failed = |e| Error::io("write", &devices, e);
+        let bytes = fs::read(&devices).map_err(failed)?;
+        let stream = with_blocks(&bytes, &source.blocks, source.process.memory()).map_err(failed)?;
+        fs::write(&devices, stream).map_err(failed)?;
+        let beneath = self.layers.name_beneath(source.disk.number, self.on)?;
+        source.disk.switch(qmp, &absolute(new)?, &beneath)?;
+        let is_fresh = source.beneath == Beneath::Nothing;
+        let copied = source.process.copy_written(source.main.address, source.main.used, memory, is_fresh);
+        copied.map_err(|e| Error::io("write", self.moment.memory(), e))
+    }
+
+    fn finish(&self, source: Source) -> Result<(), Error> {
+        let top = source.disk.number;
+        self.layers.protect(top)?;
+        self.moment.take_disk(self.layers, Some(top))?;
+        self.moment.finish_running(self.layers, top, source.shape)
+    }
+}
+
+fn absolute(path: &Utf8Path) -> Result<Utf8PathBuf, Error> {
+    camino::absolute_utf8(path).map_err(|e| Error::io("look at", path, e))
+}

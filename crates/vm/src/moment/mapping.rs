@@ -1,0 +1,103 @@
+//! Where the guest's memory lies in QEMU's process.
+
+use std::fs;
+use std::io;
+use std::os::linux::fs::MetadataExt as _;
+
+use camino::Utf8Path;
+
+use super::blocks::Block;
+
+/// A mapping of a process, proc(5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Mapping {
+    start: u64,
+    end: u64,
+    offset: u64,
+    device: (u32, u32),
+    inode: u64,
+}
+
+/// What lies under the pages of a mapping that nobody has written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Beneath {
+    /// Zeros.
+    Nothing,
+    /// This very file.
+    File,
+}
+
+/// What lies under a block of the guest's memory; an error where it is a file that is not `file`.
+pub(super) fn beneath(pid: u32, block: &Block, file: &Utf8Path) -> io::Result<Beneath> {
+    let text = fs::read_to_string(format!("/proc/{pid}/maps"))?;
+    let mapping =
+        text.lines().filter_map(parse).find(|mapping| (mapping.start..mapping.end).contains(&block.address));
+    let mapping = mapping.ok_or_else(|| io::Error::other("QEMU's memory is not where QEMU says"))?;
+    if mapping.inode == 0 {
+        return Ok(Beneath::Nothing);
+    }
+    let about = fs::metadata(file).map_err(|_| io::Error::other(OLD))?;
+    let device = (rustix::fs::major(about.st_dev()), rustix::fs::minor(about.st_dev()));
+    let is_it = (device, about.st_ino()) == (mapping.device, mapping.inode)
+        && mapping.offset == 0
+        && mapping.start == block.address;
+    if is_it { Ok(Beneath::File) } else { Err(io::Error::other(OLD)) }
+}
+
+/// What is said of a machine whose memory's file was let go of.
+const OLD: &str =
+    "it was started by an earlier version, which kept no file of its memory: stop and start it first";
+
+/// A line of `/proc/PID/maps`.
+fn parse(line: &str) -> Option<Mapping> {
+    let mut words = line.split_whitespace();
+    let (start, end) = words.next()?.split_once('-')?;
+    let offset = words.nth(1)?;
+    let (major, minor) = words.next()?.split_once(':')?;
+    let number = |text: &str| u64::from_str_radix(text, 16).ok();
+    let device = |text: &str| u32::from_str_radix(text, 16).ok();
+    Some(Mapping {
+        start: number(start)?,
+        end: number(end)?,
+        offset: number(offset)?,
+        device: (device(major)?, device(minor)?),
+        inode: words.next()?.parse().ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read_and_others_are_none() {
+        let line =
+            "7f18c3fff000-7f1943fff000 rw-p 00001000 fe:00 5359872          /state/a b/memory (deleted)";
+        let mapping = Mapping {
+            start: 0x7f18_c3ff_f000,
+            end: 0x7f19_43ff_f000,
+            offset: 0x1000,
+            device: (0xfe, 0),
+            inode: 5_359_872,
+        };
+        assert_eq!(parse(line), Some(mapping));
+        for line in ["", "7f18", "x-y rw-p 0 0:0 0", "1-2 rw-p"] {
+            assert_eq!(parse(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn only_the_file_that_is_mapped_is_beneath() {
+        // Of this very process: its program.
+        let text = fs::read_to_string("/proc/self/maps").unwrap();
+        let program = std::env::current_exe().unwrap();
+        let program = Utf8Path::from_path(&program).unwrap();
+        let line = text.lines().find(|line| line.ends_with(program.as_str())).unwrap();
+        let address = parse(line).unwrap().start;
+        let block = Block { name: "mem".into(), used: 4096, address };
+        let pid = std::process::id();
+        assert_eq!(beneath(pid, &block, program).unwrap(), Beneath::File);
+        assert!(beneath(pid, &block, Utf8Path::new("/etc/passwd")).is_err());
+        assert!(beneath(pid, &Block { address: 0, ..block }, program).is_err());
+    }
+}

@@ -1,0 +1,198 @@
+//! A running machine's memory into a file: what lies beneath it while the machine runs, and what it has written since while it
+//! stands. Only pages that are there are looked at: those that the guest never used are holes, and stay so.
+
+use std::fs::File;
+use std::io::{self, Seek as _, SeekFrom};
+use std::os::unix::fs::FileExt as _;
+use std::thread;
+
+use rustix::fs::SeekFrom as Sparse;
+
+/// A page of the host, bytes.
+const PAGE: u64 = 4096;
+/// Entries of `/proc/PID/pagemap` that are read at once: 64 MiB of memory.
+const ENTRIES: u64 = 16 * 1024;
+/// Pages that are copied at once.
+const RUN: u64 = 256;
+/// Threads that copy: memory is faster than one processor's copies.
+const THREADS: u64 = 2;
+
+/// Bits of `/proc/PID/pagemap` (Documentation/admin-guide/mm/pagemap.rst).
+const PRESENT: u64 = 1 << 63;
+const SWAPPED: u64 = 1 << 62;
+const OF_FILE: u64 = 1 << 61;
+
+/// The memory of a process, which its user may read where the kernel lets it (ptrace(2), "Ptrace access mode checking").
+#[derive(Debug)]
+pub(super) struct Process {
+    memory: File,
+    pagemap: File,
+}
+
+impl Process {
+    pub(super) fn open(pid: u32) -> io::Result<Self> {
+        let open = |name: &str| File::open(format!("/proc/{pid}/{name}"));
+        Ok(Self { memory: open("mem")?, pagemap: open("pagemap")? })
+    }
+
+    pub(super) fn memory(&self) -> &File {
+        &self.memory
+    }
+
+    /// Whether its memory can be read at all.
+    pub(super) fn try_read(&self, address: u64) -> io::Result<()> {
+        self.memory.read_exact_at(&mut [0; 8], address)
+    }
+
+    /// Copies what the process itself has written of `length` bytes from `address` on to the beginning of `to`. Pages of zeros are
+    /// left out where `to` has zeros anyway.
+    pub(super) fn copy_written(
+        &self,
+        address: u64,
+        length: u64,
+        to: &File,
+        on_zeros: bool,
+    ) -> io::Result<()> {
+        let pages = length / PAGE;
+        let part = pages.div_ceil(THREADS).next_multiple_of(ENTRIES);
+        thread::scope(|scope| {
+            let parts =
+                (0..THREADS).map(|number| (number * part).min(pages)..((number + 1) * part).min(pages));
+            let threads: Vec<_> =
+                parts.map(|part| scope.spawn(move || self.copy_part(address, part, to, on_zeros))).collect();
+            threads.into_iter().try_for_each(|thread| {
+                thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that copies ended")))
+            })
+        })
+    }
+
+    fn copy_part(
+        &self,
+        address: u64,
+        pages: std::ops::Range<u64>,
+        to: &File,
+        on_zeros: bool,
+    ) -> io::Result<()> {
+        let mut entries = vec![0; usize::try_from(ENTRIES * 8).map_err(io::Error::other)?];
+        let mut buffer = vec![0; usize::try_from(RUN * PAGE).map_err(io::Error::other)?];
+        let mut first = pages.start;
+        while first < pages.end {
+            let count = ENTRIES.min(pages.end - first);
+            let bytes = &mut entries[..usize::try_from(count * 8).map_err(io::Error::other)?];
+            self.pagemap.read_exact_at(bytes, (address / PAGE + first) * 8)?;
+            let written = |index: u64| is_written(bytes, index);
+            let mut index = 0;
+            while index < count {
+                let run = (index..count.min(index + RUN)).take_while(|index| written(*index)).count() as u64;
+                if run > 0 {
+                    let piece = &mut buffer[..usize::try_from(run * PAGE).map_err(io::Error::other)?];
+                    let offset = (first + index) * PAGE;
+                    self.memory.read_exact_at(piece, address + offset)?;
+                    write(to, piece, offset, on_zeros)?;
+                }
+                index += run.max(1);
+            }
+            first += count;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the process has a page of its own there.
+fn is_written(entries: &[u8], index: u64) -> bool {
+    let Ok(at) = usize::try_from(index * 8) else { return false };
+    let entry = entries.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_ne_bytes);
+    entry.is_some_and(|entry| entry & (PRESENT | SWAPPED) != 0 && entry & OF_FILE == 0)
+}
+
+fn write(to: &File, piece: &[u8], offset: u64, on_zeros: bool) -> io::Result<()> {
+    if !on_zeros {
+        return to.write_all_at(piece, offset);
+    }
+    // Whole pages of zeros that follow each other end a write.
+    let page = PAGE as usize;
+    let mut begin = 0;
+    for at in (0..piece.len()).step_by(page) {
+        if piece[at..at + page].iter().all(|byte| *byte == 0) {
+            to.write_all_at(&piece[begin..at], offset + begin as u64)?;
+            begin = at + page;
+        }
+    }
+    to.write_all_at(&piece[begin..], offset + begin as u64)
+}
+
+/// Copies what a sparse file has to another; holes stay holes.
+pub(super) fn copy_sparse(from: &File, to: &File) -> io::Result<()> {
+    let length = from.metadata()?.len();
+    let mut at = 0;
+    while at < length {
+        let Ok(begin) = rustix::fs::seek(from, Sparse::Data(at)) else { break };
+        let end = rustix::fs::seek(from, Sparse::Hole(begin))?;
+        let (mut source, mut target) = (from, to);
+        source.seek(SeekFrom::Start(begin))?;
+        target.seek(SeekFrom::Start(begin))?;
+        // By the kernel, which shares the blocks where the file system can (copy_file_range(2)).
+        io::copy(&mut io::Read::take(source, end - begin), &mut target)?;
+        at = end;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt as _;
+
+    #[test]
+    fn what_this_process_has_written_is_copied_and_nothing_else() {
+        const PAGES: usize = 1000;
+        let page = PAGE as usize;
+        let mut memory = vec![0_u8; (PAGES + 1) * page];
+        let skip = memory.as_ptr().align_offset(page);
+        for (number, byte) in [(3, 1), (4, 2), (900, 3)] {
+            memory[skip + number * page + 5] = byte;
+        }
+        let address = memory[skip..].as_ptr().addr() as u64;
+        let process = Process::open(std::process::id()).unwrap();
+        process.try_read(address).unwrap();
+        let to = tempfile::tempfile().unwrap();
+        to.set_len((PAGES * page) as u64).unwrap();
+        process.copy_written(address, (PAGES * page) as u64, &to, true).unwrap();
+        let mut copy = vec![0; PAGES * page];
+        to.read_exact_at(&mut copy, 0).unwrap();
+        assert!(copy == memory[skip..skip + PAGES * page], "it is another");
+        assert!(to.metadata().unwrap().blocks() * 512 < 40 * PAGE, "holes stay holes");
+        assert!(process.try_read(0).is_err());
+    }
+
+    #[test]
+    fn zeros_over_what_is_there_are_written() {
+        let to = tempfile::tempfile().unwrap();
+        to.write_all_at(&[9; 3 * PAGE as usize], 0).unwrap();
+        write(&to, &[0; PAGE as usize], PAGE, false).unwrap();
+        let mut copy = [1; 3 * PAGE as usize];
+        to.read_exact_at(&mut copy, 0).unwrap();
+        assert!(
+            copy[..PAGE as usize] == [9; PAGE as usize]
+                && copy[PAGE as usize..2 * PAGE as usize] == [0; PAGE as usize]
+        );
+    }
+
+    #[test]
+    fn a_sparse_file_is_copied_with_its_holes() {
+        let (from, to) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        for file in [&from, &to] {
+            file.set_len(1 << 30).unwrap();
+        }
+        for offset in [0, 77 << 20, (1 << 30) - 3] {
+            from.write_all_at(b"abc", offset).unwrap();
+        }
+        copy_sparse(&from, &to).unwrap();
+        for offset in [0, 77 << 20, (1 << 30) - 3] {
+            let mut bytes = [0; 3];
+            to.read_exact_at(&mut bytes, offset).unwrap();
+            assert_eq!(&bytes, b"abc");
+        }
+        assert!(to.metadata().unwrap().blocks() * 512 < 1 << 20);
+    }
+}
