@@ -1,6 +1,7 @@
 //! The one process that owns a running sandbox: QEMU's control socket, the channel to the guest, its ports. QEMU is not its
 //! child to be killed: after a SIGKILL of the supervisor another attaches.
 
+mod clock;
 mod exec;
 mod expiry;
 mod first;
@@ -86,8 +87,11 @@ impl Prepared {
             // The supervisor that would have given it one was killed.
             machine.end(QUIT);
         }
+        let mut is_attached = false;
         let (started, connected, host) = if let Some(machine) = running {
             let connected = network::attach(place, &machine.machine().forwards)?;
+            // What happened to its clock meanwhile nobody saw.
+            is_attached = true;
             (Started { machine, client: None, origin: Origin::Disk }, connected, None)
         } else {
             let host = host()?;
@@ -102,6 +106,7 @@ impl Prepared {
         let is_clone = origin == Origin::Template;
         let shared = Arc::new(Shared::new(&machine, origin, connected));
         guest::keep_session(&shared, machine.machine().files.channel_socket.clone(), client);
+        clock::keep(&shared, is_attached);
         listen(place, &shared)?;
         let is_emulated = host.as_ref().is_some_and(|host| host.engine.accelerator() == Accelerator::Tcg);
         Ok(Self {
@@ -133,6 +138,7 @@ impl Prepared {
                     progress.stage = BootStage::Userspace;
                 }
                 self.shared.progress(progress);
+                self.shared.resumed(self.machine.resumes());
             }
             if self.expired.is_none()
                 && let Some(why) = self.expiry.due(&self.shared)
