@@ -108,10 +108,24 @@ pub struct Status {
     pub host_keys: Vec<String>,
     /// Where its services are.
     pub forwards: Vec<PortForward>,
+    /// How the guest's clock was last set because it stood; of a clone's own see [`crate::Identity`].
+    #[serde(default)]
+    pub clock: Option<ClockReport>,
     /// Programs that run now.
     pub running: usize,
     /// When a program last began or ended, seconds since 1970.
     pub last_use: u64,
+}
+
+/// A guest's clock that was set while it ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockReport {
+    /// When, seconds since 1970.
+    pub at: u64,
+    /// How far it was behind the host's before, ms. A number from the guest.
+    pub behind_ms: i64,
+    /// How far it was behind afterwards, at most, ms.
+    pub behind_after_ms: i64,
 }
 
 /// What a machine was started from.

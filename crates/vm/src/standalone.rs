@@ -37,6 +37,8 @@ pub struct Standalone {
     watch: Watch,
     /// The guest or QEMU itself asked for the end.
     shut_down: bool,
+    /// How often the machine went on after a stop.
+    resumes: u64,
     _log_limit: LogLimit,
 }
 
@@ -127,13 +129,16 @@ impl Standalone {
         Self::new(machine, pid, qmp, watch).map(Some)
     }
 
-    fn new(machine: Machine, pid: u32, qmp: Client, watch: Watch) -> Result<Self, Error> {
+    fn new(machine: Machine, pid: u32, mut qmp: Client, watch: Watch) -> Result<Self, Error> {
         let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
         let process = raw.ok_or(rustix::io::Errno::SRCH).and_then(|raw| pidfd_open(raw, PidfdFlags::empty()));
         let process = process
             .map_err(|error| Error::io("watch the process of", &machine.files.run_dir, error.into()))?;
         let logs = vec![machine.files.serial_log.clone(), machine.files.ready_log.clone()];
-        Ok(Self { machine, pid, process, qmp, watch, shut_down: false, _log_limit: LogLimit::start(logs) })
+        // That a clone went on from its template is no end of a stop.
+        let shut_down = qmp.events().iter().any(|event| event.name == "SHUTDOWN");
+        let _log_limit = LogLimit::start(logs);
+        Ok(Self { machine, pid, process, qmp, watch, shut_down, resumes: 0, _log_limit })
     }
 
     /// The machine, with the ports that it got.
@@ -149,7 +154,7 @@ impl Standalone {
     /// Reads what is new of the guest.
     pub fn poll(&mut self) -> Result<Progress, Error> {
         let firmware = ring::firmware(&mut self.qmp);
-        self.shut_down |= self.qmp.events().iter().any(|event| event.name == "SHUTDOWN");
+        self.take_events();
         self.watch.poll(&firmware)?;
         let detector = &self.watch.detector;
         let failure = match detector.dead_end() {
@@ -178,8 +183,23 @@ impl Standalone {
 
     /// Whether its end was one that the guest or we asked for, once it has ended.
     pub fn was_shut_down(&mut self) -> bool {
-        self.shut_down |= self.qmp.events().iter().any(|event| event.name == "SHUTDOWN");
+        self.take_events();
         self.shut_down
+    }
+
+    /// How often the machine went on after it had been stopped (QMP `stop`, `cont`), as far as [`Self::poll`] has seen.
+    pub fn resumes(&self) -> u64 {
+        self.resumes
+    }
+
+    fn take_events(&mut self) {
+        for event in self.qmp.events() {
+            match event.name.as_str() {
+                "SHUTDOWN" => self.shut_down = true,
+                "RESUME" => self.resumes += 1,
+                _ => {}
+            }
+        }
     }
 
     /// Presses the power button (ACPI).

@@ -1,5 +1,6 @@
 //! Sandboxes by name, with the real headless image: what they keep, and what killed processes do to them.
 
+mod clock;
 mod network;
 
 use std::fs;
@@ -92,6 +93,8 @@ fn a_sandbox_outlives_its_supervisor_and_ps_says_what_is() {
     assert_eq!((again.expect_code(0).stdout.as_str(), sandbox.pid("qemu")), ("boot 1\n", qemu));
     assert_eq!(sandbox.state(), "running");
     assert!(control.is_reached(&sandbox), "the network is back, with its rules");
+
+    clock::it_is_right_after_the_machine_stood(&sandbox);
 
     sandbox.exec(&["sh", "-c", "echo work > mine; sync"]).expect_code(0);
     sandbox.run(&["rm", NAME]).expect_code(2).expect_said("runs");

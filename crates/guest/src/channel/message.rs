@@ -44,6 +44,11 @@ pub enum Request {
     Renew(Identity),
     /// The receipt is in: let everything go on. No answer but the end.
     Open,
+    /// Set the clock. The answer is a [`ClockSet`](super::clock::ClockSet).
+    Clock {
+        /// The host's, ms since 1970.
+        time_ms: u64,
+    },
 }
 
 /// A program to run.

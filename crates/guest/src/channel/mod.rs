@@ -3,6 +3,7 @@
 //! - [`frame`]: frames on the wire, and the decoder that finds them again after anything.
 //! - [`message`]: what the frames carry, as JSON.
 //! - [`identity`]: what a clone of a template becomes.
+//! - [`clock`]: a clock that stood.
 //! - [`server`]: the guest's end, which starts programs.
 //! - [`client`]: the host's end.
 //! - [`session`]: how the server starts a program as a user.
@@ -12,6 +13,7 @@
 //! it credit for, [`WINDOW`] at first.
 
 pub mod client;
+pub mod clock;
 pub mod frame;
 pub mod identity;
 mod limits;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use rave_guest::channel::client::{Client, Stream};
+use rave_guest::channel::clock::{Clock, ClockSet};
 use rave_guest::channel::identity::{Barrier, ENTROPY, Identity, Receipt};
 use rave_guest::channel::message::{Request, parse, to_json};
 use rave_guest::channel::server::{Config, Server};
@@ -57,13 +58,17 @@ struct Guest {
 
 impl Guest {
     fn new(is_broken: bool) -> Self {
+        Self::with_clock(is_broken, Box::new(Wall(Arc::default())))
+    }
+
+    fn with_clock(is_broken: bool, clock: Box<dyn Clock>) -> Self {
         let (host, guest) = UnixStream::pair().unwrap();
         guest.set_nonblocking(true).unwrap();
         let program = Path::new(env!("CARGO_BIN_EXE_rave-guest")).to_owned();
         let config = Config { program, user: me().name, cgroups: false, jobs: JOBS };
         let told = Told::default();
         let barrier = Box::new(Recorder { told: Arc::clone(&told), is_broken });
-        let mut server = Server::new(config).at_barrier(barrier);
+        let mut server = Server::new(config).at_barrier(barrier).with_clock(clock);
         let server = thread::spawn(move || server.serve(&guest).unwrap());
         let (client, welcome) = Client::begin(host, 7, LIMIT).unwrap();
         assert!(welcome.at_barrier);
@@ -121,4 +126,28 @@ fn a_guest_that_cannot_renew_itself_says_why_and_stays() {
 fn entropy_is_in_no_log() {
     let text = format!("{:?}", renew());
     assert!(!text.contains("1, 1") && text.contains("demo"), "{text}");
+}
+
+/// A clock that keeps what it was set to.
+#[derive(Debug)]
+struct Wall(Arc<Mutex<u64>>);
+
+impl Clock for Wall {
+    fn set(&mut self, time_ms: u64) -> Result<ClockSet, String> {
+        *self.0.lock().unwrap() = time_ms;
+        Ok(ClockSet { behind_ms: 5, time_ms })
+    }
+}
+
+#[test]
+fn the_clock_is_set_once_there_is_an_identity() {
+    let time = Arc::new(Mutex::new(0));
+    let guest = Guest::with_clock(false, Box::new(Wall(Arc::clone(&time))));
+    let ask = || guest.client.ask(&Request::Clock { time_ms: 7000 }, LIMIT);
+    assert_eq!(ask().unwrap_err().to_string(), "this machine has no identity yet");
+    assert_eq!(*time.lock().unwrap(), 0);
+    guest.client.ask(&Request::Open, LIMIT).unwrap();
+    let answer: ClockSet = parse(&ask().unwrap().unwrap()).unwrap();
+    assert_eq!(answer, ClockSet { behind_ms: 5, time_ms: 7000 });
+    assert_eq!(*time.lock().unwrap(), 7000);
 }

@@ -1,6 +1,7 @@
 //! The one process that owns a running sandbox: QEMU's control socket, the channel to the guest, its ports. QEMU is not its
 //! child to be killed: after a SIGKILL of the supervisor another attaches.
 
+mod clock;
 mod exec;
 mod expiry;
 mod first;
@@ -91,8 +92,11 @@ impl Prepared {
             // The supervisor that would have given it one was killed.
             machine.end(QUIT);
         }
+        let mut is_attached = false;
         let (started, connected, host) = if let Some(machine) = running {
             let connected = network::attach(place, &machine.machine().forwards)?;
+            // What happened to its clock meanwhile nobody saw.
+            is_attached = true;
             (Started { machine, client: None, origin: Origin::Disk }, connected, None)
         } else {
             let host = host()?;
@@ -108,6 +112,7 @@ impl Prepared {
         let resumed = if machine.is_resumed() { Identity::of(place).map(|own| own.receipt.host_key) } else { None };
         let shared = Arc::new(Shared::new(&machine, origin, connected));
         guest::keep_session(&shared, machine.machine().files.channel_socket.clone(), client);
+        clock::keep(&shared, is_attached);
         listen(place, &shared)?;
         let is_emulated = host.as_ref().is_some_and(|host| host.engine.accelerator() == Accelerator::Tcg);
         Ok(Self {
@@ -146,6 +151,7 @@ impl Prepared {
                     progress.host_keys = vec![key.clone()];
                 }
                 self.shared.progress(progress);
+                self.shared.resumed(self.machine.resumes());
             }
             if let Some(wish) = self.shared.freeze_wish() {
                 let frozen = freeze::run(&mut self.machine, &self.place, &self.shared, &wish.folder);

@@ -9,7 +9,7 @@ use rave_guest::channel::client::Client;
 use rave_vm::standalone::{Progress, Standalone};
 
 use super::network::Connected;
-use crate::control::{EndKind, Origin, Status};
+use crate::control::{ClockReport, EndKind, Origin, Status};
 use crate::unix_time::now;
 
 /// A wish to end the machine.
@@ -39,6 +39,8 @@ pub(super) struct Shared {
 struct State {
     status: Status,
     boot_id: Option<String>,
+    /// How often the machine went on after a stop.
+    resumes: u64,
     client: Option<Client>,
     stop: Option<StopWish>,
     ended: Option<EndKind>,
@@ -62,12 +64,14 @@ impl Shared {
             failure: None,
             host_keys: Vec::new(),
             forwards: network.forwards.clone(),
+            clock: None,
             running: 0,
             last_use: now(),
         };
         let state = State {
             status,
             boot_id: None,
+            resumes: 0,
             client: None,
             stop: None,
             ended: None,
@@ -188,6 +192,22 @@ impl Shared {
     /// Somebody uses one of its services now.
     pub(super) fn used(&self) {
         self.change(|state| state.status.last_use = now());
+    }
+
+    /// Takes note of how often the machine went on after a stop.
+    pub(super) fn resumed(&self, resumes: u64) {
+        if self.lock().resumes != resumes {
+            self.change(|state| state.resumes = resumes);
+        }
+    }
+
+    pub(super) fn resumes(&self) -> u64 {
+        self.lock().resumes
+    }
+
+    /// The guest's clock was set.
+    pub(super) fn clock(&self, report: ClockReport) {
+        self.change(|state| state.status.clock = Some(report));
     }
 
     pub(super) fn stop(&self, wish: StopWish) {

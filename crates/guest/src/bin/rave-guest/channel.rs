@@ -1,5 +1,6 @@
 //! `rave-guest channel`: serves the host on the virtio-serial port. At a template's barrier the host's first wish is an identity.
 
+use crate::clock::SystemClock;
 use crate::error::Error;
 use crate::files::failed;
 use crate::{fork, template};
@@ -22,8 +23,8 @@ pub(crate) fn run(config: &GuestConfig, at_barrier: bool) -> Result<(), Error> {
     let port = OpenOptions::new().read(true).write(true).custom_flags(O_NONBLOCK).open(&path);
     let port = port.map_err(failed("open", &path))?;
     let program = std::env::current_exe().map_err(failed("find", "rave-guest"))?;
-    let mut server =
-        Server::new(Config { program, user: config.user.clone(), cgroups: true, jobs: MAX_JOBS });
+    let config_of_server = Config { program, user: config.user.clone(), cgroups: true, jobs: MAX_JOBS };
+    let mut server = Server::new(config_of_server).with_clock(Box::new(SystemClock));
     // Without control groups nothing is held, and whoever asks is told so.
     if let Ok(barrier) = fork::barrier_of(config) {
         server = server.with_later_barrier(barrier);

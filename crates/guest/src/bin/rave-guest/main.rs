@@ -7,6 +7,7 @@ mod args;
 mod barrier;
 mod channel;
 mod claude;
+mod clock;
 mod error;
 mod files;
 mod fork;

@@ -1,4 +1,5 @@
-//! `rave-guest ready`: tells the host how far this boot is, then ends.
+//! `rave-guest ready`: tells the host how far this boot is, then ends. The host lets nobody in at a service before it is told
+//! that the service answers.
 //!
 //! [`watch`] looks at the machine, [`Progress`] decides what is worth an event, [`port::ReadyPort`] carries it out. Without
 //! the port everything still goes to the journal.
@@ -15,11 +16,13 @@ use rave_guest::protocol::{GuestEvent, GuestStage, StageState};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// When to stop watching. The host's own deadline is shorter; this only ends the process.
+/// When the whole counts as failed. What is open is still looked at now and then: somebody may mend it.
 const GIVE_UP: Duration = Duration::from_secs(15 * 60);
 /// Pauses between two looks: short after something changed, longer while nothing does.
 const SHORTEST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(1);
+/// The same after [`GIVE_UP`].
+const SELDOM: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(config: &GuestConfig) {
     let boot_id = system::boot_id();
@@ -28,26 +31,30 @@ pub(crate) fn run(config: &GuestConfig) {
     let mut watch = watch::Watch::new(config);
     let started = Instant::now();
     let mut pause = SHORTEST;
+    let mut gave_up = false;
     send(&mut port, &boot_id, progress.reached(GuestStage::Userspace, "rave-guest runs"));
     loop {
         let seen = watch.look(&progress);
         let news = progress.update(seen);
-        pause = if news.is_empty() { (pause * 3 / 2).min(LONGEST) } else { SHORTEST };
+        let longest = if gave_up { SELDOM } else { LONGEST };
+        pause = if news.is_empty() { (pause * 3 / 2).min(longest) } else { SHORTEST };
         for event in news {
             send(&mut port, &boot_id, event);
         }
-        if progress.is_ready() || started.elapsed() > GIVE_UP {
+        if progress.is_ready() {
             break;
+        }
+        if !gave_up && started.elapsed() > GIVE_UP {
+            gave_up = true;
+            let detail = format!("not ready after {} minutes; {}", GIVE_UP.as_secs() / 60, progress.open());
+            send(&mut port, &boot_id, progress::event(GuestStage::Ready, StageState::Failed, detail));
         }
         port.flush();
         thread::sleep(pause);
     }
-    if !progress.is_ready() {
-        let detail = format!("not ready after {} minutes; {}", GIVE_UP.as_secs() / 60, progress.open());
-        send(&mut port, &boot_id, progress::event(GuestStage::Ready, StageState::Failed, detail));
-    }
     // The host may connect late: its programs start before the machine, but nothing demands that.
-    while !port.flush() && started.elapsed() < GIVE_UP {
+    let ready = Instant::now();
+    while !port.flush() && ready.elapsed() < GIVE_UP {
         thread::sleep(LONGEST);
     }
 }

@@ -9,16 +9,15 @@ mod settle;
 mod warm;
 
 use crate::error::Error;
-use crate::files::{self, failed};
-use crate::{barrier, setup, spawn, ssh_keys, system};
+use crate::files;
+use crate::{barrier, clock, setup, spawn, ssh_keys, system};
 pub(crate) use freezer::Freezer;
 use rave_guest::channel::identity::{Barrier, ENTROPY, Identity, Receipt};
 use rave_guest::config::GuestConfig;
 use refused::refused;
-use rustix::time::{ClockId, Timespec, clock_settime};
 use std::path::Path;
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// There once the barrier was opened: a server that is started again holds nothing. The machine's uptime of that moment, ms,
 /// tells what is older.
@@ -99,7 +98,7 @@ pub(crate) fn renew(identity: &Identity) -> Result<Receipt, Error> {
         return Err(refused("the host sent too little entropy"));
     }
     random::reseed(&identity.entropy)?;
-    let clock_behind_ms = set_clock(identity.time_ms)?;
+    let clock_behind_ms = clock::set(identity.time_ms)?;
     // Another program makes it, on another processor.
     let host_key = thread::spawn(ssh_keys::renew);
     let files = renew_files(identity);
@@ -113,7 +112,7 @@ pub(crate) fn renew(identity: &Identity) -> Result<Receipt, Error> {
         host_name: system::host_name(),
         host_key,
         clock_behind_ms,
-        time_ms: now_ms(),
+        time_ms: clock::now_ms(),
     })
 }
 
@@ -122,19 +121,4 @@ fn renew_files(identity: &Identity) -> Result<(), Error> {
     names::renew(Path::new("/"), &identity.host_name)?;
     random::renew_seed_file()?;
     ssh_keys::pass(&identity.authorized_keys)
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Sets the clock; how far it was behind, ms.
-fn set_clock(time_ms: u64) -> Result<i64, Error> {
-    let before = now_ms();
-    let seconds = i64::try_from(time_ms / 1000).map_err(|_| refused("the host's time is none"))?;
-    let nanoseconds = i64::try_from(time_ms % 1000 * 1_000_000).unwrap_or_default();
-    clock_settime(ClockId::Realtime, Timespec { tv_sec: seconds, tv_nsec: nanoseconds })
-        .map_err(|error| failed("set", "the clock")(error.into()))?;
-    Ok(i64::try_from(time_ms).unwrap_or(i64::MAX).saturating_sub_unsigned(before))
 }

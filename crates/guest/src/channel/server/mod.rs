@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use super::clock::Clock;
 use super::frame::{Decoder, Frame, Kind, preamble};
 use super::identity::Barrier;
 use super::limits::MAX_REQUEST;
@@ -48,6 +49,8 @@ pub struct Server {
     barrier: Option<Box<dyn Barrier>>,
     /// What becomes the barrier when the host holds a machine that runs, to fork it.
     later: Option<Box<dyn Barrier>>,
+    /// What sets the clock, where the host may.
+    clock: Option<Box<dyn Clock>>,
 }
 
 impl Server {
@@ -65,7 +68,14 @@ impl Server {
             out: Vec::new(),
             barrier: None,
             later: None,
+            clock: None,
         }
+    }
+
+    /// The same where the host may set the clock.
+    #[must_use]
+    pub fn with_clock(self, clock: Box<dyn Clock>) -> Self {
+        Self { clock: Some(clock), ..self }
     }
 
     /// The same at a template's barrier: no program is run before the host has renewed the identity.
@@ -250,6 +260,9 @@ impl Server {
         let exec = match parse::<Request>(request) {
             Some(Request::Exec(exec)) if self.barrier.is_none() => exec,
             Some(Request::Hold) if self.barrier.is_none() => return self.hold(stream),
+            Some(Request::Clock { time_ms }) if self.barrier.is_none() => {
+                return self.set_clock(stream, time_ms);
+            }
             Some(request) => return self.pass_barrier(stream, request),
             None => return Err("this version of rave-guest does not understand the request".into()),
         };
@@ -289,10 +302,25 @@ impl Server {
                 let opened = self.barrier.take();
                 self.later = self.later.take().or(opened);
             }
-            Request::Exec(_) => return Err("this machine has no identity yet".into()),
+            Request::Exec(_) | Request::Clock { .. } => {
+                return Err("this machine has no identity yet".into());
+            }
         }
-        self.send(Kind::Ended, stream, to_json(&Ended { code: Some(0), ..Ended::default() }));
+        self.done(stream);
         Ok(())
+    }
+
+    fn set_clock(&mut self, stream: u32, time_ms: u64) -> Result<(), String> {
+        let clock = self.clock.as_mut().ok_or("this machine's clock is not the host's to set")?;
+        let set = clock.set(time_ms)?;
+        self.send(Kind::Answer, stream, to_json(&set));
+        self.done(stream);
+        Ok(())
+    }
+
+    /// A request that runs no program was met.
+    fn done(&mut self, stream: u32) {
+        self.send(Kind::Ended, stream, to_json(&Ended { code: Some(0), ..Ended::default() }));
     }
 
     fn serve_job(&mut self, stream: u32, source: Source, buffer: &mut [u8]) {

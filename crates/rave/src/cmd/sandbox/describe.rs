@@ -127,6 +127,11 @@ pub fn describe(word: &Utf8Path, json: bool, ui: &Ui) -> anyhow::Result<Option<C
         rows.push(("boot", status.stage.clone()));
         rows.extend(status.failure.iter().map(|failure| ("failure", plain(failure).trim().to_owned())));
     }
+    if let Some(clock) = status.and_then(|status| status.clock) {
+        let ago = time(rave_sandbox::now().saturating_sub(clock.at));
+        let (before, after) = (clock.behind_ms, clock.behind_after_ms);
+        rows.push(("clock", format!("set {ago} ago; it was {before} ms behind, then {after} ms")));
+    }
     if let Some(identity) = &row.identity {
         let renewed = plain(&identity.receipt.renewed.join(", ")).trim().to_owned();
         let (before, after) = (identity.receipt.clock_behind_ms, identity.clock_behind_after_ms);

@@ -1,0 +1,234 @@
+//! Sets the guest's clock when it stood: the host slept, its own clock was set, or the machine was stopped and goes on.
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rave_guest::channel::client::Client;
+use rave_guest::channel::clock::ClockSet;
+use rave_guest::channel::message::{Request, parse};
+
+use super::shared::Shared;
+use crate::control::ClockReport;
+use crate::unix_time::now;
+
+/// How often it is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+/// The smallest jump that counts, ms. `CLOCK_REALTIME` and `CLOCK_MONOTONIC` are slewed alike (clock_gettime(2)), so without a jump
+/// they stay together.
+const JUMP: u64 = 100;
+/// How far behind the clock may be once it was set, ms.
+const CLOSE: i64 = 500;
+/// How often a clock is set until it is close: what was sent is late where guest and host are busy.
+const ATTEMPTS: u32 = 5;
+/// How long the guest may take to answer.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// The host's clocks.
+trait Host {
+    /// `CLOCK_REALTIME`, ms since 1970.
+    fn wall(&self) -> u64;
+    /// `CLOCK_MONOTONIC`, which stands while the host sleeps, ms since some moment.
+    fn monotonic(&self) -> u64;
+}
+
+struct System(Instant);
+
+impl Host for System {
+    fn wall(&self) -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn monotonic(&self) -> u64 {
+        u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// What the guest's clock was last set by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Basis {
+    /// By how much the wall's clock is ahead of the monotonic one, ms.
+    ahead: u64,
+    resumes: u64,
+}
+
+impl Basis {
+    fn now(host: &impl Host, resumes: u64) -> Self {
+        Self { ahead: host.wall().saturating_sub(host.monotonic()), resumes }
+    }
+
+    fn is_over(self, now: Self) -> bool {
+        self.resumes != now.resumes || self.ahead.abs_diff(now.ahead) >= JUMP
+    }
+}
+
+/// Watches in a thread until the machine has ended. Of a machine that was found running nobody knows what happened.
+pub(super) fn keep(shared: &Arc<Shared>, is_attached: bool) {
+    let shared = Arc::clone(shared);
+    thread::spawn(move || {
+        let host = System(Instant::now());
+        let mut set = (!is_attached).then(|| Basis::now(&host, 0));
+        while !shared.has_ended() {
+            let now = Basis::now(&host, shared.resumes());
+            if set.is_none_or(|set| set.is_over(now))
+                && let Some(client) = shared.client(Duration::ZERO)
+            {
+                match follow(&client, &host) {
+                    Ok(report) => {
+                        shared.clock(report);
+                        set = Some(now);
+                    }
+                    // An older guest does not know how.
+                    Err(error) if error.kind() == io::ErrorKind::Other => set = Some(now),
+                    // It stands again, or starts again.
+                    Err(_) => {}
+                }
+            }
+            thread::sleep(LOOK);
+        }
+    });
+}
+
+/// Sets the guest's clock to the host's.
+fn follow(client: &Client, host: &impl Host) -> io::Result<ClockReport> {
+    let mut before = None;
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let answer = client.ask(&Request::Clock { time_ms: host.wall() }, ANSWER)?;
+        let answer: Option<ClockSet> = answer.as_deref().and_then(parse);
+        let answer = answer.ok_or(io::ErrorKind::InvalidData)?;
+        let behind = i64::try_from(host.wall()).unwrap_or(i64::MAX).saturating_sub_unsigned(answer.time_ms);
+        let behind_ms = *before.get_or_insert(answer.behind_ms);
+        if behind.saturating_abs() <= CLOSE || attempts >= ATTEMPTS {
+            return Ok(ClockReport { at: now(), behind_ms, behind_after_ms: behind });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use rave_guest::channel::clock::Clock;
+    use rave_guest::channel::server::{Config, Server};
+
+    use super::*;
+
+    /// Two hours, ms.
+    const SLEEP: u64 = 2 * 60 * 60 * 1000;
+
+    /// Clocks that a test moves.
+    #[derive(Debug, Clone, Default)]
+    struct Clocks {
+        wall: Arc<AtomicU64>,
+        monotonic: Arc<AtomicU64>,
+        guest: Arc<AtomicU64>,
+        /// What a request takes on its way, ms; each takes half of what the one before took.
+        way: Arc<AtomicU64>,
+    }
+
+    impl Clocks {
+        fn run(&self, ms: u64) {
+            for clock in [&self.wall, &self.monotonic, &self.guest] {
+                clock.fetch_add(ms, Ordering::SeqCst);
+            }
+        }
+
+        fn basis(&self, resumes: u64) -> Basis {
+            Basis::now(self, resumes)
+        }
+
+        fn behind(&self) -> u64 {
+            self.wall.load(Ordering::SeqCst).abs_diff(self.guest.load(Ordering::SeqCst))
+        }
+    }
+
+    impl Host for Clocks {
+        fn wall(&self) -> u64 {
+            self.wall.load(Ordering::SeqCst)
+        }
+
+        fn monotonic(&self) -> u64 {
+            self.monotonic.load(Ordering::SeqCst)
+        }
+    }
+
+    impl Clock for Clocks {
+        fn set(&mut self, time_ms: u64) -> Result<ClockSet, String> {
+            let way = self.way.load(Ordering::SeqCst);
+            self.way.store(way / 2, Ordering::SeqCst);
+            self.run(way);
+            let before = self.guest.swap(time_ms, Ordering::SeqCst);
+            let behind_ms = i64::try_from(time_ms).unwrap() - i64::try_from(before).unwrap();
+            Ok(ClockSet { behind_ms, time_ms })
+        }
+    }
+
+    fn clocks() -> Clocks {
+        let clocks = Clocks::default();
+        for clock in [&clocks.wall, &clocks.guest] {
+            clock.store(1_700_000_000_000, Ordering::SeqCst);
+        }
+        clocks
+    }
+
+    fn guest(clock: Option<Clocks>) -> Client {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        let config = Config { program: "/nowhere".into(), user: "agent".into(), cgroups: false, jobs: 1 };
+        let mut server = Server::new(config);
+        if let Some(clock) = clock {
+            server = server.with_clock(Box::new(clock));
+        }
+        thread::spawn(move || server.serve(&theirs));
+        Client::begin(ours, 7, Duration::from_secs(60)).unwrap().0
+    }
+
+    #[test]
+    fn a_host_that_slept_or_was_set_and_a_machine_that_was_stopped_are_noticed() {
+        let clocks = clocks();
+        let set = clocks.basis(0);
+        clocks.run(SLEEP);
+        assert!(!set.is_over(clocks.basis(0)), "time passed for all of them");
+        assert!(set.is_over(clocks.basis(1)), "the machine went on after a stop");
+        clocks.wall.fetch_add(JUMP, Ordering::SeqCst);
+        assert!(set.is_over(clocks.basis(0)), "the host slept");
+        clocks.wall.fetch_sub(2 * JUMP, Ordering::SeqCst);
+        assert!(set.is_over(clocks.basis(0)), "its clock was set back");
+    }
+
+    #[test]
+    fn a_clock_that_stood_for_two_hours_is_set() {
+        let clocks = clocks();
+        let client = guest(Some(clocks.clone()));
+        clocks.wall.fetch_add(SLEEP, Ordering::SeqCst);
+        let report = follow(&client, &clocks).unwrap();
+        assert_eq!((report.behind_ms, report.behind_after_ms), (i64::try_from(SLEEP).unwrap(), 0));
+        assert_eq!(clocks.behind(), 0);
+        client.close();
+    }
+
+    #[test]
+    fn a_clock_that_was_set_late_is_set_again() {
+        let clocks = clocks();
+        let client = guest(Some(clocks.clone()));
+        clocks.wall.fetch_add(SLEEP, Ordering::SeqCst);
+        clocks.way.store(4000, Ordering::SeqCst);
+        let report = follow(&client, &clocks).unwrap();
+        assert!(clocks.behind() <= 1000, "{} ms", clocks.behind());
+        assert!(report.behind_after_ms <= CLOSE && report.behind_ms > 3_000_000, "{report:?}");
+        client.close();
+    }
+
+    #[test]
+    fn a_guest_that_does_not_know_how_is_told_apart() {
+        let clocks = clocks();
+        let client = guest(None);
+        assert_eq!(follow(&client, &clocks).unwrap_err().kind(), io::ErrorKind::Other);
+        client.close();
+    }
+}
