@@ -74,7 +74,7 @@ pub(super) fn supervisor(name: &SandboxName, accel: Option<Accel>) -> anyhow::Re
 }
 
 /// The path of this program.
-pub(super) fn this_program() -> Result<Utf8PathBuf, CommandError> {
+pub(in crate::cmd) fn this_program() -> Result<Utf8PathBuf, CommandError> {
     let program = std::env::current_exe().ok().and_then(|path| Utf8PathBuf::from_path_buf(path).ok());
     program.ok_or_else(|| CommandError::host_not_ready("the path of this program is not known"))
 }
