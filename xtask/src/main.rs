@@ -17,7 +17,14 @@ use cli::{Cli, Command};
 
 fn main() -> ExitCode {
     match Cli::try_parse() {
-        Ok(cli) => rave::run(Program::Xtask, &cli.global, |ui| dispatch(&cli, ui)),
+        Ok(cli) => {
+            let product = match &cli.command {
+                Some(Command::Product(command)) => Some(command),
+                _ => None,
+            };
+            rave::with_one_thread(Program::Xtask, &cli.global, product)
+                .unwrap_or_else(|| rave::run(Program::Xtask, &cli.global, |ui| dispatch(&cli, ui)))
+        }
         Err(error) => rave::wrong_usage(&error),
     }
 }

@@ -12,6 +12,8 @@
 //! - Its output streams: what is kept is a tail of [`TAIL_LINES`] lines, whatever the amount.
 //! - An error carries the command line and that tail, with secrets masked.
 //!
+//! [`Cmd::replace_this_process`] starts nothing: this process becomes the command.
+//!
 //! Short captures use the same loop as everything else. A crate such as `duct` would add nothing: it buffers output
 //! without a bound, kills only the direct child, and knows neither timeouts with a tail nor process groups.
 //!
@@ -30,6 +32,7 @@ pub mod progress;
 mod quote;
 mod redact;
 mod registry;
+mod replace;
 mod run;
 mod status;
 mod watchdog;

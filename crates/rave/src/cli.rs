@@ -2,6 +2,7 @@
 
 mod building;
 mod disk_image;
+mod fence;
 mod release;
 mod sandbox;
 mod values;
@@ -15,6 +16,7 @@ use rave_spec::{Compression, Format};
 
 pub use building::{Building, NixFlags, Target};
 pub use disk_image::DiskImage;
+pub use fence::FenceProgram;
 pub use release::{
     Cut, Keygen, KnownKeys, PassphraseFrom, Patch, Publish, Release, ReleaseCommand, Revoke, Rotate, Sbom,
     SbomCommand, SbomDiff, Verify,
@@ -153,6 +155,9 @@ pub enum Command {
     /// Write the disk of a Nix closure; the flake's builders run this
     #[command(hide = true)]
     DiskImage(Box<DiskImage>),
+    /// Take rights from this process and become a program; QEMU is started so
+    #[command(hide = true)]
+    Fence(FenceProgram),
     /// Convert a disk of any format to the other formats
     Convert(Convert),
     /// Describe an image of any format and verify it, or describe a sandbox
@@ -213,6 +218,7 @@ impl Command {
             | Self::SshConfig(_)
             | Self::SshProxy(_)
             | Self::DiskImage(_)
+            | Self::Fence(_)
             | Self::Update(_)
             | Self::Config(_)
             | Self::Completions(_) => Scope::default(),

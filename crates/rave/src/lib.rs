@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use rave_process::interrupt;
 
-use cli::Global;
+use cli::{Command, Global};
 use exit::Code;
 use program::Program;
 use ui::Ui;
@@ -40,6 +40,19 @@ pub fn run(program: Program, global: &Global, command: impl FnOnce(&Ui) -> anyho
             command_error::code_of(&error).into()
         }
     }
+}
+
+/// Runs a command for which this process must have one thread; nothing for the others.
+pub fn with_one_thread(program: Program, global: &Global, command: Option<&Command>) -> Option<ExitCode> {
+    let Some(Command::Fence(args)) = command else { return None };
+    let ui = Ui::new(global, program);
+    Some(match cmd::fence::run(args, &ui) {
+        Ok(code) => code.into(),
+        Err(error) => {
+            ui.error(&command_error::lines_of(&error));
+            command_error::code_of(&error).into()
+        }
+    })
 }
 
 /// Prints what is wrong with a command line, or the help that was asked for.

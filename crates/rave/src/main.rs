@@ -16,7 +16,8 @@ const COMMIT: Option<&str> = option_env!("RAVE_INSTALL_COMMIT");
 fn main() -> ExitCode {
     let parsed = command_line().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
     match parsed {
-        Ok(cli) => rave::run(Program::Rave, &cli.global, |ui| dispatch(&cli, ui)),
+        Ok(cli) => rave::with_one_thread(Program::Rave, &cli.global, cli.command.as_ref())
+            .unwrap_or_else(|| rave::run(Program::Rave, &cli.global, |ui| dispatch(&cli, ui))),
         Err(error) => rave::wrong_usage(&error),
     }
 }

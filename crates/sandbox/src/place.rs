@@ -21,7 +21,9 @@ use crate::name::SandboxName;
 /// | `fork.json` | a fork that has no identity yet |
 /// | `snapshots/` | a folder for each snapshot |
 /// | `ssh-key` | the key that it lets in |
-/// | `run/` | files of the running machine, and `ctl.sock`, on which the supervisor listens |
+/// | `run/` | files of the running machine; QEMU may make sockets in it and remove what is there |
+/// | `ctl.sock` | the supervisor listens on it |
+/// | `known_hosts` | pins the keys of its SSH server |
 /// | `supervisor.lock` | held by the supervisor |
 /// | `supervisor.log` | what supervisors said |
 /// | `failure.json` | why the last supervisor did not start the machine |
@@ -110,7 +112,7 @@ impl Place {
 
     /// Pins the keys of the guest's SSH server.
     pub fn known_hosts(&self) -> Utf8PathBuf {
-        self.folder.join("run/known_hosts")
+        self.folder.join("known_hosts")
     }
 
     /// What it may reach.
@@ -136,7 +138,7 @@ impl Place {
     }
 
     pub(crate) fn control_socket(&self) -> Utf8PathBuf {
-        self.folder.join("run/ctl.sock")
+        self.folder.join("ctl.sock")
     }
 
     pub(crate) fn failure(&self) -> Utf8PathBuf {

@@ -4,7 +4,7 @@ use camino::Utf8Path;
 use rave_fs::Replace;
 use rave_spec::Format;
 use rave_vm::keys::KeyPair;
-use rave_vm::machine::{Disk, DiskExtent, Fence, Link, Machine, Overlay};
+use rave_vm::machine::{Disk, DiskExtent, Fence, Grants, Link, Machine, Overlay};
 use rave_vm::ports::{PortForward, PortPolicy, PortRequest};
 use rave_vm::sandbox::Hardware;
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,9 @@ pub struct Record {
     /// When it is stopped without being asked.
     #[serde(default)]
     pub expiry: Expiry,
+    /// It is not started where this host cannot give all of QEMU's fence.
+    #[serde(default)]
+    pub require_fence: bool,
     /// What it is a fork of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Parent>,
@@ -148,7 +151,7 @@ impl Record {
             cpus: self.cpus,
             network: Some(hardware.nic),
             link: Link::Stream,
-            fence: Fence::Seccomp,
+            fence: Fence::Closed(Grants::default()),
             channel: true,
             credentials: vec![key.credential()],
             ..Machine::new(format!("rave-{}", self.name), &files.run_dir)

@@ -128,9 +128,14 @@ fn sandboxes(mut section: Section<'_>, reader: &mut Reader) -> Option<SandboxLim
     let mut size =
         |name: &str| section.optional(reader, name, |_, node, _| value::limited(node, &SANDBOXES_LIMITS));
     let (memory, disk) = (size("memory"), size("disk"));
+    let require_fence = section.optional(reader, "require-fence", |_, node, _| value::boolean(node));
     section.finish(reader);
     let size = |number: Option<u64>| number.map(MebiBytes::new);
-    Some(SandboxLimits { memory: size(memory.map(Some).or(None)?), disk: size(disk.map(Some).or(None)?) })
+    Some(SandboxLimits {
+        memory: size(memory.map(Some).or(None)?),
+        disk: size(disk.map(Some).or(None)?),
+        require_fence: require_fence.or(false)?,
+    })
 }
 
 fn compress(mut section: Section<'_>, reader: &mut Reader) -> Option<Compress> {

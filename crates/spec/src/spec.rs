@@ -156,6 +156,8 @@ pub struct SandboxLimits {
     pub memory: Option<MebiBytes>,
     /// Disk of all.
     pub disk: Option<MebiBytes>,
+    /// None is started where the host cannot give all of QEMU's fence.
+    pub require_fence: bool,
 }
 
 /// How the artifacts are compressed of which one can choose.

@@ -104,7 +104,7 @@ fn memory(argv: &mut Argv, machine: &Machine) {
 
 /// seccomp(2) filters of QEMU's own, qemu(1): a guest that took QEMU over starts no program by it.
 fn fence(argv: &mut Argv, machine: &Machine) {
-    if machine.fence == Fence::Seccomp {
+    if machine.fence != Fence::None {
         let denied = ["obsolete", "elevateprivileges", "spawn", "resourcecontrol"];
         argv.add("-sandbox", format!("on,{}", denied.map(|what| format!("{what}=deny")).join(",")));
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use camino::Utf8Path;
 use rave_guest::protocol::{GuestEvent, GuestStage};
 use rave_net::{Log, Network, Resolve, by_the_host};
-use rave_process::{Child, Cmd, Status, interrupt};
+use rave_process::{Child, Status, interrupt};
 
 use crate::Error;
 use crate::accel::{Accelerator, Engine};
@@ -14,6 +14,7 @@ use crate::argv::qemu_argv;
 use crate::boot::stage_detector::DeadEnd;
 use crate::boot::watch::{POLL, Watch};
 use crate::boot::{BootFailure, BootStage, Cause, Timeline};
+use crate::fence;
 use crate::log_limit::LogLimit;
 use crate::machine::Machine;
 use crate::network;
@@ -380,7 +381,7 @@ fn start(machine: &Machine, engine: Engine, qemu: &Qemu) -> Result<(Child, Clien
     let socket = &machine.files.qmp_socket;
     remove(socket)?;
     let watch = Watch::of_start(&machine.files);
-    let command = Cmd::new(qemu.program.as_std_path())
+    let command = fence::command(machine, qemu)?
         .args(qemu_argv(machine, engine))
         .log_file(machine.files.run_dir.join("qemu.log").as_std_path())
         // Ctrl-C reaches the caller, who powers the guest off in order.

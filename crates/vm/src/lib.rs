@@ -8,6 +8,7 @@
 //! - [`standalone`]: a running machine that belongs to no process.
 //! - [`template`]: a machine that was saved at its barrier, for clones to go on from.
 //! - [`layers`], [`moment`]: a disk that was frozen, and a machine at one moment, for itself and forks to go on from.
+//! - [`fence`]: what QEMU may do on this host.
 //! - [`boot`]: how far a guest has come, from what it leaves on its way.
 //! - [`sandbox`]: a RAVE artifact as a machine.
 //! - [`keys`], [`ssh`]: the way in. [`qmp`]: QEMU's control socket.
@@ -18,6 +19,7 @@ pub mod accel;
 pub mod argv;
 pub mod boot;
 mod error;
+pub mod fence;
 mod files;
 pub mod firmware;
 pub mod instance;

@@ -12,7 +12,7 @@ use crate::ports::PortForward;
 
 pub use disk::{Disk, DiskExtent, DiskFormat, ExtraDisk, Interface};
 pub use display::{Display, DisplayServer, Password, VNC_BASE};
-pub use link::{Fence, Link};
+pub use link::{Fence, Grants, Link};
 pub use memory::Memory;
 
 /// The guest's processor architecture.

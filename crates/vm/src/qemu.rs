@@ -9,6 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rave_process::{Cmd, find_program};
 
 use crate::Error;
+use crate::fence::Fencer;
 use crate::machine::Arch;
 
 pub use facts::{Build, Facts};
@@ -24,6 +25,8 @@ pub struct Qemu {
     pub program: Utf8PathBuf,
     /// Its version, at least [`OLDEST`].
     pub version: QemuVersion,
+    /// What takes rights away from it; needed for machines that are fenced.
+    pub fencer: Option<Fencer>,
 }
 
 impl Qemu {
@@ -49,7 +52,13 @@ impl Qemu {
         if version < OLDEST {
             return Err(Error::QemuTooOld { program: program.to_owned(), found: version, needed: OLDEST });
         }
-        Ok(Self { program: program.to_owned(), version })
+        Ok(Self { program: program.to_owned(), version, fencer: None })
+    }
+
+    /// The same, for fenced machines too.
+    #[must_use]
+    pub fn fenced_by(self, fencer: Fencer) -> Self {
+        Self { fencer: Some(fencer), ..self }
     }
 
     /// Whether it can emulate this device.

@@ -48,6 +48,9 @@ pub struct Up {
     /// Deny one, whatever is allowed; may be repeated
     #[arg(long, value_name = "RULE")]
     pub deny: Vec<Rule>,
+    /// Do not start it unless this host can keep QEMU from all but the sandbox's own files
+    #[arg(long)]
+    pub require_fence: bool,
     /// Use the existing image, even if it is older than the settings
     #[arg(long)]
     pub no_build: bool,

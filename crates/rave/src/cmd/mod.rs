@@ -6,6 +6,7 @@ pub mod config;
 pub mod convert;
 pub mod disk_image;
 pub mod doctor;
+pub mod fence;
 pub mod image;
 pub mod inspect;
 pub mod patch;
@@ -76,6 +77,7 @@ pub fn run(command: &Command, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
         | Command::SshConfig(_)
         | Command::SshProxy(_)
         | Command::DiskImage(_)
+        | Command::Fence(_)
         | Command::Completions(_)
         | Command::Sbom(_)
         | Command::Publish(_)

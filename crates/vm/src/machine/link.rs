@@ -1,5 +1,6 @@
 //! What a machine's network card is connected to, and what its QEMU may do.
 
+use camino::Utf8PathBuf;
 use rave_net::Policy;
 
 /// The other end of the card. QEMU opens no connection itself.
@@ -14,11 +15,22 @@ pub enum Link {
 }
 
 /// What a QEMU that a guest took over cannot do.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Fence {
     /// It can do whatever its user can.
     #[default]
     None,
-    /// It starts no program, changes no user and lifts no limit (seccomp(2)); a machine that runs needs none of that.
-    Seccomp,
+    /// It reaches the machine's own files and nothing else: no other file, no network, no process ([`crate::fence`]). It starts no
+    /// program, changes no user and lifts no limit. The machine has no [`Link::User`] and no screen.
+    Closed(Grants),
+}
+
+/// What a fenced QEMU may write beside the machine's own files.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// Files; they are made empty where they are missing.
+    pub files: Vec<Utf8PathBuf>,
+    /// Folders in which QEMU may make, write and remove files; they are made where they are missing. What lies in them is not safe
+    /// from a guest that took QEMU over: no file of another machine, under whatever name.
+    pub folders: Vec<Utf8PathBuf>,
 }

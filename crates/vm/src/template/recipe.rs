@@ -7,7 +7,7 @@ use super::files::Template;
 use super::key::Key;
 use crate::accel::Engine;
 use crate::argv::qemu_argv;
-use crate::machine::{Credential, Disk, DiskExtent, Link, Machine, Memory, Overlay};
+use crate::machine::{Credential, Disk, DiskExtent, Fence, Grants, Link, Machine, Memory, Overlay};
 use crate::qemu::Facts;
 use crate::sandbox::Hardware;
 
@@ -70,6 +70,7 @@ impl Recipe<'_> {
             network: Some(hardware.nic),
             // QEMU's user network is part of what it saves, and clones have none.
             link: Link::Stream,
+            fence: Fence::Closed(Grants { files: vec![template.devices()], folders: Vec::new() }),
             channel: true,
             credentials: vec![credential()],
             ..Machine::new("rave-template", &template.folder().join("run"))

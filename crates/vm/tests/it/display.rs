@@ -107,7 +107,7 @@ fn on_display(bench: &Bench, display: &str) -> Qemu {
         format!("#!/bin/sh\nexec env DISPLAY={display} GDK_BACKEND=x11 NO_AT_BRIDGE=1 {program} \"$@\"\n");
     fs::write(&script, text).unwrap();
     Cmd::new("chmod").args(["+x", script.as_str()]).output().unwrap();
-    Qemu { program: script, version: bench.qemu.version }
+    Qemu { program: script, version: bench.qemu.version, fencer: None }
 }
 
 /// Boots the painting guest with this window on an X server, and looks for it there.

@@ -83,7 +83,7 @@ fn crashing(bench: &Bench, crashes: u32) -> Qemu {
     );
     fs::write(&script, text).unwrap();
     Cmd::new("chmod").args(["+x", script.as_str()]).output().unwrap();
-    Qemu { program: script, version: bench.qemu.version }
+    Qemu { program: script, version: bench.qemu.version, fencer: None }
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn first_with_two_processors(bench: &Bench) -> Qemu {
     );
     fs::write(&script, text).unwrap();
     Cmd::new("chmod").args(["+x", script.as_str()]).output().unwrap();
-    Qemu { program: script, version: bench.qemu.version }
+    Qemu { program: script, version: bench.qemu.version, fencer: None }
 }
 
 /// A guest whose first run loses a timer and waits, and whose next gets ready.

@@ -6,8 +6,10 @@ use rave_sandbox::{SandboxName, Store};
 use rave_vm::accel::{self, Accelerator, ProbeRequest, ProbeResult};
 use rave_vm::machine::Arch;
 use rave_vm::qemu::Qemu;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use crate::cli;
+use crate::cmd::fence;
 use crate::exit::Code;
 
 /// Runs until the machine has ended.
@@ -15,8 +17,14 @@ pub(super) fn run(args: &cli::Supervise) -> anyhow::Result<Code> {
     let name: SandboxName = args.name.parse()?;
     let store = Store::new(&args.state);
     let record = store.get(&name)?;
+    // No other process of this user reads its memory, which holds more than a sandbox may know (PR_SET_DUMPABLE(2const)).
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    let fencer = fence::here()?;
+    if record.require_fence {
+        fence::require(&fencer.offer)?;
+    }
     let host = || {
-        let qemu = Qemu::find(Arch::X86_64)?;
+        let qemu = Qemu::find(Arch::X86_64)?.fenced_by(fencer);
         let engine = probe(&qemu, &args.state, args.accel)?.engine;
         Ok(Host { qemu, engine })
     };

@@ -14,6 +14,7 @@ use rave_vm::machine::Arch;
 use rave_vm::qemu::Qemu;
 use rave_vm::template::{Found, Making, Recipe, Template, TemplateLock, Templates, make};
 
+use crate::cmd::fence;
 use crate::cmd::run::{Stages, accelerator, deadline};
 use crate::host;
 use crate::settings::Settings;
@@ -54,7 +55,7 @@ pub(super) fn hold(
 /// Makes the template of sandboxes that are made without `--memory` and `--cpus`.
 pub(crate) fn warm(manifest: &Manifest, settings: &Settings, ui: &Ui) -> anyhow::Result<()> {
     host::ensure(settings, ui, Needs::Run)?;
-    let qemu = Qemu::find(Arch::X86_64)?;
+    let qemu = Qemu::find(Arch::X86_64)?.fenced_by(fence::here()?);
     let probe = accelerator(settings, &qemu, ui)?;
     let found = manifest.artifact(&settings.out_dir, Format::Qemu)?;
     let (file, vm) = (found.boot_file(), settings.spec.spec.vm);

@@ -23,6 +23,7 @@ use super::ssh_config;
 use super::templates::{self, Host};
 use crate::build;
 use crate::cli;
+use crate::cmd::fence;
 use crate::cmd::run::services::policies as policies_of;
 use crate::cmd::run::{accelerator, artifact, deadline};
 use crate::cmd::workspace::push::{self, whole};
@@ -43,7 +44,13 @@ pub fn run(args: &cli::Up, settings: &Settings, ui: &Ui) -> anyhow::Result<Code>
     policies_of(&args.ports)?;
     let store = Store::new(&settings.state_dir);
     host::ensure(settings, ui, Needs::Run)?;
-    let qemu = Qemu::find(Arch::X86_64)?;
+    let fencer = fence::here()?;
+    let is_required = args.require_fence || settings.spec.spec.sandboxes.require_fence;
+    if is_required {
+        fence::require(&fencer.offer)?;
+    }
+    fence::tell(&fencer.offer, ui);
+    let qemu = Qemu::find(Arch::X86_64)?.fenced_by(fencer);
     // Before the lock: a build may take minutes, and a sandbox that is there needs none.
     if store.find(&name)?.is_none() {
         build::tell_base(settings, ui);
@@ -186,6 +193,7 @@ fn make(
             idle: args.idle_stop.map(|idle| idle.as_secs()),
         },
         parent: None,
+        require_fence: args.require_fence || settings.spec.spec.sandboxes.require_fence,
     };
     if !args.cold {
         let recipe = Recipe {

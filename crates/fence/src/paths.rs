@@ -1,0 +1,73 @@
+//! Landlock, landlock(7): which paths stay. It also keeps the process from tracing, and on newer kernels from signalling, processes
+//! outside of its rules.
+
+use camino::Utf8Path;
+use landlock::{
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, PathBeneath, PathFd,
+    Ruleset, RulesetAttr as _, RulesetCreated, RulesetCreatedAttr as _, RulesetStatus, Scope,
+};
+
+use crate::error::Error;
+use crate::offer::Given;
+use crate::rules::Rules;
+
+/// What is restricted where the kernel knows it.
+const NEWEST: ABI = ABI::V10;
+/// The first with `LANDLOCK_ACCESS_FS_TRUNCATE`: Linux 6.2.
+const TRUNCATE: ABI = ABI::V3;
+
+/// Whether the kernel knows all of these rights.
+fn knows(abi: ABI) -> bool {
+    let ruleset = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    ruleset.handle_access(AccessFs::from_all(abi)).and_then(Ruleset::create).is_ok()
+}
+
+/// What this kernel gives.
+pub(crate) fn given() -> Given {
+    if knows(TRUNCATE) {
+        Given::Whole
+    } else if knows(ABI::V1) {
+        Given::Partly("this kernel's Landlock does not keep files from being truncated; Linux 6.2 does".into())
+    } else {
+        Given::No(Error::NoLandlock.to_string())
+    }
+}
+
+/// Takes all other paths away.
+pub(crate) fn restrict(rules: &Rules) -> Result<(), Error> {
+    let read = AccessFs::ReadFile | AccessFs::ReadDir;
+    let write = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::Truncate | AccessFs::IoctlDev;
+    let folder = read | AccessFs::WriteFile | AccessFs::Truncate | AccessFs::MakeReg | AccessFs::RemoveFile;
+    let mut ruleset = Ruleset::default()
+        .handle_access(AccessFs::from_all(NEWEST))?
+        .handle_access(AccessNet::from_all(NEWEST))?
+        .scope(Scope::from_all(NEWEST))?
+        .create()?;
+    for (paths, access) in [
+        (&rules.read, read),
+        (&rules.execute, read | AccessFs::Execute),
+        (&rules.write, write),
+        (&rules.sockets, AccessFs::MakeSock | AccessFs::RemoveFile),
+        (&rules.folders, folder),
+    ] {
+        for path in paths {
+            ruleset = leave(ruleset, path, access)?;
+        }
+    }
+    match ruleset.restrict_self()?.ruleset {
+        RulesetStatus::NotEnforced => Err(Error::NoLandlock),
+        _ => Ok(()),
+    }
+}
+
+/// Leaves a path, if it is there.
+fn leave(
+    ruleset: RulesetCreated,
+    path: &Utf8Path,
+    access: BitFlags<AccessFs>,
+) -> Result<RulesetCreated, Error> {
+    let Ok(file) = PathFd::new(path) else { return Ok(ruleset) };
+    // Rights that only folders have are refused on a file.
+    let access = if path.is_dir() { access } else { access & AccessFs::from_file(NEWEST) };
+    Ok(ruleset.add_rule(PathBeneath::new(file, access))?)
+}

@@ -1,0 +1,37 @@
+//! `rave fence`: this process takes rights from itself and becomes QEMU. It runs before this process has a second thread, which a new
+//! user namespace does not allow (unshare(2)).
+
+mod offer;
+
+use std::fs;
+
+use camino::Utf8Path;
+use rave_fence::{Offer, Rules, enter};
+use rave_process::Cmd;
+
+use crate::cli::FenceProgram;
+use crate::command_error::CommandError;
+use crate::ui::Ui;
+
+pub use offer::{findings, here, require, tell};
+
+/// Variables that a fenced program keeps: where programs and libraries are, and how times and texts are written. A user's own, such as
+/// the key of a provider, are none of its business.
+const KEPT: [&str; 6] = ["PATH", "LD_LIBRARY_PATH", "TZ", "LANG", "LC_ALL", "TMPDIR"];
+
+/// Runs the command; it ends here only where it fails, or was only asked.
+pub fn run(args: &FenceProgram, ui: &Ui) -> anyhow::Result<crate::exit::Code> {
+    let (Some(file), Some((program, arguments))) = (&args.rules, args.command.split_first()) else {
+        ui.data(&serde_json::to_string(&Offer::probe())?);
+        return Ok(crate::exit::Code::Ok);
+    };
+    let rules = read(file)?;
+    enter(&rules)?;
+    Err(Cmd::new(program).args(arguments).replace_this_process(&KEPT).into())
+}
+
+fn read(file: &Utf8Path) -> anyhow::Result<Rules> {
+    let bad = |error: String| CommandError::usage(format!("{file}: {error}"));
+    let text = fs::read(file).map_err(|error| bad(error.to_string()))?;
+    Ok(serde_json::from_slice(&text).map_err(|error| bad(error.to_string()))?)
+}

@@ -1,0 +1,177 @@
+//! What QEMU may do on this host ([`rave_fence`]): a guest that took it over has the files of its own machine, and nothing else.
+//!
+//! A program of ours takes all other rights from itself and becomes QEMU, under the same process id: whoever finds, watches or kills
+//! QEMU does so as without it.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_fence::{Offer, Rules};
+use rave_process::Cmd;
+
+use crate::Error;
+use crate::files::write_atomically;
+use crate::machine::{Display, Fence, Firmware, Grants, Link, Machine, Memory, Overlay};
+use crate::prepare::make_private_dir;
+use crate::qemu::Qemu;
+
+/// The program that becomes QEMU, and what this host lets it take away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fencer {
+    /// The program.
+    pub program: Utf8PathBuf,
+    /// What to call it with in front of the file of the rules, `--` and QEMU.
+    pub arguments: Vec<String>,
+    /// What this host gives.
+    pub offer: Offer,
+}
+
+/// Where libraries, firmware and parts of QEMU are, beside those of its own installation: nothing there is a user's own.
+const INSTALLED: [&str; 6] = ["/usr/lib", "/usr/lib64", "/lib", "/lib64", "/nix/store", "/gnu/store"];
+/// What else it reads: firmware, where libraries are, the processors and memory of the host, random numbers.
+const READ: [&str; 5] =
+    ["/usr/share", "/etc/ld.so.cache", "/sys/devices/system", "/dev/urandom", "/dev/random"];
+/// Devices that it uses.
+const DEVICES: [&str; 2] = ["/dev/kvm", "/dev/null"];
+
+/// The command that becomes the machine's QEMU, without QEMU's arguments. Makes the files that a fenced one could not make.
+pub(crate) fn command(machine: &Machine, qemu: &Qemu) -> Result<Cmd, Error> {
+    let Fence::Closed(grants) = &machine.fence else { return Ok(Cmd::new(qemu.program.as_std_path())) };
+    let bad = |why: &str| Error::BadMachine { name: machine.name.clone(), why: why.into() };
+    if machine.link == Link::User && machine.network.is_some() || machine.display != Display::Headless {
+        return Err(bad("QEMU's user network and screens do not work behind a fence"));
+    }
+    let fencer = qemu.fencer.as_ref().ok_or_else(|| bad("nothing was told that fences QEMU"))?;
+    let rules = rules(machine, grants, &qemu.program, &fencer.offer);
+    make_missing(&rules, machine)?;
+    let file = machine.files.run_dir.join("fence.json");
+    let text = serde_json::to_vec_pretty(&rules).map_err(|e| Error::io("write", &file, e.into()))?;
+    write_atomically(&file, &text, 0o600)?;
+    Ok(Cmd::new(fencer.program.as_std_path())
+        .args(fencer.arguments.iter().map(String::as_str))
+        .args([file.as_str(), "--", qemu.program.as_str()]))
+}
+
+/// What the QEMU of this machine may do. Nothing here touches the system.
+fn rules(machine: &Machine, grants: &Grants, program: &Utf8Path, offer: &Offer) -> Rules {
+    let files = &machine.files;
+    let paths = |paths: &[&str]| paths.iter().map(Utf8PathBuf::from).collect::<Vec<_>>();
+    let mut rules = Rules::all_of(offer);
+    rules.execute = paths(&INSTALLED);
+    rules.execute.push(program.to_owned());
+    rules.read = paths(&READ);
+    // /usr/local, or wherever else `make install` put it.
+    if let Some(prefix) = program.parent().and_then(Utf8Path::parent) {
+        rules.execute.push(prefix.join("lib"));
+        rules.read.push(prefix.join("share/qemu"));
+    }
+    rules.write = paths(&DEVICES);
+    rules.write.extend([files.serial_log.clone(), files.ready_log.clone()]);
+    rules.sockets = vec![files.run_dir.clone()];
+    rules.read.extend((0..machine.credentials.len()).map(|index| files.credential(index)));
+    if let Firmware::Uefi { code, .. } = &machine.firmware {
+        rules.read.push(code.clone());
+        rules.write.push(files.uefi_vars());
+    }
+    disks(&mut rules, machine);
+    if let Some(kernel) = &machine.kernel {
+        rules.read.push(kernel.image.clone());
+        rules.read.extend(kernel.initrd.clone());
+    }
+    match &machine.memory {
+        Memory::Anonymous => {}
+        Memory::File(file) => rules.write.push(file.clone()),
+        Memory::CopyOf(file) => rules.read.push(file.clone()),
+    }
+    rules.write.extend(grants.files.iter().cloned());
+    rules.folders.extend(grants.folders.iter().cloned());
+    rules
+}
+
+/// A disk may name others beside it, which it lies on.
+fn disks(rules: &mut Rules, machine: &Machine) {
+    if let Some(disk) = &machine.disk {
+        rules.read.push(disk.path.clone());
+        rules.read.extend(disk.path.parent().map(Utf8Path::to_owned));
+        rules.write.push(match &machine.overlay {
+            Overlay::Throwaway => machine.files.throwaway(),
+            Overlay::Keep(kept) => kept.clone(),
+            Overlay::None => disk.path.clone(),
+        });
+    }
+    for disk in &machine.more_disks {
+        let list = if disk.read_only { &mut rules.read } else { &mut rules.write };
+        list.push(disk.path.clone());
+    }
+}
+
+/// A fenced QEMU makes no file: what it writes is there before.
+fn make_missing(rules: &Rules, machine: &Machine) -> Result<(), Error> {
+    for folder in &rules.folders {
+        make_private_dir(folder)?;
+    }
+    let Fence::Closed(grants) = &machine.fence else { return Ok(()) };
+    let memory = match &machine.memory {
+        Memory::File(file) => Some(file),
+        _ => None,
+    };
+    let logs = [&machine.files.serial_log, &machine.files.ready_log];
+    for file in logs.into_iter().chain(memory).chain(&grants.files) {
+        if fs::metadata(file).is_err() {
+            let made = OpenOptions::new().create(true).append(true).mode(0o600).open(file);
+            made.map_err(|e| Error::io("make", file, e))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::{Disk, DiskFormat, Interface};
+    use rave_fence::Given;
+
+    fn machine() -> Machine {
+        let disk = Disk::whole("/s/a/disk/template.qcow2", DiskFormat::Qcow2, Interface::Virtio);
+        Machine {
+            disk: Some(disk),
+            overlay: Overlay::Keep("/s/a/disk/disk.qcow2".into()),
+            memory: Memory::CopyOf("/s/a/disk/memory".into()),
+            link: Link::Stream,
+            ..Machine::new("a", Utf8Path::new("/s/a/run"))
+        }
+    }
+
+    fn offer(network: Given) -> Offer {
+        Offer { network, files: Given::Partly("a bit".into()), calls: Given::Whole }
+    }
+
+    #[test]
+    fn only_the_overlay_of_a_clone_is_written() {
+        let rules = rules(&machine(), &Grants::default(), "/usr/bin/qemu".into(), &offer(Given::Whole));
+        let below = |list: &[Utf8PathBuf]| -> Vec<String> {
+            list.iter().filter(|path| path.starts_with("/s")).map(ToString::to_string).collect()
+        };
+        assert_eq!(below(&rules.write), ["/s/a/run/serial.log", "/s/a/run/ready.jsonl", "/s/a/disk/disk.qcow2"]);
+        assert_eq!(below(&rules.read), ["/s/a/disk/template.qcow2", "/s/a/disk", "/s/a/disk/memory"]);
+        assert_eq!(below(&rules.sockets), ["/s/a/run"]);
+        assert!(rules.folders.is_empty() && below(&rules.execute).is_empty());
+        assert!(rules.network && rules.files && rules.calls);
+    }
+
+    #[test]
+    fn what_the_host_lacks_is_left_out() {
+        let lacks = offer(Given::No("no".into()));
+        assert!(!rules(&machine(), &Grants::default(), "/q".into(), &lacks).network);
+    }
+
+    #[test]
+    fn no_machine_is_started_without_the_fence_that_it_asks_for() {
+        let fenced = Machine { fence: Fence::Closed(Grants::default()), ..machine() };
+        let qemu = Qemu { program: "/q".into(), version: crate::qemu::OLDEST, fencer: None };
+        assert!(matches!(command(&fenced, &qemu), Err(Error::BadMachine { .. })));
+        let screen = Machine { display: Display::Gtk, ..fenced };
+        assert!(command(&screen, &qemu).unwrap_err().to_string().contains("screens"));
+    }
+}
