@@ -1,12 +1,11 @@
 //! One connection: the guest's end in a stack of its own, the host's end a socket. Bytes wait in the stack's buffers alone.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{Shutdown, TcpStream};
 
-use rustix::net::sockopt::set_socket_linger;
 use smoltcp::socket::tcp::State;
 use smoltcp::time::{Duration, Instant};
 
+use crate::end::End;
 use crate::gate::{Gate, Look};
 use crate::outgoing::Outgoing;
 use crate::stack::Stack;
@@ -23,7 +22,7 @@ const ROUNDS: usize = 4;
 pub(crate) struct Flow {
     stack: Stack,
     /// Nothing once it is over on the host's side.
-    host: Option<TcpStream>,
+    host: Option<End>,
     gate: Gate,
     /// The guest's end was established at some time.
     was_open: bool,
@@ -56,7 +55,7 @@ pub(crate) struct Needs {
 }
 
 impl Flow {
-    pub(crate) fn new(stack: Stack, host: TcpStream, gate: Gate, now: Instant) -> Self {
+    pub(crate) fn new(stack: Stack, host: End, gate: Gate, now: Instant) -> Self {
         let deadline = Some(now + PATIENCE);
         Self {
             stack,
@@ -72,7 +71,7 @@ impl Flow {
     }
 
     /// The host's end.
-    pub(crate) fn host(&self) -> Option<&TcpStream> {
+    pub(crate) fn host(&self) -> Option<&End> {
         self.host.as_ref()
     }
 
@@ -196,7 +195,7 @@ impl Flow {
         } else if self.guest_finished && is_drained && !self.guest_ended {
             self.guest_ended = true;
             if let Some(host) = &self.host {
-                let _ = host.shutdown(Shutdown::Write);
+                host.finish();
             }
         }
     }
@@ -243,10 +242,10 @@ impl Flow {
         self.reset_host();
     }
 
-    /// Closes the host's end with RST (socket(7), `SO_LINGER`): its peer must not take what came for all.
+    /// Closes the host's end with RST.
     fn reset_host(&mut self) {
         if let Some(host) = self.host.take() {
-            let _ = set_socket_linger(&host, Some(std::time::Duration::ZERO));
+            host.reset();
         }
     }
 }

@@ -6,6 +6,8 @@ use std::net::Ipv4Addr;
 use smoltcp::time::Instant;
 
 use crate::flow::Flow;
+use crate::gate::Gate;
+use crate::opened::Target;
 use crate::policy::Destination;
 
 /// Connections that the guest made, at once, those that are being made among them.
@@ -35,7 +37,7 @@ pub(crate) struct Entry {
 /// How far a connection is.
 pub(crate) enum State {
     /// The host connects; the guest's first packet waits.
-    Dialing { first: Vec<u8>, gate: crate::gate::Gate },
+    Dialing { first: Vec<u8>, gate: Gate, opened: Option<Target> },
     /// Both ends are there.
     Live(Box<Flow>),
 }

@@ -3,6 +3,7 @@
 
 #![expect(clippy::missing_panics_doc, reason = "to panic is what they are for")]
 
+use crate::access::Access;
 use crate::dns::{self, Answer, Message};
 use crate::framing::{Decoder, HEAD, MAX_FRAME};
 use crate::hello::{self, Hello};
@@ -87,7 +88,7 @@ pub fn net_hello(bytes: &[u8]) {
 pub fn net_http(bytes: &[u8]) {
     let passed = |size: usize| {
         let Ok(host) = "a.example".parse() else { return 0 };
-        let mut requests = Requests::to(host);
+        let mut requests = Requests::to(host, 80, Access::Full);
         let (mut passed, mut end) = (0, 0);
         loop {
             match requests.next(&bytes[passed..end]) {

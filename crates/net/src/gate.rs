@@ -5,7 +5,7 @@ use smoltcp::socket::tcp::Socket;
 use crate::hello::{self, Hello};
 use crate::http::{Next, Requests};
 use crate::name::HostName;
-use crate::policy::Check;
+use crate::policy::{Check, Grant};
 
 /// The most that is looked at at once, bytes: a request's head, and more than a hello.
 const WINDOW: usize = 16 * 1024;
@@ -40,15 +40,16 @@ pub(crate) enum Look {
 }
 
 impl Gate {
-    /// For a connection to a name; one to an address has nothing to be looked at.
-    pub(crate) fn new(check: Check, name: Option<&HostName>) -> Self {
-        match (check, name) {
-            (Check::Tls, Some(name)) => Self::Tls(name.clone()),
-            (Check::Http, Some(name)) => {
-                let requests = Box::new(Requests::to(name.clone()));
+    /// For a connection to a name.
+    pub(crate) fn new(grant: &Grant, name: &HostName, port: u16) -> Self {
+        match grant.check {
+            // Inside an opened connection a thread looks at the rest.
+            Check::Tls | Check::Opened => Self::Tls(name.clone()),
+            Check::Http => {
+                let requests = Box::new(Requests::to(name.clone(), port, grant.access));
                 Self::Http { requests, passable: 0, has_begun: false }
             }
-            _ => Self::Open,
+            Check::Nothing => Self::Open,
         }
     }
 

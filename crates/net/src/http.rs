@@ -1,12 +1,10 @@
-//! The requests of a connection to port 80 (RFC 9112): each must be for the allowed host, and each is bounded as strictly as
+//! The requests of a connection without TLS (RFC 9112): each must be for the allowed host, and each is bounded as strictly as
 //! any server could read it, so that none hides behind another.
 
+use crate::access::Access;
+use crate::body::{Progress, Step};
+use crate::head::{self, Head, MAX_HEAD};
 use crate::name::HostName;
-
-/// The longest head, bytes.
-const MAX_HEAD: usize = 16 * 1024;
-/// The longest line of a chunk's size, bytes.
-const MAX_CHUNK_LINE: usize = 64;
 
 /// What is done with the next bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,43 +21,32 @@ pub(crate) enum Next {
 #[derive(Debug)]
 pub(crate) struct Requests {
     host: HostName,
-    state: State,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum State {
-    Head,
-    /// So many bytes of a body, or of a chunk.
-    Body {
-        left: u64,
-        is_chunk: bool,
-    },
-    /// The line of a chunk's size.
-    ChunkSize,
-    /// The end of a line: of a chunk, or of the last one, after which fields could stand.
-    LineEnd {
-        is_last: bool,
-    },
+    port: u16,
+    access: Access,
+    /// Nothing before a head.
+    body: Option<Progress>,
 }
 
 impl Requests {
     /// Of a connection to this host.
-    pub(crate) fn to(host: HostName) -> Self {
-        Self { host, state: State::Head }
+    pub(crate) fn to(host: HostName, port: u16, access: Access) -> Self {
+        Self { host, port, access, body: None }
     }
 
     /// Looks at the bytes that have come and were not passed on yet.
     pub(crate) fn next(&mut self, bytes: &[u8]) -> Next {
-        if bytes.is_empty() {
-            return Next::Wait;
+        self.try_next(bytes).unwrap_or_else(Next::Refuse)
+    }
+
+    fn try_next(&mut self, bytes: &[u8]) -> Result<Next, String> {
+        if let Some(body) = &mut self.body {
+            match body.next(bytes)? {
+                Step::Pass(count) => return Ok(Next::Pass(count)),
+                Step::Wait => return Ok(Next::Wait),
+                Step::Done => self.body = None,
+            }
         }
-        let result = match self.state {
-            State::Head => self.head(bytes),
-            State::Body { left, is_chunk } => Ok(self.body(bytes, left, is_chunk)),
-            State::ChunkSize => self.chunk_size(bytes),
-            State::LineEnd { is_last } => self.line_end(bytes, is_last),
-        };
-        result.unwrap_or_else(Next::Refuse)
+        if bytes.is_empty() { Ok(Next::Wait) } else { self.head(bytes) }
     }
 
     fn head(&mut self, bytes: &[u8]) -> Result<Next, String> {
@@ -68,170 +55,21 @@ impl Requests {
         if !window[0].is_ascii_uppercase() {
             return Err("it is not HTTP".into());
         }
-        let Some(end) = find(window, b"\r\n\r\n") else {
+        let Some(end) = head::end(window) else {
             return if bytes.len() >= MAX_HEAD {
                 Err("the head of a request is too long".into())
             } else {
                 Ok(Next::Wait)
             };
         };
-        let body = Head::parse(&window[..end])?.check(&self.host)?;
-        self.state = match body {
-            Body::Length(0) => State::Head,
-            Body::Length(left) => State::Body { left, is_chunk: false },
-            Body::Chunked => State::ChunkSize,
-        };
-        Ok(Next::Pass(end + 4))
-    }
-
-    fn body(&mut self, bytes: &[u8], left: u64, is_chunk: bool) -> Next {
-        let count = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        let left = left - count as u64;
-        self.state = match (left, is_chunk) {
-            (0, true) => State::LineEnd { is_last: false },
-            (0, false) => State::Head,
-            _ => State::Body { left, is_chunk },
-        };
-        Next::Pass(count)
-    }
-
-    fn chunk_size(&mut self, bytes: &[u8]) -> Result<Next, String> {
-        let window = &bytes[..bytes.len().min(MAX_CHUNK_LINE)];
-        let Some(end) = find(window, b"\r\n") else {
-            return if window.len() == MAX_CHUNK_LINE {
-                Err("a chunk's size is too long".into())
-            } else {
-                Ok(Next::Wait)
-            };
-        };
-        // Extensions are read differently by different servers, and nobody sends them.
-        let digits = std::str::from_utf8(&window[..end]).unwrap_or_default();
-        let is_size = (1..=8).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let size =
-            u64::from_str_radix(digits, 16).ok().filter(|_| is_size).ok_or("a chunk has no plain size")?;
-        self.state = match size {
-            0 => State::LineEnd { is_last: true },
-            left => State::Body { left, is_chunk: true },
-        };
-        Ok(Next::Pass(end + 2))
-    }
-
-    fn line_end(&mut self, bytes: &[u8], is_last: bool) -> Result<Next, String> {
-        if !b"\r\n".starts_with(&bytes[..bytes.len().min(2)]) {
-            return Err(
-                if is_last { "a request has fields after its body" } else { "a chunk has no end" }.into()
-            );
+        let head = Head::parse(&window[..end - 4]).map_err(|bad| bad.why)?;
+        let (target, body) = head.check(&self.host, self.port, false).map_err(|bad| bad.why)?;
+        if let Some(why) = self.access.refuses(&head, target) {
+            return Err(why);
         }
-        if bytes.len() < 2 {
-            return Ok(Next::Wait);
-        }
-        self.state = if is_last { State::Head } else { State::ChunkSize };
-        Ok(Next::Pass(2))
+        self.body = Some(Progress::strict(body));
+        Ok(Next::Pass(end))
     }
-}
-
-enum Body {
-    Length(u64),
-    Chunked,
-}
-
-/// A request's head.
-struct Head<'a> {
-    method: &'a str,
-    target: &'a str,
-    fields: Vec<(&'a str, &'a str)>,
-}
-
-impl<'a> Head<'a> {
-    fn parse(bytes: &'a [u8]) -> Result<Self, String> {
-        let strange = |byte: &u8| !matches!(byte, b'\t' | b'\r' | b'\n' | 0x20..=0x7e | 0x80..);
-        if bytes.iter().any(strange) || !bytes.is_ascii() && std::str::from_utf8(bytes).is_err() {
-            return Err("a request has control characters".into());
-        }
-        let text = std::str::from_utf8(bytes).map_err(|_| "a request is no text")?;
-        let mut lines = text.split("\r\n");
-        let mut words = lines.next().unwrap_or_default().split(' ');
-        let (method, target, version) = (words.next(), words.next(), words.next());
-        let (Some(method), Some(target), Some("HTTP/1.1" | "HTTP/1.0"), None) =
-            (method, target, version, words.next())
-        else {
-            return Err("it is not an HTTP/1 request".into());
-        };
-        let fields: Result<Vec<_>, String> = lines.map(field).collect();
-        if text.replace("\r\n", "").contains(['\r', '\n']) {
-            return Err("a line of a request ends in half".into());
-        }
-        Ok(Self { method, target, fields: fields? })
-    }
-
-    fn values(&self, name: &str) -> impl Iterator<Item = &'a str> {
-        let name = name.to_owned();
-        self.fields
-            .iter()
-            .filter(move |(field, _)| field.eq_ignore_ascii_case(&name))
-            .map(|(_, value)| *value)
-    }
-
-    /// The only value of a field that may be there once.
-    fn only(&self, name: &str) -> Result<Option<&'a str>, String> {
-        let mut values = self.values(name);
-        match (values.next(), values.next()) {
-            (value, None) => Ok(value),
-            _ => Err(format!("a request has two {name} fields")),
-        }
-    }
-
-    fn check(&self, host: &HostName) -> Result<Body, String> {
-        if self.method == "CONNECT" || self.values("upgrade").next().is_some() {
-            return Err("a request asks for another protocol".into());
-        }
-        let named = self.only("host")?.ok_or("a request names no host")?;
-        check_host(named, host)?;
-        // The absolute form names the host once more (RFC 9112, 3.2.2).
-        if let Some(rest) = self.target.strip_prefix("http://") {
-            let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-            check_host(&rest[..end], host)?;
-        } else if !self.target.starts_with('/') && self.target != "*" {
-            return Err("a request has no plain target".into());
-        }
-        self.body()
-    }
-
-    fn body(&self) -> Result<Body, String> {
-        match (self.only("transfer-encoding")?, self.only("content-length")?) {
-            (None, None) => Ok(Body::Length(0)),
-            (Some(coding), None) if coding.eq_ignore_ascii_case("chunked") => Ok(Body::Chunked),
-            (None, Some(length))
-                if !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit()) =>
-            {
-                length.parse().map(Body::Length).map_err(|_| "a request's length is too large".into())
-            }
-            (Some(_), Some(_)) => Err("a request has a length and is chunked".into()),
-            _ => Err("a request's length is not plain".into()),
-        }
-    }
-}
-
-fn field(line: &str) -> Result<(&str, &str), String> {
-    let (name, value) = line.split_once(':').ok_or("a line of a request is no field")?;
-    // A token (RFC 9110, 5.6.2): no space before the colon, and no line that goes on with one.
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if name.is_empty() || !name.bytes().all(is_token) {
-        return Err("a field of a request has no plain name".into());
-    }
-    Ok((name, value.trim_matches([' ', '\t'])))
-}
-
-fn check_host(named: &str, host: &HostName) -> Result<(), String> {
-    let bare = named.strip_suffix(":80").unwrap_or(named);
-    match bare.parse::<HostName>() {
-        Ok(other) if other == *host => Ok(()),
-        _ => Err(format!("a request is for another host, {:?}", named.chars().take(100).collect::<String>())),
-    }
-}
-
-fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
-    bytes.windows(what.len()).position(|window| window == what)
 }
 
 #[cfg(test)]
@@ -240,7 +78,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn requests() -> Requests {
-        Requests::to("a.example".parse().unwrap())
+        Requests::to("a.example".parse().unwrap(), 80, Access::Full)
     }
 
     /// Feeds bytes in pieces; how many were passed on, and why it ended.

@@ -7,15 +7,21 @@
 //!
 //! The guest is not trusted: every buffer, table and rate is bounded, and whatever is not understood is dropped. Nothing here prints.
 
+mod access;
+mod authority;
+mod body;
 mod dhcp;
 mod dial;
 mod dns;
+mod end;
 mod flow;
 mod flows;
 mod forward;
 mod framing;
 pub mod fuzzing;
 mod gate;
+mod group;
+mod head;
 mod hello;
 mod http;
 mod incoming;
@@ -24,6 +30,8 @@ pub mod lan;
 mod link;
 mod name;
 mod network;
+mod opened;
+mod opener;
 mod outgoing;
 mod own;
 mod policy;
@@ -35,12 +43,16 @@ mod shared;
 mod special;
 mod stack;
 mod switch;
+mod upstream;
 mod wake;
 
+pub use access::Access;
 pub use dial::{Resolve, by_the_host};
 pub use forward::Forward;
+pub use group::{Group, Groups, MAX_ORIGINS, Origin};
 pub use journal::{Denial, Kind, Log};
 pub use name::{BadName, HostName, NamePattern};
 pub use network::{Network, Settings};
 pub use policy::{Check, Destination, Grant, MAX_RULES, Mode, Policy, Refusal, Resolvable};
 pub use rule::{BadRule, Host, Network as AddressRange, Ports, Rule};
+pub use upstream::Trust;

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// The longest name, bytes without the final dot (RFC 1035, 2.3.4).
 const MAX: usize = 253;
 /// The longest label, bytes (RFC 1035, 2.3.4).
@@ -13,7 +15,8 @@ pub(crate) const WILD_LABELS: usize = 3;
 pub(crate) const WILD_BYTES: usize = 63;
 
 /// The name of a host in lower case, without a final dot.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct HostName(String);
 
 /// A name, or all names below one.
@@ -69,10 +72,29 @@ impl FromStr for HostName {
     }
 }
 
+impl TryFrom<String> for HostName {
+    type Error = BadName;
+
+    fn try_from(text: String) -> Result<Self, BadName> {
+        text.parse()
+    }
+}
+
+impl From<HostName> for String {
+    fn from(name: HostName) -> Self {
+        name.0
+    }
+}
+
 impl NamePattern {
     /// This name alone.
     pub fn exact(name: HostName) -> Self {
         Self { name, is_wildcard: false }
+    }
+
+    /// The name that it is, or that all of its names are below.
+    pub fn name(&self) -> &HostName {
+        &self.name
     }
 
     /// Whether it stands for all names below its own.

@@ -10,8 +10,10 @@ use crate::dial::Resolve;
 use crate::forward::Forward;
 use crate::journal::{Journal, Log};
 use crate::link::Link;
+use crate::opener::Opener;
 use crate::policy::Policy;
 use crate::shared::Shared;
+use crate::upstream::Trust;
 
 /// What a network is made of.
 pub struct Settings {
@@ -24,6 +26,10 @@ pub struct Settings {
     pub forwards: Vec<Forward>,
     /// Where denials are written; only in memory otherwise.
     pub journal: Option<Utf8PathBuf>,
+    /// Where the key of the authority is kept that opens TLS: a folder of this sandbox alone. Nothing is opened without it.
+    pub authority: Option<Utf8PathBuf>,
+    /// Whose certificates are believed where TLS is opened.
+    pub trust: Trust,
     /// Resolves names; [`crate::by_the_host`] but for tests.
     pub resolve: Resolve,
 }
@@ -38,8 +44,10 @@ pub struct Network {
 impl Network {
     /// Starts the thread.
     pub fn start(settings: Settings) -> io::Result<Self> {
-        let Settings { socket, policy, forwards, journal, resolve } = settings;
-        let shared = Arc::new(Shared::new(policy, Journal::open(journal))?);
+        let Settings { socket, policy, forwards, journal, authority, trust, resolve } = settings;
+        let opener = Opener::new(authority, trust);
+        opener.prepare(&policy)?;
+        let shared = Arc::new(Shared::new(policy, Journal::open(journal), opener)?);
         let link = Link::new(Arc::clone(&shared), socket, forwards, resolve)?;
         let thread = thread::Builder::new().name("network".into()).spawn(move || link.run())?;
         Ok(Self { shared, thread: Some(thread) })
@@ -50,9 +58,17 @@ impl Network {
         Policy::clone(&self.shared.policy())
     }
 
-    /// Changes what may be reached. Connections that are no longer allowed end.
-    pub fn set_policy(&self, policy: Policy) {
+    /// Changes what may be reached. Connections that are no longer allowed, or no longer so, end. Where the authority cannot be
+    /// made one for what is opened now, nothing is changed.
+    pub fn set_policy(&self, policy: Policy) -> io::Result<()> {
+        self.shared.opener.prepare(&policy)?;
         self.shared.set_policy(policy);
+        Ok(())
+    }
+
+    /// The certificate of the authority that the guest has to trust, PEM; nothing while no TLS is opened.
+    pub fn authority(&self) -> Option<String> {
+        self.shared.opener.authority().map(|authority| authority.pem().to_owned())
     }
 
     /// What was refused and learned.

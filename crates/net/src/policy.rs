@@ -5,7 +5,9 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::name::HostName;
+use crate::access::Access;
+use crate::group::{Groups, Origin};
+use crate::name::{HostName, NamePattern};
 use crate::rule::{Host, Ports, Rule};
 
 /// The most rules of each kind.
@@ -74,6 +76,9 @@ pub struct Policy {
     /// What may not.
     #[serde(default)]
     pub deny: Vec<Rule>,
+    /// What groups stand for.
+    #[serde(default)]
+    pub groups: Groups,
 }
 
 /// Where a connection leads to, as the guest means it.
@@ -101,6 +106,8 @@ pub enum Check {
     Tls,
     /// The host of each HTTP request.
     Http,
+    /// The name in the TLS hello, and each request inside.
+    Opened,
     /// Nothing.
     Nothing,
 }
@@ -110,6 +117,8 @@ pub enum Check {
 pub struct Grant {
     /// What is looked at.
     pub check: Check,
+    /// Which requests are passed on, where they are looked at.
+    pub access: Access,
     /// The address may be a private one, or the host's.
     pub private: bool,
     /// The rule that decided.
@@ -137,12 +146,15 @@ pub struct Resolvable {
 impl Policy {
     /// Whether a name may be resolved: one that is allowed on some port.
     pub fn resolve(&self, name: &HostName) -> Result<Resolvable, Refusal> {
-        let denied = self.deny.iter().find(|rule| rule.ports == Ports::Web && covers(rule, name));
+        let denied = self.deny.iter().find(|rule| rule.ports == Ports::Web && self.covers(rule, name));
         if let Some(rule) = denied {
             return Err(Refusal { rule: format!("deny {rule}"), allow: None });
         }
         let matching = self.allow.iter().filter_map(|rule| match &rule.host {
             Host::Name(pattern) if pattern.matches(name) => Some((rule, pattern.is_wildcard())),
+            Host::Group { group, .. } if self.groups.of(*group).any(|origin| origin.host == *name) => {
+                Some((rule, false))
+            }
             _ => None,
         });
         let found = matching.min_by_key(|(_, is_wild)| *is_wild);
@@ -159,7 +171,7 @@ impl Policy {
 
     /// Whether a connection may be made.
     pub fn connect(&self, to: &Destination, port: u16) -> Result<Grant, Refusal> {
-        let denied = self.deny.iter().find(|rule| rule.denies_port(port) && is_about(rule, to, true));
+        let denied = self.deny.iter().find(|rule| rule.denies_port(port) && self.is_about(rule, to, true));
         if let Some(rule) = denied {
             return Err(Refusal { rule: format!("deny {rule}"), allow: None });
         }
@@ -170,30 +182,86 @@ impl Policy {
         if self.mode == Mode::Offline {
             return Err(self.refusal(would));
         }
-        let grants = self.allow.iter().filter(|rule| is_about(rule, to, false)).filter_map(|rule| {
-            let check = match (rule.ports, &rule.host, port) {
-                (Ports::One(one), _, _) if one == port => Check::Nothing,
-                (Ports::Web, Host::Network(_), 80 | 443) => Check::Nothing,
-                (Ports::Web, Host::Name(_), 443) => Check::Tls,
-                (Ports::Web, Host::Name(_), 80) => Check::Http,
-                _ => return None,
-            };
-            Some(Grant { check, private: rule.private, rule: format!("allow {rule}") })
-        });
-        // Of several the one that allows most: whoever wrote it meant it.
-        let most = grants.max_by_key(|grant| (grant.private, grant.check == Check::Nothing));
+        let grants = self.allow.iter().filter(|rule| self.is_about(rule, to, false));
+        let grants: Vec<Grant> = grants.filter_map(|rule| self.grant(rule, to, port)).collect();
+        let opens = grants.iter().any(|grant| grant.check == Check::Opened);
+        // Of several the one that allows most: whoever wrote it meant it. What one rule opens is opened.
+        let most = grants
+            .into_iter()
+            .max_by_key(|grant| (grant.private, grant.check == Check::Nothing, grant.access == Access::Full));
         match most {
+            Some(grant) if opens && grant.check == Check::Tls => Ok(Grant { check: Check::Opened, ..grant }),
             Some(grant) => Ok(grant),
             None if self.mode.is_public() => {
-                Ok(Grant { check: Check::Nothing, private: false, rule: format!("mode {}", self.mode) })
+                let rule = format!("mode {}", self.mode);
+                Ok(Grant { check: Check::Nothing, access: Access::Full, private: false, rule })
             }
             None => Err(self.refusal(would)),
         }
     }
 
+    /// What a rule that is about a destination grants on a port.
+    fn grant(&self, rule: &Rule, to: &Destination, port: u16) -> Option<Grant> {
+        let web =
+            |is_tls| if is_tls { if rule.inspect { Check::Opened } else { Check::Tls } } else { Check::Http };
+        let text = format!("allow {rule}");
+        let granted = |check, access, private| Some(Grant { check, access, private, rule: text.clone() });
+        match (rule.ports, &rule.host, port) {
+            (_, Host::Group { group, write }, _) => {
+                let is_it = |origin: &&Origin| matches!(to, Destination::Name(name) if *name == origin.host);
+                let origin = self.groups.of(*group).filter(is_it).find(|origin| origin.port == port)?;
+                let access = if *write { Access::Full } else { Access::Read(*group) };
+                let check = if origin.tls { Check::Opened } else { Check::Http };
+                granted(check, access, origin.private)
+            }
+            (Ports::One(one), _, _) if one == port => {
+                let check = if rule.inspect { Check::Opened } else { Check::Nothing };
+                granted(check, Access::Full, rule.private)
+            }
+            (Ports::Web, Host::Network(_), 80 | 443) => granted(Check::Nothing, Access::Full, rule.private),
+            (Ports::Web, Host::Name(_), 80 | 443) => granted(web(port == 443), Access::Full, rule.private),
+            _ => None,
+        }
+    }
+
+    /// The names whose TLS is opened.
+    pub fn opened(&self) -> Vec<NamePattern> {
+        let mut names = Vec::new();
+        for rule in &self.allow {
+            match &rule.host {
+                Host::Name(pattern) if rule.inspect => names.push(pattern.clone()),
+                Host::Group { group, .. } => {
+                    let origins = self.groups.of(*group).filter(|origin| origin.tls);
+                    names.extend(origins.map(|origin| NamePattern::exact(origin.host.clone())));
+                }
+                _ => {}
+            }
+        }
+        names.sort();
+        names.dedup();
+        names
+    }
+
     /// Whether a list would have to have a rule for what was granted so.
     pub(crate) fn learns(&self, grant: &Grant) -> bool {
         self.mode == Mode::Learn && grant.rule == format!("mode {}", self.mode)
+    }
+
+    fn covers(&self, rule: &Rule, name: &HostName) -> bool {
+        match &rule.host {
+            Host::Name(pattern) => pattern.covers(name),
+            Host::Group { group, .. } => self.groups.of(*group).any(|origin| origin.host == *name),
+            Host::Network(_) => false,
+        }
+    }
+
+    fn is_about(&self, rule: &Rule, to: &Destination, denies: bool) -> bool {
+        match (&rule.host, to) {
+            (Host::Name(pattern), Destination::Name(name)) if !denies => pattern.matches(name),
+            (Host::Network(network), Destination::Address(address)) => network.contains(*address),
+            (_, Destination::Name(name)) => self.covers(rule, name),
+            _ => false,
+        }
     }
 
     fn refusal(&self, would: Rule) -> Refusal {
@@ -206,26 +274,13 @@ impl Policy {
     }
 }
 
-fn covers(rule: &Rule, name: &HostName) -> bool {
-    matches!(&rule.host, Host::Name(pattern) if pattern.covers(name))
-}
-
-fn is_about(rule: &Rule, to: &Destination, denies: bool) -> bool {
-    match (&rule.host, to) {
-        (Host::Name(pattern), Destination::Name(name)) if denies => pattern.covers(name),
-        (Host::Name(pattern), Destination::Name(name)) => pattern.matches(name),
-        (Host::Network(network), Destination::Address(address)) => network.contains(*address),
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn policy(mode: Mode, allow: &[&str], deny: &[&str]) -> Policy {
         let rules = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
-        Policy { mode, allow: rules(allow), deny: rules(deny) }
+        Policy { mode, allow: rules(allow), deny: rules(deny), groups: Groups::default() }
     }
 
     fn name(text: &str) -> Destination {

@@ -6,13 +6,20 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::group::Group;
 use crate::name::{HostName, NamePattern};
 use crate::special;
 
 /// What follows a rule whose host may lie in a private range.
 const PRIVATE: &str = ",private";
+/// What follows a rule whose TLS is opened.
+const INSPECT: &str = ",inspect";
 
-/// `api.example.com`, `*.example.com`, `db.example.com:5432/tcp`, `10.0.0.7:5432/tcp,private`, `10.0.0.0/8,private`.
+/// What follows a group where requests may change something.
+const WRITE: &str = ":write";
+
+/// `api.example.com`, `*.example.com`, `db.example.com:5432/tcp`, `10.0.0.7:5432/tcp,private`, `10.0.0.0/8,private`,
+/// `api.example.com,inspect`, `npm`, `npm:write`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Rule {
@@ -22,6 +29,8 @@ pub struct Rule {
     pub ports: Ports,
     /// The address may be one that only this host or its network has.
     pub private: bool,
+    /// TLS is opened, and each request is looked at.
+    pub inspect: bool,
 }
 
 /// The other end.
@@ -31,6 +40,13 @@ pub enum Host {
     Name(NamePattern),
     /// By address.
     Network(Network),
+    /// All that a group stands for.
+    Group {
+        /// The group.
+        group: Group,
+        /// Requests may change something there.
+        write: bool,
+    },
 }
 
 /// Addresses with the same first bits.
@@ -68,13 +84,18 @@ impl Rule {
     /// The rule that is about this name and port alone.
     pub fn of_name(name: &HostName, port: u16) -> Self {
         let ports = if matches!(port, 80 | 443) { Ports::Web } else { Ports::One(port) };
-        Self { host: Host::Name(NamePattern::exact(name.clone())), ports, private: false }
+        Self { host: Host::Name(NamePattern::exact(name.clone())), ports, private: false, inspect: false }
     }
 
     /// The rule that is about this address and port alone.
     pub fn of_address(address: IpAddr, port: u16) -> Self {
         let host = Host::Network(Network::one(address));
-        Self { host, ports: Ports::One(port), private: special::of(address).is_some() }
+        Self { host, ports: Ports::One(port), private: special::of(address).is_some(), inspect: false }
+    }
+
+    /// The rule that lets requests change something at a group's hosts.
+    pub fn of_group(group: Group, write: bool) -> Self {
+        Self { host: Host::Group { group, write }, ports: Ports::Web, private: false, inspect: false }
     }
 
     /// Whether it is about this port, in a list of what is denied.
@@ -133,10 +154,23 @@ impl FromStr for Rule {
 
     fn from_str(text: &str) -> Result<Self, BadRule> {
         let bad = |why: &str| BadRule::new(text, why);
-        let (rest, private) = match text.strip_suffix(PRIVATE) {
-            Some(rest) => (rest, true),
-            None => (text, false),
-        };
+        if let Some(rule) = Self::parse_group(text) {
+            return Ok(rule);
+        }
+        let (mut rest, mut private, mut inspect) = (text, false, false);
+        loop {
+            rest = match (rest.strip_suffix(PRIVATE), rest.strip_suffix(INSPECT)) {
+                (Some(shorter), _) if !private => {
+                    private = true;
+                    shorter
+                }
+                (_, Some(shorter)) if !inspect => {
+                    inspect = true;
+                    shorter
+                }
+                _ => break,
+            };
+        }
         let (host, ports) = split_port(rest).map_err(bad)?;
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         if let Ok(network) = bare.parse::<Network>() {
@@ -144,13 +178,23 @@ impl FromStr for Rule {
                 let say = format!("{bare} is no public address; if it is meant, write {text}{PRIVATE}");
                 return Err(BadRule::new(text, say));
             }
-            return Ok(Self { host: Host::Network(network), ports, private });
+            if inspect {
+                return Err(bad("TLS is opened for names alone; write HOST,inspect"));
+            }
+            return Ok(Self { host: Host::Network(network), ports, private, inspect });
         }
         if bare.contains('/') {
             return Err(bad("a rule is HOST, *.DOMAIN, HOST:PORT/tcp or ADDRESS/BITS, and names no path"));
         }
         let pattern: NamePattern = bare.parse().map_err(|error| BadRule::new(text, format!("{error}")))?;
-        Ok(Self { host: Host::Name(pattern), ports, private })
+        Ok(Self { host: Host::Name(pattern), ports, private, inspect })
+    }
+}
+
+impl Rule {
+    fn parse_group(text: &str) -> Option<Self> {
+        let (name, write) = text.strip_suffix(WRITE).map_or((text, false), |name| (name, true));
+        Some(Self::of_group(name.parse().ok()?, write))
     }
 }
 
@@ -183,11 +227,17 @@ impl fmt::Display for Rule {
             (Host::Name(name), _) => write!(f, "{name}")?,
             (Host::Network(network), Ports::One(_)) if network.address.is_ipv6() => write!(f, "[{network}]")?,
             (Host::Network(network), _) => write!(f, "{network}")?,
+            (Host::Group { group, write }, _) => {
+                return write!(f, "{group}{}", if *write { WRITE } else { "" });
+            }
         }
         if let Ports::One(port) = self.ports {
             write!(f, ":{port}/tcp")?;
         }
-        if self.private { f.write_str(PRIVATE) } else { Ok(()) }
+        if self.private {
+            f.write_str(PRIVATE)?;
+        }
+        if self.inspect { f.write_str(INSPECT) } else { Ok(()) }
     }
 }
 
@@ -223,6 +273,10 @@ mod tests {
             "127.0.0.1:8080/tcp,private",
             "[fd00::1]:22/tcp,private",
             "[2606:2800::/32]:22/tcp",
+            "api.example.com,inspect",
+            "*.example.com:8443/tcp,private,inspect",
+            "npm",
+            "git:write",
         ] {
             assert_eq!(text.parse::<Rule>().unwrap().to_string(), text);
         }
@@ -249,6 +303,9 @@ mod tests {
             ("bücher.example", "letters"),
             ("localhost", "address"),
             ("127.1", "address"),
+            ("192.0.43.7,inspect", "names alone"),
+            ("a.example,inspect,inspect", "letters"),
+            ("npm:read", "letters"),
         ] {
             let error = text.parse::<Rule>().unwrap_err().to_string();
             assert!(error.contains(why), "{text}: {error}");

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::journal::Journal;
+use crate::opened::Threads;
+use crate::opener::Opener;
 use crate::policy::Policy;
 use crate::wake::Wake;
 
@@ -13,16 +15,21 @@ pub(crate) struct Shared {
     policy: Mutex<Arc<Policy>>,
     journal: Mutex<Journal>,
     pub(crate) wake: Wake,
+    /// Those of opened connections.
+    pub(crate) threads: Threads,
+    pub(crate) opener: Opener,
     is_over: AtomicBool,
     is_attached: AtomicBool,
 }
 
 impl Shared {
-    pub(crate) fn new(policy: Policy, journal: Journal) -> io::Result<Self> {
+    pub(crate) fn new(policy: Policy, journal: Journal, opener: Opener) -> io::Result<Self> {
         Ok(Self {
             policy: Mutex::new(Arc::new(policy)),
             journal: Mutex::new(journal),
             wake: Wake::new()?,
+            threads: Threads::default(),
+            opener,
             is_over: AtomicBool::new(false),
             is_attached: AtomicBool::new(false),
         })

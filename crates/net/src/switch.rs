@@ -8,14 +8,16 @@ use smoltcp::time::Instant;
 
 use crate::dial::{DialError, Dialed, Dialer, Resolve, Wish, closed};
 use crate::dns::{self, Answer, Message};
+use crate::end::End;
 use crate::flow::Flow;
 use crate::flows::{Entry, Flows, Key, State};
 use crate::gate::Gate;
 use crate::incoming::{self, Incoming, Segment, Unreachable};
 use crate::journal::Kind;
 use crate::lan::{GATEWAY, RESOLVER};
+use crate::opened::{self, Target};
 use crate::outgoing::Outgoing;
-use crate::policy::{Check, Destination, Policy, Refusal};
+use crate::policy::{Check, Destination, Grant, Policy, Refusal};
 use crate::poller::Poller;
 use crate::pool::Pool;
 use crate::rule::Rule;
@@ -27,6 +29,15 @@ use crate::{dhcp, own, replies};
 pub(crate) const FIRST_FLOW: u64 = 1 << 32;
 /// Ports of the gateway that connections to the guest come from (RFC 6335, 6: dynamic ports).
 const FIRST_PORT: u16 = 49152;
+
+/// A connection that may be made.
+struct Allowed {
+    to: Destination,
+    private: bool,
+    gate: Gate,
+    /// Its TLS is opened.
+    opened: Option<Target>,
+}
 
 pub(crate) struct Switch {
     shared: Arc<Shared>,
@@ -147,7 +158,7 @@ impl Switch {
     /// A connection that the guest begins.
     fn begin(&mut self, segment: Segment<'_>, key: Key, now: Instant) {
         let allowed = self.allowed(segment.to, segment.port);
-        let Some((to, private, gate)) = allowed else {
+        let Some(Allowed { to, private, gate, opened }) = allowed else {
             self.refuser.refuse(segment.packet, &mut self.out, now);
             return;
         };
@@ -157,7 +168,7 @@ impl Switch {
             self.refuser.refuse(segment.packet, &mut self.out, now);
             return;
         }
-        let state = State::Dialing { first: segment.packet.to_vec(), gate };
+        let state = State::Dialing { first: segment.packet.to_vec(), gate, opened };
         let id = self.flows.add(key, state, Some(to.clone()));
         if !self.dialer.dial(Wish { id, to, port: segment.port, private }) {
             // It is tried again when the guest repeats its segment.
@@ -166,7 +177,7 @@ impl Switch {
     }
 
     /// Where a connection goes and what is looked at; nothing for one that is refused, which is noted.
-    fn allowed(&mut self, to: Ipv4Addr, port: u16) -> Option<(Destination, bool, Gate)> {
+    fn allowed(&mut self, to: Ipv4Addr, port: u16) -> Option<Allowed> {
         let to = self.destination(to, port)?;
         let grant = match self.policy.connect(&to, port) {
             Ok(grant) => grant,
@@ -184,11 +195,14 @@ impl Switch {
         if self.policy.learns(&grant) {
             self.shared.journal().learn(&rule_for(&to, port));
         }
-        let gate = match &to {
-            Destination::Name(name) => Gate::new(grant.check, Some(name)),
-            Destination::Address(_) => Gate::new(Check::Nothing, None),
+        let (gate, opened) = match &to {
+            Destination::Name(name) => {
+                let target = || Target { host: name.clone(), port, access: grant.access };
+                (Gate::new(&grant, name, port), (grant.check == Check::Opened).then(target))
+            }
+            Destination::Address(_) => (Gate::Open, None),
         };
-        Some((to, grant.private, gate))
+        Some(Allowed { to, private: grant.private, gate, opened })
     }
 
     fn destination(&mut self, to: Ipv4Addr, port: u16) -> Option<Destination> {
@@ -221,13 +235,17 @@ impl Switch {
     pub(crate) fn take_dialed(&mut self, now: Instant) {
         for Dialed { id, result } in self.dialer.done() {
             // One that the guest, or a changed rule, gave up is dropped with its socket.
-            let Some(Entry { key, state: State::Dialing { first, gate }, to: Some(to), .. }) =
+            let Some(Entry { key, state: State::Dialing { first, gate, opened }, to: Some(to), .. }) =
                 self.flows.remove(id)
             else {
                 continue;
             };
             match result {
                 Ok(host) => {
+                    let Some(host) = self.end(host, opened, &to) else {
+                        self.refuser.refuse(&first, &mut self.out, now);
+                        continue;
+                    };
                     let buffer = self.flows.buffer();
                     let Some(stack) = Stack::listening(key.0, key.1, buffer, self.seed(), now) else {
                         continue;
@@ -247,6 +265,18 @@ impl Switch {
         }
     }
 
+    /// The host's end of a connection; nothing where it is to be opened and cannot, which is noted.
+    fn end(&self, host: TcpStream, opened: Option<Target>, to: &Destination) -> Option<End> {
+        let Some(target) = opened else { return Some(End::World(host)) };
+        let port = target.port;
+        let end = opened::start(&self.shared, host, target).ok().flatten();
+        if end.is_none() {
+            let why = "too many connections with TLS that is opened";
+            self.shared.journal().deny(Kind::Connection, &format!("{to}:{port}"), why, None);
+        }
+        end
+    }
+
     /// Takes a connection to a port of the guest.
     pub(crate) fn accept(&mut self, host: TcpStream, guest_port: u16, now: Instant) {
         let ready = host.set_nonblocking(true).and_then(|()| host.set_nodelay(true));
@@ -262,7 +292,7 @@ impl Switch {
         let buffer = self.flows.buffer();
         let stack = Stack::connecting((key.0, key.1), guest_port, buffer, self.seed(), now);
         let Some(stack) = stack else { return };
-        let flow = Flow::new(stack, host, Gate::Open, now);
+        let flow = Flow::new(stack, End::World(host), Gate::Open, now);
         let id = self.flows.add(key, State::Live(Box::new(flow)), None);
         self.touch(id);
     }
@@ -330,17 +360,28 @@ impl Switch {
         if Arc::ptr_eq(&policy, &self.policy) {
             return;
         }
-        self.policy = policy;
+        let before = std::mem::replace(&mut self.policy, policy);
         for id in self.flows.ids() {
             let Some(Entry { key, to: Some(to), .. }) = self.flows.get(id) else { continue };
             let (to, port) = (to.clone(), key.1);
-            let Err(Refusal { rule, allow }) = self.policy.connect(&to, port) else { continue };
+            let (rule, allow) = match self.policy.connect(&to, port) {
+                Err(Refusal { rule, allow }) => (rule, allow),
+                Ok(grant) => {
+                    // One that is looked at in another way now begins again.
+                    let is_same = |was: Grant| (was.check, was.access) == (grant.check, grant.access);
+                    if before.connect(&to, port).is_ok_and(is_same) {
+                        continue;
+                    }
+                    self.close(id, now);
+                    continue;
+                }
+            };
             self.shared.journal().deny(Kind::Connection, &format!("{to}:{port}"), &rule, allow.as_ref());
-            self.end(id, now);
+            self.close(id, now);
         }
     }
 
-    fn end(&mut self, id: u64, now: Instant) {
+    fn close(&mut self, id: u64, now: Instant) {
         match self.flows.remove(id).map(|entry| entry.state) {
             Some(State::Live(mut flow)) => flow.reset(&mut self.out, now),
             Some(State::Dialing { first, .. }) => self.refuser.refuse(&first, &mut self.out, now),
@@ -351,7 +392,7 @@ impl Switch {
     /// Ends everything: the guest, or its machine, is another one now.
     pub(crate) fn clear(&mut self, now: Instant) {
         for id in self.flows.ids() {
-            self.end(id, now);
+            self.close(id, now);
         }
         self.dirty.clear();
         self.starved.clear();

@@ -30,6 +30,7 @@ use crate::name::SandboxName;
 /// | `end.json` | how the machine ended the last time |
 /// | `network.json` | what it may reach |
 /// | `network-log.json` | what it was refused |
+/// | `authority-key.pem`, `authority.json` | the key and the certificate that open TLS |
 #[derive(Debug, Clone)]
 pub struct Place {
     name: SandboxName,

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use camino::Utf8PathBuf;
-use rave_net::{Denial, Forward, Mode, Network, Policy, Resolve, Settings};
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_net::{Denial, Forward, Mode, Network, Policy, Resolve, Settings, Trust};
 
 use crate::guest::Guest;
 
@@ -24,12 +24,26 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn new(policy: Policy, names: Names, forwards: Vec<Forward>) -> (Self, Guest) {
+        Self::with_trust(policy, names, forwards, Trust::OfHost)
+    }
+
+    /// One that believes these authorities where it opens TLS.
+    pub(crate) fn with_trust(
+        policy: Policy,
+        names: Names,
+        forwards: Vec<Forward>,
+        trust: Trust,
+    ) -> (Self, Guest) {
         let folder = tempfile::tempdir().unwrap();
+        let path = Utf8Path::from_path(folder.path()).unwrap();
+        let authority = Some(path.to_owned());
         let socket = Utf8PathBuf::from_path_buf(folder.path().join("net.sock")).unwrap();
         let listener = UnixListener::bind(&socket).unwrap();
         let journal = Some(Utf8PathBuf::from_path_buf(folder.path().join("log.json")).unwrap());
         let resolve = resolver(names);
-        let network = Network::start(Settings { socket, policy, forwards, journal, resolve }).unwrap();
+        let network =
+            Network::start(Settings { socket, policy, forwards, journal, authority, trust, resolve })
+                .unwrap();
         let guest = Guest::accept(&listener);
         (Self { network, listener, folder }, guest)
     }
@@ -51,7 +65,7 @@ fn resolver(names: Names) -> Resolve {
 
 pub(crate) fn policy(mode: Mode, allow: &[&str], deny: &[&str]) -> Policy {
     let rules = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
-    Policy { mode, allow: rules(allow), deny: rules(deny) }
+    Policy { mode, allow: rules(allow), deny: rules(deny), ..Policy::default() }
 }
 
 /// A server on loopback that does this with each connection.

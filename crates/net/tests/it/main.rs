@@ -6,4 +6,6 @@ mod closed;
 mod guest;
 mod hosts;
 mod life;
+mod opened;
 mod reach;
+mod tls;

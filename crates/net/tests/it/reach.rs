@@ -121,7 +121,7 @@ fn a_denied_name_is_not_there_and_is_reached_once_it_is_allowed() {
     assert_eq!(denial.rule, "mode restricted: no rule allows it");
     assert_eq!(denial.allow.as_deref(), Some("a.example"));
 
-    site.network.set_policy(policy(Mode::Restricted, &["a.example:7/tcp,private"], &[]));
+    site.network.set_policy(policy(Mode::Restricted, &["a.example:7/tcp,private"], &[])).unwrap();
     let address =
         guest.until(Duration::from_secs(5), |guest| guest.lookup("a.example").1).expect("it is allowed");
     let handle = guest.open(address, 7);
@@ -135,7 +135,7 @@ fn a_rule_that_is_taken_back_ends_what_it_allowed() {
     let (site, mut guest) = Site::new(allowed, names, vec![]);
     let address = guest.address("a.example");
     let handle = guest.open(address, 7);
-    site.network.set_policy(policy(Mode::Restricted, &[], &[]));
+    site.network.set_policy(policy(Mode::Restricted, &[], &[])).unwrap();
     let ended = guest
         .until(Duration::from_secs(5), |guest| (guest.socket(handle).state() == State::Closed).then_some(()));
     assert!(ended.is_some());

@@ -4,7 +4,7 @@
 use std::net::TcpListener;
 use std::sync::{Mutex, PoisonError};
 
-use rave_net::{Forward, Network, Settings, by_the_host};
+use rave_net::{Forward, Network, Settings, Trust, by_the_host};
 use rave_vm::ports::{PortForward, PortPolicy, PortRequest, bind};
 
 use crate::error::Error;
@@ -68,6 +68,8 @@ fn connect(
         policy: read(place)?,
         forwards: listeners.into_iter().zip(&forwards).map(forward).collect(),
         journal: Some(place.network_log()),
+        authority: Some(place.folder().to_owned()),
+        trust: Trust::OfHost,
         resolve: by_the_host(),
     };
     let network =
@@ -81,7 +83,10 @@ impl Connected {
         let network = self.network.as_ref().ok_or("its machine is of an older version; stop and start it")?;
         if !wanted.is_empty() {
             let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-            network.set_policy(change(&self.place, wanted).map_err(|error| error.to_string())?);
+            let policy = change(&self.place, wanted).map_err(|error| error.to_string())?;
+            network
+                .set_policy(policy)
+                .map_err(|error| format!("cannot renew the authority that opens TLS: {error}"))?;
         }
         Ok(NetworkStatus { policy: network.policy(), log: network.log(), is_attached: network.is_attached() })
     }

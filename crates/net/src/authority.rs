@@ -1,0 +1,186 @@
+//! The certificate authority of one sandbox: it vouches for the hosts whose TLS is opened, and for no other.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rave_fs::Replace;
+use rcgen::{
+    BasicConstraints, CertificateParams, CidrSubnet, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, NameConstraints, date_time_ymd,
+};
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::PrivatePkcs8KeyDer;
+
+use crate::name::{HostName, NamePattern};
+
+/// How long before now certificates begin to be valid: the guest's clock may be behind.
+const BEFORE: Duration = Duration::from_secs(24 * 3600);
+/// How long the authority is valid: longer than any sandbox.
+const AUTHORITY: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+/// How long a host's certificate is valid, and when a new one is made. Clients take none for more than 398 days.
+const HOST: Duration = Duration::from_secs(30 * 24 * 3600);
+const RENEW: Duration = Duration::from_secs(15 * 24 * 3600);
+/// The most hosts whose certificates are kept.
+const MOST: usize = 1024;
+
+/// What it is called in the guest.
+const NAME: &str = "RAVE: authority of this sandbox";
+const KEY_FILE: &str = "authority-key.pem";
+const CERTIFICATE_FILE: &str = "authority.json";
+
+/// An authority in a folder.
+pub(crate) struct Authority {
+    folder: Utf8PathBuf,
+    key: KeyPair,
+    issued: Issued,
+    /// The key of every host's certificate.
+    host_key: KeyPair,
+    hosts: Mutex<HashMap<HostName, (SystemTime, Arc<ServerConfig>)>>,
+}
+
+/// Its certificate, and what it is for.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+struct Issued {
+    /// The names, and those below them, that it vouches for.
+    names: Vec<HostName>,
+    pem: String,
+}
+
+impl fmt::Debug for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authority").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+impl Authority {
+    /// The authority of a folder, for these names: its key is made once, its certificate whenever the names are others.
+    pub(crate) fn open(folder: &Utf8Path, names: &[NamePattern]) -> io::Result<Self> {
+        let key = key(&folder.join(KEY_FILE))?;
+        let mut names: Vec<HostName> = names.iter().map(|pattern| pattern.name().clone()).collect();
+        names.sort();
+        names.dedup();
+        let path = folder.join(CERTIFICATE_FILE);
+        let known = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Issued>(&bytes).ok());
+        let issued = match known.filter(|issued| issued.names == names) {
+            Some(issued) => issued,
+            None => {
+                let pem = parameters(&names).self_signed(&key).map_err(io::Error::other)?.pem();
+                let issued = Issued { names, pem };
+                Replace::new(&path).mode(0o600).write(serde_json::to_vec(&issued)?)?;
+                issued
+            }
+        };
+        let host_key = KeyPair::generate().map_err(io::Error::other)?;
+        Ok(Self { folder: folder.to_owned(), key, issued, host_key, hosts: Mutex::default() })
+    }
+
+    /// Its certificate, PEM.
+    pub(crate) fn pem(&self) -> &str {
+        &self.issued.pem
+    }
+
+    /// TLS of a server that is called so.
+    pub(crate) fn server(&self, host: &HostName) -> io::Result<Arc<ServerConfig>> {
+        let now = SystemTime::now();
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((made, config)) = hosts.get(host)
+            && now.duration_since(*made).is_ok_and(|age| age < RENEW)
+        {
+            return Ok(Arc::clone(config));
+        }
+        let config = Arc::new(self.make(host).map_err(io::Error::other)?);
+        if hosts.len() >= MOST {
+            hosts.clear();
+        }
+        hosts.insert(host.clone(), (now, Arc::clone(&config)));
+        Ok(config)
+    }
+
+    fn make(&self, host: &HostName) -> Result<ServerConfig, Box<dyn std::error::Error + Send + Sync>> {
+        let mut leaf = CertificateParams::new([host.as_str().to_owned()])?;
+        let start = start();
+        leaf.not_before = date_time_ymd(1970, 1, 1) + start;
+        leaf.not_after = date_time_ymd(1970, 1, 1) + start + HOST;
+        leaf.distinguished_name = rcgen::DistinguishedName::new();
+        leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        leaf.use_authority_key_identifier_extension = true;
+        let authority = parameters(&self.issued.names);
+        let certificate = leaf.signed_by(&self.host_key, &Issuer::from_params(&authority, &self.key))?;
+        let key = PrivatePkcs8KeyDer::from(self.host_key.serialize_der());
+        let mut config = ServerConfig::builder_with_provider(ring::default_provider().into())
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key.into())?;
+        // Requests of HTTP/2 are not looked at; clients speak HTTP/1.1 where they are told so.
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(config)
+    }
+}
+
+fn key(path: &Utf8Path) -> io::Result<KeyPair> {
+    match fs::read_to_string(path) {
+        Ok(pem) => return KeyPair::from_pem(&pem).map_err(io::Error::other),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Err(_) => {}
+    }
+    let key = KeyPair::generate().map_err(io::Error::other)?;
+    Replace::new(path).mode(0o600).write(key.serialize_pem())?;
+    Ok(key)
+}
+
+fn parameters(names: &[HostName]) -> CertificateParams {
+    let mut authority = CertificateParams::default();
+    authority.distinguished_name = rcgen::DistinguishedName::new();
+    authority.distinguished_name.push(DnType::CommonName, NAME);
+    authority.not_before = date_time_ymd(1970, 1, 1) + start();
+    authority.not_after = authority.not_before + AUTHORITY;
+    authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    // A name stands for itself and all below it (RFC 5280, 4.2.1.10); what is not named at all is not limited.
+    let permitted = names.iter().map(|name| GeneralSubtree::DnsName(name.as_str().to_owned())).collect();
+    let excluded = vec![
+        GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(Ipv4Addr::UNSPECIFIED.into(), 0)),
+        GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(Ipv6Addr::UNSPECIFIED.into(), 0)),
+    ];
+    authority.name_constraints =
+        Some(NameConstraints { permitted_subtrees: permitted, excluded_subtrees: excluded });
+    authority
+}
+
+/// When a certificate that is made now begins to be valid, since 1970.
+fn start() -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Duration::from_secs(now.as_secs()).saturating_sub(BEFORE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(texts: &[&str]) -> Vec<NamePattern> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn its_key_stays_and_is_nobody_elses_and_its_certificate_follows_the_names() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(folder.path()).unwrap();
+        let first = Authority::open(folder, &names(&["a.example", "*.b.example"])).unwrap();
+        let again = Authority::open(folder, &names(&["*.b.example", "a.example"])).unwrap();
+        let other = Authority::open(folder, &names(&["a.example"])).unwrap();
+        assert_eq!(first.pem(), again.pem());
+        assert_ne!(first.pem(), other.pem());
+        assert_eq!(first.key.serialize_pem(), other.key.serialize_pem());
+        let mode = fs::metadata(folder.join(KEY_FILE)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}

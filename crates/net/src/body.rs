@@ -1,0 +1,198 @@
+//! The body of an HTTP/1 message: where it ends (RFC 9112, 6 and 7).
+
+/// The longest line of a chunk's size, bytes.
+const MAX_CHUNK_LINE: usize = 64;
+/// The longest line of what hosts add to chunks, bytes.
+const MAX_LINE: usize = 8 * 1024;
+
+/// How long a body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Body {
+    /// So many bytes.
+    Length(u64),
+    /// Until a chunk without content.
+    Chunked,
+}
+
+/// What is done with the next bytes of a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// So many are passed on.
+    Pass(usize),
+    /// More must come first.
+    Wait,
+    /// It is over.
+    Done,
+}
+
+/// A body of which more and more has come.
+#[derive(Debug, Clone)]
+pub(crate) struct Progress {
+    state: State,
+    /// Of a host: extensions of chunks, and fields after the body, are let through.
+    is_lenient: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    /// So many bytes of a body, or of a chunk.
+    Content {
+        left: u64,
+        is_chunk: bool,
+    },
+    /// The line of a chunk's size.
+    ChunkSize,
+    /// The end of a line: of a chunk, or of the last one, after which fields could stand.
+    LineEnd {
+        is_last: bool,
+    },
+    Done,
+}
+
+impl Progress {
+    /// Of a request: nothing that servers read differently.
+    pub(crate) fn strict(body: Body) -> Self {
+        Self::new(body, false)
+    }
+
+    /// Of an answer.
+    pub(crate) fn lenient(body: Body) -> Self {
+        Self::new(body, true)
+    }
+
+    fn new(body: Body, is_lenient: bool) -> Self {
+        let state = match body {
+            Body::Length(0) => State::Done,
+            Body::Length(left) => State::Content { left, is_chunk: false },
+            Body::Chunked => State::ChunkSize,
+        };
+        Self { state, is_lenient }
+    }
+
+    /// Whether all of it was passed on.
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(self.state, State::Done)
+    }
+
+    /// Whether the bytes that come next are content, and not what stands around a chunk.
+    pub(crate) fn is_content(&self) -> bool {
+        matches!(self.state, State::Content { .. })
+    }
+
+    /// Looks at the bytes that have come and were not passed on yet.
+    pub(crate) fn next(&mut self, bytes: &[u8]) -> Result<Step, String> {
+        if self.is_done() {
+            return Ok(Step::Done);
+        }
+        if bytes.is_empty() {
+            return Ok(Step::Wait);
+        }
+        match self.state {
+            State::Content { left, is_chunk } => Ok(self.content(bytes, left, is_chunk)),
+            State::ChunkSize => self.chunk_size(bytes),
+            State::LineEnd { is_last: true } if self.is_lenient => self.trailer(bytes),
+            State::LineEnd { is_last } => self.line_end(bytes, is_last),
+            State::Done => Ok(Step::Done),
+        }
+    }
+
+    fn content(&mut self, bytes: &[u8], left: u64, is_chunk: bool) -> Step {
+        let count = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let left = left - count as u64;
+        self.state = match (left, is_chunk) {
+            (0, true) => State::LineEnd { is_last: false },
+            (0, false) => State::Done,
+            _ => State::Content { left, is_chunk },
+        };
+        Step::Pass(count)
+    }
+
+    fn chunk_size(&mut self, bytes: &[u8]) -> Result<Step, String> {
+        let most = if self.is_lenient { MAX_LINE } else { MAX_CHUNK_LINE };
+        let Some(end) = line(bytes, most).map_err(|()| "a chunk's size is too long")? else {
+            return Ok(Step::Wait);
+        };
+        let text = std::str::from_utf8(&bytes[..end]).unwrap_or_default();
+        // Extensions are read differently by different servers, and no client sends them.
+        let digits =
+            if self.is_lenient { text.split(';').next().unwrap_or_default().trim_end() } else { text };
+        let is_size = (1..=8).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let size =
+            u64::from_str_radix(digits, 16).ok().filter(|_| is_size).ok_or("a chunk has no plain size")?;
+        self.state = match size {
+            0 => State::LineEnd { is_last: true },
+            left => State::Content { left, is_chunk: true },
+        };
+        Ok(Step::Pass(end + 2))
+    }
+
+    fn line_end(&mut self, bytes: &[u8], is_last: bool) -> Result<Step, String> {
+        if !b"\r\n".starts_with(&bytes[..bytes.len().min(2)]) {
+            return Err(
+                if is_last { "a request has fields after its body" } else { "a chunk has no end" }.into()
+            );
+        }
+        if bytes.len() < 2 {
+            return Ok(Step::Wait);
+        }
+        self.state = if is_last { State::Done } else { State::ChunkSize };
+        Ok(Step::Pass(2))
+    }
+
+    /// A field after the body, or the empty line.
+    fn trailer(&mut self, bytes: &[u8]) -> Result<Step, String> {
+        let Some(end) = line(bytes, MAX_LINE).map_err(|()| "a field after a body is too long")? else {
+            return Ok(Step::Wait);
+        };
+        if end == 0 {
+            self.state = State::Done;
+        }
+        Ok(Step::Pass(end + 2))
+    }
+}
+
+/// Where the line ends; nothing where its end has not come.
+fn line(bytes: &[u8], most: usize) -> Result<Option<usize>, ()> {
+    let window = &bytes[..bytes.len().min(most)];
+    match window.windows(2).position(|pair| pair == b"\r\n") {
+        Some(end) => Ok(Some(end)),
+        None if window.len() == most => Err(()),
+        None => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn feed(mut progress: Progress, bytes: &[u8], size: usize) -> Result<(usize, bool), String> {
+        let (mut passed, mut end) = (0, 0);
+        loop {
+            match progress.next(&bytes[passed..end])? {
+                Step::Pass(count) => passed += count,
+                Step::Done => return Ok((passed, true)),
+                Step::Wait if end == bytes.len() => return Ok((passed, false)),
+                Step::Wait => end = bytes.len().min(end + size),
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_may_have_extensions_and_fields_after_it_and_a_request_may_not() {
+        let body = b"3;a=b\r\nabc\r\n0\r\nX: y\r\n\r\n";
+        for size in [1, 4, 100] {
+            let next = [&body[..], b"HTTP/1.1"].concat();
+            assert_eq!(feed(Progress::lenient(Body::Chunked), &next, size), Ok((body.len(), true)));
+        }
+        assert!(feed(Progress::strict(Body::Chunked), body, 100).is_err());
+        assert!(feed(Progress::strict(Body::Chunked), b"0\r\nX: y\r\n\r\n", 100).is_err());
+        assert!(feed(Progress::lenient(Body::Chunked), &[b'0'; MAX_LINE], 100).is_err());
+    }
+
+    #[test]
+    fn a_length_is_counted() {
+        assert_eq!(feed(Progress::strict(Body::Length(3)), b"abcdef", 2), Ok((3, true)));
+        assert_eq!(feed(Progress::strict(Body::Length(3)), b"ab", 2), Ok((2, false)));
+        assert_eq!(feed(Progress::strict(Body::Length(0)), b"ab", 2), Ok((0, true)));
+    }
+}

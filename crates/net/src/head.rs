@@ -1,0 +1,239 @@
+//! The head of an HTTP/1 message (RFC 9112), read as strictly as any reader could read it.
+
+use crate::body::Body;
+use crate::name::HostName;
+
+/// The longest head of a request, bytes.
+pub(crate) const MAX_HEAD: usize = 16 * 1024;
+
+/// What a request is refused with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BadRequest {
+    /// The status of the page that says so.
+    pub(crate) status: Status,
+    /// Why.
+    pub(crate) why: String,
+}
+
+/// The status of a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Status {
+    /// It is not what the protocol allows (RFC 9110, 15.5.1).
+    Bad,
+    /// It is not allowed (RFC 9110, 15.5.4).
+    Forbidden,
+    /// It is for another host than the connection (RFC 9110, 15.5.20).
+    Misdirected,
+}
+
+fn bad(why: impl Into<String>) -> BadRequest {
+    BadRequest { status: Status::Bad, why: why.into() }
+}
+
+/// A request's head.
+#[derive(Debug, Clone)]
+pub(crate) struct Head<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) target: &'a str,
+    pub(crate) version: &'a str,
+    pub(crate) fields: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Head<'a> {
+    /// Reads a head without the empty line that ends it.
+    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, BadRequest> {
+        let strange = |byte: &u8| !matches!(byte, b'\t' | b'\r' | b'\n' | 0x20..=0x7e | 0x80..);
+        if bytes.iter().any(strange) {
+            return Err(bad("a request has control characters"));
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| bad("a request is no text"))?;
+        let mut lines = text.split("\r\n");
+        let mut words = lines.next().unwrap_or_default().split(' ');
+        let (method, target, version) = (words.next(), words.next(), words.next());
+        let (Some(method), Some(target), Some(version @ ("HTTP/1.1" | "HTTP/1.0")), None) =
+            (method, target, version, words.next())
+        else {
+            return Err(bad("it is not an HTTP/1 request"));
+        };
+        let fields: Result<Vec<_>, String> = lines.map(field).collect();
+        if text.replace("\r\n", "").contains(['\r', '\n']) {
+            return Err(bad("a line of a request ends in half"));
+        }
+        Ok(Self { method, target, version, fields: fields.map_err(bad)? })
+    }
+
+    /// The values of a field.
+    pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &'a str> {
+        values(&self.fields, name)
+    }
+
+    /// The target in origin form, and the body, of a request for this host and port.
+    pub(crate) fn check(&self, host: &HostName, port: u16, tls: bool) -> Result<(&'a str, Body), BadRequest> {
+        if self.method == "CONNECT" || self.values("upgrade").next().is_some() {
+            let why = "a request asks for another protocol".into();
+            return Err(BadRequest { status: Status::Forbidden, why });
+        }
+        let named = only(&self.fields, "host").map_err(bad)?.ok_or_else(|| bad("a request names no host"))?;
+        check_host(named, host, port, tls)?;
+        // The absolute form names the host once more (RFC 9112, 3.2.2).
+        let scheme = if tls { "https://" } else { "http://" };
+        let target = if let Some(rest) = self.target.strip_prefix(scheme) {
+            let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+            check_host(&rest[..end], host, port, tls)?;
+            if rest[end..].starts_with('/') { &rest[end..] } else { "/" }
+        } else if self.target.starts_with('/') || self.target == "*" {
+            self.target
+        } else {
+            return Err(bad("a request has no plain target"));
+        };
+        Ok((target, body(&self.fields).map_err(bad)?))
+    }
+}
+
+/// How long the body of a message with these fields is, as they say.
+fn body(fields: &[(&str, &str)]) -> Result<Body, String> {
+    match (only(fields, "transfer-encoding")?, only(fields, "content-length")?) {
+        (None, None) => Ok(Body::Length(0)),
+        (Some(coding), None) if coding.eq_ignore_ascii_case("chunked") => Ok(Body::Chunked),
+        (None, Some(length)) if !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit()) => {
+            length.parse().map(Body::Length).map_err(|_| "a request's length is too large".into())
+        }
+        (Some(_), Some(_)) => Err("a request has a length and is chunked".into()),
+        _ => Err("a request's length is not plain".into()),
+    }
+}
+
+fn values<'a>(fields: &[(&'a str, &'a str)], name: &str) -> impl Iterator<Item = &'a str> {
+    fields.iter().filter(move |(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
+}
+
+/// The only value of a field that may be there once.
+fn only<'a>(fields: &[(&'a str, &'a str)], name: &str) -> Result<Option<&'a str>, String> {
+    let mut values = values(fields, name);
+    match (values.next(), values.next()) {
+        (value, None) => Ok(value),
+        _ => Err(format!("a request has two {name} fields")),
+    }
+}
+
+fn field(line: &str) -> Result<(&str, &str), String> {
+    let (name, value) = line.split_once(':').ok_or("a line of a request is no field")?;
+    // A token (RFC 9110, 5.6.2): no space before the colon, and no line that goes on with one.
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if name.is_empty() || !name.bytes().all(is_token) {
+        return Err("a field of a request has no plain name".into());
+    }
+    Ok((name, value.trim_matches([' ', '\t'])))
+}
+
+fn check_host(named: &str, host: &HostName, port: u16, tls: bool) -> Result<(), BadRequest> {
+    let suffix = format!(":{port}");
+    let bare = match named.strip_suffix(&suffix) {
+        Some(bare) => Some(bare),
+        // Without a port it is the scheme's.
+        None if port == if tls { 443 } else { 80 } => Some(named),
+        None => None,
+    };
+    match bare.map(str::parse::<HostName>) {
+        Some(Ok(other)) if other == *host => Ok(()),
+        _ => {
+            let named: String = named.chars().take(100).collect();
+            let why = format!("a request is for another host, {named:?}");
+            Err(BadRequest { status: Status::Misdirected, why })
+        }
+    }
+}
+
+/// The length of a head with the empty line that ends it, once that has come.
+pub(crate) fn end(bytes: &[u8]) -> Option<usize> {
+    bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
+}
+
+/// A response's head.
+#[derive(Debug, Clone)]
+pub(crate) struct ResponseHead<'a> {
+    pub(crate) status: u16,
+    pub(crate) reason: &'a str,
+    pub(crate) fields: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> ResponseHead<'a> {
+    /// Reads a head without the empty line that ends it.
+    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, String> {
+        let text = std::str::from_utf8(bytes).map_err(|_| "the host's answer is no text")?;
+        if text.replace("\r\n", "").contains(['\r', '\n', '\0']) {
+            return Err("the host's answer has half line ends".into());
+        }
+        let mut lines = text.split("\r\n");
+        let line = lines.next().unwrap_or_default();
+        let rest = line.strip_prefix("HTTP/1.1 ").or_else(|| line.strip_prefix("HTTP/1.0 "));
+        let rest = rest.ok_or("the host's answer is not HTTP/1")?;
+        let (code, reason) = rest.split_once(' ').unwrap_or((rest, ""));
+        let status =
+            code.parse().ok().filter(|_| code.len() == 3).ok_or("the host's answer has no status")?;
+        let fields = lines.map(field).collect::<Result<Vec<_>, _>>();
+        Ok(Self { status, reason, fields: fields.map_err(|_| "the host's answer has a bad field")? })
+    }
+
+    /// The values of a field.
+    pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &'a str> {
+        values(&self.fields, name)
+    }
+
+    /// The body of the answer to a request with this method (RFC 9112, 6.3); nothing where it ends with the connection.
+    pub(crate) fn body(&self, method: &str) -> Result<Option<Body>, String> {
+        if method == "HEAD" || self.status < 200 || matches!(self.status, 204 | 304) {
+            return Ok(Some(Body::Length(0)));
+        }
+        let has = |name| self.values(name).next().is_some();
+        if !has("transfer-encoding") && !has("content-length") {
+            return Ok(None);
+        }
+        body(&self.fields).map(Some).map_err(|why| why.replace("a request", "the host's answer"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_length_of_an_answer_is_plain() {
+        let body =
+            |text: &str, method| ResponseHead::parse(text.as_bytes()).and_then(|head| head.body(method));
+        let (some, length) = ("HTTP/1.1 200 OK\r\nContent-Length: 5", Some(Body::Length(5)));
+        assert_eq!(body(some, "GET"), Ok(length));
+        assert_eq!(body(some, "HEAD"), Ok(Some(Body::Length(0))));
+        assert_eq!(body("HTTP/1.1 304 \r\nContent-Length: 5", "GET"), Ok(Some(Body::Length(0))));
+        assert_eq!(body("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked", "GET"), Ok(Some(Body::Chunked)));
+        assert_eq!(body("HTTP/1.0 200", "GET"), Ok(None));
+        for bad in [
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6",
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip",
+            "HTTP/2 200 OK",
+            "HTTP/1.1 2000 OK",
+            "HTTP/1.1 200 OK\nA: b",
+            "SSH-2.0-x",
+        ] {
+            assert!(body(bad, "GET").is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_compared_with_its_port() {
+        let host: HostName = "a.example".parse().unwrap();
+        for (named, port, tls, is) in [
+            ("a.example", 443, true, true),
+            ("A.example:443", 443, true, true),
+            ("a.example", 80, false, true),
+            ("a.example", 8443, true, false),
+            ("a.example:8443", 8443, true, true),
+            ("a.example:80", 443, true, false),
+            ("a.example:443:443", 443, true, false),
+            ("", 443, true, false),
+        ] {
+            assert_eq!(check_host(named, &host, port, tls).is_ok(), is, "{named} {port}");
+        }
+    }
+}

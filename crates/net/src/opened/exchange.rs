@@ -1,0 +1,310 @@
+//! Requests and answers of one opened connection, in their order: each is looked at, and passed on as it comes.
+
+use std::io;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::pages::page;
+use super::side::{Guest, HeadLimit, Host, ReadHead, Side, Stream};
+use crate::access::Access;
+use crate::body::{Body, Progress, Step};
+use crate::head::{BadRequest, Head, MAX_HEAD, ResponseHead, Status};
+use crate::name::HostName;
+use crate::rule::Rule;
+
+/// How long a connection may stay without a request.
+const IDLE: Duration = Duration::from_secs(300);
+/// A request's head.
+pub(super) const REQUEST: HeadLimit = HeadLimit { bytes: MAX_HEAD, time: Duration::from_secs(60) };
+/// An answer's: hosts may think for long.
+const ANSWER: HeadLimit = HeadLimit { bytes: 64 * 1024, time: Duration::from_secs(600) };
+/// How long either side may be silent within a body, or take nothing.
+const SILENCE: Duration = Duration::from_secs(300);
+
+/// Where an opened connection leads.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) host: HostName,
+    pub(crate) port: u16,
+    pub(crate) access: Access,
+}
+
+/// Why a request was refused.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) why: String,
+    /// The rule that would let it through.
+    pub(super) allow: Option<Rule>,
+    page: Vec<u8>,
+}
+
+pub(super) struct Exchange<'a> {
+    pub(super) guest: Side<Guest>,
+    pub(super) host: Side<Host>,
+    pub(super) target: &'a Target,
+}
+
+/// What is known of a request once its head was looked at.
+struct Request {
+    /// As it is passed on.
+    head: Vec<u8>,
+    method: String,
+    body: Body,
+    /// The client waits to be told to go on (RFC 9110, 10.1.1).
+    expects: bool,
+    /// The connection may go on after it.
+    goes_on: bool,
+}
+
+/// How an exchange ended.
+enum Ended {
+    /// Another may follow.
+    GoesOn,
+    /// Both sides are done.
+    Over,
+    /// A side broke off: the other must not take what came for all.
+    Broken,
+}
+
+impl Exchange<'_> {
+    /// Until a side ends it, or a request is refused, which the guest is told.
+    pub(super) fn run(&mut self) -> Result<(), Refused> {
+        loop {
+            if !self.wait_for_request() {
+                break;
+            }
+            let head = match self.guest.read_head(REQUEST) {
+                Ok(ReadHead::Head(head)) => head,
+                Ok(ReadHead::End) | Err(_) => return Ok(()),
+                Ok(ReadHead::TooLong) => {
+                    return Err(self.refuse(refused(
+                        Status::Bad,
+                        "the head of a request is too long".into(),
+                        None,
+                    )));
+                }
+            };
+            let request = match self.look(&head) {
+                Ok(request) => request,
+                Err(refusal) => return Err(self.refuse(refusal)),
+            };
+            match self.pass(&request) {
+                Ok(Ended::GoesOn) => {}
+                Ok(Ended::Over) => break,
+                Ok(Ended::Broken) | Err(_) => return Ok(()),
+            }
+        }
+        self.guest.stream.end();
+        self.host.stream.end();
+        Ok(())
+    }
+
+    /// Waits for the next request; false where the host ended the connection first, or nothing comes.
+    fn wait_for_request(&mut self) -> bool {
+        let limit = Timespec { tv_sec: IDLE.as_secs().try_into().unwrap_or(i64::MAX), tv_nsec: 0 };
+        while !self.guest.has_more() {
+            let (guest, host) = (self.guest.stream.socket(), self.host.stream.socket());
+            let mut both = [
+                PollFd::from_borrowed_fd(guest, PollFlags::IN),
+                PollFd::from_borrowed_fd(host, PollFlags::IN),
+            ];
+            match poll(&mut both, Some(&limit)) {
+                Ok(0) => return false,
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(_) => return false,
+                Ok(_) => {}
+            }
+            let (guest, host) = (!both[0].revents().is_empty(), !both[1].revents().is_empty());
+            if host && !self.host.stream.is_quiet() {
+                return false;
+            }
+            if guest {
+                break;
+            }
+        }
+        true
+    }
+
+    fn look(&self, bytes: &[u8]) -> Result<Request, Refused> {
+        let Target { host, port, access } = self.target;
+        let bad = |bad: BadRequest| refused(bad.status, bad.why, None);
+        let head = Head::parse(&bytes[..bytes.len() - 4]).map_err(bad)?;
+        let (target, body) = head.check(host, *port, true).map_err(bad)?;
+        if let Some(why) = access.refuses(&head, target) {
+            let allow =
+                if let Access::Read(group) = access { Some(Rule::of_group(*group, true)) } else { None };
+            return Err(refused(Status::Forbidden, why, allow));
+        }
+        let closes = head.version == "HTTP/1.0" || has_token(head.values("connection"), "close");
+        let expects = head.values("expect").any(|value| value.eq_ignore_ascii_case("100-continue"));
+        let method = head.method.to_owned();
+        Ok(Request { head: forwarded(&head, target), method, body, expects, goes_on: !closes })
+    }
+
+    fn refuse(&mut self, refusal: Refused) -> Refused {
+        let _ = self.guest.stream.limit(SILENCE);
+        let _ = self.guest.write(&refusal.page);
+        self.guest.stream.end();
+        refusal
+    }
+
+    /// Passes on a request and its answer.
+    fn pass(&mut self, request: &Request) -> io::Result<Ended> {
+        self.guest.stream.limit(SILENCE)?;
+        self.host.stream.limit(SILENCE)?;
+        self.host.write(&request.head)?;
+        if request.expects && request.body != Body::Length(0) {
+            self.guest.write(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+        }
+        let mut body = Progress::strict(request.body);
+        // A host may answer before it has taken the whole body, and take no more of it then.
+        let is_whole = match copy(&mut self.guest, &mut self.host, &mut body, |_| {}) {
+            Ok(()) => true,
+            Err(Broken::To) => false,
+            Err(Broken::From) => return Ok(Ended::Broken),
+        };
+        self.answer(request, is_whole)
+    }
+
+    fn answer(&mut self, request: &Request, is_whole: bool) -> io::Result<Ended> {
+        loop {
+            let ReadHead::Head(bytes) = self.host.read_head(ANSWER)? else { return Ok(Ended::Broken) };
+            let parsed = ResponseHead::parse(&bytes[..bytes.len() - 4])
+                .and_then(|head| head.body(&request.method).map(|body| (head, body)));
+            let (head, body) = match parsed {
+                Ok(parsed) if parsed.0.status != 101 => parsed,
+                Ok(_) => return self.bad_answer("the host changes the protocol"),
+                Err(why) => return self.bad_answer(&why),
+            };
+            let goes_on = request.goes_on
+                && is_whole
+                && body.is_some()
+                && !has_token(head.values("connection"), "close")
+                && bytes.starts_with(b"HTTP/1.1");
+            let is_last = head.status >= 200;
+            self.guest.stream.limit(SILENCE)?;
+            self.host.stream.limit(SILENCE)?;
+            self.guest.write(&answered(&head, goes_on || !is_last))?;
+            if !is_last {
+                continue;
+            }
+            let Some(body) = body else { return Ok(self.rest()) };
+            return Ok(match copy(&mut self.host, &mut self.guest, &mut Progress::lenient(body), |_| {}) {
+                Ok(()) if goes_on => Ended::GoesOn,
+                Ok(()) => Ended::Over,
+                Err(_) => Ended::Broken,
+            });
+        }
+    }
+
+    fn bad_answer(&mut self, why: &str) -> io::Result<Ended> {
+        self.guest.write(&page("502 Bad Gateway", why))?;
+        Ok(Ended::Over)
+    }
+
+    /// A body that ends with the connection.
+    fn rest(&mut self) -> Ended {
+        loop {
+            let count = self.host.ahead().len();
+            if count > 0 {
+                if self.guest.write(self.host.ahead()).is_err() {
+                    return Ended::Broken;
+                }
+                self.host.take(count);
+            }
+            match self.host.fill() {
+                // Without the TLS alert that says so it is an error (RFC 8446, 6.1).
+                Ok(0) => return Ended::Over,
+                Ok(_) => {}
+                Err(_) => return Ended::Broken,
+            }
+        }
+    }
+}
+
+/// Which side broke off.
+pub(crate) enum Broken {
+    From,
+    To,
+}
+
+/// Passes on a body as it comes; `see` sees its content.
+pub(crate) fn copy<A: Stream, B: Stream>(
+    from: &mut Side<A>,
+    to: &mut Side<B>,
+    body: &mut Progress,
+    mut see: impl FnMut(&[u8]),
+) -> Result<(), Broken> {
+    loop {
+        // All that has come is one write: an event that came whole is passed on whole.
+        let mut passed = 0;
+        let is_done = loop {
+            let is_content = body.is_content();
+            match body.next(&from.ahead()[passed..]).map_err(|_| Broken::From)? {
+                Step::Pass(count) => {
+                    if is_content {
+                        see(&from.ahead()[passed..passed + count]);
+                    }
+                    passed += count;
+                }
+                Step::Wait => break false,
+                Step::Done => break true,
+            }
+        };
+        if passed > 0 {
+            to.write(&from.ahead()[..passed]).map_err(|_| Broken::To)?;
+            from.take(passed);
+        }
+        if is_done {
+            return Ok(());
+        }
+        if from.fill().map_err(|_| Broken::From)? == 0 {
+            return Err(Broken::From);
+        }
+    }
+}
+
+/// Fields of one connection alone (RFC 9110, 7.6.1), and what is answered here.
+const HOP: [&str; 7] =
+    ["connection", "keep-alive", "proxy-connection", "proxy-authorization", "te", "upgrade", "expect"];
+/// Fields of an answer that would lead past us: another protocol or port (RFC 7838).
+const AWAY: [&str; 4] = ["connection", "keep-alive", "alt-svc", "upgrade"];
+
+/// A request's head as it is passed on.
+fn forwarded(head: &Head<'_>, target: &str) -> Vec<u8> {
+    let mut text = format!("{} {target} {}\r\n", head.method, head.version);
+    for (name, value) in &head.fields {
+        if !HOP.iter().any(|hop| hop.eq_ignore_ascii_case(name)) {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+    }
+    text.push_str("\r\n");
+    text.into_bytes()
+}
+
+/// An answer's head as it is passed on.
+fn answered(head: &ResponseHead<'_>, goes_on: bool) -> Vec<u8> {
+    let mut text = format!("HTTP/1.1 {} {}\r\n", head.status, head.reason);
+    for (name, value) in &head.fields {
+        if !AWAY.iter().any(|away| away.eq_ignore_ascii_case(name)) {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+    }
+    text.push_str(if goes_on { "\r\n" } else { "Connection: close\r\n\r\n" });
+    text.into_bytes()
+}
+
+fn has_token<'a>(mut values: impl Iterator<Item = &'a str>, token: &str) -> bool {
+    values.any(|value| value.split(',').any(|one| one.trim().eq_ignore_ascii_case(token)))
+}
+
+fn refused(status: Status, why: String, allow: Option<Rule>) -> Refused {
+    let line = match status {
+        Status::Bad => "400 Bad Request",
+        Status::Forbidden => "403 Forbidden",
+        Status::Misdirected => "421 Misdirected Request",
+    };
+    let page = page(line, &why);
+    Refused { why, allow, page }
+}

@@ -1,0 +1,209 @@
+//! TLS that is opened: what is passed on, what is refused, and what the guest is told.
+
+use std::io::{BufReader, Write as _};
+
+use rave_net::{Group, Kind, Mode, Origin, Policy, Trust};
+
+use crate::guest::Guest;
+use crate::hosts::{Names, Site, policy};
+use crate::tls::{Client, Stream, World, mirror, read_head};
+
+/// A host of this name that serves so, and a guest that may reach it as the rules have it.
+fn site(world: &World, rules: &[&str], serve: fn(Stream)) -> (Site, Guest) {
+    let names = Names::from([(("api.example", 443), world.server("api.example", serve))]);
+    let policy = policy(Mode::Restricted, rules, &[]);
+    Site::with_trust(policy, names, vec![], Trust::File(world.file()))
+}
+
+fn connect(site: &Site, guest: &mut Guest) -> Client {
+    let pem = site.network.authority().expect("it opens something");
+    Client::connect(guest, "api.example", 443, &pem).unwrap()
+}
+
+const OPENED: &[&str] = &["api.example,private,inspect"];
+
+#[test]
+fn requests_of_a_connection_are_passed_on_one_after_the_other() {
+    let world = World::new();
+    let (site, mut guest) = site(&world, OPENED, mirror);
+    let mut client = connect(&site, &mut guest);
+    assert_eq!(client.protocol(), Some(&b"http/1.1"[..]), "h2 is offered and not taken");
+    for number in 0..3 {
+        let body = format!("body {number}");
+        let request = format!(
+            "POST /{number}?x HTTP/1.1\r\nHost: api.example\r\nConnection: keep-alive\r\nX-Mine: 1\r\nContent-Length: 6\r\n\r\n{body}"
+        );
+        client.write(&mut guest, request.as_bytes());
+        let answer = client.read_until(&mut guest, &body);
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        assert!(
+            answer.contains(&format!("POST /{number}?x HTTP/1.1\nHost: api.example\nX-Mine: 1")),
+            "{answer}"
+        );
+        assert!(!answer.contains("Alt-Svc") && !answer.contains("keep-alive"), "{answer}");
+    }
+    assert!(site.network.log().denials.is_empty());
+}
+
+#[test]
+fn each_request_must_be_for_the_name_of_the_connection() {
+    let world = World::new();
+    let (site, mut guest) = site(&world, OPENED, mirror);
+    let mut client = connect(&site, &mut guest);
+    let good = "GET / HTTP/1.1\r\nHost: api.example\r\n\r\n";
+    let fronted = "GET /secret HTTP/1.1\r\nHost: other.example\r\n\r\n";
+    client.write(&mut guest, format!("{good}{fronted}").as_bytes());
+    let (answer, is_said) = client.read_all(&mut guest);
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && is_said, "{answer}");
+    assert!(answer.contains("HTTP/1.1 421 Misdirected Request\r\n"), "{answer}");
+    assert!(!answer.contains("/secret"), "{answer}");
+    assert!(site.denial().rule.contains("another host, \"other.example\""));
+}
+
+#[test]
+fn what_servers_read_differently_never_reaches_them() {
+    let world = World::new();
+    let (site, mut guest) = site(&world, OPENED, mirror);
+    for (request, status) in [
+        (
+            "POST / HTTP/1.1\r\nHost: api.example\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "400",
+        ),
+        ("POST / HTTP/1.1\r\nHost: api.example\r\nTransfer-Encoding: xchunked\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nHost: api.example\r\nHost: api.example\r\n\r\n", "400"),
+        ("GET / HTTP/1.1\r\nHost: api.example\r\nA: b\r\n c\r\n\r\n", "400"),
+        ("GET https://other.example/ HTTP/1.1\r\nHost: api.example\r\n\r\n", "421"),
+        ("GET http://api.example/ HTTP/1.1\r\nHost: api.example\r\n\r\n", "400"),
+        (
+            "GET / HTTP/1.1\r\nHost: api.example\r\nUpgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\n\r\n",
+            "403",
+        ),
+        ("GET / HTTP/1.1\r\nHost: api.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", "403"),
+        ("CONNECT other.example:443 HTTP/1.1\r\nHost: api.example\r\n\r\n", "403"),
+        ("PRI * HTTP/2.0\r\n\r\n", "400"),
+    ] {
+        let mut client = connect(&site, &mut guest);
+        client.write(&mut guest, request.as_bytes());
+        let (answer, is_said) = client.read_all(&mut guest);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && is_said, "{request}: {answer}");
+    }
+    let mut client = connect(&site, &mut guest);
+    client.write(&mut guest, format!("GET / HTTP/1.1\r\nX: {}", "a".repeat(17_000)).as_bytes());
+    assert!(client.read_all(&mut guest).0.starts_with("HTTP/1.1 400 "));
+}
+
+#[test]
+fn chunks_and_an_expectation_are_passed_on() {
+    let world = World::new();
+    let serve = |stream: Stream| {
+        let mut stream = BufReader::new(stream);
+        let head = read_head(&mut stream).join("\n");
+        let body = read_head(&mut stream).join("|");
+        let stream = stream.get_mut();
+        let answer = format!("{head}\n{body}");
+        let _ = write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{:x};x\r\n{answer}\r\n0\r\nT: u\r\n\r\n",
+            answer.len()
+        );
+        let _ = stream.flush();
+        stream.conn.send_close_notify();
+        let _ = stream.flush();
+    };
+    let (site, mut guest) = site(&world, OPENED, serve);
+    let mut client = connect(&site, &mut guest);
+    client.write(
+        &mut guest,
+        b"PUT /x HTTP/1.1\r\nHost: api.example\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n",
+    );
+    assert!(client.read_until(&mut guest, "\r\n\r\n").starts_with("HTTP/1.1 100 Continue\r\n\r\n"));
+    client.write(&mut guest, b"3\r\nabc\r\n0\r\n\r\n");
+    let answer = client.read_until(&mut guest, "T: u\r\n\r\n");
+    assert!(answer.contains("3|abc|0") && !answer.to_lowercase().contains("expect"), "{answer}");
+}
+
+#[test]
+fn a_body_that_is_cut_is_not_taken_for_whole() {
+    let world = World::new();
+    let serve = |stream: Stream| {
+        let mut stream = BufReader::new(stream);
+        read_head(&mut stream);
+        let _ = stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\n\r\npart");
+        let _ = stream.get_mut().flush();
+    };
+    let (site, mut guest) = site(&world, OPENED, serve);
+    let mut client = connect(&site, &mut guest);
+    client.write(&mut guest, b"GET / HTTP/1.1\r\nHost: api.example\r\n\r\n");
+    let (answer, is_said) = client.read_all(&mut guest);
+    assert!(answer.ends_with("part") && !is_said, "{answer} {is_said}");
+}
+
+#[test]
+fn a_host_that_cannot_prove_its_name_is_not_reached() {
+    let (world, other) = (World::new(), World::new());
+    let wrong_name = world.server("other.example", mirror);
+    for (address, why) in
+        [(other.server("api.example", mirror), "BadSignature"), (wrong_name, "not valid for name")]
+    {
+        let names = Names::from([(("api.example", 443), address)]);
+        let policy = policy(Mode::Restricted, OPENED, &[]);
+        let (site, mut guest) = Site::with_trust(policy, names, vec![], Trust::File(world.file()));
+        let mut client = connect(&site, &mut guest);
+        client.write(&mut guest, b"GET / HTTP/1.1\r\nHost: api.example\r\n\r\n");
+        let (answer, _) = client.read_all(&mut guest);
+        assert!(answer.starts_with("HTTP/1.1 502 Bad Gateway\r\n"), "{answer}");
+        let denial = site.denial();
+        assert_eq!(denial.kind, Kind::Tls);
+        assert!(denial.rule.contains(why) && answer.contains(why), "{} {answer}", denial.rule);
+    }
+}
+
+#[test]
+fn the_authority_vouches_for_opened_names_alone_and_one_that_is_not_trusted_is_told() {
+    let (world, stranger) = (World::new(), World::new());
+    let (site, mut guest) = site(&world, OPENED, mirror);
+    let strange = std::fs::read_to_string(stranger.file()).unwrap();
+    assert!(Client::connect(&mut guest, "api.example", 443, &strange).is_err());
+    crate::hosts::wait_until("the refusal is told", || !site.network.log().denials.is_empty());
+    assert!(site.denial().rule.contains("does not trust"), "{:?}", site.denial());
+
+    // The certificate of before does not do for a name that came later; the one of now does for both.
+    let before = site.network.authority().unwrap();
+    let names = &["api.example,private,inspect", "new.example,private,inspect"];
+    site.network.set_policy(policy(Mode::Restricted, names, &[])).unwrap();
+    let after = site.network.authority().unwrap();
+    assert_ne!(before, after);
+    for pem in [&before, &after] {
+        Client::connect(&mut guest, "api.example", 443, pem).unwrap();
+    }
+}
+
+/// npm's group with the one host.
+fn npm(rule: &str) -> Policy {
+    let mut policy = policy(Mode::Restricted, &[rule], &[]);
+    policy.groups.set(Group::Npm, [Origin::of_url("https://api.example/npm/", true).unwrap()]);
+    policy
+}
+
+#[test]
+fn a_group_is_read_only_until_it_may_be_written() {
+    let world = World::new();
+    let names = Names::from([(("api.example", 443), world.server("api.example", mirror))]);
+    let (site, mut guest) = Site::with_trust(npm("npm"), names, vec![], Trust::File(world.file()));
+    let mut client = connect(&site, &mut guest);
+    client.write(&mut guest, b"GET /left-pad HTTP/1.1\r\nHost: api.example\r\n\r\n");
+    assert!(client.read_until(&mut guest, "left-pad").starts_with("HTTP/1.1 200"));
+    let publish = b"PUT /left-pad HTTP/1.1\r\nHost: api.example\r\nContent-Length: 2\r\n\r\n{}";
+    client.write(&mut guest, publish);
+    assert!(client.read_all(&mut guest).0.starts_with("HTTP/1.1 403 "));
+    let denial = site.denial();
+    assert_eq!(
+        (denial.rule.as_str(), denial.allow.as_deref()),
+        ("npm is read-only: a PUT request", Some("npm:write"))
+    );
+
+    site.network.set_policy(npm("npm:write")).unwrap();
+    let mut client = connect(&site, &mut guest);
+    client.write(&mut guest, publish);
+    assert!(client.read_until(&mut guest, "{}").starts_with("HTTP/1.1 200"));
+}
