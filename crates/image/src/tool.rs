@@ -56,7 +56,8 @@ mod tests {
     #[test]
     fn what_changes_bytes_is_removed_and_what_reaches_the_network_stays() {
         let removed = ["TAR_OPTIONS", "PYTHONHASHSEED", "MKE2FS_CONFIG", "CARGO_PROFILE_GUEST_LTO"];
-        let kept = ["PATH", "HOME", "npm_config_registry", "https_proxy", "CARGO_HOME", "MYPYTHON", "TAR_OPTIONS2"];
+        let kept =
+            ["PATH", "HOME", "npm_config_registry", "https_proxy", "CARGO_HOME", "MYPYTHON", "TAR_OPTIONS2"];
         for name in removed {
             assert!(is_removed(OsStr::new(name)), "{name}");
         }
@@ -67,7 +68,8 @@ mod tests {
 
     #[test]
     fn a_command_does_not_see_them() {
-        let inherited = Cmd::new("sh").env("TAR_OPTIONS", "--mtime=@1").env("https_proxy", "http://proxy.test");
+        let inherited =
+            Cmd::new("sh").env("TAR_OPTIONS", "--mtime=@1").env("https_proxy", "http://proxy.test");
         let names = ["TAR_OPTIONS", "https_proxy"].map(OsString::from).into_iter();
         let command = without(inherited, names).args(["-c", "echo ${TAR_OPTIONS-none} $https_proxy"]);
         assert_eq!(command.output().unwrap().stdout, b"none http://proxy.test\n");

@@ -93,7 +93,9 @@ pub fn take(
     let refused = |why: &str| Error::Refused { name: place.name().clone(), why: why.to_owned() };
     let is_anothers = place.template().disk().exists() || place.moment().exists() || place.fork().exists();
     if is_anothers && !place.identity().exists() {
-        return Err(refused("it was never started, or goes on from a snapshot at its next start: start it first"));
+        return Err(refused(
+            "it was never started, or goes on from a snapshot at its next start: start it first",
+        ));
     }
     let (layers, on) = (place.layers(), place.on().ok_or_else(|| refused("the image of its disk is gone"))?);
     let top = layers.freeze(&on)?;

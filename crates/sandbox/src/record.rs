@@ -124,7 +124,9 @@ impl Record {
     pub fn machine(&self, place: &Place, forwards: Vec<PortForward>) -> Result<Machine, Error> {
         let bad = |why: String| Error::BadRecord { path: place.record(), why };
         let folder = place.disk();
-        let on = place.on().ok_or_else(|| bad(format!("the image of its disk is gone from {}", folder.folder())))?;
+        let on = place
+            .on()
+            .ok_or_else(|| bad(format!("the image of its disk is gone from {}", folder.folder())))?;
         Ok(Machine { forwards, ..self.bare_machine(place, &on)? })
     }
 

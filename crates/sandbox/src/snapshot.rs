@@ -120,7 +120,9 @@ pub fn take(
     let refused = |why: String| Error::Refused { name: place.name().clone(), why };
     let there = folder(place, label);
     if there.exists() {
-        return Err(refused(format!("it has a snapshot {label} already; remove it first, or use another label")));
+        return Err(refused(format!(
+            "it has a snapshot {label} already; remove it first, or use another label"
+        )));
     }
     private_dir(&place.snapshots())?;
     // No label begins with a dot.
@@ -132,7 +134,8 @@ pub fn take(
         copy(&place.identity(), &new.join("identity.json"))?;
         keep(&new)?;
         let path = new.join(ABOUT);
-        let text = serde_json::to_vec(&About { when: now() }).map_err(|e| Error::io("write", &path, e.into()))?;
+        let text =
+            serde_json::to_vec(&About { when: now() }).map_err(|e| Error::io("write", &path, e.into()))?;
         Replace::new(&path).mode(0o600).write(text).map_err(|e| Error::io("write", &path, e))?;
         sync(&new)?;
         fs::rename(&new, &there).map_err(|e| Error::io("make", &there, e))?;

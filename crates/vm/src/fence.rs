@@ -12,7 +12,7 @@ use rave_process::Cmd;
 
 use crate::Error;
 use crate::files::write_atomically;
-use crate::machine::{Display, Fence, Firmware, Grants, Link, Machine, Memory, Overlay};
+use crate::machine::{Display, Fence, Firmware, Grants, Machine, Memory, Overlay};
 use crate::prepare::make_private_dir;
 use crate::qemu::Qemu;
 
@@ -39,8 +39,8 @@ const DEVICES: [&str; 2] = ["/dev/kvm", "/dev/null"];
 pub(crate) fn command(machine: &Machine, qemu: &Qemu) -> Result<Cmd, Error> {
     let Fence::Closed(grants) = &machine.fence else { return Ok(Cmd::new(qemu.program.as_std_path())) };
     let bad = |why: &str| Error::BadMachine { name: machine.name.clone(), why: why.into() };
-    if machine.link == Link::User && machine.network.is_some() || machine.display != Display::Headless {
-        return Err(bad("QEMU's user network and screens do not work behind a fence"));
+    if machine.display != Display::Headless {
+        return Err(bad("screens do not work behind a fence"));
     }
     let fencer = qemu.fencer.as_ref().ok_or_else(|| bad("nothing was told that fences QEMU"))?;
     let rules = rules(machine, grants, &qemu.program, &fencer.offer);
@@ -48,9 +48,11 @@ pub(crate) fn command(machine: &Machine, qemu: &Qemu) -> Result<Cmd, Error> {
     let file = machine.files.run_dir.join("fence.json");
     let text = serde_json::to_vec_pretty(&rules).map_err(|e| Error::io("write", &file, e.into()))?;
     write_atomically(&file, &text, 0o600)?;
-    Ok(Cmd::new(fencer.program.as_std_path())
-        .args(fencer.arguments.iter().map(String::as_str))
-        .args([file.as_str(), "--", qemu.program.as_str()]))
+    Ok(Cmd::new(fencer.program.as_std_path()).args(fencer.arguments.iter().map(String::as_str)).args([
+        file.as_str(),
+        "--",
+        qemu.program.as_str(),
+    ]))
 }
 
 /// What the QEMU of this machine may do. Nothing here touches the system.
@@ -82,7 +84,7 @@ fn rules(machine: &Machine, grants: &Grants, program: &Utf8Path, offer: &Offer) 
     match &machine.memory {
         Memory::Anonymous => {}
         Memory::File(file) => rules.write.push(file.clone()),
-        Memory::CopyOf(file) => rules.read.push(file.clone()),
+        Memory::CopyOf(file) | Memory::Resumed { file, .. } => rules.read.push(file.clone()),
     }
     rules.write.extend(grants.files.iter().cloned());
     rules.folders.extend(grants.folders.iter().cloned());
@@ -129,7 +131,7 @@ fn make_missing(rules: &Rules, machine: &Machine) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::{Disk, DiskFormat, Interface};
+    use crate::machine::{Disk, DiskFormat, Interface, Link};
     use rave_fence::Given;
 
     fn machine() -> Machine {
@@ -153,7 +155,10 @@ mod tests {
         let below = |list: &[Utf8PathBuf]| -> Vec<String> {
             list.iter().filter(|path| path.starts_with("/s")).map(ToString::to_string).collect()
         };
-        assert_eq!(below(&rules.write), ["/s/a/run/serial.log", "/s/a/run/ready.jsonl", "/s/a/disk/disk.qcow2"]);
+        assert_eq!(
+            below(&rules.write),
+            ["/s/a/run/serial.log", "/s/a/run/ready.jsonl", "/s/a/disk/disk.qcow2"]
+        );
         assert_eq!(below(&rules.read), ["/s/a/disk/template.qcow2", "/s/a/disk", "/s/a/disk/memory"]);
         assert_eq!(below(&rules.sockets), ["/s/a/run"]);
         assert!(rules.folders.is_empty() && below(&rules.execute).is_empty());

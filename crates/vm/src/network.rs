@@ -4,7 +4,7 @@ mod handover;
 
 use std::net::TcpListener;
 
-use rave_net::{Forward, Network, Policy, Resolve, Settings};
+use rave_net::{Forward, Network, Policy, Resolve, Settings, Trust};
 
 use crate::Error;
 use crate::machine::{Files, Link, Machine};
@@ -54,6 +54,8 @@ fn start(
         policy,
         forwards: listeners.into_iter().zip(forwards).map(forward).collect(),
         journal: Some(files.network_log()),
+        authority: None,
+        trust: Trust::default(),
         resolve,
     };
     Network::start(settings).map_err(|error| Error::io("connect the network in", &files.run_dir, error))

@@ -72,7 +72,9 @@ impl Place {
         drop(other.lock()?);
         for (from, to) in [(self.pull(), other.pull()), (self.base(), other.base())] {
             match fs::copy(&from, &to) {
-                Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::io("write", &to)(error)),
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(Error::io("write", &to)(error));
+                }
                 _ => {}
             }
         }

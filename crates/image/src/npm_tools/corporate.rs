@@ -1,7 +1,7 @@
 //! npm behind a proxy that looks into TLS, and a registry of one package.
 
-use rave_process::{Cmd, Output};
 use rave_process::network::NetworkEnvironment;
+use rave_process::{Cmd, Output};
 use rave_testing::tls::{Authority, Behind, Proxy};
 use sha2::Digest as _;
 

@@ -130,7 +130,12 @@ fn resume(
 }
 
 /// The fork of a disk alone stops where a template does, before anything has read what makes it the same as its parent.
-fn boot_to_barrier(place: &Place, record: &Record, host: &Host, mut machine: Machine) -> Result<Started, Error> {
+fn boot_to_barrier(
+    place: &Place,
+    record: &Record,
+    host: &Host,
+    mut machine: Machine,
+) -> Result<Started, Error> {
     machine.credentials.push(template::credential());
     let machine = Standalone::start(machine, host.engine, &host.qemu)?;
     let (machine, client) = with_identity(place, record, machine, BOOT)?;

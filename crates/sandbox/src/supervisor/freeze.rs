@@ -47,7 +47,8 @@ fn freeze(
     machine.freeze(&freezing, &qemu).map_err(|error| {
         let why = error.to_string();
         if why.contains(TOO_OLD) {
-            "its image is older than this version of RAVE, and cannot be saved while it runs: stop it first".into()
+            "its image is older than this version of RAVE, and cannot be saved while it runs: stop it first"
+                .into()
         } else {
             why
         }

@@ -109,7 +109,8 @@ impl Prepared {
         };
         let Started { machine, client, origin } = started;
         let is_clone = origin == Origin::Template;
-        let resumed = if machine.is_resumed() { Identity::of(place).map(|own| own.receipt.host_key) } else { None };
+        let resumed =
+            if machine.is_resumed() { Identity::of(place).map(|own| own.receipt.host_key) } else { None };
         let shared = Arc::new(Shared::new(&machine, origin, connected));
         guest::keep_session(&shared, machine.machine().files.channel_socket.clone(), client);
         clock::keep(&shared, is_attached);

@@ -56,7 +56,9 @@ fn answer(shared: &Shared, mut stream: UnixStream) -> io::Result<()> {
             Order::Freeze { folder } => {
                 stream.set_read_timeout(None)?;
                 match shared.freeze(folder) {
-                    Ok(stood) => Answer::Frozen { stood_ms: u64::try_from(stood.as_millis()).unwrap_or(u64::MAX) },
+                    Ok(stood) => {
+                        Answer::Frozen { stood_ms: u64::try_from(stood.as_millis()).unwrap_or(u64::MAX) }
+                    }
                     Err(why) => Answer::Refused { why },
                 }
             }

@@ -176,8 +176,11 @@ fn spec() -> impl Strategy<Value = Spec> {
         denied_licences: names.iter().map(|name| name.parse().unwrap()).collect(),
     });
     let size = || prop::option::of(SANDBOXES_LIMITS.range.clone().prop_map(MebiBytes::new));
-    let sandboxes = (size(), size(), any::<bool>())
-        .prop_map(|(memory, disk, require_fence)| SandboxLimits { memory, disk, require_fence });
+    let sandboxes = (size(), size(), any::<bool>()).prop_map(|(memory, disk, require_fence)| SandboxLimits {
+        memory,
+        disk,
+        require_fence,
+    });
     let vm = (vm, sandboxes, compress, tools, denied);
     (
         guest,

@@ -3,7 +3,7 @@
 use rave_net::Policy;
 
 use super::*;
-use crate::machine::{Credential, DirectKernel, Disk, DiskFormat, Link, Memory, Nic, Password};
+use crate::machine::{Credential, DirectKernel, Disk, DiskFormat, Grants, Link, Memory, Nic, Password};
 use crate::ports::PortForward;
 
 /// The command line with each option and its value on one line.
@@ -283,7 +283,9 @@ fn qemu_opens_no_connection_and_no_port_whoever_is_at_the_other_end() {
 #[test]
 fn a_fenced_machine_starts_no_program() {
     let fence = "-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny\n";
-    assert!(lines(&Machine { fence: Fence::Seccomp, ..sandbox() }, Engine::Tcg).contains(fence));
+    assert!(
+        lines(&Machine { fence: Fence::Closed(Grants::default()), ..sandbox() }, Engine::Tcg).contains(fence)
+    );
     assert!(!lines(&sandbox(), Engine::Tcg).contains("-sandbox"));
 }
 

@@ -21,7 +21,7 @@ pub enum Fence {
     #[default]
     None,
     /// It reaches the machine's own files and nothing else: no other file, no network, no process ([`crate::fence`]). It starts no
-    /// program, changes no user and lifts no limit. The machine has no [`Link::User`] and no screen.
+    /// program, changes no user and lifts no limit. The machine has no screen.
     Closed(Grants),
 }
 

@@ -60,7 +60,7 @@ fn status(named: &Named, change: Change, ui: &Ui) -> anyhow::Result<NetworkStatu
 
 /// One line about a policy.
 fn summary(policy: &Policy) -> String {
-    let Policy { mode, allow, deny } = policy;
+    let Policy { mode, allow, deny, groups: _ } = policy;
     format!("{mode}; rules that allow: {}, that deny: {}", allow.len(), deny.len())
 }
 

@@ -131,6 +131,8 @@ fn offline(socket: &Utf8Path) -> io::Result<Box<dyn Any>> {
         forwards: Vec::new(),
         journal: None,
         resolve: by_the_host(),
+        authority: None,
+        trust: rave_net::Trust::default(),
     })?;
     Ok(Box::new(network))
 }

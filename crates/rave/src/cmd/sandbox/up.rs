@@ -223,7 +223,12 @@ fn remove(file: &Utf8Path) -> Result<(), Error> {
 
 /// What it may reach: nothing that is not allowed, unless another mode is named.
 fn policy(args: &cli::Up) -> Policy {
-    Policy { mode: args.network.unwrap_or_default(), allow: args.allow.clone(), deny: args.deny.clone() }
+    Policy {
+        mode: args.network.unwrap_or_default(),
+        allow: args.allow.clone(),
+        deny: args.deny.clone(),
+        ..Policy::default()
+    }
 }
 
 /// What was allowed to a sandbox that is there stays, too.

@@ -134,7 +134,8 @@ mod tests {
     fn a_templates_services_are_stopped_and_go_on() {
         let scratch = hierarchy(&GROUPS);
         let root = scratch.path().to_owned();
-        let freezer = Freezer { own: root.join("system.slice").join(OWN), root: root.clone(), is_whole: false };
+        let freezer =
+            Freezer { own: root.join("system.slice").join(OWN), root: root.clone(), is_whole: false };
         freezer.freeze().unwrap();
         assert_eq!(stopped(&root), ["system.slice/a.service"]);
         freezer.thaw().unwrap();
@@ -145,7 +146,8 @@ mod tests {
     fn all_that_runs_is_stopped_but_what_renews() {
         let scratch = hierarchy(&GROUPS);
         let root = scratch.path().to_owned();
-        let freezer = Freezer { own: root.join("system.slice").join(OWN), root: root.clone(), is_whole: true };
+        let freezer =
+            Freezer { own: root.join("system.slice").join(OWN), root: root.clone(), is_whole: true };
         freezer.freeze().unwrap();
         let all = [
             "machine.slice",
