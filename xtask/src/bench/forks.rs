@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::bench::sandboxes::Tool;
+use crate::bench::tool::Tool;
 use crate::bench::{Report, Unit, mebibytes, seconds};
 
 /// One fork, seconds.

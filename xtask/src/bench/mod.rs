@@ -11,6 +11,7 @@ mod memory;
 pub(crate) mod mkosi;
 mod peer;
 pub(crate) mod sandboxes;
+mod tool;
 pub(crate) mod verify;
 
 use std::time::Duration;
