@@ -42,6 +42,20 @@ impl LifeLock {
     }
 }
 
+impl LifeLock {
+    /// Takes the lock if nobody holds it.
+    pub(crate) fn try_take(place: &Place) -> Result<Option<Self>, Error> {
+        let path = place.lock();
+        let open = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        let file = open.map_err(|e| Error::io("lock", &path, e))?;
+        match file.try_lock() {
+            Ok(()) => Ok(is_at(&file, &path).then_some(Self { _file: file })),
+            Err(TryLockError::Error(error)) => Err(Error::io("lock", &path, error)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+        }
+    }
+}
+
 fn is_at(file: &File, path: &camino::Utf8Path) -> bool {
     let same = |a: &std::fs::Metadata, b: &std::fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
     matches!((file.metadata(), path.metadata()), (Ok(a), Ok(b)) if same(&a, &b))

@@ -228,3 +228,109 @@ fn copy(from: &Utf8Path, to: &Utf8Path) -> Result<(), Error> {
         Ok(text) => Replace::new(to).mode(0o600).write(text).map_err(|e| Error::io("write", to, e)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+    use rave_process::Cmd;
+
+    struct Stopped {
+        _scratch: tempfile::TempDir,
+        place: Place,
+        lock: LifeLock,
+    }
+
+    /// A sandbox that does not run, with a layer over an image.
+    fn stopped() -> Stopped {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(scratch.path()).unwrap();
+        let img = |words: &[&str]| drop(Cmd::new("qemu-img").args(words).output().unwrap());
+        let image = root.join("image.qcow2");
+        img(&["create", "-q", "-f", "qcow2", image.as_str(), "1M"]);
+        let store = Store::new(root);
+        let name: SandboxName = "demo".parse().unwrap();
+        let (lock, place) = (store.claim(&name, &mut || {}).unwrap(), store.place(&name));
+        place.disk().hold(&image, "d").unwrap();
+        fs::write(place.disk().folder().join("manifest.json"), "{}").unwrap();
+        begin(&place, "base.qcow2");
+        Stopped { _scratch: scratch, place, lock }
+    }
+
+    /// What a start makes.
+    fn begin(place: &Place, beneath: &str) {
+        let active = place.layers().active().unwrap();
+        let words = ["create", "-q", "-f", "qcow2", "-u", "-b", beneath, "-F", "qcow2", active.as_str(), "1M"];
+        Cmd::new("qemu-img").args(words).output().unwrap();
+    }
+
+    fn label(text: &str) -> Label {
+        text.parse().unwrap()
+    }
+
+    fn take_one(sandbox: &Stopped, text: &str) -> Result<Taken, Error> {
+        take(&sandbox.place, None, &label(text), &mut |_| Ok(()), &sandbox.lock)
+    }
+
+    #[test]
+    fn a_label_is_a_folders_name() {
+        let long = "a".repeat(64);
+        for bad in ["", "..", ".new", "a/b", "A", &long] {
+            let error = bad.parse::<Label>().unwrap_err().to_string();
+            assert!(error.contains("not a name for a snapshot"), "{error}");
+        }
+        assert_eq!(label("before-2").to_string(), "before-2");
+    }
+
+    #[test]
+    fn a_sandbox_goes_back_to_the_disk_and_the_identity_that_it_had() {
+        let sandbox = stopped();
+        let place = &sandbox.place;
+        fs::write(place.identity(), "then").unwrap();
+        let taken = take_one(&sandbox, "one").unwrap();
+        assert_eq!((taken.saved, place.layers().number().unwrap()), (Saved::Disk, 1));
+        begin(place, "disk.qcow2");
+        let error = take_one(&sandbox, "one").unwrap_err().to_string();
+        assert!(error.contains("has a snapshot one already"), "{error}");
+        take_one(&sandbox, "two").unwrap();
+        begin(place, "disk-1.qcow2");
+        fs::write(place.identity(), "now").unwrap();
+
+        assert_eq!(restore(place, &label("one"), &sandbox.lock).unwrap(), Saved::Disk);
+        assert_eq!(place.layers().number().unwrap(), 1);
+        assert!(!place.layers().active().unwrap().exists(), "nothing is left of what was written since");
+        assert_eq!(fs::read_to_string(place.identity()).unwrap(), "then");
+        assert!(place.disk().base().is_some() && !place.identity_before().exists());
+        // It can be gone back to again, and the later one too.
+        restore(place, &label("two"), &sandbox.lock).unwrap();
+        assert_eq!(place.layers().number().unwrap(), 2);
+        remove(place, &label("two"), &sandbox.lock).unwrap();
+        assert!(place.layers().file(1).exists(), "the disk has its own names");
+        let labels: Vec<String> = list(place).unwrap().iter().map(|one| one.label.to_string()).collect();
+        assert_eq!(labels, ["one"]);
+        let error = restore(place, &label("two"), &sandbox.lock).unwrap_err();
+        assert!(matches!(error, Error::UnknownSnapshot { .. }), "{error}");
+    }
+
+    #[test]
+    fn what_a_killed_command_left_is_none_and_damage_is_told_before_anything_is_lost() {
+        let sandbox = stopped();
+        let place = &sandbox.place;
+        private_dir(&place.snapshots()).unwrap();
+        let half = place.snapshots().join(".new");
+        fs::create_dir(&half).unwrap();
+        fs::write(half.join("memory"), "half").unwrap();
+        assert!(list(place).unwrap().is_empty());
+        take_one(&sandbox, "one").unwrap();
+        assert!(!half.exists() && !folder(place, &label("one")).join("memory").exists());
+        begin(place, "disk.qcow2");
+        let active = place.layers().active().unwrap();
+        fs::remove_file(folder(place, &label("one")).join("moment.json")).unwrap();
+        assert!(list(place).unwrap()[0].damage.is_some());
+        let error = restore(place, &label("one"), &sandbox.lock).unwrap_err().to_string();
+        assert!(error.contains("is damaged") && active.exists(), "{error}");
+        // One that could not be taken leaves nothing.
+        let failed = take(place, None, &label("two"), &mut |_| Err(unknown(place, &label("x"))), &sandbox.lock);
+        assert!(failed.is_err() && !half.exists() && list(place).unwrap().len() == 1);
+    }
+}

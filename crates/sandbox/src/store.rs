@@ -105,9 +105,24 @@ impl Store {
     /// Removes what killed commands left.
     fn sweep(&self) {
         let Ok(entries) = self.root.read_dir_utf8() else { return };
-        for entry in entries.flatten().filter(|entry| entry.file_name().starts_with(".removed-")) {
-            // What is in use by a remover that is slower goes with that.
-            let _ = fs::remove_dir_all(entry.path());
+        for entry in entries.flatten() {
+            if entry.file_name().starts_with(".removed-") {
+                // What is in use by a remover that is slower goes with that.
+                let _ = fs::remove_dir_all(entry.path());
+            } else if let Ok(name) = entry.file_name().parse() {
+                self.sweep_half(&self.place(&name));
+            }
+        }
+    }
+
+    /// Removes a folder that never became a sandbox. Whoever waits for its lock finds that it is gone, and makes another.
+    fn sweep_half(&self, place: &Place) {
+        if place.has_record() {
+            return;
+        }
+        let Ok(Some(lock)) = LifeLock::try_take(place) else { return };
+        if !place.has_record() {
+            let _ = self.remove(place, lock); // the next sweep tries again
         }
     }
 }
@@ -128,5 +143,29 @@ pub(crate) fn remove_all(folder: &Utf8Path) -> Result<(), Error> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", folder, error)),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_never_became_a_sandbox_goes_and_one_in_the_making_stays() {
+        let scratch = tempfile::tempdir().unwrap();
+        let store = Store::new(Utf8Path::from_path(scratch.path()).unwrap());
+        let name = |text: &str| text.parse::<SandboxName>().unwrap();
+        let half = store.claim(&name("half"), &mut || {}).unwrap();
+        fs::create_dir(store.place(&name("half")).disk().folder()).unwrap();
+        let making = store.claim(&name("making"), &mut || {}).unwrap();
+        let made = store.claim(&name("made"), &mut || {}).unwrap();
+        fs::write(store.place(&name("made")).record(), "unreadable").unwrap();
+        drop((half, made));
+        store.sweep();
+        let there = |text| store.place(&name(text)).folder().exists();
+        assert_eq!([there("half"), there("making"), there("made")], [false, true, true]);
+        drop(making);
+        drop(store.claim(&name("half"), &mut || panic!("nobody holds it")).unwrap());
+        assert!(there("half") && !there("making"));
     }
 }

@@ -4,12 +4,14 @@ pub(crate) mod boot;
 mod builder;
 pub(crate) mod desktop;
 pub(crate) mod first_run;
+mod forks;
 pub(crate) mod formats;
 pub(crate) mod image;
 mod memory;
 pub(crate) mod mkosi;
 mod peer;
 pub(crate) mod sandboxes;
+mod tool;
 pub(crate) mod verify;
 
 use std::time::Duration;

@@ -3,15 +3,14 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use camino::{Utf8Path, Utf8PathBuf};
-use rave_process::{Cmd, interrupt};
 use rave_vm::machine::{Disk, DiskFormat, Interface, Machine, Memory, Nic, Overlay};
 use rave_vm::standalone::Standalone;
 use rave_vm::template::Template;
 
 use crate::bench::boot::With;
-use crate::bench::{Report, Unit, seconds};
+use crate::bench::tool::Tool;
+use crate::bench::{Report, Unit, forks, seconds};
 use rave::cmd::run::deadline;
 use rave::settings::Settings;
 use rave::ui::Ui;
@@ -21,8 +20,6 @@ const FIRST_TARGET: f64 = 1.5;
 /// A clone's services ready, against a cold boot's.
 const READY_TARGET: f64 = 0.4;
 
-/// How often a sandbox is asked whether it is ready.
-const LOOK: Duration = Duration::from_millis(200);
 /// How long a clone's guest may take to answer, and its QEMU to end.
 const ANSWER: Duration = Duration::from_secs(60);
 
@@ -77,62 +74,8 @@ pub(crate) fn measure(
         &boots,
         Some(READY_TARGET),
     );
-    Ok(())
-}
-
-/// This program as a user runs it, with a state folder of its own.
-struct Tool<'a> {
-    program: Utf8PathBuf,
-    state: Utf8PathBuf,
-    settings: &'a Settings,
-    limit: Duration,
-}
-
-impl Tool<'_> {
-    fn up(&self, name: &str, cold: bool) -> anyhow::Result<Duration> {
-        let (base, profile) = (self.settings.base.as_str(), self.settings.profile.as_str());
-        let mut words = vec!["up", name, "--base", base, "--profile", profile];
-        words.extend(["--out", self.settings.out_dir.as_str()]);
-        words.extend(cold.then_some("--cold"));
-        self.run(&words)
-    }
-
-    fn remove(&self, name: &str) -> anyhow::Result<()> {
-        self.run(&["rm", "--force", name]).map(drop)
-    }
-
-    /// Waits until all services are ready; how long after `since` that was.
-    fn ready(&self, name: &str, since: Instant) -> anyhow::Result<Duration> {
-        loop {
-            let about = self.command(&["inspect", name, "--json"]).output()?;
-            let about: serde_json::Value = serde_json::from_slice(&about.stdout)?;
-            if about["status"]["is_ready"] == true {
-                return Ok(since.elapsed());
-            }
-            anyhow::ensure!(since.elapsed() < self.limit, "{name} is not ready: {about}");
-            interrupt::pause(LOOK)?;
-        }
-    }
-
-    fn run(&self, words: &[&str]) -> anyhow::Result<Duration> {
-        Ok(self.command(words).output()?.elapsed)
-    }
-
-    fn command(&self, words: &[&str]) -> Cmd {
-        Cmd::new(self.program.as_std_path())
-            .args(words)
-            .env("RAVE_STATE", self.state.as_str())
-            .env("RAVE_CACHE", self.settings.cache_dir.as_str())
-            .current_dir(&self.settings.root)
-    }
-
-    /// The one template that was made.
-    fn template(&self) -> anyhow::Result<Template> {
-        let folder = self.state.join("templates");
-        let mut entries = folder.read_dir_utf8().with_context(|| format!("no {folder}"))?.flatten();
-        let found = entries.find(|entry| Template::at(entry.path()).check().is_ok());
-        found.map(|entry| Template::at(entry.path())).context("no template was made")
-    }
+    ui.note("bench: forks");
+    forks::measure(report, &tool)
 }
 
 /// QEMU and the guest alone: nothing is renewed.

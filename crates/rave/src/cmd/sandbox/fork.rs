@@ -6,7 +6,7 @@ use rave_process::interrupt;
 use rave_sandbox::fork::{Passing, Taken, derive_name, make, take};
 use rave_sandbox::look::look;
 use rave_sandbox::start::{Supervise, attend};
-use rave_sandbox::{Connection, Error, LifeLock, Place, SandboxName, Store};
+use rave_sandbox::{Connection, Error, LifeLock, Place, Record, SandboxName, Store};
 use rave_vm::accel::Accelerator;
 use rave_vm::moment::Saved;
 
@@ -37,24 +37,33 @@ pub(super) fn run(args: &cli::Fork, ui: &Ui) -> anyhow::Result<Code> {
     for (name, lock) in claimed {
         news.push(New { place: named.store.place(&name), supervise: supervisor(&name, accel)?, lock });
     }
-    // The parent last: it stands still for nobody who waits.
-    let lock = named.lock(ui)?;
-    let passing = Passing::new(&named.store)?;
-    let mut connection = connect(&named, &lock)?;
-    let taken = take(&named.place(), connection.as_mut(), &passing.moment(), &lock)?;
-    drop(lock);
-    tell(&named.name, taken, ui);
-    for new in &news {
-        limits::check(&named.store)?;
-        let name = new.place.name();
-        let record = make(&named.store, &parent, &passing.moment(), taken, name, &new.lock)?;
-        rave_workspace::Place::new(named.place().folder()).copy_to(new.place.folder())?;
-        record.save(&new.place)?;
+    if let Err(error) = freeze(&named, &parent, &news, ui) {
+        // What has its name is whole.
+        for new in news {
+            named.store.remove(&new.place, new.lock)?;
+        }
+        return Err(error);
     }
-    drop(passing);
     let made = start(&named.store, news)?;
     ssh_config::write(&named.store)?;
     show(&made, args, ui)
+}
+
+/// Makes the forks, which do not run yet.
+fn freeze(named: &Named, parent: &Record, news: &[New], ui: &Ui) -> anyhow::Result<()> {
+    limits::check(&named.store)?;
+    let lock = named.lock(ui)?;
+    let passing = Passing::new(&named.store)?;
+    let mut connection = connect(named, &lock)?;
+    let taken = take(&named.place(), connection.as_mut(), &passing.moment(), &lock)?;
+    tell(&named.name, taken, ui);
+    for new in news {
+        let record = make(&named.store, parent, &passing.moment(), taken, new.place.name(), &new.lock)?;
+        rave_workspace::Place::new(named.place().folder()).copy_to(new.place.folder())?;
+        record.save(&new.place)?;
+        limits::check(&named.store)?;
+    }
+    Ok(())
 }
 
 /// Connects to a sandbox that runs; nothing where it does not.

@@ -1,0 +1,79 @@
+//! The sandboxes that are measured, by the commands that a user types.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use camino::Utf8PathBuf;
+use rave_process::{Cmd, interrupt};
+use rave_vm::template::Template;
+
+use rave::settings::Settings;
+
+/// How often a sandbox is asked whether it is ready.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// This program as a user runs it, with a state folder of its own.
+pub(super) struct Tool<'a> {
+    /// The program.
+    pub(super) program: Utf8PathBuf,
+    /// The state folder.
+    pub(super) state: Utf8PathBuf,
+    /// Which image.
+    pub(super) settings: &'a Settings,
+    /// How long a boot may take.
+    pub(super) limit: Duration,
+}
+
+impl Tool<'_> {
+    pub(super) fn up(&self, name: &str, cold: bool) -> anyhow::Result<Duration> {
+        let (base, profile) = (self.settings.base.as_str(), self.settings.profile.as_str());
+        let mut words = vec!["up", name, "--base", base, "--profile", profile];
+        words.extend(["--out", self.settings.out_dir.as_str()]);
+        words.extend(cold.then_some("--cold"));
+        self.run(&words)
+    }
+
+    pub(super) fn remove(&self, name: &str) -> anyhow::Result<()> {
+        self.run(&["rm", "--force", name]).map(drop)
+    }
+
+    /// Waits until all services are ready; how long after `since` that was.
+    pub(super) fn ready(&self, name: &str, since: Instant) -> anyhow::Result<Duration> {
+        loop {
+            let about = self.command(&["inspect", name, "--json"]).output()?;
+            let about: serde_json::Value = serde_json::from_slice(&about.stdout)?;
+            if about["status"]["is_ready"] == true {
+                return Ok(since.elapsed());
+            }
+            anyhow::ensure!(since.elapsed() < self.limit, "{name} is not ready: {about}");
+            interrupt::pause(LOOK)?;
+        }
+    }
+
+    /// What a sandbox takes of the host's memory (Pss), bytes.
+    pub(super) fn memory(&self, name: &str) -> anyhow::Result<u64> {
+        let about = self.command(&["inspect", name, "--json"]).output()?;
+        let about: serde_json::Value = serde_json::from_slice(&about.stdout)?;
+        about["memory"].as_u64().with_context(|| format!("{name} does not run"))
+    }
+
+    pub(super) fn run(&self, words: &[&str]) -> anyhow::Result<Duration> {
+        Ok(self.command(words).output()?.elapsed)
+    }
+
+    fn command(&self, words: &[&str]) -> Cmd {
+        Cmd::new(self.program.as_std_path())
+            .args(words)
+            .env("RAVE_STATE", self.state.as_str())
+            .env("RAVE_CACHE", self.settings.cache_dir.as_str())
+            .current_dir(&self.settings.root)
+    }
+
+    /// The one template that was made.
+    pub(super) fn template(&self) -> anyhow::Result<Template> {
+        let folder = self.state.join("templates");
+        let mut entries = folder.read_dir_utf8().with_context(|| format!("no {folder}"))?.flatten();
+        let found = entries.find(|entry| Template::at(entry.path()).check().is_ok());
+        found.map(|entry| Template::at(entry.path())).context("no template was made")
+    }
+}
