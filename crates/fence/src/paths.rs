@@ -27,7 +27,9 @@ pub(crate) fn given() -> Given {
     if knows(TRUNCATE) {
         Given::Whole
     } else if knows(ABI::V1) {
-        Given::Partly("this kernel's Landlock does not keep files from being truncated; Linux 6.2 does".into())
+        Given::Partly(
+            "this kernel's Landlock does not keep files from being truncated; Linux 6.2 does".into(),
+        )
     } else {
         Given::No(Error::NoLandlock.to_string())
     }

@@ -13,8 +13,7 @@ impl Cmd {
     #[expect(clippy::disallowed_types, reason = "see above")]
     pub fn replace_this_process(&self, keep: &[&str]) -> Error {
         let kept = std::env::vars_os().filter(|(name, _)| keep.iter().any(|kept| name == kept));
-        let source: io::Error =
-            Command::new(&self.program).args(&self.args).env_clear().envs(kept).exec();
+        let source: io::Error = Command::new(&self.program).args(&self.args).env_clear().envs(kept).exec();
         Error::Spawn { command: self.to_string(), source }
     }
 }

@@ -48,9 +48,11 @@ pub(crate) fn command(machine: &Machine, qemu: &Qemu) -> Result<Cmd, Error> {
     let file = machine.files.run_dir.join("fence.json");
     let text = serde_json::to_vec_pretty(&rules).map_err(|e| Error::io("write", &file, e.into()))?;
     write_atomically(&file, &text, 0o600)?;
-    Ok(Cmd::new(fencer.program.as_std_path())
-        .args(fencer.arguments.iter().map(String::as_str))
-        .args([file.as_str(), "--", qemu.program.as_str()]))
+    Ok(Cmd::new(fencer.program.as_std_path()).args(fencer.arguments.iter().map(String::as_str)).args([
+        file.as_str(),
+        "--",
+        qemu.program.as_str(),
+    ]))
 }
 
 /// What the QEMU of this machine may do. Nothing here touches the system.
@@ -153,7 +155,10 @@ mod tests {
         let below = |list: &[Utf8PathBuf]| -> Vec<String> {
             list.iter().filter(|path| path.starts_with("/s")).map(ToString::to_string).collect()
         };
-        assert_eq!(below(&rules.write), ["/s/a/run/serial.log", "/s/a/run/ready.jsonl", "/s/a/disk/disk.qcow2"]);
+        assert_eq!(
+            below(&rules.write),
+            ["/s/a/run/serial.log", "/s/a/run/ready.jsonl", "/s/a/disk/disk.qcow2"]
+        );
         assert_eq!(below(&rules.read), ["/s/a/disk/template.qcow2", "/s/a/disk", "/s/a/disk/memory"]);
         assert_eq!(below(&rules.sockets), ["/s/a/run"]);
         assert!(rules.folders.is_empty() && below(&rules.execute).is_empty());

@@ -234,6 +234,7 @@ fn windows() {
 -chardev qemu-vdagent,id=agent,name=vdagent,clipboard=on
 -device virtserialport,chardev=agent,name=com.redhat.spice.0"
     );
+    assert!(!screen(Display::Gtk, false).contains("agent"));
     assert_eq!(
         screen(Display::Sdl, true),
         "-display sdl
@@ -255,12 +256,17 @@ fn servers_and_where_their_password_is() {
     assert_eq!(
         screen(Display::Spice(server(5930)), true),
         "-display none
--spice addr=127.0.0.1,port=5930,password-secret=display-password
+-spice addr=127.0.0.1,port=5930,password-secret=display-password,disable-agent-file-xfer=on
 -object secret,id=display-password,file=/run/rave/display-password
 -device virtio-keyboard-pci
 -device virtio-tablet-pci
 -chardev spicevmc,id=agent,name=vdagent
 -device virtserialport,chardev=agent,name=com.redhat.spice.0"
+    );
+    assert!(
+        screen(Display::Spice(server(5930)), false)
+            .contains("=display-password,disable-copy-paste=on,disable-agent-file-xfer=on\n"),
+        "the agent of SPICE shares a clipboard unless it is told not to"
     );
     let served = server(5900);
     assert!(!screen(Display::Vnc(served.clone()), true).contains(served.password.as_str()));
@@ -280,7 +286,9 @@ fn a_card_on_a_stream_has_no_user_network_and_no_forwards_of_qemu() {
 #[test]
 fn a_fenced_machine_starts_no_program() {
     let fence = "-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny\n";
-    assert!(lines(&Machine { fence: Fence::Seccomp, ..sandbox() }, Engine::Tcg).contains(fence));
+    assert!(
+        lines(&Machine { fence: Fence::Closed(Grants::default()), ..sandbox() }, Engine::Tcg).contains(fence)
+    );
     assert!(!lines(&sandbox(), Engine::Tcg).contains("-sandbox"));
 }
 

@@ -2,6 +2,7 @@
 //! `up`, which may build an image, work without a checkout.
 
 pub(super) mod attend;
+mod defaults;
 mod describe;
 mod exec;
 mod life;
