@@ -27,7 +27,7 @@ pub use sandbox::{
 };
 pub use values::{Accel, Firmware, FormatFlag, Gui, HostPort, KeepBase, PortFlag, base, format_or_all};
 use values::{compression, format, network_mode, parse_port};
-pub use workspace::{Apply, Cp, Diff, Pull, Push};
+pub use workspace::{Apply, Cp, Diff, Pull, Push, Trust};
 
 /// The end of the program's help; xtask's is the same.
 pub const AFTER_HELP: &str = "Exit codes: 0 ok, 1 a check failed, 2 wrong usage or bad rave.toml, 3 the host is not ready, \
@@ -107,6 +107,8 @@ pub enum Command {
     Apply(Box<Apply>),
     /// Copy files or folders from or into a sandbox
     Cp(Cp),
+    /// Let the .rave.toml of a folder narrow its sandboxes, as it is now
+    Trust(Trust),
     /// List sandboxes
     Ps(Ps),
     /// Print where the services of a sandbox are
@@ -201,6 +203,7 @@ impl Command {
             | Self::Diff(_)
             | Self::Apply(_)
             | Self::Cp(_)
+            | Self::Trust(_)
             | Self::Ps(_)
             | Self::Port(_)
             | Self::Net(_)
@@ -292,6 +295,9 @@ pub struct Run {
     /// Show the screen in a window, or serve it on loopback; `auto` is gtk, otherwise sdl, otherwise vnc
     #[arg(long, value_name = "DISPLAY", num_args = 0..=1, default_missing_value = "auto")]
     pub gui: Option<Gui>,
+    /// Share the clipboard with the screen: what you copy anywhere, the guest can read
+    #[arg(long, conflicts_with = "headless")]
+    pub clipboard: bool,
     /// Memory in MiB [default: vm.memory of rave.toml]
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(512..))]
     pub memory: Option<u32>,

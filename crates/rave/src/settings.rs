@@ -42,7 +42,7 @@ pub fn asked_accel(flag: Option<Accel>) -> anyhow::Result<Option<Accel>> {
 pub struct Settings {
     /// The home: the checkout that holds rave.toml. Absolute; may contain spaces.
     pub root: Utf8PathBuf,
-    /// rave.toml, rave.local.toml and `RAVE_*`, checked.
+    /// rave.toml, the user's own, rave.local.toml and `RAVE_*`, checked.
     pub spec: Loaded,
     /// What must survive between runs: VMs that are up, the accelerator's proof, locks. May not exist yet.
     pub state_dir: Utf8PathBuf,
@@ -73,7 +73,7 @@ pub struct Settings {
 impl Settings {
     /// Reads them for a command, in the checkout at `root`.
     pub fn load(root: Utf8PathBuf, global: &Global, scope: Scope) -> anyhow::Result<Self> {
-        let spec = sources::load(&root, &variables()?)?;
+        let spec = sources::load(&root, &dirs::config()?, &variables()?)?;
         let Scope { target, nix: flags, accel: accel_flag, may_be_nixos } = scope;
         let profile = match &target.profile {
             Some(name) => known_profile(&spec, name)?,

@@ -44,6 +44,14 @@ impl Change {
         *self == Self::default()
     }
 
+    /// What a policy is after it.
+    #[must_use]
+    pub fn on(&self, mut policy: Policy) -> Policy {
+        // A new sandbox's rules were counted where they were read.
+        self.apply(&mut policy);
+        policy
+    }
+
     /// Makes the change. Whether there are not too many rules then.
     fn apply(&self, policy: &mut Policy) -> bool {
         policy.mode = self.mode.unwrap_or(policy.mode);

@@ -18,7 +18,7 @@ pub struct Effective {
 
 /// Every key that has a value, in the order of `rave.toml`: `key = value` lines of these are a valid `rave.toml`.
 ///
-/// `defaults.base`, `nixos.max-jobs` and the limits of `sandboxes` are left out where they are not set.
+/// `defaults.base`, `nixos.max-jobs` `network.mode` and the limits of `sandboxes` are left out where they are not set.
 pub fn effective(loaded: &Loaded) -> Vec<Effective> {
     render(&loaded.spec, loaded.spec.guest.shown_password())
         .into_iter()
@@ -54,6 +54,11 @@ pub(crate) fn render(spec: &Spec, password: &str) -> Vec<(String, String)> {
         lines.push("sandboxes.disk", disk);
     }
     lines.push("sandboxes.require-fence", spec.sandboxes.require_fence);
+    if let Some(mode) = spec.network.mode {
+        lines.push("network.mode", text(mode));
+    }
+    lines.push("network.allow", list(&spec.network.allow));
+    lines.push("network.deny", list(&spec.network.deny));
     lines.push("compress.qemu", text(spec.compress.qemu));
     lines.push("compress.raw", text(spec.compress.raw));
     for (name, service) in spec.services.iter() {

@@ -17,6 +17,7 @@ mod load;
 mod mirror;
 mod names;
 mod nearest;
+mod network;
 mod nixos;
 mod node;
 mod origin;
@@ -28,6 +29,7 @@ mod spec;
 mod syntax;
 mod url;
 mod value;
+mod workspace;
 
 pub use check::{CERTIFICATE_SUFFIXES, KEY_KINDS, UNIT_SUFFIXES};
 pub use config_file::{ConfigFile, Role};
@@ -38,10 +40,11 @@ pub use invalid_value::InvalidValue;
 pub use load::{Loaded, load};
 pub use mirror::{MIRROR_SCHEMES, Mirror};
 pub use names::{
-    Base, ClaudeCode, Compression, Date, Feature, Format, Hostname, LicenceName, PackageName, ProfileName,
-    RESERVED_USERS, ServiceName, Suite, UserName,
+    Base, ClaudeCode, Compression, Date, Feature, Format, Hostname, LicenceName, NetworkMode, PackageName,
+    ProfileName, RESERVED_USERS, ServiceName, Suite, UserName,
 };
 pub use nearest::nearest;
+pub use network::{NetworkDefaults, NetworkRule};
 pub use nixos::{
     BUILDER_FIELDS, BUILDER_SCHEMES, MAX_JOBS_LIMITS, Nixos, RemoteBuilder, SUBSTITUTER_SCHEMES, Substituter,
 };
@@ -52,3 +55,4 @@ pub use spec::{
     Compress, Debian, Defaults, Extra, Guest, Profile, Release, SandboxLimits, Service, Services, Spec,
     Tools, UnknownName, VmSize, WELL_KNOWN_PASSWORD,
 };
+pub use workspace::{WORKSPACE_FILE, WORKSPACE_MAX, WorkspaceSettings, workspace};

@@ -80,6 +80,20 @@ closed_set! {
 }
 
 closed_set! {
+    /// What a sandbox reaches where no rule decides.
+    NetworkMode, "network mode" {
+        /// Nothing.
+        Restricted = "restricted",
+        /// Nothing, whatever the rules allow.
+        Offline = "offline",
+        /// Public addresses; what a list would have to have is noted.
+        Learn = "learn",
+        /// Public addresses.
+        Open = "open",
+    }
+}
+
+closed_set! {
     /// What the time stamps of an image tell.
     Date, "date" {
         /// When the packages are of: a commit that changes no input changes no image.

@@ -15,7 +15,7 @@ use crate::spec::{
 use crate::{
     Base, CPUS_LIMITS, ClaudeCode, Compression, DISK_LIMITS, Date, Feature, Format, Hostname, InvalidValue,
     LicenceName, Limits, MAX_JOBS_LIMITS, MEMORY_LIMITS, MebiBytes, Mirror, Nixos, PackageName, ProfileName,
-    RemoteBuilder, SANDBOXES_LIMITS, Substituter, check, services, value,
+    RemoteBuilder, SANDBOXES_LIMITS, Substituter, check, network, services, value,
 };
 
 /// The schema that this version of the tool reads.
@@ -29,6 +29,7 @@ pub(crate) fn spec(mut root: Section<'_>, reader: &mut Reader) -> Option<Spec> {
     let guest = guest(root.required_section(reader, "guest"), reader);
     let vm = vm(root.required_section(reader, "vm"), reader);
     let sandboxes = sandboxes(root.section(reader, "sandboxes"), reader);
+    let network = network::parse(root.section(reader, "network"), reader);
     let compress = compress(root.section(reader, "compress"), reader);
     let services = services::parse(root.required_section(reader, "services"), reader);
     let tools = tools(root.section(reader, "tools"), reader);
@@ -46,6 +47,7 @@ pub(crate) fn spec(mut root: Section<'_>, reader: &mut Reader) -> Option<Spec> {
         guest: guest?,
         vm: vm?,
         sandboxes: sandboxes?,
+        network: network?,
         compress: compress?,
         services: services?,
         tools: tools?,

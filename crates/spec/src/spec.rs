@@ -6,8 +6,8 @@ use std::fmt;
 use camino::Utf8PathBuf;
 
 use crate::{
-    Base, ClaudeCode, Compression, Date, Feature, Format, Hostname, LicenceName, MebiBytes, Mirror, Nixos,
-    PackageName, Port, ProfileName, ServiceName, Suite, UserName,
+    Base, ClaudeCode, Compression, Date, Feature, Format, Hostname, LicenceName, MebiBytes, Mirror,
+    NetworkDefaults, Nixos, PackageName, Port, ProfileName, ServiceName, Suite, UserName,
 };
 
 /// All that `rave.toml`, `rave.local.toml` and `RAVE_*` say, checked; made by [`load`](crate::load).
@@ -21,6 +21,8 @@ pub struct Spec {
     pub vm: VmSize,
     /// What all sandboxes together may take.
     pub sandboxes: SandboxLimits,
+    /// What sandboxes may reach where nobody says otherwise.
+    pub network: NetworkDefaults,
     /// How artifacts are compressed.
     pub compress: Compress,
     /// What the guest offers, and on which ports.

@@ -280,7 +280,10 @@ fn display(argv: &mut Argv, machine: &Machine) {
         }
         Display::Spice(DisplayServer { bind, port, .. }) => {
             argv.add("-display", "none");
-            argv.add("-spice", format!("addr={bind},port={port},password-secret={PASSWORD}"));
+            // The agent of a guest, which SPICE also needs for resizing, is otherwise given the user's clipboard and files.
+            let closed = if machine.clipboard { "" } else { ",disable-copy-paste=on" };
+            let closed = format!("{closed},disable-agent-file-xfer=on");
+            argv.add("-spice", format!("addr={bind},port={port},password-secret={PASSWORD}{closed}"));
         }
     }
     if let Display::Vnc(_) | Display::Spice(_) = machine.display {

@@ -64,8 +64,9 @@ pub struct Machine {
     pub forwards: Vec<PortForward>,
     /// What the user sees.
     pub display: Display,
-    /// Shares the guest's clipboard with a display that has one, other than SPICE, which always does: QEMU stands in for
-    /// a SPICE client's agent. Needs [`crate::qemu::Offers::clipboard`], and `spice-vdagent` in the guest.
+    /// Shares the clipboard with a display that has one: whatever its user copies, in any program, is the guest's too. With displays
+    /// other than SPICE, QEMU stands in for a SPICE client's agent, which needs [`crate::qemu::Offers::clipboard`]. The guest needs
+    /// `spice-vdagent`.
     pub clipboard: bool,
     /// A port for `qemu-guest-agent`, whose other end is [`Files::agent_socket`].
     pub guest_agent: bool,

@@ -93,3 +93,14 @@ pub struct Cp {
     #[arg(long)]
     pub json: bool,
 }
+
+/// `cargo xtask trust`
+#[derive(Debug, Clone, Default, Args)]
+pub struct Trust {
+    /// The folder
+    #[arg(value_name = "DIR")]
+    pub folder: Utf8PathBuf,
+    /// Let it count no longer
+    #[arg(long)]
+    pub forget: bool,
+}

@@ -5,7 +5,7 @@ mod offer;
 
 use std::fs;
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use rave_fence::{Offer, Rules, enter};
 use rave_process::Cmd;
 
@@ -34,4 +34,10 @@ fn read(file: &Utf8Path) -> anyhow::Result<Rules> {
     let bad = |error: String| CommandError::usage(format!("{file}: {error}"));
     let text = fs::read(file).map_err(|error| bad(error.to_string()))?;
     Ok(serde_json::from_slice(&text).map_err(|error| bad(error.to_string()))?)
+}
+
+/// The path of this program.
+pub fn this_program() -> Result<Utf8PathBuf, CommandError> {
+    let program = std::env::current_exe().ok().and_then(|path| Utf8PathBuf::from_path_buf(path).ok());
+    program.ok_or_else(|| CommandError::host_not_ready("the path of this program is not known"))
 }

@@ -60,6 +60,7 @@ pub fn run(command: &Command, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
         | Command::Diff(_)
         | Command::Apply(_)
         | Command::Cp(_)
+        | Command::Trust(_)
         | Command::Ps(_)
         | Command::Port(_)
         | Command::Net(_)

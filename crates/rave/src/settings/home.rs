@@ -31,7 +31,8 @@ pub fn checkout() -> anyhow::Result<Utf8PathBuf> {
 }
 
 /// The home of `rave`: `RAVE_HOME`, otherwise the checkout that it was `installed` from, otherwise, for a program that
-/// nobody installed, the nearest folder with a rave.toml.
+/// nobody installed, the nearest folder with a rave.toml, if the program was built in it: a rave.toml of somebody's project says
+/// nothing.
 pub fn home(installed: Option<&str>) -> anyhow::Result<Utf8PathBuf> {
     let variable = env::var_os(VARIABLE).filter(|path| !path.is_empty());
     match choose(variable, installed) {
@@ -45,9 +46,22 @@ pub fn home(installed: Option<&str>) -> anyhow::Result<Utf8PathBuf> {
             Ok(fitting(home)?)
         }
         Choice::Installed(path) => Ok(fitting(still_there(path.into())?)?),
-        // Built in it, or beside it by nix.
-        Choice::Nearest => Ok(nearest(&utf8(&current_folder()?)?)?),
+        Choice::Nearest => Ok(own(nearest(&utf8(&current_folder()?)?)?)?),
     }
+}
+
+/// `home`, if this program lies in it.
+fn own(home: Utf8PathBuf) -> Result<Utf8PathBuf, CommandError> {
+    let program = env::current_exe().and_then(fs::canonicalize);
+    let is_own = |program: PathBuf| home.canonicalize().is_ok_and(|home| program.starts_with(home));
+    if program.is_ok_and(is_own) {
+        return Ok(home);
+    }
+    Err(CommandError::usage(format!("{home} is not the checkout that this program was built in"))
+        .detail("its rave.toml does not count")
+        .remedy(format!(
+            "set {VARIABLE} to a checkout of RAVE that you trust, or run `cargo xtask install` in one"
+        )))
 }
 
 fn still_there(home: Utf8PathBuf) -> Result<Utf8PathBuf, CommandError> {

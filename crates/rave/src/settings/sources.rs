@@ -1,4 +1,4 @@
-//! The files that say what is wanted: rave.toml, profiles/*.toml, rave.local.toml.
+//! The files that say what is wanted: rave.toml, profiles/*.toml, the user's own, rave.local.toml. No other folder has a word.
 
 use std::fs;
 use std::io;
@@ -24,9 +24,18 @@ pub(super) fn shipped(root: &Utf8Path) -> anyhow::Result<Loaded> {
     check(&tracked(root)?, &[])
 }
 
-/// Reads and checks them; `variables` win over all.
-pub(super) fn load(root: &Utf8Path, variables: &[(String, String)]) -> anyhow::Result<Loaded> {
+/// Reads and checks them; `user` is the folder of the user's own, and `variables` win over all.
+pub(super) fn load(
+    root: &Utf8Path,
+    user: &Utf8Path,
+    variables: &[(String, String)],
+) -> anyhow::Result<Loaded> {
     let mut files = tracked(root)?;
+    let own = user.join("rave.toml");
+    if own.exists() {
+        // Its whole path: another file has the same name.
+        files.push(Read { name: own.to_string(), ..read(user, "rave.toml", None)? });
+    }
     let local = "rave.local.toml";
     if root.join(local).exists() {
         files.push(read(root, local, None)?);

@@ -79,8 +79,12 @@ fn rave_home_wins_from_any_folder() {
 #[test]
 fn without_a_home_the_nearest_checkout_is_it_and_none_is_wrong_usage() {
     let home = copied_home();
-    let below = home.path().join("profiles");
+    // This program was built in its own checkout, and not in the copy.
+    let below = checkout().join("profiles");
     assert_eq!(rave(&below, None, &["config"]).code, Some(0));
+    let said = rave(home.path(), None, &["config"]);
+    assert_eq!(said.code, Some(2));
+    assert!(said.stderr.contains("is not the checkout that this program was built in"), "{}", said.stderr);
     let elsewhere = tempfile::tempdir().expect("a folder");
     let said = rave(elsewhere.path(), None, &["config"]);
     assert_eq!(said.code, Some(2));
@@ -107,6 +111,6 @@ fn help_and_messages_name_the_program_that_was_called() {
     assert_eq!(said.code, Some(0));
     assert!(said.stdout.contains("rave smoke --yes") && !said.stdout.contains("xtask"), "{}", said.stdout);
     let home = copied_home();
-    let said = rave(home.path(), None, &["smoke", "--only", "nothing", "--base", "debian"]);
+    let said = rave(home.path(), Some(home.path()), &["smoke", "--only", "nothing", "--base", "debian"]);
     assert!(said.stderr.contains("`rave smoke --list`"), "{}", said.stderr);
 }

@@ -6,9 +6,9 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use rave_spec::{
     Base, CPUS_LIMITS, ClaudeCode, Compress, Compression, DISK_LIMITS, Date, Debian, Defaults, Errors, Extra,
-    Feature, Format, Guest, Loaded, MAX_JOBS_LIMITS, MEMORY_LIMITS, MebiBytes, Nixos, Origins, Place, Port,
-    Profile, Release, SANDBOXES_LIMITS, SandboxLimits, Service, Services, Spec, Tools, VmSize,
-    WELL_KNOWN_PASSWORD, effective,
+    Feature, Format, Guest, Loaded, MAX_JOBS_LIMITS, MEMORY_LIMITS, MebiBytes, NetworkDefaults, NetworkMode,
+    Nixos, Origins, Place, Port, Profile, Release, SANDBOXES_LIMITS, SandboxLimits, Service, Services, Spec,
+    Tools, VmSize, WELL_KNOWN_PASSWORD, effective,
 };
 
 use crate::{GOOD, load_one};
@@ -181,7 +181,14 @@ fn spec() -> impl Strategy<Value = Spec> {
         disk,
         require_fence,
     });
-    let vm = (vm, sandboxes, compress, tools, denied);
+    let rules = || {
+        prop::collection::btree_set("[a-z]{1,8}[.]example(:[1-9][0-9]{0,3}/tcp)?", 0..3)
+            .prop_map(|rules| rules.iter().map(|rule| rule.parse().unwrap()).collect::<Vec<_>>())
+    };
+    let mode = prop::option::of(select(NetworkMode::ALL.to_vec()));
+    let network =
+        (mode, rules(), rules()).prop_map(|(mode, allow, deny)| NetworkDefaults { mode, allow, deny });
+    let vm = (vm, (sandboxes, network), compress, tools, denied);
     (
         guest,
         vm,
@@ -194,7 +201,7 @@ fn spec() -> impl Strategy<Value = Spec> {
         .prop_map(
             |(
                 guest,
-                (vm, sandboxes, compress, tools, release),
+                (vm, (sandboxes, network), compress, tools, release),
                 services,
                 extra,
                 profiles,
@@ -207,6 +214,7 @@ fn spec() -> impl Strategy<Value = Spec> {
                     guest,
                     vm,
                     sandboxes,
+                    network,
                     compress,
                     services,
                     tools,

@@ -237,6 +237,7 @@ fn windows() {
 -chardev qemu-vdagent,id=agent,name=vdagent,clipboard=on
 -device virtserialport,chardev=agent,name=com.redhat.spice.0"
     );
+    assert!(!screen(Display::Gtk, false).contains("agent"));
     assert_eq!(
         screen(Display::Sdl, true),
         "-display sdl
@@ -258,12 +259,17 @@ fn servers_and_where_their_password_is() {
     assert_eq!(
         screen(Display::Spice(server(5930)), true),
         "-display none
--spice addr=127.0.0.1,port=5930,password-secret=display-password
+-spice addr=127.0.0.1,port=5930,password-secret=display-password,disable-agent-file-xfer=on
 -object secret,id=display-password,file=/run/rave/display-password
 -device virtio-keyboard-pci
 -device virtio-tablet-pci
 -chardev spicevmc,id=agent,name=vdagent
 -device virtserialport,chardev=agent,name=com.redhat.spice.0"
+    );
+    assert!(
+        screen(Display::Spice(server(5930)), false)
+            .contains("=display-password,disable-copy-paste=on,disable-agent-file-xfer=on\n"),
+        "the agent of SPICE shares a clipboard unless it is told not to"
     );
     let served = server(5900);
     assert!(!screen(Display::Vnc(served.clone()), true).contains(served.password.as_str()));

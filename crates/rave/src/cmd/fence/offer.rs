@@ -7,7 +7,7 @@ use rave_host::{Finding, Fix, State};
 use rave_process::Cmd;
 use rave_vm::fence::Fencer;
 
-use crate::cmd::sandbox::attend::this_program;
+use super::this_program;
 use crate::command_error::CommandError;
 use crate::ui::Ui;
 

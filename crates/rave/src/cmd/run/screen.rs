@@ -31,7 +31,7 @@ enum Kind {
 #[derive(Debug)]
 pub(super) struct Screen {
     kind: Kind,
-    /// The clipboard is shared where the display has one.
+    /// The clipboard is shared.
     pub(super) clipboard: bool,
 }
 
@@ -58,8 +58,7 @@ impl Screen {
                 Kind::Spice
             }
         };
-        let clipboard = kind != Kind::Headless && offers(qemu)?.clipboard();
-        Ok(Self { kind, clipboard })
+        Ok(Self { kind, clipboard: args.clipboard && has_clipboard(kind, qemu, ui)? })
     }
 
     /// The display, with a port that is free now where it is served.
@@ -72,6 +71,19 @@ impl Screen {
             Kind::Spice => Display::Spice(server("spice", SPICE_BASE)?),
         })
     }
+}
+
+/// Whether a clipboard that was asked for can be shared.
+fn has_clipboard(kind: Kind, qemu: &Qemu, ui: &Ui) -> anyhow::Result<bool> {
+    let has = match kind {
+        Kind::Headless | Kind::Sdl => false,
+        Kind::Spice => true,
+        Kind::Gtk | Kind::Vnc => offers(qemu)?.clipboard(),
+    };
+    if !has {
+        ui.warn("--clipboard: this display, or this QEMU, shares none");
+    }
+    Ok(has)
 }
 
 /// A window if one is available, otherwise VNC and why.

@@ -13,6 +13,7 @@ use rave_vm::standalone;
 use rave_vm::terminal_text::plain;
 
 use crate::cli::Accel;
+use crate::cmd::fence::this_program;
 use crate::command_error::CommandError;
 use crate::exit::Code;
 use crate::settings;
@@ -71,12 +72,6 @@ pub(super) fn supervisor(name: &SandboxName, accel: Option<Accel>) -> anyhow::Re
         arguments.extend(["--accel".to_owned(), word.to_owned()]);
     }
     Ok(Supervise { program, arguments })
-}
-
-/// The path of this program.
-pub(in crate::cmd) fn this_program() -> Result<Utf8PathBuf, CommandError> {
-    let program = std::env::current_exe().ok().and_then(|path| Utf8PathBuf::from_path_buf(path).ok());
-    program.ok_or_else(|| CommandError::host_not_ready("the path of this program is not known"))
 }
 
 /// Waits until `is_enough` holds for a sandbox that boots, at most for `limit`, and shows how far it is.

@@ -2,6 +2,7 @@
 //! `restore`, `rm`, `prune`, and the supervisor that `up` starts. All but `up`, which may build an image, work without a checkout.
 
 pub(super) mod attend;
+mod defaults;
 mod describe;
 mod exec;
 mod fork;

@@ -2,8 +2,9 @@
 
 use camino::Utf8Path;
 use rave_sandbox::supervisor::{self, Host};
-use rave_sandbox::{SandboxName, Store};
+use rave_sandbox::{Record, SandboxName, Store};
 use rave_vm::accel::{self, Accelerator, ProbeRequest, ProbeResult};
+use rave_vm::fence::Fencer;
 use rave_vm::machine::Arch;
 use rave_vm::qemu::Qemu;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
@@ -19,17 +20,24 @@ pub(super) fn run(args: &cli::Supervise) -> anyhow::Result<Code> {
     let record = store.get(&name)?;
     // No other process of this user reads its memory, which holds more than a sandbox may know (PR_SET_DUMPABLE(2const)).
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-    let fencer = fence::here()?;
-    if record.require_fence {
-        fence::require(&fencer.offer)?;
-    }
     let host = || {
+        let fencer = fencer(&record)?;
         let qemu = Qemu::find(Arch::X86_64)?.fenced_by(fencer);
         let engine = probe(&qemu, &args.state, args.accel)?.engine;
         Ok(Host { qemu, engine })
     };
     supervisor::run(&store.place(&name), &record, host)?;
     Ok(Code::Ok)
+}
+
+/// What fences QEMU here, unless that is less than what the sandbox needs.
+fn fencer(record: &Record) -> Result<Fencer, rave_vm::Error> {
+    let bad = |why: String| rave_vm::Error::BadMachine { name: record.name.to_string(), why };
+    let fencer = fence::here().map_err(|error| bad(format!("{error:#}")))?;
+    if record.require_fence {
+        fence::require(&fencer.offer).map_err(|error| bad(error.to_string()))?;
+    }
+    Ok(fencer)
 }
 
 /// Proves the accelerator.

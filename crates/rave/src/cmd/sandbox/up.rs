@@ -6,9 +6,10 @@ use rave_net::{Policy, Rule};
 use rave_sandbox::admission;
 use rave_sandbox::control::Origin;
 use rave_sandbox::look::look;
+use rave_sandbox::network::Change;
 use rave_sandbox::start::attend;
 use rave_sandbox::{Error, Expiry, Place, PortWish, Record, SCHEMA, SandboxName, Store, network, now};
-use rave_spec::{Format, ServiceName};
+use rave_spec::{Format, ServiceName, WORKSPACE_FILE};
 use rave_vm::keys::KeyPair;
 use rave_vm::machine::Arch;
 use rave_vm::ports::PortPolicy;
@@ -17,6 +18,7 @@ use rave_vm::template::Recipe;
 use rave_vm::terminal_text::plain;
 
 use super::attend::{Named, supervisor, tell_wait, wait};
+use super::defaults::Defaults;
 use super::describe::show_address;
 use super::limits;
 use super::ssh_config;
@@ -27,6 +29,7 @@ use crate::cmd::fence;
 use crate::cmd::run::services::policies as policies_of;
 use crate::cmd::run::{accelerator, artifact, deadline};
 use crate::cmd::workspace::push::{self, whole};
+use crate::cmd::workspace::trust;
 use crate::command_error::CommandError;
 use crate::exit::Code;
 use crate::host;
@@ -46,7 +49,8 @@ pub fn run(args: &cli::Up, settings: &Settings, ui: &Ui) -> anyhow::Result<Code>
     host::ensure(settings, ui, Needs::Run)?;
     let fencer = fence::here()?;
     let is_required = args.require_fence || settings.spec.spec.sandboxes.require_fence;
-    if is_required {
+    let requires = |record: Record| record.require_fence;
+    if is_required || store.find(&name)?.is_some_and(requires) {
         fence::require(&fencer.offer)?;
     }
     fence::tell(&fencer.offer, ui);
@@ -68,7 +72,10 @@ pub fn run(args: &cli::Up, settings: &Settings, ui: &Ui) -> anyhow::Result<Code>
             refuse_changes(args, &record)?;
             refuse_other_network(args, &place)?;
         }
-        None => make(args, &name, &Host { qemu: &qemu, probe: &probe }, settings, ui)?,
+        None => {
+            let defaults = defaults(workspace.as_deref(), settings, ui)?;
+            make(args, &name, defaults, &Host { qemu: &qemu, probe: &probe }, settings, ui)?;
+        }
     }
     let connection = attend(&place, &supervisor(&name, settings.accel)?, &lock)?;
     drop(lock);
@@ -152,6 +159,7 @@ fn fixed(policy: PortPolicy) -> Option<u16> {
 fn make(
     args: &cli::Up,
     name: &SandboxName,
+    defaults: Defaults,
     host: &Host<'_>,
     settings: &Settings,
     ui: &Ui,
@@ -175,7 +183,6 @@ fn make(
         guest: request.guest,
         host: fixed(request.policy),
     };
-    let vm = settings.spec.spec.vm;
     let record = Record {
         schema: SCHEMA,
         name: name.clone(),
@@ -184,13 +191,13 @@ fn make(
         profile: manifest.profile.clone(),
         format: FORMAT,
         user: manifest.guest.user.clone(),
-        memory_mib: args.memory.map_or(vm.memory.get(), u64::from),
-        cpus: args.cpus.unwrap_or(vm.cpus),
-        disk_mib: vm.disk.get(),
+        memory_mib: args.memory.map_or(defaults.memory_mib, u64::from),
+        cpus: args.cpus.unwrap_or(defaults.cpus),
+        disk_mib: settings.spec.spec.vm.disk.get(),
         ports: services.into_iter().map(wish).collect(),
         expiry: Expiry {
-            ttl: args.ttl.map(|ttl| ttl.as_secs()),
-            idle: args.idle_stop.map(|idle| idle.as_secs()),
+            ttl: args.ttl.map(|ttl| ttl.as_secs()).or(defaults.expiry.ttl),
+            idle: args.idle_stop.map(|idle| idle.as_secs()).or(defaults.expiry.idle),
         },
         parent: None,
         require_fence: args.require_fence || settings.spec.spec.sandboxes.require_fence,
@@ -206,7 +213,7 @@ fn make(
         };
         templates::hold(disk.folder(), recipe, host, settings, ui)?;
     }
-    network::write(&place, &policy(args))?;
+    network::write(&place, &policy(args, defaults.policy))?;
     record.save(&place)?;
     ssh_config::write(&Store::new(&settings.state_dir))?;
     Ok(())
@@ -221,14 +228,25 @@ fn remove(file: &Utf8Path) -> Result<(), Error> {
     }
 }
 
-/// What it may reach: nothing that is not allowed, unless another mode is named.
-fn policy(args: &cli::Up) -> Policy {
-    Policy {
-        mode: args.network.unwrap_or_default(),
-        allow: args.allow.clone(),
-        deny: args.deny.clone(),
-        ..Policy::default()
+/// What it gets where the command line does not say.
+fn defaults(workspace: Option<&Utf8Path>, settings: &Settings, ui: &Ui) -> anyhow::Result<Defaults> {
+    let defaults = Defaults::of(&settings.spec)?;
+    let Some(asks) = workspace.and_then(|folder| trust::trusted(folder, &settings.state_dir, ui)) else {
+        return Ok(defaults);
+    };
+    let (defaults, refused) = defaults.narrowed(&asks);
+    for wider in refused {
+        ui.warn(&format!(
+            "{WORKSPACE_FILE}: {wider} is wider than your own configuration and does not count"
+        ));
     }
+    Ok(defaults)
+}
+
+/// What it may reach. The command line has the last word.
+fn policy(args: &cli::Up, defaults: Policy) -> Policy {
+    let wanted = Change { mode: args.network, allow: args.allow.clone(), deny: args.deny.clone() };
+    wanted.on(defaults)
 }
 
 /// What was allowed to a sandbox that is there stays, too.

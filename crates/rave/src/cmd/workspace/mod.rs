@@ -1,4 +1,4 @@
-//! The workspace of a sandbox: `push`, `pull`, `diff`, `apply`, and `cp`. None needs a checkout.
+//! The workspace of a sandbox: `push`, `pull`, `diff`, `apply`, `cp` and `trust`. None needs a checkout.
 
 mod apply;
 mod copy;
@@ -8,6 +8,7 @@ mod interactive;
 pub(super) mod push;
 pub(super) mod seen;
 mod show;
+pub(super) mod trust;
 
 use crate::cli::Command;
 use crate::exit::Code;
@@ -21,6 +22,7 @@ pub(super) fn run(command: &Command, ui: &Ui) -> Option<anyhow::Result<Code>> {
         Command::Diff(args) => diff::run(args, ui),
         Command::Apply(args) => apply::run(args, ui),
         Command::Cp(args) => copy::run(args, ui),
+        Command::Trust(args) => trust::run(args, ui),
         _ => return None,
     })
 }

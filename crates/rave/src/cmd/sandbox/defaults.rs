@@ -1,0 +1,172 @@
+//! What a new sandbox gets where its command line does not say: the user's configuration, narrowed by what the workspace asks for.
+
+use std::time::Duration;
+
+use rave_net::{Mode, Policy, Rule};
+use rave_sandbox::Expiry;
+use rave_spec::{Loaded, NetworkMode, NetworkRule, WorkspaceSettings};
+
+use crate::command_error::CommandError;
+
+/// The values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Defaults {
+    pub(super) policy: Policy,
+    pub(super) memory_mib: u64,
+    pub(super) cpus: u32,
+    pub(super) expiry: Expiry,
+}
+
+impl Defaults {
+    /// Of the user's configuration.
+    pub(super) fn of(loaded: &Loaded) -> Result<Self, CommandError> {
+        let network = &loaded.spec.network;
+        let rules = |key: &str, rules: &[NetworkRule]| -> Result<Vec<Rule>, CommandError> {
+            let at = |error| CommandError::usage(format!("{}: {key}: {error}", loaded.origins.get(key)));
+            rules.iter().map(|rule| rule.as_str().parse::<Rule>().map_err(at)).collect()
+        };
+        Ok(Self {
+            policy: Policy {
+                mode: network.mode.map(mode).unwrap_or_default(),
+                allow: rules("network.allow", &network.allow)?,
+                deny: rules("network.deny", &network.deny)?,
+            },
+            memory_mib: loaded.spec.vm.memory.get(),
+            cpus: loaded.spec.vm.cpus,
+            expiry: Expiry::default(),
+        })
+    }
+
+    /// These, no wider than the workspace asks for; and what it asks for that would be wider, which does not count.
+    pub(super) fn narrowed(mut self, by: &WorkspaceSettings) -> (Self, Vec<String>) {
+        let mut refused = Vec::new();
+        // Before the mode: what `open` reaches decides what a list may name.
+        if by.has_allow {
+            self.policy.allow = allow(&self.policy, &by.network.allow, &mut refused);
+        }
+        let denied = by.network.deny.iter().filter_map(|rule| rule.as_str().parse().ok());
+        let new: Vec<Rule> = denied.filter(|rule| !self.policy.deny.contains(rule)).collect();
+        self.policy.deny.extend(new);
+        match by.network.mode.map(mode) {
+            Some(wanted) if width(wanted) <= width(self.policy.mode) => self.policy.mode = wanted,
+            Some(wanted) => refused.push(format!("network.mode {wanted}")),
+            None => {}
+        }
+        match by.memory.map(rave_spec::MebiBytes::get) {
+            Some(memory) if memory <= self.memory_mib => self.memory_mib = memory,
+            Some(memory) => refused.push(format!("sandbox.memory {memory}")),
+            None => {}
+        }
+        match by.cpus {
+            Some(cpus) if cpus <= self.cpus => self.cpus = cpus,
+            Some(cpus) => refused.push(format!("sandbox.cpus {cpus}")),
+            None => {}
+        }
+        let shorter = |limit: Option<u64>, wanted: Option<Duration>| {
+            let wanted = wanted.map(|wanted| wanted.as_secs());
+            [limit, wanted].into_iter().flatten().min()
+        };
+        self.expiry =
+            Expiry { ttl: shorter(self.expiry.ttl, by.ttl), idle: shorter(self.expiry.idle, by.idle_stop) };
+        (self, refused)
+    }
+}
+
+/// The rules of a workspace that reach nothing that the user's policy does not.
+fn allow(policy: &Policy, wanted: &[NetworkRule], refused: &mut Vec<String>) -> Vec<Rule> {
+    let is_public = matches!(policy.mode, Mode::Learn | Mode::Open);
+    let mut kept = Vec::new();
+    for text in wanted {
+        match text.as_str().parse::<Rule>() {
+            Ok(rule) if policy.allow.contains(&rule) || is_public && !rule.private => kept.push(rule),
+            _ => refused.push(format!("network.allow {text}")),
+        }
+    }
+    kept
+}
+
+fn mode(mode: NetworkMode) -> Mode {
+    match mode {
+        NetworkMode::Restricted => Mode::Restricted,
+        NetworkMode::Offline => Mode::Offline,
+        NetworkMode::Learn => Mode::Learn,
+        NetworkMode::Open => Mode::Open,
+    }
+}
+
+/// How much a mode reaches.
+fn width(mode: Mode) -> u8 {
+    match mode {
+        Mode::Offline => 0,
+        Mode::Restricted => 1,
+        Mode::Learn => 2,
+        Mode::Open => 3,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(mode: Mode, allow: &[&str]) -> Defaults {
+        let allow = allow.iter().map(|rule| rule.parse().unwrap()).collect();
+        let policy = Policy { mode, allow, deny: Vec::new() };
+        Defaults { policy, memory_mib: 2048, cpus: 2, expiry: Expiry::default() }
+    }
+
+    fn asks(text: &str) -> WorkspaceSettings {
+        rave_spec::workspace(".rave.toml", text).unwrap()
+    }
+
+    #[test]
+    fn whatever_is_wider_does_not_count_and_is_named() {
+        let user = user(Mode::Restricted, &["a.example"]);
+        let (after, refused) = user.clone().narrowed(&asks(
+            "[network]\nmode = \"open\"\nallow = [\"a.example\", \"evil.example\", \"10.0.0.0/8,private\"]\n\
+             [sandbox]\nmemory = 8192\ncpus = 64\n",
+        ));
+        assert_eq!(after, user);
+        assert_eq!(
+            refused,
+            [
+                "network.allow evil.example",
+                "network.allow 10.0.0.0/8,private",
+                "network.mode open",
+                "sandbox.memory 8192",
+                "sandbox.cpus 64",
+            ]
+        );
+    }
+
+    #[test]
+    fn whatever_is_narrower_counts() {
+        let user = user(Mode::Open, &["db.example:5432/tcp"]);
+        let (after, refused) = user.narrowed(&asks(
+            "[network]\nmode = \"restricted\"\nallow = [\"a.example\"]\ndeny = [\"b.example\"]\n\
+             [sandbox]\nmemory = 1024\ncpus = 1\nttl = 60\nidle-stop = 30\n",
+        ));
+        assert!(refused.is_empty(), "{refused:?}");
+        let rules = |rules: &[Rule]| rules.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(
+            (after.policy.mode, rules(&after.policy.allow)),
+            (Mode::Restricted, vec!["a.example".into()])
+        );
+        assert_eq!(rules(&after.policy.deny), ["b.example"]);
+        assert_eq!((after.memory_mib, after.cpus), (1024, 1));
+        assert_eq!(after.expiry, Expiry { ttl: Some(60), idle: Some(30) });
+    }
+
+    #[test]
+    fn an_open_users_workspace_names_no_private_address() {
+        let (after, refused) =
+            user(Mode::Open, &[]).narrowed(&asks("[network]\nallow = [\"10.0.0.7:22/tcp,private\"]\n"));
+        assert!(after.policy.allow.is_empty() && refused.len() == 1, "{refused:?}");
+    }
+
+    #[test]
+    fn without_a_list_the_users_stays_and_an_empty_one_takes_it_away() {
+        let user = user(Mode::Restricted, &["a.example"]);
+        assert_eq!(user.clone().narrowed(&asks("")).0, user);
+        assert!(user.narrowed(&asks("[network]\nallow = []\n")).0.policy.allow.is_empty());
+    }
+}

@@ -1,0 +1,68 @@
+//! A folder whose owner is not the user says nothing about how `rave` works, whatever is in it.
+
+use std::fs;
+
+use crate::home::{copied_home, rave};
+
+/// What somebody might put into a project in the hope that it is read.
+const FILES: [(&str, &str); 6] = [
+    ("rave.toml", "schema = 1\n[guest]\npassword = \"hostile\"\n[network]\nmode = \"open\"\n"),
+    ("rave.local.toml", "[guest]\npassword = \"hostile\"\n[extra]\npackages = [\"hostile\"]\n"),
+    (".rave.toml", "[network]\nmode = \"open\"\n[extra]\nunits = [\"hostile.service\"]\n"),
+    (".env", "RAVE_GUEST_PASSWORD=hostile\nRAVE_HOME=.\n"),
+    (".envrc", "export RAVE_GUEST_PASSWORD=hostile\n"),
+    ("profiles/headless.toml", "description = \"hostile\"\nfeatures = []\n"),
+];
+
+#[test]
+fn nothing_in_a_foreign_folder_counts() {
+    let (plain, hostile, home) =
+        (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"), copied_home());
+    fs::create_dir(hostile.path().join("profiles")).expect("a folder");
+    for (file, text) in FILES {
+        fs::write(hostile.path().join(file), text).expect("written");
+    }
+    let [expected, said] =
+        [&plain, &hostile].map(|folder| rave(folder.path(), Some(home.path()), &["config", "--json"]));
+    assert_eq!((expected.code, said.code), (Some(0), Some(0)), "{}", said.stderr);
+    assert_eq!(said.stdout, expected.stdout);
+    assert!(!said.stdout.contains("hostile"));
+    // A program that nobody installed does not take it for its checkout either.
+    let said = rave(hostile.path(), None, &["config", "--json"]);
+    assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""));
+}
+
+#[test]
+fn the_users_own_file_counts_and_is_named() {
+    let (elsewhere, home, own) =
+        (tempfile::tempdir().expect("a folder"), copied_home(), tempfile::tempdir().expect("a folder"));
+    fs::create_dir(own.path().join("rave")).expect("a folder");
+    let file = own.path().join("rave/rave.toml");
+    fs::write(&file, "[network]\nmode = \"learn\"\nallow = [\"mirror.example\"]\n").expect("written");
+    let said = duct::cmd!(env!("CARGO_BIN_EXE_rave"), "config")
+        .dir(elsewhere.path())
+        .env("RAVE_HOME", home.path())
+        .env("XDG_CONFIG_HOME", own.path())
+        .read()
+        .expect("it ran");
+    let line = said.lines().find(|line| line.starts_with("network.mode")).expect("a line");
+    assert!(line.contains("learn") && line.contains(file.to_str().expect("text")), "{line}");
+}
+
+#[test]
+fn trust_refuses_what_is_not_in_the_schema_and_prints_what_it_trusts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().to_str().expect("text");
+    let trust = || rave(folder.path(), None, &["trust", path]);
+    assert_eq!(trust().code, Some(2), "there is no file");
+    fs::write(folder.path().join(".rave.toml"), FILES[2].1).expect("written");
+    let said = trust();
+    assert_eq!(said.code, Some(2));
+    assert!(said.stderr.contains("unknown key \"extra\""), "{}", said.stderr);
+    assert!(!folder.path().join("state/trusted").exists());
+    fs::write(folder.path().join(".rave.toml"), "[network]\nmode = \"offline\"\n").expect("written");
+    let said = trust();
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert!(said.stdout.contains("offline"), "{}", said.stdout);
+    assert_eq!(fs::read_dir(folder.path().join("state/trusted")).expect("a folder").count(), 1);
+}
