@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use rave_guest::channel::client::{Client, Stream};
 use rave_guest::channel::identity::{Barrier, ENTROPY, Identity, Receipt};
 use rave_guest::channel::message::{Request, parse, to_json};
+use rave_guest::channel::provision::Provision;
 use rave_guest::channel::server::{Config, Server};
 
 use crate::channel_host::{JOBS, LIMIT, finish, me, shell};
@@ -60,7 +61,8 @@ impl Guest {
         let (host, guest) = UnixStream::pair().unwrap();
         guest.set_nonblocking(true).unwrap();
         let program = Path::new(env!("CARGO_BIN_EXE_rave-guest")).to_owned();
-        let config = Config { program, user: me().name, cgroups: false, jobs: JOBS };
+        let provide = |_: &Provision| Ok(());
+        let config = Config { program, user: me().name, cgroups: false, provide, jobs: JOBS };
         let told = Told::default();
         let barrier = Box::new(Recorder { told: Arc::clone(&told), is_broken });
         let mut server = Server::new(config).at_barrier(barrier);
@@ -89,7 +91,14 @@ impl Drop for Guest {
 fn renew() -> Request {
     let (machine_id, host_name) = ("0".repeat(32), "demo".to_owned());
     let entropy = vec![1; ENTROPY];
-    Request::Renew(Identity { entropy, machine_id, host_name, time_ms: 1000, authorized_keys: String::new() })
+    Request::Renew(Identity {
+        entropy,
+        machine_id,
+        host_name,
+        time_ms: 1000,
+        authorized_keys: String::new(),
+        provision: Provision::default(),
+    })
 }
 
 #[test]

@@ -93,7 +93,7 @@ impl Prepared {
             let host = host()?;
             let connected = network::start(place, record, &last_ports(place))?;
             remove(&place.end())?;
-            let started = first::start(place, record, &host, &connected.forwards)?;
+            let started = first::start(place, record, &host, &connected)?;
             // A clone is never started once more: it would be another.
             let host = (started.origin != Origin::Template).then_some(host);
             (started, connected, host)

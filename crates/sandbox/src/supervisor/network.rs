@@ -4,6 +4,7 @@
 use std::net::TcpListener;
 use std::sync::{Mutex, PoisonError};
 
+use rave_guest::channel::provision::Provision;
 use rave_net::{Forward, Network, Settings, Trust, by_the_host};
 use rave_vm::ports::{PortForward, PortPolicy, PortRequest, bind};
 
@@ -89,6 +90,12 @@ impl Connected {
                 .map_err(|error| format!("cannot renew the authority that opens TLS: {error}"))?;
         }
         Ok(NetworkStatus { policy: network.policy(), log: network.log(), is_attached: network.is_attached() })
+    }
+
+    /// What the guest is given for this network.
+    pub(super) fn provision(&self) -> Provision {
+        let authority = self.network.as_ref().and_then(Network::authority);
+        Provision { authority, environment: Vec::new() }
     }
 
     /// Writes what has not been written yet.

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::files::failed;
-use crate::template;
+use crate::{provide, template};
 use rave_guest::channel::server::{Config, Server};
 use rave_guest::channel::{MAX_JOBS, PORT_NAME};
 use rave_guest::config::GuestConfig;
@@ -22,8 +22,9 @@ pub(crate) fn run(config: &GuestConfig, at_barrier: bool) -> Result<(), Error> {
     let port = OpenOptions::new().read(true).write(true).custom_flags(O_NONBLOCK).open(&path);
     let port = port.map_err(failed("open", &path))?;
     let program = std::env::current_exe().map_err(failed("find", "rave-guest"))?;
+    let provide = provide::for_the_channel;
     let mut server =
-        Server::new(Config { program, user: config.user.clone(), cgroups: true, jobs: MAX_JOBS });
+        Server::new(Config { program, user: config.user.clone(), cgroups: true, provide, jobs: MAX_JOBS });
     if at_barrier && let Some(barrier) = template::barrier_of(config) {
         server = server.at_barrier(barrier);
     }

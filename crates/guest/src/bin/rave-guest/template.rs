@@ -10,7 +10,7 @@ mod warm;
 
 use crate::error::Error;
 use crate::files::{self, failed};
-use crate::{barrier, setup, spawn, ssh_keys, system};
+use crate::{barrier, provide, setup, spawn, ssh_keys, system};
 use freezer::Freezer;
 use rave_guest::channel::identity::{Barrier, ENTROPY, Identity, Receipt};
 use rave_guest::config::GuestConfig;
@@ -101,6 +101,7 @@ impl Template {
         machine_id::renew(Path::new("/"), &identity.machine_id)?;
         names::renew(Path::new("/"), &identity.host_name)?;
         random::renew_seed_file()?;
+        provide::install(Path::new("/"), &identity.provision)?;
         ssh_keys::pass(&identity.authorized_keys)
     }
 

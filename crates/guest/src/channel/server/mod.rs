@@ -240,6 +240,11 @@ impl Server {
         }
         let exec = match parse::<Request>(request) {
             Some(Request::Exec(exec)) if self.barrier.is_none() => exec,
+            Some(Request::Provide(provision)) if self.barrier.is_none() => {
+                (self.config.provide)(&provision)?;
+                self.send(Kind::Ended, stream, to_json(&Ended { code: Some(0), ..Ended::default() }));
+                return Ok(());
+            }
             Some(request) => return self.pass_barrier(stream, request),
             None => return Err("this version of rave-guest does not understand the request".into()),
         };
@@ -264,7 +269,7 @@ impl Server {
                 barrier.open()?;
                 self.barrier = None;
             }
-            Request::Exec(_) => return Err("this machine has no identity yet".into()),
+            Request::Exec(_) | Request::Provide(_) => return Err("this machine has no identity yet".into()),
         }
         self.send(Kind::Ended, stream, to_json(&Ended { code: Some(0), ..Ended::default() }));
         Ok(())
