@@ -4,6 +4,7 @@
 pub(super) mod attend;
 mod describe;
 mod exec;
+mod groups;
 mod life;
 mod limits;
 mod list;

@@ -18,6 +18,7 @@ use rave_vm::terminal_text::plain;
 
 use super::attend::{Named, supervisor, tell_wait, wait};
 use super::describe::show_address;
+use super::groups;
 use super::limits;
 use super::ssh_config;
 use super::templates::{self, Host};
@@ -197,7 +198,7 @@ fn make(
         };
         templates::hold(disk.folder(), recipe, host, settings, ui)?;
     }
-    network::write(&place, &policy(args))?;
+    network::write(&place, &policy(args)?)?;
     record.save(&place)?;
     ssh_config::write(&Store::new(&settings.state_dir))?;
     Ok(())
@@ -213,8 +214,10 @@ fn remove(file: &Utf8Path) -> Result<(), Error> {
 }
 
 /// What it may reach: nothing that is not allowed, unless another mode is named.
-fn policy(args: &cli::Up) -> Policy {
-    Policy { mode: args.network.unwrap_or_default(), allow: args.allow.clone(), deny: args.deny.clone() }
+fn policy(args: &cli::Up) -> anyhow::Result<Policy> {
+    let groups = groups::of_rules(&args.allow)?;
+    let (allow, deny) = (args.allow.clone(), args.deny.clone());
+    Ok(Policy { mode: args.network.unwrap_or_default(), allow, deny, groups })
 }
 
 /// What was allowed to a sandbox that is there stays, too.
