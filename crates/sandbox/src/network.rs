@@ -4,7 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 
 use rave_fs::Replace;
-use rave_net::{Groups, Log, MAX_RULES, Mode, Policy, Rule};
+use rave_net::{Groups, Log, MAX_RULES, Mode, Policy, Rule, Usage};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -81,6 +81,12 @@ pub fn read(place: &Place) -> Result<Policy, Error> {
     }
     let bytes = fs::read(&path).map_err(|error| Error::io("read", &path, error))?;
     serde_json::from_slice(&bytes).map_err(|error| Error::BadRecord { path, why: error.to_string() })
+}
+
+/// What a sandbox used of the model.
+pub fn usage(place: &Place) -> Option<Usage> {
+    let bytes = fs::read(place.model_usage()).ok()?;
+    serde_json::from_slice(&bytes).ok()
 }
 
 /// Writes what a sandbox may reach; the caller makes it, or is its supervisor.

@@ -7,6 +7,11 @@ use serde::{Deserialize, Serialize};
 /// The system credential with which a machine that boots gets it, JSON.
 pub const CREDENTIAL: &str = "rave.provision";
 
+/// The variable by which Claude Code finds the provider.
+pub const MODEL_URL: &str = "ANTHROPIC_BASE_URL";
+/// The variable of what it shows there.
+pub const MODEL_TOKEN: &str = "ANTHROPIC_AUTH_TOKEN";
+
 /// What programs of the guest find. Each replaces what the host gave before.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provision {

@@ -17,6 +17,7 @@ use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rave_net::Model;
 use rave_process::interrupt;
 use rave_vm::accel::Accelerator;
 use rave_vm::boot::BootStage;
@@ -45,8 +46,14 @@ const LOCK_LIMIT: Duration = Duration::from_secs(5);
 
 /// Supervises a sandbox until its machine has ended: starts it, or attaches to it where it runs. `host` is asked only where
 /// it must be started. Why that failed is written down for the command that waits.
-pub fn run(place: &Place, record: &Record, host: impl FnOnce() -> Result<Host, Error>) -> Result<(), Error> {
-    let prepared = Prepared::new(place, record, host);
+/// `model` lacks what is the sandbox's own: token and usage.
+pub fn run(
+    place: &Place,
+    record: &Record,
+    model: Option<Model>,
+    host: impl FnOnce() -> Result<Host, Error>,
+) -> Result<(), Error> {
+    let prepared = Prepared::new(place, record, model, host);
     match prepared {
         Ok(prepared) => prepared.watch(),
         Err(error) => {
@@ -77,6 +84,7 @@ impl Prepared {
     fn new(
         place: &Place,
         record: &Record,
+        model: Option<Model>,
         host: impl FnOnce() -> Result<Host, Error>,
     ) -> Result<Self, Error> {
         let lock = lock(place)?;
@@ -87,11 +95,11 @@ impl Prepared {
             machine.end(QUIT);
         }
         let (started, connected, host) = if let Some(machine) = running {
-            let connected = network::attach(place, &machine.machine().forwards)?;
+            let connected = network::attach(place, &machine.machine().forwards, model)?;
             (Started { machine, client: None, origin: Origin::Disk }, connected, None)
         } else {
             let host = host()?;
-            let connected = network::start(place, record, &last_ports(place))?;
+            let connected = network::start(place, record, &last_ports(place), model)?;
             remove(&place.end())?;
             let started = first::start(place, record, &host, &connected)?;
             // A clone is never started once more: it would be another.

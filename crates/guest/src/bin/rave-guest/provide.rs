@@ -149,6 +149,13 @@ fn set(root: &Path, variables: &[(String, String)]) -> Result<(), Error> {
     if wanted == text { Ok(()) } else { write(&path, wanted) }
 }
 
+/// A variable that the host gave, for what does not run with them.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    let text = fs::read_to_string(SERVICES).ok()?;
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))?;
+    Some(value.trim_matches('"').to_owned())
+}
+
 fn parents(path: &Path) -> Result<(), Error> {
     let Some(folder) = path.parent() else { return Ok(()) };
     fs::create_dir_all(folder).map_err(failed("make the folder", folder))

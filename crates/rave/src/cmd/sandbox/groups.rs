@@ -8,6 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rave_net::{Group, Groups, Host, Origin, Rule};
 use rave_process::Cmd;
 
+use super::model;
 use crate::command_error::CommandError;
 
 /// How long a client may take to tell its configuration.
@@ -29,6 +30,10 @@ pub(super) fn of_rules(rules: &[Rule]) -> anyhow::Result<Groups> {
         .collect();
     let mut groups = Groups::default();
     for group in wanted {
+        // The supervisor serves it; its host is not the guest's affair.
+        if group == Group::Model && model::is_configured() {
+            continue;
+        }
         let urls = urls(group);
         let origins: Vec<Origin> = urls.iter().filter_map(|url| Origin::of_url(url, true)).collect();
         if origins.is_empty() {
@@ -46,7 +51,9 @@ fn unknown(group: Group) -> CommandError {
         Group::Debian => ("apt", "apt-get of this host knows no sources"),
         Group::Crates => ("cargo", "run `cargo fetch` once on this host, so that its index is known"),
         Group::Git => ("git", "set credential.https://HOST.helper in git's global configuration"),
-        Group::Model => ("the model's provider", "it needs the user's configuration (docs/isolation.md)"),
+        Group::Model => {
+            ("the configuration", "write model.toml into your configuration folder (docs/isolation.md)")
+        }
     };
     CommandError::usage(format!("nothing is known of the group {group}: {client} names no host"))
         .remedy(format!("{remedy}; or allow hosts by name: HOST,inspect"))

@@ -1,6 +1,6 @@
 //! `cargo xtask ps`: the sandboxes and how they are.
 
-use rave_net::Mode;
+use rave_net::{Mode, Usage};
 use rave_sandbox::look::{Look, look};
 use rave_sandbox::{Identity, Record, SandboxName, Store, network, now, process_age};
 use serde::Serialize;
@@ -22,6 +22,8 @@ pub(super) struct Row {
     pub(super) identity: Option<Identity>,
     /// What its network reaches where no rule decides; none where that cannot be read.
     pub(super) network: Option<Mode>,
+    /// What it used of the model; none where it used nothing.
+    pub(super) model: Option<Usage>,
     /// Seconds since a program last began or ended; 0 while one runs.
     pub(super) idle_seconds: Option<u64>,
     /// Seconds until it is stopped because its time is over.
@@ -44,7 +46,8 @@ impl Row {
         let age = look.qemu.and_then(process_age).map(|age| age.as_secs());
         let (ttl_seconds, idle_stop_seconds) = (left(expiry.ttl, age), left(expiry.idle, idle_seconds));
         let network = network::read(&place).ok().map(|policy| policy.mode);
-        Self { name, record, look, identity, network, idle_seconds, ttl_seconds, idle_stop_seconds }
+        let model = network::usage(&place);
+        Self { name, record, look, identity, network, model, idle_seconds, ttl_seconds, idle_stop_seconds }
     }
 
     /// When it is stopped without being asked.
@@ -70,6 +73,7 @@ impl Row {
             self.stops().unwrap_or_else(unknown),
             self.look.memory.map_or_else(unknown, mebibytes),
             mebibytes(self.look.disk),
+            self.model.map_or_else(unknown, used),
             ports.collect::<Vec<_>>().join(" "),
         ]
     }
@@ -85,10 +89,15 @@ pub(super) fn run(args: &cli::Ps, ui: &Ui) -> anyhow::Result<Code> {
     }
     let cells: Vec<Vec<String>> = rows.iter().map(Row::cells).collect();
     ui.table(
-        &["name", "state", "profile", "network", "age", "idle", "stops", "memory", "disk", "ports"],
+        &["name", "state", "profile", "network", "age", "idle", "stops", "memory", "disk", "model", "ports"],
         &cells,
     );
     Ok(Code::Ok)
+}
+
+/// `3 requests, 1200 tokens`.
+fn used(usage: Usage) -> String {
+    format!("{} requests, {} tokens", usage.requests, usage.input_tokens.saturating_add(usage.output_tokens))
 }
 
 pub(super) fn mebibytes(bytes: u64) -> String {

@@ -9,6 +9,7 @@ mod life;
 mod limits;
 mod list;
 mod logs;
+mod model;
 mod net;
 mod open;
 mod prune;

@@ -2,11 +2,12 @@
 
 use camino::Utf8Path;
 use rave_sandbox::supervisor::{self, Host};
-use rave_sandbox::{SandboxName, Store};
+use rave_sandbox::{SandboxName, Store, network};
 use rave_vm::accel::{self, Accelerator, ProbeRequest, ProbeResult};
 use rave_vm::machine::Arch;
 use rave_vm::qemu::Qemu;
 
+use super::model;
 use crate::cli;
 use crate::exit::Code;
 
@@ -20,7 +21,14 @@ pub(super) fn run(args: &cli::Supervise) -> anyhow::Result<Code> {
         let engine = probe(&qemu, &args.state, args.accel)?.engine;
         Ok(Host { qemu, engine })
     };
-    supervisor::run(&store.place(&name), &record, host)?;
+    let place = store.place(&name);
+    let model = match model::load() {
+        Ok(model) => model,
+        // Who does not use it is not kept from anything by its configuration.
+        Err(_) if network::read(&place)?.model().is_err() => None,
+        Err(error) => return Err(error),
+    };
+    supervisor::run(&place, &record, model, host)?;
     Ok(Code::Ok)
 }
 
