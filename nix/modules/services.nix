@@ -12,7 +12,7 @@ let
   lowest = lib.foldl' lib.min 65535 [ cfg.ports.kanban cfg.ports.router cfg.ports.gateway ];
 
   # Debian's systemd has a default search path for units; NixOS's does not.
-  units-of-programs = [ "install-claude-tools" "setup-agent-environment" "rave-ssh-keys" "rave-health" "rave-ready" "rave-channel" "rave-template" "rave-install" "claude-code-router" ];
+  units-of-programs = [ "install-claude-tools" "setup-agent-environment" "rave-ssh-keys" "rave-provide" "rave-health" "rave-ready" "rave-channel" "rave-template" "rave-install" "claude-code-router" ];
   drop-ins = pkgs.linkFarm "rave-drop-ins" (
     map (name: {
       name = "lib/systemd/system/${name}.service.d/path.conf";

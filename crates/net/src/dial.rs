@@ -156,7 +156,8 @@ fn work(shared: &Shared) {
     state.threads -= 1;
 }
 
-fn connect(wish: &Wish, resolve: &Resolve) -> Result<TcpStream, DialError> {
+/// Resolves a name, checks its addresses, and connects to one.
+pub(crate) fn connect(wish: &Wish, resolve: &Resolve) -> Result<TcpStream, DialError> {
     let candidates: Vec<SocketAddr> = match &wish.to {
         Destination::Name(name) => resolve(name, wish.port).map_err(|_| DialError::Failed)?,
         Destination::Address(address) => vec![SocketAddr::new(*address, wish.port)],

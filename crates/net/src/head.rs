@@ -67,6 +67,11 @@ impl<'a> Head<'a> {
         values(&self.fields, name)
     }
 
+    /// How long the body is.
+    pub(crate) fn framing(&self) -> Result<Body, BadRequest> {
+        body(&self.fields).map_err(bad)
+    }
+
     /// The target in origin form, and the body, of a request for this host and port.
     pub(crate) fn check(&self, host: &HostName, port: u16, tls: bool) -> Result<(&'a str, Body), BadRequest> {
         if self.method == "CONNECT" || self.values("upgrade").next().is_some() {
@@ -86,7 +91,7 @@ impl<'a> Head<'a> {
         } else {
             return Err(bad("a request has no plain target"));
         };
-        Ok((target, body(&self.fields).map_err(bad)?))
+        Ok((target, self.framing()?))
     }
 }
 

@@ -11,6 +11,8 @@ pub const GUEST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 /// Where names are resolved.
 pub const RESOLVER: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 3);
+/// Where the model is served, over HTTP: the link is nobody else's.
+pub const MODEL: (Ipv4Addr, u16) = (RESOLVER, 80);
 /// The network's mask, /24.
 pub(crate) const MASK: Ipv4Addr = Ipv4Addr::new(255, 255, 255, 0);
 

@@ -10,6 +10,7 @@ use crate::dial::Resolve;
 use crate::forward::Forward;
 use crate::journal::{Journal, Log};
 use crate::link::Link;
+use crate::model::{Access, Model, Usage};
 use crate::opener::Opener;
 use crate::policy::Policy;
 use crate::shared::Shared;
@@ -30,6 +31,8 @@ pub struct Settings {
     pub authority: Option<Utf8PathBuf>,
     /// Whose certificates are believed where TLS is opened.
     pub trust: Trust,
+    /// The model whose provider is served to the guest where the policy allows the group.
+    pub model: Option<Model>,
     /// Resolves names; [`crate::by_the_host`] but for tests.
     pub resolve: Resolve,
 }
@@ -44,10 +47,11 @@ pub struct Network {
 impl Network {
     /// Starts the thread.
     pub fn start(settings: Settings) -> io::Result<Self> {
-        let Settings { socket, policy, forwards, journal, authority, trust, resolve } = settings;
+        let Settings { socket, policy, forwards, journal, authority, trust, model, resolve } = settings;
+        let model = model.map(|model| Access::new(model, trust.clone()));
         let opener = Opener::new(authority, trust);
         opener.prepare(&policy)?;
-        let shared = Arc::new(Shared::new(policy, Journal::open(journal), opener)?);
+        let shared = Arc::new(Shared::new(policy, Journal::open(journal), opener, model)?);
         let link = Link::new(Arc::clone(&shared), socket, forwards, resolve)?;
         let thread = thread::Builder::new().name("network".into()).spawn(move || link.run())?;
         Ok(Self { shared, thread: Some(thread) })
@@ -69,6 +73,11 @@ impl Network {
     /// The certificate of the authority that the guest has to trust, PEM; nothing while no TLS is opened.
     pub fn authority(&self) -> Option<String> {
         self.shared.opener.authority().map(|authority| authority.pem().to_owned())
+    }
+
+    /// What was used of the model; nothing where none is served.
+    pub fn usage(&self) -> Option<Usage> {
+        self.shared.model.as_ref().map(|model| model.usage())
     }
 
     /// What was refused and learned.

@@ -1,10 +1,9 @@
 //! Connections whose TLS is opened: a thread for each ends the guest's TLS with a certificate of the sandbox's authority, looks
 //! at each request, and passes it on over TLS of its own, which the host's trust is asked about.
 
-mod exchange;
+pub(crate) mod exchange;
 mod pages;
-mod side;
-mod threads;
+pub(crate) mod side;
 
 use std::io::{self, ErrorKind};
 use std::net::TcpStream;
@@ -15,7 +14,6 @@ use std::time::Duration;
 use rustls::{AlertDescription, ServerConnection, StreamOwned};
 
 pub(crate) use exchange::Target;
-pub(crate) use threads::Threads;
 
 use crate::end::End;
 use crate::journal::Kind;

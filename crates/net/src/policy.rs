@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::access::Access;
-use crate::group::{Groups, Origin};
+use crate::group::{Group, Groups, Origin};
 use crate::name::{HostName, NamePattern};
 use crate::rule::{Host, Ports, Rule};
 
@@ -197,6 +197,16 @@ impl Policy {
                 Ok(Grant { check: Check::Nothing, access: Access::Full, private: false, rule })
             }
             None => Err(self.refusal(would)),
+        }
+    }
+
+    /// Whether the model is served.
+    pub fn model(&self) -> Result<(), Refusal> {
+        let is_it = |rule: &Rule| matches!(rule.host, Host::Group { group: Group::Model, .. });
+        match self.deny.iter().find(|rule| is_it(rule)) {
+            Some(rule) => Err(Refusal { rule: format!("deny {rule}"), allow: None }),
+            None if self.mode != Mode::Offline && self.allow.iter().any(is_it) => Ok(()),
+            None => Err(self.refusal(Rule::of_group(Group::Model, false))),
         }
     }
 

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::journal::Journal;
-use crate::opened::Threads;
+use crate::model::Access;
 use crate::opener::Opener;
 use crate::policy::Policy;
+use crate::threads::Threads;
 use crate::wake::Wake;
 
 #[derive(Debug)]
@@ -18,18 +19,26 @@ pub(crate) struct Shared {
     /// Those of opened connections.
     pub(crate) threads: Threads,
     pub(crate) opener: Opener,
+    /// The model that is served to the guest.
+    pub(crate) model: Option<Arc<Access>>,
     is_over: AtomicBool,
     is_attached: AtomicBool,
 }
 
 impl Shared {
-    pub(crate) fn new(policy: Policy, journal: Journal, opener: Opener) -> io::Result<Self> {
+    pub(crate) fn new(
+        policy: Policy,
+        journal: Journal,
+        opener: Opener,
+        model: Option<Access>,
+    ) -> io::Result<Self> {
         Ok(Self {
             policy: Mutex::new(Arc::new(policy)),
             journal: Mutex::new(journal),
             wake: Wake::new()?,
             threads: Threads::default(),
             opener,
+            model: model.map(Arc::new),
             is_over: AtomicBool::new(false),
             is_attached: AtomicBool::new(false),
         })

@@ -14,7 +14,7 @@ use crate::flows::{Entry, Flows, Key, State};
 use crate::gate::Gate;
 use crate::incoming::{self, Incoming, Segment, Unreachable};
 use crate::journal::Kind;
-use crate::lan::{GATEWAY, RESOLVER};
+use crate::lan::{GATEWAY, MODEL, RESOLVER};
 use crate::opened::{self, Target};
 use crate::outgoing::Outgoing;
 use crate::policy::{Check, Destination, Grant, Policy, Refusal};
@@ -23,7 +23,7 @@ use crate::pool::Pool;
 use crate::rule::Rule;
 use crate::shared::Shared;
 use crate::stack::{Refuser, Stack};
-use crate::{dhcp, own, replies};
+use crate::{dhcp, own, provider, replies};
 
 /// Numbers of flows at the poller begin here.
 pub(crate) const FIRST_FLOW: u64 = 1 << 32;
@@ -47,6 +47,7 @@ pub(crate) struct Switch {
     flows: Flows,
     pool: Pool,
     refuser: Refuser,
+    resolve: Resolve,
     /// To be served after what has come was taken.
     dirty: Vec<u64>,
     starved: Vec<u64>,
@@ -56,7 +57,7 @@ pub(crate) struct Switch {
 
 impl Switch {
     pub(crate) fn new(shared: Arc<Shared>, resolve: Resolve, seed: u64, now: Instant) -> Self {
-        let dialer = Dialer::new(shared.wake.clone(), resolve);
+        let dialer = Dialer::new(shared.wake.clone(), Arc::clone(&resolve));
         let policy = shared.policy();
         Self {
             shared,
@@ -66,6 +67,7 @@ impl Switch {
             flows: Flows::default(),
             pool: Pool::new(std::time::Instant::now()),
             refuser: Refuser::new(now),
+            resolve,
             dirty: Vec::new(),
             starved: Vec::new(),
             next_port: FIRST_PORT,
@@ -155,8 +157,35 @@ impl Switch {
         }
     }
 
+    /// A connection to the model, which the supervisor itself serves.
+    fn begin_model(&mut self, segment: Segment<'_>, key: Key, now: Instant) {
+        let refusal = match (&self.shared.model, self.policy.model()) {
+            (None, _) => Refusal { rule: "the user's configuration has no model".into(), allow: None },
+            (Some(_), Err(refusal)) => refusal,
+            (Some(access), Ok(())) if !self.flows.is_full(true) => {
+                let end = provider::start(&self.shared, access, &self.resolve).ok().flatten();
+                let stack = Stack::listening(key.0, key.1, self.flows.buffer(), self.seed(), now);
+                if let (Some(end), Some(stack)) = (end, stack) {
+                    let mut flow = Flow::new(stack, end, Gate::Open, now);
+                    flow.take(segment.packet, &mut self.out, now);
+                    let to = Destination::Address(key.0.into());
+                    let id = self.flows.add(key, State::Live(Box::new(flow)), Some(to));
+                    self.touch(id);
+                    return;
+                }
+                Refusal { rule: "too many connections at once".into(), allow: None }
+            }
+            (Some(_), Ok(())) => Refusal { rule: "too many connections at once".into(), allow: None },
+        };
+        self.shared.journal().deny(Kind::Connection, "the model", &refusal.rule, refusal.allow.as_ref());
+        self.refuser.refuse(segment.packet, &mut self.out, now);
+    }
+
     /// A connection that the guest begins.
     fn begin(&mut self, segment: Segment<'_>, key: Key, now: Instant) {
+        if (key.0, key.1) == MODEL {
+            return self.begin_model(segment, key, now);
+        }
         let allowed = self.allowed(segment.to, segment.port);
         let Some(Allowed { to, private, gate, opened }) = allowed else {
             self.refuser.refuse(segment.packet, &mut self.out, now);
@@ -364,6 +393,12 @@ impl Switch {
         for id in self.flows.ids() {
             let Some(Entry { key, to: Some(to), .. }) = self.flows.get(id) else { continue };
             let (to, port) = (to.clone(), key.1);
+            if (key.0, key.1) == MODEL {
+                if self.policy.model().is_err() {
+                    self.close(id, now);
+                }
+                continue;
+            }
             let (rule, allow) = match self.policy.connect(&to, port) {
                 Err(Refusal { rule, allow }) => (rule, allow),
                 Ok(grant) => {

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 
 use rave_fs::Replace;
-use rave_net::{Log, MAX_RULES, Mode, Policy, Rule};
+use rave_net::{Groups, Log, MAX_RULES, Mode, Policy, Rule, Usage};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -25,6 +25,9 @@ pub struct Change {
     /// Rules that deny; the same ones that allow are taken away.
     #[serde(default)]
     pub deny: Vec<Rule>,
+    /// What groups stand for, of those that are among the rules.
+    #[serde(default)]
+    pub groups: Groups,
 }
 
 /// A sandbox's network at this moment.
@@ -55,9 +58,12 @@ impl Change {
     /// Makes the change. Whether there are not too many rules then.
     fn apply(&self, policy: &mut Policy) -> bool {
         policy.mode = self.mode.unwrap_or(policy.mode);
-        let Policy { allow, deny, .. } = policy;
+        let Policy { allow, deny, groups, .. } = policy;
         put(&self.allow, allow, deny);
         put(&self.deny, deny, allow);
+        for group in self.groups.known() {
+            groups.set(group, self.groups.of(group).cloned());
+        }
         allow.len().max(deny.len()) <= MAX_RULES
     }
 }
@@ -83,6 +89,12 @@ pub fn read(place: &Place) -> Result<Policy, Error> {
     }
     let bytes = fs::read(&path).map_err(|error| Error::io("read", &path, error))?;
     serde_json::from_slice(&bytes).map_err(|error| Error::BadRecord { path, why: error.to_string() })
+}
+
+/// What a sandbox used of the model.
+pub fn usage(place: &Place) -> Option<Usage> {
+    let bytes = fs::read(place.model_usage()).ok()?;
+    serde_json::from_slice(&bytes).ok()
 }
 
 /// Writes what a sandbox may reach; the caller makes it, or is its supervisor.

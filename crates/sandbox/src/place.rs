@@ -30,6 +30,7 @@ use crate::name::SandboxName;
 /// | `end.json` | how the machine ended the last time |
 /// | `network.json` | what it may reach |
 /// | `network-log.json` | what it was refused |
+/// | `model-token`, `model-usage.json` | what it shows to use the model, and what it used |
 /// | `authority-key.pem`, `authority.json` | the key and the certificate that open TLS |
 #[derive(Debug, Clone)]
 pub struct Place {
@@ -124,6 +125,15 @@ impl Place {
     /// What it was refused.
     pub fn network_log(&self) -> Utf8PathBuf {
         self.folder.join("network-log.json")
+    }
+
+    /// What it used of the model.
+    pub fn model_usage(&self) -> Utf8PathBuf {
+        self.folder.join("model-usage.json")
+    }
+
+    pub(crate) fn model_token(&self) -> Utf8PathBuf {
+        self.folder.join("model-token")
     }
 
     pub(crate) fn record(&self) -> Utf8PathBuf {

@@ -260,7 +260,8 @@ mod tests {
     /// What a start makes.
     fn begin(place: &Place, beneath: &str) {
         let active = place.layers().active().unwrap();
-        let words = ["create", "-q", "-f", "qcow2", "-u", "-b", beneath, "-F", "qcow2", active.as_str(), "1M"];
+        let words =
+            ["create", "-q", "-f", "qcow2", "-u", "-b", beneath, "-F", "qcow2", active.as_str(), "1M"];
         Cmd::new("qemu-img").args(words).output().unwrap();
     }
 
@@ -330,7 +331,8 @@ mod tests {
         let error = restore(place, &label("one"), &sandbox.lock).unwrap_err().to_string();
         assert!(error.contains("is damaged") && active.exists(), "{error}");
         // One that could not be taken leaves nothing.
-        let failed = take(place, None, &label("two"), &mut |_| Err(unknown(place, &label("x"))), &sandbox.lock);
+        let failed =
+            take(place, None, &label("two"), &mut |_| Err(unknown(place, &label("x"))), &sandbox.lock);
         assert!(failed.is_err() && !half.exists() && list(place).unwrap().len() == 1);
     }
 }

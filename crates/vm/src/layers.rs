@@ -249,8 +249,12 @@ mod tests {
         for gone in [disk.layers.folder(), moment.folder()] {
             fs::remove_dir_all(gone).unwrap();
         }
-        overlay_of_size(&fork.active().unwrap(), fork.beneath().unwrap().unwrap().file_name().unwrap(), BYTES)
-            .unwrap();
+        overlay_of_size(
+            &fork.active().unwrap(),
+            fork.beneath().unwrap().unwrap().file_name().unwrap(),
+            BYTES,
+        )
+        .unwrap();
         let active = fork.active().unwrap();
         assert!(has(&active, 0, 1) && has(&active, 1, 2) && has(&active, 2, 0));
     }

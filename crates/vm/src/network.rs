@@ -56,6 +56,7 @@ fn start(
         journal: Some(files.network_log()),
         authority: None,
         trust: Trust::default(),
+        model: None,
         resolve,
     };
     Network::start(settings).map_err(|error| Error::io("connect the network in", &files.run_dir, error))

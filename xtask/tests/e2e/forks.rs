@@ -91,7 +91,10 @@ fn forks_go_on_with_the_parents_memory_as_machines_of_their_own() {
 
     sandboxes.text("one", "echo of one > /home/agent/file; echo memory > /dev/shm/mine");
     for name in ["demo", "two"] {
-        assert_eq!(sandboxes.text(name, "cat /home/agent/file; ls /dev/shm/mine 2> /dev/null; true"), "of the parent");
+        assert_eq!(
+            sandboxes.text(name, "cat /home/agent/file; ls /dev/shm/mine 2> /dev/null; true"),
+            "of the parent"
+        );
     }
     sandboxes.run(&["fork", "demo", "one"]).expect_code(2).expect_said("there is a sandbox one already");
     sandboxes.run(&["fork", "demo", "a/b"]).expect_code(2).expect_said("not a name for a sandbox");
@@ -124,7 +127,10 @@ fn differ(sandboxes: &Sandboxes) {
     }
     for name in ["one", "two"] {
         assert_eq!(sandboxes.text(name, "hostname"), name);
-        assert_eq!(sandboxes.row(name)["identity"]["machine_id"], sandboxes.text(name, "cat /etc/machine-id"));
+        assert_eq!(
+            sandboxes.row(name)["identity"]["machine_id"],
+            sandboxes.text(name, "cat /etc/machine-id")
+        );
         wait_until("it is reached by SSH, with its own keys", || {
             sandboxes.run(&["ssh", name, "hostname"]).stdout.trim() == name
         });

@@ -27,7 +27,7 @@ pub const SERVICES: [ServiceUnit; 4] = [
 ];
 
 /// RAVE's own units: name and template.
-const OWN: [(&str, &str); 15] = [
+const OWN: [(&str, &str); 16] = [
     ("install-claude-tools.service", include_str!("../../assets/units/install-claude-tools.service")),
     ("setup-agent-environment.service", include_str!("../../assets/units/setup-agent-environment.service")),
     ("vibe-kanban.service", include_str!("../../assets/units/vibe-kanban.service")),
@@ -39,6 +39,7 @@ const OWN: [(&str, &str); 15] = [
     ("rave-health.socket", include_str!("../../assets/units/rave-health.socket")),
     ("rave-install.service", include_str!("../../assets/units/rave-install.service")),
     ("rave-install.target", include_str!("../../assets/units/rave-install.target")),
+    ("rave-provide.service", include_str!("../../assets/units/rave-provide.service")),
     ("rave-ready.service", include_str!("../../assets/units/rave-ready.service")),
     ("rave-setup-medium.service", include_str!("../../assets/units/rave-setup-medium.service")),
     ("rave-ssh-keys.service", include_str!("../../assets/units/rave-ssh-keys.service")),

@@ -9,6 +9,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::provision::Provision;
+
 /// Bytes of entropy that a host sends: as many as seed the kernel's generator (`BLAKE2S_HASH_SIZE` of drivers/char/random.c),
 /// twice.
 pub const ENTROPY: usize = 64;
@@ -27,6 +29,9 @@ pub struct Identity {
     /// Who is let in by SSH, sshd(8); empty for nobody.
     #[serde(default)]
     pub authorized_keys: String,
+    /// What programs find from the first one on.
+    #[serde(default)]
+    pub provision: Provision,
 }
 
 /// Without the entropy.

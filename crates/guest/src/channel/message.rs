@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::identity::Identity;
+use super::provision::Provision;
 
 /// The version of the channel's frames and messages.
 pub const VERSION: u32 = 1;
@@ -42,6 +43,8 @@ pub enum Request {
     Hold,
     /// Become another machine. The answer is a [`Receipt`](super::identity::Receipt).
     Renew(Identity),
+    /// Trust this authority, and set these variables from now on. No answer but the end.
+    Provide(Provision),
     /// The receipt is in: let everything go on. No answer but the end.
     Open,
     /// Set the clock. The answer is a [`ClockSet`](super::clock::ClockSet).

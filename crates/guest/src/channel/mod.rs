@@ -18,6 +18,7 @@ pub mod frame;
 pub mod identity;
 mod limits;
 pub mod message;
+pub mod provision;
 pub mod server;
 pub mod session;
 pub mod user;

@@ -9,6 +9,7 @@ use rave_guest::channel::client::{Client, Stream};
 use rave_guest::channel::clock::{Clock, ClockSet};
 use rave_guest::channel::identity::{Barrier, ENTROPY, Identity, Receipt};
 use rave_guest::channel::message::{Request, parse, to_json};
+use rave_guest::channel::provision::Provision;
 use rave_guest::channel::server::{Config, Server};
 
 use crate::channel_host::{JOBS, LIMIT, finish, me, shell};
@@ -71,15 +72,12 @@ impl Guest {
         Self::with(false, clock, |server, barrier| server.with_later_barrier(barrier))
     }
 
-    fn with(
-        is_broken: bool,
-        clock: Box<dyn Clock>,
-        put: fn(Server, Box<dyn Barrier>) -> Server,
-    ) -> Self {
+    fn with(is_broken: bool, clock: Box<dyn Clock>, put: fn(Server, Box<dyn Barrier>) -> Server) -> Self {
         let (host, guest) = UnixStream::pair().unwrap();
         guest.set_nonblocking(true).unwrap();
         let program = Path::new(env!("CARGO_BIN_EXE_rave-guest")).to_owned();
-        let config = Config { program, user: me().name, cgroups: false, jobs: JOBS };
+        let provide = |_: &Provision| Ok(());
+        let config = Config { program, user: me().name, cgroups: false, provide, jobs: JOBS };
         let told = Told::default();
         let barrier = Box::new(Recorder { told: Arc::clone(&told), is_broken });
         let mut server = put(Server::new(config), barrier).with_clock(clock);
@@ -109,7 +107,14 @@ impl Drop for Guest {
 fn renew() -> Request {
     let (machine_id, host_name) = ("0".repeat(32), "demo".to_owned());
     let entropy = vec![1; ENTROPY];
-    Request::Renew(Identity { entropy, machine_id, host_name, time_ms: 1000, authorized_keys: String::new() })
+    Request::Renew(Identity {
+        entropy,
+        machine_id,
+        host_name,
+        time_ms: 1000,
+        authorized_keys: String::new(),
+        provision: Provision::default(),
+    })
 }
 
 #[test]

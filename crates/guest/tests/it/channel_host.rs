@@ -9,6 +9,7 @@ use std::time::Duration;
 use rave_guest::channel::client::{Client, Stream};
 use rave_guest::channel::frame::Kind;
 use rave_guest::channel::message::{Ended, Exec, Request, parse, to_json};
+use rave_guest::channel::provision::Provision;
 use rave_guest::channel::server::{Config, Server};
 use rave_guest::channel::user::User;
 
@@ -32,7 +33,8 @@ pub(crate) fn server() -> (UnixStream, JoinHandle<io::Result<()>>) {
     let (host, guest) = UnixStream::pair().unwrap();
     guest.set_nonblocking(true).unwrap();
     let program = Path::new(env!("CARGO_BIN_EXE_rave-guest")).to_owned();
-    let config = Config { program, user: me().name, cgroups: false, jobs: JOBS };
+    let provide = |_: &Provision| Ok(());
+    let config = Config { program, user: me().name, cgroups: false, provide, jobs: JOBS };
     (host, thread::spawn(move || Server::new(config).serve(&guest)))
 }
 

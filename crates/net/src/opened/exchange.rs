@@ -16,11 +16,11 @@ use crate::rule::Rule;
 /// How long a connection may stay without a request.
 const IDLE: Duration = Duration::from_secs(300);
 /// A request's head.
-pub(super) const REQUEST: HeadLimit = HeadLimit { bytes: MAX_HEAD, time: Duration::from_secs(60) };
+pub(crate) const REQUEST: HeadLimit = HeadLimit { bytes: MAX_HEAD, time: Duration::from_secs(60) };
 /// An answer's: hosts may think for long.
-const ANSWER: HeadLimit = HeadLimit { bytes: 64 * 1024, time: Duration::from_secs(600) };
+pub(crate) const ANSWER: HeadLimit = HeadLimit { bytes: 64 * 1024, time: Duration::from_secs(600) };
 /// How long either side may be silent within a body, or take nothing.
-const SILENCE: Duration = Duration::from_secs(300);
+pub(crate) const SILENCE: Duration = Duration::from_secs(300);
 
 /// Where an opened connection leads.
 #[derive(Debug, Clone)]
@@ -295,7 +295,8 @@ fn answered(head: &ResponseHead<'_>, goes_on: bool) -> Vec<u8> {
     text.into_bytes()
 }
 
-fn has_token<'a>(mut values: impl Iterator<Item = &'a str>, token: &str) -> bool {
+/// Whether one of the values of a field, which are lists, has a word.
+pub(crate) fn has_token<'a>(mut values: impl Iterator<Item = &'a str>, token: &str) -> bool {
     values.any(|value| value.split(',').any(|one| one.trim().eq_ignore_ascii_case(token)))
 }
 

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rave_net::{Denial, Forward, Mode, Network, Policy, Resolve, Settings, Trust};
+use rave_net::{Denial, Forward, Mode, Model, Network, Policy, Resolve, Settings, Trust};
 
 use crate::guest::Guest;
 
@@ -34,6 +34,17 @@ impl Site {
         forwards: Vec<Forward>,
         trust: Trust,
     ) -> (Self, Guest) {
+        Self::with_model(policy, names, forwards, trust, None)
+    }
+
+    /// One that serves a model.
+    pub(crate) fn with_model(
+        policy: Policy,
+        names: Names,
+        forwards: Vec<Forward>,
+        trust: Trust,
+        model: Option<Model>,
+    ) -> (Self, Guest) {
         let folder = tempfile::tempdir().unwrap();
         let path = Utf8Path::from_path(folder.path()).unwrap();
         let authority = Some(path.to_owned());
@@ -42,7 +53,7 @@ impl Site {
         let journal = Some(Utf8PathBuf::from_path_buf(folder.path().join("log.json")).unwrap());
         let resolve = resolver(names);
         let network =
-            Network::start(Settings { socket, policy, forwards, journal, authority, trust, resolve })
+            Network::start(Settings { socket, policy, forwards, journal, authority, trust, model, resolve })
                 .unwrap();
         let guest = Guest::accept(&listener);
         (Self { network, listener, folder }, guest)

@@ -6,6 +6,7 @@ mod closed;
 mod guest;
 mod hosts;
 mod life;
+mod model;
 mod opened;
 mod reach;
 mod tls;

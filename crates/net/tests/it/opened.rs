@@ -1,6 +1,7 @@
 //! TLS that is opened: what is passed on, what is refused, and what the guest is told.
 
 use std::io::{BufReader, Write as _};
+use std::time::Duration;
 
 use rave_net::{Group, Kind, Mode, Origin, Policy, Trust};
 
@@ -164,7 +165,9 @@ fn the_authority_vouches_for_opened_names_alone_and_one_that_is_not_trusted_is_t
     let (site, mut guest) = site(&world, OPENED, mirror);
     let strange = std::fs::read_to_string(stranger.file()).unwrap();
     assert!(Client::connect(&mut guest, "api.example", 443, &strange).is_err());
-    crate::hosts::wait_until("the refusal is told", || !site.network.log().denials.is_empty());
+    let told =
+        guest.until(Duration::from_secs(20), |_| (!site.network.log().denials.is_empty()).then_some(()));
+    assert!(told.is_some(), "the refusal is told");
     assert!(site.denial().rule.contains("does not trust"), "{:?}", site.denial());
 
     // The certificate of before does not do for a name that came later; the one of now does for both.

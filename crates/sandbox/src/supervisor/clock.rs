@@ -179,7 +179,13 @@ mod tests {
     fn guest(clock: Option<Clocks>) -> Client {
         let (ours, theirs) = UnixStream::pair().unwrap();
         theirs.set_nonblocking(true).unwrap();
-        let config = Config { program: "/nowhere".into(), user: "agent".into(), cgroups: false, jobs: 1 };
+        let config = Config {
+            program: "/nowhere".into(),
+            user: "agent".into(),
+            cgroups: false,
+            provide: |_| Ok(()),
+            jobs: 1,
+        };
         let mut server = Server::new(config);
         if let Some(clock) = clock {
             server = server.with_clock(Box::new(clock));

@@ -6,16 +6,17 @@ use std::io::ErrorKind;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rave_guest::channel::client::Client;
-use rave_guest::channel::message::Request;
+use rave_guest::channel::message::{Request, to_json};
+use rave_guest::channel::provision::{CREDENTIAL, Provision};
 use rave_vm::keys::KeyPair;
 use rave_vm::layers;
-use rave_vm::machine::{Machine, Memory};
+use rave_vm::machine::{Credential, Machine, Memory};
 use rave_vm::moment::Moment;
-use rave_vm::ports::PortForward;
 use rave_vm::standalone::Standalone;
 use rave_vm::template::{self, Template, renew};
 
 use super::host::{Host, QUIT, remove, save};
+use super::network::Connected;
 use crate::control::Origin;
 use crate::error::Error;
 use crate::identity::Identity;
@@ -27,6 +28,9 @@ const IDENTITY: Duration = Duration::from_secs(60);
 
 /// How long a guest may take to boot to its barrier.
 const BOOT: Duration = Duration::from_secs(400);
+
+/// The longest credential that goes into the firmware's tables, bytes: they have 64 KiB for all.
+const CREDENTIAL_LIMIT: usize = 24 * 1024;
 
 /// A machine that was started.
 pub(super) struct Started {
@@ -52,37 +56,129 @@ pub(super) fn start(
     place: &Place,
     record: &Record,
     host: &Host,
-    forwards: &[PortForward],
+    connected: &Connected,
 ) -> Result<Started, Error> {
-    if !is_without_identity(place) {
-        settle(place)?;
-        remove(&place.moment().memory())?;
-        collapse(place)?;
-        return boot(record.machine(place, forwards.to_vec())?, host, Origin::Disk);
-    }
-    remove(&place.layers().active()?)?;
-    let machine = record.machine(place, forwards.to_vec())?;
-    if place.moment().exists() {
-        return go_on(place, record, host, machine);
-    }
-    if place.fork().exists() {
-        return boot_to_barrier(place, record, host, machine);
-    }
-    let template = place.template();
-    match clone(place, record, host, &template, machine) {
-        Ok((machine, client)) => Ok(Started { machine, client: Some(client), origin: Origin::Template }),
-        Err(error) if error.is_interrupt() => Err(error),
-        Err(error) => {
-            // In this order: whatever is left of it is never taken for a machine of its own.
-            remove(&place.identity())?;
-            remove(&place.disk().overlay())?;
-            template.forget()?;
-            boot(
-                record.machine(place, forwards.to_vec())?,
-                host,
-                Origin::DiskInstead { why: error.to_string() },
-            )
+    let provision = &connected.provision();
+    Start { place, record, host, provision }.run(connected)
+}
+
+/// What is started, where, and what its guest is given before its programs run.
+struct Start<'a> {
+    place: &'a Place,
+    record: &'a Record,
+    host: &'a Host,
+    provision: &'a Provision,
+}
+
+impl Start<'_> {
+    fn run(&self, connected: &Connected) -> Result<Started, Error> {
+        let place = self.place;
+        let machine = || self.record.machine(place, connected.forwards.clone());
+        if !is_without_identity(place) {
+            settle(place)?;
+            remove(&place.moment().memory())?;
+            collapse(place)?;
+            return self.boot(machine()?, Origin::Disk);
         }
+        remove(&place.layers().active()?)?;
+        if place.moment().exists() {
+            return self.go_on(machine()?);
+        }
+        if place.fork().exists() {
+            return self.boot_to_barrier(machine()?);
+        }
+        let template = place.template();
+        match self.clone_of(&template, machine()?) {
+            Ok((machine, client)) => Ok(Started { machine, client: Some(client), origin: Origin::Template }),
+            Err(error) if error.is_interrupt() => Err(error),
+            Err(error) => {
+                // In this order: whatever is left of it is never taken for a machine of its own.
+                remove(&place.identity())?;
+                remove(&place.disk().overlay())?;
+                template.forget()?;
+                self.boot(machine()?, Origin::DiskInstead { why: error.to_string() })
+            }
+        }
+    }
+
+    fn boot(&self, mut machine: Machine, origin: Origin) -> Result<Started, Error> {
+        let value = to_json(self.provision);
+        // A longer one comes with the first session.
+        if !self.provision.is_empty() && value.len() <= CREDENTIAL_LIMIT {
+            machine.credentials.push(Credential { name: CREDENTIAL.into(), value });
+        }
+        let machine = Standalone::start(machine, self.host.engine, &self.host.qemu)?;
+        Ok(Started { machine, client: None, origin })
+    }
+
+    /// The fork of a disk alone stops where a template does, before anything has read what makes it the same as its parent.
+    fn boot_to_barrier(&self, mut machine: Machine) -> Result<Started, Error> {
+        machine.credentials.push(template::credential());
+        let machine = Standalone::start(machine, self.host.engine, &self.host.qemu)?;
+        let (machine, client) = self.with_identity(machine, BOOT)?;
+        Ok(Started { machine, client: Some(client), origin: Origin::Disk })
+    }
+
+    fn clone_of(&self, template: &Template, machine: Machine) -> Result<(Standalone, Client), Error> {
+        let kind = template.fits(&machine, self.host.engine, &self.host.qemu)?;
+        let machine = Machine { kind: Some(kind), memory: Memory::CopyOf(template.memory()), ..machine };
+        let machine = Standalone::start_clone(machine, template, self.host.engine, &self.host.qemu)?;
+        self.with_identity(machine, IDENTITY)
+    }
+
+    /// Goes on from a moment. A fork is no machine of its own before its receipt is in, so nothing else is made of it; one that
+    /// goes back to its own snapshot can start from that disk.
+    fn go_on(&self, machine: Machine) -> Result<Started, Error> {
+        let place = self.place;
+        let moment = place.moment();
+        match self.resume(&moment, &machine) {
+            Ok((machine, client)) => Ok(Started { machine, client: Some(client), origin: Origin::Moment }),
+            Err(error) if error.is_interrupt() || place.fork().exists() => Err(error),
+            Err(error) => {
+                remove(&place.layers().active()?)?;
+                match fs::rename(place.identity_before(), place.identity()) {
+                    Err(error) if error.kind() != ErrorKind::NotFound => {
+                        return Err(Error::io("rename", place.identity_before(), error));
+                    }
+                    _ => {}
+                }
+                moment.forget()?;
+                remove(&moment.memory())?;
+                self.boot(machine, Origin::DiskInstead { why: error.to_string() })
+            }
+        }
+    }
+
+    fn resume(&self, moment: &Moment, machine: &Machine) -> Result<(Standalone, Client), Error> {
+        let machine = moment.machine(machine, self.host.engine, &self.host.qemu)?;
+        let machine = Standalone::resume(machine, moment, self.host.engine, &self.host.qemu)?;
+        self.with_identity(machine, IDENTITY)
+    }
+
+    /// Gives the machine an identity of its own, or ends it: a copy of another machine is not let on.
+    fn with_identity(&self, mut machine: Standalone, limit: Duration) -> Result<(Standalone, Client), Error> {
+        match self.identify(&machine, limit) {
+            Ok(client) => Ok((machine, client)),
+            Err(error) => {
+                machine.end(QUIT);
+                Err(error)
+            }
+        }
+    }
+
+    fn identify(&self, machine: &Standalone, limit: Duration) -> Result<Client, Error> {
+        let place = self.place;
+        let key = KeyPair::read(place.folder())?;
+        let client = machine.at_barrier(limit)?;
+        let failed = |source| Error::io("renew the identity of the guest in", place.folder(), source);
+        let keys = format!("{}\n", key.public);
+        let name = self.record.name.as_str();
+        let receipt = renew(&client, name, &keys, self.provision, IDENTITY).map_err(failed)?;
+        let clock_behind_after_ms = behind(receipt.time_ms);
+        save(&place.identity(), &Identity { receipt, clock_behind_after_ms })?;
+        client.ask(&Request::Open, IDENTITY).map_err(failed)?;
+        settle(place)?;
+        Ok(client)
     }
 }
 
@@ -93,100 +189,6 @@ fn collapse(place: &Place) -> Result<(), Error> {
         Some(on) if layers.height()? > layers::MANY => Ok(layers.collapse(&on)?),
         _ => Ok(()),
     }
-}
-
-/// Goes on from a moment. A fork is no machine of its own before its receipt is in, so nothing else is made of it; one that goes
-/// back to its own snapshot can start from that disk.
-fn go_on(place: &Place, record: &Record, host: &Host, machine: Machine) -> Result<Started, Error> {
-    let moment = place.moment();
-    match resume(place, record, host, &moment, &machine) {
-        Ok((machine, client)) => Ok(Started { machine, client: Some(client), origin: Origin::Moment }),
-        Err(error) if error.is_interrupt() || place.fork().exists() => Err(error),
-        Err(error) => {
-            remove(&place.layers().active()?)?;
-            match fs::rename(place.identity_before(), place.identity()) {
-                Err(error) if error.kind() != ErrorKind::NotFound => {
-                    return Err(Error::io("rename", place.identity_before(), error));
-                }
-                _ => {}
-            }
-            moment.forget()?;
-            remove(&moment.memory())?;
-            boot(machine, host, Origin::DiskInstead { why: error.to_string() })
-        }
-    }
-}
-
-fn resume(
-    place: &Place,
-    record: &Record,
-    host: &Host,
-    moment: &Moment,
-    machine: &Machine,
-) -> Result<(Standalone, Client), Error> {
-    let machine = moment.machine(machine, host.engine, &host.qemu)?;
-    let machine = Standalone::resume(machine, moment, host.engine, &host.qemu)?;
-    with_identity(place, record, machine, IDENTITY)
-}
-
-/// The fork of a disk alone stops where a template does, before anything has read what makes it the same as its parent.
-fn boot_to_barrier(
-    place: &Place,
-    record: &Record,
-    host: &Host,
-    mut machine: Machine,
-) -> Result<Started, Error> {
-    machine.credentials.push(template::credential());
-    let machine = Standalone::start(machine, host.engine, &host.qemu)?;
-    let (machine, client) = with_identity(place, record, machine, BOOT)?;
-    Ok(Started { machine, client: Some(client), origin: Origin::Disk })
-}
-
-fn boot(machine: Machine, host: &Host, origin: Origin) -> Result<Started, Error> {
-    let machine = Standalone::start(machine, host.engine, &host.qemu)?;
-    Ok(Started { machine, client: None, origin })
-}
-
-fn clone(
-    place: &Place,
-    record: &Record,
-    host: &Host,
-    template: &Template,
-    machine: Machine,
-) -> Result<(Standalone, Client), Error> {
-    let kind = template.fits(&machine, host.engine, &host.qemu)?;
-    let machine = Machine { kind: Some(kind), memory: Memory::CopyOf(template.memory()), ..machine };
-    let machine = Standalone::start_clone(machine, template, host.engine, &host.qemu)?;
-    with_identity(place, record, machine, IDENTITY)
-}
-
-/// Gives the machine an identity of its own, or ends it: a copy of another machine is not let on.
-fn with_identity(
-    place: &Place,
-    record: &Record,
-    mut machine: Standalone,
-    limit: Duration,
-) -> Result<(Standalone, Client), Error> {
-    match identify(place, record, &machine, limit) {
-        Ok(client) => Ok((machine, client)),
-        Err(error) => {
-            machine.end(QUIT);
-            Err(error)
-        }
-    }
-}
-
-fn identify(place: &Place, record: &Record, machine: &Standalone, limit: Duration) -> Result<Client, Error> {
-    let key = KeyPair::read(place.folder())?;
-    let client = machine.at_barrier(limit)?;
-    let failed = |source| Error::io("renew the identity of the guest in", place.folder(), source);
-    let keys = format!("{}\n", key.public);
-    let receipt = renew(&client, record.name.as_str(), &keys, IDENTITY).map_err(failed)?;
-    let clock_behind_after_ms = behind(receipt.time_ms);
-    save(&place.identity(), &Identity { receipt, clock_behind_after_ms })?;
-    client.ask(&Request::Open, IDENTITY).map_err(failed)?;
-    settle(place)?;
-    Ok(client)
 }
 
 /// Lets go of what only a machine without an identity needs. The memory stays while it is mapped.

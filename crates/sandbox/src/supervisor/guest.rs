@@ -25,6 +25,8 @@ pub(super) fn keep_session(shared: &Arc<Shared>, socket: Utf8PathBuf, mut first:
     thread::spawn(move || {
         while !shared.has_ended() {
             if let Some(client) = first.take().or_else(|| begin(&socket)) {
+                // Before programs: one that does not take it is of an older version, and runs them without.
+                let _ = shared.provide(&client);
                 shared.session(Some(client.clone()));
                 while !client.has_ended() {
                     thread::sleep(PAUSE);

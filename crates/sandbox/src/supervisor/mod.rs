@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rave_guest::protocol::GuestStage;
+use rave_net::Model;
 use rave_process::interrupt;
 use rave_vm::accel::Accelerator;
 use rave_vm::boot::BootStage;
@@ -49,8 +50,14 @@ const LOCK_LIMIT: Duration = Duration::from_secs(5);
 
 /// Supervises a sandbox until its machine has ended: starts it, or attaches to it where it runs. `host` is asked only where
 /// it must be started. Why that failed is written down for the command that waits.
-pub fn run(place: &Place, record: &Record, host: impl FnOnce() -> Result<Host, Error>) -> Result<(), Error> {
-    let prepared = Prepared::new(place, record, host);
+/// `model` lacks what is the sandbox's own: token and usage.
+pub fn run(
+    place: &Place,
+    record: &Record,
+    model: Option<Model>,
+    host: impl FnOnce() -> Result<Host, Error>,
+) -> Result<(), Error> {
+    let prepared = Prepared::new(place, record, model, host);
     match prepared {
         Ok(prepared) => prepared.watch(),
         Err(error) => {
@@ -83,6 +90,7 @@ impl Prepared {
     fn new(
         place: &Place,
         record: &Record,
+        model: Option<Model>,
         host: impl FnOnce() -> Result<Host, Error>,
     ) -> Result<Self, Error> {
         let lock = lock(place)?;
@@ -94,15 +102,15 @@ impl Prepared {
         }
         let mut is_attached = false;
         let (started, connected, host) = if let Some(machine) = running {
-            let connected = network::attach(place, &machine.machine().forwards)?;
+            let connected = network::attach(place, &machine.machine().forwards, model)?;
             // What happened to its clock meanwhile nobody saw.
             is_attached = true;
             (Started { machine, client: None, origin: Origin::Disk }, connected, None)
         } else {
             let host = host()?;
-            let connected = network::start(place, record, &last_ports(place))?;
+            let connected = network::start(place, record, &last_ports(place), model)?;
             remove(&place.end())?;
-            let started = first::start(place, record, &host, &connected.forwards)?;
+            let started = first::start(place, record, &host, &connected)?;
             // A clone is never started once more: it would be another.
             let host = (!matches!(started.origin, Origin::Template | Origin::Moment)).then_some(host);
             (started, connected, host)

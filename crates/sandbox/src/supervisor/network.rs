@@ -1,10 +1,15 @@
 //! The other end of the guest's network card, and the ports that lead to the guest. They are this process's own: with it they
 //! end, and the next supervisor has them again.
 
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read as _};
 use std::net::TcpListener;
 use std::sync::{Mutex, PoisonError};
 
-use rave_net::{Forward, Network, Settings, Trust, by_the_host};
+use rave_fs::Replace;
+use rave_guest::channel::provision::{MODEL_TOKEN, MODEL_URL, Provision};
+use rave_net::lan::MODEL;
+use rave_net::{Forward, Model, Network, Settings, Trust, by_the_host};
 use rave_vm::ports::{PortForward, PortPolicy, PortRequest, bind};
 
 use crate::error::Error;
@@ -18,6 +23,8 @@ pub(super) struct Connected {
     /// Nothing for a machine of a version that had QEMU's user network.
     pub(super) network: Option<Network>,
     pub(super) forwards: Vec<PortForward>,
+    /// What the guest shows to use the model, where there is one.
+    token: Option<String>,
     /// One change at a time: each reads what the last has written.
     changing: Mutex<()>,
 }
@@ -29,19 +36,29 @@ impl std::fmt::Debug for Connected {
 }
 
 /// Listens on the ports, those of the last time where they are free, and waits for the machine that is started next.
-pub(super) fn start(place: &Place, record: &Record, last: &[(String, u16)]) -> Result<Connected, Error> {
+pub(super) fn start(
+    place: &Place,
+    record: &Record,
+    last: &[(String, u16)],
+    model: Option<Model>,
+) -> Result<Connected, Error> {
     let requests = record.port_requests(last);
     let (resolved, listeners) = bind(&requests).map_err(rave_vm::Error::from)?;
-    connect(place, resolved.forwards, listeners)
+    connect(place, resolved.forwards, listeners, model)
 }
 
 /// Goes on for a machine that runs. A port that somebody took meanwhile is another one now.
-pub(super) fn attach(place: &Place, forwards: &[PortForward]) -> Result<Connected, Error> {
+pub(super) fn attach(
+    place: &Place,
+    forwards: &[PortForward],
+    model: Option<Model>,
+) -> Result<Connected, Error> {
     if !place.machine().network_socket.exists() {
         return Ok(Connected {
             place: place.clone(),
             network: None,
             forwards: forwards.to_vec(),
+            token: None,
             changing: Mutex::default(),
         });
     }
@@ -53,16 +70,23 @@ pub(super) fn attach(place: &Place, forwards: &[PortForward]) -> Result<Connecte
     };
     let requests: Vec<PortRequest> = forwards.iter().map(again).collect();
     let (resolved, listeners) = bind(&requests).map_err(rave_vm::Error::from)?;
-    connect(place, resolved.forwards, listeners)
+    connect(place, resolved.forwards, listeners, model)
 }
 
 fn connect(
     place: &Place,
     forwards: Vec<PortForward>,
     listeners: Vec<TcpListener>,
+    model: Option<Model>,
 ) -> Result<Connected, Error> {
     let forward =
         |(listener, forward): (TcpListener, &PortForward)| Forward { listener, guest: forward.guest };
+    let token = match &model {
+        Some(_) => Some(token(place)?),
+        None => None,
+    };
+    let own =
+        |model| Model { token: token.clone().unwrap_or_default(), usage: Some(place.model_usage()), ..model };
     let settings = Settings {
         socket: place.machine().network_socket,
         policy: read(place)?,
@@ -70,11 +94,35 @@ fn connect(
         journal: Some(place.network_log()),
         authority: Some(place.folder().to_owned()),
         trust: Trust::OfHost,
+        model: model.map(own),
         resolve: by_the_host(),
     };
     let network =
         Network::start(settings).map_err(|e| Error::io("connect the network in", place.folder(), e))?;
-    Ok(Connected { place: place.clone(), network: Some(network), forwards, changing: Mutex::default() })
+    Ok(Connected {
+        place: place.clone(),
+        network: Some(network),
+        forwards,
+        token,
+        changing: Mutex::default(),
+    })
+}
+
+/// The sandbox's token for the model: made once, and worth nothing on another link.
+fn token(place: &Place) -> Result<String, Error> {
+    let path = place.model_token();
+    match fs::read_to_string(&path) {
+        Ok(token) if !token.is_empty() => return Ok(token),
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::io("read", &path, error)),
+        _ => {}
+    }
+    let mut bytes = [0; 32];
+    let read = File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut bytes));
+    read.map_err(|error| Error::io("read", "/dev/urandom", error))?;
+    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let token = format!("rave-{digits}");
+    Replace::new(&path).mode(0o600).write(&token).map_err(|error| Error::io("write", &path, error))?;
+    Ok(token)
 }
 
 impl Connected {
@@ -89,6 +137,18 @@ impl Connected {
                 .map_err(|error| format!("cannot renew the authority that opens TLS: {error}"))?;
         }
         Ok(NetworkStatus { policy: network.policy(), log: network.log(), is_attached: network.is_attached() })
+    }
+
+    /// What the guest is given for this network.
+    pub(super) fn provision(&self) -> Provision {
+        let authority = self.network.as_ref().and_then(Network::authority);
+        let is_served = self.network.as_ref().is_some_and(|network| network.policy().model().is_ok());
+        let token = self.token.as_ref().filter(|_| is_served);
+        let environment = token.map(|token| {
+            let url = format!("http://{}", MODEL.0);
+            vec![(MODEL_URL.to_owned(), url), (MODEL_TOKEN.to_owned(), token.clone())]
+        });
+        Provision { authority, environment: environment.unwrap_or_default() }
     }
 
     /// Writes what has not been written yet.

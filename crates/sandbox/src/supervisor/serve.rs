@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::exec;
 use super::shared::{Shared, StopWish};
 use crate::control::{ANSWER, Answer, EndKind, Order, read_line, write_line};
+use crate::network::Change;
 
 /// Connections at once. Commands of one user make fewer.
 const MOST: usize = 256;
@@ -38,6 +39,14 @@ pub(super) fn start(listener: UnixListener, shared: Arc<Shared>) -> io::Result<(
     Ok(())
 }
 
+/// After a change; a guest that still boots gets it with its first session.
+fn provide(shared: &Shared, change: &Change) -> Result<(), String> {
+    if change.is_empty() {
+        return Ok(());
+    }
+    shared.client(Duration::ZERO).map_or(Ok(()), |client| shared.provide(&client))
+}
+
 fn answer(shared: &Shared, mut stream: UnixStream) -> io::Result<()> {
     loop {
         stream.set_read_timeout(Some(ANSWER))?;
@@ -63,7 +72,10 @@ fn answer(shared: &Shared, mut stream: UnixStream) -> io::Result<()> {
                 }
             }
             Order::Network(change) => match shared.network().change(&change) {
-                Ok(status) => Answer::Network(Box::new(status)),
+                Ok(status) => match provide(shared, &change) {
+                    Ok(()) => Answer::Network(Box::new(status)),
+                    Err(why) => Answer::Refused { why },
+                },
                 Err(why) => Answer::Refused { why },
             },
             Order::Exec(exec) => {

@@ -6,11 +6,16 @@ use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
 use rave_guest::channel::client::Client;
+use rave_guest::channel::message::Request;
+use rave_guest::channel::provision::Provision;
 use rave_vm::standalone::{Progress, Standalone};
 
 use super::network::Connected;
 use crate::control::{ClockReport, EndKind, Origin, Status};
 use crate::unix_time::now;
+
+/// How long a guest may take for what it is given.
+const PROVIDE: Duration = Duration::from_secs(60);
 
 /// A wish to end the machine.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +37,8 @@ pub(super) struct FreezeWish {
 pub(super) struct Shared {
     state: Mutex<State>,
     network: Connected,
+    /// What the guest was given last in a session.
+    given: Mutex<Provision>,
     changed: Condvar,
 }
 
@@ -79,7 +86,7 @@ impl Shared {
             is_held: false,
             waiting: 0,
         };
-        Self { state: Mutex::new(state), network, changed: Condvar::new() }
+        Self { state: Mutex::new(state), network, given: Mutex::default(), changed: Condvar::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -110,6 +117,19 @@ impl Shared {
     /// What the guest may reach.
     pub(super) fn network(&self) -> &Connected {
         &self.network
+    }
+
+    /// Gives the guest what its network provides, where that is something else than it was given last; why it does not take it.
+    pub(super) fn provide(&self, client: &Client) -> Result<(), String> {
+        let provision = self.network.provision();
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        if *given == provision {
+            return Ok(());
+        }
+        let asked = client.ask(&Request::Provide(provision.clone()), PROVIDE);
+        asked.map_err(|error| format!("the guest does not take the authority that opens TLS: {error}"))?;
+        *given = provision;
+        Ok(())
     }
 
     pub(super) fn status(&self) -> Status {

@@ -12,6 +12,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rave_guest::channel::client::Client;
 use rave_guest::channel::identity::{ENTROPY, Identity, Receipt};
 use rave_guest::channel::message::{Request, Welcome, parse};
+use rave_guest::channel::provision::Provision;
 
 use super::key::hexadecimal;
 
@@ -68,6 +69,7 @@ pub fn renew(
     client: &Client,
     host_name: &str,
     authorized_keys: &str,
+    provision: &Provision,
     limit: Duration,
 ) -> io::Result<Receipt> {
     let entropy: [u8; ENTROPY] = random()?;
@@ -80,6 +82,7 @@ pub fn renew(
         host_name: host_name.to_owned(),
         time_ms: u64::try_from(now.as_millis()).map_err(io::Error::other)?,
         authorized_keys: authorized_keys.to_owned(),
+        provision: provision.clone(),
     };
     let answer = client.ask(&Request::Renew(identity), limit)?;
     let receipt: Option<Receipt> = answer.as_deref().and_then(parse);
@@ -139,10 +142,16 @@ mod tests {
     fn try_renew(guest: fn(&Identity) -> Result<Receipt, String>, limit: Duration) -> io::Result<Receipt> {
         let (ours, theirs) = UnixStream::pair().unwrap();
         theirs.set_nonblocking(true).unwrap();
-        let config = Config { program: "/nowhere".into(), user: "agent".into(), cgroups: false, jobs: 1 };
+        let config = Config {
+            program: "/nowhere".into(),
+            user: "agent".into(),
+            cgroups: false,
+            provide: |_| Ok(()),
+            jobs: 1,
+        };
         thread::spawn(move || Server::new(config).at_barrier(Box::new(Guest(guest))).serve(&theirs));
         let (client, _) = Client::begin(ours, 7, LIMIT)?;
-        let renewed = renew(&client, "demo", "key", limit);
+        let renewed = renew(&client, "demo", "key", &Provision::default(), limit);
         client.close();
         renewed
     }

@@ -17,6 +17,7 @@ usage: rave-guest COMMAND
   ready            report each stage of this boot to the host
   channel          run programs for the host
   channel --barrier  the same in a template and its clones: nothing before there is an identity
+  provide          trust the authority, and set the variables, that the host passed
   barrier          wait until a clone of a template has an identity of its own
   tree ...         send or take files for the host; only that calls it
   session ...      become a program of the channel; only that calls it
@@ -44,6 +45,7 @@ pub(crate) enum Command {
         at_barrier: bool,
     },
     Barrier,
+    Provide,
     Session(Box<Session>),
     Tree(Task),
     UnlockRouter,
@@ -68,6 +70,7 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Strin
         ["ready"] => Command::Ready,
         ["channel"] => Command::Channel { at_barrier: false },
         ["channel", "--barrier"] => Command::Channel { at_barrier: true },
+        ["provide"] => Command::Provide,
         ["barrier"] => Command::Barrier,
         [SUBCOMMAND, words @ ..] => {
             let session = Session::of_arguments(words).ok_or("session is for the channel alone")?;

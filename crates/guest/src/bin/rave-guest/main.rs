@@ -15,6 +15,7 @@ mod health;
 mod http;
 mod install;
 mod processor;
+mod provide;
 mod ready;
 mod serve;
 mod setup;
@@ -55,6 +56,7 @@ fn run(command: &Command) -> Result<ExitCode, Error> {
         Command::Setup => setup::run(&configuration()?)?,
         Command::SshKeys => ssh_keys::run(&configuration()?)?,
         Command::Channel { at_barrier } => channel::run(&configuration()?, *at_barrier)?,
+        Command::Provide => provide::run()?,
         Command::Barrier => barrier::run()?,
         Command::Session(session) => {
             let failure = session.become_program();

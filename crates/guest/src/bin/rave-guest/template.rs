@@ -10,7 +10,7 @@ mod warm;
 
 use crate::error::Error;
 use crate::files;
-use crate::{barrier, clock, setup, spawn, ssh_keys, system};
+use crate::{barrier, clock, provide, setup, spawn, ssh_keys, system};
 pub(crate) use freezer::Freezer;
 use rave_guest::channel::identity::{Barrier, ENTROPY, Identity, Receipt};
 use rave_guest::config::GuestConfig;
@@ -120,5 +120,6 @@ fn renew_files(identity: &Identity) -> Result<(), Error> {
     machine_id::renew(Path::new("/"), &identity.machine_id)?;
     names::renew(Path::new("/"), &identity.host_name)?;
     random::renew_seed_file()?;
+    provide::install(Path::new("/"), &identity.provision)?;
     ssh_keys::pass(&identity.authorized_keys)
 }

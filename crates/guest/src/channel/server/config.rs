@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::channel::provision::Provision;
+
 /// Set by the program that serves.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -11,6 +13,8 @@ pub struct Config {
     pub user: String,
     /// Whether each program gets a control group below the server's own.
     pub cgroups: bool,
+    /// Does what [`Request::Provide`](crate::channel::message::Request::Provide) asks for.
+    pub provide: fn(&Provision) -> Result<(), String>,
     /// Programs that run at once, such as [`MAX_JOBS`](crate::channel::MAX_JOBS).
     pub jobs: usize,
 }

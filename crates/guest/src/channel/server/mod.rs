@@ -268,6 +268,11 @@ impl Server {
             Some(Request::Clock { time_ms }) if self.barrier.is_none() => {
                 return self.set_clock(stream, time_ms);
             }
+            Some(Request::Provide(provision)) if self.barrier.is_none() => {
+                (self.config.provide)(&provision)?;
+                self.send(Kind::Ended, stream, to_json(&Ended { code: Some(0), ..Ended::default() }));
+                return Ok(());
+            }
             Some(request) => return self.pass_barrier(stream, request),
             None => return Err("this version of rave-guest does not understand the request".into()),
         };
@@ -307,7 +312,7 @@ impl Server {
                 let opened = self.barrier.take();
                 self.later = self.later.take().or(opened);
             }
-            Request::Exec(_) | Request::Clock { .. } => {
+            Request::Exec(_) | Request::Clock { .. } | Request::Provide(_) => {
                 return Err("this machine has no identity yet".into());
             }
         }

@@ -8,7 +8,7 @@ use rave_process::{Cmd, interrupt, shell_quote};
 use rave_vm::{Instance, network};
 
 use crate::cli;
-use crate::cmd::sandbox::attend::this_program;
+use crate::cmd::fence::this_program;
 use crate::command_error::CommandError;
 use crate::exit::Code;
 

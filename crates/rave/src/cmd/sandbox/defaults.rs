@@ -30,6 +30,7 @@ impl Defaults {
                 mode: network.mode.map(mode).unwrap_or_default(),
                 allow: rules("network.allow", &network.allow)?,
                 deny: rules("network.deny", &network.deny)?,
+                ..Policy::default()
             },
             memory_mib: loaded.spec.vm.memory.get(),
             cpus: loaded.spec.vm.cpus,
@@ -110,7 +111,7 @@ mod tests {
 
     fn user(mode: Mode, allow: &[&str]) -> Defaults {
         let allow = allow.iter().map(|rule| rule.parse().unwrap()).collect();
-        let policy = Policy { mode, allow, deny: Vec::new() };
+        let policy = Policy { mode, allow, ..Policy::default() };
         Defaults { policy, memory_mib: 2048, cpus: 2, expiry: Expiry::default() }
     }
 

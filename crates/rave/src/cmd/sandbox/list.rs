@@ -1,6 +1,6 @@
 //! `cargo xtask ps`: the sandboxes and how they are.
 
-use rave_net::Mode;
+use rave_net::{Mode, Usage};
 use rave_sandbox::look::{Look, look};
 use rave_sandbox::snapshot::{self, Snapshot};
 use rave_sandbox::{Identity, Record, SandboxName, Store, network, now, process_age};
@@ -25,6 +25,8 @@ pub(super) struct Row {
     pub(super) snapshots: Vec<Snapshot>,
     /// What its network reaches where no rule decides; none where that cannot be read.
     pub(super) network: Option<Mode>,
+    /// What it used of the model; none where it used nothing.
+    pub(super) model: Option<Usage>,
     /// Seconds since a program last began or ended; 0 while one runs.
     pub(super) idle_seconds: Option<u64>,
     /// Seconds until it is stopped because its time is over.
@@ -48,6 +50,7 @@ impl Row {
         let (ttl_seconds, idle_stop_seconds) = (left(expiry.ttl, age), left(expiry.idle, idle_seconds));
         let network = network::read(&place).ok().map(|policy| policy.mode);
         let snapshots = snapshot::list(&place).unwrap_or_default();
+        let model = network::usage(&place);
         Self {
             name,
             record,
@@ -55,6 +58,7 @@ impl Row {
             identity,
             snapshots,
             network,
+            model,
             idle_seconds,
             ttl_seconds,
             idle_stop_seconds,
@@ -87,6 +91,7 @@ impl Row {
             self.stops().unwrap_or_else(unknown),
             self.look.memory.map_or_else(unknown, mebibytes),
             mebibytes(self.look.disk),
+            self.model.map_or_else(unknown, used),
             ports.collect::<Vec<_>>().join(" "),
         ]
     }
@@ -104,11 +109,16 @@ pub(super) fn run(args: &cli::Ps, ui: &Ui) -> anyhow::Result<Code> {
     ui.table(
         &[
             "name", "state", "profile", "fork of", "network", "age", "idle", "stops", "memory", "disk",
-            "ports",
+            "model", "ports",
         ],
         &cells,
     );
     Ok(Code::Ok)
+}
+
+/// `3 requests, 1200 tokens`.
+fn used(usage: Usage) -> String {
+    format!("{} requests, {} tokens", usage.requests, usage.input_tokens.saturating_add(usage.output_tokens))
 }
 
 pub(super) fn mebibytes(bytes: u64) -> String {

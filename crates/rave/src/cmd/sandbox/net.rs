@@ -1,6 +1,6 @@
 //! `cargo xtask net NAME`: what a sandbox may reach, and what it was refused.
 
-use rave_net::{Denial, Mode, Policy};
+use rave_net::{Denial, Host, Mode, Policy};
 use rave_sandbox::network::{self, Change, NetworkStatus};
 use rave_sandbox::start::attend;
 use rave_sandbox::{Connection, SandboxName, now};
@@ -8,6 +8,7 @@ use rave_vm::standalone;
 use rave_vm::terminal_text::plain;
 
 use super::attend::{Named, supervisor};
+use super::groups;
 use super::list::time;
 use crate::cli::{self, NetCommand};
 use crate::exit::Code;
@@ -19,7 +20,7 @@ const TOLD: usize = 5;
 /// Runs the command.
 pub(super) fn run(args: &cli::Net, ui: &Ui) -> anyhow::Result<Code> {
     let named = Named::new(&args.name)?;
-    let status = status(&named, change(&args.command), ui)?;
+    let status = status(&named, change(&args.command)?, ui)?;
     let name = &named.name;
     match &args.command {
         NetCommand::Show(print) if print.json => ui.json(&status.policy)?,
@@ -35,13 +36,16 @@ pub(super) fn run(args: &cli::Net, ui: &Ui) -> anyhow::Result<Code> {
     Ok(Code::Ok)
 }
 
-fn change(command: &NetCommand) -> Change {
-    match command {
-        NetCommand::Allow(rules) => Change { allow: rules.rules.clone(), ..Change::default() },
+fn change(command: &NetCommand) -> anyhow::Result<Change> {
+    Ok(match command {
+        NetCommand::Allow(rules) => {
+            let groups = groups::of_rules(&rules.rules)?;
+            Change { allow: rules.rules.clone(), groups, ..Change::default() }
+        }
         NetCommand::Deny(rules) => Change { deny: rules.rules.clone(), ..Change::default() },
         NetCommand::Mode(mode) => Change { mode: Some(mode.mode), ..Change::default() },
         NetCommand::Show(_) | NetCommand::Log(_) | NetCommand::Learn(_) => Change::default(),
-    }
+    })
 }
 
 /// By its supervisor where it runs, by its files otherwise.
@@ -60,13 +64,18 @@ fn status(named: &Named, change: Change, ui: &Ui) -> anyhow::Result<NetworkStatu
 
 /// One line about a policy.
 fn summary(policy: &Policy) -> String {
-    let Policy { mode, allow, deny, groups: _ } = policy;
+    let Policy { mode, allow, deny, .. } = policy;
     format!("{mode}; rules that allow: {}, that deny: {}", allow.len(), deny.len())
 }
 
 fn show(policy: &Policy, ui: &Ui) {
     let mut rows = vec![vec!["mode".to_owned(), policy.mode.to_string()]];
-    rows.extend(policy.allow.iter().map(|rule| vec!["allow".to_owned(), rule.to_string()]));
+    for rule in &policy.allow {
+        rows.push(vec!["allow".to_owned(), rule.to_string()]);
+        if let Host::Group { group, .. } = rule.host {
+            rows.extend(policy.groups.of(group).map(|origin| vec![format!("  {group}"), origin.to_string()]));
+        }
+    }
     rows.extend(policy.deny.iter().map(|rule| vec!["deny".to_owned(), rule.to_string()]));
     ui.table(&["what", "value"], &rows);
     ui.note(match policy.mode {
@@ -74,7 +83,7 @@ fn show(policy: &Policy, ui: &Ui) {
         Mode::Offline => "nothing is reached, whatever is allowed",
         Mode::Learn | Mode::Open => "every public address is reached; the host and private networks are not",
         Mode::Restricted => {
-            "TLS is not opened: whoever serves an allowed name may pass requests on to others (docs/isolation.md)"
+            "TLS is opened for groups and rules with inspect alone: whoever serves another name may pass requests on (docs/isolation.md)"
         }
     });
 }

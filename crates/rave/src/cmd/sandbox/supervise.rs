@@ -2,13 +2,14 @@
 
 use camino::Utf8Path;
 use rave_sandbox::supervisor::{self, Host};
-use rave_sandbox::{Record, SandboxName, Store};
+use rave_sandbox::{Record, SandboxName, Store, network};
 use rave_vm::accel::{self, Accelerator, ProbeRequest, ProbeResult};
 use rave_vm::fence::Fencer;
 use rave_vm::machine::Arch;
 use rave_vm::qemu::Qemu;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
+use super::model;
 use crate::cli;
 use crate::cmd::fence;
 use crate::exit::Code;
@@ -26,7 +27,14 @@ pub(super) fn run(args: &cli::Supervise) -> anyhow::Result<Code> {
         let engine = probe(&qemu, &args.state, args.accel)?.engine;
         Ok(Host { qemu, engine })
     };
-    supervisor::run(&store.place(&name), &record, host)?;
+    let place = store.place(&name);
+    let model = match model::load() {
+        Ok(model) => model,
+        // Who does not use it is not kept from anything by its configuration.
+        Err(_) if network::read(&place)?.model().is_err() => None,
+        Err(error) => return Err(error),
+    };
+    supervisor::run(&place, &record, model, host)?;
     Ok(Code::Ok)
 }
 

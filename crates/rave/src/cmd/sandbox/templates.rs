@@ -133,6 +133,7 @@ fn offline(socket: &Utf8Path) -> io::Result<Box<dyn Any>> {
         resolve: by_the_host(),
         authority: None,
         trust: rave_net::Trust::default(),
+        model: None,
     })?;
     Ok(Box::new(network))
 }

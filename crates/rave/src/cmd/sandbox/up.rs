@@ -20,6 +20,7 @@ use rave_vm::terminal_text::plain;
 use super::attend::{Named, supervisor, tell_wait, wait};
 use super::defaults::Defaults;
 use super::describe::show_address;
+use super::groups;
 use super::limits;
 use super::ssh_config;
 use super::templates::{self, Host};
@@ -213,7 +214,7 @@ fn make(
         };
         templates::hold(disk.folder(), recipe, host, settings, ui)?;
     }
-    network::write(&place, &policy(args, defaults.policy))?;
+    network::write(&place, &policy(args, defaults.policy)?)?;
     record.save(&place)?;
     ssh_config::write(&Store::new(&settings.state_dir))?;
     Ok(())
@@ -244,9 +245,16 @@ fn defaults(workspace: Option<&Utf8Path>, settings: &Settings, ui: &Ui) -> anyho
 }
 
 /// What it may reach. The command line has the last word.
-fn policy(args: &cli::Up, defaults: Policy) -> Policy {
-    let wanted = Change { mode: args.network, allow: args.allow.clone(), deny: args.deny.clone() };
-    wanted.on(defaults)
+fn policy(args: &cli::Up, defaults: Policy) -> anyhow::Result<Policy> {
+    let wanted = Change {
+        mode: args.network,
+        allow: args.allow.clone(),
+        deny: args.deny.clone(),
+        ..Change::default()
+    };
+    let policy = wanted.on(defaults);
+    let groups = groups::of_rules(&policy.allow)?;
+    Ok(Policy { groups, ..policy })
 }
 
 /// What was allowed to a sandbox that is there stays, too.

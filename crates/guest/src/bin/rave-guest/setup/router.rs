@@ -2,7 +2,9 @@
 
 use crate::error::Error;
 use crate::files::{self, Ids, failed};
+use crate::provide;
 use crate::system::random;
+use rave_guest::channel::provision::{MODEL_TOKEN, MODEL_URL};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::fs;
@@ -19,7 +21,7 @@ pub(super) fn configure(home: &Path, port: u16, ids: Ids) -> Result<String, Erro
     files::directory(&folder, 0o700, Some(ids))?;
     let path = folder.join("config.json");
     if path.symlink_metadata().is_err() {
-        let text = first_configuration(port, &random_key()?);
+        let text = first_configuration(port, &random_key()?, &provider());
         files::write(&path, 0o600, Some(ids), &text)?;
         println!("made {} with a new API key", path.display());
     }
@@ -33,11 +35,20 @@ pub(super) fn configure(home: &Path, port: u16, ids: Ids) -> Result<String, Erro
     Ok(key_of(&text))
 }
 
-fn first_configuration(port: u16, key: &str) -> String {
+/// The provider that the host serves, where it serves one; otherwise what the user has to complete.
+fn provider() -> (String, String) {
+    let served = provide::variable(MODEL_URL).zip(provide::variable(MODEL_TOKEN));
+    served.map_or_else(
+        || ("https://api.anthropic.com/v1/messages".to_owned(), "replace-this-with-your-key".to_owned()),
+        |(url, token)| (format!("{url}/v1/messages"), token),
+    )
+}
+
+fn first_configuration(port: u16, key: &str, (url, provider_key): &(String, String)) -> String {
     let provider = json!({
         "name": "anthropic",
-        "api_base_url": "https://api.anthropic.com/v1/messages",
-        "api_key": "replace-this-with-your-key",
+        "api_base_url": url,
+        "api_key": provider_key,
         "models": ["claude-sonnet-4-5"],
         "transformer": { "use": ["Anthropic"] },
     });

@@ -1,0 +1,159 @@
+//! What a sandbox used of a model, and what it may use.
+
+use camino::Utf8PathBuf;
+use rave_fs::Replace;
+use serde::{Deserialize, Serialize};
+
+/// What may be used; none is no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Requests for messages.
+    pub requests: Option<u64>,
+    /// Tokens, both ways.
+    pub tokens: Option<u64>,
+    /// Money, in the unit of the prices.
+    pub money: Option<f64>,
+}
+
+/// What a million tokens cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Price {
+    /// Of what is sent.
+    pub input: f64,
+    /// Of what is answered.
+    pub output: f64,
+    /// Of what is written into the provider's cache; as `input` where it is not said.
+    #[serde(default)]
+    pub cache_write: Option<f64>,
+    /// Of what is read from it; as `input` where it is not said.
+    #[serde(default)]
+    pub cache_read: Option<f64>,
+}
+
+/// What was used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Requests for messages.
+    pub requests: u64,
+    /// Tokens that were sent, those of the cache among them.
+    pub input_tokens: u64,
+    /// Tokens that were answered.
+    pub output_tokens: u64,
+    /// Money, in the unit of the prices.
+    pub money: f64,
+}
+
+/// The tokens of one answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Tokens {
+    pub(crate) input: u64,
+    pub(crate) output: u64,
+    pub(crate) cache_write: u64,
+    pub(crate) cache_read: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Meter {
+    path: Option<Utf8PathBuf>,
+    usage: Usage,
+}
+
+impl Meter {
+    /// Goes on with what the file has.
+    pub(crate) fn open(path: Option<Utf8PathBuf>) -> Self {
+        let bytes = path.as_ref().and_then(|path| std::fs::read(path).ok());
+        let usage = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+        Self { path, usage }
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        self.usage
+    }
+
+    /// Counts a request; why it may not be made.
+    pub(crate) fn begin(&mut self, limits: &Limits, has_price: bool) -> Result<(), String> {
+        let Usage { requests, input_tokens, output_tokens, money } = self.usage;
+        let tokens = input_tokens.saturating_add(output_tokens);
+        if limits.requests.is_some_and(|limit| requests >= limit) {
+            return Err(format!("this sandbox has made the {requests} requests that it may make"));
+        }
+        if limits.tokens.is_some_and(|limit| tokens >= limit) {
+            return Err(format!("this sandbox has used {tokens} tokens, and may use no more"));
+        }
+        if limits.money.is_some_and(|limit| money >= limit) {
+            return Err(format!("this sandbox has spent {money:.2}, and may spend no more"));
+        }
+        if limits.money.is_some() && !has_price {
+            return Err("money is limited, and the user's configuration has no prices".into());
+        }
+        self.usage.requests += 1;
+        self.save();
+        Ok(())
+    }
+
+    /// Counts an answer.
+    pub(crate) fn end(&mut self, tokens: Tokens, price: Option<&Price>) {
+        let usage = &mut self.usage;
+        let input =
+            [tokens.input, tokens.cache_write, tokens.cache_read].into_iter().fold(0, u64::saturating_add);
+        usage.input_tokens = usage.input_tokens.saturating_add(input);
+        usage.output_tokens = usage.output_tokens.saturating_add(tokens.output);
+        if let Some(price) = price {
+            usage.money += cost(tokens, price);
+        }
+        self.save();
+    }
+
+    fn save(&self) {
+        if let Some(path) = &self.path
+            && let Ok(text) = serde_json::to_vec(&self.usage)
+        {
+            // A full disk costs the record over restarts; what is in memory still limits.
+            let _ = Replace::new(path).mode(0o600).unsynced().write(text);
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a sum of money, to the cent")]
+fn cost(tokens: Tokens, price: &Price) -> f64 {
+    let of = |count: u64, price: f64| count as f64 * price / 1e6;
+    of(tokens.input, price.input)
+        + of(tokens.output, price.output)
+        + of(tokens.cache_write, price.cache_write.unwrap_or(price.input))
+        + of(tokens.cache_read, price.cache_read.unwrap_or(price.input))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_limit_ends_it_and_use_outlives_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Utf8PathBuf::from_path_buf(folder.path().join("usage.json")).unwrap();
+        let price = Price { input: 2.0, output: 10.0, ..Price::default() };
+        let mut meter = Meter::open(Some(path.clone()));
+        meter.begin(&Limits::default(), false).unwrap();
+        meter.end(
+            Tokens { input: 400_000, output: 100_000, cache_read: 100_000, cache_write: 0 },
+            Some(&price),
+        );
+        let mut again = Meter::open(Some(path));
+        let usage = again.usage();
+        assert_eq!((usage.requests, usage.input_tokens, usage.output_tokens), (1, 500_000, 100_000));
+        assert!((usage.money - 2.0).abs() < 1e-9, "{usage:?}");
+        let none = Limits::default();
+        for (limits, why) in [
+            (Limits { requests: Some(1), ..none }, "1 requests"),
+            (Limits { tokens: Some(600_000), ..none }, "600000 tokens"),
+            (Limits { money: Some(1.5), ..none }, "spent 2.00"),
+            (Limits { money: Some(5.0), ..none }, "no prices"),
+        ] {
+            let error = again.begin(&limits, false).unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
+        again.begin(&Limits { requests: Some(2), tokens: Some(600_001), money: Some(5.0) }, true).unwrap();
+    }
+}

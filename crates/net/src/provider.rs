@@ -1,0 +1,26 @@
+//! Serves the model's provider to the guest, in a thread for each connection.
+
+mod serve;
+pub(crate) mod usage;
+
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use crate::dial::Resolve;
+use crate::end::End;
+use crate::model::Access;
+use crate::shared::Shared;
+
+/// Starts a thread for a connection of the guest; its end of it. Nothing where there are too many.
+pub(crate) fn start(
+    shared: &Arc<Shared>,
+    access: &Arc<Access>,
+    resolve: &Resolve,
+) -> io::Result<Option<End>> {
+    let (ours, theirs) = UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    let (inner, access, resolve) = (Arc::clone(shared), Arc::clone(access), Arc::clone(resolve));
+    let is_started = shared.threads.start("model", move || serve::run(&inner, &access, &resolve, theirs))?;
+    Ok(is_started.then(|| End::Thread(ours, None)))
+}

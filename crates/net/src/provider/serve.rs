@@ -1,0 +1,223 @@
+//! One connection of the guest to the model: each request is compared with what the provider's API has, gets the user's key, and
+//! its answer is passed on as it comes.
+
+use std::io;
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use rustls::StreamOwned;
+
+use super::usage::Reader;
+use crate::body::{Body, Progress};
+use crate::dial::{self, Resolve, Wish};
+use crate::head::{Head, ResponseHead};
+use crate::journal::Kind;
+use crate::model::Access;
+use crate::opened::exchange::{ANSWER, Broken, REQUEST, SILENCE, copy, has_token};
+use crate::opened::side::{Guest, Host, ReadHead, Side, Stream as _};
+use crate::policy::Destination;
+use crate::shared::Shared;
+
+/// What is served.
+const MESSAGES: &str = "/v1/messages";
+const COUNT: &str = "/v1/messages/count_tokens";
+
+/// Fields of a request that are passed on; none that could be a credential.
+const PASSED: [&str; 7] = [
+    "accept",
+    "anthropic-beta",
+    "anthropic-version",
+    "content-length",
+    "content-type",
+    "transfer-encoding",
+    "user-agent",
+];
+/// Fields of an answer that are not: of one connection, or for a browser.
+const DROPPED: [&str; 6] =
+    ["connection", "keep-alive", "alt-svc", "upgrade", "set-cookie", "strict-transport-security"];
+
+/// How long a handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(20);
+
+/// What is said in place of the provider: status, type of the API's error, and why.
+struct Refusal(&'static str, &'static str, String);
+
+/// A request once its head was looked at.
+struct Request {
+    target: String,
+    head: String,
+    body: Body,
+    expects: bool,
+    goes_on: bool,
+}
+
+pub(super) fn run(shared: &Shared, access: &Access, resolve: &Resolve, socket: UnixStream) {
+    let mut guest = Side::new(Guest::Plain(socket));
+    while let Ok(ReadHead::Head(head)) = guest.read_head(REQUEST) {
+        match look(access, &head).and_then(|request| answer(access, resolve, &mut guest, &request)) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(refusal) => {
+                let Refusal(_, _, why) = &refusal;
+                shared.journal().deny(Kind::Http, "the model", why, None);
+                let _ = guest.write(&page(&refusal));
+                guest.stream.linger();
+                return;
+            }
+        }
+    }
+}
+
+fn bad(why: impl Into<String>) -> Refusal {
+    Refusal("400 Bad Request", "invalid_request_error", why.into())
+}
+
+fn unavailable(why: impl Into<String>) -> Refusal {
+    Refusal("502 Bad Gateway", "api_error", why.into())
+}
+
+fn look(access: &Access, bytes: &[u8]) -> Result<Request, Refusal> {
+    let head = Head::parse(&bytes[..bytes.len() - 4]).map_err(|error| bad(error.why))?;
+    let body = head.framing().map_err(|error| bad(error.why))?;
+    let path = head.target.split('?').next().unwrap_or_default();
+    if head.method != "POST" || !matches!(path, MESSAGES | COUNT) {
+        return Err(Refusal(
+            "404 Not Found",
+            "not_found_error",
+            format!("only POST {MESSAGES} and {COUNT} are served"),
+        ));
+    }
+    let bearer = head.values("authorization").filter_map(|value| value.strip_prefix("Bearer "));
+    let mut shown = head.values("x-api-key").chain(bearer);
+    if !shown.any(|token| is_same(token, &access.model.token)) {
+        let why = "the token is not this sandbox's".to_owned();
+        return Err(Refusal("401 Unauthorized", "authentication_error", why));
+    }
+    if path == MESSAGES {
+        let model = &access.model;
+        let forbidden = |why| Refusal("403 Forbidden", "permission_error", why);
+        access.meter().begin(&model.limits, !model.prices.is_empty()).map_err(forbidden)?;
+    }
+    let mut text = String::new();
+    for (name, value) in &head.fields {
+        if PASSED.iter().any(|passed| passed.eq_ignore_ascii_case(name)) {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+    }
+    let expects = head.values("expect").any(|value| value.eq_ignore_ascii_case("100-continue"));
+    let goes_on = head.version == "HTTP/1.1" && !has_token(head.values("connection"), "close");
+    Ok(Request { target: head.target.to_owned(), head: text, body, expects, goes_on })
+}
+
+/// Compares all of both, so that the time tells nothing.
+fn is_same(one: &str, other: &str) -> bool {
+    let differs = one.bytes().zip(other.bytes()).fold(0, |differs, (a, b)| differs | (a ^ b));
+    one.len() == other.len() && differs == 0
+}
+
+/// Passes on a request and its answer; whether another may follow.
+fn answer(
+    access: &Access,
+    resolve: &Resolve,
+    guest: &mut Side<Guest>,
+    request: &Request,
+) -> Result<bool, Refusal> {
+    let model = &access.model;
+    let why = |error: io::Error| unavailable(format!("the provider cannot be reached: {error}"));
+    let mut host = reach(access, resolve).map_err(why)?;
+    let Request { target, head, .. } = request;
+    let authority = model.origin.to_string();
+    let authority = authority.trim_start_matches("https://");
+    let (prefix, key) = (&model.prefix, model.key.field());
+    // Without a coding, so that usage can be read.
+    let head = format!(
+        "POST {prefix}{target} HTTP/1.1\r\nhost: {authority}\r\n{head}accept-encoding: identity\r\nconnection: close\r\n{key}\r\n"
+    );
+    host.write(head.as_bytes()).map_err(why)?;
+    let limit = |guest: &Side<Guest>, host: &Side<Host>| {
+        guest.stream.limit(SILENCE).and_then(|()| host.stream.limit(SILENCE)).map_err(why)
+    };
+    limit(guest, &host)?;
+    if request.expects && guest.write(b"HTTP/1.1 100 Continue\r\n\r\n").is_err() {
+        return Ok(false);
+    }
+    let is_whole = match copy(guest, &mut host, &mut Progress::strict(request.body), |_| {}) {
+        Ok(()) => true,
+        Err(Broken::To) => false,
+        Err(Broken::From) => return Ok(false),
+    };
+    let bytes = loop {
+        match host.read_head(ANSWER).map_err(why)? {
+            ReadHead::Head(bytes) if bytes.starts_with(b"HTTP/1.1 1") => {}
+            ReadHead::Head(bytes) => break bytes,
+            ReadHead::End | ReadHead::TooLong => return Err(unavailable("the provider gave no answer")),
+        }
+    };
+    let head = ResponseHead::parse(&bytes[..bytes.len() - 4]).map_err(unavailable)?;
+    let body = head.body("POST").map_err(unavailable)?;
+    limit(guest, &host)?;
+    let goes_on = request.goes_on && is_whole && body.is_some();
+    if guest.write(&answered(&head, goes_on)).is_err() {
+        return Ok(false);
+    }
+    let is_stream = head.values("content-type").any(|kind| kind.starts_with("text/event-stream"));
+    let is_counted = target.split('?').next() == Some(MESSAGES);
+    let mut reader = Reader::new(is_stream);
+    let body = body.unwrap_or(Body::Length(u64::MAX));
+    let passed = copy(&mut host, guest, &mut Progress::lenient(body), |bytes| reader.take(bytes));
+    if is_counted {
+        // Of a stream that was cut, too: what was said was used.
+        let (name, tokens) = reader.finish();
+        let price =
+            name.and_then(|name| model.prices.iter().find(|(start, _)| name.starts_with(start.as_str())));
+        // The highest price where the model has none.
+        let price = price.or_else(|| model.prices.iter().max_by(|a, b| a.1.output.total_cmp(&b.1.output)));
+        access.meter().end(tokens, price.map(|(_, price)| price));
+    }
+    Ok(passed.is_ok() && goes_on)
+}
+
+/// A connection to the provider.
+fn reach(access: &Access, resolve: &Resolve) -> io::Result<Side<Host>> {
+    let origin = &access.model.origin;
+    let wish = Wish {
+        id: 0,
+        to: Destination::Name(origin.host.clone()),
+        port: origin.port,
+        private: origin.private,
+    };
+    let failed = |_| io::Error::other(format!("no connection to {origin}"));
+    let mut socket: TcpStream = dial::connect(&wish, resolve).map_err(failed)?;
+    socket.set_nonblocking(false)?;
+    socket.set_read_timeout(Some(HANDSHAKE))?;
+    socket.set_write_timeout(Some(HANDSHAKE))?;
+    let mut tls = access.upstream.client(&origin.host)?;
+    while tls.is_handshaking() {
+        tls.complete_io(&mut socket)?;
+    }
+    Ok(Side::new(Host(Box::new(StreamOwned::new(tls, socket)))))
+}
+
+fn answered(head: &ResponseHead<'_>, goes_on: bool) -> Vec<u8> {
+    let mut text = format!("HTTP/1.1 {} {}\r\n", head.status, head.reason);
+    for (name, value) in &head.fields {
+        if !DROPPED.iter().any(|dropped| dropped.eq_ignore_ascii_case(name)) {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+    }
+    text.push_str(if goes_on { "\r\n" } else { "connection: close\r\n\r\n" });
+    text.into_bytes()
+}
+
+/// An error as the API tells one.
+fn page(Refusal(status, kind, why): &Refusal) -> Vec<u8> {
+    let message = format!("{why} (said by the sandbox's supervisor, not by the provider)");
+    let text =
+        serde_json::json!({ "type": "error", "error": { "type": kind, "message": message } }).to_string();
+    let length = text.len();
+    format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{text}"
+    )
+    .into_bytes()
+}
