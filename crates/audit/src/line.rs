@@ -99,6 +99,14 @@ pub(crate) fn check(line: &[u8], number: u64, previous: &Hash) -> Result<Hash, S
     }
 }
 
+/// What a line says that its writer found changed.
+pub(crate) fn found_broken(line: &[u8]) -> Option<String> {
+    match Entry::parse(line)?.event {
+        Event::Broken { why } => Some(why),
+        _ => None,
+    }
+}
+
 fn chain(previous: &Hash, body: &[u8]) -> Hash {
     Sha256::new().chain_update(previous).chain_update(body).finalize().into()
 }

@@ -1,13 +1,16 @@
 //! Whether the lines of a record are those that were written.
 
+use serde::Serialize;
+
 use crate::error::Error;
 use crate::files::Files;
 use crate::head;
-use crate::line::{check, genesis};
+use crate::line::{check, found_broken, genesis};
 use crate::reader::Reader;
 
 /// What was found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "verdict", rename_all = "lowercase")]
 pub enum Verdict {
     /// Every line is as it was written, and none is missing.
     Whole {
@@ -39,6 +42,9 @@ pub fn verify(files: &Files) -> Result<Verdict, Error> {
             Ok(hash) => hash,
             Err(why) => return wrong(lines, why),
         };
+        if let Some(why) = found_broken(&line) {
+            return wrong(lines, format!("before it the record was changed: {why}"));
+        }
         if let Some(known) = known.as_ref().filter(|known| known.lines == lines)
             && (known.hash != hash || known.bytes != bytes)
         {

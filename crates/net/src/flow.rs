@@ -10,6 +10,7 @@ use smoltcp::time::{Duration, Instant};
 use crate::gate::{Gate, Look};
 use crate::outgoing::Outgoing;
 use crate::stack::Stack;
+use crate::witness::Trace;
 
 /// How long a guest may take to say what it wants where that is looked at, and to end what was refused.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -25,6 +26,7 @@ pub(crate) struct Flow {
     /// Nothing once it is over on the host's side.
     host: Option<TcpStream>,
     gate: Gate,
+    trace: Trace,
     /// The guest's end was established at some time.
     was_open: bool,
     host_ended: bool,
@@ -56,12 +58,13 @@ pub(crate) struct Needs {
 }
 
 impl Flow {
-    pub(crate) fn new(stack: Stack, host: TcpStream, gate: Gate, now: Instant) -> Self {
+    pub(crate) fn new(stack: Stack, host: TcpStream, gate: Gate, trace: Trace, now: Instant) -> Self {
         let deadline = Some(now + PATIENCE);
         Self {
             stack,
             host: Some(host),
             gate,
+            trace,
             was_open: false,
             host_ended: false,
             guest_finished: false,
@@ -135,6 +138,7 @@ impl Flow {
             match result {
                 Ok(Ok(count)) if count > 0 => {
                     self.gate.passed(count);
+                    self.trace.sent += count as u64;
                     moved = true;
                 }
                 Ok(Err(ErrorKind::WouldBlock)) => {
@@ -170,7 +174,10 @@ impl Flow {
                     socket.close();
                     return true;
                 }
-                Ok(Ok(_)) => moved = true,
+                Ok(Ok(count)) => {
+                    self.trace.received += count as u64;
+                    moved = true;
+                }
                 Ok(Err(ErrorKind::WouldBlock)) => break,
                 Ok(Err(ErrorKind::Interrupted)) => {}
                 _ => {

@@ -35,7 +35,7 @@ pub(crate) struct Entry {
 /// How far a connection is.
 pub(crate) enum State {
     /// The host connects; the guest's first packet waits.
-    Dialing { first: Vec<u8>, gate: crate::gate::Gate },
+    Dialing { first: Vec<u8>, gate: crate::gate::Gate, rule: String },
     /// Both ends are there.
     Live(Box<Flow>),
 }

@@ -4,6 +4,7 @@
 //! - [`Network`]: the thread that is the other end of QEMU's network card.
 //! - [`Policy`], [`Rule`]: what may be reached, as pure data.
 //! - [`Log`]: what was refused, and why.
+//! - [`Witness`]: who keeps a record of all that happens; where that fails, nothing happens.
 //!
 //! The guest is not trusted: every buffer, table and rate is bounded, and whatever is not understood is dropped. Nothing here prints.
 
@@ -36,6 +37,7 @@ mod special;
 mod stack;
 mod switch;
 mod wake;
+mod witness;
 
 pub use dial::{Resolve, by_the_host};
 pub use forward::Forward;
@@ -44,3 +46,4 @@ pub use name::{BadName, HostName, NamePattern};
 pub use network::{Network, Settings};
 pub use policy::{Check, Destination, Grant, MAX_RULES, Mode, Policy, Refusal, Resolvable};
 pub use rule::{BadRule, Host, Network as AddressRange, Ports, Rule};
+pub use witness::{Nobody, Seen, Witness};

@@ -12,6 +12,7 @@ use crate::journal::{Journal, Log};
 use crate::link::Link;
 use crate::policy::Policy;
 use crate::shared::Shared;
+use crate::witness::{Told, Witness};
 
 /// What a network is made of.
 pub struct Settings {
@@ -24,6 +25,8 @@ pub struct Settings {
     pub forwards: Vec<Forward>,
     /// Where denials are written; only in memory otherwise.
     pub journal: Option<Utf8PathBuf>,
+    /// Who keeps the record; [`crate::Nobody`] where there is none.
+    pub witness: Arc<dyn Witness>,
     /// Resolves names; [`crate::by_the_host`] but for tests.
     pub resolve: Resolve,
 }
@@ -38,8 +41,9 @@ pub struct Network {
 impl Network {
     /// Starts the thread.
     pub fn start(settings: Settings) -> io::Result<Self> {
-        let Settings { socket, policy, forwards, journal, resolve } = settings;
-        let shared = Arc::new(Shared::new(policy, Journal::open(journal))?);
+        let Settings { socket, policy, forwards, journal, witness, resolve } = settings;
+        let told = Told(witness);
+        let shared = Arc::new(Shared::new(policy, Journal::open(journal, told.clone()), told)?);
         let link = Link::new(Arc::clone(&shared), socket, forwards, resolve)?;
         let thread = thread::Builder::new().name("network".into()).spawn(move || link.run())?;
         Ok(Self { shared, thread: Some(thread) })

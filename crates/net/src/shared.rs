@@ -7,21 +7,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::journal::Journal;
 use crate::policy::Policy;
 use crate::wake::Wake;
+use crate::witness::Told;
 
 #[derive(Debug)]
 pub(crate) struct Shared {
     policy: Mutex<Arc<Policy>>,
     journal: Mutex<Journal>,
+    pub(crate) told: Told,
     pub(crate) wake: Wake,
     is_over: AtomicBool,
     is_attached: AtomicBool,
 }
 
 impl Shared {
-    pub(crate) fn new(policy: Policy, journal: Journal) -> io::Result<Self> {
+    pub(crate) fn new(policy: Policy, journal: Journal, told: Told) -> io::Result<Self> {
         Ok(Self {
             policy: Mutex::new(Arc::new(policy)),
             journal: Mutex::new(journal),
+            told,
             wake: Wake::new()?,
             is_over: AtomicBool::new(false),
             is_attached: AtomicBool::new(false),

@@ -15,18 +15,22 @@ use crate::incoming::{self, Incoming, Segment, Unreachable};
 use crate::journal::Kind;
 use crate::lan::{GATEWAY, RESOLVER};
 use crate::outgoing::Outgoing;
-use crate::policy::{Check, Destination, Policy, Refusal};
+use crate::policy::{Check, Destination, Grant, Policy, Refusal};
 use crate::poller::Poller;
 use crate::pool::Pool;
 use crate::rule::Rule;
 use crate::shared::Shared;
 use crate::stack::{Refuser, Stack};
+use crate::witness::{Seen, Trace};
 use crate::{dhcp, own, replies};
 
 /// Numbers of flows at the poller begin here.
 pub(crate) const FIRST_FLOW: u64 = 1 << 32;
 /// Ports of the gateway that connections to the guest come from (RFC 6335, 6: dynamic ports).
 const FIRST_PORT: u16 = 49152;
+
+/// Why names are not resolved for a while.
+const HALTED: &str = "the record of the sandbox cannot be written";
 
 pub(crate) struct Switch {
     shared: Arc<Shared>,
@@ -41,6 +45,8 @@ pub(crate) struct Switch {
     starved: Vec<u64>,
     next_port: u16,
     seed: u64,
+    /// The record cannot be written: nothing leaves the guest, and nothing comes to it.
+    is_halted: bool,
 }
 
 impl Switch {
@@ -59,6 +65,7 @@ impl Switch {
             starved: Vec::new(),
             next_port: FIRST_PORT,
             seed,
+            is_halted: false,
         }
     }
 
@@ -106,6 +113,9 @@ impl Switch {
         let Some(name) = &question.name else {
             return Some(question.answer(Answer::Denied("no name of a host")));
         };
+        if self.is_halted {
+            return Some(question.answer(Answer::Failed(HALTED)));
+        }
         let resolvable = match self.policy.resolve(name) {
             Ok(resolvable) => resolvable,
             Err(refusal) => {
@@ -122,6 +132,8 @@ impl Switch {
         }
         let address = self.pool.address(name, resolvable.is_wild, std::time::Instant::now());
         if let Some(address) = address {
+            let (name, rule) = (name.to_string(), resolvable.rule);
+            self.shared.told.0.see(Seen::Question { name, rule });
             return Some(question.answer(Answer::Address(address)));
         }
         let why = "too many names";
@@ -146,8 +158,8 @@ impl Switch {
 
     /// A connection that the guest begins.
     fn begin(&mut self, segment: Segment<'_>, key: Key, now: Instant) {
-        let allowed = self.allowed(segment.to, segment.port);
-        let Some((to, private, gate)) = allowed else {
+        let allowed = if self.is_halted { None } else { self.allowed(segment.to, segment.port) };
+        let Some((to, grant, gate)) = allowed else {
             self.refuser.refuse(segment.packet, &mut self.out, now);
             return;
         };
@@ -157,16 +169,16 @@ impl Switch {
             self.refuser.refuse(segment.packet, &mut self.out, now);
             return;
         }
-        let state = State::Dialing { first: segment.packet.to_vec(), gate };
+        let state = State::Dialing { first: segment.packet.to_vec(), gate, rule: grant.rule };
         let id = self.flows.add(key, state, Some(to.clone()));
-        if !self.dialer.dial(Wish { id, to, port: segment.port, private }) {
+        if !self.dialer.dial(Wish { id, to, port: segment.port, private: grant.private }) {
             // It is tried again when the guest repeats its segment.
             self.flows.remove(id);
         }
     }
 
     /// Where a connection goes and what is looked at; nothing for one that is refused, which is noted.
-    fn allowed(&mut self, to: Ipv4Addr, port: u16) -> Option<(Destination, bool, Gate)> {
+    fn allowed(&mut self, to: Ipv4Addr, port: u16) -> Option<(Destination, Grant, Gate)> {
         let to = self.destination(to, port)?;
         let grant = match self.policy.connect(&to, port) {
             Ok(grant) => grant,
@@ -188,7 +200,7 @@ impl Switch {
             Destination::Name(name) => Gate::new(grant.check, Some(name)),
             Destination::Address(_) => Gate::new(Check::Nothing, None),
         };
-        Some((to, grant.private, gate))
+        Some((to, grant, gate))
     }
 
     fn destination(&mut self, to: Ipv4Addr, port: u16) -> Option<Destination> {
@@ -221,7 +233,7 @@ impl Switch {
     pub(crate) fn take_dialed(&mut self, now: Instant) {
         for Dialed { id, result } in self.dialer.done() {
             // One that the guest, or a changed rule, gave up is dropped with its socket.
-            let Some(Entry { key, state: State::Dialing { first, gate }, to: Some(to), .. }) =
+            let Some(Entry { key, state: State::Dialing { first, gate, rule }, to: Some(to), .. }) =
                 self.flows.remove(id)
             else {
                 continue;
@@ -232,7 +244,8 @@ impl Switch {
                     let Some(stack) = Stack::listening(key.0, key.1, buffer, self.seed(), now) else {
                         continue;
                     };
-                    let mut flow = Flow::new(stack, host, gate, now);
+                    let trace = self.trace(true, format!("{to}:{}", key.1), rule);
+                    let mut flow = Flow::new(stack, host, gate, trace, now);
                     flow.take(&first, &mut self.out, now);
                     let id = self.flows.add(key, State::Live(Box::new(flow)), Some(to));
                     self.touch(id);
@@ -250,7 +263,7 @@ impl Switch {
     /// Takes a connection to a port of the guest.
     pub(crate) fn accept(&mut self, host: TcpStream, guest_port: u16, now: Instant) {
         let ready = host.set_nonblocking(true).and_then(|()| host.set_nodelay(true));
-        if ready.is_err() || self.flows.is_full(false) {
+        if ready.is_err() || self.is_halted || self.flows.is_full(false) {
             return;
         }
         let free = (FIRST_PORT..=u16::MAX).find_map(|_| {
@@ -262,9 +275,25 @@ impl Switch {
         let buffer = self.flows.buffer();
         let stack = Stack::connecting((key.0, key.1), guest_port, buffer, self.seed(), now);
         let Some(stack) = stack else { return };
-        let flow = Flow::new(stack, host, Gate::Open, now);
+        let trace = self.trace(false, format!("port {guest_port}"), "a forwarded port".into());
+        let flow = Flow::new(stack, host, Gate::Open, trace, now);
         let id = self.flows.add(key, State::Live(Box::new(flow)), None);
         self.touch(id);
+    }
+
+    fn trace(&self, from_guest: bool, to: String, rule: String) -> Trace {
+        Trace::open(self.shared.told.clone(), from_guest, to, rule)
+    }
+
+    /// Stands still while the record cannot be written, and goes on when it can.
+    pub(crate) fn heed_record(&mut self, now: Instant) {
+        let is_halted = !self.shared.told.0.can_record();
+        if is_halted && !self.is_halted {
+            for id in self.flows.ids() {
+                self.end(id, now);
+            }
+        }
+        self.is_halted = is_halted;
     }
 
     fn seed(&mut self) -> u64 {

@@ -19,7 +19,7 @@ pub use release::{
     SbomCommand, SbomDiff, Verify,
 };
 pub use sandbox::{
-    Exec, Logs, Net, NetCommand, NetMode, NetPrint, NetRules, Open, Port, Prune, Ps, Rm, Ssh, SshConfig,
+    Audit, Exec, Logs, Net, NetCommand, NetMode, NetPrint, NetRules, Open, Port, Prune, Ps, Rm, Ssh, SshConfig,
     SshProxy, Start, Stop, Supervise, Up,
 };
 pub use values::{Accel, Firmware, FormatFlag, Gui, HostPort, KeepBase, PortFlag, base, format_or_all};
@@ -110,6 +110,8 @@ pub enum Command {
     Port(Port),
     /// Show and change what a sandbox may reach, and what it was refused
     Net(Net),
+    /// Print what a sandbox did and what was done with it, or verify that record
+    Audit(Audit),
     /// Print the console of a sandbox
     Logs(Logs),
     /// Power sandboxes off; their disks stay

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write as _};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use rave_audit::Event;
 use rave_guest::channel::MAX_REQUEST;
 use rave_guest::channel::message::Exec;
 use rave_vm::ports::PortForward;
@@ -37,6 +38,10 @@ pub enum Order {
     Exec(Box<Exec>),
     /// Change what it may reach, or only tell.
     Network(Box<Change>),
+    /// Record what a command did.
+    Note(Box<Event>),
+    /// Write what is to be recorded now.
+    Record,
 }
 
 /// The answer.
@@ -54,6 +59,8 @@ pub enum Answer {
     Exec,
     /// What it may reach, after the change.
     Network(Box<NetworkStatus>),
+    /// It is noted, or written as far as it can be.
+    Noted,
     /// It cannot be done.
     Refused {
         /// Why.
@@ -101,6 +108,9 @@ pub struct Status {
     pub running: usize,
     /// When a program last began or ended, seconds since 1970.
     pub last_use: u64,
+    /// Why its record cannot be written; its network stands still then.
+    #[serde(default)]
+    pub record_failure: Option<String>,
 }
 
 /// What a machine was started from.
@@ -117,6 +127,28 @@ pub enum Origin {
         /// Why.
         why: String,
     },
+}
+
+impl EndKind {
+    /// The word for it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::PoweredOff => "powered off",
+            Self::Ended => "ended by force",
+            Self::Died => "died",
+        }
+    }
+}
+
+impl Origin {
+    /// The word for it.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Disk => "its disk",
+            Self::Template => "a template",
+            Self::DiskInstead { .. } => "its disk instead of a template",
+        }
+    }
 }
 
 /// A connection to the supervisor of a sandbox.

@@ -7,11 +7,13 @@
 //! - [`exec`]: a program in the guest with a command's own streams.
 //! - [`limits`], [`admission`]: what all sandboxes together may take, and whether there is space for one more.
 //! - [`network`]: what a sandbox may reach.
+//! - [`audit`]: what it did and what was done with it.
 //! - [`start`]: a supervisor if there is none.
 //!
 //! Nothing here prints.
 
 pub mod admission;
+pub mod audit;
 pub mod control;
 mod error;
 pub mod exec;

@@ -3,10 +3,12 @@
 use std::fs;
 use std::io::ErrorKind;
 
+use rave_audit::Event;
 use rave_fs::Replace;
 use rave_net::{Log, MAX_RULES, Mode, Policy, Rule};
 use serde::{Deserialize, Serialize};
 
+use crate::audit;
 use crate::error::Error;
 use crate::life_lock::LifeLock;
 use crate::place::Place;
@@ -36,12 +38,23 @@ pub struct NetworkStatus {
     pub log: Log,
     /// The guest's card is connected.
     pub is_attached: bool,
+    /// Why it stands still: its record cannot be written.
+    #[serde(default)]
+    pub halted: Option<String>,
 }
 
 impl Change {
     /// Whether it changes nothing.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// As it is recorded.
+    pub(crate) fn event(&self, mode: Mode) -> Event {
+        let allow = self.allow.iter().map(ToString::to_string);
+        let deny = self.deny.iter().map(|rule| format!("-{rule}"));
+        let mode = self.mode.unwrap_or(mode).to_string();
+        Event::Policy { mode, rules: allow.chain(deny).collect() }
     }
 
     /// Makes the change. Whether there are not too many rules then.
@@ -97,8 +110,11 @@ pub(crate) fn change(place: &Place, change: &Change) -> Result<Policy, Error> {
 
 /// The network of a sandbox that does not run, after this change.
 pub fn of_stopped(place: &Place, wanted: &Change, _lock: &LifeLock) -> Result<NetworkStatus, Error> {
+    if !wanted.is_empty() {
+        audit::note(place, &wanted.event(read(place)?.mode))?;
+    }
     let policy = if wanted.is_empty() { read(place)? } else { change(place, wanted)? };
-    Ok(NetworkStatus { policy, log: Log::read(&place.network_log()), is_attached: false })
+    Ok(NetworkStatus { policy, log: Log::read(&place.network_log()), is_attached: false, halted: None })
 }
 
 #[cfg(test)]

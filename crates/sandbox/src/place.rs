@@ -23,6 +23,7 @@ use crate::name::SandboxName;
 /// | `end.json` | how the machine ended the last time |
 /// | `network.json` | what it may reach |
 /// | `network-log.json` | what it was refused |
+/// | `audit.jsonl`, `audit-head` | the record of what it did, and how much that is |
 #[derive(Debug, Clone)]
 pub struct Place {
     name: SandboxName,
@@ -83,6 +84,11 @@ impl Place {
     /// What it was refused.
     pub fn network_log(&self) -> Utf8PathBuf {
         self.folder.join("network-log.json")
+    }
+
+    /// The record of what it did and of what was done with it.
+    pub fn audit(&self) -> rave_audit::Files {
+        rave_audit::Files::at(&self.folder)
     }
 
     pub(crate) fn record(&self) -> Utf8PathBuf {

@@ -53,6 +53,7 @@ pub(crate) fn render(spec: &Spec, password: &str) -> Vec<(String, String)> {
     if let Some(disk) = spec.sandboxes.disk {
         lines.push("sandboxes.disk", disk);
     }
+    lines.push("sandboxes.keep-audit", spec.sandboxes.keep_audit);
     lines.push("compress.qemu", text(spec.compress.qemu));
     lines.push("compress.raw", text(spec.compress.raw));
     for (name, service) in spec.services.iter() {

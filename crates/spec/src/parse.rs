@@ -15,7 +15,7 @@ use crate::spec::{
 use crate::{
     Base, CPUS_LIMITS, ClaudeCode, Compression, DISK_LIMITS, Date, Feature, Format, Hostname, InvalidValue,
     LicenceName, Limits, MAX_JOBS_LIMITS, MEMORY_LIMITS, MebiBytes, Mirror, Nixos, PackageName, ProfileName,
-    RemoteBuilder, SANDBOXES_LIMITS, Substituter, check, services, value,
+    KEEP_AUDIT_LIMITS, RemoteBuilder, SANDBOXES_LIMITS, Substituter, check, services, value,
 };
 
 /// The schema that this version of the tool reads.
@@ -128,9 +128,14 @@ fn sandboxes(mut section: Section<'_>, reader: &mut Reader) -> Option<SandboxLim
     let mut size =
         |name: &str| section.optional(reader, name, |_, node, _| value::limited(node, &SANDBOXES_LIMITS));
     let (memory, disk) = (size("memory"), size("disk"));
+    let keep = section.optional(reader, "keep-audit", |_, node, _| value::limited(node, &KEEP_AUDIT_LIMITS));
     section.finish(reader);
     let size = |number: Option<u64>| number.map(MebiBytes::new);
-    Some(SandboxLimits { memory: size(memory.map(Some).or(None)?), disk: size(disk.map(Some).or(None)?) })
+    Some(SandboxLimits {
+        memory: size(memory.map(Some).or(None)?),
+        disk: size(disk.map(Some).or(None)?),
+        keep_audit: keep.or(SandboxLimits::default().keep_audit)?,
+    })
 }
 
 fn compress(mut section: Section<'_>, reader: &mut Reader) -> Option<Compress> {

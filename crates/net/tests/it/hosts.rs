@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
-use rave_net::{Denial, Forward, Mode, Network, Policy, Resolve, Settings};
+use rave_net::{Denial, Forward, Mode, Network, Nobody, Policy, Resolve, Settings, Witness};
 
 use crate::guest::Guest;
 
@@ -24,12 +24,23 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn new(policy: Policy, names: Names, forwards: Vec<Forward>) -> (Self, Guest) {
+        Self::seen_by(Arc::new(Nobody), policy, names, forwards)
+    }
+
+    /// With somebody who keeps a record.
+    pub(crate) fn seen_by(
+        witness: Arc<dyn Witness>,
+        policy: Policy,
+        names: Names,
+        forwards: Vec<Forward>,
+    ) -> (Self, Guest) {
         let folder = tempfile::tempdir().unwrap();
         let socket = Utf8PathBuf::from_path_buf(folder.path().join("net.sock")).unwrap();
         let listener = UnixListener::bind(&socket).unwrap();
         let journal = Some(Utf8PathBuf::from_path_buf(folder.path().join("log.json")).unwrap());
         let resolve = resolver(names);
-        let network = Network::start(Settings { socket, policy, forwards, journal, resolve }).unwrap();
+        let settings = Settings { socket, policy, forwards, journal, witness, resolve };
+        let network = Network::start(settings).unwrap();
         let guest = Guest::accept(&listener);
         (Self { network, listener, folder }, guest)
     }

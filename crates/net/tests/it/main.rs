@@ -7,3 +7,4 @@ mod guest;
 mod hosts;
 mod life;
 mod reach;
+mod witness;

@@ -238,6 +238,27 @@ pub struct NetMode {
     pub mode: Mode,
 }
 
+/// `cargo xtask audit`
+#[derive(Debug, Clone, Default, Args)]
+#[allow(clippy::struct_excessive_bools)] // each is a flag a user types
+pub struct Audit {
+    /// The sandbox, also one that was removed
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Continue with what happens from now on
+    #[arg(short, long, conflicts_with = "verify")]
+    pub follow: bool,
+    /// Print the lines as they are, JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Check that no line was changed, removed or moved, and name the first that was
+    #[arg(long)]
+    pub verify: bool,
+    /// The record of the last one of this name that was removed, although there is another now
+    #[arg(long)]
+    pub earlier: bool,
+}
+
 /// `cargo xtask logs`
 #[derive(Debug, Clone, Default, Args)]
 pub struct Logs {

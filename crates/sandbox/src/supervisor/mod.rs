@@ -17,6 +17,7 @@ use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rave_audit::Event;
 use rave_process::interrupt;
 use rave_vm::accel::Accelerator;
 use rave_vm::boot::BootStage;
@@ -86,6 +87,7 @@ impl Prepared {
             // The supervisor that would have given it one was killed.
             machine.end(QUIT);
         }
+        let host_was_asked = running.is_none();
         let (started, connected, host) = if let Some(machine) = running {
             let connected = network::attach(place, &machine.machine().forwards)?;
             (Started { machine, client: None, origin: Origin::Disk }, connected, None)
@@ -100,7 +102,9 @@ impl Prepared {
         };
         let Started { machine, client, origin } = started;
         let is_clone = origin == Origin::Template;
+        let event = if host_was_asked { Event::Started { origin: origin.word().to_owned() } } else { Event::Attended };
         let shared = Arc::new(Shared::new(&machine, origin, connected));
+        shared.record(event);
         guest::keep_session(&shared, machine.machine().files.channel_socket.clone(), client);
         listen(place, &shared)?;
         let is_emulated = host.as_ref().is_some_and(|host| host.engine.accelerator() == Accelerator::Tcg);
@@ -183,6 +187,8 @@ impl Prepared {
             EndKind::Died => self.machine.last_words().join("\n"),
             _ => self.expired.clone().unwrap_or_default(),
         };
+        let why = if detail.is_empty() { String::new() } else { format!(": {detail}") };
+        self.shared.record(Event::Stopped { how: format!("{}{why}", how.word()) });
         self.shared.network().flush();
         // In this order: whoever is answered finds the end written down, and nobody connects who would not be answered.
         save(&self.place.end(), &End { how, detail })?;

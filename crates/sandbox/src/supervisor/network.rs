@@ -2,11 +2,13 @@
 //! end, and the next supervisor has them again.
 
 use std::net::TcpListener;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use rave_audit::Recorder;
 use rave_net::{Forward, Network, Settings, by_the_host};
 use rave_vm::ports::{PortForward, PortPolicy, PortRequest, bind};
 
+use crate::audit::Recorded;
 use crate::error::Error;
 use crate::network::{Change, NetworkStatus, change, read};
 use crate::place::Place;
@@ -18,6 +20,7 @@ pub(super) struct Connected {
     /// Nothing for a machine of a version that had QEMU's user network.
     pub(super) network: Option<Network>,
     pub(super) forwards: Vec<PortForward>,
+    pub(super) recorder: Arc<Recorder>,
     /// One change at a time: each reads what the last has written.
     changing: Mutex<()>,
 }
@@ -32,16 +35,18 @@ impl std::fmt::Debug for Connected {
 pub(super) fn start(place: &Place, record: &Record, last: &[(String, u16)]) -> Result<Connected, Error> {
     let requests = record.port_requests(last);
     let (resolved, listeners) = bind(&requests).map_err(rave_vm::Error::from)?;
-    connect(place, resolved.forwards, listeners)
+    connect(place, resolved.forwards, listeners, recorder(place)?)
 }
 
 /// Goes on for a machine that runs. A port that somebody took meanwhile is another one now.
 pub(super) fn attach(place: &Place, forwards: &[PortForward]) -> Result<Connected, Error> {
+    let recorder = recorder(place)?;
     if !place.machine().network_socket.exists() {
         return Ok(Connected {
             place: place.clone(),
             network: None,
             forwards: forwards.to_vec(),
+            recorder,
             changing: Mutex::default(),
         });
     }
@@ -53,13 +58,20 @@ pub(super) fn attach(place: &Place, forwards: &[PortForward]) -> Result<Connecte
     };
     let requests: Vec<PortRequest> = forwards.iter().map(again).collect();
     let (resolved, listeners) = bind(&requests).map_err(rave_vm::Error::from)?;
-    connect(place, resolved.forwards, listeners)
+    connect(place, resolved.forwards, listeners, recorder)
+}
+
+/// One that cannot be written is no error here: the network stands still, and says so.
+fn recorder(place: &Place) -> Result<Arc<Recorder>, Error> {
+    let recorder = Recorder::start(place.audit(), place.name().as_str());
+    recorder.map(Arc::new).map_err(|e| Error::io("record what happens in", place.folder(), e))
 }
 
 fn connect(
     place: &Place,
     forwards: Vec<PortForward>,
     listeners: Vec<TcpListener>,
+    recorder: Arc<Recorder>,
 ) -> Result<Connected, Error> {
     let forward =
         |(listener, forward): (TcpListener, &PortForward)| Forward { listener, guest: forward.guest };
@@ -68,11 +80,13 @@ fn connect(
         policy: read(place)?,
         forwards: listeners.into_iter().zip(&forwards).map(forward).collect(),
         journal: Some(place.network_log()),
+        witness: Arc::new(Recorded(Arc::clone(&recorder))),
         resolve: by_the_host(),
     };
     let network =
         Network::start(settings).map_err(|e| Error::io("connect the network in", place.folder(), e))?;
-    Ok(Connected { place: place.clone(), network: Some(network), forwards, changing: Mutex::default() })
+    let (place, network, changing) = (place.clone(), Some(network), Mutex::default());
+    Ok(Connected { place, network, forwards, recorder, changing })
 }
 
 impl Connected {
@@ -81,9 +95,16 @@ impl Connected {
         let network = self.network.as_ref().ok_or("its machine is of an older version; stop and start it")?;
         if !wanted.is_empty() {
             let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-            network.set_policy(change(&self.place, wanted).map_err(|error| error.to_string())?);
+            let policy = change(&self.place, wanted).map_err(|error| error.to_string())?;
+            self.recorder.see(wanted.event(policy.mode));
+            network.set_policy(policy);
         }
-        Ok(NetworkStatus { policy: network.policy(), log: network.log(), is_attached: network.is_attached() })
+        Ok(NetworkStatus {
+            policy: network.policy(),
+            log: network.log(),
+            is_attached: network.is_attached(),
+            halted: self.recorder.failure(),
+        })
     }
 
     /// Writes what has not been written yet.
@@ -91,5 +112,6 @@ impl Connected {
         if let Some(network) = &self.network {
             network.flush();
         }
+        self.recorder.flush();
     }
 }

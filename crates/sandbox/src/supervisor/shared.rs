@@ -3,6 +3,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rave_audit::Event;
 use rave_guest::channel::client::Client;
 use rave_vm::standalone::{Progress, Standalone};
 
@@ -50,6 +51,7 @@ impl Shared {
             forwards: network.forwards.clone(),
             running: 0,
             last_use: now(),
+            record_failure: None,
         };
         let state = State { status, boot_id: None, client: None, stop: None, ended: None, waiting: 0 };
         Self { state: Mutex::new(state), network, changed: Condvar::new() }
@@ -85,8 +87,14 @@ impl Shared {
         &self.network
     }
 
+    /// Records what happens.
+    pub(super) fn record(&self, event: Event) {
+        self.network.recorder.see(event);
+    }
+
     pub(super) fn status(&self) -> Status {
-        self.lock().status.clone()
+        let record_failure = self.network.recorder.failure();
+        Status { record_failure, ..self.lock().status.clone() }
     }
 
     /// Takes note of how far the guest is. A new boot has a new server at the channel's other end.

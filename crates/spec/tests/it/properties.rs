@@ -7,7 +7,7 @@ use proptest::sample::{select, subsequence};
 use rave_spec::{
     Base, CPUS_LIMITS, ClaudeCode, Compress, Compression, DISK_LIMITS, Date, Debian, Defaults, Errors, Extra,
     Feature, Format, Guest, Loaded, MAX_JOBS_LIMITS, MEMORY_LIMITS, MebiBytes, Nixos, Origins, Place, Port,
-    Profile, Release, SANDBOXES_LIMITS, SandboxLimits, Service, Services, Spec, Tools, VmSize,
+    KEEP_AUDIT_LIMITS, Profile, Release, SANDBOXES_LIMITS, SandboxLimits, Service, Services, Spec, Tools, VmSize,
     WELL_KNOWN_PASSWORD, effective,
 };
 
@@ -176,7 +176,9 @@ fn spec() -> impl Strategy<Value = Spec> {
         denied_licences: names.iter().map(|name| name.parse().unwrap()).collect(),
     });
     let size = || prop::option::of(SANDBOXES_LIMITS.range.clone().prop_map(MebiBytes::new));
-    let sandboxes = (size(), size()).prop_map(|(memory, disk)| SandboxLimits { memory, disk });
+    let keep = KEEP_AUDIT_LIMITS.range.clone();
+    let sandboxes = (size(), size(), keep)
+        .prop_map(|(memory, disk, keep_audit)| SandboxLimits { memory, disk, keep_audit });
     let vm = (vm, sandboxes, compress, tools, denied);
     (
         guest,

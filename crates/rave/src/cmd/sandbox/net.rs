@@ -32,6 +32,7 @@ pub(super) fn run(args: &cli::Net, ui: &Ui) -> anyhow::Result<Code> {
             ui.note(&format!("{name}: {}", summary(&status.policy)));
         }
     }
+    tell_halt(&status, ui);
     Ok(Code::Ok)
 }
 
@@ -79,9 +80,22 @@ fn show(policy: &Policy, ui: &Ui) {
     });
 }
 
+/// Says that the network stands still, and why.
+fn tell_halt(status: &NetworkStatus, ui: &Ui) {
+    if let Some(why) = &status.halted {
+        ui.warn(&format!("the network stands still until its record can be written: {why}"));
+    }
+}
+
 /// Says what the network refused while a program that failed ran: it may be why. Each message is that of `log`.
-pub(super) fn tell_denials(named: &Named, since: u64, ui: &Ui) {
+pub(super) fn tell_denials(named: &Named, since: u64, has_failed: bool, ui: &Ui) {
     let status = Connection::open(&named.place()).and_then(|mut it| it.network(Change::default()).ok());
+    if let Some(status) = &status {
+        tell_halt(status, ui);
+    }
+    if !has_failed {
+        return;
+    }
     let mut denials = status.map(|status| status.log.denials).unwrap_or_default();
     denials.retain(|denial| denial.last >= since);
     // Times are whole seconds: what another program was refused in the same one comes first, and is left out first.

@@ -7,7 +7,7 @@ use rave_sandbox::admission;
 use rave_sandbox::control::Origin;
 use rave_sandbox::look::look;
 use rave_sandbox::start::attend;
-use rave_sandbox::{Error, Expiry, Place, PortWish, Record, SCHEMA, SandboxName, Store, network, now};
+use rave_sandbox::{Error, Expiry, Place, PortWish, Record, SCHEMA, SandboxName, Store, audit, network, now};
 use rave_spec::{Format, ServiceName};
 use rave_vm::keys::KeyPair;
 use rave_vm::machine::Arch;
@@ -198,6 +198,7 @@ fn make(
         templates::hold(disk.folder(), recipe, host, settings, ui)?;
     }
     network::write(&place, &policy(args))?;
+    audit::begin(&place)?;
     record.save(&place)?;
     ssh_config::write(&Store::new(&settings.state_dir))?;
     Ok(())
