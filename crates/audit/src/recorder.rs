@@ -79,7 +79,7 @@ impl Recorder {
         self.shared.lock().failure.clone()
     }
 
-    /// Waits until what was seen was written, or could not be.
+    /// Waits until what was seen was written and is stored by the disk, or could not be.
     pub fn flush(&self) {
         let mut state = self.shared.lock();
         state.wishes += 1;
@@ -104,16 +104,14 @@ fn run(shared: &Shared, mut pen: Pen) {
     loop {
         let is_over = wait(shared);
         let wishes = pen.write(shared);
-        {
-            let mut state = shared.lock();
-            state.answered = wishes;
-            shared.changed.notify_all();
+        let is_wished = is_over || wishes > shared.lock().answered;
+        if is_wished && let Some(writer) = &mut pen.writer {
+            // Where that fails, the next line fails too.
+            let _ = writer.finish();
         }
+        shared.lock().answered = wishes;
+        shared.changed.notify_all();
         if is_over {
-            if let Some(writer) = &mut pen.writer {
-                // Whoever verifies finds what is missing.
-                let _ = writer.finish();
-            }
             return;
         }
     }

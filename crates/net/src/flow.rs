@@ -1,5 +1,7 @@
 //! One connection: the guest's end in a stack of its own, the host's end a socket. Bytes wait in the stack's buffers alone.
 
+mod pages;
+
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 
@@ -11,6 +13,7 @@ use crate::gate::{Gate, Look};
 use crate::outgoing::Outgoing;
 use crate::stack::Stack;
 use crate::witness::Trace;
+pub(crate) use pages::Pages;
 
 /// How long a guest may take to say what it wants where that is looked at, and to end what was refused.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -27,6 +30,8 @@ pub(crate) struct Flow {
     host: Option<TcpStream>,
     gate: Gate,
     trace: Trace,
+    /// Its bytes are requests to a page of the guest.
+    pages: Option<Box<Pages>>,
     /// The guest's end was established at some time.
     was_open: bool,
     host_ended: bool,
@@ -55,6 +60,8 @@ pub(crate) struct Needs {
     pub(crate) due: Option<Instant>,
     /// It was refused now, and why.
     pub(crate) refused: Option<String>,
+    /// A request to a page was refused now, and why.
+    pub(crate) page_refused: Option<String>,
 }
 
 impl Flow {
@@ -65,6 +72,7 @@ impl Flow {
             host: Some(host),
             gate,
             trace,
+            pages: None,
             was_open: false,
             host_ended: false,
             guest_finished: false,
@@ -72,6 +80,11 @@ impl Flow {
             is_stuck: false,
             deadline,
         }
+    }
+
+    /// The host's end is a client of pages.
+    pub(crate) fn with(self, pages: Option<Pages>) -> Self {
+        Self { pages: pages.map(Box::new), ..self }
     }
 
     /// The host's end.
@@ -95,7 +108,18 @@ impl Flow {
     pub(crate) fn serve(&mut self, out: &mut Outgoing, now: Instant) -> Needs {
         let mut needs = Needs::default();
         self.is_stuck = false;
+        let mut has_more = false;
         for _ in 0..ROUNDS {
+            if self.pages.is_some() {
+                let refused;
+                (has_more, refused) = self.feed_pages(now);
+                needs.page_refused = refused.or(needs.page_refused);
+                needs.is_starved = self.stack.send(out, now);
+                if !has_more || needs.is_starved {
+                    break;
+                }
+                continue;
+            }
             let mut moved = match self.feed_host() {
                 Ok(moved) => moved,
                 Err(why) => {
@@ -115,6 +139,9 @@ impl Flow {
         self.watch_deadline(now);
         needs.is_starved |= self.stack.send(out, now);
         self.fill(&mut needs, now);
+        if has_more {
+            needs.due = Some(now + SOONEST);
+        }
         needs
     }
 
@@ -191,13 +218,17 @@ impl Flow {
 
     /// Passes ends on.
     fn end_sides(&mut self) {
+        if self.is_page_refused() {
+            return;
+        }
         let socket = self.stack.socket();
         let state = socket.state();
         self.was_open |=
             !matches!(state, State::Listen | State::SynSent | State::SynReceived | State::Closed);
         self.guest_finished |=
             matches!(state, State::CloseWait | State::Closing | State::LastAck | State::TimeWait);
-        let is_drained = socket.recv_queue() == 0;
+        let is_drained =
+            socket.recv_queue() == 0 && !self.pages.as_ref().is_some_and(|pages| pages.waits_to_write());
         if state == State::Closed && !(self.guest_finished && self.host_ended) {
             self.reset_host();
         } else if self.guest_finished && is_drained && !self.guest_ended {
@@ -210,7 +241,7 @@ impl Flow {
 
     /// Ends what takes too long to be established, to be looked at, or to end after it was refused.
     fn watch_deadline(&mut self, now: Instant) {
-        if self.was_open && self.gate.is_settled() {
+        if self.was_open && self.gate.is_settled() && !self.is_page_refused() {
             self.deadline = None;
         }
         if self.deadline.is_some_and(|deadline| now >= deadline) {
@@ -224,12 +255,24 @@ impl Flow {
         let state = socket.state();
         let is_over = matches!(state, State::Closed | State::TimeWait);
         needs.is_done = is_over && !needs.is_starved && (self.host.is_none() || socket.recv_queue() == 0);
-        let reads = !self.host_ended && self.gate.lets_host_speak() && socket.can_send();
+        let (reads, is_done) = match &self.pages {
+            Some(pages) if pages.is_refused() => (true, is_over && self.host.is_none()),
+            Some(pages) => {
+                let reads = !self.host_ended && socket.may_send() && pages.wants_client();
+                (reads, needs.is_done && !(pages.waits_to_write() && self.host.is_some()))
+            }
+            None => (!self.host_ended && self.gate.lets_host_speak() && socket.can_send(), needs.is_done),
+        };
+        needs.is_done = is_done;
         needs.host_reads = self.host.is_some() && reads;
         needs.host_writes = self.host.is_some() && self.is_stuck;
         // A stack that waits for the way to the guest is called when that is free, and no sooner.
         let stack_due = if needs.is_starved { None } else { self.stack.due(now) };
         needs.due = [stack_due, self.deadline].into_iter().flatten().min().map(|due| due.max(now + SOONEST));
+    }
+
+    fn is_page_refused(&self) -> bool {
+        self.pages.as_ref().is_some_and(|pages| pages.is_refused())
     }
 
     /// Tells the guest, then ends.

@@ -101,7 +101,11 @@ impl Site {
         head.fields.retain(|(name, _)| !DROPPED.iter().any(|one| name.eq_ignore_ascii_case(one)));
         for (name, value) in &mut head.fields {
             if name.eq_ignore_ascii_case("set-cookie") {
-                *value = without(value, |attribute| attribute.eq_ignore_ascii_case("domain"));
+                // What comes first is the cookie itself, whatever its name.
+                if let Some((cookie, attributes)) = value.split_once(';') {
+                    let kept = without(attributes, |attribute| attribute.eq_ignore_ascii_case("domain"));
+                    *value = if kept.is_empty() { cookie.to_owned() } else { format!("{cookie};{kept}") };
+                }
             } else if name.eq_ignore_ascii_case("content-security-policy") {
                 // Where violations are reported to is no connection of the page.
                 let reports = |word: &str| {
@@ -131,7 +135,6 @@ fn content_policy(host: &str) -> String {
 /// A list with `;` without those whose name is dropped.
 fn without(list: &str, is_dropped: impl Fn(&str) -> bool) -> String {
     let name = |one: &str| one.trim().split(['=', ' ', '\t']).next().unwrap_or_default().to_owned();
-    // The first of a cookie is its own name and value, which no attribute has.
     let kept: Vec<&str> = list.split(';').filter(|one| !is_dropped(&name(one))).collect();
     kept.join(";")
 }

@@ -70,6 +70,11 @@ impl Exchange {
         self.to_client.is_empty() && self.guest.len() < MAX_HEAD && !self.is_refused()
     }
 
+    /// Bytes that are kept.
+    pub(crate) fn waiting(&self) -> usize {
+        self.client.len() + self.guest.len() + self.to_client.len() + self.to_guest.len()
+    }
+
     pub(crate) fn is_refused(&self) -> bool {
         matches!(self.state, State::Refused)
     }

@@ -74,6 +74,9 @@ pub struct Policy {
     /// What may not.
     #[serde(default)]
     pub deny: Vec<Rule>,
+    /// Pages of the guest may connect anywhere in a browser of the host, whatever the mode.
+    #[serde(default)]
+    pub open_pages: bool,
 }
 
 /// Where a connection leads to, as the guest means it.
@@ -225,7 +228,7 @@ mod tests {
 
     fn policy(mode: Mode, allow: &[&str], deny: &[&str]) -> Policy {
         let rules = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
-        Policy { mode, allow: rules(allow), deny: rules(deny) }
+        Policy { mode, allow: rules(allow), deny: rules(deny), ..Policy::default() }
     }
 
     fn name(text: &str) -> Destination {

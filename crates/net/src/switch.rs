@@ -8,13 +8,14 @@ use smoltcp::time::Instant;
 
 use crate::dial::{DialError, Dialed, Dialer, Resolve, Wish, closed};
 use crate::dns::{self, Answer, Message};
-use crate::flow::Flow;
+use crate::flow::{Flow, Pages};
 use crate::flows::{Entry, Flows, Key, State};
 use crate::gate::Gate;
 use crate::incoming::{self, Incoming, Segment, Unreachable};
 use crate::journal::Kind;
 use crate::lan::{GATEWAY, RESOLVER};
 use crate::outgoing::Outgoing;
+use crate::page_policy::Site;
 use crate::policy::{Check, Destination, Grant, Policy, Refusal};
 use crate::poller::Poller;
 use crate::pool::Pool;
@@ -261,7 +262,7 @@ impl Switch {
     }
 
     /// Takes a connection to a port of the guest.
-    pub(crate) fn accept(&mut self, host: TcpStream, guest_port: u16, now: Instant) {
+    pub(crate) fn accept(&mut self, host: TcpStream, guest_port: u16, site: Option<Site>, now: Instant) {
         let ready = host.set_nonblocking(true).and_then(|()| host.set_nodelay(true));
         if ready.is_err() || self.is_halted || self.flows.is_full(false) {
             return;
@@ -276,7 +277,8 @@ impl Switch {
         let stack = Stack::connecting((key.0, key.1), guest_port, buffer, self.seed(), now);
         let Some(stack) = stack else { return };
         let trace = self.trace(false, format!("port {guest_port}"), "a forwarded port".into());
-        let flow = Flow::new(stack, host, Gate::Open, trace, now);
+        let pages = site.map(|site| Pages::new(site, Arc::clone(&self.shared)));
+        let flow = Flow::new(stack, host, Gate::Open, trace, now).with(pages);
         let id = self.flows.add(key, State::Live(Box::new(flow)), None);
         self.touch(id);
     }
@@ -329,6 +331,9 @@ impl Switch {
         if let (Some(why), Some(to)) = (&needs.refused, to) {
             let kind = if key.1 == 443 { Kind::Tls } else { Kind::Http };
             self.shared.journal().deny(kind, &format!("{to}:{}", key.1), why, None);
+        }
+        if let Some(why) = &needs.page_refused {
+            self.shared.journal().deny(Kind::Page, &format!("port {}", key.2), why, None);
         }
         let wanted = (needs.host_reads, needs.host_writes);
         if let Some(host) = flow.host()

@@ -19,7 +19,7 @@ pub use release::{
     SbomCommand, SbomDiff, Verify,
 };
 pub use sandbox::{
-    Audit, Exec, Logs, Net, NetCommand, NetMode, NetPrint, NetRules, Open, Port, Prune, Ps, Rm, Ssh, SshConfig,
+    Audit, Exec, Logs, Net, NetCommand, NetMode, NetPages, NetPrint, NetRules, Open, Pages, Port, Prune, Ps, Rm, Ssh, SshConfig,
     SshProxy, Start, Stop, Supervise, Up,
 };
 pub use values::{Accel, Firmware, FormatFlag, Gui, HostPort, KeepBase, PortFlag, base, format_or_all};

@@ -27,6 +27,9 @@ pub struct Change {
     /// Rules that deny; the same ones that allow are taken away.
     #[serde(default)]
     pub deny: Vec<Rule>,
+    /// Whether pages of the guest may connect anywhere in the user's browser.
+    #[serde(default)]
+    pub open_pages: Option<bool>,
 }
 
 /// A sandbox's network at this moment.
@@ -53,6 +56,11 @@ impl Change {
     pub(crate) fn event(&self, mode: Mode) -> Event {
         let allow = self.allow.iter().map(ToString::to_string);
         let deny = self.deny.iter().map(|rule| format!("-{rule}"));
+        if let (Some(open), None, true, true) =
+            (self.open_pages, self.mode, self.allow.is_empty(), self.deny.is_empty())
+        {
+            return Event::Pages { open };
+        }
         let mode = self.mode.unwrap_or(mode).to_string();
         Event::Policy { mode, rules: allow.chain(deny).collect() }
     }
@@ -60,6 +68,7 @@ impl Change {
     /// Makes the change. Whether there are not too many rules then.
     fn apply(&self, policy: &mut Policy) -> bool {
         policy.mode = self.mode.unwrap_or(policy.mode);
+        policy.open_pages = self.open_pages.unwrap_or(policy.open_pages);
         let Policy { allow, deny, .. } = policy;
         put(&self.allow, allow, deny);
         put(&self.deny, deny, allow);

@@ -84,7 +84,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 15] = [
     ("image", &["fs", "guest", "process", "spec", "testing"]),
     ("vm", &["fs", "guest", "process", "spec", "testing"]),
     ("workspace", &["fs", "guest", "process", "testing"]),
-    ("net", &["fs"]),
+    ("net", &["fs", "testing"]),
     ("sandbox", &["audit", "fs", "guest", "net", "process", "spec", "testing", "vm"]),
     ("smoke", &["fs", "guest", "process", "spec", "testing", "vm"]),
     ("release", &["fs", "guest", "image", "process", "smoke", "spec", "testing"]),

@@ -62,7 +62,7 @@ fn resolver(names: Names) -> Resolve {
 
 pub(crate) fn policy(mode: Mode, allow: &[&str], deny: &[&str]) -> Policy {
     let rules = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
-    Policy { mode, allow: rules(allow), deny: rules(deny) }
+    Policy { mode, allow: rules(allow), deny: rules(deny), ..Policy::default() }
 }
 
 /// A server on loopback that does this with each connection.

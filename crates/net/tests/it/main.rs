@@ -6,5 +6,6 @@ mod closed;
 mod guest;
 mod hosts;
 mod life;
+mod pages;
 mod reach;
 mod witness;

@@ -66,7 +66,7 @@ fn nothing_moves_while_it_is_not_recorded() {
     let rules = policy(Mode::Restricted, &["a.example:7/tcp,private"], &[]);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap();
-    let forwards = vec![Forward { listener, guest: 22 }];
+    let forwards = vec![Forward { listener, guest: 22, pages: None }];
     let (_site, mut guest) = Site::seen_by(notes.clone(), rules, names, forwards);
     let address = guest.address("a.example");
     let handle = guest.open(address, 7);

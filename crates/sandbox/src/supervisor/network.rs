@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rave_audit::Recorder;
 use rave_net::{Forward, Network, Settings, by_the_host};
 use rave_vm::ports::{PortForward, PortPolicy, PortRequest, bind};
+use rave_vm::sandbox::SSH;
 
 use crate::audit::Recorded;
 use crate::error::Error;
@@ -73,8 +74,11 @@ fn connect(
     listeners: Vec<TcpListener>,
     recorder: Arc<Recorder>,
 ) -> Result<Connected, Error> {
-    let forward =
-        |(listener, forward): (TcpListener, &PortForward)| Forward { listener, guest: forward.guest };
+    let forward = |(listener, forward): (TcpListener, &PortForward)| {
+        // Everything but the shell is pages.
+        let pages = (forward.service != SSH).then(|| place.name().to_string());
+        Forward { listener, guest: forward.guest, pages }
+    };
     let settings = Settings {
         socket: place.machine().network_socket,
         policy: read(place)?,

@@ -28,7 +28,7 @@ pub(super) fn run(args: &cli::Net, ui: &Ui) -> anyhow::Result<Code> {
         NetCommand::Log(_) => log(name, &status, ui),
         NetCommand::Learn(_) => learn(name, &status, ui),
         NetCommand::Show(_) => show(&status.policy, ui),
-        NetCommand::Allow(_) | NetCommand::Deny(_) | NetCommand::Mode(_) => {
+        NetCommand::Allow(_) | NetCommand::Deny(_) | NetCommand::Mode(_) | NetCommand::Pages(_) => {
             ui.note(&format!("{name}: {}", summary(&status.policy)));
         }
     }
@@ -41,6 +41,9 @@ fn change(command: &NetCommand) -> Change {
         NetCommand::Allow(rules) => Change { allow: rules.rules.clone(), ..Change::default() },
         NetCommand::Deny(rules) => Change { deny: rules.rules.clone(), ..Change::default() },
         NetCommand::Mode(mode) => Change { mode: Some(mode.mode), ..Change::default() },
+        NetCommand::Pages(pages) => {
+            Change { open_pages: Some(pages.which == cli::Pages::Open), ..Change::default() }
+        }
         NetCommand::Show(_) | NetCommand::Log(_) | NetCommand::Learn(_) => Change::default(),
     }
 }
@@ -61,14 +64,18 @@ fn status(named: &Named, change: Change, ui: &Ui) -> anyhow::Result<NetworkStatu
 
 /// One line about a policy.
 fn summary(policy: &Policy) -> String {
-    let Policy { mode, allow, deny } = policy;
-    format!("{mode}; rules that allow: {}, that deny: {}", allow.len(), deny.len())
+    let Policy { mode, allow, deny, open_pages } = policy;
+    let pages = if *open_pages { "; pages are open" } else { "" };
+    format!("{mode}; rules that allow: {}, that deny: {}{pages}", allow.len(), deny.len())
 }
 
 fn show(policy: &Policy, ui: &Ui) {
     let mut rows = vec![vec!["mode".to_owned(), policy.mode.to_string()]];
     rows.extend(policy.allow.iter().map(|rule| vec!["allow".to_owned(), rule.to_string()]));
     rows.extend(policy.deny.iter().map(|rule| vec!["deny".to_owned(), rule.to_string()]));
+    let is_closed = matches!(policy.mode, Mode::Restricted | Mode::Offline) && !policy.open_pages;
+    let pages = if is_closed { "to their own origin alone" } else { "anywhere" };
+    rows.push(vec!["pages connect".to_owned(), pages.to_owned()]);
     ui.table(&["what", "value"], &rows);
     ui.note(match policy.mode {
         Mode::Restricted if policy.allow.is_empty() => "nothing is reached",

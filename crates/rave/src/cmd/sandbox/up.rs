@@ -215,7 +215,12 @@ fn remove(file: &Utf8Path) -> Result<(), Error> {
 
 /// What it may reach: nothing that is not allowed, unless another mode is named.
 fn policy(args: &cli::Up) -> Policy {
-    Policy { mode: args.network.unwrap_or_default(), allow: args.allow.clone(), deny: args.deny.clone() }
+    Policy {
+        mode: args.network.unwrap_or_default(),
+        allow: args.allow.clone(),
+        deny: args.deny.clone(),
+        open_pages: args.open_pages,
+    }
 }
 
 /// What was allowed to a sandbox that is there stays, too.
@@ -229,6 +234,8 @@ fn refuse_other_network(args: &cli::Up, place: &Place) -> anyhow::Result<()> {
         format!("allow {rule}")
     } else if let Some(rule) = missing(&args.deny, &policy.deny) {
         format!("deny {rule}")
+    } else if args.open_pages && !policy.open_pages {
+        "pages open".to_owned()
     } else {
         return Ok(());
     };
