@@ -234,8 +234,8 @@ impl Event {
 
     /// Takes the bytes out of it: what is left is equal for equal events.
     pub(crate) fn take_bytes(&mut self) -> (u64, u64) {
-        let (sent, received) = self.bytes().map(|(sent, received)| (std::mem::take(sent), std::mem::take(received))).unwrap_or_default();
-        (sent, received)
+        let bytes = self.bytes().map(|(sent, received)| (std::mem::take(sent), std::mem::take(received)));
+        bytes.unwrap_or_default()
     }
 
     /// Gives it bytes.

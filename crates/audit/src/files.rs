@@ -43,7 +43,9 @@ impl Files {
         // The head last: with it the record is whole.
         for (from, to) in [(&self.record, &to.record), (&self.head, &to.head)] {
             match fs::rename(from, to) {
-                Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::io("keep", from, error)),
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(Error::io("keep", from, error));
+                }
                 _ => {}
             }
         }

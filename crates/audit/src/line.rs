@@ -76,6 +76,12 @@ pub(crate) fn render(entry: &Entry, previous: &Hash) -> serde_json::Result<(Vec<
     Ok((line, hash))
 }
 
+/// What a line of any version has.
+#[derive(Deserialize)]
+struct Number {
+    n: u64,
+}
+
 /// The hash of a line without its end, where it is chained to `previous`; why it is not.
 pub(crate) fn check(line: &[u8], number: u64, previous: &Hash) -> Result<Hash, String> {
     let split = line.len().checked_sub(BEFORE.len() + HEX + AFTER.len());
@@ -88,10 +94,6 @@ pub(crate) fn check(line: &[u8], number: u64, previous: &Hash) -> Result<Hash, S
         return Err("its hash is not that of its bytes and the line before".into());
     }
     // A chain that begins anew is one, too: the number tells it.
-    #[derive(Deserialize)]
-    struct Number {
-        n: u64,
-    }
     match serde_json::from_slice::<Number>(line) {
         Ok(Number { n }) if n == number => Ok(hash),
         Ok(Number { n }) => Err(format!("it says that it is line {n}")),

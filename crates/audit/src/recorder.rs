@@ -50,9 +50,13 @@ impl Shared {
 impl Recorder {
     /// Opens the record of a sandbox. One that cannot be written is tried again and again; [`Recorder::can_record`] tells it.
     pub fn start(files: Files, sandbox: &str) -> std::io::Result<Self> {
-        let shared =
-            Arc::new(Shared { state: Mutex::default(), changed: Condvar::new(), can_record: AtomicBool::new(false) });
-        let mut pen = Pen { files, sandbox: sandbox.to_owned(), writer: None, failed: None, waiting: Vec::new() };
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            can_record: AtomicBool::new(false),
+        });
+        let mut pen =
+            Pen { files, sandbox: sandbox.to_owned(), writer: None, failed: None, waiting: Vec::new() };
         pen.write(&shared);
         let other = Arc::clone(&shared);
         let thread = thread::Builder::new().name("audit".into()).spawn(move || run(&other, pen))?;

@@ -56,7 +56,9 @@ pub fn verify(files: &Files) -> Result<Verdict, Error> {
         Some(known) if known.lines > lines => {
             wrong(lines + 1, format!("it is missing: there were {} lines", known.lines))
         }
-        Some(_) if reader.rest() > 0 => wrong(lines + 1, "it has no end: its writer was killed, or still writes".into()),
+        Some(_) if reader.rest() > 0 => {
+            wrong(lines + 1, "it has no end: its writer was killed, or still writes".into())
+        }
         Some(known) => Ok(Verdict::Whole { lines, unwritten: known.unwritten }),
     }
 }

@@ -59,8 +59,8 @@ impl Bytes {
                 Self::Size => {
                     let Some(line) = line(from)? else { return Ok(()) };
                     let digits = line.split(';').next().unwrap_or_default().trim_end_matches([' ', '\t']);
-                    let is_size =
-                        (1..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+                    let is_size = (1..=15).contains(&digits.len())
+                        && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
                     let size = u64::from_str_radix(digits, 16).ok().filter(|_| is_size);
                     let size = size.ok_or("a chunk has no plain size")?;
                     // Extensions are read differently by different programs, and are left out.
@@ -93,7 +93,11 @@ impl Bytes {
 fn line(from: &mut Vec<u8>) -> Result<Option<String>, String> {
     let window = &from[..from.len().min(MAX_LINE)];
     let Some(end) = window.iter().position(|byte| *byte == b'\n') else {
-        return if window.len() == MAX_LINE { Err("a line of its body is too long".into()) } else { Ok(None) };
+        return if window.len() == MAX_LINE {
+            Err("a line of its body is too long".into())
+        } else {
+            Ok(None)
+        };
     };
     let bytes: Vec<u8> = from.drain(..=end).collect();
     let text = bytes.strip_suffix(b"\r\n").and_then(|line| std::str::from_utf8(line).ok());

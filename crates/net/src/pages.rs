@@ -136,7 +136,9 @@ impl Exchange {
                         self.has_answered = false;
                         continue;
                     }
-                    let Some(head) = page_head::take(&mut self.guest).map_err(bad_guest)? else { return Ok(()) };
+                    let Some(head) = page_head::take(&mut self.guest).map_err(bad_guest)? else {
+                        return Ok(());
+                    };
                     let asked = asked.clone();
                     self.answer(head, &asked, is_closed)?;
                 }
@@ -204,14 +206,17 @@ fn bad_guest(why: impl Into<String>) -> Refused {
 fn status(line: &str) -> Option<u16> {
     let rest = line.strip_prefix("HTTP/1.1 ").or_else(|| line.strip_prefix("HTTP/1.0 "))?;
     let (digits, after) = rest.split_at_checked(3)?;
-    let is_code = digits.bytes().all(|byte| byte.is_ascii_digit()) && (after.is_empty() || after.starts_with(' '));
+    let is_code =
+        digits.bytes().all(|byte| byte.is_ascii_digit()) && (after.is_empty() || after.starts_with(' '));
     digits.parse().ok().filter(|code| is_code && (100..600).contains(code))
 }
 
 /// The page of what is refused. It names no text of a page: that could be one.
 fn page(status: &str, why: &str) -> Vec<u8> {
     let why: String = why.chars().filter(|c| matches!(c, ' '..='~')).collect();
-    let text = format!("RAVE refused this request to a sandbox: {why}.\nThe host's command `net NAME log` lists what was refused.\n");
+    let text = format!(
+        "RAVE refused this request to a sandbox: {why}.\nThe host's command `net NAME log` lists what was refused.\n"
+    );
     format!(
         "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}",
         text.len()

@@ -19,8 +19,8 @@ pub use release::{
     SbomCommand, SbomDiff, Verify,
 };
 pub use sandbox::{
-    Audit, Exec, Logs, Net, NetCommand, NetMode, NetPages, NetPrint, NetRules, Open, Pages, Port, Prune, Ps, Rm, Ssh, SshConfig,
-    SshProxy, Start, Stop, Supervise, Up,
+    Audit, Exec, Logs, Net, NetCommand, NetMode, NetPages, NetPrint, NetRules, Open, Pages, Port, Prune, Ps,
+    Rm, Ssh, SshConfig, SshProxy, Start, Stop, Supervise, Up,
 };
 pub use values::{Accel, Firmware, FormatFlag, Gui, HostPort, KeepBase, PortFlag, base, format_or_all};
 use values::{compression, format, parse_port};
@@ -191,6 +191,7 @@ impl Command {
             | Self::Ps(_)
             | Self::Port(_)
             | Self::Net(_)
+            | Self::Audit(_)
             | Self::Logs(_)
             | Self::Stop(_)
             | Self::Start(_)

@@ -90,3 +90,83 @@ fn word(kind: Kind) -> &'static str {
         Kind::Page => "page",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+    use crate::unix_time::now;
+    use crate::{admission, network};
+    use camino::Utf8Path;
+    use rave_audit::{Entry, Reader, Verdict, verify};
+    use rave_net::Mode;
+
+    fn events(files: &rave_audit::Files) -> Vec<Event> {
+        let mut reader = Reader::open(files).unwrap();
+        std::iter::from_fn(|| reader.next_line().unwrap())
+            .map(|line| Entry::parse(&line).unwrap().event)
+            .collect()
+    }
+
+    fn store(folder: &tempfile::TempDir) -> Store {
+        Store::new(Utf8Path::from_path(folder.path()).unwrap())
+    }
+
+    #[test]
+    fn without_a_supervisor_a_command_writes_and_the_record_outlives_the_sandbox() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder);
+        let name: SandboxName = "box".parse().unwrap();
+        let lock = store.claim(&name, &mut || ()).unwrap();
+        let place = store.place(&name);
+        begin(&place).unwrap();
+        note(&place, &Event::Pull { changed: 3 }).unwrap();
+        let change = network::Change { mode: Some(Mode::Open), ..network::Change::default() };
+        network::of_stopped(&place, &change, &lock).unwrap();
+        store.remove(&place, lock).unwrap();
+        assert!(!place.folder().exists());
+        let gone = earlier(&store, &name).unwrap();
+        assert_eq!(gone.len(), 1);
+        assert_eq!(
+            events(&gone[0].files()),
+            [
+                Event::Begun { sandbox: "box".into() },
+                Event::Pull { changed: 3 },
+                Event::Policy { mode: "open".into(), rules: vec![] },
+                Event::Removed,
+            ]
+        );
+        assert!(matches!(verify(&gone[0].files()).unwrap(), Verdict::Whole { lines: 4, .. }));
+        assert!(earlier(&store, &"bo".parse().unwrap()).unwrap().is_empty());
+        assert_eq!(expired(&store, now() + KEEP - 60).unwrap(), []);
+        assert_eq!(expired(&store, now() + KEEP + 60).unwrap(), gone);
+    }
+
+    #[test]
+    fn it_outlives_it_as_was_chosen() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder);
+        for (keep, count) in [(0, 0), (3600, 1)] {
+            admission::keep(&store, Limits { keep_audit: Some(keep), ..Limits::default() }).unwrap();
+            let name: SandboxName = "box".parse().unwrap();
+            let lock = store.claim(&name, &mut || ()).unwrap();
+            let place = store.place(&name);
+            begin(&place).unwrap();
+            store.remove(&place, lock).unwrap();
+            assert_eq!(expired(&store, now() + keep + 60).unwrap().len(), count, "{keep}");
+        }
+    }
+
+    #[test]
+    fn what_a_killed_remover_left_is_swept_and_its_record_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder);
+        let name: SandboxName = "a-box".parse().unwrap();
+        drop(store.claim(&name, &mut || ()).unwrap());
+        begin(&store.place(&name)).unwrap();
+        std::fs::rename(store.place(&name).folder(), store.root().join(".removed-a-box-1")).unwrap();
+        drop(store.claim(&"other".parse().unwrap(), &mut || ()).unwrap());
+        assert!(!store.root().join(".removed-a-box-1").exists());
+        assert_eq!(earlier(&store, &name).unwrap().len(), 1);
+    }
+}

@@ -14,8 +14,8 @@ use crate::spec::{
 };
 use crate::{
     Base, CPUS_LIMITS, ClaudeCode, Compression, DISK_LIMITS, Date, Feature, Format, Hostname, InvalidValue,
-    LicenceName, Limits, MAX_JOBS_LIMITS, MEMORY_LIMITS, MebiBytes, Mirror, Nixos, PackageName, ProfileName,
-    KEEP_AUDIT_LIMITS, RemoteBuilder, SANDBOXES_LIMITS, Substituter, check, services, value,
+    KEEP_AUDIT_LIMITS, LicenceName, Limits, MAX_JOBS_LIMITS, MEMORY_LIMITS, MebiBytes, Mirror, Nixos,
+    PackageName, ProfileName, RemoteBuilder, SANDBOXES_LIMITS, Substituter, check, services, value,
 };
 
 /// The schema that this version of the tool reads.

@@ -21,9 +21,11 @@ fn a_full_disk_is_told_and_a_reserve_lasts_for_a_time() {
     let folder = tempfile::tempdir().unwrap();
     let script = r#"mount -t tmpfs -o size=2m tmpfs "$1" && shift && exec "$@""#;
     let program = std::env::current_exe().unwrap();
-    let words = ["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"].map(std::ffi::OsString::from);
+    let words =
+        ["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"].map(std::ffi::OsString::from);
     let test = "full_disk::a_full_disk_is_told_and_a_reserve_lasts_for_a_time";
-    let words = words.into_iter().chain([folder.path().into(), program.into(), "--exact".into(), test.into()]);
+    let words =
+        words.into_iter().chain([folder.path().into(), program.into(), "--exact".into(), test.into()]);
     let output = duct::cmd("unshare", words)
         .env(PLACE, folder.path())
         .stderr_to_stdout()
@@ -72,7 +74,9 @@ fn on_small_disk(place: &Utf8Path) {
     }
     drop(recorder);
     let all = entries(&files);
-    assert!(all.iter().any(|entry| matches!(&entry.event, Event::Gap { why, .. } if why.contains("No space"))));
+    assert!(
+        all.iter().any(|entry| matches!(&entry.event, Event::Gap { why, .. } if why.contains("No space")))
+    );
     assert!(all.iter().any(|entry| entry.event == opened(2)));
     assert_eq!(all.len(), number + 4, "no line is lost");
     assert!(matches!(verify(&files).unwrap(), Verdict::Whole { .. }));

@@ -16,7 +16,9 @@ fn a_record_that_nobody_changed_is_whole() {
 
 #[test]
 fn an_edit_is_found_in_its_line() {
-    for (index, from, to) in [(0, "\"box\"", "\"bax\""), (3, "n2.example", "n9.example"), (5, "\"count\":1", "\"count\":0")] {
+    for (index, from, to) in
+        [(0, "\"box\"", "\"bax\""), (3, "n2.example", "n9.example"), (5, "\"count\":1", "\"count\":0")]
+    {
         let record = Record::with(5);
         let mut lines = record.lines();
         assert!(lines[index].contains(from));

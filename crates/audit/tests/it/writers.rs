@@ -76,7 +76,11 @@ fn writers_that_meet_lose_no_line() {
     }
     assert_eq!(record.verdict(), Verdict::Whole { lines: 5, unwritten: 0 });
     let events = record.events();
-    assert_eq!(events[..2], [Event::Begun { sandbox: "box".into() }, opened(9)], "the recorder was the first");
+    assert_eq!(
+        events[..2],
+        [Event::Begun { sandbox: "box".into() }, opened(9)],
+        "the recorder was the first"
+    );
 }
 
 #[test]

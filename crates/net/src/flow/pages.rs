@@ -55,12 +55,9 @@ impl Flow {
     /// Moves what can be moved. Whether there may be more at once, and why it was refused now.
     pub(super) fn feed_pages(&mut self, now: Instant) -> (bool, Option<String>) {
         for _ in 0..MOVES {
-            let (moved, refused) = match self.move_pages() {
-                Ok(moved) => moved,
-                Err(_) => {
-                    self.reset_guest();
-                    return (false, None);
-                }
+            let Ok((moved, refused)) = self.move_pages() else {
+                self.reset_guest();
+                return (false, None);
             };
             if refused.is_some() {
                 self.stack.socket().abort();

@@ -89,7 +89,9 @@ fn what_changes_something_comes_from_the_page_itself_or_from_no_browser() {
 
 #[test]
 fn a_websocket_is_for_the_page_itself() {
-    let socket = |fields: &str| ask(&get(&format!("Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n{fields}")));
+    let socket = |fields: &str| {
+        ask(&get(&format!("Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n{fields}")))
+    };
     assert!(socket(&format!("Origin: http://{HERE}\r\n")).is_ok());
     assert!(socket("").is_ok());
     assert!(socket("Origin: http://evil.example\r\n").unwrap_err().starts_with("403"));
@@ -111,7 +113,10 @@ fn what_is_no_strict_http_is_refused() {
         ("GET / HTTP/1.1\r\nHost : box.localhost:8080\r\n\r\n", "400"),
         ("GET / HTTP/1.1\r\nHost: box.localhost:8080\r\n folded: x\r\n\r\n", "400"),
         ("GET / HTTP/1.1\r\nHost: box.localhost:8080\r\nX: a\nHost: evil.example\r\n\r\n", "400"),
-        ("POST / HTTP/1.1\r\nHost: box.localhost:8080\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", "400"),
+        (
+            "POST / HTTP/1.1\r\nHost: box.localhost:8080\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "400",
+        ),
         ("POST / HTTP/1.1\r\nHost: box.localhost:8080\r\nContent-Length: +1\r\n\r\n", "400"),
         ("POST / HTTP/1.1\r\nHost: box.localhost:8080\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", "400"),
     ] {
@@ -133,15 +138,23 @@ fn a_bad_chunk_is_refused_once_the_head_is_on_its_way() {
 
 #[test]
 fn each_request_of_a_connection_is_looked_at_in_any_pieces() {
-    let first = format!("POST /a HTTP/1.1\r\nHost: {HERE}\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\nT: x\r\n\r\n");
-    let passed = format!("POST /a HTTP/1.1\r\nHost: {HERE}\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
+    let first = format!(
+        "POST /a HTTP/1.1\r\nHost: {HERE}\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\nT: x\r\n\r\n"
+    );
+    let passed = format!(
+        "POST /a HTTP/1.1\r\nHost: {HERE}\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+    );
     let both = format!("{first}GET /b HTTP/1.1\r\nHost: evil.example\r\n\r\n");
     for size in [1, 5, 1000] {
         let mut exchange = exchange();
         for piece in both.as_bytes().chunks(size) {
             assert_eq!(exchange.take_client(piece, false), None);
         }
-        assert_eq!(String::from_utf8_lossy(&exchange.to_guest), passed, "the second waits for the answer to the first");
+        assert_eq!(
+            String::from_utf8_lossy(&exchange.to_guest),
+            passed,
+            "the second waits for the answer to the first"
+        );
         let mut refused = None;
         for piece in b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".chunks(size) {
             refused = refused.or(exchange.take_guest(piece, false));
@@ -160,12 +173,20 @@ fn a_page_that_is_closed_connects_to_itself_and_loses_what_lets_it_out() {
     let has = |text: &str| closed.contains(text);
     assert!(has("default-src 'self'") && has("connect-src 'self' ws://box.localhost:8080"), "{closed}");
     assert!(has("form-action 'self'") && has("X-DNS-Prefetch-Control: off"), "{closed}");
-    assert!(has("Set-Cookie: a=b; Path=/; HttpOnly") && has("Set-Cookie: domain=x\r\n") && has("Content-Security-Policy: img-src *; script-src 'self'"), "{closed}");
+    assert!(
+        has("Set-Cookie: a=b; Path=/; HttpOnly")
+            && has("Set-Cookie: domain=x\r\n")
+            && has("Content-Security-Policy: img-src *; script-src 'self'"),
+        "{closed}"
+    );
     for gone in ["Service-Worker", "localhost;", "Report-To", "evil.example", "Alt-Svc", "Link"] {
         assert!(!has(gone), "{gone}: {closed}");
     }
     let open = answer(&get(""), &format!("HTTP/1.1 200 OK\r\n{fields}\r\n"), false);
-    assert!(!open.contains("default-src") && !open.contains("Service-Worker") && !open.contains("Domain"), "{open}");
+    assert!(
+        !open.contains("default-src") && !open.contains("Service-Worker") && !open.contains("Domain"),
+        "{open}"
+    );
     for status in ["304 Not Modified", "404 Not Found", "103 Early Hints"] {
         let said = answer(&get(""), &format!("HTTP/1.1 {status}\r\nLink: <x>\r\n\r\n"), true);
         assert!(said.contains("default-src 'self'") && !said.contains("Link"), "{said}");
@@ -178,7 +199,8 @@ fn a_websocket_and_a_stream_of_events_pass_as_they_come() {
     let request = get("Connection: Upgrade\r\nUpgrade: websocket\r\n");
     assert_eq!(exchange.take_client(request.as_bytes(), true), None);
     exchange.to_guest.clear();
-    let switching = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n\x81\x01a";
+    let switching =
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n\x81\x01a";
     assert_eq!(exchange.take_guest(switching, true), None);
     assert!(exchange.to_client.ends_with(b"\r\n\r\n\x81\x01a"));
     exchange.to_client.clear();

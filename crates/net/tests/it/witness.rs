@@ -55,7 +55,8 @@ fn connections_questions_and_refusals_are_told_with_rule_and_bytes() {
     assert!(notes.has(&Seen::Question { name: "a.example".into(), rule: rule.clone() }));
     assert!(notes.has(&Seen::Opened { from_guest: true, to, rule }));
     let seen = notes.seen.lock().unwrap();
-    let denied = |seen: &&Seen| matches!(seen, Seen::Denied { kind: Kind::Name, to, .. } if to == "b.example");
+    let denied =
+        |seen: &&Seen| matches!(seen, Seen::Denied { kind: Kind::Name, to, .. } if to == "b.example");
     assert_eq!(seen.iter().filter(denied).count(), 1, "{seen:?}");
 }
 
@@ -76,7 +77,9 @@ fn nothing_moves_while_it_is_not_recorded() {
     assert_eq!(guest.connect(address, 7), Outcome::Refused);
     assert_eq!(guest.lookup("a.example").1, None);
     let limit = Duration::from_secs(10);
-    guest.until(limit, |guest| (!guest.socket(handle).is_open()).then_some(())).expect("what was open has ended");
+    guest
+        .until(limit, |guest| (!guest.socket(handle).is_open()).then_some(()))
+        .expect("what was open has ended");
     let mut client = TcpStream::connect(port).unwrap();
     let ended = std::thread::spawn(move || client.read(&mut [0]));
     guest.until(limit, |_| ended.is_finished().then_some(())).expect("a forwarded port ends at once");

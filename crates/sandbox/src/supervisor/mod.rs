@@ -102,7 +102,11 @@ impl Prepared {
         };
         let Started { machine, client, origin } = started;
         let is_clone = origin == Origin::Template;
-        let event = if host_was_asked { Event::Started { origin: origin.word().to_owned() } } else { Event::Attended };
+        let event = if host_was_asked {
+            Event::Started { origin: origin.word().to_owned() }
+        } else {
+            Event::Attended
+        };
         let shared = Arc::new(Shared::new(&machine, origin, connected));
         shared.record(event);
         guest::keep_session(&shared, machine.machine().files.channel_socket.clone(), client);

@@ -6,9 +6,9 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use rave_spec::{
     Base, CPUS_LIMITS, ClaudeCode, Compress, Compression, DISK_LIMITS, Date, Debian, Defaults, Errors, Extra,
-    Feature, Format, Guest, Loaded, MAX_JOBS_LIMITS, MEMORY_LIMITS, MebiBytes, Nixos, Origins, Place, Port,
-    KEEP_AUDIT_LIMITS, Profile, Release, SANDBOXES_LIMITS, SandboxLimits, Service, Services, Spec, Tools, VmSize,
-    WELL_KNOWN_PASSWORD, effective,
+    Feature, Format, Guest, KEEP_AUDIT_LIMITS, Loaded, MAX_JOBS_LIMITS, MEMORY_LIMITS, MebiBytes, Nixos,
+    Origins, Place, Port, Profile, Release, SANDBOXES_LIMITS, SandboxLimits, Service, Services, Spec, Tools,
+    VmSize, WELL_KNOWN_PASSWORD, effective,
 };
 
 use crate::{GOOD, load_one};
@@ -177,8 +177,11 @@ fn spec() -> impl Strategy<Value = Spec> {
     });
     let size = || prop::option::of(SANDBOXES_LIMITS.range.clone().prop_map(MebiBytes::new));
     let keep = KEEP_AUDIT_LIMITS.range.clone();
-    let sandboxes = (size(), size(), keep)
-        .prop_map(|(memory, disk, keep_audit)| SandboxLimits { memory, disk, keep_audit });
+    let sandboxes = (size(), size(), keep).prop_map(|(memory, disk, keep_audit)| SandboxLimits {
+        memory,
+        disk,
+        keep_audit,
+    });
     let vm = (vm, sandboxes, compress, tools, denied);
     (
         guest,

@@ -75,10 +75,13 @@ fn check(args: &cli::Audit, files: &Files, ui: &Ui) -> anyhow::Result<Code> {
     }
     let name = &args.name;
     let (text, code) = match &verdict {
-        Verdict::Whole { lines, unwritten: 0 } => (format!("{name}: {lines} lines, as they were written"), Code::Ok),
-        Verdict::Whole { lines, unwritten } => {
-            (format!("{name}: {lines} lines, as they were written; {unwritten} events are not among them"), Code::Ok)
+        Verdict::Whole { lines, unwritten: 0 } => {
+            (format!("{name}: {lines} lines, as they were written"), Code::Ok)
         }
+        Verdict::Whole { lines, unwritten } => (
+            format!("{name}: {lines} lines, as they were written; {unwritten} events are not among them"),
+            Code::Ok,
+        ),
         Verdict::Wrong { line, why } => (format!("{name}: line {line} is wrong: {why}"), Code::CheckFailed),
     };
     if args.json {
@@ -149,7 +152,9 @@ fn words(event: &Event) -> String {
             let kinds: Vec<String> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
             format!("more than is written: {}; {sent} bytes sent, {received} received", kinds.join(", "))
         }
-        Event::Full { limit } => format!("the record has {} MiB: no more of the guest is written", limit >> 20),
+        Event::Full { limit } => {
+            format!("the record has {} MiB: no more of the guest is written", limit >> 20)
+        }
         Event::Unwritten { total } => format!("{total} events were not written since the record is full"),
         Event::Gap { ms, why } => format!("the record could not be written for {ms} ms: {why}"),
         Event::Recovered { cut } => format!("a line of {cut} bytes that a killed writer left was cut"),
