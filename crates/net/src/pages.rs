@@ -96,7 +96,10 @@ impl Exchange {
         match self.advance(is_closed) {
             Ok(()) => None,
             Err((status, why)) => {
-                self.to_client = if self.has_answered { Vec::new() } else { page(status, &why) };
+                // After whole answers, and never into one.
+                if !self.has_answered {
+                    self.to_client.extend(page(status, &why));
+                }
                 (self.client, self.guest, self.to_guest) = Default::default();
                 self.state = State::Refused;
                 Some(why)
@@ -188,7 +191,7 @@ impl Exchange {
                 *answer = Answer::Body(Bytes::of(body));
             }
         }
-        self.has_answered = true;
+        self.has_answered = status == 101 || status >= 200;
         head.render(&mut self.to_client);
         Ok(())
     }

@@ -247,17 +247,18 @@ pub struct NetMode {
 /// `cargo xtask net NAME pages`
 #[derive(Debug, Clone, Args)]
 pub struct NetPages {
-    /// To their own origin alone, in restricted and offline; or anywhere
+    /// To their own origin alone in restricted and offline, or anywhere
     #[arg(value_name = "WHICH")]
     pub which: Pages,
 }
 
 /// Where pages of a sandbox may connect to in the user's browser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "a doc comment would be a line of its own in the help")]
 pub enum Pages {
-    /// To their own origin.
+    // To their own origin.
     Closed,
-    /// Anywhere.
+    // Anywhere.
     Open,
 }
 
