@@ -76,6 +76,7 @@ in
     sandboxes = {
       memory = optional (types.nullOr (t.limited facts.limits.sandboxes)) null;
       disk = optional (types.nullOr (t.limited facts.limits.sandboxes)) null;
+      keep-audit = optional (t.limited facts.limits.keepAudit) 30;
     };
     release.denied_licences = names t.licenceName;
     nixos = {

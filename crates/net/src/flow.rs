@@ -1,5 +1,7 @@
 //! One connection: the guest's end in a stack of its own, the host's end a socket. Bytes wait in the stack's buffers alone.
 
+mod pages;
+
 use std::io::{ErrorKind, Read as _, Write as _};
 
 use smoltcp::socket::tcp::State;
@@ -9,6 +11,8 @@ use crate::end::End;
 use crate::gate::{Gate, Look};
 use crate::outgoing::Outgoing;
 use crate::stack::Stack;
+use crate::witness::Trace;
+pub(crate) use pages::Pages;
 
 /// How long a guest may take to say what it wants where that is looked at, and to end what was refused.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -24,6 +28,9 @@ pub(crate) struct Flow {
     /// Nothing once it is over on the host's side.
     host: Option<End>,
     gate: Gate,
+    trace: Trace,
+    /// Its bytes are requests to a page of the guest.
+    pages: Option<Box<Pages>>,
     /// The guest's end was established at some time.
     was_open: bool,
     host_ended: bool,
@@ -52,15 +59,19 @@ pub(crate) struct Needs {
     pub(crate) due: Option<Instant>,
     /// It was refused now, and why.
     pub(crate) refused: Option<String>,
+    /// A request to a page was refused now, and why.
+    pub(crate) page_refused: Option<String>,
 }
 
 impl Flow {
-    pub(crate) fn new(stack: Stack, host: End, gate: Gate, now: Instant) -> Self {
+    pub(crate) fn new(stack: Stack, host: End, gate: Gate, trace: Trace, now: Instant) -> Self {
         let deadline = Some(now + PATIENCE);
         Self {
             stack,
             host: Some(host),
             gate,
+            trace,
+            pages: None,
             was_open: false,
             host_ended: false,
             guest_finished: false,
@@ -68,6 +79,11 @@ impl Flow {
             is_stuck: false,
             deadline,
         }
+    }
+
+    /// The host's end is a client of pages.
+    pub(crate) fn with(self, pages: Option<Pages>) -> Self {
+        Self { pages: pages.map(Box::new), ..self }
     }
 
     /// The host's end.
@@ -91,7 +107,18 @@ impl Flow {
     pub(crate) fn serve(&mut self, out: &mut Outgoing, now: Instant) -> Needs {
         let mut needs = Needs::default();
         self.is_stuck = false;
+        let mut has_more = false;
         for _ in 0..ROUNDS {
+            if self.pages.is_some() {
+                let refused;
+                (has_more, refused) = self.feed_pages(now);
+                needs.page_refused = refused.or(needs.page_refused);
+                needs.is_starved = self.stack.send(out, now);
+                if !has_more || needs.is_starved {
+                    break;
+                }
+                continue;
+            }
             let mut moved = match self.feed_host() {
                 Ok(moved) => moved,
                 Err(why) => {
@@ -111,6 +138,9 @@ impl Flow {
         self.watch_deadline(now);
         needs.is_starved |= self.stack.send(out, now);
         self.fill(&mut needs, now);
+        if has_more {
+            needs.due = Some(now + SOONEST);
+        }
         needs
     }
 
@@ -134,6 +164,7 @@ impl Flow {
             match result {
                 Ok(Ok(count)) if count > 0 => {
                     self.gate.passed(count);
+                    self.trace.sent += count as u64;
                     moved = true;
                 }
                 Ok(Err(ErrorKind::WouldBlock)) => {
@@ -169,7 +200,10 @@ impl Flow {
                     socket.close();
                     return true;
                 }
-                Ok(Ok(_)) => moved = true,
+                Ok(Ok(count)) => {
+                    self.trace.received += count as u64;
+                    moved = true;
+                }
                 Ok(Err(ErrorKind::WouldBlock)) => break,
                 Ok(Err(ErrorKind::Interrupted)) => {}
                 _ => {
@@ -183,13 +217,17 @@ impl Flow {
 
     /// Passes ends on.
     fn end_sides(&mut self) {
+        if self.is_page_refused() {
+            return;
+        }
         let socket = self.stack.socket();
         let state = socket.state();
         self.was_open |=
             !matches!(state, State::Listen | State::SynSent | State::SynReceived | State::Closed);
         self.guest_finished |=
             matches!(state, State::CloseWait | State::Closing | State::LastAck | State::TimeWait);
-        let is_drained = socket.recv_queue() == 0;
+        let is_drained =
+            socket.recv_queue() == 0 && !self.pages.as_ref().is_some_and(|pages| pages.waits_to_write());
         if state == State::Closed && !(self.guest_finished && self.host_ended) {
             self.reset_host();
         } else if self.guest_finished && is_drained && !self.guest_ended {
@@ -202,7 +240,7 @@ impl Flow {
 
     /// Ends what takes too long to be established, to be looked at, or to end after it was refused.
     fn watch_deadline(&mut self, now: Instant) {
-        if self.was_open && self.gate.is_settled() {
+        if self.was_open && self.gate.is_settled() && !self.is_page_refused() {
             self.deadline = None;
         }
         if self.deadline.is_some_and(|deadline| now >= deadline) {
@@ -216,12 +254,24 @@ impl Flow {
         let state = socket.state();
         let is_over = matches!(state, State::Closed | State::TimeWait);
         needs.is_done = is_over && !needs.is_starved && (self.host.is_none() || socket.recv_queue() == 0);
-        let reads = !self.host_ended && self.gate.lets_host_speak() && socket.can_send();
+        let (reads, is_done) = match &self.pages {
+            Some(pages) if pages.is_refused() => (true, is_over && self.host.is_none()),
+            Some(pages) => {
+                let reads = !self.host_ended && socket.may_send() && pages.wants_client();
+                (reads, needs.is_done && !(pages.waits_to_write() && self.host.is_some()))
+            }
+            None => (!self.host_ended && self.gate.lets_host_speak() && socket.can_send(), needs.is_done),
+        };
+        needs.is_done = is_done;
         needs.host_reads = self.host.is_some() && reads;
         needs.host_writes = self.host.is_some() && self.is_stuck;
         // A stack that waits for the way to the guest is called when that is free, and no sooner.
         let stack_due = if needs.is_starved { None } else { self.stack.due(now) };
         needs.due = [stack_due, self.deadline].into_iter().flatten().min().map(|due| due.max(now + SOONEST));
+    }
+
+    fn is_page_refused(&self) -> bool {
+        self.pages.as_ref().is_some_and(|pages| pages.is_refused())
     }
 
     /// Tells the guest, then ends.

@@ -37,7 +37,7 @@ pub(crate) struct Entry {
 /// How far a connection is.
 pub(crate) enum State {
     /// The host connects; the guest's first packet waits.
-    Dialing { first: Vec<u8>, gate: Gate, opened: Option<Target> },
+    Dialing { first: Vec<u8>, gate: Gate, rule: String, opened: Option<Target> },
     /// Both ends are there.
     Live(Box<Flow>),
 }

@@ -9,6 +9,9 @@ use crate::framing::{Decoder, HEAD, MAX_FRAME};
 use crate::hello::{self, Hello};
 use crate::http::{Next, Requests};
 use crate::incoming::{self, Incoming};
+use crate::page_head::MAX_HEAD;
+use crate::page_policy::Site;
+use crate::pages::Exchange;
 use crate::{dhcp, outgoing::Outgoing, replies, stack::Refuser};
 
 /// Feeds a parser.
@@ -21,6 +24,7 @@ pub const PARSERS: &[(&str, Feed)] = &[
     ("net_dns", net_dns),
     ("net_hello", net_hello),
     ("net_http", net_http),
+    ("net_pages", net_pages),
 ];
 
 /// Frames in QEMU's framing, and the answers to what is in them.
@@ -103,6 +107,42 @@ pub fn net_http(bytes: &[u8]) {
         }
     };
     assert_eq!(passed(usize::MAX >> 1), passed(5));
+}
+
+/// Both ends of a connection to a page, by turns: the first byte of each piece says whose it is. What waits stays bounded, whatever
+/// comes, and pieces change nothing.
+pub fn net_pages(bytes: &[u8]) {
+    let run = |size: usize| {
+        let site = Site { sandbox: "box".to_owned(), port: 8080 };
+        let mut exchange = Exchange::new(site);
+        let (mut to_guest, mut to_client) = (Vec::new(), Vec::new());
+        let mut give = |exchange: &mut Exchange, piece: &[u8], is_client: bool| {
+            for piece in piece.chunks(size) {
+                let _ = if is_client {
+                    exchange.take_client(piece, true)
+                } else {
+                    exchange.take_guest(piece, true)
+                };
+                to_guest.append(&mut exchange.to_guest);
+                to_client.append(&mut exchange.to_client);
+                assert!(exchange.waiting() <= 2 * (MAX_HEAD + bytes.len()));
+            }
+        };
+        for piece in bytes.split(|byte| *byte == 0xff) {
+            let Some((who, rest)) = piece.split_first() else { continue };
+            match who % 4 {
+                0 => give(&mut exchange, rest, true),
+                1 => give(&mut exchange, rest, false),
+                // What neither end says by chance.
+                2 => give(&mut exchange, b"GET / HTTP/1.1\r\nHost: box.localhost:8080\r\n\r\n", true),
+                _ => give(&mut exchange, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", false),
+            }
+        }
+        (to_guest, to_client)
+    };
+    let (whole, pieces) = (run(usize::MAX), run(3));
+    // A refusal comes as soon as it is certain, so a piece more may have been passed on before it.
+    assert!(whole.0.starts_with(&pieces.0) || pieces.0.starts_with(&whole.0));
 }
 
 #[cfg(test)]

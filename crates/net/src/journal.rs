@@ -9,6 +9,7 @@ use rave_fs::Replace;
 use serde::{Deserialize, Serialize};
 
 use crate::rule::Rule;
+use crate::witness::{Seen, Told};
 
 /// The most entries; the oldest go first.
 const MOST: usize = 500;
@@ -37,6 +38,8 @@ pub enum Kind {
     Http,
     /// A datagram: there is no UDP.
     Udp,
+    /// What a browser of the host asked of a page of the guest.
+    Page,
 }
 
 /// Equal denials.
@@ -67,6 +70,7 @@ impl Denial {
             Kind::Tls => "a TLS connection to",
             Kind::Http => "an HTTP request to",
             Kind::Udp => "UDP to",
+            Kind::Page => "a browser's request to",
         };
         format!("{what} {} was refused: {}", self.to, self.rule)
     }
@@ -97,6 +101,7 @@ impl Log {
 #[derive(Debug)]
 pub(crate) struct Journal {
     path: Option<Utf8PathBuf>,
+    told: Told,
     entries: VecDeque<Denial>,
     /// The number of the first entry.
     first: u64,
@@ -111,13 +116,14 @@ pub(crate) struct Journal {
 
 impl Journal {
     /// Goes on with what the file has.
-    pub(crate) fn open(path: Option<Utf8PathBuf>) -> Self {
+    pub(crate) fn open(path: Option<Utf8PathBuf>, told: Told) -> Self {
         let log = path.as_deref().map(Log::read).unwrap_or_default();
         let entries: VecDeque<Denial> = log.denials.into_iter().take(MOST).collect();
         let numbers = (0..).zip(&entries).map(|(number, entry)| ((entry.kind, entry.to.clone()), number));
         Self {
             numbers: numbers.collect(),
             path,
+            told,
             entries,
             first: 0,
             dropped: log.dropped,
@@ -133,6 +139,7 @@ impl Journal {
         self.is_changed = true;
         let to: String = to.chars().take(TEXT).collect();
         let rule: String = rule.chars().take(TEXT).collect();
+        self.told.0.see(Seen::Denied { kind, to: to.clone(), rule: rule.clone() });
         let allow = allow.map(ToString::to_string);
         let key = (kind, to);
         let known = self
@@ -212,6 +219,12 @@ fn seconds() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::witness::Nobody;
+    use std::sync::Arc;
+
+    fn nobody() -> Told {
+        Told(Arc::new(Nobody))
+    }
 
     fn deny(journal: &mut Journal, to: &str) {
         journal.deny(Kind::Name, to, "no rule", None);
@@ -219,7 +232,7 @@ mod tests {
 
     #[test]
     fn equal_denials_are_one_entry_and_all_are_bounded() {
-        let mut journal = Journal::open(None);
+        let mut journal = Journal::open(None, nobody());
         for _ in 0..1000 {
             deny(&mut journal, "a.example");
         }
@@ -237,13 +250,13 @@ mod tests {
     fn a_journal_goes_on_where_the_last_ended() {
         let folder = tempfile::tempdir().unwrap();
         let path = Utf8PathBuf::from_path_buf(folder.path().join("log.json")).unwrap();
-        let mut journal = Journal::open(Some(path.clone()));
+        let mut journal = Journal::open(Some(path.clone()), nobody());
         deny(&mut journal, "a.example");
         assert_eq!(journal.save(Instant::now(), false), None);
         deny(&mut journal, "b.example");
         assert!(journal.save(Instant::now(), false).is_some(), "once a second");
         journal.save(Instant::now(), true);
-        let mut again = Journal::open(Some(path.clone()));
+        let mut again = Journal::open(Some(path.clone()), nobody());
         deny(&mut again, "a.example");
         assert_eq!(again.log().denials.iter().map(|entry| entry.count).collect::<Vec<_>>(), [2, 1]);
         assert_eq!(Log::read(&path).denials.len(), 2);

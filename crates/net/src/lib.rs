@@ -4,6 +4,7 @@
 //! - [`Network`]: the thread that is the other end of QEMU's network card.
 //! - [`Policy`], [`Rule`]: what may be reached, as pure data.
 //! - [`Log`]: what was refused, and why.
+//! - [`Witness`]: who keeps a record of all that happens; where that fails, nothing happens.
 //!
 //! The guest is not trusted: every buffer, table and rate is bounded, and whatever is not understood is dropped. Nothing here prints.
 
@@ -35,6 +36,10 @@ mod opened;
 mod opener;
 mod outgoing;
 mod own;
+mod page_body;
+mod page_head;
+mod page_policy;
+mod pages;
 mod policy;
 mod poller;
 mod pool;
@@ -48,6 +53,7 @@ mod switch;
 mod threads;
 mod upstream;
 mod wake;
+mod witness;
 
 pub use access::Access;
 pub use dial::{Resolve, by_the_host};
@@ -60,3 +66,4 @@ pub use network::{Network, Settings};
 pub use policy::{Check, Destination, Grant, MAX_RULES, Mode, Policy, Refusal, Resolvable};
 pub use rule::{BadRule, Host, Network as AddressRange, Ports, Rule};
 pub use upstream::Trust;
+pub use witness::{Nobody, Seen, Witness};

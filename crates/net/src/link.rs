@@ -109,6 +109,7 @@ impl Link {
                 return Ok(());
             }
             let now = self.now();
+            self.switch.heed_record(now);
             for number in &ready {
                 match *number {
                     QEMU => self.read(&mut wire, now)?,
@@ -184,7 +185,7 @@ impl Link {
         let Some(forward) = self.forwards.get(index) else { return };
         for _ in 0..ACCEPTS {
             match forward.listener.accept() {
-                Ok((stream, _)) => self.switch.accept(stream, forward.guest, now),
+                Ok((stream, _)) => self.switch.accept(stream, forward.guest, forward.site(), now),
                 Err(error) if is_passing(error.kind()) => return,
                 Err(_) => {
                     self.listen(false);

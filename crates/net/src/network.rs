@@ -15,6 +15,7 @@ use crate::opener::Opener;
 use crate::policy::Policy;
 use crate::shared::Shared;
 use crate::upstream::Trust;
+use crate::witness::{Told, Witness};
 
 /// What a network is made of.
 pub struct Settings {
@@ -33,6 +34,8 @@ pub struct Settings {
     pub trust: Trust,
     /// The model whose provider is served to the guest where the policy allows the group.
     pub model: Option<Model>,
+    /// Who keeps the record; [`crate::Nobody`] where there is none.
+    pub witness: Arc<dyn Witness>,
     /// Resolves names; [`crate::by_the_host`] but for tests.
     pub resolve: Resolve,
 }
@@ -47,11 +50,14 @@ pub struct Network {
 impl Network {
     /// Starts the thread.
     pub fn start(settings: Settings) -> io::Result<Self> {
-        let Settings { socket, policy, forwards, journal, authority, trust, model, resolve } = settings;
+        let Settings { socket, policy, forwards, journal, authority, trust, model, witness, resolve } =
+            settings;
+        let told = Told(witness);
         let model = model.map(|model| Access::new(model, trust.clone()));
         let opener = Opener::new(authority, trust);
         opener.prepare(&policy)?;
-        let shared = Arc::new(Shared::new(policy, Journal::open(journal), opener, model)?);
+        let journal = Journal::open(journal, told.clone());
+        let shared = Arc::new(Shared::new(policy, journal, told, opener, model)?);
         let link = Link::new(Arc::clone(&shared), socket, forwards, resolve)?;
         let thread = thread::Builder::new().name("network".into()).spawn(move || link.run())?;
         Ok(Self { shared, thread: Some(thread) })

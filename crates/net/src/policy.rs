@@ -79,6 +79,9 @@ pub struct Policy {
     /// What groups stand for.
     #[serde(default)]
     pub groups: Groups,
+    /// Pages of the guest may connect anywhere in a browser of the host, whatever the mode.
+    #[serde(default)]
+    pub open_pages: bool,
 }
 
 /// Where a connection leads to, as the guest means it.
@@ -290,7 +293,7 @@ mod tests {
 
     fn policy(mode: Mode, allow: &[&str], deny: &[&str]) -> Policy {
         let rules = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
-        Policy { mode, allow: rules(allow), deny: rules(deny), groups: Groups::default() }
+        Policy { mode, allow: rules(allow), deny: rules(deny), ..Policy::default() }
     }
 
     fn name(text: &str) -> Destination {

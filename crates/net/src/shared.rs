@@ -10,11 +10,13 @@ use crate::opener::Opener;
 use crate::policy::Policy;
 use crate::threads::Threads;
 use crate::wake::Wake;
+use crate::witness::Told;
 
 #[derive(Debug)]
 pub(crate) struct Shared {
     policy: Mutex<Arc<Policy>>,
     journal: Mutex<Journal>,
+    pub(crate) told: Told,
     pub(crate) wake: Wake,
     /// Those of opened connections.
     pub(crate) threads: Threads,
@@ -29,12 +31,14 @@ impl Shared {
     pub(crate) fn new(
         policy: Policy,
         journal: Journal,
+        told: Told,
         opener: Opener,
         model: Option<Access>,
     ) -> io::Result<Self> {
         Ok(Self {
             policy: Mutex::new(Arc::new(policy)),
             journal: Mutex::new(journal),
+            told,
             wake: Wake::new()?,
             threads: Threads::default(),
             opener,

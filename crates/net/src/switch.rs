@@ -9,7 +9,7 @@ use smoltcp::time::Instant;
 use crate::dial::{DialError, Dialed, Dialer, Resolve, Wish, closed};
 use crate::dns::{self, Answer, Message};
 use crate::end::End;
-use crate::flow::Flow;
+use crate::flow::{Flow, Pages};
 use crate::flows::{Entry, Flows, Key, State};
 use crate::gate::Gate;
 use crate::incoming::{self, Incoming, Segment, Unreachable};
@@ -17,12 +17,14 @@ use crate::journal::Kind;
 use crate::lan::{GATEWAY, MODEL, RESOLVER};
 use crate::opened::{self, Target};
 use crate::outgoing::Outgoing;
+use crate::page_policy::Site;
 use crate::policy::{Check, Destination, Grant, Policy, Refusal};
 use crate::poller::Poller;
 use crate::pool::Pool;
 use crate::rule::Rule;
 use crate::shared::Shared;
 use crate::stack::{Refuser, Stack};
+use crate::witness::{Seen, Trace};
 use crate::{dhcp, own, provider, replies};
 
 /// Numbers of flows at the poller begin here.
@@ -30,10 +32,13 @@ pub(crate) const FIRST_FLOW: u64 = 1 << 32;
 /// Ports of the gateway that connections to the guest come from (RFC 6335, 6: dynamic ports).
 const FIRST_PORT: u16 = 49152;
 
+/// Why names are not resolved for a while.
+const HALTED: &str = "the record of the sandbox cannot be written";
+
 /// A connection that may be made.
 struct Allowed {
     to: Destination,
-    private: bool,
+    grant: Grant,
     gate: Gate,
     /// Its TLS is opened.
     opened: Option<Target>,
@@ -53,6 +58,8 @@ pub(crate) struct Switch {
     starved: Vec<u64>,
     next_port: u16,
     seed: u64,
+    /// The record cannot be written: nothing leaves the guest, and nothing comes to it.
+    is_halted: bool,
 }
 
 impl Switch {
@@ -72,6 +79,7 @@ impl Switch {
             starved: Vec::new(),
             next_port: FIRST_PORT,
             seed,
+            is_halted: false,
         }
     }
 
@@ -119,6 +127,9 @@ impl Switch {
         let Some(name) = &question.name else {
             return Some(question.answer(Answer::Denied("no name of a host")));
         };
+        if self.is_halted {
+            return Some(question.answer(Answer::Failed(HALTED)));
+        }
         let resolvable = match self.policy.resolve(name) {
             Ok(resolvable) => resolvable,
             Err(refusal) => {
@@ -135,6 +146,8 @@ impl Switch {
         }
         let address = self.pool.address(name, resolvable.is_wild, std::time::Instant::now());
         if let Some(address) = address {
+            let (name, rule) = (name.to_string(), resolvable.rule);
+            self.shared.told.0.see(Seen::Question { name, rule });
             return Some(question.answer(Answer::Address(address)));
         }
         let why = "too many names";
@@ -166,7 +179,8 @@ impl Switch {
                 let end = provider::start(&self.shared, access, &self.resolve).ok().flatten();
                 let stack = Stack::listening(key.0, key.1, self.flows.buffer(), self.seed(), now);
                 if let (Some(end), Some(stack)) = (end, stack) {
-                    let mut flow = Flow::new(stack, end, Gate::Open, now);
+                    let trace = self.trace(true, "the model".into(), "model".into());
+                    let mut flow = Flow::new(stack, end, Gate::Open, trace, now);
                     flow.take(segment.packet, &mut self.out, now);
                     let to = Destination::Address(key.0.into());
                     let id = self.flows.add(key, State::Live(Box::new(flow)), Some(to));
@@ -183,11 +197,11 @@ impl Switch {
 
     /// A connection that the guest begins.
     fn begin(&mut self, segment: Segment<'_>, key: Key, now: Instant) {
-        if (key.0, key.1) == MODEL {
+        if (key.0, key.1) == MODEL && !self.is_halted {
             return self.begin_model(segment, key, now);
         }
-        let allowed = self.allowed(segment.to, segment.port);
-        let Some(Allowed { to, private, gate, opened }) = allowed else {
+        let allowed = if self.is_halted { None } else { self.allowed(segment.to, segment.port) };
+        let Some(Allowed { to, grant, gate, opened }) = allowed else {
             self.refuser.refuse(segment.packet, &mut self.out, now);
             return;
         };
@@ -197,9 +211,9 @@ impl Switch {
             self.refuser.refuse(segment.packet, &mut self.out, now);
             return;
         }
-        let state = State::Dialing { first: segment.packet.to_vec(), gate, opened };
+        let state = State::Dialing { first: segment.packet.to_vec(), gate, rule: grant.rule, opened };
         let id = self.flows.add(key, state, Some(to.clone()));
-        if !self.dialer.dial(Wish { id, to, port: segment.port, private }) {
+        if !self.dialer.dial(Wish { id, to, port: segment.port, private: grant.private }) {
             // It is tried again when the guest repeats its segment.
             self.flows.remove(id);
         }
@@ -231,7 +245,7 @@ impl Switch {
             }
             Destination::Address(_) => (Gate::Open, None),
         };
-        Some(Allowed { to, private: grant.private, gate, opened })
+        Some(Allowed { to, grant, gate, opened })
     }
 
     fn destination(&mut self, to: Ipv4Addr, port: u16) -> Option<Destination> {
@@ -264,8 +278,9 @@ impl Switch {
     pub(crate) fn take_dialed(&mut self, now: Instant) {
         for Dialed { id, result } in self.dialer.done() {
             // One that the guest, or a changed rule, gave up is dropped with its socket.
-            let Some(Entry { key, state: State::Dialing { first, gate, opened }, to: Some(to), .. }) =
-                self.flows.remove(id)
+            let Some(Entry {
+                key, state: State::Dialing { first, gate, rule, opened }, to: Some(to), ..
+            }) = self.flows.remove(id)
             else {
                 continue;
             };
@@ -279,7 +294,8 @@ impl Switch {
                     let Some(stack) = Stack::listening(key.0, key.1, buffer, self.seed(), now) else {
                         continue;
                     };
-                    let mut flow = Flow::new(stack, host, gate, now);
+                    let trace = self.trace(true, format!("{to}:{}", key.1), rule);
+                    let mut flow = Flow::new(stack, host, gate, trace, now);
                     flow.take(&first, &mut self.out, now);
                     let id = self.flows.add(key, State::Live(Box::new(flow)), Some(to));
                     self.touch(id);
@@ -307,9 +323,9 @@ impl Switch {
     }
 
     /// Takes a connection to a port of the guest.
-    pub(crate) fn accept(&mut self, host: TcpStream, guest_port: u16, now: Instant) {
+    pub(crate) fn accept(&mut self, host: TcpStream, guest_port: u16, site: Option<Site>, now: Instant) {
         let ready = host.set_nonblocking(true).and_then(|()| host.set_nodelay(true));
-        if ready.is_err() || self.flows.is_full(false) {
+        if ready.is_err() || self.is_halted || self.flows.is_full(false) {
             return;
         }
         let free = (FIRST_PORT..=u16::MAX).find_map(|_| {
@@ -321,9 +337,26 @@ impl Switch {
         let buffer = self.flows.buffer();
         let stack = Stack::connecting((key.0, key.1), guest_port, buffer, self.seed(), now);
         let Some(stack) = stack else { return };
-        let flow = Flow::new(stack, End::World(host), Gate::Open, now);
+        let trace = self.trace(false, format!("port {guest_port}"), "a forwarded port".into());
+        let pages = site.map(|site| Pages::new(site, Arc::clone(&self.shared)));
+        let flow = Flow::new(stack, End::World(host), Gate::Open, trace, now).with(pages);
         let id = self.flows.add(key, State::Live(Box::new(flow)), None);
         self.touch(id);
+    }
+
+    fn trace(&self, from_guest: bool, to: String, rule: String) -> Trace {
+        Trace::open(self.shared.told.clone(), from_guest, to, rule)
+    }
+
+    /// Stands still while the record cannot be written, and goes on when it can.
+    pub(crate) fn heed_record(&mut self, now: Instant) {
+        let is_halted = !self.shared.told.0.can_record();
+        if is_halted && !self.is_halted {
+            for id in self.flows.ids() {
+                self.close(id, now);
+            }
+        }
+        self.is_halted = is_halted;
     }
 
     fn seed(&mut self) -> u64 {
@@ -359,6 +392,9 @@ impl Switch {
         if let (Some(why), Some(to)) = (&needs.refused, to) {
             let kind = if key.1 == 443 { Kind::Tls } else { Kind::Http };
             self.shared.journal().deny(kind, &format!("{to}:{}", key.1), why, None);
+        }
+        if let Some(why) = &needs.page_refused {
+            self.shared.journal().deny(Kind::Page, &format!("port {}", key.2), why, None);
         }
         let wanted = (needs.host_reads, needs.host_writes);
         if let Some(host) = flow.host()

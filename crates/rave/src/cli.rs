@@ -22,8 +22,8 @@ pub use release::{
     SbomCommand, SbomDiff, Verify,
 };
 pub use sandbox::{
-    Exec, Fork, Logs, Net, NetCommand, NetMode, NetPrint, NetRules, Open, Port, Prune, Ps, Restore, Rm,
-    ServeNetwork, Snapshot, Ssh, SshConfig, SshProxy, Start, Stop, Supervise, Up,
+    Audit, Exec, Fork, Logs, Net, NetCommand, NetMode, NetPages, NetPrint, NetRules, Open, Pages, Port,
+    Prune, Ps, Restore, Rm, ServeNetwork, Snapshot, Ssh, SshConfig, SshProxy, Start, Stop, Supervise, Up,
 };
 pub use values::{Accel, Firmware, FormatFlag, Gui, HostPort, KeepBase, PortFlag, base, format_or_all};
 use values::{compression, format, network_mode, parse_port};
@@ -115,6 +115,8 @@ pub enum Command {
     Port(Port),
     /// Show and change what a sandbox may reach, and what it was refused
     Net(Net),
+    /// Print what a sandbox did and what was done with it, or verify that record
+    Audit(Audit),
     /// Print the console of a sandbox
     Logs(Logs),
     /// Power sandboxes off; their disks stay
@@ -207,6 +209,7 @@ impl Command {
             | Self::Ps(_)
             | Self::Port(_)
             | Self::Net(_)
+            | Self::Audit(_)
             | Self::Logs(_)
             | Self::Stop(_)
             | Self::Start(_)

@@ -17,7 +17,7 @@ pub fn keep(store: &Store, limits: Limits) -> Result<(), Error> {
 }
 
 /// Those that were kept last.
-fn kept(store: &Store) -> Limits {
+pub(crate) fn kept(store: &Store) -> Limits {
     serde_json::from_slice(&fs::read(store.limits()).unwrap_or_default()).unwrap_or_default()
 }
 
@@ -43,7 +43,7 @@ mod tests {
         let store = Store::new(Utf8Path::from_path(folder.path()).unwrap());
         assert_eq!(kept(&store), Limits::default());
         admit(&store, Free::default()).unwrap();
-        let limits = Limits { memory: None, disk: Some(0) };
+        let limits = Limits { disk: Some(0), keep_audit: Some(0), ..Limits::default() };
         keep(&store, limits).unwrap();
         assert_eq!(kept(&store), limits);
         let error = admit(&store, Free::default()).unwrap_err();

@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rave_audit::Event;
 use rave_guest::channel::MAX_REQUEST;
 use rave_guest::channel::message::Exec;
 use rave_vm::ports::PortForward;
@@ -43,6 +44,10 @@ pub enum Order {
     },
     /// Change what it may reach, or only tell.
     Network(Box<Change>),
+    /// Record what a command did.
+    Note(Box<Event>),
+    /// Write what is to be recorded now.
+    Record,
 }
 
 /// The answer.
@@ -65,6 +70,8 @@ pub enum Answer {
     },
     /// What it may reach, after the change.
     Network(Box<NetworkStatus>),
+    /// It is noted, or written as far as it can be.
+    Noted,
     /// It cannot be done.
     Refused {
         /// Why.
@@ -115,6 +122,9 @@ pub struct Status {
     pub running: usize,
     /// When a program last began or ended, seconds since 1970.
     pub last_use: u64,
+    /// Why its record cannot be written; its network stands still then.
+    #[serde(default)]
+    pub record_failure: Option<String>,
 }
 
 /// A guest's clock that was set while it ran.
@@ -144,6 +154,29 @@ pub enum Origin {
         /// Why.
         why: String,
     },
+}
+
+impl EndKind {
+    /// The word for it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::PoweredOff => "powered off",
+            Self::Ended => "ended by force",
+            Self::Died => "died",
+        }
+    }
+}
+
+impl Origin {
+    /// The word for it.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Disk => "its disk",
+            Self::Template => "a template",
+            Self::Moment => "a moment",
+            Self::DiskInstead { .. } => "its disk instead of a template or a moment",
+        }
+    }
 }
 
 /// A connection to the supervisor of a sandbox.

@@ -83,6 +83,9 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// The record could not be read or written.
+    #[error("the record of the sandbox: {0}")]
+    Audit(#[from] rave_audit::Error),
     /// The program that the command line belongs to could not be started.
     #[error(transparent)]
     Process(#[from] rave_process::Error),

@@ -7,12 +7,14 @@
 //! - [`exec`]: a program in the guest with a command's own streams.
 //! - [`limits`], [`admission`]: what all sandboxes together may take, and whether there is space for one more.
 //! - [`network`]: what a sandbox may reach.
+//! - [`audit`]: what it did and what was done with it.
 //! - [`fork`], [`snapshot`]: one moment of a sandbox, for others and for itself to go on from.
 //! - [`start`]: a supervisor if there is none.
 //!
 //! Nothing here prints.
 
 pub mod admission;
+pub mod audit;
 pub mod control;
 mod error;
 pub mod exec;

@@ -11,13 +11,16 @@ const HOST_MEMORY: u64 = 512 << 20;
 /// Disk space that stays free beside the sandboxes, bytes: a full disk stops every guest's writes.
 const HOST_DISK: u64 = 1 << 30;
 
-/// The limits, bytes; none is no limit beside what the host has.
+/// The limits, bytes, and how long records are kept; none is no limit beside what the host has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Memory of those that run.
     pub memory: Option<u64>,
     /// Disk of all.
     pub disk: Option<u64>,
+    /// How long a record outlives its sandbox, seconds.
+    #[serde(default)]
+    pub keep_audit: Option<u64>,
 }
 
 /// What there is too little of.

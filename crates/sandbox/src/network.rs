@@ -3,10 +3,12 @@
 use std::fs;
 use std::io::ErrorKind;
 
+use rave_audit::Event;
 use rave_fs::Replace;
 use rave_net::{Groups, Log, MAX_RULES, Mode, Policy, Rule, Usage};
 use serde::{Deserialize, Serialize};
 
+use crate::audit;
 use crate::error::Error;
 use crate::life_lock::LifeLock;
 use crate::place::Place;
@@ -28,6 +30,9 @@ pub struct Change {
     /// What groups stand for, of those that are among the rules.
     #[serde(default)]
     pub groups: Groups,
+    /// Whether pages of the guest may connect anywhere in the user's browser.
+    #[serde(default)]
+    pub open_pages: Option<bool>,
 }
 
 /// A sandbox's network at this moment.
@@ -39,6 +44,9 @@ pub struct NetworkStatus {
     pub log: Log,
     /// The guest's card is connected.
     pub is_attached: bool,
+    /// Why it stands still: its record cannot be written.
+    #[serde(default)]
+    pub halted: Option<String>,
 }
 
 impl Change {
@@ -55,9 +63,23 @@ impl Change {
         policy
     }
 
+    /// As it is recorded.
+    pub(crate) fn event(&self, mode: Mode) -> Event {
+        let allow = self.allow.iter().map(ToString::to_string);
+        let deny = self.deny.iter().map(|rule| format!("-{rule}"));
+        if let (Some(open), None, true, true) =
+            (self.open_pages, self.mode, self.allow.is_empty(), self.deny.is_empty())
+        {
+            return Event::Pages { open };
+        }
+        let mode = self.mode.unwrap_or(mode).to_string();
+        Event::Policy { mode, rules: allow.chain(deny).collect() }
+    }
+
     /// Makes the change. Whether there are not too many rules then.
     fn apply(&self, policy: &mut Policy) -> bool {
         policy.mode = self.mode.unwrap_or(policy.mode);
+        policy.open_pages = self.open_pages.unwrap_or(policy.open_pages);
         let Policy { allow, deny, groups, .. } = policy;
         put(&self.allow, allow, deny);
         put(&self.deny, deny, allow);
@@ -117,8 +139,11 @@ pub(crate) fn change(place: &Place, change: &Change) -> Result<Policy, Error> {
 
 /// The network of a sandbox that does not run, after this change.
 pub fn of_stopped(place: &Place, wanted: &Change, _lock: &LifeLock) -> Result<NetworkStatus, Error> {
+    if !wanted.is_empty() {
+        audit::note(place, &wanted.event(read(place)?.mode))?;
+    }
     let policy = if wanted.is_empty() { read(place)? } else { change(place, wanted)? };
-    Ok(NetworkStatus { policy, log: Log::read(&place.network_log()), is_attached: false })
+    Ok(NetworkStatus { policy, log: Log::read(&place.network_log()), is_attached: false, halted: None })
 }
 
 #[cfg(test)]

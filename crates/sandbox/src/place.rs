@@ -32,6 +32,7 @@ use crate::name::SandboxName;
 /// | `network-log.json` | what it was refused |
 /// | `model-token`, `model-usage.json` | what it shows to use the model, and what it used |
 /// | `authority-key.pem`, `authority.json` | the key and the certificate that open TLS |
+/// | `audit.jsonl`, `audit-head` | the record of what it did, and how much that is |
 #[derive(Debug, Clone)]
 pub struct Place {
     name: SandboxName,
@@ -134,6 +135,11 @@ impl Place {
 
     pub(crate) fn model_token(&self) -> Utf8PathBuf {
         self.folder.join("model-token")
+    }
+
+    /// The record of what it did and of what was done with it.
+    pub fn audit(&self) -> rave_audit::Files {
+        rave_audit::Files::at(&self.folder)
     }
 
     pub(crate) fn record(&self) -> Utf8PathBuf {

@@ -5,12 +5,18 @@ use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rave_audit::{Event, Files};
 
 use crate::error::Error;
 use crate::life_lock::LifeLock;
 use crate::name::SandboxName;
 use crate::place::Place;
 use crate::record::Record;
+use crate::unix_time::now;
+use crate::{admission, audit};
+
+/// What the name of a folder begins with that is being removed.
+const REMOVED: &str = ".removed-";
 
 /// The folder `sandboxes` of the state folder.
 #[derive(Debug, Clone)]
@@ -32,6 +38,11 @@ impl Store {
     /// What all together may take.
     pub(crate) fn limits(&self) -> Utf8PathBuf {
         self.root.with_file_name("sandbox-limits.json")
+    }
+
+    /// Where records are that outlive their sandboxes.
+    pub(crate) fn audit(&self) -> Utf8PathBuf {
+        self.root.with_file_name("audit")
     }
 
     /// The files of a sandbox, whether there is one or not.
@@ -97,18 +108,33 @@ impl Store {
 
     /// Removes a sandbox that does not run. It is gone at once and whole: its folder gets a name that no sandbox has first.
     pub fn remove(&self, place: &Place, _lock: LifeLock) -> Result<(), Error> {
-        let gone = self.root.join(format!(".removed-{}-{}", place.name(), std::process::id()));
+        // A full disk is a reason to remove it, and hinders nothing here.
+        let _ = audit::note(place, &Event::Removed);
+        let gone = self.root.join(format!("{REMOVED}{}-{}", place.name(), std::process::id()));
         fs::rename(place.folder(), &gone).map_err(|e| Error::io("remove", place.folder(), e))?;
+        self.keep_audit(&gone)?;
         fs::remove_dir_all(&gone).map_err(|e| Error::io("remove", &gone, e))
+    }
+
+    /// Moves the record out of a folder that is removed.
+    fn keep_audit(&self, gone: &Utf8Path) -> Result<(), Error> {
+        let keep = admission::kept(self).keep_audit.unwrap_or(audit::KEEP);
+        let name = gone.file_name().and_then(|name| name.strip_prefix(REMOVED)?.rsplit_once('-'));
+        let Some((name, _)) = name.filter(|_| keep > 0) else { return Ok(()) };
+        let now = now();
+        Files::at(gone).keep(&self.audit(), name, now, now.saturating_add(keep))?;
+        Ok(())
     }
 
     /// Removes what killed commands left.
     fn sweep(&self) {
         let Ok(entries) = self.root.read_dir_utf8() else { return };
         for entry in entries.flatten() {
-            if entry.file_name().starts_with(".removed-") {
+            if entry.file_name().starts_with(REMOVED) {
                 // What is in use by a remover that is slower goes with that.
-                let _ = fs::remove_dir_all(entry.path());
+                if self.keep_audit(entry.path()).is_ok() {
+                    let _ = fs::remove_dir_all(entry.path());
+                }
             } else if let Ok(name) = entry.file_name().parse() {
                 self.sweep_half(&self.place(&name));
             }

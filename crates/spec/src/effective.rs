@@ -53,6 +53,7 @@ pub(crate) fn render(spec: &Spec, password: &str) -> Vec<(String, String)> {
     if let Some(disk) = spec.sandboxes.disk {
         lines.push("sandboxes.disk", disk);
     }
+    lines.push("sandboxes.keep-audit", spec.sandboxes.keep_audit);
     lines.push("sandboxes.require-fence", spec.sandboxes.require_fence);
     if let Some(mode) = spec.network.mode {
         lines.push("network.mode", text(mode));

@@ -33,6 +33,7 @@ pub const VARIABLES: &[Variable] = &[
     variable("RAVE_DISK", "vm.disk"),
     variable("RAVE_SANDBOXES_MEMORY", "sandboxes.memory"),
     variable("RAVE_SANDBOXES_DISK", "sandboxes.disk"),
+    variable("RAVE_SANDBOXES_KEEP_AUDIT", "sandboxes.keep-audit"),
     variable("RAVE_SANDBOXES_REQUIRE_FENCE", "sandboxes.require-fence"),
     variable("RAVE_PORT_KANBAN", "services.kanban.host"),
     variable("RAVE_PORT_ROUTER", "services.router.host"),

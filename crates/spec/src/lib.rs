@@ -50,7 +50,9 @@ pub use nixos::{
 };
 pub use origin::{Origin, Origins};
 pub use parse::SCHEMA;
-pub use sizes::{CPUS_LIMITS, DISK_LIMITS, Limits, MEMORY_LIMITS, MebiBytes, Port, SANDBOXES_LIMITS};
+pub use sizes::{
+    CPUS_LIMITS, DISK_LIMITS, KEEP_AUDIT_LIMITS, Limits, MEMORY_LIMITS, MebiBytes, Port, SANDBOXES_LIMITS,
+};
 pub use spec::{
     Compress, Debian, Defaults, Extra, Guest, Profile, Release, SandboxLimits, Service, Services, Spec,
     Tools, UnknownName, VmSize, WELL_KNOWN_PASSWORD,

@@ -14,8 +14,8 @@ use crate::spec::{
 };
 use crate::{
     Base, CPUS_LIMITS, ClaudeCode, Compression, DISK_LIMITS, Date, Feature, Format, Hostname, InvalidValue,
-    LicenceName, Limits, MAX_JOBS_LIMITS, MEMORY_LIMITS, MebiBytes, Mirror, Nixos, PackageName, ProfileName,
-    RemoteBuilder, SANDBOXES_LIMITS, Substituter, check, network, services, value,
+    KEEP_AUDIT_LIMITS, LicenceName, Limits, MAX_JOBS_LIMITS, MEMORY_LIMITS, MebiBytes, Mirror, Nixos,
+    PackageName, ProfileName, RemoteBuilder, SANDBOXES_LIMITS, Substituter, check, network, services, value,
 };
 
 /// The schema that this version of the tool reads.
@@ -130,12 +130,14 @@ fn sandboxes(mut section: Section<'_>, reader: &mut Reader) -> Option<SandboxLim
     let mut size =
         |name: &str| section.optional(reader, name, |_, node, _| value::limited(node, &SANDBOXES_LIMITS));
     let (memory, disk) = (size("memory"), size("disk"));
+    let keep = section.optional(reader, "keep-audit", |_, node, _| value::limited(node, &KEEP_AUDIT_LIMITS));
     let require_fence = section.optional(reader, "require-fence", |_, node, _| value::boolean(node));
     section.finish(reader);
     let size = |number: Option<u64>| number.map(MebiBytes::new);
     Some(SandboxLimits {
         memory: size(memory.map(Some).or(None)?),
         disk: size(disk.map(Some).or(None)?),
+        keep_audit: keep.or(SandboxLimits::default().keep_audit)?,
         require_fence: require_fence.or(false)?,
     })
 }

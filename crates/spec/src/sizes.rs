@@ -25,6 +25,8 @@ pub const MEMORY_LIMITS: Limits = Limits { unit: "MiB", range: 512..=1_048_576 }
 pub const DISK_LIMITS: Limits = Limits { unit: "MiB", range: 4096..=16_777_216 };
 /// What all sandboxes together may take, in MiB: below, not even one runs; above is a slip of the finger (16 TiB).
 pub const SANDBOXES_LIMITS: Limits = Limits { unit: "MiB", range: 512..=16_777_216 };
+/// How long a record outlives its sandbox, in days: none at all is a choice; above is a slip of the finger (ten years).
+pub const KEEP_AUDIT_LIMITS: Limits = Limits { unit: "days", range: 0..=3650 };
 /// Virtual CPUs: 8-bit APIC ids, as without interrupt remapping, address 255.
 pub const CPUS_LIMITS: Limits = Limits { unit: "CPUs", range: 1..=255 };
 

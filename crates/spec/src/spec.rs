@@ -152,7 +152,7 @@ pub struct VmSize {
 }
 
 /// What all sandboxes together may take, within [`SANDBOXES_LIMITS`](crate::SANDBOXES_LIMITS); `None`: what the host has.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SandboxLimits {
     /// Memory of those that run.
     pub memory: Option<MebiBytes>,
@@ -160,6 +160,14 @@ pub struct SandboxLimits {
     pub disk: Option<MebiBytes>,
     /// None is started where the host cannot give all of QEMU's fence.
     pub require_fence: bool,
+    /// How long the record of one outlives it, days, within [`KEEP_AUDIT_LIMITS`](crate::KEEP_AUDIT_LIMITS).
+    pub keep_audit: u64,
+}
+
+impl Default for SandboxLimits {
+    fn default() -> Self {
+        Self { memory: None, disk: None, require_fence: false, keep_audit: 30 }
+    }
 }
 
 /// How the artifacts are compressed of which one can choose.

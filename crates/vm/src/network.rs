@@ -3,8 +3,9 @@
 mod handover;
 
 use std::net::TcpListener;
+use std::sync::Arc;
 
-use rave_net::{Forward, Network, Policy, Resolve, Settings, Trust};
+use rave_net::{Forward, Network, Nobody, Policy, Resolve, Settings, Trust};
 
 use crate::Error;
 use crate::machine::{Files, Link, Machine};
@@ -47,8 +48,11 @@ fn start(
     forwards: &[PortForward],
     listeners: Vec<TcpListener>,
 ) -> Result<Network, Error> {
-    let forward =
-        |(listener, forward): (TcpListener, &PortForward)| Forward { listener, guest: forward.guest };
+    let forward = |(listener, forward): (TcpListener, &PortForward)| Forward {
+        listener,
+        guest: forward.guest,
+        pages: None,
+    };
     let settings = Settings {
         socket: files.network_socket.clone(),
         policy,
@@ -57,6 +61,7 @@ fn start(
         authority: None,
         trust: Trust::default(),
         model: None,
+        witness: Arc::new(Nobody),
         resolve,
     };
     Network::start(settings).map_err(|error| Error::io("connect the network in", &files.run_dir, error))

@@ -74,6 +74,7 @@ struct SizeRanges {
     cpus: Range,
     disk: Range,
     sandboxes: Range,
+    keep_audit: Range,
     max_jobs: Range,
 }
 
@@ -214,6 +215,7 @@ fn rave_toml() -> RaveToml {
             cpus: range(&rave_spec::CPUS_LIMITS),
             disk: range(&rave_spec::DISK_LIMITS),
             sandboxes: range(&rave_spec::SANDBOXES_LIMITS),
+            keep_audit: range(&rave_spec::KEEP_AUDIT_LIMITS),
             max_jobs: range(&rave_spec::MAX_JOBS_LIMITS),
         },
         reserved_users: rave_spec::RESERVED_USERS,

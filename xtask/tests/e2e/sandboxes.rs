@@ -1,5 +1,6 @@
 //! Sandboxes by name, with the real headless image: what they keep, and what killed processes do to them.
 
+mod audit;
 mod clock;
 mod network;
 
@@ -86,6 +87,9 @@ fn a_sandbox_outlives_its_supervisor_and_ps_says_what_is() {
     let control = network::Control::start();
     network::a_guest_reaches_what_it_is_allowed_and_nothing_else(&sandbox, &control);
 
+    audit::what_happened_is_recorded(&sandbox);
+    audit::a_page_is_for_its_own_names(&sandbox);
+
     let qemu = sandbox.pid("qemu");
     sandbox.kill("supervisor");
     wait_until("the supervisor is gone", || sandbox.state() == "unattended");
@@ -116,6 +120,7 @@ fn a_sandbox_outlives_its_supervisor_and_ps_says_what_is() {
     sandbox.run(&["prune", "--yes"]).expect_code(0);
     let left: Vec<_> = fs::read_dir(sandbox.place.path("state/sandboxes")).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");
+    audit::the_record_outlives_it(&sandbox);
 }
 
 /// Streams, codes, signals, a client that vanishes, and the way in by SSH.

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rave_net::{Denial, Forward, Mode, Model, Network, Policy, Resolve, Settings, Trust};
+use rave_net::{Denial, Forward, Mode, Model, Network, Nobody, Policy, Resolve, Settings, Trust, Witness};
 
 use crate::guest::Guest;
 
@@ -45,6 +45,26 @@ impl Site {
         trust: Trust,
         model: Option<Model>,
     ) -> (Self, Guest) {
+        Self::made(Arc::new(Nobody), policy, names, forwards, (trust, model))
+    }
+
+    /// With somebody who keeps a record.
+    pub(crate) fn seen_by(
+        witness: Arc<dyn Witness>,
+        policy: Policy,
+        names: Names,
+        forwards: Vec<Forward>,
+    ) -> (Self, Guest) {
+        Self::made(witness, policy, names, forwards, (Trust::OfHost, None))
+    }
+
+    fn made(
+        witness: Arc<dyn Witness>,
+        policy: Policy,
+        names: Names,
+        forwards: Vec<Forward>,
+        (trust, model): (Trust, Option<Model>),
+    ) -> (Self, Guest) {
         let folder = tempfile::tempdir().unwrap();
         let path = Utf8Path::from_path(folder.path()).unwrap();
         let authority = Some(path.to_owned());
@@ -52,9 +72,9 @@ impl Site {
         let listener = UnixListener::bind(&socket).unwrap();
         let journal = Some(Utf8PathBuf::from_path_buf(folder.path().join("log.json")).unwrap());
         let resolve = resolver(names);
-        let network =
-            Network::start(Settings { socket, policy, forwards, journal, authority, trust, model, resolve })
-                .unwrap();
+        let settings =
+            Settings { socket, policy, forwards, journal, authority, trust, model, witness, resolve };
+        let network = Network::start(settings).unwrap();
         let guest = Guest::accept(&listener);
         (Self { network, listener, folder }, guest)
     }

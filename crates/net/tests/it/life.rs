@@ -13,7 +13,7 @@ use crate::hosts::{Names, Site, echo, policy, read_all, wait_until};
 fn forward(guest: u16) -> (Forward, std::net::SocketAddr) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
-    (Forward { listener, guest }, address)
+    (Forward { listener, guest, pages: None }, address)
 }
 
 #[test]

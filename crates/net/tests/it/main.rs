@@ -8,5 +8,7 @@ mod hosts;
 mod life;
 mod model;
 mod opened;
+mod pages;
 mod reach;
 mod tls;
+mod witness;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use rave_net::{Mode, Rule};
 
 use super::building::{Building, Target};
@@ -11,6 +11,7 @@ use super::values::{Accel, PortFlag, network_mode, parse_port};
 
 /// `cargo xtask up`
 #[derive(Debug, Clone, Default, Args)]
+#[allow(clippy::struct_excessive_bools)] // each is a flag a user types
 pub struct Up {
     /// Name of the sandbox: lower-case letters, digits and hyphens [default: the name of this folder]
     #[arg(value_name = "NAME")]
@@ -48,6 +49,9 @@ pub struct Up {
     /// Deny one, whatever is allowed; may be repeated
     #[arg(long, value_name = "RULE")]
     pub deny: Vec<Rule>,
+    /// Let its pages connect anywhere in the browser; what they may not do otherwise: docs/isolation.md
+    #[arg(long)]
+    pub open_pages: bool,
     /// Do not start it unless this host can keep QEMU from all but the sandbox's own files
     #[arg(long)]
     pub require_fence: bool,
@@ -215,6 +219,8 @@ pub enum NetCommand {
     Learn(NetPrint),
     /// Change the mode
     Mode(NetMode),
+    /// Change whether its pages may connect anywhere in the browser
+    Pages(NetPages),
 }
 
 /// `cargo xtask net NAME show`, `log` and `learn`
@@ -239,6 +245,45 @@ pub struct NetMode {
     /// What is reached where no rule decides
     #[arg(value_name = "MODE", value_parser = network_mode())]
     pub mode: Mode,
+}
+
+/// `cargo xtask net NAME pages`
+#[derive(Debug, Clone, Args)]
+pub struct NetPages {
+    /// To their own origin alone in restricted and offline, or anywhere
+    #[arg(value_name = "WHICH")]
+    pub which: Pages,
+}
+
+/// Where pages of a sandbox may connect to in the user's browser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "a doc comment would be a line of its own in the help")]
+pub enum Pages {
+    // To their own origin.
+    Closed,
+    // Anywhere.
+    Open,
+}
+
+/// `cargo xtask audit`
+#[derive(Debug, Clone, Default, Args)]
+#[allow(clippy::struct_excessive_bools)] // each is a flag a user types
+pub struct Audit {
+    /// The sandbox, also one that was removed
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Continue with what happens from now on
+    #[arg(short, long, conflicts_with = "verify")]
+    pub follow: bool,
+    /// Print the lines as they are, JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Check that no line was changed, removed or moved, and name the first that was
+    #[arg(long)]
+    pub verify: bool,
+    /// The record of the last one of this name that was removed, although there is another now
+    #[arg(long)]
+    pub earlier: bool,
 }
 
 /// `cargo xtask logs`

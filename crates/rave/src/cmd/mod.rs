@@ -64,6 +64,7 @@ pub fn run(command: &Command, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
         | Command::Ps(_)
         | Command::Port(_)
         | Command::Net(_)
+        | Command::Audit(_)
         | Command::Logs(_)
         | Command::Stop(_)
         | Command::Start(_)

@@ -19,6 +19,7 @@ use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rave_audit::Event;
 use rave_guest::protocol::GuestStage;
 use rave_net::Model;
 use rave_process::interrupt;
@@ -101,6 +102,7 @@ impl Prepared {
             machine.end(QUIT);
         }
         let mut is_attached = false;
+        let host_was_asked = running.is_none();
         let (started, connected, host) = if let Some(machine) = running {
             let connected = network::attach(place, &machine.machine().forwards, model)?;
             // What happened to its clock meanwhile nobody saw.
@@ -119,7 +121,13 @@ impl Prepared {
         let is_clone = origin == Origin::Template;
         let resumed =
             if machine.is_resumed() { Identity::of(place).map(|own| own.receipt.host_key) } else { None };
+        let event = if host_was_asked {
+            Event::Started { origin: origin.word().to_owned() }
+        } else {
+            Event::Attended
+        };
         let shared = Arc::new(Shared::new(&machine, origin, connected));
+        shared.record(event);
         guest::keep_session(&shared, machine.machine().files.channel_socket.clone(), client);
         clock::keep(&shared, is_attached);
         listen(place, &shared)?;
@@ -216,6 +224,8 @@ impl Prepared {
             EndKind::Died => self.machine.last_words().join("\n"),
             _ => self.expired.clone().unwrap_or_default(),
         };
+        let why = if detail.is_empty() { String::new() } else { format!(": {detail}") };
+        self.shared.record(Event::Stopped { how: format!("{}{why}", how.word()) });
         self.shared.network().flush();
         first::forget_memory(&self.place)?;
         // In this order: whoever is answered finds the end written down, and nobody connects who would not be answered.

@@ -4,14 +4,17 @@
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read as _};
 use std::net::TcpListener;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use rave_audit::Recorder;
 use rave_fs::Replace;
 use rave_guest::channel::provision::{MODEL_TOKEN, MODEL_URL, Provision};
 use rave_net::lan::MODEL;
 use rave_net::{Forward, Model, Network, Settings, Trust, by_the_host};
 use rave_vm::ports::{PortForward, PortPolicy, PortRequest, bind};
+use rave_vm::sandbox::SSH;
 
+use crate::audit::Recorded;
 use crate::error::Error;
 use crate::network::{Change, NetworkStatus, change, read};
 use crate::place::Place;
@@ -23,6 +26,7 @@ pub(super) struct Connected {
     /// Nothing for a machine of a version that had QEMU's user network.
     pub(super) network: Option<Network>,
     pub(super) forwards: Vec<PortForward>,
+    pub(super) recorder: Arc<Recorder>,
     /// What the guest shows to use the model, where there is one.
     token: Option<String>,
     /// One change at a time: each reads what the last has written.
@@ -44,7 +48,7 @@ pub(super) fn start(
 ) -> Result<Connected, Error> {
     let requests = record.port_requests(last);
     let (resolved, listeners) = bind(&requests).map_err(rave_vm::Error::from)?;
-    connect(place, resolved.forwards, listeners, model)
+    connect(place, resolved.forwards, listeners, (model, recorder(place)?))
 }
 
 /// Goes on for a machine that runs. A port that somebody took meanwhile is another one now.
@@ -53,11 +57,13 @@ pub(super) fn attach(
     forwards: &[PortForward],
     model: Option<Model>,
 ) -> Result<Connected, Error> {
+    let recorder = recorder(place)?;
     if !place.machine().network_socket.exists() {
         return Ok(Connected {
             place: place.clone(),
             network: None,
             forwards: forwards.to_vec(),
+            recorder,
             token: None,
             changing: Mutex::default(),
         });
@@ -70,17 +76,26 @@ pub(super) fn attach(
     };
     let requests: Vec<PortRequest> = forwards.iter().map(again).collect();
     let (resolved, listeners) = bind(&requests).map_err(rave_vm::Error::from)?;
-    connect(place, resolved.forwards, listeners, model)
+    connect(place, resolved.forwards, listeners, (model, recorder))
+}
+
+/// One that cannot be written is no error here: the network stands still, and says so.
+fn recorder(place: &Place) -> Result<Arc<Recorder>, Error> {
+    let recorder = Recorder::start(place.audit(), place.name().as_str());
+    recorder.map(Arc::new).map_err(|e| Error::io("record what happens in", place.folder(), e))
 }
 
 fn connect(
     place: &Place,
     forwards: Vec<PortForward>,
     listeners: Vec<TcpListener>,
-    model: Option<Model>,
+    (model, recorder): (Option<Model>, Arc<Recorder>),
 ) -> Result<Connected, Error> {
-    let forward =
-        |(listener, forward): (TcpListener, &PortForward)| Forward { listener, guest: forward.guest };
+    let forward = |(listener, forward): (TcpListener, &PortForward)| {
+        // Everything but the shell is pages.
+        let pages = (forward.service != SSH).then(|| place.name().to_string());
+        Forward { listener, guest: forward.guest, pages }
+    };
     let token = match &model {
         Some(_) => Some(token(place)?),
         None => None,
@@ -95,17 +110,13 @@ fn connect(
         authority: Some(place.folder().to_owned()),
         trust: Trust::OfHost,
         model: model.map(own),
+        witness: Arc::new(Recorded(Arc::clone(&recorder))),
         resolve: by_the_host(),
     };
     let network =
         Network::start(settings).map_err(|e| Error::io("connect the network in", place.folder(), e))?;
-    Ok(Connected {
-        place: place.clone(),
-        network: Some(network),
-        forwards,
-        token,
-        changing: Mutex::default(),
-    })
+    let (place, network, changing) = (place.clone(), Some(network), Mutex::default());
+    Ok(Connected { place, network, forwards, recorder, token, changing })
 }
 
 /// The sandbox's token for the model: made once, and worth nothing on another link.
@@ -132,11 +143,17 @@ impl Connected {
         if !wanted.is_empty() {
             let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
             let policy = change(&self.place, wanted).map_err(|error| error.to_string())?;
+            self.recorder.see(wanted.event(policy.mode));
             network
                 .set_policy(policy)
                 .map_err(|error| format!("cannot renew the authority that opens TLS: {error}"))?;
         }
-        Ok(NetworkStatus { policy: network.policy(), log: network.log(), is_attached: network.is_attached() })
+        Ok(NetworkStatus {
+            policy: network.policy(),
+            log: network.log(),
+            is_attached: network.is_attached(),
+            halted: self.recorder.failure(),
+        })
     }
 
     /// What the guest is given for this network.
@@ -156,5 +173,6 @@ impl Connected {
         if let Some(network) = &self.network {
             network.flush();
         }
+        self.recorder.flush();
     }
 }

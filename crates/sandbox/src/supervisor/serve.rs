@@ -78,6 +78,14 @@ fn answer(shared: &Shared, mut stream: UnixStream) -> io::Result<()> {
                 },
                 Err(why) => Answer::Refused { why },
             },
+            Order::Note(event) => {
+                shared.record(*event);
+                Answer::Noted
+            }
+            Order::Record => {
+                shared.network().recorder.flush();
+                Answer::Noted
+            }
             Order::Exec(exec) => {
                 stream.set_read_timeout(None)?;
                 return exec::run(shared, stream, *exec);

@@ -5,6 +5,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
+use rave_audit::Event;
 use rave_guest::channel::client::Client;
 use rave_guest::channel::message::Request;
 use rave_guest::channel::provision::Provision;
@@ -74,6 +75,7 @@ impl Shared {
             clock: None,
             running: 0,
             last_use: now(),
+            record_failure: None,
         };
         let state = State {
             status,
@@ -132,8 +134,14 @@ impl Shared {
         Ok(())
     }
 
+    /// Records what happens.
+    pub(super) fn record(&self, event: Event) {
+        self.network.recorder.see(event);
+    }
+
     pub(super) fn status(&self) -> Status {
-        self.lock().status.clone()
+        let record_failure = self.network.recorder.failure();
+        Status { record_failure, ..self.lock().status.clone() }
     }
 
     /// Takes note of how far the guest is. A new boot has a new server at the channel's other end.

@@ -6,9 +6,9 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use rave_spec::{
     Base, CPUS_LIMITS, ClaudeCode, Compress, Compression, DISK_LIMITS, Date, Debian, Defaults, Errors, Extra,
-    Feature, Format, Guest, Loaded, MAX_JOBS_LIMITS, MEMORY_LIMITS, MebiBytes, NetworkDefaults, NetworkMode,
-    Nixos, Origins, Place, Port, Profile, Release, SANDBOXES_LIMITS, SandboxLimits, Service, Services, Spec,
-    Tools, VmSize, WELL_KNOWN_PASSWORD, effective,
+    Feature, Format, Guest, KEEP_AUDIT_LIMITS, Loaded, MAX_JOBS_LIMITS, MEMORY_LIMITS, MebiBytes,
+    NetworkDefaults, NetworkMode, Nixos, Origins, Place, Port, Profile, Release, SANDBOXES_LIMITS,
+    SandboxLimits, Service, Services, Spec, Tools, VmSize, WELL_KNOWN_PASSWORD, effective,
 };
 
 use crate::{GOOD, load_one};
@@ -176,11 +176,11 @@ fn spec() -> impl Strategy<Value = Spec> {
         denied_licences: names.iter().map(|name| name.parse().unwrap()).collect(),
     });
     let size = || prop::option::of(SANDBOXES_LIMITS.range.clone().prop_map(MebiBytes::new));
-    let sandboxes = (size(), size(), any::<bool>()).prop_map(|(memory, disk, require_fence)| SandboxLimits {
-        memory,
-        disk,
-        require_fence,
-    });
+    let keep = KEEP_AUDIT_LIMITS.range.clone();
+    let sandboxes =
+        (size(), size(), any::<bool>(), keep).prop_map(|(memory, disk, require_fence, keep_audit)| {
+            SandboxLimits { memory, disk, require_fence, keep_audit }
+        });
     let rules = || {
         prop::collection::btree_set("[a-z]{1,8}[.]example(:[1-9][0-9]{0,3}/tcp)?", 0..3)
             .prop_map(|rules| rules.iter().map(|rule| rule.parse().unwrap()).collect::<Vec<_>>())

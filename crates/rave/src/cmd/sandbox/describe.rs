@@ -125,6 +125,8 @@ pub fn describe(word: &Utf8Path, json: bool, ui: &Ui) -> anyhow::Result<Option<C
     rows.extend(workspace.map(|workspace| ("workspace", workspace.source.to_string())));
     if let Some(status) = status {
         rows.push(("boot", status.stage.clone()));
+        let halted = |why: &String| ("network halted", format!("its record cannot be written: {why}"));
+        rows.extend(status.record_failure.iter().map(halted));
         rows.extend(status.failure.iter().map(|failure| ("failure", plain(failure).trim().to_owned())));
     }
     if let Some(clock) = status.and_then(|status| status.clock) {

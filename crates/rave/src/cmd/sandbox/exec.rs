@@ -59,9 +59,7 @@ pub(super) fn run(args: &cli::Exec, ui: &Ui) -> anyhow::Result<Code> {
         let seconds = args.timeout.unwrap_or(Duration::ZERO).as_secs();
         ui.warn(&format!("the program was ended after {seconds} s (--timeout)"));
     }
-    if ended.shell_code() != 0 {
-        tell_denials(&named, since, ui);
-    }
+    tell_denials(&named, since, ended.shell_code() != 0, ui);
     Ok(Code::Guest(ended.shell_code()))
 }
 

@@ -12,7 +12,8 @@ use crate::settings::Settings;
 pub(super) fn of(settings: &Settings) -> Limits {
     let bytes = |mebibytes: Option<MebiBytes>| mebibytes.map(|mebibytes| mebibytes.get() << 20);
     let sandboxes = settings.spec.spec.sandboxes;
-    Limits { memory: bytes(sandboxes.memory), disk: bytes(sandboxes.disk) }
+    let keep_audit = Some(sandboxes.keep_audit * 24 * 3600);
+    Limits { memory: bytes(sandboxes.memory), disk: bytes(sandboxes.disk), keep_audit }
 }
 
 /// Refuses to start one more, by the limits of the last `up`.

@@ -74,6 +74,11 @@ impl Row {
             .map(|left| format!("in {}", time(left)))
     }
 
+    /// Its network stands still, because its record cannot be written.
+    fn is_halted(&self) -> bool {
+        self.look.status.as_ref().is_some_and(|status| status.record_failure.is_some())
+    }
+
     fn cells(&self) -> Vec<String> {
         let ports = self.look.forwards.iter().map(|forward| format!("{}={}", forward.service, forward.host));
         let unknown = || "-".to_owned();
@@ -85,7 +90,10 @@ impl Row {
             record
                 .and_then(|record| record.parent.as_ref())
                 .map_or_else(unknown, |parent| parent.name.to_string()),
-            self.network.map_or_else(unknown, |mode| mode.to_string()),
+            match self.network {
+                Some(_) if self.is_halted() => "halted".to_owned(),
+                network => network.map_or_else(unknown, |mode| mode.to_string()),
+            },
             record.map_or_else(unknown, |record| time(now().saturating_sub(record.created))),
             self.idle_seconds.map_or_else(unknown, time),
             self.stops().unwrap_or_else(unknown),

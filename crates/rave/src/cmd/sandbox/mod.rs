@@ -1,7 +1,9 @@
-//! Sandboxes by name: `up`, `exec`, `ssh`, `ssh-config`, `ps`, `port`, `open`, `net`, `logs`, `stop`, `start`, `fork`, `snapshot`,
-//! `restore`, `rm`, `prune`, and the supervisor that `up` starts. All but `up`, which may build an image, work without a checkout.
+//! Sandboxes by name: `up`, `exec`, `ssh`, `ssh-config`, `ps`, `port`, `open`, `net`, `audit`, `logs`, `stop`, `start`, `fork`,
+//! `snapshot`, `restore`, `rm`, `prune`, and the supervisor that `up` starts. All but `up`, which may build an image, work without a
+//! checkout.
 
 pub(super) mod attend;
+pub(super) mod audit;
 mod defaults;
 mod describe;
 mod exec;
@@ -21,6 +23,7 @@ mod ssh_config;
 mod supervise;
 pub(crate) mod templates;
 pub mod up;
+mod utc;
 
 pub use describe::describe;
 
@@ -37,6 +40,7 @@ pub fn run(command: &Command, global: &Global, ui: &Ui) -> Option<anyhow::Result
         Command::Ps(args) => list::run(args, ui),
         Command::Port(args) => describe::ports(args, ui),
         Command::Net(args) => net::run(args, ui),
+        Command::Audit(args) => audit::run(args, ui),
         Command::Logs(args) => logs::run(args, ui),
         Command::Stop(args) => life::stop(args, ui),
         Command::Start(args) => life::start(args, ui),

@@ -29,10 +29,11 @@ pub(super) fn run(args: &cli::Net, ui: &Ui) -> anyhow::Result<Code> {
         NetCommand::Log(_) => log(name, &status, ui),
         NetCommand::Learn(_) => learn(name, &status, ui),
         NetCommand::Show(_) => show(&status.policy, ui),
-        NetCommand::Allow(_) | NetCommand::Deny(_) | NetCommand::Mode(_) => {
+        NetCommand::Allow(_) | NetCommand::Deny(_) | NetCommand::Mode(_) | NetCommand::Pages(_) => {
             ui.note(&format!("{name}: {}", summary(&status.policy)));
         }
     }
+    tell_halt(&status, ui);
     Ok(Code::Ok)
 }
 
@@ -44,6 +45,9 @@ fn change(command: &NetCommand) -> anyhow::Result<Change> {
         }
         NetCommand::Deny(rules) => Change { deny: rules.rules.clone(), ..Change::default() },
         NetCommand::Mode(mode) => Change { mode: Some(mode.mode), ..Change::default() },
+        NetCommand::Pages(pages) => {
+            Change { open_pages: Some(pages.which == cli::Pages::Open), ..Change::default() }
+        }
         NetCommand::Show(_) | NetCommand::Log(_) | NetCommand::Learn(_) => Change::default(),
     })
 }
@@ -64,8 +68,9 @@ fn status(named: &Named, change: Change, ui: &Ui) -> anyhow::Result<NetworkStatu
 
 /// One line about a policy.
 fn summary(policy: &Policy) -> String {
-    let Policy { mode, allow, deny, .. } = policy;
-    format!("{mode}; rules that allow: {}, that deny: {}", allow.len(), deny.len())
+    let Policy { mode, allow, deny, open_pages, groups: _ } = policy;
+    let pages = if *open_pages { "; pages are open" } else { "" };
+    format!("{mode}; rules that allow: {}, that deny: {}{pages}", allow.len(), deny.len())
 }
 
 fn show(policy: &Policy, ui: &Ui) {
@@ -77,6 +82,9 @@ fn show(policy: &Policy, ui: &Ui) {
         }
     }
     rows.extend(policy.deny.iter().map(|rule| vec!["deny".to_owned(), rule.to_string()]));
+    let is_closed = matches!(policy.mode, Mode::Restricted | Mode::Offline) && !policy.open_pages;
+    let pages = if is_closed { "to their own origin alone" } else { "anywhere" };
+    rows.push(vec!["pages connect".to_owned(), pages.to_owned()]);
     ui.table(&["what", "value"], &rows);
     ui.note(match policy.mode {
         Mode::Restricted if policy.allow.is_empty() => "nothing is reached",
@@ -88,9 +96,22 @@ fn show(policy: &Policy, ui: &Ui) {
     });
 }
 
+/// Says that the network stands still, and why.
+fn tell_halt(status: &NetworkStatus, ui: &Ui) {
+    if let Some(why) = &status.halted {
+        ui.warn(&format!("the network stands still until its record can be written: {why}"));
+    }
+}
+
 /// Says what the network refused while a program that failed ran: it may be why. Each message is that of `log`.
-pub(super) fn tell_denials(named: &Named, since: u64, ui: &Ui) {
+pub(super) fn tell_denials(named: &Named, since: u64, has_failed: bool, ui: &Ui) {
     let status = Connection::open(&named.place()).and_then(|mut it| it.network(Change::default()).ok());
+    if let Some(status) = &status {
+        tell_halt(status, ui);
+    }
+    if !has_failed {
+        return;
+    }
     let mut denials = status.map(|status| status.log.denials).unwrap_or_default();
     denials.retain(|denial| denial.last >= since);
     // Times are whole seconds: what another program was refused in the same one comes first, and is left out first.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rave_sandbox::look::{State, look};
-use rave_sandbox::{Place, SandboxName, Store, now};
+use rave_sandbox::{Place, SandboxName, Store, audit, now};
 use rave_vm::template::Templates;
 
 use super::attend::{Named, tell_wait};
@@ -27,12 +27,28 @@ pub(super) fn run(args: &cli::Prune, yes: bool, ui: &Ui) -> anyhow::Result<Code>
     let state = settings::state_dir()?;
     let store = Store::new(&state);
     let code = sandboxes(args, yes, &store, ui)?;
+    records(args, &store, ui)?;
     if args.templates {
         // What others use or make stays.
         Templates::new(&state).prune(0)?;
         ui.note("templates that no sandbox was started from are removed");
     }
     Ok(code)
+}
+
+/// Records of removed sandboxes whose time is over.
+fn records(args: &cli::Prune, store: &Store, ui: &Ui) -> anyhow::Result<()> {
+    for record in audit::expired(store, now())? {
+        let age = time(now().saturating_sub(record.removed));
+        let what = format!("the record of {}, which was removed {age} ago,", record.sandbox);
+        if args.dry_run {
+            ui.note(&format!("{what} would be removed"));
+        } else {
+            record.forget().map_err(rave_sandbox::Error::from)?;
+            ui.note(&format!("{what} is removed"));
+        }
+    }
+    Ok(())
 }
 
 fn sandboxes(args: &cli::Prune, yes: bool, store: &Store, ui: &Ui) -> anyhow::Result<Code> {

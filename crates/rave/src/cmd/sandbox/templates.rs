@@ -2,11 +2,12 @@
 
 use std::any::Any;
 use std::io;
+use std::sync::Arc;
 
 use camino::Utf8Path;
 use rave_host::Needs;
 use rave_image::Manifest;
-use rave_net::{Mode, Network, Policy, by_the_host};
+use rave_net::{Mode, Network, Nobody, Policy, by_the_host};
 use rave_spec::Format;
 use rave_vm::Error;
 use rave_vm::accel::ProbeResult;
@@ -130,6 +131,7 @@ fn offline(socket: &Utf8Path) -> io::Result<Box<dyn Any>> {
         policy: Policy { mode: Mode::Offline, ..Policy::default() },
         forwards: Vec::new(),
         journal: None,
+        witness: Arc::new(Nobody),
         resolve: by_the_host(),
         authority: None,
         trust: rave_net::Trust::default(),

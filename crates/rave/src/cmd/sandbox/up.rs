@@ -8,7 +8,7 @@ use rave_sandbox::control::Origin;
 use rave_sandbox::look::look;
 use rave_sandbox::network::Change;
 use rave_sandbox::start::attend;
-use rave_sandbox::{Error, Expiry, Place, PortWish, Record, SCHEMA, SandboxName, Store, network, now};
+use rave_sandbox::{Error, Expiry, Place, PortWish, Record, SCHEMA, SandboxName, Store, audit, network, now};
 use rave_spec::{Format, ServiceName, WORKSPACE_FILE};
 use rave_vm::keys::KeyPair;
 use rave_vm::machine::Arch;
@@ -215,6 +215,7 @@ fn make(
         templates::hold(disk.folder(), recipe, host, settings, ui)?;
     }
     network::write(&place, &policy(args, defaults.policy)?)?;
+    audit::begin(&place)?;
     record.save(&place)?;
     ssh_config::write(&Store::new(&settings.state_dir))?;
     Ok(())
@@ -250,6 +251,7 @@ fn policy(args: &cli::Up, defaults: Policy) -> anyhow::Result<Policy> {
         mode: args.network,
         allow: args.allow.clone(),
         deny: args.deny.clone(),
+        open_pages: args.open_pages.then_some(true),
         ..Change::default()
     };
     let policy = wanted.on(defaults);
@@ -268,6 +270,8 @@ fn refuse_other_network(args: &cli::Up, place: &Place) -> anyhow::Result<()> {
         format!("allow {rule}")
     } else if let Some(rule) = missing(&args.deny, &policy.deny) {
         format!("deny {rule}")
+    } else if args.open_pages && !policy.open_pages {
+        "pages open".to_owned()
     } else {
         return Ok(());
     };

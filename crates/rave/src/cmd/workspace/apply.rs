@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use camino::Utf8Path;
+use rave_audit::Event;
 use rave_fs::Replace;
 use rave_workspace::BytePath;
 use rave_workspace::apply::{Outcome, Wanted, apply, folds_case};
@@ -18,6 +19,7 @@ use super::seen::Workspace;
 use super::show;
 use crate::cli;
 use crate::cmd::sandbox::attend::Named;
+use crate::cmd::sandbox::audit::{count, note};
 use crate::command_error::CommandError;
 use crate::exit::Code;
 use crate::ui::Ui;
@@ -34,7 +36,8 @@ struct Done {
 }
 
 pub(super) fn run(args: &cli::Apply, ui: &Ui) -> anyhow::Result<Code> {
-    let mut workspace = Workspace::open(&Named::new(&args.name)?, ui)?;
+    let named = Named::new(&args.name)?;
+    let mut workspace = Workspace::open(&named, ui)?;
     let changes = workspace.changes(folds_case(&workspace.record)?)?;
     if !args.json {
         workspace.tell_left(ui);
@@ -64,13 +67,29 @@ pub(super) fn run(args: &cli::Apply, ui: &Ui) -> anyhow::Result<Code> {
     } else {
         done.outcomes = apply(&workspace.place, &mut workspace.record, &mut workspace.pull, &wanted)?;
     }
+    note(&named, &event(args, &done), ui);
     if args.json {
         ui.json(&done)?;
     } else {
         tell(args, &done, ui);
     }
-    let is_done = |outcome: &Outcome| matches!(outcome, Outcome::Applied | Outcome::Merged);
-    Ok(if done.outcomes.values().all(is_done) { Code::Ok } else { Code::CheckFailed })
+    Ok(if done.outcomes.values().all(is_taken) { Code::Ok } else { Code::CheckFailed })
+}
+
+fn is_taken(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Applied | Outcome::Merged)
+}
+
+/// As it is recorded.
+fn event(args: &cli::Apply, done: &Done) -> Event {
+    let into = match (&args.output, &args.branch) {
+        (Some(_), _) => "a patch".to_owned(),
+        (_, Some(branch)) => format!("the branch {branch}"),
+        _ => "the folder".to_owned(),
+    };
+    let taken = done.outcomes.values().filter(|outcome| is_taken(outcome)).count();
+    let left = done.outcomes.len() - taken + done.left.len();
+    Event::Apply { into, taken: count(taken), left: count(left) }
 }
 
 /// Whether what runs on a build is taken: shown and asked about, or agreed to by `--yes`. Nobody there agrees to nothing.

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use rave_audit::Event;
 use rave_process::Cmd;
 use rave_workspace::BytePath;
 use rave_workspace::blobs::Blobs;
@@ -16,13 +17,16 @@ use super::seen::Workspace;
 use super::show;
 use crate::cli;
 use crate::cmd::sandbox::attend::Named;
+use crate::cmd::sandbox::audit::{count, note};
 use crate::command_error::CommandError;
 use crate::exit::Code;
 use crate::ui::Ui;
 
 pub(super) fn pull(args: &cli::Pull, ui: &Ui) -> anyhow::Result<Code> {
-    let workspace = Workspace::open(&Named::new(&args.name)?, ui)?;
+    let named = Named::new(&args.name)?;
+    let workspace = Workspace::open(&named, ui)?;
     let changes = workspace.changes(false)?;
+    note(&named, &Event::Pull { changed: count(changes.len()) }, ui);
     if args.json {
         ui.json(&json!({ "changes": changes, "left": workspace.pull.left }))?;
     } else {
@@ -38,12 +42,14 @@ pub(super) fn pull(args: &cli::Pull, ui: &Ui) -> anyhow::Result<Code> {
 }
 
 pub(super) fn run(args: &cli::Diff, ui: &Ui) -> anyhow::Result<Code> {
-    let workspace = Workspace::open(&Named::new(&args.name)?, ui)?;
+    let named = Named::new(&args.name)?;
+    let workspace = Workspace::open(&named, ui)?;
     let blobs = workspace.place.blobs();
     let wanted: Vec<BytePath> = args.paths.iter().map(|path| path_of(path)).collect();
     let is_wanted =
         |change: &Change| wanted.is_empty() || wanted.iter().any(|path| change.path.is_in(path.bytes()));
     let changes: Vec<Change> = workspace.changes(false)?.into_iter().filter(is_wanted).collect();
+    note(&named, &Event::Diff { changed: count(changes.len()) }, ui);
     if args.json {
         let values = changes
             .iter()

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rave_audit::Event;
 use rave_workspace::push::{Push, Pushed, push};
 use rave_workspace::secrets::Secrets;
 use rave_workspace::{BytePath, Place, Record};
@@ -12,6 +13,7 @@ use super::guest::SandboxGuest;
 use super::seen::own_list;
 use crate::cli;
 use crate::cmd::sandbox::attend::Named;
+use crate::cmd::sandbox::audit::{count, note};
 use crate::exit::Code;
 use crate::ui::Ui;
 
@@ -91,6 +93,8 @@ fn copy(
     }
     let folder = format!("work/{}", named.name);
     let pushed = push(&place, Push { source, folder: &folder, include, secrets: &secrets, force }, &guest)?;
+    let event = Event::Push { files: count(pushed.sent), received: pushed.bytes };
+    note(named, &event, ui);
     Ok((pushed, known))
 }
 

@@ -1,0 +1,203 @@
+//! The writer of a sandbox that runs: a thread that writes once a second what has happened.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::error::Error;
+use crate::event::Event;
+use crate::files::Files;
+use crate::fold::{Fold, Folded};
+use crate::writer::{Writer, now};
+
+/// How often it is written, and tried again.
+const SECOND: Duration = Duration::from_secs(1);
+/// How long another writer, a command, is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Takes events, from any thread and without waiting for the disk. Dropping it writes what is left.
+#[derive(Debug)]
+pub struct Recorder {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    can_record: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    fold: Fold,
+    /// Why it cannot be written.
+    failure: Option<String>,
+    /// How often somebody wanted all to be written at once, and was answered.
+    wishes: u64,
+    answered: u64,
+    is_over: bool,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Recorder {
+    /// Opens the record of a sandbox. One that cannot be written is tried again and again; [`Recorder::can_record`] tells it.
+    pub fn start(files: Files, sandbox: &str) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            can_record: AtomicBool::new(false),
+        });
+        let mut pen =
+            Pen { files, sandbox: sandbox.to_owned(), writer: None, failed: None, waiting: Vec::new() };
+        pen.write(&shared);
+        let other = Arc::clone(&shared);
+        let thread = thread::Builder::new().name("audit".into()).spawn(move || run(&other, pen))?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// Takes note of an event of now.
+    pub fn see(&self, event: Event) {
+        let mut state = self.shared.lock();
+        let was_empty = state.fold.is_empty();
+        state.fold.add(event, now());
+        if was_empty {
+            self.shared.changed.notify_all();
+        }
+    }
+
+    /// Whether what was seen was written, as far as it was tried.
+    pub fn can_record(&self) -> bool {
+        self.shared.can_record.load(Ordering::Relaxed)
+    }
+
+    /// Why it cannot be written, if it cannot.
+    pub fn failure(&self) -> Option<String> {
+        self.shared.lock().failure.clone()
+    }
+
+    /// Waits until what was seen was written and is stored by the disk, or could not be.
+    pub fn flush(&self) {
+        let mut state = self.shared.lock();
+        state.wishes += 1;
+        let mine = state.wishes;
+        self.shared.changed.notify_all();
+        let waits = |state: &mut State| state.answered < mine && !state.is_over;
+        drop(self.shared.changed.wait_timeout_while(state, PATIENCE, waits));
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.shared.lock().is_over = true;
+        self.shared.changed.notify_all();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(shared: &Shared, mut pen: Pen) {
+    loop {
+        let is_over = wait(shared);
+        let wishes = pen.write(shared);
+        let is_wished = is_over || wishes > shared.lock().answered;
+        if is_wished && let Some(writer) = &mut pen.writer {
+            // Where that fails, the next line fails too.
+            let _ = writer.finish();
+        }
+        shared.lock().answered = wishes;
+        shared.changed.notify_all();
+        if is_over {
+            return;
+        }
+    }
+}
+
+/// Until something has happened and a second has gone by, or it must not wait. Whether it is over.
+fn wait(shared: &Shared) -> bool {
+    let mut state = shared.lock();
+    let is_urgent = |state: &State| state.is_over || state.wishes > state.answered;
+    // A record that fails is tried again although nothing happens: the network waits for it.
+    while state.fold.is_empty() && state.failure.is_none() && !is_urgent(&state) {
+        state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+    }
+    let deadline = Instant::now() + SECOND;
+    while !is_urgent(&state) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
+        }
+        (state, _) = shared.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
+    }
+    state.is_over
+}
+
+/// What writes.
+struct Pen {
+    files: Files,
+    sandbox: String,
+    writer: Option<Writer>,
+    /// Since when it fails, and why.
+    failed: Option<(u64, String)>,
+    /// Lines that could not be written: those of one second at most, for then nothing more is taken out of the fold.
+    waiting: Vec<Folded>,
+}
+
+impl Pen {
+    /// Writes what there is; up to which wish that is.
+    fn write(&mut self, shared: &Shared) -> u64 {
+        let wishes = {
+            let mut state = shared.lock();
+            if self.waiting.is_empty() {
+                self.waiting = state.fold.take();
+            }
+            state.wishes
+        };
+        let result = self.try_write();
+        if let Err(error) = &result {
+            let why = error.to_string();
+            let since = self.failed.take().map_or_else(now, |(since, _)| since);
+            self.failed = Some((since, why));
+        }
+        shared.can_record.store(result.is_ok(), Ordering::Relaxed);
+        shared.lock().failure = result.err().map(|error| error.to_string());
+        wishes
+    }
+
+    fn try_write(&mut self) -> Result<(), Error> {
+        let writer = match &mut self.writer {
+            Some(writer) => writer,
+            none => none.insert(Writer::open(&self.files, &self.sandbox, PATIENCE)?),
+        };
+        if let Some((since, why)) = &self.failed {
+            let now = now();
+            let event = Event::Gap { ms: now.saturating_sub(*since), why: why.clone() }.bounded();
+            let gap = Folded { first: *since, last: now, count: 1, event };
+            writer.append(&[self.waiting.as_slice(), &[gap]].concat())?;
+            self.failed = None;
+            self.waiting.clear();
+            return Ok(());
+        }
+        match writer.append(&self.waiting) {
+            Err(error @ Error::Gone { .. }) => {
+                // What is there now, if anything, is another file.
+                self.writer = None;
+                Err(error)
+            }
+            other => {
+                if other.is_ok() {
+                    self.waiting.clear();
+                }
+                other
+            }
+        }
+    }
+}

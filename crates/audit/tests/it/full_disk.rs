@@ -1,0 +1,83 @@
+//! A disk that is full: the record says that it cannot be written, goes on from its reserve for a time, and says when there was a gap.
+
+use std::fs;
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+use camino::Utf8Path;
+use rave_audit::{Event, Files, Recorder, Verdict, verify};
+
+use crate::record::{entries, opened};
+
+/// Names the small disk to the child.
+const PLACE: &str = "RAVE_TEST_SMALL_DISK";
+
+/// Runs this test once more with a tmpfs of 2 MiB, in a namespace of its own: nothing is left of it afterwards.
+#[test]
+fn a_full_disk_is_told_and_a_reserve_lasts_for_a_time() {
+    if let Ok(place) = std::env::var(PLACE) {
+        return on_small_disk(Utf8Path::new(&place));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let script = r#"mount -t tmpfs -o size=2m tmpfs "$1" && shift && exec "$@""#;
+    let program = std::env::current_exe().unwrap();
+    let words =
+        ["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"].map(std::ffi::OsString::from);
+    let test = "full_disk::a_full_disk_is_told_and_a_reserve_lasts_for_a_time";
+    let words =
+        words.into_iter().chain([folder.path().into(), program.into(), "--exact".into(), test.into()]);
+    let output = duct::cmd("unshare", words)
+        .env(PLACE, folder.path())
+        .stderr_to_stdout()
+        .stdout_capture()
+        .unchecked()
+        .run()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    if said.contains("unshare failed") || said.contains("permission denied") {
+        return rave_testing::not_run("this host allows no mount in a namespace");
+    }
+    assert!(output.status.success(), "{said}");
+}
+
+fn on_small_disk(place: &Utf8Path) {
+    let files = Files::at(place);
+    let recorder = Recorder::start(files.clone(), "box").unwrap();
+    assert!(recorder.can_record());
+    let mut filler = fs::File::create(place.join("filler")).unwrap();
+    while filler.write_all(&[0; 4096]).is_ok() {}
+    // What is reserved is still there.
+    recorder.see(opened(1));
+    recorder.flush();
+    assert_eq!(recorder.failure(), None);
+    assert_eq!(entries(&files).len(), 2);
+    // Until it is used up.
+    let began = Instant::now();
+    let rule = "\u{202e}".repeat(300);
+    let mut number = 0;
+    while recorder.can_record() {
+        assert!(began.elapsed() < Duration::from_secs(60), "{number}");
+        let event = Event::Denied { what: number.to_string(), to: rule.clone(), rule: rule.clone() };
+        recorder.see(event);
+        recorder.flush();
+        number += 1;
+    }
+    assert!(number > 50, "{number}");
+    assert!(recorder.failure().unwrap().contains("No space"));
+    recorder.see(opened(2));
+    recorder.flush();
+    // With space again it goes on by itself, without a hole.
+    fs::remove_file(place.join("filler")).unwrap();
+    while !recorder.can_record() {
+        assert!(began.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    drop(recorder);
+    let all = entries(&files);
+    assert!(
+        all.iter().any(|entry| matches!(&entry.event, Event::Gap { why, .. } if why.contains("No space")))
+    );
+    assert!(all.iter().any(|entry| entry.event == opened(2)));
+    assert_eq!(all.len(), number + 4, "no line is lost");
+    assert!(matches!(verify(&files).unwrap(), Verdict::Whole { .. }));
+}

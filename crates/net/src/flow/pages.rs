@@ -1,0 +1,143 @@
+//! The bytes of a flow that are requests to a page of the guest: between its two ends is an [`Exchange`].
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::sync::Arc;
+
+use smoltcp::time::{Duration, Instant};
+
+use super::Flow;
+use crate::page_policy::Site;
+use crate::pages::Exchange;
+use crate::policy::Mode;
+use crate::shared::Shared;
+
+/// Bytes that are moved at once.
+const PIECE: usize = 16 * 1024;
+/// So often: more than the stack's buffer has.
+const MOVES: usize = 16;
+/// How long a client may take to read why it was refused.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// What is between the ends.
+pub(crate) struct Pages {
+    exchange: Exchange,
+    shared: Arc<Shared>,
+    /// The client was told that nothing more comes.
+    is_told: bool,
+}
+
+impl Pages {
+    pub(crate) fn new(site: Site, shared: Arc<Shared>) -> Self {
+        Self { exchange: Exchange::new(site), shared, is_told: false }
+    }
+
+    /// Whether pages may connect to nobody but their own origin.
+    fn is_closed(&self) -> bool {
+        let policy = self.shared.policy();
+        matches!(policy.mode, Mode::Restricted | Mode::Offline) && !policy.open_pages
+    }
+
+    pub(super) fn is_refused(&self) -> bool {
+        self.exchange.is_refused()
+    }
+
+    pub(super) fn waits_to_write(&self) -> bool {
+        !self.exchange.to_client.is_empty()
+    }
+
+    pub(super) fn wants_client(&self) -> bool {
+        self.is_refused() || self.exchange.wants_client()
+    }
+}
+
+impl Flow {
+    /// Moves what can be moved. Whether there may be more at once, and why it was refused now.
+    pub(super) fn feed_pages(&mut self, now: Instant) -> (bool, Option<String>) {
+        for _ in 0..MOVES {
+            let Ok((moved, refused)) = self.move_pages() else {
+                self.reset_guest();
+                return (false, None);
+            };
+            if refused.is_some() {
+                self.stack.socket().abort();
+                self.deadline = Some(now + LINGER);
+                return (true, refused);
+            }
+            if !moved {
+                return (false, None);
+            }
+        }
+        (true, None)
+    }
+
+    fn move_pages(&mut self) -> std::io::Result<(bool, Option<String>)> {
+        let (Some(pages), Some(host)) = (&mut self.pages, &mut self.host) else { return Ok((false, None)) };
+        let is_closed = pages.is_closed();
+        let socket = self.stack.socket();
+        let exchange = &mut pages.exchange;
+        let mut moved = false;
+        if socket.can_send() && !exchange.to_guest.is_empty() {
+            let count = socket.send_slice(&exchange.to_guest).unwrap_or_default();
+            exchange.to_guest.drain(..count);
+            self.trace.received += count as u64;
+            moved |= count > 0;
+        }
+        if !exchange.to_client.is_empty() {
+            match host.write(&exchange.to_client) {
+                Ok(count) => {
+                    exchange.to_client.drain(..count);
+                    self.trace.sent += count as u64;
+                    moved |= count > 0;
+                }
+                Err(error) if is_passing(error.kind()) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.is_stuck = !exchange.to_client.is_empty();
+        if exchange.is_refused() {
+            if exchange.to_client.is_empty() && !pages.is_told {
+                pages.is_told = true;
+                host.finish();
+            }
+            // What still comes is read, so that its sender gets the answer and no reset.
+            return match host.read(&mut [0; PIECE]) {
+                Ok(0) => {
+                    self.host = None;
+                    Ok((false, None))
+                }
+                Ok(_) => Ok((true, None)),
+                Err(error) if is_passing(error.kind()) => Ok((moved, None)),
+                Err(error) => Err(error),
+            };
+        }
+        let mut refused = None;
+        if !self.host_ended && socket.may_send() && exchange.wants_client() {
+            let mut bytes = [0; PIECE];
+            match host.read(&mut bytes) {
+                Ok(0) => self.host_ended = true,
+                Ok(count) => {
+                    moved = true;
+                    refused = exchange.take_client(&bytes[..count], is_closed);
+                }
+                Err(error) if is_passing(error.kind()) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if self.host_ended && exchange.to_guest.is_empty() && socket.may_send() {
+            socket.close();
+        }
+        if refused.is_none() && socket.can_recv() && exchange.wants_guest() {
+            let bytes = socket.recv(|bytes| {
+                let count = bytes.len().min(PIECE);
+                (count, bytes[..count].to_vec())
+            });
+            moved = true;
+            refused = exchange.take_guest(&bytes.unwrap_or_default(), is_closed);
+        }
+        Ok((moved, refused))
+    }
+}
+
+fn is_passing(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::WouldBlock | ErrorKind::Interrupted)
+}

@@ -1,0 +1,106 @@
+//! The bytes after a head, passed on as far as they belong to it.
+
+use crate::page_head::Body;
+
+/// The longest line of a chunk's size, and of all fields after the last, bytes.
+const MAX_LINE: usize = 8 * 1024;
+
+/// Where in a body the next byte is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bytes {
+    /// So many are left, of a body or of a chunk.
+    Left { left: u64, is_chunk: bool },
+    /// The line of a chunk's size.
+    Size,
+    /// The end of a chunk.
+    ChunkEnd,
+    /// Fields after the last chunk, so many bytes until now; they are dropped.
+    Trailer(usize),
+    /// To the end of the connection.
+    UntilEnd,
+    /// It is over.
+    Over,
+}
+
+impl Bytes {
+    pub(crate) fn of(body: Body) -> Self {
+        match body {
+            Body::Length(0) => Self::Over,
+            Body::Length(left) => Self::Left { left, is_chunk: false },
+            Body::Chunked => Self::Size,
+            Body::UntilEnd => Self::UntilEnd,
+        }
+    }
+
+    /// Moves what has come of it. Why it is not what it should be.
+    pub(crate) fn pass(&mut self, from: &mut Vec<u8>, to: &mut Vec<u8>) -> Result<(), String> {
+        while !from.is_empty() && *self != Self::Over {
+            match *self {
+                Self::UntilEnd => to.append(from),
+                Self::Left { left, is_chunk } => {
+                    let count = from.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                    to.extend(from.drain(..count));
+                    *self = match (left - count as u64, is_chunk) {
+                        (0, true) => Self::ChunkEnd,
+                        (0, false) => Self::Over,
+                        (left, _) => Self::Left { left, is_chunk },
+                    };
+                }
+                Self::ChunkEnd => {
+                    if !b"\r\n".starts_with(&from[..from.len().min(2)]) {
+                        return Err("a chunk has no end".into());
+                    }
+                    if from.len() < 2 {
+                        return Ok(());
+                    }
+                    to.extend(from.drain(..2));
+                    *self = Self::Size;
+                }
+                Self::Size => {
+                    let Some(line) = line(from)? else { return Ok(()) };
+                    let digits = line.split(';').next().unwrap_or_default().trim_end_matches([' ', '\t']);
+                    let is_size = (1..=15).contains(&digits.len())
+                        && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+                    let size = u64::from_str_radix(digits, 16).ok().filter(|_| is_size);
+                    let size = size.ok_or("a chunk has no plain size")?;
+                    // Extensions are read differently by different programs, and are left out.
+                    to.extend(format!("{size:x}\r\n").as_bytes());
+                    *self = match size {
+                        0 => Self::Trailer(0),
+                        left => Self::Left { left, is_chunk: true },
+                    };
+                }
+                Self::Trailer(seen) => {
+                    let Some(line) = line(from)? else { return Ok(()) };
+                    let seen = seen + line.len() + 2;
+                    if line.is_empty() {
+                        to.extend(b"\r\n");
+                        *self = Self::Over;
+                    } else if seen > MAX_LINE {
+                        return Err("the fields after its body are too long".into());
+                    } else {
+                        *self = Self::Trailer(seen);
+                    }
+                }
+                Self::Over => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Takes a line off the beginning, without its end.
+fn line(from: &mut Vec<u8>) -> Result<Option<String>, String> {
+    let window = &from[..from.len().min(MAX_LINE)];
+    let Some(end) = window.iter().position(|byte| *byte == b'\n') else {
+        return if window.len() == MAX_LINE {
+            Err("a line of its body is too long".into())
+        } else {
+            Ok(None)
+        };
+    };
+    let bytes: Vec<u8> = from.drain(..=end).collect();
+    let text = bytes.strip_suffix(b"\r\n").and_then(|line| std::str::from_utf8(line).ok());
+    let text = text.filter(|text| !text.contains('\r')).ok_or("a line of its body ends in half")?;
+    Ok(Some(text.to_owned()))
+}

@@ -1,0 +1,144 @@
+//! What a browser of the host may ask a page of a guest, and what the page may do in it. A browser is on the host's network: without this a
+//! page could reach with it whatever the sandbox may not.
+
+use crate::page_head::Head;
+
+/// Where a page is.
+#[derive(Debug, Clone)]
+pub(crate) struct Site {
+    /// The sandbox, the first label of its own name below `localhost`.
+    pub(crate) sandbox: String,
+    /// The port of the host.
+    pub(crate) port: u16,
+}
+
+/// Why a request is refused: the status, and the reason.
+pub(crate) type Refused = (&'static str, String);
+
+/// Fields of an answer that let a page do more than it may, or tell others about it. None is for this request alone.
+const DROPPED: [&str; 9] = [
+    "service-worker-allowed",
+    "report-to",
+    "reporting-endpoints",
+    "nel",
+    "content-security-policy-report-only",
+    "expect-ct",
+    "alt-svc",
+    // Resources and connections ahead of the page, which no policy is asked about.
+    "link",
+    "x-dns-prefetch-control",
+];
+
+impl Site {
+    /// Whether a host that a request names is this one. Another name that leads to it is of somebody who wants the browser to take the page
+    /// for his own (DNS rebinding).
+    fn is_here(&self, host: &str) -> bool {
+        let host = host.to_ascii_lowercase();
+        let bare = match host.strip_suffix(&format!(":{}", self.port)) {
+            Some(bare) => bare,
+            // The port of http (RFC 9110, 4.2.1).
+            None if self.port == 80 => &host,
+            None => return false,
+        };
+        matches!(bare, "localhost" | "127.0.0.1" | "[::1]")
+            || bare.strip_suffix(".localhost") == Some(self.sandbox.as_str())
+    }
+
+    /// Looks at a request. Whether it asks for a WebSocket.
+    pub(crate) fn check(&self, head: &Head) -> Result<bool, Refused> {
+        let bad = |why: &str| Err(("400 Bad Request", why.to_owned()));
+        let strange = |why: String| ("400 Bad Request", why);
+        let mut words = head.first.split(' ');
+        let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        if !matches!(words.next(), Some("HTTP/1.1" | "HTTP/1.0")) || words.next().is_some() {
+            return bad("it is not an HTTP/1 request");
+        }
+        if method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_uppercase()) {
+            return bad("its method is not plain");
+        }
+        if matches!(method, "CONNECT" | "TRACE") {
+            return Err(("405 Method Not Allowed", format!("{method} is for proxies")));
+        }
+        if !target.starts_with('/') && !(target == "*" && method == "OPTIONS") {
+            return bad("it has no plain target");
+        }
+        let host = head.only("host").map_err(strange)?.unwrap_or_default();
+        if !self.is_here(host) {
+            return Err(("421 Misdirected Request", format!("it is for the host {:?}", short(host))));
+        }
+        let upgrades = head.values("upgrade").next().is_some();
+        let is_socket = upgrades
+            && method == "GET"
+            && head.only("upgrade").map_err(strange)?.is_some_and(|to| to.eq_ignore_ascii_case("websocket"))
+            && head.lists("connection", "upgrade");
+        if upgrades && !is_socket {
+            return Err(("501 Not Implemented", "it asks for another protocol".to_owned()));
+        }
+        if is_socket || !matches!(method, "GET" | "HEAD") {
+            self.check_origin(head, host)?;
+        }
+        Ok(is_socket)
+    }
+
+    /// What changes something is asked for by the page itself, or by a program that is no browser.
+    fn check_origin(&self, head: &Head, host: &str) -> Result<(), Refused> {
+        let refused = |why: String| ("403 Forbidden", why);
+        let strange = |why: String| ("400 Bad Request", why);
+        if let Some(origin) = head.only("origin").map_err(strange)?
+            && !origin.eq_ignore_ascii_case(&format!("http://{host}"))
+        {
+            return Err(refused(format!("it is from a page of {:?}", short(origin))));
+        }
+        // Browsers say it beside the origin (Fetch Metadata).
+        match head.only("sec-fetch-site").map_err(strange)? {
+            None | Some("same-origin" | "none") => Ok(()),
+            Some(_) => Err(refused("it is from a page of another site".to_owned())),
+        }
+    }
+
+    /// Takes out of an answer what a page may not have; `is_closed` keeps it from connecting to others.
+    pub(crate) fn guard(head: &mut Head, host: &str, is_closed: bool) {
+        head.fields.retain(|(name, _)| !DROPPED.iter().any(|one| name.eq_ignore_ascii_case(one)));
+        for (name, value) in &mut head.fields {
+            if name.eq_ignore_ascii_case("set-cookie") {
+                // What comes first is the cookie itself, whatever its name.
+                if let Some((cookie, attributes)) = value.split_once(';') {
+                    let kept = without(attributes, |attribute| attribute.eq_ignore_ascii_case("domain"));
+                    *value = if kept.is_empty() { cookie.to_owned() } else { format!("{cookie};{kept}") };
+                }
+            } else if name.eq_ignore_ascii_case("content-security-policy") {
+                // Where violations are reported to is no connection of the page.
+                let reports = |word: &str| {
+                    word.eq_ignore_ascii_case("report-uri") || word.eq_ignore_ascii_case("report-to")
+                };
+                let policies: Vec<String> = value.split(',').map(|one| without(one, reports)).collect();
+                *value = policies.join(",");
+            }
+        }
+        if is_closed {
+            let add = |name: &str, value: String| (name.to_owned(), value);
+            head.fields.push(add("Content-Security-Policy", content_policy(host)));
+            head.fields.push(add("X-DNS-Prefetch-Control", "off".to_owned()));
+        }
+    }
+}
+
+/// Everything from the page's own origin, which each browser adds to what the page itself says (CSP 3, 8.1): one that allows more changes
+/// nothing. Scripts and styles in the page are its own.
+fn content_policy(host: &str) -> String {
+    format!(
+        "default-src 'self' 'unsafe-inline' 'unsafe-eval' 'wasm-unsafe-eval' data: blob:; connect-src 'self' ws://{host} data: blob:; \
+         form-action 'self'; base-uri 'self'; object-src 'none'; frame-ancestors 'self'; webrtc 'block'"
+    )
+}
+
+/// A list with `;` without those whose name is dropped.
+fn without(list: &str, is_dropped: impl Fn(&str) -> bool) -> String {
+    let name = |one: &str| one.trim().split(['=', ' ', '\t']).next().unwrap_or_default().to_owned();
+    let kept: Vec<&str> = list.split(';').filter(|one| !is_dropped(&name(one))).collect();
+    kept.join(";")
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(100).collect()
+}
