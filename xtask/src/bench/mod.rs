@@ -4,6 +4,7 @@ pub(crate) mod boot;
 mod builder;
 pub(crate) mod desktop;
 pub(crate) mod first_run;
+mod forks;
 pub(crate) mod formats;
 pub(crate) mod image;
 mod memory;

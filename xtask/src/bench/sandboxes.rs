@@ -11,7 +11,7 @@ use rave_vm::standalone::Standalone;
 use rave_vm::template::Template;
 
 use crate::bench::boot::With;
-use crate::bench::{Report, Unit, seconds};
+use crate::bench::{Report, Unit, forks, seconds};
 use rave::cmd::run::deadline;
 use rave::settings::Settings;
 use rave::ui::Ui;
@@ -77,11 +77,12 @@ pub(crate) fn measure(
         &boots,
         Some(READY_TARGET),
     );
-    Ok(())
+    ui.note("bench: forks");
+    forks::measure(report, &tool)
 }
 
 /// This program as a user runs it, with a state folder of its own.
-struct Tool<'a> {
+pub(super) struct Tool<'a> {
     program: Utf8PathBuf,
     state: Utf8PathBuf,
     settings: &'a Settings,
@@ -89,7 +90,7 @@ struct Tool<'a> {
 }
 
 impl Tool<'_> {
-    fn up(&self, name: &str, cold: bool) -> anyhow::Result<Duration> {
+    pub(super) fn up(&self, name: &str, cold: bool) -> anyhow::Result<Duration> {
         let (base, profile) = (self.settings.base.as_str(), self.settings.profile.as_str());
         let mut words = vec!["up", name, "--base", base, "--profile", profile];
         words.extend(["--out", self.settings.out_dir.as_str()]);
@@ -97,12 +98,12 @@ impl Tool<'_> {
         self.run(&words)
     }
 
-    fn remove(&self, name: &str) -> anyhow::Result<()> {
+    pub(super) fn remove(&self, name: &str) -> anyhow::Result<()> {
         self.run(&["rm", "--force", name]).map(drop)
     }
 
     /// Waits until all services are ready; how long after `since` that was.
-    fn ready(&self, name: &str, since: Instant) -> anyhow::Result<Duration> {
+    pub(super) fn ready(&self, name: &str, since: Instant) -> anyhow::Result<Duration> {
         loop {
             let about = self.command(&["inspect", name, "--json"]).output()?;
             let about: serde_json::Value = serde_json::from_slice(&about.stdout)?;
@@ -114,7 +115,14 @@ impl Tool<'_> {
         }
     }
 
-    fn run(&self, words: &[&str]) -> anyhow::Result<Duration> {
+    /// What a sandbox takes of the host's memory (Pss), bytes.
+    pub(super) fn memory(&self, name: &str) -> anyhow::Result<u64> {
+        let about = self.command(&["inspect", name, "--json"]).output()?;
+        let about: serde_json::Value = serde_json::from_slice(&about.stdout)?;
+        about["memory"].as_u64().with_context(|| format!("{name} does not run"))
+    }
+
+    pub(super) fn run(&self, words: &[&str]) -> anyhow::Result<Duration> {
         Ok(self.command(words).output()?.elapsed)
     }
 

@@ -9,6 +9,7 @@ mod content;
 mod desktop_faults;
 mod first_boot;
 mod fixture;
+mod forks;
 mod image_faults;
 mod install;
 mod installer_faults;

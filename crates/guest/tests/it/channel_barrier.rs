@@ -62,16 +62,27 @@ impl Guest {
     }
 
     fn with_clock(is_broken: bool, clock: Box<dyn Clock>) -> Self {
+        Self::with(is_broken, clock, |server, barrier| server.at_barrier(barrier))
+    }
+
+    /// One that runs programs, and can be held.
+    fn running() -> Self {
+        let clock = Box::new(Wall(Arc::default()));
+        Self::with(false, clock, |server, barrier| server.with_later_barrier(barrier))
+    }
+
+    fn with(is_broken: bool, clock: Box<dyn Clock>, put: fn(Server, Box<dyn Barrier>) -> Server) -> Self {
         let (host, guest) = UnixStream::pair().unwrap();
         guest.set_nonblocking(true).unwrap();
         let program = Path::new(env!("CARGO_BIN_EXE_rave-guest")).to_owned();
         let config = Config { program, user: me().name, cgroups: false, jobs: JOBS };
         let told = Told::default();
         let barrier = Box::new(Recorder { told: Arc::clone(&told), is_broken });
-        let mut server = Server::new(config).at_barrier(barrier).with_clock(clock);
+        let mut server = put(Server::new(config), barrier).with_clock(clock);
+        let server_is_held = server.is_held();
         let server = thread::spawn(move || server.serve(&guest).unwrap());
         let (client, welcome) = Client::begin(host, 7, LIMIT).unwrap();
-        assert!(welcome.at_barrier);
+        assert_eq!(welcome.at_barrier, server_is_held);
         Self { client, told, _server: server }
     }
 
@@ -111,6 +122,38 @@ fn programs_run_only_after_the_barrier_was_opened() {
     assert_eq!(guest.told(), ["hold", "renew", "open"]);
     let again = guest.client.ask(&renew(), LIMIT).unwrap_err();
     assert_eq!(again.to_string(), "this machine has an identity");
+}
+
+#[test]
+fn a_guest_that_runs_is_held_and_goes_on_as_itself_or_as_another() {
+    let guest = Guest::running();
+    assert_eq!(guest.program(), None);
+    for _ in 0..2 {
+        let held = guest.client.hold(LIMIT).unwrap();
+        drop(held);
+        assert!(guest.program().is_some(), "it is held");
+        guest.client.ask(&Request::Open, LIMIT).unwrap();
+        assert_eq!(guest.program(), None);
+    }
+    guest.client.ask(&Request::Hold, LIMIT).unwrap();
+    guest.client.ask(&renew(), LIMIT).unwrap();
+    assert!(guest.program().is_some(), "the host has not said that the receipt is in");
+    guest.client.ask(&Request::Open, LIMIT).unwrap();
+    assert_eq!(guest.program(), None);
+    assert_eq!(guest.told(), ["hold", "open", "hold", "open", "hold", "renew", "open"]);
+}
+
+#[test]
+fn while_a_guest_is_held_nothing_is_sent_to_it() {
+    let guest = Guest::running();
+    let held = guest.client.hold(LIMIT).unwrap();
+    let client = guest.client.clone();
+    let other = thread::spawn(move || client.ask(&Request::Open, LIMIT));
+    thread::sleep(std::time::Duration::from_millis(100));
+    assert_eq!(guest.told(), ["hold"]);
+    drop(held);
+    other.join().unwrap().unwrap();
+    assert_eq!(guest.told(), ["hold", "open"]);
 }
 
 #[test]

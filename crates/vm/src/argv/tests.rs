@@ -348,3 +348,17 @@ fn a_clone_maps_its_templates_memory_without_writing_to_it() {
     let private = "/t/a,,b,share=off,readonly=on,rom=off\n-device vmgenid,guid=auto\n-incoming defer\n-smp";
     assert!(clone.contains(&format!("{memory}{private}")), "{clone}");
 }
+
+#[test]
+fn what_goes_on_from_a_moment_has_the_devices_that_were_saved() {
+    let resumed = |has_generation| {
+        let memory = Memory::Resumed { file: "/m/memory".into(), has_generation };
+        lines(&Machine { memory, kind: Some("q35".into()), ..sandbox() }, Engine::Tcg)
+    };
+    let (clone, booted) = (resumed(true), resumed(false));
+    let head = "-machine q35,memory-backend=mem,suppress-vmdesc=on\n-m size=4096M\n\
+                -object memory-backend-file,id=mem,size=4096M,mem-path=/m/memory,share=off,readonly=on,rom=off\n";
+    let tail = "-global migration.send-configuration=off\n-incoming defer\n-smp";
+    assert!(clone.contains(&format!("{head}-device vmgenid,guid=auto\n{tail}")), "{clone}");
+    assert!(booted.contains(&format!("{head}{tail}")), "{booted}");
+}

@@ -90,6 +90,11 @@ impl Server {
         Self { later: Some(barrier), ..self }
     }
 
+    /// Whether it runs no programs now, for it waits at a barrier.
+    pub fn is_held(&self) -> bool {
+        self.barrier.is_some()
+    }
+
     /// Serves the host at the other end of `port`, which does not block, until the host goes away. What it had started is
     /// killed then.
     pub fn serve(&mut self, port: impl AsFd) -> io::Result<()> {

@@ -1,0 +1,199 @@
+//! Forks and snapshots of a sandbox with the real headless image: they go on with its memory, as machines of their own.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::command::{Command, signal};
+use crate::tool::{Finished, HEADLESS, Place, finish, shared_cache, shared_out, wait_until};
+
+/// Counts in the guest's memory, as long as it is not killed.
+const COUNT: &str = "rm -f /dev/shm/count; (n=0; while :; do n=$((n+1)); echo $n > /dev/shm/count.new; \
+     mv /dev/shm/count.new /dev/shm/count; sleep 0.2; done) > /dev/null 2>&1 < /dev/null &";
+
+struct Sandboxes {
+    place: Place,
+}
+
+impl Sandboxes {
+    fn run(&self, arguments: &[&str]) -> Finished {
+        finish(&self.place.xtask(arguments))
+    }
+
+    fn up(&self, name: &str) -> Command {
+        let mut up = self.place.xtask(&["up", name, "--base", "debian", "--no-build", "--json", "--out"]);
+        up.arg(shared_out(HEADLESS));
+        up
+    }
+
+    /// As root, whose programs are stopped as any.
+    fn text(&self, name: &str, script: &str) -> String {
+        let done = self.run(&["exec", name, "--", "sudo", "-n", "sh", "-c", script]);
+        done.expect_code(0).stdout.trim().to_owned()
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.run(arguments).expect_code(0).stdout).unwrap()
+    }
+
+    fn row(&self, name: &str) -> Value {
+        self.json(&["inspect", name, "--json"])
+    }
+
+    fn count(&self, name: &str) -> u64 {
+        self.text(name, "cat /dev/shm/count").parse().unwrap()
+    }
+
+    fn kill(&self, name: &str, of: &str) {
+        let row = self.row(name);
+        let pid = if of == "qemu" { &row["qemu"] } else { &row["status"][of] };
+        signal("KILL", u32::try_from(pid.as_u64().unwrap()).unwrap());
+    }
+
+    /// What lies in the folder of the sandboxes and is none.
+    fn left(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.place.path("state/sandboxes")).unwrap().flatten();
+        let paths = entries.map(|entry| entry.path());
+        paths.filter(|path| !path.join("record.json").exists()).collect()
+    }
+}
+
+impl Drop for Sandboxes {
+    fn drop(&mut self) {
+        let rows = self.run(&["ps", "--all", "--json"]);
+        let rows: Value = serde_json::from_str(&rows.stdout).unwrap_or_default();
+        for row in rows.as_array().into_iter().flatten() {
+            self.run(&["rm", "--force", row["name"].as_str().unwrap_or_default()]);
+        }
+    }
+}
+
+#[test]
+fn forks_go_on_with_the_parents_memory_as_machines_of_their_own() {
+    shared_cache(HEADLESS);
+    let sandboxes = Sandboxes { place: Place::new() };
+    finish(&sandboxes.up("demo")).expect_code(0);
+    sandboxes.text("demo", &format!("echo of the parent > /home/agent/file; {COUNT}"));
+
+    let made = sandboxes.json(&["fork", "demo", "one", "two", "--json"]);
+    assert_eq!(made.as_array().unwrap().len(), 2, "{made}");
+    for name in ["one", "two"] {
+        assert_eq!(sandboxes.text(name, "cat /home/agent/file"), "of the parent");
+        assert_eq!(sandboxes.row(name)["status"]["origin"], "moment");
+        assert_eq!(sandboxes.row(name)["record"]["parent"]["name"], "demo");
+    }
+    for name in ["demo", "one", "two"] {
+        let before = sandboxes.count(name);
+        wait_until("it counts on", || sandboxes.count(name) > before);
+    }
+    differ(&sandboxes);
+
+    sandboxes.text("one", "echo of one > /home/agent/file; echo memory > /dev/shm/mine");
+    for name in ["demo", "two"] {
+        assert_eq!(sandboxes.text(name, "cat /home/agent/file; ls /dev/shm/mine 2> /dev/null; true"), "of the parent");
+    }
+    sandboxes.run(&["fork", "demo", "one"]).expect_code(2).expect_said("there is a sandbox one already");
+    sandboxes.run(&["fork", "demo", "a/b"]).expect_code(2).expect_said("not a name for a sandbox");
+    assert!(sandboxes.left().is_empty(), "{:?}", sandboxes.left());
+
+    snapshots(&sandboxes);
+    // Nothing of the parent is a fork's.
+    sandboxes.run(&["rm", "--force", "demo"]).expect_code(0);
+    assert_eq!(sandboxes.text("two", "cat /home/agent/file"), "of the parent");
+    sandboxes.run(&["stop", "two"]).expect_code(0);
+    disk_alone(&sandboxes);
+    sandboxes.run(&["start", "two"]).expect_code(0);
+    assert_eq!(sandboxes.text("two", "cat /home/agent/file; hostname"), "of the parent\ntwo");
+    killed(&sandboxes);
+}
+
+/// Forks share what their processes hold, and none of this.
+fn differ(sandboxes: &Sandboxes) {
+    for (what, script) in [
+        ("machine-id", "cat /etc/machine-id"),
+        ("host name", "hostname"),
+        ("host key", "cat /etc/ssh/ssh_host_ed25519_key.pub"),
+        ("random bytes", "head -c 32 /dev/urandom | od -An -tx1"),
+    ] {
+        let mut all: Vec<String> =
+            ["demo", "one", "two"].into_iter().map(|name| sandboxes.text(name, script)).collect();
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), 3, "{what}: {all:?}");
+    }
+    for name in ["one", "two"] {
+        assert_eq!(sandboxes.text(name, "hostname"), name);
+        assert_eq!(sandboxes.row(name)["identity"]["machine_id"], sandboxes.text(name, "cat /etc/machine-id"));
+        wait_until("it is reached by SSH, with its own keys", || {
+            sandboxes.run(&["ssh", name, "hostname"]).stdout.trim() == name
+        });
+    }
+    let boot = |name| sandboxes.text(name, "cat /proc/sys/kernel/random/boot_id");
+    assert_eq!(boot("demo"), boot("one"), "it is the same boot");
+}
+
+fn snapshots(sandboxes: &Sandboxes) {
+    sandboxes.run(&["snapshot", "one", "../x"]).expect_code(2).expect_said("not a name for a snapshot");
+    sandboxes.run(&["snapshot", "one", &"a".repeat(64)]).expect_code(2);
+    sandboxes.run(&["snapshot", "one", "good"]).expect_code(0);
+    sandboxes.run(&["snapshot", "one", "good"]).expect_said("has a snapshot good already");
+    let listed = sandboxes.json(&["snapshot", "one", "--list", "--json"]);
+    assert_eq!((&listed[0]["label"], &listed[0]["saved"]), (&Value::from("good"), &Value::from("memory")));
+    let count = sandboxes.count("one");
+    sandboxes.text("one", "echo changed > /home/agent/file; rm /dev/shm/mine; pkill -f count.new; true");
+    sandboxes.run(&["restore", "one", "none"]).expect_said("has no snapshot none");
+    sandboxes.run(&["restore", "one", "good"]).expect_code(0);
+    assert_eq!(sandboxes.text("one", "cat /home/agent/file /dev/shm/mine; hostname"), "of one\nmemory\none");
+    wait_until("what was killed counts on", || sandboxes.count("one") > count);
+
+    // Damage is told before anything is lost.
+    let memory = sandboxes.place.path("state/sandboxes/one/snapshots/good/memory");
+    fs::remove_file(memory).unwrap();
+    sandboxes.run(&["restore", "one", "good"]).expect_said("is damaged");
+    assert_eq!(sandboxes.text("one", "cat /home/agent/file"), "of one");
+    sandboxes.run(&["snapshot", "one", "--remove", "good"]).expect_code(0);
+    assert!(sandboxes.json(&["snapshot", "one", "--list", "--json"]).as_array().unwrap().is_empty());
+}
+
+/// A sandbox that does not run is forked with its disk; the fork is a machine of its own before it starts anything.
+fn disk_alone(sandboxes: &Sandboxes) {
+    let key = "cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub";
+    let forked = sandboxes.run(&["fork", "two", "three"]);
+    forked.expect_code(0).expect_said("its disk alone");
+    assert_eq!(sandboxes.text("three", "cat /home/agent/file; hostname"), "of the parent\nthree");
+    assert_ne!(sandboxes.text("three", key), sandboxes.text("one", key));
+    sandboxes.run(&["rm", "--force", "three"]).expect_code(0);
+}
+
+/// Whoever is killed in between, the parent goes on or can be started, and the next command needs no cleaning.
+fn killed(sandboxes: &Sandboxes) {
+    sandboxes.text("two", &format!("echo kept > /home/agent/file; sync; {COUNT}"));
+    // The command: its supervisor ends what it began.
+    let fork = sandboxes.place.xtask(&["fork", "two", "four"]).start_until("");
+    wait_until("it is being saved, or done", || {
+        sandboxes.left().iter().any(|path| path.join("memory").exists()) || !sandboxes.left().is_empty()
+    });
+    fork.signal("KILL");
+    fork.wait();
+    wait_until("the parent runs programs", || {
+        sandboxes.run(&["exec", "two", "--", "cat", "file"]).stdout == "kept\n"
+    });
+    sandboxes.run(&["rm", "--force", "four"]);
+    // The supervisor.
+    let fork = sandboxes.place.xtask(&["fork", "two", "five"]).start_until("");
+    wait_until("it is being saved", || sandboxes.left().iter().any(|path| path.join("memory").exists()));
+    sandboxes.kill("two", "supervisor");
+    fork.wait();
+    let before = sandboxes.count("two");
+    wait_until("the parent counts on", || sandboxes.count("two") > before);
+    // QEMU.
+    let fork = sandboxes.place.xtask(&["fork", "two", "six"]).start_until("");
+    wait_until("it is being saved", || sandboxes.left().iter().any(|path| path.join("memory").exists()));
+    sandboxes.kill("two", "qemu");
+    fork.wait();
+    sandboxes.run(&["start", "two"]).expect_code(0);
+    assert_eq!(sandboxes.text("two", "cat /home/agent/file"), "kept");
+    sandboxes.run(&["fork", "two"]).expect_code(0);
+    assert_eq!(sandboxes.text("two-1", "cat /home/agent/file; hostname"), "kept\ntwo-1");
+}
