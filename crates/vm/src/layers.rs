@@ -11,11 +11,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::prepare::{move_to_base, overlay_of_size, remove, set_backing};
+use crate::sparse::copy_sparse;
 
 /// Above this a machine's next start makes one of them.
 pub const MANY: u32 = 12;
 /// More make each read of the guest slow: every file is looked into in turn.
 pub const MOST: u32 = 24;
+
+/// The mode of a layer that others may lie on. A fenced QEMU changes no mode.
+const FROZEN: u32 = 0o400;
+/// The bits of a mode that let somebody write (chmod(2)).
+const ANY_WRITE: u32 = 0o222;
 
 /// The layers in the folder of a kept disk: `disk.qcow2`, `disk-1.qcow2`, ... The guest writes the one that `layers.json` names, the
 /// first where there is no such note.
@@ -133,10 +139,24 @@ impl Layers {
         Ok(Some(number))
     }
 
-    /// Keeps this process's own mistakes from a layer that others may lie on.
-    pub(crate) fn protect(&self, number: u32) -> Result<(), Error> {
+    /// Puts a copy in the place of each frozen layer that a running QEMU has written: whatever a guest that took that QEMU over does with
+    /// the file that it has open, the layer that others may lie on is another file, which no QEMU was ever let write.
+    pub(crate) fn part(&self, top: u32) -> Result<(), Error> {
+        (self.note()?.bottom..=top).map(|number| self.file(number)).try_for_each(|file| {
+            let from = File::open(&file).map_err(|e| Error::io("read", &file, e))?;
+            let about = from.metadata().map_err(|e| Error::io("look at", &file, e))?;
+            if about.mode() & ANY_WRITE == 0 {
+                return Ok(());
+            }
+            let parted = Replace::new(&file).mode(FROZEN).write_with(|to| copy_sparse(&from, to));
+            parted.map_err(|e| Error::io("copy", &file, e))
+        })
+    }
+
+    /// Marks a layer that no QEMU has open as one that others may lie on; it also keeps this process's own mistakes from it.
+    fn protect(&self, number: u32) -> Result<(), Error> {
         let file = self.file(number);
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o400))
+        fs::set_permissions(&file, fs::Permissions::from_mode(FROZEN))
             .map_err(|e| Error::io("protect", &file, e))
     }
 
