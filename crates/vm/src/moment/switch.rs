@@ -33,7 +33,8 @@ impl Open {
                 inserted["file"].as_str().is_some_and(|file| same(&layers.file(*number), Utf8Path::new(file)))
             };
             // A layer that was switched to has a name of ours in the place of its file's.
-            let number = number_of(node).or_else(|| (0..=last).find(is_file)).filter(|number| *number <= last)?;
+            let number =
+                number_of(node).or_else(|| (0..=last).find(is_file)).filter(|number| *number <= last)?;
             Some(Self { node: node.to_owned(), number, bytes: inserted["image"]["virtual-size"].as_u64()? })
         });
         found.next_back().ok_or_else(|| {

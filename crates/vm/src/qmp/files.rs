@@ -55,3 +55,34 @@ pub(super) fn send(stream: &UnixStream, bytes: &[u8], file: &File) -> io::Result
     }
     Ok(sendmsg(stream, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{IoSliceMut, Read as _, Seek as _, Write as _};
+
+    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+
+    #[test]
+    fn a_file_goes_with_the_first_bytes_of_its_command() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"of the host").unwrap();
+        file.rewind().unwrap();
+        assert_eq!(send(&ours, b"add-fd\n", &file).unwrap(), 7);
+        drop(file);
+        let (mut bytes, mut space) = ([0; 16], [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))]);
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let received =
+            recvmsg(&theirs, &mut [IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::empty()).unwrap();
+        assert_eq!(&bytes[..received.bytes], b"add-fd\n");
+        let files = control.drain().filter_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(files) => Some(files),
+            _ => None,
+        });
+        let mut files: Vec<File> = files.flatten().map(File::from).collect();
+        let mut text = String::new();
+        files.pop().unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!((text.as_str(), files.len()), ("of the host", 0));
+    }
+}
