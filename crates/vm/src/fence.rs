@@ -166,6 +166,24 @@ mod tests {
     }
 
     #[test]
+    fn of_a_disk_with_layers_only_the_top_is_written_and_of_a_moment_nothing() {
+        let resumed = Machine {
+            disk: Some(Disk::whole("/s/a/disk/disk-1.qcow2", DiskFormat::Qcow2, Interface::Virtio)),
+            overlay: Overlay::Keep("/s/a/disk/disk-2.qcow2".into()),
+            memory: Memory::Resumed { file: "/s/a/disk/memory".into(), has_generation: true },
+            ..machine()
+        };
+        let rules = rules(&resumed, &Grants::default(), "/q".into(), &offer(Given::Whole));
+        let disks = |list: &[Utf8PathBuf]| -> Vec<Utf8PathBuf> {
+            list.iter().filter(|path| path.starts_with("/s/a/disk")).cloned().collect()
+        };
+        assert_eq!(disks(&rules.write), ["/s/a/disk/disk-2.qcow2"]);
+        // The layers further down and the state of the devices are in the folder.
+        assert_eq!(disks(&rules.read), ["/s/a/disk/disk-1.qcow2", "/s/a/disk", "/s/a/disk/memory"]);
+        assert!(rules.folders.is_empty() && disks(&rules.sockets).is_empty());
+    }
+
+    #[test]
     fn what_the_host_lacks_is_left_out() {
         let lacks = offer(Given::No("no".into()));
         assert!(!rules(&machine(), &Grants::default(), "/q".into(), &lacks).network);

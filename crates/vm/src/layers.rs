@@ -1,8 +1,10 @@
 //! The files of a disk that was frozen, one upon the other: the lower ones are never written again, and may have second names in
 //! other folders. Each names the one beneath it by its name alone.
 
+mod header;
+
 use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -11,11 +13,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::prepare::{move_to_base, overlay_of_size, remove, set_backing};
+use crate::sparse::copy_sparse;
 
 /// Above this a machine's next start makes one of them.
 pub const MANY: u32 = 12;
 /// More make each read of the guest slow: every file is looked into in turn.
 pub const MOST: u32 = 24;
+
+/// The mode of a layer that others may lie on. A fenced QEMU changes no mode.
+const FROZEN: u32 = 0o400;
+/// The bits of a mode that let somebody write (chmod(2)).
+const ANY_WRITE: u32 = 0o222;
 
 /// The layers in the folder of a kept disk: `disk.qcow2`, `disk-1.qcow2`, ... The guest writes the one that `layers.json` names, the
 /// first where there is no such note.
@@ -133,10 +141,24 @@ impl Layers {
         Ok(Some(number))
     }
 
-    /// Keeps this process's own mistakes from a layer that others may lie on.
-    pub(crate) fn protect(&self, number: u32) -> Result<(), Error> {
+    /// Puts a copy in the place of each frozen layer that a running QEMU has written: whatever a guest that took that QEMU over does with
+    /// the file that it has open, the layer that others may lie on is another file, which no QEMU was ever let write.
+    pub(crate) fn part(&self, top: u32) -> Result<(), Error> {
+        (self.note()?.bottom..=top).map(|number| self.file(number)).try_for_each(|file| {
+            let from = File::open(&file).map_err(|e| Error::io("read", &file, e))?;
+            let about = from.metadata().map_err(|e| Error::io("look at", &file, e))?;
+            if about.mode() & ANY_WRITE == 0 {
+                return Ok(());
+            }
+            let parted = Replace::new(&file).mode(FROZEN).write_with(|to| copy_sparse(&from, to));
+            parted.map_err(|e| Error::io("copy", &file, e))
+        })
+    }
+
+    /// Marks a layer that no QEMU has open as one that others may lie on; it also keeps this process's own mistakes from it.
+    fn protect(&self, number: u32) -> Result<(), Error> {
         let file = self.file(number);
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o400))
+        fs::set_permissions(&file, fs::Permissions::from_mode(FROZEN))
             .map_err(|e| Error::io("protect", &file, e))
     }
 
@@ -147,10 +169,32 @@ impl Layers {
         if note.active == note.bottom || !active.exists() {
             return Ok(());
         }
+        self.check_names(note, on)?;
         // What is the same in both is not copied; a disk that this was not done to the end for is the same disk.
         move_to_base(&active, on)?;
         self.write(Note { active: note.active, bottom: note.active })?;
         (note.bottom..note.active).try_for_each(|number| remove(&self.file(number)))
+    }
+
+    /// Whether each layer lies on the one beneath it and names no other file: what reads all of them may read whatever its user may.
+    fn check_names(&self, note: Note, on: &Utf8Path) -> Result<(), Error> {
+        let named = |number| {
+            let file = self.file(number);
+            let named = File::open(&file).and_then(|file| header::beneath(&file));
+            named.map(Utf8PathBuf::from).map_err(|e| Error::io("read", &file, e))
+        };
+        named(note.active)?;
+        // The one that is written has a name with a folder, which may have moved.
+        let beneath = self.name_beneath(note.active, on)?;
+        set_backing(&self.file(note.active), Utf8Path::new(&beneath))?;
+        (note.bottom..=note.active).try_for_each(|number| {
+            let (found, expected) = (named(number)?, self.name_beneath(number, on)?);
+            if found == expected {
+                return Ok(());
+            }
+            let why = format!("it lies on {found:?}, and should on {expected}: its sandbox's QEMU did that");
+            Err(Error::io("read", self.file(number), io::Error::other(why)))
+        })
     }
 
     /// What the layers take on the host, bytes: a file with second names counts for each of them in equal parts.
@@ -172,6 +216,9 @@ fn name(number: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::OpenOptions;
+    use std::os::unix::fs::FileExt as _;
+
     use crate::moment::{Moment, Saved};
     use rave_process::Cmd;
 
@@ -294,5 +341,49 @@ mod tests {
         // A note that cannot be read is no reason to write to a layer of others.
         fs::write(disk.layers.note_file(), "{").unwrap();
         assert!(disk.layers.active().is_err());
+    }
+
+    #[test]
+    fn whoever_has_a_layer_open_cannot_write_what_others_lie_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let layers = Layers::at(Utf8Path::from_path(folder.path()).unwrap());
+        let file = |number| fs::metadata(layers.file(number)).unwrap();
+        for number in [0, 1] {
+            fs::write(layers.file(number), "as it was frozen").unwrap();
+        }
+        let qemus = OpenOptions::new().write(true).open(layers.file(1)).unwrap();
+        layers.part(1).unwrap();
+        qemus.write_all_at(b"too late", 0).unwrap();
+        assert_eq!(fs::read_to_string(layers.file(1)).unwrap(), "as it was frozen");
+        assert_eq!([file(0), file(1)].map(|about| about.mode() & 0o777), [FROZEN, FROZEN]);
+        // Once is enough: others may have second names by now.
+        let before = [file(0), file(1)].map(|about| about.ino());
+        layers.part(1).unwrap();
+        assert_eq!([file(0), file(1)].map(|about| about.ino()), before);
+    }
+
+    #[test]
+    fn layers_that_name_other_files_are_not_made_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(folder.path()).unwrap();
+        let (layers, on) = (Layers::at(folder), folder.join("base.qcow2"));
+        fs::write(folder.join("secret"), [7; 1 << 16]).unwrap();
+        let bytes = 1 << 20;
+        for (file, beneath) in [(&on, "secret"), (&layers.file(0), "base.qcow2")] {
+            overlay_of_size(file, beneath, bytes).unwrap();
+        }
+        layers.put_on(0, bytes).unwrap();
+        // Where each should be.
+        layers.check_names(layers.note().unwrap(), &on).unwrap();
+        for name in ["secret", "../base.qcow2", "json:{}"] {
+            overlay_of_size(&layers.file(0), name, bytes).unwrap();
+            let error = layers.collapse(&on).unwrap_err().to_string();
+            assert!(error.contains("disk.qcow2") && error.contains(name), "{error}");
+        }
+        // Data in another file.
+        let header = OpenOptions::new().write(true).open(layers.file(1)).unwrap();
+        header.write_all_at(&[1 << 2], 79).unwrap();
+        let error = layers.collapse(&on).unwrap_err().to_string();
+        assert!(error.contains("disk-1.qcow2") && error.contains("no layer"), "{error}");
     }
 }

@@ -40,6 +40,7 @@ pub mod run_dir;
 pub mod sandbox;
 mod screenshot;
 mod shutdown;
+mod sparse;
 pub mod ssh;
 pub mod standalone;
 pub mod template;

@@ -1,12 +1,15 @@
 //! Forks and snapshots of a sandbox with the real headless image: they go on with its memory, as machines of their own.
 
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use camino::Utf8Path;
+use rave_vm::qmp::Client;
+use serde_json::{Value, json};
 
 use crate::command::{Command, signal};
-use crate::tool::{Finished, HEADLESS, Place, finish, shared_cache, shared_out, wait_until};
+use crate::tool::{DEADLINE, Finished, HEADLESS, Place, finish, shared_cache, shared_out, wait_until};
 
 /// Counts in the guest's memory, as long as it is not killed.
 const COUNT: &str = "rm -f /dev/shm/count; (n=0; while :; do n=$((n+1)); echo $n > /dev/shm/count.new; \
@@ -101,6 +104,7 @@ fn forks_go_on_with_the_parents_memory_as_machines_of_their_own() {
     assert!(sandboxes.left().is_empty(), "{:?}", sandboxes.left());
 
     snapshots(&sandboxes);
+    fenced(&sandboxes);
     // Nothing of the parent is a fork's.
     sandboxes.run(&["rm", "--force", "demo"]).expect_code(0);
     assert_eq!(sandboxes.text("two", "cat /home/agent/file"), "of the parent");
@@ -160,6 +164,66 @@ fn snapshots(sandboxes: &Sandboxes) {
     assert_eq!(sandboxes.text("one", "cat /home/agent/file"), "of one");
     sandboxes.run(&["snapshot", "one", "--remove", "good"]).expect_code(0);
     assert!(sandboxes.json(&["snapshot", "one", "--list", "--json"]).as_array().unwrap().is_empty());
+}
+
+/// A QEMU that a guest took over after a snapshot writes nothing that others lie on, neither by what it may open nor by what it has open.
+fn fenced(sandboxes: &Sandboxes) {
+    for (name, label) in [("demo", "first"), ("demo", "second"), ("one", "first")] {
+        sandboxes.run(&["snapshot", name, label]).expect_code(0);
+    }
+    for name in ["demo", "one"] {
+        let pid = sandboxes.row(name)["qemu"].as_u64().unwrap();
+        assert!(
+            fs::read_to_string(format!("/proc/{pid}/status")).unwrap().contains("Seccomp:\t2"),
+            "{name}: no fence"
+        );
+        for (path, about) in writable(pid) {
+            assert!(about.nlink() <= 1, "{name}: QEMU may write {path:?}, which has {} names", about.nlink());
+        }
+        // QEMU serves one client at a time.
+        sandboxes.kill(name, "supervisor");
+        let folder = sandboxes.place.path("state/sandboxes").join(name);
+        let socket = folder.join("run/qmp.sock");
+        let mut qemu = Client::connect(Utf8Path::from_path(&socket).unwrap(), DEADLINE).unwrap();
+        let mut open = |file: &Path, read_only: bool| {
+            let file =
+                json!({ "driver": "file", "filename": file, "locking": "off", "read-only": read_only });
+            let node = json!({ "driver": "raw", "node-name": "tried", "read-only": read_only, "file": file });
+            let opened = qemu.execute("blockdev-add", node, DEADLINE).is_ok();
+            if opened {
+                qemu.execute("blockdev-del", json!({ "node-name": "tried" }), DEADLINE).unwrap();
+            }
+            opened
+        };
+        let disks = fs::read_dir(folder.join("disk")).unwrap().flatten().map(|entry| entry.path());
+        let frozen: Vec<PathBuf> =
+            disks.filter(|path| fs::metadata(path).unwrap().mode() & 0o777 == 0o400).collect();
+        assert!(frozen.len() >= 2, "{name}: {frozen:?}");
+        for file in &frozen {
+            assert!(open(file, true), "{name}: it lies on {file:?}");
+            assert!(!open(file, false), "{name}: it may write {file:?}");
+        }
+        assert!(!open(&folder.join("snapshots/first/memory"), true), "{name}: it may read a snapshot");
+    }
+    // Whoever attaches knows the disk again.
+    sandboxes.run(&["snapshot", "demo", "third"]).expect_code(0);
+    sandboxes.run(&["restore", "one", "first"]).expect_code(0);
+    assert_eq!(sandboxes.text("one", "cat /home/agent/file"), "of one");
+}
+
+/// The files that a process has open for writing.
+fn writable(pid: u64) -> Vec<(PathBuf, fs::Metadata)> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+    let opened = entries.filter_map(|entry| {
+        let number = entry.file_name();
+        let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{}", number.to_str()?)).ok()?;
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?.trim().to_owned();
+        // The lowest two bits are the access mode, open(2).
+        let is_written = u32::from_str_radix(&flags, 8).ok()? & 3 != 0;
+        let about = fs::metadata(entry.path()).ok()?;
+        (is_written && about.is_file()).then(|| (fs::read_link(entry.path()).unwrap_or_default(), about))
+    });
+    opened.collect()
 }
 
 /// A sandbox that does not run is forked with its disk; the fork is a machine of its own before it starts anything.

@@ -1,11 +1,11 @@
 //! A machine that runs stands for a moment, and is saved.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::time::{Duration, Instant};
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use rave_guest::channel::client::Client as Guest;
 use rave_guest::channel::message::Request;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::blocks::{self, Block, with_blocks};
 use super::files::Moment;
 use super::mapping::{Beneath, beneath};
-use super::pages::{Process, copy_sparse};
+use super::pages::Process;
 use super::shape::Shape;
 use super::switch::Open;
 use crate::Error;
@@ -22,14 +22,17 @@ use crate::layers::{self, Layers};
 use crate::prepare::make_private_dir;
 use crate::qemu::Qemu;
 use crate::qmp::Client;
+use crate::sparse::copy_sparse;
 
 /// How long a guest may take to be held, and to go on.
 const GUEST: Duration = Duration::from_secs(60);
 /// How long QEMU may take to stop the guest or to write its devices.
 const QEMU: Duration = Duration::from_secs(60);
 /// Commands without which nothing is frozen.
-const COMMANDS: [&str; 4] =
-    ["xen-save-devices-state", "blockdev-add", "blockdev-snapshot", "change-backing-file"];
+const COMMANDS: [&str; 5] =
+    ["xen-save-devices-state", "add-fd", "blockdev-add", "blockdev-snapshot", "change-backing-file"];
+/// The most that QEMU may write of its devices, bytes: it writes some hundred KiB.
+const DEVICES: u64 = 64 << 20;
 
 /// What is frozen, and where to.
 #[derive(Debug)]
@@ -127,38 +130,51 @@ impl Freezing<'_> {
         let failed = |e| Error::io("write", &path, e);
         let file = OpenOptions::new().create_new(true).read(true).write(true).mode(0o600).open(&path);
         let file = file.map_err(failed)?;
-        file.set_len(source.main.used).map_err(failed)?;
         if source.beneath == Beneath::File {
             let from = File::open(self.memory).map_err(|e| Error::io("read", self.memory, e))?;
             copy_sparse(&from, &file).map_err(failed)?;
         }
+        file.set_len(source.main.used).map_err(failed)?;
         Ok(file)
     }
 
     /// Everything that must be of one moment.
     fn save(&self, qmp: &mut Client, source: &Source, memory: &File, new: &Utf8Path) -> Result<(), Error> {
         let devices = self.moment.devices();
-        let path = absolute(&devices)?;
-        qmp.execute("xen-save-devices-state", json!({ "filename": path, "live": false }), QEMU)?;
+        let bytes = self.save_devices(qmp)?;
         let failed = |e| Error::io("write", &devices, e);
-        let bytes = fs::read(&devices).map_err(failed)?;
         let stream = with_blocks(&bytes, &source.blocks, source.process.memory()).map_err(failed)?;
         fs::write(&devices, stream).map_err(failed)?;
         let beneath = self.layers.name_beneath(source.disk.number, self.on)?;
-        source.disk.switch(qmp, &absolute(new)?, &beneath)?;
+        source.disk.switch(qmp, new, &beneath)?;
         let is_fresh = source.beneath == Beneath::Nothing;
         let copied = source.process.copy_written(source.main.address, source.main.used, memory, is_fresh);
         copied.map_err(|e| Error::io("write", self.moment.memory(), e))
     }
 
+    /// The state of the devices. QEMU writes it into a file that nobody else has: it may keep it open.
+    fn save_devices(&self, qmp: &mut Client) -> Result<Vec<u8>, Error> {
+        let folder = self.moment.folder();
+        let failed = |e| Error::io("save the devices in", folder, e);
+        let read = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+        let write = OpenOptions::new().write(true).open(read.path()).map_err(failed)?;
+        let set = qmp.give(&[&write], QMP_DEADLINE)?;
+        let saved =
+            qmp.execute("xen-save-devices-state", json!({ "filename": set.name(), "live": false }), QEMU);
+        let taken_back = qmp.take_back(set, QMP_DEADLINE);
+        saved.and(taken_back)?;
+        let mut bytes = Vec::new();
+        read.as_file().take(DEVICES + 1).read_to_end(&mut bytes).map_err(failed)?;
+        if bytes.len() as u64 > DEVICES {
+            return Err(failed(io::Error::other(format!("QEMU wrote more than {} MiB", DEVICES >> 20))));
+        }
+        Ok(bytes)
+    }
+
     fn finish(&self, source: Source) -> Result<(), Error> {
         let top = source.disk.number;
-        self.layers.protect(top)?;
+        self.layers.part(top)?;
         self.moment.take_disk(self.layers, Some(top))?;
         self.moment.finish_running(self.layers, top, source.shape)
     }
-}
-
-fn absolute(path: &Utf8Path) -> Result<Utf8PathBuf, Error> {
-    camino::absolute_utf8(path).map_err(|e| Error::io("look at", path, e))
 }

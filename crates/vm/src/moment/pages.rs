@@ -2,11 +2,9 @@
 //! stands. Only pages that are there are looked at: those that the guest never used are holes, and stay so.
 
 use std::fs::File;
-use std::io::{self, Seek as _, SeekFrom};
+use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::thread;
-
-use rustix::fs::SeekFrom as Sparse;
 
 /// A page of the host, bytes.
 const PAGE: u64 = 4096;
@@ -121,23 +119,6 @@ fn write(to: &File, piece: &[u8], offset: u64, on_zeros: bool) -> io::Result<()>
     to.write_all_at(&piece[begin..], offset + begin as u64)
 }
 
-/// Copies what a sparse file has to another; holes stay holes.
-pub(super) fn copy_sparse(from: &File, to: &File) -> io::Result<()> {
-    let length = from.metadata()?.len();
-    let mut at = 0;
-    while at < length {
-        let Ok(begin) = rustix::fs::seek(from, Sparse::Data(at)) else { break };
-        let end = rustix::fs::seek(from, Sparse::Hole(begin))?;
-        let (mut source, mut target) = (from, to);
-        source.seek(SeekFrom::Start(begin))?;
-        target.seek(SeekFrom::Start(begin))?;
-        // By the kernel, which shares the blocks where the file system can (copy_file_range(2)).
-        io::copy(&mut io::Read::take(source, end - begin), &mut target)?;
-        at = end;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,23 +157,5 @@ mod tests {
             copy[..PAGE as usize] == [9; PAGE as usize]
                 && copy[PAGE as usize..2 * PAGE as usize] == [0; PAGE as usize]
         );
-    }
-
-    #[test]
-    fn a_sparse_file_is_copied_with_its_holes() {
-        let (from, to) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
-        for file in [&from, &to] {
-            file.set_len(1 << 30).unwrap();
-        }
-        for offset in [0, 77 << 20, (1 << 30) - 3] {
-            from.write_all_at(b"abc", offset).unwrap();
-        }
-        copy_sparse(&from, &to).unwrap();
-        for offset in [0, 77 << 20, (1 << 30) - 3] {
-            let mut bytes = [0; 3];
-            to.read_exact_at(&mut bytes, offset).unwrap();
-            assert_eq!(&bytes, b"abc");
-        }
-        assert!(to.metadata().unwrap().blocks() * 512 < 1 << 20);
     }
 }

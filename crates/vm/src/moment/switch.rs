@@ -1,12 +1,15 @@
 //! A running machine's disk: what was written is frozen, and the guest goes on writing on top of it.
 
+use std::fs::{File, OpenOptions};
+use std::io;
+
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Value, json};
 
 use crate::Error;
 use crate::instance::QMP_DEADLINE;
 use crate::layers::Layers;
-use crate::qmp::Client;
+use crate::qmp::{Client, FileSet};
 
 /// The disk as QEMU has it.
 #[derive(Debug)]
@@ -21,19 +24,22 @@ impl Open {
     /// Asks QEMU.
     pub(super) fn of(qmp: &mut Client, layers: &Layers) -> Result<Self, Error> {
         let answer = qmp.execute("query-block", Value::Null, QMP_DEADLINE)?;
-        let unknown = || {
-            Error::io("freeze", layers.folder(), std::io::Error::other("QEMU has no disk that is known here"))
-        };
+        let last = layers.number()?.saturating_add(1);
         let all = answer.as_array().into_iter().flatten();
-        let found = all.filter_map(|device| {
+        let mut found = all.filter_map(|device| {
             let inserted = &device["inserted"];
-            let file = Utf8Path::new(inserted["file"].as_str()?);
-            let number = (0..=layers.number().ok()? + 1).find(|number| same(&layers.file(*number), file))?;
-            let node = inserted["node-name"].as_str()?.to_owned();
-            Some(Self { node, number, bytes: inserted["image"]["virtual-size"].as_u64()? })
+            let node = inserted["node-name"].as_str()?;
+            let is_file = |number: &u32| {
+                inserted["file"].as_str().is_some_and(|file| same(&layers.file(*number), Utf8Path::new(file)))
+            };
+            // A layer that was switched to has a name of ours in the place of its file's.
+            let number =
+                number_of(node).or_else(|| (0..=last).find(is_file)).filter(|number| *number <= last)?;
+            Some(Self { node: node.to_owned(), number, bytes: inserted["image"]["virtual-size"].as_u64()? })
         });
-        let mut found: Vec<Self> = found.collect();
-        found.pop().ok_or_else(unknown)
+        found.next_back().ok_or_else(|| {
+            Error::io("freeze", layers.folder(), io::Error::other("QEMU has no disk that is known here"))
+        })
     }
 
     /// A new layer, which is not written yet.
@@ -41,16 +47,29 @@ impl Open {
         layers.put_on(self.number, self.bytes)
     }
 
-    /// Lets a machine that stands write to the new layer from now on. `beneath` is what the frozen one lies on, by its name alone:
-    /// it may get second names in other folders.
+    /// Lets a machine that stands write to the new layer from now on, which its QEMU need not be able to open itself. `beneath` is what
+    /// the frozen one lies on, by its name alone: it may get second names in other folders.
     pub(super) fn switch(&self, qmp: &mut Client, new: &Utf8Path, beneath: &str) -> Result<(), Error> {
-        let name = format!("layer{}", self.number + 1);
-        let overlay = json!({
-            "driver": "qcow2", "node-name": name, "discard": "unmap", "backing": Value::Null,
-            "file": { "driver": "file", "filename": new },
-        });
+        let failed = |e| Error::io("open", new, e);
+        let write = OpenOptions::new().read(true).write(true).open(new).map_err(failed)?;
+        // For the time when this layer is frozen, which opens it once more.
+        let read = File::open(new).map_err(failed)?;
         let rename = json!({ "device": self.node, "image-node-name": self.node, "backing-file": beneath });
         qmp.execute("change-backing-file", rename, QMP_DEADLINE)?;
+        let set = qmp.give(&[&write, &read], QMP_DEADLINE)?;
+        let switched = self.put(qmp, set);
+        if switched.is_err() {
+            let _ = qmp.take_back(set, QMP_DEADLINE);
+        }
+        switched
+    }
+
+    fn put(&self, qmp: &mut Client, set: FileSet) -> Result<(), Error> {
+        let name = node_of(self.number + 1);
+        let overlay = json!({
+            "driver": "qcow2", "node-name": name, "discard": "unmap", "backing": Value::Null,
+            "file": { "driver": "file", "filename": set.name() },
+        });
         qmp.execute("blockdev-add", overlay, QMP_DEADLINE)?;
         let switched =
             qmp.execute("blockdev-snapshot", json!({ "node": self.node, "overlay": name }), QMP_DEADLINE);
@@ -61,6 +80,33 @@ impl Open {
     }
 }
 
+/// The beginning of what QEMU calls a layer that it was switched to.
+const NODE: &str = "layer";
+
+/// What QEMU calls the layer of this number, after its start with another.
+fn node_of(number: u32) -> String {
+    format!("{NODE}{number}")
+}
+
+fn number_of(node: &str) -> Option<u32> {
+    node.strip_prefix(NODE)?.parse().ok()
+}
+
 fn same(one: &Utf8Path, other: &Utf8Path) -> bool {
     camino::absolute_utf8(one).is_ok_and(|one| one == other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_layer_is_known_by_its_node_and_the_first_by_its_file() {
+        for number in [1, 24] {
+            assert_eq!(number_of(&node_of(number)), Some(number));
+        }
+        for node in ["disk", "layer", "layer-1", "player1", "layer4294967296"] {
+            assert_eq!(number_of(node), None, "{node}");
+        }
+    }
 }

@@ -1,8 +1,10 @@
 //! A small synchronous client of QEMU's control socket (QMP).
 
+mod files;
 mod message;
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -10,6 +12,7 @@ use std::time::{Duration, Instant};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
 
+pub use files::FileSet;
 pub use message::{Message, QmpEvent};
 
 use crate::Error;
@@ -58,10 +61,21 @@ impl Client {
 
     /// Runs a command and waits for its result. `arguments` is an object, or `Value::Null` for none.
     pub fn execute(&mut self, command: &str, arguments: Value, limit: Duration) -> Result<Value, Error> {
+        self.execute_with(command, arguments, None, limit)
+    }
+
+    /// The same with a file that goes along.
+    fn execute_with(
+        &mut self,
+        command: &str,
+        arguments: Value,
+        file: Option<&File>,
+        limit: Duration,
+    ) -> Result<Value, Error> {
         let id = self.next_id;
         self.next_id += 1;
         let deadline = Instant::now() + limit;
-        self.write(&message::command(command, arguments, id), deadline)
+        self.write(&message::command(command, arguments, id), file, deadline)
             .map_err(|e| qmp(&self.socket, command, &e))?;
         loop {
             match self.next(deadline, command)? {
@@ -88,10 +102,11 @@ impl Client {
         self.events.drain(..).collect()
     }
 
-    fn write(&mut self, bytes: &[u8], deadline: Instant) -> io::Result<()> {
+    fn write(&mut self, bytes: &[u8], file: Option<&File>, deadline: Instant) -> io::Result<()> {
         self.stream.set_nonblocking(false)?;
         self.stream.set_write_timeout(Some(remaining(deadline)))?;
-        self.stream.write_all(bytes)
+        let sent = file.map_or(Ok(0), |file| files::send(&self.stream, bytes, file))?;
+        self.stream.write_all(&bytes[sent..])
     }
 
     fn next(&mut self, deadline: Instant, doing: &str) -> Result<Message, Error> {

@@ -1,0 +1,47 @@
+//! Copies of files with holes.
+
+use std::fs::File;
+use std::io::{self, Seek as _, SeekFrom};
+
+use rustix::fs::SeekFrom as Sparse;
+
+/// Copies a sparse file into an empty one; holes stay holes.
+pub(crate) fn copy_sparse(from: &File, to: &File) -> io::Result<()> {
+    let length = from.metadata()?.len();
+    to.set_len(length)?;
+    let mut at = 0;
+    while at < length {
+        let Ok(begin) = rustix::fs::seek(from, Sparse::Data(at)) else { break };
+        let end = rustix::fs::seek(from, Sparse::Hole(begin))?;
+        let (mut source, mut target) = (from, to);
+        source.seek(SeekFrom::Start(begin))?;
+        target.seek(SeekFrom::Start(begin))?;
+        // By the kernel, which shares the blocks where the file system can (copy_file_range(2)).
+        io::copy(&mut io::Read::take(source, end - begin), &mut target)?;
+        at = end;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+
+    #[test]
+    fn a_sparse_file_is_copied_with_its_holes() {
+        let (from, to) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        from.set_len(1 << 30).unwrap();
+        for offset in [0, 77 << 20] {
+            from.write_all_at(b"abc", offset).unwrap();
+        }
+        copy_sparse(&from, &to).unwrap();
+        assert_eq!(to.metadata().unwrap().len(), 1 << 30);
+        for offset in [0, 77 << 20] {
+            let mut bytes = [0; 3];
+            to.read_exact_at(&mut bytes, offset).unwrap();
+            assert_eq!(&bytes, b"abc");
+        }
+        assert!(to.metadata().unwrap().blocks() * 512 < 1 << 20);
+    }
+}
