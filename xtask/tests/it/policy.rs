@@ -74,14 +74,15 @@ fn only_the_ui_prints() {
 }
 
 /// The crates of the workspace that each crate may depend on, in its tests too.
-const MAY_DEPEND_ON: [(&str, &[&str]); 14] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 15] = [
     ("testing", &[]),
     ("spec", &[]),
     ("fs", &[]),
     ("process", &[]),
+    ("fence", &[]),
     ("guest", &["testing"]),
     ("image", &["fs", "guest", "process", "spec", "testing"]),
-    ("vm", &["fs", "guest", "process", "spec", "testing"]),
+    ("vm", &["fence", "fs", "guest", "process", "spec", "testing"]),
     ("workspace", &["fs", "guest", "process", "testing"]),
     ("net", &["fs"]),
     ("sandbox", &["fs", "guest", "net", "process", "spec", "testing", "vm"]),
@@ -91,6 +92,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 14] = [
     (
         "rave",
         &[
+            "fence",
             "fs",
             "guest",
             "host",
@@ -101,6 +103,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 14] = [
             "sandbox",
             "smoke",
             "spec",
+            "testing",
             "vm",
             "workspace",
         ],
