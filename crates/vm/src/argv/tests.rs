@@ -1,7 +1,7 @@
 //! Snapshots of whole command lines, one option a line.
 
 use super::*;
-use crate::machine::{Credential, DirectKernel, Disk, DiskFormat, Memory, Nic, Password};
+use crate::machine::{Credential, DirectKernel, Disk, DiskFormat, Grants, Memory, Nic, Password};
 
 /// The command line with each option and its value on one line.
 fn lines(machine: &Machine, engine: Engine) -> String {
