@@ -4,14 +4,18 @@
 #![expect(clippy::missing_panics_doc, reason = "to panic is what they are for")]
 
 use crate::access::Access;
+use crate::body::{Progress, Step};
 use crate::dns::{self, Answer, Message};
 use crate::framing::{Decoder, HEAD, MAX_FRAME};
+use crate::head::{self, Head, ResponseHead};
 use crate::hello::{self, Hello};
 use crate::http::{Next, Requests};
 use crate::incoming::{self, Incoming};
 use crate::page_head::MAX_HEAD;
 use crate::page_policy::Site;
 use crate::pages::Exchange;
+use crate::opened::exchange::forwarded;
+use crate::provider::usage::Reader;
 use crate::{dhcp, outgoing::Outgoing, replies, stack::Refuser};
 
 /// Feeds a parser.
@@ -25,6 +29,9 @@ pub const PARSERS: &[(&str, Feed)] = &[
     ("net_hello", net_hello),
     ("net_http", net_http),
     ("net_pages", net_pages),
+    ("net_request", net_request),
+    ("net_answer", net_answer),
+    ("net_usage", net_usage),
 ];
 
 /// Frames in QEMU's framing, and the answers to what is in them.
@@ -143,6 +150,49 @@ pub fn net_pages(bytes: &[u8]) {
     let (whole, pieces) = (run(usize::MAX), run(3));
     // A refusal comes as soon as it is certain, so a piece more may have been passed on before it.
     assert!(whole.0.starts_with(&pieces.0) || pieces.0.starts_with(&whole.0));
+}
+
+/// A request of an opened connection. What is passed on is read as what was looked at.
+pub fn net_request(bytes: &[u8]) {
+    let Ok(host) = "a.example".parse() else { return };
+    let Ok(head) = Head::parse(bytes) else { return };
+    let Ok((target, body)) = head.check(&host, 443, true) else { return };
+    let passed = forwarded(&head, target);
+    let end = head::end(&passed).filter(|end| *end == passed.len()).expect("a head ends where it ends");
+    let again = Head::parse(&passed[..end - 4]).expect("what is passed on is plain");
+    assert_eq!(again.method, head.method);
+    assert_eq!(again.check(&host, 443, true), Ok((target, body)));
+}
+
+/// An answer and its body. In pieces as much is passed on as at once.
+pub fn net_answer(bytes: &[u8]) {
+    let Some(end) = head::end(bytes) else { return };
+    let Ok(head) = ResponseHead::parse(&bytes[..end - 4]) else { return };
+    let Ok(Some(body)) = head.body("GET") else { return };
+    let passed = |size: usize| {
+        let (mut progress, bytes) = (Progress::lenient(body), &bytes[end..]);
+        let (mut passed, mut end) = (0, 0);
+        loop {
+            match progress.next(&bytes[passed..end]) {
+                Ok(Step::Pass(count)) => passed += count,
+                Ok(Step::Wait) if end < bytes.len() => end = bytes.len().min(end + size),
+                _ => return (passed, progress.is_done()),
+            }
+        }
+    };
+    assert_eq!(passed(usize::MAX >> 1), passed(5));
+}
+
+/// An answer of a model, or a stream of them.
+pub fn net_usage(bytes: &[u8]) {
+    for is_stream in [false, true] {
+        let read = |size: usize| {
+            let mut reader = Reader::new(is_stream);
+            bytes.chunks(size).for_each(|piece| reader.take(piece));
+            reader.finish()
+        };
+        assert_eq!(read(usize::MAX), read(3));
+    }
 }
 
 #[cfg(test)]

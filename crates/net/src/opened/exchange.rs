@@ -272,7 +272,7 @@ const HOP: [&str; 7] =
 const AWAY: [&str; 4] = ["connection", "keep-alive", "alt-svc", "upgrade"];
 
 /// A request's head as it is passed on.
-fn forwarded(head: &Head<'_>, target: &str) -> Vec<u8> {
+pub(crate) fn forwarded(head: &Head<'_>, target: &str) -> Vec<u8> {
     let mut text = format!("{} {target} {}\r\n", head.method, head.version);
     for (name, value) in &head.fields {
         if !HOP.iter().any(|hop| hop.eq_ignore_ascii_case(name)) {

@@ -43,7 +43,7 @@ pub struct Up {
     /// What it may reach: nothing but what is allowed, nothing, or the internet [default: restricted]
     #[arg(long, value_name = "MODE", value_parser = network_mode())]
     pub network: Option<Mode>,
-    /// Allow a name, *.DOMAIN, HOST:PORT/tcp, a private address with ,private, HOST,inspect, or a group such as npm; may be repeated
+    /// Allow a name, *.DOMAIN, HOST:PORT/tcp, or a group such as npm, with ,private or ,inspect; may be repeated
     #[arg(long, value_name = "RULE")]
     pub allow: Vec<Rule>,
     /// Deny one, whatever is allowed; may be repeated
@@ -234,7 +234,7 @@ pub struct NetPrint {
 /// `cargo xtask net NAME allow` and `deny`
 #[derive(Debug, Clone, Args)]
 pub struct NetRules {
-    /// A name, *.DOMAIN, HOST:PORT/tcp, a private address with ,private, HOST,inspect, or a group such as npm
+    /// A name, *.DOMAIN, HOST:PORT/tcp, or a group such as npm, with ,private or ,inspect
     #[arg(value_name = "RULE", required = true)]
     pub rules: Vec<Rule>,
 }
