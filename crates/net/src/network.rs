@@ -25,7 +25,7 @@ pub struct Settings {
     pub forwards: Vec<Forward>,
     /// Where denials are written; only in memory otherwise.
     pub journal: Option<Utf8PathBuf>,
-    /// Who keeps the record; [`crate::Nobody`] where there is none.
+    /// Who keeps the record; [`crate::Nobody`] if there is none.
     pub witness: Arc<dyn Witness>,
     /// Resolves names; [`crate::by_the_host`] but for tests.
     pub resolve: Resolve,
