@@ -76,7 +76,7 @@ pub(crate) struct HeadFile {
 }
 
 impl HeadFile {
-    /// Makes it where there is none.
+    /// Makes it if there is none.
     pub(crate) fn open(path: &Utf8Path) -> io::Result<Self> {
         let open =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);

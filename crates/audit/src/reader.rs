@@ -23,7 +23,7 @@ impl Reader {
         Ok(Self { files: files.clone(), file: BufReader::new(file), partial: Vec::new() })
     }
 
-    /// The next whole line without its end; nothing where there is none yet. One that is too long comes in pieces.
+    /// The next whole line without its end; nothing if there is none yet. One that is too long comes in pieces.
     pub fn next_line(&mut self) -> Result<Option<Vec<u8>>, Error> {
         let room = (MAX_LINE - self.partial.len()) as u64;
         let read = self.file.by_ref().take(room).read_until(b'\n', &mut self.partial);

@@ -32,14 +32,14 @@ pub struct Writer {
     record: File,
     head: HeadFile,
     state: Head,
-    /// Up to here disk space is allocated, or was not to be had.
+    /// Up to here disk space is allocated, or was not available.
     reserved: u64,
     /// What was said of what is not written.
     told: u64,
 }
 
 impl Writer {
-    /// Opens a record, or begins it, and waits so long for another writer. What a killed one left is mended, and said in a line; what
+    /// Opens a record, or begins it, and waits so long for another writer. What a killed one left is repaired, and said in a line; what
     /// looks like something else is left as it is, for [`crate::verify`] to find.
     pub fn open(files: &Files, sandbox: &str, patience: Duration) -> Result<Self, Error> {
         let mut head = HeadFile::open(&files.head).map_err(|e| Error::io("open", &files.head, e))?;

@@ -16,7 +16,7 @@ pub struct Forward {
 }
 
 impl Forward {
-    /// Where its pages are, where it has some.
+    /// Where its pages are, if it has some.
     pub(crate) fn site(&self) -> Option<Site> {
         let port = self.listener.local_addr().ok()?.port();
         Some(Site { sandbox: self.pages.clone()?, port })
