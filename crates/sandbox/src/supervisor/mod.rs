@@ -102,9 +102,13 @@ impl Prepared {
             let host = (started.origin != Origin::Template).then_some(host);
             (started, connected, host)
         };
-        let Started { machine, client, origin } = started;
+        let Started { mut machine, client, origin } = started;
         let is_clone = origin == Origin::Template;
         let shared = Arc::new(Shared::new(&machine, origin, connected));
+        if is_attached && let Ok(progress) = machine.poll() {
+            // Whoever asks first finds open what is ready.
+            shared.progress(progress);
+        }
         guest::keep_session(&shared, machine.machine().files.channel_socket.clone(), client);
         clock::keep(&shared, is_attached);
         listen(place, &shared)?;

@@ -1,10 +1,13 @@
 //! `cargo xtask ps`: the sandboxes and how they are.
 
+use camino::Utf8PathBuf;
 use rave_net::Mode;
 use rave_sandbox::look::{Look, look};
 use rave_sandbox::{Identity, Record, SandboxName, Store, network, now, process_age};
+use rave_vm::terminal_text::plain;
 use serde::Serialize;
 
+use super::ports::Port;
 use crate::cli;
 use crate::exit::Code;
 use crate::settings;
@@ -22,6 +25,10 @@ pub(super) struct Row {
     pub(super) identity: Option<Identity>,
     /// What its network reaches where no rule decides; none where that cannot be read.
     pub(super) network: Option<Mode>,
+    /// Where its services are, and who is let in.
+    pub(super) ports: Vec<Port>,
+    /// The folder of the host that was pushed into it.
+    pub(super) workspace: Option<Utf8PathBuf>,
     /// Seconds since a program last began or ended; 0 while one runs.
     pub(super) idle_seconds: Option<u64>,
     /// Seconds until it is stopped because its time is over.
@@ -44,7 +51,20 @@ impl Row {
         let age = look.qemu.and_then(process_age).map(|age| age.as_secs());
         let (ttl_seconds, idle_stop_seconds) = (left(expiry.ttl, age), left(expiry.idle, idle_seconds));
         let network = network::read(&place).ok().map(|policy| policy.mode);
-        Self { name, record, look, identity, network, idle_seconds, ttl_seconds, idle_stop_seconds }
+        let ports = Port::all(&look);
+        let workspace = rave_workspace::Record::source_of(&rave_workspace::Place::new(place.folder()));
+        Self {
+            name,
+            record,
+            look,
+            identity,
+            network,
+            ports,
+            workspace,
+            idle_seconds,
+            ttl_seconds,
+            idle_stop_seconds,
+        }
     }
 
     /// When it is stopped without being asked.
@@ -57,7 +77,7 @@ impl Row {
     }
 
     fn cells(&self) -> Vec<String> {
-        let ports = self.look.forwards.iter().map(|forward| format!("{}={}", forward.service, forward.host));
+        let ports = self.ports.iter().map(Port::short);
         let unknown = || "-".to_owned();
         let record = self.record.as_ref();
         vec![
@@ -71,6 +91,7 @@ impl Row {
             self.look.memory.map_or_else(unknown, mebibytes),
             mebibytes(self.look.disk),
             ports.collect::<Vec<_>>().join(" "),
+            self.workspace.as_ref().map_or_else(unknown, |folder| plain(folder.as_str()).trim().to_owned()),
         ]
     }
 }
@@ -85,7 +106,19 @@ pub(super) fn run(args: &cli::Ps, ui: &Ui) -> anyhow::Result<Code> {
     }
     let cells: Vec<Vec<String>> = rows.iter().map(Row::cells).collect();
     ui.table(
-        &["name", "state", "profile", "network", "age", "idle", "stops", "memory", "disk", "ports"],
+        &[
+            "name",
+            "state",
+            "profile",
+            "network",
+            "age",
+            "idle",
+            "stops",
+            "memory",
+            "disk",
+            "ports",
+            "workspace",
+        ],
         &cells,
     );
     Ok(Code::Ok)

@@ -10,6 +10,7 @@ mod list;
 mod logs;
 mod net;
 mod open;
+mod ports;
 mod prune;
 mod ssh;
 mod ssh_config;
