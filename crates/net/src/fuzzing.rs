@@ -11,10 +11,10 @@ use crate::head::{self, Head, ResponseHead};
 use crate::hello::{self, Hello};
 use crate::http::{Next, Requests};
 use crate::incoming::{self, Incoming};
+use crate::opened::exchange::forwarded;
 use crate::page_head::MAX_HEAD;
 use crate::page_policy::Site;
 use crate::pages::Exchange;
-use crate::opened::exchange::forwarded;
 use crate::provider::usage::Reader;
 use crate::{dhcp, outgoing::Outgoing, replies, stack::Refuser};
 

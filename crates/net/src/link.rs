@@ -9,7 +9,7 @@ use camino::Utf8PathBuf;
 use smoltcp::time::Instant;
 
 use crate::dial::Resolve;
-use crate::forward::Forward;
+use crate::forward::{self, Forward};
 use crate::framing::Decoder;
 use crate::poller::Poller;
 use crate::shared::Shared;
@@ -117,6 +117,7 @@ impl Link {
                         self.shared.wake.clear();
                         self.switch.take_policy(now);
                         self.switch.take_dialed(now);
+                        self.listen(self.rests_until.is_none());
                     }
                     flow if flow >= FIRST_FLOW => self.switch.touch(flow - FIRST_FLOW),
                     forward => self.accept(usize::try_from(forward - FORWARDS).unwrap_or(usize::MAX), now),
@@ -173,16 +174,20 @@ impl Link {
         Ok(())
     }
 
-    /// Waits for connections to the forwarded ports, or no longer.
+    /// Waits for connections to the forwarded ports that are open, or no longer.
     fn listen(&self, wanted: bool) {
         for (number, forward) in (FORWARDS..).zip(&self.forwards) {
-            // An error says that it was so already.
+            // A socket that was closed is always ready: it is not waited for. An error says that it was so already.
+            let wanted = wanted && forward::is_open(&forward.listener);
             let _ = self.poller.change(&forward.listener, number, (!wanted, false), (wanted, false));
         }
     }
 
     fn accept(&mut self, index: usize, now: Instant) {
         let Some(forward) = self.forwards.get(index) else { return };
+        if !forward::is_open(&forward.listener) {
+            return self.listen(self.rests_until.is_none());
+        }
         for _ in 0..ACCEPTS {
             match forward.listener.accept() {
                 Ok((stream, _)) => self.switch.accept(stream, forward.guest, forward.site(), now),

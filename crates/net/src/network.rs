@@ -1,13 +1,14 @@
 //! A sandbox's network as its owner sees it.
 
 use std::io;
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use camino::Utf8PathBuf;
 
 use crate::dial::Resolve;
-use crate::forward::Forward;
+use crate::forward::{self, Forward};
 use crate::journal::{Journal, Log};
 use crate::link::Link;
 use crate::model::{Access, Model, Usage};
@@ -24,7 +25,8 @@ pub struct Settings {
     pub socket: Utf8PathBuf,
     /// What may be reached.
     pub policy: Policy,
-    /// Ports of the host that lead to the guest.
+    /// Ports of the host that lead to the guest. One that was [closed](crate::close) refuses connections until
+    /// [`Network::open_ports`] opens it.
     pub forwards: Vec<Forward>,
     /// Where denials are written; only in memory otherwise.
     pub journal: Option<Utf8PathBuf>,
@@ -44,6 +46,8 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Network {
     shared: Arc<Shared>,
+    /// The guest's ports, and those of the host that lead there.
+    ports: Vec<(u16, TcpListener)>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -58,9 +62,11 @@ impl Network {
         opener.prepare(&policy)?;
         let journal = Journal::open(journal, told.clone());
         let shared = Arc::new(Shared::new(policy, journal, told, opener, model)?);
+        let port = |forward: &Forward| Ok((forward.guest, forward.listener.try_clone()?));
+        let ports = forwards.iter().map(port).collect::<io::Result<_>>()?;
         let link = Link::new(Arc::clone(&shared), socket, forwards, resolve)?;
         let thread = thread::Builder::new().name("network".into()).spawn(move || link.run())?;
-        Ok(Self { shared, thread: Some(thread) })
+        Ok(Self { shared, ports, thread: Some(thread) })
     }
 
     /// What may be reached now.
@@ -84,6 +90,20 @@ impl Network {
     /// What was used of the model; nothing where none is served.
     pub fn usage(&self) -> Option<Usage> {
         self.shared.model.as_ref().map(|model| model.usage())
+    }
+
+    /// Lets connections in to these ports of the guest, and to no others: their ports of the host stay taken and refuse.
+    pub fn open_ports(&self, of_guest: &[u16]) -> io::Result<()> {
+        for (guest, listener) in &self.ports {
+            let wanted = of_guest.contains(guest);
+            if wanted == forward::is_open(listener) {
+                continue;
+            }
+            let change = if wanted { forward::open } else { forward::close };
+            change(listener)?;
+            self.shared.wake.wake();
+        }
+        Ok(())
     }
 
     /// What was refused and learned.

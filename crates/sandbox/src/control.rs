@@ -115,6 +115,9 @@ pub struct Status {
     pub host_keys: Vec<String>,
     /// Where its services are.
     pub forwards: Vec<PortForward>,
+    /// The names of services that have not said yet that they answer: a connection to their ports is refused.
+    #[serde(default)]
+    pub starting: Vec<String>,
     /// How the guest's clock was last set because it stood; of a clone's own see [`crate::Identity`].
     #[serde(default)]
     pub clock: Option<ClockReport>,

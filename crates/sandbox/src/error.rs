@@ -44,6 +44,14 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// A folder of sandboxes belongs to somebody else.
+    #[error("{path} belongs to another user, number {owner}")]
+    OtherUsers {
+        /// The folder.
+        path: Utf8PathBuf,
+        /// The user.
+        owner: u32,
+    },
     /// The supervisor did not start.
     #[error("the sandbox {name} did not start: {why}")]
     NotStarted {
@@ -115,8 +123,11 @@ impl Error {
             Self::Running { name } => Some(format!(
                 "stop it first: cargo xtask stop {name}, or give --force, which ends it at once"
             )),
-            Self::BadRecord { .. } => {
-                Some("use the version of RAVE that made it, or remove its folder".to_owned())
+            Self::BadRecord { .. } => Some(
+                "use the version of RAVE that made it, or remove it: cargo xtask rm --force NAME".to_owned(),
+            ),
+            Self::OtherUsers { .. } => {
+                Some("run this as that user, or set RAVE_STATE to a folder of your own".to_owned())
             }
             Self::OverLimit(over) => Some(over.remedy()),
             Self::NotStarted { remedy, .. } => remedy.clone(),

@@ -17,6 +17,8 @@ use crate::place::Place;
 const LIMIT: Duration = Duration::from_secs(600);
 /// How often it is looked for.
 const PAUSE: Duration = Duration::from_millis(20);
+/// How often it is looked whether its process is there; it is in the first moments, as setsid(1) forks it.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The program that supervises: this one, with the arguments of its own hidden command.
 #[derive(Debug, Clone)]
@@ -25,6 +27,18 @@ pub struct Supervise {
     pub program: Utf8PathBuf,
     /// What to call it with.
     pub arguments: Vec<String>,
+}
+
+impl Supervise {
+    /// Whether a process has this command line, proc_pid_cmdline(5).
+    fn runs(&self) -> bool {
+        let words = std::iter::once(self.program.as_str()).chain(self.arguments.iter().map(String::as_str));
+        let wanted: String = words.map(|word| format!("{word}\0")).collect();
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let mut lines = entries.map(|entry| fs::read(entry.path().join("cmdline")).unwrap_or_default());
+        // setsid(1) has it behind its own name until it becomes the program.
+        lines.any(|line| line.ends_with(wanted.as_bytes()))
+    }
 }
 
 /// What `failure.json` says.
@@ -54,7 +68,8 @@ pub fn attend(place: &Place, supervise: &Supervise, _lock: &LifeLock) -> Result<
         .current_dir("/")
         .log_file(place.supervisor_log().as_std_path());
     command.spawn()?.detach();
-    let deadline = Instant::now() + LIMIT;
+    let started = Instant::now();
+    let mut looked = started;
     loop {
         if let Some(connection) = Connection::open(place) {
             return Ok(connection);
@@ -68,7 +83,12 @@ pub fn attend(place: &Place, supervise: &Supervise, _lock: &LifeLock) -> Result<
             };
             return Err(Error::NotStarted { name, why, remedy });
         }
-        if Instant::now() >= deadline {
+        // One that could not even write down why, as on a full disk, is not waited for.
+        let is_gone = looked.elapsed() >= LOOK && {
+            looked = Instant::now();
+            !supervise.runs() && Connection::open(place).is_none() && !place.failure().exists()
+        };
+        if is_gone || started.elapsed() >= LIMIT {
             return Err(Error::NotStarted { name, why: last_words(place), remedy: None });
         }
         interrupt::pause(PAUSE)?;
@@ -86,4 +106,22 @@ fn last_words(place: &Place) -> String {
         Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
     };
     read().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_known_by_its_whole_command_line() {
+        let line = fs::read("/proc/self/cmdline").unwrap();
+        let mut words: Vec<String> =
+            String::from_utf8(line).unwrap().split_terminator('\0').map(str::to_owned).collect();
+        let program = Utf8PathBuf::from(words.remove(0));
+        let own = Supervise { program, arguments: words };
+        assert!(own.runs());
+        let mut other = own;
+        other.arguments.push("x".to_owned());
+        assert!(!other.runs());
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_audit::{Event, Files};
@@ -52,6 +52,7 @@ impl Store {
 
     /// The record of a sandbox; nothing if there is none.
     pub fn find(&self, name: &SandboxName) -> Result<Option<Record>, Error> {
+        self.refuse_foreign(self.place(name).folder())?;
         let path = self.place(name).record();
         match fs::read(&path) {
             Ok(bytes) => Record::parse(&path, &bytes).map(Some),
@@ -67,6 +68,7 @@ impl Store {
 
     /// Every sandbox's name, sorted; with those whose record cannot be read.
     pub fn names(&self) -> Result<Vec<SandboxName>, Error> {
+        self.refuse_foreign(&self.root)?;
         let entries = match self.root.read_dir_utf8() {
             Ok(entries) => entries,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -81,6 +83,7 @@ impl Store {
 
     /// Makes the folder of a sandbox and takes its lock. What killed commands left of others that are gone is removed.
     pub fn claim(&self, name: &SandboxName, on_wait: &mut dyn FnMut()) -> Result<LifeLock, Error> {
+        self.refuse_foreign(self.place(name).folder())?;
         self.sweep();
         private_dir(&self.root)?;
         loop {
@@ -92,6 +95,30 @@ impl Store {
                 other => return other,
             }
         }
+    }
+
+    /// Takes the lock of a sandbox that is there and whose record cannot be read.
+    pub fn lock_unreadable(&self, name: &SandboxName, on_wait: &mut dyn FnMut()) -> Result<LifeLock, Error> {
+        self.refuse_foreign(self.place(name).folder())?;
+        LifeLock::take(&self.place(name), on_wait)
+    }
+
+    /// Refuses what belongs to another user: what lies there may be made to harm this one, and what this one writes is out of the
+    /// other's reach.
+    fn refuse_foreign(&self, folder: &Utf8Path) -> Result<(), Error> {
+        let own = rustix::process::geteuid().as_raw();
+        for path in [&*self.root, folder] {
+            match fs::metadata(path) {
+                Ok(about) if about.uid() != own => {
+                    return Err(Error::OtherUsers { path: path.to_owned(), owner: about.uid() });
+                }
+                Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                    return Err(Error::io("read", path, error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Takes the lock of a sandbox that must be there.
@@ -175,6 +202,43 @@ pub(crate) fn remove_all(folder: &Utf8Path) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(Utf8Path::from_path(folder.path()).unwrap());
+        (folder, store)
+    }
+
+    #[test]
+    fn what_a_killed_remover_left_is_no_sandbox_and_goes_with_the_next_command() {
+        let (_folder, store) = store();
+        let left = store.root().join(".removed-demo-1");
+        fs::create_dir_all(left.join("disk")).unwrap();
+        fs::write(left.join("record.json"), "{}").unwrap();
+        // An `up` that was killed before the record: there is no sandbox, and its folder is used again.
+        fs::create_dir(store.root().join("half")).unwrap();
+        assert_eq!(store.names().unwrap(), []);
+        let name: SandboxName = "half".parse().unwrap();
+        assert!(store.find(&name).unwrap().is_none());
+        drop(store.claim(&name, &mut || ()).unwrap());
+        assert!(!left.exists());
+    }
+
+    #[test]
+    fn what_belongs_to_somebody_else_is_refused() {
+        if !rustix::process::geteuid().is_root() {
+            return; // nobody else can give a folder away; the product's own tests try it in a namespace
+        }
+        let (_folder, store) = store();
+        let name: SandboxName = "demo".parse().unwrap();
+        drop(store.claim(&name, &mut || ()).unwrap());
+        std::os::unix::fs::chown(store.place(&name).folder(), Some(65_534), None).unwrap();
+        let error = store.claim(&name, &mut || ()).unwrap_err();
+        assert!(error.to_string().ends_with("belongs to another user, number 65534"), "{error}");
+        assert!(matches!(store.find(&name), Err(Error::OtherUsers { .. })));
+        std::os::unix::fs::chown(store.root(), Some(65_534), None).unwrap();
+        assert!(matches!(store.names(), Err(Error::OtherUsers { .. })));
+    }
 
     #[test]
     fn a_folder_that_never_became_a_sandbox_goes_and_one_in_the_making_stays() {

@@ -53,6 +53,8 @@ pub struct Progress {
     pub failure: Option<String>,
     /// The SSH server's public keys, once the guest has announced them.
     pub host_keys: Vec<String>,
+    /// The services that have said in this boot that they answer, by their names in `rave.toml`.
+    pub services: Vec<&'static str>,
     /// The id of this boot of the guest's kernel, once it is known.
     pub boot_id: Option<String>,
 }
@@ -167,6 +169,7 @@ impl Standalone {
             is_ready: detector.reached(GuestStage::Ready).is_some(),
             failure,
             host_keys: sshd.map(|event| event.host_keys.clone()).unwrap_or_default(),
+            services: detector.services(),
             boot_id: detector.boot_id().map(str::to_owned),
         })
     }

@@ -71,6 +71,21 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// The copy in the guest has a history already.
+    #[error("the copy in the sandbox has a history already")]
+    HasHistory,
+    /// A folder whose history is to travel has none.
+    #[error("{folder} is in no git repository, so it has no history")]
+    NoRepository {
+        /// The folder.
+        folder: Utf8PathBuf,
+    },
+    /// A folder whose history is to travel is one of many of its repository.
+    #[error("{folder} is a part of its repository, whose history is of the whole")]
+    PartOfRepository {
+        /// The folder.
+        folder: Utf8PathBuf,
+    },
     /// A file could not be read or written.
     #[error("could not {action} {path}: {source}")]
     Io {
@@ -102,6 +117,11 @@ impl Error {
             }
             Self::BadRecord { .. } => {
                 "use the version of RAVE that made it, or push again with --force".to_owned()
+            }
+            Self::HasHistory => "leave --history out, or make another sandbox".to_owned(),
+            Self::NoRepository { .. } => "leave --history out".to_owned(),
+            Self::PartOfRepository { .. } => {
+                "name the folder of the whole repository, or leave --history out".to_owned()
             }
             Self::BranchExists { .. } => "name another branch".to_owned(),
             Self::Git(_) => {

@@ -22,6 +22,7 @@ mod error;
 pub mod escape;
 mod git;
 pub mod guest;
+pub mod history;
 mod host;
 pub mod hunks;
 mod ignored;

@@ -15,6 +15,7 @@ use crate::content::Content;
 use crate::entry::{Entry, Stamp, is_executable, same};
 use crate::error::Error;
 use crate::guest::{Guest, talk};
+use crate::history::{self, History};
 use crate::pull::{self, LISTING};
 use crate::record::{Known, Place, Pull, Record, now};
 use crate::secrets::{HEAD, Secrets};
@@ -33,6 +34,8 @@ pub struct Push<'a> {
     pub secrets: &'a Secrets,
     /// Overwrite what the guest has changed.
     pub force: bool,
+    /// Send the repository's history, too. Only with the first push.
+    pub history: bool,
 }
 
 /// What came of it.
@@ -54,12 +57,17 @@ pub struct Pushed {
     pub conflicts: BTreeSet<BytePath>,
     /// What was named and is not there.
     pub unused: Vec<String>,
+    /// The history that travelled along.
+    pub history: Option<History>,
 }
 
 /// Pushes. The caller holds the lock of the place.
 pub fn push(place: &Place, push: Push<'_>, guest: &dyn Guest) -> Result<Pushed, Error> {
     let earlier = Record::find(place)?;
     let is_first = earlier.is_none();
+    if push.history && earlier.as_ref().is_some_and(|record| record.has_history) {
+        return Err(Error::HasHistory);
+    }
     let mut record = match (earlier, push.source) {
         (Some(record), Some(asked)) if record.source != asked => {
             return Err(Error::OtherFolder { known: record.source, asked: asked.to_owned() });
@@ -74,6 +82,11 @@ pub fn push(place: &Place, push: Push<'_>, guest: &dyn Guest) -> Result<Pushed, 
         }
     }
     let selection = select(&record.source, Choice { include: &record.include, secrets: push.secrets })?;
+    let history = if push.history { found_history(&record, &selection)? } else { None };
+    let told = match &history {
+        Some(history) => Some(history.look(push.secrets, &record.include)?),
+        None => None,
+    };
     // What the guest has changed is not overwritten: nothing of it may be lost.
     let theirs = if is_first { Pull::default() } else { pull::pull(place, &mut record, guest)? };
     let mut send = Send::new(&record, &selection, &theirs, push)?;
@@ -99,7 +112,10 @@ pub fn push(place: &Place, push: Push<'_>, guest: &dyn Guest) -> Result<Pushed, 
     record.save(place)?;
     // Also where an earlier push was killed before it.
     if selection.is_git && !record.has_history {
-        begin_history(guest, &record)?;
+        match &history {
+            Some(history) => history.send(guest, &record.guest)?,
+            None => begin_history(guest, &record)?,
+        }
         record.has_history = true;
         record.save(place)?;
     }
@@ -114,7 +130,16 @@ pub fn push(place: &Place, push: Push<'_>, guest: &dyn Guest) -> Result<Pushed, 
         left,
         conflicts: done.conflicts,
         unused: if is_first { selection.unused } else { Vec::new() },
+        history: told,
     })
+}
+
+/// The history of a folder, which must be in a repository; nothing where that has no commit yet.
+fn found_history(record: &Record, selection: &Selection) -> Result<Option<history::Found>, Error> {
+    if !selection.is_git {
+        return Err(Error::NoRepository { folder: record.source.clone() });
+    }
+    history::find(&record.source)
 }
 
 /// One commit of what was pushed, in a repository of the guest's own. Somebody waits for it: contents are not compressed, and all go

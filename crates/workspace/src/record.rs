@@ -160,6 +160,16 @@ impl Record {
         read(&place.base())
     }
 
+    /// The folder on the host alone: a list of sandboxes needs no more. Nothing if nothing was pushed, or it cannot be read.
+    pub fn source_of(place: &Place) -> Option<Utf8PathBuf> {
+        #[derive(Deserialize)]
+        struct Source {
+            source: Utf8PathBuf,
+        }
+        let bytes = fs::read(place.base()).ok()?;
+        serde_json::from_slice(&bytes).ok().map(|Source { source }| source)
+    }
+
     /// Reads it.
     pub fn get(place: &Place) -> Result<Self, Error> {
         Self::find(place)?.ok_or(Error::NoWorkspace)

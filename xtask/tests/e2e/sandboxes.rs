@@ -3,6 +3,7 @@
 mod audit;
 mod clock;
 mod network;
+mod ports;
 
 use std::fs;
 
@@ -83,6 +84,7 @@ fn a_sandbox_outlives_its_supervisor_and_ps_says_what_is() {
         .expect_code(2)
         .expect_said("--port: the sandbox demo was made with");
 
+    ports::a_service_is_let_through_once_it_answers(&sandbox);
     programs(&sandbox);
     let control = network::Control::start();
     network::a_guest_reaches_what_it_is_allowed_and_nothing_else(&sandbox, &control);
@@ -96,6 +98,7 @@ fn a_sandbox_outlives_its_supervisor_and_ps_says_what_is() {
     let again = sandbox.exec(&["sh", "-c", "cat /tmp/kept"]);
     assert_eq!((again.expect_code(0).stdout.as_str(), sandbox.pid("qemu")), ("boot 1\n", qemu));
     assert_eq!(sandbox.state(), "running");
+    ports::all_are_open(&sandbox);
     assert!(control.is_reached(&sandbox), "the network is back, with its rules");
 
     clock::it_is_right_after_the_machine_stood(&sandbox);

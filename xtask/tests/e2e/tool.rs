@@ -54,6 +54,15 @@ impl Place {
         self.folder.path().join(name)
     }
 
+    /// Gives it the templates that tests share, of which the first that needs one makes it: a clone is ready in seconds. Not for tests
+    /// of templates themselves.
+    pub(crate) fn share_templates(&self) {
+        let shared = user_cache().join("test-templates");
+        fs::create_dir_all(&shared).unwrap();
+        fs::create_dir_all(self.path("state")).unwrap();
+        std::os::unix::fs::symlink(shared, self.path("state/templates")).unwrap();
+    }
+
     /// `xtask ARGUMENTS` with this place's cache, state and output folder.
     pub(crate) fn xtask(&self, arguments: &[&str]) -> Command {
         self.xtask_by(env!("CARGO_BIN_EXE_xtask"), &[], arguments)

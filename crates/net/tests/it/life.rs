@@ -40,6 +40,26 @@ fn a_forwarded_port_leads_to_the_guest_and_back() {
 }
 
 #[test]
+fn a_port_refuses_until_it_is_opened_and_when_it_is_closed_again() {
+    let (forward, address) = forward(22);
+    rave_net::close(&forward.listener).unwrap();
+    let (site, mut guest) = Site::new(policy(Mode::Offline, &[], &[]), Names::new(), vec![forward]);
+    let refused = || TcpStream::connect(address).unwrap_err().kind() == std::io::ErrorKind::ConnectionRefused;
+    assert!(refused());
+    site.network.open_ports(&[80]).unwrap();
+    assert!(refused(), "another service is ready");
+    for _ in 0..2 {
+        let handle = guest.listen(22);
+        site.network.open_ports(&[80, 22]).unwrap();
+        let mut client = TcpStream::connect(address).unwrap();
+        client.write_all(b"x").unwrap();
+        guest.until(Duration::from_secs(10), |guest| guest.socket(handle).can_recv().then_some(()));
+        site.network.open_ports(&[]).unwrap();
+        assert!(refused());
+    }
+}
+
+#[test]
 fn a_service_that_is_not_there_ends_the_connection_with_a_reset() {
     let (forward, address) = forward(22);
     let (_site, mut guest) = Site::new(policy(Mode::Offline, &[], &[]), Names::new(), vec![forward]);

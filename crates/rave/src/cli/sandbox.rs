@@ -22,6 +22,9 @@ pub struct Up {
     /// Copy this too, although it is ignored or looks like a secret: a path or a pattern; may be repeated
     #[arg(long, value_name = "PATTERN", requires = "workspace")]
     pub include: Vec<String>,
+    /// Send the repository's history, too, and say what in it looks like a secret
+    #[arg(long, requires = "workspace")]
+    pub history: bool,
     /// Which image.
     #[command(flatten)]
     pub target: Target,

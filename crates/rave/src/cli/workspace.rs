@@ -18,6 +18,9 @@ pub struct Push {
     /// Overwrite what the sandbox has changed
     #[arg(long)]
     pub force: bool,
+    /// Send the repository's history, too, and say what in it looks like a secret; only with the first push
+    #[arg(long)]
+    pub history: bool,
     /// Print what was copied as JSON on stdout
     #[arg(long)]
     pub json: bool,
@@ -46,6 +49,9 @@ pub struct Diff {
     /// Show no lines
     #[arg(long)]
     pub stat: bool,
+    /// Print on the terminal instead of in a pager
+    #[arg(long)]
+    pub no_pager: bool,
     /// Run this program with two folders: before and after
     #[arg(long, value_name = "PROGRAM", conflicts_with_all = ["stat", "json"])]
     pub tool: Option<String>,

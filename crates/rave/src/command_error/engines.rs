@@ -131,6 +131,9 @@ impl From<&rave_workspace::Error> for CommandError {
             | Error::BadSource { .. }
             | Error::NotThere { .. }
             | Error::BadRule { .. }
+            | Error::HasHistory
+            | Error::NoRepository { .. }
+            | Error::PartOfRepository { .. }
             | Error::BranchExists { .. } => Code::Usage,
             Error::Refused { .. } => Code::CheckFailed,
             _ => Code::HostNotReady,

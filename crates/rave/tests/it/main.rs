@@ -1,8 +1,11 @@
 //! The program `rave` as a user runs it, from any folder.
 
+mod diff;
+mod faults;
 mod fence;
 mod foreign;
 mod home;
 mod hostile;
 mod publish;
 mod release;
+mod sandbox;

@@ -117,7 +117,7 @@ impl Prepared {
             let host = (!matches!(started.origin, Origin::Template | Origin::Moment)).then_some(host);
             (started, connected, host)
         };
-        let Started { machine, client, origin } = started;
+        let Started { mut machine, client, origin } = started;
         let is_clone = origin == Origin::Template;
         let resumed =
             if machine.is_resumed() { Identity::of(place).map(|own| own.receipt.host_key) } else { None };
@@ -128,6 +128,10 @@ impl Prepared {
         };
         let shared = Arc::new(Shared::new(&machine, origin, connected));
         shared.record(event);
+        if is_attached && let Ok(progress) = machine.poll() {
+            // Whoever asks first finds open what is ready.
+            shared.progress(progress);
+        }
         guest::keep_session(&shared, machine.machine().files.channel_socket.clone(), client);
         clock::keep(&shared, is_attached);
         listen(place, &shared)?;

@@ -33,13 +33,37 @@ pub(super) struct Connected {
     changing: Mutex<()>,
 }
 
+/// Which services are let through.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Doors {
+    /// Ports of the guest.
+    pub(super) open: Vec<u16>,
+    /// The names of services that have given no receipt yet.
+    pub(super) starting: Vec<String>,
+}
+
+impl Doors {
+    /// A service is let through once it has said in this boot that it answers: it has a secret of its own then.
+    pub(super) fn of(forwards: &[PortForward], ready: &[&str]) -> Self {
+        let mut doors = Self::default();
+        for forward in forwards {
+            if ready.contains(&forward.service.as_str()) {
+                doors.open.push(forward.guest);
+            } else {
+                doors.starting.push(forward.service.clone());
+            }
+        }
+        doors
+    }
+}
+
 impl std::fmt::Debug for Connected {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Connected").field("forwards", &self.forwards).finish_non_exhaustive()
     }
 }
 
-/// Listens on the ports, those of the last time where they are free, and waits for the machine that is started next.
+/// Takes the ports, those of the last time where they are free, and waits for the machine that is started next.
 pub(super) fn start(
     place: &Place,
     record: &Record,
@@ -102,6 +126,9 @@ fn connect(
     };
     let own =
         |model| Model { token: token.clone().unwrap_or_default(), usage: Some(place.model_usage()), ..model };
+    for listener in &listeners {
+        rave_net::close(listener).map_err(|e| Error::io("close the ports of", place.folder(), e))?;
+    }
     let settings = Settings {
         socket: place.machine().network_socket,
         policy: read(place)?,
@@ -168,11 +195,36 @@ impl Connected {
         Provision { authority, environment: environment.unwrap_or_default() }
     }
 
+    /// Lets connections in to the services that have given their receipts; the names of the others.
+    pub(super) fn open(&self, ready: &[&str]) -> Vec<String> {
+        // QEMU's own network has always let in everybody.
+        let Some(network) = &self.network else { return Vec::new() };
+        let doors = Doors::of(&self.forwards, ready);
+        // What cannot be opened now is tried again at the next look.
+        let _ = network.open_ports(&doors.open);
+        doors.starting
+    }
+
     /// Writes what has not been written yet.
     pub(super) fn flush(&self) {
         if let Some(network) = &self.network {
             network.flush();
         }
         self.recorder.flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_is_let_through_by_its_own_receipt_alone() {
+        let forwards = [PortForward::new("ssh", 2222, 22), PortForward::new("gateway", 3002, 80)];
+        let starting = |ready: &[&str]| Doors::of(&forwards, ready).starting;
+        assert_eq!(starting(&[]), ["ssh", "gateway"]);
+        assert_eq!(starting(&["kanban"]), ["ssh", "gateway"]);
+        let doors = Doors::of(&forwards, &["gateway", "kanban"]);
+        assert_eq!((doors.open, doors.starting), (vec![80], vec!["ssh".to_owned()]));
     }
 }

@@ -71,6 +71,7 @@ impl Shared {
             is_ready: false,
             failure: None,
             host_keys: Vec::new(),
+            starting: network.open(&[]),
             forwards: network.forwards.clone(),
             clock: None,
             running: 0,
@@ -146,7 +147,10 @@ impl Shared {
 
     /// Takes note of how far the guest is. A new boot has a new server at the channel's other end.
     pub(super) fn progress(&self, progress: Progress) {
+        // Before anybody is told that a service is there.
+        let starting = self.network.open(&progress.services);
         self.change(|state| {
+            state.status.starting = starting;
             if progress.boot_id.is_some() && state.boot_id != progress.boot_id {
                 if state.boot_id.is_some()
                     && let Some(client) = state.client.take()

@@ -9,6 +9,14 @@ use super::text::Console;
 use super::timeline::Marks;
 use super::{BootStage, Timeline};
 
+/// The stages that are a service's own receipt.
+const SERVICES: [(GuestStage, &str); 4] = [
+    (GuestStage::Sshd, "ssh"),
+    (GuestStage::Kanban, "kanban"),
+    (GuestStage::Router, "router"),
+    (GuestStage::Gateway, "gateway"),
+];
+
 /// What the image's GRUB prints on the serial port before it loads the kernel.
 pub const LOADER_MARKER: &str = "rave: boot loader";
 
@@ -186,6 +194,15 @@ impl StageDetector {
     /// The last event about `stage`.
     pub fn event_of(&self, stage: GuestStage) -> Option<&GuestEvent> {
         self.events.get(&stage).map(|(event, _)| event)
+    }
+
+    /// The services that have said in this boot that they answer, by their names in `rave.toml`.
+    pub fn services(&self) -> Vec<&'static str> {
+        let boot = self.boot_id();
+        let is_of_boot =
+            |event: &GuestEvent| event.state == StageState::Ok && boot.is_none_or(|id| id == event.boot_id);
+        let answers = |stage: GuestStage| self.event_of(stage).is_some_and(is_of_boot);
+        SERVICES.iter().filter(|(stage, _)| answers(*stage)).map(|(_, name)| *name).collect()
     }
 
     /// The id of this boot of the guest's kernel, once an event has told it.

@@ -38,7 +38,12 @@ impl Guest for Honest {
                 task.run(input, output).map_err(|error| error.to_string())
             }
             [program, arguments @ ..] => {
-                let run = duct::cmd(*program, arguments).stderr_to_stdout().stdout_capture().unchecked();
+                let mut fed = Vec::new();
+                if let Some(mut input) = input {
+                    input.read_to_end(&mut fed).map_err(|error| error.to_string())?;
+                }
+                let run = duct::cmd(*program, arguments).stdin_bytes(fed);
+                let run = run.stderr_to_stdout().stdout_capture().unchecked();
                 let done = run.run().map_err(|error| error.to_string())?;
                 let said = String::from_utf8_lossy(&done.stdout).into_owned();
                 if done.status.success() { Ok(()) } else { Err(said) }
@@ -109,11 +114,20 @@ impl Bench {
     }
 
     pub(crate) fn try_push(&self, include: &[&str], force: bool) -> Result<Pushed, Error> {
+        self.push_how(include, force, false)
+    }
+
+    pub(crate) fn push_with_history(&self, include: &[&str]) -> Result<Pushed, Error> {
+        self.push_how(include, false, true)
+    }
+
+    fn push_how(&self, include: &[&str], force: bool, history: bool) -> Result<Pushed, Error> {
         let include: Vec<String> = include.iter().map(|text| (*text).to_owned()).collect();
         let secrets = Secrets::new(None).unwrap();
         let (host, guest) = (self.host(), self.guest());
-        let how =
-            Push { source: Some(&host), folder: guest.as_str(), include: &include, secrets: &secrets, force };
+        let source = Some(host.as_path());
+        let folder = guest.as_str();
+        let how = Push { source, folder, include: &include, secrets: &secrets, force, history };
         push(&self.place, how, &Honest)
     }
 

@@ -1,11 +1,11 @@
-//! Changes as a branch.
+//! Changes as a branch, and a history that travels along.
 
 use std::fs;
 
 use rave_workspace::apply::Outcome;
 use rave_workspace::branch::branch;
 
-use crate::fixture::{Bench, tree};
+use crate::fixture::{Bench, git, tree};
 
 #[test]
 fn a_branch_has_one_commit_and_nothing_else_changes() {
@@ -42,4 +42,83 @@ fn a_branch_has_one_commit_and_nothing_else_changes() {
     let again = branch(&bench.place, &mut record, &chosen.wanted, "agent/work", "x").unwrap_err();
     assert_eq!(again.to_string(), "the branch agent/work already exists");
     assert!(branch(&bench.place, &mut record, &chosen.wanted, "a..b", "x").is_err());
+}
+
+/// A key of an ordinary form, put together so that no scanner of secrets stops at it.
+fn token() -> String {
+    format!("gh{}_{}", 'p', "abcdefghijklmnopqrstuvwxyz0123456789AB")
+}
+
+#[test]
+fn a_history_travels_with_what_is_not_committed_on_top_and_tells_its_secrets() {
+    let bench = Bench::with_git();
+    bench.ours("a", "first\n");
+    bench.ours(".env", "PASSWORD=x\n");
+    bench.ours("notes", &format!("token: {}\n", token()));
+    bench.commit();
+    fs::remove_file(bench.host().join(".env")).unwrap();
+    bench.ours("notes", "nothing\n");
+    bench.ours("a", "second\n");
+    bench.commit();
+    bench.ours("a", "not committed\n");
+    bench.ours("new", "not tracked\n");
+    let before = tree(&bench.host(), &[]);
+    let pushed = bench.push_with_history(&[]).unwrap();
+    assert_eq!(tree(&bench.host(), &[]), before, "the repository is only read");
+
+    let history = pushed.history.unwrap();
+    let secrets: Vec<String> = history.secrets.iter().map(|(path, ..)| path.to_string()).collect();
+    assert_eq!((history.blobs, secrets), (5, vec![".env".to_owned(), "notes".to_owned()]));
+    let theirs = |arguments: &[&str]| git(&bench.guest(), arguments);
+    assert_eq!(theirs(&["rev-parse", "HEAD"]), bench.git(&["rev-parse", "HEAD"]));
+    assert_eq!(theirs(&["symbolic-ref", "HEAD"]), "refs/heads/main");
+    assert_eq!(theirs(&["show", "HEAD~:a"]), "first");
+    assert_eq!(theirs(&["status", "--porcelain"]), " M a\n?? new");
+    assert_eq!(theirs(&["fsck", "--strict"]), "");
+
+    // What is compared with is what was pushed, and not the history.
+    assert!(bench.changed().is_empty());
+    bench.theirs("a", "of the guest\n");
+    theirs(&["commit", "--all", "--quiet", "-m", "theirs"]);
+    assert_eq!(bench.changed(), ["a"]);
+    bench.apply();
+    assert_eq!(bench.read("a"), "of the guest\n");
+
+    let again = bench.push_with_history(&[]).unwrap_err();
+    assert_eq!(again.to_string(), "the copy in the sandbox has a history already");
+    assert_eq!(bench.push().history, None);
+}
+
+#[test]
+fn a_history_that_is_detached_and_shallow_travels_and_what_is_named_is_no_secret() {
+    let bench = Bench::with_git();
+    for content in ["1\n", "2\n", "3\n"] {
+        bench.ours("a.key", content);
+        bench.commit();
+    }
+    let shallow = bench.git(&["rev-parse", "HEAD~"]);
+    bench.git(&["checkout", "--quiet", "--detach"]);
+    fs::write(bench.host().join(".git/shallow"), format!("{shallow}\n")).unwrap();
+    let history = bench.push_with_history(&["a.key"]).unwrap().history.unwrap();
+    assert_eq!((history.blobs, history.secrets.len()), (2, 0));
+    let theirs = |arguments: &[&str]| git(&bench.guest(), arguments);
+    assert_eq!(theirs(&["rev-list", "--count", "HEAD"]), "2");
+    assert_eq!(theirs(&["rev-parse", "--abbrev-ref", "HEAD"]), "HEAD");
+    assert_eq!(theirs(&["status", "--porcelain"]), "");
+    assert_eq!(theirs(&["fsck"]), "");
+}
+
+#[test]
+fn what_has_no_history_of_its_own_says_so_before_anything_travels() {
+    let plain = Bench::new();
+    plain.ours("a", "a\n");
+    let error = plain.push_with_history(&[]).unwrap_err();
+    assert!(error.to_string().contains("is in no git repository"), "{error}");
+    assert!(!plain.guest().join("a").exists());
+
+    let unborn = Bench::with_git();
+    unborn.ours("a", "a\n");
+    let pushed = unborn.push_with_history(&[]).unwrap();
+    assert_eq!((pushed.sent, pushed.history), (1, None));
+    assert_eq!(git(&unborn.guest(), &["log", "--format=%s"]), "As it was pushed");
 }

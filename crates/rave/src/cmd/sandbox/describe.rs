@@ -11,6 +11,7 @@ use rave_vm::terminal_text::plain;
 
 use super::attend::Named;
 use super::list::{Row, mebibytes, time};
+use super::ports::Port;
 use super::snapshot::has;
 use crate::cli;
 use crate::cmd::run::services::page;
@@ -29,9 +30,9 @@ pub(super) fn ports(args: &cli::Port, ui: &Ui) -> anyhow::Result<Code> {
     }
     let Some(service) = &args.service else {
         if args.json {
-            ui.json(&look.forwards)?;
+            ui.json(&Port::all(&look))?;
         } else {
-            ui.table(&["service", "where"], &rows(&named.name, &look.forwards));
+            ui.table(&["service", "where"], &rows(&named.name, &Port::all(&look)));
         }
         return Ok(Code::Ok);
     };
@@ -58,12 +59,13 @@ fn find<'a>(forwards: &'a [PortForward], service: &str) -> Result<&'a PortForwar
     })
 }
 
-fn rows(name: &SandboxName, forwards: &[PortForward]) -> Vec<Vec<String>> {
+fn rows(name: &SandboxName, ports: &[Port]) -> Vec<Vec<String>> {
     let address = |forward: &PortForward| match forward.service.as_str() {
         SSH => format!("cargo xtask ssh {name}    ({}:{})", forward.bind, forward.host),
         service => format!("http://{}:{}{}", forward.bind, forward.host, page(service)),
     };
-    forwards.iter().map(|forward| vec![forward.service.clone(), address(forward)]).collect()
+    let row = |port: &Port| vec![port.forward.service.clone(), address(&port.forward) + port.remark()];
+    ports.iter().map(row).collect()
 }
 
 /// Prints where a sandbox that was started is.
@@ -71,7 +73,7 @@ pub(super) fn show_address(name: &SandboxName, status: &Status, json: bool, ui: 
     if json {
         ui.json(&serde_json::json!({ "name": name, "status": status }))?;
     } else {
-        ui.table(&["service", "where"], &rows(name, &status.forwards));
+        ui.table(&["service", "where"], &rows(name, &Port::of(status)));
     }
     Ok(())
 }
@@ -121,8 +123,9 @@ pub fn describe(word: &Utf8Path, json: bool, ui: &Ui) -> anyhow::Result<Option<C
     if let Some(end) = look.end.as_ref().filter(|end| !end.detail.is_empty()) {
         rows.push(("ended", plain(&end.detail).trim().to_owned()));
     }
-    let workspace = rave_workspace::Record::find(&rave_workspace::Place::new(place.folder()))?;
-    rows.extend(workspace.map(|workspace| ("workspace", workspace.source.to_string())));
+    let workspace = row.workspace.as_ref().map(|folder| plain(folder.as_str()).trim().to_owned());
+    rows.extend(workspace.map(|folder| ("workspace", folder)));
+    rows.extend(row.idle_seconds.map(|idle| ("idle", time(idle))));
     if let Some(status) = status {
         rows.push(("boot", status.stage.clone()));
         let halted = |why: &String| ("network halted", format!("its record cannot be written: {why}"));
@@ -144,7 +147,7 @@ pub fn describe(word: &Utf8Path, json: bool, ui: &Ui) -> anyhow::Result<Option<C
     }
     let mut rows: Vec<Vec<String>> =
         rows.into_iter().map(|(what, value)| vec![what.to_owned(), value]).collect();
-    rows.extend(self::rows(&row.name, &look.forwards));
+    rows.extend(self::rows(&row.name, &row.ports));
     ui.table(&["what", "value"], &rows);
     Ok(Some(Code::Ok))
 }

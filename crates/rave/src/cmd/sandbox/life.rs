@@ -9,7 +9,7 @@ use rave_sandbox::{Connection, Error};
 use rave_vm::machine::Arch;
 use rave_vm::qemu::Qemu;
 
-use super::attend::{Named, supervisor, wait};
+use super::attend::{Named, supervisor, tell_wait, wait};
 use super::{limits, ssh_config};
 use crate::cli;
 use crate::cmd::run::deadline;
@@ -83,7 +83,13 @@ pub(super) fn remove(args: &cli::Rm, ui: &Ui) -> anyhow::Result<Code> {
     for name in &args.names {
         let named = Named::new(name)?;
         let place = named.place();
-        let lock = named.lock(ui)?;
+        let lock = match named.lock(ui) {
+            // What cannot be read can be removed all the same, unless it runs.
+            Err(Error::BadRecord { .. }) if args.force && look(&place).qemu.is_none() => {
+                named.store.lock_unreadable(&named.name, &mut || tell_wait(&named.name, ui))?
+            }
+            lock => lock?,
+        };
         if look(&place).qemu.is_some() {
             if !args.force {
                 return Err(Error::Running { name: named.name }.into());

@@ -1,11 +1,14 @@
 //! `cargo xtask ps`: the sandboxes and how they are.
 
+use camino::Utf8PathBuf;
 use rave_net::{Mode, Usage};
 use rave_sandbox::look::{Look, look};
 use rave_sandbox::snapshot::{self, Snapshot};
 use rave_sandbox::{Identity, Record, SandboxName, Store, network, now, process_age};
+use rave_vm::terminal_text::plain;
 use serde::Serialize;
 
+use super::ports::Port;
 use crate::cli;
 use crate::exit::Code;
 use crate::settings;
@@ -27,6 +30,10 @@ pub(super) struct Row {
     pub(super) network: Option<Mode>,
     /// What it used of the model; none where it used nothing.
     pub(super) model: Option<Usage>,
+    /// Where its services are, and who is let in.
+    pub(super) ports: Vec<Port>,
+    /// The folder of the host that was pushed into it.
+    pub(super) workspace: Option<Utf8PathBuf>,
     /// Seconds since a program last began or ended; 0 while one runs.
     pub(super) idle_seconds: Option<u64>,
     /// Seconds until it is stopped because its time is over.
@@ -51,6 +58,8 @@ impl Row {
         let network = network::read(&place).ok().map(|policy| policy.mode);
         let snapshots = snapshot::list(&place).unwrap_or_default();
         let model = network::usage(&place);
+        let ports = Port::all(&look);
+        let workspace = rave_workspace::Record::source_of(&rave_workspace::Place::new(place.folder()));
         Self {
             name,
             record,
@@ -59,6 +68,8 @@ impl Row {
             snapshots,
             network,
             model,
+            ports,
+            workspace,
             idle_seconds,
             ttl_seconds,
             idle_stop_seconds,
@@ -80,7 +91,7 @@ impl Row {
     }
 
     fn cells(&self) -> Vec<String> {
-        let ports = self.look.forwards.iter().map(|forward| format!("{}={}", forward.service, forward.host));
+        let ports = self.ports.iter().map(Port::short);
         let unknown = || "-".to_owned();
         let record = self.record.as_ref();
         vec![
@@ -101,6 +112,7 @@ impl Row {
             mebibytes(self.look.disk),
             self.model.map_or_else(unknown, used),
             ports.collect::<Vec<_>>().join(" "),
+            self.workspace.as_ref().map_or_else(unknown, |folder| plain(folder.as_str()).trim().to_owned()),
         ]
     }
 }
@@ -116,8 +128,19 @@ pub(super) fn run(args: &cli::Ps, ui: &Ui) -> anyhow::Result<Code> {
     let cells: Vec<Vec<String>> = rows.iter().map(Row::cells).collect();
     ui.table(
         &[
-            "name", "state", "profile", "fork of", "network", "age", "idle", "stops", "memory", "disk",
-            "model", "ports",
+            "name",
+            "state",
+            "profile",
+            "fork of",
+            "network",
+            "age",
+            "idle",
+            "stops",
+            "memory",
+            "disk",
+            "model",
+            "ports",
+            "workspace",
         ],
         &cells,
     );

@@ -16,6 +16,7 @@ mod logs;
 mod model;
 mod net;
 mod open;
+mod ports;
 mod prune;
 mod snapshot;
 mod ssh;

@@ -2,11 +2,14 @@
 
 use rave_process::Cmd;
 use rave_sandbox::SandboxName;
+use rave_sandbox::control::Status;
+use rave_vm::accel::Accelerator;
 use rave_vm::ports::PortForward;
 
-use super::attend::Named;
+use super::attend::{Named, wait};
 use super::describe::forward_of;
 use crate::cli;
+use crate::cmd::run::deadline;
 use crate::cmd::run::services::page;
 use crate::exit::Code;
 use crate::ui::Ui;
@@ -18,6 +21,8 @@ pub(super) fn run(args: &cli::Open, ui: &Ui) -> anyhow::Result<Code> {
         ui.data(&address);
         return Ok(Code::Ok);
     }
+    let is_there = |status: &Status| !status.starting.contains(&args.service);
+    wait(&named.place(), named.connect(ui)?, deadline(Accelerator::Tcg), ui, is_there)?;
     // xdg-open(1) leaves the browser behind and ends.
     match Cmd::new("xdg-open").arg(&address).output() {
         Ok(_) => ui.note(&format!("opened {address}")),

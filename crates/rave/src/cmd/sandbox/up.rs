@@ -85,7 +85,8 @@ pub fn run(args: &cli::Up, settings: &Settings, ui: &Ui) -> anyhow::Result<Code>
         ui.warn(&format!("{name} is no clone and booted instead: {}", plain(why).trim()));
     }
     if let Some(folder) = &workspace {
-        push::of_up(&Named::new(name.as_str())?, folder, &args.include, ui)?;
+        let how = push::How { include: &args.include, history: args.history, force: false };
+        push::of_up(&Named::new(name.as_str())?, folder, how, ui)?;
     }
     show_address(&name, &status, args.json, ui)?;
     if !args.json {

@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
 use rave_audit::Event;
 use rave_process::Cmd;
@@ -73,7 +74,11 @@ pub(super) fn run(args: &cli::Diff, ui: &Ui) -> anyhow::Result<Code> {
             text.push_str(&show::whole(change, &blobs)?);
         }
     }
-    ui.page(&text);
+    if args.no_pager {
+        ui.data(&text);
+    } else {
+        ui.page(&text);
+    }
     Ok(Code::Ok)
 }
 
@@ -107,15 +112,51 @@ fn by_tool(
             }
         }
     }
+    let folders = ReadOnly::new(folder.path())?;
     let line = format!("{tool} \"$1\" \"$2\"");
     let run = Cmd::new("sh").args(["-c", &line, "diff"]).args(["before", "after"]).current_dir(folder.path());
-    match run.inherit_terminal().run(&mut |_| {}) {
+    let ran = run.inherit_terminal().run(&mut |_| {});
+    drop(folders);
+    match ran {
         Ok(_) => Ok(Code::Ok),
         // diff(1) and its kind end with 1 where there are differences.
         Err(rave_process::Error::Failed { status, .. }) if status.shell_code() == 1 => Ok(Code::Ok),
         Err(error) => {
             Err(CommandError::of_command(Code::HostNotReady, format!("{tool} failed"), &error, 10).into())
         }
+    }
+}
+
+/// Folders in which nothing can be made or removed, as long as the value is there: what is changed in them would be lost.
+struct ReadOnly(Vec<PathBuf>);
+
+impl ReadOnly {
+    fn new(root: &Path) -> io::Result<Self> {
+        let mut folders = vec![root.to_owned()];
+        let mut next = 0;
+        while let Some(folder) = folders.get(next).cloned() {
+            next += 1;
+            for entry in fs::read_dir(folder)? {
+                let entry = entry?;
+                if entry.file_type()?.is_dir() {
+                    folders.push(entry.path());
+                }
+            }
+        }
+        let read_only = Self(folders);
+        read_only.set_mode(0o500)?;
+        Ok(read_only)
+    }
+
+    fn set_mode(&self, mode: u32) -> io::Result<()> {
+        self.0.iter().try_for_each(|folder| fs::set_permissions(folder, fs::Permissions::from_mode(mode)))
+    }
+}
+
+/// Whoever made them can remove them again.
+impl Drop for ReadOnly {
+    fn drop(&mut self) {
+        let _ = self.set_mode(0o700);
     }
 }
 

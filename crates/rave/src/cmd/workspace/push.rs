@@ -24,7 +24,8 @@ pub(super) fn run(args: &cli::Push, ui: &Ui) -> anyhow::Result<Code> {
     let named = Named::new(&args.name)?;
     let source = args.folder.as_deref().map(whole).transpose()?;
     let started = Instant::now();
-    let done = copy(&named, source.as_deref(), &args.include, args.force, ui)?;
+    let how = How { include: &args.include, history: args.history, force: args.force };
+    let done = copy(&named, source.as_deref(), how, ui)?;
     if args.json {
         ui.json(&done.0)?;
     } else {
@@ -33,13 +34,16 @@ pub(super) fn run(args: &cli::Push, ui: &Ui) -> anyhow::Result<Code> {
     Ok(if done.0.conflicts.is_empty() { Code::Ok } else { Code::CheckFailed })
 }
 
+/// How a user wants a folder to be copied.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::cmd) struct How<'a> {
+    pub(in crate::cmd) include: &'a [String],
+    pub(in crate::cmd) history: bool,
+    pub(in crate::cmd) force: bool,
+}
+
 /// Copies the folder of `up --workspace`; one that was copied before stays as it is.
-pub(in crate::cmd) fn of_up(
-    named: &Named,
-    folder: &Utf8Path,
-    include: &[String],
-    ui: &Ui,
-) -> anyhow::Result<()> {
+pub(in crate::cmd) fn of_up(named: &Named, folder: &Utf8Path, how: How<'_>, ui: &Ui) -> anyhow::Result<()> {
     let source = whole(folder)?;
     let place = Place::new(named.place().folder());
     if let Some(record) = Record::find(&place)? {
@@ -53,7 +57,7 @@ pub(in crate::cmd) fn of_up(
         return Ok(());
     }
     let started = Instant::now();
-    let done = copy(named, Some(&source), include, false, ui)?;
+    let done = copy(named, Some(&source), how, ui)?;
     tell(named, &done, started, ui);
     Ok(())
 }
@@ -74,13 +78,7 @@ pub(in crate::cmd) fn whole(folder: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
 /// What was copied, and what was known not to be.
 type Done = (Pushed, BTreeMap<BytePath, String>);
 
-fn copy(
-    named: &Named,
-    source: Option<&Utf8Path>,
-    include: &[String],
-    force: bool,
-    ui: &Ui,
-) -> anyhow::Result<Done> {
+fn copy(named: &Named, source: Option<&Utf8Path>, how: How<'_>, ui: &Ui) -> anyhow::Result<Done> {
     let own = own_list("secrets.txt")?;
     let secrets = Secrets::new(own.as_ref().map(|(path, text)| (path.as_str(), text.as_str())))?;
     let guest = SandboxGuest::new(named, None, ui)?;
@@ -92,7 +90,9 @@ fn copy(
         known = record.withheld;
     }
     let folder = format!("work/{}", named.name);
-    let pushed = push(&place, Push { source, folder: &folder, include, secrets: &secrets, force }, &guest)?;
+    let How { include, history, force } = how;
+    let wanted = Push { source, folder: &folder, include, secrets: &secrets, force, history };
+    let pushed = push(&place, wanted, &guest)?;
     let event = Event::Push { files: count(pushed.sent), received: pushed.bytes };
     note(named, &event, ui);
     Ok((pushed, known))
@@ -111,6 +111,17 @@ fn tell(named: &Named, (pushed, known): &Done, started: Instant, ui: &Ui) {
     let new = pushed.withheld.iter().filter(|(path, _)| !known.contains_key(*path));
     let secrets: Vec<String> = new.map(|(path, why)| format!("{path} ({why})")).collect();
     list("not copied, for it looks like a secret; --include PATH copies it", &secrets, ui);
+    if let Some(history) = &pushed.history {
+        let (blobs, found) = (history.blobs, history.secrets.len());
+        ui.note(&format!(
+            "its history travelled along: {blobs} files' contents, {found} of them look like secrets"
+        ));
+        let secret = |(path, object, why): &(BytePath, String, String)| {
+            format!("{path} ({why}; git show {})", object.get(..12).unwrap_or(object))
+        };
+        let secrets: Vec<String> = history.secrets.iter().map(secret).collect();
+        list("the sandbox can read in the history what looks like a secret", &secrets, ui);
+    }
     let left: Vec<String> = pushed.left.iter().map(|(path, why)| format!("{path} ({why})")).collect();
     list("could not be copied", &left, ui);
     let conflicts: Vec<String> = pushed.conflicts.iter().map(ToString::to_string).collect();

@@ -131,6 +131,21 @@ fn events_of_the_boot_before_do_not_count() {
 }
 
 #[test]
+fn a_services_receipt_counts_for_the_boot_that_it_came_from() {
+    let mut boot = StageDetector::default();
+    let mut tell = |of, state, id: &str| {
+        boot.ready(line(of, state, id).as_bytes(), at(1));
+        boot.services()
+    };
+    assert!(tell(GuestStage::Userspace, StageState::Ok, "one").is_empty());
+    assert!(tell(GuestStage::Router, StageState::Waiting, "one").is_empty());
+    assert_eq!(tell(GuestStage::Sshd, StageState::Ok, "one"), ["ssh"]);
+    assert_eq!(tell(GuestStage::Gateway, StageState::Ok, "one"), ["ssh", "gateway"]);
+    assert!(tell(GuestStage::Userspace, StageState::Ok, "two").is_empty(), "it was rebooted");
+    assert_eq!(tell(GuestStage::Kanban, StageState::Ok, "two"), ["kanban"]);
+}
+
+#[test]
 fn events_in_pieces_and_among_noise_are_read_once() {
     let text = format!("\0noise{}\ngarbage\n", line(GuestStage::Sshd, StageState::Ok, "a").trim_end());
     let mut detector = StageDetector::default();

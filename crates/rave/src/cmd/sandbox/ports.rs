@@ -1,0 +1,88 @@
+//! The ports of a sandbox, and whether they lead to their services.
+
+use rave_sandbox::control::Status;
+use rave_sandbox::look::Look;
+use rave_vm::ports::PortForward;
+use serde::Serialize;
+
+/// A port of the host, and where it leads.
+#[derive(Debug, Serialize)]
+pub(super) struct Port {
+    #[serde(flatten)]
+    pub(super) forward: PortForward,
+    pub(super) state: State,
+}
+
+/// Whether connections are let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum State {
+    /// They are.
+    Open,
+    /// The service has not said yet that it answers.
+    Starting,
+    /// There is no supervisor.
+    Closed,
+}
+
+impl Port {
+    pub(super) fn all(look: &Look) -> Vec<Self> {
+        match &look.status {
+            Some(status) => Self::of(status),
+            None => Self::with(&look.forwards, None),
+        }
+    }
+
+    pub(super) fn of(status: &Status) -> Vec<Self> {
+        Self::with(&status.forwards, Some(&status.starting))
+    }
+
+    fn with(forwards: &[PortForward], starting: Option<&[String]>) -> Vec<Self> {
+        let port = |forward: &PortForward| Self { state: state(starting, forward), forward: forward.clone() };
+        forwards.iter().map(port).collect()
+    }
+
+    /// `gateway=40001`, or `gateway=starting`.
+    pub(super) fn short(&self) -> String {
+        let service = &self.forward.service;
+        match self.state {
+            State::Open => format!("{service}={}", self.forward.host),
+            State::Starting => format!("{service}=starting"),
+            State::Closed => format!("{service}=closed"),
+        }
+    }
+
+    /// What is told behind an address.
+    pub(super) fn remark(&self) -> &'static str {
+        match self.state {
+            State::Open => "",
+            State::Starting => "    (starting)",
+            State::Closed => "    (closed)",
+        }
+    }
+}
+
+/// `starting` is what the supervisor says, if there is one.
+fn state(starting: Option<&[String]>, forward: &PortForward) -> State {
+    match starting {
+        None => State::Closed,
+        Some(starting) if starting.contains(&forward.service) => State::Starting,
+        Some(_) => State::Open,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_told_only_where_it_leads_somewhere() {
+        let forward = PortForward::new("gateway", 40_001, 80);
+        let short = |starting: Option<&[String]>| {
+            Port { state: state(starting, &forward), forward: forward.clone() }.short()
+        };
+        assert_eq!(short(Some(&["ssh".into()])), "gateway=40001");
+        assert_eq!(short(Some(&["gateway".into()])), "gateway=starting");
+        assert_eq!(short(None), "gateway=closed");
+    }
+}

@@ -1,0 +1,330 @@
+//! What killed processes, taken ports, foreign folders and full disks do to sandboxes: `ps` says what is, nothing runs that it does
+//! not show, no port is held, and the next command needs no cleaning by hand.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use duct::cmd;
+
+use crate::sandbox::{State, is_free, is_refused, kill, pid, port_of, wait_until, work};
+
+const SSH: [(&str, u16, Option<u16>); 1] = [("ssh", 22, None)];
+
+/// Starts a sandbox whose guest never answers, and kills the command that waits for it.
+fn started(state: &State, name: &str) -> serde_json::Value {
+    let start = state.start(&["start", name]);
+    wait_until("it starts", || state.state_of(name) == "starting");
+    start.kill();
+    let row = state.row(name);
+    assert_eq!(row["state"], "starting", "the end of the command ends nothing");
+    row
+}
+
+#[test]
+fn whoever_is_killed_ps_says_what_is_and_the_next_command_goes_on() {
+    let state = State::new();
+    state.make("demo", &SSH);
+    let row = started(&state, "demo");
+    let (port, qemu) = (port_of(&row), pid(&row["qemu"]));
+    assert_eq!(row["ports"][0]["state"], "starting", "{row}");
+    assert!(is_refused(port) && !is_free(port), "it is the sandbox's, and leads nowhere yet");
+
+    kill("KILL", pid(&row["status"]["supervisor"]));
+    wait_until("nobody attends", || state.state_of("demo") == "unattended");
+    assert!(is_free(port));
+    assert_eq!(state.row("demo")["ports"][0]["state"], "closed");
+    let again = started_again(&state);
+    assert_eq!((pid(&again["qemu"]), port_of(&again)), (qemu, port), "the same machine, by the same port");
+
+    kill("KILL", qemu);
+    wait_until("it crashed", || state.state_of("demo") == "crashed");
+    state.nothing_runs();
+    assert!(is_free(port));
+
+    // Both at once, as when the host loses its power.
+    let row = started(&state, "demo");
+    assert_eq!(port_of(&row), port, "whoever noted the port finds it again");
+    kill("KILL", pid(&row["status"]["supervisor"]));
+    kill("KILL", pid(&row["qemu"]));
+    wait_until("it crashed", || state.state_of("demo") == "crashed");
+    state.run(&["rm", "demo"]).expect(0);
+    assert!(state.rows().is_empty());
+    state.nothing_runs();
+}
+
+/// A command that needs the supervisor starts another, and goes on waiting for the guest.
+fn started_again(state: &State) -> serde_json::Value {
+    let start = state.start(&["start", "demo"]);
+    wait_until("it is attended", || state.state_of("demo") == "starting");
+    start.kill();
+    state.row("demo")
+}
+
+#[test]
+fn a_kill_at_any_moment_of_a_start_leaves_nothing_that_ps_does_not_show() {
+    let state = State::new();
+    state.make("demo", &SSH);
+    for moment in [0, 30, 60, 120, 250, 500, 1000] {
+        let start = state.start(&["start", "demo"]);
+        thread::sleep(Duration::from_millis(moment));
+        start.kill();
+        // The supervisor, wherever it is, and not the machine.
+        let qemu = state.row("demo")["qemu"].as_u64();
+        for process in state.processes() {
+            if Some(u64::from(process)) != qemu {
+                kill("KILL", process);
+            }
+        }
+        wait_until("ps shows what runs, and nothing else runs", || {
+            state.row("demo")["qemu"].is_null() == state.processes().is_empty()
+        });
+        let other = started_again(&state);
+        assert_eq!(other["state"], "starting", "at {moment} ms");
+        kill("KILL", pid(&other["qemu"]));
+        state.nothing_runs();
+    }
+    state.run(&["rm", "demo"]).expect(0);
+}
+
+#[test]
+fn after_the_host_was_restarted_a_sandbox_has_crashed_and_starts() {
+    let state = State::new();
+    let place = state.make("demo", &SSH);
+    let row = started(&state, "demo");
+    for process in state.processes() {
+        kill("KILL", process);
+    }
+    state.nothing_runs();
+    // What stood there says that it runs: its sockets, and a number that is another process's by now.
+    let files = place.machine();
+    let record = files.run_dir.join("instance.json");
+    let text = fs::read_to_string(&record).unwrap();
+    let was = format!("\"pid\": {}", row["qemu"]);
+    assert!(text.contains(&was), "{text}");
+    fs::write(&record, text.replace(&was, &format!("\"pid\": {}", std::process::id()))).unwrap();
+    assert!(files.qmp_socket.exists() && place.control_socket().exists());
+
+    let row = state.row("demo");
+    assert_eq!((&row["state"], &row["qemu"], &row["status"]), (&"crashed".into(), &().into(), &().into()));
+    assert_eq!(row["forwards"].as_array().unwrap().len(), 0);
+    state.run(&["exec", "demo", "--", "true"]).expect(2).said("does not run");
+    started(&state, "demo");
+    state.run(&["rm", "--force", "demo"]).expect(0);
+    state.nothing_runs();
+}
+
+#[test]
+fn a_log_out_takes_no_sandbox_along() {
+    let state = State::new();
+    state.make("demo", &SSH);
+    let start = state.start(&["start", "demo"]);
+    wait_until("it starts", || state.state_of("demo") == "starting");
+    // What a shell sends to its jobs, and the kernel to the group in front of a terminal that goes.
+    cmd("kill", ["-HUP".to_owned(), "--".to_owned(), format!("-{}", start.id())]).run().unwrap();
+    start.wait();
+    let row = state.row("demo");
+    assert_eq!(row["state"], "starting");
+    for process in [&row["qemu"], &row["status"]["supervisor"]].map(pid) {
+        let status = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+        let fields: Vec<&str> = status.rsplit(')').next().unwrap().split_whitespace().collect();
+        // Session and terminal, proc_pid_stat(5).
+        assert!(fields[3] != start.id().to_string() && fields[4] == "0", "{status}");
+    }
+    state.run(&["rm", "--force", "demo"]).expect(0);
+    state.nothing_runs();
+}
+
+#[test]
+fn thirty_at_once_each_get_ports_of_their_own() {
+    let state = State::new();
+    let names: Vec<String> = (0..30).map(|number| format!("s{number}")).collect();
+    for name in &names {
+        state.make(name, &[("ssh", 22, None), ("gateway", 80, None)]);
+    }
+    let starts: Vec<_> = names.iter().map(|name| state.start(&["start", name])).collect();
+    wait_until("all of them start", || state.rows().iter().all(|row| row["state"] == "starting"));
+    for start in starts {
+        start.kill();
+    }
+    let rows = state.rows();
+    let ports: BTreeSet<u64> = rows
+        .iter()
+        .flat_map(|row| [0, 1].map(|port| row["forwards"][port]["host"].as_u64().unwrap()))
+        .collect();
+    assert_eq!((rows.len(), ports.len()), (30, 60));
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    state.run(&[&["rm", "--force"], names.as_slice()].concat()).expect(0);
+    assert!(state.rows().is_empty());
+    state.nothing_runs();
+}
+
+#[test]
+fn a_port_that_is_taken_meanwhile_is_another_one_or_an_error_with_its_owner() {
+    let state = State::new();
+    state.make("any", &SSH);
+    let port = port_of(&started(&state, "any"));
+    for process in state.processes() {
+        kill("KILL", process);
+    }
+    state.nothing_runs();
+    let taker = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    assert_ne!(port_of(&started(&state, "any")), port);
+
+    state.make("fixed", &[("ssh", 22, Some(port))]);
+    let refused = state.run(&["start", "fixed"]);
+    refused.expect(3).said(&format!("port {port} for ssh is taken by process {}", std::process::id()));
+    assert_eq!(state.state_of("fixed"), "stopped");
+    drop(taker);
+    assert_eq!(port_of(&started(&state, "fixed")), port);
+    state.run(&["rm", "--force", "any", "fixed"]).expect(0);
+    state.nothing_runs();
+}
+
+#[test]
+fn names_that_are_paths_or_too_long_and_folders_of_others_are_refused() {
+    let state = State::new();
+    let long = "a".repeat(64);
+    for name in ["../demo", "/tmp", "a/b", ".", "Demo", &long] {
+        for command in ["start", "stop", "rm"] {
+            state.run(&[command, name]).expect(2).said("is not a name for a sandbox");
+        }
+    }
+    let place = state.make("demo", &SSH);
+    if chown(place.folder(), Some(65_534), None).is_err() {
+        return rave_testing::not_run("only root can give a folder away");
+    }
+    for command in ["start", "rm"] {
+        state.run(&[command, "demo"]).expect(3).said("belongs to another user, number 65534");
+    }
+    chown(state.path().join("sandboxes"), Some(65_534), None).unwrap();
+    state.run(&["ps"]).expect(3).said("belongs to another user");
+}
+
+#[test]
+fn what_an_older_version_left_is_listed_and_can_be_removed() {
+    let state = State::new();
+    let place = state.make("demo", &SSH);
+    let record = fs::read_to_string(place.record()).unwrap();
+    fs::write(place.record(), record.replace("\"schema\": 1", "\"schema\": 0")).unwrap();
+    let listed = state.run(&["ps", "--all"]);
+    assert!(listed.expect(0).stdout.contains("unreadable"), "{}", listed.stdout);
+    state.run(&["start", "demo"]).expect(3).said("its schema is Some(0)");
+    state.run(&["rm", "demo"]).expect(3).said("rm --force");
+    state.run(&["rm", "--force", "demo"]).expect(0);
+    assert!(state.rows().is_empty());
+}
+
+/// Programs in a name space with a small file system at the state folder's `sandboxes`.
+const ROOM: &str = "mount -t tmpfs -o mode=700,size=2m none \"$RAVE_STATE/room\" && mkdir -m 700 \"$RAVE_STATE/room/sandboxes\" && \
+     cp -a \"$RAVE_STATE/sandboxes/.\" \"$RAVE_STATE/room/sandboxes/\" && export RAVE_STATE=\"$RAVE_STATE/room\" && ";
+
+/// Runs a script there; nothing where this host has no name spaces for users.
+fn in_room(state: &State, script: &str) -> Option<crate::sandbox::Done> {
+    let spaces = ["unshare", "--user", "--map-root-user", "--mount"];
+    if state.shell(&spaces, "true").code != Some(0) {
+        rave_testing::not_run("this host lets nobody make a name space");
+        return None;
+    }
+    fs::create_dir_all(state.path().join("room")).unwrap();
+    Some(state.shell(&spaces, &format!("set -e; {ROOM}{script}")))
+}
+
+#[test]
+fn a_full_disk_is_told_and_what_was_there_stays() {
+    let state = State::new();
+    state.make("demo", &SSH);
+    let script = r#"
+        sandbox="$RAVE_STATE/sandboxes/demo"
+        "$RAVE" net demo allow one.example
+        before=$(sha256sum "$sandbox"/*.json)
+        cat /dev/zero > "$RAVE_STATE/filler" 2>/dev/null || true
+        if "$RAVE" net demo allow two.example; then echo "a full disk took a rule"; exit 9; fi
+        if "$RAVE" start demo; then echo "a full disk took a start"; exit 9; fi
+        test "$before" = "$(sha256sum "$sandbox"/[!f]*.json)"
+        "$RAVE" ps --all | grep -E 'demo +(stopped|crashed)'
+        rm "$RAVE_STATE/filler"
+        "$RAVE" net demo allow two.example
+        "$RAVE" net demo show | grep one.example
+        "$RAVE" rm demo
+        test -z "$("$RAVE" ps --all --json | grep name)"
+    "#;
+    let Some(done) = in_room(&state, script) else { return };
+    done.expect(0).said("No space left on device");
+    state.nothing_runs();
+}
+
+#[test]
+fn a_state_folder_that_is_read_only_can_be_looked_at() {
+    let state = State::new();
+    state.make("demo", &SSH);
+    let script = r#"
+        mount -o remount,ro "$RAVE_STATE"
+        "$RAVE" ps --all | grep -E 'demo +stopped'
+        "$RAVE" inspect demo | grep headless
+        for command in "start demo" "rm demo" "net demo allow one.example"; do
+            if "$RAVE" $command; then echo "$command went well"; exit 9; fi
+        done
+    "#;
+    let Some(done) = in_room(&state, script) else { return };
+    done.expect(0).said("Read-only file system");
+    state.nothing_runs();
+}
+
+#[test]
+fn an_apply_on_a_full_disk_leaves_each_file_whole_and_the_next_one_goes_on() {
+    let state = State::new();
+    let place = state.make("demo", &SSH);
+    let scratch = tempfile::tempdir().unwrap();
+    let source = state.path().join("project");
+    fs::create_dir(&source).unwrap();
+    for name in ["a", "b"] {
+        fs::write(source.join(name), format!("{name}\n")).unwrap();
+    }
+    let copy = scratch.path().join("copy");
+    work(&place, &source, &copy, |copy| {
+        fs::write(copy.join("a"), "of the guest\n").unwrap();
+        fs::write(copy.join("b"), "line\n".repeat(40_000)).unwrap();
+    });
+    let script = r#"
+        project=${RAVE_STATE%/room}/project
+        mkdir "$RAVE_STATE/small" && mount -t tmpfs -o size=64k none "$RAVE_STATE/small"
+        cp -a "$project/." "$RAVE_STATE/small/" && mount --bind "$RAVE_STATE/small" "$project"
+        if "$RAVE" apply demo; then echo "a full disk took a change"; exit 9; fi
+        test "$(cat "$project/b")" = b
+        grep -qxE 'a|of the guest' "$project/a"
+        test "$(ls -A "$project" | wc -l)" = 2
+        mount -o remount,size=2m "$RAVE_STATE/small"
+        "$RAVE" apply demo
+        test "$(wc -l < "$project/b")" = 40000 && grep -qx 'of the guest' "$project/a"
+    "#;
+    let Some(done) = in_room(&state, script) else { return };
+    done.expect(0).said("No space left on device");
+}
+
+#[test]
+fn a_sandbox_with_work_in_it_is_removed_only_by_force() {
+    let state = State::new();
+    let place = state.make("demo", &SSH);
+    let scratch = tempfile::tempdir().unwrap();
+    let source = state.path().join("project");
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("a"), "a\n").unwrap();
+    work(&place, &source, &scratch.path().join("copy"), |copy: &Path| {
+        fs::write(copy.join("a"), "of the guest\n").unwrap();
+        fs::set_permissions(copy.join("a"), fs::Permissions::from_mode(0o644)).unwrap();
+    });
+    let row = state.row("demo");
+    assert_eq!(row["workspace"], source.as_str());
+    let table = state.run(&["ps", "--all"]);
+    assert!(table.expect(0).stdout.contains(source.as_str()), "{}", table.stdout);
+    assert!(state.run(&["inspect", "demo"]).expect(0).stdout.contains(source.as_str()));
+    state.run(&["rm", "demo"]).expect(2);
+    assert_eq!(state.rows().len(), 1);
+    state.run(&["rm", "--force", "demo"]).expect(0);
+    assert!(state.rows().is_empty());
+}

@@ -1,0 +1,40 @@
+//! Ports of the host that lead to services of a real guest.
+
+use std::net::TcpStream;
+
+use super::{NAME, Sandbox};
+use crate::tool::wait_until;
+
+/// The services with their ports, and whether connections are let in.
+fn ports(sandbox: &Sandbox) -> Vec<(String, u16, String)> {
+    let told = sandbox.run(&["port", NAME, "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&told.expect_code(0).stdout).unwrap();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let port = |port: &serde_json::Value| {
+        let number = u16::try_from(port["host"].as_u64().unwrap()).unwrap();
+        (text(&port["service"]), number, text(&port["state"]))
+    };
+    told.as_array().unwrap().iter().map(port).collect()
+}
+
+/// What is told as open is open, and what is not told so is refused.
+pub(super) fn a_service_is_let_through_once_it_answers(sandbox: &Sandbox) {
+    wait_until("every service is let through", || {
+        let mut is_all = true;
+        for (service, port, state) in ports(sandbox) {
+            let is_let_in = TcpStream::connect(("127.0.0.1", port)).is_ok();
+            // One that has opened since counts the next time.
+            assert!(state != "open" || is_let_in, "{service} is told as open");
+            is_all &= state == "open";
+        }
+        is_all
+    });
+}
+
+/// Another supervisor knows it, too.
+pub(super) fn all_are_open(sandbox: &Sandbox) {
+    for (service, port, state) in ports(sandbox) {
+        assert_eq!(state, "open", "{service}");
+        TcpStream::connect(("127.0.0.1", port)).unwrap();
+    }
+}
