@@ -4,11 +4,13 @@ use std::fs;
 use std::io::ErrorKind;
 
 use rave_fs::Replace;
-use rave_net::{Log, MAX_RULES, Mode, Policy, Rule};
+use rave_net::{Denial, Log, MAX_RULES, Mode, Policy, Rule};
+use rave_vm::terminal_text::plain;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::life_lock::LifeLock;
+use crate::name::SandboxName;
 use crate::place::Place;
 
 /// The longest file that is read, bytes: a thousand rules of each kind.
@@ -75,6 +77,18 @@ pub fn read(place: &Place) -> Result<Policy, Error> {
     }
     let bytes = fs::read(&path).map_err(|error| Error::io("read", &path, error))?;
     serde_json::from_slice(&bytes).map_err(|error| Error::BadRecord { path, why: error.to_string() })
+}
+
+/// The one message about a denial: what, the rule, and the command that allows it. The same in the log, after a program and in the
+/// guest.
+pub fn message(name: &SandboxName, denial: &Denial) -> String {
+    let allow = allows(name, denial).map(|command| format!("; to allow it: {command}")).unwrap_or_default();
+    format!("{}{}", plain(&denial.message()).trim(), plain(&allow).trim_end())
+}
+
+/// The command that allows what was refused.
+pub fn allows(name: &SandboxName, denial: &Denial) -> Option<String> {
+    denial.allow.as_ref().map(|rule| format!("cargo xtask net {name} allow {rule}"))
 }
 
 /// Writes what a sandbox may reach; the caller makes it, or is its supervisor.

@@ -3,6 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::denied::Notice;
 use super::identity::Identity;
 
 /// The version of the channel's frames and messages.
@@ -44,6 +45,8 @@ pub enum Request {
     Renew(Identity),
     /// The receipt is in: let everything go on. No answer but the end.
     Open,
+    /// Show what the network refused, the oldest first, in place of what was shown before. No answer but the end.
+    Denied(Vec<Notice>),
 }
 
 /// A program to run.

@@ -2,6 +2,7 @@
 //!
 //! - [`frame`]: frames on the wire, and the decoder that finds them again after anything.
 //! - [`message`]: what the frames carry, as JSON.
+//! - [`denied`]: what the network refused, as the guest shows it.
 //! - [`identity`]: what a clone of a template becomes.
 //! - [`server`]: the guest's end, which starts programs.
 //! - [`client`]: the host's end.
@@ -12,6 +13,7 @@
 //! it credit for, [`WINDOW`] at first.
 
 pub mod client;
+pub mod denied;
 pub mod frame;
 pub mod identity;
 mod limits;

@@ -1,6 +1,7 @@
 //! The one process that owns a running sandbox: QEMU's control socket, the channel to the guest, its ports. QEMU is not its
 //! child to be killed: after a SIGKILL of the supervisor another attaches.
 
+mod denied;
 mod exec;
 mod expiry;
 mod first;
@@ -102,6 +103,7 @@ impl Prepared {
         let is_clone = origin == Origin::Template;
         let shared = Arc::new(Shared::new(&machine, origin, connected));
         guest::keep_session(&shared, machine.machine().files.channel_socket.clone(), client);
+        denied::keep_telling(&shared, place.name().clone());
         listen(place, &shared)?;
         let is_emulated = host.as_ref().is_some_and(|host| host.engine.accelerator() == Accelerator::Tcg);
         Ok(Self {

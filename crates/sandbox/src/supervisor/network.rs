@@ -4,7 +4,7 @@
 use std::net::TcpListener;
 use std::sync::{Mutex, PoisonError};
 
-use rave_net::{Forward, Network, Settings, by_the_host};
+use rave_net::{Forward, Log, Network, Settings, by_the_host};
 use rave_vm::ports::{PortForward, PortPolicy, PortRequest, bind};
 
 use crate::error::Error;
@@ -84,6 +84,11 @@ impl Connected {
             network.set_policy(change(&self.place, wanted).map_err(|error| error.to_string())?);
         }
         Ok(NetworkStatus { policy: network.policy(), log: network.log(), is_attached: network.is_attached() })
+    }
+
+    /// What the guest was refused.
+    pub(super) fn log(&self) -> Log {
+        self.network.as_ref().map(Network::log).unwrap_or_default()
     }
 
     /// Writes what has not been written yet.

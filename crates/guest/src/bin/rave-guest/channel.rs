@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::files::failed;
 use crate::template;
 use rave_guest::channel::server::{Config, Server};
-use rave_guest::channel::{MAX_JOBS, PORT_NAME};
+use rave_guest::channel::{MAX_JOBS, PORT_NAME, denied};
 use rave_guest::config::GuestConfig;
 use rustix::event::{PollFd, PollFlags, poll};
 use std::fs::OpenOptions;
@@ -23,7 +23,13 @@ pub(crate) fn run(config: &GuestConfig, at_barrier: bool) -> Result<(), Error> {
     let port = port.map_err(failed("open", &path))?;
     let program = std::env::current_exe().map_err(failed("find", "rave-guest"))?;
     let mut server =
-        Server::new(Config { program, user: config.user.clone(), cgroups: true, jobs: MAX_JOBS });
+        Server::new(Config {
+            program,
+            user: config.user.clone(),
+            cgroups: true,
+            jobs: MAX_JOBS,
+            denied: denied::PATH.into(),
+        });
     if at_barrier && let Some(barrier) = template::barrier_of(config) {
         server = server.at_barrier(barrier);
     }

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use super::denied;
 use super::frame::{Decoder, Frame, Kind, preamble};
 use super::identity::Barrier;
 use super::limits::MAX_REQUEST;
@@ -240,6 +241,11 @@ impl Server {
         }
         let exec = match parse::<Request>(request) {
             Some(Request::Exec(exec)) if self.barrier.is_none() => exec,
+            Some(Request::Denied(notices)) if self.barrier.is_none() => {
+                denied::write(&self.config.denied, &notices).map_err(|error| error.to_string())?;
+                self.send(Kind::Ended, stream, to_json(&Ended { code: Some(0), ..Ended::default() }));
+                return Ok(());
+            }
             Some(request) => return self.pass_barrier(stream, request),
             None => return Err("this version of rave-guest does not understand the request".into()),
         };
@@ -264,7 +270,7 @@ impl Server {
                 barrier.open()?;
                 self.barrier = None;
             }
-            Request::Exec(_) => return Err("this machine has no identity yet".into()),
+            Request::Exec(_) | Request::Denied(_) => return Err("this machine has no identity yet".into()),
         }
         self.send(Kind::Ended, stream, to_json(&Ended { code: Some(0), ..Ended::default() }));
         Ok(())

@@ -17,7 +17,10 @@ mod supervise;
 pub(crate) mod templates;
 pub mod up;
 
+pub(super) use attend::{Named, this_program};
 pub use describe::describe;
+pub(super) use life::remove;
+pub(super) use ssh::wait_for as wait_for_ssh;
 
 use crate::cli::{Command, Global};
 use crate::exit::Code;
@@ -41,6 +44,7 @@ pub fn run(command: &Command, global: &Global, ui: &Ui) -> Option<anyhow::Result
         Command::SshConfig(args) => ssh_config::run(args, ui),
         Command::SshProxy(args) => ssh::proxy(args, ui),
         Command::Supervise(args) => supervise::run(args),
+        Command::ServeNetwork(args) => crate::cmd::run::background::serve(args),
         _ => return None,
     })
 }
