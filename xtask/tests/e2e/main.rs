@@ -14,6 +14,7 @@ mod install;
 mod installer_faults;
 mod matrix;
 mod nixos;
+mod run_network;
 mod sandboxes;
 mod seed;
 mod smoke_faults;
