@@ -8,6 +8,7 @@ pub(crate) mod formats;
 pub(crate) mod image;
 mod memory;
 pub(crate) mod mkosi;
+pub(crate) mod network;
 mod peer;
 pub(crate) mod sandboxes;
 pub(crate) mod verify;
@@ -47,7 +48,10 @@ struct Row {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Unit {
     Seconds,
+    Milliseconds,
     Mebibytes,
+    /// A ratio of its own.
+    Times,
 }
 
 impl Report {
@@ -91,7 +95,9 @@ impl Row {
     fn cells(&self) -> Vec<String> {
         let show = |value: f64| match self.unit {
             Unit::Seconds => format!("{value:.2} s"),
+            Unit::Milliseconds => format!("{value:.2} ms"),
             Unit::Mebibytes => format!("{value:.0} MiB"),
+            Unit::Times => format!("{value:.2} x"),
         };
         let middle = median(&self.values);
         let (least, most) = (self.values.first().copied(), self.values.last().copied());
