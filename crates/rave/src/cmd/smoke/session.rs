@@ -237,7 +237,7 @@ impl Session<'_> {
         &self,
         context: &RowContext<'_>,
         booted: &Booted,
-        policy: Option<Policy>,
+        reach: Option<Policy>,
     ) -> anyhow::Result<Sandbox> {
         let RowContext { row, scratch, output, .. } = *context;
         let policy = |_, port| match (self.args.fixed_ports, self.is_crowd) {
@@ -256,7 +256,7 @@ impl Session<'_> {
             user: &booted.user,
             ..request::machine(self.settings, &run_root, found, &services)?
         };
-        let policy = policy.unwrap_or_else(|| launch.policy.clone());
+        let policy = reach.unwrap_or_else(|| launch.policy.clone());
         let launch = LaunchConfig { policy, ..launch };
         let mut sandbox = launch.prepare().map_err(|error| self.explain(&error))?;
         sandbox.machine.files.serial_log = scratch.serial_log();
