@@ -20,8 +20,8 @@ pub use release::{
     SbomCommand, SbomDiff, Verify,
 };
 pub use sandbox::{
-    Exec, Logs, Net, NetCommand, NetMode, NetPrint, NetRules, Open, Port, Prune, Ps, Rm, Ssh, SshConfig,
-    ServeNetwork, SshProxy, Start, Stop, Supervise, Up,
+    Exec, Logs, Net, NetCommand, NetMode, NetPrint, NetRules, Open, Port, Prune, Ps, Rm, ServeNetwork, Ssh,
+    SshConfig, SshProxy, Start, Stop, Supervise, Up,
 };
 pub use values::{Accel, Firmware, FormatFlag, Gui, HostPort, KeepBase, PortFlag, base, format_or_all};
 use values::{compression, format, network_mode, parse_port};

@@ -11,11 +11,8 @@ const VARIABLES: [&str; 3] = ["http_proxy", "https_proxy", "all_proxy"];
 /// What has to be allowed so that the guest reaches its proxies.
 pub(crate) fn rules(environment: &[(String, String)]) -> Vec<Rule> {
     let is_proxy = |name: &str| VARIABLES.iter().any(|variable| name.eq_ignore_ascii_case(variable));
-    let mut rules: Vec<Rule> = environment
-        .iter()
-        .filter(|(name, _)| is_proxy(name))
-        .filter_map(|(_, url)| rule(url))
-        .collect();
+    let mut rules: Vec<Rule> =
+        environment.iter().filter(|(name, _)| is_proxy(name)).filter_map(|(_, url)| rule(url)).collect();
     rules.sort();
     rules.dedup();
     rules
@@ -67,8 +64,14 @@ mod tests {
 
     #[test]
     fn a_proxy_in_the_guest_and_what_is_no_url_open_nothing() {
-        let variables =
-            ["http://127.0.0.1:3128", "http://localhost:3128", "http://[::1]:3128", "http://a b:1", "", "x:y"];
+        let variables = [
+            "http://127.0.0.1:3128",
+            "http://localhost:3128",
+            "http://[::1]:3128",
+            "http://a b:1",
+            "",
+            "x:y",
+        ];
         assert!(of(&variables.map(|url| ("http_proxy", url))).is_empty());
     }
 

@@ -47,7 +47,8 @@ fn start(
     forwards: &[PortForward],
     listeners: Vec<TcpListener>,
 ) -> Result<Network, Error> {
-    let forward = |(listener, forward): (TcpListener, &PortForward)| Forward { listener, guest: forward.guest };
+    let forward =
+        |(listener, forward): (TcpListener, &PortForward)| Forward { listener, guest: forward.guest };
     let settings = Settings {
         socket: files.network_socket.clone(),
         policy,

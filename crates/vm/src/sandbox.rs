@@ -9,7 +9,9 @@ use rave_spec::{Format, ServiceName};
 use crate::Error;
 use crate::instance::{Instance, Ready};
 use crate::keys::KeyPair;
-use crate::machine::{Disk, DiskExtent, DiskFormat, Display, Firmware, Interface, Link, Machine, Nic, Overlay};
+use crate::machine::{
+    Disk, DiskExtent, DiskFormat, Display, Firmware, Interface, Link, Machine, Nic, Overlay,
+};
 use crate::ports::{PortRequest, PortTaken, resolve};
 use crate::prepare::make_private_dir;
 use crate::ssh::Ssh;

@@ -103,11 +103,6 @@ impl Fixture {
         Instance::boot(self.sandbox.machine.clone(), self.probe.engine, &self.qemu).unwrap()
     }
 
-    pub(crate) fn boot_resolving(&self, resolve: rave_net::Resolve) -> Instance {
-        let machine = self.sandbox.machine.clone();
-        Instance::boot_resolving(machine, self.probe.engine, &self.qemu, resolve).unwrap()
-    }
-
     pub(crate) fn ready(&self) -> (Instance, Ready, Ssh) {
         self.ready_within(DEADLINE)
     }

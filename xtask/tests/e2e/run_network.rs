@@ -34,7 +34,8 @@ fn no_attack_gets_out_of_a_guest_that_booted() {
 fn no_attack_gets_out_of_a_clone() {
     shared_cache(HEADLESS);
     let place = Place::new();
-    let mut command = place.xtask(&["smoke", "--base", "debian", "--isolation", "--clone", "--json", "--out"]);
+    let mut command =
+        place.xtask(&["smoke", "--base", "debian", "--isolation", "--clone", "--json", "--out"]);
     command.arg(shared_out(HEADLESS));
     let finished = finish(&command);
     let (passed, _, other) = rows(&finished.stdout);

@@ -60,7 +60,13 @@ impl Guest {
         let (host, guest) = UnixStream::pair().unwrap();
         guest.set_nonblocking(true).unwrap();
         let program = Path::new(env!("CARGO_BIN_EXE_rave-guest")).to_owned();
-        let config = Config { program, user: me().name, cgroups: false, jobs: JOBS, denied: "/nonexistent/denied".into() };
+        let config = Config {
+            program,
+            user: me().name,
+            cgroups: false,
+            jobs: JOBS,
+            denied: "/nonexistent/denied".into(),
+        };
         let told = Told::default();
         let barrier = Box::new(Recorder { told: Arc::clone(&told), is_broken });
         let mut server = Server::new(config).at_barrier(barrier);

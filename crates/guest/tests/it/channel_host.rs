@@ -32,7 +32,8 @@ pub(crate) fn server() -> (UnixStream, JoinHandle<io::Result<()>>) {
     let (host, guest) = UnixStream::pair().unwrap();
     guest.set_nonblocking(true).unwrap();
     let program = Path::new(env!("CARGO_BIN_EXE_rave-guest")).to_owned();
-    let config = Config { program, user: me().name, cgroups: false, jobs: JOBS, denied: "/nonexistent/denied".into() };
+    let config =
+        Config { program, user: me().name, cgroups: false, jobs: JOBS, denied: "/nonexistent/denied".into() };
     (host, thread::spawn(move || Server::new(config).serve(&guest)))
 }
 

@@ -41,6 +41,7 @@ prompt; rm {denied}; prompt
         script = script.display()
     );
     let output = run(command("bash").args(["--norc", "-c", &lines]));
-    let expected = "other,prompt;rave: one\nrave: two\nother,prompt;other,prompt;rave: one\nother,prompt;other,prompt;";
+    let expected =
+        "other,prompt;rave: one\nrave: two\nother,prompt;other,prompt;rave: one\nother,prompt;other,prompt;";
     assert_eq!(text(&output), expected);
 }

@@ -216,9 +216,8 @@ fn refuse_empty(rows: &[MatrixRow], checks: &[Check]) -> anyhow::Result<()> {
 }
 
 fn list_attacks(ui: &Ui) {
-    let row = |attack: &Attack| {
-        [attack.name, attack.title, &attack.expect.join(" or ")].map(String::from).to_vec()
-    };
+    let row =
+        |attack: &Attack| [attack.name, attack.title, &attack.expect.join(" or ")].map(String::from).to_vec();
     ui.table(&["attack", "passes when", "it gets"], &ATTACKS.iter().map(row).collect::<Vec<_>>());
 }
 

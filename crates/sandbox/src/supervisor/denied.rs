@@ -62,7 +62,9 @@ impl Notices {
         }
         // The log is bounded, and so are those that are remembered.
         if self.counts.len() > 2 * log.denials.len() {
-            let has = |kind: Kind, to: &str| log.denials.iter().any(|denial| denial.kind == kind && denial.to == to);
+            let has = |kind: Kind, to: &str| {
+                log.denials.iter().any(|denial| denial.kind == kind && denial.to == to)
+            };
             self.counts.retain(|(kind, to), _| has(*kind, to));
         }
         self.last != before

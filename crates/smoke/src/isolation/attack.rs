@@ -57,7 +57,16 @@ pub const ATTACKS: [Attack; 37] = [
     Attack {
         name: "gateway-ports",
         title: "the gateway has no service of its own and no other of the host's",
-        tries: &["each", "tcp", "10.0.2.2:22", "10.0.2.2:53", "10.0.2.2:80", "10.0.2.2:443", "10.0.2.2:2223", "10.0.2.2:3000"],
+        tries: &[
+            "each",
+            "tcp",
+            "10.0.2.2:22",
+            "10.0.2.2:53",
+            "10.0.2.2:80",
+            "10.0.2.2:443",
+            "10.0.2.2:2223",
+            "10.0.2.2:3000",
+        ],
         logged: Some("127.0.0.1:22"),
         ..BASE
     },
@@ -78,14 +87,29 @@ pub const ATTACKS: [Attack; 37] = [
     Attack {
         name: "metadata",
         title: "no cloud's metadata service is reached",
-        tries: &["each", "tcp", "169.254.169.254:80", "169.254.170.2:80", "100.100.100.200:80", "192.0.0.192:80"],
+        tries: &[
+            "each",
+            "tcp",
+            "169.254.169.254:80",
+            "169.254.170.2:80",
+            "100.100.100.200:80",
+            "192.0.0.192:80",
+        ],
         logged: Some("169.254.169.254:80"),
         ..BASE
     },
     Attack {
         name: "private-ranges",
         title: "no private network is reached",
-        tries: &["each", "tcp", "10.0.0.1:80", "172.16.0.1:80", "192.168.0.1:443", "100.64.0.1:22", "198.51.100.1:80"],
+        tries: &[
+            "each",
+            "tcp",
+            "10.0.0.1:80",
+            "172.16.0.1:80",
+            "192.168.0.1:443",
+            "100.64.0.1:22",
+            "198.51.100.1:80",
+        ],
         logged: Some("10.0.0.1:80"),
         ..BASE
     },
@@ -309,7 +333,12 @@ pub const ATTACKS: [Attack; 37] = [
     Attack {
         name: "http-absolute",
         title: "an absolute request says the same host as its header",
-        tries: &["http", "allowed.isolation.example", "GET http://attacker.example/", "allowed.isolation.example"],
+        tries: &[
+            "http",
+            "allowed.isolation.example",
+            "GET http://attacker.example/",
+            "allowed.isolation.example",
+        ],
         expect: &["403", "400"],
         logged: Some("allowed.isolation.example:80"),
         control: HTTP,

@@ -82,7 +82,10 @@ pub fn run(target: &Target<'_>, servers: &Servers, sink: Sink<'_>) -> Vec<CheckR
 
 /// The rows of a guest that did not become ready.
 pub fn not_run(reason: &str) -> Vec<CheckResult> {
-    ATTACKS.iter().map(|attack| result(attack, Outcome::NotRun(reason.to_owned()), Duration::ZERO, "")).collect()
+    ATTACKS
+        .iter()
+        .map(|attack| result(attack, Outcome::NotRun(reason.to_owned()), Duration::ZERO, ""))
+        .collect()
 }
 
 /// Puts the program into the guest's memory.
@@ -90,12 +93,19 @@ fn upload(ssh: &Ssh) -> Result<(), String> {
     let command = format!("sudo -n tee {PROBE_PATH} >/dev/null <<'{END}'\n{PROBE}{END}\n");
     match ssh.exec(&command, LIMIT) {
         Ok(output) if output.success() => Ok(()),
-        Ok(output) => Err(format!("the program could not be put into the guest: {}", output.stderr.join("\n"))),
+        Ok(output) => {
+            Err(format!("the program could not be put into the guest: {}", output.stderr.join("\n")))
+        }
         Err(error) => Err(error.to_string()),
     }
 }
 
-fn row(attack: &Attack, target: &Target<'_>, servers: &Servers, uploaded: Result<&(), &String>) -> CheckResult {
+fn row(
+    attack: &Attack,
+    target: &Target<'_>,
+    servers: &Servers,
+    uploaded: Result<&(), &String>,
+) -> CheckResult {
     let started = Instant::now();
     let lacks = servers.lacks(attack).map(str::to_owned);
     let names = (attack.needs_names && !target.has_names)

@@ -175,7 +175,10 @@ mod tests {
         let servers = Servers::start().unwrap();
         for attack in ATTACKS {
             let words = [servers.arguments(attack.tries), servers.arguments(attack.control.0)].concat();
-            assert!(words.iter().chain(&servers.logged(&attack)).all(|word| !word.contains('{')), "{words:?}");
+            assert!(
+                words.iter().chain(&servers.logged(&attack)).all(|word| !word.contains('{')),
+                "{words:?}"
+            );
         }
     }
 }

@@ -102,7 +102,12 @@ impl Guest {
     }
 
     /// Reads so many bytes, or until `end` where that comes first; how many came.
-    pub(super) fn read(&mut self, handle: SocketHandle, count: usize, end: Option<Clock>) -> anyhow::Result<usize> {
+    pub(super) fn read(
+        &mut self,
+        handle: SocketHandle,
+        count: usize,
+        end: Option<Clock>,
+    ) -> anyhow::Result<usize> {
         let mut came = 0;
         self.until(|guest| {
             let socket = guest.socket(handle);

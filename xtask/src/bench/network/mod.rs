@@ -48,9 +48,11 @@ impl Site {
     fn new(folder: &Utf8Path, number: usize, ports: &[u16]) -> anyhow::Result<Self> {
         let socket = folder.join(format!("net-{number}.sock"));
         let listener = UnixListener::bind(&socket)?;
-        let rules: Result<_, _> = ports.iter().map(|port| format!("127.0.0.1:{port}/tcp,private").parse()).collect();
+        let rules: Result<_, _> =
+            ports.iter().map(|port| format!("127.0.0.1:{port}/tcp,private").parse()).collect();
         let policy = Policy { mode: Mode::Restricted, allow: rules?, ..Policy::default() };
-        let settings = Settings { socket, policy, forwards: Vec::new(), journal: None, resolve: by_the_host() };
+        let settings =
+            Settings { socket, policy, forwards: Vec::new(), journal: None, resolve: by_the_host() };
         let network = Network::start(settings)?;
         Ok(Self { guest: Guest::accept(&listener)?, _network: network })
     }
@@ -81,9 +83,15 @@ pub(crate) fn measure(report: &mut Report, ui: &Ui) -> anyhow::Result<()> {
     let memory = mebibytes(resident()?.saturating_sub(before));
     drop(site);
     rows.add(report);
-    report.add_with_target("network: memory of one link and its guest", Unit::Mebibytes, &[memory], MEMORY_TARGET);
+    report.add_with_target(
+        "network: memory of one link and its guest",
+        Unit::Mebibytes,
+        &[memory],
+        MEMORY_TARGET,
+    );
     let shares = shares(&folder, ports[0])?;
-    let (least, most) = shares.iter().fold((f64::MAX, 0.0_f64), |(least, most), share| (least.min(*share), most.max(*share)));
+    let (least, most) =
+        shares.iter().fold((f64::MAX, 0.0_f64), |(least, most), share| (least.min(*share), most.max(*share)));
     let what = format!("network: the fastest of {LINKS} links beside the slowest");
     report.add_with_target(&what, Unit::Times, &[most / least.max(1.0)], FAIR_TARGET);
     Ok(())
@@ -106,13 +114,25 @@ impl Rows {
         let per = |values: &[f64], factor: f64| values.iter().map(|value| value * factor).collect::<Vec<_>>();
         let (gigabit, five_thousand) = (125e6 / FLOW as f64, 5000.0 / CONNECTIONS as f64);
         let flow = per(&self.flow, gigabit);
-        report.add_beside("network: 1 Gbit in one flow", Unit::Seconds, &flow, &per(&self.flow_floor, gigabit), None);
+        report.add_beside(
+            "network: 1 Gbit in one flow",
+            Unit::Seconds,
+            &flow,
+            &per(&self.flow_floor, gigabit),
+            None,
+        );
         report.add_with_target("network: the same, alone", Unit::Seconds, &flow, FLOW_TARGET);
         let connections = per(&self.connections, five_thousand);
         let floor = per(&self.connections_floor, five_thousand);
         report.add_beside("network: 5,000 connections", Unit::Seconds, &connections, &floor, None);
         report.add_with_target("network: the same, alone", Unit::Seconds, &connections, CONNECTIONS_TARGET);
-        report.add_beside("network: 99th percentile of round trips", Unit::Milliseconds, &self.p99, &self.p99_floor, None);
+        report.add_beside(
+            "network: 99th percentile of round trips",
+            Unit::Milliseconds,
+            &self.p99,
+            &self.p99_floor,
+            None,
+        );
         report.add_with_target("network: what is added to it", Unit::Milliseconds, &self.added, ADDED_TARGET);
     }
 }
@@ -192,7 +212,8 @@ fn plain_p99(port: u16) -> anyhow::Result<f64> {
 
 /// What each of several links gets in the same time, bytes.
 fn shares(folder: &Utf8Path, port: u16) -> anyhow::Result<Vec<f64>> {
-    let sites: anyhow::Result<Vec<Site>> = (1..=LINKS).map(|number| Site::new(folder, number, &[port])).collect();
+    let sites: anyhow::Result<Vec<Site>> =
+        (1..=LINKS).map(|number| Site::new(folder, number, &[port])).collect();
     let mut sites = sites?;
     let end = Instant::now() + SHARED;
     std::thread::scope(|scope| {

@@ -22,14 +22,13 @@ pub(crate) fn run(config: &GuestConfig, at_barrier: bool) -> Result<(), Error> {
     let port = OpenOptions::new().read(true).write(true).custom_flags(O_NONBLOCK).open(&path);
     let port = port.map_err(failed("open", &path))?;
     let program = std::env::current_exe().map_err(failed("find", "rave-guest"))?;
-    let mut server =
-        Server::new(Config {
-            program,
-            user: config.user.clone(),
-            cgroups: true,
-            jobs: MAX_JOBS,
-            denied: denied::PATH.into(),
-        });
+    let mut server = Server::new(Config {
+        program,
+        user: config.user.clone(),
+        cgroups: true,
+        jobs: MAX_JOBS,
+        denied: denied::PATH.into(),
+    });
     if at_barrier && let Some(barrier) = template::barrier_of(config) {
         server = server.at_barrier(barrier);
     }

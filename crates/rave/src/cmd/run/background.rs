@@ -48,10 +48,12 @@ pub(super) fn hand_over(instance: &mut Instance) -> anyhow::Result<u32> {
         // It prints nothing unless it fails.
         let words = last_words(&log);
         if words.ends_with('\n') || Instant::now() >= deadline {
-            return Err(CommandError::host_not_ready("the guest's network could not go on without this process")
-                .detail(words.trim().to_owned())
-                .remedy("run it without --detach")
-                .into());
+            return Err(CommandError::host_not_ready(
+                "the guest's network could not go on without this process",
+            )
+            .detail(words.trim().to_owned())
+            .remedy("run it without --detach")
+            .into());
         }
         interrupt::pause(PAUSE)?;
     }

@@ -26,7 +26,9 @@ pub(super) fn line(policy: &Policy) -> String {
         Mode::Open | Mode::Learn => {
             format!("network {}: the guest reaches every public address over TCP; {closed}", policy.mode)
         }
-        Mode::Restricted => "network restricted: the guest reaches what is allowed and nothing else".to_owned(),
+        Mode::Restricted => {
+            "network restricted: the guest reaches what is allowed and nothing else".to_owned()
+        }
         Mode::Offline => "network offline: the guest reaches nothing".to_owned(),
     };
     let rules = |what: &str, rules: &[rave_net::Rule]| {
@@ -83,7 +85,11 @@ mod tests {
 
     #[test]
     fn without_flags_it_is_open_and_flags_add_to_what_is_allowed() {
-        let own = Policy { mode: Mode::Open, allow: vec!["p.example:1/tcp,private".parse().unwrap()], ..Policy::default() };
+        let own = Policy {
+            mode: Mode::Open,
+            allow: vec!["p.example:1/tcp,private".parse().unwrap()],
+            ..Policy::default()
+        };
         assert_eq!(policy(&cli::Run::default(), own.clone()), own);
         let args = cli::Run {
             network: Some(Mode::Restricted),
@@ -116,6 +122,9 @@ mod tests {
     #[test]
     fn what_a_guest_wrote_is_shown_as_text() {
         let told = text(&denial("\u{1b}[2J10.0.0.1:1"));
-        assert!(!told.contains('\u{1b}') && told.ends_with("; to allow it: run --allow 127.0.0.1:1/tcp,private"), "{told}");
+        assert!(
+            !told.contains('\u{1b}') && told.ends_with("; to allow it: run --allow 127.0.0.1:1/tcp,private"),
+            "{told}"
+        );
     }
 }

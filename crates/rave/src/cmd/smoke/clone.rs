@@ -72,13 +72,15 @@ fn attack_in(
         ready,
         stages: Vec::new(),
     });
-    let subject = subject(settings, probe, if status.origin == Origin::Template { "clone" } else { "sandbox" })?;
+    let subject =
+        subject(settings, probe, if status.origin == Origin::Template { "clone" } else { "sandbox" })?;
     let seconds = started.elapsed().as_secs_f64();
     Ok(Run { subject, seconds, boot, rows, screenshots: Vec::new(), warnings: Vec::new(), serial: None })
 }
 
 fn log(place: &Place) -> Log {
-    let status = Connection::open(place).and_then(|mut connection| connection.network(Change::default()).ok());
+    let status =
+        Connection::open(place).and_then(|mut connection| connection.network(Change::default()).ok());
     status.map(|status| status.log).unwrap_or_default()
 }
 

@@ -8,12 +8,12 @@ use camino::Utf8PathBuf;
 use rave_image::Manifest;
 use rave_image::manifest::Artifact;
 use rave_net::Policy;
+use rave_smoke::isolation::{self, Servers, Target};
 use rave_smoke::matrix::{MatrixRow, Medium};
 use rave_smoke::registry::Check;
 use rave_smoke::report::{
     Boot, BootFailure, BootTimes, CheckResult, Run, ScreenshotTrigger, Screenshots, SerialLog, Subject,
 };
-use rave_smoke::isolation::{self, Servers, Target};
 use rave_smoke::{Expected, Guest, TimeLimits, serial, suite};
 use rave_spec::Format;
 use rave_vm::accel::{Accelerator, ProbeResult};
@@ -200,11 +200,7 @@ impl Session<'_> {
     }
 
     /// Boots with a network that reaches the attacks' servers alone, and makes the attacks.
-    fn attack(
-        &self,
-        context: &RowContext<'_>,
-        booted: &Booted,
-    ) -> anyhow::Result<(Boot, Vec<CheckResult>)> {
+    fn attack(&self, context: &RowContext<'_>, booted: &Booted) -> anyhow::Result<(Boot, Vec<CheckResult>)> {
         let servers = Servers::start()?;
         let sandbox = self.prepare(context, booted, Some(servers.policy()))?;
         let (engine, resolve) = (self.probe.engine, servers.resolve());
