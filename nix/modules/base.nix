@@ -39,6 +39,7 @@ in
     environment.loginShellInit = ''
       case $- in *i*) [ ! -r /run/rave/warnings ] || cat /run/rave/warnings ;; esac
     '';
+    programs.bash.interactiveShellInit = assets.read "denied.bash";
 
     # As on the Debian base, nothing waits for the network.
     networking = {

@@ -201,6 +201,8 @@ pub(crate) enum BenchPart {
     Desktop,
     /// Sandboxes as clones of a template, compared with QEMU alone and with a cold boot.
     Sandboxes,
+    /// The network of sandboxes without QEMU, compared with a plain relay.
+    Network,
     /// `verify` of a release, compared with sha256sum.
     Verify,
     /// `smoke` with warm caches, compared with an earlier commit's; needs --against.

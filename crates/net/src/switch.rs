@@ -262,6 +262,10 @@ impl Switch {
         }
         // DNS over TCP is not needed: no answer is that long. Who else would be on this network?
         let is_on_lan = to.octets()[..3] == RESOLVER.octets()[..3];
+        if is_on_lan {
+            let why = "nobody else is on this network, and the resolver takes UDP alone";
+            self.shared.journal().deny(Kind::Connection, &format!("{to}:{port}"), why, None);
+        }
         (!is_on_lan).then_some(Destination::Address(to.into()))
     }
 

@@ -5,12 +5,14 @@ use std::io::ErrorKind;
 
 use rave_audit::Event;
 use rave_fs::Replace;
-use rave_net::{Groups, Log, MAX_RULES, Mode, Policy, Rule, Usage};
+use rave_net::{Denial, Groups, Log, MAX_RULES, Mode, Policy, Rule, Usage};
+use rave_vm::terminal_text::plain;
 use serde::{Deserialize, Serialize};
 
 use crate::audit;
 use crate::error::Error;
 use crate::life_lock::LifeLock;
+use crate::name::SandboxName;
 use crate::place::Place;
 
 /// The longest file that is read, bytes: a thousand rules of each kind.
@@ -117,6 +119,18 @@ pub fn read(place: &Place) -> Result<Policy, Error> {
 pub fn usage(place: &Place) -> Option<Usage> {
     let bytes = fs::read(place.model_usage()).ok()?;
     serde_json::from_slice(&bytes).ok()
+}
+
+/// The one message about a denial: what, the rule, and the command that allows it. The same in the log, after a program and in the
+/// guest.
+pub fn message(name: &SandboxName, denial: &Denial) -> String {
+    let allow = allows(name, denial).map(|command| format!("; to allow it: {command}")).unwrap_or_default();
+    format!("{}{}", plain(&denial.message()).trim(), plain(&allow).trim_end())
+}
+
+/// The command that allows what was refused.
+pub fn allows(name: &SandboxName, denial: &Denial) -> Option<String> {
+    denial.allow.as_ref().map(|rule| format!("cargo xtask net {name} allow {rule}"))
 }
 
 /// Writes what a sandbox may reach; the caller makes it, or is its supervisor.

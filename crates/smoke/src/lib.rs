@@ -7,6 +7,7 @@ mod checks;
 mod disk_state;
 mod guest;
 mod http;
+pub mod isolation;
 pub mod matrix;
 mod poll;
 pub mod registry;

@@ -9,6 +9,7 @@ pub(crate) mod formats;
 pub(crate) mod image;
 mod memory;
 pub(crate) mod mkosi;
+pub(crate) mod network;
 mod peer;
 pub(crate) mod sandboxes;
 mod tool;
@@ -49,7 +50,10 @@ struct Row {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Unit {
     Seconds,
+    Milliseconds,
     Mebibytes,
+    /// A ratio of its own.
+    Times,
 }
 
 impl Report {
@@ -93,7 +97,9 @@ impl Row {
     fn cells(&self) -> Vec<String> {
         let show = |value: f64| match self.unit {
             Unit::Seconds => format!("{value:.2} s"),
+            Unit::Milliseconds => format!("{value:.2} ms"),
             Unit::Mebibytes => format!("{value:.0} MiB"),
+            Unit::Times => format!("{value:.2} x"),
         };
         let middle = median(&self.values);
         let (least, most) = (self.values.first().copied(), self.values.last().copied());

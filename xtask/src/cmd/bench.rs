@@ -7,7 +7,7 @@ use rave_host::Needs;
 use rave_vm::machine::Arch;
 use rave_vm::qemu::Qemu;
 
-use crate::bench::{Report, boot, desktop, first_run, formats, image, mkosi, sandboxes, verify};
+use crate::bench::{Report, boot, desktop, first_run, formats, image, mkosi, network, sandboxes, verify};
 use crate::cli::{self, BenchPart};
 use rave::cmd::run::accelerator;
 use rave::command_error::CommandError;
@@ -27,7 +27,8 @@ pub(crate) fn run(args: &cli::Bench, settings: &Settings, ui: &Ui) -> anyhow::Re
             .remedy("add --against COMMIT")
             .into());
     }
-    if args.only == [BenchPart::Verify] {
+    let needs_no_machine = |part: &BenchPart| matches!(part, BenchPart::Network | BenchPart::Verify);
+    if !args.only.is_empty() && args.only.iter().all(needs_no_machine) {
         return alone(args, settings, ui);
     }
     host::ensure(settings, ui, Needs::Smoke)?;
@@ -49,6 +50,7 @@ pub(crate) fn run(args: &cli::Bench, settings: &Settings, ui: &Ui) -> anyhow::Re
             BenchPart::FormatBoots => boot::measure_formats(&mut report, settings, place, &with, ui)?,
             BenchPart::Desktop => desktop::measure(&mut report, settings, place, &with, ui)?,
             BenchPart::Sandboxes => sandboxes::measure(&mut report, settings, place, &with, ui)?,
+            BenchPart::Network => network::measure(&mut report, ui)?,
             BenchPart::Verify => verify::measure(&mut report, place, ui)?,
             BenchPart::FirstRun => {
                 let commit = args.against.as_deref().unwrap_or_default();
@@ -64,7 +66,12 @@ fn alone(args: &cli::Bench, settings: &Settings, ui: &Ui) -> anyhow::Result<Code
     let place = place(settings)?;
     let mut report = Report::new("none".into(), args.runs);
     let folder = camino::Utf8Path::from_path(place.path()).expect("below a UTF-8 folder");
-    verify::measure(&mut report, folder, ui)?;
+    if args.only.contains(&BenchPart::Network) {
+        network::measure(&mut report, ui)?;
+    }
+    if args.only.contains(&BenchPart::Verify) {
+        verify::measure(&mut report, folder, ui)?;
+    }
     show(&report, args, ui)
 }
 

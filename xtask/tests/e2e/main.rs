@@ -15,6 +15,7 @@ mod install;
 mod installer_faults;
 mod matrix;
 mod nixos;
+mod run_network;
 mod sandboxes;
 mod seed;
 mod smoke_faults;

@@ -25,12 +25,21 @@ const WARNINGS: &str = "\
 case $- in *i*) [ ! -r /run/rave/warnings ] || cat /run/rave/warnings ;; esac
 ";
 
+/// Where bash finds how to show what the network refused.
+const DENIED: &str = "/etc/rave/denied.bash";
+
+/// Interactive bash alone has a hook before its prompt.
+const DENIALS: &str = "\
+case $- in *i*) [ -z \"${BASH_VERSION-}\" ] || [ ! -r /etc/rave/denied.bash ] || . /etc/rave/denied.bash ;; esac
+";
+
 pub(super) fn files(config: &GuestConfig) -> Vec<GuestFile> {
     let mut profile = String::from(
         "# RAVE: for login shells. Made from rave.toml.\n\
          case \":$PATH:\" in *\":$HOME/.local/bin:\"*) ;; *) PATH=\"$HOME/.local/bin:$PATH\" ;; esac\nexport PATH\n",
     );
     profile.push_str(WARNINGS);
+    profile.push_str(DENIALS);
     let mut services = String::from("# RAVE: for its services. Made from rave.toml.\n");
     let mut user_units = String::from("# RAVE: for the user's own units. Made from rave.toml.\n");
     if config.has(DESKTOP) {
@@ -43,6 +52,7 @@ pub(super) fn files(config: &GuestConfig) -> Vec<GuestFile> {
     }
     vec![
         GuestFile::file("/etc/profile.d/rave.sh", 0o644, profile),
+        GuestFile::file(DENIED, 0o644, include_str!("../../assets/denied.bash")),
         GuestFile::file("/etc/rave/environment", 0o644, services),
         GuestFile::file("/etc/environment.d/90-rave.conf", 0o644, user_units),
     ]

@@ -3,6 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::denied::Notice;
 use super::identity::Identity;
 use super::provision::Provision;
 
@@ -52,6 +53,8 @@ pub enum Request {
         /// The host's, ms since 1970.
         time_ms: u64,
     },
+    /// Show what the network refused, the oldest first, in place of what was shown before. No answer but the end.
+    Denied(Vec<Notice>),
 }
 
 /// A program to run.

@@ -2,6 +2,7 @@
 //!
 //! - [`frame`]: frames on the wire, and the decoder that finds them again after anything.
 //! - [`message`]: what the frames carry, as JSON.
+//! - [`denied`]: what the network refused, as the guest shows it.
 //! - [`identity`]: what a clone of a template becomes.
 //! - [`clock`]: a clock that stood.
 //! - [`server`]: the guest's end, which starts programs.
@@ -14,6 +15,7 @@
 
 pub mod client;
 pub mod clock;
+pub mod denied;
 pub mod frame;
 pub mod identity;
 mod limits;

@@ -77,7 +77,14 @@ impl Guest {
         guest.set_nonblocking(true).unwrap();
         let program = Path::new(env!("CARGO_BIN_EXE_rave-guest")).to_owned();
         let provide = |_: &Provision| Ok(());
-        let config = Config { program, user: me().name, cgroups: false, provide, jobs: JOBS };
+        let config = Config {
+            program,
+            user: me().name,
+            cgroups: false,
+            provide,
+            jobs: JOBS,
+            denied: "/nonexistent/denied".into(),
+        };
         let told = Told::default();
         let barrier = Box::new(Recorder { told: Arc::clone(&told), is_broken });
         let mut server = put(Server::new(config), barrier).with_clock(clock);

@@ -34,7 +34,14 @@ pub(crate) fn server() -> (UnixStream, JoinHandle<io::Result<()>>) {
     guest.set_nonblocking(true).unwrap();
     let program = Path::new(env!("CARGO_BIN_EXE_rave-guest")).to_owned();
     let provide = |_: &Provision| Ok(());
-    let config = Config { program, user: me().name, cgroups: false, provide, jobs: JOBS };
+    let config = Config {
+        program,
+        user: me().name,
+        cgroups: false,
+        provide,
+        jobs: JOBS,
+        denied: "/nonexistent/denied".into(),
+    };
     (host, thread::spawn(move || Server::new(config).serve(&guest)))
 }
 

@@ -17,3 +17,31 @@ fn a_shell_gets_every_value_unchanged() {
     let output = run(command("/bin/sh").args(["-c", &script]));
     assert_eq!(text(&output), format!("{hard}||/h/.local/bin:/bin"));
 }
+
+#[test]
+fn a_refusal_is_shown_once_before_the_next_prompt_and_an_older_one_is_not() {
+    let root = tempfile::tempdir().unwrap();
+    write_guest(&GuestConfig::default(), root.path());
+    let asset = std::fs::read_to_string(root.path().join("etc/rave/denied.bash")).unwrap();
+    let (script, denied) = (root.path().join("denied.bash"), root.path().join("denied"));
+    std::fs::write(&script, asset.replace("/run/rave/denied", &denied.display().to_string())).unwrap();
+    let lines = format!(
+        r#"set -u; PROMPT_COMMAND='printf other,'
+printf '5\tbefore\n' >{denied}
+. {script}; . {script}
+prompt() {{ eval "$PROMPT_COMMAND"; printf 'prompt;'; }}
+exec 2>&1
+prompt
+printf '5\tbefore\n7\tone\nx\tnoise\n9\ttwo\n' >{denied}
+prompt; prompt
+printf '9\ttwo\n12\tone\n' >{denied}
+prompt; rm {denied}; prompt
+"#,
+        denied = denied.display(),
+        script = script.display()
+    );
+    let output = run(command("bash").args(["--norc", "-c", &lines]));
+    let expected =
+        "other,prompt;rave: one\nrave: two\nother,prompt;other,prompt;rave: one\nother,prompt;other,prompt;";
+    assert_eq!(text(&output), expected);
+}

@@ -1,6 +1,7 @@
 //! `cargo xtask smoke`: builds what is missing, boots each artifact on the rows of the matrix and runs the checks on it.
 
 mod artifact_checks;
+mod clone;
 mod files;
 mod install;
 mod jobs;
@@ -19,6 +20,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rave_image::Manifest;
 use rave_image::manifest::Artifact;
 use rave_process::interrupt;
+use rave_smoke::isolation::{ATTACKS, Attack};
 use rave_smoke::matrix::MatrixRow;
 use rave_smoke::registry::{self, Check, SelectError};
 use rave_smoke::report::{self, ArtifactChecks, Host, Report};
@@ -43,7 +45,11 @@ use session::{Job, Session};
 /// Runs the command.
 pub fn run(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
     if args.list {
-        list(&chosen(args, &every_feature())?, ui);
+        if args.isolation {
+            list_attacks(ui);
+        } else {
+            list(&chosen(args, &every_feature())?, ui);
+        }
         return Ok(Code::Ok);
     }
     if args.list_rows {
@@ -87,7 +93,7 @@ pub fn check(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Result<
     // All of them before the first boot: a damaged one should not cost the minutes that the others take.
     let artifacts = artifacts(&settings.out_dir, &manifest, &formats)?;
     let (started, clock) = (SystemTime::now(), Instant::now());
-    let made: Vec<ArtifactChecks> = if args.only.is_empty() {
+    let made: Vec<ArtifactChecks> = if args.only.is_empty() && !args.isolation {
         artifacts.iter().map(|(artifact, _)| artifact_checks::look(artifact, settings, ui)).collect()
     } else {
         Vec::new()
@@ -99,10 +105,17 @@ pub fn check(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Result<
             of_row.map(|(artifact, path)| Job { row: *row, artifact, path: path.clone() })
         })
         .collect();
-    let (runs, end) = jobs::side_by_side(at_once, &jobs, |job| session.smoke(job));
+    let (runs, end) = if args.clone {
+        match clone::attack(args, settings, &probe, ui) {
+            Ok(run) => (vec![run], Ok(())),
+            Err(error) => (Vec::new(), Err(error)),
+        }
+    } else {
+        jobs::side_by_side(at_once, &jobs, |job| session.smoke(job))
+    };
     let incomplete = match &end {
         Err(error) => Some(error.to_string()),
-        Ok(()) => (runs.len() < jobs.len()).then(|| "interrupted".to_owned()),
+        Ok(()) => (!args.clone && runs.len() < jobs.len()).then(|| "interrupted".to_owned()),
     };
     let report = Report::new(host(&qemu, &probe), started, clock.elapsed(), made, runs, incomplete);
     // What was found out is told, whatever came after it.
@@ -200,6 +213,12 @@ fn refuse_empty(rows: &[MatrixRow], checks: &[Check]) -> anyhow::Result<()> {
     ))
     .remedy("add a check that does to --only, or choose other rows with --rows")
     .into())
+}
+
+fn list_attacks(ui: &Ui) {
+    let row =
+        |attack: &Attack| [attack.name, attack.title, &attack.expect.join(" or ")].map(String::from).to_vec();
+    ui.table(&["attack", "passes when", "it gets"], &ATTACKS.iter().map(row).collect::<Vec<_>>());
 }
 
 fn list(checks: &[Check], ui: &Ui) {

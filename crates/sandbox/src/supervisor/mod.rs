@@ -2,6 +2,7 @@
 //! child to be killed: after a SIGKILL of the supervisor another attaches.
 
 mod clock;
+mod denied;
 mod exec;
 mod expiry;
 mod first;
@@ -134,6 +135,7 @@ impl Prepared {
         }
         guest::keep_session(&shared, machine.machine().files.channel_socket.clone(), client);
         clock::keep(&shared, is_attached);
+        denied::keep_telling(&shared, place.name().clone());
         listen(place, &shared)?;
         let is_emulated = host.as_ref().is_some_and(|host| host.engine.accelerator() == Accelerator::Tcg);
         Ok(Self {

@@ -10,7 +10,7 @@ use rave_audit::Recorder;
 use rave_fs::Replace;
 use rave_guest::channel::provision::{MODEL_TOKEN, MODEL_URL, Provision};
 use rave_net::lan::MODEL;
-use rave_net::{Forward, Model, Network, Settings, Trust, by_the_host};
+use rave_net::{Forward, Log, Model, Network, Settings, Trust, by_the_host};
 use rave_vm::ports::{PortForward, PortPolicy, PortRequest, bind};
 use rave_vm::sandbox::SSH;
 
@@ -203,6 +203,11 @@ impl Connected {
         // What cannot be opened now is tried again at the next look.
         let _ = network.open_ports(&doors.open);
         doors.starting
+    }
+
+    /// What the guest was refused.
+    pub(super) fn log(&self) -> Log {
+        self.network.as_ref().map(Network::log).unwrap_or_default()
     }
 
     /// Writes what has not been written yet.

@@ -48,6 +48,21 @@ fn own_addresses() -> Vec<String> {
 const CONNECT: &str = "while read host port; do \
      timeout 60 bash -c \"exec 3<>/dev/tcp/$host/$port\" 2>&1 | grep -q refused && echo $host refused || echo $host else; done";
 
+/// The same words as in the log, once, in the shell in which it happened.
+fn the_guest_tells_it_at_the_next_prompt(sandbox: &Sandbox) {
+    let command = format!("cargo xtask net {NAME} allow told.example");
+    let shown = "until grep -q told.example /run/rave/denied; do sleep 0.1; done";
+    // Interactive though it has no terminal: the prompts, and what comes before them, are on stderr.
+    let lines = format!("getent hosts told.example\ntimeout 60 sh -c '{shown}'\necho again\nexit\n");
+    let mut shell: Command = sandbox.command(&["exec", NAME, "--", "bash", "--login", "-i"]);
+    shell.stdin(lines.into_bytes());
+    let done = crate::tool::finish(&shell);
+    assert_eq!(done.stderr.matches("rave: the name told.example was refused").count(), 1, "{}", done.stderr);
+    assert!(done.stderr.contains(&command), "{}", done.stderr);
+    let file = sandbox.exec(&["cat", "/run/rave/denied"]);
+    assert!(file.expect_code(0).stdout.contains(&command), "{}", file.stdout);
+}
+
 /// Leaves the control allowed.
 pub(super) fn a_guest_reaches_what_it_is_allowed_and_nothing_else(sandbox: &Sandbox, control: &Control) {
     let route = "until ip route | grep -q default; do sleep 0.2; done";
@@ -74,6 +89,8 @@ pub(super) fn a_guest_reaches_what_it_is_allowed_and_nothing_else(sandbox: &Sand
     for said in ["the name denied.example was refused", &format!("cargo xtask net {NAME} allow {rule}")] {
         assert!(log.stdout.contains(said), "{said}: {}", log.stdout);
     }
+
+    the_guest_tells_it_at_the_next_prompt(sandbox);
 
     sandbox.run(&["net", NAME, "allow", &rule, "denied.example"]).expect_code(0);
     assert!(control.is_reached(sandbox), "the control");

@@ -17,4 +17,6 @@ pub struct Config {
     pub provide: fn(&Provision) -> Result<(), String>,
     /// Programs that run at once, such as [`MAX_JOBS`](crate::channel::MAX_JOBS).
     pub jobs: usize,
+    /// Where the network's denials are shown, such as [`PATH`](crate::channel::denied::PATH).
+    pub denied: PathBuf,
 }

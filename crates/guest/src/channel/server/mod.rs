@@ -15,6 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::clock::Clock;
+use super::denied;
 use super::frame::{Decoder, Frame, Kind, preamble};
 use super::identity::Barrier;
 use super::limits::MAX_REQUEST;
@@ -273,6 +274,11 @@ impl Server {
                 self.send(Kind::Ended, stream, to_json(&Ended { code: Some(0), ..Ended::default() }));
                 return Ok(());
             }
+            Some(Request::Denied(notices)) if self.barrier.is_none() => {
+                denied::write(&self.config.denied, &notices).map_err(|error| error.to_string())?;
+                self.send(Kind::Ended, stream, to_json(&Ended { code: Some(0), ..Ended::default() }));
+                return Ok(());
+            }
             Some(request) => return self.pass_barrier(stream, request),
             None => return Err("this version of rave-guest does not understand the request".into()),
         };
@@ -312,7 +318,7 @@ impl Server {
                 let opened = self.barrier.take();
                 self.later = self.later.take().or(opened);
             }
-            Request::Exec(_) | Request::Clock { .. } | Request::Provide(_) => {
+            Request::Exec(_) | Request::Clock { .. } | Request::Provide(_) | Request::Denied(_) => {
                 return Err("this machine has no identity yet".into());
             }
         }

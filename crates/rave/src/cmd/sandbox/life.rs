@@ -79,7 +79,7 @@ pub(super) fn start(args: &cli::Start, ui: &Ui) -> anyhow::Result<Code> {
 }
 
 /// Removes sandboxes.
-pub(super) fn remove(args: &cli::Rm, ui: &Ui) -> anyhow::Result<Code> {
+pub(in crate::cmd) fn remove(args: &cli::Rm, ui: &Ui) -> anyhow::Result<Code> {
     for name in &args.names {
         let named = Named::new(name)?;
         let place = named.place();

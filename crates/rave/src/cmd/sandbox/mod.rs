@@ -26,7 +26,10 @@ pub(crate) mod templates;
 pub mod up;
 mod utc;
 
+pub(super) use attend::Named;
 pub use describe::describe;
+pub(super) use life::remove;
+pub(super) use ssh::wait_for as wait_for_ssh;
 
 use crate::cli::{Command, Global};
 use crate::exit::Code;
@@ -54,6 +57,7 @@ pub fn run(command: &Command, global: &Global, ui: &Ui) -> Option<anyhow::Result
         Command::SshConfig(args) => ssh_config::run(args, ui),
         Command::SshProxy(args) => ssh::proxy(args, ui),
         Command::Supervise(args) => supervise::run(args),
+        Command::ServeNetwork(args) => crate::cmd::run::background::serve(args),
         _ => return None,
     })
 }

@@ -117,14 +117,8 @@ pub(super) fn tell_denials(named: &Named, since: u64, has_failed: bool, ui: &Ui)
     // Times are whole seconds: what another program was refused in the same one comes first, and is left out first.
     denials.sort_by_key(|denial| denial.last);
     for denial in &denials[denials.len().saturating_sub(TOLD)..] {
-        let allow = allows(&named.name, denial).map(|command| format!("; to allow it: {command}"));
-        ui.note(&format!("{}{}", plain(&denial.message()).trim(), allow.unwrap_or_default()));
+        ui.note(&network::message(&named.name, denial));
     }
-}
-
-/// The command that allows what was refused.
-fn allows(name: &SandboxName, denial: &Denial) -> Option<String> {
-    denial.allow.as_ref().map(|rule| format!("cargo xtask net {name} allow {rule}"))
 }
 
 fn log(name: &SandboxName, status: &NetworkStatus, ui: &Ui) {
@@ -133,7 +127,7 @@ fn log(name: &SandboxName, status: &NetworkStatus, ui: &Ui) {
             format!("{} ago", time(now().saturating_sub(denial.last))),
             denial.count.to_string(),
             plain(&denial.message()).trim().to_owned(),
-            allows(name, denial).unwrap_or_else(|| "-".to_owned()),
+            network::allows(name, denial).unwrap_or_else(|| "-".to_owned()),
         ]
     };
     let rows: Vec<Vec<String>> = status.log.denials.iter().map(row).collect();

@@ -55,7 +55,7 @@ pub(super) fn alias(name: &SandboxName) -> String {
 }
 
 /// The way in, once the guest has announced its keys.
-fn wait_for(named: &Named, ui: &Ui) -> anyhow::Result<Ssh> {
+pub(in crate::cmd) fn wait_for(named: &Named, ui: &Ui) -> anyhow::Result<Ssh> {
     let connection = named.connect(ui)?;
     let limit = deadline(rave_vm::accel::Accelerator::Tcg);
     let status = wait(&named.place(), connection, limit, ui, |status| !status.host_keys.is_empty())?;

@@ -4,7 +4,7 @@ use camino::Utf8Path;
 use rave_host::Needs;
 use rave_net::{Policy, Rule};
 use rave_sandbox::admission;
-use rave_sandbox::control::Origin;
+use rave_sandbox::control::{Origin, Status};
 use rave_sandbox::look::look;
 use rave_sandbox::network::Change;
 use rave_sandbox::start::attend;
@@ -43,6 +43,25 @@ const FORMAT: Format = Format::Qemu;
 
 /// Runs the command.
 pub fn run(args: &cli::Up, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
+    let (place, status) = bring_up(args, settings, ui)?;
+    let name = place.name();
+    show_address(name, &status, args.json, ui)?;
+    if !args.json {
+        ui.note(&format!(
+            "{name} runs programs: cargo xtask exec {name} -- COMMAND; its services may still be starting"
+        ));
+        let mode = network::read(&place)?.mode;
+        ui.note(&format!("its network is {mode}; what it may reach: cargo xtask net {name} show"));
+    }
+    Ok(Code::Ok)
+}
+
+/// Makes the sandbox where there is none, and starts it where it does not run; it runs programs then.
+pub(in crate::cmd) fn bring_up(
+    args: &cli::Up,
+    settings: &Settings,
+    ui: &Ui,
+) -> anyhow::Result<(Place, Status)> {
     let workspace = args.workspace.as_deref().map(whole).transpose()?;
     let name = name(args.name.as_deref(), workspace.as_deref())?;
     policies_of(&args.ports)?;
@@ -88,15 +107,7 @@ pub fn run(args: &cli::Up, settings: &Settings, ui: &Ui) -> anyhow::Result<Code>
         let how = push::How { include: &args.include, history: args.history, force: false };
         push::of_up(&Named::new(name.as_str())?, folder, how, ui)?;
     }
-    show_address(&name, &status, args.json, ui)?;
-    if !args.json {
-        ui.note(&format!(
-            "{name} runs programs: cargo xtask exec {name} -- COMMAND; its services may still be starting"
-        ));
-        let mode = network::read(&place)?.mode;
-        ui.note(&format!("its network is {mode}; what it may reach: cargo xtask net {name} show"));
-    }
-    Ok(Code::Ok)
+    Ok((place, status))
 }
 
 fn name(asked: Option<&str>, workspace: Option<&Utf8Path>) -> anyhow::Result<SandboxName> {

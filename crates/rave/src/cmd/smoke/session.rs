@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use camino::Utf8PathBuf;
 use rave_image::Manifest;
 use rave_image::manifest::Artifact;
+use rave_net::Policy;
+use rave_smoke::isolation::{self, Servers, Target};
 use rave_smoke::matrix::{MatrixRow, Medium};
 use rave_smoke::registry::Check;
 use rave_smoke::report::{
@@ -125,7 +127,7 @@ impl Session<'_> {
         }
         let (boot, checked) = match installed {
             Ok(()) => self.boot(&context, &booted, &checks, screenshots.as_mut())?,
-            Err(why) => (Boot::Failed(why), suite::not_run(&checks, "it was not installed")),
+            Err(why) => (Boot::Failed(why), self.not_run(&checks, "it was not installed")),
         };
         rows.extend(checked);
         let broken = matches!(boot, Boot::Failed(_)) || rows.iter().any(|row| row.outcome.is_failure());
@@ -152,7 +154,10 @@ impl Session<'_> {
         checks: &[Check],
         mut screenshots: Option<&mut Screenshots>,
     ) -> anyhow::Result<(Boot, Vec<CheckResult>)> {
-        let sandbox = self.prepare(context, booted)?;
+        if self.args.isolation {
+            return self.attack(context, booted);
+        }
+        let sandbox = self.prepare(context, booted, None)?;
         let instance = Instance::boot(sandbox.machine.clone(), self.probe.engine, self.qemu);
         let mut instance = instance.map_err(|error| self.explain(&error))?;
         let waited = self.wait(&mut instance, context.output);
@@ -190,7 +195,46 @@ impl Session<'_> {
         format!("{}-{}", self.settings.profile, row.name)
     }
 
-    fn prepare(&self, context: &RowContext<'_>, booted: &Booted) -> anyhow::Result<Sandbox> {
+    fn not_run(&self, checks: &[Check], why: &str) -> Vec<CheckResult> {
+        if self.args.isolation { isolation::not_run(why) } else { suite::not_run(checks, why) }
+    }
+
+    /// Boots with a network that reaches the attacks' servers alone, and makes the attacks.
+    fn attack(&self, context: &RowContext<'_>, booted: &Booted) -> anyhow::Result<(Boot, Vec<CheckResult>)> {
+        let servers = Servers::start()?;
+        let sandbox = self.prepare(context, booted, Some(servers.policy()))?;
+        let (engine, resolve) = (self.probe.engine, servers.resolve());
+        let instance = Instance::boot_resolving(sandbox.machine.clone(), engine, self.qemu, resolve);
+        let mut instance = instance.map_err(|error| self.explain(&error))?;
+        let waited = self.wait(&mut instance, context.output);
+        let result = match waited.result {
+            Ok(ready) => {
+                let ssh = sandbox.ssh(&instance, &ready)?;
+                let target = Target {
+                    ssh: &ssh,
+                    log: &|| instance.network_log(),
+                    has_names: true,
+                    is_quiet: self.probe.accelerator() == Accelerator::Kvm && !self.is_crowd,
+                };
+                let rows = isolation::run(&target, &servers, &context.output.sink());
+                Ok((Boot::Ready(BootTimes::from(&ready.timeline)), rows))
+            }
+            Err(Error::Boot(why)) => {
+                let boot = Boot::Failed(BootFailure::new(&why, &waited.reached, waited.elapsed));
+                Ok((boot, isolation::not_run("the guest did not become ready")))
+            }
+            Err(error) => Err(error.into()),
+        };
+        instance.kill()?;
+        result
+    }
+
+    fn prepare(
+        &self,
+        context: &RowContext<'_>,
+        booted: &Booted,
+        reach: Option<Policy>,
+    ) -> anyhow::Result<Sandbox> {
         let RowContext { row, scratch, output, .. } = *context;
         let policy = |_, port| match (self.args.fixed_ports, self.is_crowd) {
             (true, _) => PortPolicy::Fixed(port),
@@ -208,6 +252,8 @@ impl Session<'_> {
             user: &booted.user,
             ..request::machine(self.settings, &run_root, found, &services)?
         };
+        let policy = reach.unwrap_or_else(|| launch.policy.clone());
+        let launch = LaunchConfig { policy, ..launch };
         let mut sandbox = launch.prepare().map_err(|error| self.explain(&error))?;
         sandbox.machine.files.serial_log = scratch.serial_log();
         for taken in &sandbox.taken {

@@ -1,0 +1,124 @@
+//! Tells the guest what its network refused, in the words of the log.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rave_guest::channel::denied::{MOST, Notice};
+use rave_guest::channel::message::Request;
+use rave_net::{Denial, Kind, Log};
+
+use super::shared::Shared;
+use crate::name::SandboxName;
+use crate::network::message;
+
+/// How often the log is looked at, which bounds how often the guest is told.
+const LOOK: Duration = Duration::from_millis(200);
+/// How long the guest may take to write a file.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Tells in a thread of its own until the machine has ended.
+pub(super) fn keep_telling(shared: &Arc<Shared>, name: SandboxName) {
+    let shared = Arc::clone(shared);
+    thread::spawn(move || {
+        let mut notices = Notices::new(name);
+        // What an earlier supervisor saw was told by it.
+        notices.take(&shared.network().log());
+        notices.kept.clear();
+        let mut is_told = true;
+        while !shared.has_ended() {
+            thread::sleep(LOOK);
+            is_told &= !notices.take(&shared.network().log());
+            if !is_told && let Some(client) = shared.client(Duration::ZERO) {
+                // A guest of an earlier version does not know the request, and is not asked again until there is more.
+                let _ = client.ask(&Request::Denied(notices.kept.clone()), LIMIT);
+                is_told = true;
+            }
+        }
+    });
+}
+
+struct Notices {
+    name: SandboxName,
+    counts: HashMap<(Kind, String), u64>,
+    kept: Vec<Notice>,
+    last: u64,
+}
+
+impl Notices {
+    fn new(name: SandboxName) -> Self {
+        Self { name, counts: HashMap::new(), kept: Vec::new(), last: 0 }
+    }
+
+    /// Takes what is new; whether anything is.
+    fn take(&mut self, log: &Log) -> bool {
+        let before = self.last;
+        for denial in &log.denials {
+            let key = (denial.kind, denial.to.clone());
+            if self.counts.insert(key, denial.count) != Some(denial.count) {
+                self.add(denial);
+            }
+        }
+        // The log is bounded, and so are those that are remembered.
+        if self.counts.len() > 2 * log.denials.len() {
+            let has = |kind: Kind, to: &str| {
+                log.denials.iter().any(|denial| denial.kind == kind && denial.to == to)
+            };
+            self.counts.retain(|(kind, to), _| has(*kind, to));
+        }
+        self.last != before
+    }
+
+    /// One message once: a denial that comes again is the last one then.
+    fn add(&mut self, denial: &Denial) {
+        let text = message(&self.name, denial);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        self.last = u64::try_from(now).unwrap_or(u64::MAX).max(self.last + 1);
+        self.kept.retain(|notice| notice.text != text);
+        self.kept.push(Notice { number: self.last, text });
+        self.kept.drain(..self.kept.len().saturating_sub(MOST));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(entries: &[(&str, u64)]) -> Log {
+        let denial = |(to, count): &(&str, u64)| Denial {
+            first: 1,
+            last: 1,
+            count: *count,
+            kind: Kind::Name,
+            to: (*to).into(),
+            rule: "mode restricted: no rule allows it".into(),
+            allow: Some((*to).into()),
+        };
+        Log { denials: entries.iter().map(denial).collect(), ..Log::default() }
+    }
+
+    #[test]
+    fn each_message_is_there_once_and_the_newest_is_last() {
+        let mut notices = Notices::new("demo".parse().unwrap());
+        assert!(notices.take(&log(&[("a.example", 1), ("b.example", 1)])));
+        assert!(!notices.take(&log(&[("a.example", 1), ("b.example", 1)])));
+        assert!(notices.take(&log(&[("a.example", 2), ("b.example", 1)])));
+        let texts: Vec<&str> = notices.kept.iter().map(|notice| notice.text.as_str()).collect();
+        assert_eq!(
+            texts[1],
+            "the name a.example was refused: mode restricted: no rule allows it; to allow it: cargo xtask net demo allow a.example"
+        );
+        assert!(texts.len() == 2 && texts[0].contains("b.example"));
+        assert!(notices.kept[0].number < notices.kept[1].number);
+    }
+
+    #[test]
+    fn they_are_bounded() {
+        let mut notices = Notices::new("demo".parse().unwrap());
+        for number in 0..100 {
+            notices.take(&log(&[(&format!("n{number}.example"), 1)]));
+        }
+        assert_eq!((notices.kept.len(), notices.counts.len() <= 2), (MOST, true));
+    }
+}

@@ -1,0 +1,400 @@
+//! The attacks, as data: an attack is one entry of [`ATTACKS`].
+//!
+//! Each is a call of `probe.py` in the guest, as root. `{open}` is a port of the host's loopback that is allowed, `{closed}` one
+//! that somebody listens on and that is not, `{flood}` one whose server sends without an end, `{host}` an address of this host.
+
+/// One attack.
+#[derive(Debug, Clone, Copy)]
+pub struct Attack {
+    /// Names it in reports.
+    pub name: &'static str,
+    /// What holds when it passes.
+    pub title: &'static str,
+    /// What is tried.
+    pub tries: &'static [&'static str],
+    /// What must become of it: one of these words.
+    pub expect: &'static [&'static str],
+    /// What a denial must begin with in the log; none where nothing is to be told, as for a frame that means nothing.
+    pub logged: Option<&'static str>,
+    /// The same kind of thing where it is allowed, and what becomes of that: without it a dead network would pass.
+    pub control: (&'static [&'static str], &'static str),
+    /// It needs names that lead to the servers of this run, which only a network of this process resolves.
+    pub needs_names: bool,
+}
+
+/// A name that is allowed on 80 and 443 though its address is the host's.
+pub(super) const ALLOWED: &str = "allowed.isolation.example";
+/// A name that is allowed and not said to be private, and that leads to the host.
+pub(super) const REBINDING: &str = "rebinding.isolation.example";
+/// What is allowed with everything below.
+pub(super) const WILD: &str = "*.wild.isolation.example";
+
+const OPEN: (&[&str], &str) = (&["tcp", "10.0.2.2", "{open}"], "open");
+const RAW_OPEN: (&[&str], &str) = (&["raw", "own", "{open}"], "open");
+const NAME: (&[&str], &str) = (&["dns", "A", "allowed.isolation.example"], "address");
+const HTTP: (&[&str], &str) =
+    (&["http", "allowed.isolation.example", "GET /", "allowed.isolation.example"], "200");
+
+const BASE: Attack = Attack {
+    name: "",
+    title: "",
+    tries: &[],
+    expect: &["refused"],
+    logged: None,
+    control: OPEN,
+    needs_names: false,
+};
+
+/// All of them.
+pub const ATTACKS: [Attack; 37] = [
+    Attack {
+        name: "host-loopback",
+        title: "a server on the host's loopback is not reached through the gateway",
+        tries: &["tcp", "10.0.2.2", "{closed}"],
+        logged: Some("127.0.0.1:{closed}"),
+        ..BASE
+    },
+    Attack {
+        name: "gateway-ports",
+        title: "the gateway has no service of its own and no other of the host's",
+        tries: &[
+            "each",
+            "tcp",
+            "10.0.2.2:22",
+            "10.0.2.2:53",
+            "10.0.2.2:80",
+            "10.0.2.2:443",
+            "10.0.2.2:2223",
+            "10.0.2.2:3000",
+        ],
+        logged: Some("127.0.0.1:22"),
+        ..BASE
+    },
+    Attack {
+        name: "resolver-ports",
+        title: "the resolver's address has no TCP port, so that no DNS goes over TCP",
+        tries: &["each", "tcp", "10.0.2.3:53", "10.0.2.3:80", "10.0.2.3:853"],
+        logged: Some("10.0.2.3:53"),
+        ..BASE
+    },
+    Attack {
+        name: "host-address",
+        title: "this host is not reached by its own address",
+        tries: &["each", "tcp", "{host}:22", "{host}:80", "{host}:{closed}"],
+        logged: Some("{host}:22"),
+        ..BASE
+    },
+    Attack {
+        name: "metadata",
+        title: "no cloud's metadata service is reached",
+        tries: &[
+            "each",
+            "tcp",
+            "169.254.169.254:80",
+            "169.254.170.2:80",
+            "100.100.100.200:80",
+            "192.0.0.192:80",
+        ],
+        logged: Some("169.254.169.254:80"),
+        ..BASE
+    },
+    Attack {
+        name: "private-ranges",
+        title: "no private network is reached",
+        tries: &[
+            "each",
+            "tcp",
+            "10.0.0.1:80",
+            "172.16.0.1:80",
+            "192.168.0.1:443",
+            "100.64.0.1:22",
+            "198.51.100.1:80",
+        ],
+        logged: Some("10.0.0.1:80"),
+        ..BASE
+    },
+    Attack {
+        name: "public-address",
+        title: "no address is reached that no rule names",
+        tries: &["each", "tcp", "1.1.1.1:80", "8.8.8.8:443", "9.9.9.9:22"],
+        logged: Some("1.1.1.1:80"),
+        ..BASE
+    },
+    Attack {
+        name: "another-sandbox",
+        title: "no other machine is on the sandbox's network",
+        tries: &["each", "tcp", "10.0.2.16:22", "10.0.2.14:22", "10.0.2.4:445"],
+        expect: &["unreachable"],
+        ..BASE
+    },
+    Attack {
+        name: "synthetic-address",
+        title: "an address that was given for no name leads nowhere",
+        tries: &["tcp", "198.18.255.200", "443"],
+        logged: Some("198.18.255.200:443"),
+        ..BASE
+    },
+    Attack {
+        name: "dns-name",
+        title: "a name that no rule allows does not exist",
+        tries: &["dns", "A", "exfiltrated.attacker.example"],
+        expect: &["nxdomain"],
+        logged: Some("exfiltrated.attacker.example"),
+        control: NAME,
+        ..BASE
+    },
+    Attack {
+        name: "dns-txt",
+        title: "no TXT record comes in, of an allowed name either",
+        tries: &["dns", "TXT", "allowed.isolation.example"],
+        expect: &["empty"],
+        control: NAME,
+        ..BASE
+    },
+    Attack {
+        name: "dns-txt-tunnel",
+        title: "a question with data in its labels goes nowhere",
+        tries: &["dns", "TXT", "4d5a9000030000000400.ffff0000b800000000000000.t.attacker.example"],
+        expect: &["nxdomain"],
+        logged: Some("4d5a9000030000000400.ffff0000b800000000000000.t.attacker.example"),
+        control: NAME,
+        ..BASE
+    },
+    Attack {
+        name: "dns-long-labels",
+        title: "what stands for a wildcard's star has at most 63 characters",
+        tries: &[
+            "dns",
+            "A",
+            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb.wild.isolation.example",
+        ],
+        expect: &["nxdomain"],
+        logged: Some("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.bbbb"),
+        control: (&["dns", "A", "short.wild.isolation.example"], "address"),
+        ..BASE
+    },
+    Attack {
+        name: "dns-many-labels",
+        title: "what stands for a wildcard's star has at most three labels",
+        tries: &["dns", "A", "a.b.c.d.wild.isolation.example"],
+        expect: &["nxdomain"],
+        logged: Some("a.b.c.d.wild.isolation.example"),
+        control: (&["dns", "A", "b.c.d.wild.isolation.example"], "address"),
+        ..BASE
+    },
+    Attack {
+        name: "dns-other-server",
+        title: "no other resolver is asked",
+        tries: &["each", "udp", "8.8.8.8:53", "10.0.2.2:53", "1.1.1.1:853"],
+        logged: Some("8.8.8.8:53"),
+        control: NAME,
+        ..BASE
+    },
+    Attack {
+        name: "dns-over-https",
+        title: "the resolvers of DNS over HTTPS are not reached by address",
+        tries: &["each", "tcp", "1.1.1.1:443", "8.8.4.4:443", "9.9.9.9:443"],
+        logged: Some("8.8.4.4:443"),
+        ..BASE
+    },
+    Attack {
+        name: "dns-over-https-name",
+        title: "the resolvers of DNS over HTTPS have no address",
+        tries: &["dns", "A", "cloudflare-dns.com"],
+        expect: &["nxdomain"],
+        logged: Some("cloudflare-dns.com"),
+        control: NAME,
+        ..BASE
+    },
+    Attack {
+        name: "udp",
+        title: "no datagram leaves the sandbox",
+        tries: &["each", "udp", "1.1.1.1:123", "10.0.2.2:{closed}", "8.8.8.8:443"],
+        logged: Some("1.1.1.1:123"),
+        ..BASE
+    },
+    Attack {
+        name: "icmp",
+        title: "no echo request leaves the sandbox",
+        tries: &["ping", "1.1.1.1"],
+        expect: &["unreachable"],
+        control: (&["ping", "10.0.2.2"], "open"),
+        ..BASE
+    },
+    Attack {
+        name: "ipv6",
+        title: "there is no way out by IPv6",
+        tries: &["each", "tcp6", "2606:4700:4700::1111:443", "::ffff:10.0.2.2:{closed}", "fd00:ec2::254:80"],
+        expect: &["unreachable", "refused"],
+        ..BASE
+    },
+    Attack {
+        name: "forged-source",
+        title: "a packet with another source address is dropped",
+        tries: &["raw", "source", "{open}"],
+        expect: &["silent"],
+        control: RAW_OPEN,
+        ..BASE
+    },
+    Attack {
+        name: "public-source",
+        title: "a packet that says to come from a public address is dropped",
+        tries: &["raw", "public", "{open}"],
+        expect: &["silent"],
+        control: RAW_OPEN,
+        ..BASE
+    },
+    Attack {
+        name: "second-mac",
+        title: "a second station is not served",
+        tries: &["raw", "mac", "{open}"],
+        expect: &["silent"],
+        control: RAW_OPEN,
+        ..BASE
+    },
+    Attack {
+        name: "fragment",
+        title: "a fragment is dropped",
+        tries: &["raw", "fragment", "{open}"],
+        expect: &["silent"],
+        control: RAW_OPEN,
+        ..BASE
+    },
+    Attack {
+        name: "raw-socket",
+        title: "a raw packet is refused as any other",
+        tries: &["raw", "own", "{closed}"],
+        logged: Some("127.0.0.1:{closed}"),
+        control: RAW_OPEN,
+        ..BASE
+    },
+    Attack {
+        name: "jumbo-frame",
+        title: "a frame of 9000 bytes changes nothing",
+        tries: &["jumbo", "{open}"],
+        expect: &["open"],
+        ..BASE
+    },
+    Attack {
+        name: "arp-spoofing",
+        title: "who says to be the gateway changes nothing",
+        tries: &["arp", "{open}"],
+        expect: &["open"],
+        ..BASE
+    },
+    Attack {
+        name: "dhcp-spoofing",
+        title: "the guest is given its own address, whatever it asks for",
+        tries: &["dhcp", "10.0.2.77"],
+        expect: &["10.0.2.15", "silent"],
+        ..BASE
+    },
+    Attack {
+        name: "slow-reader",
+        title: "who reads nothing holds nobody up",
+        tries: &["slow", "{flood}", "{open}"],
+        expect: &["open"],
+        ..BASE
+    },
+    Attack {
+        name: "syn-flood",
+        title: "100,000 beginnings of connections end, and the network is there",
+        tries: &["flood", "100000", "{closed}", "{open}"],
+        expect: &["open"],
+        ..BASE
+    },
+    Attack {
+        name: "rebinding",
+        title: "an allowed name that leads to the host is closed when the connection is made",
+        tries: &["named", "rebinding.isolation.example", "443"],
+        logged: Some("rebinding.isolation.example:443"),
+        control: HTTP,
+        needs_names: true,
+        ..BASE
+    },
+    Attack {
+        name: "name-port",
+        title: "a name that is allowed has no port but 80 and 443",
+        tries: &["named", "allowed.isolation.example", "22"],
+        logged: Some("allowed.isolation.example:22"),
+        control: HTTP,
+        needs_names: true,
+        ..BASE
+    },
+    Attack {
+        name: "http-fronting",
+        title: "plain HTTP to an allowed name asks for no other host",
+        tries: &["http", "allowed.isolation.example", "GET /", "attacker.example"],
+        expect: &["403"],
+        logged: Some("allowed.isolation.example:80"),
+        control: HTTP,
+        needs_names: true,
+    },
+    Attack {
+        name: "http-absolute",
+        title: "an absolute request says the same host as its header",
+        tries: &[
+            "http",
+            "allowed.isolation.example",
+            "GET http://attacker.example/",
+            "allowed.isolation.example",
+        ],
+        expect: &["403", "400"],
+        logged: Some("allowed.isolation.example:80"),
+        control: HTTP,
+        needs_names: true,
+    },
+    Attack {
+        name: "http-connect",
+        title: "CONNECT makes no tunnel",
+        tries: &["http", "allowed.isolation.example", "CONNECT attacker.example:443", "attacker.example:443"],
+        expect: &["403", "400"],
+        logged: Some("allowed.isolation.example:80"),
+        control: HTTP,
+        needs_names: true,
+    },
+    Attack {
+        name: "tls-other-name",
+        title: "TLS to an allowed name says no other",
+        tries: &["tls", "allowed.isolation.example", "attacker.example"],
+        expect: &["alert"],
+        logged: Some("allowed.isolation.example:443"),
+        control: (&["tls", "allowed.isolation.example", "allowed.isolation.example"], "open"),
+        needs_names: true,
+    },
+    Attack {
+        name: "tls-without-name",
+        title: "TLS without a name is refused",
+        tries: &["tls", "allowed.isolation.example", "-"],
+        expect: &["alert"],
+        logged: Some("allowed.isolation.example:443"),
+        control: (&["tls", "allowed.isolation.example", "allowed.isolation.example"], "open"),
+        needs_names: true,
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn each_attack_has_a_name_of_its_own_and_a_control_that_is_not_the_attack() {
+        let names: BTreeSet<&str> = ATTACKS.iter().map(|attack| attack.name).collect();
+        assert_eq!(names.len(), ATTACKS.len());
+        for attack in ATTACKS {
+            assert!(!attack.title.is_empty() && !attack.expect.is_empty(), "{attack:?}");
+            assert_ne!(attack.tries, attack.control.0, "{attack:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused_by_a_rule_must_be_told() {
+        // Frames that mean nothing and questions that are answered are no denials; nor is what the guest's own kernel refuses.
+        let silent = ATTACKS.iter().filter(|attack| attack.logged.is_none()).filter(|attack| {
+            attack.expect.iter().any(|word| matches!(*word, "refused" | "nxdomain" | "403" | "alert"))
+        });
+        let names: Vec<&str> = silent.map(|attack| attack.name).collect();
+        assert_eq!(names, ["ipv6"]);
+    }
+}

@@ -1,0 +1,225 @@
+//! What a guest may not do, tried from inside of it as root: a row for each attack of [`ATTACKS`].
+//!
+//! A row passes when the same kind of thing works where it is allowed, when the attack gets what it must get, when that comes at
+//! once, and when the log tells it.
+
+mod attack;
+mod servers;
+
+use std::time::{Duration, Instant};
+
+use rave_net::Log;
+use rave_process::progress::{Event, Sink, StageOutcome, Unit};
+use rave_vm::ssh::Ssh;
+use rave_vm::terminal_text::plain;
+
+pub use attack::{ATTACKS, Attack};
+pub use servers::Servers;
+
+use crate::poll::{CheckError, Observation, ensure};
+use crate::report::{CheckResult, Outcome};
+
+/// The group of the rows.
+const GROUP: &str = "isolation";
+/// The progress display's name for them.
+const STAGE: &str = "attacks";
+/// The program, as the guest runs it.
+const PROBE: &str = include_str!("probe.py");
+const PROBE_PATH: &str = "/run/rave-probe.py";
+/// A line that the program does not have.
+const END: &str = "RAVE-PROBE-END";
+/// How long one attempt may take: 100,000 frames by an emulated processor are the longest.
+const LIMIT: Duration = Duration::from_secs(300);
+/// How soon the first refusal comes on a host that does nothing else, milliseconds.
+const AT_ONCE: f64 = 50.0;
+/// How long the log may lag behind.
+const LOG_LAG: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The guest, its log, and how strict to be.
+pub struct Target<'a> {
+    /// The way in.
+    pub ssh: &'a Ssh,
+    /// What was refused so far.
+    pub log: &'a dyn Fn() -> Log,
+    /// Whether its network resolves the names of [`Servers::resolve`].
+    pub has_names: bool,
+    /// Nothing else runs on a host that is not emulating: the time of a refusal is judged.
+    pub is_quiet: bool,
+}
+
+/// What an attempt came to, as `probe.py` says.
+#[derive(Debug, PartialEq)]
+struct Attempt {
+    word: String,
+    milliseconds: f64,
+    detail: String,
+}
+
+impl Attempt {
+    fn parse(line: &str) -> Option<Self> {
+        let mut parts = line.lines().last()?.splitn(3, '\t');
+        let (word, milliseconds) = (parts.next()?.to_owned(), parts.next()?.parse().ok()?);
+        Some(Self { word, milliseconds, detail: plain(parts.next().unwrap_or_default()).trim().to_owned() })
+    }
+}
+
+/// Makes the attacks, one after the other, each to a row.
+pub fn run(target: &Target<'_>, servers: &Servers, sink: Sink<'_>) -> Vec<CheckResult> {
+    let started = Instant::now();
+    sink(Event::StageStarted { stage: STAGE });
+    let uploaded = upload(target.ssh);
+    let mut rows = Vec::new();
+    for (number, attack) in (1_u64..).zip(&ATTACKS) {
+        rows.push(row(attack, target, servers, uploaded.as_ref()));
+        let (unit, total) = (Unit::Checks, Some(ATTACKS.len() as u64));
+        sink(Event::StageProgress { stage: STAGE, done: number, total, unit });
+    }
+    let outcome = StageOutcome::Built;
+    sink(Event::StageFinished { stage: STAGE, elapsed: started.elapsed(), outcome });
+    rows
+}
+
+/// The rows of a guest that did not become ready.
+pub fn not_run(reason: &str) -> Vec<CheckResult> {
+    ATTACKS
+        .iter()
+        .map(|attack| result(attack, Outcome::NotRun(reason.to_owned()), Duration::ZERO, ""))
+        .collect()
+}
+
+/// Puts the program into the guest's memory.
+fn upload(ssh: &Ssh) -> Result<(), String> {
+    let command = format!("sudo -n tee {PROBE_PATH} >/dev/null <<'{END}'\n{PROBE}{END}\n");
+    match ssh.exec(&command, LIMIT) {
+        Ok(output) if output.success() => Ok(()),
+        Ok(output) => {
+            Err(format!("the program could not be put into the guest: {}", output.stderr.join("\n")))
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn row(
+    attack: &Attack,
+    target: &Target<'_>,
+    servers: &Servers,
+    uploaded: Result<&(), &String>,
+) -> CheckResult {
+    let started = Instant::now();
+    let lacks = servers.lacks(attack).map(str::to_owned);
+    let names = (attack.needs_names && !target.has_names)
+        .then(|| "its names are resolved by another process, which does not know them".to_owned());
+    let mut seen = Observation::default();
+    let outcome = match (uploaded, lacks.or(names)) {
+        (Err(why), _) => Outcome::Error(why.clone()),
+        (_, Some(why)) => Outcome::NotRun(why),
+        (Ok(()), None) => match attempt(attack, target, servers, &mut seen) {
+            Ok(()) => Outcome::Passed,
+            Err(CheckError::Failed(why) | CheckError::Crashed(why)) => Outcome::Failed(why),
+            Err(CheckError::CouldNotRun(why) | CheckError::NotYet(why)) => Outcome::Error(why),
+            Err(CheckError::Interrupted) => Outcome::NotRun("interrupted".into()),
+        },
+    };
+    result(attack, outcome, started.elapsed(), &seen.answer)
+}
+
+fn attempt(
+    attack: &Attack,
+    target: &Target<'_>,
+    servers: &Servers,
+    seen: &mut Observation,
+) -> Result<(), CheckError> {
+    let (control, expected) = attack.control;
+    let control = try_it(target.ssh, &servers.arguments(control))?;
+    ensure(control.word == expected, || {
+        format!("what is allowed does not work: {} instead of {expected} ({})", control.word, control.detail)
+    })?;
+    let told = servers.logged(attack);
+    let before = told.as_ref().map_or(0, |begins| count(&(target.log)(), begins));
+    let tried = try_it(target.ssh, &servers.arguments(attack.tries))?;
+    let told = told.map(|begins| logged(target.log, &begins, before));
+    let said = match &told {
+        Some(Some(message)) => format!("; logged: {message}"),
+        Some(None) => "; not logged".into(),
+        None => String::new(),
+    };
+    seen.note(format!("{} after {:.1} ms{said}", tried.word, tried.milliseconds));
+    ensure(attack.expect.contains(&tried.word.as_str()), || {
+        format!("{} instead of {} ({})", tried.word, attack.expect.join(" or "), tried.detail)
+    })?;
+    ensure(told != Some(None), || "it was refused, and the log does not tell it".into())?;
+    let is_one = !matches!(attack.tries[0], "each" | "flood" | "slow" | "jumbo" | "arp" | "raw");
+    let is_late = target.is_quiet && is_one && tried.word != "silent" && tried.milliseconds > AT_ONCE;
+    ensure(!is_late, || format!("it was refused after {:.1} ms, not within {AT_ONCE}", tried.milliseconds))
+}
+
+fn try_it(ssh: &Ssh, arguments: &[String]) -> Result<Attempt, CheckError> {
+    let quoted: Vec<String> = arguments.iter().map(|word| rave_process::shell_quote(word)).collect();
+    let command = format!("sudo -n python3 {PROBE_PATH} {}", quoted.join(" "));
+    let output = ssh.exec(&command, LIMIT)?;
+    Attempt::parse(&output.text()).ok_or_else(|| {
+        let said = plain(&output.stderr.join("\n")).trim().to_owned();
+        CheckError::CouldNotRun(format!("the program in the guest failed ({}): {said}", output.status))
+    })
+}
+
+/// How often something that begins so was denied.
+fn count(log: &Log, begins: &str) -> u64 {
+    log.denials.iter().filter(|denial| denial.to.starts_with(begins)).map(|denial| denial.count).sum()
+}
+
+/// What the log says of what begins so, once it was denied more often than before. It is written by another thread.
+fn logged(log: &dyn Fn() -> Log, begins: &str, before: u64) -> Option<String> {
+    let deadline = Instant::now() + LOG_LAG;
+    loop {
+        let log = log();
+        if count(&log, begins) > before {
+            let denial = log.denials.iter().rev().find(|denial| denial.to.starts_with(begins));
+            return denial.map(|denial| plain(&denial.message()).trim().to_owned());
+        }
+        if Instant::now() >= deadline || rave_process::interrupt::pause(PAUSE).is_err() {
+            return None;
+        }
+    }
+}
+
+fn result(attack: &Attack, outcome: Outcome, elapsed: Duration, last_answer: &str) -> CheckResult {
+    CheckResult {
+        name: format!("isolation-{}", attack.name),
+        group: GROUP.into(),
+        title: attack.title.into(),
+        outcome,
+        seconds: (elapsed.as_secs_f64() * 1000.0).round() / 1000.0,
+        attempts: 1,
+        last_answer: last_answer.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rave_net::{Denial, Kind};
+
+    fn log(to: &str, count: u64) -> Log {
+        let (kind, rule) = (Kind::Connection, "mode restricted".into());
+        let denial = Denial { first: 1, last: 1, count, kind, to: to.into(), rule, allow: None };
+        Log { denials: vec![denial], ..Log::default() }
+    }
+
+    #[test]
+    fn what_the_program_says_is_read_and_shown_as_text() {
+        let attempt = Attempt::parse("noise\nrefused\t1.5\t\u{1b}[2Jwhy").unwrap();
+        assert_eq!((attempt.word.as_str(), attempt.milliseconds), ("refused", 1.5));
+        assert!(!attempt.detail.contains('\u{1b}'), "{attempt:?}");
+        assert_eq!(Attempt::parse("Traceback"), None);
+        assert_eq!(Attempt::parse(""), None);
+    }
+
+    #[test]
+    fn a_denial_of_before_does_not_count() {
+        let is = |begins, before| logged(&|| log("1.1.1.1:80", 3), begins, before).is_some();
+        assert!(is("1.1.1.1:80", 2));
+        assert!(!is("1.1.1.1:80", 3) && !is("1.1.1.2:80", 0));
+    }
+}

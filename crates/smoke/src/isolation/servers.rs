@@ -1,0 +1,184 @@
+//! What is to be reached, and what is not: servers on the host's loopback, and names that lead to them.
+
+use std::collections::HashMap;
+use std::io::{self, Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use rave_net::{Mode, Policy, Resolve, by_the_host};
+
+use super::attack::{ALLOWED, Attack, REBINDING, WILD};
+
+/// What a server says that is reached.
+const GREETING: &[u8] = b"reached\n";
+/// Stands for an address of this host.
+const HOST: &str = "{host}";
+/// How long a server waits for a client.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The servers; they end with the process.
+#[derive(Debug, Clone)]
+pub struct Servers {
+    open: u16,
+    closed: u16,
+    flood: u16,
+    http: u16,
+    tls: u16,
+    /// None on a host that has loopback alone.
+    host: Option<IpAddr>,
+}
+
+impl Servers {
+    /// Starts them on free ports of loopback.
+    pub fn start() -> io::Result<Self> {
+        let greet = |mut stream: TcpStream| drop(stream.write_all(GREETING));
+        Ok(Self {
+            open: serve(greet)?,
+            closed: serve(greet)?,
+            flood: serve(flood)?,
+            http: serve(answer)?,
+            tls: serve(hear)?,
+            host: own_address(),
+        })
+    }
+
+    /// What the guest may reach: the servers that are meant to be, and nothing else.
+    pub fn policy(&self) -> Policy {
+        let rules = [
+            format!("127.0.0.1:{}/tcp,private", self.open),
+            format!("127.0.0.1:{}/tcp,private", self.flood),
+            format!("{ALLOWED},private"),
+            REBINDING.to_owned(),
+            WILD.to_owned(),
+        ];
+        let allow = rules.iter().filter_map(|rule| rule.parse().ok()).collect();
+        Policy { mode: Mode::Restricted, allow, ..Policy::default() }
+    }
+
+    /// Where the names lead to.
+    pub fn resolve(&self) -> Resolve {
+        let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let names = HashMap::from([
+            ((ALLOWED, 80), loopback(self.http)),
+            ((ALLOWED, 443), loopback(self.tls)),
+            ((REBINDING, 443), loopback(self.closed)),
+        ]);
+        let host = by_the_host();
+        Arc::new(move |name, port| match names.get(&(name.as_str(), port)) {
+            Some(address) => Ok(vec![*address]),
+            None => host(name, port),
+        })
+    }
+
+    /// A text of an attack with this run's ports and addresses in it.
+    pub(super) fn fill(&self, text: &str) -> String {
+        [
+            ("{open}", self.open.to_string()),
+            ("{closed}", self.closed.to_string()),
+            ("{flood}", self.flood.to_string()),
+            (HOST, self.host.map(|host| host.to_string()).unwrap_or_default()),
+        ]
+        .iter()
+        .fold(text.to_owned(), |text, (name, value)| text.replace(name, value))
+    }
+
+    /// The arguments of what an attack tries.
+    pub(super) fn arguments(&self, words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| self.fill(word)).collect()
+    }
+
+    /// Why this host cannot try an attack.
+    pub(super) fn lacks(&self, attack: &Attack) -> Option<&'static str> {
+        let needs_host = attack.tries.iter().any(|word| word.contains(HOST));
+        (needs_host && self.host.is_none()).then_some("this host has no address but loopback")
+    }
+
+    /// What must be in the log.
+    pub(super) fn logged(&self, attack: &Attack) -> Option<String> {
+        attack.logged.map(|text| self.fill(text))
+    }
+}
+
+/// The port of a server that does this with each connection.
+fn serve(with: impl Fn(TcpStream) + Clone + Send + 'static) -> io::Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let port = listener.local_addr()?.port();
+    thread::Builder::new().name("isolation".into()).spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let with = with.clone();
+            let ready = stream.set_read_timeout(Some(PATIENCE)).and(stream.set_write_timeout(Some(PATIENCE)));
+            if ready.is_ok() {
+                // One that cannot be started ends its connection, which the attack sees.
+                let _ = thread::Builder::new().spawn(move || with(stream));
+            }
+        }
+    })?;
+    Ok(port)
+}
+
+fn flood(mut stream: TcpStream) {
+    while stream.write_all(&[b'x'; 4096]).is_ok() {}
+}
+
+/// Stands in for a TLS server, which is never the first to speak: whatever it is sent it got.
+fn hear(mut stream: TcpStream) {
+    if matches!(stream.read(&mut [0; 1024]), Ok(1..)) {
+        let _ = stream.write_all(GREETING);
+    }
+}
+
+/// Reads a request's head and answers that it was reached.
+fn answer(mut stream: TcpStream) {
+    let mut head = Vec::new();
+    let mut buffer = [0; 1024];
+    while !head.windows(4).any(|bytes| bytes == b"\r\n\r\n") && head.len() < 8192 {
+        match stream.read(&mut buffer) {
+            Ok(count @ 1..) => head.extend_from_slice(&buffer[..count]),
+            _ => return,
+        }
+    }
+    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\nConnection: close\r\n\r\nreached\n");
+}
+
+/// The address that this host would use to the internet; nothing is sent.
+fn own_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    // An address of documentation (RFC 5737).
+    socket.connect(("192.0.2.1", 9)).ok()?;
+    socket.local_addr().ok().map(|address| address.ip()).filter(|address| !address.is_unspecified())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::attack::ATTACKS;
+    use super::*;
+
+    #[test]
+    fn the_rules_open_what_the_controls_need_and_nothing_that_is_attacked() {
+        let servers = Servers::start().unwrap();
+        let policy = servers.policy();
+        assert_eq!(policy.allow.len(), 5, "each rule is one");
+        let to = rave_net::Destination::Address(Ipv4Addr::LOCALHOST.into());
+        assert!(policy.connect(&to, servers.open).unwrap().private);
+        assert!(policy.connect(&to, servers.closed).is_err());
+        let greeting = TcpStream::connect(("127.0.0.1", servers.closed)).and_then(|mut stream| {
+            let mut said = String::new();
+            stream.read_to_string(&mut said).map(|_| said)
+        });
+        assert_eq!(greeting.unwrap().as_bytes(), GREETING, "it is refused though somebody listens");
+    }
+
+    #[test]
+    fn no_placeholder_is_left() {
+        let servers = Servers::start().unwrap();
+        for attack in ATTACKS {
+            let words = [servers.arguments(attack.tries), servers.arguments(attack.control.0)].concat();
+            assert!(
+                words.iter().chain(&servers.logged(&attack)).all(|word| !word.contains('{')),
+                "{words:?}"
+            );
+        }
+    }
+}
