@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use camino::Utf8PathBuf;
 use rave_process::interrupt;
 use rave_process::progress::{Event, StageOutcome};
 use rave_sandbox::control::Status;

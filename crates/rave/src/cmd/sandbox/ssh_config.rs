@@ -11,7 +11,7 @@ use rave_sandbox::Store;
 use rave_vm::keys::KeyPair;
 use rave_vm::ssh::{Stanza, quote};
 
-use super::attend::this_program;
+use crate::cmd::fence::this_program;
 use super::ssh::alias;
 use crate::cli;
 use crate::command_error::CommandError;
