@@ -11,9 +11,9 @@ use rave_sandbox::Store;
 use rave_vm::keys::KeyPair;
 use rave_vm::ssh::{Stanza, quote};
 
-use crate::cmd::fence::this_program;
 use super::ssh::alias;
 use crate::cli;
+use crate::cmd::fence::this_program;
 use crate::command_error::CommandError;
 use crate::exit::Code;
 use crate::settings;
