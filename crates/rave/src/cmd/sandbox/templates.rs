@@ -6,7 +6,7 @@ use std::io;
 use camino::Utf8Path;
 use rave_host::Needs;
 use rave_image::Manifest;
-use rave_net::{Mode, Network, Policy, by_the_host};
+use rave_net::{Mode, Network, Policy, Trust, by_the_host};
 use rave_spec::Format;
 use rave_vm::Error;
 use rave_vm::accel::ProbeResult;
@@ -129,6 +129,9 @@ fn offline(socket: &Utf8Path) -> io::Result<Box<dyn Any>> {
         policy: Policy { mode: Mode::Offline, ..Policy::default() },
         forwards: Vec::new(),
         journal: None,
+        authority: None,
+        trust: Trust::OfHost,
+        model: None,
         resolve: by_the_host(),
     })?;
     Ok(Box::new(network))
