@@ -7,7 +7,7 @@ use std::sync::Arc;
 use camino::Utf8Path;
 use rave_host::Needs;
 use rave_image::Manifest;
-use rave_net::{Mode, Network, Nobody, Policy, by_the_host};
+use rave_net::{Mode, Network, Nobody, Policy, Trust, by_the_host};
 use rave_spec::Format;
 use rave_vm::Error;
 use rave_vm::accel::ProbeResult;
@@ -134,7 +134,7 @@ fn offline(socket: &Utf8Path) -> io::Result<Box<dyn Any>> {
         witness: Arc::new(Nobody),
         resolve: by_the_host(),
         authority: None,
-        trust: rave_net::Trust::default(),
+        trust: Trust::OfHost,
         model: None,
     })?;
     Ok(Box::new(network))
