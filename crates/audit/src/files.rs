@@ -37,7 +37,13 @@ impl Files {
         make(root)?;
         // One that was removed in this very second keeps its own folder.
         let name = |at: u64| root.join(format!("{sandbox}.{at}.{until}"));
-        let folder = (removed..).map(name).find(|folder| !folder.exists()).unwrap_or_else(|| name(removed));
+        let mut folder = name(removed);
+        for at in removed + 1.. {
+            if !folder.exists() {
+                break;
+            }
+            folder = name(at);
+        }
         make(&folder)?;
         let to = Self::at(&folder);
         // The head last: with it the record is whole.

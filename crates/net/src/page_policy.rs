@@ -59,7 +59,8 @@ impl Site {
         if matches!(method, "CONNECT" | "TRACE") {
             return Err(("405 Method Not Allowed", format!("{method} is for proxies")));
         }
-        if !target.starts_with('/') && !(target == "*" && method == "OPTIONS") {
+        let is_plain = target.starts_with('/') || (target == "*" && method == "OPTIONS");
+        if !is_plain {
             return bad("it has no plain target");
         }
         let host = head.only("host").map_err(strange)?.unwrap_or_default();
@@ -75,13 +76,13 @@ impl Site {
             return Err(("501 Not Implemented", "it asks for another protocol".to_owned()));
         }
         if is_socket || !matches!(method, "GET" | "HEAD") {
-            self.check_origin(head, host)?;
+            Self::check_origin(head, host)?;
         }
         Ok(is_socket)
     }
 
     /// What changes something is asked for by the page itself, or by a program that is no browser.
-    fn check_origin(&self, head: &Head, host: &str) -> Result<(), Refused> {
+    fn check_origin(head: &Head, host: &str) -> Result<(), Refused> {
         let refused = |why: String| ("403 Forbidden", why);
         let strange = |why: String| ("400 Bad Request", why);
         if let Some(origin) = head.only("origin").map_err(strange)?
