@@ -11,7 +11,7 @@ const VARIABLES: [&str; 3] = ["RAVE_PAGER", "GIT_PAGER", "PAGER"];
 /// Without one. What fits a screen stays on it, colours are colours, and the screen is not cleared.
 const DEFAULT: &str = "less -FRX";
 /// What a shell ends with where a program cannot be started, and where it is not there.
-const NOT_STARTED: [u8; 2] = [126, 127];
+const NOT_STARTED: [i32; 2] = [126, 127];
 
 /// The line for a shell that shows text, if there is a pager.
 fn chosen(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
