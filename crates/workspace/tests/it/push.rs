@@ -153,6 +153,7 @@ fn another_folder_is_refused() {
         include: &[],
         secrets: &secrets,
         force: false,
+        history: false,
     };
     let error = rave_workspace::push::push(&bench.place, how, &crate::fixture::Honest).unwrap_err();
     assert!(matches!(error, Error::OtherFolder { .. }));
@@ -187,6 +188,7 @@ fn a_push_that_was_killed_before_the_first_commit_is_made_up_for() {
         include: &[],
         secrets: &secrets,
         force: false,
+        history: false,
     };
     assert!(rave_workspace::push::push(&bench.place, how, &Interrupted).is_err());
     write(&bench.guest().join(".git/index.lock"), "");
