@@ -38,7 +38,7 @@ mod switch;
 mod wake;
 
 pub use dial::{Resolve, by_the_host};
-pub use forward::{Forward, close};
+pub use forward::{Forward, closed};
 pub use journal::{Denial, Kind, Log};
 pub use name::{BadName, HostName, NamePattern};
 pub use network::{Network, Settings};

@@ -87,9 +87,8 @@ fn connect(
 ) -> Result<Connected, Error> {
     let forward =
         |(listener, forward): (TcpListener, &PortForward)| Forward { listener, guest: forward.guest };
-    for listener in &listeners {
-        rave_net::close(listener).map_err(|e| Error::io("close the ports of", place.folder(), e))?;
-    }
+    let closed = listeners.into_iter().map(rave_net::closed).collect::<std::io::Result<Vec<_>>>();
+    let listeners = closed.map_err(|e| Error::io("close the ports of", place.folder(), e))?;
     let settings = Settings {
         socket: place.machine().network_socket,
         policy: read(place)?,
