@@ -29,8 +29,18 @@ impl Forward {
     }
 }
 
+/// The same port, at which connections are refused; it stays taken. Linux gives back a port that it has chosen itself once nobody
+/// listens any more, so the port is asked for by its number.
+pub fn closed(listener: TcpListener) -> io::Result<TcpListener> {
+    let address = listener.local_addr()?;
+    drop(listener);
+    let listener = TcpListener::bind(address)?;
+    close(&listener)?;
+    Ok(listener)
+}
+
 /// Refuses connections from now on, and those that were not accepted yet. The port stays taken.
-pub fn close(listener: &TcpListener) -> io::Result<()> {
+pub(crate) fn close(listener: &TcpListener) -> io::Result<()> {
     if !is_open(listener) {
         return Ok(());
     }
@@ -64,7 +74,7 @@ mod tests {
 
     #[test]
     fn a_closed_port_refuses_and_is_nobody_elses() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = closed(TcpListener::bind("127.0.0.1:0").unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let other = || TcpListener::bind(address).map(drop).map_err(|error| error.kind());
         for _ in 0..3 {

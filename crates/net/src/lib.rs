@@ -57,7 +57,7 @@ mod witness;
 
 pub use access::Access;
 pub use dial::{Resolve, by_the_host};
-pub use forward::{Forward, close};
+pub use forward::{Forward, closed};
 pub use group::{Group, Groups, MAX_ORIGINS, Origin};
 pub use journal::{Denial, Kind, Log};
 pub use model::{Key, Limits, Model, Price, Usage};

@@ -25,7 +25,7 @@ pub struct Settings {
     pub socket: Utf8PathBuf,
     /// What may be reached.
     pub policy: Policy,
-    /// Ports of the host that lead to the guest. One that was [closed](crate::close) refuses connections until
+    /// Ports of the host that lead to the guest. One that was [closed](crate::closed) refuses connections until
     /// [`Network::open_ports`] opens it.
     pub forwards: Vec<Forward>,
     /// Where denials are written; only in memory otherwise.

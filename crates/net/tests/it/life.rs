@@ -42,7 +42,7 @@ fn a_forwarded_port_leads_to_the_guest_and_back() {
 #[test]
 fn a_port_refuses_until_it_is_opened_and_when_it_is_closed_again() {
     let (forward, address) = forward(22);
-    rave_net::close(&forward.listener).unwrap();
+    let forward = Forward { listener: rave_net::closed(forward.listener).unwrap(), ..forward };
     let (site, mut guest) = Site::new(policy(Mode::Offline, &[], &[]), Names::new(), vec![forward]);
     let refused = || TcpStream::connect(address).unwrap_err().kind() == std::io::ErrorKind::ConnectionRefused;
     assert!(refused());

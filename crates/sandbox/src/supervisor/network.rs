@@ -126,9 +126,8 @@ fn connect(
     };
     let own =
         |model| Model { token: token.clone().unwrap_or_default(), usage: Some(place.model_usage()), ..model };
-    for listener in &listeners {
-        rave_net::close(listener).map_err(|e| Error::io("close the ports of", place.folder(), e))?;
-    }
+    let closed = listeners.into_iter().map(rave_net::closed).collect::<std::io::Result<Vec<_>>>();
+    let listeners = closed.map_err(|e| Error::io("close the ports of", place.folder(), e))?;
     let settings = Settings {
         socket: place.machine().network_socket,
         policy: read(place)?,
