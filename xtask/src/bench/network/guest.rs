@@ -46,7 +46,9 @@ impl Guest {
         let mut card = Card { stream, incoming: Vec::new(), at: 0, outgoing: Vec::new() };
         let mut interface = Interface::new(Config::new(GUEST_MAC.into()), &mut card, Instant::ZERO);
         // There is room for one address and one route.
-        interface.update_ip_addrs(|addresses| drop(addresses.push(IpCidr::new(GUEST.into(), 24))));
+        interface.update_ip_addrs(|addresses| {
+            let _ = addresses.push(IpCidr::new(GUEST.into(), 24));
+        });
         interface.routes_mut().add_default_ipv4_route(GATEWAY).ok().context("no room for a route")?;
         let sockets = SocketSet::new(Vec::new());
         Ok(Self { card, interface, sockets, began: Clock::now(), next_port: 20_000 })
@@ -136,15 +138,14 @@ impl Guest {
                 begun += 1;
             }
             let ended = self.until(|guest| {
-                let ended = open.iter().position(|handle| {
+                open.iter().position(|handle| {
                     let socket = guest.socket(*handle);
                     while socket.can_recv() {
                         // An error is an end, too.
                         let _ = socket.recv(|bytes| (bytes.len(), ()));
                     }
                     matches!(socket.state(), State::CloseWait | State::Closed)
-                });
-                ended
+                })
             })?;
             let handle = open.swap_remove(ended);
             self.socket(handle).abort();

@@ -6,10 +6,11 @@ mod relay;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::net::UnixListener;
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rave_net::{Mode, Network, Policy, Settings, by_the_host};
+use rave_net::{BadRule, Mode, Network, Policy, Rule, Settings, by_the_host};
 
 use crate::bench::{Report, Unit, mebibytes};
 use guest::Guest;
@@ -48,7 +49,7 @@ impl Site {
     fn new(folder: &Utf8Path, number: usize, ports: &[u16]) -> anyhow::Result<Self> {
         let socket = folder.join(format!("net-{number}.sock"));
         let listener = UnixListener::bind(&socket)?;
-        let rules: Result<_, _> =
+        let rules: Result<Vec<Rule>, BadRule> =
             ports.iter().map(|port| format!("127.0.0.1:{port}/tcp,private").parse()).collect();
         let policy = Policy { mode: Mode::Restricted, allow: rules?, ..Policy::default() };
         let settings =
@@ -62,9 +63,8 @@ impl Site {
 pub(crate) fn measure(report: &mut Report, ui: &Ui) -> anyhow::Result<()> {
     ui.note("bench: the network without QEMU, beside a plain relay");
     // Short: the kernel takes at most 107 bytes of a socket's path.
-    let folder = tempfile::Builder::new().prefix("rave-net-").tempdir()?;
-    let folder = Utf8PathBuf::try_from(folder.path().to_owned()).map(|path| (folder, path))?;
-    let (_folder, folder) = folder;
+    let scratch = tempfile::Builder::new().prefix("rave-net-").tempdir()?;
+    let folder = Utf8PathBuf::try_from(scratch.path().to_owned())?;
     let ports = [relay::source()?, relay::greeter()?, relay::echo()?];
     let relays = [relay::relay(ports[0])?, relay::relay(ports[1])?, relay::relay(ports[2])?];
     let before = resident()?;
@@ -186,17 +186,18 @@ fn plain_flow(port: u16) -> anyhow::Result<Duration> {
 
 fn plain_connections(port: u16) -> anyhow::Result<Duration> {
     let began = Instant::now();
-    let one = || -> std::io::Result<()> {
-        for _ in 0..CONNECTIONS / AT_ONCE {
-            plain(port)?.read_to_end(&mut Vec::new())?;
-        }
-        Ok(())
-    };
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(one)).collect();
-        threads.into_iter().try_for_each(|thread| thread.join().unwrap_or(Ok(())))
+        let threads: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(move || plain_some(port))).collect();
+        threads.into_iter().try_for_each(joined)
     })?;
     Ok(began.elapsed())
+}
+
+fn plain_some(port: u16) -> anyhow::Result<()> {
+    for _ in 0..CONNECTIONS / AT_ONCE {
+        plain(port)?.read_to_end(&mut Vec::new())?;
+    }
+    Ok(())
 }
 
 fn plain_p99(port: u16) -> anyhow::Result<f64> {
@@ -217,14 +218,20 @@ fn shares(folder: &Utf8Path, port: u16) -> anyhow::Result<Vec<f64>> {
     let mut sites = sites?;
     let end = Instant::now() + SHARED;
     std::thread::scope(|scope| {
-        let share = |site: &'_ mut Site| -> anyhow::Result<f64> {
-            let handle = site.guest.open(port, BUFFER)?;
-            #[expect(clippy::cast_precision_loss, reason = "bytes of some seconds")]
-            Ok(site.guest.read(handle, usize::MAX, Some(end))? as f64)
-        };
-        let threads: Vec<_> = sites.iter_mut().map(|site| scope.spawn(move || share(site))).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap_or(Ok(0.0))).collect()
+        let threads: Vec<_> =
+            sites.iter_mut().map(|site| scope.spawn(move || share(site, port, end))).collect();
+        threads.into_iter().map(joined).collect()
     })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "bytes of some seconds")]
+fn share(site: &mut Site, port: u16, end: Instant) -> anyhow::Result<f64> {
+    let handle = site.guest.open(port, BUFFER)?;
+    Ok(site.guest.read(handle, usize::MAX, Some(end))? as f64)
+}
+
+fn joined<T>(thread: ScopedJoinHandle<'_, anyhow::Result<T>>) -> anyhow::Result<T> {
+    thread.join().unwrap_or_else(|_| Err(anyhow::anyhow!("a thread of the measurement panicked")))
 }
 
 /// Bytes of memory that this process has (proc(5), `statm`).
