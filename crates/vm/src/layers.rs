@@ -181,7 +181,7 @@ impl Layers {
         let named = |number| {
             let file = self.file(number);
             let named = File::open(&file).and_then(|file| header::beneath(&file));
-            named.map(Utf8PathBuf::from).map_err(|e| Error::io("read", &file, e))
+            named.map_err(|e| Error::io("read", &file, e))
         };
         named(note.active)?;
         // The one that is written has a name with a folder, which may have moved.

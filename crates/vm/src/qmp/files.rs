@@ -6,42 +6,17 @@ use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-use serde_json::json;
-
-use super::Client;
-use crate::Error;
 
 /// One file that QEMU has, by a descriptor for each access mode that it asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FileSet(u64);
+pub struct FileSet(pub(super) u64);
 
 impl FileSet {
     /// What QEMU opens it by, which it does more than once: it looks for a descriptor of the same access mode, and takes a copy.
     pub fn name(self) -> String {
         format!("/dev/fdset/{}", self.0)
-    }
-}
-
-impl Client {
-    /// Gives QEMU descriptors of one file, each of another access mode. It has them until [`Client::take_back`], and after that until it
-    /// closes what it has opened by them.
-    pub fn give(&mut self, files: &[&File], limit: Duration) -> Result<FileSet, Error> {
-        let mut set = None;
-        for file in files {
-            let arguments = set.map_or(json!({}), |FileSet(id)| json!({ "fdset-id": id }));
-            let answer = self.execute_with("add-fd", arguments, Some(file), limit)?;
-            let id = answer["fdset-id"].as_u64();
-            set = Some(FileSet(id.ok_or_else(|| self.error("add-fd", "it names no set".into()))?));
-        }
-        set.ok_or_else(|| self.error("add-fd", "there is no file to give".into()))
-    }
-
-    /// Lets QEMU open none of them any more.
-    pub fn take_back(&mut self, FileSet(id): FileSet, limit: Duration) -> Result<(), Error> {
-        self.execute("remove-fd", json!({ "fdset-id": id }), limit).map(drop)
     }
 }
 
@@ -53,7 +28,8 @@ pub(super) fn send(stream: &UnixStream, bytes: &[u8], file: &File) -> io::Result
     if !control.push(SendAncillaryMessage::ScmRights(&files)) {
         return Err(io::ErrorKind::OutOfMemory.into());
     }
-    Ok(sendmsg(stream, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)?)
+    let send = || sendmsg(stream, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL);
+    Ok(rustix::io::retry_on_intr(send)?)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub use files::FileSet;
 pub use message::{Message, QmpEvent};
@@ -89,6 +89,24 @@ impl Client {
                 Message::Return { .. } | Message::Failure { .. } | Message::Greeting => {}
             }
         }
+    }
+
+    /// Gives QEMU descriptors of one file, each of another access mode. It has them until [`Client::take_back`], and after that until it
+    /// closes what it has opened by them.
+    pub fn give(&mut self, files: &[&File], limit: Duration) -> Result<FileSet, Error> {
+        let mut set = None;
+        for &file in files {
+            let arguments = set.map_or(json!({}), |FileSet(id)| json!({ "fdset-id": id }));
+            let answer = self.execute_with("add-fd", arguments, Some(file), limit)?;
+            let id = answer["fdset-id"].as_u64();
+            set = Some(FileSet(id.ok_or_else(|| self.error("add-fd", "it names no set".into()))?));
+        }
+        set.ok_or_else(|| self.error("add-fd", "there is no file to give".into()))
+    }
+
+    /// Lets QEMU open none of them any more.
+    pub fn take_back(&mut self, FileSet(id): FileSet, limit: Duration) -> Result<(), Error> {
+        self.execute("remove-fd", json!({ "fdset-id": id }), limit).map(drop)
     }
 
     /// The events that have arrived, oldest first, without waiting. A closed connection has no more.
