@@ -138,7 +138,7 @@ mod tests {
         assert!(blocks[0].is_main() && !blocks[1].is_main());
         let tables = Block { name: "/rom@etc/acpi/tables".into(), used: 0x20000, address: 0x7f18_c300_0000 };
         assert_eq!((blocks.len(), &blocks[1]), (2, &tables));
-        // Versions before 8.2 do not tell the address.
+        // One that does not tell the address.
         assert_eq!(parse("Block Name\n pc.ram 4 KiB 0x0 0x1 0x2\n"), None);
     }
 

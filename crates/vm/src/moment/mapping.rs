@@ -16,6 +16,8 @@ struct Mapping {
     offset: u64,
     device: (u32, u32),
     inode: u64,
+    /// The file's name when it was mapped.
+    path: Option<String>,
 }
 
 /// What lies under the pages of a mapping that nobody has written.
@@ -38,7 +40,10 @@ pub(super) fn beneath(pid: u32, block: &Block, file: &Utf8Path) -> io::Result<Be
     }
     let about = fs::metadata(file).map_err(|_| io::Error::other(OLD))?;
     let device = (rustix::fs::major(about.st_dev()), rustix::fs::minor(about.st_dev()));
-    let is_it = (device, about.st_ino()) == (mapping.device, mapping.inode)
+    // Btrfs tells another device here than stat(2) does.
+    let is_on_it = device == mapping.device || mapping.path.as_deref() == Some(file.as_str());
+    let is_it = is_on_it
+        && about.st_ino() == mapping.inode
         && mapping.offset == 0
         && mapping.start == block.address;
     if is_it { Ok(Beneath::File) } else { Err(io::Error::other(OLD)) }
@@ -62,6 +67,7 @@ fn parse(line: &str) -> Option<Mapping> {
         offset: number(offset)?,
         device: (device(major)?, device(minor)?),
         inode: words.next()?.parse().ok()?,
+        path: line.find('/').map(|at| line[at..].to_owned()),
     })
 }
 
@@ -79,6 +85,7 @@ mod tests {
             offset: 0x1000,
             device: (0xfe, 0),
             inode: 5_359_872,
+            path: Some("/state/a b/memory (deleted)".into()),
         };
         assert_eq!(parse(line), Some(mapping));
         for line in ["", "7f18", "x-y rw-p 0 0:0 0", "1-2 rw-p"] {
