@@ -238,9 +238,10 @@ impl Session<'_> {
         let log = self.log(stage)?;
         let started = Instant::now();
         sink(Event::StageStarted { stage });
-        let (mut closing, mut not_run) = (Vec::new(), Vec::new());
+        let (mut closing, mut not_run, mut failures) = (Vec::new(), Vec::new(), cargo::Failures::default());
         let result = command.current_dir(&self.settings.root).log_file(&log).run(&mut |line| {
             sink(Event::StageOutput { stage, line: line.text });
+            failures.take(line.text);
             if is_closing(line.text) {
                 closing.push(line.text.trim().to_owned());
             }
@@ -255,7 +256,7 @@ impl Session<'_> {
         for line in &closing {
             self.ui.data(line);
         }
-        Ok(result.map(|_| ()).map_err(|error| Failed { error, log }))
+        Ok(result.map(|_| ()).map_err(|error| Failed { error, log, failures: failures.lines }))
     }
 
     /// One real image, built, booted and smoked.
@@ -414,14 +415,16 @@ struct Failed {
     error: Error,
     /// All that it printed.
     log: Utf8PathBuf,
+    /// What libtest said of the tests that failed.
+    failures: Vec<String>,
 }
 
 impl Failed {
     fn failure(&self, step: TestStep) -> anyhow::Error {
         let what = format!("{} failed", name(step));
-        CommandError::of_command(Code::CheckFailed, what, &self.error, SHOWN)
-            .detail(format!("all of it: {}", self.log))
-            .into()
+        let error = CommandError::of_command(Code::CheckFailed, what, &self.error, SHOWN);
+        let error = self.failures.iter().fold(error, |error, line| error.detail(line.clone()));
+        error.detail(format!("all of it: {}", self.log)).into()
     }
 }
 

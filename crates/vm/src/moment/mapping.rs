@@ -42,10 +42,8 @@ pub(super) fn beneath(pid: u32, block: &Block, file: &Utf8Path) -> io::Result<Be
     let device = (rustix::fs::major(about.st_dev()), rustix::fs::minor(about.st_dev()));
     // Btrfs tells another device here than stat(2) does.
     let is_on_it = device == mapping.device || mapping.path.as_deref() == Some(file.as_str());
-    let is_it = is_on_it
-        && about.st_ino() == mapping.inode
-        && mapping.offset == 0
-        && mapping.start == block.address;
+    let is_it =
+        is_on_it && about.st_ino() == mapping.inode && mapping.offset == 0 && mapping.start == block.address;
     if is_it { Ok(Beneath::File) } else { Err(io::Error::other(OLD)) }
 }
 

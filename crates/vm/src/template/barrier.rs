@@ -148,6 +148,7 @@ mod tests {
             cgroups: false,
             provide: |_| Ok(()),
             jobs: 1,
+            denied: "/nonexistent".into(),
         };
         thread::spawn(move || Server::new(config).at_barrier(Box::new(Guest(guest))).serve(&theirs));
         let (client, _) = Client::begin(ours, 7, LIMIT)?;

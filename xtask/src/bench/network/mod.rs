@@ -6,11 +6,12 @@ mod relay;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::net::UnixListener;
+use std::sync::Arc;
 use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rave_net::{BadRule, Mode, Network, Policy, Rule, Settings, by_the_host};
+use rave_net::{BadRule, Mode, Network, Nobody, Policy, Rule, Settings, Trust, by_the_host};
 
 use crate::bench::{Report, Unit, mebibytes};
 use guest::Guest;
@@ -52,8 +53,17 @@ impl Site {
         let rules: Result<Vec<Rule>, BadRule> =
             ports.iter().map(|port| format!("127.0.0.1:{port}/tcp,private").parse()).collect();
         let policy = Policy { mode: Mode::Restricted, allow: rules?, ..Policy::default() };
-        let settings =
-            Settings { socket, policy, forwards: Vec::new(), journal: None, resolve: by_the_host() };
+        let settings = Settings {
+            socket,
+            policy,
+            forwards: Vec::new(),
+            journal: None,
+            authority: None,
+            trust: Trust::OfHost,
+            model: None,
+            witness: Arc::new(Nobody),
+            resolve: by_the_host(),
+        };
         let network = Network::start(settings)?;
         Ok(Self { guest: Guest::accept(&listener)?, _network: network })
     }

@@ -99,6 +99,28 @@ pub(super) fn is_closing(line: &str, has_nextest: bool) -> bool {
     line.trim_start().starts_with(if has_nextest { "Summary [" } else { "test result: " })
 }
 
+/// The most lines of failed tests that are kept: the log has all.
+const FAILURE_LINES: usize = 200;
+
+/// What libtest prints of failed tests: with `--no-fail-fast` the tests of other crates come after it. nextest prints it last.
+#[derive(Debug, Default)]
+pub(super) struct Failures {
+    pub(super) lines: Vec<String>,
+    is_inside: bool,
+}
+
+impl Failures {
+    /// Takes a line of the output.
+    pub(super) fn take(&mut self, line: &str) {
+        match line {
+            "failures:" => self.is_inside = true,
+            _ if line.starts_with("test result: ") => self.is_inside = false,
+            _ if self.is_inside && self.lines.len() < FAILURE_LINES => self.lines.push(line.to_owned()),
+            _ => {}
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,6 +134,15 @@ mod tests {
             assert!(has(&cloud, "cloud::") && !has(&cloud, "not ") && !has(&cloud, "--skip"));
             assert!(has(&matrix, "not test(/^cloud::/)") || has(&matrix, "--skip=cloud::"));
         }
+    }
+
+    #[test]
+    fn what_failed_tests_said_is_kept_and_what_others_said_is_not() {
+        let mut failures = Failures::default();
+        let output = "test a ... ok\n\nsuccesses:\n\n---- a stdout ----\nfine\n\nfailures:\n\n---- b stdout ----\n\
+            panicked: left\n\nfailures:\n    b\n\ntest result: FAILED. 1 passed; 1 failed\n\ntest c ... ok";
+        output.lines().for_each(|line| failures.take(line));
+        assert_eq!(failures.lines, ["", "---- b stdout ----", "panicked: left", "", "    b", ""]);
     }
 
     #[test]
