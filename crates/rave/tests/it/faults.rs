@@ -107,7 +107,7 @@ fn after_the_host_was_restarted_a_sandbox_has_crashed_and_starts() {
     let was = format!("\"pid\": {}", row["qemu"]);
     assert!(text.contains(&was), "{text}");
     fs::write(&record, text.replace(&was, &format!("\"pid\": {}", std::process::id()))).unwrap();
-    assert!(files.qmp_socket.exists() && place.control_socket().exists());
+    assert!(files.qmp_socket.exists() && files.run_dir.join("ctl.sock").exists());
 
     let row = state.row("demo");
     assert_eq!((&row["state"], &row["qemu"], &row["status"]), (&"crashed".into(), &().into(), &().into()));
@@ -209,8 +209,9 @@ fn names_that_are_paths_or_too_long_and_folders_of_others_are_refused() {
 fn what_an_older_version_left_is_listed_and_can_be_removed() {
     let state = State::new();
     let place = state.make("demo", &SSH);
-    let record = fs::read_to_string(place.record()).unwrap();
-    fs::write(place.record(), record.replace("\"schema\": 1", "\"schema\": 0")).unwrap();
+    let file = place.folder().join("record.json");
+    let record = fs::read_to_string(&file).unwrap();
+    fs::write(&file, record.replace("\"schema\": 1", "\"schema\": 0")).unwrap();
     let listed = state.run(&["ps", "--all"]);
     assert!(listed.expect(0).stdout.contains("unreadable"), "{}", listed.stdout);
     state.run(&["start", "demo"]).expect(3).said("its schema is Some(0)");
