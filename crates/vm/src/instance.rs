@@ -53,7 +53,7 @@ pub struct Instance {
     watch: Watch,
     /// Before the run folder, as the next: its thread writes there.
     pub(crate) network: Option<Network>,
-    _log_limit: LogLimit,
+    log_limit: LogLimit,
     run_dir: RunDir,
     engine: Engine,
     qemu: Qemu,
@@ -132,7 +132,7 @@ impl Instance {
                     qmp,
                     watch,
                     network,
-                    _log_limit: log_limit,
+                    log_limit,
                     run_dir,
                     engine,
                     qemu,
@@ -353,8 +353,8 @@ impl Instance {
     /// Removes what only a running machine needs.
     pub(crate) fn clean_up(self) -> Result<(), Error> {
         // Their threads write there.
-        let Self { network, _log_limit, run_dir, .. } = self;
-        drop((network, _log_limit));
+        let Self { network, log_limit, run_dir, .. } = self;
+        drop((network, log_limit));
         run_dir.remove()
     }
 
