@@ -86,6 +86,8 @@ impl State {
             disk_mib: 64,
             ports: ports.iter().map(wish).collect(),
             expiry: Expiry::default(),
+            require_fence: false,
+            parent: None,
         };
         record.save(&place).unwrap();
         place
