@@ -185,6 +185,7 @@ mod tests {
             cgroups: false,
             provide: |_| Ok(()),
             jobs: 1,
+            denied: "/nonexistent".into(),
         };
         let mut server = Server::new(config);
         if let Some(clock) = clock {
