@@ -110,4 +110,6 @@ fn refresh() {
     for unit in ["systemd-journald.service", "systemd-resolved.service"] {
         systemctl(&["--no-block", "try-restart", unit]);
     }
+    // The host opens a port when its service says that it answers, which it said to the parent's alone.
+    systemctl(&["--no-block", "restart", "rave-ready.service"]);
 }
