@@ -1,4 +1,4 @@
-//! What a program may do on this host: a process takes rights from itself, for ever, and becomes the program.
+//! What a program may do on this host: a process takes rights from itself, forever, and becomes the program.
 //!
 //! - [`Rules`]: what stays allowed.
 //! - [`enter`]: takes the rest away from this process.

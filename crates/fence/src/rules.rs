@@ -18,7 +18,7 @@ pub struct Rules {
     pub read: Vec<Utf8PathBuf>,
     /// The same, and programs in them may be started.
     pub execute: Vec<Utf8PathBuf>,
-    /// Files and devices that may be written; they are there already.
+    /// Files and devices that may be written; they already exist.
     pub write: Vec<Utf8PathBuf>,
     /// Folders in which Unix sockets may be made and names be removed, and nothing else.
     pub sockets: Vec<Utf8PathBuf>,

@@ -36,7 +36,7 @@ pub struct Settings {
     pub trust: Trust,
     /// The model whose provider is served to the guest where the policy allows the group.
     pub model: Option<Model>,
-    /// Who keeps the record; [`crate::Nobody`] where there is none.
+    /// Who keeps the record; [`crate::Nobody`] if there is none.
     pub witness: Arc<dyn Witness>,
     /// Resolves names; [`crate::by_the_host`] but for tests.
     pub resolve: Resolve,

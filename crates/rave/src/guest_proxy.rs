@@ -28,7 +28,7 @@ fn rule(url: &str) -> Option<Rule> {
         // curl's own, where a URL names none (curl(1), --proxy), but for TLS to the proxy.
         _ => (place, if scheme == "https" { 443 } else { 1080 }),
     };
-    let host = match host.parse::<IpAddr>() {
+    let host = match host.trim_matches(['[', ']']).parse::<IpAddr>() {
         Ok(IpAddr::V4(lan::GATEWAY)) => Ipv4Addr::LOCALHOST.to_string(),
         Ok(address) if address.is_loopback() => return None,
         _ if host.eq_ignore_ascii_case("localhost") => return None,

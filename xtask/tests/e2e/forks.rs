@@ -1,4 +1,4 @@
-//! Forks and snapshots of a sandbox with the real headless image: they go on with its memory, as machines of their own.
+//! Forks and snapshots of a sandbox with the real headless image: they continue with its memory, as machines of their own.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -15,7 +15,7 @@ use crate::tool::{DEADLINE, Finished, HEADLESS, Place, finish, shared_cache, sha
 const COUNT: &str = "rm -f /dev/shm/count; (n=0; while :; do n=$((n+1)); echo $n > /dev/shm/count.new; \
      mv /dev/shm/count.new /dev/shm/count; sleep 0.2; done) > /dev/null 2>&1 < /dev/null &";
 
-/// What makes a machine another, a line each.
+/// What makes a machine another, one line each.
 const OWN: &str = "cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub";
 
 struct Sandboxes {

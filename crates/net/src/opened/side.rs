@@ -36,7 +36,7 @@ pub(crate) trait Stream: Read + Write {
     fn has_more(&self) -> bool;
 }
 
-/// How long the guest may take to end after what it was told last.
+/// How long the guest may take to end after the last that it was sent.
 const LINGER: Duration = Duration::from_secs(5);
 
 impl Guest {
@@ -103,7 +103,7 @@ impl Stream for Host {
 }
 
 impl Host {
-    /// Takes what came while nobody asked. Whether the connection can still be used: whatever it was, it is no answer.
+    /// Takes what came while nobody asked. Whether the connection can still be used: whatever it was, it is not an answer.
     pub(crate) fn is_quiet(&mut self) -> bool {
         let tls = &mut *self.0;
         match tls.conn.read_tls(&mut tls.sock) {

@@ -30,6 +30,7 @@ use crate::ui::Ui;
 pub fn without_settings(command: &Command, global: &Global, ui: &Ui) -> Option<anyhow::Result<Code>> {
     match command {
         Command::Verify(args) if !args.rebuild => Some(Ok(verify::run(args, ui))),
+        Command::Inspect(args) => Some(inspect::run(args, ui)),
         Command::Sbom(args) => Some(sbom::run(args, ui)),
         Command::DiskImage(args) => Some(disk_image::run(args, ui)),
         Command::Publish(args) => Some(publish::run(args, ui)),
@@ -46,7 +47,6 @@ pub fn run(command: &Command, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
         Command::Run(args) => run::run(args, settings, ui),
         Command::Smoke(args) => smoke::run(args, settings, ui),
         Command::Convert(args) => convert::run(args, settings, ui),
-        Command::Inspect(args) => inspect::run(args, ui),
         Command::Update(args) => update::run(args, settings, ui),
         Command::Doctor(args) => doctor::run(args, settings, ui),
         Command::Config(args) => config::run(args, settings, ui),
@@ -81,6 +81,7 @@ pub fn run(command: &Command, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
         | Command::DiskImage(_)
         | Command::Fence(_)
         | Command::Completions(_)
+        | Command::Inspect(_)
         | Command::Sbom(_)
         | Command::Publish(_)
         | Command::Patch(_) => {

@@ -25,7 +25,7 @@ const REMOVED: &str = "\x1b[31m-one";
 fn a_terminal_has_colours_and_a_pager_and_a_pipe_has_neither() {
     let (state, _scratch) = changed();
     if state.shell(&[], "command -v script && command -v less").code != Some(0) {
-        return rave_testing::not_run("script(1) or less(1) is not installed");
+        rave_testing::skip!("script(1) or less(1) is not installed");
     }
     let on_terminal = |settings: &str, arguments: &str| {
         let line = format!("{settings} script -qec \"$RAVE diff demo {arguments}\" /dev/null");

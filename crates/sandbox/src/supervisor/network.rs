@@ -27,7 +27,7 @@ pub(super) struct Connected {
     pub(super) network: Option<Network>,
     pub(super) forwards: Vec<PortForward>,
     pub(super) recorder: Arc<Recorder>,
-    /// What the guest shows to use the model, where there is one.
+    /// What the guest shows to use the model, if there is one.
     token: Option<String>,
     /// One change at a time: each reads what the last has written.
     changing: Mutex<()>,

@@ -24,6 +24,8 @@ fn each_variable_sets_its_key() {
         ("RAVE_DISK", "8192", "8192"),
         ("RAVE_SANDBOXES_MEMORY", "16384", "16384"),
         ("RAVE_SANDBOXES_DISK", "204800", "204800"),
+        ("RAVE_SANDBOXES_KEEP_AUDIT", "7", "7"),
+        ("RAVE_SANDBOXES_REQUIRE_FENCE", "true", "true"),
         ("RAVE_PORT_KANBAN", "4000", "4000"),
         ("RAVE_PORT_ROUTER", "4001", "4001"),
         ("RAVE_PORT_GATEWAY", "4002", "4002"),

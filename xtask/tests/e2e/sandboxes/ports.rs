@@ -17,14 +17,14 @@ fn ports(sandbox: &Sandbox) -> Vec<(String, u16, String)> {
     told.as_array().unwrap().iter().map(port).collect()
 }
 
-/// What is told as open is open, and what is not told so is refused.
+/// What is reported as open is open, and every other port refuses.
 pub(super) fn a_service_is_let_through_once_it_answers(sandbox: &Sandbox) {
     wait_until("every service is let through", || {
         let mut is_all = true;
         for (service, port, state) in ports(sandbox) {
             let is_let_in = TcpStream::connect(("127.0.0.1", port)).is_ok();
             // One that has opened since counts the next time.
-            assert!(state != "open" || is_let_in, "{service} is told as open");
+            assert!(state != "open" || is_let_in, "{service} is reported as open");
             is_all &= state == "open";
         }
         is_all

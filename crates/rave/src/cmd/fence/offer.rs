@@ -53,7 +53,7 @@ fn finding(part: Part, given: &Given) -> Finding {
     Finding {
         name: format!("fence: {}", part.name()),
         found: missing.unwrap_or("works").to_owned(),
-        needed: "where it can be had".to_owned(),
+        needed: "if it is available".to_owned(),
         why: "keeps a guest that took QEMU over from the rest of this host",
         parts: &[rave_host::Part::Boot],
         state: if missing.is_some() { State::Warning } else { State::Ok },

@@ -49,7 +49,7 @@ pub(super) fn hand_over(instance: &mut Instance) -> anyhow::Result<u32> {
         let words = last_words(&log);
         if words.ends_with('\n') || Instant::now() >= deadline {
             return Err(CommandError::host_not_ready(
-                "the guest's network could not go on without this process",
+                "the guest's network could not continue without this process",
             )
             .detail(words.trim().to_owned())
             .remedy("run it without --detach")

@@ -8,7 +8,7 @@ use rave_vm::terminal_text::plain;
 use crate::cli;
 use crate::ui::Ui;
 
-/// The most refusals that one run tells; a guest could go on for ever.
+/// The most refusals that one run tells; a guest could go on forever.
 const TOLD: usize = 20;
 
 /// What the flags make of what a guest reaches without them.

@@ -56,7 +56,7 @@ pub fn run(args: &cli::Up, settings: &Settings, ui: &Ui) -> anyhow::Result<Code>
     Ok(Code::Ok)
 }
 
-/// Makes the sandbox where there is none, and starts it where it does not run; it runs programs then.
+/// Makes the sandbox if there is none, and starts it where it does not run; it runs programs then.
 pub(in crate::cmd) fn bring_up(
     args: &cli::Up,
     settings: &Settings,

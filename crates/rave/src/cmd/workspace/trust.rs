@@ -66,7 +66,7 @@ pub(in crate::cmd) fn trusted(folder: &Utf8Path, state_dir: &Utf8Path, ui: &Ui) 
     })
 }
 
-/// What the file says; nothing where there is none, and why it does not count.
+/// What the file says; nothing if there is none, and why it does not count.
 fn look(folder: &Utf8Path, state_dir: &Utf8Path) -> Result<Option<WorkspaceSettings>, String> {
     let Some(bytes) = read(&folder.join(WORKSPACE_FILE))? else { return Ok(None) };
     let known: Option<Trusted> =
@@ -81,7 +81,7 @@ fn look(folder: &Utf8Path, state_dir: &Utf8Path) -> Result<Option<WorkspaceSetti
     }
 }
 
-/// The bytes of the file; nothing where there is none. A link is not followed: what it leads to is not the workspace's.
+/// The bytes of the file; nothing if there is none. A link is not followed: what it leads to is not the workspace's.
 fn read(file: &Utf8Path) -> Result<Option<Vec<u8>>, String> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let opened = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(file);

@@ -101,7 +101,7 @@ fn stands(group: &Path) -> bool {
 mod tests {
     use super::*;
 
-    /// A hierarchy in which every group stands once it was told to.
+    /// A hierarchy in which every group stands once it is asked to.
     fn hierarchy(groups: &[&str]) -> tempfile::TempDir {
         let scratch = tempfile::tempdir().unwrap();
         for name in groups {
