@@ -209,7 +209,8 @@ fn fenced(sandboxes: &Sandboxes) {
         }
         assert!(!open(&folder.join("snapshots/first/memory"), true), "{name}: it may read a snapshot");
     }
-    // Whoever attaches knows the disk again.
+    // Whoever attaches knows the disk again; a program waits for the session with the guest, a snapshot does not.
+    sandboxes.text("demo", "true");
     sandboxes.run(&["snapshot", "demo", "third"]).expect_code(0);
     sandboxes.run(&["restore", "one", "first"]).expect_code(0);
     assert_eq!(sandboxes.text("one", "cat /home/agent/file"), "of one");
