@@ -155,7 +155,7 @@ fn snapshots(sandboxes: &Sandboxes) {
     let listed = sandboxes.json(&["snapshot", "one", "--list", "--json"]);
     assert_eq!((&listed[0]["label"], &listed[0]["saved"]), (&Value::from("good"), &Value::from("memory")));
     let count = sandboxes.count("one");
-    sandboxes.text("one", "echo changed > /home/agent/file; rm /dev/shm/mine; pkill -f count.new; true");
+    sandboxes.text("one", "echo changed > /home/agent/file; rm /dev/shm/mine; pkill -f 'count[.]new'; true");
     sandboxes.run(&["restore", "one", "none"]).expect_said("has no snapshot none");
     sandboxes.run(&["restore", "one", "good"]).expect_code(0);
     assert_eq!(sandboxes.text("one", "cat /home/agent/file /dev/shm/mine; hostname"), "of one\nmemory\none");

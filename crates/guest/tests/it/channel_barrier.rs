@@ -63,13 +63,13 @@ impl Guest {
     }
 
     fn with_clock(is_broken: bool, clock: Box<dyn Clock>) -> Self {
-        Self::with(is_broken, clock, |server, barrier| server.at_barrier(barrier))
+        Self::with(is_broken, clock, Server::at_barrier)
     }
 
     /// One that runs programs, and can be held.
     fn running() -> Self {
         let clock = Box::new(Wall(Arc::default()));
-        Self::with(false, clock, |server, barrier| server.with_later_barrier(barrier))
+        Self::with(false, clock, Server::with_later_barrier)
     }
 
     fn with(is_broken: bool, clock: Box<dyn Clock>, put: fn(Server, Box<dyn Barrier>) -> Server) -> Self {

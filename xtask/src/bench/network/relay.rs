@@ -19,7 +19,8 @@ fn serve(with: impl Fn(TcpStream) + Clone + Send + 'static) -> io::Result<u16> {
 
 /// One that sends without an end.
 pub(super) fn source() -> io::Result<u16> {
-    serve(|mut stream| while stream.write_all(&[b'x'; 64 * 1024]).is_ok() {})
+    let piece = vec![b'x'; 64 * 1024];
+    serve(move |mut stream| while stream.write_all(&piece).is_ok() {})
 }
 
 /// One that says a word and ends.

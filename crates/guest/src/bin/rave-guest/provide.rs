@@ -26,7 +26,7 @@ const SERVICES: &str = "/run/rave/environment";
 /// For login shells, and for the user's own units.
 const PROFILE: &str = "/etc/profile.d/rave-sandbox.sh";
 const USER_UNITS: &str = "/etc/environment.d/91-rave-sandbox.conf";
-/// For `ssh HOST COMMAND`, by pam_env(8). Other lines of it are not ours.
+/// For `ssh HOST COMMAND`, by `pam_env(8)`. Other lines of it are not ours.
 const PAM: &str = "/etc/environment";
 const BEGIN: &str = "# RAVE: from the host";
 const END: &str = "# RAVE: end";
