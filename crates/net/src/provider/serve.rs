@@ -12,12 +12,12 @@ use super::usage::Reader;
 use crate::body::{Body, Progress};
 use crate::dial::{self, Resolve, Wish};
 use crate::head::{Head, ResponseHead};
-use crate::journal::Kind;
 use crate::model::Access;
 use crate::opened::exchange::{ANSWER, Broken, REQUEST, SILENCE, copy, has_token};
 use crate::opened::side::{Guest, Host, ReadHead, Side, Stream as _};
 use crate::policy::Destination;
 use crate::shared::Shared;
+use crate::witness::Kind;
 
 /// What is served.
 const MESSAGES: &str = "/v1/messages";
