@@ -11,7 +11,7 @@ use rave_vm::accel::Accelerator;
 use rave_vm::moment::Saved;
 
 use super::attend::{Named, supervisor, tell_wait, wait};
-use super::describe::show_address;
+use super::ports::show_address;
 use super::{limits, ssh_config};
 use crate::cli;
 use crate::cmd::run::deadline;

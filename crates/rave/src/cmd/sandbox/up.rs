@@ -19,9 +19,9 @@ use rave_vm::terminal_text::plain;
 
 use super::attend::{Named, supervisor, tell_wait, wait};
 use super::defaults::Defaults;
-use super::describe::show_address;
 use super::groups;
 use super::limits;
+use super::ports::show_address;
 use super::ssh_config;
 use super::templates::{self, Host};
 use crate::build;
