@@ -1,8 +1,13 @@
 //! What this host can take away from a program.
 
+use landlock::{ABI, Access as _, AccessFs, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _};
 use serde::{Deserialize, Serialize};
 
-use crate::{calls, namespace, paths};
+use crate::error::Error;
+use crate::{calls, namespace};
+
+/// The first with `LANDLOCK_ACCESS_FS_TRUNCATE`: Linux 6.2.
+const TRUNCATE: ABI = ABI::V3;
 
 /// A part of the fence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +77,7 @@ impl Offer {
     /// Tries each part on this process, which is good for nothing but to tell afterwards. It must have one thread.
     pub fn probe() -> Self {
         Self {
-            files: paths::given(),
+            files: files(),
             network: Given::of(namespace::empty_network()),
             calls: Given::of(calls::restrict()),
         }
@@ -87,4 +92,23 @@ impl Offer {
     pub fn missing(&self) -> impl Iterator<Item = (Part, &str)> {
         self.parts().into_iter().filter_map(|(part, given)| Some((part, given.missing()?)))
     }
+}
+
+/// What this kernel gives of [`Part::Files`].
+fn files() -> Given {
+    if knows(TRUNCATE) {
+        Given::Whole
+    } else if knows(ABI::V1) {
+        Given::Partly(
+            "this kernel's Landlock does not keep files from being truncated; Linux 6.2 does".into(),
+        )
+    } else {
+        Given::No(Error::NoLandlock.to_string())
+    }
+}
+
+/// Whether the kernel knows all of these rights.
+fn knows(abi: ABI) -> bool {
+    let ruleset = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    ruleset.handle_access(AccessFs::from_all(abi)).and_then(Ruleset::create).is_ok()
 }

@@ -3,37 +3,15 @@
 
 use camino::Utf8Path;
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, PathBeneath, PathFd,
-    Ruleset, RulesetAttr as _, RulesetCreated, RulesetCreatedAttr as _, RulesetStatus, Scope,
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
+    RulesetCreated, RulesetCreatedAttr as _, RulesetStatus, Scope,
 };
 
 use crate::error::Error;
-use crate::offer::Given;
 use crate::rules::Rules;
 
 /// What is restricted where the kernel knows it.
 const NEWEST: ABI = ABI::V10;
-/// The first with `LANDLOCK_ACCESS_FS_TRUNCATE`: Linux 6.2.
-const TRUNCATE: ABI = ABI::V3;
-
-/// Whether the kernel knows all of these rights.
-fn knows(abi: ABI) -> bool {
-    let ruleset = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
-    ruleset.handle_access(AccessFs::from_all(abi)).and_then(Ruleset::create).is_ok()
-}
-
-/// What this kernel gives.
-pub(crate) fn given() -> Given {
-    if knows(TRUNCATE) {
-        Given::Whole
-    } else if knows(ABI::V1) {
-        Given::Partly(
-            "this kernel's Landlock does not keep files from being truncated; Linux 6.2 does".into(),
-        )
-    } else {
-        Given::No(Error::NoLandlock.to_string())
-    }
-}
 
 /// Takes all other paths away.
 pub(crate) fn restrict(rules: &Rules) -> Result<(), Error> {

@@ -12,6 +12,7 @@ use crate::gate::{Gate, Look};
 use crate::outgoing::Outgoing;
 use crate::stack::Stack;
 use crate::witness::Trace;
+use pages::Ends;
 pub(crate) use pages::Pages;
 
 /// How long a guest may take to say what it wants where that is looked at, and to end what was refused.
@@ -20,6 +21,10 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const SOONEST: Duration = Duration::from_millis(1);
 /// Rounds of copying in one go, so that one flow does not hold up the others.
 const ROUNDS: usize = 4;
+/// Moves of a page's bytes in one go: more than the stack's buffer has.
+const PAGE_MOVES: usize = 16;
+/// How long a client may take to read why it was refused.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// A connection whose two ends are there.
 #[expect(clippy::struct_excessive_bools, reason = "the two ends begin and end independently")]
@@ -213,6 +218,36 @@ impl Flow {
             }
         }
         moved
+    }
+
+    /// Moves what can be moved. Whether there may be more at once, and why it was refused now.
+    fn feed_pages(&mut self, now: Instant) -> (bool, Option<String>) {
+        for _ in 0..PAGE_MOVES {
+            let Ok((moved, refused)) = self.pass_pages() else {
+                self.reset_guest();
+                return (false, None);
+            };
+            if refused.is_some() {
+                self.stack.socket().abort();
+                self.deadline = Some(now + LINGER);
+                return (true, refused);
+            }
+            if !moved {
+                return (false, None);
+            }
+        }
+        (true, None)
+    }
+
+    fn pass_pages(&mut self) -> std::io::Result<(bool, Option<String>)> {
+        let Some(pages) = &mut self.pages else { return Ok((false, None)) };
+        pages.pass(Ends {
+            guest: self.stack.socket(),
+            host: &mut self.host,
+            trace: &mut self.trace,
+            host_ended: &mut self.host_ended,
+            is_stuck: &mut self.is_stuck,
+        })
     }
 
     /// Passes ends on.

@@ -9,7 +9,7 @@ use rave_fs::Replace;
 use serde::{Deserialize, Serialize};
 
 use crate::rule::Rule;
-use crate::witness::{Seen, Told};
+use crate::witness::{Kind, Seen, Told};
 
 /// The most entries; the oldest go first.
 const MOST: usize = 500;
@@ -23,24 +23,6 @@ const TEXT: usize = 300;
 const FILE: u64 = 4 << 20;
 /// How often the file is written at most.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// What was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// The address of a name.
-    Name,
-    /// A connection.
-    Connection,
-    /// A TLS hello.
-    Tls,
-    /// An HTTP request.
-    Http,
-    /// A datagram: there is no UDP.
-    Udp,
-    /// What a browser of the host asked of a page of the guest.
-    Page,
-}
 
 /// Equal denials.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -16,8 +16,8 @@ use rustls::{AlertDescription, ServerConnection, StreamOwned};
 pub(crate) use exchange::Target;
 
 use crate::end::End;
-use crate::journal::Kind;
 use crate::shared::Shared;
+use crate::witness::Kind;
 use exchange::Exchange;
 use pages::page;
 use side::{Guest, Host, Side, Stream as _};

@@ -13,7 +13,6 @@ use crate::flow::{Flow, Pages};
 use crate::flows::{Entry, Flows, Key, State};
 use crate::gate::Gate;
 use crate::incoming::{self, Incoming, Segment, Unreachable};
-use crate::journal::Kind;
 use crate::lan::{GATEWAY, MODEL, RESOLVER};
 use crate::opened::{self, Target};
 use crate::outgoing::Outgoing;
@@ -24,7 +23,7 @@ use crate::pool::Pool;
 use crate::rule::Rule;
 use crate::shared::Shared;
 use crate::stack::{Refuser, Stack};
-use crate::witness::{Seen, Trace};
+use crate::witness::{Kind, Seen, Trace};
 use crate::{dhcp, own, provider, replies};
 
 /// Numbers of flows at the poller begin here.

@@ -3,7 +3,25 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::journal::Kind;
+use serde::{Deserialize, Serialize};
+
+/// What was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// The address of a name.
+    Name,
+    /// A connection.
+    Connection,
+    /// A TLS hello.
+    Tls,
+    /// An HTTP request.
+    Http,
+    /// A datagram: there is no UDP.
+    Udp,
+    /// What a browser of the host asked of a page of the guest.
+    Page,
+}
 
 /// Something that happened. Texts may come from the guest, and are at most as long as a name and a port.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,5 @@
 //! Whether one more sandbox may be started.
 
-use std::fs;
-
 use rave_fs::Replace;
 
 use crate::error::Error;
@@ -11,14 +9,9 @@ use crate::store::Store;
 
 /// Keeps the limits for commands that read no `rave.toml`.
 pub fn keep(store: &Store, limits: Limits) -> Result<(), Error> {
-    let path = store.limits();
+    let path = store.limits_file();
     let text = serde_json::to_vec_pretty(&limits).map_err(|e| Error::io("write", &path, e.into()))?;
     Replace::new(&path).mode(0o600).write(text).map_err(|e| Error::io("write", &path, e))
-}
-
-/// Those that were kept last.
-pub(crate) fn kept(store: &Store) -> Limits {
-    serde_json::from_slice(&fs::read(store.limits()).unwrap_or_default()).unwrap_or_default()
 }
 
 /// Refuses one more where the sandboxes take what they may, or the host has nothing left for it.
@@ -29,7 +22,7 @@ pub fn admit(store: &Store, free: Free) -> Result<(), Error> {
         memory.extend(look.memory.map(|bytes| (name.clone(), bytes)));
         disk.push((name, look.disk));
     }
-    kept(store).over(&memory, &disk, free).map_or(Ok(()), |over| Err(Error::OverLimit(over)))
+    store.limits().over(&memory, &disk, free).map_or(Ok(()), |over| Err(Error::OverLimit(over)))
 }
 
 #[cfg(test)]
@@ -41,11 +34,11 @@ mod tests {
     fn kept_limits_are_read_again_and_count() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(Utf8Path::from_path(folder.path()).unwrap());
-        assert_eq!(kept(&store), Limits::default());
+        assert_eq!(store.limits(), Limits::default());
         admit(&store, Free::default()).unwrap();
         let limits = Limits { disk: Some(0), keep_audit: Some(0), ..Limits::default() };
         keep(&store, limits).unwrap();
-        assert_eq!(kept(&store), limits);
+        assert_eq!(store.limits(), limits);
         let error = admit(&store, Free::default()).unwrap_err();
         assert!(error.to_string().contains("disk space") && error.remedy().is_some(), "{error}");
     }

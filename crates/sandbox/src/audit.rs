@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use rave_audit::{Event, Kept, Recorder, Way, Writer, kept};
+use rave_audit::{Event, Recorder, Way, Writer};
 use rave_net::{Kind, Seen, Witness};
 
 use crate::control::{ANSWER, Connection, Order};
 use crate::error::Error;
-use crate::name::SandboxName;
 use crate::place::Place;
-use crate::store::Store;
 
 /// How long one try for the lock takes: a supervisor that starts holds it for good, and is asked then.
 const TRY: Duration = Duration::from_millis(500);
@@ -49,16 +47,6 @@ pub fn flush(place: &Place) {
     }
 }
 
-/// Records of sandboxes of this name that are gone, the latest last.
-pub fn earlier(store: &Store, name: &SandboxName) -> Result<Vec<Kept>, Error> {
-    Ok(kept(&store.audit())?.into_iter().filter(|one| one.sandbox == name.as_str()).collect())
-}
-
-/// Records whose time is over at `now`, seconds since 1970.
-pub fn expired(store: &Store, now: u64) -> Result<Vec<Kept>, Error> {
-    Ok(kept(&store.audit())?.into_iter().filter(|one| one.until <= now).collect())
-}
-
 /// What the network tells, into the record.
 pub(crate) struct Recorded(pub(crate) std::sync::Arc<Recorder>);
 
@@ -95,6 +83,8 @@ fn word(kind: Kind) -> &'static str {
 mod tests {
     use super::*;
     use crate::limits::Limits;
+    use crate::name::SandboxName;
+    use crate::store::Store;
     use crate::unix_time::now;
     use crate::{admission, network};
     use camino::Utf8Path;
@@ -122,10 +112,10 @@ mod tests {
         begin(&place).unwrap();
         note(&place, &Event::Pull { changed: 3 }).unwrap();
         let change = network::Change { mode: Some(Mode::Open), ..network::Change::default() };
-        network::of_stopped(&place, &change, &lock).unwrap();
+        store.network_of_stopped(&name, &change, &lock).unwrap();
         store.remove(&place, lock).unwrap();
         assert!(!place.folder().exists());
-        let gone = earlier(&store, &name).unwrap();
+        let gone = store.earlier_audits(&name).unwrap();
         assert_eq!(gone.len(), 1);
         assert_eq!(
             events(&gone[0].files()),
@@ -137,9 +127,9 @@ mod tests {
             ]
         );
         assert!(matches!(verify(&gone[0].files()).unwrap(), Verdict::Whole { lines: 4, .. }));
-        assert!(earlier(&store, &"bo".parse().unwrap()).unwrap().is_empty());
-        assert_eq!(expired(&store, now() + KEEP - 60).unwrap(), []);
-        assert_eq!(expired(&store, now() + KEEP + 60).unwrap(), gone);
+        assert!(store.earlier_audits(&"bo".parse().unwrap()).unwrap().is_empty());
+        assert_eq!(store.expired_audits(now() + KEEP - 60).unwrap(), []);
+        assert_eq!(store.expired_audits(now() + KEEP + 60).unwrap(), gone);
     }
 
     #[test]
@@ -153,7 +143,7 @@ mod tests {
             let place = store.place(&name);
             begin(&place).unwrap();
             store.remove(&place, lock).unwrap();
-            assert_eq!(expired(&store, now() + keep + 60).unwrap().len(), count, "{keep}");
+            assert_eq!(store.expired_audits(now() + keep + 60).unwrap().len(), count, "{keep}");
         }
     }
 
@@ -167,6 +157,6 @@ mod tests {
         std::fs::rename(store.place(&name).folder(), store.root().join(".removed-a-box-1")).unwrap();
         drop(store.claim(&"other".parse().unwrap(), &mut || ()).unwrap());
         assert!(!store.root().join(".removed-a-box-1").exists());
-        assert_eq!(earlier(&store, &name).unwrap().len(), 1);
+        assert_eq!(store.earlier_audits(&name).unwrap().len(), 1);
     }
 }

@@ -9,9 +9,7 @@ use rave_net::{Denial, Groups, Log, MAX_RULES, Mode, Policy, Rule, Usage};
 use rave_vm::terminal_text::plain;
 use serde::{Deserialize, Serialize};
 
-use crate::audit;
 use crate::error::Error;
-use crate::life_lock::LifeLock;
 use crate::name::SandboxName;
 use crate::place::Place;
 
@@ -149,15 +147,6 @@ pub(crate) fn change(place: &Place, change: &Change) -> Result<Policy, Error> {
     }
     write(place, &policy)?;
     Ok(policy)
-}
-
-/// The network of a sandbox that does not run, after this change.
-pub fn of_stopped(place: &Place, wanted: &Change, _lock: &LifeLock) -> Result<NetworkStatus, Error> {
-    if !wanted.is_empty() {
-        audit::note(place, &wanted.event(read(place)?.mode))?;
-    }
-    let policy = if wanted.is_empty() { read(place)? } else { change(place, wanted)? };
-    Ok(NetworkStatus { policy, log: Log::read(&place.network_log()), is_attached: false, halted: None })
 }
 
 #[cfg(test)]

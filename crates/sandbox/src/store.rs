@@ -5,15 +5,18 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rave_audit::{Event, Files};
+use rave_audit::{Event, Files, Kept, kept};
+use rave_net::Log;
 
 use crate::error::Error;
 use crate::life_lock::LifeLock;
+use crate::limits::Limits;
 use crate::name::SandboxName;
+use crate::network::{Change, NetworkStatus};
 use crate::place::Place;
 use crate::record::Record;
 use crate::unix_time::now;
-use crate::{admission, audit};
+use crate::{audit, network};
 
 /// What the name of a folder begins with that is being removed.
 const REMOVED: &str = ".removed-";
@@ -35,14 +38,29 @@ impl Store {
         &self.root
     }
 
-    /// What all together may take.
-    pub(crate) fn limits(&self) -> Utf8PathBuf {
+    /// Where it is kept what all together may take.
+    pub(crate) fn limits_file(&self) -> Utf8PathBuf {
         self.root.with_file_name("sandbox-limits.json")
     }
 
+    /// What all together may take, as it was kept last.
+    pub(crate) fn limits(&self) -> Limits {
+        serde_json::from_slice(&fs::read(self.limits_file()).unwrap_or_default()).unwrap_or_default()
+    }
+
     /// Where records are that outlive their sandboxes.
-    pub(crate) fn audit(&self) -> Utf8PathBuf {
+    fn audit(&self) -> Utf8PathBuf {
         self.root.with_file_name("audit")
+    }
+
+    /// Audit records of sandboxes of this name that are gone, the latest last.
+    pub fn earlier_audits(&self, name: &SandboxName) -> Result<Vec<Kept>, Error> {
+        Ok(kept(&self.audit())?.into_iter().filter(|one| one.sandbox == name.as_str()).collect())
+    }
+
+    /// Audit records whose time is over at `now`, seconds since 1970.
+    pub fn expired_audits(&self, now: u64) -> Result<Vec<Kept>, Error> {
+        Ok(kept(&self.audit())?.into_iter().filter(|one| one.until <= now).collect())
     }
 
     /// The files of a sandbox, whether there is one or not.
@@ -133,6 +151,22 @@ impl Store {
         }
     }
 
+    /// The network of a sandbox that does not run, after this change.
+    pub fn network_of_stopped(
+        &self,
+        name: &SandboxName,
+        wanted: &Change,
+        _lock: &LifeLock,
+    ) -> Result<NetworkStatus, Error> {
+        let place = self.place(name);
+        if !wanted.is_empty() {
+            audit::note(&place, &wanted.event(network::read(&place)?.mode))?;
+        }
+        let policy =
+            if wanted.is_empty() { network::read(&place)? } else { network::change(&place, wanted)? };
+        Ok(NetworkStatus { policy, log: Log::read(&place.network_log()), is_attached: false, halted: None })
+    }
+
     /// Removes a sandbox that does not run. It is gone at once and whole: its folder gets a name that no sandbox has first.
     pub fn remove(&self, place: &Place, _lock: LifeLock) -> Result<(), Error> {
         // A full disk is a reason to remove it, and hinders nothing here.
@@ -145,7 +179,7 @@ impl Store {
 
     /// Moves the record out of a folder that is removed.
     fn keep_audit(&self, gone: &Utf8Path) -> Result<(), Error> {
-        let keep = admission::kept(self).keep_audit.unwrap_or(audit::KEEP);
+        let keep = self.limits().keep_audit.unwrap_or(audit::KEEP);
         let name = gone.file_name().and_then(|name| name.strip_prefix(REMOVED)?.rsplit_once('-'));
         let Some((name, _)) = name.filter(|_| keep > 0) else { return Ok(()) };
         let now = now();

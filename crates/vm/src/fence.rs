@@ -11,10 +11,8 @@ use rave_fence::{Offer, Rules};
 use rave_process::Cmd;
 
 use crate::Error;
-use crate::files::write_atomically;
+use crate::files::{make_private_dir, write_atomically};
 use crate::machine::{Display, Fence, Firmware, Grants, Machine, Memory, Overlay};
-use crate::prepare::make_private_dir;
-use crate::qemu::Qemu;
 
 /// The program that becomes QEMU, and what this host lets it take away.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,15 +33,16 @@ const READ: [&str; 5] =
 /// Devices that it uses.
 const DEVICES: [&str; 2] = ["/dev/kvm", "/dev/null"];
 
-/// The command that becomes the machine's QEMU, without QEMU's arguments. Makes the files that a fenced one could not make.
-pub(crate) fn command(machine: &Machine, qemu: &Qemu) -> Result<Cmd, Error> {
-    let Fence::Closed(grants) = &machine.fence else { return Ok(Cmd::new(qemu.program.as_std_path())) };
+/// The command that becomes `program`, the machine's QEMU, without QEMU's arguments. Makes the files that a fenced one could not
+/// make.
+pub(crate) fn command(machine: &Machine, program: &Utf8Path, fencer: Option<&Fencer>) -> Result<Cmd, Error> {
+    let Fence::Closed(grants) = &machine.fence else { return Ok(Cmd::new(program.as_std_path())) };
     let bad = |why: &str| Error::BadMachine { name: machine.name.clone(), why: why.into() };
     if machine.display != Display::Headless {
         return Err(bad("screens do not work behind a fence"));
     }
-    let fencer = qemu.fencer.as_ref().ok_or_else(|| bad("nothing was told that fences QEMU"))?;
-    let rules = rules(machine, grants, &qemu.program, &fencer.offer);
+    let fencer = fencer.ok_or_else(|| bad("nothing was told that fences QEMU"))?;
+    let rules = rules(machine, grants, program, &fencer.offer);
     make_missing(&rules, machine)?;
     let file = machine.files.run_dir.join("fence.json");
     let text = serde_json::to_vec_pretty(&rules).map_err(|e| Error::io("write", &file, e.into()))?;
@@ -51,7 +50,7 @@ pub(crate) fn command(machine: &Machine, qemu: &Qemu) -> Result<Cmd, Error> {
     Ok(Cmd::new(fencer.program.as_std_path()).args(fencer.arguments.iter().map(String::as_str)).args([
         file.as_str(),
         "--",
-        qemu.program.as_str(),
+        program.as_str(),
     ]))
 }
 
@@ -192,9 +191,8 @@ mod tests {
     #[test]
     fn no_machine_is_started_without_the_fence_that_it_asks_for() {
         let fenced = Machine { fence: Fence::Closed(Grants::default()), ..machine() };
-        let qemu = Qemu { program: "/q".into(), version: crate::qemu::OLDEST, fencer: None };
-        assert!(matches!(command(&fenced, &qemu), Err(Error::BadMachine { .. })));
+        assert!(matches!(command(&fenced, "/q".into(), None), Err(Error::BadMachine { .. })));
         let screen = Machine { display: Display::Gtk, ..fenced };
-        assert!(command(&screen, &qemu).unwrap_err().to_string().contains("screens"));
+        assert!(command(&screen, "/q".into(), None).unwrap_err().to_string().contains("screens"));
     }
 }

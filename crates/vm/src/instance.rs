@@ -381,7 +381,7 @@ fn start(machine: &Machine, engine: Engine, qemu: &Qemu) -> Result<(Child, Clien
     let socket = &machine.files.qmp_socket;
     remove(socket)?;
     let watch = Watch::of_start(&machine.files);
-    let command = fence::command(machine, qemu)?
+    let command = fence::command(machine, &qemu.program, qemu.fencer.as_ref())?
         .args(qemu_argv(machine, engine))
         .log_file(machine.files.run_dir.join("qemu.log").as_std_path())
         // Ctrl-C reaches the caller, who powers the guest off in order.

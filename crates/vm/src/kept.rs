@@ -12,7 +12,8 @@ use rave_fs::Replace;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::prepare::{make_private_dir, remove};
+use crate::files::make_private_dir;
+use crate::prepare::remove;
 
 /// The folder of one kept disk.
 #[derive(Debug, Clone)]

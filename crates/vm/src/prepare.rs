@@ -1,8 +1,7 @@
 //! What a machine needs on disk before its QEMU starts.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -91,17 +90,6 @@ fn check(machine: &Machine) -> Result<(), Error> {
         return bad(format!("{:?} is not a name for a credential", credential.name));
     }
     Ok(())
-}
-
-/// Makes a folder that only this user can enter; its parents as usual.
-pub(crate) fn make_private_dir(path: &Utf8Path) -> Result<(), Error> {
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(|e| Error::io("make", parent, e))?;
-    }
-    match DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(Error::io("make", path, error)),
-        _ => Ok(()),
-    }
 }
 
 pub(crate) fn remove(path: &Utf8Path) -> Result<(), Error> {

@@ -6,10 +6,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::files::write_atomically;
+use crate::files::{make_private_dir, write_atomically};
 use crate::machine::{Files, Machine};
 use crate::ports::PortForward;
-use crate::prepare::make_private_dir;
 
 /// A running machine, as its run folder describes it to other processes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

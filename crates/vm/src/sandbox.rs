@@ -7,13 +7,13 @@ use rave_net::Policy;
 use rave_spec::{Format, ServiceName};
 
 use crate::Error;
+use crate::files::make_private_dir;
 use crate::instance::{Instance, Ready};
 use crate::keys::KeyPair;
 use crate::machine::{
     Disk, DiskExtent, DiskFormat, Display, Firmware, Interface, Link, Machine, Nic, Overlay,
 };
 use crate::ports::{PortRequest, PortTaken, resolve};
-use crate::prepare::make_private_dir;
 use crate::ssh::Ssh;
 
 /// The forward that leads to the guest's SSH server; as the service is named in `rave.toml`.

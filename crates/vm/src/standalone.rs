@@ -16,11 +16,11 @@ use crate::accel::Engine;
 use crate::argv::RESUMED;
 use crate::boot::watch::Watch;
 use crate::boot::{BootStage, stage_detector::DeadEnd};
+use crate::files::make_private_dir;
 use crate::instance::{LOST_RACE, QMP_DEADLINE, launch};
 use crate::log_limit::LogLimit;
 use crate::machine::Machine;
 use crate::moment::{Freezing, Moment};
-use crate::prepare::make_private_dir;
 use crate::qemu::Qemu;
 use crate::qmp::Client;
 use crate::ring;
@@ -139,8 +139,8 @@ impl Standalone {
         let logs = vec![machine.files.serial_log.clone(), machine.files.ready_log.clone()];
         // That a clone went on from its template is no end of a stop.
         let shut_down = qmp.events().iter().any(|event| event.name == "SHUTDOWN");
-        let _log_limit = LogLimit::start(logs);
-        Ok(Self { machine, pid, process, qmp, watch, shut_down, resumes: 0, _log_limit })
+        let log_limit = LogLimit::start(logs);
+        Ok(Self { machine, pid, process, qmp, watch, shut_down, resumes: 0, _log_limit: log_limit })
     }
 
     /// The machine, with the ports that it got.

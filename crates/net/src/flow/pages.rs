@@ -3,20 +3,28 @@
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::sync::Arc;
 
-use smoltcp::time::{Duration, Instant};
+use smoltcp::socket::tcp::Socket;
 
-use super::Flow;
+use crate::end::End;
 use crate::page_policy::Site;
 use crate::pages::Exchange;
 use crate::policy::Mode;
 use crate::shared::Shared;
+use crate::witness::Trace;
 
 /// Bytes that are moved at once.
 const PIECE: usize = 16 * 1024;
-/// So often: more than the stack's buffer has.
-const MOVES: usize = 16;
-/// How long a client may take to read why it was refused.
-const LINGER: Duration = Duration::from_secs(2);
+
+/// The two ends of a flow, and what it knows of them.
+pub(super) struct Ends<'a> {
+    pub(super) guest: &'a mut Socket<'static>,
+    /// Nothing once it is over.
+    pub(super) host: &'a mut Option<End>,
+    pub(super) trace: &'a mut Trace,
+    pub(super) host_ended: &'a mut bool,
+    /// The host's end takes nothing now.
+    pub(super) is_stuck: &'a mut bool,
+}
 
 /// What is between the ends.
 pub(crate) struct Pages {
@@ -48,61 +56,41 @@ impl Pages {
     pub(super) fn wants_client(&self) -> bool {
         self.is_refused() || self.exchange.wants_client()
     }
-}
 
-impl Flow {
-    /// Moves what can be moved. Whether there may be more at once, and why it was refused now.
-    pub(super) fn feed_pages(&mut self, now: Instant) -> (bool, Option<String>) {
-        for _ in 0..MOVES {
-            let Ok((moved, refused)) = self.move_pages() else {
-                self.reset_guest();
-                return (false, None);
-            };
-            if refused.is_some() {
-                self.stack.socket().abort();
-                self.deadline = Some(now + LINGER);
-                return (true, refused);
-            }
-            if !moved {
-                return (false, None);
-            }
-        }
-        (true, None)
-    }
-
-    fn move_pages(&mut self) -> std::io::Result<(bool, Option<String>)> {
-        let (Some(pages), Some(host)) = (&mut self.pages, &mut self.host) else { return Ok((false, None)) };
-        let is_closed = pages.is_closed();
-        let socket = self.stack.socket();
-        let exchange = &mut pages.exchange;
+    /// Moves what can be moved now. Whether something was, and why it was refused now.
+    pub(super) fn pass(&mut self, ends: Ends<'_>) -> std::io::Result<(bool, Option<String>)> {
+        let Ends { guest: socket, host: host_end, trace, host_ended, is_stuck } = ends;
+        let Some(host) = host_end else { return Ok((false, None)) };
+        let is_closed = self.is_closed();
+        let exchange = &mut self.exchange;
         let mut moved = false;
         if socket.can_send() && !exchange.to_guest.is_empty() {
             let count = socket.send_slice(&exchange.to_guest).unwrap_or_default();
             exchange.to_guest.drain(..count);
-            self.trace.received += count as u64;
+            trace.received += count as u64;
             moved |= count > 0;
         }
         if !exchange.to_client.is_empty() {
             match host.write(&exchange.to_client) {
                 Ok(count) => {
                     exchange.to_client.drain(..count);
-                    self.trace.sent += count as u64;
+                    trace.sent += count as u64;
                     moved |= count > 0;
                 }
                 Err(error) if is_passing(error.kind()) => {}
                 Err(error) => return Err(error),
             }
         }
-        self.is_stuck = !exchange.to_client.is_empty();
+        *is_stuck = !exchange.to_client.is_empty();
         if exchange.is_refused() {
-            if exchange.to_client.is_empty() && !pages.is_told {
-                pages.is_told = true;
+            if exchange.to_client.is_empty() && !self.is_told {
+                self.is_told = true;
                 host.finish();
             }
             // What still comes is read, so that its sender gets the answer and no reset.
             return match host.read(&mut [0; PIECE]) {
                 Ok(0) => {
-                    self.host = None;
+                    *host_end = None;
                     Ok((false, None))
                 }
                 Ok(_) => Ok((true, None)),
@@ -111,10 +99,10 @@ impl Flow {
             };
         }
         let mut refused = None;
-        if !self.host_ended && socket.may_send() && exchange.wants_client() {
+        if !*host_ended && socket.may_send() && exchange.wants_client() {
             let mut bytes = [0; PIECE];
             match host.read(&mut bytes) {
-                Ok(0) => self.host_ended = true,
+                Ok(0) => *host_ended = true,
                 Ok(count) => {
                     moved = true;
                     refused = exchange.take_client(&bytes[..count], is_closed);
@@ -123,7 +111,7 @@ impl Flow {
                 Err(error) => return Err(error),
             }
         }
-        if self.host_ended && exchange.to_guest.is_empty() && socket.may_send() {
+        if *host_ended && exchange.to_guest.is_empty() && socket.may_send() {
             socket.close();
         }
         if refused.is_none() && socket.can_recv() && exchange.wants_guest() {

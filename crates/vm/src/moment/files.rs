@@ -13,9 +13,10 @@ use super::shape::Shape;
 use crate::Error;
 use crate::accel::Engine;
 use crate::argv::qemu_argv;
+use crate::files::make_private_dir;
 use crate::layers::{self, Layers};
 use crate::machine::{Machine, Memory};
-use crate::prepare::{make_private_dir, remove};
+use crate::prepare::remove;
 use crate::qemu::Qemu;
 use crate::template::{Damage, Fingerprint, hexadecimal};
 

@@ -12,7 +12,7 @@ use super::check::Damage;
 use super::files::Template;
 use super::key::{Key, KeyId};
 use crate::Error;
-use crate::prepare::make_private_dir;
+use crate::files::make_private_dir;
 
 /// How often a held lock is tried.
 const PAUSE: Duration = Duration::from_millis(50);

@@ -43,7 +43,7 @@ pub(super) fn run(args: &cli::Audit, ui: &Ui) -> anyhow::Result<Code> {
 
 /// Those of the sandbox, or of the last one of its name.
 fn files(named: &Named, earlier: bool, ui: &Ui) -> anyhow::Result<Files> {
-    let gone = audit::earlier(&named.store, &named.name)?.pop();
+    let gone = named.store.earlier_audits(&named.name)?.pop();
     let own = named.place().audit();
     match gone {
         _ if !earlier && own.record.exists() => Ok(own),

@@ -2,19 +2,16 @@
 
 use camino::Utf8Path;
 use rave_net::Mode;
-use rave_sandbox::control::Status;
 use rave_sandbox::look::look;
 use rave_sandbox::{SandboxName, Store};
 use rave_vm::ports::PortForward;
-use rave_vm::sandbox::SSH;
 use rave_vm::terminal_text::plain;
 
 use super::attend::Named;
 use super::list::{Row, mebibytes, time};
-use super::ports::Port;
+use super::ports::{self, Port};
 use super::snapshot::has;
 use crate::cli;
-use crate::cmd::run::services::page;
 use crate::command_error::CommandError;
 use crate::exit::Code;
 use crate::settings;
@@ -32,7 +29,7 @@ pub(super) fn ports(args: &cli::Port, ui: &Ui) -> anyhow::Result<Code> {
         if args.json {
             ui.json(&Port::all(&look))?;
         } else {
-            ui.table(&["service", "where"], &rows(&named.name, &Port::all(&look)));
+            ui.table(&["service", "where"], &ports::rows(&named.name, &Port::all(&look)));
         }
         return Ok(Code::Ok);
     };
@@ -57,25 +54,6 @@ fn find<'a>(forwards: &'a [PortForward], service: &str) -> Result<&'a PortForwar
         CommandError::usage(format!("unknown service {service:?}"))
             .detail(format!("expected one of {}", known.join(", ")))
     })
-}
-
-fn rows(name: &SandboxName, ports: &[Port]) -> Vec<Vec<String>> {
-    let address = |forward: &PortForward| match forward.service.as_str() {
-        SSH => format!("cargo xtask ssh {name}    ({}:{})", forward.bind, forward.host),
-        service => format!("http://{}:{}{}", forward.bind, forward.host, page(service)),
-    };
-    let row = |port: &Port| vec![port.forward.service.clone(), address(&port.forward) + port.remark()];
-    ports.iter().map(row).collect()
-}
-
-/// Prints where a sandbox that was started is.
-pub(super) fn show_address(name: &SandboxName, status: &Status, json: bool, ui: &Ui) -> anyhow::Result<()> {
-    if json {
-        ui.json(&serde_json::json!({ "name": name, "status": status }))?;
-    } else {
-        ui.table(&["service", "where"], &rows(name, &Port::of(status)));
-    }
-    Ok(())
 }
 
 /// `cargo xtask inspect NAME`; nothing where the word is a file or no sandbox.
@@ -145,9 +123,9 @@ pub fn describe(word: &Utf8Path, json: bool, ui: &Ui) -> anyhow::Result<Option<C
             format!("renewed: {renewed}; its clock was {before} ms behind, then {after} ms"),
         ));
     }
-    let mut rows: Vec<Vec<String>> =
+    let mut table: Vec<Vec<String>> =
         rows.into_iter().map(|(what, value)| vec![what.to_owned(), value]).collect();
-    rows.extend(self::rows(&row.name, &row.ports));
-    ui.table(&["what", "value"], &rows);
+    table.extend(ports::rows(&row.name, &row.ports));
+    ui.table(&["what", "value"], &table);
     Ok(Some(Code::Ok))
 }

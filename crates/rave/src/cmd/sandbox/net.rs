@@ -61,7 +61,7 @@ fn status(named: &Named, change: Change, ui: &Ui) -> anyhow::Result<NetworkStatu
     }
     let lock = named.lock(ui)?;
     if Connection::open(&place).is_none() && standalone::find(&place.machine().qmp_socket).is_none() {
-        return Ok(network::of_stopped(&place, &change, &lock)?);
+        return Ok(named.store.network_of_stopped(&named.name, &change, &lock)?);
     }
     Ok(attend(&place, &supervisor(&named.name, None)?, &lock)?.network(change)?)
 }

@@ -1,9 +1,14 @@
 //! The ports of a sandbox, and whether they lead to their services.
 
+use rave_sandbox::SandboxName;
 use rave_sandbox::control::Status;
 use rave_sandbox::look::Look;
 use rave_vm::ports::PortForward;
+use rave_vm::sandbox::SSH;
 use serde::Serialize;
+
+use crate::cmd::run::services::page;
+use crate::ui::Ui;
 
 /// A port of the host, and where it leads.
 #[derive(Debug, Serialize)]
@@ -69,6 +74,26 @@ fn state(starting: Option<&[String]>, forward: &PortForward) -> State {
         Some(starting) if starting.contains(&forward.service) => State::Starting,
         Some(_) => State::Open,
     }
+}
+
+/// Services and how they are reached.
+pub(super) fn rows(name: &SandboxName, ports: &[Port]) -> Vec<Vec<String>> {
+    let address = |forward: &PortForward| match forward.service.as_str() {
+        SSH => format!("cargo xtask ssh {name}    ({}:{})", forward.bind, forward.host),
+        service => format!("http://{}:{}{}", forward.bind, forward.host, page(service)),
+    };
+    let row = |port: &Port| vec![port.forward.service.clone(), address(&port.forward) + port.remark()];
+    ports.iter().map(row).collect()
+}
+
+/// Prints where a sandbox that was started is.
+pub(super) fn show_address(name: &SandboxName, status: &Status, json: bool, ui: &Ui) -> anyhow::Result<()> {
+    if json {
+        ui.json(&serde_json::json!({ "name": name, "status": status }))?;
+    } else {
+        ui.table(&["service", "where"], &rows(name, &Port::of(status)));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rave_sandbox::look::{State, look};
-use rave_sandbox::{Place, SandboxName, Store, audit, now};
+use rave_sandbox::{Place, SandboxName, Store, now};
 use rave_vm::template::Templates;
 
 use super::attend::{Named, tell_wait};
@@ -38,7 +38,7 @@ pub(super) fn run(args: &cli::Prune, yes: bool, ui: &Ui) -> anyhow::Result<Code>
 
 /// Records of removed sandboxes whose time is over.
 fn records(args: &cli::Prune, store: &Store, ui: &Ui) -> anyhow::Result<()> {
-    for record in audit::expired(store, now())? {
+    for record in store.expired_audits(now())? {
         let age = time(now().saturating_sub(record.removed));
         let what = format!("the record of {}, which was removed {age} ago,", record.sandbox);
         if args.dry_run {
