@@ -182,7 +182,12 @@ fn fenced(sandboxes: &Sandboxes) {
             "{name}: no fence"
         );
         for (path, about) in writable(pid) {
-            assert!(about.nlink() <= 1, "{name}: QEMU may write {path:?}, which has {} names", about.nlink());
+            assert!(
+                about.nlink() <= 1,
+                "{name}: QEMU may write {}, which has {} names",
+                path.display(),
+                about.nlink()
+            );
         }
         // QEMU serves one client at a time.
         sandboxes.kill(name, "supervisor");
@@ -204,8 +209,8 @@ fn fenced(sandboxes: &Sandboxes) {
             disks.filter(|path| fs::metadata(path).unwrap().mode() & 0o777 == 0o400).collect();
         assert!(frozen.len() >= 2, "{name}: {frozen:?}");
         for file in &frozen {
-            assert!(open(file, true), "{name}: it lies on {file:?}");
-            assert!(!open(file, false), "{name}: it may write {file:?}");
+            assert!(open(file, true), "{name}: it lies on {}", file.display());
+            assert!(!open(file, false), "{name}: it may write {}", file.display());
         }
         assert!(!open(&folder.join("snapshots/first/memory"), true), "{name}: it may read a snapshot");
     }

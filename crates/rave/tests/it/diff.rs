@@ -40,8 +40,8 @@ fn a_terminal_has_colours_and_a_pager_and_a_pipe_has_neither() {
 
     // A pager gets colours on its input and says so.
     let pager = "GIT_PAGER=\"sed 's/^/paged /'\"";
-    let paged = on_terminal(pager, "");
-    assert!(paged.expect(0).stdout.contains("paged "), "{}", paged.stdout);
+    let shown_by_pager = on_terminal(pager, "");
+    assert!(shown_by_pager.expect(0).stdout.contains("paged "), "{}", shown_by_pager.stdout);
     assert!(!on_terminal(pager, "--no-pager").expect(0).stdout.contains("paged "));
     // less as it is, without options of its own: FRX are in its environment.
     let plain = on_terminal("PAGER=less", "");

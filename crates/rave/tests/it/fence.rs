@@ -128,7 +128,7 @@ fn attempts_of_qemu(qemu: &mut Running, folder: &Utf8Path) -> BTreeMap<&'static 
 #[test]
 fn a_qemu_that_was_taken_over_has_its_own_disk_and_nothing_else() {
     let Some(fencer) = whole() else { return };
-    let ((_control, open), (_scratch, fenced)) = (scratch(), scratch());
+    let ((_control, open), (_scratch, closed)) = (scratch(), scratch());
     let control = attempts_of_qemu(&mut Running::start(&open, None), &open);
     assert!(control.values().all(|worked| *worked), "without a fence: {control:?}");
     // The disk lies in a folder that may be read, as a sandbox's does; what is beside it is below another here.
@@ -191,8 +191,8 @@ fn a_fenced_program_does_nothing_to_other_processes_and_sandboxes() {
     let file = folder.join("rules.json");
     fs::write(&file, serde_json::to_vec(&rules).expect("JSON")).expect("written");
     let fence = ["fence", file.as_str(), "--", perl.as_str()];
-    let fenced = cmd(env!("CARGO_BIN_EXE_rave"), fence.into_iter().chain(words)).env("SECRET", "key").read();
-    let tried = results(&fenced.expect("it ran"));
+    let behind = cmd(env!("CARGO_BIN_EXE_rave"), fence.into_iter().chain(words)).env("SECRET", "key").read();
+    let tried = results(&behind.expect("it ran"));
     victim.kill().expect("killed");
     assert_eq!(tried.len(), control.len(), "{tried:?}");
     assert!(tried.values().all(|worked| !worked), "behind the fence: {tried:?}");

@@ -193,10 +193,10 @@ impl Card {
             }
             self.incoming.drain(..self.at);
             self.at = 0;
-            let had = self.incoming.len();
-            self.incoming.resize(had + READ, 0);
-            let came = self.stream.read(&mut self.incoming[had..]).unwrap_or(0);
-            self.incoming.truncate(had + came);
+            let end = self.incoming.len();
+            self.incoming.resize(end + READ, 0);
+            let came = self.stream.read(&mut self.incoming[end..]).unwrap_or(0);
+            self.incoming.truncate(end + came);
             if came == 0 {
                 return None;
             }
