@@ -68,14 +68,13 @@ impl Authority {
         names.dedup();
         let path = folder.join(CERTIFICATE_FILE);
         let known = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Issued>(&bytes).ok());
-        let issued = match known.filter(|issued| issued.names == names) {
-            Some(issued) => issued,
-            None => {
-                let pem = parameters(&names).self_signed(&key).map_err(io::Error::other)?.pem();
-                let issued = Issued { names, pem };
-                Replace::new(&path).mode(0o600).write(serde_json::to_vec(&issued)?)?;
-                issued
-            }
+        let issued = if let Some(issued) = known.filter(|issued| issued.names == names) {
+            issued
+        } else {
+            let pem = parameters(&names).self_signed(&key).map_err(io::Error::other)?.pem();
+            let issued = Issued { names, pem };
+            Replace::new(&path).mode(0o600).write(serde_json::to_vec(&issued)?)?;
+            issued
         };
         let host_key = KeyPair::generate().map_err(io::Error::other)?;
         Ok(Self { folder: folder.to_owned(), key, issued, host_key, hosts: Mutex::default() })

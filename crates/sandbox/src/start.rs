@@ -30,10 +30,10 @@ pub struct Supervise {
 }
 
 impl Supervise {
-    /// Whether a process has this command line, proc_pid_cmdline(5).
+    /// Whether a process has this command line, `proc_pid_cmdline(5)`.
     fn runs(&self) -> bool {
         let words = std::iter::once(self.program.as_str()).chain(self.arguments.iter().map(String::as_str));
-        let wanted: String = words.map(|word| format!("{word}\0")).collect();
+        let wanted: String = words.flat_map(|word| [word, "\0"]).collect();
         let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
         let mut lines = entries.map(|entry| fs::read(entry.path().join("cmdline")).unwrap_or_default());
         // setsid(1) has it behind its own name until it becomes the program.

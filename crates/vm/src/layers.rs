@@ -367,7 +367,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(folder.path()).unwrap();
         let (layers, on) = (Layers::at(folder), folder.join("base.qcow2"));
-        fs::write(folder.join("secret"), [7; 1 << 16]).unwrap();
+        fs::write(folder.join("secret"), vec![7; 1 << 16]).unwrap();
         let bytes = 1 << 20;
         for (file, beneath) in [(&on, "secret"), (&layers.file(0), "base.qcow2")] {
             overlay_of_size(file, beneath, bytes).unwrap();

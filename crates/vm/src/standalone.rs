@@ -139,8 +139,8 @@ impl Standalone {
         let logs = vec![machine.files.serial_log.clone(), machine.files.ready_log.clone()];
         // That a clone went on from its template is no end of a stop.
         let shut_down = qmp.events().iter().any(|event| event.name == "SHUTDOWN");
-        let _log_limit = LogLimit::start(logs);
-        Ok(Self { machine, pid, process, qmp, watch, shut_down, resumes: 0, _log_limit })
+        let log_limit = LogLimit::start(logs);
+        Ok(Self { machine, pid, process, qmp, watch, shut_down, resumes: 0, _log_limit: log_limit })
     }
 
     /// The machine, with the ports that it got.

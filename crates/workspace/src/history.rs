@@ -65,7 +65,7 @@ impl Found {
         let include: Vec<Pattern> = include.iter().map(|text| Pattern::new(text)).collect();
         let names = self.blobs()?;
         let mut found = Vec::new();
-        let objects: String = names.keys().map(|object| format!("{object}\n")).collect();
+        let objects: String = names.keys().flat_map(|object| [object, "\n"]).collect();
         let batch = git::isolated(&self.folder).args(["cat-file", "--batch", "--buffer"]);
         let mut is_secret = |object: &str, head: &[u8]| {
             let Some(path) = names.get(object) else { return };

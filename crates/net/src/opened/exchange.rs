@@ -110,9 +110,8 @@ impl Exchange<'_> {
                 PollFd::from_borrowed_fd(host, PollFlags::IN),
             ];
             match poll(&mut both, Some(&limit)) {
-                Ok(0) => return false,
                 Err(rustix::io::Errno::INTR) => continue,
-                Err(_) => return false,
+                Ok(0) | Err(_) => return false,
                 Ok(_) => {}
             }
             let (guest, host) = (!both[0].revents().is_empty(), !both[1].revents().is_empty());
@@ -276,7 +275,7 @@ pub(crate) fn forwarded(head: &Head<'_>, target: &str) -> Vec<u8> {
     let mut text = format!("{} {target} {}\r\n", head.method, head.version);
     for (name, value) in &head.fields {
         if !HOP.iter().any(|hop| hop.eq_ignore_ascii_case(name)) {
-            text.push_str(&format!("{name}: {value}\r\n"));
+            text.extend([name, ": ", value, "\r\n"]);
         }
     }
     text.push_str("\r\n");
@@ -288,7 +287,7 @@ fn answered(head: &ResponseHead<'_>, goes_on: bool) -> Vec<u8> {
     let mut text = format!("HTTP/1.1 {} {}\r\n", head.status, head.reason);
     for (name, value) in &head.fields {
         if !AWAY.iter().any(|away| away.eq_ignore_ascii_case(name)) {
-            text.push_str(&format!("{name}: {value}\r\n"));
+            text.extend([name, ": ", value, "\r\n"]);
         }
     }
     text.push_str(if goes_on { "\r\n" } else { "Connection: close\r\n\r\n" });

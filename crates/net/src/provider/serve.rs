@@ -102,7 +102,7 @@ fn look(access: &Access, bytes: &[u8]) -> Result<Request, Refusal> {
     let mut text = String::new();
     for (name, value) in &head.fields {
         if PASSED.iter().any(|passed| passed.eq_ignore_ascii_case(name)) {
-            text.push_str(&format!("{name}: {value}\r\n"));
+            text.extend([name, ": ", value, "\r\n"]);
         }
     }
     let expects = head.values("expect").any(|value| value.eq_ignore_ascii_case("100-continue"));
@@ -203,7 +203,7 @@ fn answered(head: &ResponseHead<'_>, goes_on: bool) -> Vec<u8> {
     let mut text = format!("HTTP/1.1 {} {}\r\n", head.status, head.reason);
     for (name, value) in &head.fields {
         if !DROPPED.iter().any(|dropped| dropped.eq_ignore_ascii_case(name)) {
-            text.push_str(&format!("{name}: {value}\r\n"));
+            text.extend([name, ": ", value, "\r\n"]);
         }
     }
     text.push_str(if goes_on { "\r\n" } else { "connection: close\r\n\r\n" });

@@ -114,7 +114,7 @@ mod tests {
         for is_stream in [false, true] {
             let mut reader = Reader::new(is_stream);
             for _ in 0..20 {
-                reader.take(&[b'x'; 1 << 20]);
+                reader.take(&vec![b'x'; 1 << 20]);
                 assert!(reader.text.len() <= MOST);
             }
             reader.take(b"\ndata: {\"usage\":{\"output_tokens\":7}}\n");

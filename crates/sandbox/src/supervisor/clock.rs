@@ -15,7 +15,7 @@ use crate::unix_time::now;
 
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_millis(100);
-/// The smallest jump that counts, ms. `CLOCK_REALTIME` and `CLOCK_MONOTONIC` are slewed alike (clock_gettime(2)), so without a jump
+/// The smallest jump that counts, ms. `CLOCK_REALTIME` and `CLOCK_MONOTONIC` are slewed alike (`clock_gettime(2)`), so without a jump
 /// they stay together.
 const JUMP: u64 = 100;
 /// How far behind the clock may be once it was set, ms.

@@ -156,8 +156,8 @@ fn token(place: &Place) -> Result<String, Error> {
     let mut bytes = [0; 32];
     let read = File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut bytes));
     read.map_err(|error| Error::io("read", "/dev/urandom", error))?;
-    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let token = format!("rave-{digits}");
+    let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let token = format!("rave-{}", digits.concat());
     Replace::new(&path).mode(0o600).write(&token).map_err(|error| Error::io("write", &path, error))?;
     Ok(token)
 }

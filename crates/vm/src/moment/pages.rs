@@ -8,6 +8,8 @@ use std::thread;
 
 /// A page of the host, bytes.
 const PAGE: u64 = 4096;
+/// The same as the length of a slice.
+const PAGE_LENGTH: usize = 4096;
 /// Entries of `/proc/PID/pagemap` that are read at once: 64 MiB of memory.
 const ENTRIES: u64 = 16 * 1024;
 /// Pages that are copied at once.
@@ -108,7 +110,7 @@ fn write(to: &File, piece: &[u8], offset: u64, on_zeros: bool) -> io::Result<()>
         return to.write_all_at(piece, offset);
     }
     // Whole pages of zeros that follow each other end a write.
-    let page = PAGE as usize;
+    let page = PAGE_LENGTH;
     let mut begin = 0;
     for at in (0..piece.len()).step_by(page) {
         if piece[at..at + page].iter().all(|byte| *byte == 0) {
@@ -127,7 +129,7 @@ mod tests {
     #[test]
     fn what_this_process_has_written_is_copied_and_nothing_else() {
         const PAGES: usize = 1000;
-        let page = PAGE as usize;
+        let page = PAGE_LENGTH;
         let mut memory = vec![0_u8; (PAGES + 1) * page];
         let skip = memory.as_ptr().align_offset(page);
         for (number, byte) in [(3, 1), (4, 2), (900, 3)] {
@@ -149,13 +151,12 @@ mod tests {
     #[test]
     fn zeros_over_what_is_there_are_written() {
         let to = tempfile::tempfile().unwrap();
-        to.write_all_at(&[9; 3 * PAGE as usize], 0).unwrap();
-        write(&to, &[0; PAGE as usize], PAGE, false).unwrap();
-        let mut copy = [1; 3 * PAGE as usize];
+        to.write_all_at(&[9; 3 * PAGE_LENGTH], 0).unwrap();
+        write(&to, &[0; PAGE_LENGTH], PAGE, false).unwrap();
+        let mut copy = [1; 3 * PAGE_LENGTH];
         to.read_exact_at(&mut copy, 0).unwrap();
         assert!(
-            copy[..PAGE as usize] == [9; PAGE as usize]
-                && copy[PAGE as usize..2 * PAGE as usize] == [0; PAGE as usize]
+            copy[..PAGE_LENGTH] == [9; PAGE_LENGTH] && copy[PAGE_LENGTH..2 * PAGE_LENGTH] == [0; PAGE_LENGTH]
         );
     }
 }

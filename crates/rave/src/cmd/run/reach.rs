@@ -48,12 +48,12 @@ pub(super) struct Denials {
 impl Denials {
     /// Tells what is new.
     pub(super) fn tell(&mut self, log: &Log, ui: &Ui) {
-        for denial in self.new(log) {
+        for denial in self.untold(log) {
             ui.note(&text(&denial));
         }
     }
 
-    fn new(&mut self, log: &Log) -> Vec<Denial> {
+    fn untold(&mut self, log: &Log) -> Vec<Denial> {
         let mut new = Vec::new();
         for denial in log.denials.iter().filter(|denial| !is_usual(denial)) {
             if self.told.len() < TOLD && self.told.insert((denial.kind, denial.to.clone())) {
@@ -111,12 +111,12 @@ mod tests {
             denials: (0..count).map(|number| denial(&format!("10.0.0.{number}:1"))).collect(),
             ..Log::default()
         };
-        assert_eq!(denials.new(&log(2)).len(), 2);
-        assert_eq!(denials.new(&log(3)).len(), 1);
-        assert_eq!(denials.new(&log(100)).len(), TOLD - 3);
-        assert_eq!(denials.new(&log(200)).len(), 0);
+        assert_eq!(denials.untold(&log(2)).len(), 2);
+        assert_eq!(denials.untold(&log(3)).len(), 1);
+        assert_eq!(denials.untold(&log(100)).len(), TOLD - 3);
+        assert_eq!(denials.untold(&log(200)).len(), 0);
         let clock = Denial { kind: Kind::Udp, ..denial("0.pool.example:123") };
-        assert!(Denials::default().new(&Log { denials: vec![clock], ..Log::default() }).is_empty());
+        assert!(Denials::default().untold(&Log { denials: vec![clock], ..Log::default() }).is_empty());
     }
 
     #[test]

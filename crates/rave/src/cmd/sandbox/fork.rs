@@ -32,7 +32,7 @@ pub(super) fn run(args: &cli::Fork, ui: &Ui) -> anyhow::Result<Code> {
     let parent = named.store.get(&named.name)?;
     let accel = settings::asked_accel(args.accel)?;
     let asked: Vec<SandboxName> = args.new.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
-    let claimed = claim(&named, asked, args.count.unwrap_or(1), ui)?;
+    let claimed = claim(&named, &asked, args.count.unwrap_or(1), ui)?;
     let mut news = Vec::new();
     for (name, lock) in claimed {
         news.push(New { place: named.store.place(&name), supervise: supervisor(&name, accel)?, lock });
@@ -87,7 +87,7 @@ pub(super) fn tell(name: &SandboxName, taken: Taken, ui: &Ui) {
 /// Takes the locks of names that no sandbox has.
 fn claim(
     named: &Named,
-    asked: Vec<SandboxName>,
+    asked: &[SandboxName],
     count: u32,
     ui: &Ui,
 ) -> anyhow::Result<Vec<(SandboxName, LifeLock)>> {
@@ -97,7 +97,7 @@ fn claim(
         CommandError::usage(format!("there is a sandbox {name} already"))
             .remedy(format!("use another name, or remove it first: cargo xtask rm {name}"))
     };
-    for name in &asked {
+    for name in asked {
         if *name == named.name || claimed.iter().any(|(other, _)| other == name) {
             return Err(taken(name).into());
         }

@@ -87,15 +87,12 @@ pub(in crate::cmd) fn bring_up(
     if look(&place).qemu.is_none() {
         limits::check(&store)?;
     }
-    match store.find(&name)? {
-        Some(record) => {
-            refuse_changes(args, &record)?;
-            refuse_other_network(args, &place)?;
-        }
-        None => {
-            let defaults = defaults(workspace.as_deref(), settings, ui)?;
-            make(args, &name, defaults, &Host { qemu: &qemu, probe: &probe }, settings, ui)?;
-        }
+    if let Some(record) = store.find(&name)? {
+        refuse_changes(args, &record)?;
+        refuse_other_network(args, &place)?;
+    } else {
+        let defaults = defaults(workspace.as_deref(), settings, ui)?;
+        make(args, &name, defaults, &Host { qemu: &qemu, probe: &probe }, settings, ui)?;
     }
     let connection = attend(&place, &supervisor(&name, settings.accel)?, &lock)?;
     drop(lock);
