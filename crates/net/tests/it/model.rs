@@ -127,6 +127,7 @@ fn without_token_rule_or_limit_nothing_is_passed_on() {
 
 #[test]
 fn events_are_passed_on_as_they_come() {
+    static SEEN: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
     let serve = |stream: Stream| {
         reply(stream, |head, stream| {
             if head[0].contains("count_tokens") {
@@ -149,7 +150,6 @@ fn events_are_passed_on_as_they_come() {
             // Without the last chunk it is cut.
         });
     };
-    static SEEN: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
     let (site, mut guest) = site(serve, Limits::default(), &["model"]);
     let handle = guest.open(MODEL.0, MODEL.1);
     let request = "POST /v1/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer token-of-this-sandbox\r\nContent-Length: 0\r\n\r\n";

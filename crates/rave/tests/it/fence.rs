@@ -132,7 +132,7 @@ fn a_qemu_that_was_taken_over_has_its_own_disk_and_nothing_else() {
     let control = attempts_of_qemu(&mut Running::start(&open, None), &open);
     assert!(control.values().all(|worked| *worked), "without a fence: {control:?}");
     // The disk lies in a folder that may be read, as a sandbox's does; what is beside it is below another here.
-    let place = fenced.join("machine");
+    let place = closed.join("machine");
     fs::create_dir(&place).expect("a folder");
     let mut tried = attempts_of_qemu(&mut Running::start(&place, Some(fencer)), &place);
     assert_eq!(tried.remove("its own disk"), Some(true));

@@ -45,9 +45,10 @@ pub(super) fn hand_over(instance: &mut Instance) -> anyhow::Result<u32> {
         if let Some(pid) = network::served_by(&run_dir) {
             return Ok(pid);
         }
-        // It prints nothing unless it fails.
+        // The first line is the command; the program prints nothing unless it fails.
         let words = last_words(&log);
-        if words.ends_with('\n') || Instant::now() >= deadline {
+        let has_failed = words.ends_with('\n') && words.lines().count() > 1;
+        if has_failed || Instant::now() >= deadline {
             return Err(CommandError::host_not_ready(
                 "the guest's network could not continue without this process",
             )
