@@ -36,8 +36,12 @@ fn read(file: &Utf8Path) -> anyhow::Result<Rules> {
     Ok(serde_json::from_slice(&text).map_err(|error| bad(error.to_string()))?)
 }
 
-/// The path of this program.
+/// The path of this program; that of the one in its place where it was replaced since it was started.
 pub fn this_program() -> Result<Utf8PathBuf, CommandError> {
     let program = std::env::current_exe().ok().and_then(|path| Utf8PathBuf::from_path_buf(path).ok());
-    program.ok_or_else(|| CommandError::host_not_ready("the path of this program is not known"))
+    let program =
+        program.ok_or_else(|| CommandError::host_not_ready("the path of this program is not known"))?;
+    // What the kernel adds to the name of a file that is gone (proc_pid_exe(5)).
+    let replaced = program.as_str().strip_suffix(" (deleted)").map(Utf8PathBuf::from);
+    Ok(replaced.filter(|_| !program.exists()).filter(|path| path.exists()).unwrap_or(program))
 }

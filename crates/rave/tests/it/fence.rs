@@ -10,7 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use duct::cmd;
 use rave_fence::{Offer, Rules};
 use rave_process::find_program;
-use rave_testing::{not_run, skip};
+use rave_testing::{or_skip, skip};
 use rave_vm::accel::Engine;
 use rave_vm::fence::Fencer;
 use rave_vm::machine::{Arch, Disk, DiskFormat, Fence, Files, Grants, Interface, Link, Machine};
@@ -30,15 +30,14 @@ fn scratch() -> (tempfile::TempDir, Utf8PathBuf) {
 }
 
 /// The fence, if this host gives it whole.
-fn whole() -> Option<Fencer> {
+fn whole() -> Result<Fencer, String> {
     let said = cmd!(env!("CARGO_BIN_EXE_rave"), "fence", "--probe").read().expect("an answer");
     let offer: Offer = serde_json::from_str(&said).expect("JSON");
     if let Some((part, why)) = offer.missing().next() {
-        not_run(format!("{}: {why}", part.name()));
-        return None;
+        return Err(format!("{}: {why}", part.name()));
     }
     let program = env!("CARGO_BIN_EXE_rave").into();
-    Some(Fencer { program, arguments: vec!["fence".to_owned()], offer })
+    Ok(Fencer { program, arguments: vec!["fence".to_owned()], offer })
 }
 
 /// A running QEMU without a guest, as a sandbox has it. Dropping it ends it.
@@ -127,7 +126,7 @@ fn attempts_of_qemu(qemu: &mut Running, folder: &Utf8Path) -> BTreeMap<&'static 
 
 #[test]
 fn a_qemu_that_was_taken_over_has_its_own_disk_and_nothing_else() {
-    let Some(fencer) = whole() else { return };
+    let fencer = or_skip!(whole());
     let ((_control, open), (_scratch, closed)) = (scratch(), scratch());
     let control = attempts_of_qemu(&mut Running::start(&open, None), &open);
     assert!(control.values().all(|worked| *worked), "without a fence: {control:?}");
@@ -165,7 +164,7 @@ fn a_fenced_program_does_nothing_to_other_processes_and_sandboxes() {
     let Some(perl) = find_program("perl").filter(|_| cfg!(target_arch = "x86_64")) else {
         skip!("perl is not there, or calls have other numbers");
     };
-    let Some(fencer) = whole() else { return };
+    let fencer = or_skip!(whole());
     let (_scratch, other) = scratch();
     for file in ["record.json", "log"] {
         fs::write(other.join(file), "{}").expect("written");
@@ -205,7 +204,7 @@ fn results(said: &str) -> BTreeMap<String, bool> {
 
 #[test]
 fn a_fenced_program_has_no_variable_of_its_user_and_no_right_of_root() {
-    let Some(fencer) = whole() else { return };
+    let fencer = or_skip!(whole());
     let (_scratch, folder) = scratch();
     let rules = Rules {
         execute: ["/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache"].map(Utf8PathBuf::from).to_vec(),
