@@ -17,6 +17,7 @@ fn rows(stdout: &str) -> (usize, usize, Vec<String>) {
 }
 
 #[test]
+#[ignore = "it takes minutes: cargo xtask test matrix"]
 fn no_attack_gets_out_of_a_guest_that_booted() {
     shared_cache(HEADLESS);
     let place = Place::new();
@@ -31,6 +32,7 @@ fn no_attack_gets_out_of_a_guest_that_booted() {
 }
 
 #[test]
+#[ignore = "it takes minutes: cargo xtask test matrix"]
 fn no_attack_gets_out_of_a_clone() {
     shared_cache(HEADLESS);
     let place = Place::new();
