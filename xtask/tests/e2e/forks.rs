@@ -76,6 +76,7 @@ impl Drop for Sandboxes {
 }
 
 #[test]
+#[ignore = "it takes minutes: cargo xtask test matrix"]
 fn forks_go_on_with_the_parents_memory_as_machines_of_their_own() {
     shared_cache(HEADLESS);
     let sandboxes = Sandboxes { place: Place::new() };
