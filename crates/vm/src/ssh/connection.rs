@@ -77,7 +77,7 @@ impl Connection {
     fn client(&self) -> Result<(Cmd, u64), Error> {
         let mut open = self.lock();
         if let Some(master) = open.as_mut()
-            && !master.is_alive()?
+            && !(master.is_alive()? && master.listens())
         {
             *open = None;
         }
@@ -109,7 +109,7 @@ impl Master {
         let mut master = Self { child, folder, number };
         let started = Instant::now();
         // It listens once it is logged in.
-        while !master.folder.path().join(SOCKET).exists() {
+        while !master.listens() {
             if !master.is_alive()? {
                 return Err(ssh.failed(master.child.command(), master.child.tail()));
             }
@@ -120,6 +120,11 @@ impl Master {
             interrupt::pause(LOOK)?;
         }
         Ok(master)
+    }
+
+    /// Whether a client finds it: ssh(1) takes its socket away before it ends.
+    fn listens(&self) -> bool {
+        self.folder.path().join(SOCKET).exists()
     }
 
     fn is_alive(&mut self) -> Result<bool, Error> {
