@@ -6,7 +6,6 @@ use std::net::{Shutdown, TcpStream};
 use rave_sandbox::control::Status;
 use rave_sandbox::{SandboxName, Store};
 use rave_vm::keys::KeyPair;
-use rave_vm::machine::Files;
 use rave_vm::sandbox::SSH;
 use rave_vm::ssh::Ssh;
 
@@ -70,7 +69,6 @@ fn way_in(named: &Named, status: &Status) -> anyhow::Result<Ssh> {
     let forward = forward
         .ok_or_else(|| CommandError::usage(format!("{} forwards no port to its SSH server", named.name)))?;
     let key = KeyPair::read(place.folder())?;
-    let Files { run_dir, .. } = place.machine();
     let address = (forward.bind, forward.host);
-    Ok(Ssh::pin(&run_dir, &alias(&named.name), &record.user, address, &key, &status.host_keys)?)
+    Ok(Ssh::pin(place.folder(), &alias(&named.name), &record.user, address, &key, &status.host_keys)?)
 }
