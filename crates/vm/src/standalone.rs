@@ -17,10 +17,10 @@ use crate::argv::RESUMED;
 use crate::boot::watch::Watch;
 use crate::boot::{BootStage, stage_detector::DeadEnd};
 use crate::files::make_private_dir;
-use crate::instance::{LOST_RACE, QMP_DEADLINE, launch};
+use crate::instance::{LOST_RACE, PATIENT, QMP_DEADLINE, launch};
 use crate::log_limit::LogLimit;
 use crate::machine::Machine;
-use crate::moment::{Freezing, Moment};
+use crate::moment::{Freezing, Frozen, Moment};
 use crate::qemu::Qemu;
 use crate::qmp::Client;
 use crate::ring;
@@ -100,8 +100,8 @@ impl Standalone {
         line.split(|byte| *byte == 0).any(|word| word == RESUMED.as_bytes())
     }
 
-    /// Saves the machine at this moment, and lets it go on; how long it stood.
-    pub fn freeze(&mut self, freezing: &Freezing<'_>, qemu: &Qemu) -> Result<Duration, Error> {
+    /// Saves the machine at this moment, and lets it go on.
+    pub fn freeze<'a>(&mut self, freezing: &'a Freezing<'a>, qemu: &Qemu) -> Result<Frozen<'a>, Error> {
         freezing.run(&mut self.qmp, self.pid, qemu)
     }
 
@@ -122,10 +122,10 @@ impl Standalone {
         if let Some(record) = InstanceRecord::running(&machine.files.run_dir) {
             machine.forwards = record.forwards;
         }
-        let mut qmp = Client::connect(&machine.files.qmp_socket, QMP_DEADLINE)?;
+        let mut qmp = Client::connect(&machine.files.qmp_socket, PATIENT)?;
         // Whoever stopped it for a moment was killed.
-        if qmp.execute("query-status", Value::Null, QMP_DEADLINE)?["status"] == "paused" {
-            qmp.execute("cont", Value::Null, QMP_DEADLINE)?;
+        if qmp.execute("query-status", Value::Null, PATIENT)?["status"] == "paused" {
+            qmp.execute("cont", Value::Null, PATIENT)?;
         }
         let watch = Watch::of_start(&machine.files);
         Self::new(machine, pid, qmp, watch).map(Some)
