@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::control::Connection;
 use crate::error::Error;
+use crate::files::remove;
 use crate::life_lock::LifeLock;
 use crate::place::Place;
 
@@ -54,12 +55,7 @@ pub fn attend(place: &Place, supervise: &Supervise, _lock: &LifeLock) -> Result<
     if let Some(connection) = Connection::open(place) {
         return Ok(connection);
     }
-    match fs::remove_file(place.failure()) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(Error::io("remove", place.failure(), error));
-        }
-        _ => {}
-    }
+    remove(&place.failure())?;
     // setsid(1) starts the program in a session without a terminal. It is let go of at once: the end of a command is the end of
     // its group, in which the program still is for a moment.
     let command = Cmd::new("setsid")

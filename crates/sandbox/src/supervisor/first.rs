@@ -15,10 +15,11 @@ use rave_vm::moment::Moment;
 use rave_vm::standalone::Standalone;
 use rave_vm::template::{self, Template, renew};
 
-use super::host::{Host, QUIT, remove, save};
+use super::host::{Host, QUIT};
 use super::network::Connected;
 use crate::control::Origin;
 use crate::error::Error;
+use crate::files::{remove, save};
 use crate::identity::Identity;
 use crate::place::Place;
 use crate::record::Record;

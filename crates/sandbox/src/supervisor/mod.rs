@@ -31,6 +31,7 @@ use rave_vm::standalone::Standalone;
 
 use crate::control::{EndKind, Origin};
 use crate::error::Error;
+use crate::files::{remove, save};
 use crate::identity::Identity;
 use crate::look::End;
 use crate::place::Place;
@@ -38,7 +39,7 @@ use crate::record::Record;
 use crate::start::Failure;
 use first::Started;
 pub use host::Host;
-use host::{QUIT, last_ports, remove, save};
+use host::{QUIT, last_ports};
 use shared::{Shared, StopWish};
 
 /// How often the machine is looked at.
@@ -48,7 +49,7 @@ const PRESS_AGAIN: Duration = Duration::from_secs(5);
 /// How long those may take who are told of the end.
 const TELL: Duration = Duration::from_secs(5);
 /// How long an earlier supervisor may take to let go of its lock.
-const LOCK_LIMIT: Duration = Duration::from_secs(5);
+const LOCK_LIMIT: Duration = Duration::from_secs(30);
 
 /// Supervises a sandbox until its machine has ended: starts it, or attaches to it where it runs. `host` is asked only where
 /// it must be started. Why that failed is written down for the command that waits.

@@ -9,6 +9,8 @@ use rave_sandbox::start::{Supervise, attend};
 use rave_sandbox::{Connection, Error, LifeLock, Place, Record, SandboxName, Store};
 use rave_vm::accel::Accelerator;
 use rave_vm::moment::Saved;
+use rave_workspace::Place as Workspace;
+use rave_workspace::record::BUSY;
 
 use super::attend::{Named, supervisor, tell_wait, wait};
 use super::ports::show_address;
@@ -55,11 +57,16 @@ fn freeze(named: &Named, parent: &Record, news: &[New], ui: &Ui) -> anyhow::Resu
     let lock = named.lock(ui)?;
     let passing = Passing::new(&named.store)?;
     let mut connection = connect(named, &lock)?;
-    let taken = take(&named.place(), connection.as_mut(), &passing.moment(), &lock)?;
+    let moment = passing.moment();
+    // Until the disk is cut: a merge base that is newer than the disk would take for removed what was pushed in between.
+    let workspace = Workspace::new(named.place().folder()).hold(BUSY)?;
+    workspace.copy_to(moment.folder())?;
+    let taken = take(&named.place(), connection.as_mut(), &moment, &lock)?;
+    drop(workspace);
     tell(&named.name, taken, ui);
     for new in news {
-        let record = make(&named.store, parent, &passing.moment(), taken, new.place.name(), &new.lock)?;
-        rave_workspace::Place::new(named.place().folder()).copy_to(new.place.folder())?;
+        let record = make(&named.store, parent, &moment, taken, new.place.name(), &new.lock)?;
+        Workspace::new(moment.folder()).copy_to(new.place.folder())?;
         record.save(&new.place)?;
         limits::check(&named.store)?;
     }
