@@ -15,7 +15,7 @@ use crate::life_lock::LifeLock;
 use crate::place::Place;
 
 /// How long a supervisor may take to start QEMU, to give its guest an identity and to listen: the fork of a disk boots before.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_secs(1200);
 /// How often it is looked for.
 const PAUSE: Duration = Duration::from_millis(20);
 /// How often it is looked whether its process is there; it is in the first moments, as setsid(1) forks it.

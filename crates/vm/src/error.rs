@@ -212,17 +212,10 @@ impl Error {
 
     /// Whether another attempt may succeed: something was slow, or went away.
     pub fn is_transient(&self) -> bool {
-        use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected, TimedOut, UnexpectedEof, WouldBlock};
-        let is_of_connection = |kind| {
-            matches!(
-                kind,
-                BrokenPipe | ConnectionReset | NotConnected | TimedOut | UnexpectedEof | WouldBlock
-            )
-        };
         match self {
             Self::Qmp { fault, .. } => *fault != QmpFault::Refused,
             Self::QemuDied { .. } | Self::TooSlow { .. } => true,
-            Self::Io { source, .. } => is_of_connection(source.kind()),
+            Self::Io { source, .. } => is_transient(source.kind()),
             _ => false,
         }
     }
@@ -231,6 +224,12 @@ impl Error {
     pub fn is_interrupt(&self) -> bool {
         matches!(self, Self::Interrupted(_))
     }
+}
+
+/// The same of what the system says of a connection.
+pub fn is_transient(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected, TimedOut, UnexpectedEof, WouldBlock};
+    matches!(kind, BrokenPipe | ConnectionReset | NotConnected | TimedOut | UnexpectedEof | WouldBlock)
 }
 
 /// The last lines of a program as the end of a message.

@@ -2,10 +2,12 @@
 //! its sockets.
 
 use std::fs;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rave_guest::channel::client::Client as Guest;
 use rave_guest::protocol::{GuestEvent, GuestStage};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -105,15 +107,21 @@ impl Standalone {
         freezing.run(&mut self.qmp, self.pid, qemu)
     }
 
-    /// Begins the first session with a clone's guest.
-    pub fn at_barrier(&self, limit: Duration) -> Result<rave_guest::channel::client::Client, Error> {
+    /// Begins a session with the guest; whether it is at its barrier.
+    pub fn session(&self, limit: Duration) -> Result<(Guest, bool), Error> {
         let socket = &self.machine.files.channel_socket;
-        let failed = |error| Error::io("talk to the guest by", socket, error);
-        let (client, welcome) = template::begin(socket, limit).map_err(failed)?;
-        if welcome.at_barrier {
+        let begun = template::begin(socket, limit).map_err(|e| Error::io("talk to the guest by", socket, e));
+        begun.map(|(client, welcome)| (client, welcome.at_barrier))
+    }
+
+    /// Begins a session with the guest of a clone or a fork that has no identity yet.
+    pub fn at_barrier(&self, limit: Duration) -> Result<Guest, Error> {
+        let (client, is_at_barrier) = self.session(limit)?;
+        if is_at_barrier {
             return Ok(client);
         }
-        Err(failed(std::io::Error::other("it is not at its barrier")))
+        let why = io::Error::other("it is not at its barrier");
+        Err(Error::io("talk to the guest by", &self.machine.files.channel_socket, why))
     }
 
     /// Attaches to a machine that is already running; nothing if none is. The ports are those that it got.
