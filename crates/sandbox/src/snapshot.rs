@@ -85,27 +85,45 @@ fn look(place: &Place, label: Label) -> Snapshot {
     let about = fs::read(folder.join(ABOUT)).ok();
     let about: Option<About> = about.and_then(|text| serde_json::from_slice(&text).ok());
     let checked = Moment::at(&folder).check();
+    let sizes = sizes_of(&folder);
     let damage = checked.as_ref().err().map(ToString::to_string);
     Snapshot {
         when: about.map(|about| about.when).unwrap_or_default(),
         saved: checked.ok(),
         damage,
-        bytes: size_of(&folder),
+        bytes: sizes.disk + sizes.memory,
         label,
     }
 }
 
-/// What all of a sandbox take on the host, bytes.
-pub(crate) fn size(place: &Place) -> u64 {
+/// What snapshots take on the host, bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Sizes {
+    pub(crate) disk: u64,
+    /// With the state of the devices.
+    pub(crate) memory: u64,
+}
+
+/// Those of all of a sandbox.
+pub(crate) fn sizes(place: &Place) -> Sizes {
     let folders = place.snapshots().read_dir_utf8().into_iter().flatten().flatten();
-    folders.map(|entry| size_of(entry.path())).sum()
+    folders.map(|entry| sizes_of(entry.path())).fold(Sizes::default(), |all, one| Sizes {
+        disk: all.disk + one.disk,
+        memory: all.memory + one.memory,
+    })
 }
 
 /// Images and templates are others'.
-fn size_of(folder: &Utf8Path) -> u64 {
-    let files = folder.read_dir_utf8().into_iter().flatten().flatten();
-    let is_own = |name: &str| name.starts_with("disk") || name == "memory" || name == "devices";
-    files.filter(|entry| is_own(entry.file_name())).map(|entry| share(entry.path())).sum()
+fn sizes_of(folder: &Utf8Path) -> Sizes {
+    let mut sizes = Sizes::default();
+    for entry in folder.read_dir_utf8().into_iter().flatten().flatten() {
+        match entry.file_name() {
+            name if name.starts_with("disk") => sizes.disk += share(entry.path()),
+            "memory" | "devices" => sizes.memory += share(entry.path()),
+            _ => {}
+        }
+    }
+    sizes
 }
 
 /// Takes a snapshot: it is there whole, or not at all. `keep` puts into its folder what belongs to the disk, before the disk is cut:
@@ -288,6 +306,20 @@ mod tests {
         set(place, "now");
         restore(&sandbox, &label("one")).unwrap();
         assert_eq!(state(place), (1, all("then")));
+    }
+
+    #[test]
+    fn memory_is_told_apart_from_disks() {
+        let sandbox = stopped();
+        let place = &sandbox.place;
+        take_one(&sandbox, "one").unwrap();
+        let disk = sizes(place).disk;
+        fs::write(folder(place, &label("one")).join("memory"), vec![1; 1 << 20]).unwrap();
+        let sizes = sizes(place);
+        assert!(disk > 0 && sizes.disk == disk && sizes.memory >= 1 << 20, "{sizes:?}");
+        let look = crate::look::look(place);
+        assert_eq!(look.saved_memory, sizes.memory);
+        assert!(look.disk < sizes.memory && list(place).unwrap()[0].bytes == sizes.disk + sizes.memory);
     }
 
     #[test]
