@@ -184,12 +184,7 @@ impl Standalone {
 
     /// Waits until QEMU has ended, at most for `limit`; whether it has.
     pub fn has_ended(&self, limit: Duration) -> bool {
-        let mut fds = [PollFd::new(&self.process, PollFlags::IN)];
-        let limit = Timespec {
-            tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: limit.subsec_nanos().into(),
-        };
-        poll(&mut fds, Some(&limit)).is_ok_and(|ready| ready > 0)
+        has_ended(&self.process, limit)
     }
 
     /// Whether its end was one that the guest or we asked for, once it has ended.
@@ -247,6 +242,26 @@ impl Standalone {
     pub fn has_lost_timer(&self) -> bool {
         self.watch.detector.lost_timer().is_some()
     }
+}
+
+/// Kills the QEMU whose control socket is this one, and waits for its end at most for `limit`.
+pub fn kill(qmp_socket: &Utf8Path, limit: Duration) {
+    let Some(pid) = find(qmp_socket) else { return };
+    let Some(raw) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return };
+    let Ok(process) = pidfd_open(raw, PidfdFlags::empty()) else { return };
+    // The number may have become another process's before it was opened.
+    if find(qmp_socket) == Some(pid) && pidfd_send_signal(&process, Signal::KILL).is_ok() {
+        has_ended(&process, limit);
+    }
+}
+
+fn has_ended(process: &OwnedFd, limit: Duration) -> bool {
+    let mut fds = [PollFd::new(process, PollFlags::IN)];
+    let limit = Timespec {
+        tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: limit.subsec_nanos().into(),
+    };
+    poll(&mut fds, Some(&limit)).is_ok_and(|ready| ready > 0)
 }
 
 fn describe(event: &GuestEvent) -> String {
