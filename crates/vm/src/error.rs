@@ -13,7 +13,7 @@ use crate::qemu::QemuVersion;
 /// How QEMU's control socket failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QmpFault {
-    /// QEMU says that it cannot do it, or something that is no answer.
+    /// QEMU says that it cannot do it, or its answer cannot be understood.
     Refused,
     /// No answer came in time.
     Silent,

@@ -51,7 +51,7 @@ pub struct Held<'a> {
 /// Why a guest is not held.
 #[derive(Debug)]
 pub enum HoldError {
-    /// It is of a version that holds no machine that runs.
+    /// It is of a version that cannot hold a machine that runs.
     Unknown,
     /// It refused, or does not answer.
     Io(io::Error),
