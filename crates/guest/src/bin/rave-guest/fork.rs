@@ -3,13 +3,12 @@
 use crate::error::Error;
 use crate::files::{self, failed};
 use crate::template::{self, Freezer};
-use crate::{spawn, ssh_keys};
+use crate::{afterwards, spawn, ssh_keys};
 use rave_guest::channel::identity::{Barrier, Identity, Receipt};
 use rave_guest::config::GuestConfig;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// There while the machine is held: a server that is started again must not let it on.
@@ -30,14 +29,12 @@ struct Running {
     freezer: Freezer,
     /// It became another machine.
     is_renewed: bool,
-    /// What it does afterwards.
-    refresh: Option<JoinHandle<()>>,
 }
 
 /// The barrier that the host can put up.
 pub(crate) fn barrier_of(config: &GuestConfig) -> Result<Box<dyn Barrier>, Error> {
     let freezer = Freezer::of_running()?;
-    Ok(Box::new(Running { config: config.clone(), freezer, is_renewed: false, refresh: None }))
+    Ok(Box::new(Running { config: config.clone(), freezer, is_renewed: false }))
 }
 
 /// Whether it is up.
@@ -61,9 +58,8 @@ impl Barrier for Running {
 
 impl Running {
     /// What is written by then is on the disk: a snapshot may have to start from it.
-    fn try_hold(&mut self) -> Result<(), Error> {
-        // What was saved halfway would go on in each fork with what is this machine's.
-        self.end_refresh();
+    fn try_hold(&self) -> Result<(), Error> {
+        afterwards::wait();
         rustix::fs::sync();
         files::directory(Path::new("/run/rave"), 0o755, None)?;
         files::write_unsynced(Path::new(HELD), 0o644, "")?;
@@ -91,17 +87,9 @@ impl Running {
         }
         self.freezer.thaw()?;
         if std::mem::take(&mut self.is_renewed) {
-            self.end_refresh();
-            self.refresh = Some(thread::spawn(refresh));
+            afterwards::run(refresh);
         }
         Ok(())
-    }
-
-    /// Waits for it: each of its steps has a limit.
-    fn end_refresh(&mut self) {
-        if let Some(refresh) = self.refresh.take() {
-            let _ = refresh.join(); // one that panicked has told so
-        }
     }
 }
 
