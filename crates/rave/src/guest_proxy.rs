@@ -25,8 +25,7 @@ fn rule(url: &str) -> Option<Rule> {
     let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
     let (host, port) = match place.rsplit_once(':') {
         Some((host, port)) if !host.ends_with(':') && !port.ends_with(']') => (host, port.parse().ok()?),
-        // curl's own, where a URL names none (curl(1), --proxy), but for TLS to the proxy.
-        _ => (place, if scheme == "https" { 443 } else { 1080 }),
+        _ => (place, default_port(scheme)?),
     };
     let host = match host.trim_matches(['[', ']']).parse::<IpAddr>() {
         Ok(IpAddr::V4(lan::GATEWAY)) => Ipv4Addr::LOCALHOST.to_string(),
@@ -35,6 +34,17 @@ fn rule(url: &str) -> Option<Rule> {
         _ => host.to_owned(),
     };
     format!("{host}:{port}/tcp,private").parse().ok()
+}
+
+/// The port of a proxy whose URL names none: that of its scheme, as most programs take it. curl alone takes 1080 for HTTP too
+/// (curl(1), --proxy).
+fn default_port(scheme: &str) -> Option<u16> {
+    match scheme.to_ascii_lowercase().as_str() {
+        "http" => Some(80),
+        "https" => Some(443),
+        "socks" | "socks4" | "socks4a" | "socks5" | "socks5h" => Some(1080),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -77,7 +87,15 @@ mod tests {
 
     #[test]
     fn a_url_without_a_port_means_that_of_its_scheme() {
-        assert_eq!(of(&[("http_proxy", "http://p.example")]), ["p.example:1080/tcp,private"]);
+        for (url, port) in [
+            ("http://p.example", 80),
+            ("p.example", 80),
+            ("HTTP://p.example/", 80),
+            ("socks5h://p.example", 1080),
+        ] {
+            assert_eq!(of(&[("http_proxy", url)]), [format!("p.example:{port}/tcp,private")]);
+        }
+        assert!(of(&[("all_proxy", "ftp://p.example")]).is_empty());
         assert_eq!(of(&[("http_proxy", "https://p.example")]), ["p.example:443/tcp,private"]);
     }
 }

@@ -20,7 +20,7 @@ pub fn admit(store: &Store, free: Free) -> Result<(), Error> {
     for name in store.names()? {
         let look = look(&store.place(&name));
         memory.extend(look.memory.map(|bytes| (name.clone(), bytes)));
-        disk.push((name, look.disk));
+        disk.push((name, look.disk.saturating_add(look.saved_memory)));
     }
     store.limits().over(&memory, &disk, free).map_or(Ok(()), |over| Err(Error::OverLimit(over)))
 }

@@ -137,6 +137,15 @@ impl Error {
         }
     }
 
+    /// Whether another attempt may succeed: something was slow, or went away.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            Self::Vm(error) => error.is_transient(),
+            Self::Io { source, .. } => rave_vm::is_transient(source.kind()),
+            _ => false,
+        }
+    }
+
     /// Whether the user or the system asked this process to stop.
     pub fn is_interrupt(&self) -> bool {
         match self {

@@ -6,18 +6,18 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rave_fs::Replace;
 use rave_vm::keys::KeyPair;
 use rave_vm::moment::{Moment, Saved};
 
 use crate::control::Connection;
 use crate::error::Error;
+use crate::files::{private_dir, remove, remove_all, save};
 use crate::life_lock::LifeLock;
 use crate::name::SandboxName;
 use crate::network;
 use crate::place::Place;
 use crate::record::{Parent, PortWish, Record};
-use crate::store::{Store, private_dir, remove_all};
+use crate::store::Store;
 use crate::unix_time::now;
 
 /// How a moment was saved.
@@ -123,9 +123,7 @@ pub fn make(
     // In this order: without it what follows would be taken for a machine of its own.
     let when = now();
     let parent_is = Parent { name: parent.name.clone(), when };
-    let path = place.fork();
-    let text = serde_json::to_vec_pretty(&parent_is).map_err(|e| Error::io("write", &path, e.into()))?;
-    Replace::new(&path).mode(0o600).write(text).map_err(|e| Error::io("write", &path, e))?;
+    save(&place.fork(), &parent_is)?;
     moment.begin_disk(disk.folder())?;
     if taken.saved == Saved::Memory {
         moment.hold_in(disk.folder())?;
@@ -144,13 +142,6 @@ pub fn derive_name(parent: &SandboxName, is_taken: impl Fn(&SandboxName) -> bool
         let name: SandboxName = format!("{}{end}", &parent.as_str()[..kept]).parse().ok()?;
         (!is_taken(&name)).then_some(name)
     })
-}
-
-fn remove(path: &Utf8Path) -> Result<(), Error> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", path, error)),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -58,8 +58,11 @@ pub struct Look {
     pub forwards: Vec<PortForward>,
     /// QEMU's share of the host's memory (Pss), bytes.
     pub memory: Option<u64>,
-    /// What the disk takes on the host beside the image that it began with, bytes.
+    /// What the disk and those of its snapshots take on the host beside the image that it began with, bytes. A file with second names
+    /// counts for each of them in equal parts.
     pub disk: u64,
+    /// What the memory of its snapshots takes on the host, bytes.
+    pub saved_memory: u64,
     /// How the last run ended, where it does not run and somebody saw it.
     pub end: Option<End>,
 }
@@ -85,10 +88,12 @@ pub fn look(place: &Place) -> Look {
             .unwrap_or_default(),
         (_, None) => Vec::new(),
     };
+    let snapshots = snapshot::sizes(place);
     Look {
         state: state(place, status.as_ref(), qemu),
         memory: qemu.and_then(pss),
-        disk: disk(place),
+        disk: place.layers().size() + snapshots.disk,
+        saved_memory: snapshots.memory,
         end: if qemu.is_none() { end(place) } else { None },
         status: status.filter(|_| qemu.is_some()),
         forwards,
@@ -124,9 +129,4 @@ fn pss(pid: u32) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
-}
-
-/// Each file that others have too counts in part.
-fn disk(place: &Place) -> u64 {
-    place.layers().size() + snapshot::size(place)
 }

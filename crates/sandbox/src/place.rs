@@ -20,6 +20,8 @@ use crate::name::SandboxName;
 /// | `identity-before.json` | the same of a sandbox that goes back to a snapshot, as it was then |
 /// | `fork.json` | a fork that has no identity yet |
 /// | `snapshots/` | a folder for each snapshot |
+/// | `workspace/` | what was pushed and pulled, which is not this crate's; it goes back with the disk |
+/// | `disk.new/`, `restored.old/` | what a `restore` has begun, or has left to remove |
 /// | `ssh-key` | the key that it lets in |
 /// | `run/` | files of the running machine; QEMU may make sockets in it and remove what is there |
 /// | `ctl.sock` | the supervisor listens on it |

@@ -1,24 +1,23 @@
 //! Moments of a sandbox that it can go back to.
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs;
 use std::io::ErrorKind;
 use std::str::FromStr;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rave_fs::Replace;
 use rave_vm::layers::share;
 use rave_vm::moment::{Moment, Saved};
-use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::{Deserialize, Serialize};
 
 use crate::control::Connection;
 use crate::error::Error;
+use crate::files::{copy, private_dir, remove_all, save, sync};
 use crate::fork::{self, Taken};
 use crate::life_lock::LifeLock;
 use crate::name::{BadName, SandboxName};
 use crate::place::Place;
-use crate::store::{private_dir, remove_all};
+use crate::restore::{IDENTITY, Restoring};
 use crate::unix_time::now;
 
 /// The name of a snapshot: as that of a sandbox, for it is a folder's name too.
@@ -86,30 +85,49 @@ fn look(place: &Place, label: Label) -> Snapshot {
     let about = fs::read(folder.join(ABOUT)).ok();
     let about: Option<About> = about.and_then(|text| serde_json::from_slice(&text).ok());
     let checked = Moment::at(&folder).check();
+    let sizes = sizes_of(&folder);
     let damage = checked.as_ref().err().map(ToString::to_string);
     Snapshot {
         when: about.map(|about| about.when).unwrap_or_default(),
         saved: checked.ok(),
         damage,
-        bytes: size_of(&folder),
+        bytes: sizes.disk + sizes.memory,
         label,
     }
 }
 
-/// What all of a sandbox take on the host, bytes.
-pub(crate) fn size(place: &Place) -> u64 {
+/// What snapshots take on the host, bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Sizes {
+    pub(crate) disk: u64,
+    /// With the state of the devices.
+    pub(crate) memory: u64,
+}
+
+/// Those of all of a sandbox.
+pub(crate) fn sizes(place: &Place) -> Sizes {
     let folders = place.snapshots().read_dir_utf8().into_iter().flatten().flatten();
-    folders.map(|entry| size_of(entry.path())).sum()
+    folders.map(|entry| sizes_of(entry.path())).fold(Sizes::default(), |all, one| Sizes {
+        disk: all.disk + one.disk,
+        memory: all.memory + one.memory,
+    })
 }
 
 /// Images and templates are others'.
-fn size_of(folder: &Utf8Path) -> u64 {
-    let files = folder.read_dir_utf8().into_iter().flatten().flatten();
-    let is_own = |name: &str| name.starts_with("disk") || name == "memory" || name == "devices";
-    files.filter(|entry| is_own(entry.file_name())).map(|entry| share(entry.path())).sum()
+fn sizes_of(folder: &Utf8Path) -> Sizes {
+    let mut sizes = Sizes::default();
+    for entry in folder.read_dir_utf8().into_iter().flatten().flatten() {
+        match entry.file_name() {
+            name if name.starts_with("disk") => sizes.disk += share(entry.path()),
+            "memory" | "devices" => sizes.memory += share(entry.path()),
+            _ => {}
+        }
+    }
+    sizes
 }
 
-/// Takes a snapshot: it is there whole, or not at all.
+/// Takes a snapshot: it is there whole, or not at all. `keep` puts into its folder what belongs to the disk, before the disk is cut:
+/// what is older than the disk loses nothing.
 pub fn take(
     place: &Place,
     connection: Option<&mut Connection>,
@@ -130,13 +148,9 @@ pub fn take(
     remove_all(&new)?;
     private_dir(&new)?;
     let moment = Moment::at(&new);
-    let taken = fork::take(place, connection, &moment, lock).and_then(|taken| {
-        copy(&place.identity(), &new.join("identity.json"))?;
-        keep(&new)?;
-        let path = new.join(ABOUT);
-        let text =
-            serde_json::to_vec(&About { when: now() }).map_err(|e| Error::io("write", &path, e.into()))?;
-        Replace::new(&path).mode(0o600).write(text).map_err(|e| Error::io("write", &path, e))?;
+    let taken = keep(&new).and_then(|()| fork::take(place, connection, &moment, lock)).and_then(|taken| {
+        copy(&place.identity(), &new.join(IDENTITY))?;
+        save(&new.join(ABOUT), &About { when: now() })?;
         sync(&new)?;
         fs::rename(&new, &there).map_err(|e| Error::io("make", &there, e))?;
         Ok(taken)
@@ -145,16 +159,6 @@ pub fn take(
         let _ = remove_all(&new); // the first error is the one to tell
     }
     taken
-}
-
-/// What carries a label is on the disk.
-fn sync(folder: &Utf8Path) -> Result<(), Error> {
-    let entries = folder.read_dir_utf8().map_err(|e| Error::io("list", folder, e))?;
-    for entry in entries.flatten() {
-        let failed = |e| Error::io("write", entry.path(), e);
-        File::open(entry.path()).and_then(|file| file.sync_all()).map_err(failed)?;
-    }
-    File::open(folder).and_then(|file| file.sync_all()).map_err(|e| Error::io("write", folder, e))
 }
 
 /// Removes a snapshot; at once and whole.
@@ -185,48 +189,25 @@ pub fn check(place: &Place, label: &Label) -> Result<Saved, Error> {
     Moment::at(&folder).check().map_err(refused)
 }
 
-/// Puts the sandbox, which does not run, back to a snapshot: what was on its disk is lost, and its next start goes on from there.
-pub fn restore(place: &Place, label: &Label, _lock: &LifeLock) -> Result<Saved, Error> {
+/// Makes what the sandbox becomes when it goes back to a snapshot, and leaves it as it is. `bring` copies what `keep` of [`take`]
+/// copied from the snapshot's folder to another.
+pub fn prepare(
+    place: &Place,
+    label: &Label,
+    bring: &mut dyn FnMut(&Utf8Path, &Utf8Path) -> Result<(), Error>,
+    _lock: &LifeLock,
+) -> Result<Restoring, Error> {
     let saved = check(place, label)?;
     let from = folder(place, label);
-    let (disk, new) = (place.disk().folder().to_owned(), place.folder().join("disk.new"));
-    remove_all(&new)?;
-    let moment = Moment::at(&from);
-    moment.begin_disk(&new)?;
-    if saved == Saved::Memory {
-        moment.hold_in(&new)?;
-    }
-    let (identity, before) = (from.join("identity.json"), place.identity_before());
-    copy(&identity, &before)?;
-    // In this order: a disk is never without the identity that it was written with, or it would be taken for a template's.
-    renameat_with(CWD, new.as_std_path(), CWD, disk.as_std_path(), RenameFlags::EXCHANGE)
-        .map_err(|e| Error::io("make", &disk, e.into()))?;
-    if saved == Saved::Disk {
-        if before.exists() {
-            fs::rename(&before, place.identity()).map_err(|e| Error::io("make", place.identity(), e))?;
+    Restoring::prepare(place, saved, |disk, beside| {
+        let moment = Moment::at(&from);
+        moment.begin_disk(disk)?;
+        if saved == Saved::Memory {
+            moment.hold_in(disk)?;
         }
-    } else {
-        match fs::remove_file(place.identity()) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(Error::io("remove", place.identity(), error));
-            }
-            _ => {}
-        }
-    }
-    remove_all(&new)?;
-    Ok(saved)
-}
-
-/// Copies a small file, where it is there; what has the name goes.
-fn copy(from: &Utf8Path, to: &Utf8Path) -> Result<(), Error> {
-    match fs::read(from) {
-        Err(error) if error.kind() == ErrorKind::NotFound => match fs::remove_file(to) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", to, error)),
-            _ => Ok(()),
-        },
-        Err(error) => Err(Error::io("read", from, error)),
-        Ok(text) => Replace::new(to).mode(0o600).write(text).map_err(|e| Error::io("write", to, e)),
-    }
+        copy(&from.join(IDENTITY), &beside.join(IDENTITY))?;
+        bring(&from, beside)
+    })
 }
 
 #[cfg(test)]
@@ -270,7 +251,121 @@ mod tests {
     }
 
     fn take_one(sandbox: &Stopped, text: &str) -> Result<Taken, Error> {
-        take(&sandbox.place, None, &label(text), &mut |_| Ok(()), &sandbox.lock)
+        take(&sandbox.place, None, &label(text), &mut |to| keep(sandbox.place.folder(), to), &sandbox.lock)
+    }
+
+    /// What stands for a workspace's record.
+    fn keep(from: &Utf8Path, to: &Utf8Path) -> Result<(), Error> {
+        private_dir(&to.join("workspace"))?;
+        copy(&from.join("workspace/base.json"), &to.join("workspace/base.json"))
+    }
+
+    fn prepare_one(sandbox: &Stopped, label: &Label) -> Result<Restoring, Error> {
+        prepare(&sandbox.place, label, &mut |from, to| keep(from, to), &sandbox.lock)
+    }
+
+    fn restore(sandbox: &Stopped, label: &Label) -> Result<Saved, Error> {
+        prepare_one(sandbox, label)?.commit(&sandbox.lock)
+    }
+
+    /// Sets what goes back with the disk.
+    fn set(place: &Place, what: &str) {
+        private_dir(&place.folder().join("workspace")).unwrap();
+        fs::write(place.folder().join("workspace/base.json"), what).unwrap();
+        fs::write(place.identity(), what).unwrap();
+    }
+
+    /// The layer that is written, the identity and the workspace.
+    fn state(place: &Place) -> (u32, [Option<String>; 3]) {
+        let text = |path: &Utf8Path| fs::read_to_string(path).ok();
+        let base = place.folder().join("workspace/base.json");
+        (
+            place.layers().number().unwrap(),
+            [&place.identity(), &place.identity_before(), &base].map(|path| text(path)),
+        )
+    }
+
+    fn all(what: &str) -> [Option<String>; 3] {
+        [Some(what.to_owned()), None, Some(what.to_owned())]
+    }
+
+    #[test]
+    fn what_belongs_to_the_disk_is_kept_before_the_disk_is_cut_and_goes_back_with_it() {
+        let sandbox = stopped();
+        let place = &sandbox.place;
+        set(place, "then");
+        let mut cut = None;
+        let mut keep_late = |to: &Utf8Path| {
+            cut = Some(place.layers().number().unwrap());
+            keep(place.folder(), to)
+        };
+        take(place, None, &label("one"), &mut keep_late, &sandbox.lock).unwrap();
+        assert_eq!((cut, place.layers().number().unwrap()), (Some(0), 1));
+        begin(place, "disk.qcow2");
+        take_one(&sandbox, "two").unwrap();
+        set(place, "now");
+        restore(&sandbox, &label("one")).unwrap();
+        assert_eq!(state(place), (1, all("then")));
+    }
+
+    #[test]
+    fn memory_is_told_apart_from_disks() {
+        let sandbox = stopped();
+        let place = &sandbox.place;
+        take_one(&sandbox, "one").unwrap();
+        let disk = sizes(place).disk;
+        fs::write(folder(place, &label("one")).join("memory"), vec![1; 1 << 20]).unwrap();
+        let sizes = sizes(place);
+        assert!(disk > 0 && sizes.disk == disk && sizes.memory >= 1 << 20, "{sizes:?}");
+        let look = crate::look::look(place);
+        assert_eq!(look.saved_memory, sizes.memory);
+        assert!(look.disk < sizes.memory && list(place).unwrap()[0].bytes == sizes.disk + sizes.memory);
+    }
+
+    #[test]
+    fn a_restore_that_is_killed_or_fails_is_none_or_whole() {
+        let sandbox = stopped();
+        let place = &sandbox.place;
+        set(place, "then");
+        take_one(&sandbox, "one").unwrap();
+        begin(place, "disk.qcow2");
+        take_one(&sandbox, "two").unwrap();
+        set(place, "now");
+        let (one, now) = (label("one"), (2, all("now")));
+        // What cannot be made, and what is not committed.
+        let failed = prepare(place, &one, &mut |_, _| Err(unknown(place, &one)), &sandbox.lock);
+        assert!(failed.is_err() && state(place) == now && !place.folder().join("disk.new").exists());
+        drop(prepare_one(&sandbox, &one).unwrap());
+        assert!(state(place) == now && !place.folder().join("disk.new").exists());
+        // Killed before the exchange.
+        std::mem::forget(prepare_one(&sandbox, &one).unwrap());
+        crate::restore::finish(place, &sandbox.lock).unwrap();
+        assert!(state(place) == now && !place.folder().join("disk.new").exists());
+        // Killed after it, and after each of the steps that follow.
+        for steps in 0..3 {
+            restore(&sandbox, &label("two")).unwrap();
+            set(place, "now");
+            std::mem::forget(prepare_one(&sandbox, &one).unwrap());
+            let (disk, new, other) =
+                (place.disk().folder().to_owned(), place.folder().join("disk.new"), place.folder().join("x"));
+            for (from, to) in [(&disk, &other), (&new, &disk), (&other, &new)] {
+                fs::rename(from, to).unwrap();
+            }
+            if steps > 0 {
+                fs::remove_dir_all(place.folder().join("workspace")).unwrap();
+            }
+            if steps > 1 {
+                fs::rename(disk.join("restored/workspace"), place.folder().join("workspace")).unwrap();
+                fs::copy(disk.join("restored/identity.json"), place.identity()).unwrap();
+            }
+            crate::restore::finish(place, &sandbox.lock).unwrap();
+            assert_eq!(state(place), (1, all("then")), "after {steps} steps");
+            assert!(
+                !new.exists()
+                    && !disk.join("restored").exists()
+                    && !place.folder().join("restored.old").exists()
+            );
+        }
     }
 
     #[test]
@@ -297,19 +392,19 @@ mod tests {
         begin(place, "disk-1.qcow2");
         fs::write(place.identity(), "now").unwrap();
 
-        assert_eq!(restore(place, &label("one"), &sandbox.lock).unwrap(), Saved::Disk);
+        assert_eq!(restore(&sandbox, &label("one")).unwrap(), Saved::Disk);
         assert_eq!(place.layers().number().unwrap(), 1);
         assert!(!place.layers().active().unwrap().exists(), "nothing is left of what was written since");
         assert_eq!(fs::read_to_string(place.identity()).unwrap(), "then");
         assert!(place.disk().base().is_some() && !place.identity_before().exists());
         // It can be gone back to again, and the later one too.
-        restore(place, &label("two"), &sandbox.lock).unwrap();
+        restore(&sandbox, &label("two")).unwrap();
         assert_eq!(place.layers().number().unwrap(), 2);
         remove(place, &label("two"), &sandbox.lock).unwrap();
         assert!(place.layers().file(1).exists(), "the disk has its own names");
         let labels: Vec<String> = list(place).unwrap().iter().map(|one| one.label.to_string()).collect();
         assert_eq!(labels, ["one"]);
-        let error = restore(place, &label("two"), &sandbox.lock).unwrap_err();
+        let error = restore(&sandbox, &label("two")).unwrap_err();
         assert!(matches!(error, Error::UnknownSnapshot { .. }), "{error}");
     }
 
@@ -328,7 +423,7 @@ mod tests {
         let active = place.layers().active().unwrap();
         fs::remove_file(folder(place, &label("one")).join("moment.json")).unwrap();
         assert!(list(place).unwrap()[0].damage.is_some());
-        let error = restore(place, &label("one"), &sandbox.lock).unwrap_err().to_string();
+        let error = restore(&sandbox, &label("one")).unwrap_err().to_string();
         assert!(error.contains("is damaged") && active.exists(), "{error}");
         // One that could not be taken leaves nothing.
         let failed =

@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::control::Connection;
 use crate::error::Error;
+use crate::files::remove;
 use crate::life_lock::LifeLock;
 use crate::place::Place;
 
 /// How long a supervisor may take to start QEMU, to give its guest an identity and to listen: the fork of a disk boots before.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_secs(1200);
 /// How often it is looked for.
 const PAUSE: Duration = Duration::from_millis(20);
 /// How often it is looked whether its process is there; it is in the first moments, as setsid(1) forks it.
@@ -54,12 +55,7 @@ pub fn attend(place: &Place, supervise: &Supervise, _lock: &LifeLock) -> Result<
     if let Some(connection) = Connection::open(place) {
         return Ok(connection);
     }
-    match fs::remove_file(place.failure()) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(Error::io("remove", place.failure(), error));
-        }
-        _ => {}
-    }
+    remove(&place.failure())?;
     // setsid(1) starts the program in a session without a terminal. It is let go of at once: the end of a command is the end of
     // its group, in which the program still is for a moment.
     let command = Cmd::new("setsid")

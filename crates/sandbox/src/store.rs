@@ -1,14 +1,15 @@
 //! The sandboxes of a state folder.
 
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::MetadataExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_audit::{Event, Files, Kept, kept};
 use rave_net::Log;
 
 use crate::error::Error;
+use crate::files::private_dir;
 use crate::life_lock::LifeLock;
 use crate::limits::Limits;
 use crate::name::SandboxName;
@@ -16,7 +17,7 @@ use crate::network::{Change, NetworkStatus};
 use crate::place::Place;
 use crate::record::Record;
 use crate::unix_time::now;
-use crate::{audit, network};
+use crate::{audit, network, restore};
 
 /// What the name of a folder begins with that is being removed.
 const REMOVED: &str = ".removed-";
@@ -110,6 +111,7 @@ impl Store {
             match LifeLock::take(&place, on_wait) {
                 // Removed in between: make it again.
                 Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+                Ok(lock) if place.has_record() => return finished(&place, lock),
                 other => return other,
             }
         }
@@ -147,7 +149,7 @@ impl Store {
             Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
                 Err(Error::Unknown { name: name.clone() })
             }
-            other => other,
+            lock => finished(&self.place(name), lock?),
         }
     }
 
@@ -214,23 +216,10 @@ impl Store {
     }
 }
 
-/// Makes a folder that only this user can enter; its parents as usual.
-pub(crate) fn private_dir(path: &Utf8Path) -> Result<(), Error> {
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(|e| Error::io("make", parent, e))?;
-    }
-    match DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(Error::io("make", path, error)),
-        _ => Ok(()),
-    }
-}
-
-/// Removes a folder with all that is in it, where it is there.
-pub(crate) fn remove_all(folder: &Utf8Path) -> Result<(), Error> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", folder, error)),
-        _ => Ok(()),
-    }
+/// Whoever takes the lock has a sandbox that no killed command left half restored.
+fn finished(place: &Place, lock: LifeLock) -> Result<LifeLock, Error> {
+    restore::finish(place, &lock)?;
+    Ok(lock)
 }
 
 #[cfg(test)]

@@ -10,6 +10,17 @@ use crate::boot::BootFailure;
 use crate::ports::PortTaken;
 use crate::qemu::QemuVersion;
 
+/// How QEMU's control socket failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QmpFault {
+    /// QEMU says that it cannot do it, or its answer cannot be understood.
+    Refused,
+    /// No answer came in time.
+    Silent,
+    /// QEMU closed the connection, or nobody listens.
+    Lost,
+}
+
 /// Why something could not be done.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -98,7 +109,12 @@ pub enum Error {
         why: String,
         /// The socket.
         socket: Utf8PathBuf,
+        /// In which way.
+        fault: QmpFault,
     },
+    /// The guest's `rave-guest` was built before machines that run could be held.
+    #[error("its image is older than this version of RAVE, and cannot be saved while it runs")]
+    GuestTooOld,
     /// The guest cannot be reached by SSH, or ssh itself failed.
     #[error("ssh to {host}:{port} failed{}\n  command: {command}", lines(.tail))]
     Ssh {
@@ -178,6 +194,7 @@ impl Error {
             }
             Self::TcgUnusable { .. } => "reinstall QEMU, and look at this host's load and memory",
             Self::AlreadyRunning { pid: Some(pid), .. } => return Some(format!("stop it: kill {pid}")),
+            Self::GuestTooOld => "stop it first",
             Self::TemporaryFolderName => "set TMPDIR to another folder",
             Self::QemuDied { tail, .. } if said(tail, "cannot set up guest memory") => {
                 "this host has too little free memory: give the machine less (--memory)"
@@ -193,10 +210,26 @@ impl Error {
         Some(text.to_owned())
     }
 
+    /// Whether another attempt may succeed: something was slow, or went away.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Qmp { fault, .. } => *fault != QmpFault::Refused,
+            Self::QemuDied { .. } | Self::TooSlow { .. } => true,
+            Self::Io { source, .. } => is_transient(source.kind()),
+            _ => false,
+        }
+    }
+
     /// Whether the user or the system asked this process to stop.
     pub fn is_interrupt(&self) -> bool {
         matches!(self, Self::Interrupted(_))
     }
+}
+
+/// The same of what the system says of a connection.
+pub fn is_transient(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected, TimedOut, UnexpectedEof, WouldBlock};
+    matches!(kind, BrokenPipe | ConnectionReset | NotConnected | TimedOut | UnexpectedEof | WouldBlock)
 }
 
 /// The last lines of a program as the end of a message.

@@ -31,6 +31,9 @@ const START_DEADLINE: Duration = Duration::from_secs(60);
 /// How long an answer on the control socket may take.
 pub(crate) const QMP_DEADLINE: Duration = Duration::from_secs(10);
 
+/// The same where a machine's memory is lost if it is given up: on a host that is busy QEMU may not run for long.
+pub(crate) const PATIENT: Duration = Duration::from_secs(60);
+
 /// How often a QEMU that lost a race of its own is started once more.
 pub const RESTARTS: u32 = 2;
 

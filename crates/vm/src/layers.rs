@@ -131,14 +131,19 @@ impl Layers {
     pub fn freeze(&self, on: &Utf8Path) -> Result<Option<u32>, Error> {
         let number = self.number()?;
         let active = self.file(number);
-        if !active.exists() {
-            return Ok((number > self.note()?.bottom).then(|| number - 1));
+        let top = if active.exists() {
+            set_backing(&active, Utf8Path::new(&self.name_beneath(number, on)?))?;
+            // Before its mode: a layer that is still the one to be written must stay one that can be. The next start makes the file.
+            self.activate(number + 1)?;
+            Some(number)
+        } else {
+            (number > self.note()?.bottom).then(|| number - 1)
+        };
+        // Those beneath, too: whoever froze them may have been killed in between.
+        if let Some(top) = top {
+            (self.note()?.bottom..=top).try_for_each(|number| self.protect(number))?;
         }
-        set_backing(&active, Utf8Path::new(&self.name_beneath(number, on)?))?;
-        self.protect(number)?;
-        // The next start makes the file.
-        self.activate(number + 1)?;
-        Ok(Some(number))
+        Ok(top)
     }
 
     /// Puts a copy in the place of each frozen layer that a running QEMU has written: whatever a guest that took that QEMU over does with
@@ -341,6 +346,27 @@ mod tests {
         // A note that cannot be read is no reason to write to a layer of others.
         fs::write(disk.layers.note_file(), "{").unwrap();
         assert!(disk.layers.active().is_err());
+    }
+
+    #[test]
+    fn whoever_was_killed_while_it_froze_leaves_no_layer_that_others_could_write() {
+        let disk = Disk::new();
+        let mode = |number| fs::metadata(disk.layers.file(number)).unwrap().mode() & 0o777;
+        // The note is written and the mode is not.
+        disk.layers.activate(1).unwrap();
+        assert!(mode(0) & ANY_WRITE != 0);
+        assert_eq!(disk.layers.freeze(&disk.on).unwrap(), Some(0));
+        assert_eq!(mode(0), FROZEN);
+        // The same, and it was started since.
+        disk.begin("disk.qcow2");
+        fs::set_permissions(disk.layers.file(0), fs::Permissions::from_mode(0o600)).unwrap();
+        assert_eq!(disk.layers.freeze(&disk.on).unwrap(), Some(1));
+        assert_eq!([mode(0), mode(1)], [FROZEN, FROZEN]);
+        // The mode can not be set: the layer is not the one that is written any more.
+        disk.begin("disk-1.qcow2");
+        fs::remove_file(disk.layers.file(0)).unwrap();
+        assert!(disk.layers.freeze(&disk.on).is_err());
+        assert_eq!(disk.layers.number().unwrap(), 3);
     }
 
     #[test]

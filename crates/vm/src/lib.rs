@@ -46,7 +46,7 @@ pub mod standalone;
 pub mod template;
 pub mod terminal_text;
 
-pub use error::Error;
+pub use error::{Error, QmpFault, is_transient};
 pub use instance::{BootEvent, Detached, Instance, Ready};
 pub use owner::Owner;
 pub use shutdown::Shutdown;

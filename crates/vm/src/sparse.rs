@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Seek as _, SeekFrom};
 
 use rustix::fs::SeekFrom as Sparse;
+use rustix::io::Errno;
 
 /// Copies a sparse file into an empty one; holes stay holes.
 pub(crate) fn copy_sparse(from: &File, to: &File) -> io::Result<()> {
@@ -11,7 +12,12 @@ pub(crate) fn copy_sparse(from: &File, to: &File) -> io::Result<()> {
     to.set_len(length)?;
     let mut at = 0;
     while at < length {
-        let Ok(begin) = rustix::fs::seek(from, Sparse::Data(at)) else { break };
+        let begin = match rustix::fs::seek(from, Sparse::Data(at)) {
+            Ok(begin) => begin,
+            // No data from there on, lseek(2). Whatever else it is: what is left out would be zeros in the copy.
+            Err(Errno::NXIO) => break,
+            Err(error) => return Err(error.into()),
+        };
         let end = rustix::fs::seek(from, Sparse::Hole(begin))?;
         let (mut source, mut target) = (from, to);
         source.seek(SeekFrom::Start(begin))?;
@@ -27,6 +33,17 @@ pub(crate) fn copy_sparse(from: &File, to: &File) -> io::Result<()> {
 mod tests {
     use super::*;
     use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+
+    #[test]
+    fn a_file_whose_data_cannot_be_found_is_no_empty_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, "abc").unwrap();
+        // It has a length, and cannot be sought in (open(2), "O_PATH").
+        let from = rustix::fs::open(&path, rustix::fs::OFlags::PATH, rustix::fs::Mode::empty()).unwrap();
+        let error = copy_sparse(&from.into(), &tempfile::tempfile().unwrap()).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(Errno::BADF.raw_os_error()));
+    }
 
     #[test]
     fn a_sparse_file_is_copied_with_its_holes() {

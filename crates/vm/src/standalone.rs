@@ -2,10 +2,12 @@
 //! its sockets.
 
 use std::fs;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rave_guest::channel::client::Client as Guest;
 use rave_guest::protocol::{GuestEvent, GuestStage};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -17,10 +19,10 @@ use crate::argv::RESUMED;
 use crate::boot::watch::Watch;
 use crate::boot::{BootStage, stage_detector::DeadEnd};
 use crate::files::make_private_dir;
-use crate::instance::{LOST_RACE, QMP_DEADLINE, launch};
+use crate::instance::{LOST_RACE, PATIENT, QMP_DEADLINE, launch};
 use crate::log_limit::LogLimit;
 use crate::machine::Machine;
-use crate::moment::{Freezing, Moment};
+use crate::moment::{Freezing, Frozen, Moment};
 use crate::qemu::Qemu;
 use crate::qmp::Client;
 use crate::ring;
@@ -100,20 +102,26 @@ impl Standalone {
         line.split(|byte| *byte == 0).any(|word| word == RESUMED.as_bytes())
     }
 
-    /// Saves the machine at this moment, and lets it go on; how long it stood.
-    pub fn freeze(&mut self, freezing: &Freezing<'_>, qemu: &Qemu) -> Result<Duration, Error> {
+    /// Saves the machine at this moment, and lets it go on.
+    pub fn freeze<'a>(&mut self, freezing: &'a Freezing<'a>, qemu: &Qemu) -> Result<Frozen<'a>, Error> {
         freezing.run(&mut self.qmp, self.pid, qemu)
     }
 
-    /// Begins the first session with a clone's guest.
-    pub fn at_barrier(&self, limit: Duration) -> Result<rave_guest::channel::client::Client, Error> {
+    /// Begins a session with the guest; whether it is at its barrier.
+    pub fn session(&self, limit: Duration) -> Result<(Guest, bool), Error> {
         let socket = &self.machine.files.channel_socket;
-        let failed = |error| Error::io("talk to the guest by", socket, error);
-        let (client, welcome) = template::begin(socket, limit).map_err(failed)?;
-        if welcome.at_barrier {
+        let begun = template::begin(socket, limit).map_err(|e| Error::io("talk to the guest by", socket, e));
+        begun.map(|(client, welcome)| (client, welcome.at_barrier))
+    }
+
+    /// Begins a session with the guest of a clone or a fork that has no identity yet.
+    pub fn at_barrier(&self, limit: Duration) -> Result<Guest, Error> {
+        let (client, is_at_barrier) = self.session(limit)?;
+        if is_at_barrier {
             return Ok(client);
         }
-        Err(failed(std::io::Error::other("it is not at its barrier")))
+        let why = io::Error::other("it is not at its barrier");
+        Err(Error::io("talk to the guest by", &self.machine.files.channel_socket, why))
     }
 
     /// Attaches to a machine that is already running; nothing if none is. The ports are those that it got.
@@ -122,10 +130,10 @@ impl Standalone {
         if let Some(record) = InstanceRecord::running(&machine.files.run_dir) {
             machine.forwards = record.forwards;
         }
-        let mut qmp = Client::connect(&machine.files.qmp_socket, QMP_DEADLINE)?;
+        let mut qmp = Client::connect(&machine.files.qmp_socket, PATIENT)?;
         // Whoever stopped it for a moment was killed.
-        if qmp.execute("query-status", Value::Null, QMP_DEADLINE)?["status"] == "paused" {
-            qmp.execute("cont", Value::Null, QMP_DEADLINE)?;
+        if qmp.execute("query-status", Value::Null, PATIENT)?["status"] == "paused" {
+            qmp.execute("cont", Value::Null, PATIENT)?;
         }
         let watch = Watch::of_start(&machine.files);
         Self::new(machine, pid, qmp, watch).map(Some)
@@ -176,12 +184,7 @@ impl Standalone {
 
     /// Waits until QEMU has ended, at most for `limit`; whether it has.
     pub fn has_ended(&self, limit: Duration) -> bool {
-        let mut fds = [PollFd::new(&self.process, PollFlags::IN)];
-        let limit = Timespec {
-            tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: limit.subsec_nanos().into(),
-        };
-        poll(&mut fds, Some(&limit)).is_ok_and(|ready| ready > 0)
+        has_ended(&self.process, limit)
     }
 
     /// Whether its end was one that the guest or we asked for, once it has ended.
@@ -239,6 +242,26 @@ impl Standalone {
     pub fn has_lost_timer(&self) -> bool {
         self.watch.detector.lost_timer().is_some()
     }
+}
+
+/// Kills the QEMU whose control socket is this one, and waits for its end at most for `limit`.
+pub fn kill(qmp_socket: &Utf8Path, limit: Duration) {
+    let Some(pid) = find(qmp_socket) else { return };
+    let Some(raw) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return };
+    let Ok(process) = pidfd_open(raw, PidfdFlags::empty()) else { return };
+    // The number may have become another process's before it was opened.
+    if find(qmp_socket) == Some(pid) && pidfd_send_signal(&process, Signal::KILL).is_ok() {
+        has_ended(&process, limit);
+    }
+}
+
+fn has_ended(process: &OwnedFd, limit: Duration) -> bool {
+    let mut fds = [PollFd::new(process, PollFlags::IN)];
+    let limit = Timespec {
+        tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: limit.subsec_nanos().into(),
+    };
+    poll(&mut fds, Some(&limit)).is_ok_and(|ready| ready > 0)
 }
 
 fn describe(event: &GuestEvent) -> String {

@@ -86,6 +86,12 @@ pub enum Error {
         /// The folder.
         folder: Utf8PathBuf,
     },
+    /// Another command holds the workspace for longer than this one waits.
+    #[error("another command pushes, pulls or applies")]
+    Busy,
+    /// Ctrl-C, SIGTERM or SIGHUP.
+    #[error(transparent)]
+    Interrupted(#[from] rave_process::interrupt::Interrupted),
     /// A file could not be read or written.
     #[error("could not {action} {path}: {source}")]
     Io {
@@ -123,6 +129,7 @@ impl Error {
             Self::PartOfRepository { .. } => {
                 "name the folder of the whole repository, or leave --history out".to_owned()
             }
+            Self::Busy => "run the same command again once that one has ended".to_owned(),
             Self::BranchExists { .. } => "name another branch".to_owned(),
             Self::Git(_) => {
                 "git 2.20 or newer must be installed, and the repository must be yours".to_owned()

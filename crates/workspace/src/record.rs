@@ -1,12 +1,14 @@
 //! What the host knows of a workspace: what was pushed, and what was pulled.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_fs::Replace;
+use rave_process::interrupt;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -58,43 +60,112 @@ impl Place {
 
     /// Copies what is known to the folder of another sandbox, in the place of what is there: contents as second names.
     pub fn copy_to(&self, sandbox: &Utf8Path) -> Result<(), Error> {
-        let other = Self::new(sandbox);
-        match fs::remove_dir_all(&other.folder) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(Error::io("remove", &other.folder)(error));
-            }
-            _ => {}
-        }
-        if !self.base().exists() {
-            return Ok(());
-        }
-        let _lock = self.lock()?;
-        drop(other.lock()?);
-        for (from, to) in [(self.pull(), other.pull()), (self.base(), other.base())] {
-            match fs::copy(&from, &to) {
-                Err(error) if error.kind() != ErrorKind::NotFound => {
-                    return Err(Error::io("write", &to)(error));
-                }
-                _ => {}
-            }
-        }
-        self.blobs().link_to(&other.blobs()).map_err(Error::io("copy", &self.folder))
+        self.hold(BUSY)?.copy_to(sandbox)
+    }
+
+    /// Keeps what is known as it is until the value is dropped: nobody pushes, pulls or applies meanwhile. Waits for those who do, at
+    /// most for `limit`.
+    pub fn hold(&self, limit: Duration) -> Result<Held, Error> {
+        // The lock makes a folder, and where nothing was pushed there is nothing to keep.
+        let lock = if self.base().exists() { Some(self.try_lock(limit)?) } else { None };
+        Ok(Held { place: self.clone(), _lock: lock })
     }
 
     /// Takes the lock, which the kernel frees with the process (flock(2)).
     pub fn lock(&self) -> Result<File, Error> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.folder)
-            .map_err(Error::io("make", &self.folder))?;
-        let path = self.folder.join("lock");
-        let failed = || Error::io("lock", &path);
-        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
-        let file = file.map_err(failed())?;
-        file.lock().map_err(failed())?;
-        Ok(file)
+        loop {
+            let (file, path) = self.lock_file()?;
+            file.lock().map_err(Error::io("lock", &path))?;
+            // A restore may have put another folder in the place of this one: then it is the lock of nothing.
+            if is_at(&file, &path) {
+                return Ok(file);
+            }
+        }
     }
+
+    /// The same for whoever holds another lock that the holder of this one may wait for: it gives up after `limit`.
+    pub fn try_lock(&self, limit: Duration) -> Result<File, Error> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let (file, path) = self.lock_file()?;
+            match file.try_lock() {
+                Ok(()) if is_at(&file, &path) => return Ok(file),
+                Ok(()) => {}
+                Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path)(error)),
+                Err(TryLockError::WouldBlock) if Instant::now() >= deadline => return Err(Error::Busy),
+                Err(TryLockError::WouldBlock) => interrupt::pause(LOOK)?,
+            }
+        }
+    }
+
+    fn lock_file(&self) -> Result<(File, Utf8PathBuf), Error> {
+        private_dir(&self.folder)?;
+        let path = self.folder.join("lock");
+        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        Ok((file.map_err(Error::io("lock", &path))?, path))
+    }
+}
+
+/// How long a command that is about more than the workspace waits for one that pushes, pulls or applies.
+pub const BUSY: Duration = Duration::from_secs(30);
+/// How often a held lock is tried.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What is known of a workspace, as long as nobody may change it.
+#[derive(Debug)]
+pub struct Held {
+    place: Place,
+    _lock: Option<File>,
+}
+
+impl Held {
+    /// Copies it to the folder of another sandbox, in the place of what is there: whole, or not at all.
+    pub fn copy_to(&self, sandbox: &Utf8Path) -> Result<(), Error> {
+        let (place, other) = (&self.place, Place::new(sandbox));
+        if !place.base().exists() {
+            return remove_all(&other.folder);
+        }
+        let new = Place { folder: sandbox.join(".workspace.new") };
+        remove_all(&new.folder)?;
+        let copied = copy(place, &new).and_then(|()| put(&new.folder, &other.folder));
+        if copied.is_err() {
+            let _ = remove_all(&new.folder); // the first error is the one to tell
+        }
+        copied
+    }
+}
+
+fn copy(place: &Place, new: &Place) -> Result<(), Error> {
+    private_dir(&new.folder)?;
+    for (from, to) in [(place.pull(), new.pull()), (place.base(), new.base())] {
+        match Replace::new(&to).mode(0o600).copy(&from) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::io("write", &to)(error)),
+            _ => {}
+        }
+    }
+    place.blobs().link_to(&new.blobs()).map_err(Error::io("copy", &place.folder))
+}
+
+/// Gives a whole folder its name, in the place of what has it.
+fn put(new: &Utf8Path, to: &Utf8Path) -> Result<(), Error> {
+    remove_all(to)?;
+    fs::rename(new, to).map_err(Error::io("make", to))
+}
+
+fn private_dir(folder: &Utf8Path) -> Result<(), Error> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(Error::io("make", folder))
+}
+
+fn remove_all(folder: &Utf8Path) -> Result<(), Error> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", folder)(error)),
+        _ => Ok(()),
+    }
+}
+
+fn is_at(file: &File, path: &Utf8Path) -> bool {
+    let same = |a: &Metadata, b: &Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
+    matches!((file.metadata(), path.metadata()), (Ok(a), Ok(b)) if same(&a, &b))
 }
 
 /// One path of what was pushed.

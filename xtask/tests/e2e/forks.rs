@@ -47,6 +47,14 @@ impl Sandboxes {
         self.json(&["inspect", name, "--json"])
     }
 
+    /// Puts a sandbox back to a snapshot with memory. One that boots instead says so, and why: that is another fault than a moment
+    /// that lost what was in memory.
+    fn restore(&self, name: &str, label: &str) {
+        let done = self.run(&["restore", name, label]);
+        done.expect_code(0).expect_said(&format!("{name} goes on from {label}"));
+        assert_eq!(self.row(name)["status"]["origin"], "moment");
+    }
+
     fn count(&self, name: &str) -> u64 {
         self.text(name, "cat /dev/shm/count").parse().unwrap()
     }
@@ -85,6 +93,8 @@ fn forks_go_on_with_the_parents_memory_as_machines_of_their_own() {
 
     let made = sandboxes.json(&["fork", "demo", "one", "two", "--json"]);
     assert_eq!(made.as_array().unwrap().len(), 2, "{made}");
+    let origins: Vec<&Value> = made.as_array().unwrap().iter().map(|one| &one["status"]["origin"]).collect();
+    assert_eq!(origins, ["moment", "moment"], "{made}");
     for name in ["one", "two"] {
         assert_eq!(sandboxes.text(name, "cat /home/agent/file"), "of the parent");
         assert_eq!(sandboxes.row(name)["status"]["origin"], "moment");
@@ -158,7 +168,7 @@ fn snapshots(sandboxes: &Sandboxes) {
     let count = sandboxes.count("one");
     sandboxes.text("one", "echo changed > /home/agent/file; rm /dev/shm/mine; pkill -f 'count[.]new'; true");
     sandboxes.run(&["restore", "one", "none"]).expect_said("has no snapshot none");
-    sandboxes.run(&["restore", "one", "good"]).expect_code(0);
+    sandboxes.restore("one", "good");
     assert_eq!(sandboxes.text("one", "cat /home/agent/file /dev/shm/mine; hostname"), "of one\nmemory\none");
     wait_until("what was killed counts on", || sandboxes.count("one") > count);
 
@@ -218,7 +228,7 @@ fn fenced(sandboxes: &Sandboxes) {
     // Whoever attaches knows the disk again; a program waits for the session with the guest, a snapshot does not.
     sandboxes.text("demo", "true");
     sandboxes.run(&["snapshot", "demo", "third"]).expect_code(0);
-    sandboxes.run(&["restore", "one", "first"]).expect_code(0);
+    sandboxes.restore("one", "first");
     assert_eq!(sandboxes.text("one", "cat /home/agent/file"), "of one");
 }
 
@@ -273,6 +283,7 @@ fn killed(sandboxes: &Sandboxes) {
     fork.wait();
     sandboxes.run(&["start", "two"]).expect_code(0);
     assert_eq!(sandboxes.text("two", "cat /home/agent/file"), "kept");
-    sandboxes.run(&["fork", "two"]).expect_code(0);
+    sandboxes.run(&["fork", "two"]).expect_code(0).expect_said("two-1 goes on from here");
+    assert_eq!(sandboxes.row("two-1")["status"]["origin"], "moment");
     assert_eq!(sandboxes.text("two-1", "cat /home/agent/file; hostname"), "kept\ntwo-1");
 }

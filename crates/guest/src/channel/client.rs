@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::frame::{Decoder, Frame, Kind, MAX_PAYLOAD, preamble};
 use super::limits::WINDOW;
-use super::message::{Ended, Hello, Request, VERSION, Welcome, parse, to_json};
+use super::message::{Ended, HAS_IDENTITY, Hello, Request, VERSION, Welcome, parse, to_json};
 
 /// The longest wait for room in the guest's queue before its end counts as dead.
 const WRITE_LIMIT: Duration = Duration::from_secs(30);
@@ -46,6 +46,21 @@ struct Entry {
 #[derive(Debug)]
 pub struct Held<'a> {
     _writer: MutexGuard<'a, UnixStream>,
+}
+
+/// Why a guest is not held.
+#[derive(Debug)]
+pub enum HoldError {
+    /// It is of a version that cannot hold a machine that runs.
+    Unknown,
+    /// It refused, or does not answer.
+    Io(io::Error),
+}
+
+impl From<io::Error> for HoldError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
 }
 
 /// One request and what belongs to it. Dropping it abandons what it asked for.
@@ -137,12 +152,12 @@ impl Client {
 
     /// Asks the guest to hold, and sends nothing else from then on until the value is dropped: what was sent before has been read,
     /// so nothing is on its way into a machine that stands.
-    pub fn hold(&self, limit: Duration) -> io::Result<Held<'_>> {
+    pub fn hold(&self, limit: Duration) -> Result<Held<'_>, HoldError> {
         let stream = self.shared.next.fetch_add(1, Ordering::Relaxed);
         let (to, frames) = channel();
         let mut streams = lock(&self.shared.streams);
         if self.has_ended() {
-            return Err(io::ErrorKind::NotConnected.into());
+            return Err(io::Error::from(io::ErrorKind::NotConnected).into());
         }
         streams.insert(stream, Entry { to, credit: 0 });
         drop(streams);
@@ -156,8 +171,9 @@ impl Client {
         lock(&self.shared.streams).remove(&stream);
         match parse::<Ended>(&frame?.payload) {
             Some(Ended { error: None, .. }) => Ok(Held { _writer: writer }),
-            Some(Ended { error: Some(why), .. }) => Err(io::Error::other(why)),
-            None => Err(io::ErrorKind::InvalidData.into()),
+            Some(Ended { error: Some(why), .. }) if why == HAS_IDENTITY => Err(HoldError::Unknown),
+            Some(Ended { error: Some(why), .. }) => Err(io::Error::other(why).into()),
+            None => Err(io::Error::from(io::ErrorKind::InvalidData).into()),
         }
     }
 

@@ -13,6 +13,10 @@ pub const VERSION: u32 = 1;
 /// The error of a request in a session that the guest does not know: `rave-guest` was started again since.
 pub const SESSION_OVER: &str = "the guest knows nothing of this session";
 
+/// The error of a request that only a machine at a barrier meets: the answer to [`Request::Hold`] of a guest that is older than holding
+/// a machine that runs.
+pub const HAS_IDENTITY: &str = "this machine has an identity";
+
 /// The host's first message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {

@@ -1,14 +1,16 @@
 //! The channel of a template and of its clones: no program before there is an identity.
 
+use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
-use rave_guest::channel::client::{Client, Stream};
+use rave_guest::channel::client::{Client, HoldError, Stream};
 use rave_guest::channel::clock::{Clock, ClockSet};
+use rave_guest::channel::frame::{Decoder, Frame, Kind, preamble};
 use rave_guest::channel::identity::{Barrier, ENTROPY, Identity, Receipt};
-use rave_guest::channel::message::{Request, parse, to_json};
+use rave_guest::channel::message::{Ended, Request, parse, to_json};
 use rave_guest::channel::provision::Provision;
 use rave_guest::channel::server::{Config, Server};
 
@@ -157,6 +159,37 @@ fn a_guest_that_runs_is_held_and_goes_on_as_itself_or_as_another() {
     guest.client.ask(&Request::Open, LIMIT).unwrap();
     assert_eq!(guest.program(), None);
     assert_eq!(guest.told(), ["hold", "open", "hold", "open", "hold", "renew", "open"]);
+}
+
+#[test]
+fn a_guest_that_is_too_old_to_be_held_is_told_from_one_that_refuses() {
+    for (why, is_too_old) in [("this machine has an identity", true), ("a group does not stand", false)] {
+        let (host, mut guest) = UnixStream::pair().unwrap();
+        let peer = thread::spawn(move || {
+            let mut decoder = Decoder::default();
+            let mut buffer = [0; 4096];
+            let mut answered = 0;
+            while answered < 2 {
+                let count = guest.read(&mut buffer).unwrap();
+                decoder.push(&buffer[..count]);
+                while let Some(frame) = decoder.next() {
+                    answered += 1;
+                    let welcome = br#"{"version":1,"program":"0","boot_id":""}"#.to_vec();
+                    let (kind, payload) = match frame.kind {
+                        Kind::Hello => (Kind::Welcome, welcome),
+                        _ => (Kind::Ended, to_json(&Ended::failed(why))),
+                    };
+                    let answer = Frame::new(kind, frame.stream, frame.nonce, payload).to_bytes();
+                    let first = if answered == 1 { preamble() } else { Vec::new() };
+                    guest.write_all(&[first, answer].concat()).unwrap();
+                }
+            }
+        });
+        let (client, _) = Client::begin(host, 7, LIMIT).unwrap();
+        let refused = client.hold(LIMIT).unwrap_err();
+        assert_eq!(matches!(refused, HoldError::Unknown), is_too_old, "{refused:?}");
+        peer.join().unwrap();
+    }
 }
 
 #[test]

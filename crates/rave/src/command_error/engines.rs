@@ -136,6 +136,7 @@ impl From<&rave_workspace::Error> for CommandError {
             | Error::PartOfRepository { .. }
             | Error::BranchExists { .. } => Code::Usage,
             Error::Refused { .. } => Code::CheckFailed,
+            Error::Interrupted(_) => Code::Interrupted,
             _ => Code::HostNotReady,
         };
         with_text_of_a_guest(code, error, error.remedy())

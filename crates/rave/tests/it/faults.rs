@@ -225,7 +225,7 @@ const ROOM: &str = "mount -t tmpfs -o mode=700,size=2m none \"$RAVE_STATE/room\"
      cp -a \"$RAVE_STATE/sandboxes/.\" \"$RAVE_STATE/room/sandboxes/\" && export RAVE_STATE=\"$RAVE_STATE/room\" && ";
 
 /// Runs a script there; nothing where this host has no name spaces for users.
-fn in_room(state: &State, script: &str) -> Result<crate::sandbox::Done, &'static str> {
+pub(crate) fn in_room(state: &State, script: &str) -> Result<crate::sandbox::Done, &'static str> {
     let spaces = ["unshare", "--user", "--map-root-user", "--mount"];
     if state.shell(&spaces, "true").code != Some(0) {
         return Err("this host lets nobody make a namespace");

@@ -2,10 +2,11 @@
 //! before anything else.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rave_guest::channel::client::Client;
+use rave_guest::channel::identity::Receipt;
 use rave_guest::channel::message::{Request, to_json};
 use rave_guest::channel::provision::{CREDENTIAL, Provision};
 use rave_vm::keys::KeyPair;
@@ -15,10 +16,12 @@ use rave_vm::moment::Moment;
 use rave_vm::standalone::Standalone;
 use rave_vm::template::{self, Template, renew};
 
-use super::host::{Host, QUIT, remove, save};
+use super::attempts::try_often;
+use super::host::{Host, QUIT};
 use super::network::Connected;
 use crate::control::Origin;
 use crate::error::Error;
+use crate::files::{remove, save};
 use crate::identity::Identity;
 use crate::place::Place;
 use crate::record::Record;
@@ -80,10 +83,10 @@ impl Start<'_> {
             collapse(place)?;
             return self.boot(machine()?, Origin::Disk);
         }
-        remove(&place.layers().active()?)?;
         if place.moment().exists() {
             return self.go_on(machine()?);
         }
+        remove(&place.layers().active()?)?;
         if place.fork().exists() {
             return self.boot_to_barrier(machine()?);
         }
@@ -149,7 +152,19 @@ impl Start<'_> {
         }
     }
 
+    /// Nothing has happened since the moment as long as the guest is held: another attempt begins there again.
     fn resume(&self, moment: &Moment, machine: &Machine) -> Result<(Standalone, Client), Error> {
+        let place = self.place;
+        try_often(
+            || !place.identity().exists(),
+            || {
+                remove(&place.layers().active()?)?;
+                self.try_resume(moment, machine)
+            },
+        )
+    }
+
+    fn try_resume(&self, moment: &Moment, machine: &Machine) -> Result<(Standalone, Client), Error> {
         let machine = moment.machine(machine, self.host.engine, &self.host.qemu)?;
         let machine = Standalone::resume(machine, moment, self.host.engine, &self.host.qemu)?;
         self.with_identity(machine, IDENTITY)
@@ -168,17 +183,54 @@ impl Start<'_> {
 
     fn identify(&self, machine: &Standalone, limit: Duration) -> Result<Client, Error> {
         let place = self.place;
-        let key = KeyPair::read(place.folder())?;
-        let client = machine.at_barrier(limit)?;
-        let failed = |source| Error::io("renew the identity of the guest in", place.folder(), source);
-        let keys = format!("{}\n", key.public);
-        let name = self.record.name.as_str();
-        let receipt = renew(&client, name, &keys, self.provision, IDENTITY).map_err(failed)?;
+        let (client, receipt) = self.renew(machine, limit)?;
         let clock_behind_after_ms = behind(receipt.time_ms);
         save(&place.identity(), &Identity { receipt, clock_behind_after_ms })?;
-        client.ask(&Request::Open, IDENTITY).map_err(failed)?;
+        let client = self.let_on(machine, client)?;
         settle(place)?;
         Ok(client)
+    }
+
+    /// Renews what it has of another machine. It can be done twice, for it is not let on in between.
+    fn renew(&self, machine: &Standalone, limit: Duration) -> Result<(Client, Receipt), Error> {
+        let key = KeyPair::read(self.place.folder())?;
+        let keys = format!("{}\n", key.public);
+        let name = self.record.name.as_str();
+        let mut limit = limit;
+        try_often(
+            || true,
+            || {
+                let client = machine.at_barrier(std::mem::replace(&mut limit, IDENTITY))?;
+                let renewed = renew(&client, name, &keys, self.provision, IDENTITY);
+                let receipt = renewed.map_err(|error| self.failed(&client, error))?;
+                Ok((client, receipt))
+            },
+        )
+    }
+
+    /// One that is not at its barrier any more has been let on, though its answer was lost.
+    fn let_on(&self, machine: &Standalone, client: Client) -> Result<Client, Error> {
+        let mut first = Some(client);
+        try_often(
+            || true,
+            || {
+                let (client, is_at_barrier) = match first.take() {
+                    Some(client) => (client, true),
+                    None => machine.session(IDENTITY)?,
+                };
+                if is_at_barrier {
+                    let opened = client.ask(&Request::Open, IDENTITY);
+                    opened.map_err(|error| self.failed(&client, error))?;
+                }
+                Ok(client)
+            },
+        )
+    }
+
+    /// Ends a session that failed: QEMU serves one at a time.
+    fn failed(&self, client: &Client, error: io::Error) -> Error {
+        client.close();
+        Error::io("renew the identity of the guest in", self.place.folder(), error)
     }
 }
 

@@ -1,16 +1,11 @@
-//! What the supervisor has of the host: QEMU, files, ports.
+//! What the supervisor has of the host: QEMU, ports.
 
-use std::fs;
-use std::io::ErrorKind;
 use std::time::Duration;
 
-use rave_fs::Replace;
 use rave_vm::accel::Engine;
 use rave_vm::qemu::Qemu;
 use rave_vm::run_dir::InstanceRecord;
-use serde::Serialize;
 
-use crate::error::Error;
 use crate::place::Place;
 
 /// How long QEMU may take to end once it was asked to.
@@ -29,16 +24,4 @@ pub struct Host {
 pub(super) fn last_ports(place: &Place) -> Vec<(String, u16)> {
     let forwards = InstanceRecord::last(&place.machine().run_dir).map(|record| record.forwards);
     forwards.unwrap_or_default().into_iter().map(|forward| (forward.service, forward.host)).collect()
-}
-
-pub(super) fn save(path: &camino::Utf8Path, value: &impl Serialize) -> Result<(), Error> {
-    let text = serde_json::to_vec_pretty(value).map_err(|e| Error::io("write", path, e.into()))?;
-    Replace::new(path).mode(0o600).write(text).map_err(|e| Error::io("write", path, e))
-}
-
-pub(super) fn remove(path: &camino::Utf8Path) -> Result<(), Error> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", path, error)),
-        _ => Ok(()),
-    }
 }

@@ -1,6 +1,7 @@
 //! The one process that owns a running sandbox: QEMU's control socket, the channel to the guest, its ports. QEMU is not its
 //! child to be killed: after a SIGKILL of the supervisor another attaches.
 
+mod attempts;
 mod clock;
 mod denied;
 mod exec;
@@ -21,16 +22,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rave_audit::Event;
-use rave_guest::protocol::GuestStage;
 use rave_net::Model;
 use rave_process::interrupt;
 use rave_vm::accel::Accelerator;
 use rave_vm::boot::BootStage;
 use rave_vm::instance::RESTARTS;
-use rave_vm::standalone::Standalone;
+use rave_vm::standalone::{Progress, Standalone};
 
 use crate::control::{EndKind, Origin};
 use crate::error::Error;
+use crate::files::{remove, save};
 use crate::identity::Identity;
 use crate::look::End;
 use crate::place::Place;
@@ -38,7 +39,7 @@ use crate::record::Record;
 use crate::start::Failure;
 use first::Started;
 pub use host::Host;
-use host::{QUIT, last_ports, remove, save};
+use host::{QUIT, last_ports};
 use shared::{Shared, StopWish};
 
 /// How often the machine is looked at.
@@ -48,7 +49,7 @@ const PRESS_AGAIN: Duration = Duration::from_secs(5);
 /// How long those may take who are told of the end.
 const TELL: Duration = Duration::from_secs(5);
 /// How long an earlier supervisor may take to let go of its lock.
-const LOCK_LIMIT: Duration = Duration::from_secs(5);
+const LOCK_LIMIT: Duration = Duration::from_secs(30);
 
 /// Supervises a sandbox until its machine has ended: starts it, or attaches to it where it runs. `host` is asked only where
 /// it must be started. Why that failed is written down for the command that waits.
@@ -167,13 +168,10 @@ impl Prepared {
                 if self.is_clone && progress.stage.is_before_userspace() {
                     progress.stage = BootStage::Userspace;
                 }
-                if let (Some(key), None) = (&self.resumed, &progress.boot_id) {
-                    // Its boot was another's: all of it was ready, and the key of its own is in its receipt.
-                    progress.stage = BootStage::Service(GuestStage::Ready);
-                    progress.is_ready = true;
-                    progress.host_keys = vec![key.clone()];
-                }
-                self.shared.progress(progress);
+                self.shared.progress(match &self.resumed {
+                    Some(key) => of_resumed(progress, key),
+                    None => progress,
+                });
                 self.shared.resumed(self.machine.resumes());
             }
             if let Some(wish) = self.shared.freeze_wish() {
@@ -243,6 +241,15 @@ impl Prepared {
     }
 }
 
+/// What is known of a machine that goes on from a moment. Its boot was another's, and the key of its own is in its receipt; it is
+/// ready once its services have said so again, for they said it to the other's host.
+fn of_resumed(progress: Progress, host_key: &str) -> Progress {
+    if progress.boot_id.is_some() {
+        return progress;
+    }
+    Progress { stage: BootStage::Userspace, host_keys: vec![host_key.to_owned()], ..progress }
+}
+
 /// One supervisor at a time; the kernel frees the lock with the process.
 fn lock(place: &Place) -> Result<File, Error> {
     let path = place.supervisor_lock();
@@ -270,4 +277,28 @@ fn listen(place: &Place, shared: &Arc<Shared>) -> Result<(), Error> {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600))
         .map_err(|e| Error::io("set the mode of", &path, e))?;
     serve::start(listener, Arc::clone(shared)).map_err(|e| Error::io("listen on", &path, e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rave_guest::protocol::GuestStage;
+
+    #[test]
+    fn a_machine_that_goes_on_is_ready_once_its_services_have_said_so() {
+        let silent = Progress {
+            stage: BootStage::Firmware,
+            is_ready: false,
+            failure: None,
+            host_keys: Vec::new(),
+            services: Vec::new(),
+            boot_id: None,
+        };
+        let resumed = of_resumed(silent.clone(), "ssh-ed25519 AAAA");
+        assert_eq!((resumed.is_ready, resumed.stage), (false, BootStage::Userspace));
+        assert_eq!(resumed.host_keys, ["ssh-ed25519 AAAA"]);
+        let stage = BootStage::Service(GuestStage::Ready);
+        let said = Progress { boot_id: Some("b".into()), is_ready: true, stage, ..silent };
+        assert_eq!(of_resumed(said.clone(), "other"), said);
+    }
 }

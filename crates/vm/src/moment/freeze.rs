@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
-use rave_guest::channel::client::Client as Guest;
+use rave_guest::channel::client::{Client as Guest, HoldError};
 use rave_guest::channel::message::Request;
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ use super::shape::Shape;
 use super::switch::Open;
 use crate::Error;
 use crate::files::make_private_dir;
-use crate::instance::QMP_DEADLINE;
+use crate::instance::PATIENT;
 use crate::layers::{self, Layers};
 use crate::qemu::Qemu;
 use crate::qmp::Client;
@@ -26,8 +26,6 @@ use crate::sparse::copy_sparse;
 
 /// How long a guest may take to be held, and to go on.
 const GUEST: Duration = Duration::from_secs(60);
-/// How long QEMU may take to stop the guest or to write its devices.
-const QEMU: Duration = Duration::from_secs(60);
 /// Commands without which nothing is frozen.
 const COMMANDS: [&str; 5] =
     ["xen-save-devices-state", "add-fd", "blockdev-add", "blockdev-snapshot", "change-backing-file"];
@@ -50,6 +48,7 @@ pub struct Freezing<'a> {
 }
 
 /// What a machine is made of that can be frozen.
+#[derive(Debug)]
 struct Source {
     process: Process,
     blocks: Vec<Block>,
@@ -60,20 +59,22 @@ struct Source {
 }
 
 impl Freezing<'_> {
-    /// Freezes the machine; how long it stood.
-    pub(crate) fn run(&self, qmp: &mut Client, pid: u32, qemu: &Qemu) -> Result<Duration, Error> {
+    /// Freezes the machine, which goes on.
+    pub(crate) fn run(&self, qmp: &mut Client, pid: u32, qemu: &Qemu) -> Result<Frozen<'_>, Error> {
         let source = self.look(qmp, pid, qemu)?;
         make_private_dir(self.moment.folder())?;
         let memory = self.begin_memory(&source)?;
         let new = source.disk.prepare(self.layers)?;
-        let held =
-            self.guest.hold(GUEST).map_err(|e| Error::io("hold the guest of", self.layers.folder(), e));
+        let held = self.guest.hold(GUEST).map_err(|error| match error {
+            HoldError::Unknown => Error::GuestTooOld,
+            HoldError::Io(e) => Error::io("hold the guest of", self.layers.folder(), e),
+        });
         let stood = held.and_then(|held| {
             let started = Instant::now();
-            let stopped = qmp.execute("stop", Value::Null, QEMU);
+            let stopped = qmp.execute("stop", Value::Null, PATIENT);
             let saved = stopped.and_then(|_| self.save(qmp, &source, &memory, &new));
             // Whatever failed, it goes on.
-            let gone_on = qmp.execute("cont", Value::Null, QEMU);
+            let gone_on = qmp.execute("cont", Value::Null, PATIENT);
             drop(held);
             saved.and(gone_on).map(|_| started.elapsed())
         });
@@ -83,14 +84,13 @@ impl Freezing<'_> {
         }
         let stood = stood?;
         opened.map_err(|e| Error::io("let on the guest of", self.layers.folder(), e))?;
-        self.finish(source)?;
-        Ok(stood)
+        Ok(Frozen { freezing: self, source, stood })
     }
 
     /// Looks whether all of it can be frozen, before anything is touched.
     fn look(&self, qmp: &mut Client, pid: u32, qemu: &Qemu) -> Result<Source, Error> {
         let cannot = |why: &str| Error::io("freeze", self.layers.folder(), io::Error::other(why.to_owned()));
-        let known = qmp.execute("query-commands", Value::Null, QMP_DEADLINE)?;
+        let known = qmp.execute("query-commands", Value::Null, PATIENT)?;
         let has = |name: &&str| {
             known.as_array().is_some_and(|known| known.iter().any(|command| command["name"] == *name))
         };
@@ -107,10 +107,10 @@ impl Freezing<'_> {
         let shape = Shape::of_process(pid, qemu.build()?)?
             .ok_or_else(|| cannot("QEMU was updated since it was started: stop and start it first"))?;
         let text =
-            qmp.execute("human-monitor-command", json!({ "command-line": "info ramblock" }), QMP_DEADLINE)?;
+            qmp.execute("human-monitor-command", json!({ "command-line": "info ramblock" }), PATIENT)?;
         let blocks = text.as_str().and_then(blocks::parse);
-        let blocks =
-            blocks.ok_or_else(|| cannot("this QEMU does not tell where its memory is; QEMU 10 does"))?;
+        let blocks = blocks
+            .ok_or_else(|| cannot("this QEMU does not tell where its memory is; QEMU 8.2 and later do"))?;
         let main = blocks.iter().find(|block| block.is_main()).cloned();
         let main = main.ok_or_else(|| cannot("QEMU's memory has a name that is not known here"))?;
         let process = Process::open(pid).and_then(|process| process.try_read(main.address).map(|()| process));
@@ -158,10 +158,10 @@ impl Freezing<'_> {
         let failed = |e| Error::io("save the devices in", folder, e);
         let read = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
         let write = OpenOptions::new().write(true).open(read.path()).map_err(failed)?;
-        let set = qmp.give(&[&write], QMP_DEADLINE)?;
+        let set = qmp.give(&[&write], PATIENT)?;
         let saved =
-            qmp.execute("xen-save-devices-state", json!({ "filename": set.name(), "live": false }), QEMU);
-        let taken_back = qmp.take_back(set, QMP_DEADLINE);
+            qmp.execute("xen-save-devices-state", json!({ "filename": set.name(), "live": false }), PATIENT);
+        let taken_back = qmp.take_back(set, PATIENT);
         saved.and(taken_back)?;
         let mut bytes = Vec::new();
         read.as_file().take(DEVICES + 1).read_to_end(&mut bytes).map_err(failed)?;
@@ -170,11 +170,25 @@ impl Freezing<'_> {
         }
         Ok(bytes)
     }
+}
 
-    fn finish(&self, source: Source) -> Result<(), Error> {
-        let top = source.disk.number;
-        self.layers.part(top)?;
-        self.moment.take_disk(self.layers, Some(top))?;
-        self.moment.finish_running(self.layers, top, source.shape)
+/// A machine that was frozen and goes on. The moment is there once this is finished, which takes as long as the copy of a layer.
+#[derive(Debug)]
+#[must_use]
+pub struct Frozen<'a> {
+    freezing: &'a Freezing<'a>,
+    source: Source,
+    stood: Duration,
+}
+
+impl Frozen<'_> {
+    /// Makes the moment whole; how long the machine stood. Its guest is not needed for that.
+    pub fn finish(self) -> Result<Duration, Error> {
+        let Freezing { layers, moment, .. } = self.freezing;
+        let top = self.source.disk.number;
+        layers.part(top)?;
+        moment.take_disk(layers, Some(top))?;
+        moment.finish_running(layers, top, self.source.shape)?;
+        Ok(self.stood)
     }
 }

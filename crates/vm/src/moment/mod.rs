@@ -14,4 +14,4 @@ mod shape;
 mod switch;
 
 pub use files::{Moment, Saved};
-pub use freeze::Freezing;
+pub use freeze::{Freezing, Frozen};

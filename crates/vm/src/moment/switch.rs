@@ -7,7 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Value, json};
 
 use crate::Error;
-use crate::instance::QMP_DEADLINE;
+use crate::instance::PATIENT;
 use crate::layers::Layers;
 use crate::qmp::{Client, FileSet};
 
@@ -23,7 +23,7 @@ pub(super) struct Open {
 impl Open {
     /// Asks QEMU.
     pub(super) fn of(qmp: &mut Client, layers: &Layers) -> Result<Self, Error> {
-        let answer = qmp.execute("query-block", Value::Null, QMP_DEADLINE)?;
+        let answer = qmp.execute("query-block", Value::Null, PATIENT)?;
         let last = layers.number()?.saturating_add(1);
         let all = answer.as_array().into_iter().flatten();
         let mut found = all.filter_map(|device| {
@@ -55,11 +55,11 @@ impl Open {
         // For the time when this layer is frozen, which opens it once more.
         let read = File::open(new).map_err(failed)?;
         let rename = json!({ "device": self.node, "image-node-name": self.node, "backing-file": beneath });
-        qmp.execute("change-backing-file", rename, QMP_DEADLINE)?;
-        let set = qmp.give(&[&write, &read], QMP_DEADLINE)?;
+        qmp.execute("change-backing-file", rename, PATIENT)?;
+        let set = qmp.give(&[&write, &read], PATIENT)?;
         let switched = self.put(qmp, set);
         if switched.is_err() {
-            let _ = qmp.take_back(set, QMP_DEADLINE);
+            let _ = qmp.take_back(set, PATIENT);
         }
         switched
     }
@@ -70,11 +70,11 @@ impl Open {
             "driver": "qcow2", "node-name": name, "discard": "unmap", "backing": Value::Null,
             "file": { "driver": "file", "filename": set.name() },
         });
-        qmp.execute("blockdev-add", overlay, QMP_DEADLINE)?;
+        qmp.execute("blockdev-add", overlay, PATIENT)?;
         let switched =
-            qmp.execute("blockdev-snapshot", json!({ "node": self.node, "overlay": name }), QMP_DEADLINE);
+            qmp.execute("blockdev-snapshot", json!({ "node": self.node, "overlay": name }), PATIENT);
         if switched.is_err() {
-            let _ = qmp.execute("blockdev-del", json!({ "node-name": name }), QMP_DEADLINE);
+            let _ = qmp.execute("blockdev-del", json!({ "node-name": name }), PATIENT);
         }
         switched.map(drop)
     }

@@ -16,6 +16,7 @@ pub use files::FileSet;
 pub use message::{Message, QmpEvent};
 
 use crate::Error;
+use crate::error::QmpFault;
 
 /// A line longer than this is not an answer to any command used here, bytes.
 const LINE_LIMIT: usize = 4 * 1024 * 1024;
@@ -52,7 +53,10 @@ impl Client {
             match client.next(deadline, "greeting")? {
                 Message::Greeting => break,
                 Message::Event(event) => client.events.push_back(event),
-                other => return Err(client.error("greeting", format!("{other:?} came instead"))),
+                other => {
+                    let why = format!("{other:?} came instead");
+                    return Err(client.error("greeting", why, QmpFault::Refused));
+                }
             }
         }
         client.execute("qmp_capabilities", Value::Null, limit)?;
@@ -82,7 +86,7 @@ impl Client {
                 Message::Return { id: of, value } if of == Some(id) => return Ok(value),
                 // A line that QEMU could not read has no number: it is the one just sent.
                 Message::Failure { id: of, description } if of.is_none_or(|of| of == id) => {
-                    return Err(self.error(command, description));
+                    return Err(self.error(command, description, QmpFault::Refused));
                 }
                 Message::Event(event) => self.events.push_back(event),
                 // The answer to a command that was given up.
@@ -99,9 +103,11 @@ impl Client {
             let arguments = set.map_or(json!({}), |FileSet(id)| json!({ "fdset-id": id }));
             let answer = self.execute_with("add-fd", arguments, Some(file), limit)?;
             let id = answer["fdset-id"].as_u64();
-            set = Some(FileSet(id.ok_or_else(|| self.error("add-fd", "it names no set".into()))?));
+            set = Some(FileSet(
+                id.ok_or_else(|| self.error("add-fd", "it names no set".into(), QmpFault::Refused))?,
+            ));
         }
-        set.ok_or_else(|| self.error("add-fd", "there is no file to give".into()))
+        set.ok_or_else(|| self.error("add-fd", "there is no file to give".into(), QmpFault::Refused))
     }
 
     /// Lets QEMU open none of them any more.
@@ -133,11 +139,11 @@ impl Client {
                 return Ok(message);
             }
             if self.closed {
-                return Err(self.error(doing, "QEMU closed the connection".into()));
+                return Err(self.error(doing, "QEMU closed the connection".into(), QmpFault::Lost));
             }
             let more = self.receive(remaining(deadline)).map_err(|e| qmp(&self.socket, doing, &e))?;
             if !more && Instant::now() >= deadline {
-                return Err(self.error(doing, "no answer in time".into()));
+                return Err(self.error(doing, "no answer in time".into(), QmpFault::Silent));
             }
         }
     }
@@ -181,13 +187,14 @@ impl Client {
         Ok(())
     }
 
-    fn error(&self, doing: &str, why: String) -> Error {
-        Error::Qmp { doing: doing.to_owned(), why, socket: self.socket.clone() }
+    fn error(&self, doing: &str, why: String, fault: QmpFault) -> Error {
+        Error::Qmp { doing: doing.to_owned(), why, socket: self.socket.clone(), fault }
     }
 }
 
 fn qmp(socket: &Utf8Path, doing: &str, error: &io::Error) -> Error {
-    Error::Qmp { doing: doing.to_owned(), why: error.to_string(), socket: socket.to_owned() }
+    let fault = QmpFault::Lost;
+    Error::Qmp { doing: doing.to_owned(), why: error.to_string(), socket: socket.to_owned(), fault }
 }
 
 /// At least a millisecond: a timeout of zero would mean none.

@@ -7,18 +7,19 @@ use camino::Utf8Path;
 use serde_json::{Value, json};
 
 use crate::Error;
-use crate::instance::QMP_DEADLINE;
+use crate::instance::PATIENT;
 use crate::qmp::Client;
 
-/// How long the state of the devices may take: half a megabyte.
-const LIMIT: Duration = Duration::from_secs(60);
+/// How long the state of the devices may take, half a megabyte, as long as QEMU answers in between: less than a second on an idle
+/// host.
+const LIMIT: Duration = Duration::from_secs(180);
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// Stops the machine and writes the state of its devices. Its memory is in its own file (`x-ignore-shared`).
 pub(super) fn save(qmp: &mut Client, devices: &Utf8Path) -> Result<(), Error> {
-    qmp.execute("stop", Value::Null, QMP_DEADLINE)?;
+    qmp.execute("stop", Value::Null, PATIENT)?;
     ignore_shared(qmp)?;
-    qmp.execute("migrate", json!({ "uri": format!("file:{devices}") }), QMP_DEADLINE)?;
+    qmp.execute("migrate", json!({ "uri": format!("file:{devices}") }), PATIENT)?;
     wait(qmp, devices, "query-migrate", |status| status == "completed")
 }
 
@@ -30,14 +31,14 @@ pub(crate) fn restore(qmp: &mut Client, devices: &Utf8Path) -> Result<(), Error>
 
 /// The same from a stream that has no memory which would be ignored.
 pub(crate) fn resume(qmp: &mut Client, devices: &Utf8Path) -> Result<(), Error> {
-    qmp.execute("migrate-incoming", json!({ "uri": format!("file:{devices}") }), QMP_DEADLINE)?;
+    qmp.execute("migrate-incoming", json!({ "uri": format!("file:{devices}") }), PATIENT)?;
     wait(qmp, devices, "query-status", |status| status != "inmigrate")?;
-    qmp.execute("cont", Value::Null, QMP_DEADLINE).map(drop)
+    qmp.execute("cont", Value::Null, PATIENT).map(drop)
 }
 
 fn ignore_shared(qmp: &mut Client) -> Result<(), Error> {
     let capabilities = json!([{ "capability": "x-ignore-shared", "state": true }]);
-    qmp.execute("migrate-set-capabilities", json!({ "capabilities": capabilities }), QMP_DEADLINE).map(drop)
+    qmp.execute("migrate-set-capabilities", json!({ "capabilities": capabilities }), PATIENT).map(drop)
 }
 
 fn wait(
@@ -48,7 +49,7 @@ fn wait(
 ) -> Result<(), Error> {
     let deadline = Instant::now() + LIMIT;
     loop {
-        let answer = qmp.execute(ask, Value::Null, QMP_DEADLINE)?;
+        let answer = qmp.execute(ask, Value::Null, PATIENT)?;
         let status = answer["status"].as_str().unwrap_or_default();
         let failed = |why: String| Err(Error::io("save or restore", devices, std::io::Error::other(why)));
         if status == "failed" || status == "internal-error" {

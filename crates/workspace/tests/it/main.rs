@@ -6,4 +6,5 @@ mod copy;
 mod fixture;
 mod history;
 mod push;
+mod record;
 mod secrets;

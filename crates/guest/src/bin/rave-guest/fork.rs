@@ -3,13 +3,12 @@
 use crate::error::Error;
 use crate::files::{self, failed};
 use crate::template::{self, Freezer};
-use crate::{spawn, ssh_keys};
+use crate::{afterwards, spawn, ssh_keys};
 use rave_guest::channel::identity::{Barrier, Identity, Receipt};
 use rave_guest::config::GuestConfig;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
-use std::thread;
 use std::time::Duration;
 
 /// There while the machine is held: a server that is started again must not let it on.
@@ -60,6 +59,7 @@ impl Barrier for Running {
 impl Running {
     /// What is written by then is on the disk: a snapshot may have to start from it.
     fn try_hold(&self) -> Result<(), Error> {
+        afterwards::wait();
         rustix::fs::sync();
         files::directory(Path::new("/run/rave"), 0o755, None)?;
         files::write_unsynced(Path::new(HELD), 0o644, "")?;
@@ -87,7 +87,7 @@ impl Running {
         }
         self.freezer.thaw()?;
         if std::mem::take(&mut self.is_renewed) {
-            thread::spawn(refresh);
+            afterwards::run(refresh);
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! Each subcommand is one module with a `run` that returns its exit code or an error; only this file prints errors.
 #![expect(clippy::similar_names, reason = "stage and state are the protocol's words")]
 
+mod afterwards;
 mod args;
 mod barrier;
 mod channel;

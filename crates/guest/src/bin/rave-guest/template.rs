@@ -10,7 +10,7 @@ mod warm;
 
 use crate::error::Error;
 use crate::files;
-use crate::{barrier, clock, provide, setup, spawn, ssh_keys, system};
+use crate::{afterwards, barrier, clock, provide, setup, spawn, ssh_keys, system};
 pub(crate) use freezer::Freezer;
 use rave_guest::channel::identity::{Barrier, ENTROPY, Identity, Receipt};
 use rave_guest::config::GuestConfig;
@@ -76,7 +76,7 @@ impl Template {
     fn try_open(&mut self) -> Result<(), Error> {
         files::write_unsynced(Path::new(OPENED), 0o644, format!("{}\n", system::uptime_ms()))?;
         self.freezer.thaw()?;
-        thread::spawn(|| {
+        afterwards::run(|| {
             thread::sleep(HEAD_START);
             if let Err(error) = barrier::open() {
                 println!("the services do not start: {error}");

@@ -19,7 +19,7 @@ use super::denied;
 use super::frame::{Decoder, Frame, Kind, preamble};
 use super::identity::Barrier;
 use super::limits::MAX_REQUEST;
-use super::message::{Ended, Hello, Request, SESSION_OVER, VERSION, Welcome, parse, to_json};
+use super::message::{Ended, HAS_IDENTITY, Hello, Request, SESSION_OVER, VERSION, Welcome, parse, to_json};
 use cgroup::Cgroups;
 pub use config::Config;
 use job::{Job, Source};
@@ -306,7 +306,7 @@ impl Server {
 
     /// Does what a host may ask of a machine without an identity.
     fn pass_barrier(&mut self, stream: u32, request: Request) -> Result<(), String> {
-        let Some(barrier) = &mut self.barrier else { return Err("this machine has an identity".into()) };
+        let Some(barrier) = &mut self.barrier else { return Err(HAS_IDENTITY.into()) };
         match request {
             Request::Hold => barrier.hold()?,
             Request::Renew(identity) => {

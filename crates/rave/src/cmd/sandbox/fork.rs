@@ -1,6 +1,7 @@
 //! `cargo xtask fork`: sandboxes that go on from the same moment of another.
 
 use std::thread;
+use std::time::Duration;
 
 use rave_process::interrupt;
 use rave_sandbox::fork::{Passing, Taken, derive_name, make, take};
@@ -9,6 +10,9 @@ use rave_sandbox::start::{Supervise, attend};
 use rave_sandbox::{Connection, Error, LifeLock, Place, Record, SandboxName, Store};
 use rave_vm::accel::Accelerator;
 use rave_vm::moment::Saved;
+use rave_vm::standalone;
+use rave_workspace::Place as Workspace;
+use rave_workspace::record::BUSY;
 
 use super::attend::{Named, supervisor, tell_wait, wait};
 use super::ports::show_address;
@@ -19,6 +23,9 @@ use crate::command_error::CommandError;
 use crate::exit::Code;
 use crate::settings;
 use crate::ui::Ui;
+
+/// How long QEMU may take to end once it was killed.
+const QUIT: Duration = Duration::from_secs(10);
 
 /// A fork that is being made.
 struct New {
@@ -38,15 +45,17 @@ pub(super) fn run(args: &cli::Fork, ui: &Ui) -> anyhow::Result<Code> {
         news.push(New { place: named.store.place(&name), supervise: supervisor(&name, accel)?, lock });
     }
     if let Err(error) = freeze(&named, &parent, &news, ui) {
-        // What has its name is whole.
+        // What has its name is whole. The first error is the one to tell; what stays is swept, or can be removed.
         for new in news {
-            named.store.remove(&new.place, new.lock)?;
+            let _ = named.store.remove(&new.place, new.lock);
         }
         return Err(error);
     }
-    let made = start(&named.store, news)?;
+    let (made, failed) = start(&named.store, news);
     ssh_config::write(&named.store)?;
-    show(&made, args, ui)
+    interrupt::check()?;
+    let code = show(&made, args, ui)?;
+    failure(&made, &failed).map_or(Ok(code), |failure| Err(failure.into()))
 }
 
 /// Makes the forks, which do not run yet.
@@ -55,11 +64,16 @@ fn freeze(named: &Named, parent: &Record, news: &[New], ui: &Ui) -> anyhow::Resu
     let lock = named.lock(ui)?;
     let passing = Passing::new(&named.store)?;
     let mut connection = connect(named, &lock)?;
-    let taken = take(&named.place(), connection.as_mut(), &passing.moment(), &lock)?;
+    let moment = passing.moment();
+    // Until the disk is cut: a merge base that is newer than the disk would take for removed what was pushed in between.
+    let workspace = Workspace::new(named.place().folder()).hold(BUSY)?;
+    workspace.copy_to(moment.folder())?;
+    let taken = take(&named.place(), connection.as_mut(), &moment, &lock)?;
+    drop(workspace);
     tell(&named.name, taken, ui);
     for new in news {
-        let record = make(&named.store, parent, &passing.moment(), taken, new.place.name(), &new.lock)?;
-        rave_workspace::Place::new(named.place().folder()).copy_to(new.place.folder())?;
+        let record = make(&named.store, parent, &moment, taken, new.place.name(), &new.lock)?;
+        Workspace::new(moment.folder()).copy_to(new.place.folder())?;
         record.save(&new.place)?;
         limits::check(&named.store)?;
     }
@@ -122,29 +136,52 @@ fn claim(
     Ok(claimed)
 }
 
-/// Starts them all at once. One that did not get an identity of its own is removed.
-fn start(store: &Store, news: Vec<New>) -> anyhow::Result<Vec<Place>> {
+/// Those that go on, and why the others do not.
+type Outcome = (Vec<Place>, Vec<(SandboxName, Error)>);
+
+/// Starts them all at once. One that did not get an identity of its own is ended and removed.
+fn start(store: &Store, news: Vec<New>) -> Outcome {
     let results: Vec<Result<Connection, Error>> = thread::scope(|scope| {
         let start = |new: &'_ New| attend(&new.place, &new.supervise, &new.lock);
         let threads: Vec<_> = news.iter().map(|new| scope.spawn(move || start(new))).collect();
-        let join = |thread: thread::ScopedJoinHandle<'_, Result<Connection, Error>>| thread.join();
-        threads.into_iter().filter_map(|thread| join(thread).ok()).collect()
+        let ended = |new: &New| Error::Refused {
+            name: new.place.name().clone(),
+            why: "the thread that started it ended".to_owned(),
+        };
+        let join = |(thread, new): (thread::ScopedJoinHandle<'_, _>, &New)| {
+            thread.join().unwrap_or_else(|_| Err(ended(new)))
+        };
+        threads.into_iter().zip(&news).map(join).collect()
     });
-    let mut made = Vec::new();
-    let mut failed = None;
+    let (mut made, mut failed) = (Vec::new(), Vec::new());
     for (new, result) in news.into_iter().zip(results) {
         match result {
             Ok(_) => made.push(new.place),
             Err(error) => {
-                if look(&new.place).qemu.is_none() {
-                    store.remove(&new.place, new.lock)?;
+                let name = new.place.name().clone();
+                failed.push((name.clone(), error));
+                standalone::kill(&new.place.machine().qmp_socket, QUIT);
+                if let Err(error) = store.remove(&new.place, new.lock) {
+                    failed.push((name, error));
                 }
-                failed = failed.or(Some(error));
             }
         }
     }
-    interrupt::check()?;
-    failed.map_or(Ok(made), |error| Err(error.into()))
+    (made, failed)
+}
+
+/// Says which forks there are where not all are.
+fn failure(made: &[Place], failed: &[(SandboxName, Error)]) -> Option<CommandError> {
+    let ((name, first), others) = failed.split_first()?;
+    let mut failure = CommandError::from(first);
+    failure.what = format!("the fork {name} was not made: {}", failure.what);
+    let fact = |(name, error): &(SandboxName, Error)| format!("{name}: {}", CommandError::from(error).what);
+    failure = others.iter().map(fact).fold(failure, CommandError::detail);
+    let names: Vec<&str> = made.iter().map(|place| place.name().as_str()).collect();
+    Some(failure.detail(match names.as_slice() {
+        [] => "no fork was made; the parent goes on".to_owned(),
+        names => format!("these were made and go on: {}", names.join(", ")),
+    }))
 }
 
 fn show(made: &[Place], args: &cli::Fork, ui: &Ui) -> anyhow::Result<Code> {
@@ -165,4 +202,28 @@ fn show(made: &[Place], args: &cli::Fork, ui: &Ui) -> anyhow::Result<Code> {
         ui.json(&all)?;
     }
     Ok(Code::Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_one_fork_fails_it_is_said_which_stand() {
+        let store = Store::new(camino::Utf8Path::new("/state"));
+        let name = |text: &str| text.parse::<SandboxName>().unwrap();
+        let made = [store.place(&name("one")), store.place(&name("three"))];
+        let why =
+            |text: &str| Error::NotStarted { name: name("x"), why: text.into(), remedy: Some("do".into()) };
+        assert!(failure(&made, &[]).is_none());
+        let failed = [(name("two"), why("no memory")), (name("four"), why("no ports"))];
+        let told = failure(&made, &failed).unwrap();
+        assert!(told.what.starts_with("the fork two was not made: ") && told.what.contains("no memory"));
+        assert!(told.detail[0].starts_with("four: ") && told.detail[0].contains("no ports"), "{told:?}");
+        assert_eq!(
+            (told.detail[1].as_str(), told.remedy.as_str()),
+            ("these were made and go on: one, three", "do")
+        );
+        assert!(failure(&[], &failed).unwrap().detail[1].starts_with("no fork was made"));
+    }
 }

@@ -99,7 +99,11 @@ fn stopped(store: &Store, older_than: Option<Duration>, ui: &Ui) -> anyhow::Resu
         }
         let named = Named { store: store.clone(), name };
         match seen::refuse_unapplied(&named) {
-            Ok(()) => stopped.push(Stopped { name: named.name, disk: look.disk, unused }),
+            Ok(()) => stopped.push(Stopped {
+                name: named.name,
+                disk: look.disk.saturating_add(look.saved_memory),
+                unused,
+            }),
             Err(error) => ui.note(&format!("{} stays: {error}", named.name)),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use camino::Utf8Path;
 use rave_sandbox::control::Origin;
 use rave_sandbox::snapshot::{self, Label, Snapshot};
 use rave_sandbox::start::attend;
@@ -10,6 +11,7 @@ use rave_vm::accel::Accelerator;
 use rave_vm::moment::Saved;
 use rave_vm::terminal_text::plain;
 use rave_workspace::Place as Workspace;
+use rave_workspace::record::BUSY;
 
 use super::attend::{Named, supervisor, wait};
 use super::fork::{connect, tell};
@@ -44,12 +46,13 @@ pub(super) fn run(args: &cli::Snapshot, ui: &Ui) -> anyhow::Result<Code> {
     };
     limits::check(&named.store)?;
     let mut connection = connect(&named, &lock)?;
-    let workspace = Workspace::new(place.folder());
-    let mut keep = |folder: &camino::Utf8Path| {
-        let kept = workspace.copy_to(folder);
-        kept.map_err(|error| Error::Refused { name: named.name.clone(), why: error.to_string() })
-    };
+    let refused =
+        |error: rave_workspace::Error| Error::Refused { name: named.name.clone(), why: error.to_string() };
+    // Until the disk is cut: a merge base that is newer than the disk would take for removed what was pushed in between.
+    let workspace = Workspace::new(place.folder()).hold(BUSY)?;
+    let mut keep = |folder: &Utf8Path| workspace.copy_to(folder).map_err(refused);
     let taken = snapshot::take(&place, connection.as_mut(), &label, &mut keep, &lock)?;
+    drop(workspace);
     tell(&named.name, taken, ui);
     if args.json {
         let all = snapshot::list(&place)?;
@@ -103,11 +106,18 @@ pub(super) fn restore(args: &cli::Restore, ui: &Ui) -> anyhow::Result<Code> {
     if !args.force {
         if ran { seen::refuse_unapplied_now(&named, ui)? } else { seen::refuse_unapplied(&named)? }
     }
+    let refused =
+        |error: rave_workspace::Error| Error::Refused { name: named.name.clone(), why: error.to_string() };
+    let mut bring = |from: &Utf8Path, to: &Utf8Path| Workspace::new(from).copy_to(to).map_err(refused);
+    // Whatever may fail or take long comes first: until the machine is ended nothing has changed.
+    let restoring = snapshot::prepare(&place, &label, &mut bring, &lock)?;
+    // An `apply` or a `push` that still writes would write to what is restored.
+    let workspace = Workspace::new(place.folder()).try_lock(BUSY)?;
     if ran {
         end(attend(&place, &supervisor(&named.name, None)?, &lock)?, Duration::ZERO)?;
     }
-    let saved = snapshot::restore(&place, &label, &lock)?;
-    Workspace::new(&snapshot::folder(&place, &label)).copy_to(place.folder())?;
+    let saved = restoring.commit(&lock)?;
+    drop(workspace);
     if saved == Saved::Disk && !ran {
         ui.note(&format!("{} is as it was; start it: cargo xtask start {}", named.name, named.name));
         return Ok(Code::Ok);

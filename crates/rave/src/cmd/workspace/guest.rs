@@ -16,8 +16,8 @@ use crate::ui::Ui;
 const TERMINATE: i32 = 15;
 /// The most of what a program says on standard error that is kept, bytes.
 const MOST_SAID: usize = 4096;
-/// What a `rave-guest` says that is older than this version.
-const TOO_OLD: &str = "unknown arguments: tree";
+/// What `rave-guest` ends with where it does not know its arguments: one that is older than this version.
+const UNKNOWN_ARGUMENTS: u8 = 2;
 
 /// A sandbox that runs.
 pub(super) struct SandboxGuest {
@@ -64,7 +64,7 @@ impl Guest for SandboxGuest {
         let said = String::from_utf8_lossy(&said.0).trim().to_owned();
         match ended.shell_code() {
             0 => Ok(()),
-            _ if said.contains(TOO_OLD) => {
+            UNKNOWN_ARGUMENTS if command.first().is_some_and(|program| program == "rave-guest") => {
                 Err("its image is older than this version of RAVE and cannot take files: \
                                                 make another sandbox"
                     .into())

@@ -38,12 +38,14 @@ impl Workspace {
         let quarantine = Quarantine::new(own.as_ref().map(|(path, text)| (path.as_str(), text.as_str())))?;
         // Before the lock, which makes a folder.
         Record::get(&place)?;
+        // Before the lock, too: it may wait for a command that starts or restores the sandbox, and that one for this lock.
+        let guest = SandboxGuest::new(named, limit, ui);
         let lock = place.lock()?;
         let mut record = Record::get(&place)?;
         if apply::recover(&place, &mut record)? {
             ui.note("an apply that was interrupted is taken up: what it had written counts as applied");
         }
-        let pull = match SandboxGuest::new(named, limit, ui) {
+        let pull = match guest {
             Ok(guest) => rave_workspace::pull::pull(&place, &mut record, &guest)?,
             Err(error) => {
                 let is_stopped = matches!(error.downcast_ref(), Some(rave_sandbox::Error::NotRunning { .. }));

@@ -3,7 +3,9 @@
 use super::refused::refused;
 use crate::error::Error;
 use crate::files::{self, failed};
+use std::collections::BTreeSet;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,9 +18,11 @@ const SERVICES: &str = "system.slice";
 const INIT: &str = "init.scope";
 /// The unit that serves a template and its clones.
 const OWN: &str = "rave-template.service";
-/// How long processes may take to stop: one that waits for a disk stops afterwards.
-const LIMIT: Duration = Duration::from_secs(20);
+/// How long processes may take to stop: one that waits for a disk stops afterwards. The host waits for a minute.
+const LIMIT: Duration = Duration::from_secs(40);
 const PAUSE: Duration = Duration::from_millis(2);
+/// errno(3).
+const ENODEV: i32 = 19;
 
 #[derive(Debug)]
 pub(crate) struct Freezer {
@@ -27,12 +31,18 @@ pub(crate) struct Freezer {
     own: PathBuf,
     /// Users' sessions too, and what this program has started: there are none at a template's barrier.
     is_whole: bool,
+    limit: Duration,
 }
 
 impl Freezer {
     /// Services alone.
     pub(crate) fn of_template() -> Self {
-        Self { root: ROOT.into(), own: Path::new(ROOT).join(SERVICES).join(OWN), is_whole: false }
+        Self {
+            root: ROOT.into(),
+            own: Path::new(ROOT).join(SERVICES).join(OWN),
+            is_whole: false,
+            limit: LIMIT,
+        }
     }
 
     /// All that runs.
@@ -41,35 +51,42 @@ impl Freezer {
         let own = text.lines().find_map(|line| line.strip_prefix("0::"));
         let own = own.ok_or_else(|| refused("there is no unified hierarchy of control groups"))?;
         let root = PathBuf::from(ROOT);
-        Ok(Self { own: root.join(own.trim_start_matches('/')), root, is_whole: true })
+        Ok(Self { own: root.join(own.trim_start_matches('/')), root, is_whole: true, limit: LIMIT })
     }
 
-    /// Returns when all of them stand.
+    /// Returns when all of them stand, with those that come meanwhile. Otherwise all go on.
     pub(crate) fn freeze(&self) -> Result<(), Error> {
-        self.write("1")?;
-        let deadline = Instant::now() + LIMIT;
-        while !self.groups()?.iter().all(|group| stands(group)) && Instant::now() < deadline {
+        let frozen = self.try_freeze();
+        if frozen.is_err() {
+            let _ = self.thaw(); // the first error is the one to tell
+        }
+        frozen
+    }
+
+    fn try_freeze(&self) -> Result<(), Error> {
+        let deadline = Instant::now() + self.limit;
+        let mut told = BTreeSet::new();
+        loop {
+            let groups = self.groups()?;
+            let new: Vec<&PathBuf> = groups.iter().filter(|group| !told.contains(*group)).collect();
+            new.iter().try_for_each(|group| write(group, "1"))?;
+            let moving: Vec<&PathBuf> = groups.iter().filter(|group| !stands(group)).collect();
+            // What starts one may itself have been stopped only now: it is looked once more.
+            if new.is_empty() && moving.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                let why = format!("these do not stop: {}", names(&moving, &new));
+                let remedy = "all goes on; try again when the machine has less to do".to_owned();
+                return Err(Error::Refused { why, remedy });
+            }
+            told.extend(groups);
             thread::sleep(PAUSE);
         }
-        Ok(())
     }
 
     pub(crate) fn thaw(&self) -> Result<(), Error> {
-        self.write("0")
-    }
-
-    fn write(&self, word: &str) -> Result<(), Error> {
-        for group in self.groups()? {
-            let file = group.join("cgroup.freeze");
-            match fs::write(&file, word) {
-                // A unit that has just ended.
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(failed("write", file)(error));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
+        self.groups()?.iter().try_for_each(|group| write(group, "0"))
     }
 
     fn groups(&self) -> Result<Vec<PathBuf>, Error> {
@@ -85,6 +102,22 @@ impl Freezer {
     }
 }
 
+fn write(group: &Path, word: &str) -> Result<(), Error> {
+    let file = group.join("cgroup.freeze");
+    match fs::write(&file, word) {
+        // A unit that has just ended: the file or, while it is open, its group is gone (cgroups(7)).
+        Err(error) if error.kind() != ErrorKind::NotFound && error.raw_os_error() != Some(ENODEV) => {
+            Err(failed("write", file)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn names(moving: &[&PathBuf], new: &[&PathBuf]) -> String {
+    let all = if moving.is_empty() { new } else { moving };
+    all.iter().map(|group| group.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
 /// The groups right below one.
 fn below(group: &Path) -> Result<Vec<PathBuf>, Error> {
     let entries = fs::read_dir(group).map_err(failed("list", group))?;
@@ -93,8 +126,9 @@ fn below(group: &Path) -> Result<Vec<PathBuf>, Error> {
 }
 
 fn stands(group: &Path) -> bool {
-    let events = fs::read_to_string(group.join("cgroup.events")).unwrap_or_default();
-    events.lines().any(|line| line == "frozen 1") || events.lines().any(|line| line == "populated 0")
+    // One that is gone has nothing that runs.
+    let Ok(events) = fs::read_to_string(group.join("cgroup.events")) else { return !group.exists() };
+    events.lines().any(|line| line == "frozen 1" || line == "populated 0")
 }
 
 #[cfg(test)]
@@ -134,8 +168,12 @@ mod tests {
     fn a_templates_services_are_stopped_and_go_on() {
         let scratch = hierarchy(&GROUPS);
         let root = scratch.path().to_owned();
-        let freezer =
-            Freezer { own: root.join("system.slice").join(OWN), root: root.clone(), is_whole: false };
+        let freezer = Freezer {
+            own: root.join("system.slice").join(OWN),
+            root: root.clone(),
+            is_whole: false,
+            limit: LIMIT,
+        };
         freezer.freeze().unwrap();
         assert_eq!(stopped(&root), ["system.slice/a.service"]);
         freezer.thaw().unwrap();
@@ -143,11 +181,57 @@ mod tests {
     }
 
     #[test]
+    fn a_group_that_comes_while_the_others_stop_is_stopped_too() {
+        let scratch = hierarchy(&GROUPS);
+        let root = scratch.path().to_owned();
+        let freezer = Freezer {
+            own: root.join("system.slice").join(OWN),
+            root: root.clone(),
+            is_whole: false,
+            limit: LIMIT,
+        };
+        let (slow, late) = (root.join("system.slice/a.service"), root.join("system.slice/late.service"));
+        fs::write(slow.join("cgroup.events"), "populated 1\nfrozen 0\n").unwrap();
+        thread::scope(|scope| {
+            let frozen = scope.spawn(|| freezer.freeze());
+            while fs::read_to_string(slow.join("cgroup.freeze")).unwrap() != "1" {
+                thread::sleep(PAUSE);
+            }
+            // Whole at once, as the kernel makes it.
+            let new = root.join("new");
+            fs::create_dir(&new).unwrap();
+            fs::write(new.join("cgroup.freeze"), "0").unwrap();
+            fs::write(new.join("cgroup.events"), "populated 1\nfrozen 1\n").unwrap();
+            fs::rename(new, &late).unwrap();
+            fs::write(slow.join("cgroup.events"), "populated 1\nfrozen 1\n").unwrap();
+            frozen.join().unwrap().unwrap();
+        });
+        assert_eq!(fs::read_to_string(late.join("cgroup.freeze")).unwrap(), "1");
+    }
+
+    #[test]
+    fn what_does_not_stop_in_time_is_an_error_and_all_goes_on() {
+        let scratch = hierarchy(&GROUPS);
+        let root = scratch.path().to_owned();
+        let limit = Duration::from_millis(20);
+        let freezer =
+            Freezer { own: root.join("system.slice").join(OWN), root: root.clone(), is_whole: false, limit };
+        fs::write(root.join("system.slice/a.service/cgroup.events"), "populated 1\nfrozen 0\n").unwrap();
+        let error = freezer.freeze().unwrap_err().to_string();
+        assert!(error.contains("do not stop") && error.contains("a.service"), "{error}");
+        assert!(stopped(&root).is_empty());
+    }
+
+    #[test]
     fn all_that_runs_is_stopped_but_what_renews() {
         let scratch = hierarchy(&GROUPS);
         let root = scratch.path().to_owned();
-        let freezer =
-            Freezer { own: root.join("system.slice").join(OWN), root: root.clone(), is_whole: true };
+        let freezer = Freezer {
+            own: root.join("system.slice").join(OWN),
+            root: root.clone(),
+            is_whole: true,
+            limit: LIMIT,
+        };
         freezer.freeze().unwrap();
         let all = [
             "machine.slice",

@@ -1,0 +1,67 @@
+//! Files and folders of a sandbox: made, replaced and removed whole.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt as _;
+
+use camino::Utf8Path;
+use rave_fs::Replace;
+use serde::Serialize;
+
+use crate::error::Error;
+
+/// Makes a folder that only this user can enter; its parents as usual.
+pub(crate) fn private_dir(path: &Utf8Path) -> Result<(), Error> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(|e| Error::io("make", parent, e))?;
+    }
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(Error::io("make", path, error)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a folder with all that is in it, where it is there.
+pub(crate) fn remove_all(folder: &Utf8Path) -> Result<(), Error> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", folder, error)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a file, where it is there.
+pub(crate) fn remove(path: &Utf8Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", path, error)),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a value as JSON, for this user alone.
+pub(crate) fn save(path: &Utf8Path, value: &impl Serialize) -> Result<(), Error> {
+    let text = serde_json::to_vec_pretty(value).map_err(|e| Error::io("write", path, e.into()))?;
+    Replace::new(path).mode(0o600).write(text).map_err(|e| Error::io("write", path, e))
+}
+
+/// Copies a small file, where it is there; otherwise what has the name goes.
+pub(crate) fn copy(from: &Utf8Path, to: &Utf8Path) -> Result<(), Error> {
+    match fs::read(from) {
+        Err(error) if error.kind() == ErrorKind::NotFound => remove(to),
+        Err(error) => Err(Error::io("read", from, error)),
+        Ok(text) => Replace::new(to).mode(0o600).write(text).map_err(|e| Error::io("write", to, e)),
+    }
+}
+
+/// Writes what is in a folder to the disk, and in the folders below it.
+pub(crate) fn sync(folder: &Utf8Path) -> Result<(), Error> {
+    let entries = folder.read_dir_utf8().map_err(|e| Error::io("list", folder, e))?;
+    for entry in entries.flatten() {
+        let failed = |e| Error::io("write", entry.path(), e);
+        if entry.file_type().map_err(failed)?.is_dir() {
+            sync(entry.path())?;
+        } else {
+            File::open(entry.path()).and_then(|file| file.sync_all()).map_err(failed)?;
+        }
+    }
+    File::open(folder).and_then(|file| file.sync_all()).map_err(|e| Error::io("write", folder, e))
+}

@@ -1,0 +1,52 @@
+//! Further attempts at what failed because the host was busy.
+
+use std::time::{Duration, Instant};
+
+use crate::error::Error;
+
+/// Attempts in all.
+const MOST: u32 = 3;
+/// How long after the first a further one may begin.
+const WITHIN: Duration = Duration::from_secs(240);
+
+/// Tries until it succeeds, is refused, or nothing can be hoped for any more. What `may` forbids is not tried again.
+pub(super) fn try_often<T>(
+    may: impl Fn() -> bool,
+    mut attempt: impl FnMut() -> Result<T, Error>,
+) -> Result<T, Error> {
+    let until = Instant::now() + WITHIN;
+    let mut left = MOST;
+    loop {
+        left -= 1;
+        match attempt() {
+            Err(error) if error.is_transient() && left > 0 && Instant::now() < until && may() => {}
+            done => return done,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::ErrorKind;
+
+    fn fails(kind: ErrorKind, times: u32, may: bool) -> (u32, bool) {
+        let mut tried = 0;
+        let done = try_often(
+            || may,
+            || {
+                tried += 1;
+                if tried > times { Ok(()) } else { Err(Error::io("talk to", "/guest", kind.into())) }
+            },
+        );
+        (tried, done.is_ok())
+    }
+
+    #[test]
+    fn what_was_slow_is_tried_again_and_what_was_refused_is_not() {
+        assert_eq!(fails(ErrorKind::TimedOut, 2, true), (3, true));
+        assert_eq!(fails(ErrorKind::UnexpectedEof, 9, true), (3, false));
+        assert_eq!(fails(ErrorKind::TimedOut, 1, false), (1, false));
+        assert_eq!(fails(ErrorKind::Other, 1, true), (1, false));
+    }
+}

@@ -1,0 +1,78 @@
+//! The record of a workspace goes with the sandbox: to forks, into snapshots, and back.
+
+use std::fs;
+use std::time::Duration;
+
+use rave_workspace::Error;
+use rave_workspace::apply::Outcome;
+use rave_workspace::record::{Place, Record};
+
+use crate::fixture::Bench;
+
+const SOON: Duration = Duration::from_millis(50);
+
+#[test]
+fn a_copy_is_whole_or_none_and_takes_the_place_of_what_is_there() {
+    let bench = Bench::new();
+    bench.ours("a", "a\n");
+    bench.push();
+    let other = bench.sandbox().with_file_name("other");
+    fs::create_dir_all(other.join("workspace/contents")).unwrap();
+    fs::write(other.join("workspace/apply.json"), "of another").unwrap();
+    // A killed copy.
+    fs::create_dir_all(other.join(".workspace.new/contents")).unwrap();
+    fs::write(other.join(".workspace.new/base.json"), "half").unwrap();
+    bench.place.copy_to(&other).unwrap();
+    assert_eq!(Record::get(&Place::new(&other)).unwrap(), bench.record());
+    assert!(!other.join(".workspace.new").exists() && !other.join("workspace/apply.json").exists());
+
+    // One that fails leaves what was there.
+    fs::remove_file(bench.sandbox().join("workspace/base.json")).unwrap();
+    fs::create_dir(bench.sandbox().join("workspace/base.json")).unwrap();
+    assert!(bench.place.copy_to(&other).is_err());
+    assert!(Record::get(&Place::new(&other)).is_ok() && !other.join(".workspace.new").exists());
+}
+
+#[test]
+fn what_is_in_use_is_not_copied_and_whoever_waits_gets_the_folder_that_is_there() {
+    let bench = Bench::new();
+    bench.ours("a", "a\n");
+    bench.push();
+    let other = bench.sandbox().with_file_name("other");
+    fs::create_dir(&other).unwrap();
+    let lock = bench.place.lock().unwrap();
+    assert!(matches!(bench.place.hold(SOON), Err(Error::Busy)));
+    drop(lock);
+    let held = bench.place.hold(SOON).unwrap();
+    assert!(matches!(bench.place.try_lock(SOON), Err(Error::Busy)));
+    held.copy_to(&other).unwrap();
+
+    // A restore puts another folder there while somebody waits.
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| bench.place.lock().unwrap());
+        std::thread::sleep(SOON);
+        fs::remove_dir_all(bench.sandbox().join("workspace")).unwrap();
+        fs::rename(other.join("workspace"), bench.sandbox().join("workspace")).unwrap();
+        drop(held);
+        let _lock = waits.join().unwrap();
+        assert!(matches!(bench.place.try_lock(SOON), Err(Error::Busy)), "it is the lock of what is there");
+    });
+}
+
+#[test]
+fn a_merge_base_that_is_older_than_the_disk_loses_nothing() {
+    let bench = Bench::new();
+    bench.ours("a", "a\n");
+    bench.push();
+    let other = bench.sandbox().with_file_name("other");
+    fs::create_dir(&other).unwrap();
+    bench.place.copy_to(&other).unwrap();
+    // Between the copy of the base and the cut of the disk.
+    bench.ours("b", "b\n");
+    bench.push();
+    fs::remove_dir_all(bench.sandbox().join("workspace")).unwrap();
+    fs::rename(other.join("workspace"), bench.sandbox().join("workspace")).unwrap();
+    let outcomes = bench.apply();
+    assert!(outcomes.values().all(|outcome| *outcome == Outcome::Applied), "{outcomes:?}");
+    assert_eq!((bench.read("a"), bench.read("b")), ("a\n".to_owned(), "b\n".to_owned()));
+}
