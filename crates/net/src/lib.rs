@@ -31,6 +31,7 @@ pub mod lan;
 mod link;
 mod model;
 mod name;
+mod narrow;
 mod network;
 mod opened;
 mod opener;

@@ -42,7 +42,8 @@ impl Mode {
         }
     }
 
-    fn is_public(self) -> bool {
+    /// Whether public addresses are reached without a rule.
+    pub fn is_public(self) -> bool {
         matches!(self, Self::Learn | Self::Open)
     }
 }
@@ -214,7 +215,7 @@ impl Policy {
     }
 
     /// What a rule that is about a destination grants on a port.
-    fn grant(&self, rule: &Rule, to: &Destination, port: u16) -> Option<Grant> {
+    pub(crate) fn grant(&self, rule: &Rule, to: &Destination, port: u16) -> Option<Grant> {
         let web =
             |is_tls| if is_tls { if rule.inspect { Check::Opened } else { Check::Tls } } else { Check::Http };
         let text = format!("allow {rule}");
