@@ -6,6 +6,9 @@ use crate::name::HostName;
 /// The longest head of a request, bytes.
 pub(crate) const MAX_HEAD: usize = 16 * 1024;
 
+/// Fields that say for whom a message is, and where it ends.
+const FRAMING: [&str; 3] = ["host", "content-length", "transfer-encoding"];
+
 /// What a request is refused with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BadRequest {
@@ -55,11 +58,24 @@ impl<'a> Head<'a> {
         else {
             return Err(bad("it is not an HTTP/1 request"));
         };
+        // Neither has other characters (RFC 9112, 3), nor does a target have a fragment: servers cut it off, or do not.
+        if !is_token(method) || !target.bytes().all(|byte| matches!(byte, b'!'..=b'~') && byte != b'#') {
+            return Err(bad("a request has no plain target"));
+        }
         let fields: Result<Vec<_>, String> = lines.map(field).collect();
         if text.replace("\r\n", "").contains(['\r', '\n']) {
             return Err(bad("a line of a request ends in half"));
         }
-        Ok(Self { method, target, version, fields: fields.map_err(bad)? })
+        let fields = fields.map_err(bad)?;
+        // Gateways of programs read both characters as one (RFC 3875, 4.1.18).
+        let poses = |name: &str| {
+            let plain = name.replace('_', "-");
+            plain != name && FRAMING.iter().any(|one| plain.eq_ignore_ascii_case(one))
+        };
+        if fields.iter().any(|(name, _)| poses(name)) {
+            return Err(bad("a field of a request passes for another"));
+        }
+        Ok(Self { method, target, version, fields })
     }
 
     /// The values of a field.
@@ -69,7 +85,7 @@ impl<'a> Head<'a> {
 
     /// How long the body is.
     pub(crate) fn framing(&self) -> Result<Body, BadRequest> {
-        body(&self.fields).map_err(bad)
+        body(self.version, &self.fields).map_err(bad)
     }
 
     /// The target in origin form, and the body, of a request for this host and port.
@@ -83,7 +99,7 @@ impl<'a> Head<'a> {
         // The absolute form names the host once more (RFC 9112, 3.2.2).
         let scheme = if tls { "https://" } else { "http://" };
         let target = if let Some(rest) = self.target.strip_prefix(scheme) {
-            let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+            let end = rest.find(['/', '?']).unwrap_or(rest.len());
             check_host(&rest[..end], host, port, tls)?;
             if rest[end..].starts_with('/') { &rest[end..] } else { "/" }
         } else if self.target.starts_with('/') || self.target == "*" {
@@ -96,7 +112,11 @@ impl<'a> Head<'a> {
 }
 
 /// How long the body of a message with these fields is, as they say.
-fn body(fields: &[(&str, &str)]) -> Result<Body, String> {
+fn body(version: &str, fields: &[(&str, &str)]) -> Result<Body, String> {
+    // That version knows no codings (RFC 9112, 6.1).
+    if version == "HTTP/1.0" && values(fields, "transfer-encoding").next().is_some() {
+        return Err("a request of HTTP/1.0 is chunked".into());
+    }
     match (only(fields, "transfer-encoding")?, only(fields, "content-length")?) {
         (None, None) => Ok(Body::Length(0)),
         (Some(coding), None) if coding.eq_ignore_ascii_case("chunked") => Ok(Body::Chunked),
@@ -123,12 +143,17 @@ fn only<'a>(fields: &[(&'a str, &'a str)], name: &str) -> Result<Option<&'a str>
 
 fn field(line: &str) -> Result<(&str, &str), String> {
     let (name, value) = line.split_once(':').ok_or("a line of a request is no field")?;
-    // A token (RFC 9110, 5.6.2): no space before the colon, and no line that goes on with one.
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if name.is_empty() || !name.bytes().all(is_token) {
+    // No space before the colon, and no line that goes on with one.
+    if !is_token(name) {
         return Err("a field of a request has no plain name".into());
     }
     Ok((name, value.trim_matches([' ', '\t'])))
+}
+
+/// RFC 9110, 5.6.2.
+fn is_token(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(fits)
 }
 
 fn check_host(named: &str, host: &HostName, port: u16, tls: bool) -> Result<(), BadRequest> {
@@ -157,6 +182,7 @@ pub(crate) fn end(bytes: &[u8]) -> Option<usize> {
 /// A response's head.
 #[derive(Debug, Clone)]
 pub(crate) struct ResponseHead<'a> {
+    version: &'a str,
     pub(crate) status: u16,
     pub(crate) reason: &'a str,
     pub(crate) fields: Vec<(&'a str, &'a str)>,
@@ -171,13 +197,15 @@ impl<'a> ResponseHead<'a> {
         }
         let mut lines = text.split("\r\n");
         let line = lines.next().unwrap_or_default();
-        let rest = line.strip_prefix("HTTP/1.1 ").or_else(|| line.strip_prefix("HTTP/1.0 "));
-        let rest = rest.ok_or("the host's answer is not HTTP/1")?;
+        let (version, rest) = line
+            .split_once(' ')
+            .filter(|(version, _)| matches!(*version, "HTTP/1.1" | "HTTP/1.0"))
+            .ok_or("the host's answer is not HTTP/1")?;
         let (code, reason) = rest.split_once(' ').unwrap_or((rest, ""));
         let status =
             code.parse().ok().filter(|_| code.len() == 3).ok_or("the host's answer has no status")?;
         let fields = lines.map(field).collect::<Result<Vec<_>, _>>();
-        Ok(Self { status, reason, fields: fields.map_err(|_| "the host's answer has a bad field")? })
+        Ok(Self { version, status, reason, fields: fields.map_err(|_| "the host's answer has a bad field")? })
     }
 
     /// The values of a field.
@@ -194,7 +222,9 @@ impl<'a> ResponseHead<'a> {
         if !has("transfer-encoding") && !has("content-length") {
             return Ok(None);
         }
-        body(&self.fields).map(Some).map_err(|why| why.replace("a request", "the host's answer"))
+        body(self.version, &self.fields)
+            .map(Some)
+            .map_err(|why| why.replace("a request", "the host's answer"))
     }
 }
 
@@ -216,6 +246,7 @@ mod tests {
             "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6",
             "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip",
+            "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked",
             "HTTP/2 200 OK",
             "HTTP/1.1 2000 OK",
             "HTTP/1.1 200 OK\nA: b",

@@ -76,7 +76,10 @@ impl Head {
 
     /// How long its body is, as fields say it; nothing where they say nothing.
     pub(crate) fn length(&self) -> Result<Option<Body>, String> {
+        // That version knows no codings (RFC 9112, 6.1).
+        let is_old = self.first.ends_with(" HTTP/1.0") || self.first.starts_with("HTTP/1.0 ");
         match (self.only("transfer-encoding")?, self.only("content-length")?) {
+            (Some(_), _) if is_old => Err("it is of HTTP/1.0 and chunked".into()),
             (None, None) => Ok(None),
             (Some(coding), None) if coding.eq_ignore_ascii_case("chunked") => Ok(Some(Body::Chunked)),
             (None, Some(length))

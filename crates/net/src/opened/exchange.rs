@@ -130,7 +130,7 @@ impl Exchange<'_> {
         let bad = |bad: BadRequest| refused(bad.status, bad.why, None);
         let head = Head::parse(&bytes[..bytes.len() - 4]).map_err(bad)?;
         let (target, body) = head.check(host, *port, true).map_err(bad)?;
-        if let Some(why) = access.refuses(&head, target) {
+        if let Some(why) = access.refuses(&head, target, body) {
             let allow =
                 if let Access::Read(group) = access { Some(Rule::of_group(*group, true)) } else { None };
             return Err(refused(Status::Forbidden, why, allow));
