@@ -5,6 +5,9 @@ use crate::page_body::Bytes;
 use crate::page_head::{self, Body, Head, MAX_HEAD};
 use crate::page_policy::{Refused, Site};
 
+/// Fields that say how long a body is.
+const FRAMING: [&str; 2] = ["content-length", "transfer-encoding"];
+
 /// The two ways of a connection. What came in is taken apart; what is to go out waits in [`Exchange::to_guest`] and
 /// [`Exchange::to_client`], which the caller empties before it gives more.
 #[derive(Debug)]
@@ -181,13 +184,25 @@ impl Exchange {
                 return Err(bad_guest("it changes to a protocol that nobody asked for"));
             }
             self.state = State::Tunnel;
-        } else if !(100..200).contains(&status) {
+        } else {
+            let is_bare = status < 200 || matches!(status, 204 | 205 | 304);
+            if is_bare {
+                // Browsers read none (RFC 9110, 15.2 to 15.4): what followed would be their next answer, which nobody has guarded.
+                let says = |name: &str| FRAMING.iter().any(|one| name.eq_ignore_ascii_case(one));
+                head.fields.retain(|(name, _)| !says(name));
+            }
+            if status == 205 {
+                // Others read one where it is not said that there is none.
+                head.fields.push(("Content-Length".to_owned(), "0".to_owned()));
+            }
             let body = match length {
-                _ if asked.is_head || matches!(status, 204 | 304) => Body::Length(0),
+                _ if asked.is_head || is_bare => Body::Length(0),
                 None => Body::UntilEnd,
                 Some(body) => body,
             };
-            if let State::Busy { answer, .. } = &mut self.state {
+            if let State::Busy { answer, .. } = &mut self.state
+                && status >= 200
+            {
                 *answer = Answer::Body(Bytes::of(body));
             }
         }
