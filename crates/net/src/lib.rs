@@ -63,7 +63,7 @@ pub use group::{Group, Groups, MAX_ORIGINS, Origin};
 pub use journal::{Denial, Log};
 pub use model::{Key, Limits, Model, Price, Usage};
 pub use name::{BadName, HostName, NamePattern};
-pub use network::{Network, Settings};
+pub use network::{Network, Prepared, Settings};
 pub use policy::{Check, Destination, Grant, MAX_RULES, Mode, Policy, Refusal, Resolvable};
 pub use rule::{BadRule, Host, Network as AddressRange, Ports, Rule};
 pub use upstream::Trust;

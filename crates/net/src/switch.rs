@@ -441,8 +441,9 @@ impl Switch {
             let (rule, allow) = match self.policy.connect(&to, port) {
                 Err(Refusal { rule, allow }) => (rule, allow),
                 Ok(grant) => {
-                    // One that is looked at in another way now begins again.
-                    let is_same = |was: Grant| (was.check, was.access) == (grant.check, grant.access);
+                    // One that is looked at in another way now, or whose address may be another, begins again.
+                    let about = |grant: &Grant| (grant.check, grant.access, grant.private);
+                    let is_same = |was: Grant| about(&was) == about(&grant);
                     if before.connect(&to, port).is_ok_and(is_same) {
                         continue;
                     }
