@@ -342,6 +342,16 @@ mod tests {
     }
 
     #[test]
+    fn a_group_that_is_denied_is_all_of_its_hosts() {
+        let mut policy = policy(Mode::Open, &["npm.example", "npm"], &["npm"]);
+        policy.groups.set(Group::Npm, Origin::of_url("https://npm.example:8443/", true));
+        for port in [22, 443, 8443] {
+            assert_eq!(policy.connect(&name("npm.example"), port).unwrap_err().rule, "deny npm");
+        }
+        assert!(policy.resolve(&"npm.example".parse().unwrap()).is_err());
+    }
+
+    #[test]
     fn a_port_that_is_denied_leaves_the_others() {
         let policy = policy(Mode::Open, &[], &["example.com:25/tcp"]);
         assert!(policy.connect(&name("example.com"), 25).is_err());

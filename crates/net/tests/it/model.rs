@@ -170,6 +170,51 @@ fn events_are_passed_on_as_they_come() {
 }
 
 #[test]
+fn what_a_guest_does_not_wait_for_counts() {
+    static GONE: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+    let serve = |stream: Stream| {
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        reply(stream, |head, stream| {
+            while !head[0].contains("count_tokens")
+                && !GONE.load(std::sync::atomic::Ordering::SeqCst)
+                && std::time::Instant::now() < deadline
+            {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            // The second says nothing of its tokens.
+            let body = if head.iter().any(|line| line.ends_with(": 4000")) {
+                "{}".to_owned()
+            } else {
+                r#"{"model":"m-1","usage":{"input_tokens":1000000,"output_tokens":200000}}"#.to_owned()
+            };
+            let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        });
+    };
+    let (site, mut guest) = site(serve, Limits { tokens: Some(1_200_000), ..Limits::default() }, &["model"]);
+    let counts = |guest: &mut Guest, tokens: u64| {
+        let counted = |_: &mut Guest| (site.network.usage().unwrap().input_tokens == tokens).then_some(());
+        guest.until(Duration::from_secs(15), counted).is_some()
+    };
+    for (length, tokens) in [(4000, 1000), (2, 1_001_000)] {
+        GONE.store(false, std::sync::atomic::Ordering::SeqCst);
+        let handle = guest.open(MODEL.0, MODEL.1);
+        let body = " ".repeat(length);
+        let request = format!(
+            "POST /v1/messages HTTP/1.1\r\nHost: x\r\nX-Api-Key: token-of-this-sandbox\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        let requests = site.network.usage().unwrap().requests;
+        guest.write(handle, request.as_bytes());
+        let has_begun = |_: &mut Guest| (site.network.usage().unwrap().requests > requests).then_some(());
+        guest.until(Duration::from_secs(15), has_begun).expect("it is counted before it is sent");
+        guest.socket(handle).abort();
+        guest.until(Duration::from_millis(100), |_| None::<()>);
+        GONE.store(true, std::sync::atomic::Ordering::SeqCst);
+        assert!(counts(&mut guest, tokens), "{:?}", site.network.usage());
+    }
+    assert!(ask(&mut guest, "/v1/messages", "{}").starts_with("HTTP/1.1 403 "));
+}
+
+#[test]
 fn faults_of_the_provider_are_told() {
     let status = |stream: Stream| {
         reply(stream, |_, stream| {
