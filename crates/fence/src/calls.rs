@@ -143,8 +143,8 @@ fn programs(own: u64) -> Result<Vec<BpfProgram>, Error> {
     Ok(programs)
 }
 
-/// The filter that says of this number and all above that they are not there. Instructions of linux/bpf_common.h, values of
-/// linux/seccomp.h; the other filters have compared the architecture.
+/// The filter that says of this number and all above that they are not there. Instructions of `linux/bpf_common.h`, values of
+/// `linux/seccomp.h`; the other filters have compared the architecture.
 fn unknown_from(first: u32) -> [sock_filter; 4] {
     const LOAD: u16 = 0x20;
     const AT_LEAST: u16 = 0x35;
@@ -220,7 +220,8 @@ mod tests {
         let mut data = vec![u32::try_from(call).unwrap(), 0xc000_003e, 0, 0];
         for at in 0..6 {
             let argument = arguments.get(at).copied().unwrap_or_default();
-            data.extend([argument as u32, (argument >> 32) as u32]);
+            let half = |shift: u32| u32::try_from(argument >> shift & u64::from(u32::MAX)).unwrap();
+            data.extend([half(0), half(32)]);
         }
         programs(OWN).unwrap().iter().find_map(|program| run(program, &data))
     }

@@ -131,6 +131,11 @@ impl Network {
         self.shared.journal().log()
     }
 
+    /// What was refused and learned, with a number; nothing where nothing was refused since the log that had the number `seen`.
+    pub fn log_after(&self, seen: Option<u64>) -> Option<(u64, Log)> {
+        self.shared.journal().log_after(seen)
+    }
+
     /// Writes the log of what was refused now; it is written once a second otherwise.
     pub fn flush(&self) {
         self.shared.journal().save(std::time::Instant::now(), true);

@@ -101,7 +101,8 @@ fn look<'a>(access: &'a Access, bytes: &[u8]) -> Result<Request<'a>, Refusal> {
     }
     let forbidden = |why| Refusal("403 Forbidden", "permission_error", why);
     let bytes = if let Body::Length(length) = body { length } else { CHUNKED };
-    let held = (path == MESSAGES).then(|| access.begin(estimate(bytes)).map_err(forbidden)).transpose()?;
+    let reserved =
+        (path == MESSAGES).then(|| access.begin(estimate(bytes)).map_err(forbidden)).transpose()?;
     let mut text = String::new();
     for (name, value) in &head.fields {
         if PASSED.iter().any(|passed| passed.eq_ignore_ascii_case(name)) {
@@ -110,7 +111,7 @@ fn look<'a>(access: &'a Access, bytes: &[u8]) -> Result<Request<'a>, Refusal> {
     }
     let expects = head.values("expect").any(|value| value.eq_ignore_ascii_case("100-continue"));
     let goes_on = head.version == "HTTP/1.1" && !has_token(head.values("connection"), "close");
-    Ok(Request { held, target: head.target.to_owned(), head: text, body, expects, goes_on })
+    Ok(Request { held: reserved, target: head.target.to_owned(), head: text, body, expects, goes_on })
 }
 
 /// Compares all of both, so that the time tells nothing.
@@ -127,7 +128,7 @@ fn answer(
     request: Request<'_>,
 ) -> Result<bool, Refusal> {
     let model = &access.model;
-    let mut host = reach(access, resolve).map_err(unreachable)?;
+    let mut host = reach(access, resolve).map_err(|error| unreachable(&error))?;
     let Request { mut held, target, head, body, expects, goes_on } = request;
     let authority = model.origin.to_string();
     let authority = authority.trim_start_matches("https://");
@@ -136,7 +137,7 @@ fn answer(
     let head = format!(
         "POST {prefix}{target} HTTP/1.1\r\nhost: {authority}\r\n{head}accept-encoding: identity\r\nconnection: close\r\n{key}\r\n"
     );
-    host.write(head.as_bytes()).map_err(unreachable)?;
+    host.write(head.as_bytes()).map_err(|error| unreachable(&error))?;
     limit(guest, &host)?;
     if expects && guest.write(b"HTTP/1.1 100 Continue\r\n\r\n").is_err() {
         return Ok(false);
@@ -184,7 +185,7 @@ fn pass(
     answered: &mut Answered,
 ) -> Result<bool, Refusal> {
     let bytes = loop {
-        match host.read_head(ANSWER).map_err(unreachable)? {
+        match host.read_head(ANSWER).map_err(|error| unreachable(&error))? {
             ReadHead::Head(bytes) if bytes.starts_with(b"HTTP/1.1 1") => {}
             ReadHead::Head(bytes) => break bytes,
             ReadHead::End | ReadHead::TooLong => return Err(unavailable("the provider gave no answer")),
@@ -212,13 +213,13 @@ fn pass(
     Ok(goes_on)
 }
 
-fn unreachable(error: io::Error) -> Refusal {
+fn unreachable(error: &io::Error) -> Refusal {
     unavailable(format!("the provider cannot be reached: {error}"))
 }
 
 /// Either may be silent for a while.
 fn limit(guest: &Side<Guest>, host: &Side<Host>) -> Result<(), Refusal> {
-    guest.stream.limit(SILENCE).and_then(|()| host.stream.limit(SILENCE)).map_err(unreachable)
+    guest.stream.limit(SILENCE).and_then(|()| host.stream.limit(SILENCE)).map_err(|error| unreachable(&error))
 }
 
 /// A connection to the provider.

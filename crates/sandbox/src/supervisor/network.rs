@@ -207,9 +207,9 @@ impl Connected {
         doors.starting
     }
 
-    /// What the guest was refused.
-    pub(super) fn log(&self) -> Log {
-        self.network.as_ref().map(Network::log).unwrap_or_default()
+    /// What the guest was refused, with a number; nothing where it is what had the number `seen`.
+    pub(super) fn log_after(&self, seen: Option<u64>) -> Option<(u64, Log)> {
+        self.network.as_ref()?.log_after(seen)
     }
 
     /// Writes what has not been written yet.
