@@ -1,6 +1,7 @@
 //! The head of an HTTP/1 message (RFC 9112), read as strictly as any reader could read it.
 
 use crate::body::Body;
+use crate::message::{self, field, is_token, only};
 use crate::name::HostName;
 
 /// The longest head of a request, bytes.
@@ -62,11 +63,11 @@ impl<'a> Head<'a> {
         if !is_token(method) || !target.bytes().all(|byte| matches!(byte, b'!'..=b'~') && byte != b'#') {
             return Err(bad("a request has no plain target"));
         }
-        let fields: Result<Vec<_>, String> = lines.map(field).collect();
+        let fields: Result<Vec<_>, _> = lines.map(field).collect();
         if text.replace("\r\n", "").contains(['\r', '\n']) {
             return Err(bad("a line of a request ends in half"));
         }
-        let fields = fields.map_err(bad)?;
+        let fields = fields.map_err(of_request)?;
         // Gateways of programs read both characters as one (RFC 3875, 4.1.18).
         let poses = |name: &str| {
             let plain = name.replace('_', "-");
@@ -85,7 +86,8 @@ impl<'a> Head<'a> {
 
     /// How long the body is.
     pub(crate) fn framing(&self) -> Result<Body, BadRequest> {
-        body(self.version, &self.fields).map_err(bad)
+        let body = framing(self.version, &self.fields).map_err(of_request)?;
+        Ok(body.unwrap_or(Body::Length(0)))
     }
 
     /// The target in origin form, and the body, of a request for this host and port.
@@ -94,7 +96,9 @@ impl<'a> Head<'a> {
             let why = "a request asks for another protocol".into();
             return Err(BadRequest { status: Status::Forbidden, why });
         }
-        let named = only(&self.fields, "host").map_err(bad)?.ok_or_else(|| bad("a request names no host"))?;
+        let named = only(self.values("host"), "host")
+            .map_err(of_request)?
+            .ok_or_else(|| bad("a request names no host"))?;
         check_host(named, host, port, tls)?;
         // The absolute form names the host once more (RFC 9112, 3.2.2).
         let scheme = if tls { "https://" } else { "http://" };
@@ -111,49 +115,18 @@ impl<'a> Head<'a> {
     }
 }
 
-/// How long the body of a message with these fields is, as they say.
-fn body(version: &str, fields: &[(&str, &str)]) -> Result<Body, String> {
-    // That version knows no codings (RFC 9112, 6.1).
-    if version == "HTTP/1.0" && values(fields, "transfer-encoding").next().is_some() {
-        return Err("a request of HTTP/1.0 is chunked".into());
-    }
-    match (only(fields, "transfer-encoding")?, only(fields, "content-length")?) {
-        (None, None) => Ok(Body::Length(0)),
-        (Some(coding), None) if coding.eq_ignore_ascii_case("chunked") => Ok(Body::Chunked),
-        (None, Some(length)) if !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit()) => {
-            length.parse().map(Body::Length).map_err(|_| "a request's length is too large".into())
-        }
-        (Some(_), Some(_)) => Err("a request has a length and is chunked".into()),
-        _ => Err("a request's length is not plain".into()),
-    }
+/// How long the body of a message with these fields is, as they say; nothing where they say nothing.
+fn framing(version: &str, fields: &[(&str, &str)]) -> Result<Option<Body>, String> {
+    let (codings, lengths) = (values(fields, "transfer-encoding"), values(fields, "content-length"));
+    message::framing(version == "HTTP/1.0", codings, lengths)
 }
 
 fn values<'a>(fields: &[(&'a str, &'a str)], name: &str) -> impl Iterator<Item = &'a str> {
     fields.iter().filter(move |(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
 }
 
-/// The only value of a field that may be there once.
-fn only<'a>(fields: &[(&'a str, &'a str)], name: &str) -> Result<Option<&'a str>, String> {
-    let mut values = values(fields, name);
-    match (values.next(), values.next()) {
-        (value, None) => Ok(value),
-        _ => Err(format!("a request has two {name} fields")),
-    }
-}
-
-fn field(line: &str) -> Result<(&str, &str), String> {
-    let (name, value) = line.split_once(':').ok_or("a line of a request is no field")?;
-    // No space before the colon, and no line that goes on with one.
-    if !is_token(name) {
-        return Err("a field of a request has no plain name".into());
-    }
-    Ok((name, value.trim_matches([' ', '\t'])))
-}
-
-/// RFC 9110, 5.6.2.
-fn is_token(text: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !text.is_empty() && text.bytes().all(fits)
+fn of_request(flaw: impl std::fmt::Display) -> BadRequest {
+    bad(format!("a request {flaw}"))
 }
 
 fn check_host(named: &str, host: &HostName, port: u16, tls: bool) -> Result<(), BadRequest> {
@@ -218,13 +191,7 @@ impl<'a> ResponseHead<'a> {
         if method == "HEAD" || self.status < 200 || matches!(self.status, 204 | 304) {
             return Ok(Some(Body::Length(0)));
         }
-        let has = |name| self.values(name).next().is_some();
-        if !has("transfer-encoding") && !has("content-length") {
-            return Ok(None);
-        }
-        body(self.version, &self.fields)
-            .map(Some)
-            .map_err(|why| why.replace("a request", "the host's answer"))
+        framing(self.version, &self.fields).map_err(|flaw| format!("the host's answer {flaw}"))
     }
 }
 

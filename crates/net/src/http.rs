@@ -134,7 +134,7 @@ mod tests {
             ("GET /\u{e9} HTTP/1.1\r\nHost: a.example", "no plain target"),
             ("G\u{c9}T / HTTP/1.1\r\nHost: a.example", "no plain target"),
             ("GET / HTTP/1.1\r\nHost: a.example\r\nH\u{f6}st: b", "no plain name"),
-            ("POST / HTTP/1.0\r\nHost: a.example\r\nTransfer-Encoding: chunked", "HTTP/1.0 is chunked"),
+            ("POST / HTTP/1.0\r\nHost: a.example\r\nTransfer-Encoding: chunked", "HTTP/1.0 and chunked"),
             ("POST / HTTP/1.1\r\nHost: a.example\r\nContent_Length: 5", "passes for another"),
             (
                 "POST / HTTP/1.1\r\nHost: a.example\r\ntransfer-Encoding: chunked\r\nTRANSFER_ENCODING: x",

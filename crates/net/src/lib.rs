@@ -29,6 +29,7 @@ mod incoming;
 mod journal;
 pub mod lan;
 mod link;
+mod message;
 mod model;
 mod name;
 mod narrow;

@@ -1,8 +1,10 @@
 //! One connection of a browser, or another HTTP client, to a forwarded port: request by request, each looked at, each answer guarded. A
 //! WebSocket is passed on as it is once both ends have agreed on it.
 
+use crate::body::Body;
+use crate::head::MAX_HEAD;
 use crate::page_body::Bytes;
-use crate::page_head::{self, Body, Head, MAX_HEAD};
+use crate::page_head::{self, Head};
 use crate::page_policy::{Refused, Site};
 
 /// Fields that say how long a body is.
@@ -169,7 +171,7 @@ impl Exchange {
         head.render(&mut self.to_guest);
         let host = head.values("host").next().unwrap_or_default().to_ascii_lowercase();
         let asked = Asked { host, is_head: head.first.starts_with("HEAD "), is_socket };
-        self.state = State::Busy { request: Bytes::of(body), answer: Answer::Head, asked };
+        self.state = State::Busy { request: Bytes::of(Some(body)), answer: Answer::Head, asked };
         Ok(true)
     }
 
@@ -195,11 +197,7 @@ impl Exchange {
                 // Others read one where it is not said that there is none.
                 head.fields.push(("Content-Length".to_owned(), "0".to_owned()));
             }
-            let body = match length {
-                _ if asked.is_head || is_bare => Body::Length(0),
-                None => Body::UntilEnd,
-                Some(body) => body,
-            };
+            let body = if asked.is_head || is_bare { Some(Body::Length(0)) } else { length };
             if let State::Busy { answer, .. } = &mut self.state
                 && status >= 200
             {
