@@ -73,7 +73,11 @@ fn is_plain(path: &str) -> bool {
     }
     // A letter or a dot needs no percent sign (RFC 3986, 2.3), and what divides a path is no part of a name.
     let is_hidden = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/\\;?#%".contains(&byte) || byte < b' ';
-    decoded(path.as_bytes()).is_some_and(|bytes| !bytes.iter().any(|(byte, was)| *was && is_hidden(*byte)))
+    decoded(path.as_bytes()).is_some_and(|bytes| {
+        let text: Vec<u8> = bytes.iter().map(|(byte, _)| *byte).collect();
+        // Some take overlong forms for the letters that they stand for (RFC 3629, 10).
+        std::str::from_utf8(&text).is_ok() && !bytes.iter().any(|(byte, was)| *was && is_hidden(*byte))
+    })
 }
 
 /// Whether a query asks for the service of a push, or cannot be read.
@@ -139,6 +143,8 @@ mod tests {
             (git, "POST", "/a/b.git/git%2Dreceive-pack%3F/git-upload-pack", false),
             (git, "POST", "/a/b.git/git-%72eceive-pack%00/git-upload-pack", false),
             (git, "POST", "/a/b.git/x\\git-upload-pack", false),
+            (git, "POST", "/a/%c0%ae%c0%ae/git-upload-pack", false),
+            (git, "POST", "/a/%c3%a9/git-upload-pack", true),
             (npm, "GET", "/@scope%2fname", true),
             (Access::Full, "DELETE", "/", true),
         ] {
