@@ -156,7 +156,8 @@ socket(my $t, AF_INET, SOCK_STREAM, 0);
 attempt("tcp", connect($t, sockaddr_in($port, INADDR_LOOPBACK)));
 attempt("udp", socket(my $u, AF_INET, SOCK_DGRAM, 0));
 attempt("unix", socket($s, AF_UNIX, SOCK_STREAM, 0) && connect($s, sockaddr_un($unix)));
-attempt("named", socketpair(my $p, my $q, AF_UNIX, SOCK_DGRAM, 0) && send($p, "x", 0, sockaddr_un($dgram)));
+my ($p, $q);
+attempt("named", socketpair($p, $q, AF_UNIX, SOCK_DGRAM, 0) && send($p, "x", 0, sockaddr_un($dgram)));
 attempt("namespace", syscall(272, 0x10000000) == 0);
 "#;
 
