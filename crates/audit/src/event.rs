@@ -131,7 +131,7 @@ pub enum Event {
     Policy {
         /// The mode.
         mode: String,
-        /// Rules that were added, those that deny with a `-` in front.
+        /// Rules that were added, those that deny with a `-` in front; with a `~` those that were taken back.
         rules: Vec<String>,
     },
     /// Whether pages of the guest may connect anywhere was changed.

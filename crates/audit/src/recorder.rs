@@ -177,27 +177,49 @@ impl Pen {
             Some(writer) => writer,
             none => none.insert(Writer::open(&self.files, &self.sandbox, PATIENCE)?),
         };
+        let mut lines = self.waiting.clone();
         if let Some((since, why)) = &self.failed {
             let now = now();
             let event = Event::Gap { ms: now.saturating_sub(*since), why: why.clone() }.bounded();
-            let gap = Folded { first: *since, last: now, count: 1, event };
-            writer.append(&[self.waiting.as_slice(), &[gap]].concat())?;
-            self.failed = None;
-            self.waiting.clear();
-            return Ok(());
+            lines.push(Folded { first: *since, last: now, count: 1, event });
         }
-        match writer.append(&self.waiting) {
-            Err(error @ Error::Gone { .. }) => {
-                // What is there now, if anything, is another file.
-                self.writer = None;
-                Err(error)
+        let result = writer.append(&lines);
+        match &result {
+            Ok(()) => {
+                self.failed = None;
+                self.waiting.clear();
             }
-            other => {
-                if other.is_ok() {
-                    self.waiting.clear();
-                }
-                other
-            }
+            // What is there now, if anything, is another file, whatever failed before.
+            Err(Error::Gone { .. }) => self.writer = None,
+            Err(_) => {}
         }
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use camino::Utf8Path;
+
+    use super::*;
+
+    #[test]
+    fn a_record_that_is_taken_away_while_it_fails_begins_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files::at(Utf8Path::from_path(folder.path()).unwrap());
+        let shared =
+            Shared { state: Mutex::default(), changed: Condvar::new(), can_record: AtomicBool::new(false) };
+        let (record, sandbox) = (files.record.clone(), "box".to_owned());
+        let mut pen = Pen { files, sandbox, writer: None, failed: None, waiting: Vec::new() };
+        pen.write(&shared);
+        assert!(shared.can_record.load(Ordering::Relaxed));
+        // As after a disk that was full.
+        pen.failed = Some((now(), "no space".into()));
+        std::fs::remove_file(&record).unwrap();
+        pen.write(&shared);
+        assert!(shared.lock().failure.as_ref().is_some_and(|why| why.contains("was removed")));
+        pen.write(&shared);
+        assert_eq!(shared.lock().failure, None);
+        assert!(record.exists() && shared.can_record.load(Ordering::Relaxed));
     }
 }

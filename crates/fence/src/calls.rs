@@ -5,16 +5,21 @@ use std::collections::BTreeMap;
 
 use libc::{
     AF_UNIX, CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER,
-    CLONE_NEWUTS, ENOSYS, EPERM, SOCK_STREAM, c_long,
+    CLONE_NEWUTS, ENOSYS, EPERM, SOCK_SEQPACKET, SOCK_STREAM, c_long,
 };
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen as Length, SeccompCmpOp as Op, SeccompCondition as Condition,
-    SeccompFilter, SeccompRule, TargetArch, apply_filter,
+    SeccompFilter, SeccompRule, TargetArch, apply_filter, sock_filter,
 };
 
 use crate::error::Error;
 
 type Calls = BTreeMap<i64, Vec<SeccompRule>>;
+
+/// Newer calls, the same numbers on every architecture but Alpha (`scripts/syscall.tbl` of Linux 6.17).
+const SETXATTRAT: c_long = 463;
+const REMOVEXATTRAT: c_long = 466;
+const FILE_SETATTR: c_long = 469;
 
 /// Refused whatever is asked of them.
 const REFUSED: &[c_long] = &[
@@ -59,8 +64,13 @@ const REFUSED: &[c_long] = &[
     libc::SYS_utimensat,
     libc::SYS_setxattr,
     libc::SYS_lsetxattr,
+    libc::SYS_fsetxattr,
     libc::SYS_removexattr,
     libc::SYS_lremovexattr,
+    libc::SYS_fremovexattr,
+    SETXATTRAT,
+    REMOVEXATTRAT,
+    FILE_SETATTR,
     libc::SYS_truncate,
     libc::SYS_name_to_handle_at,
     libc::SYS_open_by_handle_at,
@@ -111,20 +121,44 @@ const REFUSED_HERE: &[c_long] = &[];
 const UNKNOWN: &[c_long] =
     &[libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register, libc::SYS_clone3];
 
-/// The bit that x86-64 marks calls of its 32-bit-pointer ABI with, `__X32_SYSCALL_BIT` of Linux.
+/// From here on x86-64 has the calls of its 32-bit-pointer ABI, `__X32_SYSCALL_BIT` of Linux: some have numbers of their own there.
 #[cfg(target_arch = "x86_64")]
-const OTHER_ABI: Option<i64> = Some(0x4000_0000);
+const OTHER_ABI: Option<u32> = Some(0x4000_0000);
 #[cfg(not(target_arch = "x86_64"))]
-const OTHER_ABI: Option<i64> = None;
+const OTHER_ABI: Option<u32> = None;
 
 /// Filters the calls of this process.
 pub(crate) fn restrict() -> Result<(), Error> {
-    let own = u64::from(std::process::id());
-    let unknown = UNKNOWN.iter().map(|call| (*call, Vec::new())).collect();
-    for (calls, error) in [(refused(own)?, EPERM), (unknown, ENOSYS)] {
-        apply_filter(&program(calls, error)?)?;
+    for program in programs(u64::from(std::process::id()))? {
+        apply_filter(&program)?;
     }
     Ok(())
+}
+
+/// The filters of the process with this number.
+fn programs(own: u64) -> Result<Vec<BpfProgram>, Error> {
+    let unknown = UNKNOWN.iter().map(|call| (*call, Vec::new())).collect();
+    let mut programs = vec![program(refused(own)?, EPERM)?, program(unknown, ENOSYS)?];
+    programs.extend(OTHER_ABI.map(|first| unknown_from(first).to_vec()));
+    Ok(programs)
+}
+
+/// The filter that says of this number and all above that they are not there. Instructions of `linux/bpf_common.h`, values of
+/// `linux/seccomp.h`; the other filters have compared the architecture.
+fn unknown_from(first: u32) -> [sock_filter; 4] {
+    const LOAD: u16 = 0x20;
+    const AT_LEAST: u16 = 0x35;
+    const RETURN: u16 = 0x06;
+    const ALLOW: u32 = 0x7fff_0000;
+    const ERRNO: u32 = 0x0005_0000;
+    let plain = |code, k| sock_filter { code, jt: 0, jf: 0, k };
+    [
+        // The number is the first of `struct seccomp_data`.
+        plain(LOAD, 0),
+        sock_filter { code: AT_LEAST, jt: 0, jf: 1, k: first },
+        plain(RETURN, ERRNO | ENOSYS.cast_unsigned()),
+        plain(RETURN, ALLOW),
+    ]
 }
 
 fn refused(own: u64) -> Result<Calls, Error> {
@@ -139,6 +173,14 @@ fn refused(own: u64) -> Result<Calls, Error> {
         sockets.push(rule(vec![is(1, kind.clone(), number(other))?])?);
     }
     calls.insert(libc::SYS_socket, sockets);
+    // Pairs that stay pairs: one of datagrams can name another receiver, in memory where no filter looks.
+    let mut pairs = vec![rule(vec![is(0, Op::Ne, number(AF_UNIX))?])?];
+    for other in (0..=0xf).filter(|number| ![SOCK_STREAM, SOCK_SEQPACKET].contains(number)) {
+        pairs.push(rule(vec![is(1, kind.clone(), number(other))?])?);
+    }
+    calls.insert(libc::SYS_socketpair, pairs);
+    // The address of a receiver.
+    calls.insert(libc::SYS_sendto, vec![rule(vec![Condition::new(4, Length::Qword, Op::Ne, 0)?])?]);
     // The process itself: an abort, and QEMU's own threads.
     for call in [libc::SYS_kill, libc::SYS_tgkill] {
         calls.insert(call, vec![rule(vec![is(0, Op::Ne, own)?])?]);
@@ -160,12 +202,90 @@ fn number(constant: i32) -> u64 {
 }
 
 /// The filter that answers these calls with this error and lets the others through.
-fn program(mut calls: Calls, error: i32) -> Result<BpfProgram, Error> {
-    if let Some(bit) = OTHER_ABI {
-        let others: Vec<_> = calls.iter().map(|(call, rules)| (call | bit, rules.clone())).collect();
-        calls.extend(others);
-    }
+fn program(calls: Calls, error: i32) -> Result<BpfProgram, Error> {
     let arch = TargetArch::try_from(std::env::consts::ARCH)?;
     let refusal = SeccompAction::Errno(error.cast_unsigned());
     Ok(SeccompFilter::new(calls, SeccompAction::Allow, refusal, arch)?.try_into()?)
+}
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use super::*;
+
+    const OWN: u64 = 4711;
+
+    /// What the kernel would do: nothing where a call is let through, and the error that it gives.
+    fn ask(call: i64, arguments: &[u64]) -> Option<i32> {
+        // `struct seccomp_data` of linux/seccomp.h: the number, AUDIT_ARCH_X86_64, an address, six arguments.
+        let mut data = vec![u32::try_from(call).unwrap(), 0xc000_003e, 0, 0];
+        for at in 0..6 {
+            let argument = arguments.get(at).copied().unwrap_or_default();
+            let half = |shift: u32| u32::try_from(argument >> shift & u64::from(u32::MAX)).unwrap();
+            data.extend([half(0), half(32)]);
+        }
+        programs(OWN).unwrap().iter().find_map(|program| run(program, &data))
+    }
+
+    /// The instructions of classic BPF that filters are made of.
+    fn run(program: &[sock_filter], data: &[u32]) -> Option<i32> {
+        let (mut at, mut value) = (0, 0);
+        loop {
+            let sock_filter { code, jt, jf, k } = program[at];
+            at += 1;
+            let jump = |is: bool| usize::from(if is { jt } else { jf });
+            match code {
+                0x20 => value = data[k as usize / 4],
+                0x54 => value &= k,
+                0x05 => at += k as usize,
+                0x15 => at += jump(value == k),
+                0x25 => at += jump(value > k),
+                0x35 => at += jump(value >= k),
+                0x06 if k == 0x7fff_0000 => return None,
+                0x06 => {
+                    assert_eq!(k >> 16, 5, "an error, and not the end of the process");
+                    return Some((k & 0xffff).cast_signed());
+                }
+                other => panic!("{other:#x}"),
+            }
+        }
+    }
+
+    fn unsigned(constant: i32) -> u64 {
+        u64::from(constant.cast_unsigned())
+    }
+
+    #[test]
+    fn a_pair_of_sockets_reaches_nobody_else() {
+        let pair = |domain: i32, kind: i32| ask(libc::SYS_socketpair, &[unsigned(domain), unsigned(kind)]);
+        assert_eq!(pair(AF_UNIX, SOCK_STREAM | libc::SOCK_CLOEXEC), None);
+        assert_eq!(pair(AF_UNIX, SOCK_SEQPACKET), None);
+        for kind in [libc::SOCK_DGRAM, libc::SOCK_DGRAM | libc::SOCK_NONBLOCK, libc::SOCK_RAW] {
+            assert_eq!(pair(AF_UNIX, kind), Some(EPERM));
+        }
+        assert_eq!(pair(libc::AF_INET, SOCK_STREAM), Some(EPERM));
+        assert_eq!(ask(libc::SYS_sendto, &[3, 1, 1, 0, 0, 0]), None, "as send(2) does");
+        for address in [1, 1 << 40] {
+            assert_eq!(ask(libc::SYS_sendto, &[3, 1, 1, 0, address, 110]), Some(EPERM));
+        }
+    }
+
+    #[test]
+    fn attributes_of_files_are_not_changed_by_any_call() {
+        for call in [libc::SYS_setxattr, libc::SYS_fsetxattr, libc::SYS_fremovexattr, 463, 466, 469] {
+            assert_eq!(ask(call, &[]), Some(EPERM), "{call}");
+        }
+        assert_eq!(ask(libc::SYS_fgetxattr, &[]), None);
+    }
+
+    #[test]
+    fn no_call_of_the_other_abi_is_there() {
+        // 521 is its ptrace, and 0 its read.
+        for call in [0, 521, 546, libc::SYS_connect] {
+            assert_eq!(ask(call | 0x4000_0000, &[]), Some(ENOSYS), "{call}");
+        }
+        assert_eq!(ask(0, &[]), None);
+        assert_eq!(ask(libc::SYS_clone3, &[]), Some(ENOSYS));
+        assert_eq!(ask(libc::SYS_kill, &[OWN]), None);
+        assert_eq!(ask(libc::SYS_kill, &[1]), Some(EPERM));
+    }
 }

@@ -17,7 +17,6 @@ const NEWEST: ABI = ABI::V10;
 pub(crate) fn restrict(rules: &Rules) -> Result<(), Error> {
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let write = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::Truncate | AccessFs::IoctlDev;
-    let folder = read | AccessFs::WriteFile | AccessFs::Truncate | AccessFs::MakeReg | AccessFs::RemoveFile;
     let mut ruleset = Ruleset::default()
         .handle_access(AccessFs::from_all(NEWEST))?
         .handle_access(AccessNet::from_all(NEWEST))?
@@ -28,7 +27,6 @@ pub(crate) fn restrict(rules: &Rules) -> Result<(), Error> {
         (&rules.execute, read | AccessFs::Execute),
         (&rules.write, write),
         (&rules.sockets, AccessFs::MakeSock | AccessFs::RemoveFile),
-        (&rules.folders, folder),
     ] {
         for path in paths {
             ruleset = leave(ruleset, path, access)?;

@@ -22,8 +22,6 @@ pub struct Rules {
     pub write: Vec<Utf8PathBuf>,
     /// Folders in which Unix sockets may be made and names be removed, and nothing else.
     pub sockets: Vec<Utf8PathBuf>,
-    /// Trees in which files may be made, written and removed.
-    pub folders: Vec<Utf8PathBuf>,
 }
 
 impl Rules {

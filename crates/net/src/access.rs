@@ -1,10 +1,16 @@
 //! Which requests are passed on to a host.
 
+use crate::body::Body;
 use crate::group::Group;
 use crate::head::Head;
 
-/// Fields by which some servers take another method than the request's own.
+/// Fields by which some servers take another method than the request's own; an underscore counts as a hyphen (RFC 3875, 4.1.18).
 const OTHER_METHOD: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+
+/// The service that is pushed to, and the end of its path (gitprotocol-http(5)).
+const PUSH: &str = "git-receive-pack";
+/// The end of the path that is fetched from.
+const FETCH: &str = "/git-upload-pack";
 
 /// What requests may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -17,25 +23,86 @@ pub enum Access {
 
 impl Access {
     /// Why a request is not passed on. `target` is in origin form.
-    pub(crate) fn refuses(self, head: &Head<'_>, target: &str) -> Option<String> {
+    pub(crate) fn refuses(self, head: &Head<'_>, target: &str, body: Body) -> Option<String> {
         let Self::Read(group) = self else { return None };
-        if OTHER_METHOD.iter().any(|name| head.values(name).next().is_some()) {
-            return Some(format!("{group} is read-only: a request with another method in a field"));
+        // The target is not told: it may hold what is secret.
+        let refused = |what: &str| Some(format!("{group} is read-only: {what}"));
+        let overrides = |(name, _): &(&str, &str)| {
+            let name = name.replace('_', "-");
+            OTHER_METHOD.iter().any(|other| name.eq_ignore_ascii_case(other))
+        };
+        if head.fields.iter().any(overrides) {
+            return refused("a request with another method in a field");
         }
         let method = head.method;
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let is_git = group == Group::Git;
-        let reads = match method {
+        let reads = matches!(method, "GET" | "HEAD");
+        if reads && body != Body::Length(0) {
+            // Some servers act on it (RFC 9110, 9.3.1).
+            return refused(&format!("a {method} request with a body"));
+        }
+        if group != Group::Git {
+            return if reads { None } else { refused(&a_request(method)) };
+        }
+        let (path, query) =
+            target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+        if !is_plain(path) {
+            return refused("a request whose path servers read differently");
+        }
+        match (method, query) {
             // What asks for the references of a push is the beginning of one (gitprotocol-http(5)).
-            "GET" | "HEAD" => !query.split('&').any(|pair| pair == "service=git-receive-pack") || !is_git,
-            "POST" => is_git && path.ends_with("/git-upload-pack") && query.is_empty(),
-            _ => false,
-        };
-        // The target is not told: it may hold what is secret.
-        (!reads).then(|| {
-            format!("{group} is read-only: a {} request", method.chars().take(20).collect::<String>())
-        })
+            ("GET" | "HEAD", _) if query.is_some_and(asks_for_push) => {
+                refused("a request that begins a push")
+            }
+            ("GET" | "HEAD", _) => None,
+            ("POST", None | Some("")) if path.ends_with(FETCH) && !path.contains(PUSH) => None,
+            _ => refused(&a_request(method)),
+        }
     }
+}
+
+fn a_request(method: &str) -> String {
+    format!("a {} request", method.chars().take(20).collect::<String>())
+}
+
+/// Whether every server reads a path as the same segments: none has parameters, leads upwards, or is written in another way than it
+/// could be.
+fn is_plain(path: &str) -> bool {
+    let mut segments = path.split('/');
+    if path.contains([';', '\\', '#']) || segments.any(|segment| matches!(segment, "." | "..")) {
+        return false;
+    }
+    // A letter or a dot needs no percent sign (RFC 3986, 2.3), and what divides a path is no part of a name.
+    let is_hidden = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/\\;?#%".contains(&byte) || byte < b' ';
+    decoded(path.as_bytes()).is_some_and(|bytes| {
+        let text: Vec<u8> = bytes.iter().map(|(byte, _)| *byte).collect();
+        // Some take overlong forms for the letters that they stand for (RFC 3629, 10).
+        std::str::from_utf8(&text).is_ok() && !bytes.iter().any(|(byte, was)| *was && is_hidden(*byte))
+    })
+}
+
+/// Whether a query asks for the service of a push, or cannot be read.
+fn asks_for_push(query: &str) -> bool {
+    let Some(bytes) = decoded(query.as_bytes()) else { return true };
+    let text: Vec<u8> = bytes.into_iter().map(|(byte, _)| byte.to_ascii_lowercase()).collect();
+    // No other parameter has the word.
+    text.windows(PUSH.len()).any(|window| window == PUSH.as_bytes())
+}
+
+/// The bytes of a text, and whether each was written with a percent sign; nothing where such a sign stands for no byte.
+fn decoded(text: &[u8]) -> Option<Vec<(u8, bool)>> {
+    let (mut bytes, mut rest) = (Vec::new(), text);
+    while let Some((first, after)) = rest.split_first() {
+        if *first != b'%' {
+            bytes.push((*first, false));
+            rest = after;
+            continue;
+        }
+        let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let digits = digits.filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+        bytes.push((u8::from_str_radix(digits, 16).ok()?, true));
+        rest = &after[2..];
+    }
+    Some(bytes)
 }
 
 #[cfg(test)]
@@ -58,13 +125,52 @@ mod tests {
             (git, "POST", "/a/b.git/git-upload-pack", true),
             (git, "POST", "/a/b.git/git-receive-pack", false),
             (git, "POST", "/a/b.git/git-receive-pack?/git-upload-pack", false),
+            (git, "GET", "/a/b.git/info/refs?service=git%2Dreceive-pack", false),
+            (git, "GET", "/a/b.git/info/refs?ser%76ice=git-receive-p%61ck", false),
+            (git, "GET", "/a/b.git/info/refs?service=git-upload-pack;service=Git-Receive-Pack", false),
+            (git, "GET", "/a/b.git/info/refs?service=%zz", false),
+            (git, "GET", "/a%20b.git/info/refs?service=git-upload-pack", true),
+            (git, "GET", "/a/b.git/info%2Frefs?service=git-upload-pack", false),
+            (git, "GET", "/a/../b.git/info/refs", false),
+            (git, "GET", "/a/%2e%2E/b.git/info/refs", false),
+            (git, "POST", "/a/b.git/git-upload-pack?", true),
+            (git, "POST", "/a%20b.git/git-upload-pack", true),
+            (git, "POST", "/a/b.git/git-receive-pack#/git-upload-pack", false),
+            (git, "POST", "/a/b.git/git-receive-pack;/git-upload-pack", false),
+            (git, "POST", "/a/b.git/git-receive-pack/git-upload-pack", false),
+            (git, "POST", "/a/b.git/git-receive-pack/../git-upload-pack", false),
+            (git, "POST", "/a/b.git/git-upload-pack/../../b.git/x/git-upload-pack", false),
+            (git, "POST", "/a/b.git/git%2Dreceive-pack%3F/git-upload-pack", false),
+            (git, "POST", "/a/b.git/git-%72eceive-pack%00/git-upload-pack", false),
+            (git, "POST", "/a/b.git/x\\git-upload-pack", false),
+            (git, "POST", "/a/%c0%ae%c0%ae/git-upload-pack", false),
+            (git, "POST", "/a/%c3%a9/git-upload-pack", true),
+            (npm, "GET", "/@scope%2fname", true),
             (Access::Full, "DELETE", "/", true),
         ] {
             let head = Head { method, target, version: "HTTP/1.1", fields: vec![] };
-            assert_eq!(access.refuses(&head, target).is_none(), passes, "{access:?} {method} {target}");
+            let said = access.refuses(&head, target, Body::Length(0));
+            assert_eq!(said.is_none(), passes, "{access:?} {method} {target}: {said:?}");
         }
-        let fields = vec![("X-HTTP-Method-Override", "PUT")];
-        let head = Head { method: "GET", target: "/", version: "HTTP/1.1", fields };
-        assert!(npm.refuses(&head, "/").is_some());
+        for name in ["X-HTTP-Method-Override", "X_HTTP_Method_Override", "x-http_method"] {
+            let head = Head { method: "GET", target: "/", version: "HTTP/1.1", fields: vec![(name, "PUT")] };
+            assert!(npm.refuses(&head, "/", Body::Length(0)).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_reads_has_no_body() {
+        let head = |method| Head { method, target: "/x", version: "HTTP/1.1", fields: vec![] };
+        for group in [Group::Npm, Group::Git] {
+            for (method, body) in
+                [("GET", Body::Length(1)), ("HEAD", Body::Length(9)), ("GET", Body::Chunked)]
+            {
+                let said = Access::Read(group).refuses(&head(method), "/x", body);
+                assert!(said.is_some_and(|said| said.contains("with a body")), "{group} {method}");
+            }
+        }
+        assert_eq!(Access::Full.refuses(&head("GET"), "/x", Body::Length(1)), None);
+        let push = Access::Read(Group::Git).refuses(&head("POST"), "/a/git-upload-pack", Body::Chunked);
+        assert_eq!(push, None, "a fetch says what it has");
     }
 }

@@ -12,11 +12,11 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rave_fs::Replace;
 use rcgen::{
     BasicConstraints, CertificateParams, CidrSubnet, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, NameConstraints, date_time_ymd,
+    Issuer, KeyPair, KeyUsagePurpose, NameConstraints, SerialNumber, date_time_ymd,
 };
 use rustls::ServerConfig;
 use rustls::crypto::ring;
-use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 
 use crate::name::{HostName, NamePattern};
 
@@ -34,6 +34,8 @@ const MOST: usize = 1024;
 const NAME: &str = "RAVE: authority of this sandbox";
 const KEY_FILE: &str = "authority-key.pem";
 const CERTIFICATE_FILE: &str = "authority.json";
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// An authority in a folder.
 pub(crate) struct Authority {
@@ -71,7 +73,9 @@ impl Authority {
         let issued = if let Some(issued) = known.filter(|issued| issued.names == names) {
             issued
         } else {
-            let pem = parameters(&names).self_signed(&key).map_err(io::Error::other)?.pem();
+            let mut parameters = parameters(&names);
+            parameters.serial_number = Some(serial()?);
+            let pem = parameters.self_signed(&key).map_err(io::Error::other)?.pem();
             let issued = Issued { names, pem };
             Replace::new(&path).mode(0o600).write(serde_json::to_vec(&issued)?)?;
             issued
@@ -102,22 +106,28 @@ impl Authority {
         Ok(config)
     }
 
-    fn make(&self, host: &HostName) -> Result<ServerConfig, Box<dyn std::error::Error + Send + Sync>> {
+    /// A host's certificate.
+    fn certificate(&self, host: &HostName) -> Result<CertificateDer<'static>, Failure> {
         let mut leaf = CertificateParams::new([host.as_str().to_owned()])?;
         let start = start();
         leaf.not_before = date_time_ymd(1970, 1, 1) + start;
         leaf.not_after = date_time_ymd(1970, 1, 1) + start + HOST;
+        leaf.serial_number = Some(serial()?);
         leaf.distinguished_name = rcgen::DistinguishedName::new();
         leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         leaf.use_authority_key_identifier_extension = true;
         let authority = parameters(&self.issued.names);
         let certificate = leaf.signed_by(&self.host_key, &Issuer::from_params(&authority, &self.key))?;
+        Ok(certificate.der().clone())
+    }
+
+    fn make(&self, host: &HostName) -> Result<ServerConfig, Failure> {
         let key = PrivatePkcs8KeyDer::from(self.host_key.serialize_der());
         let mut config = ServerConfig::builder_with_provider(ring::default_provider().into())
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], key.into())?;
+            .with_single_cert(vec![self.certificate(host)?], key.into())?;
         // Requests of HTTP/2 are not looked at; clients speak HTTP/1.1 where they are told so.
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(config)
@@ -154,6 +164,19 @@ fn parameters(names: &[HostName]) -> CertificateParams {
     authority
 }
 
+/// A number that no other certificate of the authority has (RFC 5280, 4.1.2.2): by itself it would be the digest of the key, which all
+/// hosts share, and clients refuse two certificates with one number.
+fn serial() -> io::Result<SerialNumber> {
+    let mut bytes = [0; 16];
+    ring::default_provider()
+        .secure_random
+        .fill(&mut bytes)
+        .map_err(|_| io::Error::other("no random bytes"))?;
+    // Positive, and as long as it is written.
+    bytes[0] = (bytes[0] & 0x7f) | 0x40;
+    Ok(SerialNumber::from_slice(&bytes))
+}
+
 /// When a certificate that is made now begins to be valid, since 1970.
 fn start() -> Duration {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -181,5 +204,21 @@ mod tests {
         assert_eq!(first.key.serialize_pem(), other.key.serialize_pem());
         let mode = fs::metadata(folder.join(KEY_FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn no_two_certificates_have_one_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(folder.path()).unwrap();
+        let authority = Authority::open(folder, &names(&["a.example", "b.example"])).unwrap();
+        // `version [0] INTEGER 2`, and then the number as an INTEGER of 16 bytes (RFC 5280, 4.1).
+        let number = |host: &str| {
+            let der = authority.certificate(&host.parse().unwrap()).unwrap();
+            let at = der.windows(7).position(|bytes| bytes == [0xa0, 3, 2, 1, 2, 2, 16]).unwrap() + 7;
+            der[at..at + 16].to_vec()
+        };
+        let numbers = [number("a.example"), number("b.example"), number("a.example")];
+        assert!(numbers[0] != numbers[1] && numbers[0] != numbers[2], "{numbers:x?}");
+        assert!(numbers.iter().all(|number| number[0] & 0x80 == 0), "they are positive");
     }
 }

@@ -11,7 +11,7 @@ use crate::end::End;
 use crate::gate::{Gate, Look};
 use crate::outgoing::Outgoing;
 use crate::stack::Stack;
-use crate::witness::Trace;
+use crate::witness::{Kind, Trace};
 use pages::Ends;
 pub(crate) use pages::Pages;
 
@@ -62,8 +62,8 @@ pub(crate) struct Needs {
     pub(crate) is_starved: bool,
     /// To be called at this time.
     pub(crate) due: Option<Instant>,
-    /// It was refused now, and why.
-    pub(crate) refused: Option<String>,
+    /// It was refused now: what was looked at, and why.
+    pub(crate) refused: Option<(Kind, String)>,
     /// A request to a page was refused now, and why.
     pub(crate) page_refused: Option<String>,
 }
@@ -127,9 +127,9 @@ impl Flow {
             let mut moved = match self.feed_host() {
                 Ok(moved) => moved,
                 Err(why) => {
+                    needs.refused = Some((self.gate.kind(), why));
                     self.refuse();
                     self.deadline = Some(now + PATIENCE);
-                    needs.refused = Some(why);
                     break;
                 }
             };

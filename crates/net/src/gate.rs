@@ -6,6 +6,7 @@ use crate::hello::{self, Hello};
 use crate::http::{Next, Requests};
 use crate::name::HostName;
 use crate::policy::{Check, Grant};
+use crate::witness::Kind;
 
 /// The most that is looked at at once, bytes: a request's head, and more than a hello.
 const WINDOW: usize = 16 * 1024;
@@ -80,6 +81,15 @@ impl Gate {
         }
     }
 
+    /// What it looks at.
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Self::Tls(_) => Kind::Tls,
+            Self::Http { .. } => Kind::Http,
+            Self::Open | Self::Shut => Kind::Connection,
+        }
+    }
+
     /// So many bytes were passed on.
     pub(crate) fn passed(&mut self, count: usize) {
         if let Self::Http { passable, has_begun, .. } = self {
@@ -130,4 +140,21 @@ fn page() -> Vec<u8> {
         text.len()
     )
     .into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::Access;
+
+    #[test]
+    fn what_is_looked_at_does_not_depend_on_the_port() {
+        for (check, kind) in [(Check::Tls, Kind::Tls), (Check::Opened, Kind::Tls), (Check::Http, Kind::Http)]
+        {
+            let grant = Grant { check, access: Access::Full, private: false, rule: String::new() };
+            for port in [443, 8443] {
+                assert_eq!(Gate::new(&grant, &"a.example".parse().unwrap(), port).kind(), kind);
+            }
+        }
+    }
 }

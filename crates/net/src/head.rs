@@ -1,10 +1,14 @@
 //! The head of an HTTP/1 message (RFC 9112), read as strictly as any reader could read it.
 
 use crate::body::Body;
+use crate::message::{self, field, is_token, only};
 use crate::name::HostName;
 
 /// The longest head of a request, bytes.
 pub(crate) const MAX_HEAD: usize = 16 * 1024;
+
+/// Fields that say for whom a message is, and where it ends.
+const FRAMING: [&str; 3] = ["host", "content-length", "transfer-encoding"];
 
 /// What a request is refused with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,11 +59,24 @@ impl<'a> Head<'a> {
         else {
             return Err(bad("it is not an HTTP/1 request"));
         };
-        let fields: Result<Vec<_>, String> = lines.map(field).collect();
+        // Neither has other characters (RFC 9112, 3), nor does a target have a fragment: servers cut it off, or do not.
+        if !is_token(method) || !target.bytes().all(|byte| matches!(byte, b'!'..=b'~') && byte != b'#') {
+            return Err(bad("a request has no plain target"));
+        }
+        let fields: Result<Vec<_>, _> = lines.map(field).collect();
         if text.replace("\r\n", "").contains(['\r', '\n']) {
             return Err(bad("a line of a request ends in half"));
         }
-        Ok(Self { method, target, version, fields: fields.map_err(bad)? })
+        let fields = fields.map_err(of_request)?;
+        // Gateways of programs read both characters as one (RFC 3875, 4.1.18).
+        let poses = |name: &str| {
+            let plain = name.replace('_', "-");
+            plain != name && FRAMING.iter().any(|one| plain.eq_ignore_ascii_case(one))
+        };
+        if fields.iter().any(|(name, _)| poses(name)) {
+            return Err(bad("a field of a request passes for another"));
+        }
+        Ok(Self { method, target, version, fields })
     }
 
     /// The values of a field.
@@ -69,7 +86,8 @@ impl<'a> Head<'a> {
 
     /// How long the body is.
     pub(crate) fn framing(&self) -> Result<Body, BadRequest> {
-        body(&self.fields).map_err(bad)
+        let body = framing(self.version, &self.fields).map_err(of_request)?;
+        Ok(body.unwrap_or(Body::Length(0)))
     }
 
     /// The target in origin form, and the body, of a request for this host and port.
@@ -78,12 +96,14 @@ impl<'a> Head<'a> {
             let why = "a request asks for another protocol".into();
             return Err(BadRequest { status: Status::Forbidden, why });
         }
-        let named = only(&self.fields, "host").map_err(bad)?.ok_or_else(|| bad("a request names no host"))?;
+        let named = only(self.values("host"), "host")
+            .map_err(of_request)?
+            .ok_or_else(|| bad("a request names no host"))?;
         check_host(named, host, port, tls)?;
         // The absolute form names the host once more (RFC 9112, 3.2.2).
         let scheme = if tls { "https://" } else { "http://" };
         let target = if let Some(rest) = self.target.strip_prefix(scheme) {
-            let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+            let end = rest.find(['/', '?']).unwrap_or(rest.len());
             check_host(&rest[..end], host, port, tls)?;
             if rest[end..].starts_with('/') { &rest[end..] } else { "/" }
         } else if self.target.starts_with('/') || self.target == "*" {
@@ -95,40 +115,18 @@ impl<'a> Head<'a> {
     }
 }
 
-/// How long the body of a message with these fields is, as they say.
-fn body(fields: &[(&str, &str)]) -> Result<Body, String> {
-    match (only(fields, "transfer-encoding")?, only(fields, "content-length")?) {
-        (None, None) => Ok(Body::Length(0)),
-        (Some(coding), None) if coding.eq_ignore_ascii_case("chunked") => Ok(Body::Chunked),
-        (None, Some(length)) if !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit()) => {
-            length.parse().map(Body::Length).map_err(|_| "a request's length is too large".into())
-        }
-        (Some(_), Some(_)) => Err("a request has a length and is chunked".into()),
-        _ => Err("a request's length is not plain".into()),
-    }
+/// How long the body of a message with these fields is, as they say; nothing where they say nothing.
+fn framing(version: &str, fields: &[(&str, &str)]) -> Result<Option<Body>, String> {
+    let (codings, lengths) = (values(fields, "transfer-encoding"), values(fields, "content-length"));
+    message::framing(version == "HTTP/1.0", codings, lengths)
 }
 
 fn values<'a>(fields: &[(&'a str, &'a str)], name: &str) -> impl Iterator<Item = &'a str> {
     fields.iter().filter(move |(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
 }
 
-/// The only value of a field that may be there once.
-fn only<'a>(fields: &[(&'a str, &'a str)], name: &str) -> Result<Option<&'a str>, String> {
-    let mut values = values(fields, name);
-    match (values.next(), values.next()) {
-        (value, None) => Ok(value),
-        _ => Err(format!("a request has two {name} fields")),
-    }
-}
-
-fn field(line: &str) -> Result<(&str, &str), String> {
-    let (name, value) = line.split_once(':').ok_or("a line of a request is no field")?;
-    // A token (RFC 9110, 5.6.2): no space before the colon, and no line that goes on with one.
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if name.is_empty() || !name.bytes().all(is_token) {
-        return Err("a field of a request has no plain name".into());
-    }
-    Ok((name, value.trim_matches([' ', '\t'])))
+fn of_request(flaw: impl std::fmt::Display) -> BadRequest {
+    bad(format!("a request {flaw}"))
 }
 
 fn check_host(named: &str, host: &HostName, port: u16, tls: bool) -> Result<(), BadRequest> {
@@ -157,6 +155,7 @@ pub(crate) fn end(bytes: &[u8]) -> Option<usize> {
 /// A response's head.
 #[derive(Debug, Clone)]
 pub(crate) struct ResponseHead<'a> {
+    version: &'a str,
     pub(crate) status: u16,
     pub(crate) reason: &'a str,
     pub(crate) fields: Vec<(&'a str, &'a str)>,
@@ -171,13 +170,15 @@ impl<'a> ResponseHead<'a> {
         }
         let mut lines = text.split("\r\n");
         let line = lines.next().unwrap_or_default();
-        let rest = line.strip_prefix("HTTP/1.1 ").or_else(|| line.strip_prefix("HTTP/1.0 "));
-        let rest = rest.ok_or("the host's answer is not HTTP/1")?;
+        let (version, rest) = line
+            .split_once(' ')
+            .filter(|(version, _)| matches!(*version, "HTTP/1.1" | "HTTP/1.0"))
+            .ok_or("the host's answer is not HTTP/1")?;
         let (code, reason) = rest.split_once(' ').unwrap_or((rest, ""));
         let status =
             code.parse().ok().filter(|_| code.len() == 3).ok_or("the host's answer has no status")?;
         let fields = lines.map(field).collect::<Result<Vec<_>, _>>();
-        Ok(Self { status, reason, fields: fields.map_err(|_| "the host's answer has a bad field")? })
+        Ok(Self { version, status, reason, fields: fields.map_err(|_| "the host's answer has a bad field")? })
     }
 
     /// The values of a field.
@@ -190,11 +191,7 @@ impl<'a> ResponseHead<'a> {
         if method == "HEAD" || self.status < 200 || matches!(self.status, 204 | 304) {
             return Ok(Some(Body::Length(0)));
         }
-        let has = |name| self.values(name).next().is_some();
-        if !has("transfer-encoding") && !has("content-length") {
-            return Ok(None);
-        }
-        body(&self.fields).map(Some).map_err(|why| why.replace("a request", "the host's answer"))
+        framing(self.version, &self.fields).map_err(|flaw| format!("the host's answer {flaw}"))
     }
 }
 
@@ -216,6 +213,7 @@ mod tests {
             "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6",
             "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip",
+            "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked",
             "HTTP/2 200 OK",
             "HTTP/1.1 2000 OK",
             "HTTP/1.1 200 OK\nA: b",

@@ -64,7 +64,7 @@ impl Requests {
         };
         let head = Head::parse(&window[..end - 4]).map_err(|bad| bad.why)?;
         let (target, body) = head.check(&self.host, self.port, false).map_err(|bad| bad.why)?;
-        if let Some(why) = self.access.refuses(&head, target) {
+        if let Some(why) = self.access.refuses(&head, target, body) {
             return Err(why);
         }
         self.body = Some(Progress::strict(body));
@@ -130,6 +130,16 @@ mod tests {
             ("CONNECT b.example:443 HTTP/1.1\r\nHost: a.example", "another protocol"),
             ("GET / HTTP/1.1\r\nHost: a.example\r\nUpgrade: h2c", "another protocol"),
             ("PRI * HTTP/2.0", "HTTP/1"),
+            ("GET /a#b HTTP/1.1\r\nHost: a.example", "no plain target"),
+            ("GET /\u{e9} HTTP/1.1\r\nHost: a.example", "no plain target"),
+            ("G\u{c9}T / HTTP/1.1\r\nHost: a.example", "no plain target"),
+            ("GET / HTTP/1.1\r\nHost: a.example\r\nH\u{f6}st: b", "no plain name"),
+            ("POST / HTTP/1.0\r\nHost: a.example\r\nTransfer-Encoding: chunked", "HTTP/1.0 and chunked"),
+            ("POST / HTTP/1.1\r\nHost: a.example\r\nContent_Length: 5", "passes for another"),
+            (
+                "POST / HTTP/1.1\r\nHost: a.example\r\ntransfer-Encoding: chunked\r\nTRANSFER_ENCODING: x",
+                "passes for",
+            ),
             (
                 "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 1\r\nTransfer-Encoding: chunked",
                 "and is chunked",

@@ -91,6 +91,8 @@ pub(crate) struct Journal {
     dropped: u64,
     learned: BTreeSet<String>,
     is_changed: bool,
+    /// How often something was refused.
+    refusals: u64,
     written: Option<Instant>,
     /// New entries of this second.
     second: (u64, u32),
@@ -111,6 +113,7 @@ impl Journal {
             dropped: log.dropped,
             learned: log.learned.into_iter().take(LEARNED).collect(),
             is_changed: false,
+            refusals: 0,
             written: None,
             second: (0, 0),
         }
@@ -119,6 +122,7 @@ impl Journal {
     pub(crate) fn deny(&mut self, kind: Kind, to: &str, rule: &str, allow: Option<&Rule>) {
         let now = seconds();
         self.is_changed = true;
+        self.refusals += 1;
         let to: String = to.chars().take(TEXT).collect();
         let rule: String = rule.chars().take(TEXT).collect();
         self.told.0.see(Seen::Denied { kind, to: to.clone(), rule: rule.clone() });
@@ -167,6 +171,11 @@ impl Journal {
         if self.learned.len() < LEARNED {
             self.is_changed |= self.learned.insert(rule.to_string());
         }
+    }
+
+    /// What there is, and its number; nothing where nothing was refused since the one that `seen` is the number of.
+    pub(crate) fn log_after(&self, seen: Option<u64>) -> Option<(u64, Log)> {
+        (seen != Some(self.refusals)).then(|| (self.refusals, self.log()))
     }
 
     pub(crate) fn log(&self) -> Log {
@@ -226,6 +235,16 @@ mod tests {
         assert!(log.denials.len() <= MOST && journal.numbers.len() <= MOST);
         let told: u64 = log.denials.iter().map(|entry| entry.count).sum();
         assert_eq!(told + log.dropped, 101_000);
+    }
+
+    #[test]
+    fn what_was_seen_is_not_copied_again() {
+        let mut journal = Journal::open(None, nobody());
+        let (seen, log) = journal.log_after(None).unwrap();
+        assert!(log.denials.is_empty() && journal.log_after(Some(seen)).is_none());
+        deny(&mut journal, "a.example");
+        let (seen, log) = journal.log_after(Some(seen)).unwrap();
+        assert!(log.denials.len() == 1 && journal.log_after(Some(seen)).is_none());
     }
 
     #[test]

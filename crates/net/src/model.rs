@@ -9,8 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use camino::Utf8PathBuf;
 
 use meter::Meter;
-pub(crate) use meter::Tokens;
 pub use meter::{Limits, Price, Usage};
+pub(crate) use meter::{Tokens, estimate};
 
 use crate::group::Origin;
 use crate::upstream::{Trust, Upstream};
@@ -69,6 +69,16 @@ impl Key {
     }
 }
 
+impl Model {
+    /// The price of a model; the highest where it has none, or is not known.
+    pub(crate) fn price(&self, name: Option<&str>) -> Option<&Price> {
+        let named =
+            name.and_then(|name| self.prices.iter().find(|(start, _)| name.starts_with(start.as_str())));
+        let highest = || self.prices.iter().max_by(|a, b| a.1.output.total_cmp(&b.1.output));
+        named.or_else(highest).map(|(_, price)| price)
+    }
+}
+
 /// A model and what was used of it.
 #[derive(Debug)]
 pub(crate) struct Access {
@@ -83,11 +93,46 @@ impl Access {
         Self { model, upstream: Upstream::new(trust), meter }
     }
 
-    pub(crate) fn meter(&self) -> MutexGuard<'_, Meter> {
+    fn meter(&self) -> MutexGuard<'_, Meter> {
         self.meter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a request of about so many tokens; why it may not be made.
+    pub(crate) fn begin(&self, tokens: u64) -> Result<Held<'_>, String> {
+        self.meter().begin(&self.model.limits, self.model.price(None), tokens)?;
+        Ok(Held { access: self, tokens })
     }
 
     pub(crate) fn usage(&self) -> Usage {
         self.meter().usage()
+    }
+}
+
+/// The tokens of a request that runs. Where nobody says how many it took, none are counted, and none are held any more.
+#[derive(Debug)]
+pub(crate) struct Held<'a> {
+    access: &'a Access,
+    tokens: u64,
+}
+
+impl Held<'_> {
+    /// Holds so many in all.
+    pub(crate) fn at_least(&mut self, tokens: u64) {
+        let more = tokens.saturating_sub(self.tokens);
+        self.access.meter().hold(more);
+        self.tokens += more;
+    }
+
+    /// Counts what an answer said; what is held where it said nothing.
+    pub(crate) fn settle(self, said: Option<(Option<String>, Tokens)>) {
+        let (name, tokens) = said.unwrap_or((None, Tokens { input: self.tokens, ..Tokens::default() }));
+        let price = self.access.model.price(name.as_deref());
+        self.access.meter().end(tokens, price);
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.access.meter().release(self.tokens);
     }
 }

@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 
 use camino::Utf8PathBuf;
 
+use crate::authority::Authority;
 use crate::dial::Resolve;
 use crate::forward::{self, Forward};
 use crate::journal::{Journal, Log};
@@ -51,6 +52,20 @@ pub struct Network {
     thread: Option<JoinHandle<()>>,
 }
 
+/// A policy that can count at once.
+#[must_use]
+pub struct Prepared {
+    policy: Policy,
+    authority: Option<Arc<Authority>>,
+}
+
+impl Prepared {
+    /// The policy.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+}
+
 impl Network {
     /// Starts the thread.
     pub fn start(settings: Settings) -> io::Result<Self> {
@@ -59,7 +74,7 @@ impl Network {
         let told = Told(witness);
         let model = model.map(|model| Access::new(model, trust.clone()));
         let opener = Opener::new(authority, trust);
-        opener.prepare(&policy)?;
+        opener.renew(opener.prepare(&policy)?);
         let journal = Journal::open(journal, told.clone());
         let shared = Arc::new(Shared::new(policy, journal, told, opener, model)?);
         let port = |forward: &Forward| Ok((forward.guest, forward.listener.try_clone()?));
@@ -74,12 +89,17 @@ impl Network {
         Policy::clone(&self.shared.policy())
     }
 
-    /// Changes what may be reached. Connections that are no longer allowed, or no longer so, end. Where the authority cannot be
-    /// made one for what is opened now, nothing is changed.
-    pub fn set_policy(&self, policy: Policy) -> io::Result<()> {
-        self.shared.opener.prepare(&policy)?;
-        self.shared.set_policy(policy);
-        Ok(())
+    /// Makes ready what another policy needs; nothing is changed until [`Network::commit`]. Fails where the authority cannot be made
+    /// one for what is opened then.
+    pub fn prepare(&self, policy: Policy) -> io::Result<Prepared> {
+        let authority = self.shared.opener.prepare(&policy)?;
+        Ok(Prepared { policy, authority })
+    }
+
+    /// Changes what may be reached. Connections that are no longer allowed, or no longer so, end.
+    pub fn commit(&self, prepared: Prepared) {
+        self.shared.opener.renew(prepared.authority);
+        self.shared.set_policy(prepared.policy);
     }
 
     /// The certificate of the authority that the guest has to trust, PEM; nothing while no TLS is opened.
@@ -109,6 +129,11 @@ impl Network {
     /// What was refused and learned.
     pub fn log(&self) -> Log {
         self.shared.journal().log()
+    }
+
+    /// What was refused and learned, with a number; nothing where nothing was refused since the log that had the number `seen`.
+    pub fn log_after(&self, seen: Option<u64>) -> Option<(u64, Log)> {
+        self.shared.journal().log_after(seen)
     }
 
     /// Writes the log of what was refused now; it is written once a second otherwise.

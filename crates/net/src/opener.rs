@@ -22,16 +22,42 @@ impl Opener {
         Self { folder, authority: Mutex::default(), upstream: Upstream::new(trust) }
     }
 
-    /// Makes the authority one for the names that a policy opens; there is none while it opens none.
-    pub(crate) fn prepare(&self, policy: &Policy) -> io::Result<()> {
+    /// An authority for the names that a policy opens; nothing where it opens none.
+    pub(crate) fn prepare(&self, policy: &Policy) -> io::Result<Option<Arc<Authority>>> {
         let names = policy.opened();
-        let Some(folder) = self.folder.as_ref().filter(|_| !names.is_empty()) else { return Ok(()) };
-        let authority = Arc::new(Authority::open(folder, &names)?);
-        *self.authority.lock().unwrap_or_else(PoisonError::into_inner) = Some(authority);
-        Ok(())
+        let Some(folder) = self.folder.as_ref().filter(|_| !names.is_empty()) else { return Ok(None) };
+        Ok(Some(Arc::new(Authority::open(folder, &names)?)))
+    }
+
+    /// Goes on with a new authority, or with the last one.
+    pub(crate) fn renew(&self, authority: Option<Arc<Authority>>) {
+        if authority.is_some() {
+            *self.authority.lock().unwrap_or_else(PoisonError::into_inner) = authority;
+        }
     }
 
     pub(crate) fn authority(&self) -> Option<Arc<Authority>> {
         self.authority.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_renewed_before_it_counts_or_where_it_cannot_be_made() {
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = Utf8PathBuf::from_path_buf(scratch.path().join("sandbox")).unwrap();
+        let opener = Opener::new(Some(folder.clone()), Trust::OfHost);
+        let policy = Policy { allow: vec!["a.example,inspect".parse().unwrap()], ..Policy::default() };
+        assert!(opener.prepare(&policy).is_err(), "there is no folder for its key");
+        std::fs::create_dir(&folder).unwrap();
+        let prepared = opener.prepare(&policy).unwrap();
+        assert!(prepared.is_some() && opener.authority().is_none());
+        opener.renew(prepared);
+        assert!(opener.authority().is_some());
+        opener.renew(opener.prepare(&Policy::default()).unwrap());
+        assert!(opener.authority().is_some(), "what is connected goes on with it");
     }
 }

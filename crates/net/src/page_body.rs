@@ -1,6 +1,6 @@
 //! The bytes after a head, passed on as far as they belong to it.
 
-use crate::page_head::Body;
+use crate::body::Body;
 
 /// The longest line of a chunk's size, and of all fields after the last, bytes.
 const MAX_LINE: usize = 8 * 1024;
@@ -23,12 +23,13 @@ pub(crate) enum Bytes {
 }
 
 impl Bytes {
-    pub(crate) fn of(body: Body) -> Self {
+    /// One that ends with the connection where it is none of the others.
+    pub(crate) fn of(body: Option<Body>) -> Self {
         match body {
-            Body::Length(0) => Self::Over,
-            Body::Length(left) => Self::Left { left, is_chunk: false },
-            Body::Chunked => Self::Size,
-            Body::UntilEnd => Self::UntilEnd,
+            Some(Body::Length(0)) => Self::Over,
+            Some(Body::Length(left)) => Self::Left { left, is_chunk: false },
+            Some(Body::Chunked) => Self::Size,
+            None => Self::UntilEnd,
         }
     }
 

@@ -1,8 +1,10 @@
 //! Heads of HTTP/1 (RFC 9112) between a browser of the host and a server in the guest: taken apart strictly, put together anew. Both
 //! ends may lie; what two programs could read differently is refused.
 
-/// The longest head, bytes.
-pub(crate) const MAX_HEAD: usize = 16 * 1024;
+use crate::body::Body;
+use crate::head::{self, MAX_HEAD};
+use crate::message::{field, framing, only};
+
 /// The most fields.
 const MAX_FIELDS: usize = 100;
 
@@ -14,16 +16,6 @@ pub(crate) struct Head {
     pub(crate) fields: Vec<(String, String)>,
 }
 
-/// How long what follows a head is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Body {
-    /// So many bytes.
-    Length(u64),
-    Chunked,
-    /// To the end of the connection; answers alone.
-    UntilEnd,
-}
-
 /// Takes a whole head off the beginning of bytes. Nothing where its end has not come; why it is none.
 pub(crate) fn take(bytes: &mut Vec<u8>) -> Result<Option<Head>, String> {
     // What is no HTTP need not come whole.
@@ -31,11 +23,11 @@ pub(crate) fn take(bytes: &mut Vec<u8>) -> Result<Option<Head>, String> {
         return Err("it is not HTTP".into());
     }
     let window = &bytes[..bytes.len().min(MAX_HEAD)];
-    let Some(end) = window.windows(4).position(|four| four == b"\r\n\r\n") else {
+    let Some(end) = head::end(window) else {
         return if bytes.len() >= MAX_HEAD { Err("its head is too long".into()) } else { Ok(None) };
     };
-    let head = Head::parse(&bytes[..end])?;
-    bytes.drain(..end + 4);
+    let head = Head::parse(&bytes[..end - 4])?;
+    bytes.drain(..end);
     Ok(Some(head))
 }
 
@@ -45,7 +37,9 @@ impl Head {
         let mut lines = text.split("\r\n");
         let first = lines.next().unwrap_or_default().to_owned();
         let is_plain = |text: &str| !text.chars().any(|c| c.is_control() && c != '\t');
-        let fields: Vec<(String, String)> = lines.map(field).collect::<Result<_, _>>()?;
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let fields: Vec<(String, String)> =
+            lines.map(|line| field(line).map(owned)).collect::<Result<_, _>>().map_err(of_it)?;
         if !is_plain(&first) || !fields.iter().all(|(_, value)| is_plain(value)) {
             return Err("its head has control characters".into());
         }
@@ -62,11 +56,7 @@ impl Head {
 
     /// The value of a field that may be there once.
     pub(crate) fn only<'a>(&'a self, name: &'a str) -> Result<Option<&'a str>, String> {
-        let mut values = self.values(name);
-        match (values.next(), values.next()) {
-            (value, None) => Ok(value),
-            _ => Err(format!("it has two {name} fields")),
-        }
+        only(self.values(name), name).map_err(of_it)
     }
 
     /// Whether a field that is a list has this word.
@@ -76,18 +66,8 @@ impl Head {
 
     /// How long its body is, as fields say it; nothing where they say nothing.
     pub(crate) fn length(&self) -> Result<Option<Body>, String> {
-        match (self.only("transfer-encoding")?, self.only("content-length")?) {
-            (None, None) => Ok(None),
-            (Some(coding), None) if coding.eq_ignore_ascii_case("chunked") => Ok(Some(Body::Chunked)),
-            (None, Some(length))
-                if !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit()) =>
-            {
-                let length = length.parse().map_err(|_| "its length is too large")?;
-                Ok(Some(Body::Length(length)))
-            }
-            (Some(_), Some(_)) => Err("it has a length and is chunked".into()),
-            _ => Err("its length is not plain".into()),
-        }
+        let is_old = self.first.ends_with(" HTTP/1.0") || self.first.starts_with("HTTP/1.0 ");
+        framing(is_old, self.values("transfer-encoding"), self.values("content-length")).map_err(of_it)
     }
 
     /// As bytes, with the empty line after it.
@@ -100,12 +80,6 @@ impl Head {
     }
 }
 
-fn field(line: &str) -> Result<(String, String), String> {
-    let (name, value) = line.split_once(':').ok_or("a line of its head is no field")?;
-    // A token (RFC 9110, 5.6.2): no space before the colon, and no line that goes on with one.
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if name.is_empty() || !name.bytes().all(is_token) {
-        return Err("a field of its head has no plain name".into());
-    }
-    Ok((name.to_owned(), value.trim_matches([' ', '\t']).to_owned()))
+fn of_it(flaw: impl std::fmt::Display) -> String {
+    format!("it {flaw}")
 }

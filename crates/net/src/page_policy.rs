@@ -16,7 +16,7 @@ pub(crate) struct Site {
 pub(crate) type Refused = (&'static str, String);
 
 /// Fields of an answer that let a page do more than it may, or tell others about it. None is for this request alone.
-const DROPPED: [&str; 9] = [
+const DROPPED: [&str; 10] = [
     "service-worker-allowed",
     "report-to",
     "reporting-endpoints",
@@ -26,6 +26,7 @@ const DROPPED: [&str; 9] = [
     "alt-svc",
     // Resources and connections ahead of the page, which no policy is asked about.
     "link",
+    "speculation-rules",
     "x-dns-prefetch-control",
 ];
 

@@ -1,9 +1,14 @@
 //! One connection of a browser, or another HTTP client, to a forwarded port: request by request, each looked at, each answer guarded. A
 //! WebSocket is passed on as it is once both ends have agreed on it.
 
+use crate::body::Body;
+use crate::head::MAX_HEAD;
 use crate::page_body::Bytes;
-use crate::page_head::{self, Body, Head, MAX_HEAD};
+use crate::page_head::{self, Head};
 use crate::page_policy::{Refused, Site};
+
+/// Fields that say how long a body is.
+const FRAMING: [&str; 2] = ["content-length", "transfer-encoding"];
 
 /// The two ways of a connection. What came in is taken apart; what is to go out waits in [`Exchange::to_guest`] and
 /// [`Exchange::to_client`], which the caller empties before it gives more.
@@ -166,7 +171,7 @@ impl Exchange {
         head.render(&mut self.to_guest);
         let host = head.values("host").next().unwrap_or_default().to_ascii_lowercase();
         let asked = Asked { host, is_head: head.first.starts_with("HEAD "), is_socket };
-        self.state = State::Busy { request: Bytes::of(body), answer: Answer::Head, asked };
+        self.state = State::Busy { request: Bytes::of(Some(body)), answer: Answer::Head, asked };
         Ok(true)
     }
 
@@ -181,13 +186,21 @@ impl Exchange {
                 return Err(bad_guest("it changes to a protocol that nobody asked for"));
             }
             self.state = State::Tunnel;
-        } else if !(100..200).contains(&status) {
-            let body = match length {
-                _ if asked.is_head || matches!(status, 204 | 304) => Body::Length(0),
-                None => Body::UntilEnd,
-                Some(body) => body,
-            };
-            if let State::Busy { answer, .. } = &mut self.state {
+        } else {
+            let is_bare = status < 200 || matches!(status, 204 | 205 | 304);
+            if is_bare {
+                // Browsers read none (RFC 9110, 15.2 to 15.4): what followed would be their next answer, which nobody has guarded.
+                let says = |name: &str| FRAMING.iter().any(|one| name.eq_ignore_ascii_case(one));
+                head.fields.retain(|(name, _)| !says(name));
+            }
+            if status == 205 {
+                // Others read one where it is not said that there is none.
+                head.fields.push(("Content-Length".to_owned(), "0".to_owned()));
+            }
+            let body = if asked.is_head || is_bare { Some(Body::Length(0)) } else { length };
+            if let State::Busy { answer, .. } = &mut self.state
+                && status >= 200
+            {
                 *answer = Answer::Body(Bytes::of(body));
             }
         }

@@ -42,7 +42,8 @@ impl Mode {
         }
     }
 
-    fn is_public(self) -> bool {
+    /// Whether public addresses are reached without a rule.
+    pub fn is_public(self) -> bool {
         matches!(self, Self::Learn | Self::Open)
     }
 }
@@ -214,7 +215,7 @@ impl Policy {
     }
 
     /// What a rule that is about a destination grants on a port.
-    fn grant(&self, rule: &Rule, to: &Destination, port: u16) -> Option<Grant> {
+    pub(crate) fn grant(&self, rule: &Rule, to: &Destination, port: u16) -> Option<Grant> {
         let web =
             |is_tls| if is_tls { if rule.inspect { Check::Opened } else { Check::Tls } } else { Check::Http };
         let text = format!("allow {rule}");
@@ -338,6 +339,16 @@ mod tests {
             }
             assert!(policy.resolve(&"a.example.com".parse().unwrap()).is_err());
         }
+    }
+
+    #[test]
+    fn a_group_that_is_denied_is_all_of_its_hosts() {
+        let mut policy = policy(Mode::Open, &["npm.example", "npm"], &["npm"]);
+        policy.groups.set(Group::Npm, Origin::of_url("https://npm.example:8443/", true));
+        for port in [22, 443, 8443] {
+            assert_eq!(policy.connect(&name("npm.example"), port).unwrap_err().rule, "deny npm");
+        }
+        assert!(policy.resolve(&"npm.example".parse().unwrap()).is_err());
     }
 
     #[test]

@@ -14,7 +14,7 @@ const SIZE: u32 = 1 << 16;
 const MOST: usize = 4096;
 /// How long an address means its name after it was last used. Clients keep an address longer than its second.
 const KEEP: Duration = Duration::from_secs(300);
-/// Names that only a wildcard or a mode allows: so many may come at once, and one more each [`WILD_PAUSE`] after that.
+/// Names that only a wildcard allows: so many may come at once, and one more each [`WILD_PAUSE`] after that.
 const WILD_BURST: f64 = 256.0;
 const WILD_PAUSE: Duration = Duration::from_millis(500);
 

@@ -392,9 +392,8 @@ impl Switch {
     fn serve_one(&mut self, id: u64, poller: &Poller, now: Instant) {
         let Some(Entry { key, state: State::Live(flow), to, asked, .. }) = self.flows.get(id) else { return };
         let mut needs = flow.serve(&mut self.out, now);
-        if let (Some(why), Some(to)) = (&needs.refused, to) {
-            let kind = if key.1 == 443 { Kind::Tls } else { Kind::Http };
-            self.shared.journal().deny(kind, &format!("{to}:{}", key.1), why, None);
+        if let (Some((kind, why)), Some(to)) = (&needs.refused, to) {
+            self.shared.journal().deny(*kind, &format!("{to}:{}", key.1), why, None);
         }
         if let Some(why) = &needs.page_refused {
             self.shared.journal().deny(Kind::Page, &format!("port {}", key.2), why, None);
@@ -441,8 +440,9 @@ impl Switch {
             let (rule, allow) = match self.policy.connect(&to, port) {
                 Err(Refusal { rule, allow }) => (rule, allow),
                 Ok(grant) => {
-                    // One that is looked at in another way now begins again.
-                    let is_same = |was: Grant| (was.check, was.access) == (grant.check, grant.access);
+                    // One that is looked at in another way now, or whose address may be another, begins again.
+                    let about = |grant: &Grant| (grant.check, grant.access, grant.private);
+                    let is_same = |was: Grant| about(&was) == about(&grant);
                     if before.connect(&to, port).is_ok_and(is_same) {
                         continue;
                     }

@@ -27,6 +27,9 @@ pub struct Change {
     /// Rules that deny; the same ones that allow are taken away.
     #[serde(default)]
     pub deny: Vec<Rule>,
+    /// Rules that are taken back, of both kinds, before others are added.
+    #[serde(default)]
+    pub forget: Vec<Rule>,
     /// What groups stand for, of those that are among the rules.
     #[serde(default)]
     pub groups: Groups,
@@ -67,13 +70,12 @@ impl Change {
     pub(crate) fn event(&self, mode: Mode) -> Event {
         let allow = self.allow.iter().map(ToString::to_string);
         let deny = self.deny.iter().map(|rule| format!("-{rule}"));
-        if let (Some(open), None, true, true) =
-            (self.open_pages, self.mode, self.allow.is_empty(), self.deny.is_empty())
-        {
+        let forgotten = self.forget.iter().map(|rule| format!("~{rule}"));
+        let rules: Vec<String> = forgotten.chain(allow).chain(deny).collect();
+        if let (Some(open), None, true) = (self.open_pages, self.mode, rules.is_empty()) {
             return Event::Pages { open };
         }
-        let mode = self.mode.unwrap_or(mode).to_string();
-        Event::Policy { mode, rules: allow.chain(deny).collect() }
+        Event::Policy { mode: self.mode.unwrap_or(mode).to_string(), rules }
     }
 
     /// Makes the change. Whether there are not too many rules then.
@@ -81,6 +83,9 @@ impl Change {
         policy.mode = self.mode.unwrap_or(policy.mode);
         policy.open_pages = self.open_pages.unwrap_or(policy.open_pages);
         let Policy { allow, deny, groups, .. } = policy;
+        for rules in [&mut *allow, &mut *deny] {
+            rules.retain(|rule| !self.forget.contains(rule));
+        }
         put(&self.allow, allow, deny);
         put(&self.deny, deny, allow);
         for group in self.groups.known() {
@@ -138,14 +143,17 @@ pub fn write(place: &Place, policy: &Policy) -> Result<(), Error> {
     Replace::new(&path).mode(0o600).write(text).map_err(|e| Error::io("write", &path, e))
 }
 
-/// Changes what a sandbox may reach, and keeps it.
-pub(crate) fn change(place: &Place, change: &Change) -> Result<Policy, Error> {
+/// What a sandbox may reach after a change; nothing is kept yet.
+pub(crate) fn changed(place: &Place, change: &Change) -> Result<Policy, Error> {
     let mut policy = read(place)?;
-    if !change.apply(&mut policy) {
-        let why = format!("a sandbox has at most {MAX_RULES} rules of each kind");
-        return Err(Error::Refused { name: place.name().clone(), why });
+    let refused = |why| Err(Error::Refused { name: place.name().clone(), why });
+    let is_there = |rule: &&Rule| policy.allow.contains(rule) || policy.deny.contains(rule);
+    if let Some(rule) = change.forget.iter().find(|rule| !is_there(rule)) {
+        return refused(format!("it has no rule {rule}; its rules: cargo xtask net {} show", place.name()));
     }
-    write(place, &policy)?;
+    if !change.apply(&mut policy) {
+        return refused(format!("a sandbox has at most {MAX_RULES} rules of each kind"));
+    }
     Ok(policy)
 }
 
@@ -169,6 +177,28 @@ mod tests {
         );
         Change { allow: rules(&["a.example", "a.example"]), ..Change::default() }.apply(&mut policy);
         assert_eq!((policy.allow.len(), policy.deny.len()), (2, 0), "{policy:?}");
+    }
+
+    #[test]
+    fn a_rule_is_taken_back_whether_it_allows_or_denies() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = camino::Utf8Path::from_path(folder.path()).unwrap();
+        let place = crate::Store::new(root).place(&"demo".parse().unwrap());
+        std::fs::create_dir_all(place.folder()).unwrap();
+        let policy = Policy {
+            allow: rules(&["a.example", "b.example"]),
+            deny: rules(&["c.example"]),
+            ..Policy::default()
+        };
+        write(&place, &policy).unwrap();
+        let forget = |texts: &[&str]| Change { forget: rules(texts), ..Change::default() };
+        let after = changed(&place, &forget(&["a.example", "c.example"])).unwrap();
+        assert_eq!((after.allow, after.deny), (rules(&["b.example"]), vec![]));
+        let error = changed(&place, &forget(&["b.example:22/tcp"])).unwrap_err().to_string();
+        assert!(error.contains("no rule b.example:22/tcp"), "{error}");
+        assert_eq!(read(&place).unwrap(), policy, "nothing is kept by that");
+        let Event::Policy { rules, .. } = forget(&["a.example"]).event(Mode::Open) else { panic!() };
+        assert_eq!(rules, ["~a.example"]);
     }
 
     #[test]

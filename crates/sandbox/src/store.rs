@@ -161,11 +161,11 @@ impl Store {
         _lock: &LifeLock,
     ) -> Result<NetworkStatus, Error> {
         let place = self.place(name);
+        let policy = network::changed(&place, wanted)?;
         if !wanted.is_empty() {
-            audit::note(&place, &wanted.event(network::read(&place)?.mode))?;
+            audit::note(&place, &wanted.event(policy.mode))?;
+            network::write(&place, &policy)?;
         }
-        let policy =
-            if wanted.is_empty() { network::read(&place)? } else { network::change(&place, wanted)? };
         Ok(NetworkStatus { policy, log: Log::read(&place.network_log()), is_attached: false, halted: None })
     }
 

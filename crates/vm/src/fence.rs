@@ -11,7 +11,7 @@ use rave_fence::{Offer, Rules};
 use rave_process::Cmd;
 
 use crate::Error;
-use crate::files::{make_private_dir, write_atomically};
+use crate::files::write_atomically;
 use crate::machine::{Display, Fence, Firmware, Grants, Machine, Memory, Overlay};
 
 /// The program that becomes QEMU, and what this host lets it take away.
@@ -43,7 +43,7 @@ pub(crate) fn command(machine: &Machine, program: &Utf8Path, fencer: Option<&Fen
     }
     let fencer = fencer.ok_or_else(|| bad("nothing was told that fences QEMU"))?;
     let rules = rules(machine, grants, program, &fencer.offer);
-    make_missing(&rules, machine)?;
+    make_missing(machine)?;
     let file = machine.files.run_dir.join("fence.json");
     let text = serde_json::to_vec_pretty(&rules).map_err(|e| Error::io("write", &file, e.into()))?;
     write_atomically(&file, &text, 0o600)?;
@@ -86,7 +86,6 @@ fn rules(machine: &Machine, grants: &Grants, program: &Utf8Path, offer: &Offer) 
         Memory::CopyOf(file) | Memory::Resumed { file, .. } => rules.read.push(file.clone()),
     }
     rules.write.extend(grants.files.iter().cloned());
-    rules.folders.extend(grants.folders.iter().cloned());
     rules
 }
 
@@ -108,10 +107,7 @@ fn disks(rules: &mut Rules, machine: &Machine) {
 }
 
 /// A fenced QEMU makes no file: what it writes is there before.
-fn make_missing(rules: &Rules, machine: &Machine) -> Result<(), Error> {
-    for folder in &rules.folders {
-        make_private_dir(folder)?;
-    }
+fn make_missing(machine: &Machine) -> Result<(), Error> {
     let Fence::Closed(grants) = &machine.fence else { return Ok(()) };
     let memory = match &machine.memory {
         Memory::File(file) => Some(file),
@@ -160,7 +156,7 @@ mod tests {
         );
         assert_eq!(below(&rules.read), ["/s/a/disk/template.qcow2", "/s/a/disk", "/s/a/disk/memory"]);
         assert_eq!(below(&rules.sockets), ["/s/a/run"]);
-        assert!(rules.folders.is_empty() && below(&rules.execute).is_empty());
+        assert!(below(&rules.execute).is_empty());
         assert!(rules.network && rules.files && rules.calls);
     }
 
@@ -179,7 +175,7 @@ mod tests {
         assert_eq!(disks(&rules.write), ["/s/a/disk/disk-2.qcow2"]);
         // The layers further down and the state of the devices are in the folder.
         assert_eq!(disks(&rules.read), ["/s/a/disk/disk-1.qcow2", "/s/a/disk", "/s/a/disk/memory"]);
-        assert!(rules.folders.is_empty() && disks(&rules.sockets).is_empty());
+        assert!(disks(&rules.sockets).is_empty());
     }
 
     #[test]

@@ -54,10 +54,20 @@ pub(crate) struct Tokens {
     pub(crate) cache_read: u64,
 }
 
+/// About so many bytes of a request are a token.
+const TOKEN: u64 = 4;
+
+/// About how many tokens a request of so many bytes is.
+pub(crate) fn estimate(bytes: u64) -> u64 {
+    bytes.div_ceil(TOKEN)
+}
+
 #[derive(Debug)]
 pub(crate) struct Meter {
     path: Option<Utf8PathBuf>,
     usage: Usage,
+    /// Tokens of requests that run, which are not among those that were used.
+    held: u64,
 }
 
 impl Meter {
@@ -65,32 +75,50 @@ impl Meter {
     pub(crate) fn open(path: Option<Utf8PathBuf>) -> Self {
         let bytes = path.as_ref().and_then(|path| std::fs::read(path).ok());
         let usage = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-        Self { path, usage }
+        Self { path, usage, held: 0 }
     }
 
     pub(crate) fn usage(&self) -> Usage {
         self.usage
     }
 
-    /// Counts a request; why it may not be made.
-    pub(crate) fn begin(&mut self, limits: &Limits, has_price: bool) -> Result<(), String> {
+    /// Counts a request, and holds its tokens until [`Meter::release`]; why it may not be made. `highest` is the highest price.
+    pub(crate) fn begin(
+        &mut self,
+        limits: &Limits,
+        highest: Option<&Price>,
+        tokens: u64,
+    ) -> Result<(), String> {
         let Usage { requests, input_tokens, output_tokens, money } = self.usage;
-        let tokens = input_tokens.saturating_add(output_tokens);
+        let used = input_tokens.saturating_add(output_tokens).saturating_add(self.held);
         if limits.requests.is_some_and(|limit| requests >= limit) {
             return Err(format!("this sandbox has made the {requests} requests that it may make"));
         }
-        if limits.tokens.is_some_and(|limit| tokens >= limit) {
-            return Err(format!("this sandbox has used {tokens} tokens, and may use no more"));
+        if limits.tokens.is_some_and(|limit| used >= limit) {
+            return Err(format!("this sandbox has used {used} tokens, and may use no more"));
         }
-        if limits.money.is_some_and(|limit| money >= limit) {
-            return Err(format!("this sandbox has spent {money:.2}, and may spend no more"));
+        let held = Tokens { input: self.held, ..Tokens::default() };
+        let spent = money + highest.map_or(0.0, |price| cost(held, price));
+        if limits.money.is_some_and(|limit| spent >= limit) {
+            return Err(format!("this sandbox has spent {spent:.2}, and may spend no more"));
         }
-        if limits.money.is_some() && !has_price {
+        if limits.money.is_some() && highest.is_none() {
             return Err("money is limited, and the user's configuration has no prices".into());
         }
         self.usage.requests += 1;
+        self.hold(tokens);
         self.save();
         Ok(())
+    }
+
+    /// Holds more tokens of a request.
+    pub(crate) fn hold(&mut self, tokens: u64) {
+        self.held = self.held.saturating_add(tokens);
+    }
+
+    /// Holds tokens of a request no more.
+    pub(crate) fn release(&mut self, tokens: u64) {
+        self.held = self.held.saturating_sub(tokens);
     }
 
     /// Counts an answer.
@@ -135,7 +163,7 @@ mod tests {
         let path = Utf8PathBuf::from_path_buf(folder.path().join("usage.json")).unwrap();
         let price = Price { input: 2.0, output: 10.0, ..Price::default() };
         let mut meter = Meter::open(Some(path.clone()));
-        meter.begin(&Limits::default(), false).unwrap();
+        meter.begin(&Limits::default(), None, 0).unwrap();
         meter.end(
             Tokens { input: 400_000, output: 100_000, cache_read: 100_000, cache_write: 0 },
             Some(&price),
@@ -151,9 +179,27 @@ mod tests {
             (Limits { money: Some(1.5), ..none }, "spent 2.00"),
             (Limits { money: Some(5.0), ..none }, "no prices"),
         ] {
-            let error = again.begin(&limits, false).unwrap_err();
+            let error = again.begin(&limits, None, 0).unwrap_err();
             assert!(error.contains(why), "{error}");
         }
-        again.begin(&Limits { requests: Some(2), tokens: Some(600_001), money: Some(5.0) }, true).unwrap();
+        let limits = Limits { requests: Some(2), tokens: Some(600_001), money: Some(5.0) };
+        again.begin(&limits, Some(&price), 0).unwrap();
+    }
+
+    #[test]
+    fn requests_that_run_count_until_their_answers_do() {
+        let price = Price { input: 2.0, output: 10.0, ..Price::default() };
+        let begin = |meter: &mut Meter, limits| meter.begin(&limits, Some(&price), 1000);
+        for limits in [
+            Limits { tokens: Some(1500), ..Limits::default() },
+            Limits { money: Some(0.003), ..Limits::default() },
+        ] {
+            let mut meter = Meter::open(None);
+            begin(&mut meter, limits).unwrap();
+            begin(&mut meter, limits).unwrap();
+            assert!(begin(&mut meter, limits).is_err(), "{limits:?}");
+            meter.release(1000);
+            begin(&mut meter, limits).unwrap();
+        }
     }
 }

@@ -130,7 +130,7 @@ impl Exchange<'_> {
         let bad = |bad: BadRequest| refused(bad.status, bad.why, None);
         let head = Head::parse(&bytes[..bytes.len() - 4]).map_err(bad)?;
         let (target, body) = head.check(host, *port, true).map_err(bad)?;
-        if let Some(why) = access.refuses(&head, target) {
+        if let Some(why) = access.refuses(&head, target, body) {
             let allow =
                 if let Access::Read(group) = access { Some(Rule::of_group(*group, true)) } else { None };
             return Err(refused(Status::Forbidden, why, allow));
@@ -233,7 +233,25 @@ pub(crate) fn copy<A: Stream, B: Stream>(
     from: &mut Side<A>,
     to: &mut Side<B>,
     body: &mut Progress,
+    see: impl FnMut(&[u8]),
+) -> Result<(), Broken> {
+    read(from, body, see, |bytes| to.write(bytes).map_err(|_| Broken::To))
+}
+
+/// Reads what is left of a body that nobody takes any more.
+pub(crate) fn drain<A: Stream>(
+    from: &mut Side<A>,
+    body: &mut Progress,
+    see: impl FnMut(&[u8]),
+) -> Result<(), Broken> {
+    read(from, body, see, |_| Ok(()))
+}
+
+fn read<A: Stream>(
+    from: &mut Side<A>,
+    body: &mut Progress,
     mut see: impl FnMut(&[u8]),
+    mut put: impl FnMut(&[u8]) -> Result<(), Broken>,
 ) -> Result<(), Broken> {
     loop {
         // All that has come is one write: an event that came whole is passed on whole.
@@ -252,8 +270,10 @@ pub(crate) fn copy<A: Stream, B: Stream>(
             }
         };
         if passed > 0 {
-            to.write(&from.ahead()[..passed]).map_err(|_| Broken::To)?;
+            let put = put(&from.ahead()[..passed]);
+            // Looked at once, whether it was taken or not.
             from.take(passed);
+            put?;
         }
         if is_done {
             return Ok(());

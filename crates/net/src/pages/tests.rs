@@ -167,7 +167,7 @@ fn each_request_of_a_connection_is_looked_at_in_any_pieces() {
 #[test]
 fn a_page_that_is_closed_connects_to_itself_and_loses_what_lets_it_out() {
     let fields = "Content-Type: text/html\r\nService-Worker-Allowed: /\r\nSet-Cookie: a=b; Domain=localhost; Path=/; HttpOnly\r\n\
-        Set-Cookie: domain=x\r\nReport-To: {}\r\nLink: <http://evil.example>; rel=preconnect\r\nAlt-Svc: h3=\":1\"\r\n\
+        Set-Cookie: domain=x\r\nReport-To: {}\r\nLink: <http://evil.example>; rel=preconnect\r\nAlt-Svc: h3=\":1\"\r\nSpeculation-Rules: \"/rules\"\r\n\
         Content-Security-Policy: img-src *; report-uri http://evil.example/; script-src 'self'\r\nContent-Length: 0\r\n";
     let closed = answer(&get(""), &format!("HTTP/1.1 200 OK\r\n{fields}\r\n"), true);
     let has = |text: &str| closed.contains(text);
@@ -179,7 +179,9 @@ fn a_page_that_is_closed_connects_to_itself_and_loses_what_lets_it_out() {
             && has("Content-Security-Policy: img-src *; script-src 'self'"),
         "{closed}"
     );
-    for gone in ["Service-Worker", "localhost;", "Report-To", "evil.example", "Alt-Svc", "Link"] {
+    for gone in
+        ["Service-Worker", "localhost;", "Report-To", "evil.example", "Alt-Svc", "Link", "Speculation"]
+    {
         assert!(!has(gone), "{gone}: {closed}");
     }
     let open = answer(&get(""), &format!("HTTP/1.1 200 OK\r\n{fields}\r\n"), false);
@@ -226,6 +228,7 @@ fn an_answer_that_is_none_is_told_as_the_services_fault() {
         ("HTTP/1.1 20 OK\r\n\r\n", "does not answer with HTTP/1"),
         ("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n", "nobody asked for"),
         ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "two content-length"),
+        ("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "HTTP/1.0 and chunked"),
         ("HTTP/1.1 200 OK\r\nX: a\rSet-Cookie: b\r\n\r\n", "control characters"),
     ] {
         let got = answer(&get(""), said, true);
@@ -251,5 +254,28 @@ fn an_answer_without_a_body_does_not_swallow_the_next() {
         assert_eq!(String::from_utf8_lossy(&exchange.to_guest), request);
         assert_eq!(exchange.take_guest(said.as_bytes(), false), None);
         assert_eq!(String::from_utf8_lossy(&exchange.to_client), said);
+    }
+}
+
+#[test]
+fn a_body_where_browsers_read_none_is_not_passed_on() {
+    let hidden = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
+    for status in ["204 No Content", "205 Reset Content", "304 Not Modified", "103 Early Hints"] {
+        for length in
+            [format!("Content-Length: {}\r\n", hidden.len()), "Transfer-Encoding: chunked\r\n".into()]
+        {
+            let said = format!("HTTP/1.1 {status}\r\n{length}X: y\r\n\r\n");
+            let mut exchange = exchange();
+            // The next request waits already.
+            assert_eq!(exchange.take_client(get("").repeat(2).as_bytes(), true), None);
+            exchange.take_guest(said.as_bytes(), true);
+            let got = String::from_utf8(std::mem::take(&mut exchange.to_client)).unwrap();
+            assert!(got.contains("X: y") && !got.contains("chunked"), "{got}");
+            assert_eq!(got.contains("Content-Length: 0"), status.starts_with("205"), "{got}");
+            assert!(!got.contains(&format!("Content-Length: {}", hidden.len())), "{got}");
+            exchange.take_guest(hidden.as_bytes(), true);
+            let next = String::from_utf8(exchange.to_client).unwrap();
+            assert!(next.contains("default-src 'self'"), "an answer of its own: {next}");
+        }
     }
 }

@@ -12,8 +12,8 @@ use super::usage::Reader;
 use crate::body::{Body, Progress};
 use crate::dial::{self, Resolve, Wish};
 use crate::head::{Head, ResponseHead};
-use crate::model::Access;
-use crate::opened::exchange::{ANSWER, Broken, REQUEST, SILENCE, copy, has_token};
+use crate::model::{Access, Held, Tokens, estimate};
+use crate::opened::exchange::{ANSWER, Broken, REQUEST, SILENCE, copy, drain, has_token};
 use crate::opened::side::{Guest, Host, ReadHead, Side, Stream as _};
 use crate::policy::Destination;
 use crate::shared::Shared;
@@ -37,6 +37,9 @@ const PASSED: [&str; 7] = [
 const DROPPED: [&str; 6] =
     ["connection", "keep-alive", "alt-svc", "upgrade", "set-cookie", "strict-transport-security"];
 
+/// How long a request is taken to be that does not say it, bytes.
+const CHUNKED: u64 = 1 << 20;
+
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(20);
 
@@ -44,7 +47,9 @@ const HANDSHAKE: Duration = Duration::from_secs(20);
 struct Refusal(&'static str, &'static str, String);
 
 /// A request once its head was looked at.
-struct Request {
+struct Request<'a> {
+    /// Its tokens, where they are counted.
+    held: Option<Held<'a>>,
     target: String,
     head: String,
     body: Body,
@@ -55,7 +60,7 @@ struct Request {
 pub(super) fn run(shared: &Shared, access: &Access, resolve: &Resolve, socket: UnixStream) {
     let mut guest = Side::new(Guest::Plain(socket));
     while let Ok(ReadHead::Head(head)) = guest.read_head(REQUEST) {
-        match look(access, &head).and_then(|request| answer(access, resolve, &mut guest, &request)) {
+        match look(access, &head).and_then(|request| answer(access, resolve, &mut guest, request)) {
             Ok(true) => {}
             Ok(false) => return,
             Err(refusal) => {
@@ -77,7 +82,7 @@ fn unavailable(why: impl Into<String>) -> Refusal {
     Refusal("502 Bad Gateway", "api_error", why.into())
 }
 
-fn look(access: &Access, bytes: &[u8]) -> Result<Request, Refusal> {
+fn look<'a>(access: &'a Access, bytes: &[u8]) -> Result<Request<'a>, Refusal> {
     let head = Head::parse(&bytes[..bytes.len() - 4]).map_err(|error| bad(error.why))?;
     let body = head.framing().map_err(|error| bad(error.why))?;
     let path = head.target.split('?').next().unwrap_or_default();
@@ -94,11 +99,10 @@ fn look(access: &Access, bytes: &[u8]) -> Result<Request, Refusal> {
         let why = "the token is not this sandbox's".to_owned();
         return Err(Refusal("401 Unauthorized", "authentication_error", why));
     }
-    if path == MESSAGES {
-        let model = &access.model;
-        let forbidden = |why| Refusal("403 Forbidden", "permission_error", why);
-        access.meter().begin(&model.limits, !model.prices.is_empty()).map_err(forbidden)?;
-    }
+    let forbidden = |why| Refusal("403 Forbidden", "permission_error", why);
+    let bytes = if let Body::Length(length) = body { length } else { CHUNKED };
+    let reserved =
+        (path == MESSAGES).then(|| access.begin(estimate(bytes)).map_err(forbidden)).transpose()?;
     let mut text = String::new();
     for (name, value) in &head.fields {
         if PASSED.iter().any(|passed| passed.eq_ignore_ascii_case(name)) {
@@ -107,7 +111,7 @@ fn look(access: &Access, bytes: &[u8]) -> Result<Request, Refusal> {
     }
     let expects = head.values("expect").any(|value| value.eq_ignore_ascii_case("100-continue"));
     let goes_on = head.version == "HTTP/1.1" && !has_token(head.values("connection"), "close");
-    Ok(Request { target: head.target.to_owned(), head: text, body, expects, goes_on })
+    Ok(Request { held: reserved, target: head.target.to_owned(), head: text, body, expects, goes_on })
 }
 
 /// Compares all of both, so that the time tells nothing.
@@ -121,12 +125,11 @@ fn answer(
     access: &Access,
     resolve: &Resolve,
     guest: &mut Side<Guest>,
-    request: &Request,
+    request: Request<'_>,
 ) -> Result<bool, Refusal> {
     let model = &access.model;
-    let why = |error: io::Error| unavailable(format!("the provider cannot be reached: {error}"));
-    let mut host = reach(access, resolve).map_err(why)?;
-    let Request { target, head, .. } = request;
+    let mut host = reach(access, resolve).map_err(|error| unreachable(&error))?;
+    let Request { mut held, target, head, body, expects, goes_on } = request;
     let authority = model.origin.to_string();
     let authority = authority.trim_start_matches("https://");
     let (prefix, key) = (&model.prefix, model.key.field());
@@ -134,48 +137,89 @@ fn answer(
     let head = format!(
         "POST {prefix}{target} HTTP/1.1\r\nhost: {authority}\r\n{head}accept-encoding: identity\r\nconnection: close\r\n{key}\r\n"
     );
-    host.write(head.as_bytes()).map_err(why)?;
-    let limit = |guest: &Side<Guest>, host: &Side<Host>| {
-        guest.stream.limit(SILENCE).and_then(|()| host.stream.limit(SILENCE)).map_err(why)
-    };
+    host.write(head.as_bytes()).map_err(|error| unreachable(&error))?;
     limit(guest, &host)?;
-    if request.expects && guest.write(b"HTTP/1.1 100 Continue\r\n\r\n").is_err() {
+    if expects && guest.write(b"HTTP/1.1 100 Continue\r\n\r\n").is_err() {
         return Ok(false);
     }
-    let is_whole = match copy(guest, &mut host, &mut Progress::strict(request.body), |_| {}) {
+    let mut sent = 0;
+    let is_whole = match copy(guest, &mut host, &mut Progress::strict(body), |bytes| sent += bytes.len()) {
         Ok(()) => true,
         Err(Broken::To) => false,
+        // Half a request is none for the provider.
         Err(Broken::From) => return Ok(false),
     };
+    if let Some(held) = &mut held {
+        held.at_least(estimate(sent as u64));
+    }
+    let mut answered = Answered::default();
+    let result = pass(&mut host, guest, goes_on && is_whole, &mut answered);
+    if let Some(held) = held
+        && answered.costs(is_whole)
+    {
+        held.settle(answered.said);
+    }
+    result
+}
+
+/// What is known of an answer for the count of its tokens.
+#[derive(Default)]
+struct Answered {
+    status: Option<u16>,
+    said: Option<(Option<String>, Tokens)>,
+}
+
+impl Answered {
+    /// Whether the provider has worked for it. One that broke off has, for all that is known.
+    fn costs(&self, is_whole: bool) -> bool {
+        self.said.is_some() || self.status.map_or(is_whole, |status| status < 300)
+    }
+}
+
+/// Passes on an answer; whether another request may follow. It is read to its end although the guest takes it no more: what it took is
+/// used.
+fn pass(
+    host: &mut Side<Host>,
+    guest: &mut Side<Guest>,
+    goes_on: bool,
+    answered: &mut Answered,
+) -> Result<bool, Refusal> {
     let bytes = loop {
-        match host.read_head(ANSWER).map_err(why)? {
+        match host.read_head(ANSWER).map_err(|error| unreachable(&error))? {
             ReadHead::Head(bytes) if bytes.starts_with(b"HTTP/1.1 1") => {}
             ReadHead::Head(bytes) => break bytes,
             ReadHead::End | ReadHead::TooLong => return Err(unavailable("the provider gave no answer")),
         }
     };
     let head = ResponseHead::parse(&bytes[..bytes.len() - 4]).map_err(unavailable)?;
+    answered.status = Some(head.status);
     let body = head.body("POST").map_err(unavailable)?;
-    limit(guest, &host)?;
-    let goes_on = request.goes_on && is_whole && body.is_some();
-    if guest.write(&answered(&head, goes_on)).is_err() {
-        return Ok(false);
-    }
+    limit(guest, host)?;
+    let goes_on = goes_on && body.is_some();
     let is_stream = head.values("content-type").any(|kind| kind.starts_with("text/event-stream"));
-    let is_counted = target.split('?').next() == Some(MESSAGES);
     let mut reader = Reader::new(is_stream);
-    let body = body.unwrap_or(Body::Length(u64::MAX));
-    let passed = copy(&mut host, guest, &mut Progress::lenient(body), |bytes| reader.take(bytes));
-    if is_counted {
-        // Of a stream that was cut, too: what was said was used.
-        let (name, tokens) = reader.finish();
-        let price =
-            name.and_then(|name| model.prices.iter().find(|(start, _)| name.starts_with(start.as_str())));
-        // The highest price where the model has none.
-        let price = price.or_else(|| model.prices.iter().max_by(|a, b| a.1.output.total_cmp(&b.1.output)));
-        access.meter().end(tokens, price.map(|(_, price)| price));
+    let mut body = Progress::lenient(body.unwrap_or(Body::Length(u64::MAX)));
+    let passed = match guest.write(&answer_head(&head, goes_on)) {
+        Ok(()) => copy(host, guest, &mut body, |bytes| reader.take(bytes)),
+        Err(_) => Err(Broken::To),
+    };
+    let goes_on = passed.is_ok() && goes_on;
+    if let Err(Broken::To) = passed {
+        let _ = drain(host, &mut body, |bytes| reader.take(bytes));
     }
-    Ok(passed.is_ok() && goes_on)
+    // Of a stream that was cut, too: what was said was used.
+    let (name, tokens) = reader.finish();
+    answered.said = (tokens != Tokens::default()).then_some((name, tokens));
+    Ok(goes_on)
+}
+
+fn unreachable(error: &io::Error) -> Refusal {
+    unavailable(format!("the provider cannot be reached: {error}"))
+}
+
+/// Either may be silent for a while.
+fn limit(guest: &Side<Guest>, host: &Side<Host>) -> Result<(), Refusal> {
+    guest.stream.limit(SILENCE).and_then(|()| host.stream.limit(SILENCE)).map_err(|error| unreachable(&error))
 }
 
 /// A connection to the provider.
@@ -199,7 +243,7 @@ fn reach(access: &Access, resolve: &Resolve) -> io::Result<Side<Host>> {
     Ok(Side::new(Host(Box::new(StreamOwned::new(tls, socket)))))
 }
 
-fn answered(head: &ResponseHead<'_>, goes_on: bool) -> Vec<u8> {
+fn answer_head(head: &ResponseHead<'_>, goes_on: bool) -> Vec<u8> {
     let mut text = format!("HTTP/1.1 {} {}\r\n", head.status, head.reason);
     for (name, value) in &head.fields {
         if !DROPPED.iter().any(|dropped| dropped.eq_ignore_ascii_case(name)) {

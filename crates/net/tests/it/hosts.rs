@@ -23,6 +23,11 @@ pub(crate) struct Site {
 }
 
 impl Site {
+    /// Another policy from now on.
+    pub(crate) fn change(&self, policy: Policy) {
+        self.network.commit(self.network.prepare(policy).unwrap());
+    }
+
     pub(crate) fn new(policy: Policy, names: Names, forwards: Vec<Forward>) -> (Self, Guest) {
         Self::with_trust(policy, names, forwards, Trust::OfHost)
     }

@@ -1,6 +1,8 @@
 //! The model is served to the guest without the user's key, within its limits, whatever the provider does.
 
 use std::io::{BufReader, Read as _, Write as _};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use rave_net::lan::MODEL;
@@ -127,7 +129,7 @@ fn without_token_rule_or_limit_nothing_is_passed_on() {
 
 #[test]
 fn events_are_passed_on_as_they_come() {
-    static SEEN: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+    static SEEN: AtomicBool = AtomicBool::new(false);
     let serve = |stream: Stream| {
         reply(stream, |head, stream| {
             if head[0].contains("count_tokens") {
@@ -143,7 +145,7 @@ fn events_are_passed_on_as_they_come() {
             let _ = stream.flush();
             // The next comes once the guest has seen the first, and says so by another connection.
             let deadline = std::time::Instant::now() + Duration::from_secs(20);
-            while !SEEN.load(std::sync::atomic::Ordering::SeqCst) && std::time::Instant::now() < deadline {
+            while !SEEN.load(SeqCst) && std::time::Instant::now() < deadline {
                 std::thread::sleep(Duration::from_millis(5));
             }
             let _ = write!(stream, "{}", chunk("data: {\"usage\":{\"output_tokens\":9}}\n\n"));
@@ -163,10 +165,56 @@ fn events_are_passed_on_as_they_come() {
         got.windows(13).any(|bytes| bytes == b"message_start").then_some(())
     });
     assert!(first.is_some(), "{}", String::from_utf8_lossy(&got));
-    SEEN.store(true, std::sync::atomic::Ordering::SeqCst);
+    SEEN.store(true, SeqCst);
     let rest = String::from_utf8(guest.read_all(handle)).unwrap();
     assert!(rest.contains("\"output_tokens\":9") && !rest.ends_with("0\r\n\r\n"), "{rest}");
     assert_eq!(site.network.usage().unwrap().output_tokens, 9, "what was said of a cut stream counts");
+}
+
+#[test]
+fn what_a_guest_does_not_wait_for_counts() {
+    static ASKED: AtomicBool = AtomicBool::new(false);
+    static GONE: AtomicBool = AtomicBool::new(false);
+    let serve = |stream: Stream| {
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        reply(stream, |head, stream| {
+            let is_counted = !head[0].contains("count_tokens");
+            ASKED.fetch_or(is_counted, SeqCst);
+            while is_counted && !GONE.load(SeqCst) && std::time::Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            // The second says nothing of its tokens.
+            let body = if head.iter().any(|line| line.ends_with(": 4000")) {
+                "{}".to_owned()
+            } else {
+                r#"{"model":"m-1","usage":{"input_tokens":1000000,"output_tokens":200000}}"#.to_owned()
+            };
+            let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        });
+    };
+    let (site, mut guest) = site(serve, Limits { tokens: Some(1_200_000), ..Limits::default() }, &["model"]);
+    let counts = |guest: &mut Guest, tokens: u64| {
+        let counted = |_: &mut Guest| (site.network.usage().unwrap().input_tokens == tokens).then_some(());
+        guest.until(Duration::from_secs(15), counted).is_some()
+    };
+    for (length, tokens) in [(4000, 1000), (2, 1_001_000)] {
+        ASKED.store(false, SeqCst);
+        GONE.store(false, SeqCst);
+        let handle = guest.open(MODEL.0, MODEL.1);
+        let body = " ".repeat(length);
+        let request = format!(
+            "POST /v1/messages HTTP/1.1\r\nHost: x\r\nX-Api-Key: token-of-this-sandbox\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        guest.write(handle, request.as_bytes());
+        let is_asked = |_: &mut Guest| ASKED.load(SeqCst).then_some(());
+        guest.until(Duration::from_secs(15), is_asked).expect("the provider has the whole request");
+        guest.socket(handle).abort();
+        // Frames come in their order: the end has come once another request is answered.
+        ask(&mut guest, "/v1/messages/count_tokens", "{}");
+        GONE.store(true, SeqCst);
+        assert!(counts(&mut guest, tokens), "{:?}", site.network.usage());
+    }
+    assert!(ask(&mut guest, "/v1/messages", "{}").starts_with("HTTP/1.1 403 "));
 }
 
 #[test]

@@ -173,7 +173,7 @@ fn the_authority_vouches_for_opened_names_alone_and_one_that_is_not_trusted_is_t
     // The certificate of before does not do for a name that came later; the one of now does for both.
     let before = site.network.authority().unwrap();
     let names = &["api.example,private,inspect", "new.example,private,inspect"];
-    site.network.set_policy(policy(Mode::Restricted, names, &[])).unwrap();
+    site.change(policy(Mode::Restricted, names, &[]));
     let after = site.network.authority().unwrap();
     assert_ne!(before, after);
     for pem in [&before, &after] {
@@ -205,7 +205,7 @@ fn a_group_is_read_only_until_it_may_be_written() {
         ("npm is read-only: a PUT request", Some("npm:write"))
     );
 
-    site.network.set_policy(npm("npm:write")).unwrap();
+    site.change(npm("npm:write"));
     let mut client = connect(&site, &mut guest);
     client.write(&mut guest, publish);
     assert!(client.read_until(&mut guest, "{}").starts_with("HTTP/1.1 200"));

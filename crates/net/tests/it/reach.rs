@@ -121,7 +121,7 @@ fn a_denied_name_is_not_there_and_is_reached_once_it_is_allowed() {
     assert_eq!(denial.rule, "mode restricted: no rule allows it");
     assert_eq!(denial.allow.as_deref(), Some("a.example"));
 
-    site.network.set_policy(policy(Mode::Restricted, &["a.example:7/tcp,private"], &[])).unwrap();
+    site.change(policy(Mode::Restricted, &["a.example:7/tcp,private"], &[]));
     let address =
         guest.until(Duration::from_secs(5), |guest| guest.lookup("a.example").1).expect("it is allowed");
     let handle = guest.open(address, 7);
@@ -134,12 +134,21 @@ fn a_rule_that_is_taken_back_ends_what_it_allowed() {
     let allowed = policy(Mode::Restricted, &["a.example:7/tcp,private"], &[]);
     let (site, mut guest) = Site::new(allowed, names, vec![]);
     let address = guest.address("a.example");
-    let handle = guest.open(address, 7);
-    site.network.set_policy(policy(Mode::Restricted, &[], &[])).unwrap();
-    let ended = guest
-        .until(Duration::from_secs(5), |guest| (guest.socket(handle).state() == State::Closed).then_some(()));
-    assert!(ended.is_some());
-    assert_eq!(guest.connect(address, 7), Outcome::Refused);
+    // The second leaves the name and forbids the address that it has.
+    for rules in [&[][..], &["a.example:7/tcp"]] {
+        site.change(policy(Mode::Restricted, &["a.example:7/tcp,private"], &[]));
+        let handle = guest.until(Duration::from_secs(5), |guest| match guest.connect(address, 7) {
+            Outcome::Open(handle) => Some(handle),
+            _ => None,
+        });
+        let handle = handle.expect("it is allowed");
+        site.change(policy(Mode::Restricted, rules, &[]));
+        let ended = guest.until(Duration::from_secs(5), |guest| {
+            (guest.socket(handle).state() == State::Closed).then_some(())
+        });
+        assert!(ended.is_some(), "{rules:?}");
+        assert_eq!(guest.connect(address, 7), Outcome::Refused);
+    }
 }
 
 #[test]

@@ -216,6 +216,8 @@ pub enum NetCommand {
     Allow(NetRules),
     /// Deny, whatever is allowed; connections that are denied end
     Deny(NetRules),
+    /// Take rules back, whether they allow or deny; the mode decides then
+    Forget(NetRules),
     /// Print what was refused, by which rule, and the command that allows it
     Log(NetPrint),
     /// Print the rules for all that was reached in the mode `learn`
@@ -234,7 +236,7 @@ pub struct NetPrint {
     pub json: bool,
 }
 
-/// `cargo xtask net NAME allow` and `deny`
+/// `cargo xtask net NAME allow`, `deny` and `forget`
 #[derive(Debug, Clone, Args)]
 pub struct NetRules {
     /// A name, *.DOMAIN, HOST:PORT/tcp, or a group such as npm, with ,private or ,inspect

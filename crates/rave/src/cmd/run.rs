@@ -53,6 +53,7 @@ const SSH_FAILED: i32 = 255;
 /// Runs the command.
 pub fn run(args: &cli::Run, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
     let policies = services::policies(&args.ports)?;
+    reach::check(args)?;
     build::tell_base(settings, ui);
     host::ensure(settings, ui, Needs::Run)?;
     let qemu = Qemu::find(Arch::X86_64)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -142,7 +142,7 @@ fn a_qemu_that_was_taken_over_has_its_own_disk_and_nothing_else() {
 /// Tries each thing and prints `NAME 1` or `NAME 0`. Numbers of calls are x86-64's.
 const ATTEMPTS: &str = r#"
 use Socket;
-my ($pid, $other, $port, $unix) = @ARGV;
+my ($pid, $other, $port, $unix, $dgram) = @ARGV;
 sub attempt { print "$_[0] ", ($_[1] ? 1 : 0), "\n" }
 attempt("signal", kill(0, $pid));
 my ($e, $s);
@@ -156,6 +156,8 @@ socket(my $t, AF_INET, SOCK_STREAM, 0);
 attempt("tcp", connect($t, sockaddr_in($port, INADDR_LOOPBACK)));
 attempt("udp", socket(my $u, AF_INET, SOCK_DGRAM, 0));
 attempt("unix", socket($s, AF_UNIX, SOCK_STREAM, 0) && connect($s, sockaddr_un($unix)));
+my ($p, $q);
+attempt("named", socketpair($p, $q, AF_UNIX, SOCK_DGRAM, 0) && send($p, "x", 0, sockaddr_un($dgram)));
 attempt("namespace", syscall(272, 0x10000000) == 0);
 "#;
 
@@ -171,11 +173,13 @@ fn a_fenced_program_does_nothing_to_other_processes_and_sandboxes() {
     }
     let socket = other.join("ctl.sock");
     let _unix = UnixListener::bind(&socket).expect("a socket");
+    let named = other.join("datagrams.sock");
+    let _datagrams = UnixDatagram::bind(&named).expect("a socket");
     let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = tcp.local_addr().expect("an address").port().to_string();
     let victim = cmd!("sleep", "600").env("SECRET", "key").start().expect("a process");
     let pid = victim.pids()[0].to_string();
-    let words = ["-e", ATTEMPTS, &pid, other.as_str(), &port, socket.as_str()];
+    let words = ["-e", ATTEMPTS, &pid, other.as_str(), &port, socket.as_str(), named.as_str()];
     let control = results(&cmd(perl.as_str(), words).read().expect("it ran"));
     // A host may keep even a user's own processes from being traced (Yama), and users from namespaces.
     let is_certain = |name: &str| !matches!(name, "trace" | "namespace");

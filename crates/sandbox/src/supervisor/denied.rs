@@ -23,13 +23,19 @@ pub(super) fn keep_telling(shared: &Arc<Shared>, name: SandboxName) {
     let shared = Arc::clone(shared);
     thread::spawn(move || {
         let mut notices = Notices::new(name);
+        let mut seen = None;
+        let mut look = |notices: &mut Notices| {
+            let Some((number, log)) = shared.network().log_after(seen) else { return false };
+            seen = Some(number);
+            notices.take(&log)
+        };
         // What an earlier supervisor saw was told by it.
-        notices.take(&shared.network().log());
+        look(&mut notices);
         notices.kept.clear();
         let mut is_told = true;
         while !shared.has_ended() {
             thread::sleep(LOOK);
-            is_told &= !notices.take(&shared.network().log());
+            is_told &= !look(&mut notices);
             if !is_told && let Some(client) = shared.client(Duration::ZERO) {
                 // A guest of an earlier version does not know the request, and is not asked again until there is more.
                 let _ = client.ask(&Request::Denied(notices.kept.clone()), LIMIT);

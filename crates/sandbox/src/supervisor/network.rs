@@ -16,7 +16,7 @@ use rave_vm::sandbox::SSH;
 
 use crate::audit::Recorded;
 use crate::error::Error;
-use crate::network::{Change, NetworkStatus, change, read};
+use crate::network::{Change, NetworkStatus, changed, read, write};
 use crate::place::Place;
 use crate::record::Record;
 
@@ -168,11 +168,14 @@ impl Connected {
         let network = self.network.as_ref().ok_or("its machine is of an older version; stop and start it")?;
         if !wanted.is_empty() {
             let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-            let policy = change(&self.place, wanted).map_err(|error| error.to_string())?;
-            self.recorder.see(wanted.event(policy.mode));
-            network
-                .set_policy(policy)
+            let policy = changed(&self.place, wanted).map_err(|error| error.to_string())?;
+            // What can fail comes first: what is kept and what counts are never two.
+            let prepared = network
+                .prepare(policy)
                 .map_err(|error| format!("cannot renew the authority that opens TLS: {error}"))?;
+            write(&self.place, prepared.policy()).map_err(|error| error.to_string())?;
+            self.recorder.see(wanted.event(prepared.policy().mode));
+            network.commit(prepared);
         }
         Ok(NetworkStatus {
             policy: network.policy(),
@@ -204,9 +207,9 @@ impl Connected {
         doors.starting
     }
 
-    /// What the guest was refused.
-    pub(super) fn log(&self) -> Log {
-        self.network.as_ref().map(Network::log).unwrap_or_default()
+    /// What the guest was refused, with a number; nothing where it is what had the number `seen`.
+    pub(super) fn log_after(&self, seen: Option<u64>) -> Option<(u64, Log)> {
+        self.network.as_ref()?.log_after(seen)
     }
 
     /// Writes what has not been written yet.

@@ -30,7 +30,4 @@ pub enum Fence {
 pub struct Grants {
     /// Files; they are made empty where they are missing.
     pub files: Vec<Utf8PathBuf>,
-    /// Folders in which QEMU may make, write and remove files; they are made where they are missing. What lies in them is not safe
-    /// from a guest that took QEMU over: no file of another machine, under whatever name.
-    pub folders: Vec<Utf8PathBuf>,
 }

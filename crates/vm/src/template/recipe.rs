@@ -70,7 +70,7 @@ impl Recipe<'_> {
             network: Some(hardware.nic),
             // QEMU's user network is part of what it saves, and clones have none.
             link: Link::Stream,
-            fence: Fence::Closed(Grants { files: vec![template.devices()], folders: Vec::new() }),
+            fence: Fence::Closed(Grants { files: vec![template.devices()] }),
             channel: true,
             credentials: vec![credential()],
             ..Machine::new("rave-template", &template.folder().join("run"))

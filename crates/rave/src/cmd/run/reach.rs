@@ -2,14 +2,30 @@
 
 use std::collections::HashSet;
 
-use rave_net::{Denial, Kind, Log, Mode, Policy};
+use rave_net::{Denial, Host, Kind, Log, Mode, Policy, Rule};
 use rave_vm::terminal_text::plain;
 
 use crate::cli;
+use crate::command_error::CommandError;
 use crate::ui::Ui;
 
 /// The most refusals that one run tells; a guest could go on forever.
 const TOLD: usize = 20;
+
+/// Whether the flags name only what `run` can keep: its machines have no authority that opens TLS and know no groups, so that a rule with
+/// one would do nothing.
+pub(super) fn check(args: &cli::Run) -> Result<(), CommandError> {
+    let is_group = |rule: &&Rule| matches!(rule.host, Host::Group { .. });
+    let group = args.deny.iter().find(is_group).map(|rule| ("--deny", rule));
+    let opened = args.allow.iter().find(|rule| rule.inspect || is_group(rule)).map(|rule| ("--allow", rule));
+    match group.or(opened) {
+        None => Ok(()),
+        Some((flag, rule)) => Err(CommandError::usage(format!(
+            "{flag} {rule}: run opens no TLS and knows no groups"
+        ))
+        .remedy(format!("name its hosts: {flag} HOST; or use a sandbox: cargo xtask up {flag} {rule}"))),
+    }
+}
 
 /// What the flags make of what a guest reaches without them.
 pub(super) fn policy(args: &cli::Run, mut policy: Policy) -> Policy {
@@ -31,7 +47,7 @@ pub(super) fn line(policy: &Policy) -> String {
         }
         Mode::Offline => "network offline: the guest reaches nothing".to_owned(),
     };
-    let rules = |what: &str, rules: &[rave_net::Rule]| {
+    let rules = |what: &str, rules: &[Rule]| {
         let rules: Vec<String> = rules.iter().map(ToString::to_string).collect();
         if rules.is_empty() { String::new() } else { format!("; {what}: {}", rules.join(", ")) }
     };
@@ -102,6 +118,16 @@ mod tests {
             "network restricted: the guest reaches what is allowed and nothing else; allowed: p.example:1/tcp,private, \
              a.example; denied: b.example"
         );
+    }
+
+    #[test]
+    fn a_rule_that_run_cannot_keep_is_refused() {
+        let rules = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+        for (allow, deny) in [(&["npm"][..], &[][..]), (&["a.example,inspect"], &[]), (&[], &["npm"])] {
+            let args = cli::Run { allow: rules(allow), deny: rules(deny), ..cli::Run::default() };
+            let error = check(&args).unwrap_err().to_string();
+            assert!(error.contains("run opens no TLS and knows no groups"), "{error}");
+        }
     }
 
     #[test]

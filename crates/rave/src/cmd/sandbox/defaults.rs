@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use rave_net::{Mode, Policy, Rule};
+use rave_net::{Host, Mode, Policy, Rule};
 use rave_sandbox::Expiry;
-use rave_spec::{Loaded, NetworkMode, NetworkRule, WorkspaceSettings};
+use rave_spec::{Loaded, NetworkMode, NetworkRule, WORKSPACE_FILE, WorkspaceSettings};
 
 use crate::command_error::CommandError;
 
@@ -38,20 +38,28 @@ impl Defaults {
         })
     }
 
-    /// These, no wider than the workspace asks for; and what it asks for that would be wider, which does not count.
-    pub(super) fn narrowed(mut self, by: &WorkspaceSettings) -> (Self, Vec<String>) {
+    /// These, no wider than the workspace asks for; and what it asks for that would be wider, which does not count. What the groups of
+    /// the user's rules stand for must be known. A rule that denies and cannot be read is an error: without it more is reached.
+    pub(super) fn narrowed(mut self, by: &WorkspaceSettings) -> Result<(Self, Vec<String>), CommandError> {
         let mut refused = Vec::new();
-        // Before the mode: what `open` reaches decides what a list may name.
+        let own = self.policy.clone();
+        let wanted = by.network.mode.map(mode);
+        self.policy.mode = wanted.filter(|mode| width(*mode) <= width(own.mode)).unwrap_or(own.mode);
         if by.has_allow {
-            self.policy.allow = allow(&self.policy, &by.network.allow, &mut refused);
+            self.policy.allow = allow(&own, self.policy.mode, &by.network.allow, &mut refused);
         }
-        let denied = by.network.deny.iter().filter_map(|rule| rule.as_str().parse().ok());
-        let new: Vec<Rule> = denied.filter(|rule| !self.policy.deny.contains(rule)).collect();
-        self.policy.deny.extend(new);
-        match by.network.mode.map(mode) {
-            Some(wanted) if width(wanted) <= width(self.policy.mode) => self.policy.mode = wanted,
-            Some(wanted) => refused.push(format!("network.mode {wanted}")),
-            None => {}
+        for text in &by.network.deny {
+            let rule: Rule = text.as_str().parse().map_err(|error| {
+                CommandError::usage(format!("{WORKSPACE_FILE}: network.deny: {error}")).remedy(
+                    "correct the rule in the workspace, then trust the file: cargo xtask trust FOLDER",
+                )
+            })?;
+            if !self.policy.deny.contains(&rule) {
+                self.policy.deny.push(rule);
+            }
+        }
+        if let Some(wider) = wanted.filter(|wanted| *wanted != self.policy.mode) {
+            refused.push(format!("network.mode {wider}"));
         }
         match by.memory.map(rave_spec::MebiBytes::get) {
             Some(memory) if memory <= self.memory_mib => self.memory_mib = memory,
@@ -69,18 +77,24 @@ impl Defaults {
         };
         self.expiry =
             Expiry { ttl: shorter(self.expiry.ttl, by.ttl), idle: shorter(self.expiry.idle, by.idle_stop) };
-        (self, refused)
+        Ok((self, refused))
     }
 }
 
-/// The rules of a workspace that reach nothing that the user's policy does not.
-fn allow(policy: &Policy, wanted: &[NetworkRule], refused: &mut Vec<String>) -> Vec<Rule> {
-    let is_public = matches!(policy.mode, Mode::Learn | Mode::Open);
+/// The rules that a workspace asks for, as far as the user's policy includes them. Where the mode reaches every public address a list
+/// takes nothing away: the user's rules that look into connections stay, or those would not be looked into.
+fn allow(own: &Policy, mode: Mode, wanted: &[NetworkRule], refused: &mut Vec<String>) -> Vec<Rule> {
     let mut kept = Vec::new();
+    if mode.is_public() {
+        // An address is not looked into, whatever rule is about it.
+        kept.extend(own.allow.iter().filter(|rule| !matches!(rule.host, Host::Network(_))).cloned());
+    }
     for text in wanted {
         match text.as_str().parse::<Rule>() {
-            Ok(rule) if policy.allow.contains(&rule) || is_public && !rule.private => kept.push(rule),
-            _ => refused.push(format!("network.allow {text}")),
+            Ok(rule) if !own.includes(&rule) => refused.push(format!("network.allow {text}")),
+            Ok(rule) if kept.contains(&rule) => {}
+            Ok(rule) => kept.push(rule),
+            Err(_) => refused.push(format!("network.allow {text}")),
         }
     }
     kept
@@ -125,7 +139,7 @@ mod tests {
         let (after, refused) = user.clone().narrowed(&asks(
             "[network]\nmode = \"open\"\nallow = [\"a.example\", \"evil.example\", \"10.0.0.0/8,private\"]\n\
              [sandbox]\nmemory = 8192\ncpus = 64\n",
-        ));
+        )).unwrap();
         assert_eq!(after, user);
         assert_eq!(
             refused,
@@ -142,10 +156,12 @@ mod tests {
     #[test]
     fn whatever_is_narrower_counts() {
         let user = user(Mode::Open, &["db.example:5432/tcp"]);
-        let (after, refused) = user.narrowed(&asks(
-            "[network]\nmode = \"restricted\"\nallow = [\"a.example\"]\ndeny = [\"b.example\"]\n\
+        let (after, refused) = user
+            .narrowed(&asks(
+                "[network]\nmode = \"restricted\"\nallow = [\"a.example\"]\ndeny = [\"b.example\"]\n\
              [sandbox]\nmemory = 1024\ncpus = 1\nttl = 60\nidle-stop = 30\n",
-        ));
+            ))
+            .unwrap();
         assert!(refused.is_empty(), "{refused:?}");
         let rules = |rules: &[Rule]| rules.iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(
@@ -159,15 +175,60 @@ mod tests {
 
     #[test]
     fn an_open_users_workspace_names_no_private_address() {
-        let (after, refused) =
-            user(Mode::Open, &[]).narrowed(&asks("[network]\nallow = [\"10.0.0.7:22/tcp,private\"]\n"));
+        let (after, refused) = user(Mode::Open, &[])
+            .narrowed(&asks("[network]\nallow = [\"10.0.0.7:22/tcp,private\"]\n"))
+            .unwrap();
         assert!(after.policy.allow.is_empty() && refused.len() == 1, "{refused:?}");
     }
 
     #[test]
     fn without_a_list_the_users_stays_and_an_empty_one_takes_it_away() {
         let user = user(Mode::Restricted, &["a.example"]);
-        assert_eq!(user.clone().narrowed(&asks("")).0, user);
-        assert!(user.narrowed(&asks("[network]\nallow = []\n")).0.policy.allow.is_empty());
+        assert_eq!(user.clone().narrowed(&asks("")).unwrap().0, user);
+        assert!(user.narrowed(&asks("[network]\nallow = []\n")).unwrap().0.policy.allow.is_empty());
+    }
+    /// The rules after a workspace's list, and how many of it were refused.
+    fn listed(user: &Defaults, asked: &str) -> (Vec<String>, usize) {
+        let (after, refused) = user.clone().narrowed(&asks(&format!("[network]\n{asked}\n"))).unwrap();
+        (after.policy.allow.iter().map(ToString::to_string).collect(), refused.len())
+    }
+
+    #[test]
+    fn an_open_users_workspace_names_no_group_and_does_not_close_the_users_eyes() {
+        let rules = ["a.example,inspect", "npm", "192.0.43.7"];
+        for mode in [Mode::Learn, Mode::Open] {
+            let user = user(mode, &rules);
+            let (kept, refused) = listed(
+                &user,
+                "allow = [\"model\", \"git\", \"npm:write\", \"a.example\", \"a.example:443/tcp\", \"b.example\"]",
+            );
+            assert_eq!(
+                (kept, refused),
+                (vec!["a.example,inspect".into(), "npm".into(), "b.example".into()], 5)
+            );
+            assert_eq!(listed(&user, "allow = []").0, ["a.example,inspect", "npm"]);
+            let (kept, refused) = listed(
+                &user,
+                "mode = \"restricted\"\nallow = [\"*.example\", \"npm\", \"b.example\", \"a.example,inspect\"]",
+            );
+            assert_eq!(
+                (kept, refused),
+                (vec!["npm".into(), "b.example".into(), "a.example,inspect".into()], 1)
+            );
+        }
+    }
+
+    #[test]
+    fn a_rule_that_the_user_looks_into_twice_is_not_taken_without_the_look() {
+        let user = user(Mode::Restricted, &["a.example", "a.example,inspect"]);
+        assert_eq!(listed(&user, "allow = [\"a.example\"]"), (vec![], 1));
+        assert_eq!(listed(&user, "allow = [\"a.example,inspect\"]").1, 0);
+    }
+
+    #[test]
+    fn a_rule_that_denies_and_is_none_is_an_error() {
+        let asked = asks("[network]\ndeny = [\"a.example\", \"b.example:443\"]\n");
+        let error = user(Mode::Open, &[]).narrowed(&asked).unwrap_err().to_string();
+        assert!(error.contains("network.deny") && error.contains("b.example:443"), "{error}");
     }
 }

@@ -22,26 +22,54 @@ from pip._internal.models.index import PyPI
 print(PyPI.simple_url)
 print('https://' + PyPI.file_storage_domain)";
 
-/// What the groups of these rules stand for; an error for one of which nothing is known.
-pub(super) fn of_rules(rules: &[Rule]) -> anyhow::Result<Groups> {
-    let wanted: BTreeSet<Group> = rules
-        .iter()
-        .filter_map(|rule| if let Host::Group { group, .. } = rule.host { Some(group) } else { None })
-        .collect();
+/// What the groups of rules that allow or deny stand for; an error for one of which nothing is known: a rule about no host would do
+/// nothing.
+pub(super) fn of_rules(allow: &[Rule], deny: &[Rule]) -> anyhow::Result<Groups> {
+    let named = |rules: &[Rule]| -> BTreeSet<Group> {
+        let group = |rule: &Rule| if let Host::Group { group, .. } = rule.host { Some(group) } else { None };
+        rules.iter().filter_map(group).collect()
+    };
+    let (allowed, denied) = (named(allow), named(deny));
     let mut groups = Groups::default();
-    for group in wanted {
-        // The supervisor serves it; its host is not the guest's affair.
-        if group == Group::Model && model::is_configured() {
+    for group in allowed.union(&denied).copied() {
+        // The supervisor serves it; its host is not the guest's affair. Denied, it is not served, whatever is configured.
+        if group == Group::Model && (model::is_configured() || !allowed.contains(&group)) {
             continue;
         }
-        let urls = urls(group);
-        let origins: Vec<Origin> = urls.iter().filter_map(|url| Origin::of_url(url, true)).collect();
+        let mut origins: Vec<Origin> = Vec::new();
+        for Found { url, is_own } in urls(group) {
+            let Some(origin) = Origin::of_url(&url, is_own) else { continue };
+            // What the user names, too, is the user's: those come first.
+            let as_own = Origin { private: true, ..origin.clone() };
+            if is_own || !origins.contains(&as_own) {
+                origins.push(origin);
+            }
+        }
         if origins.is_empty() {
             return Err(unknown(group).into());
         }
         groups.set(group, origins);
     }
     Ok(groups)
+}
+
+/// A URL of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Found {
+    url: String,
+    /// The user's or the system's configuration names it, so its address may be a private one. What a server named may not be: it
+    /// would open the host's network.
+    is_own: bool,
+}
+
+impl Found {
+    fn own(url: impl Into<String>) -> Self {
+        Self { url: url.into(), is_own: true }
+    }
+
+    fn of_server(url: impl Into<String>) -> Self {
+        Self { url: url.into(), is_own: false }
+    }
 }
 
 fn unknown(group: Group) -> CommandError {
@@ -56,28 +84,28 @@ fn unknown(group: Group) -> CommandError {
         }
     };
     CommandError::usage(format!("nothing is known of the group {group}: {client} names no host"))
-        .remedy(format!("{remedy}; or allow hosts by name: HOST,inspect"))
+        .remedy(format!("{remedy}; or name its hosts one by one: HOST,inspect to allow, HOST to deny"))
 }
 
 /// The URLs that a client is configured with.
-fn urls(group: Group) -> Vec<String> {
+fn urls(group: Group) -> Vec<Found> {
+    let own = |urls: Vec<String>| urls.into_iter().map(Found::own).collect();
     match group {
-        Group::Npm => npm(&ask("npm", &["config", "list", "--json"])),
+        Group::Npm => own(npm(&ask("npm", &["config", "list", "--json"]))),
         Group::Pypi => {
             let set = pip(&ask("pip", &["config", "list"]), |name| std::env::var(name).ok());
             // What is set replaces the default, and its files lie beside it.
-            if set.iter().any(|(is_index, _)| *is_index) {
-                set.into_iter().map(|(_, url)| url).collect()
-            } else {
-                let default = ask("python3", &["-c", PIP]);
-                set.into_iter().map(|(_, url)| url).chain(default.lines().map(str::to_owned)).collect()
-            }
+            let has_index = set.iter().any(|(is_index, _)| *is_index);
+            let default = if has_index { String::new() } else { ask("python3", &["-c", PIP]) };
+            let set = set.into_iter().map(|(_, url)| url);
+            own(set.chain(default.lines().map(str::to_owned)).collect())
         }
         Group::Debian => {
-            ask("apt-get", &["indextargets", "--format", "$(REPO_URI)"]).lines().map(str::to_owned).collect()
+            let uris = ask("apt-get", &["indextargets", "--format", "$(REPO_URI)"]);
+            own(uris.lines().map(str::to_owned).collect())
         }
         Group::Crates => cargo_home().map(|home| cargo(&home)).unwrap_or_default(),
-        Group::Git => git(&ask("git", &["config", "--global", "--list"])),
+        Group::Git => own(git(&ask("git", &["config", "--global", "--list"]))),
         Group::Model => Vec::new(),
     }
 }
@@ -121,25 +149,37 @@ fn cargo_home() -> Option<Utf8PathBuf> {
     Utf8PathBuf::from_path_buf(home).ok()
 }
 
-/// cargo's configuration, and what the indexes that it fetched say of their packages' place.
-fn cargo(home: &Utf8Path) -> Vec<String> {
-    let mut urls = Vec::new();
+/// The registries of cargo's configuration, and what the indexes that it fetched say of their packages' place.
+fn cargo(home: &Utf8Path) -> Vec<Found> {
+    let mut found = Vec::new();
     for name in ["config.toml", "config"] {
-        for line in read(&home.join(name)).lines().filter(|line| !line.trim_start().starts_with('#')) {
-            urls.extend(line.split('"').filter_map(|word| word.find("http").map(|at| word[at..].to_owned())));
-        }
+        let config = read(&home.join(name)).parse::<toml::Table>().unwrap_or_default();
+        found.extend(registries(&config).into_iter().map(Found::own));
     }
+    // A project's own configuration may have named what was fetched.
     let folders = home.join("registry/index").read_dir_utf8().into_iter().flatten().flatten();
     for folder in folders {
         // `HOST-` and 16 digits of a digest.
         if let Some((host, _)) = folder.file_name().rsplit_once('-') {
-            urls.push(format!("https://{host}/"));
+            found.push(Found::of_server(format!("https://{host}/")));
         }
         let config: serde_json::Value =
             serde_json::from_str(&read(&folder.path().join("config.json"))).unwrap_or_default();
-        urls.extend(["dl", "api"].iter().filter_map(|key| config[key].as_str().map(str::to_owned)));
+        found.extend(["dl", "api"].iter().filter_map(|key| config[key].as_str().map(Found::of_server)));
     }
-    urls
+    found
+}
+
+/// The URLs of `registry.index`, `registries.NAME.index` and `source.NAME.registry`, and of no other key: a proxy is no registry.
+fn registries(config: &toml::Table) -> Vec<String> {
+    let tables = |key: &str| config.get(key).and_then(toml::Value::as_table).into_iter().flatten();
+    let named = |key: &str, entry: &str| {
+        let url = |(_, table): (&String, &toml::Value)| table.get(entry)?.as_str().map(str::to_owned);
+        tables(key).filter_map(url).collect::<Vec<_>>()
+    };
+    let default = config.get("registry").and_then(|table| table.get("index")?.as_str().map(str::to_owned));
+    let urls = [named("registries", "index"), named("source", "registry"), Vec::from_iter(default)].concat();
+    urls.into_iter().map(|url| url.strip_prefix("sparse+").unwrap_or(&url).to_owned()).collect()
 }
 
 /// `git config --list`: hosts of credentials and of replaced URLs.
@@ -183,7 +223,10 @@ mod tests {
         let home = Utf8Path::from_path(home.path()).unwrap();
         std::fs::write(
             home.join("config.toml"),
-            "# \"https://no.example\"\n[source.mirror]\nregistry = \"sparse+https://mirror.example/index/\"\n",
+            "# \"https://no.example\"\n[http]\nproxy = \"http://proxy.example:3128\"\n\
+             [source.crates-io]\nreplace-with = \"mirror\"\n\
+             [source.mirror]\nregistry = \"sparse+https://mirror.example/index/\"\n\
+             [registries.corp]\nindex = \"https://corp.example/index\"\ntoken = \"https://token.example\"\n",
         )
         .unwrap();
         let index = home.join("registry/index/index.example-0123456789abcdef");
@@ -196,12 +239,22 @@ mod tests {
         assert_eq!(
             cargo(home),
             [
-                "https://mirror.example/index/",
-                "https://index.example/",
-                "https://files.example/crates",
-                "https://api.example"
+                Found::own("https://corp.example/index"),
+                Found::own("https://mirror.example/index/"),
+                Found::of_server("https://index.example/"),
+                Found::of_server("https://files.example/crates"),
+                Found::of_server("https://api.example"),
             ]
         );
+    }
+
+    #[test]
+    fn a_group_without_hosts_is_an_error_unless_the_model_is_denied() {
+        let rule = |text: &str| vec![text.parse::<Rule>().unwrap()];
+        assert_eq!(of_rules(&[], &rule("model")).unwrap(), Groups::default());
+        assert_eq!(of_rules(&rule("a.example"), &rule("b.example")).unwrap(), Groups::default());
+        let error = format!("{:#}", anyhow::Error::from(unknown(Group::Npm)));
+        assert!(error.contains("npm names no host"), "{error}");
     }
 
     #[test]

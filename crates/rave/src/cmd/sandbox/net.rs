@@ -1,6 +1,6 @@
 //! `cargo xtask net NAME`: what a sandbox may reach, and what it was refused.
 
-use rave_net::{Denial, Host, Mode, Policy};
+use rave_net::{Denial, Host, Mode, Policy, Rule};
 use rave_sandbox::network::{self, Change, NetworkStatus};
 use rave_sandbox::start::attend;
 use rave_sandbox::{Connection, SandboxName, now};
@@ -29,7 +29,11 @@ pub(super) fn run(args: &cli::Net, ui: &Ui) -> anyhow::Result<Code> {
         NetCommand::Log(_) => log(name, &status, ui),
         NetCommand::Learn(_) => learn(name, &status, ui),
         NetCommand::Show(_) => show(&status.policy, ui),
-        NetCommand::Allow(_) | NetCommand::Deny(_) | NetCommand::Mode(_) | NetCommand::Pages(_) => {
+        NetCommand::Allow(_)
+        | NetCommand::Deny(_)
+        | NetCommand::Forget(_)
+        | NetCommand::Mode(_)
+        | NetCommand::Pages(_) => {
             ui.note(&format!("{name}: {}", summary(&status.policy)));
         }
     }
@@ -40,10 +44,14 @@ pub(super) fn run(args: &cli::Net, ui: &Ui) -> anyhow::Result<Code> {
 fn change(command: &NetCommand) -> anyhow::Result<Change> {
     Ok(match command {
         NetCommand::Allow(rules) => {
-            let groups = groups::of_rules(&rules.rules)?;
+            let groups = groups::of_rules(&rules.rules, &[])?;
             Change { allow: rules.rules.clone(), groups, ..Change::default() }
         }
-        NetCommand::Deny(rules) => Change { deny: rules.rules.clone(), ..Change::default() },
+        NetCommand::Deny(rules) => {
+            let groups = groups::of_rules(&[], &rules.rules)?;
+            Change { deny: rules.rules.clone(), groups, ..Change::default() }
+        }
+        NetCommand::Forget(rules) => Change { forget: rules.rules.clone(), ..Change::default() },
         NetCommand::Mode(mode) => Change { mode: Some(mode.mode), ..Change::default() },
         NetCommand::Pages(pages) => {
             Change { open_pages: Some(pages.which == cli::Pages::Open), ..Change::default() }
@@ -77,11 +85,12 @@ fn show(policy: &Policy, ui: &Ui) {
     let mut rows = vec![vec!["mode".to_owned(), policy.mode.to_string()]];
     for rule in &policy.allow {
         rows.push(vec!["allow".to_owned(), rule.to_string()]);
-        if let Host::Group { group, .. } = rule.host {
-            rows.extend(policy.groups.of(group).map(|origin| vec![format!("  {group}"), origin.to_string()]));
-        }
+        rows.extend(hosts(policy, rule));
     }
-    rows.extend(policy.deny.iter().map(|rule| vec!["deny".to_owned(), rule.to_string()]));
+    for rule in &policy.deny {
+        rows.push(vec!["deny".to_owned(), rule.to_string()]);
+        rows.extend(hosts(policy, rule));
+    }
     let is_closed = matches!(policy.mode, Mode::Restricted | Mode::Offline) && !policy.open_pages;
     let pages = if is_closed { "to their own origin alone" } else { "anywhere" };
     rows.push(vec!["pages connect".to_owned(), pages.to_owned()]);
@@ -94,6 +103,12 @@ fn show(policy: &Policy, ui: &Ui) {
             "TLS is opened for groups and rules with inspect alone: whoever serves another name may pass requests on (docs/isolation.md)"
         }
     });
+}
+
+/// What a group of a rule stands for.
+fn hosts(policy: &Policy, rule: &Rule) -> Vec<Vec<String>> {
+    let Host::Group { group, .. } = rule.host else { return Vec::new() };
+    policy.groups.of(group).map(|origin| vec![format!("  {group}"), origin.to_string()]).collect()
 }
 
 /// Says that the network stands still, and why.

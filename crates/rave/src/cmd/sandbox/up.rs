@@ -241,11 +241,15 @@ fn remove(file: &Utf8Path) -> Result<(), Error> {
 
 /// What it gets where the command line does not say.
 fn defaults(workspace: Option<&Utf8Path>, settings: &Settings, ui: &Ui) -> anyhow::Result<Defaults> {
-    let defaults = Defaults::of(&settings.spec)?;
+    let mut defaults = Defaults::of(&settings.spec)?;
     let Some(asks) = workspace.and_then(|folder| trust::trusted(folder, &settings.state_dir, ui)) else {
         return Ok(defaults);
     };
-    let (defaults, refused) = defaults.narrowed(&asks);
+    if asks.has_allow {
+        let Policy { allow, deny, groups, .. } = &mut defaults.policy;
+        *groups = groups::of_rules(allow, deny)?;
+    }
+    let (defaults, refused) = defaults.narrowed(&asks)?;
     for wider in refused {
         ui.warn(&format!(
             "{WORKSPACE_FILE}: {wider} is wider than your own configuration and does not count"
@@ -264,7 +268,7 @@ fn policy(args: &cli::Up, defaults: Policy) -> anyhow::Result<Policy> {
         ..Change::default()
     };
     let policy = wanted.on(defaults);
-    let groups = groups::of_rules(&policy.allow)?;
+    let groups = groups::of_rules(&policy.allow, &policy.deny)?;
     Ok(Policy { groups, ..policy })
 }
 
