@@ -6,6 +6,7 @@ mod fence;
 mod foreign;
 mod home;
 mod hostile;
+mod moments;
 mod publish;
 mod release;
 mod sandbox;

@@ -2,6 +2,7 @@
 
 use std::thread;
 
+use rave_audit::Event;
 use rave_process::interrupt;
 use rave_sandbox::fork::{Passing, Taken, derive_name, make, take};
 use rave_sandbox::look::look;
@@ -11,6 +12,7 @@ use rave_vm::accel::Accelerator;
 use rave_vm::moment::Saved;
 
 use super::attend::{Named, supervisor, tell_wait, wait};
+use super::audit::note;
 use super::ports::show_address;
 use super::{limits, ssh_config};
 use crate::cli;
@@ -61,6 +63,7 @@ fn freeze(named: &Named, parent: &Record, news: &[New], ui: &Ui) -> anyhow::Resu
         let record = make(&named.store, parent, &passing.moment(), taken, new.place.name(), &new.lock)?;
         rave_workspace::Place::new(named.place().folder()).copy_to(new.place.folder())?;
         record.save(&new.place)?;
+        note(named, &Event::Fork { name: new.place.name().to_string() }, ui);
         limits::check(&named.store)?;
     }
     Ok(())

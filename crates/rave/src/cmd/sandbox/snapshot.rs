@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rave_audit::Event;
 use rave_sandbox::control::Origin;
 use rave_sandbox::snapshot::{self, Label, Snapshot};
 use rave_sandbox::start::attend;
@@ -12,6 +13,7 @@ use rave_vm::terminal_text::plain;
 use rave_workspace::Place as Workspace;
 
 use super::attend::{Named, supervisor, wait};
+use super::audit::note;
 use super::fork::{connect, tell};
 use super::life::end;
 use super::limits;
@@ -35,6 +37,7 @@ pub(super) fn run(args: &cli::Snapshot, ui: &Ui) -> anyhow::Result<Code> {
     if let Some(label) = &args.remove {
         let label: Label = label.parse()?;
         snapshot::remove(&place, &label, &lock)?;
+        record(&named, "removed", &label, ui);
         ui.note(&format!("the snapshot {label} of {} is removed", named.name));
         return Ok(Code::Ok);
     }
@@ -50,6 +53,7 @@ pub(super) fn run(args: &cli::Snapshot, ui: &Ui) -> anyhow::Result<Code> {
         kept.map_err(|error| Error::Refused { name: named.name.clone(), why: error.to_string() })
     };
     let taken = snapshot::take(&place, connection.as_mut(), &label, &mut keep, &lock)?;
+    record(&named, "taken", &label, ui);
     tell(&named.name, taken, ui);
     if args.json {
         let all = snapshot::list(&place)?;
@@ -58,6 +62,10 @@ pub(super) fn run(args: &cli::Snapshot, ui: &Ui) -> anyhow::Result<Code> {
         ui.note(&format!("{} can go back to it: cargo xtask restore {} {label}", named.name, named.name));
     }
     Ok(Code::Ok)
+}
+
+fn record(named: &Named, action: &str, label: &Label, ui: &Ui) {
+    note(named, &Event::Snapshot { action: action.to_owned(), name: label.to_string() }, ui);
 }
 
 /// The first of `s-1`, `s-2`, ... that is free.
@@ -108,6 +116,7 @@ pub(super) fn restore(args: &cli::Restore, ui: &Ui) -> anyhow::Result<Code> {
     }
     let saved = snapshot::restore(&place, &label, &lock)?;
     Workspace::new(&snapshot::folder(&place, &label)).copy_to(place.folder())?;
+    record(&named, "restored", &label, ui);
     if saved == Saved::Disk && !ran {
         ui.note(&format!("{} is as it was; start it: cargo xtask start {}", named.name, named.name));
         return Ok(Code::Ok);
