@@ -2,11 +2,15 @@
 { lib, pkgs, settings }:
 { profile, disk, format }:
 let
-  # What `rave` reads of a checkout.
+  # What `rave` reads of its home: settings and profiles, and the files that tell whether it fits.
   toml = pkgs.writeText "rave.toml" (import ../lib/rave-toml.nix { inherit lib; });
-  profiles = lib.fileset.toSource {
+  home = lib.fileset.toSource {
     root = ../..;
-    fileset = ../../profiles;
+    fileset = lib.fileset.unions [
+      ../../profiles
+      ../facts.json
+      ../../docs/smoke-report.schema.json
+    ];
   };
 in
 pkgs.runCommand "rave-${profile}-${format}"
@@ -20,7 +24,8 @@ pkgs.runCommand "rave-${profile}-${format}"
     };
   }
   ''
-    cp --recursive ${profiles} checkout && chmod --recursive u+w checkout && cp ${toml} checkout/rave.toml && cd checkout
-    export HOME=$TMPDIR RAVE_STATE=$TMPDIR/state RAVE_CACHE=$TMPDIR/cache
+    cp --recursive ${home} checkout && chmod --recursive u+w checkout && cp ${toml} checkout/rave.toml && cd checkout
+    # This `rave` lies in the store, and so in no checkout that it would find by itself.
+    export RAVE_HOME=$PWD HOME=$TMPDIR RAVE_STATE=$TMPDIR/state RAVE_CACHE=$TMPDIR/cache
     rave convert ${disk}/nixos.img --format ${format} --out $out
   ''

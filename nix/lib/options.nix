@@ -77,6 +77,12 @@ in
       memory = optional (types.nullOr (t.limited facts.limits.sandboxes)) null;
       disk = optional (types.nullOr (t.limited facts.limits.sandboxes)) null;
       keep-audit = optional (t.limited facts.limits.keepAudit) 30;
+      require-fence = optional types.bool false;
+    };
+    network = {
+      mode = optional (types.nullOr (name facts.networkModes)) null;
+      allow = names t.networkRule;
+      deny = names t.networkRule;
     };
     release.denied_licences = names t.licenceName;
     nixos = {

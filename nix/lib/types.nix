@@ -113,6 +113,10 @@ rec {
   mirror = secret "URL of a mirror, without a password" (
     url: isUrl facts.mirrorSchemes url && !hasControl url && !matches ".*[] []+.*" url
   );
+  # Text that can be a rule; what it means is the network's own matter.
+  networkRule = text "rule of the network such as *.example.org" (
+    rule: lib.stringLength rule <= facts.networkRuleMax && matches "[][A-Za-z0-9._*:/,-]+" rule
+  );
   substituter = secret "URL of a substituter, without a password" (
     url: isUrl facts.substituterSchemes url && !hasControl url && !lib.hasInfix " " url
   );

@@ -37,6 +37,11 @@ let
     (layer "rave.local.toml" {
       vm.memory = 2048;
       defaults.formats = [ "raw" ];
+      sandboxes.require-fence = true;
+      network = {
+        mode = "learn";
+        allow = [ "*.example.org" "[::1]:80/tcp" "10.0.0.0/8,private" ];
+      };
     })
   ];
 in
@@ -49,5 +54,7 @@ in
   layersAreMerged =
     layered.vm == (of good).vm // { memory = 2048; }
     && layered.defaults.formats == [ "raw" ]
+    && layered.sandboxes.require-fence
+    && layered.network.mode == "learn"
     && layered.profiles.headless.description == "from its file";
 }

@@ -81,7 +81,7 @@ pub(crate) enum TestStep {
     Smoke,
     /// Break that image and its builds in many ways
     Faults,
-    /// Smoke-test every row of the matrix, and break installations
+    /// Smoke-test every row of the matrix, break installations, attack from inside of a guest and of a clone, and fork
     Matrix,
     /// Boot the profile cloud without user data, with a seed on a CD and with a config drive
     Cloud,

@@ -139,16 +139,14 @@ pub enum Event {
         /// They may.
         open: bool,
     },
-    /// A secret was put into a request.
-    SecretUsed {
-        /// Its name, not its value.
-        secret: String,
-        /// For which host.
-        host: String,
+    /// Another sandbox was made of it.
+    Fork {
+        /// The other.
+        name: String,
     },
-    /// A snapshot was made, restored or removed.
+    /// A snapshot was taken or removed, or the sandbox went back to it.
     Snapshot {
-        /// Which of them.
+        /// `taken`, `restored` or `removed`.
         action: String,
         /// The snapshot.
         name: String,
@@ -266,6 +264,7 @@ impl Event {
     fn texts(&mut self) -> Vec<&mut String> {
         match self {
             Self::Begun { sandbox: one }
+            | Self::Fork { name: one }
             | Self::Started { origin: one }
             | Self::Stopped { how: one }
             | Self::Apply { into: one, .. }
@@ -278,7 +277,6 @@ impl Event {
             Self::Question { name, rule } => vec![name, rule],
             Self::Exec { program, user, .. } => [program].into_iter().chain(user).collect(),
             Self::Policy { mode, rules } => [mode].into_iter().chain(rules).collect(),
-            Self::SecretUsed { secret, host } => vec![secret, host],
             Self::Snapshot { action, name } => vec![action, name],
             Self::Attended
             | Self::Removed

@@ -3,6 +3,7 @@
 mod building;
 mod disk_image;
 mod fence;
+mod network;
 mod release;
 mod sandbox;
 mod smoke;
@@ -12,12 +13,12 @@ mod workspace;
 use crate::program::Program;
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
-use rave_net::{Mode, Rule};
 use rave_spec::{Compression, Format};
 
 pub use building::{Building, NixFlags, Target};
 pub use disk_image::DiskImage;
 pub use fence::FenceProgram;
+pub use network::NetworkFlags;
 pub use release::{
     Cut, Keygen, KnownKeys, PassphraseFrom, Patch, Publish, Release, ReleaseCommand, Revoke, Rotate, Sbom,
     SbomCommand, SbomDiff, Verify,
@@ -28,7 +29,7 @@ pub use sandbox::{
 };
 pub use smoke::Smoke;
 pub use values::{Accel, Firmware, FormatFlag, Gui, HostPort, KeepBase, PortFlag, base, format_or_all};
-use values::{compression, format, network_mode, parse_port};
+use values::{compression, format, parse_port};
 pub use workspace::{Apply, Cp, Diff, Pull, Push, Trust};
 
 /// The end of the program's help; xtask's is the same.
@@ -312,15 +313,9 @@ pub struct Run {
     /// Host port of a service, or `auto` for a free one; may be repeated
     #[arg(long = "port", value_name = "NAME=PORT|auto", value_parser = parse_port)]
     pub ports: Vec<PortFlag>,
-    /// What the guest may reach: the internet, nothing but what is allowed, or nothing [default: open]
-    #[arg(long, value_name = "MODE", value_parser = network_mode())]
-    pub network: Option<Mode>,
-    /// Allow a name, *.DOMAIN, HOST:PORT/tcp, or a private address with ,private; may be repeated
-    #[arg(long, value_name = "RULE")]
-    pub allow: Vec<Rule>,
-    /// Deny one, whatever is allowed; may be repeated
-    #[arg(long, value_name = "RULE")]
-    pub deny: Vec<Rule>,
+    /// What it may reach.
+    #[command(flatten)]
+    pub reach: NetworkFlags,
     /// Leave the VM running in the background
     #[arg(long, conflicts_with_all = ["ssh", "exec"])]
     pub detach: bool,

@@ -1,4 +1,8 @@
-//! Which program speaks: its messages name the commands that its user can type.
+//! Which program this is: its messages name the commands that its user can type, and it starts itself again.
+
+use camino::Utf8PathBuf;
+
+use crate::command_error::CommandError;
 
 /// The program's name in front of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +48,16 @@ impl Program {
         }
         words + rest
     }
+}
+
+/// The path of this program; that of the one in its place where it was replaced since it was started.
+pub fn this_program() -> Result<Utf8PathBuf, CommandError> {
+    let program = std::env::current_exe().ok().and_then(|path| Utf8PathBuf::from_path_buf(path).ok());
+    let program =
+        program.ok_or_else(|| CommandError::host_not_ready("the path of this program is not known"))?;
+    // What the kernel adds to the name of a file that is gone (proc_pid_exe(5)).
+    let replaced = program.as_str().strip_suffix(" (deleted)").map(Utf8PathBuf::from);
+    Ok(replaced.filter(|_| !program.exists()).filter(|path| path.exists()).unwrap_or(program))
 }
 
 #[cfg(test)]

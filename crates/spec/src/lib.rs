@@ -44,7 +44,7 @@ pub use names::{
     ProfileName, RESERVED_USERS, ServiceName, Suite, UserName,
 };
 pub use nearest::nearest;
-pub use network::{NetworkDefaults, NetworkRule};
+pub use network::{NETWORK_RULE_MAX, NetworkDefaults, NetworkRule};
 pub use nixos::{
     BUILDER_FIELDS, BUILDER_SCHEMES, MAX_JOBS_LIMITS, Nixos, RemoteBuilder, SUBSTITUTER_SCHEMES, Substituter,
 };

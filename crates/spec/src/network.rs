@@ -9,7 +9,7 @@ use crate::reader::{Reader, Section};
 use crate::value;
 
 /// The longest rule, characters: the longest name of a host has 253.
-const RULE_MAX: usize = 300;
+pub const NETWORK_RULE_MAX: usize = 300;
 const RULE: &str =
     "a rule: a name, *.DOMAIN, HOST:PORT/tcp, or an address, with ,private for one of a private network";
 
@@ -29,7 +29,7 @@ impl FromStr for NetworkRule {
 
     fn from_str(text: &str) -> Result<Self, InvalidValue> {
         let fits = |c: char| c.is_ascii_alphanumeric() || "-._*:/,[]".contains(c);
-        if text.is_empty() || text.len() > RULE_MAX || !text.chars().all(fits) {
+        if text.is_empty() || text.len() > NETWORK_RULE_MAX || !text.chars().all(fits) {
             return Err(InvalidValue::new(format!("{text:?} is not a rule"), RULE));
         }
         Ok(Self(text.to_owned()))

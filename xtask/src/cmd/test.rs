@@ -49,7 +49,9 @@ pub(crate) fn run(args: &cli::Test, settings: &Settings, ui: &Ui) -> anyhow::Res
     if args.steps.is_empty() {
         session
             .not_run
-            .push(format!("{MATRIX}: it takes an hour under software emulation; {MATRIX_COMMAND}"));
+            .push(format!(
+            "{MATRIX}, with the attacks of isolation and the forks: it takes more than an hour under software emulation; {MATRIX_COMMAND}"
+        ));
         session.not_run.push(format!("{CLOUD}: it boots a further image three times; {CLOUD_COMMAND}"));
         session.not_run.push(format!("{RELEASE}: its readers come from PyPI; cargo xtask test {RELEASE}"));
         let machines = hosts::KINDS.len();
@@ -270,7 +272,7 @@ impl Session<'_> {
         }
     }
 
-    /// Every row of the matrix, and the installer's faults.
+    /// Every row of the matrix, and the tests that take minutes: the installer's faults, first boots, isolation, forks.
     fn matrix(&mut self) -> anyhow::Result<bool> {
         let args = Smoke { formats: vec![FormatFlag::All], ..Smoke::default() };
         let code = cmd::smoke::run(&args, self.settings, self.ui)?;

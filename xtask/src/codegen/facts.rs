@@ -10,7 +10,7 @@ use rave_guest::features::VNC_PORT;
 use rave_guest::iso;
 use rave_image::tree::accounts;
 use rave_smoke::registry::{CHECKS, Place};
-use rave_spec::{Base, ClaudeCode, Compression, Date, Feature, Format, ServiceName};
+use rave_spec::{Base, ClaudeCode, Compression, Date, Feature, Format, NetworkMode, ServiceName};
 use serde::Serialize;
 
 use super::generated::Generated;
@@ -53,6 +53,9 @@ struct RaveToml {
     services: Vec<&'static str>,
     compressions: Vec<&'static str>,
     dates: Vec<&'static str>,
+    network_modes: Vec<&'static str>,
+    /// Characters of the longest rule of the network.
+    network_rule_max: usize,
     claude: Vec<&'static str>,
     limits: SizeRanges,
     /// No user may have these names.
@@ -209,6 +212,8 @@ fn rave_toml() -> RaveToml {
         services: names(ServiceName::ALL, ServiceName::as_str),
         compressions: names(Compression::ALL, Compression::as_str),
         dates: names(Date::ALL, Date::as_str),
+        network_modes: names(NetworkMode::ALL, NetworkMode::as_str),
+        network_rule_max: rave_spec::NETWORK_RULE_MAX,
         claude: names(ClaudeCode::ALL, ClaudeCode::as_str),
         limits: SizeRanges {
             memory: range(&rave_spec::MEMORY_LIMITS),

@@ -161,3 +161,37 @@ fn every_test_that_a_document_names_is_there() {
     }
     assert!(seen > 20, "only {seen} tests are named");
 }
+
+/// The variants of the enum `Event`, as serde names them in a line of a record.
+fn kinds_of_events() -> BTreeSet<String> {
+    let source = read("crates/audit/src/event.rs".into());
+    let (_, variants) = source.split_once("pub enum Event {\n").expect("the enum");
+    let lines = variants.lines().take_while(|line| *line != "}").filter_map(|line| line.strip_prefix("    "));
+    let names = lines.filter(|line| line.starts_with(|first: char| first.is_ascii_uppercase()));
+    let kebab = |name: &str| {
+        let word = |letter: char| match letter {
+            'A'..='Z' => format!("-{}", letter.to_ascii_lowercase()),
+            other => other.to_string(),
+        };
+        name.trim_end_matches([' ', '{', ','])
+            .chars()
+            .map(word)
+            .collect::<String>()
+            .trim_start_matches('-')
+            .to_owned()
+    };
+    names.map(kebab).collect()
+}
+
+#[test]
+fn the_table_of_events_has_every_kind_that_is_recorded() {
+    let text = read("docs/isolation.md".into());
+    let (_, table) = text.split_once("| event | with |\n").expect("the table");
+    let cells =
+        table.lines().take_while(|line| line.starts_with('|')).filter_map(|line| line.split('|').nth(1));
+    let documented: BTreeSet<String> =
+        cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(str::to_owned).collect();
+    let kinds = kinds_of_events();
+    assert!(kinds.contains("exec-ended"), "{kinds:?}");
+    assert_eq!(documented, kinds);
+}

@@ -2,7 +2,6 @@
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
@@ -12,9 +11,9 @@ use rave_guest::channel::frame::{Decoder, Frame, Kind, preamble};
 use rave_guest::channel::identity::{Barrier, ENTROPY, Identity, Receipt};
 use rave_guest::channel::message::{Ended, Request, parse, to_json};
 use rave_guest::channel::provision::Provision;
-use rave_guest::channel::server::{Config, Server};
+use rave_guest::channel::server::Server;
 
-use crate::channel_host::{JOBS, LIMIT, finish, me, shell};
+use crate::channel_host::{LIMIT, config, finish, shell};
 
 /// What a barrier was told.
 type Told = Arc<Mutex<Vec<&'static str>>>;
@@ -77,19 +76,9 @@ impl Guest {
     fn with(is_broken: bool, clock: Box<dyn Clock>, put: fn(Server, Box<dyn Barrier>) -> Server) -> Self {
         let (host, guest) = UnixStream::pair().unwrap();
         guest.set_nonblocking(true).unwrap();
-        let program = Path::new(env!("CARGO_BIN_EXE_rave-guest")).to_owned();
-        let provide = |_: &Provision| Ok(());
-        let config = Config {
-            program,
-            user: me().name,
-            cgroups: false,
-            provide,
-            jobs: JOBS,
-            denied: "/nonexistent/denied".into(),
-        };
         let told = Told::default();
         let barrier = Box::new(Recorder { told: Arc::clone(&told), is_broken });
-        let mut server = put(Server::new(config), barrier).with_clock(clock);
+        let mut server = put(Server::new(config()), barrier).with_clock(clock);
         let server_is_held = server.is_held();
         let server = thread::spawn(move || server.serve(&guest).unwrap());
         let (client, welcome) = Client::begin(host, 7, LIMIT).unwrap();

@@ -2,14 +2,12 @@
 
 use std::io;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rave_guest::channel::client::{Client, Stream};
 use rave_guest::channel::frame::Kind;
 use rave_guest::channel::message::{Ended, Exec, Request, parse, to_json};
-use rave_guest::channel::provision::Provision;
 use rave_guest::channel::server::{Config, Server};
 use rave_guest::channel::user::User;
 
@@ -28,21 +26,16 @@ pub(crate) fn me() -> User {
     User::of_number(rustix::process::geteuid().as_raw()).expect("a user of /etc/passwd runs the tests")
 }
 
+/// What the program that serves is told here.
+pub(crate) fn config() -> Config {
+    Config { jobs: JOBS, ..Config::new(env!("CARGO_BIN_EXE_rave-guest"), me().name) }
+}
+
 /// A server on one end of a pair; the other end.
 pub(crate) fn server() -> (UnixStream, JoinHandle<io::Result<()>>) {
     let (host, guest) = UnixStream::pair().unwrap();
     guest.set_nonblocking(true).unwrap();
-    let program = Path::new(env!("CARGO_BIN_EXE_rave-guest")).to_owned();
-    let provide = |_: &Provision| Ok(());
-    let config = Config {
-        program,
-        user: me().name,
-        cgroups: false,
-        provide,
-        jobs: JOBS,
-        denied: "/nonexistent/denied".into(),
-    };
-    (host, thread::spawn(move || Server::new(config).serve(&guest)))
+    (host, thread::spawn(move || Server::new(config()).serve(&guest)))
 }
 
 impl Channel {

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use rave_net::{Mode, Rule};
 
 use super::building::{Building, Target};
+use super::network::NetworkFlags;
 use super::values::{Accel, PortFlag, network_mode, parse_port};
 
 /// `cargo xtask up`
@@ -43,15 +44,9 @@ pub struct Up {
     /// Stop it after this time without a program, an SSH session or an open page [default: never]
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub idle_stop: Option<Duration>,
-    /// What it may reach: nothing but what is allowed, nothing, or the internet [default: restricted]
-    #[arg(long, value_name = "MODE", value_parser = network_mode())]
-    pub network: Option<Mode>,
-    /// Allow a name, *.DOMAIN, HOST:PORT/tcp, or a group such as npm, with ,private or ,inspect; may be repeated
-    #[arg(long, value_name = "RULE")]
-    pub allow: Vec<Rule>,
-    /// Deny one, whatever is allowed; may be repeated
-    #[arg(long, value_name = "RULE")]
-    pub deny: Vec<Rule>,
+    /// What it may reach.
+    #[command(flatten)]
+    pub reach: NetworkFlags,
     /// Let its pages connect anywhere in the browser; what they may not do otherwise: docs/isolation.md
     #[arg(long)]
     pub open_pages: bool,

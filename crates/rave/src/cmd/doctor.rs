@@ -38,7 +38,7 @@ pub fn run(args: &cli::Doctor, settings: &Settings, ui: &Ui) -> anyhow::Result<C
         Err(error) => (rave_host::examine(context, needed), Some(error)),
     };
     findings.push(accelerator(settings));
-    findings.extend(fence::findings(&fence::here()?.offer));
+    findings.extend(fence::rows());
     findings.extend(rave_host::nix(context));
     if settings.base == Base::Debian {
         findings.extend(rave_host::examine(context, &[Part::Iso]).into_iter().map(unless_asked_for));

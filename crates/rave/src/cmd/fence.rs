@@ -5,7 +5,7 @@ mod offer;
 
 use std::fs;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use rave_fence::{Offer, Rules, enter};
 use rave_process::Cmd;
 
@@ -13,7 +13,7 @@ use crate::cli::FenceProgram;
 use crate::command_error::CommandError;
 use crate::ui::Ui;
 
-pub use offer::{findings, here, require, tell};
+pub use offer::{here, require, rows, tell};
 
 /// Variables that a fenced program keeps: where programs and libraries are, and how times and texts are written. A user's own, such as
 /// the key of a provider, are none of its business.
@@ -34,14 +34,4 @@ fn read(file: &Utf8Path) -> anyhow::Result<Rules> {
     let bad = |error: String| CommandError::usage(format!("{file}: {error}"));
     let text = fs::read(file).map_err(|error| bad(error.to_string()))?;
     Ok(serde_json::from_slice(&text).map_err(|error| bad(error.to_string()))?)
-}
-
-/// The path of this program; that of the one in its place where it was replaced since it was started.
-pub fn this_program() -> Result<Utf8PathBuf, CommandError> {
-    let program = std::env::current_exe().ok().and_then(|path| Utf8PathBuf::from_path_buf(path).ok());
-    let program =
-        program.ok_or_else(|| CommandError::host_not_ready("the path of this program is not known"))?;
-    // What the kernel adds to the name of a file that is gone (proc_pid_exe(5)).
-    let replaced = program.as_str().strip_suffix(" (deleted)").map(Utf8PathBuf::from);
-    Ok(replaced.filter(|_| !program.exists()).filter(|path| path.exists()).unwrap_or(program))
 }

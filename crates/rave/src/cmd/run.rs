@@ -53,7 +53,7 @@ const SSH_FAILED: i32 = 255;
 /// Runs the command.
 pub fn run(args: &cli::Run, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
     let policies = services::policies(&args.ports)?;
-    reach::check(args)?;
+    reach::check(&args.reach)?;
     build::tell_base(settings, ui);
     host::ensure(settings, ui, Needs::Run)?;
     let qemu = Qemu::find(Arch::X86_64)?;
@@ -92,7 +92,7 @@ pub fn run(args: &cli::Run, settings: &Settings, ui: &Ui) -> anyhow::Result<Code
         display: screen.display()?,
         ..request::machine(settings, &run_root, found, &services)?
     };
-    let launch = LaunchConfig { policy: reach::policy(args, launch.policy.clone()), ..launch };
+    let launch = LaunchConfig { policy: reach::policy(&args.reach, launch.policy.clone()), ..launch };
     ui.note(&reach::line(&launch.policy));
     let mut sandbox = launch.prepare()?;
     sandbox.machine.clipboard = screen.clipboard;

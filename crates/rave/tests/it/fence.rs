@@ -139,6 +139,15 @@ fn a_qemu_that_was_taken_over_has_its_own_disk_and_nothing_else() {
     assert!(tried.values().all(|worked| !worked), "behind the fence: {tried:?}");
 }
 
+/// A process that is ended with the test, whatever becomes of that.
+struct Victim(duct::Handle);
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+    }
+}
+
 /// Tries each thing and prints `NAME 1` or `NAME 0`. Numbers of calls are x86-64's.
 const ATTEMPTS: &str = r#"
 use Socket;
@@ -177,8 +186,8 @@ fn a_fenced_program_does_nothing_to_other_processes_and_sandboxes() {
     let _datagrams = UnixDatagram::bind(&named).expect("a socket");
     let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = tcp.local_addr().expect("an address").port().to_string();
-    let victim = cmd!("sleep", "600").env("SECRET", "key").start().expect("a process");
-    let pid = victim.pids()[0].to_string();
+    let victim = Victim(cmd!("sleep", "600").env("SECRET", "key").unchecked().start().expect("a process"));
+    let pid = victim.0.pids()[0].to_string();
     let words = ["-e", ATTEMPTS, &pid, other.as_str(), &port, socket.as_str(), named.as_str()];
     let control = results(&cmd(perl.as_str(), words).read().expect("it ran"));
     // A host may keep even a user's own processes from being traced (Yama), and users from namespaces.
@@ -196,7 +205,7 @@ fn a_fenced_program_does_nothing_to_other_processes_and_sandboxes() {
     let fence = ["fence", file.as_str(), "--", perl.as_str()];
     let behind = cmd(env!("CARGO_BIN_EXE_rave"), fence.into_iter().chain(words)).env("SECRET", "key").read();
     let tried = results(&behind.expect("it ran"));
-    victim.kill().expect("killed");
+    assert!(victim.0.try_wait().expect("a state").is_none(), "the other process is still there");
     assert_eq!(tried.len(), control.len(), "{tried:?}");
     assert!(tried.values().all(|worked| !worked), "behind the fence: {tried:?}");
 }

@@ -10,3 +10,4 @@ mod moments;
 mod publish;
 mod release;
 mod sandbox;
+mod snapshot_record;

@@ -179,15 +179,7 @@ mod tests {
     fn guest(clock: Option<Clocks>) -> Client {
         let (ours, theirs) = UnixStream::pair().unwrap();
         theirs.set_nonblocking(true).unwrap();
-        let config = Config {
-            program: "/nowhere".into(),
-            user: "agent".into(),
-            cgroups: false,
-            provide: |_| Ok(()),
-            jobs: 1,
-            denied: "/nonexistent".into(),
-        };
-        let mut server = Server::new(config);
+        let mut server = Server::new(Config::new("/nowhere", "agent"));
         if let Some(clock) = clock {
             server = server.with_clock(Box::new(clock));
         }

@@ -211,6 +211,7 @@ pub const ATTACKS: [Attack; 37] = [
         title: "no datagram leaves the sandbox",
         tries: &["each", "udp", "1.1.1.1:123", "10.0.2.2:{closed}", "8.8.8.8:443"],
         logged: Some("1.1.1.1:123"),
+        control: NAME,
         ..BASE
     },
     Attack {
@@ -226,6 +227,7 @@ pub const ATTACKS: [Attack; 37] = [
         title: "there is no way out by IPv6",
         tries: &["each", "tcp6", "2606:4700:4700::1111:443", "::ffff:10.0.2.2:{closed}", "fd00:ec2::254:80"],
         expect: &["unreachable", "refused"],
+        control: (&["tcp6", "::ffff:10.0.2.2", "{open}"], "open"),
         ..BASE
     },
     Attack {
@@ -286,7 +288,8 @@ pub const ATTACKS: [Attack; 37] = [
         name: "dhcp-spoofing",
         title: "the guest is given its own address, whatever it asks for",
         tries: &["dhcp", "10.0.2.77"],
-        expect: &["10.0.2.15", "silent"],
+        expect: &["10.0.2.15"],
+        control: (&["dhcp", "10.0.2.15"], "10.0.2.15"),
         ..BASE
     },
     Attack {
@@ -385,6 +388,14 @@ mod tests {
         for attack in ATTACKS {
             assert!(!attack.title.is_empty() && !attack.expect.is_empty(), "{attack:?}");
             assert_ne!(attack.tries, attack.control.0, "{attack:?}");
+        }
+    }
+
+    #[test]
+    fn no_answer_counts_only_where_the_same_frame_is_answered_when_it_is_allowed() {
+        for attack in ATTACKS.iter().filter(|attack| attack.expect.contains(&"silent")) {
+            assert_eq!(attack.expect, ["silent"], "{attack:?}");
+            assert_eq!(attack.control, RAW_OPEN, "{attack:?}");
         }
     }
 

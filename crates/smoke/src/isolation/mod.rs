@@ -40,8 +40,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub struct Target<'a> {
     /// The way in.
     pub ssh: &'a Ssh,
-    /// What was refused so far.
-    pub log: &'a dyn Fn() -> Log,
+    /// What was refused so far, or why that is not known.
+    pub log: &'a dyn Fn() -> Result<Log, String>,
     /// Whether its network resolves the names of [`Servers::resolve`].
     pub has_names: bool,
     /// Nothing else runs on a host that is not emulating: the time of a refusal is judged.
@@ -136,16 +136,19 @@ fn attempt(
         format!("what is allowed does not work: {} instead of {expected} ({})", control.word, control.detail)
     })?;
     let told = servers.logged(attack);
-    let before = told.as_ref().map_or(0, |begins| count(&(target.log)(), begins));
+    let before = match &told {
+        Some(begins) => count(&read(target.log)?, begins),
+        None => 0,
+    };
     let tried = try_it(target.ssh, &servers.arguments(attack.tries))?;
-    let told = told.map(|begins| logged(target.log, &begins, before));
+    let told = told.map(|begins| logged(target.log, &begins, before)).transpose()?;
     let said = match &told {
         Some(Some(message)) => format!("; logged: {message}"),
         Some(None) => "; not logged".into(),
         None => String::new(),
     };
     seen.note(format!("{} after {:.1} ms{said}", tried.word, tried.milliseconds));
-    ensure(attack.expect.contains(&tried.word.as_str()), || {
+    ensure(is_expected(&tried.word, attack.expect), || {
         format!("{} instead of {} ({})", tried.word, attack.expect.join(" or "), tried.detail)
     })?;
     ensure(told != Some(None), || "it was refused, and the log does not tell it".into())?;
@@ -164,22 +167,35 @@ fn try_it(ssh: &Ssh, arguments: &[String]) -> Result<Attempt, CheckError> {
     })
 }
 
+/// Whether each of several targets came to one of these words; `each` puts a `+` between those that differ.
+fn is_expected(word: &str, expect: &[&str]) -> bool {
+    word.split('+').all(|word| expect.contains(&word))
+}
+
+fn read(log: &dyn Fn() -> Result<Log, String>) -> Result<Log, CheckError> {
+    log().map_err(|why| CheckError::CouldNotRun(format!("the log of the network cannot be read: {why}")))
+}
+
 /// How often something that begins so was denied.
 fn count(log: &Log, begins: &str) -> u64 {
     log.denials.iter().filter(|denial| denial.to.starts_with(begins)).map(|denial| denial.count).sum()
 }
 
 /// What the log says of what begins so, once it was denied more often than before. It is written by another thread.
-fn logged(log: &dyn Fn() -> Log, begins: &str, before: u64) -> Option<String> {
+fn logged(
+    log: &dyn Fn() -> Result<Log, String>,
+    begins: &str,
+    before: u64,
+) -> Result<Option<String>, CheckError> {
     let deadline = Instant::now() + LOG_LAG;
     loop {
-        let log = log();
+        let log = read(log)?;
         if count(&log, begins) > before {
             let denial = log.denials.iter().rev().find(|denial| denial.to.starts_with(begins));
-            return denial.map(|denial| plain(&denial.message()).trim().to_owned());
+            return Ok(denial.map(|denial| plain(&denial.message()).trim().to_owned()));
         }
         if Instant::now() >= deadline || rave_process::interrupt::pause(PAUSE).is_err() {
-            return None;
+            return Ok(None);
         }
     }
 }
@@ -218,8 +234,44 @@ mod tests {
 
     #[test]
     fn a_denial_of_before_does_not_count() {
-        let is = |begins, before| logged(&|| log("1.1.1.1:80", 3), begins, before).is_some();
+        let is = |begins, before| logged(&|| Ok(log("1.1.1.1:80", 3)), begins, before).unwrap().is_some();
         assert!(is("1.1.1.1:80", 2));
         assert!(!is("1.1.1.1:80", 3) && !is("1.1.1.2:80", 0));
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_read_is_no_log_without_denials() {
+        let result = logged(&|| Err("it is gone".into()), "1.1.1.1:80", 0);
+        assert!(matches!(result, Err(CheckError::CouldNotRun(why)) if why.ends_with("it is gone")));
+    }
+
+    /// Runs the program on this host.
+    fn probe(arguments: &[&str]) -> Attempt {
+        let output = rave_process::Cmd::new("python3").args(["-c", PROBE]).args(arguments).output().unwrap();
+        Attempt::parse(&output.text()).unwrap()
+    }
+
+    #[test]
+    fn one_target_that_is_reached_is_not_hidden_by_others_that_are_not() {
+        if rave_process::find_program("python3").is_none() {
+            rave_testing::skip!("python3 is not there");
+        }
+        let servers = Servers::start().unwrap();
+        let open = format!("127.0.0.1:{}", servers.fill("{open}"));
+        // A port that nobody listens on: its listener is gone.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let closed = listener.local_addr().unwrap().to_string();
+        drop(listener);
+        let refused = ["refused"];
+        assert!(is_expected(&probe(&["each", "tcp", &closed, &closed]).word, &refused));
+        for targets in [[&closed, &open], [&open, &closed]] {
+            let found = probe(&["each", "tcp", targets[0], targets[1]]);
+            assert_eq!(found.word, "open+refused", "{found:?}");
+            assert!(!is_expected(&found.word, &refused) && found.detail.contains(&open), "{found:?}");
+        }
+        assert!(is_expected("refused+unreachable", &["unreachable", "refused"]));
+        // The control of IPv6 works where it is allowed.
+        let mapped = format!("::ffff:127.0.0.1:{}", servers.fill("{open}"));
+        assert_eq!(probe(&["each", "tcp6", &mapped]).word, "open");
     }
 }

@@ -38,14 +38,12 @@ def tcp(host, port, family=socket.AF_INET):
 
 
 def each(kind, *targets):
-    """The same for several HOST:PORT; the first whose outcome differs decides."""
-    outcomes = []
+    """The same for several HOST:PORT: every outcome that there was, with a + between them."""
+    outcomes = {}
     for target in targets:
-        host, port = target.rsplit(":", 1)
-        outcomes.append((ACTIONS[kind](host, port)[0], target))
-    first = outcomes[0][0]
-    other = next((o for o in outcomes if o[0] != first), None)
-    return (first, f"{len(outcomes)} targets") if other is None else (other[0], other[1])
+        outcomes.setdefault(ACTIONS[kind](*target.rsplit(":", 1))[0], []).append(target)
+    detail = "; ".join(f"{outcome}: {', '.join(found)}" for outcome, found in sorted(outcomes.items()))
+    return "+".join(sorted(outcomes)), detail
 
 
 def tcp6(host, port):
@@ -153,11 +151,20 @@ def syn(source, to, port, source_port=50007):
     return segment[:16] + struct.pack(">H", checksum(pseudo + segment)) + segment[18:]
 
 
+# linux/if_packet.h and linux/if.h.
+SOL_PACKET, PACKET_ADD_MEMBERSHIP, PACKET_MR_PROMISC, IFF_PROMISC = 263, 1, 1, 0x100
+
+
 def card():
-    """The guest's network card, as a raw socket."""
+    """The guest's network card, as a raw socket that hears what is meant for other stations too: an answer to a forged one."""
     name = next(name for _, name in socket.if_nameindex() if os.path.exists(f"/sys/class/net/{name}/device"))
     s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
     s.bind((name, 0))
+    everything = struct.pack("IHH8s", socket.if_nametoindex(name), PACKET_MR_PROMISC, 0, b"")
+    s.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, everything)
+    with open(f"/sys/class/net/{name}/flags", encoding="ascii") as file:
+        if not int(file.read(), 16) & IFF_PROMISC:
+            raise SystemExit(f"deaf\t0\t{name} hears only what is meant for itself")
     return s, name
 
 
@@ -212,17 +219,17 @@ def jumbo(port):
     path = f"/sys/class/net/{name}/mtu"
     with open(path, encoding="ascii") as file:
         before = file.read()
-    sent = "sent"
     try:
         with open(path, "w", encoding="ascii") as file:
             file.write("9000")
         s.send(frame(ip(GUEST, GATEWAY, 17, b"x" * 8900)))
     except OSError as error:
-        sent = str(error)
+        # Then nothing was tried.
+        return "unsent", str(error)
     finally:
         with open(path, "w", encoding="ascii") as file:
             file.write(before)
-    return tcp(GATEWAY, port)[0], sent
+    return tcp(GATEWAY, port)[0], "sent"
 
 
 def arp(port):

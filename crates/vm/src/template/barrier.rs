@@ -142,15 +142,9 @@ mod tests {
     fn try_renew(guest: fn(&Identity) -> Result<Receipt, String>, limit: Duration) -> io::Result<Receipt> {
         let (ours, theirs) = UnixStream::pair().unwrap();
         theirs.set_nonblocking(true).unwrap();
-        let config = Config {
-            program: "/nowhere".into(),
-            user: "agent".into(),
-            cgroups: false,
-            provide: |_| Ok(()),
-            jobs: 1,
-            denied: "/nonexistent".into(),
-        };
-        thread::spawn(move || Server::new(config).at_barrier(Box::new(Guest(guest))).serve(&theirs));
+        thread::spawn(move || {
+            Server::new(Config::new("/nowhere", "agent")).at_barrier(Box::new(Guest(guest))).serve(&theirs)
+        });
         let (client, _) = Client::begin(ours, 7, LIMIT)?;
         let renewed = renew(&client, "demo", "key", &Provision::default(), limit);
         client.close();

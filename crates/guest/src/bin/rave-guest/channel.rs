@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::files::failed;
 use crate::{fork, provide, template};
 use rave_guest::channel::server::{Config, Server};
-use rave_guest::channel::{MAX_JOBS, PORT_NAME, denied};
+use rave_guest::channel::{PORT_NAME, denied};
 use rave_guest::config::GuestConfig;
 use rustix::event::{PollFd, PollFlags, poll};
 use std::fs::OpenOptions;
@@ -23,14 +23,11 @@ pub(crate) fn run(config: &GuestConfig, at_barrier: bool) -> Result<(), Error> {
     let port = OpenOptions::new().read(true).write(true).custom_flags(O_NONBLOCK).open(&path);
     let port = port.map_err(failed("open", &path))?;
     let program = std::env::current_exe().map_err(failed("find", "rave-guest"))?;
-    let provide = provide::for_the_channel;
     let config_of_server = Config {
-        program,
-        user: config.user.clone(),
         cgroups: true,
-        provide,
-        jobs: MAX_JOBS,
+        provide: provide::for_the_channel,
         denied: denied::PATH.into(),
+        ..Config::new(program, &config.user)
     };
     let mut server = Server::new(config_of_server).with_clock(Box::new(SystemClock));
     // Without control groups nothing is held, and whoever asks is told so.

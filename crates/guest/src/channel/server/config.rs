@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::channel::MAX_JOBS;
 use crate::channel::provision::Provision;
 
 /// Set by the program that serves.
@@ -19,4 +20,19 @@ pub struct Config {
     pub jobs: usize,
     /// Where the network's denials are shown, such as [`PATH`](crate::channel::denied::PATH).
     pub denied: PathBuf,
+}
+
+impl Config {
+    /// A server that starts programs and does nothing else for the host: without control groups, and with no place for denials.
+    pub fn new(program: impl Into<PathBuf>, user: impl Into<String>) -> Self {
+        Self {
+            program: program.into(),
+            user: user.into(),
+            cgroups: false,
+            provide: |_| Ok(()),
+            jobs: MAX_JOBS,
+            // Below a file, so that nothing is written.
+            denied: "/dev/null/denied".into(),
+        }
+    }
 }

@@ -17,6 +17,7 @@ use rave_process::progress::{Event, StageOutcome};
 use crate::command_error::CommandError;
 use crate::exit::Code;
 use crate::git::git;
+use crate::program::this_program;
 use crate::settings::Settings;
 use crate::ui::Ui;
 use user::Builder;
@@ -150,9 +151,7 @@ impl Second {
     fn finish(&self, settings: &Settings) -> anyhow::Result<()> {
         copy_checkout(&settings.root, &self.path.join(CHECKOUT))?;
         // The program is the same: what it embeds was read from the first checkout, the rest it reads from the second.
-        let program = Utf8PathBuf::from_path_buf(std::env::current_exe()?)
-            .map_err(|path| CommandError::usage(format!("{} is not UTF-8", path.display())))?;
-        fs::copy(&program, self.program())?;
+        fs::copy(this_program()?, self.program())?;
         if let Some(owner) = self.builder.owner() {
             Cmd::new("chown").args(["-R", &owner, self.path.as_str()]).output()?;
         }

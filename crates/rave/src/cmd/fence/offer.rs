@@ -7,8 +7,8 @@ use rave_host::{Finding, Fix, State};
 use rave_process::Cmd;
 use rave_vm::fence::Fencer;
 
-use super::this_program;
 use crate::command_error::CommandError;
+use crate::program::this_program;
 use crate::ui::Ui;
 
 /// How long the answer may take.
@@ -43,8 +43,32 @@ pub fn require(offer: &Offer) -> Result<(), CommandError> {
     ))
 }
 
-/// A row for each part.
-pub fn findings(offer: &Offer) -> Vec<Finding> {
+/// A row for each part, or one that says why they are not known.
+pub fn rows() -> Vec<Finding> {
+    findings(here().map(|fencer| fencer.offer).as_ref())
+}
+
+fn findings(asked: Result<&Offer, &anyhow::Error>) -> Vec<Finding> {
+    match asked {
+        Ok(offer) => parts(offer),
+        Err(error) => vec![Finding {
+            name: "fence".to_owned(),
+            found: format!("could not be asked: {error}"),
+            needed: NEEDED.to_owned(),
+            why: WHY,
+            parts: &[rave_host::Part::Boot],
+            state: State::Warning,
+            fix: Fix::Advice(
+                "`rave fence --probe` shows what fails; no machine is started without an answer".to_owned(),
+            ),
+        }],
+    }
+}
+
+const NEEDED: &str = "if it is available";
+const WHY: &str = "keeps a guest that took QEMU over from the rest of this host";
+
+fn parts(offer: &Offer) -> Vec<Finding> {
     offer.parts().into_iter().map(|(part, given)| finding(part, given)).collect()
 }
 
@@ -53,8 +77,8 @@ fn finding(part: Part, given: &Given) -> Finding {
     Finding {
         name: format!("fence: {}", part.name()),
         found: missing.unwrap_or("works").to_owned(),
-        needed: "if it is available".to_owned(),
-        why: "keeps a guest that took QEMU over from the rest of this host",
+        needed: NEEDED.to_owned(),
+        why: WHY,
         parts: &[rave_host::Part::Boot],
         state: if missing.is_some() { State::Warning } else { State::Ok },
         fix: missing.map_or(Fix::None, |_| Fix::Advice(advice(part).to_owned())),
@@ -80,7 +104,7 @@ mod tests {
     fn what_is_missing_is_told_part_by_part_and_refused_where_it_is_required() {
         let whole = Offer { network: Given::Whole, files: Given::Whole, calls: Given::Whole };
         assert!(require(&whole).is_ok());
-        assert!(findings(&whole).iter().all(|finding| finding.state == State::Ok));
+        assert!(parts(&whole).iter().all(|finding| finding.state == State::Ok));
         let lacks = Offer {
             network: Given::No("no namespaces".into()),
             files: Given::Partly("no truncation".into()),
@@ -88,7 +112,14 @@ mod tests {
         };
         let error = require(&lacks).unwrap_err();
         assert_eq!(error.detail, ["network namespace: no namespaces", "paths (Landlock): no truncation"]);
-        let states: Vec<State> = findings(&lacks).iter().map(|finding| finding.state).collect();
+        let states: Vec<State> = parts(&lacks).iter().map(|finding| finding.state).collect();
         assert_eq!(states, [State::Warning, State::Warning, State::Ok]);
+    }
+
+    #[test]
+    fn a_host_whose_fence_cannot_be_asked_has_a_row_that_says_so() {
+        let rows = findings(Err(&anyhow::anyhow!("the path of this program is not known")));
+        assert_eq!((rows.len(), rows[0].state), (1, State::Warning));
+        assert_eq!(rows[0].found, "could not be asked: the path of this program is not known");
     }
 }

@@ -8,9 +8,9 @@ use rave_process::{Cmd, interrupt, shell_quote};
 use rave_vm::{Instance, network};
 
 use crate::cli;
-use crate::cmd::fence::this_program;
 use crate::command_error::CommandError;
 use crate::exit::Code;
+use crate::program::this_program;
 
 /// How long the process may take.
 const LIMIT: Duration = Duration::from_secs(60);

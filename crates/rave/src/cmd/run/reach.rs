@@ -5,33 +5,31 @@ use std::collections::HashSet;
 use rave_net::{Denial, Host, Kind, Log, Mode, Policy, Rule};
 use rave_vm::terminal_text::plain;
 
-use crate::cli;
+use crate::cli::NetworkFlags;
 use crate::command_error::CommandError;
 use crate::ui::Ui;
 
 /// The most refusals that one run tells; a guest could go on forever.
 const TOLD: usize = 20;
 
-/// Whether the flags name only what `run` can keep: its machines have no authority that opens TLS and know no groups, so that a rule with
-/// one would do nothing.
-pub(super) fn check(args: &cli::Run) -> Result<(), CommandError> {
-    let is_group = |rule: &&Rule| matches!(rule.host, Host::Group { .. });
-    let group = args.deny.iter().find(is_group).map(|rule| ("--deny", rule));
-    let opened = args.allow.iter().find(|rule| rule.inspect || is_group(rule)).map(|rule| ("--allow", rule));
-    match group.or(opened) {
-        None => Ok(()),
-        Some((flag, rule)) => Err(CommandError::usage(format!(
-            "{flag} {rule}: run opens no TLS and knows no groups"
-        ))
-        .remedy(format!("name its hosts: {flag} HOST; or use a sandbox: cargo xtask up {flag} {rule}"))),
-    }
+/// Refuses rules that need more than `run` gives its guest: an authority that it trusts, and a supervisor.
+pub(super) fn check(flags: &NetworkFlags) -> Result<(), CommandError> {
+    let is_of_up = |rule: &&Rule| rule.inspect || matches!(rule.host, Host::Group { .. });
+    let flagged =
+        |flag: &'static str, rules: &[Rule]| rules.iter().find(is_of_up).map(|rule| (flag, rule.to_string()));
+    let Some((flag, rule)) = flagged("--allow", &flags.allow).or_else(|| flagged("--deny", &flags.deny))
+    else {
+        return Ok(());
+    };
+    Err(CommandError::usage(format!("{flag} {rule}: run opens no TLS and knows no groups"))
+        .remedy(format!("use a sandbox: cargo xtask up {flag} {rule}; or name the host without ,inspect")))
 }
 
 /// What the flags make of what a guest reaches without them.
-pub(super) fn policy(args: &cli::Run, mut policy: Policy) -> Policy {
-    policy.mode = args.network.unwrap_or(policy.mode);
-    policy.allow.extend(args.allow.iter().cloned());
-    policy.deny.extend(args.deny.iter().cloned());
+pub(super) fn policy(flags: &NetworkFlags, mut policy: Policy) -> Policy {
+    policy.mode = flags.network.unwrap_or(policy.mode);
+    policy.allow.extend(flags.allow.iter().cloned());
+    policy.deny.extend(flags.deny.iter().cloned());
     policy
 }
 
@@ -106,28 +104,30 @@ mod tests {
             allow: vec!["p.example:1/tcp,private".parse().unwrap()],
             ..Policy::default()
         };
-        assert_eq!(policy(&cli::Run::default(), own.clone()), own);
-        let args = cli::Run {
+        assert_eq!(policy(&NetworkFlags::default(), own.clone()), own);
+        let flags = NetworkFlags {
             network: Some(Mode::Restricted),
             allow: vec!["a.example".parse().unwrap()],
             deny: vec!["b.example".parse().unwrap()],
-            ..cli::Run::default()
         };
         assert_eq!(
-            line(&policy(&args, own)),
+            line(&policy(&flags, own)),
             "network restricted: the guest reaches what is allowed and nothing else; allowed: p.example:1/tcp,private, \
              a.example; denied: b.example"
         );
     }
 
     #[test]
-    fn a_rule_that_run_cannot_keep_is_refused() {
-        let rules = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
-        for (allow, deny) in [(&["npm"][..], &[][..]), (&["a.example,inspect"], &[]), (&[], &["npm"])] {
-            let args = cli::Run { allow: rules(allow), deny: rules(deny), ..cli::Run::default() };
-            let error = check(&args).unwrap_err().to_string();
-            assert!(error.contains("run opens no TLS and knows no groups"), "{error}");
+    fn rules_that_only_a_sandbox_can_have_are_refused_with_the_command_that_has_them() {
+        let rules = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<Rule>>();
+        let allow = |texts: &[&str]| NetworkFlags { allow: rules(texts), ..NetworkFlags::default() };
+        assert!(check(&allow(&["a.example", "10.0.0.0/8,private"])).is_ok());
+        for rule in ["npm", "npm:write", "a.example,inspect"] {
+            let error = check(&allow(&["b.example", rule])).unwrap_err();
+            assert!(error.what.contains(rule), "{error:?}");
+            assert!(error.remedy.contains(&format!("cargo xtask up --allow {rule}")), "{error:?}");
         }
+        assert!(check(&NetworkFlags { deny: rules(&["npm"]), ..NetworkFlags::default() }).is_err());
     }
 
     #[test]

@@ -12,9 +12,9 @@ use rave_vm::standalone;
 use rave_vm::terminal_text::plain;
 
 use crate::cli::Accel;
-use crate::cmd::fence::this_program;
 use crate::command_error::CommandError;
 use crate::exit::Code;
+use crate::program::this_program;
 use crate::settings;
 use crate::ui::Ui;
 

@@ -146,7 +146,7 @@ fn words(event: &Event) -> String {
         Event::Copy { way: Way::Out } => "files copied out of it".to_owned(),
         Event::Policy { mode, rules } => format!("policy: {mode}; {}", rules.join(" ")),
         Event::Pages { open } => format!("pages may connect anywhere: {open}"),
-        Event::SecretUsed { secret, host } => format!("secret {secret} was used for {host}"),
+        Event::Fork { name } => format!("fork: {name} was made of it"),
         Event::Snapshot { action, name } => format!("snapshot {name}: {action}"),
         Event::Omitted { kinds, sent, received } => {
             let kinds: Vec<String> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();

@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
+use rave_audit::Event;
 use rave_process::interrupt;
 use rave_sandbox::fork::{Passing, Taken, derive_name, make, take};
 use rave_sandbox::look::look;
@@ -15,6 +16,7 @@ use rave_workspace::Place as Workspace;
 use rave_workspace::record::BUSY;
 
 use super::attend::{Named, supervisor, tell_wait, wait};
+use super::audit::note;
 use super::ports::show_address;
 use super::{limits, ssh_config};
 use crate::cli;
@@ -75,6 +77,7 @@ fn freeze(named: &Named, parent: &Record, news: &[New], ui: &Ui) -> anyhow::Resu
         let record = make(&named.store, parent, &moment, taken, new.place.name(), &new.lock)?;
         Workspace::new(moment.folder()).copy_to(new.place.folder())?;
         record.save(&new.place)?;
+        note(named, &Event::Fork { name: new.place.name().to_string() }, ui);
         limits::check(&named.store)?;
     }
     Ok(())

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use camino::Utf8Path;
+use rave_audit::Event;
 use rave_sandbox::control::Origin;
 use rave_sandbox::snapshot::{self, Label, Snapshot};
 use rave_sandbox::start::attend;
@@ -14,6 +15,7 @@ use rave_workspace::Place as Workspace;
 use rave_workspace::record::BUSY;
 
 use super::attend::{Named, supervisor, wait};
+use super::audit::note;
 use super::fork::{connect, tell};
 use super::life::end;
 use super::limits;
@@ -37,6 +39,7 @@ pub(super) fn run(args: &cli::Snapshot, ui: &Ui) -> anyhow::Result<Code> {
     if let Some(label) = &args.remove {
         let label: Label = label.parse()?;
         snapshot::remove(&place, &label, &lock)?;
+        record(&named, "removed", &label, ui);
         ui.note(&format!("the snapshot {label} of {} is removed", named.name));
         return Ok(Code::Ok);
     }
@@ -53,6 +56,7 @@ pub(super) fn run(args: &cli::Snapshot, ui: &Ui) -> anyhow::Result<Code> {
     let mut keep = |folder: &Utf8Path| workspace.copy_to(folder).map_err(refused);
     let taken = snapshot::take(&place, connection.as_mut(), &label, &mut keep, &lock)?;
     drop(workspace);
+    record(&named, "taken", &label, ui);
     tell(&named.name, taken, ui);
     if args.json {
         let all = snapshot::list(&place)?;
@@ -61,6 +65,10 @@ pub(super) fn run(args: &cli::Snapshot, ui: &Ui) -> anyhow::Result<Code> {
         ui.note(&format!("{} can go back to it: cargo xtask restore {} {label}", named.name, named.name));
     }
     Ok(Code::Ok)
+}
+
+fn record(named: &Named, action: &str, label: &Label, ui: &Ui) {
+    note(named, &Event::Snapshot { action: action.to_owned(), name: label.to_string() }, ui);
 }
 
 /// The first of `s-1`, `s-2`, ... that is free.
@@ -118,6 +126,7 @@ pub(super) fn restore(args: &cli::Restore, ui: &Ui) -> anyhow::Result<Code> {
     }
     let saved = restoring.commit(&lock)?;
     drop(workspace);
+    record(&named, "restored", &label, ui);
     if saved == Saved::Disk && !ran {
         ui.note(&format!("{} is as it was; start it: cargo xtask start {}", named.name, named.name));
         return Ok(Code::Ok);

@@ -13,9 +13,9 @@ use rave_vm::ssh::{Stanza, quote};
 
 use super::ssh::alias;
 use crate::cli;
-use crate::cmd::fence::this_program;
 use crate::command_error::CommandError;
 use crate::exit::Code;
+use crate::program::this_program;
 use crate::settings;
 use crate::ui::Ui;
 

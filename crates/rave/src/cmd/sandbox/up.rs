@@ -261,9 +261,9 @@ fn defaults(workspace: Option<&Utf8Path>, settings: &Settings, ui: &Ui) -> anyho
 /// What it may reach. The command line has the last word.
 fn policy(args: &cli::Up, defaults: Policy) -> anyhow::Result<Policy> {
     let wanted = Change {
-        mode: args.network,
-        allow: args.allow.clone(),
-        deny: args.deny.clone(),
+        mode: args.reach.network,
+        allow: args.reach.allow.clone(),
+        deny: args.reach.deny.clone(),
         open_pages: args.open_pages.then_some(true),
         ..Change::default()
     };
@@ -277,11 +277,11 @@ fn refuse_other_network(args: &cli::Up, place: &Place) -> anyhow::Result<()> {
     let policy = network::read(place)?;
     let name = place.name();
     let missing = |wanted: &[Rule], has: &[Rule]| wanted.iter().find(|rule| !has.contains(rule)).cloned();
-    let change = if let Some(mode) = args.network.filter(|mode| *mode != policy.mode) {
+    let change = if let Some(mode) = args.reach.network.filter(|mode| *mode != policy.mode) {
         format!("mode {mode}")
-    } else if let Some(rule) = missing(&args.allow, &policy.allow) {
+    } else if let Some(rule) = missing(&args.reach.allow, &policy.allow) {
         format!("allow {rule}")
-    } else if let Some(rule) = missing(&args.deny, &policy.deny) {
+    } else if let Some(rule) = missing(&args.reach.deny, &policy.deny) {
         format!("deny {rule}")
     } else if args.open_pages && !policy.open_pages {
         "pages open".to_owned()

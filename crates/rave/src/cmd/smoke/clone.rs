@@ -1,16 +1,17 @@
 //! `smoke --isolation --clone`: the attacks on a sandbox of their own, which is a clone of the image's template.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rave_image::Manifest;
 use rave_net::{Log, Mode};
 use rave_sandbox::control::Origin;
 use rave_sandbox::network::Change;
-use rave_sandbox::{Connection, Place};
+use rave_sandbox::{Connection, Place, now};
 use rave_smoke::isolation::{self, Servers, Target};
-use rave_smoke::report::{Boot, BootTimes, Run, Subject};
+use rave_smoke::report::{Boot, BootTimes, CheckResult, Outcome, Run, Subject};
 use rave_spec::Format;
 use rave_vm::accel::{Accelerator, ProbeResult};
+use rave_vm::terminal_text::plain;
 
 use crate::cli;
 use crate::cmd::sandbox::{Named, remove, up, wait_for_ssh};
@@ -48,14 +49,18 @@ fn attack_in(
     let servers = Servers::start()?;
     let up = cli::Up {
         name: Some(name.to_owned()),
-        network: Some(Mode::Restricted),
-        allow: servers.policy().allow,
+        reach: cli::NetworkFlags {
+            network: Some(Mode::Restricted),
+            allow: servers.policy().allow,
+            deny: Vec::new(),
+        },
         building: args.building.clone(),
         ..cli::Up::default()
     };
     let (place, status) = up::bring_up(&up, settings, ui)?;
     let ssh = wait_for_ssh(&Named::new(name)?, ui)?;
-    let ready = started.elapsed().as_secs_f64();
+    // Not what building the image and the template took before. The beginning is known to the second.
+    let ready = Duration::from_secs(now().saturating_sub(status.since)).as_secs_f64();
     let target = Target {
         ssh: &ssh,
         log: &|| log(&place),
@@ -63,7 +68,9 @@ fn attack_in(
         has_names: false,
         is_quiet: probe.accelerator() == Accelerator::Kvm,
     };
-    let rows = isolation::run(&target, &servers, &ui.sink());
+    let mut rows = vec![origin(&status.origin)];
+    rows.extend(isolation::run(&target, &servers, &ui.sink()));
+    // A clone has none of the phases before.
     let boot = Boot::Ready(BootTimes {
         firmware: 0.0,
         loader: 0.0,
@@ -72,19 +79,36 @@ fn attack_in(
         ready,
         stages: Vec::new(),
     });
-    let subject =
-        subject(settings, probe, if status.origin == Origin::Template { "clone" } else { "sandbox" })?;
+    let subject = subject(settings, probe)?;
     let seconds = started.elapsed().as_secs_f64();
     Ok(Run { subject, seconds, boot, rows, screenshots: Vec::new(), warnings: Vec::new(), serial: None })
 }
 
-fn log(place: &Place) -> Log {
-    let status =
-        Connection::open(place).and_then(|mut connection| connection.network(Change::default()).ok());
-    status.map(|status| status.log).unwrap_or_default()
+/// Whether what was attacked is what was asked for.
+fn origin(origin: &Origin) -> CheckResult {
+    let outcome = match origin {
+        Origin::Template => Outcome::Passed,
+        Origin::DiskInstead { why } => Outcome::Failed(format!("it booted: {}", plain(why).trim())),
+        Origin::Disk | Origin::Moment => Outcome::Failed("it was started from another thing".to_owned()),
+    };
+    CheckResult {
+        name: "isolation-clone".into(),
+        group: "isolation".into(),
+        title: "the sandbox is a clone of the image's template".into(),
+        outcome,
+        seconds: 0.0,
+        attempts: 1,
+        last_answer: String::new(),
+    }
 }
 
-fn subject(settings: &Settings, probe: &ProbeResult, row: &str) -> anyhow::Result<Subject> {
+fn log(place: &Place) -> Result<Log, String> {
+    let mut connection = Connection::open(place).ok_or("its supervisor does not answer")?;
+    let status = connection.network(Change::default()).map_err(|error| error.to_string())?;
+    Ok(status.log)
+}
+
+fn subject(settings: &Settings, probe: &ProbeResult) -> anyhow::Result<Subject> {
     let manifest = Manifest::read(&settings.out_dir)?;
     let artifact = manifest.artifact(&settings.out_dir, Format::Qemu)?;
     let vm = settings.spec.spec.vm;
@@ -92,7 +116,7 @@ fn subject(settings: &Settings, probe: &ProbeResult, row: &str) -> anyhow::Resul
         base: manifest.base().to_string(),
         profile: manifest.profile.clone(),
         format: Format::Qemu.to_string(),
-        row: row.into(),
+        row: "clone".into(),
         medium: "disk".into(),
         artifact: artifact.boot_file().name.clone(),
         sha256: artifact.boot_file().sha256.to_string(),
@@ -103,4 +127,17 @@ fn subject(settings: &Settings, probe: &ProbeResult, row: &str) -> anyhow::Resul
         memory_mib: vm.memory.get(),
         cpus: vm.cpus,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sandbox_that_booted_is_no_clone() {
+        assert_eq!(origin(&Origin::Template).outcome, Outcome::Passed);
+        let booted = origin(&Origin::DiskInstead { why: "the template is damaged".into() });
+        assert_eq!(booted.outcome, Outcome::Failed("it booted: the template is damaged".into()));
+        assert_ne!(origin(&Origin::Disk).outcome, Outcome::Passed);
+    }
 }

@@ -214,7 +214,7 @@ impl Session<'_> {
                 let ssh = sandbox.ssh(&instance, &ready)?;
                 let target = Target {
                     ssh: &ssh,
-                    log: &|| instance.network_log(),
+                    log: &|| Ok(instance.network_log()),
                     has_names: true,
                     is_quiet: self.probe.accelerator() == Accelerator::Kvm && !self.is_crowd,
                 };
