@@ -50,6 +50,7 @@ in
     "rave-channel"
     "rave-health"
     "rave-install"
+    "rave-provide"
     "rave-ready"
     "rave-ssh-keys"
     "rave-template"
