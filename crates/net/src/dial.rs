@@ -209,6 +209,11 @@ pub(crate) fn closed(
     }
 }
 
+/// Whether there is a rule that opens an address which is closed.
+pub(crate) fn can_be_opened(address: IpAddr, to: &Destination) -> bool {
+    closed(address, true, matches!(to, Destination::Address(_)), None).is_none()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -244,12 +249,23 @@ mod tests {
     #[test]
     fn a_rule_opens_what_it_names() {
         let own = HashSet::from([ip("192.0.43.9")]);
-        for address in ["127.0.0.1", "10.0.0.1", "192.0.43.9"] {
+        for address in ["127.0.0.1", "10.0.0.1", "192.0.43.9", "203.0.113.80", "198.18.0.9"] {
             assert_eq!(closed(ip(address), true, false, Some(&own)), None, "{address}");
         }
         // By a name nobody means a metadata service; by its address somebody does.
         assert!(closed(ip("169.254.169.254"), true, false, Some(&own)).is_some());
         assert_eq!(closed(ip("169.254.169.254"), true, true, Some(&own)), None);
         assert!(closed(ip("0.0.0.0"), true, true, Some(&own)).is_some());
+    }
+
+    #[test]
+    fn only_a_rule_that_would_help_is_offered() {
+        let name = Destination::Name("a.example".parse().unwrap());
+        assert!(can_be_opened(ip("10.0.0.1"), &name));
+        for address in ["169.254.169.254", "224.0.0.1", "0.0.0.0"] {
+            assert!(!can_be_opened(ip(address), &name), "{address}");
+        }
+        let address = ip("169.254.169.254");
+        assert!(can_be_opened(address, &Destination::Address(address)));
     }
 }

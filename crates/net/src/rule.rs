@@ -171,6 +171,11 @@ impl FromStr for Rule {
                 _ => break,
             };
         }
+        if rest != text && Self::parse_group(rest).is_some() {
+            return Err(bad(
+                "a group takes neither ,private nor ,inspect: its TLS is opened, and its hosts are as the host's clients name them",
+            ));
+        }
         let (host, ports) = split_port(rest).map_err(bad)?;
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         if let Ok(network) = bare.parse::<Network>() {
@@ -298,6 +303,8 @@ mod tests {
             ("example.com:70000/tcp", "65535"),
             ("10.0.0.7:5432/tcp", ",private"),
             ("127.0.0.1", ",private"),
+            ("npm,private", "a group takes neither"),
+            ("npm:write,inspect", "a group takes neither"),
             ("[::1]:80/tcp", ",private"),
             ("0.0.0.0/0", "no path"),
             ("bücher.example", "letters"),

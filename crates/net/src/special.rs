@@ -8,7 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub(crate) struct Special {
     /// What it is for.
     pub(crate) purpose: &'static str,
-    /// It can be the address of a service that somebody means: loopback and private networks. Others are reached by no name.
+    /// It can be the address of a service that somebody means by a name: loopback, private networks, and what laboratories and
+    /// proxies take for private. Others are reached by no name.
     pub(crate) can_be_meant: bool,
 }
 
@@ -51,15 +52,15 @@ const V4: &[Entry4] = &[
     ([169, 254, 0, 0], 16, closed("link-local and metadata services")),
     ([172, 16, 0, 0], 12, private("a private network")),
     ([192, 0, 0, 0], 24, closed("protocol assignments")),
-    ([192, 0, 2, 0], 24, closed("documentation")),
+    ([192, 0, 2, 0], 24, private("documentation")),
     ([192, 31, 196, 0], 24, closed("AS112")),
     ([192, 52, 193, 0], 24, closed("AMT")),
     ([192, 88, 99, 0], 24, closed("6to4 relays")),
     ([192, 168, 0, 0], 16, private("a private network")),
     ([192, 175, 48, 0], 24, closed("AS112")),
-    ([198, 18, 0, 0], 15, closed("benchmarks, and names of this sandbox")),
-    ([198, 51, 100, 0], 24, closed("documentation")),
-    ([203, 0, 113, 0], 24, closed("documentation")),
+    ([198, 18, 0, 0], 15, private("benchmarks, and names of this sandbox")),
+    ([198, 51, 100, 0], 24, private("documentation")),
+    ([203, 0, 113, 0], 24, private("documentation")),
     ([224, 0, 0, 0], 4, closed("multicast")),
     ([240, 0, 0, 0], 4, closed("reserved and broadcast")),
 ];
@@ -77,9 +78,9 @@ type Entry6 = ([u16; 4], u32, Special);
 /// The IANA IPv6 Special-Purpose Address Registry. Of the rest only `2000::/3` is assigned (RFC 4291, 2.4).
 const V6: &[Entry6] = &[
     ([0x2001, 0, 0, 0], 23, closed("protocol assignments and tunnels")),
-    ([0x2001, 0xdb8, 0, 0], 32, closed("documentation")),
+    ([0x2001, 0xdb8, 0, 0], 32, private("documentation")),
     ([0x2620, 0x4f, 0x8000, 0], 48, closed("AS112")),
-    ([0x3fff, 0, 0, 0], 20, closed("documentation")),
+    ([0x3fff, 0, 0, 0], 20, private("documentation")),
     ([0xfc00, 0, 0, 0], 7, private("a private network")),
     ([0xfe80, 0, 0, 0], 10, closed("link-local")),
     ([0xff00, 0, 0, 0], 8, closed("multicast")),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use smoltcp::time::Instant;
 
-use crate::dial::{DialError, Dialed, Dialer, Resolve, Wish, closed};
+use crate::dial::{DialError, Dialed, Dialer, Resolve, Wish, can_be_opened, closed};
 use crate::dns::{self, Answer, Message};
 use crate::end::End;
 use crate::flow::{Flow, Pages};
@@ -273,8 +273,8 @@ impl Switch {
             Destination::Name(_) => format!("its address {address} is {purpose}"),
             Destination::Address(_) => format!("it is {purpose}"),
         };
-        let allow = Rule { private: true, ..rule_for(to, port) };
-        self.shared.journal().deny(Kind::Connection, &format!("{to}:{port}"), &rule, Some(&allow));
+        let allow = can_be_opened(address, to).then(|| Rule { private: true, ..rule_for(to, port) });
+        self.shared.journal().deny(Kind::Connection, &format!("{to}:{port}"), &rule, allow.as_ref());
     }
 
     /// Takes connections that the host has made, or has not.

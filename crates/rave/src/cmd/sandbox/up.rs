@@ -75,8 +75,10 @@ pub(in crate::cmd) fn bring_up(
     }
     fence::tell(&fencer.offer, ui);
     let qemu = Qemu::find(Arch::X86_64)?.fenced_by(fencer);
-    // Before the lock: a build may take minutes, and a sandbox that is there needs none.
+    // Before the lock: a build may take minutes, and a sandbox that is there needs none. What the network may not be is told before.
+    let mut planned = None;
     if store.find(&name)?.is_none() {
+        planned = Some(plan(args, workspace.as_deref(), settings, ui)?);
         build::tell_base(settings, ui);
         image(args, settings, ui)?;
     }
@@ -91,8 +93,11 @@ pub(in crate::cmd) fn bring_up(
         refuse_changes(args, &record)?;
         refuse_other_network(args, &place)?;
     } else {
-        let defaults = defaults(workspace.as_deref(), settings, ui)?;
-        make(args, &name, defaults, &Host { qemu: &qemu, probe: &probe }, settings, ui)?;
+        let planned = match planned {
+            Some(planned) => planned,
+            None => plan(args, workspace.as_deref(), settings, ui)?,
+        };
+        make(args, &name, planned, &Host { qemu: &qemu, probe: &probe }, settings, ui)?;
     }
     let connection = attend(&place, &supervisor(&name, settings.accel)?, &lock)?;
     drop(lock);
@@ -169,7 +174,7 @@ fn fixed(policy: PortPolicy) -> Option<u16> {
 fn make(
     args: &cli::Up,
     name: &SandboxName,
-    defaults: Defaults,
+    planned: Defaults,
     host: &Host<'_>,
     settings: &Settings,
     ui: &Ui,
@@ -201,13 +206,13 @@ fn make(
         profile: manifest.profile.clone(),
         format: FORMAT,
         user: manifest.guest.user.clone(),
-        memory_mib: args.memory.map_or(defaults.memory_mib, u64::from),
-        cpus: args.cpus.unwrap_or(defaults.cpus),
+        memory_mib: args.memory.map_or(planned.memory_mib, u64::from),
+        cpus: args.cpus.unwrap_or(planned.cpus),
         disk_mib: settings.spec.spec.vm.disk.get(),
         ports: services.into_iter().map(wish).collect(),
         expiry: Expiry {
-            ttl: args.ttl.map(|ttl| ttl.as_secs()).or(defaults.expiry.ttl),
-            idle: args.idle_stop.map(|idle| idle.as_secs()).or(defaults.expiry.idle),
+            ttl: args.ttl.map(|ttl| ttl.as_secs()).or(planned.expiry.ttl),
+            idle: args.idle_stop.map(|idle| idle.as_secs()).or(planned.expiry.idle),
         },
         parent: None,
         require_fence: args.require_fence || settings.spec.spec.sandboxes.require_fence,
@@ -223,7 +228,7 @@ fn make(
         };
         templates::hold(disk.folder(), recipe, host, settings, ui)?;
     }
-    network::write(&place, &policy(args, defaults.policy)?)?;
+    network::write(&place, &planned.policy)?;
     audit::begin(&place)?;
     record.save(&place)?;
     ssh_config::write(&Store::new(&settings.state_dir))?;
@@ -258,7 +263,19 @@ fn defaults(workspace: Option<&Utf8Path>, settings: &Settings, ui: &Ui) -> anyho
     Ok(defaults)
 }
 
-/// What it may reach. The command line has the last word.
+/// What it gets. The command line has the last word.
+fn plan(
+    args: &cli::Up,
+    workspace: Option<&Utf8Path>,
+    settings: &Settings,
+    ui: &Ui,
+) -> anyhow::Result<Defaults> {
+    let mut planned = defaults(workspace, settings, ui)?;
+    planned.policy = policy(args, planned.policy)?;
+    Ok(planned)
+}
+
+/// What it may reach.
 fn policy(args: &cli::Up, defaults: Policy) -> anyhow::Result<Policy> {
     let wanted = Change {
         mode: args.reach.network,
