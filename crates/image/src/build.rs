@@ -124,9 +124,9 @@ pub fn build(request: &BuildRequest<'_>, sink: Sink<'_>) -> Result<BuildResult, 
         return Ok(BuildResult { manifest, changed: false });
     }
     let disk = plan.disk(&stages, &inputs)?;
-    let packages = inputs.root.packages;
+    let (packages, archives) = (inputs.root.packages, inputs.root.archives);
     let artifacts = plan.artifacts(&stages, &disk)?;
-    let manifest = plan.manifest(artifacts, packages, disk.content)?;
+    let manifest = plan.manifest(artifacts, packages, archives, disk.content)?;
     manifest.write(request.out_dir)?;
     Ok(BuildResult { manifest, changed: true })
 }
@@ -246,6 +246,7 @@ impl<'a> BuildPlan<'a> {
         &self,
         artifacts: Vec<Artifact>,
         packages: Vec<crate::tree::root_tar::InstalledPackage>,
+        archives: Vec<String>,
         content: Digest,
     ) -> Result<Manifest, Error> {
         Ok(Manifest {
@@ -255,6 +256,7 @@ impl<'a> BuildPlan<'a> {
                 inputs: self.keys.named(),
                 content,
                 packages,
+                archives,
                 debian_lock: self.lock_use(),
             }),
             profile: self.request.profile.to_owned(),

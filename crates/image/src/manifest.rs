@@ -138,6 +138,11 @@ impl Manifest {
         self.origin.debian().map(|origin| origin.inputs.as_slice()).unwrap_or_default()
     }
 
+    /// URLs of the archives that the guest's apt is configured with.
+    pub fn archives(&self) -> &[String] {
+        self.origin.debian().map(|origin| origin.archives.as_slice()).unwrap_or_default()
+    }
+
     /// The version of each package of the npm lock, by name.
     pub fn npm_versions(&self) -> BTreeMap<String, String> {
         self.npm_packages.iter().map(|package| (package.name.clone(), package.version.clone())).collect()

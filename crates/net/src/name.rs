@@ -36,6 +36,15 @@ impl HostName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The host that a name of its services is about, `_http._tcp.HOST` (RFC 2782); nothing for another name.
+    pub(crate) fn host_of_service(&self) -> Option<Self> {
+        let mut rest = self.0.as_str();
+        while rest.starts_with('_') {
+            rest = rest.split_once('.')?.1;
+        }
+        (rest.len() < self.0.len()).then(|| rest.parse().ok()).flatten()
+    }
 }
 
 impl FromStr for HostName {

@@ -129,6 +129,9 @@ impl Switch {
         if self.is_halted {
             return Some(question.answer(Answer::Failed(HALTED)));
         }
+        // Clients look for services of a host before its address. The host is what rules name, and it has none.
+        let host = name.host_of_service().filter(|_| !question.wants_address());
+        let name = host.as_ref().unwrap_or(name);
         let resolvable = match self.policy.resolve(name) {
             Ok(resolvable) => resolvable,
             Err(refusal) => {

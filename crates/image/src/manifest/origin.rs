@@ -28,6 +28,9 @@ pub struct DebianOrigin {
     pub content: Digest,
     /// Packages of the base.
     pub packages: Vec<InstalledPackage>,
+    /// URLs of the archives that the guest's apt is configured with, sorted; none in the manifest of an older version.
+    #[serde(default)]
+    pub archives: Vec<String>,
     /// What `debian.lock` had to do with them.
     pub debian_lock: LockUse,
 }

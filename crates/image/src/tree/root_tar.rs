@@ -1,6 +1,6 @@
 //! A tar of a root file system, and what is known about it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io::Read as _;
 
@@ -73,6 +73,8 @@ pub struct RootTar {
     pub path: Utf8PathBuf,
     /// Installed packages, sorted by name.
     pub packages: Vec<InstalledPackage>,
+    /// URLs of the archives that its apt is configured with, sorted.
+    pub archives: Vec<String>,
     /// Its size on a disk.
     pub extent: Extent,
 }
@@ -80,6 +82,7 @@ pub struct RootTar {
 #[derive(Serialize, Deserialize)]
 struct Description {
     packages: Vec<InstalledPackage>,
+    archives: Vec<String>,
     extent: Extent,
 }
 
@@ -100,7 +103,8 @@ impl RootTar {
         let text = std::fs::read(&place).at("read", &place)?;
         let description: Description = serde_json::from_slice(&text)
             .map_err(|error| Error::Damaged { path: place, detail: error.to_string() })?;
-        Ok(Self { path: entry.file(TAR), packages: description.packages, extent: description.extent })
+        let Description { packages, archives, extent } = description;
+        Ok(Self { path: entry.file(TAR), packages, archives, extent })
     }
 }
 
@@ -108,7 +112,7 @@ fn scan(tar: &Utf8Path, files: &[LockedPackage]) -> Result<Description, Error> {
     let file = File::open(tar).at("open", tar)?;
     let mut archive = tar::Archive::new(file);
     let mut extent = Extent::default();
-    let mut status = String::new();
+    let (mut status, mut sources) = (String::new(), String::new());
     let mut copyright_files = CopyrightFiles::default();
     for entry in archive.entries_with_seek().at("read", tar)? {
         let mut entry = entry.at("read", tar)?;
@@ -116,6 +120,8 @@ fn scan(tar: &Utf8Path, files: &[LockedPackage]) -> Result<Description, Error> {
         copyright_files.look_at(&mut entry).at("read a copyright file of", tar)?;
         if entry.path_bytes().ends_with(b"var/lib/dpkg/status") {
             entry.read_to_string(&mut status).at("read the package list of", tar)?;
+        } else if entry.path_bytes().ends_with(b"etc/apt/sources.list") {
+            entry.read_to_string(&mut sources).at("read apt's sources of", tar)?;
         }
     }
     let mut packages =
@@ -123,7 +129,18 @@ fn scan(tar: &Utf8Path, files: &[LockedPackage]) -> Result<Description, Error> {
     for package in &mut packages {
         package.licence = copyright_files.licence(&package.name);
     }
-    Ok(Description { packages, extent })
+    Ok(Description { packages, archives: archives(&sources), extent })
+}
+
+/// The URLs of sources.list(5): `deb [OPTION...] URL SUITE COMPONENT...`.
+fn archives(sources: &str) -> Vec<String> {
+    let url = |line: &str| {
+        let rest = line.strip_prefix("deb ")?.trim_start();
+        let rest = if rest.starts_with('[') { rest.split_once(']')?.1 } else { rest };
+        rest.split_whitespace().next().map(str::to_owned)
+    };
+    let urls: BTreeSet<String> = sources.lines().filter_map(url).collect();
+    urls.into_iter().collect()
 }
 
 /// Installed packages in dpkg's status file (deb822(5); `Status: install ok installed`). What is installed and what it was
@@ -185,6 +202,14 @@ mod tests {
         assert_eq!(installed(status, &files[..1]).unwrap_err(), "zsh 5 is installed, and was not to be");
         let more = [&files[..], &[file("vim", "9", 1)]].concat();
         assert_eq!(installed(status, &more).unwrap_err(), "vim 9 was to be installed, and is not");
+    }
+
+    #[test]
+    fn the_archives_of_a_sources_list_are_named_once() {
+        let sources = "# deb http://no.example/ x\ndeb http://deb.example/debian trixie main\n\
+                       deb [arch=amd64 trusted=yes] https://b.example trixie main\n\
+                       deb http://deb.example/debian trixie-updates main\ndeb-src http://no.example/ x\n";
+        assert_eq!(archives(sources), ["http://deb.example/debian", "https://b.example"]);
     }
 
     #[test]

@@ -177,14 +177,19 @@ impl Guest {
         self.poll();
     }
 
-    /// Asks for a name: the code of the answer, and its address.
+    /// Asks for the address of a name: the code of the answer, and the address.
     pub(crate) fn lookup(&mut self, name: &str) -> (u8, Option<Ipv4Addr>) {
+        self.ask(name, 1)
+    }
+
+    /// Asks for a record of a name, of this type (RFC 1035, 3.2.2).
+    pub(crate) fn ask(&mut self, name: &str, kind: u8) -> (u8, Option<Ipv4Addr>) {
         let mut message = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1];
         for label in name.split('.') {
             message.push(u8::try_from(label.len()).unwrap());
             message.extend(label.as_bytes());
         }
-        message.extend([0, 0, 1, 0, 1, 0, 0, 41, 4, 0xd0, 0, 0, 0, 0, 0, 0]);
+        message.extend([0, 0, kind, 0, 1, 0, 0, 41, 4, 0xd0, 0, 0, 0, 0, 0, 0]);
         self.send(&udp(GUEST, RESOLVER, (5353, 53), &message));
         let answer = self.frame(PATIENCE, |frame| {
             let (from, port, payload) = read_udp(frame)?;

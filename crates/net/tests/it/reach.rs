@@ -129,6 +129,16 @@ fn a_denied_name_is_not_there_and_is_reached_once_it_is_allowed() {
 }
 
 #[test]
+fn services_of_a_host_are_none_and_what_is_denied_is_the_host() {
+    const SRV: u8 = 33;
+    let (site, mut guest) = Site::new(policy(Mode::Restricted, &["a.example"], &[]), Names::new(), vec![]);
+    assert_eq!(guest.ask("_http._tcp.a.example", SRV), (0, None));
+    assert_eq!(guest.ask("_http._tcp.b.example", SRV), (NAME_ERROR, None));
+    let denial = site.denial();
+    assert_eq!((denial.to.as_str(), denial.allow.as_deref()), ("b.example", Some("b.example")));
+}
+
+#[test]
 fn a_rule_that_is_taken_back_ends_what_it_allowed() {
     let names = Names::from([(("a.example", 7), echo())]);
     let allowed = policy(Mode::Restricted, &["a.example:7/tcp,private"], &[]);

@@ -111,6 +111,7 @@ impl Workshop for Place {
                 inputs: Vec::new(),
                 content: digest,
                 packages: Vec::new(),
+                archives: Vec::new(),
                 debian_lock: LockUse { sha256: digest, outside: Vec::new(), differs: Vec::new() },
             }),
             profile: profile.profile.clone(),

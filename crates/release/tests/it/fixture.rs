@@ -249,6 +249,7 @@ fn image(place: &Utf8Path, wanted: &[Format], content: Content) -> Result<Built,
                 }
                 Content::Newer => vec![package("bash", "5.2.37-2+deb13u1"), package("curl", "8.14.1-2")],
             },
+            archives: Vec::new(),
             debian_lock: LockUse {
                 sha256: Digest::of_bytes(b"lock"),
                 outside: Vec::new(),

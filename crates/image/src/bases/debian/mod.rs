@@ -37,7 +37,7 @@ use crate::tree::root_tar::{self, RootTar};
 pub const STAGE: &str = "rootfs";
 
 /// Changes when what is noted of a tar changes.
-const REVISION: &[u8] = b"5";
+const REVISION: &[u8] = b"6";
 
 /// Bytes that the unpacked tree and its tar need at most while they are made: about 2.6 GiB each for the largest
 /// profile, and some room.

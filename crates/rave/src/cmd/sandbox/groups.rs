@@ -1,5 +1,5 @@
-//! What the groups of `--allow` stand for: the hosts that the clients on this host are configured with. They are asked in the
-//! user's home, so that no file of a workspace has a say.
+//! What the groups of `--allow` stand for: the hosts that the clients on this host are configured with, and the archives of the
+//! guest's own apt. Clients are asked in the user's home, so that no file of a workspace has a say.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -22,13 +22,14 @@ from pip._internal.models.index import PyPI
 print(PyPI.simple_url)
 print('https://' + PyPI.file_storage_domain)";
 
+fn named(rules: &[Rule]) -> BTreeSet<Group> {
+    let group = |rule: &Rule| if let Host::Group { group, .. } = rule.host { Some(group) } else { None };
+    rules.iter().filter_map(group).collect()
+}
+
 /// What the groups of rules that allow or deny stand for; an error for one of which nothing is known: a rule about no host would do
-/// nothing.
+/// nothing. [`add_archives`] adds what the image knows, and judges the group `debian`.
 pub(super) fn of_rules(allow: &[Rule], deny: &[Rule]) -> anyhow::Result<Groups> {
-    let named = |rules: &[Rule]| -> BTreeSet<Group> {
-        let group = |rule: &Rule| if let Host::Group { group, .. } = rule.host { Some(group) } else { None };
-        rules.iter().filter_map(group).collect()
-    };
     let (allowed, denied) = (named(allow), named(deny));
     let mut groups = Groups::default();
     for group in allowed.union(&denied).copied() {
@@ -36,21 +37,38 @@ pub(super) fn of_rules(allow: &[Rule], deny: &[Rule]) -> anyhow::Result<Groups> 
         if group == Group::Model && (model::is_configured() || !allowed.contains(&group)) {
             continue;
         }
-        let mut origins: Vec<Origin> = Vec::new();
-        for Found { url, is_own } in urls(group) {
-            let Some(origin) = Origin::of_url(&url, is_own) else { continue };
-            // What the user names, too, is the user's: those come first.
-            let as_own = Origin { private: true, ..origin.clone() };
-            if is_own || !origins.contains(&as_own) {
-                origins.push(origin);
-            }
-        }
-        if origins.is_empty() {
+        let origins = with(Vec::new(), urls(group));
+        if origins.is_empty() && group != Group::Debian {
             return Err(unknown(group).into());
         }
         groups.set(group, origins);
     }
     Ok(groups)
+}
+
+/// Adds the archives of the guest's apt to the group `debian` where it is known: a host need not have the same ones, or any.
+pub(super) fn add_archives(groups: &mut Groups, archives: &[String]) -> anyhow::Result<()> {
+    if groups.known().any(|group| group == Group::Debian) {
+        let known = groups.of(Group::Debian).cloned().collect();
+        let origins = with(known, archives.iter().map(Found::of_server).collect());
+        if origins.is_empty() {
+            return Err(unknown(Group::Debian).into());
+        }
+        groups.set(Group::Debian, origins);
+    }
+    Ok(())
+}
+
+/// More origins. What the user names, too, is the user's: those come first.
+fn with(mut origins: Vec<Origin>, found: Vec<Found>) -> Vec<Origin> {
+    for Found { url, is_own } in found {
+        let Some(origin) = Origin::of_url(&url, is_own) else { continue };
+        let as_own = Origin { private: true, ..origin.clone() };
+        if is_own || !origins.contains(&as_own) {
+            origins.push(origin);
+        }
+    }
+    origins
 }
 
 /// A URL of a group.
@@ -76,7 +94,7 @@ fn unknown(group: Group) -> CommandError {
     let (client, remedy) = match group {
         Group::Npm => ("npm", "install npm on this host"),
         Group::Pypi => ("pip", "install pip on this host, or set PIP_INDEX_URL"),
-        Group::Debian => ("apt", "apt-get of this host knows no sources"),
+        Group::Debian => ("apt", "apt-get of this host knows no sources, nor does the image"),
         Group::Crates => ("cargo", "run `cargo fetch` once on this host, so that its index is known"),
         Group::Git => ("git", "set credential.https://HOST.helper in git's global configuration"),
         Group::Model => {
@@ -246,6 +264,22 @@ mod tests {
                 Found::of_server("https://api.example"),
             ]
         );
+    }
+
+    #[test]
+    fn the_archives_of_the_image_are_debians_too_and_none_opens_a_private_network() {
+        let mut groups = Groups::default();
+        let archives = ["http://deb.example/debian".to_owned(), "http://security.example/x".to_owned()];
+        add_archives(&mut groups, &archives).unwrap();
+        assert_eq!(groups, Groups::default(), "no rule names it");
+        let host = Origin::of_url("http://deb.example/debian", true).unwrap();
+        groups.set(Group::Debian, [host.clone()]);
+        add_archives(&mut groups, &archives).unwrap();
+        let image = Origin::of_url("http://security.example/x", false).unwrap();
+        assert_eq!(groups.of(Group::Debian).collect::<Vec<_>>(), [&host, &image]);
+        groups.set(Group::Debian, []);
+        let error = format!("{:#}", add_archives(&mut groups, &[]).unwrap_err());
+        assert!(error.contains("nothing is known of the group debian"), "{error}");
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! `cargo xtask net NAME`: what a sandbox may reach, and what it was refused.
 
-use rave_net::{Denial, Host, Mode, Policy, Rule};
+use rave_image::Manifest;
+use rave_net::{Denial, Groups, Host, Mode, Policy, Rule};
 use rave_sandbox::network::{self, Change, NetworkStatus};
 use rave_sandbox::start::attend;
-use rave_sandbox::{Connection, SandboxName, now};
+use rave_sandbox::{Connection, Place, SandboxName, now};
 use rave_vm::standalone;
 use rave_vm::terminal_text::plain;
 
@@ -20,7 +21,7 @@ const TOLD: usize = 5;
 /// Runs the command.
 pub(super) fn run(args: &cli::Net, ui: &Ui) -> anyhow::Result<Code> {
     let named = Named::new(&args.name)?;
-    let status = status(&named, change(&args.command)?, ui)?;
+    let status = status(&named, change(&named.place(), &args.command)?, ui)?;
     let name = &named.name;
     match &args.command {
         NetCommand::Show(print) if print.json => ui.json(&status.policy)?,
@@ -41,14 +42,21 @@ pub(super) fn run(args: &cli::Net, ui: &Ui) -> anyhow::Result<Code> {
     Ok(Code::Ok)
 }
 
-fn change(command: &NetCommand) -> anyhow::Result<Change> {
+fn groups_of(place: &Place, allow: &[Rule], deny: &[Rule]) -> anyhow::Result<Groups> {
+    let mut groups = groups::of_rules(allow, deny)?;
+    let manifest = Manifest::read(place.disk().folder()).ok();
+    groups::add_archives(&mut groups, manifest.as_ref().map(Manifest::archives).unwrap_or_default())?;
+    Ok(groups)
+}
+
+fn change(place: &Place, command: &NetCommand) -> anyhow::Result<Change> {
     Ok(match command {
         NetCommand::Allow(rules) => {
-            let groups = groups::of_rules(&rules.rules, &[])?;
+            let groups = groups_of(place, &rules.rules, &[])?;
             Change { allow: rules.rules.clone(), groups, ..Change::default() }
         }
         NetCommand::Deny(rules) => {
-            let groups = groups::of_rules(&[], &rules.rules)?;
+            let groups = groups_of(place, &[], &rules.rules)?;
             Change { deny: rules.rules.clone(), groups, ..Change::default() }
         }
         NetCommand::Forget(rules) => Change { forget: rules.rules.clone(), ..Change::default() },

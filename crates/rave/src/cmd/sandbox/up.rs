@@ -180,6 +180,8 @@ fn make(
     ui: &Ui,
 ) -> anyhow::Result<()> {
     let (manifest, artifact) = image(args, settings, ui)?;
+    let mut policy = planned.policy;
+    groups::add_archives(&mut policy.groups, manifest.archives())?;
     let place = Store::new(&settings.state_dir).place(name);
     let disk = place.disk();
     forget(disk.folder())?;
@@ -228,7 +230,7 @@ fn make(
         };
         templates::hold(disk.folder(), recipe, host, settings, ui)?;
     }
-    network::write(&place, &planned.policy)?;
+    network::write(&place, &policy)?;
     audit::begin(&place)?;
     record.save(&place)?;
     ssh_config::write(&Store::new(&settings.state_dir))?;
