@@ -186,6 +186,7 @@ pub const ATTACKS: [Attack; 37] = [
         name: "dns-other-server",
         title: "no other resolver is asked",
         tries: &["each", "udp", "8.8.8.8:53", "10.0.2.2:53", "1.1.1.1:853"],
+        expect: &["unreachable"],
         logged: Some("8.8.8.8:53"),
         control: NAME,
         ..BASE
@@ -210,6 +211,7 @@ pub const ATTACKS: [Attack; 37] = [
         name: "udp",
         title: "no datagram leaves the sandbox",
         tries: &["each", "udp", "1.1.1.1:123", "10.0.2.2:{closed}", "8.8.8.8:443"],
+        expect: &["unreachable"],
         logged: Some("1.1.1.1:123"),
         control: NAME,
         ..BASE

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -125,7 +125,9 @@ fn flood(mut stream: TcpStream) {
 /// Stands in for a TLS server, which is never the first to speak: whatever it is sent it got.
 fn hear(mut stream: TcpStream) {
     if matches!(stream.read(&mut [0; 1024]), Ok(1..)) {
-        let _ = stream.write_all(GREETING);
+        let _ = stream.write_all(GREETING).and_then(|()| stream.shutdown(Shutdown::Write));
+        // A socket that is closed with bytes unread is reset (RFC 2525, 2.17), and the greeting may be lost.
+        let _ = io::copy(&mut stream, &mut io::sink());
     }
 }
 

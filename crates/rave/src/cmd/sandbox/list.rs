@@ -147,9 +147,12 @@ pub(super) fn run(args: &cli::Ps, ui: &Ui) -> anyhow::Result<Code> {
     Ok(Code::Ok)
 }
 
-/// `3 requests, 1200 tokens`.
+/// `3 requests, 1200 tokens, 0.0125`: the last is money, in the unit of the prices, where there are any.
 fn used(usage: Usage) -> String {
-    format!("{} requests, {} tokens", usage.requests, usage.input_tokens.saturating_add(usage.output_tokens))
+    let tokens = usage.input_tokens.saturating_add(usage.output_tokens);
+    let requests = if usage.requests == 1 { "request" } else { "requests" };
+    let money = if usage.money > 0.0 { format!(", {:.4}", usage.money) } else { String::new() };
+    format!("{} {requests}, {tokens} tokens{money}", usage.requests)
 }
 
 pub(super) fn mebibytes(bytes: u64) -> String {
@@ -175,5 +178,12 @@ mod tests {
         let times: Vec<String> = [0, 119, 120, 7199, 7200, 200_000].into_iter().map(time).collect();
         assert_eq!(times, ["0 s", "119 s", "2 min", "119 min", "2 h", "2 d"]);
         assert_eq!([mebibytes(0), mebibytes(1), mebibytes(3 << 20)], ["0 MiB", "1 MiB", "3 MiB"]);
+    }
+
+    #[test]
+    fn what_a_model_was_used_for_has_money_where_prices_are_known() {
+        let usage = Usage { requests: 1, input_tokens: 10, output_tokens: 5, money: 0.0 };
+        assert_eq!(used(usage), "1 request, 15 tokens");
+        assert_eq!(used(Usage { requests: 2, money: 0.000_105, ..usage }), "2 requests, 15 tokens, 0.0001");
     }
 }
