@@ -264,7 +264,7 @@ pub const CHECKS: &[Check] = &[
 /// Why checks cannot be chosen.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SelectError {
-    /// A name that no check has.
+    /// A name that no check, or no attack, has.
     #[error("there is no check {name:?}")]
     Unknown {
         /// The name.

@@ -24,7 +24,7 @@ pub struct Smoke {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub jobs: Option<u32>,
     /// Try from inside to reach what is closed, instead of the checks
-    #[arg(long, conflicts_with_all = ["only", "skip"])]
+    #[arg(long, conflicts_with = "skip")]
     pub isolation: bool,
     /// Try it in a sandbox that is a clone, instead of machines that boot
     #[arg(long, requires = "isolation", conflicts_with_all = ["formats", "rows"])]
@@ -35,7 +35,7 @@ pub struct Smoke {
     /// List the rows of the matrix and boot none
     #[arg(long)]
     pub list_rows: bool,
-    /// Run only this check; may be repeated or comma-separated
+    /// Run only this check, or attack of --isolation; may be repeated or comma-separated
     #[arg(long, value_name = "CHECK", value_delimiter = ',')]
     pub only: Vec<String>,
     /// Skip this check; may be repeated or comma-separated

@@ -20,7 +20,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rave_image::Manifest;
 use rave_image::manifest::Artifact;
 use rave_process::interrupt;
-use rave_smoke::isolation::{ATTACKS, Attack};
+use rave_smoke::isolation::{self, Attack};
 use rave_smoke::matrix::MatrixRow;
 use rave_smoke::registry::{self, Check, SelectError};
 use rave_smoke::report::{self, ArtifactChecks, Host, Report};
@@ -46,7 +46,7 @@ use session::{Job, Session};
 pub fn run(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Result<Code> {
     if args.list {
         if args.isolation {
-            list_attacks(ui);
+            list_attacks(&attacks(args)?, ui);
         } else {
             list(&chosen(args, &every_feature())?, ui);
         }
@@ -66,9 +66,12 @@ pub fn check(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Result<
     if !settings.spec.spec.guest.certificates.is_empty() {
         features.insert(registry::CERTIFICATES.to_owned());
     }
-    let checks = chosen(args, &features)?;
+    let attacks = if args.isolation { attacks(args)? } else { Vec::new() };
+    let checks = if args.isolation { Vec::new() } else { chosen(args, &features)? };
     let rows = rows::chosen(args, settings)?;
-    refuse_empty(&rows, &checks)?;
+    if !args.isolation {
+        refuse_empty(&rows, &checks)?;
+    }
     let at_once = side_by_side(args, settings, rows.len())?;
     let files = Files::new(args, settings)?;
     let formats = rows::formats(&rows);
@@ -84,6 +87,7 @@ pub fn check(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Result<
         settings,
         ui,
         checks: &checks,
+        attacks: &attacks,
         manifest: &manifest,
         qemu: &qemu,
         probe: &probe,
@@ -106,7 +110,7 @@ pub fn check(args: &cli::Smoke, settings: &Settings, ui: &Ui) -> anyhow::Result<
         })
         .collect();
     let (runs, end) = if args.clone {
-        match clone::attack(args, settings, &probe, ui) {
+        match clone::attack(args, &attacks, settings, &probe, ui) {
             Ok(run) => (vec![run], Ok(())),
             Err(error) => (Vec::new(), Err(error)),
         }
@@ -180,26 +184,34 @@ fn every_feature() -> BTreeSet<String> {
 
 /// The checks that apply to a guest with these features, as far as they were asked for.
 fn chosen(args: &cli::Smoke, features: &BTreeSet<String>) -> anyhow::Result<Vec<Check>> {
-    let checks = registry::select(&args.only, &args.skip, features).map_err(|error| {
-        let failure = CommandError::usage(error.to_string());
-        let list = "`cargo xtask smoke --list` shows them all";
-        match error {
-            SelectError::Unknown { nearest: Some(nearest), .. } => {
-                failure.remedy(format!("did you mean {nearest}? {list}"))
-            }
-            SelectError::Unknown { nearest: None, .. } => failure.remedy(list),
-            SelectError::Lacks { feature: registry::CERTIFICATES, .. } => {
-                failure.remedy("name PEM files in guest.certificates of rave.local.toml")
-            }
-            SelectError::Lacks { feature, .. } => failure.remedy(format!(
-                "choose a profile that has it with --profile, or add {feature:?} to its features"
-            )),
-        }
-    })?;
+    let checks = registry::select(&args.only, &args.skip, features).map_err(|error| refused(error, ""))?;
     if checks.is_empty() {
         return Err(CommandError::usage("--only and --skip together leave no check").into());
     }
     Ok(checks)
+}
+
+/// The attacks that were asked for.
+fn attacks(args: &cli::Smoke) -> anyhow::Result<Vec<&'static Attack>> {
+    Ok(isolation::select(&args.only).map_err(|error| refused(error, " --isolation"))?)
+}
+
+/// `flags` is what `--list` needs to list them.
+fn refused(error: SelectError, flags: &str) -> CommandError {
+    let failure = CommandError::usage(error.to_string());
+    let list = format!("`cargo xtask smoke{flags} --list` shows them all");
+    match error {
+        SelectError::Unknown { nearest: Some(nearest), .. } => {
+            failure.remedy(format!("did you mean {nearest}? {list}"))
+        }
+        SelectError::Unknown { nearest: None, .. } => failure.remedy(list),
+        SelectError::Lacks { feature: registry::CERTIFICATES, .. } => {
+            failure.remedy("name PEM files in guest.certificates of rave.local.toml")
+        }
+        SelectError::Lacks { feature, .. } => failure.remedy(format!(
+            "choose a profile that has it with --profile, or add {feature:?} to its features"
+        )),
+    }
 }
 
 /// A row that none of the checks applies to would boot for nothing, and pass.
@@ -215,10 +227,11 @@ fn refuse_empty(rows: &[MatrixRow], checks: &[Check]) -> anyhow::Result<()> {
     .into())
 }
 
-fn list_attacks(ui: &Ui) {
-    let row =
-        |attack: &Attack| [attack.name, attack.title, &attack.expect.join(" or ")].map(String::from).to_vec();
-    ui.table(&["attack", "passes when", "it gets"], &ATTACKS.iter().map(row).collect::<Vec<_>>());
+fn list_attacks(attacks: &[&Attack], ui: &Ui) {
+    let row = |attack: &&Attack| {
+        [attack.name, attack.title, &attack.expect.join(" or ")].map(String::from).to_vec()
+    };
+    ui.table(&["attack", "passes when", "it gets"], &attacks.iter().map(row).collect::<Vec<_>>());
 }
 
 fn list(checks: &[Check], ui: &Ui) {

@@ -6,6 +6,7 @@
 mod attack;
 mod servers;
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use rave_net::Log;
@@ -17,6 +18,7 @@ pub use attack::{ATTACKS, Attack};
 pub use servers::Servers;
 
 use crate::poll::{CheckError, Observation, ensure};
+use crate::registry::SelectError;
 use crate::report::{CheckResult, Outcome};
 
 /// The group of the rows.
@@ -64,15 +66,28 @@ impl Attempt {
     }
 }
 
+/// The attacks that `only` names, by their names or those of their rows, or all where it is empty; in their order.
+pub fn select(only: &[String]) -> Result<Vec<&'static Attack>, SelectError> {
+    let known = || ATTACKS.iter().map(|attack| attack.name);
+    let mut names = BTreeSet::new();
+    for wanted in only {
+        let name = wanted.strip_prefix(GROUP).and_then(|rest| rest.strip_prefix('-')).unwrap_or(wanted);
+        let unknown =
+            || SelectError::Unknown { name: wanted.clone(), nearest: rave_spec::nearest(name, known()) };
+        names.insert(known().find(|known| *known == name).ok_or_else(unknown)?);
+    }
+    Ok(ATTACKS.iter().filter(|attack| names.is_empty() || names.contains(attack.name)).collect())
+}
+
 /// Makes the attacks, one after the other, each to a row.
-pub fn run(target: &Target<'_>, servers: &Servers, sink: Sink<'_>) -> Vec<CheckResult> {
+pub fn run(target: &Target<'_>, attacks: &[&Attack], servers: &Servers, sink: Sink<'_>) -> Vec<CheckResult> {
     let started = Instant::now();
     sink(Event::StageStarted { stage: STAGE });
     let uploaded = upload(target.ssh);
     let mut rows = Vec::new();
-    for (number, attack) in (1_u64..).zip(&ATTACKS) {
+    for (number, attack) in (1_u64..).zip(attacks) {
         rows.push(row(attack, target, servers, uploaded.as_ref()));
-        let (unit, total) = (Unit::Checks, Some(ATTACKS.len() as u64));
+        let (unit, total) = (Unit::Checks, Some(attacks.len() as u64));
         sink(Event::StageProgress { stage: STAGE, done: number, total, unit });
     }
     let outcome = StageOutcome::Built;
@@ -81,8 +96,8 @@ pub fn run(target: &Target<'_>, servers: &Servers, sink: Sink<'_>) -> Vec<CheckR
 }
 
 /// The rows of a guest that did not become ready.
-pub fn not_run(reason: &str) -> Vec<CheckResult> {
-    ATTACKS
+pub fn not_run(attacks: &[&Attack], reason: &str) -> Vec<CheckResult> {
+    attacks
         .iter()
         .map(|attack| result(attack, Outcome::NotRun(reason.to_owned()), Duration::ZERO, ""))
         .collect()
@@ -215,6 +230,18 @@ fn result(attack: &Attack, outcome: Outcome, elapsed: Duration, last_answer: &st
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn attacks_are_chosen_by_their_names_and_by_those_of_their_rows() {
+        let chosen = |only: &[&str]| {
+            let only: Vec<String> = only.iter().map(|name| (*name).to_owned()).collect();
+            select(&only).map(|attacks| attacks.iter().map(|attack| attack.name).collect::<Vec<_>>())
+        };
+        assert_eq!(chosen(&[]).unwrap().len(), ATTACKS.len());
+        assert_eq!(chosen(&["udp", "isolation-icmp"]).unwrap(), ["udp", "icmp"]);
+        let unknown = SelectError::Unknown { name: "isolation-icmq".into(), nearest: Some("icmp") };
+        assert_eq!(chosen(&["isolation-icmq"]).unwrap_err(), unknown);
+    }
     use rave_net::{Denial, Kind};
 
     fn log(to: &str, count: u64) -> Log {

@@ -7,7 +7,7 @@ use rave_net::{Log, Mode};
 use rave_sandbox::control::Origin;
 use rave_sandbox::network::Change;
 use rave_sandbox::{Connection, Place, now};
-use rave_smoke::isolation::{self, Servers, Target};
+use rave_smoke::isolation::{self, Attack, Servers, Target};
 use rave_smoke::report::{Boot, BootTimes, CheckResult, Outcome, Run, Subject};
 use rave_spec::Format;
 use rave_vm::accel::{Accelerator, ProbeResult};
@@ -18,15 +18,19 @@ use crate::cmd::sandbox::{Named, remove, up, wait_for_ssh};
 use crate::settings::Settings;
 use crate::ui::Ui;
 
+/// The row that tells whether the sandbox is a clone.
+pub(super) const ORIGIN: &str = "isolation-clone";
+
 /// Makes the sandbox, attacks from inside of it, and removes it.
 pub(super) fn attack(
     args: &cli::Smoke,
+    attacks: &[&Attack],
     settings: &Settings,
     probe: &ProbeResult,
     ui: &Ui,
 ) -> anyhow::Result<Run> {
     let name = format!("isolation-{}", std::process::id());
-    let result = attack_in(&name, args, settings, probe, ui);
+    let result = attack_in(&name, args, attacks, settings, probe, ui);
     let named = Named::new(&name)?;
     let removed = if named.store.find(&named.name)?.is_some() {
         remove(&cli::Rm { names: vec![name], force: true }, ui).map(drop)
@@ -41,6 +45,7 @@ pub(super) fn attack(
 fn attack_in(
     name: &str,
     args: &cli::Smoke,
+    attacks: &[&Attack],
     settings: &Settings,
     probe: &ProbeResult,
     ui: &Ui,
@@ -69,7 +74,7 @@ fn attack_in(
         is_quiet: probe.accelerator() == Accelerator::Kvm,
     };
     let mut rows = vec![origin(&status.origin)];
-    rows.extend(isolation::run(&target, &servers, &ui.sink()));
+    rows.extend(isolation::run(&target, attacks, &servers, &ui.sink()));
     // A clone has none of the phases before.
     let boot = Boot::Ready(BootTimes {
         firmware: 0.0,
@@ -92,7 +97,7 @@ fn origin(origin: &Origin) -> CheckResult {
         Origin::Disk | Origin::Moment => Outcome::Failed("it was started from another thing".to_owned()),
     };
     CheckResult {
-        name: "isolation-clone".into(),
+        name: ORIGIN.into(),
         group: "isolation".into(),
         title: "the sandbox is a clone of the image's template".into(),
         outcome,

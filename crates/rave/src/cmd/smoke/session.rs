@@ -8,7 +8,7 @@ use camino::Utf8PathBuf;
 use rave_image::Manifest;
 use rave_image::manifest::Artifact;
 use rave_net::Policy;
-use rave_smoke::isolation::{self, Servers, Target};
+use rave_smoke::isolation::{self, Attack, Servers, Target};
 use rave_smoke::matrix::{MatrixRow, Medium};
 use rave_smoke::registry::Check;
 use rave_smoke::report::{
@@ -48,6 +48,8 @@ pub(super) struct Session<'a> {
     pub(super) settings: &'a Settings,
     pub(super) ui: &'a Ui,
     pub(super) checks: &'a [Check],
+    /// What is made of them instead, by `--isolation`.
+    pub(super) attacks: &'a [&'static Attack],
     pub(super) manifest: &'a Manifest,
     pub(super) qemu: &'a Qemu,
     pub(super) probe: &'a ProbeResult,
@@ -198,7 +200,7 @@ impl Session<'_> {
     }
 
     fn not_run(&self, checks: &[Check], why: &str) -> Vec<CheckResult> {
-        if self.args.isolation { isolation::not_run(why) } else { suite::not_run(checks, why) }
+        if self.args.isolation { isolation::not_run(self.attacks, why) } else { suite::not_run(checks, why) }
     }
 
     /// Boots with a network that reaches the attacks' servers alone, and makes the attacks.
@@ -218,12 +220,12 @@ impl Session<'_> {
                     has_names: true,
                     is_quiet: self.probe.accelerator() == Accelerator::Kvm && !self.is_crowd,
                 };
-                let rows = isolation::run(&target, &servers, &context.output.sink());
+                let rows = isolation::run(&target, self.attacks, &servers, &context.output.sink());
                 Ok((Boot::Ready(BootTimes::from(&ready.timeline)), rows))
             }
             Err(Error::Boot(why)) => {
                 let boot = Boot::Failed(BootFailure::new(&why, &waited.reached, waited.elapsed));
-                Ok((boot, isolation::not_run("the guest did not become ready")))
+                Ok((boot, isolation::not_run(self.attacks, "the guest did not become ready")))
             }
             Err(error) => Err(error.into()),
         };

@@ -3,6 +3,7 @@
 use rave_process::shell_quote;
 use rave_smoke::report::{ArtifactChecks, Boot, CheckResult, Counts, Outcome, Report, Run, Subject};
 
+use super::clone;
 use crate::cli;
 use crate::settings::Settings;
 use crate::ui::Ui;
@@ -129,6 +130,11 @@ fn again(report: &Report, args: &cli::Smoke, settings: &Settings) -> String {
     let failed: Vec<&Run> = report.runs.iter().filter(|run| run.counts().failed > 0).collect();
     let rows: Vec<&str> = failed.iter().map(|run| run.subject.row.as_str()).collect();
     let mut words = vec!["--rows".to_owned(), rows.join(",")];
+    if args.clone {
+        words = vec!["--isolation".to_owned(), "--clone".to_owned()];
+    } else if args.isolation {
+        words.insert(0, "--isolation".to_owned());
+    }
     if failed.is_empty() {
         let files = report.made.iter().filter(|made| made.counts().failed > 0);
         let formats: Vec<&str> = files.map(|made| made.format.as_str()).collect();
@@ -149,7 +155,8 @@ fn again(report: &Report, args: &cli::Smoke, settings: &Settings) -> String {
     }
     let mut names: Vec<&str> = Vec::new();
     for row in failed.iter().flat_map(|run| &run.rows).filter(|row| row.outcome.is_failure()) {
-        if !names.contains(&row.name.as_str()) {
+        // How the clone came to be is no attack.
+        if !names.contains(&row.name.as_str()) && row.name != clone::ORIGIN {
             names.push(&row.name);
         }
     }
