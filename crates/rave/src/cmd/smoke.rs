@@ -184,7 +184,7 @@ fn every_feature() -> BTreeSet<String> {
 
 /// The checks that apply to a guest with these features, as far as they were asked for.
 fn chosen(args: &cli::Smoke, features: &BTreeSet<String>) -> anyhow::Result<Vec<Check>> {
-    let checks = registry::select(&args.only, &args.skip, features).map_err(|error| refused(error, ""))?;
+    let checks = registry::select(&args.only, &args.skip, features).map_err(|error| refused(&error, ""))?;
     if checks.is_empty() {
         return Err(CommandError::usage("--only and --skip together leave no check").into());
     }
@@ -193,11 +193,11 @@ fn chosen(args: &cli::Smoke, features: &BTreeSet<String>) -> anyhow::Result<Vec<
 
 /// The attacks that were asked for.
 fn attacks(args: &cli::Smoke) -> anyhow::Result<Vec<&'static Attack>> {
-    Ok(isolation::select(&args.only).map_err(|error| refused(error, " --isolation"))?)
+    Ok(isolation::select(&args.only).map_err(|error| refused(&error, " --isolation"))?)
 }
 
 /// `flags` is what `--list` needs to list them.
-fn refused(error: SelectError, flags: &str) -> CommandError {
+fn refused(error: &SelectError, flags: &str) -> CommandError {
     let failure = CommandError::usage(error.to_string());
     let list = format!("`cargo xtask smoke{flags} --list` shows them all");
     match error {
