@@ -35,6 +35,7 @@ in
     // lib.optionalAttrs (!withNetworkManager) {
       "systemd/network/80-rave.network".source = assets.path "network/80-rave.network";
     };
+    systemd.shutdown.rave-screen-off = "${pkgs.writeScript "rave-screen-off" (assets.read "screen-off")}";
     users.motd = assets.fill values "motd";
     environment.loginShellInit = ''
       case $- in *i*) [ ! -r /run/rave/warnings ] || cat /run/rave/warnings ;; esac

@@ -14,6 +14,7 @@ pub(super) fn files(template: &Template, config: &GuestConfig, paths: &Paths) ->
         GuestFile::symlink("/etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf"),
         GuestFile::file("/etc/udev/rules.d/99-rave-install.rules", 0o644, INSTALL_RULE),
         GuestFile::file("/etc/udev/rules.d/99-rave-channel.rules", 0o644, CHANNEL_RULE),
+        GuestFile::file("/usr/lib/systemd/system-shutdown/rave-screen-off", 0o755, SCREEN_OFF),
         GuestFile::file("/etc/repart.d/50-root.conf", 0o644, include_str!("../../assets/repart-root.conf")),
         GuestFile::file(
             "/etc/systemd/journald.conf.d/rave.conf",
@@ -38,6 +39,8 @@ const INSTALL_RULE: &str = include_str!("../../assets/install.rules");
 
 /// The host's channel is served wherever its port is found.
 const CHANNEL_RULE: &str = include_str!("../../assets/channel.rules");
+
+const SCREEN_OFF: &str = include_str!("../../assets/screen-off");
 
 const HOSTS: &str = "\
 127.0.0.1 localhost

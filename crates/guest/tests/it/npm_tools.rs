@@ -156,12 +156,13 @@ fn the_routers_pages_work_behind_the_gateway() {
     assert_eq!(status(&gateway.ask("/ccr-ui", "")), "301");
 }
 
-/// Vibe Kanban with a home and a search path of its own. It would remove the worktrees of another one on this host.
+/// Vibe Kanban with a home, a folder for worktrees and a search path of its own. It would remove the worktrees of another one on this
+/// host, and cannot write where another user's are.
 fn kanban(tools: &Path, home: &Path, port: u16, path: &str) -> Running {
     let mut start = command("env");
     start.arg(format!("PATH={path}")).arg(tools.join("bin/vibe-kanban"));
     start.env("HOME", home).env("HOST", "127.0.0.1").env("PORT", port.to_string()).env("BROWSER", "true");
-    start.env("DISABLE_WORKTREE_ORPHAN_CLEANUP", "1");
+    start.env("TMPDIR", home).env("DISABLE_WORKTREE_ORPHAN_CLEANUP", "1");
     Running::start(&mut start, &home.with_file_name("kanban.log"))
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rave_net::Mode;
 use rave_net::lan::{GUEST, GUEST_MAC};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use smoltcp::wire::{EthernetProtocol, IpProtocol, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber};
 
 use crate::guest::{Outcome, ethernet, ipv4};
@@ -38,8 +39,15 @@ fn resident() -> usize {
     text.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }
 
+/// Lets this process open as many files as it may: the supervisor keeps to the usual 1024, and here are the servers, too.
+fn open_more_files() {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+}
+
 #[test]
 fn floods_of_beginnings_leave_memory_and_the_next_connection_as_they_were() {
+    open_more_files();
     let names = Names::from([(("a.example", 7), echo())]);
     let (site, mut guest) =
         Site::new(policy(Mode::Restricted, &["a.example:7/tcp,private"], &[]), names, vec![]);

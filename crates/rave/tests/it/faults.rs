@@ -263,7 +263,7 @@ fn a_state_folder_that_is_read_only_can_be_looked_at() {
     let state = State::new();
     state.make("demo", &SSH);
     let script = r#"
-        mount -o remount,ro "$RAVE_STATE"
+        mount -o remount,ro none "$RAVE_STATE"
         "$RAVE" ps --all | grep -E 'demo +stopped'
         "$RAVE" inspect demo | grep headless
         for command in "start demo" "rm demo" "net demo allow one.example"; do
@@ -298,7 +298,7 @@ fn an_apply_on_a_full_disk_leaves_each_file_whole_and_the_next_one_goes_on() {
         test "$(cat "$project/b")" = b
         grep -qxE 'a|of the guest' "$project/a"
         test "$(ls -A "$project" | wc -l)" = 2
-        mount -o remount,size=2m "$RAVE_STATE/small"
+        mount -o remount,size=2m none "$RAVE_STATE/small"
         "$RAVE" apply demo
         test "$(wc -l < "$project/b")" = 40000 && grep -qx 'of the guest' "$project/a"
     "#;
