@@ -95,7 +95,8 @@ mod tests {
                     "/opt/rave/tools/bin/ccr"
                     | "/opt/rave/tools/bin/claude"
                     | "/etc/rave/follow-screen"
-                    | "/etc/rave/session" => 0o755,
+                    | "/etc/rave/session"
+                    | "/usr/lib/systemd/system-shutdown/rave-screen-off" => 0o755,
                     path if path.starts_with("/home/agent/Desktop/") => 0o755,
                     path if path.starts_with("/etc/sudoers.d/") => 0o440,
                     _ => 0o644,
