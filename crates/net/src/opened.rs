@@ -65,8 +65,9 @@ fn serve(shared: &Shared, guest: UnixStream, world: TcpStream, target: &Target) 
     };
     let mut exchange = Exchange { guest, host, target };
     if let Err(refused) = exchange.run() {
+        // First: who has the answer finds it in the log.
         deny(Kind::Http, &refused.why, refused.allow.as_ref());
-        exchange.guest.stream.linger();
+        exchange.refuse(&refused);
     }
 }
 

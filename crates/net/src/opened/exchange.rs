@@ -68,7 +68,7 @@ enum Ended {
 }
 
 impl Exchange<'_> {
-    /// Until a side ends it, or a request is refused, which the guest is told.
+    /// Until a side ends it, or a request is refused, which the guest is told by [`Exchange::refuse`].
     pub(super) fn run(&mut self) -> Result<(), Refused> {
         loop {
             if !self.wait_for_request() {
@@ -78,17 +78,10 @@ impl Exchange<'_> {
                 Ok(ReadHead::Head(head)) => head,
                 Ok(ReadHead::End) | Err(_) => return Ok(()),
                 Ok(ReadHead::TooLong) => {
-                    return Err(self.refuse(refused(
-                        Status::Bad,
-                        "the head of a request is too long".into(),
-                        None,
-                    )));
+                    return Err(refused(Status::Bad, "the head of a request is too long".into(), None));
                 }
             };
-            let request = match self.look(&head) {
-                Ok(request) => request,
-                Err(refusal) => return Err(self.refuse(refusal)),
-            };
+            let request = self.look(&head)?;
             match self.pass(&request) {
                 Ok(Ended::GoesOn) => {}
                 Ok(Ended::Over) => break,
@@ -141,11 +134,12 @@ impl Exchange<'_> {
         Ok(Request { head: forwarded(&head, target), method, body, expects, goes_on: !closes })
     }
 
-    fn refuse(&mut self, refusal: Refused) -> Refused {
+    /// Tells the guest of a refusal, and ends its side.
+    pub(super) fn refuse(&mut self, refusal: &Refused) {
         let _ = self.guest.stream.limit(SILENCE);
         let _ = self.guest.write(&refusal.page);
         self.guest.stream.end();
-        refusal
+        self.guest.stream.linger();
     }
 
     /// Passes on a request and its answer.
