@@ -1,5 +1,7 @@
-//! Files that are whole or not there: each is written under a temporary name beside its destination, and renamed.
+//! Files that are whole or not there: each is written under a temporary name beside its destination, and renamed. Folders that are
+//! made and removed where they are not.
 
+mod folder;
 mod partial;
 
 use std::fs::{self, File, Permissions};
@@ -7,6 +9,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use camino::Utf8Path;
+pub use folder::{private_dir, remove_all};
 use partial::{Partial, beside};
 
 /// The bits of a mode that chmod(2) sets.

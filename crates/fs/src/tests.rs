@@ -113,3 +113,20 @@ fn a_long_name_and_a_link_are_no_exception() {
     replace_by(&link, |beside| fs::write(beside, "z"), |error| error).unwrap();
     assert_eq!(fs::read_to_string(&link).unwrap(), "z");
 }
+
+#[test]
+fn a_private_folder_is_made_once_and_removed_once() {
+    let scratch = Scratch::new();
+    let folder = scratch.folder.join("parent/private");
+    for _ in 0..2 {
+        private_dir(&folder).unwrap();
+        assert_eq!(folder.metadata().unwrap().mode() & PERMISSIONS, 0o700);
+    }
+    fs::write(folder.join("file"), "").unwrap();
+    for _ in 0..2 {
+        remove_all(&folder).unwrap();
+        assert!(!folder.exists());
+    }
+    fs::write(&folder, "").unwrap();
+    assert!(remove_all(&folder).is_err(), "a file is none");
+}

@@ -1,8 +1,7 @@
 //! Files and folders of a sandbox: made, replaced and removed whole.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt as _;
 
 use camino::Utf8Path;
 use rave_fs::Replace;
@@ -12,21 +11,12 @@ use crate::error::Error;
 
 /// Makes a folder that only this user can enter; its parents as usual.
 pub(crate) fn private_dir(path: &Utf8Path) -> Result<(), Error> {
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(|e| Error::io("make", parent, e))?;
-    }
-    match DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(Error::io("make", path, error)),
-        _ => Ok(()),
-    }
+    rave_fs::private_dir(path).map_err(|e| Error::io("make", path, e))
 }
 
 /// Removes a folder with all that is in it, where it is there.
 pub(crate) fn remove_all(folder: &Utf8Path) -> Result<(), Error> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", folder, error)),
-        _ => Ok(()),
-    }
+    rave_fs::remove_all(folder).map_err(|e| Error::io("remove", folder, e))
 }
 
 /// Removes a file, where it is there.

@@ -1,9 +1,9 @@
 //! What the host knows of a workspace: what was pushed, and what was pulled.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -153,14 +153,11 @@ fn put(new: &Utf8Path, to: &Utf8Path) -> Result<(), Error> {
 }
 
 fn private_dir(folder: &Utf8Path) -> Result<(), Error> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(Error::io("make", folder))
+    rave_fs::private_dir(folder).map_err(Error::io("make", folder))
 }
 
 fn remove_all(folder: &Utf8Path) -> Result<(), Error> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", folder)(error)),
-        _ => Ok(()),
-    }
+    rave_fs::remove_all(folder).map_err(Error::io("remove", folder))
 }
 
 fn is_at(file: &File, path: &Utf8Path) -> bool {

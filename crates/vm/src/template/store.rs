@@ -183,10 +183,7 @@ impl Template {
 }
 
 fn remove_all(folder: &Utf8Path) -> Result<(), Error> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", folder, error)),
-        _ => Ok(()),
-    }
+    rave_fs::remove_all(folder).map_err(|e| Error::io("remove", folder, e))
 }
 
 #[cfg(test)]

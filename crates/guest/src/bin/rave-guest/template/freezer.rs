@@ -139,12 +139,20 @@ mod tests {
     fn hierarchy(groups: &[&str]) -> tempfile::TempDir {
         let scratch = tempfile::tempdir().unwrap();
         for name in groups {
-            fs::create_dir_all(scratch.path().join(name)).unwrap();
-            fs::write(scratch.path().join(name).join("cgroup.freeze"), "0").unwrap();
-            fs::write(scratch.path().join(name).join("cgroup.events"), "populated 1\nfrozen 1\n").unwrap();
+            group(&scratch.path().join(name));
         }
         fs::write(scratch.path().join("cgroup.procs"), "").unwrap();
         scratch
+    }
+
+    fn group(folder: &Path) {
+        fs::create_dir_all(folder).unwrap();
+        fs::write(folder.join("cgroup.freeze"), "0").unwrap();
+        fs::write(folder.join("cgroup.events"), "populated 1\nfrozen 1\n").unwrap();
+    }
+
+    fn freezer(root: &Path, is_whole: bool, limit: Duration) -> Freezer {
+        Freezer { own: root.join("system.slice").join(OWN), root: root.to_owned(), is_whole, limit }
     }
 
     const GROUPS: [&str; 7] = [
@@ -168,12 +176,7 @@ mod tests {
     fn a_templates_services_are_stopped_and_go_on() {
         let scratch = hierarchy(&GROUPS);
         let root = scratch.path().to_owned();
-        let freezer = Freezer {
-            own: root.join("system.slice").join(OWN),
-            root: root.clone(),
-            is_whole: false,
-            limit: LIMIT,
-        };
+        let freezer = freezer(&root, false, LIMIT);
         freezer.freeze().unwrap();
         assert_eq!(stopped(&root), ["system.slice/a.service"]);
         freezer.thaw().unwrap();
@@ -184,12 +187,7 @@ mod tests {
     fn a_group_that_comes_while_the_others_stop_is_stopped_too() {
         let scratch = hierarchy(&GROUPS);
         let root = scratch.path().to_owned();
-        let freezer = Freezer {
-            own: root.join("system.slice").join(OWN),
-            root: root.clone(),
-            is_whole: false,
-            limit: LIMIT,
-        };
+        let freezer = freezer(&root, false, LIMIT);
         let (slow, late) = (root.join("system.slice/a.service"), root.join("system.slice/late.service"));
         fs::write(slow.join("cgroup.events"), "populated 1\nfrozen 0\n").unwrap();
         thread::scope(|scope| {
@@ -199,9 +197,7 @@ mod tests {
             }
             // Whole at once, as the kernel makes it.
             let new = root.join("new");
-            fs::create_dir(&new).unwrap();
-            fs::write(new.join("cgroup.freeze"), "0").unwrap();
-            fs::write(new.join("cgroup.events"), "populated 1\nfrozen 1\n").unwrap();
+            group(&new);
             fs::rename(new, &late).unwrap();
             fs::write(slow.join("cgroup.events"), "populated 1\nfrozen 1\n").unwrap();
             frozen.join().unwrap().unwrap();
@@ -213,9 +209,7 @@ mod tests {
     fn what_does_not_stop_in_time_is_an_error_and_all_goes_on() {
         let scratch = hierarchy(&GROUPS);
         let root = scratch.path().to_owned();
-        let limit = Duration::from_millis(20);
-        let freezer =
-            Freezer { own: root.join("system.slice").join(OWN), root: root.clone(), is_whole: false, limit };
+        let freezer = freezer(&root, false, Duration::from_millis(20));
         fs::write(root.join("system.slice/a.service/cgroup.events"), "populated 1\nfrozen 0\n").unwrap();
         let error = freezer.freeze().unwrap_err().to_string();
         assert!(error.contains("do not stop") && error.contains("a.service"), "{error}");
@@ -226,12 +220,7 @@ mod tests {
     fn all_that_runs_is_stopped_but_what_renews() {
         let scratch = hierarchy(&GROUPS);
         let root = scratch.path().to_owned();
-        let freezer = Freezer {
-            own: root.join("system.slice").join(OWN),
-            root: root.clone(),
-            is_whole: true,
-            limit: LIMIT,
-        };
+        let freezer = freezer(&root, true, LIMIT);
         freezer.freeze().unwrap();
         let all = [
             "machine.slice",
