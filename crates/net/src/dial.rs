@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::name::HostName;
 use crate::own;
 use crate::policy::Destination;
+use crate::proxy::Proxies;
 use crate::special;
 use crate::wake::Wake;
 
@@ -34,6 +35,27 @@ pub fn by_the_host() -> Resolve {
     Arc::new(|name, port| (name.as_str(), port).to_socket_addrs().map(Iterator::collect))
 }
 
+/// How connections of the host are made.
+#[derive(Clone)]
+pub struct Outbound {
+    /// Resolves names.
+    pub resolve: Resolve,
+    /// Which go by a proxy.
+    pub proxies: Proxies,
+}
+
+impl Outbound {
+    /// By the host's own resolver, and by the proxies of this process's environment.
+    pub fn of_this_process() -> Self {
+        Self { resolve: by_the_host(), proxies: Proxies::of_this_process() }
+    }
+
+    /// Without a proxy.
+    pub fn direct(resolve: Resolve) -> Self {
+        Self { resolve, proxies: Proxies::default() }
+    }
+}
+
 /// A connection that is wished for.
 #[derive(Debug, Clone)]
 pub(crate) struct Wish {
@@ -43,6 +65,8 @@ pub(crate) struct Wish {
     pub(crate) port: u16,
     /// Its address may be a private one.
     pub(crate) private: bool,
+    /// A rule names it; otherwise the mode lets it through.
+    pub(crate) is_named: bool,
 }
 
 /// Why there is no connection.
@@ -52,6 +76,11 @@ pub(crate) enum DialError {
     Closed { address: IpAddr, purpose: &'static str },
     /// Nobody answers, or the name has no address.
     Failed,
+    /// The host's proxy makes no connection, and why.
+    Proxy(String),
+    /// The name has no address on the host, and its proxy, which may know one on a private network, is asked only for what a rule
+    /// names.
+    Unnamed,
 }
 
 /// What became of a wish.
@@ -70,7 +99,7 @@ struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     wake: Wake,
-    resolve: Resolve,
+    outbound: Outbound,
 }
 
 #[derive(Debug, Default)]
@@ -90,8 +119,8 @@ impl Shared {
 
 impl Dialer {
     /// Results are announced on `wake`.
-    pub(crate) fn new(wake: Wake, resolve: Resolve) -> Self {
-        let shared = Shared { state: Mutex::default(), changed: Condvar::new(), wake, resolve };
+    pub(crate) fn new(wake: Wake, outbound: Outbound) -> Self {
+        let shared = Shared { state: Mutex::default(), changed: Condvar::new(), wake, outbound };
         Self { shared: Arc::new(shared) }
     }
 
@@ -134,7 +163,7 @@ fn work(shared: &Shared) {
     loop {
         if let Some(wish) = state.wishes.pop_front() {
             drop(state);
-            let result = connect(&wish, &shared.resolve);
+            let result = connect(&wish, &shared.outbound);
             state = shared.lock();
             if !state.is_over {
                 state.done.push(Dialed { id: wish.id, result });
@@ -156,29 +185,39 @@ fn work(shared: &Shared) {
     state.threads -= 1;
 }
 
-/// Resolves a name, checks its addresses, and connects to one.
-pub(crate) fn connect(wish: &Wish, resolve: &Resolve) -> Result<TcpStream, DialError> {
-    let candidates: Vec<SocketAddr> = match &wish.to {
-        Destination::Name(name) => resolve(name, wish.port).map_err(|_| DialError::Failed)?,
-        Destination::Address(address) => vec![SocketAddr::new(*address, wish.port)],
+/// Resolves a name, checks its addresses, and connects to one, or has the host's proxy connect.
+pub(crate) fn connect(wish: &Wish, outbound: &Outbound) -> Result<TcpStream, DialError> {
+    let found = match &wish.to {
+        Destination::Name(name) => (outbound.resolve)(name, wish.port),
+        Destination::Address(address) => Ok(vec![SocketAddr::new(*address, wish.port)]),
     };
-    let by_address = matches!(wish.to, Destination::Address(_));
+    let mut found = found.unwrap_or_default();
+    found.truncate(RESOLVED);
     let own = own::addresses();
-    let is_open =
-        |candidate: &&SocketAddr| closed(candidate.ip(), wish.private, by_address, own.as_ref()).is_none();
-    let looked_at = || candidates.iter().take(RESOLVED);
-    for candidate in looked_at().filter(is_open).take(ADDRESSES) {
-        if let Ok(stream) = TcpStream::connect_timeout(candidate, CONNECT).and_then(ready) {
-            return Ok(stream);
+    let by_address = matches!(wish.to, Destination::Address(_));
+    let closed =
+        |candidate: &SocketAddr| closed(candidate.ip(), wish.private, by_address, own.as_ref());
+    let (open, shut): (Vec<_>, Vec<_>) = found.into_iter().partition(|candidate| closed(candidate).is_none());
+    if open.is_empty()
+        && let Some(candidate) = shut.first()
+        && let Some(purpose) = closed(candidate)
+    {
+        return Err(DialError::Closed { address: candidate.ip(), purpose });
+    }
+    // What is on the host itself, or on its own networks, no proxy has to reach.
+    let is_near = open.iter().any(|candidate| special::of(candidate.ip()).is_some());
+    match outbound.proxies.of_connection(&wish.to, wish.port).filter(|_| !is_near) {
+        Some(_) if open.is_empty() && !wish.is_named => Err(DialError::Unnamed),
+        Some(proxy) => {
+            let stream = proxy.connect(&wish.to.to_string(), wish.port).map_err(DialError::Proxy)?;
+            ready(stream).map_err(|_| DialError::Failed)
+        }
+        None => {
+            let tried = open.iter().take(ADDRESSES);
+            let mut made = tried.map(|it| TcpStream::connect_timeout(it, CONNECT).and_then(ready));
+            made.find_map(Result::ok).ok_or(DialError::Failed)
         }
     }
-    let closed = looked_at().find_map(|candidate| {
-        let purpose = closed(candidate.ip(), wish.private, by_address, own.as_ref())?;
-        Some(DialError::Closed { address: candidate.ip(), purpose })
-    });
-    // Where some are open, nobody answered there.
-    let any_open = looked_at().any(|candidate| is_open(&candidate));
-    Err(closed.filter(|_| !any_open).unwrap_or(DialError::Failed))
 }
 
 fn ready(stream: TcpStream) -> io::Result<TcpStream> {

@@ -151,7 +151,7 @@ mod tests {
     fn what_is_looked_at_does_not_depend_on_the_port() {
         for (check, kind) in [(Check::Tls, Kind::Tls), (Check::Opened, Kind::Tls), (Check::Http, Kind::Http)]
         {
-            let grant = Grant { check, access: Access::Full, private: false, rule: String::new() };
+            let grant = Grant { check, access: Access::Full, private: false, is_named: true, rule: String::new() };
             for port in [443, 8443] {
                 assert_eq!(Gate::new(&grant, &"a.example".parse().unwrap(), port).kind(), kind);
             }

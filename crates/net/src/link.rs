@@ -8,7 +8,7 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 use smoltcp::time::Instant;
 
-use crate::dial::Resolve;
+use crate::dial::Outbound;
 use crate::forward::{self, Forward};
 use crate::framing::Decoder;
 use crate::poller::Poller;
@@ -55,7 +55,7 @@ impl Link {
         shared: Arc<Shared>,
         socket: Utf8PathBuf,
         forwards: Vec<Forward>,
-        resolve: Resolve,
+        outbound: Outbound,
     ) -> io::Result<Self> {
         let poller = Poller::new()?;
         poller.change(&shared.wake, WAKE, (false, false), (true, false))?;
@@ -64,7 +64,7 @@ impl Link {
         }
         let began = std::time::Instant::now();
         let seed = seed()?;
-        let switch = Switch::new(Arc::clone(&shared), resolve, seed, Instant::ZERO);
+        let switch = Switch::new(Arc::clone(&shared), outbound, seed, Instant::ZERO);
         let buffer = vec![0; READ];
         Ok(Self { shared, socket, forwards, poller, switch, began, buffer, rests_until: None })
     }

@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use camino::Utf8PathBuf;
 
 use crate::authority::Authority;
-use crate::dial::Resolve;
+use crate::dial::Outbound;
 use crate::forward::{self, Forward};
 use crate::journal::{Journal, Log};
 use crate::link::Link;
@@ -39,8 +39,8 @@ pub struct Settings {
     pub model: Option<Model>,
     /// Who keeps the record; [`crate::Nobody`] if there is none.
     pub witness: Arc<dyn Witness>,
-    /// Resolves names; [`crate::by_the_host`] but for tests.
-    pub resolve: Resolve,
+    /// How connections are made; [`Outbound::of_this_process`] but for tests.
+    pub outbound: Outbound,
 }
 
 /// A thread that is the other end of a guest's network card. Dropping it ends the thread with all connections.
@@ -69,7 +69,7 @@ impl Prepared {
 impl Network {
     /// Starts the thread.
     pub fn start(settings: Settings) -> io::Result<Self> {
-        let Settings { socket, policy, forwards, journal, authority, trust, model, witness, resolve } =
+        let Settings { socket, policy, forwards, journal, authority, trust, model, witness, outbound } =
             settings;
         let told = Told(witness);
         let model = model.map(|model| Access::new(model, trust.clone()));
@@ -79,7 +79,7 @@ impl Network {
         let shared = Arc::new(Shared::new(policy, journal, told, opener, model)?);
         let port = |forward: &Forward| Ok((forward.guest, forward.listener.try_clone()?));
         let ports = forwards.iter().map(port).collect::<io::Result<_>>()?;
-        let link = Link::new(Arc::clone(&shared), socket, forwards, resolve)?;
+        let link = Link::new(Arc::clone(&shared), socket, forwards, outbound)?;
         let thread = thread::Builder::new().name("network".into()).spawn(move || link.run())?;
         Ok(Self { shared, ports, thread: Some(thread) })
     }

@@ -125,6 +125,8 @@ pub struct Grant {
     pub access: Access,
     /// The address may be a private one, or the host's.
     pub private: bool,
+    /// A rule allows it, and not the mode alone.
+    pub is_named: bool,
     /// The rule that decided.
     pub rule: String,
 }
@@ -198,7 +200,7 @@ impl Policy {
             Some(grant) => Ok(grant),
             None if self.mode.is_public() => {
                 let rule = format!("mode {}", self.mode);
-                Ok(Grant { check: Check::Nothing, access: Access::Full, private: false, rule })
+                Ok(Grant { check: Check::Nothing, access: Access::Full, private: false, is_named: false, rule })
             }
             None => Err(self.refusal(would)),
         }
@@ -219,7 +221,7 @@ impl Policy {
         let web =
             |is_tls| if is_tls { if rule.inspect { Check::Opened } else { Check::Tls } } else { Check::Http };
         let text = format!("allow {rule}");
-        let granted = |check, access, private| Some(Grant { check, access, private, rule: text.clone() });
+        let granted = |check, access, private| Some(Grant { check, access, private, is_named: true, rule: text.clone() });
         match (rule.ports, &rule.host, port) {
             (_, Host::Group { group, write }, _) => {
                 let is_it = |origin: &&Origin| matches!(to, Destination::Name(name) if *name == origin.host);

@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-use crate::dial::Resolve;
+use crate::dial::Outbound;
 use crate::end::End;
 use crate::model::Access;
 use crate::shared::Shared;
@@ -16,11 +16,11 @@ use crate::shared::Shared;
 pub(crate) fn start(
     shared: &Arc<Shared>,
     access: &Arc<Access>,
-    resolve: &Resolve,
+    outbound: &Outbound,
 ) -> io::Result<Option<End>> {
     let (ours, theirs) = UnixStream::pair()?;
     ours.set_nonblocking(true)?;
-    let (inner, access, resolve) = (Arc::clone(shared), Arc::clone(access), Arc::clone(resolve));
-    let is_started = shared.threads.start("model", move || serve::run(&inner, &access, &resolve, theirs))?;
+    let (inner, access, outbound) = (Arc::clone(shared), Arc::clone(access), outbound.clone());
+    let is_started = shared.threads.start("model", move || serve::run(&inner, &access, &outbound, theirs))?;
     Ok(is_started.then(|| End::Thread(ours, None)))
 }

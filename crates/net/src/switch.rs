@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use smoltcp::time::Instant;
 
-use crate::dial::{DialError, Dialed, Dialer, Resolve, Wish, can_be_opened, closed};
+use crate::dial::{DialError, Dialed, Dialer, Outbound, Wish, can_be_opened, closed};
 use crate::dns::{self, Answer, Message};
 use crate::end::End;
 use crate::flow::{Flow, Pages};
@@ -51,7 +51,7 @@ pub(crate) struct Switch {
     flows: Flows,
     pool: Pool,
     refuser: Refuser,
-    resolve: Resolve,
+    outbound: Outbound,
     /// To be served after what has come was taken.
     dirty: Vec<u64>,
     starved: Vec<u64>,
@@ -62,8 +62,8 @@ pub(crate) struct Switch {
 }
 
 impl Switch {
-    pub(crate) fn new(shared: Arc<Shared>, resolve: Resolve, seed: u64, now: Instant) -> Self {
-        let dialer = Dialer::new(shared.wake.clone(), Arc::clone(&resolve));
+    pub(crate) fn new(shared: Arc<Shared>, outbound: Outbound, seed: u64, now: Instant) -> Self {
+        let dialer = Dialer::new(shared.wake.clone(), outbound.clone());
         let policy = shared.policy();
         Self {
             shared,
@@ -73,7 +73,7 @@ impl Switch {
             flows: Flows::default(),
             pool: Pool::new(std::time::Instant::now()),
             refuser: Refuser::new(now),
-            resolve,
+            outbound,
             dirty: Vec::new(),
             starved: Vec::new(),
             next_port: FIRST_PORT,
@@ -178,7 +178,7 @@ impl Switch {
             (None, _) => Refusal { rule: "the user's configuration has no model".into(), allow: None },
             (Some(_), Err(refusal)) => refusal,
             (Some(access), Ok(())) if !self.flows.is_full(true) => {
-                let end = provider::start(&self.shared, access, &self.resolve).ok().flatten();
+                let end = provider::start(&self.shared, access, &self.outbound).ok().flatten();
                 let stack = Stack::listening(key.0, key.1, self.flows.buffer(), self.seed(), now);
                 if let (Some(end), Some(stack)) = (end, stack) {
                     let trace = self.trace(true, "the model".into(), "model".into());
@@ -215,7 +215,7 @@ impl Switch {
         }
         let state = State::Dialing { first: segment.packet.to_vec(), gate, rule: grant.rule, opened };
         let id = self.flows.add(key, state, Some(to.clone()));
-        if !self.dialer.dial(Wish { id, to, port: segment.port, private: grant.private }) {
+        if !self.dialer.dial(Wish { id, to, port: segment.port, private: grant.private, is_named: grant.is_named }) {
             // It is tried again when the guest repeats its segment.
             self.flows.remove(id);
         }
@@ -280,6 +280,22 @@ impl Switch {
         self.shared.journal().deny(Kind::Connection, &format!("{to}:{port}"), &rule, allow.as_ref());
     }
 
+    /// Notes why a connection was not made, where it is not the other end that failed.
+    fn tell_failure(&self, to: &Destination, port: u16, error: DialError) {
+        let deny = |why: &str, allow: Option<&Rule>| {
+            self.shared.journal().deny(Kind::Connection, &format!("{to}:{port}"), why, allow);
+        };
+        match error {
+            DialError::Failed => {}
+            DialError::Closed { address, purpose } => self.deny_closed(to, port, address, purpose),
+            DialError::Proxy(why) => deny(&why, None),
+            DialError::Unnamed => {
+                let why = "this host does not know the name, and asks its proxy for what a rule names alone";
+                deny(why, Some(&rule_for(to, port)));
+            }
+        }
+    }
+
     /// Takes connections that the host has made, or has not.
     pub(crate) fn take_dialed(&mut self, now: Instant) {
         for Dialed { id, result } in self.dialer.done() {
@@ -307,9 +323,7 @@ impl Switch {
                     self.touch(id);
                 }
                 Err(error) => {
-                    if let DialError::Closed { address, purpose } = error {
-                        self.deny_closed(&to, key.1, address, purpose);
-                    }
+                    self.tell_failure(&to, key.1, error);
                     self.refuser.refuse(&first, &mut self.out, now);
                 }
             }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
 use rave_guest::protocol::{GuestEvent, GuestStage};
-use rave_net::{Log, Network, Resolve, by_the_host};
+use rave_net::{Log, Network, Outbound};
 use rave_process::{Child, Status, interrupt};
 
 use crate::Error;
@@ -111,18 +111,18 @@ impl Instance {
     /// Starts the machine. When this returns QEMU runs the guest and its forwarded ports are open, which says nothing
     /// about the guest itself: see [`Instance::wait_ready`].
     pub fn boot(machine: Machine, engine: Engine, qemu: &Qemu) -> Result<Self, Error> {
-        Self::boot_resolving(machine, engine, qemu, by_the_host())
+        Self::boot_reaching(machine, engine, qemu, Outbound::of_this_process())
     }
 
-    /// The same with names that lead elsewhere than the host's own resolver says.
-    pub fn boot_resolving(
+    /// The same with connections that are made in another way.
+    pub fn boot_reaching(
         mut machine: Machine,
         engine: Engine,
         qemu: &Qemu,
-        resolve: Resolve,
+        outbound: Outbound,
     ) -> Result<Self, Error> {
         let run_dir = RunDir::take(&machine)?;
-        let network = network::connect(&mut machine, resolve);
+        let network = network::connect(&mut machine, outbound);
         match network.and_then(|network| Ok((network, launch(machine, engine, qemu)?))) {
             Ok((network, (machine, child, qmp, watch))) => {
                 let qemu = qemu.clone();

@@ -5,7 +5,7 @@ mod handover;
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use rave_net::{Forward, Network, Nobody, Policy, Resolve, Settings, Trust};
+use rave_net::{Forward, Network, Nobody, Outbound, Policy, Settings, Trust};
 
 use crate::Error;
 use crate::machine::{Files, Link, Machine};
@@ -15,10 +15,10 @@ pub use handover::{serve, served_by};
 
 /// Listens on the machine's ports and waits for its QEMU. Where somebody was quicker and any port will do, the machine has
 /// another one then. Nothing where the card is not ours.
-pub(crate) fn connect(machine: &mut Machine, resolve: Resolve) -> Result<Option<Network>, Error> {
+pub(crate) fn connect(machine: &mut Machine, outbound: Outbound) -> Result<Option<Network>, Error> {
     let (Link::Own(policy), Some(_)) = (machine.link.clone(), machine.network) else { return Ok(None) };
     let listeners = listen(&mut machine.forwards)?;
-    start(&machine.files, policy, resolve, &machine.forwards, listeners).map(Some)
+    start(&machine.files, policy, outbound, &machine.forwards, listeners).map(Some)
 }
 
 /// A listener for each forward.
@@ -44,7 +44,7 @@ fn listen(forwards: &mut [PortForward]) -> Result<Vec<TcpListener>, Error> {
 fn start(
     files: &Files,
     policy: Policy,
-    resolve: Resolve,
+    outbound: Outbound,
     forwards: &[PortForward],
     listeners: Vec<TcpListener>,
 ) -> Result<Network, Error> {
@@ -62,7 +62,7 @@ fn start(
         trust: Trust::default(),
         model: None,
         witness: Arc::new(Nobody),
-        resolve,
+        outbound,
     };
     Network::start(settings).map_err(|error| Error::io("connect the network in", &files.run_dir, error))
 }

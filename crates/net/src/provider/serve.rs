@@ -10,7 +10,7 @@ use rustls::StreamOwned;
 
 use super::usage::Reader;
 use crate::body::{Body, Progress};
-use crate::dial::{self, Resolve, Wish};
+use crate::dial::{self, DialError, Outbound, Wish};
 use crate::head::{Head, ResponseHead};
 use crate::model::{Access, Held, Tokens, estimate};
 use crate::opened::exchange::{ANSWER, Broken, REQUEST, SILENCE, copy, drain, has_token};
@@ -57,10 +57,10 @@ struct Request<'a> {
     goes_on: bool,
 }
 
-pub(super) fn run(shared: &Shared, access: &Access, resolve: &Resolve, socket: UnixStream) {
+pub(super) fn run(shared: &Shared, access: &Access, outbound: &Outbound, socket: UnixStream) {
     let mut guest = Side::new(Guest::Plain(socket));
     while let Ok(ReadHead::Head(head)) = guest.read_head(REQUEST) {
-        match look(access, &head).and_then(|request| answer(access, resolve, &mut guest, request)) {
+        match look(access, &head).and_then(|request| answer(access, outbound, &mut guest, request)) {
             Ok(true) => {}
             Ok(false) => return,
             Err(refusal) => {
@@ -123,12 +123,12 @@ fn is_same(one: &str, other: &str) -> bool {
 /// Passes on a request and its answer; whether another may follow.
 fn answer(
     access: &Access,
-    resolve: &Resolve,
+    outbound: &Outbound,
     guest: &mut Side<Guest>,
     request: Request<'_>,
 ) -> Result<bool, Refusal> {
     let model = &access.model;
-    let mut host = reach(access, resolve).map_err(|error| unreachable(&error))?;
+    let mut host = reach(access, outbound).map_err(|error| unreachable(&error))?;
     let Request { mut held, target, head, body, expects, goes_on } = request;
     let authority = model.origin.to_string();
     let authority = authority.trim_start_matches("https://");
@@ -223,16 +223,20 @@ fn limit(guest: &Side<Guest>, host: &Side<Host>) -> Result<(), Refusal> {
 }
 
 /// A connection to the provider.
-fn reach(access: &Access, resolve: &Resolve) -> io::Result<Side<Host>> {
+fn reach(access: &Access, outbound: &Outbound) -> io::Result<Side<Host>> {
     let origin = &access.model.origin;
     let wish = Wish {
         id: 0,
         to: Destination::Name(origin.host.clone()),
         port: origin.port,
         private: origin.private,
+        is_named: true,
     };
-    let failed = |_| io::Error::other(format!("no connection to {origin}"));
-    let mut socket: TcpStream = dial::connect(&wish, resolve).map_err(failed)?;
+    let failed = |error| match error {
+        DialError::Proxy(why) => io::Error::other(why),
+        _ => io::Error::other(format!("no connection to {origin}")),
+    };
+    let mut socket: TcpStream = dial::connect(&wish, outbound).map_err(failed)?;
     socket.set_nonblocking(false)?;
     socket.set_read_timeout(Some(HANDSHAKE))?;
     socket.set_write_timeout(Some(HANDSHAKE))?;

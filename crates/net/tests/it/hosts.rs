@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rave_net::{Denial, Forward, Mode, Model, Network, Nobody, Policy, Resolve, Settings, Trust, Witness};
+use rave_net::{Denial, Forward, Mode, Model, Network, Nobody, Outbound, Policy, Proxies, Resolve, Settings, Trust, Witness};
 
 use crate::guest::Guest;
 
@@ -50,7 +50,8 @@ impl Site {
         trust: Trust,
         model: Option<Model>,
     ) -> (Self, Guest) {
-        Self::made(Arc::new(Nobody), policy, names, forwards, (trust, model))
+        let outbound = Outbound::direct(resolver(names));
+        Self::made(Arc::new(Nobody), policy, outbound, forwards, (trust, model))
     }
 
     /// With somebody who keeps a record.
@@ -60,13 +61,20 @@ impl Site {
         names: Names,
         forwards: Vec<Forward>,
     ) -> (Self, Guest) {
-        Self::made(witness, policy, names, forwards, (Trust::OfHost, None))
+        let outbound = Outbound::direct(resolver(names));
+        Self::made(witness, policy, outbound, forwards, (Trust::OfHost, None))
+    }
+
+    /// One whose host has proxies.
+    pub(crate) fn behind(proxies: Proxies, policy: Policy, names: Names) -> (Self, Guest) {
+        let outbound = Outbound { resolve: resolver(names), proxies };
+        Self::made(Arc::new(Nobody), policy, outbound, vec![], (Trust::OfHost, None))
     }
 
     fn made(
         witness: Arc<dyn Witness>,
         policy: Policy,
-        names: Names,
+        outbound: Outbound,
         forwards: Vec<Forward>,
         (trust, model): (Trust, Option<Model>),
     ) -> (Self, Guest) {
@@ -76,9 +84,8 @@ impl Site {
         let socket = Utf8PathBuf::from_path_buf(folder.path().join("net.sock")).unwrap();
         let listener = UnixListener::bind(&socket).unwrap();
         let journal = Some(Utf8PathBuf::from_path_buf(folder.path().join("log.json")).unwrap());
-        let resolve = resolver(names);
         let settings =
-            Settings { socket, policy, forwards, journal, authority, trust, model, witness, resolve };
+            Settings { socket, policy, forwards, journal, authority, trust, model, witness, outbound };
         let network = Network::start(settings).unwrap();
         let guest = Guest::accept(&listener);
         (Self { network, listener, folder }, guest)

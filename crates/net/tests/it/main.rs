@@ -9,6 +9,7 @@ mod life;
 mod model;
 mod opened;
 mod pages;
+mod proxy;
 mod reach;
 mod tls;
 mod witness;

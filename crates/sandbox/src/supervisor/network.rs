@@ -10,7 +10,7 @@ use rave_audit::Recorder;
 use rave_fs::Replace;
 use rave_guest::channel::provision::{MODEL_TOKEN, MODEL_URL, Provision};
 use rave_net::lan::MODEL;
-use rave_net::{Forward, Log, Model, Network, Settings, Trust, by_the_host};
+use rave_net::{Forward, Log, Model, Network, Outbound, Settings, Trust};
 use rave_vm::ports::{PortForward, PortPolicy, PortRequest, bind};
 use rave_vm::sandbox::SSH;
 
@@ -137,7 +137,7 @@ fn connect(
         trust: Trust::OfHost,
         model: model.map(own),
         witness: Arc::new(Recorded(Arc::clone(&recorder))),
-        resolve: by_the_host(),
+        outbound: Outbound::of_this_process(),
     };
     let network =
         Network::start(settings).map_err(|e| Error::io("connect the network in", place.folder(), e))?;

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rave_net::{Network, Policy, by_the_host};
+use rave_net::{Network, Outbound, Policy};
 use rave_process::interrupt;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -80,7 +80,7 @@ pub fn serve(run_dir: &Utf8Path) -> Result<(), Error> {
         forward.policy = PortPolicy::Fixed(forward.host);
     }
     let listeners = listen(&mut forwards)?;
-    let network = start(&Files::in_dir(run_dir), policy, by_the_host(), &forwards, listeners)?;
+    let network = start(&Files::in_dir(run_dir), policy, Outbound::of_this_process(), &forwards, listeners)?;
     wait_attached(&network, run_dir)?;
     write(&server(run_dir), &Server { pid: std::process::id() })?;
     loop {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use camino::Utf8PathBuf;
 use rave_image::Manifest;
 use rave_image::manifest::Artifact;
-use rave_net::Policy;
+use rave_net::{Outbound, Policy};
 use rave_smoke::isolation::{self, Attack, Servers, Target};
 use rave_smoke::matrix::{MatrixRow, Medium};
 use rave_smoke::registry::Check;
@@ -207,8 +207,8 @@ impl Session<'_> {
     fn attack(&self, context: &RowContext<'_>, booted: &Booted) -> anyhow::Result<(Boot, Vec<CheckResult>)> {
         let servers = Servers::start()?;
         let sandbox = self.prepare(context, booted, Some(servers.policy()))?;
-        let (engine, resolve) = (self.probe.engine, servers.resolve());
-        let instance = Instance::boot_resolving(sandbox.machine.clone(), engine, self.qemu, resolve);
+        let (engine, outbound) = (self.probe.engine, Outbound::direct(servers.resolve()));
+        let instance = Instance::boot_reaching(sandbox.machine.clone(), engine, self.qemu, outbound);
         let mut instance = instance.map_err(|error| self.explain(&error))?;
         let waited = self.wait(&mut instance, context.output);
         let result = match waited.result {
