@@ -125,6 +125,8 @@ pub struct Grant {
     pub access: Access,
     /// The address may be a private one, or the host's.
     pub private: bool,
+    /// The host has a secret of the user: no other credential is passed on.
+    pub guarded: bool,
     /// The rule that decided.
     pub rule: String,
 }
@@ -198,7 +200,8 @@ impl Policy {
             Some(grant) => Ok(grant),
             None if self.mode.is_public() => {
                 let rule = format!("mode {}", self.mode);
-                Ok(Grant { check: Check::Nothing, access: Access::Full, private: false, rule })
+                let (check, access) = (Check::Nothing, Access::Full);
+                Ok(Grant { check, access, private: false, guarded: false, rule })
             }
             None => Err(self.refusal(would)),
         }
@@ -219,7 +222,9 @@ impl Policy {
         let web =
             |is_tls| if is_tls { if rule.inspect { Check::Opened } else { Check::Tls } } else { Check::Http };
         let text = format!("allow {rule}");
-        let granted = |check, access, private| Some(Grant { check, access, private, rule: text.clone() });
+        let granted = |check, access, private| {
+            Some(Grant { check, access, private, guarded: false, rule: text.clone() })
+        };
         match (rule.ports, &rule.host, port) {
             (_, Host::Group { group, write }, _) => {
                 let is_it = |origin: &&Origin| matches!(to, Destination::Name(name) if *name == origin.host);

@@ -225,7 +225,7 @@ impl Switch {
     fn allowed(&mut self, to: Ipv4Addr, port: u16) -> Option<Allowed> {
         let to = self.destination(to, port)?;
         let grant = match self.policy.connect(&to, port) {
-            Ok(grant) => grant,
+            Ok(grant) => self.shared.secrets.guard(grant, &to, port),
             Err(Refusal { rule, allow }) => {
                 self.shared.journal().deny(Kind::Connection, &format!("{to}:{port}"), &rule, allow.as_ref());
                 return None;
@@ -242,7 +242,8 @@ impl Switch {
         }
         let (gate, opened) = match &to {
             Destination::Name(name) => {
-                let target = || Target { host: name.clone(), port, access: grant.access };
+                let secrets = self.shared.secrets.at(name, port);
+                let target = || Target { host: name.clone(), port, access: grant.access, secrets };
                 (Gate::new(&grant, name, port), (grant.check == Check::Opened).then(target))
             }
             Destination::Address(_) => (Gate::Open, None),

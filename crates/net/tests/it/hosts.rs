@@ -9,7 +9,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rave_net::{Denial, Forward, Mode, Model, Network, Nobody, Policy, Resolve, Settings, Trust, Witness};
+use rave_net::{
+    Denial, Forward, Mode, Model, Network, Nobody, Policy, Resolve, Secret, Settings, Trust, Witness,
+};
 
 use crate::guest::Guest;
 
@@ -50,7 +52,7 @@ impl Site {
         trust: Trust,
         model: Option<Model>,
     ) -> (Self, Guest) {
-        Self::made(Arc::new(Nobody), policy, names, forwards, (trust, model))
+        Self::made(Arc::new(Nobody), policy, names, forwards, (trust, model, vec![]))
     }
 
     /// With somebody who keeps a record.
@@ -60,7 +62,18 @@ impl Site {
         names: Names,
         forwards: Vec<Forward>,
     ) -> (Self, Guest) {
-        Self::made(witness, policy, names, forwards, (Trust::OfHost, None))
+        Self::made(witness, policy, names, forwards, (Trust::OfHost, None, vec![]))
+    }
+
+    /// One that has secrets of the user.
+    pub(crate) fn with_secrets(
+        witness: Arc<dyn Witness>,
+        policy: Policy,
+        names: Names,
+        trust: Trust,
+        secrets: Vec<Secret>,
+    ) -> (Self, Guest) {
+        Self::made(witness, policy, names, vec![], (trust, None, secrets))
     }
 
     fn made(
@@ -68,7 +81,7 @@ impl Site {
         policy: Policy,
         names: Names,
         forwards: Vec<Forward>,
-        (trust, model): (Trust, Option<Model>),
+        (trust, model, secrets): (Trust, Option<Model>, Vec<Secret>),
     ) -> (Self, Guest) {
         let folder = tempfile::tempdir().unwrap();
         let path = Utf8Path::from_path(folder.path()).unwrap();
@@ -77,8 +90,18 @@ impl Site {
         let listener = UnixListener::bind(&socket).unwrap();
         let journal = Some(Utf8PathBuf::from_path_buf(folder.path().join("log.json")).unwrap());
         let resolve = resolver(names);
-        let settings =
-            Settings { socket, policy, forwards, journal, authority, trust, model, witness, resolve };
+        let settings = Settings {
+            socket,
+            policy,
+            forwards,
+            journal,
+            authority,
+            trust,
+            model,
+            secrets,
+            witness,
+            resolve,
+        };
         let network = Network::start(settings).unwrap();
         let guest = Guest::accept(&listener);
         (Self { network, listener, folder }, guest)

@@ -10,5 +10,6 @@ mod model;
 mod opened;
 mod pages;
 mod reach;
+mod secrets;
 mod tls;
 mod witness;
