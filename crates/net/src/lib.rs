@@ -61,6 +61,7 @@ mod wake;
 mod witness;
 
 pub use access::Access;
+pub use authority::KEY_FILE as AUTHORITY_KEY;
 pub use dial::{Resolve, by_the_host};
 pub use forward::{Forward, closed};
 pub use group::{Group, Groups, MAX_ORIGINS, Origin};

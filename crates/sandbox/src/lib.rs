@@ -8,6 +8,7 @@
 //! - [`limits`], [`admission`]: what all sandboxes together may take, and whether there is space for one more.
 //! - [`network`]: what a sandbox may reach.
 //! - [`audit`]: what it did and what was done with it.
+//! - [`secrets`]: what it uses of its user's and does not have.
 //! - [`fork`], [`snapshot`]: one moment of a sandbox, for others and for itself to go on from.
 //! - [`start`]: a supervisor if there is none.
 //!
@@ -30,6 +31,7 @@ mod place;
 mod process_age;
 mod record;
 mod restore;
+pub mod secrets;
 pub mod snapshot;
 pub mod start;
 mod store;

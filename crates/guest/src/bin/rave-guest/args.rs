@@ -18,6 +18,7 @@ usage: rave-guest COMMAND
   channel          run programs for the host
   channel --barrier  the same in a template and its clones: nothing before there is an identity
   provide          trust the authority, and set the variables, that the host passed
+  git-credential get  what stands for the user's secret for a host, for git
   barrier          wait until a clone of a template has an identity of its own
   tree ...         send or take files for the host; only that calls it
   session ...      become a program of the channel; only that calls it
@@ -46,6 +47,10 @@ pub(crate) enum Command {
     },
     Barrier,
     Provide,
+    GitCredential {
+        /// git asks; otherwise it tells, which is not kept.
+        is_asked: bool,
+    },
     Session(Box<Session>),
     Tree(Task),
     UnlockRouter,
@@ -71,6 +76,8 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Strin
         ["channel"] => Command::Channel { at_barrier: false },
         ["channel", "--barrier"] => Command::Channel { at_barrier: true },
         ["provide"] => Command::Provide,
+        // Operations of other versions are ignored, as git wants it (gitcredentials(7)).
+        ["git-credential", operation] => Command::GitCredential { is_asked: *operation == "get" },
         ["barrier"] => Command::Barrier,
         [SUBCOMMAND, words @ ..] => {
             let session = Session::of_arguments(words).ok_or("session is for the channel alone")?;

@@ -12,6 +12,7 @@ mod clock;
 mod error;
 mod files;
 mod fork;
+mod git_credential;
 mod health;
 mod http;
 mod install;
@@ -58,6 +59,11 @@ fn run(command: &Command) -> Result<ExitCode, Error> {
         Command::SshKeys => ssh_keys::run(&configuration()?)?,
         Command::Channel { at_barrier } => channel::run(&configuration()?, *at_barrier)?,
         Command::Provide => provide::run()?,
+        Command::GitCredential { is_asked } => {
+            if *is_asked {
+                git_credential::run()?;
+            }
+        }
         Command::Barrier => barrier::run()?,
         Command::Session(session) => {
             let failure = session.become_program();

@@ -22,6 +22,7 @@ use super::defaults::Defaults;
 use super::groups;
 use super::limits;
 use super::ports::show_address;
+use super::secrets;
 use super::ssh_config;
 use super::templates::{self, Host};
 use crate::build;
@@ -272,6 +273,8 @@ fn plan(
     settings: &Settings,
     ui: &Ui,
 ) -> anyhow::Result<Defaults> {
+    // The supervisor reads them; what is wrong with them is told before an image is built.
+    secrets::load()?;
     let mut planned = defaults(workspace, settings, ui)?;
     planned.policy = policy(args, planned.policy)?;
     Ok(planned)
