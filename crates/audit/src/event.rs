@@ -83,6 +83,13 @@ pub enum Event {
         /// The host and its port.
         to: String,
     },
+    /// A key of the user's SSH agent signed a login of the guest.
+    Signed {
+        /// What the user calls the key.
+        key: String,
+        /// The host.
+        to: String,
+    },
     /// A program was started in the guest. Its arguments may be secrets, and are counted only.
     Exec {
         /// The program.
@@ -213,7 +220,7 @@ impl Event {
             Self::Opened { .. } | Self::Closed { .. } => Class::Connection,
             Self::Denied { .. } => Class::Refusal,
             Self::Question { .. } => Class::Question,
-            Self::Secret { .. } => Class::Secret,
+            Self::Secret { .. } | Self::Signed { .. } => Class::Secret,
             _ => Class::Own,
         }
     }
@@ -226,6 +233,7 @@ impl Event {
             Self::Denied { .. } => "denied",
             Self::Question { .. } => "question",
             Self::Secret { .. } => "secret",
+            Self::Signed { .. } => "signed",
             _ => "other",
         }
     }
@@ -286,6 +294,7 @@ impl Event {
             Self::Denied { what, to, rule } => vec![what, to, rule],
             Self::Question { name, rule } => vec![name, rule],
             Self::Secret { name, to } => vec![name, to],
+            Self::Signed { key, to } => vec![key, to],
             Self::Exec { program, user, .. } => [program].into_iter().chain(user).collect(),
             Self::Policy { mode, rules } => [mode].into_iter().chain(rules).collect(),
             Self::Snapshot { action, name } => vec![action, name],

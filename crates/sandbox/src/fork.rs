@@ -170,7 +170,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(Utf8Path::from_path(folder.path()).unwrap());
         let places = ["demo", "fork"].map(|name| store.place(&name.parse().unwrap()));
-        places.iter().for_each(|place| fs::create_dir_all(place.folder()).unwrap());
+        for place in &places {
+            fs::create_dir_all(place.folder()).unwrap();
+        }
         let [parent, fork] = &places;
         fs::write(parent.placeholders(), "{}").unwrap();
         fs::write(fork.model_token(), "of another").unwrap();

@@ -9,12 +9,14 @@
 //! - [`network`]: what a sandbox may reach.
 //! - [`audit`]: what it did and what was done with it.
 //! - [`secrets`]: what it uses of its user's and does not have.
+//! - [`ssh_agent`]: which key of its user's agent it may use.
 //! - [`fork`], [`snapshot`]: one moment of a sandbox, for others and for itself to go on from.
 //! - [`start`]: a supervisor if there is none.
 //!
 //! Nothing here prints.
 
 pub mod admission;
+mod agent;
 pub mod audit;
 pub mod control;
 mod error;
@@ -33,6 +35,7 @@ mod record;
 mod restore;
 pub mod secrets;
 pub mod snapshot;
+pub mod ssh_agent;
 pub mod start;
 mod store;
 pub mod supervisor;

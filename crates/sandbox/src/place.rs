@@ -34,6 +34,7 @@ use crate::name::SandboxName;
 /// | `network-log.json` | what it was refused |
 /// | `model-token`, `model-usage.json` | what it shows to use the model, and what it used |
 /// | `placeholders.json` | what it has in place of its user's secrets |
+/// | `ssh-agent.json` | which key of its user's SSH agent it may use, and where |
 /// | `authority-key.pem`, `authority.json` | the key and the certificate that open TLS |
 /// | `audit.jsonl`, `audit-head` | the record of what it did, and how much that is |
 #[derive(Debug, Clone)]
@@ -138,6 +139,10 @@ impl Place {
 
     pub(crate) fn model_token(&self) -> Utf8PathBuf {
         self.folder.join("model-token")
+    }
+
+    pub(crate) fn ssh_agent(&self) -> Utf8PathBuf {
+        self.folder.join("ssh-agent.json")
     }
 
     pub(crate) fn placeholders(&self) -> Utf8PathBuf {

@@ -2,11 +2,12 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::host::{command, run, text, write_guest};
+use crate::host::{command, has, run, text, write_guest};
 use rave_guest::config::GuestConfig;
 
 #[test]
 fn git_asks_the_helper_and_takes_what_it_says() {
+    rave_testing::or_skip!(has("git"));
     let root = tempfile::tempdir().unwrap();
     write_guest(&GuestConfig::default(), root.path());
     let asset = std::fs::read_to_string(root.path().join("etc/gitconfig")).unwrap();

@@ -1,6 +1,7 @@
 //! The one process that owns a running sandbox: QEMU's control socket, the channel to the guest, its ports. QEMU is not its
 //! child to be killed: after a SIGKILL of the supervisor another attaches.
 
+mod agent;
 mod attempts;
 mod clock;
 mod denied;
@@ -136,6 +137,9 @@ impl Prepared {
         guest::keep_session(&shared, machine.machine().files.channel_socket.clone(), client);
         clock::keep(&shared, is_attached);
         denied::keep_telling(&shared, place.name().clone());
+        if let Some(forwarded) = shared.network().forwarded() {
+            agent::keep_serving(&shared, forwarded.clone());
+        }
         listen(place, &shared)?;
         let is_emulated = host.as_ref().is_some_and(|host| host.engine.accelerator() == Accelerator::Tcg);
         Ok(Self {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rave_audit::Recorder;
 use rave_fs::Replace;
 use rave_guest::channel::provision::{MODEL_TOKEN, MODEL_URL, Provision};
+use rave_guest::channel::relay::SOCKET;
 use rave_net::lan::MODEL;
 use rave_net::{Forward, Log, Model, Network, Secret, Settings, Trust, by_the_host};
 use rave_vm::ports::{PortForward, PortPolicy, PortRequest, bind};
@@ -20,6 +21,7 @@ use crate::network::{Change, NetworkStatus, changed, read, write};
 use crate::place::Place;
 use crate::record::Record;
 use crate::secrets::{self, Credentials, UserSecret};
+use crate::ssh_agent::{self, Forwarded};
 
 /// The network of a machine, and where its services are.
 pub(super) struct Connected {
@@ -32,6 +34,8 @@ pub(super) struct Connected {
     token: Option<String>,
     /// What it shows to use the user's secrets.
     secrets: Vec<UserSecret>,
+    /// The key of the user's SSH agent that it may use.
+    forwarded: Option<Forwarded>,
     /// One change at a time: each reads what the last has written.
     changing: Mutex<()>,
 }
@@ -93,6 +97,7 @@ pub(super) fn attach(
             recorder,
             token: None,
             secrets: Vec::new(),
+            forwarded: ssh_agent::read(place)?,
             changing: Mutex::default(),
         });
     }
@@ -147,8 +152,9 @@ fn connect(
     };
     let network =
         Network::start(settings).map_err(|e| Error::io("connect the network in", place.folder(), e))?;
+    let forwarded = ssh_agent::read(place)?;
     let (place, network, changing) = (place.clone(), Some(network), Mutex::default());
-    Ok(Connected { place, network, forwards, recorder, token, secrets, changing })
+    Ok(Connected { place, network, forwards, recorder, token, secrets, forwarded, changing })
 }
 
 /// The sandbox's token for the model: made once, and worth nothing on another link.
@@ -202,7 +208,15 @@ impl Connected {
         if let Some(network) = &self.network {
             secrets::provide(&self.secrets, &network.policy(), &mut provision);
         }
+        if self.forwarded.is_some() {
+            provision.environment.push(("SSH_AUTH_SOCK".into(), SOCKET.into()));
+        }
         provision
+    }
+
+    /// The key of the user's SSH agent that the guest may use.
+    pub(super) fn forwarded(&self) -> Option<&Forwarded> {
+        self.forwarded.as_ref()
     }
 
     /// Lets connections in to the services that have given their receipts; the names of the others.

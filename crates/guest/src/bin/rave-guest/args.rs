@@ -1,5 +1,6 @@
 //! The command line. Some words need no parser library, and the program must stay small.
 
+use rave_guest::channel::relay::SUBCOMMAND as SSH_AGENT;
 use rave_guest::channel::session::{SUBCOMMAND, Session};
 use rave_guest::tree::serve::{SUBCOMMAND as TREE, Task};
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ usage: rave-guest COMMAND
   barrier          wait until a clone of a template has an identity of its own
   tree ...         send or take files for the host; only that calls it
   session ...      become a program of the channel; only that calls it
+  ssh-agent ...    listen for programs that want the user's SSH agent; only the host calls it
   install          install this system from the ISO to a disk
   install --answers FILE  the same, asking nothing: as a file says
   install --check  compare the medium with the digests that it was made with
@@ -54,6 +56,8 @@ pub(crate) enum Command {
     Session(Box<Session>),
     Tree(Task),
     UnlockRouter,
+    /// On this socket.
+    SshAgent(PathBuf),
     /// With the file of the answers, where one is named.
     Install(Option<PathBuf>),
     CheckMedium,
@@ -84,6 +88,7 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Strin
             Command::Session(Box::new(session))
         }
         [TREE, words @ ..] => Command::Tree(Task::of_arguments(words).ok_or("tree is for the host alone")?),
+        [SSH_AGENT, socket] => Command::SshAgent(socket.into()),
         ["unlock-router"] => Command::UnlockRouter,
         ["install"] => Command::Install(None),
         ["install", "--check"] => Command::CheckMedium,

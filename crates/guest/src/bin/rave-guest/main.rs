@@ -22,6 +22,7 @@ mod ready;
 mod serve;
 mod setup;
 mod spawn;
+mod ssh_agent;
 mod ssh_keys;
 mod status_page;
 mod system;
@@ -65,6 +66,7 @@ fn run(command: &Command) -> Result<ExitCode, Error> {
             }
         }
         Command::Barrier => barrier::run()?,
+        Command::SshAgent(socket) => ssh_agent::run(&configuration()?, socket)?,
         Command::Session(session) => {
             let failure = session.become_program();
             eprintln!("rave-guest: {}", failure.why);

@@ -6,13 +6,18 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 use rave_process::Cmd;
 use serde::Deserialize;
+use toml::Value;
 
 /// How long a command may take to tell it: it may ask somebody.
 const LIMIT: Duration = Duration::from_secs(120);
 
+/// What belongs into the file.
+const WANTED: &str =
+    "where a secret is has one of: environment = \"NAME\", file = \"PATH\", command = [\"PROGRAM\", ...]";
+
 /// Where it is.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "Value")]
 pub(super) enum KeySource {
     /// In a variable of this name.
     Environment(String),
@@ -20,6 +25,28 @@ pub(super) enum KeySource {
     File(Utf8PathBuf),
     /// It is what a program prints.
     Command(Vec<String>),
+}
+
+/// By hand: an error of a derived one would show a secret that somebody wrote there itself.
+impl TryFrom<Value> for KeySource {
+    type Error = &'static str;
+
+    fn try_from(value: Value) -> Result<Self, Self::Error> {
+        let words = |words: Vec<Value>| {
+            let word = |word: Value| if let Value::String(word) = word { Some(word) } else { None };
+            words.into_iter().map(word).collect::<Option<Vec<_>>>()
+        };
+        let mut entries =
+            if let Value::Table(table) = value { table.into_iter() } else { return Err(WANTED) };
+        match (entries.next(), entries.next()) {
+            (Some((key, Value::String(name))), None) if key == "environment" => Ok(Self::Environment(name)),
+            (Some((key, Value::String(path))), None) if key == "file" => Ok(Self::File(path.into())),
+            (Some((key, Value::Array(all))), None) if key == "command" => {
+                words(all).map(Self::Command).ok_or(WANTED)
+            }
+            _ => Err(WANTED),
+        }
+    }
 }
 
 impl KeySource {

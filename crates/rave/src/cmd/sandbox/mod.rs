@@ -2,6 +2,7 @@
 //! `snapshot`, `restore`, `rm`, `prune`, and the supervisor that `up` starts. All but `up`, which may build an image, work without a
 //! checkout.
 
+mod agent_key;
 pub(super) mod attend;
 pub(super) mod audit;
 mod defaults;

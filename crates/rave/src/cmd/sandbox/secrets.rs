@@ -175,7 +175,9 @@ mod tests {
             (entry("variable = \"a=b\""), "\"a=b\""),
             (entry("git = \"\""), "name of a user"),
             (entry("git = \"me\"\nheader = \"x-token\""), "authorization"),
-            (entry("value = \"the secret itself\""), ""),
+            (entry("").replace(".environment = \"FORGE\"", " = \"the secret itself\""), "environment ="),
+            (entry("").replace("environment = \"FORGE\"", "other = \"the secret itself\""), "environment ="),
+            (entry("value.file = \"x\""), "environment ="),
             (entry("other = 1"), "other"),
             (entry("").repeat(2), "two secrets have the name forge"),
             (

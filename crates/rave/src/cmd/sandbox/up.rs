@@ -17,6 +17,7 @@ use rave_vm::qemu::Qemu;
 use rave_vm::template::Recipe;
 use rave_vm::terminal_text::plain;
 
+use super::agent_key;
 use super::attend::{Named, supervisor, tell_wait, wait};
 use super::defaults::Defaults;
 use super::groups;
@@ -100,6 +101,7 @@ pub(in crate::cmd) fn bring_up(
         };
         make(args, &name, planned, &Host { qemu: &qemu, probe: &probe }, settings, ui)?;
     }
+    agent_key::keep(&place, args.ssh_agent.as_ref())?;
     let connection = attend(&place, &supervisor(&name, settings.accel)?, &lock)?;
     drop(lock);
     let status = wait(&place, connection, deadline(probe.accelerator()), ui, |status| status.can_exec)?;
