@@ -28,6 +28,8 @@ in
 
     environment.etc = {
       "rave/guest.json".source = guestJson;
+      # Whoever configures git otherwise, as by `programs.git`, has the last word.
+      "gitconfig".text = lib.mkDefault (assets.fill values "gitconfig");
       "systemd/journald.conf.d/rave.conf".source = assets.path "journald.conf";
       # As Debian builds it: nothing listens on all addresses for names of the local network.
       "systemd/resolved.conf.d/rave.conf".text = "[Resolve]\nLLMNR=no\nMulticastDNS=no\n";

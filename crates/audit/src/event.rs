@@ -76,6 +76,20 @@ pub enum Event {
         /// The rule that allowed it.
         rule: String,
     },
+    /// A secret of the user was put into a request of the guest. It is not in here.
+    Secret {
+        /// What the user calls it.
+        name: String,
+        /// The host and its port.
+        to: String,
+    },
+    /// A key of the user's SSH agent signed a login of the guest.
+    Signed {
+        /// What the user calls the key.
+        key: String,
+        /// The host.
+        to: String,
+    },
     /// A program was started in the guest. Its arguments may be secrets, and are counted only.
     Exec {
         /// The program.
@@ -195,6 +209,7 @@ pub(crate) enum Class {
     Connection,
     Refusal,
     Question,
+    Secret,
     /// What the user or the record itself does.
     Own,
 }
@@ -205,6 +220,7 @@ impl Event {
             Self::Opened { .. } | Self::Closed { .. } => Class::Connection,
             Self::Denied { .. } => Class::Refusal,
             Self::Question { .. } => Class::Question,
+            Self::Secret { .. } | Self::Signed { .. } => Class::Secret,
             _ => Class::Own,
         }
     }
@@ -216,6 +232,8 @@ impl Event {
             Self::Closed { .. } => "closed",
             Self::Denied { .. } => "denied",
             Self::Question { .. } => "question",
+            Self::Secret { .. } => "secret",
+            Self::Signed { .. } => "signed",
             _ => "other",
         }
     }
@@ -275,6 +293,8 @@ impl Event {
             Self::Closed { to, .. } => vec![to],
             Self::Denied { what, to, rule } => vec![what, to, rule],
             Self::Question { name, rule } => vec![name, rule],
+            Self::Secret { name, to } => vec![name, to],
+            Self::Signed { key, to } => vec![key, to],
             Self::Exec { program, user, .. } => [program].into_iter().chain(user).collect(),
             Self::Policy { mode, rules } => [mode].into_iter().chain(rules).collect(),
             Self::Snapshot { action, name } => vec![action, name],

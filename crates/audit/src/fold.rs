@@ -10,10 +10,11 @@ pub const LINES_A_SECOND: usize = 50;
 /// Shares of a class, so that a flood of one hides nothing of another; one line is left for [`Event::Omitted`].
 const fn share(class: Class) -> usize {
     match class {
-        Class::Connection => 20,
-        Class::Refusal => 12,
-        Class::Question => 8,
-        Class::Own => LINES_A_SECOND - 1 - 20 - 12 - 8,
+        Class::Connection => 18,
+        Class::Refusal => 11,
+        Class::Question => 7,
+        Class::Secret => 4,
+        Class::Own => LINES_A_SECOND - 1 - 18 - 11 - 7 - 4,
     }
 }
 
@@ -114,10 +115,15 @@ mod tests {
         for number in 0..1000 {
             fold.add(closed(&number.to_string(), 2), 5);
         }
+        for at in 0..100 {
+            fold.add(Event::Secret { name: "forge".into(), to: "a.example:443".into() }, at);
+        }
         fold.add(Event::Removed, 7);
         let all = fold.take();
         assert!(all.len() <= LINES_A_SECOND, "{}", all.len());
         assert!(all.iter().any(|folded| folded.event == Event::Removed));
+        let used = all.iter().find(|folded| matches!(folded.event, Event::Secret { .. })).unwrap();
+        assert_eq!((used.first, used.last, used.count), (0, 99, 100));
         let connections = share(Class::Connection) as u64;
         let kinds = BTreeMap::from([
             ("closed".to_owned(), 1000 - connections),
@@ -126,6 +132,6 @@ mod tests {
         let sent = 2 * (1000 - connections);
         let omitted = Event::Omitted { kinds, sent, received: 1000 - connections };
         assert_eq!(all.last().unwrap().event, omitted);
-        assert_eq!(all.iter().map(|folded| folded.count).sum::<u64>(), 11_001);
+        assert_eq!(all.iter().map(|folded| folded.count).sum::<u64>(), 11_101);
     }
 }

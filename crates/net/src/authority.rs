@@ -32,7 +32,8 @@ const MOST: usize = 1024;
 
 /// What it is called in the guest.
 const NAME: &str = "RAVE: authority of this sandbox";
-const KEY_FILE: &str = "authority-key.pem";
+/// The file of its key.
+pub const KEY_FILE: &str = "authority-key.pem";
 const CERTIFICATE_FILE: &str = "authority.json";
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;

@@ -195,8 +195,7 @@ pub(crate) fn connect(wish: &Wish, outbound: &Outbound) -> Result<TcpStream, Dia
     found.truncate(RESOLVED);
     let own = own::addresses();
     let by_address = matches!(wish.to, Destination::Address(_));
-    let closed =
-        |candidate: &SocketAddr| closed(candidate.ip(), wish.private, by_address, own.as_ref());
+    let closed = |candidate: &SocketAddr| closed(candidate.ip(), wish.private, by_address, own.as_ref());
     let (open, shut): (Vec<_>, Vec<_>) = found.into_iter().partition(|candidate| closed(candidate).is_none());
     if open.is_empty()
         && let Some(candidate) = shut.first()

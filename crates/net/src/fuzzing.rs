@@ -5,6 +5,7 @@
 
 use crate::access::Access;
 use crate::body::{Progress, Step};
+use crate::credential;
 use crate::dns::{self, Answer, Message};
 use crate::framing::{Decoder, HEAD, MAX_FRAME};
 use crate::head::MAX_HEAD;
@@ -12,10 +13,12 @@ use crate::head::{self, Head, ResponseHead};
 use crate::hello::{self, Hello};
 use crate::http::{Next, Requests};
 use crate::incoming::{self, Incoming};
+use crate::mask::Mask;
 use crate::opened::exchange::forwarded;
 use crate::page_policy::Site;
 use crate::pages::Exchange;
 use crate::provider::usage::Reader;
+use crate::secret::{Secret, Secrets};
 use crate::{dhcp, outgoing::Outgoing, replies, stack::Refuser};
 
 /// Feeds a parser.
@@ -99,7 +102,7 @@ pub fn net_hello(bytes: &[u8]) {
 pub fn net_http(bytes: &[u8]) {
     let passed = |size: usize| {
         let Ok(host) = "a.example".parse() else { return 0 };
-        let mut requests = Requests::to(host, 80, Access::Full);
+        let mut requests = Requests::to(host, 80, Access::Full, true);
         let (mut passed, mut end) = (0, 0);
         loop {
             match requests.next(&bytes[passed..end]) {
@@ -162,6 +165,27 @@ pub fn net_request(bytes: &[u8]) {
     let again = Head::parse(&passed[..end - 4]).expect("what is passed on is plain");
     assert_eq!(again.method, head.method);
     assert_eq!(again.check(&host, 443, true), Ok((target, body)));
+    // No secret comes where no placeholder was, and none of the guest's own credentials stays.
+    let secret = Secret {
+        name: "s".into(),
+        host: host.clone(),
+        port: 443,
+        header: "authorization".into(),
+        placeholder: "placeholder".into(),
+        source: std::sync::Arc::new(|| Ok("the-secret".into())),
+    };
+    let Some(Ok(filled)) = Secrets::new(vec![secret]).at(&host, 443).map(|secrets| secrets.fill(&head))
+    else {
+        return;
+    };
+    let own = filled.fields.iter().filter(|(name, _)| credential::is_one(name)).count();
+    assert_eq!(own, filled.used.len());
+    assert!(own == 0 || bytes.windows(11).any(|window| window == b"placeholder") || has_basic(bytes));
+}
+
+/// Whether a request may have a placeholder in base64.
+fn has_basic(bytes: &[u8]) -> bool {
+    bytes.to_ascii_lowercase().windows(6).any(|window| window == b"basic ")
 }
 
 /// An answer and its body. In pieces as much is passed on as at once.
@@ -181,6 +205,15 @@ pub fn net_answer(bytes: &[u8]) {
         }
     };
     assert_eq!(passed(usize::MAX >> 1), passed(5));
+    let masked = |size: usize| {
+        let mut mask = Mask::of(["aba-ab"].into_iter());
+        let mut shown: Vec<u8> = bytes[end..].chunks(size).flat_map(|piece| mask.take(piece)).collect();
+        shown.extend(mask.finish());
+        shown
+    };
+    let (whole, pieces) = (masked(usize::MAX >> 1), masked(3));
+    assert!(whole == pieces && whole.len() == bytes.len() - end);
+    assert!(!whole.windows(6).any(|window| window == b"aba-ab"));
 }
 
 /// An answer of a model, or a stream of them.

@@ -47,7 +47,7 @@ impl Gate {
             // Inside an opened connection a thread looks at the rest.
             Check::Tls | Check::Opened => Self::Tls(name.clone()),
             Check::Http => {
-                let requests = Box::new(Requests::to(name.clone(), port, grant.access));
+                let requests = Box::new(Requests::to(name.clone(), port, grant.access, grant.guarded));
                 Self::Http { requests, passable: 0, has_begun: false }
             }
             Check::Nothing => Self::Open,
@@ -151,7 +151,8 @@ mod tests {
     fn what_is_looked_at_does_not_depend_on_the_port() {
         for (check, kind) in [(Check::Tls, Kind::Tls), (Check::Opened, Kind::Tls), (Check::Http, Kind::Http)]
         {
-            let grant = Grant { check, access: Access::Full, private: false, is_named: true, rule: String::new() };
+            let (access, rule) = (Access::Full, String::new());
+            let grant = Grant { check, access, private: false, is_named: true, guarded: false, rule };
             for port in [443, 8443] {
                 assert_eq!(Gate::new(&grant, &"a.example".parse().unwrap(), port).kind(), kind);
             }

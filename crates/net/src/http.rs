@@ -3,6 +3,7 @@
 
 use crate::access::Access;
 use crate::body::{Progress, Step};
+use crate::credential;
 use crate::head::{self, Head, MAX_HEAD};
 use crate::name::HostName;
 
@@ -23,14 +24,16 @@ pub(crate) struct Requests {
     host: HostName,
     port: u16,
     access: Access,
+    /// Requests with credentials are refused.
+    is_guarded: bool,
     /// Nothing before a head.
     body: Option<Progress>,
 }
 
 impl Requests {
     /// Of a connection to this host.
-    pub(crate) fn to(host: HostName, port: u16, access: Access) -> Self {
-        Self { host, port, access, body: None }
+    pub(crate) fn to(host: HostName, port: u16, access: Access, is_guarded: bool) -> Self {
+        Self { host, port, access, is_guarded, body: None }
     }
 
     /// Looks at the bytes that have come and were not passed on yet.
@@ -67,6 +70,10 @@ impl Requests {
         if let Some(why) = self.access.refuses(&head, target, body) {
             return Err(why);
         }
+        let has_credential = head.fields.iter().any(|(name, _)| credential::is_one(name));
+        if self.is_guarded && has_credential {
+            return Err("its host has a secret of yours: no credential goes there without TLS".into());
+        }
         self.body = Some(Progress::strict(body));
         Ok(Next::Pass(end))
     }
@@ -78,7 +85,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn requests() -> Requests {
-        Requests::to("a.example".parse().unwrap(), 80, Access::Full)
+        Requests::to("a.example".parse().unwrap(), 80, Access::Full, false)
     }
 
     /// Feeds bytes in pieces; how many were passed on, and why it ended.

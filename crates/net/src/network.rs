@@ -15,6 +15,7 @@ use crate::link::Link;
 use crate::model::{Access, Model, Usage};
 use crate::opener::Opener;
 use crate::policy::Policy;
+use crate::secret::{Secret, Secrets};
 use crate::shared::Shared;
 use crate::upstream::Trust;
 use crate::witness::{Told, Witness};
@@ -37,6 +38,8 @@ pub struct Settings {
     pub trust: Trust,
     /// The model whose provider is served to the guest where the policy allows the group.
     pub model: Option<Model>,
+    /// The user's secrets, for requests to hosts that the policy allows.
+    pub secrets: Vec<Secret>,
     /// Who keeps the record; [`crate::Nobody`] if there is none.
     pub witness: Arc<dyn Witness>,
     /// How connections are made; [`Outbound::of_this_process`] but for tests.
@@ -69,14 +72,25 @@ impl Prepared {
 impl Network {
     /// Starts the thread.
     pub fn start(settings: Settings) -> io::Result<Self> {
-        let Settings { socket, policy, forwards, journal, authority, trust, model, witness, outbound } =
-            settings;
+        let Settings {
+            socket,
+            policy,
+            forwards,
+            journal,
+            authority,
+            trust,
+            model,
+            secrets,
+            witness,
+            outbound,
+        } = settings;
         let told = Told(witness);
         let model = model.map(|model| Access::new(model, trust.clone()));
-        let opener = Opener::new(authority, trust);
+        let secrets = Arc::new(Secrets::new(secrets));
+        let opener = Opener::new(authority, trust, Arc::clone(&secrets));
         opener.renew(opener.prepare(&policy)?);
         let journal = Journal::open(journal, told.clone());
-        let shared = Arc::new(Shared::new(policy, journal, told, opener, model)?);
+        let shared = Arc::new(Shared::new(policy, journal, told, opener, model, secrets)?);
         let port = |forward: &Forward| Ok((forward.guest, forward.listener.try_clone()?));
         let ports = forwards.iter().map(port).collect::<io::Result<_>>()?;
         let link = Link::new(Arc::clone(&shared), socket, forwards, outbound)?;

@@ -1,6 +1,7 @@
 //! Connections whose TLS is opened: a thread for each ends the guest's TLS with a certificate of the sandbox's authority, looks
 //! at each request, and passes it on over TLS of its own, which the host's trust is asked about.
 
+pub(crate) mod copy;
 pub(crate) mod exchange;
 mod pages;
 pub(crate) mod side;
@@ -63,7 +64,7 @@ fn serve(shared: &Shared, guest: UnixStream, world: TcpStream, target: &Target) 
             return;
         }
     };
-    let mut exchange = Exchange { guest, host, target };
+    let mut exchange = Exchange { guest, host, target, told: &shared.told };
     if let Err(refused) = exchange.run() {
         // First: who has the answer finds it in the log.
         deny(Kind::Http, &refused.why, refused.allow.as_ref());

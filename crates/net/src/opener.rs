@@ -7,6 +7,7 @@ use camino::Utf8PathBuf;
 
 use crate::authority::Authority;
 use crate::policy::Policy;
+use crate::secret::Secrets;
 use crate::upstream::{Trust, Upstream};
 
 #[derive(Debug)]
@@ -15,16 +16,18 @@ pub(crate) struct Opener {
     folder: Option<Utf8PathBuf>,
     authority: Mutex<Option<Arc<Authority>>>,
     pub(crate) upstream: Upstream,
+    secrets: Arc<Secrets>,
 }
 
 impl Opener {
-    pub(crate) fn new(folder: Option<Utf8PathBuf>, trust: Trust) -> Self {
-        Self { folder, authority: Mutex::default(), upstream: Upstream::new(trust) }
+    pub(crate) fn new(folder: Option<Utf8PathBuf>, trust: Trust, secrets: Arc<Secrets>) -> Self {
+        Self { folder, authority: Mutex::default(), upstream: Upstream::new(trust), secrets }
     }
 
     /// An authority for the names that a policy opens; nothing where it opens none.
     pub(crate) fn prepare(&self, policy: &Policy) -> io::Result<Option<Arc<Authority>>> {
-        let names = policy.opened();
+        let mut names = policy.opened();
+        names.extend(self.secrets.opened(policy));
         let Some(folder) = self.folder.as_ref().filter(|_| !names.is_empty()) else { return Ok(None) };
         Ok(Some(Arc::new(Authority::open(folder, &names)?)))
     }
@@ -49,7 +52,7 @@ mod tests {
     fn nothing_is_renewed_before_it_counts_or_where_it_cannot_be_made() {
         let scratch = tempfile::tempdir().unwrap();
         let folder = Utf8PathBuf::from_path_buf(scratch.path().join("sandbox")).unwrap();
-        let opener = Opener::new(Some(folder.clone()), Trust::OfHost);
+        let opener = Opener::new(Some(folder.clone()), Trust::OfHost, Arc::default());
         let policy = Policy { allow: vec!["a.example,inspect".parse().unwrap()], ..Policy::default() };
         assert!(opener.prepare(&policy).is_err(), "there is no folder for its key");
         std::fs::create_dir(&folder).unwrap();

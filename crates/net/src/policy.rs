@@ -127,6 +127,8 @@ pub struct Grant {
     pub private: bool,
     /// A rule allows it, and not the mode alone.
     pub is_named: bool,
+    /// The host has a secret of the user: no other credential is passed on.
+    pub guarded: bool,
     /// The rule that decided.
     pub rule: String,
 }
@@ -200,7 +202,8 @@ impl Policy {
             Some(grant) => Ok(grant),
             None if self.mode.is_public() => {
                 let rule = format!("mode {}", self.mode);
-                Ok(Grant { check: Check::Nothing, access: Access::Full, private: false, is_named: false, rule })
+                let (check, access) = (Check::Nothing, Access::Full);
+                Ok(Grant { check, access, private: false, is_named: false, guarded: false, rule })
             }
             None => Err(self.refusal(would)),
         }
@@ -221,7 +224,9 @@ impl Policy {
         let web =
             |is_tls| if is_tls { if rule.inspect { Check::Opened } else { Check::Tls } } else { Check::Http };
         let text = format!("allow {rule}");
-        let granted = |check, access, private| Some(Grant { check, access, private, is_named: true, rule: text.clone() });
+        let granted = |check, access, private| {
+            Some(Grant { check, access, private, is_named: true, guarded: false, rule: text.clone() })
+        };
         match (rule.ports, &rule.host, port) {
             (_, Host::Group { group, write }, _) => {
                 let is_it = |origin: &&Origin| matches!(to, Destination::Name(name) if *name == origin.host);

@@ -5,8 +5,7 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64ct::{Base64, Encoding as _};
 
 use crate::policy::Destination;
 use crate::rule;
@@ -125,7 +124,7 @@ impl Proxy {
         let found = parsed.filter(|(host, _)| is_known && !host.is_empty()).map(place_of);
         let basic = |user: &str| {
             let user = if user.contains(':') { user.to_owned() } else { format!("{user}:") };
-            format!("Basic {}", STANDARD.encode(percent_decoded(&user)))
+            format!("Basic {}", Base64::encode_string(&percent_decoded(&user)))
         };
         Self { shown: format!("{scheme}://{place}"), place: found, authorization: user.map(basic) }
     }
@@ -133,9 +132,13 @@ impl Proxy {
     /// A connection to a host, made by the proxy; why there is none.
     pub(crate) fn connect(&self, host: &str, port: u16) -> Result<TcpStream, String> {
         let Some(place) = &self.place else {
-            return Err(format!("the proxy {} of this host's environment is not http://HOST:PORT", self.shown));
+            return Err(format!(
+                "the proxy {} of this host's environment is not http://HOST:PORT",
+                self.shown
+            ));
         };
-        let tell = |error: io::Error| format!("the proxy {} of this host cannot be reached: {error}", self.shown);
+        let tell =
+            |error: io::Error| format!("the proxy {} of this host cannot be reached: {error}", self.shown);
         let mut stream = reach(place).map_err(tell)?;
         // An address of IPv6 is in brackets (RFC 3986, 3.2.2).
         let target = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
@@ -270,7 +273,7 @@ mod tests {
     fn a_url_is_taken_apart_and_its_password_shown_to_nobody() {
         let proxy = Proxy::of("http://me:p%40ss@proxy.example:3128/");
         assert_eq!(proxy.place, Some(("proxy.example".into(), 3128)));
-        assert_eq!(proxy.authorization, Some(format!("Basic {}", STANDARD.encode("me:p@ss"))));
+        assert_eq!(proxy.authorization, Some(format!("Basic {}", Base64::encode_string(b"me:p@ss"))));
         assert_eq!(format!("{proxy:?}"), "http://proxy.example:3128");
         let place = |url: &str| Proxy::of(url).place;
         assert_eq!(place("[2001:db8::1]:8080"), Some(("2001:db8::1".into(), 8080)));

@@ -8,6 +8,7 @@ use crate::journal::Journal;
 use crate::model::Access;
 use crate::opener::Opener;
 use crate::policy::Policy;
+use crate::secret::Secrets;
 use crate::threads::Threads;
 use crate::wake::Wake;
 use crate::witness::Told;
@@ -23,6 +24,7 @@ pub(crate) struct Shared {
     pub(crate) opener: Opener,
     /// The model that is served to the guest.
     pub(crate) model: Option<Arc<Access>>,
+    pub(crate) secrets: Arc<Secrets>,
     is_over: AtomicBool,
     is_attached: AtomicBool,
 }
@@ -34,6 +36,7 @@ impl Shared {
         told: Told,
         opener: Opener,
         model: Option<Access>,
+        secrets: Arc<Secrets>,
     ) -> io::Result<Self> {
         Ok(Self {
             policy: Mutex::new(Arc::new(policy)),
@@ -43,6 +46,7 @@ impl Shared {
             threads: Threads::default(),
             opener,
             model: model.map(Arc::new),
+            secrets,
             is_over: AtomicBool::new(false),
             is_attached: AtomicBool::new(false),
         })

@@ -215,7 +215,8 @@ impl Switch {
         }
         let state = State::Dialing { first: segment.packet.to_vec(), gate, rule: grant.rule, opened };
         let id = self.flows.add(key, state, Some(to.clone()));
-        if !self.dialer.dial(Wish { id, to, port: segment.port, private: grant.private, is_named: grant.is_named }) {
+        let (private, is_named) = (grant.private, grant.is_named);
+        if !self.dialer.dial(Wish { id, to, port: segment.port, private, is_named }) {
             // It is tried again when the guest repeats its segment.
             self.flows.remove(id);
         }
@@ -225,7 +226,7 @@ impl Switch {
     fn allowed(&mut self, to: Ipv4Addr, port: u16) -> Option<Allowed> {
         let to = self.destination(to, port)?;
         let grant = match self.policy.connect(&to, port) {
-            Ok(grant) => grant,
+            Ok(grant) => self.shared.secrets.guard(grant, &to, port),
             Err(Refusal { rule, allow }) => {
                 self.shared.journal().deny(Kind::Connection, &format!("{to}:{port}"), &rule, allow.as_ref());
                 return None;
@@ -242,7 +243,8 @@ impl Switch {
         }
         let (gate, opened) = match &to {
             Destination::Name(name) => {
-                let target = || Target { host: name.clone(), port, access: grant.access };
+                let secrets = self.shared.secrets.at(name, port);
+                let target = || Target { host: name.clone(), port, access: grant.access, secrets };
                 (Gate::new(&grant, name, port), (grant.check == Check::Opened).then(target))
             }
             Destination::Address(_) => (Gate::Open, None),

@@ -55,6 +55,13 @@ pub enum Seen {
         /// The rule that refused it.
         rule: String,
     },
+    /// A secret of the user was put into a request.
+    Secret {
+        /// The secret's name.
+        name: String,
+        /// The host and its port.
+        to: String,
+    },
     /// The guest was told the address of a name.
     Question {
         /// The name.

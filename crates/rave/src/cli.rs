@@ -28,7 +28,9 @@ pub use sandbox::{
     Prune, Ps, Restore, Rm, ServeNetwork, Snapshot, Ssh, SshConfig, SshProxy, Start, Stop, Supervise, Up,
 };
 pub use smoke::Smoke;
-pub use values::{Accel, Firmware, FormatFlag, Gui, HostPort, KeepBase, PortFlag, base, format_or_all};
+pub use values::{
+    Accel, AgentKey, Firmware, FormatFlag, Gui, HostPort, KeepBase, PortFlag, base, format_or_all,
+};
 use values::{compression, format, parse_port};
 pub use workspace::{Apply, Cp, Diff, Pull, Push, Trust};
 

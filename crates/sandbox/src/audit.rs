@@ -60,6 +60,7 @@ impl Witness for Recorded {
             }
             Seen::Denied { kind, to, rule } => Event::Denied { what: word(kind).to_owned(), to, rule },
             Seen::Question { name, rule } => Event::Question { name, rule },
+            Seen::Secret { name, to } => Event::Secret { name, to },
         });
     }
 

@@ -11,7 +11,7 @@ use rave_vm::moment::{Moment, Saved};
 
 use crate::control::Connection;
 use crate::error::Error;
-use crate::files::{private_dir, remove, remove_all, save};
+use crate::files::{copy, private_dir, remove, remove_all, save};
 use crate::life_lock::LifeLock;
 use crate::name::SandboxName;
 use crate::network;
@@ -130,8 +130,14 @@ pub fn make(
     }
     KeyPair::generate(place.folder(), &format!("rave-{name}"))?;
     network::write(&place, &network::read(&from)?)?;
+    inherit(&from, &place)?;
     let ports = parent.ports.iter().map(|wish| PortWish { host: None, ..wish.clone() }).collect();
     Ok(Record { name: name.clone(), created: when, ports, parent: Some(parent_is), ..parent.clone() })
+}
+
+/// Programs that go on in a fork know what its parent's know. The link says whose a request is.
+fn inherit(parent: &Place, fork: &Place) -> Result<(), Error> {
+    parent.inherited().iter().zip(&fork.inherited()).try_for_each(|(from, to)| copy(from, to))
 }
 
 /// The names of forks that were not named: the parent's with a number, the first that are free.
@@ -157,6 +163,22 @@ mod tests {
         let derived = derive_name(&name(&long), |_| false).unwrap();
         assert_eq!(derived.as_str(), format!("{}-1", &long[..61]));
         assert_eq!(derive_name(&name("demo"), |_| true), None);
+    }
+
+    #[test]
+    fn a_fork_shows_what_its_parent_shows_and_nothing_of_an_earlier_fork() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(Utf8Path::from_path(folder.path()).unwrap());
+        let places = ["demo", "fork"].map(|name| store.place(&name.parse().unwrap()));
+        for place in &places {
+            fs::create_dir_all(place.folder()).unwrap();
+        }
+        let [parent, fork] = &places;
+        fs::write(parent.placeholders(), "{}").unwrap();
+        fs::write(fork.model_token(), "of another").unwrap();
+        inherit(parent, fork).unwrap();
+        assert_eq!(fs::read_to_string(fork.placeholders()).unwrap(), "{}");
+        assert!(!fork.model_token().exists());
     }
 
     #[test]

@@ -8,12 +8,15 @@
 //! - [`limits`], [`admission`]: what all sandboxes together may take, and whether there is space for one more.
 //! - [`network`]: what a sandbox may reach.
 //! - [`audit`]: what it did and what was done with it.
+//! - [`secrets`]: what it uses of its user's and does not have.
+//! - [`ssh_agent`]: which key of its user's agent it may use.
 //! - [`fork`], [`snapshot`]: one moment of a sandbox, for others and for itself to go on from.
 //! - [`start`]: a supervisor if there is none.
 //!
 //! Nothing here prints.
 
 pub mod admission;
+mod agent;
 pub mod audit;
 pub mod control;
 mod error;
@@ -30,7 +33,9 @@ mod place;
 mod process_age;
 mod record;
 mod restore;
+pub mod secrets;
 pub mod snapshot;
+pub mod ssh_agent;
 pub mod start;
 mod store;
 pub mod supervisor;

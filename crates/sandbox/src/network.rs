@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::name::SandboxName;
 use crate::place::Place;
+use crate::secrets::UsableSecret;
 
 /// The longest file that is read, bytes: a thousand rules of each kind.
 const LIMIT: u64 = 4 << 20;
@@ -50,6 +51,9 @@ pub struct NetworkStatus {
     /// Why it stands still: its record cannot be written.
     #[serde(default)]
     pub halted: Option<String>,
+    /// Secrets of the user that it can use; none while it does not run.
+    #[serde(default)]
+    pub secrets: Vec<UsableSecret>,
 }
 
 impl Change {

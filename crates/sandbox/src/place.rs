@@ -33,6 +33,8 @@ use crate::name::SandboxName;
 /// | `network.json` | what it may reach |
 /// | `network-log.json` | what it was refused |
 /// | `model-token`, `model-usage.json` | what it shows to use the model, and what it used |
+/// | `placeholders.json` | what it has in place of its user's secrets |
+/// | `ssh-agent.json` | which key of its user's SSH agent it may use, and where |
 /// | `authority-key.pem`, `authority.json` | the key and the certificate that open TLS |
 /// | `audit.jsonl`, `audit-head` | the record of what it did, and how much that is |
 #[derive(Debug, Clone)]
@@ -137,6 +139,19 @@ impl Place {
 
     pub(crate) fn model_token(&self) -> Utf8PathBuf {
         self.folder.join("model-token")
+    }
+
+    pub(crate) fn ssh_agent(&self) -> Utf8PathBuf {
+        self.folder.join("ssh-agent.json")
+    }
+
+    pub(crate) fn placeholders(&self) -> Utf8PathBuf {
+        self.folder.join("placeholders.json")
+    }
+
+    /// What the sandbox has in place of credentials, and the key that opens its TLS: a fork has the same as its parent.
+    pub(crate) fn inherited(&self) -> [Utf8PathBuf; 3] {
+        [self.model_token(), self.placeholders(), self.folder.join(rave_net::AUTHORITY_KEY)]
     }
 
     /// The record of what it did and of what was done with it.

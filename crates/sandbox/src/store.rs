@@ -166,7 +166,13 @@ impl Store {
             audit::note(&place, &wanted.event(policy.mode))?;
             network::write(&place, &policy)?;
         }
-        Ok(NetworkStatus { policy, log: Log::read(&place.network_log()), is_attached: false, halted: None })
+        Ok(NetworkStatus {
+            policy,
+            log: Log::read(&place.network_log()),
+            is_attached: false,
+            halted: None,
+            secrets: Vec::new(),
+        })
     }
 
     /// Removes a sandbox that does not run. It is gone at once and whole: its folder gets a name that no sandbox has first.

@@ -61,6 +61,7 @@ fn start(
         authority: None,
         trust: Trust::default(),
         model: None,
+        secrets: Vec::new(),
         witness: Arc::new(Nobody),
         outbound,
     };

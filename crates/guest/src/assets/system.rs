@@ -21,6 +21,7 @@ pub(super) fn files(template: &Template, config: &GuestConfig, paths: &Paths) ->
             0o644,
             include_str!("../../assets/journald.conf"),
         ),
+        GuestFile::file("/etc/gitconfig", 0o644, template.fill(include_str!("../../assets/gitconfig"))),
         GuestFile::symlink("/usr/local/bin/rave-guest", &paths.rave_guest),
     ];
     files.extend(gateway(template, paths));

@@ -21,6 +21,7 @@ pub mod identity;
 mod limits;
 pub mod message;
 pub mod provision;
+pub mod relay;
 pub mod server;
 pub mod session;
 pub mod user;

@@ -21,6 +21,27 @@ pub struct Provision {
     /// Variables for every program. Names are `[A-Z0-9_]`; values have no control characters.
     #[serde(default)]
     pub environment: Vec<(String, String)>,
+    /// What git shows to hosts.
+    #[serde(default)]
+    pub git: Vec<GitLogin>,
+}
+
+/// What git shows to a host that asks for a user and a password, over https.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GitLogin {
+    /// The host as git names it, with its port where that is another than 443.
+    pub host: String,
+    /// The user, where the repository's URL names none.
+    pub user: String,
+    /// The password: a placeholder.
+    pub password: String,
+}
+
+/// Without the password.
+impl fmt::Debug for GitLogin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GitLogin").field("host", &self.host).finish_non_exhaustive()
+    }
 }
 
 impl Provision {
@@ -37,6 +58,7 @@ impl fmt::Debug for Provision {
         f.debug_struct("Provision")
             .field("authority", &self.authority.is_some())
             .field("environment", &names)
+            .field("git", &self.git)
             .finish()
     }
 }

@@ -8,6 +8,7 @@ mod channel_barrier;
 mod channel_faults;
 mod channel_host;
 mod gateway;
+mod git;
 mod host;
 mod npm_tools;
 mod shell;

@@ -5,13 +5,17 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::copy::{Broken, copy, copy_masked};
 use super::pages::page;
 use super::side::{Guest, HeadLimit, Host, ReadHead, Side, Stream};
 use crate::access::Access;
-use crate::body::{Body, Progress, Step};
+use crate::body::{Body, Progress};
 use crate::head::{BadRequest, Head, MAX_HEAD, ResponseHead, Status};
+use crate::mask::Mask;
 use crate::name::HostName;
 use crate::rule::Rule;
+use crate::secret::{Filled, OfHost};
+use crate::witness::{Seen, Told};
 
 /// How long a connection may stay without a request.
 const IDLE: Duration = Duration::from_secs(300);
@@ -28,6 +32,8 @@ pub(crate) struct Target {
     pub(crate) host: HostName,
     pub(crate) port: u16,
     pub(crate) access: Access,
+    /// The user's secrets for it, where it has any.
+    pub(crate) secrets: Option<OfHost>,
 }
 
 /// Why a request was refused.
@@ -43,6 +49,7 @@ pub(super) struct Exchange<'a> {
     pub(super) guest: Side<Guest>,
     pub(super) host: Side<Host>,
     pub(super) target: &'a Target,
+    pub(super) told: &'a Told,
 }
 
 /// What is known of a request once its head was looked at.
@@ -119,7 +126,7 @@ impl Exchange<'_> {
     }
 
     fn look(&self, bytes: &[u8]) -> Result<Request, Refused> {
-        let Target { host, port, access } = self.target;
+        let Target { host, port, access, secrets } = self.target;
         let bad = |bad: BadRequest| refused(bad.status, bad.why, None);
         let head = Head::parse(&bytes[..bytes.len() - 4]).map_err(bad)?;
         let (target, body) = head.check(host, *port, true).map_err(bad)?;
@@ -131,7 +138,24 @@ impl Exchange<'_> {
         let closes = head.version == "HTTP/1.0" || has_token(head.values("connection"), "close");
         let expects = head.values("expect").any(|value| value.eq_ignore_ascii_case("100-continue"));
         let method = head.method.to_owned();
-        Ok(Request { head: forwarded(&head, target), method, body, expects, goes_on: !closes })
+        let head = match secrets {
+            Some(secrets) => {
+                let filled = secrets.fill(&head).map_err(|why| refused(Status::Forbidden, why, None))?;
+                self.tell(&filled);
+                let fields = filled.fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+                forwarded(&Head { fields, ..head }, target)
+            }
+            None => forwarded(&head, target),
+        };
+        Ok(Request { head, method, body, expects, goes_on: !closes })
+    }
+
+    /// Tells which secrets are used.
+    fn tell(&self, filled: &Filled<'_>) {
+        for name in &filled.used {
+            let to = format!("{}:{}", self.target.host, self.target.port);
+            self.told.0.see(Seen::Secret { name: name.clone(), to });
+        }
     }
 
     /// Tells the guest of a refusal, and ends its side.
@@ -161,6 +185,8 @@ impl Exchange<'_> {
     }
 
     fn answer(&mut self, request: &Request, is_whole: bool) -> io::Result<Ended> {
+        let secrets = self.target.secrets.as_ref().map(OfHost::values);
+        let mut mask = secrets.as_ref().map(|secrets| Mask::of(secrets.iter().map(String::as_str)));
         loop {
             let ReadHead::Head(bytes) = self.host.read_head(ANSWER)? else { return Ok(Ended::Broken) };
             let parsed = ResponseHead::parse(&bytes[..bytes.len() - 4])
@@ -178,12 +204,17 @@ impl Exchange<'_> {
             let is_last = head.status >= 200;
             self.guest.stream.limit(SILENCE)?;
             self.host.stream.limit(SILENCE)?;
-            self.guest.write(&answered(&head, goes_on || !is_last))?;
+            self.guest.write(&answered(&head, goes_on || !is_last, mask.as_ref()))?;
             if !is_last {
                 continue;
             }
-            let Some(body) = body else { return Ok(self.rest()) };
-            return Ok(match copy(&mut self.host, &mut self.guest, &mut Progress::lenient(body), |_| {}) {
+            let Some(body) = body else { return Ok(self.rest(mask)) };
+            let (from, to) = (&mut self.host, &mut self.guest);
+            let copied = match &mut mask {
+                Some(mask) => copy_masked(from, to, body, mask),
+                None => copy(from, to, &mut Progress::lenient(body), |_| {}),
+            };
+            return Ok(match copied {
                 Ok(()) if goes_on => Ended::GoesOn,
                 Ok(()) => Ended::Over,
                 Err(_) => Ended::Broken,
@@ -197,83 +228,23 @@ impl Exchange<'_> {
     }
 
     /// A body that ends with the connection.
-    fn rest(&mut self) -> Ended {
+    fn rest(&mut self, mask: Option<Mask>) -> Ended {
+        let mut mask = mask.unwrap_or_else(|| Mask::of([].into_iter()));
         loop {
             let count = self.host.ahead().len();
             if count > 0 {
-                if self.guest.write(self.host.ahead()).is_err() {
+                if self.guest.write(&mask.take(self.host.ahead())).is_err() {
                     return Ended::Broken;
                 }
                 self.host.take(count);
             }
             match self.host.fill() {
                 // Without the TLS alert that says so it is an error (RFC 8446, 6.1).
+                Ok(0) if self.guest.write(&mask.finish()).is_err() => return Ended::Broken,
                 Ok(0) => return Ended::Over,
                 Ok(_) => {}
                 Err(_) => return Ended::Broken,
             }
-        }
-    }
-}
-
-/// Which side broke off.
-pub(crate) enum Broken {
-    From,
-    To,
-}
-
-/// Passes on a body as it comes; `see` sees its content.
-pub(crate) fn copy<A: Stream, B: Stream>(
-    from: &mut Side<A>,
-    to: &mut Side<B>,
-    body: &mut Progress,
-    see: impl FnMut(&[u8]),
-) -> Result<(), Broken> {
-    read(from, body, see, |bytes| to.write(bytes).map_err(|_| Broken::To))
-}
-
-/// Reads what is left of a body that nobody takes any more.
-pub(crate) fn drain<A: Stream>(
-    from: &mut Side<A>,
-    body: &mut Progress,
-    see: impl FnMut(&[u8]),
-) -> Result<(), Broken> {
-    read(from, body, see, |_| Ok(()))
-}
-
-fn read<A: Stream>(
-    from: &mut Side<A>,
-    body: &mut Progress,
-    mut see: impl FnMut(&[u8]),
-    mut put: impl FnMut(&[u8]) -> Result<(), Broken>,
-) -> Result<(), Broken> {
-    loop {
-        // All that has come is one write: an event that came whole is passed on whole.
-        let mut passed = 0;
-        let is_done = loop {
-            let is_content = body.is_content();
-            match body.next(&from.ahead()[passed..]).map_err(|_| Broken::From)? {
-                Step::Pass(count) => {
-                    if is_content {
-                        see(&from.ahead()[passed..passed + count]);
-                    }
-                    passed += count;
-                }
-                Step::Wait => break false,
-                Step::Done => break true,
-            }
-        };
-        if passed > 0 {
-            let put = put(&from.ahead()[..passed]);
-            // Looked at once, whether it was taken or not.
-            from.take(passed);
-            put?;
-        }
-        if is_done {
-            return Ok(());
-        }
-        if from.fill().map_err(|_| Broken::From)? == 0 {
-            return Err(Broken::From);
         }
     }
 }
@@ -283,6 +254,8 @@ const HOP: [&str; 7] =
     ["connection", "keep-alive", "proxy-connection", "proxy-authorization", "te", "upgrade", "expect"];
 /// Fields of an answer that would lead past us: another protocol or port (RFC 7838).
 const AWAY: [&str; 4] = ["connection", "keep-alive", "alt-svc", "upgrade"];
+/// Fields of an answer that are not passed on where secrets are masked: what they give is a credential, or about fields after the body.
+const OF_MASKED: [&str; 3] = ["set-cookie", "set-cookie2", "trailer"];
 
 /// A request's head as it is passed on.
 pub(crate) fn forwarded(head: &Head<'_>, target: &str) -> Vec<u8> {
@@ -297,11 +270,13 @@ pub(crate) fn forwarded(head: &Head<'_>, target: &str) -> Vec<u8> {
 }
 
 /// An answer's head as it is passed on.
-fn answered(head: &ResponseHead<'_>, goes_on: bool) -> Vec<u8> {
-    let mut text = format!("HTTP/1.1 {} {}\r\n", head.status, head.reason);
+fn answered(head: &ResponseHead<'_>, goes_on: bool, mask: Option<&Mask>) -> Vec<u8> {
+    let shown = |text: &str| mask.map_or_else(|| text.to_owned(), |mask| mask.text(text));
+    let mut text = format!("HTTP/1.1 {} {}\r\n", head.status, shown(head.reason));
     for (name, value) in &head.fields {
-        if !AWAY.iter().any(|away| away.eq_ignore_ascii_case(name)) {
-            text.extend([name, ": ", value, "\r\n"]);
+        let is_one = |of: &[&str]| of.iter().any(|one| one.eq_ignore_ascii_case(name));
+        if !is_one(&AWAY) && (mask.is_none() || !is_one(&OF_MASKED)) {
+            text.extend([name, ": ", &shown(value), "\r\n"]);
         }
     }
     text.push_str(if goes_on { "\r\n" } else { "Connection: close\r\n\r\n" });

@@ -9,7 +9,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use rave_net::{Denial, Forward, Mode, Model, Network, Nobody, Outbound, Policy, Proxies, Resolve, Settings, Trust, Witness};
+use rave_net::{
+    Denial, Forward, Mode, Model, Network, Nobody, Outbound, Policy, Proxies, Resolve, Secret, Settings,
+    Trust, Witness,
+};
 
 use crate::guest::Guest;
 
@@ -51,7 +54,7 @@ impl Site {
         model: Option<Model>,
     ) -> (Self, Guest) {
         let outbound = Outbound::direct(resolver(names));
-        Self::made(Arc::new(Nobody), policy, outbound, forwards, (trust, model))
+        Self::made(Arc::new(Nobody), policy, outbound, forwards, (trust, model, vec![]))
     }
 
     /// With somebody who keeps a record.
@@ -62,13 +65,25 @@ impl Site {
         forwards: Vec<Forward>,
     ) -> (Self, Guest) {
         let outbound = Outbound::direct(resolver(names));
-        Self::made(witness, policy, outbound, forwards, (Trust::OfHost, None))
+        Self::made(witness, policy, outbound, forwards, (Trust::OfHost, None, vec![]))
     }
 
     /// One whose host has proxies.
     pub(crate) fn behind(proxies: Proxies, policy: Policy, names: Names) -> (Self, Guest) {
         let outbound = Outbound { resolve: resolver(names), proxies };
-        Self::made(Arc::new(Nobody), policy, outbound, vec![], (Trust::OfHost, None))
+        Self::made(Arc::new(Nobody), policy, outbound, vec![], (Trust::OfHost, None, vec![]))
+    }
+
+    /// One that has secrets of the user.
+    pub(crate) fn with_secrets(
+        witness: Arc<dyn Witness>,
+        policy: Policy,
+        names: Names,
+        trust: Trust,
+        secrets: Vec<Secret>,
+    ) -> (Self, Guest) {
+        let outbound = Outbound::direct(resolver(names));
+        Self::made(witness, policy, outbound, vec![], (trust, None, secrets))
     }
 
     fn made(
@@ -76,7 +91,7 @@ impl Site {
         policy: Policy,
         outbound: Outbound,
         forwards: Vec<Forward>,
-        (trust, model): (Trust, Option<Model>),
+        (trust, model, secrets): (Trust, Option<Model>, Vec<Secret>),
     ) -> (Self, Guest) {
         let folder = tempfile::tempdir().unwrap();
         let path = Utf8Path::from_path(folder.path()).unwrap();
@@ -84,8 +99,18 @@ impl Site {
         let socket = Utf8PathBuf::from_path_buf(folder.path().join("net.sock")).unwrap();
         let listener = UnixListener::bind(&socket).unwrap();
         let journal = Some(Utf8PathBuf::from_path_buf(folder.path().join("log.json")).unwrap());
-        let settings =
-            Settings { socket, policy, forwards, journal, authority, trust, model, witness, outbound };
+        let settings = Settings {
+            socket,
+            policy,
+            forwards,
+            journal,
+            authority,
+            trust,
+            model,
+            secrets,
+            witness,
+            outbound,
+        };
         let network = Network::start(settings).unwrap();
         let guest = Guest::accept(&listener);
         (Self { network, listener, folder }, guest)

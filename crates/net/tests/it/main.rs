@@ -11,5 +11,6 @@ mod opened;
 mod pages;
 mod proxy;
 mod reach;
+mod secrets;
 mod tls;
 mod witness;

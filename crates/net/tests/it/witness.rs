@@ -11,9 +11,10 @@ use rave_net::{Forward, Kind, Mode, Seen, Witness};
 use crate::guest::Outcome;
 use crate::hosts::{Names, Site, echo, policy, wait_until};
 
+/// Keeps all that it is told.
 #[derive(Default)]
-struct Notes {
-    seen: Mutex<Vec<Seen>>,
+pub(crate) struct Notes {
+    pub(crate) seen: Mutex<Vec<Seen>>,
     fails: AtomicBool,
 }
 

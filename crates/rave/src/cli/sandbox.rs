@@ -8,7 +8,7 @@ use rave_net::{Mode, Rule};
 
 use super::building::{Building, Target};
 use super::network::NetworkFlags;
-use super::values::{Accel, PortFlag, network_mode, parse_port};
+use super::values::{Accel, AgentKey, PortFlag, network_mode, parse_agent_key, parse_port};
 
 /// `cargo xtask up`
 #[derive(Debug, Clone, Default, Args)]
@@ -50,6 +50,9 @@ pub struct Up {
     /// Let its pages connect anywhere in the browser; what they may not do otherwise: docs/isolation.md
     #[arg(long)]
     pub open_pages: bool,
+    /// Let it use this key of your SSH agent to log in at this host, until it stops: the key's file, as in `~/.ssh/id@git.example.com`
+    #[arg(long, value_name = "KEY@HOST", value_parser = parse_agent_key)]
+    pub ssh_agent: Option<AgentKey>,
     /// Do not start it unless this host can keep QEMU from all but the sandbox's own files
     #[arg(long)]
     pub require_fence: bool,
@@ -317,6 +320,9 @@ pub struct Start {
     /// The sandboxes
     #[arg(value_name = "NAME", required = true)]
     pub names: Vec<String>,
+    /// Let it use this key of your SSH agent to log in at this host, until it stops: the key's file, as in `~/.ssh/id@git.example.com`
+    #[arg(long, value_name = "KEY@HOST", value_parser = parse_agent_key)]
+    pub ssh_agent: Option<AgentKey>,
     /// Force an accelerator [default: kvm if a test guest runs under it, otherwise tcg]
     #[arg(long, value_name = "NAME")]
     pub accel: Option<Accel>,

@@ -1,8 +1,9 @@
 //! What flags take: values and their parsers.
 
+use camino::Utf8PathBuf;
 use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use rave_net::Mode;
+use rave_net::{HostName, Mode};
 use rave_spec::{Base, Compression, Format, MAX_JOBS_LIMITS};
 
 /// A value of `--format`.
@@ -54,6 +55,29 @@ pub enum Firmware {
     Bios,
     // OVMF.
     Uefi,
+}
+
+/// `--ssh-agent KEY@HOST`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentKey {
+    /// The file of the key, or of its public half.
+    pub key: Utf8PathBuf,
+    /// The host as `known_hosts` have it.
+    pub host: String,
+}
+
+pub(crate) fn parse_agent_key(text: &str) -> Result<AgentKey, String> {
+    let (key, place) = text.rsplit_once('@').unwrap_or_default();
+    let (host, port) = match place.rsplit_once(':') {
+        Some((host, port)) => (host, port.parse().ok().filter(|port| *port != 0)),
+        None => (place, Some(22_u16)),
+    };
+    let name: Option<HostName> = host.parse().ok().filter(|_| !key.is_empty());
+    let (Some(name), Some(port)) = (name, port) else {
+        return Err("expected KEY@HOST or KEY@HOST:PORT, with the file of a key".into());
+    };
+    let host = if port == 22 { name.to_string() } else { format!("[{name}]:{port}") };
+    Ok(AgentKey { key: key.into(), host })
 }
 
 /// `--port NAME=PORT|auto`
@@ -141,6 +165,16 @@ mod tests {
         assert_eq!(parse_port("ssh=2223").unwrap().host, HostPort::Fixed(2223));
         for bad in ["ssh", "=1", "ssh=0", "ssh=65536", "ssh=", "ssh=x"] {
             assert!(parse_port(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_key_has_a_host() {
+        let key = |key: &str, host: &str| Ok(AgentKey { key: key.into(), host: host.into() });
+        assert_eq!(parse_agent_key("/k/me@home@git.example"), key("/k/me@home", "git.example"));
+        assert_eq!(parse_agent_key("id.pub@Git.Example:2222"), key("id.pub", "[git.example]:2222"));
+        for bad in ["", "id", "@git.example", "id@", "id@a b", "id@git.example:0", "id@git.example:x"] {
+            assert!(parse_agent_key(bad).is_err(), "{bad}");
         }
     }
 }

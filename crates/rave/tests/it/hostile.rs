@@ -5,9 +5,10 @@ use std::fs;
 use crate::home::{copied_home, rave};
 
 /// What somebody might put into a project in the hope that it is read.
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 7] = [
     ("rave.toml", "schema = 1\n[guest]\npassword = \"hostile\"\n[network]\nmode = \"open\"\n"),
     ("rave.local.toml", "[guest]\npassword = \"hostile\"\n[extra]\npackages = [\"hostile\"]\n"),
+    ("secrets.toml", "[[secret]]\nname = \"hostile\"\nhost = \"a.example\"\nvalue.command = [\"hostile\"]\n"),
     (".rave.toml", "[network]\nmode = \"open\"\n[extra]\nunits = [\"hostile.service\"]\n"),
     (".env", "RAVE_GUEST_PASSWORD=hostile\nRAVE_HOME=.\n"),
     (".envrc", "export RAVE_GUEST_PASSWORD=hostile\n"),
@@ -55,7 +56,7 @@ fn trust_refuses_what_is_not_in_the_schema_and_prints_what_it_trusts() {
     let path = folder.path().to_str().expect("text");
     let trust = || rave(folder.path(), None, &["trust", path]);
     assert_eq!(trust().code, Some(2), "there is no file");
-    fs::write(folder.path().join(".rave.toml"), FILES[2].1).expect("written");
+    fs::write(folder.path().join(".rave.toml"), FILES[3].1).expect("written");
     let said = trust();
     assert_eq!(said.code, Some(2));
     assert!(said.stderr.contains("unknown key \"extra\""), "{}", said.stderr);

@@ -10,4 +10,5 @@ mod moments;
 mod publish;
 mod release;
 mod sandbox;
+mod secrets;
 mod snapshot_record;

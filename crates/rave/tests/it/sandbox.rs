@@ -115,7 +115,19 @@ impl State {
 
     /// Starts the program in a group of its own, as a shell does.
     pub(crate) fn start(&self, arguments: &[&str]) -> Started {
-        let command = self.command(env!("CARGO_BIN_EXE_rave"), arguments).stdout_null().stderr_null();
+        self.start_in("/".into(), &[], arguments)
+    }
+
+    /// The same in a folder, with variables.
+    pub(crate) fn start_in(
+        &self,
+        folder: &Utf8Path,
+        variables: &[(&str, &str)],
+        arguments: &[&str],
+    ) -> Started {
+        let command = self.command(env!("CARGO_BIN_EXE_rave"), arguments).dir(folder);
+        let command = variables.iter().fold(command, |command, (name, value)| command.env(name, value));
+        let command = command.stdout_null().stderr_null();
         let in_group = command.before_spawn(|command| {
             command.process_group(0);
             Ok(())

@@ -1,6 +1,7 @@
 //! The one process that owns a running sandbox: QEMU's control socket, the channel to the guest, its ports. QEMU is not its
 //! child to be killed: after a SIGKILL of the supervisor another attaches.
 
+mod agent;
 mod attempts;
 mod clock;
 mod denied;
@@ -22,7 +23,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rave_audit::Event;
-use rave_net::Model;
 use rave_process::interrupt;
 use rave_vm::accel::Accelerator;
 use rave_vm::boot::BootStage;
@@ -36,6 +36,7 @@ use crate::identity::Identity;
 use crate::look::End;
 use crate::place::Place;
 use crate::record::Record;
+use crate::secrets::Credentials;
 use crate::start::Failure;
 use first::Started;
 pub use host::Host;
@@ -53,14 +54,13 @@ const LOCK_LIMIT: Duration = Duration::from_secs(30);
 
 /// Supervises a sandbox until its machine has ended: starts it, or attaches to it where it runs. `host` is asked only where
 /// it must be started. Why that failed is written down for the command that waits.
-/// `model` lacks what is the sandbox's own: token and usage.
 pub fn run(
     place: &Place,
     record: &Record,
-    model: Option<Model>,
+    credentials: Credentials,
     host: impl FnOnce() -> Result<Host, Error>,
 ) -> Result<(), Error> {
-    let prepared = Prepared::new(place, record, model, host);
+    let prepared = Prepared::new(place, record, credentials, host);
     match prepared {
         Ok(prepared) => prepared.watch(),
         Err(error) => {
@@ -93,7 +93,7 @@ impl Prepared {
     fn new(
         place: &Place,
         record: &Record,
-        model: Option<Model>,
+        credentials: Credentials,
         host: impl FnOnce() -> Result<Host, Error>,
     ) -> Result<Self, Error> {
         let lock = lock(place)?;
@@ -106,13 +106,13 @@ impl Prepared {
         let mut is_attached = false;
         let host_was_asked = running.is_none();
         let (started, connected, host) = if let Some(machine) = running {
-            let connected = network::attach(place, &machine.machine().forwards, model)?;
+            let connected = network::attach(place, &machine.machine().forwards, credentials)?;
             // What happened to its clock meanwhile nobody saw.
             is_attached = true;
             (Started { machine, client: None, origin: Origin::Disk }, connected, None)
         } else {
             let host = host()?;
-            let connected = network::start(place, record, &last_ports(place), model)?;
+            let connected = network::start(place, record, &last_ports(place), credentials)?;
             remove(&place.end())?;
             let started = first::start(place, record, &host, &connected)?;
             // A clone is never started once more: it would be another.
@@ -137,6 +137,9 @@ impl Prepared {
         guest::keep_session(&shared, machine.machine().files.channel_socket.clone(), client);
         clock::keep(&shared, is_attached);
         denied::keep_telling(&shared, place.name().clone());
+        if let Some(forwarded) = shared.network().forwarded() {
+            agent::keep_serving(&shared, forwarded.clone());
+        }
         listen(place, &shared)?;
         let is_emulated = host.as_ref().is_some_and(|host| host.engine.accelerator() == Accelerator::Tcg);
         Ok(Self {

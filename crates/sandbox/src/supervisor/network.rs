@@ -1,16 +1,17 @@
 //! The other end of the guest's network card, and the ports that lead to the guest. They are this process's own: with it they
 //! end, and the next supervisor has them again.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Read as _};
+use std::fs;
+use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rave_audit::Recorder;
 use rave_fs::Replace;
 use rave_guest::channel::provision::{MODEL_TOKEN, MODEL_URL, Provision};
+use rave_guest::channel::relay::SOCKET;
 use rave_net::lan::MODEL;
-use rave_net::{Forward, Log, Model, Network, Outbound, Settings, Trust};
+use rave_net::{Forward, Log, Model, Network, Outbound, Secret, Settings, Trust};
 use rave_vm::ports::{PortForward, PortPolicy, PortRequest, bind};
 use rave_vm::sandbox::SSH;
 
@@ -19,6 +20,8 @@ use crate::error::Error;
 use crate::network::{Change, NetworkStatus, changed, read, write};
 use crate::place::Place;
 use crate::record::Record;
+use crate::secrets::{self, Credentials, UserSecret};
+use crate::ssh_agent::{self, Forwarded};
 
 /// The network of a machine, and where its services are.
 pub(super) struct Connected {
@@ -29,6 +32,10 @@ pub(super) struct Connected {
     pub(super) recorder: Arc<Recorder>,
     /// What the guest shows to use the model, if there is one.
     token: Option<String>,
+    /// What it shows to use the user's secrets.
+    secrets: Vec<UserSecret>,
+    /// The key of the user's SSH agent that it may use.
+    forwarded: Option<Forwarded>,
     /// One change at a time: each reads what the last has written.
     changing: Mutex<()>,
 }
@@ -68,18 +75,18 @@ pub(super) fn start(
     place: &Place,
     record: &Record,
     last: &[(String, u16)],
-    model: Option<Model>,
+    credentials: Credentials,
 ) -> Result<Connected, Error> {
     let requests = record.port_requests(last);
     let (resolved, listeners) = bind(&requests).map_err(rave_vm::Error::from)?;
-    connect(place, resolved.forwards, listeners, (model, recorder(place)?))
+    connect(place, resolved.forwards, listeners, (credentials, recorder(place)?))
 }
 
 /// Goes on for a machine that runs. A port that somebody took meanwhile is another one now.
 pub(super) fn attach(
     place: &Place,
     forwards: &[PortForward],
-    model: Option<Model>,
+    credentials: Credentials,
 ) -> Result<Connected, Error> {
     let recorder = recorder(place)?;
     if !place.machine().network_socket.exists() {
@@ -89,6 +96,8 @@ pub(super) fn attach(
             forwards: forwards.to_vec(),
             recorder,
             token: None,
+            secrets: Vec::new(),
+            forwarded: ssh_agent::read(place)?,
             changing: Mutex::default(),
         });
     }
@@ -100,7 +109,7 @@ pub(super) fn attach(
     };
     let requests: Vec<PortRequest> = forwards.iter().map(again).collect();
     let (resolved, listeners) = bind(&requests).map_err(rave_vm::Error::from)?;
-    connect(place, resolved.forwards, listeners, (model, recorder))
+    connect(place, resolved.forwards, listeners, (credentials, recorder))
 }
 
 /// One that cannot be written is no error here: the network stands still, and says so.
@@ -113,7 +122,7 @@ fn connect(
     place: &Place,
     forwards: Vec<PortForward>,
     listeners: Vec<TcpListener>,
-    (model, recorder): (Option<Model>, Arc<Recorder>),
+    (Credentials { model, secrets }, recorder): (Credentials, Arc<Recorder>),
 ) -> Result<Connected, Error> {
     let forward = |(listener, forward): (TcpListener, &PortForward)| {
         // Everything but the shell is pages.
@@ -126,6 +135,7 @@ fn connect(
     };
     let own =
         |model| Model { token: token.clone().unwrap_or_default(), usage: Some(place.model_usage()), ..model };
+    let secrets = secrets::placed(place, secrets)?;
     let closed = listeners.into_iter().map(rave_net::closed).collect::<std::io::Result<Vec<_>>>();
     let listeners = closed.map_err(|e| Error::io("close the ports of", place.folder(), e))?;
     let settings = Settings {
@@ -136,13 +146,15 @@ fn connect(
         authority: Some(place.folder().to_owned()),
         trust: Trust::OfHost,
         model: model.map(own),
+        secrets: secrets.iter().map(|one| Secret::clone(&one.secret)).collect(),
         witness: Arc::new(Recorded(Arc::clone(&recorder))),
         outbound: Outbound::of_this_process(),
     };
     let network =
         Network::start(settings).map_err(|e| Error::io("connect the network in", place.folder(), e))?;
+    let forwarded = ssh_agent::read(place)?;
     let (place, network, changing) = (place.clone(), Some(network), Mutex::default());
-    Ok(Connected { place, network, forwards, recorder, token, changing })
+    Ok(Connected { place, network, forwards, recorder, token, secrets, forwarded, changing })
 }
 
 /// The sandbox's token for the model: made once, and worth nothing on another link.
@@ -153,11 +165,7 @@ fn token(place: &Place) -> Result<String, Error> {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::io("read", &path, error)),
         _ => {}
     }
-    let mut bytes = [0; 32];
-    let read = File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut bytes));
-    read.map_err(|error| Error::io("read", "/dev/urandom", error))?;
-    let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let token = format!("rave-{}", digits.concat());
+    let token = secrets::token()?;
     Replace::new(&path).mode(0o600).write(&token).map_err(|error| Error::io("write", &path, error))?;
     Ok(token)
 }
@@ -182,6 +190,7 @@ impl Connected {
             log: network.log(),
             is_attached: network.is_attached(),
             halted: self.recorder.failure(),
+            secrets: secrets::usable(&self.secrets, &network.policy()),
         })
     }
 
@@ -194,7 +203,20 @@ impl Connected {
             let url = format!("http://{}", MODEL.0);
             vec![(MODEL_URL.to_owned(), url), (MODEL_TOKEN.to_owned(), token.clone())]
         });
-        Provision { authority, environment: environment.unwrap_or_default() }
+        let environment = environment.unwrap_or_default();
+        let mut provision = Provision { authority, environment, git: Vec::new() };
+        if let Some(network) = &self.network {
+            secrets::provide(&self.secrets, &network.policy(), &mut provision);
+        }
+        if self.forwarded.is_some() {
+            provision.environment.push(("SSH_AUTH_SOCK".into(), SOCKET.into()));
+        }
+        provision
+    }
+
+    /// The key of the user's SSH agent that the guest may use.
+    pub(super) fn forwarded(&self) -> Option<&Forwarded> {
+        self.forwarded.as_ref()
     }
 
     /// Lets connections in to the services that have given their receipts; the names of the others.

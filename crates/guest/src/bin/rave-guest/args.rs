@@ -1,5 +1,6 @@
 //! The command line. Some words need no parser library, and the program must stay small.
 
+use rave_guest::channel::relay::SUBCOMMAND as SSH_AGENT;
 use rave_guest::channel::session::{SUBCOMMAND, Session};
 use rave_guest::tree::serve::{SUBCOMMAND as TREE, Task};
 use std::path::PathBuf;
@@ -18,9 +19,11 @@ usage: rave-guest COMMAND
   channel          run programs for the host
   channel --barrier  the same in a template and its clones: nothing before there is an identity
   provide          trust the authority, and set the variables, that the host passed
+  git-credential get  what stands for the user's secret for a host, for git
   barrier          wait until a clone of a template has an identity of its own
   tree ...         send or take files for the host; only that calls it
   session ...      become a program of the channel; only that calls it
+  ssh-agent ...    listen for programs that want the user's SSH agent; only the host calls it
   install          install this system from the ISO to a disk
   install --answers FILE  the same, asking nothing: as a file says
   install --check  compare the medium with the digests that it was made with
@@ -46,9 +49,15 @@ pub(crate) enum Command {
     },
     Barrier,
     Provide,
+    GitCredential {
+        /// git asks; otherwise it tells, which is not kept.
+        is_asked: bool,
+    },
     Session(Box<Session>),
     Tree(Task),
     UnlockRouter,
+    /// On this socket.
+    SshAgent(PathBuf),
     /// With the file of the answers, where one is named.
     Install(Option<PathBuf>),
     CheckMedium,
@@ -71,12 +80,15 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Strin
         ["channel"] => Command::Channel { at_barrier: false },
         ["channel", "--barrier"] => Command::Channel { at_barrier: true },
         ["provide"] => Command::Provide,
+        // Operations of other versions are ignored, as git wants it (gitcredentials(7)).
+        ["git-credential", operation] => Command::GitCredential { is_asked: *operation == "get" },
         ["barrier"] => Command::Barrier,
         [SUBCOMMAND, words @ ..] => {
             let session = Session::of_arguments(words).ok_or("session is for the channel alone")?;
             Command::Session(Box::new(session))
         }
         [TREE, words @ ..] => Command::Tree(Task::of_arguments(words).ok_or("tree is for the host alone")?),
+        [SSH_AGENT, socket] => Command::SshAgent(socket.into()),
         ["unlock-router"] => Command::UnlockRouter,
         ["install"] => Command::Install(None),
         ["install", "--check"] => Command::CheckMedium,

@@ -12,6 +12,7 @@ mod clock;
 mod error;
 mod files;
 mod fork;
+mod git_credential;
 mod health;
 mod http;
 mod install;
@@ -21,6 +22,7 @@ mod ready;
 mod serve;
 mod setup;
 mod spawn;
+mod ssh_agent;
 mod ssh_keys;
 mod status_page;
 mod system;
@@ -58,7 +60,13 @@ fn run(command: &Command) -> Result<ExitCode, Error> {
         Command::SshKeys => ssh_keys::run(&configuration()?)?,
         Command::Channel { at_barrier } => channel::run(&configuration()?, *at_barrier)?,
         Command::Provide => provide::run()?,
+        Command::GitCredential { is_asked } => {
+            if *is_asked {
+                git_credential::run()?;
+            }
+        }
         Command::Barrier => barrier::run()?,
+        Command::SshAgent(socket) => ssh_agent::run(&configuration()?, socket)?,
         Command::Session(session) => {
             let failure = session.become_program();
             eprintln!("rave-guest: {}", failure.why);

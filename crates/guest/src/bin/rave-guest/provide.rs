@@ -3,6 +3,7 @@
 
 use crate::error::Error;
 use crate::files::{self, below, failed};
+use crate::git_credential;
 use rave_guest::assets::{CERTIFICATE_STORE, CERTIFICATES};
 use rave_guest::channel::provision::{CREDENTIAL, Provision};
 use std::fmt::Write as _;
@@ -59,6 +60,9 @@ pub(crate) fn install(root: &Path, provision: &Provision) -> Result<(), Error> {
         return Ok(());
     }
     trust(root, provision.authority.as_deref())?;
+    let logins = below(root, git_credential::LOGINS);
+    parents(&logins)?;
+    git_credential::install(&logins, &provision.git)?;
     set(root, &variables(provision))
 }
 
@@ -185,7 +189,11 @@ mod tests {
     }
 
     fn provision(authority: &str, value: &str) -> Provision {
-        Provision { authority: Some(authority.into()), environment: vec![("TOKEN".into(), value.into())] }
+        Provision {
+            authority: Some(authority.into()),
+            environment: vec![("TOKEN".into(), value.into())],
+            ..Provision::default()
+        }
     }
 
     #[test]
@@ -234,7 +242,7 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let environment =
             vec![("A;B".into(), "1".into()), ("C".into(), "1\n2".into()), ("D".into(), "3".into())];
-        install(scratch.path(), &Provision { authority: None, environment }).unwrap();
+        install(scratch.path(), &Provision { environment, ..Provision::default() }).unwrap();
         assert_eq!(read(scratch.path(), PROFILE), "export D='3'\n");
     }
 }

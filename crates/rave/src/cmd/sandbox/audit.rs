@@ -130,6 +130,8 @@ fn words(event: &Event) -> String {
         }
         Event::Denied { what, to, rule } => format!("refused: {what} {to}: {rule}"),
         Event::Question { name, rule } => format!("name {name}: {rule}"),
+        Event::Signed { key, to } => format!("SSH key {key} signed a login at {to}"),
+        Event::Secret { name, to } => format!("secret {name} put into a request to {to}"),
         Event::Exec { program, arguments, user } => {
             let user = user.as_ref().map(|user| format!(" as {user}")).unwrap_or_default();
             format!("exec {program} with {arguments} arguments{user}")

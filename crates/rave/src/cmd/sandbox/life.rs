@@ -9,6 +9,7 @@ use rave_sandbox::{Connection, Error};
 use rave_vm::machine::Arch;
 use rave_vm::qemu::Qemu;
 
+use super::agent_key;
 use super::attend::{Named, supervisor, tell_wait, wait};
 use super::{limits, ssh_config};
 use crate::cli;
@@ -69,6 +70,7 @@ pub(super) fn start(args: &cli::Start, ui: &Ui) -> anyhow::Result<Code> {
         if look(&place).qemu.is_none() {
             limits::check(&named.store)?;
         }
+        agent_key::keep(&place, args.ssh_agent.as_ref())?;
         let connection = attend(&place, &supervisor(&named.name, accel)?, &lock)?;
         drop(lock);
         let probe = super::supervise::probe(&Qemu::find(Arch::X86_64)?, &settings::state_dir()?, accel)?;

@@ -2,6 +2,7 @@
 //! `snapshot`, `restore`, `rm`, `prune`, and the supervisor that `up` starts. All but `up`, which may build an image, work without a
 //! checkout.
 
+mod agent_key;
 pub(super) mod attend;
 pub(super) mod audit;
 mod defaults;
@@ -9,6 +10,7 @@ mod describe;
 mod exec;
 mod fork;
 mod groups;
+mod key_source;
 mod life;
 mod limits;
 mod list;
@@ -18,6 +20,7 @@ mod net;
 mod open;
 mod ports;
 mod prune;
+mod secrets;
 mod snapshot;
 mod ssh;
 mod ssh_config;

@@ -1,45 +1,29 @@
 //! The model of the user's configuration, `model.toml` in their configuration folder. Nothing of a workspace is read.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt as _;
-use std::time::Duration;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use rave_net::{Key, Limits, Model, Origin, Price};
-use rave_process::Cmd;
 use serde::Deserialize;
 
+use super::key_source::KeySource;
 use crate::command_error::CommandError;
 use crate::settings;
 
 /// The variable by which programs of the provider name it where the file does not.
 const URL: &str = "ANTHROPIC_BASE_URL";
-/// How long a command may take to tell the key: it may ask somebody.
-const LIMIT: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
     url: Option<String>,
-    key: Source,
+    key: KeySource,
     #[serde(default)]
     bearer: bool,
     #[serde(default)]
     limits: Limits,
     #[serde(default)]
     prices: BTreeMap<String, Price>,
-}
-
-/// Where the key is.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Source {
-    /// In a variable of this name.
-    Environment(String),
-    /// In a file that nobody else can read.
-    File(Utf8PathBuf),
-    /// It is what a program prints.
-    Command(Vec<String>),
 }
 
 /// Whether the user has configured one.
@@ -92,34 +76,10 @@ impl File {
     }
 }
 
-impl Source {
-    fn read(&self) -> Result<String, String> {
-        let text = match self {
-            Self::Environment(name) => {
-                std::env::var(name).map_err(|_| format!("the variable {name} is not set"))?
-            }
-            Self::File(path) => {
-                let about = path.metadata().map_err(|error| format!("{path}: {error}"))?;
-                if about.permissions().mode() & 0o077 != 0 {
-                    return Err(format!("others may read {path}; chmod 600 {path}"));
-                }
-                std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?
-            }
-            Self::Command(words) => {
-                let (program, arguments) = words.split_first().ok_or("the command is empty")?;
-                let home = std::env::home_dir().unwrap_or_else(|| "/".into());
-                let cmd = Cmd::new(program).args(arguments).current_dir(home).timeout(LIMIT);
-                // Its output is the key: of an error only the first line is told, which has none of it.
-                cmd.output().map_err(|_| format!("{program} does not tell the key"))?.text()
-            }
-        };
-        Ok(text.trim().to_owned())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
 
     fn model(text: &str) -> Result<Model, String> {
         toml::from_str::<File>(text).map_err(|error| error.message().to_owned())?.model(None)

@@ -3,6 +3,7 @@
 use rave_image::Manifest;
 use rave_net::{Denial, Groups, Host, Mode, Policy, Rule};
 use rave_sandbox::network::{self, Change, NetworkStatus};
+use rave_sandbox::secrets::UsableSecret;
 use rave_sandbox::start::attend;
 use rave_sandbox::{Connection, Place, SandboxName, now};
 use rave_vm::standalone;
@@ -29,7 +30,7 @@ pub(super) fn run(args: &cli::Net, ui: &Ui) -> anyhow::Result<Code> {
         NetCommand::Learn(print) if print.json => ui.json(&status.log.learned)?,
         NetCommand::Log(_) => log(name, &status, ui),
         NetCommand::Learn(_) => learn(name, &status, ui),
-        NetCommand::Show(_) => show(&status.policy, ui),
+        NetCommand::Show(_) => show(&status, ui),
         NetCommand::Allow(_)
         | NetCommand::Deny(_)
         | NetCommand::Forget(_)
@@ -89,7 +90,8 @@ fn summary(policy: &Policy) -> String {
     format!("{mode}; rules that allow: {}, that deny: {}{pages}", allow.len(), deny.len())
 }
 
-fn show(policy: &Policy, ui: &Ui) {
+fn show(status: &NetworkStatus, ui: &Ui) {
+    let policy = &status.policy;
     let mut rows = vec![vec!["mode".to_owned(), policy.mode.to_string()]];
     for rule in &policy.allow {
         rows.push(vec!["allow".to_owned(), rule.to_string()]);
@@ -102,13 +104,17 @@ fn show(policy: &Policy, ui: &Ui) {
     let is_closed = matches!(policy.mode, Mode::Restricted | Mode::Offline) && !policy.open_pages;
     let pages = if is_closed { "to their own origin alone" } else { "anywhere" };
     rows.push(vec!["pages connect".to_owned(), pages.to_owned()]);
+    for secret in &status.secrets {
+        let UsableSecret { name, host, variable } = secret;
+        rows.push(vec!["secret".to_owned(), format!("{name} for {host}; ${variable} in the guest")]);
+    }
     ui.table(&["what", "value"], &rows);
     ui.note(match policy.mode {
         Mode::Restricted if policy.allow.is_empty() => "nothing is reached",
         Mode::Offline => "nothing is reached, whatever is allowed",
         Mode::Learn | Mode::Open => "every public address is reached; the host and private networks are not",
         Mode::Restricted => {
-            "TLS is opened for groups and rules with inspect alone: whoever serves another name may pass requests on (docs/isolation.md)"
+            "TLS is opened for groups, rules with inspect and hosts with a secret alone: whoever serves another name may pass requests on (docs/isolation.md)"
         }
     });
 }

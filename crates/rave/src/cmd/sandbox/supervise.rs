@@ -1,6 +1,7 @@
 //! The supervisor's process; `up`, `start` and whoever finds a sandbox without one start it.
 
 use camino::Utf8Path;
+use rave_sandbox::secrets::Credentials;
 use rave_sandbox::supervisor::{self, Host};
 use rave_sandbox::{Record, SandboxName, Store, network};
 use rave_vm::accel::{self, Accelerator, ProbeRequest, ProbeResult};
@@ -9,7 +10,7 @@ use rave_vm::machine::Arch;
 use rave_vm::qemu::Qemu;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
-use super::model;
+use super::{model, secrets};
 use crate::cli;
 use crate::cmd::fence;
 use crate::exit::Code;
@@ -34,7 +35,9 @@ pub(super) fn run(args: &cli::Supervise) -> anyhow::Result<Code> {
         Err(_) if network::read(&place)?.model().is_err() => None,
         Err(error) => return Err(error),
     };
-    supervisor::run(&place, &record, model, host)?;
+    // Whoever uses none is not let through where they cannot be read: nobody would know which hosts to guard.
+    let credentials = Credentials { model, secrets: secrets::load()? };
+    supervisor::run(&place, &record, credentials, host)?;
     Ok(Code::Ok)
 }
 

@@ -136,6 +136,7 @@ fn offline(socket: &Utf8Path) -> io::Result<Box<dyn Any>> {
         authority: None,
         trust: Trust::OfHost,
         model: None,
+        secrets: Vec::new(),
     })?;
     Ok(Box::new(network))
 }

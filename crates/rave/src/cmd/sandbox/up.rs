@@ -17,11 +17,13 @@ use rave_vm::qemu::Qemu;
 use rave_vm::template::Recipe;
 use rave_vm::terminal_text::plain;
 
+use super::agent_key;
 use super::attend::{Named, supervisor, tell_wait, wait};
 use super::defaults::Defaults;
 use super::groups;
 use super::limits;
 use super::ports::show_address;
+use super::secrets;
 use super::ssh_config;
 use super::templates::{self, Host};
 use crate::build;
@@ -99,6 +101,7 @@ pub(in crate::cmd) fn bring_up(
         };
         make(args, &name, planned, &Host { qemu: &qemu, probe: &probe }, settings, ui)?;
     }
+    agent_key::keep(&place, args.ssh_agent.as_ref())?;
     let connection = attend(&place, &supervisor(&name, settings.accel)?, &lock)?;
     drop(lock);
     let status = wait(&place, connection, deadline(probe.accelerator()), ui, |status| status.can_exec)?;
@@ -272,6 +275,8 @@ fn plan(
     settings: &Settings,
     ui: &Ui,
 ) -> anyhow::Result<Defaults> {
+    // The supervisor reads them; what is wrong with them is told before an image is built.
+    secrets::load()?;
     let mut planned = defaults(workspace, settings, ui)?;
     planned.policy = policy(args, planned.policy)?;
     Ok(planned)

@@ -1,0 +1,160 @@
+//! Which fields of a request have credentials, and a placeholder in one.
+
+use base64ct::{Base64, Encoding as _};
+
+/// The last words of names of fields that have credentials (RFC 9110, 11; RFC 6265; RFC 9421; and what services made up).
+const LAST_WORDS: [&str; 18] = [
+    "accesskey",
+    "apikey",
+    "auth",
+    "authentication",
+    "authorization",
+    "cookie",
+    "cookie2",
+    "credential",
+    "credentials",
+    "jwt",
+    "key",
+    "otp",
+    "passwd",
+    "password",
+    "secret",
+    "session",
+    "signature",
+    "token",
+];
+/// Names of fields that end so and have none.
+const NO_CREDENTIAL: [&str; 4] = ["idempotency-key", "x-idempotency-key", "npm-session", "sec-websocket-key"];
+
+/// Fields that cannot have a secret: they say what a request is, for whom, how long, or how it is answered.
+const OF_PROTOCOL: [&str; 15] = [
+    "accept-encoding",
+    "connection",
+    "content-length",
+    "cookie",
+    "cookie2",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "range",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Whether a field has a credential, by its name. Gateways of programs read an underscore as a hyphen (RFC 3875, 4.1.18).
+pub(crate) fn is_one(name: &str) -> bool {
+    let name = name.to_ascii_lowercase().replace('_', "-");
+    if NO_CREDENTIAL.contains(&name.as_str()) {
+        return false;
+    }
+    let is_session = name.ends_with("session-id");
+    is_session || name.rsplit('-').next().is_some_and(|last| LAST_WORDS.contains(&last))
+}
+
+/// Whether a secret may be put into a field.
+pub(crate) fn can_be_replaced(name: &str) -> bool {
+    crate::message::is_token(name) && !OF_PROTOCOL.iter().any(|one| one.eq_ignore_ascii_case(name))
+}
+
+/// Where a placeholder stands in a value.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Placed<'a> {
+    /// It is the whole value.
+    Whole,
+    /// It follows a scheme (RFC 9110, 11.4).
+    After(&'a str),
+    /// It is the password of this user, or the user without a password (RFC 7617).
+    Password(String),
+    User,
+}
+
+impl<'a> Placed<'a> {
+    /// Finds it where nothing else than it could be a credential.
+    pub(crate) fn find(value: &'a str, placeholder: &str) -> Option<Self> {
+        if value == placeholder {
+            return Some(Self::Whole);
+        }
+        let (scheme, rest) = value.split_once(' ').filter(|(scheme, _)| crate::message::is_token(scheme))?;
+        if rest == placeholder {
+            return Some(Self::After(scheme));
+        }
+        if !scheme.eq_ignore_ascii_case("basic") {
+            return None;
+        }
+        let pair = String::from_utf8(Base64::decode_vec(rest).ok()?).ok()?;
+        match pair.split_once(':')? {
+            (user, password) if password == placeholder => Some(Self::Password(user.to_owned())),
+            (user, "") if user == placeholder => Some(Self::User),
+            _ => None,
+        }
+    }
+
+    /// The value with the secret in its place.
+    pub(crate) fn with(&self, secret: &str) -> String {
+        let basic = |pair: String| format!("Basic {}", Base64::encode_string(pair.as_bytes()));
+        match self {
+            Self::Whole => secret.to_owned(),
+            Self::After(scheme) => format!("{scheme} {secret}"),
+            Self::Password(user) => basic(format!("{user}:{secret}")),
+            Self::User => basic(format!("{secret}:")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_with_credentials_are_known_by_their_names() {
+        for name in [
+            "Authorization",
+            "Proxy-Authorization",
+            "Cookie",
+            "X-Api-Key",
+            "X_API_KEY",
+            "apikey",
+            "Private-Token",
+            "X-Auth-Token",
+            "X-Amz-Security-Token",
+            "X-Goog-Api-Key",
+            "DD-APPLICATION-KEY",
+            "X-Session-Id",
+            "npm-otp",
+            "X-Registry-Auth",
+        ] {
+            assert!(is_one(name), "{name}");
+        }
+        for name in ["Accept", "npm-auth-type", "Idempotency-Key", "If-Match", "X-Request-Id", "User-Agent"] {
+            assert!(!is_one(name), "{name}");
+        }
+        assert!(can_be_replaced("X-Api-Key") && can_be_replaced("authorization"));
+        for name in ["Host", "cookie", "Transfer-Encoding", "a b", ""] {
+            assert!(!can_be_replaced(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_placeholder_stands_alone_after_a_scheme_or_in_a_basic_pair() {
+        let basic = |pair: &str| format!("Basic {}", Base64::encode_string(pair.as_bytes()));
+        for (value, filled) in [
+            ("P".to_owned(), "S".to_owned()),
+            ("Bearer P".into(), "Bearer S".into()),
+            ("token P".into(), "token S".into()),
+            (basic("me:P"), basic("me:S")),
+            (basic("P:"), basic("S:")),
+        ] {
+            assert_eq!(Placed::find(&value, "P").unwrap().with("S"), filled, "{value}");
+        }
+        for value in ["", "Q", "Bearer  P", "Bearer P Q", "P P P", "Basic P!", "a,b P"] {
+            assert_eq!(Placed::find(value, "P"), None, "{value}");
+        }
+        for pair in ["me:Q", "P:Q", "me:PQ", "P"] {
+            assert_eq!(Placed::find(&basic(pair), "P"), None, "{pair}");
+        }
+    }
+}

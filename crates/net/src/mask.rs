@@ -1,0 +1,144 @@
+//! Takes secrets out of what passes by, in pieces of any size; what is left is as long as it was.
+
+use base64ct::{Base64Unpadded, Encoding as _};
+use memchr::memmem::Finder;
+
+/// What stands for each byte of a secret.
+const HIDDEN: u8 = b'*';
+
+/// Bytes of which more and more pass.
+pub(crate) struct Mask {
+    patterns: Vec<Pattern>,
+    /// What has come and may be the beginning of a secret.
+    held: Vec<u8>,
+    /// The same as it is shown.
+    shown: Vec<u8>,
+}
+
+struct Pattern {
+    bytes: Vec<u8>,
+    finder: Finder<'static>,
+}
+
+impl Mask {
+    /// For these secrets, as they are and as a part of what is encoded in base64: that is how a password is sent (RFC 7617).
+    pub(crate) fn of<'a>(secrets: impl Iterator<Item = &'a str>) -> Self {
+        let all = secrets.flat_map(|secret| {
+            let encoded = (0..3).map(|offset| encoded(secret, offset));
+            [secret.as_bytes().to_vec()].into_iter().chain(encoded)
+        });
+        let patterns = all
+            .filter(|bytes| !bytes.is_empty())
+            .map(|bytes| Pattern { finder: Finder::new(&bytes).into_owned(), bytes })
+            .collect();
+        Self { patterns, held: Vec::new(), shown: Vec::new() }
+    }
+
+    /// Takes bytes; those that may go on.
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> Vec<u8> {
+        self.held.extend(bytes);
+        self.shown.extend(bytes);
+        for pattern in &self.patterns {
+            hide(pattern, &self.held, &mut self.shown);
+        }
+        let kept = self.patterns.iter().map(|pattern| pattern.begins_at_end_of(&self.held)).max();
+        let end = self.held.len() - kept.unwrap_or_default();
+        self.held.drain(..end);
+        self.shown.drain(..end).collect()
+    }
+
+    /// What is left once all has passed.
+    pub(crate) fn finish(&mut self) -> Vec<u8> {
+        self.held.clear();
+        std::mem::take(&mut self.shown)
+    }
+
+    /// A text by itself.
+    pub(crate) fn text(&self, text: &str) -> String {
+        let mut shown = text.as_bytes().to_vec();
+        for pattern in &self.patterns {
+            hide(pattern, text.as_bytes(), &mut shown);
+        }
+        // Secrets are ASCII, so whole characters are replaced.
+        String::from_utf8_lossy(&shown).into_owned()
+    }
+}
+
+fn hide(pattern: &Pattern, bytes: &[u8], shown: &mut [u8]) {
+    let mut start = 0;
+    while let Some(found) = pattern.finder.find(&bytes[start..]) {
+        let at = start + found;
+        shown[at..at + pattern.bytes.len()].fill(HIDDEN);
+        // The next may overlap it.
+        start = at + 1;
+    }
+}
+
+impl Pattern {
+    /// How many bytes of its beginning stand at the end.
+    fn begins_at_end_of(&self, bytes: &[u8]) -> usize {
+        let longest = bytes.len().min(self.bytes.len() - 1);
+        (1..=longest).rev().find(|count| bytes.ends_with(&self.bytes[..*count])).unwrap_or_default()
+    }
+}
+
+/// The characters of base64 that a text alone decides, where so many bytes stand before it, modulo three (RFC 4648, 4: a character
+/// has six bits).
+fn encoded(text: &str, offset: usize) -> Vec<u8> {
+    let bytes = [&[0; 2][..offset], text.as_bytes()].concat();
+    let (first, end) = ((8 * offset).div_ceil(6), 8 * bytes.len() / 6);
+    Base64Unpadded::encode_string(&bytes).into_bytes()[first..end].to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64ct::Base64;
+
+    fn masked(secrets: &[&str], text: &str, size: usize) -> String {
+        let mut mask = Mask::of(secrets.iter().copied());
+        let mut all: Vec<u8> = text.as_bytes().chunks(size).flat_map(|piece| mask.take(piece)).collect();
+        all.extend(mask.finish());
+        String::from_utf8(all).unwrap()
+    }
+
+    #[test]
+    fn secrets_are_hidden_in_pieces_of_any_size_and_nothing_else_is() {
+        let secrets = ["abcabcabd", "bdabcabc-long"];
+        for (text, shown) in [
+            ("x abcabcabd y", "x ********* y"),
+            ("abcabcabcabd", "abc*********"),
+            ("abcabcabdabcabc-long", "********************"),
+            ("abcabcab", "abcabcab"),
+            ("abcabcabx abcabcabdabcabcabd", "abcabcabx ******************"),
+            ("", ""),
+        ] {
+            for size in 1..=text.len().max(1) {
+                assert_eq!(masked(&secrets, text, size), shown, "{text} by {size}");
+            }
+        }
+        assert_eq!(Mask::of(secrets.into_iter()).text("é abcabcabd"), "é *********");
+    }
+
+    #[test]
+    fn a_password_is_hidden_where_it_is_encoded_with_any_user() {
+        let secret = "s3cr3t-password-of-the-user";
+        for user in ["", "a", "ab", "abc", "somebody"] {
+            let text = format!("{user}:{secret}");
+            let encoded = Base64::encode_string(text.as_bytes());
+            let shown = masked(&[secret], &format!("Basic {encoded}\n"), 3);
+            let hidden = shown.matches('*').count();
+            // At each end at most one character has bits of something else.
+            assert!(hidden * 6 + 2 * 6 > secret.len() * 8, "{user}: {shown}");
+            assert_eq!(shown.len(), encoded.len() + 7);
+        }
+    }
+
+    #[test]
+    fn little_is_held() {
+        let mut mask = Mask::of(["secret-secret"].into_iter());
+        assert_eq!(mask.take(b"data: {}\n\n"), b"data: {}\n\n");
+        assert_eq!(mask.take(b"a secret-sec"), b"a ");
+        assert_eq!(mask.take(b"ond"), b"secret-second");
+    }
+}

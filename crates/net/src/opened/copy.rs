@@ -1,0 +1,100 @@
+//! Bodies, as they come from one side, to the other.
+
+use std::ops::Range;
+
+use super::side::{Side, Stream};
+use crate::body::{Body, Progress, Step};
+use crate::mask::Mask;
+
+/// Which side broke off.
+pub(crate) enum Broken {
+    From,
+    To,
+}
+
+/// Passes on a body as it comes; `see` sees its content.
+pub(crate) fn copy<A: Stream, B: Stream>(
+    from: &mut Side<A>,
+    to: &mut Side<B>,
+    body: &mut Progress,
+    mut see: impl FnMut(&[u8]),
+) -> Result<(), Broken> {
+    read(from, body, |bytes, content| {
+        for part in content {
+            see(&bytes[part]);
+        }
+        to.write(bytes).map_err(|_| Broken::To)
+    })
+}
+
+/// Passes on the body of an answer without secrets: with the same length, or in chunks of our own without fields after them.
+pub(crate) fn copy_masked<A: Stream, B: Stream>(
+    from: &mut Side<A>,
+    to: &mut Side<B>,
+    body: Body,
+    mask: &mut Mask,
+) -> Result<(), Broken> {
+    let is_chunked = body == Body::Chunked;
+    let mut give = |bytes: Vec<u8>| match bytes.len() {
+        0 => Ok(()),
+        length if is_chunked => to.write(&[format!("{length:x}\r\n").as_bytes(), &bytes, b"\r\n"].concat()),
+        _ => to.write(&bytes),
+    };
+    read(from, &mut Progress::lenient(body), |bytes, content| {
+        let shown: Vec<u8> = content.into_iter().flat_map(|part| mask.take(&bytes[part])).collect();
+        give(shown).map_err(|_| Broken::To)
+    })?;
+    give(mask.finish()).map_err(|_| Broken::To)?;
+    if is_chunked { to.write(b"0\r\n\r\n").map_err(|_| Broken::To) } else { Ok(()) }
+}
+
+/// Reads what is left of a body that nobody takes any more.
+pub(crate) fn drain<A: Stream>(
+    from: &mut Side<A>,
+    body: &mut Progress,
+    mut see: impl FnMut(&[u8]),
+) -> Result<(), Broken> {
+    read(from, body, |bytes, content| {
+        for part in content {
+            see(&bytes[part]);
+        }
+        Ok(())
+    })
+}
+
+/// Reads a body to its end; `put` takes what has come, and where in it content is.
+fn read<A: Stream>(
+    from: &mut Side<A>,
+    body: &mut Progress,
+    mut put: impl FnMut(&[u8], Vec<Range<usize>>) -> Result<(), Broken>,
+) -> Result<(), Broken> {
+    loop {
+        // All that has come is one write: an event that came whole is passed on whole.
+        let (mut passed, mut content) = (0, Vec::new());
+        let is_done = loop {
+            let is_content = body.is_content();
+            match body.next(&from.ahead()[passed..]).map_err(|_| Broken::From)? {
+                Step::Pass(count) => {
+                    if is_content {
+                        content.push(passed..passed + count);
+                    }
+                    passed += count;
+                }
+                Step::Wait => break false,
+                Step::Done => break true,
+            }
+        };
+        if passed > 0 {
+            let put = put(&from.ahead()[..passed], content);
+            // Looked at once, whether it was taken or not.
+            from.take(passed);
+            put?;
+        }
+        if is_done {
+            return Ok(());
+        }
+        if from.fill().map_err(|_| Broken::From)? == 0 {
+            return Err(Broken::From);
+        }
+    }
+}

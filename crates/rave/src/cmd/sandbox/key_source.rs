@@ -1,0 +1,76 @@
+//! Where the user keeps a key or another secret. It is on no command line and in no file of this program.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
+
+use camino::Utf8PathBuf;
+use rave_process::Cmd;
+use serde::Deserialize;
+use toml::Value;
+
+/// How long a command may take to tell it: it may ask somebody.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// What belongs into the file.
+const WANTED: &str =
+    "where a secret is has one of: environment = \"NAME\", file = \"PATH\", command = [\"PROGRAM\", ...]";
+
+/// Where it is.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "Value")]
+pub(super) enum KeySource {
+    /// In a variable of this name.
+    Environment(String),
+    /// In a file that nobody else can read.
+    File(Utf8PathBuf),
+    /// It is what a program prints.
+    Command(Vec<String>),
+}
+
+/// By hand: an error of a derived one would show a secret that somebody wrote there itself.
+impl TryFrom<Value> for KeySource {
+    type Error = &'static str;
+
+    fn try_from(value: Value) -> Result<Self, Self::Error> {
+        let words = |words: Vec<Value>| {
+            let word = |word: Value| if let Value::String(word) = word { Some(word) } else { None };
+            words.into_iter().map(word).collect::<Option<Vec<_>>>()
+        };
+        let mut entries =
+            if let Value::Table(table) = value { table.into_iter() } else { return Err(WANTED) };
+        match (entries.next(), entries.next()) {
+            (Some((key, Value::String(name))), None) if key == "environment" => Ok(Self::Environment(name)),
+            (Some((key, Value::String(path))), None) if key == "file" => Ok(Self::File(path.into())),
+            (Some((key, Value::Array(all))), None) if key == "command" => {
+                words(all).map(Self::Command).ok_or(WANTED)
+            }
+            _ => Err(WANTED),
+        }
+    }
+}
+
+impl KeySource {
+    /// What is there, without white space around it; why it cannot be read.
+    pub(super) fn read(&self) -> Result<String, String> {
+        let text = match self {
+            Self::Environment(name) => {
+                std::env::var(name).map_err(|_| format!("the variable {name} is not set"))?
+            }
+            Self::File(path) => {
+                let about = path.metadata().map_err(|error| format!("{path}: {error}"))?;
+                if about.permissions().mode() & 0o077 != 0 {
+                    return Err(format!("others may read {path}; chmod 600 {path}"));
+                }
+                std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?
+            }
+            Self::Command(words) => {
+                let (program, arguments) = words.split_first().ok_or("the command is empty")?;
+                let home = std::env::home_dir().unwrap_or_else(|| "/".into());
+                let cmd = Cmd::new(program).args(arguments).current_dir(home).timeout(LIMIT);
+                // Its output is the key: of an error only the first line is told, which has none of it.
+                cmd.output().map_err(|_| format!("{program} does not tell the key"))?.text()
+            }
+        };
+        Ok(text.trim().to_owned())
+    }
+}

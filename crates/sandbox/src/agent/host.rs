@@ -1,0 +1,108 @@
+//! The user's own agent and `known_hosts`.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use base64ct::{Base64, Encoding as _};
+use rave_process::Cmd;
+
+use super::OfUser;
+
+/// How long the agent may take: it may ask somebody (ssh-add(1), `-c`).
+const AGENT: Duration = Duration::from_secs(120);
+/// How long ssh-keygen(1) may take to look into a file.
+const LOOK: Duration = Duration::from_secs(20);
+/// The longest message, bytes (OpenSSH's `AGENT_MAX_LEN`).
+const LONGEST: u32 = 256 * 1024;
+
+/// They, for one connection of the guest.
+pub(crate) struct Agent {
+    socket: PathBuf,
+    /// Files of `known_hosts`.
+    known: Vec<PathBuf>,
+    host: String,
+    stream: Option<UnixStream>,
+}
+
+impl Agent {
+    /// Those of this process's environment, for a host.
+    pub(crate) fn of_environment(host: &str) -> Result<Self, String> {
+        let socket = std::env::var_os("SSH_AUTH_SOCK")
+            .ok_or("SSH_AUTH_SOCK is not set where the sandbox was started")?;
+        let home = std::env::home_dir().unwrap_or_else(|| "/".into());
+        let own = ["known_hosts", "known_hosts2"].map(|name| home.join(".ssh").join(name));
+        let known = own.into_iter().chain(["/etc/ssh/ssh_known_hosts".into()]).collect();
+        Ok(Self::new(socket.into(), known, host))
+    }
+
+    pub(super) fn new(socket: PathBuf, known: Vec<PathBuf>, host: &str) -> Self {
+        Self { socket, known, host: host.to_owned(), stream: None }
+    }
+
+    fn try_ask(&mut self, message: &[u8]) -> std::io::Result<Vec<u8>> {
+        let stream = match &mut self.stream {
+            Some(stream) => stream,
+            none => {
+                let stream = UnixStream::connect(&self.socket)?;
+                stream.set_read_timeout(Some(AGENT))?;
+                stream.set_write_timeout(Some(AGENT))?;
+                none.insert(stream)
+            }
+        };
+        stream.write_all(&super::wire::string(message))?;
+        let mut length = [0; 4];
+        stream.read_exact(&mut length)?;
+        let length = u32::from_be_bytes(length);
+        if length > LONGEST {
+            return Err(std::io::ErrorKind::InvalidData.into());
+        }
+        let mut answer = vec![0; length as usize];
+        stream.read_exact(&mut answer)?;
+        Ok(answer)
+    }
+
+    /// What the file's lines say of the host; hashed names count (ssh-keygen(1), `-F`).
+    fn lines(&self, file: &Path) -> String {
+        let cmd = Cmd::new("ssh-keygen").args(["-F", &self.host, "-f"]).arg(file.as_os_str()).timeout(LOOK);
+        // It fails where the file has no line of the host.
+        cmd.output().map(|output| output.text()).unwrap_or_default()
+    }
+}
+
+/// Without an agent everything is refused, for its reason.
+impl OfUser for Result<Agent, String> {
+    fn ask(&mut self, message: &[u8]) -> Result<Vec<u8>, String> {
+        self.as_mut().map_err(|why| why.clone())?.ask(message)
+    }
+
+    fn knows(&mut self, host_key: &[u8]) -> Result<bool, String> {
+        self.as_mut().map_err(|why| why.clone())?.knows(host_key)
+    }
+}
+
+impl OfUser for Agent {
+    fn ask(&mut self, message: &[u8]) -> Result<Vec<u8>, String> {
+        let answer = self.try_ask(message);
+        if answer.is_err() {
+            self.stream = None;
+        }
+        answer.map_err(|error| format!("your agent does not answer: {error}"))
+    }
+
+    fn knows(&mut self, host_key: &[u8]) -> Result<bool, String> {
+        let wanted = Base64::encode_string(host_key);
+        let all: String =
+            self.known.iter().filter(|file| file.exists()).map(|file| self.lines(file)).collect();
+        let has = |line: &&str, marked: bool| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let is_marked = words.first().is_some_and(|word| word.starts_with('@'));
+            // Names, kind, key; a marker stands before them (sshd(8)).
+            is_marked == marked && words.get(if marked { 3 } else { 2 }) == Some(&wanted.as_str())
+        };
+        let lines = || all.lines().filter(|line| !line.starts_with('#'));
+        let is_revoked = lines().any(|line| line.starts_with("@revoked") && has(&line, true));
+        Ok(!is_revoked && lines().any(|line| has(&line, false)))
+    }
+}

@@ -1,0 +1,63 @@
+//! Which key of the user's SSH agent a sandbox may use, and where.
+
+use std::fs;
+use std::io::ErrorKind;
+
+use base64ct::{Base64, Encoding as _};
+use camino::Utf8Path;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::files::{remove, save};
+use crate::place::Place;
+
+/// A key for a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forwarded {
+    /// What the user calls the key: the comment in its file, or the file's name.
+    pub name: String,
+    /// The public key as SSH's messages have it.
+    pub key: Vec<u8>,
+    /// The host as `known_hosts` have it: `HOST`, or `[HOST]:PORT`.
+    pub host: String,
+}
+
+impl Forwarded {
+    /// By the file of a public key, or of a private one beside which it lies; that one is not read.
+    pub fn of_file(path: &Utf8Path, host: &str) -> Result<Self, String> {
+        let public =
+            if path.extension() == Some("pub") { path.to_owned() } else { format!("{path}.pub").into() };
+        let text = fs::read_to_string(&public).map_err(|error| format!("{public}: {error}"))?;
+        let mut words = text.trim().splitn(3, ' ');
+        let kind = words.next().unwrap_or_default();
+        let key = words.next().and_then(|word| Base64::decode_vec(word).ok());
+        // The kind stands in it once more (RFC 4253, 6.6).
+        let fits = |key: &Vec<u8>| key.get(4..).is_some_and(|rest| rest.starts_with(kind.as_bytes()));
+        let key = key
+            .filter(|_| !kind.is_empty())
+            .filter(fits)
+            .ok_or_else(|| format!("{public} is no public key of SSH"))?;
+        let name = words.next().or(path.file_name()).unwrap_or(kind).to_owned();
+        Ok(Self { name, key, host: host.to_owned() })
+    }
+}
+
+/// Keeps which key a sandbox that does not run may use from its next start on; none, if none is given.
+pub fn keep(place: &Place, forwarded: Option<&Forwarded>) -> Result<(), Error> {
+    match forwarded {
+        Some(forwarded) => save(&place.ssh_agent(), forwarded),
+        None => remove(&place.ssh_agent()),
+    }
+}
+
+/// Which one it may use.
+pub(crate) fn read(place: &Place) -> Result<Option<Forwarded>, Error> {
+    let path = place.ssh_agent();
+    match fs::read(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("read", &path, error)),
+        Ok(text) => serde_json::from_slice(&text)
+            .map(Some)
+            .map_err(|error| Error::BadRecord { path, why: error.to_string() }),
+    }
+}
