@@ -3,6 +3,8 @@
 { config, lib, pkgs, ... }:
 let
   assets = import ../lib/assets.nix { inherit lib; };
+  inherit ((lib.importJSON ../facts.json)) iso;
+  # Where the script mounts what it finds, too.
   live = "/run/rave";
   isLive = "rave.live";
 in
@@ -57,9 +59,10 @@ in
   # A medium with answers starts the installer, and so does `rave.install` among the kernel's arguments.
   services.udev.extraRules = assets.read "install.rules";
   systemd.generators.rave-install = pkgs.writeShellScript "rave-install-generator" ''
+    [ -e ${iso.disk} ] || exit 0
     read -r arguments < /proc/cmdline
     case " $arguments " in
-    *" ${isLive}="*" rave.install "* | *" ${isLive}="*" rave.install="*)
+    *" rave.install "* | *" rave.install="*)
       ${pkgs.coreutils}/bin/ln --symbolic /etc/systemd/system/rave-install.target "$2/default.target" ;;
     esac
   '';
