@@ -30,15 +30,18 @@ in
         StandardError = "journal+console";
       };
       script = ''
+        # As the script expects it: it tells itself what failed.
+        set +e
         panic() {
           echo "$1" >&2
           exit 1
         }
         ${assets.read "live-medium.sh"}
-        mkdir --parents ${live}/lower ${live}/memory
-        mount -t ext4 -o ro /dev/loop1 ${live}/lower
-        mount -t tmpfs -o mode=0755 tmpfs ${live}/memory
-        mkdir ${live}/memory/upper ${live}/memory/work
+        mkdir --parents ${live}/lower ${live}/memory &&
+          mount -t ext4 -o ro /dev/loop1 ${live}/lower &&
+          mount -t tmpfs -o mode=0755 tmpfs ${live}/memory &&
+          mkdir ${live}/memory/upper ${live}/memory/work ||
+          panic "rave: no memory could be laid over the medium's file system"
       '';
     };
   };

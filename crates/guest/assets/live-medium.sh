@@ -22,9 +22,9 @@ find_medium() {
 	done
 	false
 }
-# A slow USB stick or a drive that spins up comes late.
+# A slow USB stick or a drive that spins up comes late. Of the zeros that it reads bash complains.
 tries=0
-until find_medium; do
+until find_medium 2>/dev/null; do
 	tries=$((tries + 1))
 	if [ "$tries" = 150 ]; then
 		panic "rave: no medium with the label $label was found: is it plugged in, and does this machine's kernel know its drive?"
