@@ -7,7 +7,6 @@ use rave_guest::iso::{DIGESTS, SQUASHFS};
 
 use super::{STAGE, files};
 use crate::digest::{Digest, Hasher};
-use crate::disk::IMAGE;
 use crate::disk::boot_loader::{GrubFolders, GrubTool};
 use crate::error::{Error, IoContext as _, StageContext as _};
 use crate::stage_runner::StageRunner;
@@ -35,7 +34,7 @@ const MBR: &str = "boot_hybrid.img";
 
 /// What a medium is made of.
 pub(crate) struct LiveMedium<'a> {
-    /// The whole disk, in a file of the name [`IMAGE`].
+    /// The whole disk, in a file called `disk.raw`.
     pub(crate) disk: &'a Utf8Path,
     /// Its bytes.
     pub(crate) size: u64,
