@@ -15,6 +15,7 @@ import (nixpkgs + "/nixos/lib/eval-config.nix") {
     (nixpkgs + "/nixos/modules/misc/nixpkgs/read-only.nix")
     module
     ./modules/disk.nix
+    ./modules/live.nix
     {
       nixpkgs.pkgs = pkgs;
       rave = {

@@ -4,7 +4,7 @@ let
   # MB that the kernel and the initrd of a generation take in /boot: 38 measured.
   generation = 45;
   # Drivers of the disks that crates/smoke/src/matrix.rs boots from.
-  drivers = [ "virtio_blk" "virtio_scsi" "ahci" "nvme" "vmw_pvscsi" "mptspi" "mptsas" "sd_mod" "sr_mod" "usb_storage" ];
+  drivers = [ "virtio_blk" "virtio_scsi" "ahci" "nvme" "vmw_pvscsi" "mptspi" "mptsas" "sd_mod" "sr_mod" "usb_storage" "isofs" "squashfs" "loop" "overlay" ];
   of =
     name: system:
     let
@@ -14,12 +14,18 @@ let
       # The rebuild adds one before it removes the oldest.
       needed = (grub.configurationLimit + 1) * generation;
       absent = lib.subtractLists config.boot.initrd.availableKernelModules drivers;
+      # Units that would write to a disk of the machine, or look for the one of the image, in a live session.
+      heedless = lib.filter (
+        name: !lib.hasInfix "\nConditionKernelCommandLine=!rave.live\n" config.systemd.units.${name}.text
+      ) [ "growpart.service" ];
       resolved = config.environment.etc."systemd/resolved.conf.d/rave.conf".text or "";
     in
     wrong (needed > config.rave.disk.espSize) "${toString grub.configurationLimit} generations need ${toString needed} MB of /boot, which has ${toString config.rave.disk.espSize} MiB"
     ++ wrong (grub.devices != [ "nodev" ]) "nixos-rebuild would write a boot loader to ${toString grub.devices}, which not every hypervisor has"
     ++ wrong (absent != [ ]) "the initrd lacks ${toString absent}"
     ++ wrong (!(config.boot.growPartition && config.fileSystems."/".autoResize)) "the root file system does not grow"
+    ++ wrong (heedless != [ ]) "a live session starts ${toString heedless}"
+    ++ wrong (!lib.hasInfix " fstab=no" config.system.build.raveLiveArguments) "a live session mounts what the disk's own system mounts"
     ++ wrong (!(lib.hasInfix "LLMNR=no" resolved && lib.hasInfix "MulticastDNS=no" resolved)) "resolved listens on all addresses"
     ++ wrong (!lib.hasInfix "@{HOME}/.local/bin" config.environment.etc."pam/environment".text) "`ssh HOST COMMAND` has no ~/.local/bin in its PATH";
 in

@@ -13,7 +13,7 @@ let
     lib.genAttrs (lib.remove "iso" formats) converted
     // {
       qemu = import ./with-runner.nix { inherit lib pkgs settings profile; image = converted "qemu"; };
-      iso = import ./iso.nix { inherit lib pkgs profile disk system; };
+      iso = system.config.system.build.raveIso;
     };
   all = lib.mapAttrs of profiles;
   named = lib.concatMapAttrs (

@@ -11,3 +11,6 @@ pub const SQUASHFS: &str = "rave/disk.squashfs";
 
 /// The digests of the medium's files, in the format of sha256sum(1); relative to the medium.
 pub const DIGESTS: &str = "rave/SHA256SUMS";
+
+/// What an initrd runs to find the medium and attach the root file system of the disk on it; a shell script.
+pub const ATTACH: &str = include_str!("../assets/live-medium.sh");

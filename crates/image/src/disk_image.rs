@@ -2,9 +2,9 @@
 //! root, loop device, virtual machine or settings, so that it runs in a builder of nix.
 
 mod boot_files;
-mod request;
+pub(crate) mod request;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fs;
 
@@ -41,16 +41,7 @@ pub fn write(request: &DiskImageRequest<'_>, sink: Sink<'_>) -> Result<Digest, E
         what: "--system".into(),
         detail: format!("{} is not registered in {}", request.system, request.registration),
     })?;
-    let folder = request.output.parent().filter(|folder| *folder != "").unwrap_or(Utf8Path::new("."));
-    fs::create_dir_all(folder).at("create", folder)?;
-    let work = tempfile::Builder::new()
-        .prefix(".disk-image-")
-        .tempdir_in(folder)
-        .at("create a folder in", folder)?;
-    let work = Utf8PathBuf::from_path_buf(work.path().to_owned())
-        .map(|path| (work, path))
-        .map_err(|path| Error::Input { what: path.display().to_string(), detail: "not UTF-8".into() })?;
-    let (_guard, work) = work;
+    let (_guard, work) = work_beside(request.output)?;
     let stages = StageRunner::new(StageCache::open(&work)?, &work, &work, false, sink);
 
     let boot = BootFiles::of(request)?;
@@ -81,6 +72,19 @@ pub fn write(request: &DiskImageRequest<'_>, sink: Sink<'_>) -> Result<Digest, E
     let content = read_back(&image, &layout, &work.join("content.jsonl"))?;
     fs::rename(&image, request.output).at("rename into", request.output)?;
     Ok(content)
+}
+
+/// A folder for what is written, on the file system of the result, which is moved out of it when it is whole.
+pub(crate) fn work_beside(output: &Utf8Path) -> Result<(tempfile::TempDir, Utf8PathBuf), Error> {
+    let folder = output.parent().filter(|folder| *folder != "").unwrap_or(Utf8Path::new("."));
+    fs::create_dir_all(folder).at("create", folder)?;
+    let guard = tempfile::Builder::new()
+        .prefix(".rave-image-")
+        .tempdir_in(folder)
+        .at("create a folder in", folder)?;
+    let path = Utf8PathBuf::from_path_buf(guard.path().to_owned())
+        .map_err(|path| Error::Input { what: path.display().to_string(), detail: "not UTF-8".into() })?;
+    Ok((guard, path))
 }
 
 /// What the identifiers follow from.

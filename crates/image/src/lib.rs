@@ -23,6 +23,7 @@ pub mod guest_program;
 pub mod inputs;
 pub mod inside;
 pub mod inspect;
+pub mod iso_image;
 pub mod licences;
 pub mod manifest;
 pub mod manifest_diff;

@@ -3,6 +3,7 @@
 mod building;
 mod disk_image;
 mod fence;
+mod iso_image;
 mod network;
 mod release;
 mod sandbox;
@@ -18,6 +19,7 @@ use rave_spec::{Compression, Format};
 pub use building::{Building, NixFlags, Target};
 pub use disk_image::DiskImage;
 pub use fence::FenceProgram;
+pub use iso_image::IsoImage;
 pub use network::NetworkFlags;
 pub use release::{
     Cut, Keygen, KnownKeys, PassphraseFrom, Patch, Publish, Release, ReleaseCommand, Revoke, Rotate, Sbom,
@@ -164,6 +166,9 @@ pub enum Command {
     /// Write the disk of a Nix closure; the flake's builders run this
     #[command(hide = true)]
     DiskImage(Box<DiskImage>),
+    /// Write the ISO of such a disk; the flake's builders run this
+    #[command(hide = true)]
+    IsoImage(Box<IsoImage>),
     /// Take rights from this process and become a program; QEMU is started so
     #[command(hide = true)]
     Fence(FenceProgram),
@@ -229,6 +234,7 @@ impl Command {
             | Self::SshConfig(_)
             | Self::SshProxy(_)
             | Self::DiskImage(_)
+            | Self::IsoImage(_)
             | Self::Fence(_)
             | Self::Update(_)
             | Self::Config(_)

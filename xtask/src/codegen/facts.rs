@@ -23,7 +23,7 @@ pub(super) fn generate() -> Generated {
         rave_toml: rave_toml(),
         guest: guest(),
         tools: tools(),
-        iso: Iso { medium: iso::MEDIUM, disk: iso::DISK, squashfs: iso::SQUASHFS, digests: iso::DIGESTS },
+        iso: Iso { disk: iso::DISK },
         checks: checks(),
     };
     let mut text = serde_json::to_string_pretty(&facts).expect("names, numbers and lists are JSON");
@@ -187,10 +187,7 @@ struct OfFeature {
 /// What an ISO carries for the installer.
 #[derive(Debug, Serialize)]
 struct Iso {
-    medium: &'static str,
     disk: &'static str,
-    squashfs: &'static str,
-    digests: &'static str,
 }
 
 /// A check of the smoke suite, in the suite's order.

@@ -1,4 +1,4 @@
-//! The disk of a Nix closure on real firmware: the kernel and the initrd are those of the shared image, and the system is one
+//! The disk of a Nix closure, and its ISO, on real firmware: the kernel and the initrd are those of the shared image, and the system is one
 //! static program. It needs no nix.
 
 use std::fs;
@@ -80,11 +80,14 @@ fn registered(path: &str, folder: &Path) -> String {
     format!("{path}\nsha256:{hash}\n{size}\n\n0\n")
 }
 
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
 fn disk(place: &Place) -> PathBuf {
     let folder = place.path("closure");
     let system = closure(&folder);
-    let out = place.path("disk.img");
-    let text = |path: PathBuf| path.to_str().unwrap().to_owned();
+    let out = place.path("disk.raw");
     let arguments = format!("init={SYSTEM}/init root=UUID={UUID} ro console=ttyS0,115200 panic=-1");
     let mut command =
         place.xtask(&["disk-image", "--system", SYSTEM, "--root-uuid", UUID, "--arguments", &arguments]);
@@ -95,9 +98,21 @@ fn disk(place: &Place) -> PathBuf {
         ("--initrd", system.join("initrd")),
         ("--out", out.clone()),
     ] {
-        command.args([flag, &text(path)]);
+        command.args([flag, text(&path)]);
     }
     finish(&command).expect_code(0);
+    out
+}
+
+/// The ISO of that disk: the initrd is Debian's, whose root file system is writable by scripts of its own.
+fn iso(place: &Place, disk: &Path) -> PathBuf {
+    let store = place.path("closure/store");
+    let file = |path: &str, name: &str| store.join(path.strip_prefix("/nix/store/").unwrap()).join(name);
+    let out = place.path("live.iso");
+    let arguments = format!("init={SYSTEM}/init ro console=ttyS0,115200 panic=-1");
+    let mut command = place.xtask(&["iso-image", "--arguments", &arguments, "--disk", text(disk)]);
+    command.args(["--kernel", text(&file(KERNEL, "bzImage")), "--initrd", text(&file(INITRD, "initrd"))]);
+    finish(command.args(["--out", text(&out)])).expect_code(0);
     out
 }
 
@@ -106,7 +121,7 @@ fn says(place: &Place, name: &str, disk: &Path, firmware: Firmware, interface: I
     let utf8 = |path: &Path| Utf8PathBuf::from_path_buf(path.to_owned()).unwrap();
     let mut machine = Machine::new(name, &utf8(&place.path(name)));
     machine.disk = Some(Disk::whole(utf8(disk), DiskFormat::Raw, interface));
-    machine.overlay = Overlay::Throwaway;
+    machine.overlay = if interface == Interface::Cd { Overlay::None } else { Overlay::Throwaway };
     machine.firmware = firmware;
     let log = machine.files.serial_log.clone();
     let qemu = Qemu::find(Arch::X86_64).unwrap();
@@ -128,6 +143,11 @@ fn the_disk_of_a_closure_starts_under_both_firmwares_and_on_each_bus() {
     says(&place, "bios-virtio", &disk, Firmware::Bios, Interface::Virtio, &booted);
     says(&place, "bios-ahci", &disk, Firmware::Bios, Interface::Ahci, &booted);
     says(&place, "uefi-nvme", &disk, uefi(), Interface::Nvme, &booted);
+
+    let iso = iso(&place, &disk);
+    let live = [&booted[..], &["rave: live medium found"]].concat();
+    says(&place, "live-bios", &iso, Firmware::Bios, Interface::Cd, &live);
+    says(&place, "live-uefi", &iso, uefi(), Interface::UsbStick, &live);
 
     // As nixpkgs' install-grub.pl writes it: the core images know nothing of it beforehand.
     let menu = place.path("grub.cfg");

@@ -189,7 +189,7 @@ impl GrubFolders {
     }
 
     /// The modules of a platform.
-    fn platform(&self, name: &str) -> Result<Utf8PathBuf, Error> {
+    pub(crate) fn platform(&self, name: &str) -> Result<Utf8PathBuf, Error> {
         self.0.iter().map(|folder| folder.join(name)).find(|folder| folder.is_dir()).ok_or_else(|| {
             let looked = self.0.iter().map(|folder| folder.as_str()).collect::<Vec<_>>().join(", ");
             Error::Input { what: format!("GRUB's modules for {name}"), detail: format!("none in {looked}") }

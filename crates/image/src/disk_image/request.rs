@@ -45,8 +45,6 @@ pub struct DiskImageRequest<'a> {
 impl DiskImageRequest<'_> {
     /// What is wrong without reading a file.
     pub(super) fn validate(&self) -> Result<(), Error> {
-        let refuse =
-            |what: &str, detail: &str| Err(Error::Input { what: what.into(), detail: detail.into() });
         if !is_uuid(self.root_uuid) {
             return refuse(
                 "--root-uuid",
@@ -56,21 +54,30 @@ impl DiskImageRequest<'_> {
         if !(ESP_MIB_AT_LEAST..=ESP_MIB_AT_MOST).contains(&self.esp_mib) {
             return refuse("--esp-mib", "it must be from 40 to 16384");
         }
-        // The menu is a script: one line of plain words.
-        if self.arguments.chars().any(|c| c.is_control() || "\"'\\$;{}<>|&#".contains(c)) {
-            return refuse(
-                "--arguments",
-                "a control character or one with a meaning in GRUB's menu is in it",
-            );
-        }
-        if self.output.exists() {
-            return refuse(
-                self.output.as_str(),
-                "it already exists; move it, or choose another name with --out",
-            );
-        }
+        check_arguments(self.arguments)?;
+        check_output(self.output)?;
         Ok(())
     }
+}
+
+/// Refuses what would break a menu of GRUB, which is a script: the kernel's arguments are one line of plain words.
+pub(crate) fn check_arguments(arguments: &str) -> Result<(), Error> {
+    if arguments.chars().any(|c| c.is_control() || "\"'\\$;{}<>|&#".contains(c)) {
+        return refuse("--arguments", "a control character or one with a meaning in GRUB's menu is in it");
+    }
+    Ok(())
+}
+
+/// Refuses to write over a file.
+pub(crate) fn check_output(output: &Utf8Path) -> Result<(), Error> {
+    if output.exists() {
+        return refuse(output.as_str(), "it already exists; move it, or choose another name with --out");
+    }
+    Ok(())
+}
+
+fn refuse(what: &str, detail: &str) -> Result<(), Error> {
+    Err(Error::Input { what: what.into(), detail: detail.into() })
 }
 
 fn is_uuid(text: &str) -> bool {

@@ -14,17 +14,23 @@ const SYSTEM: &str = "/nix/store/2h9r6133hk4ksbhq7j02in13v63yx791-system";
 const ODD: &str = "nix/store/67wkd28gq9vrbxff62az56zvfqdv452h-odd";
 const UUID: &str = "5a1d0c3e-7d3f-4b7e-9a51-7261766572ff";
 /// 2026-01-01.
-const EPOCH: u64 = 1_767_225_600;
+pub(crate) const EPOCH: u64 = 1_767_225_600;
 /// The smallest ESP, for tests that read every byte of the disk.
 const ESP: u64 = 40;
 
-struct Place {
+/// A folder with what goes onto the disk beside the store.
+pub(crate) struct Place {
     _guard: tempfile::TempDir,
-    path: Utf8PathBuf,
+    pub(crate) path: Utf8PathBuf,
+}
+
+/// The fixture's store.
+pub(crate) fn store() -> Utf8PathBuf {
+    Utf8Path::new(FIXTURE).join("store")
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let guard = tempfile::tempdir().unwrap();
         let path = Utf8PathBuf::from_path_buf(guard.path().to_owned()).unwrap();
         // As in a store.
@@ -53,7 +59,8 @@ impl Place {
         copy
     }
 
-    fn write(&self, name: &str, store: &Utf8Path) -> Result<Utf8PathBuf, Error> {
+    /// Writes a disk of a store.
+    pub(crate) fn write(&self, name: &str, store: &Utf8Path) -> Result<Utf8PathBuf, Error> {
         let output = self.path.join(name);
         let system = store.join("2h9r6133hk4ksbhq7j02in13v63yx791-system");
         let request = DiskImageRequest {
@@ -74,7 +81,7 @@ impl Place {
     }
 
     fn disk(&self) -> Utf8PathBuf {
-        self.write("disk.img", &Utf8Path::new(FIXTURE).join("store")).unwrap()
+        self.write("disk.img", &store()).unwrap()
     }
 }
 

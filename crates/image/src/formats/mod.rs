@@ -29,6 +29,7 @@ use crate::preflight::Planned;
 use definition::{ExportResult, FormatDef, Make};
 pub use export_spec::{Appliance, ExportSpec};
 pub(crate) use exporter::Exporter;
+pub(crate) use iso::{LiveMedium, STAGE as ISO_STAGE};
 pub use parse_error::ParseError;
 pub use source_disk::SourceDisk;
 

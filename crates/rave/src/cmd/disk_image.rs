@@ -8,7 +8,7 @@ use crate::exit::Code;
 use crate::ui::Ui;
 
 /// The time stamp where the environment has none: 1980-01-01, the first that FAT knows, as in nixpkgs' builders.
-const FIRST_OF_FAT: u64 = 315_532_800;
+pub(super) const FIRST_OF_FAT: u64 = 315_532_800;
 
 /// Runs the command.
 pub fn run(args: &cli::DiskImage, ui: &Ui) -> anyhow::Result<Code> {

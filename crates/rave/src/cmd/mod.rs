@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod fence;
 pub mod image;
 pub mod inspect;
+pub mod iso_image;
 pub mod patch;
 pub mod publish;
 pub mod release;
@@ -33,6 +34,7 @@ pub fn without_settings(command: &Command, global: &Global, ui: &Ui) -> Option<a
         Command::Inspect(args) => Some(inspect::run(args, ui)),
         Command::Sbom(args) => Some(sbom::run(args, ui)),
         Command::DiskImage(args) => Some(disk_image::run(args, ui)),
+        Command::IsoImage(args) => Some(iso_image::run(args, ui)),
         Command::Publish(args) => Some(publish::run(args, ui)),
         Command::Patch(args) => Some(patch::run(args, ui)),
         Command::Release(args) => args.command.as_ref().map(|command| release::keys::run(command, ui)),
@@ -79,6 +81,7 @@ pub fn run(command: &Command, settings: &Settings, ui: &Ui) -> anyhow::Result<Co
         | Command::SshConfig(_)
         | Command::SshProxy(_)
         | Command::DiskImage(_)
+        | Command::IsoImage(_)
         | Command::Fence(_)
         | Command::Completions(_)
         | Command::Inspect(_)

@@ -4,50 +4,16 @@ set -eu
 scripts="$1/usr/share/initramfs-tools/scripts"
 mkdir -p "$scripts/local-top" "$scripts/local-bottom"
 
-# Attaches the root file system that lies in disk.raw, in a squashfs, on the medium. Loop devices by number, because the
-# initrd's own losetup takes no other.
 cat > "$scripts/local-top/rave-live" <<'EOF'
 #!/bin/sh
 case "$1" in prereqs) exit ;; esac
-label= offset=
-read -r arguments < /proc/cmdline
-for argument in $arguments; do
-	case "$argument" in
-	rave.live=*) label="${argument#*=}" ;;
-	rave.root-offset=*) offset="${argument#*=}" ;;
-	esac
-done
-[ -n "$label" ] || exit 0
-. /scripts/functions
-medium=/run/rave/medium image=/run/rave/image
-mkdir -p "$medium" "$image"
-modprobe -a isofs squashfs overlay loop
-# The label as it lies on the medium (ECMA-119, 8.4: the 32 bytes at 40 of sector 16), because this udev knows no CDs.
-find_medium() {
-	for device in /sys/class/block/*; do
-		device="/dev/${device##*/}"
-		case "$device" in /dev/loop*|/dev/ram*) continue ;; esac
-		case "$(dd "if=$device" bs=8 skip=4101 count=4 2>/dev/null)" in "$label "*) return ;; esac
-	done
-	false
+panic() {
+	. /scripts/functions
+	panic "$1"
 }
-# A slow USB stick or a drive that spins up comes late.
-tries=0
-until find_medium; do
-	tries=$((tries + 1))
-	if [ "$tries" = 150 ]; then
-		panic "rave: no medium with the label $label was found: is it plugged in, and does this machine's kernel know its drive?"
-	fi
-	sleep 0.2
-done
-mount -t iso9660 -o ro "$device" "$medium" &&
-	losetup /dev/loop0 "$medium/rave/disk.squashfs" &&
-	mount -t squashfs -o ro /dev/loop0 "$image" &&
-	losetup -o "$offset" /dev/loop1 "$image/disk.raw" ||
-	panic "rave: the medium $label cannot be read: write it again"
+@live_medium@
 # By its device: a machine that RAVE was installed to has a root file system of the same UUID.
 echo "ROOT=/dev/loop1" >> /conf/param.conf
-echo "rave: live medium found"
 EOF
 
 # Lays memory over the root file system.

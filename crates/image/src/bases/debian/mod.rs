@@ -181,7 +181,7 @@ impl Rootfs {
             arguments.push("--aptopt=Apt::Install-Recommends true".into());
         }
         arguments.push(format!("--setup-hook={}", include_str!("setup.sh")));
-        arguments.push(format!("--setup-hook={}", include_str!("live.sh")));
+        arguments.push(format!("--setup-hook={}", live_scripts()));
         arguments.push(format!("--customize-hook={}", include_str!("customize.sh")));
         arguments.push(self.include());
         arguments
@@ -266,6 +266,11 @@ impl PackageCount {
             (self.done, (self.total >= self.done).then_some(self.total))
         })
     }
+}
+
+/// What writes the initrd's scripts of a live session.
+fn live_scripts() -> String {
+    include_str!("live.sh").replace("@live_medium@\n", rave_guest::iso::ATTACH)
 }
 
 #[cfg(test)]

@@ -23,8 +23,8 @@ pub(super) const COMMAND: &str = "RAVE_NIXPKGS=/path/to/nixpkgs cargo xtask test
 
 /// The profile whose images are built.
 const PROFILE: &str = "headless";
-/// Those that `rave convert` makes of the disk and nothing else is added to.
-const FORMATS: [&str; 3] = ["raw", "virtualbox", "vmware"];
+/// Those that `rave` makes of the disk and nothing else is added to.
+const FORMATS: [&str; 4] = ["raw", "virtualbox", "vmware", "iso"];
 
 /// What of the host stands in for programs of nixpkgs, beside what an image of the Debian base needs.
 const PROGRAMS: &[&str] = &[
@@ -39,6 +39,8 @@ const PROGRAMS: &[&str] = &[
     "grub-mkimage",
     "qemu-img",
     "zstd",
+    "mksquashfs",
+    "xorriso",
 ];
 
 /// What was done.

@@ -2,6 +2,7 @@
 //! reaches the host's, and it goes with the step: a store with stand-ins must never be a cache for anybody.
 
 use std::fs;
+use std::io::{self, Seek as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_process::Cmd;
@@ -55,9 +56,12 @@ impl OwnStore {
             .log_file(&self.log)
     }
 
-    /// What it prints on stdout.
+    /// What it prints on stdout, which is tens of MB of a system's derivations.
     pub(super) fn nix(&self, program: &str, arguments: &[&str]) -> anyhow::Result<String> {
-        Ok(String::from_utf8(self.command(program, arguments).output()?.stdout)?)
+        let mut said = tempfile::tempfile_in(&self.folder)?;
+        self.command(program, arguments).stdout_file(said.try_clone()?).run(&mut |_| ())?;
+        said.rewind()?;
+        Ok(io::read_to_string(said)?)
     }
 
     /// All that it prints.

@@ -42,6 +42,8 @@ pub(super) const REPLACEMENTS: &[Replacement] = &[
     row("grub", By::Grub, SOURCE),
     row("qemu-utils", By::Programs("/usr/bin"), SOURCE),
     row("zstd", By::Programs("/usr/bin"), SOURCE),
+    row("squashfs", By::Programs("/usr/bin"), SOURCE),
+    row("libisoburn", By::Programs("/usr/bin"), SOURCE),
     row("rave", By::Rave, "its crates would be fetched; it is the same source, compiled by the host"),
     row("stdenv-linux", By::StandardEnvironment, "it would be bootstrapped from compilers"),
     row("nixos-system", By::System, "STAND-IN: the payload of a whole system is not there yet"),

@@ -22,12 +22,42 @@ pub(super) fn check_free(root: &Path, name: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// Gives a system under `root` that never ran the account of its user, as the running system under `live` has it: it is the same
+/// system. A NixOS makes its accounts at its first boot, and keeps password and home of one that is there.
+pub(super) fn create(live: &Path, root: &Path, config: &GuestConfig) -> Result<(), Error> {
+    if root.join(FILES[0]).exists() {
+        return Ok(());
+    }
+    for file in ["etc/passwd", "etc/shadow"] {
+        let source = live.join(file);
+        let of_user = |line: &&str| line.split(':').next() == Some(&config.user);
+        let text = files::read(&source)?;
+        let line = text.lines().find(of_user).ok_or_else(|| {
+            refused(
+                format!("the live session's /{file} has no user {}", config.user),
+                "start the machine from RAVE's ISO again",
+            )
+        })?;
+        files::write(&root.join(file), mode(&source)?, Some(files::owner(&source)?), format!("{line}\n"))?;
+    }
+    let home = below(live, &config.home);
+    files::directory(&below(root, &config.home), mode(&home)?, Some(files::owner(&home)?))
+}
+
+fn mode(path: &Path) -> Result<u32, Error> {
+    Ok(fs::metadata(path).map_err(failed("look at", path))?.mode() & 0o7777)
+}
+
 /// Renames the user, its own group and its home; numbers and password stay.
 pub(super) fn rename(root: &Path, from: &GuestConfig, to: &GuestConfig) -> Result<(), Error> {
     for file in FILES {
         let path = root.join(file);
-        let mode = fs::metadata(&path).map_err(failed("look at", &path))?.mode() & 0o7777;
-        files::write(&path, mode, Some(files::owner(&path)?), renamed(&files::read(&path)?, from, to))?;
+        files::write(
+            &path,
+            mode(&path)?,
+            Some(files::owner(&path)?),
+            renamed(&files::read(&path)?, from, to),
+        )?;
     }
     let home = below(root, &from.home);
     fs::rename(&home, below(root, &to.home)).map_err(failed("rename", &home))
@@ -91,6 +121,36 @@ mod tests {
         }
         assert_eq!(fs::metadata(shadow).unwrap().mode() & 0o7777, 0o640);
         assert!(root.join("home/me").is_dir() && !root.join("home/agent").exists());
+    }
+
+    #[test]
+    fn a_system_that_never_ran_gets_its_user_and_one_that_ran_keeps_it() {
+        let scratch = tempfile::tempdir().unwrap();
+        let [live, root] = ["live", "root"].map(|name| scratch.path().join(name));
+        for folder in [live.join("etc"), live.join("home/agent"), root.join("etc"), root.join("home")] {
+            fs::create_dir_all(folder).unwrap();
+        }
+        let line = "agent:x:1000:100::/home/agent:/run/current-system/sw/bin/bash\n";
+        fs::write(live.join("etc/passwd"), format!("root:x:0:0::/root:/bin/sh\n{line}")).unwrap();
+        fs::write(live.join("etc/shadow"), "agent:$6$a:1::::::\nnobody:!:1::::::\n").unwrap();
+        for (path, mode) in [("etc/shadow", 0o640), ("home/agent", 0o750)] {
+            fs::set_permissions(live.join(path), fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let config = GuestConfig::default();
+        create(&live, &root, &config).unwrap();
+        let read = |file: &str| fs::read_to_string(root.join(file)).unwrap();
+        assert_eq!(read("etc/passwd"), line);
+        assert_eq!(read("etc/shadow"), "agent:$6$a:1::::::\n");
+        assert_eq!(mode(&root.join("etc/shadow")).unwrap(), 0o640);
+        assert_eq!(mode(&root.join("home/agent")).unwrap(), 0o750);
+
+        fs::write(root.join("etc/shadow"), "agent:another:1::::::\n").unwrap();
+        create(&live, &root, &config).unwrap();
+        assert_eq!(read("etc/shadow"), "agent:another:1::::::\n");
+
+        fs::remove_file(root.join("etc/passwd")).unwrap();
+        let error = create(&live, &root, &me()).unwrap_err().to_string();
+        assert!(error.starts_with("the live session's /etc/passwd has no user me"), "{error}");
     }
 
     #[test]

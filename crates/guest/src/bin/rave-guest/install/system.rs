@@ -15,8 +15,8 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// A file that every NixOS has.
 const NIXOS: &str = "/etc/NIXOS";
-/// chpasswd(8) of Debian, and of NixOS, whose /run is empty until it runs.
-const CHPASSWD: [&str; 2] = ["/usr/sbin/chpasswd", "/nix/var/nix/profiles/system/sw/bin/chpasswd"];
+/// Hashes as Debian's PAM does (crypt(5)). With a method chpasswd(8) asks no PAM, which a NixOS that never ran has not set up.
+const METHOD: &str = "YESCRYPT";
 
 /// Whether the system takes its names, of the host and of the user, from files: NixOS's are part of its configuration.
 pub(super) fn takes_names() -> bool {
@@ -88,6 +88,9 @@ pub(super) fn configure(
 
 fn write(root: &Path, answers: &Answers, config: &GuestConfig) -> Result<(), Error> {
     let wanted = wanted(answers, config);
+    if answers.key.is_some() || answers.password.is_some() {
+        accounts::create(Path::new("/"), root, config)?;
+    }
     if wanted.user != config.user {
         accounts::rename(root, config, &wanted)?;
     }
@@ -99,8 +102,8 @@ fn write(root: &Path, answers: &Answers, config: &GuestConfig) -> Result<(), Err
     }
     if let Some(password) = &answers.password {
         let text = format!("{}:{password}\n", wanted.user);
-        let chpasswd = CHPASSWD.into_iter().find(|path| fs::symlink_metadata(below(root, path)).is_ok());
-        spawn::output_of_input("chroot", &[PLACE, chpasswd.unwrap_or(CHPASSWD[0])], &text, LIMIT)?;
+        let root = root.display().to_string();
+        spawn::output_of_input("chpasswd", &["--root", &root, "--crypt-method", METHOD], &text, LIMIT)?;
     }
     Ok(())
 }

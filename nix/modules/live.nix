@@ -1,0 +1,74 @@
+# The live session of the ISO, which starts where the kernel's arguments say `rave.live=LABEL`, and its installer. The medium is
+# found by the script of the Debian base's initrd.
+{ config, lib, pkgs, ... }:
+let
+  assets = import ../lib/assets.nix { inherit lib; };
+  inherit ((lib.importJSON ../facts.json)) iso;
+  # Where the script mounts what it finds, too.
+  live = "/run/rave";
+  isLive = "rave.live";
+in
+{
+  # What the initrd has besides, without loading any of it before it is needed.
+  boot.initrd.availableKernelModules = [ "isofs" "squashfs" "loop" "overlay" ];
+  boot.initrd.systemd = {
+    extraBin.losetup = "${config.boot.initrd.systemd.package.util-linux}/bin/losetup";
+    services.rave-live = {
+      description = "Find the live medium and the disk on it";
+      unitConfig = {
+        DefaultDependencies = false;
+        ConditionKernelCommandLine = isLive;
+        # Whatever starts the root file system again: it runs once.
+        ConditionPathExists = "!${live}/memory/work";
+      };
+      after = [ "systemd-udev-trigger.service" ];
+      requiredBy = [ "sysroot.mount" ];
+      before = [ "sysroot.mount" ];
+      serviceConfig = {
+        Type = "oneshot";
+        StandardOutput = "journal+console";
+        StandardError = "journal+console";
+      };
+      script = ''
+        # As the script expects it: it tells itself what failed.
+        set +e
+        panic() {
+          echo "$1" >&2
+          exit 1
+        }
+        ${assets.read "live-medium.sh"}
+        mkdir --parents ${live}/lower ${live}/memory &&
+          mount -t ext4 -o ro /dev/loop1 ${live}/lower &&
+          mount -t tmpfs -o mode=0755 tmpfs ${live}/memory &&
+          mkdir ${live}/memory/upper ${live}/memory/work ||
+          panic "rave: no memory could be laid over the medium's file system"
+      '';
+    };
+  };
+
+  # The kernel's arguments of a live session. The root file system is what rave-live prepared, whatever UUID a disk of the
+  # machine has; no table of file systems, which would check and grow the disk's and mount its /boot.
+  system.build.raveLiveArguments = toString [
+    "root=overlay"
+    "rootfstype=overlay"
+    "rootflags=lowerdir=${live}/lower,upperdir=${live}/memory/upper,workdir=${live}/memory/work"
+    "rw"
+    "fstab=no"
+  ];
+
+  # It would grow a RAVE that the machine's disk has already.
+  systemd.services.growpart.unitConfig.ConditionKernelCommandLine = "!${isLive}";
+
+  # A medium with answers starts the installer, and so does `rave.install` among the kernel's arguments.
+  services.udev.extraRules = assets.read "install.rules";
+  systemd.generators.rave-install = pkgs.writeShellScript "rave-install-generator" ''
+    [ -e ${iso.disk} ] || exit 0
+    read -r arguments < /proc/cmdline
+    case " $arguments " in
+    *" rave.install "* | *" rave.install="*)
+      ${pkgs.coreutils}/bin/ln --symbolic /etc/systemd/system/rave-install.target "$2/default.target" ;;
+    esac
+  '';
+
+  system.build.raveIso = import ../images/iso.nix { inherit config lib pkgs; };
+}
