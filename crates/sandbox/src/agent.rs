@@ -62,7 +62,7 @@ impl Session {
             Some((&EXTENSION, rest)) => {
                 self.extension(message, rest, user).map(|message| (message, Done::Nothing))
             }
-            // Keys of the guest's own, locks and the like: ssh-add says that the agent refused.
+            // Keys of its own, locks: ssh-add(1) says that the agent refused.
             _ => Err("it may be asked for its key and for a login with it, and for nothing else".into()),
         };
         match told {
