@@ -61,6 +61,7 @@ impl Site {
             authority: None,
             trust: Trust::OfHost,
             model: None,
+            secrets: Vec::new(),
             witness: Arc::new(Nobody),
             resolve: by_the_host(),
         };
