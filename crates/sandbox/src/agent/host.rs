@@ -8,7 +8,8 @@ use std::time::Duration;
 use base64ct::{Base64, Encoding as _};
 use rave_process::Cmd;
 
-use super::OfUser;
+use super::session::OfUser;
+use super::wire;
 
 /// How long the agent may take: it may ask somebody (ssh-add(1), `-c`).
 const AGENT: Duration = Duration::from_secs(120);
@@ -51,7 +52,7 @@ impl Agent {
                 none.insert(stream)
             }
         };
-        stream.write_all(&super::wire::string(message))?;
+        stream.write_all(&wire::string(message))?;
         let mut length = [0; 4];
         stream.read_exact(&mut length)?;
         let length = u32::from_be_bytes(length);

@@ -61,6 +61,7 @@ impl Site {
             authority: None,
             trust: Trust::OfHost,
             model: None,
+            secrets: Vec::new(),
             witness: Arc::new(Nobody),
             outbound: Outbound::of_this_process(),
         };

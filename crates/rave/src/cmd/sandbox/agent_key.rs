@@ -13,7 +13,7 @@ pub(super) fn keep(place: &Place, wanted: Option<&AgentKey>) -> anyhow::Result<(
     if look(place).qemu.is_some() {
         return match wanted {
             Some(_) => Err(wrong(
-                &format!("the sandbox {} runs already", place.name()),
+                &format!("the sandbox {} is already running", place.name()),
                 "stop it, and start it with the flag",
             )
             .into()),

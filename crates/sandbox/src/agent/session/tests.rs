@@ -10,6 +10,7 @@ use base64ct::{Base64, Encoding as _};
 use rave_process::{Child, Cmd};
 
 use super::*;
+use crate::agent::host::Agent;
 
 /// An agent, and where keys lie.
 struct Host {

@@ -1,0 +1,162 @@
+//! What a guest asks of the user's agent (draft-ietf-sshm-ssh-agent), and what it is told.
+
+use super::wire::{Reader, string};
+
+/// Messages of the protocol.
+const FAILURE: u8 = 5;
+const SUCCESS: u8 = 6;
+const REQUEST_IDENTITIES: u8 = 11;
+const IDENTITIES: u8 = 12;
+const SIGN: u8 = 13;
+const SIGNED: u8 = 14;
+const EXTENSION: u8 = 27;
+/// Says to which server a connection leads (PROTOCOL.agent of OpenSSH, 1).
+const SESSION_BIND: &[u8] = b"session-bind@openssh.com";
+/// A request to log in (RFC 4252, 7), whose method may name the server's key (PROTOCOL of OpenSSH, 3.1).
+const USERAUTH: u8 = 50;
+const METHODS: [&[u8]; 2] = [b"publickey", b"publickey-hostbound-v00@openssh.com"];
+
+/// The user's agent and what the user knows of hosts.
+pub(crate) trait OfUser {
+    /// The answer of the agent, in the connection that stands for this one.
+    fn ask(&mut self, message: &[u8]) -> Result<Vec<u8>, String>;
+    /// Whether the user's `known_hosts` have this key for the host.
+    fn knows(&mut self, host_key: &[u8]) -> Result<bool, String>;
+}
+
+/// One connection of the guest to the agent.
+#[derive(Debug, Default)]
+pub(crate) struct Session {
+    /// The session of SSH that it is for, once the server has proved who it is.
+    bound: Option<Vec<u8>>,
+}
+
+/// What is answered, and what is recorded of it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) message: Vec<u8>,
+    pub(crate) done: Done,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Done {
+    /// Nothing that is worth a line.
+    Nothing,
+    /// The key has signed a login.
+    Signed,
+    /// It was refused.
+    Refused(String),
+}
+
+impl Session {
+    /// Answers a message of the guest; `key` is the only one there is.
+    pub(crate) fn answer(&mut self, key: &[u8], message: &[u8], user: &mut dyn OfUser) -> Answer {
+        let told = match message.split_first() {
+            Some((&REQUEST_IDENTITIES, [])) => identities(key, user).map(|message| (message, Done::Nothing)),
+            Some((&SIGN, rest)) => self.sign(key, message, rest, user).map(|message| (message, Done::Signed)),
+            Some((&EXTENSION, rest)) => {
+                self.extension(message, rest, user).map(|message| (message, Done::Nothing))
+            }
+            // Keys of its own, locks: ssh-add(1) says that the agent refused.
+            _ => Err("it may be asked for its key and for a login with it, and for nothing else".into()),
+        };
+        match told {
+            Ok((message, done)) => Answer { message, done },
+            Err(why) => Answer { message: vec![FAILURE], done: Done::Refused(why) },
+        }
+    }
+
+    fn extension(&mut self, message: &[u8], rest: &[u8], user: &mut dyn OfUser) -> Result<Vec<u8>, String> {
+        let mut reader = Reader(rest);
+        if reader.string() != Some(SESSION_BIND) {
+            // Clients ask which there are; that is no attempt.
+            return Ok(vec![FAILURE]);
+        }
+        let bind = (|| {
+            let (host_key, session, _signature) = (reader.string()?, reader.string()?, reader.string()?);
+            let forwards = reader.byte()? != 0;
+            reader.0.is_empty().then_some((host_key, session, forwards))
+        })();
+        let (host_key, session, forwards) = bind.ok_or("its message is none of the protocol")?;
+        if forwards || self.bound.is_some() {
+            return Err("it is not forwarded further".into());
+        }
+        if !user.knows(host_key)? {
+            return Err("the server's key is not the host's in your known_hosts".into());
+        }
+        // It verifies the server's signature, which nobody else could have made.
+        if user.ask(message)? != [SUCCESS] {
+            return Err("your agent does not take the server's proof: OpenSSH's does, since 8.9".into());
+        }
+        self.bound = Some(session.to_vec());
+        Ok(vec![SUCCESS])
+    }
+
+    fn sign(
+        &self,
+        key: &[u8],
+        message: &[u8],
+        rest: &[u8],
+        user: &mut dyn OfUser,
+    ) -> Result<Vec<u8>, String> {
+        let mut reader = Reader(rest);
+        let parts = (|| {
+            let (wanted, data) = (reader.string()?, reader.string()?);
+            reader.number()?;
+            reader.0.is_empty().then_some((wanted, data))
+        })();
+        let (wanted, data) = parts.ok_or("its message is none of the protocol")?;
+        if wanted != key {
+            return Err("it asks for another key".into());
+        }
+        let bound = self
+            .bound
+            .as_ref()
+            .ok_or("its client does not say to which server it leads: OpenSSH's does, since 8.9")?;
+        if login(data, key).as_ref() != Some(&bound.as_slice()) {
+            return Err("what is to be signed is no login at that server".into());
+        }
+        let answer = user.ask(message)?;
+        if answer.first() == Some(&SIGNED) {
+            Ok(answer)
+        } else {
+            Err("your agent does not sign: is the key in it?".into())
+        }
+    }
+}
+
+/// The key, if the user's agent has it.
+fn identities(key: &[u8], user: &mut dyn OfUser) -> Result<Vec<u8>, String> {
+    let answer = user.ask(&[REQUEST_IDENTITIES])?;
+    let comment = (|| {
+        let mut reader = Reader(answer.strip_prefix(&[IDENTITIES])?);
+        (0..reader.number()?).find_map(|_| {
+            let (blob, comment) = (reader.string()?, reader.string()?);
+            (blob == key).then(|| comment.to_vec())
+        })
+    })();
+    Ok(match comment {
+        Some(comment) => [&[IDENTITIES, 0, 0, 0, 1][..], &string(key), &string(&comment)].concat(),
+        None => vec![IDENTITIES, 0, 0, 0, 0],
+    })
+}
+
+/// The session of SSH in which data is a login with this key; nothing for other data.
+fn login<'a>(data: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
+    let mut reader = Reader(data);
+    let session = reader.string()?;
+    if reader.byte()? != USERAUTH {
+        return None;
+    }
+    let (_user, service, method) = (reader.string()?, reader.string()?, reader.string()?);
+    let has_signature = reader.byte()? == 1;
+    let (_algorithm, blob) = (reader.string()?, reader.string()?);
+    if method == METHODS[1] {
+        reader.string()?;
+    }
+    let is_login = service == b"ssh-connection" && METHODS.contains(&method) && has_signature;
+    (is_login && blob == key && reader.0.is_empty()).then_some(session)
+}
+
+#[cfg(test)]
+mod tests;
