@@ -9,7 +9,7 @@
 //! - [`network`]: what a sandbox may reach.
 //! - [`audit`]: what it did and what was done with it.
 //! - [`fork`], [`snapshot`]: one moment of a sandbox, for others and for itself to go on from.
-//! - [`start`]: a supervisor if there is none.
+//! - [`start`], [`Turn`]: a supervisor if there is none, and not all of them at once.
 //!
 //! Nothing here prints.
 
@@ -18,6 +18,7 @@ pub mod audit;
 pub mod control;
 mod error;
 pub mod exec;
+mod file_system;
 mod files;
 pub mod fork;
 mod identity;
@@ -34,6 +35,7 @@ pub mod snapshot;
 pub mod start;
 mod store;
 pub mod supervisor;
+mod turn;
 mod unix_time;
 
 pub use control::Connection;
@@ -46,4 +48,5 @@ pub use process_age::process_age;
 pub use record::{Expiry, Parent, PortWish, Record, SCHEMA};
 pub use restore::Restoring;
 pub use store::Store;
+pub use turn::Turn;
 pub use unix_time::now;

@@ -9,7 +9,7 @@ use rave_sandbox::{Connection, Error};
 use rave_vm::machine::Arch;
 use rave_vm::qemu::Qemu;
 
-use super::attend::{Named, supervisor, tell_wait, wait};
+use super::attend::{Named, supervisor, tell_wait, turn, wait_started};
 use super::{limits, ssh_config};
 use crate::cli;
 use crate::cmd::run::deadline;
@@ -69,10 +69,11 @@ pub(super) fn start(args: &cli::Start, ui: &Ui) -> anyhow::Result<Code> {
         if look(&place).qemu.is_none() {
             limits::check(&named.store)?;
         }
+        let turn = turn(&named.store, ui)?;
         let connection = attend(&place, &supervisor(&named.name, accel)?, &lock)?;
         drop(lock);
         let probe = super::supervise::probe(&Qemu::find(Arch::X86_64)?, &settings::state_dir()?, accel)?;
-        wait(&place, connection, deadline(probe.accelerator()), ui, |status| status.can_exec)?;
+        wait_started(&place, connection, turn, deadline(probe.accelerator()), ui)?;
         ui.note(&format!("{name} runs"));
     }
     Ok(Code::Ok)

@@ -17,7 +17,7 @@ use rave_vm::qemu::Qemu;
 use rave_vm::template::Recipe;
 use rave_vm::terminal_text::plain;
 
-use super::attend::{Named, supervisor, tell_wait, wait};
+use super::attend::{Named, supervisor, tell_wait, turn, wait_started};
 use super::defaults::Defaults;
 use super::groups;
 use super::limits;
@@ -99,9 +99,10 @@ pub(in crate::cmd) fn bring_up(
         };
         make(args, &name, planned, &Host { qemu: &qemu, probe: &probe }, settings, ui)?;
     }
+    let turn = turn(&store, ui)?;
     let connection = attend(&place, &supervisor(&name, settings.accel)?, &lock)?;
     drop(lock);
-    let status = wait(&place, connection, deadline(probe.accelerator()), ui, |status| status.can_exec)?;
+    let status = wait_started(&place, connection, turn, deadline(probe.accelerator()), ui)?;
     if let Origin::DiskInstead { why } = &status.origin {
         ui.warn(&format!("{name} is no clone and booted instead: {}", plain(why).trim()));
     }
