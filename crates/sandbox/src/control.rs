@@ -125,6 +125,9 @@ pub struct Status {
     pub running: usize,
     /// When a program last began or ended, seconds since 1970.
     pub last_use: u64,
+    /// It stands because the host's disk is full, and goes on once there is space.
+    #[serde(default)]
+    pub lacks_space: bool,
     /// Why its record cannot be written; its network stands still then.
     #[serde(default)]
     pub record_failure: Option<String>,

@@ -52,6 +52,14 @@ pub enum Error {
         /// The user.
         owner: u32,
     },
+    /// A folder of sandboxes lies on a file system that other hosts have too.
+    #[error("{path} lies on {kind}, which other hosts have too: they would not see what runs here")]
+    OfManyHosts {
+        /// The folder.
+        path: Utf8PathBuf,
+        /// The file system.
+        kind: &'static str,
+    },
     /// The supervisor did not start.
     #[error("the sandbox {name} did not start: {why}")]
     NotStarted {
@@ -128,6 +136,9 @@ impl Error {
             ),
             Self::OtherUsers { .. } => {
                 Some("run this as that user, or set RAVE_STATE to a folder of your own".to_owned())
+            }
+            Self::OfManyHosts { .. } => {
+                Some("set RAVE_STATE to a folder on a disk of this host, such as /var/tmp/NAME".to_owned())
             }
             Self::OverLimit(over) => Some(over.remedy()),
             Self::NotStarted { remedy, .. } => remedy.clone(),

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::time::Duration;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use rave_vm::keys::KeyPair;
 use rave_vm::moment::{Moment, Saved};
 
@@ -17,7 +17,7 @@ use crate::name::SandboxName;
 use crate::network;
 use crate::place::Place;
 use crate::record::{Parent, PortWish, Record};
-use crate::store::Store;
+use crate::store::{PASSING, Store};
 use crate::unix_time::now;
 
 /// How a moment was saved.
@@ -37,21 +37,25 @@ pub struct Passing {
     _lock: File,
 }
 
-/// The beginning of such a folder's name.
-const PASSING: &str = ".moment-";
-
 impl Passing {
     /// An empty one; what killed commands left is removed.
     pub fn new(store: &Store) -> Result<Self, Error> {
-        sweep(store.root());
+        store.sweep();
         let folder = store.root().join(format!("{PASSING}{}", std::process::id()));
         remove_all(&folder)?;
-        private_dir(&folder)?;
         let path = folder.join("lock");
-        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
-        let lock = file.map_err(|e| Error::io("lock", &path, e))?;
-        lock.lock().map_err(|e| Error::io("lock", &path, e))?;
-        Ok(Self { folder, _lock: lock })
+        loop {
+            private_dir(&folder)?;
+            let lock = match OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path) {
+                // Somebody swept it away: make it again.
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                lock => lock.map_err(|e| Error::io("lock", &path, e))?,
+            };
+            lock.lock().map_err(|e| Error::io("lock", &path, e))?;
+            if path.exists() {
+                return Ok(Self { folder, _lock: lock });
+            }
+        }
     }
 
     /// Its files.
@@ -63,19 +67,6 @@ impl Passing {
 impl Drop for Passing {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.folder); // the next one sweeps
-    }
-}
-
-fn sweep(root: &Utf8Path) {
-    let Ok(entries) = root.read_dir_utf8() else { return };
-    for entry in entries.flatten().filter(|entry| entry.file_name().starts_with(PASSING)) {
-        let is_free = match File::open(entry.path().join("lock")) {
-            Ok(lock) => lock.try_lock().is_ok(),
-            Err(error) => error.kind() == ErrorKind::NotFound,
-        };
-        if is_free {
-            let _ = fs::remove_dir_all(entry.path());
-        }
     }
 }
 
@@ -153,6 +144,7 @@ pub fn derive_name(parent: &SandboxName, is_taken: impl Fn(&SandboxName) -> bool
 #[cfg(test)]
 mod tests {
     use super::*;
+    use camino::Utf8Path;
 
     #[test]
     fn names_are_derived_free_and_not_too_long() {
@@ -190,7 +182,8 @@ mod tests {
         let killed = store.root().join(".moment-4711");
         fs::create_dir(&killed).unwrap();
         fs::write(killed.join("memory"), "half").unwrap();
-        sweep(store.root());
+        fs::write(killed.join("lock"), "").unwrap();
+        store.sweep();
         assert!(there.exists() && !killed.exists(), "one in use stays");
         drop(passing);
         assert!(!there.exists());

@@ -11,7 +11,7 @@
 //! - [`secrets`]: what it uses of its user's and does not have.
 //! - [`ssh_agent`]: which key of its user's agent it may use.
 //! - [`fork`], [`snapshot`]: one moment of a sandbox, for others and for itself to go on from.
-//! - [`start`]: a supervisor if there is none.
+//! - [`start`], [`Turn`]: a supervisor if there is none, and not all of them at once.
 //!
 //! Nothing here prints.
 
@@ -21,6 +21,7 @@ pub mod audit;
 pub mod control;
 mod error;
 pub mod exec;
+mod file_system;
 mod files;
 pub mod fork;
 mod identity;
@@ -39,6 +40,7 @@ pub mod ssh_agent;
 pub mod start;
 mod store;
 pub mod supervisor;
+mod turn;
 mod unix_time;
 
 pub use control::Connection;
@@ -51,4 +53,5 @@ pub use process_age::process_age;
 pub use record::{Expiry, Parent, PortWish, Record, SCHEMA};
 pub use restore::Restoring;
 pub use store::Store;
+pub use turn::Turn;
 pub use unix_time::now;

@@ -19,6 +19,8 @@ pub enum State {
     Starting,
     /// Programs can be run.
     Running,
+    /// It stands because the host's disk is full, and goes on once there is space.
+    NoSpace,
     /// QEMU runs and its supervisor was killed: the next command that needs one starts another.
     Unattended,
     /// It does not run.
@@ -33,6 +35,7 @@ impl State {
         match self {
             Self::Starting => "starting",
             Self::Running => "running",
+            Self::NoSpace => "no-space",
             Self::Unattended => "unattended",
             Self::Stopped => "stopped",
             Self::Crashed => "crashed",
@@ -41,7 +44,7 @@ impl State {
 
     /// Whether QEMU runs.
     pub fn runs(self) -> bool {
-        matches!(self, Self::Starting | Self::Running | Self::Unattended)
+        matches!(self, Self::Starting | Self::Running | Self::NoSpace | Self::Unattended)
     }
 }
 
@@ -103,6 +106,7 @@ pub fn look(place: &Place) -> Look {
 
 fn state(place: &Place, status: Option<&Status>, qemu: Option<u32>) -> State {
     match (qemu, status) {
+        (Some(_), Some(status)) if status.lacks_space => State::NoSpace,
         (Some(_), Some(status)) if status.can_exec => State::Running,
         (Some(_), Some(_)) => State::Starting,
         (Some(_), None) => State::Unattended,

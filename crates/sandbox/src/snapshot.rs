@@ -61,6 +61,9 @@ struct About {
 
 const ABOUT: &str = "snapshot.json";
 
+/// What the name of a folder begins with that becomes a snapshot.
+const NEW: &str = ".new";
+
 /// The folder of a snapshot.
 pub fn folder(place: &Place, label: &Label) -> Utf8PathBuf {
     place.snapshots().join(label.to_string())
@@ -143,8 +146,9 @@ pub fn take(
         )));
     }
     private_dir(&place.snapshots())?;
-    // No label begins with a dot.
-    let new = place.snapshots().join(".new");
+    sweep(place, None);
+    // No label begins with a dot. Its own, for the supervisor goes on with what a killed command wanted.
+    let new = place.snapshots().join(format!("{NEW}{}", std::process::id()));
     remove_all(&new)?;
     private_dir(&new)?;
     let moment = Moment::at(&new);
@@ -158,7 +162,18 @@ pub fn take(
     if taken.is_err() {
         let _ = remove_all(&new); // the first error is the one to tell
     }
+    // Once more: the supervisor saves one moment after the other, so nobody writes to those any more.
+    sweep(place, Some(&new));
     taken
+}
+
+/// Removes what killed commands have begun, but for one's own; what cannot be removed goes with the next command.
+fn sweep(place: &Place, own: Option<&Utf8Path>) {
+    for entry in place.snapshots().read_dir_utf8().into_iter().flatten().flatten() {
+        if entry.file_name().starts_with(NEW) && own != Some(entry.path()) {
+            let _ = remove_all(entry.path());
+        }
+    }
 }
 
 /// Removes a snapshot; at once and whole.

@@ -85,7 +85,8 @@ pub fn attend(place: &Place, supervise: &Supervise, _lock: &LifeLock) -> Result<
             !supervise.runs() && Connection::open(place).is_none() && !place.failure().exists()
         };
         if is_gone || started.elapsed() >= LIMIT {
-            return Err(Error::NotStarted { name, why: last_words(place), remedy: None });
+            let remedy = Some(format!("start it again: cargo xtask start {name}"));
+            return Err(Error::NotStarted { name, why: last_words(place), remedy });
         }
         interrupt::pause(PAUSE)?;
     }
@@ -99,14 +100,27 @@ fn last_words(place: &Place) -> String {
         file.seek(SeekFrom::Start(length.saturating_sub(2000)))?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
-        Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     };
-    read().unwrap_or_default()
+    words(&read().unwrap_or_default())
+}
+
+/// Without the command lines, which begin with a dollar sign; somebody who was killed says nothing.
+fn words(log: &str) -> String {
+    let said: Vec<&str> = log.lines().filter(|line| !line.starts_with("$ ")).collect();
+    let said = said.join("\n").trim().to_owned();
+    if said.is_empty() { "its supervisor was ended".to_owned() } else { said }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_was_killed_said_nothing_and_what_was_said_is_told() {
+        assert_eq!(words("$ setsid --fork rave supervise demo\n"), "its supervisor was ended");
+        assert_eq!(words("$ setsid\nerror: no memory\nremedy: x\n"), "error: no memory\nremedy: x");
+    }
 
     #[test]
     fn a_process_is_known_by_its_whole_command_line() {

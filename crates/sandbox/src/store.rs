@@ -1,6 +1,6 @@
 //! The sandboxes of a state folder.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 
@@ -9,6 +9,7 @@ use rave_audit::{Event, Files, Kept, kept};
 use rave_net::Log;
 
 use crate::error::Error;
+use crate::file_system::refuse_of_many;
 use crate::files::private_dir;
 use crate::life_lock::LifeLock;
 use crate::limits::Limits;
@@ -21,6 +22,8 @@ use crate::{audit, network, restore};
 
 /// What the name of a folder begins with that is being removed.
 const REMOVED: &str = ".removed-";
+/// What the name of a folder begins with that has a moment for a command alone, with a lock that the command holds.
+pub(crate) const PASSING: &str = ".moment-";
 
 /// The folder `sandboxes` of the state folder.
 #[derive(Debug, Clone)]
@@ -47,6 +50,11 @@ impl Store {
     /// What all together may take, as it was kept last.
     pub(crate) fn limits(&self) -> Limits {
         serde_json::from_slice(&fs::read(self.limits_file()).unwrap_or_default()).unwrap_or_default()
+    }
+
+    /// Where turns to start are taken.
+    pub(crate) fn starts(&self) -> Utf8PathBuf {
+        self.root.with_file_name("starts")
     }
 
     /// Where records are that outlive their sandboxes.
@@ -126,6 +134,7 @@ impl Store {
     /// Refuses what belongs to another user: what lies there may be made to harm this one, and what this one writes is out of the
     /// other's reach.
     fn refuse_foreign(&self, folder: &Utf8Path) -> Result<(), Error> {
+        refuse_of_many(folder)?;
         let own = rustix::process::geteuid().as_raw();
         for path in [&*self.root, folder] {
             match fs::metadata(path) {
@@ -176,7 +185,13 @@ impl Store {
     }
 
     /// Removes a sandbox that does not run. It is gone at once and whole: its folder gets a name that no sandbox has first.
-    pub fn remove(&self, place: &Place, _lock: LifeLock) -> Result<(), Error> {
+    pub fn remove(&self, place: &Place, lock: LifeLock) -> Result<(), Error> {
+        self.take_away(place, lock)?;
+        self.sweep();
+        Ok(())
+    }
+
+    fn take_away(&self, place: &Place, _lock: LifeLock) -> Result<(), Error> {
         // A full disk is a reason to remove it, and hinders nothing here.
         let _ = audit::note(place, &Event::Removed);
         let gone = self.root.join(format!("{REMOVED}{}-{}", place.name(), std::process::id()));
@@ -196,7 +211,7 @@ impl Store {
     }
 
     /// Removes what killed commands left.
-    fn sweep(&self) {
+    pub fn sweep(&self) {
         let Ok(entries) = self.root.read_dir_utf8() else { return };
         for entry in entries.flatten() {
             if entry.file_name().starts_with(REMOVED) {
@@ -204,6 +219,8 @@ impl Store {
                 if self.keep_audit(entry.path()).is_ok() {
                     let _ = fs::remove_dir_all(entry.path());
                 }
+            } else if entry.file_name().starts_with(PASSING) {
+                sweep_passing(entry.path());
             } else if let Ok(name) = entry.file_name().parse() {
                 self.sweep_half(&self.place(&name));
             }
@@ -217,8 +234,22 @@ impl Store {
         }
         let Ok(Some(lock)) = LifeLock::try_take(place) else { return };
         if !place.has_record() {
-            let _ = self.remove(place, lock); // the next sweep tries again
+            let _ = self.take_away(place, lock); // the next sweep tries again
         }
+    }
+}
+
+/// Removes a moment whose command is gone: with its lock, for whoever makes one looks whether the lock is still there.
+fn sweep_passing(folder: &Utf8Path) {
+    match File::open(folder.join("lock")) {
+        Ok(lock) if lock.try_lock().is_ok() => {
+            let _ = fs::remove_dir_all(folder);
+        }
+        // Nothing is put into it before its lock.
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let _ = fs::remove_dir(folder);
+        }
+        _ => {}
     }
 }
 

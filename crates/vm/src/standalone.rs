@@ -41,6 +41,8 @@ pub struct Standalone {
     shut_down: bool,
     /// How often the machine went on after a stop.
     resumes: u64,
+    /// It stands because the host's disk is full.
+    lacks_space: bool,
     _log_limit: LogLimit,
 }
 
@@ -132,7 +134,8 @@ impl Standalone {
         }
         let mut qmp = Client::connect(&machine.files.qmp_socket, PATIENT)?;
         // Whoever stopped it for a moment was killed.
-        if qmp.execute("query-status", Value::Null, PATIENT)?["status"] == "paused" {
+        let status = qmp.execute("query-status", Value::Null, PATIENT)?["status"].take();
+        if status == "paused" || status == "io-error" {
             qmp.execute("cont", Value::Null, PATIENT)?;
         }
         let watch = Watch::of_start(&machine.files);
@@ -148,7 +151,17 @@ impl Standalone {
         // That a clone went on from its template is no end of a stop.
         let shut_down = qmp.events().iter().any(|event| event.name == "SHUTDOWN");
         let log_limit = LogLimit::start(logs);
-        Ok(Self { machine, pid, process, qmp, watch, shut_down, resumes: 0, _log_limit: log_limit })
+        Ok(Self {
+            machine,
+            pid,
+            process,
+            qmp,
+            watch,
+            shut_down,
+            resumes: 0,
+            lacks_space: false,
+            _log_limit: log_limit,
+        })
     }
 
     /// The machine, with the ports that it got.
@@ -198,11 +211,27 @@ impl Standalone {
         self.resumes
     }
 
+    /// Whether it stands because it could not write to the host's disk, which is full (QEMU's `werror=enospc`), as far as [`Self::poll`]
+    /// has seen.
+    pub fn lacks_space(&self) -> bool {
+        self.lacks_space
+    }
+
+    /// Lets it write once more what it could not write.
+    pub fn go_on(&mut self) {
+        // A QEMU that is just ending refuses or closes the socket: the wait tells.
+        let _ = self.qmp.execute("cont", Value::Null, QMP_DEADLINE);
+    }
+
     fn take_events(&mut self) {
         for event in self.qmp.events() {
             match event.name.as_str() {
                 "SHUTDOWN" => self.shut_down = true,
-                "RESUME" => self.resumes += 1,
+                "BLOCK_IO_ERROR" if event.data["action"] == "stop" => self.lacks_space = true,
+                "RESUME" => {
+                    self.resumes += 1;
+                    self.lacks_space = false;
+                }
                 _ => {}
             }
         }

@@ -105,7 +105,10 @@ pub fn from_guest(guest: &dyn Guest, from: &str, to: &Utf8Path) -> Result<Copied
         unpack(&root, &mut reader, options, &place)
     };
     let task = Task::CopyOut(PathBuf::from(from));
-    let ((), done) = talk(guest, &task, |_| Ok(()), take)?;
+    let ((), done) = talk(guest, &task, |_| Ok(()), take).map_err(|error| match error {
+        Error::Guest { why } => Error::Guest { why: format!("{from}: {why}") },
+        error => error,
+    })?;
     let left = done.left.into_iter().map(|(path, why)| (BytePath(path), why)).collect();
     Ok(Copied { entries: done.written, bytes: done.bytes, left })
 }

@@ -87,6 +87,12 @@ impl Command {
         Ok(self.expression().run()?.status)
     }
 
+    /// Starts with both streams in a file.
+    pub(crate) fn start(&self, output: &Path) -> Started {
+        let expression = self.expression().stderr_to_stdout().stdout_path(output);
+        Started(expression.start().expect("it starts"))
+    }
+
     /// Starts, and waits for a line of stderr that begins so; a thread reads on.
     pub(crate) fn start_until(&self, beginning: &str) -> Running {
         let reader = self.expression().stdout_null().stderr_to_stdout().reader().expect("it starts");
@@ -134,6 +140,24 @@ impl Running {
     pub(crate) fn wait(self) -> ExitStatus {
         self.rest.join().expect("the reader ends with the program");
         self.reader.try_wait().expect("it is waited for").expect("its streams are closed").status
+    }
+}
+
+/// A program whose streams nobody reads.
+pub(crate) struct Started(duct::Handle);
+
+impl Started {
+    pub(crate) fn id(&self) -> u32 {
+        self.0.pids()[0]
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.0.try_wait().expect("it is waited for").is_some()
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(self) -> ExitStatus {
+        self.0.wait().expect("it is waited for").status
     }
 }
 

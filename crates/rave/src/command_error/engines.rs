@@ -114,7 +114,10 @@ impl From<&rave_sandbox::Error> for CommandError {
         use rave_sandbox::Error;
         let code = match error {
             Error::Vm(error) => return Self::from(error),
-            Error::Unknown { .. } | Error::NotRunning { .. } | Error::Running { .. } => Code::Usage,
+            Error::Unknown { .. }
+            | Error::UnknownSnapshot { .. }
+            | Error::NotRunning { .. }
+            | Error::Running { .. } => Code::Usage,
             Error::Interrupted(_) => Code::Interrupted,
             _ => Code::HostNotReady,
         };

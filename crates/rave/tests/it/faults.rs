@@ -1,7 +1,7 @@
 //! What killed processes, taken ports, foreign folders and full disks do to sandboxes: `ps` says what is, nothing runs that it does
 //! not show, no port is held, and the next command needs no cleaning by hand.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use duct::cmd;
 
-use crate::sandbox::{State, is_free, is_refused, kill, pid, port_of, wait_until, work};
+use crate::sandbox::{Started, State, is_free, is_refused, kill, pid, port_of, wait_until, work};
 
 const SSH: [(&str, u16, Option<u16>); 1] = [("ssh", 22, None)];
 
@@ -140,17 +140,27 @@ fn a_log_out_takes_no_sandbox_along() {
 }
 
 #[test]
-fn thirty_at_once_each_get_ports_of_their_own() {
+fn thirty_at_once_start_in_turn_and_each_get_ports_of_their_own() {
     let state = State::new();
     let names: Vec<String> = (0..30).map(|number| format!("s{number}")).collect();
     for name in &names {
         state.make(name, &[("ssh", 22, None), ("gateway", 80, None)]);
     }
-    let starts: Vec<_> = names.iter().map(|name| state.start(&["start", name])).collect();
-    wait_until("all of them start", || state.rows().iter().all(|row| row["state"] == "starting"));
-    for start in starts {
-        start.kill();
-    }
+    let mut starts: BTreeMap<&str, _> =
+        names.iter().map(|name| (name.as_str(), state.start(&["start", name]))).collect();
+    // Two for each processor; their guests never answer, so a turn ends with its command.
+    let most = 2 * thread::available_parallelism().unwrap().get();
+    wait_until("all of them start", || {
+        let rows = state.rows();
+        let begun: Vec<_> = rows
+            .iter()
+            .filter(|row| row["state"] == "starting")
+            .filter_map(|row| starts.remove(row["name"].as_str().unwrap()))
+            .collect();
+        assert!(begun.len() <= most, "{} start at once", begun.len());
+        begun.iter().for_each(Started::kill);
+        starts.is_empty()
+    });
     let rows = state.rows();
     let ports: BTreeSet<u64> = rows
         .iter()
@@ -203,6 +213,25 @@ fn names_that_are_paths_or_too_long_and_folders_of_others_are_refused() {
     }
     chown(state.path().join("sandboxes"), Some(65_534), None).unwrap();
     state.run(&["ps"]).expect(3).said("belongs to another user");
+}
+
+#[test]
+fn a_name_that_no_sandbox_has_is_said_once_with_what_to_do() {
+    let state = State::new();
+    for command in [
+        &["exec", "demo", "--", "true"][..],
+        &["cp", "demo:a", "b"],
+        &["cp", "a", "demo:b"],
+        &["diff", "demo"],
+        &["fork", "demo"],
+        &["restore", "demo", "one"],
+        &["logs", "demo"],
+        &["inspect", "demo"],
+    ] {
+        let done = state.run(command);
+        done.expect(2).said("sandbox demo").said("ps --all");
+        assert!(!done.stderr.contains("warning:"), "{}", done.stderr);
+    }
 }
 
 #[test]

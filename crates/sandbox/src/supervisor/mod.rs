@@ -14,6 +14,7 @@ mod host;
 mod network;
 mod serve;
 mod shared;
+mod space;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
@@ -176,6 +177,10 @@ impl Prepared {
                     None => progress,
                 });
                 self.shared.resumed(self.machine.resumes());
+                self.shared.space(self.machine.lacks_space());
+            }
+            if self.machine.lacks_space() && space::is_there(self.place.folder()) {
+                self.machine.go_on();
             }
             if let Some(wish) = self.shared.freeze_wish() {
                 let frozen = freeze::run(&mut self.machine, &self.place, &self.shared, &wish.folder);

@@ -76,6 +76,7 @@ impl Shared {
             clock: None,
             running: 0,
             last_use: now(),
+            lacks_space: false,
             record_failure: None,
         };
         let state = State {
@@ -235,6 +236,13 @@ impl Shared {
 
     pub(super) fn resumes(&self) -> u64 {
         self.lock().resumes
+    }
+
+    /// Takes note of whether the machine stands because the host's disk is full.
+    pub(super) fn space(&self, is_lacking: bool) {
+        if self.lock().status.lacks_space != is_lacking {
+            self.change(|state| state.status.lacks_space = is_lacking);
+        }
     }
 
     /// The guest's clock was set.

@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use rustls::crypto::ring;
@@ -15,6 +17,8 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig};
 pub struct Authority {
     pem: String,
     issuer: Issuer<'static, KeyPair>,
+    /// When certificates of servers are valid; always otherwise.
+    valid: Option<Range<SystemTime>>,
 }
 
 impl fmt::Debug for Authority {
@@ -32,7 +36,13 @@ impl Authority {
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let pem = parameters.self_signed(&key).expect("a certificate").pem();
-        Self { pem, issuer: Issuer::new(parameters, key) }
+        Self { pem, issuer: Issuer::new(parameters, key), valid: None }
+    }
+
+    /// The certificates that it gives to servers are valid in this time alone.
+    #[must_use]
+    pub fn valid(self, times: Range<SystemTime>) -> Self {
+        Self { valid: Some(times), ..self }
     }
 
     /// Its certificate.
@@ -45,6 +55,9 @@ impl Authority {
         let key = KeyPair::generate().expect("a key");
         let mut parameters = CertificateParams::new([host.to_owned()]).expect("the name of a host");
         parameters.use_authority_key_identifier_extension = true;
+        if let Some(Range { start, end }) = self.valid {
+            (parameters.not_before, parameters.not_after) = (start.into(), end.into());
+        }
         let certificate = parameters.signed_by(&key, &self.issuer).expect("a certificate");
         let key = PrivatePkcs8KeyDer::from(key.serialize_der());
         let config = ServerConfig::builder_with_provider(ring::default_provider().into())

@@ -7,7 +7,7 @@ use rave_process::progress::{Event, StageOutcome};
 use rave_sandbox::control::Status;
 use rave_sandbox::look::look;
 use rave_sandbox::start::{Supervise, attend};
-use rave_sandbox::{Connection, Error, LifeLock, Place, SandboxName, Store};
+use rave_sandbox::{Connection, Error, LifeLock, Place, SandboxName, Store, Turn};
 use rave_vm::standalone;
 use rave_vm::terminal_text::plain;
 
@@ -20,6 +20,8 @@ use crate::ui::Ui;
 
 /// How often a sandbox that boots is looked at.
 const LOOK: Duration = Duration::from_millis(100);
+/// How long one that boots keeps others from starting: longer than one takes whose guest is well, on a host that is not busy.
+const TURN: Duration = Duration::from_secs(60);
 
 /// A sandbox that a command is about.
 pub(in crate::cmd) struct Named {
@@ -73,13 +75,45 @@ pub(super) fn supervisor(name: &SandboxName, accel: Option<Accel>) -> anyhow::Re
     Ok(Supervise { program, arguments })
 }
 
+/// Waits for a turn to start a sandbox, and says so.
+pub(super) fn turn(store: &Store, ui: &Ui) -> Result<Turn, Error> {
+    let sink = ui.sink();
+    let mut waits: Option<(String, Instant)> = None;
+    let turn = Turn::take(store, &mut |others| {
+        let stage = format!("wait: {others} other sandboxes start");
+        sink(Event::StageStarted { stage: &stage });
+        waits = Some((stage, Instant::now()));
+    })?;
+    if let Some((stage, since)) = waits {
+        sink(Event::StageFinished { stage: &stage, elapsed: since.elapsed(), outcome: StageOutcome::Built });
+    }
+    Ok(turn)
+}
+
+/// Waits until a sandbox that was started runs programs. Others wait for its turn meanwhile, but not for one that hangs.
+pub(super) fn wait_started(
+    place: &Place,
+    connection: Connection,
+    turn: Turn,
+    limit: Duration,
+    ui: &Ui,
+) -> anyhow::Result<Status> {
+    let (started, mut turn) = (Instant::now(), Some(turn));
+    wait(place, connection, limit, ui, |status| {
+        if started.elapsed() >= TURN {
+            turn = None;
+        }
+        status.can_exec
+    })
+}
+
 /// Waits until `is_enough` holds for a sandbox that boots, at most for `limit`, and shows how far it is.
 pub(super) fn wait(
     place: &Place,
     mut connection: Connection,
     limit: Duration,
     ui: &Ui,
-    is_enough: impl Fn(&Status) -> bool,
+    mut is_enough: impl FnMut(&Status) -> bool,
 ) -> anyhow::Result<Status> {
     let started = Instant::now();
     let sink = ui.sink();

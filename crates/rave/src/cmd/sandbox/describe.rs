@@ -60,8 +60,13 @@ fn find<'a>(forwards: &'a [PortForward], service: &str) -> Result<&'a PortForwar
 pub fn describe(word: &Utf8Path, json: bool, ui: &Ui) -> anyhow::Result<Option<Code>> {
     let Ok(name) = word.as_str().parse::<SandboxName>() else { return Ok(None) };
     let store = Store::new(&settings::state_dir()?);
-    if word.exists() || !store.names()?.contains(&name) {
+    if word.exists() {
         return Ok(None);
+    }
+    if !store.names()?.contains(&name) {
+        return Err(CommandError::usage(format!("there is neither a file nor a sandbox {name}"))
+            .remedy("`cargo xtask ps --all` lists the sandboxes")
+            .into());
     }
     let record = store.get(&name)?;
     let row = Row::of(&store, name);

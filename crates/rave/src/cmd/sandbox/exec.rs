@@ -34,7 +34,10 @@ pub(super) fn run(args: &cli::Exec, ui: &Ui) -> anyhow::Result<Code> {
         terminal,
         timeout_ms: args.timeout.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
     };
-    let connection = named.connect(ui)?;
+    let mut connection = named.connect(ui)?;
+    if connection.status().is_ok_and(|status| status.lacks_space) {
+        ui.warn(&format!("the host's disk is full: {} stands until there is space", args.name));
+    }
     let since = now();
     let mut events = Events { attached: &attached, size, told: None };
     let raw = if has_terminal { RawTerminal::of_stdin() } else { None };

@@ -8,7 +8,7 @@ use rave_process::interrupt;
 use rave_sandbox::fork::{Passing, Taken, derive_name, make, take};
 use rave_sandbox::look::look;
 use rave_sandbox::start::{Supervise, attend};
-use rave_sandbox::{Connection, Error, LifeLock, Place, Record, SandboxName, Store};
+use rave_sandbox::{Connection, Error, LifeLock, Place, Record, SandboxName, Store, Turn};
 use rave_vm::accel::Accelerator;
 use rave_vm::moment::Saved;
 use rave_vm::standalone;
@@ -145,7 +145,10 @@ type Outcome = (Vec<Place>, Vec<(SandboxName, Error)>);
 /// Starts them all at once. One that did not get an identity of its own is ended and removed.
 fn start(store: &Store, news: Vec<New>) -> Outcome {
     let results: Vec<Result<Connection, Error>> = thread::scope(|scope| {
-        let start = |new: &'_ New| attend(&new.place, &new.supervise, &new.lock);
+        let start = |new: &'_ New| {
+            let _turn = Turn::take(store, &mut |_| ())?;
+            attend(&new.place, &new.supervise, &new.lock)
+        };
         let threads: Vec<_> = news.iter().map(|new| scope.spawn(move || start(new))).collect();
         let ended = |new: &New| Error::Refused {
             name: new.place.name().clone(),

@@ -10,7 +10,7 @@ use rave_vm::machine::Arch;
 use rave_vm::qemu::Qemu;
 
 use super::agent_key;
-use super::attend::{Named, supervisor, tell_wait, wait};
+use super::attend::{Named, supervisor, tell_wait, turn, wait_started};
 use super::{limits, ssh_config};
 use crate::cli;
 use crate::cmd::run::deadline;
@@ -71,10 +71,11 @@ pub(super) fn start(args: &cli::Start, ui: &Ui) -> anyhow::Result<Code> {
             limits::check(&named.store)?;
         }
         agent_key::keep(&place, args.ssh_agent.as_ref())?;
+        let turn = turn(&named.store, ui)?;
         let connection = attend(&place, &supervisor(&named.name, accel)?, &lock)?;
         drop(lock);
         let probe = super::supervise::probe(&Qemu::find(Arch::X86_64)?, &settings::state_dir()?, accel)?;
-        wait(&place, connection, deadline(probe.accelerator()), ui, |status| status.can_exec)?;
+        wait_started(&place, connection, turn, deadline(probe.accelerator()), ui)?;
         ui.note(&format!("{name} runs"));
     }
     Ok(Code::Ok)

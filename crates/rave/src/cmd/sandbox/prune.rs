@@ -26,6 +26,7 @@ struct Stopped {
 pub(super) fn run(args: &cli::Prune, yes: bool, ui: &Ui) -> anyhow::Result<Code> {
     let state = settings::state_dir()?;
     let store = Store::new(&state);
+    store.sweep();
     let code = sandboxes(args, yes, &store, ui)?;
     records(args, &store, ui)?;
     if args.templates {

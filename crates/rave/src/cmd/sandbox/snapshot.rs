@@ -14,7 +14,7 @@ use rave_vm::terminal_text::plain;
 use rave_workspace::Place as Workspace;
 use rave_workspace::record::BUSY;
 
-use super::attend::{Named, supervisor, wait};
+use super::attend::{Named, supervisor, turn, wait_started};
 use super::audit::note;
 use super::fork::{connect, tell};
 use super::life::end;
@@ -131,9 +131,10 @@ pub(super) fn restore(args: &cli::Restore, ui: &Ui) -> anyhow::Result<Code> {
         ui.note(&format!("{} is as it was; start it: cargo xtask start {}", named.name, named.name));
         return Ok(Code::Ok);
     }
+    let turn = turn(&named.store, ui)?;
     let connection = attend(&place, &supervisor(&named.name, accel)?, &lock)?;
     drop(lock);
-    let status = wait(&place, connection, deadline(Accelerator::Tcg), ui, |status| status.can_exec)?;
+    let status = wait_started(&place, connection, turn, deadline(Accelerator::Tcg), ui)?;
     match &status.origin {
         Origin::DiskInstead { why } => {
             ui.warn(&format!("{} starts from the snapshot's disk: {}", named.name, plain(why).trim()));

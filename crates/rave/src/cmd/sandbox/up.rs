@@ -18,7 +18,7 @@ use rave_vm::template::Recipe;
 use rave_vm::terminal_text::plain;
 
 use super::agent_key;
-use super::attend::{Named, supervisor, tell_wait, wait};
+use super::attend::{Named, supervisor, tell_wait, turn, wait_started};
 use super::defaults::Defaults;
 use super::groups;
 use super::limits;
@@ -102,9 +102,10 @@ pub(in crate::cmd) fn bring_up(
         make(args, &name, planned, &Host { qemu: &qemu, probe: &probe }, settings, ui)?;
     }
     agent_key::keep(&place, args.ssh_agent.as_ref())?;
+    let turn = turn(&store, ui)?;
     let connection = attend(&place, &supervisor(&name, settings.accel)?, &lock)?;
     drop(lock);
-    let status = wait(&place, connection, deadline(probe.accelerator()), ui, |status| status.can_exec)?;
+    let status = wait_started(&place, connection, turn, deadline(probe.accelerator()), ui)?;
     if let Origin::DiskInstead { why } = &status.origin {
         ui.warn(&format!("{name} is no clone and booted instead: {}", plain(why).trim()));
     }

@@ -15,11 +15,13 @@ pub(super) fn run(args: &cli::Cp, ui: &Ui) -> anyhow::Result<Code> {
     let copied: Copied = match (End::new(&args.from), End::new(&args.to)) {
         (End::Host(from), End::Guest(name, to)) => {
             let named = Named::new(&name)?;
+            named.store.get(&named.name)?;
             note(&named, &Event::Copy { way: Way::In }, ui);
             into_guest(&SandboxGuest::new(&named, None, ui)?, &from, &to)?
         }
         (End::Guest(name, from), End::Host(to)) => {
             let named = Named::new(&name)?;
+            named.store.get(&named.name)?;
             note(&named, &Event::Copy { way: Way::Out }, ui);
             from_guest(&SandboxGuest::new(&named, None, ui)?, &from, &to)?
         }

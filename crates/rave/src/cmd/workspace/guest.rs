@@ -10,6 +10,7 @@ use rave_sandbox::{Connection, Place};
 use rave_workspace::Guest;
 
 use crate::cmd::sandbox::attend::Named;
+use crate::command_error::CommandError;
 use crate::ui::Ui;
 
 /// SIGTERM of signal(7).
@@ -28,7 +29,15 @@ pub(super) struct SandboxGuest {
 impl SandboxGuest {
     /// Of a sandbox whose supervisor is there, or is started. A program that takes longer than `limit` is ended.
     pub(super) fn new(named: &Named, limit: Option<Duration>, ui: &Ui) -> anyhow::Result<Self> {
-        named.connect(ui)?;
+        // It would be waited for without an end.
+        if named.connect(ui)?.status()?.lacks_space {
+            let name = &named.name;
+            return Err(CommandError::host_not_ready(format!(
+                "the host's disk is full: {name} stands until there is space"
+            ))
+            .remedy("free some; `cargo xtask prune` removes sandboxes that are stopped")
+            .into());
+        }
         Ok(Self { place: named.place(), limit })
     }
 }

@@ -1,0 +1,83 @@
+//! A moment of a command, by what it does to files.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How often files are looked at.
+const LOOK: Duration = Duration::from_micros(500);
+
+/// When somebody is killed. Paths begin at the folder of the sandboxes; `*` at the end of a name stands for any end.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Moment {
+    /// Something has this name that was not there, or was something else, when the command began.
+    Made(&'static str),
+    /// Nothing has this name, and something had it since the command began.
+    Gone(&'static str),
+    /// This many milliseconds after the command began.
+    After(u64),
+}
+
+/// What files were when a command began.
+pub(super) struct Before {
+    root: PathBuf,
+    files: BTreeMap<PathBuf, (u64, i64, i64)>,
+}
+
+impl Before {
+    pub(super) fn new(root: &Path, moment: Moment) -> Self {
+        let files = match moment {
+            Moment::Made(name) | Moment::Gone(name) => found(root, name).into_iter().collect(),
+            Moment::After(_) => BTreeMap::new(),
+        };
+        Self { root: root.to_owned(), files }
+    }
+
+    /// Waits for the moment, or until the command has ended; whether it came.
+    pub(super) fn wait(&self, moment: Moment, mut has_ended: impl FnMut() -> bool) -> bool {
+        let began = Instant::now();
+        let mut was_there = !self.files.is_empty();
+        loop {
+            let has_come = match moment {
+                Moment::Made(name) => {
+                    found(&self.root, name).iter().any(|(path, is)| self.files.get(path) != Some(is))
+                }
+                Moment::Gone(name) => {
+                    let is_there = !found(&self.root, name).is_empty();
+                    was_there |= is_there;
+                    was_there && !is_there
+                }
+                Moment::After(ms) => began.elapsed() >= Duration::from_millis(ms),
+            };
+            if has_come || has_ended() {
+                return has_come;
+            }
+            thread::sleep(LOOK);
+        }
+    }
+}
+
+/// Every file of this name, with its inode and the time of its last change.
+fn found(root: &Path, name: &str) -> Vec<(PathBuf, (u64, i64, i64))> {
+    let mut paths = vec![root.to_owned()];
+    for part in name.split('/') {
+        paths = match part.strip_suffix('*') {
+            None => paths.into_iter().map(|path| path.join(part)).collect(),
+            Some(start) => paths.iter().flat_map(|path| beginning(path, start)).collect(),
+        };
+    }
+    let with_state = paths.into_iter().filter_map(|path| {
+        let about = fs::symlink_metadata(&path).ok()?;
+        Some((path, (about.ino(), about.ctime(), about.ctime_nsec())))
+    });
+    with_state.collect()
+}
+
+fn beginning(folder: &Path, start: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let named = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(start));
+    named.map(|entry| entry.path()).collect()
+}
