@@ -21,6 +21,7 @@ let
     ++ wrong (absent != [ ]) "the initrd lacks ${toString absent}"
     ++ wrong (!(config.boot.growPartition && config.fileSystems."/".autoResize)) "the root file system does not grow"
     ++ wrong (!(lib.hasInfix "LLMNR=no" resolved && lib.hasInfix "MulticastDNS=no" resolved)) "resolved listens on all addresses"
-    ++ wrong (!lib.hasInfix "@{HOME}/.local/bin" config.environment.etc."pam/environment".text) "`ssh HOST COMMAND` has no ~/.local/bin in its PATH";
+    ++ wrong (!lib.hasInfix "@{HOME}/.local/bin" config.environment.etc."pam/environment".text) "`ssh HOST COMMAND` has no ~/.local/bin in its PATH"
+    ++ wrong (!lib.hasInfix "export TERM=dumb" config.system.build.raveDisk.buildCommand) "nix's log of the disk keeps every step of a progress bar";
 in
 lib.concatLists (lib.mapAttrsToList of profiles)

@@ -14,7 +14,7 @@ use super::definition::{ExportResult, FormatDef, Make, OutputFile, SizeEstimate}
 use super::export_spec::ExportSpec;
 use super::exporter::Exporter;
 use crate::digest::{Digest, Hasher};
-use crate::disk::boot_loader::{self, GrubFolders, GrubTool};
+use crate::disk::boot_loader::{self, GrubFolders, GrubTool, UEFI_MODULES};
 use crate::disk::layout::Layout;
 use crate::disk::{Identifiers, RawDisk};
 use crate::error::{Error, IoContext as _, StageContext as _};
@@ -227,7 +227,7 @@ impl Iso<'_> {
         let format =
             ["mkfs.vfat", "--invariant", "-n", "ESP", "-i", &self.names.esp, "-C", esp.as_str(), ESP_KIB];
         self.run(&format.map(String::from))?;
-        let uefi = [MODULES, &["efi_gop", "efi_uga"]].concat();
+        let uefi = [MODULES, UEFI_MODULES].concat();
         let loader = grub.core_image("x86_64-efi", &uefi, self.work, &early)?;
         grub.fill_esp(esp.as_str(), &loader)
     }
