@@ -26,6 +26,8 @@ pkgs.runCommand "rave-${profile}-${format}"
   ''
     cp --recursive ${home} checkout && chmod --recursive u+w checkout && cp ${toml} checkout/rave.toml && cd checkout
     # This `rave` lies in the store, and so in no checkout that it would find by itself.
+    # Without a progress bar: nix gives builders a terminal, and keeps what is drawn on it in the log.
+    export TERM=dumb
     export RAVE_HOME=$PWD HOME=$TMPDIR RAVE_STATE=$TMPDIR/state RAVE_CACHE=$TMPDIR/cache
     rave convert ${disk}/nixos.img --format ${format} --out $out
   ''

@@ -16,6 +16,8 @@ pkgs.stdenvNoCC.mkDerivation {
   __structuredAttrs = true;
   unsafeDiscardReferences.out = true;
   buildCommand = ''
+    # nix gives builders a terminal, and keeps what is drawn on it in the log.
+    export TERM=dumb
     mkdir $out
     rave disk-image \
       --registration ${closure}/registration --system ${toplevel} --files ${files} \

@@ -66,6 +66,12 @@ const ESP_MODULES: &[&str] = &[
     "true",
 ];
 
+/// A core image that starts under UEFI beside [`MODULES`]: the display.
+pub(crate) const UEFI_MODULES: &[&str] = &["efi_gop", "efi_uga"];
+
+/// Modules that GRUB 2.14 dropped, for firmware older than UEFI. A core image does without those that are gone.
+const DROPPED: &[&str] = &["efi_uga"];
+
 /// FAT32 needs at least 65,525 clusters (Microsoft FAT specification 1.03, page 14); some are taken by the tables.
 const FAT32_CLUSTERS: u64 = 66_000;
 
@@ -247,7 +253,7 @@ impl GrubTool<'_> {
 
     fn install_uefi(&self, disk: &BootLoaders<'_>, work: &Utf8Path, early: &Utf8Path) -> Result<(), Error> {
         let esp = disk.layout.esp;
-        let modules = [&["fat", "efi_gop", "efi_uga"], disk.menu.modules()].concat();
+        let modules = [&["fat"], UEFI_MODULES, disk.menu.modules()].concat();
         let loader = self.core_image("x86_64-efi", &modules, work, early)?;
         // --invariant: no time stamps (mkfs.fat(8)).
         let offset = (esp.start / SECTOR).to_string();
@@ -292,6 +298,7 @@ impl GrubTool<'_> {
         let folder = self.folders.platform(format.trim_end_matches("-eltorito"))?;
         let fixed = ["-O", format, "-d", folder.as_str(), "-p", "/boot/grub", "-c", early.as_str()];
         let fixed = [&fixed[..], &["-o", output.as_str()]].concat();
+        let modules = modules.iter().copied().filter(|module| is_available(&folder, module));
         self.run(tool("grub-mkimage").args(fixed).args(MODULES).args(modules))?;
         Ok(output)
     }
@@ -310,6 +317,11 @@ impl GrubTool<'_> {
     }
 }
 
+/// Whether a core image gets this module of the folder. Only one that GRUB dropped may be missing in silence.
+fn is_available(folder: &Utf8Path, module: &str) -> bool {
+    !DROPPED.contains(&module) || folder.join(format!("{module}.mod")).exists()
+}
+
 /// Sectors of a cluster: as many as leave enough clusters for FAT32, and at most those of a block of 4 KiB.
 fn cluster_sectors(esp: Partition) -> u64 {
     [8, 4, 2].into_iter().find(|sectors| esp.size / SECTOR / sectors > FAT32_CLUSTERS).unwrap_or(1)
@@ -319,4 +331,19 @@ fn cluster_sectors(esp: Partition) -> u64 {
 fn write_at(image: &Utf8Path, offset: u64, bytes: &[u8]) -> Result<(), Error> {
     let file = File::options().write(true).open(image).at("open", image)?;
     file.write_all_at(bytes, offset).at("write", image)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_core_image_does_without_the_modules_that_grub_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Utf8Path::from_path(folder.path()).unwrap();
+        let chosen = || UEFI_MODULES.iter().filter(|module| is_available(path, module)).collect::<Vec<_>>();
+        assert_eq!(chosen(), [&"efi_gop"], "GRUB 2.14 has no efi_uga.mod");
+        fs::write(path.join("efi_uga.mod"), "").unwrap();
+        assert_eq!(chosen(), [&"efi_gop", &"efi_uga"]);
+    }
 }

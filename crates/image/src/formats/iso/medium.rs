@@ -7,7 +7,7 @@ use rave_guest::iso::{DIGESTS, SQUASHFS};
 
 use super::{STAGE, files};
 use crate::digest::{Digest, Hasher};
-use crate::disk::boot_loader::{GrubFolders, GrubTool};
+use crate::disk::boot_loader::{GrubFolders, GrubTool, UEFI_MODULES};
 use crate::error::{Error, IoContext as _, StageContext as _};
 use crate::stage_runner::StageRunner;
 use crate::tool::tool;
@@ -215,7 +215,7 @@ impl Work<'_> {
         let format =
             ["mkfs.vfat", "--invariant", "-n", "ESP", "-i", &self.names.esp, "-C", esp.as_str(), ESP_KIB];
         self.run(&format.map(String::from))?;
-        let uefi = [MODULES, &["efi_gop", "efi_uga"]].concat();
+        let uefi = [MODULES, UEFI_MODULES].concat();
         let loader = grub.core_image("x86_64-efi", &uefi, self.folder, &early)?;
         grub.fill_esp(esp.as_str(), &loader)
     }
