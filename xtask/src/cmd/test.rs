@@ -222,7 +222,7 @@ impl Session<'_> {
         let log = self.log(stage)?;
         let built = nixos::run(&self.settings.root, &tree, &self.settings.cache_dir, &log)?;
         self.ui.data(&format!(
-            "nix built the disk and three formats twice, the same bytes: {} derivations built, {} filled",
+            "nix built the disk and four formats twice, the same bytes: {} derivations built, {} filled",
             built.built, built.filled
         ));
         Ok(true)

@@ -19,10 +19,7 @@ use crate::disk::boot_loader::{GrubFolders, KERNEL_ARGUMENTS};
 use crate::disk::layout::Layout;
 use crate::error::{Error, IoContext as _, StageContext as _};
 use crate::stage_runner::StageRunner;
-pub(crate) use medium::LiveMedium;
-
-/// The name of this stage.
-pub(crate) const STAGE: &str = Format::Iso.as_str();
+pub(crate) use medium::{LiveMedium, STAGE};
 
 /// Changes when this file makes another ISO from the same disk.
 const REVISION: &[u8] = b"1";

@@ -4,13 +4,17 @@ use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_guest::iso::{DIGESTS, SQUASHFS};
+use rave_spec::Format;
 
-use super::{STAGE, files};
+use super::files;
 use crate::digest::{Digest, Hasher};
 use crate::disk::boot_loader::{GrubFolders, GrubTool, UEFI_MODULES};
 use crate::error::{Error, IoContext as _, StageContext as _};
 use crate::stage_runner::StageRunner;
 use crate::tool::tool;
+
+/// The name of this stage.
+pub(crate) const STAGE: &str = Format::Iso.as_str();
 
 /// `/boot/grub/grub.cfg` of the ISO.
 const CONFIGURATION: &str = include_str!("grub.cfg");
