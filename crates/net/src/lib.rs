@@ -12,6 +12,7 @@ mod access;
 mod authority;
 mod body;
 mod credential;
+mod denials;
 mod dhcp;
 mod dial;
 mod dns;

@@ -1,12 +1,13 @@
 //! What becomes of the guest's packets: answered here, passed on as the policy has it, or refused.
 
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::sync::Arc;
 
 use smoltcp::time::Instant;
 
-use crate::dial::{DialError, Dialed, Dialer, Outbound, Wish, can_be_opened, closed};
+use crate::denials;
+use crate::dial::{Dialed, Dialer, Outbound, Wish, closed};
 use crate::dns::{self, Answer, Message};
 use crate::end::End;
 use crate::flow::{Flow, Pages};
@@ -20,7 +21,6 @@ use crate::page_policy::Site;
 use crate::policy::{Check, Destination, Grant, Policy, Refusal};
 use crate::poller::Poller;
 use crate::pool::Pool;
-use crate::rule::Rule;
 use crate::shared::Shared;
 use crate::stack::{Refuser, Stack};
 use crate::witness::{Kind, Seen, Trace};
@@ -235,11 +235,11 @@ impl Switch {
         if let Destination::Address(address) = to
             && let Some(purpose) = closed(address, grant.private, true, own::addresses().as_ref())
         {
-            self.deny_closed(&to, port, address, purpose);
+            denials::closed(&self.shared, &to, port, address, purpose);
             return None;
         }
         if self.policy.learns(&grant) {
-            self.shared.journal().learn(&rule_for(&to, port));
+            self.shared.journal().learn(&denials::rule_for(&to, port));
         }
         let (gate, opened) = match &to {
             Destination::Name(name) => {
@@ -273,31 +273,6 @@ impl Switch {
         (!is_on_lan).then_some(Destination::Address(to.into()))
     }
 
-    fn deny_closed(&self, to: &Destination, port: u16, address: IpAddr, purpose: &str) {
-        let rule = match to {
-            Destination::Name(_) => format!("its address {address} is {purpose}"),
-            Destination::Address(_) => format!("it is {purpose}"),
-        };
-        let allow = can_be_opened(address, to).then(|| Rule { private: true, ..rule_for(to, port) });
-        self.shared.journal().deny(Kind::Connection, &format!("{to}:{port}"), &rule, allow.as_ref());
-    }
-
-    /// Notes why a connection was not made, where it is not the other end that failed.
-    fn tell_failure(&self, to: &Destination, port: u16, error: DialError) {
-        let deny = |why: &str, allow: Option<&Rule>| {
-            self.shared.journal().deny(Kind::Connection, &format!("{to}:{port}"), why, allow);
-        };
-        match error {
-            DialError::Failed => {}
-            DialError::Closed { address, purpose } => self.deny_closed(to, port, address, purpose),
-            DialError::Proxy(why) => deny(&why, None),
-            DialError::Unnamed => {
-                let why = "this host does not know the name, and asks its proxy for what a rule names alone";
-                deny(why, Some(&rule_for(to, port)));
-            }
-        }
-    }
-
     /// Takes connections that the host has made, or has not.
     pub(crate) fn take_dialed(&mut self, now: Instant) {
         for Dialed { id, result } in self.dialer.done() {
@@ -325,7 +300,7 @@ impl Switch {
                     self.touch(id);
                 }
                 Err(error) => {
-                    self.tell_failure(&to, key.1, error);
+                    denials::failed(&self.shared, &to, key.1, error);
                     self.refuser.refuse(&first, &mut self.out, now);
                 }
             }
@@ -490,13 +465,6 @@ impl Switch {
         self.dirty.clear();
         self.starved.clear();
         self.out.clear();
-    }
-}
-
-fn rule_for(to: &Destination, port: u16) -> Rule {
-    match to {
-        Destination::Name(name) => Rule::of_name(name, port),
-        Destination::Address(address) => Rule::of_address(*address, port),
     }
 }
 

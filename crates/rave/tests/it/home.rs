@@ -27,7 +27,17 @@ pub(crate) fn rave_on_path(
     programs: Option<&Path>,
     arguments: &[&str],
 ) -> Said {
-    let command = cmd(env!("CARGO_BIN_EXE_rave"), arguments)
+    command(Path::new(env!("CARGO_BIN_EXE_rave")), folder, home, programs, arguments)
+}
+
+fn command(
+    program: &Path,
+    folder: &Path,
+    home: Option<&Path>,
+    programs: Option<&Path>,
+    arguments: &[&str],
+) -> Said {
+    let command = cmd(program, arguments)
         .dir(folder)
         .stdin_null()
         .stdout_capture()
@@ -79,9 +89,11 @@ fn rave_home_wins_from_any_folder() {
 #[test]
 fn without_a_home_the_nearest_checkout_is_it_and_none_is_wrong_usage() {
     let home = copied_home();
-    // This program was built in its own checkout, and not in the copy.
-    let below = checkout().join("profiles");
-    assert_eq!(rave(&below, None, &["config"]).code, Some(0));
+    // A target folder may lie anywhere; this one does not.
+    let program = home.path().join("rave");
+    fs::copy(env!("CARGO_BIN_EXE_rave"), &program).expect("a copy");
+    let own = command(&program, &home.path().join("profiles"), None, None, &["config"]);
+    assert_eq!((own.code, own.stderr.as_str()), (Some(0), ""));
     let said = rave(home.path(), None, &["config"]);
     assert_eq!(said.code, Some(2));
     assert!(said.stderr.contains("is not the checkout that this program was built in"), "{}", said.stderr);

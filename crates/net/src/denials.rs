@@ -1,0 +1,44 @@
+//! Notes why a connection of the guest was not made, with the rule that would allow it.
+
+use std::net::IpAddr;
+
+use crate::dial::{DialError, can_be_opened};
+use crate::policy::Destination;
+use crate::rule::Rule;
+use crate::shared::Shared;
+use crate::witness::Kind;
+
+/// Its address is closed.
+pub(crate) fn closed(shared: &Shared, to: &Destination, port: u16, address: IpAddr, purpose: &str) {
+    let rule = match to {
+        Destination::Name(_) => format!("its address {address} is {purpose}"),
+        Destination::Address(_) => format!("it is {purpose}"),
+    };
+    let allow = can_be_opened(address, to).then(|| Rule { private: true, ..rule_for(to, port) });
+    deny(shared, to, port, &rule, allow.as_ref());
+}
+
+/// The host did not connect. Where the other end failed there is nothing to note.
+pub(crate) fn failed(shared: &Shared, to: &Destination, port: u16, error: DialError) {
+    match error {
+        DialError::Failed => {}
+        DialError::Closed { address, purpose } => closed(shared, to, port, address, purpose),
+        DialError::Proxy(why) => deny(shared, to, port, &why, None),
+        DialError::Unnamed => {
+            let why = "this host does not know the name, and asks its proxy for what a rule names alone";
+            deny(shared, to, port, why, Some(&rule_for(to, port)));
+        }
+    }
+}
+
+/// The rule that is about a destination and port alone.
+pub(crate) fn rule_for(to: &Destination, port: u16) -> Rule {
+    match to {
+        Destination::Name(name) => Rule::of_name(name, port),
+        Destination::Address(address) => Rule::of_address(*address, port),
+    }
+}
+
+fn deny(shared: &Shared, to: &Destination, port: u16, rule: &str, allow: Option<&Rule>) {
+    shared.journal().deny(Kind::Connection, &format!("{to}:{port}"), rule, allow);
+}
