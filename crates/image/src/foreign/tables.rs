@@ -9,6 +9,12 @@ use crate::formats::vmdk::{Header, SECTOR};
 /// The largest table that is read; QEMU itself takes 32 MiB of a qcow2's first one.
 const LARGEST: u64 = 32 << 20;
 
+/// Bit 17 of a sparse extent's flags: markers stand before compressed grains (VMware, Virtual Disk Format 5.0, "The Header").
+const HAS_MARKERS: u32 = 1 << 17;
+
+/// Bytes of a grain's marker ("Compressed Grains").
+const MARKER: u64 = 12;
+
 /// Entries of tables.
 #[derive(Clone, Copy)]
 enum Order {
@@ -67,7 +73,27 @@ fn vmdk(part: &Part<'_>) -> Result<(), String> {
     let reach = header.grain_size.saturating_mul(entries).max(1);
     let length = header.capacity.div_ceil(reach).saturating_mul(4);
     let first = table(part, header.directory.saturating_mul(SECTOR), length)?;
-    second(part, &first, Order::Little32, |entry| (entry.saturating_mul(SECTOR), entries.saturating_mul(4)))
+    let place = |entry: u64| (entry.saturating_mul(SECTOR), entries.saturating_mul(4));
+    second(part, &first, Order::Little32, place)?;
+    if header.flags & HAS_MARKERS == 0 { Ok(()) } else { last_grain(part, &first, place) }
+}
+
+/// Whether a compressed grain is whole that is the last in the file: `qemu-img check` looks where grains begin alone.
+fn last_grain(part: &Part<'_>, first: &[u8], place: impl Fn(u64) -> (u64, u64)) -> Result<(), String> {
+    let mut tables = numbers(first, Order::Little32);
+    tables.sort_unstable();
+    tables.dedup();
+    let mut last = 0;
+    for entry in tables.into_iter().filter(|entry| *entry != 0) {
+        let (start, length) = place(entry);
+        last = numbers(&table(part, start, length)?, Order::Little32).into_iter().fold(last, u64::max);
+    }
+    // Its marker: the first sector that it stands for, and its length ("Compressed Grains").
+    let start = last.saturating_mul(SECTOR);
+    within(part, start, MARKER)?;
+    let marker = part.read(start, MARKER)?;
+    let length = marker.get(8..).map_or(0, |bytes| numbers(bytes, Order::Little32).into_iter().sum());
+    if last == 0 { Ok(()) } else { within(part, start, length.saturating_add(MARKER)) }
 }
 
 fn within(part: &Part<'_>, start: u64, length: u64) -> Result<(), String> {
@@ -93,19 +119,17 @@ fn second(
     order: Order,
     place: impl Fn(u64) -> (u64, u64),
 ) -> Result<(), String> {
-    let entries: Vec<u64> = match order {
-        Order::Big64 => first
-            .chunks_exact(8)
-            .map(|bytes| bytes.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
-            .collect(),
-        Order::Little32 => {
-            let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
-            first.chunks_exact(4).map(number).collect()
-        }
-    };
-    entries
+    numbers(first, order)
         .into_iter()
         .map(place)
         .filter(|(start, _)| *start != 0)
         .try_for_each(|(start, length)| within(part, start, length))
+}
+
+fn numbers(bytes: &[u8], order: Order) -> Vec<u64> {
+    let number = |sum, byte: &u8| sum << 8 | u64::from(*byte);
+    match order {
+        Order::Big64 => bytes.chunks_exact(8).map(|bytes| bytes.iter().fold(0, number)).collect(),
+        Order::Little32 => bytes.chunks_exact(4).map(|bytes| bytes.iter().rev().fold(0, number)).collect(),
+    }
 }
