@@ -148,9 +148,13 @@ fn after_the_host_slept_for_two_hours_the_clock_is_right_and_tls_works() {
     let second = host.server(host.now() + SLEEP);
     host.fetch(&second).expect_code(60);
     let pids = host.pids();
-    pids.iter().for_each(|pid| signal("STOP", *pid));
+    for pid in &pids {
+        signal("STOP", *pid);
+    }
     host.sleeps();
-    pids.iter().for_each(|pid| signal("CONT", *pid));
+    for pid in &pids {
+        signal("CONT", *pid);
+    }
     is_set(&host, at);
     assert_eq!(host.fetch(&second).expect_code(0).stdout, "answered");
     host.fetch(&first).expect_code(60).expect_said("expired");
