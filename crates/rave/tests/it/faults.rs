@@ -357,3 +357,13 @@ fn a_sandbox_with_work_in_it_is_removed_only_by_force() {
     state.run(&["rm", "--force", "demo"]).expect(0);
     assert!(state.rows().is_empty());
 }
+
+#[test]
+fn a_sandbox_that_is_not_there_keeps_no_other_from_being_removed() {
+    let state = State::new();
+    for name in ["a", "b"] {
+        state.make(name, &SSH);
+    }
+    state.run(&["rm", "gone", "a", "lost", "b"]).expect(2).said("gone").said("lost");
+    assert!(state.rows().is_empty());
+}

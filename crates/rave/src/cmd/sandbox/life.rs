@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rave_process::interrupt;
 use rave_sandbox::control::{Answer, EndKind, Order};
 use rave_sandbox::look::look;
 use rave_sandbox::start::attend;
@@ -15,20 +16,36 @@ use super::{limits, ssh_config};
 use crate::cli;
 use crate::cmd::run::deadline;
 use crate::cmd::workspace::seen;
+use crate::command_error::lines_of;
 use crate::exit::Code;
 use crate::settings;
 use crate::ui::Ui;
 
+/// Does something to each sandbox. One that it fails for keeps no other from it; the last error is the command's own.
+fn each(names: &[String], ui: &Ui, mut act: impl FnMut(&str) -> anyhow::Result<()>) -> anyhow::Result<Code> {
+    let mut failed = None;
+    for name in names {
+        let Err(error) = act(name) else { continue };
+        if interrupt::requested().is_some() {
+            return Err(error);
+        }
+        if let Some(earlier) = failed.replace(error) {
+            ui.error(&lines_of(&earlier));
+        }
+    }
+    failed.map_or(Ok(Code::Ok), Err)
+}
+
 /// Powers sandboxes off.
 pub(super) fn stop(args: &cli::Stop, ui: &Ui) -> anyhow::Result<Code> {
-    for name in &args.names {
+    each(&args.names, ui, |name| {
         let named = Named::new(name)?;
         let mut connection = match named.connect(ui) {
             Ok(connection) => connection,
             // What is wanted is so already.
             Err(error) if matches!(error.downcast_ref(), Some(Error::NotRunning { .. })) => {
                 ui.note(&format!("{name} does not run"));
-                continue;
+                return Ok(());
             }
             Err(error) => return Err(error),
         };
@@ -45,8 +62,8 @@ pub(super) fn stop(args: &cli::Stop, ui: &Ui) -> anyhow::Result<Code> {
                 ui.warn(&format!("{name} did not power itself off within {seconds} s and was ended"));
             }
         }
-    }
-    Ok(Code::Ok)
+        Ok(())
+    })
 }
 
 /// Ends a machine; how it did.
@@ -63,7 +80,7 @@ pub(super) fn end(mut connection: Connection, grace: Duration) -> Result<EndKind
 /// Starts stopped sandboxes, and waits until they run programs.
 pub(super) fn start(args: &cli::Start, ui: &Ui) -> anyhow::Result<Code> {
     let accel = settings::asked_accel(args.accel)?;
-    for name in &args.names {
+    each(&args.names, ui, |name| {
         let named = Named::new(name)?;
         let place = named.place();
         let lock = named.lock(ui)?;
@@ -77,13 +94,13 @@ pub(super) fn start(args: &cli::Start, ui: &Ui) -> anyhow::Result<Code> {
         let probe = super::supervise::probe(&Qemu::find(Arch::X86_64)?, &settings::state_dir()?, accel)?;
         wait_started(&place, connection, turn, deadline(probe.accelerator()), ui)?;
         ui.note(&format!("{name} runs"));
-    }
-    Ok(Code::Ok)
+        Ok(())
+    })
 }
 
 /// Removes sandboxes.
 pub(in crate::cmd) fn remove(args: &cli::Rm, ui: &Ui) -> anyhow::Result<Code> {
-    for name in &args.names {
+    each(&args.names, ui, |name| {
         let named = Named::new(name)?;
         let place = named.place();
         let lock = match named.lock(ui) {
@@ -104,6 +121,6 @@ pub(in crate::cmd) fn remove(args: &cli::Rm, ui: &Ui) -> anyhow::Result<Code> {
         named.store.remove(&place, lock)?;
         ssh_config::write(&named.store)?;
         ui.note(&format!("{name} is removed"));
-    }
-    Ok(Code::Ok)
+        Ok(())
+    })
 }
