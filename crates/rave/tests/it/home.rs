@@ -89,7 +89,7 @@ fn rave_home_wins_from_any_folder() {
 #[test]
 fn without_a_home_the_nearest_checkout_is_it_and_none_is_wrong_usage() {
     let home = copied_home();
-    // A target folder may lie anywhere; this one does not.
+    // Cargo's target folder may lie outside of the checkout, so a copy of the program stands for one that was built in it.
     let program = home.path().join("rave");
     fs::copy(env!("CARGO_BIN_EXE_rave"), &program).expect("a copy");
     let own = command(&program, &home.path().join("profiles"), None, None, &["config"]);
