@@ -72,7 +72,7 @@ pub use model::{Key, Limits, Model, Price, Usage};
 pub use name::{BadName, HostName, NamePattern};
 pub use network::{Network, Prepared, Settings};
 pub use policy::{Check, Destination, Grant, MAX_RULES, Mode, Policy, Refusal, Resolvable};
-pub use proxy::Proxies;
+pub use proxy::{Proxies, ProxyUrl};
 pub use rule::{BadRule, Host, Network as AddressRange, Ports, Rule};
 pub use secret::{Secret, Source};
 pub use upstream::Trust;

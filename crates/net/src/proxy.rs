@@ -27,6 +27,40 @@ pub struct Proxies {
     direct: Vec<Direct>,
 }
 
+/// The parts of a proxy's URL, `[SCHEME://][USER[:PASSWORD]@]HOST[:PORT]`, as most programs read it (curl(1), `--proxy`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProxyUrl<'a> {
+    /// `http` where it names none.
+    pub scheme: &'a str,
+    /// User and password, percent-encoded.
+    pub user: Option<&'a str>,
+    /// Host and port as they are written.
+    pub place: &'a str,
+}
+
+impl<'a> ProxyUrl<'a> {
+    /// Takes a URL apart.
+    pub fn of(url: &'a str) -> Self {
+        let (scheme, rest) = url.trim().split_once("://").unwrap_or(("http", url.trim()));
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let (user, place) =
+            authority.rsplit_once('@').map_or((None, authority), |(user, place)| (Some(user), place));
+        Self { scheme, user, place }
+    }
+
+    /// The host, an address of IPv6 without brackets, and the port if it names one; nothing where they cannot be read.
+    pub fn host_and_port(&self) -> Option<(&'a str, Option<u16>)> {
+        let (host, port) = match self.place.rsplit_once(':') {
+            Some((host, port)) if !host.ends_with(':') && !port.ends_with(']') => {
+                (host, Some(port.parse().ok()?))
+            }
+            _ => (self.place, None),
+        };
+        let host = host.trim_matches(['[', ']']);
+        (!host.is_empty()).then_some((host, port))
+    }
+}
+
 /// One proxy.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Proxy {
@@ -109,24 +143,19 @@ impl Direct {
 }
 
 impl Proxy {
-    /// Of a URL, `[http://][USER[:PASSWORD]@]HOST[:PORT]`.
+    /// Of a URL.
     fn of(url: &str) -> Self {
-        let (scheme, rest) = url.trim().split_once("://").unwrap_or(("http", url.trim()));
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        let (user, place) =
-            authority.rsplit_once('@').map_or((None, authority), |(user, place)| (Some(user), place));
-        let parsed = match place.rsplit_once(':') {
-            Some((host, port)) if !port.ends_with(']') => port.parse().ok().map(|port| (host, port)),
-            _ => Some((place, 80)),
-        };
-        let place_of = |(host, port): (&str, u16)| (host.replace(['[', ']'], ""), port);
-        let is_known = scheme.eq_ignore_ascii_case("http");
-        let found = parsed.filter(|(host, _)| is_known && !host.is_empty()).map(place_of);
+        let url = ProxyUrl::of(url);
+        let place = url.host_and_port().filter(|_| url.scheme.eq_ignore_ascii_case("http"));
         let basic = |user: &str| {
             let user = if user.contains(':') { user.to_owned() } else { format!("{user}:") };
             format!("Basic {}", Base64::encode_string(&percent_decoded(&user)))
         };
-        Self { shown: format!("{scheme}://{place}"), place: found, authorization: user.map(basic) }
+        Self {
+            shown: format!("{}://{}", url.scheme, url.place),
+            place: place.map(|(host, port)| (host.to_owned(), port.unwrap_or(80))),
+            authorization: url.user.map(basic),
+        }
     }
 
     /// A connection to a host, made by the proxy; why there is none.

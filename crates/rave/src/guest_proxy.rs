@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use rave_net::{Rule, lan};
+use rave_net::{ProxyUrl, Rule, lan};
 
 /// The variables that name proxies; programs read both cases (curl(1), "ENVIRONMENT").
 const VARIABLES: [&str; 3] = ["http_proxy", "https_proxy", "all_proxy"];
@@ -18,18 +18,15 @@ pub(crate) fn rules(environment: &[(String, String)]) -> Vec<Rule> {
     rules
 }
 
-/// The rule for `http://user:password@HOST:PORT/`; none for what is no such URL, and for the guest itself.
+/// The rule for a proxy's URL; none for what is no such URL, and for the guest itself.
 fn rule(url: &str) -> Option<Rule> {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
-    let authority = rest.split(['/', '?', '#']).next()?;
-    let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
-    let (host, port) = match place.rsplit_once(':') {
-        Some((host, port)) if !host.ends_with(':') && !port.ends_with(']') => (host, port.parse().ok()?),
-        _ => (place, default_port(scheme)?),
-    };
-    let host = match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+    let url = ProxyUrl::of(url);
+    let (host, port) = url.host_and_port()?;
+    let port = port.or_else(|| default_port(url.scheme))?;
+    let host = match host.parse::<IpAddr>() {
         Ok(IpAddr::V4(lan::GATEWAY)) => Ipv4Addr::LOCALHOST.to_string(),
         Ok(address) if address.is_loopback() => return None,
+        Ok(IpAddr::V6(address)) => format!("[{address}]"),
         _ if host.eq_ignore_ascii_case("localhost") => return None,
         _ => host.to_owned(),
     };
