@@ -64,8 +64,6 @@ pub(crate) struct Needs {
     pub(crate) due: Option<Instant>,
     /// It was refused now: what was looked at, and why.
     pub(crate) refused: Option<(Kind, String)>,
-    /// A request to a page was refused now, and why.
-    pub(crate) page_refused: Option<String>,
 }
 
 impl Flow {
@@ -115,9 +113,7 @@ impl Flow {
         let mut has_more = false;
         for _ in 0..ROUNDS {
             if self.pages.is_some() {
-                let refused;
-                (has_more, refused) = self.feed_pages(now);
-                needs.page_refused = refused.or(needs.page_refused);
+                has_more = self.feed_pages(now);
                 needs.is_starved = self.stack.send(out, now);
                 if !has_more || needs.is_starved {
                     break;
@@ -220,27 +216,28 @@ impl Flow {
         moved
     }
 
-    /// Moves what can be moved. Whether there may be more at once, and why it was refused now.
-    fn feed_pages(&mut self, now: Instant) -> (bool, Option<String>) {
+    /// Moves what can be moved; whether there may be more at once.
+    fn feed_pages(&mut self, now: Instant) -> bool {
         for _ in 0..PAGE_MOVES {
-            let Ok((moved, refused)) = self.pass_pages() else {
+            let was_refused = self.is_page_refused();
+            let Ok(moved) = self.pass_pages() else {
                 self.reset_guest();
-                return (false, None);
+                return false;
             };
-            if refused.is_some() {
+            if self.is_page_refused() && !was_refused {
                 self.stack.socket().abort();
                 self.deadline = Some(now + LINGER);
-                return (true, refused);
+                return true;
             }
             if !moved {
-                return (false, None);
+                return false;
             }
         }
-        (true, None)
+        true
     }
 
-    fn pass_pages(&mut self) -> std::io::Result<(bool, Option<String>)> {
-        let Some(pages) = &mut self.pages else { return Ok((false, None)) };
+    fn pass_pages(&mut self) -> std::io::Result<bool> {
+        let Some(pages) = &mut self.pages else { return Ok(false) };
         pages.pass(Ends {
             guest: self.stack.socket(),
             host: &mut self.host,

@@ -335,7 +335,7 @@ impl Switch {
         let stack = Stack::connecting((key.0, key.1), guest_port, buffer, self.seed(), now);
         let Some(stack) = stack else { return };
         let trace = self.trace(false, format!("port {guest_port}"), "a forwarded port".into());
-        let pages = site.map(|site| Pages::new(site, Arc::clone(&self.shared)));
+        let pages = site.map(|site| Pages::new(site, guest_port, Arc::clone(&self.shared)));
         let flow = Flow::new(stack, End::World(host), Gate::Open, trace, now).with(pages);
         let id = self.flows.add(key, State::Live(Box::new(flow)), None);
         self.touch(id);
@@ -388,9 +388,6 @@ impl Switch {
         let mut needs = flow.serve(&mut self.out, now);
         if let (Some((kind, why)), Some(to)) = (&needs.refused, to) {
             self.shared.journal().deny(*kind, &format!("{to}:{}", key.1), why, None);
-        }
-        if let Some(why) = &needs.page_refused {
-            self.shared.journal().deny(Kind::Page, &format!("port {}", key.2), why, None);
         }
         let wanted = (needs.host_reads, needs.host_writes);
         if let Some(host) = flow.host()

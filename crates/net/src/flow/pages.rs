@@ -10,7 +10,7 @@ use crate::page_policy::Site;
 use crate::pages::Exchange;
 use crate::policy::Mode;
 use crate::shared::Shared;
-use crate::witness::Trace;
+use crate::witness::{Kind, Trace};
 
 /// Bytes that are moved at once.
 const PIECE: usize = 16 * 1024;
@@ -29,14 +29,16 @@ pub(super) struct Ends<'a> {
 /// What is between the ends.
 pub(crate) struct Pages {
     exchange: Exchange,
+    /// Of the guest.
+    port: u16,
     shared: Arc<Shared>,
     /// The client was told that nothing more comes.
     is_told: bool,
 }
 
 impl Pages {
-    pub(crate) fn new(site: Site, shared: Arc<Shared>) -> Self {
-        Self { exchange: Exchange::new(site), shared, is_told: false }
+    pub(crate) fn new(site: Site, port: u16, shared: Arc<Shared>) -> Self {
+        Self { exchange: Exchange::new(site), port, shared, is_told: false }
     }
 
     /// Whether pages may connect to nobody but their own origin.
@@ -57,10 +59,10 @@ impl Pages {
         self.is_refused() || self.exchange.wants_client()
     }
 
-    /// Moves what can be moved now. Whether something was, and why it was refused now.
-    pub(super) fn pass(&mut self, ends: Ends<'_>) -> std::io::Result<(bool, Option<String>)> {
+    /// Moves what can be moved now; whether something was. A refusal is noted before its answer: who has the answer finds it.
+    pub(super) fn pass(&mut self, ends: Ends<'_>) -> std::io::Result<bool> {
         let Ends { guest: socket, host: host_end, trace, host_ended, is_stuck } = ends;
-        let Some(host) = host_end else { return Ok((false, None)) };
+        let Some(host) = host_end else { return Ok(false) };
         let is_closed = self.is_closed();
         let exchange = &mut self.exchange;
         let mut moved = false;
@@ -91,10 +93,10 @@ impl Pages {
             return match host.read(&mut [0; PIECE]) {
                 Ok(0) => {
                     *host_end = None;
-                    Ok((false, None))
+                    Ok(false)
                 }
-                Ok(_) => Ok((true, None)),
-                Err(error) if is_passing(error.kind()) => Ok((moved, None)),
+                Ok(_) => Ok(true),
+                Err(error) if is_passing(error.kind()) => Ok(moved),
                 Err(error) => Err(error),
             };
         }
@@ -122,7 +124,10 @@ impl Pages {
             moved = true;
             refused = exchange.take_guest(&bytes.unwrap_or_default(), is_closed);
         }
-        Ok((moved, refused))
+        if let Some(why) = refused {
+            self.shared.journal().deny(Kind::Page, &format!("port {}", self.port), &why, None);
+        }
+        Ok(moved)
     }
 }
 
