@@ -137,16 +137,20 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_of_a_program_that_runs_counts() {
-        let with_child = |script: &str| {
-            with_peak(|peak| {
-                rave_process::Cmd::new("sh").args(["-c", script]).output().unwrap();
-                peak.take_all()
-            })
-        };
-        // The shell keeps 32 MiB of text in a variable, for as long as some looks take.
-        let large = with_child("text=$(head -c 33554432 /dev/zero | tr '\\0' x); sleep 0.3");
-        let small = with_child("sleep 0.3");
-        assert!(large > small + 25.0, "{large} {small}");
+    fn the_memory_of_descendants_counts() {
+        // A child of a shell keeps 32 MiB of text in a variable until its input ends.
+        let child = r#"text=$(head -c 33554432 /dev/zero | tr "\0" x); echo full; read -r line"#;
+        let script = format!("sh -c '{child}'; true");
+        let mut shell = rave_process::Cmd::new("sh").args(["-c", &script]).stdin_piped().spawn().unwrap();
+        let input = shell.take_stdin();
+        let late = std::time::Instant::now() + Duration::from_secs(60);
+        while shell.tail() != ["full"] {
+            assert!(std::time::Instant::now() < late, "{:?}", shell.tail());
+            thread::sleep(LOOK);
+        }
+        let sum = tree_kibibytes(shell.pid());
+        drop(input);
+        shell.wait_timeout(Duration::from_secs(60)).unwrap();
+        assert!((32 << 10..128 << 10).contains(&sum), "{sum} KiB");
     }
 }

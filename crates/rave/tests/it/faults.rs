@@ -36,7 +36,7 @@ fn whoever_is_killed_ps_says_what_is_and_the_next_command_goes_on() {
 
     kill("KILL", pid(&row["status"]["supervisor"]));
     wait_until("nobody attends", || state.state_of("demo") == "unattended");
-    assert!(is_free(port));
+    wait_until("its port is free", || is_free(port));
     assert_eq!(state.row("demo")["ports"][0]["state"], "closed");
     let again = started_again(&state);
     assert_eq!((pid(&again["qemu"]), port_of(&again)), (qemu, port), "the same machine, by the same port");
@@ -44,7 +44,7 @@ fn whoever_is_killed_ps_says_what_is_and_the_next_command_goes_on() {
     kill("KILL", qemu);
     wait_until("it crashed", || state.state_of("demo") == "crashed");
     state.nothing_runs();
-    assert!(is_free(port));
+    wait_until("its port is free", || is_free(port));
 
     // Both at once, as when the host loses its power.
     let row = started(&state, "demo");
@@ -182,7 +182,12 @@ fn a_port_that_is_taken_meanwhile_is_another_one_or_an_error_with_its_owner() {
         kill("KILL", process);
     }
     state.nothing_runs();
-    let taker = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    // A process that ends is out of /proc/PID/cmdline before the kernel closes its files.
+    let mut taker = None;
+    wait_until("its port is free", || {
+        taker = TcpListener::bind(("127.0.0.1", port)).ok();
+        taker.is_some()
+    });
     assert_ne!(port_of(&started(&state, "any")), port);
 
     state.make("fixed", &[("ssh", 22, Some(port))]);

@@ -91,7 +91,7 @@ impl Start<'_> {
             return self.boot_to_barrier(machine()?);
         }
         let template = place.template();
-        match self.clone_of(&template, machine()?) {
+        match self.clone_of(&template, &machine()?) {
             Ok((machine, client)) => Ok(Started { machine, client: Some(client), origin: Origin::Template }),
             Err(error) if error.is_interrupt() => Err(error),
             Err(error) => {
@@ -122,9 +122,22 @@ impl Start<'_> {
         Ok(Started { machine, client: Some(client), origin: Origin::Disk })
     }
 
-    fn clone_of(&self, template: &Template, machine: Machine) -> Result<(Standalone, Client), Error> {
-        let kind = template.fits(&machine, self.host.engine, &self.host.qemu)?;
-        let machine = Machine { kind: Some(kind), memory: Memory::CopyOf(template.memory()), ..machine };
+    /// Nothing has happened since the template as long as the guest is held: another attempt begins there again.
+    fn clone_of(&self, template: &Template, machine: &Machine) -> Result<(Standalone, Client), Error> {
+        let place = self.place;
+        try_often(
+            || !place.identity().exists(),
+            || {
+                remove(&place.disk().overlay())?;
+                self.try_clone(template, machine)
+            },
+        )
+    }
+
+    fn try_clone(&self, template: &Template, machine: &Machine) -> Result<(Standalone, Client), Error> {
+        let kind = template.fits(machine, self.host.engine, &self.host.qemu)?;
+        let machine =
+            Machine { kind: Some(kind), memory: Memory::CopyOf(template.memory()), ..machine.clone() };
         let machine = Standalone::start_clone(machine, template, self.host.engine, &self.host.qemu)?;
         self.with_identity(machine, IDENTITY)
     }
