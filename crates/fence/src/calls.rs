@@ -1,5 +1,5 @@
-//! A filter of system calls, seccomp(2). What it names is what a process could do to others in spite of the other parts, and what
-//! stands in for a part that a host lacks.
+//! A filter of system calls, seccomp(2). It lists what a process could do to others despite the other parts of the
+//! fence, and calls that cover for a part that the host lacks.
 
 use std::collections::BTreeMap;
 
@@ -21,9 +21,9 @@ const SETXATTRAT: c_long = 463;
 const REMOVEXATTRAT: c_long = 466;
 const FILE_SETATTR: c_long = 469;
 
-/// Refused whatever is asked of them.
+/// Refused with any arguments.
 const REFUSED: &[c_long] = &[
-    // Other ends of sockets: QEMU's own only listen.
+    // Connections to sockets: QEMU's own sockets only listen.
     libc::SYS_connect,
     // Other processes.
     libc::SYS_ptrace,
@@ -55,7 +55,7 @@ const REFUSED: &[c_long] = &[
     libc::SYS_fsmount,
     libc::SYS_fspick,
     libc::SYS_mount_setattr,
-    // What Landlock does not look at: modes, owners, times and attributes of files; files without a path.
+    // Not covered by Landlock: modes, owners, times and attributes of files; files without a path.
     libc::SYS_fchmod,
     libc::SYS_fchmodat,
     libc::SYS_fchmodat2,
@@ -76,7 +76,7 @@ const REFUSED: &[c_long] = &[
     libc::SYS_open_by_handle_at,
     libc::SYS_fanotify_init,
     libc::SYS_inotify_init1,
-    // The kernel's own.
+    // Kernel facilities.
     libc::SYS_bpf,
     libc::SYS_perf_event_open,
     libc::SYS_userfaultfd,
@@ -99,7 +99,7 @@ const REFUSED: &[c_long] = &[
     libc::SYS_syslog,
 ];
 
-/// The older names that x86-64 has beside them.
+/// Older equivalents that x86-64 has in addition.
 #[cfg(target_arch = "x86_64")]
 const REFUSED_HERE: &[c_long] = &[
     libc::SYS_chmod,
@@ -116,12 +116,13 @@ const REFUSED_HERE: &[c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const REFUSED_HERE: &[c_long] = &[];
 
-/// Said not to be there, so that programs go on by an older way: a ring connects without `connect`, and what `clone3` is asked for
-/// lies in memory, where no filter looks.
+/// Reported as missing, so that programs fall back to an older way: io_uring can connect without `connect`, and the
+/// arguments of `clone3` are in memory, which filters cannot see.
 const UNKNOWN: &[c_long] =
     &[libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register, libc::SYS_clone3];
 
-/// From here on x86-64 has the calls of its 32-bit-pointer ABI, `__X32_SYSCALL_BIT` of Linux: some have numbers of their own there.
+/// The first call number of x86-64's ABI with 32-bit pointers, `__X32_SYSCALL_BIT` of Linux: some calls have different
+/// numbers there.
 #[cfg(target_arch = "x86_64")]
 const OTHER_ABI: Option<u32> = Some(0x4000_0000);
 #[cfg(not(target_arch = "x86_64"))]
@@ -135,7 +136,7 @@ pub(crate) fn restrict() -> Result<(), Error> {
     Ok(())
 }
 
-/// The filters of the process with this number.
+/// The filters of the process with this id.
 fn programs(own: u64) -> Result<Vec<BpfProgram>, Error> {
     let unknown = UNKNOWN.iter().map(|call| (*call, Vec::new())).collect();
     let mut programs = vec![program(refused(own)?, EPERM)?, program(unknown, ENOSYS)?];
@@ -143,8 +144,8 @@ fn programs(own: u64) -> Result<Vec<BpfProgram>, Error> {
     Ok(programs)
 }
 
-/// The filter that says of this number and all above that they are not there. Instructions of `linux/bpf_common.h`, values of
-/// `linux/seccomp.h`; the other filters have compared the architecture.
+/// The filter that reports this number and all above it as missing. Instructions are from `linux/bpf_common.h`, values
+/// from `linux/seccomp.h`; the other filters have already checked the architecture.
 fn unknown_from(first: u32) -> [sock_filter; 4] {
     const LOAD: u16 = 0x20;
     const AT_LEAST: u16 = 0x35;
@@ -153,7 +154,7 @@ fn unknown_from(first: u32) -> [sock_filter; 4] {
     const ERRNO: u32 = 0x0005_0000;
     let plain = |code, k| sock_filter { code, jt: 0, jf: 0, k };
     [
-        // The number is the first of `struct seccomp_data`.
+        // The call number is the first field of `struct seccomp_data`.
         plain(LOAD, 0),
         sock_filter { code: AT_LEAST, jt: 0, jf: 1, k: first },
         plain(RETURN, ERRNO | ENOSYS.cast_unsigned()),
@@ -173,7 +174,8 @@ fn refused(own: u64) -> Result<Calls, Error> {
         sockets.push(rule(vec![is(1, kind.clone(), number(other))?])?);
     }
     calls.insert(libc::SYS_socket, sockets);
-    // Pairs that stay pairs: one of datagrams can name another receiver, in memory where no filter looks.
+    // Only pairs that stay connected: a datagram socket can address another receiver, in memory, which filters cannot
+    // see.
     let mut pairs = vec![rule(vec![is(0, Op::Ne, number(AF_UNIX))?])?];
     for other in (0..=0xf).filter(|number| ![SOCK_STREAM, SOCK_SEQPACKET].contains(number)) {
         pairs.push(rule(vec![is(1, kind.clone(), number(other))?])?);
@@ -181,7 +183,7 @@ fn refused(own: u64) -> Result<Calls, Error> {
     calls.insert(libc::SYS_socketpair, pairs);
     // The address of a receiver.
     calls.insert(libc::SYS_sendto, vec![rule(vec![Condition::new(4, Length::Qword, Op::Ne, 0)?])?]);
-    // The process itself: an abort, and QEMU's own threads.
+    // The process itself: for an abort, and for QEMU's own threads.
     for call in [libc::SYS_kill, libc::SYS_tgkill] {
         calls.insert(call, vec![rule(vec![is(0, Op::Ne, own)?])?]);
     }
@@ -201,7 +203,7 @@ fn number(constant: i32) -> u64 {
     u64::from(constant.cast_unsigned())
 }
 
-/// The filter that answers these calls with this error and lets the others through.
+/// The filter that answers these calls with this error and permits all others.
 fn program(calls: Calls, error: i32) -> Result<BpfProgram, Error> {
     let arch = TargetArch::try_from(std::env::consts::ARCH)?;
     let refusal = SeccompAction::Errno(error.cast_unsigned());
@@ -214,7 +216,7 @@ mod tests {
 
     const OWN: u64 = 4711;
 
-    /// What the kernel would do: nothing where a call is let through, and the error that it gives.
+    /// The kernel's decision: `None` if a call is permitted, otherwise the error.
     fn ask(call: i64, arguments: &[u64]) -> Option<i32> {
         // `struct seccomp_data` of linux/seccomp.h: the number, AUDIT_ARCH_X86_64, an address, six arguments.
         let mut data = vec![u32::try_from(call).unwrap(), 0xc000_003e, 0, 0];
@@ -226,7 +228,7 @@ mod tests {
         programs(OWN).unwrap().iter().find_map(|program| run(program, &data))
     }
 
-    /// The instructions of classic BPF that filters are made of.
+    /// Interprets the instructions of classic BPF that occur in filters.
     fn run(program: &[sock_filter], data: &[u32]) -> Option<i32> {
         let (mut at, mut value) = (0, 0);
         loop {

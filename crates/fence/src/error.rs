@@ -1,8 +1,8 @@
-//! What can go wrong with a fence.
+//! Errors of the fence.
 
 use std::io;
 
-/// Why something could not be taken away.
+/// Why a restriction could not be applied.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A system call failed.
@@ -10,16 +10,16 @@ pub enum Error {
     System {
         /// What was being done.
         action: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// Landlock refused the rules.
     #[error("could not restrict paths: {0}")]
     Landlock(#[from] landlock::RulesetError),
-    /// This kernel has no Landlock, or it is turned off.
-    #[error("this kernel has no Landlock")]
+    /// This kernel does not support Landlock, or it is disabled.
+    #[error("this kernel does not support Landlock")]
     NoLandlock,
-    /// The filter of system calls could not be made or loaded.
+    /// The filter of system calls could not be created or loaded.
     #[error("could not filter system calls: {0}")]
     Filter(#[from] seccompiler::Error),
 }

@@ -1,5 +1,5 @@
-//! A network namespace with nothing in it, `network_namespaces(7)`: not even its loopback is up. Unix sockets that have a path are
-//! not part of it; abstract ones are.
+//! An empty network namespace, `network_namespaces(7)`: not even its loopback interface is up. Unix sockets with a path
+//! are not affected; abstract ones are.
 
 use std::fs;
 
@@ -8,16 +8,17 @@ use rustix::process::{getegid, geteuid};
 
 use crate::error::Error;
 
-/// Moves this process into one. Without root's rights it has a user namespace of its own first, in which it is who it was.
+/// Moves this process into an empty network namespace. Without root's privileges it first enters a user namespace, in
+/// which its user and group stay the same.
 pub(crate) fn empty_network() -> Result<(), Error> {
     if geteuid().is_root() && unshare(CloneFlags::CLONE_NEWNET).is_ok() {
         return Ok(());
     }
     let (user, group) = (geteuid().as_raw(), getegid().as_raw());
     unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET).map_err(|e| {
-        Error::system("make a network namespace (unprivileged user namespaces may be turned off)", e)
+        Error::system("create a network namespace (unprivileged user namespaces may be disabled)", e)
     })?;
-    // user_namespaces(7): groups are mapped only where they cannot be dropped any more.
+    // user_namespaces(7): groups can only be mapped once they can no longer be dropped.
     let maps = [
         ("/proc/self/setgroups", "deny".to_owned()),
         ("/proc/self/uid_map", format!("{user} {user} 1")),

@@ -1,4 +1,4 @@
-//! What this host can take away from a program.
+//! What this host can restrict.
 
 use landlock::{ABI, Access as _, AccessFs, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _};
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::{calls, namespace};
 
-/// The first with `LANDLOCK_ACCESS_FS_TRUNCATE`: Linux 6.2.
+/// The first ABI with `LANDLOCK_ACCESS_FS_TRUNCATE`: Linux 6.2.
 const TRUNCATE: ABI = ABI::V3;
 
 /// A part of the fence.
@@ -21,7 +21,7 @@ pub enum Part {
 }
 
 impl Part {
-    /// What people call it.
+    /// The name for users.
     pub fn name(self) -> &'static str {
         match self {
             Self::Network => "network namespace",
@@ -31,15 +31,15 @@ impl Part {
     }
 }
 
-/// Whether the host gives a part.
+/// Whether the host supports a part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Given {
-    /// All of it.
+    /// Completely.
     Whole,
-    /// Not all of it; what is missing.
+    /// Not completely; what is missing.
     Partly(String),
-    /// None of it, and why.
+    /// Not at all, and why.
     No(String),
 }
 
@@ -48,12 +48,12 @@ impl Given {
         result.map_or_else(|error| Self::No(error.to_string()), |()| Self::Whole)
     }
 
-    /// Whether there is something to apply.
+    /// Whether there is anything to apply.
     pub fn is_given(&self) -> bool {
         !matches!(self, Self::No(_))
     }
 
-    /// What is missing, if something is.
+    /// What is missing, if anything.
     pub fn missing(&self) -> Option<&str> {
         match self {
             Self::Whole => None,
@@ -62,7 +62,7 @@ impl Given {
     }
 }
 
-/// What this host gives.
+/// What this host supports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offer {
     /// [`Part::Network`].
@@ -74,7 +74,7 @@ pub struct Offer {
 }
 
 impl Offer {
-    /// Tries each part on this process, which is good for nothing but to tell afterwards. It must have one thread.
+    /// Tries each part on this process, which can then only report the result. It must have a single thread.
     pub fn probe() -> Self {
         Self {
             files: files(),
@@ -83,31 +83,29 @@ impl Offer {
         }
     }
 
-    /// The parts with what the host gives of each.
+    /// The parts, each with the host's support for it.
     pub fn parts(&self) -> [(Part, &Given); 3] {
         [(Part::Network, &self.network), (Part::Files, &self.files), (Part::Calls, &self.calls)]
     }
 
-    /// What is missing of which part.
+    /// What is missing, with its part.
     pub fn missing(&self) -> impl Iterator<Item = (Part, &str)> {
         self.parts().into_iter().filter_map(|(part, given)| Some((part, given.missing()?)))
     }
 }
 
-/// What this kernel gives of [`Part::Files`].
+/// This kernel's support for [`Part::Files`].
 fn files() -> Given {
     if knows(TRUNCATE) {
         Given::Whole
     } else if knows(ABI::V1) {
-        Given::Partly(
-            "this kernel's Landlock does not keep files from being truncated; Linux 6.2 does".into(),
-        )
+        Given::Partly("this kernel's Landlock does not prevent truncating files; Linux 6.2 does".into())
     } else {
         Given::No(Error::NoLandlock.to_string())
     }
 }
 
-/// Whether the kernel knows all of these rights.
+/// Whether the kernel supports all of these rights.
 fn knows(abi: ABI) -> bool {
     let ruleset = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
     ruleset.handle_access(AccessFs::from_all(abi)).and_then(Ruleset::create).is_ok()

@@ -1,5 +1,5 @@
-//! Landlock, landlock(7): which paths stay. It also keeps the process from tracing, and on newer kernels from signalling, processes
-//! outside of its rules.
+//! Landlock, landlock(7): which paths stay accessible. It also prevents the process from tracing, and on newer kernels
+//! from signalling, processes outside its domain.
 
 use camino::Utf8Path;
 use landlock::{
@@ -10,10 +10,10 @@ use landlock::{
 use crate::error::Error;
 use crate::rules::Rules;
 
-/// What is restricted where the kernel knows it.
+/// Everything up to this ABI is restricted, as far as the kernel supports it.
 const NEWEST: ABI = ABI::V10;
 
-/// Takes all other paths away.
+/// Makes all other paths inaccessible.
 pub(crate) fn restrict(rules: &Rules) -> Result<(), Error> {
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let write = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::Truncate | AccessFs::IoctlDev;
@@ -38,14 +38,14 @@ pub(crate) fn restrict(rules: &Rules) -> Result<(), Error> {
     }
 }
 
-/// Leaves a path, if it is there.
+/// Keeps a path accessible, if it exists.
 fn leave(
     ruleset: RulesetCreated,
     path: &Utf8Path,
     access: BitFlags<AccessFs>,
 ) -> Result<RulesetCreated, Error> {
     let Ok(file) = PathFd::new(path) else { return Ok(ruleset) };
-    // Rights that only folders have are refused on a file.
+    // Rights that only apply to folders are refused for a file.
     let access = if path.is_dir() { access } else { access & AccessFs::from_file(NEWEST) };
     Ok(ruleset.add_rule(PathBeneath::new(file, access))?)
 }

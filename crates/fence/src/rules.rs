@@ -5,27 +5,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::offer::Offer;
 
-/// Which parts are taken away, and the paths that stay. A path that is not there counts as none.
+/// Which parts are applied, and the paths that stay accessible. Missing paths are ignored.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rules {
-    /// Take the network away.
+    /// Remove access to the network.
     pub network: bool,
-    /// Take all paths away but those below.
+    /// Remove access to all paths except those below.
     pub files: bool,
     /// Filter system calls.
     pub calls: bool,
-    /// Files and trees that may be read.
+    /// Files and folders that may be read.
     pub read: Vec<Utf8PathBuf>,
-    /// The same, and programs in them may be started.
+    /// The same, and programs in them may be executed.
     pub execute: Vec<Utf8PathBuf>,
     /// Files and devices that may be written; they already exist.
     pub write: Vec<Utf8PathBuf>,
-    /// Folders in which Unix sockets may be made and names be removed, and nothing else.
+    /// Folders in which Unix sockets may be created and names removed, but nothing else.
     pub sockets: Vec<Utf8PathBuf>,
 }
 
 impl Rules {
-    /// Takes away whatever the host can take, and leaves no path yet.
+    /// Applies every part that the host supports, and leaves no path accessible yet.
     pub fn all_of(offer: &Offer) -> Self {
         Self {
             network: offer.network.is_given(),

@@ -1,4 +1,4 @@
-//! Folders that a command makes again, or removes again.
+//! Creating and removing folders, whether or not they already exist.
 
 use std::fs::{self, DirBuilder};
 use std::io::{self, ErrorKind};
@@ -6,7 +6,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 
 use camino::Utf8Path;
 
-/// Makes a folder that only this user can enter, where it is not there; its parents as usual.
+/// Creates a folder that only this user can enter, if it does not exist; its parents get the usual mode.
 pub fn private_dir(path: &Utf8Path) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
@@ -17,7 +17,7 @@ pub fn private_dir(path: &Utf8Path) -> io::Result<()> {
     }
 }
 
-/// Removes a folder with all that is in it, where it is there.
+/// Removes a folder and everything in it, if it exists.
 pub fn remove_all(folder: &Utf8Path) -> io::Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),

@@ -1,5 +1,5 @@
-//! Files that are whole or not there: each is written under a temporary name beside its destination, and renamed. Folders that are
-//! made and removed where they are not.
+//! Writes files completely or not at all: each is written under a temporary name beside its destination and then
+//! renamed. Also creates and removes folders, whether or not they already exist.
 
 mod folder;
 mod partial;
@@ -15,11 +15,10 @@ use partial::{Partial, beside};
 /// The bits of a mode that chmod(2) sets.
 const PERMISSIONS: u32 = 0o7777;
 
-/// What a new file may be at most; the umask takes its share (open(2)).
+/// The widest mode of a new file, before the umask applies (open(2)).
 const ANY: u32 = 0o666;
 
-/// A file to write or to replace. The file that it replaces stays as it is until the new one is whole, and where writing
-/// fails.
+/// A file to write or to replace. An existing file stays unchanged until the new one is complete, and if writing fails.
 #[derive(Debug, Clone, Copy)]
 #[must_use]
 pub struct Replace<'a> {
@@ -29,17 +28,18 @@ pub struct Replace<'a> {
 }
 
 impl<'a> Replace<'a> {
-    /// The file at this path, whose folder is there. A symbolic link is replaced, not followed.
+    /// The file at this path, whose folder must exist. A symbolic link is replaced, not followed.
     pub fn new(path: &'a Utf8Path) -> Self {
         Self { path, mode: None, is_synced: true }
     }
 
-    /// With these permissions, as far as the umask lets them; otherwise it has those of the file that it replaces.
+    /// Sets the permissions, subject to the umask; by default the file keeps those of the file that it replaces.
     pub fn mode(self, mode: u32) -> Self {
         Self { mode: Some(mode), ..self }
     }
 
-    /// A power cut may leave an empty file: for what is of use to one run, or is made again at no cost.
+    /// Skips syncing, so a power failure may leave an empty file: for files that are only needed by one run, or are
+    /// cheap to recreate.
     pub fn unsynced(self) -> Self {
         Self { is_synced: false, ..self }
     }
@@ -49,7 +49,7 @@ impl<'a> Replace<'a> {
         self.write_with(|file| file.write_all(bytes.as_ref()))
     }
 
-    /// Copies a file, its permissions too where none were set.
+    /// Copies a file, including its permissions unless a mode was set.
     pub fn copy(self, from: &Utf8Path) -> io::Result<()> {
         let mut source = File::open(from)?;
         let mode = source.metadata()?.mode() & PERMISSIONS;
@@ -76,8 +76,8 @@ impl<'a> Replace<'a> {
     }
 }
 
-/// Lets `make` write a file at the path that it gets, as other programs do, and renames that to `path`; `failed` is the error
-/// of the renaming.
+/// Lets `make` write a file at the path that it is given, as other programs do, and renames it to `path`; `failed`
+/// converts an error of the renaming.
 pub fn replace_by<E>(
     path: &Utf8Path,
     make: impl FnOnce(&Utf8Path) -> Result<(), E>,
@@ -86,7 +86,7 @@ pub fn replace_by<E>(
     let beside = beside(path, &format!(".{}", std::process::id()));
     let result = make(&beside).and_then(|()| fs::rename(&beside, path).map_err(failed));
     if result.is_err() {
-        let _ = fs::remove_file(&beside); // it may not even have been made
+        let _ = fs::remove_file(&beside); // it may not exist
     }
     result
 }

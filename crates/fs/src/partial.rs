@@ -6,8 +6,8 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-/// Removed unless it is committed. Its name says what it becomes, so that the next writer replaces what a killed one left; a
-/// lock tells the two apart.
+/// A temporary file, removed unless it is committed. Its name is derived from the destination, so that the next writer
+/// replaces what a killed one left behind; a lock distinguishes a killed writer from an active one.
 pub(crate) struct Partial {
     pub(crate) file: File,
     path: Utf8PathBuf,
@@ -20,7 +20,7 @@ impl Partial {
             match OpenOptions::new().write(true).create_new(true).mode(mode).open(&path) {
                 Ok(file) => {
                     lock(&file)?;
-                    // Somebody may have taken it for a killed writer's before it was locked.
+                    // Another process may have taken it for an abandoned file before it was locked.
                     if is_at(&file, &path)? {
                         return Ok(Self { file, path });
                     }
@@ -32,21 +32,21 @@ impl Partial {
     }
 
     pub(crate) fn commit(self, destination: &Utf8Path) -> io::Result<()> {
-        // Where this fails, and nowhere else, the file is still there to be removed.
+        // If this fails, and only then, the file still exists and must be removed.
         fs::rename(&self.path, destination)
     }
 }
 
 impl Drop for Partial {
     fn drop(&mut self) {
-        // After a commit the name is free, or another writer's.
+        // After a commit the name is free, or belongs to another writer.
         if is_at(&self.file, &self.path).unwrap_or(false) {
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// Waits for the file's writer; a file that is still there then has none.
+/// Waits for the file's writer; if the file still exists then, it is abandoned.
 fn remove_abandoned(path: &Utf8Path) -> io::Result<()> {
     let gone_or = |error: io::Error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) };
     let file = match File::open(path) {
@@ -57,7 +57,7 @@ fn remove_abandoned(path: &Utf8Path) -> io::Result<()> {
     if is_at(&file, path)? { fs::remove_file(path).or_else(gone_or) } else { Ok(()) }
 }
 
-/// A file system without locks is written to without them.
+/// On a file system without locks, files are written without locking.
 fn lock(file: &File) -> io::Result<()> {
     match file.lock() {
         Err(error) if error.kind() == ErrorKind::Unsupported => Ok(()),
@@ -74,9 +74,9 @@ fn is_at(file: &File, path: &Utf8Path) -> io::Result<bool> {
     }
 }
 
-/// A name beside `path` that no tool shows or takes for a result.
+/// A name beside `path` that tools do not show or mistake for a result.
 pub(crate) fn beside(path: &Utf8Path, mark: &str) -> Utf8PathBuf {
-    // Of a long name its beginning: a name has at most 255 bytes.
+    // Truncates long names: a name has at most 255 bytes.
     let name: String = path.file_name().unwrap_or("file").chars().take(48).collect();
     path.with_file_name(format!(".{name}{mark}.partial"))
 }

@@ -15,14 +15,14 @@ use crate::lines::{Splitter, TAIL_LINES, Tail};
 use crate::process_group::{Placement, ProcessGroup};
 use crate::{Cmd, Error, MAX_LINE, Status};
 
-/// How long [`Child::tail`] waits for the last words of a command that has ended.
+/// How long [`Child::tail`] waits for the last output of a command that has ended.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
-/// A command that runs beside us. Dropping it kills its whole group.
+/// A command that runs in the background. Dropping it kills its whole group.
 ///
-/// With [`Cmd::log_file`] it writes what it prints into that file itself, so that it can outlive us ([`Child::detach`]).
-/// Without one a thread takes its output and keeps the tail, and a detached command is killed by SIGPIPE or gets an
-/// error when it next prints.
+/// With [`Cmd::log_file`] it writes its output directly to that file, so that it can outlive this process
+/// ([`Child::detach`]). Without a log file, a thread reads its output and keeps the tail, and a detached command is
+/// killed by SIGPIPE or gets an error when it next prints.
 pub struct Child {
     cmd: Cmd,
     group: ProcessGroup,
@@ -30,13 +30,13 @@ pub struct Child {
     words: Words,
 }
 
-/// Where the output of a child is to be found.
+/// Where the output of a child goes.
 enum Words {
-    /// In the log, from this offset on.
+    /// To the log, starting at this offset.
     Log { file: File, from: u64 },
-    /// With a thread, which drops its sender at the end.
+    /// To a thread, which drops its sender at the end.
     Kept { tail: Arc<Mutex<Tail>>, done: Receiver<()> },
-    /// On the terminal.
+    /// To the terminal.
     Terminal,
 }
 
@@ -55,7 +55,7 @@ impl Child {
             && let Some(mut pipe) = stdin.take()
         {
             let bytes = Arc::clone(bytes);
-            // A command that does not read it all is in its right; the thread ends with the pipe.
+            // A command need not read all of it; the thread ends with the pipe.
             thread::spawn(move || drop(pipe.write_all(&bytes)));
         }
         Ok(Self { cmd: cmd.clone(), group, stdin, words })
@@ -69,16 +69,16 @@ impl Child {
             None => again()?,
         };
         let group = cmd.start(stdin, stdout.into(), again()?.into())?;
-        // The offset is shared with the command, which only appends: reading moves nothing under it.
+        // The offset is shared with the command, which only appends, so reading does not disturb it.
         Ok((group, Words::Log { file: log, from }))
     }
 
     fn start_kept(cmd: &Cmd, stdin: Stdio) -> Result<(ProcessGroup, Words), Error> {
-        // Both streams in one pipe: their order is kept and one thread reads them.
-        let (mut reader, writer) = io::pipe().map_err(|e| cmd.io("make a pipe", e))?;
+        // Both streams in one pipe: this keeps their order, and a single thread reads them.
+        let (mut reader, writer) = io::pipe().map_err(|e| cmd.io("create a pipe", e))?;
         let stdout = match &cmd.stdout {
             Some(file) => file.try_clone().map_err(|e| cmd.io("open the output file", e))?.into(),
-            None => writer.try_clone().map_err(|e| cmd.io("make a pipe", e))?.into(),
+            None => writer.try_clone().map_err(|e| cmd.io("create a pipe", e))?.into(),
         };
         let group = cmd.start(stdin, stdout, writer.into())?;
         let tail = Arc::new(Mutex::new(Tail::default()));
@@ -115,12 +115,12 @@ impl Child {
         self.cmd.to_string()
     }
 
-    /// How it ended, if it has. What it left in its group is killed then.
+    /// How it ended, if it has. In that case, everything left in its group is killed.
     pub fn try_wait(&mut self) -> Result<Option<Status>, Error> {
         self.wait_timeout(Duration::ZERO)
     }
 
-    /// Waits until it has ended, at most for `limit`; `None` where it still runs. A command that was stopped by an
+    /// Waits until it has ended, at most for `limit`; `None` if it is still running. A command that was stopped by an
     /// interrupt of this process gives [`Error::Interrupted`].
     pub fn wait_timeout(&mut self, limit: Duration) -> Result<Option<Status>, Error> {
         let ended = self.group.wait_ended(Some(limit)).map_err(|e| self.cmd.io("wait for the command", e))?;
@@ -134,7 +134,7 @@ impl Child {
         }
     }
 
-    /// Asks the group to stop (SIGTERM), kills it after `grace`, and tells how the command ended.
+    /// Asks the group to stop (SIGTERM), kills it after `grace`, and returns how the command ended.
     pub fn terminate(&mut self, grace: Duration) -> Result<Status, Error> {
         self.group.signal(Signal::TERM);
         if !self.group.wait_ended(Some(grace)).map_err(|e| self.cmd.io("wait for the command", e))? {
@@ -143,7 +143,7 @@ impl Child {
         self.reap()
     }
 
-    /// Kills the group and tells how the command ended.
+    /// Kills the group and returns how the command ended.
     pub fn kill(&mut self) -> Result<Status, Error> {
         self.group.signal(Signal::KILL);
         self.reap()
@@ -153,14 +153,14 @@ impl Child {
         self.group.reap().map_err(|e| self.cmd.io("wait for the command", e))
     }
 
-    /// The last [`TAIL_LINES`] lines it printed so far, secrets masked. Nothing where it has the terminal.
+    /// The last [`TAIL_LINES`] lines it has printed so far, secrets masked. Empty if it uses the terminal.
     pub fn tail(&self) -> Vec<String> {
         match &self.words {
             Words::Terminal => Vec::new(),
             Words::Log { file, from } => self.log_tail(file, *from).unwrap_or_default(),
             Words::Kept { tail, done } => {
                 if matches!(self.group.ended(), Ok(Some(_))) {
-                    // Either way the thread has had its time.
+                    // Either way the thread has had enough time.
                     let _ = done.recv_timeout(LAST_WORDS);
                 }
                 tail.lock().unwrap_or_else(PoisonError::into_inner).lines()
@@ -177,7 +177,7 @@ impl Child {
         Ok(Tail::of(&bytes, &self.cmd.redactor).lines())
     }
 
-    /// Why it ended, as an error with its tail; for a command that was to go on running.
+    /// The error for its end, with its tail; for a command that should have kept running.
     pub fn failure(&self, status: Status) -> Error {
         Error::Failed { command: self.command(), status, tail: self.tail() }
     }
@@ -187,7 +187,8 @@ impl Child {
         self.stdin.take()
     }
 
-    /// Lets it run on without us and past our end; its process id. It should have a log file, see above.
+    /// Lets it run without this process and beyond its end; returns its process id. It should have a log file, see
+    /// above.
     pub fn detach(self) -> u32 {
         self.group.release()
     }

@@ -19,7 +19,7 @@ use crate::shell_quote;
 pub struct Cmd {
     pub(crate) program: OsString,
     pub(crate) args: Vec<OsString>,
-    /// In the order given; `None` removes the variable.
+    /// In the given order; `None` removes the variable.
     pub(crate) env: Vec<(OsString, Option<OsString>)>,
     pub(crate) folder: Option<PathBuf>,
     pub(crate) stdin: Stdin,
@@ -36,15 +36,16 @@ pub struct Cmd {
 pub(crate) enum Stdin {
     Null,
     Inherit,
-    /// Written by the caller, piece by piece.
+    /// Written by the caller incrementally.
     Piped,
     Bytes(Arc<[u8]>),
     File(Arc<File>),
 }
 
 impl Cmd {
-    /// A command that runs `program`. A bare name is looked up on PATH (the command's own where it sets one), then in
-    /// `/usr/local/sbin`, `/usr/sbin` and `/sbin`. Unless it sets PATH, the command sees these folders on it as well.
+    /// A command that runs `program`. A bare name is looked up on PATH (the command's own if it sets one), then in
+    /// `/usr/local/sbin`, `/usr/sbin` and `/sbin`. Unless it sets PATH, these folders are also added to the command's
+    /// PATH.
     pub fn new(program: impl Into<OsString>) -> Self {
         Self {
             program: program.into(),
@@ -82,21 +83,21 @@ impl Cmd {
         self
     }
 
-    /// Takes an environment variable away.
+    /// Removes an environment variable.
     #[must_use]
     pub fn env_remove(mut self, name: impl Into<OsString>) -> Self {
         self.env.push((name.into(), None));
         self
     }
 
-    /// Runs in this folder. A program given as a relative path is still looked up from ours.
+    /// Runs in this folder. A program given as a relative path is still resolved against ours.
     #[must_use]
     pub fn current_dir(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = Some(folder.into());
         self
     }
 
-    /// Stops the command's whole group after this time (SIGTERM, then SIGKILL after [`crate::STOP_GRACE`]). Without
+    /// Stops the command's whole group after this time (SIGTERM, then SIGKILL after [`crate::STOP_GRACE`]). Has no
     /// effect on [`Cmd::spawn`].
     #[must_use]
     pub fn timeout(mut self, limit: Duration) -> Self {
@@ -104,28 +105,28 @@ impl Cmd {
         self
     }
 
-    /// Standard input is these bytes.
+    /// Uses these bytes as standard input.
     #[must_use]
     pub fn stdin_bytes(mut self, bytes: Vec<u8>) -> Self {
         self.stdin = Stdin::Bytes(bytes.into());
         self
     }
 
-    /// Standard input is this open file.
+    /// Uses this open file as standard input.
     #[must_use]
     pub fn stdin_file(mut self, file: File) -> Self {
         self.stdin = Stdin::File(Arc::new(file));
         self
     }
 
-    /// Standard input is empty: the default.
+    /// Uses an empty standard input: the default.
     #[must_use]
     pub fn stdin_null(mut self) -> Self {
         self.stdin = Stdin::Null;
         self
     }
 
-    /// Standard input is ours. A command that reads the terminal needs [`Cmd::inherit_terminal`]: in a background
+    /// Inherits our standard input. A command that reads the terminal needs [`Cmd::inherit_terminal`]: in a background
     /// group the kernel would stop it (SIGTTIN).
     #[must_use]
     pub fn stdin_inherit(mut self) -> Self {
@@ -133,47 +134,48 @@ impl Cmd {
         self
     }
 
-    /// Standard input is a pipe whose end [`crate::Child::take_stdin`] hands out. Only for [`Cmd::spawn`].
+    /// Connects standard input to a pipe, whose other end [`crate::Child::take_stdin`] returns. Only for
+    /// [`Cmd::spawn`].
     #[must_use]
     pub fn stdin_piped(mut self) -> Self {
         self.stdin = Stdin::Piped;
         self
     }
 
-    /// Standard output goes straight into this open file, past us.
+    /// Redirects standard output directly to this open file.
     #[must_use]
     pub fn stdout_file(mut self, file: File) -> Self {
         self.stdout = Some(Arc::new(file));
         self
     }
 
-    /// Appends the command line and the lines it prints to this file, made where it is missing. Captured output and
-    /// [`Cmd::stdout_file`] are data and are not in it.
+    /// Appends the command line and the lines it prints to this file, which is created if it is missing. Captured
+    /// output and [`Cmd::stdout_file`] are data and are not logged.
     #[must_use]
     pub fn log_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.log = Some(path.into());
         self
     }
 
-    /// Masks `text` as `***` wherever the command or what it prints is shown: in lines, tails, errors, the log and
-    /// `Debug`. Captured output is data and stays as it is; so does a log that the command writes itself
-    /// ([`Cmd::spawn`]). Arguments are seen by every user of the machine: a secret belongs in stdin or a file.
+    /// Masks `text` as `***` wherever the command or its output is shown: in lines, tails, errors, the log and `Debug`.
+    /// Captured output is data and is not masked, nor is a log that the command writes itself ([`Cmd::spawn`]).
+    /// Arguments are visible to every user of the machine: pass secrets on stdin or in a file.
     #[must_use]
     pub fn secret(mut self, text: impl Into<String>) -> Self {
         self.redactor.add(text.into());
         self
     }
 
-    /// Standard input, output and error are ours and the command stays in the terminal's foreground group: an
-    /// interactive ssh, a sudo that asks for a password. Nothing is kept of its output.
+    /// Inherits our standard input, output and error, and keeps the command in the terminal's foreground group: for an
+    /// interactive ssh, or a sudo that asks for a password. None of its output is kept.
     #[must_use]
     pub fn inherit_terminal(mut self) -> Self {
         self.placement = Placement::Foreground;
         self
     }
 
-    /// The first interrupt leaves this command alone, and it may be started after one: a machine that the caller powers
-    /// off in order, a command that cleans up. A second interrupt kills it.
+    /// Exempts the command from the first interrupt, and permits starting it after one: for a machine that the caller
+    /// shuts down cleanly, or a command that cleans up. A second interrupt kills it.
     #[must_use]
     pub fn survives_interrupt(mut self) -> Self {
         self.on_interrupt = OnInterrupt::GoOn;

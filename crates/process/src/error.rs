@@ -1,4 +1,4 @@
-//! What can go wrong with a command.
+//! Errors of commands.
 
 use std::io;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::Status;
 use crate::interrupt::Signal;
 
-/// Why a command gave no result. Command lines and tails have their secrets masked.
+/// Why a command gave no result. Secrets are masked in command lines and tails.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No such program on PATH or in the system folders.
@@ -17,12 +17,12 @@ pub enum Error {
         /// The name that was looked up.
         program: String,
     },
-    /// The program is there and could not be started.
+    /// The program exists but could not be started.
     #[error("could not start the command: {source}\n  command: {command}")]
     Spawn {
         /// The command line.
         command: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The command ran and failed.
@@ -35,12 +35,12 @@ pub enum Error {
         /// The last lines it printed.
         tail: Vec<String>,
     },
-    /// The command took longer than it may, and was stopped.
+    /// The command exceeded its time limit and was stopped.
     #[error("the command timed out after {} s\n  command: {command}{}", .after.as_secs_f64(), Last(.tail))]
     TimedOut {
         /// The command line.
         command: String,
-        /// The time it had.
+        /// The time it was given.
         after: Duration,
         /// The last lines it printed.
         tail: Vec<String>,
@@ -48,12 +48,12 @@ pub enum Error {
     /// The user or the system asked this process to stop.
     #[error("interrupted by {signal}\n  command: {command}")]
     Interrupted {
-        /// The command line, or what was waited for.
+        /// The command line, or what we were waiting for.
         command: String,
-        /// What was received.
+        /// The received signal.
         signal: Signal,
     },
-    /// The command printed more than is kept of its output.
+    /// The command printed more than the output limit.
     #[error("the command printed more than {limit} bytes\n  command: {command}")]
     TooMuchOutput {
         /// The command line.
@@ -61,20 +61,20 @@ pub enum Error {
         /// The limit in bytes.
         limit: usize,
     },
-    /// Reading from, writing to or waiting for the command failed, for a reason on this side.
+    /// Reading from, writing to or waiting for the command failed on our side.
     #[error("{action}: {source}\n  command: {command}")]
     Io {
         /// What was being done.
         action: String,
         /// The command line.
         command: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
 
 impl Error {
-    /// The last lines that the command printed; empty where it printed nothing or never ran.
+    /// The last lines that the command printed; empty if it printed nothing or never ran.
     pub fn tail(&self) -> &[String] {
         match self {
             Self::Failed { tail, .. } | Self::TimedOut { tail, .. } => tail,
@@ -82,7 +82,7 @@ impl Error {
         }
     }
 
-    /// The command line; the program's name where there is no such program.
+    /// The command line, or the program's name if it was not found.
     pub fn command(&self) -> &str {
         match self {
             Self::NotFound { program } => program,

@@ -1,13 +1,14 @@
-//! Ctrl-C, SIGTERM and SIGHUP, for the whole process.
+//! Handles Ctrl-C, SIGTERM and SIGHUP for the whole process.
 //!
-//! Commands run in groups of their own, so the terminal's Ctrl-C reaches only this process: it passes the wish on.
+//! Commands run in their own groups, so the terminal's Ctrl-C reaches only this process, which passes the request on.
 //!
-//! - The first signal asks every command to stop (SIGTERM, then SIGKILL after [`crate::STOP_GRACE`]), but those marked
-//!   with [`crate::Cmd::survives_interrupt`]. Running commands return [`crate::Error::Interrupted`]; no new one starts.
+//! - The first signal asks every command to stop (SIGTERM, then SIGKILL after [`crate::STOP_GRACE`]), except those
+//!   marked with [`crate::Cmd::survives_interrupt`]. Running commands return [`crate::Error::Interrupted`]; no new one
+//!   starts.
 //! - The second kills every command at once.
-//! - The third ends this process as the signal would have without us.
+//! - The third ends this process as the signal would have done without this handler.
 //!
-//! Signals that arrive together (a service manager sends SIGTERM and SIGHUP) are one wish.
+//! Signals that arrive together (a service manager sends SIGTERM and SIGHUP) count as one request.
 
 mod request;
 
@@ -23,14 +24,14 @@ use crate::{STOP_GRACE, registry};
 
 pub use request::{Interrupted, Signal, check, pause, requested};
 
-/// Signals closer together than this are one wish.
+/// Signals closer together than this count as one request.
 const TOGETHER: Duration = Duration::from_millis(200);
 
-/// Whether the handlers are in place.
+/// Whether the handlers are installed.
 static INSTALLED: Mutex<bool> = Mutex::new(false);
 
-/// Handles SIGINT, SIGTERM and SIGHUP from now on, and takes SIGXFSZ; a second call does nothing. A signal that this process was started
-/// with ignored (nohup, a background job) stays ignored.
+/// Handles SIGINT, SIGTERM and SIGHUP from now on, and disarms SIGXFSZ; a second call does nothing. A signal that was
+/// ignored when this process was started (nohup, a background job) stays ignored.
 pub fn install() -> io::Result<()> {
     let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
     if *installed {
@@ -51,8 +52,8 @@ pub fn install() -> io::Result<()> {
             act(wishes, number);
         }
     })?;
-    // A file beyond `ulimit -f` is then an error of the write, not the end of this process (setrlimit(2)). Commands have
-    // the default again (execve(2)).
+    // Exceeding `ulimit -f` is then an error of the write instead of the end of this process (setrlimit(2)). Commands
+    // get the default action back (execve(2)).
     signal_hook::flag::register(SIGXFSZ, Arc::default())?;
     *installed = true;
     Ok(())
@@ -70,7 +71,7 @@ fn act(wishes: u32, number: i32) {
         }
         2 => registry::kill_all(),
         _ => {
-            // Only a signal that may not be restored fails here, and these three may.
+            // This only fails for signals whose default action cannot be restored, which these three are not.
             let _ = signal_hook::low_level::emulate_default_handler(number);
         }
     }

@@ -1,4 +1,4 @@
-//! The one loop that feeds, drains, times and waits for a command. It needs no thread: poll(2) watches the pipes and the
+//! The loop that feeds, drains, times and waits for a command. It needs no threads: poll(2) watches the pipes and the
 //! process together, so a full pipe on either side never blocks the other.
 
 use std::fs::File;
@@ -18,13 +18,14 @@ use crate::{STOP_GRACE, Status};
 /// How much is read at once: the default capacity of a pipe, pipe(7).
 const CHUNK: usize = 64 * 1024;
 
-/// How long an ended command's pipes may stay silent before we stop listening: somebody outside the group holds them.
+/// How long an ended command's pipes may stay silent before we stop reading: a process outside the group holds them
+/// open.
 const DRAIN_SILENCE: Duration = Duration::from_millis(200);
 
-/// How much an ended command can have left in a pipe: `/proc/sys/fs/pipe-max-size`, pipe(7).
+/// The most that an ended command can have left in a pipe: `/proc/sys/fs/pipe-max-size`, pipe(7).
 const DRAIN_LIMIT: usize = 1024 * 1024;
 
-/// Where what a command prints goes: the listener, the log and the tail.
+/// Where a command's output goes: the listener, the log and the tail.
 pub(crate) struct Listener<'a> {
     pub(crate) redactor: &'a Redactor,
     pub(crate) log: Option<File>,
@@ -43,15 +44,15 @@ impl Listener<'_> {
     }
 }
 
-/// What is done with standard output.
+/// What to do with standard output.
 pub(crate) enum Stdout {
-    /// Cut into lines for the listener.
+    /// Split into lines for the listener.
     Lines(Splitter),
-    /// Kept whole, up to [`CAPTURE_LIMIT`].
+    /// Kept completely, up to [`CAPTURE_LIMIT`].
     Capture(Vec<u8>),
 }
 
-/// How far stopping the command has come.
+/// The progress of stopping the command.
 #[derive(Clone, Copy)]
 enum Stop {
     No,
@@ -74,7 +75,7 @@ pub(crate) struct IoLoop<'a> {
     buffer: Vec<u8>,
 }
 
-/// What poll(2) found.
+/// The result of poll(2).
 #[derive(Default)]
 struct Ready {
     stdin: bool,
@@ -109,12 +110,12 @@ impl<'a> IoLoop<'a> {
         })
     }
 
-    /// How the command ended, once that was seen.
+    /// How the command ended, once known.
     pub(crate) fn ended(&self) -> Option<Status> {
         self.ended
     }
 
-    /// Asks the command to stop; it is killed where it does not.
+    /// Asks the command to stop; it is killed if it does not.
     pub(crate) fn stop(&mut self) {
         if matches!(self.stop, Stop::No) {
             self.group.signal(Signal::TERM);
@@ -127,8 +128,8 @@ impl<'a> IoLoop<'a> {
         self.stdin = None;
     }
 
-    /// Waits until something happens, takes what was printed, and writes the start of `input` where there is room.
-    /// Returns how much was written.
+    /// Waits until something happens, reads output, and writes the beginning of `input` if there is space. Returns how
+    /// much was written.
     pub(crate) fn step(&mut self, input: &[u8]) -> io::Result<usize> {
         let ready = self.wait(!input.is_empty(), self.next_alarm())?;
         self.take(&ready)?;
@@ -137,7 +138,7 @@ impl<'a> IoLoop<'a> {
         if ready.stdin { self.give(input) } else { Ok(0) }
     }
 
-    /// Takes what the command prints until it has ended, and reaps it.
+    /// Reads the command's output until it has ended, and reaps it.
     pub(crate) fn finish(&mut self) -> io::Result<Status> {
         while self.ended.is_none() {
             self.step(&[])?;
@@ -147,7 +148,7 @@ impl<'a> IoLoop<'a> {
         self.group.reap()
     }
 
-    /// Takes what an ended command left in its pipes.
+    /// Reads what an ended command left in its pipes.
     fn drain(&mut self) -> io::Result<()> {
         let mut taken = 0;
         while taken <= DRAIN_LIMIT && (self.stdout_pipe.is_some() || self.stderr_pipe.is_some()) {
@@ -169,7 +170,7 @@ impl<'a> IoLoop<'a> {
         stderr.finish(redactor, &mut |line| listener.line(Stream::Stderr, line))
     }
 
-    /// Time until the clock has something to do.
+    /// The time until a timer expires.
     fn next_alarm(&self) -> Option<Duration> {
         let at = match self.stop {
             Stop::No => self.deadline,
@@ -203,7 +204,7 @@ impl<'a> IoLoop<'a> {
         let mut fds: Vec<PollFd<'_>> =
             wanted.iter().flatten().map(|(fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)).collect();
         poll_some(&mut fds, limit)?;
-        // Errors and hang-ups count as ready: the read or write that follows tells which.
+        // Errors and hang-ups count as ready: the read or write that follows shows which.
         let mut found = fds.iter().map(|fd| !fd.revents().is_empty());
         let mut next = |wanted: bool| wanted && found.next().unwrap_or(false);
         Ok(Ready {
@@ -213,7 +214,7 @@ impl<'a> IoLoop<'a> {
         })
     }
 
-    /// Reads once from each ready pipe; how much there was.
+    /// Reads once from each ready pipe; returns the number of bytes.
     fn take(&mut self, ready: &Ready) -> io::Result<usize> {
         let Self { stdout_pipe, stderr_pipe, stdout, stderr, listener, buffer, .. } = self;
         let redactor = listener.redactor;
@@ -226,7 +227,7 @@ impl<'a> IoLoop<'a> {
                     splitter
                         .push(&buffer[..count], redactor, &mut |line| listener.line(Stream::Stdout, line))?;
                 }
-                // One byte more than allowed tells that there was too much.
+                // One byte more than the limit shows that there was too much.
                 Stdout::Capture(bytes) => {
                     let room = (CAPTURE_LIMIT + 1).saturating_sub(bytes.len());
                     bytes.extend_from_slice(&buffer[..count.min(room)]);
@@ -241,8 +242,8 @@ impl<'a> IoLoop<'a> {
         Ok(taken)
     }
 
-    /// Writes what fits. A reader that is gone closes the pipe for good: that is the command's affair, and its exit
-    /// tells whether it minded.
+    /// Writes as much as possible. If the reader is gone, the pipe is closed for good: that is up to the command, and
+    /// its exit status shows whether it was an error.
     fn give(&mut self, input: &[u8]) -> io::Result<usize> {
         let Some(stdin) = &mut self.stdin else { return Ok(0) };
         match stdin.write(input) {
@@ -259,7 +260,7 @@ impl<'a> IoLoop<'a> {
     }
 }
 
-/// One read; a pipe at its end is closed.
+/// Reads once; closes a pipe at its end.
 fn read_some<R: Read>(pipe: &mut Option<R>, buffer: &mut [u8]) -> io::Result<usize> {
     let Some(reader) = pipe else { return Ok(0) };
     match reader.read(buffer) {
@@ -273,12 +274,12 @@ fn read_some<R: Read>(pipe: &mut Option<R>, buffer: &mut [u8]) -> io::Result<usi
     }
 }
 
-/// A command's standard input, as a writer that keeps its output flowing meanwhile.
+/// A command's standard input, as a writer that processes its output in the meantime.
 pub(crate) struct Feed<'p, 'a>(pub(crate) &'p mut IoLoop<'a>);
 
 impl Write for Feed<'_, '_> {
-    /// A command that closed its input and still runs, or ended well, needed no more: the rest is taken and dropped. One
-    /// that failed gives `BrokenPipe`.
+    /// A command that has closed its input and is still running, or has succeeded, needed no more: the rest is accepted
+    /// and dropped. If the command failed, this gives `BrokenPipe`.
     fn write(&mut self, input: &[u8]) -> io::Result<usize> {
         if input.is_empty() {
             return Ok(0);
@@ -309,7 +310,7 @@ impl Write for Feed<'_, '_> {
 }
 
 impl IoLoop<'_> {
-    /// Like [`IoLoop::step`] without waiting.
+    /// Like [`IoLoop::step`], but without waiting.
     fn look(&mut self) -> io::Result<()> {
         let ready = self.wait(false, Some(Duration::ZERO))?;
         self.take(&ready)?;

@@ -4,20 +4,20 @@
 //! ways: [`Cmd::run`] (lines to a listener), [`Cmd::output`] (captured), [`Cmd::run_with_input`] (its stdin streamed
 //! by the caller) and [`Cmd::spawn`] (long-lived, such as QEMU).
 //!
-//! What holds for every command:
+//! Every command:
 //!
-//! - It runs in a process group of its own, and the whole group goes when the command is over, when it times out, when
-//!   its value is dropped, on Ctrl-C, SIGTERM and SIGHUP ([`interrupt`]), and when this process is killed (`watchdog.rs`).
-//!   A process that starts a session of its own (`setsid`) leaves the group and is out of reach.
-//! - Its output streams: what is kept is a tail of [`TAIL_LINES`] lines, whatever the amount.
-//! - An error carries the command line and that tail, with secrets masked.
+//! - runs in its own process group, and the whole group is killed when the command has ended, when it times out, when
+//!   its value is dropped, on Ctrl-C, SIGTERM and SIGHUP ([`interrupt`]), and when this process is killed
+//!   (`watchdog.rs`). A process that starts its own session (`setsid`) leaves the group and is out of reach.
+//! - streams its output: only a tail of [`TAIL_LINES`] lines is kept, whatever the amount.
+//! - reports errors with the command line and that tail, with secrets masked.
 //!
-//! [`Cmd::replace_this_process`] starts nothing: this process becomes the command.
+//! [`Cmd::replace_this_process`] starts no process: this process becomes the command.
 //!
 //! Short captures use the same loop as everything else. A crate such as `duct` would add nothing: it buffers output
-//! without a bound, kills only the direct child, and knows neither timeouts with a tail nor process groups.
+//! without a limit, kills only the direct child, and supports neither timeouts with a tail nor process groups.
 //!
-//! Linux only for now: the end of a child is seen through a pidfd (Linux 5.3).
+//! Linux only for now: the end of a child is detected with a pidfd (Linux 5.3).
 
 mod child;
 mod cmd;

@@ -1,16 +1,16 @@
-//! Bytes cut into lines, and the last of them kept.
+//! Splits bytes into lines, and keeps the last ones.
 
 use std::collections::VecDeque;
 
 use crate::redact::Redactor;
 
-/// How many lines are kept to be shown with an error.
+/// How many lines are kept to show with an error.
 pub const TAIL_LINES: usize = 40;
 
-/// The most that [`crate::Cmd::output`] captures, in bytes. More is an error, never a silent cut.
+/// The most that [`crate::Cmd::output`] captures, in bytes. More is an error, never silently truncated.
 pub const CAPTURE_LIMIT: usize = 16 * 1024 * 1024;
 
-/// Length in bytes at which a line without an end is cut, so that memory stays bounded.
+/// The length in bytes at which an unterminated line is split, so that memory stays bounded.
 pub const MAX_LINE: usize = 8 * 1024;
 
 /// Which of a command's streams a line came from.
@@ -27,11 +27,11 @@ pub enum Stream {
 pub struct Line<'a> {
     /// The stream it came from.
     pub stream: Stream,
-    /// The line without its end, invalid UTF-8 replaced, secrets masked.
+    /// The line without its terminator, invalid UTF-8 replaced, secrets masked.
     pub text: &'a str,
 }
 
-/// Cuts a stream into lines. `\n`, `\r\n` and `\r` (progress) end a line.
+/// Splits a stream into lines. `\n`, `\r\n` and `\r` (progress) end a line.
 #[derive(Default)]
 pub(crate) struct Splitter {
     pending: Vec<u8>,
@@ -39,7 +39,7 @@ pub(crate) struct Splitter {
 }
 
 impl Splitter {
-    /// Takes `bytes` and calls `emit` with each line that is complete.
+    /// Adds `bytes` and calls `emit` with each complete line.
     pub(crate) fn push<E>(
         &mut self,
         mut bytes: &[u8],
@@ -50,7 +50,7 @@ impl Splitter {
             let newline = bytes[end] == b'\n';
             self.extend(&bytes[..end], redactor, emit)?;
             bytes = &bytes[end + 1..];
-            // The second half of `\r\n`, and the empty line before a bare `\r`, are no lines.
+            // The second half of `\r\n`, and the empty line before a bare `\r`, do not count as lines.
             let empty = self.pending.is_empty() && (!newline || (self.after_return && end == 0));
             if !empty {
                 self.flush(redactor, emit)?;
@@ -60,7 +60,7 @@ impl Splitter {
         self.extend(bytes, redactor, emit)
     }
 
-    /// Calls `emit` with what is left at the stream's end.
+    /// Calls `emit` with the rest at the end of the stream.
     pub(crate) fn finish<E>(
         &mut self,
         redactor: &Redactor,
@@ -78,7 +78,7 @@ impl Splitter {
         if !bytes.is_empty() {
             self.after_return = false;
         }
-        // Enough beyond the cut that a secret across it is seen whole.
+        // Enough beyond the split that a secret across it is seen completely.
         let limit = MAX_LINE + redactor.longest();
         for chunk in bytes.chunks(MAX_LINE) {
             self.pending.extend_from_slice(chunk);

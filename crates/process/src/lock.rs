@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use crate::{Error, interrupt, shell_quote};
 
-/// How often a held lock is tried: at first, and after some tries. flock(2) cannot be waited for with a way out.
+/// How often to retry a held lock: at first, and after some attempts. Waiting for flock(2) could not be interrupted.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LAST_PAUSE: Duration = Duration::from_millis(250);
 
-/// The most that is read from a lock file.
+/// The most that is read from a lock file, bytes.
 const RECORD_LIMIT: u64 = 16 * 1024;
 
-/// Who holds a lock.
+/// The holder of a lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
     /// Its process id.
@@ -23,8 +23,9 @@ pub struct Holder {
     pub command: String,
 }
 
-/// An advisory lock on a file, flock(2): one process at a time. The kernel releases it with the value or the process,
-/// however that ends. The file stays; its first line is the holder's process id, its second the command line.
+/// An advisory lock on a file, flock(2): one process at a time. The kernel releases it when the value is dropped or the
+/// process ends, for whatever reason. The file stays; its first line is the holder's process id, its second the command
+/// line.
 #[derive(Debug)]
 pub struct FileLock {
     file: File,
@@ -32,8 +33,8 @@ pub struct FileLock {
 }
 
 impl FileLock {
-    /// Takes the lock on `path`, made where it is missing, and waits while another holds it. `on_wait` is told of each
-    /// holder that is waited for, once. An interrupt ends the wait with [`Error::Interrupted`].
+    /// Takes the lock on `path`, which is created if it is missing, waiting while another process holds it. `on_wait`
+    /// is called once for each holder that is waited for. An interrupt ends the wait with [`Error::Interrupted`].
     pub fn acquire(path: impl AsRef<Path>, on_wait: &mut dyn FnMut(&Holder)) -> Result<Self, Error> {
         let path = path.as_ref();
         let failed = |source| Error::Io {
@@ -73,7 +74,7 @@ impl FileLock {
     }
 }
 
-/// Writes who we are.
+/// Writes this process's id and command line.
 fn record(mut file: &File) -> io::Result<()> {
     let words = std::env::args_os().map(|word| shell_quote(&word.to_string_lossy()));
     let command = words.collect::<Vec<_>>().join(" ").replace('\n', " ");
@@ -82,7 +83,7 @@ fn record(mut file: &File) -> io::Result<()> {
     file.write_all(format!("{}\n{command}\n", std::process::id()).as_bytes())
 }
 
-/// What the file says. `None` while a holder has not written yet, or where the writer is one that was killed.
+/// The content of the file. `None` if a holder has not written it yet, or the process that wrote it is gone.
 fn holder(mut file: &File) -> io::Result<Option<Holder>> {
     file.seek(SeekFrom::Start(0))?;
     let mut bytes = Vec::new();
@@ -96,13 +97,13 @@ fn holder(mut file: &File) -> io::Result<Option<Holder>> {
 
 impl Drop for FileLock {
     fn drop(&mut self) {
-        // Only for the reader's eye: closing the file is what unlocks it.
+        // Only for readers: closing the file releases the lock.
         let _ = self.file.set_len(0);
     }
 }
 
 fn is_alive(pid: u32) -> bool {
     let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
-    // A process of another user may not be signalled, and is there all the same.
+    // A process of another user cannot be signalled, but exists.
     pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
 }

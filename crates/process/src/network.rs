@@ -1,5 +1,6 @@
-//! What the user's environment says of the network, for programs that do not read it all. Each reads proxies itself; of
-//! authorities, Node.js reads `NODE_EXTRA_CA_CERTS` alone, cargo and nix `SSL_CERT_FILE`, and apt(8) neither.
+//! The network settings in the user's environment, for programs that do not read all of them. Each program reads proxy
+//! settings itself; of the authorities, Node.js only reads `NODE_EXTRA_CA_CERTS`, cargo and nix read `SSL_CERT_FILE`,
+//! and apt(8) reads neither.
 
 use std::fs;
 use std::io;
@@ -7,15 +8,15 @@ use std::path::{Path, PathBuf};
 
 use crate::Cmd;
 
-/// Where systems keep the authorities that they trust, in one file: Debian, Fedora, SUSE.
+/// Where systems store their trusted authorities in one file: Debian, Fedora, SUSE.
 const STORES: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem"];
 
-/// What to do where a server's certificate is not trusted.
-pub const UNTRUSTED_REMEDY: &str = "the server's certificate is of an authority that this host does not trust; if it is that of your \
-     network's proxy, set SSL_CERT_FILE to a PEM file with it and with the public authorities, then run the same command again";
+/// The remedy if a server's certificate is not trusted.
+pub const UNTRUSTED_REMEDY: &str = "the server's certificate was issued by an authority that this host does not trust; if that is your \
+     network's proxy, set SSL_CERT_FILE to a PEM file with its authority and the public ones, then run the same command again";
 
-/// How programs say that they do not trust a server's certificate: apt, Node.js, and curl in cargo, git and nix.
+/// Messages of programs that do not trust a server's certificate: apt, Node.js, and curl in cargo, git and nix.
 const UNTRUSTED: [&str; 8] = [
     "The certificate is NOT trusted",
     "certificate verify failed",
@@ -32,25 +33,25 @@ pub fn is_untrusted(printed: &[String]) -> bool {
     printed.iter().any(|line| UNTRUSTED.iter().any(|sign| line.contains(sign)))
 }
 
-/// The variables of a user's environment that say how the network is reached.
+/// The network variables of a user's environment.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct NetworkEnvironment {
-    /// URLs, which may hold passwords, by the scheme that they are for.
+    /// URLs, which may contain passwords, by the scheme they are for.
     proxies: Vec<(&'static str, String)>,
     no_proxy: Option<String>,
-    /// `SSL_CERT_FILE`: the authorities to trust in place of the system's.
+    /// `SSL_CERT_FILE`: the authorities to trust instead of the system's.
     authorities: Option<PathBuf>,
-    /// `NODE_EXTRA_CA_CERTS`: those to trust besides the system's.
+    /// `NODE_EXTRA_CA_CERTS`: the authorities to trust in addition to the system's.
     more: Option<PathBuf>,
 }
 
 impl NetworkEnvironment {
-    /// This process's own.
+    /// The variables of this process.
     pub fn of_this_process() -> Self {
         Self::of(|name| std::env::var(name).ok())
     }
 
-    /// What the variables say; an empty one says nothing.
+    /// Reads the variables; an empty variable counts as unset.
     pub fn of(get: impl Fn(&str) -> Option<String>) -> Self {
         let get = |name: &str| get(name).filter(|value| !value.is_empty());
         let either = |name: &str| get(name).or_else(|| get(&name.to_uppercase()));
@@ -66,12 +67,12 @@ impl NetworkEnvironment {
         }
     }
 
-    /// Hosts that are reached without a proxy, as the variable `no_proxy` lists them.
+    /// Hosts that are reached without a proxy, in the format of the variable `no_proxy`.
     pub fn no_proxy(&self) -> Option<&str> {
         self.no_proxy.as_deref()
     }
 
-    /// A command that runs Node.js, with the authorities of `SSL_CERT_FILE` where it has no further ones of its own.
+    /// A command that runs Node.js, with the authorities of `SSL_CERT_FILE` unless it has additional ones of its own.
     #[must_use]
     pub fn for_node(&self, command: Cmd) -> Cmd {
         match (&self.authorities, &self.more) {
@@ -80,8 +81,8 @@ impl NetworkEnvironment {
         }
     }
 
-    /// A command of what reads `SSL_CERT_FILE`, such as cargo, with it where there are further authorities alone; `file` is what
-    /// [`NetworkEnvironment::write_authorities`] wrote.
+    /// A command that reads `SSL_CERT_FILE`, such as cargo, with that variable set if the environment only has
+    /// additional authorities; `file` is the result of [`NetworkEnvironment::write_authorities`].
     #[must_use]
     pub fn for_openssl(&self, command: Cmd, file: Option<&Path>) -> Cmd {
         match (&self.authorities, file) {
@@ -90,16 +91,16 @@ impl NetworkEnvironment {
         }
     }
 
-    /// The line of apt.conf(5) that names the file of authorities, unless `configured`, the output of apt-config(8), names one.
-    /// Everyone must be able to read the file: apt does so as a user of its own.
+    /// The line of apt.conf(5) that sets the file of authorities, unless `configured`, the output of apt-config(8),
+    /// sets one. The file must be readable by everyone, because apt reads it as a user of its own.
     pub fn apt_authorities(configured: &str, file: Option<&Path>) -> String {
         file.and_then(Path::to_str)
             .and_then(|file| setting(configured, "Acquire::https::CAInfo", file))
             .unwrap_or_default()
     }
 
-    /// Lines of apt.conf(5) for an apt that does not see this environment: the proxies, too, that `configured` lacks. They may
-    /// hold passwords.
+    /// Lines of apt.conf(5) for an apt that does not see this environment: also the proxies that `configured` lacks.
+    /// They may contain passwords.
     pub fn apt_settings(&self, configured: &str, authorities: Option<&Path>) -> String {
         let proxy =
             |(scheme, url): &(&str, String)| setting(configured, &format!("Acquire::{scheme}::Proxy"), url);
@@ -107,7 +108,8 @@ impl NetworkEnvironment {
         proxies + &Self::apt_authorities(configured, authorities)
     }
 
-    /// Writes all authorities to trust into one file of a folder, readable by everyone; `None` where the environment names none.
+    /// Writes all trusted authorities to one file in a folder, readable by everyone; `None` if the environment sets
+    /// none.
     pub fn write_authorities(&self, folder: &Path) -> Result<Option<PathBuf>, AuthoritiesError> {
         use std::os::unix::fs::PermissionsExt as _;
         let read = |variable, path: &Path| {
@@ -130,13 +132,13 @@ impl NetworkEnvironment {
     }
 }
 
-/// A line of apt.conf(5), unless the key has a value already.
+/// A line of apt.conf(5), unless the key already has a value.
 fn setting(configured: &str, key: &str, value: &str) -> Option<String> {
     let says = |line: &str| {
         let name = line.split(' ').next().unwrap_or_default();
         name.eq_ignore_ascii_case(key) && !line.ends_with(" \"\";")
     };
-    // apt.conf(5) has no escape for what ends a value.
+    // apt.conf(5) has no escape for the characters that end a value.
     let fits = !value.contains(['"', '\n']);
     (fits && !configured.lines().any(says)).then(|| format!("{key} \"{value}\";\n"))
 }
@@ -149,7 +151,7 @@ pub struct AuthoritiesError {
     pub variable: &'static str,
     /// The file.
     pub path: PathBuf,
-    /// The system's answer.
+    /// The system's error.
     #[source]
     pub source: io::Error,
 }

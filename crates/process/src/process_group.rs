@@ -1,4 +1,4 @@
-//! One started process, from its start until it is reaped, and its group with it.
+//! A started process and its group, until it is reaped.
 
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -16,13 +16,13 @@ use crate::registry::{self, OnInterrupt, Target};
 /// Which process group a command runs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Placement {
-    /// One of its own.
+    /// A new group of its own.
     OwnGroup,
-    /// Ours, in the terminal's foreground.
+    /// Our group, in the terminal's foreground.
     Foreground,
 }
 
-/// A started process. Dropped before it was reaped, it is killed with its group.
+/// A started process. If it is dropped before it was reaped, it is killed with its group.
 pub(crate) struct ProcessGroup {
     child: Child,
     pidfd: OwnedFd,
@@ -71,7 +71,7 @@ impl ProcessGroup {
         self.child.id()
     }
 
-    /// Readable once the process has ended.
+    /// Becomes readable when the process has ended.
     pub(crate) fn pidfd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
     }
@@ -87,7 +87,7 @@ impl ProcessGroup {
         }
     }
 
-    /// How the process ended, if it has; it stays unreaped, so its number stays its own.
+    /// How the process ended, if it has; it is not reaped, so that its process id is not reused.
     pub(crate) fn ended(&self) -> io::Result<Option<Status>> {
         if let State::Reaped(status) = self.state {
             return Ok(Some(status));
@@ -107,7 +107,7 @@ impl ProcessGroup {
         }
     }
 
-    /// Waits for the process, kills what it left in its group and takes its status.
+    /// Waits for the process, kills what it left in its group and returns its status.
     pub(crate) fn reap(&mut self) -> io::Result<Status> {
         if let State::Reaped(status) = self.state {
             return Ok(status);
@@ -120,7 +120,7 @@ impl ProcessGroup {
         Ok(status)
     }
 
-    /// Waits until the process has ended, at most for `limit`; whether it has.
+    /// Waits until the process has ended, at most for `limit`; returns whether it has.
     pub(crate) fn wait_ended(&self, limit: Option<Duration>) -> io::Result<bool> {
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         while self.ended()?.is_none() {
@@ -133,7 +133,7 @@ impl ProcessGroup {
         Ok(true)
     }
 
-    /// Lets the process go on by itself.
+    /// Lets the process run on its own.
     pub(crate) fn release(mut self) -> u32 {
         registry::remove(self.target);
         self.state = State::Released;
@@ -145,15 +145,15 @@ impl Drop for ProcessGroup {
     fn drop(&mut self) {
         if matches!(self.state, State::Running) {
             self.signal(Signal::KILL);
-            // Nothing to report to: a value dropped early is on its way out of an error.
+            // There is nowhere to report to: a value is dropped early because of an error.
             let _ = self.reap();
         }
     }
 }
 
-/// poll(2) that takes a signal for nothing: the caller looks again.
+/// poll(2) that ignores signals: the caller checks again.
 pub(crate) fn poll_some(fds: &mut [PollFd<'_>], limit: Option<Duration>) -> io::Result<()> {
-    // A time that does not fit is as good as forever.
+    // A time that does not fit is practically forever.
     let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
     match poll(fds, limit.as_ref()) {
         Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),

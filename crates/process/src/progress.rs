@@ -1,4 +1,4 @@
-//! What engines report while they work. Only the user interface prints it.
+//! Events that engines report while they work. Only the user interface prints them.
 
 use std::time::Duration;
 
@@ -9,24 +9,24 @@ pub enum Unit {
     Bytes,
     /// Packages fetched, unpacked or configured.
     Packages,
-    /// Checks that have an answer.
+    /// Finished checks.
     Checks,
-    /// Builds of nix that are done.
+    /// Finished nix builds.
     Builds,
-    /// Stages that are done.
+    /// Finished stages.
     Stages,
 }
 
-/// How a stage came to its result.
+/// How a stage got its result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StageOutcome {
     /// The work was done now.
     Built,
-    /// An earlier result was still right and was taken.
+    /// An earlier result was still valid and was reused.
     Reused,
 }
 
-/// One thing that happened.
+/// An event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event<'a> {
     /// A stage began.
@@ -34,13 +34,13 @@ pub enum Event<'a> {
         /// The stage's name, the same in every event about it.
         stage: &'a str,
     },
-    /// A stage came further.
+    /// A stage made progress.
     StageProgress {
         /// The stage's name.
         stage: &'a str,
         /// How much is done, in `unit`.
         done: u64,
-        /// How much there is in all, in `unit`, where that is known.
+        /// The total, in `unit`, if known.
         total: Option<u64>,
         /// What is counted.
         unit: Unit,
@@ -49,19 +49,19 @@ pub enum Event<'a> {
     StageOutput {
         /// The stage's name.
         stage: &'a str,
-        /// The line, without its end, secrets masked.
+        /// The line without its terminator, secrets masked.
         line: &'a str,
     },
-    /// A stage ended well. One that failed returns its error instead.
+    /// A stage succeeded. A failed stage returns its error instead.
     StageFinished {
         /// The stage's name.
         stage: &'a str,
         /// Wall-clock time since its start.
         elapsed: Duration,
-        /// Whether the work was done or an earlier result taken.
+        /// Whether the work was done or an earlier result was reused.
         outcome: StageOutcome,
     },
-    /// Something worth telling that asks nothing of the user.
+    /// Information that needs no action by the user.
     Note {
         /// One line.
         text: &'a str,

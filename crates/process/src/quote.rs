@@ -1,6 +1,6 @@
-//! Words as a POSIX shell reads them back.
+//! Quotes words for a POSIX shell.
 
-/// `word` as it must be typed in a POSIX shell: unchanged where it is plain, else in single quotes.
+/// `word` as it must be typed in a POSIX shell: unchanged if it is plain, otherwise in single quotes.
 pub fn shell_quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./-_".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

@@ -1,14 +1,14 @@
-//! Secrets taken out of what is shown.
+//! Masks secrets in what is shown.
 
-/// What stands in a secret's place.
+/// The replacement for a secret.
 const MASKED: &str = "***";
 
-/// The secrets of one command, longest first so that one inside another leaves nothing behind.
+/// The secrets of one command, longest first, so that a secret that contains another is masked completely.
 #[derive(Clone, Default)]
 pub(crate) struct Redactor(Vec<String>);
 
 impl Redactor {
-    /// Adds a secret; an empty one would match everywhere and is left out.
+    /// Adds a secret; an empty one would match everywhere and is ignored.
     pub(crate) fn add(&mut self, secret: String) {
         if secret.is_empty() {
             return;
@@ -22,12 +22,12 @@ impl Redactor {
         self.0.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), MASKED))
     }
 
-    /// Length in bytes of the longest secret, 0 without any.
+    /// Length in bytes of the longest secret, or 0 without secrets.
     pub(crate) fn longest(&self) -> usize {
         self.0.first().map_or(0, String::len)
     }
 
-    /// The last place at or before `at` where `bytes` can be cut without splitting a secret.
+    /// The last position at or before `at` where `bytes` can be split without splitting a secret.
     pub(crate) fn cut_before(&self, bytes: &[u8], at: usize) -> usize {
         let mut cut = at;
         for secret in &self.0 {

@@ -1,7 +1,7 @@
-//! The commands that run now, and how all of them are signalled.
+//! The running commands, and how to signal all of them.
 //!
-//! A target leaves the list before its process is reaped, under the same lock under which signals are sent: a number that
-//! the kernel has given to somebody else is never signalled.
+//! A target is removed from the list before its process is reaped, under the same lock under which signals are sent: a
+//! reused process id is never signalled.
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,17 +11,17 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use crate::interrupt;
 use crate::watchdog::Watchdog;
 
-/// What a command's signals go to.
+/// The destination of a command's signals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Target {
     /// The process group that the command leads.
     Group(Pid),
-    /// The one process: it shares our group, and the terminal.
+    /// Only the process: it shares our group and the terminal.
     Process(Pid),
 }
 
 impl Target {
-    /// Sends `signal`. What is gone already, or belongs to another user (sudo), cannot be helped.
+    /// Sends `signal`. Errors are ignored: the process may be gone already, or belong to another user (sudo).
     fn signal(self, signal: Signal) {
         let _ = match self {
             Self::Group(pid) => kill_process_group(pid, signal),
@@ -38,12 +38,12 @@ impl Target {
     }
 }
 
-/// What an interrupt of this process means to a command.
+/// How a command reacts to an interrupt of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OnInterrupt {
     /// Stop with it.
     Stop,
-    /// Go on until the caller ends it.
+    /// Continue until the caller ends it.
     GoOn,
 }
 
@@ -61,12 +61,12 @@ struct Registry {
 static REGISTRY: Mutex<Registry> = Mutex::new(Registry { entries: Vec::new(), watchdog: None });
 
 fn registry() -> MutexGuard<'static, Registry> {
-    // Each change is one push or one removal: a panic elsewhere leaves nothing half done.
+    // Each change is one push or one removal, so a panic elsewhere leaves nothing half done.
     REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Registry {
-    /// Tells the watchdog; a killed one is replaced, and the new one gets everything.
+    /// Notifies the watchdog; if it was killed, it is replaced by a new one with the complete list.
     fn tell(&mut self, tell: impl Fn(&mut Watchdog) -> io::Result<()>) -> io::Result<()> {
         if let Some(watchdog) = &mut self.watchdog
             && tell(watchdog).is_ok()
@@ -83,7 +83,7 @@ impl Registry {
     }
 }
 
-/// Starts the watchdog if there is none, so that a command is announced at once after its start.
+/// Starts the watchdog if there is none, so that a command can be announced immediately after its start.
 pub(crate) fn prepare() -> io::Result<()> {
     let mut registry = registry();
     if registry.watchdog.is_none() { registry.tell(|_| Ok(())) } else { Ok(()) }
@@ -92,7 +92,7 @@ pub(crate) fn prepare() -> io::Result<()> {
 /// Announces a command that has just been started.
 pub(crate) fn add(target: Target, on_interrupt: OnInterrupt) -> io::Result<()> {
     let mut registry = registry();
-    // An interrupt that came since the caller looked has passed over the list already.
+    // An interrupt since the caller's check has already gone through the list.
     let late = on_interrupt == OnInterrupt::Stop && interrupt::requested().is_some();
     if late {
         target.signal(Signal::KILL);
@@ -101,22 +101,22 @@ pub(crate) fn add(target: Target, on_interrupt: OnInterrupt) -> io::Result<()> {
     registry.tell(|watchdog| watchdog.add(target.operand()))
 }
 
-/// Takes a command off the list: it is about to be reaped, or is let go.
+/// Removes a command that is about to be reaped or detached.
 pub(crate) fn remove(target: Target) {
     let mut registry = registry();
     registry.entries.retain(|entry| entry.target != target);
-    // Without a watchdog the rest is unwatched, and the next command tries to start one and reports why it cannot.
+    // Without a watchdog the rest is unwatched; the next command tries to start one, and reports why it cannot.
     let _ = registry.tell(|watchdog| watchdog.remove(target.operand()));
 }
 
-/// Sends `signal` to one command, where it still runs.
+/// Sends `signal` to one command, if it is still running.
 pub(crate) fn signal(target: Target, signal: Signal) {
     if registry().entries.iter().any(|entry| entry.target == target) {
         target.signal(signal);
     }
 }
 
-/// Asks every command to stop, but those that go on.
+/// Asks every command to stop, except those that continue.
 pub(crate) fn ask_all() {
     for entry in &mut registry().entries {
         if entry.on_interrupt == OnInterrupt::Stop {
@@ -126,7 +126,7 @@ pub(crate) fn ask_all() {
     }
 }
 
-/// Kills every command that was asked to stop and still runs.
+/// Kills every command that was asked to stop and is still running.
 pub(crate) fn kill_asked() {
     registry()
         .entries

@@ -1,4 +1,4 @@
-//! This process becomes the command.
+//! Replaces this process by a command.
 
 use std::io;
 use std::os::unix::process::CommandExt as _;
@@ -8,8 +8,9 @@ use std::process::Command;
 use crate::{Cmd, Error};
 
 impl Cmd {
-    /// Becomes the command: its arguments and the environment that `keep` names, our streams, our process id. Comes back only with
-    /// the reason why not. Nothing watches over what this process becomes; whoever started this process does.
+    /// Replaces this process by the command, with its arguments, the environment variables listed in `keep`, our
+    /// streams and our process id. Returns only on failure. The command is not watched by us, only by the parent of
+    /// this process.
     #[expect(clippy::disallowed_types, reason = "see above")]
     pub fn replace_this_process(&self, keep: &[&str]) -> Error {
         let kept = std::env::vars_os().filter(|(name, _)| keep.iter().any(|kept| name == kept));

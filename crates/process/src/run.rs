@@ -14,14 +14,15 @@ use crate::registry::OnInterrupt;
 use crate::which::{resolve, search_path};
 use crate::{Child, Cmd, Error, Status, interrupt};
 
-/// What a command that succeeded left behind.
+/// The result of a command that succeeded.
 ///
-/// Its peak memory is not among it: neither std nor rustix offers wait4(2), and `/proc` forgets it at the exit.
+/// It does not include the peak memory: neither std nor rustix offers wait4(2), and `/proc` forgets it when the process
+/// exits.
 #[derive(Debug, Clone)]
 pub struct Output {
-    /// Standard output as [`Cmd::output`] captured it, at most [`CAPTURE_LIMIT`] bytes; empty from the other ways to run.
+    /// Standard output as captured by [`Cmd::output`], at most [`CAPTURE_LIMIT`] bytes; otherwise empty.
     pub stdout: Vec<u8>,
-    /// The last lines printed: of standard error where stdout was captured, else of both streams.
+    /// The last printed lines: of standard error if stdout was captured, otherwise of both streams.
     pub tail: Vec<String>,
     /// How it ended; always a success.
     pub status: Status,
@@ -30,14 +31,14 @@ pub struct Output {
 }
 
 impl Output {
-    /// Standard output as text, invalid UTF-8 replaced, without white space at its end.
+    /// Standard output as text, with invalid UTF-8 replaced and without trailing white space.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).trim_end().to_owned()
     }
 }
 
 impl Cmd {
-    /// Runs the command and waits for it. Each line of its output goes to `on_line` as it arrives; the last
+    /// Runs the command and waits for it. Each line of its output is passed to `on_line` as it arrives; the last
     /// [`crate::TAIL_LINES`] are kept.
     pub fn run(&self, on_line: &mut dyn FnMut(Line<'_>)) -> Result<Output, Error> {
         self.drive(Stdout::Lines(Splitter::default()), on_line, NO_FEED)
@@ -48,12 +49,12 @@ impl Cmd {
         self.drive(Stdout::Capture(Vec::new()), &mut |_| {}, NO_FEED)
     }
 
-    /// Runs the command with what `feed` writes as its standard input, so that any amount can be streamed into it. The
-    /// command's output is taken while `feed` writes, on the same thread.
+    /// Runs the command with the output of `feed` as its standard input, so that any amount can be streamed into it.
+    /// The command's output is read while `feed` writes, on the same thread.
     ///
-    /// A command that dies meanwhile makes the writer fail with `BrokenPipe`, and its failure is what is returned. One that
-    /// succeeds without reading everything is a success. Where `feed` fails by itself the command is stopped before it
-    /// can take the end of its input for a whole one, and `feed`'s error is returned as [`Error::Io`].
+    /// If the command dies in the meantime, the writer fails with `BrokenPipe`, and the command's failure is returned.
+    /// A command that succeeds without reading everything is a success. If `feed` itself fails, the command is stopped
+    /// before it can mistake the end of its input for a complete one, and `feed`'s error is returned as [`Error::Io`].
     pub fn run_with_input<F>(&self, feed: F, on_line: &mut dyn FnMut(Line<'_>)) -> Result<Output, Error>
     where
         F: FnOnce(&mut dyn Write) -> io::Result<()>,
@@ -87,7 +88,7 @@ impl Cmd {
             (None, _) => Ok(()),
         };
         if io_loop.ended().is_some_and(|status| !status.success()) {
-            // With the command's own failure known, an error from feeding it is only an echo.
+            // Once the command's own failure is known, an error from feeding it is only a consequence.
             written = Ok(());
         }
         if written.is_err() {
@@ -114,7 +115,7 @@ impl Cmd {
         };
         let failed = timed_out || !status.success();
         if failed && tail.is_empty() {
-            // Some programs tell their errors on standard output.
+            // Some programs print their errors on standard output.
             tail = Tail::of(&stdout, &self.redactor);
         }
         let (command, tail) = (self.to_string(), tail.lines());
@@ -122,7 +123,7 @@ impl Cmd {
             return Err(Error::TimedOut { command, after: self.timeout.unwrap_or_default(), tail });
         }
         if let Some(signal) = self.interrupting_signal() {
-            // Even after exit code 0: many programs exit so when asked to stop, with their work half done.
+            // Even after exit code 0: many programs exit with it when asked to stop, with their work half done.
             return Err(Error::Interrupted { command, signal });
         }
         if !status.success() {
@@ -143,7 +144,7 @@ impl Cmd {
         self.start(stdin, stdout, Stdio::piped())
     }
 
-    /// Starts the process. A command for the terminal keeps ours, whatever is passed.
+    /// Starts the process. A command for the terminal keeps our streams, whatever is passed.
     #[expect(clippy::disallowed_types, reason = "see above")]
     pub(crate) fn start(&self, stdin: Stdio, stdout: Stdio, stderr: Stdio) -> Result<ProcessGroup, Error> {
         if let Some(signal) = self.interrupting_signal() {
@@ -165,7 +166,7 @@ impl Cmd {
             };
         }
         if let Some(folder) = &self.folder {
-            // Else the system's "no such file" would seem to be about the program.
+            // Otherwise the system's "no such file" would seem to refer to the program.
             if let Err(e) = std::fs::metadata(folder) {
                 let text = format!("working folder {}: {e}", folder.display());
                 return Err(self.spawn_error(io::Error::new(e.kind(), text)));
@@ -178,7 +179,7 @@ impl Cmd {
         ProcessGroup::start(&mut command, self.placement, self.on_interrupt).map_err(|e| self.spawn_error(e))
     }
 
-    /// Standard input where it is not a pipe.
+    /// Standard input if it is not a pipe.
     pub(crate) fn stdin_stdio(&self) -> Result<Stdio, Error> {
         Ok(match &self.stdin {
             Stdin::Null => Stdio::null(),
@@ -188,7 +189,7 @@ impl Cmd {
         })
     }
 
-    /// The log, opened for appending, with the command line written into it.
+    /// The log, opened for appending, with the command line written to it.
     pub(crate) fn open_log(&self) -> Result<Option<File>, Error> {
         let Some(path) = &self.log else { return Ok(None) };
         let open = || {
@@ -199,7 +200,7 @@ impl Cmd {
         open().map(Some).map_err(|e| self.io(&format!("write the log {}", path.display()), e))
     }
 
-    /// The signal that makes this command's result an interruption.
+    /// The signal that turns this command's result into an interruption.
     pub(crate) fn interrupting_signal(&self) -> Option<interrupt::Signal> {
         interrupt::requested().filter(|_| self.on_interrupt == OnInterrupt::Stop)
     }
@@ -213,5 +214,5 @@ impl Cmd {
     }
 }
 
-/// No feeder, for the ways to run that have none.
+/// No feeder, for the ways to run a command that have none.
 const NO_FEED: Option<fn(&mut dyn Write) -> io::Result<()>> = None;

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 pub enum Status {
     /// It exited with this code, 0 for success.
     Code(i32),
-    /// A signal with this number ended it.
+    /// It was killed by the signal with this number.
     Signal(i32),
 }
 
@@ -21,8 +21,8 @@ impl Status {
         self == Self::Code(0)
     }
 
-    /// Whether the process crashed: a signal ended it that its own fault raises, or that the kernel sends when memory runs
-    /// out. A process that was asked to stop (SIGTERM, SIGHUP, SIGINT, SIGPIPE) did not crash.
+    /// Whether the process crashed: it was killed by a signal that its own fault raises, or that the kernel sends when
+    /// memory runs out. A process that was asked to stop (SIGTERM, SIGHUP, SIGINT, SIGPIPE) did not crash.
     pub fn is_crash(self) -> bool {
         const CRASHES: [Signal; 8] = [
             Signal::ILL,
@@ -68,7 +68,7 @@ impl fmt::Display for Status {
     }
 }
 
-/// The names of signal(7) that a failing program is likely to die of.
+/// The names of signals, signal(7), that a failing program is likely to die from.
 fn signal_name(number: i32) -> Option<&'static str> {
     const NAMES: [(Signal, &str); 15] = [
         (Signal::HUP, "SIGHUP"),

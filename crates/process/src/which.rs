@@ -1,4 +1,4 @@
-//! Where programs are.
+//! Finds programs.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt as _;
@@ -7,17 +7,17 @@ use std::{env, fs};
 
 use camino::Utf8PathBuf;
 
-/// Where Debian keeps mke2fs, sfdisk and mkfs.vfat, and which an ordinary user's login PATH lacks.
+/// Where Debian installs mke2fs, sfdisk and mkfs.vfat; missing from the login PATH of ordinary users.
 const SYSTEM_FOLDERS: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
-/// Where the program `name` is: the first executable file of that name on PATH, then in `/usr/local/sbin`, `/usr/sbin`
-/// and `/sbin`. A name with a slash is taken as a path. `None` too where the path found is not UTF-8.
+/// The path of the program `name`: the first executable file of that name on PATH, then in `/usr/local/sbin`,
+/// `/usr/sbin` and `/sbin`. A name with a slash is used as a path. Also `None` if the found path is not UTF-8.
 pub fn find_program(name: &str) -> Option<Utf8PathBuf> {
     let found = resolve(OsStr::new(name), &search_path(env::var_os("PATH").as_deref()))?;
     Utf8PathBuf::from_path_buf(found).ok()
 }
 
-/// `path` with the system folders appended that it lacks.
+/// `path` with any missing system folders appended.
 pub(crate) fn search_path(path: Option<&OsStr>) -> OsString {
     let mut folders: Vec<PathBuf> = path.map(|path| env::split_paths(path).collect()).unwrap_or_default();
     for folder in SYSTEM_FOLDERS {
@@ -25,7 +25,7 @@ pub(crate) fn search_path(path: Option<&OsStr>) -> OsString {
             folders.push(folder.into());
         }
     }
-    // Only a folder with a colon in it cannot be joined, and these came from a split at colons.
+    // Only folders that contain a colon cannot be joined, and these were split at colons.
     env::join_paths(folders).unwrap_or_default()
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn resolve(program: &OsStr, path: &OsStr) -> Option<PathBuf> {
         env::split_paths(path).map(|folder| folder.join(program)).collect()
     };
     let found = candidates.into_iter().find(|candidate| is_executable(candidate))?;
-    // The command may run in another folder than ours.
+    // The command may run in a different folder.
     std::path::absolute(found).ok()
 }
 

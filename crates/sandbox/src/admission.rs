@@ -1,4 +1,4 @@
-//! Whether one more sandbox may be started.
+//! Whether another sandbox may be started.
 
 use rave_fs::Replace;
 
@@ -7,14 +7,14 @@ use crate::limits::{Free, Limits, Takers};
 use crate::look::look;
 use crate::store::Store;
 
-/// Keeps the limits for commands that read no `rave.toml`.
+/// Saves the limits for commands that do not read `rave.toml`.
 pub fn keep(store: &Store, limits: Limits) -> Result<(), Error> {
     let path = store.limits_file();
     let text = serde_json::to_vec_pretty(&limits).map_err(|e| Error::io("write", &path, e.into()))?;
     Replace::new(&path).mode(0o600).write(text).map_err(|e| Error::io("write", &path, e))
 }
 
-/// Refuses one more where the sandboxes take what they may, or the host has nothing left for it.
+/// Refuses another sandbox if the existing ones use up their limits, or the host has too little left for it.
 pub fn admit(store: &Store, free: Free) -> Result<(), Error> {
     let (mut memory, mut disk) = (Takers::new(), Takers::new());
     for name in store.names()? {

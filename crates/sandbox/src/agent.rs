@@ -1,4 +1,4 @@
-//! The user's SSH agent, for one key at one host.
+//! The user's SSH agent, restricted to one key and one host.
 
 mod host;
 mod session;

@@ -1,4 +1,4 @@
-//! The record of a sandbox: by its supervisor where one runs, by the command itself otherwise.
+//! The audit record of a sandbox: written by its supervisor if there is one, otherwise by the command itself.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use crate::control::{ANSWER, Connection, Order};
 use crate::error::Error;
 use crate::place::Place;
 
-/// How long one try for the lock takes: a supervisor that starts holds it for good, and is asked then.
+/// How long one attempt to lock takes: a starting supervisor keeps the lock, and can then be asked instead.
 const TRY: Duration = Duration::from_millis(500);
-/// Tries until a record counts as one that cannot be written.
+/// Attempts before writing the record fails.
 const TRIES: u32 = 20;
 
-/// How long a record outlives its sandbox where nobody has said so, seconds: thirty days.
+/// How long a record outlives its sandbox by default, seconds: thirty days.
 pub const KEEP: u64 = 30 * 24 * 3600;
 
 /// Begins the record, and reserves space for it.
@@ -23,7 +23,7 @@ pub fn begin(place: &Place) -> Result<(), Error> {
     Ok(())
 }
 
-/// Writes what a command did with the sandbox.
+/// Records what a command did with the sandbox.
 pub fn note(place: &Place, event: &Event) -> Result<(), Error> {
     let mut tries = 0;
     loop {
@@ -39,15 +39,15 @@ pub fn note(place: &Place, event: &Event) -> Result<(), Error> {
     }
 }
 
-/// Has the supervisor write what it knows, so that a reader finds it.
+/// Makes the supervisor write pending events, so that a reader finds them.
 pub fn flush(place: &Place) {
     if let Some(mut connection) = Connection::open(place) {
-        // Without an answer the reader finds what is there.
+        // If there is no answer, the reader finds what has been written so far.
         let _ = connection.order(&Order::Record, Some(ANSWER));
     }
 }
 
-/// What the network tells, into the record.
+/// Records the network's events.
 pub(crate) struct Recorded(pub(crate) std::sync::Arc<Recorder>);
 
 impl Witness for Recorded {

@@ -1,5 +1,6 @@
-//! What commands and the supervisor of a sandbox say to each other: a line of JSON each way on a socket of mode 0600 in a folder
-//! of mode 0700. After the answer to an [`Order::Exec`] follow frames of the guest's channel ([`rave_guest::channel::frame`]).
+//! Messages between commands and the supervisor of a sandbox: a line of JSON each way on a socket of mode 0600 in a
+//! folder of mode 0700. After the answer to an [`Order::Exec`], frames of the guest's channel follow
+//! ([`rave_guest::channel::frame`]).
 
 use std::io::{self, Read, Write as _};
 use std::os::unix::net::UnixStream;
@@ -21,60 +22,60 @@ use crate::place::Place;
 /// The longest line, bytes.
 const LINE: usize = MAX_REQUEST + 1024 * 1024;
 
-/// How long a supervisor may take to answer what it knows already.
+/// How long a supervisor may take to answer from what it already knows.
 pub const ANSWER: Duration = Duration::from_secs(10);
 
-/// What a command wants.
+/// A request of a command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
-    /// How it is.
+    /// Report the status.
     Status,
-    /// Power off in order; the answer comes when the machine has ended.
+    /// Shut down cleanly; the answer is sent when the machine has ended.
     Stop {
-        /// How long the guest may take, ms; it is ended then.
+        /// How long the guest may take, ms; after that it is killed.
         grace_ms: u64,
     },
-    /// Run a program; waits for the guest to be far enough.
+    /// Run a program; waits until the guest can run programs.
     Exec(Box<Exec>),
-    /// Save the machine at this moment in a folder that is not there yet.
+    /// Save the machine at this moment in a folder that does not exist yet.
     Freeze {
         /// The folder.
         folder: Utf8PathBuf,
     },
-    /// Change what it may reach, or only tell.
+    /// Change what it may reach, or only report it.
     Network(Box<Change>),
     /// Record what a command did.
     Note(Box<Event>),
-    /// Write what is to be recorded now.
+    /// Write pending events of the record now.
     Record,
 }
 
-/// The answer.
+/// The answer of a supervisor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
-    /// How it is.
+    /// The status.
     Status(Box<Status>),
     /// The machine has ended.
     Stopped {
-        /// How.
+        /// How it ended.
         how: EndKind,
     },
     /// Frames follow.
     Exec,
-    /// The machine was saved and goes on.
+    /// The machine was saved and continues.
     Frozen {
-        /// How long it stood, ms.
+        /// How long it was paused, ms.
         stood_ms: u64,
     },
     /// What it may reach, after the change.
     Network(Box<NetworkStatus>),
-    /// It is noted, or written as far as it can be.
+    /// The event is recorded, or pending events are written as far as possible.
     Noted,
-    /// It cannot be done.
+    /// The request is refused.
     Refused {
-        /// Why.
+        /// The reason.
         why: String,
     },
 }
@@ -85,13 +86,13 @@ pub enum Answer {
 pub enum EndKind {
     /// The guest powered itself off.
     PoweredOff,
-    /// It was ended by force.
+    /// It was killed.
     Ended,
-    /// QEMU went away by itself.
+    /// QEMU ended unexpectedly.
     Died,
 }
 
-/// A running sandbox as its supervisor sees it.
+/// The status of a running sandbox, according to its supervisor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// The supervisor's process id.
@@ -103,42 +104,42 @@ pub struct Status {
     pub origin: Origin,
     /// When this boot began, or the supervisor attached, seconds since 1970.
     pub since: u64,
-    /// The stage that the boot is in.
+    /// The stage that the boot has reached.
     pub stage: String,
-    /// Programs can be run.
+    /// Whether programs can be run.
     pub can_exec: bool,
     /// Every service of the guest is ready.
     pub is_ready: bool,
-    /// Why the guest will not be ready without help. Text from the guest.
+    /// Why the guest will not become ready without help. Text from the guest.
     pub failure: Option<String>,
-    /// The SSH server's public keys, once the guest has announced them. Text from the guest.
+    /// The SSH server's public keys, once the guest has reported them. Text from the guest.
     pub host_keys: Vec<String>,
-    /// Where its services are.
+    /// The forwards to its services.
     pub forwards: Vec<PortForward>,
-    /// The names of services that have not said yet that they answer: a connection to their ports is refused.
+    /// The names of services that have not yet reported that they respond: connections to their ports are refused.
     #[serde(default)]
     pub starting: Vec<String>,
-    /// How the guest's clock was last set because it stood; of a clone's own see [`crate::Identity`].
+    /// How the guest's clock was last set after it had been stopped; for a new clone see [`crate::Identity`].
     #[serde(default)]
     pub clock: Option<ClockReport>,
-    /// Programs that run now.
+    /// The number of running programs.
     pub running: usize,
-    /// When a program last began or ended, seconds since 1970.
+    /// When a program last started or ended, seconds since 1970.
     pub last_use: u64,
-    /// It stands because the host's disk is full, and goes on once there is space.
+    /// Whether the machine is paused because the host's disk is full; it continues once there is space.
     #[serde(default)]
     pub lacks_space: bool,
-    /// Why its record cannot be written; its network stands still then.
+    /// Why its record cannot be written; while that is so, its network is halted.
     #[serde(default)]
     pub record_failure: Option<String>,
 }
 
-/// A guest's clock that was set while it ran.
+/// The result of setting a guest's clock while it was running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockReport {
     /// When, seconds since 1970.
     pub at: u64,
-    /// How far it was behind the host's before, ms. A number from the guest.
+    /// How far it had been behind the host's clock, ms. A number from the guest.
     pub behind_ms: i64,
     /// How far it was behind afterwards, at most, ms.
     pub behind_after_ms: i64,
@@ -153,17 +154,17 @@ pub enum Origin {
     Disk,
     /// It is a clone of a template.
     Template,
-    /// It goes on from a moment: of itself, or of the sandbox that it is a fork of.
+    /// It was resumed from a moment: its own, or that of the sandbox it was forked from.
     Moment,
-    /// It should have been a clone, or have gone on from a moment, and booted.
+    /// It should have been cloned from a template or resumed from a moment, but was booted from its disk.
     DiskInstead {
-        /// Why.
+        /// The reason.
         why: String,
     },
 }
 
 impl EndKind {
-    /// The word for it.
+    /// The description for records.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::PoweredOff => "powered off",
@@ -174,7 +175,7 @@ impl EndKind {
 }
 
 impl Origin {
-    /// The word for it.
+    /// The description for records.
     pub(crate) fn word(&self) -> &'static str {
         match self {
             Self::Disk => "its disk",
@@ -193,7 +194,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects; nothing where no supervisor listens: the kernel refuses a socket whose process is gone (unix(7)).
+    /// Connects; `None` if no supervisor listens: the kernel refuses connections to a socket whose process is gone
+    /// (unix(7)).
     pub fn open(place: &Place) -> Option<Self> {
         let stream = UnixStream::connect(place.control_socket()).ok()?;
         Some(Self { stream, place: place.clone() })
@@ -204,7 +206,7 @@ impl Connection {
         self.place.name()
     }
 
-    /// Gives an order and waits for the answer, at most for `limit`.
+    /// Sends a request and waits for the answer, at most for `limit`.
     pub fn order(&mut self, order: &Order, limit: Option<Duration>) -> Result<Answer, Error> {
         let failed = |source| Error::Supervisor { name: self.place.name().clone(), source };
         self.stream.set_read_timeout(limit).map_err(failed)?;
@@ -215,7 +217,7 @@ impl Connection {
         }
     }
 
-    /// How the sandbox is.
+    /// The status of the sandbox.
     pub fn status(&mut self) -> Result<Status, Error> {
         match self.order(&Order::Status, Some(ANSWER))? {
             Answer::Status(status) => Ok(*status),
@@ -223,7 +225,7 @@ impl Connection {
         }
     }
 
-    /// Changes what the sandbox may reach, or only asks.
+    /// Changes what the sandbox may reach, or only queries it.
     pub fn network(&mut self, change: Change) -> Result<NetworkStatus, Error> {
         match self.order(&Order::Network(Box::new(change)), Some(ANSWER))? {
             Answer::Network(status) => Ok(*status),
@@ -231,7 +233,7 @@ impl Connection {
         }
     }
 
-    /// Saves the machine at this moment in `folder`; how long it stood.
+    /// Saves the machine at this moment in `folder`; returns how long it was paused.
     pub(crate) fn freeze(&mut self, folder: &Utf8Path) -> Result<Duration, Error> {
         match self.order(&Order::Freeze { folder: folder.to_owned() }, None)? {
             Answer::Frozen { stood_ms } => Ok(Duration::from_millis(stood_ms)),
@@ -240,10 +242,7 @@ impl Connection {
     }
 
     pub(crate) fn unexpected(&self, answer: &Answer) -> Error {
-        Error::Refused {
-            name: self.place.name().clone(),
-            why: format!("an answer to another order: {answer:?}"),
-        }
+        Error::Refused { name: self.place.name().clone(), why: format!("unexpected answer: {answer:?}") }
     }
 }
 
@@ -253,7 +252,7 @@ pub(crate) fn write_line(stream: &mut UnixStream, message: &impl Serialize) -> i
     stream.write_all(&line)
 }
 
-/// Reads a line, and no byte after it: frames may follow.
+/// Reads a line, and no byte beyond it, because frames may follow.
 pub(crate) fn read_line<T: DeserializeOwned>(stream: &mut impl Read) -> io::Result<T> {
     let mut line = Vec::new();
     let mut byte = [0];

@@ -1,4 +1,4 @@
-//! What can go wrong with a sandbox.
+//! Errors of sandboxes.
 
 use std::io;
 
@@ -7,7 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::limits::OverLimit;
 use crate::name::SandboxName;
 
-/// Why something could not be done.
+/// Why an operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No sandbox has this name.
@@ -24,19 +24,19 @@ pub enum Error {
         /// The label.
         label: String,
     },
-    /// It must run for what was asked.
-    #[error("the sandbox {name} does not run")]
+    /// The operation requires a running sandbox.
+    #[error("the sandbox {name} is not running")]
     NotRunning {
         /// The name.
         name: SandboxName,
     },
-    /// It must not run for what was asked.
-    #[error("the sandbox {name} runs")]
+    /// The operation requires a stopped sandbox.
+    #[error("the sandbox {name} is running")]
     Running {
         /// The name.
         name: SandboxName,
     },
-    /// Its record is none that this version understands.
+    /// This version does not understand its record.
     #[error("{path} is not a record of a sandbox: {why}")]
     BadRecord {
         /// The file.
@@ -44,7 +44,7 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
-    /// A folder of sandboxes belongs to somebody else.
+    /// The folder of the sandboxes belongs to another user.
     #[error("{path} belongs to another user, number {owner}")]
     OtherUsers {
         /// The folder.
@@ -52,8 +52,8 @@ pub enum Error {
         /// The user.
         owner: u32,
     },
-    /// A folder of sandboxes lies on a file system that other hosts have too.
-    #[error("{path} lies on {kind}, which other hosts have too: they would not see what runs here")]
+    /// The folder of the sandboxes is on a file system that several hosts may share.
+    #[error("{path} is on {kind}, which other hosts can share: they would not see what runs here")]
     OfManyHosts {
         /// The folder.
         path: Utf8PathBuf,
@@ -65,9 +65,9 @@ pub enum Error {
     NotStarted {
         /// The name.
         name: SandboxName,
-        /// What the supervisor said.
+        /// The supervisor's error.
         why: String,
-        /// What to do next, as far as the supervisor knew.
+        /// The remedy, if the supervisor knew one.
         remedy: Option<String>,
     },
     /// The supervisor refused.
@@ -78,15 +78,15 @@ pub enum Error {
         /// Its reason.
         why: String,
     },
-    /// The supervisor went away.
+    /// The supervisor does not answer.
     #[error("the supervisor of {name} does not answer: {source}")]
     Supervisor {
         /// The name.
         name: SandboxName,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// All sandboxes together take what they may, or the host has nothing left.
+    /// All sandboxes together use up their limit, or the host has too little left.
     #[error("{0}")]
     OverLimit(OverLimit),
     /// A file of the sandbox could not be read or written.
@@ -96,13 +96,13 @@ pub enum Error {
         action: &'static str,
         /// The file.
         path: Utf8PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The record could not be read or written.
     #[error("the record of the sandbox: {0}")]
     Audit(#[from] rave_audit::Error),
-    /// The program that the command line belongs to could not be started.
+    /// The program that starts the supervisor could not be run.
     #[error(transparent)]
     Process(#[from] rave_process::Error),
     /// The machine.
@@ -118,21 +118,22 @@ impl Error {
         Self::Io { action, path: path.as_ref().to_owned(), source }
     }
 
-    /// What to do next, where something is known to help.
+    /// What to do next, if a remedy is known.
     pub fn remedy(&self) -> Option<String> {
         match self {
             Self::Unknown { name } => {
-                Some(format!("`cargo xtask up {name}` makes it; `cargo xtask ps --all` lists all"))
+                Some(format!("`cargo xtask up {name}` creates it; `cargo xtask ps --all` lists all"))
             }
             Self::UnknownSnapshot { name, .. } => {
-                Some(format!("`cargo xtask snapshot {name} --list` lists those that it has"))
+                Some(format!("`cargo xtask snapshot {name} --list` lists its snapshots"))
             }
             Self::NotRunning { name } => Some(format!("start it: cargo xtask start {name}")),
-            Self::Running { name } => Some(format!(
-                "stop it first: cargo xtask stop {name}, or give --force, which ends it at once"
-            )),
+            Self::Running { name } => {
+                Some(format!("stop it first: cargo xtask stop {name}, or use --force to kill it"))
+            }
             Self::BadRecord { .. } => Some(
-                "use the version of RAVE that made it, or remove it: cargo xtask rm --force NAME".to_owned(),
+                "use the version of RAVE that created it, or remove it: cargo xtask rm --force NAME"
+                    .to_owned(),
             ),
             Self::OtherUsers { .. } => {
                 Some("run this as that user, or set RAVE_STATE to a folder of your own".to_owned())
@@ -142,13 +143,15 @@ impl Error {
             }
             Self::OverLimit(over) => Some(over.remedy()),
             Self::NotStarted { remedy, .. } => remedy.clone(),
-            Self::Supervisor { name, .. } => Some(format!("ask again; its log: cargo xtask logs {name}")),
+            Self::Supervisor { name, .. } => {
+                Some(format!("try again; for its log, run cargo xtask logs {name}"))
+            }
             Self::Vm(error) => error.remedy(),
             _ => None,
         }
     }
 
-    /// Whether another attempt may succeed: something was slow, or went away.
+    /// Whether another attempt may succeed: something was slow, or a connection was lost.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Vm(error) => error.is_transient(),

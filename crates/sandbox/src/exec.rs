@@ -1,4 +1,4 @@
-//! A program in the guest with the streams of a command: as if it ran here.
+//! Runs a program in the guest with a command's own streams, as if it ran on the host.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -14,23 +14,23 @@ use rave_guest::channel::message::{Ended, Exec, parse};
 use crate::control::{Answer, Connection, Order};
 use crate::error::Error;
 
-/// How often signals and the terminal's size are looked at while nothing comes.
+/// How often to check for signals and changes of the terminal's size while no data arrives.
 const LOOK: Duration = Duration::from_millis(50);
-/// Credit is given back in pieces of this size.
+/// Credit is returned in portions of this size.
 const CREDIT: u32 = WINDOW / 4;
 
-/// What happens on the command's side.
+/// An event on the command's side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HostEvent {
     /// A signal for the program, signal(7).
     Signal(i32),
-    /// The terminal has another size: rows, columns.
+    /// The terminal was resized: rows, columns.
     Resize(u16, u16),
 }
 
 /// The command's streams.
 pub struct Streams<'a> {
-    /// Standard input; without it the program's ends at once.
+    /// Standard input; `None` closes the program's standard input at once.
     pub stdin: Option<Box<dyn Read + Send>>,
     /// Standard output.
     pub stdout: &'a mut dyn Write,
@@ -38,8 +38,8 @@ pub struct Streams<'a> {
     pub stderr: &'a mut dyn Write,
 }
 
-/// Runs a program and copies its streams until it has ended. `events` is asked again and again. Where a stream of ours takes
-/// no more, the program is killed.
+/// Runs a program and copies its streams until it has ended. `events` is polled. If one of our output streams fails,
+/// the program is killed.
 pub fn run(
     mut connection: Connection,
     exec: Exec,
@@ -79,7 +79,8 @@ fn pump(
             }
             if owed >= CREDIT {
                 match to.send(Kind::OutputCredit, &owed.to_le_bytes()) {
-                    // The supervisor has no more to send: what it sent is still to be read, and ends with the end.
+                    // The supervisor will send no more, but what it has sent must still be read; reading then reaches
+                    // the end.
                     Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
                     other => other?,
                 }
@@ -100,7 +101,7 @@ fn pump(
     }
 }
 
-/// Does what a frame of the guest's wants; how the program ended, with its last.
+/// Handles a frame from the guest; the last frame returns how the program ended.
 fn take(frame: &Frame, streams: &mut Streams<'_>, credit: &Sender<u32>) -> io::Result<Option<Ended>> {
     match frame.kind {
         Kind::Stdout => {
@@ -111,10 +112,10 @@ fn take(frame: &Frame, streams: &mut Streams<'_>, credit: &Sender<u32>) -> io::R
             streams.stderr.write_all(&frame.payload)?;
             streams.stderr.flush()?;
         }
-        // A feeder that is done wants no more.
+        // A feeder that has finished needs no more credit.
         Kind::InputCredit => drop(credit.send(frame.number().unwrap_or_default())),
         Kind::Ended => {
-            let unknown = || Ended::failed("the guest did not say how the program ended");
+            let unknown = || Ended::failed("the guest did not report how the program ended");
             return Ok(Some(parse(&frame.payload).unwrap_or_else(unknown)));
         }
         _ => {}
@@ -122,7 +123,7 @@ fn take(frame: &Frame, streams: &mut Streams<'_>, credit: &Sender<u32>) -> io::R
     Ok(None)
 }
 
-/// Sends input in a thread of its own, which ends with the process where the input does not.
+/// Sends input in its own thread; if the input never ends, the thread ends with the process.
 fn feed(to: &Writer, stdin: Option<Box<dyn Read + Send>>, credits: Receiver<u32>) -> io::Result<()> {
     let Some(mut stdin) = stdin else { return to.send(Kind::StdinEnd, &[]) };
     let to = to.clone();

@@ -1,5 +1,5 @@
-//! File systems that other hosts have too. Locks, sockets and processes are one host's: the others would take for stopped what runs
-//! there, and start or remove it.
+//! Network file systems. Locks, sockets and processes exist on one host only: another host would consider the sandboxes
+//! that run here stopped, and would start or remove them.
 
 use std::io::ErrorKind;
 
@@ -19,7 +19,7 @@ const OF_MANY: [(u32, &str); 7] = [
     (0x0bd0_0bd0, "Lustre"),
 ];
 
-/// Refuses a folder that lies on one, or will when it is made.
+/// Refuses a folder on a network file system, or one that would be created there.
 pub(crate) fn refuse_of_many(folder: &Utf8Path) -> Result<(), Error> {
     for path in folder.ancestors() {
         match statfs(path.as_std_path()) {
@@ -38,7 +38,7 @@ fn refused(folder: &Utf8Path, kind: &'static str) -> Error {
     Error::OfManyHosts { path: folder.to_owned(), kind }
 }
 
-/// The name of a file system that other hosts have too. The number has 32 bits, whatever the type.
+/// The name of a network file system. The number has 32 bits, whatever its type.
 fn of_many(number: u64) -> Option<&'static str> {
     OF_MANY.iter().find(|(known, _)| u64::from(*known) == number & 0xffff_ffff).map(|(_, name)| *name)
 }
@@ -60,6 +60,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         refuse_of_many(&Utf8Path::from_path(folder.path()).unwrap().join("a/b")).unwrap();
         let error = refused(Utf8Path::new("/home/x"), "NFS");
-        assert!(error.to_string().contains("/home/x lies on NFS") && error.remedy().is_some(), "{error}");
+        assert!(error.to_string().contains("/home/x is on NFS") && error.remedy().is_some(), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! Sandboxes that go on from the same moment of another.
+//! Sandboxes that resume from the same moment of another.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::ErrorKind;
@@ -23,22 +23,22 @@ use crate::unix_time::now;
 /// How a moment was saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Taken {
-    /// What it has.
+    /// What it contains.
     pub saved: Saved,
-    /// How long the machine stood, where it ran.
+    /// How long the machine was paused, if it was running.
     pub stood: Option<Duration>,
 }
 
-/// A moment that is there for a command alone: what is made of it has second names of its files.
+/// A moment for a single command: forks made from it have hard links to its files.
 #[derive(Debug)]
 pub struct Passing {
     folder: Utf8PathBuf,
-    /// Held as long as it is used (flock(2)).
+    /// Locked as long as the moment is in use (flock(2)).
     _lock: File,
 }
 
 impl Passing {
-    /// An empty one; what killed commands left is removed.
+    /// An empty moment. Removes what killed commands left behind.
     pub fn new(store: &Store) -> Result<Self, Error> {
         store.sweep();
         let folder = store.root().join(format!("{PASSING}{}", std::process::id()));
@@ -47,7 +47,7 @@ impl Passing {
         loop {
             private_dir(&folder)?;
             let lock = match OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path) {
-                // Somebody swept it away: make it again.
+                // Another process swept it away: create it again.
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 lock => lock.map_err(|e| Error::io("lock", &path, e))?,
             };
@@ -66,11 +66,11 @@ impl Passing {
 
 impl Drop for Passing {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.folder); // the next one sweeps
+        let _ = fs::remove_dir_all(&self.folder); // the next command sweeps
     }
 }
 
-/// Saves a sandbox at this moment: with its memory by its supervisor, or the disk of one that does not run.
+/// Saves a sandbox at this moment: a running one with its memory, by its supervisor; otherwise only its disk.
 pub fn take(
     place: &Place,
     connection: Option<&mut Connection>,
@@ -85,18 +85,19 @@ pub fn take(
     let is_anothers = place.template().disk().exists() || place.moment().exists() || place.fork().exists();
     if is_anothers && !place.identity().exists() {
         return Err(refused(
-            "it was never started, or goes on from a snapshot at its next start: start it first",
+            "it was never started, or will resume from a snapshot at its next start: start it first",
         ));
     }
-    let (layers, on) = (place.layers(), place.on().ok_or_else(|| refused("the image of its disk is gone"))?);
+    let (layers, on) =
+        (place.layers(), place.on().ok_or_else(|| refused("the image of its disk is missing"))?);
     let top = layers.freeze(&on)?;
     moment.take_disk(&layers, top)?;
     moment.finish(&layers, top)?;
     Ok(Taken { saved: Saved::Disk, stood: None })
 }
 
-/// Makes a sandbox of a moment of another; it is there once its record is saved, which is the caller's. It has ports, a key and an
-/// identity of its own, and may reach what the other may.
+/// Creates a sandbox from a moment of another. It exists once the caller has saved the returned record. It has its own
+/// ports, key and identity, and may reach what its parent may reach.
 pub fn make(
     store: &Store,
     parent: &Record,
@@ -111,7 +112,7 @@ pub fn make(
     for left in [place.identity(), place.network_log(), place.end()] {
         remove(&left)?;
     }
-    // In this order: without it what follows would be taken for a machine of its own.
+    // Write this first: otherwise the rest would be taken for an independent machine.
     let when = now();
     let parent_is = Parent { name: parent.name.clone(), when };
     save(&place.fork(), &parent_is)?;
@@ -126,12 +127,13 @@ pub fn make(
     Ok(Record { name: name.clone(), created: when, ports, parent: Some(parent_is), ..parent.clone() })
 }
 
-/// Programs that go on in a fork know what its parent's know. The link says whose a request is.
+/// Programs that continue to run in a fork know the same tokens as in its parent. Requests are attributed to sandboxes
+/// by their link.
 fn inherit(parent: &Place, fork: &Place) -> Result<(), Error> {
     parent.inherited().iter().zip(&fork.inherited()).try_for_each(|(from, to)| copy(from, to))
 }
 
-/// The names of forks that were not named: the parent's with a number, the first that are free.
+/// The first free name for an unnamed fork: the parent's name with a number.
 pub fn derive_name(parent: &SandboxName, is_taken: impl Fn(&SandboxName) -> bool) -> Option<SandboxName> {
     (1_u32..10_000).find_map(|number| {
         let end = format!("-{number}");
@@ -184,7 +186,7 @@ mod tests {
         fs::write(killed.join("memory"), "half").unwrap();
         fs::write(killed.join("lock"), "").unwrap();
         store.sweep();
-        assert!(there.exists() && !killed.exists(), "one in use stays");
+        assert!(there.exists() && !killed.exists(), "a moment in use stays");
         drop(passing);
         assert!(!there.exists());
     }

@@ -1,17 +1,17 @@
 //! Sandboxes by name: machines that outlive the command that started them.
 //!
 //! - [`SandboxName`], [`Store`], [`Record`]: what a sandbox is, in the state folder.
-//! - [`look`]: how it is, by locks and processes and never by a file alone.
+//! - [`look`]: the state of a sandbox, determined from locks and processes and never from a file alone.
 //! - [`supervisor`]: the one process that owns a running sandbox.
-//! - [`control`], [`Connection`]: what commands and supervisors say to each other.
+//! - [`control`], [`Connection`]: messages between commands and supervisors.
 //! - [`exec`]: a program in the guest with a command's own streams.
-//! - [`limits`], [`admission`]: what all sandboxes together may take, and whether there is space for one more.
+//! - [`limits`], [`admission`]: what all sandboxes together may use, and whether there is space for another.
 //! - [`network`]: what a sandbox may reach.
-//! - [`audit`]: what it did and what was done with it.
-//! - [`secrets`]: what it uses of its user's and does not have.
-//! - [`ssh_agent`]: which key of its user's agent it may use.
-//! - [`fork`], [`snapshot`]: one moment of a sandbox, for others and for itself to go on from.
-//! - [`start`], [`Turn`]: a supervisor if there is none, and not all of them at once.
+//! - [`audit`]: a record of what it did and what was done with it.
+//! - [`secrets`]: the user's secrets that it can use without having them.
+//! - [`ssh_agent`]: the key of the user's agent that it may use.
+//! - [`fork`], [`snapshot`]: one moment of a sandbox, for others and for itself to resume from.
+//! - [`start`], [`Turn`]: starts supervisors, and limits how many start at once.
 //!
 //! Nothing here prints.
 

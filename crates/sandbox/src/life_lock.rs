@@ -1,4 +1,4 @@
-//! The lock of a sandbox's life: who starts, stops or removes it does so alone.
+//! The life lock of a sandbox: only one process at a time starts, stops or removes it.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -9,17 +9,18 @@ use rave_process::interrupt;
 use crate::error::Error;
 use crate::place::Place;
 
-/// How often a held lock is tried.
+/// How often to retry a lock that another process holds.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Held until it is dropped, or the process ends, however it ends (flock(2)).
+/// Held until this is dropped, or the process ends, for whatever reason (flock(2)).
 #[derive(Debug)]
 pub struct LifeLock {
     _file: File,
 }
 
 impl LifeLock {
-    /// Takes the lock of a sandbox whose folder is there, and waits while another holds it; `on_wait` is called once then.
+    /// Takes the lock of a sandbox whose folder exists, waiting while another process holds it; in that case, `on_wait`
+    /// is called once.
     pub fn take(place: &Place, on_wait: &mut dyn FnMut()) -> Result<Self, Error> {
         let path = place.lock();
         let mut told = false;
@@ -27,7 +28,7 @@ impl LifeLock {
             let open = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
             let file = open.map_err(|e| Error::io("lock", &path, e))?;
             match file.try_lock() {
-                // Whoever held it may have removed the sandbox: then this is the lock of nothing.
+                // The previous holder may have removed the sandbox: then this lock file is no longer its lock.
                 Ok(()) if is_at(&file, &path) => return Ok(Self { _file: file }),
                 Ok(()) => continue,
                 Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path, error)),
@@ -43,7 +44,7 @@ impl LifeLock {
 }
 
 impl LifeLock {
-    /// Takes the lock if nobody holds it.
+    /// Takes the lock if no process holds it.
     pub(crate) fn try_take(place: &Place) -> Result<Option<Self>, Error> {
         let path = place.lock();
         let open = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);

@@ -1,4 +1,4 @@
-//! What all sandboxes of a user together may take of the host, before one more is started.
+//! Limits on what all sandboxes of a user together may use of the host, checked before another is started.
 
 use std::fmt;
 
@@ -6,24 +6,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::SandboxName;
 
-/// Memory that the host keeps for itself, bytes.
+/// Memory reserved for the host, bytes.
 const HOST_MEMORY: u64 = 512 << 20;
-/// Disk space that stays free beside the sandboxes, bytes: a full disk stops every guest's writes.
+/// Disk space reserved for the host, bytes: a full disk stops every guest's writes.
 const HOST_DISK: u64 = 1 << 30;
 
-/// The limits, bytes, and how long records are kept; none is no limit beside what the host has.
+/// The limits, bytes, and how long records are kept; `None` means no limit other than the host's resources.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Memory of those that run.
+    /// Memory of all running sandboxes.
     pub memory: Option<u64>,
-    /// Disk of all.
+    /// Disk space of all sandboxes.
     pub disk: Option<u64>,
     /// How long a record outlives its sandbox, seconds.
     #[serde(default)]
     pub keep_audit: Option<u64>,
 }
 
-/// What there is too little of.
+/// The resource that is scarce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scarce {
     /// Memory.
@@ -41,35 +41,36 @@ impl fmt::Display for Scarce {
     }
 }
 
-/// Why no further sandbox is started.
+/// Why no other sandbox can be started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OverLimit {
-    /// Of what there is too little.
+    /// The scarce resource.
     pub scarce: Scarce,
-    /// What the sandboxes take, bytes.
+    /// What the sandboxes use, bytes.
     pub taken: u64,
-    /// What they may take, or what the host has left, bytes.
+    /// Their limit, or what the host has left, bytes.
     pub limit: u64,
-    /// Whether that is a limit that somebody set.
+    /// Whether the limit was set by a user.
     pub is_set: bool,
-    /// The sandbox that takes most, and how much, bytes.
+    /// The sandbox that uses the most, and how much, bytes.
     pub largest: Option<(SandboxName, u64)>,
 }
 
-/// What the host has left, bytes, where that is known.
+/// What the host has left, bytes, if known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Free {
-    /// Memory that programs can take.
+    /// Memory available to programs.
     pub memory: Option<u64>,
     /// Disk space of the store's file system.
     pub disk: Option<u64>,
 }
 
-/// What each sandbox takes, bytes.
+/// What each sandbox uses, bytes.
 pub type Takers = Vec<(SandboxName, u64)>;
 
 impl Limits {
-    /// What one more would exceed, or what the host lacks for it. `memory` is what each that runs takes, `disk` what each takes.
+    /// The limit that another sandbox would exceed, or the resource that the host lacks for it. `memory` lists what
+    /// each running sandbox uses, `disk` what each sandbox uses.
     pub fn over(&self, memory: &Takers, disk: &Takers, free: Free) -> Option<OverLimit> {
         over(Scarce::Memory, memory, self.memory, free.memory, HOST_MEMORY)
             .or_else(|| over(Scarce::Disk, disk, self.disk, free.disk, HOST_DISK))
@@ -99,19 +100,19 @@ impl fmt::Display for OverLimit {
         let Self { scarce, taken, limit, is_set, largest } = self;
         if *is_set {
             let (taken, limit) = (mebibytes(*taken), mebibytes(*limit));
-            write!(f, "the sandboxes take {taken} MiB of {scarce}, and may take {limit} MiB")?;
+            write!(f, "the sandboxes use {taken} MiB of {scarce}, and the limit is {limit} MiB")?;
         } else {
-            write!(f, "not enough {scarce} for a further sandbox: {} MiB are free", mebibytes(*limit))?;
+            write!(f, "not enough {scarce} for another sandbox: {} MiB free", mebibytes(*limit))?;
         }
         match largest {
-            Some((name, bytes)) => write!(f, "; {name} takes most, {} MiB", mebibytes(*bytes)),
+            Some((name, bytes)) => write!(f, "; {name} uses the most, {} MiB", mebibytes(*bytes)),
             None => Ok(()),
         }
     }
 }
 
 impl OverLimit {
-    /// What to do about it.
+    /// How to fix it.
     pub fn remedy(&self) -> String {
         let setting = match (self.is_set, self.scarce) {
             (false, _) => String::new(),
@@ -120,7 +121,7 @@ impl OverLimit {
         };
         match (self.scarce, &self.largest) {
             (Scarce::Memory, Some((name, _))) => format!("stop one: cargo xtask stop {name}{setting}"),
-            (Scarce::Memory, None) => "end other programs".to_owned(),
+            (Scarce::Memory, None) => "close other programs".to_owned(),
             (Scarce::Disk, Some((name, _))) => {
                 format!("remove what is not used: cargo xtask rm {name}, or cargo xtask prune{setting}")
             }
@@ -142,7 +143,7 @@ mod tests {
         let over = over(Scarce::Memory, &takers(), Some(40 << 20), None, 0).unwrap();
         assert_eq!(
             over.to_string(),
-            "the sandboxes take 40 MiB of memory, and may take 40 MiB; b takes most, 30 MiB"
+            "the sandboxes use 40 MiB of memory, and the limit is 40 MiB; b uses the most, 30 MiB"
         );
         assert_eq!(
             over.remedy(),
@@ -153,11 +154,11 @@ mod tests {
     #[test]
     fn the_host_keeps_what_it_needs() {
         let over = over(Scarce::Disk, &Takers::new(), None, Some(9 << 20), 10 << 20).unwrap();
-        assert_eq!(over.to_string(), "not enough disk space for a further sandbox: 9 MiB are free");
+        assert_eq!(over.to_string(), "not enough disk space for another sandbox: 9 MiB free");
         assert!(super::over(Scarce::Disk, &takers(), Some(41 << 20), Some(10 << 20), 10 << 20).is_none());
         assert!(
             super::over(Scarce::Disk, &takers(), None, None, 10 << 20).is_none(),
-            "not known is no refusal"
+            "an unknown amount is no reason to refuse"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! How a sandbox is: by its processes and the sockets that the kernel closes with them.
+//! The state of a sandbox, according to its processes and the sockets that the kernel closes with them.
 
 use std::fs;
 
@@ -15,22 +15,22 @@ use crate::snapshot;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
-    /// It boots; no program can be run yet.
+    /// It is booting and cannot run programs yet.
     Starting,
-    /// Programs can be run.
+    /// It can run programs.
     Running,
-    /// It stands because the host's disk is full, and goes on once there is space.
+    /// It is paused because the host's disk is full, and continues once there is space.
     NoSpace,
-    /// QEMU runs and its supervisor was killed: the next command that needs one starts another.
+    /// QEMU is running, but its supervisor was killed: the next command that needs a supervisor starts another.
     Unattended,
-    /// It does not run.
+    /// It is not running.
     Stopped,
-    /// It does not run, and did not end in order.
+    /// It is not running, and did not end cleanly.
     Crashed,
 }
 
 impl State {
-    /// The word for it.
+    /// The name of the state.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Starting => "starting",
@@ -42,7 +42,7 @@ impl State {
         }
     }
 
-    /// Whether QEMU runs.
+    /// Whether QEMU is running.
     pub fn runs(self) -> bool {
         matches!(self, Self::Starting | Self::Running | Self::NoSpace | Self::Unattended)
     }
@@ -53,20 +53,20 @@ impl State {
 pub struct Look {
     /// Its state.
     pub state: State,
-    /// QEMU's process id, where it runs.
+    /// QEMU's process id, if it is running.
     pub qemu: Option<u32>,
-    /// What the supervisor says.
+    /// The supervisor's report.
     pub status: Option<Status>,
-    /// Where its services are, where it runs.
+    /// The forwards to its services, if it is running.
     pub forwards: Vec<PortForward>,
     /// QEMU's share of the host's memory (Pss), bytes.
     pub memory: Option<u64>,
-    /// What the disk and those of its snapshots take on the host beside the image that it began with, bytes. A file with second names
-    /// counts for each of them in equal parts.
+    /// What its disk and those of its snapshots use on the host in addition to the base image, bytes. The size of a
+    /// file with several hard links is divided among them.
     pub disk: u64,
-    /// What the memory of its snapshots takes on the host, bytes.
+    /// What the memory of its snapshots uses on the host, bytes.
     pub saved_memory: u64,
-    /// How the last run ended, where it does not run and somebody saw it.
+    /// How the last run ended, if it is not running and the supervisor saw the end.
     pub end: Option<End>,
 }
 
@@ -75,13 +75,13 @@ pub struct Look {
 pub struct End {
     /// How.
     pub how: EndKind,
-    /// What QEMU said last, or why it was stopped without being asked. Text that may come from a guest.
+    /// QEMU's last output, or why it was stopped without a request. Text that may come from a guest.
     pub detail: String,
 }
 
-/// Looks at a sandbox.
+/// Determines the state of a sandbox.
 pub fn look(place: &Place) -> Look {
-    // The supervisor first: one that starts the machine now is there before it.
+    // The supervisor first: if it is just starting the machine, it exists before the machine does.
     let status = Connection::open(place).and_then(|mut connection| connection.status().ok());
     let qemu = standalone::find(&place.machine().qmp_socket);
     let forwards = match (&status, qemu) {
@@ -115,8 +115,8 @@ fn state(place: &Place, status: Option<&Status>, qemu: Option<u32>) -> State {
     }
 }
 
-/// Whether the last run ended in order, or there was none. What a supervisor could not write, because it was killed too, was
-/// no end in order.
+/// Whether the last run ended cleanly, or there was none. If the supervisor was killed too and could not record the
+/// end, the run did not end cleanly.
 fn ended_in_order(place: &Place) -> bool {
     match end(place) {
         Some(end) => end.how != EndKind::Died,

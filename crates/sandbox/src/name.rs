@@ -5,15 +5,15 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The longest name: that of a label in a host name (RFC 1035, 2.3.4).
+/// The longest name: the limit for a label of a host name (RFC 1035, 2.3.4).
 const MAX: usize = 63;
 
-/// A name that is a host name's label (RFC 1123, 2.1) in lower case: it is a folder's name and a host's.
+/// A label of a host name (RFC 1123, 2.1) in lower case: it names both a folder and a host.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct SandboxName(String);
 
-/// Why a text is not a name.
+/// Why a text is not a valid name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not a name for {of}: {why}")]
 pub struct BadName {
@@ -23,7 +23,7 @@ pub struct BadName {
 }
 
 impl BadName {
-    /// The same of something else.
+    /// The same error for a name of something else.
     pub(crate) fn of(self, of: &'static str) -> Self {
         Self { of, ..self }
     }
@@ -38,8 +38,8 @@ impl SandboxName {
         &self.0
     }
 
-    /// The name that a folder gives: in lower case, with a hyphen for whatever a name may not have. Nothing where that leaves
-    /// nothing.
+    /// Derives a name from a folder's: in lower case, with hyphens for characters that names cannot contain. `None` if
+    /// nothing is left.
     pub fn of_folder(folder: &str) -> Option<Self> {
         let mut name = String::new();
         for character in folder.chars().flat_map(char::to_lowercase) {
@@ -69,7 +69,7 @@ impl FromStr for SandboxName {
             return bad("it has more than 63 characters");
         }
         if !text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-') {
-            return bad("it may have lower-case letters, digits and hyphens");
+            return bad("it may only contain lower-case letters, digits and hyphens");
         }
         if text.starts_with('-') || text.ends_with('-') {
             return bad("it may not begin or end with a hyphen");

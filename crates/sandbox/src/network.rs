@@ -1,4 +1,4 @@
-//! What a sandbox may reach, as its folder keeps it, and changes of that.
+//! What a sandbox may reach, as stored in its folder, and changes to that.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -14,44 +14,44 @@ use crate::name::SandboxName;
 use crate::place::Place;
 use crate::secrets::UsableSecret;
 
-/// The longest file that is read, bytes: a thousand rules of each kind.
+/// The longest file that is read, bytes: enough for a thousand rules of each kind.
 const LIMIT: u64 = 4 << 20;
 
-/// A change of what a sandbox may reach.
+/// A change to what a sandbox may reach.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
-    /// Another mode.
+    /// The new mode.
     pub mode: Option<Mode>,
-    /// Rules that allow; the same ones that deny are taken away.
+    /// Rules to allow; deny rules that are the same are removed.
     #[serde(default)]
     pub allow: Vec<Rule>,
-    /// Rules that deny; the same ones that allow are taken away.
+    /// Rules to deny; allow rules that are the same are removed.
     #[serde(default)]
     pub deny: Vec<Rule>,
-    /// Rules that are taken back, of both kinds, before others are added.
+    /// Rules of both kinds to remove, before others are added.
     #[serde(default)]
     pub forget: Vec<Rule>,
-    /// What groups stand for, of those that are among the rules.
+    /// The definitions of the groups among the rules.
     #[serde(default)]
     pub groups: Groups,
-    /// Whether pages of the guest may connect anywhere in the user's browser.
+    /// Whether the guest's pages may connect anywhere in the user's browser.
     #[serde(default)]
     pub open_pages: Option<bool>,
 }
 
-/// A sandbox's network at this moment.
+/// The current state of a sandbox's network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkStatus {
     /// What it may reach.
     pub policy: Policy,
-    /// What it was refused.
+    /// What it was denied.
     pub log: Log,
-    /// The guest's card is connected.
+    /// Whether the guest's card is connected.
     pub is_attached: bool,
-    /// Why it stands still: its record cannot be written.
+    /// Why it is halted: its record cannot be written.
     #[serde(default)]
     pub halted: Option<String>,
-    /// Secrets of the user that it can use; none while it does not run.
+    /// The user's secrets that it can use; empty while it is not running.
     #[serde(default)]
     pub secrets: Vec<UsableSecret>,
 }
@@ -62,15 +62,15 @@ impl Change {
         *self == Self::default()
     }
 
-    /// What a policy is after it.
+    /// The policy after this change.
     #[must_use]
     pub fn on(&self, mut policy: Policy) -> Policy {
-        // A new sandbox's rules were counted where they were read.
+        // A new sandbox's rules were already counted when they were read.
         self.apply(&mut policy);
         policy
     }
 
-    /// As it is recorded.
+    /// The event to record.
     pub(crate) fn event(&self, mode: Mode) -> Event {
         let allow = self.allow.iter().map(ToString::to_string);
         let deny = self.deny.iter().map(|rule| format!("-{rule}"));
@@ -82,7 +82,7 @@ impl Change {
         Event::Policy { mode: self.mode.unwrap_or(mode).to_string(), rules }
     }
 
-    /// Makes the change. Whether there are not too many rules then.
+    /// Makes the change; returns whether the number of rules is within the limit.
     fn apply(&self, policy: &mut Policy) -> bool {
         policy.mode = self.mode.unwrap_or(policy.mode);
         policy.open_pages = self.open_pages.unwrap_or(policy.open_pages);
@@ -108,7 +108,7 @@ fn put(rules: &[Rule], to: &mut Vec<Rule>, from: &mut Vec<Rule>) {
     }
 }
 
-/// What the sandbox may reach; without a file nothing.
+/// What the sandbox may reach; nothing if there is no file.
 pub fn read(place: &Place) -> Result<Policy, Error> {
     let path = place.network();
     match fs::metadata(&path) {
@@ -122,32 +122,32 @@ pub fn read(place: &Place) -> Result<Policy, Error> {
     serde_json::from_slice(&bytes).map_err(|error| Error::BadRecord { path, why: error.to_string() })
 }
 
-/// What a sandbox used of the model.
+/// What a sandbox has used of the model.
 pub fn usage(place: &Place) -> Option<Usage> {
     let bytes = fs::read(place.model_usage()).ok()?;
     serde_json::from_slice(&bytes).ok()
 }
 
-/// The one message about a denial: what, the rule, and the command that allows it. The same in the log, after a program and in the
-/// guest.
+/// The message about a denial: what was denied, the rule, and the command that allows it. It is the same in the log,
+/// after a program and in the guest.
 pub fn message(name: &SandboxName, denial: &Denial) -> String {
     let allow = allows(name, denial).map(|command| format!("; to allow it: {command}")).unwrap_or_default();
     format!("{}{}", plain(&denial.message()).trim(), plain(&allow).trim_end())
 }
 
-/// The command that allows what was refused.
+/// The command that allows what was denied.
 pub fn allows(name: &SandboxName, denial: &Denial) -> Option<String> {
     denial.allow.as_ref().map(|rule| format!("cargo xtask net {name} allow {rule}"))
 }
 
-/// Writes what a sandbox may reach; the caller makes it, or is its supervisor.
+/// Saves what a sandbox may reach. The caller must be creating the sandbox, or be its supervisor.
 pub fn write(place: &Place, policy: &Policy) -> Result<(), Error> {
     let path = place.network();
     let text = serde_json::to_vec_pretty(policy).map_err(|e| Error::io("write", &path, e.into()))?;
     Replace::new(&path).mode(0o600).write(text).map_err(|e| Error::io("write", &path, e))
 }
 
-/// What a sandbox may reach after a change; nothing is kept yet.
+/// What a sandbox may reach after a change, without saving it.
 pub(crate) fn changed(place: &Place, change: &Change) -> Result<Policy, Error> {
     let mut policy = read(place)?;
     let refused = |why| Err(Error::Refused { name: place.name().clone(), why });
@@ -200,7 +200,7 @@ mod tests {
         assert_eq!((after.allow, after.deny), (rules(&["b.example"]), vec![]));
         let error = changed(&place, &forget(&["b.example:22/tcp"])).unwrap_err().to_string();
         assert!(error.contains("no rule b.example:22/tcp"), "{error}");
-        assert_eq!(read(&place).unwrap(), policy, "nothing is kept by that");
+        assert_eq!(read(&place).unwrap(), policy, "nothing is saved by that");
         let Event::Policy { rules, .. } = forget(&["a.example"]).event(Mode::Open) else { panic!() };
         assert_eq!(rules, ["~a.example"]);
     }

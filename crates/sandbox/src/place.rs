@@ -11,32 +11,32 @@ use crate::name::SandboxName;
 
 /// The folder of a sandbox, mode 0700.
 ///
-/// | file | what |
+/// | file | content |
 /// | --- | --- |
 /// | `lock` | held by the command that changes the sandbox |
-/// | `record.json` | what the sandbox is; without it there is none |
-/// | `disk/` | the image that the disk began with, what it has of a template, and what was written since |
-/// | `identity.json` | what a clone or a fork renewed; without it the disk is the template's or the parent's and none of its own |
-/// | `identity-before.json` | the same of a sandbox that goes back to a snapshot, as it was then |
-/// | `fork.json` | a fork that has no identity yet |
+/// | `record.json` | describes the sandbox; without it there is no sandbox |
+/// | `disk/` | the base image, what a clone has of its template, and what was written since |
+/// | `identity.json` | what a clone or a fork renewed; without it the disk is still the template's or the parent's |
+/// | `identity-before.json` | the same for a sandbox being restored from a snapshot, as of that snapshot |
+/// | `fork.json` | marks a fork that has no identity yet |
 /// | `snapshots/` | a folder for each snapshot |
-/// | `workspace/` | what was pushed and pulled, which is not this crate's; it goes back with the disk |
-/// | `disk.new/`, `restored.old/` | what a `restore` has begun, or has left to remove |
-/// | `ssh-key` | the key that it lets in |
-/// | `run/` | files of the running machine; QEMU may make sockets in it and remove what is there |
+/// | `workspace/` | what was pushed and pulled, managed by another crate; it is restored with the disk |
+/// | `disk.new/`, `restored.old/` | what a `restore` has begun, or has yet to remove |
+/// | `ssh-key` | a key that the guest accepts |
+/// | `run/` | files of the running machine; QEMU may create sockets in it and remove its files |
 /// | `ctl.sock` | the supervisor listens on it |
 /// | `known_hosts` | pins the keys of its SSH server |
 /// | `supervisor.lock` | held by the supervisor |
-/// | `supervisor.log` | what supervisors said |
+/// | `supervisor.log` | the supervisors' output |
 /// | `failure.json` | why the last supervisor did not start the machine |
-/// | `end.json` | how the machine ended the last time |
+/// | `end.json` | how the machine last ended |
 /// | `network.json` | what it may reach |
-/// | `network-log.json` | what it was refused |
-/// | `model-token`, `model-usage.json` | what it shows to use the model, and what it used |
-/// | `placeholders.json` | what it has in place of its user's secrets |
-/// | `ssh-agent.json` | which key of its user's SSH agent it may use, and where |
+/// | `network-log.json` | what it was denied |
+/// | `model-token`, `model-usage.json` | its token for the model, and what it has used |
+/// | `placeholders.json` | its placeholders for the user's secrets |
+/// | `ssh-agent.json` | the key of the user's SSH agent that it may use, and the host |
 /// | `authority-key.pem`, `authority.json` | the key and the certificate that open TLS |
-/// | `audit.jsonl`, `audit-head` | the record of what it did, and how much that is |
+/// | `audit.jsonl`, `audit-head` | the record of what it did, and the record's length |
 #[derive(Debug, Clone)]
 pub struct Place {
     name: SandboxName,
@@ -59,17 +59,17 @@ impl Place {
         &self.folder
     }
 
-    /// Whether there is the sandbox, be its record readable or not.
+    /// Whether the sandbox exists, even if its record is unreadable.
     pub fn has_record(&self) -> bool {
         self.record().exists()
     }
 
-    /// The disk with the image that it lies on.
+    /// The disk with its base image.
     pub fn disk(&self) -> KeptDisk {
         KeptDisk::at(self.folder.join("disk"))
     }
 
-    /// What it has of the template that it is a clone of.
+    /// The files of the template that it is a clone of.
     pub fn template(&self) -> Template {
         Template::at(self.disk().folder())
     }
@@ -79,17 +79,17 @@ impl Place {
         Layers::at(self.disk().folder())
     }
 
-    /// The moment that it goes on from at its next start, if there is one.
+    /// The moment that its next start resumes from, if it exists.
     pub fn moment(&self) -> Moment {
         Moment::at(self.disk().folder())
     }
 
-    /// What the lowest layer lies on.
+    /// The file that the lowest layer lies on.
     pub(crate) fn on(&self) -> Option<Utf8PathBuf> {
         Some(self.template().disk()).filter(|disk| disk.exists()).or_else(|| self.disk().base())
     }
 
-    /// A fork without an identity.
+    /// Marks a fork without an identity.
     pub(crate) fn fork(&self) -> Utf8PathBuf {
         self.folder.join("fork.json")
     }
@@ -112,7 +112,7 @@ impl Place {
         Files::in_dir(&self.folder.join("run"))
     }
 
-    /// What supervisors said.
+    /// The supervisors' output.
     pub fn supervisor_log(&self) -> Utf8PathBuf {
         self.folder.join("supervisor.log")
     }
@@ -127,12 +127,12 @@ impl Place {
         self.folder.join("network.json")
     }
 
-    /// What it was refused.
+    /// What it was denied.
     pub fn network_log(&self) -> Utf8PathBuf {
         self.folder.join("network-log.json")
     }
 
-    /// What it used of the model.
+    /// What it has used of the model.
     pub fn model_usage(&self) -> Utf8PathBuf {
         self.folder.join("model-usage.json")
     }
@@ -149,12 +149,12 @@ impl Place {
         self.folder.join("placeholders.json")
     }
 
-    /// What the sandbox has in place of credentials, and the key that opens its TLS: a fork has the same as its parent.
+    /// The sandbox's substitutes for credentials, and the key that opens its TLS: a fork has the same as its parent.
     pub(crate) fn inherited(&self) -> [Utf8PathBuf; 3] {
         [self.model_token(), self.placeholders(), self.folder.join(rave_net::AUTHORITY_KEY)]
     }
 
-    /// The record of what it did and of what was done with it.
+    /// The audit record of what it did and of what was done with it.
     pub fn audit(&self) -> rave_audit::Files {
         rave_audit::Files::at(&self.folder)
     }
@@ -179,7 +179,7 @@ impl Place {
         self.folder.join("failure.json")
     }
 
-    /// How the machine ended the last time; not there while it runs, nor after a crash of the host.
+    /// How the machine last ended; missing while it is running, and after a crash of the host.
     pub fn end(&self) -> Utf8PathBuf {
         self.folder.join("end.json")
     }

@@ -1,19 +1,20 @@
-//! How long a process has run.
+//! How long a process has been running.
 
 use std::fs;
 use std::time::Duration;
 
 use rustix::param::clock_ticks_per_second;
 
-/// How long the process has run, without the time in which the host slept; nothing if there is none of this id.
+/// How long the process has been running, not counting the time that the host slept; `None` if there is no such
+/// process.
 pub fn process_age(pid: u32) -> Option<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let uptime = fs::read_to_string("/proc/uptime").ok()?;
     age(&stat, &uptime, clock_ticks_per_second())
 }
 
-/// Field 22 of `/proc/PID/stat` is the start in clock ticks after the host's boot (`proc_pid_stat(5)`). The name before it, in
-/// parentheses, may have spaces and parentheses of its own.
+/// Field 22 of `/proc/PID/stat` is the start time in clock ticks since the host's boot (`proc_pid_stat(5)`). The name
+/// before it, in parentheses, may itself contain spaces and parentheses.
 fn age(stat: &str, uptime: &str, ticks: u64) -> Option<Duration> {
     let (_, after_name) = stat.rsplit_once(')')?;
     let begun: u64 = after_name.split_whitespace().nth(19)?.parse().ok()?;

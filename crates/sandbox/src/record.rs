@@ -1,4 +1,4 @@
-//! What a sandbox is, as its folder keeps it.
+//! The description of a sandbox in its folder.
 
 use camino::Utf8Path;
 use rave_fs::Replace;
@@ -26,7 +26,7 @@ pub struct Record {
     pub schema: u32,
     /// Its name.
     pub name: SandboxName,
-    /// When it was made, seconds since 1970.
+    /// When it was created, seconds since 1970.
     pub created: u64,
     /// The base of its image.
     pub base: String,
@@ -42,20 +42,20 @@ pub struct Record {
     pub cpus: u32,
     /// Size of the disk, MiB.
     pub disk_mib: u64,
-    /// Which ports of the host lead to its services.
+    /// The host's ports for its services.
     pub ports: Vec<PortWish>,
-    /// When it is stopped without being asked.
+    /// When to stop it automatically.
     #[serde(default)]
     pub expiry: Expiry,
-    /// It is not started where this host cannot give all of QEMU's fence.
+    /// Do not start it if this host cannot provide all of QEMU's fence.
     #[serde(default)]
     pub require_fence: bool,
-    /// What it is a fork of.
+    /// The parent that it was forked from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Parent>,
 }
 
-/// What a fork began as. The parent may be another by now, or gone.
+/// Where a fork came from. The parent may have been replaced or removed since.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parent {
     /// The parent's name.
@@ -64,12 +64,12 @@ pub struct Parent {
     pub when: u64,
 }
 
-/// When a sandbox is stopped without being asked. Its disk stays.
+/// When to stop a sandbox automatically. Its disk stays.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expiry {
     /// This long after its start, seconds.
     pub ttl: Option<u64>,
-    /// This long after somebody last used it, seconds.
+    /// This long after it was last used, seconds.
     pub idle: Option<u64>,
 }
 
@@ -80,7 +80,7 @@ pub struct PortWish {
     pub service: String,
     /// Its port in the guest.
     pub guest: u16,
-    /// The host's, where one was named; any free one otherwise.
+    /// The host's port, if one was requested; otherwise any free port.
     pub host: Option<u16>,
 }
 
@@ -99,14 +99,14 @@ impl Record {
         serde_json::from_value(value).map_err(|error| bad(error.to_string()))
     }
 
-    /// Writes it; from then on there is the sandbox.
+    /// Saves the record; the sandbox exists from then on.
     pub fn save(&self, place: &Place) -> Result<(), Error> {
         let path = place.record();
         let text = serde_json::to_vec_pretty(self).map_err(|e| Error::io("write", &path, e.into()))?;
         Replace::new(&path).mode(0o600).write(text).map_err(|e| Error::io("write", &path, e))
     }
 
-    /// The ports that it wants: those of the last time where `last` has them.
+    /// The requests for its ports, preferring those in `last`.
     pub(crate) fn port_requests(&self, last: &[(String, u16)]) -> Vec<PortRequest> {
         let request = |wish: &PortWish| {
             let before = last.iter().find(|(service, _)| *service == wish.service).map(|(_, port)| *port);
@@ -126,11 +126,11 @@ impl Record {
         let folder = place.disk();
         let on = place
             .on()
-            .ok_or_else(|| bad(format!("the image of its disk is gone from {}", folder.folder())))?;
+            .ok_or_else(|| bad(format!("the image of its disk is missing from {}", folder.folder())))?;
         Ok(Machine { forwards, ..self.bare_machine(place, &on)? })
     }
 
-    /// The machine without its ports, for one that is already running.
+    /// The machine without its ports, for attaching to one that is already running.
     pub fn running_machine(&self, place: &Place) -> Result<Machine, Error> {
         self.bare_machine(place, &place.on().unwrap_or_default())
     }

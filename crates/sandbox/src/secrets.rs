@@ -1,4 +1,4 @@
-//! Secrets of the user as a sandbox has them: each has a placeholder of its own in the guest, which is worth nothing elsewhere.
+//! The user's secrets in a sandbox: the guest has a placeholder for each, which is worthless elsewhere.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -12,7 +12,8 @@ use crate::error::Error;
 use crate::files::save;
 use crate::place::Place;
 
-/// What the supervisor has and the guest must not. Whatever is the sandbox's own is empty: tokens, placeholders, usage.
+/// What the supervisor has and the guest must not have. Fields that belong to the sandbox are empty: tokens,
+/// placeholders, usage.
 #[derive(Debug, Default)]
 pub struct Credentials {
     /// The model.
@@ -26,20 +27,20 @@ pub struct Credentials {
 pub struct UserSecret {
     /// The secret.
     pub secret: Secret,
-    /// The variable that has its placeholder in the guest.
+    /// The variable that contains its placeholder in the guest.
     pub variable: String,
-    /// git gets its placeholder as the password of this user.
+    /// The user name with which git uses the placeholder as a password.
     pub git_user: Option<String>,
 }
 
-/// A secret that the guest can use now, as it is shown.
+/// A secret that the guest can use at present, for display.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsableSecret {
-    /// What the user calls it.
+    /// The user's name for it.
     pub name: String,
-    /// The host, with its port where that is another than 443.
+    /// The host, with its port if that is not 443.
     pub host: String,
-    /// The variable that has its placeholder in the guest.
+    /// The variable that contains its placeholder in the guest.
     pub variable: String,
 }
 
@@ -50,7 +51,7 @@ impl UserSecret {
     }
 }
 
-/// Those that a policy lets the guest use.
+/// The secrets that a policy lets the guest use.
 pub(crate) fn usable(secrets: &[UserSecret], policy: &Policy) -> Vec<UsableSecret> {
     let shown = |one: &UserSecret| UsableSecret {
         name: one.secret.name.clone(),
@@ -64,7 +65,7 @@ fn reached<'a>(secrets: &'a [UserSecret], policy: &Policy) -> impl Iterator<Item
     secrets.iter().filter(|one| one.secret.is_reached(policy))
 }
 
-/// Adds what the guest gets of them: placeholders.
+/// Adds the guest's part of them: placeholders.
 pub(crate) fn provide(secrets: &[UserSecret], policy: &Policy, provision: &mut Provision) {
     for one in reached(secrets, policy) {
         let placeholder = one.secret.placeholder.clone();
@@ -75,7 +76,7 @@ pub(crate) fn provide(secrets: &[UserSecret], policy: &Policy, provision: &mut P
     }
 }
 
-/// The secrets with this sandbox's placeholders, which are made once.
+/// The secrets with this sandbox's placeholders, which are created once.
 pub(crate) fn placed(place: &Place, secrets: Vec<UserSecret>) -> Result<Vec<UserSecret>, Error> {
     if secrets.is_empty() {
         return Ok(secrets);
@@ -103,7 +104,7 @@ pub(crate) fn placed(place: &Place, secrets: Vec<UserSecret>) -> Result<Vec<User
     Ok(placed)
 }
 
-/// A text that nobody guesses.
+/// An unguessable token.
 pub(crate) fn token() -> Result<String, Error> {
     let mut bytes = [0; 32];
     let read = File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut bytes));
@@ -143,7 +144,7 @@ mod tests {
         };
         let first = of("one", &["a"]);
         let later = of("one", &["b", "a"]);
-        assert_eq!(first[0], later[1], "a program that runs goes on with it");
+        assert_eq!(first[0], later[1], "running programs can continue to use it");
         let other = of("two", &["a"]);
         assert!(first[0] != later[0] && first[0] != other[0] && first[0].len() == 69, "{first:?} {other:?}");
         let path = store.place(&"one".parse().unwrap()).placeholders();

@@ -1,4 +1,4 @@
-//! Moments of a sandbox that it can go back to.
+//! Moments of a sandbox that it can be restored to.
 
 use std::fmt;
 use std::fs;
@@ -20,7 +20,7 @@ use crate::place::Place;
 use crate::restore::{IDENTITY, Restoring};
 use crate::unix_time::now;
 
-/// The name of a snapshot: as that of a sandbox, for it is a folder's name too.
+/// The name of a snapshot. It follows the rules for sandboxes, because it is a folder's name too.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Label(SandboxName);
 
@@ -45,11 +45,11 @@ pub struct Snapshot {
     pub label: Label,
     /// When it was taken, seconds since 1970.
     pub when: u64,
-    /// What it has; nothing where it is damaged.
+    /// What it contains; `None` if it is damaged.
     pub saved: Option<Saved>,
-    /// What is wrong with it.
+    /// How it is damaged.
     pub damage: Option<String>,
-    /// What it takes on the host, bytes; files that others have too count in part.
+    /// What it uses on the host, bytes; the size of shared files is divided.
     pub bytes: u64,
 }
 
@@ -61,7 +61,7 @@ struct About {
 
 const ABOUT: &str = "snapshot.json";
 
-/// What the name of a folder begins with that becomes a snapshot.
+/// The prefix of the folder of a snapshot that is being taken.
 const NEW: &str = ".new";
 
 /// The folder of a snapshot.
@@ -69,7 +69,7 @@ pub fn folder(place: &Place, label: &Label) -> Utf8PathBuf {
     place.snapshots().join(label.to_string())
 }
 
-/// All of a sandbox, the oldest first.
+/// All snapshots of a sandbox, the oldest first.
 pub fn list(place: &Place) -> Result<Vec<Snapshot>, Error> {
     let root = place.snapshots();
     let entries = match root.read_dir_utf8() {
@@ -99,15 +99,15 @@ fn look(place: &Place, label: Label) -> Snapshot {
     }
 }
 
-/// What snapshots take on the host, bytes.
+/// What snapshots use on the host, bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Sizes {
     pub(crate) disk: u64,
-    /// With the state of the devices.
+    /// Includes the state of the devices.
     pub(crate) memory: u64,
 }
 
-/// Those of all of a sandbox.
+/// The sizes of all snapshots of a sandbox.
 pub(crate) fn sizes(place: &Place) -> Sizes {
     let folders = place.snapshots().read_dir_utf8().into_iter().flatten().flatten();
     folders.map(|entry| sizes_of(entry.path())).fold(Sizes::default(), |all, one| Sizes {
@@ -116,7 +116,7 @@ pub(crate) fn sizes(place: &Place) -> Sizes {
     })
 }
 
-/// Images and templates are others'.
+/// Images and templates are counted elsewhere.
 fn sizes_of(folder: &Utf8Path) -> Sizes {
     let mut sizes = Sizes::default();
     for entry in folder.read_dir_utf8().into_iter().flatten().flatten() {
@@ -129,8 +129,8 @@ fn sizes_of(folder: &Utf8Path) -> Sizes {
     sizes
 }
 
-/// Takes a snapshot: it is there whole, or not at all. `keep` puts into its folder what belongs to the disk, before the disk is cut:
-/// what is older than the disk loses nothing.
+/// Takes a snapshot, completely or not at all. `keep` saves files that belong to the disk to the snapshot's folder
+/// before the disk is frozen: if they are older than the disk, nothing is lost.
 pub fn take(
     place: &Place,
     connection: Option<&mut Connection>,
@@ -142,12 +142,13 @@ pub fn take(
     let there = folder(place, label);
     if there.exists() {
         return Err(refused(format!(
-            "it has a snapshot {label} already; remove it first, or use another label"
+            "it already has a snapshot {label}; remove it first, or use another label"
         )));
     }
     private_dir(&place.snapshots())?;
     sweep(place, None);
-    // No label begins with a dot. Its own, for the supervisor goes on with what a killed command wanted.
+    // No label begins with a dot. The name is unique to this process, because the supervisor completes what a killed
+    // command requested.
     let new = place.snapshots().join(format!("{NEW}{}", std::process::id()));
     remove_all(&new)?;
     private_dir(&new)?;
@@ -156,18 +157,18 @@ pub fn take(
         copy(&place.identity(), &new.join(IDENTITY))?;
         save(&new.join(ABOUT), &About { when: now() })?;
         sync(&new)?;
-        fs::rename(&new, &there).map_err(|e| Error::io("make", &there, e))?;
+        fs::rename(&new, &there).map_err(|e| Error::io("create", &there, e))?;
         Ok(taken)
     });
     if taken.is_err() {
-        let _ = remove_all(&new); // the first error is the one to tell
+        let _ = remove_all(&new); // report the first error
     }
-    // Once more: the supervisor saves one moment after the other, so nobody writes to those any more.
+    // Sweep again: the supervisor saves one moment after another, so the other folders are no longer being written.
     sweep(place, Some(&new));
     taken
 }
 
-/// Removes what killed commands have begun, but for one's own; what cannot be removed goes with the next command.
+/// Removes what killed commands have begun, except our own folder; leftovers are removed by the next command.
 fn sweep(place: &Place, own: Option<&Utf8Path>) {
     for entry in place.snapshots().read_dir_utf8().into_iter().flatten().flatten() {
         if entry.file_name().starts_with(NEW) && own != Some(entry.path()) {
@@ -176,7 +177,7 @@ fn sweep(place: &Place, own: Option<&Utf8Path>) {
     }
 }
 
-/// Removes a snapshot; at once and whole.
+/// Removes a snapshot atomically.
 pub fn remove(place: &Place, label: &Label, _lock: &LifeLock) -> Result<(), Error> {
     let (there, gone) = (folder(place, label), place.snapshots().join(".old"));
     remove_all(&gone)?;
@@ -191,7 +192,7 @@ fn unknown(place: &Place, label: &Label) -> Error {
     Error::UnknownSnapshot { name: place.name().clone(), label: label.to_string() }
 }
 
-/// What a snapshot has, where it is whole.
+/// What a snapshot contains, if it is intact.
 pub fn check(place: &Place, label: &Label) -> Result<Saved, Error> {
     let folder = folder(place, label);
     if !folder.exists() {
@@ -204,8 +205,8 @@ pub fn check(place: &Place, label: &Label) -> Result<Saved, Error> {
     Moment::at(&folder).check().map_err(refused)
 }
 
-/// Makes what the sandbox becomes when it goes back to a snapshot, and leaves it as it is. `bring` copies what `keep` of [`take`]
-/// copied from the snapshot's folder to another.
+/// Prepares to restore a sandbox from a snapshot, leaving the sandbox unchanged so far. `bring` copies what `keep` of
+/// [`take`] saved from the snapshot's folder to another.
 pub fn prepare(
     place: &Place,
     label: &Label,

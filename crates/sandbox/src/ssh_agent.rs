@@ -1,4 +1,4 @@
-//! Which key of the user's SSH agent a sandbox may use, and where.
+//! The key of the user's SSH agent that a sandbox may use, and the host.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -14,16 +14,16 @@ use crate::place::Place;
 /// A key for a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forwarded {
-    /// What the user calls the key: the comment in its file, or the file's name.
+    /// The user's name for the key: the comment in its file, or the file's name.
     pub name: String,
-    /// The public key as SSH's messages have it.
+    /// The public key in the format of SSH messages.
     pub key: Vec<u8>,
-    /// The host as `known_hosts` have it: `HOST`, or `[HOST]:PORT`.
+    /// The host as in `known_hosts`: `HOST`, or `[HOST]:PORT`.
     pub host: String,
 }
 
 impl Forwarded {
-    /// By the file of a public key, or of a private one beside which it lies; that one is not read.
+    /// Reads the file of a public key. The path may name the private key beside it, which is not read.
     pub fn of_file(path: &Utf8Path, host: &str) -> Result<Self, String> {
         let public =
             if path.extension() == Some("pub") { path.to_owned() } else { format!("{path}.pub").into() };
@@ -31,18 +31,18 @@ impl Forwarded {
         let mut words = text.trim().splitn(3, ' ');
         let kind = words.next().unwrap_or_default();
         let key = words.next().and_then(|word| Base64::decode_vec(word).ok());
-        // The kind stands in it once more (RFC 4253, 6.6).
+        // The key repeats its kind (RFC 4253, 6.6).
         let fits = |key: &Vec<u8>| key.get(4..).is_some_and(|rest| rest.starts_with(kind.as_bytes()));
         let key = key
             .filter(|_| !kind.is_empty())
             .filter(fits)
-            .ok_or_else(|| format!("{public} is no public key of SSH"))?;
+            .ok_or_else(|| format!("{public} is not an SSH public key"))?;
         let name = words.next().or(path.file_name()).unwrap_or(kind).to_owned();
         Ok(Self { name, key, host: host.to_owned() })
     }
 }
 
-/// Keeps which key a sandbox that does not run may use from its next start on; none, if none is given.
+/// Saves the key that a stopped sandbox may use from its next start; `None` revokes it.
 pub fn keep(place: &Place, forwarded: Option<&Forwarded>) -> Result<(), Error> {
     match forwarded {
         Some(forwarded) => save(&place.ssh_agent(), forwarded),
@@ -50,7 +50,7 @@ pub fn keep(place: &Place, forwarded: Option<&Forwarded>) -> Result<(), Error> {
     }
 }
 
-/// Which one it may use.
+/// The key that it may use.
 pub(crate) fn read(place: &Place) -> Result<Option<Forwarded>, Error> {
     let path = place.ssh_agent();
     match fs::read(&path) {

@@ -1,4 +1,4 @@
-//! A supervisor if there is none: a program in a session of its own, so that no terminal and no shell takes it along.
+//! Starts a supervisor if there is none, in its own session, so that it does not end with a terminal or a shell.
 
 use std::fs;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -14,19 +14,20 @@ use crate::files::remove;
 use crate::life_lock::LifeLock;
 use crate::place::Place;
 
-/// How long a supervisor may take to start QEMU, to give its guest an identity and to listen: the fork of a disk boots before.
+/// How long a supervisor may take to start QEMU, to give its guest an identity and to listen: a fork of only a disk
+/// boots first.
 const LIMIT: Duration = Duration::from_secs(1200);
-/// How often it is looked for.
+/// How often to check whether it listens.
 const PAUSE: Duration = Duration::from_millis(20);
-/// How often it is looked whether its process is there; it is in the first moments, as setsid(1) forks it.
+/// How often to check whether its process exists. It does from the beginning, as setsid(1) forks it.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The program that supervises: this one, with the arguments of its own hidden command.
+/// The program that supervises: this program, with the arguments of its own hidden command.
 #[derive(Debug, Clone)]
 pub struct Supervise {
     /// The program.
     pub program: Utf8PathBuf,
-    /// What to call it with.
+    /// Its arguments.
     pub arguments: Vec<String>,
 }
 
@@ -37,27 +38,27 @@ impl Supervise {
         let wanted: String = words.flat_map(|word| [word, "\0"]).collect();
         let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
         let mut lines = entries.map(|entry| fs::read(entry.path().join("cmdline")).unwrap_or_default());
-        // setsid(1) has it behind its own name until it becomes the program.
+        // setsid(1) has the command line after its own name until it executes the program.
         lines.any(|line| line.ends_with(wanted.as_bytes()))
     }
 }
 
-/// What `failure.json` says.
+/// The content of `failure.json`.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Failure {
     pub(crate) why: String,
     pub(crate) remedy: Option<String>,
 }
 
-/// Connects to the supervisor, and starts one first where none listens: it starts the machine, or attaches to it where it runs.
-/// The caller holds the lock.
+/// Connects to the supervisor, after starting one if none listens: it starts the machine, or attaches to a running one.
+/// The caller must hold the lock.
 pub fn attend(place: &Place, supervise: &Supervise, _lock: &LifeLock) -> Result<Connection, Error> {
     if let Some(connection) = Connection::open(place) {
         return Ok(connection);
     }
     remove(&place.failure())?;
-    // setsid(1) starts the program in a session without a terminal. It is let go of at once: the end of a command is the end of
-    // its group, in which the program still is for a moment.
+    // setsid(1) starts the program in a session without a terminal. It is detached at once: a command's end kills its
+    // process group, which the program is still in for a moment.
     let command = Cmd::new("setsid")
         .args(["--fork", supervise.program.as_str()])
         .args(supervise.arguments.iter().map(String::as_str))
@@ -79,7 +80,7 @@ pub fn attend(place: &Place, supervise: &Supervise, _lock: &LifeLock) -> Result<
             };
             return Err(Error::NotStarted { name, why, remedy });
         }
-        // One that could not even write down why, as on a full disk, is not waited for.
+        // Do not wait for a supervisor that could not even write its failure, as on a full disk.
         let is_gone = looked.elapsed() >= LOOK && {
             looked = Instant::now();
             !supervise.runs() && Connection::open(place).is_none() && !place.failure().exists()
@@ -105,11 +106,11 @@ fn last_words(place: &Place) -> String {
     words(&read().unwrap_or_default())
 }
 
-/// Without the command lines, which begin with a dollar sign; somebody who was killed says nothing.
+/// The log without the command lines, which begin with a dollar sign; a killed process logs nothing.
 fn words(log: &str) -> String {
     let said: Vec<&str> = log.lines().filter(|line| !line.starts_with("$ ")).collect();
     let said = said.join("\n").trim().to_owned();
-    if said.is_empty() { "its supervisor was ended".to_owned() } else { said }
+    if said.is_empty() { "its supervisor was killed".to_owned() } else { said }
 }
 
 #[cfg(test)]
@@ -118,7 +119,7 @@ mod tests {
 
     #[test]
     fn whoever_was_killed_said_nothing_and_what_was_said_is_told() {
-        assert_eq!(words("$ setsid --fork rave supervise demo\n"), "its supervisor was ended");
+        assert_eq!(words("$ setsid --fork rave supervise demo\n"), "its supervisor was killed");
         assert_eq!(words("$ setsid\nerror: no memory\nremedy: x\n"), "error: no memory\nremedy: x");
     }
 

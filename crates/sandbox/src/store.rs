@@ -20,9 +20,9 @@ use crate::record::Record;
 use crate::unix_time::now;
 use crate::{audit, network, restore};
 
-/// What the name of a folder begins with that is being removed.
+/// The prefix of the folder of a sandbox that is being removed.
 const REMOVED: &str = ".removed-";
-/// What the name of a folder begins with that has a moment for a command alone, with a lock that the command holds.
+/// The prefix of the folder of a moment for a single command, which holds the lock in it.
 pub(crate) const PASSING: &str = ".moment-";
 
 /// The folder `sandboxes` of the state folder.
@@ -32,52 +32,52 @@ pub struct Store {
 }
 
 impl Store {
-    /// Of this state folder, which need not be there yet.
+    /// The sandboxes of this state folder, which need not exist yet.
     pub fn new(state_dir: &Utf8Path) -> Self {
         Self { root: state_dir.join("sandboxes") }
     }
 
-    /// The folder; it may not be there yet.
+    /// The folder; it may not exist yet.
     pub fn root(&self) -> &Utf8Path {
         &self.root
     }
 
-    /// Where it is kept what all together may take.
+    /// The file of the limits for all sandboxes together.
     pub(crate) fn limits_file(&self) -> Utf8PathBuf {
         self.root.with_file_name("sandbox-limits.json")
     }
 
-    /// What all together may take, as it was kept last.
+    /// The limits for all sandboxes together, as last saved.
     pub(crate) fn limits(&self) -> Limits {
         serde_json::from_slice(&fs::read(self.limits_file()).unwrap_or_default()).unwrap_or_default()
     }
 
-    /// Where turns to start are taken.
+    /// The folder of turns to start.
     pub(crate) fn starts(&self) -> Utf8PathBuf {
         self.root.with_file_name("starts")
     }
 
-    /// Where records are that outlive their sandboxes.
+    /// The folder of audit records that outlive their sandboxes.
     fn audit(&self) -> Utf8PathBuf {
         self.root.with_file_name("audit")
     }
 
-    /// Audit records of sandboxes of this name that are gone, the latest last.
+    /// Audit records of removed sandboxes of this name, the latest last.
     pub fn earlier_audits(&self, name: &SandboxName) -> Result<Vec<Kept>, Error> {
         Ok(kept(&self.audit())?.into_iter().filter(|one| one.sandbox == name.as_str()).collect())
     }
 
-    /// Audit records whose time is over at `now`, seconds since 1970.
+    /// Audit records that have expired at `now`, seconds since 1970.
     pub fn expired_audits(&self, now: u64) -> Result<Vec<Kept>, Error> {
         Ok(kept(&self.audit())?.into_iter().filter(|one| one.until <= now).collect())
     }
 
-    /// The files of a sandbox, whether there is one or not.
+    /// The files of a sandbox, whether it exists or not.
     pub fn place(&self, name: &SandboxName) -> Place {
         Place::new(&self.root, name.clone())
     }
 
-    /// The record of a sandbox; nothing if there is none.
+    /// The record of a sandbox; `None` if it does not exist.
     pub fn find(&self, name: &SandboxName) -> Result<Option<Record>, Error> {
         self.refuse_foreign(self.place(name).folder())?;
         let path = self.place(name).record();
@@ -88,12 +88,12 @@ impl Store {
         }
     }
 
-    /// The record of a sandbox that must be there.
+    /// The record of a sandbox, which must exist.
     pub fn get(&self, name: &SandboxName) -> Result<Record, Error> {
         self.find(name)?.ok_or_else(|| Error::Unknown { name: name.clone() })
     }
 
-    /// Every sandbox's name, sorted; with those whose record cannot be read.
+    /// The names of all sandboxes, sorted, including those with unreadable records.
     pub fn names(&self) -> Result<Vec<SandboxName>, Error> {
         self.refuse_foreign(&self.root)?;
         let entries = match self.root.read_dir_utf8() {
@@ -108,7 +108,7 @@ impl Store {
         Ok(names)
     }
 
-    /// Makes the folder of a sandbox and takes its lock. What killed commands left of others that are gone is removed.
+    /// Creates the folder of a sandbox and takes its lock. Also removes what killed commands left of other sandboxes.
     pub fn claim(&self, name: &SandboxName, on_wait: &mut dyn FnMut()) -> Result<LifeLock, Error> {
         self.refuse_foreign(self.place(name).folder())?;
         self.sweep();
@@ -117,7 +117,7 @@ impl Store {
             let place = self.place(name);
             private_dir(place.folder())?;
             match LifeLock::take(&place, on_wait) {
-                // Removed in between: make it again.
+                // Removed in between: create it again.
                 Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
                 Ok(lock) if place.has_record() => return finished(&place, lock),
                 other => return other,
@@ -125,14 +125,14 @@ impl Store {
         }
     }
 
-    /// Takes the lock of a sandbox that is there and whose record cannot be read.
+    /// Takes the lock of an existing sandbox with an unreadable record.
     pub fn lock_unreadable(&self, name: &SandboxName, on_wait: &mut dyn FnMut()) -> Result<LifeLock, Error> {
         self.refuse_foreign(self.place(name).folder())?;
         LifeLock::take(&self.place(name), on_wait)
     }
 
-    /// Refuses what belongs to another user: what lies there may be made to harm this one, and what this one writes is out of the
-    /// other's reach.
+    /// Refuses folders of another user: their contents may be crafted to harm this user, and the other user could not
+    /// change what this one writes there.
     fn refuse_foreign(&self, folder: &Utf8Path) -> Result<(), Error> {
         refuse_of_many(folder)?;
         let own = rustix::process::geteuid().as_raw();
@@ -150,7 +150,7 @@ impl Store {
         Ok(())
     }
 
-    /// Takes the lock of a sandbox that must be there.
+    /// Takes the lock of a sandbox, which must exist.
     pub fn lock(&self, name: &SandboxName, on_wait: &mut dyn FnMut()) -> Result<LifeLock, Error> {
         self.get(name)?;
         let lock = LifeLock::take(&self.place(name), on_wait);
@@ -162,7 +162,7 @@ impl Store {
         }
     }
 
-    /// The network of a sandbox that does not run, after this change.
+    /// The network of a stopped sandbox, after this change.
     pub fn network_of_stopped(
         &self,
         name: &SandboxName,
@@ -184,7 +184,7 @@ impl Store {
         })
     }
 
-    /// Removes a sandbox that does not run. It is gone at once and whole: its folder gets a name that no sandbox has first.
+    /// Removes a stopped sandbox atomically: its folder is first renamed to a name that no sandbox has.
     pub fn remove(&self, place: &Place, lock: LifeLock) -> Result<(), Error> {
         self.take_away(place, lock)?;
         self.sweep();
@@ -192,7 +192,7 @@ impl Store {
     }
 
     fn take_away(&self, place: &Place, _lock: LifeLock) -> Result<(), Error> {
-        // A full disk is a reason to remove it, and hinders nothing here.
+        // A full disk is a reason to remove the sandbox, so a failure here must not prevent that.
         let _ = audit::note(place, &Event::Removed);
         let gone = self.root.join(format!("{REMOVED}{}-{}", place.name(), std::process::id()));
         fs::rename(place.folder(), &gone).map_err(|e| Error::io("remove", place.folder(), e))?;
@@ -200,7 +200,7 @@ impl Store {
         fs::remove_dir_all(&gone).map_err(|e| Error::io("remove", &gone, e))
     }
 
-    /// Moves the record out of a folder that is removed.
+    /// Moves the audit record out of a folder that is being removed.
     fn keep_audit(&self, gone: &Utf8Path) -> Result<(), Error> {
         let keep = self.limits().keep_audit.unwrap_or(audit::KEEP);
         let name = gone.file_name().and_then(|name| name.strip_prefix(REMOVED)?.rsplit_once('-'));
@@ -210,12 +210,12 @@ impl Store {
         Ok(())
     }
 
-    /// Removes what killed commands left.
+    /// Removes what killed commands left behind.
     pub fn sweep(&self) {
         let Ok(entries) = self.root.read_dir_utf8() else { return };
         for entry in entries.flatten() {
             if entry.file_name().starts_with(REMOVED) {
-                // What is in use by a remover that is slower goes with that.
+                // If a slower remover is still using the folder, it will finish.
                 if self.keep_audit(entry.path()).is_ok() {
                     let _ = fs::remove_dir_all(entry.path());
                 }
@@ -227,7 +227,8 @@ impl Store {
         }
     }
 
-    /// Removes a folder that never became a sandbox. Whoever waits for its lock finds that it is gone, and makes another.
+    /// Removes a folder that never became a sandbox. A process that waits for its lock notices that it is gone, and
+    /// creates another.
     fn sweep_half(&self, place: &Place) {
         if place.has_record() {
             return;
@@ -239,13 +240,14 @@ impl Store {
     }
 }
 
-/// Removes a moment whose command is gone: with its lock, for whoever makes one looks whether the lock is still there.
+/// Removes a moment whose command is gone. The lock goes too: a process that creates a moment checks that its lock
+/// still exists.
 fn sweep_passing(folder: &Utf8Path) {
     match File::open(folder.join("lock")) {
         Ok(lock) if lock.try_lock().is_ok() => {
             let _ = fs::remove_dir_all(folder);
         }
-        // Nothing is put into it before its lock.
+        // The lock is created first, so the folder is empty.
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let _ = fs::remove_dir(folder);
         }
@@ -253,7 +255,7 @@ fn sweep_passing(folder: &Utf8Path) {
     }
 }
 
-/// Whoever takes the lock has a sandbox that no killed command left half restored.
+/// Completes or removes what a killed restore left, before the caller uses the sandbox.
 fn finished(place: &Place, lock: LifeLock) -> Result<LifeLock, Error> {
     restore::finish(place, &lock)?;
     Ok(lock)
@@ -275,7 +277,7 @@ mod tests {
         let left = store.root().join(".removed-demo-1");
         fs::create_dir_all(left.join("disk")).unwrap();
         fs::write(left.join("record.json"), "{}").unwrap();
-        // An `up` that was killed before the record: there is no sandbox, and its folder is used again.
+        // An `up` that was killed before saving the record: the sandbox does not exist, and its folder is reused.
         fs::create_dir(store.root().join("half")).unwrap();
         assert_eq!(store.names().unwrap(), []);
         let name: SandboxName = "half".parse().unwrap();
@@ -287,7 +289,7 @@ mod tests {
     #[test]
     fn what_belongs_to_somebody_else_is_refused() {
         if !rustix::process::geteuid().is_root() {
-            rave_testing::skip!("only root can give a folder away");
+            rave_testing::skip!("only root can change the owner of a folder");
         }
         let (_folder, store) = store();
         let name: SandboxName = "demo".parse().unwrap();
@@ -315,7 +317,7 @@ mod tests {
         let there = |text| store.place(&name(text)).folder().exists();
         assert_eq!([there("half"), there("making"), there("made")], [false, true, true]);
         drop(making);
-        drop(store.claim(&name("half"), &mut || panic!("nobody holds it")).unwrap());
+        drop(store.claim(&name("half"), &mut || panic!("nothing holds the lock")).unwrap());
         assert!(there("half") && !there("making"));
     }
 }

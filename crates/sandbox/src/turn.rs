@@ -1,4 +1,4 @@
-//! Turns to start: a host that starts all that was asked of it at once starts none of them in time.
+//! Limits concurrent starts: a host that starts everything at once starts nothing in time.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::num::NonZeroUsize;
@@ -13,19 +13,19 @@ use crate::error::Error;
 use crate::files::private_dir;
 use crate::store::Store;
 
-/// How often it is tried.
+/// How often to retry.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Those who start at once for each of the host's processors: one waits for its disk while another computes.
+/// Concurrent starts per processor of the host: one waits for its disk while another computes.
 const EACH: usize = 2;
 
-/// A turn, until it is dropped or the process ends, however it ends (flock(2)).
+/// A turn to start, until this is dropped or the process ends, for whatever reason (flock(2)).
 #[derive(Debug)]
 pub struct Turn {
     _file: File,
 }
 
 impl Turn {
-    /// Waits for one; `on_wait` is called once then, with how many start.
+    /// Waits for a turn; if it has to wait, `on_wait` is called once with the number of concurrent starts.
     pub fn take(store: &Store, on_wait: &mut dyn FnMut(usize)) -> Result<Self, Error> {
         let processors = available_parallelism().map_or(1, NonZeroUsize::get);
         Self::of(&store.starts(), processors * EACH, on_wait)
@@ -66,8 +66,8 @@ mod tests {
     fn whoever_comes_late_waits_until_one_is_done() {
         let folder = tempfile::tempdir().unwrap();
         let starts = Utf8Path::from_path(folder.path()).unwrap().join("starts");
-        let first = Turn::of(&starts, 2, &mut |_| panic!("nobody starts")).unwrap();
-        let _second = Turn::of(&starts, 2, &mut |_| panic!("one starts")).unwrap();
+        let first = Turn::of(&starts, 2, &mut |_| panic!("nothing is starting")).unwrap();
+        let _second = Turn::of(&starts, 2, &mut |_| panic!("one is starting")).unwrap();
         let (told, waits) = channel();
         thread::scope(|scope| {
             let third = scope.spawn(|| Turn::of(&starts, 2, &mut |most| told.send(most).unwrap()));

@@ -1,4 +1,4 @@
-//! The root file system of a machine that has ended, judged by e2fsck(8).
+//! The root file system of a machine that has ended, checked by e2fsck(8).
 
 use camino::Utf8Path;
 use rave_process::{Cmd, Status};
@@ -9,10 +9,11 @@ use crate::poll::CheckError;
 /// Partition type of a root file system for x86-64 (UAPI.2 Discoverable Partitions Specification).
 const TYPE_ROOT_X86_64: &str = "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709";
 
-/// How many pieces qemu-img reads at once, its most, and writes as they come: decompressing uses all processors then.
+/// How many parts qemu-img reads concurrently, its maximum, writing out of order: this way decompressing uses all
+/// processors.
 const READS_AT_ONCE: &str = "16";
 
-/// What e2fsck says.
+/// The result of e2fsck.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct State {
     pub(crate) is_clean: bool,
@@ -20,7 +21,7 @@ pub(crate) struct State {
     pub(crate) summary: String,
 }
 
-/// The output of `sfdisk --json` as far as it is used.
+/// The output of `sfdisk --json`, as far as it is used.
 #[derive(Deserialize)]
 struct Listing {
     partitiontable: Table,
@@ -39,10 +40,10 @@ struct Partition {
     kind: String,
 }
 
-/// Reads the whole of a qcow2 disk, with the image that it lies over, and changes nothing.
+/// Reads a whole qcow2 disk, with its backing image, and changes nothing.
 pub(crate) fn check(disk: &Utf8Path, folder: &Utf8Path) -> Result<State, CheckError> {
     let raw = folder.join("disk.raw");
-    // The guest has written to it: what format it is, is not for qemu-img to guess.
+    // The guest has written to it, so qemu-img must not guess its format.
     Cmd::new("qemu-img")
         .args(["convert", "-m", READS_AT_ONCE, "-W", "-f", "qcow2", "-O", "raw", disk.as_str(), raw.as_str()])
         .output()?;
@@ -65,17 +66,17 @@ pub(crate) fn check(disk: &Utf8Path, folder: &Utf8Path) -> Result<State, CheckEr
 fn root_offset(listing: &[u8]) -> Result<u64, CheckError> {
     let table = serde_json::from_slice::<Listing>(listing).map(|listing| listing.partitiontable);
     let table =
-        table.map_err(|error| CheckError::CouldNotRun(format!("sfdisk's list cannot be read: {error}")))?;
+        table.map_err(|error| CheckError::CouldNotRun(format!("cannot parse sfdisk's output: {error}")))?;
     let root = table.partitions.iter().find(|partition| partition.kind == TYPE_ROOT_X86_64);
     let root = root.ok_or_else(|| CheckError::Failed("the disk has no root partition".into()))?;
     Ok(root.start * table.sectorsize)
 }
 
-/// Without a change to make e2fsck ends with 0, also when it only passes over a journal that is not empty.
+/// If nothing needs to be changed, e2fsck exits with 0, even if it only skipped a journal that is not empty.
 fn judge(lines: &[String], code: i32) -> State {
     let journal = lines.iter().find(|line| line.contains("journal recovery"));
     let said = journal.or(lines.last()).cloned();
-    let summary = said.unwrap_or_else(|| format!("e2fsck said nothing and ended with code {code}"));
+    let summary = said.unwrap_or_else(|| format!("e2fsck printed nothing and exited with code {code}"));
     State { is_clean: code == 0 && journal.is_none(), summary }
 }
 
@@ -99,7 +100,8 @@ mod tests {
         assert!(judge(&dirty, 0).summary.starts_with("Warning: skipping journal recovery"));
     }
 
-    /// By the programs that `cargo xtask test` has made sure of: a disk with one root partition at 1 MiB; the overlay that [`check`] reads, over it.
+    /// A disk with one root partition at 1 MiB, and the overlay over it that [`check`] reads. Uses programs that
+    /// `cargo xtask test` has checked for.
     fn disk(folder: &Utf8Path) -> (String, Utf8PathBuf) {
         let (raw, overlay) = (folder.join("base.raw"), folder.join("disk.qcow2"));
         std::fs::File::create(&raw).unwrap().set_len(64 << 20).unwrap();
@@ -125,7 +127,7 @@ mod tests {
             debugfs.output().unwrap();
             let state = check(&overlay, folder).unwrap();
             assert!(!state.is_clean, "{damage}: {state:?}");
-            // The next one is alone again.
+            // Undo the first damage, so that the next is on its own.
             Cmd::new("debugfs").args(["-w", "-R", "feature -needs_recovery", &file_system]).output().unwrap();
         }
         assert!(!folder.join("disk.raw").exists());

@@ -1,4 +1,4 @@
-//! The guest that is checked, and what is expected of it.
+//! The guest under test, and what is expected of it.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,30 +15,30 @@ use rave_vm::{Instance, Ready};
 use crate::http;
 use crate::poll::{self, CheckError, Observation};
 
-/// What must hold.
+/// The expected state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected {
-    /// The user that agents work as.
+    /// The user that agents run as.
     pub user: String,
-    /// The password that lets it in, unless hardened.
+    /// Its password, which is accepted unless the guest is hardened.
     pub password: String,
-    /// No passwords are taken.
+    /// Passwords are not accepted.
     pub hardened: bool,
     /// The disk that the root file system grows to, in MiB.
     pub disk_mib: u64,
     /// Versions of the npm lock, by package.
     pub npm_versions: BTreeMap<String, String>,
-    /// Claude Code comes into the guest by the network.
+    /// Claude Code is installed in the guest over the network.
     pub claude_at_first_boot: bool,
-    /// The server's keys, as the guest announced them.
+    /// The server's keys, as the guest reported them.
     pub host_keys: Vec<String>,
-    /// The id of the present boot.
+    /// The id of the current boot.
     pub boot_id: String,
 }
 
 impl Expected {
-    /// What an image's guest is expected to be on a disk of `disk_mib` MiB, in the boot that became ready. `login` is the
-    /// user's name and password: an image holds only the password's hash, and an installation may change both.
+    /// The expected state of an image's guest on a disk of `disk_mib` MiB, in the boot that became ready. `login` is
+    /// the user's name and password: an image only contains the password's hash, and an installation may change both.
     pub fn of(
         guest: &GuestConfig,
         login: (&str, &str),
@@ -47,7 +47,7 @@ impl Expected {
         ready: &Ready,
     ) -> Self {
         if guest.claude_at_first_boot {
-            // The manifest names what is in the image.
+            // The manifest only lists what is in the image.
             npm_versions.insert(claude::PACKAGE.to_owned(), claude::version());
         }
         Self {
@@ -63,52 +63,52 @@ impl Expected {
     }
 }
 
-/// How long things may take.
+/// Time limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeLimits {
-    /// A boot to readiness.
+    /// For a boot to readiness.
     pub boot: Duration,
-    /// One check that waits for an answer.
+    /// For a check that waits for an answer.
     pub answer: Duration,
-    /// The end after the power button.
+    /// For powering off after the power button was pressed.
     pub shutdown: Duration,
 }
 
-/// The guest that is checked. Checks that run side by side share it.
+/// The guest under test. Checks that run side by side share it.
 #[derive(Debug)]
 pub struct Guest {
-    /// The running machine; none after the last check.
+    /// The running machine; `None` after the last check.
     pub instance: Mutex<Option<Instance>>,
-    /// The way in, for those who log in by themselves.
+    /// SSH access for checks that log in themselves.
     pub ssh: Ssh,
-    /// The connection that carries the other commands.
+    /// The connection for all other commands.
     pub connection: Connection,
     /// The services' forwarded ports.
     pub ports: Vec<PortForward>,
-    /// What must hold.
+    /// The expected state.
     pub expected: Expected,
-    /// How long things may take.
+    /// Time limits.
     pub limits: TimeLimits,
-    /// Its instructions are emulated in software.
+    /// Whether its instructions are emulated in software.
     pub is_emulated: bool,
-    /// The disk with the guest's changes; it outlives the machine.
+    /// The disk with the guest's changes, which outlives the machine.
     pub disk: Utf8PathBuf,
     /// A folder for the checks' own files.
     pub folder: Utf8PathBuf,
 }
 
 impl Guest {
-    /// The machine, if it still runs; who takes it ends it.
+    /// Takes the machine, if it is still running; the caller must end it.
     pub fn take_instance(&mut self) -> Option<Instance> {
         self.instance().take()
     }
 
-    /// The machine, for as long as nobody else needs it.
+    /// Locks the machine.
     pub(crate) fn instance(&self) -> MutexGuard<'_, Option<Instance>> {
         self.instance.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Uses the machine, which must run.
+    /// Uses the machine, which must be running.
     pub(crate) fn running<T>(
         &self,
         use_it: impl FnOnce(&mut Instance) -> Result<T, rave_vm::Error>,
@@ -126,7 +126,7 @@ impl Guest {
         Ok(http::address(port.bind, port.host))
     }
 
-    /// Why nothing answers any more, where that is so.
+    /// Fails with the reason if nothing can answer any more.
     pub(crate) fn alive(&self) -> Result<(), String> {
         let mut instance = self.instance();
         let Some(instance) = instance.as_mut() else { return Err("the machine has ended".into()) };
@@ -137,7 +137,7 @@ impl Guest {
         }
     }
 
-    /// Asks until the answer is right, for as long as one check may wait.
+    /// Retries until the answer is correct, within the time limit of one check.
     pub(crate) fn until<T>(
         &self,
         seen: &mut Observation,
@@ -146,7 +146,7 @@ impl Guest {
         self.until_within(self.limits.answer, seen, ask)
     }
 
-    /// The same, with another limit.
+    /// The same, with another time limit.
     pub(crate) fn until_within<T>(
         &self,
         limit: Duration,
@@ -156,7 +156,7 @@ impl Guest {
         poll::until(limit, seen, || self.alive(), ask)
     }
 
-    /// Runs a command by the user's login shell and notes what it printed.
+    /// Runs a command in the user's login shell and records its output.
     pub(crate) fn run(&self, command: &str, seen: &mut Observation) -> Result<RemoteOutput, CheckError> {
         self.run_within(command, self.limits.answer, seen)
     }
@@ -173,14 +173,14 @@ impl Guest {
         Ok(output)
     }
 
-    /// Logs in anew for a command; anything but exit code 0 is a failure. Gives what it printed.
+    /// Logs in again for a command, where any exit code but 0 is a failure; returns its output.
     pub(crate) fn log_in(&self, command: &str, seen: &mut Observation) -> Result<String, CheckError> {
         let output = self.ssh.exec(&in_login_shell(command), self.limits.answer)?;
         note(&output, seen);
         printed(command, &output)
     }
 
-    /// Runs a command like [`Self::run`], where anything but exit code 0 is a failure; gives what it printed.
+    /// Runs a command like [`Self::run`], where any exit code but 0 is a failure; returns its output.
     pub(crate) fn succeed(&self, command: &str, seen: &mut Observation) -> Result<String, CheckError> {
         printed(command, &self.run(command, seen)?)
     }

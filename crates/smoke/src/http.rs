@@ -8,17 +8,17 @@ use ureq::{Agent, Body};
 
 use crate::poll::{CheckError, Observation};
 
-/// How long one request may take; a new one is made after it. QEMU accepts a connection before the guest listens, and
-/// a held one tells nothing.
+/// How long one request may take before it is retried. QEMU accepts connections before the guest listens, and such a
+/// connection gets no answer.
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 
-/// Bytes of a body that are read at most: the router's pages are one file of 4 MB.
+/// The most bytes of a body that are read: the router's pages are one file of 4 MB.
 const BODY_LIMIT: u64 = 16 << 20;
 
-/// Lines of JSON that are noted: a note is cut to 200 bytes anyway.
+/// The most lines of JSON that are recorded: an answer is cut to 200 bytes anyway.
 const SHOWN_JSON_LINES: usize = 20;
 
-/// An answer, whatever its status.
+/// An answer with any status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -26,7 +26,7 @@ pub(crate) struct Answer {
     pub(crate) body: String,
 }
 
-/// Asks for a path and notes the answer.
+/// Requests a path and records the answer.
 pub(crate) fn get(address: SocketAddr, path: &str, seen: &mut Observation) -> Result<Answer, CheckError> {
     get_within(REQUEST_LIMIT, address, path, seen)
 }
@@ -45,7 +45,7 @@ fn get_within(
     noted(ask(), path, seen)
 }
 
-/// Asks for a stream that stays open, as it is told by its head: the answer has no body, and the connection is dropped.
+/// Requests a stream that stays open, identified by its head: the answer has no body, and the connection is closed.
 pub(crate) fn head_of_stream(
     address: SocketAddr,
     path: &str,
@@ -95,7 +95,7 @@ fn noted(
     }
 }
 
-/// The first line that says anything; of JSON, which may be laid out over many, the beginning in one.
+/// The first line that is not empty; for JSON, which may be spread over many lines, the beginning in one line.
 fn beginning(answer: &Answer) -> String {
     let mut lines = answer.body.lines().map(str::trim).filter(|line| !line.is_empty());
     let shown = if answer.content_type.contains("json") { SHOWN_JSON_LINES } else { 1 };
@@ -114,7 +114,7 @@ mod tests {
     use std::net::{Ipv4Addr, TcpListener, TcpStream};
     use std::time::Instant;
 
-    /// Reads a request to its end: a connection that is closed with something unread is reset.
+    /// Reads a complete request: a connection that is closed with unread data is reset.
     fn read_head(stream: &mut TcpStream) {
         let mut head = Vec::new();
         let mut byte = [0];
@@ -164,7 +164,7 @@ mod tests {
         }
     }
 
-    /// A server that accepts, writes this, and then a byte each 20 ms where it wrote anything.
+    /// A server that accepts, writes this, and if that is not empty, another byte every 20 ms.
     fn tiresome(beginning: &'static [u8]) -> SocketAddr {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
@@ -175,7 +175,7 @@ mod tests {
             while !beginning.is_empty() && stream.write_all(b"x").is_ok() {
                 std::thread::sleep(Duration::from_millis(20));
             }
-            // Until the client hangs up.
+            // Wait until the client closes the connection.
             let _ = stream.read(&mut [0]);
         });
         address

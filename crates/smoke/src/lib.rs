@@ -1,7 +1,7 @@
 //! rave-smoke: the contract of every base, as named checks of a running guest.
 //!
-//! [`registry`] lists the checks, [`suite`] runs them on a [`Guest`] and gives a [`report::Report`]. A check that
-//! could not run and one that failed are told apart. Nothing here prints.
+//! [`registry`] lists the checks, [`suite`] runs them on a [`Guest`] and returns a [`report::Report`]. A check that
+//! failed is distinguished from one that could not run. Nothing here prints.
 
 mod checks;
 mod disk_state;

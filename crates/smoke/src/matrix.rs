@@ -1,5 +1,5 @@
-//! The matrix: each artifact on the hardware of the hypervisors and machines that it is made for. A row names the medium,
-//! the firmware, the disk's bus and the network card.
+//! The matrix: each artifact on the hardware of the hypervisors and machines that it is made for. A row names the
+//! medium, the firmware, the disk's bus and the network card.
 
 use rave_spec::Format;
 use rave_vm::machine::{DiskFormat, Interface, Nic};
@@ -8,35 +8,35 @@ use rave_vm::sandbox::Hardware;
 /// One row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MatrixRow {
-    /// Its name: what `--rows` takes.
+    /// Its name, for `--rows`.
     pub name: &'static str,
-    /// Whose artifact it boots.
+    /// The format of the artifact to boot.
     pub format: Format,
-    /// As what.
+    /// The medium to boot it as.
     pub medium: Medium,
-    /// What the machine starts with.
+    /// The firmware to boot with.
     pub firmware: FirmwareKind,
-    /// What the disk hangs on; of [`Medium::Installed`] the disk that was installed to.
+    /// The disk's controller; for [`Medium::Installed`], that of the target disk.
     pub interface: Interface,
     /// The network card.
     pub nic: Nic,
 }
 
-/// As what an artifact is in the machine.
+/// How an artifact is attached to the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Medium {
-    /// Its disk.
+    /// As its disk.
     Disk,
-    /// A USB stick.
+    /// As a USB stick.
     UsbStick,
-    /// A CD.
+    /// As a CD.
     Cd,
-    /// It was installed to an empty disk, which is there alone.
+    /// It was installed to an empty disk, and the machine only has that disk.
     Installed,
 }
 
 impl Medium {
-    /// What people call it.
+    /// The name for users.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Disk => "disk",
@@ -47,7 +47,7 @@ impl Medium {
     }
 }
 
-/// What a machine starts with.
+/// The firmware of a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FirmwareKind {
     /// `SeaBIOS`.
@@ -57,7 +57,7 @@ pub enum FirmwareKind {
 }
 
 impl FirmwareKind {
-    /// What people call it.
+    /// The name for users.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Bios => "bios",
@@ -80,14 +80,14 @@ const fn row(
 use FirmwareKind::{Bios, Uefi};
 use Medium::{Cd, Disk, Installed, UsbStick};
 
-/// All rows, by format; the first of each format is the one that `smoke` boots unless it is told otherwise.
+/// All rows, by format; the first of each format is the one that `smoke` boots by default.
 pub const ROWS: &[MatrixRow] = &[
     row("qemu-bios", Format::Qemu, Disk, Bios, Interface::Virtio, Nic::Virtio),
     row("qemu-uefi", Format::Qemu, Disk, Uefi, Interface::Virtio, Nic::Virtio),
-    // The firmware of its descriptor.
+    // The firmware in its descriptor.
     row("virtualbox", Format::Virtualbox, Disk, Bios, Interface::Ahci, Nic::E1000),
     row("vmware-pvscsi", Format::Vmware, Disk, Bios, Interface::Pvscsi, Nic::Vmxnet3),
-    // What else a machine of VMware's may have.
+    // Other hardware that a VMware machine may have.
     row("vmware-lsi", Format::Vmware, Disk, Bios, Interface::Scsi, Nic::E1000e),
     row("vmware-sata", Format::Vmware, Disk, Uefi, Interface::Ahci, Nic::E1000e),
     // Real machines: no virtio.
@@ -104,15 +104,15 @@ pub const ROWS: &[MatrixRow] = &[
 ];
 
 impl MatrixRow {
-    /// Whether the guest runs from a medium that it does not write.
+    /// Whether the guest runs from a read-only medium.
     pub fn is_live(&self) -> bool {
         self.format == Format::Iso && self.medium != Medium::Installed
     }
 
-    /// What the machine has.
+    /// The hardware of the machine.
     pub fn hardware(&self) -> Hardware {
         let format = match self.medium {
-            // What the installer wrote to.
+            // The disk that the installer wrote to.
             Installed => DiskFormat::Qcow2,
             Disk | UsbStick | Cd => Hardware::of(self.format).format,
         };
@@ -120,17 +120,17 @@ impl MatrixRow {
     }
 }
 
-/// A name that no row has.
+/// An unknown name of a row.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the matrix has no row {name:?}")]
 pub struct UnknownRow {
     /// The name.
     pub name: String,
-    /// A row that may be meant.
+    /// A similarly named row.
     pub nearest: Option<&'static str>,
 }
 
-/// The rows of these names, in the matrix's order.
+/// The rows with these names, in the matrix's order.
 pub fn named(names: &[String]) -> Result<Vec<MatrixRow>, UnknownRow> {
     let known = ROWS.iter().map(|row| row.name);
     if let Some(name) = names.iter().find(|name| known.clone().all(|known| known != **name)) {

@@ -1,14 +1,14 @@
-//! Asking again until the answer is right: with growing pauses, never a fixed sleep.
+//! Retries until the answer is correct: with growing pauses, never a fixed sleep.
 
 use std::time::{Duration, Instant};
 
 use rave_process::interrupt;
 
-/// The first pause between two attempts; each one after it is half as long again.
+/// The first pause between two attempts; each following pause is half as long again.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Bytes of an answer that a report keeps.
+/// The most bytes of an answer that a report keeps.
 const ANSWER_LIMIT: usize = 200;
 
 /// Why a check did not pass.
@@ -16,11 +16,11 @@ const ANSWER_LIMIT: usize = 200;
 pub(crate) enum CheckError {
     /// The guest is not as it should be.
     Failed(String),
-    /// A program in the guest crashed. It is never run again: a second attempt that passes would hide the crash.
+    /// A program in the guest crashed. This is never retried: a second attempt that passes would hide the crash.
     Crashed(String),
-    /// The check itself could not be made.
+    /// The check itself could not be performed.
     CouldNotRun(String),
-    /// What it looks at is not in the guest yet, and is not expected to be.
+    /// The subject of the check is not in the guest yet, and is not expected to be.
     NotYet(String),
     /// Ctrl-C or SIGTERM.
     Interrupted,
@@ -30,7 +30,7 @@ impl From<rave_vm::Error> for CheckError {
     fn from(error: rave_vm::Error) -> Self {
         match error {
             rave_vm::Error::Interrupted(_) => Self::Interrupted,
-            // The guest was reached by a key that it must know: an SSH that fails is the guest's failure, not ours.
+            // The guest was reached with a key that it must accept, so a failing SSH is the guest's failure, not ours.
             error @ (rave_vm::Error::Ssh { .. }
             | rave_vm::Error::TooSlow { .. }
             | rave_vm::Error::Boot(_)) => Self::Failed(error.to_string()),
@@ -48,7 +48,7 @@ impl From<rave_process::Error> for CheckError {
     }
 }
 
-/// What a check has seen so far.
+/// What a check has observed so far.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Observation {
     /// How often it asked.
@@ -58,7 +58,7 @@ pub(crate) struct Observation {
 }
 
 impl Observation {
-    /// Notes one answer: its first line that says anything.
+    /// Records one answer: its first line that is not empty.
     pub(crate) fn note(&mut self, answer: impl AsRef<str>) {
         self.attempts += 1;
         let line = answer.as_ref().lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
@@ -71,8 +71,8 @@ impl Observation {
     }
 }
 
-/// Asks until the answer is right or the time is over; the last wrong answer is the reason. `ask` notes what it saw.
-/// `alive` ends the wait: its reason is told where nobody is left to answer.
+/// Retries until the answer is correct or the time is over; the last wrong answer is the reason for the failure. `ask`
+/// records its observations. If `alive` fails, nothing can answer any more: this ends the wait, with its reason.
 pub(crate) fn until<T>(
     limit: Duration,
     seen: &mut Observation,

@@ -1,5 +1,5 @@
-//! Every check by name, in the order in which they run: those that only look, what they left, those that stop something,
-//! the reboot, and the end.
+//! Every check by name, in the order in which they run: those that only look, those that judge what is left, those that
+//! stop something, the reboot, and the shutdown.
 
 use std::collections::BTreeSet;
 
@@ -7,22 +7,22 @@ use crate::checks::{desktop, features, life, login, system, tools, web};
 use crate::guest::Guest;
 use crate::poll::{CheckError, Observation};
 
-/// What a check looks at.
+/// The subject of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Group {
-    /// The services' pages and interfaces, through forwarded ports.
+    /// The services' pages and APIs, through forwarded ports.
     Web,
-    /// Who is let in by SSH.
+    /// Who can log in over SSH.
     Login,
-    /// Units, the file system and rights.
+    /// Units, the file system and privileges.
     System,
     /// The desktop, if there is one.
     Desktop,
     /// Programs that agents use.
     Tools,
-    /// What only some profiles hold.
+    /// What only some profiles have.
     Features,
-    /// What disturbs the guest: stopped services, a reboot, the end.
+    /// Checks that disturb the guest: stopped services, a reboot, a shutdown.
     Life,
 }
 
@@ -41,42 +41,42 @@ impl Group {
     }
 }
 
-/// What a guest's root file system lies on.
+/// What the root file system of a guest is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// It does not matter.
+    /// Anything.
     Anywhere,
-    /// A disk that keeps what is written.
+    /// A disk, which keeps what is written.
     Disk,
     /// Memory over the ISO: a live session, which keeps nothing.
     Live,
 }
 
-/// Stands among the features of a guest that trusts further authorities: `guest.certificates` of `rave.toml`.
+/// The name among the features of a guest that trusts additional authorities: `guest.certificates` of `rave.toml`.
 pub const CERTIFICATES: &str = "certificates";
 
 /// One check.
 #[derive(Debug, Clone, Copy)]
 pub struct Check {
-    /// Its name: what `--only` and `--skip` take.
+    /// Its name, for `--only` and `--skip`.
     pub name: &'static str,
-    /// What holds when it passes.
+    /// What is true if it passes.
     pub title: &'static str,
-    /// What it looks at.
+    /// Its subject.
     pub group: Group,
-    /// The feature that a guest must have for it, or [`CERTIFICATES`]; `None`: every guest.
+    /// The feature that a guest must have for it, or [`CERTIFICATES`]; `None` for every guest.
     pub feature: Option<&'static str>,
     /// Where it applies.
     pub place: Place,
     pub(crate) probe: Probe,
 }
 
-/// What a check does, and whether others may do theirs meanwhile.
+/// What a check does, and whether other checks may run at the same time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Probe {
-    /// It only looks: others that do run beside it.
+    /// It only looks: other such checks run at the same time.
     Beside(fn(&Guest, &mut Observation) -> Result<(), CheckError>),
-    /// It changes the guest, or judges what the checks before it left: it runs by itself, in its place.
+    /// It changes the guest, or judges what earlier checks left behind: it runs on its own, in order.
     Alone(fn(&mut Guest, &mut Observation) -> Result<(), CheckError>),
 }
 
@@ -111,7 +111,7 @@ const fn live(check: Check) -> Check {
 }
 
 impl Check {
-    /// Whether it applies to a guest that runs live, or else from its own disk.
+    /// Whether it applies to a live guest, or otherwise to one that runs from its own disk.
     pub fn applies(&self, is_live: bool) -> bool {
         match self.place {
             Place::Anywhere => true,
@@ -126,27 +126,27 @@ use Group::{Desktop, Features, Life, Login, System, Tools, Web};
 /// All checks.
 pub const CHECKS: &[Check] = &[
     check(Web, "kanban-answers", "Vibe Kanban serves its page", web::kanban_answers),
-    check(Web, "kanban-api", "Vibe Kanban's API says that it is well", web::kanban_api),
+    check(Web, "kanban-api", "Vibe Kanban's API reports that it is healthy", web::kanban_api),
     check(Web, "router-ui", "Claude Code Router serves its pages", web::router_ui),
-    check(Web, "router-health", "Claude Code Router says that it is well", web::router_health),
+    check(Web, "router-health", "Claude Code Router reports that it is healthy", web::router_health),
     check(Web, "gateway-root", "the gateway serves Vibe Kanban at /", web::gateway_root),
     check(
         Web,
         "gateway-router-ui",
-        "the gateway serves the router's pages with an asset of theirs",
+        "the gateway serves the router's pages and their assets",
         web::gateway_router_ui,
     ),
-    check(Web, "gateway-health", "/healthz says that every service is well", web::gateway_health),
-    check(Web, "gateway-events", "event streams pass through the gateway as they come", web::gateway_events),
-    check(Login, "ssh-key", "the user logs in by key", login::by_key),
+    check(Web, "gateway-health", "/healthz reports that every service is healthy", web::gateway_health),
+    check(Web, "gateway-events", "event streams pass through the gateway without delay", web::gateway_events),
+    check(Login, "ssh-key", "the user logs in with a key", login::by_key),
     check(
         Login,
         "ssh-password",
-        "a password logs in where the profile allows it, and only there",
+        "a password is accepted if, and only if, the profile allows it",
         login::by_password,
     ),
-    check(Login, "ssh-root-refused", "root does not log in, by key or password", login::root_refused),
-    check(System, "unit-chain", "the units are active and came up in their order", system::unit_chain),
+    check(Login, "ssh-root-refused", "root cannot log in, with a key or a password", login::root_refused),
+    check(System, "unit-chain", "the units are active and started in order", system::unit_chain),
     check(System, "no-failed-units", "no unit has failed", system::no_failed_units),
     check(System, "sudo", "the user becomes root without a password", system::sudo),
     of(
@@ -154,18 +154,18 @@ pub const CHECKS: &[Check] = &[
         check(
             System,
             "certificates",
-            "the guest's stores hold the certificates of rave.toml",
+            "the guest's stores contain the certificates of rave.toml",
             system::certificates,
         ),
     ),
     on_disk(check(System, "root-grown", "the root file system has grown to the disk", system::root_grown)),
-    check(System, "host-keys-fresh", "the SSH host keys were made by this machine", system::host_keys_fresh),
-    live(check(
+    check(
         System,
-        "medium-whole",
-        "the medium is what it was made as, by its own digests",
-        system::medium_whole,
-    )),
+        "host-keys-fresh",
+        "the SSH host keys were generated by this machine",
+        system::host_keys_fresh,
+    ),
+    live(check(System, "medium-whole", "the medium matches its own digests", system::medium_whole)),
     of("desktop", check(Desktop, "desktop-session", "the user is logged into Xfce", desktop::session)),
     of("desktop", check(Desktop, "desktop-painted", "the screen shows a desktop", desktop::painted)),
     of("desktop", check(Desktop, "desktop-size", "the screen has 1280 x 800 pixels", desktop::screen_size)),
@@ -177,36 +177,36 @@ pub const CHECKS: &[Check] = &[
         "desktop",
         check(Desktop, "desktop-network", "the network applet has a connection", desktop::network_applet),
     ),
-    of("desktop", check(Desktop, "desktop-launchers", "each launcher's page answers", desktop::launchers)),
+    of("desktop", check(Desktop, "desktop-launchers", "each launcher's page responds", desktop::launchers)),
     of(
         "desktop",
-        // It takes longest: the tools are asked meanwhile.
-        check(Desktop, "desktop-browser", "Chromium opens the gateway by itself", desktop::browser),
+        // This takes longest: the tools are checked in the meantime.
+        check(Desktop, "desktop-browser", "Chromium opens the gateway as its home page", desktop::browser),
     ),
-    check(Tools, "tool-node", "node is there, 20 or newer", tools::node),
-    check(Tools, "tool-npm", "npm is there, as locked", tools::npm),
-    check(Tools, "tool-pnpm", "pnpm is there, as locked", tools::pnpm),
-    check(Tools, "tool-yarn", "yarn is there, as locked", tools::yarn),
-    check(Tools, "tool-python3", "python3 is there", tools::python3),
-    check(Tools, "tool-pip", "pip is there", tools::pip),
-    check(Tools, "tool-virtualenv", "virtualenv is there", tools::virtualenv),
-    check(Tools, "tool-rustc", "rustc is there and links a program", tools::rustc),
-    check(Tools, "tool-cargo", "cargo is there", tools::cargo),
-    check(Tools, "tool-git", "git is there", tools::git),
-    check(Tools, "tool-curl", "curl is there", tools::curl),
-    check(Tools, "tool-wget", "wget is there", tools::wget),
-    check(Tools, "tool-vim", "vim is there", tools::vim),
+    check(Tools, "tool-node", "node is installed, version 20 or newer", tools::node),
+    check(Tools, "tool-npm", "npm is installed at the locked version", tools::npm),
+    check(Tools, "tool-pnpm", "pnpm is installed at the locked version", tools::pnpm),
+    check(Tools, "tool-yarn", "yarn is installed at the locked version", tools::yarn),
+    check(Tools, "tool-python3", "python3 is installed", tools::python3),
+    check(Tools, "tool-pip", "pip is installed", tools::pip),
+    check(Tools, "tool-virtualenv", "virtualenv is installed", tools::virtualenv),
+    check(Tools, "tool-rustc", "rustc is installed and links a program", tools::rustc),
+    check(Tools, "tool-cargo", "cargo is installed", tools::cargo),
+    check(Tools, "tool-git", "git is installed", tools::git),
+    check(Tools, "tool-curl", "curl is installed", tools::curl),
+    check(Tools, "tool-wget", "wget is installed", tools::wget),
+    check(Tools, "tool-vim", "vim is installed", tools::vim),
     check(
         Tools,
         "tool-sandbox",
-        "bubblewrap and socat, which Claude Code's sandbox is made of, work",
+        "bubblewrap and socat, which Claude Code's sandbox uses, work",
         tools::sandbox,
     ),
     check(Tools, "kanban-agent", "a task of Vibe Kanban runs the locked Claude Code", tools::kanban_agent),
-    check(Tools, "tool-claude", "Claude Code is there, as locked", tools::claude),
-    check(Tools, "tool-ccr", "the router's command is there, as locked", tools::ccr),
-    of("sound", check(Features, "sound", "the sound server answers", features::sound)),
-    // Its overlayfs does not lie on a live session's.
+    check(Tools, "tool-claude", "Claude Code is installed at the locked version", tools::claude),
+    check(Tools, "tool-ccr", "the router's command is installed at the locked version", tools::ccr),
+    of("sound", check(Features, "sound", "the sound server responds", features::sound)),
+    // Its overlayfs does not work on top of a live session's.
     on_disk(of(
         "docker",
         check(Features, "docker", "Docker runs a container of an image made here, offline", features::docker),
@@ -217,14 +217,14 @@ pub const CHECKS: &[Check] = &[
         check(Features, "build-tools", "gcc, g++ and make build a program", features::build_tools),
     ),
     of("virtual-screen", check(Features, "virtual-screen", "Xvfb has a screen", features::virtual_screen)),
-    of("vnc", check(Features, "vnc", "VNC answers on loopback, behind a password", features::vnc)),
+    of("vnc", check(Features, "vnc", "VNC is served on loopback, with a password", features::vnc)),
     of("playwright", check(Features, "playwright", "Playwright drives Chromium", features::playwright)),
     of(
         "everyday-tools",
         check(
             Features,
             "everyday-tools",
-            "zip, unzip, tree, htop and nano are there",
+            "zip, unzip, tree, htop and nano are installed",
             features::everyday_tools,
         ),
     ),
@@ -233,14 +233,14 @@ pub const CHECKS: &[Check] = &[
         check(
             Features,
             "cloud",
-            "cloud-init is done or had nothing to do, and the agents are there",
+            "cloud-init is done or had nothing to do, and the agents are installed",
             features::cloud,
         ),
     ),
-    // After all that may crash, and after the page that the browser opens meanwhile.
+    // After everything that may crash, and after the browser has opened its page.
     of(
         "desktop",
-        check(Desktop, "browser-sandbox", "Chromium's pages are confined", desktop::browser_sandbox),
+        check(Desktop, "browser-sandbox", "Chromium's pages are sandboxed", desktop::browser_sandbox),
     ),
     of(
         "desktop",
@@ -249,7 +249,7 @@ pub const CHECKS: &[Check] = &[
     alone(
         Life,
         "stopped-service-told",
-        "a stopped service is named by /healthz and by its page",
+        "/healthz and the gateway's page name a stopped service",
         life::stopped_service_told,
     ),
     on_disk(alone(Life, "reboot", "a reboot comes back ready with the same host keys", life::reboot)),
@@ -261,29 +261,29 @@ pub const CHECKS: &[Check] = &[
     )),
 ];
 
-/// Why checks cannot be chosen.
+/// Why checks could not be selected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SelectError {
-    /// A name that no check, or no attack, has.
+    /// No check or attack has this name.
     #[error("there is no check {name:?}")]
     Unknown {
         /// The name.
         name: String,
-        /// A check that may be meant.
+        /// A similarly named check.
         nearest: Option<&'static str>,
     },
-    /// A check that was asked for and does not apply.
+    /// A requested check does not apply.
     #[error("{name} needs a guest with {}", needed(feature))]
     Lacks {
         /// The check.
         name: &'static str,
-        /// What the guest does not have.
+        /// What the guest lacks.
         feature: &'static str,
     },
 }
 
-/// The checks of a guest with these features that `only` names, or all where it is empty, without those that `skip` names;
-/// in their order.
+/// The checks for a guest with these features that are in `only`, or all if it is empty, without those in `skip`; in
+/// their order.
 pub fn select(
     only: &[String],
     skip: &[String],

@@ -1,5 +1,5 @@
-//! What came of a call of `smoke`, as data: `--json` prints it, `report.json` holds it, and the table, `JUnit` and the
-//! page are made of it. `docs/smoke-report.schema.json` describes its JSON.
+//! The results of one run of `smoke`, as data: `--json` prints it, `report.json` stores it, and the table, the `JUnit`
+//! document and the page are generated from it. `docs/smoke-report.schema.json` describes its JSON.
 
 mod counts;
 mod folder;
@@ -26,15 +26,15 @@ pub use run::{
 };
 pub use screenshots::Screenshots;
 
-/// The version of the JSON's shape.
+/// The version of the JSON's structure.
 pub const SCHEMA: u32 = 3;
 
-/// All that one call found out.
+/// All results of one run of `smoke`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// [`SCHEMA`].
     pub schema: u32,
-    /// What follows from all of it.
+    /// The overall verdict.
     pub verdict: Verdict,
     /// The rows of all runs.
     pub counts: Counts,
@@ -44,18 +44,18 @@ pub struct Report {
     pub seconds: f64,
     /// The version of RAVE.
     pub version: String,
-    /// Where it ran.
+    /// The host it ran on.
     pub host: Host,
-    /// What the host says of the artifacts' files; none where `--only` asked for checks of the guest.
+    /// The results for the artifacts' files on the host; empty if `--only` selected checks of the guest.
     pub made: Vec<ArtifactChecks>,
     /// Every row of the matrix that was booted, in order.
     pub runs: Vec<Run>,
-    /// Why not every chosen artifact has its run.
+    /// Why some chosen artifacts have no run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub incomplete: Option<String>,
 }
 
-/// Where the artifacts ran.
+/// The host that the artifacts ran on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Host {
     /// Operating system and processor: `linux x86_64`.
@@ -66,24 +66,25 @@ pub struct Host {
     pub qemu: String,
     /// `kvm` or `tcg`.
     pub accelerator: String,
-    /// What was found out about the accelerators, in words.
+    /// The results about the accelerators, in words.
     pub accelerator_reason: String,
 }
 
-/// What follows from a report.
+/// The overall verdict of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Every chosen check of every chosen artifact holds, but for those of what comes into the guest later.
+    /// Every chosen check of every chosen artifact passed, except those of software that is installed in the guest
+    /// later.
     Passed,
-    /// A guest did not become ready, or a check does not hold or could not be found out.
+    /// A guest did not become ready, or a check failed or had an error.
     Failed,
-    /// Nothing failed, and not everything was tried.
+    /// Nothing failed, but not everything was tried.
     Incomplete,
 }
 
 impl Report {
-    /// Of these runs; `incomplete` says why there are not more.
+    /// The report of these runs; `incomplete` is the reason why there are not more.
     pub fn new(
         host: Host,
         started: SystemTime,

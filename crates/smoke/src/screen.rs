@@ -1,4 +1,4 @@
-//! What a screenshot shows, as far as a program can tell: how uniform it is, and whether a desktop's panel is on it.
+//! Analyses a screenshot: how uniform it is, and whether it shows a desktop's panel.
 
 mod colour;
 mod panel;
@@ -12,11 +12,11 @@ use png::{Decoder, Transformations};
 use colour::{Colour, Counts, colour};
 pub use panel::Panel;
 
-/// From this share of one colour on, a screen counts as blank. A cursor takes less than a thousandth; the thinnest
+/// A screen with at least this share of one colour counts as blank. A cursor takes less than a thousandth; the sparsest
 /// desktop, a plain background below a panel of 26 of 800 rows, shows more than 3 per cent in other colours.
 pub const BLANK_SHARE: f64 = 0.995;
 
-/// The widest and the highest screenshot that is read, pixels: what is kept of a picture grows with its width.
+/// The maximum width and height of a screenshot, pixels: the memory used grows with the width.
 pub const LARGEST_SIDE: u32 = 16_384;
 
 /// A screenshot in figures.
@@ -26,10 +26,10 @@ pub struct Screen {
     pub width: u32,
     /// Pixels.
     pub height: u32,
-    /// The share of the pixels that have the commonest colour, over 0 to 1. Colours that differ by less than 8 of 255
-    /// steps may count as one, so that memory does not grow with the number of colours.
+    /// The share of pixels with the most common colour, from 0 to 1. Colours that differ by less than 8 of 255 steps
+    /// may count as one, so that memory does not grow with the number of colours.
     pub largest_share: f64,
-    /// The panel at the upper edge, if there is one.
+    /// The panel at the upper edge, if any.
     pub panel: Option<Panel>,
 }
 
@@ -39,12 +39,12 @@ pub enum ScreenError {
     /// The file cannot be opened.
     #[error("could not read the screenshot {path}: {source}")]
     Io {
-        /// The file.
+        /// The system's error.
         path: Utf8PathBuf,
         /// What the system said.
         source: io::Error,
     },
-    /// It is no PNG, or a damaged one.
+    /// It is not a PNG, or a damaged one.
     #[error("the screenshot {path} is not a complete PNG: {source}")]
     Png {
         /// The file.
@@ -52,7 +52,7 @@ pub enum ScreenError {
         /// What is wrong with it.
         source: png::DecodingError,
     },
-    /// A PNG of a kind that no screenshot has.
+    /// A PNG that cannot be a screenshot.
     #[error("the screenshot {path} has {width} x {height} pixels{}", if *.interlaced { ", interlaced" } else { "" })]
     Unlikely {
         /// The file.
@@ -61,7 +61,7 @@ pub enum ScreenError {
         width: u32,
         /// Pixels.
         height: u32,
-        /// Its rows are out of order.
+        /// Whether its rows are out of order.
         interlaced: bool,
     },
 }
@@ -72,7 +72,7 @@ impl Screen {
         let damaged = |source| ScreenError::Png { path: path.to_owned(), source };
         let file = File::open(path).map_err(|source| ScreenError::Io { path: path.to_owned(), source })?;
         let mut decoder = Decoder::new(BufReader::new(file));
-        // Palettes, fewer bits and 16 bits a channel all become 8.
+        // Palettes, fewer bits and 16 bits per channel are all converted to 8 bits.
         decoder.set_transformations(Transformations::normalize_to_color8());
         let mut reader = decoder.read_info().map_err(damaged)?;
         let info = reader.info();
@@ -94,7 +94,7 @@ impl Screen {
         Ok(Self { width, height, largest_share: counts.largest_share(), panel: Panel::find(&top) })
     }
 
-    /// Whether there is nothing on it, but perhaps a cursor or a line of text.
+    /// Whether it is empty except perhaps for a cursor or a line of text.
     pub fn is_blank(&self) -> bool {
         self.largest_share >= BLANK_SHARE
     }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use camino::Utf8Path;
 use rave_vm::boot::StageDetector;
 
-/// Lines of the log that a report keeps.
+/// The number of lines of the log that a report keeps.
 const LINES: usize = 15;
 
-/// Bytes of the log that are read: the lines of [`LINES`], however long the log is.
+/// The bytes of the log that are read, enough for [`LINES`] lines, however long the log is.
 const BYTES: u64 = 64 * 1024;
 
 /// The log's last lines, without escape sequences and empty lines.

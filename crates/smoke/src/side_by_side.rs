@@ -1,11 +1,11 @@
-//! Work on several items at once, by a bounded number of threads.
+//! Works on several items at once, with a limited number of threads.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
-/// Does `work` on every item, on at most `at_once` of them at a time; they are begun in their order. `done` gets each
-/// result as it comes, with its item's index, on the caller's thread.
+/// Does `work` on every item, on at most `at_once` of them at a time, starting them in order. `done` gets each result
+/// as it arrives, with its item's index, on the caller's thread.
 pub fn side_by_side<T: Sync, R: Send>(
     at_once: usize,
     items: &[T],
@@ -46,10 +46,10 @@ mod tests {
         let mut order = Vec::new();
         let work = |item: &u32| {
             if *item == 10 {
-                // Until the caller has the other one's result.
+                // Wait until the caller has the other result.
                 let done = first_is_done.lock().unwrap();
                 let wait = changed.wait_timeout_while(done, Duration::from_secs(60), |done| !*done);
-                assert!(!wait.unwrap().1.timed_out(), "a result waits for another");
+                assert!(!wait.unwrap().1.timed_out(), "one result waits for another");
             }
             item + 1
         };
@@ -69,7 +69,7 @@ mod tests {
             counts.0 += 1;
             counts.1 = counts.1.max(counts.0);
             changed.notify_all();
-            // Three meet before the first of them ends.
+            // Three must run at once before the first ends.
             let met = changed.wait_timeout_while(counts, Duration::from_secs(60), |counts| counts.1 < 3);
             let (mut counts, wait) = met.unwrap();
             assert!(!wait.timed_out(), "they do not run at once");
@@ -82,6 +82,6 @@ mod tests {
 
     #[test]
     fn nothing_to_do_ends_at_once() {
-        side_by_side(4, &[(); 0], |()| (), |_, ()| panic!("of nothing comes nothing"));
+        side_by_side(4, &[(); 0], |()| (), |_, ()| panic!("there are no items"));
     }
 }

@@ -10,23 +10,23 @@ use crate::registry::{Check, Group, Probe};
 use crate::report::{CheckResult, Outcome, ScreenshotTrigger, Screenshots};
 use crate::side_by_side::side_by_side;
 
-/// How long a killed QEMU may take to be seen as ended: the system takes its memory back first.
+/// How long it may take until a killed QEMU is seen to have ended: the system frees its memory first.
 const LAST_BREATH: Duration = Duration::from_secs(1);
 
 /// The progress display's name for the checks.
 const STAGE: &str = "checks";
 
-/// How many checks that only look run at once: as many as a guest has processors. Under software emulation on a busy host
-/// four took no less time than two, and each came close to its own limit.
+/// How many checks that only look run at once: as many as a guest has processors. Under software emulation on a busy
+/// host, four took no less time than two, and each came close to its own limit.
 const AT_ONCE: usize = 2;
 
-/// Runs the checks, each to a result; the results are in the order of the checks. Those that only look run side by side. One
-/// that fails does not stop the others; after an interrupt, or once the machine has ended, those that are left are not run.
+/// Runs the checks, and returns their results in the same order. Checks that only look run side by side. A failed check
+/// does not stop the others; after an interrupt, or once the machine has ended, the remaining ones are not run.
 pub fn run(checks: &[Check], guest: &mut Guest, sink: Sink<'_>) -> Vec<CheckResult> {
     run_all(checks, guest, &mut |_, _| (), sink)
 }
 
-/// The same, with pictures of the screen: at once when a check fails, and before the first that disturbs the guest.
+/// The same, with screenshots: whenever a check fails, and before the first check that disturbs the guest.
 pub fn run_with_pictures(
     checks: &[Check],
     guest: &mut Guest,
@@ -34,7 +34,7 @@ pub fn run_with_pictures(
     sink: Sink<'_>,
 ) -> Vec<CheckResult> {
     let mut take = |guest: &Guest, trigger| {
-        // Who interrupts does not wait for a picture.
+        // After an interrupt, do not wait for a screenshot.
         if rave_process::interrupt::requested().is_none() {
             screenshots.take(guest.instance().as_mut(), trigger);
         }
@@ -51,13 +51,13 @@ trait Subject: Sync {
     fn alone(&mut self, check: &Check, probe: Change) -> CheckResult;
 }
 
-/// Checks that are run together, each with its place in the order of all.
+/// Checks that are run together, each with its index among all.
 enum Step<'a> {
     Beside(Vec<(usize, &'a Check, Look)>),
     Alone(usize, &'a Check, Change),
 }
 
-/// The checks in their order: neighbours that only look are one step.
+/// The checks in their order: adjacent checks that only look form one step.
 fn steps(checks: &[Check]) -> Vec<Step<'_>> {
     let mut steps: Vec<Step<'_>> = Vec::new();
     for (index, check) in checks.iter().enumerate() {
@@ -70,7 +70,7 @@ fn steps(checks: &[Check]) -> Vec<Step<'_>> {
     steps
 }
 
-/// Takes one step after the other and tells how far they are. `picture` takes one of the screen.
+/// Runs one step after another and reports progress. `picture` takes a screenshot.
 fn run_all<S: Subject>(
     checks: &[Check],
     subject: &mut S,
@@ -110,7 +110,7 @@ fn run_all<S: Subject>(
     results.of_all.into_iter().map(|(_, result)| result).collect()
 }
 
-/// The results so far, with the places of their checks.
+/// The results so far, with the indexes of their checks.
 struct Results<'a> {
     of_all: Vec<(usize, CheckResult)>,
     total: usize,
@@ -118,12 +118,12 @@ struct Results<'a> {
 }
 
 impl Results<'_> {
-    /// Tells of a result as it comes.
+    /// Adds a result and reports it.
     fn add(&mut self, index: usize, result: CheckResult, picture: &mut dyn FnMut(ScreenshotTrigger)) {
         let sink = self.sink;
         if let Outcome::Failed(reason) | Outcome::Error(reason) = &result.outcome {
             picture(ScreenshotTrigger::CheckFailed(result.name.clone()));
-            // The table, with all of the reason, comes minutes later.
+            // The table, with the complete reason, is only printed minutes later.
             let headline = reason.lines().next().unwrap_or_default();
             sink(Event::Warning { text: &format!("{}: {headline}", result.name) });
         }
@@ -137,7 +137,7 @@ impl Results<'_> {
     }
 }
 
-/// The rows of a guest that did not become ready.
+/// The rows for a guest that did not become ready.
 pub fn not_run(checks: &[Check], reason: &str) -> Vec<CheckResult> {
     let outcome = || Outcome::NotRun(reason.to_owned());
     checks.iter().map(|check| CheckResult::new(check, outcome(), Duration::ZERO)).collect()
@@ -167,7 +167,7 @@ fn measure(check: &Check, run: impl FnOnce(&mut Observation) -> Outcome) -> Chec
     CheckResult { attempts: seen.attempts, last_answer: seen.answer, ..result }
 }
 
-/// Why no check is worth a try, where that is so.
+/// Fails with the reason if no check is worth trying.
 fn ready(guest: &Guest) -> Result<(), String> {
     rave_process::interrupt::check().map_err(|interrupted| interrupted.to_string())?;
     guest.alive()
@@ -185,9 +185,9 @@ fn outcome(answer: Result<(), CheckError>, guest: &Guest) -> Outcome {
     }
 }
 
-/// A connection that breaks says little: where QEMU has ended, that is why.
+/// A broken connection says little: if QEMU has ended, that is the cause.
 fn with_its_cause(reason: String, guest: &Guest) -> String {
-    // The check of the end has ended it itself.
+    // The check of the shutdown has ended the machine itself.
     if guest.instance().is_none() {
         return reason;
     }
@@ -212,7 +212,7 @@ mod tests {
     use crate::registry::select;
     use std::sync::{Condvar, Mutex};
 
-    /// A guest on which these checks fail. Checks that run at once wait until `at_once` of them do.
+    /// A guest on which these checks fail. Concurrent checks wait until `at_once` of them are running.
     struct Fake {
         failing: Vec<&'static str>,
         at_once: usize,
@@ -239,7 +239,7 @@ mod tests {
             *running += 1;
             self.changed.notify_all();
             let met = self.changed.wait_timeout_while(running, LIMIT, |running| *running < self.at_once);
-            assert!(!met.unwrap().1.timed_out(), "{} runs by itself", check.name);
+            assert!(!met.unwrap().1.timed_out(), "{} runs on its own", check.name);
             self.note(format!("look {}", check.name));
             self.result(check)
         }
@@ -252,7 +252,7 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(60);
 
-    /// What was done with these checks, of which `failing` fail, and the names of the results. `at_once` of them look at
+    /// What was done with these checks, of which `failing` fail, and the names of the results. `at_once` of them run at
     /// the same time.
     fn run_fake(names: &[&str], failing: &[&'static str], at_once: usize) -> (Vec<String>, Vec<String>) {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();

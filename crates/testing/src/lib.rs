@@ -1,15 +1,15 @@
-//! How a test says that this host cannot run it: libtest knows passed and failed alone, so the test passes, and
-//! `cargo xtask test` lists what it says on stderr under "not run on this host".
+//! Reports that this host cannot run a test: libtest only knows passed and failed, so the test passes, and
+//! `cargo xtask test` lists its reason from stderr under "not run on this host".
 
 #[cfg(feature = "tls")]
 pub mod tls;
 
 use std::fmt::Display;
 
-/// What the line on stderr begins with.
+/// The prefix of the line on stderr.
 pub const NOT_RUN: &str = "NOT RUN: ";
 
-/// Says that the test on this thread, or a part of it, is not run, and why.
+/// Reports that the test on this thread, or a part of it, is not run, and why.
 pub fn not_run(reason: impl Display) {
     // libtest names each test's thread by the path of the test.
     let thread = std::thread::current();
@@ -26,7 +26,7 @@ macro_rules! skip {
     }};
 }
 
-/// The value of a `Result`, or the end of the test with its error as the reason.
+/// Unwraps a `Result`, or ends the test with its error as the reason.
 #[macro_export]
 macro_rules! or_skip {
     ($result:expr) => {

@@ -1,6 +1,6 @@
-//! A proxy as corporate networks have it: it looks into TLS, with certificates of an authority that nobody else knows.
+//! A proxy as in corporate networks: it inspects TLS, with certificates of a private authority.
 
-#![expect(clippy::missing_panics_doc, reason = "a test that cannot have its network fails")]
+#![expect(clippy::missing_panics_doc, reason = "a test without its network fails")]
 
 mod authority;
 mod pump;
@@ -18,19 +18,19 @@ use std::time::Duration;
 pub use authority::Authority;
 use rustls::{ServerConnection, StreamOwned};
 
-/// How long one end may say nothing. A build compiles between two requests, so the other end closes first.
+/// How long one end may be silent. A build compiles between two requests, so the other end closes first.
 const SILENCE: Duration = Duration::from_secs(120);
 
-/// What answers the requests of every host.
+/// What answers the requests to every host.
 #[derive(Debug, Clone)]
 pub enum Behind {
     /// The files of a folder, by the path of the URL.
     Folder(PathBuf),
-    /// The real host, reached by TLS, whose authority must be in this PEM file.
+    /// The real host, over TLS; its authority must be in this PEM file.
     Network(PathBuf),
 }
 
-/// A proxy on loopback. Dropped, it takes no more connections.
+/// A proxy on the loopback address. When dropped, it accepts no more connections.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
@@ -47,7 +47,7 @@ struct Shared {
 }
 
 impl Proxy {
-    /// Starts one on a free port.
+    /// Starts a proxy on a free port.
     pub fn start(authority: Authority, behind: Behind) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port on loopback");
         let address = listener.local_addr().expect("the port of a listener");
@@ -60,7 +60,7 @@ impl Proxy {
         Self { address, shared, accepting: Some(accepting) }
     }
 
-    /// What `https_proxy` is set to.
+    /// The value for `https_proxy`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -70,7 +70,7 @@ impl Proxy {
         &self.shared.authority
     }
 
-    /// Hosts whose TLS was looked into: the client trusted the certificate.
+    /// Hosts whose TLS was inspected: the client trusted the certificate.
     pub fn hosts(&self) -> BTreeSet<String> {
         self.shared.hosts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -79,7 +79,7 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.ended.store(true, Ordering::Relaxed);
-        // The thread looks up from its listener.
+        // Wakes the thread from waiting for connections.
         let _ = TcpStream::connect(self.address);
         self.accepting.take().map(JoinHandle::join);
     }
@@ -91,7 +91,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
             break;
         }
         let (Ok(client), shared) = (client, Arc::clone(shared)) else { continue };
-        // A client that goes away, or trusts nobody, is that client's own matter.
+        // It is up to the client whether it disconnects, or trusts nothing.
         thread::spawn(move || drop(shared.answer(client)));
     }
 }
@@ -104,7 +104,7 @@ impl Shared {
         let mut words = head.split_whitespace();
         let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         if method != "CONNECT" {
-            // Nothing passes in the clear.
+            // Plain HTTP is redirected to HTTPS.
             let to = target.replacen("http://", "https://", 1);
             write!(
                 client,
@@ -134,7 +134,7 @@ impl Shared {
     }
 }
 
-/// The head of a request, to its empty line. Read byte by byte: what follows is TLS.
+/// The head of a request, up to its empty line. Read byte by byte, because TLS follows.
 fn head(client: &TcpStream) -> io::Result<String> {
     const LONGEST: u64 = 16 << 10;
     let mut reader = BufReader::with_capacity(1, client).take(LONGEST);

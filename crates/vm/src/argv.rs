@@ -1,4 +1,4 @@
-//! The QEMU command line as a pure value. One small function a group of arguments; nothing here touches the system.
+//! The QEMU command line as a pure value. One small function per group of arguments; nothing here touches the system.
 
 use camino::Utf8Path;
 
@@ -10,11 +10,11 @@ use crate::ring::{FIRMWARE_LOG, READY_DEVICE};
 
 /// Name of the virtio-serial port on which the guest runs programs for the host.
 use rave_guest::channel::PORT_NAME as CHANNEL_NAME;
-/// Name of the virtio-serial port on which the guest tells how far it is.
+/// Name of the virtio-serial port on which the guest reports its progress.
 use rave_guest::protocol::PORT_NAME;
 
-/// The arguments of QEMU for this machine, without the program itself.
-/// They mean the same from [`crate::qemu::OLDEST`] on.
+/// The arguments of QEMU for this machine, without the program itself. They have the same meaning in every version
+/// since [`crate::qemu::OLDEST`].
 pub fn qemu_argv(machine: &Machine, engine: Engine) -> Vec<String> {
     let mut argv = Argv::default();
     base(&mut argv, machine);
@@ -63,14 +63,14 @@ fn base(argv: &mut Argv, machine: &Machine) {
             Clock::At(time) => format!("base={time},clock=vm"),
         },
     );
-    // Without it a fresh guest may wait for entropy before it makes host keys.
+    // Without it a fresh guest may wait for entropy before it generates host keys.
     argv.add("-device", "virtio-rng-pci");
 }
 
-/// What a machine that went on from a moment is known by: the head that its stream lacks.
+/// Marks a machine that was resumed from a moment: its migration stream has no configuration section.
 pub(crate) const RESUMED: &str = "migration.send-configuration=off";
 
-/// A machine that is cloned has a number that its guest's kernel reseeds its random generator for when it changes (vmgenid).
+/// A cloned machine has a generation ID (vmgenid): when it changes, the guest's kernel reseeds its random generator.
 fn memory(argv: &mut Argv, machine: &Machine) {
     let kind = match machine.arch {
         Arch::X86_64 => machine.kind.as_deref().unwrap_or("q35"),
@@ -85,7 +85,7 @@ fn memory(argv: &mut Argv, machine: &Machine) {
         Memory::CopyOf(file) | Memory::Resumed { file, .. } => (file, "share=off,readonly=on,rom=off"),
     };
     let is_resumed = matches!(machine.memory, Memory::Resumed { .. });
-    // The stream of a moment has no description of itself at its end.
+    // The stream of a moment does not end with a description of itself.
     let more = if is_resumed { ",suppress-vmdesc=on" } else { "" };
     argv.add("-machine", format!("{kind},memory-backend=mem{more}"));
     argv.add("-m", format!("size={}M", machine.memory_mib));
@@ -102,7 +102,7 @@ fn memory(argv: &mut Argv, machine: &Machine) {
     }
 }
 
-/// seccomp(2) filters of QEMU's own, qemu(1): a guest that took QEMU over starts no program by it.
+/// QEMU's own seccomp(2) filters, qemu(1): a guest that has taken over QEMU cannot start programs with it.
 fn fence(argv: &mut Argv, machine: &Machine) {
     if machine.fence != Fence::None {
         let denied = ["obsolete", "elevateprivileges", "spawn", "resourcecontrol"];
@@ -122,7 +122,7 @@ fn acceleration(argv: &mut Argv, engine: Engine) {
 }
 
 fn firmware(argv: &mut Argv, machine: &Machine) {
-    // SeaBIOS and debug builds of OVMF tell on port 0x402 what they try, at no cost to the guest.
+    // SeaBIOS and debug builds of OVMF log what they try to port 0x402, at no cost to the guest.
     argv.add("-chardev", format!("ringbuf,id=firmware,size={FIRMWARE_LOG}"));
     argv.add("-device", "isa-debugcon,iobase=0x402,chardev=firmware");
     if let Firmware::Uefi { code, .. } = &machine.firmware {
@@ -167,16 +167,16 @@ fn more_disks(argv: &mut Argv, machine: &Machine) {
     }
 }
 
-/// The block node of a disk, the first being number 0.
+/// The block node of a disk; the first disk has number 0.
 fn node(number: usize) -> String {
     if number == 0 { "disk".into() } else { format!("disk{number}") }
 }
 
-/// The name of the first disk on SAS, where Linux's driver passes over a disk that has none: locally assigned (NAA 3h; SCSI
-/// Primary Commands 4, 7.8.6.6.3).
+/// The name of the first disk on SAS, because Linux's driver skips a disk without a name: locally assigned (NAA 3h;
+/// SCSI Primary Commands 4, 7.8.6.6.3).
 const WORLD_WIDE_NAME: u64 = 0x3000_0000_0000_0001;
 
-/// A disk's controller and the disk on it. Each disk has a controller of its own, but for those of q35's AHCI.
+/// A disk's controller and the disk on it. Each disk has its own controller, except on q35's AHCI.
 fn device(argv: &mut Argv, interface: Interface, number: usize) {
     let (node, own) = (node(number), if number == 0 { String::new() } else { number.to_string() });
     let drive = format!("drive={node}");
@@ -186,8 +186,9 @@ fn device(argv: &mut Argv, interface: Interface, number: usize) {
         // q35's own AHCI controller is the bus `ide.0` to `ide.5`.
         Interface::Ahci => argv.add("-device", format!("ide-hd,{drive},bus=ide.{number},{place}")),
         Interface::Nvme => {
-            // On the root bus SeaBIOS 1.16.3 maps the disk's registers above 4 GiB, which its own driver does not reach ("Can not
-            // map memory bar over 4Gig"). A bridge has a window of 32 bits for them (PCI-to-PCI Bridge 1.2, 3.2.5.8).
+            // On the root bus SeaBIOS 1.16.3 maps the disk's registers above 4 GiB, out of reach of its own driver
+            // ("Can not map memory bar over 4Gig"). A bridge has a 32-bit window for them (PCI-to-PCI Bridge 1.2,
+            // 3.2.5.8).
             argv.add("-device", format!("pcie-root-port,id=nvme-port{own},chassis={}", number + 1));
             argv.add("-device", format!("nvme,bus=nvme-port{own},{drive},serial=rave{own},{place}"));
         }
@@ -247,20 +248,20 @@ fn consoles(argv: &mut Argv, machine: &Machine) {
     }
 }
 
-/// SMBIOS OEM strings (type 11) are how systemd gets credentials from a hypervisor, systemd.system-credentials(7). As
-/// files they stay off the command line, and unlike `fw_cfg` (55 bytes) they set no limit to a credential's name.
+/// systemd gets credentials from a hypervisor in SMBIOS OEM strings (type 11), systemd.system-credentials(7). As files
+/// they stay off the command line, and unlike `fw_cfg` (55 bytes) they do not limit the length of a credential's name.
 fn credentials(argv: &mut Argv, machine: &Machine) {
     for index in 0..machine.credentials.len() {
         argv.add("-smbios", format!("type=11,path={}", path(&machine.files.credential(index))));
     }
 }
 
-/// The screen that a desktop is drawn for; a display that resizes the guest's screen with its window may change it.
+/// The initial size of the desktop's screen; a display that resizes it with its window may change it.
 const RESOLUTION: &str = "xres=1280,yres=800";
 
-/// The video device is there without a display too: [`crate::Instance::screenshot`] looks at it. virtio-vga starts as a
-/// VGA, which both firmwares and boot loaders draw on, and goes on as virtio-gpu, whose driver is part of Linux, works
-/// with Xorg's modesetting and takes a new size when a window asks for one. `bochs-display` has no text mode for
+/// The video device exists without a display too, for [`crate::Instance::screenshot`]. virtio-vga starts as a VGA,
+/// which both firmwares and boot loaders draw on, and continues as virtio-gpu, whose driver is part of Linux, works
+/// with Xorg's modesetting and resizes the screen when a window asks for it. `bochs-display` has no text mode for
 /// `SeaBIOS`, `VGA` keeps one size, and qxl is no longer developed.
 fn display(argv: &mut Argv, machine: &Machine) {
     argv.add("-device", format!("virtio-vga,edid=on,{RESOLUTION}"));
@@ -269,8 +270,8 @@ fn display(argv: &mut Argv, machine: &Machine) {
             argv.add("-display", "none");
             return;
         }
-        // Else a guest that starts would be told the size of a window that has no picture yet, 640x480, for its screen.
-        // So the window takes the guest's size first, and the guest its window's when a user changes that.
+        // Otherwise a guest that starts would be given the size of a window without a picture, 640x480, as its screen
+        // size. This way the window takes the guest's size first, and the guest follows when a user resizes the window.
         Display::Gtk => argv.add("-display", "gtk,zoom-to-fit=off"),
         Display::Sdl => argv.add("-display", "sdl"),
         Display::Vnc(DisplayServer { bind, port, .. }) => {
@@ -280,7 +281,8 @@ fn display(argv: &mut Argv, machine: &Machine) {
         }
         Display::Spice(DisplayServer { bind, port, .. }) => {
             argv.add("-display", "none");
-            // The agent of a guest, which SPICE also needs for resizing, is otherwise given the user's clipboard and files.
+            // Otherwise the guest's agent, which SPICE also needs for resizing, gets access to the user's clipboard and
+            // files.
             let closed = if machine.clipboard { "" } else { ",disable-copy-paste=on" };
             let closed = format!("{closed},disable-agent-file-xfer=on");
             argv.add("-spice", format!("addr={bind},port={port},password-secret={PASSWORD}{closed}"));
@@ -291,7 +293,7 @@ fn display(argv: &mut Argv, machine: &Machine) {
         argv.add("-object", format!("secret,id={PASSWORD},file={file}"));
     }
     argv.add("-device", "virtio-keyboard-pci");
-    // A tablet gives absolute positions: the pointer is not caught by the window and does not drift.
+    // A tablet reports absolute positions: the window does not grab the pointer, and the pointer does not drift.
     argv.add("-device", "virtio-tablet-pci");
     clipboard(argv, machine);
 }
@@ -299,8 +301,8 @@ fn display(argv: &mut Argv, machine: &Machine) {
 /// The id of the object that holds a display's password.
 const PASSWORD: &str = "display-password";
 
-/// The port on which the guest's `spice-vdagent` looks for its other end, by SPICE's agent protocol. Over SPICE that is
-/// the client, else QEMU itself.
+/// The port on which the guest's `spice-vdagent` looks for its peer, by SPICE's agent protocol. Over SPICE the peer is
+/// the client, otherwise QEMU itself.
 fn clipboard(argv: &mut Argv, machine: &Machine) {
     let agent = match machine.display {
         Display::Spice(_) => "spicevmc,id=agent,name=vdagent",

@@ -1,4 +1,4 @@
-//! What can go wrong with a virtual machine, with the facts and a remedy.
+//! Errors of virtual machines, with the facts and a remedy.
 
 use std::io;
 use std::time::Duration;
@@ -13,15 +13,15 @@ use crate::qemu::QemuVersion;
 /// How QEMU's control socket failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QmpFault {
-    /// QEMU says that it cannot do it, or its answer cannot be understood.
+    /// QEMU cannot do it, or its answer cannot be understood.
     Refused,
     /// No answer came in time.
     Silent,
-    /// QEMU closed the connection, or nobody listens.
+    /// QEMU closed the connection, or nothing listens.
     Lost,
 }
 
-/// Why something could not be done.
+/// Why an operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// QEMU or one of its tools is not installed.
@@ -30,7 +30,7 @@ pub enum Error {
         /// The program that was looked for.
         program: String,
     },
-    /// What answers to QEMU's name does not answer like QEMU.
+    /// The program called QEMU does not print a QEMU version.
     #[error("{program} --version prints {said:?}, which is not a QEMU version")]
     QemuUnknown {
         /// The program.
@@ -45,7 +45,7 @@ pub enum Error {
         program: Utf8PathBuf,
         /// Its version.
         found: QemuVersion,
-        /// The oldest that does.
+        /// The oldest supported version.
         needed: QemuVersion,
     },
     /// There is no UEFI firmware for the machine.
@@ -54,13 +54,13 @@ pub enum Error {
         .looked_for.iter().map(|path| path.as_str()).collect::<Vec<_>>().join(", ")
     )]
     FirmwareMissing {
-        /// The files that would have done.
+        /// The files that were looked for.
         looked_for: Vec<Utf8PathBuf>,
     },
-    /// KVM was asked for and does not do.
+    /// KVM was requested but does not work.
     #[error("kvm was requested but cannot be used: {state}")]
     KvmUnusable {
-        /// Why.
+        /// The reason.
         state: KvmState,
     },
     /// Even software emulation ran no guest.
@@ -95,7 +95,7 @@ pub enum Error {
     QemuDied {
         /// QEMU's command line.
         command: String,
-        /// How it ended.
+        /// Its exit status.
         status: rave_process::Status,
         /// Its last lines.
         tail: Vec<String>,
@@ -109,10 +109,10 @@ pub enum Error {
         why: String,
         /// The socket.
         socket: Utf8PathBuf,
-        /// In which way.
+        /// The kind of fault.
         fault: QmpFault,
     },
-    /// The guest's `rave-guest` was built before machines that run could be held.
+    /// The guest's `rave-guest` is too old to pause a running machine for a snapshot.
     #[error("its image is older than this version of RAVE, and cannot be saved while it runs")]
     GuestTooOld,
     /// The guest cannot be reached by SSH, or ssh itself failed.
@@ -130,12 +130,12 @@ pub enum Error {
     /// The guest did not become ready.
     #[error(transparent)]
     Boot(#[from] Box<BootFailure>),
-    /// Something in or about the guest took too long.
+    /// An operation on the guest took too long.
     #[error("{doing} took longer than {} s\n  command: {command}", .after.as_secs_f64())]
     TooSlow {
         /// What was being done.
         doing: String,
-        /// The time it had.
+        /// The time it was given.
         after: Duration,
         /// The command line.
         command: String,
@@ -145,7 +145,7 @@ pub enum Error {
     Process {
         /// What was being done.
         doing: &'static str,
-        /// What happened.
+        /// The error.
         source: Box<rave_process::Error>,
     },
     /// Ctrl-C, SIGTERM or SIGHUP.
@@ -158,7 +158,7 @@ pub enum Error {
         action: &'static str,
         /// The file.
         path: Utf8PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The system's folder for temporary files has a name that is not UTF-8.
@@ -171,7 +171,7 @@ impl Error {
         Self::Io { action, path: path.as_ref().to_owned(), source }
     }
 
-    /// Wraps what went wrong with a host process; an interrupt stays one.
+    /// Wraps an error of a host process; an interrupt stays an interrupt.
     pub(crate) fn process(doing: &'static str) -> impl Fn(rave_process::Error) -> Self {
         move |error| match error {
             rave_process::Error::Interrupted { signal, .. } => {
@@ -181,7 +181,7 @@ impl Error {
         }
     }
 
-    /// What to do next, where something is known to help.
+    /// What to do next, if a remedy is known.
     pub fn remedy(&self) -> Option<String> {
         let text = match self {
             Self::QemuMissing { .. } => {
@@ -210,7 +210,7 @@ impl Error {
         Some(text.to_owned())
     }
 
-    /// Whether another attempt may succeed: something was slow, or went away.
+    /// Whether another attempt may succeed: something was slow, or a connection was lost.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Qmp { fault, .. } => *fault != QmpFault::Refused,
@@ -226,13 +226,13 @@ impl Error {
     }
 }
 
-/// The same of what the system says of a connection.
+/// The same for an error of a connection.
 pub fn is_transient(kind: io::ErrorKind) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected, TimedOut, UnexpectedEof, WouldBlock};
     matches!(kind, BrokenPipe | ConnectionReset | NotConnected | TimedOut | UnexpectedEof | WouldBlock)
 }
 
-/// The last lines of a program as the end of a message.
+/// The last lines of a program, as the end of a message.
 pub(crate) fn lines(tail: &[String]) -> String {
     if tail.is_empty() {
         return "\n  it printed nothing".to_owned();

@@ -1,7 +1,8 @@
-//! What QEMU may do on this host ([`rave_fence`]): a guest that took it over has the files of its own machine, and nothing else.
+//! What QEMU may do on this host ([`rave_fence`]): a guest that has taken over its QEMU has access to the files of its
+//! own machine, and nothing else.
 //!
-//! A program of ours takes all other rights from itself and becomes QEMU, under the same process id: whoever finds, watches or kills
-//! QEMU does so as without it.
+//! A program of ours drops all other rights and then becomes QEMU, with the same process id, so that finding, watching
+//! and killing QEMU work as without a fence.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -14,34 +15,36 @@ use crate::Error;
 use crate::files::write_atomically;
 use crate::machine::{Display, Fence, Firmware, Grants, Machine, Memory, Overlay};
 
-/// The program that becomes QEMU, and what this host lets it take away.
+/// The program that becomes QEMU, and what this host supports of the fence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fencer {
     /// The program.
     pub program: Utf8PathBuf,
-    /// What to call it with in front of the file of the rules, `--` and QEMU.
+    /// Its arguments before the rules file, `--` and QEMU.
     pub arguments: Vec<String>,
-    /// What this host gives.
+    /// What this host supports.
     pub offer: Offer,
 }
 
-/// Where libraries, firmware and parts of QEMU are, beside those of its own installation: nothing there is a user's own.
+/// Where libraries, firmware and parts of QEMU are, in addition to QEMU's own installation. Users have no files of
+/// their own there.
 const INSTALLED: [&str; 6] = ["/usr/lib", "/usr/lib64", "/lib", "/lib64", "/nix/store", "/gnu/store"];
-/// What else it reads: firmware, where libraries are, the processors and memory of the host, random numbers.
+/// What else it reads: firmware, the loader's cache of libraries, information about the host's processors and memory,
+/// random numbers.
 const READ: [&str; 5] =
     ["/usr/share", "/etc/ld.so.cache", "/sys/devices/system", "/dev/urandom", "/dev/random"];
-/// Devices that it uses.
+/// Devices it uses.
 const DEVICES: [&str; 2] = ["/dev/kvm", "/dev/null"];
 
-/// The command that becomes `program`, the machine's QEMU, without QEMU's arguments. Makes the files that a fenced one could not
-/// make.
+/// The command that becomes `program`, the machine's QEMU, without QEMU's arguments. Creates the files that a fenced
+/// QEMU cannot create.
 pub(crate) fn command(machine: &Machine, program: &Utf8Path, fencer: Option<&Fencer>) -> Result<Cmd, Error> {
     let Fence::Closed(grants) = &machine.fence else { return Ok(Cmd::new(program.as_std_path())) };
     let bad = |why: &str| Error::BadMachine { name: machine.name.clone(), why: why.into() };
     if machine.display != Display::Headless {
         return Err(bad("screens do not work behind a fence"));
     }
-    let fencer = fencer.ok_or_else(|| bad("nothing was told that fences QEMU"))?;
+    let fencer = fencer.ok_or_else(|| bad("no program was given that fences QEMU"))?;
     let rules = rules(machine, grants, program, &fencer.offer);
     make_missing(machine)?;
     let file = machine.files.run_dir.join("fence.json");
@@ -54,7 +57,7 @@ pub(crate) fn command(machine: &Machine, program: &Utf8Path, fencer: Option<&Fen
     ]))
 }
 
-/// What the QEMU of this machine may do. Nothing here touches the system.
+/// What the QEMU of this machine may do. Does not touch the system.
 fn rules(machine: &Machine, grants: &Grants, program: &Utf8Path, offer: &Offer) -> Rules {
     let files = &machine.files;
     let paths = |paths: &[&str]| paths.iter().map(Utf8PathBuf::from).collect::<Vec<_>>();
@@ -62,7 +65,7 @@ fn rules(machine: &Machine, grants: &Grants, program: &Utf8Path, offer: &Offer) 
     rules.execute = paths(&INSTALLED);
     rules.execute.push(program.to_owned());
     rules.read = paths(&READ);
-    // /usr/local, or wherever else `make install` put it.
+    // /usr/local, or another prefix that `make install` was given.
     if let Some(prefix) = program.parent().and_then(Utf8Path::parent) {
         rules.execute.push(prefix.join("lib"));
         rules.read.push(prefix.join("share/qemu"));
@@ -89,7 +92,7 @@ fn rules(machine: &Machine, grants: &Grants, program: &Utf8Path, offer: &Offer) 
     rules
 }
 
-/// A disk may name others beside it, which it lies on.
+/// A disk may have backing files in the same folder.
 fn disks(rules: &mut Rules, machine: &Machine) {
     if let Some(disk) = &machine.disk {
         rules.read.push(disk.path.clone());
@@ -106,7 +109,7 @@ fn disks(rules: &mut Rules, machine: &Machine) {
     }
 }
 
-/// A fenced QEMU makes no file: what it writes is there before.
+/// A fenced QEMU cannot create files, so the files it writes must exist beforehand.
 fn make_missing(machine: &Machine) -> Result<(), Error> {
     let Fence::Closed(grants) = &machine.fence else { return Ok(()) };
     let memory = match &machine.memory {
@@ -117,7 +120,7 @@ fn make_missing(machine: &Machine) -> Result<(), Error> {
     for file in logs.into_iter().chain(memory).chain(&grants.files) {
         if fs::metadata(file).is_err() {
             let made = OpenOptions::new().create(true).append(true).mode(0o600).open(file);
-            made.map_err(|e| Error::io("make", file, e))?;
+            made.map_err(|e| Error::io("create", file, e))?;
         }
     }
     Ok(())
@@ -173,7 +176,7 @@ mod tests {
             list.iter().filter(|path| path.starts_with("/s/a/disk")).cloned().collect()
         };
         assert_eq!(disks(&rules.write), ["/s/a/disk/disk-2.qcow2"]);
-        // The layers further down and the state of the devices are in the folder.
+        // The lower layers and the state of the devices are in the folder.
         assert_eq!(disks(&rules.read), ["/s/a/disk/disk-1.qcow2", "/s/a/disk", "/s/a/disk/memory"]);
         assert!(disks(&rules.sockets).is_empty());
     }

@@ -1,4 +1,4 @@
-//! UEFI firmware (OVMF): which files belong together, and where distributions put them.
+//! UEFI firmware (OVMF): which files belong together, and where distributions install them.
 
 mod descriptors;
 mod files;
@@ -10,8 +10,8 @@ use crate::machine::{Arch, Firmware};
 
 pub use files::UefiFiles;
 
-/// Pairs of code and variables without enforced secure boot, the 4 MiB builds first: Debian and Ubuntu, Fedora and RHEL,
-/// Arch, openSUSE, QEMU's own build (Homebrew, upstream's `make install`).
+/// Pairs of code and variables without enforced secure boot, the 4 MiB builds first: Debian and Ubuntu, Fedora and
+/// RHEL, Arch, openSUSE, QEMU's own build (Homebrew, upstream's `make install`).
 const X86_64: [(&str, &str); 7] = [
     ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
     ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
@@ -22,7 +22,7 @@ const X86_64: [(&str, &str); 7] = [
     ("/usr/local/share/qemu/edk2-x86_64-code.fd", "/usr/local/share/qemu/edk2-i386-vars.fd"),
 ];
 
-/// The UEFI firmware of this host: the first that its descriptions name, else the first at a known path.
+/// The UEFI firmware of this host: the first that its descriptors name, otherwise the first at a known path.
 pub fn find_uefi(arch: Arch) -> Result<Firmware, Error> {
     let own = std::env::var("XDG_CONFIG_HOME").ok().map(Utf8PathBuf::from).or_else(|| {
         let home = std::env::var("HOME").ok().filter(|home| !home.is_empty())?;
@@ -35,7 +35,7 @@ pub fn find_uefi(arch: Arch) -> Result<Firmware, Error> {
     Ok(Firmware::Uefi { code: files.code, vars_template: files.vars })
 }
 
-/// The first pair of which both files are there, with `root` before each path.
+/// The first pair of which both files exist, with `root` before each path.
 fn first_pair(root: &Utf8Path, arch: Arch) -> Result<UefiFiles, Error> {
     let pairs: &[(&str, &str)] = match arch {
         Arch::X86_64 => &X86_64,

@@ -25,96 +25,98 @@ use crate::ring;
 use crate::run_dir::{InstanceRecord, RunDir};
 use crate::ssh::Ssh;
 
-/// How long QEMU may take to open its control socket. It does so before it runs the guest.
+/// How long QEMU may take to open its control socket, which it does before it runs the guest.
 const START_DEADLINE: Duration = Duration::from_secs(60);
 
 /// How long an answer on the control socket may take.
 pub(crate) const QMP_DEADLINE: Duration = Duration::from_secs(10);
 
-/// The same where a machine's memory is lost if it is given up: on a host that is busy QEMU may not run for long.
+/// The same for operations whose failure would lose a machine's memory: on a busy host QEMU may not be scheduled for a
+/// while.
 pub(crate) const PATIENT: Duration = Duration::from_secs(60);
 
-/// How often a QEMU that lost a race of its own is started once more.
+/// How often QEMU is restarted after it lost one of its own races.
 pub const RESTARTS: u32 = 2;
 
 /// signal(7).
 const SIGABRT: i32 = 6;
 
-/// In the assertion of system/physmem.c that fails when a table entry of another thread is used after its end; seen with
-/// 10.0.2.
+/// Part of the assertion in system/physmem.c that fails if a table entry of another thread is used after it was freed;
+/// seen with 10.0.2.
 pub(crate) const LOST_RACE: &str = "iotlb_to_section: Assertion";
 
-/// How long the guest may take to accept the command that reboots it.
+/// How long the guest may take to accept the reboot command.
 const REBOOT_COMMAND: Duration = Duration::from_secs(60);
 
-/// A running machine. Dropping it kills its QEMU and leaves its run folder, as a killed process would.
+/// A running machine. Dropping it kills its QEMU and leaves its run folder behind, just as if this process had been
+/// killed.
 #[derive(Debug)]
 pub struct Instance {
     pub(crate) machine: Machine,
     pub(crate) child: Child,
     pub(crate) qmp: Client,
     watch: Watch,
-    /// Before the run folder, as the next: its thread writes there.
+    /// Declared before the run folder, like the next field: its thread writes there.
     pub(crate) network: Option<Network>,
     log_limit: LogLimit,
     run_dir: RunDir,
     engine: Engine,
     qemu: Qemu,
-    /// How often QEMU was started once more.
+    /// How often QEMU was restarted.
     restarts: u32,
-    /// The guest was not rebooted: nothing in it is lost by another start.
+    /// The guest has not been rebooted, so a restart loses nothing in it.
     is_first_boot: bool,
 }
 
-/// A guest that has reached what was waited for.
+/// A guest that has reached the stage that was waited for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ready {
     /// Where the time went.
     pub timeline: Timeline,
-    /// The SSH server's public keys, where the guest has announced them.
+    /// The SSH server's public keys, if the guest has reported them.
     pub host_keys: Vec<String>,
     /// The id of this boot of the guest's kernel.
     pub boot_id: String,
 }
 
-/// What happened while a guest was waited for.
+/// What happened while waiting for a guest.
 #[derive(Debug, Clone, Copy)]
 pub enum BootEvent<'a> {
-    /// The boot came to this stage, `at` after its beginning.
+    /// The boot reached this stage, `at` after its beginning.
     Reached {
         /// The stage.
         stage: BootStage,
-        /// Since QEMU's start, or since the reboot was asked for.
+        /// Time since QEMU's start, or since the reboot was requested.
         at: Duration,
     },
-    /// The guest said something.
+    /// The guest reported an event.
     Guest(&'a GuestEvent),
-    /// QEMU's emulation failed before the guest's userspace, and QEMU is started once more.
+    /// QEMU's emulation failed before the guest's userspace, and QEMU is restarted.
     Restarted {
         /// How it failed: [`Cause::QemuDied`] or [`Cause::LostTimer`].
         cause: &'a Cause,
-        /// Which start this is; the first is 1.
+        /// The number of this start; the first is 1.
         attempt: u32,
     },
 }
 
-/// A machine that runs on without us.
+/// A machine that continues to run without this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Detached {
     /// QEMU's process id.
     pub pid: u32,
-    /// The machine, with the ports that it got.
+    /// The machine, with its assigned ports.
     pub machine: Machine,
 }
 
 impl Instance {
-    /// Starts the machine. When this returns QEMU runs the guest and its forwarded ports are open, which says nothing
+    /// Starts the machine. When this returns, QEMU runs the guest and its forwarded ports are open, which says nothing
     /// about the guest itself: see [`Instance::wait_ready`].
     pub fn boot(machine: Machine, engine: Engine, qemu: &Qemu) -> Result<Self, Error> {
         Self::boot_reaching(machine, engine, qemu, Outbound::of_this_process())
     }
 
-    /// The same with connections that are made in another way.
+    /// Like [`Instance::boot`], with another way to make outgoing connections.
     pub fn boot_reaching(
         mut machine: Machine,
         engine: Engine,
@@ -144,14 +146,14 @@ impl Instance {
                 })
             }
             Err(error) => {
-                // The first error is the one to tell; the next sweep tries again.
+                // Report the first error; the next sweep tries to remove the folder again.
                 let _ = run_dir.remove();
                 Err(error)
             }
         }
     }
 
-    /// The machine, with the ports that it got.
+    /// The machine, with its assigned ports.
     pub fn machine(&self) -> &Machine {
         &self.machine
     }
@@ -166,12 +168,12 @@ impl Instance {
         self.child.command()
     }
 
-    /// What the guest was refused so far.
+    /// What the guest has been denied so far.
     pub fn network_log(&self) -> Log {
         self.network.as_ref().map(Network::log).unwrap_or_default()
     }
 
-    /// Waits until the guest says that all of it is ready, at most until `deadline` after the boot's beginning.
+    /// Waits until the guest reports that it is fully ready, at most until `deadline` after the boot's beginning.
     pub fn wait_ready(
         &mut self,
         deadline: Duration,
@@ -180,7 +182,7 @@ impl Instance {
         self.wait_for(GuestStage::Ready, deadline, on_event)
     }
 
-    /// Waits until `is_done`, which is asked again and again, as [`Instance::wait_for`] waits for a stage.
+    /// Waits until `is_done`, which is polled, returns true. Ends early like [`Instance::wait_for`].
     pub(crate) fn wait_until(
         &mut self,
         deadline: Duration,
@@ -191,9 +193,9 @@ impl Instance {
         self.wait_reached(GuestStage::Ready, deadline, on_event, done).map(drop)
     }
 
-    /// Waits until the guest says that `stage` is reached, at most until `deadline` after the boot's beginning. Ends
-    /// early, with where and why, when QEMU ends, the kernel panics, something waits for a person, or the guest
-    /// reports that the stage, or one before it, failed.
+    /// Waits until the guest reports that `stage` is reached, at most until `deadline` after the boot's beginning.
+    /// Fails early, with the stage and the cause, if QEMU ends, the kernel panics, something waits for a person, or the
+    /// guest reports that this or an earlier stage failed.
     pub fn wait_for(
         &mut self,
         stage: GuestStage,
@@ -212,7 +214,7 @@ impl Instance {
     ) -> Result<Ready, Error> {
         let mut told = None;
         loop {
-            // Before the logs are read, so that the last words of a QEMU that has ended are among them.
+            // Before the logs are read, so that they include the last output of a QEMU that has ended.
             let ended = self.ended()?;
             let events = self.poll()?;
             self.report(&events, &mut told, on_event);
@@ -239,13 +241,13 @@ impl Instance {
         }
     }
 
-    /// Reads what is new of the guest; the events in it.
+    /// Reads the guest's new output; returns the events in it.
     fn poll(&mut self) -> Result<Vec<GuestEvent>, Error> {
         self.watch.poll(&ring::firmware(&mut self.qmp))
     }
 
-    /// QEMU's multi-threaded emulation can lose a race while a guest maps its devices, and aborts then; rarely it loses a
-    /// timer. Before the guest's userspace nothing was written.
+    /// QEMU's multi-threaded emulation can lose a race while a guest maps its devices, and then aborts; rarely it loses
+    /// a timer. Before the guest's userspace nothing has been written.
     fn may_start_again(&self, cause: &Cause) -> bool {
         let is_race = match cause {
             Cause::QemuDied { status: Status::Signal(SIGABRT), tail } => {
@@ -260,7 +262,7 @@ impl Instance {
 
     fn start_again(&mut self) -> Result<(), Error> {
         self.restarts += 1;
-        // One that lost a timer still runs.
+        // A QEMU that lost a timer is still running.
         self.child.kill().map_err(Error::process("ending QEMU"))?;
         let started = launch(self.machine.clone(), self.engine, &self.qemu)?;
         (self.machine, self.child, self.qmp, self.watch) = started;
@@ -286,7 +288,7 @@ impl Instance {
     /// Why there is no point in waiting longer.
     fn cause(&self, until: GuestStage, deadline: Duration, ended: Option<Status>) -> Option<Cause> {
         let detector = &self.watch.detector;
-        // A panic is why a machine that reboots or ends did so.
+        // If the kernel panicked, that is why the machine rebooted or ended.
         match detector.dead_end() {
             Some(DeadEnd::Panic(message)) => return Some(Cause::Panicked { message: message.clone() }),
             Some(DeadEnd::GaveUp(message)) => return Some(Cause::GaveUp { message: message.clone() }),
@@ -316,7 +318,7 @@ impl Instance {
         }
     }
 
-    /// Reboots the guest by SSH and waits until it is ready again; `deadline` counts from now.
+    /// Reboots the guest over SSH and waits until it is ready again; `deadline` counts from now.
     pub fn reboot(
         &mut self,
         ssh: &Ssh,
@@ -328,25 +330,26 @@ impl Instance {
         let boot_id = self.watch.detector.boot_id().map(str::to_owned);
         self.watch.restart(boot_id)?;
         match ssh.exec("sudo -n systemctl reboot", REBOOT_COMMAND) {
-            // The server may go before it has told the command's end.
+            // The server may exit before it has reported that the command ended.
             Ok(_) | Err(Error::Ssh { .. }) => {}
             Err(other) => return Err(other),
         }
         self.wait_ready(deadline, on_event)
     }
 
-    /// How QEMU ended, if it has: with code 0 when the guest powered itself off.
+    /// QEMU's exit status, if it has ended: code 0 if the guest powered itself off.
     pub fn ended(&mut self) -> Result<Option<Status>, Error> {
         self.child.try_wait().map_err(Error::process("waiting for QEMU"))
     }
 
-    /// Why a QEMU that ended so is an error, with its last lines.
+    /// The error for a QEMU that ended with this status, with its last lines.
     pub fn died(&self, status: Status) -> Error {
         Error::QemuDied { command: self.child.command(), status, tail: self.child.tail() }
     }
 
-    /// Lets the machine run on without us and past our end. Its run folder stays until [`crate::run_dir::sweep`] finds that
-    /// it has ended. Nobody shortens its logs then, so they go on in QEMU's memory ([`crate::ring`]).
+    /// Detaches the machine, which continues to run after this process has ended. Its run folder stays until
+    /// [`crate::run_dir::sweep`] finds that the machine has ended. Nothing truncates its log files any more, so the
+    /// logs continue in QEMU's memory ([`crate::ring`]).
     pub fn detach(self) -> Result<Detached, Error> {
         let Self { machine, child, mut qmp, .. } = self;
         ring::keep_logs(&mut qmp, QMP_DEADLINE)?;
@@ -355,7 +358,7 @@ impl Instance {
 
     /// Removes what only a running machine needs.
     pub(crate) fn clean_up(self) -> Result<(), Error> {
-        // Their threads write there.
+        // Their threads write to the run folder.
         let Self { network, log_limit, run_dir, .. } = self;
         drop((network, log_limit));
         run_dir.remove()
@@ -367,7 +370,7 @@ impl Instance {
     }
 }
 
-/// Makes the machine's files and starts QEMU, which is killed with this process until it is detached.
+/// Creates the machine's files and starts QEMU, which is killed with this process unless it is detached.
 pub(crate) fn launch(
     machine: Machine,
     engine: Engine,
@@ -387,7 +390,7 @@ fn start(machine: &Machine, engine: Engine, qemu: &Qemu) -> Result<(Child, Clien
     let command = fence::command(machine, &qemu.program, qemu.fencer.as_ref())?
         .args(qemu_argv(machine, engine))
         .log_file(machine.files.run_dir.join("qemu.log").as_std_path())
-        // Ctrl-C reaches the caller, who powers the guest off in order.
+        // Ctrl-C reaches the caller, which shuts the guest down cleanly.
         .survives_interrupt();
     let mut child = command.spawn().map_err(Error::process("starting QEMU"))?;
     let deadline = Instant::now() + START_DEADLINE;

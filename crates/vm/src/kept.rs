@@ -1,7 +1,7 @@
-//! What a kept disk lies on: the image that it began with, held for as long as the disk is there.
+//! The base of a kept disk: the image that the disk was created from, retained for as long as the disk exists.
 //!
-//! A folder for each kept disk has the overlay, `disk.qcow2`, its base under a name of its own, and `base.json`, which is
-//! written last: without it the folder is as good as empty.
+//! Each kept disk has a folder with the overlay, `disk.qcow2`, its base under another name, and `base.json`, which is
+//! written last: without it the folder counts as empty.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -21,12 +21,12 @@ pub struct KeptDisk {
     folder: Utf8PathBuf,
 }
 
-/// How a base came to be held.
+/// How a base is retained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Held {
-    /// It is the artifact's own file under a second name.
+    /// As a hard link to the artifact.
     Linked,
-    /// It is a copy: the artifact lies on another file system, or belongs to somebody else.
+    /// As a copy: the artifact is on another file system, or belongs to another user.
     Copied,
 }
 
@@ -39,7 +39,7 @@ struct Base {
     file: String,
 }
 
-/// A kept disk of a version that had no folders: `NAME.qcow2` beside where the folder is, and a note of its base,
+/// A kept disk of a version that had no folders: `NAME.qcow2` beside the folder, and a note of its base,
 /// `NAME.qcow2.base.json`.
 #[derive(Debug, Clone)]
 pub struct EarlierDisk {
@@ -47,7 +47,7 @@ pub struct EarlierDisk {
     base: Option<EarlierBase>,
 }
 
-/// The base as that version knew it: by its path and time.
+/// The base as that version recorded it: by its path and modification time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct EarlierBase {
     path: Utf8PathBuf,
@@ -62,12 +62,12 @@ impl EarlierDisk {
         &self.overlay
     }
 
-    /// Where the image is that it was made over, as far as that is known.
+    /// The path of the image that it was created from, if known.
     pub fn base(&self) -> Option<&Utf8Path> {
         self.base.as_ref().map(|base| base.path.as_path())
     }
 
-    /// Whether that image is still there, unchanged.
+    /// Whether that image still exists, unchanged.
     pub fn is_sound(&self) -> bool {
         let is_the_same = |base: &EarlierBase| {
             let about = fs::metadata(&base.path).ok()?;
@@ -83,7 +83,7 @@ impl EarlierDisk {
 }
 
 impl KeptDisk {
-    /// The one in this folder, which need not be there yet.
+    /// The kept disk in this folder, which need not exist yet.
     pub fn at(folder: Utf8PathBuf) -> Self {
         Self { folder }
     }
@@ -93,17 +93,17 @@ impl KeptDisk {
         &self.folder
     }
 
-    /// What the guest writes to.
+    /// The file that the guest writes to.
     pub fn overlay(&self) -> Utf8PathBuf {
         self.folder.join("disk.qcow2")
     }
 
-    /// The digest of the image that the disk began with, hexadecimal. None where there is no kept disk.
+    /// The digest of the image that the disk was created from, hexadecimal. `None` if there is no kept disk.
     pub fn digest(&self) -> Option<String> {
         self.read().filter(|_| self.overlay().exists()).map(|base| base.sha256)
     }
 
-    /// That image, where it still is.
+    /// That image, if it still exists.
     pub fn base(&self) -> Option<Utf8PathBuf> {
         self.read().map(|base| self.folder.join(base.file)).filter(|path| path.is_file())
     }
@@ -112,12 +112,12 @@ impl KeptDisk {
         serde_json::from_slice(&fs::read(self.folder.join("base.json")).ok()?).ok()
     }
 
-    /// Holds an artifact with this digest: a hard link, else a copy, which the file system may make without moving a
-    /// byte (`copy_file_range(2)`).
+    /// Retains an artifact with this digest, as a hard link if possible, otherwise as a copy, which the file system may
+    /// make without copying data (`copy_file_range(2)`).
     pub fn hold(&self, artifact: &Utf8Path, sha256: &str) -> Result<Held, Error> {
         make_private_dir(&self.folder)?;
         // A link to a symbolic link would dangle with it.
-        let artifact = artifact.canonicalize_utf8().map_err(|e| Error::io("look at", artifact, e))?;
+        let artifact = artifact.canonicalize_utf8().map_err(|e| Error::io("inspect", artifact, e))?;
         let file = format!("base.{}", artifact.extension().unwrap_or("img"));
         let (place, partial) = (self.folder.join(&file), self.folder.join(format!(".{file}.partial")));
         remove(&partial)?;
@@ -126,14 +126,14 @@ impl KeptDisk {
         } else {
             let copied = fs::copy(&artifact, &partial);
             if copied.is_err() {
-                let _ = fs::remove_file(&partial); // the copy's own error is the one to tell
+                let _ = fs::remove_file(&partial); // the copy's own error is the one to report
             }
             copied.map_err(|e| Error::io("copy the image of the kept disk to", &partial, e))?;
             Held::Copied
         };
-        // Two names of one file are not renamed into each other (rename(2)).
+        // rename(2) does nothing if both names are links to the same file.
         remove(&place)?;
-        fs::rename(&partial, &place).map_err(|e| Error::io("make", &place, e))?;
+        fs::rename(&partial, &place).map_err(|e| Error::io("create", &place, e))?;
         let base = Base { sha256: sha256.to_owned(), file };
         let path = self.folder.join("base.json");
         let text = serde_json::to_vec_pretty(&base).map_err(|e| Error::io("write", &path, e.into()))?;
@@ -141,7 +141,7 @@ impl KeptDisk {
         Ok(held)
     }
 
-    /// The disk of the same name that an earlier version left, if there is one.
+    /// The disk of the same name that an earlier version left, if any.
     pub fn earlier(&self) -> Option<EarlierDisk> {
         let mut earlier = EarlierDisk { overlay: format!("{}.qcow2", self.folder).into(), base: None };
         if !earlier.overlay.is_file() {
@@ -151,16 +151,16 @@ impl KeptDisk {
         Some(earlier)
     }
 
-    /// Moves an earlier version's disk to this folder, which holds its base already and has no disk.
+    /// Moves an earlier version's disk to this folder, which already has its base and has no disk.
     pub fn adopt(&self, earlier: &EarlierDisk) -> Result<(), Error> {
         let overlay = self.overlay();
-        // A second name, so that nothing is overwritten (link(2)).
-        fs::hard_link(&earlier.overlay, &overlay).map_err(|e| Error::io("make", &overlay, e))?;
+        // A hard link, so that nothing is overwritten (link(2)).
+        fs::hard_link(&earlier.overlay, &overlay).map_err(|e| Error::io("create", &overlay, e))?;
         remove(&earlier.overlay)?;
         remove(&earlier.note())
     }
 
-    /// Moves the disk with its base to a folder of its own beside this one, which is free then; gives its path.
+    /// Moves the disk with its base to a new folder beside this one, which becomes free; returns the new path.
     pub fn set_aside(&self) -> Result<Utf8PathBuf, Error> {
         for number in 1_u32.. {
             let aside = Utf8PathBuf::from(format!("{}.old-{number}", self.folder));
@@ -171,7 +171,7 @@ impl KeptDisk {
                     return Ok(aside);
                 }
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(Error::io("make", &aside, error)),
+                Err(error) => return Err(Error::io("create", &aside, error)),
             }
         }
         unreachable!("a u32 counts further than folders do")
@@ -231,7 +231,7 @@ mod tests {
         let kept = KeptDisk::at(folder.join("name"));
         assert!(kept.earlier().is_none());
         fs::write(&overlay, "work").unwrap();
-        assert!(!kept.earlier().unwrap().is_sound(), "nothing is known of its base");
+        assert!(!kept.earlier().unwrap().is_sound(), "nothing is known about its base");
         fs::write(&artifact, "image").unwrap();
         let modified = fs::metadata(&artifact).unwrap().modified().unwrap();
         let modified = modified.duration_since(UNIX_EPOCH).unwrap().as_nanos();
@@ -244,7 +244,7 @@ mod tests {
 
         kept.hold(&artifact, "d").unwrap();
         fs::write(kept.overlay(), "other work").unwrap();
-        assert!(kept.adopt(&earlier).is_err(), "another disk is there");
+        assert!(kept.adopt(&earlier).is_err(), "there already is a disk");
         assert_eq!(fs::read_to_string(&overlay).unwrap(), "work");
         fs::remove_file(kept.overlay()).unwrap();
         kept.adopt(&earlier).unwrap();

@@ -10,13 +10,13 @@ use crate::Error;
 use crate::files::write_atomically;
 use crate::machine::Credential;
 
-/// The credential that the guest's `rave-ssh-keys.service` takes the keys of its user from.
+/// The credential from which the guest's `rave-ssh-keys.service` takes the authorized keys of its user.
 pub const AUTHORIZED_KEYS: &str = "rave.authorized_keys";
 
 /// How long ssh-keygen may take.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// A key pair made for one machine.
+/// A key pair for one machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyPair {
     /// The private key, mode 0600.
@@ -26,7 +26,7 @@ pub struct KeyPair {
 }
 
 impl KeyPair {
-    /// Makes an Ed25519 pair in `folder`, in place of an earlier one.
+    /// Generates an Ed25519 pair in `folder`, replacing an earlier one.
     pub fn generate(folder: &Utf8Path, comment: &str) -> Result<Self, Error> {
         let private = folder.join("ssh-key");
         let public = folder.join("ssh-key.pub");
@@ -55,18 +55,18 @@ impl KeyPair {
         Ok(Self { private: folder.join("ssh-key"), public: line.trim().to_owned() })
     }
 
-    /// The credential that lets this key in.
+    /// The credential that authorizes this key.
     pub fn credential(&self) -> Credential {
         Credential { name: AUTHORIZED_KEYS.to_owned(), value: format!("{}\n", self.public).into_bytes() }
     }
 }
 
-/// Writes a `known_hosts` file that knows one server, by `alias`, with exactly these keys (`ssh-ed25519 AAAA...`).
+/// Writes a `known_hosts` file with one server, by `alias`, and exactly these keys (`ssh-ed25519 AAAA...`).
 pub(crate) fn write_known_hosts(path: &Utf8Path, alias: &str, host_keys: &[String]) -> Result<(), Error> {
     write_atomically(path, known_hosts(alias, host_keys).as_bytes(), 0o600)
 }
 
-/// Lines of `known_hosts`, sshd(8): name, key type, key. What the guest sends beyond these two words is dropped.
+/// Lines of `known_hosts`, sshd(8): name, key type, key. Anything the guest sends beyond these two words is dropped.
 fn known_hosts(alias: &str, host_keys: &[String]) -> String {
     let line = |key: &String| {
         let mut words = key.split_whitespace();

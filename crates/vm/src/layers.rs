@@ -1,5 +1,5 @@
-//! The files of a disk that was frozen, one upon the other: the lower ones are never written again, and may have second names in
-//! other folders. Each names the one beneath it by its name alone.
+//! The layers of a disk that was frozen, each the backing file of the next: the lower ones are never written again, and
+//! may have hard links in other folders. Each names its backing file by the file name alone.
 
 mod header;
 
@@ -15,18 +15,18 @@ use crate::Error;
 use crate::prepare::{move_to_base, overlay_of_size, remove, set_backing};
 use crate::sparse::copy_sparse;
 
-/// Above this a machine's next start makes one of them.
+/// Above this height, the next start of a machine collapses them into one.
 pub const MANY: u32 = 12;
-/// More make each read of the guest slow: every file is looked into in turn.
+/// More would make each read of the guest slow: it searches every file in turn.
 pub const MOST: u32 = 24;
 
-/// The mode of a layer that others may lie on. A fenced QEMU changes no mode.
+/// The mode of a layer that others may lie on. A fenced QEMU cannot change modes.
 const FROZEN: u32 = 0o400;
-/// The bits of a mode that let somebody write (chmod(2)).
+/// The write bits of a mode (chmod(2)).
 const ANY_WRITE: u32 = 0o222;
 
-/// The layers in the folder of a kept disk: `disk.qcow2`, `disk-1.qcow2`, ... The guest writes the one that `layers.json` names, the
-/// first where there is no such note.
+/// The layers in the folder of a kept disk: `disk.qcow2`, `disk-1.qcow2`, ... The guest writes to the active one, named
+/// in `layers.json`; without that file, to the first.
 #[derive(Debug, Clone)]
 pub struct Layers {
     folder: Utf8PathBuf,
@@ -35,14 +35,14 @@ pub struct Layers {
 /// `layers.json`.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct Note {
-    /// The layer that is written.
+    /// The layer that the guest writes to.
     pub(crate) active: u32,
-    /// The lowest, which lies on an image or a template.
+    /// The lowest layer, which lies on an image or a template.
     pub(crate) bottom: u32,
 }
 
 impl Layers {
-    /// Those of this folder.
+    /// The layers in this folder.
     pub fn at(folder: &Utf8Path) -> Self {
         Self { folder: folder.to_owned() }
     }
@@ -71,12 +71,12 @@ impl Layers {
         Replace::new(&path).mode(0o600).write(text).map_err(|e| Error::io("write", &path, e))
     }
 
-    /// The number of the layer that the guest writes.
+    /// The number of the active layer.
     pub fn number(&self) -> Result<u32, Error> {
         self.note().map(|note| note.active)
     }
 
-    /// How many files lie upon each other.
+    /// How many layers there are.
     pub fn height(&self) -> Result<u32, Error> {
         self.note().map(|note| note.active.saturating_sub(note.bottom) + 1)
     }
@@ -86,18 +86,18 @@ impl Layers {
         self.folder.join(name(number))
     }
 
-    /// What the guest writes; it may not be there yet.
+    /// The file that the guest writes to; it may not exist yet.
     pub fn active(&self) -> Result<Utf8PathBuf, Error> {
         Ok(self.file(self.number()?))
     }
 
-    /// The layer beneath that; nothing where it lies on a template or an image.
+    /// The layer beneath the active one; `None` if that lies on a template or an image.
     pub fn beneath(&self) -> Result<Option<Utf8PathBuf>, Error> {
         let note = self.note()?;
         Ok((note.active > note.bottom).then(|| self.file(note.active - 1)))
     }
 
-    /// The name of what a layer lies on, where the lowest lies on `on`.
+    /// The name of a layer's backing file, if the lowest layer lies on `on`.
     pub(crate) fn name_beneath(&self, number: u32, on: &Utf8Path) -> Result<String, Error> {
         let is_lowest = number <= self.note()?.bottom;
         let on = on.file_name().unwrap_or_default().to_owned();
@@ -109,8 +109,8 @@ impl Layers {
         self.write(Note { active: number, ..note })
     }
 
-    /// Makes an empty layer over layer `number`, which a machine may be writing, and activates it. What is there under its name was
-    /// never used.
+    /// Creates an empty layer over layer `number`, which a machine may be writing, and activates it. An existing file
+    /// of its name was never used and is replaced.
     pub(crate) fn put_on(&self, number: u32, bytes: u64) -> Result<Utf8PathBuf, Error> {
         let file = self.file(number + 1);
         remove(&file)?;
@@ -120,38 +120,39 @@ impl Layers {
         Ok(file)
     }
 
-    /// Takes back [`Layers::put_on`], where nothing has been written to the new layer.
+    /// Undoes [`Layers::put_on`], if nothing has been written to the new layer.
     pub(crate) fn take_off(&self, number: u32) -> Result<(), Error> {
         self.activate(number)?;
         remove(&self.file(number + 1))
     }
 
-    /// Freezes the disk of a machine that does not run; the number of its highest frozen layer. Nothing where it was never
-    /// written, for it is as the layer beneath it.
+    /// Freezes the disk of a machine that is not running; returns the number of its highest frozen layer. If the active
+    /// layer was never written, that is the layer beneath it, or `None` if there is none.
     pub fn freeze(&self, on: &Utf8Path) -> Result<Option<u32>, Error> {
         let number = self.number()?;
         let active = self.file(number);
         let top = if active.exists() {
             set_backing(&active, Utf8Path::new(&self.name_beneath(number, on)?))?;
-            // Before its mode: a layer that is still the one to be written must stay one that can be. The next start makes the file.
+            // Activate first, then change the mode: the active layer must always be writable. The next start creates
+            // its file.
             self.activate(number + 1)?;
             Some(number)
         } else {
             (number > self.note()?.bottom).then(|| number - 1)
         };
-        // Those beneath, too: whoever froze them may have been killed in between.
+        // Protect the lower layers too: an earlier freeze may have been killed in between.
         if let Some(top) = top {
             (self.note()?.bottom..=top).try_for_each(|number| self.protect(number))?;
         }
         Ok(top)
     }
 
-    /// Puts a copy in the place of each frozen layer that a running QEMU has written: whatever a guest that took that QEMU over does with
-    /// the file that it has open, the layer that others may lie on is another file, which no QEMU was ever let write.
+    /// Replaces each frozen layer that a running QEMU has written by a copy: whatever a guest that has taken over that
+    /// QEMU does with the open file, the layer that others may lie on is another file, which no QEMU could ever write.
     pub(crate) fn part(&self, top: u32) -> Result<(), Error> {
         (self.note()?.bottom..=top).map(|number| self.file(number)).try_for_each(|file| {
             let from = File::open(&file).map_err(|e| Error::io("read", &file, e))?;
-            let about = from.metadata().map_err(|e| Error::io("look at", &file, e))?;
+            let about = from.metadata().map_err(|e| Error::io("inspect", &file, e))?;
             if about.mode() & ANY_WRITE == 0 {
                 return Ok(());
             }
@@ -160,14 +161,16 @@ impl Layers {
         })
     }
 
-    /// Marks a layer that no QEMU has open as one that others may lie on; it also keeps this process's own mistakes from it.
+    /// Marks a layer that no QEMU has open as one that others may lie on; this also protects it from mistakes of this
+    /// process.
     fn protect(&self, number: u32) -> Result<(), Error> {
         let file = self.file(number);
         fs::set_permissions(&file, fs::Permissions::from_mode(FROZEN))
             .map_err(|e| Error::io("protect", &file, e))
     }
 
-    /// Makes one layer of all, over `on`, for a machine that does not run. Others keep what they have of the lower ones.
+    /// Merges all layers into one over `on`, for a machine that is not running. Others keep their links to the lower
+    /// ones.
     pub fn collapse(&self, on: &Utf8Path) -> Result<(), Error> {
         let note = self.note()?;
         let active = self.file(note.active);
@@ -175,13 +178,14 @@ impl Layers {
             return Ok(());
         }
         self.check_names(note, on)?;
-        // What is the same in both is not copied; a disk that this was not done to the end for is the same disk.
+        // Data that both have in common are not copied; if this is interrupted, the disk's contents are still the same.
         move_to_base(&active, on)?;
         self.write(Note { active: note.active, bottom: note.active })?;
         (note.bottom..note.active).try_for_each(|number| remove(&self.file(number)))
     }
 
-    /// Whether each layer lies on the one beneath it and names no other file: what reads all of them may read whatever its user may.
+    /// Checks that each layer lies on the one beneath it and names no other file: a program that reads all layers may
+    /// have access to every file of its user.
     fn check_names(&self, note: Note, on: &Utf8Path) -> Result<(), Error> {
         let named = |number| {
             let file = self.file(number);
@@ -189,7 +193,7 @@ impl Layers {
             named.map_err(|e| Error::io("read", &file, e))
         };
         named(note.active)?;
-        // The one that is written has a name with a folder, which may have moved.
+        // The active layer names its backing file with a folder, which may have moved.
         let beneath = self.name_beneath(note.active, on)?;
         set_backing(&self.file(note.active), Utf8Path::new(&beneath))?;
         (note.bottom..=note.active).try_for_each(|number| {
@@ -197,20 +201,21 @@ impl Layers {
             if found == expected {
                 return Ok(());
             }
-            let why = format!("it lies on {found:?}, and should on {expected}: its sandbox's QEMU did that");
+            let why =
+                format!("its backing file is {found:?} instead of {expected}: its sandbox's QEMU changed it");
             Err(Error::io("read", self.file(number), io::Error::other(why)))
         })
     }
 
-    /// What the layers take on the host, bytes: a file with second names counts for each of them in equal parts.
+    /// What the layers use on the host, bytes: the size of a file with several hard links is divided among them.
     pub fn size(&self) -> u64 {
         (0..=self.number().unwrap_or_default()).map(|number| share(&self.file(number))).sum()
     }
 }
 
-/// What a file takes on the host, divided by its names, bytes.
+/// What a file uses on the host, divided by the number of its hard links, bytes.
 pub fn share(file: &Utf8Path) -> u64 {
-    // Blocks are of 512 bytes (stat(2)).
+    // Blocks have 512 bytes (stat(2)).
     fs::metadata(file).map(|about| about.blocks() * 512 / about.nlink().max(1)).unwrap_or_default()
 }
 

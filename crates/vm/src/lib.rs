@@ -1,19 +1,19 @@
-//! Virtual machines: what they are made of, how they start, and where they hang.
+//! Virtual machines: how they are described, how they start, and where they hang.
 //!
 //! - [`accel`]: proves which accelerator runs a guest on this host.
 //! - [`qemu`], [`firmware`]: what the host has.
 //! - [`machine`], [`argv`]: a machine as a value, and its QEMU command line as a pure function of it.
-//! - [`ports`]: host ports, and who holds them.
+//! - [`ports`]: host ports, and which process uses them.
 //! - [`Instance`]: a running machine: boot, wait, reboot, shut down, detach.
 //! - [`standalone`]: a running machine that belongs to no process.
-//! - [`template`]: a machine that was saved at its barrier, for clones to go on from.
-//! - [`layers`], [`moment`]: a disk that was frozen, and a machine at one moment, for itself and forks to go on from.
+//! - [`template`]: a machine saved at its barrier, for clones to resume from.
+//! - [`layers`], [`moment`]: a frozen disk, and a machine at one moment, for itself and forks to resume from.
 //! - [`fence`]: what QEMU may do on this host.
-//! - [`boot`]: how far a guest has come, from what it leaves on its way.
+//! - [`boot`]: how far a guest has booted, from its logs.
 //! - [`sandbox`]: a RAVE artifact as a machine.
 //! - [`keys`], [`ssh`]: the way in. [`qmp`]: QEMU's control socket.
 //!
-//! Nothing here prints; nothing assumes one machine, or fixed ports.
+//! Nothing here prints; nothing assumes a single machine or fixed ports.
 
 pub mod accel;
 pub mod argv;

@@ -1,4 +1,4 @@
-//! Logs that a guest writes through QEMU, kept from filling the disk: a guest may print for days.
+//! Limits the logs that a guest writes through QEMU: a guest may print for days and would fill the disk.
 
 use std::fs::{self, File};
 use std::io;
@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-/// The longest that a log becomes, bytes; the one before it is kept beside it under the name with `.1`.
+/// The maximum length of a log, bytes; the previous part is kept beside it with the suffix `.1`.
 pub(crate) const LIMIT: u64 = 16 << 20;
 
-/// How often the logs are looked at: a guest prints some MiB in that time.
+/// How often the logs are checked: a guest prints a few MiB in that time.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Looks after the logs of one machine until it is dropped.
+/// Limits the logs of one machine until it is dropped.
 #[derive(Debug)]
 pub(crate) struct LogLimit {
     stop: Option<mpsc::Sender<()>>,
@@ -22,13 +22,13 @@ pub(crate) struct LogLimit {
 }
 
 impl LogLimit {
-    /// Of these files, which QEMU opened for appending.
+    /// Starts to limit these files, which QEMU has opened for appending.
     pub(crate) fn start(logs: Vec<Utf8PathBuf>) -> Self {
         let (stop, stopped) = mpsc::channel();
         let look = move || {
             while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
                 for log in &logs {
-                    // One that cannot be shortened now may be the next time.
+                    // If it cannot be truncated now, try again next time.
                     let _ = shorten(log, LIMIT);
                 }
             }
@@ -46,8 +46,8 @@ impl Drop for LogLimit {
     }
 }
 
-/// Empties a log that is longer than `limit`; what was in it is kept until the next time. What is written meanwhile is
-/// lost: its writer goes on at the end (open(2), `O_APPEND`).
+/// Truncates a log that is longer than `limit`; its contents are kept until the next time. What is written in between
+/// is lost: the writer continues at the end (open(2), `O_APPEND`).
 fn shorten(log: &Utf8Path, limit: u64) -> io::Result<()> {
     if fs::metadata(log)?.len() <= limit {
         return Ok(());

@@ -36,23 +36,23 @@ impl Arch {
 pub struct Machine {
     /// Names the run folder and the QEMU process: letters, digits, `-`, `_` and `.`.
     pub name: String,
-    /// What it emulates.
+    /// The emulated architecture.
     pub arch: Arch,
-    /// What it starts with.
+    /// The firmware it boots with.
     pub firmware: Firmware,
     /// The artifact that it boots from.
     pub disk: Option<Disk>,
     /// Where its writes to the disk go.
     pub overlay: Overlay,
-    /// Size of the disk that the guest sees, MiB; the larger of this and the artifact's own size counts. Needs an overlay.
+    /// Size of the disk that the guest sees, MiB, if larger than the artifact's own size. Needs an overlay.
     pub disk_mib: Option<u64>,
-    /// Further disks. It does not start from them unless nothing is on the first.
+    /// Further disks. It boots from them only if the first has nothing to boot.
     pub more_disks: Vec<ExtraDisk>,
     /// Memory, MiB.
     pub memory_mib: u64,
-    /// Where the memory lies.
+    /// Where the memory is stored.
     pub memory: Memory,
-    /// The versioned name of its kind, `pc-q35-10.0`; QEMU's newest where it is not said.
+    /// The versioned machine type, `pc-q35-10.0`; QEMU's newest by default.
     pub kind: Option<String>,
     /// Virtual CPUs.
     pub cpus: u32,
@@ -60,19 +60,19 @@ pub struct Machine {
     pub network: Option<Nic>,
     /// What the card is connected to.
     pub link: Link,
-    /// Guest ports that the host can reach.
+    /// Guest ports that are reachable from the host.
     pub forwards: Vec<PortForward>,
-    /// What the user sees.
+    /// How the user sees the screen.
     pub display: Display,
-    /// Shares the clipboard with a display that has one: whatever its user copies, in any program, is the guest's too. With displays
-    /// other than SPICE, QEMU stands in for a SPICE client's agent, which needs [`crate::qemu::Offers::clipboard`]. The guest needs
-    /// `spice-vdagent`.
+    /// Shares the clipboard with a display that has one: whatever its user copies, in any program, is available to the
+    /// guest too. With displays other than SPICE, QEMU stands in for a SPICE client's agent, which needs
+    /// [`crate::qemu::Offers::clipboard`]. The guest needs `spice-vdagent`.
     pub clipboard: bool,
-    /// A port for `qemu-guest-agent`, whose other end is [`Files::agent_socket`].
+    /// A port for `qemu-guest-agent`; the host's end is [`Files::agent_socket`].
     pub guest_agent: bool,
-    /// A port on which `rave-guest` runs programs for the host, whose other end is [`Files::channel_socket`].
+    /// A port on which `rave-guest` runs programs for the host; the host's end is [`Files::channel_socket`].
     pub channel: bool,
-    /// What QEMU itself may not do.
+    /// Restrictions of QEMU itself.
     pub fence: Fence,
     /// systemd credentials of the guest, systemd.exec(5).
     pub credentials: Vec<Credential>,
@@ -120,7 +120,7 @@ impl Machine {
     }
 }
 
-/// What the machine starts with.
+/// The firmware that the machine boots with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Firmware {
     /// `SeaBIOS`, part of QEMU.
@@ -139,7 +139,7 @@ pub enum Firmware {
 pub enum Nic {
     /// virtio-net.
     Virtio,
-    /// Intel 82540EM, as VirtualBox has it.
+    /// Intel 82540EM, as in VirtualBox.
     E1000,
     /// Intel 82574L.
     E1000e,
@@ -148,7 +148,7 @@ pub enum Nic {
 }
 
 impl Nic {
-    /// What people call it; QEMU names all but virtio-net so too.
+    /// The common name; it is also QEMU's name, except for virtio-net.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Virtio => "virtio-net",
@@ -170,9 +170,9 @@ impl Nic {
 /// Where the guest's writes go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Overlay {
-    /// Into a qcow2 in the run folder that goes with it.
+    /// Into a qcow2 in the run folder, which is removed with the folder.
     Throwaway,
-    /// Into this qcow2, made where it is missing and found again by the next run.
+    /// Into this qcow2, created if it is missing and used again by the next run.
     Keep(Utf8PathBuf),
     /// Into the artifact itself.
     None,
@@ -216,7 +216,7 @@ pub enum Clock {
 /// The files of one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Files {
-    /// The folder of all that has no other place.
+    /// The folder for all files without another place.
     pub run_dir: Utf8PathBuf,
     /// What the guest prints on its first serial port.
     pub serial_log: Utf8PathBuf,
@@ -224,11 +224,11 @@ pub struct Files {
     pub ready_log: Utf8PathBuf,
     /// QEMU's control socket. The kernel takes at most 107 bytes of a socket's path.
     pub qmp_socket: Utf8PathBuf,
-    /// Where `qemu-guest-agent` answers; as short as the other.
+    /// The host's end of `qemu-guest-agent`'s port; the same limit applies.
     pub agent_socket: Utf8PathBuf,
-    /// The host's end of `rave_guest::channel`; as short as the others.
+    /// The host's end of `rave_guest::channel`; the same limit applies.
     pub channel_socket: Utf8PathBuf,
-    /// QEMU's end of its network card; as short as the others.
+    /// QEMU's end of its network card; the same limit applies.
     pub network_socket: Utf8PathBuf,
 }
 
@@ -259,7 +259,7 @@ impl Files {
         self.run_dir.join("overlay.qcow2")
     }
 
-    /// What the guest was refused, as `rave_net::Log`.
+    /// What the guest was denied, as `rave_net::Log`.
     pub fn network_log(&self) -> Utf8PathBuf {
         self.run_dir.join("network-log.json")
     }
@@ -269,7 +269,7 @@ impl Files {
         self.run_dir.join("display-password")
     }
 
-    /// The text of a credential as QEMU hands it to the guest.
+    /// The text of a credential as QEMU passes it to the guest.
     pub(crate) fn credential(&self, index: usize) -> Utf8PathBuf {
         self.run_dir.join(format!("credential-{index}"))
     }

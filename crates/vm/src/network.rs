@@ -1,4 +1,5 @@
-//! The network of a machine that belongs to this process: the thread at the other end of its card, and its forwarded ports.
+//! The network of a machine that belongs to this process: the thread at the other end of its card, and its forwarded
+//! ports.
 
 mod handover;
 
@@ -13,8 +14,8 @@ use crate::ports::{PortForward, PortPolicy, PortRequest, bind};
 
 pub use handover::{serve, served_by};
 
-/// Listens on the machine's ports and waits for its QEMU. Where somebody was quicker and any port will do, the machine has
-/// another one then. Nothing where the card is not ours.
+/// Listens on the machine's ports and waits for its QEMU. If a port has been taken in the meantime and any port will
+/// do, the machine gets another one. `None` if the card is not connected to this process.
 pub(crate) fn connect(machine: &mut Machine, outbound: Outbound) -> Result<Option<Network>, Error> {
     let (Link::Own(policy), Some(_)) = (machine.link.clone(), machine.network) else { return Ok(None) };
     let listeners = listen(&mut machine.forwards)?;

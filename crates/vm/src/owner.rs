@@ -1,4 +1,4 @@
-//! Who listens on a TCP port of this host, as far as `/proc` tells this user.
+//! Which process listens on a TCP port of this host, as far as `/proc` shows this user.
 
 use std::fmt;
 use std::fs;
@@ -10,7 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 pub struct Owner {
     /// Its process id.
     pub pid: u32,
-    /// The program it runs; its name where the path cannot be read.
+    /// The program it runs; its name if the path cannot be read.
     pub program: Utf8PathBuf,
 }
 
@@ -25,8 +25,8 @@ const LISTEN: &str = "0A";
 /// State `TCP_ESTABLISHED` there.
 const ESTABLISHED: &str = "01";
 
-/// The process that listens on `port`, on whatever address. Nothing where that process belongs to another user, lives in
-/// another container, or is gone already.
+/// The process that listens on `port`, on any address. `None` if that process belongs to another user, runs in another
+/// container, or has exited already.
 pub(crate) fn of_port(port: u16) -> Option<Owner> {
     let sockets: Vec<String> = tables()
         .flat_map(|table| rows(&table, &[port], LISTEN))
@@ -40,7 +40,7 @@ pub(crate) fn of_port(port: u16) -> Option<Owner> {
     pids.filter(|pid| holds(*pid, &sockets)).map(|pid| Owner { pid, program: program(pid) }).next()
 }
 
-/// Whether a connection to one of these ports is open now, on whatever address.
+/// Whether there is a connection to one of these ports, on any address.
 pub(crate) fn has_connection(ports: &[u16]) -> bool {
     tables().any(|table| !rows(&table, ports, ESTABLISHED).is_empty())
 }
@@ -50,8 +50,8 @@ fn tables() -> impl Iterator<Item = String> {
     ["/proc/net/tcp", "/proc/net/tcp6"].into_iter().filter_map(|path| fs::read_to_string(path).ok())
 }
 
-/// The inodes of the sockets with one of these local ports and in this state: column 2 is the address and port in hexadecimal,
-/// 4 the state, 10 the inode, `Documentation/networking/proc_net_tcp.rst` of Linux.
+/// The inodes of the sockets with one of these local ports and in this state: column 2 is the address and port in
+/// hexadecimal, 4 the state, 10 the inode, `Documentation/networking/proc_net_tcp.rst` of Linux.
 fn rows(table: &str, ports: &[u16], state: &str) -> Vec<u64> {
     let inode = |line: &str| {
         let columns: Vec<&str> = line.split_whitespace().collect();

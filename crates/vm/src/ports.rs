@@ -1,4 +1,4 @@
-//! Host ports for a machine's services: the fixed ones, or free ones, or the names of those who hold them.
+//! Host ports for a machine's services: fixed ones, free ones, or the processes that occupy them.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
@@ -7,16 +7,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::owner::{self, Owner};
 
-/// A service of the guest that the host is to reach.
+/// A service of the guest that should be reachable from the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortRequest {
     /// The service's name in `rave.toml`.
     pub service: String,
-    /// The host's address that will listen.
+    /// The host's address to listen on.
     pub bind: IpAddr,
     /// The service's port in the guest.
     pub guest: u16,
-    /// Which port of the host.
+    /// Which port of the host to use.
     pub policy: PortPolicy,
 }
 
@@ -30,11 +30,11 @@ impl PortRequest {
 /// Which port of the host a service gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PortPolicy {
-    /// This one.
+    /// This port.
     Fixed(u16),
-    /// This one, or a free one where it is taken.
+    /// This port, or a free one if it is taken.
     FixedOrFree(u16),
-    /// A free one.
+    /// Any free port.
     Auto,
 }
 
@@ -43,13 +43,13 @@ pub enum PortPolicy {
 pub struct PortForward {
     /// The service's name in `rave.toml`.
     pub service: String,
-    /// The host's address that listens.
+    /// The host's address that it listens on.
     pub bind: IpAddr,
     /// The host's port.
     pub host: u16,
     /// The service's port in the guest.
     pub guest: u16,
-    /// Which port was asked for: it decides what happens when another process takes this one before the machine starts.
+    /// Which port was requested: this decides what happens if another process takes the port before the machine starts.
     pub policy: PortPolicy,
 }
 
@@ -67,16 +67,16 @@ impl PortRequest {
     }
 }
 
-/// The ports that a machine's services get.
+/// The ports assigned to a machine's services.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolved {
     /// A forward for each request, in the same order.
     pub forwards: Vec<PortForward>,
-    /// The ports that were asked for and are taken, where a free one was found instead.
+    /// The requested ports that are taken, for which a free one was found instead.
     pub taken: Vec<PortTaken>,
 }
 
-/// A port that somebody else holds, or that may not be had.
+/// A port that is in use, or that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("port {port} for {service} {}", Why(.reason))]
 pub struct PortTaken {
@@ -98,16 +98,16 @@ impl PortTaken {
 /// Why a port is not available.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TakenReason {
-    /// It is in use; the owner is known where the system tells this user.
+    /// It is in use; the owner is known if the system shows it to this user.
     InUse(Option<Owner>),
-    /// Another service of the same machine wants it too.
+    /// Another service of the same machine requests it too.
     WantedTwice {
         /// The other service.
         by: String,
     },
-    /// The system refuses it: a port below 1024 for an ordinary user, an address that is not this host's.
+    /// The system refuses it: a port below 1024 for an ordinary user, an address that does not belong to this host.
     Refused {
-        /// What the system said.
+        /// The system's error.
         reason: String,
     },
 }
@@ -125,17 +125,17 @@ impl fmt::Display for Why<'_> {
     }
 }
 
-/// Finds a port for each request, all different from each other.
+/// Finds a different port for each request.
 ///
-/// A port may be taken between this look and [`crate::Instance::boot`], which sees that.
+/// A port may be taken between this check and [`crate::Instance::boot`], which detects that.
 pub fn resolve(requests: &[PortRequest]) -> Result<Resolved, PortTaken> {
     bind(requests).map(|(resolved, _)| resolved)
 }
 
-/// Listens on a port for each request, all different from each other; a listener for each, in the same order.
+/// Listens on a different port for each request; returns a listener for each, in the same order.
 pub fn bind(requests: &[PortRequest]) -> Result<(Resolved, Vec<TcpListener>), PortTaken> {
-    // The listeners stay open until all have a port, so that no port is given twice; the fixed ones come first, so that
-    // none is given away as a free one.
+    // The listeners stay open until every request has a port, so that no port is assigned twice; the fixed ports come
+    // first, so that none is assigned as a free one.
     let mut held: Vec<Option<(TcpListener, u16)>> = requests.iter().map(|_| None).collect();
     let mut all_taken = Vec::new();
     for (slot, request) in held.iter_mut().zip(requests) {
@@ -169,7 +169,7 @@ pub fn bind(requests: &[PortRequest]) -> Result<(Resolved, Vec<TcpListener>), Po
     Ok((Resolved { forwards, taken: all_taken }, listeners))
 }
 
-/// Finds one port of the host, for something that is no service of the guest.
+/// Finds a port of the host for something other than a service of the guest.
 pub fn host_port(name: &str, policy: PortPolicy) -> Result<u16, PortTaken> {
     resolve(&[PortRequest::new(name, 0, policy)]).map(|resolved| resolved.forwards[0].host)
 }
@@ -180,7 +180,7 @@ fn free(request: &PortRequest, all: &[PortRequest]) -> Result<(TcpListener, u16)
     Ok((listener, port))
 }
 
-/// The standard library sets `SO_REUSEADDR`, so that connections that an earlier machine left in `TIME_WAIT` are no obstacle.
+/// The standard library sets `SO_REUSEADDR`, so connections of an earlier machine in `TIME_WAIT` do not get in the way.
 fn listen(request: &PortRequest, port: u16) -> std::io::Result<TcpListener> {
     TcpListener::bind(SocketAddr::new(request.bind, port))
 }
@@ -198,7 +198,7 @@ fn taken(request: &PortRequest, port: u16, error: &std::io::Error, all: &[PortRe
     PortTaken { service: request.service.clone(), port, reason }
 }
 
-/// Whether somebody is connected to one of these ports now.
+/// Whether there is a connection to one of these ports.
 pub fn in_use(forwards: &[PortForward]) -> bool {
     let ports: Vec<u16> = forwards.iter().map(|forward| forward.host).collect();
     owner::has_connection(&ports)

@@ -1,4 +1,4 @@
-//! What a machine needs on disk before its QEMU starts.
+//! The files that a machine needs before its QEMU starts.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -22,14 +22,14 @@ use crate::qemu::qemu_img;
 /// How long qemu-img may take: it writes a few hundred kilobytes.
 const QEMU_IMG_DEADLINE: Duration = Duration::from_secs(60);
 
-/// How long it may take to copy what was written to a disk.
+/// How long it may take to copy the data of a disk.
 const COPY_DEADLINE: Duration = Duration::from_secs(1800);
 
-/// Makes the machine's files. Those that a process before left in its folder are replaced.
+/// Creates the machine's files. Those that an earlier process left in its folder are replaced.
 pub(crate) fn prepare(machine: &Machine) -> Result<(), Error> {
     check(machine)?;
     let files = &machine.files;
-    // QEMU appends to its logs, and what an earlier run left would be read as this one's.
+    // QEMU appends to its logs, and the contents of an earlier run would be taken for this run's.
     let sockets = [&files.qmp_socket, &files.agent_socket, &files.channel_socket, &files.network_socket];
     for stale in [&files.serial_log, &files.ready_log].into_iter().chain(sockets) {
         remove(stale)?;
@@ -51,7 +51,7 @@ pub(crate) fn prepare(machine: &Machine) -> Result<(), Error> {
     Ok(())
 }
 
-/// What no type forbids.
+/// Checks what types cannot express.
 fn check(machine: &Machine) -> Result<(), Error> {
     let bad = |why: String| Err(Error::BadMachine { name: machine.name.clone(), why });
     let plain = |name: &str| {
@@ -64,18 +64,18 @@ fn check(machine: &Machine) -> Result<(), Error> {
     if machine.files.qmp_socket.as_str().len() > SOCKET_PATH_MAX {
         let socket = &machine.files.qmp_socket;
         return bad(format!(
-            "the path of its socket is longer than {SOCKET_PATH_MAX} bytes: {socket}; set RAVE_STATE to a shorter one"
+            "the path of its socket is longer than {SOCKET_PATH_MAX} bytes: {socket}; set RAVE_STATE to a shorter path"
         ));
     }
     if machine.network.is_none() && !machine.forwards.is_empty() {
-        return bad("it forwards ports and has no network".into());
+        return bad("it forwards ports but has no network".into());
     }
     let extent = machine.disk.as_ref().map(|disk| disk.extent);
     if matches!(extent, Some(DiskExtent::Bytes { .. })) && machine.overlay == Overlay::None {
-        return bad("its disk lies inside another file and can only be read through an overlay".into());
+        return bad("its disk is inside another file and can only be read through an overlay".into());
     }
     if machine.disk_mib.is_some() && machine.overlay == Overlay::None {
-        return bad("its disk can only be larger than the artifact on an overlay".into());
+        return bad("its disk can only be larger than the artifact with an overlay".into());
     }
     let is_cd = machine.disk.as_ref().is_some_and(|disk| disk.interface == Interface::Cd);
     if is_cd && machine.overlay != Overlay::None {
@@ -110,7 +110,7 @@ fn oem_string(credential: &Credential) -> String {
 }
 
 fn prepare_disk(machine: &Machine, disk: &Disk) -> Result<(), Error> {
-    // Else QEMU would say it, after a longer way and in other words.
+    // Otherwise QEMU would report it, later and less clearly.
     File::open(&disk.path).map_err(|e| Error::io("read", &disk.path, e))?;
     match &machine.overlay {
         Overlay::None => Ok(()),
@@ -122,7 +122,7 @@ fn prepare_disk(machine: &Machine, disk: &Disk) -> Result<(), Error> {
         Overlay::Keep(overlay) if overlay.exists() => fit_overlay(disk, overlay, machine.disk_mib),
         Overlay::Keep(overlay) => {
             if let Some(folder) = overlay.parent() {
-                fs::create_dir_all(folder).map_err(|e| Error::io("make", folder, e))?;
+                fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
             }
             create_overlay(disk, overlay, machine.disk_mib)
         }
@@ -130,10 +130,10 @@ fn prepare_disk(machine: &Machine, disk: &Disk) -> Result<(), Error> {
 }
 
 fn absolute(path: &Utf8Path) -> Result<Utf8PathBuf, Error> {
-    camino::absolute_utf8(path).map_err(|e| Error::io("look at", path, e))
+    camino::absolute_utf8(path).map_err(|e| Error::io("inspect", path, e))
 }
 
-/// Runs qemu-img(1); `doing` says what for.
+/// Runs qemu-img(1); `doing` describes what for.
 fn img(doing: &'static str, args: &[&str]) -> Result<rave_process::Output, Error> {
     Cmd::new(qemu_img()?.as_std_path())
         .args(args)
@@ -142,8 +142,8 @@ fn img(doing: &'static str, args: &[&str]) -> Result<rave_process::Output, Error
         .map_err(Error::process(doing))
 }
 
-/// Makes a kept overlay name the artifact where it lies now, and as large as the machine's disk. Neither moves data; whoever
-/// calls knows that the artifact is the one that the overlay was made over.
+/// Updates a kept overlay to the artifact's current path and to at least the size of the machine's disk. Neither moves
+/// data; the caller must know that the overlay was created from this artifact.
 fn fit_overlay(disk: &Disk, overlay: &Utf8Path, disk_mib: Option<u64>) -> Result<(), Error> {
     let doing = "looking at the kept disk";
     let about = img(doing, &["info", "-U", "--output=json", "-f", "qcow2", overlay.as_str()])?;
@@ -153,7 +153,7 @@ fn fit_overlay(disk: &Disk, overlay: &Utf8Path, disk_mib: Option<u64>) -> Result
     if about.backing != name {
         let format = disk.format.driver();
         img(
-            "moving the kept disk to its image",
+            "pointing the kept disk to its image",
             &["rebase", "-u", "-f", "qcow2", "-b", &name, "-F", format, overlay.as_str()],
         )?;
     }
@@ -167,13 +167,13 @@ fn fit_overlay(disk: &Disk, overlay: &Utf8Path, disk_mib: Option<u64>) -> Result
     Ok(())
 }
 
-/// Makes an overlay name its base by this path, which may be relative to the overlay's own folder. No data is moved.
+/// Sets the path of an overlay's base, which may be relative to the overlay's own folder. No data is moved.
 pub(crate) fn set_backing(overlay: &Utf8Path, base: &Utf8Path) -> Result<(), Error> {
     let words = ["rebase", "-u", "-f", "qcow2", "-b", base.as_str(), "-F", "qcow2", overlay.as_str()];
-    img("naming the image of a template's disk", &words).map(drop)
+    img("setting the backing file of a disk", &words).map(drop)
 }
 
-/// Makes an overlay lie on a base further down, and takes into it what lies between.
+/// Moves an overlay to a base further down, copying what lies in between into the overlay.
 pub(crate) fn move_to_base(overlay: &Utf8Path, base: &Utf8Path) -> Result<(), Error> {
     let base = absolute(base)?;
     Cmd::new(qemu_img()?.as_std_path())
@@ -181,17 +181,17 @@ pub(crate) fn move_to_base(overlay: &Utf8Path, base: &Utf8Path) -> Result<(), Er
         .timeout(COPY_DEADLINE)
         .output()
         .map(drop)
-        .map_err(Error::process("making one layer of a disk's"))
+        .map_err(Error::process("merging the layers of a disk"))
 }
 
-/// Makes an empty overlay over a base beside it, which is not looked at: a machine may be writing it.
+/// Creates an empty overlay over a base beside it, without opening the base: a machine may be writing it.
 pub(crate) fn overlay_of_size(overlay: &Utf8Path, base: &str, bytes: u64) -> Result<(), Error> {
     let size = bytes.to_string();
     let words = ["create", "-q", "-f", "qcow2", "-u", "-b", base, "-F", "qcow2", overlay.as_str(), &size];
-    img("making a layer of a disk", &words).map(drop)
+    img("creating a layer of a disk", &words).map(drop)
 }
 
-/// What `qemu-img info` says of an overlay.
+/// The output of `qemu-img info` for an overlay.
 #[derive(Debug, Deserialize)]
 struct OverlayInfo {
     #[serde(rename = "virtual-size")]
@@ -200,15 +200,15 @@ struct OverlayInfo {
     backing: String,
 }
 
-/// Makes a qcow2 over the artifact, at least as large as it.
+/// Creates a qcow2 over the artifact, at least as large as it.
 fn create_overlay(disk: &Disk, overlay: &Utf8Path, disk_mib: Option<u64>) -> Result<(), Error> {
     let base = absolute(&disk.path)?;
-    let doing = "making an overlay over the artifact";
+    let doing = "creating an overlay over the artifact";
     let format = disk.format.driver();
     let name = block_name(disk, &base);
     let info = match disk.extent {
         DiskExtent::Whole => img(doing, &["info", "--output=json", "-f", format, &name])?,
-        // The name says the format already.
+        // The name already contains the format.
         DiskExtent::Bytes { .. } => img(doing, &["info", "--output=json", &name])?,
     };
     let bytes = virtual_size(&info.stdout).ok_or_else(|| {
@@ -224,10 +224,10 @@ fn create_overlay(disk: &Disk, overlay: &Utf8Path, disk_mib: Option<u64>) -> Res
         let words = ["create", "-q", "-f", "qcow2", "-b", &name, "-F", format, beside.as_str(), &size];
         img(doing, &words).map(drop)
     };
-    replace_by(overlay, create, |e| Error::io("make", overlay, e))
+    replace_by(overlay, create, |e| Error::io("create", overlay, e))
 }
 
-/// What QEMU calls an image: its path, or the nodes that lead to a part of a file (QEMU's qapi/block-core.json,
+/// QEMU's name for an image: its path, or the nodes that lead to a part of a file (QEMU's qapi/block-core.json,
 /// `BlockdevOptionsRaw`).
 fn block_name(disk: &Disk, path: &Utf8Path) -> String {
     match disk.extent {

@@ -1,4 +1,4 @@
-//! The QEMU of this host: where it is and how old.
+//! The QEMU of this host: its path and version.
 
 mod facts;
 mod version;
@@ -18,14 +18,14 @@ pub use version::{OLDEST, QemuVersion};
 /// How long `qemu --version` may take on a machine under load.
 const VERSION_DEADLINE: Duration = Duration::from_secs(20);
 
-/// A QEMU that was found and answered with its version.
+/// A QEMU that was found and reported its version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Qemu {
     /// Its program.
     pub program: Utf8PathBuf,
     /// Its version, at least [`OLDEST`].
     pub version: QemuVersion,
-    /// What takes rights away from it; needed for machines that are fenced.
+    /// The program that fences it; needed for fenced machines.
     pub fencer: Option<Fencer>,
 }
 
@@ -37,7 +37,7 @@ impl Qemu {
         Self::at(&program)
     }
 
-    /// Takes the emulator at this path, once it has said that it is new enough.
+    /// Uses the emulator at this path, if it is new enough.
     pub fn at(program: &Utf8Path) -> Result<Self, Error> {
         let command = Cmd::new(program.as_std_path()).arg("--version").timeout(VERSION_DEADLINE);
         let output = command.output().map_err(|error| match error {
@@ -55,7 +55,7 @@ impl Qemu {
         Ok(Self { program: program.to_owned(), version, fencer: None })
     }
 
-    /// The same, for fenced machines too.
+    /// The same QEMU, for fenced machines too.
     #[must_use]
     pub fn fenced_by(self, fencer: Fencer) -> Self {
         Self { fencer: Some(fencer), ..self }
@@ -71,7 +71,7 @@ impl Qemu {
         }
     }
 
-    /// What this build brings, or what was installed beside it.
+    /// What this build supports, including modules installed separately.
     pub fn offers(&self) -> Result<Offers, Error> {
         let ask = |option: &str| {
             let command =
@@ -82,22 +82,22 @@ impl Qemu {
     }
 }
 
-/// What a QEMU can do that another may lack: it is chosen when QEMU is built, and packaged apart.
+/// Optional features of QEMU: they are chosen when QEMU is built, and packaged separately.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Offers {
     /// The kinds of display: `gtk`, `sdl`, `none`, ...
     pub displays: Vec<String>,
-    /// The other ends of character devices that are built in.
+    /// The built-in backends of character devices.
     pub chardevs: Vec<String>,
 }
 
 impl Offers {
-    /// Whether it opens windows of this kind: `gtk`, `sdl`.
+    /// Whether it supports this kind of window: `gtk`, `sdl`.
     pub fn display(&self, name: &str) -> bool {
         self.displays.iter().any(|kind| kind == name)
     }
 
-    /// Whether it serves SPICE. The kind of display that starts a viewer comes with the server.
+    /// Whether it can serve SPICE: the display that starts a SPICE viewer is built together with the server.
     pub fn spice(&self) -> bool {
         self.display("spice-app")
     }
@@ -108,13 +108,13 @@ impl Offers {
     }
 }
 
-/// The words that `help` lists: a heading, a kind on each line, then perhaps a paragraph about something else.
+/// The words that `help` lists: a heading, one kind per line, then perhaps a paragraph about something else.
 fn listed(text: &str) -> Vec<String> {
     let kinds = text.lines().skip(1).take_while(|line| !line.trim().is_empty());
     kinds.map(|line| line.trim().to_owned()).collect()
 }
 
-/// Where `qemu-img` is: it belongs to the same release as the emulator.
+/// The path of `qemu-img`, which belongs to the same release as the emulator.
 pub(crate) fn qemu_img() -> Result<Utf8PathBuf, Error> {
     find_program("qemu-img").ok_or_else(|| Error::QemuMissing { program: "qemu-img".to_owned() })
 }

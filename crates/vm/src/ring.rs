@@ -1,5 +1,5 @@
-//! What a guest writes and QEMU keeps in its own memory, the last part of it: such a log fills no disk, and needs nobody to
-//! shorten it.
+//! Logs of a guest that QEMU keeps in its own memory, only the last part of each: such a log fills no disk and needs no
+//! process to truncate it.
 
 use std::time::{Duration, Instant};
 
@@ -21,25 +21,25 @@ pub const DETACHED_LOG: u64 = 1 << 20;
 /// The device of the readiness port.
 pub(crate) const READY_DEVICE: &str = "ready-port";
 
-/// How long QEMU may take to hand out what the firmware said. It is read again and again.
+/// How long QEMU may take to return the firmware's log, which is polled.
 const READ_DEADLINE: Duration = Duration::from_secs(1);
 
-/// How often QEMU is asked whether it has let go of a device.
+/// How often to check whether QEMU has released a device.
 const POLL: Duration = Duration::from_millis(10);
 
-/// What the firmware said since it was last asked; nothing where QEMU has ended or does not answer.
+/// The firmware's new output since the last call; empty if QEMU has ended or does not answer.
 pub(crate) fn firmware(qmp: &mut Client) -> Vec<u8> {
     let arguments = json!({ "device": "firmware", "size": FIRMWARE_LOG, "format": "base64" });
     let answer = qmp.execute("ringbuf-read", arguments, READ_DEADLINE).unwrap_or_default();
     answer.as_str().and_then(|text| STANDARD.decode(text).ok()).unwrap_or_default()
 }
 
-/// Lets the console and the readiness port go on in QEMU's memory, [`DETACHED_LOG`] bytes of each.
+/// Redirects the console and the readiness port into QEMU's memory, [`DETACHED_LOG`] bytes of each.
 pub(crate) fn keep_logs(qmp: &mut Client, deadline: Duration) -> Result<(), Error> {
     let ring = json!({ "type": "ringbuf", "data": { "size": DETACHED_LOG } });
     qmp.execute("chardev-change", json!({ "id": "serial", "backend": ring }), deadline)?;
-    // A virtio-serial port keeps its file ("Chardev user does not support chardev hotswap"): another takes its place. The
-    // file is busy until every thread of QEMU has seen the device go.
+    // A virtio-serial port keeps its file ("Chardev user does not support chardev hotswap"), so it is replaced by
+    // another port. The file is busy until every thread of QEMU has noticed that the device is gone.
     qmp.execute("device_del", json!({ "id": READY_DEVICE }), deadline)?;
     let until = Instant::now() + deadline;
     while let Err(error) = qmp.execute("chardev-remove", json!({ "id": "ready" }), deadline) {

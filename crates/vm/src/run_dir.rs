@@ -1,4 +1,4 @@
-//! What a run folder says about the machine in it, and the lock that keeps others out.
+//! The description of the machine in a run folder, and the lock that protects the folder.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 
@@ -19,7 +19,7 @@ pub struct InstanceRecord {
     pub pid: u32,
     /// QEMU's control socket.
     pub qmp_socket: Utf8PathBuf,
-    /// Where its services are.
+    /// The forwards to its services.
     pub forwards: Vec<PortForward>,
 }
 
@@ -40,33 +40,33 @@ impl InstanceRecord {
         write_atomically(&file, &text, 0o600)
     }
 
-    /// The machine that was started last in this folder.
+    /// The last machine that was started in this folder.
     pub fn last(run_dir: &Utf8Path) -> Option<Self> {
         serde_json::from_slice(&fs::read(Self::file(run_dir)).ok()?).ok()
     }
 
-    /// The machine that runs in this folder, if one does.
+    /// The machine that is running in this folder, if any.
     pub fn running(run_dir: &Utf8Path) -> Option<Self> {
         Self::last(run_dir).filter(Self::is_alive)
     }
 
-    /// Whether its process is still the QEMU that it was: process ids are given again, control sockets are not.
+    /// Whether its process is still the same QEMU: process ids are reused, control sockets are not.
     fn is_alive(&self) -> bool {
         let command_line = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
         String::from_utf8_lossy(&command_line).contains(&self.qmp_socket.as_str().replace(',', ",,"))
     }
 }
 
-/// A run folder that is ours until this is dropped.
+/// A run folder that is locked until this is dropped.
 #[derive(Debug)]
 pub(crate) struct RunDir {
     path: Utf8PathBuf,
-    /// flock(2): the kernel releases it with this process, however that ends.
+    /// flock(2): the kernel releases it when this process ends, for whatever reason.
     _lock: File,
 }
 
 impl RunDir {
-    /// Makes the folder of this machine, or takes the one that a process before left.
+    /// Creates the folder of this machine, or takes over the one that an earlier process left.
     pub(crate) fn take(machine: &Machine) -> Result<Self, Error> {
         let Files { run_dir, .. } = &machine.files;
         make_private_dir(run_dir)?;
@@ -85,14 +85,14 @@ impl RunDir {
         Ok(Self { path: run_dir.clone(), _lock: lock })
     }
 
-    /// Removes the folder and all in it.
+    /// Removes the folder and everything in it.
     pub(crate) fn remove(self) -> Result<(), Error> {
         fs::remove_dir_all(&self.path).map_err(|e| Error::io("remove", &self.path, e))
     }
 }
 
-/// Removes the run folders in `root` that no process uses: those of tools that were killed, and of detached machines that
-/// have ended. Files beside them stay.
+/// Removes the run folders in `root` that no process uses: those of tools that were killed, and of detached machines
+/// that have ended. Other files stay.
 pub fn sweep(root: &Utf8Path) -> Result<(), Error> {
     let Ok(entries) = root.read_dir_utf8() else { return Ok(()) };
     for entry in entries.flatten() {

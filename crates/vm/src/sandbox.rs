@@ -1,4 +1,4 @@
-//! A RAVE artifact as a machine: its disk, its services' ports, and the way in by SSH.
+//! A RAVE artifact as a machine: its disk, its services' ports, and SSH access.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -16,21 +16,21 @@ use crate::machine::{
 use crate::ports::{PortRequest, PortTaken, resolve};
 use crate::ssh::Ssh;
 
-/// The forward that leads to the guest's SSH server; as the service is named in `rave.toml`.
+/// The forward that leads to the guest's SSH server, by the service's name in `rave.toml`.
 pub const SSH: &str = ServiceName::Ssh.as_str();
 
-/// What to boot and how. Every field is a choice of the caller.
+/// What to boot, and how. Every field is the caller's choice.
 #[derive(Debug, Clone)]
 pub struct LaunchConfig<'a> {
-    /// Folder of the run folders; made where it is missing.
+    /// Parent of the run folders; created if it is missing.
     pub run_root: &'a Utf8Path,
     /// The first part of the machine's name.
     pub label: &'a str,
     /// The artifact.
     pub artifact: &'a Utf8Path,
-    /// Where in its file the disk lies.
+    /// Where in its file the disk is.
     pub extent: DiskExtent,
-    /// What the machine has for it.
+    /// The disk controller and network card for it.
     pub hardware: Hardware,
     /// Where the guest's writes go.
     pub overlay: Overlay,
@@ -40,32 +40,32 @@ pub struct LaunchConfig<'a> {
     pub memory_mib: u64,
     /// Virtual CPUs.
     pub cpus: u32,
-    /// What it starts with.
+    /// The firmware it boots with.
     pub firmware: Firmware,
-    /// What the user sees.
+    /// How the user sees the screen.
     pub display: Display,
     /// What the guest may reach.
     pub policy: Policy,
-    /// The services that the host can reach, [`SSH`] among them.
+    /// The services that are reachable from the host, including [`SSH`].
     pub services: &'a [PortRequest],
     /// The guest's user.
     pub user: &'a str,
 }
 
-/// A machine that is ready to be booted, with the key that it will let in.
+/// A machine that is ready to boot, with the key that it will accept.
 #[derive(Debug, Clone)]
 pub struct Sandbox {
     /// The machine; the caller may change it.
     pub machine: Machine,
     /// The key that is passed to the guest.
     pub key: KeyPair,
-    /// The ports that were asked for and are taken, where a free one was found instead.
+    /// The requested ports that are taken, for which a free one was found instead.
     pub taken: Vec<PortTaken>,
     user: String,
 }
 
 impl LaunchConfig<'_> {
-    /// Finds the ports, makes the run folder and the key. The machine's name is new in `run_root`.
+    /// Finds the ports, creates the run folder and the key. The machine's name is unique in `run_root`.
     pub fn prepare(&self) -> Result<Sandbox, Error> {
         let name = unique(self.label);
         let hardware = self.hardware;
@@ -73,7 +73,7 @@ impl LaunchConfig<'_> {
         let run_dir = self.run_root.join(&name);
         make_private_dir(&run_dir)?;
         let key = KeyPair::generate(&run_dir, &name)?;
-        // What a live session writes stays in its memory.
+        // A live session keeps its writes in memory.
         let (overlay, disk_mib) = match hardware.interface {
             Interface::Cd => (Overlay::None, None),
             _ => (self.overlay.clone(), Some(self.disk_mib)),
@@ -102,7 +102,7 @@ impl LaunchConfig<'_> {
 }
 
 impl Sandbox {
-    /// The way into the guest as its user, with the server's keys pinned as the guest announced them.
+    /// SSH access to the guest as its user, with the server's keys pinned as the guest reported them.
     pub fn ssh(&self, instance: &Instance, ready: &Ready) -> Result<Ssh, Error> {
         let machine = instance.machine();
         let bad = |why: &str| Error::BadMachine { name: machine.name.clone(), why: why.to_owned() };
@@ -116,25 +116,25 @@ impl Sandbox {
     }
 }
 
-/// The label with this process's id and a number of its own.
+/// The label with this process's id and a counter.
 fn unique(label: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     format!("{label}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// What an artifact is booted on: that which the hypervisor has that it is made for.
+/// The hardware that an artifact is booted on: what its target hypervisor provides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hardware {
-    /// How the disk is written.
+    /// The format of the disk.
     pub format: DiskFormat,
-    /// What it hangs on.
+    /// The disk's controller.
     pub interface: Interface,
     /// The network card.
     pub nic: Nic,
 }
 
 impl Hardware {
-    /// That which `run` gives an artifact of this format; the smoke suite's matrix has more.
+    /// The hardware that `run` uses for an artifact of this format; the smoke suite's matrix has more.
     pub fn of(format: Format) -> Self {
         let (format, interface, nic) = match format {
             Format::Qemu => (DiskFormat::Qcow2, Interface::Virtio, Nic::Virtio),

@@ -1,4 +1,4 @@
-//! The picture on a machine's screen.
+//! The contents of a machine's screen.
 
 use std::time::Duration;
 
@@ -9,17 +9,18 @@ use serde_json::json;
 use crate::Error;
 use crate::instance::Instance;
 
-/// How long QEMU may take to write the picture: it packs a few megabytes, beside a guest that uses all processors.
+/// How long QEMU may take to write the picture: it compresses a few megabytes, while a guest may be using all
+/// processors.
 const SCREENDUMP_DEADLINE: Duration = Duration::from_secs(60);
 
 impl Instance {
-    /// Writes what the machine's screen shows as a PNG, beside its place and renamed into it. The machine need not have
-    /// a display, and its guest need not be up: before a driver has taken the video device it shows the firmware's and
-    /// the boot loader's text. The guest's processors stand still for the moment.
+    /// Writes the contents of the machine's screen as a PNG, to a temporary file that is renamed. The machine need not
+    /// have a display, and its guest need not be up: before a driver has taken over the video device, it shows the text
+    /// of the firmware and the boot loader. The guest's processors are paused meanwhile.
     ///
-    /// By QMP's `screendump`, whose format `png` is in QEMU since 7.1.
+    /// Uses QMP's `screendump`, which supports the format `png` since QEMU 7.1.
     pub fn screenshot(&mut self, png: &Utf8Path) -> Result<(), Error> {
-        // QEMU's working folder need not stay ours.
+        // QEMU's working folder may differ from ours.
         let png = absolute_utf8(png).map_err(|e| Error::io("write", png, e))?;
         let dump = |beside: &Utf8Path| {
             let arguments = json!({ "filename": beside, "format": "png" });

@@ -8,38 +8,38 @@ use serde_json::Value;
 use crate::Error;
 use crate::instance::{Instance, QMP_DEADLINE};
 
-/// How often the power button is pressed again: a guest that still boots does not see it.
+/// How often the power button is pressed again: a guest that is still booting ignores it.
 const PRESS_AGAIN: Duration = Duration::from_secs(5);
 
-/// How long QEMU may take to end once it was asked to.
+/// How long QEMU may take to end after `quit`.
 const QUIT_DEADLINE: Duration = Duration::from_secs(10);
 
-/// What it took to end a machine.
+/// How a machine was ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shutdown {
-    /// QEMU had ended before it was asked.
+    /// QEMU had already ended.
     Before(Status),
     /// The guest powered itself off after the power button was pressed.
     PoweredOff {
         /// How long it took.
         after: Duration,
     },
-    /// The guest did not, and QEMU ended when it was asked to.
+    /// The guest did not power off, and QEMU ended on request.
     Quit,
-    /// QEMU did not either, and was killed.
+    /// QEMU did not end either, and was killed.
     Killed,
 }
 
 impl Instance {
-    /// Ends the machine and removes its run folder: presses the power button (ACPI), and when the guest has not ended
-    /// after `grace` tells QEMU to end, then kills it. Works after an interrupt as before it.
+    /// Ends the machine and removes its run folder: presses the power button (ACPI), asks QEMU to quit if the guest has
+    /// not powered off after `grace`, and finally kills QEMU. Works even after an interrupt.
     pub fn shutdown(mut self, grace: Duration) -> Result<Shutdown, Error> {
         let how = self.end(grace)?;
         self.clean_up()?;
         Ok(how)
     }
 
-    /// Ends the machine as if its plug were pulled, and removes its run folder.
+    /// Ends the machine as if by a power failure, and removes its run folder.
     pub fn kill(mut self) -> Result<(), Error> {
         self.child.kill().map_err(Error::process("ending QEMU"))?;
         self.clean_up()
@@ -51,7 +51,7 @@ impl Instance {
         }
         let started = Instant::now();
         while started.elapsed() < grace {
-            // A QEMU that is just ending refuses or closes the socket: the wait tells.
+            // A QEMU that is just ending refuses the command or closes the socket; waiting shows whether it ended.
             let _ = self.qmp.execute("system_powerdown", Value::Null, QMP_DEADLINE);
             if self.wait(PRESS_AGAIN.min(grace.saturating_sub(started.elapsed())))?.is_some() {
                 return Ok(Shutdown::PoweredOff { after: started.elapsed() });
@@ -66,6 +66,6 @@ impl Instance {
     }
 
     fn wait(&mut self, limit: Duration) -> Result<Option<Status>, Error> {
-        self.child.wait_timeout(limit).map_err(Error::process("waiting for QEMU's end"))
+        self.child.wait_timeout(limit).map_err(Error::process("waiting for QEMU to end"))
     }
 }

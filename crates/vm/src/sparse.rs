@@ -14,7 +14,8 @@ pub(crate) fn copy_sparse(from: &File, to: &File) -> io::Result<()> {
     while at < length {
         let begin = match rustix::fs::seek(from, Sparse::Data(at)) {
             Ok(begin) => begin,
-            // No data from there on, lseek(2). Whatever else it is: what is left out would be zeros in the copy.
+            // No data from there on, lseek(2). Other errors are reported: the copy would have zeros instead of the
+            // data.
             Err(Errno::NXIO) => break,
             Err(error) => return Err(error.into()),
         };
@@ -22,7 +23,7 @@ pub(crate) fn copy_sparse(from: &File, to: &File) -> io::Result<()> {
         let (mut source, mut target) = (from, to);
         source.seek(SeekFrom::Start(begin))?;
         target.seek(SeekFrom::Start(begin))?;
-        // By the kernel, which shares the blocks where the file system can (copy_file_range(2)).
+        // Copied by the kernel, which shares the blocks if the file system supports it (copy_file_range(2)).
         io::copy(&mut io::Read::take(source, end - begin), &mut target)?;
         at = end;
     }
@@ -39,7 +40,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         std::fs::write(&path, "abc").unwrap();
-        // It has a length, and cannot be sought in (open(2), "O_PATH").
+        // It has a length, but does not support seeking (open(2), "O_PATH").
         let from = rustix::fs::open(&path, rustix::fs::OFlags::PATH, rustix::fs::Mode::empty()).unwrap();
         let error = copy_sparse(&from.into(), &tempfile::tempfile().unwrap()).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(Errno::BADF.raw_os_error()));

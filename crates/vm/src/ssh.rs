@@ -1,4 +1,4 @@
-//! Commands in the guest, by SSH.
+//! Runs commands in the guest over SSH.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -28,28 +28,28 @@ const CONNECT_TIMEOUT: u32 = 20;
 /// The exit code of ssh(1) for its own failures.
 const SSH_FAILED: i32 = 255;
 
-/// The way into one guest.
+/// SSH access to one guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ssh {
-    /// The host's address that is forwarded to the guest.
+    /// The address of the host that is forwarded to the guest.
     pub host: IpAddr,
     /// Its port.
     pub port: u16,
-    /// Who to log in as.
+    /// The user to log in as.
     pub user: String,
-    /// The key that the guest lets in.
+    /// A key that the guest accepts.
     pub key: Utf8PathBuf,
     /// The file of the guest's pinned keys.
     pub known_hosts: Utf8PathBuf,
-    /// The name under which that file knows the guest: its port may change.
+    /// The guest's name in that file, since its port may change.
     pub alias: String,
 }
 
-/// What a command in the guest did.
+/// The result of a command in the guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteOutput {
-    /// How it ended, as the guest's shell saw it. A program that exits with 128 plus the number of a signal looks like
-    /// one that the signal killed: a shell cannot tell them apart.
+    /// How it ended, as the guest's shell reported it. A program that exits with 128 plus the number of a signal looks
+    /// like one that the signal killed: a shell cannot distinguish the two.
     pub status: Status,
     /// Its standard output, at most [`OUTPUT_LIMIT`] bytes.
     pub stdout: Vec<u8>,
@@ -63,29 +63,28 @@ impl RemoteOutput {
         self.status.success()
     }
 
-    /// Standard output as text, invalid UTF-8 replaced, without white space at its end.
+    /// Standard output as text, with invalid UTF-8 replaced and without trailing white space.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).trim_end().to_owned()
     }
 }
 
-/// What the server makes of a password.
+/// How the server reacts to a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PasswordLogin {
-    /// It let us in.
+    /// The login succeeded.
     Accepted,
-    /// It takes passwords, and not this one.
+    /// It accepts passwords, but not this one.
     Denied,
-    /// It takes no passwords.
+    /// It does not accept passwords.
     Refused {
-        /// What it takes instead, in its own words: `publickey`.
+        /// The methods that it accepts instead, by its names: `publickey`.
         methods: Vec<String>,
     },
 }
 
 impl Ssh {
-    /// Pins the server's keys, as the guest announced them, and gives the way in. `folder` is where the file of pinned keys
-    /// is written.
+    /// Pins the server's keys, as the guest reported them, in a file in `folder`, and returns the access.
     pub fn pin(
         folder: &Utf8Path,
         alias: &str,
@@ -107,8 +106,8 @@ impl Ssh {
         Self { user: user.to_owned(), ..self.clone() }
     }
 
-    /// The ssh command line up to the host. Nothing of the caller's own SSH configuration, keys, agent or known hosts
-    /// takes part; an unknown or changed host key is an error.
+    /// The ssh command line up to the host. The caller's own SSH configuration, keys, agent and known hosts are not
+    /// used; an unknown or changed host key is an error.
     pub fn command(&self) -> Cmd {
         self.base()
             .args(["-o", "BatchMode=yes", "-o", "PreferredAuthentications=publickey"])
@@ -144,27 +143,28 @@ impl Ssh {
         self.command().arg("-t").arg(self.host.to_string()).inherit_terminal()
     }
 
-    /// The command `command`, for the guest's shell, with our standard streams. It ends with a shell's code: 128 and the
-    /// number of the signal that killed it, where ssh(1) alone would exit with 255.
+    /// The command `command`, for the guest's shell, with our standard streams. Its exit code is a shell's: 128 plus
+    /// the number of the signal that killed it, where ssh(1) alone would exit with 255.
     pub fn attached(&self, command: &str) -> Cmd {
         let child = format!("\"$SHELL\" -c {}; exit \"$?\"", shell_quote(command));
         self.to_host(self.command()).arg(child).inherit_terminal()
     }
 
-    /// The command follows.
+    /// The command must follow.
     fn to_host(&self, ssh: Cmd) -> Cmd {
         ssh.arg(self.host.to_string()).arg("--")
     }
 
-    /// Runs `command` in the shell of the guest's user and waits for it. [`Error::Ssh`] means that the connection failed
-    /// or was lost: a command that a signal killed, or that exited with ssh's own code 255, is a [`RemoteOutput`].
+    /// Runs `command` in the shell of the guest's user and waits for it. [`Error::Ssh`] means that the connection
+    /// failed or was lost: a command that was killed by a signal, or that exited with ssh's own code 255, is a
+    /// [`RemoteOutput`].
     pub fn exec(&self, command: &str, limit: Duration) -> Result<RemoteOutput, Error> {
         self.exec_by(self.command(), command, limit)
     }
 
-    /// The same, by this ssh.
+    /// The same, with this ssh command line.
     fn exec_by(&self, ssh: Cmd, command: &str, limit: Duration) -> Result<RemoteOutput, Error> {
-        // Without the report, so that an error shows what can be typed.
+        // Without the exit report, so that an error shows a command that can be typed.
         let shown = self.to_host(self.command()).arg(command).to_string();
         let ssh = self.to_host(ssh).arg(exit_report::wrap(command));
         let ended = run(&ssh, limit, "a command in the guest", &shown)?;
@@ -177,8 +177,8 @@ impl Ssh {
         }
     }
 
-    /// Tries to log in by password alone. The password travels in the environment of ssh and of a helper script written
-    /// to `folder`, which only this user can read; never on a command line.
+    /// Tries to log in with only a password. The password is passed in the environment of ssh and of a helper script
+    /// written to `folder`, which only this user can read; never on a command line.
     pub fn password_login(
         &self,
         password: &str,
@@ -224,7 +224,7 @@ impl Ssh {
 
 /// How ssh(1) ended.
 struct Ended {
-    /// ssh's exit code; 255 also where a signal killed ssh itself.
+    /// ssh's exit code; also 255 if a signal killed ssh itself.
     code: i32,
     /// Standard output, at most [`OUTPUT_LIMIT`] bytes.
     stdout: Vec<u8>,
@@ -232,9 +232,9 @@ struct Ended {
     tail: Vec<String>,
 }
 
-/// Runs ssh. `shown` is the command line that an error tells.
+/// Runs ssh. `shown` is the command line to show in errors.
 fn run(command: &Cmd, limit: Duration, doing: &'static str, shown: &str) -> Result<Ended, Error> {
-    let mut file = tempfile::tempfile().map_err(|e| Error::io("make a file in", "TMPDIR", e))?;
+    let mut file = tempfile::tempfile().map_err(|e| Error::io("create a file in", "TMPDIR", e))?;
     let into = file.try_clone().map_err(|e| Error::io("open again", "a temporary file", e))?;
     let result = command.clone().stdout_file(into).timeout(limit).output();
     let (status, tail) = match result {
@@ -260,7 +260,7 @@ fn read_back(file: &mut File) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What the server takes, from ssh's `agent@127.0.0.1: Permission denied (publickey,password).`
+/// The methods that the server accepts, from ssh's `agent@127.0.0.1: Permission denied (publickey,password).`
 fn offered_methods(stderr: &[String]) -> Option<Vec<String>> {
     let line = stderr.iter().rev().find(|line| line.contains("Permission denied ("))?;
     let (_, rest) = line.split_once("Permission denied (")?;
@@ -268,7 +268,7 @@ fn offered_methods(stderr: &[String]) -> Option<Vec<String>> {
     Some(methods.split(',').map(str::to_owned).collect())
 }
 
-/// A path as one word of an `ssh_config(5)` value: quoted, with the percent sign that starts a token doubled.
+/// A path as one word of an `ssh_config(5)` value: quoted, with percent signs, which start tokens, doubled.
 pub fn quote(path: &Utf8Path) -> String {
     format!("\"{}\"", path.as_str().replace('%', "%%").replace('\\', "\\\\").replace('"', "\\\""))
 }

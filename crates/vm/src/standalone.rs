@@ -1,5 +1,5 @@
-//! A running machine that belongs to no process: QEMU goes on when whoever started it is killed, and another attaches to it by
-//! its sockets.
+//! A running machine that belongs to no process: QEMU continues if the process that started it is killed, and another
+//! process attaches to it through its sockets.
 
 use std::fs;
 use std::io;
@@ -29,7 +29,7 @@ use crate::ring;
 use crate::run_dir::InstanceRecord;
 use crate::template::{self, Template, restore};
 
-/// A running machine. Dropping it leaves the machine as it is.
+/// A running machine. Dropping it does not end the machine.
 #[derive(Debug)]
 pub struct Standalone {
     machine: Machine,
@@ -37,34 +37,34 @@ pub struct Standalone {
     process: OwnedFd,
     qmp: Client,
     watch: Watch,
-    /// The guest or QEMU itself asked for the end.
+    /// The guest requested the shutdown, or QEMU was asked to quit.
     shut_down: bool,
-    /// How often the machine went on after a stop.
+    /// How often the machine was resumed after a stop.
     resumes: u64,
-    /// It stands because the host's disk is full.
+    /// The machine is paused because the host's disk is full.
     lacks_space: bool,
     _log_limit: LogLimit,
 }
 
-/// How far a guest is.
+/// How far a guest has booted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
-    /// The stage that the boot is in.
+    /// The stage that the boot has reached.
     pub stage: BootStage,
-    /// All of the guest is ready.
+    /// The guest is fully ready.
     pub is_ready: bool,
-    /// What the guest said last of a stage that failed, or why its kernel or init gave up.
+    /// The last event of a failed stage, or why the guest's kernel or init gave up.
     pub failure: Option<String>,
-    /// The SSH server's public keys, once the guest has announced them.
+    /// The SSH server's public keys, once the guest has reported them.
     pub host_keys: Vec<String>,
-    /// The services that have said in this boot that they answer, by their names in `rave.toml`.
+    /// The services that have reported in this boot that they respond, by their names in `rave.toml`.
     pub services: Vec<&'static str>,
-    /// The id of this boot of the guest's kernel, once it is known.
+    /// The id of this boot of the guest's kernel, once known.
     pub boot_id: Option<String>,
 }
 
 impl Standalone {
-    /// Starts the machine and lets go of it. The caller holds whatever keeps others from the same folder.
+    /// Starts the machine and detaches it. The caller must hold a lock that keeps other processes out of its folder.
     pub fn start(machine: Machine, engine: Engine, qemu: &Qemu) -> Result<Self, Error> {
         make_private_dir(&machine.files.run_dir)?;
         let (machine, child, qmp, watch) = launch(machine, engine, qemu)?;
@@ -72,8 +72,8 @@ impl Standalone {
         Self::new(machine, pid, qmp, watch)
     }
 
-    /// Starts a clone: the machine's memory is a [`Memory::CopyOf`] a template's. It goes on at the barrier of its guest, which
-    /// needs an identity of its own first ([`crate::template::renew`]).
+    /// Starts a clone: the machine's memory is a [`Memory::CopyOf`] a template's. It resumes at its guest's barrier,
+    /// and first needs an identity of its own ([`crate::template::renew`]).
     ///
     /// [`Memory::CopyOf`]: crate::machine::Memory::CopyOf
     pub fn start_clone(machine: Machine, of: &Template, engine: Engine, qemu: &Qemu) -> Result<Self, Error> {
@@ -85,8 +85,8 @@ impl Standalone {
         Self::new(machine, pid, qmp, watch)
     }
 
-    /// Lets a machine go on from a moment: it is one that [`Moment::machine`] gave. Its guest is held, and a fork needs an identity
-    /// first ([`crate::template::renew`]).
+    /// Resumes a machine from a moment; [`Moment::machine`] returns such a machine. Its guest is paused, and a fork
+    /// first needs an identity ([`crate::template::renew`]).
     ///
     /// [`Moment::machine`]: crate::moment::Moment::machine
     pub fn resume(machine: Machine, of: &Moment, engine: Engine, qemu: &Qemu) -> Result<Self, Error> {
@@ -98,21 +98,22 @@ impl Standalone {
         Self::new(machine, pid, qmp, watch)
     }
 
-    /// Whether it went on from a moment: its files say nothing of its boot.
+    /// Whether it was resumed from a moment, in which case its logs do not contain its boot.
     pub fn is_resumed(&self) -> bool {
         let line = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
         line.split(|byte| *byte == 0).any(|word| word == RESUMED.as_bytes())
     }
 
-    /// Saves the machine at this moment, and lets it go on.
+    /// Saves the machine at this moment, and lets it continue.
     pub fn freeze<'a>(&mut self, freezing: &'a Freezing<'a>, qemu: &Qemu) -> Result<Frozen<'a>, Error> {
         freezing.run(&mut self.qmp, self.pid, qemu)
     }
 
-    /// Begins a session with the guest; whether it is at its barrier.
+    /// Begins a session with the guest; also returns whether the guest is at its barrier.
     pub fn session(&self, limit: Duration) -> Result<(Guest, bool), Error> {
         let socket = &self.machine.files.channel_socket;
-        let begun = template::begin(socket, limit).map_err(|e| Error::io("talk to the guest by", socket, e));
+        let begun =
+            template::begin(socket, limit).map_err(|e| Error::io("talk to the guest over", socket, e));
         begun.map(|(client, welcome)| (client, welcome.at_barrier))
     }
 
@@ -123,17 +124,18 @@ impl Standalone {
             return Ok(client);
         }
         let why = io::Error::other("it is not at its barrier");
-        Err(Error::io("talk to the guest by", &self.machine.files.channel_socket, why))
+        Err(Error::io("talk to the guest over", &self.machine.files.channel_socket, why))
     }
 
-    /// Attaches to a machine that is already running; nothing if none is. The ports are those that it got.
+    /// Attaches to a machine that is already running; `None` if it is not running. The machine gets the ports that were
+    /// assigned to it.
     pub fn attach(mut machine: Machine) -> Result<Option<Self>, Error> {
         let Some(pid) = find(&machine.files.qmp_socket) else { return Ok(None) };
         if let Some(record) = InstanceRecord::running(&machine.files.run_dir) {
             machine.forwards = record.forwards;
         }
         let mut qmp = Client::connect(&machine.files.qmp_socket, PATIENT)?;
-        // Whoever stopped it for a moment was killed.
+        // A process that paused the machine for a moment was killed.
         let status = qmp.execute("query-status", Value::Null, PATIENT)?["status"].take();
         if status == "paused" || status == "io-error" {
             qmp.execute("cont", Value::Null, PATIENT)?;
@@ -148,7 +150,7 @@ impl Standalone {
         let process = process
             .map_err(|error| Error::io("watch the process of", &machine.files.run_dir, error.into()))?;
         let logs = vec![machine.files.serial_log.clone(), machine.files.ready_log.clone()];
-        // That a clone went on from its template is no end of a stop.
+        // The event of a clone that resumed from its template must not count as the end of a stop.
         let shut_down = qmp.events().iter().any(|event| event.name == "SHUTDOWN");
         let log_limit = LogLimit::start(logs);
         Ok(Self {
@@ -164,7 +166,7 @@ impl Standalone {
         })
     }
 
-    /// The machine, with the ports that it got.
+    /// The machine, with its assigned ports.
     pub fn machine(&self) -> &Machine {
         &self.machine
     }
@@ -174,7 +176,7 @@ impl Standalone {
         self.pid
     }
 
-    /// Reads what is new of the guest.
+    /// Reads the guest's new output.
     pub fn poll(&mut self) -> Result<Progress, Error> {
         let firmware = ring::firmware(&mut self.qmp);
         self.take_events();
@@ -195,31 +197,31 @@ impl Standalone {
         })
     }
 
-    /// Waits until QEMU has ended, at most for `limit`; whether it has.
+    /// Waits until QEMU has ended, at most for `limit`; returns whether it has.
     pub fn has_ended(&self, limit: Duration) -> bool {
         has_ended(&self.process, limit)
     }
 
-    /// Whether its end was one that the guest or we asked for, once it has ended.
+    /// Once it has ended: whether the guest or RAVE requested that.
     pub fn was_shut_down(&mut self) -> bool {
         self.take_events();
         self.shut_down
     }
 
-    /// How often the machine went on after it had been stopped (QMP `stop`, `cont`), as far as [`Self::poll`] has seen.
+    /// How often the machine was resumed after it had been stopped (QMP `stop`, `cont`), as of the last [`Self::poll`].
     pub fn resumes(&self) -> u64 {
         self.resumes
     }
 
-    /// Whether it stands because it could not write to the host's disk, which is full (QEMU's `werror=enospc`), as far as [`Self::poll`]
-    /// has seen.
+    /// Whether the machine is paused because it could not write to the host's disk, which is full (QEMU's
+    /// `werror=enospc`), as of the last [`Self::poll`].
     pub fn lacks_space(&self) -> bool {
         self.lacks_space
     }
 
-    /// Lets it write once more what it could not write.
+    /// Resumes the machine, which retries the failed writes.
     pub fn go_on(&mut self) {
-        // A QEMU that is just ending refuses or closes the socket: the wait tells.
+        // A QEMU that is just ending refuses the command or closes the socket; waiting shows whether it ended.
         let _ = self.qmp.execute("cont", Value::Null, QMP_DEADLINE);
     }
 
@@ -239,11 +241,11 @@ impl Standalone {
 
     /// Presses the power button (ACPI).
     pub fn press_power_button(&mut self) {
-        // A QEMU that is just ending refuses or closes the socket: the wait tells.
+        // A QEMU that is just ending refuses the command or closes the socket; waiting shows whether it ended.
         let _ = self.qmp.execute("system_powerdown", Value::Null, QMP_DEADLINE);
     }
 
-    /// Asks QEMU to end, then kills it. The guest is not asked.
+    /// Asks QEMU to quit, then kills it, without asking the guest.
     pub fn end(&mut self, limit: Duration) {
         let _ = self.qmp.execute("quit", Value::Null, QMP_DEADLINE);
         if !self.has_ended(limit) {
@@ -260,25 +262,25 @@ impl Standalone {
         lines[lines.len().saturating_sub(10)..].iter().map(ToString::to_string).collect()
     }
 
-    /// Whether QEMU's emulation lost a race or a timer before the guest's userspace: another start loses nothing.
+    /// Whether QEMU's emulation lost a race or a timer before the guest's userspace, so that a restart loses nothing.
     pub fn may_start_again(&self) -> bool {
         self.has_lost_timer()
             || self.watch.detector.stage().is_before_userspace()
                 && self.last_words().iter().any(|line| line.contains(LOST_RACE))
     }
 
-    /// Whether a timer of the guest was lost before its userspace, which it waits for without an end.
+    /// Whether a timer of the guest was lost before its userspace, so that the guest would wait forever.
     pub fn has_lost_timer(&self) -> bool {
         self.watch.detector.lost_timer().is_some()
     }
 }
 
-/// Kills the QEMU whose control socket is this one, and waits for its end at most for `limit`.
+/// Kills the QEMU with this control socket, and waits at most `limit` until it has ended.
 pub fn kill(qmp_socket: &Utf8Path, limit: Duration) {
     let Some(pid) = find(qmp_socket) else { return };
     let Some(raw) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return };
     let Ok(process) = pidfd_open(raw, PidfdFlags::empty()) else { return };
-    // The number may have become another process's before it was opened.
+    // The process id may have been reused before it was opened.
     if find(qmp_socket) == Some(pid) && pidfd_send_signal(&process, Signal::KILL).is_ok() {
         has_ended(&process, limit);
     }
@@ -301,14 +303,14 @@ fn qemu_log(run_dir: &Utf8Path) -> Utf8PathBuf {
     run_dir.join("qemu.log")
 }
 
-/// The process of the QEMU whose control socket is this one: by its command line, for a number in a file may be somebody
-/// else's by now.
+/// The process of the QEMU with this control socket. It is found by its command line, since a process id in a file may
+/// have been reused.
 pub fn find(qmp_socket: &Utf8Path) -> Option<u32> {
     let wanted = format!("socket,id=qmp,server=on,wait=off,path={}", qmp_socket.as_str().replace(',', ",,"));
     let entries = fs::read_dir("/proc").ok()?.flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     pids.into_iter().find(|pid| {
-        // That of a process which has ended and was not waited for is empty (proc_pid_cmdline(5)).
+        // The command line of a zombie is empty (proc_pid_cmdline(5)).
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         line.split(|byte| *byte == 0).any(|word| word == wanted.as_bytes())
     })

@@ -1,12 +1,12 @@
-//! Text from a guest as plain text: a console's bytes without what only a terminal understands.
+//! Text from a guest as plain text: a console's output without terminal control codes.
 
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// The text of a console's bytes in lines. Escape sequences of ECMA-48 and control characters are left out, and so are the
-/// characters that turn the direction of the text around them (Unicode Standard Annex 9), which can make a line read as
-/// another one. A carriage return that does not end a line, and a move of the cursor, begin a new one. Empty lines after
-/// another, and spaces at a line's end, are left out.
+/// The text of a console's output as lines. Escape sequences of ECMA-48 and control characters are removed, and so are
+/// the characters that change the direction of the text around them (Unicode Standard Annex 9), which can make a line
+/// read like another one. A carriage return that does not end a line, and a cursor movement, start a new line. Repeated
+/// empty lines, and spaces at the end of lines, are removed.
 pub fn plain(text: &str) -> String {
     let mut lines = Lines::default();
     let mut characters = text.chars().peekable();
@@ -56,17 +56,18 @@ impl Lines {
 }
 
 /// Skips the rest of a control sequence (ECMA-48, 5.4): parameters and intermediates 0x20 to 0x3f, a final byte 0x40 to
-/// 0x7e. Anything else breaks it off, so that a broken one hides no text.
+/// 0x7e. Anything else aborts the sequence, so that a malformed one hides no text.
 fn control_sequence(characters: &mut Peekable<Chars<'_>>, lines: &mut Lines) {
     while characters.next_if(|next| ('\u{20}'..='\u{3f}').contains(next)).is_some() {}
-    // CUP and HVP, the moves to a place.
+    // CUP and HVP, the absolute cursor movements.
     if let Some('H' | 'f') = characters.next_if(|next| ('\u{40}'..='\u{7e}').contains(next)) {
         lines.end_if_begun();
     }
 }
 
-/// Skips the rest of a control string (ECMA-48, 5.6), such as a window's title, to its terminator: ST, or BEL, which xterm
-/// takes too. It does not reach over a line's end, so that one without a terminator hides no more than its line.
+/// Skips the rest of a control string (ECMA-48, 5.6), such as a window title, up to its terminator: ST, or BEL, which
+/// xterm also accepts. It never extends past the end of the line, so an unterminated string hides no more than its
+/// line.
 fn control_string(characters: &mut Peekable<Chars<'_>>) {
     while let Some(character) = characters.next_if(|next| *next != '\n') {
         match character {
@@ -80,7 +81,7 @@ fn control_string(characters: &mut Peekable<Chars<'_>>) {
     }
 }
 
-/// Skips the rest of a sequence with intermediates (ECMA-48, 5.3), such as a choice of a character set.
+/// Skips the rest of a sequence with intermediates (ECMA-48, 5.3), such as one that selects a character set.
 fn skip_intermediates(characters: &mut Peekable<Chars<'_>>) {
     while characters.next_if(|next| ('\u{20}'..='\u{2f}').contains(next)).is_some() {}
     characters.next_if(|next| ('\u{30}'..='\u{7e}').contains(next));

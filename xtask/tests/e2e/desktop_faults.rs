@@ -38,7 +38,7 @@ fn with_little_memory_a_dead_service_a_killed_browser_and_a_full_disk_it_comes_u
     assert!(page.contains("Vibe Kanban is not available"), "{page}");
     guest.limits.answer = Duration::from_secs(5);
     let rows = run(&mut guest, &["gateway-root", "gateway-health"]);
-    expect(&rows, &[("gateway-root", "GET /"), ("gateway-health", "GET /healthz gave 503")]);
+    expect(&rows, &[("gateway-root", "GET /"), ("gateway-health", "GET /healthz returned 503")]);
     guest.limits.answer = COMMAND;
 
     // A killed browser leaves the desktop as it is.

@@ -162,7 +162,7 @@ fn snapshots(sandboxes: &Sandboxes) {
     sandboxes.run(&["snapshot", "one", "../x"]).expect_code(2).expect_said("not a name for a snapshot");
     sandboxes.run(&["snapshot", "one", &"a".repeat(64)]).expect_code(2);
     sandboxes.run(&["snapshot", "one", "good"]).expect_code(0);
-    sandboxes.run(&["snapshot", "one", "good"]).expect_said("has a snapshot good already");
+    sandboxes.run(&["snapshot", "one", "good"]).expect_said("already has a snapshot good");
     let listed = sandboxes.json(&["snapshot", "one", "--list", "--json"]);
     assert_eq!((&listed[0]["label"], &listed[0]["saved"]), (&Value::from("good"), &Value::from("memory")));
     let count = sandboxes.count("one");

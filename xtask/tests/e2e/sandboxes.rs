@@ -104,12 +104,12 @@ fn a_sandbox_outlives_its_supervisor_and_ps_says_what_is() {
     clock::it_is_right_after_the_machine_stood(&sandbox);
 
     sandbox.exec(&["sh", "-c", "echo work > mine; sync"]).expect_code(0);
-    sandbox.run(&["rm", NAME]).expect_code(2).expect_said("runs");
+    sandbox.run(&["rm", NAME]).expect_code(2).expect_said("is running");
     assert!(sandbox.run(&["prune", "--yes"]).expect_code(0).stdout.is_empty(), "what runs stays");
     sandbox.run(&["stop", NAME]).expect_code(0);
     assert_eq!(sandbox.state(), "stopped");
     assert!(sandbox.run(&["prune", "--dry-run"]).expect_code(0).stdout.contains(NAME));
-    sandbox.exec(&["true"]).expect_code(2).expect_said("does not run");
+    sandbox.exec(&["true"]).expect_code(2).expect_said("is not running");
     sandbox.place.expect_no_process();
 
     sandbox.run(&["start", NAME]).expect_code(0);

@@ -55,7 +55,7 @@ fn each_broken_part_fails_its_own_checks_and_a_dead_machine_is_named() {
             ("kanban-answers", "GET /"),
             ("kanban-api", "GET /api/health"),
             ("gateway-root", "GET /"),
-            ("gateway-health", "GET /healthz gave 503"),
+            ("gateway-health", "GET /healthz returned 503"),
             ("gateway-events", "502"),
         ],
     );
@@ -79,9 +79,9 @@ fn each_broken_part_fails_its_own_checks_and_a_dead_machine_is_named() {
             ("ssh-password", "does not log in"),
             ("unit-chain", "vibe-kanban.service is not active"),
             ("no-failed-units", "broken.service"),
-            ("root-grown", "of a disk of"),
+            ("root-grown", "on a disk of"),
             ("host-keys-fresh", "older than this machine's boot"),
-            ("tool-pnpm", "the lock has 0.0.1"),
+            ("tool-pnpm", "the locked version is 0.0.1"),
             ("tool-wget", "not found"),
         ],
     );

@@ -18,7 +18,7 @@ fn the_list_shows_what_was_chosen_in_the_order_in_which_it_runs() {
         &expect![[r#"
             CHECK     GROUP   NEEDS  PASSES WHEN
             sudo      system         the user becomes root without a password
-            tool-git  tools          git is there
+            tool-git  tools          git is installed
             reboot    life           a reboot comes back ready with the same host keys
         "#]],
     );

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-/// A signal that asks this process to stop.
+/// A signal that requests this process to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
     /// SIGINT: Ctrl-C.
     Interrupt,
     /// SIGTERM: kill(1), a service manager.
     Terminate,
-    /// SIGHUP: the terminal went away.
+    /// SIGHUP: the terminal was closed.
     HangUp,
 }
 
@@ -43,17 +43,17 @@ impl fmt::Display for Signal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("interrupted by {signal}")]
 pub struct Interrupted {
-    /// What was received.
+    /// The received signal.
     pub signal: Signal,
 }
 
-/// The number of the first signal, 0 before it.
+/// The number of the first signal, or 0 if none has arrived.
 static FIRST: AtomicI32 = AtomicI32::new(0);
 /// Guards the change of [`FIRST`] that [`pause`] waits for.
 static CHANGE: Mutex<()> = Mutex::new(());
 static ARRIVED: Condvar = Condvar::new();
 
-/// Takes note of the first signal and wakes those who [`pause`].
+/// Records the first signal and wakes the threads in [`pause`].
 pub(super) fn record(number: i32) {
     {
         let _lock = CHANGE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,17 +62,17 @@ pub(super) fn record(number: i32) {
     ARRIVED.notify_all();
 }
 
-/// The first signal that arrived, if one did.
+/// The first signal that arrived, if any.
 pub fn requested() -> Option<Signal> {
     Signal::from_number(FIRST.load(Ordering::SeqCst))
 }
 
-/// An error once a signal has arrived. For loops that run no command: hashing, copying, polling.
+/// Fails once a signal has arrived. For loops that run no command: hashing, copying, polling.
 pub fn check() -> Result<(), Interrupted> {
     requested().map_or(Ok(()), |signal| Err(Interrupted { signal }))
 }
 
-/// Waits for `duration`, or returns the error as soon as a signal arrives. For polling with back-off.
+/// Waits for `duration`, or fails as soon as a signal arrives. For polling with back-off.
 pub fn pause(duration: Duration) -> Result<(), Interrupted> {
     let lock = CHANGE.lock().unwrap_or_else(PoisonError::into_inner);
     let waited = ARRIVED.wait_timeout_while(lock, duration, |()| requested().is_none());

@@ -6,7 +6,8 @@ use rave_process::{Cmd, find_program};
 
 use crate::helper::{cmd, note, start};
 
-/// What streaming may add to the peak, in KiB: two 64 KiB buffers, 40 lines of at most 8 KiB, and slack for the allocator.
+/// What streaming may add to the peak, in KiB: two 64 KiB buffers, 40 lines of at most 8 KiB, and slack for the
+/// allocator.
 const GROWTH: u64 = 4096;
 
 #[test]

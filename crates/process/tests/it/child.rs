@@ -30,7 +30,7 @@ fn a_timeout_kills_a_group_that_will_not_stop() {
     let scratch = tempfile::tempdir().unwrap();
     let started = Instant::now();
     let cmd = family(DEAF_FAMILY, scratch.path()).timeout(Duration::from_millis(300));
-    // Also while it is being fed and does not read.
+    // Also while its input is written and it does not read.
     let error = cmd
         .run_with_input(
             |input| loop {
@@ -62,7 +62,7 @@ fn terminate_asks_first_and_kills_after_the_grace() {
     let grandchild = pid(scratch.path(), "grandchild");
     pid(scratch.path(), "child");
     assert_eq!(child.terminate(Duration::from_millis(50)).unwrap(), KILLED);
-    assert_eq!(child.try_wait().unwrap(), Some(KILLED), "the answer stays");
+    assert_eq!(child.try_wait().unwrap(), Some(KILLED), "the status stays the same");
     wait_gone(grandchild);
 }
 

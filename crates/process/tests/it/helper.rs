@@ -1,4 +1,4 @@
-//! This test program run once more as another process, to be killed and interrupted from outside.
+//! Runs this test program as another process, to be killed and interrupted from outside.
 
 use std::fs;
 use std::path::Path;
@@ -9,15 +9,15 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::wait_for;
 
-/// Names the role that the other process plays; unset in an ordinary run.
+/// The role that the other process plays; unset in an ordinary run.
 const ROLE: &str = "RAVE_PROCESS_TEST_ROLE";
-/// Names the folder in which the two processes leave notes for each other.
+/// The folder in which the two processes leave notes for each other.
 const FOLDER: &str = "RAVE_PROCESS_TEST_FOLDER";
 
-/// A shell script that notes its own pid and a grandchild's in `$1` and goes on for long.
+/// A shell script that notes its own pid and a grandchild's in `$1` and keeps running.
 pub(crate) const FAMILY: &str = r#"sleep 1000 & echo $! >"$1/new"; mv "$1/new" "$1/grandchild"; echo $$ >"$1/new"; mv "$1/new" "$1/child"; wait"#;
 
-/// The same, deaf to SIGTERM; so is its grandchild.
+/// The same, but ignoring SIGTERM; so does its grandchild.
 pub(crate) const DEAF_FAMILY: &str = r#"trap '' TERM; sleep 1000 & echo $! >"$1/new"; mv "$1/new" "$1/grandchild"; echo $$ >"$1/new"; mv "$1/new" "$1/child"; wait"#;
 
 pub(crate) fn family(script: &str, folder: &Path) -> Cmd {
@@ -54,7 +54,7 @@ fn leave(folder: &Path, name: &str, text: &str) {
     fs::rename(folder.join("leaving"), folder.join(name)).unwrap();
 }
 
-/// In an ordinary run there is no role and nothing to do.
+/// In an ordinary run there is no role, and this does nothing.
 #[test]
 fn plays_a_role() {
     let role = std::env::var(ROLE).unwrap_or_default();
@@ -121,7 +121,7 @@ fn tell_end(folder: &Path, cmd: &Cmd) {
     leave(folder, "end", &format!("{}; then {}", name(&first), name(&second)));
 }
 
-/// A machine that its owner powers off after the first interrupt.
+/// A machine whose owner shuts it down after the first interrupt.
 fn survivor(folder: &Path) {
     interrupt::install().unwrap();
     let mut child = family(FAMILY, folder).survives_interrupt().spawn().unwrap();
@@ -132,7 +132,7 @@ fn survivor(folder: &Path) {
     leave(folder, "end", &format!("ran on: {still}, cleaned up: {clean}, {end}"));
 }
 
-/// Streams much through this process and tells how much memory that took, in KiB.
+/// Streams a lot of data through this process and reports how much memory that took, in KiB.
 fn stream(folder: &Path) {
     // proc_pid_status(5): the peak of the resident set.
     let peak = || -> u64 {

@@ -19,7 +19,7 @@ fn the_first_signal_stops_the_group_and_what_would_follow() {
         let sent = Instant::now();
         send(parent.pid(), signal);
         let end = note(scratch.path(), "end");
-        assert!(sent.elapsed() < STOP_GRACE, "asked to stop, not killed in the end");
+        assert!(sent.elapsed() < STOP_GRACE, "it stopped when asked, before it was killed");
         assert_eq!(end, format!("interrupted by {name}; then interrupted by {name}"));
         family.into_iter().for_each(wait_gone);
     }
@@ -43,7 +43,7 @@ fn a_second_signal_kills_what_will_not_stop() {
     let family = [pid(scratch.path(), "child"), pid(scratch.path(), "grandchild")];
     let sent = Instant::now();
     wait_for("the group's death", || {
-        // Those that come together with the first are one wish with it.
+        // Signals that arrive together with the first count as the same request.
         send(parent.pid(), Signal::INT);
         (!runs(family[0])).then_some(())
     });

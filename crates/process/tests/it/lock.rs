@@ -38,8 +38,8 @@ fn a_released_lock_goes_to_the_waiter() {
     })
     .unwrap();
     assert_eq!(told, 1);
-    // Free again, and nobody to wait for.
-    FileLock::acquire(folder.join("lock"), &mut |_| panic!("nobody holds it")).unwrap();
+    // Free again, with no holder to wait for.
+    FileLock::acquire(folder.join("lock"), &mut |_| panic!("nothing holds the lock")).unwrap();
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Real processes: what the crate promises, seen from outside.
+//! Tests with real processes: the crate's promises, checked from outside.
 
 mod bounds;
 mod child;
@@ -12,19 +12,19 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Polls `probe` until it has a value; a test fails that waits longer than a minute: a busy host takes its time.
+/// Polls `probe` until it returns a value; fails after a minute, since the host may be busy.
 fn wait_for<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         if let Some(value) = probe() {
             return value;
         }
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        assert!(Instant::now() < deadline, "timed out: {what}");
         thread::sleep(Duration::from_millis(10));
     }
 }
 
-/// Whether a process of this number runs; one that ended and waits to be reaped does not.
+/// Whether a process with this id is running; a zombie is not.
 fn runs(pid: u32) -> bool {
     let Ok(stat) = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")) else {
         return false;

@@ -135,7 +135,7 @@ fn stdout_goes_into_a_file() {
 
 #[test]
 fn a_command_can_be_fed_while_it_talks() {
-    // More on both sides than pipes hold: one that is not served would block the other.
+    // More data in both directions than pipes hold: an unserved pipe would block the other.
     let mut count = 0;
     sh("while read -r line; do echo \"$line\"; echo \"$line\" >&2; done")
         .run_with_input(|input| (0..20_000).try_for_each(|n| writeln!(input, "line {n}")), &mut |_| {
@@ -177,7 +177,7 @@ fn a_child_that_needs_no_more_input_succeeds() {
             &mut |_| {},
         )
         .unwrap();
-    assert_eq!(fed, 4096 * 1000, "the feeder went to its end");
+    assert_eq!(fed, 4096 * 1000, "the feeder wrote everything");
 }
 
 #[test]
@@ -193,12 +193,12 @@ fn a_feeder_that_fails_gives_its_own_error_and_no_result() {
         matches!(error, Error::Io { .. }) && error.to_string().contains("source is unreadable"),
         "{error}"
     );
-    assert!(!done.exists(), "the command took a broken input for a whole one");
+    assert!(!done.exists(), "the command took truncated input for complete input");
 }
 
 #[test]
 fn a_command_is_over_when_its_leader_is() {
-    // `sleep` holds the pipes; it goes with its group instead of keeping us.
+    // `sleep` holds the pipes open; it is killed with its group instead of blocking us.
     let output = sh("sleep 1000 & echo $!").timeout(Duration::from_secs(60)).output().unwrap();
     let pid: u32 = output.text().parse().unwrap();
     assert!(output.elapsed < Duration::from_secs(10));

@@ -112,7 +112,7 @@ fn after_the_host_was_restarted_a_sandbox_has_crashed_and_starts() {
     let row = state.row("demo");
     assert_eq!((&row["state"], &row["qemu"], &row["status"]), (&"crashed".into(), &().into(), &().into()));
     assert_eq!(row["forwards"].as_array().unwrap().len(), 0);
-    state.run(&["exec", "demo", "--", "true"]).expect(2).said("does not run");
+    state.run(&["exec", "demo", "--", "true"]).expect(2).said("is not running");
     started(&state, "demo");
     state.run(&["rm", "--force", "demo"]).expect(0);
     state.nothing_runs();

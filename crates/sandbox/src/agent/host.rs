@@ -11,17 +11,17 @@ use rave_process::Cmd;
 use super::session::OfUser;
 use super::wire;
 
-/// How long the agent may take: it may ask somebody (ssh-add(1), `-c`).
+/// How long the agent may take: it may ask the user for confirmation (ssh-add(1), `-c`).
 const AGENT: Duration = Duration::from_secs(120);
-/// How long ssh-keygen(1) may take to look into a file.
+/// How long ssh-keygen(1) may take to search a file.
 const LOOK: Duration = Duration::from_secs(20);
 /// The longest message, bytes (OpenSSH's `AGENT_MAX_LEN`).
 const LONGEST: u32 = 256 * 1024;
 
-/// They, for one connection of the guest.
+/// The agent and the `known_hosts`, for one connection of the guest.
 pub(crate) struct Agent {
     socket: PathBuf,
-    /// Files of `known_hosts`.
+    /// The `known_hosts` files.
     known: Vec<PathBuf>,
     host: String,
     stream: Option<UnixStream>,
@@ -31,7 +31,7 @@ impl Agent {
     /// Those of this process's environment, for a host.
     pub(crate) fn of_environment(host: &str) -> Result<Self, String> {
         let socket = std::env::var_os("SSH_AUTH_SOCK")
-            .ok_or("SSH_AUTH_SOCK is not set where the sandbox was started")?;
+            .ok_or("SSH_AUTH_SOCK was not set when the sandbox was started")?;
         let home = std::env::home_dir().unwrap_or_else(|| "/".into());
         let own = ["known_hosts", "known_hosts2"].map(|name| home.join(".ssh").join(name));
         let known = own.into_iter().chain(["/etc/ssh/ssh_known_hosts".into()]).collect();
@@ -64,15 +64,15 @@ impl Agent {
         Ok(answer)
     }
 
-    /// What the file's lines say of the host; hashed names count (ssh-keygen(1), `-F`).
+    /// The file's lines for the host, including hashed names (ssh-keygen(1), `-F`).
     fn lines(&self, file: &Path) -> String {
         let cmd = Cmd::new("ssh-keygen").args(["-F", &self.host, "-f"]).arg(file.as_os_str()).timeout(LOOK);
-        // It fails where the file has no line of the host.
+        // It fails if the file has no line for the host.
         cmd.output().map(|output| output.text()).unwrap_or_default()
     }
 }
 
-/// Without an agent everything is refused, for its reason.
+/// Without an agent everything is refused, with the reason.
 impl OfUser for Result<Agent, String> {
     fn ask(&mut self, message: &[u8]) -> Result<Vec<u8>, String> {
         self.as_mut().map_err(|why| why.clone())?.ask(message)
@@ -99,7 +99,7 @@ impl OfUser for Agent {
         let has = |line: &&str, marked: bool| {
             let words: Vec<&str> = line.split_whitespace().collect();
             let is_marked = words.first().is_some_and(|word| word.starts_with('@'));
-            // Names, kind, key; a marker stands before them (sshd(8)).
+            // Names, kind, key; a marker comes before them (sshd(8)).
             is_marked == marked && words.get(if marked { 3 } else { 2 }) == Some(&wanted.as_str())
         };
         let lines = || all.lines().filter(|line| !line.starts_with('#'));

@@ -1,4 +1,4 @@
-//! What a guest asks of the user's agent (draft-ietf-sshm-ssh-agent), and what it is told.
+//! What a guest asks of the user's agent (draft-ietf-sshm-ssh-agent), and the answers it gets.
 
 use super::wire::{Reader, string};
 
@@ -10,15 +10,15 @@ const IDENTITIES: u8 = 12;
 const SIGN: u8 = 13;
 const SIGNED: u8 = 14;
 const EXTENSION: u8 = 27;
-/// Says to which server a connection leads (PROTOCOL.agent of OpenSSH, 1).
+/// Identifies the server that a connection leads to (PROTOCOL.agent of OpenSSH, 1).
 const SESSION_BIND: &[u8] = b"session-bind@openssh.com";
-/// A request to log in (RFC 4252, 7), whose method may name the server's key (PROTOCOL of OpenSSH, 3.1).
+/// A login request (RFC 4252, 7), whose method may name the server's key (PROTOCOL of OpenSSH, 3.1).
 const USERAUTH: u8 = 50;
 const METHODS: [&[u8]; 2] = [b"publickey", b"publickey-hostbound-v00@openssh.com"];
 
-/// The user's agent and what the user knows of hosts.
+/// The user's agent and known hosts.
 pub(crate) trait OfUser {
-    /// The answer of the agent, in the connection that stands for this one.
+    /// The agent's answer, on the connection to the agent that belongs to this session.
     fn ask(&mut self, message: &[u8]) -> Result<Vec<u8>, String>;
     /// Whether the user's `known_hosts` have this key for the host.
     fn knows(&mut self, host_key: &[u8]) -> Result<bool, String>;
@@ -27,11 +27,11 @@ pub(crate) trait OfUser {
 /// One connection of the guest to the agent.
 #[derive(Debug, Default)]
 pub(crate) struct Session {
-    /// The session of SSH that it is for, once the server has proved who it is.
+    /// The SSH session that it serves, once the server has proved its identity.
     bound: Option<Vec<u8>>,
 }
 
-/// What is answered, and what is recorded of it.
+/// The answer, and what to record about it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) message: Vec<u8>,
@@ -40,16 +40,16 @@ pub(crate) struct Answer {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Done {
-    /// Nothing that is worth a line.
+    /// Nothing to record.
     Nothing,
     /// The key has signed a login.
     Signed,
-    /// It was refused.
+    /// The request was refused.
     Refused(String),
 }
 
 impl Session {
-    /// Answers a message of the guest; `key` is the only one there is.
+    /// Answers a message of the guest; `key` is the only key it can use.
     pub(crate) fn answer(&mut self, key: &[u8], message: &[u8], user: &mut dyn OfUser) -> Answer {
         let told = match message.split_first() {
             Some((&REQUEST_IDENTITIES, [])) => identities(key, user).map(|message| (message, Done::Nothing)),
@@ -57,8 +57,8 @@ impl Session {
             Some((&EXTENSION, rest)) => {
                 self.extension(message, rest, user).map(|message| (message, Done::Nothing))
             }
-            // Keys of its own, locks: ssh-add(1) says that the agent refused.
-            _ => Err("it may be asked for its key and for a login with it, and for nothing else".into()),
+            // Adding keys, locking the agent: ssh-add(1) reports that the agent refused.
+            _ => Err("only listing the key and logins with it are permitted".into()),
         };
         match told {
             Ok((message, done)) => Answer { message, done },
@@ -69,7 +69,7 @@ impl Session {
     fn extension(&mut self, message: &[u8], rest: &[u8], user: &mut dyn OfUser) -> Result<Vec<u8>, String> {
         let mut reader = Reader(rest);
         if reader.string() != Some(SESSION_BIND) {
-            // Clients ask which there are; that is no attempt.
+            // Clients query the supported extensions; that is not an attempt to use them.
             return Ok(vec![FAILURE]);
         }
         let bind = (|| {
@@ -77,16 +77,18 @@ impl Session {
             let forwards = reader.byte()? != 0;
             reader.0.is_empty().then_some((host_key, session, forwards))
         })();
-        let (host_key, session, forwards) = bind.ok_or("its message is none of the protocol")?;
+        let (host_key, session, forwards) = bind.ok_or("its message does not follow the protocol")?;
         if forwards || self.bound.is_some() {
-            return Err("it is not forwarded further".into());
+            return Err("the agent cannot be forwarded further".into());
         }
         if !user.knows(host_key)? {
-            return Err("the server's key is not the host's in your known_hosts".into());
+            return Err("the server's key is not in your known_hosts for the host".into());
         }
-        // It verifies the server's signature, which nobody else could have made.
+        // The agent verifies the server's signature, which only the server can make.
         if user.ask(message)? != [SUCCESS] {
-            return Err("your agent does not take the server's proof: OpenSSH's does, since 8.9".into());
+            return Err(
+                "your agent does not accept the server's proof: OpenSSH's agent does since 8.9".into()
+            );
         }
         self.bound = Some(session.to_vec());
         Ok(vec![SUCCESS])
@@ -105,16 +107,16 @@ impl Session {
             reader.number()?;
             reader.0.is_empty().then_some((wanted, data))
         })();
-        let (wanted, data) = parts.ok_or("its message is none of the protocol")?;
+        let (wanted, data) = parts.ok_or("its message does not follow the protocol")?;
         if wanted != key {
             return Err("it asks for another key".into());
         }
         let bound = self
             .bound
             .as_ref()
-            .ok_or("its client does not say to which server it leads: OpenSSH's does, since 8.9")?;
+            .ok_or("its client does not report the server it connects to: OpenSSH's client does since 8.9")?;
         if login(data, key).as_ref() != Some(&bound.as_slice()) {
-            return Err("what is to be signed is no login at that server".into());
+            return Err("the data to sign is not a login at that server".into());
         }
         let answer = user.ask(message)?;
         if answer.first() == Some(&SIGNED) {
@@ -125,7 +127,7 @@ impl Session {
     }
 }
 
-/// The key, if the user's agent has it.
+/// The answer with the key, if the user's agent has it.
 fn identities(key: &[u8], user: &mut dyn OfUser) -> Result<Vec<u8>, String> {
     let answer = user.ask(&[REQUEST_IDENTITIES])?;
     let comment = (|| {
@@ -141,7 +143,7 @@ fn identities(key: &[u8], user: &mut dyn OfUser) -> Result<Vec<u8>, String> {
     })
 }
 
-/// The session of SSH in which data is a login with this key; nothing for other data.
+/// The SSH session that the data logs in to with this key; `None` for other data.
 fn login<'a>(data: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
     let mut reader = Reader(data);
     let session = reader.string()?;

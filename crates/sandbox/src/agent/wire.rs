@@ -1,6 +1,6 @@
-//! Values of SSH's messages (RFC 4251, 5).
+//! Values in SSH messages (RFC 4251, 5).
 
-/// What is left of a message.
+/// The rest of a message.
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -24,7 +24,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A string as it is written.
+/// The encoding of a string.
 pub(super) fn string(bytes: &[u8]) -> Vec<u8> {
     let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     [&length.to_be_bytes(), bytes].concat()

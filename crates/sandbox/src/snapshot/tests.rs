@@ -8,7 +8,7 @@ struct Stopped {
     lock: LifeLock,
 }
 
-/// A sandbox that does not run, with a layer over an image.
+/// A stopped sandbox, with a layer over an image.
 fn stopped() -> Stopped {
     let scratch = tempfile::tempdir().unwrap();
     let root = Utf8Path::from_path(scratch.path()).unwrap();
@@ -24,7 +24,7 @@ fn stopped() -> Stopped {
     Stopped { _scratch: scratch, place, lock }
 }
 
-/// What a start makes.
+/// Creates the active layer, as a start does.
 fn begin(place: &Place, beneath: &str) {
     let active = place.layers().active().unwrap();
     let words = ["create", "-q", "-f", "qcow2", "-u", "-b", beneath, "-F", "qcow2", active.as_str(), "1M"];
@@ -39,7 +39,7 @@ fn take_one(sandbox: &Stopped, text: &str) -> Result<Taken, Error> {
     take(&sandbox.place, None, &label(text), &mut |to| keep(sandbox.place.folder(), to), &sandbox.lock)
 }
 
-/// What stands for a workspace's record.
+/// Stands in for a workspace's record.
 fn keep(from: &Utf8Path, to: &Utf8Path) -> Result<(), Error> {
     private_dir(&to.join("workspace"))?;
     copy(&from.join("workspace/base.json"), &to.join("workspace/base.json"))
@@ -53,14 +53,14 @@ fn restore(sandbox: &Stopped, label: &Label) -> Result<Saved, Error> {
     prepare_one(sandbox, label)?.commit(&sandbox.lock)
 }
 
-/// Sets what goes back with the disk.
+/// Sets the files that are restored with the disk.
 fn set(place: &Place, what: &str) {
     private_dir(&place.folder().join("workspace")).unwrap();
     fs::write(place.folder().join("workspace/base.json"), what).unwrap();
     fs::write(place.identity(), what).unwrap();
 }
 
-/// The layer that is written, the identity and the workspace.
+/// The number of the active layer, the identities and the workspace.
 fn state(place: &Place) -> (u32, [Option<String>; 3]) {
     let text = |path: &Utf8Path| fs::read_to_string(path).ok();
     let base = place.folder().join("workspace/base.json");
@@ -117,7 +117,7 @@ fn a_restore_that_is_killed_or_fails_is_none_or_whole() {
     take_one(&sandbox, "two").unwrap();
     set(place, "now");
     let (one, now) = (label("one"), (2, all("now")));
-    // What cannot be made, and what is not committed.
+    // Failures while preparing, and preparing without committing.
     let failed = prepare(place, &one, &mut |_, _| Err(unknown(place, &one)), &sandbox.lock);
     assert!(failed.is_err() && state(place) == now && !place.folder().join("disk.new").exists());
     drop(prepare_one(&sandbox, &one).unwrap());
@@ -126,7 +126,7 @@ fn a_restore_that_is_killed_or_fails_is_none_or_whole() {
     std::mem::forget(prepare_one(&sandbox, &one).unwrap());
     crate::restore::finish(place, &sandbox.lock).unwrap();
     assert!(state(place) == now && !place.folder().join("disk.new").exists());
-    // Killed after it, and after each of the steps that follow.
+    // Killed after the exchange, and after each of the following steps.
     for steps in 0..3 {
         restore(&sandbox, &label("two")).unwrap();
         set(place, "now");
@@ -170,21 +170,21 @@ fn a_sandbox_goes_back_to_the_disk_and_the_identity_that_it_had() {
     assert_eq!((taken.saved, place.layers().number().unwrap()), (Saved::Disk, 1));
     begin(place, "disk.qcow2");
     let error = take_one(&sandbox, "one").unwrap_err().to_string();
-    assert!(error.contains("has a snapshot one already"), "{error}");
+    assert!(error.contains("already has a snapshot one"), "{error}");
     take_one(&sandbox, "two").unwrap();
     begin(place, "disk-1.qcow2");
     fs::write(place.identity(), "now").unwrap();
 
     assert_eq!(restore(&sandbox, &label("one")).unwrap(), Saved::Disk);
     assert_eq!(place.layers().number().unwrap(), 1);
-    assert!(!place.layers().active().unwrap().exists(), "nothing is left of what was written since");
+    assert!(!place.layers().active().unwrap().exists(), "later writes are gone");
     assert_eq!(fs::read_to_string(place.identity()).unwrap(), "then");
     assert!(place.disk().base().is_some() && !place.identity_before().exists());
-    // It can be gone back to again, and the later one too.
+    // It can be restored again, and so can the later snapshot.
     restore(&sandbox, &label("two")).unwrap();
     assert_eq!(place.layers().number().unwrap(), 2);
     remove(place, &label("two"), &sandbox.lock).unwrap();
-    assert!(place.layers().file(1).exists(), "the disk has its own names");
+    assert!(place.layers().file(1).exists(), "the disk has its own hard links");
     let labels: Vec<String> = list(place).unwrap().iter().map(|one| one.label.to_string()).collect();
     assert_eq!(labels, ["one"]);
     let error = restore(&sandbox, &label("two")).unwrap_err();
@@ -208,7 +208,7 @@ fn what_a_killed_command_left_is_none_and_damage_is_told_before_anything_is_lost
     assert!(list(place).unwrap()[0].damage.is_some());
     let error = restore(&sandbox, &label("one")).unwrap_err().to_string();
     assert!(error.contains("is damaged") && active.exists(), "{error}");
-    // One that could not be taken leaves nothing.
+    // A failed snapshot leaves nothing behind.
     let failed = take(place, None, &label("two"), &mut |_| Err(unknown(place, &label("x"))), &sandbox.lock);
     assert!(failed.is_err() && !half.exists() && list(place).unwrap().len() == 1);
 }

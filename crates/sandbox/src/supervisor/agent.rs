@@ -1,5 +1,5 @@
-//! Serves the user's SSH agent to the guest, for one key at one host: by a program in the guest that has a socket there, whose
-//! standard streams are the way.
+//! Serves the user's SSH agent to the guest, for one key at one host: a program in the guest listens on a socket there
+//! and relays messages through its standard streams.
 
 use std::collections::HashMap;
 use std::io;
@@ -17,18 +17,18 @@ use super::shared::Shared;
 use crate::agent::{Agent, Done, Session};
 use crate::ssh_agent::Forwarded;
 
-/// How long a session with the guest is waited for at once.
+/// How long to wait at a time for a session with the guest.
 const WAIT: Duration = Duration::from_secs(1);
-/// Between two attempts: a guest of an older version does not know the program.
+/// The pause between two attempts: a guest of an older version lacks the program.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// Serves in a thread of its own until the machine has ended.
+/// Serves in its own thread until the machine has ended.
 pub(super) fn keep_serving(shared: &Arc<Shared>, forwarded: Forwarded) {
     let shared = Arc::clone(shared);
     thread::spawn(move || {
         while !shared.has_ended() {
             if let Some(client) = shared.client(WAIT) {
-                // It ends with the session, and begins again with the next.
+                // This ends with the session, and is repeated with the next.
                 let _ = serve(&shared, &client, &forwarded);
                 thread::sleep(PAUSE);
             }
@@ -59,7 +59,7 @@ fn serve(shared: &Shared, client: &Client, forwarded: &Forwarded) -> io::Result<
                 connections.remove(&connection);
                 continue;
             }
-            // The guest keeps to it; one that does not is not trusted to.
+            // A correct guest never exceeds this limit; one that does is not trusted.
             if connections.len() >= MOST && !connections.contains_key(&connection) {
                 return Err(io::ErrorKind::InvalidData.into());
             }
@@ -67,14 +67,14 @@ fn serve(shared: &Shared, client: &Client, forwarded: &Forwarded) -> io::Result<
             let message = one.answer(shared, forwarded, &message);
             let mut bytes = Vec::new();
             Relayed { connection, message }.write_to(&mut bytes)?;
-            // Each connection waits for its answer, so that what is on its way is less than the guest takes.
+            // Each connection waits for its answer, so the amount in transit stays within the guest's window.
             bytes.chunks(MAX_PAYLOAD).try_for_each(|piece| sender.send(Kind::Stdin, piece))?;
         }
     }
     Ok(())
 }
 
-/// A connection of the guest, and the one to the agent that stands for it.
+/// A connection of the guest, and the corresponding connection to the agent.
 struct Connection {
     session: Session,
     agent: Result<Agent, String>,
@@ -85,7 +85,7 @@ impl Connection {
         Self { session: Session::default(), agent: Agent::of_environment(&forwarded.host) }
     }
 
-    /// The answer to a message; what came of it is recorded.
+    /// The answer to a message. The outcome is recorded.
     fn answer(&mut self, shared: &Shared, forwarded: &Forwarded, message: &[u8]) -> Vec<u8> {
         let answer = self.session.answer(&forwarded.key, message, &mut self.agent);
         let host = forwarded.host.clone();

@@ -1,15 +1,15 @@
-//! Further attempts at what failed because the host was busy.
+//! Retries of operations that failed because the host was busy.
 
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
 
-/// Attempts in all.
+/// The maximum number of attempts.
 const MOST: u32 = 3;
-/// How long after the first a further one may begin.
+/// How long after the first attempt another may begin.
 const WITHIN: Duration = Duration::from_secs(240);
 
-/// Tries until it succeeds, is refused, or nothing can be hoped for any more. What `may` forbids is not tried again.
+/// Retries until the operation succeeds, is refused, or there is no point in trying again. `may` can forbid retries.
 pub(super) fn try_often<T>(
     may: impl Fn() -> bool,
     mut attempt: impl FnMut() -> Result<T, Error>,

@@ -1,4 +1,5 @@
-//! Sets the guest's clock when it stood: the host slept, its own clock was set, or the machine was stopped and goes on.
+//! Sets the guest's clock after it was stopped: the host slept, the host's clock was set, or the machine was stopped
+//! and resumed.
 
 use std::io;
 use std::sync::Arc;
@@ -13,14 +14,14 @@ use super::shared::Shared;
 use crate::control::ClockReport;
 use crate::unix_time::now;
 
-/// How often it is looked at.
+/// How often to check.
 const LOOK: Duration = Duration::from_millis(100);
-/// The smallest jump that counts, ms. `CLOCK_REALTIME` and `CLOCK_MONOTONIC` are slewed alike (`clock_gettime(2)`), so without a jump
-/// they stay together.
+/// The smallest jump that counts, ms. `CLOCK_REALTIME` and `CLOCK_MONOTONIC` are slewed alike (`clock_gettime(2)`), so
+/// they only drift apart by jumps.
 const JUMP: u64 = 100;
-/// How far behind the clock may be once it was set, ms.
+/// How far behind the clock may be after it was set, ms.
 const CLOSE: i64 = 500;
-/// How often a clock is set until it is close: what was sent is late where guest and host are busy.
+/// How often to set a clock until it is close: requests are delayed while guest and host are busy.
 const ATTEMPTS: u32 = 5;
 /// How long the guest may take to answer.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -29,7 +30,7 @@ const ANSWER: Duration = Duration::from_secs(10);
 trait Host {
     /// `CLOCK_REALTIME`, ms since 1970.
     fn wall(&self) -> u64;
-    /// `CLOCK_MONOTONIC`, which stands while the host sleeps, ms since some moment.
+    /// `CLOCK_MONOTONIC`, which does not advance while the host sleeps, ms since an arbitrary moment.
     fn monotonic(&self) -> u64;
 }
 
@@ -46,10 +47,10 @@ impl Host for System {
     }
 }
 
-/// What the guest's clock was last set by.
+/// The state of the host's clocks when the guest's clock was last set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Basis {
-    /// By how much the wall's clock is ahead of the monotonic one, ms.
+    /// How far the wall clock is ahead of the monotonic clock, ms.
     ahead: u64,
     resumes: u64,
 }
@@ -64,7 +65,8 @@ impl Basis {
     }
 }
 
-/// Watches in a thread until the machine has ended. Of a machine that was found running nobody knows what happened.
+/// Watches in a thread until the machine has ended. If we attached to a running machine, its clock is set once in any
+/// case.
 pub(super) fn keep(shared: &Arc<Shared>, is_attached: bool) {
     let shared = Arc::clone(shared);
     thread::spawn(move || {
@@ -80,9 +82,9 @@ pub(super) fn keep(shared: &Arc<Shared>, is_attached: bool) {
                         shared.clock(report);
                         set = Some(now);
                     }
-                    // An older guest does not know how.
+                    // An older guest does not support this.
                     Err(error) if error.kind() == io::ErrorKind::Other => set = Some(now),
-                    // It stands again, or starts again.
+                    // It was stopped or restarted again.
                     Err(_) => {}
                 }
             }
@@ -127,7 +129,7 @@ mod tests {
         wall: Arc<AtomicU64>,
         monotonic: Arc<AtomicU64>,
         guest: Arc<AtomicU64>,
-        /// What a request takes on its way, ms; each takes half of what the one before took.
+        /// How long a request takes to arrive, ms; each takes half as long as the previous one.
         way: Arc<AtomicU64>,
     }
 
@@ -193,7 +195,7 @@ mod tests {
         let set = clocks.basis(0);
         clocks.run(SLEEP);
         assert!(!set.is_over(clocks.basis(0)), "time passed for all of them");
-        assert!(set.is_over(clocks.basis(1)), "the machine went on after a stop");
+        assert!(set.is_over(clocks.basis(1)), "the machine resumed after a stop");
         clocks.wall.fetch_add(JUMP, Ordering::SeqCst);
         assert!(set.is_over(clocks.basis(0)), "the host slept");
         clocks.wall.fetch_sub(2 * JUMP, Ordering::SeqCst);

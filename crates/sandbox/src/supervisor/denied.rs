@@ -1,4 +1,4 @@
-//! Tells the guest what its network refused, in the words of the log.
+//! Reports to the guest what its network denied, in the words of the log.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use super::shared::Shared;
 use crate::name::SandboxName;
 use crate::network::message;
 
-/// How often the log is looked at, which bounds how often the guest is told.
+/// How often to check the log, which limits how often the guest is notified.
 const LOOK: Duration = Duration::from_millis(200);
 /// How long the guest may take to write a file.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Tells in a thread of its own until the machine has ended.
+/// Notifies in its own thread until the machine has ended.
 pub(super) fn keep_telling(shared: &Arc<Shared>, name: SandboxName) {
     let shared = Arc::clone(shared);
     thread::spawn(move || {
@@ -29,7 +29,7 @@ pub(super) fn keep_telling(shared: &Arc<Shared>, name: SandboxName) {
             seen = Some(number);
             notices.take(&log)
         };
-        // What an earlier supervisor saw was told by it.
+        // What an earlier supervisor saw, it has already reported.
         look(&mut notices);
         notices.kept.clear();
         let mut is_told = true;
@@ -37,7 +37,8 @@ pub(super) fn keep_telling(shared: &Arc<Shared>, name: SandboxName) {
             thread::sleep(LOOK);
             is_told &= !look(&mut notices);
             if !is_told && let Some(client) = shared.client(Duration::ZERO) {
-                // A guest of an earlier version does not know the request, and is not asked again until there is more.
+                // A guest of an earlier version does not know the request, and is not asked again until there are new
+                // denials.
                 let _ = client.ask(&Request::Denied(notices.kept.clone()), LIMIT);
                 is_told = true;
             }
@@ -57,7 +58,7 @@ impl Notices {
         Self { name, counts: HashMap::new(), kept: Vec::new(), last: 0 }
     }
 
-    /// Takes what is new; whether anything is.
+    /// Adds what is new; returns whether there was anything.
     fn take(&mut self, log: &Log) -> bool {
         let before = self.last;
         for denial in &log.denials {
@@ -66,7 +67,7 @@ impl Notices {
                 self.add(denial);
             }
         }
-        // The log is bounded, and so are those that are remembered.
+        // The log is bounded, and so is what we remember of it.
         if self.counts.len() > 2 * log.denials.len() {
             let has = |kind: Kind, to: &str| {
                 log.denials.iter().any(|denial| denial.kind == kind && denial.to == to)
@@ -76,7 +77,7 @@ impl Notices {
         self.last != before
     }
 
-    /// One message once: a denial that comes again is the last one then.
+    /// Keeps each message only once: a repeated denial moves to the end.
     fn add(&mut self, denial: &Denial) {
         let text = message(&self.name, denial);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();

@@ -1,5 +1,5 @@
-//! A program for a command: its frames between the command's connection and the guest's channel. What is on its way is
-//! bounded by the credit that the command gives.
+//! Runs a program for a command: passes frames between the command's connection and the guest's channel. The amount in
+//! transit is bounded by the credit that the command gives.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
@@ -17,9 +17,9 @@ use rave_guest::channel::message::{Ended, Exec, Request, SESSION_OVER, parse, to
 use super::shared::Shared;
 use crate::control::{Answer, write_line};
 
-/// How long a command waits for a guest that boots.
+/// How long a command waits for a booting guest.
 const GUEST: Duration = Duration::from_secs(600);
-/// How often a request is sent where the guest's server was started again meanwhile.
+/// How often to send a request if the guest's server was restarted in the meantime.
 const ATTEMPTS: u32 = 3;
 /// The stream and the session in the frames of a command's own connection, which has one of each.
 const STREAM: u32 = 1;
@@ -45,7 +45,7 @@ pub(super) fn run(shared: &Shared, mut command: UnixStream, exec: Exec) -> io::R
         let is_last = frame.kind == Kind::Ended;
         ending.see(&frame);
         let frame = Frame { stream: STREAM, nonce: NONCE, ..frame };
-        // A command that is gone: the stream is dropped, and the guest kills what it started.
+        // If the command is gone, the stream is dropped, and the guest kills what it started.
         command.write_all(&frame.to_bytes())?;
         if is_last {
             break;
@@ -58,7 +58,7 @@ pub(super) fn run(shared: &Shared, mut command: UnixStream, exec: Exec) -> io::R
     Ok(())
 }
 
-/// Records the end of a program, however it comes.
+/// Records the end of a program, in whatever way it ends.
 struct Ending<'a> {
     shared: &'a Shared,
     program: String,
@@ -102,7 +102,7 @@ fn open(shared: &Shared, request: &[u8]) -> Option<(Stream, Frame)> {
     None
 }
 
-/// Hands the command's frames to the guest until the command goes; then nobody waits for the program.
+/// Passes the command's frames to the guest until the command is gone; then the program is abandoned.
 fn take(mut command: UnixStream, to: &StreamSender, input: &AtomicU64) {
     let mut decoder = Decoder::default();
     let mut buffer = vec![0; 64 * 1024];

@@ -1,4 +1,4 @@
-//! Stops a sandbox whose time is over, or that nobody uses.
+//! Stops a sandbox whose time is over, or that is idle.
 
 use std::time::{Duration, Instant};
 
@@ -8,17 +8,17 @@ use super::shared::Shared;
 use crate::process_age;
 use crate::record::Expiry;
 
-/// How often it is looked at.
+/// How often to check.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How long a guest may take to power itself off then.
+/// How long a guest may then take to power itself off.
 pub(super) const GRACE: Duration = Duration::from_secs(100);
 
-/// Watches over the times of one running machine.
+/// Tracks the time limits of one running machine.
 pub(super) struct Watch {
     expiry: Expiry,
     looked: Option<Instant>,
-    /// When somebody was last seen to use it. Time in which the host slept does not count.
+    /// When it was last seen in use. Time during which the host slept does not count.
     used: Instant,
     last_use: u64,
 }
@@ -28,14 +28,14 @@ impl Watch {
         Self { expiry, looked: None, used: Instant::now(), last_use: 0 }
     }
 
-    /// Why the machine is to be stopped now, if it is.
+    /// Why the machine is to be stopped now, or `None`.
     pub(super) fn due(&mut self, shared: &Shared) -> Option<String> {
         if self.looked.is_some_and(|at| at.elapsed() < LOOK) {
             return None;
         }
         self.looked = Some(Instant::now());
         let status = shared.status();
-        // Nobody can use one that still boots.
+        // A booting machine cannot be used yet, so it is not idle.
         if !status.can_exec || ports::in_use(&status.forwards) {
             shared.used();
         }
@@ -50,7 +50,7 @@ impl Watch {
 fn over(expiry: Expiry, age: Option<Duration>, idle: Duration) -> Option<String> {
     match (expiry.ttl, expiry.idle) {
         (Some(ttl), _) if age.is_some_and(|age| age.as_secs() >= ttl) => Some(format!("it ran for {ttl} s")),
-        (_, Some(limit)) if idle.as_secs() >= limit => Some(format!("nobody used it for {limit} s")),
+        (_, Some(limit)) if idle.as_secs() >= limit => Some(format!("it was idle for {limit} s")),
         _ => None,
     }
 }
@@ -69,6 +69,6 @@ mod tests {
         assert_eq!(at(Some(101), Some(51)), None);
         assert_eq!(at(Some(100), None), Some(5));
         assert_eq!(at(None, Some(50)), Some(6));
-        assert_eq!(over(Expiry { ttl: Some(1), idle: None }, None, seconds(9)), None, "its age is not known");
+        assert_eq!(over(Expiry { ttl: Some(1), idle: None }, None, seconds(9)), None, "its age is unknown");
     }
 }

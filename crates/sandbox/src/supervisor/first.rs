@@ -1,4 +1,4 @@
-//! The start of a machine: from its disk, as a clone of a template, or from a moment; what is a copy gets an identity of its own
+//! Starts a machine: from its disk, as a clone of a template, or from a moment. A copy gets an identity of its own
 //! before anything else.
 
 use std::fs;
@@ -26,35 +26,36 @@ use crate::identity::Identity;
 use crate::place::Place;
 use crate::record::Record;
 
-/// How long a guest may take for its identity: half a second on an idle machine that emulates, and machines are not always idle.
+/// How long a guest may take to renew its identity: half a second on an idle host with software emulation, but the host
+/// may be busy.
 const IDENTITY: Duration = Duration::from_secs(60);
 
 /// How long a guest may take to boot to its barrier.
 const BOOT: Duration = Duration::from_secs(400);
 
-/// The longest credential that goes into the firmware's tables, bytes: they have 64 KiB for all.
+/// The longest credential that is put into the firmware's tables, bytes: all credentials share 64 KiB.
 const CREDENTIAL_LIMIT: usize = 24 * 1024;
 
 /// A machine that was started.
 pub(super) struct Started {
     pub(super) machine: Standalone,
-    /// The session that a clone got its identity in.
+    /// The session in which a clone got its identity.
     pub(super) client: Option<Client>,
     pub(super) origin: Origin,
 }
 
-/// Whether its guest has no identity yet: whatever is on its disk is a template's, or of the sandbox that it is a fork of.
+/// Whether the guest has no identity yet: its disk is still the template's, or that of the sandbox it was forked from.
 pub(super) fn is_without_identity(place: &Place) -> bool {
     let is_anothers = place.template().disk().exists() || place.moment().exists() || place.fork().exists();
     is_anothers && !place.identity().exists()
 }
 
-/// Lets go of the memory that a machine went on from, once it has ended.
+/// Removes the memory that a machine resumed from, once it has ended.
 pub(super) fn forget_memory(place: &Place) -> Result<(), Error> {
     if is_without_identity(place) { Ok(()) } else { remove(&place.moment().memory()) }
 }
 
-/// Starts the machine. Where a clone cannot be started, the machine boots, and the reason is told.
+/// Starts the machine. If it cannot be started as a clone, it boots instead, and the reason is reported.
 pub(super) fn start(
     place: &Place,
     record: &Record,
@@ -65,7 +66,7 @@ pub(super) fn start(
     Start { place, record, host, provision }.run(connected)
 }
 
-/// What is started, where, and what its guest is given before its programs run.
+/// What to start, where, and what its guest is provided with before its programs run.
 struct Start<'a> {
     place: &'a Place,
     record: &'a Record,
@@ -95,7 +96,7 @@ impl Start<'_> {
             Ok((machine, client)) => Ok(Started { machine, client: Some(client), origin: Origin::Template }),
             Err(error) if error.is_interrupt() => Err(error),
             Err(error) => {
-                // In this order: whatever is left of it is never taken for a machine of its own.
+                // In this order, so that remains of it are never taken for an independent machine.
                 remove(&place.identity())?;
                 remove(&place.disk().overlay())?;
                 template.forget()?;
@@ -106,7 +107,7 @@ impl Start<'_> {
 
     fn boot(&self, mut machine: Machine, origin: Origin) -> Result<Started, Error> {
         let value = to_json(self.provision);
-        // A longer one comes with the first session.
+        // A longer value is sent in the first session.
         if !self.provision.is_empty() && value.len() <= CREDENTIAL_LIMIT {
             machine.credentials.push(Credential { name: CREDENTIAL.into(), value });
         }
@@ -114,7 +115,8 @@ impl Start<'_> {
         Ok(Started { machine, client: None, origin })
     }
 
-    /// The fork of a disk alone stops where a template does, before anything has read what makes it the same as its parent.
+    /// A fork of only a disk stops at the same barrier as a template, before any program has read what identifies its
+    /// parent.
     fn boot_to_barrier(&self, mut machine: Machine) -> Result<Started, Error> {
         machine.credentials.push(template::credential());
         let machine = Standalone::start(machine, self.host.engine, &self.host.qemu)?;
@@ -142,8 +144,8 @@ impl Start<'_> {
         self.with_identity(machine, IDENTITY)
     }
 
-    /// Goes on from a moment. A fork is no machine of its own before its receipt is in, so nothing else is made of it; one that
-    /// goes back to its own snapshot can start from that disk.
+    /// Resumes from a moment. A fork has no identity until its receipt arrives, so a failure ends it; a restored
+    /// sandbox can fall back to booting from its snapshot's disk.
     fn go_on(&self, machine: Machine) -> Result<Started, Error> {
         let place = self.place;
         let moment = place.moment();
@@ -165,7 +167,7 @@ impl Start<'_> {
         }
     }
 
-    /// Nothing has happened since the moment as long as the guest is held: another attempt begins there again.
+    /// While the guest is paused, nothing has happened since the moment: another attempt starts from there again.
     fn resume(&self, moment: &Moment, machine: &Machine) -> Result<(Standalone, Client), Error> {
         let place = self.place;
         try_often(
@@ -183,7 +185,7 @@ impl Start<'_> {
         self.with_identity(machine, IDENTITY)
     }
 
-    /// Gives the machine an identity of its own, or ends it: a copy of another machine is not let on.
+    /// Gives the machine an identity of its own, or ends it: a copy of another machine must not continue.
     fn with_identity(&self, mut machine: Standalone, limit: Duration) -> Result<(Standalone, Client), Error> {
         match self.identify(&machine, limit) {
             Ok(client) => Ok((machine, client)),
@@ -204,7 +206,7 @@ impl Start<'_> {
         Ok(client)
     }
 
-    /// Renews what it has of another machine. It can be done twice, for it is not let on in between.
+    /// Renews what identifies the other machine. This can be repeated, because the guest does not continue in between.
     fn renew(&self, machine: &Standalone, limit: Duration) -> Result<(Client, Receipt), Error> {
         let key = KeyPair::read(self.place.folder())?;
         let keys = format!("{}\n", key.public);
@@ -221,7 +223,7 @@ impl Start<'_> {
         )
     }
 
-    /// One that is not at its barrier any more has been let on, though its answer was lost.
+    /// A guest that is no longer at its barrier has continued, though its answer was lost.
     fn let_on(&self, machine: &Standalone, client: Client) -> Result<Client, Error> {
         let mut first = Some(client);
         try_often(
@@ -247,7 +249,7 @@ impl Start<'_> {
     }
 }
 
-/// Makes one layer of many, where reading would become slow.
+/// Merges many layers into one before reading becomes slow.
 fn collapse(place: &Place) -> Result<(), Error> {
     let layers = place.layers();
     match place.on() {
@@ -256,7 +258,7 @@ fn collapse(place: &Place) -> Result<(), Error> {
     }
 }
 
-/// Lets go of what only a machine without an identity needs. The memory stays while it is mapped.
+/// Removes what is only needed by a machine without an identity. The memory stays while it is mapped.
 fn settle(place: &Place) -> Result<(), Error> {
     place.template().forget_devices()?;
     place.moment().forget()?;
@@ -264,13 +266,13 @@ fn settle(place: &Place) -> Result<(), Error> {
     remove(&place.identity_before())
 }
 
-/// How far a clock is behind ours, ms.
+/// How far a clock is behind the host's, ms.
 fn behind(time_ms: u64) -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(now.as_millis()).unwrap_or(i64::MAX).saturating_sub_unsigned(time_ms)
 }
 
-/// Lets a clone on whose supervisor was killed after the receipt.
+/// Lets a clone continue whose supervisor was killed after the receipt.
 pub(super) fn open(client: &Client) -> bool {
     client.ask(&Request::Open, IDENTITY).is_ok()
 }

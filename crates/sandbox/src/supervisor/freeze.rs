@@ -12,7 +12,7 @@ use rave_vm::standalone::Standalone;
 use super::shared::Shared;
 use crate::place::Place;
 
-/// Saves it in `folder`; how long it stood, or why it was not saved.
+/// Saves it in `folder`; returns how long it was paused, or why it was not saved.
 pub(super) fn run(
     machine: &mut Standalone,
     place: &Place,
@@ -24,7 +24,7 @@ pub(super) fn run(
         None => error.to_string(),
     };
     let (layers, memory, moment) = (place.layers(), place.moment().memory(), Moment::at(folder));
-    let on = place.on().ok_or("the image of its disk is gone")?;
+    let on = place.on().ok_or("the image of its disk is missing")?;
     let qemu = Qemu::find(Arch::X86_64).map_err(said)?;
     let Some(guest) = shared.hold() else {
         shared.release();

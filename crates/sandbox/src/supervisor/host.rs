@@ -1,4 +1,4 @@
-//! What the supervisor has of the host: QEMU, ports.
+//! What the supervisor needs of the host: QEMU, ports.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use rave_vm::run_dir::InstanceRecord;
 
 use crate::place::Place;
 
-/// How long QEMU may take to end once it was asked to.
+/// How long QEMU may take to end after `quit`.
 pub(super) const QUIT: Duration = Duration::from_secs(10);
 
 /// What the supervisor needs of the host to start a machine.
@@ -20,7 +20,7 @@ pub struct Host {
     pub engine: Engine,
 }
 
-/// The ports that the machine had the last time: whoever noted one finds it again where it is free.
+/// The ports that the machine had last time: they are reused if they are free, so that noted ports remain valid.
 pub(super) fn last_ports(place: &Place) -> Vec<(String, u16)> {
     let forwards = InstanceRecord::last(&place.machine().run_dir).map(|record| record.forwards);
     forwards.unwrap_or_default().into_iter().map(|forward| (forward.service, forward.host)).collect()

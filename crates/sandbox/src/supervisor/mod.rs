@@ -1,5 +1,5 @@
-//! The one process that owns a running sandbox: QEMU's control socket, the channel to the guest, its ports. QEMU is not its
-//! child to be killed: after a SIGKILL of the supervisor another attaches.
+//! The one process that owns a running sandbox: QEMU's control socket, the channel to the guest, its ports. QEMU does
+//! not end with it: if a supervisor is killed by SIGKILL, another one attaches.
 
 mod agent;
 mod attempts;
@@ -44,17 +44,17 @@ pub use host::Host;
 use host::{QUIT, last_ports};
 use shared::{Shared, StopWish};
 
-/// How often the machine is looked at.
+/// How often to check the machine.
 const LOOK: Duration = Duration::from_millis(100);
-/// How often the power button is pressed again: a guest that still boots does not see it.
+/// How often the power button is pressed again: a guest that is still booting ignores it.
 const PRESS_AGAIN: Duration = Duration::from_secs(5);
-/// How long those may take who are told of the end.
+/// How long it may take to notify the commands that wait for the end.
 const TELL: Duration = Duration::from_secs(5);
-/// How long an earlier supervisor may take to let go of its lock.
+/// How long an earlier supervisor may take to release its lock.
 const LOCK_LIMIT: Duration = Duration::from_secs(30);
 
-/// Supervises a sandbox until its machine has ended: starts it, or attaches to it where it runs. `host` is asked only where
-/// it must be started. Why that failed is written down for the command that waits.
+/// Supervises a sandbox until its machine has ended: starts the machine, or attaches to a running one. `host` is only
+/// called if it must be started. If that fails, the reason is saved for the command that waits.
 pub fn run(
     place: &Place,
     record: &Record,
@@ -77,15 +77,15 @@ struct Prepared {
     machine: Standalone,
     shared: Arc<Shared>,
     host: Option<Host>,
-    /// This supervisor started it under software emulation.
+    /// Whether this supervisor started it under software emulation.
     is_emulated: bool,
-    /// It went on from a template: firmware and kernel say nothing.
+    /// Whether it was resumed from a template, in which case firmware and kernel print nothing.
     is_clone: bool,
-    /// It goes on from a moment: the SSH server's key that it got.
+    /// If it was resumed from a moment: its new SSH host key.
     resumed: Option<String>,
     restarts: u32,
     expiry: expiry::Watch,
-    /// Why it was stopped without being asked.
+    /// Why it was stopped without a request.
     expired: Option<String>,
     _lock: File,
 }
@@ -101,14 +101,14 @@ impl Prepared {
         let mut running = Standalone::attach(record.running_machine(place)?)?;
         if let Some(machine) = running.take_if(|_| first::is_without_identity(place)) {
             let mut machine = machine;
-            // The supervisor that would have given it one was killed.
+            // The supervisor that should have given it an identity was killed.
             machine.end(QUIT);
         }
         let mut is_attached = false;
         let host_was_asked = running.is_none();
         let (started, connected, host) = if let Some(machine) = running {
             let connected = network::attach(place, &machine.machine().forwards, credentials)?;
-            // What happened to its clock meanwhile nobody saw.
+            // We do not know what happened to its clock in the meantime.
             is_attached = true;
             (Started { machine, client: None, origin: Origin::Disk }, connected, None)
         } else {
@@ -116,7 +116,7 @@ impl Prepared {
             let connected = network::start(place, record, &last_ports(place), credentials)?;
             remove(&place.end())?;
             let started = first::start(place, record, &host, &connected)?;
-            // A clone is never started once more: it would be another.
+            // A clone is never restarted: it would be a different machine.
             let host = (!matches!(started.origin, Origin::Template | Origin::Moment)).then_some(host);
             (started, connected, host)
         };
@@ -132,7 +132,7 @@ impl Prepared {
         let shared = Arc::new(Shared::new(&machine, origin, connected));
         shared.record(event);
         if is_attached && let Ok(progress) = machine.poll() {
-            // Whoever asks first finds open what is ready.
+            // The first command to ask must find the ready services open.
             shared.progress(progress);
         }
         guest::keep_session(&shared, machine.machine().files.channel_socket.clone(), client);
@@ -158,7 +158,7 @@ impl Prepared {
         })
     }
 
-    /// Until the machine has ended, or the system wants us to: the machine goes on then.
+    /// Watches until the machine has ended, or the system ends this process, in which case the machine continues.
     fn watch(mut self) -> Result<(), Error> {
         let mut stopping: Option<(Instant, StopWish)> = None;
         let mut pressed: Option<Instant> = None;
@@ -184,7 +184,7 @@ impl Prepared {
             }
             if let Some(wish) = self.shared.freeze_wish() {
                 let frozen = freeze::run(&mut self.machine, &self.place, &self.shared, &wish.folder);
-                // A command that went away in between wants no answer.
+                // A command that is gone needs no answer.
                 let _ = wish.told.send(frozen);
             }
             if self.expired.is_none()
@@ -219,7 +219,7 @@ impl Prepared {
         self.finish(how)
     }
 
-    /// Starts QEMU once more where its emulation failed before the guest's userspace, a fault of QEMU itself.
+    /// Restarts QEMU if its emulation failed before the guest's userspace, which is a fault of QEMU itself.
     fn start_again(&mut self) -> Result<bool, Error> {
         let Some(host) = &self.host else { return Ok(false) };
         if self.restarts >= RESTARTS || self.shared.stop_wish().is_some() || !self.machine.may_start_again() {
@@ -240,7 +240,8 @@ impl Prepared {
         self.shared.record(Event::Stopped { how: format!("{}{why}", how.word()) });
         self.shared.network().flush();
         first::forget_memory(&self.place)?;
-        // In this order: whoever is answered finds the end written down, and nobody connects who would not be answered.
+        // In this order: once a command is answered, it finds the end recorded, and no new command connects that would
+        // not be answered.
         save(&self.place.end(), &End { how, detail })?;
         remove(&self.place.control_socket())?;
         self.shared.ended(how);
@@ -249,8 +250,9 @@ impl Prepared {
     }
 }
 
-/// What is known of a machine that goes on from a moment. Its boot was another's, and the key of its own is in its receipt; it is
-/// ready once its services have said so again, for they said it to the other's host.
+/// Adjusts the progress of a machine that was resumed from a moment. Its boot was another machine's, and its own host
+/// key is in its receipt; it is ready once its services have reported again, because their earlier reports went to the
+/// other machine's host.
 fn of_resumed(progress: Progress, host_key: &str) -> Progress {
     if progress.boot_id.is_some() {
         return progress;
@@ -258,7 +260,7 @@ fn of_resumed(progress: Progress, host_key: &str) -> Progress {
     Progress { stage: BootStage::Userspace, host_keys: vec![host_key.to_owned()], ..progress }
 }
 
-/// One supervisor at a time; the kernel frees the lock with the process.
+/// Only one supervisor at a time; the kernel releases the lock with the process.
 fn lock(place: &Place) -> Result<File, Error> {
     let path = place.supervisor_lock();
     let open = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
@@ -276,11 +278,11 @@ fn lock(place: &Place) -> Result<File, Error> {
     }
 }
 
-/// Listens where only this user can connect.
+/// Listens so that only this user can connect.
 fn listen(place: &Place, shared: &Arc<Shared>) -> Result<(), Error> {
     let path = place.control_socket();
     remove(&path)?;
-    // The folder has mode 0700, so nobody connects before the socket's own mode is set.
+    // The folder has mode 0700, so no other user can connect before the socket's own mode is set.
     let listener = UnixListener::bind(&path).map_err(|e| Error::io("listen on", &path, e))?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600))
         .map_err(|e| Error::io("set the mode of", &path, e))?;

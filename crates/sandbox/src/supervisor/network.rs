@@ -1,5 +1,5 @@
-//! The other end of the guest's network card, and the ports that lead to the guest. They are this process's own: with it they
-//! end, and the next supervisor has them again.
+//! The other end of the guest's network card, and the forwarded ports. They belong to this process and end with it; the
+//! next supervisor recreates them.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -23,34 +23,34 @@ use crate::record::Record;
 use crate::secrets::{self, Credentials, UserSecret};
 use crate::ssh_agent::{self, Forwarded};
 
-/// The network of a machine, and where its services are.
+/// The network of a machine, and the forwards to its services.
 pub(super) struct Connected {
     pub(super) place: Place,
-    /// Nothing for a machine of a version that had QEMU's user network.
+    /// `None` for a machine of a version that used QEMU's user network.
     pub(super) network: Option<Network>,
     pub(super) forwards: Vec<PortForward>,
     pub(super) recorder: Arc<Recorder>,
-    /// What the guest shows to use the model, if there is one.
+    /// The guest's token for the model, if there is a model.
     token: Option<String>,
-    /// What it shows to use the user's secrets.
+    /// The guest's placeholders for the user's secrets.
     secrets: Vec<UserSecret>,
     /// The key of the user's SSH agent that it may use.
     forwarded: Option<Forwarded>,
-    /// One change at a time: each reads what the last has written.
+    /// One change at a time: each reads what the previous one has written.
     changing: Mutex<()>,
 }
 
-/// Which services are let through.
+/// Which services are open to connections.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Doors {
     /// Ports of the guest.
     pub(super) open: Vec<u16>,
-    /// The names of services that have given no receipt yet.
+    /// The names of services that have not reported yet.
     pub(super) starting: Vec<String>,
 }
 
 impl Doors {
-    /// A service is let through once it has said in this boot that it answers: it has a secret of its own then.
+    /// A service is opened once it has reported in this boot that it responds: it then has its own secret.
     pub(super) fn of(forwards: &[PortForward], ready: &[&str]) -> Self {
         let mut doors = Self::default();
         for forward in forwards {
@@ -70,7 +70,7 @@ impl std::fmt::Debug for Connected {
     }
 }
 
-/// Takes the ports, those of the last time where they are free, and waits for the machine that is started next.
+/// Takes the ports, preferably those of last time, and waits for the machine, which is started next.
 pub(super) fn start(
     place: &Place,
     record: &Record,
@@ -82,7 +82,7 @@ pub(super) fn start(
     connect(place, resolved.forwards, listeners, (credentials, recorder(place)?))
 }
 
-/// Goes on for a machine that runs. A port that somebody took meanwhile is another one now.
+/// Takes over the network of a running machine. A port that was taken in the meantime is replaced by another.
 pub(super) fn attach(
     place: &Place,
     forwards: &[PortForward],
@@ -112,7 +112,7 @@ pub(super) fn attach(
     connect(place, resolved.forwards, listeners, (credentials, recorder))
 }
 
-/// One that cannot be written is no error here: the network stands still, and says so.
+/// A record that cannot be written is not an error here: the network is halted, and reports the reason.
 fn recorder(place: &Place) -> Result<Arc<Recorder>, Error> {
     let recorder = Recorder::start(place.audit(), place.name().as_str());
     recorder.map(Arc::new).map_err(|e| Error::io("record what happens in", place.folder(), e))
@@ -125,7 +125,7 @@ fn connect(
     (Credentials { model, secrets }, recorder): (Credentials, Arc<Recorder>),
 ) -> Result<Connected, Error> {
     let forward = |(listener, forward): (TcpListener, &PortForward)| {
-        // Everything but the shell is pages.
+        // Everything except the shell serves pages.
         let pages = (forward.service != SSH).then(|| place.name().to_string());
         Forward { listener, guest: forward.guest, pages }
     };
@@ -157,7 +157,7 @@ fn connect(
     Ok(Connected { place, network, forwards, recorder, token, secrets, forwarded, changing })
 }
 
-/// The sandbox's token for the model: made once, and worth nothing on another link.
+/// The sandbox's token for the model: created once, and worthless on another link.
 fn token(place: &Place) -> Result<String, Error> {
     let path = place.model_token();
     match fs::read_to_string(&path) {
@@ -171,13 +171,14 @@ fn token(place: &Place) -> Result<String, Error> {
 }
 
 impl Connected {
-    /// Changes what the guest may reach, from the next packet on, and tells how it is; why it cannot.
+    /// Changes what the guest may reach from the next packet on; returns the new state, or why it cannot be changed.
     pub(super) fn change(&self, wanted: &Change) -> Result<NetworkStatus, String> {
-        let network = self.network.as_ref().ok_or("its machine is of an older version; stop and start it")?;
+        let network =
+            self.network.as_ref().ok_or("its machine was started by an older version; stop and start it")?;
         if !wanted.is_empty() {
             let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
             let policy = changed(&self.place, wanted).map_err(|error| error.to_string())?;
-            // What can fail comes first: what is kept and what counts are never two.
+            // What can fail comes first, so that the saved and the effective policy never differ.
             let prepared = network
                 .prepare(policy)
                 .map_err(|error| format!("cannot renew the authority that opens TLS: {error}"))?;
@@ -194,7 +195,7 @@ impl Connected {
         })
     }
 
-    /// What the guest is given for this network.
+    /// What the guest is provided with for this network.
     pub(super) fn provision(&self) -> Provision {
         let authority = self.network.as_ref().and_then(Network::authority);
         let is_served = self.network.as_ref().is_some_and(|network| network.policy().model().is_ok());
@@ -219,22 +220,22 @@ impl Connected {
         self.forwarded.as_ref()
     }
 
-    /// Lets connections in to the services that have given their receipts; the names of the others.
+    /// Opens the services that have reported to be ready; returns the names of the others.
     pub(super) fn open(&self, ready: &[&str]) -> Vec<String> {
-        // QEMU's own network has always let in everybody.
+        // QEMU's own network never restricted incoming connections.
         let Some(network) = &self.network else { return Vec::new() };
         let doors = Doors::of(&self.forwards, ready);
-        // What cannot be opened now is tried again at the next look.
+        // If a port cannot be opened now, it is tried again at the next check.
         let _ = network.open_ports(&doors.open);
         doors.starting
     }
 
-    /// What the guest was refused, with a number; nothing where it is what had the number `seen`.
+    /// What the guest was denied, with a version number; `None` if it is unchanged since the version `seen`.
     pub(super) fn log_after(&self, seen: Option<u64>) -> Option<(u64, Log)> {
         self.network.as_ref()?.log_after(seen)
     }
 
-    /// Writes what has not been written yet.
+    /// Writes pending data.
     pub(super) fn flush(&self) {
         if let Some(network) = &self.network {
             network.flush();

@@ -1,4 +1,4 @@
-//! Answers commands: a thread for each connection.
+//! Answers commands, with a thread for each connection.
 
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -12,9 +12,9 @@ use super::shared::{Shared, StopWish};
 use crate::control::{ANSWER, Answer, EndKind, Order, read_line, write_line};
 use crate::network::Change;
 
-/// Connections at once. Commands of one user make fewer.
+/// The maximum number of connections. The commands of one user use fewer.
 const MOST: usize = 256;
-/// How much longer than the grace an end may take.
+/// How much longer than the grace period an end may take.
 const END: Duration = Duration::from_secs(30);
 
 /// Serves in threads until the process ends.
@@ -23,23 +23,23 @@ pub(super) fn start(listener: UnixListener, shared: Arc<Shared>) -> io::Result<(
     thread::Builder::new().name("control".into()).spawn(move || {
         for stream in listener.incoming().flatten() {
             if open.load(Ordering::Relaxed) >= MOST {
-                continue; // closed: whoever asked is told so by that
+                continue; // closed, which the client notices
             }
             open.fetch_add(1, Ordering::Relaxed);
             let (shared, open) = (Arc::clone(&shared), Arc::clone(&open));
             let serve = move || {
-                // A command that goes away in between wants no answer.
+                // A command that is gone needs no answer.
                 let _ = answer(&shared, stream);
                 open.fetch_sub(1, Ordering::Relaxed);
             };
-            // Without a thread its connection is closed.
+            // If the thread cannot be started, the connection is closed.
             let _ = thread::Builder::new().name("command".into()).spawn(serve);
         }
     })?;
     Ok(())
 }
 
-/// After a change; a guest that still boots gets it with its first session.
+/// Provides the guest with the results of a change; a guest that is still booting gets them with its first session.
 fn provide(shared: &Shared, change: &Change) -> Result<(), String> {
     if change.is_empty() {
         return Ok(());
@@ -56,7 +56,7 @@ fn answer(shared: &Shared, mut stream: UnixStream) -> io::Result<()> {
                 let grace = Duration::from_millis(grace_ms);
                 shared.stop(StopWish { grace });
                 let tell = |how: Option<EndKind>| {
-                    let refused = || Answer::Refused { why: "QEMU does not end".into() };
+                    let refused = || Answer::Refused { why: "QEMU did not end".into() };
                     write_line(&mut stream, &how.map_or_else(refused, |how| Answer::Stopped { how }))
                 };
                 shared.tell_end(grace.saturating_add(END), tell)?;

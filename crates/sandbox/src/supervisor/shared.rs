@@ -15,22 +15,22 @@ use super::network::Connected;
 use crate::control::{ClockReport, EndKind, Origin, Status};
 use crate::unix_time::now;
 
-/// How long a guest may take for what it is given.
+/// How long a guest may take to accept what it is provided with.
 const PROVIDE: Duration = Duration::from_secs(60);
 
-/// A wish to end the machine.
+/// A request to end the machine.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct StopWish {
     /// How long the guest may take.
     pub(super) grace: Duration,
 }
 
-/// A wish to save the machine at this moment.
+/// A request to save the machine at this moment.
 #[derive(Debug)]
 pub(super) struct FreezeWish {
-    /// Where to.
+    /// The destination.
     pub(super) folder: Utf8PathBuf,
-    /// Who is told how long it stood, or why not.
+    /// Receives how long the machine was paused, or why it was not saved.
     pub(super) told: Sender<Result<Duration, String>>,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct FreezeWish {
 pub(super) struct Shared {
     state: Mutex<State>,
     network: Connected,
-    /// What the guest was given last in a session.
+    /// What the guest was last provided with in a session.
     given: Mutex<Provision>,
     changed: Condvar,
 }
@@ -47,15 +47,15 @@ pub(super) struct Shared {
 struct State {
     status: Status,
     boot_id: Option<String>,
-    /// How often the machine went on after a stop.
+    /// How often the machine was resumed after a stop.
     resumes: u64,
     client: Option<Client>,
     stop: Option<StopWish>,
     ended: Option<EndKind>,
     freezes: Vec<FreezeWish>,
-    /// It is being saved: no program is started.
+    /// The machine is being saved, and no program is started.
     is_held: bool,
-    /// Commands that wait to be told of the end.
+    /// The number of commands that wait to be notified of the end.
     waiting: usize,
 }
 
@@ -102,7 +102,7 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Waits until `found` finds something, at most for `limit`; the end of the machine ends the wait.
+    /// Waits until `found` returns something, at most for `limit`; also stops waiting when the machine ends.
     fn wait<T>(&self, limit: Duration, found: impl Fn(&State) -> Option<T>) -> Option<T> {
         let deadline = Instant::now() + limit;
         let mut state = self.lock();
@@ -123,7 +123,7 @@ impl Shared {
         &self.network
     }
 
-    /// Gives the guest what its network provides, where that is something else than it was given last; why it does not take it.
+    /// Sends the guest what its network provides, if that has changed; returns why the guest does not accept it.
     pub(super) fn provide(&self, client: &Client) -> Result<(), String> {
         let provision = self.network.provision();
         let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
@@ -131,12 +131,12 @@ impl Shared {
             return Ok(());
         }
         let asked = client.ask(&Request::Provide(provision.clone()), PROVIDE);
-        asked.map_err(|error| format!("the guest does not take the authority that opens TLS: {error}"))?;
+        asked.map_err(|error| format!("the guest does not accept the authority that opens TLS: {error}"))?;
         *given = provision;
         Ok(())
     }
 
-    /// Records what happens.
+    /// Records an event.
     pub(super) fn record(&self, event: Event) {
         self.network.recorder.see(event);
     }
@@ -146,9 +146,9 @@ impl Shared {
         Status { record_failure, ..self.lock().status.clone() }
     }
 
-    /// Takes note of how far the guest is. A new boot has a new server at the channel's other end.
+    /// Updates how far the guest has booted. A new boot has a new server at the other end of the channel.
     pub(super) fn progress(&self, progress: Progress) {
-        // Before anybody is told that a service is there.
+        // Before any command learns that a service is ready.
         let starting = self.network.open(&progress.services);
         self.change(|state| {
             state.status.starting = starting;
@@ -175,7 +175,7 @@ impl Shared {
         });
     }
 
-    /// A session with the guest began, or ended.
+    /// A session with the guest has begun or ended.
     pub(super) fn session(&self, client: Option<Client>) {
         self.change(|state| {
             state.status.can_exec = client.is_some();
@@ -188,20 +188,21 @@ impl Shared {
         self.wait(limit, |state| state.client.clone().filter(|client| !state.is_held && !client.has_ended()))
     }
 
-    /// Has the machine saved by its owner, and waits for that; why it was not.
+    /// Requests the machine to be saved by the thread that owns it, and waits; returns how long it was paused, or why
+    /// it was not saved.
     pub(super) fn freeze(&self, folder: Utf8PathBuf) -> Result<Duration, String> {
         let (told, done) = channel();
         self.change(|state| state.freezes.push(FreezeWish { folder, told }));
-        // Nobody is left to tell where the machine has ended.
+        // The sender is dropped if the machine has ended.
         done.recv().unwrap_or_else(|_| Err("its machine has ended".into()))
     }
 
-    /// The next wish.
+    /// The next request to save the machine.
     pub(super) fn freeze_wish(&self) -> Option<FreezeWish> {
         self.lock().freezes.pop()
     }
 
-    /// The session with the guest for the one that saves it, and nobody else's until [`Shared::release`].
+    /// The session with the guest, reserved for saving the machine until [`Shared::release`].
     pub(super) fn hold(&self) -> Option<Client> {
         let client = self.lock().client.clone().filter(|client| !client.has_ended());
         self.change(|state| state.is_held = true);
@@ -213,7 +214,7 @@ impl Shared {
         self.change(|state| state.is_held = false);
     }
 
-    /// A program begins; until the value is dropped.
+    /// A program has started; it counts as running until the value is dropped.
     pub(super) fn program(&self) -> Running<'_> {
         self.change(|state| {
             state.status.running += 1;
@@ -222,12 +223,12 @@ impl Shared {
         Running(self)
     }
 
-    /// Somebody uses one of its services now.
+    /// One of its services is in use now.
     pub(super) fn used(&self) {
         self.change(|state| state.status.last_use = now());
     }
 
-    /// Takes note of how often the machine went on after a stop.
+    /// Updates how often the machine was resumed after a stop.
     pub(super) fn resumed(&self, resumes: u64) {
         if self.lock().resumes != resumes {
             self.change(|state| state.resumes = resumes);
@@ -238,7 +239,7 @@ impl Shared {
         self.lock().resumes
     }
 
-    /// Takes note of whether the machine stands because the host's disk is full.
+    /// Updates whether the machine is paused because the host's disk is full.
     pub(super) fn space(&self, is_lacking: bool) {
         if self.lock().status.lacks_space != is_lacking {
             self.change(|state| state.status.lacks_space = is_lacking);
@@ -252,7 +253,7 @@ impl Shared {
 
     pub(super) fn stop(&self, wish: StopWish) {
         self.change(|state| {
-            // The shortest counts: a second order may be the impatient one.
+            // The shortest grace period counts: a second request may be more urgent.
             let grace = state.stop.map_or(wish.grace, |earlier| earlier.grace.min(wish.grace));
             state.stop = Some(StopWish { grace });
         });
@@ -273,7 +274,7 @@ impl Shared {
         self.lock().ended.is_some()
     }
 
-    /// Waits for the machine's end and tells it.
+    /// Waits for the machine's end and reports it.
     pub(super) fn tell_end<T>(&self, limit: Duration, tell: impl FnOnce(Option<EndKind>) -> T) -> T {
         self.change(|state| state.waiting += 1);
         let told = tell(self.wait(limit, |state| state.ended));
@@ -281,14 +282,14 @@ impl Shared {
         told
     }
 
-    /// Waits until everybody who waited for the end was told.
+    /// Waits until all waiting commands have been notified of the end.
     pub(super) fn wait_told(&self, limit: Duration) {
         let state = self.lock();
         drop(self.changed.wait_timeout_while(state, limit, |state| state.waiting > 0));
     }
 }
 
-/// A program that runs.
+/// A running program.
 pub(super) struct Running<'a>(&'a Shared);
 
 impl Drop for Running<'_> {

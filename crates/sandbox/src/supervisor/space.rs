@@ -3,10 +3,11 @@
 use camino::Utf8Path;
 use rustix::fs::statvfs;
 
-/// What must be free, bytes: a guest writes more than its next cluster, and one that stands again at once gains nothing.
+/// The free space required, bytes: a guest writes more than its next cluster, and would otherwise be paused again at
+/// once.
 const ENOUGH: u64 = 64 << 20;
 
-/// Whether there is space on the disk of this folder, for this user.
+/// Whether the file system of this folder has enough space for this user.
 pub(super) fn is_there(folder: &Utf8Path) -> bool {
     statvfs(folder.as_std_path()).is_ok_and(|about| about.f_bavail.saturating_mul(about.f_frsize) >= ENOUGH)
 }

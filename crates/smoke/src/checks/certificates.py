@@ -15,7 +15,7 @@ own = read("NODE_EXTRA_CA_CERTS")
 assert own, "no certificate of its own"
 for variable in ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"]:
     assert own <= read(variable), f"{variable} lacks a certificate"
-# What OpenSSL trusts, as it reads it; authorities alone are listed.
+# The authorities that OpenSSL trusts, as it reads them; other certificates are not listed.
 trusted = set(ssl.create_default_context().get_ca_certs(binary_form=True))
 with open("/etc/rave/environment", encoding="utf-8") as file:
     assert "NODE_EXTRA_CA_CERTS=" in file.read(), "the services have another environment"

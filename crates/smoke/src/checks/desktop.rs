@@ -8,20 +8,21 @@ use crate::guest::Guest;
 use crate::poll::{CheckError, Observation, ensure};
 use crate::screen::Screen;
 
-/// What the panel and launchers are laid out for, pixels.
+/// The screen size that the panel and launchers are designed for, pixels.
 const SIZE: (u32, u32) = (1280, 800);
 
-/// How long a page may go on to change before the screen is taken as it is.
+/// How long to wait for a page to stop changing before the screenshot is taken anyway.
 const SETTLE: Duration = Duration::from_secs(60);
 
-/// A page that has not changed for so long is drawn: under software emulation its scripts take seconds between two changes.
+/// A page that has not changed for this long is complete: under software emulation its scripts take seconds between
+/// changes.
 const STILL: Duration = Duration::from_secs(12);
 
-/// How often a question for the browser's window looks for it, and the seconds between two looks.
+/// How often one command in the guest looks for the browser's window, and the pause in seconds.
 const BROWSER_LOOKS: u32 = 10;
 const BROWSER_PAUSE: u32 = 2;
 
-/// The windows that the window manager knows, each as three lines: class, type, name (Extended Window Manager Hints 1.5).
+/// The windows that the window manager knows, three lines each: class, type, name (Extended Window Manager Hints 1.5).
 const WINDOWS: &str = "for id in $(xprop -root _NET_CLIENT_LIST | grep -o '0x[0-9a-f]*'); do \
      xprop -id $id -notype WM_CLASS _NET_WM_WINDOW_TYPE _NET_WM_NAME; done";
 
@@ -34,7 +35,7 @@ pub(crate) fn session(guest: &Guest, seen: &mut Observation) -> Result<(), Check
     guest.until_within(limit, seen, |seen| guest.succeed(script, seen).map(drop))
 }
 
-/// What the hypervisor sees, not what the guest says.
+/// Uses a screenshot from the hypervisor, not information from the guest.
 pub(crate) fn painted(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let limit = guest.limits.boot;
     guest.until_within(limit, seen, |seen| {
@@ -47,7 +48,7 @@ pub(crate) fn painted(guest: &Guest, seen: &mut Observation) -> Result<(), Check
             if screen.panel.is_some() { "with a panel" } else { "without a panel" }
         ));
         ensure(!screen.is_blank(), || "the screen is blank".into())?;
-        ensure(screen.panel.is_some(), || "no panel is on the screen".into())
+        ensure(screen.panel.is_some(), || "there is no panel on the screen".into())
     })
 }
 
@@ -56,7 +57,7 @@ fn look(guest: &Guest, name: &str) -> Result<Screen, CheckError> {
     Screen::read(&picture).map_err(|error| CheckError::CouldNotRun(error.to_string()))
 }
 
-/// Takes a picture; each check has its own file.
+/// Takes a screenshot; each check has its own file.
 fn picture(guest: &Guest, name: &str) -> Result<Utf8PathBuf, CheckError> {
     let path = guest.folder.join(name);
     guest.running(|instance| instance.screenshot(&path))?;
@@ -66,14 +67,14 @@ fn picture(guest: &Guest, name: &str) -> Result<Utf8PathBuf, CheckError> {
 pub(crate) fn screen_size(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let said = guest.succeed("xwininfo -root -stats | grep -- -geometry", seen)?;
     let (width, height) = SIZE;
-    ensure(said.contains(&format!("{width}x{height}")), || format!("the screen has {said}"))?;
+    ensure(said.contains(&format!("{width}x{height}")), || format!("the screen's geometry is {said}"))?;
     let screen = look(guest, "size.png")?;
     ensure((screen.width, screen.height) == SIZE, || {
         format!("the machine shows {} x {}", screen.width, screen.height)
     })
 }
 
-/// No window but the desktop's own, and no program that died on a signal.
+/// No windows except the desktop's own, and no program killed by a signal.
 pub(crate) fn no_dialogs(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let windows = guest.succeed(WINDOWS, seen)?;
     let dialogs: Vec<&str> = names_of(&windows, "_NET_WM_WINDOW_TYPE_DIALOG");
@@ -113,7 +114,7 @@ pub(crate) fn no_locker(guest: &Guest, seen: &mut Observation) -> Result<(), Che
     seen.answer = said.split_whitespace().collect::<Vec<_>>().join(" ");
     ensure(seen.answer.contains("timeout: 0"), || format!("the screen saver is on: {}", seen.answer))?;
     ensure(!said.contains("locker") && !said.contains("screensav") && !said.contains("power-man"), || {
-        format!("a locker runs: {said}")
+        format!("a screen locker is running: {said}")
     })
 }
 
@@ -124,7 +125,7 @@ pub(crate) fn network_applet(guest: &Guest, seen: &mut Observation) -> Result<()
     guest.until(seen, |seen| guest.succeed(script, seen).map(drop))
 }
 
-/// Started without an address: its home page must be the gateway. It stays open, for the picture.
+/// Started without an address: its home page must be the gateway. It stays open for the screenshot.
 pub(crate) fn browser(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let title = "curl --silent --fail http://localhost:$(sed -n 's/.*\"gateway\": \\([0-9]*\\).*/\\1/p' /etc/rave/guest.json)/ \
                  | grep -o '<title>[^<]*' | head -n 1 | cut -c 8-";
@@ -132,7 +133,7 @@ pub(crate) fn browser(guest: &Guest, seen: &mut Observation) -> Result<(), Check
     ensure(!title.is_empty(), || "the gateway's page has no title".into())?;
     guest.succeed("setsid --fork x-www-browser >/dev/null 2>&1 </dev/null", seen)?;
     let expected = format!("{title} - Chromium");
-    // Each question waits in the guest: asking takes processor time from the browser that is awaited.
+    // Each command waits in the guest: polling from outside takes processor time from the browser.
     let wait = format!(
         "for look in $(seq {BROWSER_LOOKS}); do shown=$({WINDOWS}); \
          case $shown in *{}*) break;; esac; sleep {BROWSER_PAUSE}; done; printf '%s\\n' \"$shown\"",
@@ -143,17 +144,17 @@ pub(crate) fn browser(guest: &Guest, seen: &mut Observation) -> Result<(), Check
         let names = names_of(&windows, "_NET_WM_WINDOW_TYPE_NORMAL");
         seen.note(names.join(", "));
         ensure(names.contains(&expected.as_str()), || {
-            format!("no window is called {expected:?}; there are: {}", names.join(", "))
+            format!("no window is called {expected:?}; the windows are: {}", names.join(", "))
         })
     };
     let limit = guest.limits.boot;
     guest.until_within(limit, seen, &is_open)?;
     settle(guest)?;
-    // A browser whose drawing crashes has its window for some seconds.
+    // A browser whose renderer crashes shows its window for some seconds.
     is_open(seen)
 }
 
-/// Waits until the page is drawn, so that the picture shows it; a page that goes on to move is no failure.
+/// Waits until the page is complete, so that the screenshot shows it; a page that keeps changing is not a failure.
 fn settle(guest: &Guest) -> Result<(), CheckError> {
     let (mut before, mut since) = (Vec::new(), Instant::now());
     let outcome = guest.until_within(SETTLE, &mut Observation::default(), |_| {
@@ -163,7 +164,7 @@ fn settle(guest: &Guest) -> Result<(), CheckError> {
         if now != before {
             (before, since) = (now, Instant::now());
         }
-        ensure(since.elapsed() >= STILL, || "the screen still changes".into())
+        ensure(since.elapsed() >= STILL, || "the screen is still changing".into())
     });
     match outcome {
         Err(CheckError::Failed(_)) | Ok(()) => Ok(()),
@@ -171,18 +172,18 @@ fn settle(guest: &Guest) -> Result<(), CheckError> {
     }
 }
 
-/// Every page's process is confined: seccomp filters its system calls (`proc_pid_status(5)`, `Seccomp: 2`) and it lives in
-/// a process namespace of its own (`NSpid` with more than one number).
+/// Every page's process is sandboxed: seccomp filters its system calls (`proc_pid_status(5)`, `Seccomp: 2`) and it runs
+/// in its own process namespace (`NSpid` with more than one number).
 pub(crate) fn browser_sandbox(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let script = "pids=$(pgrep -u \"$USER\" -f -- '[-]-type=renderer'); test -n \"$pids\" || { echo no page is open; exit 1; }; \
                   for pid in $pids; do awk '/^(Seccomp|NSpid):/ { printf \"%s %s \", $1, NF == 2 ? $2 : NF - 1 \" levels\" } END { print \"\" }' \
                   /proc/$pid/status; done; ! pgrep -f -- '[-]-no-sandbox'";
-    // The page may still be opening beside it.
+    // The page may still be opening in parallel.
     guest.until_within(guest.limits.boot, seen, |seen| {
         let said = guest.succeed(script, seen)?;
         let confined = |line: &str| line.contains("Seccomp: 2") && line.contains("levels");
         ensure(!said.is_empty() && said.lines().all(confined), || {
-            format!("a page's process is not confined: {said}")
+            format!("a page's process is not sandboxed: {said}")
         })
     })
 }
@@ -191,7 +192,7 @@ pub(crate) fn browser_sandbox(guest: &Guest, seen: &mut Observation) -> Result<(
 mod tests {
     use super::*;
 
-    /// What xprop printed in a guest.
+    /// The output of xprop in a guest.
     const SHOWN: &str = r#"WM_CLASS = "xfce4-panel", "Xfce4-panel"
 _NET_WM_WINDOW_TYPE = _NET_WM_WINDOW_TYPE_DOCK
 _NET_WM_NAME = "xfce4-panel"

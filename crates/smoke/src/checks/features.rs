@@ -1,28 +1,29 @@
-//! What a profile's features promise besides the desktop.
+//! What a profile's features promise in addition to the desktop.
 
 use rave_guest::features::VNC_PORT;
 
 use crate::guest::Guest;
 use crate::poll::{CheckError, Observation, ensure};
 
-/// Sound, on a machine that may have no card: the server answers, and programs find it by the name that most of them use.
+/// Sound on a machine that may lack a sound card: the server responds, and programs find it by the name that most of
+/// them use.
 pub(crate) fn sound(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let script = "wpctl status | grep -A 20 '^Audio' | grep -m 1 -A 3 'Sinks' && \
                   test -S \"$XDG_RUNTIME_DIR/pulse/native\" && systemctl --user is-active pipewire wireplumber";
     guest.until(seen, |seen| {
         let said = guest.succeed(script, seen)?;
         ensure(said.lines().filter(|line| *line == "active").count() == 2, || {
-            format!("not both are active: {said}")
+            format!("not both units are active: {said}")
         })
     })?;
     seen.answer = guest.succeed("wpctl --version | tail -n 1", seen)?;
     Ok(())
 }
 
-/// An image made of one static program, without any network.
+/// An image made from one static program, without any network.
 pub(crate) fn docker(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let limit = guest.limits.boot;
-    // The daemon starts with the first question.
+    // The daemon starts with the first command.
     guest.until_within(limit, seen, |seen| {
         guest.succeed("docker version --format '{{.Server.Version}}'", seen).map(drop)
     })?;
@@ -51,7 +52,8 @@ pub(crate) fn virtual_screen(guest: &Guest, seen: &mut Observation) -> Result<()
     ensure(said.contains("pixels"), || format!("it printed {said:?}"))
 }
 
-/// It speaks RFB (RFC 6143, section 7.1.1), on loopback alone, and its password is readable by nobody but the user.
+/// The server speaks RFB (RFC 6143, section 7.1.1), only on the loopback address, and its password is readable only by
+/// the user.
 pub(crate) fn vnc(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let limit = guest.limits.boot;
     let banner = format!("bash -c 'exec 3<>/dev/tcp/127.0.0.1/{VNC_PORT} && head --bytes 12 <&3'");
@@ -75,7 +77,7 @@ pub(crate) fn vnc(guest: &Guest, seen: &mut Observation) -> Result<(), CheckErro
     Ok(())
 }
 
-/// A script of the user's, as the documentation of Playwright writes it, with nothing downloaded.
+/// A user's script as in Playwright's documentation, without any downloads.
 pub(crate) fn playwright(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let script = "cd \"$(mktemp -d)\" && cat > a.js <<'END'\n\
                   const { chromium } = require('playwright');\n\
@@ -103,9 +105,9 @@ pub(crate) fn everyday_tools(guest: &Guest, seen: &mut Observation) -> Result<()
     ensure(said.starts_with("hello\n"), || format!("it printed {said:?}"))
 }
 
-/// On a machine with user data and on one without; the agents start where their hypervisor is.
+/// Works on a machine with user data and on one without; the agents start only on their hypervisor.
 pub(crate) fn cloud(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
-    // VMware's says nothing on any other machine.
+    // VMware's agent prints nothing on any other machine.
     guest.succeed("command -v vmtoolsd && sudo -n qemu-ga --version", seen)?;
     let script = "test -e /run/cloud-init/disabled && echo disabled || cloud-init status --wait";
     let said = guest.succeed(script, seen)?;

@@ -1,4 +1,4 @@
-# Starts a task of Vibe Kanban and prints the program that its agent runs as. Nothing of it is left in Vibe Kanban.
+# Starts a task of Vibe Kanban and prints the program that its agent runs as. Leaves nothing behind in Vibe Kanban.
 import json
 import os
 import shutil
@@ -8,7 +8,7 @@ import tempfile
 import time
 import urllib.request
 
-LIMIT = 90  # seconds until the agent is there
+LIMIT = 90  # seconds until the agent has started
 
 port = json.load(open("/etc/rave/guest.json"))["services"]["kanban"]
 folder = tempfile.mkdtemp(prefix="rave-smoke-", dir=os.path.expanduser("~"))
@@ -25,7 +25,7 @@ def call(method, path, body=None):
 
 
 def agent(worktree_of):
-    """The program of a process below the task's worktree that got a prompt's flag."""
+    """The program of a process in the task's worktree that was started with a prompt."""
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             words = open(f"/proc/{pid}/cmdline", "rb").read().split(b"\0")

@@ -1,4 +1,4 @@
-//! What disturbs the guest: a stopped service, a reboot, the end.
+//! Checks that disturb the guest: a stopped service, a reboot, a shutdown.
 
 use rave_guest::protocol::Health;
 use rave_vm::Shutdown;
@@ -13,14 +13,14 @@ pub(crate) fn stopped_service_told(guest: &mut Guest, seen: &mut Observation) ->
     guest.succeed("sudo -n systemctl stop vibe-kanban", seen)?;
     let told = is_told(guest, seen);
     let answer = seen.answer.clone();
-    // Whatever came of it, the next checks find the guest whole.
+    // Whatever the result, restore the guest for the next checks.
     guest.succeed("sudo -n systemctl start vibe-kanban", seen)?;
     let back = guest.until_within(guest.limits.boot, seen, |seen| {
         let health = health(guest, seen)?;
         ensure(health.ok, || {
             let bad: Vec<String> =
                 health.services.iter().filter(|service| !service.ok).map(describe).collect();
-            format!("started again, but not well: {}", bad.join("; "))
+            format!("restarted, but not healthy: {}", bad.join("; "))
         })
     });
     told?;
@@ -34,7 +34,7 @@ fn is_told(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     guest.until(seen, |seen| {
         let answer = http::get(gateway, "/healthz", seen)?;
         ensure(answer.status == 503, || {
-            format!("/healthz gave {} while vibe-kanban is stopped", answer.status)
+            format!("/healthz returned {} while vibe-kanban is stopped", answer.status)
         })?;
         let health: Health = json(&answer)?;
         let down: Vec<&str> = health
@@ -49,7 +49,7 @@ fn is_told(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     })?;
     guest.until(seen, |seen| {
         let answer = http::get(gateway, "/", seen)?;
-        ensure(answer.status == 502 || answer.status == 503, || format!("/ gave {}", answer.status))?;
+        ensure(answer.status == 502 || answer.status == 503, || format!("/ returned {}", answer.status))?;
         let says = |text: &str| answer.body.contains(text);
         ensure(says("Vibe Kanban") && says("journalctl -u vibe-kanban"), || {
             "the page does not name the service and the command for its log".into()
@@ -62,17 +62,17 @@ fn health(guest: &Guest, seen: &mut Observation) -> Result<Health, CheckError> {
 }
 
 pub(crate) fn reboot(guest: &mut Guest, seen: &mut Observation) -> Result<(), CheckError> {
-    // It would end with the server; the reboot, and what comes after it, log in by themselves.
+    // The connection would end with the server; the reboot, and later checks, log in themselves.
     guest.connection.close();
     let (ssh, limit) = (guest.ssh.clone(), guest.limits.boot);
     let ready = guest.running(|instance| instance.reboot(&ssh, limit, &mut |_| ()))?;
-    seen.note(format!("ready {:.1} s after it was asked for", ready.timeline.ready.as_secs_f64()));
-    ensure(ready.boot_id != guest.expected.boot_id, || "it is the same boot as before".into())?;
+    seen.note(format!("ready {:.1} s after the request", ready.timeline.ready.as_secs_f64()));
+    ensure(ready.boot_id != guest.expected.boot_id, || "the boot id did not change".into())?;
     ensure(ready.host_keys == guest.expected.host_keys, || {
         format!("the host keys changed from {:?} to {:?}", guest.expected.host_keys, ready.host_keys)
     })?;
     guest.expected.boot_id = ready.boot_id;
-    // The pinned keys still let us in.
+    // The pinned keys are still accepted.
     guest.log_in("true", &mut Observation::default()).map(drop)
 }
 

@@ -1,4 +1,4 @@
-//! Who is let in by SSH.
+//! Who can log in over SSH.
 
 use rave_vm::ssh::PasswordLogin;
 
@@ -17,7 +17,7 @@ pub(crate) fn by_password(guest: &Guest, seen: &mut Observation) -> Result<(), C
     match (expected.hardened, &answer) {
         (false, PasswordLogin::Accepted) | (true, PasswordLogin::Refused { .. }) => {}
         (false, _) => return Err(CheckError::Failed("the profile's password does not log in".into())),
-        (true, _) => return Err(CheckError::Failed("a hardened guest takes passwords".into())),
+        (true, _) => return Err(CheckError::Failed("a hardened guest accepts passwords".into())),
     }
     if expected.hardened {
         return Ok(());
@@ -29,17 +29,17 @@ pub(crate) fn by_password(guest: &Guest, seen: &mut Observation) -> Result<(), C
 pub(crate) fn root_refused(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let root = guest.ssh.as_user("root");
     match root.exec("true", guest.limits.answer) {
-        Ok(_) => return Err(CheckError::Failed("root logs in by the user's key".into())),
+        Ok(_) => return Err(CheckError::Failed("root can log in with the user's key".into())),
         Err(rave_vm::Error::Ssh { tail, .. }) => {
             let text = tail.join(" ");
             seen.note(&text);
-            ensure(text.contains("Permission denied"), || format!("not refused but broken: {text}"))?;
+            ensure(text.contains("Permission denied"), || format!("failed, but was not refused: {text}"))?;
         }
         Err(other) => return Err(other.into()),
     }
     let answer = root.password_login(&guest.expected.password, &guest.folder, guest.limits.answer)?;
     seen.note(describe(&answer));
-    ensure(answer != PasswordLogin::Accepted, || "root logs in by password".into())
+    ensure(answer != PasswordLogin::Accepted, || "root can log in with a password".into())
 }
 
 fn describe(answer: &PasswordLogin) -> String {

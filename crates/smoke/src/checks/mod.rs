@@ -1,4 +1,4 @@
-//! The checks, one file a group.
+//! The checks, one file per group.
 
 pub(crate) mod desktop;
 pub(crate) mod features;

@@ -1,4 +1,4 @@
-//! Units, the file system and rights.
+//! Units, the file system and privileges.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::guest::Guest;
 use crate::poll::{CheckError, Observation, ensure};
 
-/// The chain: each unit with those that must be up before it starts.
+/// The chain: each unit with those that must be active before it starts.
 const CHAIN: &[(&str, &[&str])] = &[
     ("install-claude-tools.service", &[]),
     ("setup-agent-environment.service", &["install-claude-tools.service"]),
@@ -15,16 +15,17 @@ const CHAIN: &[(&str, &[&str])] = &[
     ("nginx.service", &["setup-agent-environment.service"]),
 ];
 
-/// How much of the disk the root file system fills at least: partitions before it and ext4's own tables take some.
+/// The smallest share of the disk that the root file system fills: partitions before it and ext4's own tables use some
+/// of it.
 const GROWN_SHARE: f64 = 0.95;
 
-/// One unit's state and times, in microseconds since the boot (org.freedesktop.systemd1(5)).
+/// One unit's state and times, in microseconds since boot (org.freedesktop.systemd1(5)).
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Unit {
     active: bool,
-    /// When it left "inactive": its start began.
+    /// When it left "inactive", that is, began to start.
     started: u64,
-    /// When it became active: for a oneshot unit, when it was done.
+    /// When it became active: for a oneshot unit, when it finished.
     done: u64,
 }
 
@@ -52,7 +53,8 @@ fn parse(text: &str) -> BTreeMap<String, Unit> {
     units
 }
 
-/// Fails unless every unit is active and started after those before it were done; else says when each was.
+/// Fails unless every unit is active and started after its predecessors had finished; otherwise lists when each
+/// started.
 fn order(units: &BTreeMap<String, Unit>) -> Result<String, CheckError> {
     let mut story = Vec::new();
     for (name, before) in CHAIN {
@@ -74,7 +76,7 @@ fn seconds(microseconds: u64) -> f64 {
     microseconds as f64 / 1e6
 }
 
-/// A unit that is still starting is waited for; one that failed is not.
+/// Waits for units that are still starting, but not for failed ones.
 pub(crate) fn no_failed_units(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     guest.until(seen, |seen| {
         let state = guest.run("systemctl is-system-running", seen)?.text();
@@ -85,7 +87,8 @@ pub(crate) fn no_failed_units(guest: &Guest, seen: &mut Observation) -> Result<(
     ensure(failed.is_empty(), || format!("failed: {failed}"))
 }
 
-/// In the store, and where Node.js, Python and OpenSSL look, by the environment of a login.
+/// The certificates are in the store, and where Node.js, Python and OpenSSL look, according to the environment of a
+/// login.
 pub(crate) fn certificates(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let script = format!("python3 - <<'END'\n{}END", include_str!("certificates.py"));
     guest.succeed(&script, seen)?.trim().clone_into(&mut seen.answer);
@@ -97,7 +100,7 @@ pub(crate) fn sudo(guest: &Guest, seen: &mut Observation) -> Result<(), CheckErr
     ensure(id == "0", || format!("sudo gives the user id {id}"))
 }
 
-/// How long reading a whole medium may take: a gigabyte through an emulated processor's SHA-256.
+/// How long reading a whole medium may take: hashing a gigabyte with SHA-256 on an emulated processor.
 const MEDIUM: Duration = Duration::from_secs(600);
 
 pub(crate) fn medium_whole(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
@@ -111,7 +114,7 @@ pub(crate) fn root_grown(guest: &Guest, seen: &mut Observation) -> Result<(), Ch
     let size: f64 = text.trim().parse().map_err(|_| CheckError::Failed(format!("df printed {text:?}")))?;
     #[expect(clippy::cast_precision_loss, reason = "a disk's MiB stay far below 2^52")]
     let disk = guest.expected.disk_mib as f64;
-    ensure(size >= disk * GROWN_SHARE, || format!("the file system has {size} MiB of a disk of {disk} MiB"))
+    ensure(size >= disk * GROWN_SHARE, || format!("the file system has {size} MiB on a disk of {disk} MiB"))
 }
 
 /// Keys from an image would be as old as the image.
@@ -128,7 +131,7 @@ pub(crate) fn host_keys_fresh(guest: &Guest, seen: &mut Observation) -> Result<(
         keys.iter().min().unwrap_or(booted) - booted
     );
     ensure(!keys.is_empty(), || "there are no host keys".into())?;
-    // The kernel rounds the boot's time to a second.
+    // The kernel rounds the boot time to a second.
     ensure(keys.iter().all(|made| *made >= booted - 2), || {
         "a host key is older than this machine's boot".into()
     })
@@ -138,7 +141,7 @@ pub(crate) fn host_keys_fresh(guest: &Guest, seen: &mut Observation) -> Result<(
 mod tests {
     use super::*;
 
-    /// What a Debian guest printed under software emulation.
+    /// The output of a Debian guest under software emulation.
     const SHOWN: &str = "Id=install-claude-tools.service
 ActiveState=active
 InactiveExitTimestampMonotonic=18346676

@@ -1,4 +1,4 @@
-//! Programs that agents use: each must run and say its version, those of the npm lock the locked one.
+//! Programs that agents use: each must run and report its version; those in the npm lock must have the locked version.
 
 use rave_guest::assets::claude;
 use rave_guest::protocol::{ClaudeState, Health};
@@ -8,7 +8,7 @@ use crate::guest::Guest;
 use crate::http;
 use crate::poll::{CheckError, Observation, ensure};
 
-/// Node.js that the router and npm ask for.
+/// The oldest Node.js that the router and npm support.
 const LEAST_NODE: u32 = 20;
 
 pub(crate) fn node(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
@@ -36,7 +36,7 @@ pub(crate) fn claude(guest: &Guest, seen: &mut Observation) -> Result<(), CheckE
     locked(guest, seen, "claude --version", claude::PACKAGE)
 }
 
-/// Claude Code may come into the guest later than this check.
+/// Claude Code may be installed in the guest after this check.
 fn is_installed(guest: &Guest) -> Result<(), CheckError> {
     if !guest.expected.claude_at_first_boot {
         return Ok(());
@@ -51,24 +51,24 @@ fn is_installed(guest: &Guest) -> Result<(), CheckError> {
                 "Claude Code is being installed, which needs the network: {log} in the guest"
             )))
         }
-        None => Err(CheckError::Failed("/healthz does not say whether Claude Code is there".into())),
+        None => Err(CheckError::Failed("/healthz does not report whether Claude Code is installed".into())),
     }
 }
 
-/// As Claude Code uses them: a namespace without a network, and a relay inside of it.
+/// As Claude Code uses them: a namespace without a network, and a relay inside it.
 pub(crate) fn sandbox(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let inside = "bwrap --ro-bind / / --dev /dev --proc /proc --unshare-pid --unshare-net \
                   socat -u SYSTEM:'echo inside' STDOUT";
     says(guest, seen, inside, "inside")
 }
 
-/// Vibe Kanban's own choice would fetch the latest version of its agents.
+/// Vibe Kanban's default would download the latest version of its agents.
 pub(crate) fn kanban_agent(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     is_installed(guest)?;
     let script = format!("python3 - <<'END'\n{}END", include_str!("kanban_agent.py"));
     let agent = guest.succeed(&script, seen)?;
     let claude = if guest.expected.claude_at_first_boot {
-        // The search path has a launcher, which is replaced by this program.
+        // The search path has a launcher, which executes this program.
         claude::program()
     } else {
         guest.succeed("readlink -f \"$(command -v claude)\"", &mut Observation::default())?
@@ -95,7 +95,7 @@ pub(crate) fn virtualenv(guest: &Guest, seen: &mut Observation) -> Result<(), Ch
 }
 
 pub(crate) fn rustc(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
-    // A compiler without a linker says its version all the same.
+    // A compiler without a linker would still report its version.
     let link = "cd \"$(mktemp -d)\" && echo 'fn main(){println!(\"linked\")}' > a.rs && rustc a.rs && ./a";
     says(guest, seen, link, "linked")?;
     says(guest, seen, "rustc --version", "rustc 1.")
@@ -121,8 +121,9 @@ pub(crate) fn vim(guest: &Guest, seen: &mut Observation) -> Result<(), CheckErro
     says(guest, seen, "vim --version", "VIM - Vi IMproved")
 }
 
-/// Runs a command. QEMU's emulation makes a sound one fail now and then (seen once in a matrix of 16 guests: WebAssembly of
-/// Node.js read out of its bounds), so under it a command that failed is run once more; the report has both attempts. A crash is not such a failure.
+/// Runs a command. QEMU's emulation rarely makes a sound command fail (seen once in a matrix of 16 guests: WebAssembly
+/// in Node.js read out of bounds), so under emulation a failed command is run once more; the report has both attempts.
+/// A crash is not retried.
 fn printed(guest: &Guest, seen: &mut Observation, command: &str) -> Result<String, CheckError> {
     match guest.succeed(command, seen) {
         Err(CheckError::Failed(_)) if guest.is_emulated => guest.succeed(command, seen),
@@ -132,7 +133,9 @@ fn printed(guest: &Guest, seen: &mut Observation, command: &str) -> Result<Strin
 
 fn says(guest: &Guest, seen: &mut Observation, command: &str, text: &str) -> Result<(), CheckError> {
     let said = printed(guest, seen, command)?;
-    ensure(said.contains(text), || format!("`{command}` printed {:?}, without {text:?}", seen.answer))
+    ensure(said.contains(text), || {
+        format!("`{command}` printed {:?}, which does not contain {text:?}", seen.answer)
+    })
 }
 
 fn locked(guest: &Guest, seen: &mut Observation, command: &str, package: &str) -> Result<(), CheckError> {
@@ -143,5 +146,5 @@ fn locked(guest: &Guest, seen: &mut Observation, command: &str, package: &str) -
     let is_said = said
         .split(|letter: char| letter.is_whitespace() || letter == ',')
         .any(|word| word.trim_start_matches('v') == version);
-    ensure(is_said, || format!("`{command}` printed {:?}; the lock has {version}", seen.answer))
+    ensure(is_said, || format!("`{command}` printed {:?}; the locked version is {version}", seen.answer))
 }

@@ -1,4 +1,4 @@
-//! The services' pages and interfaces.
+//! The services' pages and APIs.
 
 use rave_guest::protocol::Health;
 
@@ -13,7 +13,7 @@ pub(crate) fn kanban_answers(guest: &Guest, seen: &mut Observation) -> Result<()
 pub(crate) fn kanban_api(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     ok(guest, seen, "kanban", "/api/health", |answer| {
         let value: serde_json::Value = json(answer)?;
-        ensure(value["success"] == true, || format!("/api/health does not say success: {}", answer.body))
+        ensure(value["success"] == true, || format!("/api/health does not report success: {}", answer.body))
     })
 }
 
@@ -24,7 +24,7 @@ pub(crate) fn router_ui(guest: &Guest, seen: &mut Observation) -> Result<(), Che
 pub(crate) fn router_health(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     ok(guest, seen, "router", "/health", |answer| {
         let value: serde_json::Value = json(answer)?;
-        ensure(value["status"] == "ok", || format!("/health does not say ok: {}", answer.body))
+        ensure(value["status"] == "ok", || format!("/health does not report ok: {}", answer.body))
     })
 }
 
@@ -32,26 +32,26 @@ pub(crate) fn gateway_root(guest: &Guest, seen: &mut Observation) -> Result<(), 
     let mut direct = Observation::default();
     let kanban = http::get(guest.address("kanban")?, "/", &mut direct)?;
     ok(guest, seen, "gateway", "/", |answer| {
-        ensure(answer.body == kanban.body, || "/ is another page than Vibe Kanban's own".into())
+        ensure(answer.body == kanban.body, || "/ differs from Vibe Kanban's own page".into())
     })
 }
 
-/// The page, the script that the gateway puts into it, and an API call that needs the router's key.
+/// The page, the script that the gateway adds to it, and an API call that needs the router's key.
 pub(crate) fn gateway_router_ui(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let mut asset = String::new();
     ok(guest, seen, "gateway", "/ccr-ui/", |answer| {
         has(answer, "text/html", "<html")?;
         let found =
-            script(&answer.body).ok_or_else(|| CheckError::Failed("the page names no script".into()))?;
+            script(&answer.body).ok_or_else(|| CheckError::Failed("the page loads no script".into()))?;
         found.clone_into(&mut asset);
         Ok(())
     })?;
     ok(guest, seen, "gateway", &asset, |answer| has(answer, "javascript", "/ccr-ui/"))?;
     let judged = ok(guest, seen, "gateway", "/ccr-ui/api/config", |answer| {
         let value: serde_json::Value = json(answer)?;
-        ensure(value.get("Providers").is_some(), || "the router's configuration names no providers".into())
+        ensure(value.get("Providers").is_some(), || "the router's configuration has no providers".into())
     });
-    // The configuration holds keys, and this goes into reports.
+    // The configuration contains keys, and the answer goes into reports.
     seen.answer = format!("page, {asset} and the router's API answer");
     judged
 }
@@ -61,12 +61,12 @@ pub(crate) fn gateway_health(guest: &Guest, seen: &mut Observation) -> Result<()
         let health: Health = json(answer)?;
         let bad: Vec<String> = health.services.iter().filter(|service| !service.ok).map(describe).collect();
         ensure(health.ok && bad.is_empty() && health.services.len() == 4, || {
-            format!("{} services, not well: {}", health.services.len(), bad.join("; "))
+            format!("{} services, unhealthy: {}", health.services.len(), bad.join("; "))
         })
     })
 }
 
-/// Vibe Kanban's event stream: its header must come before the stream ends.
+/// Vibe Kanban's event stream: its head must arrive before the stream ends.
 pub(crate) fn gateway_events(guest: &Guest, seen: &mut Observation) -> Result<(), CheckError> {
     let address = guest.address("gateway")?;
     guest.until(seen, |seen| {
@@ -81,7 +81,7 @@ pub(crate) fn describe(service: &rave_guest::protocol::ServiceHealth) -> String 
     format!("{} ({}): {}", service.name, service.state, service.detail)
 }
 
-/// Asks until the answer is 200 and judged right.
+/// Retries until the answer has status 200 and is judged correct.
 fn ok(
     guest: &Guest,
     seen: &mut Observation,
@@ -92,7 +92,7 @@ fn ok(
     let address = guest.address(service)?;
     guest.until(seen, |seen| {
         let answer = http::get(address, path, seen)?;
-        ensure(answer.status == 200, || format!("GET {path} gave {}", answer.status))?;
+        ensure(answer.status == 200, || format!("GET {path} returned {}", answer.status))?;
         judge(&answer)
     })
 }
@@ -101,11 +101,12 @@ fn has(answer: &Answer, content_type: &str, text: &str) -> Result<(), CheckError
     ensure(answer.content_type.contains(content_type), || {
         format!("it is {:?}, not {content_type}", answer.content_type)
     })?;
-    ensure(answer.body.contains(text), || format!("it has no {text:?}"))
+    ensure(answer.body.contains(text), || format!("it does not contain {text:?}"))
 }
 
 pub(crate) fn json<T: serde::de::DeserializeOwned>(answer: &Answer) -> Result<T, CheckError> {
-    serde_json::from_str(&answer.body).map_err(|error| CheckError::Failed(format!("no such JSON: {error}")))
+    serde_json::from_str(&answer.body)
+        .map_err(|error| CheckError::Failed(format!("unexpected JSON: {error}")))
 }
 
 /// The first script that a page loads from a file.

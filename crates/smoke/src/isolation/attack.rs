@@ -1,32 +1,33 @@
 //! The attacks, as data: an attack is one entry of [`ATTACKS`].
 //!
-//! Each is a call of `probe.py` in the guest, as root. `{open}` is a port of the host's loopback that is allowed, `{closed}` one
-//! that somebody listens on and that is not, `{flood}` one whose server sends without an end, `{host}` an address of this host.
+//! Each calls `probe.py` in the guest, as root. `{open}` is an allowed port of the host's loopback address, `{closed}`
+//! one with a listener that is not allowed, `{flood}` one whose server sends endlessly, `{host}` an address of this
+//! host.
 
 /// One attack.
 #[derive(Debug, Clone, Copy)]
 pub struct Attack {
-    /// Names it in reports.
+    /// Its name in reports.
     pub name: &'static str,
     /// What holds when it passes.
     pub title: &'static str,
-    /// What is tried.
+    /// The arguments of the attack.
     pub tries: &'static [&'static str],
-    /// What must become of it: one of these words.
+    /// The permitted outcomes: one of these words.
     pub expect: &'static [&'static str],
-    /// What a denial must begin with in the log; none where nothing is to be told, as for a frame that means nothing.
+    /// How a denial must begin in the log; `None` if nothing should be logged, as for a meaningless frame.
     pub logged: Option<&'static str>,
-    /// The same kind of thing where it is allowed, and what becomes of that: without it a dead network would pass.
+    /// An allowed attempt of the same kind, and its outcome: without it a dead network would pass.
     pub control: (&'static [&'static str], &'static str),
-    /// It needs names that lead to the servers of this run, which only a network of this process resolves.
+    /// It needs names that lead to the servers of this run, which only a network of this process can resolve.
     pub needs_names: bool,
 }
 
-/// A name that is allowed on 80 and 443 though its address is the host's.
+/// A name that is allowed on ports 80 and 443, although its address is the host's.
 pub(super) const ALLOWED: &str = "allowed.isolation.example";
-/// A name that is allowed and not said to be private, and that leads to the host.
+/// A name that is allowed without `private`, and leads to the host.
 pub(super) const REBINDING: &str = "rebinding.isolation.example";
-/// What is allowed with everything below.
+/// A name that is allowed with all its subdomains.
 pub(super) const WILD: &str = "*.wild.isolation.example";
 
 const OPEN: (&[&str], &str) = (&["tcp", "10.0.2.2", "{open}"], "open");
@@ -45,7 +46,7 @@ const BASE: Attack = Attack {
     needs_names: false,
 };
 
-/// All of them.
+/// All attacks.
 pub const ATTACKS: [Attack; 37] = [
     Attack {
         name: "host-loopback",
@@ -56,7 +57,7 @@ pub const ATTACKS: [Attack; 37] = [
     },
     Attack {
         name: "gateway-ports",
-        title: "the gateway has no service of its own and no other of the host's",
+        title: "the gateway exposes no service of its own and no other service of the host",
         tries: &[
             "each",
             "tcp",
@@ -72,21 +73,21 @@ pub const ATTACKS: [Attack; 37] = [
     },
     Attack {
         name: "resolver-ports",
-        title: "the resolver's address has no TCP port, so that no DNS goes over TCP",
+        title: "the resolver's address has no TCP port, so there is no DNS over TCP",
         tries: &["each", "tcp", "10.0.2.3:53", "10.0.2.3:80", "10.0.2.3:853"],
         logged: Some("10.0.2.3:53"),
         ..BASE
     },
     Attack {
         name: "host-address",
-        title: "this host is not reached by its own address",
+        title: "this host cannot be reached at its own address",
         tries: &["each", "tcp", "{host}:22", "{host}:80", "{host}:{closed}"],
         logged: Some("{host}:22"),
         ..BASE
     },
     Attack {
         name: "metadata",
-        title: "no cloud's metadata service is reached",
+        title: "no cloud metadata service can be reached",
         tries: &[
             "each",
             "tcp",
@@ -100,7 +101,7 @@ pub const ATTACKS: [Attack; 37] = [
     },
     Attack {
         name: "private-ranges",
-        title: "no private network is reached",
+        title: "no private network can be reached",
         tries: &[
             "each",
             "tcp",
@@ -115,7 +116,7 @@ pub const ATTACKS: [Attack; 37] = [
     },
     Attack {
         name: "public-address",
-        title: "no address is reached that no rule names",
+        title: "an address without a rule cannot be reached",
         tries: &["each", "tcp", "1.1.1.1:80", "8.8.8.8:443", "9.9.9.9:22"],
         logged: Some("1.1.1.1:80"),
         ..BASE
@@ -129,7 +130,7 @@ pub const ATTACKS: [Attack; 37] = [
     },
     Attack {
         name: "synthetic-address",
-        title: "an address that was given for no name leads nowhere",
+        title: "a synthetic address without a name leads nowhere",
         tries: &["tcp", "198.18.255.200", "443"],
         logged: Some("198.18.255.200:443"),
         ..BASE
@@ -145,7 +146,7 @@ pub const ATTACKS: [Attack; 37] = [
     },
     Attack {
         name: "dns-txt",
-        title: "no TXT record comes in, of an allowed name either",
+        title: "TXT records are not resolved, even for an allowed name",
         tries: &["dns", "TXT", "allowed.isolation.example"],
         expect: &["empty"],
         control: NAME,
@@ -153,7 +154,7 @@ pub const ATTACKS: [Attack; 37] = [
     },
     Attack {
         name: "dns-txt-tunnel",
-        title: "a question with data in its labels goes nowhere",
+        title: "a query with data in its labels is not forwarded",
         tries: &["dns", "TXT", "4d5a9000030000000400.ffff0000b800000000000000.t.attacker.example"],
         expect: &["nxdomain"],
         logged: Some("4d5a9000030000000400.ffff0000b800000000000000.t.attacker.example"),
@@ -162,7 +163,7 @@ pub const ATTACKS: [Attack; 37] = [
     },
     Attack {
         name: "dns-long-labels",
-        title: "what stands for a wildcard's star has at most 63 characters",
+        title: "a wildcard's star matches at most 63 characters",
         tries: &[
             "dns",
             "A",
@@ -175,7 +176,7 @@ pub const ATTACKS: [Attack; 37] = [
     },
     Attack {
         name: "dns-many-labels",
-        title: "what stands for a wildcard's star has at most three labels",
+        title: "a wildcard's star matches at most three labels",
         tries: &["dns", "A", "a.b.c.d.wild.isolation.example"],
         expect: &["nxdomain"],
         logged: Some("a.b.c.d.wild.isolation.example"),
@@ -184,7 +185,7 @@ pub const ATTACKS: [Attack; 37] = [
     },
     Attack {
         name: "dns-other-server",
-        title: "no other resolver is asked",
+        title: "no other resolver can be reached",
         tries: &["each", "udp", "8.8.8.8:53", "10.0.2.2:53", "1.1.1.1:853"],
         expect: &["unreachable"],
         logged: Some("8.8.8.8:53"),
@@ -193,14 +194,14 @@ pub const ATTACKS: [Attack; 37] = [
     },
     Attack {
         name: "dns-over-https",
-        title: "the resolvers of DNS over HTTPS are not reached by address",
+        title: "resolvers of DNS over HTTPS cannot be reached by address",
         tries: &["each", "tcp", "1.1.1.1:443", "8.8.4.4:443", "9.9.9.9:443"],
         logged: Some("8.8.4.4:443"),
         ..BASE
     },
     Attack {
         name: "dns-over-https-name",
-        title: "the resolvers of DNS over HTTPS have no address",
+        title: "the names of DNS-over-HTTPS resolvers do not resolve",
         tries: &["dns", "A", "cloudflare-dns.com"],
         expect: &["nxdomain"],
         logged: Some("cloudflare-dns.com"),
@@ -242,7 +243,7 @@ pub const ATTACKS: [Attack; 37] = [
     },
     Attack {
         name: "public-source",
-        title: "a packet that says to come from a public address is dropped",
+        title: "a packet with a public source address is dropped",
         tries: &["raw", "public", "{open}"],
         expect: &["silent"],
         control: RAW_OPEN,
@@ -266,7 +267,7 @@ pub const ATTACKS: [Attack; 37] = [
     },
     Attack {
         name: "raw-socket",
-        title: "a raw packet is refused as any other",
+        title: "a raw packet is refused like any other",
         tries: &["raw", "own", "{closed}"],
         logged: Some("127.0.0.1:{closed}"),
         control: RAW_OPEN,
@@ -281,14 +282,14 @@ pub const ATTACKS: [Attack; 37] = [
     },
     Attack {
         name: "arp-spoofing",
-        title: "who says to be the gateway changes nothing",
+        title: "claiming the gateway's address changes nothing",
         tries: &["arp", "{open}"],
         expect: &["open"],
         ..BASE
     },
     Attack {
         name: "dhcp-spoofing",
-        title: "the guest is given its own address, whatever it asks for",
+        title: "the guest gets its own address, whatever it requests",
         tries: &["dhcp", "10.0.2.77"],
         expect: &["10.0.2.15"],
         control: (&["dhcp", "10.0.2.15"], "10.0.2.15"),
@@ -296,21 +297,21 @@ pub const ATTACKS: [Attack; 37] = [
     },
     Attack {
         name: "slow-reader",
-        title: "who reads nothing holds nobody up",
+        title: "a client that does not read delays no other connection",
         tries: &["slow", "{flood}", "{open}"],
         expect: &["open"],
         ..BASE
     },
     Attack {
         name: "syn-flood",
-        title: "100,000 beginnings of connections end, and the network is there",
+        title: "the network survives 100,000 half-open connections",
         tries: &["flood", "100000", "{closed}", "{open}"],
         expect: &["open"],
         ..BASE
     },
     Attack {
         name: "rebinding",
-        title: "an allowed name that leads to the host is closed when the connection is made",
+        title: "a connection to an allowed name that leads to the host is refused",
         tries: &["named", "rebinding.isolation.example", "443"],
         logged: Some("rebinding.isolation.example:443"),
         control: HTTP,
@@ -319,7 +320,7 @@ pub const ATTACKS: [Attack; 37] = [
     },
     Attack {
         name: "name-port",
-        title: "a name that is allowed has no port but 80 and 443",
+        title: "an allowed name has no ports other than 80 and 443",
         tries: &["named", "allowed.isolation.example", "22"],
         logged: Some("allowed.isolation.example:22"),
         control: HTTP,
@@ -328,7 +329,7 @@ pub const ATTACKS: [Attack; 37] = [
     },
     Attack {
         name: "http-fronting",
-        title: "plain HTTP to an allowed name asks for no other host",
+        title: "plain HTTP to an allowed name cannot request another host",
         tries: &["http", "allowed.isolation.example", "GET /", "attacker.example"],
         expect: &["403"],
         logged: Some("allowed.isolation.example:80"),
@@ -337,7 +338,7 @@ pub const ATTACKS: [Attack; 37] = [
     },
     Attack {
         name: "http-absolute",
-        title: "an absolute request says the same host as its header",
+        title: "the host of an absolute request must match its header",
         tries: &[
             "http",
             "allowed.isolation.example",
@@ -351,7 +352,7 @@ pub const ATTACKS: [Attack; 37] = [
     },
     Attack {
         name: "http-connect",
-        title: "CONNECT makes no tunnel",
+        title: "CONNECT cannot open a tunnel",
         tries: &["http", "allowed.isolation.example", "CONNECT attacker.example:443", "attacker.example:443"],
         expect: &["403", "400"],
         logged: Some("allowed.isolation.example:80"),
@@ -360,7 +361,7 @@ pub const ATTACKS: [Attack; 37] = [
     },
     Attack {
         name: "tls-other-name",
-        title: "TLS to an allowed name says no other",
+        title: "TLS to an allowed name cannot name another server",
         tries: &["tls", "allowed.isolation.example", "attacker.example"],
         expect: &["alert"],
         logged: Some("allowed.isolation.example:443"),
@@ -403,7 +404,7 @@ mod tests {
 
     #[test]
     fn what_is_refused_by_a_rule_must_be_told() {
-        // Frames that mean nothing and questions that are answered are no denials; nor is what the guest's own kernel refuses.
+        // Meaningless frames and answered queries are not denials, and neither is what the guest's own kernel refuses.
         let silent = ATTACKS.iter().filter(|attack| attack.logged.is_none()).filter(|attack| {
             attack.expect.iter().any(|word| matches!(*word, "refused" | "nxdomain" | "403" | "alert"))
         });

@@ -1,7 +1,7 @@
-//! What a guest may not do, tried from inside of it as root: a row for each attack of [`ATTACKS`].
+//! Attacks from inside a guest as root: a row for each attack of [`ATTACKS`].
 //!
-//! A row passes when the same kind of thing works where it is allowed, when the attack gets what it must get, when that comes at
-//! once, and when the log tells it.
+//! A row passes if an allowed attempt of the same kind works, and the attack has the expected outcome, gets it at once,
+//! and is logged.
 
 mod attack;
 mod servers;
@@ -28,11 +28,11 @@ const STAGE: &str = "attacks";
 /// The program, as the guest runs it.
 const PROBE: &str = include_str!("probe.py");
 const PROBE_PATH: &str = "/run/rave-probe.py";
-/// A line that the program does not have.
+/// A line that does not occur in the program.
 const END: &str = "RAVE-PROBE-END";
-/// How long one attempt may take: 100,000 frames by an emulated processor are the longest.
+/// How long one attempt may take: the longest sends 100,000 frames from an emulated processor.
 const LIMIT: Duration = Duration::from_secs(300);
-/// How soon the first refusal comes on a host that does nothing else, milliseconds.
+/// How soon the first refusal must come on an otherwise idle host, milliseconds.
 const AT_ONCE: f64 = 50.0;
 /// How long the log may lag behind.
 const LOG_LAG: Duration = Duration::from_secs(5);
@@ -40,17 +40,17 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// The guest, its log, and how strict to be.
 pub struct Target<'a> {
-    /// The way in.
+    /// SSH access to the guest.
     pub ssh: &'a Ssh,
-    /// What was refused so far, or why that is not known.
+    /// The denials so far, or why they are unknown.
     pub log: &'a dyn Fn() -> Result<Log, String>,
     /// Whether its network resolves the names of [`Servers::resolve`].
     pub has_names: bool,
-    /// Nothing else runs on a host that is not emulating: the time of a refusal is judged.
+    /// Whether the host is otherwise idle and does not emulate, so that the time of a refusal can be judged.
     pub is_quiet: bool,
 }
 
-/// What an attempt came to, as `probe.py` says.
+/// The outcome of an attempt, as printed by `probe.py`.
 #[derive(Debug, PartialEq)]
 struct Attempt {
     word: String,
@@ -66,7 +66,7 @@ impl Attempt {
     }
 }
 
-/// The attacks that `only` names, by their names or those of their rows, or all where it is empty; in their order.
+/// The attacks in `only`, by their names or those of their rows, or all if it is empty; in their order.
 pub fn select(only: &[String]) -> Result<Vec<&'static Attack>, SelectError> {
     let known = || ATTACKS.iter().map(|attack| attack.name);
     let mut names = BTreeSet::new();
@@ -79,7 +79,7 @@ pub fn select(only: &[String]) -> Result<Vec<&'static Attack>, SelectError> {
     Ok(ATTACKS.iter().filter(|attack| names.is_empty() || names.contains(attack.name)).collect())
 }
 
-/// Makes the attacks, one after the other, each to a row.
+/// Runs the attacks one after another; returns a row for each.
 pub fn run(target: &Target<'_>, attacks: &[&Attack], servers: &Servers, sink: Sink<'_>) -> Vec<CheckResult> {
     let started = Instant::now();
     sink(Event::StageStarted { stage: STAGE });
@@ -95,7 +95,7 @@ pub fn run(target: &Target<'_>, attacks: &[&Attack], servers: &Servers, sink: Si
     rows
 }
 
-/// The rows of a guest that did not become ready.
+/// The rows for a guest that did not become ready.
 pub fn not_run(attacks: &[&Attack], reason: &str) -> Vec<CheckResult> {
     attacks
         .iter()
@@ -103,14 +103,12 @@ pub fn not_run(attacks: &[&Attack], reason: &str) -> Vec<CheckResult> {
         .collect()
 }
 
-/// Puts the program into the guest's memory.
+/// Copies the program into the guest's memory.
 fn upload(ssh: &Ssh) -> Result<(), String> {
     let command = format!("sudo -n tee {PROBE_PATH} >/dev/null <<'{END}'\n{PROBE}{END}\n");
     match ssh.exec(&command, LIMIT) {
         Ok(output) if output.success() => Ok(()),
-        Ok(output) => {
-            Err(format!("the program could not be put into the guest: {}", output.stderr.join("\n")))
-        }
+        Ok(output) => Err(format!("could not copy the program into the guest: {}", output.stderr.join("\n"))),
         Err(error) => Err(error.to_string()),
     }
 }
@@ -124,7 +122,7 @@ fn row(
     let started = Instant::now();
     let lacks = servers.lacks(attack).map(str::to_owned);
     let names = (attack.needs_names && !target.has_names)
-        .then(|| "its names are resolved by another process, which does not know them".to_owned());
+        .then(|| "its names would be resolved by another process, which does not know them".to_owned());
     let mut seen = Observation::default();
     let outcome = match (uploaded, lacks.or(names)) {
         (Err(why), _) => Outcome::Error(why.clone()),
@@ -148,7 +146,10 @@ fn attempt(
     let (control, expected) = attack.control;
     let control = try_it(target.ssh, &servers.arguments(control))?;
     ensure(control.word == expected, || {
-        format!("what is allowed does not work: {} instead of {expected} ({})", control.word, control.detail)
+        format!(
+            "an allowed attempt does not work: {} instead of {expected} ({})",
+            control.word, control.detail
+        )
     })?;
     let told = servers.logged(attack);
     let before = match &told {
@@ -166,7 +167,7 @@ fn attempt(
     ensure(is_expected(&tried.word, attack.expect), || {
         format!("{} instead of {} ({})", tried.word, attack.expect.join(" or "), tried.detail)
     })?;
-    ensure(told != Some(None), || "it was refused, and the log does not tell it".into())?;
+    ensure(told != Some(None), || "it was refused, but not logged".into())?;
     let is_one = !matches!(attack.tries[0], "each" | "flood" | "slow" | "jumbo" | "arp" | "raw");
     let is_late = target.is_quiet && is_one && tried.word != "silent" && tried.milliseconds > AT_ONCE;
     ensure(!is_late, || format!("it was refused after {:.1} ms, not within {AT_ONCE}", tried.milliseconds))
@@ -182,21 +183,22 @@ fn try_it(ssh: &Ssh, arguments: &[String]) -> Result<Attempt, CheckError> {
     })
 }
 
-/// Whether each of several targets came to one of these words; `each` puts a `+` between those that differ.
+/// Whether every target had one of these outcomes; `each` puts a `+` between different ones.
 fn is_expected(word: &str, expect: &[&str]) -> bool {
     word.split('+').all(|word| expect.contains(&word))
 }
 
 fn read(log: &dyn Fn() -> Result<Log, String>) -> Result<Log, CheckError> {
-    log().map_err(|why| CheckError::CouldNotRun(format!("the log of the network cannot be read: {why}")))
+    log().map_err(|why| CheckError::CouldNotRun(format!("cannot read the network's log: {why}")))
 }
 
-/// How often something that begins so was denied.
+/// How often a destination with this prefix was denied.
 fn count(log: &Log, begins: &str) -> u64 {
     log.denials.iter().filter(|denial| denial.to.starts_with(begins)).map(|denial| denial.count).sum()
 }
 
-/// What the log says of what begins so, once it was denied more often than before. It is written by another thread.
+/// The log's message about a destination with this prefix, once it was denied more often than before. Another thread
+/// writes the log.
 fn logged(
     log: &dyn Fn() -> Result<Log, String>,
     begins: &str,
@@ -281,11 +283,11 @@ mod tests {
     #[test]
     fn one_target_that_is_reached_is_not_hidden_by_others_that_are_not() {
         if rave_process::find_program("python3").is_none() {
-            rave_testing::skip!("python3 is not there");
+            rave_testing::skip!("this host has no python3");
         }
         let servers = Servers::start().unwrap();
         let open = format!("127.0.0.1:{}", servers.fill("{open}"));
-        // A port that nobody listens on: its listener is gone.
+        // A port without a listener: it has been closed.
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let closed = listener.local_addr().unwrap().to_string();
         drop(listener);
@@ -297,7 +299,7 @@ mod tests {
             assert!(!is_expected(&found.word, &refused) && found.detail.contains(&open), "{found:?}");
         }
         assert!(is_expected("refused+unreachable", &["unreachable", "refused"]));
-        // The control of IPv6 works where it is allowed.
+        // The control attempt for IPv6 works if it is allowed.
         let mapped = format!("::ffff:127.0.0.1:{}", servers.fill("{open}"));
         assert_eq!(probe(&["each", "tcp6", &mapped]).word, "open");
     }

@@ -1,6 +1,6 @@
-"""Tries one thing from inside of a guest and prints what became of it: OUTCOME, milliseconds, details; tabs between them.
+"""Makes one attempt from inside a guest and prints the result: OUTCOME, milliseconds, details, separated by tabs.
 
-It uses no proxy and no library but Python's own. An outcome is a word of a few letters; who asks compares it."""
+It uses no proxy and only Python's standard library. An outcome is a short word, which the caller compares."""
 
 import os
 import select
@@ -13,12 +13,12 @@ import time
 GATEWAY, RESOLVER, GUEST = "10.0.2.2", "10.0.2.3", "10.0.2.15"
 GATEWAY_MAC = bytes([0x52, 0x55, 10, 0, 2, 2])
 MAC = bytes([0x52, 0x54, 0, 0x12, 0x34, 0x56])
-# Longer than any refusal may take under software emulation.
+# Longer than any refusal takes under software emulation.
 PATIENCE = 5.0
 
 
 def errors(error):
-    """What the kernel says of a connection or a datagram."""
+    """Names the kernel's error for a connection or a datagram."""
     names = {ConnectionRefusedError: "refused", ConnectionResetError: "reset", TimeoutError: "silent"}
     for kind, name in names.items():
         if isinstance(error, kind):
@@ -38,7 +38,7 @@ def tcp(host, port, family=socket.AF_INET):
 
 
 def each(kind, *targets):
-    """The same for several HOST:PORT: every outcome that there was, with a + between them."""
+    """The same for several HOST:PORT: all different outcomes, separated by +."""
     outcomes = {}
     for target in targets:
         outcomes.setdefault(ACTIONS[kind](*target.rsplit(":", 1))[0], []).append(target)
@@ -80,7 +80,7 @@ def dns(kind, name):
             return errors(error), str(error)
     answers = struct.unpack(">H", answer[6:8])[0]
     if answers:
-        # Its time to live is a second, and four bytes follow.
+        # Its TTL is one second, and four bytes of address follow.
         start = answer.index(b"\0\0\0\x01\0\x04") + 6
         return "address", socket.inet_ntoa(answer[start : start + 4])
     return CODES.get(answer[3] & 15, "code"), f"{len(answer)} bytes"
@@ -94,12 +94,12 @@ def address(name):
 
 
 def named(name, port):
-    """Connects to what a name leads to."""
+    """Connects to the address of a name."""
     return tcp(address(name), port)
 
 
 def http(name, first, host):
-    """A plain request to a name on port 80: the status."""
+    """Sends a plain request to a name on port 80; returns the status."""
     with socket.create_connection((address(name), 80), PATIENCE) as s:
         s.settimeout(PATIENCE)
         try:
@@ -111,7 +111,7 @@ def http(name, first, host):
 
 
 def tls(name, server_name):
-    """A hello for `server_name` (`-`: without one) to a name on port 443: `alert`, or `open` where a server got it."""
+    """Sends a hello for `server_name` (`-`: none) to a name on port 443: `alert`, or `open` if a server received it."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     to_server = ssl.MemoryBIO()
@@ -156,7 +156,7 @@ SOL_PACKET, PACKET_ADD_MEMBERSHIP, PACKET_MR_PROMISC, IFF_PROMISC = 263, 1, 1, 0
 
 
 def card():
-    """The guest's network card, as a raw socket that hears what is meant for other stations too: an answer to a forged one."""
+    """The guest's network card, as a raw socket that also receives frames for other stations: answers to forged frames."""
     name = next(name for _, name in socket.if_nameindex() if os.path.exists(f"/sys/class/net/{name}/device"))
     s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
     s.bind((name, 0))
@@ -173,19 +173,19 @@ def frame(packet, mac=MAC, kind=0x0800, to=GATEWAY_MAC):
 
 
 def answered(s, wanted, patience=2.0):
-    """Whether a frame comes that is wanted."""
+    """Waits for a frame that `wanted` accepts."""
     deadline = time.monotonic() + patience
     while (left := deadline - time.monotonic()) > 0:
         if select.select([s], [], [], left)[0]:
             data = s.recv(70000)
-            # Our own frames are seen as well.
+            # We receive our own frames as well.
             if data[6:12] == GATEWAY_MAC and (found := wanted(data)):
                 return found
     return None
 
 
 def segment_from(port):
-    """What answers a raw segment: `open` for SYN and ACK, `refused` for RST."""
+    """Recognises the answer to a raw segment: `open` for SYN and ACK, `refused` for RST."""
 
     def look(data):
         if data[12:14] == b"\x08\0" and data[23] == 6 and data[34:36] == struct.pack(">H", port):
@@ -196,7 +196,7 @@ def segment_from(port):
 
 
 def raw(what, port):
-    """A raw SYN to a port of the gateway, as `what` has it."""
+    """Sends a raw SYN to a port of the gateway, varied by `what`."""
     port, (s, name) = int(port), card()
     source, mac, fragment = GUEST, MAC, 0
     if what == "source":
@@ -207,14 +207,14 @@ def raw(what, port):
         fragment = 0x2000
     if what == "public":
         source = "8.8.8.8"
-    # Another source port each time: an earlier try is another connection.
+    # Use a new source port each time, so that earlier attempts are different connections.
     from_port = 20000 + int(time.monotonic() * 1000) % 30000
     s.send(frame(ip(source, GATEWAY, 6, syn(source, GATEWAY, port, from_port), fragment), mac))
     return answered(s, segment_from(port)) or "silent", f"{what} on {name}"
 
 
 def jumbo(port):
-    """A frame of 9000 bytes, and then a connection."""
+    """Sends a frame of 9000 bytes, and then connects."""
     s, name = card()
     path = f"/sys/class/net/{name}/mtu"
     with open(path, encoding="ascii") as file:
@@ -233,7 +233,7 @@ def jumbo(port):
 
 
 def arp(port):
-    """Says to be the gateway, and then connects to it."""
+    """Claims to be the gateway, and then connects to it."""
     s, _ = card()
     packet = struct.pack(">HHBBH", 1, 0x0800, 6, 4, 2) + MAC + socket.inet_aton(GATEWAY) + GATEWAY_MAC
     s.send(frame(packet + socket.inet_aton(GUEST), kind=0x0806, to=b"\xff" * 6))
@@ -241,7 +241,7 @@ def arp(port):
 
 
 def dhcp(wanted):
-    """Asks for an address: the one that is offered, or `nak`, or `silent`."""
+    """Requests an address: returns the offered one, or `nak`, or `silent`."""
     s, _ = card()
     options = b"\x63\x82\x53\x63\x35\x01\x01\x32\x04" + socket.inet_aton(wanted) + b"\xff"
     message = struct.pack(">BBBBIHH", 1, 1, 6, 0, 77, 0, 0) + b"\0" * 16 + MAC + b"\0" * 202 + options
@@ -275,7 +275,7 @@ def ping(to):
 
 
 def flood(count, closed, port):
-    """Segments that begin connections, to a port that is closed and to one that is open; then a connection."""
+    """Sends SYN segments to a closed and to an open port, and then connects."""
     s, _ = card()
     for number in range(int(count)):
         to = int(closed) if number % 8 else int(port)
@@ -284,13 +284,13 @@ def flood(count, closed, port):
     deadline = time.monotonic() + 60
     while True:
         outcome, detail = tcp(GATEWAY, port)
-        # Those that were begun and not continued hold their places until they are given up.
+        # Half-open connections occupy their slots until they time out.
         if outcome == "open" or time.monotonic() > deadline:
             return outcome, f"{count} segments; {detail}"
 
 
 def slow(port, other):
-    """Reads nothing from a server that sends without an end, while another connection is made."""
+    """Reads nothing from a server that sends endlessly, while making another connection."""
     with socket.create_connection((GATEWAY, int(port)), PATIENCE):
         time.sleep(1)
         outcomes = {tcp(GATEWAY, other)[0] for _ in range(5)}

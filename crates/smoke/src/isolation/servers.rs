@@ -1,4 +1,4 @@
-//! What is to be reached, and what is not: servers on the host's loopback, and names that lead to them.
+//! Servers on the host's loopback address that the guest may or may not reach, and names that lead to them.
 
 use std::collections::HashMap;
 use std::io::{self, Read as _, Write as _};
@@ -11,9 +11,9 @@ use rave_net::{Mode, Policy, Resolve, by_the_host};
 
 use super::attack::{ALLOWED, Attack, REBINDING, WILD};
 
-/// What a server says that is reached.
+/// The greeting of a server that was reached.
 const GREETING: &[u8] = b"reached\n";
-/// Stands for an address of this host.
+/// Placeholder for an address of this host.
 const HOST: &str = "{host}";
 /// How long a server waits for a client.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -26,12 +26,12 @@ pub struct Servers {
     flood: u16,
     http: u16,
     tls: u16,
-    /// None on a host that has loopback alone.
+    /// `None` on a host that only has the loopback address.
     host: Option<IpAddr>,
 }
 
 impl Servers {
-    /// Starts them on free ports of loopback.
+    /// Starts them on free ports of the loopback address.
     pub fn start() -> io::Result<Self> {
         let greet = |mut stream: TcpStream| drop(stream.write_all(GREETING));
         Ok(Self {
@@ -44,7 +44,7 @@ impl Servers {
         })
     }
 
-    /// What the guest may reach: the servers that are meant to be, and nothing else.
+    /// What the guest may reach: only the servers that it is supposed to reach.
     pub fn policy(&self) -> Policy {
         let rules = [
             format!("127.0.0.1:{}/tcp,private", self.open),
@@ -57,7 +57,7 @@ impl Servers {
         Policy { mode: Mode::Restricted, allow, ..Policy::default() }
     }
 
-    /// Where the names lead to.
+    /// What the names resolve to.
     pub fn resolve(&self) -> Resolve {
         let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let names = HashMap::from([
@@ -72,7 +72,7 @@ impl Servers {
         })
     }
 
-    /// A text of an attack with this run's ports and addresses in it.
+    /// Fills this run's ports and addresses into a text of an attack.
     pub(super) fn fill(&self, text: &str) -> String {
         [
             ("{open}", self.open.to_string()),
@@ -84,12 +84,12 @@ impl Servers {
         .fold(text.to_owned(), |text, (name, value)| text.replace(name, value))
     }
 
-    /// The arguments of what an attack tries.
+    /// The arguments of an attempt.
     pub(super) fn arguments(&self, words: &[&str]) -> Vec<String> {
         words.iter().map(|word| self.fill(word)).collect()
     }
 
-    /// Why this host cannot try an attack.
+    /// Why this host cannot try an attack, if it cannot.
     pub(super) fn lacks(&self, attack: &Attack) -> Option<&'static str> {
         let needs_host = attack.tries.iter().any(|word| word.contains(HOST));
         (needs_host && self.host.is_none()).then_some("this host has no address but loopback")
@@ -101,7 +101,7 @@ impl Servers {
     }
 }
 
-/// The port of a server that does this with each connection.
+/// Starts a server that does this with each connection; returns its port.
 fn serve(with: impl Fn(TcpStream) + Clone + Send + 'static) -> io::Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let port = listener.local_addr()?.port();
@@ -110,7 +110,7 @@ fn serve(with: impl Fn(TcpStream) + Clone + Send + 'static) -> io::Result<u16> {
             let with = with.clone();
             let ready = stream.set_read_timeout(Some(PATIENCE)).and(stream.set_write_timeout(Some(PATIENCE)));
             if ready.is_ok() {
-                // One that cannot be started ends its connection, which the attack sees.
+                // If the thread cannot be started, the connection is closed, which the attack notices.
                 let _ = thread::Builder::new().spawn(move || with(stream));
             }
         }
@@ -122,16 +122,16 @@ fn flood(mut stream: TcpStream) {
     while stream.write_all(&[b'x'; 4096]).is_ok() {}
 }
 
-/// Stands in for a TLS server, which is never the first to speak: whatever it is sent it got.
+/// Stands in for a TLS server, which never speaks first: it answers anything it receives.
 fn hear(mut stream: TcpStream) {
     if matches!(stream.read(&mut [0; 1024]), Ok(1..)) {
         let _ = stream.write_all(GREETING).and_then(|()| stream.shutdown(Shutdown::Write));
-        // A socket that is closed with bytes unread is reset (RFC 2525, 2.17), and the greeting may be lost.
+        // Closing a socket with unread data resets it (RFC 2525, 2.17), and the greeting may be lost.
         let _ = io::copy(&mut stream, &mut io::sink());
     }
 }
 
-/// Reads a request's head and answers that it was reached.
+/// Reads the head of a request and answers that the server was reached.
 fn answer(mut stream: TcpStream) {
     let mut head = Vec::new();
     let mut buffer = [0; 1024];
@@ -144,10 +144,10 @@ fn answer(mut stream: TcpStream) {
     let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\nConnection: close\r\n\r\nreached\n");
 }
 
-/// The address that this host would use to the internet; nothing is sent.
+/// The address that this host would use to reach the internet; nothing is sent.
 fn own_address() -> Option<IpAddr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-    // An address of documentation (RFC 5737).
+    // An address for documentation (RFC 5737).
     socket.connect(("192.0.2.1", 9)).ok()?;
     socket.local_addr().ok().map(|address| address.ip()).filter(|address| !address.is_unspecified())
 }
@@ -169,7 +169,7 @@ mod tests {
             let mut said = String::new();
             stream.read_to_string(&mut said).map(|_| said)
         });
-        assert_eq!(greeting.unwrap().as_bytes(), GREETING, "it is refused though somebody listens");
+        assert_eq!(greeting.unwrap().as_bytes(), GREETING, "it is refused although there is a listener");
     }
 
     #[test]

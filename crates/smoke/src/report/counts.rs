@@ -1,15 +1,15 @@
-//! Figures of a report.
+//! The figures of a report.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// How many rows of each outcome.
+/// The number of rows with each outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Passed.
     pub passed: usize,
-    /// Failed, or could not be found out; a guest that did not become ready counts as one.
+    /// Failed, or had an error; a guest that did not become ready counts as one.
     pub failed: usize,
     /// Not tried.
     pub not_run: usize,
@@ -27,7 +27,7 @@ impl std::ops::Add for Counts {
     }
 }
 
-/// Milliseconds are more than anything here is measured to.
+/// Nothing here is measured more precisely than milliseconds.
 pub(crate) fn seconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1000.0).round() / 1000.0
 }

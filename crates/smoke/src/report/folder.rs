@@ -1,4 +1,4 @@
-//! The folder of a report: the page, the JSON, the `JUnit` document, and what they name.
+//! The folder of a report: the page, the JSON, the `JUnit` document, and the files that they name.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,7 +16,7 @@ pub const PAGE: &str = "index.html";
 const JSON: &str = "report.json";
 const JUNIT: &str = "junit.xml";
 
-/// A file of a report that could not be read or written.
+/// A file of a report could not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {doing} {path}: {source}")]
 pub struct WriteError {
@@ -24,13 +24,13 @@ pub struct WriteError {
     pub doing: &'static str,
     /// The file.
     pub path: Utf8PathBuf,
-    /// What the system said.
+    /// The system's error.
     pub source: io::Error,
 }
 
-/// Writes the report's files into `folder`, which is made where it is missing: pictures and serial logs, which lie in
-/// `material.folder`, the JSON, the `JUnit` document, and last the page. Each is written beside its place and renamed into
-/// it; then those that an earlier report left and this one does not name are removed.
+/// Writes the report's files into `folder`, which is created if it is missing: pictures and serial logs, which are in
+/// `material.folder`, the JSON, the `JUnit` document, and finally the page. Each is written to a temporary file and
+/// renamed; then files that an earlier report left and this one does not name are removed.
 pub fn write(folder: &Utf8Path, report: &Report, material: &Material<'_>) -> Result<(), WriteError> {
     let earlier = earlier(folder);
     let names: BTreeSet<&str> = report.runs.iter().flat_map(super::Run::files).collect();
@@ -42,13 +42,13 @@ pub fn write(folder: &Utf8Path, report: &Report, material: &Material<'_>) -> Res
     place(&folder.join(JUNIT), &junit(report))?;
     place(&folder.join(PAGE), &page(report, material))?;
     for name in earlier.iter().filter(|name| !names.contains(name.as_str())) {
-        // It is gone already, or it is not ours to remove.
+        // It is already gone, or we may not remove it.
         let _ = fs::remove_file(folder.join(name));
     }
     Ok(())
 }
 
-/// Writes the pictures alone, which lie in `from`, into `folder`.
+/// Writes only the pictures, which are in `from`, into `folder`.
 pub fn write_pictures(folder: &Utf8Path, report: &Report, from: &Utf8Path) -> Result<(), WriteError> {
     fs::create_dir_all(folder).map_err(at("write", folder))?;
     for screenshot in report.runs.iter().flat_map(|run| &run.screenshots) {
@@ -57,7 +57,7 @@ pub fn write_pictures(folder: &Utf8Path, report: &Report, from: &Utf8Path) -> Re
     Ok(())
 }
 
-/// The report as a document of its own.
+/// The report as a JSON document.
 pub(super) fn json(report: &Report) -> String {
     let text = serde_json::to_string_pretty(report);
     text.unwrap_or_else(|error| unreachable!("plain data always serialises: {error}")) + "\n"
@@ -76,7 +76,7 @@ fn at(doing: &'static str, path: &Utf8Path) -> impl FnOnce(io::Error) -> WriteEr
     move |source| WriteError { doing, path: path.to_owned(), source }
 }
 
-/// The files that the report in `folder` names, of whatever version it is; none if there is no report.
+/// The files that the report in `folder` names, whatever its version; empty if there is no report.
 fn earlier(folder: &Utf8Path) -> BTreeSet<String> {
     #[derive(Default, Deserialize)]
     #[serde(default)]

@@ -1,4 +1,4 @@
-//! The report as `JUnit` XML, which CI systems read.
+//! The report as `JUnit` XML, for CI systems.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use quick_junit::{NonSuccessKind, Report as XmlReport, TestCase, TestCaseStatus,
 
 use crate::report::{ArtifactChecks, CheckResult, Outcome, Report, Run};
 
-/// One document for all artifacts; a suite each, and one more where some are missing.
+/// One document with a suite for each artifact, and another one if some are missing.
 pub fn junit(report: &Report) -> String {
     let mut document = XmlReport::new("rave smoke");
     document.set_time(duration(report.seconds));
@@ -21,7 +21,7 @@ pub fn junit(report: &Report) -> String {
         missing.add_test_case(case("smoke", "every-artifact", failure(NonSuccessKind::Error, reason)));
         document.add_test_suite(missing);
     }
-    document.to_string().unwrap_or_else(|error| unreachable!("a String takes every byte: {error}"))
+    document.to_string().unwrap_or_else(|error| unreachable!("writing to a String cannot fail: {error}"))
 }
 
 fn made(made: &ArtifactChecks) -> TestSuite {
@@ -42,7 +42,7 @@ fn suite(run: &Run) -> TestSuite {
     }
     suite.add_test_cases(run.rows.iter().map(row));
     if let Some(serial) = &run.serial {
-        suite.set_system_out(format!("the end of the serial log:\n{}", serial.tail.join("\n")));
+        suite.set_system_out(format!("the last lines of the serial log:\n{}", serial.tail.join("\n")));
     }
     suite
 }
@@ -75,7 +75,7 @@ fn case(group: &str, name: &str, status: TestCaseStatus) -> TestCase {
 
 fn failure(kind: NonSuccessKind, reason: &str) -> TestCaseStatus {
     let mut status = TestCaseStatus::non_success(kind);
-    // XmlString leaves out what XML 1.0 cannot hold, such as a terminal's escape sequences.
+    // XmlString removes what XML 1.0 cannot represent, such as terminal escape sequences.
     status.set_message(XmlString::new(reason));
     status
 }

@@ -1,7 +1,7 @@
-//! The report as one HTML page that needs nothing beside it: no script, its style and its pictures inside.
+//! The report as one self-contained HTML page: no script, with its style and its pictures embedded.
 //!
-//! Much of what it shows was said by a guest. Every text goes through [`text::Text`], maud escapes what that gives, and the
-//! page's own policy lets no script run and nothing load, whatever else may be wrong.
+//! Much of its text comes from a guest. Every text goes through [`text::Text`], maud escapes the result, and the page's
+//! own policy permits no scripts and no external resources, in case anything else goes wrong.
 
 mod section;
 mod text;
@@ -19,12 +19,12 @@ const STYLE: &str = include_str!("page/style.css");
 const POLICY: &str =
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
-/// What a page shows beside its report.
+/// What a page shows in addition to its report.
 #[derive(Debug, Clone, Copy)]
 pub struct Material<'a> {
     /// The text of the `manifest.json` that names the artifacts.
     pub manifest: &'a str,
-    /// Where the files that the report names are.
+    /// The folder of the files that the report names.
     pub folder: &'a Utf8Path,
 }
 
@@ -41,7 +41,7 @@ pub fn page(report: &Report, material: &Material<'_>) -> String {
                 meta name="referrer" content="no-referrer";
                 title { (word(report.verdict)) ": " (Text(&subject(report))) " – RAVE smoke report" }
                 link rel="icon" href=(icon(report.verdict));
-                // The style is a part of this program, and has no `</style`.
+                // The style is part of this program, and does not contain `</style`.
                 style { (PreEscaped(STYLE)) }
             }
             body {
@@ -93,7 +93,7 @@ fn header(report: &Report) -> Markup {
     }
 }
 
-/// One line for each run, where there are several.
+/// One line for each run, if there are several.
 fn overview(report: &Report) -> Markup {
     html! {
         table.overview {
@@ -194,7 +194,7 @@ fn mark(verdict: Verdict) -> &'static str {
     }
 }
 
-/// A dot in the verdict's colour, for the browser's tab.
+/// A dot in the verdict's colour, for the browser tab.
 fn icon(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Passed => {

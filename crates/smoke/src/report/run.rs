@@ -1,4 +1,4 @@
-//! What came of one artifact.
+//! The results for one artifact.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,15 +15,15 @@ pub struct Run {
     pub subject: Subject,
     /// From QEMU's start to its end, seconds.
     pub seconds: f64,
-    /// What came of the boot.
+    /// The result of the boot.
     pub boot: Boot,
     /// Every chosen check, in order.
     pub rows: Vec<CheckResult>,
-    /// Pictures of the guest's screen, in the order in which they were taken.
+    /// Screenshots of the guest, in the order in which they were taken.
     pub screenshots: Vec<Screenshot>,
     /// What this report lacks, and why.
     pub warnings: Vec<String>,
-    /// The guest's serial log: kept where a check did not pass, or where a report folder was asked for.
+    /// The guest's serial log: kept if a check did not pass, or if a report folder was requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub serial: Option<SerialLog>,
 }
@@ -39,7 +39,7 @@ pub struct Subject {
     pub format: String,
     /// The row of the matrix, [`crate::matrix::ROWS`].
     pub row: String,
-    /// As what it was in the machine: `disk`, `usb stick`, `cd`, `installed`.
+    /// How it was attached to the machine: `disk`, `usb stick`, `cd`, `installed`.
     pub medium: String,
     /// The artifact's file name.
     pub artifact: String,
@@ -49,7 +49,7 @@ pub struct Subject {
     pub accelerator: String,
     /// `bios` or `uefi`.
     pub firmware: String,
-    /// What the disk hangs on: `virtio-blk`, `ahci`, `pvscsi`.
+    /// The disk's controller: `virtio-blk`, `ahci`, `pvscsi`.
     pub bus: String,
     /// The network card: `virtio-net`, `e1000`, `vmxnet3`.
     pub nic: String,
@@ -59,7 +59,7 @@ pub struct Subject {
     pub cpus: u32,
 }
 
-/// What came of the boot.
+/// The result of the boot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "result")]
 pub enum Boot {
@@ -80,13 +80,13 @@ pub struct BootTimes {
     pub kernel_initrd: f64,
     /// Until readiness.
     pub userspace: f64,
-    /// The whole.
+    /// The total.
     pub ready: f64,
-    /// When the guest announced each of its stages.
+    /// When the guest reported each of its stages.
     pub stages: Vec<StageTime>,
 }
 
-/// A stage of a boot, and when it was come to.
+/// A stage of a boot, and when it was reached.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StageTime {
     /// Its name: `firmware`, `kernel`, `sshd`.
@@ -102,13 +102,13 @@ pub struct BootFailure {
     pub stage: String,
     /// Why the wait ended.
     pub cause: String,
-    /// What speaks for the stage.
+    /// The evidence for the stage.
     pub evidence: String,
     /// What to do next.
     pub remedy: String,
-    /// The stages that it came to, each with its beginning.
+    /// The stages that it reached, each with its beginning.
     pub reached: Vec<StageTime>,
-    /// How long it was waited for, seconds.
+    /// How long we waited for it, seconds.
     pub waited: f64,
 }
 
@@ -119,35 +119,35 @@ pub struct CheckResult {
     pub name: String,
     /// Its group.
     pub group: String,
-    /// What holds when it passes.
+    /// What is true if it passes.
     pub title: String,
-    /// What came of it.
+    /// Its outcome.
     pub outcome: Outcome,
-    /// Seconds.
+    /// Its duration, seconds.
     pub seconds: f64,
     /// How often it asked.
     pub attempts: u32,
-    /// The last answer that it saw, shortened.
+    /// The last answer that it got, shortened.
     pub last_answer: String,
 }
 
-/// What came of a check.
+/// The outcome of a check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "result", content = "reason")]
 pub enum Outcome {
-    /// It holds.
+    /// It passed.
     Passed,
-    /// It does not.
+    /// It failed.
     Failed(String),
-    /// It could not be found out.
+    /// It could not be performed.
     Error(String),
-    /// It was not tried, because of what came before.
+    /// It was not tried, because of an earlier problem.
     NotRun(String),
-    /// It was not tried, because what it looks at comes into the guest later: no fault of the guest.
+    /// It was not tried, because its subject is installed in the guest later: not a fault of the guest.
     NotYet(String),
 }
 
-/// A picture of the guest's screen.
+/// A screenshot of the guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Screenshot {
     /// Its PNG's name, beside `report.json` or in the folder of `--screenshot`.
@@ -160,7 +160,7 @@ pub struct Screenshot {
     pub height: u32,
 }
 
-/// When a picture was taken.
+/// When a screenshot was taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "when", content = "check")]
 pub enum ScreenshotTrigger {
@@ -168,27 +168,27 @@ pub enum ScreenshotTrigger {
     Looked,
     /// When this check failed.
     CheckFailed(String),
-    /// When the wait for the guest ended in vain.
+    /// When the wait for the guest failed.
     BootFailed,
 }
 
 /// A guest's serial log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SerialLog {
-    /// Where all of it is: a name beside `report.json`, or a path where no report folder was asked for.
+    /// The complete log: a name beside `report.json`, or a path if no report folder was requested.
     pub file: String,
     /// Its last lines.
     pub tail: Vec<String>,
 }
 
-/// What programs of the host say of an artifact's files, without booting them.
+/// The results of the host's programs for an artifact's files, without booting them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ArtifactChecks {
     /// The artifact's format.
     pub format: String,
-    /// What was looked at.
+    /// The individual checks.
     pub rows: Vec<CheckResult>,
-    /// Programs that this host does not have, and what they would have looked at.
+    /// Programs that this host lacks, and what they would have checked.
     pub not_here: Vec<String>,
 }
 
@@ -218,7 +218,7 @@ impl Run {
         dead + count(&self.rows)
     }
 
-    /// Why the guest did not become ready, where that is so.
+    /// Why the guest did not become ready, if it did not.
     pub fn boot_failure(&self) -> Option<&BootFailure> {
         match &self.boot {
             Boot::Ready(_) => None,
@@ -226,15 +226,15 @@ impl Run {
         }
     }
 
-    /// The files of this run that lie beside `report.json`.
+    /// The files of this run beside `report.json`.
     pub(super) fn files(&self) -> impl Iterator<Item = &str> {
         let pictures = self.screenshots.iter().map(|screenshot| screenshot.file.as_str());
-        // A log that is elsewhere has a path, not a name.
+        // A log elsewhere has a path instead of a name.
         pictures.chain(self.serial.iter().map(|serial| serial.file.as_str())).filter(|file| is_name(file))
     }
 }
 
-/// Whether it names a file of the very folder.
+/// Whether it names a file in the same folder.
 pub(super) fn is_name(file: &str) -> bool {
     !file.is_empty() && !file.starts_with('.') && !file.contains('/')
 }
@@ -264,7 +264,7 @@ impl From<&Timeline> for BootTimes {
 }
 
 impl BootFailure {
-    /// Of a boot that came to these stages, and was waited for so long.
+    /// Of a boot that reached these stages, and was waited for this long.
     pub fn new(
         failure: &boot::BootFailure,
         reached: &[(boot::BootStage, Duration)],
@@ -317,7 +317,7 @@ impl Outcome {
         }
     }
 
-    /// Whether it does not hold, or could not be found out.
+    /// Whether it failed or could not be performed.
     pub fn is_failure(&self) -> bool {
         matches!(self, Self::Failed(_) | Self::Error(_))
     }
@@ -334,7 +334,7 @@ impl Outcome {
 }
 
 impl ScreenshotTrigger {
-    /// The part of a file's name that tells it.
+    /// The part of a file name that identifies it.
     pub(super) fn slug(&self) -> String {
         match self {
             Self::Looked => "screen".into(),

@@ -56,7 +56,7 @@ pub(crate) fn run(outcomes: &[Outcome]) -> Run {
     }
 }
 
-/// Each outcome once.
+/// One row with each outcome.
 pub(crate) fn mixed() -> Run {
     run(&[
         Outcome::Passed,

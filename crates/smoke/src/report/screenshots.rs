@@ -1,4 +1,4 @@
-//! Pictures of a guest's screen, as they are taken.
+//! Takes screenshots of a guest.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -8,16 +8,16 @@ use rave_vm::Instance;
 
 use super::{Screenshot, ScreenshotTrigger};
 
-/// Pictures of failed checks that are taken: more of them show the same, and a page holds them all.
+/// The most screenshots of failed checks: more would show the same, and all of them are on one page.
 const MOST_FAILED: usize = 8;
 
-/// Where the screenshots of one run go, and those that exist. A missing screenshot is a warning, never a failed
+/// Where the screenshots of one run go, and those taken so far. A missing screenshot is a warning, never a failed
 /// check.
 #[derive(Debug)]
 pub struct Screenshots {
     folder: Utf8PathBuf,
     name: String,
-    /// The pictures.
+    /// The screenshots.
     pub taken: Vec<Screenshot>,
     /// Those that could not be taken, and why.
     pub warnings: Vec<String>,
@@ -25,12 +25,12 @@ pub struct Screenshots {
 }
 
 impl Screenshots {
-    /// An empty one, whose pictures go into `folder`; the names of their files begin with `name`.
+    /// Screenshots will be stored in `folder`; their file names begin with `name`.
     pub fn new(folder: Utf8PathBuf, name: String) -> Self {
         Self { folder, name, taken: Vec::new(), warnings: Vec::new(), failed: 0 }
     }
 
-    /// Takes a picture. A machine that has ended has no screen.
+    /// Takes a screenshot. A machine that has ended has no screen.
     pub fn take(&mut self, instance: Option<&mut Instance>, trigger: ScreenshotTrigger) {
         if let ScreenshotTrigger::CheckFailed(_) = trigger {
             self.failed += 1;
@@ -61,8 +61,8 @@ fn shoot(instance: Option<&mut Instance>, path: &Utf8Path) -> Result<(u32, u32),
     size(path).map_err(|error| format!("{path}: {error}"))
 }
 
-/// Width and height of a PNG: its signature, then the chunk IHDR with both as big-endian numbers (PNG specification, 5.2
-/// and 11.2.1).
+/// Width and height of a PNG: its signature, then the chunk IHDR with both as big-endian numbers (PNG specification,
+/// 5.2 and 11.2.1).
 fn size(png: &Utf8Path) -> io::Result<(u32, u32)> {
     let mut head = [0; 24];
     File::open(png)?.read_exact(&mut head)?;

@@ -1,4 +1,4 @@
-//! Colours of pixels, and how often each is there.
+//! Colours of pixels, and how often each occurs.
 
 use png::ColorType;
 
@@ -18,7 +18,7 @@ pub(super) fn coarse([red, green, blue]: Colour) -> usize {
     usize::from(red >> 3) << 10 | usize::from(green >> 3) << 5 | usize::from(blue >> 3)
 }
 
-/// How often each colour was seen.
+/// How often each colour occurred.
 pub(super) struct Counts {
     of: Vec<u64>,
     total: u64,
@@ -43,7 +43,7 @@ impl Counts {
     }
 }
 
-/// `part` of `whole`; nothing is no part of nothing.
+/// `part` of `whole`; zero if `whole` is zero.
 #[expect(clippy::cast_precision_loss, reason = "a picture has fewer than 2^52 pixels")]
 pub(super) fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }

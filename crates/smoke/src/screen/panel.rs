@@ -1,32 +1,33 @@
 //! Finds a desktop's panel: a band along the whole upper edge in one colour, with icons and text on it.
 //!
-//! The band's rows share a background that the rows below it do not have. A panel at another edge, one in the colour of
-//! what is right below it, and one that shows the wallpaper through are not found. The bar of a login screen is a panel
-//! too: it looks the same.
+//! The band's rows share a background that the rows below do not have. A panel at another edge, one in the colour of
+//! the area right below it, and a transparent one are not found. The bar of a login screen counts as a panel too: it
+//! looks the same.
 
 use std::collections::HashMap;
 
 use super::colour::{Colour, coarse, share};
 
-/// The lowest panel, pixels. More than the 16 of a line of a text console, whose first may be in reverse.
+/// The lowest panel, pixels. More than the 16 of a line of a text console, whose first line may be in reverse video.
 pub(super) const LOWEST: usize = 20;
 /// The highest panel, pixels. Xfce's has 26 by default, and grows with large fonts.
 pub(super) const HIGHEST: usize = 64;
-/// Rows at the very edge that may have another colour: a border.
+/// Rows at the edge that may have another colour: a border.
 const BORDER: usize = 2;
 /// Rows below the panel that must not look like it.
 const BELOW: usize = 8;
-/// How many of a picture's first rows are looked at.
+/// How many of a picture's first rows are examined.
 pub(super) const ROWS: usize = BORDER + HIGHEST + BELOW;
-/// A row belongs to the band when this share of it has the band's colour: window buttons may take the rest.
+/// A row belongs to the band if this share of it has the band's colour: window buttons may take the rest.
 const ROW_SHARE: f64 = 0.4;
-/// How far a channel may be from the band's colour, of 255: some themes shade it.
+/// How far a channel may differ from the band's colour, of 255: some themes shade it.
 const TOLERANCE: u8 = 16;
-/// The share of the band that icons and text take at least: a menu's word and a clock take about 3 per cent of it.
+/// The minimum share of the band that icons and text take: a menu's label and a clock take about 3 per cent.
 const CONTENT: f64 = 0.005;
-/// The band reaches both edges: so much of the outermost [`EDGE`] of the columns has its colour. An icon may be there.
+/// The band reaches both edges: at least this share of the outermost [`EDGE`] of the columns has its colour. An icon
+/// may be there.
 const EDGE_SHARE: f64 = 0.2;
-/// One part in this many columns is an edge.
+/// One in this many columns belongs to an edge.
 const EDGE: usize = 20;
 
 /// A panel that was found.
@@ -39,7 +40,7 @@ pub struct Panel {
 }
 
 impl Panel {
-    /// Looks at the first [`ROWS`] rows of a picture.
+    /// Examines the first [`ROWS`] rows of a picture.
     pub(super) fn find(top: &[Vec<Colour>]) -> Option<Self> {
         let background = commonest(top.get(BORDER..LOWEST)?)?;
         let is_band = |row: &Vec<Colour>| like(row, background) >= ROW_SHARE;
@@ -62,14 +63,14 @@ impl Panel {
     }
 }
 
-/// The share of pixels whose colour is about this one.
+/// The share of pixels with approximately this colour.
 fn like(pixels: &[Colour], colour: Colour) -> f64 {
     let near =
         |pixel: &&Colour| pixel.iter().zip(colour).all(|(one, other)| one.abs_diff(other) <= TOLERANCE);
     share(pixels.iter().filter(near).count() as u64, pixels.len() as u64)
 }
 
-/// One colour out of the commonest group of similar ones.
+/// One colour from the most common group of similar colours.
 fn commonest(rows: &[Vec<Colour>]) -> Option<Colour> {
     let mut counts: HashMap<usize, (u64, Colour)> = HashMap::new();
     for pixel in rows.iter().flatten() {

@@ -9,7 +9,7 @@ use png::ColorType;
 use super::*;
 
 const WIDTH: usize = 1280;
-/// Half of a usual screen's: it takes half the time, and what is looked for is at the top.
+/// Half of a usual screen's height: it takes half the time, and only the top matters.
 const HEIGHT: usize = 400;
 const BAR: Colour = [0x2b, 0x30, 0x3b];
 const INK: Colour = [0xee, 0xee, 0xec];
@@ -27,7 +27,7 @@ impl Picture {
         Self::new(WIDTH, HEIGHT, |_, _| colour)
     }
 
-    /// What a photograph looks like to a program: every pixel another colour, and darker downwards.
+    /// Like a photograph: every pixel has another colour, and it gets darker downwards.
     fn wallpaper() -> Self {
         Self::new(WIDTH, HEIGHT, |x, y| {
             let noise = (x * 7919 + y * 104_729) % 97;
@@ -43,7 +43,7 @@ impl Picture {
         self
     }
 
-    /// Something like a line of letters: strokes of one column of every four, ten rows high.
+    /// Resembles a line of letters: strokes of one column in four, ten rows high.
     fn text(mut self, x: usize, y: usize, letters: usize) -> Self {
         for letter in 0..letters {
             self = self.fill(x + letter * 8, y, 2, 10, INK).fill(x + letter * 8, y + 4, 5, 1, INK);
@@ -51,7 +51,7 @@ impl Picture {
         self
     }
 
-    /// A panel with a menu, a window's button and a clock.
+    /// A panel with a menu, a window button and a clock.
     fn with_panel(self, height: usize) -> Self {
         self.fill(0, 0, WIDTH, height, BAR)
             .fill(4, 4, 16, height - 8, [0x22, 0x88, 0xee])
@@ -96,7 +96,7 @@ fn panel(picture: &Picture) -> Option<u32> {
     picture.screen().panel.map(|panel| panel.height)
 }
 
-/// A text console of the video device: 16 rows a line.
+/// A text console of the video device: 16 rows per line.
 fn console(lines: usize) -> Picture {
     (0..lines)
         .fold(Picture::plain([0; 3]), |picture, line| picture.text(0, line * 16 + 3, 40 + line * 13 % 80))

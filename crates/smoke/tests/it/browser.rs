@@ -12,24 +12,24 @@ use serde::Deserialize;
 use crate::page::hostile;
 use crate::samples::{boot_failed, failed, passed, report, written};
 
-/// Asks the page that it shows in a frame of each width in its address, and prints what it found. The product's page has
-/// no script; this one is the test's.
+/// Examines the page, which it shows in a frame of each width in its address, and prints the results. The product's
+/// page has no script; this one belongs to the test.
 const QUESTIONS: &str = include_str!("questions.html");
 
-/// How long the browser may take, on a host that does other things.
+/// How long the browser may take on a busy host.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// A phone's and a desk's.
+/// The widths of a phone and of a desktop.
 const WIDTHS: [u32; 2] = [375, 1280];
 
-/// What the browser sees.
+/// The browser's view of the page.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Seen {
     width: u32,
     title: String,
     dark: bool,
-    /// Of the whole page, pixels.
+    /// The width of the whole page, pixels.
     scroll_width: u32,
     rows: usize,
     bars: usize,
@@ -37,9 +37,9 @@ struct Seen {
     scripts: usize,
     /// Attributes whose name begins with `on`.
     handlers: usize,
-    /// Texts whose contrast is less than 4.5 (WCAG 2.2, 1.4.3), with it.
+    /// Texts with a contrast below 4.5 (WCAG 2.2, 1.4.3), with the contrast.
     faint: Vec<String>,
-    /// Ids that are there twice, and references to none.
+    /// Duplicate ids, and references to missing ids.
     bad_ids: Vec<String>,
     /// The ends of the texts of the `pre` elements.
     logs: Vec<String>,
@@ -56,12 +56,12 @@ fn browser() -> Result<Utf8PathBuf, &'static str> {
     find_program("chromium").ok_or("this host has no chromium")
 }
 
-/// What the browser sees of a report's page at each width.
+/// The browser's view of a report's page at each width.
 fn see(chromium: &Utf8Path, folder: &Utf8Path, dark: bool) -> Vec<Seen> {
     let own = tempfile::tempdir().unwrap();
     fs::write(folder.join("questions.html"), QUESTIONS).unwrap();
     let mut command = Cmd::new(chromium.as_str())
-        // As root, which tests may be, its sandbox does not start.
+        // Its sandbox does not start for root, which tests may run as.
         .args([
             "--headless=new",
             "--no-sandbox",
@@ -84,7 +84,7 @@ fn see(chromium: &Utf8Path, folder: &Utf8Path, dark: bool) -> Vec<Seen> {
     serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{error}: {answer}"))
 }
 
-/// Looks at a report at each width, in light and in dark, and checks what holds for every page.
+/// Opens a report at each width, in light and in dark mode, and checks what must be true for every page.
 fn look(chromium: &Utf8Path, name: &str, report: &Report) -> Seen {
     let folder = written(name, report);
     let mut seen = see(chromium, &folder, false);
@@ -107,9 +107,9 @@ fn a_browser_shows_rows_pictures_and_bars_of_several_runs() {
     let chromium = or_skip!(browser());
     let checks = rave_smoke::registry::CHECKS.len();
     let seen = look(&chromium, "several", &report(vec![passed("qemu"), failed("raw")], None));
-    // One row is of the files.
+    // One row is about the files.
     assert_eq!((seen.rows, seen.images.len()), (2 * checks + 1, 3));
-    // Four phases, and seven stages of the guest, in each.
+    // Four phases and seven stages of the guest in each run.
     assert_eq!(seen.bars, 2 * 11);
     assert!(seen.title.starts_with("Failed: debian simple"), "{}", seen.title);
 }
@@ -128,7 +128,7 @@ fn a_browser_shows_a_single_run_and_a_boot_that_failed() {
 fn a_hostile_guest_changes_nothing_but_its_texts() {
     let chromium = or_skip!(browser());
     let mut report = hostile();
-    // The files are named by us, and what is in them is the guest's.
+    // We choose the names of the files; their contents come from the guest.
     for (run, name) in report.runs.iter_mut().zip(["qemu", "raw"]) {
         run.screenshots.clear();
         run.serial.as_mut().unwrap().file = format!("{name}.log");
@@ -136,7 +136,7 @@ fn a_hostile_guest_changes_nothing_but_its_texts() {
     let seen = look(&chromium, "hostile", &report);
     assert_eq!(seen.rows, 2 * rave_smoke::registry::CHECKS.len() + 1);
     assert!(seen.title.contains("<script>document.title='pwned'</script>"), "{}", seen.title);
-    // Two serial logs and the manifest; none lost its end.
+    // Two serial logs and the manifest; all are complete.
     assert_eq!(seen.logs.len(), 3);
     assert!(seen.logs[0].trim_end().ends_with("& red txt.exe"), "{:?}", seen.logs[0]);
 }

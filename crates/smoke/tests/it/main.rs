@@ -1,4 +1,4 @@
-//! The report as others read it: by its schema, and in a browser.
+//! The report as its readers see it: by its schema, and in a browser.
 
 mod browser;
 mod page;

@@ -10,7 +10,7 @@ fn without_files(report: &Report) -> String {
     page(report, &Material { manifest: "", folder: Utf8Path::new("/nonexistent") })
 }
 
-/// Puts the hostile text into every text that is no word of the format's own.
+/// Puts the hostile text into every string that is not a keyword of the format.
 fn poison(value: &mut Value, name: &str) {
     match value {
         Value::String(text) if !["result", "when", "verdict"].contains(&name) => HOSTILE.clone_into(text),
@@ -53,7 +53,7 @@ fn the_headline_says_what_came_of_it() {
         let (_, rest) = html.split_once("</span>").unwrap();
         rest.split_once("</h1>").unwrap().0.to_owned()
     };
-    // One is of the files.
+    // One check is about the files.
     let checks = rave_smoke::registry::CHECKS.len() + 1;
     assert_eq!(headline(&report(vec![passed("qemu")], None)), format!("All {checks} checks passed"));
     assert_eq!(headline(&report(vec![failed("qemu")], None)), format!("2 of {checks} checks failed"));
@@ -85,7 +85,7 @@ fn a_picture_or_log_that_is_gone_is_told_and_the_end_of_the_log_is_kept() {
 
 #[test]
 fn no_element_has_an_attribute_twice() {
-    // A browser takes the first and says nothing.
+    // A browser uses the first one and reports no error.
     let html = without_files(&report(vec![passed("qemu"), boot_failed("raw")], Some("interrupted")));
     for element in html.split('<').filter_map(|rest| rest.split_once('>')).map(|(element, _)| element) {
         for attribute in ["class", "id", "style"] {

@@ -1,4 +1,4 @@
-//! Reports of each kind, made of values as real runs give them.
+//! Reports of each kind, with values as in real runs.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -11,7 +11,7 @@ use rave_smoke::report::{
     Screenshot, ScreenshotTrigger, SerialLog, StageTime, Subject, write,
 };
 
-/// What a guest may say to leave its place in a page.
+/// What a guest may send to break out of its place in a page.
 pub(crate) const HOSTILE: &str = "</details></pre><script>document.title='pwned'</script><img src=x onerror=\"alert(1)\"> \" ' & \u{1b}[31mred\u{1b}[0m\u{0} \u{202e}txt.exe";
 
 const PICTURE: (u32, u32) = (1280, 800);
@@ -35,7 +35,7 @@ pub(crate) fn report(runs: Vec<Run>, incomplete: Option<&str>) -> Report {
     Report::new(host(), started, Duration::from_millis(412_300), vec![made()], runs, incomplete)
 }
 
-/// What the host says of an artifact.
+/// The host's results for an artifact.
 fn made() -> ArtifactChecks {
     let row = CheckResult {
         name: "qemu-img-check".into(),
@@ -53,7 +53,7 @@ fn made() -> ArtifactChecks {
     }
 }
 
-/// Every check, passed.
+/// A run in which every check passed.
 pub(crate) fn passed(format: &str) -> Run {
     let stages = ["userspace", "tools", "setup", "network", "sshd", "kanban", "router", "gateway", "ready"];
     let times = [16.2, 18.0, 20.4, 20.9, 22.3, 43.8, 38.1, 44.5, 45.1];
@@ -80,9 +80,9 @@ pub(crate) fn passed(format: &str) -> Run {
     }
 }
 
-/// One check of each bad outcome.
+/// A run with one check of each bad outcome.
 pub(crate) fn failed(format: &str) -> Run {
-    let reason = "/healthz gave 503 (asked 31 times in 90 s)\nkanban: vibe-kanban.service is failed (failed, exit-code)";
+    let reason = "/healthz returned 503 (asked 31 times in 90 s)\nkanban: vibe-kanban.service is failed (failed, exit-code)";
     let outcome = |name: &str| match name {
         "gateway-health" => Outcome::Failed(reason.into()),
         "ssh-password" => {
@@ -102,7 +102,7 @@ pub(crate) fn failed(format: &str) -> Run {
     }
 }
 
-/// A boot that hung in the initrd.
+/// A run whose boot hung in the initrd.
 pub(crate) fn boot_failed(format: &str) -> Run {
     let reached = [("firmware", 0.0), ("boot loader", 1.4), ("kernel", 4.7), ("initrd", 8.8)];
     let failure = BootFailure {
@@ -124,7 +124,7 @@ pub(crate) fn boot_failed(format: &str) -> Run {
     }
 }
 
-/// Writes a report with its pictures and serial logs into a folder of this test, which stays for people to look at.
+/// Writes a report with its pictures and serial logs to a folder of this test, which is kept for inspection.
 pub(crate) fn written(name: &str, report: &Report) -> Utf8PathBuf {
     let place = Utf8Path::new(env!("CARGO_TARGET_TMPDIR")).join("smoke-report").join(name);
     let parts = place.join("parts");
@@ -161,7 +161,7 @@ fn serial_text() -> String {
     text + HOSTILE
 }
 
-/// A desktop as far as a picture needs one: a wallpaper, a panel, a window.
+/// A minimal picture of a desktop: a wallpaper, a panel, a window.
 fn paint(file: &Utf8Path) {
     let (width, height) = PICTURE;
     let mut pixels = Vec::with_capacity((width * height * 3) as usize);
@@ -213,7 +213,7 @@ fn rows(outcome: impl Fn(&str) -> Outcome) -> Vec<CheckResult> {
             ("clean-shutdown", _) => {
                 "off after 18.2 s; rave-root: 26618/1040384 files (0.1% non-contiguous), 469184/4183547 blocks"
             }
-            ("reboot", _) => "ready 148.7 s after it was asked for",
+            ("reboot", _) => "ready 148.7 s after the request",
             (_, Group::Web) => {
                 "200 text/html; charset=utf-8 <!DOCTYPE html><html lang=\"en\"><head><meta charset=\"UTF-8\"/>"
             }

@@ -1,4 +1,4 @@
-//! Every kind of report keeps to `docs/smoke-report.schema.json`, which takes nothing else.
+//! Every kind of report conforms to `docs/smoke-report.schema.json`, which accepts nothing else.
 
 use jsonschema::Validator;
 use rave_smoke::report::Report;
@@ -30,7 +30,7 @@ fn kinds() -> Vec<(&'static str, Report)> {
 
 #[track_caller]
 fn refuses(validator: &Validator, document: &Value, what: &str) {
-    assert!(!validator.is_valid(document), "taken all the same: {what}");
+    assert!(!validator.is_valid(document), "accepted: {what}");
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn the_schema_is_one() {
     jsonschema::meta::validate(&serde_json::from_str(schema).unwrap()).unwrap();
 }
 
-/// Paths of all objects, as JSON pointers.
+/// The paths of all objects, as JSON pointers.
 fn objects(value: &Value, at: &str, found: &mut Vec<String>) {
     match value {
         Value::Object(fields) => {
@@ -73,7 +73,7 @@ fn no_field_may_be_missing_and_no_other_may_be_there() {
         let document = serde_json::to_value(&report).unwrap();
         let mut places = Vec::new();
         objects(&document, "", &mut places);
-        // One row is as good as another.
+        // A few rows are enough.
         for place in places.iter().filter(|place| !place.contains("/rows/1") && !place.contains("/rows/2")) {
             let mut more = document.clone();
             more.pointer_mut(place).unwrap()["unknown"] = json!(1);

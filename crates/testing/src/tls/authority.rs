@@ -13,11 +13,11 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig};
 
-/// An authority whose key is known to this process alone.
+/// An authority whose key only this process knows.
 pub struct Authority {
     pem: String,
     issuer: Issuer<'static, KeyPair>,
-    /// When certificates of servers are valid; always otherwise.
+    /// When certificates of servers are valid; `None` means always.
     valid: Option<Range<SystemTime>>,
 }
 
@@ -28,7 +28,7 @@ impl fmt::Debug for Authority {
 }
 
 impl Authority {
-    /// Makes one with a key of its own.
+    /// Creates an authority with a new key.
     pub fn new(name: &str) -> Self {
         let key = KeyPair::generate().expect("a key");
         let mut parameters = CertificateParams::default();
@@ -39,7 +39,7 @@ impl Authority {
         Self { pem, issuer: Issuer::new(parameters, key), valid: None }
     }
 
-    /// The certificates that it gives to servers are valid in this time alone.
+    /// Limits the validity of the certificates that it issues to servers to this time.
     #[must_use]
     pub fn valid(self, times: Range<SystemTime>) -> Self {
         Self { valid: Some(times), ..self }
@@ -50,7 +50,7 @@ impl Authority {
         &self.pem
     }
 
-    /// TLS of a server that is called `host`.
+    /// The TLS configuration of a server called `host`.
     pub(super) fn server(&self, host: &str) -> Arc<ServerConfig> {
         let key = KeyPair::generate().expect("a key");
         let mut parameters = CertificateParams::new([host.to_owned()]).expect("the name of a host");
@@ -70,7 +70,7 @@ impl Authority {
     }
 }
 
-/// TLS of a client of `host`, which trusts what is in a PEM file.
+/// A TLS client for `host` that trusts the certificates in a PEM file.
 pub(super) fn client(host: &str, trusted: &Path) -> io::Result<ClientConnection> {
     let mut roots = RootCertStore::empty();
     let certificates = CertificateDer::pem_file_iter(trusted).map_err(io::Error::other)?;

@@ -1,4 +1,4 @@
-//! Passes on what each end says, in the clear in between.
+//! Relays what each end sends, decrypted in between.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
@@ -13,7 +13,7 @@ struct End {
     is_over: bool,
 }
 
-/// Until one end is over, or both are silent for so long.
+/// Runs until one end has finished, or both have been silent for this long.
 pub(super) fn both_ways(
     a: (Connection, TcpStream),
     b: (Connection, TcpStream),
@@ -40,7 +40,7 @@ pub(super) fn both_ways(
     Ok(())
 }
 
-/// Nothing is read for an end that has not taken what it was given.
+/// Does not read more for an end that has not yet received what it was sent.
 fn wait(a: &End, b: &End, silence: Duration) -> io::Result<()> {
     let flags = |end: &End, other: &End| {
         let mut flags = PollFlags::empty();
@@ -65,7 +65,7 @@ fn pass(from: &mut End, to: &mut End) -> io::Result<()> {
             Err(error) => return Err(error),
         }
     }
-    // Also what came along with the handshake.
+    // Also data that arrived along with the handshake.
     let state = from.tls.process_new_packets().map_err(io::Error::other)?;
     from.is_over |= state.peer_has_closed();
     let mut said = vec![0; state.plaintext_bytes_to_read()];

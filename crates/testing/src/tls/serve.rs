@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::path::{Component, Path};
 
-/// Answers requests until the client has no more; each calls `asked`.
+/// Answers requests until the client sends no more; each calls `asked`.
 pub(super) fn files(stream: impl Read + Write, folder: &Path, asked: &mut dyn FnMut()) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     loop {

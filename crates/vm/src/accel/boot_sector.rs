@@ -1,9 +1,9 @@
-//! The probe's guest: one boot sector, held as bytes so that no assembler is needed.
+//! The probe's guest: one boot sector, stored as bytes so that no assembler is needed.
 //!
 //! A guest that only writes a byte from real mode proves too little. Some hosts offer a `/dev/kvm` that interprets a
-//! guest's kernel one instruction at a time (seen: about half a million a second), so that a boot sector passes and
-//! Linux seems to hang forever after the firmware. So this guest does what the first moments of a kernel do, and
-//! writes a letter to COM1 (0x3f8) after each step, which tells how far it came:
+//! guest's kernel one instruction at a time (observed: about half a million a second), so that a boot sector passes and
+//! Linux seems to hang forever after the firmware. This guest therefore does what a kernel does in its first moments,
+//! and writes a letter to COM1 (0x3f8) after each step, which shows how far it got:
 //!
 //! | letter | what worked |
 //! | --- | --- |
@@ -12,18 +12,18 @@
 //! | `T` | ten timer interrupts woke it from `hlt` |
 //! | `W` | 350 million instructions on memory: 0.1 to 0.3 s under software emulation, minutes where KVM interprets |
 //!
-//! Under software emulation it then tries one instruction that QEMU is known to have emulated wrongly: `VPGATHERDD` with
-//! `YMM4` as the index, which was taken for no index (QEMU's issue 2474). `A` is written where the result is right, `a`
-//! where it is wrong, `-` where the processor has no AVX2. Hardware has nothing to prove there.
+//! Under software emulation it then tries one instruction that some versions of QEMU emulate wrongly: `VPGATHERDD` with
+//! `YMM4` as the index, which was treated as no index (QEMU issue 2474). It writes `A` if the result is right, `a` if
+//! it is wrong, and `-` if the processor has no AVX2. With KVM there is nothing to prove.
 //!
 //! Then it ends QEMU through `isa-debug-exit`. Registers and constants: Intel SDM volume 3, 10.8.5 (entering IA-32e
 //! mode) and 13.5.1 (enabling AVX); 8259A and 8254 data sheets; a boot sector is loaded at 0x7c00 and ends in 0x55 0xaa
 //! at 510.
 
-/// What the guest has written to its serial port when it is done, before the letter about AVX2.
+/// What the guest has written to its serial port when it finishes, before the letter about AVX2.
 pub(super) const EXPECTED: &[u8] = b"RLTW";
 
-/// The letter about a result of AVX2 that is wrong.
+/// The letter for a wrong AVX2 result.
 pub(super) const AVX2_WRONG: u8 = b'a';
 
 /// QEMU's exit status when the guest wrote 0x10 to `isa-debug-exit`: `(value << 1) | 1`.
@@ -32,7 +32,7 @@ pub(super) const EXIT_STATUS: i32 = 0x10 << 1 | 1;
 /// Size of the disk that holds the sector, bytes. `SeaBIOS` reads no disk smaller than a cylinder of its geometry.
 pub(super) const DISK_SIZE: u64 = 1024 * 1024;
 
-/// Where the code looks whether it shall try AVX2.
+/// Offset of the flag that tells the code to try AVX2.
 const TRIES_AVX2: usize = 509;
 
 /// The sector, 512 bytes.
@@ -82,7 +82,7 @@ const CODE: [u8; 348] = [
     0x31, 0xc0, 0x8e, 0xd8, 0x8e, 0xc0, 0x8e, 0xd0, 0xbc, 0x00, 0x7c, 0x00, 0x00, 0x31, 0xdb,
     // 7cdc mov al,'L'; call putc64
     0xb0, 0x4c, 0xe8, 0x44, 0x00, 0x00, 0x00,
-    // 7ce3 sti; hlt until ten ticks came; cli, since a tick changes al, which what follows writes out
+    // 7ce3 sti; hlt until ten ticks came; cli, since a tick changes al, which the code below writes out
     0xfb, 0xf4, 0x83, 0xfb, 0x0a, 0x72, 0xfa, 0xfa,
     // 7ceb mov al,'T'; call putc64
     0xb0, 0x54, 0xe8, 0x35, 0x00, 0x00, 0x00,
@@ -109,7 +109,7 @@ const CODE: [u8; 348] = [
     0xff, 0x0f, 0x00, 0x40, 0x00, 0x00,
 ];
 
-/// What follows [`CODE`], likewise.
+/// Follows [`CODE`], in the same format.
 #[rustfmt::skip]
 const AVX2: [u8; 151] = [
     // 7d5c avx2: cmp byte [TRIES_AVX2],0; je exit
@@ -130,11 +130,11 @@ const AVX2: [u8; 151] = [
     0xc4, 0xe2, 0x7d, 0x31, 0x24, 0x25, 0xe3, 0x7d, 0x00, 0x00,
     // 7da5 mov esi,0x10000; vmovdqu [rsi],ymm4: it is the table too, so that entry n is 7 - n
     0xbe, 0x00, 0x00, 0x01, 0x00, 0xc5, 0xfe, 0x7f, 0x26,
-    // 7dae vpgatherdd ymm0,[rsi+ymm4*4],ymm5: 0 to 7, and 7 in each lane where the index is taken for none
+    // 7dae vpgatherdd ymm0,[rsi+ymm4*4],ymm5: 0 to 7, or 7 in each lane if the index is ignored
     0xc4, 0xe2, 0x55, 0x90, 0x04, 0xa6,
     // 7db4 vpmovzxbd ymm1,[expected]; vpcmpeqd ymm0,ymm0,ymm1
     0xc4, 0xe2, 0x7d, 0x31, 0x0c, 0x25, 0xeb, 0x7d, 0x00, 0x00, 0xc5, 0xfd, 0x76, 0xc1,
-    // 7dc2 vpmovmskb eax,ymm0; inc eax: zero where all lanes are as expected
+    // 7dc2 vpmovmskb eax,ymm0; inc eax: zero if all lanes are as expected
     0xc5, 0xfd, 0xd7, 0xc0, 0xff, 0xc0,
     // 7dc8 mov al,'A'; je say; mov al,'a'; jmp say
     0xb0, 0x41, 0x74, 0x06, 0xb0, 0x61, 0xeb, 0x02,

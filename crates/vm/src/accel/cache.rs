@@ -1,4 +1,4 @@
-//! What the probe found, kept until the host boots again or QEMU changes.
+//! The probe's results, cached until the host reboots or QEMU changes.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -11,10 +11,10 @@ use crate::Error;
 use crate::files::write_atomically;
 use crate::qemu::{Qemu, QemuVersion};
 
-/// Raised when the meaning of the file or of the guest changes.
+/// Increased when the meaning of the file or of the guest changes.
 const SCHEMA: u32 = 2;
 
-/// What a result holds for: this boot of the host and this QEMU.
+/// What a result is valid for: this boot of the host and this QEMU.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Key {
     schema: u32,
@@ -30,8 +30,8 @@ pub(super) struct Key {
 
 impl Key {
     pub(super) fn of(qemu: &Qemu) -> Result<Self, Error> {
-        let meta = fs::metadata(&qemu.program).map_err(|e| Error::io("look at", &qemu.program, e))?;
-        // Without a boot id (another kernel than Linux) a result holds until QEMU changes.
+        let meta = fs::metadata(&qemu.program).map_err(|e| Error::io("inspect", &qemu.program, e))?;
+        // Without a boot id (a kernel other than Linux) a result is valid until QEMU changes.
         let host_boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         Ok(Self {
             schema: SCHEMA,
@@ -48,9 +48,9 @@ impl Key {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Cache {
     key: Key,
-    /// How KVM did, and the engine if it works.
+    /// The state of KVM, and the engine if it works.
     pub(super) kvm: Option<(KvmState, Option<Engine>)>,
-    /// The engine that TCG does its work right as, and how long the guest took, ms.
+    /// The engine with which TCG computes correctly, and how long the guest took, ms.
     pub(super) tcg: Option<(Engine, u64)>,
 }
 
@@ -63,7 +63,7 @@ impl Cache {
         Self { key: key.clone(), kvm: None, tcg: None }
     }
 
-    /// What the file says about `key`. A file that is missing, damaged or about something else says nothing.
+    /// The results for `key`. A file that is missing, damaged or about another key yields none.
     pub(super) fn load(file: &Utf8Path, key: &Key) -> Self {
         let known = fs::read(file).ok().and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
         known.filter(|known| known.key == *key).unwrap_or_else(|| Self::empty(key))
@@ -71,7 +71,7 @@ impl Cache {
 
     pub(super) fn save(&self, file: &Utf8Path) -> Result<(), Error> {
         if let Some(folder) = file.parent() {
-            fs::create_dir_all(folder).map_err(|e| Error::io("make", folder, e))?;
+            fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
         }
         let text = serde_json::to_vec_pretty(self).map_err(|e| Error::io("write", file, e.into()))?;
         write_atomically(file, &text, 0o644)

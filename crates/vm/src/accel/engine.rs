@@ -32,8 +32,9 @@ pub enum Engine {
     KvmWithoutArchCapabilities,
     /// Software emulation with all that QEMU can emulate.
     Tcg,
-    /// Software emulation without AVX2, by a QEMU that was seen to emulate it wrongly: `VPGATHERDD` and its kin as if there
-    /// were no index where the index is `XMM4` or `YMM4` (QEMU's issue 2474), so that Chromium reads astray and dies of it.
+    /// Software emulation without AVX2, for a QEMU that was observed to emulate it wrongly: it treats `VPGATHERDD` and
+    /// related instructions as having no index if the index is `XMM4` or `YMM4` (QEMU issue 2474), so that Chromium
+    /// reads from wrong addresses and crashes.
     TcgWithoutAvx2,
 }
 
@@ -47,8 +48,8 @@ impl Engine {
     }
 
     /// The value of QEMU's `-cpu`. Under software emulation a fifth level of page tables (LA57) makes every miss of the
-    /// translation cache longer, and STAC and CLAC (SMAP), around each copy to or from a program, end a translated block:
-    /// without both a desktop's browser opens with a seventh less processor time.
+    /// translation cache slower, and STAC and CLAC (SMAP), around each copy to or from a program, end a translated
+    /// block: without both, a desktop's browser opens with a seventh less processor time.
     pub(crate) fn cpu(self) -> &'static str {
         match self {
             Self::Kvm => "host",

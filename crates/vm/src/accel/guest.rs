@@ -43,7 +43,7 @@ impl fmt::Display for GuestRun {
     }
 }
 
-/// QEMU's arguments for the probe. The machine is the one that real guests get; graphics and network are left out.
+/// QEMU's arguments for the probe: the same machine type as for real guests, without graphics and network.
 fn argv(engine: Engine, disk: &Utf8Path, serial: &Utf8Path) -> Vec<String> {
     let accel = match engine.accelerator() {
         Accelerator::Kvm => "kvm",
@@ -72,7 +72,7 @@ fn argv(engine: Engine, disk: &Utf8Path, serial: &Utf8Path) -> Vec<String> {
 }
 
 pub(super) fn run(qemu: &Qemu, engine: Engine, deadline: Duration) -> Result<Run, Error> {
-    let scratch = tempfile::tempdir().map_err(|e| Error::io("make a folder in", "TMPDIR", e))?;
+    let scratch = tempfile::tempdir().map_err(|e| Error::io("create a folder in", "TMPDIR", e))?;
     let folder = Utf8Path::from_path(scratch.path()).ok_or(Error::TemporaryFolderName)?;
     let (disk, serial) = (folder.join("disk"), folder.join("serial"));
     write_disk(&disk, engine.accelerator()).map_err(|e| Error::io("write", &disk, e))?;
@@ -88,7 +88,7 @@ pub(super) fn run(qemu: &Qemu, engine: Engine, deadline: Duration) -> Result<Run
     }
     let seen = match fs::read(&serial) {
         Ok(seen) => seen,
-        // A guest that came to its end had the file: whoever removed it is the trouble, not the accelerator.
+        // A guest that finished had the file: someone removed it, and the accelerator is not to blame.
         Err(error) if ended == Some(Status::Code(EXIT_STATUS)) => {
             return Err(Error::io("read", &serial, error));
         }

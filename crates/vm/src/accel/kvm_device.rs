@@ -1,4 +1,4 @@
-//! `/dev/kvm` as a file: is it there, and may this user open it?
+//! `/dev/kvm` as a file: does it exist, and may this user open it?
 
 use std::fs;
 use std::io::ErrorKind;
@@ -11,7 +11,7 @@ use super::KvmState;
 /// The device, Documentation/virt/kvm/api.rst of Linux.
 const DEVICE: &str = "/dev/kvm";
 
-/// What stands in the way of using KVM at all; nothing where the device opens.
+/// Why KVM cannot be used at all, or `None` if the device opens.
 pub(super) fn obstacle() -> Option<KvmState> {
     obstacle_at(Utf8Path::new(DEVICE), &fs::read_to_string("/etc/group").unwrap_or_default())
 }
@@ -20,7 +20,7 @@ fn obstacle_at(device: &Utf8Path, groups: &str) -> Option<KvmState> {
     let error = fs::OpenOptions::new().read(true).write(true).open(device).err()?;
     let reason = error.to_string().to_lowercase();
     match (error.kind(), fs::metadata(device)) {
-        // EPERM is what a container's device rules give.
+        // A container's device rules give EPERM.
         (ErrorKind::PermissionDenied, Ok(meta)) => {
             Some(KvmState::NoPermission { group: group_name(groups, meta.gid()), reason })
         }
@@ -29,7 +29,7 @@ fn obstacle_at(device: &Utf8Path, groups: &str) -> Option<KvmState> {
     }
 }
 
-/// The name of a group in the text of group(5), or its number.
+/// The name of a group in the text of group(5), or its number if it has no name.
 fn group_name(groups: &str, gid: u32) -> String {
     let number = gid.to_string();
     let name = groups.lines().find_map(|line| {

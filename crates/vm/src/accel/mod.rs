@@ -1,7 +1,7 @@
 //! How the guest's instructions run on this host, proved by running some.
 //!
-//! [`probe`] boots a tiny guest under KVM, and under software emulation (TCG) where KVM does not do. What it found is kept
-//! in a file, so that a KVM that hangs costs its deadline once per boot of the host.
+//! [`probe`] boots a tiny guest under KVM, and under software emulation (TCG) if KVM does not work. The result is
+//! cached in a file, so that a KVM that hangs costs its deadline once per boot of the host.
 
 mod boot_sector;
 mod cache;
@@ -22,29 +22,29 @@ use guest::{GuestRun, Run};
 pub use engine::{Accelerator, Engine};
 pub use probe_result::{KvmState, ProbeResult, Progress};
 
-/// How long the guest may take under KVM. Hardware needs a few hundredths of a second, nested hardware some tenths.
+/// How long the guest may take under KVM. Hardware needs a few hundredths of a second, nested hardware a few tenths.
 const KVM_DEADLINE: Duration = Duration::from_secs(6);
 
-/// How long the guest may take under software emulation: 0.3 s on an idle machine, and machines are not always idle.
+/// How long the guest may take under software emulation: it takes 0.3 s on an idle machine, but the host may be busy.
 const TCG_DEADLINE: Duration = Duration::from_secs(60);
 
 /// What to prove.
 #[derive(Debug, Clone, Copy)]
 pub struct ProbeRequest<'a> {
-    /// The QEMU to run it with.
+    /// The QEMU to probe with.
     pub qemu: &'a Qemu,
-    /// Folder of the file that keeps the result; made where it is missing.
+    /// Folder of the file that caches the result; created if it is missing.
     pub cache_dir: &'a Utf8Path,
-    /// Only this accelerator: an error where it does not do.
+    /// Use only this accelerator, and fail if it does not work.
     pub force: Option<Accelerator>,
-    /// Prove it again, whatever is known.
+    /// Probe again, even if there is a cached result.
     pub refresh: bool,
 }
 
 /// Finds the accelerator to use.
 ///
-/// KVM that works or hangs, and TCG that works, are remembered until the host boots again or QEMU changes. The other
-/// states cost next to nothing to find and may be fixed without a reboot, so they are checked each time.
+/// A KVM that works or hangs and a TCG that works are remembered until the host reboots or QEMU changes. The other
+/// states are cheap to find and may be fixed without a reboot, so they are checked each time.
 pub fn probe(request: &ProbeRequest<'_>) -> Result<ProbeResult, Error> {
     let key = Key::of(request.qemu)?;
     let file = cache::file(request.cache_dir);
@@ -72,7 +72,7 @@ pub fn probe(request: &ProbeRequest<'_>) -> Result<ProbeResult, Error> {
 
 struct Prober<'a> {
     qemu: &'a Qemu,
-    /// A guest was run.
+    /// Whether a guest was run.
     ran: bool,
 }
 
@@ -97,7 +97,7 @@ impl Prober<'_> {
                     cache.kvm = Some((state.clone(), None));
                     return Ok((state, None));
                 }
-                // The first engine's reason is the one to report: the second only tries a way around it.
+                // Report the first engine's reason: the second only tries a workaround.
                 GuestRun::Died { tail, .. } if last == KvmState::NotTried => last = KvmState::Fails { tail },
                 GuestRun::Died { .. } => {}
             }

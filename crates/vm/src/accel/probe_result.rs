@@ -1,4 +1,4 @@
-//! What the probe found, and in words.
+//! The probe's result, and its description in words.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,11 +12,11 @@ use super::{Accelerator, Engine};
 pub struct ProbeResult {
     /// What to boot with.
     pub engine: Engine,
-    /// How KVM does.
+    /// The state of KVM.
     pub kvm: KvmState,
-    /// How long the guest took under software emulation, ms; nothing where that was not needed.
+    /// How long the guest took under software emulation, ms; `None` if that was not needed.
     pub tcg_ms: Option<u64>,
-    /// Nothing was run: all of it was known from before.
+    /// Whether everything came from the cache and no guest was run.
     pub cached: bool,
 }
 
@@ -27,7 +27,7 @@ impl ProbeResult {
     }
 }
 
-/// How KVM does on this host.
+/// The state of KVM on this host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum KvmState {
@@ -36,39 +36,39 @@ pub enum KvmState {
         /// From QEMU's start to its end, ms.
         ms: u64,
     },
-    /// `/dev/kvm` makes machines, and the guest was not done in time.
+    /// `/dev/kvm` creates machines, but the guest did not finish in time.
     Hangs {
-        /// The time it had.
+        /// The time it was given.
         after: Duration,
-        /// How far it came.
+        /// How far it got.
         reached: Progress,
     },
-    /// QEMU ended by itself.
+    /// QEMU exited.
     Fails {
         /// Its last lines.
         tail: Vec<String>,
     },
-    /// `/dev/kvm` is there and not for this user.
+    /// `/dev/kvm` exists, but this user may not open it.
     NoPermission {
-        /// The device's group, by name where it has one.
+        /// The device's group, by name if it has one.
         group: String,
-        /// What the system said.
+        /// The system's error.
         reason: String,
     },
     /// There is no usable `/dev/kvm`.
     Absent {
-        /// What the system said.
+        /// The system's error.
         reason: String,
     },
-    /// The other accelerator was asked for.
+    /// The other accelerator was requested.
     NotTried,
 }
 
-/// How far the probe's guest came.
+/// How far the probe's guest got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Progress {
-    /// Not even its first instruction.
+    /// Not even its first instruction ran.
     Firmware,
     /// Its 16-bit code runs.
     RealMode,
@@ -76,7 +76,7 @@ pub enum Progress {
     LongMode,
     /// Timer interrupts arrive.
     Interrupts,
-    /// It computed what it had to.
+    /// All of its work is done.
     Done,
 }
 
@@ -106,7 +106,7 @@ impl fmt::Display for Progress {
 }
 
 impl KvmState {
-    /// What to do about it; nothing where there is nothing to do.
+    /// How to fix it; `None` if there is nothing to fix.
     pub fn remedy(&self) -> Option<String> {
         match self {
             Self::Works { .. } | Self::NotTried => None,
@@ -146,7 +146,7 @@ impl fmt::Display for KvmState {
                 write!(f, "QEMU fails under kvm: {}", last.map_or("it printed nothing", String::as_str))
             }
             Self::NoPermission { group, reason } => {
-                write!(f, "/dev/kvm is there, but only for the group {group}: {reason}")
+                write!(f, "/dev/kvm exists, but only for the group {group}: {reason}")
             }
             Self::Absent { reason } => write!(f, "no /dev/kvm: {reason}"),
             Self::NotTried => f.write_str("kvm was not tried"),

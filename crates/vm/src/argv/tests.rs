@@ -1,4 +1,4 @@
-//! Snapshots of whole command lines, one option a line.
+//! Snapshots of whole command lines, one option per line.
 
 use rave_net::Policy;
 
@@ -213,7 +213,7 @@ fn a_kernel_of_its_own() {
     );
 }
 
-/// What the command line says after the last option that every machine has.
+/// The part of the command line after the last option that every machine has.
 fn screen(display: Display, clipboard: bool) -> String {
     let text = lines(&Machine { display, clipboard, ..machine() }, Engine::Tcg);
     let (_, screen) = text
@@ -269,7 +269,7 @@ fn servers_and_where_their_password_is() {
     assert!(
         screen(Display::Spice(server(5930)), false)
             .contains("=display-password,disable-copy-paste=on,disable-agent-file-xfer=on\n"),
-        "the agent of SPICE shares a clipboard unless it is told not to"
+        "the agent of SPICE shares a clipboard unless it is disabled"
     );
     let served = server(5900);
     assert!(!screen(Display::Vnc(served.clone()), true).contains(served.password.as_str()));

@@ -10,13 +10,13 @@ use super::BootStage;
 /// Why a guest did not become ready, and where it hangs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BootFailure {
-    /// Where it hangs.
+    /// The stage it hangs in.
     pub stage: BootStage,
-    /// What speaks for that, in words.
+    /// The evidence for that, in words.
     pub evidence: String,
     /// Why the wait ended.
     pub cause: Cause,
-    /// The last 30 lines of the serial console, or of the firmware where that is silent.
+    /// The last 30 lines of the serial console, or of the firmware's log if the console is silent.
     pub serial_tail: Vec<String>,
 }
 
@@ -25,29 +25,29 @@ pub struct BootFailure {
 pub enum Cause {
     /// It took too long.
     Timeout {
-        /// The time it had.
+        /// The time it was given.
         after: Duration,
     },
     /// QEMU ended.
     QemuDied {
-        /// How.
+        /// Its exit status.
         status: Status,
         /// Its last lines.
         tail: Vec<String>,
     },
     /// The guest's kernel panicked.
     Panicked {
-        /// What it said.
+        /// The kernel's message.
         message: String,
     },
-    /// Timers of a virtual CPU no longer expire, which software emulation causes.
+    /// Timers of a virtual CPU no longer expire, which software emulation can cause.
     LostTimer {
-        /// What the guest's kernel said.
+        /// The message of the guest's kernel.
         message: String,
     },
-    /// Something in the guest waits for a person now.
+    /// Something in the guest waits for a person.
     GaveUp {
-        /// What it said.
+        /// Its message.
         message: String,
     },
     /// The guest reports that a stage failed.
@@ -85,7 +85,7 @@ impl BootFailure {
                     .to_owned()
             }
             Cause::LostTimer { .. } => "a fault of QEMU's emulation: run the same command again, or give the machine one processor (--cpus 1)".to_owned(),
-            // The kernel's test of its timer waits by counting instructions, and ticks come late on a busy host.
+            // The kernel's test of its timer waits by counting instructions, and ticks are late on a busy host.
             Cause::Panicked { message } if message.contains("IO-APIC + timer") => {
                 "this host is too busy for software emulation: run fewer machines at once, then the same command again".to_owned()
             }

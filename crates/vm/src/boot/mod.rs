@@ -1,4 +1,4 @@
-//! How far a guest has come, from what it leaves on its way: the firmware's log, the serial console, the readiness port.
+//! How far a guest has booted, from what it leaves behind: the firmware's log, the serial console, the readiness port.
 //!
 //! [`stage_detector`] is pure: bytes and times in, a [`BootStage`] and a [`Timeline`] out. [`watch`] reads the files.
 

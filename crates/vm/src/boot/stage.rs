@@ -9,13 +9,13 @@ use rave_guest::protocol;
 pub enum BootStage {
     /// `SeaBIOS` or OVMF looks for something to boot.
     Firmware,
-    /// The firmware started the boot loader; no kernel has spoken.
+    /// The firmware started the boot loader; the kernel has printed nothing yet.
     BootLoader,
     /// The kernel runs and has not started its first program.
     Kernel,
-    /// The first program of the initial RAM disk runs; the root filesystem's has not spoken.
+    /// The first program of the initial RAM disk runs; the root filesystem's has printed nothing yet.
     Initrd,
-    /// The root filesystem's init runs; RAVE's own service has not spoken.
+    /// The root filesystem's init runs; RAVE's own service has reported nothing yet.
     Userspace,
     /// The guest waits for an address.
     Network,
@@ -52,12 +52,12 @@ impl fmt::Display for BootStage {
 }
 
 impl BootStage {
-    /// Whether nothing on the disk was written yet.
+    /// Whether nothing has been written to the disk yet.
     pub fn is_before_userspace(self) -> bool {
         self < Self::Userspace
     }
 
-    /// What to do about a boot that ends here.
+    /// How to fix a boot that ends here.
     pub(super) fn remedy(self) -> &'static str {
         match self {
             Self::Firmware => {

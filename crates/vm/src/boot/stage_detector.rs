@@ -1,4 +1,4 @@
-//! What a boot leaves behind, and what follows from it.
+//! What a boot leaves behind, and how far it got according to that.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::text::Console;
 use super::timeline::Marks;
 use super::{BootStage, Timeline};
 
-/// The stages that are a service's own receipt.
+/// The stages that each report one service's readiness.
 const SERVICES: [(GuestStage, &str); 4] = [
     (GuestStage::Sshd, "ssh"),
     (GuestStage::Kanban, "kanban"),
@@ -17,61 +17,61 @@ const SERVICES: [(GuestStage, &str); 4] = [
     (GuestStage::Gateway, "gateway"),
 ];
 
-/// What the image's GRUB prints on the serial port before it loads the kernel.
+/// The line that the image's GRUB prints on the serial port before it loads the kernel.
 pub const LOADER_MARKER: &str = "rave: boot loader";
 
 /// Why there is no point in waiting longer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeadEnd {
-    /// The kernel panicked; its line.
+    /// The kernel panicked; the line it printed.
     Panic(String),
-    /// What was said by something that then waits for a person.
+    /// The line printed by a program that then waits for a person.
     GaveUp(String),
 }
 
-/// All that is known of one boot.
+/// Everything known about one boot.
 #[derive(Debug, Clone, Default)]
 pub struct StageDetector {
     marks: Marks,
-    /// When the firmware said that it starts what is on the disk.
+    /// When the firmware reported that it starts the code on the disk.
     handed_over: Option<Duration>,
     firmware: Console,
     serial: Console,
     /// The last event of each stage, and when it was first ok.
     events: BTreeMap<GuestStage, (GuestEvent, Option<Duration>)>,
     partial_event: Vec<u8>,
-    /// Events of this boot are those of the boot before, and do not count.
+    /// The id of the previous boot; its events are ignored.
     previous_boot: Option<String>,
     dead_end: Option<DeadEnd>,
     lost_timer: Option<String>,
 }
 
 impl StageDetector {
-    /// Of a boot that follows the one with this id of the guest's kernel, whose last events may still arrive.
+    /// A detector for the boot after the one with this id of the guest's kernel, whose last events may still arrive.
     pub fn after_boot(previous: Option<String>) -> Self {
         Self { previous_boot: previous, ..Self::default() }
     }
 
-    /// Takes what the firmware printed on its debug port, `at` after the beginning.
+    /// Adds output of the firmware's debug port, received `at` after the beginning.
     pub fn firmware(&mut self, bytes: &[u8], at: Duration) {
         let mut console = std::mem::take(&mut self.firmware);
         console.push(bytes, &mut |line| self.firmware_line(line, at));
         self.firmware = console;
     }
 
-    /// Takes what the guest printed on its serial console, `at` after the beginning.
+    /// Adds output of the guest's serial console, received `at` after the beginning.
     pub fn serial(&mut self, bytes: &[u8], at: Duration) {
         let mut console = std::mem::take(&mut self.serial);
         console.push(bytes, &mut |line| self.serial_line(line, at));
         self.serial = console;
     }
 
-    /// Takes what the guest wrote to its readiness port; the events in it.
+    /// Adds output of the guest's readiness port; returns the events in it.
     pub fn ready(&mut self, bytes: &[u8], at: Duration) -> Vec<GuestEvent> {
         let mut events = Vec::new();
         for &byte in bytes {
             if byte != b'\n' {
-                // One byte more than a line may have, so that a longer one is seen as such.
+                // One byte more than the maximum, so that a longer line is recognised as too long.
                 if self.partial_event.len() <= MAX_LINE {
                     self.partial_event.push(byte);
                 }
@@ -115,7 +115,7 @@ impl StageDetector {
             self.lost_timer.get_or_insert_with(|| line.to_owned());
         }
         let marks = &mut self.marks;
-        // A mark counts only where those after it have not been seen: systemd logs the kernel's line again.
+        // A mark counts only if no later mark has been seen: systemd logs the kernel's line again.
         if line.contains("BdsDxe: starting") {
             self.handed_over.get_or_insert(at);
         } else if line.contains("BdsDxe: failed") {
@@ -137,7 +137,7 @@ impl StageDetector {
         self.dead_end.get_or_insert(DeadEnd::GaveUp(line.to_owned()));
     }
 
-    /// Where the boot is.
+    /// The stage that the boot has reached.
     pub fn stage(&self) -> BootStage {
         if !self.events.is_empty() {
             return self.waiting_for().into();
@@ -156,20 +156,20 @@ impl StageDetector {
         }
     }
 
-    /// The first stage that failed, else the first that is not reached.
+    /// The first stage that failed, otherwise the first that has not been reached.
     fn waiting_for(&self) -> GuestStage {
         let state = |stage| self.events.get(&stage).map(|(event, _)| event.state);
         let first = |wanted: &dyn Fn(Option<StageState>) -> bool| {
             GuestStage::ALL.into_iter().find(|&stage| wanted(state(stage)))
         };
-        // That the guest is not ready is what the other failures mean, not one of its own.
+        // "Not ready" only follows from the other failures; it is not a failure of its own.
         first(&|state| state == Some(StageState::Failed))
             .filter(|stage| *stage != GuestStage::Ready)
             .or_else(|| first(&|state| state != Some(StageState::Ok)))
             .unwrap_or(GuestStage::Ready)
     }
 
-    /// The last event about the stage where the boot is.
+    /// The last event of the stage that the boot has reached.
     pub fn last_word(&self) -> Option<&GuestEvent> {
         self.events
             .get(&self.waiting_for())
@@ -177,8 +177,8 @@ impl StageDetector {
             .map(|(event, _)| event)
     }
 
-    /// An event that says that a stage up to `until` will not be reached by itself. A network that stays away counts
-    /// only for who waits for it: the guest becomes ready all the same, and an address may still come.
+    /// The event of a stage up to `until` that will not be reached without help. A missing network matters only if
+    /// `until` is the network: the guest becomes ready without it, and may still get an address.
     pub fn failed(&self, until: GuestStage) -> Option<&GuestEvent> {
         let counts = |stage: GuestStage| stage != GuestStage::Network || until == GuestStage::Network;
         let events =
@@ -186,17 +186,17 @@ impl StageDetector {
         events.into_iter().find(|event| event.state == StageState::Failed)
     }
 
-    /// Whether the guest's stage was reached, and when.
+    /// When the guest's stage was reached, if it was.
     pub fn reached(&self, stage: GuestStage) -> Option<Duration> {
         self.events.get(&stage).and_then(|(_, ok_at)| *ok_at)
     }
 
-    /// The last event about `stage`.
+    /// The last event of `stage`.
     pub fn event_of(&self, stage: GuestStage) -> Option<&GuestEvent> {
         self.events.get(&stage).map(|(event, _)| event)
     }
 
-    /// The services that have said in this boot that they answer, by their names in `rave.toml`.
+    /// The services that have reported in this boot that they respond, by their names in `rave.toml`.
     pub fn services(&self) -> Vec<&'static str> {
         let boot = self.boot_id();
         let is_of_boot =
@@ -205,7 +205,7 @@ impl StageDetector {
         SERVICES.iter().filter(|(stage, _)| answers(*stage)).map(|(_, name)| *name).collect()
     }
 
-    /// The id of this boot of the guest's kernel, once an event has told it.
+    /// The id of this boot of the guest's kernel, once an event has reported it.
     pub fn boot_id(&self) -> Option<&str> {
         self.events.values().map(|(event, _)| event.boot_id.as_str()).find(|id| !id.is_empty())
     }
@@ -215,29 +215,29 @@ impl StageDetector {
         self.dead_end.as_ref()
     }
 
-    /// The kernel's line that says that timers of a processor no longer expire, if it came before userspace: later another start
-    /// would lose the guest's work, and the limit on time decides.
+    /// The kernel's line about timers of a processor that no longer expire, if it came before userspace: after that a
+    /// restart would lose the guest's work, so only the deadline decides.
     pub fn lost_timer(&self) -> Option<&str> {
         self.lost_timer.as_deref().filter(|_| self.stage().is_before_userspace())
     }
 
-    /// The last lines of the serial console, or of the firmware where that is silent.
+    /// The last lines of the serial console, or of the firmware if the console is silent.
     pub fn last_lines(&self) -> Vec<String> {
         let serial = self.serial.tail();
         if serial.is_empty() { self.firmware.tail() } else { serial }
     }
 
-    /// Where the time went, for a guest that was ready `ready` after the beginning.
+    /// Where the time went, for a guest that became ready `ready` after the beginning.
     pub fn timeline(&self, ready: Duration) -> Timeline {
         let stages = self.events.iter().filter_map(|(stage, (_, at))| at.map(|at| (*stage, at)));
         let mut stages: Vec<_> = stages.collect();
         stages.sort_by_key(|(_, at)| *at);
-        // The firmware's own word comes before the first that the boot loader gets out.
+        // The firmware reports the handover before the boot loader prints anything.
         let loader = self.handed_over.or(self.marks.loader);
         Timeline::new(&Marks { loader, ..self.marks }, stages, ready)
     }
 
-    /// What speaks for [`StageDetector::stage`], in words.
+    /// The evidence for [`StageDetector::stage`], in words.
     pub fn reason(&self) -> String {
         let seen = |what: &str, at: Option<Duration>| {
             at.map(|at| format!("{what} was seen on the serial port after {:.1} s", at.as_secs_f64()))
@@ -261,16 +261,16 @@ impl StageDetector {
             .or_else(|| seen("the boot loader's marker", marks.loader))
             .unwrap_or_else(|| {
                 if self.handed_over.is_some() {
-                    "the firmware started the disk's boot code, which said nothing on the serial port"
+                    "the firmware started the disk's boot code, which printed nothing on the serial port"
                         .to_owned()
                 } else {
-                    "nothing of a boot loader was seen on the serial port".to_owned()
+                    "no boot loader was seen on the serial port".to_owned()
                 }
             })
     }
 }
 
-/// Said by what then waits for a person: OVMF, GRUB, initramfs-tools, systemd.
+/// Printed by programs that then wait for a person: OVMF, GRUB, initramfs-tools, systemd.
 const GIVING_UP: [&str; 6] = [
     "BdsDxe: No bootable option or device was found",
     "grub rescue>",
@@ -280,7 +280,7 @@ const GIVING_UP: [&str; 6] = [
     "Freezing execution",
 ];
 
-/// Said 21 s after the kernel last saw a timer of a processor expire: `rcu_check_gp_kthread_expired_fqs_timer`,
+/// Printed 21 s after the kernel last saw a timer of a processor expire: `rcu_check_gp_kthread_expired_fqs_timer`,
 /// `kernel/rcu/tree_stall.h`.
 const LOST_TIMER: &str = "Possible timer handling issue on cpu=";
 

@@ -1,4 +1,4 @@
-//! A console's bytes as lines: without escape sequences, in bounded memory.
+//! A console's bytes as lines without escape sequences, in bounded memory.
 
 use std::collections::VecDeque;
 
@@ -7,19 +7,19 @@ use crate::terminal_text::plain;
 /// How many lines are kept.
 pub(super) const TAIL_LINES: usize = 30;
 
-/// The longest line that is kept or looked at, bytes; the rest of a longer one is dropped.
+/// The longest line that is kept or matched, bytes; the rest of a longer line is dropped.
 const LINE_LIMIT: usize = 2048;
 
-/// Takes a console's bytes piece by piece.
+/// Collects a console's bytes.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Console {
     tail: VecDeque<String>,
-    /// The line that has not ended yet, as it came.
+    /// The current, incomplete line, unprocessed.
     partial: Vec<u8>,
 }
 
 impl Console {
-    /// Adds bytes. `on_line` gets each line that ended, then the one that has not, in case it is a prompt.
+    /// Adds bytes. Calls `on_line` for each complete line, then for the incomplete one, in case it is a prompt.
     pub(super) fn push(&mut self, bytes: &[u8], on_line: &mut dyn FnMut(&str)) {
         for &byte in bytes {
             if byte == b'\n' {
@@ -47,7 +47,7 @@ impl Console {
         self.tail.push_back(line);
     }
 
-    /// The last lines, empty ones left out.
+    /// The last lines, without empty ones.
     pub(super) fn tail(&self) -> Vec<String> {
         let mut console = self.clone();
         console.keep(clean(&self.partial));

@@ -4,23 +4,24 @@ use std::time::Duration;
 
 use rave_guest::protocol;
 
-/// The phases of one boot. They follow each other from QEMU's start (or the reboot's request) to readiness, so their sum
-/// is `ready`. A phase whose beginning left no mark counts as zero and its time belongs to the phase before.
+/// The phases of one boot. They follow each other from QEMU's start (or the reboot request) to readiness, so their sum
+/// is `ready`. If the beginning of a phase left no mark, its duration is zero and its time belongs to the previous
+/// phase.
 ///
-/// Marks are seen when the logs are read, every [`super::watch::POLL`].
+/// Marks are noticed when the logs are read, every [`super::watch::POLL`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Timeline {
-    /// Until the firmware started the boot loader, or without one until the kernel spoke.
+    /// Until the firmware started the boot loader, or, without a boot loader, until the kernel's first output.
     pub firmware: Duration,
-    /// Until the kernel spoke.
+    /// Until the kernel's first output.
     pub loader: Duration,
-    /// Until the root filesystem's init spoke.
+    /// Until the first output of the root filesystem's init.
     pub kernel_initrd: Duration,
     /// Until the stage that was waited for.
     pub userspace: Duration,
-    /// The whole.
+    /// The total.
     pub ready: Duration,
-    /// When each stage of the guest was announced, since the beginning.
+    /// When each stage of the guest was reported, since the beginning.
     pub stages: Vec<(protocol::GuestStage, Duration)>,
 }
 

@@ -1,4 +1,4 @@
-//! Reads the files that a boot leaves as they grow.
+//! Follows the files that a boot writes.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom};
@@ -24,7 +24,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Watches a machine that starts now and whose files are empty or not there yet.
+    /// Watches a machine that starts now; its files are empty or missing.
     pub(crate) fn of_start(files: &Files) -> Self {
         Self {
             started: Instant::now(),
@@ -34,8 +34,8 @@ impl Watch {
         }
     }
 
-    /// Watches the same machine's next boot, which is asked for now: what is in the files already is of the boot before,
-    /// and so are events that carry its id.
+    /// Watches the next boot of the same machine, which is requested now: what the files contain so far belongs to the
+    /// previous boot, and so do events with its id.
     pub(crate) fn restart(&mut self, previous_boot: Option<String>) -> Result<(), Error> {
         self.serial.skip_to_end()?;
         self.detector = StageDetector::after_boot(previous_boot);
@@ -43,7 +43,7 @@ impl Watch {
         Ok(())
     }
 
-    /// Takes what the firmware said since the last time, and reads what is new in the files; the events in it.
+    /// Adds the firmware's new output and reads the new contents of the files; returns the events in them.
     pub(crate) fn poll(&mut self, firmware: &[u8]) -> Result<Vec<GuestEvent>, Error> {
         let Self { started, serial, ready, detector } = self;
         let now = || started.elapsed();
@@ -54,7 +54,7 @@ impl Watch {
         Ok(events)
     }
 
-    /// Since the beginning.
+    /// The time since the beginning.
     pub(crate) fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }
@@ -72,7 +72,7 @@ impl Follow {
         Self { path: path.to_owned(), file: None }
     }
 
-    /// Hands out what was appended since the last call. A file that is not there yet is empty.
+    /// Passes on what was appended since the last call. A missing file counts as empty.
     fn read(&mut self, take: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
         if self.file.is_none() {
             match File::open(&self.path) {
@@ -83,7 +83,7 @@ impl Follow {
         }
         let Some(file) = &mut self.file else { return Ok(()) };
         let failed = |error| Error::io("read", &self.path, error);
-        // It was emptied because it was too long (`log_limit.rs`).
+        // The file was truncated because it had become too long (`log_limit.rs`).
         if file.metadata().map_err(failed)?.len() < file.stream_position().map_err(failed)? {
             file.rewind().map_err(failed)?;
         }

@@ -1,4 +1,4 @@
-//! Descriptions of firmware, which distributions put beside it: QEMU's docs/interop/firmware.json.
+//! Descriptors of firmware, which distributions install with it: QEMU's docs/interop/firmware.json.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,11 +9,11 @@ use serde::Deserialize;
 use super::files::UefiFiles;
 use crate::machine::Arch;
 
-/// Where descriptions lie, the first wins: a file there stands for those of its name in later folders, and an empty one
-/// hides them. The user's own folder, `$XDG_CONFIG_HOME/qemu/firmware`, comes before these.
+/// The folders of descriptors in order of precedence: a file replaces those of the same name in later folders, and an
+/// empty file hides them. The user's own folder, `$XDG_CONFIG_HOME/qemu/firmware`, comes first.
 pub(super) const FOLDERS: [&str; 2] = ["/etc/qemu/firmware", "/usr/share/qemu/firmware"];
 
-/// What makes a firmware unfit for a machine without SMM, or refuse a boot loader that nobody signed.
+/// Features of firmware that needs SMM or refuses unsigned boot loaders.
 const UNFIT: [&str; 3] = ["requires-smm", "secure-boot", "enrolled-keys"];
 
 #[derive(Debug, Deserialize)]
@@ -30,7 +30,7 @@ struct Description {
 #[serde(rename_all = "kebab-case")]
 struct Mapping {
     device: String,
-    /// `split` where it is not said: code and variables in a file each.
+    /// Defaults to `split`: code and variables in separate files.
     mode: Option<String>,
     executable: Option<FlashFile>,
     nvram_template: Option<FlashFile>,
@@ -48,8 +48,8 @@ struct Target {
     machines: Vec<String>,
 }
 
-/// The first firmware that fits, in the order of the descriptions' names, whose files are there; `root` stands before
-/// each of their paths.
+/// The first suitable firmware, in the order of the descriptors' names, whose files exist; `root` is prepended to each
+/// of their paths.
 pub(super) fn first(folders: &[Utf8PathBuf], root: &Utf8Path, arch: Arch) -> Option<UefiFiles> {
     let mut files: BTreeMap<String, Utf8PathBuf> = BTreeMap::new();
     for folder in folders {
@@ -60,7 +60,7 @@ pub(super) fn first(folders: &[Utf8PathBuf], root: &Utf8Path, arch: Arch) -> Opt
             }
         }
     }
-    // One that cannot be read describes nothing.
+    // Unreadable descriptors are skipped.
     let texts = files.values().filter_map(|path| fs::read_to_string(path).ok());
     let described = texts.filter_map(|text| fitting(&text, arch));
     let under = |path: &Utf8Path| root.join(path.as_str().trim_start_matches('/'));

@@ -1,5 +1,5 @@
-//! Which other files a layer names (QEMU's docs/interop/qcow2.rst, "Header"): a QEMU that a guest took over may have written any
-//! name there, and programs that are not fenced read layers too.
+//! Which other files a layer names (QEMU's docs/interop/qcow2.rst, "Header"): a QEMU that a guest has taken over may
+//! have written any name there, and programs that are not fenced read layers too.
 
 use std::fs::File;
 use std::io;
@@ -7,16 +7,17 @@ use std::os::unix::fs::FileExt as _;
 
 /// The magic number, and the version that all layers have.
 const BEGINNING: &[u8] = b"QFI\xfb\0\0\0\x03";
-/// Where the place of the name of the layer beneath is, its length, and the features that a reader must know.
+/// Offsets in the header: of the backing file's name (a 64-bit offset), of its length, and of the incompatible
+/// features.
 const NAME_PLACE: usize = 8;
 const NAME_LENGTH: usize = 16;
 const FEATURES: usize = 72;
-/// The data are in another file.
+/// The data is in another file.
 const EXTERNAL_DATA: u64 = 1 << 2;
 /// The longest name, bytes.
 const NAME_MAX: usize = 1023;
 
-/// The name of what a layer lies on.
+/// The name of a layer's backing file.
 pub(super) fn beneath(file: &File) -> io::Result<String> {
     let mut header = [0; FEATURES + 8];
     file.read_exact_at(&mut header, 0)?;
@@ -24,11 +25,11 @@ pub(super) fn beneath(file: &File) -> io::Result<String> {
         header[at..at + length].iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte))
     };
     if !header.starts_with(BEGINNING) || number(FEATURES, 8) & EXTERNAL_DATA != 0 {
-        return Err(io::Error::other("it is no layer that was made here"));
+        return Err(io::Error::other("it is not a layer that RAVE created"));
     }
     let length = usize::try_from(number(NAME_LENGTH, 4)).unwrap_or(usize::MAX);
     if length > NAME_MAX {
-        return Err(io::Error::other("the name of what it lies on is too long"));
+        return Err(io::Error::other("the name of its backing file is too long"));
     }
     let mut name = vec![0; length];
     file.read_exact_at(&mut name, number(NAME_PLACE, 8))?;

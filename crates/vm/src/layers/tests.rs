@@ -19,7 +19,7 @@ fn io(file: &Utf8Path, command: &str) -> String {
     done.text()
 }
 
-/// A byte in the middle of each of the first pieces of a disk.
+/// Writes a byte throughout one 64 KiB piece of a disk.
 fn write(file: &Utf8Path, piece: u32, byte: u8) {
     assert!(io(file, &format!("write -P {byte} {}k 64k", piece * 64)).contains("wrote"));
 }
@@ -46,7 +46,7 @@ impl Disk {
         disk
     }
 
-    /// Makes the active layer, as the start of a machine does.
+    /// Creates the active layer, as the start of a machine does.
     fn begin(&self, beneath: &str) {
         overlay_of_size(&self.layers.active().unwrap(), beneath, BYTES).unwrap();
     }
@@ -65,7 +65,7 @@ fn a_fork_keeps_the_disk_though_its_parent_goes_on_and_goes_away() {
     let moment = Moment::at(&disk.root.join("moment"));
     assert!(moment.check().is_err());
     moment.take_disk(&disk.layers, top).unwrap();
-    assert!(!moment.exists(), "without a note it is none");
+    assert!(!moment.exists(), "without a note it does not exist");
     moment.finish(&disk.layers, top).unwrap();
     assert_eq!(moment.check().unwrap(), Saved::Disk);
     disk.begin("disk.qcow2");
@@ -112,12 +112,12 @@ fn a_layer_that_was_put_on_and_not_used_is_taken_off() {
     let disk = Disk::new();
     let new = disk.layers.put_on(0, BYTES).unwrap();
     assert_eq!((disk.layers.active().unwrap(), disk.layers.number().unwrap()), (new.clone(), 1));
-    // Whoever was killed then leaves the same disk.
+    // If the process is killed now, the disk's contents are the same.
     write(&disk.layers.file(0), 4, 4);
     assert!(has(&new, 4, 4));
     disk.layers.take_off(0).unwrap();
     assert!(disk.layers.number().unwrap() == 0 && !new.exists());
-    // A note that cannot be read is no reason to write to a layer of others.
+    // An unreadable note must not cause writes to a layer that others use.
     fs::write(disk.layers.note_file(), "{").unwrap();
     assert!(disk.layers.active().is_err());
 }
@@ -126,17 +126,17 @@ fn a_layer_that_was_put_on_and_not_used_is_taken_off() {
 fn whoever_was_killed_while_it_froze_leaves_no_layer_that_others_could_write() {
     let disk = Disk::new();
     let mode = |number| fs::metadata(disk.layers.file(number)).unwrap().mode() & 0o777;
-    // The note is written and the mode is not.
+    // The note is written, but the mode is not set.
     disk.layers.activate(1).unwrap();
     assert!(mode(0) & ANY_WRITE != 0);
     assert_eq!(disk.layers.freeze(&disk.on).unwrap(), Some(0));
     assert_eq!(mode(0), FROZEN);
-    // The same, and it was started since.
+    // The same, and the machine was started since.
     disk.begin("disk.qcow2");
     fs::set_permissions(disk.layers.file(0), fs::Permissions::from_mode(0o600)).unwrap();
     assert_eq!(disk.layers.freeze(&disk.on).unwrap(), Some(1));
     assert_eq!([mode(0), mode(1)], [FROZEN, FROZEN]);
-    // The mode can not be set: the layer is not the one that is written any more.
+    // The mode cannot be set: the layer is no longer the active one.
     disk.begin("disk-1.qcow2");
     fs::remove_file(disk.layers.file(0)).unwrap();
     assert!(disk.layers.freeze(&disk.on).is_err());
@@ -156,7 +156,7 @@ fn whoever_has_a_layer_open_cannot_write_what_others_lie_on() {
     qemus.write_all_at(b"too late", 0).unwrap();
     assert_eq!(fs::read_to_string(layers.file(1)).unwrap(), "as it was frozen");
     assert_eq!([file(0), file(1)].map(|about| about.mode() & 0o777), [FROZEN, FROZEN]);
-    // Once is enough: others may have second names by now.
+    // Once is enough: others may have linked to it by now.
     let before = [file(0), file(1)].map(|about| about.ino());
     layers.part(1).unwrap();
     assert_eq!([file(0), file(1)].map(|about| about.ino()), before);
@@ -173,7 +173,7 @@ fn layers_that_name_other_files_are_not_made_one() {
         overlay_of_size(file, beneath, bytes).unwrap();
     }
     layers.put_on(0, bytes).unwrap();
-    // Where each should be.
+    // Each has the name that it should have.
     layers.check_names(layers.note().unwrap(), &on).unwrap();
     for name in ["secret", "../base.qcow2", "json:{}"] {
         overlay_of_size(&layers.file(0), name, bytes).unwrap();
@@ -184,5 +184,5 @@ fn layers_that_name_other_files_are_not_made_one() {
     let header = OpenOptions::new().write(true).open(layers.file(1)).unwrap();
     header.write_all_at(&[1 << 2], 79).unwrap();
     let error = layers.collapse(&on).unwrap_err().to_string();
-    assert!(error.contains("disk-1.qcow2") && error.contains("no layer"), "{error}");
+    assert!(error.contains("disk-1.qcow2") && error.contains("not a layer"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! Disks of a machine and what they hang on.
+//! Disks of a machine and their controllers.
 
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 /// A disk image and how the guest sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Disk {
-    /// The image, or the file that holds it.
+    /// The image, or the file that contains it.
     pub path: Utf8PathBuf,
-    /// Where in that file it lies.
+    /// Where in that file the image is.
     pub extent: DiskExtent,
     /// Its format.
     pub format: DiskFormat,
-    /// The controller it hangs on.
+    /// The controller that it is attached to.
     pub interface: Interface,
 }
 
@@ -23,14 +23,14 @@ impl Disk {
     }
 }
 
-/// A disk beside the one that the machine starts from. The guest's writes go into the very file.
+/// A disk in addition to the one that the machine boots from. The guest writes directly to the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExtraDisk {
     /// The image.
     pub path: Utf8PathBuf,
     /// Its format.
     pub format: DiskFormat,
-    /// The controller it hangs on.
+    /// The controller that it is attached to.
     pub interface: Interface,
     /// The guest cannot write it.
     pub read_only: bool,
@@ -41,7 +41,7 @@ pub struct ExtraDisk {
 pub enum DiskExtent {
     /// The file is the image.
     Whole,
-    /// The image lies in an archive that does not compress it, such as an OVA. It is read only through an overlay.
+    /// The image is in an archive that does not compress it, such as an OVA. It is read only through an overlay.
     Bytes {
         /// Its first byte; a multiple of 512.
         offset: u64,
@@ -75,12 +75,13 @@ impl DiskFormat {
     }
 }
 
-/// The controller that a disk hangs on: an artifact for another hypervisor is booted on what that one offers.
+/// The controller that a disk is attached to: an artifact for another hypervisor is booted with a controller of that
+/// hypervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Interface {
     /// virtio-blk.
     Virtio,
-    /// SATA, as VirtualBox has it.
+    /// SATA, as in VirtualBox.
     Ahci,
     /// `NVMe`.
     Nvme,
@@ -88,14 +89,14 @@ pub enum Interface {
     Scsi,
     /// VMware's own SCSI.
     Pvscsi,
-    /// A CD drive on SATA. What is in it cannot be written: the machine has no overlay.
+    /// A CD drive on SATA. The medium cannot be written: the machine has no overlay.
     Cd,
     /// A USB stick on xHCI.
     UsbStick,
 }
 
 impl Interface {
-    /// What people call it.
+    /// The common name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Virtio => "virtio-blk",

@@ -1,10 +1,10 @@
-//! The screen of a machine, and the password before one that is served.
+//! The screen of a machine, and the password of one that is served over the network.
 
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::net::IpAddr;
 
-/// What the user sees of the machine.
+/// How the user sees the machine's screen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Display {
     /// Nothing; the serial console goes to a file.
@@ -19,15 +19,15 @@ pub enum Display {
     Spice(DisplayServer),
 }
 
-/// Where a display is served. Every user of this host can reach a port of the loopback address too: the password keeps
-/// them out.
+/// Where a display is served. Every user of this host can reach even a port of the loopback address, hence the
+/// password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DisplayServer {
-    /// The address that listens.
+    /// The address to listen on.
     pub bind: IpAddr,
     /// Its TCP port.
     pub port: u16,
-    /// What it asks for.
+    /// The password that clients must give.
     pub password: Password,
 }
 
@@ -39,12 +39,12 @@ pub const VNC_BASE: u16 = 5900;
 pub struct Password(String);
 
 impl Password {
-    /// VNC's challenge looks at no more characters (RFC 6143, 7.2.2).
+    /// VNC's challenge ignores further characters (RFC 6143, 7.2.2).
     const LENGTH: usize = 8;
-    /// Without those that look alike: 57 characters, 46 bits in all.
+    /// Without characters that look alike: 57 characters, 46 bits in all.
     const ALPHABET: &[u8] = b"ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789";
 
-    /// A new one, of the system's random numbers.
+    /// A new password from the system's random numbers.
     pub fn random() -> io::Result<Self> {
         let mut source = File::open("/dev/urandom")?;
         let mut text = String::new();

@@ -1,7 +1,7 @@
-//! QEMU's blocks of memory, and the small ones of them as a part of its stream. The state of the devices alone, which
-//! `xen-save-devices-state` writes, has no memory in it: firmware, ROMs and the screen's would be empty in a machine that goes on.
-//! They are put into the stream as QEMU's own migration does (`ram_save_setup` and `ram_save_page` of migration/ram.c); the guest's
-//! memory is named there and has no page.
+//! QEMU's memory blocks, and the small ones among them as a part of its migration stream. The state of the devices,
+//! which `xen-save-devices-state` writes, contains no memory: the firmware's, the ROMs' and the screen's would be empty
+//! in a resumed machine. They are added to the stream as QEMU's own migration does (`ram_save_setup` and
+//! `ram_save_page` of migration/ram.c); the guest's memory is named there without any pages.
 
 use std::fs::File;
 use std::io;
@@ -9,14 +9,14 @@ use std::os::unix::fs::FileExt as _;
 
 /// A page of the stream, bytes: `TARGET_PAGE_SIZE` of x86.
 const PAGE: usize = 4096;
-/// Blocks of memory beside the guest's, all together, bytes: more than a screen's memory is none.
+/// The limit for all blocks except the guest's memory together, bytes: more than any screen's memory.
 const MOST: u64 = 256 << 20;
 
 /// Section types of migration/savevm.h.
 const SECTION_START: u8 = 1;
 const SECTION_END: u8 = 3;
 const SECTION_FOOTER: u8 = 0x7e;
-/// A number that no section of QEMU's own has: they count up from 0.
+/// A number that none of QEMU's own sections has: they count up from 0.
 const SECTION: u32 = 0x7fff_0000;
 /// The version of the section "ram" (`register_savevm_live` in `ram_mig_init`).
 const VERSION: u32 = 4;
@@ -31,9 +31,9 @@ const MAGIC: &[u8] = b"QEVM\0\0\0\x03";
 /// A block of memory of QEMU's process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Block {
-    /// What QEMU calls it.
+    /// QEMU's name for it.
     pub(super) name: String,
-    /// Bytes that are used.
+    /// Used bytes.
     pub(super) used: u64,
     /// Its address in QEMU's process.
     pub(super) address: u64,
@@ -59,10 +59,12 @@ fn row(line: &str) -> Option<Block> {
     Some(Block { name: (*name).to_owned(), used: number(used)?, address: number(address)? })
 }
 
-/// The stream `devices` with the small blocks in it, whose contents are read from QEMU's memory.
+/// The stream `devices` with the small blocks added; their contents are read from QEMU's memory.
 pub(super) fn with_blocks(devices: &[u8], blocks: &[Block], memory: &File) -> io::Result<Vec<u8>> {
     if devices.get(..HEAD) != Some(MAGIC) {
-        return Err(io::Error::other("QEMU wrote a state of its devices that this version does not know"));
+        return Err(io::Error::other(
+            "QEMU saved its devices' state in a format that this version does not know",
+        ));
     }
     let small: u64 = blocks.iter().filter(|block| !block.is_main()).map(|block| block.used).sum();
     if small > MOST {
@@ -90,7 +92,7 @@ fn setup(stream: &mut Vec<u8>, blocks: &[Block]) {
     let total: u64 = blocks.iter().map(|block| block.used).sum();
     stream.extend((total | FLAG_MEM_SIZE).to_be_bytes());
     for block in blocks {
-        // Whoever goes on has its memory in a file.
+        // The machine that resumes has its memory in a file.
         name(stream, if block.is_main() { "mem" } else { &block.name });
         stream.extend(block.used.to_be_bytes());
     }
@@ -138,7 +140,7 @@ mod tests {
         assert!(blocks[0].is_main() && !blocks[1].is_main());
         let tables = Block { name: "/rom@etc/acpi/tables".into(), used: 0x20000, address: 0x7f18_c300_0000 };
         assert_eq!((blocks.len(), &blocks[1]), (2, &tables));
-        // One that does not tell the address.
+        // A block without an address.
         assert_eq!(parse("Block Name\n pc.ram 4 KiB 0x0 0x1 0x2\n"), None);
     }
 
@@ -157,7 +159,7 @@ mod tests {
         let count = |wanted: &[u8]| stream.windows(wanted.len()).filter(|found| *found == wanted).count();
         assert_eq!((count(b"\x03mem"), count(b"pc.ram"), count(b"\x03rom")), (1, 0, 2));
         assert_eq!(count(&[7; PAGE]), 1);
-        // The only page of the block that is there is its second.
+        // The block's only page in the stream is its second.
         assert_eq!(count(&[&(PAGE as u64 | FLAG_PAGE).to_be_bytes()[..], b"\x03rom"].concat()), 1);
         assert!(with_blocks(b"QEVM", &blocks, &scratch).is_err());
     }

@@ -20,18 +20,18 @@ use crate::prepare::remove;
 use crate::qemu::Qemu;
 use crate::template::{Damage, Fingerprint, hexadecimal};
 
-/// The version of the note.
+/// The schema version of the note.
 const SCHEMA: u32 = 1;
 
 /// A machine at one moment.
 ///
-/// | file | what |
+/// | file | content |
 /// | --- | --- |
 /// | `base.*`, `base.json`, `manifest.json` | the image, its note, and what was built |
-/// | `template.qcow2` | what a clone has of its template |
-/// | `disk*.qcow2` | the disk's layers ([`Layers`]), frozen |
-/// | `memory`, `devices` | where it ran: its memory, and the state of its devices |
-/// | `moment.json` | what they are; written last |
+/// | `template.qcow2` | a clone's copy of its template's disk |
+/// | `disk*.qcow2` | the frozen layers of the disk ([`Layers`]) |
+/// | `memory`, `devices` | of a running machine: its memory, and the state of its devices |
+/// | `moment.json` | describes the others; written last |
 #[derive(Debug, Clone)]
 pub struct Moment {
     folder: Utf8PathBuf,
@@ -41,14 +41,14 @@ pub struct Moment {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Note {
     pub(super) schema: u32,
-    /// The highest frozen layer; none where the disk was never written.
+    /// The highest frozen layer; `None` if the disk was never written.
     pub(super) top: Option<u32>,
     /// The lowest layer.
     pub(super) bottom: u32,
     pub(super) running: Option<Running>,
 }
 
-/// What was saved of a machine that ran.
+/// What was saved of a running machine.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Running {
     pub(super) shape: Shape,
@@ -57,18 +57,18 @@ pub(super) struct Running {
     pub(super) devices: String,
 }
 
-/// What a moment has.
+/// What a moment contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Saved {
-    /// The disk alone.
+    /// Only the disk.
     Disk,
     /// Disk and memory.
     Memory,
 }
 
 impl Saved {
-    /// The word for it.
+    /// Its name in files and messages.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Disk => "disk",
@@ -78,7 +78,7 @@ impl Saved {
 }
 
 impl Moment {
-    /// The one in this folder, which need not be there.
+    /// The moment in this folder, which need not exist.
     pub fn at(folder: &Utf8Path) -> Self {
         Self { folder: folder.to_owned() }
     }
@@ -88,7 +88,7 @@ impl Moment {
         &self.folder
     }
 
-    /// The memory.
+    /// The file of the memory.
     pub fn memory(&self) -> Utf8PathBuf {
         self.folder.join("memory")
     }
@@ -101,7 +101,7 @@ impl Moment {
         self.folder.join("moment.json")
     }
 
-    /// Whether there is one, be it damaged.
+    /// Whether there is a moment, even a damaged one.
     pub fn exists(&self) -> bool {
         self.note_file().exists()
     }
@@ -110,10 +110,14 @@ impl Moment {
         let path = self.note_file();
         let text = fs::read(&path).map_err(|error| Damage::of(&path, error))?;
         let note: Note = serde_json::from_slice(&text).map_err(|error| Damage::of(&path, error))?;
-        if note.schema == SCHEMA { Ok(note) } else { Err(Damage::of(&path, "it is of another version")) }
+        if note.schema == SCHEMA {
+            Ok(note)
+        } else {
+            Err(Damage::of(&path, "it was written by another version"))
+        }
     }
 
-    /// Whether its files are those that were saved; what it has.
+    /// Checks that its files are unchanged since they were saved; returns what it contains.
     pub fn check(&self) -> Result<Saved, Damage> {
         let note = self.note()?;
         let layers = Layers::at(&self.folder);
@@ -124,21 +128,21 @@ impl Moment {
         let memory = self.memory();
         let found = Fingerprint::of(&memory).map_err(|error| Damage::of(&memory, error))?;
         if found != running.memory {
-            return Err(Damage::of(&memory, "it was changed since it was saved"));
+            return Err(Damage::of(&memory, "it has changed since it was saved"));
         }
         let devices = self.devices();
         let bytes = fs::read(&devices).map_err(|error| Damage::of(&devices, error))?;
         if hexadecimal(&Sha256::digest(&bytes)) == running.devices {
             Ok(Saved::Memory)
         } else {
-            Err(Damage::of(&devices, "it was changed since it was saved"))
+            Err(Damage::of(&devices, "it has changed since it was saved"))
         }
     }
 
-    /// The machine as one that goes on from here under this QEMU; why it cannot.
+    /// The machine, set up to resume from here under this QEMU, or why it cannot resume.
     pub fn machine(&self, machine: &Machine, engine: Engine, qemu: &Qemu) -> Result<Machine, Error> {
         let unfit = |why: String| Error::BadMachine { name: machine.name.clone(), why };
-        self.check().map_err(|damage| unfit(format!("what was saved is damaged: {damage}")))?;
+        self.check().map_err(|damage| unfit(format!("the saved state is damaged: {damage}")))?;
         let note = self.note().map_err(|damage| unfit(damage.to_string()))?;
         let running = note.running.ok_or_else(|| unfit("its memory was not saved".to_owned()))?;
         let memory = Memory::Resumed { file: self.memory(), has_generation: running.shape.has_generation() };
@@ -150,18 +154,18 @@ impl Moment {
         }
     }
 
-    /// Takes the disk of a machine that does not run, or the frozen layers of one that does: as second names.
+    /// Takes the disk of a stopped machine, or the frozen layers of a running one, as hard links.
     pub fn take_disk(&self, layers: &Layers, top: Option<u32>) -> Result<(), Error> {
         make_private_dir(&self.folder)?;
         link_disk(layers, layers.note()?.bottom, top, &self.folder)
     }
 
-    /// Writes what it is; it is there from then on.
+    /// Writes the note; the moment exists from then on.
     pub fn finish(&self, layers: &Layers, top: Option<u32>) -> Result<(), Error> {
         self.write(&Note { schema: SCHEMA, top, bottom: layers.note()?.bottom, running: None })
     }
 
-    /// The same for a machine that ran, whose memory and devices are written.
+    /// The same for a running machine, whose memory and devices have been written.
     pub(super) fn finish_running(&self, layers: &Layers, top: u32, shape: Shape) -> Result<(), Error> {
         let (memory, devices) = (self.memory(), self.devices());
         for file in [&memory, &devices] {
@@ -171,7 +175,7 @@ impl Moment {
         let bytes = fs::read(&devices).map_err(|e| Error::io("read", &devices, e))?;
         let running = Running {
             shape,
-            memory: Fingerprint::of(&memory).map_err(|e| Error::io("look at", &memory, e))?,
+            memory: Fingerprint::of(&memory).map_err(|e| Error::io("inspect", &memory, e))?,
             devices: hexadecimal(&Sha256::digest(&bytes)),
         };
         let bottom = layers.note()?.bottom;
@@ -184,7 +188,7 @@ impl Moment {
         Replace::new(&path).mode(0o400).write(text).map_err(|e| Error::io("write", &path, e))
     }
 
-    /// Puts what is on this disk into another folder, as a disk that is written from here on; what is there is a new folder's.
+    /// Links this disk into another folder, where it gets a new active layer; returns the moment in that folder.
     pub fn begin_disk(&self, folder: &Utf8Path) -> Result<Self, Error> {
         make_private_dir(folder)?;
         let failed =
@@ -196,7 +200,8 @@ impl Moment {
         Ok(Self::at(folder))
     }
 
-    /// Holds in that folder what going on needs. The note last: with it there is something to go on from.
+    /// Links what is needed to resume into that folder. The note comes last: once it exists, the machine there can
+    /// resume.
     pub fn hold_in(&self, folder: &Utf8Path) -> Result<(), Error> {
         let other = Self::at(folder);
         for (from, to) in [
@@ -209,14 +214,15 @@ impl Moment {
         Ok(())
     }
 
-    /// Lets go of what only going on needs. The memory stays as long as a machine maps it: it is what a freeze of that machine begins with.
+    /// Removes what is only needed to resume. The memory stays as long as a machine maps it: a freeze of that machine
+    /// starts from it.
     pub fn forget(&self) -> Result<(), Error> {
         remove(&self.note_file())?;
         remove(&self.devices())
     }
 }
 
-/// Second names of everything that lies beneath the layer `top` and of it.
+/// Hard links to the layer `top` and to everything beneath it.
 fn link_disk(layers: &Layers, bottom: u32, top: Option<u32>, to: &Utf8Path) -> Result<(), Error> {
     let from = layers.folder();
     let entries = from.read_dir_utf8().map_err(|e| Error::io("list", from, e))?;
@@ -234,15 +240,15 @@ fn link_disk(layers: &Layers, bottom: u32, top: Option<u32>, to: &Utf8Path) -> R
     names.iter().try_for_each(|name| link(&from.join(name), &to.join(name)))
 }
 
-/// A second name, in the place of what has it.
+/// A hard link that replaces an existing file.
 fn link(from: &Utf8Path, to: &Utf8Path) -> Result<(), Error> {
     remove(to)?;
     match fs::hard_link(from, to) {
         Err(error) if error.kind() == ErrorKind::NotFound && from.file_name() != Some("base.json") => {
-            // A moment of a disk alone has neither memory nor devices.
+            // A moment of only the disk has neither memory nor devices.
             let is_optional = matches!(from.file_name(), Some("memory" | "devices"));
-            if is_optional { Ok(()) } else { Err(Error::io("make", to, error)) }
+            if is_optional { Ok(()) } else { Err(Error::io("create", to, error)) }
         }
-        result => result.map_err(|e| Error::io("make", to, e)),
+        result => result.map_err(|e| Error::io("create", to, e)),
     }
 }

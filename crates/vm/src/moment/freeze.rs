@@ -1,4 +1,4 @@
-//! A machine that runs stands for a moment, and is saved.
+//! Pauses a running machine for a moment and saves it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
@@ -24,30 +24,30 @@ use crate::qemu::Qemu;
 use crate::qmp::Client;
 use crate::sparse::copy_sparse;
 
-/// How long a guest may take to be held, and to go on.
+/// How long a guest may take to pause, and to resume.
 const GUEST: Duration = Duration::from_secs(60);
-/// Commands without which nothing is frozen.
+/// Commands that are required to freeze a machine.
 const COMMANDS: [&str; 5] =
     ["xen-save-devices-state", "add-fd", "blockdev-add", "blockdev-snapshot", "change-backing-file"];
-/// The most that QEMU may write of its devices, bytes: it writes some hundred KiB.
+/// The maximum that QEMU may write about its devices, bytes: it writes some hundred KiB.
 const DEVICES: u64 = 64 << 20;
 
-/// What is frozen, and where to.
+/// What to freeze, and where to.
 #[derive(Debug)]
 pub struct Freezing<'a> {
     /// The disk.
     pub layers: &'a Layers,
-    /// What the lowest layer lies on: an image, or what a clone has of its template.
+    /// What the lowest layer lies on: an image, or a clone's copy of its template's disk.
     pub on: &'a Utf8Path,
     /// The file that the memory of a clone or a fork was mapped from.
     pub memory: &'a Utf8Path,
     /// The session with the guest.
     pub guest: &'a Guest,
-    /// The moment, in a folder that is nobody else's.
+    /// The moment, in a folder that is used for nothing else.
     pub moment: &'a Moment,
 }
 
-/// What a machine is made of that can be frozen.
+/// The parts of a machine that can be frozen.
 #[derive(Debug)]
 struct Source {
     process: Process,
@@ -59,7 +59,7 @@ struct Source {
 }
 
 impl Freezing<'_> {
-    /// Freezes the machine, which goes on.
+    /// Freezes the machine, which then continues.
     pub(crate) fn run(&self, qmp: &mut Client, pid: u32, qemu: &Qemu) -> Result<Frozen<'_>, Error> {
         let source = self.look(qmp, pid, qemu)?;
         make_private_dir(self.moment.folder())?;
@@ -67,13 +67,13 @@ impl Freezing<'_> {
         let new = source.disk.prepare(self.layers)?;
         let held = self.guest.hold(GUEST).map_err(|error| match error {
             HoldError::Unknown => Error::GuestTooOld,
-            HoldError::Io(e) => Error::io("hold the guest of", self.layers.folder(), e),
+            HoldError::Io(e) => Error::io("pause the guest of", self.layers.folder(), e),
         });
         let stood = held.and_then(|held| {
             let started = Instant::now();
             let stopped = qmp.execute("stop", Value::Null, PATIENT);
             let saved = stopped.and_then(|_| self.save(qmp, &source, &memory, &new));
-            // Whatever failed, it goes on.
+            // Whether or not it was saved, the machine continues.
             let gone_on = qmp.execute("cont", Value::Null, PATIENT);
             drop(held);
             saved.and(gone_on).map(|_| started.elapsed())
@@ -83,11 +83,11 @@ impl Freezing<'_> {
             self.layers.take_off(source.disk.number)?;
         }
         let stood = stood?;
-        opened.map_err(|e| Error::io("let on the guest of", self.layers.folder(), e))?;
+        opened.map_err(|e| Error::io("resume the guest of", self.layers.folder(), e))?;
         Ok(Frozen { freezing: self, source, stood })
     }
 
-    /// Looks whether all of it can be frozen, before anything is touched.
+    /// Checks that everything can be frozen before anything is changed.
     fn look(&self, qmp: &mut Client, pid: u32, qemu: &Qemu) -> Result<Source, Error> {
         let cannot = |why: &str| Error::io("freeze", self.layers.folder(), io::Error::other(why.to_owned()));
         let known = qmp.execute("query-commands", Value::Null, PATIENT)?;
@@ -95,13 +95,13 @@ impl Freezing<'_> {
             known.as_array().is_some_and(|known| known.iter().any(|command| command["name"] == *name))
         };
         if let Some(missing) = COMMANDS.iter().find(|name| !has(name)) {
-            return Err(cannot(&format!("this QEMU has no {missing}")));
+            return Err(cannot(&format!("this QEMU does not support {missing}")));
         }
         let disk = Open::of(qmp, self.layers)?;
         let height = self.layers.height()?;
         if height >= layers::MOST {
             return Err(cannot(&format!(
-                "its disk has {height} layers, which is the most: stop and start it, which makes them one"
+                "its disk has {height} layers, the maximum: stop and start it to merge them"
             )));
         }
         let shape = Shape::of_process(pid, qemu.build()?)?
@@ -110,13 +110,13 @@ impl Freezing<'_> {
             qmp.execute("human-monitor-command", json!({ "command-line": "info ramblock" }), PATIENT)?;
         let blocks = text.as_str().and_then(blocks::parse);
         let blocks = blocks
-            .ok_or_else(|| cannot("this QEMU does not tell where its memory is; QEMU 8.2 and later do"))?;
+            .ok_or_else(|| cannot("this QEMU does not report where its memory is; QEMU 8.2 and later do"))?;
         let main = blocks.iter().find(|block| block.is_main()).cloned();
-        let main = main.ok_or_else(|| cannot("QEMU's memory has a name that is not known here"))?;
+        let main = main.ok_or_else(|| cannot("QEMU's memory has an unknown name"))?;
         let process = Process::open(pid).and_then(|process| process.try_read(main.address).map(|()| process));
         let process = process.map_err(|error| {
             cannot(&format!(
-                "the kernel does not let its memory be read ({error}): stop and start it, or see kernel.yama.ptrace_scope"
+                "the kernel denies access to its memory ({error}): stop and start it, or see kernel.yama.ptrace_scope"
             ))
         })?;
         let beneath = beneath(pid, &main, self.memory);
@@ -124,7 +124,8 @@ impl Freezing<'_> {
         Ok(Source { process, blocks, main, beneath, disk, shape })
     }
 
-    /// The new file of the memory, with what lies beneath that of the machine: it is the same whatever the guest does.
+    /// The new file of the memory, filled with the contents of the file that the memory was mapped from: the guest
+    /// cannot change that.
     fn begin_memory(&self, source: &Source) -> Result<File, Error> {
         let path = self.moment.memory();
         let failed = |e| Error::io("write", &path, e);
@@ -138,7 +139,7 @@ impl Freezing<'_> {
         Ok(file)
     }
 
-    /// Everything that must be of one moment.
+    /// Saves everything that must be from the same moment.
     fn save(&self, qmp: &mut Client, source: &Source, memory: &File, new: &Utf8Path) -> Result<(), Error> {
         let devices = self.moment.devices();
         let bytes = self.save_devices(qmp)?;
@@ -152,7 +153,7 @@ impl Freezing<'_> {
         copied.map_err(|e| Error::io("write", self.moment.memory(), e))
     }
 
-    /// The state of the devices. QEMU writes it into a file that nobody else has: it may keep it open.
+    /// The state of the devices. QEMU writes it into a temporary file, as it may keep that open.
     fn save_devices(&self, qmp: &mut Client) -> Result<Vec<u8>, Error> {
         let folder = self.moment.folder();
         let failed = |e| Error::io("save the devices in", folder, e);
@@ -172,7 +173,7 @@ impl Freezing<'_> {
     }
 }
 
-/// A machine that was frozen and goes on. The moment is there once this is finished, which takes as long as the copy of a layer.
+/// A machine that was frozen and continues. The moment exists after `finish`, which takes as long as copying a layer.
 #[derive(Debug)]
 #[must_use]
 pub struct Frozen<'a> {
@@ -182,7 +183,7 @@ pub struct Frozen<'a> {
 }
 
 impl Frozen<'_> {
-    /// Makes the moment whole; how long the machine stood. Its guest is not needed for that.
+    /// Completes the moment, without the guest; returns how long the machine was paused.
     pub fn finish(self) -> Result<Duration, Error> {
         let Freezing { layers, moment, .. } = self.freezing;
         let top = self.source.disk.number;

@@ -1,4 +1,4 @@
-//! Where the guest's memory lies in QEMU's process.
+//! Where the guest's memory is in QEMU's process.
 
 use std::fs;
 use std::io;
@@ -20,16 +20,16 @@ struct Mapping {
     path: Option<String>,
 }
 
-/// What lies under the pages of a mapping that nobody has written.
+/// What unwritten pages of a mapping contain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Beneath {
     /// Zeros.
     Nothing,
-    /// This very file.
+    /// The contents of the given file.
     File,
 }
 
-/// What lies under a block of the guest's memory; an error where it is a file that is not `file`.
+/// What unwritten pages of a block of the guest's memory contain; an error if they come from a file other than `file`.
 pub(super) fn beneath(pid: u32, block: &Block, file: &Utf8Path) -> io::Result<Beneath> {
     let text = fs::read_to_string(format!("/proc/{pid}/maps"))?;
     let mapping =
@@ -40,14 +40,14 @@ pub(super) fn beneath(pid: u32, block: &Block, file: &Utf8Path) -> io::Result<Be
     }
     let about = fs::metadata(file).map_err(|_| io::Error::other(OLD))?;
     let device = (rustix::fs::major(about.st_dev()), rustix::fs::minor(about.st_dev()));
-    // Btrfs tells another device here than stat(2) does.
+    // For Btrfs, the device here differs from the one that stat(2) reports.
     let is_on_it = device == mapping.device || mapping.path.as_deref() == Some(file.as_str());
     let is_it =
         is_on_it && about.st_ino() == mapping.inode && mapping.offset == 0 && mapping.start == block.address;
     if is_it { Ok(Beneath::File) } else { Err(io::Error::other(OLD)) }
 }
 
-/// What is said of a machine whose memory's file was let go of.
+/// The error for a machine whose memory's file was removed.
 const OLD: &str =
     "it was started by an earlier version, which kept no file of its memory: stop and start it first";
 
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn only_the_file_that_is_mapped_is_beneath() {
-        // Of this very process: its program.
+        // The mapping of this test's program.
         let text = fs::read_to_string("/proc/self/maps").unwrap();
         let program = std::env::current_exe().unwrap();
         let program = Utf8Path::from_path(&program).unwrap();

@@ -1,9 +1,9 @@
-//! A machine at one moment: its disk, and its memory and devices where it ran. It goes on from there, and so do its forks
-//! (docs/adr/015-forks.md).
+//! A machine at one moment: its disk, and if it was running, its memory and devices. It can resume from there, and so
+//! can its forks (docs/adr/015-forks.md).
 //!
 //! - [`Moment`]: the files, in a folder of their own or in a sandbox's.
-//! - [`Freezing`]: a machine that runs is stopped for a moment and saved.
-//! - [`crate::standalone::Standalone::resume`]: one goes on.
+//! - [`Freezing`]: pauses a running machine for a moment and saves it.
+//! - [`crate::standalone::Standalone::resume`]: resumes from a moment.
 
 mod blocks;
 mod files;

@@ -1,5 +1,6 @@
-//! A running machine's memory into a file: what lies beneath it while the machine runs, and what it has written since while it
-//! stands. Only pages that are there are looked at: those that the guest never used are holes, and stay so.
+//! Saves a running machine's memory to a file: the mapped file's contents while the machine runs, and the pages it has
+//! written since while it is paused. Only existing pages are read: pages that the guest never used are holes, and
+//! remain holes.
 
 use std::fs::File;
 use std::io;
@@ -14,7 +15,7 @@ const PAGE_LENGTH: usize = 4096;
 const ENTRIES: u64 = 16 * 1024;
 /// Pages that are copied at once.
 const RUN: u64 = 256;
-/// Threads that copy: memory is faster than one processor's copies.
+/// Copying threads: the memory is faster than one processor can copy.
 const THREADS: u64 = 2;
 
 /// Bits of `/proc/PID/pagemap` (Documentation/admin-guide/mm/pagemap.rst).
@@ -22,7 +23,8 @@ const PRESENT: u64 = 1 << 63;
 const SWAPPED: u64 = 1 << 62;
 const OF_FILE: u64 = 1 << 61;
 
-/// The memory of a process, which its user may read where the kernel lets it (ptrace(2), "Ptrace access mode checking").
+/// The memory of a process, readable by the process's user if the kernel permits it (ptrace(2), "Ptrace access mode
+/// checking").
 #[derive(Debug)]
 pub(super) struct Process {
     memory: File,
@@ -44,8 +46,8 @@ impl Process {
         self.memory.read_exact_at(&mut [0; 8], address)
     }
 
-    /// Copies what the process itself has written of `length` bytes from `address` on to the beginning of `to`. Pages of zeros are
-    /// left out where `to` has zeros anyway.
+    /// Copies the pages that the process itself has written, among `length` bytes from `address`, to the beginning of
+    /// `to`. If `on_zeros`, `to` is all zeros and pages of zeros are skipped.
     pub(super) fn copy_written(
         &self,
         address: u64,
@@ -61,7 +63,7 @@ impl Process {
             let threads: Vec<_> =
                 parts.map(|part| scope.spawn(move || self.copy_part(address, part, to, on_zeros))).collect();
             threads.into_iter().try_for_each(|thread| {
-                thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that copies ended")))
+                thread.join().unwrap_or_else(|_| Err(io::Error::other("a copying thread panicked")))
             })
         })
     }
@@ -98,7 +100,7 @@ impl Process {
     }
 }
 
-/// Whether the process has a page of its own there.
+/// Whether the process has a private page there.
 fn is_written(entries: &[u8], index: u64) -> bool {
     let Ok(at) = usize::try_from(index * 8) else { return false };
     let entry = entries.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_ne_bytes);
@@ -109,7 +111,7 @@ fn write(to: &File, piece: &[u8], offset: u64, on_zeros: bool) -> io::Result<()>
     if !on_zeros {
         return to.write_all_at(piece, offset);
     }
-    // Whole pages of zeros that follow each other end a write.
+    // Split writes at pages of zeros.
     let page = PAGE_LENGTH;
     let mut begin = 0;
     for at in (0..piece.len()).step_by(page) {

@@ -1,4 +1,4 @@
-//! What a machine that goes on must have in common with the one that was saved, as QEMU was told.
+//! What a resumed machine must have in common with the saved one, according to QEMU's arguments.
 
 use std::fs;
 
@@ -11,21 +11,21 @@ use crate::template::HostProcessor;
 /// The part of a command line that device state depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Shape {
-    /// The kind of machine, as it was asked for.
+    /// The machine type, as requested.
     pub(super) kind: String,
-    /// Values of the options that count, in their order.
+    /// Values of the relevant options, in order.
     options: Vec<String>,
-    /// The processor where the guest sees the host's.
+    /// The host's processor, if it is passed through to the guest.
     host: Option<HostProcessor>,
     /// QEMU's build.
     build: Build,
 }
 
-/// The options that count.
+/// The options that the state of devices depends on.
 const OPTIONS: [&str; 5] = ["-m", "-smp", "-accel", "-cpu", "-device"];
 
 impl Shape {
-    /// Of arguments.
+    /// The shape described by these arguments.
     pub(super) fn of(argv: &[String], build: Build) -> Self {
         let values = |option: &str| {
             let pairs = argv.iter().zip(argv.iter().skip(1));
@@ -41,11 +41,11 @@ impl Shape {
         }
     }
 
-    /// Of a process; nothing where its program was replaced since it was started.
+    /// The shape of a process; `None` if its program was replaced since it was started.
     pub(super) fn of_process(pid: u32, build: Build) -> Result<Option<Self>, Error> {
         let path = camino::Utf8PathBuf::from(format!("/proc/{pid}/cmdline"));
         let line = fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
-        // The kernel's name of a file that has none any more, proc(5).
+        // How the kernel marks a file that was deleted, proc(5).
         let program = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
         if program.to_string_lossy().ends_with(" (deleted)") {
             return Ok(None);
@@ -55,7 +55,7 @@ impl Shape {
         Ok(Some(Self::of(&argv, build)))
     }
 
-    /// Whether the machine's number changes when it is cloned.
+    /// Whether the machine has a generation ID, which changes when it is cloned.
     pub(super) fn has_generation(&self) -> bool {
         self.options.iter().any(|option| option.starts_with("vmgenid"))
     }

@@ -1,4 +1,4 @@
-//! A running machine's disk: what was written is frozen, and the guest goes on writing on top of it.
+//! The disk of a running machine: freezes what was written, and lets the guest continue on a new layer.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -11,11 +11,11 @@ use crate::instance::PATIENT;
 use crate::layers::Layers;
 use crate::qmp::{Client, FileSet};
 
-/// The disk as QEMU has it.
+/// The disk as QEMU has opened it.
 #[derive(Debug)]
 pub(super) struct Open {
     node: String,
-    /// The layer that QEMU writes: the truth where a note says otherwise.
+    /// The layer that QEMU writes to; this is authoritative if the note differs.
     pub(super) number: u32,
     bytes: u64,
 }
@@ -32,27 +32,28 @@ impl Open {
             let is_file = |number: &u32| {
                 inserted["file"].as_str().is_some_and(|file| same(&layers.file(*number), Utf8Path::new(file)))
             };
-            // A layer that was switched to has a name of ours in the place of its file's.
+            // A layer that QEMU was switched to has a node name of ours, and no file name.
             let number =
                 number_of(node).or_else(|| (0..=last).find(is_file)).filter(|number| *number <= last)?;
             Some(Self { node: node.to_owned(), number, bytes: inserted["image"]["virtual-size"].as_u64()? })
         });
         found.next_back().ok_or_else(|| {
-            Error::io("freeze", layers.folder(), io::Error::other("QEMU has no disk that is known here"))
+            Error::io("freeze", layers.folder(), io::Error::other("QEMU has no disk that RAVE knows"))
         })
     }
 
-    /// A new layer, which is not written yet.
+    /// Creates a new, empty layer.
     pub(super) fn prepare(&self, layers: &Layers) -> Result<Utf8PathBuf, Error> {
         layers.put_on(self.number, self.bytes)
     }
 
-    /// Lets a machine that stands write to the new layer from now on, which its QEMU need not be able to open itself. `beneath` is what
-    /// the frozen one lies on, by its name alone: it may get second names in other folders.
+    /// Makes a paused machine write to the new layer from now on, which its QEMU need not be able to open itself.
+    /// `beneath` is the backing file of the frozen layer, by its file name alone: the layer may get hard links in other
+    /// folders.
     pub(super) fn switch(&self, qmp: &mut Client, new: &Utf8Path, beneath: &str) -> Result<(), Error> {
         let failed = |e| Error::io("open", new, e);
         let write = OpenOptions::new().read(true).write(true).open(new).map_err(failed)?;
-        // For the time when this layer is frozen, which opens it once more.
+        // For when this layer is frozen, which opens it again.
         let read = File::open(new).map_err(failed)?;
         let rename = json!({ "device": self.node, "image-node-name": self.node, "backing-file": beneath });
         qmp.execute("change-backing-file", rename, PATIENT)?;
@@ -80,10 +81,10 @@ impl Open {
     }
 }
 
-/// The beginning of what QEMU calls a layer that it was switched to.
+/// The prefix of the node names of layers that QEMU was switched to.
 const NODE: &str = "layer";
 
-/// What QEMU calls the layer of this number, after its start with another.
+/// QEMU's node name for the layer of this number, if it was started with an earlier one.
 fn node_of(number: u32) -> String {
     format!("{NODE}{number}")
 }

@@ -1,4 +1,4 @@
-//! The network of a machine that outlives the process that started it: another process takes it over and ends with QEMU.
+//! The network of a machine that outlives the process that started it: another process takes over and ends with QEMU.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -21,17 +21,17 @@ use crate::run_dir::InstanceRecord;
 
 /// How long QEMU may take to answer on its card's socket: it listens there before it runs the guest.
 const ATTACH: Duration = Duration::from_secs(20);
-/// How often that is looked at.
+/// How often that is checked.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// `network.json`: what goes on.
+/// `network.json`: what is handed over.
 #[derive(Debug, Serialize, Deserialize)]
 struct Handover {
     policy: Policy,
     forwards: Vec<PortForward>,
 }
 
-/// `network-process.json`: who has taken it over.
+/// `network-process.json`: the process that has taken over.
 #[derive(Debug, Serialize, Deserialize)]
 struct Server {
     pid: u32,
@@ -46,8 +46,8 @@ fn server(run_dir: &Utf8Path) -> Utf8PathBuf {
 }
 
 impl Instance {
-    /// Ends the guest's network here and writes down what it is, for [`serve`] in another process. Until that serves the guest
-    /// reaches nothing, and its ports are closed.
+    /// Ends the guest's network in this process and saves its settings, for [`serve`] in another process. Until that
+    /// process serves it, the guest reaches nothing, and its ports are closed.
     pub fn hand_network_over(&mut self) -> Result<(), Error> {
         let Link::Own(policy) = self.machine.link.clone() else { return Ok(()) };
         let run_dir = self.machine.files.run_dir.clone();
@@ -57,7 +57,7 @@ impl Instance {
     }
 }
 
-/// The process that serves the network of the machine in this folder, once it does.
+/// The process that serves the network of the machine in this folder, once one does.
 pub fn served_by(run_dir: &Utf8Path) -> Option<u32> {
     let server: Server = serde_json::from_slice(&fs::read(server(run_dir)).ok()?).ok()?;
     Some(server.pid)
@@ -73,9 +73,9 @@ pub fn serve(run_dir: &Utf8Path) -> Result<(), Error> {
     let record = InstanceRecord::running(run_dir).ok_or_else(ended)?;
     let qemu = i32::try_from(record.pid).ok().and_then(Pid::from_raw).ok_or_else(ended)?;
     let qemu = pidfd_open(qemu, PidfdFlags::empty()).map_err(|_| ended())?;
-    // The number may have been given to another process in between.
+    // The process id may have been reused before it was opened.
     InstanceRecord::running(run_dir).ok_or_else(ended)?;
-    // Where its services are has been told already.
+    // The user has already been given these ports.
     for forward in &mut forwards {
         forward.policy = PortPolicy::Fixed(forward.host);
     }

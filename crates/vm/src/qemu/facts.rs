@@ -1,4 +1,5 @@
-//! What decides whether a machine saved by one QEMU can go on under another: asked of QEMU once, and kept in a file.
+//! What decides whether a machine saved by one QEMU can resume under another: queried from QEMU once, and cached in a
+//! file.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -11,7 +12,7 @@ use super::{Qemu, QemuVersion, VERSION_DEADLINE};
 use crate::Error;
 use crate::files::write_atomically;
 
-/// Raised when the meaning of the file changes.
+/// Increased when the meaning of the file changes.
 const SCHEMA: u32 = 1;
 
 /// A build of QEMU.
@@ -24,25 +25,25 @@ pub struct Build {
     pub version: QemuVersion,
     /// Bytes of the program.
     size: u64,
-    /// When it was last changed: seconds and nanoseconds since 1970.
+    /// When it was last modified: seconds and nanoseconds since 1970.
     modified: (i64, i64),
 }
 
-/// What a build of QEMU says about itself.
+/// What a build of QEMU reports about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
     /// The build.
     pub build: Build,
-    /// The versioned name of the newest q35 machine.
+    /// The versioned name of the newest q35 machine type.
     pub q35: String,
-    /// Whether it maps a file privately as memory without opening it for writing.
+    /// Whether it can map a file privately as memory without opening it for writing.
     pub has_private_memory: bool,
 }
 
 impl Qemu {
-    /// Which build it is.
+    /// Identifies the build.
     pub fn build(&self) -> Result<Build, Error> {
-        let about = fs::metadata(&self.program).map_err(|e| Error::io("look at", &self.program, e))?;
+        let about = fs::metadata(&self.program).map_err(|e| Error::io("inspect", &self.program, e))?;
         Ok(Build {
             schema: SCHEMA,
             program: self.program.clone(),
@@ -52,7 +53,7 @@ impl Qemu {
         })
     }
 
-    /// Asks it, or reads what it said before from a file in `folder`.
+    /// Queries QEMU, or reads its earlier answers from a file in `folder`.
     pub fn facts(&self, folder: &Utf8Path) -> Result<Facts, Error> {
         let file = folder.join("qemu.json");
         let build = self.build()?;
@@ -65,7 +66,7 @@ impl Qemu {
             q35: newest_q35(&self.ask(&["-machine", "help"])?).unwrap_or_else(|| "q35".to_owned()),
             has_private_memory: has_rom(&self.ask(&["-object", "memory-backend-file,help"])?),
         };
-        fs::create_dir_all(folder).map_err(|e| Error::io("make", folder, e))?;
+        fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
         let text = serde_json::to_vec_pretty(&facts).map_err(|e| Error::io("write", &file, e.into()))?;
         write_atomically(&file, &text, 0o600)?;
         Ok(facts)
@@ -77,7 +78,7 @@ impl Qemu {
     }
 }
 
-/// From the line `q35   Standard PC (Q35 + ICH9, 2009) (alias of pc-q35-10.0)`.
+/// Parses the line `q35   Standard PC (Q35 + ICH9, 2009) (alias of pc-q35-10.0)`.
 fn newest_q35(help: &str) -> Option<String> {
     let line = help.lines().find(|line| line.split_whitespace().next() == Some("q35"))?;
     let name = line.split_once("(alias of ")?.1.split_once(')')?.0;

@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The oldest QEMU that RAVE works with: Debian 12's own. Older ones lack nothing known, they were never tried.
+/// The oldest QEMU that RAVE supports: the version in Debian 12. Nothing is known to be missing from older versions,
+/// but they were never tested.
 pub const OLDEST: QemuVersion = QemuVersion { major: 7, minor: 2, patch: 0 };
 
 /// A version of QEMU, compared number by number.

@@ -1,4 +1,4 @@
-//! Files for a QEMU that may not open them itself: it gets descriptors, and finds them under a name of its own
+//! Passes files to a QEMU that may not open them itself: it gets file descriptors, and opens them by a special name
 //! (docs/interop/qmp-spec.rst, `add-fd`).
 
 use std::fs::File;
@@ -9,18 +9,19 @@ use std::os::unix::net::UnixStream;
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
-/// One file that QEMU has, by a descriptor for each access mode that it asks for.
+/// A file passed to QEMU, as a descriptor for each access mode that it needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileSet(pub(super) u64);
 
 impl FileSet {
-    /// What QEMU opens it by, which it does more than once: it looks for a descriptor of the same access mode, and takes a copy.
+    /// The name by which QEMU opens it, as often as it likes: it looks for a descriptor with the right access mode and
+    /// duplicates that.
     pub fn name(self) -> String {
         format!("/dev/fdset/{}", self.0)
     }
 }
 
-/// Sends bytes, and a file with the first of them (`SCM_RIGHTS` of unix(7)); how many were sent.
+/// Sends bytes, and a file with the first of them (`SCM_RIGHTS` of unix(7)); returns how many bytes were sent.
 pub(super) fn send(stream: &UnixStream, bytes: &[u8], file: &File) -> io::Result<usize> {
     let files = [file.as_fd()];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];

@@ -2,26 +2,26 @@
 
 use serde_json::{Map, Value};
 
-/// What QEMU says on its control socket.
+/// A message of QEMU on its control socket.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Message {
     /// The first line after a connection.
     Greeting,
     /// A command's result.
     Return {
-        /// The command's number, where it had one.
+        /// The command's number, if it had one.
         id: Option<u64>,
         /// The result.
         value: Value,
     },
     /// A command's failure.
     Failure {
-        /// The command's number, where it had one.
+        /// The command's number, if it had one.
         id: Option<u64>,
-        /// In words.
+        /// QEMU's description of the error.
         description: String,
     },
-    /// Something that happened by itself.
+    /// An asynchronous event.
     Event(QmpEvent),
 }
 
@@ -30,12 +30,12 @@ pub enum Message {
 pub struct QmpEvent {
     /// Its name: `SHUTDOWN`, `RESET`, `GUEST_PANICKED`, ...
     pub name: String,
-    /// What belongs to it, by event.
+    /// Its data, which depends on the event.
     pub data: Map<String, Value>,
 }
 
 impl Message {
-    /// Reads one line; nothing where it is no message of this protocol. Unknown members are ignored.
+    /// Parses one line; `None` if it is not a message of this protocol. Unknown members are ignored.
     pub fn parse(line: &[u8]) -> Option<Self> {
         let Value::Object(mut object) = serde_json::from_slice(line).ok()? else { return None };
         let id = object.get("id").and_then(Value::as_u64);

@@ -18,7 +18,7 @@ pub use message::{Message, QmpEvent};
 use crate::Error;
 use crate::error::QmpFault;
 
-/// A line longer than this is not an answer to any command used here, bytes.
+/// A longer line is not an answer to any command used here, bytes.
 const LINE_LIMIT: usize = 4 * 1024 * 1024;
 
 /// A connection to one QEMU. QEMU serves one client at a time: others wait until it is dropped.
@@ -29,14 +29,14 @@ pub struct Client {
     /// Bytes after the last whole line.
     partial: Vec<u8>,
     messages: VecDeque<Message>,
-    /// Seen while an answer was waited for.
+    /// Received while waiting for an answer.
     events: VecDeque<QmpEvent>,
     next_id: u64,
     closed: bool,
 }
 
 impl Client {
-    /// Connects and shakes hands. The socket must be there already.
+    /// Connects and negotiates capabilities. The socket must already exist.
     pub fn connect(socket: &Utf8Path, limit: Duration) -> Result<Self, Error> {
         let stream = UnixStream::connect(socket).map_err(|e| qmp(socket, "connect", &e))?;
         let mut client = Self {
@@ -54,7 +54,7 @@ impl Client {
                 Message::Greeting => break,
                 Message::Event(event) => client.events.push_back(event),
                 other => {
-                    let why = format!("{other:?} came instead");
+                    let why = format!("got {other:?} instead");
                     return Err(client.error("greeting", why, QmpFault::Refused));
                 }
             }
@@ -68,7 +68,7 @@ impl Client {
         self.execute_with(command, arguments, None, limit)
     }
 
-    /// The same with a file that goes along.
+    /// The same, passing a file along.
     fn execute_with(
         &mut self,
         command: &str,
@@ -84,38 +84,38 @@ impl Client {
         loop {
             match self.next(deadline, command)? {
                 Message::Return { id: of, value } if of == Some(id) => return Ok(value),
-                // A line that QEMU could not read has no number: it is the one just sent.
+                // The error for a line that QEMU could not parse has no number: it is for the command just sent.
                 Message::Failure { id: of, description } if of.is_none_or(|of| of == id) => {
                     return Err(self.error(command, description, QmpFault::Refused));
                 }
                 Message::Event(event) => self.events.push_back(event),
-                // The answer to a command that was given up.
+                // The answer to a command that timed out.
                 Message::Return { .. } | Message::Failure { .. } | Message::Greeting => {}
             }
         }
     }
 
-    /// Gives QEMU descriptors of one file, each of another access mode. It has them until [`Client::take_back`], and after that until it
-    /// closes what it has opened by them.
+    /// Passes QEMU descriptors of one file, one per access mode. It keeps them until [`Client::take_back`], and what it
+    /// has opened through them until it closes it.
     pub fn give(&mut self, files: &[&File], limit: Duration) -> Result<FileSet, Error> {
         let mut set = None;
         for &file in files {
             let arguments = set.map_or(json!({}), |FileSet(id)| json!({ "fdset-id": id }));
             let answer = self.execute_with("add-fd", arguments, Some(file), limit)?;
             let id = answer["fdset-id"].as_u64();
-            set = Some(FileSet(
-                id.ok_or_else(|| self.error("add-fd", "it names no set".into(), QmpFault::Refused))?,
-            ));
+            set = Some(FileSet(id.ok_or_else(|| {
+                self.error("add-fd", "QEMU returned no fdset-id".into(), QmpFault::Refused)
+            })?));
         }
-        set.ok_or_else(|| self.error("add-fd", "there is no file to give".into(), QmpFault::Refused))
+        set.ok_or_else(|| self.error("add-fd", "no file to pass".into(), QmpFault::Refused))
     }
 
-    /// Lets QEMU open none of them any more.
+    /// Prevents QEMU from opening them again.
     pub fn take_back(&mut self, FileSet(id): FileSet, limit: Duration) -> Result<(), Error> {
         self.execute("remove-fd", json!({ "fdset-id": id }), limit).map(drop)
     }
 
-    /// The events that have arrived, oldest first, without waiting. A closed connection has no more.
+    /// The events that have arrived, oldest first, without waiting. A closed connection yields no more events.
     pub fn events(&mut self) -> Vec<QmpEvent> {
         while !self.closed && self.receive(Duration::ZERO).is_ok_and(|more| more) {}
         while let Some(message) = self.messages.pop_front() {
@@ -148,7 +148,7 @@ impl Client {
         }
     }
 
-    /// Reads once, waiting at most `limit`; whether anything came.
+    /// Reads once, waiting at most `limit`; returns whether anything arrived.
     fn receive(&mut self, limit: Duration) -> io::Result<bool> {
         self.stream.set_nonblocking(limit.is_zero())?;
         if !limit.is_zero() {
@@ -197,7 +197,7 @@ fn qmp(socket: &Utf8Path, doing: &str, error: &io::Error) -> Error {
     Error::Qmp { doing: doing.to_owned(), why: error.to_string(), socket: socket.to_owned(), fault }
 }
 
-/// At least a millisecond: a timeout of zero would mean none.
+/// At least a millisecond: a timeout of zero would mean no timeout.
 fn remaining(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
 }

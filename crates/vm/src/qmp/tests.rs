@@ -1,4 +1,4 @@
-//! The client against a peer that says what the test wants. The real QEMU is in `tests/it`.
+//! The client against a scripted peer. The real QEMU is tested in `tests/it`.
 
 use super::*;
 use std::io::{BufRead as _, BufReader};
@@ -8,7 +8,7 @@ use std::thread;
 const LIMIT: Duration = Duration::from_secs(5);
 const GREETING: &[u8] = b"{\"QMP\": {}}\n";
 
-/// A socket whose peer greets, then answers each line with what `answer` makes of it.
+/// A socket whose peer greets, then answers each line with the result of `answer`.
 fn peer(mut answer: impl FnMut(&str) -> Vec<Vec<u8>> + Send + 'static) -> (tempfile::TempDir, Utf8PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let socket = Utf8PathBuf::from_path_buf(folder.path().join("qmp")).unwrap();

@@ -1,7 +1,7 @@
 //! One connection to a guest that carries many commands, several at once (`ControlMaster` of `ssh_config(5)`).
 //!
-//! A login takes seconds under software emulation; a command on a connection that is there takes a process in the guest.
-//! Each command has its own ssh(1), so its output, status and timeout are what they are with [`Ssh::exec`].
+//! A login takes seconds under software emulation; a command on an existing connection only takes a process in the
+//! guest. Each command has its own ssh(1), so its output, status and timeout are the same as with [`Ssh::exec`].
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -16,17 +16,17 @@ use tempfile::TempDir;
 use super::{RemoteOutput, Ssh};
 use crate::Error;
 
-/// The control socket, in a folder of its own. As a relative path it never exceeds what unix(7) allows.
+/// The control socket, in a folder of its own. As a relative path it never exceeds the limit of unix(7).
 const SOCKET: &str = "control";
 
-/// How often a login is looked at, until its control socket is there.
+/// How often to check during a login whether the control socket exists.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// How long a login may take: it has its own time, so that the command whose turn it is keeps all of its.
+/// How long a login may take. It has its own limit, so that the command that triggers it keeps its full time.
 const LOGIN: Duration = Duration::from_secs(60);
 
-/// A connection that is opened by the first command, and again by the first after it was lost or closed. A command whose
-/// connection is lost under it is an error, and is not repeated.
+/// A connection that is opened by the first command, and reopened by the next command after it was lost or closed. If a
+/// connection is lost during a command, that is an error, and the command is not repeated.
 #[derive(Debug)]
 pub struct Connection {
     ssh: Ssh,
@@ -35,17 +35,17 @@ pub struct Connection {
     logins: AtomicU64,
 }
 
-/// The ssh(1) that holds the connection, and the folder of its control socket (mode 0700).
+/// The ssh(1) that keeps the connection open, and the folder of its control socket (mode 0700).
 #[derive(Debug)]
 struct Master {
     child: Child,
     folder: TempDir,
-    /// Which login of its [`Connection`] this is.
+    /// The number of this login on its [`Connection`].
     number: u64,
 }
 
 impl Connection {
-    /// The way in that `ssh` describes. Control sockets are made below `folder`.
+    /// A connection by way of `ssh`. Control sockets are created in subfolders of `folder`.
     pub fn new(ssh: Ssh, folder: &Utf8Path) -> Self {
         Self { ssh, folder: folder.to_owned(), open: Mutex::default(), logins: AtomicU64::new(0) }
     }
@@ -54,7 +54,7 @@ impl Connection {
     pub fn exec(&self, command: &str, limit: Duration) -> Result<RemoteOutput, Error> {
         let (client, login) = self.client()?;
         match self.ssh.exec_by(client, command, limit) {
-            // The connection was lost before, and its ssh had not ended yet when it was looked at.
+            // The connection was already lost, but its ssh had not ended yet when that was checked.
             Err(Error::Ssh { tail, .. }) if never_began(&tail) => {
                 let mut open = self.lock();
                 if open.as_ref().is_some_and(|master| master.number == login) {
@@ -72,7 +72,7 @@ impl Connection {
         self.lock().take();
     }
 
-    /// An ssh that uses the connection and makes none of its own, and which login that is: a lost connection must not
+    /// An ssh that uses the connection and never opens its own, and the number of the login: a lost connection must not
     /// look like a slow command.
     fn client(&self) -> Result<(Cmd, u64), Error> {
         let mut open = self.lock();
@@ -102,13 +102,13 @@ impl Master {
     fn login(ssh: &Ssh, folder: &Utf8Path, number: u64) -> Result<Self, Error> {
         let private = Permissions::from_mode(0o700);
         let made = tempfile::Builder::new().prefix("ssh-").permissions(private).tempdir_in(folder);
-        let folder = made.map_err(|e| Error::io("make a folder in", folder, e))?;
+        let folder = made.map_err(|e| Error::io("create a folder in", folder, e))?;
         let command = ssh.command().args(["-M", "-N", "-S", SOCKET]).arg(ssh.host.to_string());
         let child = command.current_dir(folder.path()).spawn();
         let child = child.map_err(Error::process("a connection to the guest"))?;
         let mut master = Self { child, folder, number };
         let started = Instant::now();
-        // It listens once it is logged in.
+        // It listens once it has logged in.
         while !master.listens() {
             if !master.is_alive()? {
                 return Err(ssh.failed(master.child.command(), master.child.tail()));
@@ -122,7 +122,7 @@ impl Master {
         Ok(master)
     }
 
-    /// Whether a client finds it: ssh(1) takes its socket away before it ends.
+    /// Whether clients can find it: ssh(1) removes its socket before it ends.
     fn listens(&self) -> bool {
         self.folder.path().join(SOCKET).exists()
     }
@@ -133,16 +133,16 @@ impl Master {
     }
 }
 
-/// Whether a client found no connection, so that its command was not begun: it then asks `ProxyCommand`, which ends at
-/// once, for a new one (`kex_exchange_identification` of ssh(1), `ssh_exchange_identification` of older ones).
+/// Whether a client found no connection, so that its command was not started: it then asks `ProxyCommand`, which ends
+/// at once, for a new one (`kex_exchange_identification` of ssh(1), `ssh_exchange_identification` of older versions).
 fn never_began(tail: &[String]) -> bool {
     tail.iter().any(|line| line.contains("_exchange_identification: "))
 }
 
 impl Drop for Master {
-    /// Says goodbye to the server; the folder goes after it.
+    /// Disconnects from the server, then removes the folder.
     fn drop(&mut self) {
-        // One that has ended already, or cannot be waited for, is gone all the same.
+        // A process that has already ended or cannot be waited for is gone anyway.
         let _ = self.child.terminate(STOP_GRACE);
     }
 }

@@ -1,21 +1,22 @@
-//! The exit status of a command in the guest, told apart from ssh's own.
+//! Distinguishes the exit status of a command in the guest from ssh's own.
 //!
-//! ssh(1) exits with 255 for its own failures, for a command that exited with 255, and for one that a signal killed. So the
-//! guest's shell runs the command as a child and writes the child's status to standard error after it. Without that
-//! report the connection was lost.
+//! ssh(1) exits with 255 for its own failures, for a command that exited with 255, and for one that was killed by a
+//! signal. So the guest's shell runs the command as a child and then writes the child's status to standard error. If
+//! that report is missing, the connection was lost.
 
 use rave_process::{Status, shell_quote};
 
-/// The beginning of the report's line. The status follows.
+/// The prefix of the report's line. The status follows.
 const REPORT: &str = "rave: exit status ";
 
-/// Exit codes by which a shell says that a signal killed its child: 128 plus the signal's number, 1 to 31 (signal(7)).
+/// Exit codes with which a shell reports that a signal killed its child: 128 plus the signal's number, 1 to 31
+/// (signal(7)).
 const KILLED: std::ops::RangeInclusive<i32> = 129..=159;
 
 /// The command line for the guest's shell that runs `command` and reports its status. sshd(8) sets `SHELL`.
 pub(super) fn wrap(command: &str) -> String {
     let command = shell_quote(command);
-    // The line break ends a last line that has none of its own.
+    // The newline ends an incomplete last line.
     format!("\"$SHELL\" -c {command}; s=$?; printf '\\n{REPORT}%d\\n' \"$s\" >&2; exit \"$s\"")
 }
 

@@ -1,4 +1,4 @@
-//! The way into a guest for a user's own ssh.
+//! Access to a guest for a user's own ssh.
 
 use std::fmt;
 
@@ -6,17 +6,17 @@ use camino::Utf8Path;
 
 use super::quote;
 
-/// A stanza of `ssh_config(5)`. It pins the guest's keys and gives away nothing of the user's: no agent, no display, no
+/// A stanza of `ssh_config(5)`. It pins the guest's keys and exposes nothing of the user's: no agent, no display, no
 /// environment, no other key.
 #[derive(Debug, Clone, Copy)]
 pub struct Stanza<'a> {
-    /// The name that ssh is called with, under which `known_hosts` knows the guest.
+    /// The host name to call ssh with, which is also the guest's name in `known_hosts`.
     pub alias: &'a str,
-    /// Who to log in as.
+    /// The user to log in as.
     pub user: &'a str,
     /// The command line, for a shell, of the program that connects.
     pub proxy: &'a str,
-    /// The key that the guest lets in.
+    /// A key that the guest accepts.
     pub key: &'a Utf8Path,
     /// The file of the guest's pinned keys.
     pub known_hosts: &'a Utf8Path,
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
     use rave_process::Cmd;
 
-    /// ssh(1) itself says what it understood, of paths with what its parser treats specially.
+    /// Checks how ssh(1) itself parses the stanza, with paths that contain characters special to its parser.
     #[test]
     fn ssh_takes_the_stanza_and_gives_nothing_away() {
         let folder = tempfile::tempdir().unwrap();

@@ -16,12 +16,12 @@ use rave_guest::channel::provision::Provision;
 
 use super::key::hexadecimal;
 
-/// How long one attempt waits for a guest that boots.
+/// How long one attempt waits for a booting guest.
 const ATTEMPT: Duration = Duration::from_secs(600);
-/// Between two attempts.
+/// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Waits in a thread for a guest that boots to answer.
+/// Waits in a thread until a booting guest answers.
 pub(super) struct Answer {
     from: Receiver<(Client, Welcome)>,
     is_over: Arc<AtomicBool>,
@@ -34,7 +34,7 @@ impl Answer {
         let over = Arc::clone(&is_over);
         thread::spawn(move || {
             while !over.load(Ordering::Relaxed) {
-                // It ends when QEMU does, which may be started again.
+                // The attempt ends when QEMU does, which may be restarted.
                 if let Ok(answer) = begin(&socket, ATTEMPT) {
                     let _ = to.send(answer);
                     return;
@@ -57,13 +57,13 @@ impl Drop for Answer {
     }
 }
 
-/// Begins a session with a nonce that no other had.
+/// Begins a session with a unique nonce.
 pub(crate) fn begin(socket: &Utf8Path, limit: Duration) -> io::Result<(Client, Welcome)> {
     let stream = UnixStream::connect(socket)?;
     Client::begin(stream, u64::from_le_bytes(random()?), limit)
 }
 
-/// Gives the guest at the other end an identity of its own; what it made of it. It is let on only by
+/// Gives the guest at the other end an identity of its own; returns its receipt. The guest continues only after
 /// [`Request::Open`].
 pub fn renew(
     client: &Client,
@@ -94,7 +94,7 @@ pub fn renew(
     }
 }
 
-/// Bytes of the system's generator.
+/// Bytes from the system's random generator.
 fn random<const COUNT: usize>() -> io::Result<[u8; COUNT]> {
     let mut bytes = [0; COUNT];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
@@ -109,7 +109,7 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(60);
 
-    /// A guest that makes this of an identity.
+    /// A guest that responds to an identity with this function.
     #[derive(Debug)]
     struct Guest(fn(&Identity) -> Result<Receipt, String>);
 
@@ -138,7 +138,7 @@ mod tests {
         }
     }
 
-    /// What the host makes of that guest.
+    /// The host's result with that guest.
     fn try_renew(guest: fn(&Identity) -> Result<Receipt, String>, limit: Duration) -> io::Result<Receipt> {
         let (ours, theirs) = UnixStream::pair().unwrap();
         theirs.set_nonblocking(true).unwrap();

@@ -1,5 +1,5 @@
-//! Whether a template is still what was saved. Its memory is too large to be read at each start, so it is known by its size and
-//! the time of its last change, which nobody changes without writing (inode(7)).
+//! Checks whether a template is unchanged since it was saved. Its memory is too large to be read at each start, so the
+//! check uses its size and modification time, which does not change without a write (inode(7)).
 
 use std::fmt;
 use std::fs;
@@ -17,7 +17,7 @@ use crate::accel::Engine;
 use crate::machine::{Machine, Memory};
 use crate::qemu::Qemu;
 
-/// The version of what a template's folder holds.
+/// The schema version of a template's folder.
 const SCHEMA: u32 = 1;
 
 /// `template.json`.
@@ -31,7 +31,7 @@ pub(super) struct Description {
     devices: String,
 }
 
-/// A file that was not changed is known by this.
+/// Identifies an unmodified file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Fingerprint {
     bytes: u64,
@@ -39,7 +39,7 @@ pub(crate) struct Fingerprint {
     modified: (i64, i64),
 }
 
-/// What is wrong with a template.
+/// Describes how a template is damaged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damage(String);
 
@@ -63,9 +63,9 @@ impl Fingerprint {
 }
 
 impl Description {
-    /// Of files that will not be written any more.
+    /// Describes files that will not be written again.
     pub(super) fn of(template: &Template, key: Key) -> Result<Self, Error> {
-        let fingerprint = |path: &Utf8Path| Fingerprint::of(path).map_err(|e| Error::io("look at", path, e));
+        let fingerprint = |path: &Utf8Path| Fingerprint::of(path).map_err(|e| Error::io("inspect", path, e));
         let devices = template.devices();
         let bytes = fs::read(&devices).map_err(|e| Error::io("read", &devices, e))?;
         Ok(Self {
@@ -79,7 +79,7 @@ impl Description {
 }
 
 impl Template {
-    /// Whether a machine would go on from it under this QEMU; the versioned name of the machine then.
+    /// Checks whether a machine can resume from it under this QEMU; returns the versioned machine type to use.
     pub fn fits(&self, machine: &Machine, engine: Engine, qemu: &Qemu) -> Result<String, Error> {
         let unfit = |why: &str| Error::BadMachine { name: machine.name.clone(), why: why.to_owned() };
         let key = self.check().map_err(|damage| unfit(&format!("its template is damaged: {damage}")))?;
@@ -91,7 +91,7 @@ impl Template {
         let machine = Machine { kind: Some(key.machine.clone()), memory, ..machine.clone() };
         let is_same = (machine.memory_mib, machine.cpus) == (key.memory_mib, key.cpus)
             && devices(&machine, engine) == key.devices;
-        if is_same { Ok(key.machine) } else { Err(unfit("its template is one of another machine")) }
+        if is_same { Ok(key.machine) } else { Err(unfit("its template is for another machine")) }
     }
 
     fn description(&self) -> Result<Description, Damage> {
@@ -102,23 +102,23 @@ impl Template {
         if description.schema == SCHEMA {
             Ok(description)
         } else {
-            Err(Damage::of(&path, "it is of another version"))
+            Err(Damage::of(&path, "it was written by another version"))
         }
     }
 
-    /// Whether its files are those that were saved; what they are a template of.
+    /// Checks that its files are unchanged since they were saved; returns the template's key.
     pub fn check(&self) -> Result<Key, Damage> {
         let description = self.description()?;
         for (path, saved) in [(self.memory(), description.memory), (self.disk(), description.disk)] {
             let found = Fingerprint::of(&path).map_err(|error| Damage::of(&path, error))?;
             if found != saved {
-                return Err(Damage::of(&path, "it was changed since it was saved"));
+                return Err(Damage::of(&path, "it has changed since it was saved"));
             }
         }
         let devices = self.devices();
         let bytes = fs::read(&devices).map_err(|error| Damage::of(&devices, error))?;
         if hexadecimal(&Sha256::digest(&bytes)) != description.devices {
-            return Err(Damage::of(&devices, "it was changed since it was saved"));
+            return Err(Damage::of(&devices, "it has changed since it was saved"));
         }
         Ok(description.key)
     }

@@ -1,4 +1,4 @@
-//! Where the files of a template lie.
+//! Where the files of a template are.
 
 use std::fs;
 
@@ -9,20 +9,20 @@ use crate::prepare::remove;
 
 /// The files of a template, in its folder or in a clone's.
 ///
-/// | file | what |
+/// | file | content |
 /// | --- | --- |
 /// | `base.qcow2` | the image; its note is `base.json` ([`crate::kept`]) |
-/// | `template.qcow2` | what was written until the barrier, over the image |
+/// | `template.qcow2` | everything written up to the barrier, over the image |
 /// | `memory` | the guest's memory |
 /// | `devices` | the state of its devices |
-/// | `template.json` | what they are; written last |
+/// | `template.json` | describes the others; written last |
 #[derive(Debug, Clone)]
 pub struct Template {
     folder: Utf8PathBuf,
 }
 
 impl Template {
-    /// The one in this folder, which need not be there.
+    /// The template in this folder, which need not exist.
     pub fn at(folder: &Utf8Path) -> Self {
         Self { folder: folder.to_owned() }
     }
@@ -37,12 +37,12 @@ impl Template {
         self.folder.join("base.qcow2")
     }
 
-    /// What a clone's disk lies on.
+    /// The base of a clone's disk.
     pub fn disk(&self) -> Utf8PathBuf {
         self.folder.join("template.qcow2")
     }
 
-    /// The memory.
+    /// The file of the memory.
     pub fn memory(&self) -> Utf8PathBuf {
         self.folder.join("memory")
     }
@@ -55,11 +55,11 @@ impl Template {
         self.folder.join("template.json")
     }
 
-    /// Holds in a clone's folder, which has the image already, what its start needs: by second names, which stay when the
-    /// template is removed.
+    /// Links everything that a clone needs to start into its folder, which already has the image. The hard links stay
+    /// when the template is removed.
     pub fn hold_in(&self, folder: &Utf8Path) -> Result<Self, Error> {
         let clone = Self::at(folder);
-        // The disk last: with it there is a clone to start.
+        // The disk last: once it exists, the clone can be started.
         let files = [
             (self.memory(), clone.memory()),
             (self.devices(), clone.devices()),
@@ -68,25 +68,25 @@ impl Template {
         ];
         for (from, to) in files {
             remove(&to)?;
-            fs::hard_link(&from, &to).map_err(|e| Error::io("make", &to, e))?;
+            fs::hard_link(&from, &to).map_err(|e| Error::io("create", &to, e))?;
         }
         Ok(clone)
     }
 
-    /// Lets go of what only a clone's first start needs. The memory stays as long as the clone maps it: it is what a freeze of the
-    /// clone begins with ([`crate::moment`]).
+    /// Removes what is only needed for a clone's first start. The memory stays as long as the clone maps it: a freeze
+    /// of the clone starts from it ([`crate::moment`]).
     pub fn forget_devices(&self) -> Result<(), Error> {
         remove(&self.devices())?;
         remove(&self.description_file())
     }
 
-    /// Lets go of what only a clone that runs needs.
+    /// Removes what only a running clone needs.
     pub fn forget_memory(&self) -> Result<(), Error> {
         remove(&self.memory())?;
         self.forget_devices()
     }
 
-    /// Lets go of all of it: what lies on this disk must be gone by then.
+    /// Removes all of it: any layers on this disk must already be gone.
     pub fn forget(&self) -> Result<(), Error> {
         remove(&self.disk())?;
         self.forget_memory()

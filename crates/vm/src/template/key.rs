@@ -1,4 +1,4 @@
-//! What a clone must have in common with its template, for QEMU and the guest's kernel to go on.
+//! What a clone must have in common with its template, so that QEMU and the guest's kernel can resume.
 
 use std::fmt::{self, Write as _};
 use std::fs;
@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use crate::accel::{Accelerator, Engine};
 use crate::qemu::Build;
 
-/// Everything that makes a template another one.
+/// Everything that distinguishes templates.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Key {
     /// SHA-256 of the image's content, hexadecimal.
@@ -22,21 +22,21 @@ pub struct Key {
     pub cpus: u32,
     /// Size of the disk, MiB: the guest's file system has grown to it.
     pub disk_mib: u64,
-    /// The versioned name of the machine.
+    /// The versioned machine type.
     pub machine: String,
-    /// Its devices, as QEMU was told.
+    /// Its devices, as in QEMU's arguments.
     pub devices: Vec<String>,
     /// QEMU's build.
     pub qemu: Build,
-    /// What runs the guest's instructions, and as which processor.
+    /// What runs the guest's instructions, and with which processor.
     pub accelerator: Accelerator,
     /// QEMU's `-cpu`.
     pub cpu: String,
-    /// The host's processor, where the guest sees it.
+    /// The host's processor, if it is passed through to the guest.
     pub host: Option<HostProcessor>,
 }
 
-/// The host's processor and its kernel, which decide what a guest under KVM has.
+/// The host's processor and its kernel, which determine what a guest under KVM sees.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostProcessor {
     model: String,
@@ -50,7 +50,7 @@ pub struct HostProcessor {
 pub struct KeyId(String);
 
 impl Key {
-    /// Fills in what QEMU and the host are.
+    /// Fills in the facts about QEMU and the host.
     pub(super) fn with_host(self, qemu: &Build, engine: Engine) -> Self {
         let host = (engine.accelerator() == Accelerator::Kvm).then(HostProcessor::of_this_host);
         let (accelerator, cpu) = (engine.accelerator(), engine.cpu().to_owned());
@@ -66,14 +66,14 @@ impl Key {
 }
 
 impl KeyId {
-    /// Of the name of a lock's file, `NAME.lock`.
+    /// Parses the name of a lock file, `NAME.lock`.
     pub(super) fn of_lock(file: &str) -> Option<Self> {
         let name = file.strip_suffix(".lock")?;
         let is_name = name.len() == 16 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
         is_name.then(|| Self(name.to_owned()))
     }
 
-    /// As a folder is called.
+    /// The name of the template's folder.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -87,7 +87,7 @@ impl fmt::Display for KeyId {
 
 pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}"); // a String takes everything
+        let _ = write!(text, "{byte:02x}"); // cannot fail
         text
     })
 }
@@ -98,7 +98,7 @@ impl HostProcessor {
         Self::parse(&read("/proc/cpuinfo"), read("/proc/sys/kernel/osrelease").trim())
     }
 
-    /// Of `/proc/cpuinfo`, proc(5).
+    /// Parses `/proc/cpuinfo`, proc(5).
     fn parse(cpuinfo: &str, kernel: &str) -> Self {
         let value = |key: &str| {
             let line = cpuinfo.lines().filter_map(|line| line.split_once(':'));

@@ -27,34 +27,34 @@ use crate::kept::KeptDisk;
 use crate::prepare::set_backing;
 use crate::qemu::{Facts, Qemu};
 
-/// How long the guest may take to be ready to be saved: it reads some hundred megabytes.
+/// How long the guest may take to prepare for being saved: it reads some hundred megabytes.
 const HOLD: Duration = Duration::from_secs(600);
 /// How long QEMU may take to end.
 const QUIT: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// What a template is made with.
+/// The parameters for making a template.
 #[derive(Debug)]
 pub struct Making<'a> {
-    /// What it is made of.
+    /// What to boot.
     pub recipe: Recipe<'a>,
     /// Its key.
     pub key: Key,
-    /// QEMU.
+    /// The QEMU to use.
     pub qemu: &'a Qemu,
-    /// What QEMU is.
+    /// The facts about that QEMU.
     pub facts: &'a Facts,
     /// What runs the guest's instructions.
     pub engine: Engine,
-    /// How long the guest may take to come to its barrier.
+    /// How long the guest may take to reach its barrier.
     pub deadline: Duration,
 }
 
-/// Starts the other end of the network card, given the socket on which QEMU listens: it lasts as long as the value. The guest's
-/// address is part of what is saved.
+/// Connects the other end of the network card, given the socket on which QEMU listens; the connection lives as long as
+/// the returned value. The guest's address is part of what is saved.
 pub type StartNetwork<'a> = &'a dyn Fn(&Utf8Path) -> io::Result<Box<dyn Any>>;
 
-/// Makes the template; it is there whole, or not at all. The machine ends with this process.
+/// Makes a template, completely or not at all. The machine ends with this process.
 pub fn make(
     templates: &Templates,
     lock: &TemplateLock,
@@ -89,10 +89,10 @@ pub fn make(
     templates.commit(&new, lock)
 }
 
-/// Lets the guest get ready, and goes away.
+/// Lets the guest prepare for being saved, and disconnects.
 fn hold(client: &Client, new: &Template) -> Result<(), Error> {
     let held = client.ask(&Request::Hold, HOLD);
-    held.map_err(|error| Error::io("hold the guest of", new.folder(), error))?;
+    held.map_err(|error| Error::io("pause the guest of", new.folder(), error))?;
     client.close();
     Ok(())
 }
@@ -106,9 +106,9 @@ fn end(mut instance: Instance) -> Result<(), Error> {
     instance.clean_up()
 }
 
-/// What carries a template's name is on the disk: clones go on from it though the host lost its power.
+/// Syncs everything to disk before the template gets its name: clones can resume from it even after a power failure.
 fn finish(new: &Template, key: &Key) -> Result<(), Error> {
-    // Clones have both disks in another folder.
+    // For clones, both disks are in another folder.
     set_backing(&new.disk(), Utf8Path::new("base.qcow2"))?;
     for file in [new.memory(), new.devices(), new.disk()] {
         fs::set_permissions(&file, fs::Permissions::from_mode(0o400))

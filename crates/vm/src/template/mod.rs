@@ -1,9 +1,9 @@
-//! Templates: machines that were booted to the barrier of their guest and saved there, for clones to go on from.
+//! Templates: machines that were booted to the barrier of their guest and saved there, for clones to resume from.
 //!
-//! - [`Recipe`], [`Key`]: what a template is made of, and what a clone must have in common with it.
-//! - [`Templates`]: those of a state folder; whole or not there.
-//! - [`make`]: boots one and saves it.
-//! - [`Template::hold_in`]: what a clone needs, in its own folder.
+//! - [`Recipe`], [`Key`]: what a template is made from, and what a clone must have in common with it.
+//! - [`Templates`]: the templates of a state folder; each is complete or missing.
+//! - [`make`]: boots a machine and saves it.
+//! - [`Template::hold_in`]: links what a clone needs into its own folder.
 //! - [`crate::standalone::Standalone::start_clone`]: a clone.
 
 mod barrier;

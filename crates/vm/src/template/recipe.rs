@@ -1,4 +1,4 @@
-//! What a template is made of.
+//! What a template is made from.
 
 use camino::Utf8Path;
 use rave_spec::Format;
@@ -11,10 +11,10 @@ use crate::machine::{Credential, Disk, DiskExtent, Fence, Grants, Link, Machine,
 use crate::qemu::Facts;
 use crate::sandbox::Hardware;
 
-/// The systemd credential that a template's guest is told by to stop at its barrier.
+/// The systemd credential that makes a template's guest stop at its barrier.
 const CREDENTIAL: &str = "rave.template";
 
-/// What to boot, for which clones.
+/// What to boot for a template.
 #[derive(Debug, Clone, Copy)]
 pub struct Recipe<'a> {
     /// The image.
@@ -32,7 +32,7 @@ pub struct Recipe<'a> {
 }
 
 impl Recipe<'_> {
-    /// The key of the template that is made of it here.
+    /// The key of the template that this host makes from it.
     pub fn key(&self, facts: &Facts, engine: Engine) -> Key {
         let machine = self.machine(&Template::at(Utf8Path::new("/template")), facts);
         let key = Key {
@@ -51,7 +51,7 @@ impl Recipe<'_> {
         key.with_host(&facts.build, engine)
     }
 
-    /// The machine that is saved.
+    /// The machine to save.
     pub(super) fn machine(&self, template: &Template, facts: &Facts) -> Machine {
         let hardware = Hardware::of(Format::Qemu);
         Machine {
@@ -68,7 +68,7 @@ impl Recipe<'_> {
             kind: Some(facts.q35.clone()),
             cpus: self.cpus,
             network: Some(hardware.nic),
-            // QEMU's user network is part of what it saves, and clones have none.
+            // QEMU's user network would be part of the saved state, and clones have none.
             link: Link::Stream,
             fence: Fence::Closed(Grants { files: vec![template.devices()] }),
             channel: true,
@@ -78,12 +78,12 @@ impl Recipe<'_> {
     }
 }
 
-/// Tells a guest that boots to stop at its barrier.
+/// The credential that makes a booting guest stop at its barrier.
 pub fn credential() -> Credential {
     Credential { name: CREDENTIAL.to_owned(), value: b"1".to_vec() }
 }
 
-/// What QEMU is told of devices: no path is in it.
+/// QEMU's arguments for devices; they contain no paths.
 pub(super) fn devices(machine: &Machine, engine: Engine) -> Vec<String> {
     let argv = qemu_argv(machine, engine);
     let pairs = argv.iter().zip(argv.iter().skip(1));

@@ -1,4 +1,4 @@
-//! QEMU's part: a machine's devices into a file, and out of it.
+//! QEMU's part: saves a machine's devices to a file, and restores them.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,8 +10,8 @@ use crate::Error;
 use crate::instance::PATIENT;
 use crate::qmp::Client;
 
-/// How long the state of the devices may take, half a megabyte, as long as QEMU answers in between: less than a second on an idle
-/// host.
+/// How long saving or restoring the state of the devices may take, while QEMU keeps answering: it is half a megabyte
+/// and takes less than a second on an idle host.
 const LIMIT: Duration = Duration::from_secs(180);
 const PAUSE: Duration = Duration::from_millis(2);
 
@@ -23,13 +23,13 @@ pub(super) fn save(qmp: &mut Client, devices: &Utf8Path) -> Result<(), Error> {
     wait(qmp, devices, "query-migrate", |status| status == "completed")
 }
 
-/// Gives a machine that waits for it the state of its devices, and lets it run.
+/// Restores the state of the devices in a machine that waits for it, and runs the machine.
 pub(crate) fn restore(qmp: &mut Client, devices: &Utf8Path) -> Result<(), Error> {
     ignore_shared(qmp)?;
     resume(qmp, devices)
 }
 
-/// The same from a stream that has no memory which would be ignored.
+/// The same from a stream without shared memory to ignore.
 pub(crate) fn resume(qmp: &mut Client, devices: &Utf8Path) -> Result<(), Error> {
     qmp.execute("migrate-incoming", json!({ "uri": format!("file:{devices}") }), PATIENT)?;
     wait(qmp, devices, "query-status", |status| status != "inmigrate")?;
@@ -53,9 +53,7 @@ fn wait(
         let status = answer["status"].as_str().unwrap_or_default();
         let failed = |why: String| Err(Error::io("save or restore", devices, std::io::Error::other(why)));
         if status == "failed" || status == "internal-error" {
-            return failed(
-                answer["error-desc"].as_str().unwrap_or("QEMU says no more than that it failed").into(),
-            );
+            return failed(answer["error-desc"].as_str().unwrap_or("QEMU reported no reason").into());
         }
         if is_done(status) {
             return Ok(());

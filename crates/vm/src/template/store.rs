@@ -14,41 +14,42 @@ use super::key::{Key, KeyId};
 use crate::Error;
 use crate::files::make_private_dir;
 
-/// How often a held lock is tried.
+/// How often to retry a lock that another process holds.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The folder `templates` of a state folder: a folder for each template under its key's name, and beside it `NAME.lock`. What
-/// is being made is `.new-NAME`, what is being removed `.old-NAME`.
+/// The folder `templates` of a state folder: one folder per template, named after its key, and `NAME.lock` beside it.
+/// Templates being made are called `.new-NAME`, those being removed `.old-NAME`.
 #[derive(Debug, Clone)]
 pub struct Templates {
     root: Utf8PathBuf,
 }
 
-/// Makes, uses and removes a template alone, until it is dropped or the process ends, however it ends (flock(2)).
+/// The exclusive right to make, use and remove a template, until this is dropped or the process ends, for whatever
+/// reason (flock(2)).
 #[derive(Debug)]
 pub struct TemplateLock {
     id: KeyId,
     _file: File,
 }
 
-/// What there is for a key.
+/// The result of looking up a key.
 #[derive(Debug)]
 pub enum Found {
-    /// A whole template.
+    /// A complete template.
     Whole(Template),
-    /// One that is not what was saved.
+    /// A template that was changed since it was saved.
     Damaged(Damage),
-    /// None.
+    /// No template.
     Nothing,
 }
 
 impl Templates {
-    /// Of this state folder, which need not be there yet.
+    /// The templates of this state folder, which need not exist yet.
     pub fn new(state_dir: &Utf8Path) -> Self {
         Self { root: state_dir.join("templates") }
     }
 
-    /// Takes the lock of a key, and waits while another holds it; `on_wait` is called once then.
+    /// Takes the lock of a key, waiting while another process holds it; in that case, `on_wait` is called once.
     pub fn lock(&self, id: &KeyId, on_wait: &mut dyn FnMut()) -> Result<TemplateLock, Error> {
         make_private_dir(&self.root)?;
         let mut told = false;
@@ -75,7 +76,7 @@ impl Templates {
         }
     }
 
-    /// The template of this key, which is used now.
+    /// Finds the template of this key, and marks it as used.
     pub fn find(&self, key: &Key, lock: &TemplateLock) -> Found {
         let template = Template::at(&self.place(&lock.id));
         if !template.folder().exists() {
@@ -83,7 +84,7 @@ impl Templates {
         }
         match template.check() {
             Ok(found) if found == *key => {
-                // It is removed later than those that were not used for longer.
+                // Templates that were unused for longer are removed first.
                 let used =
                     File::open(template.folder()).and_then(|file| file.set_modified(SystemTime::now()));
                 drop(used);
@@ -98,7 +99,7 @@ impl Templates {
         self.root.join(id.as_str())
     }
 
-    /// An empty folder to make a template in; what a killed maker left is gone.
+    /// An empty folder to make a template in, without the remains of a killed process.
     pub(super) fn begin(&self, lock: &TemplateLock) -> Result<Template, Error> {
         let folder = self.root.join(format!(".new-{}", lock.id));
         remove_all(&folder)?;
@@ -106,18 +107,18 @@ impl Templates {
         Ok(Template::at(&folder))
     }
 
-    /// Gives what was made its name, in the place of what had it.
+    /// Moves a new template into place, replacing an existing one.
     pub(super) fn commit(&self, new: &Template, lock: &TemplateLock) -> Result<Template, Error> {
         let place = self.place(&lock.id);
         self.remove(lock)?;
-        fs::rename(new.folder(), &place).map_err(|e| Error::io("make", &place, e))?;
+        fs::rename(new.folder(), &place).map_err(|e| Error::io("create", &place, e))?;
         File::open(&self.root)
             .and_then(|root| root.sync_all())
             .map_err(|e| Error::io("write", &self.root, e))?;
         Ok(Template::at(&place))
     }
 
-    /// Removes a template; at once and whole.
+    /// Removes a template atomically.
     pub fn remove(&self, lock: &TemplateLock) -> Result<(), Error> {
         let (place, gone) = (self.place(&lock.id), self.root.join(format!(".old-{}", lock.id)));
         remove_all(&gone)?;
@@ -128,8 +129,8 @@ impl Templates {
         remove_all(&gone)
     }
 
-    /// Removes what killed makers left, and then those that no sandbox lies on, the least recently used first, until all
-    /// together take at most `limit` bytes. What others use or make stays.
+    /// Removes what killed processes left behind, then templates that no sandbox uses, least recently used first, until
+    /// all together use at most `limit` bytes. Locked templates stay.
     pub fn prune(&self, limit: u64) -> Result<(), Error> {
         let mut whole = Vec::new();
         for id in self.ids()? {
@@ -156,7 +157,7 @@ impl Templates {
         Ok(())
     }
 
-    /// Of every lock.
+    /// The key ids of all locks.
     fn ids(&self) -> Result<Vec<KeyId>, Error> {
         let entries = match self.root.read_dir_utf8() {
             Ok(entries) => entries,
@@ -169,14 +170,14 @@ impl Templates {
 }
 
 impl Template {
-    /// What it takes on the host beside the image, bytes.
+    /// What it uses on the host in addition to the image, bytes.
     fn size(&self) -> u64 {
         let files = [self.memory(), self.disk(), self.devices()];
-        // Blocks are of 512 bytes (stat(2)).
+        // Blocks have 512 bytes (stat(2)).
         files.iter().filter_map(|file| fs::metadata(file).ok()).map(|about| about.blocks() * 512).sum()
     }
 
-    /// Whether a sandbox lies on it: its disk has a second name then.
+    /// Whether a sandbox uses it: its disk has another hard link then.
     fn is_in_use(&self) -> bool {
         fs::metadata(self.disk()).is_ok_and(|about| about.nlink() > 1)
     }
@@ -200,9 +201,9 @@ mod tests {
 
     type Change = fn(&Template);
 
-    /// A template of so many bytes, as a maker leaves it.
+    /// A complete template whose memory has this many bytes.
     fn make(store: &Templates, key: &Key, bytes: usize) -> TemplateLock {
-        let lock = store.lock(&key.id(), &mut || panic!("nobody holds it")).unwrap();
+        let lock = store.lock(&key.id(), &mut || panic!("nothing holds the lock")).unwrap();
         let new = store.begin(&lock).unwrap();
         fs::write(new.memory(), vec![1; bytes]).unwrap();
         fs::write(new.disk(), "disk").unwrap();
@@ -219,9 +220,9 @@ mod tests {
         let lock = make(&store, &key(), 10);
         let Found::Whole(template) = store.find(&key(), &lock) else { panic!("it was made") };
         let changes: [(&str, Change); 5] = [
-            ("memory: it was changed", |t| fs::write(t.memory(), [2; 10]).unwrap()),
-            ("template.qcow2: it was changed", |t| fs::write(t.disk(), "dis").unwrap()),
-            ("devices: it was changed", |t| fs::write(t.devices(), "devicer").unwrap()),
+            ("memory: it has changed", |t| fs::write(t.memory(), [2; 10]).unwrap()),
+            ("template.qcow2: it has changed", |t| fs::write(t.disk(), "dis").unwrap()),
+            ("devices: it has changed", |t| fs::write(t.devices(), "devicer").unwrap()),
             ("memory: No such file", |t| fs::remove_file(t.memory()).unwrap()),
             ("template.json: EOF", |t| fs::write(t.description_file(), "{").unwrap()),
         ];

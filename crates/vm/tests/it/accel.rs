@@ -1,4 +1,4 @@
-//! The accelerator's proof, with real guests.
+//! The accelerator probe, with real guests.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -16,7 +16,7 @@ fn scratch() -> (tempfile::TempDir, Utf8PathBuf) {
     (folder, path)
 }
 
-/// A program that stands for a broken QEMU: no real one is available in that state.
+/// A program that stands in for a broken QEMU, which is not available otherwise.
 fn script(folder: &Utf8Path, text: &str) -> Utf8PathBuf {
     let path = folder.join("qemu");
     fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
@@ -40,8 +40,8 @@ fn software_emulation_runs_the_guest_and_the_second_look_runs_none() {
     assert!(!probe(&ProbeRequest { refresh: true, ..request }).unwrap().cached);
 }
 
-/// Whatever this host's KVM is like, the verdict must be one that holds: this test sees a different branch on each kind
-/// of host, and on one whose KVM hangs it sees that the deadline is paid once.
+/// Whatever this host's KVM is like, the result must be consistent: this test takes a different branch on each kind of
+/// host, and on a host whose KVM hangs it checks that the deadline is waited for only once.
 #[test]
 fn the_hosts_kvm_gets_a_verdict_that_is_paid_for_once() {
     let (_scratch, cache_dir) = scratch();
@@ -56,7 +56,7 @@ fn the_hosts_kvm_gets_a_verdict_that_is_paid_for_once() {
     let started = Instant::now();
     let second = probe(&request).unwrap();
     assert_eq!((&second.kvm, second.engine), (&first.kvm, first.engine));
-    assert!(started.elapsed() < Duration::from_secs(3), "the cause is known: {:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(3), "the cause is cached: {:?}", started.elapsed());
     if matches!(first.kvm, KvmState::Hangs { .. }) {
         let cached = fs::read_to_string(cache_file(&cache_dir)).unwrap();
         assert!(second.cached && cached.contains("\"hangs\""), "{cached}");
@@ -90,7 +90,7 @@ fn a_qemu_that_dies_at_once_is_reported_with_its_last_words() {
 #[test]
 fn a_qemu_that_emulates_avx2_wrongly_offers_none_whatever_its_version() {
     let (_scratch, folder) = scratch();
-    // Writes what the guest writes under QEMU 7.2.
+    // Writes the guest's output under QEMU 7.2.
     let text = r#"case $1 in --version) echo 'QEMU emulator version 10.0.0'; exit;; esac
 for word; do case $word in file,id=serial,path=*) printf RLTWa > "${word#file,id=serial,path=}";; esac; done
 exit 33"#;

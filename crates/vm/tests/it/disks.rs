@@ -1,4 +1,4 @@
-//! Controllers as the firmware sees them.
+//! Disk controllers, as the firmware sees them.
 
 use std::time::Duration;
 
@@ -8,13 +8,14 @@ use rave_vm::machine::{Disk, DiskFormat, Interface, Machine};
 
 use crate::guest::{Bench, sector_that_says};
 
-/// As much as a sandbox has, MiB: with little memory the firmware maps registers elsewhere.
+/// The memory of a typical sandbox, MiB: with little memory the firmware maps registers elsewhere.
 const MEMORY: u64 = 4096;
 
-/// The longest that the firmware may need on a loaded machine, seconds.
+/// The longest that the firmware may take on a loaded machine, seconds.
 const PATIENCE: u64 = 120;
 
-/// `SeaBIOS` lacks, or loses with a version, drivers and address ranges that Linux has: a machine may fail before its kernel.
+/// `SeaBIOS` lacks, or loses in a new version, drivers and address ranges that Linux has: a machine may fail before its
+/// kernel.
 #[test]
 fn the_bios_starts_a_disk_on_each_controller() {
     for interface in [

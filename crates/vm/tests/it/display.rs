@@ -1,4 +1,4 @@
-//! What a machine's screen shows: in a picture, in a window, and to those who connect to it.
+//! What a machine's screen shows: in a screenshot, in a window, and to connected clients.
 
 use rave_testing::{or_skip, skip};
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ use crate::guest::{Bench, sector_that_paints};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The colour that the guest paints: the video BIOS has 6 bits a channel.
+/// The colour that the guest paints: the video BIOS has 6 bits per channel.
 const PAINTED: [u8; 3] = [0xa8, 0, 0];
 /// QEMU shows the 320 by 200 pixels of the guest's mode twice as wide and as high.
 const PAINTED_PIXELS: usize = 640 * 400;
@@ -25,7 +25,7 @@ const PAINTED_PIXELS: usize = 640 * 400;
 fn wait(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !done() {
-        assert!(Instant::now() < deadline, "in vain: {what}");
+        assert!(Instant::now() < deadline, "timed out: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -65,7 +65,7 @@ fn a_screenshot_shows_what_the_guest_painted_without_any_display() {
     instance.kill().unwrap();
 }
 
-/// An X server without a screen of its own. It keeps what it shows in a file, in the format of xwd(1).
+/// An X server without a physical screen. It keeps the screen's contents in a file, in the format of xwd(1).
 struct Xvfb {
     server: Child,
     screen: Utf8PathBuf,
@@ -79,7 +79,7 @@ impl Xvfb {
         Self { server, screen: folder.join("Xvfb_screen0") }
     }
 
-    /// Its number, which it prints once it is up.
+    /// Its display number, which it prints once it is up.
     fn display(&self) -> String {
         let mut number = None;
         wait("Xvfb starts", || {
@@ -92,7 +92,7 @@ impl Xvfb {
     /// How many pixels of the screen have this colour.
     fn count(&self, [red, green, blue]: [u8; 3]) -> usize {
         let bytes = fs::read(&self.screen).unwrap();
-        // XWDFile.h: big-endian words; the first is the header's size, the 20th the number of colours of 12 bytes.
+        // XWDFile.h: big-endian words; the first is the header's size, the 20th the number of colours of 12 bytes each.
         let word = |index: usize| u32::from_be_bytes(bytes[index * 4..][..4].try_into().unwrap()) as usize;
         let pixels = &bytes[word(0) + word(19) * 12..];
         pixels.as_chunks::<4>().0.iter().filter(|pixel| pixel[..3] == [blue, green, red]).count()
@@ -110,7 +110,7 @@ fn on_display(bench: &Bench, display: &str) -> Qemu {
     Qemu { program: script, version: bench.qemu.version, fencer: None }
 }
 
-/// Boots the painting guest with this window on an X server, and looks for it there.
+/// Boots the painting guest with this window on an X server, and looks for the window's contents there.
 fn opens(window: Display, name: &str) {
     let bench = Bench::new();
     if find_program("Xvfb").is_none() {
@@ -118,7 +118,7 @@ fn opens(window: Display, name: &str) {
     }
     let offers = bench.qemu.offers().unwrap();
     if !offers.display(name) {
-        skip!("this QEMU opens no {name} window");
+        skip!("this QEMU cannot open a {name} window");
     }
     let x = Xvfb::start(&bench.folder);
     let qemu = on_display(&bench, &x.display());
@@ -164,20 +164,21 @@ fn read<const LENGTH: usize>(peer: &mut TcpStream) -> [u8; LENGTH] {
     bytes
 }
 
-/// Nobody listens on this port of another address; 127.0.0.2 is this host's too, and every 0.0.0.0 listens there.
+/// Checks that nothing listens on this port of another address: 127.0.0.2 also belongs to this host, and a server on
+/// 0.0.0.0 would listen there.
 fn only_on_loopback(server: &DisplayServer) {
     for other in [Ipv4Addr::new(127, 0, 0, 2).into(), "::1".parse().unwrap()] {
         assert!(TcpStream::connect(SocketAddr::new(other, server.port)).is_err(), "{other}");
     }
 }
 
-/// The program's answer, or why it has none: openssl(1) may be absent, or lack an algorithm.
+/// Runs openssl(1); an error if it is missing or lacks an algorithm.
 fn openssl(arguments: &[&str], input: &[u8]) -> Result<Vec<u8>, rave_process::Error> {
     let output = Cmd::new("openssl").args(arguments).stdin_bytes(input.to_vec()).output();
     output.map(|output| output.stdout)
 }
 
-/// RFC 6143, 7.2.2: the challenge under DES, with the password as the key, the bits of each byte in reverse.
+/// RFC 6143, 7.2.2: the challenge encrypted with DES, with the password as the key, the bits of each byte reversed.
 fn vnc_answer(challenge: &[u8], password: &str) -> Result<Vec<u8>, rave_process::Error> {
     let key: Vec<String> = password.bytes().map(|byte| format!("{:02x}", byte.reverse_bits())).collect();
     let key = key.concat();
@@ -185,7 +186,7 @@ fn vnc_answer(challenge: &[u8], password: &str) -> Result<Vec<u8>, rave_process:
     openssl(&[&["enc", "-des-ecb", "-nopad", "-K", &key][..], &providers].concat(), challenge)
 }
 
-/// Shakes hands by RFC 6143, 7.1, and tells whether the server lets this password in.
+/// Performs the handshake of RFC 6143, 7.1; returns whether the server accepts this password.
 fn vnc_lets_in(server: &DisplayServer, password: &str) -> Result<bool, rave_process::Error> {
     let mut peer = connect(server);
     assert_eq!(&read::<12>(&mut peer), b"RFB 003.008\n");
@@ -209,9 +210,9 @@ fn vnc_answers_on_loopback_only_and_asks_for_the_password() {
     instance.kill().unwrap();
 }
 
-/// Shakes hands by spice/protocol.h, and tells whether the server lets this password in: a header of magic, version 2.2
-/// and size, then `SpiceLinkMess` for channel 1 (main) without capabilities, all little-endian. The answer has the
-/// server's key of RSA after an error code.
+/// Performs the handshake of spice/protocol.h; returns whether the server accepts this password: a header of magic,
+/// version 2.2 and size, then `SpiceLinkMess` for channel 1 (main) without capabilities, all little-endian. The reply
+/// contains the server's RSA key after an error code.
 fn spice_lets_in(
     server: &DisplayServer,
     password: &str,
@@ -240,7 +241,7 @@ fn spice_lets_in(
 fn spice_answers_on_loopback_only_and_asks_for_the_password() {
     let bench = Bench::new();
     if !bench.qemu.offers().unwrap().spice() {
-        skip!("this QEMU serves no SPICE");
+        skip!("this QEMU does not support SPICE");
     }
     let server = server();
     let instance = boot_with(&bench, Display::Spice(server.clone()));

@@ -1,6 +1,7 @@
-//! Small guests for tests: boot sectors, and a Linux that says what the test wants.
+//! Small guests for tests: boot sectors, and a Linux with a scripted init.
 //!
-//! The kernel and busybox come from the host's Debian archive by `apt-get download`, once; they stay in `target/`.
+//! The kernel and busybox are downloaded once from the host's Debian archive by `apt-get download`; they stay in
+//! `target/`.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -14,7 +15,7 @@ use rave_vm::machine::{Arch, DirectKernel, Disk, DiskFormat, Interface, Machine}
 use rave_vm::qemu::Qemu;
 use rave_vm::{Error, Instance};
 
-/// A folder for one test, and the machines that it may make in it.
+/// A folder for one test, and the machines that it can create in it.
 pub(crate) struct Bench {
     _scratch: tempfile::TempDir,
     pub(crate) folder: Utf8PathBuf,
@@ -43,7 +44,7 @@ impl Bench {
         Machine { disk, ..self.machine("sector") }
     }
 
-    /// A machine with a Linux kernel and an initial RAM disk whose init does as `script` says.
+    /// A machine with a Linux kernel and an initial RAM disk whose init runs `script`.
     pub(crate) fn linux(&self, script: &str, arguments: &str) -> Machine {
         let parts = Parts::get();
         let initrd = self.folder.join("initrd");
@@ -81,9 +82,9 @@ pub(crate) fn sector_that_prints_for_ever() -> Vec<u8> {
     sector
 }
 
-/// A boot sector that fills the screen with the dark red of the standard palette and says `painted` on COM1. 16-bit code
-/// at 0x7c00: mode 0x13 (320x200, a byte a pixel) by the video BIOS, then `rep stosb` of colour 4 over its memory at
-/// 0xa0000, then what [`sector_that_says`] does.
+/// A boot sector that fills the screen with the dark red of the standard palette and writes `painted` to COM1. 16-bit
+/// code at 0x7c00: mode 0x13 (320x200, a byte per pixel) by the video BIOS, then `rep stosb` of colour 4 over its
+/// memory at 0xa0000, then the code of [`sector_that_says`].
 ///
 /// `cld; mov ax, 0x13; int 0x10; mov ax, 0xa000; mov es, ax; xor di, di; mov cx, 64000; mov al, 4; rep stosb`
 pub(crate) fn sector_that_paints() -> Vec<u8> {
@@ -93,7 +94,7 @@ pub(crate) fn sector_that_paints() -> Vec<u8> {
     ];
     let mut say = sector_that_says("");
     say.truncate(0x13);
-    say[2] = 0x40; // the text's place, 0x7c40
+    say[2] = 0x40; // the text's address, 0x7c40
     let mut sector = [&paint[..], &say].concat();
     sector.resize(0x40, 0);
     sector.extend_from_slice(b"painted\n");
@@ -102,11 +103,11 @@ pub(crate) fn sector_that_paints() -> Vec<u8> {
     sector
 }
 
-/// What a Linux guest is made of.
+/// The parts of a Linux guest.
 struct Parts {
     kernel: Utf8PathBuf,
     busybox: Utf8PathBuf,
-    /// In the order in which they are loaded; those that the kernel has built in are left out.
+    /// In loading order, without those that are built into the kernel.
     modules: Vec<Utf8PathBuf>,
 }
 
@@ -124,7 +125,7 @@ impl Parts {
     fn get() -> Self {
         let cache = Utf8Path::new(env!("CARGO_TARGET_TMPDIR")).join("guest");
         fs::create_dir_all(&cache).unwrap();
-        // Tests run as processes beside each other: one of them fetches.
+        // Tests run in concurrent processes: one of them downloads.
         let _lock = FileLock::acquire(cache.join("lock"), &mut |_| {}).unwrap();
         let tree = cache.join("tree");
         if !tree.exists() {
@@ -143,8 +144,8 @@ impl Parts {
         }
     }
 
-    /// An initial RAM disk with busybox, the modules of the readiness port, and an init that loads them and goes on with
-    /// `script`, which can use `event STAGE STATE DETAIL` and `hang`.
+    /// An initial RAM disk with busybox, the modules of the readiness port, and an init that loads them and continues
+    /// with `script`, which can use `event STAGE STATE DETAIL` and `hang`.
     fn initrd(&self, script: &str) -> Vec<u8> {
         let mut archive = Vec::new();
         for folder in ["dev", "proc", "sys", "bin"] {
@@ -154,7 +155,7 @@ impl Parts {
         let mut load = String::new();
         for (index, module) in self.modules.iter().enumerate() {
             entry(&mut archive, &format!("{index}.ko"), 0o100_644, &plain(module));
-            let _ = writeln!(load, "$b insmod /{index}.ko"); // a string takes any text
+            let _ = writeln!(load, "$b insmod /{index}.ko"); // cannot fail
         }
         let init = format!(
             r#"#!/bin/busybox sh
@@ -180,7 +181,8 @@ hang
     }
 }
 
-/// One file of a cpio archive in the "newc" format, Documentation/driver-api/early-userspace/buffer-format.rst of Linux.
+/// One file of a cpio archive in the "newc" format, Documentation/driver-api/early-userspace/buffer-format.rst of
+/// Linux.
 fn entry(archive: &mut Vec<u8>, name: &str, mode: u32, bytes: &[u8]) {
     let size = u32::try_from(bytes.len()).unwrap();
     let name_size = u32::try_from(name.len()).unwrap() + 1;
@@ -201,7 +203,7 @@ fn pad(archive: &mut Vec<u8>) {
     archive.resize(archive.len().next_multiple_of(4), 0);
 }
 
-/// A module's bytes, unpacked where the distribution packs them.
+/// A module's bytes, decompressed if the distribution compresses modules.
 fn plain(module: &Utf8Path) -> Vec<u8> {
     if module.extension() == Some("xz") {
         return Cmd::new("xz").args(["-dc", module.as_str()]).output().unwrap().stdout;
@@ -215,7 +217,7 @@ fn fetch(cache: &Utf8Path, tree: &Utf8Path) {
     let image =
         depends.lines().find_map(|line| line.trim().strip_prefix("Depends: ")).expect("apt-get update first");
     let debs = cache.join("debs");
-    let _ = fs::remove_dir_all(&debs); // of a test that was killed
+    let _ = fs::remove_dir_all(&debs); // left by a test that was killed
     fs::create_dir_all(&debs).unwrap();
     Cmd::new("apt-get")
         .args(["-o", "APT::Sandbox::User=root", "download", image, "busybox-static"])
@@ -231,7 +233,7 @@ fn fetch(cache: &Utf8Path, tree: &Utf8Path) {
     fs::rename(beside, tree).unwrap();
 }
 
-/// All files below `folder` whose name fits.
+/// All files below `folder` whose name matches.
 fn find(folder: &Utf8Path, fits: &dyn Fn(&str) -> bool) -> Vec<Utf8PathBuf> {
     let mut found = Vec::new();
     for entry in folder.read_dir_utf8().unwrap().flatten() {

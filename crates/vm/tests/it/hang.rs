@@ -1,4 +1,4 @@
-//! A guest made to hang in each stage, and what is said about it.
+//! Guests made to hang in each stage, and the resulting reports.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use rave_vm::{Error, Instance};
 
 use crate::guest::{Bench, sector_that_says};
 
-/// The longest that a guest may need to come to where it hangs, on a loaded machine, seconds.
+/// The longest that a guest may take to get to where it hangs, on a loaded machine, seconds.
 const PATIENCE: u64 = 120;
 
 fn failure(instance: &mut Instance, seconds: u64) -> BootFailure {
@@ -19,8 +19,8 @@ fn failure(instance: &mut Instance, seconds: u64) -> BootFailure {
     }
 }
 
-/// Boots the machine, waits second by second until it hangs in `stage` and what is said of it holds `words`, and sees it
-/// still there a second later.
+/// Boots the machine, waits second by second until it hangs in `stage` with a report that contains `words`, and checks
+/// that it still hangs there a second later.
 fn hangs_in(bench: &Bench, machine: Machine, stage: BootStage, words: &str) -> BootFailure {
     let mut instance = bench.boot(machine).unwrap();
     for seconds in 1..PATIENCE {
@@ -35,7 +35,7 @@ fn hangs_in(bench: &Bench, machine: Machine, stage: BootStage, words: &str) -> B
         instance.kill().unwrap();
         return failure;
     }
-    panic!("it did not come to {stage}: {}", failure(&mut instance, PATIENCE));
+    panic!("it did not reach {stage}: {}", failure(&mut instance, PATIENCE));
 }
 
 /// Boots the machine and waits until there is no point in waiting longer.
@@ -66,9 +66,13 @@ fn a_boot_loader_that_stops_after_its_marker() {
 #[test]
 fn a_boot_loader_that_says_nothing() {
     let bench = Bench::new();
-    let failure =
-        hangs_in(&bench, bench.with_disk(&sector_that_says("")), BootStage::BootLoader, "said nothing");
-    // In want of other words, the firmware's.
+    let failure = hangs_in(
+        &bench,
+        bench.with_disk(&sector_that_says("")),
+        BootStage::BootLoader,
+        "which printed nothing",
+    );
+    // Without serial output, the firmware's log is shown.
     assert_eq!(failure.serial_tail.last().unwrap(), "Booting from 0000:7c00");
 }
 
@@ -83,7 +87,7 @@ fn a_kernel_that_waits_for_its_root_device() {
 #[test]
 fn a_kernel_that_panics_is_not_waited_for() {
     let bench = Bench::new();
-    // `panic=0`: it must be found by what it says, not by its reboot.
+    // `panic=0`: it must be detected by its message, not by its reboot.
     let mut machine = bench.linux("", "root=/dev/vdz panic=0");
     machine.kernel.as_mut().unwrap().initrd = None;
     let failure = gives_up(&bench, machine);
@@ -121,7 +125,7 @@ fn a_userspace_that_never_starts_our_units() {
     );
 }
 
-/// An init that has reached what comes before `stage`, and tells what it waits for.
+/// An init that has passed every stage before `stage`, and reports what it waits for.
 fn waits_for(stage: GuestStage, detail: &str) -> String {
     let before = GuestStage::ALL.into_iter().filter(|before| *before < stage);
     let before = before.map(|before| format!("event {before} ok ''\n")).collect::<Vec<_>>().concat();

@@ -1,4 +1,4 @@
-//! The life of a machine: ready, ended in each way, detached, killed.
+//! The life of a machine: it becomes ready, and is ended in each way, detached, or killed.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -45,7 +45,7 @@ fn a_guest_that_gets_ready_tells_when_and_ends_by_itself() {
     assert!(timeline.kernel_initrd > Duration::ZERO && timeline.ready < PATIENCE, "{timeline:?}");
     assert_eq!(ready.boot_id.len(), 36);
     let run_dir = instance.machine().files.run_dir.clone();
-    // It may be quicker than we are.
+    // The guest may power off before we ask it to.
     let how = instance.shutdown(PATIENCE).unwrap();
     assert!(matches!(how, Shutdown::Before(Status::Code(0)) | Shutdown::PoweredOff { .. }), "{how:?}");
     assert!(!run_dir.exists());
@@ -64,13 +64,15 @@ fn a_qemu_that_is_killed_is_noticed_at_once() {
     let mut instance = bench.boot(bench.with_disk(&sector_that_says("rave: boot loader\n"))).unwrap();
     kill(instance.pid());
     let started = Instant::now();
-    let Err(Error::Boot(failure)) = instance.wait_ready(PATIENCE, &mut |_| {}) else { panic!("it is dead") };
+    let Err(Error::Boot(failure)) = instance.wait_ready(PATIENCE, &mut |_| {}) else {
+        panic!("it was killed")
+    };
     assert!(matches!(failure.cause, Cause::QemuDied { status: Status::Signal(9), .. }), "{failure}");
     assert!(started.elapsed() < Duration::from_secs(5));
     assert_eq!(instance.shutdown(PATIENCE).unwrap(), Shutdown::Before(Status::Signal(9)));
 }
 
-/// A QEMU whose first `crashes` runs abort as its emulation does, once the file `go` is there.
+/// A QEMU whose first `crashes` runs abort like QEMU's emulation does, once the file `go` exists.
 fn crashing(bench: &Bench, crashes: u32) -> Qemu {
     let script = bench.folder.join("crashing");
     let program = shell_quote(bench.qemu.program.as_str());
@@ -117,7 +119,7 @@ fn a_qemu_that_loses_its_own_race_is_started_again_and_not_for_ever() {
     }
 }
 
-/// A QEMU whose first run has a processor more, by which its guest knows that it is the first.
+/// A QEMU whose first run has an additional processor, by which its guest recognises the first run.
 fn first_with_two_processors(bench: &Bench) -> Qemu {
     let script = bench.folder.join("first-with-two");
     let text = format!(
@@ -130,7 +132,7 @@ fn first_with_two_processors(bench: &Bench) -> Qemu {
     Qemu { program: script, version: bench.qemu.version, fencer: None }
 }
 
-/// A guest whose first run loses a timer and waits, and whose next gets ready.
+/// A guest whose first run loses a timer and hangs, and whose next run becomes ready.
 fn losing_a_timer(bench: &Bench) -> Machine {
     let script = format!(
         "if [ $($b grep -c ^processor /proc/cpuinfo) = 2 ]; then\n\

@@ -1,4 +1,4 @@
-//! Guests that print without end fill no disk.
+//! Guests that print endlessly do not fill the disk.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use crate::guest::{Bench, sector_that_prints_for_ever};
 const PATIENCE: Duration = Duration::from_secs(120);
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// A machine that nobody looks after, ended with the test.
+/// A detached machine, ended with the test.
 struct Alone {
     detached: Detached,
     qmp: Client,
@@ -30,7 +30,7 @@ impl Alone {
         Self { detached, qmp }
     }
 
-    /// Reads a log in QEMU's memory until more came than QEMU keeps of it, from this byte on.
+    /// Reads a log in QEMU's memory until it has read more than QEMU keeps of it, counting from the first `byte`.
     fn prints_for_ever(&mut self, log: &str, byte: u8) {
         let deadline = Instant::now() + PATIENCE;
         let mut seen = 0;
@@ -39,7 +39,7 @@ impl Alone {
             let words = json!({ "device": log, "size": DETACHED_LOG, "format": "base64" });
             let answer = self.qmp.execute("ringbuf-read", words, ANSWER).unwrap();
             let bytes = STANDARD.decode(answer.as_str().unwrap()).unwrap();
-            // What came before the guest's own bytes is not counted.
+            // Output before the guest's own bytes does not count.
             let start = bytes.iter().position(|found| *found == byte).unwrap_or(bytes.len());
             seen += (bytes.len() - start) as u64;
         }
@@ -73,8 +73,8 @@ fn the_debug_port_fills_no_disk() {
 #[test]
 fn the_readiness_port_of_a_detached_machine_fills_no_disk() {
     let bench = Bench::new();
-    // It writes to the port that it knows until that is taken away, and then to the one that comes: the old one's node may be
-    // there a moment longer.
+    // It writes to the existing port until that is removed, and then to the new one; the old port's node may still
+    // exist for a moment.
     let script = "ports\nevent userspace ok ''\nexec 3>$port\nwhile $b echo >&3; do $b usleep 20000; done\n\
                   exec 3>&-\nwhile $b usleep 20000; do [ -c $port ] && $b yes zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz >$port; done\n";
     let mut instance = bench.boot(bench.linux(script, "")).unwrap();

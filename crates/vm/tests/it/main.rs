@@ -1,4 +1,4 @@
-//! What needs a real QEMU. A host without one fails these tests: they are never skipped in silence.
+//! Tests that need a real QEMU. On a host without QEMU they fail: they are never skipped silently.
 
 mod accel;
 mod disks;

@@ -1,4 +1,4 @@
-//! The network of a machine that belongs to this process, and its way to another one.
+//! The network of a machine that belongs to this process, and its handover to another.
 
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
@@ -13,7 +13,7 @@ use rave_vm::run_dir::InstanceRecord;
 use crate::guest::Bench;
 use crate::life::{PATIENCE, kill};
 
-/// A machine with a card and a forwarded port; the port.
+/// A machine with a network card and a forwarded port, and the port.
 fn machine(bench: &Bench) -> (Machine, u16) {
     let port = host_port("gateway", PortPolicy::Auto).unwrap();
     let forwards = vec![PortForward::new("gateway", port, 3002)];
@@ -40,7 +40,11 @@ fn a_forwarded_port_is_open_as_long_as_the_machine_and_qemu_has_none() {
     let files = machine.files.clone();
     let instance = bench.boot(machine).unwrap();
     assert!(is_open(port) && files.network_socket.exists());
-    assert!(!instance.command().contains(&port.to_string()), "QEMU has no port: {}", instance.command());
+    assert!(
+        !instance.command().contains(&port.to_string()),
+        "QEMU must not have the port: {}",
+        instance.command()
+    );
     let mode = files.run_dir.metadata().unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
     instance.kill().unwrap();
@@ -54,7 +58,7 @@ fn a_network_that_is_handed_over_goes_on_until_its_qemu_ends() {
     let run_dir = machine.files.run_dir.clone();
     let mut instance = bench.boot(machine).unwrap();
     instance.hand_network_over().unwrap();
-    assert!(!is_open(port), "nobody serves it");
+    assert!(!is_open(port), "nothing serves it");
     let detached = instance.detach().unwrap();
     assert_eq!(served_by(&run_dir), None);
     let server = std::thread::spawn({

@@ -1,4 +1,4 @@
-//! A port that somebody takes between the look and the machine's start.
+//! A port that another process takes between the check and the machine's start.
 
 use std::net::{TcpListener, TcpStream};
 

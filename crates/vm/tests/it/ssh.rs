@@ -14,7 +14,7 @@ use rave_vm::ssh::{Connection, OUTPUT_LIMIT, RemoteOutput, Ssh};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// sshd on a port of the loopback, and the way in; killed when it is dropped.
+/// An sshd on a port of the loopback address, and access to it; killed when it is dropped.
 struct Server {
     ssh: Ssh,
     _sshd: Child,
@@ -22,10 +22,10 @@ struct Server {
 }
 
 impl Server {
-    /// An error where this host has no sshd, or does not let this user start one.
+    /// Fails if this host has no sshd, or does not permit this user to start one.
     fn start() -> Result<Self, String> {
         let sshd = find_program("sshd").ok_or("this host has no sshd")?;
-        // sshd wants it as root; on a machine where it runs, it is there.
+        // sshd requires this folder when run as root; on a host that runs sshd, it exists.
         let empty = std::path::Path::new("/run/sshd");
         if !empty.is_dir() && fs::create_dir(empty).is_err() {
             return Err("/run/sshd is missing and this user cannot create it".into());
@@ -43,14 +43,15 @@ impl Server {
         let (sshd, port) = loop {
             let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
             let settings = folder.join("sshd_config");
-            // With SHLVL, bash(1) does not take itself for a login by the network, and leaves ~/.bashrc of whoever tests unread.
+            // With SHLVL set, bash(1) does not consider itself started by a network login, and does not read the user's
+            // ~/.bashrc.
             let text = format!(
                 "ListenAddress 127.0.0.1:{port}\nHostKey {}\nAuthorizedKeysFile {keys}\nPidFile none\nStrictModes no\n\
                  UsePAM no\nPermitRootLogin prohibit-password\nPasswordAuthentication no\nSetEnv SHLVL=1\n",
                 host_key.private
             );
             fs::write(&settings, text).unwrap();
-            // It starts itself anew for each connection and so must be called by its whole path.
+            // It re-executes itself for each connection, so it must be called by its full path.
             let mut server = Cmd::new(&sshd).args(["-D", "-e", "-f", settings.as_str()]).spawn().unwrap();
             while server.try_wait().unwrap().is_none()
                 && TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err()
@@ -58,7 +59,7 @@ impl Server {
                 assert!(Instant::now() < deadline, "sshd does not listen: {:?}", server.tail());
                 std::thread::sleep(Duration::from_millis(20));
             }
-            // Another test may have been quicker, and listens there.
+            // Another test may have taken the port first.
             let is_taken = server.tail().iter().any(|line| line.contains("Address already in use"));
             if !is_taken && server.try_wait().unwrap().is_none() {
                 break (server, port);
@@ -78,7 +79,7 @@ impl Server {
         Connection::new(self.ssh.clone(), self.path())
     }
 
-    /// Where the sockets of connections are.
+    /// The folders of the connections' sockets.
     fn socket_folders(&self) -> Vec<std::path::PathBuf> {
         let entries = fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().path());
         entries.filter(|path| path.is_dir() && !path.ends_with("host")).collect()
@@ -95,7 +96,7 @@ fn statuses_are_exact(exec: &Exec<'_>) {
     for (command, status) in [
         ("true", Status::Code(0)),
         ("exit 3", Status::Code(3)),
-        // What ssh exits with when it fails itself.
+        // ssh's own exit code for its failures.
         ("exit 255", Status::Code(255)),
         ("kill -SEGV $$", Status::Signal(11)),
         ("sh -c 'kill -KILL $$'", Status::Signal(9)),
@@ -122,7 +123,7 @@ fn streams_are_exact(exec: &Exec<'_>) {
     assert_eq!((long.stdout.len() as u64, long.status), (OUTPUT_LIMIT, Status::Code(4)));
 }
 
-/// Runs a command that kills the process that serves its connection.
+/// Checks a command that kills the process that serves its connection.
 fn is_cut(exec: &dyn Fn(&str) -> Result<RemoteOutput, Error>) {
     let cut = "read -r _ _ _ parent _ < /proc/$PPID/stat; kill -KILL $parent; sleep 60";
     match exec(cut) {
@@ -201,7 +202,7 @@ fn a_connection_that_was_cut_is_an_error_and_the_next_command_has_a_new_one() {
     assert_ne!(process(), second);
 }
 
-/// As where a connection was lost, and its ssh has not ended yet.
+/// As if a connection was lost and its ssh has not ended yet.
 #[test]
 fn a_command_that_finds_no_connection_logs_in_once_more() {
     let server = or_skip!(Server::start());
@@ -264,10 +265,12 @@ fn nobody_who_answers_is_an_error_of_ssh() {
     assert!(server.socket_folders().is_empty());
 }
 
-/// Names the way in for [`holds_a_connection`]: port, user, key, known hosts, and the folder of sockets, one line each.
+/// Describes the access for [`holds_a_connection`]: port, user, key, known hosts, and the folder of sockets, one per
+/// line.
 const WAY_IN: &str = "RAVE_VM_TEST_WAY_IN";
 
-/// This test program run once more, to be interrupted while a command runs. In an ordinary run it has nothing to do.
+/// This test program is run again by another test, to be interrupted while a command runs. In an ordinary run this does
+/// nothing.
 #[test]
 fn holds_a_connection() {
     if let Ok(way_in) = std::env::var(WAY_IN) {

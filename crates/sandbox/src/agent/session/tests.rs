@@ -1,4 +1,4 @@
-//! With OpenSSH's own agent and ssh-keygen(1).
+//! Tests with OpenSSH's own agent and ssh-keygen(1).
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -12,10 +12,10 @@ use rave_process::{Child, Cmd};
 use super::*;
 use crate::agent::host::Agent;
 
-/// An agent, and where keys lie.
+/// An agent, and a folder of keys.
 struct Host {
     folder: tempfile::TempDir,
-    /// Ends with it.
+    /// Killed when this is dropped.
     _agent: Child,
 }
 
@@ -37,7 +37,7 @@ impl Host {
         self.folder.path().join("agent.sock")
     }
 
-    /// A new key in the agent, as SSH's messages have it.
+    /// A new key in the agent, in the format of SSH messages.
     fn key(&self, name: &str) -> Vec<u8> {
         let path = self.folder.path().join(name);
         let made =
@@ -47,7 +47,7 @@ impl Host {
         Base64::decode_vec(&public(&path)).unwrap()
     }
 
-    /// What the user knows: this key for this host, hashed.
+    /// The user's known hosts: this key for this host, hashed.
     fn knows(&self, host: &str, key: &[u8]) -> PathBuf {
         let path = self.folder.path().join("known_hosts");
         std::fs::write(&path, format!("{host} ssh-ed25519 {}\n", Base64::encode_string(key))).unwrap();
@@ -69,7 +69,7 @@ fn sign(key: &[u8], data: &[u8]) -> Vec<u8> {
     [&[SIGN][..], &string(key), &string(data), &[0; 4]].concat()
 }
 
-/// A login as ssh(1) has it signed.
+/// The data of a login that ssh(1) asks to sign.
 fn login_of(session: &[u8], service: &str, key: &[u8]) -> Vec<u8> {
     let parts = [string(b"git"), string(service.as_bytes()), string(b"publickey"), vec![1]];
     [&string(session)[..], &[USERAUTH], &parts.concat(), &string(b"ssh-ed25519"), &string(key)].concat()
@@ -98,7 +98,7 @@ fn one_key_is_listed_and_signs_logins_at_its_host_alone() {
     let listed = session.answer(b"no key of it", &[REQUEST_IDENTITIES], &mut agent);
     assert_eq!(listed.message, [IDENTITIES, 0, 0, 0, 0]);
 
-    // A server proves who it is by a signature; here the agent has its key, too, and makes it.
+    // A server proves its identity by a signature; here the agent has its key too, and signs for it.
     let mut proof = |server: &[u8], id: &[u8]| {
         let signed = agent.ask(&sign(server, id)).unwrap();
         assert_eq!(signed[0], SIGNED);
@@ -106,12 +106,12 @@ fn one_key_is_listed_and_signs_logins_at_its_host_alone() {
     };
     let (good, strange) = (proof(&server, b"session-1"), proof(&stranger, b"session-1"));
     let login = sign(&key, &login_of(b"session-1", "ssh-connection", &key));
-    refused(session.answer(&key, &login, &mut agent), "does not say to which server");
+    refused(session.answer(&key, &login, &mut agent), "does not report the server");
     refused(session.answer(&key, &bind(&stranger, b"session-1", &strange, 0), &mut agent), "known_hosts");
     refused(session.answer(&key, &bind(&server, b"session-1", &strange, 0), &mut agent), "proof");
     refused(session.answer(&key, &bind(&server, b"session-2", &good, 0), &mut agent), "proof");
     refused(session.answer(&key, &bind(&server, b"session-1", &good, 1), &mut agent), "further");
-    refused(session.answer(&key, &login, &mut agent), "does not say to which server");
+    refused(session.answer(&key, &login, &mut agent), "does not report the server");
     let mut session = Session::default();
     let mut agent = host.agent(host.folder.path().join("known_hosts"));
     let bound = session.answer(&key, &bind(&server, b"session-1", &good, 0), &mut agent);
@@ -121,15 +121,15 @@ fn one_key_is_listed_and_signs_logins_at_its_host_alone() {
 
     for (message, why) in [
         (sign(&other, &login_of(b"session-1", "ssh-connection", &other)), "another key"),
-        (sign(&key, &login_of(b"session-2", "ssh-connection", &key)), "no login"),
-        (sign(&key, &login_of(b"session-1", "other-service", &key)), "no login"),
-        (sign(&key, &login_of(b"session-1", "ssh-connection", &other)), "no login"),
-        (sign(&key, b"a commit, or a file"), "no login"),
+        (sign(&key, &login_of(b"session-2", "ssh-connection", &key)), "not a login"),
+        (sign(&key, &login_of(b"session-1", "other-service", &key)), "not a login"),
+        (sign(&key, &login_of(b"session-1", "ssh-connection", &other)), "not a login"),
+        (sign(&key, b"a commit, or a file"), "not a login"),
         (bind(&server, b"session-1", &good, 0), "further"),
-        (vec![19], "nothing else"),
-        (vec![22], "nothing else"),
-        (vec![], "nothing else"),
-        (vec![SIGN, 0, 0, 0, 9], "none of the protocol"),
+        (vec![19], "are permitted"),
+        (vec![22], "are permitted"),
+        (vec![], "are permitted"),
+        (vec![SIGN, 0, 0, 0, 9], "does not follow the protocol"),
     ] {
         refused(session.answer(&key, &message, &mut agent), why);
     }
@@ -157,14 +157,14 @@ fn a_revoked_key_is_not_known_and_without_an_agent_nothing_is() {
     assert!(matches!(answer.done, Done::Refused(why) if why.contains("does not answer")));
 }
 
-/// sshd(8), which must be called by its whole path.
+/// sshd(8), which must be called by its full path.
 fn sshd() -> Result<PathBuf, String> {
     let found = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin";
     let found = found.split(':').map(|folder| Path::new(folder).join("sshd")).find(|path| path.is_file());
     found.ok_or_else(|| "this host has no sshd".into())
 }
 
-/// Answers whoever connects, as a guest's program has it passed on.
+/// Answers clients as if a guest's program had relayed their connections.
 fn serve(listener: UnixListener, key: Vec<u8>, agent: impl Fn() -> Agent + Send + 'static) {
     thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
@@ -193,7 +193,7 @@ fn ssh_logs_in_at_the_host_and_nowhere_else() {
         file("mine.pub")
     );
     std::fs::write(file("sshd_config"), settings).unwrap();
-    // What root lacks, such as a folder that the service makes.
+    // sshd may be unusable even for root, for example if a folder that its service creates is missing.
     let test = Cmd::new(sshd.as_os_str()).args(["-t", "-f", &file("sshd_config")]).output();
     rave_testing::or_skip!(test);
     let user = Cmd::new("id").arg("-un").output().unwrap().text();

@@ -1,4 +1,4 @@
-//! The section of one run: what failed, every check, the boot, the screen and the serial log.
+//! The section of one run: failures, every check, the boot, the screen and the serial log.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -15,7 +15,7 @@ use crate::report::{
     SerialLog,
 };
 
-/// Bytes of a serial log that the page holds, the last ones: a boot and a reboot print 50 KB.
+/// The most bytes of a serial log on the page, from its end: a boot and a reboot print 50 KB.
 const SERIAL_LIMIT: u64 = 1024 * 1024;
 
 pub(super) fn run(index: usize, run: &Run, folder: &Utf8Path) -> Markup {
@@ -82,7 +82,7 @@ pub(super) fn run(index: usize, run: &Run, folder: &Utf8Path) -> Markup {
     }
 }
 
-/// What the host's programs say of an artifact's files.
+/// The results of the host's programs for an artifact's files.
 pub(super) fn made(index: usize, made: &ArtifactChecks) -> Markup {
     let counts = made.counts();
     let title = format!("made-{index}");
@@ -151,14 +151,14 @@ fn boot_line(run: &Run) -> Markup {
     }
 }
 
-/// The reason why no check at all was run, which every row repeats.
+/// The reason why no check was run, if it is the same in every row.
 fn same_reason(run: &Run) -> Option<&str> {
     let Outcome::NotRun(reason) = &run.rows.first()?.outcome else { return None };
     let same = |row: &CheckResult| matches!(&row.outcome, Outcome::NotRun(other) if other == reason);
     run.rows.iter().all(same).then_some(reason)
 }
 
-/// What failed comes first; what passed by group, in the order in which it ran.
+/// Failed checks come first; passed ones are grouped, in the order in which they ran.
 fn checks(all: &[CheckResult]) -> Markup {
     let failed: Vec<&CheckResult> = all.iter().filter(|row| row.outcome.is_failure()).collect();
     let not_run: Vec<&CheckResult> =
@@ -244,7 +244,7 @@ fn serial_log(serial: &SerialLog, folder: &Utf8Path) -> Markup {
     html! {
         details {
             summary { (Text(&serial.file)) " " span.size { (plural(log.lines().count(), "line")) } }
-            @if left_out > 0 { p.sub { "The last 1 MiB; " (plural(usize::try_from(left_out).unwrap_or(usize::MAX), "byte")) " before it are left out." } }
+            @if left_out > 0 { p.sub { "The last 1 MiB; " (plural(usize::try_from(left_out).unwrap_or(usize::MAX), "byte")) " before that are left out." } }
             pre tabindex="0" role="region" aria-label="Serial log" { (Text(&log)) }
         }
     }

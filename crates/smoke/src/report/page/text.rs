@@ -7,13 +7,13 @@ use maud::{Escaper, Render};
 
 use rave_vm::terminal_text;
 
-/// A text that somebody else may have chosen: a guest, a program, a file's name.
+/// A text that may come from outside: from a guest, a program, or a file's name.
 pub(super) struct Text<'a>(pub(super) &'a str);
 
 impl Render for Text<'_> {
     fn render_to(&self, buffer: &mut String) {
         let plain = terminal_text::plain(self.0);
-        // A String takes every text.
+        // Writing to a String cannot fail.
         let _ = Escaper::new(buffer).write_str(plain.trim_end_matches('\n'));
     }
 }
@@ -52,7 +52,7 @@ pub(super) fn span(seconds: f64) -> String {
     }
 }
 
-/// `24 November 2026, 11:40 UTC` of a date of RFC 3339; another text as it is.
+/// Formats an RFC 3339 date as `24 November 2026, 11:40 UTC`; any other text is returned unchanged.
 pub(super) fn date(rfc3339: &str) -> String {
     match DateTime::parse_from_rfc3339(rfc3339) {
         Ok(date) => date.with_timezone(&Utc).format("%-d %B %Y, %H:%M UTC").to_string(),

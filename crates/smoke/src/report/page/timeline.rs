@@ -1,11 +1,11 @@
-//! Where the time of a boot went, as bars to scale.
+//! The time of a boot as bars to scale.
 
 use maud::{Markup, html};
 
 use super::text::{Text, seconds};
 use crate::report::{Boot, BootFailure, BootTimes};
 
-/// The most lines of the grid, the one at zero left out.
+/// The maximum number of grid lines, not counting the one at zero.
 const MOST_TICKS: f64 = 5.0;
 
 /// One bar.
@@ -22,7 +22,7 @@ struct Bar {
 enum Kind {
     /// One of the phases that follow each other.
     Phase,
-    /// Something in the guest that others run beside: only its end is known.
+    /// Something in the guest that runs in parallel with others: only its end is known.
     Service,
     /// Where a boot hung.
     Hung,
@@ -71,7 +71,7 @@ pub(super) fn chart(boot: &Boot) -> Markup {
     }
 }
 
-/// The phases in a row, then what the guest announced, each from the userspace's beginning to its announcement.
+/// The phases in sequence, then the stages that the guest reported, each from the beginning of userspace to its report.
 fn ready(times: &BootTimes) -> Vec<Bar> {
     let phases = [
         ("firmware", times.firmware),
@@ -86,7 +86,7 @@ fn ready(times: &BootTimes) -> Vec<Bar> {
         at += took;
     }
     let begin = times.ready - times.userspace;
-    // That the guest is ready is the end of the userspace's own bar, and that it is there its beginning.
+    // The stages "userspace" and "ready" are the beginning and the end of the userspace bar.
     let shown = times.stages.iter().filter(|stage| !["userspace", "ready"].contains(&stage.stage.as_str()));
     bars.extend(shown.map(|stage| Bar {
         label: stage.stage.clone(),
@@ -97,7 +97,7 @@ fn ready(times: &BootTimes) -> Vec<Bar> {
     bars
 }
 
-/// Each stage up to the next one; the last until the wait ended.
+/// Each stage lasts until the next one, and the last until the wait ended.
 fn hung(failure: &BootFailure) -> Vec<Bar> {
     let ends = failure.reached.iter().skip(1).map(|next| next.at).chain([failure.waited]);
     let mut bars: Vec<Bar> = failure
@@ -112,7 +112,7 @@ fn hung(failure: &BootFailure) -> Vec<Bar> {
     bars
 }
 
-/// Where the lines of the grid are: at 1, 2 or 5 times a power of ten.
+/// The positions of the grid lines: multiples of 1, 2 or 5 times a power of ten.
 fn ticks(total: f64) -> Vec<f64> {
     if !(total.is_finite() && total > 0.0) {
         return Vec::new();
@@ -124,7 +124,7 @@ fn ticks(total: f64) -> Vec<f64> {
     let mut ticks = Vec::new();
     let mut factor = 0.0;
     while factor * step <= total {
-        // A tenth that is counted up is not a tenth.
+        // Repeatedly adding a tenth would accumulate rounding errors.
         ticks.push((factor * step * 1e6).round() / 1e6);
         factor += 1.0;
     }

@@ -11,7 +11,7 @@ fn line(of: GuestStage, state: StageState, boot_id: &str) -> String {
         .to_line()
 }
 
-/// A guest that has said `ok` for every stage before `stage`.
+/// A guest that has reported `ok` for every stage before `stage`.
 fn up_to(stage: GuestStage) -> StageDetector {
     let mut detector = StageDetector::default();
     for before in GuestStage::ALL.into_iter().filter(|before| *before < stage) {
@@ -95,7 +95,7 @@ fn the_guests_first_stage_that_is_not_ok_is_where_it_hangs() {
     let mut detector = up_to(GuestStage::Network);
     detector.ready(line(GuestStage::Network, StageState::Waiting, "a").as_bytes(), at(2));
     detector.ready(line(GuestStage::Kanban, StageState::Waiting, "a").as_bytes(), at(2));
-    // A later one may well come first.
+    // A later stage may well be reached first.
     detector.ready(line(GuestStage::Router, StageState::Ok, "a").as_bytes(), at(3));
     assert_eq!(detector.stage(), BootStage::Network);
     assert!(detector.reason().contains("network waits: network detail"), "{}", detector.reason());
@@ -110,7 +110,7 @@ fn a_failed_stage_is_named_before_those_that_only_wait() {
     detector.ready(line(GuestStage::Router, StageState::Failed, "a").as_bytes(), at(2));
     assert_eq!(detector.stage(), BootStage::Service(GuestStage::Router));
     assert_eq!(detector.failed(GuestStage::Ready).unwrap().detail, "router detail");
-    assert_eq!(detector.failed(GuestStage::Sshd), None, "who waits for sshd does not care for the router");
+    assert_eq!(detector.failed(GuestStage::Sshd), None, "sshd does not depend on the router");
 }
 
 #[test]
