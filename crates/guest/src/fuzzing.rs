@@ -1,7 +1,7 @@
 //! One function for each parser of what strangers wrote, over any bytes: for the fuzz targets in `fuzz/`, and for tests. They
 //! panic where a parser does, or where what it gives is not sound.
 
-#![expect(clippy::missing_panics_doc, reason = "to panic is what they are for")]
+#![expect(clippy::missing_panics_doc, reason = "panicking is their purpose")]
 
 use crate::channel::frame::{Decoder, HEAD, MAX_PAYLOAD};
 use crate::channel::identity::Receipt;

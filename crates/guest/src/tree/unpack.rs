@@ -159,7 +159,7 @@ fn clear_the_way(root: &Root, path: &[u8], wants_folder: bool, options: Options)
         _ => return Ok(()),
     };
     if !options.replaces_kinds {
-        let what = if is_folder { "a folder has its name" } else { "a file has its name" };
+        let what = if is_folder { "a folder has the same name" } else { "a file has the same name" };
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
     }
     root.remove_all(path)
