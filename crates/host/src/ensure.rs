@@ -98,7 +98,7 @@ pub fn resolve(context: Context<'_>, dialog: &Dialog<'_>, parts: &[Part]) -> Res
         let host = Host::look();
         let plan = InstallPlan::of(wanted.iter().copied(), &host);
         if tried.as_ref() == Some(&plan) {
-            break; // it changed nothing, and would not the next time
+            break; // it has changed nothing, and would not the next time
         }
         let missing = in_state(&findings, State::Missing);
         match round(dialog, &wanted, &plan, &host) {

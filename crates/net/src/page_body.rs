@@ -102,6 +102,7 @@ fn line(from: &mut Vec<u8>) -> Result<Option<String>, String> {
     };
     let bytes: Vec<u8> = from.drain(..=end).collect();
     let text = bytes.strip_suffix(b"\r\n").and_then(|line| std::str::from_utf8(line).ok());
-    let text = text.filter(|text| !text.contains('\r')).ok_or("a line of its body has an incomplete line end")?;
+    let text =
+        text.filter(|text| !text.contains('\r')).ok_or("a line of its body has an incomplete line end")?;
     Ok(Some(text.to_owned()))
 }

@@ -258,7 +258,12 @@ impl Switch {
             let name = self.pool.name(to, std::time::Instant::now());
             if name.is_none() {
                 let to = format!("{to}:{port}");
-                self.shared.journal().deny(Kind::Connection, &to, "the address was not assigned to a name", None);
+                self.shared.journal().deny(
+                    Kind::Connection,
+                    &to,
+                    "the address was not assigned to a name",
+                    None,
+                );
             }
             return name.map(Destination::Name);
         }

@@ -145,7 +145,8 @@ fn node(
         ),
         DeValue::Table(table) => {
             if is_newer_inline_table(written) {
-                let what = "an inline table with several lines or a trailing comma is TOML 1.1, but Nix reads 1.0";
+                let what =
+                    "an inline table with several lines or a trailing comma is TOML 1.1, but Nix reads 1.0";
                 let invalid = InvalidValue::new(what, "a [table] of its own, or one line");
                 diagnostics.push(Diagnostic { place: place.clone(), key: String::new(), error: invalid });
             }

@@ -253,13 +253,16 @@ fn plan<'a>(
             merge_files(&mut plan, host, executable, content, new, blobs)?;
         }
         (What::Nothing, _, Some(entry)) => {
-            plan.outcome =
-                Outcome::Conflict("it was removed on the host and changed in the sandbox: the sandbox's version was restored".into());
+            plan.outcome = Outcome::Conflict(
+                "it was removed on the host and changed in the sandbox: the sandbox's version was restored"
+                    .into(),
+            );
             plan.write = Write::Entry(entry.clone());
         }
         (_, _, None) => {
-            plan.outcome =
-                Outcome::Conflict("it was removed in the sandbox and changed on the host: the host's version stays".into());
+            plan.outcome = Outcome::Conflict(
+                "it was removed in the sandbox and changed on the host: the host's version stays".into(),
+            );
         }
         _ => conflict(&mut plan, "both sides changed its kind"),
     }

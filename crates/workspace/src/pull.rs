@@ -278,5 +278,9 @@ fn content(
         }
     }
     let content = blob.finish();
-    Ok(if length > size { Err("it grew while it was being read: pull again".to_owned()) } else { Ok(content) })
+    Ok(if length > size {
+        Err("it grew while it was being read: pull again".to_owned())
+    } else {
+        Ok(content)
+    })
 }

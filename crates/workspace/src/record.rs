@@ -130,7 +130,7 @@ impl Held {
         remove_all(&new.folder)?;
         let copied = copy(place, &new).and_then(|()| put(&new.folder, &other.folder));
         if copied.is_err() {
-            let _ = remove_all(&new.folder); // the first error is the one to tell
+            let _ = remove_all(&new.folder); // report the first error
         }
         copied
     }
