@@ -58,7 +58,7 @@ pub(crate) fn public_key(text: &str) -> Result<String, InvalidValue> {
     // The shortest, for ed25519, has 68 characters (RFC 8709, section 4).
     let key = words.next().is_some_and(|key| key.len() >= 68 && key.chars().all(base64));
     if !kind || !key || line.chars().any(char::is_control) {
-        return Err(InvalidValue::new("this is not a public key of SSH", EXPECTED));
+        return Err(InvalidValue::new("this is not an SSH public key", EXPECTED));
     }
     Ok(line.to_owned())
 }
