@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn what_cannot_be_done_is_refused_by_name() {
         for (text, named) in [
-            ("rave.disk=/dev/vda", "no answer rave.disk"),
+            ("rave.disk=/dev/vda", "unknown answer rave.disk"),
             ("just words", "is not an answer"),
             ("user=Me", "\"Me\" is not a user name"),
             ("hostname=a_b", "is not a host name"),
