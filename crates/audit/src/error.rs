@@ -1,4 +1,4 @@
-//! What can go wrong with a record.
+//! Errors of a record.
 
 use std::io;
 
@@ -7,24 +7,24 @@ use camino::{Utf8Path, Utf8PathBuf};
 /// Why a record could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file.
+    /// A file operation failed.
     #[error("could not {action} {path}: {source}")]
     Io {
-        /// What was being done.
+        /// The operation that failed.
         action: &'static str,
         /// The file.
         path: Utf8PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// Another process writes.
-    #[error("another process writes {path}")]
+    /// Another process is writing the record.
+    #[error("another process is writing {path}")]
     Busy {
         /// The record.
         path: Utf8PathBuf,
     },
-    /// Somebody took the file away.
-    #[error("{path} was removed while it was written")]
+    /// The file was removed while it was open.
+    #[error("{path} was removed while it was being written")]
     Gone {
         /// The record.
         path: Utf8PathBuf,

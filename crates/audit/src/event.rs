@@ -1,19 +1,19 @@
-//! What is recorded.
+//! The events that are recorded.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// The longest text of an event, characters; the longest name of DNS has 253.
+/// The longest text of an event, in characters; a DNS name has at most 253.
 const TEXT: usize = 300;
 
-/// Who began a connection.
+/// The direction of a connection or a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Way {
-    /// The guest.
+    /// From the guest.
     Out,
-    /// Somebody on the host, to a forwarded port.
+    /// Into the guest: somebody on the host, through a forwarded port.
     In,
 }
 
@@ -21,17 +21,17 @@ pub enum Way {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
-    /// The record begins.
+    /// The first line of a record.
     Begun {
         /// The sandbox.
         sandbox: String,
     },
     /// The machine was started.
     Started {
-        /// From what.
+        /// The origin of its disk.
         origin: String,
     },
-    /// Another supervisor goes on with a machine that runs.
+    /// Another supervisor took over a running machine.
     Attended,
     /// The machine ended.
     Stopped {
@@ -40,9 +40,9 @@ pub enum Event {
     },
     /// The sandbox was removed.
     Removed,
-    /// A connection is there.
+    /// A connection was opened.
     Opened {
-        /// Who began it.
+        /// Which side opened it.
         way: Way,
         /// Name or address, and port.
         to: String,
@@ -51,7 +51,7 @@ pub enum Event {
     },
     /// A connection ended.
     Closed {
-        /// Who began it.
+        /// Which side opened it.
         way: Way,
         /// Name or address, and port.
         to: String,
@@ -62,48 +62,48 @@ pub enum Event {
     },
     /// Something was refused.
     Denied {
-        /// What: a name, a connection, a request.
+        /// The kind: a name, a connection, a request.
         what: String,
-        /// Where to.
+        /// The destination.
         to: String,
         /// The rule that refused it.
         rule: String,
     },
-    /// The guest was told the address of a name.
+    /// The address of a name was sent to the guest.
     Question {
         /// The name.
         name: String,
         /// The rule that allowed it.
         rule: String,
     },
-    /// A secret of the user was put into a request of the guest. It is not in here.
+    /// A secret of the user was put into a request of the guest. The event does not contain the secret.
     Secret {
-        /// What the user calls it.
+        /// The user's name for it.
         name: String,
         /// The host and its port.
         to: String,
     },
     /// A key of the user's SSH agent signed a login of the guest.
     Signed {
-        /// What the user calls the key.
+        /// The user's name for the key.
         key: String,
         /// The host.
         to: String,
     },
-    /// A program was started in the guest. Its arguments may be secrets, and are counted only.
+    /// A program was started in the guest. Its arguments may be secrets, so only their number is recorded.
     Exec {
         /// The program.
         program: String,
         /// How many arguments it has.
         arguments: usize,
-        /// The guest's user, where one was named.
+        /// The guest's user, if one was named.
         user: Option<String>,
     },
     /// A program ended.
     ExecEnded {
         /// The program.
         program: String,
-        /// Its exit code, as a shell has it.
+        /// Its exit code, as a shell reports it.
         code: Option<u8>,
         /// Bytes of its output.
         sent: u64,
@@ -117,7 +117,7 @@ pub enum Event {
         /// Their bytes.
         received: u64,
     },
-    /// The guest's changes were fetched.
+    /// The guest's changes were pulled.
     Pull {
         /// Files that differ.
         changed: u64,
@@ -127,13 +127,13 @@ pub enum Event {
         /// Files that differ.
         changed: u64,
     },
-    /// Changes of the guest were taken.
+    /// Changes of the guest were applied.
     Apply {
-        /// Where to: the folder, a branch, a patch.
+        /// The target: the folder, a branch, a patch.
         into: String,
-        /// Files that were taken.
+        /// Files that were applied.
         taken: u64,
-        /// Files that were not.
+        /// Files that were left out.
         left: u64,
     },
     /// Files were copied.
@@ -141,54 +141,54 @@ pub enum Event {
         /// Into the guest, or out of it.
         way: Way,
     },
-    /// What it may reach was changed.
+    /// The network policy was changed.
     Policy {
         /// The mode.
         mode: String,
-        /// Rules that were added, those that deny with a `-` in front; with a `~` those that were taken back.
+        /// Added rules, with a leading `-` for those that deny; removed rules have a leading `~`.
         rules: Vec<String>,
     },
-    /// Whether pages of the guest may connect anywhere was changed.
+    /// The permission of the guest's pages to connect anywhere was changed.
     Pages {
-        /// They may.
+        /// Whether they may.
         open: bool,
     },
-    /// Another sandbox was made of it.
+    /// Another sandbox was forked from it.
     Fork {
-        /// The other.
+        /// The name of the fork.
         name: String,
     },
-    /// A snapshot was taken or removed, or the sandbox went back to it.
+    /// A snapshot was taken, restored or removed.
     Snapshot {
         /// `taken`, `restored` or `removed`.
         action: String,
-        /// The snapshot.
+        /// The name of the snapshot.
         name: String,
     },
-    /// More happened in a second than is written.
+    /// More events happened in a second than are written.
     Omitted {
-        /// How many events of each kind.
+        /// The number of events of each kind.
         kinds: BTreeMap<String, u64>,
         /// Bytes that the guest sent in them.
         sent: u64,
-        /// Bytes that it received.
+        /// Bytes that the guest received in them.
         received: u64,
     },
-    /// The record is full: what the guest does is no longer written.
+    /// The record is full: events of the guest are no longer written.
     Full {
-        /// Bytes.
+        /// The limit, in bytes.
         limit: u64,
     },
     /// Events that were not written since the record was full.
     Unwritten {
-        /// All of them until now.
+        /// Their total so far.
         total: u64,
     },
-    /// The record could not be written for a time, in which the network stood still.
+    /// The record could not be written for a time, in which the network was stopped.
     Gap {
-        /// Milliseconds.
+        /// Its duration, in milliseconds.
         ms: u64,
-        /// What the system said.
+        /// The error of the system.
         why: String,
     },
     /// A writer was killed in the middle of a line, which was cut.
@@ -198,19 +198,19 @@ pub enum Event {
     },
     /// The files are not as the last writer left them.
     Broken {
-        /// How not.
+        /// The difference.
         why: String,
     },
 }
 
-/// Of which kind an event is: one kind does not take the place of another.
+/// The class of an event. Each class has its own share of a second's lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Class {
     Connection,
     Refusal,
     Question,
     Secret,
-    /// What the user or the record itself does.
+    /// Actions of the user and of the record itself.
     Own,
 }
 
@@ -225,7 +225,7 @@ impl Event {
         }
     }
 
-    /// Its name in a line.
+    /// The name of its kind in [`Event::Omitted`].
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Opened { .. } => "opened",
@@ -238,7 +238,7 @@ impl Event {
         }
     }
 
-    /// Bytes that the guest sent and received, of events that have both.
+    /// Bytes that the guest sent and received, for events that have both.
     fn bytes(&mut self) -> Option<(&mut u64, &mut u64)> {
         match self {
             Self::Closed { sent, received, .. } | Self::ExecEnded { sent, received, .. } => {
@@ -248,20 +248,20 @@ impl Event {
         }
     }
 
-    /// Takes the bytes out of it: what is left is equal for equal events.
+    /// Takes the byte counts out, so that equal events compare equal.
     pub(crate) fn take_bytes(&mut self) -> (u64, u64) {
         let bytes = self.bytes().map(|(sent, received)| (std::mem::take(sent), std::mem::take(received)));
         bytes.unwrap_or_default()
     }
 
-    /// Gives it bytes.
+    /// Puts byte counts back.
     pub(crate) fn put_bytes(&mut self, bytes: (u64, u64)) {
         if let Some((sent, received)) = self.bytes() {
             (*sent, *received) = bytes;
         }
     }
 
-    /// With texts that are not too long.
+    /// Shortens texts that are too long.
     pub(crate) fn bounded(mut self) -> Self {
         for text in self.texts() {
             if let Some((end, _)) = text.char_indices().nth(TEXT) {
@@ -313,5 +313,5 @@ impl Event {
     }
 }
 
-/// The most rules that one line has.
+/// The largest number of rules in one line.
 const RULES: usize = 20;

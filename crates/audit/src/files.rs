@@ -1,4 +1,4 @@
-//! Where a record is, and where it goes when its sandbox is removed.
+//! Where a record is stored, and where it is moved when its sandbox is removed.
 
 use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
@@ -13,18 +13,18 @@ use crate::error::Error;
 pub struct Files {
     /// The lines.
     pub record: Utf8PathBuf,
-    /// How many, and the last one's hash.
+    /// The number of lines and the hash of the last one.
     pub head: Utf8PathBuf,
 }
 
 impl Files {
-    /// Those in this folder.
+    /// The record's files in this folder.
     pub fn at(folder: &Utf8Path) -> Self {
         Self { record: folder.join("audit.jsonl"), head: folder.join("audit-head") }
     }
 
-    /// Moves them into a folder of `root` that says of which sandbox they are, when it was removed and until when they are kept, both in
-    /// seconds since 1970. Does nothing where there are none.
+    /// Moves them into a folder of `root`. Its name has the sandbox, the time of its removal and the time until which
+    /// the record is kept, both in seconds since 1970. Does nothing if there is no record.
     pub fn keep(&self, root: &Utf8Path, sandbox: &str, removed: u64, until: u64) -> Result<(), Error> {
         if !self.record.exists() {
             return Ok(());
@@ -35,7 +35,7 @@ impl Files {
             _ => Ok(()),
         };
         make(root)?;
-        // One that was removed in this very second keeps its own folder.
+        // A record of the same name that was removed in the same second keeps its own folder.
         let name = |at: u64| root.join(format!("{sandbox}.{at}.{until}"));
         let mut folder = name(removed);
         for at in removed + 1.. {
@@ -46,7 +46,7 @@ impl Files {
         }
         make(&folder)?;
         let to = Self::at(&folder);
-        // The head last: with it the record is whole.
+        // The head moves last: the record is complete once it has arrived.
         for (from, to) in [(&self.record, &to.record), (&self.head, &to.head)] {
             match fs::rename(from, to) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -62,11 +62,11 @@ impl Files {
 /// A record that outlives its sandbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
-    /// Of which sandbox.
+    /// The name of the sandbox.
     pub sandbox: String,
-    /// When that was removed, seconds since 1970.
+    /// When the sandbox was removed, in seconds since 1970.
     pub removed: u64,
-    /// Until when it is kept.
+    /// How long the record is kept, in seconds since 1970.
     pub until: u64,
     folder: Utf8PathBuf,
 }
@@ -94,7 +94,7 @@ impl Kept {
     }
 }
 
-/// Every record below `root` that outlives its sandbox, the latest removed last.
+/// Every record below `root` that outlives its sandbox, in the order of removal.
 pub fn kept(root: &Utf8Path) -> Result<Vec<Kept>, Error> {
     let entries = match root.read_dir_utf8() {
         Ok(entries) => entries,

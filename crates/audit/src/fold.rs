@@ -1,13 +1,13 @@
-//! What happened in a second, as few entries: equal events are one, and of each kind there are so many at most.
+//! Folds the events of a second: equal events become one entry, and each class has a limited number of entries.
 
 use std::collections::BTreeMap;
 
 use crate::event::{Class, Event};
 
-/// The most lines that are written of one second.
+/// The largest number of lines for one second.
 pub const LINES_A_SECOND: usize = 50;
 
-/// Shares of a class, so that a flood of one hides nothing of another; one line is left for [`Event::Omitted`].
+/// The lines of each class, so that a flood of one class hides no other; one line is reserved for [`Event::Omitted`].
 const fn share(class: Class) -> usize {
     match class {
         Class::Connection => 18,
@@ -27,14 +27,14 @@ pub(crate) struct Folded {
     pub(crate) event: Event,
 }
 
-/// What happened since it was last taken.
+/// The events since the last [`Fold::take`].
 #[derive(Debug, Default)]
 pub(crate) struct Fold {
-    /// Events without their bytes, and the bytes.
+    /// Events without their byte counts, and the byte counts.
     entries: Vec<(Folded, (u64, u64))>,
     omitted: BTreeMap<String, u64>,
     bytes: (u64, u64),
-    /// When the first and the last of the omitted were.
+    /// The times of the first and the last omitted event.
     times: Option<(u64, u64)>,
 }
 
@@ -43,7 +43,7 @@ impl Fold {
         self.entries.is_empty() && self.omitted.is_empty()
     }
 
-    /// Adds what happened at this time, milliseconds since 1970.
+    /// Adds an event that happened at `now`, in milliseconds since 1970.
     pub(crate) fn add(&mut self, event: Event, now: u64) {
         let mut event = event.bounded();
         let (sent, received) = event.take_bytes();
@@ -64,7 +64,7 @@ impl Fold {
         self.times = Some((self.times.map_or(now, |(first, _)| first), now));
     }
 
-    /// All of it, in the order in which it began.
+    /// Takes all entries, in the order of their first event.
     pub(crate) fn take(&mut self) -> Vec<Folded> {
         let Self { entries, omitted, bytes: (sent, received), times } = std::mem::take(self);
         let mut all: Vec<Folded> = entries

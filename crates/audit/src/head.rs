@@ -1,5 +1,6 @@
-//! How many lines a record has and the last one's hash, in a file of two slots that are written by turns: one of them is always whole. It
-//! is written in place, because a new file has no space on a full disk.
+//! The head of a record: how many lines it has, and the hash of the last one. Its file has two slots that are written
+//! in turn, so one of them is always complete. The file is overwritten in place, because a full disk has no space for a
+//! new one.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -11,21 +12,21 @@ use sha2::{Digest as _, Sha256};
 
 use crate::line::{Hash, genesis, hex, unhex};
 
-/// Bytes of a slot, one sector of a disk.
+/// Bytes of a slot: one sector of a disk.
 const SLOT: usize = 512;
 
-/// What is known of the lines apart from them.
+/// What is known about the lines without reading them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Head {
-    /// Lines.
+    /// The number of lines.
     pub(crate) lines: u64,
-    /// Where the next line begins.
+    /// The offset of the next line.
     pub(crate) bytes: u64,
     /// Hash of the last line.
     pub(crate) hash: Hash,
     /// Events that were not written because the record is full.
     pub(crate) unwritten: u64,
-    /// The line that says so is written.
+    /// Whether the [`Full`](crate::Event::Full) line was written.
     pub(crate) is_full: bool,
 }
 
@@ -37,14 +38,14 @@ impl Default for Head {
 
 #[derive(Serialize, Deserialize)]
 struct Slot {
-    /// The later slot counts.
+    /// The slot with the higher turn is the current one.
     turn: u64,
     lines: u64,
     bytes: u64,
     hash: String,
     unwritten: u64,
     full: bool,
-    /// The first half of the SHA-256 of what is before: a slot that was written in part is none.
+    /// The first half of the SHA-256 of the other fields; a slot that was only partly written does not match it.
     check: String,
 }
 
@@ -76,14 +77,14 @@ pub(crate) struct HeadFile {
 }
 
 impl HeadFile {
-    /// Makes it if there is none.
+    /// Opens the file, and creates it if it is missing.
     pub(crate) fn open(path: &Utf8Path) -> io::Result<Self> {
         let open =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
         Ok(Self { file: open?, turn: 0 })
     }
 
-    /// What it says; nothing where it says nothing.
+    /// The current head, or nothing if no slot is valid.
     pub(crate) fn read(&mut self) -> io::Result<Option<Head>> {
         let latest = latest(&self.file)?;
         self.turn = latest.as_ref().map_or(0, |(turn, _)| *turn);
@@ -112,7 +113,7 @@ impl HeadFile {
     }
 }
 
-/// Reads it without being its writer.
+/// Reads a head without being its writer. Returns nothing if the file is missing or no slot is valid.
 pub(crate) fn read(path: &Utf8Path) -> io::Result<Option<Head>> {
     match File::open(path) {
         Ok(file) => Ok(latest(&file)?.map(|(_, head)| head)),

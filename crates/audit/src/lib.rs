@@ -1,14 +1,15 @@
-//! The record of a sandbox: what it did and what was done with it, one line of JSON each, written outside of its guest.
+//! The record of a sandbox: what it did and what was done to it, as one line of JSON per event, written outside of its
+//! guest.
 //!
-//! - [`Event`]: what is recorded. No secret and no body is part of one.
-//! - [`Recorder`]: folds what happens into at most [`LINES_A_SECOND`] lines a second, and writes them in a thread of its own.
-//! - [`Writer`]: appends lines, one writer at a time, and goes on where a killed one ended.
-//! - [`verify`]: whether the lines are those that were written.
-//! - [`Reader`]: reads them, also while they are written.
+//! - [`Event`]: what is recorded. No event contains a secret or a body.
+//! - [`Recorder`]: folds events into at most [`LINES_A_SECOND`] lines per second, and writes them in its own thread.
+//! - [`Writer`]: appends lines, one writer at a time, and continues after a writer that was killed.
+//! - [`verify`]: checks whether the lines are those that were written.
+//! - [`Reader`]: reads them, also while they are being written.
 //!
-//! Each line carries the SHA-256 of the line before and of its own bytes; how many lines there are, and the last hash, are kept in a second
-//! file. So an edit, a removal, another order and an end that was cut are found. Whoever may write both files may write another record:
-//! the user's own account may. Nothing here prints.
+//! Each line has the SHA-256 of the previous line and its own bytes; the number of lines and the last hash are in a
+//! second file. So an edit, a removal, a change of order and a truncated end are all detected. An account that may
+//! write both files, such as the user's own, can write a different record. Nothing here prints.
 
 mod error;
 mod event;

@@ -1,4 +1,4 @@
-//! One line: an entry as JSON of printable ASCII, and the hash that chains it to the line before.
+//! One line: an entry as JSON in printable ASCII, with the hash that chains it to the previous line.
 
 use std::fmt::Write as _;
 
@@ -7,11 +7,11 @@ use sha2::{Digest as _, Sha256};
 
 use crate::event::Event;
 
-/// The longest line that is written or read, bytes, its end included: the texts of an event are bounded, and each of their characters
-/// takes at most twelve.
+/// The longest line that is written or read, in bytes, with its line feed: the texts of an event are bounded, and each
+/// of their characters takes at most twelve bytes.
 pub(crate) const MAX_LINE: usize = 128 * 1024;
 
-/// What stands before the hash in a line, and after it.
+/// The bytes around the hash in a line.
 const BEFORE: &[u8] = b",\"hash\":\"";
 const AFTER: &[u8] = b"\"}";
 const HEX: usize = 64;
@@ -22,13 +22,13 @@ pub(crate) type Hash = [u8; 32];
 /// Equal events of one second.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Its number in the record; the first is 1.
+    /// The number of the line; the first is 1.
     pub n: u64,
-    /// When the first was, milliseconds since 1970.
+    /// When the first event happened, in milliseconds since 1970.
     pub first: u64,
-    /// When the last was.
+    /// When the last event happened.
     pub last: u64,
-    /// How many there were.
+    /// The number of events.
     pub count: u64,
     /// What happened.
     #[serde(flatten)]
@@ -36,13 +36,13 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// That of a line; nothing where it is none.
+    /// Parses a line. Returns nothing if it is not an entry.
     pub fn parse(line: &[u8]) -> Option<Self> {
         serde_json::from_slice(line).ok()
     }
 }
 
-/// The hash that the first line is chained to.
+/// The hash that takes the place of a previous line for the first one.
 pub(crate) fn genesis() -> Hash {
     Sha256::digest(b"rave-audit 1\n").into()
 }
@@ -63,7 +63,7 @@ pub(crate) fn unhex(text: &str) -> Option<Hash> {
     Some(hash)
 }
 
-/// The line of an entry, its end included, and its hash.
+/// The line of an entry, with its line feed, and its hash.
 pub(crate) fn render(entry: &Entry, previous: &Hash) -> serde_json::Result<(Vec<u8>, Hash)> {
     let mut body = ascii(&serde_json::to_string(entry)?);
     let hash = chain(previous, body.as_bytes());
@@ -76,13 +76,13 @@ pub(crate) fn render(entry: &Entry, previous: &Hash) -> serde_json::Result<(Vec<
     Ok((line, hash))
 }
 
-/// What a line of any version has.
+/// The field that lines of every version have.
 #[derive(Deserialize)]
 struct Number {
     n: u64,
 }
 
-/// The hash of a line without its end, where it is chained to `previous`; why it is not.
+/// The hash of a line (without its line feed) if it is chained to `previous`; otherwise the reason why not.
 pub(crate) fn check(line: &[u8], number: u64, previous: &Hash) -> Result<Hash, String> {
     let split = line.len().checked_sub(BEFORE.len() + HEX + AFTER.len());
     let parts = split.map(|at| (&line[..at], &line[at..at + BEFORE.len()], &line[at + BEFORE.len()..]));
@@ -91,17 +91,17 @@ pub(crate) fn check(line: &[u8], number: u64, previous: &Hash) -> Result<Hash, S
     let said = said.ok_or("it has no hash")?;
     let hash = chain(previous, &[body, b"}"].concat());
     if hash != said {
-        return Err("its hash is not that of its bytes and the line before".into());
+        return Err("its hash does not match its bytes and the previous line".into());
     }
-    // A chain that begins anew is one, too: the number tells it.
+    // A chain that was restarted is valid too; only the number reveals it.
     match serde_json::from_slice::<Number>(line) {
         Ok(Number { n }) if n == number => Ok(hash),
-        Ok(Number { n }) => Err(format!("it says that it is line {n}")),
+        Ok(Number { n }) => Err(format!("it claims to be line {n}")),
         Err(_) => Err("it is not JSON".into()),
     }
 }
 
-/// What a line says that its writer found changed.
+/// The change that the writer of this line had found, if it is a [`Broken`](Event::Broken) line.
 pub(crate) fn found_broken(line: &[u8]) -> Option<String> {
     match Entry::parse(line)?.event {
         Event::Broken { why } => Some(why),
@@ -113,7 +113,7 @@ fn chain(previous: &Hash, body: &[u8]) -> Hash {
     Sha256::new().chain_update(previous).chain_update(body).finalize().into()
 }
 
-/// JSON whose every character is printable ASCII: none acts on a terminal, whoever prints it.
+/// JSON in printable ASCII only: no character has an effect on a terminal, whichever program prints it.
 fn ascii(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for character in json.chars() {

@@ -1,4 +1,4 @@
-//! Reads the lines of a record, also those that are being written.
+//! Reads the lines of a record, also while they are being written.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -7,12 +7,12 @@ use crate::error::Error;
 use crate::files::Files;
 use crate::line::MAX_LINE;
 
-/// Lines from the first on.
+/// Reads lines, starting at the first.
 #[derive(Debug)]
 pub struct Reader {
     files: Files,
     file: BufReader<File>,
-    /// The beginning of a line whose end was not there yet.
+    /// The beginning of a line whose end was not written yet.
     partial: Vec<u8>,
 }
 
@@ -23,7 +23,8 @@ impl Reader {
         Ok(Self { files: files.clone(), file: BufReader::new(file), partial: Vec::new() })
     }
 
-    /// The next whole line without its end; nothing if there is none yet. One that is too long comes in pieces.
+    /// The next complete line without its line feed; nothing if there is none yet. A line that is too long is returned
+    /// in pieces.
     pub fn next_line(&mut self) -> Result<Option<Vec<u8>>, Error> {
         let room = (MAX_LINE - self.partial.len()) as u64;
         let read = self.file.by_ref().take(room).read_until(b'\n', &mut self.partial);
@@ -36,7 +37,7 @@ impl Reader {
         Ok(Some(std::mem::take(&mut self.partial)))
     }
 
-    /// Bytes of a line that has no end.
+    /// Bytes of an incomplete last line.
     pub fn rest(&self) -> usize {
         self.partial.len()
     }

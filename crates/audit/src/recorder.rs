@@ -1,4 +1,4 @@
-//! The writer of a sandbox that runs: a thread that writes once a second what has happened.
+//! Records the events of a running sandbox: a thread writes them once a second.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,12 +11,12 @@ use crate::files::Files;
 use crate::fold::{Fold, Folded};
 use crate::writer::{Writer, now};
 
-/// How often it is written, and tried again.
+/// The interval of writing and of retries.
 const SECOND: Duration = Duration::from_secs(1);
-/// How long another writer, a command, is waited for.
+/// How long to wait for another writer, which is a command.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Takes events, from any thread and without waiting for the disk. Dropping it writes what is left.
+/// Takes events, from any thread and without waiting for the disk. Dropping it writes the remaining events.
 #[derive(Debug)]
 pub struct Recorder {
     shared: Arc<Shared>,
@@ -33,9 +33,9 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     fold: Fold,
-    /// Why it cannot be written.
+    /// Why the record cannot be written.
     failure: Option<String>,
-    /// How often somebody wanted all to be written at once, and was answered.
+    /// The number of requests to write everything at once, and how many of them were answered.
     wishes: u64,
     answered: u64,
     is_over: bool,
@@ -48,7 +48,7 @@ impl Shared {
 }
 
 impl Recorder {
-    /// Opens the record of a sandbox. One that cannot be written is tried again and again; [`Recorder::can_record`] tells it.
+    /// Opens the record of a sandbox. Retries if it cannot be written; [`Recorder::can_record`] reports this.
     pub fn start(files: Files, sandbox: &str) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             state: Mutex::default(),
@@ -63,7 +63,7 @@ impl Recorder {
         Ok(Self { shared, thread: Some(thread) })
     }
 
-    /// Takes note of an event of now.
+    /// Records an event that happens now.
     pub fn see(&self, event: Event) {
         let mut state = self.shared.lock();
         let was_empty = state.fold.is_empty();
@@ -73,17 +73,17 @@ impl Recorder {
         }
     }
 
-    /// Whether what was seen was written, as far as it was tried.
+    /// Whether the last attempt to write succeeded.
     pub fn can_record(&self) -> bool {
         self.shared.can_record.load(Ordering::Relaxed)
     }
 
-    /// Why it cannot be written, if it cannot.
+    /// Why the record cannot be written, if it cannot.
     pub fn failure(&self) -> Option<String> {
         self.shared.lock().failure.clone()
     }
 
-    /// Waits until what was seen was written and is stored by the disk, or could not be.
+    /// Waits until all previous events are written and synced to disk, or have failed to be, for a few seconds at most.
     pub fn flush(&self) {
         let mut state = self.shared.lock();
         state.wishes += 1;
@@ -110,7 +110,7 @@ fn run(shared: &Shared, mut pen: Pen) {
         let wishes = pen.write(shared);
         let is_wished = is_over || wishes > shared.lock().answered;
         if is_wished && let Some(writer) = &mut pen.writer {
-            // Where that fails, the next line fails too.
+            // If this fails, the next line fails too.
             let _ = writer.finish();
         }
         shared.lock().answered = wishes;
@@ -121,11 +121,11 @@ fn run(shared: &Shared, mut pen: Pen) {
     }
 }
 
-/// Until something has happened and a second has gone by, or it must not wait. Whether it is over.
+/// Waits for an event and then for the rest of a second, unless a write is urgent. Returns whether the recorder ends.
 fn wait(shared: &Shared) -> bool {
     let mut state = shared.lock();
     let is_urgent = |state: &State| state.is_over || state.wishes > state.answered;
-    // A record that fails is tried again although nothing happens: the network waits for it.
+    // Retry a failed write even without new events: the network waits for it.
     while state.fold.is_empty() && state.failure.is_none() && !is_urgent(&state) {
         state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
     }
@@ -140,19 +140,20 @@ fn wait(shared: &Shared) -> bool {
     state.is_over
 }
 
-/// What writes.
+/// The state of the writing thread.
 struct Pen {
     files: Files,
     sandbox: String,
     writer: Option<Writer>,
-    /// Since when it fails, and why.
+    /// When writing began to fail, and why.
     failed: Option<(u64, String)>,
-    /// Lines that could not be written: those of one second at most, for then nothing more is taken out of the fold.
+    /// Lines that could not be written yet. They cover one second at most, because nothing more is taken out of the
+    /// fold until they are written.
     waiting: Vec<Folded>,
 }
 
 impl Pen {
-    /// Writes what there is; up to which wish that is.
+    /// Writes all events. Returns the number of the last request that this includes.
     fn write(&mut self, shared: &Shared) -> u64 {
         let wishes = {
             let mut state = shared.lock();
@@ -189,7 +190,7 @@ impl Pen {
                 self.failed = None;
                 self.waiting.clear();
             }
-            // What is there now, if anything, is another file, whatever failed before.
+            // Whatever failed before, any file of that name is now another one.
             Err(Error::Gone { .. }) => self.writer = None,
             Err(_) => {}
         }
@@ -213,7 +214,7 @@ mod tests {
         let mut pen = Pen { files, sandbox, writer: None, failed: None, waiting: Vec::new() };
         pen.write(&shared);
         assert!(shared.can_record.load(Ordering::Relaxed));
-        // As after a disk that was full.
+        // As after a full disk.
         pen.failed = Some((now(), "no space".into()));
         std::fs::remove_file(&record).unwrap();
         pen.write(&shared);

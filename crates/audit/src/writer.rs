@@ -1,4 +1,4 @@
-//! Appends lines: one writer at a time, and each goes on where the last ended, however that ended.
+//! Appends lines: one writer at a time. Each continues where the last one ended, even if that was killed.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
@@ -14,33 +14,34 @@ use crate::fold::Folded;
 use crate::head::{Head, HeadFile};
 use crate::line::{self, Entry, MAX_LINE};
 
-/// The longest record, bytes.
+/// The largest size of a record, in bytes.
 pub const LIMIT: u64 = 64 << 20;
-/// So much of it is for what the guest does; the rest is for what the user does, which no guest can crowd out.
+/// The part of [`LIMIT`] for the guest's events; the rest is reserved for the user's, so that no guest can crowd them
+/// out.
 pub const GUEST_LIMIT: u64 = 60 << 20;
-/// The end of it, for lines that say how much is not written.
+/// The end of the record, reserved for lines that count what was not written, in bytes.
 const LAST: u64 = 64 << 10;
-/// Disk space that is allocated ahead, bytes: hours of a sandbox in ordinary use.
+/// Disk space that is allocated ahead, in bytes: enough for hours of ordinary use.
 const RESERVE: u64 = 1 << 20;
-/// How often the lock of another writer is tried.
+/// The interval between attempts to lock.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// The one writer of a record; its lock ends with it.
+/// The only writer of a record; dropping it releases the lock.
 #[derive(Debug)]
 pub struct Writer {
     files: Files,
     record: File,
     head: HeadFile,
     state: Head,
-    /// Up to here disk space is allocated, or was not available.
+    /// Disk space is allocated up to this offset, or was not available.
     reserved: u64,
-    /// What was said of what is not written.
+    /// The value of `unwritten` that was last written as a line.
     told: u64,
 }
 
 impl Writer {
-    /// Opens a record, or begins it, and waits so long for another writer. What a killed one left is repaired, and said in a line; what
-    /// looks like something else is left as it is, for [`crate::verify`] to find.
+    /// Opens or creates a record, and waits up to `patience` for another writer. Repairs what a killed writer left, and
+    /// records the repair. Any other damage is left for [`crate::verify`] to find.
     pub fn open(files: &Files, sandbox: &str, patience: Duration) -> Result<Self, Error> {
         let mut head = HeadFile::open(&files.head).map_err(|e| Error::io("open", &files.head, e))?;
         lock(&head.file, files, patience)?;
@@ -53,7 +54,7 @@ impl Writer {
             None if length == 0 => (Head::default(), Some(Event::Begun { sandbox: sandbox.to_owned() })),
             None => (
                 Head { bytes: length, ..Head::default() },
-                Some(Event::Broken { why: "there is no head of the lines before".into() }),
+                Some(Event::Broken { why: "the head of the previous lines is missing".into() }),
             ),
             Some(head) => resume(&record, head, length).map_err(|e| Error::io("read", &files.record, e))?,
         };
@@ -67,13 +68,13 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Writes one event of now.
+    /// Writes one event that happens now.
     pub fn note(&mut self, event: Event) -> Result<(), Error> {
         let now = now();
         self.append(&[Folded { first: now, last: now, count: 1, event: event.bounded() }])
     }
 
-    /// Writes these lines, or none of them.
+    /// Writes all of these lines, or none.
     pub(crate) fn append(&mut self, lines: &[Folded]) -> Result<(), Error> {
         let failed = |e| Error::io("write", &self.files.record, e);
         let about = self.record.metadata().map_err(failed)?;
@@ -82,7 +83,7 @@ impl Writer {
         }
         let (state, bytes) = self.render(lines).map_err(|e| failed(e.into()))?;
         if let Err(error) = self.record.write_all_at(&bytes, self.state.bytes) {
-            // Half a line is none. Where that fails too, the next writer cuts it.
+            // Remove a partial line. If that fails too, the next writer cuts it.
             let _ = self.record.set_len(self.state.bytes);
             self.reserved = 0;
             return Err(failed(error));
@@ -116,7 +117,7 @@ impl Writer {
                 }
                 serde_json::Result::Ok(fits)
             };
-            // What began not to be written stays so: a shorter line would hide the gap.
+            // Once the guest's events are no longer written, that stays so: a shorter line would hide the gap.
             if !(is_guest && state.is_full) && push(&mut state, event, *count, limit)? {
                 continue;
             }
@@ -128,7 +129,7 @@ impl Writer {
         Ok((state, bytes))
     }
 
-    /// Says how much was not written since that was last said, and has what was written stored by the disk.
+    /// Records how many events were not written since this was last recorded, and syncs the record to disk.
     pub(crate) fn finish(&mut self) -> Result<(), Error> {
         if self.state.unwritten > self.told {
             self.told = self.state.unwritten;
@@ -137,7 +138,7 @@ impl Writer {
         self.record.sync_data().map_err(|e| Error::io("write", &self.files.record, e))
     }
 
-    /// The next line begins a line.
+    /// Ends an incomplete last line, so that the next one starts on its own.
     fn end_line(&mut self) -> Result<(), Error> {
         let failed = |e| Error::io("write", &self.files.record, e);
         let Some(at) = self.state.bytes.checked_sub(1) else { return Ok(()) };
@@ -152,11 +153,11 @@ impl Writer {
         Ok(())
     }
 
-    /// Allocates disk space ahead, where the file system can.
+    /// Allocates disk space ahead, if the file system supports it.
     fn reserve(&mut self) {
         let end = self.state.bytes + RESERVE;
         if self.reserved < self.state.bytes + RESERVE / 2 {
-            // Without it, writing tells that the disk is full.
+            // If this fails, the write reports that the disk is full.
             let _ = fallocate(&self.record, FallocateFlags::KEEP_SIZE, self.state.bytes, RESERVE);
             self.reserved = end;
         }
@@ -177,11 +178,12 @@ fn lock(file: &File, files: &Files, patience: Duration) -> Result<(), Error> {
     }
 }
 
-/// Where to go on after the lines that the head knows: a writer may have been killed after a line and before its head, or in a line.
+/// Finds where to continue after the lines that the head knows: a writer may have been killed in the middle of a line,
+/// or after a line but before its head was written.
 fn resume(record: &File, mut head: Head, length: u64) -> io::Result<(Head, Option<Event>)> {
     let broken = |head: Head, why: String| Ok((Head { bytes: length, ..head }, Some(Event::Broken { why })));
     if length < head.bytes {
-        let why = format!("its file has {length} bytes, and its head knows {}", head.bytes);
+        let why = format!("the file has {length} bytes, but its head expects {}", head.bytes);
         return broken(head, why);
     }
     loop {
@@ -191,7 +193,7 @@ fn resume(record: &File, mut head: Head, length: u64) -> io::Result<(Head, Optio
                 return Ok((head, None));
             }
             if line.len() == MAX_LINE {
-                return broken(head, "what follows the lines that its head knows is no line".into());
+                return broken(head, "the data after the lines that the head knows is not a line".into());
             }
             record.set_len(head.bytes)?;
             return Ok((head, Some(Event::Recovered { cut: line.len() as u64 })));
@@ -203,12 +205,12 @@ fn resume(record: &File, mut head: Head, length: u64) -> io::Result<(Head, Optio
                 head.bytes += end as u64 + 1;
                 head.hash = hash;
             }
-            Err(why) => return broken(head, format!("a line after those that its head knows: {why}")),
+            Err(why) => return broken(head, format!("a line after those that the head knows: {why}")),
         }
     }
 }
 
-/// At most so many bytes from there on.
+/// Reads up to `most` bytes at `from`.
 fn read_at(file: &File, from: u64, most: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; most];
     let mut filled = 0;

@@ -1,4 +1,4 @@
-# RAVE: what the sandbox's network refused, once, before the next prompt of an interactive bash.
+# RAVE: shows once, before the next prompt of an interactive bash, what the sandbox's network refused.
 __rave_denied() {
     local number line
     [ -r /run/rave/denied ] || return 0
@@ -12,7 +12,7 @@ __rave_denied() {
 case ${PROMPT_COMMAND[*]-} in
 *__rave_denied*) ;;
 *)
-    # What was refused before this shell began was another's.
+    # Earlier refusals were for another shell.
     __rave_denied silently
     PROMPT_COMMAND="__rave_denied${PROMPT_COMMAND:+; $PROMPT_COMMAND}"
     ;;

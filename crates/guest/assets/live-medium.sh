@@ -1,6 +1,6 @@
-# Attaches the root file system that lies in disk.raw, in a squashfs, on a medium: as /dev/loop1. For the initrd of a live
-# session, where the kernel's arguments say `rave.live=LABEL`, the label of the ISO's volume. `panic` is defined before. Loop
-# devices by number, because the losetup of Debian's initrd takes no other.
+# Attaches the root file system of disk.raw, which is in a squashfs on a medium, as /dev/loop1. For the initrd of a live
+# session, where the kernel argument `rave.live=LABEL` has the label of the ISO's volume. The caller defines `panic`.
+# Loop devices have fixed numbers, because the losetup of Debian's initrd supports nothing else.
 label= offset=
 read -r arguments < /proc/cmdline
 for argument in $arguments; do
@@ -13,7 +13,7 @@ done
 medium=/run/rave/medium image=/run/rave/image
 mkdir -p "$medium" "$image"
 modprobe -a isofs squashfs overlay loop
-# The label as it lies on the medium (ECMA-119, 8.4: the 32 bytes at 40 of sector 16): not every udev knows CDs.
+# The label on the medium (ECMA-119, 8.4: the 32 bytes at 40 of sector 16): not every udev supports CDs.
 find_medium() {
 	for device in /sys/class/block/*; do
 		device="/dev/${device##*/}"
@@ -22,7 +22,7 @@ find_medium() {
 	done
 	false
 }
-# A slow USB stick or a drive that spins up comes late. Of the zeros that it reads bash complains.
+# A slow USB stick, or a drive that spins up, appears late. bash warns about the NUL bytes that it reads.
 tries=0
 until find_medium 2>/dev/null; do
 	tries=$((tries + 1))

@@ -1,8 +1,8 @@
-//! Every file that RAVE puts into a guest besides packages, the npm tools and the program `rave-guest`.
+//! All files that RAVE adds to a guest, besides packages, the npm tools and the program `rave-guest`.
 //!
-//! The files of `assets/` are templates: `@name@` is replaced from [`GuestConfig`] and [`Paths`], by the same
-//! syntax that Nix's `substituteAll` uses, so that both bases share them. A base takes [`files`], adds the user's
-//! [`extra_unit`]s and [`certificates()`], and writes them into the root filesystem, over what packages put there.
+//! The files of `assets/` are templates: `@name@` is replaced from [`GuestConfig`] and [`Paths`]. This is also the
+//! syntax of Nix's `substituteAll`, so that both bases share the files. A base takes [`files`], adds the user's
+//! [`extra_unit`]s and [`certificates()`], and writes them to the root filesystem, replacing those of packages.
 
 mod certificates;
 pub mod claude;
@@ -26,8 +26,8 @@ pub use masks::MASKED;
 pub use paths::Paths;
 pub use units::{SERVICES, ServiceUnit, enable, extra_unit};
 
-/// Every file of the guest, sorted by path. No path is named twice, and each parent that is itself listed comes
-/// before what lies in it.
+/// All files of the guest, sorted by path. No path occurs twice, and a parent that is listed itself comes before its
+/// content.
 pub fn files(config: &GuestConfig, paths: &Paths) -> Vec<GuestFile> {
     let text = render::Template::new(config, paths);
     let mut files = vec![GuestFile::file(config::PATH, 0o644, config.to_json())];

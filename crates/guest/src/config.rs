@@ -1,44 +1,44 @@
-//! `/etc/rave/guest.json`: what the programs in the guest need to know about it.
+//! `/etc/rave/guest.json`: the guest's configuration for its programs.
 
 use std::collections::BTreeSet;
 
 use crate::features;
 use serde::{Deserialize, Serialize};
 
-/// Where the guest's configuration lies inside the guest.
+/// The path of the guest's configuration inside the guest.
 pub const PATH: &str = "/etc/rave/guest.json";
 
-/// One guest as the image was built for it. The caller has validated every value (`rave-spec` does): names are
-/// names, ports are unique, and no value of `environment` holds a newline or a NUL.
+/// The configuration of a guest, as the image was built. The caller has validated all values (as `rave-spec` does):
+/// names are valid, ports are unique, and no value of `environment` contains a newline or a NUL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GuestConfig {
-    /// Login name of the user that agents and services run as.
+    /// The login name of the user that agents and services run as.
     pub user: String,
-    /// That user's home, an absolute path.
+    /// That user's home, as an absolute path.
     pub home: String,
     /// The static host name.
     pub host_name: String,
-    /// True: SSH takes keys only. False: the user may also log in with a password.
+    /// If true, SSH only accepts keys; otherwise the user may also log in with a password.
     pub hardened: bool,
-    /// The ports that the services listen on inside the guest.
+    /// The ports of the services inside the guest.
     pub services: GuestPorts,
-    /// Variables for the user's shells and for the services, in order.
+    /// Variables for the user's shells and for services, in order.
     pub environment: Vec<(String, String)>,
-    /// The folder with the npm tools' `node_modules` and `bin`.
+    /// The folder of the npm tools' `node_modules` and `bin`.
     pub tools: String,
-    /// Public keys that let the user in, as lines of `authorized_keys` (sshd(8)).
+    /// Public keys that may log in as the user, as lines of `authorized_keys` (sshd(8)).
     #[serde(default)]
     pub authorized_keys: Vec<String>,
-    /// Host names that the gateway's pages are called by, besides those that nobody else can own.
+    /// Host names of the gateway's pages, in addition to those that nobody else can own.
     #[serde(default)]
     pub gateway_names: Vec<String>,
-    /// Names of the files whose certificates the guest trusts besides those of the public authorities.
+    /// Names of files with certificates that the guest trusts in addition to those of public authorities.
     #[serde(default)]
     pub certificates: Vec<String>,
-    /// Claude Code is not in the image: the guest installs it when it first has a network.
+    /// Whether Claude Code is not in the image, but installed by the guest once it has a network.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub claude_at_first_boot: bool,
-    /// What the guest contains, in addition to what every guest has: names of [`features`](crate::features).
+    /// The guest's features, in addition to the common content: names of [`features`](crate::features).
     #[serde(default)]
     pub features: BTreeSet<String>,
     /// The version of RAVE that built the image.
@@ -101,7 +101,8 @@ impl GuestConfig {
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 impl Default for GuestConfig {
-    /// The guest of an untouched `rave.toml`, for tests: this crate cannot read that file, and a test of `rave-image` compares.
+    /// The guest of an unchanged `rave.toml`, for tests: this crate cannot read that file, so a test of `rave-image`
+    /// compares them.
     fn default() -> Self {
         Self {
             user: "agent".into(),

@@ -1,7 +1,7 @@
-//! One function for each parser of what strangers wrote, over any bytes: for the fuzz targets in `fuzz/`, and for tests. They
-//! panic where a parser does, or where what it gives is not sound.
+//! One function over arbitrary bytes for each parser of untrusted data, for tests and for the fuzz targets in `fuzz/`.
+//! It panics if the parser does, or if its result is inconsistent.
 
-#![expect(clippy::missing_panics_doc, reason = "to panic is what they are for")]
+#![expect(clippy::missing_panics_doc, reason = "panicking is their purpose")]
 
 use crate::channel::frame::{Decoder, HEAD, MAX_PAYLOAD};
 use crate::channel::identity::Receipt;
@@ -10,13 +10,13 @@ use crate::tree::path;
 use crate::tree::unpack::path_of;
 use crate::tree::wire::{Limits, MAGIC, Reader};
 
-/// Feeds a parser.
+/// Feeds bytes to a parser.
 pub type Feed = fn(&[u8]);
 
-/// The parsers by name: also the names of the fuzz targets.
+/// The parsers by name, which is also the name of the fuzz target.
 pub const PARSERS: &[(&str, Feed)] = &[("channel_frames", channel_frames), ("tree_stream", tree_stream)];
 
-/// Frames and the messages in them. What was read is written so that it is read again.
+/// Frames and the messages in them. Every frame must survive encoding and decoding again.
 pub fn channel_frames(bytes: &[u8]) {
     let mut decoder = Decoder::default();
     for piece in bytes.chunks(97) {
@@ -36,7 +36,7 @@ pub fn channel_frames(bytes: &[u8]) {
     }
 }
 
-/// A stream of files, behind its first bytes. What was read names only what lies below its root, and is within the limits.
+/// A stream of files after its magic bytes. It may only name paths below its root, and must respect the limits.
 pub fn tree_stream(bytes: &[u8]) {
     let limits = Limits { records: 50, names: 5000, content: 5000 };
     let bytes = [&MAGIC, bytes].concat();

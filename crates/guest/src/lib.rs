@@ -1,15 +1,15 @@
-//! What lives inside a RAVE virtual machine, defined once for every base.
+//! The content of a RAVE virtual machine, defined once for all bases.
 //!
-//! - [`protocol`]: what the guest tells the host, as JSON: readiness events and the health report.
+//! - [`protocol`]: the guest's JSON messages to the host: readiness events and the health report.
 //! - [`channel`]: how the host runs programs in the guest, over a virtio-serial port.
-//! - [`tree`]: folders on their way between host and guest.
+//! - [`tree`]: copies folders between host and guest.
 //! - [`config`]: `/etc/rave/guest.json`, the part of `rave.toml` that the guest needs at run time.
-//! - [`features`]: the names of what a profile may add.
-//! - [`iso`]: where the installer finds the disk that an ISO carries.
-//! - [`processor`]: whether a processor has what the tools need.
-//! - [`assets`]: every file that RAVE puts into a guest: units, gateway, SSH, network, the lock of the npm tools.
+//! - [`features`]: the names of features.
+//! - [`iso`]: where the installer finds the disk of an ISO.
+//! - [`processor`]: whether a processor supports the tools.
+//! - [`assets`]: all files that RAVE adds to a guest: units, gateway, SSH, network, the lock of the npm tools.
 //!
-//! The program `rave-guest` beside this library runs in the guest; the library is what the host's crates use.
+//! The program `rave-guest` in this crate runs in the guest; the host's crates use the library.
 
 pub mod assets;
 pub mod channel;

@@ -1,7 +1,7 @@
-//! What a processor must have for the tools. Claude Code's program is built for processors with AVX, and ends with an
-//! illegal instruction on any other.
+//! The processor features that the tools need. Claude Code's program is built for processors with AVX, and fails with
+//! an illegal instruction on others.
 
-/// Whether `/proc/cpuinfo` (`proc_cpuinfo(5)`, on x86) tells a processor's flags, and AVX is not among them.
+/// Whether `/proc/cpuinfo` (`proc_cpuinfo(5)`, on x86) lists a processor's flags without AVX.
 pub fn lacks_avx(cpuinfo: &str) -> bool {
     let flags = cpuinfo.lines().filter_map(|line| line.strip_prefix("flags")?.split_once(':'));
     flags.into_iter().any(|(_, flags)| flags.split_whitespace().all(|flag| flag != "avx"))

@@ -1,33 +1,34 @@
-//! What the guest tells the host: readiness events, and the health report.
+//! The guest's messages to the host: readiness events, and the health report.
 //!
-//! An [`GuestEvent`] is one line of JSON on the virtio-serial port [`PORT_NAME`]. The host reads the port's other end from a
-//! socket of QEMU. A [`Health`] is what `rave-guest health` prints and what the gateway serves at `/healthz`.
+//! A [`GuestEvent`] is one line of JSON on the virtio-serial port [`PORT_NAME`]. The host reads the other end of the
+//! port from a socket of QEMU. A [`Health`] is what `rave-guest health` prints and what the gateway serves at
+//! `/healthz`.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Name of the virtio-serial port that carries the events; in the guest `/dev/virtio-ports/` + this name.
+/// The name of the virtio-serial port for events; in the guest `/dev/virtio-ports/` + this name.
 pub const PORT_NAME: &str = "org.rave.ready";
 
-/// The longest line that [`GuestEvent::parse`] looks at, in bytes. A port carries whatever the guest writes, so a reader
+/// The longest line that [`GuestEvent::parse`] accepts, in bytes. The guest can write anything to a port, so a reader
 /// may drop longer lines unread.
 pub const MAX_LINE: usize = 64 * 1024;
 
-/// One step of the guest on its way to being usable, in the order in which they are expected.
+/// A stage of the guest's boot, in the expected order.
 ///
-/// Each is announced as soon as it is reached, so a later one may come first (sshd is often up before setup is done);
+/// Each is reported as soon as it is reached, so a later one may come first (sshd is often ready before setup is done);
 /// the first stage in this order that is not [`StageState::Ok`] is the one to name when the guest hangs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum GuestStage {
-    /// `rave-guest ready` runs: the kernel, the initrd and the root filesystem are behind us.
+    /// `rave-guest ready` runs, so the kernel, the initrd and the root filesystem work.
     Userspace,
     /// The npm tools were checked against the lock.
     Tools,
     /// The user's home and configuration are prepared.
     Setup,
-    /// A network interface has an address. It fails when none comes within 10 s (more on a slow machine), and
-    /// [`GuestStage::Ready`] comes all the same.
+    /// A network interface has an address. It fails if none is assigned within 10 s (longer on a slow machine), which
+    /// does not prevent [`GuestStage::Ready`].
     Network,
     /// The SSH server listens.
     Sshd,
@@ -37,8 +38,8 @@ pub enum GuestStage {
     Router,
     /// The gateway answers.
     Gateway,
-    /// All of the above, the network excepted. It fails at once when nothing is awaited any more and a stage failed,
-    /// and may still heal within 15 minutes.
+    /// All of the above except the network. It fails as soon as nothing more is awaited and a stage has failed, and may
+    /// still recover within 15 minutes.
     Ready,
 }
 
@@ -78,7 +79,7 @@ impl fmt::Display for GuestStage {
     }
 }
 
-/// How a [`GuestStage`] stands.
+/// The state of a [`GuestStage`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StageState {
@@ -86,24 +87,24 @@ pub enum StageState {
     Waiting,
     /// Reached.
     Ok,
-    /// Will not be reached without help. It may still become [`StageState::Ok`] if someone helps.
+    /// It will not be reached without help, after which it may still become [`StageState::Ok`].
     Failed,
 }
 
-/// One line on the readiness port.
+/// An event: one line on the readiness port.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GuestEvent {
-    /// What it is about.
+    /// The stage.
     pub stage: GuestStage,
-    /// How that stands.
+    /// The state of the stage.
     pub state: StageState,
-    /// What is waited for or why it failed, for people: `vibe-kanban.service is activating (auto-restart)`.
+    /// What is awaited or why it failed, for people: `vibe-kanban.service is activating (auto-restart)`.
     #[serde(default)]
     pub detail: String,
-    /// Milliseconds since the kernel started (first field of `/proc/uptime`), so a wrong clock does no harm.
+    /// Milliseconds since the kernel started (first field of `/proc/uptime`), which do not depend on the clock.
     #[serde(default)]
     pub uptime_ms: u64,
-    /// The kernel's `/proc/sys/kernel/random/boot_id`: it tells a reboot from the boot before.
+    /// The kernel's `/proc/sys/kernel/random/boot_id`, which distinguishes boots.
     #[serde(default)]
     pub boot_id: String,
     /// On [`GuestStage::Sshd`]: the server's public host keys, `ssh-ed25519 AAAA...` without comment, to pin them.
@@ -112,13 +113,13 @@ pub struct GuestEvent {
 }
 
 impl GuestEvent {
-    /// The event of one line, or nothing when the line is no event: noise, a half line after a reset, or a stage that
-    /// this version does not know. Unknown fields are ignored.
+    /// Parses a line. Returns nothing if it is not an event: noise, an incomplete line after a reset, or an unknown
+    /// stage. Unknown fields are ignored.
     pub fn parse(line: &[u8]) -> Option<Self> {
         if line.len() > MAX_LINE {
             return None;
         }
-        // A port that is opened in the middle of a line, or after a firmware that wrote to it, starts with noise.
+        // If the port is opened in the middle of a line, or firmware has written to it, the line starts with noise.
         let start = line.iter().position(|&byte| byte == b'{')?;
         serde_json::from_slice(line[start..].trim_ascii_end()).ok()
     }
@@ -132,10 +133,10 @@ impl GuestEvent {
     }
 }
 
-/// What `rave-guest health` prints.
+/// The health report of `rave-guest health`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
-    /// Every service is ok.
+    /// Whether all services are ok.
     pub ok: bool,
     /// The version of `rave-guest`.
     pub version: String,
@@ -143,13 +144,13 @@ pub struct Health {
     pub host_name: String,
     /// Milliseconds since the kernel started.
     pub uptime_ms: u64,
-    /// Each service, in the order of [`crate::assets::SERVICES`].
+    /// All services, in the order of [`crate::assets::SERVICES`].
     #[serde(default)]
     pub services: Vec<ServiceHealth>,
-    /// Whether Claude Code is there; nothing in a report of an older guest.
+    /// The state of Claude Code; nothing in the report of an older guest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claude: Option<ClaudeState>,
-    /// What is wrong with the machine and hinders no service.
+    /// Problems of the machine that affect no service.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
@@ -158,7 +159,7 @@ pub struct Health {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClaudeState {
-    /// The program is there.
+    /// The program is installed.
     Ready,
     /// The guest installs it as soon as the network allows.
     Pending,
@@ -171,21 +172,21 @@ pub struct ServiceHealth {
     pub name: String,
     /// The unit that runs it.
     pub unit: String,
-    /// systemd's `ActiveState`: `active`, `activating`, `inactive`, `failed`; `unknown` when systemd was not reached.
+    /// systemd's `ActiveState`: `active`, `activating`, `inactive`, `failed`; `unknown` if systemd was not reached.
     pub state: String,
     /// systemd's `SubState`: `running`, `auto-restart`, `dead`.
     #[serde(default)]
     pub sub_state: String,
     /// The port inside the guest.
     pub port: u16,
-    /// Something answered on that port just now, in the service's own protocol; for SSH: something listens.
+    /// Whether the port just answered in the service's own protocol; for SSH, whether something listens.
     pub answers: bool,
-    /// The unit is active and the port answers.
+    /// Whether the unit is active and the port answers.
     pub ok: bool,
-    /// In words: what answered, or what is wrong.
+    /// A description of the answer or the problem.
     #[serde(default)]
     pub detail: String,
-    /// Milliseconds since the unit entered its state; 0 when unknown.
+    /// Milliseconds since the unit entered its state; 0 if unknown.
     #[serde(default)]
     pub since_ms: u64,
     /// The command that shows the service's log.

@@ -1,4 +1,4 @@
-//! Drives apt: the lists, a simulation, and only then the installation.
+//! Runs apt: fetches the lists, simulates, and only then installs.
 
 use std::fs;
 use std::time::{Duration, Instant, SystemTime};
@@ -15,20 +15,20 @@ use crate::package_manager::{LOCK_TIMEOUT, Manager};
 use crate::simulation::{Simulation, unmet};
 use crate::suppress_services;
 
-/// The stage that the user sees.
+/// The name of the stage for the user.
 pub(crate) const STAGE: &str = "host packages";
-/// Lists older than this are fetched again: the archive drops the packages that they name.
+/// The age at which lists are fetched again: the archive no longer has the packages in older ones.
 const LISTS_TOO_OLD: Duration = Duration::from_secs(24 * 3600);
 const LISTS: &str = "/var/lib/apt/lists";
-/// How often a lock on the lists is tried again; apt waits for its other locks itself, for these it does not.
+/// The interval between attempts while the lists are locked: apt itself only waits for its other locks.
 const LOCK_PAUSE: Duration = Duration::from_secs(1);
-/// How long a simulation may take on a machine under load.
+/// The timeout of a simulation, for a host under load.
 const SIMULATION_DEADLINE: Duration = Duration::from_secs(120);
 
-/// Why `apt-get update` did not do all of its work: often an address that is not needed here.
+/// Why `apt-get update` was incomplete, which is often due to an address that is not needed here.
 type Update = Result<(), String>;
 
-/// apt, run by root or through sudo.
+/// apt, run as root or through sudo.
 pub(crate) struct Apt<'a> {
     pub(crate) is_root: bool,
     pub(crate) network: AptNetwork,
@@ -46,7 +46,7 @@ impl Apt<'_> {
         Cmd::new(words[0]).args(words[1..].iter().copied())
     }
 
-    /// Beside its place and renamed into it; apt passes over a name that does not end in `.sources`.
+    /// Writes a temporary file beside it and renames that; apt ignores names that do not end in `.sources`.
     fn write_backports(&self, text: &str) -> Result<(), Error> {
         let beside = format!("{BACKPORTS_FILE}.new");
         self.root(&["tee", &beside])
@@ -59,7 +59,7 @@ impl Apt<'_> {
         Ok(())
     }
 
-    /// Fetches the lists, and waits where another apt does.
+    /// Fetches the lists, and waits while another apt does.
     fn update(&self) -> Result<Update, Error> {
         let deadline = Instant::now() + Duration::from_secs(LOCK_TIMEOUT.into());
         let mut told = false;
@@ -96,20 +96,20 @@ impl Apt<'_> {
         (self.sink)(Event::Note { text: &format!("waiting for another package manager: {who}") });
     }
 
-    /// Installs what the plan names, once apt has said that it can without a removal or a downgrade.
+    /// Installs the plan's packages, after a simulation without removals or downgrades.
     pub(crate) fn install(&self, plan: &InstallPlan) -> Result<(), Error> {
         if let Some(text) = &plan.backports {
             self.write_backports(text)?;
         }
         let result = self.packages(plan, plan.backports.is_some() || lists_are_old());
         if plan.backports.is_some() && matches!(result, Err(Error::Conflict { .. })) {
-            // Best effort: the conflict is what the user has to hear of.
+            // Best effort: the conflict is the error to report.
             let _ = self.root(&["rm", "-f", BACKPORTS_FILE]).output();
         }
         result
     }
 
-    /// Simulates and installs, with fresh lists where that is asked for or where it fails without.
+    /// Simulates and installs, with fresh lists if requested or if it fails without them.
     fn packages(&self, plan: &InstallPlan, fresh_lists: bool) -> Result<(), Error> {
         if !fresh_lists && simulate(plan).is_ok() && self.install_now(plan).is_ok() {
             return Ok(());
@@ -161,15 +161,15 @@ impl Apt<'_> {
     }
 }
 
-/// Why a plan was not begun.
+/// Why a plan was not started.
 enum Refused {
-    /// It would cost something that is installed, or its packages do not fit together.
+    /// It would harm installed packages, or its packages conflict with each other.
     Conflict(Error),
-    /// apt does not know how.
+    /// apt failed.
     Failed(CommandError),
 }
 
-/// Asks apt what it would do, which needs no root.
+/// Asks apt what it would do, which does not require root.
 fn simulate(plan: &InstallPlan) -> Result<(), Refused> {
     let argv = ["install", "--simulate", "--no-install-recommends"];
     let command = Cmd::new("apt-get").args(argv).args(plan.packages.iter().cloned()).env("LC_ALL", "C");
@@ -185,7 +185,7 @@ fn simulate(plan: &InstallPlan) -> Result<(), Refused> {
     }
 }
 
-/// The error of a plan that would remove or downgrade something.
+/// The error for a plan that would remove or downgrade packages.
 fn harm(simulation: &Simulation) -> Error {
     let harmed = simulation.harmed().join(" ");
     Error::Conflict {
@@ -197,7 +197,7 @@ fn harm(simulation: &Simulation) -> Error {
     }
 }
 
-/// The error of packages that do not fit together; nothing where apt printed something else.
+/// The error for packages with unmet dependencies; nothing if apt printed something else.
 fn misfit(printed: &[String]) -> Option<Error> {
     let lines = unmet(printed);
     if lines.is_empty() {
@@ -214,8 +214,8 @@ fn misfit(printed: &[String]) -> Option<Error> {
         what: "the missing packages do not fit those that are installed".to_owned(),
         facts: lines.into_iter().chain(versions).collect(),
         remedy:
-            "take all of these packages from one release (apt-cache policy NAME shows which there are), or \
-                 remove those that are in the way, then try again"
+            "install all of these packages from one release (apt-cache policy NAME lists the versions), or \
+                 remove the conflicting ones, then try again"
                 .to_owned(),
     })
 }
@@ -227,7 +227,7 @@ fn is_locked(error: &CommandError) -> bool {
         .any(|line| line.contains("Could not get lock") || line.contains("Unable to lock directory"))
 }
 
-/// What to do when apt fails, by what it said.
+/// What to do when apt fails, according to its output.
 fn remedy(tail: &[String]) -> &'static str {
     let said = |parts: &[&str]| tail.iter().any(|line| parts.iter().any(|part| line.contains(part)));
     if network::is_untrusted(tail) {
@@ -241,17 +241,17 @@ fn remedy(tail: &[String]) -> &'static str {
     ]) {
         "the package archive cannot be reached: check the network, or http_proxy, and try again"
     } else if said(&["Unable to locate package", "has no installation candidate", "was not found"]) {
-        "the lists do not have this package: check the network and apt's sources, then `apt-get update`"
+        "the package lists do not contain this package: check the network and apt's sources, then `apt-get update`"
     } else if said(&["Could not get lock"]) {
-        "another package manager did not end in time: let it end, then try again"
+        "another package manager did not finish in time: wait for it, then try again"
     } else if said(&["No space left", "enough free space"]) {
         "free some space on the disk, then try again"
     } else {
-        "mend what apt says above, then try again"
+        "fix the problem that apt reports above, then try again"
     }
 }
 
-/// Counts packages in what `apt-get install` prints.
+/// Counts packages in the output of `apt-get install`.
 #[derive(Debug, Default)]
 struct Count {
     total: u64,
@@ -259,7 +259,7 @@ struct Count {
 }
 
 impl Count {
-    /// Packages done and in all, where the line changes that.
+    /// The numbers of finished and of all packages, if the line changes them.
     fn line(&mut self, line: &str) -> Option<(u64, u64)> {
         if line.contains(" newly installed, ") {
             // "1 upgraded, 12 newly installed, 0 to remove and 3 not upgraded."
@@ -276,7 +276,7 @@ impl Count {
     }
 }
 
-/// No lists, or old ones: apt touches `partial` whenever it fetches.
+/// Whether there are no lists, or old ones: apt touches `partial` whenever it fetches.
 fn lists_are_old() -> bool {
     let has_packages = fs::read_dir(LISTS).is_ok_and(|entries| {
         entries.flatten().any(|entry| entry.file_name().to_string_lossy().contains("_Packages"))

@@ -1,4 +1,4 @@
-//! What root's apt is told of the network: sudo takes the user's environment away, and apt reads no authorities from it.
+//! The network settings for apt as root: sudo drops the user's environment, and apt reads no authorities from it.
 
 use std::fs;
 use std::io::Write as _;
@@ -11,29 +11,29 @@ use tempfile::TempDir;
 
 use crate::error::Error;
 
-/// Where apt's own user gets to as well; a folder of TMPDIR may be closed to it.
+/// A folder that apt's own user can read; one of TMPDIR may be closed to it.
 const SHARED: &str = "/var/tmp";
 
-/// Arguments of apt-get and of env(1), and the files that they name.
+/// Arguments for apt-get and env(1), and the files that they refer to.
 #[derive(Default)]
 pub(crate) struct AptNetwork {
-    /// Before apt-get's command.
+    /// Arguments before apt-get's command.
     pub(crate) arguments: Vec<String>,
-    /// Before the program: `NAME=value`.
+    /// Variables before the program: `NAME=value`.
     pub(crate) variables: Vec<String>,
-    /// Goes away with the value.
+    /// Removed when the value is dropped.
     _folder: Option<TempDir>,
 }
 
 impl AptNetwork {
-    /// Of this process's environment.
+    /// The settings in this process's environment.
     pub(crate) fn of_this_process() -> Result<Self, Error> {
         let dumped = Cmd::new("apt-config").args(["dump", "Acquire"]).output();
         let dumped = dumped.map(|output| output.text()).unwrap_or_default();
         Self::of(&NetworkEnvironment::of_this_process(), &dumped)
     }
 
-    /// `configured` are apt's own settings, which win.
+    /// `configured` are apt's own settings, which take precedence.
     fn of(network: &NetworkEnvironment, configured: &str) -> Result<Self, Error> {
         let written =
             |source| Error::Network { detail: format!("settings for apt cannot be written: {source}") };
@@ -49,7 +49,7 @@ impl AptNetwork {
         if settings.is_empty() {
             return Ok(Self { variables, ..Self::default() });
         }
-        // Proxies may have passwords, which are no arguments: everyone sees those.
+        // Proxies may have passwords, which must not be arguments: everyone can see those.
         let file = path.join("apt.conf");
         fs::OpenOptions::new()
             .write(true)
@@ -90,7 +90,7 @@ mod tests {
         let authorities = file.with_file_name("authorities.pem");
         assert!(text.contains(authorities.to_str().unwrap()), "{text}");
         assert_eq!((mode(file), mode(&authorities), mode(file.parent().unwrap())), (0o600, 0o644, 0o755));
-        // apt itself takes it.
+        // apt itself accepts it.
         let dumped = Cmd::new("apt-config").args(told.arguments.clone()).args(["dump", "Acquire::https"]);
         let dumped = dumped.output().unwrap().text();
         assert!(dumped.contains("me:hunter2@proxy:3128") && dumped.contains("authorities.pem"), "{dumped}");

@@ -1,4 +1,4 @@
-//! What of a command's settings decides what its host needs, and how its user is spoken to.
+//! The parts of a command's settings that determine what its host needs, and how to interact with its user.
 
 use camino::Utf8Path;
 use rave_process::progress::{Event, Sink};
@@ -8,35 +8,35 @@ use rave_vm::accel::Accelerator;
 /// The settings that requirements depend on.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
-    /// What builds the disk.
+    /// What the disk is built from.
     pub base: Base,
-    /// Where versions of programs are remembered. May not exist yet.
+    /// The folder for the cache of program versions. May not exist yet.
     pub state_dir: &'a Utf8Path,
-    /// Where packages and root filesystems go. May not exist yet.
+    /// The folder for packages and root filesystems. May not exist yet.
     pub cache_dir: &'a Utf8Path,
-    /// Where artifacts go. May not exist yet.
+    /// The folder for artifacts. May not exist yet.
     pub out_dir: &'a Utf8Path,
-    /// The accelerator that was asked for.
+    /// The requested accelerator.
     pub accelerator: Option<Accelerator>,
-    /// What is passed on to nix.
+    /// The options that are passed to nix.
     pub nix: &'a Nixos,
 }
 
 /// Whether missing packages may be installed.
 #[derive(Clone, Copy)]
 pub enum Consent<'a> {
-    /// Install without a question.
+    /// Install without asking.
     Given,
-    /// The answer to this question decides.
+    /// Ask this question.
     Ask(&'a dyn Fn(&str) -> bool),
-    /// Nobody is there to answer.
+    /// Nobody can answer a question.
     Withheld,
 }
 
-/// How the user hears of the work, and answers.
+/// How to report to the user, and to ask.
 #[derive(Clone, Copy)]
 pub struct Dialog<'a> {
-    /// Where stages, notes and warnings go.
+    /// The receiver of stages, notes and warnings.
     pub sink: Sink<'a>,
     /// Whether missing packages may be installed.
     pub consent: Consent<'a>,

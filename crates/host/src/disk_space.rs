@@ -1,4 +1,4 @@
-//! Free space where the large files go.
+//! Free space for large files.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use crate::requirements::BUILD;
 
 /// One build of the largest profile: the unpacked tree and its tar (5.2 GiB), the raw disk (2.5 GiB), the downloads.
 pub(crate) const CACHE_MIB: u64 = 9 * 1024;
-/// The raw disk, sparse, and a qcow2 of it: 2.5 and 1.0 GiB.
+/// The sparse raw disk and a qcow2 of it: 2.5 and 1.0 GiB.
 pub(crate) const OUT_MIB: u64 = 4 * 1024;
 
 pub(crate) fn finding(
@@ -30,7 +30,7 @@ pub(crate) fn finding(
     };
     match free_mib(folder) {
         Ok(free) if free >= needed_mib => Finding { found: format!("{free} MiB in {folder}"), ..finding },
-        // Less may do, since most of it may be there already: the stage that runs out says so itself.
+        // Less may be sufficient, because files may already exist: the stage that runs out of space reports it.
         Ok(free) => Finding {
             found: format!("{free} MiB in {folder}"),
             state: State::Warning,
@@ -46,7 +46,7 @@ pub(crate) fn finding(
     }
 }
 
-/// Free MiB for this user in `folder`, or in the nearest folder above it that exists.
+/// Free MiB for this user in `folder`, or in its nearest existing ancestor.
 fn free_mib(folder: &Utf8Path) -> io::Result<u64> {
     let existing = folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(folder);
     let system = statvfs(existing.as_std_path())?;

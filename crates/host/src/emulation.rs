@@ -1,4 +1,4 @@
-//! Whether the emulation of this QEMU, where KVM does not work, does what processors do.
+//! Whether this QEMU emulates processors correctly where KVM does not work.
 
 use rave_vm::accel::{self, Engine, ProbeRequest};
 use rave_vm::machine::Arch;
@@ -10,11 +10,11 @@ use crate::report::{Finding, Fix, State};
 use crate::requirements::{BOOT, QEMU};
 use crate::system::Host;
 
-/// Where Debian's packages have their programs.
+/// The folder of programs from Debian's packages.
 const PACKAGED: &str = "/usr/bin/";
 
-/// A finding where guests are emulated, and wrongly; nothing where all is well, or where no guest runs at all, which the
-/// accelerator's own proof tells. A desktop does not work with it.
+/// A finding if guests are emulated incorrectly, in which case a desktop does not work; nothing if all is well. It is
+/// also nothing if no guest runs at all, which the accelerator's probe reports.
 pub(crate) fn finding(context: Context<'_>, has_desktop: bool) -> Option<Finding> {
     let qemu = Qemu::find(Arch::X86_64).ok()?;
     let request = ProbeRequest {
@@ -41,5 +41,5 @@ fn fix(qemu: &Qemu, host: &Host) -> Fix {
     if is_packaged && host.has_old_qemu() {
         return Fix::Upgrade(&QEMU);
     }
-    Fix::Advice(format!("replace {} by QEMU 10 or newer", qemu.program))
+    Fix::Advice(format!("replace {} with QEMU 10 or newer", qemu.program))
 }

@@ -1,4 +1,4 @@
-//! What commands call first: everything is there, or it is installed, or the error says what to do.
+//! Called first by commands: everything that they need exists, or is installed, or the error says what to do.
 
 use rave_process::interrupt;
 
@@ -12,10 +12,10 @@ use crate::report::{Finding, Fix, NOT_FOUND, State};
 use crate::requirement::Part;
 use crate::system::Host;
 
-/// How often what is still missing is installed. One thing may need another that only then is seen to be missing.
+/// The largest number of installations. A requirement may have another one that is only found afterwards.
 const ROUNDS: usize = 3;
 
-/// Makes sure that the host has what a command needs. Some tens of milliseconds when all is there.
+/// Ensures that the host has what a command needs. Takes some tens of milliseconds if nothing is missing.
 pub fn ensure(context: Context<'_>, dialog: &Dialog<'_>, needs: &[Needs]) -> Result<(), Error> {
     let mut parts: Vec<Part> = Vec::new();
     for part in needs.iter().flat_map(|needs| needs.parts(context.base)) {
@@ -39,7 +39,7 @@ fn warning(finding: &Finding) -> String {
     }
 }
 
-/// What only tests need, installed where that is wanted and can be done. The others run without it.
+/// Installs what only tests need, if wanted and possible. Other tests run without it.
 fn for_tests(context: Context<'_>, dialog: &Dialog<'_>) -> Result<(), Error> {
     const PARTS: &[Part] = &[Part::Test];
     let findings = examine(context, PARTS);
@@ -51,7 +51,7 @@ fn for_tests(context: Context<'_>, dialog: &Dialog<'_>) -> Result<(), Error> {
     let plan = InstallPlan::of(optional.iter().copied(), &host);
     let wanted = is_wanted(dialog, &optional, &plan, &host) && install::can(&host, &plan, may_ask(dialog));
     if wanted && install::run(&plan, &host, dialog.sink).is_err() {
-        // One that this release does not have should not cost the others.
+        // A package that this release lacks should not prevent the others.
         for finding in &optional {
             interrupt::check()?;
             let plan = InstallPlan::of([*finding], &host);
@@ -85,8 +85,8 @@ fn lines(error: &Error) -> Vec<String> {
     lines
 }
 
-/// The findings of `parts`, all of them usable. What is missing is installed with consent, and so is what is seen to be
-/// missing after that; otherwise it is an error with the exact commands.
+/// The findings for `parts`, all of them usable. Missing packages are installed with consent, and so are those that are
+/// found to be missing afterwards; otherwise the error has the exact commands.
 pub fn resolve(context: Context<'_>, dialog: &Dialog<'_>, parts: &[Part]) -> Result<Vec<Finding>, Error> {
     let mut findings = examine(context, parts);
     let mut tried: Option<InstallPlan> = None;
@@ -98,14 +98,14 @@ pub fn resolve(context: Context<'_>, dialog: &Dialog<'_>, parts: &[Part]) -> Res
         let host = Host::look();
         let plan = InstallPlan::of(wanted.iter().copied(), &host);
         if tried.as_ref() == Some(&plan) {
-            break; // it changed nothing, and would not the next time
+            break; // it has changed nothing, and would not the next time
         }
         let missing = in_state(&findings, State::Missing);
         match round(dialog, &wanted, &plan, &host) {
             Ok(true) => {}
             Ok(false) if missing.is_empty() => return Ok(findings),
             Ok(false) => return Err(not_ready(&missing, &plan, &host)),
-            // What only works worse than it could keeps nobody from going on.
+            // A failed upgrade of something that works is only a warning.
             Err(error) if missing.is_empty() && !matches!(error, Error::Interrupted(_)) => {
                 dialog.warn(&lines(&error).join("\n"));
                 return Ok(findings);
@@ -124,7 +124,7 @@ pub fn resolve(context: Context<'_>, dialog: &Dialog<'_>, parts: &[Part]) -> Res
     Err(not_ready(&missing, &plan, &host))
 }
 
-/// What to install: what is missing, and with the user's consent for all that is to be done, what has a newer version that
+/// The findings to install: what is missing, and, if the user consented to everything, what has a newer version that
 /// works better.
 fn to_mend<'a>(findings: &'a [Finding], dialog: &Dialog<'_>) -> Vec<&'a Finding> {
     let upgrades = matches!(dialog.consent, Consent::Given);
@@ -136,14 +136,14 @@ fn to_mend<'a>(findings: &'a [Finding], dialog: &Dialog<'_>) -> Vec<&'a Finding>
     findings.iter().filter(is_wanted).collect()
 }
 
-/// Runs the plan where it may be run; `false` where it may not.
+/// Runs the plan if that is allowed; `false` if it is not.
 fn round(dialog: &Dialog<'_>, wanted: &[&Finding], plan: &InstallPlan, host: &Host) -> Result<bool, Error> {
     let asks_in_vain = matches!(dialog.consent, Consent::Ask(_)) && !plan.is_complete();
     if asks_in_vain || !is_wanted(dialog, wanted, plan, host) || !install::can(host, plan, may_ask(dialog)) {
         return Ok(false);
     }
     for advice in &plan.advice {
-        dialog.warn(&format!("packages alone may not mend this: {advice}"));
+        dialog.warn(&format!("packages alone may not fix this: {advice}"));
     }
     install::run(plan, host, dialog.sink)?;
     Ok(true)
@@ -166,7 +166,7 @@ fn is_wanted(dialog: &Dialog<'_>, findings: &[&Finding], plan: &InstallPlan, hos
     ask("run these commands now?")
 }
 
-/// A line for each finding: what is not there, and what it would be for.
+/// A line for each finding: what is missing, and its purpose.
 fn absent<'a>(findings: &'a [&Finding]) -> impl Iterator<Item = String> + 'a {
     findings.iter().map(|finding| {
         let Finding { name, why, found, needed, .. } = finding;
@@ -178,7 +178,7 @@ fn absent<'a>(findings: &'a [&Finding]) -> impl Iterator<Item = String> + 'a {
     })
 }
 
-/// The error that names everything that is missing and the commands that mend it.
+/// The error with everything that is missing and the commands to fix it.
 fn not_ready(findings: &[&Finding], plan: &InstallPlan, host: &Host) -> Error {
     let missing = absent(findings).map(|line| line.trim_start().to_owned()).collect();
     let commands = plan.commands(host);

@@ -1,27 +1,27 @@
-//! Why the host is not ready.
+//! Errors of the preparation of the host.
 
 use rave_process::interrupt::Interrupted;
 
-/// Lines of a command's output that an error shows.
+/// The number of lines of a command's output in an error.
 const TAIL: usize = 12;
 
 /// Why the host does not have what a command needs.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Something is missing that was not, or could not be, installed.
+    /// Something is missing and was not, or could not be, installed.
     #[error("{}", headline(.missing.len()))]
     NotReady {
-        /// A line for each thing: its name, what it is for, and what was found.
+        /// A line for each item: its name, its purpose, and what was found.
         missing: Vec<String>,
         /// What to do next.
         remedy: String,
     },
-    /// apt can install what is missing only at the cost of something else.
+    /// apt could only install what is missing by harming other packages.
     #[error("{what}; nothing was changed")]
     Conflict {
-        /// What stands in the way.
+        /// The conflict.
         what: String,
-        /// The packages, with the versions that are installed and those that would be.
+        /// The packages, with their installed and new versions.
         facts: Vec<String>,
         /// What to do next.
         remedy: String,
@@ -29,20 +29,20 @@ pub enum Error {
     /// A command of the installation failed.
     #[error("{what}")]
     Command {
-        /// What could not be done.
+        /// What failed.
         what: String,
         /// The command that failed.
         #[source]
         source: Box<rave_process::Error>,
-        /// What was seen before it.
+        /// An earlier problem.
         before: Option<String>,
-        /// What to do next; empty where nothing is known to help.
+        /// What to do next; empty if nothing is known to help.
         remedy: &'static str,
     },
-    /// What the environment says of the network cannot be passed on.
-    #[error("the network's settings: {detail}")]
+    /// The network settings of the environment cannot be passed on.
+    #[error("invalid network settings: {detail}")]
     Network {
-        /// The variable, its file, and what is wrong with that.
+        /// The variable, its file, and the error.
         detail: String,
     },
     /// The user or the system asked this process to stop.
@@ -73,7 +73,7 @@ impl Error {
         }
     }
 
-    /// What to do next; empty where nothing is known to help.
+    /// What to do next; empty if nothing is known to help.
     pub fn remedy(&self) -> &str {
         match self {
             Self::NotReady { remedy, .. } | Self::Conflict { remedy, .. } => remedy,

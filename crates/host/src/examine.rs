@@ -1,4 +1,4 @@
-//! Looks at the whole host: one finding for each thing that it needs.
+//! Examines the whole host: one finding for each requirement.
 
 use camino::Utf8Path;
 
@@ -11,7 +11,7 @@ use crate::requirements::REQUIREMENTS;
 use crate::version_cache::VersionCache;
 use crate::{disk_space, emulation, privileges};
 
-/// A finding for each thing that `parts` need.
+/// A finding for each requirement of `parts`.
 pub fn examine(context: Context<'_>, parts: &[Part]) -> Vec<Finding> {
     let mut versions = VersionCache::load(context.state_dir);
     let needed = REQUIREMENTS
@@ -34,8 +34,8 @@ pub fn examine(context: Context<'_>, parts: &[Part]) -> Vec<Finding> {
     findings
 }
 
-/// sshd(8) wants its empty folder even to print its settings. Only its service makes it, which nobody needs to run;
-/// root's tests make it themselves.
+/// sshd(8) requires its empty folder even to print its settings. Only its service creates it, and that does not have to
+/// run; tests as root create it themselves.
 fn sshd_folder() -> Option<Finding> {
     let folder = "/run/sshd";
     let is_here = Utf8Path::new(folder).is_dir();

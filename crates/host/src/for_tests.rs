@@ -1,13 +1,13 @@
-//! What only tests need, as data. A test that lacks something of it says so and passes.
+//! Requirements of tests only, as data. A test that lacks one says so and passes.
 
 use crate::requirement::{Part, Probe, Requirement, packages};
 
 pub(crate) const TEST: &[Part] = &[Part::Test];
 
-/// Names that Chromium and what is built of it go by.
+/// Program names of Chromium and browsers based on it.
 const BROWSERS: &[&str] = &["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
-/// In the order of doctor's rows, after what an image and a machine need.
+/// In the order of doctor's rows, after the requirements of images and machines.
 pub(crate) const FOR_TESTS: &[Requirement] = &[
     Requirement {
         name: "nginx",

@@ -1,4 +1,4 @@
-//! Runs a plan: apt by root or through sudo.
+//! Runs a plan with apt, as root or through sudo.
 
 use std::time::Instant;
 
@@ -12,12 +12,12 @@ use crate::install_plan::InstallPlan;
 use crate::package_manager::Manager;
 use crate::system::Host;
 
-/// apt only: the others differ too much between their distributions to be run unseen.
+/// Only apt: the other package managers differ too much between their distributions to be run unseen.
 pub(crate) fn is_supported(plan: &InstallPlan) -> bool {
     plan.packages.is_empty() || plan.manager == Some(Manager::Apt)
 }
 
-/// Whether this user may run the plan, and it may come to its end; `may_ask` lets sudo ask for the password.
+/// Whether this user may run the plan, and it can be completed; `may_ask` lets sudo ask for the password.
 pub(crate) fn can(host: &Host, plan: &InstallPlan, may_ask: bool) -> bool {
     is_supported(plan)
         && plan.blockers.is_empty()
@@ -30,8 +30,8 @@ fn sudo_works(may_ask: bool) -> bool {
         || (may_ask && Cmd::new("sudo").arg("-v").inherit_terminal().run(&mut |_| {}).is_ok())
 }
 
-/// Runs the plan's commands, with progress. Nothing is installed, nor left among apt's sources, where apt would have to
-/// remove or downgrade anything for it.
+/// Runs the plan's commands, with progress. Installs nothing, and leaves nothing in apt's sources, if apt would have to
+/// remove or downgrade a package.
 pub(crate) fn run(plan: &InstallPlan, host: &Host, sink: Sink<'_>) -> Result<(), Error> {
     let started = Instant::now();
     sink(Event::StageStarted { stage: STAGE });
@@ -40,7 +40,7 @@ pub(crate) fn run(plan: &InstallPlan, host: &Host, sink: Sink<'_>) -> Result<(),
         apt.install(plan)?;
     }
     for argv in &plan.root_commands {
-        apt.root(argv).output().map_err(|error| Error::command("a command of root failed", error))?;
+        apt.root(argv).output().map_err(|error| Error::command("a command failed as root", error))?;
     }
     sink(Event::StageFinished { stage: STAGE, elapsed: started.elapsed(), outcome: StageOutcome::Built });
     Ok(())

@@ -1,4 +1,4 @@
-//! From what is missing to the commands that mend it. Pure.
+//! Turns findings into the commands that fix them, without running any.
 
 use rave_process::shell_quote;
 
@@ -10,13 +10,13 @@ use crate::requirement::{Requirement, Suite};
 use crate::suppress_services;
 use crate::system::Host;
 
-/// Where the entry for backports goes; one that is there is left alone.
+/// The file for the backports entry; an existing one is not changed.
 pub(crate) const BACKPORTS_FILE: &str = "/etc/apt/sources.list.d/rave-backports.sources";
 
-/// The firmware and the data that the emulator's package depends on in its own version.
+/// The firmware and the data that the emulator's package requires in its own version.
 const EMULATOR_DATA: [&str; 2] = ["qemu-system-data", "seabios"];
 
-/// Where apt takes QEMU's parts from: all of them from one suite.
+/// The suite of all packages of QEMU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum QemuSource {
     Release,
@@ -24,7 +24,7 @@ enum QemuSource {
 }
 
 impl QemuSource {
-    /// A QEMU of the release that its user chose stays, unless it is to be upgraded.
+    /// A QEMU that the user installed from the release stays, unless it is to be upgraded.
     fn of(host: &Host, upgrades: bool) -> Self {
         let has_emulator = host.qemu.iter().any(|package| package.name == EMULATOR);
         let has_backported = host.is_debian() && host.qemu.iter().any(Installed::is_backported);
@@ -36,26 +36,26 @@ impl QemuSource {
     }
 }
 
-/// How to mend what is missing.
+/// How to fix what is missing.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct InstallPlan {
     pub(crate) manager: Option<Manager>,
-    /// As the manager takes them: `e2fsprogs/bookworm-backports`.
+    /// Package names as the manager expects them: `e2fsprogs/bookworm-backports`.
     pub(crate) packages: Vec<String>,
-    /// Units of these packages that are not wanted.
+    /// Unwanted units of these packages.
     pub(crate) units: Vec<&'static str>,
-    /// The text of [`BACKPORTS_FILE`], where it must be written first.
+    /// The text of [`BACKPORTS_FILE`], if it must be written first.
     pub(crate) backports: Option<String>,
-    /// Other commands of root.
+    /// Other commands to run as root.
     pub(crate) root_commands: Vec<Vec<String>>,
-    /// What no command of ours mends, though an installation may.
+    /// Problems that our commands do not fix, though an installation may.
     pub(crate) advice: Vec<String>,
-    /// What keeps the plan from coming to its end, whatever is installed.
+    /// Reasons why the plan cannot be completed, whatever is installed.
     pub(crate) blockers: Vec<String>,
 }
 
 impl InstallPlan {
-    /// Mends these findings.
+    /// The plan that fixes these findings.
     pub(crate) fn of<'a>(findings: impl IntoIterator<Item = &'a Finding>, host: &Host) -> Self {
         let findings: Vec<&Finding> = findings.into_iter().collect();
         let upgrades = findings.iter().any(|finding| matches!(finding.fix, Fix::Upgrade(_)));
@@ -103,7 +103,7 @@ impl InstallPlan {
             self.add_backports(name, host);
         }
         if from_backports && suite == Suite::Qemu {
-            // What stays behind in another version would keep the new parts out, or be removed for them.
+            // Installed parts of another version would prevent the new ones, or be removed for them.
             for package in host.qemu.iter().filter(|package| !package.is_backported()) {
                 self.add(host.backported(&package.name));
             }
@@ -111,11 +111,11 @@ impl InstallPlan {
         if manager == Manager::Apt {
             self.units.extend(requirement.packages.units);
         }
-        // The first of several is the thing itself, the others are what it loads.
+        // The first of several packages is the requirement itself, the others are loaded by it.
         for (index, name) in packages.split_whitespace().enumerate() {
             self.add(if from_backports && index == 0 { host.backported(name) } else { name.to_owned() });
         }
-        // apt takes a dependency from another suite only where it is named with it.
+        // apt only takes a dependency from another suite if it is named explicitly.
         if from_backports && packages == EMULATOR {
             for name in EMULATOR_DATA {
                 self.add(host.backported(name));
@@ -129,7 +129,7 @@ impl InstallPlan {
         }
     }
 
-    /// Makes sure that backports are among apt's sources.
+    /// Ensures that backports are in apt's sources.
     fn add_backports(&mut self, name: &str, host: &Host) {
         match &host.backports {
             Backports::Present => {}
@@ -141,7 +141,7 @@ impl InstallPlan {
         }
     }
 
-    /// Whether commands of ours would mend everything.
+    /// Whether our commands would fix everything.
     pub(crate) fn is_complete(&self) -> bool {
         self.advice.is_empty() && self.blockers.is_empty()
     }
@@ -228,7 +228,7 @@ mod tests {
         assert_eq!(plan.packages, ["e2fsprogs", "libarchive13"]);
     }
 
-    /// A Debian 12 that has these packages.
+    /// A Debian 12 with these packages.
     fn bookworm(installed: &[(&str, &str)]) -> Host {
         let package = |(name, version): &(&str, &str)| Installed {
             name: (*name).to_owned(),
@@ -261,13 +261,13 @@ mod tests {
 
     #[test]
     fn what_is_missing_of_qemu_comes_from_where_the_rest_came_from() {
-        // Seen: apt removed qemu-utils for the release's emulator.
+        // Observed: apt removed qemu-utils for the release's emulator.
         let utils = bookworm(&[("qemu-utils", BACKPORTED)]);
         let emulator = ["qemu-system-x86", "qemu-system-data", "seabios"].map(backported);
         assert_eq!(packages(&["qemu-system-x86_64"], &utils), emulator);
         let old = bookworm(&[("qemu-system-x86", OLD), ("qemu-system-common", OLD)]);
         assert_eq!(packages(&["QEMU's GTK window", "qemu-img"], &old), ["qemu-system-gui", "qemu-utils"]);
-        // Of the release alone, and not the emulator: backports are taken for that, and for the rest with it.
+        // Only parts from the release, but not the emulator: backports are used for that, and so for all parts.
         let utils = bookworm(&[("qemu-utils", OLD)]);
         assert_eq!(
             packages(&["qemu-system-x86_64"], &utils),
@@ -326,7 +326,7 @@ mod tests {
         let plan = InstallPlan::of(&missing(&["nginx", "sshd", "unzip"]), &host);
         let last = "sudo systemctl disable --now nginx.service ssh.service ssh.socket";
         assert_eq!(plan.commands(&host).last().map(String::as_str), Some(last));
-        // Elsewhere nothing starts by itself.
+        // On other distributions nothing starts by itself.
         let plan = InstallPlan::of(&missing(&["nginx"]), &Host { manager: Some(Manager::Dnf), ..host });
         assert_eq!(plan.units, [""; 0]);
     }

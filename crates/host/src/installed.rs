@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use rave_process::Cmd;
 
-/// How long dpkg's list may take on a machine under load.
+/// The timeout of dpkg's list, for a host under load.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Debian's package of the emulator for x86-64.
 pub(crate) const EMULATOR: &str = "qemu-system-x86";
 
-/// One package as it is installed.
+/// One installed package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Installed {
     pub(crate) name: String,
@@ -23,7 +23,7 @@ impl Installed {
     }
 }
 
-/// All of this host; none where there is no dpkg.
+/// All packages of this host; none without dpkg.
 pub(crate) fn look() -> Vec<Installed> {
     let format = "${Package}\t${Version}\t${db:Status-Status}\n";
     let list = Cmd::new("dpkg-query").args(["--show", "--showformat", format]).timeout(DEADLINE).output();
@@ -39,8 +39,8 @@ fn parse(text: &str) -> Vec<Installed> {
     text.lines().filter_map(line).collect()
 }
 
-/// The parts of the system emulator among them, which fit one another in one version only. The emulators of single
-/// programs and the guest's agent stand alone.
+/// The parts of the system emulator, which only work together in the same version. User-mode emulators and the guest
+/// agent are independent.
 pub(crate) fn of_qemu(installed: Vec<Installed>) -> Vec<Installed> {
     let is_part =
         |name: &str| name.starts_with("qemu-system-") || ["qemu-utils", "qemu-block-extra"].contains(&name);

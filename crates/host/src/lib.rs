@@ -1,4 +1,4 @@
-//! What the host needs, whether it is there, and how to get it.
+//! The requirements of the host: whether they are met, and how to install what is missing.
 //!
 //! [`requirement`], [`requirements`] and [`repos`] are data and pure functions; [`examine`] looks at the host;
 //! [`install_plan`] turns what is missing into commands; [`install`] runs them.

@@ -4,22 +4,22 @@ use rave_spec::Base;
 
 use crate::requirement::Part;
 
-/// Which command is about to run.
+/// What a command is about to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Needs {
-    /// An image of the base.
+    /// Build an image of the base.
     Image,
-    /// Booting one.
+    /// Boot an image.
     Run,
-    /// Building and booting one.
+    /// Build and boot an image.
     Smoke,
-    /// A desktop in the guest, whose browser runs what a faulty emulation gets wrong.
+    /// Run a desktop in the guest, whose browser crashes under faulty emulation.
     Desktop,
-    /// What only tests use: a test that lacks something of it says so and passes.
+    /// Run tests: one that lacks something says so and passes.
     Tests,
-    /// An image of the format iso.
+    /// Build an image in the format iso.
     Iso,
-    /// A raw disk as `.img.zst`.
+    /// Compress a raw disk as `.img.zst`.
     Zst,
     /// `run --gui` with this display.
     Gtk,
@@ -30,7 +30,7 @@ pub enum Needs {
 }
 
 impl Needs {
-    /// The NixOS base brings what it builds with.
+    /// The parts that it needs. The NixOS base provides its own build tools.
     pub(crate) fn parts(self, base: Base) -> &'static [Part] {
         match self {
             Self::Image | Self::Iso | Self::Zst if base == Base::Nixos => &[],
@@ -39,7 +39,7 @@ impl Needs {
             Self::Run => &[Part::Boot],
             Self::Smoke => &[Part::Build, Part::Boot],
             Self::Desktop => &[Part::Desktop],
-            // Looked at apart: they are optional.
+            // Examined separately, because they are optional.
             Self::Tests => &[],
             Self::Iso => &[Part::Iso],
             Self::Zst => &[Part::Zst],

@@ -1,4 +1,4 @@
-//! The findings about nix, which builds the NixOS base.
+//! Findings about nix, which builds the NixOS base.
 
 use rave_image::bases::nixos::Error;
 use rave_image::bases::nixos::installation::{Nix, NixFacts};
@@ -10,10 +10,11 @@ use crate::disk_space;
 use crate::report::{Finding, Fix, NOT_FOUND, State};
 use crate::requirements::NIXOS;
 
-/// The closure of the largest profile, its disk, and one format of it: an estimate, for none was built where this is tested.
+/// The closure of the largest profile, its disk, and one format of it: an estimate, because none was built on the test
+/// host.
 const STORE_MIB: u64 = 30 * 1024;
 
-/// Findings about a nix that is there, and about none where it is wanted.
+/// Findings about an installed nix, or about a missing one if it is needed.
 pub fn nix(context: Context<'_>) -> Vec<Finding> {
     let absent = if context.base == Base::Nixos { State::Missing } else { State::Optional };
     match Nix::find() {
@@ -51,7 +52,7 @@ fn unusable(error: &Error, state: State) -> Finding {
     Finding { found, state, fix, ..finding("nix") }
 }
 
-/// Building may still do: it says itself what it lacks.
+/// A build may still work: it reports what it lacks.
 fn unknown(error: &Error) -> Finding {
     Finding {
         found: error.to_string(),
@@ -70,7 +71,7 @@ fn of_facts(facts: &NixFacts, context: Context<'_>) -> Vec<Finding> {
 
 fn kvm(features: &[String], is_remote: bool) -> Finding {
     let finding = Finding {
-        needed: "kvm in system-features, for checks alone".to_owned(),
+        needed: "kvm in system-features, only for checks".to_owned(),
         why: "the machines of `nix flake check`; images need none",
         ..finding("nix builders")
     };
@@ -82,13 +83,13 @@ fn kvm(features: &[String], is_remote: bool) -> Finding {
             Finding { found: format!("{found}; the builders of [nixos] may have it"), ..finding }
         }
         (false, false) => {
-            let advice = "where /dev/kvm works, put `extra-system-features = kvm` into nix.conf; else check elsewhere with --builders";
+            let advice = "where /dev/kvm works, put `extra-system-features = kvm` into nix.conf; otherwise check elsewhere with --builders";
             Finding { found, state: State::Optional, fix: Fix::Advice(advice.to_owned()), ..finding }
         }
     }
 }
 
-/// What a user who is not trusted asks for is passed over with a warning, and the build does without.
+/// Requests of an untrusted user are ignored with a warning, and the build continues without them.
 fn trust(is_trusted: Option<bool>, context: Context<'_>) -> Finding {
     let asks = !context.nix.builders.is_empty() || !context.nix.substituters.is_empty();
     let finding = Finding {
@@ -98,7 +99,7 @@ fn trust(is_trusted: Option<bool>, context: Context<'_>) -> Finding {
     };
     match is_trusted {
         Some(false) if asks => {
-            let advice = "let root put `extra-trusted-users = NAME` into /etc/nix/nix.conf, or the builders and caches themselves";
+            let advice = "as root, add `extra-trusted-users = NAME` to /etc/nix/nix.conf, or the builders and caches themselves";
             Finding {
                 found: "not trusted".to_owned(),
                 state: State::Warning,
@@ -108,7 +109,7 @@ fn trust(is_trusted: Option<bool>, context: Context<'_>) -> Finding {
         }
         Some(false) => Finding { found: "not trusted".to_owned(), ..finding },
         Some(true) => Finding { found: "trusted".to_owned(), ..finding },
-        None => Finding { found: "the store does not say".to_owned(), ..finding },
+        None => Finding { found: "not reported by the store".to_owned(), ..finding },
     }
 }
 

@@ -1,9 +1,9 @@
-//! How each package manager is asked to install. Pure: argv in, argv out.
+//! The install command of each package manager.
 
 /// A package manager.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manager {
-    /// Debian, Ubuntu and what derives from them.
+    /// Debian, Ubuntu and their derivatives.
     Apt,
     /// Fedora, RHEL.
     Dnf,
@@ -15,11 +15,11 @@ pub enum Manager {
     Brew,
 }
 
-/// Seconds that apt waits for another apt or dpkg to be done.
+/// How long apt waits for another apt or dpkg, in seconds.
 pub(crate) const LOCK_TIMEOUT: u32 = 600;
 
 impl Manager {
-    /// The first that is here; a distribution's own before Homebrew, which may be a guest on Linux.
+    /// The first manager that exists; a distribution's own is preferred to Homebrew, which may also be on Linux.
     pub fn detect(is_here: &dyn Fn(&str) -> bool) -> Option<Self> {
         let all = [
             (Self::Apt, "apt-get"),
@@ -31,12 +31,13 @@ impl Manager {
         all.into_iter().find(|(_, program)| is_here(program)).map(|(manager, _)| manager)
     }
 
-    /// Whether it must be run by root.
+    /// Whether it must run as root.
     pub fn needs_root(self) -> bool {
         self != Self::Brew
     }
 
-    /// The command that installs `packages`, without sudo. apt may remove nothing, and with `--yes` downgrades nothing.
+    /// The command that installs `packages`, without sudo. apt may not remove packages, and with `--yes` does not
+    /// downgrade any.
     pub fn install(self, packages: &[String]) -> Vec<String> {
         let start: &[&str] = match self {
             Self::Apt => &["apt-get", "install", "--yes", "--no-install-recommends", "--no-remove"],

@@ -1,4 +1,4 @@
-//! Whether a root filesystem can be unpacked with its owners: by root, or by a user in a namespace.
+//! Whether a root filesystem can be unpacked with its owners: as root, or as a user in a namespace.
 
 use std::fs;
 use std::time::Duration;
@@ -10,16 +10,16 @@ use crate::report::{Finding, Fix, NOT_FOUND, State};
 use crate::requirements::{BUILD, UIDMAP};
 use crate::version_cache::VersionCache;
 
-/// How long a namespace may take to make on a machine under load.
+/// The timeout for creating a namespace, for a host under load.
 const DEADLINE: Duration = Duration::from_secs(20);
-/// User ids that a Debian system may use, 0 to 65534 and one more: mmdebstrap(1), MODES, unshare.
+/// The user IDs that a Debian system may use, 0 to 65534, and one more: mmdebstrap(1), MODES, unshare.
 const IDS: u64 = 65_536;
 /// `SUB_UID_MIN` of login.defs(5).
 const FIRST_ID: u64 = 100_000;
 
 const WHY: &str = "unpacks a root filesystem with its owners";
 
-/// One finding for root, four for anybody else.
+/// One finding for root, four for other users.
 pub(crate) fn findings(versions: &mut VersionCache) -> Vec<Finding> {
     if rustix::process::geteuid().is_root() {
         return vec![as_root()];
@@ -45,12 +45,12 @@ fn finding(name: &str, needed: &str) -> Finding {
 
 fn as_root() -> Finding {
     let finding = finding("root", "may mount");
-    // The propagation is left alone because in a chroot it cannot be changed.
+    // Keep the propagation, because it cannot be changed in a chroot.
     if succeeds(Cmd::new("unshare").args(["--mount", "--propagation", "unchanged", "true"])) {
         return Finding { found: "may mount".to_owned(), ..finding };
     }
-    // Seen: mmdebstrap then does without /proc, and its tree lacks what systemd-tmpfiles(8) would have made, which
-    // systemd makes at every boot.
+    // Observed: mmdebstrap then works without /proc, and its tree lacks files of systemd-tmpfiles(8), which systemd
+    // creates at every boot.
     Finding {
         found: "may not mount".to_owned(),
         state: State::Warning,
@@ -73,7 +73,7 @@ fn user_namespaces() -> Finding {
         "unchanged",
         "true",
     ]);
-    // Ubuntu's AppArmor rules let mmdebstrap do what unshare may not.
+    // Ubuntu's AppArmor rules allow mmdebstrap what they deny to unshare.
     let own = || {
         find_program("mmdebstrap").is_some()
             && succeeds(Cmd::new("mmdebstrap").args(["--unshare-helper", "true"]))
@@ -92,7 +92,7 @@ fn cause(setting: &dyn Fn(&str) -> Option<String>) -> (String, String) {
     let is = |name: &str, value: &str| setting(name).is_some_and(|text| text == value);
     let sysctl = |text: &str| {
         format!(
-            "sudo sysctl -w {text} (and a file in /etc/sysctl.d to keep it), or run this as root, who needs none"
+            "sudo sysctl -w {text} (and a file in /etc/sysctl.d to keep it), or run this as root, which needs none"
         )
     };
     if is("kernel/unprivileged_userns_clone", "0") {
@@ -116,7 +116,7 @@ fn cause(setting: &dyn Fn(&str) -> Option<String>) -> (String, String) {
     )
 }
 
-/// The finding of /etc/subuid or /etc/subgid: subuid(5), lines of `name-or-id:first:count`.
+/// The finding for /etc/subuid or /etc/subgid: subuid(5), lines of `name-or-id:first:count`.
 fn sub_ids(file: &str, user: &str) -> Finding {
     let finding = finding(file, &format!("{IDS} ids for {user}"));
     let text = fs::read_to_string(file).unwrap_or_default();
@@ -128,10 +128,10 @@ fn sub_ids(file: &str, user: &str) -> Finding {
     }
     let is_gid = file.ends_with("gid");
     if let Some((first, count)) = of_directory(is_gid, user).filter(|(_, count)| *count >= IDS) {
-        // mmdebstrap reads the file alone; newuidmap(1) asks the directory as well, and lets it pass.
+        // mmdebstrap only reads the file; newuidmap(1) also queries the directory, and accepts the range.
         let line = format!("echo {} >> {file}", shell_quote(&format!("{user}:{first}:{count}")));
         return Finding {
-            found: format!("{count} ids from {first}, in the directory of nsswitch.conf alone"),
+            found: format!("{count} ids from {first}, but only in the directory of nsswitch.conf"),
             state: State::Missing,
             fix: Fix::RootCommand(["sh", "-c", line.as_str()].map(str::to_owned).to_vec()),
             ..finding
@@ -148,8 +148,8 @@ fn sub_ids(file: &str, user: &str) -> Finding {
     }
 }
 
-/// The first range and its length that a directory, such as that of sssd(8), has for the user: `subid` of nsswitch.conf(5),
-/// asked by getsubids(1).
+/// The first range and its length for the user in a directory such as that of sssd(8): `subid` of nsswitch.conf(5),
+/// queried by getsubids(1).
 fn of_directory(is_gid: bool, user: &str) -> Option<(u64, u64)> {
     let databases = fs::read_to_string("/etc/nsswitch.conf").ok()?;
     if !asks_a_directory(&databases) {
@@ -165,7 +165,7 @@ fn asks_a_directory(nsswitch: &str) -> bool {
     databases.any(|sources| sources.split_whitespace().any(|source| source != "files"))
 }
 
-/// `0: USER FIRST COUNT`
+/// Parses `0: USER FIRST COUNT`.
 fn directory_range(line: &str) -> Option<(u64, u64)> {
     let (_, range) = line.split_once(": ")?;
     let mut numbers = range.split_whitespace().skip(1).map(str::parse::<u64>);

@@ -1,4 +1,4 @@
-//! Looks for one requirement.
+//! Examines one requirement.
 
 use camino::Utf8Path;
 use rave_process::find_program;
@@ -13,11 +13,11 @@ use crate::tar_support;
 use crate::version::ProgramVersion;
 use crate::version_cache::VersionCache;
 
-/// The finding of one requirement.
+/// The finding for one requirement.
 pub(crate) fn probe(requirement: &'static Requirement, versions: &mut VersionCache) -> Finding {
     let needed = match &requirement.probe {
         Probe::Versioned { minimal, .. } => format!("{minimal} or newer"),
-        Probe::TarMke2fs { minimal } => format!("{minimal} or newer, taking a tar"),
+        Probe::TarMke2fs { minimal } => format!("{minimal} or newer, with support for tar input"),
         Probe::Program
         | Probe::QemuDevice(_)
         | Probe::QemuDisplay(_)
@@ -64,7 +64,7 @@ pub(crate) fn probe(requirement: &'static Requirement, versions: &mut VersionCac
     Finding { name: name.to_owned(), found, needed, why, parts, state, fix }
 }
 
-/// A module of QEMU; without a usable QEMU there is none.
+/// A feature of QEMU; without a usable QEMU there is none.
 fn offered(answer: Result<bool, rave_vm::Error>) -> Result<String, String> {
     if answer.unwrap_or(false) { Ok("in QEMU".to_owned()) } else { Err(NOT_FOUND.to_owned()) }
 }
@@ -79,6 +79,6 @@ fn versioned(
     match versions.version(&program, argument) {
         Some(version) if version >= minimal => Ok(version.to_string()),
         Some(version) => Err(version.to_string()),
-        None => Err(format!("{program}, which does not tell its version")),
+        None => Err(format!("{program}, whose version is unknown")),
     }
 }

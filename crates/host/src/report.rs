@@ -1,52 +1,52 @@
-//! What was found on the host, and what would mend it.
+//! Findings on the host, and how to fix them.
 
 use crate::requirement::{Part, Requirement};
 
-/// One thing, as it is on this host.
+/// One requirement as it is on this host.
 #[derive(Debug)]
 pub struct Finding {
-    /// What it is called.
+    /// Its name.
     pub name: String,
-    /// What is there.
+    /// What was found.
     pub found: String,
-    /// What would do.
+    /// What is required.
     pub needed: String,
-    /// What it is for.
+    /// Its purpose.
     pub why: &'static str,
-    /// What it is needed for.
+    /// The parts that need it.
     pub parts: &'static [Part],
-    /// Whether it will do.
+    /// Whether it is sufficient.
     pub state: State,
-    /// What would mend it.
+    /// How to fix it.
     pub fix: Fix,
 }
 
-/// [`Finding::found`] of a thing that is not there.
+/// [`Finding::found`] of something missing.
 pub(crate) const NOT_FOUND: &str = "not found";
 
-/// Whether a thing will do.
+/// Whether a requirement is met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// It will do.
+    /// It is met.
     Ok,
-    /// Works, but worse than it could.
+    /// It works, but not as well as it could.
     Warning,
-    /// Not there, and only tests would use it.
+    /// It is missing, but only tests use it.
     Optional,
-    /// Does not work.
+    /// It is missing or does not work.
     Missing,
 }
 
-/// What would mend it.
+/// How to fix a finding.
 #[derive(Debug)]
 pub enum Fix {
-    /// Nothing needs a repair.
+    /// It needs no fix.
     None,
-    /// This requirement's package.
+    /// Install this requirement's package.
     Package(&'static Requirement),
-    /// A newer version of this requirement's package than the one that is installed.
+    /// Install a newer version of this requirement's package.
     Upgrade(&'static Requirement),
-    /// A command that root runs.
+    /// Run a command as root.
     RootCommand(Vec<String>),
     /// Something that only the user can decide.
     Advice(String),

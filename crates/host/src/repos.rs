@@ -1,19 +1,19 @@
-//! apt's sources, as far as a backports entry follows from them. Formats: sources.list(5).
+//! Parses apt's sources, as far as needed to derive an entry for backports. Formats: sources.list(5).
 
-/// One entry of the machine's sources that serves binary packages.
+/// One entry of the sources that serves binary packages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Entry {
     uris: Vec<String>,
     suites: Vec<String>,
     components: Vec<String>,
-    /// As written, with its continuation lines where the key itself stands there.
+    /// As written, including continuation lines if it contains the key itself.
     signed_by: Option<String>,
 }
 
-/// What is to be done about backports on this machine.
+/// What to do about backports on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Backports {
-    /// They are among the sources already.
+    /// They are already in the sources.
     Present,
     /// This deb822 file adds them.
     Add(String),
@@ -21,7 +21,7 @@ pub(crate) enum Backports {
     Unknown,
 }
 
-/// Decides from the machine's sources. `files` are name and text of `sources.list`, `*.list` and `*.sources`.
+/// Decides from the host's sources. `files` has the names and texts of `sources.list`, `*.list` and `*.sources`.
 pub(crate) fn backports(codename: &str, files: &[(String, String)]) -> Backports {
     let entries: Vec<Entry> = files
         .iter()
@@ -38,8 +38,8 @@ pub(crate) fn backports(codename: &str, files: &[(String, String)]) -> Backports
     })
 }
 
-/// The entry of Debian's own archive. Third parties use Debian's code names for their suites too, but sign with keys of
-/// their own; where no entry has Debian's key or the default, a single candidate is taken (a mirror with its own key).
+/// The entry of Debian's own archive. Third parties also use Debian's code names as suites, but sign with their own
+/// keys. If no entry has Debian's key or the default, a single candidate is used (a mirror with its own key).
 fn own_entry<'a>(entries: &'a [Entry], codename: &str) -> Option<&'a Entry> {
     let serves = |entry: &&Entry| {
         entry.suites.iter().any(|suite| [codename, "stable", "oldstable"].contains(&suite.as_str()))

@@ -1,22 +1,22 @@
-//! What one requirement of the host is: how it is seen to be there, and which package brings it.
+//! A requirement of the host: how to detect it, and which package provides it.
 
 use crate::package_manager::Manager;
 use crate::version::ProgramVersion;
 
-/// Which part of the work needs a thing.
+/// The part of the work that needs a requirement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// Making an image.
+    /// Building an image.
     Build,
-    /// Making one of the NixOS base.
+    /// Building an image of the NixOS base.
     Nixos,
-    /// Booting one and reaching it.
+    /// Booting an image and connecting to it.
     Boot,
     /// A desktop in the guest.
     Desktop,
-    /// Making an ISO.
+    /// Building an ISO.
     Iso,
-    /// Making an `.img.zst`.
+    /// Compressing to `.img.zst`.
     Zst,
     /// `run --gui gtk`.
     Gtk,
@@ -24,12 +24,12 @@ pub enum Part {
     Sdl,
     /// `run --gui spice`.
     Spice,
-    /// Tests only: one that lacks something of these says so and passes.
+    /// Only tests: one that lacks a requirement says so and passes.
     Test,
 }
 
 impl Part {
-    /// As doctor's table calls it.
+    /// Its name in doctor's table.
     pub fn name(self) -> &'static str {
         match self {
             Self::Build => "build",
@@ -46,32 +46,32 @@ impl Part {
     }
 }
 
-/// One thing that a package brings.
+/// A requirement that a package provides.
 #[derive(Debug)]
 pub struct Requirement {
-    /// The program, or what else it is.
+    /// The program, or another name.
     pub name: &'static str,
-    /// What it is for.
+    /// Its purpose.
     pub why: &'static str,
     pub probe: Probe,
     pub packages: Packages,
     pub parts: &'static [Part],
 }
 
-/// How it is seen that the thing is there.
+/// How to detect a requirement.
 #[derive(Debug)]
 pub enum Probe {
-    /// A program of the requirement's name, of any version.
+    /// A program with the requirement's name, of any version.
     Program,
-    /// The same, which prints its version when called with `argument`.
+    /// The same with a minimal version, which it prints when called with `argument`.
     Versioned { argument: &'static str, minimal: ProgramVersion },
-    /// `mke2fs` of this version, which must really take a tar.
+    /// `mke2fs` of this version, which must actually accept a tar.
     TarMke2fs { minimal: ProgramVersion },
     /// A device that QEMU can emulate.
     QemuDevice(&'static str),
     /// A kind of display that QEMU can open.
     QemuDisplay(&'static str),
-    /// OVMF's code and variables, as `rave_vm` looks for them.
+    /// OVMF's code and variables, as `rave_vm` finds them.
     UefiFirmware,
     /// At least one of these files.
     File { any_of: &'static [&'static str] },
@@ -79,18 +79,18 @@ pub enum Probe {
     AnyProgram { of: &'static [&'static str] },
 }
 
-/// Where apt takes a package from, on Debian.
+/// The suite from which apt installs a package, on Debian.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Suite {
-    /// From the release itself.
+    /// The release itself.
     Release,
-    /// From backports on these releases (`VERSION_ID`), whose own version is too old.
+    /// Backports on these releases (`VERSION_ID`), whose own version is too old.
     BackportsOn(&'static [&'static str]),
-    /// From where QEMU's other parts are, or will be: they fit one another in one version only.
+    /// The suite of QEMU's other parts: they only work together in the same version.
     Qemu,
 }
 
-/// The package for each manager; empty where none is known.
+/// The package name for each manager; empty if none is known.
 #[derive(Debug)]
 pub struct Packages {
     pub apt: &'static str,
@@ -99,7 +99,7 @@ pub struct Packages {
     pub pacman: &'static str,
     pub zypper: &'static str,
     pub brew: &'static str,
-    /// Units that Debian's package starts and enables. Of it only the program is wanted here.
+    /// Units that Debian's package starts and enables, although only its program is needed.
     pub units: &'static [&'static str],
 }
 
@@ -130,7 +130,7 @@ pub(crate) const fn packages(
     Packages { apt, suite: Suite::Release, dnf, pacman, zypper, brew, units: &[] }
 }
 
-/// A part of QEMU.
+/// A package of QEMU.
 pub(crate) const fn qemu(
     apt: &'static str,
     dnf: &'static str,

@@ -1,4 +1,4 @@
-//! What the host needs, as data.
+//! The requirements of the host, as data.
 
 use rave_vm::qemu::OLDEST;
 
@@ -9,12 +9,12 @@ const OLDEST_QEMU: ProgramVersion = ProgramVersion([OLDEST.major, OLDEST.minor, 
 
 pub(crate) const BUILD: &[Part] = &[Part::Build];
 pub(crate) const NIXOS: &[Part] = &[Part::Nixos];
-/// Booting a machine.
+/// The requirements of booting a machine.
 pub const BOOT: &[Part] = &[Part::Boot];
 const ISO: &[Part] = &[Part::Iso];
 const BOTH: &[Part] = &[Part::Build, Part::Boot];
 
-/// The emulator itself.
+/// The emulator.
 pub(crate) const QEMU: Requirement = Requirement {
     name: "qemu-system-x86_64",
     why: "runs the virtual machine",
@@ -23,7 +23,7 @@ pub(crate) const QEMU: Requirement = Requirement {
     parts: BOOT,
 };
 
-/// What the Debian base and the virtual machine need, in the order of doctor's rows.
+/// The requirements of the Debian base and of the virtual machine, in the order of doctor's rows.
 pub(crate) const REQUIREMENTS: &[Requirement] = &[
     QEMU,
     Requirement {
@@ -55,7 +55,7 @@ pub(crate) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         name: "QEMU's SPICE server",
         why: "serves the screen (run --gui spice)",
-        // The display that starts a viewer comes with the server.
+        // The display that starts a viewer is in the same package as the server.
         probe: Probe::QemuDisplay("spice-app"),
         packages: qemu(
             "qemu-system-modules-spice",
@@ -98,7 +98,7 @@ pub(crate) const REQUIREMENTS: &[Requirement] = &[
         name: "mount",
         why: "gives packages their /proc while they are configured",
         probe: Probe::Program,
-        // Only recommended by mmdebstrap, and part of every Debian but the smallest.
+        // Only recommended by mmdebstrap, and missing in minimal installations of Debian.
         packages: packages("mount", "util-linux", "util-linux", "util-linux", ""),
         parts: BUILD,
     },
@@ -232,7 +232,7 @@ pub(crate) const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         name: "npm",
         why: "fetches the guest's tools by their lock",
-        // lockfileVersion 3, which only 7 and newer read; 7 itself is out of support.
+        // lockfileVersion 3 requires npm 7, which is out of support.
         probe: Probe::Versioned { argument: "--version", minimal: ProgramVersion([8, 0, 0]) },
         packages: packages("npm", "nodejs-npm", "npm", "npm", "node"),
         parts: BUILD,
@@ -260,7 +260,7 @@ pub(crate) const REQUIREMENTS: &[Requirement] = &[
     },
 ];
 
-/// What an ordinary user needs beside the rows above, to be root inside a namespace; not needed by root.
+/// Additional requirement of an ordinary user to be root inside a namespace; not needed by root.
 pub(crate) const UIDMAP: Requirement = Requirement {
     name: "newuidmap",
     why: "gives an ordinary user the user ids that a root filesystem holds",

@@ -1,12 +1,12 @@
-//! What apt says that it would do. Formats: apt-get(8), `--simulate`.
+//! Parses what apt would do. Formats: apt-get(8), `--simulate`.
 
-/// What would happen to one package.
+/// The change of one package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Change {
     pub(crate) package: String,
-    /// The version that is installed; none where none is.
+    /// The installed version, if any.
     pub(crate) installed: Option<String>,
-    /// The version that would be installed; none where the package would be removed.
+    /// The new version; none if the package would be removed.
     pub(crate) candidate: Option<String>,
 }
 
@@ -19,7 +19,7 @@ pub(crate) struct Simulation {
 }
 
 impl Simulation {
-    /// Reads what `apt-get install --simulate` prints.
+    /// Parses the output of `apt-get install --simulate`.
     pub(crate) fn parse(text: &str) -> Self {
         let older = section(text, "The following packages will be DOWNGRADED:");
         let mut simulation = Self::default();
@@ -35,12 +35,12 @@ impl Simulation {
         simulation
     }
 
-    /// Whether it leaves all that is installed as new as it is.
+    /// Whether it neither removes nor downgrades an installed package.
     pub(crate) fn is_harmless(&self) -> bool {
         self.removals.is_empty() && self.downgrades.is_empty()
     }
 
-    /// A line for each package that would be removed or downgraded, and for those that would come instead.
+    /// A line for each package that would be removed, downgraded or installed.
     pub(crate) fn conflict(&self) -> Vec<String> {
         let version = |version: &Option<String>| version.clone().unwrap_or_default();
         let removals = self
@@ -60,14 +60,14 @@ impl Simulation {
         removals.chain(downgrades).chain(installs).collect()
     }
 
-    /// The packages that would not stay as they are.
+    /// The packages that would be removed or downgraded.
     pub(crate) fn harmed(&self) -> Vec<&str> {
         self.removals.iter().chain(&self.downgrades).map(|change| change.package.as_str()).collect()
     }
 }
 
 /// `qemu-utils [1:10.0.2] (1:7.2 Debian:12.15/oldstable [amd64]) []`: the version in brackets is installed, the one in
-/// parentheses would be.
+/// parentheses is new.
 fn change(line: &str) -> Option<Change> {
     let (package, rest) = line.split_once(' ')?;
     let installed = rest.strip_prefix('[').and_then(|rest| Some(rest.split_once(']')?.0.to_owned()));
@@ -76,14 +76,14 @@ fn change(line: &str) -> Option<Change> {
     Some(Change { package: package.to_owned(), installed, candidate })
 }
 
-/// What apt says of packages that do not fit together: ` qemu-utils : Breaks: qemu-system-common (< 1:8) but ...`.
+/// apt's report of unmet dependencies: ` qemu-utils : Breaks: qemu-system-common (< 1:8) but ...`.
 pub(crate) fn unmet(printed: &[String]) -> Vec<String> {
     let after = printed.iter().skip_while(|line| !line.contains("have unmet dependencies:")).skip(1);
     let lines = after.take_while(|line| line.starts_with(' '));
     lines.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
 }
 
-/// The names that stand indented below a heading.
+/// The indented names below a heading.
 fn section<'a>(text: &'a str, heading: &str) -> Vec<&'a str> {
     let lines = text.lines().skip_while(|line| *line != heading).skip(1);
     lines.take_while(|line| line.starts_with(' ')).flat_map(str::split_whitespace).collect()
@@ -93,7 +93,7 @@ fn section<'a>(text: &'a str, heading: &str) -> Vec<&'a str> {
 mod tests {
     use super::*;
 
-    /// As seen on a Debian 12 that had qemu-utils of backports.
+    /// Observed on a Debian 12 with qemu-utils from backports.
     const REMOVES: &str = "\
 Reading package lists...
 The following packages will be REMOVED:

@@ -1,13 +1,13 @@
-//! apt without the daemons: tests need the programs nginx and sshd, and nobody asked for two servers that listen on all
-//! addresses of a workstation, now or after its next start.
+//! Runs apt without starting services: tests need the programs nginx and sshd, but nobody wants two servers that listen
+//! on all addresses of a workstation, now or after its next start.
 //!
-//! Unpacking the packages beside the system would do without root, but sshd refuses to read its settings without the
-//! user that its package makes. Masking the units would keep the user from them later.
+//! Unpacking the packages elsewhere would not require root, but sshd refuses to print its settings without the user
+//! that its package creates. Masking the units would prevent the user from starting them later.
 
 /// invoke-rc.d(8), INIT SCRIPT POLICY.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
-/// `apt` such that none of `units` is started or enabled by it.
+/// Wraps `apt` so that it starts and enables none of `units`.
 pub(crate) fn without(units: &[&str], apt: Vec<String>) -> Vec<String> {
     wrapped(POLICY, units, apt)
 }
@@ -20,7 +20,7 @@ fn wrapped(policy: &str, units: &[&str], command: Vec<String>) -> Vec<String> {
     start.map(str::to_owned).into_iter().chain(command).collect()
 }
 
-/// What undoes it where somebody else ran apt.
+/// The command with the same effect after another program ran apt.
 pub(crate) fn disable(units: &[&str]) -> Vec<String> {
     ["systemctl", "disable", "--now"].iter().chain(units).map(ToString::to_string).collect()
 }
@@ -33,7 +33,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
-    /// Runs `script` instead of apt, with a `systemctl` that only writes down what it is asked for.
+    /// Runs `script` instead of apt, with a `systemctl` that only records its arguments.
     fn run(folder: &Utf8Path, script: &str) -> (Vec<String>, Utf8PathBuf) {
         let systemctl = folder.join("systemctl");
         fs::write(&systemctl, format!("#!/bin/sh\necho \"$*\" >> {folder}/asked\n")).unwrap();
@@ -46,7 +46,7 @@ mod tests {
         (output.text().lines().map(str::to_owned).collect(), policy)
     }
 
-    /// Asks the policy as deb-systemd-invoke and as invoke-rc.d do.
+    /// Queries the policy like deb-systemd-invoke and invoke-rc.d.
     const ASK: &str = r#"for words in "nginx.service start" "ssh start" "ssh.socket restart" "cron.service start"
         do $0 $words; echo "$words: $?"; done"#;
 
@@ -84,7 +84,7 @@ mod tests {
     fn one_that_a_kill_left_behind_forbids_nothing_and_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(folder.path()).unwrap();
-        // The copy has another name, which nobody removes, and its process is gone when it is asked.
+        // The copy has another name, which nobody removes, and its process has ended when it is queried.
         run(folder, "cp $0 $0.left");
         let left = folder.join("policy-rc.d.left");
         assert!(Cmd::new(left.as_str()).args(["nginx.service", "start"]).output().is_ok());

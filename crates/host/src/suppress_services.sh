@@ -1,13 +1,13 @@
-# Runs a command of apt so that no daemon comes of it. Debian starts and enables each service that it installs;
-# of these packages only the programs are wanted.
-# $1: where the policy goes; $2: the units, separated by spaces; the rest: the command.
+# Runs a command of apt so that it starts no service. Debian starts and enables each service that it installs;
+# of these packages only the programs are needed.
+# $1: the path of the policy; $2: the units, separated by spaces; the rest: the command.
 set -u
 policy=$1 units=$2
 shift 2
 
-# invoke-rc.d(8) and deb-systemd-invoke(1p) ask this program before they start anything: 101 forbids it, 0 allows it.
-# One that is there, as in container images, is the administrator's. Should ours be left behind by a kill, then it
-# forbids nothing any more, and the next run takes its place.
+# invoke-rc.d(8) and deb-systemd-invoke(1p) run this program before they start anything: 101 forbids it, 0 allows it. An
+# existing one, as in container images, belongs to the administrator. If a kill leaves ours behind, it no longer forbids
+# anything, and the next run replaces it.
 if [ ! -e "$policy" ] || grep -qs '^# of cargo xtask' "$policy"; then
     trap 'rm -f "$policy" "$policy.new"' EXIT
     trap 'exit 130' HUP INT TERM
@@ -25,7 +25,8 @@ fi
 
 "$@"
 code=$?
-# Also after a failure: some of the packages may be there. A unit that another release names otherwise is no error.
+# Also after a failure: some of the packages may be installed. A unit that has another name in another release is not an
+# error.
 if command -v systemctl > /dev/null; then
     for unit in $units; do systemctl disable "$unit" 2> /dev/null; done
 fi

@@ -1,4 +1,4 @@
-//! The host as the installer sees it: its release, its package manager, and what this user may do.
+//! The host as the installer sees it: its release, its package manager, and the user's privileges.
 
 use std::fs;
 
@@ -8,18 +8,18 @@ use crate::installed::{self, Installed};
 use crate::package_manager::Manager;
 use crate::repos::{self, Backports};
 
-/// Debian releases (`VERSION_ID`) whose own QEMU emulates AVX2, and the code that V8 makes, wrongly.
+/// Debian releases (`VERSION_ID`) whose own QEMU incorrectly emulates AVX2 and the code that V8 generates.
 const QEMU_FROM_BACKPORTS: &[&str] = &["12"];
 
-/// What is known of the host before anything is installed.
+/// The state of the host before an installation.
 #[derive(Debug)]
 pub(crate) struct Host {
     pub(crate) manager: Option<Manager>,
     /// `ID`, `VERSION_ID` and `VERSION_CODENAME` of os-release(5).
     pub(crate) release: Release,
-    /// Only looked at where something must come from there.
+    /// Only determined for apt.
     pub(crate) backports: Backports,
-    /// The parts of QEMU that dpkg has installed.
+    /// The installed parts of QEMU, according to dpkg.
     pub(crate) qemu: Vec<Installed>,
     pub(crate) is_root: bool,
     pub(crate) has_sudo: bool,
@@ -33,7 +33,7 @@ pub(crate) struct Release {
 }
 
 impl Release {
-    /// Reads the text of os-release(5).
+    /// Parses the text of os-release(5).
     pub(crate) fn parse(text: &str) -> Self {
         let field = |name: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
@@ -44,22 +44,22 @@ impl Release {
 }
 
 impl Host {
-    /// A Debian whose apt it is, not a distribution that derives from it.
+    /// Whether it is Debian itself, not a derivative.
     pub(crate) fn is_debian(&self) -> bool {
         self.manager == Some(Manager::Apt) && self.release.id == "debian"
     }
 
-    /// A Debian whose own QEMU is one that emulates wrongly, and whose backports have a better one.
+    /// Whether it is a Debian whose own QEMU emulates incorrectly, and whose backports have a better one.
     pub(crate) fn has_old_qemu(&self) -> bool {
         self.is_debian() && QEMU_FROM_BACKPORTS.contains(&self.release.version.as_str())
     }
 
-    /// A package as apt takes it from backports.
+    /// The name of a package from backports, for apt.
     pub(crate) fn backported(&self, package: &str) -> String {
         format!("{package}/{}-backports", self.release.codename)
     }
 
-    /// Looks at this one.
+    /// Examines this host.
     pub(crate) fn look() -> Self {
         let is_here = |name: &str| find_program(name).is_some();
         let release = Release::parse(&fs::read_to_string("/etc/os-release").unwrap_or_default());
@@ -80,7 +80,7 @@ impl Host {
     }
 }
 
-/// Name and text of each file of apt's sources; one that cannot be read is left out.
+/// Names and texts of apt's source files; unreadable ones are skipped.
 fn apt_sources() -> Vec<(String, String)> {
     let folder =
         fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten().map(|entry| entry.path());

@@ -1,4 +1,4 @@
-//! Whether mke2fs takes a tar: its build must know how, and libarchive must be there at run time.
+//! Whether mke2fs accepts a tar: its build must support it, and libarchive must be available at run time.
 
 use std::fs;
 use std::io;
@@ -6,13 +6,14 @@ use std::io;
 use camino::{Utf8Path, Utf8PathBuf};
 use rave_process::Cmd;
 
-/// The end of a tar, and thus an empty one: two records of 512 zero bytes, POSIX.1-2017 pax, "ustar Interchange Format".
+/// The end of a tar, which is also an empty one: two records of 512 zero bytes (POSIX.1-2017 pax, "ustar Interchange
+/// Format").
 const EMPTY_TAR: [u8; 1024] = [0; 1024];
 
-/// The smallest filesystem that mke2fs makes without a complaint is smaller.
+/// Larger than the smallest filesystem that mke2fs makes without a warning.
 const DISK_BYTES: u64 = 1 << 20;
 
-/// `Err` says why not.
+/// Fails with the reason why not.
 pub(crate) fn prove(mke2fs: &Utf8Path) -> Result<(), String> {
     let folder =
         tempfile::tempdir().map_err(|error| format!("no temporary folder could be made: {error}"))?;

@@ -1,15 +1,15 @@
-//! Versions as programs print them.
+//! Versions in the output of programs.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Major, minor, patch; what a program does not say counts as 0.
+/// Major, minor, patch; a missing number counts as 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ProgramVersion(pub [u32; 3]);
 
 impl ProgramVersion {
-    /// The first number with a dot in it: `QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2)` is 10.0.2.
+    /// The first number with a dot: in `QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2)` it is 10.0.2.
     pub fn find(text: &str) -> Option<Self> {
         text.split_whitespace().find_map(|word| {
             // `v20.20.2`, `git version 2.39.5`, `OpenSSH_9.2p1`

@@ -1,4 +1,4 @@
-//! Versions that programs reported before: asking mmdebstrap and npm again costs a third of a second.
+//! Caches the versions of programs: running mmdebstrap and npm again takes a third of a second.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::version::ProgramVersion;
 
-/// How long a program may take to tell its version on a machine under load.
+/// The timeout of a program that prints its version, for a host under load.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Path of a program to what it said, valid while the file is the same.
+/// The version of each program by its path, valid while its file is unchanged.
 #[derive(Debug)]
 pub(crate) struct VersionCache {
     file: Utf8PathBuf,
@@ -29,7 +29,7 @@ struct Known {
     version: ProgramVersion,
 }
 
-/// What changes when a package manager replaces a file.
+/// Changes when a package manager replaces the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Stamp {
     inode: u64,
@@ -46,14 +46,14 @@ impl Stamp {
 }
 
 impl VersionCache {
-    /// What is known from earlier runs; nothing where that cannot be read.
+    /// Loads the versions of earlier runs; empty if they cannot be read.
     pub(crate) fn load(state_dir: &Utf8Path) -> Self {
         let file = state_dir.join("host-versions.json");
         let known = fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok());
         Self { file, known: known.unwrap_or_default(), changed: false }
     }
 
-    /// The version of `program`; `None` where it does not tell one.
+    /// The version of `program`; `None` if it does not print one.
     pub(crate) fn version(&mut self, program: &Utf8Path, argument: &str) -> Option<ProgramVersion> {
         let stamp = Stamp::of(program)?;
         if let Some(known) = self.known.get(program).filter(|known| known.stamp == stamp) {
@@ -61,7 +61,7 @@ impl VersionCache {
         }
         let output =
             Cmd::new(program.as_str()).arg(argument).env("LC_ALL", "C").timeout(DEADLINE).output().ok()?;
-        // mke2fs tells its version on stderr.
+        // mke2fs prints its version to stderr.
         let version =
             ProgramVersion::find(&output.text()).or_else(|| ProgramVersion::find(&output.tail.join("\n")))?;
         self.known.insert(program.to_owned(), Known { stamp, version });
@@ -69,7 +69,7 @@ impl VersionCache {
         Some(version)
     }
 
-    /// Keeps what was learnt. A state folder that cannot be written costs time at the next run, nothing else.
+    /// Saves new versions. An unwritable state folder only costs time in the next run.
     pub(crate) fn save(&self) {
         if !self.changed {
             return;

@@ -1,31 +1,32 @@
-//! Which requests are passed on to a host.
+//! Decides which requests are passed on to a host.
 
 use crate::body::Body;
 use crate::group::Group;
 use crate::head::Head;
 
-/// Fields by which some servers take another method than the request's own; an underscore counts as a hyphen (RFC 3875, 4.1.18).
+/// Header fields that make some servers use another method than the request's; an underscore counts as a hyphen (RFC
+/// 3875, 4.1.18).
 const OTHER_METHOD: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
 
-/// The service that is pushed to, and the end of its path (gitprotocol-http(5)).
+/// The service of a push, and the end of its path (gitprotocol-http(5)).
 const PUSH: &str = "git-receive-pack";
-/// The end of the path that is fetched from.
+/// The end of the path of a fetch.
 const FETCH: &str = "/git-upload-pack";
 
 /// What requests may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Access {
-    /// Anything.
+    /// Everything.
     Full,
-    /// Read, because only this group is allowed.
+    /// Reading only, because the rule allows no more for this group.
     Read(Group),
 }
 
 impl Access {
-    /// Why a request is not passed on. `target` is in origin form.
+    /// The reason to refuse a request, if any. `target` is in origin form.
     pub(crate) fn refuses(self, head: &Head<'_>, target: &str, body: Body) -> Option<String> {
         let Self::Read(group) = self else { return None };
-        // The target is not told: it may hold what is secret.
+        // Leave out the target: it may contain a secret.
         let refused = |what: &str| Some(format!("{group} is read-only: {what}"));
         let overrides = |(name, _): &(&str, &str)| {
             let name = name.replace('_', "-");
@@ -37,7 +38,7 @@ impl Access {
         let method = head.method;
         let reads = matches!(method, "GET" | "HEAD");
         if reads && body != Body::Length(0) {
-            // Some servers act on it (RFC 9110, 9.3.1).
+            // Some servers act on such a body (RFC 9110, 9.3.1).
             return refused(&format!("a {method} request with a body"));
         }
         if group != Group::Git {
@@ -49,7 +50,7 @@ impl Access {
             return refused("a request whose path servers read differently");
         }
         match (method, query) {
-            // What asks for the references of a push is the beginning of one (gitprotocol-http(5)).
+            // Asking for the references of a push is its first step (gitprotocol-http(5)).
             ("GET" | "HEAD", _) if query.is_some_and(asks_for_push) => {
                 refused("a request that begins a push")
             }
@@ -64,31 +65,31 @@ fn a_request(method: &str) -> String {
     format!("a {} request", method.chars().take(20).collect::<String>())
 }
 
-/// Whether every server reads a path as the same segments: none has parameters, leads upwards, or is written in another way than it
-/// could be.
+/// Whether every server splits a path into the same segments: it has no parameters and no `..`, and nothing is encoded
+/// that could be written plainly.
 fn is_plain(path: &str) -> bool {
     let mut segments = path.split('/');
     if path.contains([';', '\\', '#']) || segments.any(|segment| matches!(segment, "." | "..")) {
         return false;
     }
-    // A letter or a dot needs no percent sign (RFC 3986, 2.3), and what divides a path is no part of a name.
+    // A letter or a dot needs no percent-encoding (RFC 3986, 2.3), and a separator is not part of a name.
     let is_hidden = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/\\;?#%".contains(&byte) || byte < b' ';
     decoded(path.as_bytes()).is_some_and(|bytes| {
         let text: Vec<u8> = bytes.iter().map(|(byte, _)| *byte).collect();
-        // Some take overlong forms for the letters that they stand for (RFC 3629, 10).
+        // Some servers decode overlong forms (RFC 3629, 10).
         std::str::from_utf8(&text).is_ok() && !bytes.iter().any(|(byte, was)| *was && is_hidden(*byte))
     })
 }
 
-/// Whether a query asks for the service of a push, or cannot be read.
+/// Whether a query asks for the service of a push, or cannot be decoded.
 fn asks_for_push(query: &str) -> bool {
     let Some(bytes) = decoded(query.as_bytes()) else { return true };
     let text: Vec<u8> = bytes.into_iter().map(|(byte, _)| byte.to_ascii_lowercase()).collect();
-    // No other parameter has the word.
+    // No other parameter contains this word.
     text.windows(PUSH.len()).any(|window| window == PUSH.as_bytes())
 }
 
-/// The bytes of a text, and whether each was written with a percent sign; nothing where such a sign stands for no byte.
+/// Percent-decodes a text: its bytes, and whether each was encoded. Returns nothing if an escape is invalid.
 fn decoded(text: &[u8]) -> Option<Vec<(u8, bool)>> {
     let (mut bytes, mut rest) = (Vec::new(), text);
     while let Some((first, after)) = rest.split_first() {

@@ -1,4 +1,4 @@
-//! The certificate authority of one sandbox: it vouches for the hosts whose TLS is opened, and for no other.
+//! The certificate authority of one sandbox. It is only valid for the hosts whose TLS is opened.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,38 +20,38 @@ use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 
 use crate::name::{HostName, NamePattern};
 
-/// How long before now certificates begin to be valid: the guest's clock may be behind.
+/// How far a certificate's validity starts in the past: the guest's clock may be slow.
 const BEFORE: Duration = Duration::from_secs(24 * 3600);
-/// How long the authority is valid: longer than any sandbox.
+/// How long the authority's certificate is valid: longer than any sandbox lives.
 const AUTHORITY: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
-/// How long a host's certificate is valid, and when a new one is made. Clients take none for more than 398 days.
+/// How long a host's certificate is valid, and the age at which it is replaced. Clients accept at most 398 days.
 const HOST: Duration = Duration::from_secs(30 * 24 * 3600);
 const RENEW: Duration = Duration::from_secs(15 * 24 * 3600);
-/// The most hosts whose certificates are kept.
+/// The largest number of hosts whose certificates are cached.
 const MOST: usize = 1024;
 
-/// What it is called in the guest.
+/// The authority's name in the guest.
 const NAME: &str = "RAVE: authority of this sandbox";
-/// The file of its key.
+/// The file name of its key.
 pub const KEY_FILE: &str = "authority-key.pem";
 const CERTIFICATE_FILE: &str = "authority.json";
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// An authority in a folder.
+/// A certificate authority whose files are in a folder.
 pub(crate) struct Authority {
     folder: Utf8PathBuf,
     key: KeyPair,
     issued: Issued,
-    /// The key of every host's certificate.
+    /// The key that all hosts' certificates share.
     host_key: KeyPair,
     hosts: Mutex<HashMap<HostName, (SystemTime, Arc<ServerConfig>)>>,
 }
 
-/// Its certificate, and what it is for.
+/// The authority's certificate, and the names it is valid for.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 struct Issued {
-    /// The names, and those below them, that it vouches for.
+    /// The certificate is valid for these names and those below them.
     names: Vec<HostName>,
     pem: String,
 }
@@ -63,7 +63,8 @@ impl fmt::Debug for Authority {
 }
 
 impl Authority {
-    /// The authority of a folder, for these names: its key is made once, its certificate whenever the names are others.
+    /// Opens the authority of a folder for these names. Its key is created once, its certificate whenever the names
+    /// change.
     pub(crate) fn open(folder: &Utf8Path, names: &[NamePattern]) -> io::Result<Self> {
         let key = key(&folder.join(KEY_FILE))?;
         let mut names: Vec<HostName> = names.iter().map(|pattern| pattern.name().clone()).collect();
@@ -85,12 +86,12 @@ impl Authority {
         Ok(Self { folder: folder.to_owned(), key, issued, host_key, hosts: Mutex::default() })
     }
 
-    /// Its certificate, PEM.
+    /// The certificate, as PEM.
     pub(crate) fn pem(&self) -> &str {
         &self.issued.pem
     }
 
-    /// TLS of a server that is called so.
+    /// The TLS configuration for serving a host of this name.
     pub(crate) fn server(&self, host: &HostName) -> io::Result<Arc<ServerConfig>> {
         let now = SystemTime::now();
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -107,7 +108,7 @@ impl Authority {
         Ok(config)
     }
 
-    /// A host's certificate.
+    /// Issues a host's certificate.
     fn certificate(&self, host: &HostName) -> Result<CertificateDer<'static>, Failure> {
         let mut leaf = CertificateParams::new([host.as_str().to_owned()])?;
         let start = start();
@@ -129,7 +130,7 @@ impl Authority {
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(vec![self.certificate(host)?], key.into())?;
-        // Requests of HTTP/2 are not looked at; clients speak HTTP/1.1 where they are told so.
+        // Requests of HTTP/2 cannot be checked; clients fall back to HTTP/1.1.
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(config)
     }
@@ -154,7 +155,7 @@ fn parameters(names: &[HostName]) -> CertificateParams {
     authority.not_after = authority.not_before + AUTHORITY;
     authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    // A name stands for itself and all below it (RFC 5280, 4.2.1.10); what is not named at all is not limited.
+    // A name includes all names below it (RFC 5280, 4.2.1.10); a kind of name that is not listed is not limited.
     let permitted = names.iter().map(|name| GeneralSubtree::DnsName(name.as_str().to_owned())).collect();
     let excluded = vec![
         GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(Ipv4Addr::UNSPECIFIED.into(), 0)),
@@ -165,20 +166,20 @@ fn parameters(names: &[HostName]) -> CertificateParams {
     authority
 }
 
-/// A number that no other certificate of the authority has (RFC 5280, 4.1.2.2): by itself it would be the digest of the key, which all
-/// hosts share, and clients refuse two certificates with one number.
+/// A unique serial number (RFC 5280, 4.1.2.2). The default would be the digest of the key, which all hosts share, and
+/// clients refuse two certificates with the same number.
 fn serial() -> io::Result<SerialNumber> {
     let mut bytes = [0; 16];
     ring::default_provider()
         .secure_random
         .fill(&mut bytes)
         .map_err(|_| io::Error::other("no random bytes"))?;
-    // Positive, and as long as it is written.
+    // Positive, and with no leading zero byte.
     bytes[0] = (bytes[0] & 0x7f) | 0x40;
     Ok(SerialNumber::from_slice(&bytes))
 }
 
-/// When a certificate that is made now begins to be valid, since 1970.
+/// The start of validity for a new certificate, as time since 1970.
 fn start() -> Duration {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Duration::from_secs(now.as_secs()).saturating_sub(BEFORE)
@@ -212,7 +213,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(folder.path()).unwrap();
         let authority = Authority::open(folder, &names(&["a.example", "b.example"])).unwrap();
-        // `version [0] INTEGER 2`, and then the number as an INTEGER of 16 bytes (RFC 5280, 4.1).
+        // `version [0] INTEGER 2`, followed by the number as an INTEGER of 16 bytes (RFC 5280, 4.1).
         let number = |host: &str| {
             let der = authority.certificate(&host.parse().unwrap()).unwrap();
             let at = der.windows(7).position(|bytes| bytes == [0xa0, 3, 2, 1, 2, 2, 16]).unwrap() + 7;

@@ -1,48 +1,48 @@
-//! The body of an HTTP/1 message: where it ends (RFC 9112, 6 and 7).
+//! Finds the end of an HTTP/1 message's body (RFC 9112, 6 and 7).
 
-/// The longest line of a chunk's size, bytes.
+/// The longest chunk size line of a request, in bytes.
 const MAX_CHUNK_LINE: usize = 64;
-/// The longest line of what hosts add to chunks, bytes.
+/// The longest line of chunk extensions or trailers of an answer, in bytes.
 const MAX_LINE: usize = 8 * 1024;
 
-/// How long a body is.
+/// The length of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Body {
-    /// So many bytes.
+    /// This many bytes.
     Length(u64),
-    /// Until a chunk without content.
+    /// Chunked: it ends with an empty chunk.
     Chunked,
 }
 
-/// What is done with the next bytes of a body.
+/// What to do with the next bytes of a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// So many are passed on.
+    /// Pass this many on.
     Pass(usize),
-    /// More must come first.
+    /// Wait for more.
     Wait,
-    /// It is over.
+    /// The body is complete.
     Done,
 }
 
-/// A body of which more and more has come.
+/// A body that arrives in pieces.
 #[derive(Debug, Clone)]
 pub(crate) struct Progress {
     state: State,
-    /// Of a host: extensions of chunks, and fields after the body, are let through.
+    /// For an answer: chunk extensions and trailers are accepted.
     is_lenient: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum State {
-    /// So many bytes of a body, or of a chunk.
+    /// This many bytes are left, of the body or of a chunk.
     Content {
         left: u64,
         is_chunk: bool,
     },
-    /// The line of a chunk's size.
+    /// A chunk's size line.
     ChunkSize,
-    /// The end of a line: of a chunk, or of the last one, after which fields could stand.
+    /// The end of a chunk's line; after the last chunk, trailers may follow.
     LineEnd {
         is_last: bool,
     },
@@ -50,12 +50,12 @@ enum State {
 }
 
 impl Progress {
-    /// Of a request: nothing that servers read differently.
+    /// For a request: refuses whatever servers interpret differently.
     pub(crate) fn strict(body: Body) -> Self {
         Self::new(body, false)
     }
 
-    /// Of an answer.
+    /// For an answer.
     pub(crate) fn lenient(body: Body) -> Self {
         Self::new(body, true)
     }
@@ -69,17 +69,17 @@ impl Progress {
         Self { state, is_lenient }
     }
 
-    /// Whether all of it was passed on.
+    /// Whether all of the body was passed on.
     pub(crate) fn is_done(&self) -> bool {
         matches!(self.state, State::Done)
     }
 
-    /// Whether the bytes that come next are content, and not what stands around a chunk.
+    /// Whether the next bytes are content, as opposed to chunk framing.
     pub(crate) fn is_content(&self) -> bool {
         matches!(self.state, State::Content { .. })
     }
 
-    /// Looks at the bytes that have come and were not passed on yet.
+    /// Looks at the bytes that have arrived and were not passed on yet.
     pub(crate) fn next(&mut self, bytes: &[u8]) -> Result<Step, String> {
         if self.is_done() {
             return Ok(Step::Done);
@@ -113,7 +113,7 @@ impl Progress {
             return Ok(Step::Wait);
         };
         let text = std::str::from_utf8(&bytes[..end]).unwrap_or_default();
-        // Extensions are read differently by different servers, and no client sends them.
+        // Servers interpret extensions differently, and no client sends them.
         let digits =
             if self.is_lenient { text.split(';').next().unwrap_or_default().trim_end() } else { text };
         let is_size = (1..=8).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -139,7 +139,7 @@ impl Progress {
         Ok(Step::Pass(2))
     }
 
-    /// A field after the body, or the empty line.
+    /// A trailer field, or the empty line.
     fn trailer(&mut self, bytes: &[u8]) -> Result<Step, String> {
         let Some(end) = line(bytes, MAX_LINE).map_err(|()| "a field after a body is too long")? else {
             return Ok(Step::Wait);
@@ -151,7 +151,7 @@ impl Progress {
     }
 }
 
-/// Where the line ends; nothing where its end has not come.
+/// The offset of the line's end; nothing if it has not arrived yet.
 fn line(bytes: &[u8], most: usize) -> Result<Option<usize>, ()> {
     let window = &bytes[..bytes.len().min(most)];
     match window.windows(2).position(|pair| pair == b"\r\n") {

@@ -1,8 +1,8 @@
-//! Which fields of a request have credentials, and a placeholder in one.
+//! Knows which header fields carry credentials, and finds placeholders in them.
 
 use base64ct::{Base64, Encoding as _};
 
-/// The last words of names of fields that have credentials (RFC 9110, 11; RFC 6265; RFC 9421; and what services made up).
+/// Last words of field names that carry credentials (RFC 9110, 11; RFC 6265; RFC 9421; and services' own fields).
 const LAST_WORDS: [&str; 18] = [
     "accesskey",
     "apikey",
@@ -23,10 +23,10 @@ const LAST_WORDS: [&str; 18] = [
     "signature",
     "token",
 ];
-/// Names of fields that end so and have none.
+/// Field names that end in such a word but carry no credential.
 const NO_CREDENTIAL: [&str; 4] = ["idempotency-key", "x-idempotency-key", "npm-session", "sec-websocket-key"];
 
-/// Fields that cannot have a secret: they say what a request is, for whom, how long, or how it is answered.
+/// Fields that cannot carry a secret: they describe the request, its host, its length or its answer.
 const OF_PROTOCOL: [&str; 15] = [
     "accept-encoding",
     "connection",
@@ -45,7 +45,7 @@ const OF_PROTOCOL: [&str; 15] = [
     "upgrade",
 ];
 
-/// Whether a field has a credential, by its name. Gateways of programs read an underscore as a hyphen (RFC 3875, 4.1.18).
+/// Whether a field carries a credential, by its name. CGI gateways read an underscore as a hyphen (RFC 3875, 4.1.18).
 pub(crate) fn is_one(name: &str) -> bool {
     let name = name.to_ascii_lowercase().replace('_', "-");
     if NO_CREDENTIAL.contains(&name.as_str()) {
@@ -60,20 +60,20 @@ pub(crate) fn can_be_replaced(name: &str) -> bool {
     crate::message::is_token(name) && !OF_PROTOCOL.iter().any(|one| one.eq_ignore_ascii_case(name))
 }
 
-/// Where a placeholder stands in a value.
+/// The position of a placeholder in a value.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Placed<'a> {
-    /// It is the whole value.
+    /// The placeholder is the whole value.
     Whole,
-    /// It follows a scheme (RFC 9110, 11.4).
+    /// It follows an authentication scheme (RFC 9110, 11.4).
     After(&'a str),
-    /// It is the password of this user, or the user without a password (RFC 7617).
+    /// It is the password of this user, or the user name with an empty password (RFC 7617).
     Password(String),
     User,
 }
 
 impl<'a> Placed<'a> {
-    /// Finds it where nothing else than it could be a credential.
+    /// Finds the placeholder, if nothing else in the value could be a credential.
     pub(crate) fn find(value: &'a str, placeholder: &str) -> Option<Self> {
         if value == placeholder {
             return Some(Self::Whole);
@@ -93,7 +93,7 @@ impl<'a> Placed<'a> {
         }
     }
 
-    /// The value with the secret in its place.
+    /// The value with the secret in place of the placeholder.
     pub(crate) fn with(&self, secret: &str) -> String {
         let basic = |pair: String| format!("Basic {}", Base64::encode_string(pair.as_bytes()));
         match self {

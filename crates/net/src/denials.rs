@@ -1,4 +1,4 @@
-//! Notes why a connection of the guest was not made, with the rule that would allow it.
+//! Records why a connection of the guest was not made, with the rule that would allow it.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use crate::rule::Rule;
 use crate::shared::Shared;
 use crate::witness::Kind;
 
-/// Its address is closed.
+/// The destination's address is closed.
 pub(crate) fn closed(shared: &Shared, to: &Destination, port: u16, address: IpAddr, purpose: &str) {
     let rule = match to {
         Destination::Name(_) => format!("its address {address} is {purpose}"),
@@ -18,20 +18,20 @@ pub(crate) fn closed(shared: &Shared, to: &Destination, port: u16, address: IpAd
     deny(shared, to, port, &rule, allow.as_ref());
 }
 
-/// The host did not connect. Where the other end failed there is nothing to note.
+/// The host did not connect. A failure of the remote end is not recorded.
 pub(crate) fn failed(shared: &Shared, to: &Destination, port: u16, error: DialError) {
     match error {
         DialError::Failed => {}
         DialError::Closed { address, purpose } => closed(shared, to, port, address, purpose),
         DialError::Proxy(why) => deny(shared, to, port, &why, None),
         DialError::Unnamed => {
-            let why = "this host does not know the name, and asks its proxy for what a rule names alone";
+            let why = "this host cannot resolve the name, and only asks its proxy for what a rule names";
             deny(shared, to, port, why, Some(&rule_for(to, port)));
         }
     }
 }
 
-/// The rule that is about a destination and port alone.
+/// The narrowest rule for a destination and port.
 pub(crate) fn rule_for(to: &Destination, port: u16) -> Rule {
     match to {
         Destination::Name(name) => Rule::of_name(name, port),

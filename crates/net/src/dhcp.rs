@@ -1,4 +1,4 @@
-//! The guest's address by DHCP (RFC 2131): there is one, and every guest gets it.
+//! DHCP for the guest (RFC 2131): every guest gets the same address.
 
 use std::net::Ipv4Addr;
 
@@ -6,19 +6,19 @@ use smoltcp::wire::{DhcpMessageType, DhcpPacket, DhcpRepr};
 
 use crate::lan::{GATEWAY, GUEST, GUEST_MAC, MASK, RESOLVER};
 
-/// How long a lease lasts, seconds: longer than the machine.
+/// The lease time in seconds: longer than the machine runs.
 const LEASE: u32 = 86_400;
-/// The shortest message, bytes, as BOOTP has it (RFC 1542, 2.1): some clients drop shorter ones.
+/// The shortest message in bytes, as in BOOTP (RFC 1542, 2.1): some clients drop shorter ones.
 const SHORTEST: usize = 300;
 
-/// The answer to a message of the guest; nothing where none is due.
+/// The answer to a message of the guest; nothing if none is due.
 pub(crate) fn answer(bytes: &[u8]) -> Option<Vec<u8>> {
     let packet = DhcpPacket::new_checked(bytes).ok()?;
     let message = DhcpRepr::parse(&packet).ok()?;
     if message.client_hardware_address != GUEST_MAC {
         return None;
     }
-    // One that is meant for another server is none of ours (RFC 2131, 4.3.2).
+    // A message for another server (RFC 2131, 4.3.2).
     if message.server_identifier.is_some_and(|server| server != GATEWAY) {
         return None;
     }

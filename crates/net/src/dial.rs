@@ -1,5 +1,5 @@
-//! Connections of the host, made by threads: looking up a name and connecting may take long. Which address is used is decided
-//! here, at this moment, for each connection.
+//! Connections of the host, made by threads, because name resolution and connecting may block. The address is chosen
+//! here, for each connection separately.
 
 use std::collections::{HashSet, VecDeque};
 use std::io;
@@ -15,22 +15,22 @@ use crate::proxy::Proxies;
 use crate::special;
 use crate::wake::Wake;
 
-/// Threads at once.
+/// The largest number of threads.
 const THREADS: usize = 32;
-/// Wishes that wait for a thread.
+/// The largest number of requests that wait for a thread.
 const WAITING: usize = 256;
-/// How long an idle thread stays.
+/// How long an idle thread stays alive.
 const IDLE: Duration = Duration::from_secs(20);
-/// How many addresses of a name are looked at.
+/// How many addresses of a name are checked.
 const RESOLVED: usize = 64;
-/// How many addresses of a name are tried, and how long each may take.
+/// How many addresses of a name are tried, and the timeout of each.
 const ADDRESSES: usize = 4;
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// Resolves a name for a connection to a port: the addresses in the order in which they are tried.
+/// Resolves a name for a connection to a port: addresses in the order in which to try them.
 pub type Resolve = Arc<dyn Fn(&HostName, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync>;
 
-/// By the host's own resolver.
+/// Resolves names with the host's own resolver.
 pub fn by_the_host() -> Resolve {
     Arc::new(|name, port| (name.as_str(), port).to_socket_addrs().map(Iterator::collect))
 }
@@ -38,14 +38,14 @@ pub fn by_the_host() -> Resolve {
 /// How connections of the host are made.
 #[derive(Clone)]
 pub struct Outbound {
-    /// Resolves names.
+    /// The resolver for names.
     pub resolve: Resolve,
-    /// Which go by a proxy.
+    /// The proxies to use.
     pub proxies: Proxies,
 }
 
 impl Outbound {
-    /// By the host's own resolver, and by the proxies of this process's environment.
+    /// With the host's own resolver and the proxies of this process's environment.
     pub fn of_this_process() -> Self {
         Self { resolve: by_the_host(), proxies: Proxies::of_this_process() }
     }
@@ -56,41 +56,41 @@ impl Outbound {
     }
 }
 
-/// A connection that is wished for.
+/// A connection to make.
 #[derive(Debug, Clone)]
 pub(crate) struct Wish {
     /// Returned with the result.
     pub(crate) id: u64,
     pub(crate) to: Destination,
     pub(crate) port: u16,
-    /// Its address may be a private one.
+    /// Whether its address may be a private one.
     pub(crate) private: bool,
-    /// A rule names it; otherwise the mode lets it through.
+    /// Whether a rule names it; otherwise the mode allows it.
     pub(crate) is_named: bool,
 }
 
 /// Why there is no connection.
 #[derive(Debug)]
 pub(crate) enum DialError {
-    /// All addresses are closed: one of them, and what it is.
+    /// All addresses are closed: one of them, and its purpose.
     Closed { address: IpAddr, purpose: &'static str },
     /// Nobody answers, or the name has no address.
     Failed,
-    /// The host's proxy makes no connection, and why.
+    /// The host's proxy refused or failed, with the reason.
     Proxy(String),
-    /// The name has no address on the host, and its proxy, which may know one on a private network, is asked only for what a rule
-    /// names.
+    /// The host cannot resolve the name. Its proxy, which may resolve it to a private network, is only asked for
+    /// destinations that a rule names.
     Unnamed,
 }
 
-/// What became of a wish.
+/// The result of a [`Wish`].
 #[derive(Debug)]
 pub(crate) struct Dialed {
     pub(crate) id: u64,
     pub(crate) result: Result<TcpStream, DialError>,
 }
 
-/// The threads. Dropping it lets them end by themselves.
+/// A pool of threads. After it is dropped, they end by themselves.
 pub(crate) struct Dialer {
     shared: Arc<Shared>,
 }
@@ -118,13 +118,13 @@ impl Shared {
 }
 
 impl Dialer {
-    /// Results are announced on `wake`.
+    /// Creates a pool that signals results on `wake`.
     pub(crate) fn new(wake: Wake, outbound: Outbound) -> Self {
         let shared = Shared { state: Mutex::default(), changed: Condvar::new(), wake, outbound };
         Self { shared: Arc::new(shared) }
     }
 
-    /// Takes a wish; false where too many wait.
+    /// Queues a connection; false if the queue is full.
     pub(crate) fn dial(&self, wish: Wish) -> bool {
         let mut state = self.shared.lock();
         if state.wishes.len() >= WAITING {
@@ -143,7 +143,7 @@ impl Dialer {
         true
     }
 
-    /// What was done since the last call.
+    /// The results since the last call.
     pub(crate) fn done(&self) -> Vec<Dialed> {
         std::mem::take(&mut self.shared.lock().done)
     }
@@ -185,7 +185,7 @@ fn work(shared: &Shared) {
     state.threads -= 1;
 }
 
-/// Resolves a name, checks its addresses, and connects to one, or has the host's proxy connect.
+/// Resolves a name, checks its addresses, and connects to one, directly or through the host's proxy.
 pub(crate) fn connect(wish: &Wish, outbound: &Outbound) -> Result<TcpStream, DialError> {
     let found = match &wish.to {
         Destination::Name(name) => (outbound.resolve)(name, wish.port),
@@ -203,7 +203,7 @@ pub(crate) fn connect(wish: &Wish, outbound: &Outbound) -> Result<TcpStream, Dia
     {
         return Err(DialError::Closed { address: candidate.ip(), purpose });
     }
-    // What is on the host itself, or on its own networks, no proxy has to reach.
+    // Addresses of the host itself or of its own networks are reached without a proxy.
     let is_near = open.iter().any(|candidate| special::of(candidate.ip()).is_some());
     match outbound.proxies.of_connection(&wish.to, wish.port).filter(|_| !is_near) {
         Some(_) if open.is_empty() && !wish.is_named => Err(DialError::Unnamed),
@@ -225,7 +225,8 @@ fn ready(stream: TcpStream) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Why an address is closed. `private`: a rule opened what is private; `by_address`: that rule named the address itself.
+/// Why an address is closed. `private`: a rule allows private addresses; `by_address`: that rule names the address
+/// itself.
 pub(crate) fn closed(
     address: IpAddr,
     private: bool,
@@ -242,12 +243,12 @@ pub(crate) fn closed(
         None => match own {
             Some(own) if own.contains(&address) => Some("an address of this host"),
             Some(_) => None,
-            None => Some("maybe an address of this host, which does not tell its own"),
+            None => Some("possibly an address of this host, whose addresses are unknown"),
         },
     }
 }
 
-/// Whether there is a rule that opens an address which is closed.
+/// Whether a rule could open an address that is closed.
 pub(crate) fn can_be_opened(address: IpAddr, to: &Destination) -> bool {
     closed(address, true, matches!(to, Destination::Address(_)), None).is_none()
 }
@@ -290,7 +291,7 @@ mod tests {
         for address in ["127.0.0.1", "10.0.0.1", "192.0.43.9", "203.0.113.80", "198.18.0.9"] {
             assert_eq!(closed(ip(address), true, false, Some(&own)), None, "{address}");
         }
-        // By a name nobody means a metadata service; by its address somebody does.
+        // A name is never meant to lead to a metadata service; a rule with its address is.
         assert!(closed(ip("169.254.169.254"), true, false, Some(&own)).is_some());
         assert_eq!(closed(ip("169.254.169.254"), true, true, Some(&own)), None);
         assert!(closed(ip("0.0.0.0"), true, true, Some(&own)).is_some());

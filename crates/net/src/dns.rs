@@ -1,12 +1,12 @@
-//! Questions of the guest and our answers (RFC 1035). Nobody is asked for them: an answer is made from the policy alone.
+//! The guest's DNS queries and our answers (RFC 1035). No server is queried: the policy alone determines the answer.
 
 use std::net::Ipv4Addr;
 
 use crate::name::HostName;
 
-/// The longest question that is read, bytes: without EDNS none is longer (RFC 1035, 2.3.4).
+/// The longest query, in bytes: without EDNS none is longer (RFC 1035, 2.3.4).
 const MAX: usize = 512;
-/// Seconds that an answer counts: so a change of the rules does (RFC 2308 for denials).
+/// The TTL of an answer in seconds. It is short, so that a change of the rules takes effect (RFC 2308 for denials).
 const TTL: u32 = 1;
 
 /// Record types: A, SOA, OPT (IANA, DNS parameters).
@@ -14,43 +14,43 @@ const A: u16 = 1;
 const SOA: u16 = 6;
 const OPT: u16 = 41;
 const INTERNET: u16 = 1;
-/// The option of an extended error, and its code "Blocked" (RFC 8914, 4.16).
+/// The extended error option and its code "Blocked" (RFC 8914, 4.16).
 const EDE: u16 = 15;
 const BLOCKED: u16 = 15;
 
-/// A question.
+/// A query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Question {
     id: u16,
-    /// Recursion was desired; echoed.
+    /// Recursion desired; echoed in the answer.
     recursion: bool,
-    /// As it was written, with its type and class.
+    /// The question section as it was sent: name, type and class.
     raw: Vec<u8>,
-    /// The name; nothing if it is no host's.
+    /// The name; nothing if it is not a valid host name.
     pub(crate) name: Option<HostName>,
     kind: u16,
     has_edns: bool,
 }
 
-/// What a message of the guest is.
+/// A message of the guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Message {
-    /// A question.
+    /// A query.
     Question(Question),
-    /// Something else, and what is said to it.
+    /// Anything else, with the answer to send.
     Bad(Vec<u8>),
 }
 
-/// An answer.
+/// The answer to a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer<'a> {
-    /// It has this address.
+    /// The name has this address.
     Address(Ipv4Addr),
-    /// It is there, and has nothing of this type.
+    /// The name exists, but has no record of this type.
     Empty,
-    /// It is not there, and why.
+    /// The name does not exist (NXDOMAIN), with the reason.
     Denied(&'a str),
-    /// It cannot be answered now (SERVFAIL), and why.
+    /// It cannot be answered now (SERVFAIL), with the reason.
     Failed(&'a str),
 }
 
@@ -60,7 +60,8 @@ const SERVER_FAILURE: u8 = 2;
 const NAME_ERROR: u8 = 3;
 const NOT_IMPLEMENTED: u8 = 4;
 
-/// Reads a message. Nothing for one that must not be answered: too short to have an id, or an answer itself.
+/// Parses a message. Returns nothing if it must not be answered: it is too short to have an ID, or is a response
+/// itself.
 pub(crate) fn parse(bytes: &[u8]) -> Option<Message> {
     let head: &[u8; 12] = bytes.first_chunk()?;
     let word = |at: usize| u16::from_be_bytes([head[at], head[at + 1]]);
@@ -72,7 +73,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Option<Message> {
     if (flags >> 11) & 0xf != 0 {
         return bad(NOT_IMPLEMENTED);
     }
-    // One question, no answer and no authority.
+    // One question, no answer and no authority record.
     if bytes.len() > MAX || (word(4), word(6), word(8)) != (1, 0, 0) {
         return bad(FORMAT_ERROR);
     }
@@ -90,7 +91,7 @@ fn question(bytes: &[u8], id: u16, recursion: bool, additional: u16) -> Option<Q
         if length == 0 {
             break;
         }
-        // A longer one is a pointer (RFC 1035, 4.1.4), which nothing before a first name can be the aim of.
+        // A longer one is a compression pointer (RFC 1035, 4.1.4), and nothing precedes the first name.
         if length > 63 {
             return None;
         }
@@ -114,19 +115,19 @@ fn question(bytes: &[u8], id: u16, recursion: bool, additional: u16) -> Option<Q
         raw: bytes[12..end].to_vec(),
         name: text.parse().ok().filter(|_| is_host),
         kind,
-        // The root's empty name and the type (RFC 6891, 6.1.2); other records are none of ours.
+        // The root's empty name and the type (RFC 6891, 6.1.2); other records are ignored.
         has_edns: additional > 0
             && bytes.get(end..end + 3).is_some_and(|opt| opt == [0, 0, OPT.to_be_bytes()[1]]),
     })
 }
 
 impl Question {
-    /// Whether it asks for an address of the kind that we hand out.
+    /// Whether it asks for an IPv4 address, the only kind that is handed out.
     pub(crate) fn wants_address(&self) -> bool {
         self.kind == A
     }
 
-    /// The message that answers.
+    /// The response message.
     pub(crate) fn answer(&self, answer: Answer<'_>) -> Vec<u8> {
         let (code, error) = match answer {
             Answer::Address(_) | Answer::Empty => (0, None),
@@ -152,7 +153,7 @@ impl Question {
 }
 
 fn header(id: u16, recursion: bool, code: u8, counts: [u8; 4]) -> Vec<u8> {
-    // QR and AA; RD as asked; RA (RFC 1035, 4.1.1).
+    // QR and AA; RD as in the query; RA (RFC 1035, 4.1.1).
     let flags = [0x84 | u8::from(recursion), 0x80 | code];
     let mut bytes = Vec::with_capacity(MAX);
     bytes.extend(id.to_be_bytes());
@@ -163,7 +164,7 @@ fn header(id: u16, recursion: bool, code: u8, counts: [u8; 4]) -> Vec<u8> {
     bytes
 }
 
-/// A record of the question's own name, which is at byte 12.
+/// Appends a record for the queried name, which is at byte 12.
 fn record(bytes: &mut Vec<u8>, kind: u16, data: &[u8]) {
     bytes.extend([0xc0, 12]);
     bytes.extend(kind.to_be_bytes());
@@ -173,8 +174,8 @@ fn record(bytes: &mut Vec<u8>, kind: u16, data: &[u8]) {
     bytes.extend(data);
 }
 
-/// Two root names, and serial, refresh, retry, expire, minimum (RFC 1035, 3.3.13): the last is how long a denial counts (RFC
-/// 2308, 4).
+/// Two root names, then serial, refresh, retry, expire and minimum (RFC 1035, 3.3.13). The minimum is how long a denial
+/// may be cached (RFC 2308, 4).
 fn start_of_authority() -> Vec<u8> {
     let mut data = vec![0, 0];
     for number in [1, TTL, TTL, TTL, TTL] {
@@ -183,9 +184,9 @@ fn start_of_authority() -> Vec<u8> {
     data
 }
 
-/// OPT (RFC 6891, 6.1.2) with the reason of a denial.
+/// Appends an OPT record (RFC 6891, 6.1.2) with the reason of a denial.
 fn options(bytes: &mut Vec<u8>, error: Option<&str>) {
-    // 1232 bytes is what fits every link.
+    // 1232 bytes fit every link.
     bytes.extend([0, 0, OPT.to_be_bytes()[1], 0x04, 0xd0, 0, 0, 0, 0]);
     let mut data = Vec::new();
     if let Some(why) = error {
@@ -204,7 +205,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// A question as glibc writes it.
+    /// A query as glibc sends it.
     fn query(name: &str, kind: u16, edns: bool) -> Vec<u8> {
         let mut bytes = vec![0xab, 0xcd, 0x01, 0x00, 0, 1, 0, 0, 0, 0, 0, u8::from(edns)];
         for label in name.split('.') {

@@ -1,4 +1,4 @@
-//! The host's end of a connection: a socket to the world, or the way to a thread that looks into the connection.
+//! The host's end of a connection: a socket to the world, or to a thread that inspects the connection.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -7,17 +7,18 @@ use std::os::unix::net::UnixStream;
 
 use rustix::net::sockopt::set_socket_linger;
 
-/// The host's end.
+/// The host's end of a connection.
 #[derive(Debug)]
 pub(crate) enum End {
     /// A connection of the host.
     World(TcpStream),
-    /// A thread of [`opened`](crate::opened), and the connection that it has, so that its end reaches the thread at once.
+    /// A thread of [`opened`](crate::opened), and that thread's connection, so that closing this end reaches the thread
+    /// at once.
     Thread(UnixStream, Option<TcpStream>),
 }
 
 impl End {
-    /// Nothing more comes from the guest.
+    /// Signals that the guest sends no more.
     pub(crate) fn finish(&self) {
         let _ = match self {
             Self::World(stream) => stream.shutdown(Shutdown::Write),
@@ -25,7 +26,7 @@ impl End {
         };
     }
 
-    /// Closes it with RST (socket(7), `SO_LINGER`): its peer must not take what came for all.
+    /// Closes it with RST (socket(7), `SO_LINGER`), so that the peer does not take the received data for complete.
     pub(crate) fn reset(self) {
         if let Self::World(stream) | Self::Thread(_, Some(stream)) = &self {
             let _ = set_socket_linger(stream, Some(std::time::Duration::ZERO));

@@ -1,4 +1,4 @@
-//! One connection: the guest's end in a stack of its own, the host's end a socket. Bytes wait in the stack's buffers alone.
+//! One connection: the guest's end in its own TCP stack, the host's end a socket. Only the stack's buffers hold data.
 
 mod pages;
 
@@ -15,35 +15,35 @@ use crate::witness::{Kind, Trace};
 use pages::Ends;
 pub(crate) use pages::Pages;
 
-/// How long a guest may take to say what it wants where that is looked at, and to end what was refused.
+/// How long a guest may take to send what is checked first, and to close after a refusal.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// The shortest time until a flow is called again by its own wish.
+/// The shortest time until a flow is served again at its own request.
 const SOONEST: Duration = Duration::from_millis(1);
-/// Rounds of copying in one go, so that one flow does not hold up the others.
+/// Rounds of copying per call, so that one flow does not hold up the others.
 const ROUNDS: usize = 4;
-/// Moves of a page's bytes in one go: more than the stack's buffer has.
+/// Copies of a page's bytes per call: more than the stack's buffer holds.
 const PAGE_MOVES: usize = 16;
-/// How long a client may take to read why it was refused.
+/// How long a client may take to read a refusal.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// A connection whose two ends are there.
+/// A connection with both ends open.
 #[expect(clippy::struct_excessive_bools, reason = "the two ends begin and end independently")]
 pub(crate) struct Flow {
     stack: Stack,
-    /// Nothing once it is over on the host's side.
+    /// Nothing once the host's side is closed.
     host: Option<End>,
     gate: Gate,
     trace: Trace,
-    /// Its bytes are requests to a page of the guest.
+    /// For connections that carry requests to a page of the guest.
     pages: Option<Box<Pages>>,
-    /// The guest's end was established at some time.
+    /// The guest's end has been established.
     was_open: bool,
     host_ended: bool,
-    /// The guest sends no more, and what it sent may still wait.
+    /// The guest sends no more, but received data may still be queued.
     guest_finished: bool,
-    /// The host knows that.
+    /// The host's end was closed for writing.
     guest_ended: bool,
-    /// The host's socket takes nothing now.
+    /// The host's socket accepts no data now.
     is_stuck: bool,
     deadline: Option<Instant>,
 }
@@ -52,17 +52,17 @@ pub(crate) struct Flow {
 #[expect(clippy::struct_excessive_bools, reason = "each is needed or not")]
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Needs {
-    /// It is over.
+    /// The flow is over.
     pub(crate) is_done: bool,
-    /// To be called when the host's socket has something.
+    /// Call it when the host's socket is readable.
     pub(crate) host_reads: bool,
-    /// To be called when the host's socket takes something.
+    /// Call it when the host's socket is writable.
     pub(crate) host_writes: bool,
-    /// To be called when the way to the guest is free again.
+    /// Call it when there is room in the queue to the guest.
     pub(crate) is_starved: bool,
-    /// To be called at this time.
+    /// Call it at this time.
     pub(crate) due: Option<Instant>,
-    /// It was refused now: what was looked at, and why.
+    /// It was refused during this call: what was checked, and the reason.
     pub(crate) refused: Option<(Kind, String)>,
 }
 
@@ -84,7 +84,7 @@ impl Flow {
         }
     }
 
-    /// The host's end is a client of pages.
+    /// Makes the host's end a client of the guest's pages.
     pub(crate) fn with(self, pages: Option<Pages>) -> Self {
         Self { pages: pages.map(Box::new), ..self }
     }
@@ -94,19 +94,19 @@ impl Flow {
         self.host.as_ref()
     }
 
-    /// Takes a packet of the guest; [`Flow::serve`] comes after the last of several.
+    /// Takes a packet of the guest; call [`Flow::serve`] after the last of several.
     pub(crate) fn take(&mut self, packet: &[u8], out: &mut Outgoing, now: Instant) {
         self.stack.take(packet, out, now);
     }
 
-    /// Ends it now, on both sides.
+    /// Resets both sides at once.
     pub(crate) fn reset(&mut self, out: &mut Outgoing, now: Instant) {
         self.stack.socket().abort();
         self.stack.send(out, now);
         self.reset_host();
     }
 
-    /// Copies what can be copied and sends what is to be sent.
+    /// Copies as much as possible and sends what is due.
     pub(crate) fn serve(&mut self, out: &mut Outgoing, now: Instant) -> Needs {
         let mut needs = Needs::default();
         self.is_stuck = false;
@@ -145,7 +145,7 @@ impl Flow {
         needs
     }
 
-    /// Bytes of the guest to the host. Whether some were moved; why the rest is not.
+    /// Copies the guest's data to the host. Returns whether any was copied, or the reason to refuse it.
     fn feed_host(&mut self) -> Result<bool, String> {
         let Some(host) = &mut self.host else { return Ok(false) };
         let socket = self.stack.socket();
@@ -182,7 +182,7 @@ impl Flow {
         Ok(moved)
     }
 
-    /// Bytes of the host to the guest; whether some were moved.
+    /// Copies the host's data to the guest. Returns whether any was copied.
     fn feed_guest(&mut self) -> bool {
         let Some(host) = &mut self.host else { return false };
         if self.host_ended || !self.gate.lets_host_speak() {
@@ -216,7 +216,7 @@ impl Flow {
         moved
     }
 
-    /// Moves what can be moved; whether there may be more at once.
+    /// Copies as much as possible. Returns whether there may be more at once.
     fn feed_pages(&mut self, now: Instant) -> bool {
         for _ in 0..PAGE_MOVES {
             let was_refused = self.is_page_refused();
@@ -247,7 +247,7 @@ impl Flow {
         })
     }
 
-    /// Passes ends on.
+    /// Passes the end of one side on to the other.
     fn end_sides(&mut self) {
         if self.is_page_refused() {
             return;
@@ -270,7 +270,7 @@ impl Flow {
         }
     }
 
-    /// Ends what takes too long to be established, to be looked at, or to end after it was refused.
+    /// Resets a connection that takes too long to be established, to be checked, or to close after a refusal.
     fn watch_deadline(&mut self, now: Instant) {
         if self.was_open && self.gate.is_settled() && !self.is_page_refused() {
             self.deadline = None;
@@ -297,7 +297,7 @@ impl Flow {
         needs.is_done = is_done;
         needs.host_reads = self.host.is_some() && reads;
         needs.host_writes = self.host.is_some() && self.is_stuck;
-        // A stack that waits for the way to the guest is called when that is free, and no sooner.
+        // A stack that waits for room in the queue to the guest is not called before there is some.
         let stack_due = if needs.is_starved { None } else { self.stack.due(now) };
         needs.due = [stack_due, self.deadline].into_iter().flatten().min().map(|due| due.max(now + SOONEST));
     }
@@ -306,7 +306,7 @@ impl Flow {
         self.pages.as_ref().is_some_and(|pages| pages.is_refused())
     }
 
-    /// Tells the guest, then ends.
+    /// Sends the refusal to the guest, then closes both sides.
     fn refuse(&mut self) {
         let answer = self.gate.refuse();
         let socket = self.stack.socket();

@@ -1,4 +1,4 @@
-//! The connections of a sandbox: which there are, how many there may be, and when each wants something.
+//! The connections of a sandbox: their number is bounded, and each has a time at which it is due.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::Ipv4Addr;
@@ -10,35 +10,35 @@ use crate::gate::Gate;
 use crate::opened::Target;
 use crate::policy::Destination;
 
-/// Connections that the guest made, at once, those that are being made among them.
+/// The largest number of connections that the guest made, including those being made.
 pub(crate) const MOST_OUT: usize = 448;
-/// Connections to the guest at once.
+/// The largest number of connections to the guest.
 pub(crate) const MOST_IN: usize = 128;
-/// So many have large buffers.
+/// The number of connections with large buffers.
 const LARGE: usize = 96;
-/// Bytes of a buffer, of which a connection has two.
+/// Bytes of a buffer; a connection has two.
 const LARGE_BUFFER: usize = 64 * 1024;
 const SMALL_BUFFER: usize = 16 * 1024;
 
 /// The other end's address and port as the guest sees them, and the guest's port.
 pub(crate) type Key = (Ipv4Addr, u16, u16);
 
-/// A connection and what belongs to it.
+/// A connection and its bookkeeping.
 pub(crate) struct Entry {
     pub(crate) key: Key,
     pub(crate) state: State,
-    /// Where the guest connects to; nothing for one that the host made.
+    /// The guest's destination; nothing if the host made the connection.
     pub(crate) to: Option<Destination>,
-    /// Which events of the host's socket are asked for: reading, writing.
+    /// Events of the host's socket that the poller waits for: reading, writing.
     pub(crate) asked: (bool, bool),
     due: Option<Instant>,
 }
 
-/// How far a connection is.
+/// The state of a connection.
 pub(crate) enum State {
-    /// The host connects; the guest's first packet waits.
+    /// The host is connecting; the guest's first packet waits.
     Dialing { first: Vec<u8>, gate: Gate, rule: String, opened: Option<Target> },
-    /// Both ends are there.
+    /// Both ends are open.
     Live(Box<Flow>),
 }
 
@@ -68,7 +68,7 @@ impl Flows {
         if from_guest { self.out >= MOST_OUT } else { self.entries.len() - self.out >= MOST_IN }
     }
 
-    /// The size of the buffers of one more.
+    /// The buffer size for one more connection.
     pub(crate) fn buffer(&self) -> usize {
         if self.entries.len() < LARGE { LARGE_BUFFER } else { SMALL_BUFFER }
     }
@@ -91,7 +91,7 @@ impl Flows {
         Some(entry)
     }
 
-    /// Notes when it wants to be called.
+    /// Sets the time at which a connection is due.
     pub(crate) fn set_due(&mut self, id: u64, due: Option<Instant>) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
         if let Some(earlier) = std::mem::replace(&mut entry.due, due) {
@@ -102,7 +102,7 @@ impl Flows {
         }
     }
 
-    /// One that wants to be called now.
+    /// Takes a connection that is due.
     pub(crate) fn take_due(&mut self, now: Instant) -> Option<u64> {
         let (due, id) = *self.due.first()?;
         if due > now {

@@ -7,30 +7,30 @@ use rustix::net::{Shutdown, listen, shutdown, sockopt};
 
 use crate::page_policy::Site;
 
-/// Connections that wait to be accepted, as many as the standard library lets.
+/// The backlog of listen(2), the same as the standard library's.
 const BACKLOG: i32 = 128;
 
-/// A socket that listens, and the guest's port that its connections go to.
+/// A listening socket, and the guest's port that its connections lead to.
 #[derive(Debug)]
 pub struct Forward {
-    /// Whoever connects to it reaches the guest.
+    /// The socket; whoever connects to it reaches the guest.
     pub listener: TcpListener,
     /// The port in the guest.
     pub guest: u16,
-    /// The sandbox's name where the port is one of pages: then nothing but HTTP goes there, and what a browser asks is looked at.
+    /// The sandbox's name if the port serves pages: then it only takes HTTP, and requests of browsers are checked.
     pub pages: Option<String>,
 }
 
 impl Forward {
-    /// Where its pages are, if it has some.
+    /// The site of its pages, if it serves any.
     pub(crate) fn site(&self) -> Option<Site> {
         let port = self.listener.local_addr().ok()?.port();
         Some(Site { sandbox: self.pages.clone()?, port })
     }
 }
 
-/// The same port, at which connections are refused; it stays taken. Linux gives back a port that it has chosen itself once nobody
-/// listens any more, so the port is asked for by its number.
+/// The same port, still reserved, but refusing connections. Linux releases a port that it has chosen itself once
+/// nothing listens on it, so the port is bound again by number.
 pub fn closed(listener: TcpListener) -> io::Result<TcpListener> {
     let address = listener.local_addr()?;
     drop(listener);
@@ -39,28 +39,28 @@ pub fn closed(listener: TcpListener) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-/// Refuses connections from now on, and those that were not accepted yet. The port stays taken.
+/// Refuses new connections and those that were not accepted yet. The port stays reserved.
 pub(crate) fn close(listener: &TcpListener) -> io::Result<()> {
     if !is_open(listener) {
         return Ok(());
     }
-    // Others can bind a port that nobody listens on where both ends have this option (socket(7)).
+    // If both sockets have this option, another one can bind a port that nothing listens on (socket(7)).
     sockopt::set_socket_reuseaddr(listener, false)?;
-    // On Linux this ends the listening alone: the socket keeps its port.
+    // On Linux this only ends the listening: the socket keeps its port.
     Ok(shutdown(listener, Shutdown::Both)?)
 }
 
-/// Lets connections in.
+/// Accepts connections.
 pub(crate) fn open(listener: &TcpListener) -> io::Result<()> {
     if is_open(listener) {
         return Ok(());
     }
-    // Connections of an earlier machine that are in `TIME_WAIT` are no obstacle.
+    // Connections of an earlier machine in `TIME_WAIT` must not prevent this.
     sockopt::set_socket_reuseaddr(listener, true)?;
     Ok(listen(listener, BACKLOG)?)
 }
 
-/// Whether connections are let in.
+/// Whether connections are accepted.
 pub(crate) fn is_open(listener: &TcpListener) -> bool {
     sockopt::socket_acceptconn(listener).unwrap_or(true)
 }

@@ -1,33 +1,33 @@
-//! QEMU's framing of a network's frames on a stream (`-netdev stream`): a length of four bytes in network order, then the
-//! Ethernet frame. What a connection's end cuts off is dropped with the connection's decoder.
+//! QEMU's framing of Ethernet frames on a stream (`-netdev stream`): a length of four bytes in network order, then the
+//! frame. A frame that is cut by the end of the connection is dropped with its decoder.
 
-/// The longest frame that QEMU sends, bytes (`NET_BUFSIZE`, include/net/net.h).
+/// The longest frame that QEMU sends, in bytes (`NET_BUFSIZE`, include/net/net.h).
 pub(crate) const MAX_FRAME: usize = 4096 + 65536;
-/// Bytes of the length.
+/// Bytes of the length field.
 pub(crate) const HEAD: usize = 4;
 
-/// Takes bytes, gives frames.
+/// Turns bytes into frames.
 #[derive(Debug, Default)]
 pub(crate) struct Decoder {
     bytes: Vec<u8>,
-    /// Where the next frame begins.
+    /// The offset of the next frame.
     at: usize,
 }
 
-/// The other end does not speak this framing.
+/// The other end does not use this framing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a frame of {0} bytes")]
 pub(crate) struct BadLength(pub(crate) u32);
 
 impl Decoder {
-    /// Takes what was read.
+    /// Adds received bytes.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.bytes.drain(..self.at);
         self.at = 0;
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The next whole frame.
+    /// The next complete frame.
     pub(crate) fn next_frame(&mut self) -> Result<Option<&[u8]>, BadLength> {
         let rest = &self.bytes[self.at..];
         let Some(head) = rest.first_chunk::<HEAD>() else { return Ok(None) };
@@ -44,7 +44,7 @@ impl Decoder {
         Ok(Some(&self.bytes[start..start + size]))
     }
 
-    /// Bytes that are kept for a frame that is not whole.
+    /// Bytes of an incomplete frame.
     pub(crate) fn kept(&self) -> usize {
         self.bytes.len() - self.at
     }

@@ -1,7 +1,7 @@
-//! One function for each parser of what a guest sends, over any bytes: for the fuzz targets in `fuzz/`, and for tests. They
-//! panic where a parser does, or where what it gives is not sound.
+//! One function over arbitrary bytes for each parser of the guest's data, for tests and for the fuzz targets in
+//! `fuzz/`. It panics if the parser does, or if its result is inconsistent.
 
-#![expect(clippy::missing_panics_doc, reason = "to panic is what they are for")]
+#![expect(clippy::missing_panics_doc, reason = "panicking is their purpose")]
 
 use crate::access::Access;
 use crate::body::{Progress, Step};
@@ -21,10 +21,10 @@ use crate::provider::usage::Reader;
 use crate::secret::{Secret, Secrets};
 use crate::{dhcp, outgoing::Outgoing, replies, stack::Refuser};
 
-/// Feeds a parser.
+/// Feeds bytes to a parser.
 pub type Feed = fn(&[u8]);
 
-/// The parsers by name: also the names of the fuzz targets.
+/// The parsers by name, which is also the name of the fuzz target.
 pub const PARSERS: &[(&str, Feed)] = &[
     ("net_frames", net_frames),
     ("net_dhcp", net_dhcp),
@@ -37,7 +37,7 @@ pub const PARSERS: &[(&str, Feed)] = &[
     ("net_usage", net_usage),
 ];
 
-/// Frames in QEMU's framing, and the answers to what is in them.
+/// Frames in QEMU's framing, and the replies to them.
 pub fn net_frames(bytes: &[u8]) {
     let mut decoder = Decoder::default();
     let now = smoltcp::time::Instant::ZERO;
@@ -86,7 +86,7 @@ pub fn net_dns(bytes: &[u8]) {
     }
 }
 
-/// The beginning of a TLS connection. What is read of its beginning is read of all of it.
+/// The beginning of a TLS connection. A prefix must give the same result as the whole.
 pub fn net_hello(bytes: &[u8]) {
     let whole = hello::parse(bytes);
     for end in (0..bytes.len()).step_by(13) {
@@ -98,7 +98,7 @@ pub fn net_hello(bytes: &[u8]) {
     }
 }
 
-/// The requests of a connection. In pieces as much is passed on as at once.
+/// The requests of a connection. The split into pieces must not change how much is passed on.
 pub fn net_http(bytes: &[u8]) {
     let passed = |size: usize| {
         let Ok(host) = "a.example".parse() else { return 0 };
@@ -119,8 +119,8 @@ pub fn net_http(bytes: &[u8]) {
     assert_eq!(passed(usize::MAX >> 1), passed(5));
 }
 
-/// Both ends of a connection to a page, by turns: the first byte of each piece says whose it is. What waits stays bounded, whatever
-/// comes, and pieces change nothing.
+/// Both ends of a connection to a page, in turn: the first byte of each piece selects the end. The amount of queued
+/// data must stay bounded, and the split into pieces must not change the result.
 pub fn net_pages(bytes: &[u8]) {
     let run = |size: usize| {
         let site = Site { sandbox: "box".to_owned(), port: 8080 };
@@ -143,7 +143,7 @@ pub fn net_pages(bytes: &[u8]) {
             match who % 4 {
                 0 => give(&mut exchange, rest, true),
                 1 => give(&mut exchange, rest, false),
-                // What neither end says by chance.
+                // Input that neither end would produce by chance.
                 2 => give(&mut exchange, b"GET / HTTP/1.1\r\nHost: box.localhost:8080\r\n\r\n", true),
                 _ => give(&mut exchange, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", false),
             }
@@ -151,11 +151,11 @@ pub fn net_pages(bytes: &[u8]) {
         (to_guest, to_client)
     };
     let (whole, pieces) = (run(usize::MAX), run(3));
-    // A refusal comes as soon as it is certain, so a piece more may have been passed on before it.
+    // A refusal happens as soon as it is certain, so one more piece may have been passed on before it.
     assert!(whole.0.starts_with(&pieces.0) || pieces.0.starts_with(&whole.0));
 }
 
-/// A request of an opened connection. What is passed on is read as what was looked at.
+/// A request of an opened connection. What is passed on must parse as what was checked.
 pub fn net_request(bytes: &[u8]) {
     let Ok(host) = "a.example".parse() else { return };
     let Ok(head) = Head::parse(bytes) else { return };
@@ -165,7 +165,7 @@ pub fn net_request(bytes: &[u8]) {
     let again = Head::parse(&passed[..end - 4]).expect("what is passed on is plain");
     assert_eq!(again.method, head.method);
     assert_eq!(again.check(&host, 443, true), Ok((target, body)));
-    // No secret comes where no placeholder was, and none of the guest's own credentials stays.
+    // A secret must only appear where a placeholder was, and none of the guest's own credentials may remain.
     let secret = Secret {
         name: "s".into(),
         host: host.clone(),
@@ -183,12 +183,12 @@ pub fn net_request(bytes: &[u8]) {
     assert!(own == 0 || bytes.windows(11).any(|window| window == b"placeholder") || has_basic(bytes));
 }
 
-/// Whether a request may have a placeholder in base64.
+/// Whether a request may contain a placeholder in base64.
 fn has_basic(bytes: &[u8]) -> bool {
     bytes.to_ascii_lowercase().windows(6).any(|window| window == b"basic ")
 }
 
-/// An answer and its body. In pieces as much is passed on as at once.
+/// An answer and its body. The split into pieces must not change how much is passed on.
 pub fn net_answer(bytes: &[u8]) {
     let Some(end) = head::end(bytes) else { return };
     let Ok(head) = ResponseHead::parse(&bytes[..end - 4]) else { return };
@@ -216,7 +216,7 @@ pub fn net_answer(bytes: &[u8]) {
     assert!(!whole.windows(6).any(|window| window == b"aba-ab"));
 }
 
-/// An answer of a model, or a stream of them.
+/// An answer of a model, or a stream of events.
 pub fn net_usage(bytes: &[u8]) {
     for is_stream in [false, true] {
         let read = |size: usize| {

@@ -1,4 +1,4 @@
-//! What is looked at before a guest's bytes are passed on.
+//! The check of a guest's bytes before they are passed on.
 
 use smoltcp::socket::tcp::Socket;
 
@@ -8,7 +8,7 @@ use crate::name::HostName;
 use crate::policy::{Check, Grant};
 use crate::witness::Kind;
 
-/// The most that is looked at at once, bytes: a request's head, and more than a hello.
+/// The most bytes that are checked at once: a request's head, and more than a TLS hello.
 const WINDOW: usize = 16 * 1024;
 
 /// The fatal alert `access_denied` (RFC 8446, 6.2) as a record.
@@ -16,35 +16,35 @@ const ALERT: [u8; 7] = [21, 3, 3, 0, 2, 2, 49];
 
 /// A connection's gate.
 pub(crate) enum Gate {
-    /// All is passed on.
+    /// Everything is passed on.
     Open,
-    /// The hello comes first.
+    /// The TLS hello is checked first.
     Tls(HostName),
-    /// Each request comes first.
+    /// Each HTTP request is checked first.
     Http {
         requests: Box<Requests>,
-        /// So many bytes were looked at.
+        /// The number of bytes that were checked.
         passable: usize,
         /// Something was passed on.
         has_begun: bool,
     },
-    /// Nothing is passed on any more.
+    /// Nothing more is passed on.
     Shut,
 }
 
 /// What may be passed on now.
 pub(crate) enum Look {
-    /// So many bytes.
+    /// This many bytes.
     Passable(usize),
-    /// More must come first.
+    /// Nothing: wait for more.
     Wait,
 }
 
 impl Gate {
-    /// For a connection to a name.
+    /// The gate for a connection to a name.
     pub(crate) fn new(grant: &Grant, name: &HostName, port: u16) -> Self {
         match grant.check {
-            // Inside an opened connection a thread looks at the rest.
+            // A thread checks the rest, inside the opened connection.
             Check::Tls | Check::Opened => Self::Tls(name.clone()),
             Check::Http => {
                 let requests = Box::new(Requests::to(name.clone(), port, grant.access, grant.guarded));
@@ -54,7 +54,7 @@ impl Gate {
         }
     }
 
-    /// Looks at what has come; why it is refused.
+    /// Checks the received data. Fails with the reason of a refusal.
     pub(crate) fn look(&mut self, socket: &mut Socket<'_>) -> Result<Look, String> {
         match self {
             Self::Open => Ok(Look::Passable(usize::MAX)),
@@ -81,7 +81,7 @@ impl Gate {
         }
     }
 
-    /// What it looks at.
+    /// What it checks.
     pub(crate) fn kind(&self) -> Kind {
         match self {
             Self::Tls(_) => Kind::Tls,
@@ -90,7 +90,7 @@ impl Gate {
         }
     }
 
-    /// So many bytes were passed on.
+    /// Notes that this many bytes were passed on.
     pub(crate) fn passed(&mut self, count: usize) {
         if let Self::Http { passable, has_begun, .. } = self {
             *passable = passable.saturating_sub(count);
@@ -98,8 +98,7 @@ impl Gate {
         }
     }
 
-    /// Whether the other end's bytes are passed on: before a hello there are none that anybody waits for, and a refusal must
-    /// come first.
+    /// Whether the host's data is passed on. Before a TLS hello no host sends any, and a refusal must come first.
     pub(crate) fn lets_host_speak(&self) -> bool {
         match self {
             Self::Open => true,
@@ -108,12 +107,12 @@ impl Gate {
         }
     }
 
-    /// Whether nothing is waited for.
+    /// Whether it waits for nothing.
     pub(crate) fn is_settled(&self) -> bool {
         self.lets_host_speak()
     }
 
-    /// Shuts it. What the guest gets as an answer; nothing where that would mix with an earlier one.
+    /// Shuts the gate. Returns the answer for the guest; nothing if it would mix with an earlier answer.
     pub(crate) fn refuse(&mut self) -> Option<Vec<u8>> {
         let answer = match self {
             Self::Tls(_) => Some(ALERT.to_vec()),
@@ -132,7 +131,7 @@ fn window(socket: &mut Socket<'_>) -> Vec<u8> {
     bytes
 }
 
-/// The page of a refused request.
+/// The page for a refused request.
 fn page() -> Vec<u8> {
     let text = "This request was refused by the policy of the sandbox's network. The host's command `net NAME log` says why.\n";
     format!(

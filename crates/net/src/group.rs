@@ -1,5 +1,5 @@
-//! Groups: what a client of packages, or of the model, needs. A group's hosts come from the clients' own configuration, so that
-//! mirrors count; none is known here.
+//! Groups: the hosts that a package manager's client, or the model, needs. They come from the clients' own
+//! configuration, which respects mirrors; none is built in.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::HostName;
 
-/// The most hosts of a group.
+/// The largest number of hosts in a group.
 pub const MAX_ORIGINS: usize = 100;
 
 /// A group that a rule can name.
@@ -26,15 +26,15 @@ pub enum Group {
     Crates,
     /// Hosts of git repositories.
     Git,
-    /// The provider of the model.
+    /// The model's provider.
     Model,
 }
 
 impl Group {
-    /// All of them.
+    /// All groups.
     pub const ALL: [Self; 6] = [Self::Npm, Self::Pypi, Self::Debian, Self::Crates, Self::Git, Self::Model];
 
-    /// The word for it.
+    /// The name of the group in a rule.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Npm => "npm",
@@ -68,15 +68,15 @@ pub struct Origin {
     pub host: HostName,
     /// Its port.
     pub port: u16,
-    /// It speaks TLS.
+    /// Whether it speaks TLS.
     pub tls: bool,
-    /// Its address may be a private one: the user's own configuration names it.
+    /// Whether its address may be a private one, because the user's own configuration names it.
     #[serde(default)]
     pub private: bool,
 }
 
 impl Origin {
-    /// Of a URL of http or https with a name; nothing for another. What comes before an `@` is left out.
+    /// Parses an http or https URL with a host name; nothing for any other. User information before an `@` is dropped.
     pub fn of_url(url: &str, private: bool) -> Option<Self> {
         let (tls, rest) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
             (Some(rest), _) => (true, rest),
@@ -101,7 +101,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// What groups stand for.
+/// The hosts of each group.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Groups(BTreeMap<Group, Vec<Origin>>);
@@ -112,7 +112,7 @@ impl Groups {
         self.0.get(&group).into_iter().flatten()
     }
 
-    /// Sets the hosts of a group; more than [`MAX_ORIGINS`] are left out.
+    /// Sets the hosts of a group; those beyond [`MAX_ORIGINS`] are dropped.
     pub fn set(&mut self, group: Group, origins: impl IntoIterator<Item = Origin>) {
         let mut origins: Vec<Origin> = origins.into_iter().take(MAX_ORIGINS).collect();
         origins.sort();
@@ -120,7 +120,7 @@ impl Groups {
         self.0.insert(group, origins);
     }
 
-    /// The groups that are known.
+    /// The groups whose hosts are known.
     pub fn known(&self) -> impl Iterator<Item = Group> {
         self.0.keys().copied()
     }

@@ -1,32 +1,32 @@
-//! The head of an HTTP/1 message (RFC 9112), read as strictly as any reader could read it.
+//! The head of an HTTP/1 message (RFC 9112), parsed as strictly as any server parses it.
 
 use crate::body::Body;
 use crate::message::{self, field, is_token, only};
 use crate::name::HostName;
 
-/// The longest head of a request, bytes.
+/// The longest head of a request, in bytes.
 pub(crate) const MAX_HEAD: usize = 16 * 1024;
 
-/// Fields that say for whom a message is, and where it ends.
+/// Fields that determine the host of a message and where it ends.
 const FRAMING: [&str; 3] = ["host", "content-length", "transfer-encoding"];
 
-/// What a request is refused with.
+/// The refusal of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BadRequest {
-    /// The status of the page that says so.
+    /// The status of the error page.
     pub(crate) status: Status,
-    /// Why.
+    /// The reason.
     pub(crate) why: String,
 }
 
 /// The status of a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Status {
-    /// It is not what the protocol allows (RFC 9110, 15.5.1).
+    /// The protocol does not allow it (RFC 9110, 15.5.1).
     Bad,
-    /// It is not allowed (RFC 9110, 15.5.4).
+    /// The policy does not allow it (RFC 9110, 15.5.4).
     Forbidden,
-    /// It is for another host than the connection (RFC 9110, 15.5.20).
+    /// It is for another host than the connection's (RFC 9110, 15.5.20).
     Misdirected,
 }
 
@@ -44,13 +44,13 @@ pub(crate) struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    /// Reads a head without the empty line that ends it.
+    /// Parses a head without its final empty line.
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, BadRequest> {
         let strange = |byte: &u8| !matches!(byte, b'\t' | b'\r' | b'\n' | 0x20..=0x7e | 0x80..);
         if bytes.iter().any(strange) {
             return Err(bad("a request has control characters"));
         }
-        let text = std::str::from_utf8(bytes).map_err(|_| bad("a request is no text"))?;
+        let text = std::str::from_utf8(bytes).map_err(|_| bad("a request is not text"))?;
         let mut lines = text.split("\r\n");
         let mut words = lines.next().unwrap_or_default().split(' ');
         let (method, target, version) = (words.next(), words.next(), words.next());
@@ -59,22 +59,23 @@ impl<'a> Head<'a> {
         else {
             return Err(bad("it is not an HTTP/1 request"));
         };
-        // Neither has other characters (RFC 9112, 3), nor does a target have a fragment: servers cut it off, or do not.
+        // Neither may have other characters (RFC 9112, 3). A target has no fragment either: some servers cut it off,
+        // others do not.
         if !is_token(method) || !target.bytes().all(|byte| matches!(byte, b'!'..=b'~') && byte != b'#') {
             return Err(bad("a request has no plain target"));
         }
         let fields: Result<Vec<_>, _> = lines.map(field).collect();
         if text.replace("\r\n", "").contains(['\r', '\n']) {
-            return Err(bad("a line of a request ends in half"));
+            return Err(bad("a line of a request has an incomplete line end"));
         }
         let fields = fields.map_err(of_request)?;
-        // Gateways of programs read both characters as one (RFC 3875, 4.1.18).
+        // CGI gateways read both characters as the same (RFC 3875, 4.1.18).
         let poses = |name: &str| {
             let plain = name.replace('_', "-");
             plain != name && FRAMING.iter().any(|one| plain.eq_ignore_ascii_case(one))
         };
         if fields.iter().any(|(name, _)| poses(name)) {
-            return Err(bad("a field of a request passes for another"));
+            return Err(bad("a field of a request imitates another"));
         }
         Ok(Self { method, target, version, fields })
     }
@@ -84,7 +85,7 @@ impl<'a> Head<'a> {
         values(&self.fields, name)
     }
 
-    /// How long the body is.
+    /// The length of the body.
     pub(crate) fn framing(&self) -> Result<Body, BadRequest> {
         let body = framing(self.version, &self.fields).map_err(of_request)?;
         Ok(body.unwrap_or(Body::Length(0)))
@@ -100,7 +101,7 @@ impl<'a> Head<'a> {
             .map_err(of_request)?
             .ok_or_else(|| bad("a request names no host"))?;
         check_host(named, host, port, tls)?;
-        // The absolute form names the host once more (RFC 9112, 3.2.2).
+        // The absolute form names the host a second time (RFC 9112, 3.2.2).
         let scheme = if tls { "https://" } else { "http://" };
         let target = if let Some(rest) = self.target.strip_prefix(scheme) {
             let end = rest.find(['/', '?']).unwrap_or(rest.len());
@@ -115,7 +116,7 @@ impl<'a> Head<'a> {
     }
 }
 
-/// How long the body of a message with these fields is, as they say; nothing where they say nothing.
+/// The length of a message's body according to its fields; nothing if they do not give one.
 fn framing(version: &str, fields: &[(&str, &str)]) -> Result<Option<Body>, String> {
     let (codings, lengths) = (values(fields, "transfer-encoding"), values(fields, "content-length"));
     message::framing(version == "HTTP/1.0", codings, lengths)
@@ -133,7 +134,7 @@ fn check_host(named: &str, host: &HostName, port: u16, tls: bool) -> Result<(), 
     let suffix = format!(":{port}");
     let bare = match named.strip_suffix(&suffix) {
         Some(bare) => Some(bare),
-        // Without a port it is the scheme's.
+        // Without a port it is the scheme's default.
         None if port == if tls { 443 } else { 80 } => Some(named),
         None => None,
     };
@@ -147,7 +148,7 @@ fn check_host(named: &str, host: &HostName, port: u16, tls: bool) -> Result<(), 
     }
 }
 
-/// The length of a head with the empty line that ends it, once that has come.
+/// The length of a head including its final empty line, once that has arrived.
 pub(crate) fn end(bytes: &[u8]) -> Option<usize> {
     bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
 }
@@ -162,11 +163,11 @@ pub(crate) struct ResponseHead<'a> {
 }
 
 impl<'a> ResponseHead<'a> {
-    /// Reads a head without the empty line that ends it.
+    /// Parses a head without its final empty line.
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, String> {
-        let text = std::str::from_utf8(bytes).map_err(|_| "the host's answer is no text")?;
+        let text = std::str::from_utf8(bytes).map_err(|_| "the host's answer is not text")?;
         if text.replace("\r\n", "").contains(['\r', '\n', '\0']) {
-            return Err("the host's answer has half line ends".into());
+            return Err("the host's answer has incomplete line ends".into());
         }
         let mut lines = text.split("\r\n");
         let line = lines.next().unwrap_or_default();
@@ -186,7 +187,7 @@ impl<'a> ResponseHead<'a> {
         values(&self.fields, name)
     }
 
-    /// The body of the answer to a request with this method (RFC 9112, 6.3); nothing where it ends with the connection.
+    /// The body of the answer to a request with this method (RFC 9112, 6.3); nothing if it ends with the connection.
     pub(crate) fn body(&self, method: &str) -> Result<Option<Body>, String> {
         if method == "HEAD" || self.status < 200 || matches!(self.status, 204 | 304) {
             return Ok(Some(Body::Length(0)));

@@ -1,34 +1,34 @@
-//! The TLS `ClientHello` that a connection begins with (RFC 8446, 4.1.2), over any number of records. Only what it says of
-//! the server's name is read; the connection stays closed to us.
+//! Parses the TLS `ClientHello` at the beginning of a connection (RFC 8446, 4.1.2), split over any number of records.
+//! Only the server's name is read; the connection stays encrypted.
 
 use crate::name::HostName;
 
-/// The longest hello that is waited for, bytes with the heads of its records. Those with post-quantum keys have about 2 KiB.
+/// The longest hello in bytes, including record headers. Those with post-quantum keys have about 2 KiB.
 pub(crate) const MAX: usize = 12 * 1024;
 
-/// What the bytes so far are.
+/// The result of parsing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Hello {
-    /// The beginning of a hello.
+    /// An incomplete hello.
     Incomplete,
     /// A hello for this server.
     For(HostName),
-    /// Something that is not passed on, and why.
+    /// Something that must not be passed on, with the reason.
     Bad(&'static str),
 }
 
-/// Content types and the handshake's first message (RFC 8446, B.1, B.3).
+/// Content types and the first handshake message (RFC 8446, B.1, B.3).
 const HANDSHAKE: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
 /// The longest record (RFC 8446, 5.1).
 const RECORD: usize = 1 << 14;
-/// Extensions: `server_name` (RFC 6066, 3), `encrypted_client_hello` (RFC 9849), and the draft before it.
+/// Extensions: `server_name` (RFC 6066, 3), `encrypted_client_hello` (RFC 9849), and its predecessor in a draft.
 const SERVER_NAME: u16 = 0;
 const ENCRYPTED_HELLO: u16 = 0xfe0d;
 const ENCRYPTED_NAME: u16 = 0xffce;
 const HOST_NAME: u8 = 0;
 
-/// Reads the beginning of a connection.
+/// Parses the beginning of a connection.
 pub(crate) fn parse(bytes: &[u8]) -> Hello {
     let message = match handshake(bytes) {
         Ok(Some(message)) => message,
@@ -42,7 +42,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Hello {
     }
 }
 
-/// The body of the first handshake message, once all of it is there.
+/// The body of the first handshake message, once it is complete.
 fn handshake(mut bytes: &[u8]) -> Result<Option<Vec<u8>>, &'static str> {
     const NOT_TLS: &str = "it is not TLS";
     let mut message = Vec::new();
@@ -59,7 +59,7 @@ fn handshake(mut bytes: &[u8]) -> Result<Option<Vec<u8>>, &'static str> {
                 return Ok(Some(message[4..4 + length].to_vec()));
             }
         }
-        // Whatever is no TLS is refused at its first wrong byte.
+        // Refuse anything but TLS at its first wrong byte.
         match bytes.first() {
             None => return Ok(None),
             Some(&HANDSHAKE) => {}
@@ -80,7 +80,7 @@ fn handshake(mut bytes: &[u8]) -> Result<Option<Vec<u8>>, &'static str> {
     }
 }
 
-/// Bytes of which more and more are taken.
+/// Reads bytes from the front.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -98,13 +98,13 @@ impl<'a> Reader<'a> {
         self.take(2).map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]]))
     }
 
-    /// A vector whose length takes one byte.
+    /// A vector with a one-byte length.
     fn short(&mut self) -> Option<Reader<'a>> {
         let length = self.byte()?;
         self.take(length.into()).map(Reader)
     }
 
-    /// A vector whose length takes two bytes.
+    /// A vector with a two-byte length.
     fn long(&mut self) -> Option<Reader<'a>> {
         let length = self.word()?;
         self.take(length.into()).map(Reader)
@@ -130,7 +130,7 @@ fn server_name(message: &[u8]) -> Result<HostName, &'static str> {
     name.ok_or("its TLS hello names no server (SNI)")
 }
 
-/// The extensions: after version, random, session id, cipher suites, compression methods. Nothing follows them.
+/// The extensions, after version, random, session ID, cipher suites and compression methods. Nothing follows them.
 fn extensions(message: &[u8]) -> Option<Reader<'_>> {
     let mut reader = Reader(message);
     reader.take(2 + 32)?;
@@ -150,7 +150,7 @@ fn host_name(mut body: Reader<'_>) -> Result<HostName, &'static str> {
         return Err(DAMAGED);
     }
     let name = list.long().ok_or(DAMAGED)?;
-    // A second name of a list would be another's word for the server.
+    // A list with a second name would be ambiguous.
     if !list.0.is_empty() || !body.0.is_empty() {
         return Err(DAMAGED);
     }

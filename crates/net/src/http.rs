@@ -1,5 +1,5 @@
-//! The requests of a connection without TLS (RFC 9112): each must be for the allowed host, and each is bounded as strictly as
-//! any server could read it, so that none hides behind another.
+//! The requests of a connection without TLS (RFC 9112). Each must be for the allowed host, and its end is determined as
+//! strictly as any server does, so that no request can hide behind another.
 
 use crate::access::Access;
 use crate::body::{Progress, Step};
@@ -7,14 +7,14 @@ use crate::credential;
 use crate::head::{self, Head, MAX_HEAD};
 use crate::name::HostName;
 
-/// What is done with the next bytes.
+/// What to do with the next bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// So many are passed on.
+    /// Pass this many on.
     Pass(usize),
-    /// More must come first.
+    /// Wait for more.
     Wait,
-    /// Nothing more is passed on, and why.
+    /// Refuse, with the reason.
     Refuse(String),
 }
 
@@ -24,19 +24,19 @@ pub(crate) struct Requests {
     host: HostName,
     port: u16,
     access: Access,
-    /// Requests with credentials are refused.
+    /// Whether requests with credentials are refused.
     is_guarded: bool,
     /// Nothing before a head.
     body: Option<Progress>,
 }
 
 impl Requests {
-    /// Of a connection to this host.
+    /// The requests of a connection to this host.
     pub(crate) fn to(host: HostName, port: u16, access: Access, is_guarded: bool) -> Self {
         Self { host, port, access, is_guarded, body: None }
     }
 
-    /// Looks at the bytes that have come and were not passed on yet.
+    /// Looks at the bytes that have arrived and were not passed on yet.
     pub(crate) fn next(&mut self, bytes: &[u8]) -> Next {
         self.try_next(bytes).unwrap_or_else(Next::Refuse)
     }
@@ -54,7 +54,7 @@ impl Requests {
 
     fn head(&mut self, bytes: &[u8]) -> Result<Next, String> {
         let window = &bytes[..bytes.len().min(MAX_HEAD)];
-        // A client of another protocol is refused at its first byte.
+        // Refuse another protocol at its first byte.
         if !window[0].is_ascii_uppercase() {
             return Err("it is not HTTP".into());
         }
@@ -72,7 +72,7 @@ impl Requests {
         }
         let has_credential = head.fields.iter().any(|(name, _)| credential::is_one(name));
         if self.is_guarded && has_credential {
-            return Err("its host has a secret of yours: no credential goes there without TLS".into());
+            return Err("its host has a secret of yours: credentials are not sent there without TLS".into());
         }
         self.body = Some(Progress::strict(body));
         Ok(Next::Pass(end))
@@ -88,7 +88,7 @@ mod tests {
         Requests::to("a.example".parse().unwrap(), 80, Access::Full, false)
     }
 
-    /// Feeds bytes in pieces; how many were passed on, and why it ended.
+    /// Feeds bytes in pieces. Returns how many were passed on, and the reason of a refusal.
     fn feed(bytes: &[u8], size: usize) -> (usize, Option<String>) {
         let mut requests = requests();
         let mut passed = 0;
@@ -142,10 +142,10 @@ mod tests {
             ("G\u{c9}T / HTTP/1.1\r\nHost: a.example", "no plain target"),
             ("GET / HTTP/1.1\r\nHost: a.example\r\nH\u{f6}st: b", "no plain name"),
             ("POST / HTTP/1.0\r\nHost: a.example\r\nTransfer-Encoding: chunked", "HTTP/1.0 and chunked"),
-            ("POST / HTTP/1.1\r\nHost: a.example\r\nContent_Length: 5", "passes for another"),
+            ("POST / HTTP/1.1\r\nHost: a.example\r\nContent_Length: 5", "imitates another"),
             (
                 "POST / HTTP/1.1\r\nHost: a.example\r\ntransfer-Encoding: chunked\r\nTRANSFER_ENCODING: x",
-                "passes for",
+                "imitates another",
             ),
             (
                 "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 1\r\nTransfer-Encoding: chunked",
@@ -158,7 +158,7 @@ mod tests {
             ("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: +1", "not plain"),
             ("POST / HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: gzip, chunked", "not plain"),
             ("GET / HTTP/1.1\nHost: b.example\r\nHost: a.example", "HTTP/1"),
-            ("GET / HTTP/1.1\r\nX: y\nHost: b.example\r\nHost: a.example", "half"),
+            ("GET / HTTP/1.1\r\nX: y\nHost: b.example\r\nHost: a.example", "line end"),
             ("GET / HTTP/1.1\r\nX: y\0\r\nHost: a.example", "control"),
         ] {
             let (passed, said) = feed(format!("{head}\r\n\r\n").as_bytes(), 1000);

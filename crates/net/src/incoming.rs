@@ -1,4 +1,4 @@
-//! What a frame of the guest is. Pure: it answers nothing, and whatever is not understood or not the guest's own is dropped.
+//! Classifies the guest's frames without answering them. Frames that are malformed or not the guest's own are dropped.
 
 use std::net::Ipv4Addr;
 
@@ -13,21 +13,21 @@ use crate::lan::{GATEWAY, GATEWAY_MAC, GUEST, GUEST_MAC, RESOLVER};
 /// A frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Incoming<'a> {
-    /// Who has this address?
+    /// An ARP request for this address.
     Arp { target: Ipv4Addr },
-    /// A segment.
+    /// A TCP segment.
     Tcp(Segment<'a>),
     /// A DHCP message.
     Dhcp(&'a [u8]),
     /// A DNS message from this port.
     Dns { port: u16, message: &'a [u8] },
-    /// Is the gateway there?
+    /// An ICMP echo request.
     Echo { to: Ipv4Addr, id: u16, number: u16, data: &'a [u8] },
-    /// Something that is never passed on, to an address that could be somebody's.
+    /// An IPv4 packet that is never passed on, to a valid destination.
     Unreachable { header: Ipv4Repr, payload: &'a [u8], what: Unreachable },
-    /// The same of IPv6.
+    /// The same for IPv6.
     Unreachable6 { header: Ipv6Repr, payload: &'a [u8] },
-    /// It is dropped.
+    /// A frame to drop.
     Nothing,
 }
 
@@ -43,23 +43,23 @@ pub(crate) enum Unreachable {
 /// A TCP segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Segment<'a> {
-    /// With its IP header.
+    /// Including its IP header.
     pub(crate) packet: &'a [u8],
     pub(crate) to: Ipv4Addr,
     pub(crate) port: u16,
     pub(crate) from_port: u16,
-    /// It begins a connection.
+    /// Whether it opens a connection.
     pub(crate) is_first: bool,
 }
 
-/// Reads a frame.
+/// Classifies a frame.
 pub(crate) fn parse(frame: &[u8]) -> Incoming<'_> {
     known(frame).unwrap_or(Incoming::Nothing)
 }
 
 fn known(frame: &[u8]) -> Option<Incoming<'_>> {
     let frame = EthernetFrame::new_checked(frame).ok()?;
-    // A second card of the guest, or one that it made up.
+    // From a second network card of the guest, or a forged address.
     if frame.src_addr() != GUEST_MAC {
         return None;
     }
@@ -90,7 +90,7 @@ fn ipv4(bytes: &[u8]) -> Option<Incoming<'_>> {
     let packet = Ipv4Packet::new_checked(bytes).ok()?;
     let checks = ChecksumCapabilities::default();
     let header = Ipv4Repr::parse(&packet, &checks).ok()?;
-    // Fragments are never put together: what is looked at could differ from what arrives.
+    // Never reassemble fragments: the result could differ from what was checked.
     if packet.version() != 4 || packet.more_frags() || packet.frag_offset() != 0 {
         return None;
     }
@@ -129,7 +129,7 @@ fn ipv4(bytes: &[u8]) -> Option<Incoming<'_>> {
                 {
                     Some(Incoming::Echo { to: header.dst_addr, id: ident, number: seq_no, data })
                 }
-                // No error about an error (RFC 1122, 3.2.2).
+                // An error must not be sent about an error (RFC 1122, 3.2.2).
                 Icmpv4Repr::EchoRequest { .. } => unreachable(Unreachable::Other),
                 _ => None,
             }

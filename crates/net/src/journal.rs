@@ -1,5 +1,5 @@
-//! What was refused, and in mode `learn` what a list would need. Bounded in memory and on disk: equal denials are one entry with
-//! a count.
+//! Records what was refused and, in mode `learn`, the rules that a list would need. Bounded in memory and on disk:
+//! equal denials are one entry with a count.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -11,40 +11,40 @@ use serde::{Deserialize, Serialize};
 use crate::rule::Rule;
 use crate::witness::{Kind, Seen, Told};
 
-/// The most entries; the oldest go first.
+/// The largest number of entries; the oldest are removed first.
 const MOST: usize = 500;
-/// The most new entries a second; others are only counted.
+/// The largest number of new entries per second; others are only counted.
 const RATE: u32 = 50;
-/// The most rules that are learned.
+/// The largest number of learned rules.
 const LEARNED: usize = 500;
-/// The longest text of an entry, characters.
+/// The longest text of an entry, in characters.
 const TEXT: usize = 300;
-/// The longest file that is read, bytes.
+/// The longest file that is read, in bytes.
 const FILE: u64 = 4 << 20;
-/// How often the file is written at most.
+/// The shortest interval between writes of the file.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Equal denials.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Denial {
-    /// When the first was, seconds since 1970.
+    /// When the first happened, in seconds since 1970.
     pub first: u64,
-    /// When the last was.
+    /// When the last happened.
     pub last: u64,
-    /// How many there were.
+    /// The number of denials.
     pub count: u64,
     /// What was refused.
     pub kind: Kind,
-    /// Where to. Text from the guest.
+    /// The destination. Text from the guest.
     pub to: String,
     /// The rule that decided.
     pub rule: String,
-    /// The rule that would allow it, if one would.
+    /// The rule that would allow it, if any.
     pub allow: Option<String>,
 }
 
 impl Denial {
-    /// The one message about it, without the command that helps, which depends on who prints it.
+    /// The message for users, without the command that allows it, which depends on the program that prints it.
     pub fn message(&self) -> String {
         let what = match self.kind {
             Kind::Name => "the name",
@@ -58,21 +58,21 @@ impl Denial {
     }
 }
 
-/// What the journal has.
+/// The content of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Log {
     /// Denials, the oldest first.
     pub denials: Vec<Denial>,
-    /// Denials that were too many to be kept.
+    /// The number of denials that were not kept.
     #[serde(default)]
     pub dropped: u64,
-    /// Rules that allow what was reached in mode `learn`.
+    /// Rules that would allow what was reached in mode `learn`.
     #[serde(default)]
     pub learned: BTreeSet<String>,
 }
 
 impl Log {
-    /// What an earlier journal wrote; empty where there is nothing to be read.
+    /// Reads the file of an earlier journal; empty if there is none or it cannot be read.
     pub fn read(path: &Utf8Path) -> Self {
         let is_short = path.metadata().is_ok_and(|about| about.len() <= FILE);
         let bytes = if is_short { std::fs::read(path).unwrap_or_default() } else { Vec::new() };
@@ -91,15 +91,15 @@ pub(crate) struct Journal {
     dropped: u64,
     learned: BTreeSet<String>,
     is_changed: bool,
-    /// How often something was refused.
+    /// How many times something was refused.
     refusals: u64,
     written: Option<Instant>,
-    /// New entries of this second.
+    /// The current second, and the number of new entries in it.
     second: (u64, u32),
 }
 
 impl Journal {
-    /// Goes on with what the file has.
+    /// Continues the journal of this file.
     pub(crate) fn open(path: Option<Utf8PathBuf>, told: Told) -> Self {
         let log = path.as_deref().map(Log::read).unwrap_or_default();
         let entries: VecDeque<Denial> = log.denials.into_iter().take(MOST).collect();
@@ -173,7 +173,7 @@ impl Journal {
         }
     }
 
-    /// What there is, and its number; nothing where nothing was refused since the one that `seen` is the number of.
+    /// The content and its number; nothing if nothing was refused since number `seen`.
     pub(crate) fn log_after(&self, seen: Option<u64>) -> Option<(u64, Log)> {
         (seen != Some(self.refusals)).then(|| (self.refusals, self.log()))
     }
@@ -186,7 +186,7 @@ impl Journal {
         }
     }
 
-    /// Writes the file where something is new, at most once a second. How long until it wants to.
+    /// Writes the file if there are changes, at most once a second. Returns the time until the next write is due.
     pub(crate) fn save(&mut self, now: Instant, at_once: bool) -> Option<Duration> {
         let path = self.path.as_ref().filter(|_| self.is_changed)?;
         let since = self.written.map_or(PAUSE, |at| now.saturating_duration_since(at));
@@ -196,7 +196,7 @@ impl Journal {
         self.written = Some(now);
         self.is_changed = false;
         if let Ok(text) = serde_json::to_vec(&self.log()) {
-            // A full disk costs the log, not the network: what is in memory is still told.
+            // A full disk costs the log, not the network: entries in memory are still reported.
             let _ = Replace::new(path).mode(0o600).unsynced().write(text);
         }
         None

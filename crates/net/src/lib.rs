@@ -1,12 +1,13 @@
-//! The host's end of a sandbox's network: a gateway that is a library. Frames of the guest come in; what the policy allows goes
-//! out as connections of this process, and nothing else does.
+//! The host's end of a sandbox's network: a gateway as a library. It receives the guest's frames; whatever the policy
+//! allows leaves as connections of this process, and nothing else leaves.
 //!
-//! - [`Network`]: the thread that is the other end of QEMU's network card.
+//! - [`Network`]: the thread at the other end of QEMU's network card.
 //! - [`Policy`], [`Rule`]: what may be reached, as pure data.
 //! - [`Log`]: what was refused, and why.
-//! - [`Witness`]: who keeps a record of all that happens; where that fails, nothing happens.
+//! - [`Witness`]: keeps a record of all that happens; while it cannot, nothing happens.
 //!
-//! The guest is not trusted: every buffer, table and rate is bounded, and whatever is not understood is dropped. Nothing here prints.
+//! The guest is not trusted: every buffer, table and rate is bounded, and whatever cannot be parsed is dropped. Nothing
+//! here prints.
 
 mod access;
 mod authority;

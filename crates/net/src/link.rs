@@ -1,4 +1,4 @@
-//! The thread of a sandbox's network: waits for QEMU, connects, and moves what comes until it is told to end.
+//! The thread of a sandbox's network: connects to QEMU, and moves data until it is stopped.
 
 use std::io::{self, ErrorKind, Read as _};
 use std::os::unix::net::UnixStream;
@@ -15,16 +15,16 @@ use crate::poller::Poller;
 use crate::shared::Shared;
 use crate::switch::{FIRST_FLOW, Switch, is_passing};
 
-/// How often QEMU's socket is tried.
+/// The interval between attempts to connect to QEMU's socket.
 const PAUSE: Duration = Duration::from_millis(20);
-/// How long nothing may be due.
+/// The longest wait for events.
 const LONGEST: Duration = Duration::from_secs(60);
-/// Bytes that are read at once, and how often before flows are served.
+/// Bytes per read, and reads before flows are served.
 const READ: usize = 64 * 1024;
 const READS: usize = 4;
-/// Connections that are accepted at once from one port.
+/// The most connections accepted at once from one port.
 const ACCEPTS: usize = 16;
-/// How long a port of the host rests where no connection can be accepted: descriptors are used up.
+/// How long a port of the host is not polled when no connection can be accepted, because file descriptors are used up.
 const REST: Duration = Duration::from_millis(200);
 
 /// Numbers at the poller: QEMU, the wake, the forwards, flows.
@@ -43,7 +43,7 @@ pub(crate) struct Link {
     rests_until: Option<Instant>,
 }
 
-/// QEMU's end, while it is connected.
+/// The connection to QEMU.
 struct Wire {
     stream: UnixStream,
     decoder: Decoder,
@@ -69,16 +69,16 @@ impl Link {
         Ok(Self { shared, socket, forwards, poller, switch, began, buffer, rests_until: None })
     }
 
-    /// Until the owner ends it.
+    /// Runs until the owner stops it.
     pub(crate) fn run(mut self) {
         while !self.shared.is_over() {
-            // Nobody listens while there is no machine: a connection to a forwarded port waits in the kernel.
+            // Without a machine nothing accepts connections here: a connection to a forwarded port waits in the kernel.
             let Ok(stream) = UnixStream::connect(&self.socket) else {
                 self.save_journal(false);
                 std::thread::sleep(PAUSE);
                 continue;
             };
-            // What ends it is QEMU's end, or an error of the system: both begin again.
+            // Either QEMU closed it, or a system call failed: reconnect in both cases.
             let _ = self.attend(stream);
             self.shared.attached(false);
             self.switch.clear(self.now());
@@ -174,10 +174,10 @@ impl Link {
         Ok(())
     }
 
-    /// Waits for connections to the forwarded ports that are open, or no longer.
+    /// Starts or stops waiting for connections to the open forwarded ports.
     fn listen(&self, wanted: bool) {
         for (number, forward) in (FORWARDS..).zip(&self.forwards) {
-            // A socket that was closed is always ready: it is not waited for. An error says that it was so already.
+            // A closed socket is always ready, so it is not polled. An error means that nothing had to be changed.
             let wanted = wanted && forward::is_open(&forward.listener);
             let _ = self.poller.change(&forward.listener, number, (!wanted, false), (wanted, false));
         }
@@ -202,7 +202,7 @@ impl Link {
     }
 }
 
-/// A number that no other link has.
+/// A random number, so that links differ.
 fn seed() -> io::Result<u64> {
     let mut bytes = [0; 8];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;

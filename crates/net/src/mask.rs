@@ -1,17 +1,17 @@
-//! Takes secrets out of what passes by, in pieces of any size; what is left is as long as it was.
+//! Masks secrets in a stream of pieces of any size; the length stays the same.
 
 use base64ct::{Base64Unpadded, Encoding as _};
 use memchr::memmem::Finder;
 
-/// What stands for each byte of a secret.
+/// Replaces each byte of a secret.
 const HIDDEN: u8 = b'*';
 
-/// Bytes of which more and more pass.
+/// A mask over a stream of bytes.
 pub(crate) struct Mask {
     patterns: Vec<Pattern>,
-    /// What has come and may be the beginning of a secret.
+    /// Received bytes that may be the beginning of a secret.
     held: Vec<u8>,
-    /// The same as it is shown.
+    /// The same bytes, masked.
     shown: Vec<u8>,
 }
 
@@ -21,7 +21,7 @@ struct Pattern {
 }
 
 impl Mask {
-    /// For these secrets, as they are and as a part of what is encoded in base64: that is how a password is sent (RFC 7617).
+    /// Masks these secrets, both as they are and as part of base64, as passwords are sent (RFC 7617).
     pub(crate) fn of<'a>(secrets: impl Iterator<Item = &'a str>) -> Self {
         let all = secrets.flat_map(|secret| {
             let encoded = (0..3).map(|offset| encoded(secret, offset));
@@ -34,7 +34,7 @@ impl Mask {
         Self { patterns, held: Vec::new(), shown: Vec::new() }
     }
 
-    /// Takes bytes; those that may go on.
+    /// Takes bytes. Returns those that can be passed on.
     pub(crate) fn take(&mut self, bytes: &[u8]) -> Vec<u8> {
         self.held.extend(bytes);
         self.shown.extend(bytes);
@@ -47,13 +47,13 @@ impl Mask {
         self.shown.drain(..end).collect()
     }
 
-    /// What is left once all has passed.
+    /// The rest, at the end of the stream.
     pub(crate) fn finish(&mut self) -> Vec<u8> {
         self.held.clear();
         std::mem::take(&mut self.shown)
     }
 
-    /// A text by itself.
+    /// Masks a complete text.
     pub(crate) fn text(&self, text: &str) -> String {
         let mut shown = text.as_bytes().to_vec();
         for pattern in &self.patterns {
@@ -69,21 +69,21 @@ fn hide(pattern: &Pattern, bytes: &[u8], shown: &mut [u8]) {
     while let Some(found) = pattern.finder.find(&bytes[start..]) {
         let at = start + found;
         shown[at..at + pattern.bytes.len()].fill(HIDDEN);
-        // The next may overlap it.
+        // The next match may overlap this one.
         start = at + 1;
     }
 }
 
 impl Pattern {
-    /// How many bytes of its beginning stand at the end.
+    /// How many bytes of the pattern's beginning are at the end of `bytes`.
     fn begins_at_end_of(&self, bytes: &[u8]) -> usize {
         let longest = bytes.len().min(self.bytes.len() - 1);
         (1..=longest).rev().find(|count| bytes.ends_with(&self.bytes[..*count])).unwrap_or_default()
     }
 }
 
-/// The characters of base64 that a text alone decides, where so many bytes stand before it, modulo three (RFC 4648, 4: a character
-/// has six bits).
+/// The base64 characters that a text alone determines if `offset` bytes, modulo three, precede it (RFC 4648, 4: a
+/// character has six bits).
 fn encoded(text: &str, offset: usize) -> Vec<u8> {
     let bytes = [&[0; 2][..offset], text.as_bytes()].concat();
     let (first, end) = ((8 * offset).div_ceil(6), 8 * bytes.len() / 6);
@@ -128,7 +128,7 @@ mod tests {
             let encoded = Base64::encode_string(text.as_bytes());
             let shown = masked(&[secret], &format!("Basic {encoded}\n"), 3);
             let hidden = shown.matches('*').count();
-            // At each end at most one character has bits of something else.
+            // At each end, at most one character has bits of something else.
             assert!(hidden * 6 + 2 * 6 > secret.len() * 8, "{user}: {shown}");
             assert_eq!(shown.len(), encoded.len() + 7);
         }

@@ -1,5 +1,5 @@
-//! What requests and answers of HTTP/1 (RFC 9112) have in common: fields, and how long a body is. Each is read as strictly as any
-//! program could read it. What is wrong is said without its subject, which the caller knows.
+//! What requests and answers of HTTP/1 (RFC 9112) have in common: fields and the length of the body, parsed as strictly
+//! as any program parses them. Error messages have no subject; the caller adds it.
 
 use crate::body::Body;
 
@@ -11,15 +11,15 @@ pub(crate) fn is_token(text: &str) -> bool {
 
 /// The name and the value of a field.
 pub(crate) fn field(line: &str) -> Result<(&str, &str), &'static str> {
-    let (name, value) = line.split_once(':').ok_or("has a line that is no field")?;
-    // No space before the colon, and no line that goes on with one.
+    let (name, value) = line.split_once(':').ok_or("has a line that is not a field")?;
+    // No space before the colon, and no continuation line.
     if !is_token(name) {
         return Err("has a field with no plain name");
     }
     Ok((name, value.trim_matches([' ', '\t'])))
 }
 
-/// The value of a field that may be there once.
+/// The value of a field that may occur once.
 pub(crate) fn only<'a>(
     mut values: impl Iterator<Item = &'a str>,
     name: &str,
@@ -30,8 +30,8 @@ pub(crate) fn only<'a>(
     }
 }
 
-/// How long the body is, as `transfer-encoding` and `content-length` say it; nothing where neither is there. HTTP/1.0 knows no codings
-/// (RFC 9112, 6.1).
+/// The length of the body according to `transfer-encoding` and `content-length`; nothing if neither is present.
+/// HTTP/1.0 has no transfer codings (RFC 9112, 6.1).
 pub(crate) fn framing<'a>(
     is_old: bool,
     codings: impl Iterator<Item = &'a str>,
@@ -39,7 +39,7 @@ pub(crate) fn framing<'a>(
 ) -> Result<Option<Body>, String> {
     match (only(codings, "transfer-encoding")?, only(lengths, "content-length")?) {
         (None, None) => Ok(None),
-        (Some(_), _) if is_old => Err("is of HTTP/1.0 and chunked".into()),
+        (Some(_), _) if is_old => Err("is HTTP/1.0 and chunked".into()),
         (Some(coding), None) if coding.eq_ignore_ascii_case("chunked") => Ok(Some(Body::Chunked)),
         (None, Some(length)) if !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit()) => {
             length.parse().map(|length| Some(Body::Length(length))).map_err(|_| "is too long".into())

@@ -1,5 +1,5 @@
-//! The model's provider, served to one sandbox at an address of its link: the guest shows a token that is worth nothing elsewhere,
-//! and the user's key is put in here.
+//! The model's provider, served to one sandbox at an address of its link. The guest shows a token that is useless
+//! elsewhere; the user's key is added here.
 
 mod meter;
 
@@ -18,32 +18,32 @@ use crate::upstream::{Trust, Upstream};
 /// A sandbox's access to a model.
 #[derive(Clone)]
 pub struct Model {
-    /// Where the provider is. It speaks TLS.
+    /// The provider, which speaks TLS.
     pub origin: Origin,
-    /// What comes before `/v1/messages` there; empty, or a path without a final slash.
+    /// The path before `/v1/messages`; empty, or without a final slash.
     pub prefix: String,
-    /// What the guest shows.
+    /// The token that the guest shows.
     pub token: String,
     /// The user's key.
     pub key: Key,
-    /// What the sandbox may use.
+    /// The sandbox's limits.
     pub limits: Limits,
-    /// What a million tokens cost, by the beginning of a model's name.
+    /// The price of a million tokens, by the beginning of a model's name.
     pub prices: Vec<(String, Price)>,
-    /// Where its use is kept over restarts.
+    /// The file that keeps its usage across restarts.
     pub usage: Option<Utf8PathBuf>,
 }
 
-/// A key, and how the provider takes it.
+/// A key, and the field that the provider expects it in.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Key {
     /// In `x-api-key`.
     Api(String),
-    /// In `authorization`, as a bearer's.
+    /// In `authorization`, as a bearer token.
     Bearer(String),
 }
 
-/// Without the key and the token.
+/// Omits the key and the token.
 impl fmt::Debug for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Model")
@@ -54,13 +54,13 @@ impl fmt::Debug for Model {
 }
 
 impl Key {
-    /// Whether it can stand in a header.
+    /// Whether it is valid in a header field.
     pub fn is_plain(&self) -> bool {
         let (Self::Api(key) | Self::Bearer(key)) = self;
         !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic())
     }
 
-    /// The field of a request, with its line's end.
+    /// The header field, with its line end.
     pub(crate) fn field(&self) -> String {
         match self {
             Self::Api(key) => format!("x-api-key: {key}\r\n"),
@@ -70,7 +70,7 @@ impl Key {
 }
 
 impl Model {
-    /// The price of a model; the highest where it has none, or is not known.
+    /// The price of a model; the highest price if the model is unknown or has none.
     pub(crate) fn price(&self, name: Option<&str>) -> Option<&Price> {
         let named =
             name.and_then(|name| self.prices.iter().find(|(start, _)| name.starts_with(start.as_str())));
@@ -79,7 +79,7 @@ impl Model {
     }
 }
 
-/// A model and what was used of it.
+/// A model and its usage.
 #[derive(Debug)]
 pub(crate) struct Access {
     pub(crate) model: Model,
@@ -97,7 +97,7 @@ impl Access {
         self.meter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a request of about so many tokens; why it may not be made.
+    /// Counts a request of about this many tokens. Fails with the reason if a limit is reached.
     pub(crate) fn begin(&self, tokens: u64) -> Result<Held<'_>, String> {
         self.meter().begin(&self.model.limits, self.model.price(None), tokens)?;
         Ok(Held { access: self, tokens })
@@ -108,7 +108,8 @@ impl Access {
     }
 }
 
-/// The tokens of a request that runs. Where nobody says how many it took, none are counted, and none are held any more.
+/// The tokens reserved for a running request. If the answer does not report its tokens, the reservation is dropped
+/// without counting any.
 #[derive(Debug)]
 pub(crate) struct Held<'a> {
     access: &'a Access,
@@ -116,14 +117,14 @@ pub(crate) struct Held<'a> {
 }
 
 impl Held<'_> {
-    /// Holds so many in all.
+    /// Reserves this many tokens in total.
     pub(crate) fn at_least(&mut self, tokens: u64) {
         let more = tokens.saturating_sub(self.tokens);
         self.access.meter().hold(more);
         self.tokens += more;
     }
 
-    /// Counts what an answer said; what is held where it said nothing.
+    /// Counts the tokens that an answer reported; the reserved ones if it reported none.
     pub(crate) fn settle(self, said: Option<(Option<String>, Tokens)>) {
         let (name, tokens) = said.unwrap_or((None, Tokens { input: self.tokens, ..Tokens::default() }));
         let price = self.access.model.price(name.as_deref());

@@ -1,20 +1,20 @@
-//! Names of hosts, in one form.
+//! Host names in a canonical form.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The longest name, bytes without the final dot (RFC 1035, 2.3.4).
+/// The longest name, in bytes without the final dot (RFC 1035, 2.3.4).
 const MAX: usize = 253;
-/// The longest label, bytes (RFC 1035, 2.3.4).
+/// The longest label, in bytes (RFC 1035, 2.3.4).
 const MAX_LABEL: usize = 63;
-/// The most labels that may stand for `*`.
+/// The largest number of labels that `*` matches.
 pub(crate) const WILD_LABELS: usize = 3;
-/// The most bytes that may stand for `*`.
+/// The largest number of bytes that `*` matches.
 pub(crate) const WILD_BYTES: usize = 63;
 
-/// The name of a host in lower case, without a final dot.
+/// A host name in lower case, without a final dot.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct HostName(String);
@@ -32,12 +32,12 @@ pub struct NamePattern {
 pub struct BadName(&'static str);
 
 impl HostName {
-    /// The name.
+    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The host that a name of its services is about, `_http._tcp.HOST` (RFC 2782); nothing for another name.
+    /// The host in the name of one of its services, `_http._tcp.HOST` (RFC 2782); nothing for any other name.
     pub(crate) fn host_of_service(&self) -> Option<Self> {
         let mut rest = self.0.as_str();
         while rest.starts_with('_') {
@@ -62,7 +62,7 @@ impl FromStr for HostName {
             if label.is_empty() || label.len() > MAX_LABEL {
                 return Err(BadName("each part of a name has 1 to 63 characters"));
             }
-            // An underscore is no host's (RFC 1123, 2.1), and some have one.
+            // No host name has an underscore (RFC 1123, 2.1), but some are in use.
             if !label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')) {
                 return Err(BadName(
                     "a name has letters, digits, hyphens and dots; write others in punycode",
@@ -96,12 +96,12 @@ impl From<HostName> for String {
 }
 
 impl NamePattern {
-    /// This name alone.
+    /// Matches this name only.
     pub fn exact(name: HostName) -> Self {
         Self { name, is_wildcard: false }
     }
 
-    /// The name that it is, or that all of its names are below.
+    /// The name, without the `*.` of a wildcard.
     pub fn name(&self) -> &HostName {
         &self.name
     }
@@ -111,7 +111,7 @@ impl NamePattern {
         self.is_wildcard
     }
 
-    /// Whether a name is one of these. What stands for `*` is limited: labels could carry data out.
+    /// Whether it matches a name. What `*` matches is limited, because labels could carry data out.
     pub fn matches(&self, name: &HostName) -> bool {
         if !self.is_wildcard {
             return self.name == *name;
@@ -120,7 +120,7 @@ impl NamePattern {
             .is_some_and(|rest| rest.len() <= WILD_BYTES && rest.split('.').count() <= WILD_LABELS)
     }
 
-    /// Whether a name is one of these, however long; for what is denied.
+    /// Whether it covers a name of any length; for denials.
     pub fn covers(&self, name: &HostName) -> bool {
         if self.is_wildcard { self.below(name).is_some() } else { self.name == *name }
     }

@@ -1,21 +1,21 @@
-//! Whether a rule stays within what a policy already reaches.
+//! Decides whether a rule stays within what a policy already allows.
 
 use crate::access::Access;
 use crate::name::{HostName, NamePattern};
 use crate::policy::{Check, Destination, Grant, Mode, Policy};
 use crate::rule::{Host, Ports, Rule};
 
-/// A label that stands for any name below a wildcard. No rule is about a name with it.
+/// A label that represents any name below a wildcard. No rule is about a name with it.
 const ANY: &str = "any-name-below-a-wildcard";
 
 impl Policy {
-    /// Whether this rule, in place of the others or beside them, reaches nothing that the policy does not reach as freely. What a
-    /// group stands for must be known. A policy that is offline is judged by its rules.
+    /// Whether this rule, in place of the others or in addition, allows nothing that the policy does not allow as
+    /// freely. The hosts of groups must be known. An offline policy is judged by its rules.
     pub fn includes(&self, rule: &Rule) -> bool {
         let mode = if self.mode == Mode::Offline { Mode::Restricted } else { self.mode };
         let policy = Self { mode, ..self.clone() };
         match &rule.host {
-            // A group also stands for what is not among its hosts: the model is served, and hosts may be private.
+            // A group also allows more than its hosts: the model is served, and hosts may be private.
             Host::Group { group, write } => {
                 let has = |write| policy.allow.contains(&Rule::of_group(*group, write));
                 (has(true) || (!write && has(false)))
@@ -34,7 +34,7 @@ impl Policy {
         }
     }
 
-    /// Whether what the rule grants there is granted already, or denied whatever is allowed.
+    /// Whether the policy already grants what the rule grants there, or denies it regardless of the rules that allow.
     fn holds(&self, rule: &Rule, name: &HostName, port: u16) -> bool {
         let to = Destination::Name(name.clone());
         let Some(wanted) = self.grant(rule, &to, port) else { return true };
@@ -44,7 +44,7 @@ impl Policy {
         }
     }
 
-    /// One name for each set of names that the rules tell apart.
+    /// One name for each set of names that the rules distinguish.
     fn samples(&self) -> impl Iterator<Item = HostName> {
         let named = self.allow.iter().filter_map(|rule| match &rule.host {
             Host::Name(pattern) => sample(pattern),
@@ -55,7 +55,7 @@ impl Policy {
     }
 }
 
-/// A name that a pattern stands for; nothing where its domain leaves no room for one.
+/// A name that a pattern matches; nothing if its domain is too long for one.
 fn sample(pattern: &NamePattern) -> Option<HostName> {
     let name = pattern.name();
     if pattern.is_wildcard() { format!("{ANY}.{name}").parse().ok() } else { Some(name.clone()) }

@@ -1,4 +1,4 @@
-//! A sandbox's network as its owner sees it.
+//! A sandbox's network, as seen by its owner.
 
 use std::io;
 use std::net::TcpListener;
@@ -20,42 +20,42 @@ use crate::shared::Shared;
 use crate::upstream::Trust;
 use crate::witness::{Told, Witness};
 
-/// What a network is made of.
+/// The settings of a network.
 pub struct Settings {
-    /// The socket on which QEMU listens (`-netdev stream,server=on`). It need not be there yet, and is connected to again
-    /// after its end.
+    /// The socket on which QEMU listens (`-netdev stream,server=on`). It need not exist yet, and the network reconnects
+    /// to it.
     pub socket: Utf8PathBuf,
     /// What may be reached.
     pub policy: Policy,
-    /// Ports of the host that lead to the guest. One that was [closed](crate::closed) refuses connections until
+    /// Ports of the host that lead to the guest. A [closed](crate::closed) one refuses connections until
     /// [`Network::open_ports`] opens it.
     pub forwards: Vec<Forward>,
-    /// Where denials are written; only in memory otherwise.
+    /// The file for denials; without it they are only kept in memory.
     pub journal: Option<Utf8PathBuf>,
-    /// Where the key of the authority is kept that opens TLS: a folder of this sandbox alone. Nothing is opened without it.
+    /// The folder for the key of the authority that opens TLS, for this sandbox only. Without it no TLS is opened.
     pub authority: Option<Utf8PathBuf>,
-    /// Whose certificates are believed where TLS is opened.
+    /// The authorities that are trusted in opened TLS.
     pub trust: Trust,
-    /// The model whose provider is served to the guest where the policy allows the group.
+    /// The model whose provider is served to the guest if the policy allows the group.
     pub model: Option<Model>,
     /// The user's secrets, for requests to hosts that the policy allows.
     pub secrets: Vec<Secret>,
-    /// Who keeps the record; [`crate::Nobody`] if there is none.
+    /// Keeps the record; [`crate::Nobody`] if there is none.
     pub witness: Arc<dyn Witness>,
-    /// How connections are made; [`Outbound::of_this_process`] but for tests.
+    /// How connections are made; [`Outbound::of_this_process`] except in tests.
     pub outbound: Outbound,
 }
 
-/// A thread that is the other end of a guest's network card. Dropping it ends the thread with all connections.
+/// A thread at the other end of a guest's network card. Dropping it stops the thread and closes all connections.
 #[derive(Debug)]
 pub struct Network {
     shared: Arc<Shared>,
-    /// The guest's ports, and those of the host that lead there.
+    /// The guest's ports, and the host's sockets that lead to them.
     ports: Vec<(u16, TcpListener)>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// A policy that can count at once.
+/// A policy that can take effect at once.
 #[must_use]
 pub struct Prepared {
     policy: Policy,
@@ -98,35 +98,36 @@ impl Network {
         Ok(Self { shared, ports, thread: Some(thread) })
     }
 
-    /// What may be reached now.
+    /// The current policy.
     pub fn policy(&self) -> Policy {
         Policy::clone(&self.shared.policy())
     }
 
-    /// Makes ready what another policy needs; nothing is changed until [`Network::commit`]. Fails where the authority cannot be made
-    /// one for what is opened then.
+    /// Prepares what another policy needs; nothing changes until [`Network::commit`]. Fails if the authority cannot be
+    /// created for the TLS that the policy opens.
     pub fn prepare(&self, policy: Policy) -> io::Result<Prepared> {
         let authority = self.shared.opener.prepare(&policy)?;
         Ok(Prepared { policy, authority })
     }
 
-    /// Changes what may be reached. Connections that are no longer allowed, or no longer so, end.
+    /// Changes the policy. Connections that it no longer allows, or allows differently, are closed.
     pub fn commit(&self, prepared: Prepared) {
         self.shared.opener.renew(prepared.authority);
         self.shared.set_policy(prepared.policy);
     }
 
-    /// The certificate of the authority that the guest has to trust, PEM; nothing while no TLS is opened.
+    /// The authority's certificate as PEM, for the guest to trust; nothing while no TLS is opened.
     pub fn authority(&self) -> Option<String> {
         self.shared.opener.authority().map(|authority| authority.pem().to_owned())
     }
 
-    /// What was used of the model; nothing where none is served.
+    /// The usage of the model; nothing if none is served.
     pub fn usage(&self) -> Option<Usage> {
         self.shared.model.as_ref().map(|model| model.usage())
     }
 
-    /// Lets connections in to these ports of the guest, and to no others: their ports of the host stay taken and refuse.
+    /// Opens these ports of the guest, and closes all others: their ports of the host stay reserved and refuse
+    /// connections.
     pub fn open_ports(&self, of_guest: &[u16]) -> io::Result<()> {
         for (guest, listener) in &self.ports {
             let wanted = of_guest.contains(guest);
@@ -145,17 +146,17 @@ impl Network {
         self.shared.journal().log()
     }
 
-    /// What was refused and learned, with a number; nothing where nothing was refused since the log that had the number `seen`.
+    /// What was refused and learned, with a number; nothing if nothing was refused since the log with number `seen`.
     pub fn log_after(&self, seen: Option<u64>) -> Option<(u64, Log)> {
         self.shared.journal().log_after(seen)
     }
 
-    /// Writes the log of what was refused now; it is written once a second otherwise.
+    /// Writes the log now instead of within a second.
     pub fn flush(&self) {
         self.shared.journal().save(std::time::Instant::now(), true);
     }
 
-    /// Whether QEMU's end is connected.
+    /// Whether QEMU is connected.
     pub fn is_attached(&self) -> bool {
         self.shared.is_attached()
     }

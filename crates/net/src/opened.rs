@@ -1,5 +1,6 @@
-//! Connections whose TLS is opened: a thread for each ends the guest's TLS with a certificate of the sandbox's authority, looks
-//! at each request, and passes it on over TLS of its own, which the host's trust is asked about.
+//! Connections whose TLS is opened. A thread per connection ends the guest's TLS with a certificate of the sandbox's
+//! authority, checks each request, and passes it on over its own TLS, which is verified with the host's trusted
+//! authorities.
 
 pub(crate) mod copy;
 pub(crate) mod exchange;
@@ -23,10 +24,11 @@ use exchange::Exchange;
 use pages::page;
 use side::{Guest, Host, Side, Stream as _};
 
-/// How long a handshake may take.
+/// The timeout of a handshake.
 const HANDSHAKE: Duration = Duration::from_secs(20);
 
-/// Starts a thread for a connection to the world; the guest's end of it. Nothing where there are too many.
+/// Starts a thread for a connection to the world, and returns the guest's end of it. Returns nothing if there are too
+/// many threads.
 pub(crate) fn start(shared: &Arc<Shared>, world: TcpStream, target: Target) -> io::Result<Option<End>> {
     let (ours, theirs) = UnixStream::pair()?;
     ours.set_nonblocking(true)?;
@@ -55,7 +57,7 @@ fn serve(shared: &Shared, guest: UnixStream, world: TcpStream, target: &Target) 
         Err(error) => {
             let why = format!("no TLS with the host: {error}");
             deny(Kind::Tls, &why, None);
-            // The request is read first: a client that still writes might not read.
+            // Read the request first: a client that is still writing might not read.
             if guest.read_head(exchange::REQUEST).is_ok() {
                 let _ = guest.write(&page("502 Bad Gateway", &why));
             }
@@ -66,13 +68,13 @@ fn serve(shared: &Shared, guest: UnixStream, world: TcpStream, target: &Target) 
     };
     let mut exchange = Exchange { guest, host, target, told: &shared.told };
     if let Err(refused) = exchange.run() {
-        // First: who has the answer finds it in the log.
+        // Before the answer: a client that has the answer finds it in the log.
         deny(Kind::Http, &refused.why, refused.allow.as_ref());
         exchange.refuse(&refused);
     }
 }
 
-/// TLS with the guest.
+/// Completes TLS with the guest.
 fn greet(shared: &Shared, socket: UnixStream, target: &Target) -> io::Result<Guest> {
     let config = shared.opener.authority().ok_or(ErrorKind::NotFound)?.server(&target.host)?;
     let mut tls = ServerConnection::new(config).map_err(io::Error::other)?;
@@ -82,14 +84,14 @@ fn greet(shared: &Shared, socket: UnixStream, target: &Target) -> io::Result<Gue
     while tls.is_handshaking() {
         tls.complete_io(&mut socket)?;
     }
-    // The gate has read the same hello; two readers that differ are no reader.
+    // The gate has parsed the same hello: the two parsers must agree.
     if tls.server_name() != Some(target.host.as_str()) {
         return Err(ErrorKind::InvalidData.into());
     }
     Ok(Guest::Tls(Box::new(StreamOwned::new(tls, socket))))
 }
 
-/// TLS with the host.
+/// Completes TLS with the host.
 fn reach(shared: &Shared, mut socket: TcpStream, target: &Target) -> io::Result<Host> {
     let mut tls = shared.opener.upstream.client(&target.host)?;
     socket.set_read_timeout(Some(HANDSHAKE))?;
@@ -100,7 +102,7 @@ fn reach(shared: &Shared, mut socket: TcpStream, target: &Target) -> io::Result<
     Ok(Host(Box::new(StreamOwned::new(tls, socket))))
 }
 
-/// What a guest's alert says about our certificate.
+/// Interprets a guest's alert about our certificate.
 fn distrust(error: &io::Error) -> Option<&'static str> {
     let tls = error.get_ref()?.downcast_ref::<rustls::Error>()?;
     let rustls::Error::AlertReceived(alert) = tls else { return None };

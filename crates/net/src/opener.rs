@@ -1,4 +1,4 @@
-//! What opening TLS needs: the sandbox's authority, and what the host trusts.
+//! The state for opening TLS: the sandbox's authority, and the authorities that the host trusts.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use crate::upstream::{Trust, Upstream};
 
 #[derive(Debug)]
 pub(crate) struct Opener {
-    /// Where the authority's key is kept; nothing is opened without it.
+    /// The folder of the authority's key; without it no TLS is opened.
     folder: Option<Utf8PathBuf>,
     authority: Mutex<Option<Arc<Authority>>>,
     pub(crate) upstream: Upstream,
@@ -24,7 +24,7 @@ impl Opener {
         Self { folder, authority: Mutex::default(), upstream: Upstream::new(trust), secrets }
     }
 
-    /// An authority for the names that a policy opens; nothing where it opens none.
+    /// An authority for the names that a policy opens; nothing if it opens none.
     pub(crate) fn prepare(&self, policy: &Policy) -> io::Result<Option<Arc<Authority>>> {
         let mut names = policy.opened();
         names.extend(self.secrets.opened(policy));
@@ -32,7 +32,7 @@ impl Opener {
         Ok(Some(Arc::new(Authority::open(folder, &names)?)))
     }
 
-    /// Goes on with a new authority, or with the last one.
+    /// Switches to a new authority; without one the previous stays in use.
     pub(crate) fn renew(&self, authority: Option<Arc<Authority>>) {
         if authority.is_some() {
             *self.authority.lock().unwrap_or_else(PoisonError::into_inner) = authority;

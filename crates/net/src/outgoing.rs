@@ -1,4 +1,5 @@
-//! Frames on their way to the guest. Bounded: where the guest takes none, flows wait and answers are dropped, as on a wire.
+//! The queue of frames to the guest. It is bounded: when the guest takes none, flows wait and replies are dropped, as
+//! on a real link.
 
 use std::io::{self, Write};
 
@@ -7,9 +8,9 @@ use smoltcp::wire::{EthernetAddress, EthernetFrame, EthernetProtocol};
 use crate::framing::HEAD;
 use crate::lan::{GATEWAY_MAC, GUEST_MAC};
 
-/// The most that waits, bytes.
+/// The largest amount of queued data, in bytes.
 const MOST: usize = 1 << 20;
-/// Below this flows go on.
+/// Below this many bytes, waiting flows resume.
 const LOW: usize = MOST / 2;
 /// Bytes of an Ethernet header.
 pub(crate) const ETHERNET: usize = 14;
@@ -17,7 +18,7 @@ pub(crate) const ETHERNET: usize = 14;
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
     bytes: Vec<u8>,
-    /// What was written of it.
+    /// The offset of data that was not written yet.
     at: usize,
 }
 
@@ -38,7 +39,7 @@ impl Outgoing {
         *self = Self::default();
     }
 
-    /// Adds a frame from the gateway to the guest whose payload `fill` writes.
+    /// Adds a frame from the gateway to the guest; `fill` writes its payload.
     pub(crate) fn add<R>(
         &mut self,
         protocol: EthernetProtocol,
@@ -48,7 +49,7 @@ impl Outgoing {
         self.add_to(GUEST_MAC, protocol, length, fill)
     }
 
-    /// The same to another station, which is every station or the guest.
+    /// The same for another station: all of them, or the guest.
     pub(crate) fn add_to<R>(
         &mut self,
         to: EthernetAddress,
@@ -71,7 +72,7 @@ impl Outgoing {
         fill(frame.payload_mut())
     }
 
-    /// Writes what the other end takes.
+    /// Writes as much as the other end accepts.
     pub(crate) fn write(&mut self, to: &mut impl Write) -> io::Result<()> {
         debug_assert!(self.bytes.is_empty() || self.bytes.len() >= HEAD);
         while !self.is_empty() {

@@ -1,16 +1,17 @@
-//! The addresses of this host: a public one leads to its services too.
+//! The addresses of this host: even a public one leads to the host's own services.
 
 use std::collections::HashSet;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The most that is read of a table, bytes.
+/// The largest part of a table that is read, in bytes.
 const LIMIT: usize = 16 << 20;
 
-/// The host's addresses at this moment, from proc(5). Nothing where the system does not tell: then nothing may be reached.
+/// The host's current addresses, from proc(5). Returns nothing if the system does not provide them: then nothing may be
+/// reached.
 pub(crate) fn addresses() -> Option<HashSet<IpAddr>> {
     let v4 = fs::read_to_string("/proc/net/fib_trie").ok().filter(|text| text.len() <= LIMIT)?;
-    // Without IPv6 there is no such table.
+    // Without IPv6 this table does not exist.
     let v6 = fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
     Some(of_v4(&v4).chain(of_v6(&v6)).collect())
 }

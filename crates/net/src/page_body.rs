@@ -1,29 +1,29 @@
-//! The bytes after a head, passed on as far as they belong to it.
+//! Passes on the bytes after a head that belong to its body.
 
 use crate::body::Body;
 
-/// The longest line of a chunk's size, and of all fields after the last, bytes.
+/// The longest size line of a chunk, and the most bytes of all trailers together.
 const MAX_LINE: usize = 8 * 1024;
 
-/// Where in a body the next byte is.
+/// The position in a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bytes {
-    /// So many are left, of a body or of a chunk.
+    /// This many bytes are left, of the body or of a chunk.
     Left { left: u64, is_chunk: bool },
-    /// The line of a chunk's size.
+    /// A chunk's size line.
     Size,
     /// The end of a chunk.
     ChunkEnd,
-    /// Fields after the last chunk, so many bytes until now; they are dropped.
+    /// Trailers after the last chunk, with their bytes so far; they are dropped.
     Trailer(usize),
-    /// To the end of the connection.
+    /// A body that ends with the connection.
     UntilEnd,
-    /// It is over.
+    /// The body is complete.
     Over,
 }
 
 impl Bytes {
-    /// One that ends with the connection where it is none of the others.
+    /// The beginning of a body; without a length it ends with the connection.
     pub(crate) fn of(body: Option<Body>) -> Self {
         match body {
             Some(Body::Length(0)) => Self::Over,
@@ -33,7 +33,7 @@ impl Bytes {
         }
     }
 
-    /// Moves what has come of it. Why it is not what it should be.
+    /// Moves the received part of the body. Fails if it is malformed.
     pub(crate) fn pass(&mut self, from: &mut Vec<u8>, to: &mut Vec<u8>) -> Result<(), String> {
         while !from.is_empty() && *self != Self::Over {
             match *self {
@@ -64,7 +64,7 @@ impl Bytes {
                         && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
                     let size = u64::from_str_radix(digits, 16).ok().filter(|_| is_size);
                     let size = size.ok_or("a chunk has no plain size")?;
-                    // Extensions are read differently by different programs, and are left out.
+                    // Programs interpret chunk extensions differently, so drop them.
                     to.extend(format!("{size:x}\r\n").as_bytes());
                     *self = match size {
                         0 => Self::Trailer(0),
@@ -90,7 +90,7 @@ impl Bytes {
     }
 }
 
-/// Takes a line off the beginning, without its end.
+/// Takes a line from the front, without its line end.
 fn line(from: &mut Vec<u8>) -> Result<Option<String>, String> {
     let window = &from[..from.len().min(MAX_LINE)];
     let Some(end) = window.iter().position(|byte| *byte == b'\n') else {
@@ -102,6 +102,7 @@ fn line(from: &mut Vec<u8>) -> Result<Option<String>, String> {
     };
     let bytes: Vec<u8> = from.drain(..=end).collect();
     let text = bytes.strip_suffix(b"\r\n").and_then(|line| std::str::from_utf8(line).ok());
-    let text = text.filter(|text| !text.contains('\r')).ok_or("a line of its body ends in half")?;
+    let text =
+        text.filter(|text| !text.contains('\r')).ok_or("a line of its body has an incomplete line end")?;
     Ok(Some(text.to_owned()))
 }

@@ -1,21 +1,22 @@
-//! What a browser of the host may ask a page of a guest, and what the page may do in it. A browser is on the host's network: without this a
-//! page could reach with it whatever the sandbox may not.
+//! What a browser of the host may request from a page of a guest, and what that page may do in it. The browser is on
+//! the host's network: without this policy, a page could use it to reach what the sandbox may not.
 
 use crate::page_head::Head;
 
-/// Where a page is.
+/// The location of a page.
 #[derive(Debug, Clone)]
 pub(crate) struct Site {
-    /// The sandbox, the first label of its own name below `localhost`.
+    /// The sandbox, which is the first label of its own name below `localhost`.
     pub(crate) sandbox: String,
     /// The port of the host.
     pub(crate) port: u16,
 }
 
-/// Why a request is refused: the status, and the reason.
+/// A refusal: the status, and the reason.
 pub(crate) type Refused = (&'static str, String);
 
-/// Fields of an answer that let a page do more than it may, or tell others about it. None is for this request alone.
+/// Fields of an answer that let a page do more than it may, or report about it to others. None of them only affects
+/// this request.
 const DROPPED: [&str; 10] = [
     "service-worker-allowed",
     "report-to",
@@ -24,20 +25,20 @@ const DROPPED: [&str; 10] = [
     "content-security-policy-report-only",
     "expect-ct",
     "alt-svc",
-    // Resources and connections ahead of the page, which no policy is asked about.
+    // Resources and connections ahead of the page, which no content policy controls.
     "link",
     "speculation-rules",
     "x-dns-prefetch-control",
 ];
 
 impl Site {
-    /// Whether a host that a request names is this one. Another name that leads to it is of somebody who wants the browser to take the page
-    /// for his own (DNS rebinding).
+    /// Whether a request's host names this site. Another name that leads here belongs to somebody who wants the browser
+    /// to treat the page as his own (DNS rebinding).
     fn is_here(&self, host: &str) -> bool {
         let host = host.to_ascii_lowercase();
         let bare = match host.strip_suffix(&format!(":{}", self.port)) {
             Some(bare) => bare,
-            // The port of http (RFC 9110, 4.2.1).
+            // The default port of http (RFC 9110, 4.2.1).
             None if self.port == 80 => &host,
             None => return false,
         };
@@ -45,7 +46,7 @@ impl Site {
             || bare.strip_suffix(".localhost") == Some(self.sandbox.as_str())
     }
 
-    /// Looks at a request. Whether it asks for a WebSocket.
+    /// Checks a request. Returns whether it asks for a WebSocket.
     pub(crate) fn check(&self, head: &Head) -> Result<bool, Refused> {
         let bad = |why: &str| Err(("400 Bad Request", why.to_owned()));
         let strange = |why: String| ("400 Bad Request", why);
@@ -82,7 +83,7 @@ impl Site {
         Ok(is_socket)
     }
 
-    /// What changes something is asked for by the page itself, or by a program that is no browser.
+    /// Requests that change something must come from the page itself, or from a program other than a browser.
     fn check_origin(head: &Head, host: &str) -> Result<(), Refused> {
         let refused = |why: String| ("403 Forbidden", why);
         let strange = |why: String| ("400 Bad Request", why);
@@ -91,25 +92,25 @@ impl Site {
         {
             return Err(refused(format!("it is from a page of {:?}", short(origin))));
         }
-        // Browsers say it beside the origin (Fetch Metadata).
+        // Browsers send it in addition to the origin (Fetch Metadata).
         match head.only("sec-fetch-site").map_err(strange)? {
             None | Some("same-origin" | "none") => Ok(()),
             Some(_) => Err(refused("it is from a page of another site".to_owned())),
         }
     }
 
-    /// Takes out of an answer what a page may not have; `is_closed` keeps it from connecting to others.
+    /// Removes from an answer what a page may not have; `is_closed` keeps it from connecting to others.
     pub(crate) fn guard(head: &mut Head, host: &str, is_closed: bool) {
         head.fields.retain(|(name, _)| !DROPPED.iter().any(|one| name.eq_ignore_ascii_case(one)));
         for (name, value) in &mut head.fields {
             if name.eq_ignore_ascii_case("set-cookie") {
-                // What comes first is the cookie itself, whatever its name.
+                // The first part is the cookie itself, whatever its name.
                 if let Some((cookie, attributes)) = value.split_once(';') {
                     let kept = without(attributes, |attribute| attribute.eq_ignore_ascii_case("domain"));
                     *value = if kept.is_empty() { cookie.to_owned() } else { format!("{cookie};{kept}") };
                 }
             } else if name.eq_ignore_ascii_case("content-security-policy") {
-                // Where violations are reported to is no connection of the page.
+                // Reports of violations would go to addresses that `connect-src` does not limit.
                 let reports = |word: &str| {
                     word.eq_ignore_ascii_case("report-uri") || word.eq_ignore_ascii_case("report-to")
                 };
@@ -125,8 +126,8 @@ impl Site {
     }
 }
 
-/// Everything from the page's own origin, which each browser adds to what the page itself says (CSP 3, 8.1): one that allows more changes
-/// nothing. Scripts and styles in the page are its own.
+/// Allows everything from the page's own origin. Browsers apply it in addition to the page's own policy (CSP 3, 8.1),
+/// so one that allows more has no effect. Inline scripts and styles are the page's own.
 fn content_policy(host: &str) -> String {
     format!(
         "default-src 'self' 'unsafe-inline' 'unsafe-eval' 'wasm-unsafe-eval' data: blob:; connect-src 'self' ws://{host} data: blob:; \
@@ -134,7 +135,7 @@ fn content_policy(host: &str) -> String {
     )
 }
 
-/// A list with `;` without those whose name is dropped.
+/// A list separated by `;` without the dropped names.
 fn without(list: &str, is_dropped: impl Fn(&str) -> bool) -> String {
     let name = |one: &str| one.trim().split(['=', ' ', '\t']).next().unwrap_or_default().to_owned();
     let kept: Vec<&str> = list.split(';').filter(|one| !is_dropped(&name(one))).collect();

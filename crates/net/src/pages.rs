@@ -1,5 +1,5 @@
-//! One connection of a browser, or another HTTP client, to a forwarded port: request by request, each looked at, each answer guarded. A
-//! WebSocket is passed on as it is once both ends have agreed on it.
+//! One connection of a browser, or of another HTTP client, to a forwarded port. Each request is checked, and each
+//! answer guarded. A WebSocket is passed on unchanged once both ends have agreed on it.
 
 use crate::body::Body;
 use crate::head::MAX_HEAD;
@@ -7,34 +7,34 @@ use crate::page_body::Bytes;
 use crate::page_head::{self, Head};
 use crate::page_policy::{Refused, Site};
 
-/// Fields that say how long a body is.
+/// Fields that give the length of a body.
 const FRAMING: [&str; 2] = ["content-length", "transfer-encoding"];
 
-/// The two ways of a connection. What came in is taken apart; what is to go out waits in [`Exchange::to_guest`] and
-/// [`Exchange::to_client`], which the caller empties before it gives more.
+/// Both directions of a connection. Output waits in [`Exchange::to_guest`] and [`Exchange::to_client`], which the
+/// caller empties before it adds more input.
 #[derive(Debug)]
 pub(crate) struct Exchange {
     site: Site,
-    /// Came from the client, and is not taken yet.
+    /// Received from the client, and not parsed yet.
     client: Vec<u8>,
-    /// Came from the guest, and is not taken yet.
+    /// Received from the guest, and not parsed yet.
     guest: Vec<u8>,
     pub(crate) to_guest: Vec<u8>,
     pub(crate) to_client: Vec<u8>,
     state: State,
-    /// Something of an answer was passed on: a page of ours would mix with it.
+    /// A part of an answer was passed on: an error page would mix with it.
     has_answered: bool,
 }
 
 #[derive(Debug)]
 enum State {
-    /// The next request.
+    /// Waiting for the next request.
     Idle,
-    /// A request is on its way, and its answer.
+    /// A request is in progress, with its answer.
     Busy { request: Bytes, answer: Answer, asked: Asked },
-    /// Both ends speak something else.
+    /// Both ends speak another protocol.
     Tunnel,
-    /// Nothing is passed on any more.
+    /// Nothing more is passed on.
     Refused,
 }
 
@@ -44,7 +44,7 @@ enum Answer {
     Body(Bytes),
 }
 
-/// What must be known of a request for its answer.
+/// The parts of a request that its answer depends on.
 #[derive(Debug, Clone)]
 struct Asked {
     host: String,
@@ -65,17 +65,17 @@ impl Exchange {
         }
     }
 
-    /// Whether more of the client is taken now.
+    /// Whether more data of the client is accepted now.
     pub(crate) fn wants_client(&self) -> bool {
         self.to_guest.is_empty() && self.client.len() < MAX_HEAD && !self.is_refused()
     }
 
-    /// Whether more of the guest is taken now.
+    /// Whether more data of the guest is accepted now.
     pub(crate) fn wants_guest(&self) -> bool {
         self.to_client.is_empty() && self.guest.len() < MAX_HEAD && !self.is_refused()
     }
 
-    /// Bytes that are kept.
+    /// Bytes in all buffers.
     pub(crate) fn waiting(&self) -> usize {
         self.client.len() + self.guest.len() + self.to_client.len() + self.to_guest.len()
     }
@@ -84,7 +84,7 @@ impl Exchange {
         matches!(self.state, State::Refused)
     }
 
-    /// Takes bytes of the client; why they are refused, which the client is told in [`Exchange::to_client`].
+    /// Takes bytes of the client. Returns the reason of a refusal, whose answer is in [`Exchange::to_client`].
     pub(crate) fn take_client(&mut self, bytes: &[u8], is_closed: bool) -> Option<String> {
         self.client.extend(bytes);
         self.step(is_closed)
@@ -96,12 +96,12 @@ impl Exchange {
         self.step(is_closed)
     }
 
-    /// Goes as far as it can. Pages may not connect to others where `is_closed`.
+    /// Parses as much as possible. `is_closed`: pages may not connect to others.
     fn step(&mut self, is_closed: bool) -> Option<String> {
         match self.advance(is_closed) {
             Ok(()) => None,
             Err((status, why)) => {
-                // After whole answers, and never into one.
+                // After complete answers, never in the middle of one.
                 if !self.has_answered {
                     self.to_client.extend(page(status, &why));
                 }
@@ -127,7 +127,7 @@ impl Exchange {
                 }
                 State::Idle => {
                     if !self.guest.is_empty() {
-                        return Err(bad_guest("it answers what nobody asked"));
+                        return Err(bad_guest("it sends an answer without a request"));
                     }
                     if !self.next_request()? {
                         return Ok(());
@@ -154,7 +154,7 @@ impl Exchange {
         }
     }
 
-    /// Takes a request's head, where it has come. Empty lines before it are allowed (RFC 9112, 2.2).
+    /// Takes a request's head, if it is complete. Empty lines before it are allowed (RFC 9112, 2.2).
     fn next_request(&mut self) -> Result<bool, Refused> {
         while self.client.starts_with(b"\r\n") {
             self.client.drain(..2);
@@ -183,18 +183,19 @@ impl Exchange {
         if status == 101 {
             let to_socket = head.only("upgrade").map_err(bad_guest)?;
             if !asked.is_socket || !to_socket.is_some_and(|to| to.eq_ignore_ascii_case("websocket")) {
-                return Err(bad_guest("it changes to a protocol that nobody asked for"));
+                return Err(bad_guest("it switches to a protocol that was not requested"));
             }
             self.state = State::Tunnel;
         } else {
             let is_bare = status < 200 || matches!(status, 204 | 205 | 304);
             if is_bare {
-                // Browsers read none (RFC 9110, 15.2 to 15.4): what followed would be their next answer, which nobody has guarded.
+                // Browsers expect no body (RFC 9110, 15.2 to 15.4): they would read it as the next answer, which nobody
+                // has guarded.
                 let says = |name: &str| FRAMING.iter().any(|one| name.eq_ignore_ascii_case(one));
                 head.fields.retain(|(name, _)| !says(name));
             }
             if status == 205 {
-                // Others read one where it is not said that there is none.
+                // Some clients expect a body unless its length is given as zero.
                 head.fields.push(("Content-Length".to_owned(), "0".to_owned()));
             }
             let body = if asked.is_head || is_bare { Some(Body::Length(0)) } else { length };
@@ -218,7 +219,7 @@ fn bad_guest(why: impl Into<String>) -> Refused {
     ("502 Bad Gateway", format!("the service in the sandbox: {}", why.into()))
 }
 
-/// `HTTP/1.1 200 OK` (RFC 9112, 4).
+/// The status in a line such as `HTTP/1.1 200 OK` (RFC 9112, 4).
 fn status(line: &str) -> Option<u16> {
     let rest = line.strip_prefix("HTTP/1.1 ").or_else(|| line.strip_prefix("HTTP/1.0 "))?;
     let (digits, after) = rest.split_at_checked(3)?;
@@ -227,7 +228,7 @@ fn status(line: &str) -> Option<u16> {
     digits.parse().ok().filter(|code| is_code && (100..600).contains(code))
 }
 
-/// The page of what is refused. It names no text of a page: that could be one.
+/// The page for a refused request. It only contains printable ASCII: the reason may quote the request.
 fn page(status: &str, why: &str) -> Vec<u8> {
     let why: String = why.chars().filter(|c| matches!(c, ' '..='~')).collect();
     let text = format!(

@@ -1,4 +1,4 @@
-//! What a sandbox may reach, as pure data that answers with the rule that decided.
+//! What a sandbox may reach, as pure data. Each answer names the rule that decided.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -10,29 +10,29 @@ use crate::group::{Group, Groups, Origin};
 use crate::name::{HostName, NamePattern};
 use crate::rule::{Host, Ports, Rule};
 
-/// The most rules of each kind.
+/// The largest number of rules of each kind.
 pub const MAX_RULES: usize = 1000;
 
-/// What is reached where no rule decides.
+/// What may be reached if no rule decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Nothing.
     #[default]
     Restricted,
-    /// Nothing, whatever the rules allow.
+    /// Nothing, even if rules allow it.
     Offline,
-    /// Public addresses; what a list would have to have is noted.
+    /// Public addresses; the rules that a list would need are recorded.
     Learn,
     /// Public addresses.
     Open,
 }
 
 impl Mode {
-    /// All of them.
+    /// All modes.
     pub const ALL: [Self; 4] = [Self::Restricted, Self::Offline, Self::Learn, Self::Open];
 
-    /// The word for it.
+    /// The name of the mode.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Restricted => "restricted",
@@ -42,7 +42,7 @@ impl Mode {
         }
     }
 
-    /// Whether public addresses are reached without a rule.
+    /// Whether public addresses may be reached without a rule.
     pub fn is_public(self) -> bool {
         matches!(self, Self::Learn | Self::Open)
     }
@@ -66,7 +66,7 @@ impl fmt::Display for Mode {
     }
 }
 
-/// Mode and rules. A rule that denies wins over all that allow.
+/// A mode and rules. A rule that denies takes precedence over all that allow.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Policy {
     /// The mode.
@@ -74,18 +74,18 @@ pub struct Policy {
     /// What may be reached.
     #[serde(default)]
     pub allow: Vec<Rule>,
-    /// What may not.
+    /// What may not be reached.
     #[serde(default)]
     pub deny: Vec<Rule>,
-    /// What groups stand for.
+    /// The hosts of groups.
     #[serde(default)]
     pub groups: Groups,
-    /// Pages of the guest may connect anywhere in a browser of the host, whatever the mode.
+    /// Whether pages of the guest may connect anywhere in a browser of the host, whatever the mode.
     #[serde(default)]
     pub open_pages: bool,
 }
 
-/// Where a connection leads to, as the guest means it.
+/// The destination of a connection, as the guest means it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Destination {
     /// A name that the guest resolved.
@@ -103,7 +103,7 @@ impl fmt::Display for Destination {
     }
 }
 
-/// What is looked at before a connection's bytes are passed on.
+/// What is checked before a connection's data is passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Check {
     /// The name in the TLS hello.
@@ -119,15 +119,15 @@ pub enum Check {
 /// A connection that may be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
-    /// What is looked at.
+    /// What is checked.
     pub check: Check,
-    /// Which requests are passed on, where they are looked at.
+    /// Which requests are passed on, if they are checked.
     pub access: Access,
-    /// The address may be a private one, or the host's.
+    /// Whether the address may be private, or the host's own.
     pub private: bool,
-    /// A rule allows it, and not the mode alone.
+    /// Whether a rule allows it, rather than only the mode.
     pub is_named: bool,
-    /// The host has a secret of the user: no other credential is passed on.
+    /// Whether the host has a secret of the user: then no other credential is passed on.
     pub guarded: bool,
     /// The rule that decided.
     pub rule: String,
@@ -138,7 +138,7 @@ pub struct Grant {
 pub struct Refusal {
     /// The rule that decided.
     pub rule: String,
-    /// The rule that would allow it, if one would.
+    /// The rule that would allow it, if any.
     pub allow: Option<Rule>,
 }
 
@@ -147,12 +147,12 @@ pub struct Refusal {
 pub struct Resolvable {
     /// The rule that decided.
     pub rule: String,
-    /// It stands for a wildcard's star.
+    /// Whether only a wildcard matches it.
     pub is_wild: bool,
 }
 
 impl Policy {
-    /// Whether a name may be resolved: one that is allowed on some port.
+    /// Whether a name may be resolved: it must be allowed on some port.
     pub fn resolve(&self, name: &HostName) -> Result<Resolvable, Refusal> {
         let denied = self.deny.iter().find(|rule| rule.ports == Ports::Web && self.covers(rule, name));
         if let Some(rule) = denied {
@@ -193,7 +193,8 @@ impl Policy {
         let grants = self.allow.iter().filter(|rule| self.is_about(rule, to, false));
         let grants: Vec<Grant> = grants.filter_map(|rule| self.grant(rule, to, port)).collect();
         let opens = grants.iter().any(|grant| grant.check == Check::Opened);
-        // Of several the one that allows most: whoever wrote it meant it. What one rule opens is opened.
+        // If several rules match, the most permissive applies, because its author meant it. If one of them opens TLS,
+        // it is opened.
         let most = grants
             .into_iter()
             .max_by_key(|grant| (grant.private, grant.check == Check::Nothing, grant.access == Access::Full));
@@ -219,7 +220,7 @@ impl Policy {
         }
     }
 
-    /// What a rule that is about a destination grants on a port.
+    /// The grant of a matching rule on a port.
     pub(crate) fn grant(&self, rule: &Rule, to: &Destination, port: u16) -> Option<Grant> {
         let web =
             |is_tls| if is_tls { if rule.inspect { Check::Opened } else { Check::Tls } } else { Check::Http };
@@ -263,7 +264,7 @@ impl Policy {
         names
     }
 
-    /// Whether a list would have to have a rule for what was granted so.
+    /// Whether a list would need a rule for this grant.
     pub(crate) fn learns(&self, grant: &Grant) -> bool {
         self.mode == Mode::Learn && grant.rule == format!("mode {}", self.mode)
     }
@@ -290,7 +291,7 @@ impl Policy {
             Mode::Offline => "mode offline".to_owned(),
             mode => format!("mode {mode}: no rule allows it"),
         };
-        // No rule helps a sandbox that is offline.
+        // No rule helps an offline sandbox.
         Refusal { rule, allow: (self.mode != Mode::Offline).then_some(would) }
     }
 }

@@ -8,14 +8,14 @@ use std::time::Duration;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 
-/// Events that are taken at once.
+/// The most events per call.
 const EVENTS: usize = 256;
 
-/// Sockets, each with a number of the caller's.
+/// Sockets, each with a number that the caller chooses.
 #[derive(Debug)]
 pub(crate) struct Poller(OwnedFd);
 
-/// What is waited for at a socket.
+/// The events to wait for at a socket: reading, writing.
 pub(crate) type Interest = (bool, bool);
 
 impl Poller {
@@ -23,7 +23,7 @@ impl Poller {
         Ok(Self(epoll::create(CreateFlags::CLOEXEC)?))
     }
 
-    /// Changes what is waited for: reading, writing. With neither the end of the peer is not told either.
+    /// Changes the events to wait for. Without any, the peer's end is not reported either.
     pub(crate) fn change(
         &self,
         socket: impl AsFd,
@@ -47,7 +47,7 @@ impl Poller {
         Ok(changed?)
     }
 
-    /// Waits for events, at most so long; the numbers of the sockets that have one.
+    /// Waits for events, at most for `limit`. Sets `ready` to the numbers of sockets that have one.
     pub(crate) fn wait(&self, limit: Duration, ready: &mut Vec<u64>) -> io::Result<()> {
         ready.clear();
         let limit = Timespec {

@@ -1,4 +1,4 @@
-//! Synthetic addresses: each name that a guest resolves has one of its own, and an address means its name.
+//! Synthetic addresses: each name that the guest resolves gets its own, and an address stands for its name.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -6,15 +6,16 @@ use std::time::{Duration, Instant};
 
 use crate::name::HostName;
 
-/// The first address: of the benchmark range (RFC 2544), which no host on the internet has.
+/// The first address, in the benchmark range (RFC 2544), which no host on the internet uses.
 const FIRST: [u8; 4] = [198, 18, 0, 0];
-/// Addresses of the range that are used: 198.18.0.0/16.
+/// The number of addresses: 198.18.0.0/16.
 const SIZE: u32 = 1 << 16;
-/// The most names at once.
+/// The largest number of names.
 const MOST: usize = 4096;
-/// How long an address means its name after it was last used. Clients keep an address longer than its second.
+/// How long an address stands for its name after its last use. Clients keep an address for longer than its TTL of a
+/// second.
 const KEEP: Duration = Duration::from_secs(300);
-/// Names that only a wildcard allows: so many may come at once, and one more each [`WILD_PAUSE`] after that.
+/// Limits new names that only a wildcard allows: a burst of this many, then one per [`WILD_PAUSE`].
 const WILD_BURST: f64 = 256.0;
 const WILD_PAUSE: Duration = Duration::from_millis(500);
 
@@ -24,7 +25,7 @@ pub(crate) struct Pool {
     by_name: HashMap<HostName, Ipv4Addr>,
     by_address: HashMap<Ipv4Addr, Entry>,
     next: u32,
-    /// How many new names may come by a wildcard now.
+    /// How many new names a wildcard may add now.
     wild: f64,
     refilled: Instant,
 }
@@ -40,12 +41,12 @@ impl Pool {
         Self { by_name: HashMap::new(), by_address: HashMap::new(), next: 1, wild: WILD_BURST, refilled: now }
     }
 
-    /// Whether an address is of the range, whether it was handed out or not.
+    /// Whether an address is in the range, even if it was not handed out.
     pub(crate) fn has(address: Ipv4Addr) -> bool {
         u32::from(address).wrapping_sub(u32::from(Ipv4Addr::from(FIRST))) < SIZE
     }
 
-    /// The address of a name; a new one where it has none. Nothing where there are too many names, or too many come.
+    /// The address of a name, which may be new. Returns nothing if there are too many names, or too many new ones.
     pub(crate) fn address(&mut self, name: &HostName, is_wild: bool, now: Instant) -> Option<Ipv4Addr> {
         if let Some(address) = self.by_name.get(name) {
             if let Some(entry) = self.by_address.get_mut(address) {
@@ -94,11 +95,11 @@ impl Pool {
         Some(())
     }
 
-    /// The next address that means nothing: one that was given up is used again as late as can be.
+    /// The next free address: a released one is reused as late as possible.
     fn free(&mut self) -> Ipv4Addr {
         loop {
             let address = Ipv4Addr::from(u32::from(Ipv4Addr::from(FIRST)) + self.next);
-            // Neither the first nor the last of the range, which look like a network's own.
+            // Skip the first and the last of the range, which look like a network's own.
             self.next = if self.next >= SIZE - 2 { 1 } else { self.next + 1 };
             if !self.by_address.contains_key(&address) {
                 return address;

@@ -1,4 +1,4 @@
-//! Serves the model's provider to the guest, in a thread for each connection.
+//! Serves the model's provider to the guest, in a thread per connection.
 
 mod serve;
 pub(crate) mod usage;
@@ -12,7 +12,8 @@ use crate::end::End;
 use crate::model::Access;
 use crate::shared::Shared;
 
-/// Starts a thread for a connection of the guest; its end of it. Nothing where there are too many.
+/// Starts a thread for a connection of the guest, and returns the guest's end of it. Returns nothing if there are too
+/// many threads.
 pub(crate) fn start(
     shared: &Arc<Shared>,
     access: &Arc<Access>,

@@ -1,4 +1,4 @@
-//! The host's own proxy: where it has one, connections are asked of it by name (CONNECT; RFC 9110, 9.3.6).
+//! The host's own proxy: if there is one, it makes connections by name (CONNECT; RFC 9110, 9.3.6).
 
 use std::fmt;
 use std::io::{self, Read as _, Write as _};
@@ -10,13 +10,13 @@ use base64ct::{Base64, Encoding as _};
 use crate::policy::Destination;
 use crate::rule;
 
-/// How long each address of the proxy may take, and how long its answer.
+/// The timeouts of connecting to each address of the proxy, and of its answer.
 const CONNECT: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(30);
-/// The longest answer, bytes.
+/// The longest answer, in bytes.
 const HEAD: usize = 8 << 10;
 
-/// Which connections go by a proxy, as the variables of the user's environment say (curl(1), "ENVIRONMENT").
+/// Which connections use a proxy, according to the variables of the user's environment (curl(1), "ENVIRONMENT").
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Proxies {
     /// `https_proxy`, for every port but 80.
@@ -27,19 +27,20 @@ pub struct Proxies {
     direct: Vec<Direct>,
 }
 
-/// The parts of a proxy's URL, `[SCHEME://][USER[:PASSWORD]@]HOST[:PORT]`, as most programs read it (curl(1), `--proxy`).
+/// The parts of a proxy's URL, `[SCHEME://][USER[:PASSWORD]@]HOST[:PORT]`, as most programs parse it (curl(1),
+/// `--proxy`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProxyUrl<'a> {
-    /// `http` where it names none.
+    /// `http` if the URL has none.
     pub scheme: &'a str,
     /// User and password, percent-encoded.
     pub user: Option<&'a str>,
-    /// Host and port as they are written.
+    /// Host and port as written.
     pub place: &'a str,
 }
 
 impl<'a> ProxyUrl<'a> {
-    /// Takes a URL apart.
+    /// Splits a URL.
     pub fn of(url: &'a str) -> Self {
         let (scheme, rest) = url.trim().split_once("://").unwrap_or(("http", url.trim()));
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -48,7 +49,7 @@ impl<'a> ProxyUrl<'a> {
         Self { scheme, user, place }
     }
 
-    /// The host, an address of IPv6 without brackets, and the port if it names one; nothing where they cannot be read.
+    /// The host, with an IPv6 address without its brackets, and the port if there is one; nothing if they are invalid.
     pub fn host_and_port(&self) -> Option<(&'a str, Option<u16>)> {
         let (host, port) = match self.place.rsplit_once(':') {
             Some((host, port)) if !host.ends_with(':') && !port.ends_with(']') => {
@@ -64,9 +65,9 @@ impl<'a> ProxyUrl<'a> {
 /// One proxy.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Proxy {
-    /// The URL without what may be secret, for messages.
+    /// The URL without credentials, for messages.
     shown: String,
-    /// Where it is; nothing if it is of a kind that we cannot ask.
+    /// Its host and port; nothing if its scheme is not supported.
     place: Option<(String, u16)>,
     /// The value of `proxy-authorization`.
     authorization: Option<String>,
@@ -84,18 +85,18 @@ enum Direct {
     All,
     /// A name and all names below it.
     Name(String),
-    /// An address, or a network of them with the length of its prefix.
+    /// An address, or a network with the length of its prefix.
     Range(rule::Network),
 }
 
 impl Proxies {
-    /// Those of this process's environment.
+    /// The proxies in this process's environment.
     pub fn of_this_process() -> Self {
         Self::of(|name| std::env::var(name).ok())
     }
 
-    /// What the variables say; an empty one says nothing. `HTTP_PROXY` in capitals does not count: in a CGI program a client
-    /// sets it.
+    /// The proxies in these variables; an empty one is ignored. `HTTP_PROXY` in capitals is ignored too: in a CGI
+    /// program a client sets it.
     pub fn of(get: impl Fn(&str) -> Option<String>) -> Self {
         let get = |name: &str| get(name).filter(|value| !value.trim().is_empty());
         let either = |name: &str| get(name).or_else(|| get(&name.to_uppercase()));
@@ -108,7 +109,7 @@ impl Proxies {
         }
     }
 
-    /// The proxy that a connection goes by; nothing where it is made directly.
+    /// The proxy for a connection; nothing if it is made directly.
     pub(crate) fn of_connection(&self, to: &Destination, port: u16) -> Option<&Proxy> {
         let proxy = if port == 80 { &self.http } else { &self.https };
         proxy.as_ref().filter(|_| !self.direct.iter().any(|direct| direct.has(to)))
@@ -124,7 +125,7 @@ impl Direct {
         if let Ok(range) = word.replace(['[', ']'], "").parse() {
             return Some(Self::Range(range));
         }
-        // `.example.com` and `*.example.com` are written too.
+        // `.example.com` and `*.example.com` are in use too.
         let name = word.trim_start_matches('*').trim_start_matches('.');
         (!name.is_empty()).then(|| Self::Name(name.to_ascii_lowercase()))
     }
@@ -143,7 +144,7 @@ impl Direct {
 }
 
 impl Proxy {
-    /// Of a URL.
+    /// Parses a URL.
     fn of(url: &str) -> Self {
         let url = ProxyUrl::of(url);
         let place = url.host_and_port().filter(|_| url.scheme.eq_ignore_ascii_case("http"));
@@ -158,7 +159,7 @@ impl Proxy {
         }
     }
 
-    /// A connection to a host, made by the proxy; why there is none.
+    /// Connects to a host through the proxy. Fails with the reason.
     pub(crate) fn connect(&self, host: &str, port: u16) -> Result<TcpStream, String> {
         let Some(place) = &self.place else {
             return Err(format!(
@@ -169,7 +170,7 @@ impl Proxy {
         let tell =
             |error: io::Error| format!("the proxy {} of this host cannot be reached: {error}", self.shown);
         let mut stream = reach(place).map_err(tell)?;
-        // An address of IPv6 is in brackets (RFC 3986, 3.2.2).
+        // An IPv6 address is in brackets (RFC 3986, 3.2.2).
         let target = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
         let authorization = self.authorization.as_ref();
         let authorization =
@@ -203,7 +204,7 @@ fn reach((host, port): &(String, u16)) -> io::Result<TcpStream> {
     Err(failed)
 }
 
-/// Up to the empty line and no byte further: what follows is of the connection that was asked for.
+/// Reads up to the empty line and not a byte further: what follows belongs to the tunnel.
 fn read_head(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     let deadline = Instant::now() + ANSWER;
     let mut head = Vec::new();
@@ -225,7 +226,7 @@ fn read_head(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     Ok(head)
 }
 
-/// The code and the words after it (RFC 9112, 4).
+/// The status code and the reason phrase (RFC 9112, 4).
 fn status(head: &[u8]) -> Option<&str> {
     let line = std::str::from_utf8(head).ok()?.lines().next()?;
     let code = line.strip_prefix("HTTP/1.1 ").or_else(|| line.strip_prefix("HTTP/1.0 "))?;
@@ -233,7 +234,7 @@ fn status(head: &[u8]) -> Option<&str> {
     (is_code && code.chars().all(|c| !c.is_control())).then_some(code)
 }
 
-/// `%40` is `@` (RFC 3986, 2.1); what is no code stays.
+/// Decodes `%40` to `@` (RFC 3986, 2.1); an invalid code stays as it is.
 fn percent_decoded(text: &str) -> Vec<u8> {
     let mut rest = text.as_bytes();
     let mut decoded = Vec::new();

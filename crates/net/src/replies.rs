@@ -1,4 +1,4 @@
-//! Frames that answer the guest without anybody else.
+//! Replies to the guest that need no connection.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -12,11 +12,12 @@ use smoltcp::wire::{
 use crate::lan::{GATEWAY, GATEWAY_MAC, GUEST, GUEST_MAC, RESOLVER};
 use crate::outgoing::Outgoing;
 
-/// Hops of what we send.
+/// The hop limit of our packets.
 const HOPS: u8 = 64;
-/// The most of a packet that its error repeats, bytes: an error fits in 576 bytes (RFC 1812, 4.3.2.3).
+/// The largest part of a packet that an error about it repeats, in bytes: an error fits in 576 bytes (RFC 1812,
+/// 4.3.2.3).
 const REPEATED: usize = 512;
-/// The gateway's address on the link, by its card's (RFC 4291, appendix A).
+/// The gateway's link-local address, derived from its MAC address (RFC 4291, appendix A).
 const GATEWAY_LINK: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0x5055, 0x0aff, 0xfe00, 0x0202);
 /// Ports of DHCP and DNS.
 const DHCP_SERVER: u16 = 67;
@@ -36,7 +37,7 @@ pub(crate) fn arp(out: &mut Outgoing, target: Ipv4Addr) {
     });
 }
 
-/// To every station: the guest does not know its address yet.
+/// Sends to every station: the guest does not know its address yet.
 pub(crate) fn dhcp(out: &mut Outgoing, message: &[u8]) {
     let header = UdpRepr { src_port: DHCP_SERVER, dst_port: DHCP_CLIENT };
     udp(out, EthernetAddress::BROADCAST, (GATEWAY, Ipv4Addr::BROADCAST), header, message);
@@ -108,7 +109,7 @@ fn ipv4(
     });
 }
 
-/// The same for IPv6, which nothing is passed on of (RFC 4443, 3.1).
+/// The same for IPv6, which is never passed on (RFC 4443, 3.1).
 pub(crate) fn unreachable6(out: &mut Outgoing, header: Ipv6Repr, payload: &[u8]) {
     if out.is_full() {
         return;

@@ -1,4 +1,4 @@
-//! One rule: what it is about, as a user writes it.
+//! One rule, in the form that a user writes.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -10,12 +10,12 @@ use crate::group::Group;
 use crate::name::{HostName, NamePattern};
 use crate::special;
 
-/// What follows a rule whose host may lie in a private range.
+/// Follows a rule whose host may be in a private range.
 const PRIVATE: &str = ",private";
-/// What follows a rule whose TLS is opened.
+/// Follows a rule whose TLS is opened.
 const INSPECT: &str = ",inspect";
 
-/// What follows a group where requests may change something.
+/// Follows a group to which requests may write.
 const WRITE: &str = ":write";
 
 /// `api.example.com`, `*.example.com`, `db.example.com:5432/tcp`, `10.0.0.7:5432/tcp,private`, `10.0.0.0/8,private`,
@@ -23,37 +23,37 @@ const WRITE: &str = ":write";
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Rule {
-    /// Where to.
+    /// The destination.
     pub host: Host,
-    /// Which ports.
+    /// The ports.
     pub ports: Ports,
-    /// The address may be one that only this host or its network has.
+    /// Whether the address may belong to this host or its network.
     pub private: bool,
-    /// TLS is opened, and each request is looked at.
+    /// Whether TLS is opened and each request checked.
     pub inspect: bool,
 }
 
-/// The other end.
+/// The other end of a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Host {
     /// By name.
     Name(NamePattern),
     /// By address.
     Network(Network),
-    /// All that a group stands for.
+    /// The hosts of a group.
     Group {
         /// The group.
         group: Group,
-        /// Requests may change something there.
+        /// Whether requests may write there.
         write: bool,
     },
 }
 
-/// Addresses with the same first bits.
+/// Addresses with the same prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Network {
     address: IpAddr,
-    /// Number of bits that count: at most 32, or 128.
+    /// The length of the prefix in bits: at most 32, or 128.
     bits: u8,
 }
 
@@ -62,7 +62,7 @@ pub struct Network {
 pub enum Ports {
     /// 443 with TLS and 80 with HTTP, both for this name. In a rule that denies: every port.
     Web,
-    /// This one, with any protocol on TCP.
+    /// This port, with any protocol over TCP.
     One(u16),
 }
 
@@ -81,24 +81,24 @@ impl BadRule {
 }
 
 impl Rule {
-    /// The rule that is about this name and port alone.
+    /// The narrowest rule for this name and port.
     pub fn of_name(name: &HostName, port: u16) -> Self {
         let ports = if matches!(port, 80 | 443) { Ports::Web } else { Ports::One(port) };
         Self { host: Host::Name(NamePattern::exact(name.clone())), ports, private: false, inspect: false }
     }
 
-    /// The rule that is about this address and port alone.
+    /// The narrowest rule for this address and port.
     pub fn of_address(address: IpAddr, port: u16) -> Self {
         let host = Host::Network(Network::one(address));
         Self { host, ports: Ports::One(port), private: special::of(address).is_some(), inspect: false }
     }
 
-    /// The rule that lets requests change something at a group's hosts.
+    /// The rule for a group; `write` allows requests that change something.
     pub fn of_group(group: Group, write: bool) -> Self {
         Self { host: Host::Group { group, write }, ports: Ports::Web, private: false, inspect: false }
     }
 
-    /// Whether it is about this port, in a list of what is denied.
+    /// Whether it covers this port as a rule that denies.
     pub(crate) fn denies_port(&self, port: u16) -> bool {
         match self.ports {
             Ports::Web => true,
@@ -108,13 +108,13 @@ impl Rule {
 }
 
 impl Network {
-    /// This address alone.
+    /// This address only.
     pub fn one(address: IpAddr) -> Self {
         let bits = if address.is_ipv4() { 32 } else { 128 };
         Self { address, bits }
     }
 
-    /// Whether an address is one of these.
+    /// Whether it contains an address.
     pub fn contains(&self, address: IpAddr) -> bool {
         let same = |ours: u128, other: u128, width: u32| {
             let rest = width - u32::from(self.bits);
@@ -144,7 +144,7 @@ impl FromStr for Network {
             Some(bits) => bits.parse::<u8>().ok().filter(|bits| (8..=most).contains(bits)),
             None => Some(most),
         };
-        let bits = bits.ok_or("the length of a network is a number from 8 to the address's own")?;
+        let bits = bits.ok_or("the prefix length is a number from 8 to the length of the address")?;
         Ok(Self { address, bits })
     }
 }
@@ -180,16 +180,16 @@ impl FromStr for Rule {
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         if let Ok(network) = bare.parse::<Network>() {
             if !private && special::of(network.address).is_some() {
-                let say = format!("{bare} is no public address; if it is meant, write {text}{PRIVATE}");
+                let say = format!("{bare} is not a public address; if it is intended, write {text}{PRIVATE}");
                 return Err(BadRule::new(text, say));
             }
             if inspect {
-                return Err(bad("TLS is opened for names alone; write HOST,inspect"));
+                return Err(bad("TLS is only opened for names; write HOST,inspect"));
             }
             return Ok(Self { host: Host::Network(network), ports, private, inspect });
         }
         if bare.contains('/') {
-            return Err(bad("a rule is HOST, *.DOMAIN, HOST:PORT/tcp or ADDRESS/BITS, and names no path"));
+            return Err(bad("a rule is HOST, *.DOMAIN, HOST:PORT/tcp or ADDRESS/BITS, without a path"));
         }
         let pattern: NamePattern = bare.parse().map_err(|error| BadRule::new(text, format!("{error}")))?;
         Ok(Self { host: Host::Name(pattern), ports, private, inspect })
@@ -203,18 +203,18 @@ impl Rule {
     }
 }
 
-/// A host and its port: `HOST:PORT/tcp`.
+/// Splits a host and its port: `HOST:PORT/tcp`.
 fn split_port(text: &str) -> Result<(&str, Ports), &'static str> {
     let Some(rest) = text.strip_suffix("/tcp") else {
         let has_port = text.rsplit_once(':').is_some_and(|(host, port)| {
             !host.contains(':') && !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
         });
         if has_port || text.ends_with("/udp") {
-            return Err("a port is written HOST:PORT/tcp; there is no UDP");
+            return Err("a port is written as HOST:PORT/tcp; UDP is not supported");
         }
         return Ok((text, Ports::Web));
     };
-    let (host, port) = rest.rsplit_once(':').ok_or("a port is written HOST:PORT/tcp")?;
+    let (host, port) = rest.rsplit_once(':').ok_or("a port is written as HOST:PORT/tcp")?;
     let port = port.parse::<u16>().ok().filter(|port| *port != 0).ok_or("a port is a number up to 65535")?;
     Ok((host, Ports::One(port)))
 }
@@ -295,10 +295,10 @@ mod tests {
             ("*", "a dot"),
             ("**.example.com", "letters"),
             ("a.*.example.com", "letters"),
-            ("https://example.com", "no path"),
-            ("example.com/x", "no path"),
+            ("https://example.com", "without a path"),
+            ("example.com/x", "without a path"),
             ("example.com:443", "PORT/tcp"),
-            ("example.com:443/udp", "no UDP"),
+            ("example.com:443/udp", "UDP is not supported"),
             ("example.com:0/tcp", "65535"),
             ("example.com:70000/tcp", "65535"),
             ("10.0.0.7:5432/tcp", ",private"),
@@ -306,11 +306,11 @@ mod tests {
             ("npm,private", "a group takes neither"),
             ("npm:write,inspect", "a group takes neither"),
             ("[::1]:80/tcp", ",private"),
-            ("0.0.0.0/0", "no path"),
+            ("0.0.0.0/0", "without a path"),
             ("bücher.example", "letters"),
             ("localhost", "address"),
             ("127.1", "address"),
-            ("192.0.43.7,inspect", "names alone"),
+            ("192.0.43.7,inspect", "only opened for names"),
             ("a.example,inspect,inspect", "letters"),
             ("npm:read", "letters"),
         ] {

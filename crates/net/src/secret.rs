@@ -1,4 +1,4 @@
-//! Secrets of the user for requests to one host each: the guest has a placeholder, which is replaced here.
+//! Secrets of the user, each for requests to one host: the guest has a placeholder, which is replaced here.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,33 +9,33 @@ use crate::head::Head;
 use crate::name::{HostName, NamePattern};
 use crate::policy::{Check, Destination, Grant, Policy};
 
-/// The shortest and the longest secret, bytes: of a shorter one too much of an answer would look like it, and a longer one does not
+/// The allowed length of a secret, in bytes: a shorter one would match too much of an answer, and a longer one does not
 /// fit into a request's head.
 const LENGTH: std::ops::RangeInclusive<usize> = 8..=8192;
-/// How long a secret that cannot be read is not asked for again.
+/// How long to wait before reading a secret again after a failure.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Tells a secret, or why it cannot be read.
+/// Returns a secret, or the reason why it cannot be read.
 pub type Source = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
 
-/// A secret, and where it goes.
+/// A secret and its destination.
 #[derive(Clone)]
 pub struct Secret {
-    /// What the user calls it.
+    /// The user's name for it.
     pub name: String,
     /// The host that it is for, which speaks TLS.
     pub host: HostName,
     /// The host's port.
     pub port: u16,
-    /// The field of a request that it goes into.
+    /// The header field that it goes into.
     pub header: String,
     /// What the guest has in its place.
     pub placeholder: String,
-    /// Asked at the first connection to the host.
+    /// Called at the first connection to the host.
     pub source: Source,
 }
 
-/// Without the source, which may know the secret.
+/// Omits the source, which may know the secret.
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Secret").field("name", &self.name).field("host", &self.host).finish_non_exhaustive()
@@ -43,19 +43,19 @@ impl fmt::Debug for Secret {
 }
 
 impl Secret {
-    /// Whether a field of a request can have a secret: not one that says what the request is, or for whom, and no cookies, of which
-    /// one field has many.
+    /// Whether a header field can carry a secret. Excluded are fields that describe the request or its host, and
+    /// cookies, of which one field has many.
     pub fn fits(header: &str) -> bool {
         credential::can_be_replaced(header)
     }
 
-    /// Whether the guest reaches its host.
+    /// Whether the policy lets the guest reach its host.
     pub fn is_reached(&self, policy: &Policy) -> bool {
         policy.connect(&Destination::Name(self.host.clone()), self.port).is_ok()
     }
 }
 
-/// A secret that may have been read.
+/// A secret and the result of reading it.
 pub(crate) struct Held {
     pub(crate) secret: Secret,
     known: Mutex<Option<(Instant, Result<String, String>)>>,
@@ -72,7 +72,7 @@ impl Held {
         Self { secret, known: Mutex::default() }
     }
 
-    /// The secret; why there is none.
+    /// The secret, or the reason why there is none.
     pub(crate) fn value(&self) -> Result<String, String> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         match &*known {
@@ -84,8 +84,8 @@ impl Held {
             let is_plain = value.bytes().all(|byte| byte.is_ascii_graphic());
             match LENGTH.contains(&value.len()) {
                 true if is_plain => Ok(value),
-                true => Err("it has characters that no field of a request has".into()),
-                false => Err(format!("it has not {} to {} characters", LENGTH.start(), LENGTH.end())),
+                true => Err("it has characters that are not allowed in a header field".into()),
+                false => Err(format!("it is not {} to {} characters long", LENGTH.start(), LENGTH.end())),
             }
         });
         let read = read.map_err(|why| format!("the secret {} cannot be read: {why}", self.secret.name));
@@ -97,7 +97,7 @@ impl Held {
 #[derive(Debug, Default)]
 pub(crate) struct Secrets(Vec<Arc<Held>>);
 
-/// Those of one host. At a host without any nothing is changed.
+/// The secrets of one host. Without any, its requests are passed on unchanged.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct OfHost(Vec<Arc<Held>>);
 
@@ -110,13 +110,14 @@ impl Secrets {
         self.0.iter().filter(move |held| held.secret.host == *host)
     }
 
-    /// Those of a host at a port; nothing where the host has no secret at any port.
+    /// The secrets for a host and port; nothing if the host has no secret at any port.
     pub(crate) fn at(&self, host: &HostName, port: u16) -> Option<OfHost> {
         self.of(host).next()?;
         Some(OfHost(self.of(host).filter(|held| held.secret.port == port).cloned().collect()))
     }
 
-    /// What a policy grants, with all looked at that can have a credential for a host with a secret.
+    /// The grant of a policy, extended so that everything is checked that can carry a credential to a host with a
+    /// secret.
     pub(crate) fn guard(&self, grant: Grant, to: &Destination, port: u16) -> Grant {
         let Destination::Name(host) = to else { return grant };
         let mut of_host = self.of(host).peekable();
@@ -143,13 +144,13 @@ impl Secrets {
 }
 
 impl OfHost {
-    /// What they are; of one that cannot be read its use is refused.
+    /// Their values, except those that cannot be read, whose use is refused.
     pub(crate) fn values(&self) -> Vec<String> {
         self.0.iter().filter_map(|held| held.value().ok()).collect()
     }
 
-    /// A request's fields with secrets in place of placeholders, and without another coding than none for the answer, so that secrets
-    /// are found in it; why it is refused.
+    /// A request's fields with secrets in place of placeholders. The answer may not be compressed, so that secrets are
+    /// found in it. Fails with the reason of a refusal.
     pub(crate) fn fill<'a>(&self, head: &Head<'a>) -> Result<Filled<'a>, String> {
         let mut filled = Filled { fields: Vec::new(), used: Vec::new() };
         let mut replaced: Vec<&str> = Vec::new();
@@ -179,10 +180,10 @@ fn another(name: &str) -> String {
     format!("its host has a secret of yours, and {name} has another credential")
 }
 
-/// What is passed on in place of a request's fields.
+/// The fields that are passed on in place of a request's own.
 pub(crate) struct Filled<'a> {
     pub(crate) fields: Vec<(&'a str, String)>,
-    /// The names of the secrets that are in them.
+    /// The names of the secrets in them.
     pub(crate) used: Vec<String>,
 }
 

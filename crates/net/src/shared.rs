@@ -1,4 +1,4 @@
-//! What the link's thread and its owner share.
+//! State that the link's thread and its owner share.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +19,7 @@ pub(crate) struct Shared {
     journal: Mutex<Journal>,
     pub(crate) told: Told,
     pub(crate) wake: Wake,
-    /// Those of opened connections.
+    /// Threads of opened connections.
     pub(crate) threads: Threads,
     pub(crate) opener: Opener,
     /// The model that is served to the guest.

@@ -1,15 +1,15 @@
-//! Addresses that are not on the public internet, by IANA's registries of special-purpose addresses (RFC 6890 and its
-//! successors), with those of clouds' metadata services.
+//! Addresses that are not on the public internet, according to IANA's registries of special-purpose addresses (RFC 6890
+//! and its successors), and metadata services of clouds.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Why an address is not a public one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Special {
-    /// What it is for.
+    /// The purpose of the address.
     pub(crate) purpose: &'static str,
-    /// It can be the address of a service that somebody means by a name: loopback, private networks, and what laboratories and
-    /// proxies take for private. Others are reached by no name.
+    /// Whether a name can be meant to lead to it: loopback, private networks, and ranges that laboratories and proxies
+    /// use as private. Other addresses are never reached by name.
     pub(crate) can_be_meant: bool,
 }
 
@@ -21,7 +21,7 @@ const fn closed(purpose: &'static str) -> Special {
     Special { purpose, can_be_meant: false }
 }
 
-/// What the address is for, if it is not a public one.
+/// The purpose of an address, if it is not a public one.
 pub(crate) fn of(address: IpAddr) -> Option<Special> {
     match address {
         IpAddr::V4(address) => of_v4(address),
@@ -29,7 +29,8 @@ pub(crate) fn of(address: IpAddr) -> Option<Special> {
     }
 }
 
-/// The address that packets to this one end at, as far as its form says: the same one, or the IPv4 address within it.
+/// The address at which packets to this one arrive, as far as its form shows: itself, or the IPv4 address embedded in
+/// it.
 pub(crate) fn inner(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V6(outer) => embedded(outer).map_or(address, IpAddr::V4),
@@ -37,12 +38,12 @@ pub(crate) fn inner(address: IpAddr) -> IpAddr {
     }
 }
 
-/// First address, number of bits that count, purpose.
+/// First address, length of the prefix, purpose.
 type Entry4 = ([u8; 4], u32, Special);
 
-/// The IANA IPv4 Special-Purpose Address Registry, multicast (RFC 5771), and metadata services that lie elsewhere.
+/// The IANA IPv4 Special-Purpose Address Registry, multicast (RFC 5771), and metadata services outside of these ranges.
 const V4: &[Entry4] = &[
-    // Azure's WireServer, which is a public address.
+    // Azure's WireServer, which has a public address.
     ([168, 63, 129, 16], 32, closed("a cloud's metadata service")),
     ([100, 100, 100, 200], 32, closed("a cloud's metadata service")),
     ([0, 0, 0, 0], 8, closed("this network")),
@@ -72,10 +73,10 @@ fn of_v4(address: Ipv4Addr) -> Option<Special> {
     V4.iter().find(is_in).map(|(_, _, special)| *special)
 }
 
-/// First segments of the address, number of bits that count, purpose.
+/// First segments of the address, length of the prefix, purpose.
 type Entry6 = ([u16; 4], u32, Special);
 
-/// The IANA IPv6 Special-Purpose Address Registry. Of the rest only `2000::/3` is assigned (RFC 4291, 2.4).
+/// The IANA IPv6 Special-Purpose Address Registry. Outside of it, only `2000::/3` is assigned (RFC 4291, 2.4).
 const V6: &[Entry6] = &[
     ([0x2001, 0, 0, 0], 23, closed("protocol assignments and tunnels")),
     ([0x2001, 0xdb8, 0, 0], 32, private("documentation")),
@@ -111,8 +112,7 @@ fn of_v6(address: Ipv6Addr) -> Option<Special> {
     if address.segments()[0] >> 13 == 1 { None } else { Some(closed("reserved")) }
 }
 
-/// The IPv4 address that packets to an IPv6 address end at: mapped (RFC 4291, 2.5.5.2), NAT64 (RFC 6052, 2.1), 6to4 (RFC
-/// 3056, 2).
+/// The IPv4 address embedded in an IPv6 address: mapped (RFC 4291, 2.5.5.2), NAT64 (RFC 6052, 2.1), 6to4 (RFC 3056, 2).
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let words = address.segments();
     let of = |at: usize| Some(Ipv4Addr::from((u32::from(words[at]) << 16) | u32::from(words[at + 1])));

@@ -1,5 +1,5 @@
-//! One TCP connection of the guest, ended here. Each has a stack of its own, so that a packet costs the same however many there
-//! are, and any destination is accepted.
+//! One TCP connection of the guest, which ends here. Each has its own stack, so that the cost of a packet does not grow
+//! with their number, and every destination is accepted.
 
 use std::net::Ipv4Addr;
 
@@ -12,12 +12,12 @@ use smoltcp::wire::{EthernetProtocol, HardwareAddress, IpAddress, IpCidr};
 use crate::lan::{GUEST, MTU};
 use crate::outgoing::Outgoing;
 
-/// How often a silent guest is asked whether it is still there, and how long it may stay silent: a guest that was rebooted
-/// does not know its connections.
+/// The interval of keep-alive packets, and how long the guest may leave them unanswered: a rebooted guest does not know
+/// its old connections.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 const SILENT: Duration = Duration::from_secs(300);
 
-/// The connection.
+/// The guest's end of a connection.
 pub(crate) struct Stack {
     interface: Interface,
     sockets: SocketSet<'static>,
@@ -25,14 +25,14 @@ pub(crate) struct Stack {
 }
 
 impl Stack {
-    /// One that waits for the guest's first segment to this address and port. Nothing for an address that is none.
+    /// Waits for the guest's first segment to this address and port. Returns nothing if the address is invalid.
     pub(crate) fn listening(to: Ipv4Addr, port: u16, buffer: usize, seed: u64, now: Instant) -> Option<Self> {
         let mut stack = Self::new(to, buffer, seed, now);
         stack.socket().listen((IpAddress::Ipv4(to), port)).ok()?;
         Some(stack)
     }
 
-    /// One that connects to a port of the guest.
+    /// Connects to a port of the guest.
     pub(crate) fn connecting(
         from: (Ipv4Addr, u16),
         port: u16,
@@ -49,7 +49,7 @@ impl Stack {
 
     fn new(own: Ipv4Addr, buffer: usize, seed: u64, now: Instant) -> Self {
         let mut interface = interface(seed, now);
-        // Prefix 0: the guest is on the same network, so no route is looked for.
+        // Prefix 0: the guest is on the same network, so no route is needed.
         interface.update_ip_addrs(|addresses| {
             let _ = addresses.push(IpCidr::new(own.into(), 0));
         });
@@ -62,7 +62,7 @@ impl Stack {
         Self { interface, sockets, handle }
     }
 
-    /// The guest's end as a socket.
+    /// The socket of the guest's end.
     pub(crate) fn socket(&mut self) -> &mut Socket<'static> {
         self.sockets.get_mut(self.handle)
     }
@@ -72,7 +72,7 @@ impl Stack {
         self.interface.poll_ingress_single(now, &mut Port::with(packet, out), &mut self.sockets);
     }
 
-    /// Sends what is to be sent. Whether there is more than the way to the guest takes now.
+    /// Sends what is due. Returns whether the queue to the guest has no room for the rest.
     pub(crate) fn send(&mut self, out: &mut Outgoing, now: Instant) -> bool {
         let mut port = Port { packet: None, out, is_starved: false };
         while self.interface.poll_egress(now, &mut port, &mut self.sockets) == PollResult::SocketStateChanged
@@ -81,13 +81,13 @@ impl Stack {
         port.is_starved
     }
 
-    /// When it wants to send something by itself.
+    /// When it needs to send something by itself.
     pub(crate) fn due(&mut self, now: Instant) -> Option<Instant> {
         self.interface.poll_at(now, &self.sockets)
     }
 }
 
-/// Answers segments that belong to no connection: with RST (RFC 9293, 3.5.2).
+/// Answers segments that belong to no connection with RST (RFC 9293, 3.5.2).
 pub(crate) struct Refuser {
     interface: Interface,
     nothing: SocketSet<'static>,
@@ -111,7 +111,7 @@ fn interface(seed: u64, now: Instant) -> Interface {
     Interface::new(config, &mut Port { packet: None, out: &mut Outgoing::default(), is_starved: false }, now)
 }
 
-/// The way between a stack and the guest, for one call.
+/// Connects a stack with the guest during one call.
 struct Port<'a> {
     packet: Option<&'a [u8]>,
     out: &'a mut Outgoing,
@@ -151,7 +151,7 @@ impl Device for Port<'_> {
         Self: 'b;
 
     fn receive(&mut self, _: Instant) -> Option<(Receive<'_>, Transmit<'_>)> {
-        // A packet whose answer has no place is lost, as on any wire; the guest sends it again.
+        // Without room for its answer the packet is lost, as on any link; the guest sends it again.
         if self.out.is_full() {
             return None;
         }

@@ -1,4 +1,4 @@
-//! What becomes of the guest's packets: answered here, passed on as the policy has it, or refused.
+//! Handles the guest's packets: answers them here, passes them on as the policy allows, or refuses them.
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpStream};
@@ -26,9 +26,9 @@ use crate::stack::{Refuser, Stack};
 use crate::witness::{Kind, Seen, Trace};
 use crate::{dhcp, own, provider, replies};
 
-/// Numbers of flows at the poller begin here.
+/// The first number of a flow at the poller.
 pub(crate) const FIRST_FLOW: u64 = 1 << 32;
-/// Ports of the gateway that connections to the guest come from (RFC 6335, 6: dynamic ports).
+/// The first source port of connections to the guest (RFC 6335, 6: dynamic ports).
 const FIRST_PORT: u16 = 49152;
 
 /// Why names are not resolved for a while.
@@ -39,7 +39,7 @@ struct Allowed {
     to: Destination,
     grant: Grant,
     gate: Gate,
-    /// Its TLS is opened.
+    /// The target if its TLS is opened.
     opened: Option<Target>,
 }
 
@@ -52,12 +52,12 @@ pub(crate) struct Switch {
     pool: Pool,
     refuser: Refuser,
     outbound: Outbound,
-    /// To be served after what has come was taken.
+    /// Flows to serve once all received data was taken.
     dirty: Vec<u64>,
     starved: Vec<u64>,
     next_port: u16,
     seed: u64,
-    /// The record cannot be written: nothing leaves the guest, and nothing comes to it.
+    /// The record cannot be written: nothing passes in either direction.
     is_halted: bool,
 }
 
@@ -124,12 +124,13 @@ impl Switch {
             Message::Bad(answer) => return Some(answer),
         };
         let Some(name) = &question.name else {
-            return Some(question.answer(Answer::Denied("no name of a host")));
+            return Some(question.answer(Answer::Denied("not a host name")));
         };
         if self.is_halted {
             return Some(question.answer(Answer::Failed(HALTED)));
         }
-        // Clients look for services of a host before its address. The host is what rules name, and it has none.
+        // Clients look for services of a host before its address. Rules name the host, and there are no service
+        // records.
         let host = name.host_of_service().filter(|_| !question.wants_address());
         let name = host.as_ref().unwrap_or(name);
         let resolvable = match self.policy.resolve(name) {
@@ -164,7 +165,7 @@ impl Switch {
                 flow.take(segment.packet, &mut self.out, now);
                 self.touch(id);
             }
-            // One whose host still connects is a repeated beginning.
+            // If the host is still connecting, it is a retransmission of the first segment.
         } else if segment.is_first {
             self.begin(segment, key, now);
         } else {
@@ -172,7 +173,7 @@ impl Switch {
         }
     }
 
-    /// A connection to the model, which the supervisor itself serves.
+    /// Opens a connection to the model, which the supervisor serves itself.
     fn begin_model(&mut self, segment: Segment<'_>, key: Key, now: Instant) {
         let refusal = match (&self.shared.model, self.policy.model()) {
             (None, _) => Refusal { rule: "the user's configuration has no model".into(), allow: None },
@@ -197,7 +198,7 @@ impl Switch {
         self.refuser.refuse(segment.packet, &mut self.out, now);
     }
 
-    /// A connection that the guest begins.
+    /// Opens a connection of the guest.
     fn begin(&mut self, segment: Segment<'_>, key: Key, now: Instant) {
         if (key.0, key.1) == MODEL && !self.is_halted {
             return self.begin_model(segment, key, now);
@@ -217,12 +218,12 @@ impl Switch {
         let id = self.flows.add(key, state, Some(to.clone()));
         let (private, is_named) = (grant.private, grant.is_named);
         if !self.dialer.dial(Wish { id, to, port: segment.port, private, is_named }) {
-            // It is tried again when the guest repeats its segment.
+            // The guest's retransmission tries again.
             self.flows.remove(id);
         }
     }
 
-    /// Where a connection goes and what is looked at; nothing for one that is refused, which is noted.
+    /// The destination of a connection, and its checks; nothing if it is refused, which is recorded.
     fn allowed(&mut self, to: Ipv4Addr, port: u16) -> Option<Allowed> {
         let to = self.destination(to, port)?;
         let grant = match self.policy.connect(&to, port) {
@@ -257,26 +258,31 @@ impl Switch {
             let name = self.pool.name(to, std::time::Instant::now());
             if name.is_none() {
                 let to = format!("{to}:{port}");
-                self.shared.journal().deny(Kind::Connection, &to, "the address was given for no name", None);
+                self.shared.journal().deny(
+                    Kind::Connection,
+                    &to,
+                    "the address was not assigned to a name",
+                    None,
+                );
             }
             return name.map(Destination::Name);
         }
         if to == GATEWAY {
             return Some(Destination::Address(Ipv4Addr::LOCALHOST.into()));
         }
-        // DNS over TCP is not needed: no answer is that long. Who else would be on this network?
+        // DNS over TCP is not needed, because no answer is that long. Nobody else is on this network.
         let is_on_lan = to.octets()[..3] == RESOLVER.octets()[..3];
         if is_on_lan {
-            let why = "nobody else is on this network, and the resolver takes UDP alone";
+            let why = "no other host is on this network, and the resolver only takes UDP";
             self.shared.journal().deny(Kind::Connection, &format!("{to}:{port}"), why, None);
         }
         (!is_on_lan).then_some(Destination::Address(to.into()))
     }
 
-    /// Takes connections that the host has made, or has not.
+    /// Takes the results of connecting.
     pub(crate) fn take_dialed(&mut self, now: Instant) {
         for Dialed { id, result } in self.dialer.done() {
-            // One that the guest, or a changed rule, gave up is dropped with its socket.
+            // If the guest or a changed rule has ended it meanwhile, drop the socket.
             let Some(Entry {
                 key, state: State::Dialing { first, gate, rule, opened }, to: Some(to), ..
             }) = self.flows.remove(id)
@@ -307,7 +313,7 @@ impl Switch {
         }
     }
 
-    /// The host's end of a connection; nothing where it is to be opened and cannot, which is noted.
+    /// The host's end of a connection; nothing if its TLS cannot be opened, which is recorded.
     fn end(&self, host: TcpStream, opened: Option<Target>, to: &Destination) -> Option<End> {
         let Some(target) = opened else { return Some(End::World(host)) };
         let port = target.port;
@@ -345,7 +351,7 @@ impl Switch {
         Trace::open(self.shared.told.clone(), from_guest, to, rule)
     }
 
-    /// Stands still while the record cannot be written, and goes on when it can.
+    /// Halts while the record cannot be written, and continues once it can.
     pub(crate) fn heed_record(&mut self, now: Instant) {
         let is_halted = !self.shared.told.0.can_record();
         if is_halted && !self.is_halted {
@@ -357,7 +363,7 @@ impl Switch {
     }
 
     fn seed(&mut self) -> u64 {
-        // A step that is odd comes to every number (Knuth's golden ratio).
+        // An odd step visits every number (Knuth's golden ratio).
         self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
         self.seed
     }
@@ -368,7 +374,7 @@ impl Switch {
         }
     }
 
-    /// Serves every flow that something has come for, or whose time has come.
+    /// Serves every flow that has received data or is due.
     pub(crate) fn serve(&mut self, poller: &Poller, now: Instant) {
         if self.out.is_low() {
             self.dirty.append(&mut self.starved);
@@ -407,12 +413,12 @@ impl Switch {
         }
     }
 
-    /// When something is due.
+    /// When the next flow is due.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         self.flows.next_due()
     }
 
-    /// Takes the rules of now; what they no longer allow ends.
+    /// Applies a changed policy, and closes what it no longer allows.
     pub(crate) fn take_policy(&mut self, now: Instant) {
         let policy = self.shared.policy();
         if Arc::ptr_eq(&policy, &self.policy) {
@@ -431,7 +437,7 @@ impl Switch {
             let (rule, allow) = match self.policy.connect(&to, port) {
                 Err(Refusal { rule, allow }) => (rule, allow),
                 Ok(grant) => {
-                    // One that is looked at in another way now, or whose address may be another, begins again.
+                    // If the checks or the allowed addresses have changed, the client must connect again.
                     let about = |grant: &Grant| (grant.check, grant.access, grant.private);
                     let is_same = |was: Grant| about(&was) == about(&grant);
                     if before.connect(&to, port).is_ok_and(is_same) {
@@ -454,7 +460,7 @@ impl Switch {
         }
     }
 
-    /// Ends everything: the guest, or its machine, is another one now.
+    /// Closes everything: the guest or its machine was replaced.
     pub(crate) fn clear(&mut self, now: Instant) {
         for id in self.flows.ids() {
             self.close(id, now);
@@ -465,7 +471,7 @@ impl Switch {
     }
 }
 
-/// Whether accepting may go on after this error of accept(2).
+/// Whether accepting may continue after this error of accept(2).
 pub(crate) fn is_passing(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::WouldBlock | ErrorKind::Interrupted | ErrorKind::ConnectionAborted)
 }

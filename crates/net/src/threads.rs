@@ -1,20 +1,20 @@
-//! Threads that are limited in number.
+//! A limited number of threads.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-/// The most at once.
+/// The largest number of threads.
 const MOST: usize = 256;
 /// Bytes of a thread's stack.
 const STACK: usize = 512 * 1024;
 
-/// How many there are.
+/// The number of running threads.
 #[derive(Debug, Default)]
 pub(crate) struct Threads(Arc<AtomicUsize>);
 
-/// One of them, until it is dropped.
+/// One running thread, until it is dropped.
 struct One(Arc<AtomicUsize>);
 
 impl Drop for One {
@@ -24,7 +24,7 @@ impl Drop for One {
 }
 
 impl Threads {
-    /// Starts one more; false where there are too many.
+    /// Starts a thread; false if there are too many.
     pub(crate) fn start(&self, name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<bool> {
         let before = self.0.fetch_add(1, Ordering::Relaxed);
         let one = One(Arc::clone(&self.0));

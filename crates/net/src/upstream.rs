@@ -1,4 +1,4 @@
-//! TLS towards the world, with what the host trusts.
+//! TLS towards the world, with the authorities that the host trusts.
 
 use std::fmt;
 use std::io;
@@ -12,20 +12,20 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 use crate::name::HostName;
 
-/// Whose certificates are believed.
+/// The trusted authorities.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Trust {
-    /// The authorities that the host trusts: `SSL_CERT_FILE` and `SSL_CERT_DIR` count.
+    /// Those that the host trusts, which respects `SSL_CERT_FILE` and `SSL_CERT_DIR`.
     #[default]
     OfHost,
     /// Those of a PEM file.
     File(Utf8PathBuf),
 }
 
-/// Connections to hosts of the world.
+/// Opens TLS connections to hosts of the world.
 pub(crate) struct Upstream {
     trust: Trust,
-    /// Read at the first connection.
+    /// Created at the first connection.
     config: Mutex<Option<Arc<ClientConfig>>>,
 }
 
@@ -40,7 +40,7 @@ impl Upstream {
         Self { trust, config: Mutex::default() }
     }
 
-    /// A connection to a server that is called so.
+    /// A connection to a server of this name.
     pub(crate) fn client(&self, host: &HostName) -> io::Result<ClientConnection> {
         let name = ServerName::try_from(host.as_str().to_owned()).map_err(io::Error::other)?;
         ClientConnection::new(self.config()?, name).map_err(io::Error::other)
@@ -63,7 +63,7 @@ impl Upstream {
     fn roots(&self) -> io::Result<RootCertStore> {
         let mut roots = RootCertStore::empty();
         match &self.trust {
-            // A certificate that cannot be read is nobody's loss but its owner's, whose hosts are refused then.
+            // Skip a certificate that cannot be parsed: only hosts that depend on it are refused.
             Trust::OfHost => roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs),
             Trust::File(path) => {
                 let all = CertificateDer::pem_file_iter(path).map_err(io::Error::other)?;

@@ -16,7 +16,7 @@ impl Wake {
     }
 
     pub(crate) fn wake(&self) {
-        // One that is full wakes too.
+        // A full counter wakes too.
         let _ = rustix::io::write(&*self.0, &1u64.to_ne_bytes());
     }
 

@@ -1,4 +1,4 @@
-//! What is told of a sandbox's network as it happens, to whoever keeps a record.
+//! Reports what happens in a sandbox's network to a recorder.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,40 +17,40 @@ pub enum Kind {
     Tls,
     /// An HTTP request.
     Http,
-    /// A datagram: there is no UDP.
+    /// A datagram: UDP is not supported.
     Udp,
-    /// What a browser of the host asked of a page of the guest.
+    /// A browser's request to a page of the guest.
     Page,
 }
 
 /// Something that happened. Texts may come from the guest, and are at most as long as a name and a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seen {
-    /// A connection has both its ends.
+    /// A connection was established on both sides.
     Opened {
-        /// The guest began it; otherwise it came to a forwarded port.
+        /// Whether the guest opened it; otherwise it came through a forwarded port.
         from_guest: bool,
         /// Name or address, and port.
         to: String,
         /// The rule that allowed it.
         rule: String,
     },
-    /// It ended.
+    /// A connection ended.
     Closed {
-        /// The guest began it.
+        /// Whether the guest opened it.
         from_guest: bool,
         /// Name or address, and port.
         to: String,
-        /// Bytes that the guest sent and the other end took.
+        /// Bytes that the guest sent and the other end accepted.
         sent: u64,
-        /// Bytes of the other end.
+        /// Bytes that the guest received.
         received: u64,
     },
     /// Something was refused.
     Denied {
-        /// What.
+        /// The kind.
         kind: Kind,
-        /// Where to.
+        /// The destination.
         to: String,
         /// The rule that refused it.
         rule: String,
@@ -62,7 +62,7 @@ pub enum Seen {
         /// The host and its port.
         to: String,
     },
-    /// The guest was told the address of a name.
+    /// The address of a name was sent to the guest.
     Question {
         /// The name.
         name: String,
@@ -71,15 +71,15 @@ pub enum Seen {
     },
 }
 
-/// Whoever keeps the record.
+/// Keeps the record.
 pub trait Witness: Send + Sync {
-    /// Takes note; called by the thread that moves packets, so it must not wait.
+    /// Records something. The thread that moves packets calls it, so it must not block.
     fn see(&self, seen: Seen);
-    /// Whether notes are kept. While they are not, the network stands still.
+    /// Whether the record can be written. While it cannot, the network is halted.
     fn can_record(&self) -> bool;
 }
 
-/// Keeps nothing, for networks without a record.
+/// Keeps no record, for networks without one.
 #[derive(Debug)]
 pub struct Nobody;
 
@@ -91,7 +91,7 @@ impl Witness for Nobody {
     }
 }
 
-/// A witness that many have.
+/// A witness with many users.
 #[derive(Clone)]
 pub(crate) struct Told(pub(crate) Arc<dyn Witness>);
 
@@ -101,7 +101,7 @@ impl fmt::Debug for Told {
     }
 }
 
-/// A connection as the witness knows it: told of when it is made, and with its bytes when it is dropped, however it ended.
+/// A connection that is reported when it is created and, with its byte counts, when it is dropped, however it ended.
 pub(crate) struct Trace {
     told: Told,
     from_guest: bool,

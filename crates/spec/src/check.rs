@@ -1,4 +1,4 @@
-//! Rules for texts without a type of their own.
+//! Checks of texts that have no type of their own.
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 
@@ -8,7 +8,7 @@ use crate::{Compression, InvalidValue};
 pub const UNIT_SUFFIXES: &[&str] =
     &["service", "socket", "timer", "path", "target", "mount", "automount", "swap", "slice"];
 
-/// chpasswd(8) reads `name:password` lines. The message does not repeat the password.
+/// chpasswd(8) reads lines of `name:password`. The message does not repeat the password.
 pub(crate) fn password(text: &str) -> Result<(), InvalidValue> {
     const EXPECTED: &str = "at least one character, no colon and no control character";
     let bad = text.chars().find(|c| *c == ':' || c.is_control());
@@ -26,7 +26,7 @@ pub(crate) fn one_line(text: &str) -> Result<(), InvalidValue> {
     Ok(())
 }
 
-/// A raw disk is compressed as a whole file, for which there is one choice.
+/// A raw disk is compressed as a whole file, for which only zstd is supported.
 pub(crate) fn raw_compression(compression: Compression) -> Result<Compression, InvalidValue> {
     match compression {
         Compression::None | Compression::Zstd => Ok(compression),
@@ -34,7 +34,7 @@ pub(crate) fn raw_compression(compression: Compression) -> Result<Compression, I
     }
 }
 
-/// The kinds of keys that sshd takes (`ssh -Q key`, without certificates).
+/// The kinds of keys that sshd accepts (`ssh -Q key`, without certificates).
 pub const KEY_KINDS: &[&str] = &[
     "ssh-ed25519",
     "ssh-rsa",
@@ -45,7 +45,7 @@ pub const KEY_KINDS: &[&str] = &[
     "sk-ecdsa-sha2-nistp256@openssh.com",
 ];
 
-/// A public key as a file such as `id_ed25519.pub` holds it: kind, key in base64, and perhaps a comment.
+/// A public key as in a file such as `id_ed25519.pub`: kind, key in base64, and an optional comment.
 pub(crate) fn public_key(text: &str) -> Result<String, InvalidValue> {
     const EXPECTED: &str = "the line of a file such as ~/.ssh/id_ed25519.pub";
     let line = text.trim();
@@ -55,18 +55,18 @@ pub(crate) fn public_key(text: &str) -> Result<String, InvalidValue> {
     let mut words = line.split(' ');
     let kind = words.next().is_some_and(|kind| KEY_KINDS.contains(&kind));
     let base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
-    // The shortest, ed25519, has 68 characters (RFC 8709, section 4).
+    // The shortest, for ed25519, has 68 characters (RFC 8709, section 4).
     let key = words.next().is_some_and(|key| key.len() >= 68 && key.chars().all(base64));
     if !kind || !key || line.chars().any(char::is_control) {
-        return Err(InvalidValue::new("this is not a public key of SSH", EXPECTED));
+        return Err(InvalidValue::new("this is not an SSH public key", EXPECTED));
     }
     Ok(line.to_owned())
 }
 
-/// Endings of files that hold certificates in PEM (RFC 7468).
+/// Extensions of PEM files with certificates (RFC 7468).
 pub const CERTIFICATE_SUFFIXES: &[&str] = &["pem", "crt", "cer"];
 
-/// A path below the file's folder that names a file of certificates.
+/// A path of a file with certificates, below the folder of `rave.toml`.
 pub(crate) fn certificate_path(text: &str) -> Result<Utf8PathBuf, InvalidValue> {
     let path = below(text)?;
     let named_well = path.extension().is_some_and(|suffix| CERTIFICATE_SUFFIXES.contains(&suffix));
@@ -79,7 +79,7 @@ pub(crate) fn certificate_path(text: &str) -> Result<Utf8PathBuf, InvalidValue> 
     Ok(path.to_owned())
 }
 
-/// A path that stays below the file's folder.
+/// A path that stays below the folder of `rave.toml`.
 fn below(text: &str) -> Result<&Utf8Path, InvalidValue> {
     let path = Utf8Path::new(text);
     let below = path.components().all(|part| matches!(part, Utf8Component::Normal(_)));
@@ -92,10 +92,10 @@ fn below(text: &str) -> Result<&Utf8Path, InvalidValue> {
     Ok(path)
 }
 
-/// A path below the file's folder that names a unit which can be installed and enabled.
+/// A path of a unit that can be installed and enabled, below the folder of `rave.toml`.
 pub(crate) fn unit_path(text: &str) -> Result<Utf8PathBuf, InvalidValue> {
     let path = below(text)?;
-    // Characters and length of a unit's name: systemd.unit(5).
+    // Characters and length of unit names: systemd.unit(5).
     let name = path.file_name().unwrap_or_default();
     let named_well = name.len() <= 255
         && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, ':' | '-' | '_' | '.' | '\\' | '@'));
@@ -114,7 +114,7 @@ pub(crate) fn unit_path(text: &str) -> Result<Utf8PathBuf, InvalidValue> {
     Ok(path.to_owned())
 }
 
-/// `NAME=value` with a name by POSIX (Base Definitions, 8.1) and a value of one line.
+/// `NAME=value` with a POSIX name (Base Definitions, 8.1) and a value of one line.
 pub(crate) fn environment(text: &str) -> Result<(String, String), InvalidValue> {
     const EXPECTED: &str = "\"NAME=value\"";
     let Some((name, value)) = text.split_once('=') else {

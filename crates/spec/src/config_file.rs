@@ -3,20 +3,20 @@
 /// A file that the caller has read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConfigFile<'a> {
-    /// How errors name it: `rave.toml`.
+    /// Its name in errors: `rave.toml`.
     pub name: &'a str,
-    /// All of its text.
+    /// Its text.
     pub text: &'a str,
-    /// What it says.
+    /// Its role.
     pub role: Role<'a>,
 }
 
-/// What a file says.
+/// What a file contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role<'a> {
-    /// Everything: the root of the tree.
+    /// All settings: the root of the tree.
     Settings,
-    /// One profile, whose name is the file's: what a table `[profiles.NAME]` of the settings would say.
+    /// One profile with the name of the file: the content of a table `[profiles.NAME]`.
     Profile(&'a str),
 }
 

@@ -1,24 +1,24 @@
-//! What is wrong with the files and variables, and where.
+//! Errors in the files and variables, with their places.
 
 use std::fmt;
 
 use crate::{InvalidValue, Origin};
 
-/// A place in what was passed to [`load`](crate::load).
+/// A place in the input of [`load`](crate::load).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
     /// In a file.
     File {
-        /// The file's name as passed.
+        /// The name of the file as passed.
         file: String,
-        /// From 1.
+        /// The line, starting at 1.
         line: usize,
-        /// In characters, from 1.
+        /// The column in characters, starting at 1.
         column: usize,
     },
     /// In the environment.
     Variable(
-        /// The variable's name.
+        /// The name of the variable.
         String,
     ),
 }
@@ -41,13 +41,13 @@ impl fmt::Display for Place {
     }
 }
 
-/// One thing that is wrong.
+/// One error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {}{error}", self.prefix())]
 pub struct Diagnostic {
-    /// Where.
+    /// Its place.
     pub place: Place,
-    /// The dotted key of the value that is wrong; empty where the message itself names what is wrong.
+    /// The dotted key of the wrong value; empty if the message names it.
     pub key: String,
     /// What was found, what was expected, and the nearest valid name.
     pub error: InvalidValue,
@@ -59,7 +59,7 @@ impl Diagnostic {
     }
 }
 
-/// All that is wrong, in the order of the files, then of the variables; never empty.
+/// All errors, in the order of the files and then the variables; never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Errors(pub Vec<Diagnostic>);
 

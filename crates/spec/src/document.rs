@@ -1,4 +1,4 @@
-//! One file, parsed.
+//! One parsed file.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +13,11 @@ use crate::{ConfigFile, Role};
 #[derive(Debug)]
 pub(crate) struct Document {
     pub(crate) root: BTreeMap<String, Entry>,
-    /// Its first character.
+    /// The place of its first character.
     pub(crate) start: Place,
-    /// What its syntax breaks.
+    /// Its syntax errors.
     pub(crate) diagnostics: Vec<Diagnostic>,
-    /// It was not understood whole, so a key that it lacks may only have been lost.
+    /// Whether it was only partly understood, so that a missing key may just have been lost.
     pub(crate) broken: bool,
 }
 
@@ -41,7 +41,7 @@ impl Document {
     }
 }
 
-/// A table with one entry, which is a table.
+/// A table with one entry, which is a table itself.
 fn within(name: &str, table: BTreeMap<String, Entry>, place: &Place) -> BTreeMap<String, Entry> {
     let node = Node { data: Data::Table(table), place: place.clone() };
     BTreeMap::from([(name.to_owned(), Entry { key_place: place.clone(), node })])

@@ -5,20 +5,20 @@ use std::fmt::{Display, Write};
 use crate::spec::Profile;
 use crate::{Loaded, Origin, ProfileName, Spec};
 
-/// A key, its value and where that comes from.
+/// A key with its value and origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Effective {
-    /// Dotted: `services.ssh.host`.
+    /// The dotted key: `services.ssh.host`.
     pub key: String,
-    /// As TOML writes it; a password other than the documented one is masked.
+    /// The value in TOML; a password other than the documented one is masked.
     pub value: String,
-    /// Where it comes from.
+    /// The origin of the value.
     pub origin: Origin,
 }
 
-/// Every key that has a value, in the order of `rave.toml`: `key = value` lines of these are a valid `rave.toml`.
+/// Every key that has a value, in the order of `rave.toml`: as lines of `key = value` they are a valid `rave.toml`.
 ///
-/// `defaults.base`, `nixos.max-jobs` `network.mode` and the limits of `sandboxes` are left out where they are not set.
+/// `defaults.base`, `nixos.max-jobs`, `network.mode` and the limits of `sandboxes` are omitted if they are not set.
 pub fn effective(loaded: &Loaded) -> Vec<Effective> {
     render(&loaded.spec, loaded.spec.guest.shown_password())
         .into_iter()
@@ -29,7 +29,7 @@ pub fn effective(loaded: &Loaded) -> Vec<Effective> {
         .collect()
 }
 
-/// Key and value as TOML.
+/// Keys and values in TOML.
 pub(crate) fn render(spec: &Spec, password: &str) -> Vec<(String, String)> {
     let mut lines = Lines(Vec::new());
     lines.push("schema", crate::SCHEMA);
@@ -124,7 +124,7 @@ fn text(value: impl Display) -> String {
         match c {
             '"' | '\\' => quoted.extend(['\\', c]),
             c if c.is_control() => {
-                // A String takes all that is written to it.
+                // Writing to a String never fails.
                 let _ = write!(quoted, "\\u{:04X}", u32::from(c));
             }
             c => quoted.push(c),

@@ -20,7 +20,8 @@ const fn variable(name: &'static str, key: &'static str) -> Variable {
     Variable { name, key }
 }
 
-/// Every variable that sets a key; it wins over the files. Lists are separated by commas. An empty one counts as unset.
+/// Every variable that sets a key, which overrides the files. Lists are separated by commas. An empty variable counts
+/// as unset.
 pub const VARIABLES: &[Variable] = &[
     variable("RAVE_PROFILE", "defaults.profile"),
     variable("RAVE_FORMATS", "defaults.formats"),
@@ -43,7 +44,7 @@ pub const VARIABLES: &[Variable] = &[
     variable("RAVE_EXTRA_PACKAGES", "extra.packages"),
     variable("RAVE_DEBIAN_SUITE", "debian.suite"),
     variable("RAVE_DEBIAN_DATE", "debian.date"),
-    // Not nixos.builders: a builder's systems and features have commas between them.
+    // Not `nixos.builders`: a builder's systems and features are separated by commas.
     variable("RAVE_NIXOS_SUBSTITUTERS", "nixos.substituters"),
     variable("RAVE_NIXOS_MAX_JOBS", "nixos.max-jobs"),
     variable("RAVE_NIXOS_OFFLINE", "nixos.offline"),
@@ -54,7 +55,7 @@ pub const VARIABLES: &[Variable] = &[
 pub const TOOL_VARIABLES: &[&str] =
     &["RAVE_HOME", "RAVE_STATE", "RAVE_CACHE", "RAVE_ACCEL", "RAVE_YES", "RAVE_NIXPKGS", "RAVE_OVF_SCHEMA"];
 
-/// The value of each key that a variable sets, and the variables that mean nothing.
+/// The values of keys that variables set, and errors for unknown variables.
 pub(crate) fn read(environment: &[(String, String)]) -> (BTreeMap<&'static str, Node>, Vec<Diagnostic>) {
     let mut nodes = BTreeMap::new();
     let mut diagnostics = Vec::new();
@@ -75,7 +76,7 @@ fn unknown(name: &str) -> Diagnostic {
     const PREFIX: &str = "RAVE_";
     let set_keys = VARIABLES.iter().map(|variable| variable.name);
     let known: Vec<_> = set_keys.chain(TOOL_VARIABLES.iter().copied()).collect();
-    // The common prefix must not count as likeness.
+    // The common prefix must not count as similarity.
     let bare = known.iter().filter_map(|name| name.strip_prefix(PREFIX));
     let near = nearest(name.trim_start_matches(PREFIX), bare).map(|near| format!("{PREFIX}{near}"));
     let invalid =

@@ -1,4 +1,4 @@
-//! Why a single value is refused, before it is known where it stood.
+//! Why a single value is invalid, independent of its place.
 
 /// A value that is not what its type allows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -6,7 +6,7 @@
 pub struct InvalidValue {
     /// What was found and what is wrong with it: `port 70000 is out of range`.
     pub what: String,
-    /// What would be right: `a whole number from 1 to 65535`. May be empty where `what` says it all.
+    /// What is valid: `a whole number from 1 to 65535`. May be empty if `what` is sufficient.
     pub expected: String,
     /// The valid name that was most likely meant.
     pub nearest: Option<String>,
@@ -17,7 +17,7 @@ impl InvalidValue {
         Self { what: what.into(), expected: expected.into(), nearest: None }
     }
 
-    /// `word` is none of the fixed `names`.
+    /// `word` is not one of the fixed `names`.
     pub(crate) fn unknown<'a>(thing: &str, word: &str, names: impl IntoIterator<Item = &'a str>) -> Self {
         let names: Vec<_> = names.into_iter().collect();
         Self {
@@ -28,7 +28,7 @@ impl InvalidValue {
     }
 }
 
-/// The tail of a message: the likely name if there is one, since it is all that a reader needs, else what is valid.
+/// The end of a message: the likely name if there is one, because that is sufficient, otherwise what is valid.
 pub(crate) fn remedy(expected: &str, nearest: Option<&str>) -> String {
     match nearest {
         Some(name) => format!("; did you mean {name:?}?"),

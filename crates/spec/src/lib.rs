@@ -1,10 +1,11 @@
 //! `rave.toml` as types: parse, then validate; pure, no I/O.
 //!
 //! The caller passes the texts of `rave.toml` and `rave.local.toml` and the environment to [`load`], and gets either a
-//! [`Spec`] with the origin of each value, or every error at once, each with its place.
+//! [`Spec`] with the origin of each value, or all errors at once, each with its place.
 //!
-//! Layers are merged key by key, the highest wins; a list replaces a list. Each layer is checked on its own too: a wrong
-//! value in `rave.toml` is an error even where `rave.local.toml` overrides it, because Nix reads that file alone.
+//! Layers are merged key by key, and the highest one wins; a list replaces a list. Each layer is also checked
+//! separately: an invalid value in `rave.toml` is an error even if `rave.local.toml` overrides it, because Nix only
+//! reads the former.
 
 mod check;
 mod config_file;

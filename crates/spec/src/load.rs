@@ -1,22 +1,22 @@
-//! All layers read and merged.
+//! Reads and merges all layers.
 
 use crate::document::Document;
 use crate::reader::{Reader, Section};
 use crate::{ConfigFile, Errors, Origins, Place, Spec, environment, parse};
 
-/// What the layers say together.
+/// The merged layers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loaded {
     /// The values.
     pub spec: Spec,
-    /// Where each comes from.
+    /// The origin of each value.
     pub origins: Origins,
 }
 
-/// Reads the files, lowest priority first, and then the environment, of which only `RAVE_*` counts.
+/// Reads the files, lowest priority first, and then the environment, of which only `RAVE_*` is used.
 ///
 /// # Errors
-/// Every error of every layer, in the order of the files, lines and columns, then the variables.
+/// All errors of all layers, in the order of files, lines and columns, then the variables.
 pub fn load(files: &[ConfigFile<'_>], env: &[(String, String)]) -> Result<Loaded, Errors> {
     let documents: Vec<_> = files.iter().map(Document::parse).collect();
     let (variables, mut diagnostics) = environment::read(env);

@@ -6,17 +6,17 @@ use crate::InvalidValue;
 use crate::names::checked_text;
 use crate::url::{is_url, no_password};
 
-/// How apt reaches an archive.
+/// URL schemes that apt supports.
 pub const MIRROR_SCHEMES: &[&str] = &["https", "http", "file"];
 
 checked_text! {
-    /// The URL of a mirror, as a line of sources.list(5) has it.
+    /// The URL of a mirror, as in a line of sources.list(5).
     Mirror, check_mirror
 }
 
 fn check_mirror(text: &str) -> Result<(), InvalidValue> {
     no_password(text, "a URL without one; apt_auth.conf(5) is for passwords")?;
-    // A space begins the suite, a bracket the options.
+    // The suite follows a space, the options a bracket.
     let breaks = |c: char| c.is_ascii_control() || [' ', '[', ']'].contains(&c);
     if !is_url(text, MIRROR_SCHEMES) || text.contains(breaks) {
         let expected = "a URL such as \"https://mirror.example.org/debian\"";

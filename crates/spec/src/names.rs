@@ -15,10 +15,10 @@ macro_rules! closed_set {
         pub enum $name { $($(#[$variant_doc])* #[serde(rename = $text)] $variant),+ }
 
         impl $name {
-            /// Every value, in the order in which it is shown.
+            /// All values, in display order.
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
-            /// The name as it is written in `rave.toml` and on the command line.
+            /// The name in `rave.toml` and on the command line.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text),+ }
             }
@@ -42,7 +42,7 @@ macro_rules! closed_set {
 }
 
 closed_set! {
-    /// An image format: one artifact each.
+    /// An image format; each is one artifact.
     Format, "format" {
         /// qcow2, for QEMU and libvirt.
         Qemu = "qemu",
@@ -70,23 +70,23 @@ closed_set! {
 }
 
 closed_set! {
-    /// When Claude Code, which not everybody may pass on, comes into a guest.
+    /// When Claude Code, which not everybody may redistribute, is installed in a guest.
     ClaudeCode, "value of tools.claude" {
         /// It is in the image.
         Baked = "baked",
-        /// The guest installs it when it first has a network.
+        /// The guest installs it once it has a network.
         FirstBoot = "first-boot",
     }
 }
 
 closed_set! {
-    /// What a sandbox reaches where no rule decides.
+    /// What a sandbox may reach if no rule decides.
     NetworkMode, "network mode" {
         /// Nothing.
         Restricted = "restricted",
-        /// Nothing, whatever the rules allow.
+        /// Nothing, even if rules allow it.
         Offline = "offline",
-        /// Public addresses; what a list would have to have is noted.
+        /// Public addresses; the rules that a list would need are recorded.
         Learn = "learn",
         /// Public addresses.
         Open = "open",
@@ -94,17 +94,17 @@ closed_set! {
 }
 
 closed_set! {
-    /// What the time stamps of an image tell.
+    /// The source of an image's time stamps.
     Date, "date" {
-        /// When the packages are of: a commit that changes no input changes no image.
+        /// The date of the packages: a commit that changes no input changes no image.
         Lock = "lock",
-        /// When the commit was made.
+        /// The date of the commit.
         Commit = "commit",
     }
 }
 
 closed_set! {
-    /// What builds the guest's root filesystem.
+    /// The system that the guest's root filesystem is built from.
     Base, "base" {
         /// `NixOS`, built by Nix.
         Nixos = "nixos",
@@ -114,7 +114,7 @@ closed_set! {
 }
 
 closed_set! {
-    /// A service that the guest offers and the host reaches by a forwarded port.
+    /// A service of the guest that the host reaches through a forwarded port.
     ServiceName, "service" {
         /// Vibe Kanban.
         Kanban = "kanban",
@@ -128,7 +128,7 @@ closed_set! {
 }
 
 closed_set! {
-    /// What a profile may add to what every guest has; the same on each base.
+    /// What a profile may add to the common content of guests; the same on each base.
     Feature, "feature" {
         /// Xfce with automatic login, Chromium, a network applet.
         Desktop = "desktop",
@@ -138,20 +138,20 @@ closed_set! {
         Docker = "docker",
         /// C and C++ compilers, and make.
         BuildTools = "build-tools",
-        /// A screen without hardware, for programs that want one.
+        /// A virtual screen, for programs that need one.
         VirtualScreen = "virtual-screen",
         /// The desktop over VNC, on loopback.
         Vnc = "vnc",
         /// Playwright, which drives the system's Chromium.
         Playwright = "playwright",
-        /// What people expect at a command line: zip, tree, htop, nano.
+        /// Common command line tools: zip, tree, htop, nano.
         EverydayTools = "everyday-tools",
         /// cloud-init, and the guest agents of QEMU and `VMware`.
         Cloud = "cloud",
     }
 }
 
-/// A text that is only made through its check.
+/// Defines a text type that can only be created by its check.
 macro_rules! checked_text {
     ($(#[$doc:meta])* $name:ident, $check:expr) => {
         $(#[$doc])*
@@ -209,10 +209,10 @@ macro_rules! checked_text {
 pub(crate) use checked_text;
 
 checked_text! {
-    /// A login name that Debian's `adduser` and `useradd` take and that no package of the base has.
+    /// A login name that Debian's `adduser` and `useradd` accept and that no package of the base uses.
     ///
-    /// `NAME_REGEX` of adduser.conf(5) without its trailing `$` (for Samba machine accounts), and 32 characters of
-    /// useradd(8).
+    /// `NAME_REGEX` of adduser.conf(5) without its trailing `$` (for Samba machine accounts), and at most 32 characters
+    /// as in useradd(8).
     UserName, check_user_name
 }
 
@@ -222,12 +222,12 @@ checked_text! {
 }
 
 checked_text! {
-    /// The name of a profile; part of the path of its artifacts.
+    /// The name of a profile, which is a part of its artifacts' paths.
     ProfileName, check_profile_name
 }
 
 checked_text! {
-    /// The name of a package of the base's archive, by Debian policy 5.6.1.
+    /// The name of a package in the base's archive, by Debian policy 5.6.1.
     PackageName, check_package_name
 }
 
@@ -241,7 +241,8 @@ checked_text! {
     LicenceName, check_licence_name
 }
 
-/// Users and groups of base-passwd (adduser makes a group of the user's name), and those that the base's packages add.
+/// Users and groups of base-passwd (adduser creates a group with the user's name), and those that the base's packages
+/// add.
 #[rustfmt::skip]
 pub const RESERVED_USERS: &[&str] = &[
     // base-passwd, passwd.master

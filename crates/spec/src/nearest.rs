@@ -1,9 +1,10 @@
 //! The nearest valid name, for "did you mean".
 
-/// The candidate that `word` most likely meant, or `None` where nothing is near.
+/// The candidate that `word` most likely meant, or `None` if none is near.
 ///
-/// Near is at most one edit (insert, delete, replace, swap of neighbours) for each three characters of the word, and at
-/// least one; case and `_` against `-` do not count. Of equals the first candidate wins.
+/// A candidate is near if it differs by at most one edit (insertion, deletion, replacement, swap of neighbours) for
+/// every three characters of the word, and at least one edit is allowed; case and `_` versus `-` are ignored. Among
+/// equals the first candidate wins.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let folded = fold(word);
     let allowed = (folded.chars().count() / 3).max(1);

@@ -1,4 +1,4 @@
-//! `[network]`: what sandboxes may reach where nobody says otherwise.
+//! `[network]`: what sandboxes may reach by default.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,17 +8,17 @@ use crate::names::NetworkMode;
 use crate::reader::{Reader, Section};
 use crate::value;
 
-/// The longest rule, characters: the longest name of a host has 253.
+/// The longest rule, in characters: a host name has at most 253.
 pub const NETWORK_RULE_MAX: usize = 300;
 const RULE: &str =
     "a rule: a name, *.DOMAIN, HOST:PORT/tcp, or an address, with ,private for one of a private network";
 
-/// A rule as it is written. What it means is the network's own matter; nothing else than a rule can be in it.
+/// A rule as text. The network crate parses it; here only its characters are checked.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NetworkRule(String);
 
 impl NetworkRule {
-    /// Its text.
+    /// The text of the rule.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -45,11 +45,11 @@ impl fmt::Display for NetworkRule {
 /// What sandboxes may reach.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NetworkDefaults {
-    /// What is reached where no rule decides; `restricted` where it is not said.
+    /// What may be reached if no rule decides; `restricted` if absent.
     pub mode: Option<NetworkMode>,
     /// What may be reached.
     pub allow: Vec<NetworkRule>,
-    /// What may not, whatever is allowed.
+    /// What may not be reached, even if it is allowed.
     pub deny: Vec<NetworkRule>,
 }
 

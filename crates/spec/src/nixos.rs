@@ -1,4 +1,4 @@
-//! How the `NixOS` base is built: options for nix, which never change the image.
+//! How the `NixOS` base is built: options of nix that never change the image.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,43 +6,44 @@ use crate::names::checked_text;
 use crate::url::{is_url, no_password};
 use crate::{InvalidValue, Limits};
 
-/// The `NixOS` base: what `nix build` is told beside what to build.
+/// The `NixOS` base: options of `nix build`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Nixos {
-    /// Machines that build for this one (`--builders`); none twice.
+    /// Machines that build for this one (`--builders`), without duplicates.
     pub builders: Vec<RemoteBuilder>,
-    /// Caches that are asked besides those of nix.conf (`--extra-substituters`); none twice.
+    /// Caches that are used in addition to those of nix.conf (`--extra-substituters`), without duplicates.
     pub substituters: Vec<Substituter>,
-    /// How many builds run side by side, within [`MAX_JOBS_LIMITS`] (`--max-jobs`); `None`: as nix.conf says.
+    /// The number of parallel builds, within [`MAX_JOBS_LIMITS`] (`--max-jobs`); `None`: as in nix.conf.
     pub max_jobs: Option<u32>,
-    /// Ask no cache and download nothing (`--offline`).
+    /// Use no cache and download nothing (`--offline`).
     pub offline: bool,
-    /// Build again what is there and compare (`--rebuild`).
+    /// Rebuild what already exists and compare (`--rebuild`).
     pub rebuild: bool,
 }
 
-/// Builds side by side: none leaves all to the builders; above is a slip of the finger.
+/// Parallel builds: zero leaves everything to the builders; more than the upper limit is likely a typo.
 pub const MAX_JOBS_LIMITS: Limits = Limits { unit: "jobs", range: 0..=1024 };
 
 checked_text! {
-    /// A remote builder as a line of Nix's machines file says it (nix.conf(5), `builders`): the URL of a store by SSH, then
-    /// at most seven more fields: systems, key, jobs, speed, features, mandatory features, host key. Or `@` and the path of such a file.
+    /// A remote builder as in a line of Nix's machines file (nix.conf(5), `builders`): the URL of a store over SSH,
+    /// then at most seven more fields: systems, key, jobs, speed, features, mandatory features, host key. Or `@` and
+    /// the path of such a file.
     RemoteBuilder, check_builder
 }
 
 checked_text! {
-    /// The URL of a store that nix takes finished builds from (nix.conf(5), `substituters`).
+    /// The URL of a store from which nix copies finished builds (nix.conf(5), `substituters`).
     Substituter, check_substituter
 }
 
-/// Fields of a machines file after the URL.
+/// The number of fields in a machines file after the URL.
 pub const BUILDER_FIELDS: usize = 7;
-/// How nix reaches another machine's store to build in it.
+/// URL schemes of stores in which nix can build.
 pub const BUILDER_SCHEMES: &[&str] = &["ssh", "ssh-ng"];
-/// How nix reaches a store to copy from.
+/// URL schemes of stores from which nix can copy.
 pub const SUBSTITUTER_SCHEMES: &[&str] = &["https", "http", "file", "s3", "ssh", "ssh-ng"];
 
-/// Where a password may stand instead.
+/// Where passwords belong instead.
 const NETRC: &str = "a URL without one; netrc-file of nix.conf is for passwords";
 
 fn check_builder(text: &str) -> Result<(), InvalidValue> {
@@ -59,7 +60,7 @@ fn check_builder(text: &str) -> Result<(), InvalidValue> {
         Some(path) => path.starts_with('/') && path.len() > 1 && more == 0,
         None => is_url(first, BUILDER_SCHEMES) && more <= BUILDER_FIELDS,
     };
-    // A semicolon begins the next builder.
+    // The next builder follows a semicolon.
     if !fits || text.contains(|c: char| c.is_ascii_control() || c == ';') {
         return refuse();
     }
@@ -68,7 +69,7 @@ fn check_builder(text: &str) -> Result<(), InvalidValue> {
 
 fn check_substituter(text: &str) -> Result<(), InvalidValue> {
     no_password(text, NETRC)?;
-    // A space begins the next one.
+    // The next substituter follows a space.
     if !is_url(text, SUBSTITUTER_SCHEMES) || text.contains(|c: char| c.is_ascii_control() || c == ' ') {
         let expected = "a URL such as \"https://cache.example.org\" or \"file:///mnt/cache\"";
         return Err(InvalidValue::new(format!("{text:?} is not the URL of a substituter"), expected));

@@ -1,24 +1,24 @@
-//! Where each effective value comes from.
+//! The origins of effective values.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Where a value comes from.
+/// The origin of a value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
     /// A file that was passed to [`load`](crate::load).
     File {
-        /// Its name there.
+        /// The name of the file as passed.
         name: String,
-        /// The value's line, from 1.
+        /// The line of the value, starting at 1.
         line: usize,
     },
     /// An environment variable.
     Env {
-        /// Its name.
+        /// The name of the variable.
         variable: String,
     },
-    /// Said nowhere.
+    /// Not set anywhere.
     Default,
 }
 
@@ -32,17 +32,17 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Dotted key to origin, for every effective key; a list is one key.
+/// The origin of every effective key, by dotted key; a list is one key.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Origins(BTreeMap<String, Origin>);
 
 impl Origins {
-    /// The origin of a dotted key such as `services.ssh.host`; [`Origin::Default`] for one that is said nowhere.
+    /// The origin of a dotted key such as `services.ssh.host`; [`Origin::Default`] if it is not set anywhere.
     pub fn get(&self, key: &str) -> &Origin {
         self.0.get(key).unwrap_or(&Origin::Default)
     }
 
-    /// Every key with its origin, by key.
+    /// All keys with their origins, sorted by key.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Origin)> {
         self.0.iter().map(|(key, origin)| (key.as_str(), origin))
     }

@@ -1,4 +1,4 @@
-//! The keys of `rave.toml`, each read into its type.
+//! Reads each key of `rave.toml` into its type.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -18,10 +18,10 @@ use crate::{
     PackageName, ProfileName, RemoteBuilder, SANDBOXES_LIMITS, Substituter, check, network, services, value,
 };
 
-/// The schema that this version of the tool reads.
+/// The schema that this version supports.
 pub const SCHEMA: u64 = 1;
 
-/// Reads every key; `None` where a diagnostic was reported that leaves a hole.
+/// Reads every key; `None` if a value is missing because of a reported error.
 pub(crate) fn spec(mut root: Section<'_>, reader: &mut Reader) -> Option<Spec> {
     if is_newer(&mut root, reader) {
         return None;
@@ -59,7 +59,7 @@ pub(crate) fn spec(mut root: Section<'_>, reader: &mut Reader) -> Option<Spec> {
     })
 }
 
-/// True where some layer is for a newer version of the tool, so that its other keys cannot be judged.
+/// Whether a layer is for a newer version of the tool, so that its other keys cannot be checked.
 fn is_newer(root: &mut Section<'_>, reader: &mut Reader) -> bool {
     let expected = SCHEMA.to_string();
     let newer = Cell::new(false);
@@ -81,7 +81,7 @@ fn is_newer(root: &mut Section<'_>, reader: &mut Reader) -> bool {
 fn guest(mut section: Section<'_>, reader: &mut Reader) -> Option<Guest> {
     let user = section.required(reader, "user", "a login name", parsed("a login name"));
     let password = section.required(reader, "password", "a string", |node| {
-        // The usual message would repeat what was found.
+        // The usual message would repeat the value.
         let text = value::text(node, "")
             .map_err(|_| InvalidValue::new("the password is not a string", "a string"))?;
         check::password(text)?;
@@ -255,7 +255,7 @@ fn debian(mut section: Section<'_>, reader: &mut Reader) -> Option<Debian> {
     })
 }
 
-/// What each feature is called in the base's archive.
+/// The packages of each feature in the base's archive.
 fn feature_packages(mut section: Section<'_>, reader: &mut Reader) -> Option<BTreeMap<Feature, Vec<String>>> {
     let read: Vec<_> = Feature::ALL
         .iter()
@@ -297,7 +297,7 @@ fn defaults(
     const FORMATS: &str = "a list of at least one format";
     let profile = section.required(reader, "profile", PROFILE, |node| {
         let text = value::text(node, PROFILE)?;
-        // With no profile at all, that is the error, not this name.
+        // Without any profile, that is the error, not this name.
         if !profiles.is_empty() && !profiles.contains_key(text) {
             return Err(InvalidValue::unknown("profile", text, profiles.keys().copied()));
         }
@@ -323,7 +323,7 @@ fn packages(section: &mut Section<'_>, reader: &mut Reader, name: &str) -> Optio
     section.list(reader, name, "a list of package names", read, PackageName::as_str).or(Vec::new())
 }
 
-/// Reads a text by its type's `FromStr`.
+/// Parses a text with the `FromStr` of its type.
 fn parsed<T: FromStr<Err = InvalidValue>>(expected: &str) -> impl Fn(&Node) -> Result<T, InvalidValue> {
     move |node| value::text(node, expected)?.parse()
 }

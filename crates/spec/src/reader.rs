@@ -1,4 +1,4 @@
-//! Reads keys through all layers at once: every layer is checked, the highest one wins.
+//! Reads keys from all layers at once: every layer is checked, the highest one wins.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,25 +9,25 @@ use crate::node::{Data, Entry, Node};
 use crate::origin::Origins;
 use crate::{InvalidValue, nearest, value};
 
-/// A value and where it stands.
+/// A value and its place.
 #[derive(Debug, Clone)]
 pub(crate) struct At<T> {
     pub(crate) value: T,
     pub(crate) place: Place,
 }
 
-/// What became of a key.
+/// The result of reading a key.
 pub(crate) enum Lookup<T> {
-    /// The value of the highest layer that has the key.
+    /// The value in the highest layer that has the key.
     Value(At<T>),
     /// No layer has it.
     Absent,
-    /// The highest layer that has it has it wrong, which was reported.
+    /// The value in the highest layer that has the key is invalid, which was reported.
     Refused,
 }
 
 impl<T> Lookup<T> {
-    /// The value or, where the key is absent, `default`; `None` where it was refused.
+    /// The value, or `default` if the key is absent; `None` if it was invalid.
     pub(crate) fn or(self, default: T) -> Option<T> {
         match self {
             Self::Value(at) => Some(at.value),
@@ -45,7 +45,7 @@ impl<T> Lookup<T> {
     }
 }
 
-/// What reading gathers besides the values.
+/// What is collected while reading, in addition to the values.
 pub(crate) struct Reader {
     variables: BTreeMap<&'static str, Node>,
     pub(crate) diagnostics: Vec<Diagnostic>,
@@ -53,7 +53,7 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// Starts with what is wrong before any key is read.
+    /// Starts with the errors that were found before any key is read.
     pub(crate) fn new(variables: BTreeMap<&'static str, Node>, diagnostics: Vec<Diagnostic>) -> Self {
         Self { variables, diagnostics, origins: Origins::default() }
     }
@@ -63,24 +63,24 @@ impl Reader {
     }
 }
 
-/// A table, as each layer has it.
+/// A table in all layers.
 pub(crate) struct Section<'d> {
-    /// Dotted; empty for the root.
+    /// Its dotted path; empty for the root.
     path: String,
-    /// Lowest layer first; only layers that have the table.
+    /// The layers that have the table, lowest first.
     tables: Vec<&'d BTreeMap<String, Entry>>,
-    /// Where a key that is missing should have stood.
+    /// The place where a missing key is reported.
     place: Place,
-    /// What is not there may have been lost with something that was reported, so that it is not reported again.
+    /// Whether a missing key may have been lost with a reported error, so that it must not be reported again.
     lossy: bool,
-    /// The keys that were asked for.
+    /// The keys that were read.
     known: Vec<String>,
-    /// Of those, the ones that must be there and are not, with what each should have been.
+    /// Required keys that are missing, with the error for each.
     missing: Vec<(String, InvalidValue)>,
 }
 
 impl<'d> Section<'d> {
-    /// The whole of all files, lowest layer first.
+    /// The root of all files, lowest layer first.
     pub(crate) fn root(documents: &'d [Document]) -> Self {
         let nowhere = Place::File { file: "rave.toml".to_owned(), line: 1, column: 1 };
         Section {
@@ -93,7 +93,7 @@ impl<'d> Section<'d> {
         }
     }
 
-    /// The dotted name of a key of this table.
+    /// The dotted path of a key of this table.
     pub(crate) fn key(&self, name: &str) -> String {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
@@ -102,7 +102,7 @@ impl<'d> Section<'d> {
         if self.path.is_empty() { String::new() } else { format!(" in [{}]", self.path) }
     }
 
-    /// Every name in this table, in any layer, with the place where it is first written.
+    /// All names in this table, in any layer, with the first place of each.
     pub(crate) fn names(&self) -> BTreeMap<&'d str, Place> {
         let mut names = BTreeMap::new();
         for (name, entry) in self.tables.iter().flat_map(|table| table.iter()) {
@@ -116,7 +116,7 @@ impl<'d> Section<'d> {
         self.tables.iter().filter_map(|table| table.get(name)).collect()
     }
 
-    /// The table of that name; empty where no layer has it.
+    /// The subtable of this name; empty if no layer has it.
     pub(crate) fn section(&mut self, reader: &mut Reader, name: &str) -> Section<'d> {
         let path = self.key(name);
         let entries = self.entries(name);
@@ -134,7 +134,7 @@ impl<'d> Section<'d> {
         Section { path, tables, place, lossy, known: Vec::new(), missing: Vec::new() }
     }
 
-    /// The table of that name, which some layer must have.
+    /// The subtable of this name, which at least one layer must have.
     pub(crate) fn required_section(&mut self, reader: &mut Reader, name: &str) -> Section<'d> {
         let mut section = self.section(reader, name);
         if section.tables.is_empty() && !section.lossy {
@@ -145,7 +145,7 @@ impl<'d> Section<'d> {
         section
     }
 
-    /// The value of that name in the highest layer that has it; `read` checks it in every layer.
+    /// The value of this name in the highest layer that has it; `read` checks it in every layer.
     pub(crate) fn optional<T>(
         &mut self,
         reader: &mut Reader,
@@ -173,7 +173,7 @@ impl<'d> Section<'d> {
         found
     }
 
-    /// The same for a value that some layer must have; `None` where it is missing or was refused.
+    /// The same for a value that at least one layer must have; `None` if it is missing or invalid.
     pub(crate) fn required<T>(
         &mut self,
         reader: &mut Reader,
@@ -185,7 +185,7 @@ impl<'d> Section<'d> {
         self.demand(name, expected, found)
     }
 
-    /// Takes note where what was found is absent.
+    /// Records a missing key if the value is absent.
     pub(crate) fn demand<T>(&mut self, name: &str, expected: &str, found: Lookup<T>) -> Option<At<T>> {
         match found {
             Lookup::Value(at) => Some(at),
@@ -198,7 +198,7 @@ impl<'d> Section<'d> {
         }
     }
 
-    /// Takes note that a key is missing.
+    /// Records that a key is missing.
     pub(crate) fn lacks(&mut self, name: &str, invalid: InvalidValue) {
         self.missing.push((name.to_owned(), invalid));
     }
@@ -237,7 +237,7 @@ impl<'d> Section<'d> {
         })
     }
 
-    /// Reports every key that nobody asked for, and every key that is missing unless one of the former was meant for it.
+    /// Reports every unknown key, and every missing key unless an unknown one is likely a misspelling of it.
     pub(crate) fn finish(self, reader: &mut Reader) {
         let known: Vec<&str> = self.known.iter().map(String::as_str).collect();
         let mut meant = BTreeSet::new();

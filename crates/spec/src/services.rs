@@ -1,4 +1,4 @@
-//! The table `[services]`: no port occurs twice.
+//! The table `[services]`, in which no port may occur twice.
 
 use std::collections::BTreeMap;
 
@@ -18,13 +18,13 @@ pub(crate) fn parse(mut section: Section<'_>, reader: &mut Reader) -> Option<Ser
     Some(Services { kanban: next()?, router: next()?, gateway: next()?, ssh: next()? })
 }
 
-/// The ports of a service as far as they could be read.
+/// The ports of a service, as far as they could be read.
 struct ServicePorts {
     guest: KeyedPort,
     host: KeyedPort,
 }
 
-/// A port, where it stands, and its dotted key.
+/// A port with its place and its dotted key.
 struct KeyedPort {
     key: String,
     port: Option<At<Port>>,

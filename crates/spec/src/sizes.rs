@@ -1,4 +1,4 @@
-//! Numbers with a meaning: ports and amounts of MiB.
+//! Numbers with a unit: ports and amounts of MiB.
 
 use std::fmt;
 use std::num::NonZeroU16;
@@ -9,36 +9,37 @@ use serde::{Deserialize, Serialize};
 
 use crate::InvalidValue;
 
-/// What a number may be.
+/// The valid range of a number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// What is counted, as messages name it: `MiB`.
+    /// The unit in messages: `MiB`.
     pub unit: &'static str,
-    /// From the smallest to the largest.
+    /// The smallest and the largest valid number.
     pub range: RangeInclusive<u64>,
 }
 
-/// Memory of the guest, in MiB: below, a Debian with these services does not boot; above is a slip of the finger (1 TiB).
+/// The guest's memory in MiB: with less, a Debian with these services does not boot; more is likely a typo (1 TiB).
 pub const MEMORY_LIMITS: Limits = Limits { unit: "MiB", range: 512..=1_048_576 };
-/// Disk of the guest, in MiB: the root filesystem with its tools needs the lower; ext4 with 32-bit block numbers of
-/// 4 KiB ends at the upper (16 TiB, ext4(5)).
+/// The guest's disk in MiB: the root filesystem with its tools needs the lower limit; ext4 with 32-bit numbers of 4 KiB
+/// blocks ends at the upper one (16 TiB, ext4(5)).
 pub const DISK_LIMITS: Limits = Limits { unit: "MiB", range: 4096..=16_777_216 };
-/// What all sandboxes together may take, in MiB: below, not even one runs; above is a slip of the finger (16 TiB).
+/// The total for all sandboxes in MiB: with less, not even one can run; more is likely a typo (16 TiB).
 pub const SANDBOXES_LIMITS: Limits = Limits { unit: "MiB", range: 512..=16_777_216 };
-/// How long a record outlives its sandbox, in days: none at all is a choice; above is a slip of the finger (ten years).
+/// How many days a record outlives its sandbox: zero is a valid choice; more than the upper limit is likely a typo (ten
+/// years).
 pub const KEEP_AUDIT_LIMITS: Limits = Limits { unit: "days", range: 0..=3650 };
-/// Virtual CPUs: 8-bit APIC ids, as without interrupt remapping, address 255.
+/// Virtual CPUs: APIC IDs have 8 bits without interrupt remapping, and 255 is the broadcast address.
 pub const CPUS_LIMITS: Limits = Limits { unit: "CPUs", range: 1..=255 };
 
 impl Limits {
-    /// The number, if it is within.
+    /// The number, if it is within the limits.
     pub fn check(&self, number: i128) -> Result<u64, InvalidValue> {
         u64::try_from(number).ok().filter(|number| self.range.contains(number)).ok_or_else(|| {
             InvalidValue::new(format!("{number} {} is out of range", self.unit), self.expected())
         })
     }
 
-    /// What [`check`](Self::check) takes, in words.
+    /// Describes what [`check`](Self::check) accepts.
     pub fn expected(&self) -> String {
         format!("a whole number of {} from {} to {}", self.unit, self.range.start(), self.range.end())
     }
@@ -50,7 +51,7 @@ impl Limits {
 pub struct Port(NonZeroU16);
 
 impl Port {
-    /// The port of that number; `None` for 0, which asks the system for any port.
+    /// The port with this number; `None` for 0, which asks the system for any port.
     pub const fn new(number: u16) -> Option<Self> {
         match NonZeroU16::new(number) {
             Some(number) => Some(Self(number)),
@@ -99,7 +100,7 @@ impl FromStr for Port {
 pub struct MebiBytes(u64);
 
 impl MebiBytes {
-    /// That many MiB.
+    /// This many MiB.
     pub const fn new(mebibytes: u64) -> Self {
         Self(mebibytes)
     }
@@ -109,7 +110,7 @@ impl MebiBytes {
         self.0
     }
 
-    /// The number of bytes; saturates beyond 2^64.
+    /// The number of bytes; saturates at 2^64 - 1.
     pub const fn bytes(self) -> u64 {
         self.0.saturating_mul(1024 * 1024)
     }
@@ -130,7 +131,7 @@ impl FromStr for MebiBytes {
     }
 }
 
-/// A whole number in decimal digits, however large within 127 bits.
+/// A whole number in decimal digits, within 127 bits.
 pub(crate) fn whole(text: &str) -> Option<i128> {
     text.parse().ok()
 }

@@ -1,4 +1,4 @@
-//! The specification: what `rave.toml` says, checked.
+//! The specification: the checked content of `rave.toml`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,24 +10,24 @@ use crate::{
     NetworkDefaults, Nixos, PackageName, Port, ProfileName, ServiceName, Suite, UserName,
 };
 
-/// All that `rave.toml`, `rave.local.toml` and `RAVE_*` say, checked; made by [`load`](crate::load).
+/// The checked content of `rave.toml`, `rave.local.toml` and `RAVE_*`, as read by [`load`](crate::load).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {
-    /// What is built where the command line does not say.
+    /// What to build by default.
     pub defaults: Defaults,
-    /// Who lives in the guest.
+    /// The guest's user and names.
     pub guest: Guest,
     /// The size of the virtual machine.
     pub vm: VmSize,
-    /// What all sandboxes together may take.
+    /// What all sandboxes together may use.
     pub sandboxes: SandboxLimits,
-    /// What sandboxes may reach where nobody says otherwise.
+    /// What sandboxes may reach by default.
     pub network: NetworkDefaults,
     /// How artifacts are compressed.
     pub compress: Compress,
-    /// What the guest offers, and on which ports.
+    /// The guest's services and their ports.
     pub services: Services,
-    /// How the npm tools come into the guest.
+    /// How the npm tools are installed in the guest.
     pub tools: Tools,
     /// What users add to the guest.
     pub extra: Extra,
@@ -42,7 +42,7 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// Every Debian package that a profile asks for, each once: all profiles', its features', its own, and the user's.
+    /// All Debian packages of a profile: those of every profile, of its features, its own, and the user's.
     pub fn debian_packages(&self, profile: &Profile) -> BTreeSet<String> {
         let features =
             profile.features.iter().filter_map(|feature| self.debian.features.get(feature)).flatten();
@@ -50,7 +50,7 @@ impl Spec {
         own.chain(self.extra.packages.iter().map(ToString::to_string)).collect()
     }
 
-    /// The profile of that name.
+    /// The profile of this name.
     pub fn profile(&self, name: &str) -> Result<&Profile, UnknownName> {
         self.profiles.get(name).ok_or_else(|| {
             let known = self.profiles.keys().map(ProfileName::as_str);
@@ -68,11 +68,11 @@ impl Spec {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown {kind} {name:?}{}", self.remedy())]
 pub struct UnknownName {
-    /// What it should have named: `profile`.
+    /// The kind of name: `profile`.
     pub kind: &'static str,
-    /// The name as it was given.
+    /// The name as given.
     pub name: String,
-    /// The name that was most likely meant.
+    /// The valid name that was most likely meant.
     pub nearest: Option<String>,
     /// Every valid name.
     pub known: Vec<String>,
@@ -85,43 +85,44 @@ impl UnknownName {
     }
 }
 
-/// What is built where the command line does not say.
+/// What to build by default.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Defaults {
     /// A key of [`Spec::profiles`].
     pub profile: ProfileName,
-    /// At least one, none twice.
+    /// At least one format, without duplicates.
     pub formats: Vec<Format>,
-    /// `None`: decided by what the host has.
+    /// `None`: chosen by what the host has.
     pub base: Option<Base>,
 }
 
-/// The guest's user and name.
+/// The guest's user and names.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Guest {
     /// The login name.
     pub user: UserName,
-    /// The login password: no control character, no colon (chpasswd(8) reads `name:password` lines).
+    /// The login password, without control characters or colons (chpasswd(8) reads lines of `name:password`).
     pub password: String,
     /// The host name.
     pub hostname: Hostname,
-    /// Public keys that may log in over SSH, as lines of `authorized_keys` without options (sshd(8)); none twice.
+    /// Public keys that may log in over SSH, as lines of `authorized_keys` without options (sshd(8)), without
+    /// duplicates.
     pub authorized_keys: Vec<String>,
-    /// Host names that the gateway's pages are called by, besides addresses, names without a dot, and those below
-    /// `localhost`, `local` and `internal`; none twice.
+    /// Host names of the gateway's pages, in addition to addresses, names without a dot, and those below `localhost`,
+    /// `local` and `internal`; without duplicates.
     pub gateway_names: Vec<Hostname>,
-    /// Files of certificate authorities that the guest trusts, in PEM, below the folder of `rave.toml`; none twice.
+    /// PEM files of certificate authorities that the guest trusts, below the folder of `rave.toml`, without duplicates.
     pub certificates: Vec<Utf8PathBuf>,
 }
 
-/// The documented password of a fresh guest; any other is masked where values are shown.
+/// The documented password of a new guest; any other is masked where values are shown.
 pub const WELL_KNOWN_PASSWORD: &str = "agent";
 
-/// Stands where a password is not shown.
+/// Replaces a password that is not shown.
 pub(crate) const MASK: &str = "***";
 
 impl Guest {
-    /// The password as it may be shown: any but the documented one is masked.
+    /// The password for display: any but the documented one is masked.
     pub fn shown_password(&self) -> &str {
         if self.password == WELL_KNOWN_PASSWORD { WELL_KNOWN_PASSWORD } else { MASK }
     }
@@ -151,16 +152,17 @@ pub struct VmSize {
     pub disk: MebiBytes,
 }
 
-/// What all sandboxes together may take, within [`SANDBOXES_LIMITS`](crate::SANDBOXES_LIMITS); `None`: what the host has.
+/// What all sandboxes together may use, within [`SANDBOXES_LIMITS`](crate::SANDBOXES_LIMITS); `None`: what the host
+/// has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SandboxLimits {
-    /// Memory of those that run.
+    /// Memory of running sandboxes.
     pub memory: Option<MebiBytes>,
-    /// Disk of all.
+    /// Disk of all sandboxes.
     pub disk: Option<MebiBytes>,
-    /// None is started where the host cannot give all of QEMU's fence.
+    /// Whether sandboxes are only started if the host supports all of QEMU's fence.
     pub require_fence: bool,
-    /// How long the record of one outlives it, days, within [`KEEP_AUDIT_LIMITS`](crate::KEEP_AUDIT_LIMITS).
+    /// How many days a record outlives its sandbox, within [`KEEP_AUDIT_LIMITS`](crate::KEEP_AUDIT_LIMITS).
     pub keep_audit: u64,
 }
 
@@ -170,17 +172,17 @@ impl Default for SandboxLimits {
     }
 }
 
-/// How the artifacts are compressed of which one can choose.
+/// The compression of artifacts that support a choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Compress {
-    /// The clusters of the qcow2.
+    /// Of the qcow2's clusters.
     pub qemu: Compression,
-    /// [`Compression::Zstd`] makes an `.img.zst` beside the raw disk; never [`Compression::Zlib`].
+    /// [`Compression::Zstd`] adds an `.img.zst` to the raw disk; never [`Compression::Zlib`].
     pub raw: Compression,
 }
 
 impl Compress {
-    /// The same for both; the raw disk stays alone where it cannot be compressed that way.
+    /// The same for both; the raw disk stays uncompressed if it does not support the compression.
     pub fn all(compression: Compression) -> Self {
         let raw = if compression == Compression::Zstd { compression } else { Compression::None };
         Self { qemu: compression, raw }
@@ -196,13 +198,13 @@ impl Default for Compress {
 /// The ports of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Service {
-    /// Where it listens in the guest.
+    /// The port in the guest.
     pub guest: Port,
-    /// Where the host reaches it, on 127.0.0.1.
+    /// The port of 127.0.0.1 on the host.
     pub host: Port,
 }
 
-/// The services, each with its ports; no guest port and no host port occurs twice.
+/// The services with their ports; no guest port and no host port occurs twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Services {
     /// Vibe Kanban.
@@ -216,7 +218,7 @@ pub struct Services {
 }
 
 impl Services {
-    /// The service of that name.
+    /// The service of this name.
     pub const fn get(&self, name: ServiceName) -> Service {
         match name {
             ServiceName::Kanban => self.kanban,
@@ -226,25 +228,25 @@ impl Services {
         }
     }
 
-    /// Every service, in the order of [`ServiceName::ALL`].
+    /// All services, in the order of [`ServiceName::ALL`].
     pub fn iter(&self) -> impl Iterator<Item = (ServiceName, Service)> + use<> {
         let services = *self;
         ServiceName::ALL.iter().map(move |name| (*name, services.get(*name)))
     }
 }
 
-/// How the npm tools come into the guest.
+/// How the npm tools are installed in the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tools {
-    /// Claude Code; the others are always in the image.
+    /// Claude Code; the other tools are always in the image.
     pub claude: ClaudeCode,
 }
 
 /// What a release may not contain.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Release {
-    /// SPDX identifiers of licences, or `LicenseRef-` ones of the bills of materials, that no package of a guest may need;
-    /// none twice.
+    /// Identifiers of licences, by SPDX or as `LicenseRef-` in the bills of materials, that no package of a guest may
+    /// require; without duplicates.
     pub denied_licences: Vec<LicenceName>,
 }
 
@@ -253,22 +255,22 @@ pub struct Release {
 pub struct Extra {
     /// Packages of the base's own archive.
     pub packages: Vec<PackageName>,
-    /// Unit files, relative to `rave.toml`, each ending in a suffix of systemd.unit(5); no file name twice.
+    /// Unit files, relative to `rave.toml`, each ending in a suffix of systemd.unit(5), without duplicate file names.
     pub units: Vec<Utf8PathBuf>,
-    /// Name and value, for login shells and services; no name twice.
+    /// Names and values, for login shells and services, without duplicate names.
     pub environment: Vec<(String, String)>,
 }
 
 /// A kind of guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
-    /// What it is for, in a line.
+    /// Its purpose, in one line.
     pub description: String,
-    /// No passwords and no root login; a key is needed.
+    /// Whether it has no passwords and no root login, so that a key is needed.
     pub hardened: bool,
-    /// What it adds to what every guest has; none twice.
+    /// What it adds to the common content of guests, without duplicates.
     pub features: Vec<Feature>,
-    /// Debian packages on top of [`Debian::packages`] and those of the features (key `debian`).
+    /// Debian packages in addition to [`Debian::packages`] and those of the features (key `debian`).
     pub packages: Vec<String>,
 }
 
@@ -277,14 +279,14 @@ pub struct Profile {
 pub struct Debian {
     /// The suite of the archive.
     pub suite: Suite,
-    /// The time stamp of what is packed where the environment has no `SOURCE_DATE_EPOCH`.
+    /// The time stamp of packed files if the environment has no `SOURCE_DATE_EPOCH`.
     pub date: Date,
-    /// Where packages are fetched from instead of mmdebstrap's default archive; no image names it.
+    /// The source of packages instead of mmdebstrap's default archive; not recorded in images.
     pub mirror: Option<Mirror>,
     /// The same for the suite of security updates.
     pub security_mirror: Option<Mirror>,
-    /// Packages that every profile holds.
+    /// Packages of every profile.
     pub packages: Vec<String>,
-    /// Packages that each feature needs on top.
+    /// Additional packages of each feature.
     pub features: BTreeMap<Feature, Vec<String>>,
 }

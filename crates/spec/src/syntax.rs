@@ -1,4 +1,4 @@
-//! The bridge to the `toml` crate: byte spans become places, its errors become diagnostics.
+//! The interface to the `toml` crate: turns byte spans into places, and its errors into diagnostics.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -9,14 +9,14 @@ use crate::InvalidValue;
 use crate::diagnostic::{Diagnostic, Place};
 use crate::node::{Data, Entry, Node};
 
-/// Turns byte offsets of a file into places.
+/// Converts byte offsets of a file to places.
 pub(crate) struct Locator<'a> {
     pub(crate) name: &'a str,
     pub(crate) text: &'a str,
 }
 
 impl Locator<'_> {
-    /// The place of the character that holds the byte at `offset`.
+    /// The place of the character that contains the byte at `offset`.
     pub(crate) fn place(&self, offset: usize) -> Place {
         let (mut line, mut column) = (1, 1);
         for (index, c) in self.text.char_indices() {
@@ -33,15 +33,15 @@ impl Locator<'_> {
     }
 }
 
-/// A key that occurs twice is the one error after which the rest of the file is still sound.
+/// A duplicate key is the only error after which the rest of the file is reliable.
 pub(crate) fn is_duplicate_key(error: &Error) -> bool {
     error.message() == "duplicate key"
 }
 
-/// The diagnostics that `errors` stand for.
+/// The diagnostics for `errors`.
 ///
-/// The parser goes on after an error, but what it then reports is often the echo of it (an open list makes three errors
-/// of each line that follows): of the errors that are more than a duplicate key only the first counts.
+/// The parser continues after an error, but then often reports its consequences (an unclosed list makes three errors of
+/// each following line): other than duplicate keys, only the first error is used.
 pub(crate) fn diagnostics(locator: &Locator<'_>, errors: &[Error]) -> Vec<Diagnostic> {
     let end = locator.text.len();
     let span = |error: &Error| error.span().unwrap_or(end..end);
@@ -62,11 +62,11 @@ pub(crate) fn diagnostics(locator: &Locator<'_>, errors: &[Error]) -> Vec<Diagno
 }
 
 fn not_toml(locator: &Locator<'_>, error: &Error, span: Range<usize>) -> String {
-    // The parser says this of `memory =` with nothing behind it too, and it never is a literal string that one wants.
+    // The parser also reports this for `memory =` without a value, and a literal string is never what is missing.
     const UNQUOTED: &str = "string values must be quoted, expected literal string";
     let message = match error.message() {
         UNQUOTED if locator.slice(span).trim().is_empty() => "a value is missing",
-        UNQUOTED => "a string must stand in quotes",
+        UNQUOTED => "strings must be quoted",
         other => other,
     };
     format!("not valid TOML: {message}")
@@ -81,10 +81,10 @@ fn unquoted(key: &str) -> &str {
     key.trim_matches(['"', '\''])
 }
 
-/// Where the key at `duplicate` stood before.
+/// The place of the first key that is the same as the one at `duplicate`.
 ///
-/// The error tells the key's own span only, so the text is read once more with that key renamed: whatever then stands
-/// beside it under the old name is the first.
+/// The error only has the span of the second key, so the text is parsed again with that key renamed: the first one is
+/// then beside it under the original name.
 fn first_of(locator: &Locator<'_>, duplicate: &Range<usize>) -> Option<Place> {
     const RENAMED: &str = "rave-spec-renamed-duplicate";
     let text = locator.text;
@@ -105,7 +105,7 @@ fn find_sibling(table: &DeTable<'_>, beside: &str, name: &str) -> Option<usize> 
     })
 }
 
-/// The table with the place of each key and value; `diagnostics` gets what Nix would not read.
+/// The table with the place of each key and value; adds to `diagnostics` what Nix cannot read.
 pub(crate) fn tree(
     locator: &Locator<'_>,
     table: DeTable<'_>,
@@ -145,7 +145,8 @@ fn node(
         ),
         DeValue::Table(table) => {
             if is_newer_inline_table(written) {
-                let what = "an inline table over several lines or with a comma at its end is TOML 1.1, Nix reads 1.0";
+                let what =
+                    "an inline table with several lines or a trailing comma is TOML 1.1, but Nix reads 1.0";
                 let invalid = InvalidValue::new(what, "a [table] of its own, or one line");
                 diagnostics.push(Diagnostic { place: place.clone(), key: String::new(), error: invalid });
             }
@@ -155,7 +156,7 @@ fn node(
     Node { data, place }
 }
 
-/// The novelty of TOML 1.1 that a hand-written `rave.toml` would use: `{`, newline, entries, comma, newline, `}`.
+/// The feature of TOML 1.1 that a hand-written `rave.toml` would use: `{`, newline, entries, comma, newline, `}`.
 fn is_newer_inline_table(written: &str) -> bool {
     let blank = |c: char| c == ' ' || c == '\t';
     written.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).is_some_and(|inside| {

@@ -1,16 +1,16 @@
-//! From a node of the tree to a value of a type.
+//! Converts nodes of the tree to typed values.
 
 use crate::node::{Data, Node};
 use crate::sizes::whole;
 use crate::{InvalidValue, Limits, Port};
 
 impl Data {
-    /// `"4096" is a string`, for the message that something else was expected.
+    /// `"4096" is a string`, for a message that something else was expected.
     fn describe(&self) -> String {
         match self {
             Self::Text(text) => format!("{text:?} is a string"),
             Self::Integer(_, written) => format!("{written} is a number"),
-            Self::Boolean(truth) => format!("{truth} is true or false"),
+            Self::Boolean(truth) => format!("{truth} is a boolean"),
             Self::List(_) => "this is a list".to_owned(),
             Self::Table(_) => "this is a table".to_owned(),
             Self::Other(kind, written) => format!("{written} is {kind}"),
@@ -23,7 +23,7 @@ impl Data {
     }
 }
 
-/// A text; `expected` says what it should hold.
+/// A text; `expected` describes a valid one.
 pub(crate) fn text<'n>(node: &'n Node, expected: &str) -> Result<&'n str, InvalidValue> {
     match &node.data {
         Data::Text(text) | Data::Untyped(text) => Ok(text),
@@ -48,7 +48,7 @@ pub(crate) fn limited(node: &Node, limits: &Limits) -> Result<u64, InvalidValue>
     limits.check(number(node, &limits.expected())?)
 }
 
-/// A whole number of any size; `expected` says which would be right.
+/// A whole number of any size; `expected` describes a valid one.
 pub(crate) fn number(node: &Node, expected: &str) -> Result<i128, InvalidValue> {
     match &node.data {
         Data::Integer(Some(number), _) => Ok(*number),

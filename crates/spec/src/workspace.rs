@@ -1,5 +1,5 @@
-//! `.rave.toml` of a workspace: it comes from whoever wrote the project, so it has no key that could widen anything, nor one for a
-//! secret, a command or a path.
+//! `.rave.toml` of a workspace. Its author is whoever wrote the project, so it has no key that could widen anything,
+//! and none for a secret, a command or a path.
 
 use std::time::Duration;
 
@@ -10,19 +10,19 @@ use crate::{CPUS_LIMITS, ConfigFile, Errors, InvalidValue, MEMORY_LIMITS, MebiBy
 
 /// The name of the file in the workspace's folder.
 pub const WORKSPACE_FILE: &str = ".rave.toml";
-/// The longest file that is looked at, bytes.
+/// The largest file that is read, in bytes.
 pub const WORKSPACE_MAX: u64 = 64 * 1024;
-/// Ten years, seconds.
+/// Ten years, in seconds.
 const LONGEST: i128 = 315_360_000;
 
-/// What a workspace asks for; it counts only where it is narrower than what the user has.
+/// The settings of a workspace; each is only used if it is narrower than the user's.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WorkspaceSettings {
     /// `[network]`.
     pub network: NetworkDefaults,
-    /// Whether `network.allow` is there: an empty list allows nothing, and none leaves the user's as it is.
+    /// Whether `network.allow` is present: an empty list allows nothing, a missing one leaves the user's unchanged.
     pub has_allow: bool,
-    /// `[sandbox]` `memory`, MiB.
+    /// `memory` of `[sandbox]`, in MiB.
     pub memory: Option<MebiBytes>,
     /// `cpus`.
     pub cpus: Option<u32>,
@@ -32,10 +32,10 @@ pub struct WorkspaceSettings {
     pub idle_stop: Option<Duration>,
 }
 
-/// Reads the text of a `.rave.toml`, which errors name as `name`.
+/// Parses the text of a `.rave.toml`, which errors call `name`.
 ///
 /// # Errors
-/// Every key that it may not have, and every wrong value. Nothing of the file counts then.
+/// Every key that is not allowed, and every invalid value. Nothing of the file is used then.
 pub fn workspace(name: &str, text: &str) -> Result<WorkspaceSettings, Errors> {
     let document = [Document::parse(&ConfigFile::settings(name, text))];
     let mut reader = Reader::new(std::collections::BTreeMap::new(), document[0].diagnostics.clone());

@@ -1,4 +1,5 @@
-//! What a guest has changed, on the host. Each file is whole at any moment; an `apply` that was killed is taken up by the next command.
+//! Applies the guest's changes to the host. Every file is complete at any moment; the next command completes an `apply`
+//! that was killed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,45 +20,45 @@ use crate::merge::merge;
 use crate::quarantine::is_binary;
 use crate::record::{self, Known, Place, Pull, Record, Step};
 
-/// How much of a change is wanted.
+/// The part of a change to apply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
     /// All of it.
     Whole,
-    /// Some hunks: the file that was pushed with them.
+    /// Some hunks: the pushed file with these hunks applied.
     Text(Vec<u8>),
 }
 
-/// What became of a path.
+/// The result for a path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "result", content = "why")]
 pub enum Outcome {
-    /// The host has it.
+    /// The host has the change.
     Applied,
-    /// The host's own changes are there too.
+    /// It was merged with the host's own changes.
     Merged,
-    /// Both sides changed the same; what is to be done is in the file, or said here.
+    /// Both sides changed it; the conflict is marked in the file or described here.
     Conflict(String),
-    /// The host's file was left as it is.
+    /// The host's file was left unchanged.
     Refused(String),
 }
 
-/// What is done to a path.
+/// The planned step for a path.
 struct Plan<'a> {
     change: &'a Change,
     now: Now,
     outcome: Outcome,
     write: Write,
-    /// What the merge base becomes.
+    /// The new merge base.
     base: Base,
     stamp: Option<Stamp>,
 }
 
-/// The merge base of a path.
+/// The new merge base of a path.
 #[derive(Clone)]
 enum Base {
     Stays,
-    /// Nothing if the path is gone.
+    /// Nothing if the path is removed.
     Becomes(Option<Entry>),
 }
 
@@ -86,7 +87,7 @@ pub fn apply(
     contents.finish().map_err(Error::io("write", "the contents of the workspace"))?;
     let steps: Vec<Step> = plans.iter().filter_map(Plan::step).collect();
     record::write(&place.journal(), &steps)?;
-    // What goes makes place for what comes.
+    // Removals first: they make room for what is written.
     plans.sort_by_key(|plan| !matches!(plan.write, Write::Remove));
     let mut outcomes = BTreeMap::new();
     let mut done = Vec::new();
@@ -117,7 +118,7 @@ pub fn apply(
     Ok(outcomes)
 }
 
-/// Takes up an `apply` that was killed: what it had written counts as applied.
+/// Completes an `apply` that was killed: the changes that it had written count as applied.
 pub fn recover(place: &Place, record: &mut Record) -> Result<bool, Error> {
     let Some(steps) = record::read::<Vec<Step>>(&place.journal())? else { return Ok(false) };
     let host = Host::open(&record.source)?;
@@ -138,7 +139,7 @@ pub fn recover(place: &Place, record: &mut Record) -> Result<bool, Error> {
     Ok(true)
 }
 
-/// Notes what is applied, and forgets the journal.
+/// Records applied changes, and removes the journal.
 fn settle(place: &Place, record: &mut Record, pull: &mut Pull, done: Vec<Step>) -> Result<(), Error> {
     for step in done {
         record.taken.remove(&step.path);
@@ -158,7 +159,7 @@ fn settle(place: &Place, record: &mut Record, pull: &mut Pull, done: Vec<Step>) 
                 record.entries.insert(folder, Known { entry: Entry::Folder, host: None, guest: None });
             }
         }
-        // Files of the host are compared again by the next push.
+        // The next push compares the host's files again.
         record.entries.insert(step.path, Known { entry, host: None, guest: step.stamp });
     }
     forget_folders(record, pull);
@@ -170,7 +171,7 @@ fn settle(place: &Place, record: &mut Record, pull: &mut Pull, done: Vec<Step>) 
     }
 }
 
-/// A folder that is gone in the guest is gone from the base, once nothing of the base is in it.
+/// A folder that the guest removed is removed from the base once the base has nothing in it.
 fn forget_folders(record: &mut Record, pull: &mut Pull) {
     let gone: Vec<BytePath> = gone_folders(pull, record);
     for path in gone {
@@ -189,7 +190,7 @@ fn gone_folders(pull: &Pull, record: &Record) -> Vec<BytePath> {
     gone.filter(|path| record.entry(path) == Some(&Entry::Folder)).cloned().collect()
 }
 
-/// Removes the folders that are gone in the guest and empty here, the innermost first.
+/// Removes folders that the guest removed and that are empty here, the innermost first.
 fn remove_folders(host: &Host, gone: &[BytePath]) -> Result<(), Error> {
     for path in gone {
         host.remove_empty(path).map_err(Error::io("remove", path))?;
@@ -241,7 +242,7 @@ fn plan<'a>(
     }
     let target = target.as_ref();
     match (&what, change.before.as_ref(), target) {
-        // What was not pushed is none of the guest's business.
+        // The guest may not touch what was not pushed.
         (_, None, _) => refuse(&mut plan, "the host has another file here that was not copied"),
         (
             What::File { executable, .. },
@@ -252,15 +253,18 @@ fn plan<'a>(
             merge_files(&mut plan, host, executable, content, new, blobs)?;
         }
         (What::Nothing, _, Some(entry)) => {
-            plan.outcome =
-                Outcome::Conflict("it was removed on the host and changed in the sandbox: it is back".into());
+            plan.outcome = Outcome::Conflict(
+                "it was removed on the host and changed in the sandbox: the sandbox's version was restored"
+                    .into(),
+            );
             plan.write = Write::Entry(entry.clone());
         }
         (_, _, None) => {
-            plan.outcome =
-                Outcome::Conflict("it was removed in the sandbox and changed on the host: it stays".into());
+            plan.outcome = Outcome::Conflict(
+                "it was removed in the sandbox and changed on the host: the host's version stays".into(),
+            );
         }
-        _ => conflict(&mut plan, "both sides changed what it is"),
+        _ => conflict(&mut plan, "both sides changed its kind"),
     }
     Ok(plan)
 }
@@ -270,9 +274,9 @@ fn refuse(plan: &mut Plan<'_>, why: &str) {
     plan.base = Base::Stays;
 }
 
-/// A conflict that no file can hold: the host's is left, and the change stays open.
+/// A conflict that cannot be marked in a file: the host's version stays, and so does the change.
 fn conflict(plan: &mut Plan<'_>, why: &str) {
-    plan.outcome = Outcome::Conflict(format!("{why}: the host's is left as it is"));
+    plan.outcome = Outcome::Conflict(format!("{why}: the host's version stays"));
     plan.base = Base::Stays;
 }
 
@@ -319,7 +323,7 @@ impl Plan<'_> {
             Write::Nothing => Ok(()),
             Write::Remove => {
                 if !host.is_still(path, &self.now)? {
-                    return Err(io::Error::other("it changed while it was removed"));
+                    return Err(io::Error::other("it changed while it was being removed"));
                 }
                 host.remove(path, &self.now)
             }
@@ -342,7 +346,7 @@ impl Plan<'_> {
     }
 }
 
-/// Whether names that differ by case alone are one name in the folder of a workspace.
+/// Whether the workspace's folder treats names that only differ in case as the same.
 pub fn folds_case(record: &Record) -> Result<bool, Error> {
     Ok(Host::open(&record.source)?.folds_case())
 }

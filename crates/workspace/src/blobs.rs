@@ -1,4 +1,5 @@
-//! Contents that were pushed or pulled, in files of many contents each: what git cannot read, and no agent has written to.
+//! Contents that were pushed or pulled, in pack files with many contents each. git cannot read them, and no agent has
+//! written to them.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -10,7 +11,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::content::{BlobPlace, Content};
 use crate::digest::Hasher;
 
-/// Bytes that are written at once.
+/// Bytes per write.
 const BUFFER: usize = 1 << 20;
 
 /// A folder of contents.
@@ -20,7 +21,7 @@ pub struct Blobs {
 }
 
 impl Blobs {
-    /// This folder, which need not be there yet.
+    /// Contents in this folder, which need not exist yet.
     pub fn new(folder: &Utf8Path) -> Self {
         Self { folder: folder.to_owned() }
     }
@@ -41,7 +42,7 @@ impl Blobs {
         Ok(entries.filter_map(number).collect())
     }
 
-    /// Begins a file of contents. What is in it counts once a record names it.
+    /// Creates a pack file. Its contents are only used once a record refers to them.
     pub fn writer(&self) -> io::Result<BlobWriter> {
         fs::create_dir_all(&self.folder)?;
         let pack = self.packs()?.into_iter().max().map_or(1, |last| last + 1);
@@ -49,7 +50,7 @@ impl Blobs {
         Ok(BlobWriter { file: BufWriter::with_capacity(BUFFER, open), pack, offset: 0 })
     }
 
-    /// Reads a content that is at most `limit` bytes long.
+    /// Reads a content of at most `limit` bytes.
     pub fn read(&self, content: &Content, limit: u64) -> io::Result<Vec<u8>> {
         if content.size > limit {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is too large"));
@@ -59,20 +60,20 @@ impl Blobs {
         Ok(bytes)
     }
 
-    /// Opens a content to read it piece by piece.
+    /// Opens a content for reading.
     pub fn open(&self, content: &Content) -> io::Result<impl Read + use<>> {
         let mut file = File::open(self.path(content.place.pack))?;
         file.seek(SeekFrom::Start(content.place.offset))?;
         Ok(file.take(content.size))
     }
 
-    /// Gives every file a second name in another folder: none is ever changed.
+    /// Hard-links every pack file to another folder: they never change.
     pub fn link_to(&self, other: &Self) -> io::Result<()> {
         fs::create_dir_all(&other.folder)?;
         self.packs()?.into_iter().try_for_each(|pack| fs::hard_link(self.path(pack), other.path(pack)))
     }
 
-    /// Removes the files that none of these contents is in.
+    /// Removes the pack files that none of these contents is in.
     pub fn keep<'a>(&self, contents: impl Iterator<Item = &'a Content>) -> io::Result<()> {
         let used: BTreeSet<u32> = contents.map(|content| content.place.pack).collect();
         for pack in self.packs()?.into_iter().filter(|pack| !used.contains(pack)) {
@@ -82,7 +83,7 @@ impl Blobs {
     }
 }
 
-/// A file of contents that grows.
+/// A pack file that is being written.
 #[derive(Debug)]
 pub struct BlobWriter {
     file: BufWriter<File>,
@@ -91,7 +92,7 @@ pub struct BlobWriter {
 }
 
 impl BlobWriter {
-    /// Begins a content.
+    /// Starts a content.
     pub fn begin(&mut self) -> Blob<'_> {
         Blob { size: 0, hasher: Hasher::default(), to: self }
     }
@@ -109,7 +110,7 @@ impl BlobWriter {
     }
 }
 
-/// A content that grows.
+/// A content that is being written.
 pub struct Blob<'a> {
     to: &'a mut BlobWriter,
     size: u64,
@@ -124,7 +125,7 @@ impl Blob<'_> {
         self.to.file.write_all(bytes)
     }
 
-    /// What it became.
+    /// Ends the content.
     pub fn finish(self) -> Content {
         let place = BlobPlace { pack: self.to.pack, offset: self.to.offset };
         self.to.offset += self.size;

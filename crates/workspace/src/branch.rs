@@ -1,5 +1,5 @@
-//! Changes as a commit on a new branch of the user's repository, by git's plumbing: no hook, no filter, no checkout, and an index of
-//! our own.
+//! Puts changes in a commit on a new branch of the user's repository, with git's plumbing commands: without hooks,
+//! filters or a checkout, and with a separate index.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,16 +18,16 @@ use crate::merge::merge;
 use crate::quarantine::is_binary;
 use crate::record::{Place, Record};
 
-/// What came of it.
+/// The result of creating a branch.
 #[derive(Debug, Clone)]
 pub struct Branched {
-    /// The commit's name.
+    /// The commit's hash.
     pub commit: String,
-    /// What became of each path.
+    /// The result for each path.
     pub outcomes: BTreeMap<BytePath, Outcome>,
 }
 
-/// Makes a branch with one commit on top of `HEAD`. The working tree, the index and the merge base stay as they are.
+/// Creates a branch with one commit on top of `HEAD`. The working tree, the index and the merge base stay unchanged.
 pub fn branch(
     place: &Place,
     record: &mut Record,
@@ -57,10 +57,10 @@ struct Repository {
     folder: camino::Utf8PathBuf,
     _guard: tempfile::TempDir,
     index: camino::Utf8PathBuf,
-    /// Where the folder lies in the work tree; empty, or with a slash at its end.
+    /// The folder's path in the working tree; empty, or with a slash at its end.
     prefix: Vec<u8>,
     head: String,
-    /// Mode and object of each path of `HEAD`.
+    /// Mode and object of each path in `HEAD`.
     entries: BTreeMap<Vec<u8>, (String, String)>,
 }
 
@@ -106,7 +106,7 @@ impl Repository {
         Ok(list.split(|byte| *byte == 0).filter_map(entry).collect())
     }
 
-    /// Adds the line of one path for `git update-index --index-info`.
+    /// Adds the line for one path to the input of `git update-index --index-info`.
     fn stage(
         &self,
         change: &Change,
@@ -121,7 +121,7 @@ impl Repository {
         if rave_guest::tree::path::above(&path)
             .any(|folder| self.entries.get(folder).is_some_and(|(mode, _)| mode == "160000"))
         {
-            return Ok(Outcome::Refused("it lies in a submodule".into()));
+            return Ok(Outcome::Refused("it is in a submodule".into()));
         }
         let failed = || Error::io("read", &change.path);
         let (mode, text) = match (wanted, &change.after) {
@@ -134,7 +134,7 @@ impl Repository {
                 return Ok(Outcome::Applied);
             }
             (Wanted::Whole, Some(Entry::Folder)) => {
-                return Ok(Outcome::Refused("git keeps no empty folders".into()));
+                return Ok(Outcome::Refused("git does not store empty folders".into()));
             }
             (Wanted::Whole, Some(Entry::Link { target })) => ("120000", target.0.clone()),
             (Wanted::Whole, Some(Entry::File { executable, content })) => {
@@ -151,7 +151,7 @@ impl Repository {
         Ok(outcome)
     }
 
-    /// The text on top of what `HEAD` has, which may be older than what was pushed.
+    /// Merges the text with that in `HEAD`, which may be older than what was pushed.
     fn merged(
         &self,
         change: &Change,
@@ -174,7 +174,7 @@ impl Repository {
         }
         let merged = merge(&ours, &base, &theirs)?;
         Ok(if merged.has_conflicts {
-            Err("it is on top of changes that are not committed".to_owned())
+            Err("it depends on changes that are not committed".to_owned())
         } else {
             Ok((merged.text, Outcome::Merged))
         })
@@ -196,7 +196,7 @@ impl Repository {
         let commit =
             git.args(["commit-tree", &tree, "-p", &self.head]).stdin_bytes(message.as_bytes().to_vec());
         let commit = commit.output()?.text();
-        // Only if there is none: somebody may have made it meanwhile.
+        // Only if it does not exist: somebody may have created it meanwhile.
         let nothing = "0".repeat(commit.len());
         self.git().args(["update-ref", &format!("refs/heads/{name}"), &commit, &nothing]).output()?;
         Ok(commit)

@@ -1,4 +1,4 @@
-//! Paths as Linux has them: bytes. As text, a byte that is not UTF-8 is `%` and two digits, and so is `%`.
+//! Linux paths, which are bytes. As text, `%` and each byte that is not UTF-8 become `%` and two digits.
 
 use std::borrow::Borrow;
 use std::fmt::{self, Write as _};
@@ -19,7 +19,7 @@ impl BytePath {
         &self.0
     }
 
-    /// Whether it is `folder` or lies below it; everything lies below an empty one.
+    /// Whether it is `folder` or is below it; every path is below an empty one.
     pub fn is_in(&self, folder: &[u8]) -> bool {
         folder.is_empty()
             || self.0.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
@@ -79,7 +79,7 @@ impl Borrow<[u8]> for BytePath {
     }
 }
 
-/// For people: nothing in it acts on a terminal.
+/// For people: without characters that have an effect on a terminal.
 impl fmt::Display for BytePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&escaped(&self.0).replace('\n', "\\n").replace('\t', "\\t"))

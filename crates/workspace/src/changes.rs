@@ -1,4 +1,4 @@
-//! What a guest has changed, with what is held back and what is refused.
+//! The guest's changes, with those that are held back or refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,56 +14,56 @@ use crate::names;
 use crate::quarantine::{Held, Quarantine, Sides, is_binary};
 use crate::record::{Pull, Record};
 
-/// The longest text that is compared by lines, bytes.
+/// The longest text that is compared line by line, in bytes.
 pub const MAX_TEXT: u64 = 8 << 20;
 
-/// What happened to a path.
+/// The kind of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
-    /// It is new.
+    /// It was added.
     Added,
-    /// Its content is another one.
+    /// Its content changed.
     Modified,
-    /// It is gone.
+    /// It was removed.
     Deleted,
-    /// Only whether it may be executed.
+    /// Only its executable bit changed.
     Mode,
-    /// A file became a link, a link a folder, and so on.
+    /// It became another kind, such as a file that became a link.
     Kind,
 }
 
 /// One change.
 #[derive(Debug, Clone, Serialize)]
 pub struct Change {
-    /// Where.
+    /// The path.
     pub path: BytePath,
-    /// What happened.
+    /// The kind of change.
     pub status: Status,
-    /// Lines that were added, and lines that were removed, if it is text.
+    /// The numbers of added and removed lines, if it is text.
     pub lines: Option<(usize, usize)>,
     /// Why it is held back.
     pub held: Option<Held>,
     /// Why it is never applied.
     pub refused: Option<String>,
-    /// What was pushed.
+    /// The pushed entry.
     #[serde(skip)]
     pub before: Option<Entry>,
-    /// What it is now.
+    /// The current entry.
     #[serde(skip)]
     pub after: Option<Entry>,
 }
 
-/// The contents of a change, if both are texts or nothing.
+/// The contents of a change, if each is text or absent.
 #[derive(Debug, Default)]
 pub struct Pair {
-    /// What was pushed.
+    /// The pushed content.
     pub before: Vec<u8>,
-    /// What it is now.
+    /// The current content.
     pub after: Vec<u8>,
 }
 
-/// Everything that differs, by path.
+/// All changes, by path.
 pub fn changes(
     record: &Record,
     pull: &Pull,
@@ -88,7 +88,7 @@ pub fn changes(
             after,
         };
         if same_names.contains(path) {
-            change.refused = Some("its name differs from another one by case alone".to_owned());
+            change.refused = Some("its name only differs in case from another one".to_owned());
         }
         look(&mut change, quarantine, blobs).map_err(Error::io("read", path))?;
         all.push(change);
@@ -128,7 +128,7 @@ fn refusal(
     }
 }
 
-/// New paths that another one has too, but for case.
+/// Changed paths that only differ in case from another path.
 fn collisions(record: &Record, pull: &Pull) -> BTreeSet<BytePath> {
     let stays = |path: &&BytePath| pull.changes.get(*path).is_none_or(|pulled| pulled.entry.is_some());
     let new = pull.changes.iter().filter(|(_, pulled)| pulled.entry.is_some()).map(|(path, _)| path);
@@ -141,7 +141,7 @@ fn collisions(record: &Record, pull: &Pull) -> BTreeSet<BytePath> {
     several.filter(|path| pull.changes.contains_key(*path)).cloned().collect()
 }
 
-/// Compares the contents: how much differs, and whether it is held back.
+/// Compares the contents: counts lines, and decides whether the change is held back.
 fn look(change: &mut Change, quarantine: &Quarantine, blobs: &Blobs) -> std::io::Result<()> {
     let text = |entry: Option<&Entry>| {
         entry.and_then(Entry::content).map(|content| head(blobs, content)).transpose()
@@ -160,7 +160,7 @@ fn look(change: &mut Change, quarantine: &Quarantine, blobs: &Blobs) -> std::io:
     Ok(())
 }
 
-/// A content, or the beginning of one that is too large to be compared.
+/// A content, or the beginning of one that is too large to compare.
 fn head(blobs: &Blobs, content: &Content) -> std::io::Result<Vec<u8>> {
     use std::io::Read as _;
     let mut bytes = Vec::new();
@@ -168,7 +168,7 @@ fn head(blobs: &Blobs, content: &Content) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The contents of a change; nothing unless they are texts that can be compared.
+/// The contents of a change; nothing unless both can be compared as text.
 pub fn pair(change: &Change, blobs: &Blobs) -> std::io::Result<Option<Pair>> {
     let mut pair = Pair::default();
     for (entry, text) in [(&change.before, &mut pair.before), (&change.after, &mut pair.after)] {

@@ -1,4 +1,4 @@
-//! Which changes are taken.
+//! Selects the changes to apply.
 
 use std::collections::BTreeMap;
 
@@ -8,19 +8,19 @@ use crate::changes::Change;
 use crate::error::Error;
 use crate::quarantine::{Class, Quarantine, Sides};
 
-/// Changes by what is to be done with them.
+/// Changes, grouped by what happens to them.
 #[derive(Debug, Default)]
 pub struct Chosen {
-    /// To be taken.
+    /// To be applied.
     pub wanted: BTreeMap<BytePath, (Change, Wanted)>,
-    /// Taken if somebody says so.
+    /// To be applied after confirmation.
     pub asked: Vec<Change>,
-    /// Left out, for nobody named them.
+    /// Left out because they were not named.
     pub left: Vec<Change>,
 }
 
-/// Chooses what `only` names, paths or folders; everything if it names nothing. What runs by itself must be named: its own path, or a
-/// folder that is held back itself.
+/// Selects the changes that `only` names, as paths or folders; all of them if it is empty. A change that runs by itself
+/// must be named: by its own path, or by a folder that is held back itself.
 pub fn choose(changes: Vec<Change>, only: &[BytePath], quarantine: &Quarantine) -> Result<Chosen, Error> {
     let covers = |name: &BytePath, change: &Change| change.path.is_in(name.bytes());
     if let Some(name) = only.iter().find(|name| !changes.iter().any(|change| covers(name, change))) {
@@ -37,7 +37,7 @@ pub fn choose(changes: Vec<Change>, only: &[BytePath], quarantine: &Quarantine) 
         }
         let class = change.held.as_ref().map(|held| held.class);
         match class {
-            // A refusal is told by what applies.
+            // Applying it reports the refusal.
             _ if change.refused.is_some() => {}
             Some(Class::RunsByItself) if !names.iter().any(|name| **name == change.path || is_held(name)) => {
                 chosen.left.push(change);

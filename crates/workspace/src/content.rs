@@ -7,20 +7,20 @@ use crate::digest::Digest;
 /// The content of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Content {
-    /// What it is.
+    /// Its digest.
     pub digest: Digest,
-    /// Bytes.
+    /// Its size in bytes.
     pub size: u64,
-    /// Where it is kept.
+    /// Where it is stored.
     #[serde(flatten)]
     pub place: BlobPlace,
 }
 
-/// Where a content is kept.
+/// Where a content is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlobPlace {
-    /// The number of the file.
+    /// The number of the pack file.
     pub pack: u32,
-    /// Its first byte there.
+    /// Its offset there.
     pub offset: u64,
 }

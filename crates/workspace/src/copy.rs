@@ -1,4 +1,4 @@
-//! Files and folders between host and guest as cp(1) copies them, without a workspace.
+//! Copies files and folders between host and guest without a workspace, as cp(1) does.
 
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt as _;
@@ -18,21 +18,21 @@ use crate::guest::{Guest, talk};
 use crate::host::umask;
 use crate::names;
 
-/// What a guest may send for one copy.
+/// Limits on what a guest may send for one copy.
 pub const LIMITS: Limits = Limits { records: 2_000_000, names: 512 << 20, content: 64 << 30 };
 
-/// What came of it.
+/// The result of a copy.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 pub struct Copied {
-    /// Files, links and folders.
+    /// The number of files, links and folders.
     pub entries: u64,
-    /// Bytes of files.
+    /// The bytes of files.
     pub bytes: u64,
     /// What was not copied, and why.
     pub left: Vec<(BytePath, String)>,
 }
 
-/// Copies a file or a folder of the host to a path of the guest, from its user's home.
+/// Copies a file or a folder of the host to a path of the guest, relative to its user's home.
 pub fn into_guest(guest: &dyn Guest, from: &Utf8Path, to: &str) -> Result<Copied, Error> {
     let failed = || Error::io("read", from);
     let whole = from.canonicalize_utf8().map_err(failed())?;
@@ -63,7 +63,7 @@ pub fn into_guest(guest: &dyn Guest, from: &Utf8Path, to: &str) -> Result<Copied
     Ok(copied)
 }
 
-/// Counts what is sent.
+/// Counts the bytes that are sent.
 struct Counter<'a> {
     to: &'a mut dyn std::io::Write,
     bytes: u64,
@@ -81,14 +81,14 @@ impl std::io::Write for Counter<'_> {
     }
 }
 
-/// Copies a file or a folder of the guest to a path of the host. The name on the host is that of the path, or the one that was asked
-/// for: a guest chooses none.
+/// Copies a file or a folder of the guest to a path of the host. Its name on the host comes from the requested paths:
+/// the guest never chooses one.
 pub fn from_guest(guest: &dyn Guest, from: &str, to: &Utf8Path) -> Result<Copied, Error> {
     let failed = || Error::io("write", to);
     let (folder, asked) = destination(to.as_std_path()).map_err(failed())?;
     let own = Path::new(from).file_name().map(|name| name.as_bytes().to_vec());
     let name = asked.or(own).filter(|name| names::fault(name).is_none()).ok_or_else(|| Error::NotThere {
-        what: format!("{from} gives no name on the host: name the destination, such as {}", to.join("NAME")),
+        what: format!("{from} has no name for the host: name the destination, such as {}", to.join("NAME")),
     })?;
     let root = Root::open(&folder).map_err(failed())?;
     let take = |from: &mut dyn Read| -> std::io::Result<Unpacked> {
@@ -113,7 +113,7 @@ pub fn from_guest(guest: &dyn Guest, from: &str, to: &Utf8Path) -> Result<Copied
     Ok(Copied { entries: done.written, bytes: done.bytes, left })
 }
 
-/// A path inside what was copied: a link may lead to its siblings there, and no further.
+/// A path relative to the copied folder: links may lead to its siblings, but not out of it.
 fn below(path: &[u8]) -> &[u8] {
     match path.iter().position(|byte| *byte == b'/') {
         Some(at) => &path[at + 1..],
@@ -126,12 +126,12 @@ fn below(path: &[u8]) -> &[u8] {
 pub enum End {
     /// A path of the host.
     Host(Utf8PathBuf),
-    /// The word before the colon, and a path of the guest.
+    /// The name of a sandbox, and a path in its guest.
     Guest(String, String),
 }
 
 impl End {
-    /// Reads one as docker cp does: a path with a slash or a dot before its colon is one of the host.
+    /// Parses an end like docker cp: with a slash or a dot before the colon, it is a path of the host.
     pub fn new(text: &str) -> Self {
         match text.split_once(':') {
             Some((name, path)) if !name.is_empty() && !name.contains(['/', '.']) => {

@@ -11,13 +11,13 @@ use sha2::{Digest as _, Sha256};
 pub struct Digest([u8; 32]);
 
 impl Digest {
-    /// Of these bytes.
+    /// The digest of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 }
 
-/// A digest that is still computed.
+/// A digest that is being computed.
 #[derive(Default)]
 pub(crate) struct Hasher(Sha256);
 

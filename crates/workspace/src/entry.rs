@@ -1,4 +1,4 @@
-//! What may be at a path.
+//! What can exist at a path.
 
 use rave_guest::tree::wire;
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ pub enum Entry {
     Folder,
     /// A regular file.
     File {
-        /// Somebody may execute it. Of a mode only that comes back from a guest, as in git.
+        /// Whether it is executable. As in git, no other part of its mode comes back from a guest.
         executable: bool,
         /// Its content.
         #[serde(flatten)]
@@ -22,13 +22,13 @@ pub enum Entry {
     },
     /// A symbolic link.
     Link {
-        /// What it says.
+        /// Its target.
         target: BytePath,
     },
 }
 
 impl Entry {
-    /// Whether both are the same, wherever their contents are kept.
+    /// Whether both are the same, wherever their contents are stored.
     pub fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (
@@ -47,13 +47,13 @@ impl Entry {
         }
     }
 
-    /// Whether it is a file that somebody may execute.
+    /// Whether it is an executable file.
     pub fn is_executable(&self) -> bool {
         matches!(self, Self::File { executable: true, .. })
     }
 }
 
-/// Whether both are the same, or nothing.
+/// Whether both are the same, or absent.
 pub fn same(one: Option<&Entry>, other: Option<&Entry>) -> bool {
     match (one, other) {
         (Some(one), Some(other)) => one.is_same(other),
@@ -62,22 +62,22 @@ pub fn same(one: Option<&Entry>, other: Option<&Entry>) -> bool {
     }
 }
 
-/// Whether a mode lets somebody execute the file.
+/// Whether a mode makes a file executable.
 pub fn is_executable(mode: u32) -> bool {
     mode & 0o111 != 0
 }
 
-/// Which file it was when it was looked at: [`wire::Stamp`] in a record.
+/// Identifies a version of a file: a [`wire::Stamp`] in a record.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp(pub u64, pub u64, pub u64, pub u32);
 
 impl Stamp {
-    /// Of a file with this mode.
+    /// The stamp of a file with this mode.
     pub fn new(stamp: wire::Stamp, mode: u32) -> Self {
         Self(stamp.size, stamp.changed, stamp.inode, mode & 0o777)
     }
 
-    /// Whether the file is the one of `earlier`, unchanged.
+    /// Whether it proves that the file is unchanged since `earlier`.
     pub fn proves(self, earlier: Option<Self>) -> bool {
         self.1 != 0 && earlier == Some(self)
     }

@@ -1,21 +1,21 @@
-//! What can go wrong with a workspace.
+//! Errors of a workspace.
 
 use std::io;
 
 use camino::Utf8PathBuf;
 
-/// Why something could not be done.
+/// Why an operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Nothing was pushed yet.
     #[error("the sandbox has no workspace")]
     NoWorkspace,
-    /// The workspace is that of another folder.
+    /// The workspace belongs to another folder.
     #[error("the workspace of the sandbox is {known}, not {asked}")]
     OtherFolder {
-        /// The one that was pushed.
+        /// The folder that was pushed.
         known: Utf8PathBuf,
-        /// The one that was named.
+        /// The folder that was named.
         asked: Utf8PathBuf,
     },
     /// The folder on the host cannot be a workspace.
@@ -26,25 +26,25 @@ pub enum Error {
         /// Why.
         why: String,
     },
-    /// A path or a pattern that was named is none of what there is.
+    /// A path or a pattern that was named does not exist.
     #[error("{what}")]
     NotThere {
-        /// In words.
+        /// The message.
         what: String,
     },
     /// The guest's end failed.
     #[error("the guest: {why}")]
     Guest {
-        /// What it said.
+        /// Its message.
         why: String,
     },
-    /// What the guest sent is refused.
+    /// The guest sent invalid data.
     #[error("what the guest sent is refused: {why}")]
     Refused {
         /// Why.
         why: String,
     },
-    /// A record of the workspace is damaged, or of another version.
+    /// A record of the workspace is damaged, or has another version.
     #[error("{path} is not a record of a workspace: {why}")]
     BadRecord {
         /// The file.
@@ -52,7 +52,7 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
-    /// A list of rules has a line that is none.
+    /// A list of rules has an invalid line.
     #[error("{path}, line {line}: {why}")]
     BadRule {
         /// The file.
@@ -65,29 +65,29 @@ pub enum Error {
     /// git failed.
     #[error("git failed: {0}")]
     Git(#[from] rave_process::Error),
-    /// A branch of this name is there.
+    /// A branch of this name already exists.
     #[error("the branch {name} already exists")]
     BranchExists {
         /// The name.
         name: String,
     },
-    /// The copy in the guest has a history already.
-    #[error("the copy in the sandbox has a history already")]
+    /// The copy in the guest already has a history.
+    #[error("the copy in the sandbox already has a history")]
     HasHistory,
-    /// A folder whose history is to travel has none.
-    #[error("{folder} is in no git repository, so it has no history")]
+    /// The folder has no history to copy.
+    #[error("{folder} is not in a git repository, so it has no history")]
     NoRepository {
         /// The folder.
         folder: Utf8PathBuf,
     },
-    /// A folder whose history is to travel is one of many of its repository.
-    #[error("{folder} is a part of its repository, whose history is of the whole")]
+    /// The folder is only a part of its repository.
+    #[error("{folder} is only a part of its repository, whose history covers all of it")]
     PartOfRepository {
         /// The folder.
         folder: Utf8PathBuf,
     },
-    /// Another command holds the workspace for longer than this one waits.
-    #[error("another command pushes, pulls or applies")]
+    /// Another command has locked the workspace for longer than this one waits.
+    #[error("another command is pushing, pulling or applying")]
     Busy,
     /// Ctrl-C, SIGTERM or SIGHUP.
     #[error(transparent)]
@@ -95,11 +95,11 @@ pub enum Error {
     /// A file could not be read or written.
     #[error("could not {action} {path}: {source}")]
     Io {
-        /// What was being done.
+        /// The operation that failed.
         action: &'static str,
         /// The file.
         path: String,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }
@@ -116,7 +116,7 @@ impl Error {
         Some(match self {
             Self::NoWorkspace => "copy a folder into it: cargo xtask push NAME DIR".to_owned(),
             Self::OtherFolder { known, .. } => {
-                format!("push {known}, or make another sandbox for the other folder")
+                format!("push {known}, or create another sandbox for the other folder")
             }
             Self::Refused { .. } => {
                 "nothing of it was used; copy single files with `cargo xtask cp NAME:PATH DEST`".to_owned()
@@ -124,10 +124,10 @@ impl Error {
             Self::BadRecord { .. } => {
                 "use the version of RAVE that made it, or push again with --force".to_owned()
             }
-            Self::HasHistory => "leave --history out, or make another sandbox".to_owned(),
-            Self::NoRepository { .. } => "leave --history out".to_owned(),
+            Self::HasHistory => "omit --history, or create another sandbox".to_owned(),
+            Self::NoRepository { .. } => "omit --history".to_owned(),
             Self::PartOfRepository { .. } => {
-                "name the folder of the whole repository, or leave --history out".to_owned()
+                "name the folder of the whole repository, or omit --history".to_owned()
             }
             Self::Busy => "run the same command again once that one has ended".to_owned(),
             Self::BranchExists { .. } => "name another branch".to_owned(),

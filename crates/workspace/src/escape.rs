@@ -1,9 +1,10 @@
-//! Text of a guest for a terminal: what acts on one, or makes a line read as another one, is shown as what it is.
+//! Escapes a guest's text for a terminal, so that it cannot control the terminal or make a line look like a different
+//! one.
 
 use std::fmt::Write as _;
 
-/// The text with escapes for control characters but tab and line feed, for bytes that are not UTF-8, and for characters that
-/// turn the direction of text (Unicode Standard Annex 9) or are not seen.
+/// The text with escapes for control characters other than tab and line feed, for bytes that are not UTF-8, and for
+/// characters that change the direction of text (Unicode Standard Annex 9) or are invisible.
 pub fn escaped(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {

@@ -1,9 +1,9 @@
-//! git, with no setting that could run anything.
+//! Runs git without settings that could run another program.
 
 use camino::Utf8Path;
 use rave_process::Cmd;
 
-/// Variables that would lead to another repository (git(1), "The Git Repository").
+/// Variables that would select another repository (git(1), "The Git Repository").
 const INHERITED: [&str; 9] = [
     "GIT_DIR",
     "GIT_WORK_TREE",
@@ -16,7 +16,7 @@ const INHERITED: [&str; 9] = [
     "GIT_CONFIG_COUNT",
 ];
 
-/// What a repository's own configuration could run.
+/// Overrides settings with which a repository's own configuration could run a program.
 const OFF: [&str; 6] = [
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
@@ -26,14 +26,15 @@ const OFF: [&str; 6] = [
     "maintenance.auto=false",
 ];
 
-/// git in the user's repository that `folder` lies in, with the user's own settings: which files they ignore is one.
+/// git in the user's repository that contains `folder`, with the user's own settings, such as the list of ignored
+/// files.
 pub(crate) fn of_user(folder: &Utf8Path) -> Cmd {
     let git = INHERITED.iter().fold(Cmd::new("git"), |git, name| git.env_remove(*name));
     let git = git.env("GIT_OPTIONAL_LOCKS", "0").env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C");
     OFF.iter().fold(git.args(["-C", folder.as_str()]), |git, setting| git.args(["-c", setting]))
 }
 
-/// git with no settings but those of the repository that `folder` lies in.
+/// git with no settings but those of the repository that contains `folder`.
 pub(crate) fn isolated(folder: &Utf8Path) -> Cmd {
     let git = of_user(folder).args(["-c", "safe.directory=*", "-c", "core.attributesFile=/dev/null"]);
     let git = git.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null");

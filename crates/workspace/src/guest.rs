@@ -1,4 +1,4 @@
-//! The guest's end, as the workspace needs it: programs with streams.
+//! The operations that the workspace needs from a guest: programs with streams.
 
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::thread;
@@ -7,12 +7,12 @@ use rave_guest::tree::serve::{SUBCOMMAND, Task};
 
 use crate::error::Error;
 
-/// Buffers of the streams, bytes.
+/// The size of the streams' buffers, in bytes.
 const BUFFER: usize = 256 * 1024;
 
 /// Runs programs in a guest, as its user and in that user's home.
 pub trait Guest: Sync {
-    /// Runs a program to its end. What it prints on standard error is the error if it fails.
+    /// Runs a program to its end. If it fails, the error is what it printed on standard error.
     fn run(
         &self,
         command: &[String],
@@ -21,7 +21,7 @@ pub trait Guest: Sync {
     ) -> Result<(), String>;
 }
 
-/// Runs a task of `rave-guest` with `feed` at its input and `take` at its output, side by side.
+/// Runs a task of `rave-guest`, with `feed` writing its input and `take` reading its output at the same time.
 pub(crate) fn talk<F: Send, T>(
     guest: &dyn Guest,
     task: &Task,
@@ -42,11 +42,12 @@ pub(crate) fn talk<F: Send, T>(
         });
         let mut from = BufReader::with_capacity(BUFFER, from_guest);
         let taken = take(&mut from);
-        // A guest that still sends is not waited for.
+        // Do not wait for a guest that is still sending.
         drop(from);
         let (ran, sent) = (joined(run), joined(feeder));
         match (taken, ran, sent) {
-            // What is refused here is no longer read, and what could not be read here is no longer sent: the other side fails by that.
+            // If one side refuses or fails, it stops reading or writing, and the other side fails too: report the first
+            // cause.
             (Err(source), ..) if source.kind() == io::ErrorKind::InvalidData => {
                 Err(Error::Refused { why: source.to_string() })
             }

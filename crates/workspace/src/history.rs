@@ -1,4 +1,5 @@
-//! A repository's history on its way into a guest: a pack of all objects that `HEAD` reaches. The repository is only read.
+//! Copies a repository's history into a guest: a pack of all objects reachable from `HEAD`. The repository is only
+//! read.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -17,31 +18,31 @@ use crate::guest::Guest;
 use crate::pattern::Pattern;
 use crate::secrets::{HEAD, Secrets};
 
-/// The longest head of an object that git prints: a name, a type, a size.
+/// The longest header line of an object that git prints: name, type, size.
 const LINE: u64 = 4096;
 
-/// What of the history travelled.
+/// The history that was copied.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 pub struct History {
-    /// The commit that `HEAD` was.
+    /// The commit of `HEAD`.
     pub commit: String,
-    /// Contents of files, each once.
+    /// The number of distinct file contents.
     pub blobs: usize,
-    /// Those that look like secrets: their name in the history and git's, and why.
+    /// Contents that look like secrets: their path in the history, their object name, and the reason.
     pub secrets: Vec<(BytePath, String, String)>,
 }
 
-/// The history of a folder, as it is now.
+/// The current history of a folder.
 pub(crate) struct Found {
     folder: Utf8PathBuf,
     commit: String,
-    /// Nothing where no branch is checked out.
+    /// Nothing if `HEAD` is detached.
     branch: Option<String>,
-    /// Commits whose parents the repository does not have.
+    /// Commits whose parents are missing in the repository.
     shallow: Vec<u8>,
 }
 
-/// Looks for the history of a folder that is the whole work tree of a repository; nothing where there is no commit.
+/// Finds the history of a folder that is the whole working tree of a repository; nothing if it has no commit.
 pub(crate) fn find(folder: &Utf8Path) -> Result<Option<Found>, Error> {
     let ask = |arguments: &[&str]| git::isolated(folder).args(arguments.iter().copied()).output();
     if !ask(&["rev-parse", "--show-prefix"])?.text().is_empty() {
@@ -60,7 +61,7 @@ pub(crate) fn find(folder: &Utf8Path) -> Result<Option<Found>, Error> {
 }
 
 impl Found {
-    /// Counts what in it looks like a secret. What was named to be copied all the same is none.
+    /// Finds contents that look like secrets, except those that `include` names.
     pub(crate) fn look(&self, secrets: &Secrets, include: &[String]) -> Result<History, Error> {
         let include: Vec<Pattern> = include.iter().map(|text| Pattern::new(text)).collect();
         let names = self.blobs()?;
@@ -80,7 +81,7 @@ impl Found {
         Ok(History { commit: self.commit.clone(), blobs: names.len(), secrets: found })
     }
 
-    /// The contents of files, with one of the names that each has.
+    /// The contents of files, with one of the paths of each.
     fn blobs(&self) -> Result<BTreeMap<String, BytePath>, Error> {
         let list = tempfile::tempfile().map_err(Error::io("make", "a temporary file"))?;
         let failed = || Error::io("read", "a temporary file");
@@ -108,7 +109,8 @@ impl Found {
         Ok(blobs)
     }
 
-    /// Sends it; the copy in the guest is then a repository whose `HEAD` is the host's, with what was not committed as changes.
+    /// Sends the history. The copy in the guest becomes a repository with the host's `HEAD`, where uncommitted changes
+    /// are changes too.
     pub(crate) fn send(&self, guest: &dyn Guest, copy: &str) -> Result<(), Error> {
         let begin = "cd \"$1\" && git init --quiet && cat > .git/rave-shallow && \
                      if test -s .git/rave-shallow; then mv .git/rave-shallow .git/shallow; else rm .git/rave-shallow; fi";
@@ -117,7 +119,7 @@ impl Found {
         let pack = git::isolated(&self.folder).args(pack);
         let pack = pack.stdin_bytes(format!("{}\n", self.commit).into_bytes());
         print(&pack, |from| {
-            // The pipe is the program's input as it is: nothing of it was read.
+            // Pass on the pipe itself: nothing was read from it yet.
             let from = from.get_ref().try_clone()?;
             run(guest, "cd \"$1\" && git index-pack --stdin >&2", &[copy], Box::new(from))
                 .map_err(io::Error::other)
@@ -127,7 +129,7 @@ impl Found {
             other => other,
         })?;
         let branch = self.branch.as_deref().unwrap_or_default();
-        // The index is the commit's; the files are as they were pushed.
+        // The index is that of the commit; the files stay as pushed.
         let end = "cd \"$1\" && rm -f .git/index.lock .git/HEAD.lock && \
                    if test -n \"$3\"; then git update-ref \"$3\" \"$2\" && git symbolic-ref HEAD \"$3\"; \
                    else git update-ref --no-deref HEAD \"$2\"; fi && git reset --quiet --mixed >&2";
@@ -146,7 +148,7 @@ fn run(
     guest.run(&command, Some(input), &mut io::sink()).map_err(|why| Error::Guest { why })
 }
 
-/// Runs a program and takes what it prints as it comes.
+/// Runs a program, with `take` reading its output.
 fn print<T>(
     command: &Cmd,
     take: impl FnOnce(&mut BufReader<io::PipeReader>) -> io::Result<T>,
@@ -156,13 +158,13 @@ fn print<T>(
         let command = command.clone().stdout_file(File::from(OwnedFd::from(to)));
         let run = scope.spawn(move || {
             let ran = command.run(&mut |_| {}).map(drop);
-            // Its end of the pipe: who reads waits for it.
+            // Close its end of the pipe, so that the reader sees the end.
             drop(command);
             ran
         });
         let mut from = BufReader::new(from);
         let taken = take(&mut from);
-        // A program whose reader has gone ends.
+        // A program whose reader is closed ends.
         drop(from);
         let ran = run.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         match taken {
@@ -176,7 +178,7 @@ fn print<T>(
     })
 }
 
-/// `git cat-file --batch`: OBJECT SP TYPE SP SIZE LF CONTENT LF. Of each content the first bytes are looked at.
+/// Parses `git cat-file --batch`: OBJECT SP TYPE SP SIZE LF CONTENT LF. `look` gets the first bytes of each content.
 fn each_object(from: &mut BufReader<io::PipeReader>, look: &mut dyn FnMut(&str, &[u8])) -> io::Result<()> {
     let mut line = String::new();
     let mut head = Vec::new();
@@ -191,7 +193,7 @@ fn each_object(from: &mut BufReader<io::PipeReader>, look: &mut dyn FnMut(&str, 
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         look(object, &head);
-        // The rest, and the line's end.
+        // The rest, and the line feed.
         io::copy(&mut from.by_ref().take(size - looked + 1), &mut io::sink())?;
         line.clear();
     }

@@ -1,4 +1,4 @@
-//! The folder on the host that is written to, and what is in it now.
+//! The folder on the host that is written to, and its current state.
 
 use std::io::{self, Read as _, Write as _};
 
@@ -19,7 +19,7 @@ pub(crate) struct Host {
     umask: u32,
 }
 
-/// What is at a path of the host.
+/// The state of a path on the host.
 #[derive(Debug, Clone)]
 pub(crate) struct Now {
     pub(crate) what: What,
@@ -36,7 +36,7 @@ pub(crate) enum What {
 }
 
 impl What {
-    /// Whether it is what an entry says.
+    /// Whether it matches an entry.
     pub(crate) fn is(&self, entry: Option<&Entry>) -> bool {
         match (self, entry) {
             (Self::Nothing, None) | (Self::Folder, Some(Entry::Folder)) => true,
@@ -62,8 +62,7 @@ impl Host {
         Ok(Self { root, folder: folder.to_owned(), umask: umask() })
     }
 
-    /// Whether names that differ by case alone are one name here: seen by a name that is there, otherwise by a file that is made
-    /// and removed.
+    /// Whether names that only differ in case are the same here, found out with a file that is created and removed.
     pub(crate) fn folds_case(&self) -> bool {
         let probe = || -> io::Result<bool> {
             let new = self.root.new_file(b"Rave-Case-Probe")?;
@@ -74,7 +73,7 @@ impl Host {
         probe().unwrap_or(false)
     }
 
-    /// What is at a path now. No link is followed.
+    /// The state of a path. No link is followed.
     pub(crate) fn look(&self, path: &BytePath) -> Result<Now, Error> {
         self.try_look(path).map_err(Error::io("read", self.folder.join(path.to_string())))
     }
@@ -104,7 +103,7 @@ impl Host {
         Ok(Now { what, found: Some(found) })
     }
 
-    /// The text of a file; nothing if it is too long to be merged.
+    /// The text of a file; nothing if it is too long to merge.
     pub(crate) fn text(&self, path: &BytePath) -> io::Result<Option<Vec<u8>>> {
         let (file, found) = self.root.read(path.bytes())?;
         let mut text = Vec::new();
@@ -112,15 +111,15 @@ impl Host {
         Ok((text.len() as u64 <= MAX_TEXT && found.stamp.size <= MAX_TEXT).then_some(text))
     }
 
-    /// Whether a path is still what it was when it was looked at.
+    /// Whether a path is unchanged since `now`.
     pub(crate) fn is_still(&self, path: &BytePath, now: &Now) -> io::Result<bool> {
         let found = self.root.find(path.bytes())?;
-        // A folder changes with what is in it.
+        // A folder changes with its content.
         Ok(found == now.found
             || (now.what == What::Folder && found.is_some_and(|found| found.kind == Kind::Folder)))
     }
 
-    /// Writes a file in place of what is there.
+    /// Writes a file, replacing what is there.
     pub(crate) fn write_file(
         &self,
         path: &BytePath,
@@ -134,12 +133,12 @@ impl Host {
         new.file.flush()?;
         new.file.sync_data()?;
         if !self.is_still(path, now)? && now.what != What::Folder {
-            return Err(io::Error::other("it changed while it was written"));
+            return Err(io::Error::other("it changed while it was being written"));
         }
         new.commit(self.mode(now, executable))
     }
 
-    /// The mode of a file: as it was but for who may execute it, or what a new file has.
+    /// The mode of a file: the previous one, with changed executable bits, or that of a new file.
     fn mode(&self, now: &Now, executable: bool) -> u32 {
         let earlier =
             now.found.as_ref().filter(|found| found.kind == Kind::File).map(|found| found.mode & 0o777);
@@ -163,7 +162,7 @@ impl Host {
         self.root.make_folder(path.bytes())
     }
 
-    /// Removes a file or a link. A folder goes if it is empty.
+    /// Removes a file or a link, or a folder if it is empty.
     pub(crate) fn remove(&self, path: &BytePath, now: &Now) -> io::Result<()> {
         match now.what {
             What::Nothing => Ok(()),
@@ -172,7 +171,7 @@ impl Host {
         }
     }
 
-    /// Removes a folder if it is one, and empty.
+    /// Removes a folder if it exists and is empty.
     pub(crate) fn remove_empty(&self, path: &BytePath) -> io::Result<()> {
         match self.root.find(path.bytes())?.map(|found| found.kind) {
             Some(Kind::Folder) => self.root.remove_folder(path.bytes()).map(drop),
@@ -180,19 +179,19 @@ impl Host {
         }
     }
 
-    /// Folders above, and no folder in the place of a file.
+    /// Creates the folders above, and removes an empty folder in the place of a file.
     fn make_way(&self, path: &BytePath, now: &Now) -> io::Result<()> {
         let (folder, _) = rave_guest::tree::path::split(path.bytes());
         if !folder.is_empty() {
             self.root.make_folder(folder)?;
         }
         if now.what == What::Folder && !self.root.remove_folder(path.bytes())? {
-            return Err(io::Error::other("a folder is there that has files in it"));
+            return Err(io::Error::other("there is a folder with files in its place"));
         }
         Ok(())
     }
 
-    /// Writes a content that is kept.
+    /// Writes a stored entry.
     pub(crate) fn write_entry(
         &self,
         path: &BytePath,
@@ -210,7 +209,7 @@ impl Host {
     }
 }
 
-/// `Umask` of `proc_pid_status(5)`: umask(2) would set it for every thread.
+/// `Umask` of `proc_pid_status(5)`: umask(2) would change it for every thread.
 pub(crate) fn umask() -> u32 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("Umask:"));

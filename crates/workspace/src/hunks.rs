@@ -1,18 +1,18 @@
-//! Where two texts differ, by lines.
+//! Compares two texts line by line.
 
 use std::fmt::Write as _;
 use std::ops::Range;
 
 use imara_diff::{Algorithm, Diff, InternedInput};
 
-/// Lines around a difference, as diff(1) and git have them.
+/// Lines of context around a difference, as in diff(1) and git.
 const CONTEXT: usize = 3;
 
-/// Lines of one text times lines of the other, without those that both begin and end with, up to which they are compared in detail:
-/// some seconds for texts that are made to be slow.
+/// The largest product of the numbers of lines, without the common beginning and end, for a detailed comparison. It
+/// takes some seconds for texts that are made to be slow.
 const MOST: usize = 400_000_000;
 
-/// Two texts, and where they differ.
+/// Two texts and their differences.
 #[derive(Debug)]
 pub struct Texts<'a> {
     before: Vec<&'a [u8]>,
@@ -21,7 +21,7 @@ pub struct Texts<'a> {
     differences: Vec<(Range<usize>, Range<usize>)>,
 }
 
-/// Differences that are so close that they are shown together.
+/// Differences that are close enough to be shown together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hunk {
     before: Range<usize>,
@@ -29,14 +29,14 @@ pub struct Hunk {
     differences: Range<usize>,
 }
 
-/// What a line is.
+/// Which texts have a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// In both.
+    /// Both.
     Both,
-    /// In the first alone.
+    /// Only the first.
     Removed,
-    /// In the second alone.
+    /// Only the second.
     Added,
 }
 
@@ -45,7 +45,7 @@ fn lines(text: &[u8]) -> Vec<&[u8]> {
 }
 
 impl<'a> Texts<'a> {
-    /// Compares two texts. The time is bounded, whatever they are: what differs too much is one difference.
+    /// Compares two texts. The time is bounded: texts that differ too much are one difference.
     pub fn new(before: &'a [u8], after: &'a [u8]) -> Self {
         let (old, new) = (lines(before), lines(after));
         let first = old.iter().zip(&new).take_while(|(one, other)| one == other).count();
@@ -64,13 +64,13 @@ impl<'a> Texts<'a> {
         Self { before: old, after: new, differences }
     }
 
-    /// Lines that were added, and lines that were removed.
+    /// The numbers of added and removed lines.
     pub fn counts(&self) -> (usize, usize) {
         let sum = |of: fn(&(Range<usize>, Range<usize>)) -> usize| self.differences.iter().map(of).sum();
         (sum(|(_, after)| after.len()), sum(|(before, _)| before.len()))
     }
 
-    /// The differences as they are shown.
+    /// The differences, grouped for display.
     pub fn hunks(&self) -> Vec<Hunk> {
         let mut hunks: Vec<Hunk> = Vec::new();
         for (number, (before, after)) in self.differences.iter().enumerate() {
@@ -104,11 +104,11 @@ impl<'a> Texts<'a> {
         all
     }
 
-    /// `@@ -1,3 +1,4 @@`, as POSIX has it for diff -u.
+    /// `@@ -1,3 +1,4 @@`, as POSIX defines it for diff -u.
     pub fn head(hunk: &Hunk) -> String {
         let mut head = "@@".to_owned();
         for (sign, range) in [('-', &hunk.before), ('+', &hunk.after)] {
-            // An empty range is named by the line before it.
+            // An empty range has the number of the line before it.
             let start = if range.is_empty() { range.start } else { range.start + 1 };
             let _ = match range.len() {
                 1 => write!(head, " {sign}{start}"),
@@ -118,7 +118,7 @@ impl<'a> Texts<'a> {
         head + " @@"
     }
 
-    /// The first text with the hunks of the second that `is_wanted` takes, by their numbers.
+    /// The first text with those hunks of the second whose numbers `is_wanted` accepts.
     pub fn with(&self, is_wanted: &dyn Fn(usize) -> bool) -> Vec<u8> {
         let mut text = Vec::new();
         let mut at = 0;
@@ -184,7 +184,7 @@ mod tests {
         assert_eq!(texts.with(&|_| false), before.as_bytes());
     }
 
-    /// Four different lines in any order: nothing is rare, so that no shortcut helps.
+    /// Four different lines in random order: no line is rare, so no shortcut helps.
     fn hard(lines: usize, seed: u64) -> Vec<u8> {
         let mut state = seed;
         let line = |_| {

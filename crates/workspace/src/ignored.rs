@@ -1,5 +1,5 @@
-//! Which paths git ignores: for a user's folder by its own repository, and for what a guest has made by the rules that were pushed,
-//! in a repository of ours that has nothing but them.
+//! Finds the paths that git ignores: in a user's folder with its own repository, and for a guest's new files with the
+//! pushed rules, in a temporary repository that has nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,12 +12,13 @@ use crate::entry::Entry;
 use crate::error::Error;
 use crate::git;
 
-/// The largest list of rules that is read, bytes.
+/// The largest list of rules that is read, in bytes.
 const LIMIT: u64 = 1 << 20;
-/// A path that is always ignored, for git ends with an error if nothing is.
+/// A path that is always ignored, because git reports an error if no path is.
 const SENTINEL: &str = ".rave-always-ignored";
 
-/// What git ignores in a folder of a repository, relative to the folder: files, and folders of which it ignores all.
+/// The paths that git ignores in a folder of a repository, relative to the folder: files, and folders of which it
+/// ignores everything.
 pub(crate) fn in_folder(folder: &Utf8Path) -> Result<BTreeSet<Vec<u8>>, Error> {
     let list = ["ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory"];
     let file = tempfile::tempfile().map_err(Error::io("make", "a temporary file"))?;
@@ -36,7 +37,7 @@ fn read_back(mut file: fs::File) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The rules that lie beside the tree: the user's own, and the repository's.
+/// The rules outside of the tree: the user's own, and the repository's.
 pub(crate) fn excludes(folder: &Utf8Path) -> String {
     let asked = |arguments: &[&str]| {
         git::of_user(folder).args(arguments.iter().copied()).output().ok().map(|output| output.text())
@@ -52,7 +53,8 @@ pub(crate) fn excludes(folder: &Utf8Path) -> String {
     [own, of_repository].into_iter().flatten().filter_map(read).collect::<Vec<_>>().join("\n")
 }
 
-/// Which of `paths`, which say whether they are folders, git ignores by these rules. The paths are a guest's, and only ever data.
+/// The `paths` that git ignores by these rules; their values say whether they are folders. The guest's paths are only
+/// used as data.
 pub(crate) fn by_rules<'a>(
     paths: &BTreeMap<BytePath, bool>,
     excludes: &str,
@@ -78,7 +80,7 @@ pub(crate) fn by_rules<'a>(
     fs::write(folder.join(".git/info/exclude"), format!("{excludes}\n/{SENTINEL}\n")).map_err(failed())?;
     let mut asked = format!("{SENTINEL}\0").into_bytes();
     for (path, is_folder) in paths {
-        // In front of a name that begins with a colon, which would be a pathspec's.
+        // Without it, a name with a leading colon would be a pathspec.
         asked.extend_from_slice(b"./");
         asked.extend_from_slice(path.bytes());
         asked.extend_from_slice(if *is_folder { b"/\0" } else { b"\0" });

@@ -1,12 +1,12 @@
-//! The workspace of a sandbox: a folder of the host on its way into a guest, and what the guest made of it on its way back.
+//! The workspace of a sandbox: copies a folder of the host into a guest, and the guest's changes back.
 //!
-//! - [`select`], [`secrets`]: which files travel.
-//! - [`push`], [`pull`]: the two ways, over programs of a [`Guest`].
-//! - [`record`], [`blobs`]: what was pushed and what was pulled, as the host keeps it.
+//! - [`select`], [`secrets`]: which files are copied.
+//! - [`push`], [`pull`]: both directions, through programs of a [`Guest`].
+//! - [`record`], [`blobs`]: the host's record of what was pushed and pulled.
 //! - [`quarantine`], [`names`]: what is held back, and what is refused.
 //!
-//! What comes from a guest is data: nothing of it is run, no git command runs inside it, and nothing is written but below the
-//! folder that was pushed. Nothing here prints.
+//! Whatever a guest sends is data: none of it is run, no git command runs inside it, and files are only written below
+//! the folder that was pushed. Nothing here prints.
 
 pub mod apply;
 pub mod blobs;

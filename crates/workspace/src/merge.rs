@@ -1,4 +1,4 @@
-//! Three texts become one, with conflicts as git leaves them: `git merge-file` on files of our own.
+//! Merges three texts with `git merge-file` on temporary files; conflicts are marked as git does.
 
 use std::fs;
 use std::time::Duration;
@@ -10,17 +10,17 @@ use crate::git;
 
 /// Names of the sides in a conflict.
 const LABELS: [&str; 3] = ["the host", "as it was pushed", "the sandbox"];
-/// How long git may take.
+/// The timeout of git.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// What became of it.
+/// The result of a merge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Merged {
     pub(crate) text: Vec<u8>,
     pub(crate) has_conflicts: bool,
 }
 
-/// Merges what both sides made of `base`.
+/// Merges both sides' changes to `base`.
 pub(crate) fn merge(ours: &[u8], base: &[u8], theirs: &[u8]) -> Result<Merged, Error> {
     let guard = tempfile::tempdir().map_err(Error::io("make", "a temporary folder"))?;
     let folder = Utf8Path::from_path(guard.path()).unwrap_or(Utf8Path::new("/nonexistent"));
@@ -32,7 +32,7 @@ pub(crate) fn merge(ours: &[u8], base: &[u8], theirs: &[u8]) -> Result<Merged, E
     let ended = git.args(["ours", "base", "theirs"]).timeout(LIMIT).run(&mut |_| {});
     let has_conflicts = match ended {
         Ok(_) => false,
-        // The number of conflicts, at most 127; errors are 255 (git-merge-file(1)).
+        // The number of conflicts, at most 127; 255 is an error (git-merge-file(1)).
         Err(rave_process::Error::Failed { status, .. }) if (1..=127).contains(&status.shell_code()) => true,
         Err(error) => return Err(error.into()),
     };

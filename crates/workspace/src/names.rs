@@ -1,13 +1,14 @@
 //! Names that a guest may not give to a file of the host.
 
-/// Why a path is never written on the host; nothing if it may be.
+/// Why a path must not be written on the host; nothing if it may be.
 pub fn fault(path: &[u8]) -> Option<&'static str> {
     let mut names = path.split(|byte| *byte == b'/');
     names.any(is_of_git).then_some("it is git's own folder, or would be on another file system")
 }
 
-/// `.git` as file systems of Linux, macOS and Windows may read it: letters in either case, characters that HFS+ leaves out (the list
-/// of git's `utf8.c`), dots and spaces at the end and streams of NTFS, and its short name (git's `is_ntfs_dotgit`).
+/// Whether a name is `.git` for a file system of Linux, macOS or Windows: in any case, with characters that HFS+
+/// ignores (the list in git's `utf8.c`), with trailing dots, spaces or a stream name of NTFS, or as its short name
+/// (git's `is_ntfs_dotgit`).
 fn is_of_git(name: &[u8]) -> bool {
     let text = String::from_utf8_lossy(name);
     let seen: String =
@@ -24,8 +25,8 @@ fn is_left_out(character: char) -> bool {
     )
 }
 
-/// Why a link that lies at `path` may not say `target`: it would lead out of the workspace. A target goes up only at its beginning,
-/// for what lies behind a name may be a link too.
+/// Why a link at `path` may not have this `target`: it would lead out of the workspace. A target may only go up at its
+/// beginning, because a name in it may be a link too.
 pub fn link_fault(path: &[u8], target: &[u8]) -> Option<&'static str> {
     if target.first() == Some(&b'/') {
         return Some("the link leads out of the workspace");
@@ -36,7 +37,7 @@ pub fn link_fault(path: &[u8], target: &[u8]) -> Option<&'static str> {
         match name {
             b"" | b"." => {}
             b".." if went_down => {
-                return Some("the link goes up behind a name, where it may lead out of the workspace");
+                return Some("the link goes up after a name, so it may lead out of the workspace");
             }
             b".." if depth == 0 => return Some("the link leads out of the workspace"),
             b".." => depth -= 1,

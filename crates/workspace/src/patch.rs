@@ -1,11 +1,11 @@
-//! Changes as a patch that git and patch(1) read.
+//! Formats changes as a patch for git and patch(1).
 
 use crate::byte_path::BytePath;
 use crate::changes::{Change, Pair};
 use crate::entry::Entry;
 use crate::hunks::{Side, Texts};
 
-/// What stands below a last line that does not end.
+/// Follows a last line without a line feed.
 pub const NO_NEWLINE: &str = "\\ No newline at end of file";
 
 /// The patch of one change; its bytes are the guest's.
@@ -15,7 +15,7 @@ pub fn patch(change: &Change, pair: &Pair) -> Vec<u8> {
     if before.is_none() && after.is_none() {
         return out;
     }
-    // A patch names one kind of file: a file that became a link goes, and comes.
+    // A patch has one kind per file: write a change of kind as a removal and an addition.
     if let (Some(before), Some(after)) = (before, after)
         && before[..3] != after[..3]
     {
@@ -27,7 +27,7 @@ pub fn patch(change: &Change, pair: &Pair) -> Vec<u8> {
     out
 }
 
-/// Modes as git has them; a folder has none.
+/// The mode in git's notation; a folder has none.
 fn mode(entry: Option<&Entry>) -> Option<&'static str> {
     match entry? {
         Entry::File { executable: true, .. } => Some("100755"),
@@ -83,7 +83,7 @@ fn line(out: &mut Vec<u8>, text: &str) {
     out.push(b'\n');
 }
 
-/// A name in quotes if git would quote it (`core.quotePath` off).
+/// A name, quoted where git would quote it (`core.quotePath` off).
 fn name(prefix: &str, path: &BytePath) -> String {
     use std::fmt::Write as _;
     let needs_quotes = |byte: &u8| *byte < b' ' || matches!(byte, b'"' | b'\\' | 0x7f..);

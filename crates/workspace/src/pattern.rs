@@ -1,24 +1,24 @@
-//! Patterns of paths in lists of rules.
+//! Path patterns in lists of rules.
 
 use crate::error::Error;
 
-/// A pattern: names with `*`, compared with as many names of a path in a row.
+/// A pattern: names with `*` that match consecutive names of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pattern {
     names: Vec<Vec<u8>>,
-    /// It begins with a slash: only from the root on.
+    /// It starts with a slash: it only matches from the root.
     is_anchored: bool,
 }
 
 impl Pattern {
-    /// Reads a pattern.
+    /// Parses a pattern.
     pub(crate) fn new(text: &str) -> Self {
         let lower = text.to_lowercase();
         let names = lower.trim_matches('/').split('/').map(|name| name.as_bytes().to_vec()).collect();
         Self { names, is_anchored: text.starts_with('/') }
     }
 
-    /// Whether a path, or a folder above it, is what the pattern says.
+    /// Whether it matches a path, or a folder above it.
     pub(crate) fn matches(&self, path: &[u8]) -> bool {
         let lower = path.to_ascii_lowercase();
         let names: Vec<&[u8]> = lower.split(|byte| *byte == b'/').collect();
@@ -29,7 +29,7 @@ impl Pattern {
         if self.is_anchored { windows.next().is_some_and(is_it) } else { windows.any(is_it) }
     }
 
-    /// Whether something below a folder may match by names that begin with the folder's own.
+    /// Whether it may match something below a folder, with names that start with the folder's own.
     pub(crate) fn may_match_below(&self, folder: &[u8]) -> bool {
         let lower = folder.to_ascii_lowercase();
         let names = lower.split(|byte| *byte == b'/');
@@ -38,7 +38,7 @@ impl Pattern {
     }
 }
 
-/// Whether a name matches: `*` stands for anything. In time that is linear for each `*`.
+/// Whether a name matches; `*` stands for anything. The time is linear for each `*`.
 fn name_matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut at, mut in_name) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
@@ -60,7 +60,7 @@ fn name_matches(pattern: &[u8], name: &[u8]) -> bool {
     pattern[at..].iter().all(|byte| *byte == b'*')
 }
 
-/// The lines of a list with their numbers, without comments, each in its first word and the rest.
+/// The lines of a list without comments: the number, the first word, and the rest.
 pub(crate) fn lines(text: &str) -> impl Iterator<Item = (usize, &str, &str)> {
     let lines = text.lines().enumerate().map(|(number, line)| (number + 1, line.trim()));
     lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')).map(|(number, line)| {
@@ -69,7 +69,7 @@ pub(crate) fn lines(text: &str) -> impl Iterator<Item = (usize, &str, &str)> {
     })
 }
 
-/// A fault of a list.
+/// An error in a list.
 pub(crate) fn fault(path: &str, line: usize, why: impl Into<String>) -> Error {
     Error::BadRule { path: path.to_owned(), line, why: why.into() }
 }

@@ -1,4 +1,4 @@
-//! What the guest has changed: a list that is bounded, and the contents of what differs.
+//! Fetches the guest's changes: a list of bounded size, and the contents that differ.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
@@ -18,23 +18,23 @@ use crate::names;
 use crate::pattern::Pattern;
 use crate::record::{Place, Pull, Pulled, Record};
 
-/// What a list may have at most.
+/// The limits of a list.
 pub const LISTING: Limits = Limits { records: 1_000_000, names: 128 << 20, content: 0 };
-/// The largest file that is fetched, bytes.
+/// The largest file that is fetched, in bytes.
 pub const MAX_FILE: u64 = 1 << 30;
-/// Bytes that are fetched at once.
+/// The most bytes that are fetched at once.
 pub const MAX_FETCH: u64 = 4 << 30;
-/// Files that are fetched at once.
+/// The most files that are fetched at once.
 pub const MAX_CHANGES: usize = 200_000;
 
-/// A path of the guest's list.
+/// An entry of the guest's list.
 enum Listed {
     Folder,
     File(Stamp),
     Link(Vec<u8>),
 }
 
-/// Looks at the guest, fetches what differs, and notes it. The caller holds the lock of the place.
+/// Lists the guest's files, fetches those that differ, and records them. The caller holds the lock of the place.
 pub fn pull(place: &Place, record: &mut Record, guest: &dyn Guest) -> Result<Pull, Error> {
     let task = Task::List(record.guest.clone().into());
     let ((), (listed, mut left)) = talk(guest, &task, |_| Ok(()), |from| list(from))?;
@@ -43,7 +43,7 @@ pub fn pull(place: &Place, record: &mut Record, guest: &dyn Guest) -> Result<Pul
     let mut asked = BTreeMap::new();
     let ignored = ignored_of(place, record, &listed)?;
     for (path, known) in &record.entries {
-        // What could not be read is not gone, and a folder stays where something in it was not copied.
+        // An unreadable path does not count as removed, and a folder stays if something in it was not copied.
         let is_unknown =
             left.contains_key(path) || above(path.bytes()).any(|folder| left.contains_key(folder));
         let stays = known.entry == Entry::Folder && record.has_withheld_in(path);
@@ -93,11 +93,11 @@ pub fn pull(place: &Place, record: &mut Record, guest: &dyn Guest) -> Result<Pul
     Ok(pull)
 }
 
-/// A new folder of which everything is ignored is no more than that.
+/// Forgets new folders that only contain ignored files.
 fn forget_hidden(pull: &mut Pull, listed: &BTreeMap<BytePath, Listed>) {
     let folders = pull.changes.iter().rev().filter(|(_, pulled)| pulled.entry == Some(Entry::Folder));
     let folders: Vec<BytePath> = folders.map(|(path, _)| path.clone()).collect();
-    // From the inside out: one may be in another.
+    // From the inside out, because folders can be nested.
     for path in folders {
         let first = BytePath([path.bytes(), b"/"].concat());
         let is_in = |other: Option<&BytePath>| other.is_some_and(|other| other.is_in(path.bytes()));
@@ -112,7 +112,7 @@ fn forget_hidden(pull: &mut Pull, listed: &BTreeMap<BytePath, Listed>) {
 
 type List = (BTreeMap<BytePath, Listed>, BTreeMap<BytePath, String>);
 
-/// Reads a list. A path may be there once, and everything above it must be a folder.
+/// Parses a list. A path may occur once, and everything above it must be a folder.
 fn list(from: &mut dyn Read) -> io::Result<List> {
     let bad = |path: &BytePath| {
         io::Error::new(io::ErrorKind::InvalidData, format!("it lists {path} as two things"))
@@ -145,7 +145,7 @@ fn list(from: &mut dyn Read) -> io::Result<List> {
     Ok((listed, left))
 }
 
-/// What git would ignore of what is new. What was pushed or named is never ignored.
+/// The new paths that git would ignore. Paths that were pushed or named are never ignored.
 fn ignored_of(
     place: &Place,
     record: &Record,
@@ -165,7 +165,7 @@ fn ignored_of(
     ignored::by_rules(&new, &record.excludes, base, &place.blobs())
 }
 
-/// Fetches contents, each at most as long as the list said.
+/// Fetches contents, each at most as long as listed.
 fn fetch(
     place: &Place,
     record: &mut Record,
@@ -180,7 +180,7 @@ fn fetch(
         total = total.saturating_add(stamp.0);
         count += 1;
         let why = match () {
-            () if stamp.0 > MAX_FILE => format!("it has {} bytes, more than are fetched of a file", stamp.0),
+            () if stamp.0 > MAX_FILE => format!("it has {} bytes, more than the limit for a file", stamp.0),
             () if total > MAX_FETCH => format!("more than {MAX_FETCH} bytes have changed"),
             () if count > MAX_CHANGES => format!("more than {MAX_CHANGES} files have changed"),
             () => return true,
@@ -240,7 +240,7 @@ fn receive(
         let (path, entry) = match record {
             Wire::File { path, mode } => {
                 let path = BytePath(path);
-                let Some(stamp) = asked.get(&path) else { return bad(&path, "nobody asked for it") };
+                let Some(stamp) = asked.get(&path) else { return bad(&path, "it was not requested") };
                 let content = content(&mut reader, stamp.0, contents)?;
                 (path, content.map(|content| Entry::File { executable: is_executable(mode), content }))
             }
@@ -248,7 +248,7 @@ fn receive(
             other => {
                 return bad(
                     &BytePath(rave_guest::tree::unpack::path_of(&other).to_vec()),
-                    "nobody asked for it",
+                    "it was not requested",
                 );
             }
         };
@@ -256,7 +256,7 @@ fn receive(
             return bad(&path, "it was sent twice");
         }
     }
-    // What was not sent must not look as if it were unchanged.
+    // A file that was not sent must not look unchanged.
     for path in asked.keys().filter(|path| !received.contains_key(*path)).cloned().collect::<Vec<_>>() {
         received.insert(path, Err("the guest did not send it".to_owned()));
     }
@@ -278,5 +278,9 @@ fn content(
         }
     }
     let content = blob.finish();
-    Ok(if length > size { Err("it grew while it was read: pull again".to_owned()) } else { Ok(content) })
+    Ok(if length > size {
+        Err("it grew while it was being read: pull again".to_owned())
+    } else {
+        Ok(content)
+    })
 }

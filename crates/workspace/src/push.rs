@@ -1,4 +1,4 @@
-//! A folder of the host on its way into a sandbox.
+//! Copies a folder of the host into a sandbox.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read as _, Write};
@@ -21,43 +21,43 @@ use crate::record::{Known, Place, Pull, Record, now};
 use crate::secrets::{HEAD, Secrets};
 use crate::select::{Choice, Seen, Selection, select};
 
-/// How to push.
+/// The options of a push.
 #[derive(Debug, Clone, Copy)]
 pub struct Push<'a> {
-    /// The folder on the host; the one that was pushed before if it is not said.
+    /// The folder on the host; the one that was pushed before if absent.
     pub source: Option<&'a Utf8Path>,
-    /// The folder in the guest, from its user's home.
+    /// The folder in the guest, relative to its user's home.
     pub folder: &'a str,
-    /// More that travels though it is ignored or looks like a secret: paths, or patterns.
+    /// Paths or patterns to copy even if they are ignored or look like secrets.
     pub include: &'a [String],
-    /// What looks like a secret.
+    /// The rules for secrets.
     pub secrets: &'a Secrets,
     /// Overwrite what the guest has changed.
     pub force: bool,
-    /// Send the repository's history, too. Only with the first push.
+    /// Also copy the repository's history, with the first push only.
     pub history: bool,
 }
 
-/// What came of it.
+/// The result of a push.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 pub struct Pushed {
-    /// Nothing was there before.
+    /// Whether this is the first push.
     pub is_first: bool,
-    /// Files, links and folders that travelled.
+    /// The number of files, links and folders that were copied.
     pub sent: usize,
-    /// Bytes of files.
+    /// The bytes of files.
     pub bytes: u64,
-    /// What is gone from the host, and was removed.
+    /// The number of paths that were removed because they are gone from the host.
     pub removed: usize,
-    /// What looks like a secret and was not copied, and why.
+    /// Paths that look like secrets and were not copied, and why.
     pub withheld: BTreeMap<BytePath, String>,
-    /// What could not be copied, and why.
+    /// Paths that could not be copied, and why.
     pub left: Vec<(BytePath, String)>,
-    /// What both sides have changed since the last push: the guest's was left as it is.
+    /// Paths that both sides have changed since the last push: the guest's version stays.
     pub conflicts: BTreeSet<BytePath>,
-    /// What was named and is not there.
+    /// Names that matched nothing.
     pub unused: Vec<String>,
-    /// The history that travelled along.
+    /// The history that was copied.
     pub history: Option<History>,
 }
 
@@ -87,7 +87,7 @@ pub fn push(place: &Place, push: Push<'_>, guest: &dyn Guest) -> Result<Pushed, 
         Some(history) => Some(history.look(push.secrets, &record.include)?),
         None => None,
     };
-    // What the guest has changed is not overwritten: nothing of it may be lost.
+    // Find the guest's changes first, so that none are overwritten.
     let theirs = if is_first { Pull::default() } else { pull::pull(place, &mut record, guest)? };
     let mut send = Send::new(&record, &selection, &theirs, push)?;
     let mut contents = place.blobs().writer().map_err(Error::io("write", "the contents of the workspace"))?;
@@ -110,7 +110,7 @@ pub fn push(place: &Place, push: Push<'_>, guest: &dyn Guest) -> Result<Pushed, 
         record.entries.insert(path, known);
     }
     record.save(place)?;
-    // Also where an earlier push was killed before it.
+    // Also do this if an earlier push was killed before it.
     if selection.is_git && !record.has_history {
         match &history {
             Some(history) => history.send(guest, &record.guest)?,
@@ -134,7 +134,7 @@ pub fn push(place: &Place, push: Push<'_>, guest: &dyn Guest) -> Result<Pushed, 
     })
 }
 
-/// The history of a folder, which must be in a repository; nothing where that has no commit yet.
+/// The history of a folder, which must be in a repository; nothing if that has no commit yet.
 fn found_history(record: &Record, selection: &Selection) -> Result<Option<history::Found>, Error> {
     if !selection.is_git {
         return Err(Error::NoRepository { folder: record.source.clone() });
@@ -142,8 +142,8 @@ fn found_history(record: &Record, selection: &Selection) -> Result<Option<histor
     history::find(&record.source)
 }
 
-/// One commit of what was pushed, in a repository of the guest's own. Somebody waits for it: contents are not compressed, and all go
-/// into one pack, as git does with large files.
+/// Commits what was pushed in a new repository of the guest. To be fast, contents are not compressed and go into one
+/// pack, as git does with large files.
 fn begin_history(guest: &dyn Guest, record: &Record) -> Result<(), Error> {
     let script = "cd \"$1\"; test -d .git && git rev-parse --verify --quiet HEAD >&2 && exit 0; rm -f .git/index.lock; set -e; git init --quiet; \
                   git -c core.compression=0 -c core.bigFileThreshold=1 add --all --force; \
@@ -221,7 +221,7 @@ impl<'a> Send<'a> {
         to.finish().map_err(lost)
     }
 
-    /// Removes what is gone from the host, from the inside out. What is not copied any more stays where it is.
+    /// Removes paths that are gone from the host, from the inside out. Paths that are merely no longer copied stay.
     fn remove(&mut self, to: &mut Writer<&mut dyn Write>) -> Result<(), Error> {
         for path in self.record.entries.keys().rev() {
             let is_gone = !self.selection.entries.contains_key(path)
@@ -293,14 +293,14 @@ impl<'a> Send<'a> {
         head.truncate(length);
         if let Some(why) = self.push.secrets.of_content(&head[..length.min(HEAD)])
             && !self.include.iter().any(|pattern| pattern.matches(path.bytes()))
-            // What was copied once is no secret for the guest any more.
+            // A file that was copied before is no longer a secret for the guest.
             && before.is_none()
         {
             self.done.withheld.insert(path.clone(), why.to_owned());
             return Ok(());
         }
         let executable = is_executable(mode);
-        // The first time everything is sent as it is read; later what has the same content is not sent again.
+        // A new file is sent while it is read; a known one is compared first, and not sent if its content is the same.
         let is_known = before.is_some() || self.theirs.changes.contains_key(path);
         if is_known {
             let content =
@@ -311,7 +311,7 @@ impl<'a> Send<'a> {
                     host: Some(stamp),
                     ..before.cloned().unwrap_or(Known { entry, host: None, guest: None })
                 };
-                // The guest's copy is as it was: only the host's stamp is new.
+                // The guest's copy is unchanged: only the host's stamp is new.
                 self.done.known.push((path.clone(), known));
                 return Ok(());
             }
@@ -333,7 +333,7 @@ impl<'a> Send<'a> {
         Ok(())
     }
 
-    /// Whether the guest has changed a path in another way.
+    /// Whether the guest has changed a path in a different way.
     fn is_conflict(&self, path: &BytePath, ours: Option<&Entry>) -> bool {
         let changed = self.theirs.changes.get(path);
         !self.push.force && changed.is_some_and(|pulled| !same(pulled.entry.as_ref(), ours))
@@ -344,7 +344,7 @@ fn lost(source: io::Error) -> Error {
     Error::io("send to", "the guest")(source)
 }
 
-/// Reads until the buffer is full, or the file ends.
+/// Reads until the buffer is full or the file ends.
 fn fill(file: &mut impl io::Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut length = 0;
     while length < buffer.len() {
@@ -358,7 +358,7 @@ fn fill(file: &mut impl io::Read, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(length)
 }
 
-/// Keeps a content, of which `head` was read, and hands each piece on.
+/// Stores a content whose beginning is in `head`, and passes each piece to `sink`.
 fn keep(
     file: &mut std::fs::File,
     head: &[u8],

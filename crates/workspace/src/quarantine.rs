@@ -1,45 +1,45 @@
-//! What a guest has changed and nobody should take without a look: a list that is data.
+//! Changes that nobody should apply without looking at them, according to a list of rules.
 
 use serde::Serialize;
 
 use crate::error::Error;
 use crate::pattern::{Pattern, fault, lines};
 
-/// The list that comes with RAVE.
+/// RAVE's list.
 const SHIPPED: &str = include_str!("../data/quarantine.txt");
 
-/// Bytes in which a NUL shows that a file is not text: those that git looks at.
+/// The bytes in which a NUL marks a file as binary, the same as in git.
 pub const TEXT_HEAD: usize = 8000;
 
-/// How dangerous it is.
+/// How dangerous a change is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Class {
-    /// It runs without a command, or changes what one means: left out unless it is named.
+    /// It runs without a command, or changes the meaning of one: left out unless it is named.
     RunsByItself,
-    /// It runs on an ordinary build or test: shown, and asked about.
+    /// It runs in an ordinary build or test: shown, and applied after confirmation.
     RunsOnBuild,
 }
 
-/// Why something is held back.
+/// Why a change is held back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Held {
     /// How dangerous it is.
     pub class: Class,
-    /// Why.
+    /// The reason.
     pub why: String,
 }
 
-/// A file before and after, as far as the checks look.
+/// A file before and after the change, as far as the checks look.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Sides<'a> {
-    /// Its content before; nothing if there was none, or no file.
+    /// The previous content; nothing if there was no file.
     pub before: Option<&'a [u8]>,
-    /// Its content now.
+    /// The current content.
     pub after: Option<&'a [u8]>,
-    /// Somebody could execute it before.
+    /// Whether it was executable.
     pub was_executable: bool,
-    /// Somebody can execute it now.
+    /// Whether it is executable.
     pub is_executable: bool,
 }
 
@@ -67,7 +67,7 @@ pub struct Quarantine {
 }
 
 impl Quarantine {
-    /// The list that comes with RAVE, and a user's own, which is in the file that is named.
+    /// RAVE's list, and a user's own: its path and its text.
     pub fn new(own: Option<(&str, &str)>) -> Result<Self, Error> {
         let mut rules = Self { rules: Vec::new() };
         rules.add("quarantine.txt of RAVE", SHIPPED)?;
@@ -122,7 +122,7 @@ impl Quarantine {
     }
 }
 
-/// Whether bytes are no text, by what git looks at.
+/// Whether bytes are not text, judged by the same prefix as in git.
 pub fn is_binary(bytes: &[u8]) -> bool {
     bytes[..bytes.len().min(TEXT_HEAD)].contains(&0)
 }
@@ -131,7 +131,7 @@ fn is_new_binary(sides: Sides<'_>) -> bool {
     sides.after.is_some_and(is_binary)
 }
 
-/// Whether what npm and composer run has changed; so it has if it cannot be read.
+/// Whether the parts that npm and composer run have changed; a file that cannot be parsed counts as changed.
 fn has_other_scripts(sides: Sides<'_>) -> bool {
     let runs = |bytes: Option<&[u8]>| -> Option<serde_json::Value> {
         let Some(bytes) = bytes else { return Some(serde_json::Value::Null) };
@@ -151,7 +151,7 @@ fn has_other_scripts(sides: Sides<'_>) -> bool {
     }
 }
 
-/// The hosts that a file names now and did not name before; nothing if there is none.
+/// The hosts that a file has newly named; nothing if there are none.
 fn new_hosts(sides: Sides<'_>) -> Option<Vec<String>> {
     let before = hosts(sides.before.unwrap_or_default());
     let mut new: Vec<String> =
@@ -160,7 +160,7 @@ fn new_hosts(sides: Sides<'_>) -> Option<Vec<String>> {
     (!new.is_empty()).then_some(new)
 }
 
-/// What stands between `://` and the path, and modules of Go, which have no scheme.
+/// The authorities of URLs, and of Go modules, which have no scheme.
 fn hosts(bytes: &[u8]) -> std::collections::BTreeSet<String> {
     let text = String::from_utf8_lossy(bytes);
     let is_end = |letter: char| letter.is_whitespace() || "/\"'`<>()[]{},;?#".contains(letter);

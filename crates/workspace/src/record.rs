@@ -1,4 +1,4 @@
-//! What the host knows of a workspace: what was pushed, and what was pulled.
+//! The host's record of a workspace: what was pushed, and what was pulled.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
@@ -25,10 +25,11 @@ const SCHEMA: u32 = 1;
 ///
 /// | file | what |
 /// | --- | --- |
-/// | `lock` | held by the command that pushes, pulls or applies |
+/// | `lock` | locked by the command that pushes, pulls or applies |
 /// | `base.json` | what was pushed: the merge base |
-/// | `pull.json` | what differed in the guest when it was last looked at |
-/// | `apply.json` | what an `apply` that was killed had begun |
+/// | `pull.json` | the differences in the guest at the last pull |
+/// | `apply.json` | the journal of an `apply` that is running or was killed |
+/// | `contents/` | the contents that these refer to |
 /// | `contents/` | the contents that these name |
 #[derive(Debug, Clone)]
 pub struct Place {
@@ -36,7 +37,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// In the folder of a sandbox.
+    /// The workspace in the folder of a sandbox.
     pub fn new(sandbox: &Utf8Path) -> Self {
         Self { folder: sandbox.join("workspace") }
     }
@@ -58,32 +59,32 @@ impl Place {
         self.folder.join("apply.json")
     }
 
-    /// Copies what is known to the folder of another sandbox, in the place of what is there: contents as second names.
+    /// Copies the workspace to the folder of another sandbox, replacing that sandbox's; contents are hard-linked.
     pub fn copy_to(&self, sandbox: &Utf8Path) -> Result<(), Error> {
         self.hold(BUSY)?.copy_to(sandbox)
     }
 
-    /// Keeps what is known as it is until the value is dropped: nobody pushes, pulls or applies meanwhile. Waits for those who do, at
-    /// most for `limit`.
+    /// Keeps the workspace unchanged until the value is dropped: nobody can push, pull or apply meanwhile. Waits for
+    /// commands that do, for `limit` at most.
     pub fn hold(&self, limit: Duration) -> Result<Held, Error> {
-        // The lock makes a folder, and where nothing was pushed there is nothing to keep.
+        // Locking creates the folder, and without a push there is nothing to hold.
         let lock = if self.base().exists() { Some(self.try_lock(limit)?) } else { None };
         Ok(Held { place: self.clone(), _lock: lock })
     }
 
-    /// Takes the lock, which the kernel frees with the process (flock(2)).
+    /// Takes the lock, which the kernel releases with the process (flock(2)).
     pub fn lock(&self) -> Result<File, Error> {
         loop {
             let (file, path) = self.lock_file()?;
             file.lock().map_err(Error::io("lock", &path))?;
-            // A restore may have put another folder in the place of this one: then it is the lock of nothing.
+            // A restore may have replaced the folder: then this lock protects nothing.
             if is_at(&file, &path) {
                 return Ok(file);
             }
         }
     }
 
-    /// The same for whoever holds another lock that the holder of this one may wait for: it gives up after `limit`.
+    /// The same for a caller with another lock that the holder of this one may wait for: gives up after `limit`.
     pub fn try_lock(&self, limit: Duration) -> Result<File, Error> {
         let deadline = Instant::now() + limit;
         loop {
@@ -106,12 +107,12 @@ impl Place {
     }
 }
 
-/// How long a command that is about more than the workspace waits for one that pushes, pulls or applies.
+/// How long a command that uses more than the workspace waits for a push, pull or apply.
 pub const BUSY: Duration = Duration::from_secs(30);
-/// How often a held lock is tried.
+/// The interval between attempts to lock.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// What is known of a workspace, as long as nobody may change it.
+/// A workspace that nobody can change.
 #[derive(Debug)]
 pub struct Held {
     place: Place,
@@ -119,7 +120,7 @@ pub struct Held {
 }
 
 impl Held {
-    /// Copies it to the folder of another sandbox, in the place of what is there: whole, or not at all.
+    /// Copies it to the folder of another sandbox, replacing that sandbox's: completely, or not at all.
     pub fn copy_to(&self, sandbox: &Utf8Path) -> Result<(), Error> {
         let (place, other) = (&self.place, Place::new(sandbox));
         if !place.base().exists() {
@@ -129,7 +130,7 @@ impl Held {
         remove_all(&new.folder)?;
         let copied = copy(place, &new).and_then(|()| put(&new.folder, &other.folder));
         if copied.is_err() {
-            let _ = remove_all(&new.folder); // the first error is the one to tell
+            let _ = remove_all(&new.folder); // report the first error
         }
         copied
     }
@@ -146,7 +147,7 @@ fn copy(place: &Place, new: &Place) -> Result<(), Error> {
     place.blobs().link_to(&new.blobs()).map_err(Error::io("copy", &place.folder))
 }
 
-/// Gives a whole folder its name, in the place of what has it.
+/// Renames a complete folder into place, replacing what is there.
 fn put(new: &Utf8Path, to: &Utf8Path) -> Result<(), Error> {
     remove_all(to)?;
     fs::rename(new, to).map_err(Error::io("make", to))
@@ -165,16 +166,16 @@ fn is_at(file: &File, path: &Utf8Path) -> bool {
     matches!((file.metadata(), path.metadata()), (Ok(a), Ok(b)) if same(&a, &b))
 }
 
-/// One path of what was pushed.
+/// One pushed path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Known {
-    /// What it was.
+    /// The pushed entry.
     #[serde(flatten)]
     pub entry: Entry,
-    /// The host's file that was pushed.
+    /// The version of the host's file that was pushed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<Stamp>,
-    /// The guest's file that has this content.
+    /// The version of the guest's file that has this content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guest: Option<Stamp>,
 }
@@ -185,28 +186,28 @@ pub struct Record {
     schema: u32,
     /// The folder on the host.
     pub source: Utf8PathBuf,
-    /// The folder in the guest, from its user's home.
+    /// The folder in the guest, relative to its user's home.
     pub guest: String,
-    /// The folder on the host is in a git repository.
+    /// Whether the folder on the host is in a git repository.
     pub is_git: bool,
-    /// The guest's copy has its first commit.
+    /// Whether the guest's copy has its first commit.
     pub has_history: bool,
-    /// What travels though it is ignored or looks like a secret.
+    /// Paths or patterns to copy even if they are ignored or look like secrets.
     pub include: Vec<String>,
-    /// Rules of git that lie beside the tree.
+    /// git's rules from outside of the tree.
     pub excludes: String,
-    /// When it was last pushed, seconds since 1970.
+    /// The time of the last push, in seconds since 1970.
     pub pushed: u64,
     /// What was pushed: the merge base.
     pub entries: BTreeMap<BytePath, Known>,
-    /// What looked like a secret and was not copied, and why.
+    /// Paths that looked like secrets and were not copied, and why.
     pub withheld: BTreeMap<BytePath, String>,
-    /// What was taken as a patch or a branch, which leave the merge base as it is: the guest's entries.
+    /// The guest's entries that were taken as a patch or a branch, which leaves the merge base unchanged.
     pub taken: BTreeMap<BytePath, Option<Entry>>,
 }
 
 impl Record {
-    /// Of a folder that is pushed for the first time.
+    /// The record of a folder before its first push.
     pub fn new(source: &Utf8Path, guest: &str) -> Self {
         Self {
             schema: SCHEMA,
@@ -223,12 +224,12 @@ impl Record {
         }
     }
 
-    /// Reads it; nothing if nothing was pushed.
+    /// Reads the record; nothing if nothing was pushed.
     pub fn find(place: &Place) -> Result<Option<Self>, Error> {
         read(&place.base())
     }
 
-    /// The folder on the host alone: a list of sandboxes needs no more. Nothing if nothing was pushed, or it cannot be read.
+    /// Only the folder on the host, for lists of sandboxes. Nothing if nothing was pushed or the record cannot be read.
     pub fn source_of(place: &Place) -> Option<Utf8PathBuf> {
         #[derive(Deserialize)]
         struct Source {
@@ -238,17 +239,17 @@ impl Record {
         serde_json::from_slice(&bytes).ok().map(|Source { source }| source)
     }
 
-    /// Reads it.
+    /// Reads the record.
     pub fn get(place: &Place) -> Result<Self, Error> {
         Self::find(place)?.ok_or(Error::NoWorkspace)
     }
 
-    /// Writes it.
+    /// Writes the record.
     pub fn save(&self, place: &Place) -> Result<(), Error> {
         write(&place.base(), self)
     }
 
-    /// What a path was when it was pushed.
+    /// The pushed entry of a path.
     pub fn entry(&self, path: &BytePath) -> Option<&Entry> {
         self.entries.get(path).map(|known| &known.entry)
     }
@@ -260,7 +261,7 @@ impl Record {
         first.is_some_and(|(path, _)| path.is_in(folder.bytes()))
     }
 
-    /// Why a path was not copied, or a folder above it.
+    /// Why a path, or a folder above it, was not copied.
     pub fn withheld_at(&self, path: &BytePath) -> Option<&str> {
         let is_it = |(known, _): &(&BytePath, &String)| path.is_in(known.bytes());
         self.withheld.iter().find(is_it).map(|(_, why)| why.as_str())
@@ -270,31 +271,31 @@ impl Record {
 /// One path that differs in the guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pulled {
-    /// What it is now; nothing if it is gone.
+    /// The current entry; nothing if it was removed.
     pub entry: Option<Entry>,
-    /// The guest's file.
+    /// The version of the guest's file.
     pub stamp: Option<Stamp>,
 }
 
-/// What differed in the guest.
+/// The differences in the guest.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pull {
     schema: u32,
-    /// When it was looked at, seconds since 1970.
+    /// The time of the pull, in seconds since 1970.
     pub when: u64,
-    /// What differs from what was pushed.
+    /// The differences from what was pushed.
     pub changes: BTreeMap<BytePath, Pulled>,
-    /// What differs and was not fetched, and why.
+    /// Paths that differ but were not fetched, and why.
     pub left: BTreeMap<BytePath, String>,
 }
 
 impl Pull {
-    /// Looked at now.
+    /// An empty result of a pull that happens now.
     pub fn new() -> Self {
         Self { schema: SCHEMA, when: now(), ..Self::default() }
     }
 
-    /// Reads the last one; nothing if there was none.
+    /// Reads the last pull; nothing if there was none.
     pub fn find(place: &Place) -> Result<Option<Self>, Error> {
         read(&place.pull())
     }
@@ -304,7 +305,7 @@ impl Pull {
         write(&place.pull(), self)
     }
 
-    /// Whether a path is a folder that came or went with what is in it.
+    /// Whether a path is a folder that was added or removed together with its content.
     pub fn is_implied(&self, path: &BytePath, before: Option<&Entry>) -> bool {
         let after = self.changes.get(path).and_then(|pulled| pulled.entry.as_ref());
         let ((Some(Entry::Folder), None) | (None, Some(Entry::Folder))) = (before, after) else {
@@ -314,7 +315,7 @@ impl Pull {
         self.changes.range(inside..).next().is_some_and(|(other, _)| other.is_in(path.bytes()))
     }
 
-    /// What was neither applied nor taken.
+    /// Changes that were neither applied nor taken.
     pub fn unapplied(&self, record: &Record) -> BTreeSet<BytePath> {
         let is_open = |(path, pulled): &(&BytePath, &Pulled)| {
             let taken = record.taken.get(*path);
@@ -325,15 +326,15 @@ impl Pull {
     }
 }
 
-/// One step of an `apply`, noted before anything is written.
+/// One step of an `apply`, recorded before anything is written.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Step {
     pub(crate) path: BytePath,
-    /// What the merge base becomes.
+    /// The new merge base.
     pub(crate) base: Option<Entry>,
-    /// The guest's file, if the base becomes its content.
+    /// The version of the guest's file, if the base becomes its content.
     pub(crate) stamp: Option<Stamp>,
-    /// What the host has once it is done; nothing if the path is gone, or not a file.
+    /// The content on the host after this step; nothing if the path is removed, or is not a file.
     pub(crate) host: Option<Digest>,
 }
 

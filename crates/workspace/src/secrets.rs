@@ -1,21 +1,21 @@
-//! Which files look like secrets: a list that is data, and that a user can add to.
+//! Finds files that look like secrets, according to a list of rules that a user can extend.
 
 use crate::error::Error;
 use crate::pattern::{Pattern, fault, lines};
 
-/// The list that comes with RAVE.
+/// RAVE's list.
 const SHIPPED: &str = include_str!("../data/secrets.txt");
 
-/// How far into a file texts are looked for, bytes.
+/// How far into a file texts are searched, in bytes.
 pub const HEAD: usize = 64 * 1024;
 
-/// The fewest different bytes behind a text: what documentation shows is a row of one letter.
+/// The smallest number of different bytes after a text: examples in documentation repeat one letter.
 const DIFFERENT: usize = 10;
 
 /// The rules.
 #[derive(Debug, Clone)]
 pub struct Secrets {
-    /// In the order of the list; nothing as a reason for what is copied.
+    /// In the order of the list; without a reason for paths that are copied.
     names: Vec<(Pattern, Option<String>)>,
     texts: Vec<Text>,
 }
@@ -28,7 +28,7 @@ struct Text {
 }
 
 impl Secrets {
-    /// The list that comes with RAVE, and a user's own, which is in the file that is named.
+    /// RAVE's list, and a user's own: its path and its text.
     pub fn new(own: Option<(&str, &str)>) -> Result<Self, Error> {
         let mut rules = Self { names: Vec::new(), texts: Vec::new() };
         rules.add("secrets.txt of RAVE", SHIPPED)?;
@@ -67,7 +67,7 @@ impl Secrets {
     }
 }
 
-/// `=TEXT+NUMBER why`, where the text may have spaces.
+/// Parses `=TEXT+NUMBER why`, where the text may contain spaces.
 fn text_rule(list: &str, number: usize) -> Option<Result<(&str, usize, &str), &'static str>> {
     let line = list.lines().nth(number - 1)?.trim().strip_prefix('=')?;
     let rule = || {
@@ -103,7 +103,7 @@ fn find(bytes: &[u8], text: &[u8]) -> Option<usize> {
     }
 }
 
-/// Whether a line's end, as it is or as a string has it, quotes and spaces may be followed by so many bytes of a secret.
+/// Whether this many bytes of a secret follow, after optional line ends (also escaped ones), quotes and spaces.
 fn has_tail(mut bytes: &[u8], length: usize) -> bool {
     loop {
         bytes = match bytes {

@@ -1,4 +1,4 @@
-//! Which files of a folder of the host travel into a sandbox.
+//! Selects the files of a host's folder that are copied into a sandbox.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,39 +20,39 @@ use crate::secrets::Secrets;
 pub enum Seen {
     /// A folder with its mode.
     Folder(u32),
-    /// A file: its mode, and which it is.
+    /// A file with its mode and stamp.
     File(u32, Stamp),
-    /// A symbolic link, with what it says.
+    /// A symbolic link with its target.
     Link(Vec<u8>),
 }
 
-/// What travels, and what does not.
+/// The result of a selection.
 #[derive(Debug, Default)]
 pub struct Selection {
-    /// What travels.
+    /// Entries to copy.
     pub entries: BTreeMap<BytePath, Seen>,
-    /// What looks like a secret and was not named; a folder stands for what is in it.
+    /// Paths that look like secrets and were not named; a folder stands for its content.
     pub withheld: BTreeMap<BytePath, String>,
-    /// What cannot travel, and why.
+    /// Paths that cannot be copied, and why.
     pub left: Vec<(BytePath, String)>,
-    /// The folder is in a git repository.
+    /// Whether the folder is in a git repository.
     pub is_git: bool,
-    /// Rules of git that lie beside the tree.
+    /// git's rules from outside of the tree.
     pub excludes: String,
-    /// How many of what was named matched nothing.
+    /// Names that matched nothing.
     pub unused: Vec<String>,
 }
 
-/// How to select.
+/// The options of a selection.
 #[derive(Debug, Clone, Copy)]
 pub struct Choice<'a> {
-    /// What is ignored or looks like a secret and travels all the same: paths, or patterns.
+    /// Paths or patterns to copy even if they are ignored or look like secrets.
     pub include: &'a [String],
-    /// What looks like a secret.
+    /// The rules for secrets.
     pub secrets: &'a Secrets,
 }
 
-/// Selects from a folder.
+/// Selects files from a folder.
 pub fn select(folder: &Utf8Path, choice: Choice<'_>) -> Result<Selection, Error> {
     let root = Root::open(folder.as_std_path())
         .map_err(|error| Error::BadSource { path: folder.to_owned(), why: error.to_string() })?;
@@ -74,7 +74,7 @@ pub fn select(folder: &Utf8Path, choice: Choice<'_>) -> Result<Selection, Error>
     Ok(walk.selection)
 }
 
-/// What git ignores in a folder; nothing if the folder is not part of a repository, or one that its repository ignores.
+/// The paths that git ignores in a folder; nothing if the folder is not in a repository, or its repository ignores it.
 fn of_repository(folder: &Utf8Path) -> Result<Option<BTreeSet<Vec<u8>>>, Error> {
     if !folder.ancestors().any(|folder| folder.join(".git").exists()) {
         return Ok(None);
@@ -90,7 +90,7 @@ fn of_repository(folder: &Utf8Path) -> Result<Option<BTreeSet<Vec<u8>>>, Error> 
 struct Walk<'a> {
     root: &'a Root,
     folder: &'a Utf8Path,
-    /// With whether it was of use.
+    /// Patterns, and whether each has matched.
     include: Vec<(Pattern, bool)>,
     secrets: &'a Secrets,
     ignored: BTreeSet<Vec<u8>>,
@@ -122,7 +122,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// A submodule, or a repository inside: what it ignores is its own.
+    /// Adds the rules of a submodule or a nested repository, which has its own.
     fn nested(&mut self, path: &[u8]) -> Result<(), Error> {
         let Ok(name) = std::str::from_utf8(path) else { return Ok(()) };
         let folder = self.folder.join(name);
@@ -132,7 +132,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Takes one path; whether it is a folder to go into.
+    /// Visits one path. Returns whether it is a folder to enter.
     fn entry(&mut self, path: &[u8]) -> bool {
         if let Some(fault) = fault(path) {
             self.leave(path, fault);
@@ -171,7 +171,7 @@ impl Walk<'_> {
             },
             Kind::Other => return self.leave(path, "it is a pipe, a socket or a device"),
         };
-        // What was named may lie in a folder that does not travel by itself.
+        // A named path may be in a folder that is not copied otherwise.
         for folder in above(path) {
             self.selection.entries.entry(BytePath(folder.to_vec())).or_insert(Seen::Folder(0o755));
         }
@@ -190,7 +190,7 @@ impl Walk<'_> {
         })
     }
 
-    /// Names that are one after another from the root on, as most are that a user types.
+    /// Only matches names from the root on, which is what users mostly type.
     fn may_be_named_inside(&self, folder: &[u8]) -> bool {
         self.include.iter().any(|(pattern, _)| pattern.may_match_below(folder))
     }

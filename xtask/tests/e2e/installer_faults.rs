@@ -73,7 +73,7 @@ fn a_disk_that_is_no_target_is_refused_and_one_that_vanishes_is_named() {
     let asked = asked.unwrap().text();
     for said in [
         "there is no disk \"none\"",
-        "\"no_host\" is no host name",
+        "\"no_host\" is not a host name",
         "User [agent]: root is an account of the system itself",
         "Password of me [as in the image]",
         "the console",

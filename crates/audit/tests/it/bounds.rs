@@ -1,4 +1,4 @@
-//! How much is written at most.
+//! The limits on what is written.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ fn a_second_has_so_many_lines_at_most_and_counts_the_rest() {
     for entry in &entries[1..] {
         *seconds.entry(entry.first / 1000).or_default() += 1;
     }
-    // Seconds of the writer are not those of the clock: two of its own may touch one.
+    // The writer's seconds are not the clock's: two of them may overlap one.
     assert!(seconds.values().all(|lines| *lines <= 2 * LINES_A_SECOND), "{seconds:?}");
     assert!(entries.iter().any(|entry| matches!(entry.event, Event::Omitted { .. })));
     assert!(entries.iter().any(|entry| entry.event == opened(0) && entry.count > 100));
@@ -43,7 +43,7 @@ fn a_full_record_says_so_and_the_users_own_acts_are_still_written() {
         writer.note(opened(1)).unwrap();
         writer.note(Event::Removed).unwrap();
     }
-    // The recorder's end tells how many were not written.
+    // When the recorder ends, it writes how many events are missing.
     drop(Recorder::start(record.files.clone(), "box").unwrap());
     let length = std::fs::metadata(&record.files.record).unwrap().len();
     assert!((GUEST_LIMIT - 10_000..GUEST_LIMIT + 10_000).contains(&length), "{length}");

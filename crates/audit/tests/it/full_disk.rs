@@ -1,4 +1,5 @@
-//! A disk that is full: the record says that it cannot be written, goes on from its reserve for a time, and says when there was a gap.
+//! A full disk: the record reports that it cannot be written, uses its reserve for a time, and records the gap
+//! afterwards.
 
 use std::fs;
 use std::io::Write as _;
@@ -9,12 +10,12 @@ use rave_audit::{Event, Files, Recorder, Verdict, verify};
 
 use crate::record::{entries, opened};
 
-/// How long either may take on a busy host.
+/// How long each phase may take on a busy host.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Names the small disk to the child.
+/// Names the small disk to the child process.
 const PLACE: &str = "RAVE_TEST_SMALL_DISK";
 
-/// Runs this test once more with a tmpfs of 2 MiB, in a namespace of its own: nothing is left of it afterwards.
+/// Runs this test again in its own mount namespace with a tmpfs of 2 MiB, so that nothing is left behind.
 #[test]
 fn a_full_disk_is_told_and_a_reserve_lasts_for_a_time() {
     match std::env::var(PLACE) {
@@ -52,12 +53,12 @@ fn on_small_disk(place: &Utf8Path) {
     assert!(recorder.can_record());
     let mut filler = fs::File::create(place.join("filler")).unwrap();
     while filler.write_all(&[0; 4096]).is_ok() {}
-    // What is reserved is still there.
+    // The reserved space is still available.
     recorder.see(opened(1));
     recorder.flush();
     assert_eq!(recorder.failure(), None);
     assert_eq!(entries(&files).len(), 2);
-    // Until it is used up.
+    // Until the reserve is used up.
     let began = Instant::now();
     let rule = "\u{202e}".repeat(300);
     let mut number = 0;
@@ -72,8 +73,8 @@ fn on_small_disk(place: &Utf8Path) {
     assert!(recorder.failure().unwrap().contains("No space"));
     recorder.see(opened(2));
     recorder.flush();
-    // With space again it goes on by itself, without a hole.
-    // An open file keeps its space.
+    // Once there is space again, it continues by itself without losing a line.
+    // Close the file first: an open one keeps its space.
     drop(filler);
     fs::remove_file(place.join("filler")).unwrap();
     let began = Instant::now();

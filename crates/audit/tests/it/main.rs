@@ -1,5 +1,5 @@
-//! Records as files: what is changed in them is found, and writers that are killed, that meet or that have no disk space lose nothing
-//! unsaid.
+//! Records as files: every change is detected, and writers that are killed, compete or run out of disk space lose
+//! nothing without recording it.
 
 mod bounds;
 mod full_disk;

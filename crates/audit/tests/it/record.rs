@@ -1,4 +1,4 @@
-//! A record with some lines, and what is in it.
+//! A record with some lines, and accessors for its content.
 
 use std::fs;
 use std::time::Duration;
@@ -20,7 +20,7 @@ impl Record {
         Self { files, _folder: folder }
     }
 
-    /// With a first line, and these connections.
+    /// A record with a first line and this many connections.
     pub(crate) fn with(count: usize) -> Self {
         let record = Self::new();
         let mut writer = record.writer();
@@ -54,7 +54,7 @@ impl Record {
         verify(&self.files).unwrap()
     }
 
-    /// The first line that is wrong.
+    /// The number of the first wrong line.
     pub(crate) fn wrong(&self) -> u64 {
         match self.verdict() {
             Verdict::Wrong { line, .. } => line,

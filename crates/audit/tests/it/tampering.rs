@@ -1,4 +1,4 @@
-//! Each way to change a record is found by its first wrong line, and a record that nobody changed is whole.
+//! Each way to change a record is detected at its first wrong line, and an unchanged record is whole.
 
 use std::fs;
 
@@ -103,7 +103,7 @@ fn without_its_head_a_record_proves_nothing() {
 
 #[test]
 fn the_next_writer_heals_nothing_of_it() {
-    // Without the end of its last line nothing is missing, but somebody was there.
+    // Without the end of its last line nothing is missing, but the file was changed.
     for (cut, wrong) in [(1, 7), (200, 6)] {
         let record = Record::with(5);
         let text = record.text();
@@ -117,7 +117,7 @@ fn the_next_writer_heals_nothing_of_it() {
     let record = Record::with(2);
     fs::remove_file(&record.files.head).unwrap();
     record.writer().note(opened(7)).unwrap();
-    // The new head knows two lines, and the second is another one.
+    // The new head knows two lines, and the second is a different one.
     assert_eq!(record.wrong(), 2);
     assert!(matches!(record.events()[3], Event::Broken { .. }));
 }

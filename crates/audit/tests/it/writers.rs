@@ -1,4 +1,4 @@
-//! One writer at a time, and what a killed one leaves.
+//! One writer at a time, and recovery after one that was killed.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;

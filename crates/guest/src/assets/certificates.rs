@@ -1,31 +1,32 @@
-//! The authorities that the guest trusts besides the public ones. The base puts them into its own store; these files are for
-//! programs that do not read it.
+//! Additional authorities that the guest trusts. The base adds them to its own store; these files are for programs that
+//! do not use it.
 
 use super::GuestFile;
 use crate::config::GuestConfig;
 use crate::features::DESKTOP;
 
-/// All of them, in PEM.
+/// All additional authorities, as PEM.
 pub const PEM: &str = "/etc/rave/certificates.pem";
 
-/// The public authorities and these, as either base writes them: ca-certificates on Debian, `security.pki` on NixOS.
+/// The public authorities and the additional ones, as both bases write them: ca-certificates on Debian, `security.pki`
+/// on NixOS.
 pub const STORE: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-/// Chromium reads the user's NSS database and its policies, not the store. The policy is there since Chromium 131.
+/// Chromium uses the user's NSS database and its policies, not the store. The policy exists since Chromium 131.
 const POLICY: &str = "/etc/chromium/policies/managed/rave-certificates.json";
 
-/// One of them.
+/// An additional authority.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrustedCertificate {
-    /// Its file's name in the base's folder of further certificates: by its digest, ending in `.crt`.
+    /// Its file name in the base's folder of additional certificates: its digest, ending in `.crt`.
     pub file_name: String,
     /// PEM (RFC 7468), with a final newline.
     pub pem: String,
-    /// The base64 in it, on one line.
+    /// The base64 of the PEM on one line.
     pub base64: String,
 }
 
-/// The files for programs that do not read the base's store.
+/// The files for programs that do not use the base's store.
 pub fn certificates(config: &GuestConfig, all: &[TrustedCertificate]) -> Vec<GuestFile> {
     if all.is_empty() {
         return Vec::new();
@@ -40,8 +41,8 @@ pub fn certificates(config: &GuestConfig, all: &[TrustedCertificate]) -> Vec<Gue
     files
 }
 
-/// Variables for Node.js, which adds the file's certificates to its own, and for what takes another store in place of its
-/// own: OpenSSL in programs that were built elsewhere, and Python's `requests`, which pip contains.
+/// Variables for Node.js, which adds the certificates to its own, and for programs that use another store instead of
+/// their own: OpenSSL in programs from elsewhere, and Python's `requests`, which pip contains.
 pub(super) fn variables() -> [(&'static str, String); 3] {
     [
         ("NODE_EXTRA_CA_CERTS", PEM.to_owned()),

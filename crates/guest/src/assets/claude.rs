@@ -1,5 +1,5 @@
-//! Claude Code in a guest that installs it at its first boot: the launcher, the unit, and the part of the npm lock that is
-//! installed.
+//! Claude Code in a guest that installs it at its first boot: the launcher, the unit, and the relevant part of the npm
+//! lock.
 
 pub use super::npm::{CLAUDE_LAUNCHER as LAUNCHER, CLAUDE_PACKAGES as PACKAGES};
 use super::render::Template;
@@ -9,16 +9,16 @@ use serde_json::{Map, Value, json};
 
 /// The unit that installs it.
 pub const UNIT: &str = "rave-claude.service";
-/// The command that tells how far that is.
+/// The command that shows the progress.
 pub const LOG: &str = "journalctl -u rave-claude";
 
-/// The folder of what the user installs: `StateDirectory=` of [`UNIT`]. A folder for each version.
+/// The user's installations: `StateDirectory=` of [`UNIT`], with a folder for each version.
 pub const STATE: &str = "/var/lib/rave-claude";
 
-/// The package that is pinned.
+/// The pinned package.
 pub const PACKAGE: &str = PACKAGES[0];
 
-/// The program, relative to the folder that its packages are installed in.
+/// The program, relative to the folder of its packages.
 pub const PROGRAM: &str = "node_modules/@anthropic-ai/claude-code-linux-x64/claude";
 
 pub(super) fn files(template: &Template, config: &GuestConfig, paths: &Paths) -> Vec<GuestFile> {
@@ -39,12 +39,12 @@ pub fn version() -> String {
     pins.into_iter().find(|(name, _)| name == PACKAGE).map(|(_, version)| version).unwrap_or_default()
 }
 
-/// Where the program is once it is installed, an absolute path.
+/// The absolute path of the installed program.
 pub fn program() -> String {
     format!("{STATE}/{}/{PROGRAM}", version())
 }
 
-/// `package.json` and `package-lock.json` of Claude Code alone, with the versions and integrity hashes of
+/// `package.json` and `package-lock.json` of Claude Code alone, with the versions and integrity hashes from
 /// [`npm::PACKAGE_LOCK`].
 #[expect(clippy::missing_panics_doc, reason = "the file is committed, and a test reads it")]
 pub fn project() -> (String, String) {

@@ -1,10 +1,10 @@
-//! What the feature `cloud` adds: settings of cloud-init, and the order of its units and RAVE's own.
+//! The files of the feature `cloud`: settings of cloud-init, and the order of its units and RAVE's.
 
 use super::GuestFile;
 use super::render::Template;
 use crate::config::GuestConfig;
 
-/// A unit, and what its drop-in says.
+/// A unit and its drop-in.
 const DROP_INS: [(&str, &str); 3] = [
     ("systemd-repart.service", include_str!("../../assets/cloud/repart.conf")),
     ("rave-ssh-keys.service", include_str!("../../assets/cloud/ssh-keys.conf")),
@@ -19,7 +19,7 @@ pub(super) fn files(template: &Template, config: &GuestConfig) -> Vec<GuestFile>
     let drop_in = |(unit, text): (&str, &str)| {
         GuestFile::file(format!("/etc/systemd/system/{unit}.d/rave-cloud.conf"), 0o644, text)
     };
-    // The last of the folder wins.
+    // The last file of the folder takes precedence.
     let mut files = vec![GuestFile::file("/etc/cloud/cloud.cfg.d/95_rave.cfg", 0o644, settings)];
     files.extend(DROP_INS.map(drop_in));
     files

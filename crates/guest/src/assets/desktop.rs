@@ -1,25 +1,25 @@
-//! The desktop: Xfce under lightdm, Chromium, `NetworkManager`, and the launchers of RAVE's services.
+//! The desktop: Xfce under lightdm, Chromium, `NetworkManager`, and launchers for RAVE's services.
 
 use super::render::Template;
 use super::{GuestFile, GuestFileKind, Owner};
 use crate::config::GuestConfig;
 use crate::features::SOUND;
 
-/// A page of the gateway that has a launcher, in the menu and on the desktop.
+/// A launcher for a page of the gateway, in the menu and on the desktop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Launcher {
-    /// Name of the entry and of its icon.
+    /// The name of its files.
     pub id: &'static str,
-    /// What the entry is called.
+    /// The name in the menu.
     pub name: &'static str,
-    /// What it is for.
+    /// The description in the menu.
     pub comment: &'static str,
-    /// Path of the page at the gateway.
+    /// The path of the page on the gateway.
     pub path: &'static str,
     icon: &'static str,
 }
 
-/// The launchers, in the order of the menu.
+/// The launchers, in menu order.
 pub const LAUNCHERS: [Launcher; 3] = [
     Launcher {
         id: "rave-kanban",
@@ -44,8 +44,8 @@ pub const LAUNCHERS: [Launcher; 3] = [
     },
 ];
 
-/// Files without placeholders, and where each goes. Those of Xfce are defaults: what the user changes goes into the
-/// home and wins.
+/// Files without placeholders, and their paths. Those of Xfce are defaults: changes by the user go to the home and take
+/// precedence.
 const PLAIN: [(&str, &str); 12] = [
     ("/etc/X11/Xsession.d/40rave", include_str!("../../assets/desktop/xsession")),
     ("/etc/X11/xorg.conf.d/50-rave.conf", include_str!("../../assets/desktop/xorg.conf")),
@@ -73,10 +73,10 @@ const PLAIN: [(&str, &str); 12] = [
     ),
 ];
 
-/// The first notification starts it (its D-Bus service); until then it would take 18 MB.
+/// The first notification starts it through its D-Bus service; until then it would use 18 MB.
 const NOT_AT_LOGIN: &str = "[Desktop Entry]\nType=Application\nName=Notifications\nHidden=true\n";
 
-/// Named in `follow-screen.desktop`.
+/// Referred to by `follow-screen.desktop`.
 const FOLLOW_SCREEN: &str = "/etc/rave/follow-screen";
 
 const PANEL: &str = "/etc/xdg/xfce4/xfconf/xfce-perchannel-xml/xfce4-panel.xml";
@@ -84,7 +84,7 @@ const PANEL: &str = "/etc/xdg/xfce4/xfconf/xfce-perchannel-xml/xfce4-panel.xml";
 pub(super) fn files(template: &Template, config: &GuestConfig) -> Vec<GuestFile> {
     let mut files: Vec<_> = PLAIN.iter().map(|(path, text)| GuestFile::file(*path, 0o644, *text)).collect();
     files.push(GuestFile::file(FOLLOW_SCREEN, 0o755, include_str!("../../assets/desktop/follow-screen")));
-    // Named in `lightdm.conf`.
+    // Referred to by `lightdm.conf`.
     let session = template.fill(include_str!("../../assets/desktop/session"));
     files.push(GuestFile::file("/etc/rave/session", 0o755, session));
     files.push(GuestFile::file(PANEL, 0o644, panel(template, config)));
@@ -94,7 +94,7 @@ pub(super) fn files(template: &Template, config: &GuestConfig) -> Vec<GuestFile>
         template.fill(include_str!("../../assets/desktop/lightdm.conf")),
     ));
     files.push(GuestFile::file(
-        // Recommended, so that the user may choose another page.
+        // Recommended, so that the user can choose another page.
         "/etc/chromium/policies/recommended/rave.json",
         0o644,
         template.fill(include_str!("../../assets/desktop/chromium-policy.json")),
@@ -103,7 +103,7 @@ pub(super) fn files(template: &Template, config: &GuestConfig) -> Vec<GuestFile>
     files
 }
 
-/// The panel, with a volume control where there is sound.
+/// The panel, with a volume control if there is sound.
 fn panel(template: &Template, config: &GuestConfig) -> String {
     let (id, plugin) = if config.has(SOUND) {
         (
@@ -118,7 +118,7 @@ fn panel(template: &Template, config: &GuestConfig) -> String {
 }
 
 impl Launcher {
-    /// The entry in the menu, its icon, and the entry on the desktop, which Xfce starts without a question when it is executable.
+    /// The menu entry, its icon, and the desktop entry, which Xfce starts without asking if it is executable.
     fn files(&self, template: &Template, config: &GuestConfig) -> [GuestFile; 3] {
         let icon = format!("/usr/share/pixmaps/{}.svg", self.id);
         let values =

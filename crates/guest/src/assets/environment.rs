@@ -1,6 +1,6 @@
 //! The variables of `rave.toml`, written for each way of starting a program in the guest.
 //!
-//! | who | reads |
+//! | program | reads |
 //! | --- | --- |
 //! | login shells | `/etc/profile.d/rave.sh` |
 //! | RAVE's services | `/etc/rave/environment` (`EnvironmentFile=`) |
@@ -13,22 +13,22 @@ use crate::config::GuestConfig;
 use crate::features::{DESKTOP, PLAYWRIGHT};
 use std::fmt::Write as _;
 
-/// Programs that are started over SSH find the desktop's screen; whoever forwards X has a screen of theirs.
+/// Gives programs that are started over SSH the desktop's screen, unless X is forwarded.
 const SCREEN: &str = "\
 if [ -z \"$DISPLAY\" ] && [ -r \"/run/lightdm/$USER/xauthority\" ]; then
     export DISPLAY=:0 XAUTHORITY=\"/run/lightdm/$USER/xauthority\"
 fi
 ";
 
-/// People at a terminal learn what `rave-guest setup` found wrong with the machine.
+/// Shows the warnings of `rave-guest setup` at a terminal.
 const WARNINGS: &str = "\
 case $- in *i*) [ ! -r /run/rave/warnings ] || cat /run/rave/warnings ;; esac
 ";
 
-/// Where bash finds how to show what the network refused.
+/// The script with which bash shows what the network refused.
 const DENIED: &str = "/etc/rave/denied.bash";
 
-/// Interactive bash alone has a hook before its prompt.
+/// Only for interactive bash, which has a hook before its prompt.
 const DENIALS: &str = "\
 case $- in *i*) [ -z \"${BASH_VERSION-}\" ] || [ ! -r /etc/rave/denied.bash ] || . /etc/rave/denied.bash ;; esac
 ";
@@ -58,9 +58,9 @@ pub(super) fn files(config: &GuestConfig) -> Vec<GuestFile> {
     ]
 }
 
-/// RAVE's own variables, then the user's, which win.
+/// RAVE's own variables, then the user's, which take precedence.
 fn variables(config: &GuestConfig) -> Vec<(String, String)> {
-    // The tools are pinned; Claude Code would replace itself in the background.
+    // The tools are pinned, but Claude Code would update itself in the background.
     let mut own = vec![("DISABLE_AUTOUPDATER", "1".to_owned())];
     if config.has(PLAYWRIGHT) {
         own.extend(playwright::variables(&config.tools));
@@ -73,19 +73,19 @@ fn variables(config: &GuestConfig) -> Vec<(String, String)> {
     own.map(|(name, value)| (name.to_owned(), value)).chain(config.environment.iter().cloned()).collect()
 }
 
-/// The line for `sshd_config`. sshd takes the first `SetEnv` alone.
+/// The line for `sshd_config`. sshd only uses the first `SetEnv`.
 pub(super) fn sshd_set_env(config: &GuestConfig) -> String {
     let quoted = |(name, value): &(String, String)| format!("\"{name}={}\"", escaped(value));
     let all: Vec<String> = variables(config).iter().map(quoted).collect();
     format!("SetEnv {}", all.join(" "))
 }
 
-/// For a POSIX shell: nothing is special between single quotes but the quote.
+/// Quotes for a POSIX shell: between single quotes, only the quote itself is special.
 fn shell_quoted(value: &str) -> String {
     format!("'{}'", value.replace('\'', r"'\''"))
 }
 
-/// For `EnvironmentFile=`, systemd.exec(5): between double quotes, a backslash escapes.
+/// Quotes for `EnvironmentFile=`, systemd.exec(5): between double quotes, a backslash escapes.
 fn unit_quoted(value: &str) -> String {
     format!("\"{}\"", escaped(value).replace('`', "\\`"))
 }

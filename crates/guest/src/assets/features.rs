@@ -1,4 +1,4 @@
-//! The files that each feature of a profile adds; a base adds the packages.
+//! The files of each feature of a profile; a base adds the packages.
 
 use super::render::Template;
 use super::{GuestFile, Paths, cloud, desktop, playwright};
@@ -31,7 +31,7 @@ fn vnc(template: &Template) -> [GuestFile; 2] {
             0o644,
             template.fill_with(unit, &[("vnc_port", &port)]),
         ),
-        // The session, not the user's manager, has a screen to offer.
+        // The session has a screen to share, unlike the user's manager.
         GuestFile::file(
             "/etc/xdg/autostart/rave-vnc.desktop",
             0o644,

@@ -1,6 +1,6 @@
 //! A file of the guest as a value.
 
-/// Who owns a file in the guest.
+/// The owner of a file in the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owner {
     /// root, group root.
@@ -9,7 +9,7 @@ pub enum Owner {
     User,
 }
 
-/// What a [`GuestFile`] is.
+/// The kind of a [`GuestFile`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GuestFileKind {
     /// A regular file.
@@ -21,7 +21,7 @@ pub enum GuestFileKind {
     },
     /// A symbolic link.
     Symlink {
-        /// What it points to, as written into the link.
+        /// The target, as written in the link.
         target: String,
     },
     /// A directory; its parents have mode 0755 and belong to root.
@@ -34,11 +34,11 @@ pub enum GuestFileKind {
 /// One file, link or directory of the guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuestFile {
-    /// Absolute path inside the guest.
+    /// The absolute path inside the guest.
     pub path: String,
     /// Its owner.
     pub owner: Owner,
-    /// What it is.
+    /// Its kind.
     pub kind: GuestFileKind,
 }
 

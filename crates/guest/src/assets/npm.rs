@@ -1,4 +1,4 @@
-//! The npm tools: the lock, the links to them, and what of them a linux-x64 guest does not need.
+//! The npm tools: their lock, their links, and the files that a linux-x64 guest does not need.
 
 use super::render::Template;
 use super::{GuestFile, Paths};
@@ -8,21 +8,21 @@ use crate::features::PLAYWRIGHT;
 /// `package.json` for `npm ci --ignore-scripts --omit=dev --os=linux --cpu=x64 --libc=glibc`.
 pub const PACKAGE_JSON: &str = include_str!("../../assets/npm/package.json");
 
-/// Its `package-lock.json`: every package has an integrity hash, none a place where it was fetched from.
+/// Its `package-lock.json`: every package has an integrity hash, and none has a download URL.
 pub const PACKAGE_LOCK: &str = include_str!("../../assets/npm/package-lock.json");
 
-/// A program that lies in a zip inside a package, to be unpacked at build time with mode 0755.
+/// A program in a zip inside a package, which is unpacked at build time with mode 0755.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Zipped {
-    /// The zip, relative to the tools' folder.
+    /// The path of the zip, relative to the tools' folder.
     pub zip: &'static str,
-    /// The one member, deflated.
+    /// The only member, which is deflated.
     pub member: &'static str,
-    /// Where it goes, relative to the tools' folder.
+    /// The path of the unpacked program, relative to the tools' folder.
     pub to: &'static str,
 }
 
-/// The programs to unpack, before pruning. Sizes: 19 MB to 49 MB, and 7 MB to 18 MB.
+/// The programs to unpack before pruning. Unpacking takes 19 MB to 49 MB, and 7 MB to 18 MB.
 pub const ZIPPED: [Zipped; 2] = [
     Zipped {
         zip: "node_modules/vibe-kanban/dist/linux-x64/vibe-kanban.zip",
@@ -36,17 +36,17 @@ pub const ZIPPED: [Zipped; 2] = [
     },
 ];
 
-/// What may be deleted from the tools' folder once [`ZIPPED`] is unpacked: a folder with all in it, a file, or with a
-/// leading `*` every file whose path ends so. It saves 142 of 422 MB, of which 138 are zips.
+/// What can be deleted from the tools' folder once [`ZIPPED`] is unpacked: a folder with its content, a file, or with a
+/// leading `*` every file whose path ends like this. It saves 142 of 422 MB, of which 138 are zips.
 pub const PRUNE: [&str; 12] = [
     // Servers for six platforms, as zips; ours is unpacked.
     "node_modules/vibe-kanban/dist",
-    // Only Windows and macOS load these.
+    // Only for Windows and macOS.
     "*.darwin-arm64-2HJ4WGO6.node",
     "*.darwin-x64-3G3H6IW4.node",
     "*.win32-arm64-msvc-Q6BARPPB.node",
     "*.win32-x64-msvc-J2TZHRQI.node",
-    // The other libc; npm on a host that can't tell installs both.
+    // The other libc; npm installs both on a host whose libc it cannot determine.
     "node_modules/@anthropic-ai/claude-code-linux-x64-musl",
     // Documentation.
     "node_modules/npm/docs",
@@ -75,10 +75,10 @@ pub struct Command {
     pub program: &'static str,
 }
 
-/// Where the commands' links lie.
+/// The folder of the commands' links.
 pub const LINKS: &str = "/usr/local/bin";
 
-/// The commands. `claude` is the package's native program for linux-x64: the package's own `bin` is a stub that its
+/// The commands. `claude` is the package's native program for linux-x64: the `bin` of the package is a stub that its
 /// install script would replace, and scripts are not run.
 pub const COMMANDS: [Command; 10] = [
     Command { name: "claude", program: "node_modules/@anthropic-ai/claude-code-linux-x64/claude" },
@@ -93,17 +93,17 @@ pub const COMMANDS: [Command; 10] = [
     Command { name: "playwright", program: "node_modules/playwright/cli.js" },
 ];
 
-/// What a guest that installs Claude Code does not hold: the package that is pinned, and the one with the program for
-/// linux-x64.
+/// Packages that are missing in a guest that installs Claude Code itself: the pinned one, and the one with the program
+/// for linux-x64.
 pub const CLAUDE_PACKAGES: [&str; 2] = ["@anthropic-ai/claude-code", "@anthropic-ai/claude-code-linux-x64"];
 
-/// What stands on its search path instead, relative to the tools' folder.
+/// The launcher in its place, relative to the tools' folder.
 pub const CLAUDE_LAUNCHER: &str = "bin/claude";
 
-/// Packages that only guests with a feature hold: the feature and the package.
+/// Packages that only guests with a feature have: the feature and the package.
 pub const OF_FEATURES: [(&str, &str); 2] = [(PLAYWRIGHT, "playwright"), (PLAYWRIGHT, "playwright-core")];
 
-/// The packages of the lock that a guest does not hold.
+/// The packages of the lock that a guest does not have.
 pub fn left_out(config: &GuestConfig) -> Vec<&'static str> {
     let of_features =
         OF_FEATURES.iter().filter(|(feature, _)| !config.has(feature)).map(|(_, package)| *package);
@@ -123,7 +123,7 @@ pub fn commands(config: &GuestConfig) -> Vec<Command> {
     COMMANDS.iter().copied().map(command).filter(held).collect()
 }
 
-/// The router's command. Version 2.0.0 of it answers `-v` and `version`, and takes `--version` for a mistake.
+/// The router's command. Its version 2.0.0 accepts `-v` and `version`, but rejects `--version`.
 const CCR: &str = include_str!("../../assets/npm/ccr");
 
 pub(super) fn files(template: &Template, config: &GuestConfig, paths: &Paths) -> Vec<GuestFile> {
@@ -142,13 +142,13 @@ fn links(config: &GuestConfig, paths: &Paths) -> Vec<GuestFile> {
     commands(config).iter().map(link).collect()
 }
 
-/// The pinned packages that a guest holds, name and exact version, sorted by name.
+/// The pinned packages of a guest, name and exact version, sorted by name.
 pub fn held(config: &GuestConfig) -> Vec<(String, String)> {
     let left_out = left_out(config);
     pins().into_iter().filter(|(name, _)| !left_out.contains(&name.as_str())).collect()
 }
 
-/// The pinned packages of every guest, name and exact version, sorted by name.
+/// The pinned packages of all guests, name and exact version, sorted by name.
 #[expect(clippy::missing_panics_doc, reason = "the file is committed, and a test reads it")]
 pub fn pins() -> Vec<(String, String)> {
     let package: serde_json::Value = serde_json::from_str(PACKAGE_JSON).expect("the committed file is JSON");
@@ -169,7 +169,7 @@ mod tests {
         let packages = lock["packages"].as_object().unwrap();
         for (path, package) in packages.iter().filter(|(path, _)| !path.is_empty()) {
             assert!(package.get("resolved").is_none(), "{path} names where it was fetched from");
-            // A bundled package lies inside another one's archive, whose hash covers it.
+            // The hash of the outer package's archive covers a bundled package.
             let covered = package["inBundle"] == true
                 || package["integrity"].as_str().is_some_and(|hash| hash.starts_with("sha512-"));
             assert!(covered, "{path} has no integrity hash");

@@ -1,11 +1,11 @@
-//! Where a base keeps its programs.
+//! The paths of a base's programs.
 
-/// Where a base keeps the programs that units name. All absolute.
+/// The paths of programs that units refer to. All are absolute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Paths {
     /// The program `rave-guest`; `@rave_guest@`.
     pub rave_guest: String,
-    /// The folder that holds the npm tools' `node_modules` and `bin`; `@tools@`.
+    /// The folder of the npm tools' `node_modules` and `bin`; `@tools@`.
     pub tools: String,
     /// Node.js; `@node@`.
     pub node: String,
@@ -13,11 +13,11 @@ pub struct Paths {
     pub nginx: String,
     /// The gateway's static pages; `@pages@`.
     pub pages: String,
-    /// What starts a session on the X server, with the session's command as arguments; `@xsession@`.
+    /// Starts a session on the X server, with the session's command as arguments; `@xsession@`.
     pub xsession: String,
-    /// The VNC server of a screen that is there; `@vnc_server@`.
+    /// The VNC server for an existing screen; `@vnc_server@`.
     pub vnc_server: String,
-    /// Chromium, which Playwright drives.
+    /// Chromium, for Playwright.
     pub chromium: String,
     /// The search path of services, without the user's own folder; part of `@path@`.
     pub path: String,

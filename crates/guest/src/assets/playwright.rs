@@ -1,15 +1,15 @@
-//! Playwright, for scripts in the guest: it finds the system's Chromium where its own download would lie.
+//! Playwright, for scripts in the guest: it finds the system's Chromium in place of its own download.
 
 use super::{GuestFile, Paths};
 
-/// The locked version of Playwright, and the revision of the browsers that it looks for: `browsers.json` of its package
+/// The locked version of Playwright, and the browser revision that it expects: `browsers.json` of its package
 /// `playwright-core`, the entries `chromium` and `chromium-headless-shell`.
 pub const BROWSERS_OF: (&str, &str) = ("1.65.1", "1255");
 
-/// Where Playwright looks for browsers (`PLAYWRIGHT_BROWSERS_PATH`, playwright.dev/docs/browsers).
+/// The folder in which Playwright looks for browsers (`PLAYWRIGHT_BROWSERS_PATH`, playwright.dev/docs/browsers).
 const BROWSERS: &str = "/opt/rave/browsers";
 
-/// What Playwright's own download of each browser holds for linux-x64: folder and program below it.
+/// The layout of Playwright's own download of each browser for linux-x64: folder, and program below it.
 pub const PROGRAMS: [(&str, &str); 2] = [
     ("chromium", "chrome-linux64/chrome"),
     ("chromium_headless_shell", "chrome-headless-shell-linux64/chrome-headless-shell"),
@@ -19,7 +19,7 @@ pub(super) fn files(paths: &Paths) -> Vec<GuestFile> {
     let (_, revision) = BROWSERS_OF;
     let of = |(browser, program): (&str, &str)| {
         let folder = format!("{BROWSERS}/{browser}-{revision}");
-        // Without this mark it would take the download for a broken one.
+        // Without this marker it would consider the download incomplete.
         let mark = GuestFile::file(format!("{folder}/INSTALLATION_COMPLETE"), 0o644, "");
         [GuestFile::symlink(format!("{folder}/{program}"), &paths.chromium), mark]
     };

@@ -1,10 +1,10 @@
-//! Filling in the templates of `assets/`.
+//! Fills the templates of `assets/`.
 
 use super::Paths;
 use crate::config::GuestConfig;
 use crate::features::CLOUD;
 
-/// The values of every placeholder of one guest.
+/// The values of all placeholders for a guest.
 pub(super) struct Template {
     values: Vec<(&'static str, String)>,
 }
@@ -30,18 +30,18 @@ impl Template {
             ("gateway_port", ports.gateway.to_string()),
             ("gateway_names", gateway_names(&config.gateway_names)),
             ("ssh_port", ports.ssh.to_string()),
-            // User data may name users of its own.
+            // User data may create other users.
             ("allowed_users", if config.has(CLOUD) { "*".into() } else { config.user.clone() }),
         ];
         Self { values }
     }
 
-    /// `text` with every `@name@` replaced. What is put in is not looked at again.
+    /// `text` with every `@name@` replaced. Inserted values are not searched again.
     pub(super) fn fill(&self, text: &str) -> String {
         self.fill_with(text, &[])
     }
 
-    /// Like [`Template::fill`], with values for this text alone.
+    /// Like [`Template::fill`], with additional values for this text.
     pub(super) fn fill_with(&self, text: &str, more: &[(&str, &str)]) -> String {
         let mut out = String::with_capacity(text.len());
         let mut rest = text;
@@ -58,13 +58,13 @@ impl Template {
     }
 }
 
-/// Lines of nginx's map of the names in a request's `Host`, which may have a port; `~*` takes either case.
+/// Lines of nginx's map for names in a request's `Host`, which may have a port; `~*` ignores case.
 fn gateway_names(names: &[String]) -> String {
     let line = |name: &String| format!("\n        \"~*^{}(:[0-9]+)?$\" 1;", name.replace('.', "\\."));
     names.iter().map(line).collect()
 }
 
-/// Where the first `@name@` of `text` starts, and its name: lower-case letters and underscores.
+/// The offset of the first `@name@` in `text`, and its name, which has lower-case letters and underscores.
 pub(super) fn first_placeholder(text: &str) -> Option<(usize, &str)> {
     text.match_indices('@').find_map(|(start, _)| {
         let after = &text[start + 1..];

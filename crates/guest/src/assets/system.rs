@@ -1,4 +1,4 @@
-//! Files that make the machine: names, network, SSH, sudo, journal, gateway.
+//! Files of the system: names, network, SSH, sudo, journal, gateway.
 
 use super::render::Template;
 use super::{GuestFile, GuestFileKind, Owner, Paths, SERVICES, environment};
@@ -34,11 +34,11 @@ pub(super) fn files(template: &Template, config: &GuestConfig, paths: &Paths) ->
     files
 }
 
-/// A medium with the installer's answers starts it, wherever it is found: a boot loader sees only what its firmware does.
-/// The unit does nothing outside of a live session.
+/// Starts the installer when a medium with its answers appears, even one that the firmware, and so the boot loader,
+/// does not see. The unit does nothing outside of a live session.
 const INSTALL_RULE: &str = include_str!("../../assets/install.rules");
 
-/// The host's channel is served wherever its port is found.
+/// Starts the server of the host's channel when its port appears.
 const CHANNEL_RULE: &str = include_str!("../../assets/channel.rules");
 
 const SCREEN_OFF: &str = include_str!("../../assets/screen-off");
@@ -77,7 +77,7 @@ fn gateway(template: &Template, paths: &Paths) -> Vec<GuestFile> {
     ]
 }
 
-/// The user's own keys, which sshd looks for in the home; those that the host passes to a machine lie elsewhere.
+/// The user's own keys, in the home; the keys that the host passes to a machine are elsewhere.
 fn authorized_keys(config: &GuestConfig) -> Vec<GuestFile> {
     if config.authorized_keys.is_empty() {
         return Vec::new();
@@ -92,7 +92,7 @@ fn authorized_keys(config: &GuestConfig) -> Vec<GuestFile> {
     ]
 }
 
-/// No service runs as root, so a port below 1024 needs the kernel's permission.
+/// No service runs as root, so the kernel must allow ports below 1024.
 fn low_ports(config: &GuestConfig) -> Option<GuestFile> {
     let ports = &config.services;
     let lowest = ports.kanban.min(ports.router).min(ports.gateway);

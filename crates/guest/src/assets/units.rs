@@ -1,10 +1,10 @@
-//! systemd units and what enables them.
+//! systemd units and the links that enable them.
 
 use super::GuestFile;
 use super::render::Template;
 use crate::config::GuestConfig;
 
-/// Where units and their links lie.
+/// The folder of units and their links.
 const UNITS: &str = "/etc/systemd/system";
 
 /// A service of the guest that listens on a port of `rave.toml`.
@@ -14,11 +14,11 @@ pub struct ServiceUnit {
     pub name: &'static str,
     /// Its unit.
     pub unit: &'static str,
-    /// What people call it.
+    /// Its name for users.
     pub title: &'static str,
 }
 
-/// The services, in the order in which a report names them.
+/// The services, in the order of reports.
 pub const SERVICES: [ServiceUnit; 4] = [
     ServiceUnit { name: "kanban", unit: "vibe-kanban.service", title: "Vibe Kanban" },
     ServiceUnit { name: "router", unit: "claude-code-router.service", title: "Claude Code Router" },
@@ -46,17 +46,17 @@ const OWN: [(&str, &str); 16] = [
     ("rave-template.service", include_str!("../../assets/units/rave-template.service")),
 ];
 
-/// Units of packages that a guest needs and that a package may leave off: unit and the target that wants it.
+/// Units of packages that a guest needs but a package may not enable: unit and the target that wants it.
 pub const FROM_PACKAGES: [(&str, &str); 3] = [
     ("ssh.service", "multi-user.target"),
     ("systemd-resolved.service", "sysinit.target"),
     ("systemd-timesyncd.service", "sysinit.target"),
 ];
 
-/// What manages the network where there is no desktop, whose applet wants `NetworkManager`.
+/// The units that manage the network without a desktop, whose applet requires `NetworkManager`.
 pub const NETWORKD: [(&str, &str); 2] =
     [("systemd-networkd.service", "multi-user.target"), ("systemd-networkd.socket", "sockets.target")];
-/// What manages it, if there is one.
+/// The unit that manages the network with a desktop.
 pub const NETWORK_MANAGER: [(&str, &str); 1] = [("NetworkManager.service", "multi-user.target")];
 
 pub(super) fn files(template: &Template, config: &GuestConfig) -> Vec<GuestFile> {
@@ -79,7 +79,7 @@ pub(super) fn files(template: &Template, config: &GuestConfig) -> Vec<GuestFile>
     files
 }
 
-/// The link that starts `unit`, which lies in `/etc/systemd/system`, whenever `target` is started.
+/// The link that makes `target` start `unit`, which is in `/etc/systemd/system`.
 pub fn enable(unit: &str, target: &str) -> GuestFile {
     GuestFile::symlink(format!("{UNITS}/{target}.wants/{unit}"), format!("{UNITS}/{unit}"))
 }
@@ -96,7 +96,7 @@ pub fn extra_unit(name: &str, content: &str) -> Vec<GuestFile> {
     files
 }
 
-/// The units of `WantedBy=` in `[Install]`, systemd.unit(5). An empty value clears what came before, as in systemd.
+/// The units of `WantedBy=` in `[Install]`, systemd.unit(5). An empty value clears the previous ones, as in systemd.
 fn wanted_by(content: &str) -> Vec<&str> {
     let mut section = "";
     let mut targets = Vec::new();

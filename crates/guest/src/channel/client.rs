@@ -1,7 +1,7 @@
 //! The host's end: one connection to the channel, many streams.
 //!
-//! A thread reads frames and hands each stream its own. The guest is not trusted: one that sends more than it was given credit
-//! for loses the stream, and what is not a frame of this session is dropped.
+//! A thread reads frames and passes each to its stream. The guest is not trusted: if it sends more than its credit, it
+//! loses the stream, and frames of other sessions are dropped.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
@@ -17,7 +17,7 @@ use super::frame::{Decoder, Frame, Kind, MAX_PAYLOAD, preamble};
 use super::limits::WINDOW;
 use super::message::{Ended, HAS_IDENTITY, Hello, Request, VERSION, Welcome, parse, to_json};
 
-/// The longest wait for room in the guest's queue before its end counts as dead.
+/// The longest wait for room in the guest's queue, after which its end counts as dead.
 const WRITE_LIMIT: Duration = Duration::from_secs(30);
 
 /// A session with the guest.
@@ -38,7 +38,7 @@ struct Shared {
 #[derive(Debug)]
 struct Entry {
     to: Sender<Frame>,
-    /// Bytes of output that the guest may still send.
+    /// The number of bytes of output that the guest may still send.
     credit: u32,
 }
 
@@ -51,9 +51,9 @@ pub struct Held<'a> {
 /// Why a guest is not held.
 #[derive(Debug)]
 pub enum HoldError {
-    /// It is of a version that cannot hold a machine that runs.
+    /// Its version cannot hold a running machine.
     Unknown,
-    /// It refused, or does not answer.
+    /// It refused, or did not answer.
     Io(io::Error),
 }
 
@@ -63,7 +63,7 @@ impl From<io::Error> for HoldError {
     }
 }
 
-/// One request and what belongs to it. Dropping it abandons what it asked for.
+/// One request and its frames. Dropping it abandons the request.
 #[derive(Debug)]
 pub struct Stream {
     sender: StreamSender,
@@ -83,8 +83,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Client {
-    /// Begins a session with this nonce, which must be new, and waits for the guest's answer at most for `limit`. A guest that
-    /// still boots takes what was sent once it serves: a wait that was too short may be followed by another connection.
+    /// Starts a session with this nonce, which must be new, and waits up to `limit` for the guest's answer. A guest
+    /// that is still booting reads the messages once it serves, so after a timeout another connection may be tried.
     pub fn begin(mut socket: UnixStream, nonce: u64, limit: Duration) -> io::Result<(Self, Welcome)> {
         let deadline = Instant::now() + limit;
         socket.set_write_timeout(Some(limit))?;
@@ -108,7 +108,7 @@ impl Client {
         Ok((Self { shared }, welcome))
     }
 
-    /// Opens a stream with a request, the JSON of [`super::message::Request`].
+    /// Opens a stream with a request, as the JSON of [`super::message::Request`].
     pub fn open(&self, request: &[u8]) -> io::Result<Stream> {
         let stream = self.shared.next.fetch_add(1, Ordering::Relaxed);
         let (to, frames) = channel();
@@ -128,8 +128,8 @@ impl Client {
         Ok(opened)
     }
 
-    /// Asks for something that runs no program, and waits for its end at most for `limit`; gives the answer's JSON, if there is
-    /// one. What the guest refuses is an error of kind `Other` in its words.
+    /// Sends a request that runs no program, and waits up to `limit` for its end. Returns the answer's JSON, if there
+    /// is one. A refusal of the guest is an error of kind `Other` with its message.
     pub fn ask(&self, request: &Request, limit: Duration) -> io::Result<Option<Vec<u8>>> {
         let deadline = Instant::now() + limit;
         let mut stream = self.open(&to_json(request))?;
@@ -150,8 +150,8 @@ impl Client {
         }
     }
 
-    /// Asks the guest to hold, and sends nothing else from then on until the value is dropped: what was sent before has been read,
-    /// so nothing is on its way into a machine that stands.
+    /// Asks the guest to hold, and sends nothing else until the value is dropped. Everything that was sent before has
+    /// been read, so nothing is in transit to the stopped machine.
     pub fn hold(&self, limit: Duration) -> Result<Held<'_>, HoldError> {
         let stream = self.shared.next.fetch_add(1, Ordering::Relaxed);
         let (to, frames) = channel();
@@ -182,9 +182,9 @@ impl Client {
         self.shared.ended.load(Ordering::Acquire)
     }
 
-    /// Ends the session: what it started is killed by the guest.
+    /// Ends the session; the guest kills what it started.
     pub fn close(&self) {
-        // Now, and not when the thread has seen it: nobody opens a stream in between.
+        // Set it before the thread notices, so that nobody opens a stream in between.
         self.shared.ended.store(true, Ordering::Release);
         let _ = lock(&self.shared.writer).shutdown(Shutdown::Both);
     }
@@ -223,7 +223,7 @@ fn read_welcome(
     }
 }
 
-/// Hands out frames until the connection ends; then every stream ends.
+/// Distributes frames until the connection ends; then every stream ends.
 fn read(shared: &Shared, mut socket: UnixStream, mut decoder: Decoder) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
@@ -241,7 +241,7 @@ fn read(shared: &Shared, mut socket: UnixStream, mut decoder: Decoder) {
     }
     let mut streams = lock(&shared.streams);
     shared.ended.store(true, Ordering::Release);
-    // Their receivers see it.
+    // The receivers notice it.
     streams.clear();
 }
 
@@ -265,7 +265,7 @@ fn hand_out(shared: &Shared, mut frame: Frame) {
 }
 
 impl Stream {
-    /// The next frame, as the guest sends it; nothing when the connection has ended. The last is [`Kind::Ended`].
+    /// The next frame of the guest; nothing once the connection has ended. The last one is [`Kind::Ended`].
     #[expect(clippy::should_implement_trait, reason = "as the decoder's")]
     pub fn next(&mut self) -> Option<Frame> {
         let frame = self.frames.recv().ok();
@@ -273,7 +273,7 @@ impl Stream {
         frame
     }
 
-    /// The same, at most for `limit`.
+    /// The same with a timeout.
     pub fn next_within(&mut self, limit: Duration) -> io::Result<Frame> {
         match self.frames.recv_timeout(limit) {
             Ok(frame) => {
@@ -288,7 +288,7 @@ impl Stream {
         }
     }
 
-    /// Sends frames of this stream, from whatever thread.
+    /// A sender for frames of this stream, for any thread.
     pub fn sender(&self) -> StreamSender {
         self.sender.clone()
     }
@@ -304,25 +304,25 @@ impl Drop for Stream {
 }
 
 impl StreamSender {
-    /// Sends a frame. A [`Kind::OutputCredit`] is what the guest may send more from now on.
+    /// Sends a frame. A [`Kind::OutputCredit`] lets the guest send more.
     pub fn send(&self, kind: Kind, payload: &[u8]) -> io::Result<()> {
         let frame = Frame::new(kind, self.stream, self.shared.nonce, payload);
         if kind == Kind::OutputCredit
             && let Some(entry) = lock(&self.shared.streams).get_mut(&self.stream)
         {
-            // Never more than a window, whatever a client says.
+            // Never more than a window, whatever a client sends.
             entry.credit = entry.credit.saturating_add(frame.number().unwrap_or_default()).min(WINDOW);
         }
         let bytes = frame.to_bytes();
         let mut writer = lock(&self.shared.writer);
         let written = writer.write_all(&bytes);
         if written.is_err() {
-            // Half a frame may be on its way: nothing of this connection can be read after it.
+            // Half a frame may have been sent, so nothing after it on this connection could be read.
             let _ = writer.shutdown(Shutdown::Both);
         }
         drop(writer);
         if kind == Kind::Abandon {
-            // Whoever waits for frames of it has waited long enough.
+            // End the wait of anybody who still waits for its frames.
             lock(&self.shared.streams).remove(&self.stream);
         }
         written

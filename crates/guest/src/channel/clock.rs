@@ -1,20 +1,20 @@
-//! The guest's clock. It stands while the host sleeps or the machine is stopped, and the host sets it afterwards.
+//! The guest's clock. It stops while the host sleeps or the machine is stopped, and the host sets it afterwards.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A clock that was set.
+/// The result of setting the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockSet {
-    /// How far it was behind the host's, ms.
+    /// How far it was behind the host's, in ms.
     pub behind_ms: i64,
-    /// What it shows now, ms since 1970.
+    /// The current time of the guest, in ms since 1970.
     pub time_ms: u64,
 }
 
-/// What sets the clock; an error is told to the host.
+/// Sets the clock; an error is reported to the host.
 pub trait Clock: fmt::Debug + Send {
-    /// Sets it to so many ms since 1970.
+    /// Sets it to this time, in ms since 1970.
     fn set(&mut self, time_ms: u64) -> Result<ClockSet, String>;
 }

@@ -1,4 +1,4 @@
-//! What the network refused, as the guest shows it: a file that the next prompt prints what is new of.
+//! What the network refused, as the guest shows it: a file whose new lines the next prompt prints.
 
 use std::fs;
 use std::io;
@@ -7,23 +7,23 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-/// Where the guest keeps it, in memory.
+/// The path in the guest, which is in memory.
 pub const PATH: &str = "/run/rave/denied";
-/// The most lines; the oldest go first.
+/// The largest number of lines; the oldest are dropped first.
 pub const MOST: usize = 20;
-/// The longest line, characters.
+/// The longest line, in characters.
 pub const LINE: usize = 1000;
 
-/// A refusal in the words of the host.
+/// A refusal, worded by the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
-    /// Larger than that of every notice before, over all boots and supervisors.
+    /// Larger than that of all previous notices, across boots and supervisors.
     pub number: u64,
     /// What was refused, the rule, and the command that allows it.
     pub text: String,
 }
 
-/// The file's text: for each notice a line of its number, a tab and its words, without control characters.
+/// The file's text: a line for each notice, with its number, a tab and its text, without control characters.
 fn file(notices: &[Notice]) -> String {
     let plain = |c: char| if c.is_control() { '\u{fffd}' } else { c };
     let line = |notice: &Notice| {

@@ -8,49 +8,50 @@
 //! | 4 | 4 | stream |
 //! | 8 | 8 | the session's nonce |
 //!
-//! Numbers are little-endian. Between frames may lie zeros, so that a session that begins with [`preamble`] is read from its
-//! first frame on, whatever an earlier one left unfinished.
+//! Numbers are little-endian. Zeros are allowed between frames, so that a session that starts with [`preamble`] is read
+//! from its first frame on, whatever an earlier one left incomplete.
 
 /// The first byte of a frame.
 pub const MAGIC: u8 = 0xA5;
 /// Bytes of a head.
 pub const HEAD: usize = 16;
-/// The longest payload, bytes.
+/// The longest payload, in bytes.
 pub const MAX_PAYLOAD: usize = 16 * 1024;
 
-/// What a frame is.
+/// The kind of a frame, with its sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Kind {
-    /// Host: a session begins. JSON of [`super::message::Hello`].
+    /// Host: starts a session. JSON of [`super::message::Hello`].
     Hello = 1,
     /// Guest: the answer. JSON of [`super::message::Welcome`].
     Welcome = 2,
-    /// Host: a part of a request that more follow.
+    /// Host: a part of a request; more parts follow.
     RequestPart = 3,
-    /// Host: the rest of a request. Together they are the JSON of [`super::message::Request`].
+    /// Host: the last part of a request. Together they are the JSON of [`super::message::Request`].
     Request = 4,
     /// Host: bytes for the program's standard input.
     Stdin = 5,
-    /// Host: its standard input ends.
+    /// Host: the end of the program's standard input.
     StdinEnd = 6,
-    /// Guest: what it wrote on its standard output.
+    /// Guest: bytes of the program's standard output.
     Stdout = 7,
-    /// Guest: what it wrote on its standard error.
+    /// Guest: bytes of the program's standard error.
     Stderr = 8,
-    /// Host: may send so many bytes more of output. A number of four bytes.
+    /// Host: this many more bytes of output may be sent. A number of four bytes.
     OutputCredit = 9,
-    /// Guest: may take so many bytes more of input. A number of four bytes; the first is 0 and says that the program was started.
+    /// Guest: this many more bytes of input may be sent. A number of four bytes; the first is 0 and means that the
+    /// program was started.
     InputCredit = 10,
-    /// Host: send a signal. Its number, four bytes.
+    /// Host: sends a signal to the program. The signal's number, four bytes.
     Signal = 11,
     /// Host: the terminal's new size: rows, columns, two bytes each.
     Resize = 12,
-    /// Guest: it has ended; the last frame of a stream. JSON of [`super::message::Ended`].
+    /// Guest: the program has ended; the last frame of a stream. JSON of [`super::message::Ended`].
     Ended = 13,
-    /// Host: nobody waits for it any more. It is killed.
+    /// Host: abandons the program, which is killed.
     Abandon = 14,
-    /// Guest: the answer to a request that runs no program. JSON; the end follows.
+    /// Guest: the answer to a request that runs no program. JSON; [`Kind::Ended`] follows.
     Answer = 15,
 }
 
@@ -81,9 +82,9 @@ impl Kind {
 /// One frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
-    /// Which stream of the session it belongs to; 0 for the session itself.
+    /// The stream of the session; 0 for the session itself.
     pub stream: u32,
     /// The session.
     pub nonce: u64,
@@ -92,7 +93,7 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// A frame; a longer payload is cut.
+    /// Creates a frame; a longer payload is truncated.
     pub fn new(kind: Kind, stream: u32, nonce: u64, payload: impl Into<Vec<u8>>) -> Self {
         let mut payload = payload.into();
         payload.truncate(MAX_PAYLOAD);
@@ -101,7 +102,7 @@ impl Frame {
 
     /// Appends its bytes.
     pub fn write_to(&self, out: &mut Vec<u8>) {
-        // It fits: the payload is at most MAX_PAYLOAD.
+        // It fits: the payload has at most `MAX_PAYLOAD` bytes.
         let length = u16::try_from(self.payload.len()).unwrap_or(u16::MAX);
         out.extend([MAGIC, self.kind as u8]);
         out.extend(length.to_le_bytes());
@@ -117,7 +118,7 @@ impl Frame {
         bytes
     }
 
-    /// The number of a payload of four bytes.
+    /// The number in a payload of four bytes.
     pub fn number(&self) -> Option<u32> {
         Some(u32::from_le_bytes(self.payload.as_slice().try_into().ok()?))
     }
@@ -129,28 +130,28 @@ impl Frame {
     }
 }
 
-/// The zeros before a session's first frame: they end whatever frame came before.
+/// Zeros before the first frame of a session, which complete any unfinished frame before it.
 pub fn preamble() -> Vec<u8> {
     vec![0; HEAD + MAX_PAYLOAD]
 }
 
-/// Finds frames in bytes as they come.
+/// Finds frames in a stream of bytes.
 #[derive(Debug, Default)]
 pub struct Decoder {
     bytes: Vec<u8>,
-    /// What of them is done with.
+    /// The number of bytes that were consumed.
     done: usize,
 }
 
 impl Decoder {
-    /// Takes what was read. The caller asks for every frame before it reads again, so that no more is kept than a frame.
+    /// Adds received bytes. The caller takes all frames before it reads more, so that at most one frame is kept.
     pub fn push(&mut self, bytes: &[u8]) {
         self.bytes.drain(..self.done);
         self.done = 0;
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The next whole frame. What is none is passed over.
+    /// The next complete frame. Anything else is skipped.
     #[expect(clippy::should_implement_trait, reason = "there may be more after a None")]
     pub fn next(&mut self) -> Option<Frame> {
         loop {
@@ -169,7 +170,7 @@ impl Decoder {
             }
             let payload = rest.get(HEAD..HEAD + length)?.to_vec();
             self.done += HEAD + length;
-            // One of a later version: whole, and not for us.
+            // A complete frame of a later version, which is not for us.
             let Some(kind) = Kind::of(head[1]) else { continue };
             let stream = u32::from_le_bytes([head[4], head[5], head[6], head[7]]);
             let mut nonce = [0; 8];
@@ -178,7 +179,7 @@ impl Decoder {
         }
     }
 
-    /// Bytes that are kept.
+    /// The number of bytes that are kept.
     pub fn kept(&self) -> usize {
         self.bytes.len() - self.done
     }
@@ -231,7 +232,7 @@ mod tests {
             prop_assert_eq!(decoder.kept(), 0);
         }
 
-        /// The promise of the preamble: nothing before it can take a frame of the session along.
+        /// The purpose of the preamble: nothing before it can swallow a frame of the session.
         #[test]
         fn a_session_is_read_from_its_first_frame_whatever_was_before(
             garbage in proptest::collection::vec(prop_oneof![Just(MAGIC), any::<u8>()], 0..400),

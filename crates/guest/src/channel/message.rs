@@ -1,4 +1,4 @@
-//! What frames carry, as JSON. Unknown fields are ignored: host and guest may be of different versions.
+//! The JSON in frames. Unknown fields are ignored, because host and guest may have different versions.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -10,76 +10,77 @@ use super::provision::Provision;
 /// The version of the channel's frames and messages.
 pub const VERSION: u32 = 1;
 
-/// The error of a request in a session that the guest does not know: `rave-guest` was started again since.
+/// The error of a request in a session that the guest does not know, because `rave-guest` was restarted.
 pub const SESSION_OVER: &str = "the guest knows nothing of this session";
 
-/// The error of a request that only a machine at a barrier meets: the answer to [`Request::Hold`] of a guest that is older than holding
-/// a machine that runs.
+/// The error of a request that is only valid at a barrier: the answer of a guest to [`Request::Hold`] if its version
+/// cannot hold a running machine.
 pub const HAS_IDENTITY: &str = "this machine has an identity";
 
 /// The host's first message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
-    /// The newest version that the host speaks.
+    /// The newest version that the host supports.
     pub version: u32,
 }
 
 /// The guest's answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Welcome {
-    /// The version that both speak.
+    /// The version that both support.
     pub version: u32,
     /// The version of `rave-guest`.
     pub program: String,
     /// The kernel's `/proc/sys/kernel/random/boot_id`.
     pub boot_id: String,
-    /// It is a template's, or a clone's or fork's whose identity was not renewed, or it is held to be forked: it runs no programs.
+    /// Whether it is at a barrier and runs no programs: as a template, as a clone or fork without its own identity, or
+    /// held to be forked.
     #[serde(default)]
     pub at_barrier: bool,
 }
 
-/// What the host asks for on a stream of its own.
+/// A request of the host, on its own stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Request {
     /// Run a program.
     Exec(Exec),
-    /// Be ready to be saved, as a template or to be forked. No answer but the end.
+    /// Get ready to be saved, as a template or to be forked. No answer but the end.
     Hold,
     /// Become another machine. The answer is a [`Receipt`](super::identity::Receipt).
     Renew(Identity),
     /// Trust this authority, and set these variables from now on. No answer but the end.
     Provide(Provision),
-    /// The receipt is in: let everything go on. No answer but the end.
+    /// The receipt has arrived: resume everything. No answer but the end.
     Open,
     /// Set the clock. The answer is a [`ClockSet`](super::clock::ClockSet).
     Clock {
-        /// The host's, ms since 1970.
+        /// The host's time, in ms since 1970.
         time_ms: u64,
     },
-    /// Show what the network refused, the oldest first, in place of what was shown before. No answer but the end.
+    /// Show these refusals of the network, the oldest first, instead of the previous ones. No answer but the end.
     Denied(Vec<Notice>),
 }
 
 /// A program to run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exec {
-    /// The program and its arguments; a login shell where there are none.
+    /// The program and its arguments; a login shell if empty.
     #[serde(default)]
     pub command: Vec<String>,
-    /// The user to run it as; the guest's user where it is not said.
+    /// The user to run it as; the guest's user if absent.
     #[serde(default)]
     pub user: Option<String>,
-    /// Its working directory, from the home on; the home where it is not said.
+    /// Its working directory, relative to the home; the home if absent.
     #[serde(default)]
     pub workdir: Option<String>,
-    /// More variables, over those of the login environment.
+    /// Additional variables, which override those of the login environment.
     #[serde(default)]
     pub env: Vec<(String, String)>,
-    /// A terminal for its three streams.
+    /// The terminal for its three streams, if it gets one.
     #[serde(default)]
     pub terminal: Option<Terminal>,
-    /// It is ended after so many milliseconds: SIGTERM, then SIGKILL.
+    /// Its timeout in milliseconds: it gets SIGTERM, then SIGKILL.
     #[serde(default)]
     pub timeout_ms: Option<u64>,
 }
@@ -101,25 +102,25 @@ pub struct Ended {
     /// Its exit code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<u8>,
-    /// The number of the signal that ended it.
+    /// The number of the signal that killed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<i32>,
-    /// Its time was over.
+    /// Whether it timed out.
     #[serde(default)]
     pub timed_out: bool,
-    /// Why it was not started, or how the channel broke off.
+    /// Why it was not started, or how the channel failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
 impl Ended {
-    /// It never ran, or nobody knows how it ended.
+    /// A program that never ran, or whose end is unknown.
     pub fn failed(error: impl Into<String>) -> Self {
         Self { error: Some(error.into()), ..Self::default() }
     }
 
-    /// The exit code as a shell tells it: 128 and the number of the signal, 124 after a timeout (timeout(1)), 126 where it
-    /// was not started.
+    /// The exit code as a shell reports it: 128 plus the number of the signal, 124 after a timeout (timeout(1)), 126 if
+    /// it was not started.
     pub fn shell_code(&self) -> u8 {
         match (self.timed_out, self.code, self.signal) {
             (true, ..) => 124,
@@ -136,7 +137,7 @@ pub fn to_json(message: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(message).expect("strings, numbers and lists always serialise")
 }
 
-/// Reads a message; nothing where it is none.
+/// Parses a message; nothing if it is invalid.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     serde_json::from_slice(bytes).ok()
 }

@@ -1,17 +1,17 @@
 //! How the host runs programs in the guest: many streams over one virtio-serial port.
 //!
-//! - [`frame`]: frames on the wire, and the decoder that finds them again after anything.
-//! - [`message`]: what the frames carry, as JSON.
+//! - [`frame`]: frames on the wire, and the decoder that finds them even after garbage.
+//! - [`message`]: the JSON in frames.
 //! - [`denied`]: what the network refused, as the guest shows it.
-//! - [`identity`]: what a clone of a template becomes.
-//! - [`clock`]: a clock that stood.
+//! - [`identity`]: the identity of a clone.
+//! - [`clock`]: sets a clock that was stopped.
 //! - [`server`]: the guest's end, which starts programs.
 //! - [`client`]: the host's end.
 //! - [`session`]: how the server starts a program as a user.
 //!
-//! A host session begins with [`frame::preamble`] and a `Hello` whose nonce is in each frame from then on. Frames of another
-//! nonce are what an earlier session left, and are dropped. No side may send more bytes of a stream than the other has given
-//! it credit for, [`WINDOW`] at first.
+//! A session starts with [`frame::preamble`] and a `Hello` whose nonce is in all of its frames. Frames with another
+//! nonce are left over from an earlier session, and are dropped. Neither side may send more bytes of a stream than the
+//! other's credit allows, which is [`WINDOW`] at first.
 
 pub mod client;
 pub mod clock;

@@ -1,43 +1,43 @@
-//! What a host gives to its guest besides an identity: whom it trusts, and variables for its programs.
+//! What a host provides to its guest besides an identity: a trusted authority, and variables for programs.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The system credential with which a machine that boots gets it, JSON.
+/// The system credential with the provision for a booting machine, as JSON.
 pub const CREDENTIAL: &str = "rave.provision";
 
-/// The variable by which Claude Code finds the provider.
+/// The variable with the provider's URL for Claude Code.
 pub const MODEL_URL: &str = "ANTHROPIC_BASE_URL";
-/// The variable of what it shows there.
+/// The variable with the token for it.
 pub const MODEL_TOKEN: &str = "ANTHROPIC_AUTH_TOKEN";
 
-/// What programs of the guest find. Each replaces what the host gave before.
+/// What programs of the guest find. It replaces what the host provided before.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provision {
-    /// The certificate of an authority that the guest trusts besides its own, PEM.
+    /// The certificate of an authority that the guest trusts in addition to its own, as PEM.
     #[serde(default)]
     pub authority: Option<String>,
-    /// Variables for every program. Names are `[A-Z0-9_]`; values have no control characters.
+    /// Variables for all programs. Names are `[A-Z0-9_]`; values have no control characters.
     #[serde(default)]
     pub environment: Vec<(String, String)>,
-    /// What git shows to hosts.
+    /// Logins for git.
     #[serde(default)]
     pub git: Vec<GitLogin>,
 }
 
-/// What git shows to a host that asks for a user and a password, over https.
+/// A login that git uses for a host that requires a user and a password, over https.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GitLogin {
-    /// The host as git names it, with its port where that is another than 443.
+    /// The host as git names it, with its port unless that is 443.
     pub host: String,
-    /// The user, where the repository's URL names none.
+    /// The user, if the repository's URL has none.
     pub user: String,
     /// The password: a placeholder.
     pub password: String,
 }
 
-/// Without the password.
+/// Omits the password.
 impl fmt::Debug for GitLogin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GitLogin").field("host", &self.host).finish_non_exhaustive()
@@ -45,13 +45,13 @@ impl fmt::Debug for GitLogin {
 }
 
 impl Provision {
-    /// Whether it gives nothing.
+    /// Whether it provides nothing.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// Without values: one may be a token.
+/// Omits the values, which may be tokens.
 impl fmt::Debug for Provision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&str> = self.environment.iter().map(|(name, _)| name.as_str()).collect();

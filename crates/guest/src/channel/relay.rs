@@ -1,16 +1,16 @@
-//! Connections of the guest that the host serves, over the standard streams of one program of the channel: numbered messages, each
-//! of which has one answer.
+//! Connections of the guest that the host serves, over the standard streams of one program of the channel: messages
+//! with a connection number, each of which has one answer.
 
 use std::io::{self, Write};
 
-/// The longest message, bytes: that of an SSH agent (OpenSSH's `AGENT_MAX_LEN`).
+/// The longest message in bytes: that of an SSH agent (OpenSSH's `AGENT_MAX_LEN`).
 pub const LONGEST: u32 = 256 * 1024;
-/// Connections at once.
+/// The largest number of connections at the same time.
 pub const MOST: usize = 16;
 
-/// The program of the guest.
+/// The subcommand of `rave-guest`.
 pub const SUBCOMMAND: &str = "ssh-agent";
-/// Where it listens, and what programs find in `SSH_AUTH_SOCK`.
+/// The path of its socket, and the value of `SSH_AUTH_SOCK`.
 pub const SOCKET: &str = "/run/rave/ssh-agent.sock";
 
 /// A message of a connection.
@@ -18,12 +18,12 @@ pub const SOCKET: &str = "/run/rave/ssh-agent.sock";
 pub struct Relayed {
     /// The connection's number.
     pub connection: u32,
-    /// The message; empty once the connection is over.
+    /// The message; empty once the connection has ended.
     pub message: Vec<u8>,
 }
 
 impl Relayed {
-    /// Writes it: number, length, message; numbers have four bytes, the first one first.
+    /// Writes it: number, length, message; numbers are big-endian with four bytes.
     pub fn write_to(&self, to: &mut impl Write) -> io::Result<()> {
         let length = u32::try_from(self.message.len()).unwrap_or(u32::MAX);
         let head = [self.connection.to_be_bytes(), length.to_be_bytes()].concat();
@@ -32,17 +32,17 @@ impl Relayed {
     }
 }
 
-/// Messages of which more and more bytes come.
+/// Parses messages from a stream of bytes.
 #[derive(Debug, Default)]
 pub struct Decoder(Vec<u8>);
 
 impl Decoder {
-    /// Takes bytes.
+    /// Adds received bytes.
     pub fn push(&mut self, bytes: &[u8]) {
         self.0.extend(bytes);
     }
 
-    /// The next message that is whole; an error where it is longer than any may be.
+    /// The next complete message; an error if it is too long.
     pub fn next_message(&mut self) -> io::Result<Option<Relayed>> {
         let Some((connection, rest)) = self.0.split_first_chunk::<4>() else { return Ok(None) };
         let Some((length, rest)) = rest.split_first_chunk::<4>() else { return Ok(None) };

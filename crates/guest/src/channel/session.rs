@@ -1,5 +1,5 @@
-//! How a program of the channel becomes a user's: `rave-guest session ...` is started by the server, changes itself, and
-//! becomes the program. What must be done between fork and exec would need `unsafe` in the server.
+//! How a program of the channel runs as a user: the server starts `rave-guest session ...`, which changes its own
+//! process and becomes the program. Doing this between fork and exec would need `unsafe` in the server.
 #![expect(clippy::disallowed_types, reason = "it becomes the program; nothing is left to watch")]
 
 use std::fs;
@@ -16,32 +16,32 @@ use super::user::User;
 /// The subcommand of `rave-guest`.
 pub const SUBCOMMAND: &str = "session";
 
-/// The exit code of a program that is there and was not started (POSIX, "Exit Status for Commands").
+/// The exit code if the program exists but could not be started (POSIX, "Exit Status for Commands").
 const NOT_STARTED: u8 = 126;
-/// The exit code of a program that is not there.
+/// The exit code if the program does not exist.
 const NOT_FOUND: u8 = 127;
 
 /// What to become.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
-    /// As whom.
+    /// The user.
     pub user: User,
     /// The control group to enter.
     pub cgroup: Option<String>,
-    /// Standard input is a terminal, which becomes the session's.
+    /// Whether standard input is a terminal, which becomes the session's.
     pub has_terminal: bool,
     /// The working directory.
     pub workdir: String,
-    /// The program; a login shell where it is empty.
+    /// The program; a login shell if empty.
     pub command: Vec<String>,
 }
 
-/// Why it was not done.
+/// Why it failed.
 #[derive(Debug)]
 pub struct Failure {
-    /// In words.
+    /// The message.
     pub why: String,
-    /// What to exit with.
+    /// The exit code.
     pub code: u8,
 }
 
@@ -64,7 +64,7 @@ impl Session {
         words
     }
 
-    /// Reads [`Session::to_arguments`].
+    /// Parses [`Session::to_arguments`].
     pub fn of_arguments(words: &[&str]) -> Option<Self> {
         let [name, uid, gid, groups, home, shell, cgroup, streams, workdir, command @ ..] = words else {
             return None;
@@ -86,7 +86,7 @@ impl Session {
         })
     }
 
-    /// Becomes the program; comes back only where that failed.
+    /// Becomes the program; only returns if that failed.
     pub fn become_program(&self) -> Failure {
         if let Err((doing, source)) = self.enter() {
             return Failure { why: format!("cannot {doing}: {source}"), code: NOT_STARTED };
@@ -104,7 +104,7 @@ impl Session {
         };
         if let Some(cgroup) = &self.cgroup {
             let file = Path::new(cgroup).join("cgroup.procs");
-            // 0 is whoever writes it (cgroups(7)).
+            // 0 is the writing process (cgroups(7)).
             fs::write(&file, "0").map_err(|error| (format!("enter {cgroup}"), error))?;
         }
         setsid().map_err(failed("begin a session"))?;
@@ -112,7 +112,7 @@ impl Session {
             ioctl_tiocsctty(io::stdin()).map_err(failed("take the terminal"))?;
         }
         if geteuid().is_root() {
-            // This process has one thread, so what is a thread's is the process's.
+            // This process has a single thread, so this changes the whole process.
             let groups: Vec<Gid> = self.user.groups.iter().map(|group| Gid::from_raw(*group)).collect();
             set_thread_groups(&groups).map_err(failed("set the groups"))?;
             set_thread_gid(Gid::from_raw(self.user.gid)).map_err(failed("set the group"))?;
@@ -122,13 +122,14 @@ impl Session {
             .map_err(|error| (format!("enter the folder {}", self.workdir), error))
     }
 
-    /// A login shell that becomes the program, or that is it. Shells of another family get no words of ours to read.
+    /// A login shell that becomes the program, or is it. Shells of another family get no script, because their syntax
+    /// differs.
     fn program(&self) -> Command {
         let mut shell = Command::new(&self.user.shell);
         let name = Path::new(&self.user.shell).file_name().unwrap_or_default().to_string_lossy().into_owned();
         match self.command.split_first() {
             None => {
-                // The sign of a login shell, login(1).
+                // Marks a login shell, login(1).
                 shell.arg0(format!("-{name}"));
                 shell
             }

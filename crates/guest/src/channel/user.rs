@@ -1,4 +1,5 @@
-//! A user of the guest as the files of the user database tell it: a static program cannot ask glibc, which would load plug-ins.
+//! A user of the guest, from the files of the user database: a static program cannot use glibc's functions, which would
+//! load plug-ins.
 
 use std::fs;
 
@@ -7,26 +8,26 @@ use std::fs;
 pub struct User {
     /// The login name.
     pub name: String,
-    /// The user's number.
+    /// The user's ID.
     pub uid: u32,
-    /// The number of the user's own group.
+    /// The ID of the user's own group.
     pub gid: u32,
-    /// The numbers of all groups that the user is in.
+    /// The IDs of all groups of the user.
     pub groups: Vec<u32>,
-    /// The home.
+    /// The home directory.
     pub home: String,
     /// The login shell.
     pub shell: String,
 }
 
 impl User {
-    /// Looks for a user by name in `/etc/passwd` and `/etc/group`.
+    /// Finds a user by name in `/etc/passwd` and `/etc/group`.
     pub fn find(name: &str) -> Option<Self> {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
         Self::parse(&read("/etc/passwd"), &read("/etc/group"), name)
     }
 
-    /// Looks for a user by number.
+    /// Finds a user by ID.
     pub fn of_number(uid: u32) -> Option<Self> {
         let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
         let is_it = |line: &&str| line.split(':').nth(2).and_then(|field| field.parse().ok()) == Some(uid);

@@ -1,4 +1,4 @@
-//! Reading and writing below a folder by openat2(2): no name on the way is followed if it is a link, and none leads out.
+//! Reads and writes below a folder with openat2(2): no component of a path may be a link, and none leads out.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -15,10 +15,10 @@ use rustix::io::Errno;
 use super::path::{above, join, split};
 use super::wire::Stamp;
 
-/// How often the kernel is asked again that saw a rename on the way (openat2(2), EAGAIN).
+/// The largest number of attempts if the kernel detects a rename on the way (openat2(2), EAGAIN).
 const ATTEMPTS: u32 = 16;
 
-/// What is at a path.
+/// The kind of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     /// A folder.
@@ -27,49 +27,49 @@ pub enum Kind {
     File,
     /// A symbolic link.
     Link,
-    /// Something else.
+    /// Anything else.
     Other,
 }
 
-/// What is at a path, without following it.
+/// An entry, without following links.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// Its kind.
     pub kind: Kind,
-    /// The bits of chmod(2).
+    /// The permission bits of chmod(2).
     pub mode: u32,
-    /// Which it is.
+    /// Its version.
     pub stamp: Stamp,
 }
 
-/// A folder that nothing leads out of.
+/// A folder that no path leads out of.
 #[derive(Debug)]
 pub struct Root {
     fd: OwnedFd,
-    /// The folder that was opened last: files come by folder.
+    /// The folder that was opened last: files usually arrive folder by folder.
     last: Mutex<Option<(Vec<u8>, Arc<OwnedFd>)>>,
 }
 
-/// Bits that open(2) needs for what is only a place.
+/// Flags of open(2) for a folder that only serves as a location.
 const PLACE: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
 const STRICT: ResolveFlags =
     ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
 
 impl Root {
-    /// A folder that is there. Links on the way to it are followed: whoever names it is trusted.
+    /// Opens an existing folder. Links on the way to it are followed, because its caller is trusted.
     pub fn open(folder: &Path) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = openat(CWD, folder, flags, Mode::empty())?;
         Ok(Self { fd, last: Mutex::new(None) })
     }
 
-    /// A folder, which is made if it is not there.
+    /// Opens a folder, and creates it if it is missing.
     pub fn make(folder: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(folder)?;
         Self::open(folder)
     }
 
-    /// What is at a path; nothing if nothing is there, or no folder on the way.
+    /// The entry at a path; nothing if it does not exist, or a component is not a folder.
     pub fn find(&self, path: &[u8]) -> io::Result<Option<Found>> {
         let (folder, name) = split(path);
         let folder = match self.folder(folder) {
@@ -83,10 +83,10 @@ impl Root {
         }
     }
 
-    /// Opens a regular file to read it, and says which it is.
+    /// Opens a regular file for reading, and returns its version.
     pub fn read(&self, path: &[u8]) -> io::Result<(File, Found)> {
         let (folder, name) = split(path);
-        // A pipe would wait for its writer.
+        // Opening a pipe would otherwise wait for its writer.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let fd = openat(&*self.folder(folder)?, name, flags, Mode::empty())?;
         let found = found(&fstat(&fd)?);
@@ -96,13 +96,13 @@ impl Root {
         Ok((File::from(fd), found))
     }
 
-    /// What a symbolic link says.
+    /// The target of a symbolic link.
     pub fn read_link(&self, path: &[u8]) -> io::Result<Vec<u8>> {
         let (folder, name) = split(path);
         Ok(readlinkat(&*self.folder(folder)?, name, Vec::new())?.into_bytes())
     }
 
-    /// The names in a folder, sorted; the root's are those of an empty path.
+    /// The names in a folder, sorted; an empty path is the root.
     pub fn names(&self, path: &[u8]) -> io::Result<Vec<Vec<u8>>> {
         let place = self.folder(path)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -118,7 +118,7 @@ impl Root {
         Ok(names)
     }
 
-    /// Makes a folder with those above it; one that is there stays as it is.
+    /// Creates a folder with its parents; an existing one stays unchanged.
     pub fn make_folder(&self, path: &[u8]) -> io::Result<()> {
         for path in above(path).chain([path]).filter(|path| !path.is_empty()) {
             let (folder, name) = split(path);
@@ -127,7 +127,7 @@ impl Root {
                 Err(error) => return Err(error.into()),
             }
         }
-        // Something else may have been there.
+        // Something other than a folder may have existed.
         self.folder(path).map(drop)
     }
 
@@ -138,7 +138,7 @@ impl Root {
         Ok(fchmod(fd, Mode::from_raw_mode(mode & 0o777))?)
     }
 
-    /// Begins a file that has its name once it is whole. Its folder must be there.
+    /// Starts a file that gets its name once it is complete. Its folder must exist.
     pub fn new_file(&self, path: &[u8]) -> io::Result<NewFile> {
         let (folder, name) = split(path);
         let folder = self.folder(folder)?;
@@ -146,7 +146,7 @@ impl Root {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let open = || openat(&*folder, &beside, flags, Mode::from_raw_mode(0o600));
         let fd = match open() {
-            // Left by one that was killed.
+            // Left over by a process that was killed.
             Err(Errno::EXIST) => {
                 unlinkat(&*folder, &beside, AtFlags::empty())?;
                 open()?
@@ -156,7 +156,7 @@ impl Root {
         Ok(NewFile { file: File::from(fd), folder, beside, name: name.to_vec(), is_done: false })
     }
 
-    /// Makes a symbolic link, in place of a file or link that has its name.
+    /// Creates a symbolic link, replacing a file or link of the same name.
     pub fn make_link(&self, path: &[u8], target: &[u8]) -> io::Result<()> {
         let (folder, name) = split(path);
         let folder = self.folder(folder)?;
@@ -172,12 +172,12 @@ impl Root {
         })
     }
 
-    /// Removes a file or a link; whether there was one.
+    /// Removes a file or a link. Returns whether there was one.
     pub fn remove(&self, path: &[u8]) -> io::Result<bool> {
         self.unlink(path, AtFlags::empty())
     }
 
-    /// Removes a folder if it is empty; whether it was.
+    /// Removes a folder if it is empty. Returns whether it was.
     pub fn remove_folder(&self, path: &[u8]) -> io::Result<bool> {
         self.forget(path);
         match self.unlink(path, AtFlags::REMOVEDIR) {
@@ -186,7 +186,7 @@ impl Root {
         }
     }
 
-    /// Removes whatever is at a path, with what is below it.
+    /// Removes the entry at a path, with everything below it.
     pub fn remove_all(&self, path: &[u8]) -> io::Result<()> {
         let mut open = vec![(path.to_vec(), false)];
         while let Some((path, was_emptied)) = open.pop() {
@@ -217,7 +217,7 @@ impl Root {
         }
     }
 
-    /// A folder that may be removed is not kept open.
+    /// Closes the last folder if it may be removed.
     fn forget(&self, path: &[u8]) {
         let mut last = self.last();
         if last.as_ref().is_some_and(|(known, _)| known.starts_with(path)) {
@@ -248,10 +248,10 @@ impl Root {
     }
 }
 
-/// A file that is not whole yet; without [`NewFile::commit`] nothing of it stays.
+/// An incomplete file; without [`NewFile::commit`] it is removed.
 #[derive(Debug)]
 pub struct NewFile {
-    /// To write to.
+    /// The file, for writing.
     pub file: File,
     folder: Arc<OwnedFd>,
     beside: Vec<u8>,
@@ -260,7 +260,7 @@ pub struct NewFile {
 }
 
 impl NewFile {
-    /// Sets its mode and gives it its name, in place of a file or link that has it.
+    /// Sets its mode and renames it into place, replacing a file or link of the same name.
     pub fn commit(mut self, mode: u32) -> io::Result<()> {
         fchmod(&self.file, Mode::from_raw_mode(mode & 0o777))?;
         renameat(&*self.folder, &self.beside, &*self.folder, &self.name)?;
@@ -277,12 +277,12 @@ impl Drop for NewFile {
     }
 }
 
-/// A name beside a file's own that no list of a folder's files has.
+/// A temporary name, which never appears in a list of a folder's files.
 fn beside(name: &[u8]) -> Vec<u8> {
     [b".", &name[..name.len().min(200)], PARTIAL].concat()
 }
 
-/// What the name of an unfinished file ends with.
+/// The suffix of an incomplete file's name.
 pub const PARTIAL: &[u8] = b".rave-partial";
 
 fn is_absent(error: &io::Error) -> bool {
@@ -343,7 +343,7 @@ mod tests {
             let _ = root.remove_all(path);
         }
         assert!(root.read(b"file").is_err());
-        // The link itself is what has the name.
+        // The link itself is replaced.
         write(&root, b"file", b"ours").unwrap();
         root.remove_all(b"absolute").unwrap();
         assert_eq!(fs::read_to_string(outside.join("a")).unwrap(), "theirs");

@@ -1,4 +1,4 @@
-//! A folder as a stream.
+//! Converts a folder to a stream.
 
 use std::io::{self, Read as _, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -7,13 +7,13 @@ use super::beneath::{Kind, PARTIAL, Root};
 use super::path::join;
 use super::wire::{PIECE, Record, Stamp, Writer};
 
-/// A change within this time may leave the same time as the one before it: more than a tick of any kernel.
+/// Two changes within this time may have the same time stamp: more than a tick of any kernel.
 const RACY: Duration = Duration::from_millis(50);
 
 /// Whether contents are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Contents {
-    /// Records alone.
+    /// Only records.
     Stat,
     /// Everything.
     Send,
@@ -26,8 +26,8 @@ pub fn sure(stamp: Stamp) -> Stamp {
     Stamp { changed: if stamp.changed < latest { stamp.changed } else { 0 }, ..stamp }
 }
 
-/// Writes a record for `from`, and for everything below it if it is a folder. An empty path is the root, which has no record of its
-/// own. `skip` says what is left out, by its path.
+/// Writes a record for `from` and, if it is a folder, for everything below it. An empty path is the root, which has no
+/// record. `skip` decides by path what is left out.
 pub fn pack<W: Write>(
     root: &Root,
     from: &[u8],
@@ -53,12 +53,12 @@ pub fn pack<W: Write>(
     Ok(())
 }
 
-/// Writes one record; whether it is a folder's.
+/// Writes one record. Returns whether it is a folder.
 fn entry<W: Write>(root: &Root, path: &[u8], contents: Contents, to: &mut Writer<W>) -> io::Result<bool> {
     let owned = path.to_vec();
     let found = match root.find(path) {
         Ok(Some(found)) => found,
-        // Gone since its folder was read.
+        // It was removed since its folder was read.
         Ok(None) => return Ok(false),
         Err(error) => {
             to.record(&Record::Failed { path: owned, why: error.to_string() })?;
@@ -96,7 +96,7 @@ pub fn send<W: Write>(root: &Root, path: &[u8], to: &mut Writer<W>) -> io::Resul
             Ok(0) => return to.end_content(),
             Ok(count) => to.piece(&buffer[..count])?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // There is no way to take back what was sent: the stream ends here, and is not whole.
+            // What was sent cannot be taken back: the stream ends here, incomplete.
             Err(error) => return Err(error),
         }
     }

@@ -1,13 +1,13 @@
-//! Which paths a stream may name. Paths are bytes, as Linux has them (`path_resolution(7)`).
+//! The paths that a stream may contain. Paths are bytes, as in Linux (`path_resolution(7)`).
 
-/// The longest path, bytes: below `PATH_MAX` of limits.h with its NUL.
+/// The longest path in bytes: less than `PATH_MAX` of limits.h, which includes the NUL.
 pub const MAX_PATH: usize = 4095;
-/// The longest name, bytes: `NAME_MAX` of limits.h.
+/// The longest name in bytes: `NAME_MAX` of limits.h.
 pub const MAX_NAME: usize = 255;
-/// The most folders above a file.
+/// The largest depth of a path.
 pub const MAX_DEPTH: usize = 100;
 
-/// What is wrong with a relative path; nothing if it is one that lies below its root.
+/// Why a path is invalid; nothing if it is relative and stays below its root.
 pub fn fault(path: &[u8]) -> Option<&'static str> {
     if path.is_empty() {
         return Some("it is empty");
@@ -23,15 +23,15 @@ pub fn fault(path: &[u8]) -> Option<&'static str> {
         depth += 1;
         match name {
             b"" => return Some("it has an empty name"),
-            b"." | b".." => return Some("it has a name of dots"),
+            b"." | b".." => return Some("it has a name . or .."),
             _ if name.len() > MAX_NAME => return Some("it has a name that is too long"),
             _ => {}
         }
     }
-    (depth > MAX_DEPTH).then_some("it lies too deep")
+    (depth > MAX_DEPTH).then_some("it is too deep")
 }
 
-/// The folder of a path and the name in it; the folder of a first name is empty.
+/// The folder of a path and the name in it; the folder of a single name is empty.
 pub fn split(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|byte| *byte == b'/') {
         Some(at) => (&path[..at], &path[at + 1..]),
@@ -39,7 +39,7 @@ pub fn split(path: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// A name in a folder.
+/// The path of a name in a folder.
 pub fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {
     if folder.is_empty() { name.to_vec() } else { [folder, b"/", name].concat() }
 }

@@ -14,21 +14,21 @@ use super::wire::{Limits, Reader, Record, Writer};
 /// The subcommand of `rave-guest`.
 pub const SUBCOMMAND: &str = "tree";
 
-/// Buffers of the streams, bytes.
+/// The size of the streams' buffers, in bytes.
 const BUFFER: usize = 256 * 1024;
 
-/// What to do. Paths are relative to the working directory.
+/// A task. Paths are relative to the working directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Task {
-    /// Write what comes below a folder, then list it.
+    /// Write the stream below a folder, then list it.
     Put(PathBuf),
-    /// List a folder, without contents and without what git keeps.
+    /// List a folder, without contents and without git's folders.
     List(PathBuf),
-    /// Send the files that are asked for.
+    /// Send the requested files.
     Get(PathBuf),
     /// Send a file or a folder under its name.
     CopyOut(PathBuf),
-    /// Write one file or folder into a folder that is there, or under a new name.
+    /// Write one file or folder into an existing folder, or under a new name.
     CopyIn(PathBuf),
 }
 
@@ -45,7 +45,7 @@ impl Task {
         [word.to_owned(), path.to_string_lossy().into_owned()]
     }
 
-    /// Reads [`Task::to_arguments`].
+    /// Parses [`Task::to_arguments`].
     pub fn of_arguments(words: &[&str]) -> Option<Self> {
         let [word, path] = words else { return None };
         let path = PathBuf::from(path);
@@ -59,7 +59,7 @@ impl Task {
         })
     }
 
-    /// Does it.
+    /// Runs the task.
     pub fn run(&self, input: impl Read, output: impl Write) -> io::Result<()> {
         let input = BufReader::with_capacity(BUFFER, input);
         let output = BufWriter::with_capacity(BUFFER, output);
@@ -99,7 +99,7 @@ fn is_of_git(path: &[u8]) -> bool {
 fn get(folder: &Path, input: impl Read, output: impl Write) -> io::Result<()> {
     let mut reader = Reader::new(input, Limits::NONE)?;
     let mut asked = Vec::new();
-    // To the end first: the other side writes before it reads.
+    // Read to the end first: the other side writes before it reads.
     while let Some(record) = reader.next()? {
         if let Record::Other { path } = record {
             asked.push(path);
@@ -117,7 +117,7 @@ fn copy_out(path: &Path, output: impl Write) -> io::Result<()> {
     let whole = std::fs::canonicalize(
         path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")),
     )?;
-    // A name that is none (`.`, `..`, `a/..`) is that of the folder it leads to.
+    // A path without a name (`.`, `..`, `a/..`) gets the name of its folder.
     let (folder, name) = if let Some(name) = path.file_name() {
         (whole, name.to_owned())
     } else {
@@ -148,7 +148,7 @@ fn copy_in(path: &Path, input: impl Read, output: impl Write) -> io::Result<()> 
     writer.finish()
 }
 
-/// Where a copy goes, as cp(1) has it: into a folder that is there, or beside its siblings under a name of its own.
+/// The destination of a copy, as in cp(1): an existing folder, or a new name in one.
 pub fn destination(path: &Path) -> io::Result<(PathBuf, Option<Vec<u8>>)> {
     if path.as_os_str().is_empty() || path.is_dir() {
         return Ok((if path.as_os_str().is_empty() { Path::new(".") } else { path }.to_owned(), None));
@@ -164,7 +164,7 @@ pub fn destination(path: &Path) -> io::Result<(PathBuf, Option<Vec<u8>>)> {
     Ok((folder.to_owned(), Some(name.as_bytes().to_vec())))
 }
 
-/// A path with another first name.
+/// A path with its first name replaced.
 pub fn renamed(path: &[u8], name: Option<&[u8]>) -> Vec<u8> {
     let Some(name) = name else { return path.to_vec() };
     match path.iter().position(|byte| *byte == b'/') {

@@ -1,4 +1,4 @@
-//! A stream as a folder.
+//! Converts a stream to a folder.
 
 use std::io::{self, Read, Write as _};
 
@@ -6,31 +6,31 @@ use super::beneath::{Kind, Root};
 use super::path::split;
 use super::wire::{Reader, Record};
 
-/// What came of a stream.
+/// The result of unpacking.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Unpacked {
-    /// Files, links and folders that were written.
+    /// The number of files, links and folders that were written.
     pub written: u64,
-    /// Bytes of files.
+    /// The bytes of files.
     pub bytes: u64,
-    /// What could not be written, or was not sent: where, and why.
+    /// Paths that could not be written, or were not sent, and why.
     pub left: Vec<(Vec<u8>, String)>,
 }
 
-/// The most that [`Unpacked::left`] names.
+/// The largest number of paths in [`Unpacked::left`].
 const MOST_LEFT: usize = 1000;
 
-/// How to write a stream.
+/// Options for unpacking.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// The bits of a mode that are kept.
+    /// A mask for the mode.
     pub mode: u32,
-    /// A file may take the place of a folder, with what is in it, and a folder that of a file.
+    /// Whether a file may replace a folder with its content, and a folder a file.
     pub replaces_kinds: bool,
 }
 
-/// Writes what `from` says below `root`. A file replaces one that has its name. `place` says for each record where it goes, or why
-/// it does not.
+/// Writes the stream `from` below `root`. Files replace those of the same name. `place` returns the path for each
+/// record, or the reason to leave it out.
 pub fn unpack<R: Read>(
     root: &Root,
     from: &mut Reader<R>,
@@ -57,7 +57,7 @@ pub fn unpack<R: Read>(
             Err(Fault::Disk(error)) => leave(&mut done, &path, error.to_string()),
         }
     }
-    // Last, for a folder may be one that nobody writes to; from the inside out.
+    // Set modes last, because a folder may be read-only; from the inside out.
     for (path, mode) in modes.into_iter().rev() {
         if let Err(error) = root.set_folder_mode(&path, mode) {
             leave(&mut done, &path, error.to_string());
@@ -90,7 +90,7 @@ enum Fault {
     Disk(io::Error),
 }
 
-/// Whether the next file would fail as well.
+/// Whether the next file would fail too.
 fn is_fatal(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -138,7 +138,7 @@ fn write<R: Read>(
     Ok(0)
 }
 
-/// Removes a file or a link. A folder goes if it is empty: what somebody else has put there stays.
+/// Removes a file or a link, or a folder if it is empty: other content in it stays.
 fn remove(root: &Root, path: &[u8]) -> io::Result<()> {
     match root.find(path)?.map(|found| found.kind) {
         Some(Kind::Folder) => root.remove_folder(path).map(drop),
@@ -147,7 +147,7 @@ fn remove(root: &Root, path: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Makes the folders above a path, and removes what is in its place and of another kind.
+/// Creates the folders above a path, and removes an entry of another kind in its place.
 fn clear_the_way(root: &Root, path: &[u8], wants_folder: bool, options: Options) -> io::Result<()> {
     let (folder, _) = split(path);
     if !folder.is_empty() && root.find(folder)?.is_none_or(|found| found.kind != Kind::Folder) {
@@ -159,7 +159,7 @@ fn clear_the_way(root: &Root, path: &[u8], wants_folder: bool, options: Options)
         _ => return Ok(()),
     };
     if !options.replaces_kinds {
-        let what = if is_folder { "a folder has its name" } else { "a file has its name" };
+        let what = if is_folder { "a folder has the same name" } else { "a file has the same name" };
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
     }
     root.remove_all(path)

@@ -1,14 +1,14 @@
-//! The stream: [`MAGIC`], then records, the last of which says how many there were.
+//! The stream: [`MAGIC`], then records, the last of which has their number.
 //!
 //! | bytes | what |
 //! | --- | --- |
 //! | 1 | the record's letter |
 //! | 4 | mode, the bits of chmod(2) |
 //! | 2, n | path |
-//! | | `L`: 2, n target. `S`: 8 size, 8 time of the last change of the inode in ns, 8 inode. `!`: 2, n why. `.`: 8 number of records |
+//! | | `L`: 2, n target. `S`: 8 size, 8 time of the last change of the inode in ns, 8 inode. `!`: 2, n reason. `.`: 8 number of records |
 //!
-//! Behind a record `F` follows its content in pieces: 4 bytes of length, at most [`PIECE`], then so many bytes; a length of 0 ends
-//! it. Numbers are little-endian.
+//! After a record `F` its content follows in pieces: 4 bytes of length, at most [`PIECE`], then that many bytes; a
+//! length of 0 ends it. Numbers are little-endian.
 
 use std::io::{self, ErrorKind, Read, Write};
 
@@ -16,17 +16,18 @@ use super::path;
 
 /// The first bytes of a stream.
 pub const MAGIC: [u8; 8] = *b"RAVETRE1";
-/// The longest piece of a content, bytes.
+/// The longest piece of a content, in bytes.
 pub const PIECE: usize = 64 * 1024;
-/// The longest text of a [`Record::Failed`], bytes.
+/// The longest text of a [`Record::Failed`], in bytes.
 const MAX_WHY: usize = 1024;
 
-/// What tells whether a file is the one that was seen before, as git's index does.
+/// Identifies a version of a file, like git's index.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Stamp {
-    /// Bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// The time of the inode's last change, ns since 1970; 0 if it was so short ago that a later change may have the same.
+    /// The time of the inode's last change, in ns since 1970; 0 if it is so recent that a later change may have the
+    /// same.
     pub changed: u64,
     /// The inode.
     pub inode: u64,
@@ -37,49 +38,49 @@ pub struct Stamp {
 pub enum Record {
     /// A folder.
     Folder {
-        /// Where.
+        /// The path.
         path: Vec<u8>,
-        /// The bits of chmod(2).
+        /// The permission bits of chmod(2).
         mode: u32,
     },
     /// A file, whose content follows.
     File {
-        /// Where.
+        /// The path.
         path: Vec<u8>,
-        /// The bits of chmod(2).
+        /// The permission bits of chmod(2).
         mode: u32,
     },
     /// A file without its content.
     Stat {
-        /// Where.
+        /// The path.
         path: Vec<u8>,
-        /// The bits of chmod(2).
+        /// The permission bits of chmod(2).
         mode: u32,
-        /// Which.
+        /// The version.
         stamp: Stamp,
     },
     /// A symbolic link.
     Link {
-        /// Where.
+        /// The path.
         path: Vec<u8>,
-        /// What it says.
+        /// The target.
         target: Vec<u8>,
     },
-    /// A socket, a pipe, a device: named, and left where it is. In a request: send this file.
+    /// A socket, a pipe or a device, which is not copied. In a request: send this file.
     Other {
-        /// Where.
+        /// The path.
         path: Vec<u8>,
     },
-    /// To be removed with what is below it.
+    /// A path to remove, with everything below it.
     Remove {
-        /// Where.
+        /// The path.
         path: Vec<u8>,
     },
     /// Something could not be read.
     Failed {
-        /// Where.
+        /// The path.
         path: Vec<u8>,
-        /// What the system said.
+        /// The error of the system.
         why: String,
     },
 }
@@ -92,7 +93,7 @@ pub struct Writer<W> {
 }
 
 impl<W: Write> Writer<W> {
-    /// Begins a stream.
+    /// Starts a stream.
     pub fn new(mut to: W) -> io::Result<Self> {
         to.write_all(&MAGIC)?;
         Ok(Self { to, records: 0 })
@@ -121,7 +122,7 @@ impl<W: Write> Writer<W> {
         }
     }
 
-    /// Writes a piece of the content of the file before; an empty one is none.
+    /// Writes a piece of the current file's content; an empty one is ignored.
     pub fn piece(&mut self, bytes: &[u8]) -> io::Result<()> {
         bytes.chunks(PIECE).try_for_each(|piece| {
             self.to.write_all(&u32::try_from(piece.len()).unwrap_or_default().to_le_bytes())?;
@@ -158,23 +159,23 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// What a reader takes at most.
+/// The limits of a reader.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Records.
+    /// The number of records.
     pub records: u64,
-    /// Bytes of all paths and targets.
+    /// The bytes of all paths and targets.
     pub names: u64,
-    /// Bytes of all contents.
+    /// The bytes of all contents.
     pub content: u64,
 }
 
 impl Limits {
-    /// For a sender that is trusted.
+    /// For a trusted sender.
     pub const NONE: Self = Self { records: u64::MAX, names: u64::MAX, content: u64::MAX };
 }
 
-/// Reads a stream, and fails at what is none.
+/// Reads a stream, and fails if it is invalid.
 #[derive(Debug)]
 pub struct Reader<R> {
     from: R,
@@ -190,7 +191,7 @@ fn bad(what: impl Into<String>) -> io::Error {
 }
 
 impl<R: Read> Reader<R> {
-    /// Reads the beginning.
+    /// Reads the magic bytes.
     pub fn new(mut from: R, limits: Limits) -> io::Result<Self> {
         let mut magic = [0; 8];
         from.read_exact(&mut magic)?;
@@ -200,7 +201,7 @@ impl<R: Read> Reader<R> {
         Ok(Self { from, limits, records: 0, names: 0, content: 0, in_content: false })
     }
 
-    /// The next record; nothing at the end. The content of a file that was not read is passed over.
+    /// The next record; nothing at the end. Skips the rest of a file's content.
     #[expect(clippy::should_implement_trait, reason = "it fails")]
     pub fn next(&mut self) -> io::Result<Option<Record>> {
         let mut rest = Vec::new();
@@ -235,7 +236,7 @@ impl<R: Read> Reader<R> {
             b'L' => {
                 let target = self.text()?;
                 if target.is_empty() || target.len() > path::MAX_PATH || target.contains(&0) {
-                    return Err(bad("it has a link that leads nowhere"));
+                    return Err(bad("it has a link without a valid target"));
                 }
                 Record::Link { path, target }
             }
@@ -250,7 +251,7 @@ impl<R: Read> Reader<R> {
         }))
     }
 
-    /// The next piece of the content of the file before, in `piece`; false at its end.
+    /// Reads the next piece of the current file's content into `piece`; false at its end.
     pub fn piece(&mut self, piece: &mut Vec<u8>) -> io::Result<bool> {
         piece.clear();
         if !self.in_content {

@@ -74,7 +74,7 @@ fn a_program_that_is_not_read_holds_up_no_other() {
     assert_eq!(channel.shell("echo quick").text(), "quick\n");
     let mut bytes = 0;
     stuck.sender().send(Kind::Signal, &15_u32.to_le_bytes()).unwrap();
-    // Without credit no more than the window comes; with it the end comes too.
+    // Without credit only the window arrives; with it the end arrives too.
     loop {
         let frame = stuck.next().unwrap();
         match frame.kind {
@@ -159,7 +159,7 @@ fn a_terminal_has_its_size_and_its_keys() {
     assert!(text.contains("31 97\r\n") && text.contains("/dev/pts/") && text.contains("xterm\r\n"), "{text}");
     stream.sender().send(Kind::Resize, &[40, 0, 100, 0]).unwrap();
     read_until(&mut stream, "40 100");
-    // Ctrl-C is the terminal's, not ours.
+    // The terminal handles Ctrl-C.
     stream.sender().send(Kind::Stdin, &[3]).unwrap();
     assert_eq!(finish(&mut stream).ended, Ended { signal: Some(2), ..Ended::default() });
 

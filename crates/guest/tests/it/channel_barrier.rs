@@ -1,4 +1,4 @@
-//! The channel of a template and of its clones: no program before there is an identity.
+//! The channel of a template and of its clones: no program runs without an identity.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -15,13 +15,13 @@ use rave_guest::channel::server::Server;
 
 use crate::channel_host::{LIMIT, config, finish, shell};
 
-/// What a barrier was told.
+/// The calls of a barrier.
 type Told = Arc<Mutex<Vec<&'static str>>>;
 
 #[derive(Debug)]
 struct Recorder {
     told: Told,
-    /// It cannot renew anything.
+    /// Whether renewing fails.
     is_broken: bool,
 }
 
@@ -67,7 +67,7 @@ impl Guest {
         Self::with(is_broken, clock, Server::at_barrier)
     }
 
-    /// One that runs programs, and can be held.
+    /// A guest that runs programs, and can be held.
     fn running() -> Self {
         let clock = Box::new(Wall(Arc::default()));
         Self::with(false, clock, Server::with_later_barrier)
@@ -209,7 +209,7 @@ fn entropy_is_in_no_log() {
     assert!(!text.contains("1, 1") && text.contains("demo"), "{text}");
 }
 
-/// A clock that keeps what it was set to.
+/// A clock that records the time it was set to.
 #[derive(Debug)]
 struct Wall(Arc<Mutex<u64>>);
 

@@ -1,4 +1,4 @@
-//! The channel when an end misbehaves or goes away.
+//! The channel when one end misbehaves or disconnects.
 
 use std::io::{Read as _, Write as _};
 use std::sync::mpsc;
@@ -73,7 +73,7 @@ fn a_new_session_ends_the_one_before_and_reads_nothing_of_it() {
     host.write_all(&half[..5000]).unwrap();
     let again = host.try_clone().unwrap();
     let (client, _) = Client::begin(host, 2, LIMIT).unwrap();
-    // A frame that comes late still has the old nonce.
+    // A late frame still has the old nonce.
     (&again).write_all(&exec(1, "touch /nowhere; echo of the old session")).unwrap();
     let mut stream = client.open(&to_json(&Request::Exec(shell("echo fresh")))).unwrap();
     assert_eq!(finish(&mut stream).text(), "fresh\n");
@@ -93,7 +93,7 @@ fn a_host_that_sends_more_than_its_credit_loses_the_program_alone() {
     assert_eq!(channel.shell("echo on").text(), "on\n");
 }
 
-/// The guest's end is foreign to the host: one that sends without credit is cut off.
+/// The host does not trust the guest: if it sends without credit, its stream is closed.
 #[test]
 fn a_guest_that_sends_more_than_its_credit_loses_the_stream() {
     let (host, guest) = std::os::unix::net::UnixStream::pair().unwrap();
@@ -150,7 +150,7 @@ fn many_run_at_once_and_one_too_many_is_refused() {
 
     let sleeping: Vec<_> = (0..JOBS).map(|_| channel.start(shell("sleep 300"))).collect();
     let done = channel.shell("true");
-    assert!(done.ended.error.is_some_and(|why| why.contains("run already")));
+    assert!(done.ended.error.is_some_and(|why| why.contains("already running")));
     drop(sleeping);
     wait_until("there is room again", || channel.shell("true").ended.code == Some(0));
 }

@@ -1,4 +1,4 @@
-//! The channel's two ends over a pair of sockets: the client, and the server as the program in the guest runs it.
+//! Both ends of the channel over a pair of sockets: the client, and the server as in the guest's program.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -14,7 +14,7 @@ use rave_guest::channel::user::User;
 /// Longer than anything here takes on a busy machine.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
-/// Programs at once.
+/// The largest number of programs at the same time.
 pub(crate) const JOBS: usize = 12;
 
 pub(crate) struct Channel {
@@ -26,12 +26,12 @@ pub(crate) fn me() -> User {
     User::of_number(rustix::process::geteuid().as_raw()).expect("a user of /etc/passwd runs the tests")
 }
 
-/// What the program that serves is told here.
+/// The configuration of the server.
 pub(crate) fn config() -> Config {
     Config { jobs: JOBS, ..Config::new(env!("CARGO_BIN_EXE_rave-guest"), me().name) }
 }
 
-/// A server on one end of a pair; the other end.
+/// A server on one end of a pair; returns the other end.
 pub(crate) fn server() -> (UnixStream, JoinHandle<io::Result<()>>) {
     let (host, guest) = UnixStream::pair().unwrap();
     guest.set_nonblocking(true).unwrap();
@@ -75,7 +75,7 @@ impl Drop for Channel {
     }
 }
 
-/// What the login shell of whoever runs the tests would do by itself is no part of them.
+/// Keeps the user's own login shell profile out of the tests.
 fn no_profile() -> [(String, String); 1] {
     [("HOME".to_owned(), "/nonexistent".to_owned())]
 }
@@ -85,7 +85,7 @@ pub(crate) fn shell(script: &str) -> Exec {
     Exec { command, env: no_profile().into(), ..Exec::default() }
 }
 
-/// What a program left.
+/// The output and end of a program.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Done {
     pub(crate) stdout: Vec<u8>,
@@ -99,7 +99,7 @@ impl Done {
     }
 }
 
-/// Reads to the end, giving credit for all.
+/// Reads to the end, with credit for everything.
 pub(crate) fn finish(stream: &mut Stream) -> Done {
     let mut done = Done { stdout: Vec::new(), stderr: Vec::new(), ended: Ended::default() };
     let sender = stream.sender();
@@ -119,7 +119,7 @@ pub(crate) fn finish(stream: &mut Stream) -> Done {
     }
 }
 
-/// Reads until standard output has `text`.
+/// Reads until standard output contains `text`.
 pub(crate) fn read_until(stream: &mut Stream, text: &str) -> String {
     let mut seen = String::new();
     while !seen.contains(text) {
@@ -142,7 +142,7 @@ pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Whether a process is there and no zombie.
+/// Whether a process exists and is not a zombie.
 pub(crate) fn is_alive(pid: &str) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{}/status", pid.trim())).unwrap_or_default();
     status.lines().any(|line| line.starts_with("State:") && !line.contains('Z'))

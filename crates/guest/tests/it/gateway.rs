@@ -20,7 +20,7 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Starts it with this API key of the router, on free ports.
+    /// Starts it on free ports, with this API key of the router.
     pub(crate) fn start(key: &str) -> Self {
         let [port, kanban, router] = free_ports();
         let mut config = GuestConfig::default();
@@ -45,7 +45,8 @@ impl Gateway {
             assert!(settings.contains(from), "{from} is not in the gateway's configuration");
             settings = settings.replace(from, &to);
         }
-        // As root, nginx hands its workers to nobody, who cannot read a folder of this test; in the guest it is no root.
+        // Started as root, nginx would run its workers as nobody, who cannot read this test's folder; in the guest it
+        // is not root.
         settings = settings.replace("worker_processes", "user root;\nworker_processes");
         let file = folder.path().join("nginx.conf");
         fs::write(&file, settings).unwrap();
@@ -55,7 +56,7 @@ impl Gateway {
         Self { port, kanban, router, folder, _nginx: nginx }
     }
 
-    /// Sends a request and reads the answer to its end.
+    /// Sends a request and reads the whole answer.
     pub(crate) fn ask(&self, path: &str, headers: &str) -> String {
         ask(self.port, path, headers)
     }
@@ -70,7 +71,7 @@ pub(crate) fn ask(port: u16, path: &str, headers: &str) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// Posts JSON to a service and gives the JSON of its answer.
+/// Posts JSON to a service and returns the JSON of its answer.
 pub(crate) fn post(port: u16, path: &str, body: &serde_json::Value) -> serde_json::Value {
     let mut stream = connect(port);
     let body = body.to_string();
@@ -95,7 +96,7 @@ pub(crate) fn status(answer: &str) -> &str {
     answer.split(' ').nth(1).unwrap_or_default()
 }
 
-/// A server that reads each request's head and lets `answer` write what it wants.
+/// A server that reads the head of each request and calls `answer`.
 fn upstream(port: u16, answer: impl Fn(&str, &mut TcpStream) + Send + 'static) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
     thread::spawn(move || {
@@ -179,7 +180,7 @@ fn events_arrive_as_they_are_sent() {
         assert!(count > 0, "the stream ended: {got}");
         got.push_str(&String::from_utf8_lossy(&buffer[..count]));
     }
-    // The first came through while the upstream still holds back the second.
+    // The first event arrived while the upstream still holds back the second.
     go.send(()).unwrap();
     while !got.contains("data: two") {
         let count = stream.read(&mut buffer).unwrap();
@@ -248,7 +249,7 @@ fn only_the_gateways_own_pages_get_the_routers_key() {
     ] {
         assert_eq!(status(&gateway.ask("/ccr-ui/api/config", refused)), "403", "{refused}");
     }
-    // A foreign name that leads here, as its own origin; and one that rave.toml allows.
+    // A foreign name that leads here, as its own origin; and a name that rave.toml allows.
     for (host, expected) in [
         ("evil.example", "403"),
         ("box.example.org", "200"),
@@ -263,7 +264,7 @@ fn only_the_gateways_own_pages_get_the_routers_key() {
         stream.read_to_string(&mut answer).unwrap();
         assert_eq!(status(&answer), expected, "{host}");
     }
-    // Pages and other calls carry no key.
+    // Pages and other requests do not get the key.
     assert!(!gateway.ask("/ccr-ui/", "").contains("X-API-Key"));
 }
 

@@ -1,4 +1,4 @@
-//! The settings of git as git reads them.
+//! git's settings, as git itself reads them.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -14,7 +14,7 @@ fn git_asks_the_helper_and_takes_what_it_says() {
     let (settings, helper) = (root.path().join("gitconfig"), root.path().join("rave-guest"));
     std::fs::write(&settings, asset.replace("/usr/lib/rave/rave-guest", &helper.display().to_string()))
         .unwrap();
-    // In place of the program, which reads the guest's own /etc: the words that it was called with, and what it was asked.
+    // Replaces the program, which reads the guest's own /etc: it prints its arguments and its input.
     let script =
         "#!/bin/sh\nprintf 'username=%s\\npassword=%s\\n' \"$1,$2\" \"$(grep host= | tr -d '\\n')\"\n";
     std::fs::write(&helper, script).unwrap();

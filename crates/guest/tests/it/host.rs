@@ -1,4 +1,4 @@
-//! What the tests need of the machine they run on.
+//! What the tests need from the host.
 #![expect(clippy::disallowed_types, reason = "short children of a test, killed by their guard")]
 
 use rave_guest::assets::{self, GuestFile, GuestFileKind, Paths};
@@ -9,10 +9,10 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// Folders where an ordinary user's search path does not look.
+/// Folders that are missing in an ordinary user's search path.
 const SEARCH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// A command with a search path that has the administrator's folders too.
+/// A command whose search path includes the administrator's folders.
 pub(crate) fn command(program: &str) -> Command {
     let own = std::env::var("PATH").unwrap_or_default();
     let mut command = Command::new("/usr/bin/env");
@@ -20,7 +20,7 @@ pub(crate) fn command(program: &str) -> Command {
     command
 }
 
-/// Nothing where the program is on this host, else why a test that needs it is not run.
+/// Succeeds if the program exists on this host, and otherwise returns why a test is skipped.
 pub(crate) fn has(program: &str) -> Result<(), String> {
     let found = std::env::var("PATH").unwrap_or_default() + ":" + SEARCH;
     if found.split(':').any(|folder| Path::new(folder).join(program).is_file()) {
@@ -52,7 +52,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // TERM first: nginx ends its workers itself.
+        // TERM first, because nginx then stops its own workers.
         let _ = run(command("kill").arg(self.0.id().to_string()));
         let deadline = Instant::now() + Duration::from_secs(5);
         while Instant::now() < deadline {
@@ -66,13 +66,13 @@ impl Drop for Running {
     }
 }
 
-/// Ports of this host that were free a moment ago.
+/// Ports of this host that were just free.
 pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
     let listeners = [(); N].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
     listeners.map(|listener| listener.local_addr().unwrap().port())
 }
 
-/// Polls until `check` returns something, at most a minute: a busy host takes its time.
+/// Polls until `check` returns something, for a minute at most: a busy host takes its time.
 pub(crate) fn wait_for<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + Duration::from_secs(60);
     let mut pause = Duration::from_millis(2);
@@ -86,7 +86,7 @@ pub(crate) fn wait_for<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T
     panic!("{what} did not happen within 60 s");
 }
 
-/// Writes every file of a guest below `root`.
+/// Writes all files of a guest below `root`.
 pub(crate) fn write_guest(config: &GuestConfig, root: &Path) {
     for GuestFile { path, kind, .. } in assets::files(config, &Paths::debian()) {
         let place = root.join(path.trim_start_matches('/'));

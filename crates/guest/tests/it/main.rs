@@ -1,6 +1,7 @@
-//! The guest's files tried with the real programs that will read them: systemd, nginx, sshd, visudo, the shell, and
-//! the npm tools themselves.
+//! Tests the guest's files with the real programs that will read them: systemd, nginx, sshd, visudo, the shell, and the
+//! npm tools themselves.
 //!
+//! A test whose program is missing on this host says so on standard error and is skipped, by [`host::has`].
 //! A program that this host lacks cannot be tried; the test then says so on standard error, by [`host::lacks`].
 
 mod channel;

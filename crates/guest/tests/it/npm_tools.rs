@@ -1,4 +1,4 @@
-//! The real npm tools, installed once into the target folder by the command that the image uses.
+//! The real npm tools, installed once in the target folder with the image's command.
 
 use crate::gateway::{Gateway, ask, post, status};
 use crate::host::{Running, command, free_ports, has, run, text, wait_for};
@@ -10,15 +10,15 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// The tools' folder, or why this host cannot have it.
+/// The tools' folder, or why this host cannot install it.
 fn tools() -> Result<&'static Path, String> {
     static TOOLS: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     ["node", "npm", "unzip"].into_iter().try_for_each(has)?;
     TOOLS.get_or_init(install).as_deref().map_err(Clone::clone)
 }
 
-/// Installs beside the place and renames into it. Tests run in processes of their own, so one installs and the others
-/// wait for it.
+/// Installs beside the final place and renames. Tests run in their own processes, so one of them installs while the
+/// others wait for it.
 fn install() -> Result<PathBuf, String> {
     let base = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let lock = fs::File::create(base.join("npm-tools.lock")).unwrap();
@@ -51,7 +51,7 @@ fn install() -> Result<PathBuf, String> {
     Ok(done)
 }
 
-/// The one command that is RAVE's own, for tools that will lie in `place`.
+/// Writes the only command that is RAVE's own, for tools that will be in `place`.
 fn write_own_programs(work: &Path, place: &Path) {
     let place = place.to_str().unwrap();
     let paths = Paths { tools: place.into(), node: "/usr/bin/env node".into(), ..Paths::debian() };
@@ -80,7 +80,7 @@ fn prune(root: &Path, folder: &Path) {
     }
 }
 
-/// Nothing where this host's Node.js is what the tools ask for (`engines` of their packages).
+/// Succeeds if this host's Node.js is what the tools require (`engines` of their packages).
 fn has_new_node() -> Result<(), String> {
     let output = run(command("node").arg("--version"));
     let version = text(&output);
@@ -140,13 +140,13 @@ fn the_routers_pages_work_behind_the_gateway() {
     let _router = Running::start(&mut start, &gateway.folder.path().join("router.log"));
     wait_for("the router", || (status(&gateway.ask("/ccr-ui/health", "")) == "200").then_some(()));
 
-    // The router itself asks for the key; the gateway has it.
+    // The router itself requires the key; the gateway has it.
     assert_eq!(status(&ask(gateway.router, "/api/config", "")), "401");
     let answer = gateway.ask("/ccr-ui/api/config", "");
     assert!(status(&answer) == "200" && answer.contains("\"Providers\":[{"), "{answer}");
     assert!(!answer.to_lowercase().contains("access-control-allow-origin"), "{answer}");
 
-    // The page gets our script before its own, and the script is there.
+    // The page loads our script before its own.
     let page = gateway.ask("/ccr-ui/", "");
     let ours = page.find("<script src=\"/ccr-ui/rave.js\">").expect("our script is in the page");
     let theirs = page.find("type=\"module\"").expect("the router's own script is in the page");
@@ -156,7 +156,7 @@ fn the_routers_pages_work_behind_the_gateway() {
     assert_eq!(status(&gateway.ask("/ccr-ui", "")), "301");
 }
 
-/// Vibe Kanban with a home and a search path of its own. It would remove the worktrees of another one on this host.
+/// Vibe Kanban with its own home and search path. It would remove the worktrees of another one on this host.
 fn kanban(tools: &Path, home: &Path, port: u16, path: &str) -> Running {
     let mut start = command("env");
     start.arg(format!("PATH={path}")).arg(tools.join("bin/vibe-kanban"));
@@ -183,7 +183,7 @@ fn vibe_kanban_works_behind_the_gateway() {
     assert!(status(&projects) == "200" && projects.contains("\"success\":true"), "{projects}");
 }
 
-/// Vibe Kanban keeps worktrees in one folder of the host, whoever runs it.
+/// Vibe Kanban keeps all users' worktrees in one folder of the host.
 fn can_have_worktrees() -> Result<(), String> {
     let folder = Path::new("/var/tmp/vibe-kanban/worktrees");
     match fs::create_dir_all(folder).and_then(|()| tempfile::tempdir_in(folder)) {
@@ -192,7 +192,7 @@ fn can_have_worktrees() -> Result<(), String> {
     }
 }
 
-/// Nothing is fetched for an agent: its command is the program on the search path, which the image has pinned.
+/// Nothing is downloaded for an agent: its command is the program in the search path, which the image pins.
 #[test]
 fn a_task_of_vibe_kanban_runs_the_claude_on_the_search_path() {
     let tools = or_skip!(tools());
@@ -238,7 +238,7 @@ fn a_task_of_vibe_kanban_runs_the_claude_on_the_search_path() {
     let arguments = wait_for("the agent", || fs::read_to_string(&called).ok());
     assert!(arguments.starts_with("-p "), "{arguments}");
 
-    // Its worktree lies outside of the home.
+    // Its worktree is outside of the home.
     drop(running);
     let worktrees =
         text(&run(command("git").args(["worktree", "list", "--porcelain"]).current_dir(&repository)));

@@ -1,4 +1,4 @@
-//! The variables of `rave.toml` as a shell reads them.
+//! The variables of `rave.toml`, as a shell reads them.
 
 use crate::host::{command, run, text, write_guest};
 use rave_guest::config::GuestConfig;

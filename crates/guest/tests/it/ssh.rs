@@ -1,11 +1,11 @@
-//! sshd's and sudo's settings as those programs read them.
+//! The settings of sshd and sudo, as those programs read them.
 
 use crate::host::{command, has, run, text, write_guest};
 use rave_guest::config::GuestConfig;
 use rave_testing::{or_skip, skip};
 use std::fs;
 
-/// What sshd takes from a guest's settings, as `sshd -T` prints it.
+/// The effective settings of sshd for a guest, as `sshd -T` prints them.
 fn effective(config: &GuestConfig) -> String {
     let root = tempfile::tempdir().unwrap();
     write_guest(config, root.path());
@@ -15,7 +15,7 @@ fn effective(config: &GuestConfig) -> String {
         run(command("ssh-keygen").args(["-q", "-N", "", "-t", kind, "-f"]).arg(&key));
         settings = settings.replace(&format!("/etc/ssh/ssh_host_{kind}_key"), key.to_str().unwrap());
     }
-    // OpenSSH 9.8 brought this; an older one on this host does not know the word.
+    // OpenSSH 9.8 added this; an older one on this host does not support it.
     settings = settings.replace("PerSourcePenaltyExemptList", "#");
     let file = root.path().join("sshd_config");
     fs::write(&file, settings).unwrap();
@@ -27,7 +27,7 @@ fn effective(config: &GuestConfig) -> String {
 #[test]
 fn sshd_takes_passwords_as_the_profile_says_and_never_root() {
     or_skip!(has("sshd"));
-    // sshd wants it even to print its settings; on a machine where it runs, it is there.
+    // sshd requires it even to print its settings; it exists on a machine where sshd runs.
     let empty = std::path::Path::new("/run/sshd");
     if !empty.is_dir() && fs::create_dir(empty).is_err() {
         skip!("{} is missing and this user cannot create it", empty.display());

@@ -1,4 +1,4 @@
-//! The units as systemd reads them.
+//! The units, as systemd reads them.
 
 use crate::host::{command, has, run, text, write_guest};
 use rave_guest::config::GuestConfig;
@@ -28,7 +28,7 @@ fn exposure_of_each_long_running_unit_is_under_5() {
     for unit in LONG_RUNNING {
         let mut analyze = command("systemd-analyze");
         let root = format!("--root={}", root.path().display());
-        // Thresholds are tenths; the exit code tells.
+        // Thresholds are tenths; the exit code is the result.
         let output = run(analyze.args(["security", "--offline=true", "--threshold=49", &root, unit]));
         let out = text(&output);
         assert!(out.contains("Overall exposure level for"), "{unit}: {out}");
@@ -40,7 +40,7 @@ fn exposure_of_each_long_running_unit_is_under_5() {
 fn systemd_finds_no_fault_in_the_units() {
     or_skip!(has("systemd-analyze"));
     let root = guest();
-    // What the units start must exist, or systemd says so.
+    // The programs that units start must exist, otherwise systemd reports them.
     for program in
         ["usr/lib/rave/rave-guest", "usr/bin/node", "usr/sbin/nginx", "opt/rave/tools/bin/vibe-kanban"]
     {
@@ -65,7 +65,7 @@ fn systemd_finds_no_fault_in_the_units() {
     assert!(output.status.success() && out.trim().is_empty(), "{out}");
 }
 
-/// The standard targets and sockets, from this host's systemd.
+/// Copies the standard targets and sockets from this host's systemd.
 fn copy_targets(into: &Path) {
     fs::create_dir_all(into).unwrap();
     let from = ["/usr/lib/systemd/system", "/lib/systemd/system"]

@@ -1,4 +1,4 @@
-//! The bytes of a flow that are requests to a page of the guest: between its two ends is an [`Exchange`].
+//! A flow whose bytes are requests to a page of the guest: an [`Exchange`] connects its two ends.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::sync::Arc;
@@ -15,24 +15,24 @@ use crate::witness::{Kind, Trace};
 /// Bytes that are moved at once.
 const PIECE: usize = 16 * 1024;
 
-/// The two ends of a flow, and what it knows of them.
+/// The two ends of a flow, and their state.
 pub(super) struct Ends<'a> {
     pub(super) guest: &'a mut Socket<'static>,
-    /// Nothing once it is over.
+    /// Nothing once it is closed.
     pub(super) host: &'a mut Option<End>,
     pub(super) trace: &'a mut Trace,
     pub(super) host_ended: &'a mut bool,
-    /// The host's end takes nothing now.
+    /// The host's end accepts no data now.
     pub(super) is_stuck: &'a mut bool,
 }
 
-/// What is between the ends.
+/// What connects the two ends.
 pub(crate) struct Pages {
     exchange: Exchange,
-    /// Of the guest.
+    /// The guest's port.
     port: u16,
     shared: Arc<Shared>,
-    /// The client was told that nothing more comes.
+    /// The end of the answer was signalled to the client.
     is_told: bool,
 }
 
@@ -41,7 +41,7 @@ impl Pages {
         Self { exchange: Exchange::new(site), port, shared, is_told: false }
     }
 
-    /// Whether pages may connect to nobody but their own origin.
+    /// Whether pages may only connect to their own origin.
     fn is_closed(&self) -> bool {
         let policy = self.shared.policy();
         matches!(policy.mode, Mode::Restricted | Mode::Offline) && !policy.open_pages
@@ -59,7 +59,8 @@ impl Pages {
         self.is_refused() || self.exchange.wants_client()
     }
 
-    /// Moves what can be moved now; whether something was. A refusal is noted before its answer: who has the answer finds it.
+    /// Moves as much as possible. Returns whether anything was moved. A refusal is recorded before its answer is sent:
+    /// a client that has the answer finds it in the log.
     pub(super) fn pass(&mut self, ends: Ends<'_>) -> std::io::Result<bool> {
         let Ends { guest: socket, host: host_end, trace, host_ended, is_stuck } = ends;
         let Some(host) = host_end else { return Ok(false) };
@@ -89,7 +90,7 @@ impl Pages {
                 self.is_told = true;
                 host.finish();
             }
-            // What still comes is read, so that its sender gets the answer and no reset.
+            // Read what still arrives, so that the client gets the answer rather than a reset.
             return match host.read(&mut [0; PIECE]) {
                 Ok(0) => {
                     *host_end = None;

@@ -1,45 +1,45 @@
-//! What a sandbox used of a model, and what it may use.
+//! What a sandbox used of a model, and its limits.
 
 use camino::Utf8PathBuf;
 use rave_fs::Replace;
 use serde::{Deserialize, Serialize};
 
-/// What may be used; none is no limit.
+/// Limits; an absent one is unlimited.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Requests for messages.
     pub requests: Option<u64>,
-    /// Tokens, both ways.
+    /// Tokens, sent and received.
     pub tokens: Option<u64>,
     /// Money, in the unit of the prices.
     pub money: Option<f64>,
 }
 
-/// What a million tokens cost.
+/// The price of a million tokens.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Price {
-    /// Of what is sent.
+    /// Tokens that are sent.
     pub input: f64,
-    /// Of what is answered.
+    /// Tokens that are received.
     pub output: f64,
-    /// Of what is written into the provider's cache; as `input` where it is not said.
+    /// Tokens written to the provider's cache; the same as `input` if absent.
     #[serde(default)]
     pub cache_write: Option<f64>,
-    /// Of what is read from it; as `input` where it is not said.
+    /// Tokens read from it; the same as `input` if absent.
     #[serde(default)]
     pub cache_read: Option<f64>,
 }
 
-/// What was used.
+/// Usage so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
     /// Requests for messages.
     pub requests: u64,
-    /// Tokens that were sent, those of the cache among them.
+    /// Tokens that were sent, including those of the cache.
     pub input_tokens: u64,
-    /// Tokens that were answered.
+    /// Tokens that were received.
     pub output_tokens: u64,
     /// Money, in the unit of the prices.
     pub money: f64,
@@ -54,10 +54,10 @@ pub(crate) struct Tokens {
     pub(crate) cache_read: u64,
 }
 
-/// About so many bytes of a request are a token.
+/// Bytes of a request per token, approximately.
 const TOKEN: u64 = 4;
 
-/// About how many tokens a request of so many bytes is.
+/// The approximate number of tokens in a request of this size.
 pub(crate) fn estimate(bytes: u64) -> u64 {
     bytes.div_ceil(TOKEN)
 }
@@ -66,12 +66,12 @@ pub(crate) fn estimate(bytes: u64) -> u64 {
 pub(crate) struct Meter {
     path: Option<Utf8PathBuf>,
     usage: Usage,
-    /// Tokens of requests that run, which are not among those that were used.
+    /// Tokens reserved for running requests; they are not in `usage`.
     held: u64,
 }
 
 impl Meter {
-    /// Goes on with what the file has.
+    /// Continues with the usage in the file.
     pub(crate) fn open(path: Option<Utf8PathBuf>) -> Self {
         let bytes = path.as_ref().and_then(|path| std::fs::read(path).ok());
         let usage = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
@@ -82,7 +82,8 @@ impl Meter {
         self.usage
     }
 
-    /// Counts a request, and holds its tokens until [`Meter::release`]; why it may not be made. `highest` is the highest price.
+    /// Counts a request, and reserves its tokens until [`Meter::release`]. Fails with the reason if a limit is reached.
+    /// `highest` is the highest price.
     pub(crate) fn begin(
         &mut self,
         limits: &Limits,
@@ -92,18 +93,18 @@ impl Meter {
         let Usage { requests, input_tokens, output_tokens, money } = self.usage;
         let used = input_tokens.saturating_add(output_tokens).saturating_add(self.held);
         if limits.requests.is_some_and(|limit| requests >= limit) {
-            return Err(format!("this sandbox has made the {requests} requests that it may make"));
+            return Err(format!("this sandbox has made {requests} requests and has reached its limit"));
         }
         if limits.tokens.is_some_and(|limit| used >= limit) {
-            return Err(format!("this sandbox has used {used} tokens, and may use no more"));
+            return Err(format!("this sandbox has used {used} tokens and has reached its limit"));
         }
         let held = Tokens { input: self.held, ..Tokens::default() };
         let spent = money + highest.map_or(0.0, |price| cost(held, price));
         if limits.money.is_some_and(|limit| spent >= limit) {
-            return Err(format!("this sandbox has spent {spent:.2}, and may spend no more"));
+            return Err(format!("this sandbox has spent {spent:.2} and has reached its limit"));
         }
         if limits.money.is_some() && highest.is_none() {
-            return Err("money is limited, and the user's configuration has no prices".into());
+            return Err("money is limited, but the user's configuration has no prices".into());
         }
         self.usage.requests += 1;
         self.hold(tokens);
@@ -111,12 +112,12 @@ impl Meter {
         Ok(())
     }
 
-    /// Holds more tokens of a request.
+    /// Reserves more tokens for a request.
     pub(crate) fn hold(&mut self, tokens: u64) {
         self.held = self.held.saturating_add(tokens);
     }
 
-    /// Holds tokens of a request no more.
+    /// Releases reserved tokens.
     pub(crate) fn release(&mut self, tokens: u64) {
         self.held = self.held.saturating_sub(tokens);
     }
@@ -138,7 +139,7 @@ impl Meter {
         if let Some(path) = &self.path
             && let Ok(text) = serde_json::to_vec(&self.usage)
         {
-            // A full disk costs the record over restarts; what is in memory still limits.
+            // On a full disk, usage is lost at a restart; the value in memory still limits.
             let _ = Replace::new(path).mode(0o600).unsynced().write(text);
         }
     }

@@ -1,4 +1,4 @@
-//! Bodies, as they come from one side, to the other.
+//! Copies bodies from one side to the other as they arrive.
 
 use std::ops::Range;
 
@@ -6,13 +6,13 @@ use super::side::{Side, Stream};
 use crate::body::{Body, Progress, Step};
 use crate::mask::Mask;
 
-/// Which side broke off.
+/// The side that closed the connection early.
 pub(crate) enum Broken {
     From,
     To,
 }
 
-/// Passes on a body as it comes; `see` sees its content.
+/// Copies a body as it arrives; `see` gets its content.
 pub(crate) fn copy<A: Stream, B: Stream>(
     from: &mut Side<A>,
     to: &mut Side<B>,
@@ -27,7 +27,7 @@ pub(crate) fn copy<A: Stream, B: Stream>(
     })
 }
 
-/// Passes on the body of an answer without secrets: with the same length, or in chunks of our own without fields after them.
+/// Copies the body of an answer with secrets masked: with the same length, or in new chunks without trailers.
 pub(crate) fn copy_masked<A: Stream, B: Stream>(
     from: &mut Side<A>,
     to: &mut Side<B>,
@@ -48,7 +48,7 @@ pub(crate) fn copy_masked<A: Stream, B: Stream>(
     if is_chunked { to.write(b"0\r\n\r\n").map_err(|_| Broken::To) } else { Ok(()) }
 }
 
-/// Reads what is left of a body that nobody takes any more.
+/// Reads the rest of a body that the other side no longer accepts.
 pub(crate) fn drain<A: Stream>(
     from: &mut Side<A>,
     body: &mut Progress,
@@ -62,14 +62,14 @@ pub(crate) fn drain<A: Stream>(
     })
 }
 
-/// Reads a body to its end; `put` takes what has come, and where in it content is.
+/// Reads a body to its end; `put` gets the received bytes, and the ranges of content in them.
 fn read<A: Stream>(
     from: &mut Side<A>,
     body: &mut Progress,
     mut put: impl FnMut(&[u8], Vec<Range<usize>>) -> Result<(), Broken>,
 ) -> Result<(), Broken> {
     loop {
-        // All that has come is one write: an event that came whole is passed on whole.
+        // Write all received bytes at once, so that an event that arrived whole is passed on whole.
         let (mut passed, mut content) = (0, Vec::new());
         let is_done = loop {
             let is_content = body.is_content();
@@ -86,7 +86,7 @@ fn read<A: Stream>(
         };
         if passed > 0 {
             let put = put(&from.ahead()[..passed], content);
-            // Looked at once, whether it was taken or not.
+            // Take them even if `put` failed: they were parsed.
             from.take(passed);
             put?;
         }

@@ -1,4 +1,4 @@
-//! Requests and answers of one opened connection, in their order: each is looked at, and passed on as it comes.
+//! Requests and answers of one opened connection, in order: each is checked, and passed on as it arrives.
 
 use std::io;
 use std::time::Duration;
@@ -17,30 +17,30 @@ use crate::rule::Rule;
 use crate::secret::{Filled, OfHost};
 use crate::witness::{Seen, Told};
 
-/// How long a connection may stay without a request.
+/// How long a connection may be idle between requests.
 const IDLE: Duration = Duration::from_secs(300);
-/// A request's head.
+/// The limits of a request's head.
 pub(crate) const REQUEST: HeadLimit = HeadLimit { bytes: MAX_HEAD, time: Duration::from_secs(60) };
-/// An answer's: hosts may think for long.
+/// The limits of an answer's head: hosts may take long to answer.
 pub(crate) const ANSWER: HeadLimit = HeadLimit { bytes: 64 * 1024, time: Duration::from_secs(600) };
-/// How long either side may be silent within a body, or take nothing.
+/// How long either side may pause within a body, or accept no data.
 pub(crate) const SILENCE: Duration = Duration::from_secs(300);
 
-/// Where an opened connection leads.
+/// The destination of an opened connection.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub(crate) host: HostName,
     pub(crate) port: u16,
     pub(crate) access: Access,
-    /// The user's secrets for it, where it has any.
+    /// The user's secrets for the host, if it has any.
     pub(crate) secrets: Option<OfHost>,
 }
 
-/// Why a request was refused.
+/// The refusal of a request.
 #[derive(Debug)]
 pub(super) struct Refused {
     pub(super) why: String,
-    /// The rule that would let it through.
+    /// The rule that would allow it.
     pub(super) allow: Option<Rule>,
     page: Vec<u8>,
 }
@@ -52,30 +52,31 @@ pub(super) struct Exchange<'a> {
     pub(super) told: &'a Told,
 }
 
-/// What is known of a request once its head was looked at.
+/// A request whose head was checked.
 struct Request {
-    /// As it is passed on.
+    /// The head as it is passed on.
     head: Vec<u8>,
     method: String,
     body: Body,
-    /// The client waits to be told to go on (RFC 9110, 10.1.1).
+    /// Whether the client waits for `100 Continue` (RFC 9110, 10.1.1).
     expects: bool,
-    /// The connection may go on after it.
+    /// Whether another request may follow.
     goes_on: bool,
 }
 
 /// How an exchange ended.
 enum Ended {
-    /// Another may follow.
+    /// Another request may follow.
     GoesOn,
     /// Both sides are done.
     Over,
-    /// A side broke off: the other must not take what came for all.
+    /// A side closed the connection early: the other must not take the received data for complete.
     Broken,
 }
 
 impl Exchange<'_> {
-    /// Until a side ends it, or a request is refused, which the guest is told by [`Exchange::refuse`].
+    /// Runs until a side closes the connection or a request is refused. The caller then sends the refusal with
+    /// [`Exchange::refuse`].
     pub(super) fn run(&mut self) -> Result<(), Refused> {
         loop {
             if !self.wait_for_request() {
@@ -100,7 +101,7 @@ impl Exchange<'_> {
         Ok(())
     }
 
-    /// Waits for the next request; false where the host ended the connection first, or nothing comes.
+    /// Waits for the next request; false if the host closed the connection first, or none arrives.
     fn wait_for_request(&mut self) -> bool {
         let limit = Timespec { tv_sec: IDLE.as_secs().try_into().unwrap_or(i64::MAX), tv_nsec: 0 };
         while !self.guest.has_more() {
@@ -150,7 +151,7 @@ impl Exchange<'_> {
         Ok(Request { head, method, body, expects, goes_on: !closes })
     }
 
-    /// Tells which secrets are used.
+    /// Reports which secrets are used.
     fn tell(&self, filled: &Filled<'_>) {
         for name in &filled.used {
             let to = format!("{}:{}", self.target.host, self.target.port);
@@ -158,7 +159,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// Tells the guest of a refusal, and ends its side.
+    /// Sends a refusal to the guest, and closes its side.
     pub(super) fn refuse(&mut self, refusal: &Refused) {
         let _ = self.guest.stream.limit(SILENCE);
         let _ = self.guest.write(&refusal.page);
@@ -175,7 +176,7 @@ impl Exchange<'_> {
             self.guest.write(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
         let mut body = Progress::strict(request.body);
-        // A host may answer before it has taken the whole body, and take no more of it then.
+        // A host may answer before it has received the whole body, and then accept no more of it.
         let is_whole = match copy(&mut self.guest, &mut self.host, &mut body, |_| {}) {
             Ok(()) => true,
             Err(Broken::To) => false,
@@ -193,7 +194,7 @@ impl Exchange<'_> {
                 .and_then(|head| head.body(&request.method).map(|body| (head, body)));
             let (head, body) = match parsed {
                 Ok(parsed) if parsed.0.status != 101 => parsed,
-                Ok(_) => return self.bad_answer("the host changes the protocol"),
+                Ok(_) => return self.bad_answer("the host switches protocols"),
                 Err(why) => return self.bad_answer(&why),
             };
             let goes_on = request.goes_on
@@ -227,7 +228,7 @@ impl Exchange<'_> {
         Ok(Ended::Over)
     }
 
-    /// A body that ends with the connection.
+    /// Passes on a body that ends with the connection.
     fn rest(&mut self, mask: Option<Mask>) -> Ended {
         let mut mask = mask.unwrap_or_else(|| Mask::of([].into_iter()));
         loop {
@@ -239,7 +240,7 @@ impl Exchange<'_> {
                 self.host.take(count);
             }
             match self.host.fill() {
-                // Without the TLS alert that says so it is an error (RFC 8446, 6.1).
+                // Without TLS's closing alert, the end is an error (RFC 8446, 6.1).
                 Ok(0) if self.guest.write(&mask.finish()).is_err() => return Ended::Broken,
                 Ok(0) => return Ended::Over,
                 Ok(_) => {}
@@ -249,12 +250,12 @@ impl Exchange<'_> {
     }
 }
 
-/// Fields of one connection alone (RFC 9110, 7.6.1), and what is answered here.
+/// Hop-by-hop fields (RFC 9110, 7.6.1), and those that are answered here.
 const HOP: [&str; 7] =
     ["connection", "keep-alive", "proxy-connection", "proxy-authorization", "te", "upgrade", "expect"];
-/// Fields of an answer that would lead past us: another protocol or port (RFC 7838).
+/// Fields of an answer that would lead past us, to another protocol or port (RFC 7838).
 const AWAY: [&str; 4] = ["connection", "keep-alive", "alt-svc", "upgrade"];
-/// Fields of an answer that are not passed on where secrets are masked: what they give is a credential, or about fields after the body.
+/// Fields of an answer that are dropped where secrets are masked: they carry a credential, or announce trailers.
 const OF_MASKED: [&str; 3] = ["set-cookie", "set-cookie2", "trailer"];
 
 /// A request's head as it is passed on.
@@ -283,7 +284,7 @@ fn answered(head: &ResponseHead<'_>, goes_on: bool, mask: Option<&Mask>) -> Vec<
     text.into_bytes()
 }
 
-/// Whether one of the values of a field, which are lists, has a word.
+/// Whether one of a field's values, which are lists, contains a token.
 pub(crate) fn has_token<'a>(mut values: impl Iterator<Item = &'a str>, token: &str) -> bool {
     values.any(|value| value.split(',').any(|one| one.trim().eq_ignore_ascii_case(token)))
 }

@@ -1,9 +1,9 @@
-//! What a guest gets in place of a host's answer.
+//! Answers that the guest gets in place of the host's.
 
-/// An answer with a text, after which the connection ends.
+/// An answer with a text, after which the connection is closed.
 pub(crate) fn page(status: &str, why: &str) -> Vec<u8> {
     let text = format!(
-        "{why}\nThe supervisor of this sandbox says so, not the host. The host's command `net NAME log` lists it.\n"
+        "{why}\nThis answer is from the sandbox's supervisor, not from the host. The host's command `net NAME log` lists it.\n"
     );
     let length = text.len();
     format!(

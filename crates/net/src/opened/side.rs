@@ -1,4 +1,4 @@
-//! The two sides of an opened connection: bytes that are read ahead, heads, and time limits.
+//! The two sides of an opened connection: read-ahead, heads, and time limits.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -10,37 +10,37 @@ use rustls::{ClientConnection, ServerConnection, StreamOwned};
 
 use crate::head;
 
-/// Bytes that are read at once.
+/// Bytes per read.
 const READ: usize = 16 * 1024;
 
 /// The guest's side.
 pub(crate) enum Guest {
-    /// Its TLS ends here.
+    /// A connection whose TLS ends here.
     Tls(Box<StreamOwned<ServerConnection, UnixStream>>),
-    /// It speaks without TLS to the supervisor itself.
+    /// A connection without TLS, to the supervisor itself.
     Plain(UnixStream),
 }
 
 /// The host's side.
 pub(crate) struct Host(pub(crate) Box<StreamOwned<ClientConnection, TcpStream>>);
 
-/// What both sides can.
+/// The operations of both sides.
 pub(crate) trait Stream: Read + Write {
-    /// Sets how long a read or a write may take.
+    /// Sets the timeout of reads and writes.
     fn limit(&self, limit: Duration) -> io::Result<()>;
-    /// Says that nothing more comes.
+    /// Signals the end of our data.
     fn end(&mut self);
-    /// The socket, for waits.
+    /// The socket, for polling.
     fn socket(&self) -> BorrowedFd<'_>;
-    /// Whether bytes were decrypted that nobody has read.
+    /// Whether there is decrypted data that was not read.
     fn has_more(&self) -> bool;
 }
 
-/// How long the guest may take to end after the last that it was sent.
+/// How long the guest may take to close after the last data was sent.
 const LINGER: Duration = Duration::from_secs(5);
 
 impl Guest {
-    /// Ends our side, and takes what still comes: a reset would take the last answer with it (RFC 9112, 9.6).
+    /// Closes our side, and reads what still arrives: a reset could discard the last answer (RFC 9112, 9.6).
     pub(crate) fn linger(&mut self) {
         let socket = match self {
             Self::Tls(tls) => &mut tls.sock,
@@ -103,7 +103,8 @@ impl Stream for Host {
 }
 
 impl Host {
-    /// Takes what came while nobody asked. Whether the connection can still be used: whatever it was, it is not an answer.
+    /// Reads data that arrived without a request. Returns whether the connection is still usable: TLS messages are
+    /// fine, content is not.
     pub(crate) fn is_quiet(&mut self) -> bool {
         let tls = &mut *self.0;
         match tls.conn.read_tls(&mut tls.sock) {
@@ -157,26 +158,26 @@ impl Write for Host {
     }
 }
 
-/// A stream with what was read ahead of it.
+/// A stream with read-ahead.
 pub(crate) struct Side<S> {
     pub(crate) stream: S,
     ahead: Vec<u8>,
 }
 
-/// How large a head may be, and how long it may take.
+/// The limits of a head: its size, and the time to receive it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HeadLimit {
     pub(crate) bytes: usize,
     pub(crate) time: Duration,
 }
 
-/// What a wait for a head ended with.
+/// The result of reading a head.
 pub(crate) enum ReadHead {
-    /// A head, with the empty line.
+    /// A head with its final empty line.
     Head(Vec<u8>),
-    /// Nothing more comes.
+    /// The end of the stream.
     End,
-    /// It is too long.
+    /// The head is too long.
     TooLong,
 }
 
@@ -185,22 +186,22 @@ impl<S: Stream> Side<S> {
         Self { stream, ahead: Vec::new() }
     }
 
-    /// Whether something can be read without a wait for the socket.
+    /// Whether data can be read without waiting for the socket.
     pub(crate) fn has_more(&self) -> bool {
         !self.ahead.is_empty() || self.stream.has_more()
     }
 
-    /// What was read and not taken.
+    /// Data that was read ahead.
     pub(crate) fn ahead(&self) -> &[u8] {
         &self.ahead
     }
 
-    /// Takes bytes that were read.
+    /// Removes data from the read-ahead.
     pub(crate) fn take(&mut self, count: usize) {
         self.ahead.drain(..count);
     }
 
-    /// Reads some more; how many bytes, none at the end.
+    /// Reads more. Returns the number of bytes; zero at the end.
     pub(crate) fn fill(&mut self) -> io::Result<usize> {
         let start = self.ahead.len();
         self.ahead.resize(start + READ, 0);

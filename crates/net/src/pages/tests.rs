@@ -6,7 +6,7 @@ fn exchange() -> Exchange {
     Exchange::new(Site { sandbox: "box".into(), port: 8080 })
 }
 
-/// What becomes of a request: the guest gets it, or the client an answer with this status.
+/// The result of a request: what the guest gets, or the client's answer with this status.
 fn ask(request: &str) -> Result<String, String> {
     let mut exchange = exchange();
     match exchange.take_client(request.as_bytes(), true) {
@@ -226,7 +226,7 @@ fn an_answer_that_is_none_is_told_as_the_services_fault() {
         ("\x00\x01", "not HTTP"),
         ("SSH-2.0-OpenSSH\r\n\r\n", "does not answer with HTTP/1"),
         ("HTTP/1.1 20 OK\r\n\r\n", "does not answer with HTTP/1"),
-        ("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n", "nobody asked for"),
+        ("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n", "not requested"),
         ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", "two content-length"),
         ("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "HTTP/1.0 and chunked"),
         ("HTTP/1.1 200 OK\r\nX: a\rSet-Cookie: b\r\n\r\n", "control characters"),
@@ -235,7 +235,7 @@ fn an_answer_that_is_none_is_told_as_the_services_fault() {
         assert!(got.starts_with("HTTP/1.1 502") && got.contains(why), "{said:?}: {got}");
     }
     let mut exchange = exchange();
-    assert!(exchange.take_guest(b"HTTP/1.1 200 OK\r\n\r\n", true).unwrap().contains("nobody asked"));
+    assert!(exchange.take_guest(b"HTTP/1.1 200 OK\r\n\r\n", true).unwrap().contains("without a request"));
 }
 
 #[test]
@@ -266,7 +266,7 @@ fn a_body_where_browsers_read_none_is_not_passed_on() {
         {
             let said = format!("HTTP/1.1 {status}\r\n{length}X: y\r\n\r\n");
             let mut exchange = exchange();
-            // The next request waits already.
+            // The next request is already waiting.
             assert_eq!(exchange.take_client(get("").repeat(2).as_bytes(), true), None);
             exchange.take_guest(said.as_bytes(), true);
             let got = String::from_utf8(std::mem::take(&mut exchange.to_client)).unwrap();

@@ -1,5 +1,5 @@
-//! One connection of the guest to the model: each request is compared with what the provider's API has, gets the user's key, and
-//! its answer is passed on as it comes.
+//! One connection of the guest to the model. Each request is checked against the provider's API and gets the user's
+//! key; its answer is passed on as it arrives.
 
 use std::io;
 use std::net::TcpStream;
@@ -20,11 +20,11 @@ use crate::policy::Destination;
 use crate::shared::Shared;
 use crate::witness::Kind;
 
-/// What is served.
+/// The paths that are served.
 const MESSAGES: &str = "/v1/messages";
 const COUNT: &str = "/v1/messages/count_tokens";
 
-/// Fields of a request that are passed on; none that could be a credential.
+/// Fields of a request that are passed on; none of them can carry a credential.
 const PASSED: [&str; 7] = [
     "accept",
     "anthropic-beta",
@@ -34,22 +34,22 @@ const PASSED: [&str; 7] = [
     "transfer-encoding",
     "user-agent",
 ];
-/// Fields of an answer that are not: of one connection, or for a browser.
+/// Fields of an answer that are not passed on: hop-by-hop, or for a browser.
 const DROPPED: [&str; 6] =
     ["connection", "keep-alive", "alt-svc", "upgrade", "set-cookie", "strict-transport-security"];
 
-/// How long a request is taken to be that does not say it, bytes.
+/// The assumed size of a request that does not give its length, in bytes.
 const CHUNKED: u64 = 1 << 20;
 
-/// How long a handshake may take.
+/// The timeout of a handshake.
 const HANDSHAKE: Duration = Duration::from_secs(20);
 
-/// What is said in place of the provider: status, type of the API's error, and why.
+/// An answer in place of the provider's: status, type of the API's error, and the reason.
 struct Refusal(&'static str, &'static str, String);
 
-/// A request once its head was looked at.
+/// A request whose head was checked.
 struct Request<'a> {
-    /// Its tokens, where they are counted.
+    /// Its reserved tokens, if they are counted.
     held: Option<Held<'a>>,
     target: String,
     head: String,
@@ -115,13 +115,13 @@ fn look<'a>(access: &'a Access, bytes: &[u8]) -> Result<Request<'a>, Refusal> {
     Ok(Request { held: reserved, target: head.target.to_owned(), head: text, body, expects, goes_on })
 }
 
-/// Compares all of both, so that the time tells nothing.
+/// Compares in constant time.
 fn is_same(one: &str, other: &str) -> bool {
     let differs = one.bytes().zip(other.bytes()).fold(0, |differs, (a, b)| differs | (a ^ b));
     one.len() == other.len() && differs == 0
 }
 
-/// Passes on a request and its answer; whether another may follow.
+/// Passes on a request and its answer. Returns whether another request may follow.
 fn answer(
     access: &Access,
     outbound: &Outbound,
@@ -134,7 +134,7 @@ fn answer(
     let authority = model.origin.to_string();
     let authority = authority.trim_start_matches("https://");
     let (prefix, key) = (&model.prefix, model.key.field());
-    // Without a coding, so that usage can be read.
+    // Without compression, so that usage can be read.
     let head = format!(
         "POST {prefix}{target} HTTP/1.1\r\nhost: {authority}\r\n{head}accept-encoding: identity\r\nconnection: close\r\n{key}\r\n"
     );
@@ -147,7 +147,7 @@ fn answer(
     let is_whole = match copy(guest, &mut host, &mut Progress::strict(body), |bytes| sent += bytes.len()) {
         Ok(()) => true,
         Err(Broken::To) => false,
-        // Half a request is none for the provider.
+        // The provider does not process an incomplete request.
         Err(Broken::From) => return Ok(false),
     };
     if let Some(held) = &mut held {
@@ -163,7 +163,7 @@ fn answer(
     result
 }
 
-/// What is known of an answer for the count of its tokens.
+/// What an answer tells about its tokens.
 #[derive(Default)]
 struct Answered {
     status: Option<u16>,
@@ -171,14 +171,14 @@ struct Answered {
 }
 
 impl Answered {
-    /// Whether the provider has worked for it. One that broke off has, for all that is known.
+    /// Whether the provider has worked for it. An answer that broke off is assumed to cost tokens.
     fn costs(&self, is_whole: bool) -> bool {
         self.said.is_some() || self.status.map_or(is_whole, |status| status < 300)
     }
 }
 
-/// Passes on an answer; whether another request may follow. It is read to its end although the guest takes it no more: what it took is
-/// used.
+/// Passes on an answer. Returns whether another request may follow. It is read to its end even if the guest accepts no
+/// more of it, because its tokens were used.
 fn pass(
     host: &mut Side<Host>,
     guest: &mut Side<Guest>,
@@ -208,7 +208,7 @@ fn pass(
     if let Err(Broken::To) = passed {
         let _ = drain(host, &mut body, |bytes| reader.take(bytes));
     }
-    // Of a stream that was cut, too: what was said was used.
+    // Count a truncated stream too: the reported tokens were used.
     let (name, tokens) = reader.finish();
     answered.said = (tokens != Tokens::default()).then_some((name, tokens));
     Ok(goes_on)
@@ -218,12 +218,12 @@ fn unreachable(error: &io::Error) -> Refusal {
     unavailable(format!("the provider cannot be reached: {error}"))
 }
 
-/// Either may be silent for a while.
+/// Limits how long either side may pause.
 fn limit(guest: &Side<Guest>, host: &Side<Host>) -> Result<(), Refusal> {
     guest.stream.limit(SILENCE).and_then(|()| host.stream.limit(SILENCE)).map_err(|error| unreachable(&error))
 }
 
-/// A connection to the provider.
+/// Connects to the provider.
 fn reach(access: &Access, outbound: &Outbound) -> io::Result<Side<Host>> {
     let origin = &access.model.origin;
     let wish = Wish {
@@ -259,9 +259,9 @@ fn answer_head(head: &ResponseHead<'_>, goes_on: bool) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// An error as the API tells one.
+/// An error in the API's format.
 fn page(Refusal(status, kind, why): &Refusal) -> Vec<u8> {
-    let message = format!("{why} (said by the sandbox's supervisor, not by the provider)");
+    let message = format!("{why} (from the sandbox's supervisor, not from the provider)");
     let text =
         serde_json::json!({ "type": "error", "error": { "type": kind, "message": message } }).to_string();
     let length = text.len();

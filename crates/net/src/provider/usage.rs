@@ -1,19 +1,19 @@
-//! Reads how many tokens an answer took, from JSON or from a stream of events, as it passes by.
+//! Reads the number of tokens from an answer as it passes by: JSON, or a stream of events.
 
 use serde_json::Value;
 
 use crate::model::Tokens;
 
-/// The longest answer, or line of a stream, that is read for its usage, bytes.
+/// The longest answer, or line of a stream, that is parsed, in bytes.
 const MOST: usize = 8 << 20;
 
-/// An answer of which more and more has passed.
+/// Collects an answer that arrives in pieces.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     is_stream: bool,
-    /// An answer, or the last line of a stream.
+    /// The answer, or the last line of a stream.
     text: Vec<u8>,
-    /// The line, or the answer, is too long to be read.
+    /// The line, or the answer, is too long to be parsed.
     is_lost: bool,
     model: Option<String>,
     tokens: Tokens,
@@ -38,7 +38,7 @@ impl Reader {
         }
     }
 
-    /// The model and its tokens, once all has passed.
+    /// The model and its tokens, once the body is complete.
     pub(crate) fn finish(mut self) -> (Option<String>, Tokens) {
         if !self.is_stream && !self.is_lost {
             let text = std::mem::take(&mut self.text);
@@ -64,7 +64,7 @@ impl Reader {
         }
     }
 
-    /// An answer, or an event: `message_start` has the message, `message_delta` sums.
+    /// Parses an answer, or an event: `message_start` has the message, `message_delta` has totals.
     fn read(&mut self, text: &[u8]) {
         let Ok(value) = serde_json::from_slice::<Value>(text) else { return };
         for place in [&value, &value["message"]] {

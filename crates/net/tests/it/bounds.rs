@@ -1,4 +1,4 @@
-//! What a hostile guest can make grow.
+//! Limits on what a hostile guest can make grow.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use smoltcp::wire::{EthernetProtocol, IpProtocol, TcpControl, TcpPacket, TcpRepr
 use crate::guest::{Outcome, ethernet, ipv4};
 use crate::hosts::{Names, Site, echo, policy, server};
 
-/// A frame that begins a connection.
+/// A frame that opens a connection.
 fn first(from: u16, to: Ipv4Addr, port: u16) -> Vec<u8> {
     let segment = TcpRepr {
         src_port: from,
@@ -33,13 +33,13 @@ fn first(from: u16, to: Ipv4Addr, port: u16) -> Vec<u8> {
     ethernet(GUEST_MAC, EthernetProtocol::Ipv4, &ipv4(GUEST, to, IpProtocol::Tcp, &bytes))
 }
 
-/// Resident bytes of this process, by `/proc/self/statm`.
+/// Resident bytes of this process, from `/proc/self/statm`.
 fn resident() -> usize {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap();
     text.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }
 
-/// Lets this process open as many files as it may: the supervisor keeps to the usual 1024, and here are the servers, too.
+/// Raises the limit of open files: the supervisor keeps to the usual 1024, but the servers run in this process too.
 fn open_more_files() {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
@@ -54,7 +54,7 @@ fn floods_of_beginnings_leave_memory_and_the_next_connection_as_they_were() {
     let address = guest.address("a.example");
     let before = resident();
     for round in 0..100_000u32 {
-        // Refused by rule, and allowed ones that nobody goes on with.
+        // Some are refused by rule, others allowed but never completed.
         let to = if round % 10 == 0 { address } else { Ipv4Addr::from(0x0101_0000 + round) };
         guest.send(&first(u16::try_from(1024 + round % 60_000).unwrap(), to, 7));
         if round % 100 == 0 {
@@ -64,7 +64,7 @@ fn floods_of_beginnings_leave_memory_and_the_next_connection_as_they_were() {
     let grown = resident().saturating_sub(before);
     assert!(grown < 64 << 20, "{grown} bytes");
     assert!(site.network.log().denials.len() <= 500);
-    // What nobody goes on with ends by itself.
+    // Incomplete ones end by themselves.
     let open = guest.until(Duration::from_secs(40), |guest| match guest.connect(address, 7) {
         Outcome::Open(handle) => Some(handle),
         _ => None,

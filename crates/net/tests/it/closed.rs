@@ -1,5 +1,5 @@
-//! What is closed in every mode: the host, its network, metadata; each beside a control that the same way is open where a rule
-//! says so.
+//! What is closed in every mode: the host, its network and metadata services. Each test has a control that the same
+//! path is open if a rule allows it.
 
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use smoltcp::wire::{EthernetAddress, EthernetProtocol, IpProtocol};
 use crate::guest::{Outcome, ethernet, ipv4, read_ipv4, udp};
 use crate::hosts::{Names, Site, greeter, policy};
 
-/// How long nothing must come.
+/// How long to wait for the absence of a reply.
 const SILENCE: Duration = Duration::from_millis(100);
 
 /// Addresses of this host besides loopback.
@@ -43,7 +43,7 @@ fn the_host_its_network_and_metadata_are_closed_in_every_mode() {
     closed.extend(own_addresses());
     for mode in Mode::ALL {
         let (site, mut guest) = Site::new(policy(mode, &[], &[]), Names::new(), vec![]);
-        // Both stations of the link are asked for once, which takes this guest's stack a second.
+        // Resolve both stations of the link first, which takes this guest's stack a second.
         for station in [GATEWAY, RESOLVER] {
             guest.connect(station, 1);
         }
@@ -56,7 +56,7 @@ fn the_host_its_network_and_metadata_are_closed_in_every_mode() {
         }
         assert!(!site.network.log().denials.is_empty());
     }
-    // The control: the server is there, and the same way is open where a rule says so.
+    // The control: the server is running, and the same path is open if a rule allows it.
     let rule = format!("127.0.0.1:{port}/tcp,private");
     let (_site, mut guest) = Site::new(policy(Mode::Restricted, &[&rule], &[]), Names::new(), vec![]);
     let handle = guest.open(GATEWAY, port);
@@ -74,7 +74,7 @@ fn a_name_that_leads_to_the_host_is_closed_unless_it_may_be_private() {
         let synthetic = guest.address("a.example");
         assert_eq!(guest.connect(synthetic, 7), Outcome::Refused, "{address}");
         let denial = site.denial();
-        // No rule opens a metadata service to a name.
+        // No rule allows a name to lead to a metadata service.
         let helps = (address != "169.254.169.254").then_some("a.example:7/tcp,private");
         assert_eq!(denial.allow.as_deref(), helps);
         let allowed: Policy = policy(Mode::Restricted, &["a.example:7/tcp,private"], &[]);
@@ -103,7 +103,7 @@ fn what_is_no_tcp_is_unreachable_at_once() {
         });
         assert_eq!(answer, Some((GATEWAY, 3, 13)), "{to}:{port} administratively prohibited");
     }
-    // The gateway answers an echo, and nobody else does.
+    // The gateway answers an echo request, and nobody else does.
     let echo = |to: Ipv4Addr| {
         let mut message = vec![8, 0, 0, 0, 0, 1, 0, 1, b'x', b'y'];
         let sum =
@@ -157,7 +157,7 @@ fn what_is_forged_is_dropped() {
         guest.send(&frame);
     }
     assert_eq!(guest.frame(SILENCE, |frame| Some(frame.to_vec())), None);
-    // The control: what is not forged is answered.
+    // The control: a valid frame is answered.
     guest.send(&good);
     assert!(guest.frame(Duration::from_secs(5), |frame| Some(frame.to_vec())).is_some());
 }

@@ -1,4 +1,4 @@
-//! A guest: QEMU's end of the socket, and a TCP/IP stack on it.
+//! A guest: QEMU's end of the socket, with a TCP/IP stack.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -16,11 +16,11 @@ use smoltcp::wire::{
     UdpRepr,
 };
 
-/// How long anything may take that is not refused.
+/// The longest wait for anything that is not refused.
 const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) const GATEWAY_MAC: EthernetAddress = EthernetAddress([0x52, 0x55, 10, 0, 2, 2]);
 
-/// The card: frames on a stream.
+/// The network card: frames on a stream.
 struct Card {
     stream: UnixStream,
     bytes: Vec<u8>,
@@ -36,7 +36,7 @@ pub(crate) struct Guest {
     next_port: u16,
 }
 
-/// How a connection is.
+/// The result of connecting.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Open(SocketHandle),
@@ -71,7 +71,7 @@ impl Guest {
         self.interface.poll(now, &mut self.card, &mut self.sockets);
     }
 
-    /// Polls until `found` finds something.
+    /// Polls until `found` returns something.
     pub(crate) fn until<T>(
         &mut self,
         limit: Duration,
@@ -90,7 +90,7 @@ impl Guest {
         }
     }
 
-    /// The next frame that is no part of a TCP connection and that `wanted` wants.
+    /// The next frame outside of TCP connections that `wanted` accepts.
     pub(crate) fn frame<T>(
         &mut self,
         limit: Duration,
@@ -114,7 +114,7 @@ impl Guest {
         handle
     }
 
-    /// Begins a connection.
+    /// Starts to connect.
     pub(crate) fn begin(&mut self, to: Ipv4Addr, port: u16) -> SocketHandle {
         let handle = self.add_socket();
         self.next_port += 1;
@@ -123,7 +123,7 @@ impl Guest {
         handle
     }
 
-    /// Connects, and waits for what becomes of it.
+    /// Connects, and waits for the result.
     pub(crate) fn connect(&mut self, to: Ipv4Addr, port: u16) -> Outcome {
         let handle = self.begin(to, port);
         let found = self.until(PATIENCE, |guest| match guest.socket(handle).state() {
@@ -153,7 +153,7 @@ impl Guest {
         self.poll();
     }
 
-    /// Reads until the other end ends.
+    /// Reads until the other end closes.
     pub(crate) fn read_all(&mut self, handle: SocketHandle) -> Vec<u8> {
         let mut all = Vec::new();
         self.until(PATIENCE, |guest| {
@@ -177,12 +177,12 @@ impl Guest {
         self.poll();
     }
 
-    /// Asks for the address of a name: the code of the answer, and the address.
+    /// Resolves a name: the code of the answer, and the address.
     pub(crate) fn lookup(&mut self, name: &str) -> (u8, Option<Ipv4Addr>) {
         self.ask(name, 1)
     }
 
-    /// Asks for a record of a name, of this type (RFC 1035, 3.2.2).
+    /// Asks for a record of this type (RFC 1035, 3.2.2).
     pub(crate) fn ask(&mut self, name: &str, kind: u8) -> (u8, Option<Ipv4Addr>) {
         let mut message = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1];
         for label in name.split('.') {
@@ -234,7 +234,7 @@ pub(crate) fn ipv4(from: Ipv4Addr, to: Ipv4Addr, protocol: IpProtocol, payload: 
     bytes
 }
 
-/// A frame with a datagram.
+/// A frame with a UDP datagram.
 pub(crate) fn udp(from: Ipv4Addr, to: Ipv4Addr, ports: (u16, u16), payload: &[u8]) -> Vec<u8> {
     let header = UdpRepr { src_port: ports.0, dst_port: ports.1 };
     let mut datagram = vec![0; header.header_len() + payload.len()];
@@ -249,7 +249,7 @@ pub(crate) fn udp(from: Ipv4Addr, to: Ipv4Addr, ports: (u16, u16), payload: &[u8
     ethernet(GUEST_MAC, EthernetProtocol::Ipv4, &ipv4(from, to, IpProtocol::Udp, &datagram))
 }
 
-/// The payload of a frame with an IPv4 packet: source, protocol, payload.
+/// The IPv4 packet in a frame: source, protocol, payload.
 pub(crate) fn read_ipv4(frame: &[u8]) -> Option<(Ipv4Addr, IpProtocol, &[u8])> {
     let packet = Ipv4Packet::new_checked(&frame[14..]).ok()?;
     let length = usize::from(packet.total_len());
@@ -274,7 +274,7 @@ impl Card {
             match self.stream.write(rest) {
                 Ok(count) => rest = &rest[count..],
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.fill(),
-                // The other end is gone, which a test sees elsewhere.
+                // The other end has closed, which the tests check elsewhere.
                 Err(_) => return,
             }
         }
@@ -287,7 +287,7 @@ impl Card {
         }
     }
 
-    /// The next frame for the stack; others are kept.
+    /// The next frame for the stack; others are kept in `seen`.
     fn next(&mut self) -> Option<Vec<u8>> {
         self.fill();
         loop {

@@ -1,4 +1,4 @@
-//! A network with a guest on it, and real servers on loopback that names lead to.
+//! A network with a guest, and real servers on loopback that names lead to.
 
 use std::collections::HashMap;
 use std::io::{Read, Write as _};
@@ -16,7 +16,7 @@ use rave_net::{
 
 use crate::guest::Guest;
 
-/// What names lead to: a host's own resolver would ask the world.
+/// The addresses of names: the host's own resolver would query the internet.
 pub(crate) type Names = HashMap<(&'static str, u16), SocketAddr>;
 
 pub(crate) struct Site {
@@ -26,7 +26,7 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// Another policy from now on.
+    /// Changes the policy.
     pub(crate) fn change(&self, policy: Policy) {
         self.network.commit(self.network.prepare(policy).unwrap());
     }
@@ -35,7 +35,7 @@ impl Site {
         Self::with_trust(policy, names, forwards, Trust::OfHost)
     }
 
-    /// One that believes these authorities where it opens TLS.
+    /// A network that trusts these authorities where it opens TLS.
     pub(crate) fn with_trust(
         policy: Policy,
         names: Names,
@@ -45,7 +45,7 @@ impl Site {
         Self::with_model(policy, names, forwards, trust, None)
     }
 
-    /// One that serves a model.
+    /// A network that serves a model.
     pub(crate) fn with_model(
         policy: Policy,
         names: Names,
@@ -57,7 +57,7 @@ impl Site {
         Self::made(Arc::new(Nobody), policy, outbound, forwards, (trust, model, vec![]))
     }
 
-    /// With somebody who keeps a record.
+    /// A network with this witness.
     pub(crate) fn seen_by(
         witness: Arc<dyn Witness>,
         policy: Policy,
@@ -68,13 +68,13 @@ impl Site {
         Self::made(witness, policy, outbound, forwards, (Trust::OfHost, None, vec![]))
     }
 
-    /// One whose host has proxies.
+    /// A network whose host has proxies.
     pub(crate) fn behind(proxies: Proxies, policy: Policy, names: Names) -> (Self, Guest) {
         let outbound = Outbound { resolve: resolver(names), proxies };
         Self::made(Arc::new(Nobody), policy, outbound, vec![], (Trust::OfHost, None, vec![]))
     }
 
-    /// One that has secrets of the user.
+    /// A network with secrets of the user.
     pub(crate) fn with_secrets(
         witness: Arc<dyn Witness>,
         policy: Policy,
@@ -116,7 +116,7 @@ impl Site {
         (Self { network, listener, folder }, guest)
     }
 
-    /// The one denial there is.
+    /// The only denial.
     pub(crate) fn denial(&self) -> Denial {
         let mut denials = self.network.log().denials;
         assert_eq!(denials.len(), 1, "{denials:?}");
@@ -136,7 +136,7 @@ pub(crate) fn policy(mode: Mode, allow: &[&str], deny: &[&str]) -> Policy {
     Policy { mode, allow: rules(allow), deny: rules(deny), ..Policy::default() }
 }
 
-/// A server on loopback that does this with each connection.
+/// A server on loopback that calls `serve` with each connection.
 pub(crate) fn server(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
@@ -149,7 +149,7 @@ pub(crate) fn server(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> Sock
     address
 }
 
-/// One that returns what it is sent, to the end.
+/// A server that echoes everything it receives.
 pub(crate) fn echo() -> SocketAddr {
     server(|mut stream| {
         let mut other = stream.try_clone().unwrap();
@@ -158,12 +158,12 @@ pub(crate) fn echo() -> SocketAddr {
     })
 }
 
-/// One that says this and ends.
+/// A server that sends this text and closes.
 pub(crate) fn greeter(text: &'static str) -> SocketAddr {
     server(move |mut stream| drop(stream.write_all(text.as_bytes())))
 }
 
-/// Waits for a condition of the host's side.
+/// Waits for a condition on the host's side.
 pub(crate) fn wait_until(what: &str, mut is: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !is() {
@@ -172,7 +172,7 @@ pub(crate) fn wait_until(what: &str, mut is: impl FnMut() -> bool) {
     }
 }
 
-/// All that a stream gives.
+/// All bytes of a stream.
 pub(crate) fn read_all(stream: &mut impl Read) -> Vec<u8> {
     let mut all = Vec::new();
     let _ = stream.read_to_end(&mut all);

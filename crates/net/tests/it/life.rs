@@ -76,12 +76,12 @@ fn another_machine_begins_with_nothing_of_the_last() {
         Site::new(policy(Mode::Restricted, &["a.example:7/tcp,private"], &[]), names, vec![]);
     let address = guest.address("a.example");
     let handle = guest.open(address, 7);
-    // Half a frame, and its end.
+    // Half a frame, then the end.
     guest.raw().write_all(&[0, 0, 5, 0xdc, 1, 2, 3]).unwrap();
     assert_eq!(guest.socket(handle).state(), State::Established);
     drop(guest);
     let mut guest = Guest::accept(&site.listener);
-    // A segment of the old connection is of none.
+    // A segment of the old connection belongs to none of the new machine.
     let address = guest.address("a.example");
     let handle = guest.open(address, 7);
     guest.write(handle, b"again");

@@ -1,5 +1,5 @@
-//! The network of a sandbox against a guest that is a second stack: its frames come over a socket, as QEMU's do. Servers are
-//! real ones on loopback, which tests allow by private rules.
+//! The network of a sandbox against a guest with a second TCP/IP stack, whose frames come over a socket, as QEMU's do.
+//! Real servers listen on loopback, which private rules allow.
 
 mod bounds;
 mod closed;

@@ -1,4 +1,4 @@
-//! The model is served to the guest without the user's key, within its limits, whatever the provider does.
+//! The model is served to the guest without the user's key and within its limits, whatever the provider does.
 
 use std::io::{BufReader, Read as _, Write as _};
 use std::sync::atomic::AtomicBool;
@@ -28,14 +28,14 @@ fn site(serve: fn(Stream), limits: Limits, rules: &[&str]) -> (Site, Guest) {
     };
     let policy = policy(Mode::Restricted, rules, &[]);
     let (site, mut guest) = Site::with_model(policy, names, vec![], Trust::File(world.file()), Some(model));
-    // The authorities are read at the first connection, while their file is there.
+    // The authorities are read at the first connection, while their file exists.
     if rules == ["model"] {
         ask(&mut guest, "/v1/messages/count_tokens", "{}");
     }
     (site, guest)
 }
 
-/// A request with the token; all of the answer.
+/// Sends a request with the token, and returns the whole answer.
 fn ask(guest: &mut Guest, path: &str, body: &str) -> String {
     raw(
         guest,
@@ -55,7 +55,7 @@ fn raw(guest: &mut Guest, request: &str) -> String {
     answer
 }
 
-/// Reads a request, and answers with this.
+/// Reads a request, and sends an answer.
 fn reply(stream: Stream, answer: impl FnOnce(&[String], &mut Stream)) {
     let mut stream = BufReader::new(stream);
     let head = read_head(&mut stream);
@@ -71,7 +71,7 @@ fn reply(stream: Stream, answer: impl FnOnce(&[String], &mut Stream)) {
     let _ = stream.flush();
 }
 
-/// Says what it was sent.
+/// Answers with the request's head.
 fn tells(stream: Stream) {
     reply(stream, |head, stream| {
         let said = serde_json::json!({
@@ -143,13 +143,13 @@ fn events_are_passed_on_as_they_come() {
                 chunk(&format!("{first}\n\n"))
             );
             let _ = stream.flush();
-            // The next comes once the guest has seen the first, and says so by another connection.
+            // The next event is sent once the guest has seen the first, which another connection reports.
             let deadline = std::time::Instant::now() + Duration::from_secs(20);
             while !SEEN.load(SeqCst) && std::time::Instant::now() < deadline {
                 std::thread::sleep(Duration::from_millis(5));
             }
             let _ = write!(stream, "{}", chunk("data: {\"usage\":{\"output_tokens\":9}}\n\n"));
-            // Without the last chunk it is cut.
+            // Without the last chunk it is truncated.
         });
     };
     let (site, mut guest) = site(serve, Limits::default(), &["model"]);
@@ -183,7 +183,7 @@ fn what_a_guest_does_not_wait_for_counts() {
             while is_counted && !GONE.load(SeqCst) && std::time::Instant::now() < deadline {
                 std::thread::sleep(Duration::from_millis(5));
             }
-            // The second says nothing of its tokens.
+            // The second does not report its tokens.
             let body = if head.iter().any(|line| line.ends_with(": 4000")) {
                 "{}".to_owned()
             } else {
@@ -209,7 +209,7 @@ fn what_a_guest_does_not_wait_for_counts() {
         let is_asked = |_: &mut Guest| ASKED.load(SeqCst).then_some(());
         guest.until(Duration::from_secs(15), is_asked).expect("the provider has the whole request");
         guest.socket(handle).abort();
-        // Frames come in their order: the end has come once another request is answered.
+        // Frames arrive in order: once another request is answered, the end has arrived.
         ask(&mut guest, "/v1/messages/count_tokens", "{}");
         GONE.store(true, SeqCst);
         assert!(counts(&mut guest, tokens), "{:?}", site.network.usage());

@@ -1,4 +1,4 @@
-//! TLS that is opened: what is passed on, what is refused, and what the guest is told.
+//! Opened TLS: what is passed on, what is refused, and what the guest sees.
 
 use std::io::{BufReader, Write as _};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::guest::Guest;
 use crate::hosts::{Names, Site, policy};
 use crate::tls::{Client, Stream, World, mirror, read_head};
 
-/// A host of this name that serves so, and a guest that may reach it as the rules have it.
+/// A host that is served by `serve`, and a guest with these rules.
 fn site(world: &World, rules: &[&str], serve: fn(Stream)) -> (Site, Guest) {
     let names = Names::from([(("api.example", 443), world.server("api.example", serve))]);
     let policy = policy(Mode::Restricted, rules, &[]);
@@ -167,10 +167,10 @@ fn the_authority_vouches_for_opened_names_alone_and_one_that_is_not_trusted_is_t
     assert!(Client::connect(&mut guest, "api.example", 443, &strange).is_err());
     let told =
         guest.until(Duration::from_secs(20), |_| (!site.network.log().denials.is_empty()).then_some(()));
-    assert!(told.is_some(), "the refusal is told");
+    assert!(told.is_some(), "the refusal is reported");
     assert!(site.denial().rule.contains("does not trust"), "{:?}", site.denial());
 
-    // The certificate of before does not do for a name that came later; the one of now does for both.
+    // The old certificate is not valid for a name that was added later; the new one is valid for both.
     let before = site.network.authority().unwrap();
     let names = &["api.example,private,inspect", "new.example,private,inspect"];
     site.change(policy(Mode::Restricted, names, &[]));
@@ -181,7 +181,7 @@ fn the_authority_vouches_for_opened_names_alone_and_one_that_is_not_trusted_is_t
     }
 }
 
-/// npm's group with the one host.
+/// The group `npm` with this one host.
 fn npm(rule: &str) -> Policy {
     let mut policy = policy(Mode::Restricted, &[rule], &[]);
     policy.groups.set(Group::Npm, [Origin::of_url("https://api.example/npm/", true).unwrap()]);

@@ -1,4 +1,4 @@
-//! Pages of a guest on a forwarded port, asked for by a program and by bytes.
+//! Pages of a guest on a forwarded port, requested by a program and as raw bytes.
 
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -31,7 +31,7 @@ impl Server {
         Self { site, guest, handle, address }
     }
 
-    /// Sends bytes from the host; what comes back until the end.
+    /// Sends bytes from the host, and returns all that comes back.
     fn client(&self, bytes: impl Into<Vec<u8>>) -> JoinHandle<Vec<u8>> {
         let mut client = TcpStream::connect(self.address).unwrap();
         let bytes = bytes.into();
@@ -41,7 +41,7 @@ impl Server {
         })
     }
 
-    /// What the guest gets, once it ends so.
+    /// What the guest receives until it ends with these bytes.
     fn request(&mut self, end: &[u8]) -> Vec<u8> {
         let (mut got, handle) = (Vec::new(), self.handle);
         self.guest
@@ -146,7 +146,7 @@ fn a_websocket_and_events_are_streams() {
     server.guest.write(server.handle, switching);
     client.write_all(b"\x81\x02up").unwrap();
     assert_eq!(server.request(b"up"), b"\x81\x02up");
-    // More than all buffers have, at a pace of the reader's.
+    // More than all buffers hold, at the reader's pace.
     let large = vec![7; 1 << 20];
     let reader = std::thread::spawn(move || read_all(&mut client));
     server.guest.write(server.handle, &large);

@@ -1,4 +1,4 @@
-//! Connections that go by the host's own proxy.
+//! Connections through the host's own proxy.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -10,7 +10,7 @@ use rave_net::{Mode, Proxies};
 use crate::guest::{Guest, Outcome};
 use crate::hosts::{Names, Site, echo, policy, server};
 
-/// A proxy that answers with this, and where that is 200 connects to an echo. Each request is told.
+/// A proxy that sends this answer and, if its status is 200, connects to an echo server. It reports each request.
 fn proxy(answer: &'static str) -> (SocketAddr, Receiver<String>) {
     let (tell, told) = channel();
     let target = echo();
@@ -21,7 +21,7 @@ fn proxy(answer: &'static str) -> (SocketAddr, Receiver<String>) {
             head.push(byte[0]);
         }
         tell.send(String::from_utf8(head).unwrap()).unwrap();
-        // Bytes of the other end right behind the head are the guest's.
+        // Bytes that directly follow the head belong to the guest.
         stream.write_all(answer.as_bytes()).unwrap();
         if !answer.starts_with("HTTP/1.1 200") {
             return;
@@ -61,7 +61,7 @@ fn a_name_that_the_host_does_not_know_is_asked_of_its_proxy() {
     let (site, mut guest) = Site::behind(proxies(address, ""), rules, Names::new());
     let found = guest.address("db.example");
     assert_eq!(says(&mut guest, found, 5432, b"world"), b"hello world");
-    // The credentials as base64(1) writes them.
+    // The credentials as base64(1) encodes them.
     assert_eq!(
         told.recv().unwrap(),
         "CONNECT db.example:5432 HTTP/1.1\r\nhost: db.example:5432\r\nproxy-authorization: Basic bWU6c2VjcmV0\r\n\r\n"
@@ -92,12 +92,12 @@ fn the_proxy_is_no_way_to_a_private_network() {
     let inner = guest.address("inner.example");
     assert_eq!(guest.connect(inner, 22), Outcome::Refused);
     assert!(site.denial().rule.starts_with("its address 10.0.0.7 is "));
-    // A name that only the proxy may know could be one there, and nothing but the mode lets it through.
+    // A name that only the proxy knows could be there, and only the mode allows it.
     let unknown = guest.address("unknown.example");
     assert_eq!(guest.connect(unknown, 443), Outcome::Refused);
     let denial = site.network.log().denials.pop().unwrap();
     assert_eq!(denial.allow.as_deref(), Some("unknown.example"));
-    assert!(denial.rule.contains("asks its proxy for what a rule names alone"), "{}", denial.rule);
+    assert!(denial.rule.contains("only asks its proxy for what a rule names"), "{}", denial.rule);
     assert!(told.try_recv().is_err());
 }
 

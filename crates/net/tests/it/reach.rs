@@ -1,4 +1,4 @@
-//! What is allowed is reached, by the protocol that it is allowed for.
+//! What is allowed can be reached, by the protocol that it is allowed for.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ fn an_allowed_port_is_reached_with_any_bytes_in_both_directions() {
         .expect("all is moved");
     assert!(got == bytes, "{} of {} bytes", got.len(), bytes.len());
     assert!(site.network.log().denials.is_empty());
-    // The other port of the same name is not what the rule says.
+    // Another port of the same name is not covered by the rule.
     assert_eq!(guest.connect(address, 5433), Outcome::Refused);
     assert_eq!(site.denial().allow.as_deref(), Some("db.example:5433/tcp"));
 }
@@ -102,7 +102,7 @@ fn each_http_request_must_be_for_the_allowed_name() {
     assert!(page.starts_with("HTTP/1.1 403 Forbidden\r\n"), "{page}");
     assert!(site.denial().rule.contains("other.example"));
 
-    // Behind a request that is allowed nothing else comes through.
+    // Nothing else gets through behind an allowed request.
     let handle = guest.open(address, 80);
     guest.write(handle, &[&ours[..], b"GET /secret HTTP/1.1\r\nHost: other.example\r\n\r\n"].concat());
     let got = guest.read_all(handle);
@@ -144,7 +144,7 @@ fn a_rule_that_is_taken_back_ends_what_it_allowed() {
     let allowed = policy(Mode::Restricted, &["a.example:7/tcp,private"], &[]);
     let (site, mut guest) = Site::new(allowed, names, vec![]);
     let address = guest.address("a.example");
-    // The second leaves the name and forbids the address that it has.
+    // The second keeps the name but no longer allows its private address.
     for rules in [&[][..], &["a.example:7/tcp"]] {
         site.change(policy(Mode::Restricted, &["a.example:7/tcp,private"], &[]));
         let handle = guest.until(Duration::from_secs(5), |guest| match guest.connect(address, 7) {
@@ -166,7 +166,7 @@ fn learning_tells_the_list_that_would_have_been_needed() {
     let names = Names::from([(("a.example", 443), "127.0.0.1:1".parse().unwrap())]);
     let (site, mut guest) = Site::new(policy(Mode::Learn, &["b.example:7/tcp,private"], &[]), names, vec![]);
     let address = guest.address("a.example");
-    // Its address is none on the internet, which learning opens as little as any mode does.
+    // Its address is not on the internet, and learning opens as little of that as any mode does.
     assert_eq!(guest.connect(address, 443), Outcome::Refused);
     let log = site.network.log();
     assert_eq!(log.learned.into_iter().collect::<Vec<_>>(), ["a.example"]);

@@ -36,7 +36,7 @@ struct Served {
     _world: World,
 }
 
-/// A host with a secret that serves so.
+/// A host with a secret that is served by `serve`.
 fn served(header: &str, source: Source, policy: Policy, serve: fn(Stream)) -> Served {
     let world = World::new();
     let plain = server(|_| panic!("nothing gets there"));
@@ -51,7 +51,7 @@ fn served(header: &str, source: Source, policy: Policy, serve: fn(Stream)) -> Se
 }
 
 fn allowed() -> Policy {
-    // Without `inspect`: the secret is what opens it.
+    // Without `inspect`: the secret opens its TLS.
     policy(Mode::Restricted, &["api.example,private"], &[])
 }
 
@@ -61,7 +61,7 @@ impl Served {
         Client::connect(&mut self.guest, "api.example", 443, &pem).unwrap()
     }
 
-    /// All of the answer to a request with these fields.
+    /// The whole answer to a request with these fields.
     fn ask(&mut self, fields: &str) -> String {
         let mut client = self.connect();
         let request = format!("GET /x HTTP/1.1\r\nHost: api.example\r\n{fields}Connection: close\r\n\r\n");
@@ -70,7 +70,7 @@ impl Served {
     }
 }
 
-/// What the host was sent, as the mirror says it, is compared without the secret: that is masked.
+/// The secret is masked in the mirror's answer, so the server compares the request itself.
 #[test]
 fn the_host_gets_the_secret_and_the_guest_its_placeholder() {
     static GOT: AtomicBool = AtomicBool::new(false);
@@ -136,7 +136,7 @@ fn a_secret_is_masked_across_chunks_and_to_the_end_of_a_connection() {
         let _ = stream.flush();
     };
     let mut other = served("authorization", real(), allowed(), endless);
-    // Who sends no placeholder is shown no secret either.
+    // A request without a placeholder does not reveal the secret either.
     let answer = other.ask("");
     assert!(answer.ends_with(&format!("\r\n\r\n{} {}", "*".repeat(REAL.len()), &REAL[..9])), "{answer}");
 }
@@ -171,7 +171,7 @@ fn every_other_credential_is_refused_and_recorded() {
         assert!(answer.starts_with("HTTP/1.1 403 Forbidden\r\n"), "{fields}: {answer}");
         assert!(!answer.contains(REAL), "{answer}");
     }
-    // Names of users before the host, in each of the two places that have one.
+    // User information before the host, in each of the two places that can have it.
     for request in [
         "GET https://me:stolen@api.example/ HTTP/1.1\r\nHost: api.example\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: me:stolen@api.example\r\n\r\n",

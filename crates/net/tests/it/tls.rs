@@ -1,4 +1,4 @@
-//! Both ends of TLS: servers on loopback with an authority of the test's own, and a client in the guest.
+//! Both ends of TLS: servers on loopback with the test's own authority, and a client in the guest.
 
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -38,12 +38,12 @@ impl World {
         Self { parameters, key, folder }
     }
 
-    /// Its certificate.
+    /// The file of its certificate.
     pub(crate) fn file(&self) -> Utf8PathBuf {
         Utf8Path::from_path(self.folder.path()).unwrap().join("ca.pem")
     }
 
-    /// A server that does this with each connection, and says that it is `name`.
+    /// A server that calls `serve` with each connection, with a certificate for `name`.
     pub(crate) fn server(&self, name: &str, serve: impl Fn(Stream) + Clone + Send + 'static) -> SocketAddr {
         let key = KeyPair::generate().unwrap();
         let leaf = CertificateParams::new([name.to_owned()]).unwrap();
@@ -62,7 +62,7 @@ impl World {
     }
 }
 
-/// Reads a request's head, in lines; none at the end.
+/// Reads the lines of a request's head; none at the end.
 pub(crate) fn read_head(stream: &mut BufReader<Stream>) -> Vec<String> {
     let mut lines = Vec::new();
     loop {
@@ -77,7 +77,7 @@ pub(crate) fn read_head(stream: &mut BufReader<Stream>) -> Vec<String> {
     }
 }
 
-/// Serves requests with bodies of a plain length: the answer's body is the head and the body.
+/// Serves requests with a plain length: the answer's body is the request's head and body.
 pub(crate) fn mirror(stream: Stream) {
     let mut stream = BufReader::new(stream);
     loop {
@@ -108,7 +108,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Connects, and trusts this certificate alone.
+    /// Connects, and trusts this certificate only.
     pub(crate) fn connect(
         guest: &mut Guest,
         name: &str,
@@ -132,7 +132,7 @@ impl Client {
         Ok(client)
     }
 
-    /// The protocol that was agreed on.
+    /// The negotiated protocol.
     pub(crate) fn protocol(&self) -> Option<&[u8]> {
         self.tls.alpn_protocol()
     }
@@ -142,7 +142,7 @@ impl Client {
         self.until(guest, |tls, is_over| (!tls.wants_write() || is_over).then_some(())).unwrap();
     }
 
-    /// Reads until what came contains this.
+    /// Reads until the received data contains `end`.
     pub(crate) fn read_until(&mut self, guest: &mut Guest, end: &str) -> String {
         let mut all = Vec::new();
         self.until(guest, |tls, is_over| {
@@ -153,7 +153,7 @@ impl Client {
         String::from_utf8_lossy(&all).into_owned()
     }
 
-    /// Reads to the end, and whether the end was said by TLS.
+    /// Reads to the end, and returns whether TLS signalled it.
     pub(crate) fn read_all(&mut self, guest: &mut Guest) -> (String, bool) {
         let (mut all, mut is_said) = (Vec::new(), false);
         self.until(guest, |tls, is_over| {
@@ -164,7 +164,7 @@ impl Client {
         (String::from_utf8_lossy(&all).into_owned(), is_said)
     }
 
-    /// Moves bytes until `found` finds something; it is told whether the connection is over.
+    /// Moves bytes until `found` returns something; its second argument is whether the connection is over.
     fn until<T>(
         &mut self,
         guest: &mut Guest,
@@ -203,7 +203,7 @@ impl Client {
     }
 }
 
-/// Takes what was decrypted; whether the other end said that it is done.
+/// Takes decrypted data. Returns whether the other end signalled its end.
 fn take(tls: &mut ClientConnection, all: &mut Vec<u8>) -> bool {
     let mut bytes = [0; 16 * 1024];
     loop {

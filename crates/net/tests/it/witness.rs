@@ -1,4 +1,4 @@
-//! What is told of a network, and that nothing moves while it is not recorded.
+//! What is reported of a network, and that nothing passes while it cannot be recorded.
 
 use std::io::Read as _;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -11,7 +11,7 @@ use rave_net::{Forward, Kind, Mode, Seen, Witness};
 use crate::guest::Outcome;
 use crate::hosts::{Names, Site, echo, policy, wait_until};
 
-/// Keeps all that it is told.
+/// Keeps everything that is reported.
 #[derive(Default)]
 pub(crate) struct Notes {
     pub(crate) seen: Mutex<Vec<Seen>>,
@@ -49,7 +49,7 @@ fn connections_questions_and_refusals_are_told_with_rule_and_bytes() {
     let rule = "allow a.example:7/tcp,private".to_owned();
     let to = "a.example:7".to_owned();
     let closed = Seen::Closed { from_guest: true, to: to.clone(), sent: 5, received: 5 };
-    wait_until("the end is told", || {
+    wait_until("the end is reported", || {
         guest.poll();
         notes.has(&closed)
     });
@@ -74,7 +74,7 @@ fn nothing_moves_while_it_is_not_recorded() {
     let handle = guest.open(address, 7);
     guest.write(handle, b"hello");
     notes.fails.store(true, Ordering::Relaxed);
-    // The next packet of the guest finds it out.
+    // The next packet of the guest detects it.
     assert_eq!(guest.connect(address, 7), Outcome::Refused);
     assert_eq!(guest.lookup("a.example").1, None);
     let limit = Duration::from_secs(10);

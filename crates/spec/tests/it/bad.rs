@@ -1,4 +1,4 @@
-//! `tests/bad.toml`: bad settings, each with the messages that it must get.
+//! `tests/bad.toml`: invalid settings, each with its expected messages.
 
 use toml::de::{DeTable, DeValue};
 
@@ -13,7 +13,7 @@ struct Case {
     expect: Vec<String>,
 }
 
-/// Every case, by name.
+/// All cases, by name.
 fn cases() -> Vec<Case> {
     let table = DeTable::parse(CASES).unwrap().into_inner();
     let case = |(name, case): (_, &DeValue<'_>)| {

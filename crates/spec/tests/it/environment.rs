@@ -1,4 +1,4 @@
-//! `RAVE_*` over the files.
+//! `RAVE_*` variables override the files.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! `rave.local.toml` over `rave.toml`.
+//! `rave.local.toml` overrides `rave.toml`.
 
 use rave_spec::{Base, ClaudeCode, Compress, Compression, Format, Nixos, Origin, RemoteBuilder, effective};
 
@@ -199,7 +199,7 @@ fn a_password_of_ones_own_is_masked() {
     assert_eq!(shown("guest.password = \"hunter2\""), "\"***\"");
 }
 
-/// Loads [`GOOD`](crate::GOOD) with the file of one more profile and a `rave.local.toml`.
+/// Loads [`GOOD`](crate::GOOD) with the file of an additional profile and a `rave.local.toml`.
 fn load_profile(text: &str, local: &str) -> Result<rave_spec::Loaded, rave_spec::Errors> {
     let sources = [
         rave_spec::ConfigFile::settings("rave.toml", crate::GOOD),

@@ -11,7 +11,7 @@ use rave_spec::{ConfigFile, Errors, Loaded, load};
 /// A small valid `rave.toml`; the cases of `bad.toml` are edits of it.
 const GOOD: &str = include_str!("../good.toml");
 
-/// Loads `rave.toml` alone.
+/// Loads only `rave.toml`.
 fn load_one(text: &str) -> Result<Loaded, Errors> {
     load(&[ConfigFile::settings("rave.toml", text)], &[])
 }

@@ -1,4 +1,4 @@
-//! What holds for any input.
+//! Properties that hold for any input.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use rave_spec::{
 
 use crate::{GOOD, load_one};
 
-/// Every place must be one that an editor can go to: the end of a line is, and the end of the file.
+/// Every place must be valid in an editor, which includes the end of a line and of the file.
 fn assert_places_exist(text: &str, errors: &Errors) {
     assert!(!errors.0.is_empty());
     for problem in &errors.0 {
@@ -30,7 +30,7 @@ fn assert_sound(text: &str) {
     }
 }
 
-/// Pieces of TOML, so that made-up text gets past the first line.
+/// Pieces of TOML, so that generated text gets past the first line.
 fn fragment() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => select(GOOD.lines().map(str::to_owned).collect::<Vec<_>>()),

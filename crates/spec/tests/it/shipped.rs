@@ -45,7 +45,7 @@ fn each_profile_holds_what_the_smaller_one_holds_and_the_desktop_is_the_default(
     assert_eq!(headless.features, []);
     assert_eq!(simple.features, [Feature::Desktop]);
     assert!(full.features.iter().eq(Feature::ALL.iter().filter(|feature| **feature != Feature::Cloud)));
-    // What is for hypervisors and clouds is nowhere else.
+    // Features for hypervisors and clouds are in no other profile.
     assert_eq!((&cloud.features[..], cloud.hardened), (&[Feature::Cloud][..], true));
     let all = [headless, simple, full, cloud].map(|profile| spec.debian_packages(profile));
     let [headless, simple, full, cloud] = all;

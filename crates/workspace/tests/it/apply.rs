@@ -1,4 +1,4 @@
-//! What a guest has changed, on the host.
+//! Applying the guest's changes to the host.
 
 use std::fs;
 
@@ -84,7 +84,7 @@ fn hunks_are_taken_one_by_one() {
     *wanted = Wanted::Text(texts.with(&|number| number == 1));
     bench.take(&chosen);
     assert_eq!(bench.read("text"), LINES.replace("14\n", "fourteen\n"));
-    // The other one is still there to be taken.
+    // The other one can still be taken.
     let left = bench.changes();
     assert_eq!((left.len(), left[0].lines), (1, Some((1, 1))));
     bench.apply();
@@ -146,7 +146,7 @@ fn what_is_held_back_is_taken_only_when_it_is_named() {
         assert!(!bench.host().join(path).exists(), "{path}");
     }
     assert!(bench.host().join("src/lib.rs").exists());
-    // A folder that has more in it names none of it.
+    // A folder that also contains other files does not name them.
     assert_eq!(names(&bench.choose(&[""]).left).len(), 2);
     bench.take(&bench.choose(&[".vscode", "build.rs"]));
     assert!(bench.host().join(".vscode/tasks.json").exists() && bench.host().join("build.rs").exists());
@@ -167,12 +167,12 @@ fn a_patch_is_one_that_git_applies() {
     fs::write(&file, &all).unwrap();
     bench.git(&["apply", "--index", file.as_str()]);
     let mut wanted = tree(&bench.guest(), &[".git"]);
-    // git knows no empty folder.
+    // git does not store empty folders.
     wanted.remove(std::path::Path::new("new-empty"));
     assert_eq!(tree(&bench.host(), &[".git"]), wanted, "{}", String::from_utf8_lossy(&all));
 }
 
-/// SIGKILL between the writes and the notes: the journal is there, the record is the old one.
+/// SIGKILL after the writes but before they are recorded: the journal exists, the record is the old one.
 #[test]
 fn an_apply_that_was_killed_is_taken_up() {
     let bench = bench();
@@ -180,14 +180,14 @@ fn an_apply_that_was_killed_is_taken_up() {
     let (chosen, folder) = (bench.choose(&[]), bench.sandbox().join("workspace"));
     let keep = |name: &str| fs::read(folder.join(name)).unwrap();
     let (base, pull) = (keep("base.json"), keep("pull.json"));
-    // A folder in the place of the record's temporary file: nothing can be noted.
+    // A folder in the place of the record's temporary file, so that recording fails.
     fs::create_dir(folder.join(".base.json.partial")).unwrap();
     let mut record = bench.record();
     let mut pulled = Pull::find(&bench.place).unwrap().unwrap();
     assert!(rave_workspace::apply::apply(&bench.place, &mut record, &mut pulled, &chosen.wanted).is_err());
     assert_eq!((keep("base.json"), keep("pull.json")), (base, pull));
     fs::remove_dir(folder.join(".base.json.partial")).unwrap();
-    // One file was not written before the kill, and another has changed since.
+    // One file was not written before the kill, and another was changed since.
     bench.ours("text", LINES);
     assert!(bench.recover());
     assert!(!folder.join("apply.json").exists());

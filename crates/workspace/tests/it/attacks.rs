@@ -1,4 +1,4 @@
-//! A guest that answers as it likes.
+//! A guest that sends arbitrary answers.
 
 use std::io::{Read, Write};
 
@@ -15,7 +15,7 @@ use crate::fixture::{Bench, quarantine, tree};
 
 type Answer = Box<dyn Fn(&mut Writer<&mut (dyn Write + Send)>) -> std::io::Result<()> + Sync>;
 
-/// Answers each task by its word.
+/// Answers each task with a fixed answer.
 struct Liar {
     list: Answer,
     get: Answer,
@@ -28,13 +28,13 @@ impl Guest for Liar {
         input: Option<Box<dyn Read + Send>>,
         output: &mut (dyn Write + Send),
     ) -> Result<(), String> {
-        // Reads what it is asked, as the honest one does.
+        // Reads its input, as the honest guest does.
         if let Some(mut input) = input {
             let _ = std::io::copy(&mut input, &mut std::io::sink());
         }
         let mut writer = Writer::new(output).map_err(|error| error.to_string())?;
         let answer = if command[2] == "list" { &self.list } else { &self.get };
-        // Whoever refuses reads no further.
+        // The host stops reading when it refuses.
         answer(&mut writer).and_then(|()| writer.finish()).map_err(|error| error.to_string())
     }
 }
@@ -112,15 +112,15 @@ fn contents_that_nobody_asked_for_are_refused() {
     let bench = bench();
     let asked = || records(vec![stat("a", 9)]);
     for (get, why) in [
-        (content("b", 1), "nobody asked for it"),
+        (content("b", 1), "it was not requested"),
         (content("../b", 1), "a path that is refused"),
         (content("a", 100_000), "more than 9 bytes"),
-        (records(vec![folder("a")]), "nobody asked for it"),
+        (records(vec![folder("a")]), "it was not requested"),
     ] {
         let said = refused(&bench, &Liar { list: asked(), get });
         assert!(said.contains(why), "{said}");
     }
-    // Left out, it is no change and no proof that there is none.
+    // A file that was not sent is neither a change nor a proof that there is none.
     let left = pull(&bench.place, &mut bench.record(), &Liar { list: asked(), get: nothing() }).unwrap();
     assert_eq!(
         (left.changes.len(), left.left.values().next().unwrap().as_str()),
@@ -153,7 +153,7 @@ fn the_folder_of_git_is_never_fetched_nor_written() {
     assert_eq!(tree(&bench.host().join(".git"), &[]), before);
 }
 
-/// Names that git would take for something else than a name.
+/// Names that git could interpret as something else.
 #[test]
 fn odd_names_do_not_stop_the_way_back() {
     let bench = bench();
@@ -220,7 +220,7 @@ fn names_that_differ_by_case_alone_are_refused_where_they_are_one() {
     assert_eq!(Pull::find(&bench.place).unwrap(), Some(pulled));
 }
 
-/// The host's own link leads out of its folder, and the guest writes behind its name.
+/// The host's own link leads out of its folder, and the guest writes to a path through it.
 #[test]
 fn a_link_of_the_hosts_own_is_not_written_through() {
     let bench = Bench::new();

@@ -53,7 +53,7 @@ fn nothing_of_the_hosts_is_replaced_by_another_kind_and_no_link_leads_out() {
     crate::fixture::write(&to.join("src/keep"), "mine");
     bench.theirs("src", "a file");
     let copied = from_guest(&Honest, folder.join("src").as_str(), &to).unwrap();
-    assert_eq!(copied.left[0].1, "a folder has its name");
+    assert_eq!(copied.left[0].1, "a folder has the same name");
     assert_eq!(fs::read_to_string(to.join("src/keep")).unwrap(), "mine");
     bench.theirs("evil/.git/hooks/post-checkout", "x");
     bench.theirs("evil/fine", "x");
@@ -61,7 +61,7 @@ fn nothing_of_the_hosts_is_replaced_by_another_kind_and_no_link_leads_out() {
     let copied = from_guest(&Honest, folder.join("evil").as_str(), &to).unwrap();
     assert!(to.join("evil/fine").exists() && to.join("evil/out").symlink_metadata().is_err());
     assert!(!to.join("evil/.git").exists(), "{copied:?}");
-    // A link of the host's own in the way is not followed.
+    // An existing link on the host is not followed.
     link("../host", &to.join("linked"));
     bench.theirs("linked/a", "x");
     from_guest(&Honest, folder.join("linked").as_str(), &to).unwrap();

@@ -1,4 +1,4 @@
-//! A folder of the host, a folder that stands for a guest, and what lies between.
+//! A folder of the host, a folder that stands for a guest, and the workspace between them.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -20,7 +20,7 @@ use rave_workspace::record::{Place, Pull, Record};
 use rave_workspace::secrets::Secrets;
 use rave_workspace::{BytePath, Error, Guest};
 
-/// The guest's end of this version.
+/// This version's guest.
 pub(crate) struct Honest;
 
 impl Guest for Honest {
@@ -148,7 +148,7 @@ impl Bench {
         changes(&self.record(), &pull, &quarantine(), &self.place.blobs(), false).unwrap()
     }
 
-    /// Paths that differ, with what is held back and what is refused.
+    /// The paths that differ, including those that are held back or refused.
     pub(crate) fn changed(&self) -> Vec<String> {
         self.changes().iter().map(|change| change.path.to_string()).collect()
     }
@@ -163,7 +163,7 @@ impl Bench {
         apply(&self.place, &mut self.record(), &mut pull, &chosen.wanted).unwrap()
     }
 
-    /// Applies everything that is asked for or not held back.
+    /// Applies everything that is not held back.
     pub(crate) fn apply(&self) -> BTreeMap<BytePath, Outcome> {
         self.take(&self.choose(&[]))
     }
@@ -199,7 +199,7 @@ pub(crate) fn link(target: &str, path: &Utf8Path) {
     symlink(target, path).unwrap();
 }
 
-/// Everything in a folder but what `skip` names at any depth: mode and content of files, targets of links.
+/// Everything in a folder except `skip` at any depth: mode and content of files, targets of links.
 pub(crate) fn tree(folder: &Utf8Path, skip: &[&str]) -> BTreeMap<PathBuf, String> {
     let mut all = BTreeMap::new();
     let mut open = vec![folder.as_std_path().to_owned()];

@@ -1,4 +1,4 @@
-//! Changes as a branch, and a history that travels along.
+//! Changes as a branch, and a history that is copied too.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ fn a_branch_has_one_commit_and_nothing_else_changes() {
     bench.ours("b", "b\n");
     bench.commit();
     bench.ours("a", "1\n2\n3\n4\n5\n6\n7\n8\nnot committed\n");
-    // What would run in a repository that is used as usual.
+    // These would run during ordinary use of the repository.
     let hook = bench.host().join(".git/hooks/reference-transaction");
     crate::fixture::write(&hook, "#!/bin/sh\ntouch ../ran\n");
     crate::fixture::mode(&hook, 0o755);
@@ -36,7 +36,7 @@ fn a_branch_has_one_commit_and_nothing_else_changes() {
     assert_eq!(bench.git(&["show", "agent/work:c/d"]), "new");
     assert_eq!(bench.git(&["ls-tree", "-r", "--name-only", "agent/work"]), "a\nc/d\nlink");
     assert_eq!(bench.git(&["fsck", "--strict"]), "");
-    // It counts as taken, and is still there to be applied.
+    // The change counts as taken, but can still be applied.
     assert!(bench.pull().unapplied(&bench.record()).is_empty());
     assert_eq!(bench.changed().len(), 4);
     let again = branch(&bench.place, &mut record, &chosen.wanted, "agent/work", "x").unwrap_err();
@@ -44,7 +44,7 @@ fn a_branch_has_one_commit_and_nothing_else_changes() {
     assert!(branch(&bench.place, &mut record, &chosen.wanted, "a..b", "x").is_err());
 }
 
-/// A key of an ordinary form, put together so that no scanner of secrets stops at it.
+/// A token in a common format, assembled so that secret scanners do not report it.
 fn token() -> String {
     format!("gh{}_{}", 'p', "abcdefghijklmnopqrstuvwxyz0123456789AB")
 }
@@ -76,7 +76,7 @@ fn a_history_travels_with_what_is_not_committed_on_top_and_tells_its_secrets() {
     assert_eq!(theirs(&["status", "--porcelain"]), " M a\n?? new");
     assert_eq!(theirs(&["fsck", "--strict"]), "");
 
-    // What is compared with is what was pushed, and not the history.
+    // Changes are relative to what was pushed, not to the history.
     assert!(bench.changed().is_empty());
     bench.theirs("a", "of the guest\n");
     theirs(&["commit", "--all", "--quiet", "-m", "theirs"]);
@@ -85,7 +85,7 @@ fn a_history_travels_with_what_is_not_committed_on_top_and_tells_its_secrets() {
     assert_eq!(bench.read("a"), "of the guest\n");
 
     let again = bench.push_with_history(&[]).unwrap_err();
-    assert_eq!(again.to_string(), "the copy in the sandbox has a history already");
+    assert_eq!(again.to_string(), "the copy in the sandbox already has a history");
     assert_eq!(bench.push().history, None);
 }
 
@@ -113,7 +113,7 @@ fn what_has_no_history_of_its_own_says_so_before_anything_travels() {
     let plain = Bench::new();
     plain.ours("a", "a\n");
     let error = plain.push_with_history(&[]).unwrap_err();
-    assert!(error.to_string().contains("is in no git repository"), "{error}");
+    assert!(error.to_string().contains("is not in a git repository"), "{error}");
     assert!(!plain.guest().join("a").exists());
 
     let unborn = Bench::with_git();

@@ -1,4 +1,4 @@
-//! Workspaces with a guest in this process: its end is the code of `rave-guest`, in a folder.
+//! Workspaces with a guest in this process: the code of `rave-guest`, in a folder.
 
 mod apply;
 mod attacks;

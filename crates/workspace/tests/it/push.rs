@@ -1,4 +1,4 @@
-//! What travels, and what a second push sends.
+//! Which files are copied, and what a second push sends.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -8,7 +8,7 @@ use rave_workspace::{BytePath, Error};
 
 use crate::fixture::{Bench, git, link, mode, tree, write};
 
-/// A repository with something of everything.
+/// A repository with every kind of file.
 fn repository() -> Bench {
     let bench = Bench::with_git();
     bench.ours("committed.txt", "one\n");
@@ -43,7 +43,7 @@ fn a_repository_travels_with_what_is_not_committed_and_without_what_is_ignored()
     assert!(guest.keys().any(|path| path.as_os_str().as_bytes().contains(&0xff)));
     assert_eq!(tree(&bench.host().join(".git"), &[]), before, "the repository of the user is as it was");
     assert_eq!(bench.changed(), [""; 0]);
-    // One commit in a repository of the guest's own.
+    // One commit in the guest's own repository.
     assert_eq!(git(&bench.guest(), &["log", "--format=%s"]), "As it was pushed");
     assert_eq!(git(&bench.guest(), &["status", "--porcelain"]), "");
 }

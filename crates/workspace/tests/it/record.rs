@@ -1,4 +1,4 @@
-//! The record of a workspace goes with the sandbox: to forks, into snapshots, and back.
+//! The record of a workspace follows the sandbox: to forks, into snapshots, and back.
 
 use std::fs;
 use std::time::Duration;
@@ -19,14 +19,14 @@ fn a_copy_is_whole_or_none_and_takes_the_place_of_what_is_there() {
     let other = bench.sandbox().with_file_name("other");
     fs::create_dir_all(other.join("workspace/contents")).unwrap();
     fs::write(other.join("workspace/apply.json"), "of another").unwrap();
-    // A killed copy.
+    // What a killed copy left.
     fs::create_dir_all(other.join(".workspace.new/contents")).unwrap();
     fs::write(other.join(".workspace.new/base.json"), "half").unwrap();
     bench.place.copy_to(&other).unwrap();
     assert_eq!(Record::get(&Place::new(&other)).unwrap(), bench.record());
     assert!(!other.join(".workspace.new").exists() && !other.join("workspace/apply.json").exists());
 
-    // One that fails leaves what was there.
+    // A copy that fails leaves the previous one in place.
     fs::remove_file(bench.sandbox().join("workspace/base.json")).unwrap();
     fs::create_dir(bench.sandbox().join("workspace/base.json")).unwrap();
     assert!(bench.place.copy_to(&other).is_err());
@@ -47,7 +47,7 @@ fn what_is_in_use_is_not_copied_and_whoever_waits_gets_the_folder_that_is_there(
     assert!(matches!(bench.place.try_lock(SOON), Err(Error::Busy)));
     held.copy_to(&other).unwrap();
 
-    // A restore puts another folder there while somebody waits.
+    // A restore replaces the folder while another command waits.
     std::thread::scope(|scope| {
         let waits = scope.spawn(|| bench.place.lock().unwrap());
         std::thread::sleep(SOON);
@@ -67,7 +67,7 @@ fn a_merge_base_that_is_older_than_the_disk_loses_nothing() {
     let other = bench.sandbox().with_file_name("other");
     fs::create_dir(&other).unwrap();
     bench.place.copy_to(&other).unwrap();
-    // Between the copy of the base and the cut of the disk.
+    // A push between the copy of the base and the snapshot of the disk.
     bench.ours("b", "b\n");
     bench.push();
     fs::remove_dir_all(bench.sandbox().join("workspace")).unwrap();

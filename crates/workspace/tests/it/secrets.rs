@@ -1,4 +1,4 @@
-//! What is not copied is never seen, and never touched.
+//! What is not copied is never seen and never touched.
 
 use std::fs;
 
@@ -33,14 +33,14 @@ fn secrets_stay_and_are_told() {
     assert!(bench.guest().join("deploy/server.key").exists());
 }
 
-/// The merge base is what was pushed, and not the commit that has the key.
+/// The merge base is what was pushed, not the commit that contains the key.
 #[test]
 fn what_was_not_copied_is_never_deleted_nor_overwritten() {
     let bench = with_secrets();
     bench.push();
     assert_eq!(bench.changed(), [""; 0], "what was not copied does not show as deleted");
     let before = tree(&bench.host(), &[]);
-    // The agent deletes the folder around it, and makes files of the same names.
+    // The agent deletes the folder around it, and creates files with the same names.
     fs::remove_dir_all(bench.guest().join("deploy")).unwrap();
     assert_eq!(bench.changed(), ["deploy/readme.md"]);
     bench.theirs("deploy/server.key", "the agent's");
@@ -68,7 +68,7 @@ fn a_file_that_is_ignored_on_the_host_is_not_overwritten() {
     bench.push();
     bench.theirs(".gitignore", "");
     bench.theirs("local.txt", "the agent's");
-    // Rules count as they were pushed: what a guest adds or takes away hides and shows nothing.
+    // The pushed rules apply: rules that a guest adds or removes hide and reveal nothing.
     assert_eq!(bench.changed(), [".gitignore"]);
     bench.apply();
     bench.push();

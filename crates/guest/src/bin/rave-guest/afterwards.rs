@@ -1,23 +1,23 @@
-//! What a machine does once its barrier was opened, while its server goes on: it ends before the machine is held again. What was saved
-//! halfway would go on in each fork, and start services while everything else stands.
+//! Work of a machine after its barrier was opened, in parallel to its server. It must finish before the machine is held
+//! again: otherwise each fork would continue it, and start services while everything else is stopped.
 
 use std::sync::{Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 static RUNNING: Mutex<Vec<JoinHandle<()>>> = Mutex::new(Vec::new());
 
-/// Does it in a thread of its own. Each of its steps must have a limit.
+/// Runs it in its own thread. Each of its steps must have a limit.
 pub(crate) fn run(what: impl FnOnce() + Send + 'static) {
     let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
     running.retain(|thread| !thread.is_finished());
     running.push(thread::spawn(what));
 }
 
-/// Waits until all of it is done.
+/// Waits for all of it.
 pub(crate) fn wait() {
     let running = std::mem::take(&mut *RUNNING.lock().unwrap_or_else(PoisonError::into_inner));
     for thread in running {
-        let _ = thread.join(); // one that panicked has said so
+        let _ = thread.join(); // a panic was already reported
     }
 }
 

@@ -1,37 +1,37 @@
-//! The command line. Some words need no parser library, and the program must stay small.
+//! The command line. It is too simple for a parser library, and the program must stay small.
 
 use rave_guest::channel::relay::SUBCOMMAND as SSH_AGENT;
 use rave_guest::channel::session::{SUBCOMMAND, Session};
 use rave_guest::tree::serve::{SUBCOMMAND as TREE, Task};
 use std::path::PathBuf;
 
-/// What `--help` prints.
+/// The text of `--help`.
 pub(crate) const HELP: &str = "\
 usage: rave-guest COMMAND
 
   health           the state of every service, as JSON; exit code 1 when one is not ok
   health --serve   the same over HTTP, on the listening socket that is standard input
-  tools            check that the pinned tools are there, and mend the links to them
+  tools            check that the pinned tools exist, and repair the links to them
   claude           install Claude Code as locked, as soon as the network allows
   setup            prepare the user's home and configuration
-  ssh-keys         make the SSH server's keys if there are none; let in the host's key
+  ssh-keys         generate the SSH server's keys if they are missing; authorize the host's key
   ready            report each stage of this boot to the host
   channel          run programs for the host
-  channel --barrier  the same in a template and its clones: nothing before there is an identity
+  channel --barrier  the same in a template and its clones, which run nothing without an identity
   provide          trust the authority, and set the variables, that the host passed
-  git-credential get  what stands for the user's secret for a host, for git
-  barrier          wait until a clone of a template has an identity of its own
-  tree ...         send or take files for the host; only that calls it
-  session ...      become a program of the channel; only that calls it
-  ssh-agent ...    listen for programs that want the user's SSH agent; only the host calls it
+  git-credential get  print the placeholder of the user's secret for a host, for git
+  barrier          wait until a clone of a template has its own identity
+  tree ...         send or receive files for the host, which is the only caller
+  session ...      become a program of the channel, which is the only caller
+  ssh-agent ...    offer the user's SSH agent to programs, for the host, which is the only caller
   install          install this system from the ISO to a disk
-  install --answers FILE  the same, asking nothing: as a file says
-  install --check  compare the medium with the digests that it was made with
+  install --answers FILE  the same without questions, with the answers in a file
+  install --check  compare the medium with its digests
   unlock-router    remove a stale lock of Claude Code Router
   --version
   --help";
 
-/// What to do.
+/// The command.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     Help,
@@ -44,26 +44,26 @@ pub(crate) enum Command {
     SshKeys,
     Ready,
     Channel {
-        /// This boot is a template's.
+        /// Whether this boot is that of a template.
         at_barrier: bool,
     },
     Barrier,
     Provide,
     GitCredential {
-        /// git asks; otherwise it tells, which is not kept.
+        /// Whether git asks for a credential; otherwise it offers one, which is not stored.
         is_asked: bool,
     },
     Session(Box<Session>),
     Tree(Task),
     UnlockRouter,
-    /// On this socket.
+    /// With the path of its socket.
     SshAgent(PathBuf),
-    /// With the file of the answers, where one is named.
+    /// With the file of answers, if one is given.
     Install(Option<PathBuf>),
     CheckMedium,
 }
 
-/// The command that `args` (without the program's own name) ask for, or what is wrong with them.
+/// Parses `args` (without the program's own name). Fails with a message.
 pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, String> {
     let args: Vec<String> = args.collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
@@ -80,20 +80,20 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Strin
         ["channel"] => Command::Channel { at_barrier: false },
         ["channel", "--barrier"] => Command::Channel { at_barrier: true },
         ["provide"] => Command::Provide,
-        // Operations of other versions are ignored, as git wants it (gitcredentials(7)).
+        // Operations of other versions are ignored, as git requires (gitcredentials(7)).
         ["git-credential", operation] => Command::GitCredential { is_asked: *operation == "get" },
         ["barrier"] => Command::Barrier,
         [SUBCOMMAND, words @ ..] => {
-            let session = Session::of_arguments(words).ok_or("session is for the channel alone")?;
+            let session = Session::of_arguments(words).ok_or("session is only for the channel")?;
             Command::Session(Box::new(session))
         }
-        [TREE, words @ ..] => Command::Tree(Task::of_arguments(words).ok_or("tree is for the host alone")?),
+        [TREE, words @ ..] => Command::Tree(Task::of_arguments(words).ok_or("tree is only for the host")?),
         [SSH_AGENT, socket] => Command::SshAgent(socket.into()),
         ["unlock-router"] => Command::UnlockRouter,
         ["install"] => Command::Install(None),
         ["install", "--check"] => Command::CheckMedium,
         ["install", "--answers", file] => Command::Install(Some(file.into())),
-        [] => return Err("a command is needed".into()),
+        [] => return Err("a command is required".into()),
         words => return Err(format!("unknown arguments: {}", words.join(" "))),
     })
 }
@@ -117,6 +117,6 @@ mod tests {
     #[test]
     fn anything_else_is_named() {
         assert_eq!(words("health --loud"), Err("unknown arguments: health --loud".into()));
-        assert_eq!(words(""), Err("a command is needed".into()));
+        assert_eq!(words(""), Err("a command is required".into()));
     }
 }

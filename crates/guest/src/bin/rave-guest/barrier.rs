@@ -1,5 +1,5 @@
-//! `rave-guest barrier`: the unit that what holds secrets waits for. It ends when [`open`] is called, in another process, after a
-//! clone got an identity of its own.
+//! `rave-guest barrier`: the unit that services with secrets wait for. It ends when another process calls [`open`],
+//! after a clone got its own identity.
 
 use crate::error::Error;
 use crate::files::{self, failed};
@@ -12,11 +12,11 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A FIFO: whoever reads it sleeps until somebody writes, fifo(7).
+/// A FIFO: its reader sleeps until somebody writes, fifo(7).
 const FIFO: &str = "/run/rave/barrier";
-/// What opens the barrier.
+/// The word that opens the barrier.
 const WORD: &[u8] = b"open\n";
-/// Linux's `O_NONBLOCK` on x86-64 and arm64: to write where nobody reads is an error.
+/// Linux's `O_NONBLOCK` on x86-64 and arm64: writing without a reader is an error.
 const O_NONBLOCK: i32 = 0o4000;
 /// How long the barrier's process may take to read.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -34,7 +34,7 @@ fn wait(fifo: &Path) -> Result<(), Error> {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(error) => return Err(failed("make", fifo)(error.into())),
     }
-    // A writer that says something else, or nothing, opens nothing.
+    // Anything else that is written does not open it.
     while fs::read(fifo).map_err(failed("read", fifo))? != WORD {}
     Ok(())
 }

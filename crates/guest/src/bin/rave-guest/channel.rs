@@ -1,4 +1,5 @@
-//! `rave-guest channel`: serves the host on the virtio-serial port. At a template's barrier the host's first wish is an identity.
+//! `rave-guest channel`: serves the host on the virtio-serial port. At a template's barrier the host first sends an
+//! identity.
 
 use crate::clock::SystemClock;
 use crate::error::Error;
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 /// Linux's `O_NONBLOCK` on x86-64 and arm64.
 const O_NONBLOCK: i32 = 0o4000;
-/// How often to look whether the host is there: the kernel tells it to poll(2) alone, which would not wait.
+/// How often to check whether the host is connected: only poll(2) reports it, and would not wait for it.
 const LOOK: Duration = Duration::from_millis(50);
 
 pub(crate) fn run(config: &GuestConfig, at_barrier: bool) -> Result<(), Error> {
@@ -30,14 +31,14 @@ pub(crate) fn run(config: &GuestConfig, at_barrier: bool) -> Result<(), Error> {
         ..Config::new(program, &config.user)
     };
     let mut server = Server::new(config_of_server).with_clock(Box::new(SystemClock));
-    // Without control groups nothing is held, and whoever asks is told so.
+    // Without control groups nothing can be held, and the server reports that to a host that asks.
     if let Ok(barrier) = fork::barrier_of(config) {
         server = server.with_later_barrier(barrier);
     }
     if at_barrier && let Some(barrier) = template::barrier_of(config) {
         server = server.at_barrier(barrier);
     } else if fork::is_held() {
-        // It was started again while it was held, or in a fork: nothing goes on without the host.
+        // The server was restarted while the machine was held, or in a fork: nothing continues without the host.
         server = server.at_barrier(fork::barrier_of(config)?);
     }
     loop {

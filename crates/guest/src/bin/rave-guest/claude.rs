@@ -1,5 +1,5 @@
-//! `rave-guest claude`: installs Claude Code by npm, in the version and with the integrity hash of the lock. It runs as the
-//! user, whose npm settings say where from, and tries until it succeeds.
+//! `rave-guest claude`: installs Claude Code with npm, in the version and with the integrity hash of the lock. It runs
+//! as the user, whose npm settings choose the registry, and retries until it succeeds.
 
 use crate::error::Error;
 use crate::files::{self, failed};
@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-/// The pause after the first attempt; each one after it is twice as long, up to the longest.
+/// The pause after the first attempt; each following one is twice as long, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
-/// One attempt: 80 MB may come over a slow line, and an emulated processor unpacks 250 MB.
+/// The timeout of an attempt: 80 MB over a slow line, and 250 MB to unpack on an emulated processor.
 const LIMIT: Duration = Duration::from_secs(3600);
 
 pub(crate) fn run(config: &GuestConfig) {
@@ -42,7 +42,7 @@ fn longer(pause: Duration) -> Duration {
     (pause * 2).min(LONGEST_PAUSE)
 }
 
-/// A package that npm installs into a folder of its version.
+/// A package that npm installs in a folder of its version.
 struct Installer {
     /// The folder of versions.
     state: PathBuf,
@@ -53,7 +53,7 @@ struct Installer {
     version: String,
     /// The program, relative to the project.
     program: &'static str,
-    /// More words for npm: none in a guest.
+    /// Additional arguments of npm: none in a guest.
     words: Vec<String>,
 }
 
@@ -69,7 +69,7 @@ impl Installer {
         }
     }
 
-    /// Installs beside the place and renames into it: the program is whole, or not there.
+    /// Installs beside the final place and renames, so that the program is complete or missing.
     fn install(&self) -> Result<(), Error> {
         let place = self.state.join(&self.version);
         if place.join(self.program).is_file() {
@@ -86,13 +86,13 @@ impl Installer {
         let program = new.join(self.program);
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755))
             .map_err(failed("make executable", &program))?;
-        // A rename that outlives a power cut must not outlive the content.
+        // If the rename survives a power failure, the content must too.
         File::open(&program).and_then(|file| file.sync_all()).map_err(failed("write", &program))?;
         fs::rename(&new, &place).map_err(failed("rename into", &place))?;
         remove(&cache)
     }
 
-    /// npm compares each archive with the lock's hash. Scripts of packages are not run, as when an image is built.
+    /// npm compares each archive with the lock's hash. As in the build of an image, no scripts of packages are run.
     fn fetch(&self, folder: &Path, cache: &Path) -> Result<(), Error> {
         let flags = std::env::var("RAVE_NODE_FLAGS").unwrap_or_default();
         let (npm, cache) = (self.npm.to_string_lossy(), format!("--cache={}", cache.display()));

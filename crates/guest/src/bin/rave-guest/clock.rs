@@ -18,16 +18,16 @@ impl Clock for SystemClock {
     }
 }
 
-/// What it shows, ms since 1970.
+/// The current time, in ms since 1970.
 pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Sets it; how far it was behind, ms.
+/// Sets the clock. Returns how far it was behind, in ms.
 pub(crate) fn set(time_ms: u64) -> Result<i64, Error> {
     let before = now_ms();
-    // 64 bits of milliseconds are fewer than 63 of seconds.
+    // 64 bits of milliseconds fit in 63 bits of seconds.
     let seconds = i64::try_from(time_ms / 1000).unwrap_or(i64::MAX);
     let nanoseconds = i64::try_from(time_ms % 1000 * 1_000_000).unwrap_or_default();
     clock_settime(ClockId::Realtime, Timespec { tv_sec: seconds, tv_nsec: nanoseconds })

@@ -1,4 +1,4 @@
-//! What can go wrong in the guest, in words for the journal.
+//! Errors in the guest, worded for the journal.
 
 use std::fmt;
 use std::io;
@@ -12,7 +12,7 @@ const READ_ONLY: i32 = 30;
 pub(crate) enum Error {
     /// A file operation failed.
     File { doing: &'static str, path: String, source: io::Error },
-    /// `guest.json` is not what the image wrote.
+    /// `guest.json` was changed since the image wrote it.
     Configuration { path: &'static str, source: serde_json::Error },
     /// No such user in `/etc/passwd`.
     NoUser { user: String },
@@ -20,11 +20,11 @@ pub(crate) enum Error {
     Tools { problems: Vec<String> },
     /// A program failed, could not be started, or took too long.
     Program { command: String, what: String, output: String },
-    /// What was asked for is not done: why, and what to do instead.
+    /// A request was refused: why, and what to do instead.
     Refused { why: String, remedy: String },
-    /// Files did not go to the host, or come from it.
+    /// Files could not be sent to the host, or received from it.
     Tree(io::Error),
-    /// Standard input is no listening socket.
+    /// Standard input is not a listening socket.
     NoSocket { source: io::Error },
 }
 
@@ -39,7 +39,7 @@ impl fmt::Display for Error {
                          a larger disk grows at the next boot",
                     ),
                     Some(READ_ONLY) => f.write_str(
-                        "\nthe filesystem is read-only, often after an error on the disk: `sudo dmesg | grep -i ext4` tells",
+                        "\nthe filesystem is read-only, often after an error on the disk: `sudo dmesg | grep -i ext4` shows why",
                     ),
                     _ => Ok(()),
                 }
@@ -51,7 +51,7 @@ impl fmt::Display for Error {
                 )
             }
             Self::NoUser { user } => {
-                write!(f, "there is no user {user} in /etc/passwd\n`sudo useradd -m {user}` makes it")
+                write!(f, "there is no user {user} in /etc/passwd\n`sudo useradd -m {user}` creates it")
             }
             Self::Tools { problems } => write!(
                 f,

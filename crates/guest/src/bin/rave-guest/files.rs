@@ -1,4 +1,4 @@
-//! Reading and writing files whole, with errors that name them.
+//! Reads and writes whole files, with errors that name them.
 
 use crate::error::Error;
 use std::fs::{self, DirBuilder, OpenOptions};
@@ -15,13 +15,13 @@ pub(crate) struct Ids {
     pub(crate) group: u32,
 }
 
-/// Who owns a file.
+/// The owner of a file.
 pub(crate) fn owner(path: &Path) -> Result<Ids, Error> {
     let about = fs::metadata(path).map_err(failed("look at", path))?;
     Ok(Ids { user: about.uid(), group: about.gid() })
 }
 
-/// An adapter for `map_err`: what was done, to which file.
+/// An adapter for `map_err`: the operation, and the file.
 pub(crate) fn failed(doing: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::File { doing, path: path.as_ref().display().to_string(), source }
 }
@@ -31,7 +31,7 @@ pub(crate) fn read(path: impl AsRef<Path>) -> Result<String, Error> {
     fs::read_to_string(&path).map_err(failed("read", path))
 }
 
-/// Writes a file beside its place and renames it into it, so that a power cut leaves the old file or the new one.
+/// Writes a temporary file beside it and renames that, so that a power failure leaves the old file or the new one.
 pub(crate) fn write(
     path: &Path,
     mode: u32,
@@ -41,7 +41,7 @@ pub(crate) fn write(
     replace(path, mode, owner, content.as_ref(), true)
 }
 
-/// The same for a caller who syncs more than this file afterwards, or whose file is in memory.
+/// The same without a sync, for callers that sync more than this file afterwards, or whose file is in memory.
 pub(crate) fn write_unsynced(path: &Path, mode: u32, content: impl AsRef<[u8]>) -> Result<(), Error> {
     replace(path, mode, None, content.as_ref(), false)
 }
@@ -59,7 +59,7 @@ fn replace(path: &Path, mode: u32, owner: Option<Ids>, content: &[u8], sync: boo
 }
 
 fn write_new(path: &Path, mode: u32, owner: Option<Ids>, content: &[u8], sync: bool) -> Result<(), Error> {
-    let _ = fs::remove_file(path); // left by a power cut
+    let _ = fs::remove_file(path); // left over after a power failure
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -67,14 +67,14 @@ fn write_new(path: &Path, mode: u32, owner: Option<Ids>, content: &[u8], sync: b
         .open(path)
         .map_err(failed("write", path))?;
     let written = file.write_all(content).and_then(|()| {
-        file.set_permissions(fs::Permissions::from_mode(mode))?; // whatever the umask was
+        file.set_permissions(fs::Permissions::from_mode(mode))?; // regardless of the umask
         if sync { file.sync_all() } else { Ok(()) }
     });
     written.map_err(failed("write", path))?;
     own(path, owner)
 }
 
-/// Makes a directory if there is none; one that is there keeps its mode. Parents must exist.
+/// Creates a directory if it is missing; an existing one keeps its mode. Its parents must exist.
 pub(crate) fn directory(path: &Path, mode: u32, owner: Option<Ids>) -> Result<(), Error> {
     match DirBuilder::new().mode(mode).create(path) {
         Ok(()) => own(path, owner),
@@ -83,12 +83,12 @@ pub(crate) fn directory(path: &Path, mode: u32, owner: Option<Ids>) -> Result<()
     }
 }
 
-/// Where a path of the system mounted at `root` lies.
+/// The location of a path in the system that is mounted at `root`.
 pub(crate) fn below(root: &Path, path: &str) -> PathBuf {
     root.join(path.trim_start_matches('/'))
 }
 
-/// Gives `path` to `owner`.
+/// Changes the owner of `path`.
 pub(crate) fn own(path: &Path, owner: Option<Ids>) -> Result<(), Error> {
     match owner {
         Some(ids) => {
@@ -98,7 +98,7 @@ pub(crate) fn own(path: &Path, owner: Option<Ids>) -> Result<(), Error> {
     }
 }
 
-/// Writes a file unless something is there, be it a dangling link.
+/// Writes a file unless something exists there, even a dangling link.
 pub(crate) fn write_once(path: &Path, mode: u32, ids: Ids, content: &str) -> Result<(), Error> {
     if path.symlink_metadata().is_ok() { Ok(()) } else { write(path, mode, Some(ids), content) }
 }

@@ -1,4 +1,4 @@
-//! A machine that runs is stopped to be saved, and goes on as itself or as a fork with an identity of its own.
+//! Stops a running machine to be saved, and resumes it as itself or as a fork with its own identity.
 
 use crate::error::Error;
 use crate::files::{self, failed};
@@ -11,23 +11,23 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
-/// There while the machine is held: a server that is started again must not let it on.
+/// Exists while the machine is held: a restarted server must not resume it.
 const HELD: &str = "/run/rave/held";
 
-/// Where units have their control groups.
+/// The folder of units' control groups.
 const SERVICES: &str = "/sys/fs/cgroup/system.slice";
-/// The SSH server, as distributions call it. Sessions have groups of their own.
+/// The SSH server's unit, by distribution. Its sessions have their own control groups.
 const SSH: [&str; 2] = ["ssh.service", "sshd.service"];
 
-/// How long systemd may take to answer.
+/// The timeout of systemd.
 const SYSTEMD: Duration = Duration::from_secs(60);
 
-/// What a server does with a machine that runs.
+/// The barrier of a running machine.
 #[derive(Debug)]
 struct Running {
     config: GuestConfig,
     freezer: Freezer,
-    /// It became another machine.
+    /// Whether it became another machine.
     is_renewed: bool,
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn barrier_of(config: &GuestConfig) -> Result<Box<dyn Barrier>, Error
     Ok(Box::new(Running { config: config.clone(), freezer, is_renewed: false }))
 }
 
-/// Whether it is up.
+/// Whether the machine is held.
 pub(crate) fn is_held() -> bool {
     Path::new(HELD).exists()
 }
@@ -57,7 +57,7 @@ impl Barrier for Running {
 }
 
 impl Running {
-    /// What is written by then is on the disk: a snapshot may have to start from it.
+    /// Syncs first, so that everything written so far is on the disk: a snapshot may have to boot from it.
     fn try_hold(&self) -> Result<(), Error> {
         afterwards::wait();
         rustix::fs::sync();
@@ -69,7 +69,7 @@ impl Running {
     fn try_renew(&mut self, identity: &Identity) -> Result<Receipt, Error> {
         let receipt = template::renew(identity)?;
         ssh_keys::let_in(&self.config, &identity.authorized_keys)?;
-        // It would answer with the parent's key until it is started again.
+        // The old server would use the parent's key until it is restarted.
         for unit in SSH {
             let kill = Path::new(SERVICES).join(unit).join("cgroup.kill");
             if kill.exists() {
@@ -93,8 +93,8 @@ impl Running {
     }
 }
 
-/// Services that hold what is the parent's: the SSH server its host key, the journal its machine-id, the resolver addresses that
-/// mean names in the parent's network alone.
+/// Restarts services with state of the parent: the SSH server has its host key, the journal its machine ID, and the
+/// resolver addresses that only stand for names in the parent's network.
 fn refresh() {
     if let Err(error) = ssh_keys::make_all(Path::new(ssh_keys::SSH)) {
         println!("{error}");
@@ -110,6 +110,6 @@ fn refresh() {
     for unit in ["systemd-journald.service", "systemd-resolved.service"] {
         systemctl(&["--no-block", "try-restart", unit]);
     }
-    // The host opens a port when its service says that it answers, which it said to the parent's alone.
+    // The host opens a port when the service reports that it answers, which it has only done in the parent.
     systemctl(&["--no-block", "restart", "rave-ready.service"]);
 }

@@ -1,5 +1,5 @@
-//! `rave-guest git-credential get`: git's credential helper (gitcredentials(7)). Of a host for which the user has a secret on the
-//! host it gives what the guest has in the secret's place; of another nothing, and git asks whom it would have asked.
+//! `rave-guest git-credential get`: git's credential helper (gitcredentials(7)). For a host for which the user has a
+//! secret, it returns the secret's placeholder; for others nothing, and git continues as usual.
 
 use crate::error::Error;
 use crate::files::{self, failed};
@@ -8,10 +8,10 @@ use std::fs;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::Path;
 
-/// What the host provided. Anybody in the guest may know it: it is worth nothing elsewhere.
+/// The logins that the host provided. Everybody in the guest may know them: they are useless elsewhere.
 pub(crate) const LOGINS: &str = "/etc/rave/git-logins.json";
 
-/// The longest description of a credential that is read, bytes.
+/// The longest description of a credential that is read, in bytes.
 const LIMIT: u64 = 64 * 1024;
 
 pub(crate) fn run() -> Result<(), Error> {
@@ -29,7 +29,7 @@ pub(crate) fn run() -> Result<(), Error> {
     io::stdout().write_all(answer.as_bytes()).map_err(failed("write", "standard output"))
 }
 
-/// For `rave-guest provide`.
+/// Called by `rave-guest provide`.
 pub(crate) fn install(path: &Path, logins: &[GitLogin]) -> Result<(), Error> {
     if logins.is_empty() {
         return match fs::remove_file(path) {
@@ -41,7 +41,7 @@ pub(crate) fn install(path: &Path, logins: &[GitLogin]) -> Result<(), Error> {
     files::write_unsynced(path, 0o644, text)
 }
 
-/// What git is told (git-credential(1), "INPUT/OUTPUT FORMAT").
+/// The answer for git (git-credential(1), "INPUT/OUTPUT FORMAT").
 fn answer(logins: &[GitLogin], asked: &str) -> Option<String> {
     let value = |key: &str| asked.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
     if value("protocol")? != "https" {

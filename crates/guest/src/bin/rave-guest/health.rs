@@ -10,22 +10,22 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-/// How long one service may take to answer.
+/// The timeout of one service.
 const LIMIT: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(config: &GuestConfig) -> ExitCode {
     let health = report(config);
-    // A reader that has gone away (`| head`) wants no more.
+    // Ignore a reader that is gone (`| head`).
     let _ = writeln!(io::stdout(), "{}", to_json(&health));
     if health.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// The report as people and programs read it.
+/// The report as formatted JSON.
 pub(crate) fn to_json(health: &Health) -> String {
     serde_json::to_string_pretty(health).unwrap_or_default()
 }
 
-/// Asks systemd and every service at once.
+/// Queries systemd and all services at once.
 pub(crate) fn report(config: &GuestConfig) -> Health {
     let names = SERVICES.map(|service| service.unit);
     let units = systemd::show(&names).map_err(|error| error.to_string());
@@ -37,7 +37,7 @@ pub(crate) fn report(config: &GuestConfig) -> Health {
             .map(|(service, port)| (service, port, scope.spawn(move || answers(service.name, port))))
             .collect();
         let told = threads.into_iter().zip(0..).map(|((service, port, thread), index)| {
-            let answer = thread.join().unwrap_or_else(|_| Err("the check broke".into()));
+            let answer = thread.join().unwrap_or_else(|_| Err("the check failed".into()));
             let unit = match &units {
                 Ok(units) => units.get(index).cloned().ok_or_else(|| "systemd did not name it".to_owned()),
                 Err(error) => Err(error.clone()),
@@ -57,17 +57,17 @@ pub(crate) fn report(config: &GuestConfig) -> Health {
     }
 }
 
-/// Whether a service answers in its own protocol: what it said, or what is wrong.
+/// Whether a service answers in its own protocol: a description, or the problem.
 pub(crate) fn answers(name: &str, port: u16) -> Result<String, String> {
     if !system::listens(port) {
         return Err(format!("nothing listens on port {port}"));
     }
-    // Pages that need nothing but the service itself; the gateway's /healthz would ask us again.
+    // Pages that only need the service itself; the gateway's /healthz would query this program again.
     let path = match name {
         "kanban" => "/api/health",
         "router" => "/health",
         "gateway" => "/ccr-ui/rave.js",
-        // To connect to sshd without logging in fills its log and makes it suspicious.
+        // Connecting to sshd without logging in fills its log, and counts as suspicious.
         _ => return Ok(format!("listens on port {port}")),
     };
     match http::get(port, path, LIMIT) {

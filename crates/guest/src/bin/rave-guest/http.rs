@@ -1,10 +1,10 @@
-//! The smallest HTTP client: one GET on this machine, HTTP/1.0 so that the connection's end is the answer's end.
+//! A minimal HTTP client: one GET on this machine, with HTTP/1.0 so that the answer ends with the connection.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// The status code that `http://127.0.0.1:PORT/PATH` answers with.
+/// The status code of `http://127.0.0.1:PORT/PATH`.
 pub(crate) fn get(port: u16, path: &str, limit: Duration) -> io::Result<u16> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut stream = TcpStream::connect_timeout(&address, limit)?;
@@ -22,7 +22,7 @@ pub(crate) fn get(port: u16, path: &str, limit: Duration) -> io::Result<u16> {
     status(&head).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP"))
 }
 
-/// `HTTP/1.1 200 OK`, RFC 9112 section 4.
+/// Parses `HTTP/1.1 200 OK`, RFC 9112 section 4.
 fn status(head: &[u8]) -> Option<u16> {
     let line = std::str::from_utf8(head.split(|&byte| byte == b'\n').next()?).ok()?;
     let mut words = line.split_whitespace();

@@ -1,6 +1,6 @@
-//! `rave-guest install`: writes the disk that the ISO carries to a disk of this machine. It asks on the console, or is
-//! told by kernel arguments or a file of a second medium. The disk becomes bootable with the last write alone, so what
-//! a power cut leaves is known, and the installation starts over.
+//! `rave-guest install`: writes the ISO's disk to a disk of this machine. The answers come from the console, from
+//! kernel arguments, or from a file on a second medium. Only the last write makes the disk bootable, so a power failure
+//! leaves a known state, and the installation starts over.
 
 mod accounts;
 mod answers;
@@ -21,14 +21,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Compares the medium with its digests, and installs nothing.
+/// Compares the medium with its digests, without installing.
 pub(crate) fn check() -> Result<(), Error> {
     medium::check(Path::new(MEDIUM))?;
     println!("the medium is whole");
     Ok(())
 }
 
-/// Installs; `file` holds the answers where one is named.
+/// Installs; `file` has the answers, if it is given.
 pub(crate) fn run(config: &GuestConfig, file: Option<&Path>) -> Result<(), Error> {
     let image = Path::new(DISK);
     let size = fs::metadata(image).map(|about| about.len()).map_err(|_| {
@@ -41,7 +41,10 @@ pub(crate) fn run(config: &GuestConfig, file: Option<&Path>) -> Result<(), Error
     let given = Answers::read(file)?;
     let media = [disk::mounted_at(MEDIUM)?.map(PathBuf::from), fs::canonicalize(answers::MEDIUM).ok()];
     let disks = Disk::all(&media.into_iter().flatten().collect::<Vec<_>>())?;
-    println!("\nRAVE is installed to a disk of this machine: {} MiB, which grow to the disk.", size >> 20);
+    println!(
+        "\nRAVE will be installed to a disk of this machine: {} MiB, which grow to the size of the disk.",
+        size >> 20
+    );
     let attended = given.disk.is_none();
     if attended && let Some(file) = file {
         return Err(refused(format!("{} names no disk", file.display()), "add a line rave.install=/dev/..."));
@@ -66,14 +69,14 @@ pub(crate) fn run(config: &GuestConfig, file: Option<&Path>) -> Result<(), Error
     system::configure(&disk.path, root, &answers, config)?;
     target.write_head(image)?;
     println!(
-        "RAVE is installed on {}: take the medium out; the next start is from the disk.",
+        "RAVE is installed on {}: remove the medium; the machine boots from the disk next time.",
         disk.path.display()
     );
     let then = if attended { dialogue::end(answers.then)? } else { answers.then };
     finish(then)
 }
 
-/// A disk with data is taken only by who said so twice.
+/// A disk with data is only used after two confirmations.
 fn may_be_taken(target: &Target, disk: &Disk, answers: &Answers) -> Result<(), Error> {
     let path = disk.path.display();
     match target.content()? {
@@ -93,7 +96,7 @@ fn may_be_taken(target: &Target, disk: &Disk, answers: &Answers) -> Result<(), E
             Err(refused(
                 format!("there is data on {path}"),
                 format!(
-                    "take an empty disk; to erase this one, confirm it twice: rave.erase=yes rave.erase-disk={path}"
+                    "use an empty disk; to erase this one, confirm it twice: rave.erase=yes rave.erase-disk={path}"
                 ),
             ))
         }

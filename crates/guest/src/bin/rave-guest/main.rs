@@ -1,6 +1,6 @@
-//! `rave-guest`: what RAVE's units run inside the virtual machine.
+//! `rave-guest`: the program that RAVE's units run inside the virtual machine.
 //!
-//! Each subcommand is one module with a `run` that returns its exit code or an error; only this file prints errors.
+//! Each subcommand is a module with a `run` that returns its exit code or an error; only this file prints errors.
 #![expect(clippy::similar_names, reason = "stage and state are the protocol's words")]
 
 mod afterwards;

@@ -1,5 +1,5 @@
-//! `rave-guest provide`, and the same wish of the channel: an authority that the guest trusts besides its own, and variables for
-//! every program. What the image itself has of both stays as it is.
+//! `rave-guest provide`, and the same request of the channel: an authority that the guest trusts in addition to its
+//! own, and variables for all programs. Those of the image stay unchanged.
 
 use crate::error::Error;
 use crate::files::{self, below, failed};
@@ -11,14 +11,14 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
-/// The store as the image has it.
+/// A copy of the image's store.
 const OWN_STORE: &str = "/var/lib/rave/ca-certificates.crt";
-/// The authority where Debian's update-ca-certificates(8) finds it, which would make the store anew without it.
+/// The folder for Debian's update-ca-certificates(8), which would otherwise rebuild the store without the authority.
 const FURTHER: &str = "/usr/local/share/ca-certificates";
 const FURTHER_NAME: &str = "rave-sandbox.crt";
-/// The image's further authorities and the host's, for Node.js.
+/// The image's additional authorities and the host's, for Node.js.
 const BUNDLE: &str = "/etc/rave/sandbox-certificates.pem";
-/// Chromium's policies: a later file's list replaces an earlier one's.
+/// Chromium's policies: the list of a later file replaces that of an earlier one.
 const POLICIES: &str = "/etc/chromium/policies/managed";
 const OWN_POLICY: &str = "rave-certificates.json";
 const POLICY: &str = "rave-sandbox.json";
@@ -27,12 +27,12 @@ const SERVICES: &str = "/run/rave/environment";
 /// For login shells, and for the user's own units.
 const PROFILE: &str = "/etc/profile.d/rave-sandbox.sh";
 const USER_UNITS: &str = "/etc/environment.d/91-rave-sandbox.conf";
-/// For `ssh HOST COMMAND`, by `pam_env(8)`. Other lines of it are not ours.
+/// For `ssh HOST COMMAND`, by `pam_env(8)`. Its other lines are not ours.
 const PAM: &str = "/etc/environment";
 const BEGIN: &str = "# RAVE: from the host";
 const END: &str = "# RAVE: end";
 
-/// What the host passed as a system credential.
+/// Installs what the host passed as a system credential.
 pub(crate) fn run() -> Result<(), Error> {
     let Some(folder) = std::env::var_os("CREDENTIALS_DIRECTORY") else { return Ok(()) };
     let path = Path::new(&folder).join(CREDENTIAL);
@@ -48,12 +48,12 @@ pub(crate) fn run() -> Result<(), Error> {
     Ok(())
 }
 
-/// For the channel.
+/// Called by the channel.
 pub(crate) fn for_the_channel(provision: &Provision) -> Result<(), String> {
     install(Path::new("/"), provision).map_err(|error| error.to_string())
 }
 
-/// Does it in the system below a folder. What was provided before and is no more goes away.
+/// Installs it in the system below a folder. Anything that was provided before but is no longer is removed.
 pub(crate) fn install(root: &Path, provision: &Provision) -> Result<(), Error> {
     let is_known = below(root, OWN_STORE).exists() || below(root, PROFILE).exists();
     if provision.is_empty() && !is_known {
@@ -91,7 +91,7 @@ fn trust(root: &Path, authority: Option<&str>) -> Result<(), Error> {
     Ok(())
 }
 
-/// The image's authorities and the host's, as Chromium takes them.
+/// The image's authorities and the host's, in Chromium's format.
 fn policy(root: &Path, authority: &str) -> String {
     let own = fs::read_to_string(below(root, POLICIES).join(OWN_POLICY)).unwrap_or_default();
     let own: serde_json::Value = serde_json::from_str(&own).unwrap_or_default();
@@ -106,7 +106,7 @@ fn joined(own: &str, authority: &str) -> String {
     format!("{own}{gap}{authority}")
 }
 
-/// The host's variables, and those by which programs find the authorities.
+/// The host's variables, and those with which programs find the authorities.
 fn variables(provision: &Provision) -> Vec<(String, String)> {
     let trust = [
         ("NODE_EXTRA_CA_CERTS", BUNDLE),
@@ -139,7 +139,7 @@ fn set(root: &Path, variables: &[(String, String)]) -> Result<(), Error> {
     }
     let path = below(root, PAM);
     if path.is_symlink() {
-        return Ok(()); // a base that makes it by itself
+        return Ok(()); // the base creates it itself
     }
     let text = fs::read_to_string(&path).unwrap_or_default();
     let rest = match (text.find(BEGIN), text.find(END)) {
@@ -153,7 +153,7 @@ fn set(root: &Path, variables: &[(String, String)]) -> Result<(), Error> {
     if wanted == text { Ok(()) } else { write(&path, wanted) }
 }
 
-/// A variable that the host gave, for what does not run with them.
+/// A variable from the host, for a program that runs without them.
 pub(crate) fn variable(name: &str) -> Option<String> {
     let text = fs::read_to_string(SERVICES).ok()?;
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))?;
@@ -165,7 +165,7 @@ fn parents(path: &Path) -> Result<(), Error> {
     fs::create_dir_all(folder).map_err(failed("make the folder", folder))
 }
 
-/// The last step of a clone syncs all files; whoever boots gets them again.
+/// Not synced: a clone syncs all files at the end, and a boot writes them again.
 fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<(), Error> {
     files::write_unsynced(path, 0o644, content)
 }

@@ -1,7 +1,7 @@
-//! `rave-guest ready`: tells the host how far this boot is, then ends. The host lets nobody in at a service before it is told
-//! that the service answers.
+//! `rave-guest ready`: reports the progress of this boot to the host, then ends. The host accepts no connections to a
+//! service before it is reported to answer.
 //!
-//! [`watch`] looks at the machine, [`Progress`] decides what is worth an event, [`port::ReadyPort`] carries it out. Without
+//! [`watch`] examines the machine, [`Progress`] decides what is worth an event, [`port::ReadyPort`] sends it. Without
 //! the port everything still goes to the journal.
 
 mod port;
@@ -16,12 +16,12 @@ use rave_guest::protocol::{GuestEvent, GuestStage, StageState};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// When the whole counts as failed. What is open is still looked at now and then: somebody may mend it.
+/// When the boot counts as failed. Open stages are still checked occasionally: somebody may fix the problem.
 const GIVE_UP: Duration = Duration::from_secs(15 * 60);
-/// Pauses between two looks: short after something changed, longer while nothing does.
+/// Pauses between two checks: short after a change, longer while nothing changes.
 const SHORTEST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(1);
-/// The same after [`GIVE_UP`].
+/// The pause after [`GIVE_UP`].
 const SELDOM: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(config: &GuestConfig) {
@@ -52,7 +52,7 @@ pub(crate) fn run(config: &GuestConfig) {
         port.flush();
         thread::sleep(pause);
     }
-    // The host may connect late: its programs start before the machine, but nothing demands that.
+    // The host may connect late: its programs start before the machine, but nothing requires that.
     let ready = Instant::now();
     while !port.flush() && ready.elapsed() < GIVE_UP {
         thread::sleep(LONGEST);

@@ -1,6 +1,6 @@
 //! `rave-guest health --serve`: the report over HTTP on a unix socket that systemd listens on.
 //!
-//! One request at a time: only the gateway asks, and two answers at once would be the same answer.
+//! One request at a time: only the gateway sends any, and two answers at once would be the same.
 
 use crate::error::Error;
 use crate::{health, status_page};
@@ -10,7 +10,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
-/// Longer request heads are refused; nginx's own limit is 8 KiB a line.
+/// Longer request heads are refused; nginx's own limit is 8 KiB per line.
 const MAX_HEAD: usize = 32 * 1024;
 const JSON: &str = "application/json";
 const LIMIT: Duration = Duration::from_secs(5);
@@ -27,7 +27,7 @@ pub(crate) fn run(config: &GuestConfig) -> Result<(), Error> {
                     eprintln!("a request went unanswered: {error}");
                 }
             }
-            // A client that gave up before it was accepted; anything else will not heal.
+            // A client that gave up before it was accepted; any other error is permanent.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(no_socket(error)),
@@ -74,7 +74,7 @@ fn read_head(stream: &mut UnixStream) -> io::Result<Vec<u8>> {
     Ok(head)
 }
 
-/// What can be asked for.
+/// The available pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Page {
     /// For programs.
@@ -86,7 +86,7 @@ enum Page {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Request {
     page: Page,
-    /// The body is not wanted.
+    /// Whether the body is left out.
     only_head: bool,
 }
 

@@ -1,5 +1,5 @@
-//! `rave-guest setup`: the user's home and the services' configuration. It may run any number of times; a file that
-//! is there belongs to the user and is never written again.
+//! `rave-guest setup`: the user's home and the services' configuration. It may run any number of times; an existing
+//! file belongs to the user and is never overwritten.
 
 mod emulation;
 mod kanban;
@@ -17,10 +17,10 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::SystemTime;
 
-/// Where systemd looks for credentials that a unit names without a path, systemd.exec(5).
+/// The folder in which systemd looks for credentials that a unit names without a path, systemd.exec(5).
 pub(crate) const CREDENTIALS: &str = "/run/credstore";
 
-/// What a login shell shows at its start (`/etc/profile.d/rave.sh`).
+/// A file that login shells show (`/etc/profile.d/rave.sh`).
 const WARNINGS: &str = "/run/rave/warnings";
 
 pub(crate) fn run(config: &GuestConfig) -> Result<(), Error> {
@@ -33,7 +33,7 @@ pub(crate) fn run(config: &GuestConfig) -> Result<(), Error> {
     let key = router::configure(home, config.services.router, ids)?;
     router::pass_key(Path::new(CREDENTIALS), &key)?;
     if config.has(VNC) {
-        // The desktop and the services go without it.
+        // The desktop and the services work without it.
         if let Err(error) = vnc::configure(home, ids) {
             println!("no VNC: {error}");
         }
@@ -42,7 +42,7 @@ pub(crate) fn run(config: &GuestConfig) -> Result<(), Error> {
     Ok(())
 }
 
-/// The part without secrets: a template's clones may share it.
+/// The part without secrets, which a template's clones may share.
 pub(crate) fn prepare(config: &GuestConfig) -> Result<(), Error> {
     emulation::configure(Path::new(emulation::FOLDER))?;
     note_processor(Path::new(WARNINGS))?;
@@ -52,7 +52,7 @@ pub(crate) fn prepare(config: &GuestConfig) -> Result<(), Error> {
     kanban::configure(home, ids)
 }
 
-/// Leaves the processor's warning for login shells.
+/// Writes the processor's warning for login shells.
 fn note_processor(place: &Path) -> Result<(), Error> {
     let Some(warning) = processor::warning() else { return Ok(()) };
     println!("{warning}");
@@ -62,20 +62,20 @@ fn note_processor(place: &Path) -> Result<(), Error> {
     files::write(place, 0o644, None, format!("{warning}\n"))
 }
 
-/// A clock before the image was made is wrong. Nothing here depends on it, but certificates will look invalid.
+/// A clock before the image's build is wrong. Nothing here depends on it, but certificates will look invalid.
 fn clock_warning() -> Option<String> {
     let built = fs::metadata(config::PATH).and_then(|about| about.modified()).ok()?;
     let behind = built.duration_since(SystemTime::now()).ok()?;
     let days = behind.as_secs() / 86_400;
     Some(format!(
-        "the clock is {days} days before the image was made: secure connections will fail until it is set, by the network \
+        "the clock is {days} days before the image was built: secure connections will fail until it is set, by the network \
          (systemd-timesyncd) or by `sudo date -s`"
     ))
 }
 
 fn prepare_home(home: &Path, skeleton: &Path, ids: Ids) -> Result<(), Error> {
     if !home.exists() {
-        println!("{} was missing: made again from {}", home.display(), skeleton.display());
+        println!("{} was missing: recreated from {}", home.display(), skeleton.display());
         if let Some(parent) = home.parent() {
             fs::create_dir_all(parent).map_err(failed("make the folder", parent))?;
         }
@@ -90,11 +90,11 @@ fn prepare_home(home: &Path, skeleton: &Path, ids: Ids) -> Result<(), Error> {
     for folder in [".local", ".local/bin", ".local/share", ".config"] {
         files::directory(&home.join(folder), 0o755, Some(ids))?;
     }
-    // `npm install -g` without root: into the home, whose .local/bin is on the search path.
+    // `npm install -g` without root: installs in the home, whose .local/bin is in the search path.
     files::write_once(&home.join(".npmrc"), 0o600, ids, "prefix=${HOME}/.local\n")
 }
 
-/// The files of the top of `/etc/skel`; Debian's has no folders.
+/// Copies the files at the top of `/etc/skel`; Debian's has no folders.
 fn copy_skeleton(skeleton: &Path, home: &Path, ids: Ids) -> Result<(), Error> {
     let Ok(entries) = fs::read_dir(skeleton) else { return Ok(()) };
     for entry in entries.flatten().filter(|entry| entry.path().is_file()) {

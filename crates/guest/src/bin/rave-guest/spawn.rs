@@ -1,4 +1,4 @@
-//! The one place that starts programs in the guest.
+//! The only place that starts programs in the guest.
 #![expect(
     clippy::disallowed_types,
     reason = "rave-process ties children to a CLI on the host; here systemd does that"
@@ -11,8 +11,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Runs a program to its end and returns what it printed. Fails when it does not start, exits with anything but 0, or
-/// takes longer than `limit`; then it is killed.
+/// Runs a program to its end and returns its output. Fails if it cannot be started, exits with anything but 0, or takes
+/// longer than `limit`, after which it is killed.
 pub(crate) fn output(program: &str, args: &[&str], limit: Duration) -> Result<String, Error> {
     run(program, args, None, None, limit)
 }
@@ -27,7 +27,7 @@ pub(crate) fn output_in(
     run(program, args, Some(folder), None, limit)
 }
 
-/// The same, with a text as its standard input: shorter than a pipe holds, 64 KiB (pipe(7)).
+/// The same, with a text as standard input, which must fit in a pipe: 64 KiB (pipe(7)).
 pub(crate) fn output_of_input(
     program: &str,
     args: &[&str],
@@ -59,7 +59,7 @@ fn run(
         .spawn()
         .map_err(|error| failed(format!("could not be started: {error}"), String::new()))?;
     if let (Some(mut pipe), Some(text)) = (child.stdin.take(), input) {
-        // A program that does not read it ends with a failure of its own.
+        // A program that does not read it fails by itself.
         let _ = pipe.write_all(text.as_bytes());
     }
     let stdout = child.stdout.take().map(|pipe| thread::spawn(move || drain(pipe)));
@@ -89,7 +89,7 @@ fn run(
 fn drain(mut pipe: impl std::io::Read) -> String {
     let mut bytes = Vec::new();
     let _ = pipe.by_ref().take(1 << 20).read_to_end(&mut bytes);
-    let _ = std::io::copy(&mut pipe, &mut std::io::sink()); // or the program would stop at a full pipe
+    let _ = std::io::copy(&mut pipe, &mut std::io::sink()); // otherwise the program would block on a full pipe
     String::from_utf8_lossy(&bytes).into_owned()
 }
 

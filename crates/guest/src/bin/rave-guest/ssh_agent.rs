@@ -1,4 +1,4 @@
-//! `rave-guest ssh-agent`: a socket in the guest whose messages the host answers. The key is not here.
+//! `rave-guest ssh-agent`: a socket in the guest whose messages the host answers. The guest does not have the key.
 
 use crate::error::Error;
 use crate::files::{self, failed};
@@ -14,10 +14,10 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-/// What the threads of connections share.
+/// State that the threads of connections share.
 struct Shared<W> {
     to_host: Mutex<W>,
-    /// Who waits for an answer.
+    /// Connections that wait for an answer.
     waiting: Mutex<HashMap<u32, Sender<Vec<u8>>>>,
 }
 
@@ -25,9 +25,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Until the host ends the program's input.
+/// Runs until the host closes the program's input.
 pub(crate) fn run(config: &GuestConfig, socket: &Path) -> Result<(), Error> {
-    let _ = fs::remove_file(socket); // of an earlier one
+    let _ = fs::remove_file(socket); // left over from an earlier one
     let listener = UnixListener::bind(socket).map_err(failed("listen on", socket))?;
     fs::set_permissions(socket, fs::Permissions::from_mode(0o600))
         .map_err(failed("set the mode of", socket))?;
@@ -46,7 +46,7 @@ fn serve<W: Write + Send + 'static>(
         let numbered = (0..=u32::MAX).cycle().zip(listener.incoming().flatten());
         for (connection, stream) in numbered {
             let shared = Arc::clone(&for_connections);
-            // Before the next: the limit counts it.
+            // Before the next connection, so that the limit counts this one.
             let (tell, told) = channel();
             let mut waiting = lock(&shared.waiting);
             if waiting.len() >= MOST {
@@ -55,7 +55,7 @@ fn serve<W: Write + Send + 'static>(
             waiting.insert(connection, tell);
             drop(waiting);
             thread::spawn(move || {
-                // Whatever ends it ends this connection alone.
+                // Any error only ends this connection.
                 let _ = relay(&shared, connection, stream, &told);
                 lock(&shared.waiting).remove(&connection);
                 let _ = Relayed { connection, message: Vec::new() }.write_to(&mut *lock(&shared.to_host));
@@ -129,7 +129,7 @@ mod tests {
             }
         };
         let (mut one, mut two) = (ask("one"), ask("two"));
-        // The later is answered first.
+        // The later one is answered first.
         let asked = [next(), next()];
         assert_ne!(asked[0].connection, asked[1].connection);
         for Relayed { connection, message } in asked.iter().rev() {
@@ -143,7 +143,7 @@ mod tests {
         }
         drop(one);
         assert!(next().message.is_empty(), "its end is told");
-        // More than a message may have.
+        // Longer than a message may be.
         two.write_all(&[0xff; 4]).unwrap();
         assert!(next().message.is_empty());
         drop(ours);

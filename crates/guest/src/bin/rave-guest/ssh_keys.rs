@@ -1,4 +1,4 @@
-//! `rave-guest ssh-keys`: host keys at the first boot, and the host's public key at each.
+//! `rave-guest ssh-keys`: host keys at the first boot, and the host's public key at every boot.
 
 use crate::error::Error;
 use crate::files::{self, failed};
@@ -9,18 +9,18 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-/// Made at the first boot; the server's settings name the same. No RSA: it takes seconds to make, and every client of
-/// the last ten years knows one of these.
+/// The types of host keys, which the server's settings list too. No RSA: it takes seconds to generate, and every client
+/// of the last ten years supports one of these.
 const TYPES: [&str; 2] = ["ed25519", "ecdsa"];
 
 /// The server's folder.
 pub(crate) const SSH: &str = "/etc/ssh";
 
-/// The credential that holds public keys in the format of `authorized_keys`, sshd(8).
+/// The credential with public keys in the format of `authorized_keys`, sshd(8).
 const CREDENTIAL: &str = "rave.authorized_keys";
 
 pub(crate) fn run(config: &GuestConfig) -> Result<(), Error> {
-    // The keys first: a credential that cannot be stored must not leave the machine without a server.
+    // Host keys first: a credential that cannot be stored must not leave the machine without a server.
     make_all(Path::new(SSH))?;
     let Some(keys) = passed_keys() else {
         println!("the host passed no key");
@@ -31,18 +31,18 @@ pub(crate) fn run(config: &GuestConfig) -> Result<(), Error> {
     Ok(())
 }
 
-/// Lets in whoever has one of these keys, and nobody else.
+/// Authorizes the owners of these keys, and nobody else.
 pub(crate) fn let_in(config: &GuestConfig, keys: &str) -> Result<(), Error> {
     let folder = Path::new("/run/rave");
     files::directory(folder, 0o755, None)?;
     let folder = folder.join("authorized_keys.d");
     files::directory(&folder, 0o755, None)?;
-    // Root's, and not under the home: the user cannot lock out the host by a broken home.
+    // Owned by root and outside of the home, so that a broken home cannot lock out the host.
     files::write(&folder.join(&config.user), 0o644, None, keys)
 }
 
-/// Makes a new key for a clone of a template, which may have none of the template's; gives its public half. The other types
-/// are made when their unit is started.
+/// Generates a new key for a clone of a template, which must not have the template's; returns its public half. The
+/// other types are generated when their unit starts.
 pub(crate) fn renew() -> Result<String, Error> {
     let folder = Path::new(SSH);
     for kind in TYPES {
@@ -60,14 +60,14 @@ pub(crate) fn renew() -> Result<String, Error> {
     Ok(public_keys(folder).remove(0))
 }
 
-/// Leaves the host's key where `rave-ssh-keys.service` finds it, as if it had come as a system credential.
+/// Stores the host's key for `rave-ssh-keys.service`, as if it were a system credential.
 pub(crate) fn pass(keys: &str) -> Result<(), Error> {
     let folder = Path::new(setup::CREDENTIALS);
     files::directory(folder, 0o700, None)?;
     files::write_unsynced(&folder.join(CREDENTIAL), 0o600, keys)
 }
 
-/// Makes the pairs that are missing.
+/// Generates the missing key pairs.
 pub(crate) fn make_all(folder: &Path) -> Result<(), Error> {
     let made: Vec<Result<(), Error>> = thread::scope(|scope| {
         let threads: Vec<_> = TYPES.iter().map(|kind| scope.spawn(move || make(folder, kind))).collect();
@@ -76,8 +76,8 @@ pub(crate) fn make_all(folder: &Path) -> Result<(), Error> {
     made.into_iter().collect()
 }
 
-/// Makes one pair unless there is one. The private key comes last into its place, so a pair that is half there, as
-/// after a power cut, is made again.
+/// Generates a key pair unless it exists. The private key is renamed last, so an incomplete pair, as after a power
+/// failure, is generated again.
 fn make(folder: &Path, kind: &str) -> Result<(), Error> {
     let private = folder.join(format!("ssh_host_{kind}_key"));
     let public = folder.join(format!("ssh_host_{kind}_key.pub"));
@@ -95,11 +95,11 @@ fn make(folder: &Path, kind: &str) -> Result<(), Error> {
         let synced = fs::File::open(from).and_then(|file| file.sync_all());
         synced.and_then(|()| fs::rename(from, to)).map_err(failed("write", to))?;
     }
-    println!("made {}", private.display());
+    println!("generated {}", private.display());
     Ok(())
 }
 
-/// The keys that came as a credential: in the unit's own folder, or where systemd keeps the machine's.
+/// The keys from the credential: in the unit's own folder, or in systemd's for the machine.
 fn passed_keys() -> Option<String> {
     let own = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
     let mut folders = own.into_iter().chain([PathBuf::from("/run/credentials/@system")]);
@@ -109,7 +109,7 @@ fn passed_keys() -> Option<String> {
     (text.len() > 1).then_some(text)
 }
 
-/// The public host keys in `folder`, type and key without comment.
+/// The public host keys in `folder`: type and key, without the comment.
 pub(crate) fn public_keys(folder: &Path) -> Vec<String> {
     let read = |kind: &&str| {
         let text = fs::read_to_string(folder.join(format!("ssh_host_{kind}_key.pub"))).ok()?;

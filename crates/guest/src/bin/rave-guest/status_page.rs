@@ -1,11 +1,11 @@
-//! The health report as a page for people.
+//! The health report as an HTML page.
 
 use rave_guest::assets::claude;
 use rave_guest::protocol::{ClaudeState, Health, ServiceHealth};
 
 const PAGE: &str = include_str!("../../../assets/status.html");
 
-/// One HTML page with a row for each service. It reloads itself and needs no script.
+/// An HTML page with a row for each service. It reloads itself and needs no script.
 pub(crate) fn render(health: &Health) -> String {
     let verdict = if health.ok { "All services are up" } else { "A service is not available" };
     let warning = |text: &String| format!("<p class=bad>{}</p>\n", escape(text));
@@ -33,7 +33,7 @@ fn row(service: &ServiceHealth) -> String {
     )
 }
 
-/// For text and quoted attributes of HTML.
+/// Escapes text and quoted attributes in HTML.
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

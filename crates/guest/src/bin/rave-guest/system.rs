@@ -1,11 +1,11 @@
-//! What the kernel tells in /proc and /dev, and the user database.
+//! Information from /proc and /dev, and from the user database.
 
 use crate::error::Error;
 use crate::files::{self, Ids, failed};
 use std::fs::{self, File};
 use std::io::Read as _;
 
-/// Milliseconds since the kernel started, time asleep included: the first field of `/proc/uptime`, proc(5).
+/// Milliseconds since the kernel started, including time asleep: the first field of `/proc/uptime`, proc(5).
 pub(crate) fn uptime_ms() -> u64 {
     let text = fs::read_to_string("/proc/uptime").unwrap_or_default();
     parse_uptime(&text).unwrap_or_default()
@@ -16,17 +16,17 @@ fn parse_uptime(text: &str) -> Option<u64> {
     Some(seconds.parse::<u64>().ok()? * 1000 + hundredths.parse::<u64>().ok()? * 10)
 }
 
-/// This boot's identity.
+/// The ID of this boot.
 pub(crate) fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
-/// The host name that is in effect.
+/// The current host name.
 pub(crate) fn host_name() -> String {
     fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
 }
 
-/// A user's numbers from `/etc/passwd`. A static program cannot ask glibc, which would load plug-ins.
+/// A user's IDs from `/etc/passwd`. A static program cannot use glibc's functions, which would load plug-ins.
 pub(crate) fn user_ids(user: &str) -> Result<Ids, Error> {
     let text = files::read("/etc/passwd")?;
     parse_ids(&text, user).ok_or_else(|| Error::NoUser { user: user.to_owned() })
@@ -41,8 +41,8 @@ fn parse_ids(passwd: &str, user: &str) -> Option<Ids> {
     })
 }
 
-/// Whether something listens on a TCP port, without connecting to it: a row of `/proc/net/tcp` or `tcp6` in state
-/// 0A (`TCP_LISTEN` of `linux/tcp_states.h`).
+/// Whether something listens on a TCP port, without connecting to it: a row of `/proc/net/tcp` or `tcp6` in state 0A
+/// (`TCP_LISTEN` of `linux/tcp_states.h`).
 pub(crate) fn listens(port: u16) -> bool {
     ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
@@ -57,7 +57,7 @@ fn table_listens(table: &str, port: u16) -> bool {
     })
 }
 
-/// Bytes of the kernel's generator.
+/// Random bytes from the kernel.
 pub(crate) fn random<const COUNT: usize>() -> Result<[u8; COUNT], Error> {
     let path = "/dev/urandom";
     let mut bytes = [0; COUNT];
@@ -65,23 +65,23 @@ pub(crate) fn random<const COUNT: usize>() -> Result<[u8; COUNT], Error> {
     Ok(bytes)
 }
 
-/// How the machine stands to the network.
+/// The state of the network.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Network {
     /// There is a route through this interface, so it has an address.
     Up(String),
-    /// None has an address: the interfaces that could, which may be no one.
+    /// No interface has an address: those that could have one, if any.
     Down(Vec<String>),
 }
 
-/// Asks `/proc/net/route` and `/sys/class/net`.
+/// Reads `/proc/net/route` and `/sys/class/net`.
 pub(crate) fn network() -> Network {
     let routes = fs::read_to_string("/proc/net/route").unwrap_or_default();
     if let Some(interface) = routed_interface(&routes) {
         return Network::Up(interface.to_owned());
     }
     let entries = fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
-    // Only hardware has a device: not the loopback, bridges or tunnels.
+    // Only hardware has a device, unlike loopback, bridges or tunnels.
     let hardware = entries.filter(|entry| entry.path().join("device").exists());
     let mut names: Vec<String> =
         hardware.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();

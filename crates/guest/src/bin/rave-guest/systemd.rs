@@ -1,4 +1,4 @@
-//! Asking systemd about units by `systemctl show`, systemctl(1).
+//! Queries units of systemd with `systemctl show`, systemctl(1).
 
 use crate::error::Error;
 use crate::spawn;
@@ -6,23 +6,23 @@ use std::time::Duration;
 
 const PROPERTIES: &str = "Id,LoadState,ActiveState,SubState,Result,Job,StateChangeTimestampMonotonic";
 
-/// One unit as systemd sees it.
+/// The state of a unit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Unit {
     pub(crate) id: String,
     pub(crate) load: String,
     pub(crate) active: String,
     pub(crate) sub: String,
-    /// `success`, or in one word why it failed: `exit-code`, `timeout`, `start-limit-hit`.
+    /// `success`, or the reason of a failure in one word: `exit-code`, `timeout`, `start-limit-hit`.
     pub(crate) result: String,
-    /// A job waits or runs for it.
+    /// Whether a job is waiting or running for it.
     pub(crate) job: bool,
     /// When it entered its state, on the monotonic clock.
     pub(crate) changed_ms: u64,
 }
 
 impl Unit {
-    /// `vibe-kanban.service is activating (auto-restart)`, with the reason when it is no success.
+    /// `vibe-kanban.service is activating (auto-restart)`, with the reason unless it is a success.
     pub(crate) fn describe(&self) -> String {
         let Self { id, active, sub, .. } = self;
         if self.load == "not-found" {
@@ -38,14 +38,15 @@ impl Unit {
         self.active == "active"
     }
 
-    /// It will not start by itself: it failed, or it is down and nothing is queued to start it. At boot systemd queues
-    /// every unit at once, so one that is down without a job was given up, as when a unit that it requires failed.
+    /// Whether it will not start by itself: it has failed, or it is down and nothing is queued to start it. At boot
+    /// systemd queues all units at once, so a unit that is down without a job was given up, such as when a unit that it
+    /// requires failed.
     pub(crate) fn is_given_up(&self) -> bool {
         self.active == "failed" || self.load == "not-found" || (self.active == "inactive" && !self.job)
     }
 }
 
-/// The units by those names, in that order. One call for all: each costs a process.
+/// The units with these names, in this order. One call for all, because each takes a process.
 pub(crate) fn show(names: &[&str]) -> Result<Vec<Unit>, Error> {
     let mut args = vec!["show", "--property", PROPERTIES, "--"];
     args.extend(names);
@@ -53,7 +54,7 @@ pub(crate) fn show(names: &[&str]) -> Result<Vec<Unit>, Error> {
     Ok(parse(&text))
 }
 
-/// One block a unit, with an empty line between two.
+/// One block per unit, separated by empty lines.
 fn parse(text: &str) -> Vec<Unit> {
     text.split("\n\n").filter(|block| !block.trim().is_empty()).map(parse_unit).collect()
 }

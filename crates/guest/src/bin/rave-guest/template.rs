@@ -1,4 +1,4 @@
-//! What `rave-guest channel --barrier` does beside the barrier: in a template until it is saved, then in its clone.
+//! The work of `rave-guest channel --barrier`: in a template until it is saved, then in its clone.
 
 mod freezer;
 mod machine_id;
@@ -19,17 +19,17 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-/// There once the barrier was opened: a server that is started again holds nothing. The machine's uptime of that moment, ms,
-/// tells what is older.
+/// Exists once the barrier was opened: a restarted server does not hold anything. It has the machine's uptime at that
+/// moment in ms, to recognise older events.
 const OPENED: &str = "/run/rave/identity";
 
-/// What a receipt says.
+/// The content of a receipt.
 const RENEWED: [&str; 6] = ["random", "clock", "ssh-host-key", "machine-id", "hostname", "random-seed"];
 
-/// How long the host's first program has the machine for itself.
+/// How long the host's first program has the machine to itself.
 const HEAD_START: Duration = Duration::from_millis(500);
 
-/// How long systemd may take to answer.
+/// The timeout of systemd.
 const SYSTEMD: Duration = Duration::from_secs(20);
 
 /// A guest at its barrier.
@@ -39,7 +39,7 @@ pub(crate) struct Template {
     freezer: Freezer,
 }
 
-/// The barrier of this boot; nothing where it was opened already.
+/// The barrier of this boot; nothing if it was already opened.
 pub(crate) fn barrier_of(config: &GuestConfig) -> Option<Box<dyn Barrier>> {
     if Path::new(OPENED).exists() {
         return None;
@@ -71,8 +71,8 @@ impl Template {
         Ok(())
     }
 
-    /// Programs may run from now on; what waits at the barrier follows, so that the first of them need not share the processors
-    /// with all services.
+    /// Programs may run from now on. Services that wait at the barrier follow later, so that the first program does not
+    /// have to share the processors with them.
     fn try_open(&mut self) -> Result<(), Error> {
         files::write_unsynced(Path::new(OPENED), 0o644, format!("{}\n", system::uptime_ms()))?;
         self.freezer.thaw()?;
@@ -81,7 +81,7 @@ impl Template {
             if let Err(error) = barrier::open() {
                 println!("the services do not start: {error}");
             }
-            // The journal goes on under the new machine-id.
+            // The journal continues under the new machine ID.
             let journal = ["--no-block", "try-restart", "systemd-journald.service"];
             if let Err(error) = spawn::output("systemctl", &journal, SYSTEMD) {
                 println!("{error}");
@@ -91,20 +91,20 @@ impl Template {
     }
 }
 
-/// Makes another machine of this one. The generator first: all that follows draws from it. Nothing else runs but systemd's first
-/// process, which no control group stops.
+/// Turns this machine into another one. The random generator comes first, because all other steps use it. Nothing else
+/// runs except systemd's first process, which no control group stops.
 pub(crate) fn renew(identity: &Identity) -> Result<Receipt, Error> {
     if identity.entropy.len() < ENTROPY {
         return Err(refused("the host sent too little entropy"));
     }
     random::reseed(&identity.entropy)?;
     let clock_behind_ms = clock::set(identity.time_ms)?;
-    // Another program makes it, on another processor.
+    // Another program generates it, on another processor.
     let host_key = thread::spawn(ssh_keys::renew);
     let files = renew_files(identity);
-    let host_key = host_key.join().map_err(|_| refused("the host key's thread ended"))??;
+    let host_key = host_key.join().map_err(|_| refused("the host key could not be generated"))??;
     files?;
-    // A clone that loses its power must not start from the template's disk as another one.
+    // A clone that loses power must not boot from the template's disk with the old identity.
     rustix::fs::sync();
     Ok(Receipt {
         renewed: RENEWED.map(str::to_owned).into(),

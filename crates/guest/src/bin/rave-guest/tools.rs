@@ -1,4 +1,4 @@
-//! `rave-guest tools`: are the pinned tools there? Reads files only, so it is quick and needs no network.
+//! `rave-guest tools`: checks the pinned tools. It only reads files, so it is quick and needs no network.
 
 use crate::error::Error;
 use rave_guest::assets::npm;
@@ -17,13 +17,13 @@ pub(crate) fn run(config: &GuestConfig) -> Result<(), Error> {
         println!("{note}");
     }
     if problems.is_empty() {
-        println!("all {} tools are there", pins.len());
+        println!("all {} tools are installed", pins.len());
         return Ok(());
     }
     Err(Error::Tools { problems })
 }
 
-/// Programs that are not there or cannot be run.
+/// Programs that are missing or cannot be run.
 fn missing(tools: &Path, config: &GuestConfig) -> Vec<String> {
     let commands = npm::commands(config).into_iter().map(|command| command.program);
     let zipped = npm::ZIPPED.iter().map(|zipped| zipped.to);
@@ -46,7 +46,8 @@ fn missing(tools: &Path, config: &GuestConfig) -> Vec<String> {
     programs.iter().filter_map(problem).collect()
 }
 
-/// Packages in another version than the image was built with. Whoever changed one meant it, so it is told, not refused.
+/// Packages in another version than the image was built with. The change was intended, so it is reported but not
+/// refused.
 fn other_versions(tools: &Path, pins: &[(String, String)]) -> Vec<String> {
     let note = |(name, pinned): &(String, String)| match version(tools, name) {
         Ok(found) if found == *pinned => None,
@@ -62,10 +63,10 @@ fn version(tools: &Path, package: &str) -> io::Result<String> {
     Ok(json["version"].as_str().unwrap_or("without a version").to_owned())
 }
 
-/// Makes the links that are missing or lead nowhere. One that leads somewhere, or a file, is the user's choice.
+/// Creates links that are missing or dangling. Other links, or files, are the user's choice.
 fn mend_links(tools: &Path, links: &Path, config: &GuestConfig) -> Vec<String> {
     if !links.is_dir() {
-        return Vec::new(); // a base that finds programs by a search path needs no links
+        return Vec::new(); // a base with its own search path needs no links
     }
     let mend = |command: &npm::Command| {
         let link = links.join(command.name);
@@ -90,7 +91,7 @@ mod tests {
     use super::*;
     use std::path::PathBuf;
 
-    /// A folder in which every tool is there.
+    /// A folder with all tools.
     fn complete(scratch: &tempfile::TempDir) -> PathBuf {
         let tools = scratch.path().join("tools");
         let programs = npm::commands(&GuestConfig::default()).into_iter().map(|command| command.program);

@@ -1,6 +1,6 @@
-//! `rave-guest unlock-router`: Claude Code Router refuses to start, with success, when the process in its pid file
-//! lives. After a power cut that is any process that happens to have the number. It also refuses where it cannot write that file,
-//! so the file lies in memory: a full disk does not keep the router from starting.
+//! `rave-guest unlock-router`: Claude Code Router refuses to start, with success, if the process in its PID file
+//! exists, which after a power failure can be any process with that number. It also refuses if it cannot write that
+//! file, so the file is kept in memory: a full disk does not prevent the router from starting.
 
 use crate::error::Error;
 use crate::files::failed;
@@ -19,8 +19,8 @@ pub(crate) fn run() -> Result<(), Error> {
     Ok(())
 }
 
-/// Lets the pid file be one of the unit's runtime folder, which systemd removes with the unit. Where that cannot be, the router
-/// writes the file itself.
+/// Makes the PID file a link into the unit's runtime folder, which systemd removes with the unit. If that fails, the
+/// router writes the file itself.
 fn keep_in_memory(lock: &Path, file: &Path) {
     let is_free = fs::symlink_metadata(lock).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
     if is_free && let Err(error) = symlink(file, lock) {

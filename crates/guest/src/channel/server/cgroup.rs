@@ -1,16 +1,17 @@
-//! Control groups below the server's own, one for each program: whatever it starts, in whatever session, ends with it.
+//! A control group for each program, below the server's own: everything that the program starts, in any session, ends
+//! with it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
-/// The server's own control group, which systemd has given it (`Delegate=`, systemd.resource-control(5)).
+/// The server's own control group, which systemd delegates to it (`Delegate=`, systemd.resource-control(5)).
 #[derive(Debug)]
 pub(super) struct Cgroups {
     own: PathBuf,
-    /// How many were made.
+    /// The number of groups created so far.
     made: u64,
-    /// Those that are there, each with whether a program is in it: one that was just made is empty too.
+    /// Existing groups, each with whether it is in use: a new one is empty too.
     made_here: Vec<(PathBuf, Weak<()>)>,
 }
 
@@ -22,7 +23,7 @@ pub(super) struct Cgroup {
 }
 
 impl Cgroups {
-    /// The one of this process, where there is a unified hierarchy (cgroups(7)).
+    /// The group of this process, if there is a unified hierarchy (cgroups(7)).
     pub(super) fn own() -> Option<Self> {
         let text = fs::read_to_string("/proc/self/cgroup").ok()?;
         let own = text.lines().find_map(|line| line.strip_prefix("0::"))?;
@@ -30,7 +31,7 @@ impl Cgroups {
         own.join("cgroup.kill").exists().then_some(Self { own, made: 0, made_here: Vec::new() })
     }
 
-    /// A new one. Without it a program is held by its process group alone.
+    /// Creates a group. Without one, a program is only held by its process group.
     pub(super) fn make(&mut self) -> Option<Cgroup> {
         self.made += 1;
         let path = self.own.join(format!("exec-{}", self.made));
@@ -40,7 +41,7 @@ impl Cgroups {
         Some(Cgroup { path, _in_use: in_use })
     }
 
-    /// Removes those of programs that have ended, as soon as they are empty: a program's children may stay after it.
+    /// Removes the groups of programs that have ended once they are empty: a program's children may outlive it.
     pub(super) fn sweep(&mut self) {
         let is_kept = |(path, in_use): &(PathBuf, Weak<()>)| {
             in_use.strong_count() > 0 || (fs::remove_dir(path).is_err() && path.exists())
@@ -54,9 +55,9 @@ impl Cgroup {
         &self.path
     }
 
-    /// Kills whatever is in it.
+    /// Kills everything in it.
     pub(super) fn kill(&self) {
-        // It may be gone, and then nothing is in it.
+        // If it is gone, nothing is in it.
         let _ = fs::write(self.path.join("cgroup.kill"), "1");
     }
 }

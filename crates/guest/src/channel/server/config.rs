@@ -1,4 +1,4 @@
-//! What the server needs to know of the guest.
+//! The server's configuration.
 
 use std::path::PathBuf;
 
@@ -14,16 +14,16 @@ pub struct Config {
     pub user: String,
     /// Whether each program gets a control group below the server's own.
     pub cgroups: bool,
-    /// Does what [`Request::Provide`](crate::channel::message::Request::Provide) asks for.
+    /// Handles [`Request::Provide`](crate::channel::message::Request::Provide).
     pub provide: fn(&Provision) -> Result<(), String>,
-    /// Programs that run at once, such as [`MAX_JOBS`](crate::channel::MAX_JOBS).
+    /// The largest number of programs at the same time, such as [`MAX_JOBS`](crate::channel::MAX_JOBS).
     pub jobs: usize,
-    /// Where the network's denials are shown, such as [`PATH`](crate::channel::denied::PATH).
+    /// The file for the network's denials, such as [`PATH`](crate::channel::denied::PATH).
     pub denied: PathBuf,
 }
 
 impl Config {
-    /// A server that starts programs and does nothing else for the host: without control groups, and with no place for denials.
+    /// A server that only starts programs: without control groups, and without a file for denials.
     pub fn new(program: impl Into<PathBuf>, user: impl Into<String>) -> Self {
         Self {
             program: program.into(),
@@ -31,7 +31,7 @@ impl Config {
             cgroups: false,
             provide: |_| Ok(()),
             jobs: MAX_JOBS,
-            // Below a file, so that nothing is written.
+            // Below a file, so that nothing can be written.
             denied: "/dev/null/denied".into(),
         }
     }

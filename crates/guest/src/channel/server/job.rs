@@ -1,4 +1,4 @@
-//! One program: its streams, its time, its end.
+//! One program: its streams, its timeout, its end.
 
 use std::collections::VecDeque;
 use std::io;
@@ -17,14 +17,15 @@ use crate::channel::frame::{Kind, MAX_PAYLOAD};
 use crate::channel::limits::{TIMEOUT_GRACE_MS, WINDOW};
 use crate::channel::message::Ended;
 
-/// How long a program's children may be silent after its end before the stream is closed, although they hold its output open.
+/// How long a program's children may be silent after its end before the stream is closed, even if they keep its output
+/// open.
 const SILENCE: Duration = Duration::from_millis(250);
-/// Bytes of output that are still read after a program's end: more than a pipe holds (pipe(7)).
+/// The most bytes of output that are read after a program's end: more than a pipe holds (pipe(7)).
 const AFTERWARDS: usize = 1024 * 1024;
-/// What a terminal takes for the end of input at the beginning of a line: VEOF of termios(3).
+/// What a terminal interprets as the end of input at the beginning of a line: VEOF of termios(3).
 const END_OF_INPUT: u8 = 4;
 
-/// A program's ends of its streams, which do not block.
+/// The server's ends of a program's streams, which are non-blocking.
 #[derive(Debug)]
 pub(super) struct Streams {
     pub(super) input: Option<OwnedFd>,
@@ -33,14 +34,14 @@ pub(super) struct Streams {
     pub(super) is_terminal: bool,
 }
 
-/// What a program waits for.
+/// What to wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
-    /// Its standard input takes bytes.
+    /// Its standard input accepts bytes.
     Input,
-    /// It wrote something.
+    /// It wrote output.
     Output(Kind),
-    /// It has ended.
+    /// It ended.
     End,
 }
 
@@ -52,15 +53,15 @@ pub(super) struct Job {
     pidfd: OwnedFd,
     streams: Streams,
     cgroup: Option<Cgroup>,
-    /// Input that the program has not taken yet, at most [`WINDOW`] bytes.
+    /// Input that the program has not read yet, at most [`WINDOW`] bytes.
     input: VecDeque<u8>,
     input_ends: bool,
-    /// Bytes of output that the host takes.
+    /// The number of bytes of output that the host accepts.
     pub(super) credit: u32,
     status: Option<ExitStatus>,
-    /// The time of the last look at its output or of its end, once it has ended.
+    /// The time of its last output or of its end, once it has ended.
     last_word: Option<Instant>,
-    /// Bytes read since it ended.
+    /// The number of bytes read since it ended.
     afterwards: usize,
     deadline: Option<Instant>,
     kill_at: Option<Instant>,
@@ -93,7 +94,7 @@ impl Job {
         })
     }
 
-    /// What to poll for. Output is read only as far as the host takes it.
+    /// What to poll for. Output is only read as far as the host accepts it.
     pub(super) fn awaited(&self, may_read: bool) -> Vec<(Source, BorrowedFd<'_>, PollFlags)> {
         let mut all = Vec::new();
         if let Some(input) = &self.streams.input
@@ -112,19 +113,19 @@ impl Job {
         all
     }
 
-    /// When to look at it again although nothing happens.
+    /// When to check it again even if nothing happens.
     pub(super) fn next_look(&self) -> Option<Instant> {
         let silence = self.last_word.filter(|_| self.credit > 0).map(|last| last + SILENCE);
         let time = if self.status.is_none() { self.kill_at.or(self.deadline) } else { None };
         [silence, time].into_iter().flatten().min()
     }
 
-    /// Takes input from the host; false where that is more than it had credit for.
+    /// Takes input from the host; false if that exceeds the host's credit.
     pub(super) fn take_input(&mut self, bytes: &[u8]) -> bool {
         if self.input.len() + bytes.len() > WINDOW as usize {
             return false;
         }
-        // A program that has closed its input wants no more of it.
+        // Discard input for a program that has closed it.
         if self.streams.input.is_some() && !self.input_ends {
             self.input.extend(bytes);
         }
@@ -144,7 +145,7 @@ impl Job {
         }
     }
 
-    /// Gives the program what it takes of its input; how much that was.
+    /// Passes input to the program. Returns how much it accepted.
     pub(super) fn feed(&mut self) -> u32 {
         let mut taken = 0;
         while let Some(input) = &self.streams.input
@@ -170,7 +171,7 @@ impl Job {
         u32::try_from(taken).unwrap_or(u32::MAX)
     }
 
-    /// Reads what it wrote into `buffer`, as much as a frame holds and the host takes.
+    /// Reads its output into `buffer`, at most what fits in a frame and the host accepts.
     pub(super) fn read(&mut self, kind: Kind, buffer: &mut [u8]) -> Option<usize> {
         let fd = if kind == Kind::Stdout { &mut self.streams.output } else { &mut self.streams.errors };
         let most = (self.credit as usize).min(MAX_PAYLOAD).min(buffer.len());
@@ -180,7 +181,7 @@ impl Job {
         let end = &mut buffer[..most];
         match rustix::io::read(fd.as_ref()?, end) {
             Err(Errno::AGAIN | Errno::INTR) => None,
-            // A terminal that no process holds open any more answers with an I/O error (pty(7)).
+            // A terminal that no process has open any more returns an I/O error (pty(7)).
             Ok(0) | Err(_) => {
                 *fd = None;
                 None
@@ -196,7 +197,7 @@ impl Job {
         }
     }
 
-    /// Takes note of its end.
+    /// Records its end.
     pub(super) fn look_for_end(&mut self) {
         if self.status.is_none()
             && let Ok(Some(status)) = self.child.try_wait()
@@ -212,7 +213,7 @@ impl Job {
         self.status.is_some()
     }
 
-    /// Ends it where its time is over.
+    /// Ends it if it has timed out.
     pub(super) fn look_at_time(&mut self, now: Instant) {
         if self.status.is_some() {
             return;
@@ -229,7 +230,7 @@ impl Job {
         }
     }
 
-    /// Whether it has ended and has no more to say. Its children may hold its output open forever; they may not hold the
+    /// Whether it has ended and its output is finished. Its children may keep its output open forever, but not the
     /// stream.
     pub(super) fn is_over(&self, now: Instant) -> bool {
         let Some(last) = self.last_word else { return false };
@@ -249,7 +250,7 @@ impl Job {
         }
     }
 
-    /// Sends a signal to its process group, which is the session's first.
+    /// Sends a signal to its process group, which is the first of its session.
     pub(super) fn signal(&mut self, number: u32) {
         let signal = i32::try_from(number).ok().and_then(Signal::from_named_raw);
         if let (None, Some(signal)) = (self.status, signal) {
@@ -263,12 +264,12 @@ impl Job {
         }
     }
 
-    /// Kills it with what it started.
+    /// Kills it and everything that it started.
     pub(super) fn kill(&mut self) {
         if let Some(cgroup) = &self.cgroup {
             cgroup.kill();
         }
-        // Its number is its own as long as it was not waited for.
+        // Its PID is not reused before it was waited for.
         if self.status.is_none() {
             let _ = kill_process_group(self.pid, Signal::KILL);
             let _ = self.child.kill();

@@ -1,5 +1,5 @@
-//! The guest's end: one thread that polls the port and every program's streams. What it keeps is bounded by [`WINDOW`] for each
-//! stream and by the number of programs that the configuration allows.
+//! The guest's end: one thread polls the port and all programs' streams. Its memory is bounded by [`WINDOW`] per stream
+//! and by the configured number of programs.
 
 mod cgroup;
 mod config;
@@ -24,11 +24,11 @@ use cgroup::Cgroups;
 pub use config::Config;
 use job::{Job, Source};
 
-/// Unsent bytes beyond which no program's output is read.
+/// The amount of unsent bytes above which no program's output is read.
 const OUT_LIMIT: usize = 256 * 1024;
-/// Requests that are not whole yet, all together, bytes.
+/// The most bytes of incomplete requests, all together.
 const PARTS_LIMIT: usize = 4 * MAX_REQUEST;
-/// How often a killed program is looked for until it is gone.
+/// The interval between checks whether a killed program has ended.
 const REAP: Duration = Duration::from_millis(100);
 
 /// The guest's end of the channel.
@@ -36,21 +36,21 @@ const REAP: Duration = Duration::from_millis(100);
 pub struct Server {
     config: Config,
     cgroups: Option<Cgroups>,
-    /// The session, once the host has begun one.
+    /// The session, once the host has started one.
     nonce: Option<u64>,
     decoder: Decoder,
-    /// Requests that are not whole yet.
+    /// Incomplete requests.
     parts: BTreeMap<u32, Vec<u8>>,
     jobs: BTreeMap<u32, Job>,
-    /// Killed, and not yet gone.
+    /// Killed programs that have not ended yet.
     dying: Vec<Job>,
     /// Bytes for the host.
     out: Vec<u8>,
-    /// Nothing but an identity is taken as long as it is there.
+    /// While it is set, only an identity is accepted.
     barrier: Option<Box<dyn Barrier>>,
-    /// What becomes the barrier when the host holds a machine that runs, to fork it.
+    /// Becomes the barrier when the host holds the running machine, to fork it.
     later: Option<Box<dyn Barrier>>,
-    /// What sets the clock, where the host may.
+    /// Sets the clock, if the host may do so.
     clock: Option<Box<dyn Clock>>,
 }
 
@@ -73,30 +73,30 @@ impl Server {
         }
     }
 
-    /// The same where the host may set the clock.
+    /// Lets the host set the clock.
     #[must_use]
     pub fn with_clock(self, clock: Box<dyn Clock>) -> Self {
         Self { clock: Some(clock), ..self }
     }
 
-    /// The same at a template's barrier: no program is run before the host has renewed the identity.
+    /// Starts at a template's barrier: no program runs before the host has renewed the identity.
     #[must_use]
     pub fn at_barrier(self, barrier: Box<dyn Barrier>) -> Self {
         Self { barrier: Some(barrier), ..self }
     }
 
-    /// The same, able to be held again later: this is its barrier then.
+    /// Lets the host hold the machine later, with this barrier.
     #[must_use]
     pub fn with_later_barrier(self, barrier: Box<dyn Barrier>) -> Self {
         Self { later: Some(barrier), ..self }
     }
 
-    /// Whether it runs no programs now, for it waits at a barrier.
+    /// Whether it waits at a barrier, and so runs no programs.
     pub fn is_held(&self) -> bool {
         self.barrier.is_some()
     }
 
-    /// Serves the host at the other end of `port`, which does not block, until the host goes away. What it had started is
+    /// Serves the host at the other end of `port`, which is non-blocking, until the host disconnects. All programs are
     /// killed then.
     pub fn serve(&mut self, port: impl AsFd) -> io::Result<()> {
         let result = self.run(port.as_fd());
@@ -153,7 +153,7 @@ impl Server {
         if self.dying.is_empty() { next } else { Some(next.unwrap_or(REAP).min(REAP)) }
     }
 
-    /// Reads once; false when the host has gone.
+    /// Reads once; false if the host has disconnected.
     fn receive(&mut self, port: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<bool> {
         let count = match rustix::io::read(port, &mut *buffer) {
             Ok(0) | Err(Errno::CONNRESET) => return Ok(false),
@@ -176,7 +176,7 @@ impl Server {
             return;
         }
         if self.nonce != Some(frame.nonce) {
-            // A host whose session ended with an earlier server would wait forever.
+            // A host whose session ended with an earlier server would otherwise wait forever.
             if frame.kind == Kind::Request {
                 let over = to_json(&Ended::failed(SESSION_OVER));
                 Frame::new(Kind::Ended, frame.stream, frame.nonce, over).write_to(&mut self.out);
@@ -217,7 +217,7 @@ impl Server {
     fn begin_session(&mut self, nonce: u64, hello: &Hello) {
         self.end_session();
         self.nonce = Some(nonce);
-        // What was half sent belongs to the session before.
+        // Incomplete output belongs to the previous session.
         self.out = preamble();
         let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let welcome = Welcome {
@@ -261,7 +261,7 @@ impl Server {
             return Err("this stream is in use".into());
         }
         if self.jobs.len() >= self.config.jobs {
-            return Err(format!("{} programs run already", self.config.jobs));
+            return Err(format!("{} programs are already running", self.config.jobs));
         }
         let exec = match parse::<Request>(request) {
             Some(Request::Exec(exec)) if self.barrier.is_none() => exec,
@@ -285,16 +285,16 @@ impl Server {
         let cgroup = self.cgroups.as_mut().and_then(Cgroups::make);
         let job = start::start(&self.config, exec, cgroup)?;
         self.jobs.insert(stream, job);
-        // It was started, although it may say nothing for long.
+        // Report the start at once, because the program may be silent for long.
         self.send(Kind::InputCredit, stream, 0_u32.to_le_bytes().to_vec());
         Ok(())
     }
 
-    /// Stops everything but this server, so that the machine can be saved and go on twice.
+    /// Stops everything except this server, so that the machine can be saved and resumed twice.
     fn hold(&mut self, stream: u32) -> Result<(), String> {
         let Some(mut barrier) = self.later.take() else { return Err("this guest cannot be held".into()) };
         if let Err(why) = barrier.hold() {
-            // What could be stopped goes on.
+            // Resume what was already stopped.
             let _ = barrier.open();
             self.later = Some(barrier);
             return Err(why);
@@ -304,7 +304,7 @@ impl Server {
         Ok(())
     }
 
-    /// Does what a host may ask of a machine without an identity.
+    /// Handles the requests that are valid without an identity.
     fn pass_barrier(&mut self, stream: u32, request: Request) -> Result<(), String> {
         let Some(barrier) = &mut self.barrier else { return Err(HAS_IDENTITY.into()) };
         match request {
@@ -327,14 +327,14 @@ impl Server {
     }
 
     fn set_clock(&mut self, stream: u32, time_ms: u64) -> Result<(), String> {
-        let clock = self.clock.as_mut().ok_or("this machine's clock is not the host's to set")?;
+        let clock = self.clock.as_mut().ok_or("the host may not set this machine's clock")?;
         let set = clock.set(time_ms)?;
         self.send(Kind::Answer, stream, to_json(&set));
         self.done(stream);
         Ok(())
     }
 
-    /// A request that runs no program was met.
+    /// A request that runs no program was completed.
     fn done(&mut self, stream: u32) {
         self.send(Kind::Ended, stream, to_json(&Ended { code: Some(0), ..Ended::default() }));
     }
@@ -357,7 +357,7 @@ impl Server {
         }
     }
 
-    /// Ends programs whose time is over, and tells the end of those that have no more to say.
+    /// Ends programs that have timed out, and reports those that are finished.
     fn look_at_jobs(&mut self) {
         let now = Instant::now();
         let mut over = Vec::new();
@@ -406,7 +406,7 @@ impl Server {
                 Ok(0) | Err(Errno::AGAIN) => break,
                 Ok(count) => done += count,
                 Err(Errno::INTR) => {}
-                // The next read says that the host has gone.
+                // The next read reports that the host has disconnected.
                 Err(Errno::PIPE | Errno::CONNRESET | Errno::NODEV) => {
                     done = self.out.len();
                 }
@@ -418,7 +418,7 @@ impl Server {
     }
 }
 
-/// What a wait ended with.
+/// The result of a wait.
 struct Ready {
     port: bool,
     jobs: Vec<(u32, Source)>,

@@ -18,14 +18,14 @@ use crate::channel::message::{Exec, Terminal};
 use crate::channel::session::{SUBCOMMAND, Session};
 use crate::channel::user::User;
 
-/// The search path that a login shell starts from; that of login.defs(5) on Debian, with the folders of root.
+/// The initial search path of a login shell; that of login.defs(5) on Debian, including root's folders.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 pub(super) fn start(config: &Config, exec: Exec, cgroup: Option<Cgroup>) -> Result<Job, String> {
     let name = exec.user.as_deref().unwrap_or(&config.user);
     let user = User::find(name).ok_or_else(|| format!("there is no user {name:?} in /etc/passwd"))?;
     check(&exec)?;
-    // From the home on, as a login would have it.
+    // Relative to the home, as for a login.
     let workdir = match &exec.workdir {
         Some(workdir) if workdir.starts_with('/') => workdir.clone(),
         Some(workdir) => format!("{}/{workdir}", user.home),
@@ -50,7 +50,7 @@ pub(super) fn start(config: &Config, exec: Exec, cgroup: Option<Cgroup>) -> Resu
         .map_err(|error| format!("cannot watch the program: {error}"))
 }
 
-/// What the kernel would refuse with less to say.
+/// Refuses what the kernel would refuse with a less helpful error.
 fn check(exec: &Exec) -> Result<(), String> {
     let has_nul = |text: &String| text.contains('\0');
     if exec.command.iter().any(has_nul) || exec.workdir.as_ref().is_some_and(has_nul) {
@@ -65,14 +65,14 @@ fn check(exec: &Exec) -> Result<(), String> {
     }
 }
 
-/// As login(1) sets it.
+/// The variables that login(1) sets.
 fn environment(user: &User, terminal: Option<&Terminal>) -> Vec<(String, String)> {
     let mut variables = vec![
         ("HOME".to_owned(), user.home.clone()),
         ("USER".to_owned(), user.name.clone()),
         ("LOGNAME".to_owned(), user.name.clone()),
         ("SHELL".to_owned(), user.shell.clone()),
-        // NixOS has its programs elsewhere, and its server a PATH that says where.
+        // NixOS has its programs elsewhere, and the server's own PATH leads there.
         ("PATH".to_owned(), std::env::var("PATH").unwrap_or_else(|_| PATH.to_owned())),
     ];
     if let Ok(language) = std::env::var("LANG") {

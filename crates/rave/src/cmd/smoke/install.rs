@@ -228,8 +228,8 @@ mod tests {
     #[test]
     fn the_installers_own_error_is_told_with_what_to_do() {
         let console =
-            "checking the medium\r\nrave-guest: there is data on /dev/vda\r\ntake an empty disk\r\n[FAILED]";
-        assert_eq!(refusal(console), Some(("there is data on /dev/vda", "take an empty disk")));
+            "checking the medium\r\nrave-guest: there is data on /dev/vda\r\nuse an empty disk\r\n[FAILED]";
+        assert_eq!(refusal(console), Some(("there is data on /dev/vda", "use an empty disk")));
         assert_eq!(refusal("rave-guest: there is data"), None, "its second line is still to come");
         assert_eq!(refusal("checking the medium\r\n"), None);
     }

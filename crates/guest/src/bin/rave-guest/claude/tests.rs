@@ -1,11 +1,11 @@
-//! A package of a registry on this host's loopback, installed by this host's npm.
+//! Installs a package from a registry on loopback with this host's npm.
 
 use super::*;
 use rave_testing::or_skip;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 
-/// A registry of one package.
+/// A registry with one package.
 struct Registry {
     address: SocketAddr,
     thread: Option<thread::JoinHandle<()>>,
@@ -36,7 +36,7 @@ impl Drop for Registry {
     }
 }
 
-/// Answers one request; false at the end.
+/// Answers one request; false for the last.
 fn answer(mut stream: TcpStream, address: SocketAddr, archive: &[u8]) -> bool {
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
@@ -57,7 +57,7 @@ fn answer(mut stream: TcpStream, address: SocketAddr, archive: &[u8]) -> bool {
     true
 }
 
-/// npm of this host, or why it has none.
+/// This host's npm, or why it is missing.
 fn npm() -> Result<PathBuf, String> {
     let root = spawn::output("npm", &["root", "--global"], Duration::from_secs(60));
     let root = root.map_err(|_| "npm is missing".to_owned())?;
@@ -84,7 +84,7 @@ fn package(folder: &Path) -> (Vec<u8>, String) {
 fn installer(folder: &Path, npm: PathBuf, registry: &Registry, integrity: &str) -> Installer {
     let state = folder.join("state");
     fs::create_dir_all(&state).unwrap();
-    // The registry of a user's own settings.
+    // The registry is in a user's own settings.
     let settings = folder.join("npmrc");
     fs::write(&settings, format!("registry=http://{}/\nfetch-retries=0\n", registry.address)).unwrap();
     let root = r#"{"name":"p","version":"0.0.0","dependencies":{"tiny":"1.0.0"}}"#;

@@ -1,5 +1,5 @@
-//! Another login name for the image's user in the account files: passwd(5), shadow(5), group(5), gshadow(5), subuid(5),
-//! subgid(5). usermod(8) would leave the last two as they are, and ask who is logged in to the live session.
+//! Renames the image's user in the account files: passwd(5), shadow(5), group(5), gshadow(5), subuid(5), subgid(5).
+//! usermod(8) would not change the last two, and would check who is logged in to the live session.
 
 use super::answers::refused;
 use crate::error::Error;
@@ -11,7 +11,7 @@ use std::path::Path;
 
 const FILES: [&str; 6] = ["etc/passwd", "etc/shadow", "etc/group", "etc/gshadow", "etc/subuid", "etc/subgid"];
 
-/// Refuses a name that a user or a group of the system under `root` has already.
+/// Refuses a name that a user or a group of the system under `root` already has.
 pub(super) fn check_free(root: &Path, name: &str) -> Result<(), Error> {
     for file in ["etc/passwd", "etc/group"] {
         let text = files::read(root.join(file))?;
@@ -22,8 +22,8 @@ pub(super) fn check_free(root: &Path, name: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Gives a system under `root` that never ran the account of its user, as the running system under `live` has it: it is the same
-/// system. A NixOS makes its accounts at its first boot, and keeps password and home of one that is there.
+/// Creates the user's account in a system under `root` that has never run, copied from the running system under `live`,
+/// which is the same system. NixOS creates its accounts at the first boot, and keeps an existing password and home.
 pub(super) fn create(live: &Path, root: &Path, config: &GuestConfig) -> Result<(), Error> {
     if root.join(FILES[0]).exists() {
         return Ok(());
@@ -48,7 +48,7 @@ fn mode(path: &Path) -> Result<u32, Error> {
     Ok(fs::metadata(path).map_err(failed("look at", path))?.mode() & 0o7777)
 }
 
-/// Renames the user, its own group and its home; numbers and password stay.
+/// Renames the user, its own group and its home; IDs and password stay.
 pub(super) fn rename(root: &Path, from: &GuestConfig, to: &GuestConfig) -> Result<(), Error> {
     for file in FILES {
         let path = root.join(file);
@@ -63,12 +63,12 @@ pub(super) fn rename(root: &Path, from: &GuestConfig, to: &GuestConfig) -> Resul
     fs::rename(&home, below(root, &to.home)).map_err(failed("rename", &home))
 }
 
-/// The fields of all six files are told apart by colons. The name is the first one or in a list of a group's members; the
+/// All six files have fields separated by colons. The name is in the first one or in a list of a group's members; the
 /// home is a whole field.
 fn renamed(text: &str, from: &GuestConfig, to: &GuestConfig) -> String {
     let member = |name: &str| if name == from.user { to.user.clone() } else { name.to_owned() };
     let field = |(number, field): (usize, &str)| match number {
-        // Whatever is there for a password is nobody's name.
+        // The password field never has a name.
         1 => field.to_owned(),
         _ if field == from.home => to.home.clone(),
         _ => field.split(',').map(member).collect::<Vec<_>>().join(","),

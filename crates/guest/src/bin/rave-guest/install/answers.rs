@@ -1,4 +1,4 @@
-//! What the installer is told beforehand: kernel arguments, then the file of a second medium, which wins.
+//! Answers that are given in advance: kernel arguments, then the file on a second medium, which takes precedence.
 
 use crate::error::Error;
 use crate::files;
@@ -7,37 +7,38 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-/// A file system of this label holds [`FILE`]; udev starts the installer when it appears.
+/// The label of a file system with [`FILE`]; udev starts the installer when it appears.
 pub(super) const MEDIUM: &str = "/dev/disk/by-label/RAVE_SETUP";
 const FILE: &str = "rave-setup.conf";
-/// For a mount, which loads a driver from the medium: on an emulated processor of a busy host 30 s were too few.
+/// The timeout of a mount, which loads a driver from the medium: 30 s were too short on an emulated processor of a busy
+/// host.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// What was answered; nothing is asked for when there is a disk.
+/// The answers; with a disk nothing is asked.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Answers {
     /// `rave.install=`: a device, or `auto` for the only disk of the machine.
     pub(super) disk: Option<String>,
     /// `rave.hostname=`
     pub(super) host_name: Option<String>,
-    /// `rave.user=`: the login name that the image's user gets.
+    /// `rave.user=`: the new login name of the image's user.
     pub(super) user: Option<String>,
     /// `rave.password=`, only in the file.
     pub(super) password: Option<String>,
     /// `rave.key=`: a line of `authorized_keys`, sshd(8).
     pub(super) key: Option<String>,
-    /// `rave.erase=yes`: a disk with data on it may be taken.
+    /// `rave.erase=yes`: a disk with data may be used.
     pub(super) erase: bool,
-    /// `rave.erase-disk=`: the same device once more.
+    /// `rave.erase-disk=`: the same device again, as confirmation.
     pub(super) erase_disk: Option<String>,
     /// `rave.then=`
     pub(super) then: Then,
 }
 
-/// What comes after the installation.
+/// What to do after the installation.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Then {
-    /// An unattended machine that started from the medium again would find a disk with data.
+    /// Without this default, an unattended machine that boots from the medium again would find a disk with data.
     #[default]
     PowerOff,
     Reboot,
@@ -45,7 +46,7 @@ pub(super) enum Then {
 }
 
 impl Answers {
-    /// Reads both places; a file that is named counts instead of the second medium.
+    /// Reads both sources; a named file replaces the second medium.
     pub(super) fn read(named: Option<&Path>) -> Result<Self, Error> {
         let mut answers = Self::default();
         for word in words(&files::read("/proc/cmdline")?) {
@@ -74,21 +75,21 @@ impl Answers {
     fn add_file(&mut self, text: &str) -> Result<(), Error> {
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
             let (key, value) = line.split_once('=').ok_or_else(|| {
-                refused(format!("{FILE}: {line:?} is not an answer"), "a line is rave.NAME=VALUE")
+                refused(format!("{FILE}: {line:?} is not an answer"), "write each line as rave.NAME=VALUE")
             })?;
             let (key, value) = (key.trim(), value.trim());
             let name = key.strip_prefix("rave.").unwrap_or(key);
             if !self.set(name, value.trim_matches('"'))? {
                 return Err(refused(
-                    format!("{FILE}: there is no answer {key}"),
-                    "known are rave.install, hostname, user, password, key, erase, erase-disk and then",
+                    format!("{FILE}: unknown answer {key}"),
+                    "the answers are rave.install, hostname, user, password, key, erase, erase-disk and then",
                 ));
             }
         }
         Ok(())
     }
 
-    /// False when there is no such answer.
+    /// False if there is no such answer.
     fn set(&mut self, key: &str, value: &str) -> Result<bool, Error> {
         let text = Some(value.to_owned()).filter(|value| !value.is_empty());
         match key {
@@ -118,7 +119,7 @@ impl Answers {
     }
 }
 
-/// A name as hostname(7) allows it.
+/// Checks a host name by hostname(7).
 pub(super) fn check_host_name(name: String) -> Result<String, Error> {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '-';
     if !name.is_empty()
@@ -129,18 +130,18 @@ pub(super) fn check_host_name(name: String) -> Result<String, Error> {
     {
         Ok(name)
     } else {
-        Err(refused(format!("{name:?} is no host name"), "use up to 63 letters, digits and hyphens inside"))
+        Err(refused(format!("{name:?} is not a host name"), "use up to 63 letters, digits and inner hyphens"))
     }
 }
 
-/// A name as Debian's useradd(8) takes it.
+/// Checks a user name by Debian's useradd(8).
 pub(super) fn check_user_name(name: String) -> Result<String, Error> {
     let fits = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '-' | '_');
     if name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(fits) && name.len() <= 32 {
         Ok(name)
     } else {
         Err(refused(
-            format!("{name:?} is no user name"),
+            format!("{name:?} is not a user name"),
             "use a lower-case letter, then letters a-z, digits, - or _, at most 32 characters",
         ))
     }
@@ -150,7 +151,7 @@ pub(super) fn refused(why: impl Into<String>, remedy: impl Into<String>) -> Erro
     Error::Refused { why: why.into(), remedy: remedy.into() }
 }
 
-/// The kernel's arguments: blanks separate, double quotes hold together (kernel-parameters).
+/// Splits the kernel's arguments at blanks outside of double quotes (kernel-parameters).
 fn words(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quoted) = (Vec::new(), String::new(), false);
     for c in line.trim_end().chars() {
@@ -207,10 +208,10 @@ mod tests {
     #[test]
     fn what_cannot_be_done_is_refused_by_name() {
         for (text, named) in [
-            ("rave.disk=/dev/vda", "no answer rave.disk"),
+            ("rave.disk=/dev/vda", "unknown answer rave.disk"),
             ("just words", "is not an answer"),
-            ("user=Me", "\"Me\" is no user name"),
-            ("hostname=a_b", "is no host name"),
+            ("user=Me", "\"Me\" is not a user name"),
+            ("hostname=a_b", "is not a host name"),
             ("then=dance", "rave.then=dance"),
         ] {
             let error = file(text).unwrap_err().to_string();

@@ -1,4 +1,4 @@
-//! Questions on the console, in plain lines: they work on a serial line too.
+//! Asks on the console in plain lines, which also work on a serial line.
 
 use super::answers::{Answers, Then, check_host_name, refused};
 use super::disk::{Content, Disk};
@@ -10,17 +10,17 @@ use rave_guest::config::GuestConfig;
 use std::io::{self, BufRead as _, Write as _};
 use std::time::Duration;
 
-/// Fills what is not answered yet.
+/// Asks for the missing answers.
 pub(super) fn ask(given: Answers, disks: &[Disk], config: &GuestConfig) -> Result<Answers, Error> {
     let mut answers = given;
     let disk = which(disks)?;
     let path = disk.path.display().to_string();
-    // Size and use are looked at again when the disk is taken.
+    // Its size and use are checked again when it is opened for writing.
     if disk.open(0)?.content()? == Content::Data {
         println!("There is data on {path}. Installing erases all of it.");
         answers.erase = line("Type erase to continue")? == "erase";
         if answers.erase {
-            answers.erase_disk = Some(line(&format!("Type the disk's name, {path}, once more"))?);
+            answers.erase_disk = Some(line(&format!("Type the disk's name, {path}, to confirm"))?);
         }
     }
     answers.disk = Some(path);
@@ -44,14 +44,14 @@ pub(super) fn ask(given: Answers, disks: &[Disk], config: &GuestConfig) -> Resul
     Ok(answers)
 }
 
-/// Waits for somebody to take the medium out.
+/// Waits until somebody has removed the medium.
 pub(super) fn end(then: Then) -> Result<Then, Error> {
     line("Press Enter to restart").map(|_| then)
 }
 
 fn which(disks: &[Disk]) -> Result<&Disk, Error> {
     if disks.is_empty() {
-        return Err(refused("this machine has no disk beside the medium", "add one, then start again"));
+        return Err(refused("this machine has no disk besides the medium", "add one, then start again"));
     }
     for (number, disk) in (1..).zip(disks) {
         println!("  {number}: {}", disk.describe());
@@ -63,7 +63,7 @@ fn which(disks: &[Disk]) -> Result<&Disk, Error> {
     })
 }
 
-/// An empty line keeps the image's own.
+/// An empty line keeps the image's name.
 fn name(question: &str, check: impl Fn(String) -> Result<String, Error>) -> Result<Option<String>, Error> {
     until(|| {
         let name = line(question)?;
@@ -80,12 +80,12 @@ fn password(user: &str) -> Result<Option<String>, Error> {
         if hidden("The same again")? == first {
             Ok(Some(first))
         } else {
-            Err(refused("the two are not the same", "type it twice"))
+            Err(refused("the passwords differ", "type it twice"))
         }
     })
 }
 
-/// Asks again after an answer that is refused; the end of the input ends it.
+/// Asks again if an answer is refused; the end of the input ends it.
 fn until<T>(mut ask: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
     loop {
         match ask() {
@@ -109,7 +109,7 @@ fn line(question: &str) -> Result<String, Error> {
 /// A line that the terminal does not show.
 fn hidden(question: &str) -> Result<String, Error> {
     let echo = |mode: &str| spawn::output("stty", &["-F", "/dev/console", mode], Duration::from_secs(10));
-    // Better seen than not asked.
+    // Showing it is better than not asking.
     let _ = echo("-echo");
     let answer = line(question);
     let _ = echo("echo");

@@ -1,4 +1,4 @@
-//! Disks of this machine, and writing one.
+//! Finds the disks of this machine, and writes one.
 
 use super::answers::refused;
 use crate::error::Error;
@@ -8,44 +8,44 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// Bytes of a sector as sysfs counts them, whatever the disk's own are (Linux's `include/linux/types.h`, `sector_t`).
+/// Bytes of a sector in sysfs, independent of the disk's own (Linux's `include/linux/types.h`, `sector_t`).
 const SECTOR: u64 = 512;
 const MIB: u64 = 1 << 20;
-/// What makes a disk bootable lies in its first MiB, and the backup partition table in its last.
+/// The first MiB of a disk makes it bootable, and its last has the backup partition table.
 const EDGE: u64 = MIB;
-/// `O_EXCL` of open(2), octal 200 on x86: on a block device it fails when the kernel itself uses it.
+/// `O_EXCL` of open(2), octal 200 on x86: opening a block device fails if the kernel uses it.
 const EXCLUSIVE: i32 = 0o200;
 /// Linux's EBUSY, errno(3).
 const BUSY: i32 = 16;
-/// Where a disk begins while it is written, so that one that was left half written is known.
+/// Marks the beginning of a disk while it is written, so that an unfinished one is recognised.
 const MARK: &[u8] = b"RAVE: an installation to this disk began and did not end\n";
-/// Written between two calls that wait for the disk.
+/// Bytes that are written between two syncs.
 const SYNC_EVERY: u64 = 128 * MIB;
 
 /// A whole disk that could be installed to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Disk {
-    /// Such as `/dev/vda`.
+    /// Its path, such as `/dev/vda`.
     pub(super) path: PathBuf,
-    /// Bytes.
+    /// Its size in bytes.
     pub(super) size: u64,
-    /// What the drive calls itself.
+    /// The model name that the drive reports.
     pub(super) model: String,
     read_only: bool,
 }
 
-/// What lies on a disk.
+/// The content of a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Content {
-    /// Nothing at its edges, where every partition table, and nearly every file system, has something.
+    /// Nothing at its edges, where every partition table and nearly every file system has something.
     Nothing,
-    /// An installation of ours that was broken off.
+    /// An unfinished installation of ours.
     Unfinished,
     Data,
 }
 
 impl Disk {
-    /// Every disk but those of `media`, such as `/dev/sr0` or `/dev/sdb1`.
+    /// All disks except those of `media`, such as `/dev/sr0` or `/dev/sdb1`.
     pub(super) fn all(media: &[PathBuf]) -> Result<Vec<Self>, Error> {
         let folder = Path::new("/sys/class/block");
         let about = |device: &PathBuf| folder.join(device.file_name()?).canonicalize().ok();
@@ -53,7 +53,7 @@ impl Disk {
         let mut disks = Vec::new();
         for entry in fs::read_dir(folder).map_err(failed("list", folder))?.flatten() {
             let Ok(about) = entry.path().canonicalize() else { continue };
-            // A partition's folder lies in its disk's; what is no hardware has no device.
+            // A partition's folder is in that of its disk; virtual devices have no `device`.
             if about.join("device").exists() && !media.iter().any(|medium| medium.starts_with(&about)) {
                 disks.extend(Self::read(&about));
             }
@@ -81,14 +81,16 @@ impl Disk {
         })
     }
 
-    /// The disk that a device's name means, be it a link of `/dev/disk`.
+    /// The disk with this device name, or with a link in `/dev/disk`.
     pub(super) fn find<'a>(disks: &'a [Self], wanted: &str) -> Result<&'a Self, Error> {
         let names =
             || disks.iter().map(|disk| disk.path.display().to_string()).collect::<Vec<_>>().join(", ");
         if wanted == "auto" {
             return match disks {
                 [one] => Ok(one),
-                [] => Err(refused("this machine has no disk beside the medium", "add one, then start again")),
+                [] => {
+                    Err(refused("this machine has no disk besides the medium", "add one, then start again"))
+                }
                 _ => Err(refused(
                     format!("there are several disks: {}", names()),
                     "name one: rave.install=/dev/...",
@@ -99,7 +101,7 @@ impl Disk {
         disks.iter().find(|disk| disk.path == path).ok_or_else(|| {
             refused(
                 format!("{wanted} is not a disk of this machine that RAVE can be installed to"),
-                format!("there is: {}", names()),
+                format!("available: {}", names()),
             )
         })
     }
@@ -108,13 +110,13 @@ impl Disk {
         format!("{}  {} MiB  {}", self.path.display(), self.size / MIB, self.model)
     }
 
-    /// Opens it for this process alone; says what is wrong with it.
+    /// Opens it exclusively. Fails if it cannot be used.
     pub(super) fn open(&self, needed: u64) -> Result<Target, Error> {
         let path = self.path.display();
         if self.size < needed {
             return Err(refused(
-                format!("{path} has {} MiB, and {} MiB are needed", self.size / MIB, needed.div_ceil(MIB)),
-                "take a larger disk",
+                format!("{path} has {} MiB, but {} MiB are required", self.size / MIB, needed.div_ceil(MIB)),
+                "use a larger disk",
             ));
         }
         if self.read_only {
@@ -124,7 +126,7 @@ impl Disk {
         match file {
             Err(error) if error.raw_os_error() == Some(BUSY) => Err(refused(
                 format!("{path} is in use: a file system or a swap space on it is active"),
-                "unmount it, or take another disk",
+                "unmount it, or use another disk",
             )),
             file => Ok(Target {
                 file: file.map_err(failed("open", &self.path))?,
@@ -158,7 +160,7 @@ impl Target {
         Ok(found)
     }
 
-    /// Writes all of the image but what makes it bootable. A power cut from here on leaves the mark.
+    /// Writes everything except the part that makes it bootable. A power failure from now on leaves the mark.
     pub(super) fn write_body(&self, image: &Path, progress: &mut dyn FnMut(u64)) -> Result<(), Error> {
         let mut source = File::open(image).map_err(unreadable(0))?;
         let mut buffer = vec![0; usize::try_from(EDGE).unwrap_or(0)];
@@ -166,7 +168,7 @@ impl Target {
         buffer[..MARK.len()].copy_from_slice(MARK);
         self.write(&buffer, 0)?;
         self.sync(0)?;
-        // The head is read over: it comes last.
+        // Skip the head: it is written last.
         source.read_exact(&mut buffer).map_err(unreadable(0))?;
         let mut done = EDGE;
         loop {
@@ -183,7 +185,7 @@ impl Target {
         }
     }
 
-    /// Writes what makes it bootable, when all the rest is there.
+    /// Writes the part that makes it bootable, once everything else was written.
     pub(super) fn write_head(&self, image: &Path) -> Result<(), Error> {
         let mut head = vec![0; usize::try_from(EDGE).unwrap_or(0)];
         let mut source = File::open(image).map_err(unreadable(0))?;
@@ -197,21 +199,21 @@ impl Target {
         self.file.write_all_at(bytes, offset).map_err(|error| self.broke_off(offset, &error))
     }
 
-    /// Waits for the disk: only then it is known that it took what was written up to `offset`.
+    /// Syncs the disk: only then is it certain that it has stored everything up to `offset`.
     fn sync(&self, offset: u64) -> Result<(), Error> {
         self.file.sync_all().map_err(|error| self.broke_off(offset, &error))
     }
 
-    /// A disk that was there when it was opened and takes no more.
+    /// The error of a disk that failed after it was opened.
     fn broke_off(&self, offset: u64, error: &io::Error) -> Error {
         refused(
             format!("writing {} failed near MiB {}: {error}", self.path.display(), offset / MIB),
-            "it is not bootable: see that the disk is plugged in and sound, or take another, then install again",
+            "it is not bootable: check the disk and its connection, or use another one, then install again",
         )
     }
 }
 
-/// The medium passed its check and cannot be read any more.
+/// The error of a medium that passed its check but cannot be read now.
 fn unreadable(offset: u64) -> impl FnOnce(io::Error) -> Error {
     move |error| {
         refused(
@@ -233,7 +235,7 @@ fn fill(source: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(count)
 }
 
-/// The device that is mounted at a place, from `/proc/mounts`, proc(5).
+/// The device that is mounted at a path, from `/proc/mounts`, proc(5).
 pub(super) fn mounted_at(place: &str) -> Result<Option<String>, Error> {
     let table = files::read("/proc/mounts")?;
     Ok(table.lines().find_map(|line| {
@@ -243,7 +245,7 @@ pub(super) fn mounted_at(place: &str) -> Result<Option<String>, Error> {
     }))
 }
 
-/// A file as a disk that has been opened.
+/// A file as an opened disk.
 #[cfg(test)]
 pub(super) fn of_file(path: &Path) -> (Disk, Target) {
     let size = fs::metadata(path).unwrap().len();
@@ -256,7 +258,7 @@ pub(super) fn of_file(path: &Path) -> (Disk, Target) {
 mod tests {
     use super::*;
 
-    /// A "disk" of 8 MiB that is a file, and an image of 5 MiB and a bit whose every byte is not zero.
+    /// A "disk" of 8 MiB that is a file, and an image of slightly more than 5 MiB without zero bytes.
     fn target(scratch: &tempfile::TempDir, content: u8) -> (Target, PathBuf, Vec<u8>) {
         let (path, image) = (scratch.path().join("disk"), scratch.path().join("image"));
         fs::write(&path, vec![content; 8 << 20]).unwrap();
@@ -317,7 +319,7 @@ mod tests {
         let error = full.write_body(&image, &mut |_| ()).unwrap_err().to_string();
         assert!(error.starts_with("writing /dev/vdx failed near MiB 7: "), "{error}");
         assert!(error.contains("not bootable"), "{error}");
-        // Reading a process's memory at 0 is an I/O error (proc(5)), as a damaged squashfs is.
+        // Reading a process's memory at 0 is an I/O error (proc(5)), like reading a damaged squashfs.
         let error = target.write_body(Path::new("/proc/self/mem"), &mut |_| ()).unwrap_err().to_string();
         assert!(
             error.starts_with("the medium could not be read near MiB 0 of its disk: Input/output"),
@@ -337,7 +339,7 @@ mod tests {
         assert!(told(Disk::find(&two, "auto")).contains("/dev/none-a, /dev/none-b"));
         assert!(told(Disk::find(&two, "/dev/sr0")).contains("/dev/sr0 is not a disk"));
         let error = two[1].open(2 << 30).err().unwrap().to_string();
-        assert!(error.contains("has 1 MiB, and 2048 MiB are needed"), "{error}");
+        assert!(error.contains("has 1 MiB, but 2048 MiB are required"), "{error}");
         assert!(two[1].open(1).err().unwrap().to_string().contains("read-only"));
     }
 }

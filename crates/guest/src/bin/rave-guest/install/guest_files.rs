@@ -1,4 +1,4 @@
-//! The guest's files once more, for a guest of another name: those that are then other than the image's are written.
+//! Writes the guest's files again where another name changes them.
 
 use crate::error::Error;
 use crate::files::{self, below, failed};
@@ -7,15 +7,15 @@ use rave_guest::config::GuestConfig;
 use std::fs;
 use std::path::Path;
 
-/// Where units lie that the image's owner added.
+/// The folder of units that the image's owner added.
 const UNITS: &str = "etc/systemd/system";
 
-/// Writes into the system under `root`, whose home has its new name already.
+/// Writes to the system under `root`, whose home is already renamed.
 pub(super) fn write(root: &Path, from: &GuestConfig, to: &GuestConfig) -> Result<(), Error> {
     let paths = Paths::debian();
     let (before, after) = (assets::files(from, &paths), assets::files(to, &paths));
     for file in after.iter().filter(|file| !before.contains(file)) {
-        // Links name no user, and a folder of the home has moved with it.
+        // Links contain no user name, and a folder in the home was moved with it.
         if let GuestFileKind::File { mode, content } = &file.kind {
             let owner = match file.owner {
                 Owner::Root => None,
@@ -27,7 +27,7 @@ pub(super) fn write(root: &Path, from: &GuestConfig, to: &GuestConfig) -> Result
     if from.user == to.user { Ok(()) } else { rename_in_units(root, &after, from, to) }
 }
 
-/// Units of the image's owner run as the user, too, and name its home.
+/// Units of the image's owner also run as the user, and refer to its home.
 fn rename_in_units(
     root: &Path,
     own: &[GuestFile],
@@ -50,7 +50,7 @@ fn rename_in_units(
     Ok(())
 }
 
-/// `User=` and `Group=` of systemd.exec(5), and every path below the home.
+/// `User=` and `Group=` of systemd.exec(5), and all paths below the home.
 fn renamed(text: &str, from: &GuestConfig, to: &GuestConfig) -> String {
     let line = |line: &str| match line.split_once('=') {
         Some((key, value)) if matches!(key.trim(), "User" | "Group") && value.trim() == from.user => {
@@ -61,7 +61,7 @@ fn renamed(text: &str, from: &GuestConfig, to: &GuestConfig) -> String {
     text.split_inclusive('\n').map(line).collect()
 }
 
-/// `text` with the path `from` replaced where it does not go on, as `/home/agent2` would.
+/// `text` with the path `from` replaced, except as the beginning of a longer name such as `/home/agent2`.
 fn moved(text: &str, from: &str, to: &str) -> String {
     let goes_on = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let mut parts = text.split(from);

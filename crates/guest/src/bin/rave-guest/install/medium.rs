@@ -1,4 +1,4 @@
-//! The medium's own check: a stick that was written badly is found out before a byte of it is on a disk.
+//! Checks the medium, so that a badly written stick is detected before any of it is written to a disk.
 
 use super::answers::refused;
 use crate::error::Error;
@@ -8,12 +8,12 @@ use rave_guest::iso::DIGESTS;
 use std::path::Path;
 use std::time::Duration;
 
-/// How long one file may take: a slow stick under software emulation.
+/// The timeout of one file: a slow stick under software emulation.
 const LIMIT: Duration = Duration::from_secs(3600);
 const REMEDY: &str =
     "write the ISO to the medium again, and compare the ISO's SHA-256 with that in manifest.json";
 
-/// Reads every file of the list and compares it.
+/// Reads and compares every file in the list.
 pub(super) fn check(medium: &Path) -> Result<(), Error> {
     if !medium.is_dir() {
         return Err(refused(
@@ -33,7 +33,7 @@ pub(super) fn check(medium: &Path) -> Result<(), Error> {
             .map_err(|error| damaged(format!("{file} cannot be read: {error}")))?;
         let found = told.split_whitespace().next().unwrap_or_default();
         if found != digest {
-            return Err(damaged(format!("{file} has the SHA-256 {found}, and was made with {digest}")));
+            return Err(damaged(format!("{file} has the SHA-256 {found} instead of {digest}")));
         }
         count += 1;
     }
@@ -46,7 +46,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
 
-    /// SHA-256 of `disk`, by sha256sum(1).
+    /// The SHA-256 of `disk`, by sha256sum(1).
     const OF_DISK: &str = "1044dec7206e8d7c9fbb4ae8f766668406d2567fc7fc1a160a9d4700fcf8f8e9";
 
     fn told(medium: &Path) -> String {
@@ -68,7 +68,7 @@ mod tests {
         let text = told(medium);
         assert!(text.starts_with("the medium is damaged: rave/disk has the SHA-256 "), "{text}");
         assert!(text.contains(OF_DISK) && text.ends_with(REMEDY), "{text}");
-        // Reading a process's memory at 0 is an I/O error (proc(5)), as a bad sector is.
+        // Reading a process's memory at 0 is an I/O error (proc(5)), like reading a bad sector.
         fs::remove_file(medium.join("rave/disk")).unwrap();
         symlink("/proc/self/mem", medium.join("rave/disk")).unwrap();
         let text = told(medium);

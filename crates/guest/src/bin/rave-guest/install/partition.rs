@@ -1,4 +1,4 @@
-//! Where the root file system lies in the disk that is installed: its GPT (UEFI 2.10, 5.3).
+//! Finds the root file system in the GPT of the disk that is installed (UEFI 2.10, 5.3).
 
 use super::answers::refused;
 use crate::error::Error;
@@ -12,23 +12,23 @@ use std::path::Path;
 const BLOCK: u64 = 512;
 /// The header's `Signature`, 5.3.2.
 const SIGNATURE: &[u8] = b"EFI PART";
-/// Entries that are looked at; a table has 128 unless somebody made a larger one.
+/// The most entries that are read; a table has 128 unless it was made larger.
 const MOST_ENTRIES: u32 = 1024;
-/// Type GUIDs as they lie on a disk, appendix A: "Root Partition, amd64" of the Discoverable Partitions Specification,
+/// Type GUIDs in their on-disk form, appendix A: "Root Partition, amd64" of the Discoverable Partitions Specification,
 /// 4f68bce3-e8cd-4db1-96e7-fbcaf984b709, and "Linux filesystem data", 0fc63daf-8483-4772-8e79-3d69d8477de4, which
-/// parted(8) gives an ext4 partition.
+/// parted(8) uses for an ext4 partition.
 const ROOTS: [[u8; 16]; 2] = [
     [0xe3, 0xbc, 0x68, 0x4f, 0xcd, 0xe8, 0xb1, 0x4d, 0x96, 0xe7, 0xfb, 0xca, 0xf9, 0x84, 0xb7, 0x09],
     [0xaf, 0x3d, 0xc6, 0x0f, 0x83, 0x84, 0x72, 0x47, 0x8e, 0x79, 0x3d, 0x69, 0xd8, 0x47, 0x7d, 0xe4],
 ];
 
-/// Bytes from the start of the disk to its root file system.
+/// The offset of the root file system on the disk, in bytes.
 pub(super) fn root_offset(image: &Path) -> Result<u64, Error> {
     let file = File::open(image).map_err(failed("open", image))?;
     find(&file).map_err(failed("read the partition table of", image))?.ok_or_else(|| {
         refused(
             format!("{} has no partition with a Linux root file system", image.display()),
-            "the medium is not RAVE's, or it was changed: make it again",
+            "the medium is not RAVE's, or it was changed: write it again",
         )
     })
 }
@@ -108,7 +108,7 @@ mod tests {
         assert!(root_offset(&path).is_err());
         fs::write(&path, vec![0; 100]).unwrap();
         assert!(root_offset(&path).unwrap_err().to_string().contains("read the partition table of"));
-        // A table that lies beyond every disk.
+        // A table beyond the end of every disk.
         let mut bytes = vec![0xff; 4096];
         bytes[512..520].copy_from_slice(SIGNATURE);
         fs::write(&path, bytes).unwrap();

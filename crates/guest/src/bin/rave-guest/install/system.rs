@@ -1,4 +1,4 @@
-//! What the answers change in the written system, before it is bootable.
+//! Applies the answers to the written system before it becomes bootable.
 
 use super::answers::{Answers, check_user_name, refused};
 use super::{accounts, guest_files};
@@ -13,17 +13,18 @@ use std::time::Duration;
 const PLACE: &str = "/run/rave/target";
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// A file that every NixOS has.
+/// A file that exists on every NixOS.
 const NIXOS: &str = "/etc/NIXOS";
-/// Hashes as Debian's PAM does (crypt(5)). With a method chpasswd(8) asks no PAM, which a NixOS that never ran has not set up.
+/// The hash of Debian's PAM (crypt(5)). With a method, chpasswd(8) does not use PAM, which is not set up in a NixOS
+/// that has never run.
 const METHOD: &str = "YESCRYPT";
 
-/// Whether the system takes its names, of the host and of the user, from files: NixOS's are part of its configuration.
+/// Whether the names of host and user are in files: on NixOS they are part of the configuration.
 pub(super) fn takes_names() -> bool {
     !Path::new(NIXOS).exists()
 }
 
-/// Refuses answers that this system does not take, before anything is written.
+/// Refuses answers that this system does not support, before anything is written.
 pub(super) fn check(answers: &Answers, config: &GuestConfig) -> Result<(), Error> {
     let wanted = wanted(answers, config);
     if takes_names() {
@@ -31,9 +32,9 @@ pub(super) fn check(answers: &Answers, config: &GuestConfig) -> Result<(), Error
     }
     let on_nixos = |what: &str, answer: &str, option: &str| {
         Err(refused(
-            format!("NixOS has its {what} from its configuration"),
+            format!("NixOS takes its {what} from its configuration"),
             format!(
-                "leave {answer} out; in the installed system set {option} in /etc/nixos/configuration.nix, \
+                "omit {answer}; in the installed system set {option} in /etc/nixos/configuration.nix, \
                  then: sudo nixos-rebuild switch --flake /etc/nixos#{}",
                 config.host_name
             ),
@@ -48,7 +49,7 @@ pub(super) fn check(answers: &Answers, config: &GuestConfig) -> Result<(), Error
     Ok(())
 }
 
-/// A name that the user of this system can get.
+/// Checks a new name for the user of this system.
 pub(super) fn check_user(name: String, config: &GuestConfig) -> Result<String, Error> {
     let name = check_user_name(name)?;
     if name != config.user {
@@ -57,7 +58,7 @@ pub(super) fn check_user(name: String, config: &GuestConfig) -> Result<String, E
     Ok(name)
 }
 
-/// The guest that the answers make of the image's.
+/// The image's guest, changed by the answers.
 fn wanted(answers: &Answers, config: &GuestConfig) -> GuestConfig {
     let mut wanted = config.clone();
     if let Some(name) = &answers.host_name {
@@ -70,7 +71,7 @@ fn wanted(answers: &Answers, config: &GuestConfig) -> GuestConfig {
     wanted
 }
 
-/// Mounts the root file system of the disk, which begins at the byte `offset`, and writes the answers into it.
+/// Mounts the root file system of the disk, which begins at the byte `offset`, and writes the answers to it.
 pub(super) fn configure(
     disk: &Path,
     offset: u64,
@@ -108,7 +109,7 @@ fn write(root: &Path, answers: &Answers, config: &GuestConfig) -> Result<(), Err
     Ok(())
 }
 
-/// The home's owner is who it is for: the numbers are those of the written system.
+/// The home's owner has the IDs of the written system.
 fn let_in(home: &Path, key: &str) -> Result<(), Error> {
     let owner = Some(files::owner(home)?);
     let folder = home.join(".ssh");
@@ -122,7 +123,7 @@ mod tests {
     use rave_guest::assets::{self, GuestFileKind, Paths};
     use std::os::unix::fs::MetadataExt as _;
 
-    /// A system as the image has it, as far as the answers go.
+    /// A system as in the image, as far as the answers change it.
     fn system(root: &Path) {
         for folder in ["etc", "home/agent/Desktop"] {
             fs::create_dir_all(root.join(folder)).unwrap();
@@ -176,7 +177,7 @@ mod tests {
     fn without_names_nothing_is_renamed() {
         let scratch = tempfile::tempdir().unwrap();
         system(scratch.path());
-        // The image's own name is no other name.
+        // The image's own name changes nothing.
         for user in [None, Some("agent".to_owned())] {
             let answers = Answers { user, key: Some("k".into()), ..Answers::default() };
             write(scratch.path(), &answers, &GuestConfig::default()).unwrap();

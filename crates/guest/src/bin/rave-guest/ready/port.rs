@@ -1,4 +1,4 @@
-//! The virtio-serial port, which may come late, may have nobody at its other end, or may not be there at all.
+//! The virtio-serial port, which may appear late, have no reader, or be missing.
 
 use rave_guest::protocol::PORT_NAME;
 use std::collections::VecDeque;
@@ -7,12 +7,12 @@ use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
-/// Linux's `O_NONBLOCK` on x86-64 and arm64: a write to a port without a reader would wait forever.
+/// Linux's `O_NONBLOCK` on x86-64 and arm64: otherwise a write to a port without a reader would block forever.
 const O_NONBLOCK: i32 = 0o4000;
-/// Unsent bytes to keep; the oldest lines go first.
+/// The largest backlog in bytes; the oldest lines are dropped first.
 const MAX_BACKLOG: usize = 256 * 1024;
 
-/// Keeps lines until the host takes them.
+/// Keeps lines until the host reads them.
 pub(super) struct ReadyPort {
     path: PathBuf,
     file: Option<File>,
@@ -30,7 +30,7 @@ impl ReadyPort {
         Self { path, file: None, backlog: VecDeque::new() }
     }
 
-    /// Queues a line and sends what can be sent.
+    /// Queues a line and sends as much as possible.
     pub(super) fn send(&mut self, line: &str) {
         self.backlog.push_back(line.as_bytes().to_vec());
         while self.backlog.iter().map(Vec::len).sum::<usize>() > MAX_BACKLOG {
@@ -39,7 +39,7 @@ impl ReadyPort {
         self.flush();
     }
 
-    /// Sends what can be sent. True when nothing is left to send, or when there is no port to send it to.
+    /// Sends as much as possible. True if nothing is left, or if there is no port.
     pub(super) fn flush(&mut self) -> bool {
         if self.file.is_none() {
             self.file = OpenOptions::new().write(true).custom_flags(O_NONBLOCK).open(&self.path).ok();
@@ -56,7 +56,7 @@ impl ReadyPort {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => {
                     if error.kind() != ErrorKind::WouldBlock {
-                        self.file = None; // unplugged; look for it again
+                        self.file = None; // unplugged: open it again
                     }
                     return false;
                 }
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn lines_wait_for_a_reader_and_arrive_in_order() {
-        // A FIFO without a reader refuses to be opened without blocking, and a full one refuses bytes: as the port does.
+        // A FIFO without a reader cannot be opened without blocking, and a full one refuses bytes, like the port.
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("fifo");
         crate::spawn::output("mkfifo", &[path.to_str().unwrap()], Duration::from_secs(5)).unwrap();

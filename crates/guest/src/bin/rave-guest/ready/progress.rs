@@ -1,9 +1,9 @@
-//! What was told already, and what of the next look is news. Pure, so that each course of a boot has a test.
+//! Keeps track of what was reported, and finds the news in each check. Pure, so that each course of a boot has a test.
 
 use rave_guest::protocol::{GuestEvent, GuestStage, StageState};
 use std::collections::BTreeMap;
 
-/// What one look found about one stage.
+/// The result of a check for one stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct StageReport {
     pub(super) stage: GuestStage,
@@ -12,13 +12,13 @@ pub(super) struct StageReport {
     pub(super) host_keys: Vec<String>,
 }
 
-/// How far the boot is.
+/// The progress of the boot.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     told: BTreeMap<GuestStage, (StageState, String)>,
 }
 
-/// An event whose time and boot the sender fills in.
+/// An event without time and boot ID, which the sender adds.
 pub(super) fn event(stage: GuestStage, state: StageState, detail: impl Into<String>) -> GuestEvent {
     GuestEvent {
         stage,
@@ -31,23 +31,23 @@ pub(super) fn event(stage: GuestStage, state: StageState, detail: impl Into<Stri
 }
 
 impl Progress {
-    /// Notes a stage as reached, and returns its event.
+    /// Records a stage as reached, and returns its event.
     pub(super) fn reached(&mut self, stage: GuestStage, detail: &str) -> GuestEvent {
         self.told.insert(stage, (StageState::Ok, detail.to_owned()));
         event(stage, StageState::Ok, detail)
     }
 
-    /// Whether a stage was reached; it is not looked at again.
+    /// Whether a stage was reached; it is not checked again.
     pub(super) fn is_reached(&self, stage: GuestStage) -> bool {
         matches!(self.told.get(&stage), Some((StageState::Ok, _)))
     }
 
-    /// Everything was reached and reported.
+    /// Whether everything was reached and reported.
     pub(super) fn is_ready(&self) -> bool {
         self.is_reached(GuestStage::Ready)
     }
 
-    /// The news in what was seen, and what follows from it for the whole.
+    /// The news in the results, and the resulting state of the whole boot.
     pub(super) fn update(&mut self, seen: Vec<StageReport>) -> Vec<GuestEvent> {
         let mut news = Vec::new();
         for StageReport { stage, state, detail, host_keys } in seen {
@@ -66,7 +66,7 @@ impl Progress {
         news
     }
 
-    /// The stages before the last that were not reached, for people.
+    /// The stages that were not reached yet, except the last, for people.
     pub(super) fn open(&self) -> String {
         let open =
             GuestStage::ALL.iter().filter(|stage| **stage != GuestStage::Ready && !self.is_reached(**stage));
@@ -74,7 +74,7 @@ impl Progress {
         if open.is_empty() { "every stage was reached".into() } else { format!("open: {}", open.join(", ")) }
     }
 
-    /// The last stage follows from the others. A machine without a network is ready all the same.
+    /// The state of the last stage follows from the others. A machine without a network is ready too.
     fn whole(&self) -> (StageState, String) {
         let needed = GuestStage::ALL.iter().filter(|stage| **stage != GuestStage::Ready);
         let mut failed = Vec::new();

@@ -1,5 +1,5 @@
-//! Looking at the machine. The cheap signs come first; systemd is asked less often, because each question is a
-//! process, and while the machine boots that takes time from what is waited for.
+//! Checks the machine. Cheap signs come first; systemd is queried less often, because each query takes a process, and
+//! during boot that delays what is waited for.
 
 use super::progress::{Progress, StageReport};
 use crate::health;
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// The unit behind each stage that has one.
+/// The unit of each stage that has one.
 fn unit_of_stages(config: &GuestConfig) -> [(GuestStage, &'static str); 7] {
     let network =
         if config.has_network_manager() { "NetworkManager.service" } else { "systemd-networkd.service" };
@@ -27,8 +27,8 @@ fn unit_of_stages(config: &GuestConfig) -> [(GuestStage, &'static str); 7] {
     ]
 }
 
-/// Takes out of `rest` what Vibe Kanban and the router require (`Requires=` and `After=` of their units): it was reached when
-/// one of them runs.
+/// Removes the stages from `rest` that Vibe Kanban and the router require (`Requires=` and `After=` of their units):
+/// they were reached if one of the two runs.
 fn implied(rest: &mut Vec<GuestStage>, one_runs: bool) -> Vec<StageReport> {
     let required =
         |stage: &mut GuestStage| one_runs && matches!(stage, GuestStage::Tools | GuestStage::Setup);
@@ -39,13 +39,13 @@ fn implied(rest: &mut Vec<GuestStage>, one_runs: bool) -> Vec<StageReport> {
     rest.extract_if(.., required).map(seen).collect()
 }
 
-/// How often systemd is asked at most.
+/// The shortest interval between queries of systemd.
 const ASK_EVERY: Duration = Duration::from_secs(1);
-/// A question may take this part of the time at most: where a process is expensive, there are fewer.
+/// The reciprocal of the largest share of time that queries may take: where processes are expensive, there are fewer.
 const ASK_SHARE: u32 = 20;
 
-/// How long the driver and DHCP may take once the network is managed, in milliseconds: a few seconds, but on a machine
-/// that took long to come so far (emulated, on a busy host) half of that time more.
+/// How long the driver and DHCP may take once the network is managed, in milliseconds: a few seconds, but half of the
+/// time so far on a machine that booted slowly (emulated, on a busy host).
 fn lease_ms(managed_after_ms: u64) -> u64 {
     (managed_after_ms / 2).max(10_000)
 }
@@ -55,7 +55,7 @@ pub(super) struct Watch<'a> {
     unit_of: [(GuestStage, &'static str); 7],
     units: BTreeMap<GuestStage, Unit>,
     asked: Option<Instant>,
-    /// How long the last question took.
+    /// The duration of the last query.
     cost: Duration,
     trouble: Option<String>,
 }
@@ -66,7 +66,7 @@ impl<'a> Watch<'a> {
         Self { config, unit_of, units: BTreeMap::new(), asked: None, cost: Duration::ZERO, trouble: None }
     }
 
-    /// What there is to see about each stage that was not reached yet.
+    /// The state of each stage that was not reached yet.
     pub(super) fn look(&mut self, progress: &Progress) -> Vec<StageReport> {
         let open: Vec<GuestStage> = self
             .unit_of
@@ -98,7 +98,7 @@ impl<'a> Watch<'a> {
         seen
     }
 
-    /// The stages that show by themselves that they are reached.
+    /// Stages that can be seen to be reached without systemd.
     fn reached(&self, stage: GuestStage) -> Option<StageReport> {
         let ports = &self.config.services;
         let detail = match stage {
@@ -136,7 +136,7 @@ impl<'a> Watch<'a> {
         self.cost = started.elapsed();
     }
 
-    /// What systemd said about a stage that does not show by itself.
+    /// The state of any other stage, according to systemd.
     fn by_unit(&self, stage: GuestStage) -> StageReport {
         let found = |state, detail| StageReport { stage, state, detail, host_keys: Vec::new() };
         let Some(unit) = self.units.get(&stage) else {
@@ -153,12 +153,12 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// A network that stays away is a failure soon, so that a boot without one is not a slow boot.
+/// A missing network fails soon, so that a boot without one is not slow.
 fn judge_network(unit: &Unit, network: &Network, uptime_ms: u64) -> (StageState, String) {
     let Network::Down(interfaces) = network else {
-        return (StageState::Waiting, "an address just came".into());
+        return (StageState::Waiting, "an address was just assigned".into());
     };
-    // Drivers load while the machine boots, so at first there is no interface at all.
+    // Drivers load during the boot, so at first there is no interface at all.
     let interfaces =
         if interfaces.is_empty() { "no network interface".into() } else { interfaces.join(", ") };
     if unit.is_given_up() {

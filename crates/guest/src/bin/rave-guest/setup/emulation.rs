@@ -1,7 +1,7 @@
-//! V8 on an emulated processor, in Node.js and in Chromium. There each piece of machine code that V8 makes must be translated
-//! once more when it runs, so that less of it is faster: the router's start takes a third of the processor time, the
-//! browser's first page two thirds. And it runs as it should: of what V8 optimised, QEMU 7.2 made illegal instructions and
-//! reads out of bounds now and then. On a real processor, which includes KVM, V8's own defaults are right.
+//! V8 on an emulated processor, in Node.js and in Chromium. Machine code that V8 generates must be translated again to
+//! run there, so generating less is faster: the router's start takes a third of the processor time, the browser's first
+//! page two thirds. It is also more reliable: QEMU 7.2 sometimes turned optimised code into illegal instructions and
+//! out-of-bounds reads. On a real processor, which includes KVM, V8's own defaults are right.
 
 use crate::error::Error;
 use crate::files;
@@ -12,22 +12,23 @@ use std::time::Duration;
 /// The folder of both files.
 pub(super) const FOLDER: &str = "/run/rave";
 
-/// An environment file, systemd.exec(5), that the units of Node.js programs read, and the router's command as a shell's.
+/// An environment file, systemd.exec(5), for the units of Node.js programs, and for the router's command as a shell
+/// script.
 const NODE: &str = "node-flags";
 
-/// What `/etc/chromium.d/rave` reads.
+/// A file that `/etc/chromium.d/rave` reads.
 const CHROMIUM: &str = "chromium-flags";
 
-/// No optimising compilers for JavaScript, WebAssembly and regular expressions, and no WebAssembly compiled before it
-/// is called (`node --v8-options`).
+/// Disables the optimising compilers for JavaScript, WebAssembly and regular expressions, and compiling WebAssembly
+/// before it is called (`node --v8-options`).
 const FLAGS: &str = "--no-opt --no-sparkplug --liftoff-only --wasm-lazy-compilation --regexp-interpret-all";
 
-/// What systemd-detect-virt(1) says of QEMU without KVM.
+/// The output of systemd-detect-virt(1) under QEMU without KVM.
 const EMULATED: &str = "qemu";
 
-/// Writes the flags where the processor is emulated.
+/// Writes the flags if the processor is emulated.
 pub(super) fn configure(folder: &Path) -> Result<(), Error> {
-    // It ends with 1 on real hardware, and a system that cannot say is taken for such.
+    // It exits with 1 on real hardware, which is also assumed if it fails otherwise.
     let kind = spawn::output("systemd-detect-virt", &["--vm"], Duration::from_secs(20)).unwrap_or_default();
     if kind.trim() == EMULATED {
         write(folder)?;
@@ -37,10 +38,10 @@ pub(super) fn configure(folder: &Path) -> Result<(), Error> {
 }
 
 fn write(folder: &Path) -> Result<(), Error> {
-    // Whoever comes first makes the folder: units start side by side.
+    // The first one creates the folder: units start in parallel.
     files::directory(folder, 0o755, None)?;
     files::write(&folder.join(NODE), 0o644, None, format!("RAVE_NODE_FLAGS=\"{FLAGS}\"\n"))?;
-    // Without a graphics card, drawing in a process for it is the same work by way of an emulated shader compiler.
+    // Without a graphics card, a GPU process does the same work through an emulated shader compiler.
     let chromium = format!("--disable-gpu --js-flags={}", FLAGS.replace(' ', ","));
     files::write(&folder.join(CHROMIUM), 0o644, None, format!("RAVE_CHROMIUM_FLAGS=\"{chromium}\"\n"))
 }
@@ -49,7 +50,7 @@ fn write(folder: &Path) -> Result<(), Error> {
 mod tests {
     use super::*;
 
-    /// Read as the browser's wrapper reads them, which sources every file of `/etc/chromium.d`.
+    /// Read like in the browser's wrapper, which sources every file of `/etc/chromium.d`.
     #[test]
     fn the_browser_gets_the_flags_only_where_they_were_written() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,14 +1,14 @@
-//! Vibe Kanban's profiles: its agents are the guest's pinned programs, where its own defaults fetch the latest ones.
+//! Vibe Kanban's profiles: its agents are the guest's pinned programs, while its own defaults download the latest ones.
 
 use crate::error::Error;
 use crate::files::{self, Ids};
 use std::path::Path;
 
 /// `base_command_override` of each of Claude Code's profiles; the other keys are those of Vibe Kanban's own defaults,
-/// which a profile replaces whole.
+/// because a profile replaces them completely.
 const PROFILES: &str = include_str!("../../../../assets/kanban-profiles.json");
 
-/// Where it looks for the profiles of its user, below the home.
+/// The folder of the user's profiles, below the home.
 const PLACE: &str = ".local/share/vibe-kanban";
 
 pub(super) fn configure(home: &Path, ids: Ids) -> Result<(), Error> {

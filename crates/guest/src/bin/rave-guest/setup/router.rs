@@ -1,4 +1,4 @@
-//! Claude Code Router's configuration, and the gateway's share of its API key.
+//! Claude Code Router's configuration, and its API key for the gateway.
 
 use crate::error::Error;
 use crate::files::{self, Ids, failed};
@@ -10,12 +10,12 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-/// Makes the configuration if there is none, with a random key. Returns the key in effect, empty if there is none.
+/// Creates the configuration if it is missing, with a random key. Returns the key in effect, or an empty one.
 ///
-/// The host reaches the router from outside the loopback, and it listens there only with a key. It asks for the key
-/// only once a provider is configured (seen in 2.0.0), and until then shows and takes its whole configuration to and
-/// from anybody, any web site in a browser on the host included. So one provider is there from the start, for the
-/// user to complete.
+/// The host reaches the router from outside of loopback, where it only listens with a key. It only asks for the key
+/// once a provider is configured (observed in 2.0.0); until then anybody can read and change its whole configuration,
+/// including any web site in a browser on the host. So the configuration has a provider from the start, for the user to
+/// complete.
 pub(super) fn configure(home: &Path, port: u16, ids: Ids) -> Result<String, Error> {
     let folder = home.join(".claude-code-router");
     files::directory(&folder, 0o700, Some(ids))?;
@@ -23,7 +23,7 @@ pub(super) fn configure(home: &Path, port: u16, ids: Ids) -> Result<String, Erro
     if path.symlink_metadata().is_err() {
         let text = first_configuration(port, &random_key()?, &provider());
         files::write(&path, 0o600, Some(ids), &text)?;
-        println!("made {} with a new API key", path.display());
+        println!("created {} with a new API key", path.display());
     }
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
@@ -35,7 +35,7 @@ pub(super) fn configure(home: &Path, port: u16, ids: Ids) -> Result<String, Erro
     Ok(key_of(&text))
 }
 
-/// The provider that the host serves, where it serves one; otherwise what the user has to complete.
+/// The provider that the host serves, if any; otherwise a placeholder that the user completes.
 fn provider() -> (String, String) {
     let served = provide::variable(MODEL_URL).zip(provide::variable(MODEL_TOKEN));
     served.map_or_else(
@@ -64,7 +64,7 @@ fn first_configuration(port: u16, key: &str, (url, provider_key): &(String, Stri
     format!("{config:#}\n")
 }
 
-/// 32 bytes of the kernel's generator in hexadecimal.
+/// A key of 32 random bytes from the kernel, in hexadecimal.
 fn random_key() -> Result<String, Error> {
     let mut key = String::from("rave-");
     for byte in random::<32>()? {
@@ -73,7 +73,7 @@ fn random_key() -> Result<String, Error> {
     Ok(key)
 }
 
-/// The key in a configuration that the user may have changed; a value that cannot stand in a header counts as none.
+/// The key in a configuration that the user may have changed; a value that is not valid in a header is ignored.
 fn key_of(text: &str) -> String {
     let config: serde_json::Value = match serde_json::from_str(text) {
         Ok(config) => config,
@@ -89,7 +89,7 @@ fn key_of(text: &str) -> String {
     if plain { key.to_owned() } else { String::new() }
 }
 
-/// Leaves the key as a line of nginx configuration where the gateway's unit takes its credentials from.
+/// Writes the key as a line of nginx configuration for the credentials of the gateway's unit.
 pub(super) fn pass_key(credentials: &Path, key: &str) -> Result<(), Error> {
     files::directory(credentials, 0o700, None)?;
     let path = credentials.join("rave.router-key");

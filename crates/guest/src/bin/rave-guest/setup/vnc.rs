@@ -1,4 +1,4 @@
-//! The VNC server's password, made at the first boot.
+//! The VNC server's password, which is generated at the first boot.
 
 use crate::error::Error;
 use crate::files::{self, Ids};
@@ -7,25 +7,26 @@ use crate::system::random;
 use std::path::Path;
 use std::time::Duration;
 
-/// The password's characters: none is taken for another.
+/// The password's characters, without any that look alike.
 const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
-/// VNC authentication takes eight characters at most (RFC 6143, section 7.2.2).
+/// VNC authentication uses eight characters at most (RFC 6143, section 7.2.2).
 const LENGTH: usize = 8;
 
-/// Turns the password into what the server reads: vncpasswd(1), `-f`. Beside its place and renamed, as every file.
+/// Converts the password to the server's format: vncpasswd(1), `-f`. Like every file, it is written beside its place
+/// and renamed.
 const OBFUSCATE: &str = "umask 077; vncpasswd -f < \"$1\" > \"$2.rave-new\" && test -s \"$2.rave-new\" && \
                          chown \"$3\" \"$2.rave-new\" && mv \"$2.rave-new\" \"$2\"";
 
-/// Makes the password, and the file that the server reads, where either is missing. A changed password counts once the
-/// latter is removed.
+/// Creates the password, and the file that the server reads, if either is missing. A changed password takes effect once
+/// the latter is removed.
 pub(super) fn configure(home: &Path, ids: Ids) -> Result<(), Error> {
     let folder = home.join(".config/rave");
     files::directory(&folder, 0o700, Some(ids))?;
     let plain = folder.join("vnc-password");
     if plain.symlink_metadata().is_err() {
         files::write(&plain, 0o600, Some(ids), format!("{}\n", password()?))?;
-        println!("made {} with a new password", plain.display());
+        println!("created {} with a new password", plain.display());
     }
     let obfuscated = folder.join("vnc-password.obfuscated");
     if obfuscated.symlink_metadata().is_err() {

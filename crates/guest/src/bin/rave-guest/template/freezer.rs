@@ -1,4 +1,4 @@
-//! Stops everything but what renews the identity, by control groups (cgroups(7)).
+//! Stops everything except what renews the identity, with control groups (cgroups(7)).
 
 use super::refused::refused;
 use crate::error::Error;
@@ -10,15 +10,15 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Where the unified hierarchy is.
+/// The root of the unified hierarchy.
 const ROOT: &str = "/sys/fs/cgroup";
-/// Where services are, below it.
+/// The group of services, below it.
 const SERVICES: &str = "system.slice";
-/// systemd's own, which cannot be without: it starts this program again.
+/// systemd's own group, which is always needed: it restarts this program.
 const INIT: &str = "init.scope";
 /// The unit that serves a template and its clones.
 const OWN: &str = "rave-template.service";
-/// How long processes may take to stop: one that waits for a disk stops afterwards. The host waits for a minute.
+/// How long processes may take to stop: one that waits for a disk only stops afterwards. The host waits for a minute.
 const LIMIT: Duration = Duration::from_secs(40);
 const PAUSE: Duration = Duration::from_millis(2);
 /// errno(3).
@@ -29,13 +29,13 @@ pub(crate) struct Freezer {
     root: PathBuf,
     /// This program's unit.
     own: PathBuf,
-    /// Users' sessions too, and what this program has started: there are none at a template's barrier.
+    /// Whether to include users' sessions and this program's children, which do not exist at a template's barrier.
     is_whole: bool,
     limit: Duration,
 }
 
 impl Freezer {
-    /// Services alone.
+    /// Only services.
     pub(crate) fn of_template() -> Self {
         Self {
             root: ROOT.into(),
@@ -45,7 +45,7 @@ impl Freezer {
         }
     }
 
-    /// All that runs.
+    /// Everything that runs.
     pub(crate) fn of_running() -> Result<Self, Error> {
         let text = files::read("/proc/self/cgroup")?;
         let own = text.lines().find_map(|line| line.strip_prefix("0::"));
@@ -54,11 +54,11 @@ impl Freezer {
         Ok(Self { own: root.join(own.trim_start_matches('/')), root, is_whole: true, limit: LIMIT })
     }
 
-    /// Returns when all of them stand, with those that come meanwhile. Otherwise all go on.
+    /// Returns once all of them are stopped, including those that start meanwhile. If it fails, all are resumed.
     pub(crate) fn freeze(&self) -> Result<(), Error> {
         let frozen = self.try_freeze();
         if frozen.is_err() {
-            let _ = self.thaw(); // the first error is the one to tell
+            let _ = self.thaw(); // report the first error
         }
         frozen
     }
@@ -71,13 +71,13 @@ impl Freezer {
             let new: Vec<&PathBuf> = groups.iter().filter(|group| !told.contains(*group)).collect();
             new.iter().try_for_each(|group| write(group, "1"))?;
             let moving: Vec<&PathBuf> = groups.iter().filter(|group| !stands(group)).collect();
-            // What starts one may itself have been stopped only now: it is looked once more.
+            // A process may have started another one just before it was stopped: check once more.
             if new.is_empty() && moving.is_empty() {
                 return Ok(());
             }
             if Instant::now() >= deadline {
                 let why = format!("these do not stop: {}", names(&moving, &new));
-                let remedy = "all goes on; try again when the machine has less to do".to_owned();
+                let remedy = "everything was resumed; try again when the machine is less busy".to_owned();
                 return Err(Error::Refused { why, remedy });
             }
             told.extend(groups);
@@ -118,7 +118,7 @@ fn names(moving: &[&PathBuf], new: &[&PathBuf]) -> String {
     all.iter().map(|group| group.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// The groups right below one.
+/// The direct children of a group.
 fn below(group: &Path) -> Result<Vec<PathBuf>, Error> {
     let entries = fs::read_dir(group).map_err(failed("list", group))?;
     let paths = entries.flatten().map(|entry| entry.path());
@@ -126,7 +126,7 @@ fn below(group: &Path) -> Result<Vec<PathBuf>, Error> {
 }
 
 fn stands(group: &Path) -> bool {
-    // One that is gone has nothing that runs.
+    // Nothing runs in a group that is gone.
     let Ok(events) = fs::read_to_string(group.join("cgroup.events")) else { return !group.exists() };
     events.lines().any(|line| line == "frozen 1" || line == "populated 0")
 }
@@ -135,7 +135,7 @@ fn stands(group: &Path) -> bool {
 mod tests {
     use super::*;
 
-    /// A hierarchy in which every group stands once it is asked to.
+    /// A hierarchy in which every group stops as soon as it is asked to.
     fn hierarchy(groups: &[&str]) -> tempfile::TempDir {
         let scratch = tempfile::tempdir().unwrap();
         for name in groups {
@@ -165,7 +165,7 @@ mod tests {
         "user.slice",
     ];
 
-    /// Those that are stopped.
+    /// The groups that are stopped.
     fn stopped(root: &Path) -> Vec<&'static str> {
         let is_stopped =
             |name: &&str| fs::read_to_string(root.join(name).join("cgroup.freeze")).unwrap() == "1";
@@ -195,7 +195,7 @@ mod tests {
             while fs::read_to_string(slow.join("cgroup.freeze")).unwrap() != "1" {
                 thread::sleep(PAUSE);
             }
-            // Whole at once, as the kernel makes it.
+            // Complete at once, as the kernel creates it.
             let new = root.join("new");
             group(&new);
             fs::rename(new, &late).unwrap();

@@ -1,4 +1,4 @@
-//! machine-id(5), and the journal that is named after it.
+//! machine-id(5), and the journal's folder, which has the same name.
 
 use super::refused::refused;
 use crate::error::Error;
@@ -6,16 +6,16 @@ use crate::files::{self, failed};
 use std::fs;
 use std::path::Path;
 
-/// Below `root`.
+/// Changes it below `root`.
 pub(super) fn renew(root: &Path, id: &str) -> Result<(), Error> {
     let is_id = id.len() == 32 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     if !is_id {
-        return Err(refused("the host sent no machine-id"));
+        return Err(refused("the host sent no valid machine ID"));
     }
     let file = root.join("etc/machine-id");
     let before = files::read(&file)?.trim().to_owned();
     files::write_unsynced(&file, 0o444, format!("{id}\n"))?;
-    // What the template's boot said stays readable: journalctl(1) shows the folder of the machine's own id.
+    // Keep the template's log readable: journalctl(1) shows the folder with the machine's own ID.
     for journals in ["var/log/journal", "run/log/journal"] {
         let journals = root.join(journals);
         let old = journals.join(&before);

@@ -1,4 +1,4 @@
-//! The host name, in the kernel and in the files that give it at the next boot.
+//! The host name, in the kernel and in the files for the next boot.
 
 use super::refused::refused;
 use crate::error::Error;
@@ -8,7 +8,7 @@ use std::path::Path;
 /// The longest label of a host name (RFC 1035, 2.3.4).
 const LONGEST: usize = 63;
 
-/// In the kernel, and below `root`.
+/// Changes it in the kernel, and below `root`.
 pub(super) fn renew(root: &Path, name: &str) -> Result<(), Error> {
     check(name)?;
     let before = crate::system::host_name();
@@ -20,10 +20,11 @@ pub(super) fn renew(root: &Path, name: &str) -> Result<(), Error> {
 fn check(name: &str) -> Result<(), Error> {
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let is_name = !name.is_empty() && name.len() <= LONGEST && name.bytes().all(fits);
-    if is_name { Ok(()) } else { Err(refused("the host sent no host name")) }
+    if is_name { Ok(()) } else { Err(refused("the host sent no valid host name")) }
 }
 
-/// Where they are files: on NixOS they are links into the store, and resolved knows the kernel's name (nss-myhostname(8)).
+/// Only changes regular files: on NixOS they are links into the store, and resolved uses the kernel's name
+/// (nss-myhostname(8)).
 fn write_files(root: &Path, before: &str, name: &str) -> Result<(), Error> {
     let is_file = |path: &Path| path.symlink_metadata().is_ok_and(|about| about.is_file());
     let file = root.join("etc/hostname");
@@ -37,7 +38,7 @@ fn write_files(root: &Path, before: &str, name: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// hosts(5) with another name in the place of `before`.
+/// hosts(5) with `before` replaced by another name.
 fn rename(hosts: &str, before: &str, name: &str) -> String {
     let word = |word: &str| if word == before { name.to_owned() } else { word.to_owned() };
     let line = |line: &str| line.split(' ').map(word).collect::<Vec<_>>().join(" ") + "\n";

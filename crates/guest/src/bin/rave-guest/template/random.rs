@@ -1,4 +1,4 @@
-//! The kernel's random generator. Two clones have the same state in it until it is reseeded.
+//! The kernel's random generator. Two clones share its state until it is reseeded.
 
 use crate::error::Error;
 use crate::files::{self, failed};
@@ -6,10 +6,10 @@ use crate::system;
 use linux_crng_ioctl::ioctl::{add_randomness_to_kernel, force_kernel_crng_reseed};
 use std::path::Path;
 
-/// What systemd-random-seed(8) gives the generator at the next boot.
+/// The seed that systemd-random-seed(8) uses at the next boot.
 const SEED: &str = "/var/lib/systemd/random-seed";
 
-/// Credits what the host sent (`RNDADDENTROPY`), and takes it into use at once (`RNDRESEEDCRNG`), random(4).
+/// Credits the host's entropy (`RNDADDENTROPY`), and uses it at once (`RNDRESEEDCRNG`), random(4).
 pub(super) fn reseed(entropy: &[u8]) -> Result<(), Error> {
     let bits = u32::try_from(entropy.len() * 8).unwrap_or(u32::MAX);
     add_randomness_to_kernel(entropy, bits)
@@ -17,7 +17,7 @@ pub(super) fn reseed(entropy: &[u8]) -> Result<(), Error> {
         .map_err(|error| failed("reseed", "/dev/random")(std::io::Error::other(error.to_string())))
 }
 
-/// The template's seed must not be every clone's.
+/// Clones must not share the template's seed.
 pub(super) fn renew_seed_file() -> Result<(), Error> {
     let path = Path::new(SEED);
     if !path.exists() {

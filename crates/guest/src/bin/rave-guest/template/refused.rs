@@ -1,7 +1,7 @@
-//! An identity that is none.
+//! The error of an invalid identity.
 
 use crate::error::Error;
 
 pub(super) fn refused(why: &str) -> Error {
-    Error::Refused { why: why.to_owned(), remedy: "this clone is ended".to_owned() }
+    Error::Refused { why: why.to_owned(), remedy: "this clone is being stopped".to_owned() }
 }

@@ -1,17 +1,17 @@
-//! When there is nothing left to wait for before the barrier.
+//! Waits before the barrier until the boot has settled.
 
 use crate::spawn;
 use crate::system::{self, Network};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long what boots may take. A template that is saved earlier works too; its clones do the rest.
+/// The timeout of the boot. A template that is saved earlier works too; its clones do the rest.
 const LIMIT: Duration = Duration::from_secs(120);
-/// How long a network may take that nobody promises.
+/// How long to wait for a network, which may not exist.
 const NETWORK: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Waits until systemd runs no job but the barrier's, and there is an address.
+/// Waits until systemd runs no other job than the barrier's, and there is an address.
 pub(super) fn wait() {
     let started = Instant::now();
     while started.elapsed() < LIMIT && jobs().is_none_or(|jobs| jobs > 1) {
@@ -22,7 +22,7 @@ pub(super) fn wait() {
     }
 }
 
-/// How many jobs run, the barrier's among them.
+/// The number of running jobs, including the barrier's.
 fn jobs() -> Option<usize> {
     let text = spawn::output("systemctl", &["list-jobs", "--no-legend"], Duration::from_secs(20)).ok()?;
     Some(running(&text))

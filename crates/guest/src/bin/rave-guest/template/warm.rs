@@ -1,4 +1,4 @@
-//! Reads what starts after the barrier, so that each clone finds it in memory.
+//! Reads the programs that start after the barrier, so that each clone has them in memory.
 
 use crate::spawn;
 use rave_guest::config::GuestConfig;
@@ -7,12 +7,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long one of them may take.
+/// The timeout of one program.
 const LIMIT: Duration = Duration::from_secs(60);
-/// How much is read at most, bytes: it is the clones' memory too.
+/// The most bytes that are read: they also use the clones' memory.
 const MOST: u64 = 320 * 1024 * 1024;
 
-/// Whatever cannot be read is read when it is started.
+/// Ignores what cannot be read: it is read when it starts.
 pub(super) fn read_programs(config: &GuestConfig) {
     let tools = Path::new(&config.tools).join("node_modules");
     let mut left = MOST;
@@ -35,7 +35,7 @@ pub(super) fn read_programs(config: &GuestConfig) {
     }
 }
 
-/// Files and folders, without those that links lead to.
+/// Reads files and folders, without following links.
 fn read(path: &Path, left: &mut u64) {
     let Ok(about) = path.symlink_metadata() else { return };
     if about.is_dir() {
