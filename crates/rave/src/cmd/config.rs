@@ -13,7 +13,7 @@ use crate::ui::Ui;
 /// What `--json` prints.
 #[derive(Serialize)]
 struct Document<'a> {
-    /// Changes with the meaning of a field.
+    /// Changes whenever the meaning of a field changes.
     schema: u32,
     values: Vec<Row<'a>>,
 }

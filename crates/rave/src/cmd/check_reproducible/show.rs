@@ -1,4 +1,4 @@
-//! How two builds compare, in words.
+//! The comparison of two builds as text.
 
 use camino::Utf8Path;
 use rave_image::compare::{

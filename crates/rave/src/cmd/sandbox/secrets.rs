@@ -1,5 +1,5 @@
-//! The secrets of the user's configuration, `secrets.toml` in their configuration folder. Nothing of a workspace is read, nor is a
-//! checkout's `rave.toml`: a secret names a command.
+//! The secrets of the user's configuration, `secrets.toml` in their configuration folder. Neither a workspace nor a
+//! checkout's `rave.toml` is read: a secret may name a command.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use super::key_source::KeySource;
 use crate::command_error::CommandError;
 use crate::settings;
 
-/// The most of them: the guest gets all their placeholders at its start.
+/// The maximum number of secrets: the guest gets all their placeholders at its start.
 const MOST: usize = 50;
 /// The longest name, characters.
 const NAME: usize = 40;
-/// Variables that are not for placeholders: programs of the guest need them.
+/// Variables that no placeholder may use: programs in the guest need them.
 const TAKEN: [&str; 6] = ["HOME", MODEL_TOKEN, MODEL_URL, "PATH", "SHELL", "USER"];
 
 #[derive(Debug, Deserialize)]
@@ -38,11 +38,11 @@ struct Entry {
     value: KeySource,
     header: Option<String>,
     variable: Option<String>,
-    /// The user with whom git shows it.
+    /// The user name that git sends with it.
     git: Option<String>,
 }
 
-/// The secrets; none of them is read before it is used.
+/// The secrets; each is read only when it is used.
 pub(super) fn load() -> anyhow::Result<Vec<UserSecret>> {
     let path = settings::config_dir()?.join("secrets.toml");
     let text = match std::fs::read_to_string(&path) {

@@ -17,7 +17,7 @@ use crate::cmd::sandbox::audit::{count, note};
 use crate::exit::Code;
 use crate::ui::Ui;
 
-/// How many paths are named of what was not copied.
+/// How many of the paths that were not copied are named.
 const MOST_NAMED: usize = 20;
 
 pub(super) fn run(args: &cli::Push, ui: &Ui) -> anyhow::Result<Code> {
@@ -34,7 +34,7 @@ pub(super) fn run(args: &cli::Push, ui: &Ui) -> anyhow::Result<Code> {
     Ok(if done.0.conflicts.is_empty() { Code::Ok } else { Code::CheckFailed })
 }
 
-/// How a user wants a folder to be copied.
+/// The user's options for copying a folder.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::cmd) struct How<'a> {
     pub(in crate::cmd) include: &'a [String],
@@ -42,7 +42,7 @@ pub(in crate::cmd) struct How<'a> {
     pub(in crate::cmd) force: bool,
 }
 
-/// Copies the folder of `up --workspace`; one that was copied before stays as it is.
+/// Copies the folder of `up --workspace`; a folder that was copied before is not copied again.
 pub(in crate::cmd) fn of_up(named: &Named, folder: &Utf8Path, how: How<'_>, ui: &Ui) -> anyhow::Result<()> {
     let source = whole(folder)?;
     let place = Place::new(named.place().folder());
@@ -62,7 +62,7 @@ pub(in crate::cmd) fn of_up(named: &Named, folder: &Utf8Path, how: How<'_>, ui: 
     Ok(())
 }
 
-/// A folder as the record keeps it.
+/// A folder as stored in the record.
 pub(in crate::cmd) fn whole(folder: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
     let bad = |error: std::io::Error| rave_workspace::Error::BadSource {
         path: folder.to_owned(),
@@ -75,7 +75,7 @@ pub(in crate::cmd) fn whole(folder: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
     Ok(whole)
 }
 
-/// What was copied, and what was known not to be.
+/// What was copied, and what was already known to be left out.
 type Done = (Pushed, BTreeMap<BytePath, String>);
 
 fn copy(named: &Named, source: Option<&Utf8Path>, how: How<'_>, ui: &Ui) -> anyhow::Result<Done> {
@@ -107,7 +107,7 @@ fn tell(named: &Named, (pushed, known): &Done, started: Instant, ui: &Ui) {
         "copied to work/{name}: {} files and folders, {size} MiB{removed}, in {time:.1} s",
         pushed.sent
     ));
-    // Each once: a push is a daily thing.
+    // Each path is reported once: pushes are frequent.
     let new = pushed.withheld.iter().filter(|(path, _)| !known.contains_key(*path));
     let secrets: Vec<String> = new.map(|(path, why)| format!("{path} ({why})")).collect();
     list("not copied, for it looks like a secret; --include PATH copies it", &secrets, ui);

@@ -1,4 +1,4 @@
-//! Whether the packages of the lock are available, before hours go into a release.
+//! Whether the packages of the lock are available, checked before hours are spent on a release.
 
 use rave_image::bases::debian::NetworkAccess;
 use rave_image::bases::debian::availability::{AvailabilityRequest, availability};
@@ -11,7 +11,7 @@ use crate::build;
 use crate::settings::Settings;
 use crate::ui::Ui;
 
-/// How many missing ones are named.
+/// How many missing packages are named.
 const NAMED: usize = 5;
 
 pub(super) fn packages(args: &Order<'_>, settings: &Settings, profiles: &[ReleaseProfile], ui: &Ui) -> Found {
