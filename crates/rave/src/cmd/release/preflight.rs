@@ -30,7 +30,7 @@ pub(super) struct Row {
     result: Found,
 }
 
-/// Runs all checks. `profiles` is empty where parts are signed that other hosts built and looked at.
+/// Runs all checks. `profiles` is empty if the release signs parts that other hosts built and checked.
 pub(super) fn rows(
     args: &Order<'_>,
     settings: &Settings,
