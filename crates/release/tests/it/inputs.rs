@@ -1,4 +1,4 @@
-//! The archive of inputs: the same bytes from the same inputs, and refused where it is anything else.
+//! The archive of inputs: the same inputs give the same bytes, and any deviation is refused.
 
 use std::fs;
 
@@ -29,7 +29,7 @@ fn refusal(bytes: &[u8]) -> String {
     read(&mut &*bytes, &mut |_, _| Ok(())).unwrap_err()
 }
 
-/// The same members with something done to them.
+/// The same members after a manipulation.
 fn again(bytes: &[u8], change: impl Fn(&mut Members)) -> Vec<u8> {
     let mut archive = tar::Archive::new(bytes);
     let mut members: Members = archive
