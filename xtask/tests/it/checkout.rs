@@ -9,7 +9,7 @@ pub(crate) fn root() -> &'static Utf8Path {
     Utf8Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
 }
 
-/// The files that git has or would take, relative to [`root`], that end in `end`.
+/// The files that git tracks or would add, relative to [`root`], whose names end in `end`.
 pub(crate) fn files(end: &str) -> Vec<Utf8PathBuf> {
     let list = Cmd::new("git")
         .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
@@ -26,7 +26,7 @@ pub(crate) fn files(end: &str) -> Vec<Utf8PathBuf> {
     files
 }
 
-/// The text of a file below [`root`]; empty where it is no text.
+/// The text of a file below [`root`]; empty if it is not text.
 pub(crate) fn read(file: &Utf8Path) -> String {
     std::fs::read_to_string(root().join(file)).unwrap_or_default()
 }
@@ -36,7 +36,7 @@ pub(crate) fn own_toml() -> String {
     read("rave.toml".into())
 }
 
-/// What the program did.
+/// The result of the program.
 pub(crate) struct Ran {
     pub(crate) code: i32,
     pub(crate) stdout: String,

@@ -1,4 +1,4 @@
-//! `cargo xtask smoke` as far as it needs no machine.
+//! `cargo xtask smoke` without machines.
 
 use expect_test::expect;
 
