@@ -59,7 +59,7 @@ fn a_report_folder_that_cannot_be_made_is_told_before_anything_is_built() {
         assert_eq!(
             ran.stderr,
             "error: cannot make the folder rave.toml: File exists (os error 17)\n\
-             remedy: name a folder that can be made or is there\n"
+             remedy: name a folder that exists or can be created\n"
         );
     }
 }

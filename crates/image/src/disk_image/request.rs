@@ -64,7 +64,10 @@ impl DiskImageRequest<'_> {
 /// words.
 pub(crate) fn check_arguments(arguments: &str) -> Result<(), Error> {
     if arguments.chars().any(|c| c.is_control() || "\"'\\$;{}<>|&#".contains(c)) {
-        return refuse("--arguments", "it contains a control character, or one that is special in GRUB's menu");
+        return refuse(
+            "--arguments",
+            "it contains a control character, or one that is special in GRUB's menu",
+        );
     }
     Ok(())
 }

@@ -102,8 +102,7 @@ fn text_until_nul(bytes: &[u8]) -> String {
 }
 
 impl Extension {
-    /// Records of `LENGTH KEYWORD=VALUE
-`, whose length includes itself.
+    /// Records of `LENGTH KEYWORD=VALUE\n`, whose length includes itself.
     fn take(&mut self, mut records: &[u8]) {
         while let Some(record) = next_record(&mut records) {
             let Some(at) = record.iter().position(|byte| *byte == b'=') else { continue };
