@@ -51,7 +51,7 @@ impl Sandboxes {
     /// losing the memory's content.
     fn restore(&self, name: &str, label: &str) {
         let done = self.run(&["restore", name, label]);
-        done.expect_code(0).expect_said(&format!("{name} goes on from {label}"));
+        done.expect_code(0).expect_said(&format!("{name} continues from {label}"));
         assert_eq!(self.row(name)["status"]["origin"], "moment");
     }
 
@@ -285,7 +285,7 @@ fn killed(sandboxes: &Sandboxes) {
     fork.wait();
     sandboxes.run(&["start", "two"]).expect_code(0);
     assert_eq!(sandboxes.text("two", "cat /home/agent/file"), "kept");
-    sandboxes.run(&["fork", "two"]).expect_code(0).expect_said("two-1 goes on from here");
+    sandboxes.run(&["fork", "two"]).expect_code(0).expect_said("two-1 continues from here");
     assert_eq!(sandboxes.row("two-1")["status"]["origin"], "moment");
     assert_eq!(sandboxes.text("two-1", "cat /home/agent/file; hostname"), "kept\ntwo-1");
 }

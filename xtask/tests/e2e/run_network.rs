@@ -73,7 +73,7 @@ fn a_detached_machine_keeps_its_network_until_that_is_killed_and_gets_it_back() 
     let gateway = u16::try_from(number_after(&started.stdout, "gateway  http://127.0.0.1:")).unwrap();
     let answers = || TcpStream::connect(("127.0.0.1", gateway)).is_ok();
     let (qemu, network) = (
-        number_after(&started.stderr, "it runs on as process "),
+        number_after(&started.stderr, "it keeps running as process "),
         number_after(&started.stderr, "its network is process "),
     );
     let _guard = EndOnDrop([qemu, network]);

@@ -113,7 +113,7 @@ fn rows_that_are_not_there_or_of_other_formats_are_wrong_usage() {
         &smoke(&["--format", "raw", "--rows", "qemu-uefi"]),
         2,
         &expect![[r#"
-        error: row qemu-uefi is not of the chosen formats
+        error: row qemu-uefi does not belong to the chosen formats
         remedy: add qemu to --format, or leave --format out
     "#]],
     );

@@ -235,7 +235,7 @@ impl Session<'_> {
         };
         let detached = instance.detach()?;
         let (pid, login) = (detached.pid, services::ssh_line(ssh));
-        self.ui.note(&format!("it runs on as process {pid}; power it off with: {login} sudo poweroff"));
+        self.ui.note(&format!("it keeps running as process {pid}; power it off with: {login} sudo poweroff"));
         let again = background::again(&detached.machine.files.run_dir);
         self.ui.note(&format!(
             "its network is process {network} and ends with it; if that is killed, the guest reaches nothing and its ports are \

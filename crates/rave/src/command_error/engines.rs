@@ -65,7 +65,8 @@ impl From<&rave_image::Error> for CommandError {
 /// What to choose instead.
 fn wrong_choice(error: &rave_image::Error) -> Option<String> {
     let is_of_the_other_base = matches!(error, rave_image::Error::NotOnBase { .. });
-    is_of_the_other_base.then(|| "give --base debian, or set defaults.base of rave.toml so".to_owned())
+    is_of_the_other_base
+        .then(|| "pass --base debian, or set defaults.base = \"debian\" in rave.toml".to_owned())
 }
 
 impl From<&nixos::Error> for CommandError {

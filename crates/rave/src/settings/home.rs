@@ -58,7 +58,7 @@ fn own(home: Utf8PathBuf) -> Result<Utf8PathBuf, CommandError> {
         return Ok(home);
     }
     Err(CommandError::usage(format!("{home} is not the checkout that this program was built in"))
-        .detail("its rave.toml does not count")
+        .detail("its rave.toml is ignored")
         .remedy(format!(
             "set {VARIABLE} to a checkout of RAVE that you trust, or run `cargo xtask install` in one"
         )))

@@ -36,7 +36,7 @@ pub(super) fn whole(sandbox: &Sandbox) {
 pub(super) fn the_record_outlives_it(sandbox: &Sandbox) {
     let record = sandbox.run(&["audit", NAME]);
     let text = &record.expect_code(0).stdout;
-    assert!(text.contains("another supervisor goes on") && text.trim_end().ends_with("removed"), "{text}");
+    assert!(text.contains("another supervisor took over") && text.trim_end().ends_with("removed"), "{text}");
     whole(sandbox);
     let folder = fs::read_dir(sandbox.place.path("state/audit")).unwrap().next().unwrap().unwrap().path();
     let file = folder.join("audit.jsonl");

@@ -53,7 +53,7 @@ fn findings(asked: Result<&Offer, &anyhow::Error>) -> Vec<Finding> {
         Ok(offer) => parts(offer),
         Err(error) => vec![Finding {
             name: "fence".to_owned(),
-            found: format!("could not be asked: {error}"),
+            found: format!("could not be probed: {error}"),
             needed: NEEDED.to_owned(),
             why: WHY,
             parts: &[rave_host::Part::Boot],
@@ -120,6 +120,6 @@ mod tests {
     fn a_host_whose_fence_cannot_be_asked_has_a_row_that_says_so() {
         let rows = findings(Err(&anyhow::anyhow!("the path of this program is not known")));
         assert_eq!((rows.len(), rows[0].state), (1, State::Warning));
-        assert_eq!(rows[0].found, "could not be asked: the path of this program is not known");
+        assert_eq!(rows[0].found, "could not be probed: the path of this program is not known");
     }
 }

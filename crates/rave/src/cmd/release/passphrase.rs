@@ -29,7 +29,7 @@ pub(super) fn new(from: &PassphraseFrom, ui: &Ui) -> anyhow::Result<Passphrase> 
         return Ok(passphrase);
     }
     let first = ask("passphrase of the new key", ui)?;
-    if *first != *ask("the same once more", ui)? {
+    if *first != *ask("repeat the passphrase", ui)? {
         return Err(CommandError::usage("the two passphrases differ").into());
     }
     Ok(first)

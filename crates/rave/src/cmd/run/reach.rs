@@ -21,7 +21,7 @@ pub(super) fn check(flags: &NetworkFlags) -> Result<(), CommandError> {
     else {
         return Ok(());
     };
-    Err(CommandError::usage(format!("{flag} {rule}: run opens no TLS and knows no groups"))
+    Err(CommandError::usage(format!("{flag} {rule}: run supports neither opened TLS nor groups"))
         .remedy(format!("use a sandbox: cargo xtask up {flag} {rule}; or name the host without ,inspect")))
 }
 

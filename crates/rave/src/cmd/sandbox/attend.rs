@@ -60,7 +60,7 @@ impl Named {
 }
 
 pub(super) fn tell_wait(name: &SandboxName, ui: &Ui) {
-    ui.note(&format!("another command starts, stops or removes {name}; waiting for it"));
+    ui.note(&format!("another command is starting, stopping or removing {name}; waiting for it"));
 }
 
 /// This program as a supervisor.
@@ -150,7 +150,7 @@ pub(super) fn wait(
 
 fn ended(place: &Place) -> CommandError {
     let name = place.name();
-    CommandError::new(Code::CheckFailed, format!("the sandbox {name} ended while it was waited for"))
+    CommandError::new(Code::CheckFailed, format!("the sandbox {name} ended while waiting for it"))
         .remedy(format!("see its console: cargo xtask logs {name}"))
 }
 
@@ -158,7 +158,7 @@ fn hangs(place: &Place, status: &Status, limit: Duration) -> CommandError {
     let name = place.name();
     let seconds = limit.as_secs();
     let what = format!(
-        "the sandbox {name} is not ready after {seconds} s; it is at: {}",
+        "the sandbox {name} is not ready after {seconds} s; current stage: {}",
         plain(&status.stage).trim()
     );
     let failure = status.failure.iter().map(|failure| plain(failure).trim().to_owned());

@@ -121,7 +121,7 @@ fn words(event: &Event) -> String {
     match event {
         Event::Begun { sandbox } => format!("the record of {sandbox} begins"),
         Event::Started { origin } => format!("started from {origin}"),
-        Event::Attended => "another supervisor goes on".to_owned(),
+        Event::Attended => "another supervisor took over".to_owned(),
         Event::Stopped { how } => format!("stopped: {how}"),
         Event::Removed => "removed".to_owned(),
         Event::Opened { way, to, rule } => format!("connection {} {to}: {rule}", from(way)),
@@ -152,10 +152,10 @@ fn words(event: &Event) -> String {
         Event::Snapshot { action, name } => format!("snapshot {name}: {action}"),
         Event::Omitted { kinds, sent, received } => {
             let kinds: Vec<String> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-            format!("more than is written: {}; {sent} bytes sent, {received} received", kinds.join(", "))
+            format!("events omitted: {}; {sent} bytes sent, {received} received", kinds.join(", "))
         }
         Event::Full { limit } => {
-            format!("the record has {} MiB: no more of the guest is written", limit >> 20)
+            format!("the record has {} MiB: no more events of the guest are recorded", limit >> 20)
         }
         Event::Unwritten { total } => format!("{total} events were not written since the record is full"),
         Event::Gap { ms, why } => format!("the record could not be written for {ms} ms: {why}"),

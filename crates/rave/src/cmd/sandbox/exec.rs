@@ -36,7 +36,7 @@ pub(super) fn run(args: &cli::Exec, ui: &Ui) -> anyhow::Result<Code> {
     };
     let mut connection = named.connect(ui)?;
     if connection.status().is_ok_and(|status| status.lacks_space) {
-        ui.warn(&format!("the host's disk is full: {} stands until there is space", args.name));
+        ui.warn(&format!("the host's disk is full: {} is paused until there is space", args.name));
     }
     let since = now();
     let mut events = Events { attached: &attached, size, told: None };

@@ -187,8 +187,8 @@ fn failure(made: &[Place], failed: &[(SandboxName, Error)]) -> Option<CommandErr
     failure = others.iter().map(fact).fold(failure, CommandError::detail);
     let names: Vec<&str> = made.iter().map(|place| place.name().as_str()).collect();
     Some(failure.detail(match names.as_slice() {
-        [] => "no fork was made; the parent goes on".to_owned(),
-        names => format!("these were made and go on: {}", names.join(", ")),
+        [] => "no fork was made; the parent continues".to_owned(),
+        names => format!("these forks are running: {}", names.join(", ")),
     }))
 }
 
@@ -202,7 +202,7 @@ fn show(made: &[Place], args: &cli::Fork, ui: &Ui) -> anyhow::Result<Code> {
         if args.json {
             all.push(serde_json::json!({ "name": name, "status": status }));
         } else {
-            ui.note(&format!("{name} goes on from here"));
+            ui.note(&format!("{name} continues from here"));
             show_address(name, &status, false, ui)?;
         }
     }
@@ -230,7 +230,7 @@ mod tests {
         assert!(told.detail[0].starts_with("four: ") && told.detail[0].contains("no ports"), "{told:?}");
         assert_eq!(
             (told.detail[1].as_str(), told.remedy.as_str()),
-            ("these were made and go on: one, three", "do")
+            ("these forks are running: one, three", "do")
         );
         assert!(failure(&[], &failed).unwrap().detail[1].starts_with("no fork was made"));
     }

@@ -103,7 +103,7 @@ fn unknown(group: Group) -> CommandError {
             ("the configuration", "write model.toml into your configuration folder (docs/isolation.md)")
         }
     };
-    CommandError::usage(format!("nothing is known of the group {group}: {client} names no host"))
+    CommandError::usage(format!("no host is known for the group {group}: {client} names none"))
         .remedy(format!("{remedy}; or name its hosts one by one: HOST,inspect to allow, HOST to deny"))
 }
 
@@ -282,7 +282,7 @@ mod tests {
         assert_eq!(groups.of(Group::Debian).collect::<Vec<_>>(), [&host, &image]);
         groups.set(Group::Debian, []);
         let error = format!("{:#}", add_archives(&mut groups, &[]).unwrap_err());
-        assert!(error.contains("nothing is known of the group debian"), "{error}");
+        assert!(error.contains("no host is known for the group debian"), "{error}");
     }
 
     #[test]
@@ -291,7 +291,7 @@ mod tests {
         assert_eq!(of_rules(&[], &rule("model")).unwrap(), Groups::default());
         assert_eq!(of_rules(&rule("a.example"), &rule("b.example")).unwrap(), Groups::default());
         let error = format!("{:#}", anyhow::Error::from(unknown(Group::Npm)));
-        assert!(error.contains("npm names no host"), "{error}");
+        assert!(error.contains("npm names none"), "{error}");
     }
 
     #[test]

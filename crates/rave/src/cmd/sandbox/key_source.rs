@@ -12,8 +12,7 @@ use toml::Value;
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// The expected syntax.
-const WANTED: &str =
-    "where a secret is has one of: environment = \"NAME\", file = \"PATH\", command = [\"PROGRAM\", ...]";
+const WANTED: &str = "expected one of: environment = \"NAME\", file = \"PATH\", command = [\"PROGRAM\", ...]";
 
 /// Where a secret is.
 #[derive(Debug, Clone, Deserialize)]
@@ -68,7 +67,7 @@ impl KeySource {
                 let home = std::env::home_dir().unwrap_or_else(|| "/".into());
                 let cmd = Cmd::new(program).args(arguments).current_dir(home).timeout(LIMIT);
                 // The output is the key, so it must not be part of the error.
-                cmd.output().map_err(|_| format!("{program} does not tell the key"))?.text()
+                cmd.output().map_err(|_| format!("{program} did not print the key"))?.text()
             }
         };
         Ok(text.trim().to_owned())

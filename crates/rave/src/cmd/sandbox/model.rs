@@ -44,7 +44,7 @@ pub(super) fn load() -> anyhow::Result<Option<Model>> {
 }
 
 fn wrong(path: &Utf8Path, why: &str) -> CommandError {
-    CommandError::usage(format!("{path}: {why}")).remedy("docs/isolation.md says what belongs into it")
+    CommandError::usage(format!("{path}: {why}")).remedy("docs/isolation.md describes its syntax")
 }
 
 impl File {
@@ -61,7 +61,7 @@ impl File {
         let key = self.key.read()?;
         let key = if self.bearer { Key::Bearer(key) } else { Key::Api(key) };
         if !key.is_plain() {
-            return Err("the key is empty, or has characters that no key has".into());
+            return Err("the key is empty, or contains characters that are invalid in a key".into());
         }
         Ok(Model {
             origin,

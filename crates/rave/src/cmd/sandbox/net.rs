@@ -128,7 +128,7 @@ fn hosts(policy: &Policy, rule: &Rule) -> Vec<Vec<String>> {
 /// Warns that the network is halted, and why.
 fn tell_halt(status: &NetworkStatus, ui: &Ui) {
     if let Some(why) = &status.halted {
-        ui.warn(&format!("the network stands still until its record can be written: {why}"));
+        ui.warn(&format!("the network is halted until its record can be written: {why}"));
     }
 }
 
@@ -171,6 +171,6 @@ fn learn(name: &SandboxName, status: &NetworkStatus, ui: &Ui) {
         ui.data(&plain(rule));
     }
     if status.log.learned.is_empty() {
-        ui.note(&format!("nothing is learned; learning begins with: cargo xtask net {name} mode learn"));
+        ui.note(&format!("nothing was learned; start learning with: cargo xtask net {name} mode learn"));
     }
 }

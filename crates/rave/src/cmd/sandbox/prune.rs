@@ -75,7 +75,7 @@ fn sandboxes(args: &cli::Prune, yes: bool, store: &Store, ui: &Ui) -> anyhow::Re
         let named = Named { store: store.clone(), name: one.name.clone() };
         // It may have been used while the question was open.
         if look(&place).state.runs() || seen::refuse_unapplied(&named).is_err() {
-            ui.note(&format!("{} was used again and stays", one.name));
+            ui.note(&format!("{} was used meanwhile and is kept", one.name));
             continue;
         }
         store.remove(&place, lock)?;

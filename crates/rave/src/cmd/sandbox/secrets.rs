@@ -53,7 +53,7 @@ pub(super) fn load() -> anyhow::Result<Vec<UserSecret>> {
 }
 
 fn wrong(path: &Utf8Path, why: &str) -> CommandError {
-    CommandError::usage(format!("{path}: {why}")).remedy("docs/isolation.md says what belongs into it")
+    CommandError::usage(format!("{path}: {why}")).remedy("docs/isolation.md describes its syntax")
 }
 
 fn parse(text: &str) -> Result<Vec<UserSecret>, String> {
@@ -81,14 +81,14 @@ impl Entry {
         let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         if !(1..=NAME).contains(&name.len()) || !name.bytes().all(is_plain) {
             return Err(format!(
-                "the name {name:?} has not 1 to {NAME} characters of small letters, digits and -"
+                "the name {name:?} must have 1 to {NAME} characters: lower-case letters, digits and -"
             ));
         }
         let wrong = |why: &str| format!("the secret {name}: {why}");
         let is_bare = !host.contains(['/', '@', '?', '#']);
         let origin =
             Some(&host).filter(|_| is_bare).and_then(|host| Origin::of_url(&format!("https://{host}"), true));
-        let origin = origin.ok_or_else(|| wrong("its host is no HOST or HOST:PORT"))?;
+        let origin = origin.ok_or_else(|| wrong("its host is not HOST or HOST:PORT"))?;
         let header = header.unwrap_or_else(|| "authorization".into()).to_ascii_lowercase();
         if !Secret::fits(&header) {
             return Err(wrong(&format!("no secret goes into the field {header:?} of a request")));

@@ -63,7 +63,7 @@ pub(super) fn run(args: &cli::Snapshot, ui: &Ui) -> anyhow::Result<Code> {
         let all = snapshot::list(&place)?;
         ui.json(&all.iter().find(|one| one.label == label))?;
     } else {
-        ui.note(&format!("{} can go back to it: cargo xtask restore {} {label}", named.name, named.name));
+        ui.note(&format!("{} can return to it: cargo xtask restore {} {label}", named.name, named.name));
     }
     Ok(Code::Ok)
 }
@@ -129,7 +129,7 @@ pub(super) fn restore(args: &cli::Restore, ui: &Ui) -> anyhow::Result<Code> {
     drop(workspace);
     record(&named, "restored", &label, ui);
     if saved == Saved::Disk && !ran {
-        ui.note(&format!("{} is as it was; start it: cargo xtask start {}", named.name, named.name));
+        ui.note(&format!("{} is restored; start it: cargo xtask start {}", named.name, named.name));
         return Ok(Code::Ok);
     }
     let turn = turn(&named.store, ui)?;
@@ -141,7 +141,7 @@ pub(super) fn restore(args: &cli::Restore, ui: &Ui) -> anyhow::Result<Code> {
             ui.warn(&format!("{} starts from the snapshot's disk: {}", named.name, plain(why).trim()));
         }
         _ if saved == Saved::Disk => ui.note(&format!("{} starts from the snapshot's disk", named.name)),
-        _ => ui.note(&format!("{} goes on from {label}", named.name)),
+        _ => ui.note(&format!("{} continues from {label}", named.name)),
     }
     Ok(Code::Ok)
 }

@@ -108,7 +108,7 @@ pub(in crate::cmd) fn bring_up(
     drop(lock);
     let status = wait_started(&place, connection, turn, deadline(probe.accelerator()), ui)?;
     if let Origin::DiskInstead { why } = &status.origin {
-        ui.warn(&format!("{name} is no clone and booted instead: {}", plain(why).trim()));
+        ui.warn(&format!("{name} was booted instead of cloned: {}", plain(why).trim()));
     }
     if let Some(folder) = &workspace {
         let how = push::How { include: &args.include, history: args.history, force: false };
@@ -263,9 +263,7 @@ fn defaults(workspace: Option<&Utf8Path>, settings: &Settings, ui: &Ui) -> anyho
     }
     let (defaults, refused) = defaults.narrowed(&asks)?;
     for wider in refused {
-        ui.warn(&format!(
-            "{WORKSPACE_FILE}: {wider} is wider than your own configuration and does not count"
-        ));
+        ui.warn(&format!("{WORKSPACE_FILE}: {wider} is wider than your own configuration and is ignored"));
     }
     Ok(defaults)
 }
@@ -314,7 +312,7 @@ fn refuse_other_network(args: &cli::Up, place: &Place) -> anyhow::Result<()> {
     } else {
         return Ok(());
     };
-    Err(CommandError::usage(format!("the sandbox {name} is there, and its network is another"))
+    Err(CommandError::usage(format!("the sandbox {name} already exists with a different network policy"))
         .remedy(format!("change it: cargo xtask net {name} {change}"))
         .into())
 }

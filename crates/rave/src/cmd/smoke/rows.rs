@@ -40,9 +40,11 @@ fn by_name(args: &cli::Smoke, formats: &[Format]) -> anyhow::Result<Vec<MatrixRo
         CommandError::usage(error.to_string()).remedy(remedy)
     })?;
     match rows.iter().find(|row| !args.formats.is_empty() && !formats.contains(&row.format)) {
-        Some(row) => Err(CommandError::usage(format!("row {} is not of the chosen formats", row.name))
-            .remedy(format!("add {} to --format, or leave --format out", row.format))
-            .into()),
+        Some(row) => {
+            Err(CommandError::usage(format!("row {} does not belong to the chosen formats", row.name))
+                .remedy(format!("add {} to --format, or leave --format out", row.format))
+                .into())
+        }
         None => Ok(rows),
     }
 }

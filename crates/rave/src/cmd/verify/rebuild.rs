@@ -75,7 +75,7 @@ fn refuse(manifest: &Manifest, settings: &Settings) -> anyhow::Result<()> {
     let wrong = |what: String, remedy: String| Err(CommandError::usage(what).remedy(remedy).into());
     if let Some(why) = rebuild::refusal(manifest) {
         return wrong(
-            format!("this release is not rebuilt here: {why}"),
+            format!("this release cannot be rebuilt here: {why}"),
             "use `nix build` on its commit".into(),
         );
     }
@@ -96,7 +96,7 @@ fn refuse(manifest: &Manifest, settings: &Settings) -> anyhow::Result<()> {
         let settings = settings.for_profile(&profile.profile)?;
         if of_release::has_default_password(&settings)? != profile.default_password {
             return wrong(
-                format!("the user of {} has another password here than in the release", profile.profile),
+                format!("the user of {} has a different password here than in the release", profile.profile),
                 "set guest.password in rave.local.toml as the release had it".into(),
             );
         }

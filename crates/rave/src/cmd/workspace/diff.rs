@@ -61,7 +61,7 @@ pub(super) fn run(args: &cli::Diff, ui: &Ui) -> anyhow::Result<Code> {
     }
     workspace.tell_left(ui);
     if changes.is_empty() {
-        ui.note(&format!("{} has changed nothing that was not applied", args.name));
+        ui.note(&format!("{} has no unapplied changes", args.name));
         return Ok(Code::Ok);
     }
     if let Some(tool) = &args.tool {

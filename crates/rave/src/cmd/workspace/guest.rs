@@ -34,7 +34,7 @@ impl SandboxGuest {
         if named.connect(ui)?.status()?.lacks_space {
             let name = &named.name;
             return Err(CommandError::host_not_ready(format!(
-                "the host's disk is full: {name} stands until there is space"
+                "the host's disk is full: {name} is paused until there is space"
             ))
             .remedy("free some; `cargo xtask prune` removes sandboxes that are stopped")
             .into());

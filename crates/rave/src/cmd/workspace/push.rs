@@ -110,27 +110,27 @@ fn tell(named: &Named, (pushed, known): &Done, started: Instant, ui: &Ui) {
     // Each path is reported once: pushes are frequent.
     let new = pushed.withheld.iter().filter(|(path, _)| !known.contains_key(*path));
     let secrets: Vec<String> = new.map(|(path, why)| format!("{path} ({why})")).collect();
-    list("not copied, for it looks like a secret; --include PATH copies it", &secrets, ui);
+    list("not copied because it looks like a secret; --include PATH copies it", &secrets, ui);
     if let Some(history) = &pushed.history {
         let (blobs, found) = (history.blobs, history.secrets.len());
         ui.note(&format!(
-            "its history travelled along: {blobs} files' contents, {found} of them look like secrets"
+            "its history was copied too: {blobs} file contents, {found} of which look like secrets"
         ));
         let secret = |(path, object, why): &(BytePath, String, String)| {
             format!("{path} ({why}; git show {})", object.get(..12).unwrap_or(object))
         };
         let secrets: Vec<String> = history.secrets.iter().map(secret).collect();
-        list("the sandbox can read in the history what looks like a secret", &secrets, ui);
+        list("in the history, readable for the sandbox, and looks like a secret", &secrets, ui);
     }
     let left: Vec<String> = pushed.left.iter().map(|(path, why)| format!("{path} ({why})")).collect();
     list("could not be copied", &left, ui);
     let conflicts: Vec<String> = pushed.conflicts.iter().map(ToString::to_string).collect();
     list(
-        "changed on both sides and left as the sandbox has it; apply it first, or --force overwrites it",
+        "changed on both sides and not overwritten; apply the changes first, or overwrite them with --force",
         &conflicts,
         ui,
     );
-    list("named with --include, and not there", &pushed.unused, ui);
+    list("given with --include, but missing", &pushed.unused, ui);
 }
 
 fn list(what: &str, paths: &[String], ui: &Ui) {

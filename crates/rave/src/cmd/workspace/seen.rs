@@ -45,7 +45,7 @@ impl Workspace {
         let lock = place.lock()?;
         let mut record = Record::get(&place)?;
         if apply::recover(&place, &mut record)? {
-            ui.note("an apply that was interrupted is taken up: what it had written counts as applied");
+            ui.note("resuming an interrupted apply: what it had written counts as applied");
         }
         let pull = match guest {
             Ok(guest) => rave_workspace::pull::pull(&place, &mut record, &guest)?,
@@ -54,7 +54,7 @@ impl Workspace {
                 let last = if is_stopped { Pull::find(&place)? } else { None };
                 let Some(last) = last else { return Err(error) };
                 let age = rave_sandbox::now().saturating_sub(last.when);
-                ui.note(&format!("{} does not run; this is what was seen {age} s ago", named.name));
+                ui.note(&format!("{} is not running; these are its changes as of {age} s ago", named.name));
                 last
             }
         };
@@ -94,7 +94,7 @@ pub(in crate::cmd) fn before_stop(named: &Named, limit: Duration, ui: &Ui) {
         return;
     }
     if let Err(error) = Workspace::open_within(named, Some(limit), ui) {
-        ui.warn(&format!("what {} has changed could not be looked at: {error}", named.name));
+        ui.warn(&format!("the changes of {} could not be fetched: {error}", named.name));
     }
 }
 
@@ -110,9 +110,7 @@ pub(in crate::cmd) fn refuse_unapplied(named: &Named) -> anyhow::Result<()> {
     let is_last = |pull: &Pull| ended.is_some_and(|ended| ended.as_secs() <= pull.when + POWER_OFF);
     let pull = Pull::find(&place)?.filter(is_last);
     let Some(pull) = pull else {
-        return Err(
-            refuse(named, format!("{} ran after its workspace was last looked at", named.name)).into()
-        );
+        return Err(refuse(named, format!("{} ran after its changes were last fetched", named.name)).into());
     };
     refuse_open(named, &pull, &record)
 }

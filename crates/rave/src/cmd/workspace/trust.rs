@@ -37,7 +37,7 @@ pub(super) fn run(args: &cli::Trust, ui: &Ui) -> anyhow::Result<Code> {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
             _ => {}
         }
-        ui.note(&format!("{} counts for nothing now", folder.join(WORKSPACE_FILE)));
+        ui.note(&format!("{} is no longer trusted", folder.join(WORKSPACE_FILE)));
         return Ok(Code::Ok);
     }
     let file = folder.join(WORKSPACE_FILE);
@@ -47,7 +47,7 @@ pub(super) fn run(args: &cli::Trust, ui: &Ui) -> anyhow::Result<Code> {
     settings_of(&bytes).map_err(|why| CommandError::usage(format!("{file}: {why}")))?;
     ui.data(&plain(&String::from_utf8_lossy(&bytes)));
     keep(&note, &Trusted { folder, sha256: Digest::of(&bytes) })?;
-    ui.note(&format!("{file} counts as it is now; it only narrows what your own configuration gives"));
+    ui.note(&format!("{file} is trusted as it is now; it only narrows your own configuration"));
     Ok(Code::Ok)
 }
 
@@ -75,9 +75,9 @@ fn look(folder: &Utf8Path, state_dir: &Utf8Path) -> Result<Option<WorkspaceSetti
     match known {
         Some(known) if known == now => settings_of(&bytes).map(Some),
         Some(_) => {
-            Err(format!("it has changed since you trusted it; look at it, then: cargo xtask trust {folder}"))
+            Err(format!("it has changed since you trusted it; review it, then: cargo xtask trust {folder}"))
         }
-        None => Err(format!("look at it, then: cargo xtask trust {folder}")),
+        None => Err(format!("review it, then: cargo xtask trust {folder}")),
     }
 }
 
