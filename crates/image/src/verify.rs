@@ -110,14 +110,14 @@ impl Verifier<'_> {
                 self.ask("qemu-img-ova", title, command, outcome::by_code);
             }
             Err(error) => {
-                let title = format!("{} holds a disk", name_of(path));
+                let title = format!("{} contains a disk", name_of(path));
                 self.add("qemu-img-ova", title, Instant::now(), VerifyOutcome::Invalid(error.to_string()));
             }
         }
         match descriptor(path) {
             Ok(text) => self.descriptor(path, text),
             Err(why) => {
-                let title = format!("{} holds a descriptor", name_of(path));
+                let title = format!("{} contains a descriptor", name_of(path));
                 self.add("xmllint-ovf", title, Instant::now(), VerifyOutcome::Invalid(why));
             }
         }

@@ -182,7 +182,7 @@ impl Error {
         match self {
             Self::Io { source, path, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 Some(format!(
-                    "free some space on the file system of {path}, then run the same command again: it goes on where it stopped"
+                    "free some space on the file system of {path}, then run the same command again: it resumes where it stopped"
                 ))
             }
             Self::Key { remedy, .. } => Some((*remedy).to_owned()),
@@ -198,12 +198,12 @@ impl Error {
                 Some("leave the package out, or change release.denied_licences in rave.toml".into())
             }
             Self::Leaks { .. } => Some(
-                "take it out of what is built; where a package brings an example along, add it to crates/release/src/leak/allowed.txt with the reason"
+                "remove it from the build; if it is an example in a package, add it to crates/release/src/leak/allowed.txt with the reason"
                     .into(),
             ),
             Self::Damaged { .. } => Some("put the original file back".into()),
             Self::Unverified { .. } => {
-                Some("fetch or cut the release again; the key comes by another way, with --key FILE".into())
+                Some("fetch or cut the release again; get the key through a different channel, and pass it with --key FILE".into())
             }
             Self::OtherPart { .. } => Some(
                 "build the part and sign it from the same commit, with the same version and settings".into(),

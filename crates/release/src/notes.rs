@@ -159,7 +159,7 @@ impl Notes<'_> {
             .map(|file| file.name.as_str())
             .collect();
         if !cut.is_empty() {
-            text.push_str("\nFiles that are cut into parts are joined with:\n\n```sh\n");
+            text.push_str("\nFiles that are split into parts are joined with:\n\n```sh\n");
             for name in cut {
                 let _ = writeln!(text, "cat {name}.part-* > {name}");
             }

@@ -42,7 +42,7 @@ impl Sums {
             }
         }
         if !text.ends_with('\n') {
-            return Err("the last line is cut".into());
+            return Err("the last line is truncated".into());
         }
         Ok(Self(sums))
     }

@@ -78,7 +78,7 @@ fn layer(path: &Utf8Path, request: &ConvertRequest<'_>, links: Links) -> Result<
 /// Adds a hint about the flag that lets a chain be read.
 fn with_flag(why: String, container: Container) -> String {
     if container == Container::Qcow2 && why.starts_with("it needs another file") {
-        return format!("{why}; where the chain is your own and lies in this folder, add --allow-backing");
+        return format!("{why}; if the chain is your own and in this folder, add --allow-backing");
     }
     why
 }
@@ -202,7 +202,7 @@ fn flat(
     let inner = File::open(&path).and_then(|file| Container::of_file(&file, 0, size)).at("read", &path)?;
     if inner == Container::FixedVhd || inner.driver().is_some_and(|driver| driver != "raw") {
         let detail =
-            format!("the disk in it is itself a {}: take that out first, and convert it", inner.name());
+            format!("the disk in it is itself a {}: extract that first, and convert it", inner.name());
         return Err(refuse(detail));
     }
     scratch.push(folder);

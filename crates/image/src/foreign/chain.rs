@@ -71,11 +71,11 @@ fn fixed_size(part: &Part<'_>) -> Result<u64, String> {
     let footer = Footer::parse(&part.read(content, length)?)?;
     match footer.kind {
         Kind::Fixed if footer.size > content => {
-            Err(format!("it is cut: its footer says {} bytes, it has {content}", footer.size))
+            Err(format!("it is truncated: its footer says {} bytes, it has {content}", footer.size))
         }
         Kind::Fixed => Ok(footer.size),
         Kind::Dynamic | Kind::Differencing => {
-            Err("it is cut: a VHD's footer stands where its table should be".into())
+            Err("it is truncated: a VHD's footer is where its table should be".into())
         }
     }
 }
@@ -89,7 +89,7 @@ fn refuse_links(part: &Part<'_>, container: Container) -> Result<(), String> {
         Container::Vmdk => vmdk_files::refuse_links(part),
         Container::Qcow | Container::Qed => {
             let head = if container == Container::Qed { OldHead::qed(&head) } else { OldHead::qcow(&head) };
-            match head.ok_or("its header is cut")? {
+            match head.ok_or("its header is truncated")? {
                 OldHead { is_encrypted: true, .. } => {
                     Err("its clusters are encrypted: decrypt it first".into())
                 }
@@ -102,7 +102,8 @@ fn refuse_links(part: &Part<'_>, container: Container) -> Result<(), String> {
                 "{ANOTHER}: a differencing VHD holds what differs from its parent; merge both first"
             )),
             Kind::Dynamic if part.read(part.size.saturating_sub(512), 512)? != head[..512] => {
-                Err("it is cut: its last bytes are not the footer that its first bytes are a copy of".into())
+                Err("it is truncated: its last bytes are not the footer that its first bytes are a copy of"
+                    .into())
             }
             _ => Ok(()),
         },
@@ -113,7 +114,7 @@ fn refuse_links(part: &Part<'_>, container: Container) -> Result<(), String> {
                 Some(true) => Err(format!(
                     "{ANOTHER}: a differencing VHDX holds what differs from its parent; merge both first"
                 )),
-                None => Err("its metadata cannot be found: it is damaged or cut".into()),
+                None => Err("its metadata cannot be found: it is damaged or truncated".into()),
             }
         }
         // VirtualBox, VDICore.h, `VDIIMAGETYPE`: 3 and 4 are for undo and for differences.

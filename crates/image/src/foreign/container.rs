@@ -199,7 +199,7 @@ impl Container {
             Self::SevenZip => "a 7z archive: unpack it with `7z x`, then give the disk in it".into(),
             Self::Iso { .. } => "an ISO 9660 image of a CD without a boot sector, no disk: boot it, and install".into(),
             Self::Wim => "a Windows image file (WIM), no disk: apply it to a disk with wimlib-imagex(1)".into(),
-            Self::AndroidSparse => "an Android sparse image: make a raw disk of it with `simg2img`".into(),
+            Self::AndroidSparse => "an Android sparse image: convert it to a raw disk with `simg2img`".into(),
             Self::Unknown => {
                 "neither a disk image that is known nor a raw disk with a boot sector, a partition table or a file \
                  system: where it is a raw disk nevertheless, say so with --raw"

@@ -48,7 +48,7 @@ pub(super) fn inside(folder: &Utf8Path, image: &Utf8Path, name: &str) -> Result<
     // As QEMU's `path_has_protocol`: a colon before the first slash.
     if name.find([':', '/']).is_some_and(|at| name[at..].starts_with(':')) {
         return Err(format!(
-            "it needs {name:?}, which is not a name of a file: only files of its own folder are read"
+            "it needs {name:?}, which is not the name of a file: only files in its own folder are read"
         ));
     }
     let beside = image.parent().unwrap_or(Utf8Path::new("/"));
@@ -56,7 +56,7 @@ pub(super) fn inside(folder: &Utf8Path, image: &Utf8Path, name: &str) -> Result<
     let path = path.map_err(|error| format!("it needs {name:?}, which is missing: {error}"))?;
     if !path.starts_with(folder) {
         return Err(format!(
-            "it needs {name:?}, which lies outside of its folder {folder}: only files of that folder are read"
+            "it needs {name:?}, which is outside its folder {folder}: only files in that folder are read"
         ));
     }
     match std::fs::metadata(&path) {

@@ -43,7 +43,7 @@ fn tables(node: &Value) -> Result<(), String> {
             Ok(())
         }
         Err(error @ rave_process::Error::Failed { .. }) => {
-            Err(format!("it is damaged or cut, qemu-img check says: {}", told(&error)))
+            Err(format!("it is damaged or truncated, qemu-img check says: {}", told(&error)))
         }
         Err(error) => Err(error.to_string()),
     }
@@ -67,7 +67,7 @@ fn ends(bounds: &Bounds) -> Result<(), String> {
         .map_err(|error| told(&error))?;
     match beyond {
         Some((end, length)) => {
-            Err(format!("it is cut: its data ends at byte {end}, the file has {length} bytes"))
+            Err(format!("it is truncated: its data ends at byte {end}, the file has {length} bytes"))
         }
         None => Ok(()),
     }

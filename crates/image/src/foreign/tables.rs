@@ -102,7 +102,7 @@ fn within(part: &Part<'_>, start: u64, length: u64) -> Result<(), String> {
     if end <= part.size {
         return Ok(());
     }
-    Err(format!("it is cut: its tables end at byte {end}, it has {} bytes", part.size))
+    Err(format!("it is truncated: its tables end at byte {end}, it has {} bytes", part.size))
 }
 
 fn table(part: &Part<'_>, start: u64, length: u64) -> Result<Vec<u8>, String> {

@@ -82,7 +82,7 @@ fn copy(from: &mut impl Read, to: &File) -> io::Result<()> {
         }
         at += count as u64;
         if at > LARGEST {
-            return Err(io::Error::other("it holds more than any disk has"));
+            return Err(io::Error::other("its content is larger than any disk"));
         }
     }
     to.set_len(at)?;
@@ -105,9 +105,9 @@ fn failed(path: &Utf8Path, packing: Packing, error: &rave_process::Error) -> Str
             "it is compressed by {name}, which this host does not have: install it, or unpack the file elsewhere with `{name} -d {path}`"
         );
     }
-    format!("it is compressed by {name} and damaged or cut: {}", told(error))
+    format!("it is compressed by {name} and damaged or truncated: {}", told(error))
 }
 
 fn damaged(error: &io::Error) -> String {
-    format!("it is compressed by gzip and damaged or cut: {error}")
+    format!("it is compressed by gzip and damaged or truncated: {error}")
 }

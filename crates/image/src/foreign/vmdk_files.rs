@@ -96,9 +96,7 @@ pub(super) fn open(part: &Part<'_>) -> Result<ImageNode, String> {
 /// The path of an extent, which must be beside its descriptor and have a plain name: no folder, not hidden.
 fn beside(folder: &Utf8Path, name: &str) -> Result<Utf8PathBuf, String> {
     if name.is_empty() || name.starts_with('.') || name.contains('/') {
-        return Err(format!(
-            "its extent {name:?} does not lie beside it: only files of its own folder are read"
-        ));
+        return Err(format!("its extent {name:?} is not beside it: only files in its own folder are read"));
     }
     inside(folder, &folder.join("descriptor"), name)
 }
@@ -117,7 +115,7 @@ fn look(extent: &Extent, path: &Utf8Path) -> Result<u64, String> {
         if found == expected {
             Ok(())
         } else {
-            Err(format!("its extent {name:?} is no {}, but: {}", expected.name(), found.name()))
+            Err(format!("its extent {name:?} is not a {}, but: {}", expected.name(), found.name()))
         }
     };
     match extent.kind.as_str() {
@@ -126,7 +124,7 @@ fn look(extent: &Extent, path: &Utf8Path) -> Result<u64, String> {
             let end = end.and_then(|end| end.checked_mul(SECTOR));
             match end {
                 Some(end) if end <= part.size => Ok(part.size),
-                _ => Err(format!("its extent {name:?} is cut: it has {} bytes", part.size)),
+                _ => Err(format!("its extent {name:?} is truncated: it has {} bytes", part.size)),
             }
         }
         "SPARSE" => {

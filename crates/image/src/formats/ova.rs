@@ -51,7 +51,8 @@ pub fn write(
     let mut content = File::open(disk.path).at("open", disk.path)?;
     let size = content.metadata().at("read", disk.path)?.len();
     if size > LARGEST {
-        let detail = format!("{} has {size} bytes, a ustar archive takes {LARGEST} a file", disk.name);
+        let detail =
+            format!("{} has {size} bytes, the limit of a file in a ustar archive is {LARGEST}", disk.name);
         return Err(Error::Input { what: "the disk of an OVA".into(), detail });
     }
     let file = BufWriter::new(File::create(target).at("create", target)?);
@@ -152,7 +153,7 @@ pub(crate) fn extract(path: &Utf8Path, member: &Member, target: &Utf8Path) -> Re
     if copied == member.size {
         return Ok(());
     }
-    let detail = format!("it is cut: {} ends after {copied} of {} bytes", member.name, member.size);
+    let detail = format!("it is truncated: {} ends after {copied} of {} bytes", member.name, member.size);
     Err(Error::Input { what: path.to_string(), detail })
 }
 

@@ -208,7 +208,10 @@ impl DiskFacts {
         let gpt = self.table.as_ref().map(|table| table.end);
         let end = gpt.or_else(|| self.mbr.as_ref().map(mbr::Table::end))?;
         (end > self.virtual_size).then(|| {
-            format!("it is cut: its partition table needs {end} bytes, its disk has {}", self.virtual_size)
+            format!(
+                "it is truncated: its partition table needs {end} bytes, its disk has {}",
+                self.virtual_size
+            )
         })
     }
 }

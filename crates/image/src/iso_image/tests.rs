@@ -57,7 +57,7 @@ fn two_isos_of_one_disk_are_the_same_bytes_and_carry_it_with_its_kernel() {
     let told = |path: &Utf8Path| inspect(path, Depth::Files).unwrap().content;
     let content = told(&first);
     assert!(matches!(content, GuestContent::Alone { .. }), "{content:?}");
-    assert_eq!(content, told(&disk), "every format holds the same files");
+    assert_eq!(content, told(&disk), "every format contains the same files");
 }
 
 #[test]

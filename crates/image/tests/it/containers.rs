@@ -65,7 +65,10 @@ fn a_qcow2_that_was_cut_is_refused() {
     for lost in [whole.len() / 2, 65536, 100] {
         fs::write(&qcow2, &whole[..whole.len() - lost]).unwrap();
         let refusal = place.refusal(&qcow2);
-        assert!(refusal.contains("it is damaged or cut") || refusal.contains("it is cut"), "{refusal}");
+        assert!(
+            refusal.contains("it is damaged or truncated") || refusal.contains("it is truncated"),
+            "{refusal}"
+        );
         assert!(place.problems(&qcow2).contains("cut"));
     }
 }
@@ -83,8 +86,8 @@ fn a_partition_table_that_ends_beyond_its_disk_is_refused() {
         assert!(same(&place.convert(&whole).unwrap(), &disk));
         cut(&disk, 8 << 20);
         for image in [disk.clone(), place.made(&disk, "d.qcow2", &["-O", "qcow2"])] {
-            assert!(place.refusal(&image).contains("it is cut: its partition table needs"), "{label}");
-            assert!(place.problems(&image).contains("it is cut: its partition table needs"), "{label}");
+            assert!(place.refusal(&image).contains("it is truncated: its partition table needs"), "{label}");
+            assert!(place.problems(&image).contains("it is truncated: its partition table needs"), "{label}");
         }
     }
 }

@@ -144,7 +144,7 @@ fn the_last_grain_of_a_stream_is_whole() {
     assert_eq!(place.problems(&image), "");
     let end = whole.iter().rposition(|byte| *byte != 0).unwrap();
     fs::write(&image, &whole[..end - 100]).unwrap();
-    assert!(place.problems(&image).contains("it is cut"), "{}", place.problems(&image));
+    assert!(place.problems(&image).contains("it is truncated"), "{}", place.problems(&image));
 }
 
 /// The end of a raw disk without a table is unknown; a fixed VHD without its footer is such a disk.

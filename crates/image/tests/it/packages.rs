@@ -237,8 +237,8 @@ fn a_package_that_was_cut_says_so() {
     let ova = archive(&place, USTAR, &["a.ovf", "a.vmdk"]);
     let length = fs::metadata(&ova).unwrap().len();
     File::options().write(true).open(&ova).unwrap().set_len(length / 4).unwrap();
-    assert!(place.refusal(&ova).contains("it is cut"), "{}", place.refusal(&ova));
-    assert!(place.problems(&ova).contains("it is cut"));
+    assert!(place.refusal(&ova).contains("it is truncated"), "{}", place.refusal(&ova));
+    assert!(place.problems(&ova).contains("it is truncated"));
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn a_cut_one_is_refused() {
         let file = packed(&place, &disk, program, ending);
         let length = fs::metadata(&file).unwrap().len();
         File::options().write(true).open(&file).unwrap().set_len(length - 20).unwrap();
-        assert!(place.refusal(&file).contains("damaged or cut"), "{program}: {}", place.refusal(&file));
+        assert!(place.refusal(&file).contains("damaged or truncated"), "{program}: {}", place.refusal(&file));
         assert!(!place.inspect(&file).problems.is_empty(), "{program}");
     }
 }

@@ -92,7 +92,7 @@ impl Index {
         }
         for entry in &index.inputs {
             if entry.path.as_str() == INDEX || entry.path.as_str().len() > LONGEST_PATH {
-                return Err(format!("{} is no path of a member", entry.path));
+                return Err(format!("{} is not a valid path of a member", entry.path));
             }
             if entry.size > LONGEST {
                 return Err(format!("{} has {} bytes, which no input has", entry.path, entry.size));
@@ -101,7 +101,7 @@ impl Index {
             let plain =
                 |text: &str| text.parse::<RelativePath>().is_ok_and(|path| !path.as_str().contains('/'));
             if entry.kind == Kind::Crate && !(plain(&entry.name) && plain(&entry.version)) {
-                return Err(format!("{} is no crate by its name", entry.path));
+                return Err(format!("the name of {} is not that of a crate", entry.path));
             }
         }
         Ok(index)

@@ -82,7 +82,7 @@ fn skip(from: &mut dyn Read, count: u64) -> io::Result<()> {
     if io::copy(&mut from.take(count), &mut io::sink())? == count {
         Ok(())
     } else {
-        Err(invalid("the archive is cut"))
+        Err(invalid("the archive is truncated"))
     }
 }
 
@@ -91,5 +91,5 @@ fn invalid(why: &str) -> io::Error {
 }
 
 fn cut(error: io::Error) -> io::Error {
-    if error.kind() == io::ErrorKind::UnexpectedEof { invalid("the archive is cut") } else { error }
+    if error.kind() == io::ErrorKind::UnexpectedEof { invalid("the archive is truncated") } else { error }
 }

@@ -40,7 +40,7 @@ pub fn read_header(from: &mut dyn Read) -> io::Result<Header> {
 }
 
 fn cut(error: io::Error) -> io::Error {
-    if error.kind() == io::ErrorKind::UnexpectedEof { invalid("it is cut") } else { error }
+    if error.kind() == io::ErrorKind::UnexpectedEof { invalid("it is truncated") } else { error }
 }
 
 /// Reads the records after the header, and visits every block of the newer disk in order. The blocks must not be
@@ -65,7 +65,7 @@ pub fn apply(
         frame.clear();
         from.take(count).read_to_end(&mut frame)?;
         if frame.len() as u64 != count {
-            return Err(invalid("it is cut"));
+            return Err(invalid("it is truncated"));
         }
         let own = if count == 0 {
             if start + length > header.base.size {
@@ -84,7 +84,7 @@ pub fn apply(
         })?;
     }
     if from.read(&mut [0])? > 0 {
-        return Err(invalid("something is behind its last record"));
+        return Err(invalid("there is data after its last record"));
     }
     let found = hasher.finish();
     if found != header.target.sha256 {

@@ -41,7 +41,7 @@ impl Tree {
         fs::create_dir_all(path).at("create", path)?;
         let [inner, outer] = [path, folder].map(|path| path.canonicalize_utf8().at("find", path));
         if inner?.starts_with(outer?) {
-            return Err(in_the_way(path, "it lies in the release's own folder"));
+            return Err(in_the_way(path, "it is inside the release's own folder"));
         }
         match fs::create_dir(&work) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_folder(&work)? => {}

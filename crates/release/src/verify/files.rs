@@ -139,7 +139,8 @@ impl Check<'_> {
         let path = known(sums::JOINED);
         if !sums.0.contains_key(&path) {
             if !wanted.0.is_empty() {
-                self.problems.add(path.as_str(), "it is not in SHA256SUMS, though files are cut into parts");
+                self.problems
+                    .add(path.as_str(), "it is not in SHA256SUMS, although files are split into parts");
             }
             return;
         }

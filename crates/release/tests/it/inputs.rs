@@ -131,7 +131,7 @@ fn members_that_are_swapped_missing_added_or_lead_elsewhere_are_named() {
     };
     assert!(index("debs/0a.deb", "../0a.deb").contains("it leads out of its folder"));
     assert!(index("debs/0a.deb", "/etc/0a.deb").contains("it is absolute"));
-    assert!(index("\"adler2\"", "\"../adler2\"").contains("is no crate by its name"));
+    assert!(index("\"adler2\"", "\"../adler2\"").contains("is not that of a crate"));
     assert!(index("debs/0a.stanza", "debs/0a.deb").contains("one occurs twice"));
     let other = of(&|members| members[0].0.set_path("other.json").unwrap());
     assert_eq!(other, "it begins with \"other.json\", not with inputs.json");

@@ -214,7 +214,7 @@ fn a_patch_that_is_cut_changed_or_lies_makes_nothing() {
     let length = bare.bytes.len();
     for cut in [0, 7, 11, 50, bare.records(), bare.records() + 4, length / 2, length - 1] {
         let said = bare.apply(&bare.bytes[..cut]).unwrap();
-        assert!(said.contains("it is cut") || said.contains("not a patch"), "{cut}: {said}");
+        assert!(said.contains("it is truncated") || said.contains("not a patch"), "{cut}: {said}");
     }
     for at in (bare.records()..length).step_by(length / 60) {
         let mut bytes = bare.bytes.clone();
@@ -222,7 +222,7 @@ fn a_patch_that_is_cut_changed_or_lies_makes_nothing() {
         assert!(bare.apply(&bytes).is_some(), "byte {at}");
     }
     let longer = [bare.bytes.as_slice(), b"!"].concat();
-    assert!(bare.apply(&longer).unwrap().ends_with("something is behind its last record"));
+    assert!(bare.apply(&longer).unwrap().ends_with("there is data after its last record"));
 
     let size = bare.header().target.size;
     let of = |pointer: &'static str, value: serde_json::Value| {

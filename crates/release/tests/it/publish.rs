@@ -205,7 +205,7 @@ fn what_is_in_the_way_is_refused_and_neither_followed_nor_waited_for() {
     let _ = fs::remove_dir_all(fixture.path("tree"));
     symlink(release.join("smoke"), fixture.path("tree")).unwrap();
     let error = publish(&fixture, &release).unwrap_err().to_string();
-    assert!(error.ends_with("it lies in the release's own folder"), "{error}");
+    assert!(error.ends_with("it is inside the release's own folder"), "{error}");
     assert_eq!(fixture.verify(&release).problems, []);
 }
 

@@ -66,13 +66,17 @@ fn by_descriptor(envelope: &Envelope, members: &[Member]) -> Result<Option<(Memb
     if let Some(disk) = envelope.disks.iter().find(|disk| disk.file.as_ref() == Some(&file.id))
         && let Some(parent) = &disk.parent
     {
-        return Err(format!("its disk {:?} holds only what differs from the disk {parent:?}", file.href));
+        return Err(format!(
+            "its disk {:?} only contains the differences from the disk {parent:?}",
+            file.href
+        ));
     }
     if file.chunk_size.is_some() {
-        return Err(format!("its disk {:?} is cut into pieces: unpack it and join them first", file.href));
+        return Err(format!("its disk {:?} is split into pieces: unpack it and join them first", file.href));
     }
-    let member = member(members, &file.href)
-        .ok_or_else(|| format!("its disk {:?} is not in it: it is cut, or lies elsewhere", file.href))?;
+    let member = member(members, &file.href).ok_or_else(|| {
+        format!("its disk {:?} is not in it: it is truncated, or the disk is elsewhere", file.href)
+    })?;
     let is_packed = file.compression.as_deref().is_some_and(|how| !how.is_empty() && how != "identity");
     Ok(Some((member.clone(), is_packed)))
 }

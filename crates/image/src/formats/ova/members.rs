@@ -82,7 +82,7 @@ fn invalid(detail: impl Into<String>) -> io::Error {
 }
 
 fn cut(name: &str) -> io::Error {
-    invalid(format!("it is cut: {name:?} ends beyond it"))
+    invalid(format!("it is truncated: {name:?} ends beyond it"))
 }
 
 fn sparse(name: &str) -> io::Error {

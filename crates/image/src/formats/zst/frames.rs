@@ -47,7 +47,7 @@ pub fn frames(file: &mut (impl Read + io::Seek)) -> Result<Frames, ParseError> {
             continue;
         }
         if magic.to_le_bytes() != MAGIC {
-            return Err(bad("something that is not a frame stands in it"));
+            return Err(bad("it contains something that is not a frame"));
         }
         let header = FrameHeader::read(&mut walk).map_err(failed)?;
         found.count += 1;

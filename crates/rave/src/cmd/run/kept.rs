@@ -85,7 +85,7 @@ fn changed(earlier: &EarlierDisk) -> anyhow::Error {
     CommandError::new(
         Code::BuildFailed,
         format!(
-            "the image{base} that an earlier version's kept disk lies on was changed; the disk is {}",
+            "the image{base} that the kept disk of an earlier version is based on was changed; the disk is {}",
             earlier.overlay()
         ),
     )

@@ -159,7 +159,9 @@ fn words(event: &Event) -> String {
         }
         Event::Unwritten { total } => format!("{total} events were not written since the record is full"),
         Event::Gap { ms, why } => format!("the record could not be written for {ms} ms: {why}"),
-        Event::Recovered { cut } => format!("a line of {cut} bytes that a killed writer left was cut"),
+        Event::Recovered { cut } => {
+            format!("an incomplete line of {cut} bytes, left by a killed writer, was removed")
+        }
         Event::Broken { why } => format!("THE RECORD WAS CHANGED: {why}"),
     }
 }

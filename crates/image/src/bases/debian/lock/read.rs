@@ -57,7 +57,7 @@ fn word(what: &str, text: &str) -> Result<String, String> {
     if starts_well && text.bytes().all(plain) {
         Ok(text.into())
     } else {
-        Err(format!("{text:?} is no {what}"))
+        Err(format!("{text:?} is not a {what}"))
     }
 }
 
