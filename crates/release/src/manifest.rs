@@ -36,7 +36,7 @@ pub struct Manifest {
     pub base: Base,
     /// The commit, in hexadecimal digits.
     pub commit: String,
-    /// Timestamp of the build, seconds since 1970.
+    /// Timestamp of the built files, seconds since 1970.
     pub source_date_epoch: u64,
     /// The profiles, in the requested order.
     pub profiles: Vec<ProfileRelease>,

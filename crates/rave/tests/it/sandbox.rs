@@ -216,7 +216,7 @@ pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 pub(crate) fn pid(value: &Value) -> u32 {
-    u32::try_from(value.as_u64().unwrap_or_else(|| panic!("{value} is no process"))).unwrap()
+    u32::try_from(value.as_u64().unwrap_or_else(|| panic!("{value} is not a process id"))).unwrap()
 }
 
 pub(crate) fn port_of(row: &Value) -> u16 {
@@ -244,7 +244,7 @@ impl rave_workspace::Guest for Here {
     ) -> Result<(), String> {
         let words: Vec<&str> = command.iter().map(String::as_str).collect();
         let ["rave-guest", "tree", task @ ..] = words.as_slice() else {
-            return Err(format!("{words:?} is no task"));
+            return Err(format!("{words:?} is not a task"));
         };
         let task = rave_guest::tree::serve::Task::of_arguments(task).ok_or("an unknown task")?;
         task.run(input.unwrap_or_else(|| Box::new(std::io::empty())), output)

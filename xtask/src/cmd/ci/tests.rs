@@ -127,7 +127,7 @@ fn every_action_is_pinned_by_a_commit_with_its_version_beside_it() {
         let (action, commit) = uses.split_once('@').unwrap_or_else(|| panic!("{place}: no commit in {uses}"));
         let is_commit =
             commit.len() == 40 && commit.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        assert!(is_commit, "{place}: {commit} is no full commit");
+        assert!(is_commit, "{place}: {commit} is not a full commit");
         actions.entry(action).or_default().insert(uses);
         // A token left in the checkout is readable for every later program, and artifacts are kept for some days.
         let with = |key: &str| step.with.get(key).map(Scalar::text).unwrap_or_default();
