@@ -92,7 +92,7 @@ impl Origin {
         }
     }
 
-    /// The origin, if it is of the Debian base.
+    /// The origin, if the Debian base built the image.
     pub fn debian(&self) -> Option<&DebianOrigin> {
         match self {
             Self::Debian(debian) => Some(debian),
@@ -100,7 +100,7 @@ impl Origin {
         }
     }
 
-    /// The origin, if it is of the NixOS base.
+    /// The origin, if the NixOS base built the image.
     pub fn nixos(&self) -> Option<&NixosOrigin> {
         match self {
             Self::Nixos(nixos) => Some(nixos),
