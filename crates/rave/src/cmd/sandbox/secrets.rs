@@ -164,11 +164,11 @@ mod tests {
             )
         };
         for (text, why) in [
-            (entry("").replace("forge", "My Forge"), "small letters"),
-            (entry("").replace("a.example", "https://a.example"), "no HOST"),
-            (entry("").replace("a.example", "me@a.example"), "no HOST"),
-            (entry("").replace("a.example", "*.example"), "no HOST"),
-            (entry("").replace("a.example", "127.0.0.1"), "no HOST"),
+            (entry("").replace("forge", "My Forge"), "lower-case letters"),
+            (entry("").replace("a.example", "https://a.example"), "not HOST"),
+            (entry("").replace("a.example", "me@a.example"), "not HOST"),
+            (entry("").replace("a.example", "*.example"), "not HOST"),
+            (entry("").replace("a.example", "127.0.0.1"), "not HOST"),
             (entry("header = \"Cookie\""), "\"cookie\""),
             (entry("header = \"host\""), "\"host\""),
             (entry("variable = \"PATH\""), "\"PATH\""),
